@@ -1,0 +1,252 @@
+//! The encryption context: what an object's data key is bound to, in words.
+
+use std::collections::{BTreeMap, btree_map};
+
+use crate::{Error, Place, ascii_json};
+
+/// Reserved pair that names the format; KMS sees it, callers cannot set it.
+pub const FORMAT_PAIR: &str = "sealwax:format";
+/// Reserved pair that names the place; KMS sees it, callers cannot set it.
+pub const PLACE_PAIR: &str = "sealwax:place";
+
+const RESERVED_PREFIXES: [&str; 3] = ["sealwax:", "aws:", "aws-crypto-"];
+
+/// Non-secret names and values, authenticated with an object and with each of its wrapped data keys.
+///
+/// It is stored in clear with the object, it appears in clear in CloudTrail for every KMS call, and nobody can change it
+/// without making the object unreadable. So: no personal data, no secrets.
+/// (AWS KMS Developer Guide, "Encryption context".)
+///
+/// ```
+/// use sealwax_envelope::EncryptionContext;
+///
+/// let context = EncryptionContext::try_from_iter([("tenant", "acme"), ("class", "invoice")])?;
+/// assert_eq!(context.get("tenant"), Some("acme"));
+/// # Ok::<(), sealwax_envelope::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct EncryptionContext(BTreeMap<String, String>);
+
+impl EncryptionContext {
+    /// Most pairs in one context.
+    pub const MAX_PAIRS: usize = 64;
+
+    /// An empty context.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Builds a context of `pairs`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidContext`] for a name that is empty, reserved (`sealwax:`, `aws:`, `aws-crypto-`) or given twice,
+    /// and for more than [`EncryptionContext::MAX_PAIRS`] pairs.
+    pub fn try_from_iter<N, V>(pairs: impl IntoIterator<Item = (N, V)>) -> Result<Self, Error>
+    where
+        N: Into<String>,
+        V: Into<String>,
+    {
+        let mut context = Self::new();
+        for (name, value) in pairs {
+            context.insert(name, value)?;
+        }
+        Ok(context)
+    }
+
+    /// Adds one pair.
+    ///
+    /// # Errors
+    /// As [`EncryptionContext::try_from_iter`].
+    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) -> Result<(), Error> {
+        let name = name.into();
+        if name.is_empty() {
+            return Err(Error::InvalidContext("a name is empty".into()));
+        }
+        if let Some(prefix) = RESERVED_PREFIXES.iter().find(|prefix| name.starts_with(**prefix)) {
+            return Err(Error::InvalidContext(format!("{name:?} begins with the reserved {prefix:?}")));
+        }
+        if self.0.len() == Self::MAX_PAIRS {
+            return Err(Error::InvalidContext(format!("more than {} pairs", Self::MAX_PAIRS)));
+        }
+        match self.0.entry(name) {
+            btree_map::Entry::Occupied(pair) => Err(Error::InvalidContext(format!("{:?} is given twice", pair.key()))),
+            btree_map::Entry::Vacant(slot) => {
+                slot.insert(value.into());
+                Ok(())
+            }
+        }
+    }
+
+    /// The value of `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The pairs, sorted by the bytes of their names.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// How many pairs there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no pairs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The context as canonical JSON: one object, names sorted by their bytes, no blanks, ASCII only (`\uXXXX` else).
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        ascii_json::to_string(&self.0)
+    }
+
+    /// Reads what [`EncryptionContext::to_json`] wrote; any other spelling is refused.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for JSON that is not canonical, [`Error::InvalidContext`] for pairs that cannot be.
+    pub fn from_json(json: &str) -> Result<Self, Error> {
+        let pairs: BTreeMap<String, String> = serde_json::from_str(json)
+            .map_err(|_| Error::Malformed("the encryption context is not a JSON object of strings".into()))?;
+        let context = Self::try_from_iter(pairs)?;
+        if context.to_json() != json {
+            return Err(Error::Malformed("the encryption context is not canonical JSON".into()));
+        }
+        Ok(context)
+    }
+
+    /// The `context` input of the body's key derivation: FORMAT.md, "Body context".
+    ///
+    /// `"sealwax/v1" ‖ 0x00 ‖ n ‖ (len ‖ name ‖ len ‖ value)…`, all numbers 32 bits, big-endian; lengths in bytes of
+    /// UTF-8; pairs sorted by the bytes of their names.
+    #[must_use]
+    pub fn body_context(&self) -> Vec<u8> {
+        canonical_bytes(b"sealwax/v1\0", self.iter())
+    }
+}
+
+/// What one wrap of a data key is bound to: the caller's context and, if bound, the object's place.
+#[derive(Debug, Clone, Copy)]
+pub struct WrapContext<'a> {
+    /// The caller's pairs.
+    pub context: &'a EncryptionContext,
+    /// The place, where the wrap is bound to one.
+    pub place: Option<&'a Place>,
+}
+
+impl<'a> WrapContext<'a> {
+    /// Binds a wrap to `context` and `place`.
+    #[must_use]
+    pub fn new(context: &'a EncryptionContext, place: Option<&'a Place>) -> Self {
+        Self { context, place }
+    }
+
+    /// The full encryption context that KMS authenticates: the caller's pairs and the reserved ones.
+    pub fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let reserved = [(FORMAT_PAIR, Some("v1")), (PLACE_PAIR, self.place.map(Place::as_str))];
+        self.context.iter().chain(reserved.into_iter().filter_map(|(name, value)| Some((name, value?))))
+    }
+
+    /// The full encryption context as canonical bytes, for keyrings that wrap locally.
+    #[must_use]
+    pub fn canonical_bytes(self) -> Vec<u8> {
+        let pairs: BTreeMap<&str, &str> = self.pairs().collect();
+        canonical_bytes(b"sealwax/v1/wrap\0", pairs.into_iter())
+    }
+}
+
+fn canonical_bytes<'a>(label: &[u8], pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let length = |len: usize| u32::try_from(len).expect("bounded by MAX_PAIRS and by memory").to_be_bytes();
+    let mut bytes = label.to_vec();
+    bytes.extend(length(pairs.len()));
+    for (name, value) in pairs {
+        for text in [name, value] {
+            bytes.extend(length(text.len()));
+            bytes.extend(text.as_bytes());
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn bad_pairs_are_refused() {
+        for name in ["", "sealwax:place", "aws:x", "aws-crypto-public-key"] {
+            assert!(
+                matches!(EncryptionContext::try_from_iter([(name, "v")]), Err(Error::InvalidContext(_))),
+                "{name:?} was accepted"
+            );
+        }
+        let twice = EncryptionContext::try_from_iter([("a", "1"), ("a", "2")]);
+        assert!(matches!(twice, Err(Error::InvalidContext(_))));
+        let many = (0..=EncryptionContext::MAX_PAIRS).map(|n| (format!("n{n}"), "v"));
+        assert!(matches!(EncryptionContext::try_from_iter(many), Err(Error::InvalidContext(_))));
+    }
+
+    #[test]
+    fn json_is_sorted_ascii_without_blanks() {
+        let context = EncryptionContext::try_from_iter([("z", "é"), ("a", "q\"\u{7f}\n😀")]).expect("fine pairs");
+        assert_eq!(context.to_json(), r#"{"a":"q\"\u007f\n\ud83d\ude00","z":"\u00e9"}"#);
+    }
+
+    #[test]
+    fn other_spellings_of_the_same_json_are_refused() {
+        for json in [
+            r#"{"a": "1"}"#,
+            r#"{"b":"1","a":"2"}"#,
+            r#"{"a":"1","a":"1"}"#,
+            r#"{"a":"\u0031"}"#,
+            r#"{"a":"é"}"#,
+            r#"{"a":1}"#,
+            r#"["a"]"#,
+            "",
+        ] {
+            assert!(matches!(EncryptionContext::from_json(json), Err(Error::Malformed(_))), "{json}");
+        }
+    }
+
+    #[test]
+    fn canonical_bytes_have_the_documented_layout() {
+        let context = EncryptionContext::try_from_iter([("b", "22"), ("a", "1")]).expect("fine pairs");
+        let expected = b"sealwax/v1\0\0\0\0\x02\0\0\0\x01a\0\0\0\x011\0\0\0\x01b\0\0\0\x0222";
+        assert_eq!(context.body_context(), expected);
+    }
+
+    #[test]
+    fn a_wrap_is_bound_to_format_and_place() {
+        let context = EncryptionContext::try_from_iter([("t", "x")]).expect("fine pair");
+        let place = Place::new("bucket", "a/key").expect("a place");
+        let bound = WrapContext::new(&context, Some(&place));
+        let pairs: Vec<_> = bound.pairs().collect();
+        assert_eq!(pairs, [("t", "x"), ("sealwax:format", "v1"), ("sealwax:place", "bucket/a/key")]);
+        let unbound = WrapContext::new(&context, None);
+        assert_eq!(unbound.pairs().count(), 2);
+        assert_ne!(bound.canonical_bytes(), unbound.canonical_bytes());
+        assert_ne!(unbound.canonical_bytes(), context.body_context());
+    }
+
+    proptest! {
+        #[test]
+        fn json_round_trips_and_canonical_bytes_are_injective(
+            a in proptest::collection::btree_map("[^:]{1,8}", ".{0,12}", 0..5),
+            b in proptest::collection::btree_map("[^:]{1,8}", ".{0,12}", 0..5),
+        ) {
+            let one = EncryptionContext::try_from_iter(a).expect("no reserved names");
+            let other = EncryptionContext::try_from_iter(b).expect("no reserved names");
+            prop_assert_eq!(&EncryptionContext::from_json(&one.to_json()).expect("canonical"), &one);
+            prop_assert!(one.to_json().bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+            prop_assert_eq!(one == other, one.body_context() == other.body_context());
+        }
+    }
+}

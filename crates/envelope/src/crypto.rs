@@ -1,0 +1,38 @@
+//! The primitives: the only module that calls a cryptographic library.
+//!
+//! Each backend offers the same four things: [`Aes256Gcm`] (NIST SP 800-38D, 96-bit nonce, 128-bit tag),
+//! `hkdf_expand_sha512` (RFC 5869 §2.3), `fill_random`, and nothing else.
+
+#[cfg(feature = "aws-lc-rs")]
+mod aws_lc;
+#[cfg(feature = "aws-lc-rs")]
+use aws_lc as backend;
+
+#[cfg(feature = "rustcrypto")]
+#[cfg_attr(feature = "aws-lc-rs", allow(dead_code))]
+mod rustcrypto;
+#[cfg(all(feature = "rustcrypto", not(feature = "aws-lc-rs")))]
+use rustcrypto as backend;
+
+#[cfg(not(any(feature = "aws-lc-rs", feature = "rustcrypto")))]
+compile_error!("sealwax-envelope needs a cipher: enable the feature `aws-lc-rs` (default) or `rustcrypto`");
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use backend::{Aes256Gcm, fill_random, hkdf_expand_sha512};
+
+/// Length of an AES-256 key, and of every data key, in bytes.
+pub(crate) const KEY_LEN: usize = 32;
+/// Length of a GCM nonce in bytes.
+pub(crate) const NONCE_LEN: usize = 12;
+/// Length of a GCM tag in bytes.
+pub(crate) const TAG_LEN: usize = 16;
+
+/// The data did not authenticate. Says no more on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unauthentic;
+
+/// The operating system gave no random bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RandomUnavailable;

@@ -1,0 +1,181 @@
+//! Data keys, in clear and wrapped.
+
+use std::fmt;
+
+use zeroize::Zeroize;
+
+use crate::{Error, Place, crypto};
+
+/// Length of a data key in bytes.
+pub const DATA_KEY_LEN: usize = crypto::KEY_LEN;
+
+/// Longest ciphertext of one encrypted data key that is read or written, in bytes. (AWS KMS: about 184.)
+pub const MAX_ENCRYPTED_DATA_KEY_LEN: usize = 1024;
+
+/// A data key in clear: 256 random bits that encrypt one object.
+///
+/// It cannot be cloned, compared or printed, and its memory is wiped on drop. It stays in one heap allocation, so that
+/// moving it leaves no copies behind.
+#[expect(missing_debug_implementations, reason = "a type that owns one must not derive Debug")]
+pub struct PlaintextDataKey(Box<[u8; DATA_KEY_LEN]>);
+
+impl PlaintextDataKey {
+    /// A new data key from the system's random number generator.
+    ///
+    /// # Errors
+    /// [`Error::RandomUnavailable`].
+    pub fn generate() -> Result<Self, Error> {
+        let mut key = Self(Box::new([0; DATA_KEY_LEN]));
+        crypto::fill_random(key.0.as_mut())?;
+        Ok(key)
+    }
+
+    /// Takes the key from `bytes` and wipes `bytes`, whatever the outcome.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`] where `bytes` are not [`DATA_KEY_LEN`] long: whatever was unwrapped, it was no data
+    /// key.
+    pub fn from_slice_wiping(bytes: &mut [u8]) -> Result<Self, Error> {
+        let mut key = Self(Box::new([0; DATA_KEY_LEN]));
+        let fits = bytes.len() == DATA_KEY_LEN;
+        if fits {
+            key.0.copy_from_slice(bytes);
+        }
+        bytes.zeroize();
+        if fits { Ok(key) } else { Err(Error::Authentication) }
+    }
+
+    /// The bytes of the key. Every use can be found by this name.
+    #[must_use]
+    pub fn expose_secret(&self) -> &[u8; DATA_KEY_LEN] {
+        &self.0
+    }
+}
+
+impl Drop for PlaintextDataKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// A data key as it is stored: encrypted under one wrapping key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EncryptedDataKey {
+    provider: String,
+    wrapping_key: String,
+    place: Option<Place>,
+    ciphertext: Vec<u8>,
+}
+
+impl EncryptedDataKey {
+    /// Longest name of a provider, in bytes.
+    pub const MAX_PROVIDER_LEN: usize = 32;
+    /// Longest name of a wrapping key, in bytes.
+    pub const MAX_WRAPPING_KEY_LEN: usize = 256;
+
+    /// Describes a wrapped data key.
+    ///
+    /// - `provider`: who can unwrap it, 1 to 32 bytes of `a-z`, `0-9` and `-`, such as `aws-kms`.
+    /// - `wrapping_key`: the key that it is encrypted under, 1 to 256 bytes of printable ASCII without `"` and `\`. For
+    ///   AWS KMS the key's ARN.
+    /// - `place`: where the object must be for this wrap to be accepted, if it is bound to a place.
+    /// - `ciphertext`: 1 to [`MAX_ENCRYPTED_DATA_KEY_LEN`] bytes.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], naming the part that breaks these rules.
+    pub fn new(
+        provider: impl Into<String>,
+        wrapping_key: impl Into<String>,
+        place: Option<Place>,
+        ciphertext: Vec<u8>,
+    ) -> Result<Self, Error> {
+        let key = Self { provider: provider.into(), wrapping_key: wrapping_key.into(), place, ciphertext };
+        let provider_ok = (1..=Self::MAX_PROVIDER_LEN).contains(&key.provider.len())
+            && key.provider.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !provider_ok {
+            return Err(Error::Malformed("bad provider name in an encrypted data key".into()));
+        }
+        let wrapping_key_ok = (1..=Self::MAX_WRAPPING_KEY_LEN).contains(&key.wrapping_key.len())
+            && key.wrapping_key.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\');
+        if !wrapping_key_ok {
+            return Err(Error::Malformed("bad wrapping key name in an encrypted data key".into()));
+        }
+        if !(1..=MAX_ENCRYPTED_DATA_KEY_LEN).contains(&key.ciphertext.len()) {
+            return Err(Error::Malformed("bad ciphertext length of an encrypted data key".into()));
+        }
+        Ok(key)
+    }
+
+    /// Who can unwrap it, such as `aws-kms` or `local`.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// The wrapping key that it is encrypted under: for AWS KMS the key's ARN.
+    #[must_use]
+    pub fn wrapping_key(&self) -> &str {
+        &self.wrapping_key
+    }
+
+    /// The place that this wrap is bound to, if any.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// The encrypted data key, as the provider gave it.
+    #[must_use]
+    pub fn ciphertext(&self) -> &[u8] {
+        &self.ciphertext
+    }
+}
+
+impl fmt::Debug for EncryptedDataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncryptedDataKey")
+            .field("provider", &self.provider)
+            .field("wrapping_key", &self.wrapping_key)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_another_length_is_refused_and_wiped() {
+        for len in [0, 16, 31, 33, 64] {
+            let mut bytes = vec![7; len];
+            assert_eq!(PlaintextDataKey::from_slice_wiping(&mut bytes).err(), Some(Error::Authentication));
+            assert!(bytes.iter().all(|b| *b == 0), "{len} bytes were not wiped");
+        }
+        let mut bytes = vec![7; 32];
+        let key = PlaintextDataKey::from_slice_wiping(&mut bytes).expect("32 bytes");
+        assert_eq!(key.expose_secret(), &[7; 32]);
+        assert!(bytes.iter().all(|b| *b == 0), "the source was not wiped");
+    }
+
+    #[test]
+    fn names_and_lengths_are_bounded() {
+        let new = |provider: &str, key: &str, len| EncryptedDataKey::new(provider, key, None, vec![1; len]);
+        assert!(new("aws-kms", "arn:aws:kms:us-east-1:000000000000:key/x", 184).is_ok());
+        for (provider, key, len) in [
+            ("", "k", 1),
+            ("AWS", "k", 1),
+            ("a".repeat(33).as_str(), "k", 1),
+            ("p", "", 1),
+            ("p", "quo\"te", 1),
+            ("p", "back\\slash", 1),
+            ("p", "new\nline", 1),
+            ("p", "\u{e9}", 1),
+            ("p", "k".repeat(257).as_str(), 1),
+            ("p", "k", 0),
+            ("p", "k", 1025),
+        ] {
+            assert!(matches!(new(provider, key, len), Err(Error::Malformed(_))), "{provider:?} {key:?} {len}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The whole key schedule of a body on one screen (C2SP chunked-encryption v1, "Key derivation").
+
+use std::fmt;
+
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::{
+    Error, PlaintextDataKey,
+    crypto::{Aes256Gcm, KEY_LEN, NONCE_LEN, fill_random, hkdf_expand_sha512},
+    geometry::{HEADER_LEN, MAX_CHUNKS},
+};
+
+const INFO: &[u8] = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0";
+const SALT_LEN: usize = 24;
+const COMMITMENT_LEN: usize = 32;
+
+/// The first 56 bytes of a body: a random salt, and a commitment to the data key and the encryption context.
+///
+/// The salt is new for each sealing, so a header also tells two sealings apart.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BodyHeader {
+    salt: [u8; SALT_LEN],
+    commitment: [u8; COMMITMENT_LEN],
+}
+
+impl BodyHeader {
+    /// Reads the header from the start of a body.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; HEADER_LEN]) -> Self {
+        let (salt, commitment) = bytes.split_at(SALT_LEN);
+        Self { salt: salt.try_into().expect("24 bytes"), commitment: commitment.try_into().expect("56 - 24 bytes") }
+    }
+
+    /// The header as it is stored.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        bytes[..SALT_LEN].copy_from_slice(&self.salt);
+        bytes[SALT_LEN..].copy_from_slice(&self.commitment);
+        bytes
+    }
+}
+
+impl fmt::Debug for BodyHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyHeader").finish_non_exhaustive()
+    }
+}
+
+/// The key and base nonce of one body.
+pub(crate) struct BodyKey {
+    cipher: Aes256Gcm,
+    base_nonce: [u8; NONCE_LEN],
+}
+
+impl BodyKey {
+    /// A key for a new body, with a random salt.
+    pub(crate) fn for_sealing(data_key: &PlaintextDataKey, context: &[u8]) -> Result<(Self, BodyHeader), Error> {
+        let mut salt = [0; SALT_LEN];
+        fill_random(&mut salt)?;
+        let (key, commitment) = derive(data_key, &salt, context);
+        Ok((key, BodyHeader { salt, commitment }))
+    }
+
+    /// The key of a stored body. There is no other way to it than past the commitment.
+    pub(crate) fn for_opening(data_key: &PlaintextDataKey, context: &[u8], header: &BodyHeader) -> Result<Self, Error> {
+        let (key, commitment) = derive(data_key, &header.salt, context);
+        if bool::from(commitment.ct_eq(&header.commitment)) { Ok(key) } else { Err(Error::Authentication) }
+    }
+
+    /// The cipher and the nonce of chunk `chunk`: base nonce XOR chunk number, big-endian.
+    pub(crate) fn chunk(&self, chunk: u64) -> Result<(&Aes256Gcm, [u8; NONCE_LEN]), Error> {
+        if chunk >= MAX_CHUNKS {
+            return Err(Error::TooLong);
+        }
+        let mut nonce = self.base_nonce;
+        for (byte, counter) in nonce[NONCE_LEN - 8..].iter_mut().zip(chunk.to_be_bytes()) {
+            *byte ^= counter;
+        }
+        Ok((&self.cipher, nonce))
+    }
+}
+
+/// `key ‖ base nonce ‖ commitment = HKDF-Expand-SHA512(data key, INFO ‖ salt ‖ context)`
+fn derive(data_key: &PlaintextDataKey, salt: &[u8; SALT_LEN], context: &[u8]) -> (BodyKey, [u8; COMMITMENT_LEN]) {
+    let mut derived = Zeroizing::new([0; KEY_LEN + NONCE_LEN + COMMITMENT_LEN]);
+    hkdf_expand_sha512(data_key.expose_secret(), &[INFO, salt, context], derived.as_mut());
+    let (key, rest) = derived.split_first_chunk::<KEY_LEN>().expect("76 bytes");
+    let (base_nonce, commitment) = rest.split_first_chunk::<NONCE_LEN>().expect("44 bytes");
+    let commitment = commitment.try_into().expect("32 bytes");
+    (BodyKey { cipher: Aes256Gcm::new(key), base_nonce: *base_nonce }, commitment)
+}

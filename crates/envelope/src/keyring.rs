@@ -1,0 +1,161 @@
+//! Keyrings: who wraps and unwraps data keys.
+
+mod local;
+mod multi;
+
+use std::{fmt, pin::Pin};
+
+pub use self::{
+    local::{LOCAL_PROVIDER, LocalKeyring},
+    multi::MultiKeyring,
+};
+use crate::{EncryptedDataKey, EncryptionContext, Error, Place, PlaintextDataKey, WrapContext};
+
+/// A boxed future, of any runtime.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Wraps and unwraps data keys under wrapping keys that it alone reaches.
+///
+/// Implement it for a key store of your own; [`LocalKeyring`] is a short example.
+pub trait Keyring: fmt::Debug + Send + Sync {
+    /// Makes a new data key and wraps it under every wrapping key of this keyring.
+    fn generate<'a>(&'a self, binding: WrapContext<'a>) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>>;
+
+    /// Wraps a data key that exists under every wrapping key of this keyring.
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        binding: WrapContext<'a>,
+    ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>>;
+
+    /// Wraps the data key in `keys` under every wrapping key of this keyring, without the data key appearing in clear in
+    /// this process (AWS KMS `ReEncrypt`). `None`: not possible for all of them; unwrap and wrap instead.
+    ///
+    /// The caller must trust `keys`: some keyring that it reads with [accepts](Keyring::accepts) each of them.
+    fn rewrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+        place: Option<&'a Place>,
+    ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>>;
+
+    /// Unwraps the first of `keys` that it can, in the order that suits it. Each key was wrapped with `context` and its
+    /// own [`EncryptedDataKey::place`].
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap>;
+
+    /// Whether [`Keyring::unwrap`] would try this key: it is under a wrapping key of this keyring, or one that its policy
+    /// allows.
+    fn accepts(&self, key: &EncryptedDataKey) -> bool;
+
+    /// The encrypted data keys that [`Keyring::wrap`] will give, with ciphertexts of the expected length and any content:
+    /// so that metadata can be measured before a key is asked for.
+    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey>;
+}
+
+/// What a keyring says to encrypted data keys.
+#[expect(missing_debug_implementations, reason = "it can own a plaintext data key")]
+pub enum Unwrap {
+    /// None of them is under a wrapping key of this keyring, or one that its policy allows. No key service was asked.
+    NotMine,
+    /// One was unwrapped. Whether it is the object's key, the body's commitment says.
+    Unwrapped(PlaintextDataKey),
+    /// Some are under its wrapping keys, and all of those failed: each with its reason, at least one.
+    Failed(Vec<KeyringError>),
+}
+
+/// A new data key, and all its wraps.
+#[expect(missing_debug_implementations, reason = "it owns a plaintext data key")]
+pub struct EncryptionMaterials {
+    data_key: PlaintextDataKey,
+    encrypted_data_keys: Vec<EncryptedDataKey>,
+}
+
+impl EncryptionMaterials {
+    /// Pairs a data key with its wraps.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for no wraps: such a key could never be found again.
+    pub fn new(data_key: PlaintextDataKey, encrypted_data_keys: Vec<EncryptedDataKey>) -> Result<Self, Error> {
+        if encrypted_data_keys.is_empty() {
+            return Err(Error::Malformed("no encrypted data key".into()));
+        }
+        Ok(Self { data_key, encrypted_data_keys })
+    }
+
+    /// The key, and its wraps, of which there is at least one.
+    #[must_use]
+    pub fn into_parts(self) -> (PlaintextDataKey, Vec<EncryptedDataKey>) {
+        (self.data_key, self.encrypted_data_keys)
+    }
+}
+
+/// Why a wrapping key could not be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyringErrorKind {
+    /// The caller may not use this wrapping key, in this way or with this encryption context.
+    AccessDenied,
+    /// The wrapping key is disabled, pending deletion or otherwise not to be used now.
+    Disabled,
+    /// There is no such wrapping key, or it is not in this Region.
+    NotFound,
+    /// The ciphertext does not open under this wrapping key and encryption context. A cryptographic failure.
+    Rejected,
+    /// The key service asks to slow down.
+    Throttled,
+    /// The key service does not answer: a network failure, a timeout, or the Region is down.
+    Unavailable,
+    /// Anything else.
+    Other,
+}
+
+impl fmt::Display for KeyringErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AccessDenied => "access denied",
+            Self::Disabled => "the key is disabled or pending deletion",
+            Self::NotFound => "no such key",
+            Self::Rejected => "the wrapped data key failed authentication",
+            Self::Throttled => "the key service throttles",
+            Self::Unavailable => "the key service is unreachable",
+            Self::Other => "the key service refused",
+        })
+    }
+}
+
+/// A wrapping key failed, and which.
+#[derive(Debug, thiserror::Error)]
+#[error("wrapping key {wrapping_key}: {kind}")]
+pub struct KeyringError {
+    kind: KeyringErrorKind,
+    wrapping_key: String,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl KeyringError {
+    /// `wrapping_key` failed; its name says where (an ARN has the Region in it).
+    #[must_use]
+    pub fn new(kind: KeyringErrorKind, wrapping_key: impl Into<String>) -> Self {
+        Self { kind, wrapping_key: wrapping_key.into(), source: None }
+    }
+
+    /// Adds the cause, which must hold nothing secret.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn kind(&self) -> KeyringErrorKind {
+        self.kind
+    }
+
+    /// The wrapping key that failed.
+    #[must_use]
+    pub fn wrapping_key(&self) -> &str {
+        &self.wrapping_key
+    }
+}

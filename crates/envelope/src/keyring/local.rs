@@ -1,0 +1,121 @@
+//! A wrapping key held in this process, for use without a network.
+
+use std::fmt;
+
+use super::{BoxFuture, EncryptionMaterials, Keyring, KeyringError, KeyringErrorKind, Unwrap};
+use crate::{
+    BodyHeader, DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, Error, Opener, PartBuffer, Place, PlaintextDataKey,
+    Sealer, WrapContext,
+    geometry::{HEADER_LEN, TAG_LEN},
+};
+
+/// Provider name of keys that a [`LocalKeyring`] wrapped.
+pub const LOCAL_PROVIDER: &str = "local";
+
+const WRAPPED_LEN: usize = HEADER_LEN + DATA_KEY_LEN + TAG_LEN;
+
+/// Wraps data keys under one 256-bit key that the caller holds.
+///
+/// A wrapped key is itself a Cobblestone-256 message, whose context is the wrap's: so it is authenticated with the
+/// encryption context and the place, commits to the wrapping key, and there is no bound on the number of wraps.
+pub struct LocalKeyring {
+    name: String,
+    wrapping_key: PlaintextDataKey,
+}
+
+impl LocalKeyring {
+    /// A keyring over the key in `bytes`, which are wiped. `name` tells keys apart and is stored with each object.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a name that [`EncryptedDataKey::new`] does not take, [`Error::ApiMisuse`] where `bytes`
+    /// are not [`DATA_KEY_LEN`] long.
+    pub fn new(name: impl Into<String>, bytes: &mut [u8]) -> Result<Self, Error> {
+        let wrapping_key = PlaintextDataKey::from_slice_wiping(bytes)
+            .map_err(|_| Error::ApiMisuse("a local wrapping key has 32 bytes"))?;
+        let name = name.into();
+        EncryptedDataKey::new(LOCAL_PROVIDER, name.as_str(), None, vec![0; WRAPPED_LEN])?;
+        Ok(Self { name, wrapping_key })
+    }
+
+    fn seal(&self, data_key: &PlaintextDataKey, binding: WrapContext<'_>) -> Result<EncryptedDataKey, Error> {
+        let sealer = Sealer::new(&self.wrapping_key, &binding.canonical_bytes())?;
+        let mut buffer = PartBuffer::new(Some(sealer.header()), 1);
+        buffer.put_slice(data_key.expose_secret());
+        let ciphertext = sealer.last_part().seal(buffer)?;
+        EncryptedDataKey::new(LOCAL_PROVIDER, self.name.as_str(), binding.place.cloned(), ciphertext)
+    }
+
+    fn open(&self, key: &EncryptedDataKey, context: &EncryptionContext) -> Result<PlaintextDataKey, Error> {
+        let mut wrapped: [u8; WRAPPED_LEN] = key.ciphertext().try_into().map_err(|_| Error::Authentication)?;
+        let (header, body) = wrapped.split_first_chunk_mut::<HEADER_LEN>().expect("104 bytes");
+        let binding = WrapContext::new(context, key.place()).canonical_bytes();
+        Opener::new(&self.wrapping_key, &binding, &BodyHeader::from_bytes(header))?.open_chunks(0, body)?;
+        PlaintextDataKey::from_slice_wiping(&mut body[..DATA_KEY_LEN])
+    }
+
+    fn failed(&self, error: Error) -> KeyringError {
+        let kind = match error {
+            Error::Authentication => KeyringErrorKind::Rejected,
+            _ => KeyringErrorKind::Other,
+        };
+        KeyringError::new(kind, self.name.as_str()).with_source(error)
+    }
+}
+
+impl Keyring for LocalKeyring {
+    fn generate<'a>(&'a self, binding: WrapContext<'a>) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
+        Box::pin(async move {
+            let materials = PlaintextDataKey::generate().and_then(|data_key| {
+                let wrapped = self.seal(&data_key, binding)?;
+                EncryptionMaterials::new(data_key, vec![wrapped])
+            });
+            materials.map_err(|error| self.failed(error))
+        })
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        binding: WrapContext<'a>,
+    ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
+        Box::pin(async move { self.seal(data_key, binding).map(|key| vec![key]).map_err(|error| self.failed(error)) })
+    }
+
+    fn rewrap<'a>(
+        &'a self,
+        _keys: &'a [EncryptedDataKey],
+        _context: &'a EncryptionContext,
+        _place: Option<&'a Place>,
+    ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
+        // The wrapping key is in this process: there is nowhere else to do it.
+        Box::pin(async { Ok(None) })
+    }
+
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+        Box::pin(async move {
+            let mut failures = Vec::new();
+            for key in keys.iter().filter(|key| self.accepts(key)) {
+                match self.open(key, context) {
+                    Ok(data_key) => return Unwrap::Unwrapped(data_key),
+                    Err(error) => failures.push(self.failed(error)),
+                }
+            }
+            if failures.is_empty() { Unwrap::NotMine } else { Unwrap::Failed(failures) }
+        })
+    }
+
+    fn accepts(&self, key: &EncryptedDataKey) -> bool {
+        key.provider() == LOCAL_PROVIDER && key.wrapping_key() == self.name
+    }
+
+    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
+        let key = EncryptedDataKey::new(LOCAL_PROVIDER, self.name.as_str(), place.cloned(), vec![0; WRAPPED_LEN]);
+        vec![key.expect("the name was checked when the keyring was made")]
+    }
+}
+
+impl fmt::Debug for LocalKeyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalKeyring").field("name", &self.name).finish_non_exhaustive()
+    }
+}

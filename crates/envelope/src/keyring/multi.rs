@@ -1,0 +1,91 @@
+//! Several keyrings as one.
+
+use std::sync::Arc;
+
+use super::{BoxFuture, EncryptionMaterials, Keyring, KeyringError, Unwrap};
+use crate::{EncryptedDataKey, EncryptionContext, Place, PlaintextDataKey, WrapContext};
+
+/// Wraps under the keys of all its keyrings; unwraps with the first one that can.
+#[derive(Debug, Clone)]
+pub struct MultiKeyring {
+    generator: Arc<dyn Keyring>,
+    others: Vec<Arc<dyn Keyring>>,
+}
+
+impl MultiKeyring {
+    /// `generator` makes the data keys, `others` wrap them too. On reading they are asked in this order.
+    #[must_use]
+    pub fn new(generator: Arc<dyn Keyring>, others: impl IntoIterator<Item = Arc<dyn Keyring>>) -> Self {
+        Self { generator, others: others.into_iter().collect() }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<dyn Keyring>> {
+        std::iter::once(&self.generator).chain(&self.others)
+    }
+}
+
+impl Keyring for MultiKeyring {
+    fn generate<'a>(&'a self, binding: WrapContext<'a>) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
+        Box::pin(async move {
+            let (data_key, mut keys) = self.generator.generate(binding).await?.into_parts();
+            for keyring in &self.others {
+                keys.extend(keyring.wrap(&data_key, binding).await?);
+            }
+            Ok(EncryptionMaterials::new(data_key, keys).expect("the generator's materials hold a key"))
+        })
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        binding: WrapContext<'a>,
+    ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
+        Box::pin(async move {
+            let mut keys = Vec::new();
+            for keyring in self.all() {
+                keys.extend(keyring.wrap(data_key, binding).await?);
+            }
+            Ok(keys)
+        })
+    }
+
+    fn rewrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+        place: Option<&'a Place>,
+    ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
+        Box::pin(async move {
+            let mut all = Vec::new();
+            for keyring in self.all() {
+                match keyring.rewrap(keys, context, place).await? {
+                    Some(rewrapped) => all.extend(rewrapped),
+                    None => return Ok(None),
+                }
+            }
+            Ok(Some(all))
+        })
+    }
+
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+        Box::pin(async move {
+            let mut failures = Vec::new();
+            for keyring in self.all() {
+                match keyring.unwrap(keys, context).await {
+                    Unwrap::Unwrapped(data_key) => return Unwrap::Unwrapped(data_key),
+                    Unwrap::Failed(more) => failures.extend(more),
+                    Unwrap::NotMine => {}
+                }
+            }
+            if failures.is_empty() { Unwrap::NotMine } else { Unwrap::Failed(failures) }
+        })
+    }
+
+    fn accepts(&self, key: &EncryptedDataKey) -> bool {
+        self.all().any(|keyring| keyring.accepts(key))
+    }
+
+    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
+        self.all().flat_map(|keyring| keyring.outline(place)).collect()
+    }
+}

@@ -1,0 +1,69 @@
+//! The names of our metadata, and picking them out of an object's.
+
+use crate::{Error, metadata::METADATA_READ_LIMIT};
+
+/// What every name of ours begins with; no metadata of the user's own may.
+pub const RESERVED_PREFIX: &str = "sealwax";
+/// Format version and suite.
+pub const FORMAT: &str = "sealwax-format";
+/// Encryption context as canonical JSON; absent where it is empty.
+pub const CONTEXT: &str = "sealwax-context";
+/// Encrypted data keys.
+pub const KEYS: &str = "sealwax-keys";
+/// How often the object was wrapped.
+pub const GENERATION: &str = "sealwax-generation";
+/// Plaintext length in bytes; absent where it was unknown at the start of the upload.
+pub const PLAINTEXT_LEN: &str = "sealwax-length";
+/// The body's first 56 bytes, base64.
+pub const HEADER: &str = "sealwax-header";
+
+const ALL: [&str; 6] = [CONTEXT, FORMAT, GENERATION, HEADER, KEYS, PLAINTEXT_LEN];
+
+/// Whether a metadata name belongs to Sealwax, in any case.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    name.get(..RESERVED_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED_PREFIX))
+}
+
+/// Our part of an object's metadata; borrowed.
+pub(super) struct Fields<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Fields<'a> {
+    /// Collects what is ours, each name at most once, within [`METADATA_READ_LIMIT`].
+    pub(super) fn collect(metadata: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Error> {
+        let mut fields: Vec<(&str, &str)> = Vec::new();
+        let mut len = 0;
+        for (name, value) in metadata {
+            if !is_reserved(name) {
+                continue;
+            }
+            len += name.len() + value.len();
+            if len > METADATA_READ_LIMIT {
+                return Err(Error::Malformed(format!("more than {METADATA_READ_LIMIT} bytes of metadata")));
+            }
+            if fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                return Err(Error::Malformed("a metadata name occurs twice".into()));
+            }
+            fields.push((name, value));
+        }
+        Ok(Self(fields))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    }
+
+    pub(super) fn required(&self, name: &str) -> Result<&'a str, Error> {
+        self.get(name).ok_or_else(|| super::malformed(name))
+    }
+
+    /// Names that this version does not know could change what the others mean.
+    pub(super) fn refuse_unknown(&self) -> Result<(), Error> {
+        match self.0.iter().find(|(name, _)| !ALL.iter().any(|known| known.eq_ignore_ascii_case(name))) {
+            Some((name, _)) => {
+                Err(Error::Malformed(format!("unknown metadata name {:?}", name.chars().take(64).collect::<String>())))
+            }
+            None => Ok(()),
+        }
+    }
+}

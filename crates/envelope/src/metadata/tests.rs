@@ -1,0 +1,199 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::Place;
+
+fn key(arn: &str, place: Option<&str>, len: usize) -> EncryptedDataKey {
+    let place = place.map(|place| Place::parse(place.into()).expect("a place"));
+    EncryptedDataKey::new("aws-kms", arn, place, vec![0xa5; len]).expect("a key")
+}
+
+fn arn(region: &str, n: usize) -> String {
+    format!("arn:aws:kms:{region}:123456789012:key/{n:08}-12ab-34cd-56ef-1234567890ab")
+}
+
+fn sample() -> ObjectHeader {
+    let context = EncryptionContext::try_from_iter([("tenant", "acmé")]).expect("a context");
+    let keys = vec![key("arn:1", Some("b/k"), 3), key("arn:2", Some("b/k"), 4), key("arn:3", None, 5)];
+    ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[9; 56]), Some(42)).expect("a header")
+}
+
+fn pairs(header: &ObjectHeader) -> Vec<(String, String)> {
+    header.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn parse(metadata: &[(String, String)]) -> Result<ObjectHeader, Error> {
+    ObjectHeader::parse(metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+#[test]
+fn the_canonical_spelling() {
+    let expected = [
+        ("sealwax-context", r#"{"tenant":"acm\u00e9"}"#),
+        ("sealwax-format", "v1+Cobblestone-256"),
+        ("sealwax-generation", "1"),
+        ("sealwax-header", "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"),
+        (
+            "sealwax-keys",
+            r#"[{"place":"b/k","keys":[["aws-kms","arn:1","paWl"],["aws-kms","arn:2","paWlpQ"]]},{"keys":[["aws-kms","arn:3","paWlpaU"]]}]"#,
+        ),
+        ("sealwax-length", "42"),
+    ];
+    let metadata = sample().to_metadata();
+    assert_eq!(metadata.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn it_reads_what_it_writes_in_any_case_and_company() {
+    let mut metadata = pairs(&sample());
+    metadata.iter_mut().for_each(|(name, _)| *name = name.to_uppercase());
+    metadata.push(("mine".into(), "é, as some stores return it".into()));
+    assert_eq!(parse(&metadata), Ok(sample()));
+}
+
+#[test]
+fn four_kms_keys_fit_beside_200_bytes_of_context_and_place() {
+    let context = EncryptionContext::try_from_iter([("tenant", "t".repeat(80))]).expect("a context");
+    let place = format!("bucket/{}", "k".repeat(200 - 80 - 10 - 7));
+    let keys = ["us-east-1", "us-west-2", "eu-central-1", "ap-southeast-2"];
+    let keys = keys.iter().enumerate().map(|(n, region)| key(&arn(region, n), Some(&place), 184)).collect();
+    let header = ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[9; 56]), Some(u64::MAX >> 12));
+    header.expect("a header").check_fits([("own", "some metadata of the user")]).expect("it fits");
+}
+
+#[test]
+fn s3s_limit_holds_to_the_byte() {
+    let header = sample();
+    let ours: usize = header.to_metadata().iter().map(|(name, value)| name.len() + value.len()).sum();
+    let own = "v".repeat(METADATA_LIMIT - ours - 1);
+    assert_eq!(header.check_fits([("n", own.as_str())]), Ok(()));
+    let over = Error::MetadataTooLarge { needed: METADATA_LIMIT + 1, limit: METADATA_LIMIT };
+    assert_eq!(header.check_fits([("nn", own.as_str())]), Err(over));
+}
+
+#[test]
+fn reserved_names_are_refused_in_any_case() {
+    for name in ["sealwax-keys", "SealWax", "sealwaxes"] {
+        assert!(matches!(sample().check_fits([(name, "v")]), Err(Error::Malformed(_))), "{name}");
+    }
+}
+
+#[test]
+fn an_object_without_our_format_is_not_sealed() {
+    let metadata = [("x".to_owned(), "y".to_owned())];
+    assert_eq!(parse(&metadata), Err(Error::NotSealed));
+    let without = |gone: &str| pairs(&sample()).into_iter().filter(|(name, _)| name != gone).collect::<Vec<_>>();
+    assert_eq!(parse(&without(FORMAT)), Err(Error::NotSealed));
+    for gone in [GENERATION, HEADER, KEYS] {
+        assert!(matches!(parse(&without(gone)), Err(Error::Malformed(_))), "without {gone}");
+    }
+}
+
+#[test]
+fn other_values_are_refused() {
+    let long_key = format!(r#"[{{"keys":[["p","k","{}"]]}}]"#, "A".repeat(1400));
+    let many_keys = format!(r#"[{{"keys":[{}]}}]"#, vec![r#"["p","k","AA"]"#; 17].join(","));
+    let cases = [
+        (FORMAT, "v2+Cobblestone-256"),
+        (GENERATION, "0"),
+        (GENERATION, "01"),
+        (GENERATION, "+1"),
+        (GENERATION, "4294967296"),
+        (PLAINTEXT_LEN, "-1"),
+        (PLAINTEXT_LEN, "007"),
+        (PLAINTEXT_LEN, "18446744073709551616"),
+        (HEADER, "CQk"),
+        (HEADER, "not base64!"),
+        (CONTEXT, "{}"),
+        (CONTEXT, "[]"),
+        (CONTEXT, r#"{"a": "b"}"#),
+        (CONTEXT, r#"{"sealwax:place":"b"}"#),
+        (KEYS, "[]"),
+        (KEYS, r#"[{"keys":[]}]"#),
+        (KEYS, r#"[{"keys":[["p","k","AB"]]}]"#),
+        (KEYS, r#"[{"keys":[["p","k","AAA="]]}]"#),
+        (KEYS, r#"[{"keys":[["p","k"]]}]"#),
+        (KEYS, r#"[{"keys":[["p","k","AA"]],"more":1}]"#),
+        (KEYS, r#"[ {"keys":[["p","k","AA"]]}]"#),
+        (KEYS, r#"[{"place":"","keys":[["p","k","AA"]]}]"#),
+        (KEYS, r#"[{"keys":[["p","k","AA"]]},{"keys":[["p","k","AA"]]}]"#),
+        (KEYS, &long_key),
+        (KEYS, &many_keys),
+        ("sealwax-unknown", "x"),
+    ];
+    for (name, value) in cases {
+        let mut metadata = pairs(&sample());
+        metadata.retain(|(known, _)| known != name);
+        metadata.push((name.into(), value.into()));
+        let error = parse(&metadata).expect_err(&format!("{name}: {value:.80}"));
+        match name {
+            FORMAT => assert_eq!(error, Error::UnsupportedFormat(value.into())),
+            CONTEXT if value.contains("sealwax:") => assert!(matches!(error, Error::InvalidContext(_))),
+            _ => assert!(matches!(error, Error::Malformed(_)), "{name}: {value:.80}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn names_given_twice_and_floods_are_refused() {
+    let mut metadata = pairs(&sample());
+    metadata.push(("Sealwax-Keys".into(), "[]".into()));
+    assert!(matches!(parse(&metadata), Err(Error::Malformed(_))));
+    let flood = [("sealwax-format".to_owned(), "v".repeat(METADATA_READ_LIMIT))];
+    assert!(matches!(parse(&flood), Err(Error::Malformed(_))));
+}
+
+#[test]
+fn a_rewrap_raises_the_generation_and_keeps_the_rest() {
+    let header = sample();
+    let rewrapped = header.rewrapped(vec![key("arn:9", Some("other/k"), 7)]).expect("a header");
+    assert_eq!(rewrapped.generation(), 2);
+    assert_eq!(rewrapped.keys().len(), 1);
+    assert_eq!((rewrapped.context(), rewrapped.body_header()), (header.context(), header.body_header()));
+    assert_eq!(rewrapped.plaintext_len(), header.plaintext_len());
+    assert!(matches!(header.rewrapped(Vec::new()), Err(Error::Malformed(_))));
+}
+
+fn any_key() -> impl Strategy<Value = EncryptedDataKey> {
+    let place = proptest::option::of(("[a-z]{3,8}", ".{1,20}"));
+    let names = ("[a-z0-9-]{1,8}", "[ !#-\\[\\]-~]{1,30}");
+    (names, place, proptest::collection::vec(any::<u8>(), 1..64)).prop_map(|((provider, name), place, ciphertext)| {
+        let place = place.map(|(bucket, key)| Place::new(&bucket, &key).expect("a place"));
+        EncryptedDataKey::new(provider, name, place, ciphertext).expect("a key")
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_header_round_trips_in_printable_ascii(
+        keys in proptest::collection::vec(any_key(), 1..=MAX_ENCRYPTED_DATA_KEYS),
+        context in proptest::collection::btree_map("[^:]{1,8}", ".{0,12}", 0..4),
+        len: Option<u64>,
+    ) {
+        let context = EncryptionContext::try_from_iter(context).expect("no reserved name");
+        let header = ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[1; 56]), len).expect("a header");
+        let metadata = pairs(&header);
+        for (name, value) in &metadata {
+            prop_assert!(!value.is_empty() && value.bytes().all(|b| (b' '..=b'~').contains(&b)), "{} {}", name, value);
+            prop_assert_eq!(value.trim(), value);
+        }
+        prop_assert_eq!(parse(&metadata), Ok(header));
+    }
+
+    #[test]
+    fn what_parses_is_canonical(flip in 0..400_usize, to in b' '..=b'~') {
+        let mut metadata = pairs(&sample());
+        let total: usize = metadata.iter().map(|(_, value)| value.len()).sum();
+        let mut at = flip % total;
+        for (_, value) in &mut metadata {
+            if at < value.len() {
+                value.replace_range(at..=at, char::from(to).encode_utf8(&mut [0; 4]));
+                break;
+            }
+            at -= value.len();
+        }
+        if let Ok(header) = parse(&metadata) {
+            prop_assert_eq!(pairs(&header), metadata);
+        }
+    }
+}

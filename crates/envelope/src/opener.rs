@@ -1,0 +1,77 @@
+//! Opening a body: any range of its chunks, in place.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    Error, PlaintextDataKey,
+    geometry::{SEALED_CHUNK_LEN, TAG_LEN},
+    key_schedule::{BodyHeader, BodyKey},
+};
+
+/// Opens chunks of one body, in any order, from any thread. It exists only where the commitment was met.
+#[derive(Clone)]
+pub struct Opener {
+    key: Arc<BodyKey>,
+}
+
+impl Opener {
+    /// Checks that `data_key` and `context` are those that the body was sealed with.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`] where the body's commitment says otherwise.
+    pub fn new(data_key: &PlaintextDataKey, context: &[u8], header: &BodyHeader) -> Result<Self, Error> {
+        Ok(Self { key: Arc::new(BodyKey::for_opening(data_key, context, header)?) })
+    }
+
+    /// Opens, in place, the stored chunks in `body`, of which the first has the number `first_chunk`.
+    ///
+    /// `body` must begin at a chunk and end at the end of a chunk; only the last chunk of an object is shorter than
+    /// [`SEALED_CHUNK_LEN`].
+    ///
+    /// # Errors
+    /// [`Error::Authentication`] where any of the chunks fails, [`Error::Truncated`] where the last one is too short to
+    /// be one. `body` holds zeros then.
+    pub fn open_chunks<'a>(&self, first_chunk: u64, body: &'a mut [u8]) -> Result<OpenedChunks<'a>, Error> {
+        let opened = body.chunks_mut(SEALED_CHUNK_LEN).zip(first_chunk..).try_for_each(|(chunk, number)| {
+            let (cipher, nonce) = self.key.chunk(number)?;
+            let (data, tag) = chunk.split_last_chunk_mut::<TAG_LEN>().ok_or(Error::Truncated)?;
+            Ok(cipher.open(nonce, &[], data, tag)?)
+        });
+        if let Err(error) = opened {
+            body.fill(0);
+            return Err(error);
+        }
+        Ok(OpenedChunks { body })
+    }
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opener").finish_non_exhaustive()
+    }
+}
+
+/// Verified plaintext, where its chunks were stored.
+#[derive(Clone, Copy)]
+pub struct OpenedChunks<'a> {
+    body: &'a [u8],
+}
+
+impl<'a> OpenedChunks<'a> {
+    /// The plaintext of each chunk, in order.
+    pub fn chunks(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.body.chunks(SEALED_CHUNK_LEN).map(|chunk| &chunk[..chunk.len() - TAG_LEN])
+    }
+
+    /// Whether the last of these chunks is the one that ends the body.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        !self.body.len().is_multiple_of(SEALED_CHUNK_LEN)
+    }
+}
+
+impl fmt::Debug for OpenedChunks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenedChunks").field("is_end", &self.is_end()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! Sealing a body, part by part.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use crate::{
+    Error, PartBuffer, PlaintextDataKey,
+    geometry::{CHUNK_LEN, MAX_CHUNKS, TAG_LEN},
+    key_schedule::{BodyHeader, BodyKey},
+};
+
+/// Seals one body. It hands out each range of chunks once, so nothing is ever sealed twice under one nonce; the parts may
+/// then be sealed in any order, on any thread.
+///
+/// ```
+/// use sealwax_envelope::{PartBuffer, PlaintextDataKey, Sealer};
+///
+/// let data_key = PlaintextDataKey::generate()?;
+/// let sealer = Sealer::new(&data_key, b"context")?;
+/// let mut buffer = PartBuffer::new(Some(sealer.header()), 1);
+/// buffer.put_slice(b"plaintext");
+/// let body = sealer.last_part().seal(buffer)?;
+/// assert_eq!(body.len(), 56 + 9 + 16);
+/// # Ok::<(), sealwax_envelope::Error>(())
+/// ```
+pub struct Sealer {
+    key: Arc<BodyKey>,
+    header: BodyHeader,
+    next_chunk: u64,
+}
+
+impl Sealer {
+    /// Begins a body under `data_key`, with a new random salt.
+    ///
+    /// # Errors
+    /// [`Error::RandomUnavailable`].
+    pub fn new(data_key: &PlaintextDataKey, context: &[u8]) -> Result<Self, Error> {
+        let (key, header) = BodyKey::for_sealing(data_key, context)?;
+        Ok(Self { key: Arc::new(key), header, next_chunk: 0 })
+    }
+
+    /// What the body begins with, and what the object's metadata repeats.
+    #[must_use]
+    pub fn header(&self) -> &BodyHeader {
+        &self.header
+    }
+
+    /// Reserves the next `chunks` whole chunks, which are not the end of the body.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] beyond the format's 2^38 chunks.
+    pub fn next_part(&mut self, chunks: usize) -> Result<PartSealer, Error> {
+        let end = u64::try_from(chunks).ok().and_then(|chunks| self.next_chunk.checked_add(chunks));
+        // One chunk must be left for the end of the body.
+        let end = end.filter(|end| *end < MAX_CHUNKS).ok_or(Error::TooLong)?;
+        let chunks = self.next_chunk..end;
+        self.next_chunk = end;
+        Ok(PartSealer { key: Arc::clone(&self.key), chunks, last: false })
+    }
+
+    /// Reserves the rest of the body.
+    #[must_use]
+    pub fn last_part(self) -> PartSealer {
+        PartSealer { key: self.key, chunks: self.next_chunk..MAX_CHUNKS, last: true }
+    }
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealer").field("next_chunk", &self.next_chunk).finish_non_exhaustive()
+    }
+}
+
+/// The right to seal one part of a body, once.
+#[must_use = "a body with an unsealed part cannot be opened"]
+pub struct PartSealer {
+    key: Arc<BodyKey>,
+    chunks: Range<u64>,
+    last: bool,
+}
+
+impl PartSealer {
+    /// Seals the plaintext in `buffer` in place and returns the part as it is stored.
+    ///
+    /// # Errors
+    /// [`Error::ApiMisuse`] where a part other than the last is not full or has another number of chunks than it
+    /// reserved; [`Error::TooLong`] beyond the format's 2^38 chunks.
+    pub fn seal(self, buffer: PartBuffer) -> Result<Vec<u8>, Error> {
+        let whole = (buffer.len() / CHUNK_LEN) as u64;
+        let reserved = self.chunks.end - self.chunks.start;
+        if !self.last && !(buffer.is_full() && whole == reserved) {
+            return Err(Error::ApiMisuse("every part but the last must be filled with the chunks that it reserved"));
+        }
+        if self.last && whole >= reserved {
+            return Err(Error::TooLong);
+        }
+        let mut numbers = self.chunks;
+        Ok(buffer.into_sealed(self.last, |chunk| {
+            let number = numbers.next().expect("counted above");
+            let (cipher, nonce) = self.key.chunk(number).expect("below MAX_CHUNKS");
+            let (data, tag) = chunk.split_at_mut(chunk.len() - TAG_LEN);
+            tag.copy_from_slice(&cipher.seal(nonce, &[], data));
+        }))
+    }
+}
+
+impl fmt::Debug for PartSealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartSealer").field("chunks", &self.chunks).field("last", &self.last).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,103 @@
+//! Opening a whole body as it arrives.
+
+use std::{collections::VecDeque, fmt, ops::Range};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    Error, Opener, PlaintextDataKey,
+    geometry::{HEADER_LEN, SEALED_CHUNK_LEN, TAG_LEN},
+    key_schedule::BodyHeader,
+};
+
+/// Opens a body from its first byte to its last, fed in pieces of any size.
+///
+/// Feed it, take chunks until there are none, feed it again; then [`StreamOpener::finish`] it. Only that says that the
+/// body is whole.
+pub struct StreamOpener {
+    opener: Opener,
+    header: BodyHeader,
+    header_seen: bool,
+    pending: BytesMut,
+    next_chunk: u64,
+    opened: VecDeque<Bytes>,
+}
+
+impl StreamOpener {
+    /// Checks the commitment in `header`, which the object's metadata holds, as [`Opener::new`] does.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`].
+    pub fn new(data_key: &PlaintextDataKey, context: &[u8], header: BodyHeader) -> Result<Self, Error> {
+        let opener = Opener::new(data_key, context, &header)?;
+        Ok(Self {
+            opener,
+            header,
+            header_seen: false,
+            pending: BytesMut::new(),
+            next_chunk: 0,
+            opened: VecDeque::new(),
+        })
+    }
+
+    /// Takes the next bytes of the body and opens each chunk that they complete.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`]: a chunk fails, or the body begins with another header than its metadata says. Nothing
+    /// of these bytes is released.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.pending.extend_from_slice(bytes);
+        if !self.header_seen {
+            let Some(header) = self.pending.first_chunk::<HEADER_LEN>() else { return Ok(()) };
+            if BodyHeader::from_bytes(header) != self.header {
+                self.pending.clear();
+                return Err(Error::Authentication);
+            }
+            let _ = self.pending.split_to(HEADER_LEN);
+            self.header_seen = true;
+        }
+        self.open_pending(self.pending.len() / SEALED_CHUNK_LEN * SEALED_CHUNK_LEN)
+    }
+
+    /// The next verified plaintext: one chunk, of 1 to 16,384 bytes. `None`: feed more, or finish.
+    pub fn next_chunk(&mut self) -> Option<Bytes> {
+        self.opened.pop_front()
+    }
+
+    /// Ends the body and returns the plaintext of its last chunk (maybe empty), after all that
+    /// [`StreamOpener::next_chunk`] still holds.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] where the body's last chunk is missing, [`Error::Authentication`] where it fails.
+    pub fn finish(mut self) -> Result<impl Iterator<Item = Bytes>, Error> {
+        if !self.header_seen || self.pending.len() < TAG_LEN {
+            return Err(Error::Truncated);
+        }
+        self.open_pending(self.pending.len())?;
+        Ok(self.opened.into_iter())
+    }
+
+    /// Opens the first `len` pending bytes, which end with a chunk.
+    fn open_pending(&mut self, len: usize) -> Result<(), Error> {
+        if len == 0 {
+            return Ok(());
+        }
+        let mut sealed = self.pending.split_to(len);
+        self.opener.open_chunks(self.next_chunk, &mut sealed)?;
+        let opened = sealed.freeze();
+        for start in (0..len).step_by(SEALED_CHUNK_LEN) {
+            let data: Range<usize> = start..(start + SEALED_CHUNK_LEN).min(len) - TAG_LEN;
+            if !data.is_empty() {
+                self.opened.push_back(opened.slice(data));
+            }
+            self.next_chunk += 1;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for StreamOpener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamOpener").field("next_chunk", &self.next_chunk).finish_non_exhaustive()
+    }
+}

