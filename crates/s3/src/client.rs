@@ -1,0 +1,222 @@
+//! The client: what an application holds.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aws_sdk_s3::Client;
+use sealwax_envelope::{
+    EncryptedDataKey, Error as EnvelopeError, Keyring, KeyringError, ObjectHeader, PlaintextDataKey, StreamOpener,
+    Unwrap, geometry::CHUNK_LEN,
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    error::{Error, ErrorKind, Target},
+    operation::{delete::Delete, get::Get, head::Head, put::Put, rewrap::Rewrap},
+    places::PlacePolicy,
+};
+
+/// Plaintext bytes in one part of a multipart upload, unless set: 8 MiB.
+const DEFAULT_PART_LEN: usize = 8 * 1024 * 1024;
+/// Bytes of parts in memory at once over all uploads of a client, unless set: 128 MiB.
+const DEFAULT_MEMORY_BUDGET: usize = 128 * 1024 * 1024;
+/// S3's least part length but for the last part, in bytes. (Amazon S3 User Guide, "Multipart upload limits".)
+const MIN_PART_LEN: usize = 5 * 1024 * 1024;
+
+/// Seals objects before they leave the process, and opens them.
+///
+/// It wraps an [`aws_sdk_s3::Client`], which stays reachable by [`SealedClient::s3`]. Cloning is cheap.
+#[derive(Clone)]
+pub struct SealedClient(Arc<Inner>);
+
+struct Inner {
+    s3: Client,
+    keyring: Arc<dyn Keyring>,
+    places: PlacePolicy,
+    part_len: usize,
+    budget: Arc<Semaphore>,
+    budget_len: usize,
+    /// Whether ACLs are off, by bucket, as far as was asked.
+    acls_off: Mutex<HashMap<String, bool>>,
+}
+
+impl SealedClient {
+    /// Begins a client that uses `s3`, and `keyring` to wrap and unwrap data keys.
+    #[must_use]
+    pub fn builder(s3: Client, keyring: impl Keyring + 'static) -> SealedClientBuilder {
+        SealedClientBuilder {
+            s3,
+            keyring: Arc::new(keyring),
+            places: PlacePolicy::bound(),
+            part_len: DEFAULT_PART_LEN,
+            budget_len: DEFAULT_MEMORY_BUDGET,
+        }
+    }
+
+    /// The wrapped client, for everything that is not sealed.
+    #[must_use]
+    pub fn s3(&self) -> &Client {
+        &self.0.s3
+    }
+
+    /// The keyring.
+    #[must_use]
+    pub fn keyring(&self) -> &Arc<dyn Keyring> {
+        &self.0.keyring
+    }
+
+    /// Seals and stores an object.
+    #[must_use]
+    pub fn put(&self) -> Put {
+        Put::new(self.clone())
+    }
+
+    /// Reads and opens an object.
+    #[must_use]
+    pub fn get(&self) -> Get {
+        Get::new(self.clone())
+    }
+
+    /// Reads what is known of an object without any key.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head::new(self.clone())
+    }
+
+    /// Wraps an object's data key anew; the body stays as it is.
+    #[must_use]
+    pub fn rewrap(&self) -> Rewrap {
+        Rewrap::new(self.clone())
+    }
+
+    /// Deletes an object.
+    #[must_use]
+    pub fn delete(&self) -> Delete {
+        Delete::new(self.clone())
+    }
+
+    pub(crate) fn places(&self) -> &PlacePolicy {
+        &self.0.places
+    }
+
+    pub(crate) fn part_len(&self) -> usize {
+        self.0.part_len
+    }
+
+    /// The budget for part buffers, in [`CHUNK_LEN`] units, and its whole size.
+    pub(crate) fn budget(&self) -> (&Arc<Semaphore>, usize) {
+        (&self.0.budget, self.0.budget_len / CHUNK_LEN)
+    }
+
+    pub(crate) fn known_acls_off(&self, bucket: &str) -> Option<bool> {
+        self.0.acls_off.lock().unwrap_or_else(PoisonError::into_inner).get(bucket).copied()
+    }
+
+    pub(crate) fn remember_acls_off(&self, bucket: &str, off: bool) {
+        self.0.acls_off.lock().unwrap_or_else(PoisonError::into_inner).insert(bucket.to_owned(), off);
+    }
+
+    /// Unwraps the data key of an object, from those of its keys that may be used.
+    pub(crate) async fn unwrap(
+        &self,
+        target: &Target,
+        header: &ObjectHeader,
+        keys: &[EncryptedDataKey],
+    ) -> Result<PlaintextDataKey, Error> {
+        match self.0.keyring.unwrap(keys, header.context()).await {
+            Unwrap::Unwrapped(data_key) => Ok(data_key),
+            Unwrap::Failed(failures) => Err(target.keyring(failures)),
+            Unwrap::NotMine => {
+                let names: Vec<_> = keys.iter().map(EncryptedDataKey::wrapping_key).collect();
+                let message = format!("none of its wrapping keys is the keyring's: {}", names.join(", "));
+                Err(target.error(ErrorKind::NoMatchingKey, message))
+            }
+        }
+    }
+
+    /// Begins to open an object's body.
+    pub(crate) async fn opener(
+        &self,
+        target: &Target,
+        header: &ObjectHeader,
+        accepted_places: &[String],
+    ) -> Result<StreamOpener, Error> {
+        let keys = self.places().acceptable_keys(target, header, accepted_places)?;
+        let data_key = self.unwrap(target, header, &keys).await?;
+        StreamOpener::new(&data_key, &header.context().body_context(), *header.body_header())
+            .map_err(|error| target.envelope(error))
+    }
+}
+
+impl fmt::Debug for SealedClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedClient")
+            .field("keyring", &self.0.keyring)
+            .field("places", &self.0.places)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`SealedClient`].
+#[derive(Debug)]
+pub struct SealedClientBuilder {
+    s3: Client,
+    keyring: Arc<dyn Keyring>,
+    places: PlacePolicy,
+    part_len: usize,
+    budget_len: usize,
+}
+
+impl SealedClientBuilder {
+    /// How wrapped keys are bound to places; [`PlacePolicy::bound`] unless set.
+    #[must_use]
+    pub fn places(mut self, places: PlacePolicy) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// Plaintext bytes in one part of a multipart upload: 8 MiB unless set; rounded up to whole chunks of 16 KiB, and at
+    /// least S3's 5 MiB. Longer objects get longer parts, so that S3's 10,000 suffice. Objects up to this length are
+    /// stored by one `PutObject`.
+    #[must_use]
+    pub fn part_len(mut self, bytes: usize) -> Self {
+        self.part_len = bytes.max(MIN_PART_LEN).next_multiple_of(CHUNK_LEN);
+        self
+    }
+
+    /// How many bytes of parts may be in memory at once, over all uploads of this client: 128 MiB unless set, and at
+    /// least one part.
+    #[must_use]
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.budget_len = bytes;
+        self
+    }
+
+    /// Makes the client.
+    #[must_use]
+    pub fn build(self) -> SealedClient {
+        let budget_len = self.budget_len.max(self.part_len);
+        SealedClient(Arc::new(Inner {
+            s3: self.s3,
+            keyring: self.keyring,
+            places: self.places,
+            part_len: self.part_len,
+            budget: Arc::new(Semaphore::new(budget_len / CHUNK_LEN)),
+            budget_len,
+            acls_off: Mutex::default(),
+        }))
+    }
+}
+
+/// A keyring's failure to wrap.
+pub(crate) fn wrap_error(target: &Target) -> impl Fn(KeyringError) -> Error + '_ {
+    |error| target.keyring(vec![error])
+}
+
+/// A failure of the envelope core.
+pub(crate) fn envelope_error(target: &Target) -> impl Fn(EnvelopeError) -> Error + '_ {
+    |error| target.envelope(error)
+}

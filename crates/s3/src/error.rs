@@ -1,0 +1,269 @@
+//! The one error of this crate: what failed, where, and what to do about it.
+
+use std::fmt;
+
+use aws_sdk_s3::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+};
+use sealwax_envelope::{Error as EnvelopeError, KeyringError, KeyringErrorKind};
+
+use crate::aws_failure::AwsFailure;
+
+/// What kind of failure it is; [`ErrorKind::advice`] says what to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// S3 or KMS denies the caller the call.
+    AccessDenied,
+    /// The key, the encryption context or the stored bytes are not the original ones. Which, cannot be told.
+    Authentication,
+    /// The object changed, or exists already, against the condition of the call.
+    Conflict,
+    /// The stored encryption context is not the one that the caller requires.
+    ContextMismatch,
+    /// An argument cannot be used.
+    InvalidInput,
+    /// A local file could not be read or written.
+    Io,
+    /// The wrapping key is disabled or pending deletion.
+    KeyDisabled,
+    /// There is no such wrapping key.
+    KeyNotFound,
+    /// The object's metadata or body is not what a sealed object has.
+    Malformed,
+    /// Metadata would exceed what S3 stores.
+    MetadataTooLarge,
+    /// None of the object's wrapping keys belongs to the keyring.
+    NoMatchingKey,
+    /// There is no such object or bucket.
+    NotFound,
+    /// The object exists, but Sealwax did not seal it.
+    NotSealed,
+    /// The object's wraps are bound to another place than the one that it is read from.
+    PlaceMismatch,
+    /// The service answered with an error that none of the other kinds covers.
+    Service,
+    /// The service asks to slow down.
+    Throttled,
+    /// The object ends early.
+    Truncated,
+    /// The service does not answer: network, timeout, or its Region is down.
+    Unavailable,
+    /// What was asked for cannot be done with this object.
+    Unsupported,
+}
+
+impl ErrorKind {
+    /// One line on what to do.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "check the caller's IAM policy, the bucket policy and the KMS key policy",
+            Self::Authentication => {
+                "do not use this object: restore another version, or check that it was not changed or swapped"
+            }
+            Self::Conflict => "read the object again and decide anew",
+            Self::ContextMismatch => {
+                "inspect the object, and require the encryption context that it has if that is right"
+            }
+            Self::InvalidInput => "correct the argument",
+            Self::Io => "check the file, its permissions and the free space",
+            Self::KeyDisabled => "enable the KMS key or cancel its deletion, or use another of the object's keys",
+            Self::KeyNotFound => "check the key's ARN, account and Region",
+            Self::Malformed => "restore another version of the object",
+            Self::MetadataTooLarge => "use fewer wrapping keys, a shorter encryption context or less metadata",
+            Self::NoMatchingKey => "add one of the object's wrapping keys to the keyring",
+            Self::NotFound => "check the bucket, the key and the Region",
+            Self::NotSealed => "read it with a plain S3 client, or seal it",
+            Self::PlaceMismatch => {
+                "declare the bucket a replica of the one named, or rewrap the object in its new place, accepting the old one"
+            }
+            Self::Service => "see the service's message",
+            Self::Throttled => "retry later, or ask for a higher quota",
+            Self::Truncated => "restore another version of the object",
+            Self::Unavailable => "retry, or use a key and a bucket in another Region",
+            Self::Unsupported => "see the message",
+        }
+    }
+
+    /// Whether the same call may succeed later without anything being changed.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Throttled | Self::Unavailable)
+    }
+}
+
+/// A failed operation on one object.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    operation: &'static str,
+    object: String,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The operation that failed, such as `put`.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.0.operation
+    }
+
+    /// The object, as `s3://bucket/key`.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        &self.0.object
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} {}: {}", self.0.operation, self.0.object, self.0.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// What an operation works on; makes its errors.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) operation: &'static str,
+    pub(crate) bucket: String,
+    pub(crate) key: String,
+    region: Option<String>,
+}
+
+impl Target {
+    /// Takes the object that a fluent builder was given, if it was.
+    pub(crate) fn new(
+        operation: &'static str,
+        s3: &aws_sdk_s3::Client,
+        bucket: Option<String>,
+        key: Option<String>,
+    ) -> Result<Self, Error> {
+        let region = s3.config().region().map(ToString::to_string);
+        let target = Self { operation, bucket: bucket.unwrap_or_default(), key: key.unwrap_or_default(), region };
+        match () {
+            () if target.bucket.is_empty() => Err(target.error(ErrorKind::InvalidInput, "no bucket was given")),
+            () if target.key.is_empty() => Err(target.error(ErrorKind::InvalidInput, "no key was given")),
+            () => Ok(target),
+        }
+    }
+
+    pub(crate) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error(Box::new(Inner {
+            kind,
+            operation: self.operation,
+            object: match &self.region {
+                Some(region) => format!("s3://{}/{} in {region}", self.bucket, self.key),
+                None => format!("s3://{}/{}", self.bucket, self.key),
+            },
+            message: message.into(),
+            source: None,
+        }))
+    }
+
+    fn caused(
+        &self,
+        kind: ErrorKind,
+        message: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Error {
+        let mut error = self.error(kind, message);
+        error.0.source = Some(source.into());
+        error
+    }
+
+    pub(crate) fn io(&self, what: impl Into<String>, source: std::io::Error) -> Error {
+        self.caused(ErrorKind::Io, what, source)
+    }
+
+    /// A failed S3 call. `call` is the API's name, such as `GetObject`.
+    pub(crate) fn s3<E>(&self, call: &'static str, error: &SdkError<E, HttpResponse>) -> Error
+    where
+        E: ProvideErrorMetadata + RequestId,
+    {
+        self.s3_failure(call, AwsFailure::new(error))
+    }
+
+    pub(crate) fn s3_failure(&self, call: &'static str, failure: AwsFailure) -> Error {
+        // HEAD has no body, so its status is all there is to go by.
+        let kind = match (failure.code.as_deref(), failure.status) {
+            (Some("SlowDown" | "ThrottlingException" | "RequestLimitExceeded"), _) | (_, Some(429)) => {
+                ErrorKind::Throttled
+            }
+            (Some("InvalidObjectState" | "ObjectNotInActiveTierError"), _) => ErrorKind::Unsupported,
+            (Some("MetadataTooLarge"), _) => ErrorKind::MetadataTooLarge,
+            (_, Some(401 | 403)) => ErrorKind::AccessDenied,
+            (_, Some(404)) => ErrorKind::NotFound,
+            (_, Some(409 | 412)) => ErrorKind::Conflict,
+            (_, None) | (_, Some(500..)) => ErrorKind::Unavailable,
+            _ => ErrorKind::Service,
+        };
+        let message = match kind {
+            ErrorKind::NotFound => format!("{call} found no such object or bucket"),
+            ErrorKind::Conflict => format!("{call} met another state of the object than was required"),
+            ErrorKind::AccessDenied => format!("{call} was denied"),
+            _ => format!("{call} failed"),
+        };
+        self.caused(kind, message, failure)
+    }
+
+    /// A failure of the envelope core.
+    pub(crate) fn envelope(&self, error: EnvelopeError) -> Error {
+        let kind = match &error {
+            EnvelopeError::Authentication => ErrorKind::Authentication,
+            EnvelopeError::MetadataTooLarge { .. } => ErrorKind::MetadataTooLarge,
+            EnvelopeError::NotSealed => ErrorKind::NotSealed,
+            EnvelopeError::Truncated => ErrorKind::Truncated,
+            EnvelopeError::UnsupportedFormat(_) => ErrorKind::Unsupported,
+            EnvelopeError::InvalidContext(_) | EnvelopeError::TooLong | EnvelopeError::ApiMisuse(_) => {
+                ErrorKind::InvalidInput
+            }
+            EnvelopeError::RandomUnavailable => ErrorKind::Io,
+            _ => ErrorKind::Malformed,
+        };
+        self.error(kind, error.to_string())
+    }
+
+    /// Wrapping keys that failed, at least one.
+    pub(crate) fn keyring(&self, failures: Vec<KeyringError>) -> Error {
+        // What the caller can act upon comes first; a cryptographic failure counts only where nothing else failed.
+        const ORDER: [(KeyringErrorKind, ErrorKind); 6] = [
+            (KeyringErrorKind::AccessDenied, ErrorKind::AccessDenied),
+            (KeyringErrorKind::Disabled, ErrorKind::KeyDisabled),
+            (KeyringErrorKind::Unavailable, ErrorKind::Unavailable),
+            (KeyringErrorKind::Throttled, ErrorKind::Throttled),
+            (KeyringErrorKind::NotFound, ErrorKind::KeyNotFound),
+            (KeyringErrorKind::Other, ErrorKind::Service),
+        ];
+        let kind = ORDER.iter().find(|(kind, _)| failures.iter().any(|failure| failure.kind() == *kind));
+        let Some((_, kind)) = kind else { return self.envelope(EnvelopeError::Authentication) };
+        let message = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        // The causes of all keys but the first are in the message only.
+        match failures
+            .into_iter()
+            .next()
+            .and_then(|failure| std::error::Error::source(&failure).map(ToString::to_string))
+        {
+            Some(cause) => self.caused(*kind, message, cause),
+            None => self.error(*kind, message),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Which KMS calls may unwrap an object's data key, and in which order: pure, so that it can be tested.
+
+use std::collections::BTreeSet;
+
+use sealwax_envelope::EncryptedDataKey;
+
+use super::{KmsKeyArn, keyring::KMS_PROVIDER};
+
+/// Which wrapping keys a reader may ask KMS about, beyond those that it was given by ARN.
+///
+/// KMS is never called for a key outside of it. Without such a bound, whoever can write to the bucket could make a reader
+/// accept objects that he sealed under a key of his own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiscoveryFilter {
+    partition: String,
+    accounts: BTreeSet<String>,
+    regions: Option<BTreeSet<String>>,
+}
+
+impl DiscoveryFilter {
+    /// Allows the keys of these accounts, in every Region of the partition `aws`.
+    #[must_use]
+    pub fn accounts(accounts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { partition: "aws".into(), accounts: accounts.into_iter().map(Into::into).collect(), regions: None }
+    }
+
+    /// Allows the keys of another partition instead of `aws`, such as `aws-us-gov`.
+    #[must_use]
+    pub fn partition(mut self, partition: impl Into<String>) -> Self {
+        self.partition = partition.into();
+        self
+    }
+
+    /// Allows only these Regions.
+    #[must_use]
+    pub fn regions(mut self, regions: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.regions = Some(regions.into_iter().map(Into::into).collect());
+        self
+    }
+
+    pub(super) fn allows(&self, key: &KmsKeyArn) -> bool {
+        key.as_str().split(':').nth(1) == Some(self.partition.as_str())
+            && self.accounts.contains(key.account())
+            && self.regions.as_ref().is_none_or(|regions| regions.contains(key.region()))
+    }
+}
+
+/// One call that may unwrap a data key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidate<'a> {
+    pub(super) key: &'a EncryptedDataKey,
+    /// The key to decrypt with; for a multi-Region key maybe another replica than the one that wrapped.
+    pub(super) arn: KmsKeyArn,
+}
+
+/// The calls that may unwrap one of `keys`: the home Region first, then in the order of `configured`, then as stored.
+pub(super) fn candidates<'a>(
+    keys: &'a [EncryptedDataKey],
+    configured: &[KmsKeyArn],
+    discovery: Option<&DiscoveryFilter>,
+    home: Option<&str>,
+) -> Vec<Candidate<'a>> {
+    let mut found: Vec<(usize, Candidate<'a>)> = Vec::new();
+    for key in keys.iter().filter(|key| key.provider() == KMS_PROVIDER) {
+        let Ok(stored) = key.wrapping_key().parse::<KmsKeyArn>() else { continue };
+        let given = configured.iter().enumerate().filter(|(_, arn)| arn.is_related_to(&stored));
+        let mut arns: Vec<(usize, KmsKeyArn)> = given.map(|(rank, arn)| (rank, arn.clone())).collect();
+        let replica = home.and_then(|home| stored.in_region(home));
+        let discovered = replica.into_iter().chain([stored]).filter(|arn| discovery.is_some_and(|it| it.allows(arn)));
+        arns.extend(discovered.map(|arn| (configured.len(), arn)));
+        for (rank, arn) in arns {
+            let candidate = Candidate { key, arn };
+            if !found.iter().any(|(_, known)| *known == candidate) {
+                let rank = if Some(candidate.arn.region()) == home { 0 } else { rank + 1 };
+                found.push((rank, candidate));
+            }
+        }
+    }
+    found.sort_by_key(|(rank, _)| *rank);
+    found.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// How `key` can be decrypted in `region`: its wrapping key is there, or has a replica there.
+pub(super) fn in_region<'a>(key: &'a EncryptedDataKey, region: &str) -> Option<Candidate<'a>> {
+    let stored: KmsKeyArn = key.wrapping_key().parse().ok().filter(|_| key.provider() == KMS_PROVIDER)?;
+    let arn = if stored.region() == region { Some(stored) } else { stored.in_region(region) };
+    Some(Candidate { key, arn: arn? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACCOUNT: &str = "123456789012";
+
+    fn arn(region: &str, account: &str, id: &str) -> KmsKeyArn {
+        format!("arn:aws:kms:{region}:{account}:key/{id}").parse().expect("an ARN")
+    }
+
+    fn wrapped(arn: &KmsKeyArn) -> EncryptedDataKey {
+        EncryptedDataKey::new(KMS_PROVIDER, arn.as_str(), None, vec![1]).expect("a key")
+    }
+
+    fn order(
+        keys: &[EncryptedDataKey],
+        configured: &[KmsKeyArn],
+        discovery: Option<&DiscoveryFilter>,
+        home: &str,
+    ) -> Vec<KmsKeyArn> {
+        candidates(keys, configured, discovery, Some(home)).into_iter().map(|candidate| candidate.arn).collect()
+    }
+
+    #[test]
+    fn the_home_region_comes_first_then_the_configured_order() {
+        let [east, west, eu] = ["us-east-1", "us-west-2", "eu-west-1"].map(|region| arn(region, ACCOUNT, "a"));
+        let keys = [&east, &west, &eu].map(wrapped);
+        let configured = [eu.clone(), east.clone(), west.clone()];
+        assert_eq!(order(&keys, &configured, None, "us-west-2"), [west.clone(), eu.clone(), east.clone()]);
+        assert_eq!(order(&keys, &configured, None, "ap-south-1"), [eu, east, west]);
+    }
+
+    #[test]
+    fn keys_that_were_not_given_are_never_asked() {
+        let (mine, theirs) = (arn("us-east-1", ACCOUNT, "a"), arn("us-east-1", "999999999999", "b"));
+        let local = EncryptedDataKey::new("local", mine.as_str(), None, vec![1]).expect("a key");
+        let keys = [local, wrapped(&theirs), wrapped(&mine)];
+        assert_eq!(order(&keys, std::slice::from_ref(&mine), None, "us-east-1"), std::slice::from_ref(&mine));
+        assert_eq!(order(&keys, &[], None, "us-east-1"), []);
+        let filter = DiscoveryFilter::accounts([ACCOUNT]);
+        assert_eq!(order(&keys, &[], Some(&filter), "us-east-1"), std::slice::from_ref(&mine));
+        assert_eq!(order(&keys, &[], Some(&filter.clone().regions(["eu-west-1"])), "us-east-1"), []);
+        assert_eq!(order(&keys, &[], Some(&filter.partition("aws-cn")), "us-east-1"), []);
+    }
+
+    #[test]
+    fn a_multi_region_key_is_tried_at_home_first() {
+        let (east, west) = (arn("us-east-1", ACCOUNT, "mrk-a"), arn("us-west-2", ACCOUNT, "mrk-a"));
+        let keys = [wrapped(&east)];
+        assert_eq!(order(&keys, std::slice::from_ref(&west), None, "us-west-2"), std::slice::from_ref(&west));
+        let filter = DiscoveryFilter::accounts([ACCOUNT]);
+        assert_eq!(order(&keys, &[], Some(&filter), "us-west-2"), [west.clone(), east.clone()]);
+        assert_eq!(order(&keys, std::slice::from_ref(&west), Some(&filter), "us-west-2"), [west, east]);
+    }
+
+    #[test]
+    fn a_single_region_key_is_not_looked_for_elsewhere() {
+        let (east, west) = (arn("us-east-1", ACCOUNT, "a"), arn("us-west-2", ACCOUNT, "a"));
+        assert_eq!(order(&[wrapped(&east)], &[west], None, "us-west-2"), []);
+    }
+}

@@ -1,0 +1,33 @@
+//! KMS's errors as a keyring's.
+
+use aws_sdk_kms::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+};
+use sealwax_envelope::{KeyringError, KeyringErrorKind};
+
+use super::KmsKeyArn;
+use crate::aws_failure::AwsFailure;
+
+/// Says what went wrong with `key`.
+///
+/// Several codes are not in the SDK's enums (throttling, access denied), so all are told apart by name.
+pub(super) fn keyring_error<E>(key: &KmsKeyArn, error: &SdkError<E, HttpResponse>) -> KeyringError
+where
+    E: ProvideErrorMetadata + RequestId,
+{
+    let failure = AwsFailure::new(error);
+    let kind = match (failure.code.as_deref(), failure.status) {
+        (Some("AccessDeniedException" | "AccessDenied"), _) => KeyringErrorKind::AccessDenied,
+        (Some("DisabledException" | "KMSInvalidStateException"), _) => KeyringErrorKind::Disabled,
+        (Some("NotFoundException"), _) => KeyringErrorKind::NotFound,
+        // A wrong encryption context, a changed ciphertext and another key: all the same to KMS, and to us.
+        (Some("InvalidCiphertextException" | "IncorrectKeyException"), _) => KeyringErrorKind::Rejected,
+        (Some("ThrottlingException" | "LimitExceededException"), _) => KeyringErrorKind::Throttled,
+        (Some("KeyUnavailableException" | "DependencyTimeoutException" | "KMSInternalException"), _)
+        | (_, None | Some(500..)) => KeyringErrorKind::Unavailable,
+        _ => KeyringErrorKind::Other,
+    };
+    KeyringError::new(kind, key.as_str()).with_source(failure)
+}

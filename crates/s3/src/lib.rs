@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+
+mod aws_failure;
+mod client;
+mod error;
+mod kms;
+mod object;
+mod operation;
+mod places;
+mod source;
+mod upload;
+mod uri;
+
+pub use {aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope};
+
+pub use self::{
+    client::{SealedClient, SealedClientBuilder},
+    error::{Error, ErrorKind},
+    kms::{DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder},
+    object::{Attributes, ObjectInfo},
+    operation::{
+        delete::Delete,
+        get::{Get, PlaintextStream, SealedObject},
+        head::Head,
+        put::{Put, PutOutput},
+        rewrap::{Rewrap, RewrapOutcome, RewrapOutput},
+    },
+    places::PlacePolicy,
+    source::PlaintextSource,
+    uri::{InvalidUri, S3Uri},
+};

@@ -1,0 +1,242 @@
+//! Wrapping an object's data key anew. The body is not read, moved or changed.
+
+mod acl;
+mod copy;
+
+use std::{collections::HashMap, sync::Arc};
+
+use aws_sdk_s3::{operation::head_object::HeadObjectOutput, types::ChecksumMode};
+use sealwax_envelope::{
+    EncryptedDataKey, Error as EnvelopeError, Keyring, KeyringErrorKind, ObjectHeader, Opener, Place, WrapContext,
+};
+
+use super::object_setters;
+use crate::{
+    ObjectInfo, SealedClient,
+    client::{envelope_error, wrap_error},
+    error::{Error, ErrorKind, Target},
+};
+
+/// Wraps an object's data key anew: adds wrapping keys, replaces them or removes some.
+///
+/// The new metadata lands by a copy of the object onto itself inside S3, on the condition that the object is still the
+/// one that was looked at. Content headers, the user's own metadata, tags, storage class, server-side encryption, Object
+/// Lock settings, website redirect and ACL are kept. In a versioned bucket the object gets a new version; older versions
+/// keep their keys.
+///
+/// New wraps are bound to the place where the object is now.
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens before `send`"]
+pub struct Rewrap {
+    client: SealedClient,
+    bucket: Option<String>,
+    key: Option<String>,
+    edits: Vec<Edit>,
+    accepted_places: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+enum Edit {
+    Add(Arc<dyn Keyring>),
+    Replace(Arc<dyn Keyring>),
+    Remove(String),
+}
+
+/// Whether anything had to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RewrapOutcome {
+    /// The object has other keys now.
+    Rewrapped,
+    /// The object had just these keys already; nothing was written.
+    Unchanged,
+}
+
+/// What became of the object.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RewrapOutput {
+    /// Whether anything had to be done.
+    pub outcome: RewrapOutcome,
+    /// Sealwax's metadata, as it is stored now.
+    pub header: ObjectHeader,
+    /// The entity tag, as S3 gave it.
+    pub e_tag: Option<String>,
+    /// The version, in a versioned bucket.
+    pub version_id: Option<String>,
+}
+
+impl Rewrap {
+    pub(crate) fn new(client: SealedClient) -> Self {
+        Self { client, bucket: None, key: None, edits: Vec::new(), accepted_places: Vec::new() }
+    }
+
+    object_setters!();
+
+    /// Wraps the data key under the wrapping keys of `keyring` too.
+    pub fn add(mut self, keyring: impl Keyring + 'static) -> Self {
+        self.edits.push(Edit::Add(Arc::new(keyring)));
+        self
+    }
+
+    /// Wraps the data key under the wrapping keys of `keyring` alone: all others are dropped.
+    pub fn replace(mut self, keyring: impl Keyring + 'static) -> Self {
+        self.edits.push(Edit::Replace(Arc::new(keyring)));
+        self
+    }
+
+    /// Drops all wraps under `wrapping_key`: for AWS KMS the ARN of a key. The last key is not removed.
+    pub fn remove(mut self, wrapping_key: impl Into<String>) -> Self {
+        self.edits.push(Edit::Remove(wrapping_key.into()));
+        self
+    }
+
+    /// Accepts wraps that are bound to `place` (`bucket/key`): the object was moved here on purpose. The new wraps are
+    /// bound to the place where it is now.
+    pub fn accept_place(mut self, place: impl Into<String>) -> Self {
+        self.accepted_places.push(place.into());
+        self
+    }
+
+    /// Rewraps the object: one `HeadObject`, the KMS calls, one `CopyObject`.
+    ///
+    /// # Errors
+    /// As [`crate::Get::send`]; [`ErrorKind::InvalidInput`] where no key would be left; [`ErrorKind::Conflict`] where the
+    /// object changed meanwhile; [`ErrorKind::Unsupported`] for an object above S3's 5 GiB for one copy, and for one that
+    /// must be restored from an archive first. The object is unchanged then.
+    #[tracing::instrument(name = "rewrap", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
+    pub async fn send(self) -> Result<RewrapOutput, Error> {
+        let s3 = self.client.s3();
+        let target = Target::new("rewrap", s3, self.bucket.clone(), self.key.clone())?;
+        if self.edits.is_empty() {
+            return Err(target.error(ErrorKind::InvalidInput, "no key to add, replace or remove was given"));
+        }
+        let head = s3.head_object().bucket(&target.bucket).key(&target.key).checksum_mode(ChecksumMode::Enabled);
+        let head = head.send().await.map_err(|error| target.s3("HeadObject", &error))?;
+        let info = ObjectInfo::of_head(&target, &head)?;
+        copy::check_possible(&target, &head)?;
+
+        let place = self.client.places().to_bind(&target)?;
+        let keys = self.edited_keys(&target, &info, place.as_ref()).await?;
+        if keys == info.keys() {
+            return Ok(unchanged(info));
+        }
+        let header = info.header().rewrapped(keys).map_err(envelope_error(&target))?;
+        header.check_fits(own(&info.metadata)).map_err(envelope_error(&target))?;
+        self.store(&target, &head, header, &info.metadata).await
+    }
+
+    /// The object's keys after all edits.
+    async fn edited_keys(
+        &self,
+        target: &Target,
+        info: &ObjectInfo,
+        place: Option<&Place>,
+    ) -> Result<Vec<EncryptedDataKey>, Error> {
+        let mut keys = info.keys().to_vec();
+        for edit in &self.edits {
+            match edit {
+                Edit::Remove(wrapping_key) => {
+                    keys.retain(|key| key.wrapping_key() != wrapping_key);
+                    if keys.is_empty() {
+                        let message = format!("{wrapping_key} is its last wrapping key: nobody could read it any more");
+                        return Err(target.error(ErrorKind::InvalidInput, message));
+                    }
+                }
+                Edit::Add(keyring) | Edit::Replace(keyring) => {
+                    let outline = keyring.outline(place);
+                    let kept = |key: &EncryptedDataKey| {
+                        matches!(edit, Edit::Add(_)) && !outline.iter().any(|new| same_wrapping_key(new, key))
+                    };
+                    let is_there = |new: &EncryptedDataKey| {
+                        keys.iter().any(|key| same_wrapping_key(new, key) && key.place() == new.place())
+                    };
+                    let others = keys.iter().filter(|key| kept(key)).count();
+                    if outline.iter().all(is_there) && others + outline.len() == keys.len() {
+                        continue;
+                    }
+                    let mut edited: Vec<_> = keys.iter().filter(|key| kept(key)).cloned().collect();
+                    // Measured before KMS is asked for a wrap that could not be stored.
+                    info.header()
+                        .rewrapped(edited.iter().cloned().chain(outline).collect())
+                        .and_then(|header| header.check_fits(own(&info.metadata)))
+                        .map_err(envelope_error(target))?;
+                    edited.extend(self.wrap(target, info, keyring.as_ref(), place).await?);
+                    keys = edited;
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Wraps the object's data key under the keys of `keyring`.
+    async fn wrap(
+        &self,
+        target: &Target,
+        info: &ObjectInfo,
+        keyring: &dyn Keyring,
+        place: Option<&Place>,
+    ) -> Result<Vec<EncryptedDataKey>, Error> {
+        let header = info.header();
+        let keys = self.client.places().acceptable_keys(target, header, &self.accepted_places)?;
+
+        // Only from keys that this client would read with: KMS re-encrypts for a stranger's key just as well.
+        let trusted: Vec<_> = keys.iter().filter(|key| self.client.keyring().accepts(key)).cloned().collect();
+        match keyring.rewrap(&trusted, header.context(), place).await {
+            Ok(Some(wrapped)) => return Ok(wrapped),
+            Ok(None) => {}
+            Err(error) if error.kind() == KeyringErrorKind::Throttled => return Err(wrap_error(target)(error)),
+            Err(error) => tracing::debug!(%error, "not re-encrypted inside the key service: unwrapping"),
+        }
+
+        let data_key = self.client.unwrap(target, header, &keys).await?;
+        // A wrap of anything but the body's own key would lose the object.
+        Opener::new(&data_key, &header.context().body_context(), header.body_header())
+            .map_err(envelope_error(target))?;
+        let binding = WrapContext::new(header.context(), place);
+        let wrapped = keyring.wrap(&data_key, binding).await.map_err(wrap_error(target))?;
+        if wrapped.is_empty() {
+            return Err(target.error(ErrorKind::InvalidInput, "the keyring has no key to wrap under"));
+        }
+        Ok(wrapped)
+    }
+
+    /// Writes the new metadata.
+    async fn store(
+        &self,
+        target: &Target,
+        head: &HeadObjectOutput,
+        header: ObjectHeader,
+        own_metadata: &HashMap<String, String>,
+    ) -> Result<RewrapOutput, Error> {
+        let stored = copy::onto_itself(&self.client, target, head, &header, own_metadata).await?;
+        Ok(RewrapOutput {
+            outcome: RewrapOutcome::Rewrapped,
+            header,
+            e_tag: stored.e_tag,
+            version_id: stored.version_id,
+        })
+    }
+}
+
+fn unchanged(info: ObjectInfo) -> RewrapOutput {
+    RewrapOutput {
+        outcome: RewrapOutcome::Unchanged,
+        header: info.header().clone(),
+        e_tag: info.e_tag,
+        version_id: info.version_id,
+    }
+}
+
+fn same_wrapping_key(a: &EncryptedDataKey, b: &EncryptedDataKey) -> bool {
+    a.provider() == b.provider() && a.wrapping_key() == b.wrapping_key()
+}
+
+fn own(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+    metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+}
+
+/// A header as it was found, if it is one of ours.
+fn parse(head: &HeadObjectOutput) -> Result<ObjectHeader, EnvelopeError> {
+    ObjectHeader::parse(head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())))
+}

@@ -1,0 +1,179 @@
+//! Getting a sealed body into S3: one `PutObject`, or parts in parallel.
+
+mod multipart;
+mod plan;
+mod stored;
+
+use std::sync::Arc;
+
+use aws_sdk_s3::{primitives::ByteStream, types::ChecksumAlgorithm};
+use bytes::Bytes;
+use sealwax_envelope::{BodyHeader, ObjectHeader, PartSealer, Sealer, geometry::CHUNK_LEN};
+use tokio::{sync::OwnedSemaphorePermit, task};
+
+use self::{multipart::MultipartUpload, plan::PartPlan, stored::Stored};
+use crate::{
+    Attributes, SealedClient,
+    aws_failure::AwsFailure,
+    error::{Error, ErrorKind, Target},
+    object::join_metadata,
+    source::{PartSource, Parts},
+};
+
+/// Called with the number of plaintext bytes that were stored since the last call.
+pub(crate) type OnProgress = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// An upload that is ready to run: everything but the plaintext.
+pub(crate) struct Upload {
+    pub(crate) client: SealedClient,
+    pub(crate) target: Target,
+    pub(crate) header: ObjectHeader,
+    pub(crate) attributes: Attributes,
+    pub(crate) own_metadata: std::collections::HashMap<String, String>,
+    pub(crate) conditions: Conditions,
+    pub(crate) on_progress: Option<OnProgress>,
+}
+
+/// What must hold of the present object for the new one to be stored.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Conditions {
+    pub(crate) if_match: Option<String>,
+    pub(crate) if_none_match: Option<String>,
+}
+
+/// What S3 says of a stored object, and its plaintext's length.
+pub(crate) struct Uploaded {
+    pub(crate) e_tag: Option<String>,
+    pub(crate) version_id: Option<String>,
+    pub(crate) plaintext_len: u64,
+}
+
+/// The right to hold part buffers, and how many bytes of plaintext it is for.
+struct PartRoom {
+    chunks: usize,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Upload {
+    /// Seals the parts and stores them. Nothing becomes visible unless all of them are stored.
+    pub(crate) async fn run(self, mut parts: Parts, mut sealer: Sealer) -> Result<Uploaded, Error> {
+        let plan = PartPlan::new(self.client.part_len() / CHUNK_LEN, parts.len());
+        let header = *sealer.header();
+        let room = self.room(plan.chunks(1)).await?;
+        let (source, last) = self.read(&mut parts, Some(&header), &room).await?;
+        if last {
+            let body = seal(&self.target, source, Some(header), sealer.last_part()).await?;
+            self.check_unchanged(&parts).await?;
+            return self.put_object(body).await;
+        }
+
+        let mut upload = MultipartUpload::create(&self).await?;
+        let mut first = Some((room, source));
+        let done = async {
+            for number in 1.. {
+                let (room, source, last) = match first.take() {
+                    Some((room, source)) => (room, source, false),
+                    None => {
+                        let room = self.room(plan.chunks(number)).await?;
+                        upload.reap_finished()?;
+                        let (source, last) = self.read(&mut parts, None, &room).await?;
+                        (room, source, last)
+                    }
+                };
+                let header = (number == 1).then_some(header);
+                if last {
+                    upload.spawn(number, source, header, sealer.last_part(), room);
+                    break;
+                }
+                let part = sealer.next_part(room.chunks).map_err(|error| self.target.envelope(error))?;
+                upload.spawn(number, source, header, part, room);
+            }
+            upload.wait_for_parts().await?;
+            self.check_unchanged(&parts).await
+        }
+        .await;
+        match done {
+            Ok(()) => upload.complete().await,
+            Err(error) => {
+                upload.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until a part of `chunks` chunks may be in memory.
+    async fn room(&self, chunks: usize) -> Result<PartRoom, Error> {
+        let (budget, whole) = self.client.budget();
+        // A part longer than the whole budget is let through alone.
+        let permits = u32::try_from(chunks.min(whole)).unwrap_or(u32::MAX);
+        let permit = Arc::clone(budget).acquire_many_owned(permits).await;
+        let permit = permit.map_err(|_| self.target.error(ErrorKind::Io, "the client is shutting down"))?;
+        Ok(PartRoom { chunks, permit })
+    }
+
+    async fn read(
+        &self,
+        parts: &mut Parts,
+        header: Option<&BodyHeader>,
+        room: &PartRoom,
+    ) -> Result<(PartSource, bool), Error> {
+        parts.next(header, room.chunks).await.map_err(|error| self.target.io("the plaintext could not be read", error))
+    }
+
+    async fn check_unchanged(&self, parts: &Parts) -> Result<(), Error> {
+        parts.check_unchanged().await.map_err(|error| self.target.io("the plaintext could not be read", error))
+    }
+
+    async fn put_object(self, body: SealedPart) -> Result<Uploaded, Error> {
+        let request = self
+            .client
+            .s3()
+            .put_object()
+            .bucket(&self.target.bucket)
+            .key(&self.target.key)
+            .set_metadata(Some(join_metadata(&self.header, &self.own_metadata)))
+            .set_if_match(self.conditions.if_match.clone())
+            .set_if_none_match(self.conditions.if_none_match.clone())
+            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
+            .body(ByteStream::from(body.bytes));
+        // The tags and the checksum guard the body: a second hash over it would cost more than the encryption.
+        let sent = self.attributes.clone().on_put(request).customize().disable_payload_signing().send().await;
+        let stored = match sent {
+            Ok(output) => Stored { e_tag: output.e_tag, version_id: output.version_id },
+            Err(error) => self.stored_after_all("PutObject", AwsFailure::new(&error)).await?,
+        };
+        self.progress(body.plaintext_len);
+        Ok(Uploaded { e_tag: stored.e_tag, version_id: stored.version_id, plaintext_len: body.plaintext_len })
+    }
+
+    fn progress(&self, plaintext_len: u64) {
+        if let Some(on_progress) = &self.on_progress {
+            on_progress(plaintext_len);
+        }
+    }
+}
+
+/// One part as it will be stored.
+struct SealedPart {
+    bytes: Bytes,
+    plaintext_len: u64,
+}
+
+/// Reads what is left to read of a part, and seals it, off the async threads.
+async fn seal(
+    target: &Target,
+    source: PartSource,
+    header: Option<BodyHeader>,
+    sealer: PartSealer,
+) -> Result<SealedPart, Error> {
+    let sealed = task::spawn_blocking(move || {
+        let buffer = source.into_buffer(header.as_ref())?;
+        let plaintext_len = buffer.len() as u64;
+        Ok((sealer.seal(buffer), plaintext_len))
+    })
+    .await
+    .unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    let (bytes, plaintext_len) = sealed.map_err(|error| target.io("the plaintext could not be read", error))?;
+    let bytes = bytes.map_err(|error| target.envelope(error))?.into();
+    Ok(SealedPart { bytes, plaintext_len })
+}

@@ -1,0 +1,205 @@
+//! One multipart upload, aborted unless it completes.
+
+use aws_sdk_s3::{
+    Client,
+    primitives::ByteStream,
+    types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart},
+};
+use sealwax_envelope::{BodyHeader, PartSealer, geometry};
+use tokio::{runtime::Handle, task::JoinSet};
+
+use super::{PartRoom, Stored, Upload, Uploaded, seal};
+use crate::{
+    aws_failure::AwsFailure,
+    error::{Error, ErrorKind, Target},
+    object::join_metadata,
+    source::PartSource,
+};
+
+/// A multipart upload and its parts in flight. Dropping it aborts it, as far as the runtime lives long enough.
+pub(super) struct MultipartUpload<'a> {
+    upload: &'a Upload,
+    on_s3: Option<OnS3>,
+    parts: JoinSet<Result<Part, Error>>,
+    done: Vec<CompletedPart>,
+    plaintext_len: u64,
+}
+
+/// The upload as S3 knows it.
+#[derive(Clone)]
+struct OnS3 {
+    s3: Client,
+    target: Target,
+    upload_id: String,
+}
+
+struct Part {
+    completed: CompletedPart,
+    plaintext_len: u64,
+}
+
+impl<'a> MultipartUpload<'a> {
+    pub(super) async fn create(upload: &'a Upload) -> Result<Self, Error> {
+        let Upload { client, target, .. } = upload;
+        let request = client
+            .s3()
+            .create_multipart_upload()
+            .bucket(&target.bucket)
+            .key(&target.key)
+            .set_metadata(Some(join_metadata(&upload.header, &upload.own_metadata)))
+            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
+            .checksum_type(ChecksumType::FullObject);
+        let created = upload.attributes.clone().on_create(request).send().await;
+        let created = created.map_err(|error| target.s3("CreateMultipartUpload", &error))?;
+        let upload_id = created.upload_id.filter(|id| !id.is_empty());
+        let upload_id =
+            upload_id.ok_or_else(|| target.error(ErrorKind::Service, "CreateMultipartUpload gave no upload id"))?;
+        let on_s3 = OnS3 { s3: client.s3().clone(), target: target.clone(), upload_id };
+        Ok(Self { upload, on_s3: Some(on_s3), parts: JoinSet::new(), done: Vec::new(), plaintext_len: 0 })
+    }
+
+    /// Seals and sends a part in the background. Its room is given back when S3 has it.
+    pub(super) fn spawn(
+        &mut self,
+        number: usize,
+        source: PartSource,
+        header: Option<BodyHeader>,
+        sealer: PartSealer,
+        room: PartRoom,
+    ) {
+        let on_s3 = self.on_s3.clone().expect("neither completed nor aborted yet");
+        self.parts.spawn(async move {
+            let part = on_s3.send_part(number, source, header, sealer).await;
+            drop(room.permit);
+            part
+        });
+    }
+
+    /// Takes note of the parts that are done; fails if one has failed.
+    pub(super) fn reap_finished(&mut self) -> Result<(), Error> {
+        while let Some(part) = self.parts.try_join_next() {
+            self.reap(part.map_err(|error| self.upload.target.io("a part's task failed", error.into()))?)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for all parts.
+    pub(super) async fn wait_for_parts(&mut self) -> Result<(), Error> {
+        while let Some(part) = self.parts.join_next().await {
+            self.reap(part.map_err(|error| self.upload.target.io("a part's task failed", error.into()))?)?;
+        }
+        Ok(())
+    }
+
+    fn reap(&mut self, part: Result<Part, Error>) -> Result<(), Error> {
+        let part = part?;
+        self.plaintext_len += part.plaintext_len;
+        self.upload.progress(part.plaintext_len);
+        self.done.push(part.completed);
+        Ok(())
+    }
+
+    /// Makes the object visible.
+    pub(super) async fn complete(mut self) -> Result<Uploaded, Error> {
+        let on_s3 = self.on_s3.clone().expect("neither completed nor aborted yet");
+        let mut parts = std::mem::take(&mut self.done);
+        parts.sort_by_key(|part| part.part_number);
+        let body_len = geometry::body_len(self.plaintext_len).and_then(|len| i64::try_from(len).ok());
+        let sent = on_s3
+            .s3
+            .complete_multipart_upload()
+            .bucket(&on_s3.target.bucket)
+            .key(&on_s3.target.key)
+            .upload_id(&on_s3.upload_id)
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
+            .checksum_type(ChecksumType::FullObject)
+            .set_mpu_object_size(body_len)
+            .set_if_match(self.upload.conditions.if_match.clone())
+            .set_if_none_match(self.upload.conditions.if_none_match.clone())
+            .send()
+            .await;
+        let stored = match sent {
+            Ok(output) => Ok(Stored { e_tag: output.e_tag, version_id: output.version_id }),
+            Err(error) => self.upload.stored_after_all("CompleteMultipartUpload", AwsFailure::new(&error)).await,
+        };
+        match stored {
+            Ok(Stored { e_tag, version_id }) => {
+                self.on_s3 = None;
+                Ok(Uploaded { e_tag, version_id, plaintext_len: self.plaintext_len })
+            }
+            Err(error) => {
+                self.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Stops the parts in flight and gives up the upload.
+    pub(super) async fn abort(mut self) {
+        if let Some(on_s3) = self.on_s3.take() {
+            self.parts.shutdown().await;
+            on_s3.abort().await;
+        }
+    }
+}
+
+impl Drop for MultipartUpload<'_> {
+    fn drop(&mut self) {
+        let (Some(on_s3), Ok(runtime)) = (self.on_s3.take(), Handle::try_current()) else { return };
+        let mut parts = std::mem::take(&mut self.parts);
+        runtime.spawn(async move {
+            // A part that arrives after the abort would be kept, and paid for.
+            parts.shutdown().await;
+            on_s3.abort().await;
+        });
+    }
+}
+
+impl OnS3 {
+    async fn send_part(
+        &self,
+        number: usize,
+        source: PartSource,
+        header: Option<BodyHeader>,
+        sealer: PartSealer,
+    ) -> Result<Part, Error> {
+        let Self { s3, target, upload_id } = self;
+        let number = i32::try_from(number).ok().filter(|number| *number <= 10_000);
+        let number = number.ok_or_else(|| target.error(ErrorKind::InvalidInput, "the plaintext has too many parts"))?;
+        let sealed = seal(target, source, header, sealer).await?;
+        let output = s3
+            .upload_part()
+            .bucket(&target.bucket)
+            .key(&target.key)
+            .upload_id(upload_id)
+            .part_number(number)
+            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
+            .body(ByteStream::from(sealed.bytes))
+            .customize()
+            .disable_payload_signing()
+            .send()
+            .await
+            .map_err(|error| target.s3("UploadPart", &error))?;
+        let completed = CompletedPart::builder()
+            .part_number(number)
+            .set_e_tag(output.e_tag)
+            .set_checksum_crc64_nvme(output.checksum_crc64_nvme)
+            .build();
+        Ok(Part { completed, plaintext_len: sealed.plaintext_len })
+    }
+
+    async fn abort(&self) {
+        let Self { s3, target, upload_id } = self;
+        let abort = s3.abort_multipart_upload().bucket(&target.bucket).key(&target.key).upload_id(upload_id);
+        if let Err(error) = abort.send().await {
+            let failure = AwsFailure::new(&error);
+            tracing::warn!(
+                bucket = target.bucket,
+                key = target.key,
+                upload_id,
+                %failure,
+                "an unfinished multipart upload could not be aborted and goes on costing storage"
+            );
+        }
+    }
+}
