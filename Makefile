@@ -1,0 +1,87 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+servers := tests/servers/with-servers.sh
+rustcrypto := -p sealwax-envelope --no-default-features --features rustcrypto
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: check
+check: fmt-check clippy doc layering markers ## everything that CI runs besides the tests
+
+.PHONY: test
+test: ## all tests, against LocalStack and SeaweedFS started for them
+	@echo '==> tests of the envelope with the pure Rust ciphers'
+	cargo test --locked $(rustcrypto)
+	@echo '==> build the tests of the workspace'
+	cargo test --locked --workspace --no-run
+	@echo '==> tests of the workspace, with servers'
+	$(servers) cargo test --locked --workspace
+
+.PHONY: demo
+demo: ## disaster recovery between two Regions of a LocalStack
+	@echo '==> build the demonstration'
+	cargo build --locked -p sealwax-examples --bin disaster_recovery
+	@echo '==> disaster recovery, on LocalStack'
+	$(servers) --localstack-only cargo run --locked --quiet -p sealwax-examples --bin disaster_recovery
+
+.PHONY: fmt
+fmt: ## format the Rust code
+	@echo '==> format'
+	cargo fmt --all
+
+.PHONY: fmt-check
+fmt-check: ## check the format
+	@echo '==> check the format'
+	cargo fmt --all --check
+
+.PHONY: clippy
+clippy: ## lint, a warning being an error
+	@echo '==> lint the workspace'
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@echo '==> lint the envelope with the pure Rust ciphers'
+	cargo clippy --locked $(rustcrypto) --all-targets -- -D warnings
+
+.PHONY: doc
+doc: ## build the documentation, a warning being an error
+	@echo '==> documentation'
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+
+.PHONY: layering
+layering: ## check which crate may depend on what
+	@echo '==> layering'
+	.ci/layering
+
+# The brackets keep this file from matching itself.
+.PHONY: markers
+markers: ## check that no unfinished code is left
+	@echo '==> unfinished code'
+	@found=0; git grep --untracked -nE 'to[d]o!|unimplemente[d]!' -- '*.rs' || found=$$?; \
+	case $$found in 0) echo 'error: unfinished code' >&2; exit 1 ;; 1) echo OK ;; *) exit $$found ;; esac
+
+.PHONY: deny
+deny: ## licences, bans, sources and advisories of the dependencies (cargo-deny)
+	@echo '==> dependencies'
+	@cargo deny --version >/dev/null 2>&1 || { echo 'error: cargo-deny is missing: cargo install --locked cargo-deny' >&2; exit 1; }
+	cargo deny --locked --config .config/deny.toml check
+
+.PHONY: localstack-start localstack-stop
+localstack-start: ## start LocalStack and seed it
+	@localstack/localstack.sh start
+localstack-stop: ## stop LocalStack
+	@localstack/localstack.sh stop
+
+.PHONY: servers-start servers-stop
+servers-start: localstack-start ## start both test servers
+	@tests/servers/seaweedfs.sh start
+servers-stop: localstack-stop ## stop both test servers
+	@tests/servers/seaweedfs.sh stop
+
+.PHONY: clean
+clean: servers-stop ## stop the servers and delete everything that was built
+	@echo '==> clean'
+	cargo clean

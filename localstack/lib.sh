@@ -1,0 +1,191 @@
+# shellcheck shell=bash
+# Functions shared by localstack.sh, seaweedfs.sh and with-servers.sh: sourced, never run.
+#
+# A server is a process in a session of its own, so that it outlives the script that started it and Ctrl-C in a terminal
+# does not reach it. Its state (venv, pid file, log, data) is one directory under target/servers/.
+
+# shellcheck disable=SC2034 # used by the scripts that source this file
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+servers_dir=$root/target/servers
+
+# The account of the test servers, and nothing of the developer's own AWS settings (a profile, an endpoint, a real key).
+for name in $(compgen -e AWS_ || true); do
+    unset "$name"
+done
+unset name
+export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
+export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
+
+# The servers are on the loopback interface, whatever proxy the environment names.
+export NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"
+export no_proxy=$NO_PROXY
+
+say() {
+    printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2
+}
+
+die() {
+    say "error: $*"
+    exit 1
+}
+
+# check_port PORT HIGHEST: dies unless PORT is a port number, HIGHEST at most.
+check_port() {
+    [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] && [ "$1" -le "$2" ] || die "'$1' is not a port between 1 and $2"
+}
+
+port_open() {
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# port_holder PORT: who listens there, as far as this machine can tell.
+port_holder() {
+    local holder=
+    if command -v ss >/dev/null; then
+        holder=$(ss -Hltnp "sport = :$1" 2>/dev/null | sed -n 's/.*users:((\(.*\)))$/\1/p' | head -n 1) || true
+    elif command -v lsof >/dev/null; then
+        holder=$(lsof -nP -iTCP:"$1" -sTCP:LISTEN -Fpc 2>/dev/null | tr '\n' ' ') || true
+    fi
+    printf '%s\n' "${holder:-a process that this user cannot see}"
+}
+
+# require_free_port PORT VARIABLE: dies if anything answers at PORT; VARIABLE is how to choose another.
+require_free_port() {
+    ! port_open "$1" || die "port $1 is in use by another process ($(port_holder "$1")). Stop it, or set $2 to a free port."
+}
+
+# find_python: SEALWAX_PYTHON if it is set, else 3.11, which the requirements were pinned with, else what there is.
+find_python() {
+    local candidate
+    for candidate in ${SEALWAX_PYTHON:+"$SEALWAX_PYTHON"} python3.11 python3; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    die "no Python 3.11 or newer found; SEALWAX_PYTHON names one"
+}
+
+# ensure_venv VENV REQUIREMENTS: makes VENV, anew when REQUIREMENTS, the interpreter or the place has changed.
+ensure_venv() {
+    local venv=$1 requirements=$2 python stamp
+    python=$(find_python)
+    stamp=$("$python" -c '
+import hashlib, os, sys
+digest = hashlib.sha256(open(sys.argv[1], "rb").read())
+digest.update(repr((sys.version, os.path.realpath(sys.executable), sys.argv[2])).encode())
+print(digest.hexdigest())' "$requirements" "$venv")
+    if [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ] && "$venv/bin/python" -c '' 2>/dev/null; then
+        return
+    fi
+    say "making a Python environment from ${requirements#"$root/"} (a minute or two)"
+    rm -rf "$venv"
+    mkdir -p "$(dirname "$venv")"
+    "$python" -m venv "$venv" ||
+        die "'$python -m venv' failed; on Debian and Ubuntu the package python3-venv is missing"
+    # The file names every package that is needed, so nothing else is resolved.
+    "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --requirement "$requirements" >&2 ||
+        die "pip could not install ${requirements#"$root/"}"
+    printf '%s\n' "$stamp" >"$venv/stamp"
+}
+
+# lock STATE: one script at a time may change a server's state (where the machine has flock).
+lock() {
+    mkdir -p "$1"
+    exec 9>"$1/lock"
+    ! command -v flock >/dev/null || flock -w 600 9 || die "another script holds $1/lock"
+}
+
+# launch STATE PORT PROGRAM ARGUMENT...: runs the server, detached, with STATE as its working directory.
+launch() {
+    local state=$1 port=$2
+    shift 2
+    # Python, because not every system has setsid(1). Neither the lock nor make's pipes go to the server.
+    "$state/venv/bin/python" -c '
+import os, sys
+os.setsid()
+os.closerange(3, 1024)
+os.chdir(sys.argv[1])
+os.execv(sys.argv[2], sys.argv[2:])' "$state" "$@" </dev/null >"$state/log" 2>&1 &
+    printf '%s\n' "$!" >"$state/pid"
+    printf '%s\n' "$port" >"$state/port"
+}
+
+# running_pid STATE: prints the server's pid; fails if it does not run. A recycled pid is not mistaken for it: the
+# command line must name the state directory. A zombie has no command line.
+running_pid() {
+    local pid arguments
+    pid=$(cat "$1/pid" 2>/dev/null) || return 1
+    [[ $pid =~ ^[1-9][0-9]*$ ]] || return 1
+    if [ -d /proc/self ]; then
+        arguments=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || return 1
+    else
+        arguments=$(ps -ww -o args= -p "$pid") || return 1
+    fi
+    [[ $arguments == *"$1/"* ]] || return 1
+    printf '%s\n' "$pid"
+}
+
+# say_running STATE: fails if it does not run.
+say_running() {
+    local pid
+    pid=$(running_pid "$1") || return 1
+    say "running (pid $pid) at http://127.0.0.1:$(cat "$1/port")"
+}
+
+# on_port STATE PORT: whether the server runs and answers at PORT; dies if it runs at another.
+on_port() {
+    running_pid "$1" >/dev/null || return 1
+    [ "$(cat "$1/port")" = "$2" ] && port_open "$2" || die "it runs, but does not answer on port $2: stop it first"
+}
+
+# await_ready STATE SECONDS COMMAND...: until COMMAND succeeds; fails with the log's tail when the server ends first or
+# the time is over.
+await_ready() {
+    local state=$1 seconds=$2 pid reason deadline
+    shift 2
+    pid=$(cat "$state/pid")
+    deadline=$((SECONDS + seconds))
+    until reason=$("$@" 2>&1); do
+        if ! kill -0 "$pid" 2>/dev/null; then
+            reason="it ended by itself"
+        elif [ "$SECONDS" -lt "$deadline" ]; then
+            sleep 0.2
+            continue
+        else
+            reason="not ready after $seconds s: $reason"
+        fi
+        say "error: $reason"
+        say "the end of ${state#"$root/"}/log:"
+        tail -n 30 "$state/log" >&2
+        return 1
+    done
+}
+
+# stop_server STATE SECONDS: TERM to the process group, KILL after SECONDS, then checks that its port is free.
+stop_server() {
+    local state=$1 deadline=$((SECONDS + $2)) pid port
+    if pid=$(running_pid "$state"); then
+        port=$(cat "$state/port")
+        kill -TERM -- "-$pid" 2>/dev/null || true
+        while [ "$SECONDS" -lt "$deadline" ] && running_pid "$state" >/dev/null; do
+            sleep 0.1
+        done
+        kill -KILL -- "-$pid" 2>/dev/null || true
+        deadline=$((SECONDS + 10))
+        while running_pid "$state" >/dev/null || port_open "$port"; do
+            [ "$SECONDS" -lt "$deadline" ] || die "pid $pid or port $port ($(port_holder "$port")) is still there after KILL"
+            sleep 0.1
+        done
+    fi
+    rm -f "$state/pid" "$state/port"
+}
+
+# undo_start STATE: from here until `trap - EXIT`, a script that ends for any reason takes its server down.
+undo_start() {
+    # shellcheck disable=SC2064 # expanded now on purpose
+    trap "trap '' INT TERM HUP; stop_server '$1' 2" EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    trap 'exit 129' HUP
+}
