@@ -85,6 +85,7 @@ impl EncryptionContext {
     }
 
     /// The pairs, sorted by the bytes of their names.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }

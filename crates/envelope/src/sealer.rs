@@ -58,7 +58,6 @@ impl Sealer {
     }
 
     /// Reserves the rest of the body.
-    #[must_use]
     pub fn last_part(self) -> PartSealer {
         PartSealer { key: self.key, chunks: self.next_chunk..MAX_CHUNKS, last: true }
     }
@@ -87,7 +86,8 @@ impl PartSealer {
     pub fn seal(self, buffer: PartBuffer) -> Result<Vec<u8>, Error> {
         let whole = (buffer.len() / CHUNK_LEN) as u64;
         let reserved = self.chunks.end - self.chunks.start;
-        if !self.last && !(buffer.is_full() && whole == reserved) {
+        let is_whole = buffer.is_full() && whole == reserved;
+        if !self.last && !is_whole {
             return Err(Error::ApiMisuse("every part but the last must be filled with the chunks that it reserved"));
         }
         if self.last && whole >= reserved {

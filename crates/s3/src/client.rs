@@ -12,6 +12,7 @@ use sealwax_envelope::{
     Unwrap, geometry::CHUNK_LEN,
 };
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::{
     error::{Error, ErrorKind, Target},
@@ -41,6 +42,8 @@ struct Inner {
     budget_len: usize,
     /// Whether ACLs are off, by bucket, as far as was asked.
     acls_off: Mutex<HashMap<String, bool>>,
+    /// Aborts of uploads whose futures were dropped.
+    aborts: TaskTracker,
 }
 
 impl SealedClient {
@@ -69,33 +72,42 @@ impl SealedClient {
     }
 
     /// Seals and stores an object.
-    #[must_use]
     pub fn put(&self) -> Put {
         Put::new(self.clone())
     }
 
     /// Reads and opens an object.
-    #[must_use]
     pub fn get(&self) -> Get {
         Get::new(self.clone())
     }
 
     /// Reads what is known of an object without any key.
-    #[must_use]
     pub fn head(&self) -> Head {
         Head::new(self.clone())
     }
 
     /// Wraps an object's data key anew; the body stays as it is.
-    #[must_use]
     pub fn rewrap(&self) -> Rewrap {
         Rewrap::new(self.clone())
     }
 
     /// Deletes an object.
-    #[must_use]
     pub fn delete(&self) -> Delete {
         Delete::new(self.clone())
+    }
+
+    /// Waits until every multipart upload whose future was dropped has been aborted.
+    ///
+    /// Call it before the process ends, where puts may have been cancelled: an upload that is neither completed nor
+    /// aborted goes on costing storage.
+    pub async fn settle(&self) {
+        self.0.aborts.close();
+        self.0.aborts.wait().await;
+        self.0.aborts.reopen();
+    }
+
+    pub(crate) fn aborts(&self) -> &TaskTracker {
+        &self.0.aborts
     }
 
     pub(crate) fn places(&self) -> &PlacePolicy {
@@ -207,6 +219,7 @@ impl SealedClientBuilder {
             budget: Arc::new(Semaphore::new(budget_len / CHUNK_LEN)),
             budget_len,
             acls_off: Mutex::default(),
+            aborts: TaskTracker::new(),
         }))
     }
 }

@@ -10,21 +10,18 @@ pub(crate) mod rewrap;
 macro_rules! object_setters {
     () => {
         /// The bucket: a name, or the ARN of an access point.
-        #[must_use]
         pub fn bucket(mut self, bucket: impl Into<String>) -> Self {
             self.bucket = Some(bucket.into());
             self
         }
 
         /// The object's key.
-        #[must_use]
         pub fn key(mut self, key: impl Into<String>) -> Self {
             self.key = Some(key.into());
             self
         }
 
         /// Bucket and key at once.
-        #[must_use]
         pub fn uri(self, uri: &crate::S3Uri) -> Self {
             self.bucket(uri.bucket()).key(uri.key())
         }

@@ -152,18 +152,25 @@ impl Parts {
         }
     }
 
-    /// Fails if a file is no longer what it was when its upload began.
-    pub(crate) async fn check_unchanged(&self) -> io::Result<()> {
-        let Self::File { file, .. } = self else { return Ok(()) };
-        let now = tokio::fs::metadata(&file.path).await?;
-        if now.len() != file.len || now.modified().ok() != file.modified {
-            return Err(file.changed());
+    /// The file, where it is one.
+    pub(crate) fn file(&self) -> Option<Arc<SourceFile>> {
+        match self {
+            Self::File { file, .. } => Some(Arc::clone(file)),
+            Self::Bytes(_) | Self::Sequential { .. } => None,
         }
-        Ok(())
     }
 }
 
 impl SourceFile {
+    /// Fails if the file is no longer what it was when its upload began.
+    pub(crate) async fn check_unchanged(&self) -> io::Result<()> {
+        let now = tokio::fs::metadata(&self.path).await?;
+        if now.len() != self.len || now.modified().ok() != self.modified {
+            return Err(self.changed());
+        }
+        Ok(())
+    }
+
     fn changed(&self) -> io::Error {
         io::Error::other(format!("{} changed while it was read", self.path.display()))
     }

@@ -17,7 +17,7 @@ use crate::{
     aws_failure::AwsFailure,
     error::{Error, ErrorKind, Target},
     object::join_metadata,
-    source::{PartSource, Parts},
+    source::{PartSource, Parts, SourceFile},
 };
 
 /// Called with the number of plaintext bytes that were stored since the last call.
@@ -63,7 +63,7 @@ impl Upload {
         let (source, last) = self.read(&mut parts, Some(&header), &room).await?;
         if last {
             let body = seal(&self.target, source, Some(header), sealer.last_part()).await?;
-            self.check_unchanged(&parts).await?;
+            self.check_unchanged(parts.file()).await?;
             return self.put_object(body).await;
         }
 
@@ -89,7 +89,7 @@ impl Upload {
                 upload.spawn(number, source, header, part, room);
             }
             upload.wait_for_parts().await?;
-            self.check_unchanged(&parts).await
+            self.check_unchanged(parts.file()).await
         }
         .await;
         match done {
@@ -120,8 +120,9 @@ impl Upload {
         parts.next(header, room.chunks).await.map_err(|error| self.target.io("the plaintext could not be read", error))
     }
 
-    async fn check_unchanged(&self, parts: &Parts) -> Result<(), Error> {
-        parts.check_unchanged().await.map_err(|error| self.target.io("the plaintext could not be read", error))
+    async fn check_unchanged(&self, file: Option<Arc<SourceFile>>) -> Result<(), Error> {
+        let Some(file) = file else { return Ok(()) };
+        file.check_unchanged().await.map_err(|error| self.target.io("the plaintext could not be read", error))
     }
 
     async fn put_object(self, body: SealedPart) -> Result<Uploaded, Error> {

@@ -27,14 +27,12 @@ impl Delete {
     object_setters!();
 
     /// Deletes this version for good.
-    #[must_use]
     pub fn version_id(mut self, version_id: impl Into<String>) -> Self {
         self.version_id = Some(version_id.into());
         self
     }
 
     /// Deletes only the object with this entity tag.
-    #[must_use]
     pub fn if_match(mut self, e_tag: impl Into<String>) -> Self {
         self.if_match = Some(e_tag.into());
         self

@@ -25,7 +25,6 @@ impl Head {
     object_setters!();
 
     /// Asks for this version.
-    #[must_use]
     pub fn version_id(mut self, version_id: impl Into<String>) -> Self {
         self.version_id = Some(version_id.into());
         self

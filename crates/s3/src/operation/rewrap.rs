@@ -74,19 +74,19 @@ impl Rewrap {
     object_setters!();
 
     /// Wraps the data key under the wrapping keys of `keyring` too.
-    pub fn add(mut self, keyring: impl Keyring + 'static) -> Self {
+    pub fn add_keys(mut self, keyring: impl Keyring + 'static) -> Self {
         self.edits.push(Edit::Add(Arc::new(keyring)));
         self
     }
 
     /// Wraps the data key under the wrapping keys of `keyring` alone: all others are dropped.
-    pub fn replace(mut self, keyring: impl Keyring + 'static) -> Self {
+    pub fn replace_keys(mut self, keyring: impl Keyring + 'static) -> Self {
         self.edits.push(Edit::Replace(Arc::new(keyring)));
         self
     }
 
     /// Drops all wraps under `wrapping_key`: for AWS KMS the ARN of a key. The last key is not removed.
-    pub fn remove(mut self, wrapping_key: impl Into<String>) -> Self {
+    pub fn remove_key(mut self, wrapping_key: impl Into<String>) -> Self {
         self.edits.push(Edit::Remove(wrapping_key.into()));
         self
     }

@@ -16,7 +16,7 @@ use crate::{
     source::PartSource,
 };
 
-/// A multipart upload and its parts in flight. Dropping it aborts it, as far as the runtime lives long enough.
+/// A multipart upload and its parts in flight. Dropping it aborts it in the background: [`crate::SealedClient::settle`].
 pub(super) struct MultipartUpload<'a> {
     upload: &'a Upload,
     on_s3: Option<OnS3>,
@@ -147,11 +147,12 @@ impl Drop for MultipartUpload<'_> {
     fn drop(&mut self) {
         let (Some(on_s3), Ok(runtime)) = (self.on_s3.take(), Handle::try_current()) else { return };
         let mut parts = std::mem::take(&mut self.parts);
-        runtime.spawn(async move {
+        let abort = async move {
             // A part that arrives after the abort would be kept, and paid for.
             parts.shutdown().await;
             on_s3.abort().await;
-        });
+        };
+        self.upload.client.aborts().spawn_on(abort, &runtime);
     }
 }
 

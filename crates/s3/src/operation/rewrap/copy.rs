@@ -17,7 +17,7 @@ use crate::{
     object::join_metadata,
 };
 
-/// Most bytes that one `CopyObject` copies: 5 GiB. (Amazon S3 API Reference, "CopyObject".)
+/// Most bytes that one `CopyObject` copies: 5 GiB. (Amazon S3 API Reference, `CopyObject`.)
 const MAX_COPY_LEN: i64 = 5 << 30;
 
 /// What is left as it is in `x-amz-copy-source`: RFC 3986 "unreserved", and the slash.
