@@ -25,9 +25,9 @@ test: ## all tests, against LocalStack and SeaweedFS started for them
 .PHONY: demo
 demo: ## disaster recovery between two Regions of a LocalStack
 	@echo '==> build the demonstration'
-	cargo build --locked -p sealwax-examples --bin disaster_recovery
+	cargo build --locked --workspace --bin disaster_recovery
 	@echo '==> disaster recovery, on LocalStack'
-	$(servers) --localstack-only cargo run --locked --quiet -p sealwax-examples --bin disaster_recovery
+	$(servers) --localstack-only "$${CARGO_TARGET_DIR:-target}/debug/disaster_recovery"
 
 .PHONY: fmt
 fmt: ## format the Rust code

@@ -1,0 +1,85 @@
+//! The two Regions, each with its bucket, its key and clients of its own.
+
+use std::env;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use sealwax_s3::{KmsKeyArn, KmsKeyring, PlacePolicy, SealedClient};
+
+use super::Result;
+
+/// Both Regions, as `localstack/seed.py` made them.
+pub(crate) struct Regions {
+    pub(crate) east: Region,
+    pub(crate) west: Region,
+}
+
+/// One Region.
+pub(crate) struct Region {
+    pub(crate) name: &'static str,
+    pub(crate) bucket: String,
+    pub(crate) s3: aws_sdk_s3::Client,
+    key: KmsKeyArn,
+    kms: aws_sdk_kms::Client,
+    config: SdkConfig,
+}
+
+impl Regions {
+    pub(crate) async fn from_env() -> Result<Self> {
+        let endpoint = variable("SEALWAX_TEST_LOCALSTACK_URL")?;
+        let east = Region::new("us-east-1", "SEALWAX_EAST", &endpoint).await?;
+        let west = Region::new("us-west-2", "SEALWAX_WEST", &endpoint).await?;
+        Ok(Self { east, west })
+    }
+}
+
+impl Region {
+    async fn new(name: &'static str, prefix: &str, endpoint: &str) -> Result<Self> {
+        let defaults = aws_config::defaults(BehaviorVersion::v2026_01_12()).region(name).endpoint_url(endpoint);
+        let config = defaults.load().await;
+        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+        Ok(Self {
+            name,
+            bucket: variable(&format!("{prefix}_BUCKET"))?,
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            key: variable(&format!("{prefix}_KEY"))?.parse()?,
+            kms: aws_sdk_kms::Client::new(&config),
+            config,
+        })
+    }
+
+    /// A keyring of this Region's key alone.
+    pub(crate) fn keyring(&self) -> KmsKeyring {
+        KmsKeyring::builder(&self.config).key(self.key.clone()).build()
+    }
+
+    /// A client for this Region's bucket.
+    pub(crate) fn client(&self, keyring: KmsKeyring) -> SealedClient {
+        SealedClient::builder(self.s3.clone(), keyring).build()
+    }
+
+    /// A client that knows this Region's bucket as a replica of `source`.
+    pub(crate) fn replica_client(&self, keyring: KmsKeyring, source: &str) -> SealedClient {
+        let places = PlacePolicy::bound().replica_of(&self.bucket, source);
+        SealedClient::builder(self.s3.clone(), keyring).places(places).build()
+    }
+
+    /// How many parts an object was uploaded in.
+    pub(crate) async fn parts_of(&self, key: &str) -> Result<usize> {
+        let head = self.s3.head_object().bucket(&self.bucket).key(key).part_number(1).send().await?;
+        Ok(usize::try_from(head.parts_count().unwrap_or(1))?)
+    }
+
+    pub(crate) async fn disable_key(&self) -> Result<()> {
+        self.kms.disable_key().key_id(self.key.as_str()).send().await?;
+        Ok(())
+    }
+
+    pub(crate) async fn enable_key(&self) -> Result<()> {
+        self.kms.enable_key().key_id(self.key.as_str()).send().await?;
+        Ok(())
+    }
+}
+
+fn variable(name: &str) -> Result<String> {
+    env::var(name).map_err(|_| format!("{name} is not set: run this program by `make demo`").into())
+}
