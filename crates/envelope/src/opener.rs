@@ -43,6 +43,33 @@ impl Opener {
         }
         Ok(OpenedChunks { body })
     }
+
+    /// Opens the stored chunks in `body` from byte `start` on, as [`Opener::open_chunks`] does, and packs their plaintext:
+    /// what is returned is plaintext alone, in the same allocation.
+    ///
+    /// # Errors
+    /// As [`Opener::open_chunks`].
+    ///
+    /// # Panics
+    /// Where `start` is beyond the end of `body`.
+    pub fn open_packed(&self, first_chunk: u64, mut body: Vec<u8>, start: usize) -> Result<Vec<u8>, Error> {
+        let mut packed = 0;
+        let mut chunks = (start..body.len()).step_by(SEALED_CHUNK_LEN).zip(first_chunk..);
+        let opened = chunks.try_for_each(|(from, number)| {
+            let end = body.len().min(from + SEALED_CHUNK_LEN);
+            self.open_chunks(number, &mut body[from..end])?;
+            // Moved while it is still in the processor's cache.
+            body.copy_within(from..end - TAG_LEN, packed);
+            packed += end - TAG_LEN - from;
+            Ok(())
+        });
+        if let Err(error) = opened {
+            body.fill(0);
+            return Err(error);
+        }
+        body.truncate(packed);
+        Ok(body)
+    }
 }
 
 impl fmt::Debug for Opener {

@@ -23,7 +23,7 @@ pub(crate) struct AwsFailure {
 impl AwsFailure {
     pub(crate) fn new<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
-        E: ProvideErrorMetadata + RequestId,
+        E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
     {
         let status = error.raw_response().map(|response| response.status().as_u16());
         let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
@@ -49,7 +49,10 @@ impl AwsFailure {
                 format!("the request could not be sent: {cause}")
             }
             SdkError::ResponseError(_) => "the answer was not understood".into(),
-            SdkError::ConstructionFailure(failure) => format!("the request could not be built: {failure:?}"),
+            SdkError::ConstructionFailure(_) => {
+                let cause = std::error::Error::source(error).map(chain).unwrap_or_default();
+                format!("the request could not be built: {cause}")
+            }
             _ => "the call failed".into(),
         };
         Self { status, code, text }

@@ -8,8 +8,8 @@ use std::{
 
 use aws_sdk_s3::Client;
 use sealwax_envelope::{
-    EncryptedDataKey, Error as EnvelopeError, Keyring, KeyringError, ObjectHeader, PlaintextDataKey, StreamOpener,
-    Unwrap, geometry::CHUNK_LEN,
+    EncryptedDataKey, Error as EnvelopeError, Keyring, KeyringError, ObjectHeader, Opener, PlaintextDataKey, Unwrap,
+    geometry::CHUNK_LEN,
 };
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -155,10 +155,10 @@ impl SealedClient {
         target: &Target,
         header: &ObjectHeader,
         accepted_places: &[String],
-    ) -> Result<StreamOpener, Error> {
+    ) -> Result<Opener, Error> {
         let keys = self.places().acceptable_keys(target, header, accepted_places)?;
         let data_key = self.unwrap(target, header, &keys).await?;
-        StreamOpener::new(&data_key, &header.context().body_context(), *header.body_header())
+        Opener::new(&data_key, &header.context().body_context(), header.body_header())
             .map_err(|error| target.envelope(error))
     }
 }

@@ -19,6 +19,8 @@ pub enum ErrorKind {
     AccessDenied,
     /// The key, the encryption context or the stored bytes are not the original ones. Which, cannot be told.
     Authentication,
+    /// The object was replaced while it was being read. What was read before is of the older one.
+    Changed,
     /// The object changed, or exists already, against the condition of the call.
     Conflict,
     /// The stored encryption context is not the one that the caller requires.
@@ -64,6 +66,7 @@ impl ErrorKind {
             Self::Authentication => {
                 "do not use this object: restore another version, or check that it was not changed or swapped"
             }
+            Self::Changed => "read the object again from the start",
             Self::Conflict => "read the object again and decide anew",
             Self::ContextMismatch => {
                 "inspect the object, and require the encryption context that it has if that is right"
@@ -91,7 +94,7 @@ impl ErrorKind {
     /// Whether the same call may succeed later without anything being changed.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Throttled | Self::Unavailable)
+        matches!(self, Self::Changed | Self::Throttled | Self::Unavailable)
     }
 }
 
@@ -125,6 +128,14 @@ impl Error {
     #[must_use]
     pub fn object(&self) -> &str {
         &self.0.object
+    }
+}
+
+impl Error {
+    /// The same failure, of the operation that it happened during.
+    pub(crate) fn during(mut self, operation: &'static str) -> Self {
+        self.0.operation = operation;
+        self
     }
 }
 
@@ -197,7 +208,7 @@ impl Target {
     /// A failed S3 call. `call` is the API's name, such as `GetObject`.
     pub(crate) fn s3<E>(&self, call: &'static str, error: &SdkError<E, HttpResponse>) -> Error
     where
-        E: ProvideErrorMetadata + RequestId,
+        E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
     {
         self.s3_failure(call, AwsFailure::new(error))
     }

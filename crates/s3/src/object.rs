@@ -146,11 +146,13 @@ pub struct ObjectInfo {
 }
 
 macro_rules! from_output {
-    ($name:ident, $output:ty) => {
+    ($(#[$doc:meta])* $name:ident, $output:ty, $stored_len:expr) => {
+        $(#[$doc])*
         pub(crate) fn $name(target: &Target, output: &$output) -> Result<Self, Error> {
+            let stored_len: fn(&$output) -> Option<u64> = $stored_len;
             let (header, metadata) = split_metadata(output.metadata()).map_err(|error| target.envelope(error))?;
             let plaintext_len =
-                plaintext_len(output.content_length(), &header).map_err(|error| target.envelope(error))?;
+                plaintext_len(stored_len(output), &header).map_err(|error| target.envelope(error))?;
             Ok(Self {
                 header,
                 plaintext_len,
@@ -166,8 +168,16 @@ macro_rules! from_output {
 }
 
 impl ObjectInfo {
-    from_output!(of_head, HeadObjectOutput);
-    from_output!(of_get, GetObjectOutput);
+    from_output!(of_head, HeadObjectOutput, |head| head.content_length().and_then(|len| len.try_into().ok()));
+    from_output!(
+        /// Of a ranged `GetObject`, or one of the whole.
+        of_get,
+        GetObjectOutput,
+        |get| match ContentRange::of(get) {
+            Some(range) => Some(range.total),
+            None => get.content_length().and_then(|len| len.try_into().ok()),
+        }
+    );
 
     /// Length of the plaintext in bytes.
     #[must_use]
@@ -200,6 +210,27 @@ impl ObjectInfo {
     }
 }
 
+/// `Content-Range: bytes START-END/TOTAL` of an answer. (RFC 9110 §14.4.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ContentRange {
+    /// The first byte that was sent.
+    pub(crate) start: u64,
+    /// Length of the whole object.
+    pub(crate) total: u64,
+}
+
+impl ContentRange {
+    pub(crate) fn of(output: &GetObjectOutput) -> Option<Self> {
+        Self::parse(output.content_range()?)
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+        let (start, _) = range.split_once('-')?;
+        Some(Self { start: start.parse().ok()?, total: total.parse().ok()? })
+    }
+}
+
 /// Tells our metadata from the user's own.
 fn split_metadata(
     stored: Option<&HashMap<String, String>>,
@@ -211,9 +242,8 @@ fn split_metadata(
 }
 
 /// The plaintext length by the stored length, which the metadata must not contradict.
-fn plaintext_len(content_length: Option<i64>, header: &ObjectHeader) -> Result<u64, EnvelopeError> {
-    let stored = content_length.and_then(|len| u64::try_from(len).ok()).unwrap_or_default();
-    let len = geometry::plaintext_len(stored).ok_or(EnvelopeError::Truncated)?;
+fn plaintext_len(stored: Option<u64>, header: &ObjectHeader) -> Result<u64, EnvelopeError> {
+    let len = stored.and_then(geometry::plaintext_len).ok_or(EnvelopeError::Truncated)?;
     match header.plaintext_len() {
         Some(expected) if expected > len => Err(EnvelopeError::Truncated),
         Some(expected) if expected < len => {

@@ -15,7 +15,7 @@ use crate::aws_failure::AwsFailure;
 /// Several codes are not in the SDK's enums (throttling, access denied), so all are told apart by name.
 pub(super) fn keyring_error<E>(key: &KmsKeyArn, error: &SdkError<E, HttpResponse>) -> KeyringError
 where
-    E: ProvideErrorMetadata + RequestId,
+    E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
 {
     let failure = AwsFailure::new(error);
     let kind = match (failure.code.as_deref(), failure.status) {

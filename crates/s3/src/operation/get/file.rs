@@ -1,53 +1,71 @@
 //! The plaintext as a file that appears whole or not at all.
 
 use std::{
-    fs,
-    io::{self, Write as _},
-    os::unix::fs::PermissionsExt as _,
+    fs::{File, Permissions},
+    io,
+    ops::Range,
+    os::unix::fs::{FileExt as _, PermissionsExt as _},
     path::Path,
+    sync::Arc,
 };
 
-use bytes::Bytes;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tempfile::NamedTempFile;
 use tokio::task;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::PlaintextStream;
-use crate::error::Error;
+use super::download::{Download, FirstBody};
+use crate::error::{Error, Target};
 
-/// Plaintext bytes that are handed to a blocking thread at once.
-const BATCH_LEN: usize = 1024 * 1024;
+/// Parts that are fetched, opened and written at once.
+const CONCURRENCY: usize = 8;
 
-/// Writes all of `body` to a temporary file beside `path`, then renames it to `path`.
-pub(super) async fn write(mut body: PlaintextStream, path: &Path) -> Result<(), Error> {
-    let target = body.target().clone();
-    let failed = |error| target.io(format!("{} could not be written", path.display()), error);
+/// Writes all that is wanted to a temporary file beside `path`, each part at its place, then renames it to `path`.
+pub(super) async fn write(download: Download, first: Option<FirstBody>, path: &Path) -> Result<(), Error> {
+    let target = download.target.clone();
+    let failed = |error| unwritten(&target, path, error);
     let owned = path.to_owned();
-    let mut file = blocking(move || create_beside(&owned)).await.map_err(failed)?;
-    let mut batch: Vec<Bytes> = Vec::new();
-    let mut batch_len = 0;
-    loop {
-        let piece = body.try_next().await?;
-        let ended = piece.is_none();
-        batch_len += piece.as_ref().map_or(0, Bytes::len);
-        batch.extend(piece);
-        if ended || batch_len >= BATCH_LEN {
-            let pieces = std::mem::take(&mut batch);
-            batch_len = 0;
-            file = blocking(move || write_all(file, &pieces)).await.map_err(failed)?;
-        }
-        if ended {
-            break;
-        }
-    }
+    let temporary = blocking(move || create_beside(&owned)).await.map_err(failed)?;
+    let file = Arc::new(temporary.as_file().try_clone().map_err(failed)?);
+
+    let firsts = std::iter::once(first).chain(std::iter::repeat_with(|| None));
+    stream::iter(download.parts().into_iter().zip(firsts))
+        .map(|(part, first)| {
+            let (download, file, path) = (download.clone(), Arc::clone(&file), path.to_owned());
+            let target = download.target.clone();
+            let task = tokio::spawn(async move { write_part(&download, part, first, file, &path).await });
+            let task = AbortOnDropHandle::new(task);
+            async move { task.await.unwrap_or_else(|error| Err(target.io("a part's task failed", error.into()))) }
+        })
+        .buffer_unordered(CONCURRENCY)
+        .try_collect::<()>()
+        .await?;
+
     let owned = path.to_owned();
     blocking(move || {
-        file.as_file().sync_all()?;
-        file.persist(&owned).map_err(|error| error.error)?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(&owned).map_err(|error| error.error)?;
         Ok(())
     })
     .await
     .map_err(failed)
+}
+
+async fn write_part(
+    download: &Download,
+    part: Range<u64>,
+    first: Option<FirstBody>,
+    file: Arc<File>,
+    path: &Path,
+) -> Result<(), Error> {
+    let offset = part.start - download.window.start;
+    let plaintext = download.part(part, first).await?;
+    let written = blocking(move || file.write_all_at(&plaintext, offset)).await;
+    written.map_err(|error| unwritten(&download.target, path, error))
+}
+
+fn unwritten(target: &Target, path: &Path, error: io::Error) -> Error {
+    target.io(format!("{} could not be written", path.display()), error)
 }
 
 /// A temporary file in the directory of `path`, with the permissions that any new file would have.
@@ -62,15 +80,8 @@ fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
     tempfile::Builder::new()
         .prefix(".sealwax-")
         .suffix(".part")
-        .permissions(fs::Permissions::from_mode(0o666))
+        .permissions(Permissions::from_mode(0o666))
         .tempfile_in(directory)
-}
-
-fn write_all(mut file: NamedTempFile, pieces: &[Bytes]) -> io::Result<NamedTempFile> {
-    for piece in pieces {
-        file.write_all(piece)?;
-    }
-    Ok(file)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

@@ -6,68 +6,39 @@ use std::{
     task::{Context, Poll},
 };
 
-use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::stream::{self, TryStreamExt as _};
-use sealwax_envelope::StreamOpener;
+use futures_util::{StreamExt as _, future, stream};
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::error::{Error, ErrorKind, Target};
+use super::download::{Download, FirstBody};
+use crate::error::Error;
 
-/// Verified plaintext, in order, in pieces of up to 16 KiB.
+/// Parts that are fetched at once, in order, the one that is being consumed among them.
+const READ_AHEAD: usize = 4;
+
+/// Verified plaintext, in order, in pieces of up to one part.
 ///
-/// It ends with an error where the object fails to verify, breaks off or is truncated; only an end without an error says
-/// that all was there.
-pub struct PlaintextStream {
-    pieces: Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>,
-    target: Target,
-}
-
-/// What is left of the body: to receive, or nothing.
-struct Body {
-    sealed: ByteStream,
-    opener: StreamOpener,
-}
+/// It ends with an error where the object fails to verify, breaks off for good or is truncated; only an end without an
+/// error says that all was there.
+pub struct PlaintextStream(Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>);
 
 impl PlaintextStream {
-    pub(super) fn new(target: Target, sealed: ByteStream, opener: StreamOpener) -> Self {
-        let state = (target.clone(), Some(Body { sealed, opener }));
-        let batches = stream::try_unfold(state, |(target, body)| async move {
-            let Some(body) = body else { return Ok(None) };
-            let (pieces, body) = body.receive(&target).await?;
-            Ok(Some((stream::iter(pieces.into_iter().map(Ok)), (target, body))))
+    pub(super) fn new(download: Download, first: Option<FirstBody>) -> Self {
+        let firsts = stream::once(future::ready(first)).chain(stream::repeat_with(|| None));
+        let parts = stream::iter(download.parts()).zip(firsts).map(move |(part, first)| {
+            let (download, target) = (download.clone(), download.target.clone());
+            let task = AbortOnDropHandle::new(tokio::spawn(async move { download.part(part, first).await }));
+            async move { task.await.unwrap_or_else(|error| Err(target.io("a part's task failed", error.into()))) }
         });
-        Self { pieces: Box::pin(batches.try_flatten()), target }
-    }
-
-    pub(super) fn target(&self) -> &Target {
-        &self.target
-    }
-}
-
-impl Body {
-    /// Receives until something verifies, or to the end.
-    async fn receive(mut self, target: &Target) -> Result<(Vec<Bytes>, Option<Self>), Error> {
-        loop {
-            match self.sealed.try_next().await {
-                Ok(Some(bytes)) => {
-                    self.opener.feed(&bytes).map_err(|error| target.envelope(error))?;
-                    let pieces: Vec<_> = std::iter::from_fn(|| self.opener.next_chunk()).collect();
-                    if !pieces.is_empty() {
-                        return Ok((pieces, Some(self)));
-                    }
-                }
-                Ok(None) => {
-                    let rest = self.opener.finish().map_err(|error| target.envelope(error))?;
-                    return Ok((rest.collect(), None));
-                }
-                // Its text tells of the transport only; the bytes are not in it.
-                Err(error) => {
-                    let message = format!("the body broke off: {error}");
-                    return Err(target.error(ErrorKind::Unavailable, message));
-                }
-            }
-        }
+        let mut failed = false;
+        // Nothing follows an error: what comes after a gap is not this object's plaintext any more.
+        let until_error = parts.buffered(READ_AHEAD).take_while(move |part| {
+            let go_on = !failed;
+            failed = part.is_err();
+            future::ready(go_on)
+        });
+        Self(Box::pin(until_error.filter(|part| future::ready(part.as_ref().map_or(true, |piece| !piece.is_empty())))))
     }
 }
 
@@ -75,7 +46,7 @@ impl Stream for PlaintextStream {
     type Item = Result<Bytes, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.pieces.as_mut().poll_next(context)
+        self.0.as_mut().poll_next(context)
     }
 }
 
