@@ -38,6 +38,20 @@ impl Sealer {
         Ok(Self { key: Arc::new(key), header, next_chunk: 0 })
     }
 
+    /// Begins again with a body whose sealing was interrupted: the header, and so every nonce, is that of before.
+    ///
+    /// # Danger
+    /// A part that left the process before must get the very same plaintext again. Sealing another plaintext under the
+    /// same nonce and letting it out reveals both, and the key that authenticates them. Compare the tags of the new part
+    /// with those of the old one before it goes anywhere.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`] where `data_key` and `context` are not those of the header.
+    pub fn dangerous_resume(data_key: &PlaintextDataKey, context: &[u8], header: &BodyHeader) -> Result<Self, Error> {
+        let key = BodyKey::for_opening(data_key, context, header)?;
+        Ok(Self { key: Arc::new(key), header: *header, next_chunk: 0 })
+    }
+
     /// What the body begins with, and what the object's metadata repeats.
     #[must_use]
     pub fn header(&self) -> &BodyHeader {

@@ -47,6 +47,8 @@ pub enum ErrorKind {
     PlaceMismatch,
     /// The service answered with an error that none of the other kinds covers.
     Service,
+    /// The file is not what it was when its upload began.
+    SourceChanged,
     /// The service asks to slow down.
     Throttled,
     /// The object ends early.
@@ -84,6 +86,7 @@ impl ErrorKind {
                 "declare the bucket a replica of the one named, or rewrap the object in its new place, accepting the old one"
             }
             Self::Service => "see the service's message",
+            Self::SourceChanged => "abort the unfinished upload, delete its state file, and begin anew",
             Self::Throttled => "retry later, or ask for a higher quota",
             Self::Truncated => "restore another version of the object",
             Self::Unavailable => "retry, or use a key and a bucket in another Region",

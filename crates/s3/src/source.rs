@@ -74,8 +74,8 @@ pub(crate) enum Parts {
 /// A file as it was when it was opened.
 pub(crate) struct SourceFile {
     path: PathBuf,
-    len: u64,
-    modified: Option<SystemTime>,
+    pub(crate) len: u64,
+    pub(crate) modified: Option<SystemTime>,
 }
 
 /// A source that can only be read in order.

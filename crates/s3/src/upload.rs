@@ -1,17 +1,18 @@
 //! Getting a sealed body into S3: one `PutObject`, or parts in parallel.
 
+pub(crate) mod journal;
 mod multipart;
 mod plan;
 mod stored;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use aws_sdk_s3::{primitives::ByteStream, types::ChecksumAlgorithm};
 use bytes::Bytes;
 use sealwax_envelope::{BodyHeader, ObjectHeader, PartSealer, Sealer, geometry::CHUNK_LEN};
 use tokio::{sync::OwnedSemaphorePermit, task};
 
-use self::{multipart::MultipartUpload, plan::PartPlan, stored::Stored};
+use self::{journal::Journal, multipart::MultipartUpload, plan::PartPlan, stored::Stored};
 use crate::{
     Attributes, SealedClient,
     aws_failure::AwsFailure,
@@ -32,6 +33,8 @@ pub(crate) struct Upload {
     pub(crate) own_metadata: std::collections::HashMap<String, String>,
     pub(crate) conditions: Conditions,
     pub(crate) on_progress: Option<OnProgress>,
+    /// Where to keep the state of a multipart upload of a file.
+    pub(crate) state_file: Option<PathBuf>,
 }
 
 /// What must hold of the present object for the new one to be stored.
@@ -56,7 +59,7 @@ struct PartRoom {
 
 impl Upload {
     /// Seals the parts and stores them. Nothing becomes visible unless all of them are stored.
-    pub(crate) async fn run(self, mut parts: Parts, mut sealer: Sealer) -> Result<Uploaded, Error> {
+    pub(crate) async fn run(self, mut parts: Parts, sealer: Sealer) -> Result<Uploaded, Error> {
         let plan = PartPlan::new(self.client.part_len() / CHUNK_LEN, parts.len());
         let header = *sealer.header();
         let room = self.room(plan.chunks(1)).await?;
@@ -67,20 +70,39 @@ impl Upload {
             return self.put_object(body).await;
         }
 
-        let mut upload = MultipartUpload::create(&self).await?;
-        let mut first = Some((room, source));
+        let upload = MultipartUpload::create(&self, parts.file(), plan).await?;
+        self.send_parts(upload, parts, sealer, plan, Some((room, source))).await
+    }
+
+    /// Goes on with an upload that was interrupted. `sealer` has that upload's header.
+    pub(crate) async fn resume(self, parts: Parts, sealer: Sealer, journal: Arc<Journal>) -> Result<Uploaded, Error> {
+        let plan = PartPlan::fixed(journal.begin.part_chunks);
+        let upload = MultipartUpload::resume(&self, journal);
+        self.send_parts(upload, parts, sealer, plan, None).await
+    }
+
+    /// Seals and sends all parts and completes the upload. The first part may have been read already.
+    async fn send_parts(
+        &self,
+        mut upload: MultipartUpload<'_>,
+        mut parts: Parts,
+        mut sealer: Sealer,
+        plan: PartPlan,
+        mut first: Option<(PartRoom, PartSource)>,
+    ) -> Result<Uploaded, Error> {
+        let header = *sealer.header();
         let done = async {
             for number in 1.. {
+                let header = (number == 1).then_some(header);
                 let (room, source, last) = match first.take() {
                     Some((room, source)) => (room, source, false),
                     None => {
                         let room = self.room(plan.chunks(number)).await?;
                         upload.reap_finished()?;
-                        let (source, last) = self.read(&mut parts, None, &room).await?;
+                        let (source, last) = self.read(&mut parts, header.as_ref(), &room).await?;
                         (room, source, last)
                     }
                 };
-                let header = (number == 1).then_some(header);
                 if last {
                     upload.spawn(number, source, header, sealer.last_part(), room);
                     break;
@@ -95,7 +117,7 @@ impl Upload {
         match done {
             Ok(()) => upload.complete().await,
             Err(error) => {
-                upload.abort().await;
+                upload.give_up().await;
                 Err(error)
             }
         }

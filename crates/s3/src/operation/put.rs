@@ -1,6 +1,11 @@
 //! Sealing and storing an object.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use sealwax_envelope::{BodyHeader, EncryptionContext, ObjectHeader, Sealer, WrapContext, geometry};
 
@@ -10,7 +15,10 @@ use crate::{
     client::{envelope_error, wrap_error},
     error::{Error, ErrorKind, Target},
     source::Parts,
-    upload::{Conditions, OnProgress, Upload},
+    upload::{
+        Conditions, OnProgress, Upload, Uploaded,
+        journal::{FileIdentity, Journal},
+    },
 };
 
 /// Seals and stores an object: one `PutObject`, or a multipart upload whose parts are sealed and sent in parallel.
@@ -28,6 +36,7 @@ pub struct Put {
     attributes: Attributes,
     conditions: Conditions,
     on_progress: Option<OnProgress>,
+    state_file: Option<PathBuf>,
 }
 
 /// What was stored.
@@ -56,6 +65,7 @@ impl Put {
             attributes: Attributes::default(),
             conditions: Conditions::default(),
             on_progress: None,
+            state_file: None,
         }
     }
 
@@ -111,6 +121,17 @@ impl Put {
         self
     }
 
+    /// Keeps the state of a multipart upload of a file in `path`, and goes on with the upload that `path` describes, if
+    /// there is one. It holds no plaintext and no plaintext key, can be read by its owner alone, and is deleted when the
+    /// object is stored. An upload with a state file is not aborted on failure: call again to go on, or abort it.
+    ///
+    /// On going on, the file must not have changed since: [`ErrorKind::SourceChanged`]. Only the parts that S3 lacks are
+    /// sent, with the same bytes as before; attributes and metadata are those of the first call.
+    pub fn state_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.state_file = Some(path.as_ref().to_owned());
+        self
+    }
+
     /// Seals and stores the object.
     ///
     /// # Errors
@@ -123,6 +144,16 @@ impl Put {
         let body = self.body.ok_or_else(|| target.error(ErrorKind::InvalidInput, "no body was given"))?;
         let parts = Parts::open(body).await.map_err(|error| target.io("the plaintext could not be opened", error))?;
         let plaintext_len = parts.len();
+        if let Some(path) = &self.state_file {
+            if parts.file().is_none() {
+                return Err(target.error(ErrorKind::InvalidInput, "only the upload of a file can have a state file"));
+            }
+            let journal = Journal::open(path).await;
+            if let Some(journal) = journal.map_err(|error| target.io("the upload's state file failed", error))? {
+                return resume(self.client, target, parts, journal, &self.context, self.conditions, self.on_progress)
+                    .await;
+            }
+        }
         let own = || self.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
 
         let place = self.client.places().to_bind(&target)?;
@@ -152,15 +183,61 @@ impl Put {
             own_metadata: self.metadata.clone(),
             conditions: self.conditions,
             on_progress: self.on_progress,
+            state_file: self.state_file,
         };
-        let uploaded = upload.run(parts, sealer).await?;
-        Ok(PutOutput {
-            e_tag: uploaded.e_tag,
-            version_id: uploaded.version_id,
-            plaintext_len: uploaded.plaintext_len,
-            header,
-        })
+        Ok(PutOutput::new(upload.run(parts, sealer).await?, header))
     }
+}
+
+impl PutOutput {
+    fn new(uploaded: Uploaded, header: ObjectHeader) -> Self {
+        let Uploaded { e_tag, version_id, plaintext_len } = uploaded;
+        Self { e_tag, version_id, plaintext_len, header }
+    }
+}
+
+/// Goes on with the upload that `journal` describes.
+async fn resume(
+    client: SealedClient,
+    target: Target,
+    parts: Parts,
+    journal: Arc<Journal>,
+    context: &EncryptionContext,
+    conditions: Conditions,
+    on_progress: Option<OnProgress>,
+) -> Result<PutOutput, Error> {
+    let begin = &journal.begin;
+    let metadata = begin.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let header = ObjectHeader::parse(metadata).map_err(envelope_error(&target))?;
+    if (&begin.bucket, &begin.key) != (&target.bucket, &target.key) || header.context() != context {
+        let message = format!(
+            "the state file is of an upload to s3://{}/{} with the encryption context {}",
+            begin.bucket,
+            begin.key,
+            header.context().to_json(),
+        );
+        return Err(target.error(ErrorKind::InvalidInput, message));
+    }
+    if parts.file().map(|file| FileIdentity::of(&file)).as_ref() != Some(&begin.file) {
+        let message = "the file's length or modification time is not what it was when its upload began";
+        return Err(target.error(ErrorKind::SourceChanged, message));
+    }
+    let keys = client.places().acceptable_keys(&target, &header, &[])?;
+    let data_key = client.unwrap(&target, &header, &keys).await?;
+    let sealer = Sealer::dangerous_resume(&data_key, &context.body_context(), header.body_header())
+        .map_err(envelope_error(&target))?;
+    drop(data_key);
+    let upload = Upload {
+        client,
+        target,
+        header: header.clone(),
+        attributes: Attributes::default(),
+        own_metadata: HashMap::new(),
+        conditions,
+        on_progress,
+        state_file: None,
+    };
+    Ok(PutOutput::new(upload.resume(parts, sealer, journal).await?, header))
 }
 
 impl fmt::Debug for Put {

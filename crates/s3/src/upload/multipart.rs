@@ -1,4 +1,6 @@
-//! One multipart upload, aborted unless it completes.
+//! One multipart upload: completed, or aborted, or left for later where a state file was asked for.
+
+use std::sync::Arc;
 
 use aws_sdk_s3::{
     Client,
@@ -6,17 +8,22 @@ use aws_sdk_s3::{
     types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart},
 };
 use sealwax_envelope::{BodyHeader, PartSealer, geometry};
-use tokio::{runtime::Handle, task::JoinSet};
+use tokio::{runtime::Handle, sync::oneshot, task::JoinSet};
 
-use super::{PartRoom, Stored, Upload, Uploaded, seal};
+use super::{
+    PartPlan, PartRoom, Stored, Upload, Uploaded,
+    journal::{Begin, Decision, FileIdentity, Journal},
+    seal,
+};
 use crate::{
     aws_failure::AwsFailure,
     error::{Error, ErrorKind, Target},
     object::join_metadata,
-    source::PartSource,
+    source::{PartSource, SourceFile},
 };
 
 /// A multipart upload and its parts in flight. Dropping it aborts it in the background: [`crate::SealedClient::settle`].
+/// One with a journal is not aborted: it can be resumed.
 pub(super) struct MultipartUpload<'a> {
     upload: &'a Upload,
     on_s3: Option<OnS3>,
@@ -31,6 +38,7 @@ struct OnS3 {
     s3: Client,
     target: Target,
     upload_id: String,
+    journal: Option<Arc<Journal>>,
 }
 
 struct Part {
@@ -39,7 +47,11 @@ struct Part {
 }
 
 impl<'a> MultipartUpload<'a> {
-    pub(super) async fn create(upload: &'a Upload) -> Result<Self, Error> {
+    pub(super) async fn create(
+        upload: &'a Upload,
+        file: Option<Arc<SourceFile>>,
+        plan: PartPlan,
+    ) -> Result<Self, Error> {
         let Upload { client, target, .. } = upload;
         let request = client
             .s3()
@@ -49,13 +61,47 @@ impl<'a> MultipartUpload<'a> {
             .set_metadata(Some(join_metadata(&upload.header, &upload.own_metadata)))
             .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
             .checksum_type(ChecksumType::FullObject);
-        let created = upload.attributes.clone().on_create(request).send().await;
-        let created = created.map_err(|error| target.s3("CreateMultipartUpload", &error))?;
-        let upload_id = created.upload_id.filter(|id| !id.is_empty());
-        let upload_id =
-            upload_id.ok_or_else(|| target.error(ErrorKind::Service, "CreateMultipartUpload gave no upload id"))?;
-        let on_s3 = OnS3 { s3: client.s3().clone(), target: target.clone(), upload_id };
-        Ok(Self { upload, on_s3: Some(on_s3), parts: JoinSet::new(), done: Vec::new(), plaintext_len: 0 })
+        let request = upload.attributes.clone().on_create(request);
+
+        // In a task of its own: if this future is dropped while the answer is on its way, the upload is still aborted.
+        let (sender, created) = oneshot::channel();
+        let (s3, task_target) = (client.s3().clone(), target.clone());
+        client.aborts().spawn(async move {
+            let created = request.send().await.map_err(|error| task_target.s3("CreateMultipartUpload", &error));
+            let created = created.and_then(|output| {
+                let upload_id = output
+                    .upload_id
+                    .filter(|id| !id.is_empty())
+                    .ok_or_else(|| task_target.error(ErrorKind::Service, "CreateMultipartUpload gave no upload id"))?;
+                Ok(OnS3 { s3, target: task_target, upload_id, journal: None })
+            });
+            if let Err(Ok(unwanted)) = sender.send(created) {
+                unwanted.abort().await;
+            }
+        });
+        let created = created.await.map_err(|_| target.error(ErrorKind::Io, "the runtime is shutting down"))?;
+        let mut this = Self::new(upload, created?);
+
+        if let (Some(path), Some(file)) = (&upload.state_file, file) {
+            let on_s3 = this.on_s3.as_mut().expect("just created");
+            let metadata = upload.header.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value));
+            let place = (target.bucket.as_str(), target.key.as_str());
+            let file = FileIdentity::of(&file);
+            let begin = Begin::new(place, &on_s3.upload_id, file, plan.chunks(1), metadata.collect());
+            on_s3.journal = Some(Journal::create(path, begin).await.map_err(state_file_failed(target))?);
+        }
+        Ok(this)
+    }
+
+    /// The upload that `journal` describes.
+    pub(super) fn resume(upload: &'a Upload, journal: Arc<Journal>) -> Self {
+        let (s3, target) = (upload.client.s3().clone(), upload.target.clone());
+        let upload_id = journal.begin.upload_id.clone();
+        Self::new(upload, OnS3 { s3, target, upload_id, journal: Some(journal) })
+    }
+
+    fn new(upload: &'a Upload, on_s3: OnS3) -> Self {
+        Self { upload, on_s3: Some(on_s3), parts: JoinSet::new(), done: Vec::new(), plaintext_len: 0 }
     }
 
     /// Seals and sends a part in the background. Its room is given back when S3 has it.
@@ -125,20 +171,23 @@ impl<'a> MultipartUpload<'a> {
         match stored {
             Ok(Stored { e_tag, version_id }) => {
                 self.on_s3 = None;
+                if let Some(journal) = &on_s3.journal {
+                    journal.remove().await.map_err(state_file_failed(&self.upload.target))?;
+                }
                 Ok(Uploaded { e_tag, version_id, plaintext_len: self.plaintext_len })
             }
             Err(error) => {
-                self.abort().await;
+                self.give_up().await;
                 Err(error)
             }
         }
     }
 
-    /// Stops the parts in flight and gives up the upload.
-    pub(super) async fn abort(mut self) {
+    /// Stops the parts in flight, and aborts the upload unless it can be resumed.
+    pub(super) async fn give_up(mut self) {
         if let Some(on_s3) = self.on_s3.take() {
             self.parts.shutdown().await;
-            on_s3.abort().await;
+            on_s3.abort_unless_resumable().await;
         }
     }
 }
@@ -150,7 +199,7 @@ impl Drop for MultipartUpload<'_> {
         let abort = async move {
             // A part that arrives after the abort would be kept, and paid for.
             parts.shutdown().await;
-            on_s3.abort().await;
+            on_s3.abort_unless_resumable().await;
         };
         self.upload.client.aborts().spawn_on(abort, &runtime);
     }
@@ -164,10 +213,21 @@ impl OnS3 {
         header: Option<BodyHeader>,
         sealer: PartSealer,
     ) -> Result<Part, Error> {
-        let Self { s3, target, upload_id } = self;
+        let Self { s3, target, upload_id, journal } = self;
         let number = i32::try_from(number).ok().filter(|number| *number <= 10_000);
         let number = number.ok_or_else(|| target.error(ErrorKind::InvalidInput, "the plaintext has too many parts"))?;
         let sealed = seal(target, source, header, sealer).await?;
+        let plaintext_len = sealed.plaintext_len;
+        if let Some(journal) = journal {
+            match journal.decide(number, &sealed.bytes).await.map_err(state_file_failed(target))? {
+                Decision::Send => {}
+                Decision::Stored(completed) => return Ok(Part { completed: *completed, plaintext_len }),
+                Decision::Changed => {
+                    let message = format!("part {number} of the file is not what it was when its upload began");
+                    return Err(target.error(ErrorKind::SourceChanged, message));
+                }
+            }
+        }
         let output = s3
             .upload_part()
             .bucket(&target.bucket)
@@ -186,11 +246,20 @@ impl OnS3 {
             .set_e_tag(output.e_tag)
             .set_checksum_crc64_nvme(output.checksum_crc64_nvme)
             .build();
-        Ok(Part { completed, plaintext_len: sealed.plaintext_len })
+        if let Some(journal) = journal {
+            journal.stored(&completed).await.map_err(state_file_failed(target))?;
+        }
+        Ok(Part { completed, plaintext_len })
+    }
+
+    async fn abort_unless_resumable(&self) {
+        if self.journal.is_none() {
+            self.abort().await;
+        }
     }
 
     async fn abort(&self) {
-        let Self { s3, target, upload_id } = self;
+        let Self { s3, target, upload_id, .. } = self;
         let abort = s3.abort_multipart_upload().bucket(&target.bucket).key(&target.key).upload_id(upload_id);
         if let Err(error) = abort.send().await {
             let failure = AwsFailure::new(&error);
@@ -203,4 +272,8 @@ impl OnS3 {
             );
         }
     }
+}
+
+fn state_file_failed(target: &Target) -> impl Fn(std::io::Error) -> Error + '_ {
+    |error| target.io("the upload's state file failed", error)
 }

@@ -22,6 +22,11 @@ impl PartPlan {
         Self { chunks: chunks.max(needed), grows: len.is_none() }
     }
 
+    /// Parts of `chunks` chunks each.
+    pub(super) fn fixed(chunks: usize) -> Self {
+        Self { chunks, grows: false }
+    }
+
     /// Chunks of part `number`, which counts from 1.
     pub(super) fn chunks(self, number: usize) -> usize {
         let doublings = if self.grows { (number - 1) / PARTS_BEFORE_DOUBLING } else { 0 };

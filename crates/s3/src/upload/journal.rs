@@ -1,0 +1,302 @@
+//! The state file of a multipart upload: what is needed to go on with it after the process was killed.
+//!
+//! JSON lines, appended to and never rewritten. It holds no plaintext and no plaintext key, and says so.
+//!
+//! A part's fingerprint is on disk before the part is first sent. Whoever goes on with the upload seals the part anew in
+//! memory, and sends it only if its fingerprint is the recorded one: so no two different plaintexts ever leave the process
+//! sealed under one nonce, whatever happened to the file in between.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Read as _, Seek as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::UNIX_EPOCH,
+};
+
+use aws_sdk_s3::types::CompletedPart;
+use sealwax_envelope::geometry::{HEADER_LEN, SEALED_CHUNK_LEN, TAG_LEN};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tokio::task;
+
+use crate::source::SourceFile;
+
+const NOTE: &str = "State of an unfinished Sealwax upload. It holds no plaintext and no plaintext key.";
+
+/// The first line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Begin {
+    sealwax_upload: u32,
+    note: String,
+    pub(crate) bucket: String,
+    pub(crate) key: String,
+    pub(crate) upload_id: String,
+    pub(crate) file: FileIdentity,
+    pub(crate) part_chunks: usize,
+    /// Sealwax's own metadata of the object.
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+impl Begin {
+    pub(crate) fn new(
+        (bucket, key): (&str, &str),
+        upload_id: &str,
+        file: FileIdentity,
+        part_chunks: usize,
+        metadata: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            sealwax_upload: 1,
+            note: NOTE.into(),
+            bucket: bucket.into(),
+            key: key.into(),
+            upload_id: upload_id.into(),
+            file,
+            part_chunks,
+            metadata,
+        }
+    }
+}
+
+/// A file as it was when its upload began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileIdentity {
+    len: u64,
+    modified_nanos: Option<u128>,
+}
+
+impl FileIdentity {
+    pub(crate) fn of(file: &SourceFile) -> Self {
+        let since = file.modified.and_then(|modified| modified.duration_since(UNIX_EPOCH).ok());
+        Self { len: file.len, modified_nanos: since.map(|since| since.as_nanos()) }
+    }
+}
+
+/// Any further line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Line {
+    /// A part is about to be sent.
+    Sending { part: i32, fingerprint: String },
+    /// S3 has a part.
+    Stored { part: i32, e_tag: Option<String>, crc64_nvme: Option<String> },
+}
+
+/// What a state file says of one part.
+#[derive(Debug, Default)]
+struct Recorded {
+    fingerprint: Option<String>,
+    stored: Option<CompletedPart>,
+}
+
+/// An open state file, locked against other processes.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    pub(crate) begin: Begin,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    file: File,
+    parts: HashMap<i32, Recorded>,
+}
+
+/// What to do with a part that was sealed.
+pub(crate) enum Decision {
+    /// Its plaintext is not what it was: it must not be sent.
+    Changed,
+    /// It is to be sent.
+    Send,
+    /// S3 has it already.
+    Stored(Box<CompletedPart>),
+}
+
+impl Journal {
+    /// Begins a state file, readable by its owner alone. There must be none yet.
+    pub(crate) async fn create(path: &Path, begin: Begin) -> io::Result<Arc<Self>> {
+        let path = path.to_owned();
+        blocking(move || {
+            let mut file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path)?;
+            lock(&file)?;
+            append(&mut file, &begin)?;
+            Ok(Arc::new(Self { path, begin, state: Mutex::new(State { file, parts: HashMap::new() }) }))
+        })
+        .await
+    }
+
+    /// Opens the state file of an unfinished upload, if there is one.
+    pub(crate) async fn open(path: &Path) -> io::Result<Option<Arc<Self>>> {
+        let path = path.to_owned();
+        blocking(move || {
+            let mut file = match OpenOptions::new().read(true).append(true).open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            lock(&file)?;
+            let (begin, parts) = read(&mut file)?;
+            Ok(Some(Arc::new(Self { path, begin, state: Mutex::new(State { file, parts }) })))
+        })
+        .await
+    }
+
+    /// Decides about a sealed part; if it is to be sent, its fingerprint is on disk when this returns.
+    pub(crate) async fn decide(self: &Arc<Self>, part: i32, sealed: &[u8]) -> io::Result<Decision> {
+        let fingerprint = fingerprint(sealed, part == 1);
+        let journal = Arc::clone(self);
+        blocking(move || {
+            let mut state = journal.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let State { file, parts } = &mut *state;
+            let recorded = parts.entry(part).or_default();
+            match &recorded.fingerprint {
+                Some(known) if *known != fingerprint => return Ok(Decision::Changed),
+                Some(_) => {}
+                None => {
+                    append(file, &Line::Sending { part, fingerprint: fingerprint.clone() })?;
+                    recorded.fingerprint = Some(fingerprint);
+                }
+            }
+            Ok(recorded.stored.clone().map_or(Decision::Send, |completed| Decision::Stored(Box::new(completed))))
+        })
+        .await
+    }
+
+    /// Takes note of a part that S3 has.
+    pub(crate) async fn stored(self: &Arc<Self>, completed: &CompletedPart) -> io::Result<()> {
+        let line = Line::Stored {
+            part: completed.part_number().unwrap_or_default(),
+            e_tag: completed.e_tag.clone(),
+            crc64_nvme: completed.checksum_crc64_nvme.clone(),
+        };
+        let journal = Arc::clone(self);
+        blocking(move || append(&mut journal.state.lock().unwrap_or_else(PoisonError::into_inner).file, &line)).await
+    }
+
+    /// Removes the state file: the upload is done.
+    pub(crate) async fn remove(&self) -> io::Result<()> {
+        tokio::fs::remove_file(&self.path).await
+    }
+}
+
+/// A fingerprint of a sealed part: SHA-256 over the tags of its chunks, each of which authenticates its chunk under the
+/// object's own key.
+fn fingerprint(sealed: &[u8], has_header: bool) -> String {
+    let mut hash = Sha256::new();
+    for chunk in sealed[if has_header { HEADER_LEN } else { 0 }..].chunks(SEALED_CHUNK_LEN) {
+        hash.update(&chunk[chunk.len().saturating_sub(TAG_LEN)..]);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn lock(file: &File) -> io::Result<()> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => io::Error::other("another process is at work on this upload"),
+        TryLockError::Error(error) => error,
+    })
+}
+
+/// Appends one line and waits until it is on the disk.
+fn append(file: &mut File, line: &impl Serialize) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    file.write_all(&bytes)?;
+    file.sync_data()
+}
+
+fn read(file: &mut File) -> io::Result<(Begin, HashMap<i32, Recorded>)> {
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    // A last line without an end was being written when the process died; what it announced was not done yet.
+    let whole = text.rfind('\n').map_or(0, |end| end + 1);
+    if whole < text.len() {
+        file.set_len(whole as u64)?;
+        file.seek(io::SeekFrom::End(0))?;
+    }
+    let mut lines = text[..whole].lines();
+    let begin: Begin = serde_json::from_str(lines.next().unwrap_or_default())?;
+    if begin.sealwax_upload != 1 {
+        return Err(io::Error::other("a newer version of Sealwax wrote this state file"));
+    }
+    let mut parts: HashMap<i32, Recorded> = HashMap::new();
+    for line in lines {
+        match serde_json::from_str(line)? {
+            Line::Sending { part, fingerprint } => parts.entry(part).or_default().fingerprint = Some(fingerprint),
+            Line::Stored { part, e_tag, crc64_nvme } => {
+                let completed = CompletedPart::builder().part_number(part).set_e_tag(e_tag);
+                let completed = completed.set_checksum_crc64_nvme(crc64_nvme).build();
+                parts.entry(part).or_default().stored = Some(completed);
+            }
+        }
+    }
+    Ok((begin, parts))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+
+    fn begin() -> Begin {
+        let file = FileIdentity { len: 3, modified_nanos: Some(1) };
+        Begin::new(("b", "k"), "id", file, 512, BTreeMap::new())
+    }
+
+    #[tokio::test]
+    async fn it_remembers_across_processes_and_refuses_other_bytes() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state");
+        assert!(Journal::open(&path).await.expect("no error").is_none());
+
+        let journal = Journal::create(&path, begin()).await.expect("created");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        assert!(
+            Journal::create(&path, begin()).await.is_err(),
+            "a second upload would overwrite the first one's state"
+        );
+        assert!(Journal::open(&path).await.is_err(), "another process is at work");
+        assert!(matches!(journal.decide(2, &[1; 32]).await.expect("written"), Decision::Send));
+        assert!(matches!(journal.decide(3, &[1; 32]).await.expect("written"), Decision::Send));
+        let completed = CompletedPart::builder().part_number(3).e_tag("tag").build();
+        journal.stored(&completed).await.expect("written");
+        drop(journal);
+
+        // The process was killed while it wrote a line.
+        let mut file = OpenOptions::new().append(true).open(&path).expect("there");
+        file.write_all(b"{\"sending\":{\"pa").expect("written");
+        drop(file);
+
+        let journal = Journal::open(&path).await.expect("readable").expect("there");
+        assert_eq!(journal.begin.upload_id, "id");
+        assert!(matches!(journal.decide(2, &[1; 32]).await.expect("read"), Decision::Send));
+        assert!(matches!(journal.decide(2, &[2; 32]).await.expect("read"), Decision::Changed));
+        assert!(matches!(journal.decide(3, &[2; 32]).await.expect("read"), Decision::Changed));
+        let Decision::Stored(stored) = journal.decide(3, &[1; 32]).await.expect("read") else { panic!("not stored") };
+        assert_eq!(*stored, completed);
+        assert!(matches!(journal.decide(4, &[4; 32]).await.expect("written"), Decision::Send));
+        drop(journal);
+        assert!(Journal::open(&path).await.expect("still readable after the torn line").is_some());
+    }
+
+    #[test]
+    fn a_fingerprint_covers_the_tag_of_every_chunk() {
+        let part = vec![0; 2 * SEALED_CHUNK_LEN + 20];
+        let known = fingerprint(&part, false);
+        for tag_byte in [SEALED_CHUNK_LEN - 1, 2 * SEALED_CHUNK_LEN - 16, 2 * SEALED_CHUNK_LEN + 19] {
+            let mut changed = part.clone();
+            changed[tag_byte] = 1;
+            assert_ne!(fingerprint(&changed, false), known, "{tag_byte}");
+        }
+    }
+}
