@@ -54,7 +54,8 @@ pub(crate) struct Uploaded {
 /// The right to hold part buffers, and how many bytes of plaintext it is for.
 struct PartRoom {
     chunks: usize,
-    permit: OwnedSemaphorePermit,
+    /// Gives the room back when it is dropped.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Upload {
@@ -97,8 +98,7 @@ impl Upload {
                 let (room, source, last) = match first.take() {
                     Some((room, source)) => (room, source, false),
                     None => {
-                        let room = self.room(plan.chunks(number)).await?;
-                        upload.reap_finished()?;
+                        let room = upload.wait_for_room(plan.chunks(number)).await?;
                         let (source, last) = self.read(&mut parts, header.as_ref(), &room).await?;
                         (room, source, last)
                     }
@@ -130,7 +130,7 @@ impl Upload {
         let permits = u32::try_from(chunks.min(whole)).unwrap_or(u32::MAX);
         let permit = Arc::clone(budget).acquire_many_owned(permits).await;
         let permit = permit.map_err(|_| self.target.error(ErrorKind::Io, "the client is shutting down"))?;
-        Ok(PartRoom { chunks, permit })
+        Ok(PartRoom { chunks, _permit: permit })
     }
 
     async fn read(

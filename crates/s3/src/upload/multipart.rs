@@ -8,7 +8,11 @@ use aws_sdk_s3::{
     types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart},
 };
 use sealwax_envelope::{BodyHeader, PartSealer, geometry};
-use tokio::{runtime::Handle, sync::oneshot, task::JoinSet};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    task::{JoinError, JoinSet},
+};
 
 use super::{
     PartPlan, PartRoom, Stored, Upload, Uploaded,
@@ -27,7 +31,7 @@ use crate::{
 pub(super) struct MultipartUpload<'a> {
     upload: &'a Upload,
     on_s3: Option<OnS3>,
-    parts: JoinSet<Result<Part, Error>>,
+    parts: JoinSet<SentPart>,
     done: Vec<CompletedPart>,
     plaintext_len: u64,
 }
@@ -44,6 +48,12 @@ struct OnS3 {
 struct Part {
     completed: CompletedPart,
     plaintext_len: u64,
+}
+
+/// What became of a part. Its room is given back when that is known: a failure is seen before another part is read.
+struct SentPart {
+    outcome: Result<Part, Error>,
+    room: PartRoom,
 }
 
 impl<'a> MultipartUpload<'a> {
@@ -104,7 +114,18 @@ impl<'a> MultipartUpload<'a> {
         Self { upload, on_s3: Some(on_s3), parts: JoinSet::new(), done: Vec::new(), plaintext_len: 0 }
     }
 
-    /// Seals and sends a part in the background. Its room is given back when S3 has it.
+    /// Waits until a part of `chunks` chunks may be in memory; fails if a part in flight has failed.
+    pub(super) async fn wait_for_room(&mut self, chunks: usize) -> Result<PartRoom, Error> {
+        loop {
+            tokio::select! {
+                biased;
+                Some(part) = self.parts.join_next() => self.reap(part)?,
+                room = self.upload.room(chunks) => return room,
+            }
+        }
+    }
+
+    /// Seals and sends a part in the background.
     pub(super) fn spawn(
         &mut self,
         number: usize,
@@ -115,30 +136,24 @@ impl<'a> MultipartUpload<'a> {
     ) {
         let on_s3 = self.on_s3.clone().expect("neither completed nor aborted yet");
         self.parts.spawn(async move {
-            let part = on_s3.send_part(number, source, header, sealer).await;
-            drop(room.permit);
-            part
+            let outcome = on_s3.send_part(number, source, header, sealer).await;
+            SentPart { outcome, room }
         });
-    }
-
-    /// Takes note of the parts that are done; fails if one has failed.
-    pub(super) fn reap_finished(&mut self) -> Result<(), Error> {
-        while let Some(part) = self.parts.try_join_next() {
-            self.reap(part.map_err(|error| self.upload.target.io("a part's task failed", error.into()))?)?;
-        }
-        Ok(())
     }
 
     /// Waits for all parts.
     pub(super) async fn wait_for_parts(&mut self) -> Result<(), Error> {
         while let Some(part) = self.parts.join_next().await {
-            self.reap(part.map_err(|error| self.upload.target.io("a part's task failed", error.into()))?)?;
+            self.reap(part)?;
         }
         Ok(())
     }
 
-    fn reap(&mut self, part: Result<Part, Error>) -> Result<(), Error> {
-        let part = part?;
+    fn reap(&mut self, part: Result<SentPart, JoinError>) -> Result<(), Error> {
+        let SentPart { outcome, room } =
+            part.map_err(|error| self.upload.target.io("a part's task failed", error.into()))?;
+        drop(room);
+        let part = outcome?;
         self.plaintext_len += part.plaintext_len;
         self.upload.progress(part.plaintext_len);
         self.done.push(part.completed);
