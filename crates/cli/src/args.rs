@@ -1,0 +1,280 @@
+//! What was typed.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
+use sealwax_s3::{KmsKeyArn, S3Uri};
+
+use crate::pair::Pair;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed for another reason: the service, the network, a local file, or not supported
+  2    wrong usage or configuration
+  3    the object failed verification, and must not be used
+  4    no such object, or it is not sealed
+  5    access denied, or no wrapping key can be used
+  6    the object exists already, or changed meanwhile
+  130  interrupted (143: terminated)
+
+Credentials, Region and endpoint come from the AWS environment variables and files, as for every
+AWS tool. Data goes to standard output, all else to standard error.
+RUST_LOG chooses what is logged.";
+
+const PUT_EXAMPLES: &str = "\
+Examples:
+  sealwax put report.pdf s3://bucket/2026/report.pdf \\
+      --key arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab \\
+      --key arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321 \\
+      -c tenant=acme
+  pg_dump shop | sealwax put - s3://bucket/shop.dump --key \"$KEY\"";
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  sealwax get s3://bucket/2026/report.pdf report.pdf -c tenant=acme
+  sealwax get s3://bucket/shop.dump - --key \"$KEY\" | psql shop
+  sealwax get s3://bucket-west/2026/report.pdf report.pdf \\
+      --region us-west-2 --replica-of bucket-east";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  sealwax inspect s3://bucket/2026/report.pdf
+  sealwax inspect s3://bucket/2026/report.pdf --json | jq -r '.keys[].wrapping_key'";
+
+const REWRAP_EXAMPLES: &str = "\
+Examples:
+  sealwax rewrap s3://bucket/2026/report.pdf --add \"$WEST_KEY\"
+  sealwax rewrap s3://bucket-west/2026/report.pdf --replace \"$WEST_KEY\" \\
+      --region us-west-2 --replica-of bucket-east
+  sealwax rewrap s3://bucket/new/name --add \"$KEY\" --accept-place bucket/old/name";
+
+/// Client-side envelope encryption for Amazon S3.
+///
+/// Data is encrypted before it leaves this process. AWS KMS wraps the data key; the wrapped key and the encryption
+/// context travel in the object's metadata, so that a replica in another Region can be wrapped anew, for disaster
+/// recovery, without its body being moved.
+#[derive(Debug, Parser)]
+#[command(name = "sealwax", version, after_help = EXIT_CODES, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every subcommand.
+#[derive(Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// Region of the bucket; wrapping keys in it are asked first
+    #[arg(long, global = true, value_name = "REGION", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) region: Option<String>,
+
+    /// Endpoint of all services, instead of AWS's
+    #[arg(long, global = true, value_name = "URL", help_heading = "AWS", value_parser = endpoint_url)]
+    pub(crate) endpoint_url: Option<String>,
+
+    /// Profile in the AWS files
+    #[arg(long, global = true, value_name = "NAME", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) profile: Option<String>,
+
+    /// The bucket is a replica of this one: accept what was sealed there under the same key
+    #[arg(long, global = true, value_name = "SOURCE-BUCKET", help_heading = "Place", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) replica_of: Option<String>,
+
+    /// Bind wrapped keys to no place, and accept every place
+    ///
+    /// Whoever can write to the bucket can then exchange two objects of the same encryption context unnoticed.
+    #[arg(long, global = true, conflicts_with = "replica_of", help_heading = "Place")]
+    pub(crate) no_place_binding: bool,
+
+    /// Say nothing but errors
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub(crate) quiet: bool,
+
+    /// Say more of what is done; twice: still more
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
+    pub(crate) verbose: u8,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Seal a file, or standard input, and store it
+    Put(PutArgs),
+    /// Read an object and open it
+    Get(GetArgs),
+    /// Show what is known of an object without any key
+    Inspect(InspectArgs),
+    /// Wrap an object's data key anew; the body stays as it is
+    Rewrap(RewrapArgs),
+}
+
+/// Seal a file, or standard input, and store it.
+///
+/// Nothing becomes visible in S3 before all of it is stored. An interrupted upload is aborted.
+#[derive(Debug, Args)]
+#[command(after_help = PUT_EXAMPLES)]
+pub(crate) struct PutArgs {
+    /// What to seal; `-` is standard input
+    #[arg(value_name = "FILE|-")]
+    pub(crate) file: PathBuf,
+
+    /// Where to store it
+    #[arg(value_name = "s3://BUCKET/KEY")]
+    pub(crate) uri: S3Uri,
+
+    /// KMS key to wrap the data key under; repeatable, for keys in several Regions. The first one generates it
+    #[arg(long = "key", required = true, value_name = "ARN")]
+    pub(crate) keys: Vec<KmsKeyArn>,
+
+    /// Encryption context: what the object is bound to, in clear; repeatable
+    ///
+    /// It is stored in clear and appears in CloudTrail: no personal data, no secrets.
+    #[arg(short = 'c', long = "context", value_name = "NAME=VALUE")]
+    pub(crate) context: Vec<Pair>,
+
+    /// The object's own metadata, in clear; repeatable
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) metadata: Vec<Pair>,
+
+    /// Content-Type of the plaintext
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
+
+    /// Fail if there is an object already
+    #[arg(long)]
+    pub(crate) no_overwrite: bool,
+}
+
+/// Read an object and open it.
+///
+/// FILE appears, or is replaced, only when all of the object has verified. With `-`, each piece of the plaintext is
+/// written once it has verified; that nothing is missing is known only when the command exits with 0.
+#[derive(Debug, Args)]
+#[command(after_help = GET_EXAMPLES)]
+pub(crate) struct GetArgs {
+    /// What to read
+    #[arg(value_name = "s3://BUCKET/KEY")]
+    pub(crate) uri: S3Uri,
+
+    /// Where to write it; `-` is standard output
+    #[arg(value_name = "FILE|-")]
+    pub(crate) file: PathBuf,
+
+    /// Refuse the object unless its encryption context has this pair; repeatable
+    #[arg(short = 'c', long = "context", value_name = "NAME=VALUE")]
+    pub(crate) context: Vec<Pair>,
+
+    /// Read this version
+    #[arg(long, value_name = "ID")]
+    pub(crate) version_id: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) reader: ReaderArgs,
+}
+
+/// Show what is known of an object without any key.
+///
+/// No call to KMS is made, so nothing that is shown is authenticated.
+#[derive(Debug, Args)]
+#[command(after_help = INSPECT_EXAMPLES)]
+pub(crate) struct InspectArgs {
+    /// What to look at
+    #[arg(value_name = "s3://BUCKET/KEY")]
+    pub(crate) uri: S3Uri,
+
+    /// Look at this version
+    #[arg(long, value_name = "ID")]
+    pub(crate) version_id: Option<String>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Wrap an object's data key anew; the body stays as it is.
+///
+/// The new metadata lands by a copy inside S3, on the condition that the object did not change meanwhile. In a versioned
+/// bucket older versions keep their keys.
+#[derive(Debug, Args)]
+#[command(
+    after_help = REWRAP_EXAMPLES,
+    group = ArgGroup::new("edit").args(["add", "replace", "remove"]).required(true).multiple(true),
+)]
+pub(crate) struct RewrapArgs {
+    /// What to rewrap
+    #[arg(value_name = "s3://BUCKET/KEY")]
+    pub(crate) uri: S3Uri,
+
+    /// Wrap the data key under this KMS key too; repeatable
+    #[arg(long, value_name = "ARN")]
+    pub(crate) add: Vec<KmsKeyArn>,
+
+    /// Wrap the data key under this KMS key, and drop all that are not named so; repeatable
+    #[arg(long, value_name = "ARN", conflicts_with_all = ["add", "remove"])]
+    pub(crate) replace: Vec<KmsKeyArn>,
+
+    /// Drop this KMS key, unless it is the last one; repeatable, and done after --add
+    #[arg(long, value_name = "ARN")]
+    pub(crate) remove: Vec<KmsKeyArn>,
+
+    /// Accept wrapped keys that are bound to this place: the object was moved from there on purpose; repeatable
+    #[arg(long, value_name = "BUCKET/KEY", value_parser = place)]
+    pub(crate) accept_place: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) reader: ReaderArgs,
+}
+
+/// Which wrapping keys may open the object.
+#[derive(Debug, Args)]
+pub(crate) struct ReaderArgs {
+    /// Ask KMS about this wrapping key, and about no other; repeatable
+    ///
+    /// Without --key, the object names the keys that KMS is asked about, as long as they are in the caller's own account,
+    /// which one call of STS `GetCallerIdentity` tells. Were keys of every account allowed, whoever can write to the bucket
+    /// could substitute objects that are sealed under a key of their own.
+    #[arg(long = "key", value_name = "ARN", conflicts_with = "accounts", help_heading = "Wrapping keys to read with")]
+    pub(crate) keys: Vec<KmsKeyArn>,
+
+    /// Ask KMS about the object's wrapping keys in this account, instead of the caller's own; repeatable
+    #[arg(long = "account", value_name = "ID", value_parser = account_id, help_heading = "Wrapping keys to read with")]
+    pub(crate) accounts: Vec<String>,
+}
+
+fn endpoint_url(text: &str) -> Result<String, &'static str> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.filter(|host| !host.is_empty()).map(|_| text.to_owned()).ok_or("not an http:// or https:// URL")
+}
+
+fn account_id(text: &str) -> Result<String, &'static str> {
+    let is_id = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_id.then(|| text.to_owned()).ok_or("not an AWS account ID of 12 digits")
+}
+
+fn place(text: &str) -> Result<String, &'static str> {
+    let place = text.split_once('/').filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty());
+    place.map(|_| text.to_owned()).ok_or("not BUCKET/KEY")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn values_are_checked() {
+        assert!(endpoint_url("http://localhost:4566").is_ok() && endpoint_url("https://s3.example.com").is_ok());
+        assert!(endpoint_url("localhost:4566").is_err() && endpoint_url("http://").is_err());
+        assert!(account_id("000000000000").is_ok() && account_id("12345678901").is_err());
+        assert!(account_id("12345678901x").is_err());
+        assert!(place("bucket/a/key").is_ok() && place("bucket").is_err() && place("/key").is_err());
+    }
+}

@@ -1,0 +1,214 @@
+//! AWS as the user has set it up, and the clients made of that.
+
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, timeout::TimeoutConfig};
+use aws_sdk_s3::config::ProvideCredentials as _;
+use aws_types::service_config::ServiceConfigKey;
+use sealwax_s3::{DiscoveryFilter, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient};
+
+use crate::{
+    args::{GlobalArgs, ReaderArgs},
+    error::{Exit, Failure},
+    progress::{Progress, Transfer},
+    text::Printable,
+};
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long S3 may take to answer a request, counted from its start: a part of 8 MiB that shares a slow line with 15
+/// others needs minutes. A transfer that stalls is ended much earlier, by the SDK's stalled-stream protection.
+const READ_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long one try of a small request may take.
+const SMALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What all subcommands share.
+#[derive(Debug)]
+pub(crate) struct Session {
+    config: SdkConfig,
+    region: Region,
+    replica_of: Option<String>,
+    no_place_binding: bool,
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Session {
+    /// Loads the user's AWS settings.
+    ///
+    /// # Errors
+    /// No Region is set.
+    pub(crate) async fn open(args: &GlobalArgs) -> Result<Self, Failure> {
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        if let Some(region) = &args.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint_url) = &args.endpoint_url {
+            loader = loader.endpoint_url(endpoint_url);
+        }
+        if let Some(profile) = &args.profile {
+            loader = loader.profile_name(profile);
+        }
+        let config = loader.load().await;
+        let Some(region) = config.region().filter(|region| !region.as_ref().is_empty()).cloned() else {
+            let advice = "give --region, or set AWS_REGION, or set `region` in the profile";
+            return Err(Failure::new(Exit::Usage, "no AWS Region is set", advice));
+        };
+        Ok(Self {
+            config,
+            region,
+            replica_of: args.replica_of.clone(),
+            no_place_binding: args.no_place_binding,
+            quiet: args.quiet,
+            verbose: args.verbose > 0,
+        })
+    }
+
+    /// A client for the object at `uri`.
+    pub(crate) fn client(&self, uri: &S3Uri, keyring: KmsKeyring) -> SealedClient {
+        let places = match &self.replica_of {
+            _ if self.no_place_binding => PlacePolicy::off(),
+            Some(source) => PlacePolicy::bound().replica_of(uri.bucket(), source),
+            None => PlacePolicy::bound(),
+        };
+        SealedClient::builder(self.s3(), keyring).places(places).build()
+    }
+
+    /// A keyring of these keys alone.
+    pub(crate) fn keyring(&self, keys: impl IntoIterator<Item = KmsKeyArn>) -> KmsKeyring {
+        keys.into_iter().fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key)).build()
+    }
+
+    /// A keyring to read with: of the named keys, else of all keys in the named accounts, else in the caller's own.
+    ///
+    /// # Errors
+    /// STS does not say which account the caller's own is.
+    pub(crate) async fn reading_keyring(&self, args: ReaderArgs) -> Result<KmsKeyring, Failure> {
+        if !args.keys.is_empty() {
+            return Ok(self.keyring(args.keys));
+        }
+        let filter = if args.accounts.is_empty() {
+            self.own_account().await?
+        } else {
+            DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref()))
+        };
+        Ok(KmsKeyring::builder(&self.config).discovery(filter).build())
+    }
+
+    /// Shows how far a transfer is.
+    pub(crate) fn progress(&self, transfer: Transfer) -> Progress {
+        if self.quiet || self.verbose { Progress::hidden() } else { Progress::new(transfer) }
+    }
+
+    /// Says on standard error what was done, unless asked to be quiet.
+    pub(crate) fn say(&self, text: impl AsRef<str>) {
+        if !self.quiet {
+            // Where standard error is closed, nobody wants to know.
+            let _ = writeln!(io::stderr(), "{}", Printable(text.as_ref()));
+        }
+    }
+
+    /// Why there are no credentials, if that is so.
+    pub(crate) async fn want_of_credentials(&self) -> Option<Failure> {
+        let advice = "set up credentials as for every AWS tool: environment, profile, SSO or instance role";
+        let error = match self.config.credentials_provider() {
+            Some(provider) => provider.provide_credentials().await.err()?,
+            None => return Some(Failure::new(Exit::Usage, "no AWS credentials are set up", advice)),
+        };
+        let error = format!("no AWS credentials: {}", chain(&error));
+        Some(Failure::new(Exit::Usage, error, advice))
+    }
+
+    fn s3(&self) -> aws_sdk_s3::Client {
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
+        let config = aws_sdk_s3::config::Builder::from(&self.config)
+            .timeout_config(timeouts)
+            .force_path_style(self.has_own_endpoint());
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    /// Whether S3 is elsewhere than at AWS: there, buckets seldom have host names of their own.
+    fn has_own_endpoint(&self) -> bool {
+        let of_s3 =
+            ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+        self.config.endpoint_url().is_some()
+            || of_s3.is_ok_and(|key| self.config.service_config().is_some_and(|it| it.load_config(key).is_some()))
+    }
+
+    /// The caller's own account, by STS.
+    async fn own_account(&self) -> Result<DiscoveryFilter, Failure> {
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(SMALL_TIMEOUT).build();
+        let config = aws_sdk_sts::config::Builder::from(&self.config).timeout_config(timeouts).build();
+        let caller = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await;
+        let caller = match caller {
+            Ok(caller) => caller,
+            Err(error) => {
+                if let Some(failure) = self.want_of_credentials().await {
+                    return Err(failure);
+                }
+                let denied = error.raw_response().is_some_and(|answer| matches!(answer.status().as_u16(), 401 | 403));
+                return Err(unknown_account(if denied { Exit::Denied } else { Exit::Failed }, &chain(&error)));
+            }
+        };
+        let partition = caller.arn().and_then(|arn| arn.split(':').nth(1));
+        match (caller.account(), partition) {
+            (Some(account), Some(partition)) => Ok(DiscoveryFilter::accounts([account]).partition(partition)),
+            _ => Err(unknown_account(Exit::Failed, "the answer names none")),
+        }
+    }
+}
+
+fn unknown_account(exit: Exit, why: &str) -> Failure {
+    let advice = "name the wrapping keys that may be used by --key, or their account by --account";
+    Failure::new(exit, format!("STS GetCallerIdentity does not tell the caller's account: {why}"), advice)
+}
+
+/// The partition of a Region.
+fn partition(region: &str) -> &'static str {
+    const BY_PREFIX: [(&str, &str); 7] = [
+        ("cn-", "aws-cn"),
+        ("us-gov-", "aws-us-gov"),
+        ("us-iso-", "aws-iso"),
+        ("us-isob-", "aws-iso-b"),
+        ("eu-isoe-", "aws-iso-e"),
+        ("us-isof-", "aws-iso-f"),
+        ("eusc-", "aws-eusc"),
+    ];
+    BY_PREFIX.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
+}
+
+/// An error and its causes in one line, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions() {
+        for (region, expected) in [
+            ("us-east-1", "aws"),
+            ("us-gov-west-1", "aws-us-gov"),
+            ("us-isob-east-1", "aws-iso-b"),
+            ("cn-north-1", "aws-cn"),
+        ] {
+            assert_eq!(partition(region), expected, "{region}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The subcommands, one file each.
+
+mod get;
+mod inspect;
+mod put;
+mod rewrap;
+
+use std::{path::Path, time::Duration};
+
+use crate::{args::Command, aws::Session, error::Failure};
+
+/// How long a file write in flight may go on after an interrupt, so that its temporary file is removed.
+const FILE_GRACE: Duration = Duration::from_secs(30);
+
+impl Command {
+    /// Does what was asked for.
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Put(args) => put::run(session, args).await,
+            Self::Get(args) => get::run(session, args).await,
+            Self::Inspect(args) => inspect::run(session, args).await,
+            Self::Rewrap(args) => rewrap::run(session, args).await,
+        }
+    }
+
+    /// How long what is still going on in the background at the end may take.
+    pub(crate) fn grace(&self) -> Duration {
+        match self {
+            Self::Get(args) if !is_standard_stream(&args.file) => FILE_GRACE,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// Whether `file` means standard input or output.
+fn is_standard_stream(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}

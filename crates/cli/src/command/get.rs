@@ -1,0 +1,63 @@
+//! `sealwax get`.
+
+use std::{io, path::Path};
+
+use futures_util::TryStreamExt as _;
+use sealwax_s3::{Get, S3Uri};
+use tokio::io::{AsyncWriteExt as _, BufWriter};
+
+use super::is_standard_stream;
+use crate::{
+    args::GetArgs, aws::Session, error::Failure, interrupt::unless_stopped, pair, progress::Transfer, text::Counted,
+};
+
+/// Bytes that are written to standard output at once.
+const OUTPUT_BUFFER_LEN: usize = 256 * 1024;
+
+/// Reads an object and opens it.
+pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure> {
+    let GetArgs { uri, file, context, version_id, reader } = args;
+    let context = pair::context(context)?;
+    let client = session.client(&uri, session.reading_keyring(reader).await?);
+    let mut get = client.get().uri(&uri).require_context(context);
+    if let Some(version_id) = version_id {
+        get = get.version_id(version_id);
+    }
+    if is_standard_stream(&file) {
+        let done = unless_stopped(to_stdout(session, get)).await;
+        return done.map_err(|signal| Failure::stopped(signal, format!("not all of {uri} was written")))?;
+    }
+    let done = unless_stopped(to_file(session, get, &uri, &file)).await;
+    done.map_err(|signal| Failure::stopped(signal, format!("{} was not written", file.display())))?
+}
+
+async fn to_file(session: &Session, get: Get, uri: &S3Uri, file: &Path) -> Result<(), Failure> {
+    let object = get.send().await?;
+    let progress = session.progress(Transfer::Uncounted(object.info().plaintext_len()));
+    let info = object.to_file(file).await?;
+    drop(progress);
+    session.say(format!("opened {uri} as {} ({})", file.display(), Counted(info.plaintext_len(), "byte")));
+    Ok(())
+}
+
+/// Writes verified plaintext to standard output as it comes. Whoever reads it may stop.
+async fn to_stdout(session: &Session, get: Get) -> Result<(), Failure> {
+    let object = get.send().await?;
+    let progress = session.progress(Transfer::Counted(object.info().plaintext_len()));
+    let mut plaintext = object.into_stream();
+    let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_LEN, tokio::io::stdout());
+    while let Some(piece) = plaintext.try_next().await? {
+        if let Err(error) = output.write_all(&piece).await {
+            return unless_broken_pipe(error);
+        }
+        progress.add(piece.len() as u64);
+    }
+    output.flush().await.or_else(unless_broken_pipe)
+}
+
+fn unless_broken_pipe(error: io::Error) -> Result<(), Failure> {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(Failure::io("cannot write to standard output", error)),
+    }
+}

@@ -1,0 +1,24 @@
+//! `sealwax inspect`.
+
+use std::io::{self, Write as _};
+
+use crate::{args::InspectArgs, aws::Session, error::Failure, report::Report};
+
+/// Shows what is known of an object without any key.
+pub(super) async fn run(session: &Session, args: InspectArgs) -> Result<(), Failure> {
+    let InspectArgs { uri, version_id, json } = args;
+    let client = session.client(&uri, session.keyring([]));
+    let mut head = client.head().uri(&uri);
+    if let Some(version_id) = version_id {
+        head = head.version_id(version_id);
+    }
+    let report = Report::new(&uri, head.send().await?);
+    let text = if json { format!("{}\n", report.json()) } else { report.to_string() };
+    let mut output = io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::io("cannot write to standard output", error))
+        }
+        _ => Ok(()),
+    }
+}

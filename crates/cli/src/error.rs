@@ -1,0 +1,207 @@
+//! Why the command failed: said as a chain of causes and one line of advice, and told by the exit code.
+
+use std::{
+    error::Error,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use sealwax_s3::ErrorKind;
+
+use crate::{interrupt::Signal, text::Printable};
+
+/// How the command exits when it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 1: for another reason than those below: the service, the network, a local file, or not supported.
+    Failed,
+    /// 2: wrong usage or configuration.
+    Usage,
+    /// 3: the object failed verification.
+    NotVerified,
+    /// 4: no such object, or it is not sealed.
+    NotFound,
+    /// 5: access denied, or no wrapping key can be used.
+    Denied,
+    /// 6: the object exists already, or changed meanwhile.
+    Conflict,
+    /// 128 and the signal's number: 130 interrupted, 143 terminated.
+    Stopped(Signal),
+}
+
+impl Exit {
+    fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotVerified => 3,
+            Self::NotFound => 4,
+            Self::Denied => 5,
+            Self::Conflict => 6,
+            Self::Stopped(signal) => signal.exit_code(),
+        }
+    }
+}
+
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::InvalidInput | ErrorKind::MetadataTooLarge => Self::Usage,
+            ErrorKind::Authentication
+            | ErrorKind::ContextMismatch
+            | ErrorKind::Malformed
+            | ErrorKind::PlaceMismatch
+            | ErrorKind::Truncated => Self::NotVerified,
+            ErrorKind::NotFound | ErrorKind::NotSealed => Self::NotFound,
+            ErrorKind::AccessDenied | ErrorKind::KeyDisabled | ErrorKind::KeyNotFound | ErrorKind::NoMatchingKey => {
+                Self::Denied
+            }
+            ErrorKind::Conflict => Self::Conflict,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Why the command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    error: Box<dyn Error + Send + Sync>,
+    advice: Option<&'static str>,
+    no_answer: bool,
+}
+
+impl Failure {
+    /// Exits with `exit` for `error`.
+    pub(crate) fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>, advice: &'static str) -> Self {
+        Self { exit, error: error.into(), advice: Some(advice), no_answer: false }
+    }
+
+    /// An argument that cannot be used.
+    pub(crate) fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(Exit::Usage, error, ErrorKind::InvalidInput.advice())
+    }
+
+    /// The operating system refused `what`.
+    pub(crate) fn io(what: &str, error: io::Error) -> Self {
+        Self::new(Exit::Failed, format!("{what}: {error}"), ErrorKind::Io.advice())
+    }
+
+    /// A signal ended the command; `consequence` says what became of the object.
+    pub(crate) fn stopped(signal: Signal, consequence: impl AsRef<str>) -> Self {
+        let error = format!("{signal}: {}", consequence.as_ref()).into();
+        Self { exit: Exit::Stopped(signal), error, advice: None, no_answer: false }
+    }
+
+    /// Whether no service answered, as it is where a request could not be signed.
+    pub(crate) fn may_be_for_want_of_credentials(&self) -> bool {
+        self.no_answer
+    }
+
+    /// How the process exits.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        self.exit.code().into()
+    }
+
+    /// Says it on standard error.
+    pub(crate) fn print(&self) {
+        // Where standard error is closed, the exit code is all that can be said.
+        let _ = io::stderr().lock().write_all(self.text().as_bytes());
+    }
+
+    fn text(&self) -> String {
+        let mut said = self.error.to_string();
+        let mut text = format!("error: {}\n", Printable(&said));
+        let mut next = self.error.source();
+        while let Some(cause) = next {
+            let cause_said = cause.to_string();
+            if !said.contains(&cause_said) {
+                text.push_str(&format!("  caused by: {}\n", Printable(&cause_said)));
+                said = cause_said;
+            }
+            next = cause.source();
+        }
+        if let Some(advice) = self.advice {
+            text.push_str(&format!("  hint: {advice}\n"));
+        }
+        text
+    }
+}
+
+impl From<sealwax_s3::Error> for Failure {
+    fn from(error: sealwax_s3::Error) -> Self {
+        let kind = error.kind();
+        Self { no_answer: kind == ErrorKind::Unavailable, ..Self::new(kind.into(), error, advice(kind)) }
+    }
+}
+
+/// One line on what to do, in the words of this command.
+fn advice(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NoMatchingKey => "name one of its wrapping keys by --key, or the account of one by --account",
+        ErrorKind::PlaceMismatch => {
+            "read a replica with --replica-of its source bucket; rewrap a moved object with --accept-place its old place"
+        }
+        kind => kind.advice(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use super::*;
+
+    /// An error with a cause.
+    #[derive(Debug)]
+    struct Chain(&'static str, Option<Box<Self>>);
+
+    impl fmt::Display for Chain {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Chain {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|cause| cause as _)
+        }
+    }
+
+    #[test]
+    fn each_cause_is_said_once_and_the_advice_last() {
+        let root = Chain("the disk is full", None);
+        let again = Chain("write failed: the disk is full", Some(Box::new(root)));
+        let failure = Failure::new(Exit::Failed, Chain("cannot\u{1b} put", Some(Box::new(again))), "make room");
+        let expected = "error: cannot\\u{1b} put\n  caused by: write failed: the disk is full\n  hint: make room\n";
+        assert_eq!(failure.text(), expected);
+    }
+
+    #[test]
+    fn exit_codes_are_as_documented() {
+        for (kind, code) in [
+            (ErrorKind::Service, 1),
+            (ErrorKind::Unavailable, 1),
+            (ErrorKind::Throttled, 1),
+            (ErrorKind::Io, 1),
+            (ErrorKind::Unsupported, 1),
+            (ErrorKind::InvalidInput, 2),
+            (ErrorKind::MetadataTooLarge, 2),
+            (ErrorKind::Authentication, 3),
+            (ErrorKind::PlaceMismatch, 3),
+            (ErrorKind::ContextMismatch, 3),
+            (ErrorKind::Truncated, 3),
+            (ErrorKind::Malformed, 3),
+            (ErrorKind::NotFound, 4),
+            (ErrorKind::NotSealed, 4),
+            (ErrorKind::AccessDenied, 5),
+            (ErrorKind::KeyDisabled, 5),
+            (ErrorKind::KeyNotFound, 5),
+            (ErrorKind::NoMatchingKey, 5),
+            (ErrorKind::Conflict, 6),
+        ] {
+            assert_eq!(Exit::from(kind).code(), code, "{kind:?}");
+        }
+        assert_eq!(Exit::Stopped(Signal::Interrupt).code(), 130);
+    }
+}

@@ -1,0 +1,9 @@
+//! The command against LocalStack, as a user runs it. `make test` starts the server.
+
+mod aws_settings;
+mod inspect;
+mod interrupts;
+mod refusals;
+mod rewrap;
+mod round_trip;
+mod support;

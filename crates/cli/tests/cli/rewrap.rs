@@ -1,0 +1,106 @@
+//! Wrapping data keys anew.
+
+use serde_json::Value;
+
+use crate::support::{RawS3, Run, Scene, Sealwax, east_key, server_env, west_key};
+
+fn sealed(name: &str, more: &[&str]) -> Scene {
+    let scene = Scene::new(name);
+    scene.put(b"text", more).exits(0);
+    scene
+}
+
+fn rewrap(scene: &Scene, args: &[&str]) -> Run {
+    Sealwax::new(["rewrap", &scene.uri()]).args(args).run()
+}
+
+/// The generation, and the wrapping keys.
+fn header(scene: &Scene) -> (u64, Vec<String>) {
+    let run = Sealwax::new(["inspect", "--json", &scene.uri()]).run().exits(0);
+    let report: Value = serde_json::from_slice(&run.stdout).expect("JSON");
+    let keys = report["keys"].as_array().expect("keys").iter();
+    let keys = keys.map(|key| key["wrapping_key"].as_str().expect("an ARN").to_owned()).collect();
+    (report["generation"].as_u64().expect("a number"), keys)
+}
+
+#[test]
+fn an_added_key_reads_alone() {
+    let (east, west) = (east_key(), west_key());
+    let scene = sealed("add", &[]);
+    scene.get(&["--key", &west]).fails(5, "none of its wrapping keys");
+    let run = rewrap(&scene, &["--add", &west]).exits(0);
+    assert_eq!(run.stderr, format!("rewrapped {}: generation 2, keys: {east}, {west}\n", scene.uri()));
+    assert_eq!(run.stdout, b"");
+    assert_eq!(header(&scene), (2, vec![east, west.clone()]));
+    assert_eq!(scene.get(&["--key", &west, "--region", "us-west-2"]).exits(0).stdout, b"text");
+}
+
+#[test]
+fn nothing_to_do_writes_nothing() {
+    let scene = sealed("unchanged", &[]);
+    let run = rewrap(&scene, &["--add", &east_key()]).exits(0);
+    assert_eq!(run.stderr, format!("unchanged {}: generation 1, keys: {}\n", scene.uri(), east_key()));
+}
+
+#[test]
+fn a_replaced_key_reads_no_more() {
+    let (east, west) = (east_key(), west_key());
+    let scene = sealed("replace", &[]);
+    rewrap(&scene, &["--replace", &west]).exits(0);
+    assert_eq!(header(&scene), (2, vec![west.clone()]));
+    scene.get(&["--key", &east]).fails(5, "none of its wrapping keys");
+    assert_eq!(scene.get(&["--key", &west]).exits(0).stdout, b"text");
+}
+
+#[test]
+fn a_key_is_removed_but_never_the_last() {
+    let (east, west) = (east_key(), west_key());
+    let scene = sealed("remove", &["--key", &west]);
+    rewrap(&scene, &["--remove", &east]).exits(0);
+    assert_eq!(header(&scene), (2, vec![west.clone()]));
+    rewrap(&scene, &["--remove", &west]).fails(2, "last wrapping key");
+    assert_eq!(header(&scene), (2, vec![west]));
+    assert_eq!(scene.get(&[]).exits(0).stdout, b"text");
+}
+
+#[test]
+fn one_key_is_exchanged_for_another_in_one_go() {
+    let (east, west) = (east_key(), west_key());
+    let scene = sealed("exchange", &[]);
+    rewrap(&scene, &["--add", &west, "--remove", &east]).exits(0);
+    assert_eq!(header(&scene), (2, vec![west]));
+}
+
+#[test]
+fn edits_that_contradict_each_other_are_refused() {
+    let (scene, key) = (Scene::new("edits"), east_key());
+    rewrap(&scene, &[]).exits(2);
+    rewrap(&scene, &["--replace", &key, "--add", &key]).exits(2);
+    rewrap(&scene, &["--replace", &key, "--remove", &key]).exits(2);
+}
+
+#[test]
+fn a_replica_needs_its_source_named() {
+    let source = sealed("replica", &[]);
+    let mut replica = Scene::new("replica");
+    (replica.bucket, replica.key) = (server_env("SEALWAX_WEST_BUCKET"), source.key.clone());
+    RawS3::new().copy(&source, &replica);
+    let named = ["--replica-of", &source.bucket, "--region", "us-west-2"];
+    replica.get(&["--region", "us-west-2"]).fails(3, "bound to");
+    assert_eq!(replica.get(&named).exits(0).stdout, b"text");
+    assert_eq!(replica.get(&["--no-place-binding", "--region", "us-west-2"]).exits(0).stdout, b"text");
+
+    rewrap(&replica, &["--replace", &west_key(), "--region", "us-west-2"]).fails(3, "bound to");
+    Sealwax::new(["rewrap", &replica.uri(), "--replace", &west_key()]).args(named).run().exits(0);
+    assert_eq!(replica.get(&["--region", "us-west-2"]).exits(0).stdout, b"text");
+}
+
+#[test]
+fn a_moved_object_needs_its_old_place_accepted() {
+    let old = sealed("old-place", &[]);
+    let new = Scene::new("new-place");
+    RawS3::new().copy(&old, &new);
+    new.get(&[]).fails(3, "bound to");
+    rewrap(&new, &["--add", &east_key(), "--accept-place", &format!("{}/{}", old.bucket, old.key)]).exits(0);
+    assert_eq!(new.get(&[]).exits(0).stdout, b"text");
+}

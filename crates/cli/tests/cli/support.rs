@@ -1,0 +1,217 @@
+//! Runs the command, and does to objects what it does not do itself.
+
+mod raw_s3;
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    io::Write as _,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+pub(crate) use self::raw_s3::RawS3;
+
+/// A variable that `tests/servers/with-servers.sh` exports.
+pub(crate) fn server_env(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| panic!("{name} is not set, so there is no test server: run `make test`"))
+}
+
+/// The address of LocalStack.
+pub(crate) fn endpoint() -> String {
+    server_env("SEALWAX_TEST_LOCALSTACK_URL")
+}
+
+/// The key in us-east-1 that objects are sealed under.
+pub(crate) fn east_key() -> String {
+    server_env("SEALWAX_EAST_KEY")
+}
+
+/// The key in us-west-2.
+pub(crate) fn west_key() -> String {
+    server_env("SEALWAX_WEST_KEY")
+}
+
+/// A test's own objects and files.
+pub(crate) struct Scene {
+    pub(crate) bucket: String,
+    pub(crate) key: String,
+    directory: TempDir,
+}
+
+impl Scene {
+    /// A scene with nothing in it; `name` is the test's.
+    pub(crate) fn new(name: &str) -> Self {
+        let directory = TempDir::with_prefix("sealwax-").expect("a temporary directory");
+        let unique = directory.path().file_name().and_then(OsStr::to_str).expect("a name in ASCII").to_owned();
+        Self {
+            bucket: server_env("SEALWAX_EAST_BUCKET"),
+            key: format!("cli/{}-{unique}/{name}", std::process::id()),
+            directory,
+        }
+    }
+
+    /// The object's address.
+    pub(crate) fn uri(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.key)
+    }
+
+    /// The path of a file of this test.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The path of a new file with this content.
+    pub(crate) fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).expect("written");
+        path
+    }
+
+    /// The names of all files of this test.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.directory.path()).expect("a directory");
+        let name = |entry: fs::DirEntry| entry.file_name().into_string().expect("a name in ASCII");
+        let mut names: Vec<_> = entries.map(|entry| name(entry.expect("an entry"))).collect();
+        names.sort();
+        names
+    }
+
+    /// Stores `plaintext` sealed under the key in us-east-1, with more arguments.
+    pub(crate) fn put(&self, plaintext: &[u8], more: &[&str]) -> Run {
+        let uri = self.uri();
+        let key = east_key();
+        let args = ["put", "-", &uri, "--key", &key];
+        Sealwax::new(args).args(more).input(plaintext).run()
+    }
+
+    /// Opens the object onto standard output, with more arguments.
+    pub(crate) fn get(&self, more: &[&str]) -> Run {
+        let uri = self.uri();
+        Sealwax::new(["get", &uri, "-"]).args(more).run()
+    }
+}
+
+/// The command about to be run, with the settings of the test server.
+pub(crate) struct Sealwax {
+    command: Command,
+    input: Vec<u8>,
+}
+
+impl Sealwax {
+    /// The command with these arguments.
+    pub(crate) fn new<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+        command
+            .args(args)
+            .env("AWS_ENDPOINT_URL", endpoint())
+            .env("AWS_REGION", "us-east-1")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self { command, input: Vec::new() }
+    }
+
+    /// Adds arguments.
+    pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Sets an environment variable.
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Unsets an environment variable.
+    pub(crate) fn without_env(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Gives standard input.
+    pub(crate) fn input(mut self, input: &[u8]) -> Self {
+        self.input = input.to_vec();
+        self
+    }
+
+    /// Begins to run it; standard input stays open.
+    pub(crate) fn spawn(mut self) -> Child {
+        self.command.spawn().expect("the command starts")
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(self) -> Run {
+        let input = self.input.clone();
+        let mut child = self.spawn();
+        let mut stdin = child.stdin.take().expect("piped");
+        // The command may end before it has read everything.
+        let writer = thread::spawn(move || drop(stdin.write_all(&input)));
+        let output = child.wait_with_output().expect("it ends");
+        writer.join().expect("written");
+        Run::new(output)
+    }
+}
+
+/// What a run of the command did.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    /// Takes note of it.
+    pub(crate) fn new(output: Output) -> Self {
+        let stderr = String::from_utf8(output.stderr).expect("standard error is text");
+        Self { code: output.status.code(), stdout: output.stdout, stderr }
+    }
+
+    /// Asserts the exit code.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "standard error: {}", self.stderr);
+        self
+    }
+
+    /// Asserts that it failed so, with one error that says `text` and one hint, and nothing on standard output.
+    #[track_caller]
+    pub(crate) fn fails(self, code: i32, text: &str) -> Self {
+        let run = self.exits(code);
+        assert!(run.stderr.contains(text), "{text:?} is not in: {}", run.stderr);
+        assert!(run.stderr.starts_with("error: "), "{}", run.stderr);
+        assert_eq!(run.stderr.matches("  hint: ").count(), 1, "{}", run.stderr);
+        assert!(run.stdout.is_empty(), "data on standard output");
+        run
+    }
+}
+
+/// `len` bytes that do not repeat.
+pub(crate) fn bytes(len: usize) -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.flatten().take(len).collect()
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "in a minute, never: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}

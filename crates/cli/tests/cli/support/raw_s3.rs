@@ -1,0 +1,60 @@
+//! S3 without Sealwax.
+
+use std::collections::HashMap;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_s3::{Client, operation::head_object::HeadObjectOutput};
+use tokio::runtime::Runtime;
+
+use super::{Scene, endpoint};
+
+/// A plain client of the test server.
+pub(crate) struct RawS3 {
+    runtime: Runtime,
+    client: Client,
+}
+
+impl RawS3 {
+    /// Connects.
+    pub(crate) fn new() -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        let loader = loader.region(Region::from_static("us-east-1")).endpoint_url(endpoint());
+        let config = runtime.block_on(loader.load());
+        let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+        Self { runtime, client: Client::from_conf(config) }
+    }
+
+    /// Stores an object as it is.
+    pub(crate) fn put(&self, scene: &Scene, body: Vec<u8>, metadata: HashMap<String, String>) {
+        let put = self.client.put_object().bucket(&scene.bucket).key(&scene.key).set_metadata(Some(metadata));
+        self.runtime.block_on(put.body(body.into()).send()).expect("stored");
+    }
+
+    /// Reads an object as it is, with its metadata.
+    pub(crate) fn get(&self, scene: &Scene) -> (Vec<u8>, HashMap<String, String>) {
+        self.runtime.block_on(async {
+            let output = self.client.get_object().bucket(&scene.bucket).key(&scene.key).send().await.expect("there");
+            let metadata = output.metadata.clone().unwrap_or_default();
+            (output.body.collect().await.expect("all of it").to_vec(), metadata)
+        })
+    }
+
+    /// What S3 says of an object, if there is one.
+    pub(crate) fn head(&self, scene: &Scene) -> Option<HeadObjectOutput> {
+        self.runtime.block_on(self.client.head_object().bucket(&scene.bucket).key(&scene.key).send()).ok()
+    }
+
+    /// Copies an object with its metadata, as replication does.
+    pub(crate) fn copy(&self, from: &Scene, to: &Scene) {
+        let source = format!("{}/{}", from.bucket, from.key);
+        let copy = self.client.copy_object().bucket(&to.bucket).key(&to.key).copy_source(source);
+        self.runtime.block_on(copy.send()).expect("copied");
+    }
+
+    /// How many multipart uploads of an object are neither completed nor aborted.
+    pub(crate) fn unfinished_uploads(&self, scene: &Scene) -> usize {
+        let list = self.client.list_multipart_uploads().bucket(&scene.bucket).prefix(&scene.key);
+        self.runtime.block_on(list.send()).expect("listed").uploads().len()
+    }
+}
