@@ -29,6 +29,17 @@ demo: ## disaster recovery between two Regions of a LocalStack
 	@echo '==> disaster recovery, on LocalStack'
 	$(servers) --localstack-only "$${CARGO_TARGET_DIR:-target}/debug/disaster_recovery"
 
+.PHONY: bench
+bench: ## measure beside other clients, into docs/BENCHMARKS.md; QUICK=1 for a trial in target/bench
+	@echo '==> the other clients'
+	@. localstack/lib.sh; ensure_venv "$${CARGO_TARGET_DIR:-$$PWD/target}/bench/venv" \
+		crates/cli/benches/whole_process/peers/requirements.txt
+	@echo '==> the ciphers: AWS-LC, and pure Rust'
+	cargo bench --locked -p sealwax-envelope --bench throughput -- $(if $(QUICK),--quick)
+	cargo bench --locked $(rustcrypto) --bench throughput -- $(if $(QUICK),--quick)
+	@echo '==> whole processes'
+	cargo bench --locked -p sealwax-cli --bench whole_process -- $(if $(QUICK),--quick) $(BENCH)
+
 .PHONY: fmt
 fmt: ## format the Rust code
 	@echo '==> format'

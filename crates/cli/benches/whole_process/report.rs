@@ -1,0 +1,163 @@
+//! The report: `docs/BENCHMARKS.md`.
+
+mod must;
+mod table;
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Result,
+    args::Plan,
+    cipher,
+    contender::Contender,
+    machine,
+    peers::Peers,
+    rounds::{Case, NOISY, Operation, Runs, TELLING},
+    servers::Counts,
+};
+
+/// All that was found out.
+#[derive(Debug)]
+pub(crate) struct Findings<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) runs: &'a Runs,
+    /// What Sealwax asked of the server for one put and one get of each length.
+    pub(crate) requests: &'a BTreeMap<(Operation, u64), Counts>,
+    /// What it asked for one byte of a long object.
+    pub(crate) range: &'a Counts,
+}
+
+const INTRODUCTION: &str = "\
+# Benchmarks
+
+Written by `make bench`, which measures all of it in one go; edits are lost.
+
+";
+
+const METHOD: &str = "\
+## Method
+
+Each run is a process of its own, against a null S3 server on the loopback interface of the same machine. The server
+discards uploads inside the kernel, sends objects by `sendfile`, verifies nothing, and can delay each answer; it is also
+KMS. Traffic is plain HTTP: the cost of TLS is the same for all and left out. The objects to be read were stored by the
+same client before, and what each client reads is compared once with what it stored. Files are in memory.
+
+Clients take turns, each round beginning with another one. CPU is user and system time of the client, wall time is from
+its start to its exit, memory is the peak of its resident set: the highest of all runs. Ratios are those of medians,
+against the bare SDK in the same rounds. A run of half a second or more during which other processes used more than 0.15
+cores is done again, up to three times.
+
+";
+
+/// Writes the report.
+pub(crate) fn write(findings: &Findings<'_>) -> Result<String> {
+    let mut text = String::from(INTRODUCTION);
+    text += &machine::describe()?;
+    text += &format!("- {}\n\n", noise(findings.runs));
+    text += "## What must be reached\n\n";
+    text += &must::rows(findings)?;
+    text += METHOD;
+    let peers = Peers::open()?;
+    text += "Clients:\n\n";
+    for contender in &findings.plan.contenders {
+        text += &format!("- **{}**: {}\n", contender.name(), contender.description(&peers)?);
+    }
+    text += "\n## Sealing and opening in memory, one core\n\n";
+    text += &ciphers()?;
+    for (operation, title) in [
+        (Operation::Put, "Uploads of a file"),
+        (Operation::Get, "Downloads to a file"),
+        (Operation::Stream, "Uploads of standard input"),
+    ] {
+        for case in findings.runs.keys().filter(|case| case.operation == operation) {
+            let delay =
+                if case.latency_ms == 0 { String::new() } else { format!(", {} ms a request", case.latency_ms) };
+            text += &format!("\n## {title}: {}{delay}\n\n", bytes(case.size));
+            text += &table::of(*case, &findings.runs[case]);
+        }
+    }
+    text += "\n## Requests\n\n";
+    text += &requests(findings);
+    Ok(text)
+}
+
+/// How quiet the machine was, as far as its clock's ticks tell.
+fn noise(runs: &Runs) -> String {
+    let all: Vec<_> = runs.values().flat_map(BTreeMap::values).flatten().collect();
+    let telling: Vec<_> = all.iter().filter(|run| run.cost.wall >= TELLING).collect();
+    let noisy = telling.iter().filter(|run| run.noise > NOISY).count();
+    format!(
+        "{} runs, of which {} took {} s or more; in {noisy} of these other processes used more than {NOISY} cores",
+        all.len(),
+        telling.len(),
+        TELLING.as_secs_f64(),
+    )
+}
+
+fn ciphers() -> Result<String> {
+    let mut text = String::from(
+        "GB/s in place, in chunks of 16 KiB, as medians by criterion; in brackets the share of a bare loop of aws-lc-rs over \
+         the same chunks in the same run. What is opened packed loses the room of its tags, too, by a copy.\n\n\
+         | ciphers | operation | 16 KiB | 1 MiB | 8 MiB |\n|---|---|---|---|---|\n",
+    );
+    for backend in cipher::BACKENDS {
+        for (operation, bare) in [("seal", "seal-bare"), ("open", "open-bare"), ("open-packed", "open-bare")] {
+            text += &format!("| {backend} | {operation} |");
+            for len in cipher::LENS {
+                let ours = cipher::throughput(backend, operation, len)?;
+                let bare = cipher::throughput(backend, bare, len)?;
+                text += &match (ours, bare) {
+                    (Some(ours), Some(bare)) => format!(" {ours:.2} ({:.2}) |", ours / bare),
+                    _ => " not measured |".into(),
+                };
+            }
+            text.push('\n');
+        }
+    }
+    text += "\nOn 8 MiB, in turns with the bare loop, which is steadier than figures of different seconds:";
+    for backend in cipher::BACKENDS {
+        for operation in ["seal", "open"] {
+            if let Some(share) = cipher::share(backend, operation)? {
+                text += &format!(" {backend} {operation} {share:.3};");
+            }
+        }
+    }
+    text = text.trim_end_matches([';', ':']).to_owned() + ".\n";
+    text += "\nOnce for each object (salt, key derivation, commitment, key schedule):";
+    for backend in cipher::BACKENDS {
+        for operation in ["seal", "open"] {
+            if let Some(nanoseconds) = cipher::nanoseconds(backend, &format!("key-schedule-{operation}"))? {
+                text += &format!(" {backend} {operation} {:.1} µs;", nanoseconds / 1000.0);
+            }
+        }
+    }
+    Ok(text.trim_end_matches([';', ':']).to_owned() + ".\n")
+}
+
+fn requests(findings: &Findings<'_>) -> String {
+    let mut text = String::from("What `sealwax` asks for one object:\n\n| | requests |\n|---|---|\n");
+    for ((operation, size), counts) in findings.requests {
+        let operation = if *operation == Operation::Put { "put" } else { "get" };
+        text += &format!("| {operation} of {} | {} |\n", bytes(*size), list(counts));
+    }
+    let range = bytes(crate::counts::LEN);
+    text + &format!("| one byte of {range}, by the library | {} |\n", list(findings.range))
+}
+
+fn list(counts: &Counts) -> String {
+    counts.requests().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+}
+
+/// `64 MiB`.
+fn bytes(len: u64) -> String {
+    match len {
+        len if len >= 1 << 30 && len.is_multiple_of(1 << 30) => format!("{} GiB", len >> 30),
+        len if len.is_multiple_of(1 << 20) => format!("{} MiB", len >> 20),
+        len => format!("{len} bytes"),
+    }
+}
+
+/// The runs of one contender in a case.
+fn runs_of(findings: &Findings<'_>, case: Case, contender: Contender) -> Option<table::Summary> {
+    findings.runs.get(&case)?.get(&contender).map(|runs| table::Summary::new(runs))
+}

@@ -1,0 +1,186 @@
+//! How fast bodies are sealed and opened, beside a bare loop of aws-lc-rs over the same chunks in the same run.
+//!
+//! `cargo bench -p sealwax-envelope` measures the default ciphers, and with `--no-default-features --features rustcrypto`
+//! the pure Rust ones. Only the ciphers' work is timed: buffers are filled before, and freed after. Compare ratios within
+//! a run, never bytes per second between machines.
+
+use std::{
+    env, fs,
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
+use sealwax_envelope::{
+    Opener, PartBuffer, PartSealer, PlaintextDataKey, Sealer,
+    geometry::{CHUNK_LEN, SEALED_CHUNK_LEN, TAG_LEN},
+};
+
+/// Plaintext in one part, unless set otherwise; the longest buffer here.
+const PART_LEN: usize = 8 * 1024 * 1024;
+const LENS: [usize; 3] = [CHUNK_LEN, 1024 * 1024, PART_LEN];
+const CONTEXT: &[u8] = b"context";
+const BACKEND: &str = if cfg!(feature = "aws-lc-rs") { "aws-lc-rs" } else { "rustcrypto" };
+
+/// Pairs of runs that make up the share of the bare loop's speed.
+const PAIRS: usize = 301;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group(BACKEND);
+    let data_key = PlaintextDataKey::generate().expect("random bytes");
+    let (mut seal_share, mut open_share) = (0.0, 0.0);
+    for len in LENS {
+        group.throughput(Throughput::Bytes(len as u64));
+        seal_share = seal(&mut group, &data_key, len);
+        open_share = open(&mut group, &data_key, len);
+    }
+    drop(group);
+    key_schedule(&mut criterion, &data_key);
+    criterion.final_summary();
+    println!("{BACKEND}: 8 MiB in turns with the bare loop: seal {seal_share:.3}, open {open_share:.3} of its speed");
+    keep_shares(seal_share, open_share);
+}
+
+/// Returns the share of the bare loop's speed.
+fn seal(group: &mut BenchmarkGroup<'_, WallTime>, data_key: &PlaintextDataKey, len: usize) -> f64 {
+    let chunks = len / CHUNK_LEN;
+    let mut sealer = Sealer::new(data_key, CONTEXT).expect("random bytes");
+    let plaintext = vec![7; len];
+    let mut filled = || {
+        let mut buffer = PartBuffer::new(None, chunks);
+        buffer.put_slice(&plaintext);
+        (sealer.next_part(chunks).expect("below the limit"), buffer)
+    };
+    let seal = |(part, buffer): (PartSealer, PartBuffer)| part.seal(buffer).expect("full");
+    group.bench_function(BenchmarkId::new("seal", len), |bencher| {
+        bencher.iter_batched(&mut filled, seal, batch(len));
+    });
+
+    let cipher = Bare::new(data_key);
+    let plaintext_with_room = vec![7; chunks * SEALED_CHUNK_LEN];
+    // A copy, as above: what is in the processor's caches is the same then.
+    let copied = || plaintext_with_room.clone();
+    let seal_bare = |chunks| cipher.seal(chunks);
+    group.bench_function(BenchmarkId::new("seal-bare", len), |bencher| {
+        bencher.iter_batched(copied, seal_bare, batch(len));
+    });
+    share(|| timed(filled(), seal), || timed(copied(), seal_bare))
+}
+
+/// Returns the share of the bare loop's speed.
+fn open(group: &mut BenchmarkGroup<'_, WallTime>, data_key: &PlaintextDataKey, len: usize) -> f64 {
+    let chunks = len / CHUNK_LEN;
+    let mut sealer = Sealer::new(data_key, CONTEXT).expect("random bytes");
+    let opener = Opener::new(data_key, CONTEXT, sealer.header()).expect("the same key");
+    let mut buffer = PartBuffer::new(None, chunks);
+    buffer.put_slice(&vec![7; len]);
+    let sealed = sealer.next_part(chunks).expect("below the limit").seal(buffer).expect("full");
+    let open = |mut body: Vec<u8>| {
+        black_box(opener.open_chunks(0, &mut body).expect("authentic"));
+        body
+    };
+    group.bench_function(BenchmarkId::new("open", len), |bencher| {
+        bencher.iter_batched(|| sealed.clone(), open, batch(len));
+    });
+    group.bench_function(BenchmarkId::new("open-packed", len), |bencher| {
+        let open = |body| opener.open_packed(0, body, 0).expect("authentic");
+        bencher.iter_batched(|| sealed.clone(), open, batch(len));
+    });
+
+    let cipher = Bare::new(data_key);
+    let sealed_bare = cipher.seal(vec![7; chunks * SEALED_CHUNK_LEN]);
+    let open_bare = |chunks| cipher.open(chunks);
+    group.bench_function(BenchmarkId::new("open-bare", len), |bencher| {
+        bencher.iter_batched(|| sealed_bare.clone(), open_bare, batch(len));
+    });
+    share(|| timed(sealed.clone(), open), || timed(sealed_bare.clone(), open_bare))
+}
+
+/// How fast `ours` is, `bare` being 1: the median over pairs of runs, one right after the other. What slows the machine
+/// down for longer than that slows both.
+fn share(mut ours: impl FnMut() -> Duration, mut bare: impl FnMut() -> Duration) -> f64 {
+    let mut pair = |number: usize| {
+        // Each goes first as often as the other.
+        let (ours, bare) = if number.is_multiple_of(2) {
+            let ours = ours();
+            (ours, bare())
+        } else {
+            let bare = bare();
+            (ours(), bare)
+        };
+        bare.as_secs_f64() / ours.as_secs_f64()
+    };
+    let mut shares: Vec<_> = (0..PAIRS).map(&mut pair).collect();
+    shares.sort_by(f64::total_cmp);
+    shares[PAIRS / 2]
+}
+
+/// Only the work is timed, not what frees its result.
+fn timed<T>(input: T, work: impl FnOnce(T) -> Vec<u8>) -> Duration {
+    let begin = Instant::now();
+    let output = black_box(work(input));
+    let time = begin.elapsed();
+    drop(output);
+    time
+}
+
+/// Keeps the shares beside what criterion keeps, for the report.
+fn keep_shares(seal: f64, open: f64) {
+    let program = env::current_exe().expect("the path of this program");
+    // target/release/deps/throughput-0123456789abcdef
+    let target = program.ancestors().nth(3).expect("cargo's target directory");
+    let directory = target.join("criterion").join(BACKEND);
+    fs::create_dir_all(&directory).expect("a directory in target");
+    fs::write(directory.join("share.json"), format!(r#"{{"seal":{seal},"open":{open}}}"#)).expect("a file in target");
+}
+
+/// What one object costs before its first byte: the random salt, the HKDF, the commitment and the cipher's key schedule.
+fn key_schedule(criterion: &mut Criterion, data_key: &PlaintextDataKey) {
+    let mut group = criterion.benchmark_group(BACKEND);
+    group.bench_function("key-schedule-seal", |bencher| {
+        bencher.iter(|| Sealer::new(black_box(data_key), black_box(CONTEXT)).expect("random bytes"));
+    });
+    let header = *Sealer::new(data_key, CONTEXT).expect("random bytes").header();
+    group.bench_function("key-schedule-open", |bencher| {
+        bencher.iter(|| Opener::new(black_box(data_key), black_box(CONTEXT), &header).expect("the same key"));
+    });
+}
+
+/// As many buffers are filled at once as make up one part: what is timed is long beside the clock, and fits into memory.
+fn batch(len: usize) -> BatchSize {
+    BatchSize::NumIterations((PART_LEN / len) as u64)
+}
+
+/// The baseline: the cipher and nothing else. A nonce of its own for each chunk, as a body has.
+struct Bare(LessSafeKey);
+
+impl Bare {
+    fn new(key: &PlaintextDataKey) -> Self {
+        Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.expose_secret()).expect("32 bytes")))
+    }
+
+    fn seal(&self, mut chunks: Vec<u8>) -> Vec<u8> {
+        for (number, chunk) in chunks.chunks_exact_mut(SEALED_CHUNK_LEN).enumerate() {
+            let (data, tag) = chunk.split_at_mut(chunk.len() - TAG_LEN);
+            let sealed = self.0.seal_in_place_separate_tag(nonce(number), Aad::empty(), data).expect("short");
+            tag.copy_from_slice(sealed.as_ref());
+        }
+        chunks
+    }
+
+    fn open(&self, mut chunks: Vec<u8>) -> Vec<u8> {
+        for (number, chunk) in chunks.chunks_exact_mut(SEALED_CHUNK_LEN).enumerate() {
+            let (data, tag) = chunk.split_at_mut(chunk.len() - TAG_LEN);
+            self.0.open_in_place_separate_tag(nonce(number), Aad::empty(), tag, data).expect("authentic");
+        }
+        chunks
+    }
+}
+
+fn nonce(number: usize) -> Nonce {
+    let mut nonce = [0; 12];
+    nonce[4..].copy_from_slice(&(number as u64).to_be_bytes());
+    Nonce::assume_unique_for_key(nonce)
+}
