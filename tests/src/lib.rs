@@ -1,0 +1,19 @@
+//! What the suites share: the servers, a wire below the SDK that can be watched and disturbed, and random bytes.
+
+mod data;
+mod environment;
+mod expect;
+mod localstack;
+mod seaweedfs;
+mod stored;
+mod wire;
+
+pub use self::{
+    data::{plaintext, unique},
+    environment::{Region, east, west},
+    expect::{assert_hidden, assert_kind, assert_unreadable, read},
+    localstack::LocalStack,
+    seaweedfs::{SeaweedFs, local_keyring},
+    stored::{Stored, unfinished_uploads},
+    wire::{Call, Reaction, Wire},
+};

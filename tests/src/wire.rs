@@ -1,0 +1,246 @@
+//! The wire below the SDK: it notes each request, retries included, and can disturb it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aws_smithy_runtime_api::{
+    client::{
+        http::{
+            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+            SharedHttpConnector,
+        },
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
+        runtime_components::RuntimeComponents,
+    },
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+
+/// One HTTP request.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// `s3` or `kms`.
+    pub service: String,
+    /// The Region that it was signed for.
+    pub region: String,
+    /// The API's name, such as `GetObject`.
+    pub operation: String,
+    /// How many requests of this operation went before it over this wire, retries included.
+    pub nth: usize,
+    /// The part's number, of an `UploadPart`.
+    pub part: Option<u32>,
+    /// Bytes in its body.
+    pub body_len: usize,
+    /// Its headers.
+    pub headers: HashMap<String, String>,
+    /// Its body, of a request to KMS.
+    pub json: Value,
+}
+
+/// What the wire does to a request.
+pub enum Reaction {
+    /// Lets it pass.
+    Pass,
+    /// Waits for this first, then lets it pass.
+    Await(BoxFuture<'static, ()>),
+    /// Lets it pass, and waits for this before the answer arrives.
+    HoldAnswer(BoxFuture<'static, ()>),
+    /// Lets it pass, and loses the answer.
+    LoseAnswer,
+    /// Answers in place of the server.
+    Answer(u16, String),
+    /// Lets it pass, and changes the body of the answer.
+    Edit(fn(&mut Vec<u8>)),
+    /// Refuses the connection.
+    Refuse,
+    /// Never answers.
+    Hang,
+}
+
+impl fmt::Debug for Reaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reaction").finish_non_exhaustive()
+    }
+}
+
+type React = dyn Fn(&Call) -> Reaction + Send + Sync;
+
+/// A wire, for any number of SDK clients. Cloning it gives the same one.
+#[derive(Clone)]
+pub struct Wire {
+    calls: Arc<Mutex<Vec<Call>>>,
+    react: Arc<React>,
+    http: SharedHttpClient,
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self::new(|_| Reaction::Pass)
+    }
+}
+
+impl Wire {
+    /// A wire that does to each request what `react` says.
+    #[must_use]
+    pub fn new(react: impl Fn(&Call) -> Reaction + Send + Sync + 'static) -> Self {
+        let http = aws_smithy_http_client::Builder::new().build_http();
+        Self { calls: Arc::default(), react: Arc::new(react), http }
+    }
+
+    /// A wire that answers all of `operation` in place of the server.
+    #[must_use]
+    pub fn answering(operation: &'static str, status: u16, body: impl Into<String>) -> Self {
+        let body = body.into();
+        Self::new(move |call| match call.operation == operation {
+            true => Reaction::Answer(status, body.clone()),
+            false => Reaction::Pass,
+        })
+    }
+
+    /// The requests so far.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets the requests so far.
+    pub fn forget(&self) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The operations so far, of one service.
+    #[must_use]
+    pub fn operations(&self, service: &str) -> Vec<String> {
+        self.calls().into_iter().filter(|call| call.service == service).map(|call| call.operation).collect()
+    }
+
+    /// The operations of KMS so far, each with its Region.
+    #[must_use]
+    pub fn kms(&self) -> Vec<(String, String)> {
+        let calls = self.calls().into_iter().filter(|call| call.service == "kms");
+        calls.map(|call| (call.operation, call.region)).collect()
+    }
+
+    fn note(&self, request: &HttpRequest) -> Call {
+        let mut call = Call::of(request);
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        call.nth = calls.iter().filter(|other| other.operation == call.operation).count();
+        calls.push(call.clone());
+        call
+    }
+}
+
+impl HttpClient for Wire {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(Connector { wire: self.clone(), next: self.http.http_connector(settings, components) })
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Connector {
+    wire: Wire,
+    next: SharedHttpConnector,
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let reaction = (self.wire.react)(&self.wire.note(&request));
+        let next = self.next.clone();
+        HttpConnectorFuture::new(async move {
+            let lost = || ConnectorError::io("the wire was cut".into());
+            match reaction {
+                Reaction::Pass => {}
+                Reaction::Await(first) => first.await,
+                Reaction::HoldAnswer(until) => {
+                    let answer = buffered(next.call(request).await?).await?;
+                    until.await;
+                    return Ok(answer);
+                }
+                Reaction::LoseAnswer => {
+                    buffered(next.call(request).await?).await?;
+                    return Err(lost());
+                }
+                Reaction::Answer(status, body) => {
+                    let status = StatusCode::try_from(status).expect("an HTTP status");
+                    return Ok(HttpResponse::new(status, SdkBody::from(body)));
+                }
+                Reaction::Edit(edit) => {
+                    let mut answer = buffered(next.call(request).await?).await?;
+                    let mut body = answer.body().bytes().unwrap_or_default().to_vec();
+                    edit(&mut body);
+                    *answer.body_mut() = SdkBody::from(body);
+                    return Ok(answer);
+                }
+                Reaction::Refuse => return Err(lost()),
+                Reaction::Hang => std::future::pending::<()>().await,
+            }
+            next.call(request).await
+        })
+    }
+}
+
+/// The answer with its whole body: so that the server has carried the request out.
+async fn buffered(mut answer: HttpResponse) -> Result<HttpResponse, ConnectorError> {
+    let body = aws_smithy_types::byte_stream::ByteStream::new(answer.take_body());
+    let body = body.collect().await.map_err(|error| ConnectorError::io(error.into()))?.into_bytes();
+    *answer.body_mut() = SdkBody::from(body);
+    Ok(answer)
+}
+
+impl Call {
+    fn of(request: &HttpRequest) -> Self {
+        let header = |name| request.headers().get(name).unwrap_or_default();
+        // Credential=KEY/DATE/REGION/SERVICE/aws4_request
+        let scope = header("authorization").split(['=', ',']).nth(1).unwrap_or_default();
+        let mut scope = scope.split('/').skip(2).map(str::to_owned);
+        let (region, service) = (scope.next().unwrap_or_default(), scope.next().unwrap_or_default());
+        let query = request.uri().split_once('?').map_or("", |(_, query)| query);
+        let body = request.body().bytes().unwrap_or_default();
+        Self {
+            operation: match header("x-amz-target").rsplit_once('.') {
+                Some((_, operation)) => operation.to_owned(),
+                None => s3_operation(request.method(), query),
+            },
+            nth: 0,
+            part: parameter(query, "partNumber").and_then(|part| part.parse().ok()),
+            body_len: body.len(),
+            headers: request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            json: if service == "kms" { serde_json::from_slice(body).unwrap_or_default() } else { Value::Null },
+            service,
+            region,
+        }
+    }
+}
+
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
+/// The SDK names most operations in `x-id`.
+fn s3_operation(method: &str, query: &str) -> String {
+    let has = |name| parameter(query, name).is_some();
+    match (method, parameter(query, "x-id")) {
+        (_, Some(id)) => id,
+        ("HEAD", _) => "HeadObject",
+        ("POST", _) if has("uploads") => "CreateMultipartUpload",
+        ("POST", _) if has("uploadId") => "CompleteMultipartUpload",
+        ("GET", _) if has("acl") => "GetObjectAcl",
+        ("GET", _) if has("ownershipControls") => "GetBucketOwnershipControls",
+        ("GET", _) if has("uploads") => "ListMultipartUploads",
+        _ => return format!("{method} {query}"),
+    }
+    .to_owned()
+}

@@ -1,0 +1,156 @@
+//! Arguments that cannot be used are refused before any call.
+
+use std::path::Path;
+
+use sealwax_s3::{
+    ErrorKind,
+    ErrorKind::*,
+    KmsKeyArn, PlaintextSource, Put, RewrapOutcome,
+    envelope::{EncryptionContext, Keyring, MultiKeyring},
+};
+use sealwax_tests::{LocalStack, SeaweedFs, assert_kind, east, local_keyring, read, west};
+
+type Edit = Box<dyn Fn(Put) -> Put + Send + Sync>;
+
+fn context(value_len: usize) -> EncryptionContext {
+    EncryptionContext::try_from_iter([("tenant", "t".repeat(value_len))]).expect("a context")
+}
+
+#[tokio::test]
+async fn nothing_is_sent_for_arguments_that_cannot_be_stored() {
+    let stack = LocalStack::new(east());
+    let (client, uri) = (stack.client([&stack.home.key]), stack.object("arguments"));
+    let metadata = |name: &str, value: &str| -> Edit {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        Box::new(move |put| put.metadata(&name, &value))
+    };
+    let cases: Vec<(&str, Edit, ErrorKind)> = vec![
+        ("own metadata of 2 KB", metadata("n", &"v".repeat(2048)), MetadataTooLarge),
+        ("own metadata that leaves no room for ours", metadata("n", &"v".repeat(1700)), MetadataTooLarge),
+        ("own metadata of long names", metadata(&"n".repeat(2000), "v"), MetadataTooLarge),
+        ("own metadata of wide characters", metadata("n", &"é".repeat(900)), MetadataTooLarge),
+        ("a long context", Box::new(|put| put.encryption_context(context(2000))), MetadataTooLarge),
+        ("a reserved name", metadata("sealwax-keys", "v"), InvalidInput),
+        ("a reserved name in capitals", metadata("SealWax-Keys", "v"), InvalidInput),
+        ("a reserved prefix", metadata("sealwaxes", "v"), InvalidInput),
+        ("no such file", Box::new(|put| put.body(PlaintextSource::file("/nonexistent"))), Io),
+        ("a directory", Box::new(|put| put.body(PlaintextSource::file("/tmp"))), Io),
+        ("no bucket", Box::new(|put| put.bucket("")), InvalidInput),
+        ("no key", Box::new(|put| put.key("")), InvalidInput),
+    ];
+    let mut others = Vec::new();
+    for (case, edit, kind) in cases {
+        let error = edit(client.put().uri(&uri).body("x")).send().await.expect_err(case);
+        if error.kind() != kind {
+            others.push(format!("{case}: {error:?}, expected {kind:?}"));
+        }
+        assert_eq!(stack.wire.calls().len(), 0, "{case}: {:?}", stack.wire.calls());
+    }
+    assert_eq!(others, [""; 0]);
+    let error = client.put().uri(&uri).send().await.expect_err("no body");
+    assert_eq!((error.kind(), stack.wire.calls().len()), (InvalidInput, 0));
+}
+
+/// What HTTP cannot carry: it will never succeed, however often it is tried again.
+#[tokio::test]
+async fn header_values_that_http_cannot_carry_are_invalid() {
+    let stack = LocalStack::new(east());
+    let (client, uri) = (stack.client([&stack.home.key]), stack.object("headers"));
+    let mut others = Vec::new();
+    let cases: [(&str, Edit); 4] = [
+        ("a line break in a value", Box::new(|put| put.metadata("n", "a\r\nb"))),
+        ("a blank in a name", Box::new(|put| put.metadata("a b", "v"))),
+        ("another script in a name", Box::new(|put| put.metadata("é", "v"))),
+        ("a line break in the content type", Box::new(|put| put.content_type("text/plain\r\nx-amz-acl: public-read"))),
+    ];
+    for (case, edit) in cases {
+        for len in [1, 9 << 20] {
+            let error = edit(client.put().uri(&uri).body(vec![0; len])).send().await.expect_err(case);
+            if error.kind() != InvalidInput {
+                others.push(format!("{case}, {len} bytes: {error:?}"));
+            }
+            assert_kind(client.head().uri(&uri).send().await, NotFound, &uri, case);
+        }
+    }
+    assert_eq!(others, [""; 0]);
+}
+
+#[tokio::test]
+async fn too_many_keys_are_refused_before_any_of_them_is_asked() {
+    let stack = LocalStack::new(east());
+    let uri = stack.object("many");
+    let many: Vec<KmsKeyArn> =
+        (0..17).map(|n| format!("arn:aws:kms:us-east-1:000000000000:key/{n}").parse().expect("an ARN")).collect();
+    for count in [8, 17] {
+        let put = stack.client(&many[..count]).put().uri(&uri).body("x").send().await.expect_err("too many");
+        assert!(matches!(put.kind(), MetadataTooLarge | InvalidInput), "{count} keys: {put:?}");
+    }
+    assert_eq!(stack.wire.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn the_limit_of_the_metadata_holds_to_the_byte() {
+    let store = SeaweedFs::new().await;
+    let client = store.client(local_keyring("a"));
+    // The key's length counts: the place is stored. The lengths of all names are the same here.
+    let needed = |uri: &sealwax_s3::S3Uri| {
+        let client = client.clone();
+        let uri = uri.clone();
+        async move {
+            let put = client.put().uri(&uri).body("x").send().await.expect("put");
+            put.header.to_metadata().iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+        }
+    };
+    let uri = store.object("limit");
+    let own = "v".repeat(2048 - needed(&uri).await - 1);
+    client.put().uri(&uri).body("x").metadata("n", &own).send().await.expect("2,048 bytes");
+    let put = client.put().uri(&uri).body("y").metadata("nn", &own).send().await;
+    assert_kind(put, MetadataTooLarge, &uri, "2,049 bytes");
+    assert_eq!(read(&client, &uri).await.expect("get"), "x");
+}
+
+#[tokio::test]
+async fn a_rewrap_that_cannot_be_stored_makes_no_kms_call_and_no_copy() {
+    let stack = LocalStack::new(east());
+    let (client, uri) = (stack.client([&stack.home.key]), stack.object("rewrap"));
+    let put = client.put().uri(&uri).body("x").metadata("own", "v".repeat(1000));
+    let put = put.send().await.expect("put");
+    stack.wire.forget();
+
+    let west = west();
+    let more = || stack.keyring([&stack.home.key_2, &stack.home.mrk, &west.key]);
+    let add = client.rewrap().uri(&uri).add_keys(more()).send().await;
+    assert_kind(add, MetadataTooLarge, &uri, "three keys more");
+    let many: Vec<_> = (0..17).map(|n| std::sync::Arc::new(local_keyring(&n.to_string())) as _).collect();
+    let mut many = many.into_iter();
+    let many = MultiKeyring::new(many.next().expect("17"), many.collect::<Vec<std::sync::Arc<dyn Keyring>>>());
+    let error = client.rewrap().uri(&uri).replace_keys(many).send().await.expect_err("17 keys");
+    assert!(matches!(error.kind(), MetadataTooLarge | InvalidInput), "17 keys: {error:?}");
+    assert_kind(client.rewrap().uri(&uri).send().await, InvalidInput, &uri, "no edit");
+    assert_kind(
+        client.rewrap().uri(&uri).remove_key(stack.home.key.as_str()).send().await,
+        InvalidInput,
+        &uri,
+        "the last key",
+    );
+    let remove =
+        client.rewrap().uri(&uri).remove_key(stack.home.key_2.as_str()).send().await.expect("it has no such key");
+    assert_eq!(remove.outcome, RewrapOutcome::Unchanged);
+
+    assert_eq!(stack.wire.kms(), []);
+    assert!(stack.wire.operations("s3").iter().all(|it| it == "HeadObject"));
+    assert_eq!(client.head().uri(&uri).send().await.expect("head").e_tag, put.e_tag);
+}
+
+/// Files whose length the system does not tell must not be taken for empty ones.
+#[tokio::test]
+async fn a_file_without_a_length_is_stored_whole_or_not_at_all() {
+    let path = Path::new("/proc/version");
+    let Ok(content) = std::fs::read(path) else { return };
+    let store = SeaweedFs::new().await;
+    let (client, uri) = (store.client(local_keyring("a")), store.object("proc"));
+    match client.put().uri(&uri).body(PlaintextSource::file(path)).send().await {
+        Ok(_) => assert!(read(&client, &uri).await.expect("get") == content, "an empty object was stored"),
+        Err(error) => assert_eq!(error.kind(), Io),
+    }
+}

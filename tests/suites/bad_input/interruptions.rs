@@ -1,0 +1,136 @@
+//! Futures that are dropped in the middle of an upload: after `settle` nothing is left of it.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use futures_util::{
+    future::BoxFuture,
+    stream::{self, StreamExt as _},
+};
+use sealwax_s3::{ErrorKind::NotFound, PlaintextSource, S3Uri, SealedClient};
+use sealwax_tests::{
+    Call, LocalStack, Reaction, Wire, assert_kind, east, local_keyring, plaintext, unfinished_uploads,
+};
+use tokio::{sync::Notify, time::timeout};
+
+const PART: usize = 5 << 20;
+
+fn client(stack: &LocalStack) -> SealedClient {
+    SealedClient::builder(stack.s3(), local_keyring("a")).part_len(PART).memory_budget(PART).build()
+}
+
+/// A jam on the wire: it says when it is reached, and lasts until it is released.
+#[derive(Debug, Clone, Default)]
+struct Jam {
+    reached: Arc<Notify>,
+    released: Arc<Notify>,
+}
+
+impl Jam {
+    fn wait(&self) -> BoxFuture<'static, ()> {
+        let Self { reached, released } = self.clone();
+        Box::pin(async move {
+            reached.notify_one();
+            released.notified().await;
+        })
+    }
+}
+
+/// A wire that is jammed where `reaction` says so.
+fn jammed(reaction: impl Fn(&Call, &Jam) -> Reaction + Send + Sync + 'static) -> (LocalStack, Jam) {
+    let jam = Jam::default();
+    let on_the_wire = jam.clone();
+    (LocalStack::over(Wire::new(move |call| reaction(call, &on_the_wire)), east()), jam)
+}
+
+async fn assert_nothing_left(client: &SealedClient, uri: &S3Uri) {
+    timeout(Duration::from_secs(20), client.settle()).await.expect("settled");
+    let stack = LocalStack::new(east());
+    assert_eq!(unfinished_uploads(&stack.s3(), uri).await, 0, "an upload was left behind");
+    assert_kind(client.head().uri(uri).send().await, NotFound, uri, "dropped");
+}
+
+/// Puts, drops the future when the wire is jammed, and looks for remains.
+async fn assert_drop_is_clean((stack, jam): (LocalStack, Jam)) {
+    let (client, uri) = (client(&stack), stack.object("dropped"));
+    {
+        let put = pin!(client.put().uri(&uri).body(plaintext(2 * PART + 10)).send());
+        tokio::select! {
+            put = put => panic!("it was to be dropped: {put:?}"),
+            () = jam.reached.notified() => {
+                assert_eq!(unfinished_uploads(&LocalStack::new(east()).s3(), &uri).await, 1, "there is something to leave behind");
+            }
+        }
+    }
+    jam.released.notify_one();
+    assert_nothing_left(&client, &uri).await;
+}
+
+#[tokio::test]
+async fn while_the_upload_is_being_created() {
+    assert_drop_is_clean(jammed(|call, jam| match call.operation.as_str() {
+        "CreateMultipartUpload" => Reaction::HoldAnswer(jam.wait()),
+        _ => Reaction::Pass,
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn while_a_part_is_being_sent() {
+    assert_drop_is_clean(jammed(|call, jam| match call.part {
+        Some(2) => Reaction::Await(jam.wait()),
+        _ => Reaction::Pass,
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_upload_is_being_completed() {
+    assert_drop_is_clean(jammed(|call, jam| match call.operation.as_str() {
+        "CompleteMultipartUpload" => Reaction::Await(jam.wait()),
+        _ => Reaction::Pass,
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn while_a_failed_upload_is_being_aborted() {
+    assert_drop_is_clean(jammed(|call, jam| match (call.operation.as_str(), call.part, call.nth) {
+        (_, Some(2), _) => Reaction::Answer(403, "<Error><Code>AccessDenied</Code></Error>".into()),
+        ("AbortMultipartUpload", _, 0) => Reaction::Await(jam.wait()),
+        _ => Reaction::Pass,
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_source_has_nothing_to_give() {
+    let stack = LocalStack::new(east());
+    let (client, uri, jam) = (client(&stack), stack.object("dropped"), Jam::default());
+    let waiting = stream::once(jam.wait()).map(|()| unreachable!());
+    let source = stream::iter([Ok(plaintext(PART)), Ok(plaintext(PART))]).chain(waiting);
+    tokio::select! {
+        put = client.put().uri(&uri).body(PlaintextSource::stream(source)).send() => panic!("{put:?}"),
+        () = jam.reached.notified() => {}
+    }
+    assert_nothing_left(&client, &uri).await;
+}
+
+/// Where the future outlives the runtime's context, as in a program that leaves `block_on` by a timeout.
+#[test]
+fn outside_of_the_runtime() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (stack, jam) = jammed(|call, jam| match call.part {
+        Some(2) => Reaction::Await(jam.wait()),
+        _ => Reaction::Pass,
+    });
+    let (client, uri) = (client(&stack), stack.object("dropped"));
+    let mut put = Box::pin(client.put().uri(&uri).body(plaintext(2 * PART + 10)).send());
+    runtime.block_on(async {
+        tokio::select! {
+            put = &mut put => panic!("it was to be dropped: {put:?}"),
+            () = jam.reached.notified() => {}
+        }
+    });
+    drop(put);
+    runtime.block_on(assert_nothing_left(&client, &uri));
+}

@@ -1,0 +1,44 @@
+//! Bodies that end early.
+
+use bytes::Bytes;
+use sealwax_s3::{ErrorKind::*, PlaintextSource};
+use sealwax_tests::{SeaweedFs, Stored, assert_unreadable, local_keyring, plaintext};
+
+const CHUNK: usize = 16_400;
+
+#[tokio::test]
+async fn at_every_length_of_a_small_body() {
+    assert_all_truncations_fail(plaintext(100), |len| (0..len).collect()).await;
+}
+
+#[tokio::test]
+async fn at_every_length_of_an_empty_body() {
+    assert_all_truncations_fail(Bytes::new(), |len| (0..len).collect()).await;
+}
+
+#[tokio::test]
+async fn around_every_edge_of_three_chunks() {
+    for data in [plaintext(2 * 16_384 + 100), plaintext(2 * 16_384)] {
+        assert_all_truncations_fail(data, |len| {
+            let edges = [0, 56, 56 + CHUNK, 56 + 2 * CHUNK, len];
+            let around = |edge: usize| [-16, -15, -1, 0, 1, 15, 16, 17].map(|by| edge.checked_add_signed(by));
+            edges.into_iter().flat_map(around).flatten().filter(|cut| *cut < len).collect()
+        })
+        .await;
+    }
+}
+
+/// With the length in the metadata, and without: then only the body itself says where it ends.
+async fn assert_all_truncations_fail(data: Bytes, cuts: impl Fn(usize) -> Vec<usize>) {
+    let store = SeaweedFs::new().await;
+    let (client, uri) = (store.client(local_keyring("a")), store.object("truncated"));
+    let reader = PlaintextSource::reader(std::io::Cursor::new(data.clone()));
+    for (source, kinds) in [(data.clone().into(), &[Truncated][..]), (reader, &[Truncated, Authentication])] {
+        client.put().uri(&uri).body(source).send().await.expect("put");
+        let sealed = Stored::fetch(client.s3(), &uri).await;
+        for cut in cuts(sealed.body.len()) {
+            sealed.with_body(sealed.body.slice(..cut)).store(client.s3(), &uri).await;
+            assert_unreadable(&client, &uri, kinds, &data, &format!("cut at {cut}")).await;
+        }
+    }
+}

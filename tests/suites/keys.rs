@@ -1,0 +1,226 @@
+//! Which KMS keys are used, of which Regions, in which order, and with what.
+
+use std::{net::TcpListener, time::Duration};
+
+use sealwax_s3::{
+    DiscoveryFilter, ErrorKind, KmsKeyArn, PlacePolicy, S3Uri, SealedClient, aws_sdk_kms, envelope::EncryptionContext,
+};
+use sealwax_tests::{LocalStack, Reaction, Wire, assert_kind, east, plaintext, read, west};
+use serde_json::json;
+use tokio::time::timeout;
+
+const EAST: &str = "us-east-1";
+const WEST: &str = "us-west-2";
+const ACCOUNT: &str = "000000000000";
+
+fn kms(calls: &[(&str, &str)]) -> Vec<(String, String)> {
+    calls.iter().map(|(call, region)| ((*call).to_owned(), (*region).to_owned())).collect()
+}
+
+/// An object in the east, under these keys.
+async fn sealed<'a>(keys: impl IntoIterator<Item = &'a KmsKeyArn>) -> S3Uri {
+    let stack = LocalStack::new(east());
+    let uri = stack.object("keys");
+    stack.client(keys).put().uri(&uri).body("x").send().await.expect("put");
+    uri
+}
+
+#[tokio::test]
+async fn one_put_wraps_for_two_regions_and_either_reads_alone() {
+    let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
+    let (keys, uri) = ([&east.home.key, &west.home.key], east.object("two"));
+    east.client(keys).put().uri(&uri).body("x").send().await.expect("put");
+    assert_eq!(east.wire.kms(), kms(&[("GenerateDataKey", EAST), ("Encrypt", WEST)]));
+    for (stack, key, region) in [(&east, keys[0], EAST), (&west, keys[1], WEST)] {
+        stack.wire.forget();
+        assert_eq!(read(&stack.client([key]), &uri).await.expect(region), "x");
+        assert_eq!(stack.wire.kms(), kms(&[("Decrypt", region)]));
+    }
+}
+
+#[tokio::test]
+async fn the_nearest_region_is_asked_first() {
+    let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
+    let keys = [&east.home.key, &west.home.key];
+    let uri = sealed(keys).await;
+    for (stack, region) in [(&east, EAST), (&west, WEST)] {
+        // In whichever order they are configured.
+        for keys in [[keys[0], keys[1]], [keys[1], keys[0]]] {
+            stack.wire.forget();
+            read(&stack.client(keys), &uri).await.expect(region);
+            assert_eq!(stack.wire.kms(), kms(&[("Decrypt", region)]));
+        }
+    }
+}
+
+/// A Region that never answers, or refuses connections, delays a read and does not fail it.
+#[tokio::test]
+async fn a_dead_region_is_passed_over() {
+    let keys = [east().key, west().key];
+    let uri = sealed(&keys).await;
+    for (case, dead) in [("silent", (|| Reaction::Hang) as fn() -> Reaction), ("refusing", || Reaction::Refuse)] {
+        let wire = Wire::new(move |call| match (call.service.as_str(), call.region.as_str()) {
+            ("kms", EAST) => dead(),
+            _ => Reaction::Pass,
+        });
+        let stack = LocalStack::over(wire, east());
+        let keyring = keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
+        let client = SealedClient::builder(stack.s3(), keyring.timeout(Duration::from_secs(2)).build()).build();
+        let read = timeout(Duration::from_secs(30), read(&client, &uri)).await.expect("in bounded time");
+        assert_eq!(read.expect(case), "x");
+        assert_eq!(stack.wire.kms().last(), kms(&[("Decrypt", WEST)]).last(), "{case}");
+
+        // A write needs all of its keys, and stores nothing without them.
+        stack.wire.forget();
+        let another = stack.object("dead");
+        let put = timeout(Duration::from_secs(30), client.put().uri(&another).body("x").send()).await;
+        let error = assert_kind(put.expect("in bounded time"), ErrorKind::Unavailable, &another, case);
+        assert!(error.to_string().contains(keys[0].as_str()), "{case}: the key is not named: {error}");
+        assert_eq!(stack.wire.operations("s3"), [""; 0], "{case}");
+    }
+}
+
+fn kms_at(stack: &LocalStack, port: u16) -> aws_sdk_kms::Client {
+    let config = aws_sdk_kms::config::Builder::from(&stack.config).endpoint_url(format!("http://127.0.0.1:{port}"));
+    aws_sdk_kms::Client::from_conf(config.build())
+}
+
+#[tokio::test]
+async fn a_given_client_of_a_dead_endpoint_is_passed_over() {
+    let keys = [east().key, west().key];
+    let (stack, uri) = (LocalStack::new(east()), sealed(&keys).await);
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+    let silent_port = silent.local_addr().expect("an address").port();
+    for (case, port) in [("closed", closed), ("silent", silent_port)] {
+        let keyring = keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
+        let keyring = keyring.client(EAST, kms_at(&stack, port)).timeout(Duration::from_secs(2)).build();
+        let client = SealedClient::builder(stack.s3(), keyring).build();
+        let read = timeout(Duration::from_secs(20), read(&client, &uri)).await;
+        assert_eq!(read.unwrap_or_else(|_| panic!("{case}: the timeout did not hold")).expect(case), "x");
+    }
+}
+
+#[tokio::test]
+async fn all_regions_dead_is_unavailable() {
+    let keys = [east().key, west().key];
+    let uri = sealed(&keys).await;
+    let stack = LocalStack::over(
+        Wire::new(|call| if call.service == "kms" { Reaction::Refuse } else { Reaction::Pass }),
+        east(),
+    );
+    let error = assert_kind(read(&stack.client(&keys), &uri).await, ErrorKind::Unavailable, &uri, "both dead");
+    assert!(keys.iter().all(|key| error.to_string().contains(key.as_str())), "not both keys are named: {error}");
+}
+
+#[tokio::test]
+async fn a_multi_region_key_opens_by_its_replica() {
+    let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
+    let uri = sealed([&east.home.mrk]).await;
+    let discovering = |filter: DiscoveryFilter| {
+        let keyring = west.keyring_builder().discovery(filter).build();
+        SealedClient::builder(west.s3(), keyring).build()
+    };
+    let clients = [
+        ("its replica", west.client([&west.home.mrk])),
+        ("discovery", discovering(DiscoveryFilter::accounts([ACCOUNT]))),
+        ("discovery in the Region", discovering(DiscoveryFilter::accounts([ACCOUNT]).regions([WEST]))),
+    ];
+    for (case, client) in clients {
+        west.wire.forget();
+        assert_eq!(read(&client, &uri).await.expect(case), "x");
+        assert_eq!(west.wire.kms(), kms(&[("Decrypt", WEST)]), "{case}");
+    }
+    // The other way round, and within the Region by ReEncrypt.
+    let replica = west.object("replica");
+    west.client([&west.home.mrk]).put().uri(&replica).body("y").send().await.expect("put");
+    assert_eq!(read(&east.client([&east.home.mrk]), &replica).await.expect("get"), "y");
+    west.wire.forget();
+    let client = west.client([&west.home.mrk]);
+    client.rewrap().uri(&uri).add_keys(west.keyring([&west.home.key])).send().await.expect("rewrap");
+    assert_eq!(west.wire.kms(), kms(&[("ReEncrypt", WEST)]));
+    assert_eq!(read(&west.client([&west.home.key]), &uri).await.expect("get"), "x");
+}
+
+#[tokio::test]
+async fn discovery_asks_only_about_what_its_filter_allows() {
+    let (stack, uri) = (LocalStack::new(east()), sealed([&east().key]).await);
+    let read = async |filter: DiscoveryFilter| {
+        let keyring = stack.keyring_builder().discovery(filter).build();
+        stack.wire.forget();
+        read(&SealedClient::builder(stack.s3(), keyring).build(), &uri).await
+    };
+    for (case, filter) in [
+        ("no account", DiscoveryFilter::accounts([""; 0])),
+        ("another account", DiscoveryFilter::accounts(["999999999999"])),
+        ("another Region", DiscoveryFilter::accounts([ACCOUNT]).regions([WEST])),
+        ("another partition", DiscoveryFilter::accounts([ACCOUNT]).partition("aws-cn")),
+    ] {
+        assert_kind(read(filter).await, ErrorKind::NoMatchingKey, &uri, case);
+        assert_eq!(stack.wire.kms(), [], "{case}");
+    }
+    assert_eq!(read(DiscoveryFilter::accounts([ACCOUNT])).await.expect("allowed"), "x");
+    assert_eq!(stack.wire.kms(), kms(&[("Decrypt", EAST)]));
+    // It can read; to write it needs a key of its own.
+    let reader = SealedClient::builder(stack.s3(), stack.keyring_builder().build()).build();
+    stack.wire.forget();
+    assert!(reader.put().uri(&uri).body("y").send().await.is_err());
+    assert_eq!(stack.wire.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn each_call_carries_the_whole_context_and_names_its_key() {
+    let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
+    let (keys, uri) = ([&east.home.key, &west.home.key], east.object("context"));
+    let client = east.client(keys);
+    let context = EncryptionContext::try_from_iter([("tenant", "acmé"), ("empty", "")]).expect("a context");
+    client.put().uri(&uri).body("x").encryption_context(context).send().await.expect("put");
+    read(&client, &uri).await.expect("get");
+    client.rewrap().uri(&uri).replace_keys(east.keyring([&east.home.key_2])).send().await.expect("re-encrypt");
+    let both = east.client([&east.home.key_2]);
+    both.rewrap().uri(&uri).replace_keys(west.keyring([&west.home.key_2])).send().await.expect("decrypt and encrypt");
+
+    let place = format!("{}/{}", uri.bucket(), uri.key());
+    let whole = json!({"tenant": "acmé", "empty": "", "sealwax:format": "v1", "sealwax:place": place});
+    let calls: Vec<_> = [&east, &west].into_iter().flat_map(|stack| stack.wire.calls()).collect();
+    let calls: Vec<_> = calls.into_iter().filter(|call| call.service == "kms").collect();
+    let operations: Vec<_> = calls.iter().map(|call| call.operation.as_str()).collect();
+    assert_eq!(operations, ["GenerateDataKey", "Encrypt", "Decrypt", "ReEncrypt", "Decrypt", "Encrypt"]);
+    for call in calls {
+        let (contexts, ids) = match call.operation.as_str() {
+            "ReEncrypt" => (
+                vec!["SourceEncryptionContext", "DestinationEncryptionContext"],
+                vec!["SourceKeyId", "DestinationKeyId"],
+            ),
+            _ => (vec!["EncryptionContext"], vec!["KeyId"]),
+        };
+        assert!(contexts.iter().all(|name| call.json[name] == whole), "{}", call.json);
+        for id in ids {
+            let key: KmsKeyArn = call.json[id].as_str().expect("a key's name").parse().expect("an ARN");
+            assert_eq!(key.region(), call.region, "{}: {id}", call.operation);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_shared_name_of_buckets_lets_replicas_open_as_they_are() {
+    let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
+    let places =
+        PlacePolicy::bound().bucket_name(&east.home.bucket, "documents").bucket_name(&west.home.bucket, "documents");
+    let (keys, uri, data) = ([&east.home.key, &west.home.key], east.object("shared"), plaintext(20_000));
+    let client = east.client_builder(keys).places(places.clone()).build();
+    client.put().uri(&uri).body(data.clone()).send().await.expect("put");
+    let source = format!("{}/{}", uri.bucket(), uri.key());
+    west.s3().copy_object().copy_source(source).bucket(&west.home.bucket).key(uri.key()).send().await.expect("copy");
+    let replica: S3Uri = format!("s3://{}/{}", west.home.bucket, uri.key()).parse().expect("a name");
+
+    let client = west.client_builder([&west.home.key]).places(places).build();
+    assert!(read(&client, &replica).await.expect("as it is") == data);
+    // Without the name it is a stranger's place; without binding, any place is fine for what is bound to none.
+    assert_kind(read(&west.client([&west.home.key]), &replica).await, ErrorKind::PlaceMismatch, &replica, "no name");
+    let unbound = west.client_builder([&west.home.key]).places(PlacePolicy::off()).build();
+    assert!(read(&unbound, &replica).await.expect("unbound reads all") == data);
+    unbound.put().uri(&replica).body("z").send().await.expect("put");
+    assert!(!unbound.head().uri(&replica).send().await.expect("head").keys().iter().any(|key| key.place().is_some()));
+    assert_kind(read(&west.client([&west.home.key]), &replica).await, ErrorKind::PlaceMismatch, &replica, "bound");
+}

@@ -1,0 +1,284 @@
+//! What is put is what is got: every size at which something changes, every source, every target.
+
+use std::{fs, io, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering};
+
+use bytes::Bytes;
+use futures_util::{TryStreamExt as _, stream};
+use sealwax_s3::{
+    Attributes, ErrorKind, PlaintextSource, S3Uri, SealedClient,
+    aws_sdk_s3::types::StorageClass,
+    envelope::{EncryptionContext, geometry},
+};
+use sealwax_tests::{
+    LocalStack, SeaweedFs, Stored, assert_hidden, assert_kind, east, local_keyring, plaintext, read, unfinished_uploads,
+};
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
+
+const PART: usize = 5 << 20;
+/// Both sides of the chunk length and of the part length, and several parts.
+const SIZES: [usize; 10] = [0, 1, 16_383, 16_384, 16_385, PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 12_345];
+
+fn context() -> EncryptionContext {
+    EncryptionContext::try_from_iter([("tenant", "acmé"), ("class", "invoice")]).expect("a context")
+}
+
+/// A source of each kind, over the same bytes.
+fn sources(data: &Bytes, directory: &TempDir) -> [(&'static str, PlaintextSource); 4] {
+    let path = directory.path().join("source");
+    fs::write(&path, data).expect("a file");
+    // Pieces of every length from 0 bytes on, which meet no boundary but by chance.
+    let mut rest = data.clone();
+    let pieces = (0..)
+        .step_by(997)
+        .map_while(|len| (len == 0 || !rest.is_empty()).then(|| Ok(rest.split_to(len.min(rest.len())))));
+    [
+        ("bytes", data.clone().into()),
+        ("file", PlaintextSource::file(path)),
+        ("reader", PlaintextSource::reader(io::Cursor::new(data.clone()))),
+        ("stream", PlaintextSource::stream(stream::iter(pieces.collect::<Vec<_>>()))),
+    ]
+}
+
+async fn assert_round_trip(client: &SealedClient, uri: &S3Uri, source: PlaintextSource, data: &Bytes, case: &str) {
+    let is_sequential = matches!(case.rsplit(' ').next(), Some("reader" | "stream"));
+    let progress = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&progress);
+    let put = client.put().uri(uri).body(source).encryption_context(context());
+    let put = put.on_progress(move |bytes| {
+        seen.fetch_add(bytes, Ordering::Relaxed);
+    });
+    let put = put.send().await.unwrap_or_else(|error| panic!("{case}: {error:?}"));
+    assert_eq!(put.plaintext_len, data.len() as u64, "{case}");
+    assert_eq!(progress.load(Ordering::Relaxed), data.len() as u64, "{case}: progress");
+    assert_eq!(put.header.plaintext_len(), (!is_sequential).then_some(data.len() as u64), "{case}");
+
+    let got = client.get().uri(uri).require_context(context()).send().await.expect(case);
+    assert_eq!(got.info().plaintext_len(), data.len() as u64, "{case}");
+    assert_eq!(got.info().header(), &put.header, "{case}");
+    assert!(got.bytes().await.expect(case) == data, "{case}: other bytes came back");
+
+    let stored = client.s3().head_object().bucket(uri.bucket()).key(uri.key()).send().await.expect(case);
+    let body_len = geometry::body_len(data.len() as u64).and_then(|len| i64::try_from(len).ok());
+    assert_eq!(stored.content_length(), body_len, "{case}");
+    assert_eq!(unfinished_uploads(client.s3(), uri).await, 0, "{case}");
+}
+
+#[tokio::test]
+async fn every_size_from_every_source_on_localstack_with_kms() {
+    let (stack, directory) = (LocalStack::new(east()), TempDir::new().expect("a directory"));
+    let client = stack.client_builder([&stack.home.key]).part_len(PART).build();
+    for size in SIZES {
+        let data = plaintext(size);
+        for (kind, source) in sources(&data, &directory) {
+            assert_round_trip(&client, &stack.object("size"), source, &data, &format!("{size} bytes from a {kind}"))
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_size_from_every_source_on_seaweedfs_with_a_local_key() {
+    let (store, directory) = (SeaweedFs::new().await, TempDir::new().expect("a directory"));
+    let client = store.client_builder(local_keyring("a")).part_len(PART).build();
+    for size in SIZES {
+        let data = plaintext(size);
+        for (kind, source) in sources(&data, &directory) {
+            assert_round_trip(&client, &store.object("size"), source, &data, &format!("{size} bytes from a {kind}"))
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn more_parts_than_the_memory_budget_holds() {
+    let store = SeaweedFs::new().await;
+    let client = store.client_builder(local_keyring("a")).part_len(PART).memory_budget(1).build();
+    let (uri, data) = (store.object("budget"), plaintext(4 * PART + 1));
+    client.put().uri(&uri).body(data.clone()).send().await.expect("put");
+    assert!(read(&client, &uri).await.expect("get") == data);
+    assert_eq!(store.wire.operations("s3").iter().filter(|it| *it == "UploadPart").count(), 5);
+}
+
+#[tokio::test]
+async fn every_target_gets_the_same_bytes() {
+    let (store, directory) = (SeaweedFs::new().await, TempDir::new().expect("a directory"));
+    let client = store.client(local_keyring("a"));
+    for size in [0, 1, 16_384, 100_000, 3 << 20] {
+        let (uri, data, path) = (store.object("target"), plaintext(size), directory.path().join("target"));
+        client.put().uri(&uri).body(data.clone()).send().await.expect("put");
+        let get = || async { client.get().uri(&uri).send().await.expect("get") };
+
+        let pieces: Vec<Bytes> = get().await.into_stream().try_collect().await.expect("a stream");
+        assert!(pieces.iter().all(|piece| (1..=8 << 20).contains(&piece.len())), "{size}: the pieces' lengths");
+        assert!(pieces.concat() == data, "{size}: a stream");
+
+        let mut read = Vec::new();
+        get().await.into_async_read().read_to_end(&mut read).await.expect("a reader");
+        assert!(read == data, "{size}: a reader");
+
+        // First a new file, then over it.
+        for _ in 0..2 {
+            let info = client.get().uri(&uri).to_file(&path).await.expect("a file");
+            assert_eq!(info.plaintext_len(), size as u64);
+            assert!(fs::read(&path).expect("the file") == data, "{size}: a file");
+        }
+        assert_eq!(fs::read_dir(&directory).expect("the directory").count(), 1, "{size}: something was left behind");
+        fs::remove_file(&path).expect("the file");
+    }
+}
+
+#[tokio::test]
+async fn one_kms_call_to_put_one_to_get_none_for_the_rest() {
+    let stack = LocalStack::new(east());
+    let client = stack.client_builder([&stack.home.key]).part_len(PART).build();
+    for size in [10, PART + 1] {
+        let uri = stack.object("calls");
+        let kms = |operation: &str| vec![(operation.to_owned(), "us-east-1".to_owned())];
+
+        client.put().uri(&uri).body(plaintext(size)).send().await.expect("put");
+        assert_eq!(stack.wire.kms(), kms("GenerateDataKey"), "put");
+        stack.wire.forget();
+        read(&client, &uri).await.expect("get");
+        assert_eq!(stack.wire.kms(), kms("Decrypt"), "get");
+        assert_eq!(stack.wire.operations("s3"), vec!["GetObject"; size.div_ceil(PART)], "get");
+        stack.wire.forget();
+        client.head().uri(&uri).send().await.expect("head");
+        client.delete().uri(&uri).send().await.expect("delete");
+        assert_eq!(stack.wire.operations("s3"), ["HeadObject", "DeleteObject"]);
+        assert_eq!(stack.wire.kms(), [], "head and delete");
+        assert_kind(client.head().uri(&uri).send().await, ErrorKind::NotFound, &uri, "deleted");
+        stack.wire.forget();
+    }
+}
+
+#[tokio::test]
+async fn what_is_stored_shows_nothing_of_the_plaintext() {
+    let stack = LocalStack::new(east());
+    let client = stack.client_builder([&stack.home.key]).part_len(PART).build();
+    for data in [plaintext(100_000), plaintext(PART + 50_000), Bytes::from(vec![b'a'; 70_000])] {
+        let uri = stack.object("hidden");
+        client.put().uri(&uri).body(data.clone()).send().await.expect("put");
+        let stored = Stored::fetch(client.s3(), &uri).await;
+        assert_hidden(&data, &stored.body);
+        // Equal chunks do not look equal either.
+        let chunk = |n: usize| &stored.body[56 + n * 16_400..][..16_384];
+        assert_ne!(chunk(0), chunk(1));
+    }
+}
+
+#[tokio::test]
+async fn equal_plaintexts_are_stored_under_different_keys() {
+    let store = SeaweedFs::new().await;
+    let (client, uri) = (store.client(local_keyring("a")), store.object("again"));
+    let mut bodies = Vec::new();
+    for _ in 0..2 {
+        client.put().uri(&uri).body("the same").send().await.expect("put");
+        bodies.push(Stored::fetch(client.s3(), &uri).await.body);
+    }
+    assert_ne!(bodies[0][..56], bodies[1][..56]);
+    assert_ne!(bodies[0][56..], bodies[1][56..]);
+}
+
+#[tokio::test]
+async fn attributes_and_own_metadata_are_stored_by_both_ways_of_upload() {
+    let stack = LocalStack::new(east());
+    let client = stack.client_builder([&stack.home.key]).part_len(PART).build();
+    for size in [100, PART + 1] {
+        let uri = stack.object("attributes");
+        let attributes = Attributes::default()
+            .cache_control("max-age=60")
+            .content_disposition("attachment; filename=\"a b.pdf\"")
+            .content_encoding("gzip")
+            .content_language("fr")
+            .storage_class(StorageClass::StandardIa)
+            .tagging("team=blue&cost=1%202");
+        let put = client.put().uri(&uri).body(plaintext(size)).attributes(attributes);
+        let put = put.content_type("application/pdf").metadata("Invoice", "42").metadata("note", "a  b");
+        put.send().await.expect("put");
+
+        let info = client.get().uri(&uri).send().await.expect("get").info().clone();
+        assert_eq!(info.content_type.as_deref(), Some("application/pdf"));
+        assert_eq!(info.storage_class, Some(StorageClass::StandardIa));
+        let own = [("invoice", "42"), ("note", "a  b")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(info.metadata, own.into(), "{size}");
+
+        let head = client.s3().head_object().bucket(uri.bucket()).key(uri.key()).send().await.expect("head");
+        assert_eq!(head.cache_control(), Some("max-age=60"));
+        assert_eq!(head.content_disposition(), Some("attachment; filename=\"a b.pdf\""));
+        assert_eq!(head.content_encoding(), Some("gzip"));
+        assert_eq!(head.content_language(), Some("fr"));
+        let tags = client.s3().get_object_tagging().bucket(uri.bucket()).key(uri.key()).send().await.expect("tags");
+        let mut tags: Vec<_> = tags.tag_set().iter().map(|tag| (tag.key(), tag.value())).collect();
+        tags.sort_unstable();
+        assert_eq!(tags, [("cost", "1 2"), ("team", "blue")], "{size}");
+    }
+}
+
+#[tokio::test]
+async fn head_tells_all_that_is_known_without_a_key() {
+    let stack = LocalStack::new(east());
+    let (keys, uri) = ([&stack.home.key, &stack.home.key_2], stack.object("head"));
+    let put = stack.client(keys).put().uri(&uri).body(plaintext(12_345)).encryption_context(context());
+    let put = put.send().await.expect("put");
+    let info = stack.client([]).head().uri(&uri).send().await.expect("head");
+    assert_eq!(info.plaintext_len(), 12_345);
+    assert_eq!(info.encryption_context(), &context());
+    assert_eq!(info.generation(), 1);
+    assert_eq!(info.keys().iter().map(|key| key.wrapping_key()).collect::<Vec<_>>(), keys.map(|key| key.as_str()));
+    assert!(info.keys().iter().all(|key| key.provider() == "aws-kms"));
+    let place = format!("{}/{}", uri.bucket(), uri.key());
+    assert!(info.keys().iter().all(|key| key.place().is_some_and(|bound| bound.as_str() == place)));
+    assert_eq!((info.e_tag, info.version_id), (put.e_tag, put.version_id));
+}
+
+#[tokio::test]
+async fn older_versions_are_read_by_their_ids() {
+    let stack = LocalStack::new(east());
+    let (client, uri) = (stack.client([&stack.home.key]), stack.object("versions"));
+    let old = client.put().uri(&uri).body("old").send().await.expect("put").version_id.expect("a version");
+    client.put().uri(&uri).body("newer").send().await.expect("put");
+    let get = client.get().uri(&uri).version_id(&old).send().await.expect("get");
+    assert_eq!(get.bytes().await.expect("bytes"), "old");
+    assert_eq!(client.head().uri(&uri).version_id(&old).send().await.expect("head").plaintext_len(), 3);
+    client.delete().uri(&uri).version_id(&old).send().await.expect("delete");
+    assert_kind(client.head().uri(&uri).version_id(&old).send().await, ErrorKind::NotFound, &uri, "a deleted version");
+    assert_eq!(read(&client, &uri).await.expect("get"), "newer");
+}
+
+#[tokio::test]
+async fn conditions_hold_or_conflict_and_nothing_is_written() {
+    let store = SeaweedFs::new().await;
+    let client = store.client_builder(local_keyring("a")).part_len(PART).build();
+    for size in [10, PART + 1] {
+        let (uri, data, other) = (store.object("conditions"), plaintext(size), plaintext(size + 1));
+        let put = |data: &Bytes| client.put().uri(&uri).body(data.clone());
+        let first = put(&data).if_none_match("*").send().await.expect("there is none yet");
+        assert_kind(put(&other).if_none_match("*").send().await, ErrorKind::Conflict, &uri, "if-none-match");
+        assert_kind(put(&other).if_match("\"0123\"").send().await, ErrorKind::Conflict, &uri, "if-match");
+        assert!(read(&client, &uri).await.expect("get") == data, "a refused put changed the object");
+        assert_eq!(unfinished_uploads(client.s3(), &uri).await, 0);
+
+        let e_tag = first.e_tag.expect("an entity tag");
+        put(&other).if_match(&e_tag).send().await.expect("it is that one");
+        assert!(read(&client, &uri).await.expect("get") == other);
+        let get = client.get().uri(&uri).if_match(&e_tag).send().await;
+        assert_kind(get, ErrorKind::Conflict, &uri, "get if-match");
+    }
+}
+
+#[tokio::test]
+async fn odd_names_are_names_like_others() {
+    let (stack, store) = (LocalStack::new(east()), SeaweedFs::new().await);
+    let clients = [
+        (stack.client([&stack.home.key]), stack.object("odd")),
+        (store.client(local_keyring("a")), store.object("odd")),
+    ];
+    for (client, uri) in clients {
+        for odd in ["a b+c é/%?&=#.txt", "%2F%20", "a//b", "quote\"back\\slash'", "日本語", "~!@$^*(){}[]|;:,<>"] {
+            let uri: S3Uri = format!("{uri}/{odd}").parse().expect("a name");
+            client.put().uri(&uri).body(odd).send().await.unwrap_or_else(|error| panic!("{odd}: {error:?}"));
+            assert_eq!(read(&client, &uri).await.unwrap_or_else(|error| panic!("{odd}: {error:?}")), odd);
+        }
+    }
+}
