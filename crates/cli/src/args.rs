@@ -14,7 +14,7 @@ Exit codes:
   2    wrong usage or configuration
   3    the object failed verification, and must not be used
   4    no such object, or it is not sealed
-  5    access denied, or no wrapping key can be used
+  5    access denied, no credentials, or no wrapping key can be used
   6    the object exists already, or changed meanwhile
   130  interrupted (143: terminated)
 

@@ -8,12 +8,12 @@ use std::{
 use aws_config::{BehaviorVersion, Region, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::config::ProvideCredentials as _;
 use aws_types::service_config::ServiceConfigKey;
-use sealwax_s3::{DiscoveryFilter, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient};
+use sealwax_s3::{DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient};
 
 use crate::{
     args::{GlobalArgs, ReaderArgs},
-    error::{Exit, Failure},
-    progress::{Progress, Transfer},
+    error::{Exit, Failure, advice},
+    progress::Progress,
     text::Printable,
 };
 
@@ -99,8 +99,8 @@ impl Session {
     }
 
     /// Shows how far a transfer is.
-    pub(crate) fn progress(&self, transfer: Transfer) -> Progress {
-        if self.quiet || self.verbose { Progress::hidden() } else { Progress::new(transfer) }
+    pub(crate) fn progress(&self, total: Option<u64>) -> Progress {
+        if self.quiet || self.verbose { Progress::hidden() } else { Progress::new(total) }
     }
 
     /// Says on standard error what was done, unless asked to be quiet.
@@ -112,14 +112,13 @@ impl Session {
     }
 
     /// Why there are no credentials, if that is so.
-    pub(crate) async fn want_of_credentials(&self) -> Option<Failure> {
-        let advice = "set up credentials as for every AWS tool: environment, profile, SSO or instance role";
+    async fn want_of_credentials(&self) -> Option<Failure> {
         let error = match self.config.credentials_provider() {
-            Some(provider) => provider.provide_credentials().await.err()?,
-            None => return Some(Failure::new(Exit::Usage, "no AWS credentials are set up", advice)),
+            Some(provider) => chain(&provider.provide_credentials().await.err()?),
+            None => "none are set up".into(),
         };
-        let error = format!("no AWS credentials: {}", chain(&error));
-        Some(Failure::new(Exit::Usage, error, advice))
+        let kind = ErrorKind::Credentials;
+        Some(Failure::new(kind.into(), format!("no AWS credentials: {error}"), advice(kind)))
     }
 
     fn s3(&self) -> aws_sdk_s3::Client {

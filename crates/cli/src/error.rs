@@ -21,7 +21,7 @@ pub(crate) enum Exit {
     NotVerified,
     /// 4: no such object, or it is not sealed.
     NotFound,
-    /// 5: access denied, or no wrapping key can be used.
+    /// 5: access denied, no credentials, or no wrapping key can be used.
     Denied,
     /// 6: the object exists already, or changed meanwhile.
     Conflict,
@@ -53,9 +53,11 @@ impl From<ErrorKind> for Exit {
             | ErrorKind::PlaceMismatch
             | ErrorKind::Truncated => Self::NotVerified,
             ErrorKind::NotFound | ErrorKind::NotSealed => Self::NotFound,
-            ErrorKind::AccessDenied | ErrorKind::KeyDisabled | ErrorKind::KeyNotFound | ErrorKind::NoMatchingKey => {
-                Self::Denied
-            }
+            ErrorKind::AccessDenied
+            | ErrorKind::Credentials
+            | ErrorKind::KeyDisabled
+            | ErrorKind::KeyNotFound
+            | ErrorKind::NoMatchingKey => Self::Denied,
             ErrorKind::Conflict => Self::Conflict,
             _ => Self::Failed,
         }
@@ -68,13 +70,12 @@ pub(crate) struct Failure {
     exit: Exit,
     error: Box<dyn Error + Send + Sync>,
     advice: Option<&'static str>,
-    no_answer: bool,
 }
 
 impl Failure {
     /// Exits with `exit` for `error`.
     pub(crate) fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>, advice: &'static str) -> Self {
-        Self { exit, error: error.into(), advice: Some(advice), no_answer: false }
+        Self { exit, error: error.into(), advice: Some(advice) }
     }
 
     /// An argument that cannot be used.
@@ -90,12 +91,7 @@ impl Failure {
     /// A signal ended the command; `consequence` says what became of the object.
     pub(crate) fn stopped(signal: Signal, consequence: impl AsRef<str>) -> Self {
         let error = format!("{signal}: {}", consequence.as_ref()).into();
-        Self { exit: Exit::Stopped(signal), error, advice: None, no_answer: false }
-    }
-
-    /// Whether no service answered, as it is where a request could not be signed.
-    pub(crate) fn may_be_for_want_of_credentials(&self) -> bool {
-        self.no_answer
+        Self { exit: Exit::Stopped(signal), error, advice: None }
     }
 
     /// How the process exits.
@@ -131,13 +127,16 @@ impl Failure {
 impl From<sealwax_s3::Error> for Failure {
     fn from(error: sealwax_s3::Error) -> Self {
         let kind = error.kind();
-        Self { no_answer: kind == ErrorKind::Unavailable, ..Self::new(kind.into(), error, advice(kind)) }
+        Self::new(kind.into(), error, advice(kind))
     }
 }
 
 /// One line on what to do, in the words of this command.
-fn advice(kind: ErrorKind) -> &'static str {
+pub(crate) fn advice(kind: ErrorKind) -> &'static str {
     match kind {
+        ErrorKind::Credentials => {
+            "sign in, or set up credentials as for every AWS tool: environment, profile, SSO or instance role"
+        }
         ErrorKind::NoMatchingKey => "name one of its wrapping keys by --key, or the account of one by --account",
         ErrorKind::PlaceMismatch => {
             "read a replica with --replica-of its source bucket; rewrap a moved object with --accept-place its old place"
@@ -195,6 +194,7 @@ mod tests {
             (ErrorKind::NotFound, 4),
             (ErrorKind::NotSealed, 4),
             (ErrorKind::AccessDenied, 5),
+            (ErrorKind::Credentials, 5),
             (ErrorKind::KeyDisabled, 5),
             (ErrorKind::KeyNotFound, 5),
             (ErrorKind::NoMatchingKey, 5),

@@ -7,38 +7,24 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// What is known of a transfer.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Transfer {
-    /// It has so many bytes, and they are counted.
-    Counted(u64),
-    /// It has so many bytes, and nobody counts them.
-    Uncounted(u64),
-    /// Its bytes are counted until they end.
-    Endless,
-}
-
 /// A progress bar on standard error, gone when dropped; nothing at all where standard error is no terminal.
 #[derive(Debug)]
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Begins to show a transfer.
-    pub(crate) fn new(transfer: Transfer) -> Self {
+    /// Begins to show a transfer that has `total` bytes, if that is known.
+    pub(crate) fn new(total: Option<u64>) -> Self {
         if !stderr().is_terminal() {
             return Self::hidden();
         }
-        let (total, template) = match transfer {
-            Transfer::Counted(total) => {
-                (Some(total), "{bytes} of {total_bytes} [{bar:30}] {bytes_per_sec}, {eta} left")
-            }
-            Transfer::Uncounted(total) => (Some(total), "{total_bytes} {spinner} {elapsed}"),
-            Transfer::Endless => (None, "{bytes} {spinner} {bytes_per_sec}, {elapsed}"),
-        };
-        let style = ProgressStyle::with_template(template).expect("a constant template");
-        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr()).with_style(style);
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self(bar)
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.set_style(style("{bytes} {spinner} {bytes_per_sec}, {elapsed}"));
+        let this = Self(bar);
+        if let Some(total) = total {
+            this.expect(total);
+        }
+        this.0.enable_steady_tick(Duration::from_millis(200));
+        this
     }
 
     /// Shows nothing.
@@ -46,9 +32,10 @@ impl Progress {
         Self(ProgressBar::hidden())
     }
 
-    /// Counts bytes that are done.
-    pub(crate) fn add(&self, bytes: u64) {
-        self.0.inc(bytes);
+    /// From now on it is known that there are `total` bytes.
+    pub(crate) fn expect(&self, total: u64) {
+        self.0.set_length(total);
+        self.0.set_style(style("{bytes} of {total_bytes} [{bar:30}] {bytes_per_sec}, {eta} left"));
     }
 
     /// Counts bytes that are done, from anywhere, as long as this lives.
@@ -56,6 +43,10 @@ impl Progress {
         let bar = self.0.clone();
         move |bytes| bar.inc(bytes)
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("a constant template")
 }
 
 impl Drop for Progress {

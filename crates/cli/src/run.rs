@@ -14,12 +14,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     let grace = cli.command.grace();
     let done = runtime.block_on(async {
         let session = Session::open(&cli.global).await?;
-        match cli.command.run(&session).await {
-            Err(failure) if failure.may_be_for_want_of_credentials() => {
-                Err(session.want_of_credentials().await.unwrap_or(failure))
-            }
-            done => done,
-        }
+        cli.command.run(&session).await
     });
     // A thread that waits for standard input, or for whoever reads standard output, must not keep the process alive.
     runtime.shutdown_timeout(grace);

@@ -111,11 +111,11 @@ impl EncryptionContext {
     /// Reads what [`EncryptionContext::to_json`] wrote; any other spelling is refused.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for JSON that is not canonical, [`Error::InvalidContext`] for pairs that cannot be.
+    /// [`Error::Malformed`] for JSON that is not canonical, and for pairs that cannot be.
     pub fn from_json(json: &str) -> Result<Self, Error> {
         let pairs: BTreeMap<String, String> = serde_json::from_str(json)
             .map_err(|_| Error::Malformed("the encryption context is not a JSON object of strings".into()))?;
-        let context = Self::try_from_iter(pairs)?;
+        let context = Self::try_from_iter(pairs).map_err(|error| Error::Malformed(error.to_string()))?;
         if context.to_json() != json {
             return Err(Error::Malformed("the encryption context is not canonical JSON".into()));
         }

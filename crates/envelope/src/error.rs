@@ -18,6 +18,9 @@ pub enum Error {
     /// An encryption context pair cannot be used.
     #[error("bad encryption context: {0}")]
     InvalidContext(String),
+    /// Metadata of the object's own cannot be stored with it.
+    #[error("bad metadata: {0}")]
+    InvalidMetadata(String),
     /// Stored metadata is not what a sealed object has.
     #[error("malformed sealed object: {0}")]
     Malformed(String),

@@ -35,23 +35,23 @@ impl ObjectHeader {
     /// The header of a newly sealed object: generation 1.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for no encrypted data key, or more than [`MAX_ENCRYPTED_DATA_KEYS`].
+    /// [`Error::InvalidMetadata`] for no encrypted data key, or more than [`MAX_ENCRYPTED_DATA_KEYS`].
     pub fn new(
         context: EncryptionContext,
         keys: Vec<EncryptedDataKey>,
         body_header: BodyHeader,
         plaintext_len: Option<u64>,
     ) -> Result<Self, Error> {
-        key_list::check_count(keys.len())?;
+        key_list::check_count(keys.len()).map_err(Error::InvalidMetadata)?;
         Ok(Self { context, keys, generation: 1, plaintext_len, body_header })
     }
 
     /// The header after a rewrap: other keys, the next generation, all else as it is.
     ///
     /// # Errors
-    /// As [`ObjectHeader::new`]; [`Error::Malformed`] also after 2^32 - 1 rewraps.
+    /// As [`ObjectHeader::new`]; [`Error::Malformed`] after 2^32 - 1 rewraps.
     pub fn rewrapped(&self, keys: Vec<EncryptedDataKey>) -> Result<Self, Error> {
-        key_list::check_count(keys.len())?;
+        key_list::check_count(keys.len()).map_err(Error::InvalidMetadata)?;
         let generation =
             self.generation.checked_add(1).ok_or_else(|| Error::Malformed("no generation is left".into()))?;
         Ok(Self { keys, generation, ..self.clone() })
@@ -144,20 +144,17 @@ impl ObjectHeader {
     /// Checks that S3 will store this header together with the user's own metadata.
     ///
     /// # Errors
-    /// [`Error::MetadataTooLarge`] above [`METADATA_LIMIT`]; [`Error::Malformed`] where the user's own names use the
-    /// reserved prefix.
+    /// [`Error::MetadataTooLarge`] above [`METADATA_LIMIT`]; [`Error::InvalidMetadata`] where the user's own names use the
+    /// reserved prefix, and for names and values that an HTTP header does not carry as they are.
     pub fn check_fits<'a>(&self, own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), Error> {
-        let mut needed: usize = self.to_metadata().iter().map(|(name, value)| name.len() + value.len()).sum();
-        for (name, value) in own {
-            if is_reserved(name) {
-                return Err(Error::Malformed(format!("the metadata name {name:?} is reserved")));
-            }
-            needed += name.len() + value.len();
-        }
+        let own: Vec<_> = own.into_iter().collect();
+        let ours = self.to_metadata();
+        let needed = ours.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+            + own.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         if needed > METADATA_LIMIT {
             return Err(Error::MetadataTooLarge { needed, limit: METADATA_LIMIT });
         }
-        Ok(())
+        names::check_own(&own)
     }
 }
 

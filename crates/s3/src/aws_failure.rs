@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
@@ -17,8 +18,32 @@ pub(crate) struct AwsFailure {
     pub(crate) status: Option<u16>,
     /// The service's name for the error, if it gave one.
     pub(crate) code: Option<String>,
+    /// What no retry cures, where it is that.
+    pub(crate) problem: Option<Problem>,
     text: String,
 }
+
+/// A failure that is the caller's, and not of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// The caller's credentials: none, expired, or unknown to AWS.
+    Credentials,
+    /// The request could not be built from its arguments, and was not sent.
+    NotBuilt,
+}
+
+/// What the services call credentials that they do not know, or no longer.
+/// (Amazon S3 API Reference, "Error responses"; AWS KMS API Reference, "Common Errors".)
+const BAD_CREDENTIALS: [&str; 8] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+    "UnrecognizedClientException",
+];
 
 impl AwsFailure {
     pub(crate) fn new<E>(error: &SdkError<E, HttpResponse>) -> Self
@@ -27,6 +52,13 @@ impl AwsFailure {
     {
         let status = error.raw_response().map(|response| response.status().as_u16());
         let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
+        let problem = match error {
+            SdkError::ConstructionFailure(_) => Some(Problem::NotBuilt),
+            SdkError::DispatchFailure(_) if causes(error).any(|cause| cause.is::<CredentialsError>()) => {
+                Some(Problem::Credentials)
+            }
+            _ => code.as_deref().filter(|code| BAD_CREDENTIALS.contains(code)).map(|_| Problem::Credentials),
+        };
         let text = match error {
             SdkError::ServiceError(service) => {
                 let error = service.err();
@@ -55,28 +87,32 @@ impl AwsFailure {
             }
             _ => "the call failed".into(),
         };
-        Self { status, code, text }
+        Self { status, code, problem, text }
     }
 
     /// Whether the answer never came or said nothing of the outcome, so that the request may have been carried out.
     pub(crate) fn is_ambiguous(&self) -> bool {
-        self.status.is_none_or(|status| status >= 500)
+        self.problem.is_none() && self.status.is_none_or(|status| status >= 500)
     }
 }
 
 /// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
+    for cause in causes(error) {
+        let cause = cause.to_string();
+        if !text.ends_with(&cause) {
             text.push_str(": ");
-            text.push_str(&cause_text);
+            text.push_str(&cause);
         }
-        next = cause.source();
     }
     text
+}
+
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |error| error.source())
 }
 
 impl fmt::Display for AwsFailure {

@@ -9,7 +9,7 @@ use aws_sdk_s3::{
 };
 use sealwax_envelope::{Error as EnvelopeError, KeyringError, KeyringErrorKind};
 
-use crate::aws_failure::AwsFailure;
+use crate::aws_failure::{AwsFailure, Problem};
 
 /// What kind of failure it is; [`ErrorKind::advice`] says what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Conflict,
     /// The stored encryption context is not the one that the caller requires.
     ContextMismatch,
+    /// There are no AWS credentials, or they have expired or are not known to AWS.
+    Credentials,
     /// An argument cannot be used.
     InvalidInput,
     /// A local file could not be read or written.
@@ -73,6 +75,7 @@ impl ErrorKind {
             Self::ContextMismatch => {
                 "inspect the object, and require the encryption context that it has if that is right"
             }
+            Self::Credentials => "sign in, or set the credentials as for every AWS tool",
             Self::InvalidInput => "correct the argument",
             Self::Io => "check the file, its permissions and the free space",
             Self::KeyDisabled => "enable the KMS key or cancel its deletion, or use another of the object's keys",
@@ -83,7 +86,7 @@ impl ErrorKind {
             Self::NotFound => "check the bucket, the key and the Region",
             Self::NotSealed => "read it with a plain S3 client, or seal it",
             Self::PlaceMismatch => {
-                "declare the bucket a replica of the one named, or rewrap the object in its new place, accepting the old one"
+                "do as the message says if the object belongs there; if not, it may have been put there to deceive"
             }
             Self::Service => "see the service's message",
             Self::SourceChanged => "abort the unfinished upload, delete its state file, and begin anew",
@@ -135,6 +138,12 @@ impl Error {
 }
 
 impl Error {
+    /// The same failure, and what it means.
+    pub(crate) fn meaning(mut self, what: &str) -> Self {
+        self.0.message = format!("{what}: {}", self.0.message);
+        self
+    }
+
     /// The same failure, of the operation that it happened during.
     pub(crate) fn during(mut self, operation: &'static str) -> Self {
         self.0.operation = operation;
@@ -144,7 +153,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} {}: {}", self.0.operation, self.0.object, self.0.message)
+        let verb = match self.0.operation {
+            "head" => "look at",
+            operation => operation,
+        };
+        write!(f, "cannot {verb} {}: {}", self.0.object, self.0.message)
     }
 }
 
@@ -219,6 +232,8 @@ impl Target {
     pub(crate) fn s3_failure(&self, call: &'static str, failure: AwsFailure) -> Error {
         // HEAD has no body, so its status is all there is to go by.
         let kind = match (failure.code.as_deref(), failure.status) {
+            _ if failure.problem == Some(Problem::Credentials) => ErrorKind::Credentials,
+            _ if failure.problem == Some(Problem::NotBuilt) => ErrorKind::InvalidInput,
             (Some("SlowDown" | "ThrottlingException" | "RequestLimitExceeded"), _) | (_, Some(429)) => {
                 ErrorKind::Throttled
             }
@@ -227,7 +242,8 @@ impl Target {
             (_, Some(401 | 403)) => ErrorKind::AccessDenied,
             (_, Some(404)) => ErrorKind::NotFound,
             (_, Some(409 | 412)) => ErrorKind::Conflict,
-            (_, None) | (_, Some(500..)) => ErrorKind::Unavailable,
+            (_, Some(501)) => ErrorKind::Unsupported,
+            (_, None | Some(500..)) => ErrorKind::Unavailable,
             _ => ErrorKind::Service,
         };
         let message = match kind {
@@ -247,9 +263,10 @@ impl Target {
             EnvelopeError::NotSealed => ErrorKind::NotSealed,
             EnvelopeError::Truncated => ErrorKind::Truncated,
             EnvelopeError::UnsupportedFormat(_) => ErrorKind::Unsupported,
-            EnvelopeError::InvalidContext(_) | EnvelopeError::TooLong | EnvelopeError::ApiMisuse(_) => {
-                ErrorKind::InvalidInput
-            }
+            EnvelopeError::ApiMisuse(_)
+            | EnvelopeError::InvalidContext(_)
+            | EnvelopeError::InvalidMetadata(_)
+            | EnvelopeError::TooLong => ErrorKind::InvalidInput,
             EnvelopeError::RandomUnavailable => ErrorKind::Io,
             _ => ErrorKind::Malformed,
         };
@@ -270,14 +287,10 @@ impl Target {
         let kind = ORDER.iter().find(|(kind, _)| failures.iter().any(|failure| failure.kind() == *kind));
         let Some((_, kind)) = kind else { return self.envelope(EnvelopeError::Authentication) };
         let message = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        // The causes of all keys but the first are in the message only.
-        match failures
-            .into_iter()
-            .next()
-            .and_then(|failure| std::error::Error::source(&failure).map(ToString::to_string))
-        {
-            Some(cause) => self.caused(*kind, message, cause),
-            None => self.error(*kind, message),
+        let causes: Vec<_> = failures.iter().filter_map(std::error::Error::source).map(ToString::to_string).collect();
+        match causes.as_slice() {
+            [] => self.error(*kind, message),
+            causes => self.caused(*kind, message, causes.join("; ")),
         }
     }
 }

@@ -101,8 +101,10 @@ attributes! {
 }
 
 impl Attributes {
-    /// All that HEAD tells and a copy does not keep by itself.
-    pub(crate) fn of_stored(head: &HeadObjectOutput) -> Self {
+    /// All that HEAD tells and a copy made `now` does not keep by itself.
+    pub(crate) fn of_stored(head: &HeadObjectOutput, now: DateTime) -> Self {
+        // S3 refuses a date of the past; a retention that is over protects nothing.
+        let retained = head.object_lock_retain_until_date.is_some_and(|until| until > now);
         Self {
             bucket_key_enabled: head.bucket_key_enabled,
             cache_control: head.cache_control.clone(),
@@ -111,8 +113,8 @@ impl Attributes {
             content_language: head.content_language.clone(),
             content_type: head.content_type.clone(),
             object_lock_legal_hold_status: head.object_lock_legal_hold_status.clone(),
-            object_lock_mode: head.object_lock_mode.clone(),
-            object_lock_retain_until_date: head.object_lock_retain_until_date,
+            object_lock_mode: head.object_lock_mode.clone().filter(|_| retained),
+            object_lock_retain_until_date: head.object_lock_retain_until_date.filter(|_| retained),
             server_side_encryption: head.server_side_encryption.clone(),
             ssekms_key_id: head.ssekms_key_id.clone(),
             storage_class: head.storage_class.clone(),

@@ -101,15 +101,18 @@ impl Parts {
                 if metadata.is_dir() {
                     return Err(io::Error::from(io::ErrorKind::IsADirectory));
                 }
-                if metadata.is_file() {
-                    // Opened here once so that a file that cannot be read is known before any key is asked for.
-                    tokio::fs::File::open(&path).await?;
+                // Opened here so that a file that cannot be read is known before any key is asked for.
+                let mut open = tokio::fs::File::open(&path).await?;
+                let mut first = vec![0];
+                if !metadata.is_file() {
+                    // A pipe or a device: its length says nothing.
+                    Self::Sequential { reader: Reader::Reader(Box::pin(open)), lookahead: Bytes::new() }
+                } else if metadata.len() == 0 && open.read(&mut first).await? > 0 {
+                    // A file that the system makes up as it is read, such as those in /proc.
+                    Self::Sequential { reader: Reader::Reader(Box::pin(open)), lookahead: first.into() }
+                } else {
                     let file = SourceFile { path, len: metadata.len(), modified: metadata.modified().ok() };
                     Self::File { file: Arc::new(file), offset: 0 }
-                } else {
-                    // A pipe or a device: its length says nothing.
-                    let reader = Reader::Reader(Box::pin(tokio::fs::File::open(&path).await?));
-                    Self::Sequential { reader, lookahead: Bytes::new() }
                 }
             }
             Kind::Reader(reader) => Self::Sequential { reader: Reader::Reader(reader), lookahead: Bytes::new() },

@@ -8,7 +8,7 @@ use tokio::io::{AsyncWriteExt as _, BufWriter};
 
 use super::is_standard_stream;
 use crate::{
-    args::GetArgs, aws::Session, error::Failure, interrupt::unless_stopped, pair, progress::Transfer, text::Counted,
+    args::GetArgs, aws::Session, error::Failure, interrupt::unless_stopped, pair, progress::Progress, text::Counted,
 };
 
 /// Bytes that are written to standard output at once.
@@ -19,21 +19,22 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
     let GetArgs { uri, file, context, version_id, reader } = args;
     let context = pair::context(context)?;
     let client = session.client(&uri, session.reading_keyring(reader).await?);
-    let mut get = client.get().uri(&uri).require_context(context);
+    let progress = session.progress(None);
+    let mut get = client.get().uri(&uri).require_context(context).on_progress(progress.counter());
     if let Some(version_id) = version_id {
         get = get.version_id(version_id);
     }
     if is_standard_stream(&file) {
-        let done = unless_stopped(to_stdout(session, get)).await;
+        let done = unless_stopped(to_stdout(get, &progress)).await;
         return done.map_err(|signal| Failure::stopped(signal, format!("not all of {uri} was written")))?;
     }
-    let done = unless_stopped(to_file(session, get, &uri, &file)).await;
+    let done = unless_stopped(to_file(session, get, progress, &uri, &file)).await;
     done.map_err(|signal| Failure::stopped(signal, format!("{} was not written", file.display())))?
 }
 
-async fn to_file(session: &Session, get: Get, uri: &S3Uri, file: &Path) -> Result<(), Failure> {
+async fn to_file(session: &Session, get: Get, progress: Progress, uri: &S3Uri, file: &Path) -> Result<(), Failure> {
     let object = get.send().await?;
-    let progress = session.progress(Transfer::Uncounted(object.info().plaintext_len()));
+    progress.expect(object.info().plaintext_len());
     let info = object.to_file(file).await?;
     drop(progress);
     session.say(format!("opened {uri} as {} ({})", file.display(), Counted(info.plaintext_len(), "byte")));
@@ -41,16 +42,15 @@ async fn to_file(session: &Session, get: Get, uri: &S3Uri, file: &Path) -> Resul
 }
 
 /// Writes verified plaintext to standard output as it comes. Whoever reads it may stop.
-async fn to_stdout(session: &Session, get: Get) -> Result<(), Failure> {
+async fn to_stdout(get: Get, progress: &Progress) -> Result<(), Failure> {
     let object = get.send().await?;
-    let progress = session.progress(Transfer::Counted(object.info().plaintext_len()));
+    progress.expect(object.info().plaintext_len());
     let mut plaintext = object.into_stream();
     let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_LEN, tokio::io::stdout());
     while let Some(piece) = plaintext.try_next().await? {
         if let Err(error) = output.write_all(&piece).await {
             return unless_broken_pipe(error);
         }
-        progress.add(piece.len() as u64);
     }
     output.flush().await.or_else(unless_broken_pipe)
 }

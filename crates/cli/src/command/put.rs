@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use sealwax_s3::{PlaintextSource, Put, PutOutput, S3Uri, envelope::metadata};
+use sealwax_s3::{PlaintextSource, Put, PutOutput, S3Uri};
 
 use super::is_standard_stream;
 use crate::{
@@ -11,7 +11,6 @@ use crate::{
     error::Failure,
     interrupt::unless_stopped,
     pair::{self, Pair},
-    progress::Transfer,
     text::Counted,
 };
 
@@ -20,12 +19,11 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     let PutArgs { file, uri, keys, context, metadata, content_type, no_overwrite } = args;
     let context = pair::context(context)?;
     let client = session.client(&uri, session.keyring(keys));
-    let progress = session.progress(transfer(&file).await);
+    let progress = session.progress(len(&file).await);
     let mut put =
         client.put().uri(&uri).body(source(&file)).encryption_context(context).on_progress(progress.counter());
     put = with_metadata(put, metadata)?;
     if let Some(content_type) = content_type {
-        check_header("the content type", "content-type", &content_type)?;
         put = put.content_type(content_type);
     }
     if no_overwrite {
@@ -46,43 +44,23 @@ fn source(file: &Path) -> PlaintextSource {
     if is_standard_stream(file) { PlaintextSource::reader(tokio::io::stdin()) } else { PlaintextSource::file(file) }
 }
 
-async fn transfer(file: &Path) -> Transfer {
+/// The length of a file, if it is one.
+async fn len(file: &Path) -> Option<u64> {
     if is_standard_stream(file) {
-        return Transfer::Endless;
+        return None;
     }
-    match tokio::fs::metadata(file).await {
-        Ok(metadata) if metadata.is_file() => Transfer::Counted(metadata.len()),
-        _ => Transfer::Endless,
-    }
+    tokio::fs::metadata(file).await.ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len())
 }
 
 fn with_metadata(mut put: Put, pairs: Vec<Pair>) -> Result<Put, Failure> {
     let mut names = BTreeSet::new();
     for Pair { name, value } in pairs {
-        if metadata::is_reserved(&name) {
-            return Err(Failure::usage(format!("the metadata name {name:?} is reserved")));
-        }
-        // S3 does not tell upper case from lower.
-        if !names.insert(name.to_ascii_lowercase()) {
+        if !names.insert(name.clone()) {
             return Err(Failure::usage(format!("the metadata name {name:?} is given twice")));
         }
-        check_header(&format!("the metadata {name:?}"), &name, &value)?;
         put = put.metadata(name, value);
     }
     Ok(put)
-}
-
-/// Refuses what is no HTTP header, and what S3 would give back otherwise than it got it.
-fn check_header(what: &str, name: &str, value: &str) -> Result<(), Failure> {
-    // RFC 9110, "token".
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if !name.bytes().all(is_token) {
-        return Err(Failure::usage(format!("{what} has a name that is not made of ASCII letters, digits and marks")));
-    }
-    if value.trim() != value || !value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-        return Err(Failure::usage(format!("{what} has a value that is not printable ASCII with no blank around it")));
-    }
-    Ok(())
 }
 
 fn summary(file: &Path, uri: &S3Uri, output: &PutOutput) -> String {

@@ -7,9 +7,7 @@ use crate::{args::RewrapArgs, aws::Session, error::Failure, interrupt::unless_st
 /// Wraps an object's data key anew.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
     let RewrapArgs { uri, add, replace, remove, accept_place, reader } = args;
-    // Where keys are only removed, none is used.
-    let only_removes = add.is_empty() && replace.is_empty();
-    let keyring = if only_removes { session.keyring([]) } else { session.reading_keyring(reader).await? };
+    let keyring = session.reading_keyring(reader).await?;
     let mut rewrap = session.client(&uri, keyring).rewrap().uri(&uri);
     if !replace.is_empty() {
         rewrap = rewrap.replace_keys(session.keyring(replace));

@@ -72,6 +72,6 @@ fn no_credentials() {
         &["put", "-", "s3://bucket/key", "--key", &key],
     ] {
         let run = Sealwax::new(args).without_env("AWS_ACCESS_KEY_ID").without_env("AWS_SECRET_ACCESS_KEY").run();
-        run.fails(2, "no AWS credentials");
+        run.fails(5, "credentials");
     }
 }

@@ -17,12 +17,12 @@ struct Group {
     keys: Vec<(String, String, String)>,
 }
 
-/// Refuses a number of keys that no object has.
-pub(super) fn check_count(count: usize) -> Result<(), Error> {
+/// Says what is wrong with a number of keys that no object has.
+pub(super) fn check_count(count: usize) -> Result<(), String> {
     match count {
-        0 => Err(Error::Malformed("no encrypted data key".into())),
+        0 => Err("no encrypted data key".into()),
         1..=MAX_ENCRYPTED_DATA_KEYS => Ok(()),
-        _ => Err(Error::Malformed(format!("more than {MAX_ENCRYPTED_DATA_KEYS} encrypted data keys"))),
+        _ => Err(format!("{count} encrypted data keys, of at most {MAX_ENCRYPTED_DATA_KEYS}")),
     }
 }
 
@@ -43,7 +43,7 @@ pub(super) fn to_string(keys: &[EncryptedDataKey]) -> String {
 /// Reads a list of at most [`super::METADATA_READ_LIMIT`] bytes, which the caller has bounded.
 pub(super) fn parse(text: &str) -> Result<Vec<EncryptedDataKey>, Error> {
     let groups: Vec<Group> = serde_json::from_str(text).map_err(|_| malformed(KEYS))?;
-    check_count(groups.iter().map(|group| group.keys.len()).sum())?;
+    check_count(groups.iter().map(|group| group.keys.len()).sum()).map_err(Error::Malformed)?;
     let mut keys = Vec::new();
     for group in groups {
         let place = group.place.map(Place::parse).transpose()?;

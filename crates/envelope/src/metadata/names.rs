@@ -25,6 +25,29 @@ pub fn is_reserved(name: &str) -> bool {
     name.get(..RESERVED_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED_PREFIX))
 }
 
+/// Refuses metadata of the user's own that cannot be stored as it is: S3 would refuse it, or return another value.
+/// (RFC 9110 §5.1 "Field Names", §5.5 "Field Values".)
+pub(super) fn check_own(own: &[(&str, &str)]) -> Result<(), Error> {
+    own.iter().enumerate().try_for_each(|(index, pair)| check_pair(pair, &own[..index]))
+}
+
+fn check_pair((name, value): &(&str, &str), others: &[(&str, &str)]) -> Result<(), Error> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let problem = match () {
+        () if is_reserved(name) => "is reserved",
+        () if name.is_empty() || !name.bytes().all(is_token) => "is no HTTP header name",
+        () if !value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
+            "has a value that is not printable ASCII: encode it, as base64 say"
+        }
+        () if others.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) => {
+            "is given twice: S3 does not tell capitals from small letters"
+        }
+        () if value.trim_matches(' ') != *value => "has a value with a blank at an end, which HTTP drops",
+        () => return Ok(()),
+    };
+    Err(Error::InvalidMetadata(format!("the name {name:?} {problem}")))
+}
+
 /// Our part of an object's metadata; borrowed.
 pub(super) struct Fields<'a>(Vec<(&'a str, &'a str)>);
 

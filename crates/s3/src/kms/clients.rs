@@ -7,17 +7,27 @@ use std::{
 };
 
 use aws_config::{Region, SdkConfig, timeout::TimeoutConfig};
-use aws_sdk_kms::Client;
+use aws_sdk_kms::{
+    Client,
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+};
+use sealwax_envelope::{KeyringError, KeyringErrorKind};
+use tokio::time::timeout;
+
+use super::{KmsKeyArn, failure::keyring_error};
 
 /// Clients by Region, made when first needed.
 #[derive(Debug)]
 pub(super) struct RegionalClients {
     config: aws_sdk_kms::config::Builder,
     clients: Mutex<HashMap<String, Client>>,
+    timeout: Duration,
 }
 
 impl RegionalClients {
-    /// Clients of `config`, whose calls end within `timeout`; `given` are used as they are.
+    /// Clients of `config`; `given` are used as they are. Calls are to end within `timeout`.
     pub(super) fn new(config: &SdkConfig, timeout: Duration, given: HashMap<String, Client>) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(timeout.min(Duration::from_secs(3)))
@@ -25,7 +35,23 @@ impl RegionalClients {
             .operation_timeout(timeout)
             .build();
         let config = aws_sdk_kms::config::Builder::from(config).timeout_config(timeouts);
-        Self { config, clients: Mutex::new(given) }
+        Self { config, clients: Mutex::new(given), timeout }
+    }
+
+    /// The result of a call with `key`, in time or not at all: a client that was given may have no timeout of its own.
+    pub(super) async fn in_time<T, E>(
+        &self,
+        key: &KmsKeyArn,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, KeyringError>
+    where
+        E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
+    {
+        match timeout(self.timeout, call).await {
+            Ok(result) => result.map_err(|error| keyring_error(key, &error)),
+            Err(_) => Err(KeyringError::new(KeyringErrorKind::Unavailable, key.as_str())
+                .with_source(format!("no answer within {:?}", self.timeout))),
+        }
     }
 
     pub(super) fn in_region(&self, region: &str) -> Client {

@@ -8,7 +8,7 @@ use aws_sdk_kms::{
 use sealwax_envelope::{KeyringError, KeyringErrorKind};
 
 use super::KmsKeyArn;
-use crate::aws_failure::AwsFailure;
+use crate::aws_failure::{AwsFailure, Problem};
 
 /// Says what went wrong with `key`.
 ///
@@ -19,6 +19,8 @@ where
 {
     let failure = AwsFailure::new(error);
     let kind = match (failure.code.as_deref(), failure.status) {
+        _ if failure.problem == Some(Problem::Credentials) => KeyringErrorKind::AccessDenied,
+        _ if failure.problem == Some(Problem::NotBuilt) => KeyringErrorKind::Other,
         (Some("AccessDeniedException" | "AccessDenied"), _) => KeyringErrorKind::AccessDenied,
         (Some("DisabledException" | "KMSInvalidStateException"), _) => KeyringErrorKind::Disabled,
         (Some("NotFoundException"), _) => KeyringErrorKind::NotFound,

@@ -14,7 +14,6 @@ use super::{
     DiscoveryFilter, KmsKeyArn,
     candidates::{Candidate, candidates, in_region},
     clients::RegionalClients,
-    failure::keyring_error,
 };
 
 /// Provider name of data keys that AWS KMS wrapped.
@@ -78,16 +77,15 @@ impl KmsKeyring {
     }
 
     async fn generate_data_key(&self, key: &KmsKeyArn, binding: WrapContext<'_>) -> Result<Generated, KeyringError> {
-        let output = self
+        let call = self
             .clients
             .in_region(key.region())
             .generate_data_key()
             .key_id(key.as_str())
             .key_spec(DataKeySpec::Aes256)
             .set_encryption_context(Some(kms_context(binding)))
-            .send()
-            .await
-            .map_err(|error| keyring_error(key, &error))?;
+            .send();
+        let output = self.clients.in_time(key, call).await?;
         let data_key = plaintext(key, output.plaintext)?;
         let wrapped = wrapped(key, output.key_id.as_deref(), output.ciphertext_blob, binding.place)?;
         Ok(Generated { data_key, wrapped })
@@ -99,16 +97,15 @@ impl KmsKeyring {
         data_key: &PlaintextDataKey,
         binding: WrapContext<'_>,
     ) -> Result<EncryptedDataKey, KeyringError> {
-        let output = self
+        let call = self
             .clients
             .in_region(key.region())
             .encrypt()
             .key_id(key.as_str())
             .plaintext(Blob::new(data_key.expose_secret().as_slice()))
             .set_encryption_context(Some(kms_context(binding)))
-            .send()
-            .await
-            .map_err(|error| keyring_error(key, &error))?;
+            .send();
+        let output = self.clients.in_time(key, call).await?;
         wrapped(key, output.key_id.as_deref(), output.ciphertext_blob, binding.place)
     }
 
@@ -118,16 +115,15 @@ impl KmsKeyring {
         context: &EncryptionContext,
     ) -> Result<PlaintextDataKey, KeyringError> {
         let Candidate { key, arn } = candidate;
-        let output = self
+        let call = self
             .clients
             .in_region(arn.region())
             .decrypt()
             .key_id(arn.as_str())
             .ciphertext_blob(Blob::new(key.ciphertext()))
             .set_encryption_context(Some(kms_context(WrapContext::new(context, key.place()))))
-            .send()
-            .await
-            .map_err(|error| keyring_error(arn, &error))?;
+            .send();
+        let output = self.clients.in_time(arn, call).await?;
         let data_key = plaintext(arn, output.plaintext)?;
         expect_key(arn, output.key_id.as_deref())?;
         Ok(data_key)
@@ -141,7 +137,7 @@ impl KmsKeyring {
         context: &EncryptionContext,
         place: Option<&Place>,
     ) -> Result<EncryptedDataKey, KeyringError> {
-        let output = self
+        let call = self
             .clients
             .in_region(to.region())
             .re_encrypt()
@@ -150,9 +146,8 @@ impl KmsKeyring {
             .set_source_encryption_context(Some(kms_context(WrapContext::new(context, from.key.place()))))
             .destination_key_id(to.as_str())
             .set_destination_encryption_context(Some(kms_context(WrapContext::new(context, place))))
-            .send()
-            .await
-            .map_err(|error| keyring_error(to, &error))?;
+            .send();
+        let output = self.clients.in_time(to, call).await?;
         expect_key(&from.arn, output.source_key_id.as_deref())?;
         wrapped(to, output.key_id.as_deref(), output.ciphertext_blob, place)
     }

@@ -2,14 +2,16 @@
 
 mod acl;
 mod copy;
+mod present;
 
 use std::{collections::HashMap, sync::Arc};
 
-use aws_sdk_s3::{operation::head_object::HeadObjectOutput, types::ChecksumMode};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{
     EncryptedDataKey, Error as EnvelopeError, Keyring, KeyringErrorKind, ObjectHeader, Opener, Place, WrapContext,
 };
 
+use self::present::Present;
 use super::object_setters;
 use crate::{
     ObjectInfo, SealedClient,
@@ -19,8 +21,9 @@ use crate::{
 
 /// Wraps an object's data key anew: adds wrapping keys, replaces them or removes some.
 ///
-/// The new metadata lands by a copy of the object onto itself inside S3, on the condition that the object is still the
-/// one that was looked at. Content headers, the user's own metadata, tags, storage class, server-side encryption, Object
+/// The new metadata lands by a copy of the object onto itself inside S3, on the condition that the object is still as it
+/// was looked at; S3 tells that by the second, so the rewrap of an object that changed just now waits up to two seconds
+/// and looks again. Content headers, the user's own metadata, tags, storage class, server-side encryption, Object
 /// Lock settings, website redirect and ACL are kept. In a versioned bucket the object gets a new version; older versions
 /// keep their keys.
 ///
@@ -85,7 +88,8 @@ impl Rewrap {
         self
     }
 
-    /// Drops all wraps under `wrapping_key`: for AWS KMS the ARN of a key. The last key is not removed.
+    /// Drops all wraps under `wrapping_key`: for AWS KMS the ARN of a key. The last key is not removed; and where no key
+    /// is added or replaced in the same rewrap, the client's keyring must unwrap one of those that are left.
     pub fn remove_key(mut self, wrapping_key: impl Into<String>) -> Self {
         self.edits.push(Edit::Remove(wrapping_key.into()));
         self
@@ -111,10 +115,9 @@ impl Rewrap {
         if self.edits.is_empty() {
             return Err(target.error(ErrorKind::InvalidInput, "no key to add, replace or remove was given"));
         }
-        let head = s3.head_object().bucket(&target.bucket).key(&target.key).checksum_mode(ChecksumMode::Enabled);
-        let head = head.send().await.map_err(|error| target.s3("HeadObject", &error))?;
-        let info = ObjectInfo::of_head(&target, &head)?;
-        copy::check_possible(&target, &head)?;
+        let present = Present::look(&self.client, &target).await?;
+        let info = ObjectInfo::of_head(&target, &present.head)?;
+        copy::check_possible(&target, &present.head)?;
 
         let place = self.client.places().to_bind(&target)?;
         let keys = self.edited_keys(&target, &info, place.as_ref()).await?;
@@ -123,7 +126,20 @@ impl Rewrap {
         }
         let header = info.header().rewrapped(keys).map_err(envelope_error(&target))?;
         header.check_fits(own(&info.metadata)).map_err(envelope_error(&target))?;
-        self.store(&target, &head, header, &info.metadata).await
+        if header.keys().iter().all(|key| info.keys().contains(key)) {
+            // Keys were removed and no other was used: one that is left must be seen to work.
+            let proof = self.client.opener(&target, &header, &self.accepted_places).await;
+            proof.map_err(|error| error.meaning("nothing is removed, because none of the keys left could be used"))?;
+        }
+
+        let present = present.settled(&self.client, &target).await?;
+        let stored = copy::onto_itself(&self.client, &target, &present, &header, &info.metadata).await?;
+        Ok(RewrapOutput {
+            outcome: RewrapOutcome::Rewrapped,
+            header,
+            e_tag: stored.e_tag,
+            version_id: stored.version_id,
+        })
     }
 
     /// The object's keys after all edits.
@@ -199,23 +215,6 @@ impl Rewrap {
             return Err(target.error(ErrorKind::InvalidInput, "the keyring has no key to wrap under"));
         }
         Ok(wrapped)
-    }
-
-    /// Writes the new metadata.
-    async fn store(
-        &self,
-        target: &Target,
-        head: &HeadObjectOutput,
-        header: ObjectHeader,
-        own_metadata: &HashMap<String, String>,
-    ) -> Result<RewrapOutput, Error> {
-        let stored = copy::onto_itself(&self.client, target, head, &header, own_metadata).await?;
-        Ok(RewrapOutput {
-            outcome: RewrapOutcome::Rewrapped,
-            header,
-            e_tag: stored.e_tag,
-            version_id: stored.version_id,
-        })
     }
 }
 

@@ -11,7 +11,7 @@ use sealwax_envelope::{BodyHeader, PartSealer, geometry};
 use tokio::{
     runtime::Handle,
     sync::oneshot,
-    task::{JoinError, JoinSet},
+    task::{JoinError, JoinHandle, JoinSet},
 };
 
 use super::{
@@ -31,6 +31,7 @@ use crate::{
 pub(super) struct MultipartUpload<'a> {
     upload: &'a Upload,
     on_s3: Option<OnS3>,
+    runtime: Handle,
     parts: JoinSet<SentPart>,
     done: Vec<CompletedPart>,
     plaintext_len: u64,
@@ -111,7 +112,8 @@ impl<'a> MultipartUpload<'a> {
     }
 
     fn new(upload: &'a Upload, on_s3: OnS3) -> Self {
-        Self { upload, on_s3: Some(on_s3), parts: JoinSet::new(), done: Vec::new(), plaintext_len: 0 }
+        let runtime = Handle::current();
+        Self { upload, on_s3: Some(on_s3), runtime, parts: JoinSet::new(), done: Vec::new(), plaintext_len: 0 }
     }
 
     /// Waits until a part of `chunks` chunks may be in memory; fails if a part in flight has failed.
@@ -200,23 +202,29 @@ impl<'a> MultipartUpload<'a> {
 
     /// Stops the parts in flight, and aborts the upload unless it can be resumed.
     pub(super) async fn give_up(mut self) {
-        if let Some(on_s3) = self.on_s3.take() {
-            self.parts.shutdown().await;
-            on_s3.abort_unless_resumable().await;
+        if let Some(aborted) = self.abort() {
+            // It has no result; where its runtime is gone, nothing can be done.
+            let _ = aborted.await;
         }
     }
-}
 
-impl Drop for MultipartUpload<'_> {
-    fn drop(&mut self) {
-        let (Some(on_s3), Ok(runtime)) = (self.on_s3.take(), Handle::try_current()) else { return };
+    /// Does it in a task of its own, which goes on if this future is dropped, and in the runtime where the upload began:
+    /// there may be none here.
+    fn abort(&mut self) -> Option<JoinHandle<()>> {
+        let on_s3 = self.on_s3.take()?;
         let mut parts = std::mem::take(&mut self.parts);
         let abort = async move {
             // A part that arrives after the abort would be kept, and paid for.
             parts.shutdown().await;
             on_s3.abort_unless_resumable().await;
         };
-        self.upload.client.aborts().spawn_on(abort, &runtime);
+        Some(self.upload.client.aborts().spawn_on(abort, &self.runtime))
+    }
+}
+
+impl Drop for MultipartUpload<'_> {
+    fn drop(&mut self) {
+        self.abort();
     }
 }
 

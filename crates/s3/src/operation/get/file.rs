@@ -70,8 +70,11 @@ fn unwritten(target: &Target, path: &Path, error: io::Error) -> Error {
 
 /// A temporary file in the directory of `path`, with the permissions that any new file would have.
 fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
-    if path.is_dir() {
-        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    match path.metadata() {
+        Ok(there) if there.is_dir() => return Err(io::Error::from(io::ErrorKind::IsADirectory)),
+        // A device, a pipe or a socket, which a file in its place would destroy.
+        Ok(there) if !there.is_file() => return Err(io::Error::other("it exists and is no regular file")),
+        _ => {}
     }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

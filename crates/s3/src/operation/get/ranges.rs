@@ -62,6 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
     fn close_ranges_are_one_span() {
         assert_eq!(coalesce(&[]), []);
         assert_eq!(coalesce(&[5..9, 0..2]), [0..9]);

@@ -9,7 +9,7 @@ use aws_sdk_s3::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sealwax_envelope::ObjectHeader;
 
-use super::{acl, parse};
+use super::{acl, parse, present::Present};
 use crate::{
     Attributes, SealedClient,
     aws_failure::AwsFailure,
@@ -45,23 +45,24 @@ pub(super) fn check_possible(target: &Target, head: &HeadObjectOutput) -> Result
     Ok(())
 }
 
-/// Copies the object onto itself with `header` as its metadata, if it still is the one in `head`.
+/// Copies the object onto itself with `header` as its metadata, if it still is as `present`.
 pub(super) async fn onto_itself(
     client: &SealedClient,
     target: &Target,
-    head: &HeadObjectOutput,
+    present: &Present,
     header: &ObjectHeader,
     own_metadata: &HashMap<String, String>,
 ) -> Result<Stored, Error> {
+    let head = &present.head;
     let grants = acl::grants_to_keep(client, target, head.version_id()).await?;
-    let attributes = grants.onto(Attributes::of_stored(head));
+    let attributes = grants.onto(Attributes::of_stored(head, present.now.into()));
     let request = client
         .s3()
         .copy_object()
         .bucket(&target.bucket)
         .key(&target.key)
-        .copy_source(copy_source(target, head.version_id()))
-        .set_copy_source_if_match(head.e_tag.clone())
+        .copy_source(copy_source(target))
+        .copy_source_if_unmodified_since(present.unmodified_since())
         .set_if_match(head.e_tag.clone())
         .metadata_directive(MetadataDirective::Replace)
         .tagging_directive(TaggingDirective::Copy)
@@ -101,12 +102,12 @@ async fn stored_after_all(
     Err(target.s3_failure("CopyObject", failure))
 }
 
-fn copy_source(target: &Target, version_id: Option<&str>) -> String {
+/// The object as it is at that moment: of an older version, which a version's id would name, the condition always holds.
+fn copy_source(target: &Target) -> String {
     let key = utf8_percent_encode(&target.key, COPY_SOURCE);
     // An access point is named by its ARN, with the word "object" before the key.
     let separator = if target.bucket.starts_with("arn:") { "/object/" } else { "/" };
-    let version = version_id.map(|id| format!("?versionId={id}")).unwrap_or_default();
-    format!("{}{separator}{key}{version}", target.bucket)
+    format!("{}{separator}{key}", target.bucket)
 }
 
 /// The object's checksum algorithm, which the copy is to have too.
@@ -130,13 +131,12 @@ mod tests {
         let s3 = aws_sdk_s3::Client::from_conf(
             aws_sdk_s3::Config::builder().behavior_version(aws_sdk_s3::config::BehaviorVersion::v2026_01_12()).build(),
         );
-        let source = |bucket: &str, key: &str, version| {
+        let source = |bucket: &str, key: &str| {
             let target = Target::new("rewrap", &s3, Some(bucket.into()), Some(key.into())).expect("a target");
-            copy_source(&target, version)
+            copy_source(&target)
         };
-        assert_eq!(source("b", "a/b c+é?.txt", None), "b/a/b%20c%2B%C3%A9%3F.txt");
-        assert_eq!(source("b", "k", Some("v1")), "b/k?versionId=v1");
+        assert_eq!(source("b", "a/b c+é?.txt"), "b/a/b%20c%2B%C3%A9%3F.txt");
         let access_point = "arn:aws:s3:us-west-2:123456789012:accesspoint/ap";
-        assert_eq!(source(access_point, "k", None), format!("{access_point}/object/k"));
+        assert_eq!(source(access_point, "k"), format!("{access_point}/object/k"));
     }
 }

@@ -1,0 +1,198 @@
+//! Interrupted uploads: a state file brings them to their end, with the same bytes, or not at all.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use sealwax_s3::{Error, ErrorKind, PlaintextSource, PutOutput, S3Uri, SealedClient};
+use sealwax_tests::{Reaction, SeaweedFs, Wire, assert_kind, local_keyring, plaintext, read, unfinished_uploads};
+use tempfile::TempDir;
+
+const PART: usize = 5 << 20;
+/// Four parts.
+const LEN: usize = 3 * PART + 100;
+
+struct Fixture {
+    store: SeaweedFs,
+    client: SealedClient,
+    uri: S3Uri,
+    data: Bytes,
+    directory: TempDir,
+}
+
+impl Fixture {
+    async fn over(wire: Wire, name: &str) -> Self {
+        let store = SeaweedFs::over(wire).await;
+        // One part at a time: what was sent before the interruption is known.
+        let keyring = local_keyring("marker-key-");
+        let client = store.client_builder(keyring).part_len(PART).memory_budget(PART).build();
+        let (uri, data) = (store.object(name), plaintext(LEN));
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("file"), &data).expect("a file");
+        Self { store, client, uri, data, directory }
+    }
+
+    /// Cuts the wire at the third part.
+    async fn interrupted(name: &str) -> Self {
+        let cut = AtomicUsize::new(0);
+        let wire = Wire::new(move |call| match (call.operation.as_str(), call.part) {
+            // The SDK tries three times.
+            ("UploadPart", Some(3)) if cut.fetch_add(1, Ordering::Relaxed) < 3 => Reaction::Refuse,
+            _ => Reaction::Pass,
+        });
+        let it = Self::over(wire, name).await;
+        assert_kind(it.put().await, ErrorKind::Unavailable, &it.uri, "the wire was cut");
+        assert!(it.state().exists(), "no state is left to go on from");
+        assert_eq!(unfinished_uploads(&it.store.s3(), &it.uri).await, 1, "the upload was not kept");
+        it.store.wire.forget();
+        it
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("file")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    async fn put(&self) -> Result<PutOutput, Error> {
+        let source = PlaintextSource::file(self.file());
+        self.client.put().uri(&self.uri).body(source).state_file(self.state()).send().await
+    }
+
+    /// The parts that were sent, retries included.
+    fn parts_sent(&self) -> Vec<u32> {
+        let mut parts: Vec<_> = self.store.wire.calls().iter().filter_map(|call| call.part).collect();
+        parts.sort_unstable();
+        parts
+    }
+
+    async fn assert_done(&self) {
+        assert!(read(&self.client, &self.uri).await.expect("readable") == self.data, "other bytes were stored");
+        assert!(!self.state().exists(), "the state file was left behind");
+        assert_eq!(unfinished_uploads(&self.store.s3(), &self.uri).await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_missing_parts_are_sent() {
+    let it = Fixture::interrupted("missing").await;
+    it.put().await.expect("resumed");
+    assert_eq!(it.parts_sent(), [3, 4]);
+    it.assert_done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_upload_with_a_state_file_can_go_on() {
+    let reached = Arc::new(tokio::sync::Notify::new());
+    let notify = Arc::clone(&reached);
+    let hung = AtomicUsize::new(0);
+    let wire = Wire::new(move |call| match (call.operation.as_str(), call.part) {
+        ("UploadPart", Some(2)) if hung.fetch_add(1, Ordering::Relaxed) == 0 => {
+            notify.notify_one();
+            Reaction::Hang
+        }
+        _ => Reaction::Pass,
+    });
+    let it = Fixture::over(wire, "dropped").await;
+    tokio::select! {
+        _ = it.put() => panic!("it ended"),
+        () = reached.notified() => {}
+    }
+    it.client.settle().await;
+    it.store.wire.forget();
+    it.put().await.expect("resumed");
+    assert_eq!(it.parts_sent(), [2, 3, 4]);
+    it.assert_done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_was_completed_unnoticed_is_found() {
+    let dark = Arc::new(AtomicBool::new(true));
+    let in_the_dark = Arc::clone(&dark);
+    let wire = Wire::new(move |call| match call.operation.as_str() {
+        "CompleteMultipartUpload" if in_the_dark.load(Ordering::Relaxed) => Reaction::LoseAnswer,
+        "HeadObject" if in_the_dark.load(Ordering::Relaxed) => Reaction::Refuse,
+        _ => Reaction::Pass,
+    });
+    let it = Fixture::over(wire, "unnoticed").await;
+    it.put().await.expect_err("no answer came");
+    assert!(it.state().exists());
+    dark.store(false, Ordering::Relaxed);
+    it.put().await.expect("found");
+    it.assert_done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_refused_before_anything_is_sent() {
+    let it = Fixture::interrupted("changed").await;
+    let modified = fs::metadata(it.file()).expect("a file").modified().expect("a time");
+    let mut other = it.data.to_vec();
+    other[0] ^= 1;
+    fs::write(it.file(), &other).expect("written");
+    fs::File::open(it.file()).expect("a file").set_modified(modified + Duration::from_secs(1)).expect("set");
+    assert_kind(it.put().await, ErrorKind::SourceChanged, &it.uri, "another time");
+    assert_eq!(it.store.wire.calls().len(), 0);
+
+    // Length and time are what they were; the first part's bytes, which S3 has, are not.
+    fs::File::open(it.file()).expect("a file").set_modified(modified).expect("set");
+    assert_kind(it.put().await, ErrorKind::SourceChanged, &it.uri, "another byte in a stored part");
+    assert_eq!(it.parts_sent(), [0; 0]);
+
+    // Nor those of the part that was on its way, which S3 may or may not have seen.
+    other[0] ^= 1;
+    other[2 * PART] ^= 1;
+    fs::write(it.file(), &other).expect("written");
+    fs::File::open(it.file()).expect("a file").set_modified(modified).expect("set");
+    assert_kind(it.put().await, ErrorKind::SourceChanged, &it.uri, "another byte in a part that was sent");
+    assert_eq!(it.parts_sent(), [0; 0]);
+
+    fs::write(it.file(), &it.data).expect("written");
+    fs::File::open(it.file()).expect("a file").set_modified(modified).expect("set");
+    it.put().await.expect("the file is what it was again");
+    it.assert_done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_file_is_for_one_upload_alone() {
+    let it = Fixture::interrupted("alone").await;
+    let other = it.store.object("other");
+    let put = || it.client.put().body(PlaintextSource::file(it.file())).state_file(it.state());
+    assert_kind(put().uri(&other).send().await, ErrorKind::InvalidInput, &other, "another object");
+    let context = sealwax_s3::envelope::EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
+    let result = put().uri(&it.uri).encryption_context(context).send().await;
+    assert_kind(result, ErrorKind::InvalidInput, &it.uri, "another context");
+    let result = it.client.put().uri(&it.uri).body("bytes").state_file(it.state()).send().await;
+    assert_kind(result, ErrorKind::InvalidInput, &it.uri, "no file");
+    fs::write(it.state(), "not a state file\n").expect("written");
+    assert_kind(it.put().await, ErrorKind::Io, &it.uri, "damaged");
+    assert_eq!(it.parts_sent(), [0; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_file_is_private_and_holds_no_secret() {
+    let it = Fixture::interrupted("private").await;
+    assert_eq!(fs::metadata(it.state()).expect("there").permissions().mode() & 0o777, 0o600);
+    let state = fs::read_to_string(it.state()).expect("text");
+    assert!(state.contains("no plaintext key"), "it does not say so");
+    // The wrapping key is its own name, over and over: the name is there, the key must not be.
+    assert!(!state.contains("marker-key-marker-key-"), "the wrapping key is in the state file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_file_needs_no_state() {
+    let it = Fixture::over(Wire::default(), "small").await;
+    fs::write(it.file(), "small").expect("written");
+    it.put().await.expect("put");
+    assert!(!it.state().exists());
+    assert_eq!(read(&it.client, &it.uri).await.expect("readable"), "small");
+}
