@@ -17,3 +17,8 @@ pub use self::{
     stored::{Stored, unfinished_uploads},
     wire::{Call, Reaction, Wire},
 };
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
