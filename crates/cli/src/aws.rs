@@ -19,9 +19,6 @@ use crate::{
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long S3 may take to answer a request, counted from its start: a part of 8 MiB that shares a slow line with 15
-/// others needs minutes. A transfer that stalls is ended much earlier, by the SDK's stalled-stream protection.
-const READ_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long one try of a small request may take.
 const SMALL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -122,7 +119,7 @@ impl Session {
     }
 
     fn s3(&self) -> aws_sdk_s3::Client {
-        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             .timeout_config(timeouts)
             .force_path_style(self.has_own_endpoint());

@@ -1,7 +1,7 @@
 //! The primitives: the only module that calls a cryptographic library.
 //!
-//! Each backend offers the same four things: [`Aes256Gcm`] (NIST SP 800-38D, 96-bit nonce, 128-bit tag),
-//! `hkdf_expand_sha512` (RFC 5869 §2.3), `fill_random`, and nothing else.
+//! Each backend offers the same two things: [`Aes256Gcm`] (NIST SP 800-38D, 96-bit nonce, 128-bit tag) and
+//! `hkdf_expand_sha512` (RFC 5869 §2.3). Random bytes come from the operating system.
 
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc;
@@ -20,7 +20,7 @@ compile_error!("sealwax-envelope needs a cipher: enable the feature `aws-lc-rs` 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use backend::{Aes256Gcm, fill_random, hkdf_expand_sha512};
+pub(crate) use backend::{Aes256Gcm, hkdf_expand_sha512};
 
 /// Length of an AES-256 key, and of every data key, in bytes.
 pub(crate) const KEY_LEN: usize = 32;
@@ -28,6 +28,11 @@ pub(crate) const KEY_LEN: usize = 32;
 pub(crate) const NONCE_LEN: usize = 12;
 /// Length of a GCM tag in bytes.
 pub(crate) const TAG_LEN: usize = 16;
+
+/// Fills `out` from the operating system. (AWS-LC's own generator takes tens of milliseconds to seed itself.)
+pub(crate) fn fill_random(out: &mut [u8]) -> Result<(), RandomUnavailable> {
+    getrandom::fill(out).map_err(|_| RandomUnavailable)
+}
 
 /// The data did not authenticate. Says no more on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use crate::{
 
 /// Plaintext laid out with room for the tags, so that it is sealed where it was read.
 ///
-/// Fill it with [`PartBuffer::put_slice`], or read straight into [`PartBuffer::spare_mut`] and call
-/// [`PartBuffer::advance`]; then give it to [`crate::PartSealer::seal`].
+/// Fill it with [`PartBuffer::put_slice`], or read straight into [`PartBuffer::spare_mut`] or
+/// [`PartBuffer::spare_chunks_mut`] and call [`PartBuffer::advance`]; then give it to [`crate::PartSealer::seal`].
 pub struct PartBuffer {
     bytes: Vec<u8>,
     header_len: usize,
@@ -22,13 +22,33 @@ impl PartBuffer {
     /// A buffer for `chunks` whole chunks, behind the body's header if `header` is given: the first part of a body.
     #[must_use]
     pub fn new(header: Option<&BodyHeader>, chunks: usize) -> Self {
+        Self::reusing(Vec::new(), header, chunks)
+    }
+
+    /// As [`PartBuffer::new`], in the memory of `bytes` if that suffices: it may be that of a part that was sealed before.
+    /// Nothing of what it held is ever part of this one.
+    #[must_use]
+    pub fn reusing(mut bytes: Vec<u8>, header: Option<&BodyHeader>, chunks: usize) -> Self {
         let header_len = if header.is_some() { HEADER_LEN } else { 0 };
-        // One tag more than the chunks need: a last part may end with an empty chunk.
-        let mut bytes = vec![0; header_len + chunks * SEALED_CHUNK_LEN + TAG_LEN];
+        let len = Self::stored_len(header, chunks);
+        if bytes.capacity() < len {
+            // Fresh zeros cost nothing before they are written to.
+            bytes = vec![0; len];
+        } else {
+            bytes.resize(len, 0);
+        }
         if let Some(header) = header {
             bytes[..HEADER_LEN].copy_from_slice(&header.to_bytes());
         }
         Self { bytes, header_len, chunks, filled: 0 }
+    }
+
+    /// Bytes that such a buffer takes.
+    #[must_use]
+    pub fn stored_len(header: Option<&BodyHeader>, chunks: usize) -> usize {
+        let header_len = if header.is_some() { HEADER_LEN } else { 0 };
+        // One tag more than the chunks need: a last part may end with an empty chunk.
+        header_len + chunks * SEALED_CHUNK_LEN + TAG_LEN
     }
 
     /// Plaintext bytes that it holds.
@@ -65,12 +85,20 @@ impl PartBuffer {
         &mut self.bytes[start..start + CHUNK_LEN - within]
     }
 
-    /// Says that the first `len` bytes of [`PartBuffer::spare_mut`] are plaintext now.
+    /// Where all further plaintext bytes go, in order: the rest of the current chunk, then every chunk after it.
+    pub fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        let (chunk, within) = (self.filled / CHUNK_LEN, self.filled % CHUNK_LEN);
+        let chunks = self.bytes[self.header_len..].chunks_mut(SEALED_CHUNK_LEN).take(self.chunks).skip(chunk);
+        chunks.enumerate().map(move |(index, chunk)| &mut chunk[if index == 0 { within } else { 0 }..CHUNK_LEN])
+    }
+
+    /// Says that the next `len` bytes are plaintext now: the first ones of [`PartBuffer::spare_mut`], or of
+    /// [`PartBuffer::spare_chunks_mut`].
     ///
     /// # Panics
-    /// Where `len` exceeds the length of [`PartBuffer::spare_mut`].
+    /// Where `len` exceeds the room that is left.
     pub fn advance(&mut self, len: usize) {
-        assert!(len <= self.spare_mut().len(), "advanced past the spare room");
+        assert!(len <= self.capacity() - self.filled, "advanced past the spare room");
         self.filled += len;
     }
 

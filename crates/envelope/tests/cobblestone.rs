@@ -141,6 +141,39 @@ fn a_failed_chunk_leaves_zeros() {
     assert!(body[HEADER_LEN..].iter().all(|b| *b == 0));
 }
 
+/// Memory of another part is used again, and filled through slices of many chunks: the body is the same.
+#[test]
+fn how_a_buffer_is_made_and_filled_leaves_no_trace() {
+    let key = PlaintextDataKey::generate().expect("random");
+    let header = *Sealer::new(&key, b"").expect("random").header();
+    let resumed = || Sealer::dangerous_resume(&key, b"", &header).expect("the same key");
+    for len in [0, 1, CHUNK_LEN - 1, CHUNK_LEN, CHUNK_LEN + 1, 3 * CHUNK_LEN - 1] {
+        let plaintext: Vec<_> = (0..len).map(|byte| (byte % 251) as u8).collect();
+        let mut fresh = PartBuffer::new(Some(&header), 3);
+        fresh.put_slice(&plaintext);
+        let expected = resumed().last_part().seal(fresh).expect("sealed");
+
+        for first in [0, 1, len / 2, len] {
+            for capacity in [0, 10, 4 * CHUNK_LEN] {
+                let mut dirty = vec![0xee; capacity];
+                dirty.truncate(capacity / 2);
+                let mut buffer = PartBuffer::reusing(dirty, Some(&header), 3);
+                let first = first.min(len);
+                assert_eq!(buffer.put_slice(&plaintext[..first]), first);
+                let mut rest = &plaintext[first..];
+                for chunk in buffer.spare_chunks_mut() {
+                    let (now, later) = rest.split_at(rest.len().min(chunk.len()));
+                    chunk[..now.len()].copy_from_slice(now);
+                    rest = later;
+                }
+                assert!(rest.is_empty());
+                buffer.advance(len - first);
+                assert!(resumed().last_part().seal(buffer).expect("sealed") == expected, "{len} {first} {capacity}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_part_must_be_what_it_reserved() {
     let key = PlaintextDataKey::generate().expect("random");

@@ -90,6 +90,12 @@ impl AwsFailure {
         Self { status, code, problem, text }
     }
 
+    /// Whether a conditional write met another write of the same object at the same moment.
+    /// (Amazon S3 User Guide, "Conditional write behavior".)
+    pub(crate) fn is_conditional_request_conflict(&self) -> bool {
+        self.status == Some(409) && self.code.as_deref() == Some("ConditionalRequestConflict")
+    }
+
     /// Whether the answer never came or said nothing of the outcome, so that the request may have been carried out.
     pub(crate) fn is_ambiguous(&self) -> bool {
         self.problem.is_none() && self.status.is_none_or(|status| status >= 500)

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use aws_sdk_s3::Client;
@@ -15,9 +15,12 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    BodyChecksum,
     error::{Error, ErrorKind, Target},
     operation::{delete::Delete, get::Get, head::Head, put::Put, rewrap::Rewrap},
     places::PlacePolicy,
+    timeouts,
+    upload::buffers::PartBuffers,
 };
 
 /// Plaintext bytes in one part of a multipart upload, unless set: 8 MiB.
@@ -38,8 +41,11 @@ struct Inner {
     keyring: Arc<dyn Keyring>,
     places: PlacePolicy,
     part_len: usize,
+    checksum: BodyChecksum,
     budget: Arc<Semaphore>,
     budget_len: usize,
+    /// Those of the uploads that run now.
+    buffers: Mutex<Weak<PartBuffers>>,
     /// Whether ACLs are off, by bucket, as far as was asked.
     acls_off: Mutex<HashMap<String, bool>>,
     /// Aborts of uploads whose futures were dropped.
@@ -55,11 +61,12 @@ impl SealedClient {
             keyring: Arc::new(keyring),
             places: PlacePolicy::bound(),
             part_len: DEFAULT_PART_LEN,
+            checksum: BodyChecksum::default(),
             budget_len: DEFAULT_MEMORY_BUDGET,
         }
     }
 
-    /// The wrapped client, for everything that is not sealed.
+    /// The wrapped client, for everything that is not sealed. Where it had no time limit, it has a read timeout now.
     #[must_use]
     pub fn s3(&self) -> &Client {
         &self.0.s3
@@ -118,9 +125,28 @@ impl SealedClient {
         self.0.part_len
     }
 
+    pub(crate) fn checksum(&self) -> BodyChecksum {
+        self.0.checksum
+    }
+
+    /// A request's settings, where its body has `len` bytes.
+    pub(crate) fn config_for_body(&self, len: usize) -> aws_sdk_s3::config::Builder {
+        self.0.checksum.onto(timeouts::for_body(&self.0.s3, len))
+    }
+
     /// The budget for part buffers, in [`CHUNK_LEN`] units, and its whole size.
     pub(crate) fn budget(&self) -> (&Arc<Semaphore>, usize) {
         (&self.0.budget, self.0.budget_len / CHUNK_LEN)
+    }
+
+    /// The part buffers that all running uploads share.
+    pub(crate) fn buffers(&self) -> Arc<PartBuffers> {
+        let mut shared = self.0.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let buffers = Arc::default();
+            *shared = Arc::downgrade(&buffers);
+            buffers
+        })
     }
 
     pub(crate) fn known_acls_off(&self, bucket: &str) -> Option<bool> {
@@ -179,6 +205,7 @@ pub struct SealedClientBuilder {
     keyring: Arc<dyn Keyring>,
     places: PlacePolicy,
     part_len: usize,
+    checksum: BodyChecksum,
     budget_len: usize,
 }
 
@@ -199,6 +226,13 @@ impl SealedClientBuilder {
         self
     }
 
+    /// Which checksum is sent with bodies: CRC-64/NVME unless set.
+    #[must_use]
+    pub fn checksum(mut self, checksum: BodyChecksum) -> Self {
+        self.checksum = checksum;
+        self
+    }
+
     /// How many bytes of parts may be in memory at once, over all uploads of this client: 128 MiB unless set, and at
     /// least one part.
     #[must_use]
@@ -212,12 +246,14 @@ impl SealedClientBuilder {
     pub fn build(self) -> SealedClient {
         let budget_len = self.budget_len.max(self.part_len);
         SealedClient(Arc::new(Inner {
-            s3: self.s3,
+            s3: timeouts::with_read_timeout(self.s3),
             keyring: self.keyring,
             places: self.places,
             part_len: self.part_len,
+            checksum: self.checksum,
             budget: Arc::new(Semaphore::new(budget_len / CHUNK_LEN)),
             budget_len,
+            buffers: Mutex::default(),
             acls_off: Mutex::default(),
             aborts: TaskTracker::new(),
         }))

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod aws_failure;
+mod checksums;
 mod client;
 mod error;
 mod kms;
@@ -8,12 +9,14 @@ mod object;
 mod operation;
 mod places;
 mod source;
+mod timeouts;
 mod upload;
 mod uri;
 
 pub use {aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope};
 
 pub use self::{
+    checksums::BodyChecksum,
     client::{SealedClient, SealedClientBuilder},
     error::{Error, ErrorKind},
     kms::{DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder},

@@ -1,9 +1,12 @@
 //! Where plaintext comes from.
 
+mod blocking;
+mod sequential;
+
 use std::{
     fmt,
     fs::File,
-    io::{self, Read as _, Seek as _, SeekFrom},
+    io::{self, Read, Seek as _, SeekFrom},
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -12,9 +15,14 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::StreamExt as _;
 use sealwax_envelope::{BodyHeader, PartBuffer, geometry::CHUNK_LEN};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use self::{
+    blocking::{Blocking, read_up_to},
+    sequential::Sequential,
+};
+use crate::upload::buffers::PartBuffers;
 
 /// Plaintext to be sealed.
 pub struct PlaintextSource(Kind);
@@ -24,6 +32,7 @@ enum Kind {
     File(PathBuf),
     Reader(Pin<Box<dyn AsyncRead + Send>>),
     Stream(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
+    Blocking(Box<dyn Read + Send>),
 }
 
 impl PlaintextSource {
@@ -38,6 +47,13 @@ impl PlaintextSource {
     #[must_use]
     pub fn reader(reader: impl AsyncRead + Send + 'static) -> Self {
         Self(Kind::Reader(Box::pin(reader)))
+    }
+
+    /// A reader of unknown length, read to its end on blocking threads, a whole part at a time: for standard input, pipes
+    /// and devices the fastest way. A dropped upload leaves such a read to end by itself.
+    #[must_use]
+    pub fn blocking_reader(reader: impl Read + Send + 'static) -> Self {
+        Self(Kind::Blocking(Box::new(reader)))
     }
 
     /// A stream of unknown length, read to its end. An error in it fails the upload.
@@ -58,7 +74,7 @@ impl fmt::Debug for PlaintextSource {
         match &self.0 {
             Kind::Bytes(bytes) => f.debug_struct("Bytes").field("len", &bytes.len()).finish_non_exhaustive(),
             Kind::File(path) => f.debug_tuple("File").field(path).finish(),
-            Kind::Reader(_) => f.write_str("Reader"),
+            Kind::Reader(_) | Kind::Blocking(_) => f.write_str("Reader"),
             Kind::Stream(_) => f.write_str("Stream"),
         }
     }
@@ -68,7 +84,8 @@ impl fmt::Debug for PlaintextSource {
 pub(crate) enum Parts {
     Bytes(Bytes),
     File { file: Arc<SourceFile>, offset: u64 },
-    Sequential { reader: Reader, lookahead: Bytes },
+    Sequential(Sequential),
+    Blocking(Blocking),
 }
 
 /// A file as it was when it was opened.
@@ -76,12 +93,6 @@ pub(crate) struct SourceFile {
     path: PathBuf,
     pub(crate) len: u64,
     pub(crate) modified: Option<SystemTime>,
-}
-
-/// A source that can only be read in order.
-pub(crate) enum Reader {
-    Reader(Pin<Box<dyn AsyncRead + Send>>),
-    Stream(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
 }
 
 /// The plaintext of one part, read or yet to be read by a blocking thread.
@@ -106,17 +117,19 @@ impl Parts {
                 let mut first = vec![0];
                 if !metadata.is_file() {
                     // A pipe or a device: its length says nothing.
-                    Self::Sequential { reader: Reader::Reader(Box::pin(open)), lookahead: Bytes::new() }
+                    Self::Blocking(Blocking::new(Box::new(open.into_std().await)))
                 } else if metadata.len() == 0 && open.read(&mut first).await? > 0 {
                     // A file that the system makes up as it is read, such as those in /proc.
-                    Self::Sequential { reader: Reader::Reader(Box::pin(open)), lookahead: first.into() }
+                    let rest = open.into_std().await;
+                    Self::Blocking(Blocking::new(Box::new(Read::chain(io::Cursor::new(first), rest))))
                 } else {
                     let file = SourceFile { path, len: metadata.len(), modified: metadata.modified().ok() };
                     Self::File { file: Arc::new(file), offset: 0 }
                 }
             }
-            Kind::Reader(reader) => Self::Sequential { reader: Reader::Reader(reader), lookahead: Bytes::new() },
-            Kind::Stream(stream) => Self::Sequential { reader: Reader::Stream(stream), lookahead: Bytes::new() },
+            Kind::Reader(reader) => Self::Sequential(Sequential::reader(reader)),
+            Kind::Stream(stream) => Self::Sequential(Sequential::stream(stream)),
+            Kind::Blocking(reader) => Self::Blocking(Blocking::new(reader)),
         })
     }
 
@@ -125,12 +138,17 @@ impl Parts {
         match self {
             Self::Bytes(bytes) => Some(bytes.len() as u64),
             Self::File { file, .. } => Some(file.len),
-            Self::Sequential { .. } => None,
+            Self::Sequential(_) | Self::Blocking(_) => None,
         }
     }
 
     /// The next part, of `chunks` chunks or up to the end; and whether it is the last.
-    pub(crate) async fn next(&mut self, header: Option<&BodyHeader>, chunks: usize) -> io::Result<(PartSource, bool)> {
+    pub(crate) async fn next(
+        &mut self,
+        header: Option<&BodyHeader>,
+        chunks: usize,
+        buffers: &PartBuffers,
+    ) -> io::Result<(PartSource, bool)> {
         match self {
             Self::Bytes(rest) => {
                 let part = rest.split_to(rest.len().min(chunks * CHUNK_LEN));
@@ -147,9 +165,13 @@ impl Parts {
                 *offset += len;
                 Ok((part, len == left))
             }
-            Self::Sequential { reader, lookahead } => {
-                let mut buffer = PartBuffer::new(header, chunks);
-                let ended = reader.fill(&mut buffer, lookahead).await?;
+            Self::Sequential(source) => {
+                let mut buffer = buffers.take(header, chunks);
+                let ended = source.fill(&mut buffer).await?;
+                Ok((PartSource::Read(buffer), ended))
+            }
+            Self::Blocking(source) => {
+                let (buffer, ended) = source.fill(buffers.take(header, chunks)).await?;
                 Ok((PartSource::Read(buffer), ended))
             }
         }
@@ -159,7 +181,7 @@ impl Parts {
     pub(crate) fn file(&self) -> Option<Arc<SourceFile>> {
         match self {
             Self::File { file, .. } => Some(Arc::clone(file)),
-            Self::Bytes(_) | Self::Sequential { .. } => None,
+            Self::Bytes(_) | Self::Sequential(_) | Self::Blocking(_) => None,
         }
     }
 }
@@ -179,71 +201,22 @@ impl SourceFile {
     }
 }
 
-impl Reader {
-    /// Fills `buffer`; says whether the source ended with it. What was read beyond is kept in `lookahead`.
-    async fn fill(&mut self, buffer: &mut PartBuffer, lookahead: &mut Bytes) -> io::Result<bool> {
-        loop {
-            let taken = buffer.put_slice(lookahead);
-            let _ = lookahead.split_to(taken);
-            if !lookahead.is_empty() {
-                return Ok(false);
-            }
-            if !self.read(buffer, lookahead).await? {
-                return Ok(true);
-            }
-        }
-    }
-
-    /// Reads once: into `buffer` where it can and there is room, else into `lookahead`. `false` at the end.
-    async fn read(&mut self, buffer: &mut PartBuffer, lookahead: &mut Bytes) -> io::Result<bool> {
-        match self {
-            Self::Reader(reader) if buffer.is_full() => {
-                let mut ahead = vec![0; CHUNK_LEN];
-                let len = reader.read(&mut ahead).await?;
-                ahead.truncate(len);
-                *lookahead = ahead.into();
-                Ok(len > 0)
-            }
-            Self::Reader(reader) => {
-                let len = reader.read(buffer.spare_mut()).await?;
-                buffer.advance(len);
-                Ok(len > 0)
-            }
-            Self::Stream(stream) => match stream.next().await.transpose()? {
-                Some(bytes) => {
-                    *lookahead = bytes;
-                    Ok(true)
-                }
-                None => Ok(false),
-            },
-        }
-    }
-}
-
 impl PartSource {
     /// The plaintext in a buffer, ready to be sealed. Blocks where it is in a file.
-    pub(crate) fn into_buffer(self, header: Option<&BodyHeader>) -> io::Result<PartBuffer> {
+    pub(crate) fn into_buffer(self, header: Option<&BodyHeader>, buffers: &PartBuffers) -> io::Result<PartBuffer> {
         match self {
             Self::Read(buffer) => Ok(buffer),
             Self::Bytes(bytes) => {
-                let mut buffer = PartBuffer::new(header, bytes.len().div_ceil(CHUNK_LEN));
+                let mut buffer = buffers.take(header, bytes.len().div_ceil(CHUNK_LEN));
                 buffer.put_slice(&bytes);
                 Ok(buffer)
             }
             Self::File { file, offset, len } => {
-                let mut buffer = PartBuffer::new(header, len.div_ceil(CHUNK_LEN));
+                let mut buffer = buffers.take(header, len.div_ceil(CHUNK_LEN));
                 let mut open = File::open(&file.path)?;
                 open.seek(SeekFrom::Start(offset))?;
-                while buffer.len() < len {
-                    let left = len - buffer.len();
-                    let spare = buffer.spare_mut();
-                    let wanted = spare.len().min(left);
-                    match open.read(&mut spare[..wanted]) {
-                        Ok(0) => return Err(file.changed()),
-                        Ok(read) => buffer.advance(read),
-                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(error) => return Err(error),
-                    }
+                if read_up_to(&mut open, &mut buffer, len)? < len {
+                    return Err(file.changed());
                 }
                 Ok(buffer)
             }
@@ -261,11 +234,12 @@ mod tests {
     fn parts_of(pieces: Vec<usize>) -> Vec<usize> {
         let pieces = stream::iter(pieces.into_iter().map(|len| Ok(Bytes::from(vec![1; len]))));
         let mut lens = Vec::new();
+        let buffers = PartBuffers::default();
         let run = async {
             let mut parts = Parts::open(PlaintextSource::stream(pieces)).await.expect("open");
             loop {
-                let (part, last) = parts.next(None, 1).await.expect("read");
-                lens.push(part.into_buffer(None).expect("read already").len());
+                let (part, last) = parts.next(None, 1, &buffers).await.expect("read");
+                lens.push(part.into_buffer(None, &buffers).expect("read already").len());
                 if last {
                     return;
                 }

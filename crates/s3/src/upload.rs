@@ -1,18 +1,19 @@
 //! Getting a sealed body into S3: one `PutObject`, or parts in parallel.
 
+pub(crate) mod buffers;
 pub(crate) mod journal;
 mod multipart;
 mod plan;
 mod stored;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use aws_sdk_s3::{primitives::ByteStream, types::ChecksumAlgorithm};
+use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use sealwax_envelope::{BodyHeader, ObjectHeader, PartSealer, Sealer, geometry::CHUNK_LEN};
 use tokio::{sync::OwnedSemaphorePermit, task};
 
-use self::{journal::Journal, multipart::MultipartUpload, plan::PartPlan, stored::Stored};
+use self::{buffers::PartBuffers, journal::Journal, multipart::MultipartUpload, plan::PartPlan, stored::Stored};
 use crate::{
     Attributes, SealedClient,
     aws_failure::AwsFailure,
@@ -20,6 +21,11 @@ use crate::{
     object::join_metadata,
     source::{PartSource, Parts, SourceFile},
 };
+
+/// How often a conditional `PutObject` that met another write is tried again.
+const MAX_CONFLICTS: u32 = 4;
+/// Pause before the first of these attempts; each further one waits twice as long.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Called with the number of plaintext bytes that were stored since the last call.
 pub(crate) type OnProgress = Arc<dyn Fn(u64) + Send + Sync>;
@@ -64,14 +70,15 @@ impl Upload {
         let plan = PartPlan::new(self.client.part_len() / CHUNK_LEN, parts.len());
         let header = *sealer.header();
         let room = self.room(plan.chunks(1)).await?;
-        let (source, last) = self.read(&mut parts, Some(&header), &room).await?;
+        let buffers = self.client.buffers();
+        let (source, last) = self.read(&mut parts, Some(&header), &room, &buffers).await?;
         if last {
-            let body = seal(&self.target, source, Some(header), sealer.last_part()).await?;
+            let body = seal(&self.target, source, Some(header), sealer.last_part(), buffers).await?;
             self.check_unchanged(parts.file()).await?;
             return self.put_object(body).await;
         }
 
-        let upload = MultipartUpload::create(&self, parts.file(), plan).await?;
+        let upload = MultipartUpload::create(&self, parts.file(), plan, buffers).await?;
         self.send_parts(upload, parts, sealer, plan, Some((room, source))).await
     }
 
@@ -99,7 +106,7 @@ impl Upload {
                     Some((room, source)) => (room, source, false),
                     None => {
                         let room = upload.wait_for_room(plan.chunks(number)).await?;
-                        let (source, last) = self.read(&mut parts, header.as_ref(), &room).await?;
+                        let (source, last) = self.read(&mut parts, header.as_ref(), &room, upload.buffers()).await?;
                         (room, source, last)
                     }
                 };
@@ -138,8 +145,12 @@ impl Upload {
         parts: &mut Parts,
         header: Option<&BodyHeader>,
         room: &PartRoom,
+        buffers: &PartBuffers,
     ) -> Result<(PartSource, bool), Error> {
-        parts.next(header, room.chunks).await.map_err(|error| self.target.io("the plaintext could not be read", error))
+        parts
+            .next(header, room.chunks, buffers)
+            .await
+            .map_err(|error| self.target.io("the plaintext could not be read", error))
     }
 
     async fn check_unchanged(&self, file: Option<Arc<SourceFile>>) -> Result<(), Error> {
@@ -148,6 +159,26 @@ impl Upload {
     }
 
     async fn put_object(self, body: SealedPart) -> Result<Uploaded, Error> {
+        let mut attempt = 0;
+        let sent = loop {
+            let sent = self.try_put_object(&body).await;
+            let met_another_write = sent.as_ref().is_err_and(AwsFailure::is_conditional_request_conflict);
+            if !met_another_write || attempt == MAX_CONFLICTS {
+                break sent;
+            }
+            // Another write was under way at that moment; whether the condition holds is known when that is over.
+            tokio::time::sleep(CONFLICT_PAUSE * 2_u32.pow(attempt)).await;
+            attempt += 1;
+        };
+        let stored = match sent {
+            Ok(stored) => stored,
+            Err(failure) => self.stored_after_all("PutObject", failure).await?,
+        };
+        self.progress(body.plaintext_len);
+        Ok(Uploaded { e_tag: stored.e_tag, version_id: stored.version_id, plaintext_len: body.plaintext_len })
+    }
+
+    async fn try_put_object(&self, body: &SealedPart) -> Result<Stored, AwsFailure> {
         let request = self
             .client
             .s3()
@@ -157,16 +188,15 @@ impl Upload {
             .set_metadata(Some(join_metadata(&self.header, &self.own_metadata)))
             .set_if_match(self.conditions.if_match.clone())
             .set_if_none_match(self.conditions.if_none_match.clone())
-            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
-            .body(ByteStream::from(body.bytes));
+            .set_checksum_algorithm(self.client.checksum().algorithm())
+            .body(ByteStream::from(body.bytes.clone()));
         // The tags and the checksum guard the body: a second hash over it would cost more than the encryption.
-        let sent = self.attributes.clone().on_put(request).customize().disable_payload_signing().send().await;
-        let stored = match sent {
-            Ok(output) => Stored { e_tag: output.e_tag, version_id: output.version_id },
-            Err(error) => self.stored_after_all("PutObject", AwsFailure::new(&error)).await?,
-        };
-        self.progress(body.plaintext_len);
-        Ok(Uploaded { e_tag: stored.e_tag, version_id: stored.version_id, plaintext_len: body.plaintext_len })
+        let request = self.attributes.clone().on_put(request).customize().disable_payload_signing();
+        let sent = request.config_override(self.client.config_for_body(body.bytes.len())).send().await;
+        match sent {
+            Ok(output) => Ok(Stored { e_tag: output.e_tag, version_id: output.version_id }),
+            Err(error) => Err(AwsFailure::new(&error)),
+        }
     }
 
     fn progress(&self, plaintext_len: u64) {
@@ -188,15 +218,16 @@ async fn seal(
     source: PartSource,
     header: Option<BodyHeader>,
     sealer: PartSealer,
+    buffers: Arc<PartBuffers>,
 ) -> Result<SealedPart, Error> {
     let sealed = task::spawn_blocking(move || {
-        let buffer = source.into_buffer(header.as_ref())?;
+        let buffer = source.into_buffer(header.as_ref(), &buffers)?;
         let plaintext_len = buffer.len() as u64;
-        Ok((sealer.seal(buffer), plaintext_len))
+        Ok((sealer.seal(buffer).map(|bytes| buffers.lend(bytes)), plaintext_len))
     })
     .await
     .unwrap_or_else(|error| Err(std::io::Error::other(error)));
     let (bytes, plaintext_len) = sealed.map_err(|error| target.io("the plaintext could not be read", error))?;
-    let bytes = bytes.map_err(|error| target.envelope(error))?.into();
+    let bytes = bytes.map_err(|error| target.envelope(error))?;
     Ok(SealedPart { bytes, plaintext_len })
 }

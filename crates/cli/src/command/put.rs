@@ -41,7 +41,11 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
 }
 
 fn source(file: &Path) -> PlaintextSource {
-    if is_standard_stream(file) { PlaintextSource::reader(tokio::io::stdin()) } else { PlaintextSource::file(file) }
+    if is_standard_stream(file) {
+        PlaintextSource::blocking_reader(std::io::stdin())
+    } else {
+        PlaintextSource::file(file)
+    }
 }
 
 /// The length of a file, if it is one.

@@ -2,10 +2,10 @@
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
-    hkdf, rand,
+    hkdf,
 };
 
-use super::{KEY_LEN, NONCE_LEN, RandomUnavailable, TAG_LEN, Unauthentic};
+use super::{KEY_LEN, NONCE_LEN, TAG_LEN, Unauthentic};
 
 /// AES-256-GCM under one key.
 pub(crate) struct Aes256Gcm(LessSafeKey);
@@ -54,9 +54,4 @@ pub(crate) fn hkdf_expand_sha512(prk: &[u8; KEY_LEN], info: &[&[u8]], out: &mut 
     }
     let prk = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA512, prk);
     prk.expand(info, Len(out.len())).and_then(|okm| okm.fill(out)).expect("the output is far below 255 × 64 bytes");
-}
-
-/// Fills `out` from the library's CSPRNG.
-pub(crate) fn fill_random(out: &mut [u8]) -> Result<(), RandomUnavailable> {
-    rand::fill(out).map_err(|_| RandomUnavailable)
 }

@@ -5,7 +5,7 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha512;
 use zeroize::Zeroizing;
 
-use super::{KEY_LEN, NONCE_LEN, RandomUnavailable, TAG_LEN, Unauthentic};
+use super::{KEY_LEN, NONCE_LEN, TAG_LEN, Unauthentic};
 
 /// AES-256-GCM under one key.
 pub(crate) struct Aes256Gcm(Cipher);
@@ -59,9 +59,4 @@ pub(crate) fn hkdf_expand_sha512(prk: &[u8; KEY_LEN], info: &[&[u8]], out: &mut 
         previous.copy_from_slice(&mac.finalize().into_bytes());
         block.copy_from_slice(&previous[..block.len()]);
     }
-}
-
-/// Fills `out` from the operating system.
-pub(crate) fn fill_random(out: &mut [u8]) -> Result<(), RandomUnavailable> {
-    getrandom::fill(out).map_err(|_| RandomUnavailable)
 }

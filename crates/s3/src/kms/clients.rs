@@ -15,6 +15,7 @@ use aws_sdk_kms::{
 };
 use sealwax_envelope::{KeyringError, KeyringErrorKind};
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use super::{KmsKeyArn, failure::keyring_error};
 
@@ -47,6 +48,7 @@ impl RegionalClients {
     where
         E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
     {
+        let call = call.instrument(tracing::debug_span!("kms", region = key.region(), key = key.as_str()));
         match timeout(self.timeout, call).await {
             Ok(result) => result.map_err(|error| keyring_error(key, &error)),
             Err(_) => Err(KeyringError::new(KeyringErrorKind::Unavailable, key.as_str())

@@ -132,6 +132,8 @@ impl Get {
             return Err(beyond_the_end(&target, info.plaintext_len()));
         };
         let opener = self.client.opener(&target, info.header(), &self.accepted_places).await?;
+        let (plaintext_len, generation) = (info.plaintext_len(), info.generation());
+        tracing::debug!(plaintext_len, generation, start = window.start, end = window.end, "opening");
         let pin = Pin { version_id: self.version_id.or(output.version_id), e_tag: output.e_tag };
         let first_byte = output.content_range.as_deref().and_then(ContentRange::parse).map_or(0, |range| range.start);
         let download = Download {

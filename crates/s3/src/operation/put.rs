@@ -192,6 +192,7 @@ impl Put {
 impl PutOutput {
     fn new(uploaded: Uploaded, header: ObjectHeader) -> Self {
         let Uploaded { e_tag, version_id, plaintext_len } = uploaded;
+        tracing::debug!(plaintext_len, keys = header.keys().len(), "sealed and stored");
         Self { e_tag, version_id, plaintext_len, header }
     }
 }

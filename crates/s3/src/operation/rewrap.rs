@@ -132,6 +132,7 @@ impl Rewrap {
             proof.map_err(|error| error.meaning("nothing is removed, because none of the keys left could be used"))?;
         }
 
+        tracing::debug!(generation = header.generation(), keys = header.keys().len(), "storing new metadata");
         let present = present.settled(&self.client, &target).await?;
         let stored = copy::onto_itself(&self.client, &target, &present, &header, &info.metadata).await?;
         Ok(RewrapOutput {

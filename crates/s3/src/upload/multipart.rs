@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use aws_sdk_s3::{
-    Client,
     primitives::ByteStream,
-    types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart},
+    types::{CompletedMultipartUpload, CompletedPart},
 };
 use sealwax_envelope::{BodyHeader, PartSealer, geometry};
 use tokio::{
@@ -13,13 +12,16 @@ use tokio::{
     sync::oneshot,
     task::{JoinError, JoinHandle, JoinSet},
 };
+use tracing::Instrument as _;
 
 use super::{
     PartPlan, PartRoom, Stored, Upload, Uploaded,
+    buffers::PartBuffers,
     journal::{Begin, Decision, FileIdentity, Journal},
     seal,
 };
 use crate::{
+    SealedClient,
     aws_failure::AwsFailure,
     error::{Error, ErrorKind, Target},
     object::join_metadata,
@@ -31,6 +33,7 @@ use crate::{
 pub(super) struct MultipartUpload<'a> {
     upload: &'a Upload,
     on_s3: Option<OnS3>,
+    buffers: Arc<PartBuffers>,
     runtime: Handle,
     parts: JoinSet<SentPart>,
     done: Vec<CompletedPart>,
@@ -40,7 +43,7 @@ pub(super) struct MultipartUpload<'a> {
 /// The upload as S3 knows it.
 #[derive(Clone)]
 struct OnS3 {
-    s3: Client,
+    client: SealedClient,
     target: Target,
     upload_id: String,
     journal: Option<Arc<Journal>>,
@@ -62,6 +65,7 @@ impl<'a> MultipartUpload<'a> {
         upload: &'a Upload,
         file: Option<Arc<SourceFile>>,
         plan: PartPlan,
+        buffers: Arc<PartBuffers>,
     ) -> Result<Self, Error> {
         let Upload { client, target, .. } = upload;
         let request = client
@@ -70,13 +74,13 @@ impl<'a> MultipartUpload<'a> {
             .bucket(&target.bucket)
             .key(&target.key)
             .set_metadata(Some(join_metadata(&upload.header, &upload.own_metadata)))
-            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
-            .checksum_type(ChecksumType::FullObject);
+            .set_checksum_algorithm(client.checksum().algorithm())
+            .set_checksum_type(client.checksum().of_whole());
         let request = upload.attributes.clone().on_create(request);
 
         // In a task of its own: if this future is dropped while the answer is on its way, the upload is still aborted.
         let (sender, created) = oneshot::channel();
-        let (s3, task_target) = (client.s3().clone(), target.clone());
+        let (task_client, task_target) = (client.clone(), target.clone());
         client.aborts().spawn(async move {
             let created = request.send().await.map_err(|error| task_target.s3("CreateMultipartUpload", &error));
             let created = created.and_then(|output| {
@@ -84,14 +88,14 @@ impl<'a> MultipartUpload<'a> {
                     .upload_id
                     .filter(|id| !id.is_empty())
                     .ok_or_else(|| task_target.error(ErrorKind::Service, "CreateMultipartUpload gave no upload id"))?;
-                Ok(OnS3 { s3, target: task_target, upload_id, journal: None })
+                Ok(OnS3 { client: task_client, target: task_target, upload_id, journal: None })
             });
             if let Err(Ok(unwanted)) = sender.send(created) {
                 unwanted.abort().await;
             }
         });
         let created = created.await.map_err(|_| target.error(ErrorKind::Io, "the runtime is shutting down"))?;
-        let mut this = Self::new(upload, created?);
+        let mut this = Self::new(upload, created?, buffers);
 
         if let (Some(path), Some(file)) = (&upload.state_file, file) {
             let on_s3 = this.on_s3.as_mut().expect("just created");
@@ -106,14 +110,21 @@ impl<'a> MultipartUpload<'a> {
 
     /// The upload that `journal` describes.
     pub(super) fn resume(upload: &'a Upload, journal: Arc<Journal>) -> Self {
-        let (s3, target) = (upload.client.s3().clone(), upload.target.clone());
+        let (client, target) = (upload.client.clone(), upload.target.clone());
         let upload_id = journal.begin.upload_id.clone();
-        Self::new(upload, OnS3 { s3, target, upload_id, journal: Some(journal) })
+        let on_s3 = OnS3 { client, target, upload_id, journal: Some(journal) };
+        Self::new(upload, on_s3, upload.client.buffers())
     }
 
-    fn new(upload: &'a Upload, on_s3: OnS3) -> Self {
+    fn new(upload: &'a Upload, on_s3: OnS3, buffers: Arc<PartBuffers>) -> Self {
         let runtime = Handle::current();
-        Self { upload, on_s3: Some(on_s3), runtime, parts: JoinSet::new(), done: Vec::new(), plaintext_len: 0 }
+        let on_s3 = Some(on_s3);
+        Self { upload, on_s3, buffers, runtime, parts: JoinSet::new(), done: Vec::new(), plaintext_len: 0 }
+    }
+
+    /// The buffers that its parts are read into.
+    pub(super) fn buffers(&self) -> &PartBuffers {
+        &self.buffers
     }
 
     /// Waits until a part of `chunks` chunks may be in memory; fails if a part in flight has failed.
@@ -137,10 +148,12 @@ impl<'a> MultipartUpload<'a> {
         room: PartRoom,
     ) {
         let on_s3 = self.on_s3.clone().expect("neither completed nor aborted yet");
-        self.parts.spawn(async move {
-            let outcome = on_s3.send_part(number, source, header, sealer).await;
+        let buffers = Arc::clone(&self.buffers);
+        let send = async move {
+            let outcome = on_s3.send_part(number, source, header, sealer, buffers).await;
             SentPart { outcome, room }
-        });
+        };
+        self.parts.spawn(send.instrument(tracing::debug_span!("part", number)));
     }
 
     /// Waits for all parts.
@@ -168,14 +181,16 @@ impl<'a> MultipartUpload<'a> {
         let mut parts = std::mem::take(&mut self.done);
         parts.sort_by_key(|part| part.part_number);
         let body_len = geometry::body_len(self.plaintext_len).and_then(|len| i64::try_from(len).ok());
+        tracing::debug!(parts = parts.len(), body_len, "completing");
         let sent = on_s3
-            .s3
+            .client
+            .s3()
             .complete_multipart_upload()
             .bucket(&on_s3.target.bucket)
             .key(&on_s3.target.key)
             .upload_id(&on_s3.upload_id)
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
-            .checksum_type(ChecksumType::FullObject)
+            .set_checksum_type(self.upload.client.checksum().of_whole())
             .set_mpu_object_size(body_len)
             .set_if_match(self.upload.conditions.if_match.clone())
             .set_if_none_match(self.upload.conditions.if_none_match.clone())
@@ -235,11 +250,12 @@ impl OnS3 {
         source: PartSource,
         header: Option<BodyHeader>,
         sealer: PartSealer,
+        buffers: Arc<PartBuffers>,
     ) -> Result<Part, Error> {
-        let Self { s3, target, upload_id, journal } = self;
+        let Self { client, target, upload_id, journal } = self;
         let number = i32::try_from(number).ok().filter(|number| *number <= 10_000);
         let number = number.ok_or_else(|| target.error(ErrorKind::InvalidInput, "the plaintext has too many parts"))?;
-        let sealed = seal(target, source, header, sealer).await?;
+        let sealed = seal(target, source, header, sealer, buffers).await?;
         let plaintext_len = sealed.plaintext_len;
         if let Some(journal) = journal {
             match journal.decide(number, &sealed.bytes).await.map_err(state_file_failed(target))? {
@@ -251,15 +267,19 @@ impl OnS3 {
                 }
             }
         }
-        let output = s3
+        let config = client.config_for_body(sealed.bytes.len());
+        tracing::debug!(bytes = sealed.bytes.len(), "sending");
+        let output = client
+            .s3()
             .upload_part()
             .bucket(&target.bucket)
             .key(&target.key)
             .upload_id(upload_id)
             .part_number(number)
-            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
+            .set_checksum_algorithm(client.checksum().algorithm())
             .body(ByteStream::from(sealed.bytes))
             .customize()
+            .config_override(config)
             .disable_payload_signing()
             .send()
             .await
@@ -282,8 +302,8 @@ impl OnS3 {
     }
 
     async fn abort(&self) {
-        let Self { s3, target, upload_id, .. } = self;
-        let abort = s3.abort_multipart_upload().bucket(&target.bucket).key(&target.key).upload_id(upload_id);
+        let Self { client, target, upload_id, .. } = self;
+        let abort = client.s3().abort_multipart_upload().bucket(&target.bucket).key(&target.key).upload_id(upload_id);
         if let Err(error) = abort.send().await {
             let failure = AwsFailure::new(&error);
             tracing::warn!(

@@ -1,0 +1,115 @@
+//! A blocking source that can only be read in order: many chunks with one system call, off the async threads.
+
+use std::io::{self, IoSliceMut, Read};
+
+use sealwax_envelope::PartBuffer;
+use tokio::task;
+
+/// Most slices that one read fills: Linux takes no more.
+const MAX_SLICES: usize = 1024;
+
+/// A reader, and the byte that was read of it beyond the last part.
+pub(crate) struct Blocking {
+    /// `None` once a read was given up.
+    reader: Option<Box<dyn Read + Send>>,
+    lookahead: Vec<u8>,
+}
+
+impl Blocking {
+    pub(super) fn new(reader: Box<dyn Read + Send>) -> Self {
+        Self { reader: Some(reader), lookahead: Vec::new() }
+    }
+
+    /// Fills `buffer`, which has room for a chunk at least; says whether the source ended with it.
+    pub(super) async fn fill(&mut self, mut buffer: PartBuffer) -> io::Result<(PartBuffer, bool)> {
+        let mut reader = self.reader.take().ok_or_else(|| io::Error::other("its last read was given up"))?;
+        buffer.put_slice(&self.lookahead);
+        let read = task::spawn_blocking(move || {
+            let room = buffer.capacity() - buffer.len();
+            let filled = read_up_to(&mut reader, &mut buffer, room)? == room;
+            let mut lookahead = Vec::new();
+            let ended = !filled || reader.by_ref().take(1).read_to_end(&mut lookahead)? == 0;
+            Ok::<_, io::Error>((reader, buffer, lookahead, ended))
+        });
+        let (reader, buffer, lookahead, ended) = read.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
+        (self.reader, self.lookahead) = (Some(reader), lookahead);
+        Ok((buffer, ended))
+    }
+}
+
+/// Reads `len` bytes into `buffer`, or up to the end; returns how many these were.
+pub(super) fn read_up_to(source: &mut impl Read, buffer: &mut PartBuffer, len: usize) -> io::Result<usize> {
+    let mut done = 0;
+    while done < len {
+        let mut left = len - done;
+        let mut slices = Vec::new();
+        for chunk in buffer.spare_chunks_mut().take(MAX_SLICES) {
+            let wanted = chunk.len().min(left);
+            left -= wanted;
+            slices.push(IoSliceMut::new(&mut chunk[..wanted]));
+            if left == 0 {
+                break;
+            }
+        }
+        match source.read_vectored(&mut slices) {
+            Ok(0) => break,
+            Ok(read) => {
+                buffer.advance(read);
+                done += read;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use sealwax_envelope::geometry::CHUNK_LEN;
+
+    use super::*;
+
+    /// Gives at most `step` bytes at once, across slices, and is interrupted before each.
+    struct Slow {
+        data: Vec<u8>,
+        at: usize,
+        step: usize,
+        interrupted: bool,
+    }
+
+    impl Read for Slow {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            self.read_vectored(&mut [IoSliceMut::new(out)])
+        }
+
+        fn read_vectored(&mut self, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+            self.interrupted = !self.interrupted;
+            if self.interrupted {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let end = self.data.len().min(self.at + self.step);
+            let read = (&self.data[self.at..end]).read_vectored(slices)?;
+            self.at += read;
+            Ok(read)
+        }
+    }
+
+    #[tokio::test]
+    async fn parts_are_full_whatever_the_reads() {
+        for step in [1000, CHUNK_LEN, 3 * CHUNK_LEN + 1] {
+            for len in [0, 1, CHUNK_LEN, 2 * CHUNK_LEN, 2 * CHUNK_LEN + 1, 5 * CHUNK_LEN - 1] {
+                let slow = Slow { data: vec![7; len], at: 0, step, interrupted: false };
+                let (mut source, mut read, mut ended) = (Blocking::new(Box::new(slow)), Vec::new(), false);
+                while !ended {
+                    let (buffer, last) = source.fill(PartBuffer::new(None, 2)).await.expect("no error");
+                    assert!(last || buffer.is_full());
+                    read.push(buffer.len());
+                    ended = last;
+                }
+                let full = len.saturating_sub(1) / (2 * CHUNK_LEN);
+                assert_eq!((read.len(), read.iter().sum::<usize>()), (full + 1, len), "{step} {len}");
+            }
+        }
+    }
+}
