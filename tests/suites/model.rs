@@ -78,10 +78,11 @@ impl Object {
         if sorted(&wraps) == sorted(&self.wraps) {
             return Ok(self.clone());
         }
-        if !matches!(edit, Edit::Remove) {
-            self.unwrap(region, at, accept)?;
-        }
-        Ok(Self { wraps, generation: self.generation + 1, ..self.clone() })
+        let rewrapped = Self { wraps, generation: self.generation + 1, ..self.clone() };
+        // Whoever adds a key needs one that is there; whoever removes one, one that stays.
+        let used = if matches!(edit, Edit::Remove) { &rewrapped } else { self };
+        used.unwrap(region, at, accept)?;
+        Ok(rewrapped)
     }
 }
 

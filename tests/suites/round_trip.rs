@@ -5,12 +5,13 @@ use std::{fs, io, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering};
 use bytes::Bytes;
 use futures_util::{TryStreamExt as _, stream};
 use sealwax_s3::{
-    Attributes, ErrorKind, PlaintextSource, S3Uri, SealedClient,
+    Attributes, BodyChecksum, ErrorKind, PlaintextSource, S3Uri, SealedClient,
     aws_sdk_s3::types::StorageClass,
     envelope::{EncryptionContext, geometry},
 };
 use sealwax_tests::{
-    LocalStack, SeaweedFs, Stored, assert_hidden, assert_kind, east, local_keyring, plaintext, read, unfinished_uploads,
+    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_hidden, assert_kind, east, local_keyring, plaintext, read,
+    unfinished_uploads,
 };
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
@@ -24,7 +25,7 @@ fn context() -> EncryptionContext {
 }
 
 /// A source of each kind, over the same bytes.
-fn sources(data: &Bytes, directory: &TempDir) -> [(&'static str, PlaintextSource); 4] {
+fn sources(data: &Bytes, directory: &TempDir) -> [(&'static str, PlaintextSource); 5] {
     let path = directory.path().join("source");
     fs::write(&path, data).expect("a file");
     // Pieces of every length from 0 bytes on, which meet no boundary but by chance.
@@ -36,6 +37,7 @@ fn sources(data: &Bytes, directory: &TempDir) -> [(&'static str, PlaintextSource
         ("bytes", data.clone().into()),
         ("file", PlaintextSource::file(path)),
         ("reader", PlaintextSource::reader(io::Cursor::new(data.clone()))),
+        ("blocking reader", PlaintextSource::blocking_reader(io::Cursor::new(data.clone()))),
         ("stream", PlaintextSource::stream(stream::iter(pieces.collect::<Vec<_>>()))),
     ]
 }
@@ -264,6 +266,46 @@ async fn conditions_hold_or_conflict_and_nothing_is_written() {
         assert!(read(&client, &uri).await.expect("get") == other);
         let get = client.get().uri(&uri).if_match(&e_tag).send().await;
         assert_kind(get, ErrorKind::Conflict, &uri, "get if-match");
+    }
+}
+
+/// "Another write is under way": neither a refusal nor a reason to give up.
+#[tokio::test]
+async fn a_condition_that_meets_another_write_is_tried_again() {
+    let conflict = "<Error><Code>ConditionalRequestConflict</Code></Error>";
+    for (conflicts, expected) in [(2, true), (usize::MAX, false)] {
+        let wire = Wire::new(move |call| match call.operation == "PutObject" && call.nth < conflicts {
+            true => Reaction::Answer(409, conflict.into()),
+            false => Reaction::Pass,
+        });
+        let store = SeaweedFs::over(wire).await;
+        let (client, uri) = (store.client(local_keyring("a")), store.object("conflict"));
+        let put = client.put().uri(&uri).body("x").if_none_match("*").send().await;
+        if expected {
+            put.expect("stored in the end");
+            assert_eq!(read(&client, &uri).await.expect("get"), "x");
+        } else {
+            assert_kind(put, ErrorKind::Conflict, &uri, "for ever");
+            assert_kind(client.head().uri(&uri).send().await, ErrorKind::NotFound, &uri, "nothing was stored");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_without_checksums_gets_none() {
+    for (checksum, expected) in [(BodyChecksum::Crc64Nvme, true), (BodyChecksum::None, false)] {
+        let store = SeaweedFs::new().await;
+        let client = store.client_builder(local_keyring("a")).part_len(PART).checksum(checksum).build();
+        for size in [10, PART + 1] {
+            let (uri, data) = (store.object("checksum"), plaintext(size));
+            client.put().uri(&uri).body(data.clone()).send().await.expect("put");
+            assert!(read(&client, &uri).await.expect("get") == data);
+        }
+        for call in store.wire.calls().iter().filter(|call| call.operation != "GetObject") {
+            let named = call.headers.keys().any(|name| name.contains("checksum"));
+            assert_eq!(named, expected && call.operation != "HeadObject", "{checksum:?}: {call:?}");
+            assert!(!call.headers.contains_key("content-encoding"), "{call:?}");
+        }
     }
 }
 
