@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, btree_map};
 
 use crate::{Error, Place, ascii_json};
 
-/// Reserved pair that names the format; KMS sees it, callers cannot set it.
+/// Reserved pair that names the format, and what is wrapped; KMS sees it, callers cannot set it.
 pub const FORMAT_PAIR: &str = "sealwax:format";
 /// Reserved pair that names the place; KMS sees it, callers cannot set it.
 pub const PLACE_PAIR: &str = "sealwax:place";
@@ -132,25 +132,42 @@ impl EncryptionContext {
     }
 }
 
-/// What one wrap of a data key is bound to: the caller's context and, if bound, the object's place.
+/// What one wrap of a key is bound to: the caller's context, what kind of key it is and, if bound, the object's place.
 #[derive(Debug, Clone, Copy)]
 pub struct WrapContext<'a> {
-    /// The caller's pairs.
-    pub context: &'a EncryptionContext,
-    /// The place, where the wrap is bound to one.
-    pub place: Option<&'a Place>,
+    context: &'a EncryptionContext,
+    place: Option<&'a Place>,
+    format: &'static str,
 }
 
 impl<'a> WrapContext<'a> {
-    /// Binds a wrap to `context` and `place`.
+    /// Binds the wrap of a data key to `context` and `place`.
     #[must_use]
     pub fn new(context: &'a EncryptionContext, place: Option<&'a Place>) -> Self {
-        Self { context, place }
+        Self { context, place, format: "v1" }
+    }
+
+    /// Binds the wrap of an intermediate key, which many objects share, to `context`. It passes for no data key.
+    #[must_use]
+    pub fn of_intermediate_key(context: &'a EncryptionContext) -> Self {
+        Self { context, place: None, format: "v1/intermediate" }
+    }
+
+    /// The caller's pairs.
+    #[must_use]
+    pub fn context(self) -> &'a EncryptionContext {
+        self.context
+    }
+
+    /// The place, where the wrap is bound to one.
+    #[must_use]
+    pub fn place(self) -> Option<&'a Place> {
+        self.place
     }
 
     /// The full encryption context that KMS authenticates: the caller's pairs and the reserved ones.
     pub fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let reserved = [(FORMAT_PAIR, Some("v1")), (PLACE_PAIR, self.place.map(Place::as_str))];
+        let reserved = [(FORMAT_PAIR, Some(self.format)), (PLACE_PAIR, self.place.map(Place::as_str))];
         self.context.iter().chain(reserved.into_iter().filter_map(|(name, value)| Some((name, value?))))
     }
 

@@ -4,7 +4,10 @@ use std::fmt;
 
 use zeroize::Zeroize;
 
-use crate::{Error, Place, crypto};
+use crate::{
+    EncryptionContext, Error, Place, WrapContext,
+    crypto::{self, Aes256Gcm, NONCE_LEN, TAG_LEN},
+};
 
 /// Length of a data key in bytes.
 pub const DATA_KEY_LEN: usize = crypto::KEY_LEN;
@@ -58,13 +61,28 @@ impl Drop for PlaintextDataKey {
     }
 }
 
-/// A data key as it is stored: encrypted under one wrapping key.
-#[derive(Clone, PartialEq, Eq)]
+/// Length of a data key that is wrapped under an intermediate key, in bytes: nonce, ciphertext, tag.
+pub(crate) const WRAPPED_UNDER_INTERMEDIATE_LEN: usize = NONCE_LEN + DATA_KEY_LEN + TAG_LEN;
+
+/// A data key as it is stored: encrypted under one wrapping key, or under an *intermediate key* that is.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EncryptedDataKey {
     provider: String,
     wrapping_key: String,
     place: Option<Place>,
     ciphertext: Vec<u8>,
+    holds: Holds,
+}
+
+/// What [`EncryptedDataKey::ciphertext`] holds.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Holds {
+    /// The data key.
+    DataKey,
+    /// An intermediate key, under which this data key is wrapped.
+    KeyOf(Box<[u8; WRAPPED_UNDER_INTERMEDIATE_LEN]>),
+    /// An intermediate key, which is all that is asked for. Never stored.
+    IntermediateKey,
 }
 
 impl EncryptedDataKey {
@@ -89,7 +107,8 @@ impl EncryptedDataKey {
         place: Option<Place>,
         ciphertext: Vec<u8>,
     ) -> Result<Self, Error> {
-        let key = Self { provider: provider.into(), wrapping_key: wrapping_key.into(), place, ciphertext };
+        let (provider, wrapping_key) = (provider.into(), wrapping_key.into());
+        let key = Self { provider, wrapping_key, place, ciphertext, holds: Holds::DataKey };
         let provider_ok = (1..=Self::MAX_PROVIDER_LEN).contains(&key.provider.len())
             && key.provider.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if !provider_ok {
@@ -124,11 +143,108 @@ impl EncryptedDataKey {
         self.place.as_ref()
     }
 
-    /// The encrypted data key, as the provider gave it.
+    /// The ciphertext, as the provider gave it: of the data key, or of an intermediate key.
     #[must_use]
     pub fn ciphertext(&self) -> &[u8] {
         &self.ciphertext
     }
+
+    /// What the provider was given with the ciphertext, to authenticate: an object's encryption context, and what this wrap
+    /// adds to it.
+    #[must_use]
+    pub fn binding<'a>(&'a self, context: &'a EncryptionContext) -> WrapContext<'a> {
+        match self.holds {
+            Holds::DataKey => WrapContext::new(context, self.place()),
+            Holds::KeyOf(_) | Holds::IntermediateKey => WrapContext::of_intermediate_key(context),
+        }
+    }
+
+    /// What the provider would have to be given with the ciphertext of the same key in another wrap, at `place`. `None`
+    /// where that needs the intermediate key: it is to it that the place is bound.
+    #[must_use]
+    pub fn binding_at<'a>(
+        &'a self,
+        context: &'a EncryptionContext,
+        place: Option<&'a Place>,
+    ) -> Option<WrapContext<'a>> {
+        match self.holds {
+            Holds::DataKey => Some(WrapContext::new(context, place)),
+            Holds::KeyOf(_) | Holds::IntermediateKey => (self.place() == place).then(|| self.binding(context)),
+        }
+    }
+
+    /// The data key, where `decrypted` is what the ciphertext holds.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`] where the data key is not wrapped under this intermediate key, with this context and
+    /// place.
+    pub fn open(&self, decrypted: PlaintextDataKey, context: &EncryptionContext) -> Result<PlaintextDataKey, Error> {
+        match &self.holds {
+            Holds::DataKey | Holds::IntermediateKey => Ok(decrypted),
+            Holds::KeyOf(_) => self.open_under(&decrypted, context),
+        }
+    }
+
+    /// As [`EncryptedDataKey::open`], with an intermediate key that stays in use.
+    pub(crate) fn open_under(
+        &self,
+        intermediate: &PlaintextDataKey,
+        context: &EncryptionContext,
+    ) -> Result<PlaintextDataKey, Error> {
+        let Holds::KeyOf(wrapped) = &self.holds else { return Err(Error::Authentication) };
+        let mut wrapped = wrapped.clone();
+        let (nonce, rest) = wrapped.split_first_chunk_mut::<NONCE_LEN>().expect("60 bytes");
+        let (data_key, tag) = rest.split_first_chunk_mut::<DATA_KEY_LEN>().expect("48 bytes");
+        let tag: &[u8; TAG_LEN] = (&*tag).try_into().expect("16 bytes");
+        let aad = WrapContext::new(context, self.place()).canonical_bytes();
+        Aes256Gcm::new(intermediate.expose_secret()).open(*nonce, &aad, data_key, tag)?;
+        PlaintextDataKey::from_slice_wiping(data_key)
+    }
+
+    /// The wrap of the intermediate key alone, if there is one between the wrapping key and the data key.
+    #[must_use]
+    pub fn intermediate(&self) -> Option<Self> {
+        matches!(self.holds, Holds::KeyOf(_)).then(|| Self {
+            place: None,
+            holds: Holds::IntermediateKey,
+            ..self.clone()
+        })
+    }
+
+    /// The same data key and place, where `other` is another wrap of the same intermediate key; `None` without one.
+    #[must_use]
+    pub fn with_intermediate(&self, other: Self) -> Option<Self> {
+        let holds = matches!(self.holds, Holds::KeyOf(_)).then(|| self.holds.clone())?;
+        Some(Self { place: self.place.clone(), holds, ..other })
+    }
+
+    /// The data key as it is wrapped under the intermediate key, if there is one.
+    pub(crate) fn wrapped_under_intermediate(&self) -> Option<&[u8; WRAPPED_UNDER_INTERMEDIATE_LEN]> {
+        match &self.holds {
+            Holds::KeyOf(wrapped) => Some(wrapped),
+            Holds::DataKey | Holds::IntermediateKey => None,
+        }
+    }
+
+    /// This wrap of an intermediate key with a data key, `wrapped` under that key and bound to `place`.
+    pub(crate) fn carrying(self, wrapped: [u8; WRAPPED_UNDER_INTERMEDIATE_LEN], place: Option<Place>) -> Self {
+        Self { place, holds: Holds::KeyOf(Box::new(wrapped)), ..self }
+    }
+}
+
+/// Wraps a data key under an intermediate key: AES-256-GCM with a random nonce, the wrap's context as associated data.
+pub(crate) fn wrap_under_intermediate(
+    intermediate: &PlaintextDataKey,
+    data_key: &PlaintextDataKey,
+    binding: WrapContext<'_>,
+) -> Result<[u8; WRAPPED_UNDER_INTERMEDIATE_LEN], Error> {
+    let mut wrapped = [0; WRAPPED_UNDER_INTERMEDIATE_LEN];
+    let (nonce, rest) = wrapped.split_first_chunk_mut::<NONCE_LEN>().expect("60 bytes");
+    let (sealed, tag) = rest.split_first_chunk_mut::<DATA_KEY_LEN>().expect("48 bytes");
+    crypto::fill_random(nonce)?;
+    sealed.copy_from_slice(data_key.expose_secret());
+    tag.copy_from_slice(&Aes256Gcm::new(intermediate.expose_secret()).seal(*nonce, &binding.canonical_bytes(), sealed));
+    Ok(wrapped)
 }
 
 impl fmt::Debug for EncryptedDataKey {
@@ -137,6 +253,7 @@ impl fmt::Debug for EncryptedDataKey {
             .field("provider", &self.provider)
             .field("wrapping_key", &self.wrapping_key)
             .field("place", &self.place)
+            .field("intermediate", &!matches!(self.holds, Holds::DataKey))
             .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,14 @@
 //! Keyrings: who wraps and unwraps data keys.
 
+mod cache;
+mod caching;
 mod local;
 mod multi;
 
 use std::{fmt, pin::Pin};
 
 pub use self::{
+    caching::{CacheLimits, CachingKeyring},
     local::{LOCAL_PROVIDER, LocalKeyring},
     multi::MultiKeyring,
 };
@@ -18,8 +21,13 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// Implement it for a key store of your own; [`LocalKeyring`] is a short example.
 pub trait Keyring: fmt::Debug + Send + Sync {
-    /// Makes a new data key and wraps it under every wrapping key of this keyring.
-    fn generate<'a>(&'a self, binding: WrapContext<'a>) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>>;
+    /// Makes a new data key and wraps it under every wrapping key of this keyring. `plaintext_len` is how many bytes it
+    /// will encrypt, where that is known: for keyrings that bound the use of a key.
+    fn generate<'a>(
+        &'a self,
+        binding: WrapContext<'a>,
+        plaintext_len: Option<u64>,
+    ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>>;
 
     /// Wraps a data key that exists under every wrapping key of this keyring.
     fn wrap<'a>(

@@ -23,8 +23,8 @@ pub use self::{
     error::Error,
     key_schedule::BodyHeader,
     keyring::{
-        BoxFuture, EncryptionMaterials, Keyring, KeyringError, KeyringErrorKind, LOCAL_PROVIDER, LocalKeyring,
-        MultiKeyring, Unwrap,
+        BoxFuture, CacheLimits, CachingKeyring, EncryptionMaterials, Keyring, KeyringError, KeyringErrorKind,
+        LOCAL_PROVIDER, LocalKeyring, MultiKeyring, Unwrap,
     },
     metadata::ObjectHeader,
     opener::{OpenedChunks, Opener},

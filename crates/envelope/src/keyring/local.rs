@@ -42,15 +42,15 @@ impl LocalKeyring {
         let mut buffer = PartBuffer::new(Some(sealer.header()), 1);
         buffer.put_slice(data_key.expose_secret());
         let ciphertext = sealer.last_part().seal(buffer)?;
-        EncryptedDataKey::new(LOCAL_PROVIDER, self.name.as_str(), binding.place.cloned(), ciphertext)
+        EncryptedDataKey::new(LOCAL_PROVIDER, self.name.as_str(), binding.place().cloned(), ciphertext)
     }
 
     fn open(&self, key: &EncryptedDataKey, context: &EncryptionContext) -> Result<PlaintextDataKey, Error> {
         let mut wrapped: [u8; WRAPPED_LEN] = key.ciphertext().try_into().map_err(|_| Error::Authentication)?;
         let (header, body) = wrapped.split_first_chunk_mut::<HEADER_LEN>().expect("104 bytes");
-        let binding = WrapContext::new(context, key.place()).canonical_bytes();
+        let binding = key.binding(context).canonical_bytes();
         Opener::new(&self.wrapping_key, &binding, &BodyHeader::from_bytes(header))?.open_chunks(0, body)?;
-        PlaintextDataKey::from_slice_wiping(&mut body[..DATA_KEY_LEN])
+        key.open(PlaintextDataKey::from_slice_wiping(&mut body[..DATA_KEY_LEN])?, context)
     }
 
     fn failed(&self, error: Error) -> KeyringError {
@@ -63,7 +63,11 @@ impl LocalKeyring {
 }
 
 impl Keyring for LocalKeyring {
-    fn generate<'a>(&'a self, binding: WrapContext<'a>) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
+    fn generate<'a>(
+        &'a self,
+        binding: WrapContext<'a>,
+        _plaintext_len: Option<u64>,
+    ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
         Box::pin(async move {
             let materials = PlaintextDataKey::generate().and_then(|data_key| {
                 let wrapped = self.seal(&data_key, binding)?;

@@ -25,9 +25,13 @@ impl MultiKeyring {
 }
 
 impl Keyring for MultiKeyring {
-    fn generate<'a>(&'a self, binding: WrapContext<'a>) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
+    fn generate<'a>(
+        &'a self,
+        binding: WrapContext<'a>,
+        plaintext_len: Option<u64>,
+    ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
         Box::pin(async move {
-            let (data_key, mut keys) = self.generator.generate(binding).await?.into_parts();
+            let (data_key, mut keys) = self.generator.generate(binding, plaintext_len).await?.into_parts();
             for keyring in &self.others {
                 keys.extend(keyring.wrap(&data_key, binding).await?);
             }

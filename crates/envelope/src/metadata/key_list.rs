@@ -1,19 +1,24 @@
 //! The list of encrypted data keys as one metadata value.
 //!
 //! Canonical JSON. Neighbouring keys that are bound to the same place share a group, so that the place is stored once:
-//! `[{"place":"bucket/key","keys":[["aws-kms","arn:aws:kms:…","base64…"],…]},…]`
+//! `[{"place":"bucket/key","keys":[["aws-kms","arn:aws:kms:…","base64…"],…]},…]`. A group of wraps of an intermediate key
+//! has the data key, wrapped under that key, as `"data-key":"base64…"`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 use serde::{Deserialize, Serialize};
 
 use super::{KEYS, MAX_ENCRYPTED_DATA_KEYS, malformed};
-use crate::{EncryptedDataKey, Error, MAX_ENCRYPTED_DATA_KEY_LEN, Place, ascii_json};
+use crate::{
+    EncryptedDataKey, Error, MAX_ENCRYPTED_DATA_KEY_LEN, Place, ascii_json, data_key::WRAPPED_UNDER_INTERMEDIATE_LEN,
+};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Group {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     place: Option<String>,
+    #[serde(rename = "data-key", skip_serializing_if = "Option::is_none", default)]
+    data_key: Option<String>,
     keys: Vec<(String, String, String)>,
 }
 
@@ -28,9 +33,10 @@ pub(super) fn check_count(count: usize) -> Result<(), String> {
 
 pub(super) fn to_string(keys: &[EncryptedDataKey]) -> String {
     let groups: Vec<Group> = keys
-        .chunk_by(|a, b| a.place() == b.place())
+        .chunk_by(|a, b| (a.place(), a.wrapped_under_intermediate()) == (b.place(), b.wrapped_under_intermediate()))
         .map(|group| Group {
             place: group[0].place().map(ToString::to_string),
+            data_key: group[0].wrapped_under_intermediate().map(|wrapped| BASE64.encode(wrapped)),
             keys: group
                 .iter()
                 .map(|key| (key.provider().into(), key.wrapping_key().into(), BASE64.encode(key.ciphertext())))
@@ -47,16 +53,28 @@ pub(super) fn parse(text: &str) -> Result<Vec<EncryptedDataKey>, Error> {
     let mut keys = Vec::new();
     for group in groups {
         let place = group.place.map(Place::parse).transpose()?;
+        let data_key = group.data_key.map(|text| wrapped_under_intermediate(&text)).transpose()?;
         for (provider, wrapping_key, ciphertext) in group.keys {
             if ciphertext.len() > MAX_ENCRYPTED_DATA_KEY_LEN.div_ceil(3) * 4 {
                 return Err(malformed(KEYS));
             }
             let ciphertext = BASE64.decode(ciphertext).map_err(|_| malformed(KEYS))?;
-            keys.push(EncryptedDataKey::new(provider, wrapping_key, place.clone(), ciphertext)?);
+            let key = EncryptedDataKey::new(provider, wrapping_key, place.clone(), ciphertext)?;
+            keys.push(match data_key {
+                Some(wrapped) => key.carrying(wrapped, place.clone()),
+                None => key,
+            });
         }
     }
     if to_string(&keys) != text {
         return Err(malformed(KEYS));
     }
     Ok(keys)
+}
+
+fn wrapped_under_intermediate(text: &str) -> Result<[u8; WRAPPED_UNDER_INTERMEDIATE_LEN], Error> {
+    if text.len() > WRAPPED_UNDER_INTERMEDIATE_LEN.div_ceil(3) * 4 {
+        return Err(malformed(KEYS));
+    }
+    BASE64.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| malformed(KEYS))
 }

@@ -87,7 +87,7 @@ impl KmsKeyring {
             .send();
         let output = self.clients.in_time(key, call).await?;
         let data_key = plaintext(key, output.plaintext)?;
-        let wrapped = wrapped(key, output.key_id.as_deref(), output.ciphertext_blob, binding.place)?;
+        let wrapped = wrapped(key, output.key_id.as_deref(), output.ciphertext_blob, binding.place())?;
         Ok(Generated { data_key, wrapped })
     }
 
@@ -106,7 +106,7 @@ impl KmsKeyring {
             .set_encryption_context(Some(kms_context(binding)))
             .send();
         let output = self.clients.in_time(key, call).await?;
-        wrapped(key, output.key_id.as_deref(), output.ciphertext_blob, binding.place)
+        wrapped(key, output.key_id.as_deref(), output.ciphertext_blob, binding.place())
     }
 
     async fn decrypt(
@@ -121,12 +121,13 @@ impl KmsKeyring {
             .decrypt()
             .key_id(arn.as_str())
             .ciphertext_blob(Blob::new(key.ciphertext()))
-            .set_encryption_context(Some(kms_context(WrapContext::new(context, key.place()))))
+            .set_encryption_context(Some(kms_context(key.binding(context))))
             .send();
         let output = self.clients.in_time(arn, call).await?;
-        let data_key = plaintext(arn, output.plaintext)?;
+        let decrypted = plaintext(arn, output.plaintext)?;
         expect_key(arn, output.key_id.as_deref())?;
-        Ok(data_key)
+        let rejected = |error| KeyringError::new(KeyringErrorKind::Rejected, arn.as_str()).with_source(error);
+        key.open(decrypted, context).map_err(rejected)
     }
 
     /// `ReEncrypt` in the Region of `to`, from a key that is in the same Region.
@@ -135,7 +136,7 @@ impl KmsKeyring {
         from: &Candidate<'_>,
         to: &KmsKeyArn,
         context: &EncryptionContext,
-        place: Option<&Place>,
+        binding: WrapContext<'_>,
     ) -> Result<EncryptedDataKey, KeyringError> {
         let call = self
             .clients
@@ -143,13 +144,14 @@ impl KmsKeyring {
             .re_encrypt()
             .ciphertext_blob(Blob::new(from.key.ciphertext()))
             .source_key_id(from.arn.as_str())
-            .set_source_encryption_context(Some(kms_context(WrapContext::new(context, from.key.place()))))
+            .set_source_encryption_context(Some(kms_context(from.key.binding(context))))
             .destination_key_id(to.as_str())
-            .set_destination_encryption_context(Some(kms_context(WrapContext::new(context, place))))
+            .set_destination_encryption_context(Some(kms_context(binding)))
             .send();
         let output = self.clients.in_time(to, call).await?;
         expect_key(&from.arn, output.source_key_id.as_deref())?;
-        wrapped(to, output.key_id.as_deref(), output.ciphertext_blob, place)
+        let wrapped = wrapped(to, output.key_id.as_deref(), output.ciphertext_blob, binding.place())?;
+        Ok(from.key.with_intermediate(wrapped.clone()).unwrap_or(wrapped))
     }
 
     fn candidates<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Candidate<'a>> {
@@ -201,7 +203,11 @@ impl KmsKeyringBuilder {
 }
 
 impl Keyring for KmsKeyring {
-    fn generate<'a>(&'a self, binding: WrapContext<'a>) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
+    fn generate<'a>(
+        &'a self,
+        binding: WrapContext<'a>,
+        _plaintext_len: Option<u64>,
+    ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
         Box::pin(async move {
             let Some((generator, others)) = self.keys.split_first() else {
                 return Err(KeyringError::new(KeyringErrorKind::NotFound, "(none given: this keyring can only read)"));
@@ -228,14 +234,17 @@ impl Keyring for KmsKeyring {
         place: Option<&'a Place>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
         Box::pin(async move {
-            let mut pairs = Vec::new();
+            let mut calls = Vec::new();
             for to in &self.keys {
-                match keys.iter().find_map(|key| in_region(key, to.region())) {
-                    Some(from) => pairs.push((from, to)),
+                let call = |key: &'a EncryptedDataKey| {
+                    Some((in_region(key, to.region())?, to, key.binding_at(context, place)?))
+                };
+                match keys.iter().find_map(call) {
+                    Some(call) => calls.push(call),
                     None => return Ok(None),
                 }
             }
-            let calls = pairs.iter().map(|(from, to)| self.re_encrypt(from, to, context, place));
+            let calls = calls.iter().map(|(from, to, binding)| self.re_encrypt(from, to, context, *binding));
             Ok(Some(try_join_all(calls).await?))
         })
     }

@@ -168,7 +168,8 @@ impl Put {
         }
 
         let binding = WrapContext::new(&self.context, place.as_ref());
-        let (data_key, keys) = keyring.generate(binding).await.map_err(wrap_error(&target))?.into_parts();
+        let (data_key, keys) =
+            keyring.generate(binding, plaintext_len).await.map_err(wrap_error(&target))?.into_parts();
         let sealer = Sealer::new(&data_key, &self.context.body_context()).map_err(envelope_error(&target))?;
         drop(data_key);
         let header = ObjectHeader::new(self.context.clone(), keys, *sealer.header(), plaintext_len)
