@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use sealwax_s3::{KmsKeyArn, S3Uri};
 
-use crate::pair::Pair;
+use crate::{age::Age, pair::Pair, prefix::Prefix};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -15,7 +15,7 @@ Exit codes:
   3    the object failed verification, and must not be used
   4    no such object, or it is not sealed
   5    access denied, no credentials, or no wrapping key can be used
-  6    the object exists already, or changed meanwhile
+  6    the object exists already; or it, the file or the upload changed meanwhile
   130  interrupted (143: terminated)
 
 Credentials, Region and endpoint come from the AWS environment variables and files, as for every
@@ -28,7 +28,8 @@ Examples:
       --key arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab \\
       --key arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321 \\
       -c tenant=acme
-  pg_dump shop | sealwax put - s3://bucket/shop.dump --key \"$KEY\"";
+  pg_dump shop | sealwax put - s3://bucket/shop.dump --key \"$KEY\"
+  sealwax put disk.img s3://bucket/disk.img --key \"$KEY\" --resume   # once more after a crash: it goes on";
 
 const GET_EXAMPLES: &str = "\
 Examples:
@@ -41,6 +42,16 @@ const INSPECT_EXAMPLES: &str = "\
 Examples:
   sealwax inspect s3://bucket/2026/report.pdf
   sealwax inspect s3://bucket/2026/report.pdf --json | jq -r '.keys[].wrapping_key'";
+
+const UPLOADS_LS_EXAMPLES: &str = "\
+Examples:
+  sealwax uploads ls s3://bucket
+  sealwax uploads ls s3://bucket/2026/ --older-than 1d --json | jq -r .upload_id";
+
+const UPLOADS_ABORT_EXAMPLES: &str = "\
+Examples:
+  sealwax uploads abort s3://bucket/disk.img --upload-id \"$ID\"
+  sealwax uploads abort s3://bucket/2026/ --older-than 7d --dry-run";
 
 const REWRAP_EXAMPLES: &str = "\
 Examples:
@@ -108,11 +119,14 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Wrap an object's data key anew; the body stays as it is
     Rewrap(RewrapArgs),
+    /// List or abort uploads that were begun and not finished
+    #[command(subcommand)]
+    Uploads(UploadsCommand),
 }
 
 /// Seal a file, or standard input, and store it.
 ///
-/// Nothing becomes visible in S3 before all of it is stored. An interrupted upload is aborted.
+/// Nothing becomes visible in S3 before all of it is stored. An interrupted upload is aborted, unless it is to be resumed.
 #[derive(Debug, Args)]
 #[command(after_help = PUT_EXAMPLES)]
 pub(crate) struct PutArgs {
@@ -145,6 +159,21 @@ pub(crate) struct PutArgs {
     /// Fail if there is an object already
     #[arg(long)]
     pub(crate) no_overwrite: bool,
+
+    /// Keep the state of the upload, and go on with it if it was interrupted: the same command again sends what is missing
+    ///
+    /// The state file holds no plaintext and no plaintext key. An upload to be resumed must have the same source,
+    /// destination, encryption context and wrapping keys, and the file must not have changed. Metadata and Content-Type
+    /// stay those of the first run. KMS must allow the caller to decrypt under one of the keys. What is interrupted is
+    /// not aborted: it costs storage until it is gone on with or given up, by `sealwax uploads abort`.
+    #[arg(long, help_heading = "Interrupted uploads")]
+    pub(crate) resume: bool,
+
+    /// Keep the state in this file, instead of one in the user's state directory
+    ///
+    /// That is `$XDG_STATE_HOME/sealwax`, else `~/.local/state/sealwax`.
+    #[arg(long, value_name = "PATH", requires = "resume", help_heading = "Interrupted uploads")]
+    pub(crate) state_file: Option<PathBuf>,
 }
 
 /// Read an object and open it.
@@ -225,6 +254,68 @@ pub(crate) struct RewrapArgs {
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+}
+
+/// What to do with unfinished uploads.
+///
+/// Their parts are not visible, but cost storage until the uploads are completed or aborted. S3 does not tell which uploads
+/// are Sealwax's: these commands list and abort those of any program.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UploadsCommand {
+    /// List unfinished uploads
+    Ls(UploadsLsArgs),
+    /// Abort unfinished uploads; what they stored is lost
+    Abort(UploadsAbortArgs),
+}
+
+/// List unfinished uploads: when each began, its object, its id, and its state file if it is in the usual directory.
+///
+/// S3 does not tell which uploads are Sealwax's: those of any program are listed.
+#[derive(Debug, Args)]
+#[command(after_help = UPLOADS_LS_EXAMPLES)]
+pub(crate) struct UploadsLsArgs {
+    /// Where to look
+    #[arg(value_name = "s3://BUCKET[/PREFIX]")]
+    pub(crate) prefix: Prefix,
+
+    /// Only those that began so long ago, such as 12h or 7d
+    #[arg(long, value_name = "AGE")]
+    pub(crate) older_than: Option<Age>,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Abort unfinished uploads; what they stored is lost.
+///
+/// S3 does not tell which uploads are Sealwax's: with --older-than, those of any program are aborted, also one that is
+/// still going on. State files in the usual directory are deleted with their uploads.
+#[derive(Debug, Args)]
+#[command(
+    after_help = UPLOADS_ABORT_EXAMPLES,
+    group = ArgGroup::new("which").args(["upload_id", "state_file", "older_than"]).required(true),
+)]
+pub(crate) struct UploadsAbortArgs {
+    /// The object of the upload; with --older-than, what the keys begin with
+    #[arg(value_name = "s3://BUCKET[/KEY|/PREFIX]")]
+    pub(crate) prefix: Prefix,
+
+    /// The upload with this id
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) upload_id: Option<String>,
+
+    /// The upload that this state file describes; the file is deleted
+    #[arg(long, value_name = "PATH")]
+    pub(crate) state_file: Option<PathBuf>,
+
+    /// All that began so long ago, such as 12h or 7d
+    #[arg(long, value_name = "AGE")]
+    pub(crate) older_than: Option<Age>,
+
+    /// Say what would be aborted, and abort nothing
+    #[arg(long, conflicts_with_all = ["upload_id", "state_file"])]
+    pub(crate) dry_run: bool,
 }
 
 /// Which wrapping keys may open the object.

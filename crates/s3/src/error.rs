@@ -61,6 +61,8 @@ pub enum ErrorKind {
     Unavailable,
     /// What was asked for cannot be done with this object.
     Unsupported,
+    /// Another process is at work on the upload that the state file describes.
+    UploadBusy,
     /// The unfinished upload is no longer in S3: it was aborted, by hand or by a lifecycle rule, or completed.
     UploadNotFound,
 }
@@ -99,6 +101,7 @@ impl ErrorKind {
             Self::Truncated => "restore another version of the object",
             Self::Unavailable => "retry, or use a key and a bucket in another Region",
             Self::Unsupported => "see the message",
+            Self::UploadBusy => "wait until the other process has ended",
             Self::UploadNotFound => "delete the upload's state file, if it has one, and begin anew",
         }
     }
@@ -106,7 +109,7 @@ impl ErrorKind {
     /// Whether the same call may succeed later without anything being changed.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Changed | Self::Throttled | Self::Unavailable)
+        matches!(self, Self::Changed | Self::Throttled | Self::Unavailable | Self::UploadBusy)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fmt,
+    fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -164,8 +164,11 @@ impl Put {
             if parts.file().is_none() {
                 return Err(target.error(ErrorKind::InvalidInput, "only the upload of a file can have a state file"));
             }
-            let journal = Journal::open(path).await;
-            if let Some(journal) = journal.map_err(|error| target.io("the upload's state file failed", error))? {
+            let journal = Journal::open(path).await.map_err(|error| match error.kind() {
+                io::ErrorKind::ResourceBusy => target.error(ErrorKind::UploadBusy, error.to_string()),
+                _ => target.io("the upload's state file failed", error),
+            })?;
+            if let Some(journal) = journal {
                 let resumption = Resumption {
                     client: self.client,
                     target,
