@@ -29,7 +29,7 @@ Examples:
       --key arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321 \\
       -c tenant=acme
   pg_dump shop | sealwax put - s3://bucket/shop.dump --key \"$KEY\"
-  sealwax put disk.img s3://bucket/disk.img --key \"$KEY\" --resume   # once more after a crash: it goes on";
+  sealwax put disk.img s3://bucket/disk.img --key \"$KEY\" --resume   # after a crash, once more";
 
 const GET_EXAMPLES: &str = "\
 Examples:
@@ -108,25 +108,20 @@ pub(crate) struct GlobalArgs {
     pub(crate) verbose: u8,
 }
 
-/// What to do.
+/// What to do. What is said of each is the documentation of its arguments: here it would hide that in the help.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Seal a file, or standard input, and store it
     Put(PutArgs),
-    /// Read an object and open it
     Get(GetArgs),
-    /// Show what is known of an object without any key
     Inspect(InspectArgs),
-    /// Wrap an object's data key anew; the body stays as it is
     Rewrap(RewrapArgs),
-    /// List or abort uploads that were begun and not finished
     #[command(subcommand)]
     Uploads(UploadsCommand),
 }
 
 /// Seal a file, or standard input, and store it.
 ///
-/// Nothing becomes visible in S3 before all of it is stored. An interrupted upload is aborted, unless it is to be resumed.
+/// Nothing becomes visible in S3 before all of it is stored. An interrupted upload is aborted, but for --resume.
 #[derive(Debug, Args)]
 #[command(after_help = PUT_EXAMPLES)]
 pub(crate) struct PutArgs {
@@ -160,12 +155,12 @@ pub(crate) struct PutArgs {
     #[arg(long)]
     pub(crate) no_overwrite: bool,
 
-    /// Keep the state of the upload, and go on with it if it was interrupted: the same command again sends what is missing
+    /// If the upload is interrupted, keep it: the same command again sends what is missing
     ///
-    /// The state file holds no plaintext and no plaintext key. An upload to be resumed must have the same source,
-    /// destination, encryption context and wrapping keys, and the file must not have changed. Metadata and Content-Type
-    /// stay those of the first run. KMS must allow the caller to decrypt under one of the keys. What is interrupted is
-    /// not aborted: it costs storage until it is gone on with or given up, by `sealwax uploads abort`.
+    /// Its state is kept in a file that holds no plaintext and no plaintext key. Source, destination, encryption context
+    /// and wrapping keys must be the same again, and the file must not have changed; metadata and Content-Type stay those
+    /// of the first run. To resume, KMS must let the caller decrypt under one of the keys. An interrupted upload costs
+    /// storage until it is resumed, or given up by `sealwax uploads abort`.
     #[arg(long, help_heading = "Interrupted uploads")]
     pub(crate) resume: bool,
 
@@ -256,21 +251,19 @@ pub(crate) struct RewrapArgs {
     pub(crate) reader: ReaderArgs,
 }
 
-/// What to do with unfinished uploads.
+/// List or abort uploads that were begun and not finished.
 ///
 /// Their parts are not visible, but cost storage until the uploads are completed or aborted. S3 does not tell which uploads
 /// are Sealwax's: these commands list and abort those of any program.
 #[derive(Debug, Subcommand)]
 pub(crate) enum UploadsCommand {
-    /// List unfinished uploads
     Ls(UploadsLsArgs),
-    /// Abort unfinished uploads; what they stored is lost
     Abort(UploadsAbortArgs),
 }
 
-/// List unfinished uploads: when each began, its object, its id, and its state file if it is in the usual directory.
+/// List unfinished uploads.
 ///
-/// S3 does not tell which uploads are Sealwax's: those of any program are listed.
+/// A line for each: when it began, its object, its id, and its state file, if that is in the user's state directory. S3 does not tell which uploads are Sealwax's: those of any program are listed.
 #[derive(Debug, Args)]
 #[command(after_help = UPLOADS_LS_EXAMPLES)]
 pub(crate) struct UploadsLsArgs {
@@ -290,7 +283,7 @@ pub(crate) struct UploadsLsArgs {
 /// Abort unfinished uploads; what they stored is lost.
 ///
 /// S3 does not tell which uploads are Sealwax's: with --older-than, those of any program are aborted, also one that is
-/// still going on. State files in the usual directory are deleted with their uploads.
+/// still going on. State files in the user's state directory are deleted with their uploads.
 #[derive(Debug, Args)]
 #[command(
     after_help = UPLOADS_ABORT_EXAMPLES,
@@ -358,6 +351,23 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_says_all_that_is_documented() {
+        for (command, text) in [
+            (&["put", "--help"][..], "An interrupted upload is aborted, but for --resume"),
+            (&["get", "--help"], "only when all of the object has verified"),
+            (&["inspect", "--help"], "nothing that is shown is authenticated"),
+            (&["rewrap", "--help"], "older versions keep their keys"),
+            (&["uploads", "--help"], "cost storage until"),
+            (&["uploads", "ls", "--help"], "those of any program are listed"),
+            (&["uploads", "abort", "--help"], "one that is still going on"),
+        ] {
+            let help = Cli::try_parse_from(["sealwax"].iter().chain(command)).expect_err("the help").to_string();
+            let words: Vec<_> = help.split_whitespace().collect();
+            assert!(words.join(" ").contains(text), "{command:?}: {help}");
+        }
     }
 
     #[test]

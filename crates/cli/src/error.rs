@@ -200,8 +200,8 @@ mod tests {
         let failure = Failure::new(Exit::Failed, Chain("cannot\u{1b} put", Some(Box::new(again))), "make room");
         let expected = "error: cannot\\u{1b} put\n  caused by: write failed: the disk is full\n  hint: make room\n";
         assert_eq!(failure.text(), expected);
-        let failure = failure.step("to go on", "sealwax put".into()).step("to give up", "rm \u{7}".into());
-        assert_eq!(failure.text(), format!("{expected}  to go on: sealwax put\n  to give up: rm \\u{{7}}\n"));
+        let failure = failure.step("to resume", "sealwax put".into()).step("to give up", "rm \u{7}".into());
+        assert_eq!(failure.text(), format!("{expected}  to resume: sealwax put\n  to give up: rm \\u{{7}}\n"));
     }
 
     #[test]

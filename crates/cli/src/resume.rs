@@ -37,7 +37,7 @@ impl Resume {
             Some(upload) => {
                 let failure =
                     Failure::stopped(signal, format!("the upload to {uri} is kept, with {}", stored(&upload)));
-                self.with_give_up(session, failure.step("to go on", shell::same_command()), &upload)
+                self.with_give_up(session, failure.step("to resume", shell::same_command()), &upload)
             }
         }
     }
@@ -62,7 +62,7 @@ impl Resume {
             ErrorKind::StateFileMismatch => self.with_give_up(session, failure, &upload),
             // The condition will not hold the next time either.
             ErrorKind::Conflict => self.with_give_up(session, failure, &upload),
-            _ => self.with_give_up(session, failure.step("to go on", again), &upload),
+            _ => self.with_give_up(session, failure.step("to resume", again), &upload),
         }
     }
 

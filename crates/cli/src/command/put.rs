@@ -38,8 +38,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     if let Some(resume) = &resume {
         let (session, uri) = (session.clone(), uri.clone());
         put = put.state_file(resume.state_file());
-        put =
-            put.on_resume(move |upload| session.say(format!("going on with the upload to {uri}: {}", stored(upload))));
+        put = put.on_resume(move |upload| session.say(format!("resuming the upload to {uri}: {}", stored(upload))));
     }
 
     let sent = unless_stopped(put.send()).await;

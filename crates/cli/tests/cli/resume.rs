@@ -147,7 +147,7 @@ fn a_killed_put_goes_on_with_what_is_missing() {
 
     let proxy = PartsProxy::start();
     let run = it.command().args(["--endpoint-url", proxy.url()]).run().exits(0);
-    let going_on = format!("going on with the upload to {}: {} of 8 parts stored", it.scene.uri(), before.stored.len());
+    let going_on = format!("resuming the upload to {}: {} of 8 parts stored", it.scene.uri(), before.stored.len());
     assert!(run.stderr.starts_with(&going_on), "{}", run.stderr);
     let sent = proxy.parts();
     let missing = (1..=8).filter(|part| !before.stored.contains_key(part));
@@ -249,7 +249,7 @@ fn a_put_that_is_killed_before_its_first_part_goes_on() {
     let it = Upload::new("first");
     kill(it.begun(0));
     let run = it.command().run().exits(0);
-    assert!(run.stderr.starts_with("going on with the upload"), "{}", run.stderr);
+    assert!(run.stderr.starts_with("resuming the upload"), "{}", run.stderr);
     it.assert_done();
 }
 
@@ -287,7 +287,7 @@ fn however_often_it_is_killed_it_ends() {
 
 #[test]
 fn a_stopped_put_says_how_to_go_on_and_how_to_give_up() {
-    for (signal, code, what) in [("INT", 130, "to go on"), ("TERM", 143, "to give up")] {
+    for (signal, code, what) in [("INT", 130, "to resume"), ("TERM", 143, "to give up")] {
         let it = Upload::new(signal);
         let child = it.begun(1);
         send(signal, &child);
@@ -297,8 +297,8 @@ fn a_stopped_put_says_how_to_go_on_and_how_to_give_up() {
         assert!(!it.s3.parts(&it.scene, &state.upload_id).is_empty(), "nothing was kept");
         let command = Sealwax::by_shell(&offered(&run, what)).env("XDG_STATE_HOME", it.state_home());
         let run = command.run().exits(0);
-        if what == "to go on" {
-            assert!(run.stderr.starts_with("going on with"), "{}", run.stderr);
+        if what == "to resume" {
+            assert!(run.stderr.starts_with("resuming"), "{}", run.stderr);
             it.assert_done();
         } else {
             assert!(it.s3.head(&it.scene).is_none());
