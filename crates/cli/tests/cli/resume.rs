@@ -258,6 +258,7 @@ fn however_often_it_is_killed_it_ends() {
     let it = Upload::of_len("often", 12 * 8 * MIB + 1);
     let mut random = u64::from(std::process::id());
     let mut stored = BTreeMap::new();
+    let mut on_s3 = BTreeMap::new();
     let mut kills = 0;
     let run = loop {
         let child = it.command().spawn();
@@ -278,6 +279,10 @@ fn however_often_it_is_killed_it_ends() {
         let state = State::read(&path);
         assert!(stored.iter().all(|(part, tag)| state.stored.get(part) == Some(tag)), "{stored:?}, then {state:?}");
         stored = state.stored;
+        // Parts that arrived and were not noted are sent again: with the same bytes.
+        let now = it.s3.parts(&it.scene, &state.upload_id);
+        assert!(on_s3.iter().all(|(part, tag)| now.get(part) == Some(tag)), "{on_s3:?}, then {now:?}");
+        on_s3 = now;
     };
     run.exits(0);
     assert!(kills >= 3, "it was too fast to be killed often: {kills}");
@@ -330,7 +335,7 @@ fn a_state_file_is_for_one_upload_alone() {
     let (uri, key) = (it.scene.uri(), east_key());
     let child = put(&uri, &key).spawn();
     wait_until("parts are stored", || path.exists() && !State::read(&path).stored.is_empty());
-    put(&uri, &key).run().fails(1, "another process is at work on this upload");
+    put(&uri, &key).run().fails(1, "another process is at work on the upload of this state file");
     kill(child);
 
     let state = State::read(&path);
@@ -346,6 +351,21 @@ fn a_state_file_is_for_one_upload_alone() {
     put(&uri, &key).run().exits(0);
     assert!(!path.exists(), "the state file was left behind");
     assert!(it.scene.get(&[]).exits(0).stdout == it.data, "other bytes were stored");
+}
+
+#[test]
+fn two_at_once_do_not_share_an_upload() {
+    let it = Upload::new("two");
+    let children = [it.command().spawn(), it.command().spawn()];
+    let runs = children.map(|child| Run::new(child.wait_with_output().expect("it ends")));
+    let [done, refused] = {
+        let [a, b] = runs;
+        if a.code == Some(0) { [a, b] } else { [b, a] }
+    };
+    done.exits(0);
+    let refused = refused.fails(1, "another process is at work on the upload of this state file");
+    assert!(!refused.stderr.contains("to give up"), "the other's upload is offered to be aborted: {}", refused.stderr);
+    it.assert_done();
 }
 
 #[test]

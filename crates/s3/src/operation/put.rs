@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fmt, io,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,7 +17,7 @@ use crate::{
     source::Parts,
     upload::{
         Conditions, OnProgress, Upload, Uploaded,
-        journal::{Begin, FileIdentity, Journal},
+        journal::{Begin, FileIdentity, Journal, state_file_failed},
     },
 };
 
@@ -164,10 +164,7 @@ impl Put {
             if parts.file().is_none() {
                 return Err(target.error(ErrorKind::InvalidInput, "only the upload of a file can have a state file"));
             }
-            let journal = Journal::open(path).await.map_err(|error| match error.kind() {
-                io::ErrorKind::ResourceBusy => target.error(ErrorKind::UploadBusy, error.to_string()),
-                _ => target.io("the upload's state file failed", error),
-            })?;
+            let journal = Journal::open(path).await.map_err(state_file_failed(&target))?;
             if let Some(journal) = journal {
                 let resumption = Resumption {
                     client: self.client,

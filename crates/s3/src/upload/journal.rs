@@ -23,7 +23,10 @@ use sha2::{Digest as _, Sha256};
 use tokio::task;
 
 use super::unfinished::UnfinishedUpload;
-use crate::source::SourceFile;
+use crate::{
+    error::{Error, ErrorKind, Target},
+    source::SourceFile,
+};
 
 const NOTE: &str = "State of an unfinished Sealwax upload. It holds no plaintext and no plaintext key.";
 
@@ -275,6 +278,17 @@ impl Contents {
 /// The numbers of the parts that S3 has.
 pub(super) fn stored(parts: &HashMap<i32, Recorded>) -> impl Iterator<Item = i32> {
     parts.iter().filter(|(_, recorded)| recorded.stored.is_some()).map(|(number, _)| *number)
+}
+
+/// A failure to use a state file.
+pub(crate) fn state_file_failed(target: &Target) -> impl Fn(io::Error) -> Error + '_ {
+    |error| match error.kind() {
+        // It is locked, or it appeared since it was looked for.
+        io::ErrorKind::ResourceBusy | io::ErrorKind::AlreadyExists => {
+            target.error(ErrorKind::UploadBusy, "another process is at work on the upload of this state file")
+        }
+        _ => target.io("the upload's state file failed", error),
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

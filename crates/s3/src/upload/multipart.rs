@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     PartPlan, PartRoom, Stored, Upload, Uploaded,
-    journal::{Begin, Decision, FileIdentity, Journal},
+    journal::{Begin, Decision, FileIdentity, Journal, state_file_failed},
     seal,
 };
 use crate::{
@@ -323,8 +323,4 @@ impl OnS3 {
             );
         }
     }
-}
-
-fn state_file_failed(target: &Target) -> impl Fn(io::Error) -> Error + '_ {
-    |error| target.io("the upload's state file failed", error)
 }
