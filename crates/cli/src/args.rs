@@ -295,7 +295,8 @@ pub(crate) struct UploadsAbortArgs {
     pub(crate) prefix: Prefix,
 
     /// The upload with this id
-    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    // Ids of S3 are of letters, digits and signs: one may begin with `-`.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) upload_id: Option<String>,
 
     /// The upload that this state file describes; the file is deleted

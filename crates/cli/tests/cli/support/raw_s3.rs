@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_config::{BehaviorVersion, Region};
-use aws_sdk_s3::{Client, operation::head_object::HeadObjectOutput, types::Part};
+use aws_sdk_s3::{Client, error::ProvideErrorMetadata as _, operation::head_object::HeadObjectOutput, types::Part};
 use tokio::runtime::Runtime;
 
 use super::{Scene, endpoint};
@@ -52,12 +52,15 @@ impl RawS3 {
         self.runtime.block_on(copy.send()).expect("copied");
     }
 
-    /// The parts of an unfinished upload: their numbers and entity tags.
-    pub(crate) fn parts(&self, scene: &Scene, upload_id: &str) -> BTreeMap<i32, String> {
+    /// The parts of an unfinished upload, if there is one: their numbers and entity tags.
+    pub(crate) fn parts(&self, scene: &Scene, upload_id: &str) -> Option<BTreeMap<i32, String>> {
         let list = self.client.list_parts().bucket(&scene.bucket).key(&scene.key).upload_id(upload_id);
-        let listed = self.runtime.block_on(list.send()).expect("listed");
+        let listed = match self.runtime.block_on(list.send()) {
+            Err(error) if error.code() == Some("NoSuchUpload") => return None,
+            listed => listed.expect("listed"),
+        };
         let part = |part: &Part| Some((part.part_number()?, part.e_tag()?.to_owned()));
-        listed.parts().iter().filter_map(part).collect()
+        Some(listed.parts().iter().filter_map(part).collect())
     }
 
     /// Begins a multipart upload of a key and tells its id.
