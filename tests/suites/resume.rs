@@ -5,14 +5,17 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
-use sealwax_s3::{Error, ErrorKind, PlaintextSource, PutOutput, S3Uri, SealedClient};
+use sealwax_s3::{
+    Error, ErrorKind, PlacePolicy, PlaintextSource, PutOutput, S3Uri, SealedClient, UnfinishedUpload,
+    envelope::{Keyring, MultiKeyring},
+};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, assert_kind, local_keyring, plaintext, read, unfinished_uploads};
 use tempfile::TempDir;
 
@@ -92,6 +95,45 @@ async fn only_missing_parts_are_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_state_file_tells_how_far_the_upload_is() {
+    let it = Fixture::interrupted("how-far").await;
+    let unfinished = UnfinishedUpload::from_state_file(it.state()).await.expect("readable").expect("there");
+    assert_eq!((unfinished.bucket(), unfinished.key()), (it.uri.bucket(), it.uri.key()));
+    assert_eq!((unfinished.parts(), unfinished.stored_parts()), (4, 2));
+    assert_eq!((unfinished.plaintext_len(), unfinished.stored_len()), (LEN as u64, 2 * PART as u64));
+    let told = Arc::new(Mutex::new(None));
+    let tell = Arc::clone(&told);
+    let put = it.client.put().uri(&it.uri).body(PlaintextSource::file(it.file())).state_file(it.state());
+    let put = put.on_resume(move |upload| *tell.lock().expect("no panic") = Some(upload.upload_id().to_owned()));
+    put.send().await.expect("resumed");
+    assert_eq!(told.lock().expect("no panic").as_deref(), Some(unfinished.upload_id()));
+    assert!(UnfinishedUpload::from_state_file(it.state()).await.expect("no error").is_none());
+    it.assert_done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_was_aborted_elsewhere_is_reported_gone() {
+    let it = Fixture::interrupted("gone").await;
+    let unfinished = UnfinishedUpload::from_state_file(it.state()).await.expect("readable").expect("there");
+    let abort = it.store.s3().abort_multipart_upload().bucket(it.uri.bucket()).key(it.uri.key());
+    abort.upload_id(unfinished.upload_id()).send().await.expect("aborted");
+    assert_kind(it.put().await, ErrorKind::UploadNotFound, &it.uri, "aborted");
+    assert!(it.state().exists(), "whoever put it there decides about it");
+    fs::remove_file(it.state()).expect("there");
+    it.put().await.expect("begun anew");
+    it.assert_done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_file_that_cannot_be_begun_leaves_no_upload() {
+    let it = Fixture::over(Wire::default(), "no-state").await;
+    let put = it.client.put().uri(&it.uri).body(PlaintextSource::file(it.file()));
+    let result = put.state_file(it.directory.path().join("absent/state")).send().await;
+    assert_kind(result, ErrorKind::Io, &it.uri, "no such directory");
+    assert_eq!(unfinished_uploads(&it.store.s3(), &it.uri).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_upload_with_a_state_file_can_go_on() {
     let reached = Arc::new(tokio::sync::Notify::new());
     let notify = Arc::clone(&reached);
@@ -167,10 +209,19 @@ async fn a_state_file_is_for_one_upload_alone() {
     let it = Fixture::interrupted("alone").await;
     let other = it.store.object("other");
     let put = || it.client.put().body(PlaintextSource::file(it.file())).state_file(it.state());
-    assert_kind(put().uri(&other).send().await, ErrorKind::InvalidInput, &other, "another object");
+    assert_kind(put().uri(&other).send().await, ErrorKind::StateFileMismatch, &other, "another object");
     let context = sealwax_s3::envelope::EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
     let result = put().uri(&it.uri).encryption_context(context).send().await;
-    assert_kind(result, ErrorKind::InvalidInput, &it.uri, "another context");
+    assert_kind(result, ErrorKind::StateFileMismatch, &it.uri, "another context");
+    let [own, other] = ["marker-key-", "another-key-"].map(|name| Arc::new(local_keyring(name)) as Arc<dyn Keyring>);
+    for keyring in [MultiKeyring::new(Arc::clone(&other), []), MultiKeyring::new(own, [other])] {
+        let client = it.store.client_builder(keyring).part_len(PART).build();
+        let put = client.put().uri(&it.uri).body(PlaintextSource::file(it.file())).state_file(it.state());
+        assert_kind(put.send().await, ErrorKind::StateFileMismatch, &it.uri, "other keys");
+    }
+    let client = it.store.client_builder(local_keyring("marker-key-")).places(PlacePolicy::off()).build();
+    let put = client.put().uri(&it.uri).body(PlaintextSource::file(it.file())).state_file(it.state());
+    assert_kind(put.send().await, ErrorKind::StateFileMismatch, &it.uri, "bound to no place");
     let result = it.client.put().uri(&it.uri).body("bytes").state_file(it.state()).send().await;
     assert_kind(result, ErrorKind::InvalidInput, &it.uri, "no file");
     fs::write(it.state(), "not a state file\n").expect("written");

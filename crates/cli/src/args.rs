@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
 use sealwax_s3::{KmsKeyArn, S3Uri};
 
-use crate::pair::Pair;
+use crate::{age::Age, pair::Pair, prefix::Prefix};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -15,7 +15,7 @@ Exit codes:
   3    the object failed verification, and must not be used
   4    no such object, or it is not sealed
   5    access denied, no credentials, or no wrapping key can be used
-  6    the object exists already, or changed meanwhile
+  6    the object exists already; or it, the file or the upload changed meanwhile
   130  interrupted (143: terminated)
 
 Credentials, Region and endpoint come from the AWS environment variables and files, as for every
@@ -28,7 +28,8 @@ Examples:
       --key arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab \\
       --key arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321 \\
       -c tenant=acme
-  pg_dump shop | sealwax put - s3://bucket/shop.dump --key \"$KEY\"";
+  pg_dump shop | sealwax put - s3://bucket/shop.dump --key \"$KEY\"
+  sealwax put disk.img s3://bucket/disk.img --key \"$KEY\" --resume   # after a crash, once more";
 
 const GET_EXAMPLES: &str = "\
 Examples:
@@ -41,6 +42,16 @@ const INSPECT_EXAMPLES: &str = "\
 Examples:
   sealwax inspect s3://bucket/2026/report.pdf
   sealwax inspect s3://bucket/2026/report.pdf --json | jq -r '.keys[].wrapping_key'";
+
+const UPLOADS_LS_EXAMPLES: &str = "\
+Examples:
+  sealwax uploads ls s3://bucket
+  sealwax uploads ls s3://bucket/2026/ --older-than 1d --json | jq -r .upload_id";
+
+const UPLOADS_ABORT_EXAMPLES: &str = "\
+Examples:
+  sealwax uploads abort s3://bucket/disk.img --upload-id \"$ID\"
+  sealwax uploads abort s3://bucket/2026/ --older-than 7d --dry-run";
 
 const REWRAP_EXAMPLES: &str = "\
 Examples:
@@ -97,22 +108,20 @@ pub(crate) struct GlobalArgs {
     pub(crate) verbose: u8,
 }
 
-/// What to do.
+/// What to do. What is said of each is the documentation of its arguments: here it would hide that in the help.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Seal a file, or standard input, and store it
     Put(PutArgs),
-    /// Read an object and open it
     Get(GetArgs),
-    /// Show what is known of an object without any key
     Inspect(InspectArgs),
-    /// Wrap an object's data key anew; the body stays as it is
     Rewrap(RewrapArgs),
+    #[command(subcommand)]
+    Uploads(UploadsCommand),
 }
 
 /// Seal a file, or standard input, and store it.
 ///
-/// Nothing becomes visible in S3 before all of it is stored. An interrupted upload is aborted.
+/// Nothing becomes visible in S3 before all of it is stored. An interrupted upload is aborted, but for --resume.
 #[derive(Debug, Args)]
 #[command(after_help = PUT_EXAMPLES)]
 pub(crate) struct PutArgs {
@@ -145,6 +154,21 @@ pub(crate) struct PutArgs {
     /// Fail if there is an object already
     #[arg(long)]
     pub(crate) no_overwrite: bool,
+
+    /// If the upload is interrupted, keep it: the same command again sends what is missing
+    ///
+    /// Its state is kept in a file that holds no plaintext and no plaintext key. Source, destination, encryption context
+    /// and wrapping keys must be the same again, and the file must not have changed; metadata and Content-Type stay those
+    /// of the first run. To resume, KMS must let the caller decrypt under one of the keys. An interrupted upload costs
+    /// storage until it is resumed, or given up by `sealwax uploads abort`.
+    #[arg(long, help_heading = "Interrupted uploads")]
+    pub(crate) resume: bool,
+
+    /// Keep the state in this file, instead of one in the user's state directory
+    ///
+    /// That is `$XDG_STATE_HOME/sealwax`, else `~/.local/state/sealwax`.
+    #[arg(long, value_name = "PATH", requires = "resume", help_heading = "Interrupted uploads")]
+    pub(crate) state_file: Option<PathBuf>,
 }
 
 /// Read an object and open it.
@@ -227,6 +251,67 @@ pub(crate) struct RewrapArgs {
     pub(crate) reader: ReaderArgs,
 }
 
+/// List or abort uploads that were begun and not finished.
+///
+/// Their parts are not visible, but cost storage until the uploads are completed or aborted. S3 does not tell which uploads
+/// are Sealwax's: these commands list and abort those of any program.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UploadsCommand {
+    Ls(UploadsLsArgs),
+    Abort(UploadsAbortArgs),
+}
+
+/// List unfinished uploads.
+///
+/// A line for each: when it began, its object, its id, and its state file, if that is in the user's state directory. S3 does not tell which uploads are Sealwax's: those of any program are listed.
+#[derive(Debug, Args)]
+#[command(after_help = UPLOADS_LS_EXAMPLES)]
+pub(crate) struct UploadsLsArgs {
+    /// Where to look
+    #[arg(value_name = "s3://BUCKET[/PREFIX]")]
+    pub(crate) prefix: Prefix,
+
+    /// Only those that began so long ago, such as 12h or 7d
+    #[arg(long, value_name = "AGE")]
+    pub(crate) older_than: Option<Age>,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Abort unfinished uploads; what they stored is lost.
+///
+/// S3 does not tell which uploads are Sealwax's: with --older-than, those of any program are aborted, also one that is
+/// still going on. State files in the user's state directory are deleted with their uploads.
+#[derive(Debug, Args)]
+#[command(
+    after_help = UPLOADS_ABORT_EXAMPLES,
+    group = ArgGroup::new("which").args(["upload_id", "state_file", "older_than"]).required(true),
+)]
+pub(crate) struct UploadsAbortArgs {
+    /// The object of the upload; with --older-than, what the keys begin with
+    #[arg(value_name = "s3://BUCKET[/KEY|/PREFIX]")]
+    pub(crate) prefix: Prefix,
+
+    /// The upload with this id
+    // Ids of S3 are of letters, digits and signs: one may begin with `-`.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) upload_id: Option<String>,
+
+    /// The upload that this state file describes; the file is deleted
+    #[arg(long, value_name = "PATH")]
+    pub(crate) state_file: Option<PathBuf>,
+
+    /// All that began so long ago, such as 12h or 7d
+    #[arg(long, value_name = "AGE")]
+    pub(crate) older_than: Option<Age>,
+
+    /// Say what would be aborted, and abort nothing
+    #[arg(long, conflicts_with_all = ["upload_id", "state_file"])]
+    pub(crate) dry_run: bool,
+}
+
 /// Which wrapping keys may open the object.
 #[derive(Debug, Args)]
 pub(crate) struct ReaderArgs {
@@ -267,6 +352,23 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_says_all_that_is_documented() {
+        for (command, text) in [
+            (&["put", "--help"][..], "An interrupted upload is aborted, but for --resume"),
+            (&["get", "--help"], "only when all of the object has verified"),
+            (&["inspect", "--help"], "nothing that is shown is authenticated"),
+            (&["rewrap", "--help"], "older versions keep their keys"),
+            (&["uploads", "--help"], "cost storage until"),
+            (&["uploads", "ls", "--help"], "those of any program are listed"),
+            (&["uploads", "abort", "--help"], "one that is still going on"),
+        ] {
+            let help = Cli::try_parse_from(["sealwax"].iter().chain(command)).expect_err("the help").to_string();
+            let words: Vec<_> = help.split_whitespace().collect();
+            assert!(words.join(" ").contains(text), "{command:?}: {help}");
+        }
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! AWS as the user has set it up, and the clients made of that.
 
 use std::{
+    env,
+    ffi::OsStr,
     io::{self, Write as _},
     time::Duration,
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, timeout::TimeoutConfig};
-use aws_sdk_s3::config::ProvideCredentials as _;
+use aws_sdk_s3::{
+    config::{ProvideCredentials as _, http::HttpResponse},
+    error::{ProvideErrorMetadata, SdkError},
+};
 use aws_types::service_config::ServiceConfigKey;
 use sealwax_s3::{DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient};
 
@@ -14,6 +19,7 @@ use crate::{
     args::{GlobalArgs, ReaderArgs},
     error::{Exit, Failure, advice},
     progress::Progress,
+    shell,
     text::Printable,
 };
 
@@ -23,7 +29,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const SMALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What all subcommands share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Session {
     config: SdkConfig,
     region: Region,
@@ -31,6 +37,8 @@ pub(crate) struct Session {
     no_place_binding: bool,
     quiet: bool,
     verbose: bool,
+    /// The options that say where the services are, as they were given.
+    connection: Vec<String>,
 }
 
 impl Session {
@@ -61,6 +69,7 @@ impl Session {
             no_place_binding: args.no_place_binding,
             quiet: args.quiet,
             verbose: args.verbose > 0,
+            connection: connection(args),
         })
     }
 
@@ -95,6 +104,27 @@ impl Session {
         Ok(KmsKeyring::builder(&self.config).discovery(filter).build())
     }
 
+    /// A command line with these words that reaches the same services.
+    pub(crate) fn command_line(&self, words: &[&OsStr]) -> String {
+        let program = env::args_os().next().unwrap_or_else(|| "sealwax".into());
+        let connection = self.connection.iter().map(OsStr::new);
+        shell::line([program.as_os_str()].into_iter().chain(words.iter().copied()).chain(connection))
+    }
+
+    /// A call failed.
+    pub(crate) async fn failure(&self, call: FailedCall) -> Failure {
+        if let Some(failure) = self.want_of_credentials().await {
+            return failure;
+        }
+        let kind = match call.status {
+            Some(401 | 403) => ErrorKind::AccessDenied,
+            Some(404) => ErrorKind::NotFound,
+            None | Some(500..) => ErrorKind::Unavailable,
+            _ => ErrorKind::Service,
+        };
+        Failure::new(kind.into(), call.text, advice(kind))
+    }
+
     /// Shows how far a transfer is.
     pub(crate) fn progress(&self, total: Option<u64>) -> Progress {
         if self.quiet || self.verbose { Progress::hidden() } else { Progress::new(total) }
@@ -118,7 +148,8 @@ impl Session {
         Some(Failure::new(kind.into(), format!("no AWS credentials: {error}"), advice(kind)))
     }
 
-    fn s3(&self) -> aws_sdk_s3::Client {
+    /// A plain client.
+    pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             .timeout_config(timeouts)
@@ -156,6 +187,44 @@ impl Session {
             _ => Err(unknown_account(Exit::Failed, "the answer names none")),
         }
     }
+}
+
+/// A failed call of S3, in words.
+#[derive(Debug)]
+pub(crate) struct FailedCall {
+    pub(crate) status: Option<u16>,
+    pub(crate) code: Option<String>,
+    text: String,
+}
+
+impl FailedCall {
+    /// `what` could not be done.
+    pub(crate) fn new<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let status = error.raw_response().map(|answer| answer.status().as_u16());
+        let code = error.code().map(str::to_owned);
+        let said = match (status, &code) {
+            (Some(status), Some(code)) => {
+                format!("the service answered {status} {code}: {}", error.message().unwrap_or("no message"))
+            }
+            _ => chain(error),
+        };
+        Self { status, code, text: format!("{what}: {said}") }
+    }
+
+    /// `what` could not be done, for a list has more pages and the service does not tell which is next.
+    pub(crate) fn endless(what: &str) -> Self {
+        Self { status: Some(200), code: None, text: format!("{what}: the service does not say where its list goes on") }
+    }
+}
+
+/// The options among `args` that say where the services are and who calls them.
+fn connection(args: &GlobalArgs) -> Vec<String> {
+    let options = [("--region", &args.region), ("--endpoint-url", &args.endpoint_url), ("--profile", &args.profile)];
+    let given = options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value.clone()?]));
+    given.flatten().collect()
 }
 
 fn unknown_account(exit: Exit, why: &str) -> Failure {

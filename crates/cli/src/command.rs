@@ -4,10 +4,15 @@ mod get;
 mod inspect;
 mod put;
 mod rewrap;
+mod uploads;
 
 use std::{path::Path, time::Duration};
 
-use crate::{args::Command, aws::Session, error::Failure};
+use crate::{
+    args::{Command, UploadsCommand},
+    aws::Session,
+    error::Failure,
+};
 
 /// How long a file write in flight may go on after an interrupt, so that its temporary file is removed.
 const FILE_GRACE: Duration = Duration::from_secs(30);
@@ -20,6 +25,8 @@ impl Command {
             Self::Get(args) => get::run(session, args).await,
             Self::Inspect(args) => inspect::run(session, args).await,
             Self::Rewrap(args) => rewrap::run(session, args).await,
+            Self::Uploads(UploadsCommand::Ls(args)) => uploads::list(session, args).await,
+            Self::Uploads(UploadsCommand::Abort(args)) => uploads::abort(session, args).await,
         }
     }
 

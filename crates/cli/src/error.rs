@@ -23,7 +23,7 @@ pub(crate) enum Exit {
     NotFound,
     /// 5: access denied, no credentials, or no wrapping key can be used.
     Denied,
-    /// 6: the object exists already, or changed meanwhile.
+    /// 6: the object exists already, or it, the file or the upload changed meanwhile.
     Conflict,
     /// 128 and the signal's number: 130 interrupted, 143 terminated.
     Stopped(Signal),
@@ -46,7 +46,7 @@ impl Exit {
 impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Self {
         match kind {
-            ErrorKind::InvalidInput | ErrorKind::MetadataTooLarge => Self::Usage,
+            ErrorKind::InvalidInput | ErrorKind::MetadataTooLarge | ErrorKind::StateFileMismatch => Self::Usage,
             ErrorKind::Authentication
             | ErrorKind::ContextMismatch
             | ErrorKind::Malformed
@@ -58,7 +58,7 @@ impl From<ErrorKind> for Exit {
             | ErrorKind::KeyDisabled
             | ErrorKind::KeyNotFound
             | ErrorKind::NoMatchingKey => Self::Denied,
-            ErrorKind::Conflict => Self::Conflict,
+            ErrorKind::Conflict | ErrorKind::SourceChanged | ErrorKind::UploadNotFound => Self::Conflict,
             _ => Self::Failed,
         }
     }
@@ -70,12 +70,14 @@ pub(crate) struct Failure {
     exit: Exit,
     error: Box<dyn Error + Send + Sync>,
     advice: Option<&'static str>,
+    /// What can be done now, and by which command.
+    steps: Vec<(&'static str, String)>,
 }
 
 impl Failure {
     /// Exits with `exit` for `error`.
     pub(crate) fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>, advice: &'static str) -> Self {
-        Self { exit, error: error.into(), advice: Some(advice) }
+        Self { exit, error: error.into(), advice: Some(advice), steps: Vec::new() }
     }
 
     /// An argument that cannot be used.
@@ -91,7 +93,28 @@ impl Failure {
     /// A signal ended the command; `consequence` says what became of the object.
     pub(crate) fn stopped(signal: Signal, consequence: impl AsRef<str>) -> Self {
         let error = format!("{signal}: {}", consequence.as_ref()).into();
-        Self { exit: Exit::Stopped(signal), error, advice: None }
+        Self { exit: Exit::Stopped(signal), error, advice: None, steps: Vec::new() }
+    }
+
+    /// With other advice.
+    pub(crate) fn advise(self, advice: &'static str) -> Self {
+        Self { advice: Some(advice), ..self }
+    }
+
+    /// And says what can be done now, and by which command.
+    pub(crate) fn step(mut self, what: &'static str, command: String) -> Self {
+        self.steps.push((what, command));
+        self
+    }
+
+    /// And says more of what failed.
+    pub(crate) fn and(self, more: &str) -> Self {
+        Self { error: format!("{}{more}", self.error).into(), ..self }
+    }
+
+    /// What kind of failure it is.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
     }
 
     /// How the process exits.
@@ -119,6 +142,9 @@ impl Failure {
         }
         if let Some(advice) = self.advice {
             text.push_str(&format!("  hint: {advice}\n"));
+        }
+        for (what, command) in &self.steps {
+            text.push_str(&format!("  {what}: {}\n", Printable(command)));
         }
         text
     }
@@ -174,6 +200,8 @@ mod tests {
         let failure = Failure::new(Exit::Failed, Chain("cannot\u{1b} put", Some(Box::new(again))), "make room");
         let expected = "error: cannot\\u{1b} put\n  caused by: write failed: the disk is full\n  hint: make room\n";
         assert_eq!(failure.text(), expected);
+        let failure = failure.step("to resume", "sealwax put".into()).step("to give up", "rm \u{7}".into());
+        assert_eq!(failure.text(), format!("{expected}  to resume: sealwax put\n  to give up: rm \\u{{7}}\n"));
     }
 
     #[test]
@@ -199,6 +227,10 @@ mod tests {
             (ErrorKind::KeyNotFound, 5),
             (ErrorKind::NoMatchingKey, 5),
             (ErrorKind::Conflict, 6),
+            (ErrorKind::SourceChanged, 6),
+            (ErrorKind::UploadNotFound, 6),
+            (ErrorKind::StateFileMismatch, 2),
+            (ErrorKind::UploadBusy, 1),
         ] {
             assert_eq!(Exit::from(kind).code(), code, "{kind:?}");
         }

@@ -1,5 +1,6 @@
 //! The command `sealwax`: client-side envelope encryption for Amazon S3.
 
+mod age;
 mod args;
 mod aws;
 mod command;
@@ -7,10 +8,15 @@ mod error;
 mod interrupt;
 mod log;
 mod pair;
+mod prefix;
 mod progress;
 mod report;
+mod resume;
 mod run;
+mod shell;
+mod state;
 mod text;
+mod uploads;
 
 use std::process::ExitCode;
 

@@ -51,6 +51,8 @@ pub enum ErrorKind {
     Service,
     /// The file is not what it was when its upload began.
     SourceChanged,
+    /// The state file is of another upload: to another object, with another encryption context or other wrapping keys.
+    StateFileMismatch,
     /// The service asks to slow down.
     Throttled,
     /// The object ends early.
@@ -59,6 +61,10 @@ pub enum ErrorKind {
     Unavailable,
     /// What was asked for cannot be done with this object.
     Unsupported,
+    /// Another process is at work on the upload that the state file describes.
+    UploadBusy,
+    /// The unfinished upload is no longer in S3: it was aborted, by hand or by a lifecycle rule, or completed.
+    UploadNotFound,
 }
 
 impl ErrorKind {
@@ -90,17 +96,20 @@ impl ErrorKind {
             }
             Self::Service => "see the service's message",
             Self::SourceChanged => "abort the unfinished upload, delete its state file, and begin anew",
+            Self::StateFileMismatch => "give the arguments that the upload began with, or another state file",
             Self::Throttled => "retry later, or ask for a higher quota",
             Self::Truncated => "restore another version of the object",
             Self::Unavailable => "retry, or use a key and a bucket in another Region",
             Self::Unsupported => "see the message",
+            Self::UploadBusy => "wait until the other process has ended",
+            Self::UploadNotFound => "delete the upload's state file, if it has one, and begin anew",
         }
     }
 
     /// Whether the same call may succeed later without anything being changed.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Changed | Self::Throttled | Self::Unavailable)
+        matches!(self, Self::Changed | Self::Throttled | Self::Unavailable | Self::UploadBusy)
     }
 }
 
@@ -238,6 +247,7 @@ impl Target {
                 ErrorKind::Throttled
             }
             (Some("InvalidObjectState" | "ObjectNotInActiveTierError"), _) => ErrorKind::Unsupported,
+            (Some("NoSuchUpload"), _) => ErrorKind::UploadNotFound,
             (Some("MetadataTooLarge"), _) => ErrorKind::MetadataTooLarge,
             (_, Some(401 | 403)) => ErrorKind::AccessDenied,
             (_, Some(404)) => ErrorKind::NotFound,
@@ -248,6 +258,9 @@ impl Target {
         };
         let message = match kind {
             ErrorKind::NotFound => format!("{call} found no such object or bucket"),
+            ErrorKind::UploadNotFound => {
+                format!("{call} found the unfinished upload gone: it was aborted, or has expired, or was completed")
+            }
             ErrorKind::Conflict => format!("{call} met another state of the object than was required"),
             ErrorKind::AccessDenied => format!("{call} was denied"),
             _ => format!("{call} failed"),

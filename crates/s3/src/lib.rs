@@ -30,5 +30,6 @@ pub use self::{
     },
     places::PlacePolicy,
     source::PlaintextSource,
+    upload::unfinished::UnfinishedUpload,
     uri::{InvalidUri, S3Uri},
 };

@@ -5,6 +5,7 @@ pub(crate) mod journal;
 mod multipart;
 mod plan;
 mod stored;
+pub(crate) mod unfinished;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -1,6 +1,9 @@
 //! `sealwax put`.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use sealwax_s3::{PlaintextSource, Put, PutOutput, S3Uri};
 
@@ -8,15 +11,17 @@ use super::is_standard_stream;
 use crate::{
     args::PutArgs,
     aws::Session,
-    error::Failure,
+    error::{Exit, Failure},
     interrupt::unless_stopped,
     pair::{self, Pair},
+    resume::{Resume, stored},
     text::Counted,
 };
 
 /// Seals a file or standard input, and stores it.
 pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure> {
-    let PutArgs { file, uri, keys, context, metadata, content_type, no_overwrite } = args;
+    let PutArgs { file, uri, keys, context, metadata, content_type, no_overwrite, resume, state_file } = args;
+    let resume = resume.then(|| resumable(&file, &uri, state_file)).transpose()?;
     let context = pair::context(context)?;
     let client = session.client(&uri, session.keyring(keys));
     let progress = session.progress(len(&file).await);
@@ -30,14 +35,34 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         put = put.if_none_match("*");
     }
 
-    let stopped = |signal| Failure::stopped(signal, format!("the upload to {uri} was given up"));
+    if let Some(resume) = &resume {
+        let (session, uri) = (session.clone(), uri.clone());
+        put = put.state_file(resume.state_file());
+        put = put.on_resume(move |upload| session.say(format!("resuming the upload to {uri}: {}", stored(upload))));
+    }
+
     let sent = unless_stopped(put.send()).await;
     drop(progress);
     // A second signal ends the wait for the abort of the upload.
-    unless_stopped(client.settle()).await.map_err(stopped)?;
-    let output = sent.map_err(stopped)??;
-    session.say(summary(&file, &uri, &output));
-    Ok(())
+    let settled = unless_stopped(client.settle()).await;
+    match (settled.and(sent), resume) {
+        (Ok(Ok(output)), _) => {
+            session.say(summary(&file, &uri, &output));
+            Ok(())
+        }
+        (Ok(Err(error)), Some(resume)) => Err(resume.failed(session, error).await),
+        (Ok(Err(error)), None) => Err(error.into()),
+        (Err(signal), Some(resume)) => Err(resume.stopped(session, &uri, signal).await),
+        (Err(signal), None) => Err(Failure::stopped(signal, format!("the upload to {uri} was given up"))),
+    }
+}
+
+fn resumable(file: &Path, uri: &S3Uri, state_file: Option<PathBuf>) -> Result<Resume, Failure> {
+    if is_standard_stream(file) {
+        let advice = "give a file, or leave --resume out";
+        return Err(Failure::new(Exit::Usage, "standard input cannot be read again to resume its upload", advice));
+    }
+    Resume::new(file, uri, state_file)
 }
 
 fn source(file: &Path) -> PlaintextSource {

@@ -3,16 +3,10 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
-    process::{Child, Command},
     thread,
 };
 
-use crate::support::{RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, wait_until};
-
-fn send(signal: &str, child: &Child) {
-    let status = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
-    assert!(status.expect("kill runs").success());
-}
+use crate::support::{RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, send, wait_until};
 
 /// Begins to seal a stream that does not end, and stops it by `signal` when parts of it are in S3.
 fn stop_a_put(signal: &str, code: i32) {

@@ -4,6 +4,8 @@ mod aws_settings;
 mod inspect;
 mod interrupts;
 mod refusals;
+mod resume;
 mod rewrap;
 mod round_trip;
 mod support;
+mod uploads;

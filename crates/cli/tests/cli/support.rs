@@ -1,5 +1,6 @@
 //! Runs the command, and does to objects what it does not do itself.
 
+mod proxy;
 mod raw_s3;
 
 use std::{
@@ -15,7 +16,7 @@ use std::{
 
 use tempfile::TempDir;
 
-pub(crate) use self::raw_s3::RawS3;
+pub(crate) use self::{proxy::PartsProxy, raw_s3::RawS3};
 
 /// A variable that `tests/servers/with-servers.sh` exports.
 pub(crate) fn server_env(name: &str) -> String {
@@ -118,6 +119,21 @@ impl Sealwax {
         Self { command, input: Vec::new() }
     }
 
+    /// A command line as a shell runs it, with the same settings.
+    pub(crate) fn by_shell(line: &str) -> Self {
+        let mut this = Self::new([""; 0]);
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for (name, value) in this.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        this.command = command;
+        this
+    }
+
     /// Adds arguments.
     pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.command.args(args);
@@ -206,12 +222,18 @@ pub(crate) fn bytes(len: usize) -> Vec<u8> {
     words.flatten().take(len).collect()
 }
 
+/// Sends a signal to a process.
+pub(crate) fn send(signal: &str, child: &Child) {
+    let status = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
+    assert!(status.expect("kill runs").success());
+}
+
 /// Waits until `condition` holds.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < deadline, "in a minute, never: {what}");
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,23 +1,23 @@
 //! Sealing and storing an object.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use sealwax_envelope::{BodyHeader, EncryptionContext, ObjectHeader, Sealer, WrapContext, geometry};
+use sealwax_envelope::{BodyHeader, EncryptedDataKey, EncryptionContext, ObjectHeader, Sealer, WrapContext, geometry};
 
 use super::object_setters;
 use crate::{
-    Attributes, PlaintextSource, SealedClient,
+    Attributes, PlaintextSource, SealedClient, UnfinishedUpload,
     client::{envelope_error, wrap_error},
     error::{Error, ErrorKind, Target},
     source::Parts,
     upload::{
         Conditions, OnProgress, Upload, Uploaded,
-        journal::{FileIdentity, Journal},
+        journal::{Begin, FileIdentity, Journal, state_file_failed},
     },
 };
 
@@ -37,7 +37,11 @@ pub struct Put {
     conditions: Conditions,
     on_progress: Option<OnProgress>,
     state_file: Option<PathBuf>,
+    on_resume: Option<OnResume>,
 }
+
+/// Called once, with the upload that is gone on with.
+type OnResume = Box<dyn FnOnce(&UnfinishedUpload) + Send>;
 
 /// What was stored.
 #[derive(Debug, Clone)]
@@ -66,6 +70,7 @@ impl Put {
             conditions: Conditions::default(),
             on_progress: None,
             state_file: None,
+            on_resume: None,
         }
     }
 
@@ -123,12 +128,23 @@ impl Put {
 
     /// Keeps the state of a multipart upload of a file in `path`, and goes on with the upload that `path` describes, if
     /// there is one. It holds no plaintext and no plaintext key, can be read by its owner alone, and is deleted when the
-    /// object is stored. An upload with a state file is not aborted on failure: call again to go on, or abort it.
+    /// object is stored. An upload with a state file is not aborted on failure: call again to go on, or abort it and
+    /// delete the state file; [`UnfinishedUpload`] tells its id.
     ///
-    /// On going on, the file must not have changed since: [`ErrorKind::SourceChanged`]. Only the parts that S3 lacks are
-    /// sent, with the same bytes as before; attributes and metadata are those of the first call.
+    /// On going on, object, encryption context and wrapping keys must be those of the first call
+    /// ([`ErrorKind::StateFileMismatch`]), the file must not have changed since ([`ErrorKind::SourceChanged`]), and S3
+    /// must still have the upload ([`ErrorKind::UploadNotFound`]). The data key is unwrapped, which with KMS needs the
+    /// permission to decrypt. Only the parts that S3 lacks are sent, with the same bytes as before; attributes and
+    /// metadata are those of the first call.
     pub fn state_file(mut self, path: impl AsRef<Path>) -> Self {
         self.state_file = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Calls `on_resume` if an interrupted upload is gone on with, once its state file has been checked and its data key
+    /// unwrapped.
+    pub fn on_resume(mut self, on_resume: impl FnOnce(&UnfinishedUpload) + Send + 'static) -> Self {
+        self.on_resume = Some(Box::new(on_resume));
         self
     }
 
@@ -148,10 +164,16 @@ impl Put {
             if parts.file().is_none() {
                 return Err(target.error(ErrorKind::InvalidInput, "only the upload of a file can have a state file"));
             }
-            let journal = Journal::open(path).await;
-            if let Some(journal) = journal.map_err(|error| target.io("the upload's state file failed", error))? {
-                return resume(self.client, target, parts, journal, &self.context, self.conditions, self.on_progress)
-                    .await;
+            let journal = Journal::open(path).await.map_err(state_file_failed(&target))?;
+            if let Some(journal) = journal {
+                let resumption = Resumption {
+                    client: self.client,
+                    target,
+                    context: self.context,
+                    conditions: self.conditions,
+                    on_progress: self.on_progress,
+                };
+                return resumption.run(parts, journal, self.on_resume).await;
             }
         }
         let own = || self.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -198,48 +220,82 @@ impl PutOutput {
     }
 }
 
-/// Goes on with the upload that `journal` describes.
-async fn resume(
+/// A put that goes on with an interrupted upload.
+struct Resumption {
     client: SealedClient,
     target: Target,
-    parts: Parts,
-    journal: Arc<Journal>,
-    context: &EncryptionContext,
+    context: EncryptionContext,
     conditions: Conditions,
     on_progress: Option<OnProgress>,
-) -> Result<PutOutput, Error> {
-    let begin = &journal.begin;
-    let metadata = begin.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let header = ObjectHeader::parse(metadata).map_err(envelope_error(&target))?;
-    if (&begin.bucket, &begin.key) != (&target.bucket, &target.key) || header.context() != context {
-        let message = format!(
-            "the state file is of an upload to s3://{}/{} with the encryption context {}",
-            begin.bucket,
-            begin.key,
-            header.context().to_json(),
-        );
-        return Err(target.error(ErrorKind::InvalidInput, message));
+}
+
+impl Resumption {
+    async fn run(self, parts: Parts, journal: Arc<Journal>, on_resume: Option<OnResume>) -> Result<PutOutput, Error> {
+        let Self { client, target, context, .. } = &self;
+        let metadata = journal.begin.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let header = ObjectHeader::parse(metadata).map_err(envelope_error(target))?;
+        self.check_same_upload(&journal.begin, &header)?;
+        if parts.file().map(|file| FileIdentity::of(&file)).as_ref() != Some(&journal.begin.file) {
+            let message = "the file's length or modification time is not what it was when its upload began";
+            return Err(target.error(ErrorKind::SourceChanged, message));
+        }
+        let keys = client.places().acceptable_keys(target, &header, &[])?;
+        let data_key = client.unwrap(target, &header, &keys).await?;
+        let sealer = Sealer::dangerous_resume(&data_key, &context.body_context(), header.body_header())
+            .map_err(envelope_error(target))?;
+        drop(data_key);
+        if let Some(on_resume) = on_resume {
+            on_resume(&journal.unfinished());
+        }
+        let upload = Upload {
+            client: self.client,
+            target: self.target,
+            header: header.clone(),
+            attributes: Attributes::default(),
+            own_metadata: HashMap::new(),
+            conditions: self.conditions,
+            on_progress: self.on_progress,
+            state_file: None,
+        };
+        Ok(PutOutput::new(upload.resume(parts, sealer, journal).await?, header))
     }
-    if parts.file().map(|file| FileIdentity::of(&file)).as_ref() != Some(&begin.file) {
-        let message = "the file's length or modification time is not what it was when its upload began";
-        return Err(target.error(ErrorKind::SourceChanged, message));
+
+    /// Fails if the object would not become what this put was asked for.
+    fn check_same_upload(&self, begin: &Begin, header: &ObjectHeader) -> Result<(), Error> {
+        let mismatch = |what: String| {
+            let message = format!("the upload that the state file describes {what}");
+            Err(self.target.error(ErrorKind::StateFileMismatch, message))
+        };
+        if (&begin.bucket, &begin.key) != (&self.target.bucket, &self.target.key) {
+            return mismatch(format!("goes to s3://{}/{}", begin.bucket, begin.key));
+        }
+        if header.context() != &self.context {
+            return mismatch(format!("has the encryption context {}", header.context().to_json()));
+        }
+        let place = self.client.places().to_bind(&self.target)?;
+        let wanted = self.client.keyring().outline(place.as_ref());
+        // A keyring that does not know beforehand under which keys it wraps cannot be compared.
+        if !wanted.is_empty() && !same_wraps(&wanted, header.keys()) {
+            let keys: Vec<_> = header.keys().iter().map(wrap_name).collect();
+            return mismatch(format!("is sealed under {}", keys.join(", ")));
+        }
+        Ok(())
     }
-    let keys = client.places().acceptable_keys(&target, &header, &[])?;
-    let data_key = client.unwrap(&target, &header, &keys).await?;
-    let sealer = Sealer::dangerous_resume(&data_key, &context.body_context(), header.body_header())
-        .map_err(envelope_error(&target))?;
-    drop(data_key);
-    let upload = Upload {
-        client,
-        target,
-        header: header.clone(),
-        attributes: Attributes::default(),
-        own_metadata: HashMap::new(),
-        conditions,
-        on_progress,
-        state_file: None,
+}
+
+/// Whether these are wraps under the same keys, bound to the same places.
+fn same_wraps(a: &[EncryptedDataKey], b: &[EncryptedDataKey]) -> bool {
+    let wraps = |keys: &[EncryptedDataKey]| -> BTreeSet<_> {
+        keys.iter().map(|key| (key.provider().to_owned(), wrap_name(key))).collect()
     };
-    Ok(PutOutput::new(upload.resume(parts, sealer, journal).await?, header))
+    wraps(a) == wraps(b)
+}
+
+fn wrap_name(key: &EncryptedDataKey) -> String {
+    match key.place() {
+        Some(place) => format!("{} bound to {place}", key.wrapping_key()),
+        None => format!("{} bound to no place", key.wrapping_key()),
+    }
 }
 
 impl fmt::Debug for Put {

@@ -8,9 +8,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{File, OpenOptions, TryLockError},
-    io::{self, Read as _, Seek as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    fs::{File, OpenOptions, Permissions, TryLockError},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::UNIX_EPOCH,
@@ -22,7 +22,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::task;
 
-use crate::source::SourceFile;
+use super::unfinished::UnfinishedUpload;
+use crate::{
+    error::{Error, ErrorKind, Target},
+    source::SourceFile,
+};
 
 const NOTE: &str = "State of an unfinished Sealwax upload. It holds no plaintext and no plaintext key.";
 
@@ -66,7 +70,7 @@ impl Begin {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileIdentity {
-    len: u64,
+    pub(super) len: u64,
     modified_nanos: Option<u128>,
 }
 
@@ -89,7 +93,7 @@ enum Line {
 
 /// What a state file says of one part.
 #[derive(Debug, Default)]
-struct Recorded {
+pub(super) struct Recorded {
     fingerprint: Option<String>,
     stored: Option<CompletedPart>,
 }
@@ -119,13 +123,21 @@ pub(crate) enum Decision {
 }
 
 impl Journal {
-    /// Begins a state file, readable by its owner alone. There must be none yet.
+    /// Begins a state file, readable by its owner alone. There must be none yet. It appears with its first line in it.
     pub(crate) async fn create(path: &Path, begin: Begin) -> io::Result<Arc<Self>> {
         let path = path.to_owned();
         blocking(move || {
-            let mut file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path)?;
-            lock(&file)?;
-            append(&mut file, &begin)?;
+            let directory = directory_of(&path);
+            let mut temporary = tempfile::Builder::new()
+                .prefix(".sealwax-")
+                .append(true)
+                .permissions(Permissions::from_mode(0o600))
+                .tempfile_in(directory)?;
+            // Before it has its name: whoever opens it by that finds it locked.
+            lock(temporary.as_file())?;
+            append(temporary.as_file_mut(), &begin)?;
+            let file = temporary.persist_noclobber(&path).map_err(|error| error.error)?;
+            File::open(directory)?.sync_all()?;
             Ok(Arc::new(Self { path, begin, state: Mutex::new(State { file, parts: HashMap::new() }) }))
         })
         .await
@@ -141,10 +153,21 @@ impl Journal {
                 Err(error) => return Err(error),
             };
             lock(&file)?;
-            let (begin, parts) = read(&mut file)?;
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            let Contents { begin, parts, whole } = Contents::parse(&text)?;
+            if whole < text.len() {
+                file.set_len(whole as u64)?;
+            }
             Ok(Some(Arc::new(Self { path, begin, state: Mutex::new(State { file, parts }) })))
         })
         .await
+    }
+
+    /// What is known of the upload by now.
+    pub(crate) fn unfinished(&self) -> UnfinishedUpload {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        UnfinishedUpload::new(&self.begin, stored(&state.parts))
     }
 
     /// Decides about a sealed part; if it is to be sent, its fingerprint is on disk when this returns.
@@ -181,7 +204,10 @@ impl Journal {
 
     /// Removes the state file: the upload is done.
     pub(crate) async fn remove(&self) -> io::Result<()> {
-        tokio::fs::remove_file(&self.path).await
+        match tokio::fs::remove_file(&self.path).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
     }
 }
 
@@ -195,9 +221,15 @@ fn fingerprint(sealed: &[u8], has_header: bool) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn lock(file: &File) -> io::Result<()> {
     file.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => io::Error::other("another process is at work on this upload"),
+        TryLockError::WouldBlock => {
+            io::Error::new(io::ErrorKind::ResourceBusy, "another process is at work on this upload")
+        }
         TryLockError::Error(error) => error,
     })
 }
@@ -210,32 +242,53 @@ fn append(file: &mut File, line: &impl Serialize) -> io::Result<()> {
     file.sync_data()
 }
 
-fn read(file: &mut File) -> io::Result<(Begin, HashMap<i32, Recorded>)> {
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
-    // A last line without an end was being written when the process died; what it announced was not done yet.
-    let whole = text.rfind('\n').map_or(0, |end| end + 1);
-    if whole < text.len() {
-        file.set_len(whole as u64)?;
-        file.seek(io::SeekFrom::End(0))?;
-    }
-    let mut lines = text[..whole].lines();
-    let begin: Begin = serde_json::from_str(lines.next().unwrap_or_default())?;
-    if begin.sealwax_upload != 1 {
-        return Err(io::Error::other("a newer version of Sealwax wrote this state file"));
-    }
-    let mut parts: HashMap<i32, Recorded> = HashMap::new();
-    for line in lines {
-        match serde_json::from_str(line)? {
-            Line::Sending { part, fingerprint } => parts.entry(part).or_default().fingerprint = Some(fingerprint),
-            Line::Stored { part, e_tag, crc64_nvme } => {
-                let completed = CompletedPart::builder().part_number(part).set_e_tag(e_tag);
-                let completed = completed.set_checksum_crc64_nvme(crc64_nvme).build();
-                parts.entry(part).or_default().stored = Some(completed);
+/// What a state file says.
+pub(super) struct Contents {
+    pub(super) begin: Begin,
+    pub(super) parts: HashMap<i32, Recorded>,
+    /// Bytes up to the end of the last whole line.
+    whole: usize,
+}
+
+impl Contents {
+    /// A last line without an end was being written when the process died; what it announced was not done yet.
+    pub(super) fn parse(text: &str) -> io::Result<Self> {
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let mut lines = text[..whole].lines();
+        let begin: Begin = serde_json::from_str(lines.next().unwrap_or_default())
+            .map_err(|error| io::Error::other(format!("it is no state file of an upload: {error}")))?;
+        if begin.sealwax_upload != 1 {
+            return Err(io::Error::other("a newer version of Sealwax wrote this state file"));
+        }
+        let mut parts: HashMap<i32, Recorded> = HashMap::new();
+        for line in lines {
+            match serde_json::from_str(line)? {
+                Line::Sending { part, fingerprint } => parts.entry(part).or_default().fingerprint = Some(fingerprint),
+                Line::Stored { part, e_tag, crc64_nvme } => {
+                    let completed = CompletedPart::builder().part_number(part).set_e_tag(e_tag);
+                    let completed = completed.set_checksum_crc64_nvme(crc64_nvme).build();
+                    parts.entry(part).or_default().stored = Some(completed);
+                }
             }
         }
+        Ok(Self { begin, parts, whole })
     }
-    Ok((begin, parts))
+}
+
+/// The numbers of the parts that S3 has.
+pub(super) fn stored(parts: &HashMap<i32, Recorded>) -> impl Iterator<Item = i32> {
+    parts.iter().filter(|(_, recorded)| recorded.stored.is_some()).map(|(number, _)| *number)
+}
+
+/// A failure to use a state file.
+pub(crate) fn state_file_failed(target: &Target) -> impl Fn(io::Error) -> Error + '_ {
+    |error| match error.kind() {
+        // It is locked, or it appeared since it was looked for.
+        io::ErrorKind::ResourceBusy | io::ErrorKind::AlreadyExists => {
+            target.error(ErrorKind::UploadBusy, "another process is at work on the upload of this state file")
+        }
+        _ => target.io("the upload's state file failed", error),
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
@@ -244,7 +297,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
+    use std::fs;
 
     use super::*;
 
@@ -287,6 +340,20 @@ mod tests {
         assert!(matches!(journal.decide(4, &[4; 32]).await.expect("written"), Decision::Send));
         drop(journal);
         assert!(Journal::open(&path).await.expect("still readable after the torn line").is_some());
+    }
+
+    #[tokio::test]
+    async fn it_begins_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state");
+        Journal::create(&directory.path().join("absent/state"), begin()).await.expect_err("no such directory");
+        Journal::create(&path, begin()).await.expect("created").remove().await.expect("removed");
+        assert_eq!(fs::read_dir(directory.path()).expect("readable").count(), 0, "a temporary file was left behind");
+        for text in ["", "{\"sealwax_upload\":1", "{}\n", "{\"sealwax_upload\":1}\n"] {
+            fs::write(&path, text).expect("written");
+            let error = Journal::open(&path).await.expect_err("no state file");
+            assert!(error.to_string().contains("no state file of an upload"), "{error}");
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! One multipart upload: completed, or aborted, or left for later where a state file was asked for.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use aws_sdk_s3::{
+    operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
     primitives::ByteStream,
     types::{CompletedMultipartUpload, CompletedPart},
 };
@@ -17,7 +18,7 @@ use tracing::Instrument as _;
 use super::{
     PartPlan, PartRoom, Stored, Upload, Uploaded,
     buffers::PartBuffers,
-    journal::{Begin, Decision, FileIdentity, Journal},
+    journal::{Begin, Decision, FileIdentity, Journal, state_file_failed},
     seal,
 };
 use crate::{
@@ -49,6 +50,21 @@ struct OnS3 {
     journal: Option<Arc<Journal>>,
 }
 
+/// A state file that is begun once the upload has its id.
+struct StateToBegin {
+    path: PathBuf,
+    file: Arc<SourceFile>,
+    part_chunks: usize,
+    metadata: BTreeMap<String, String>,
+}
+
+impl StateToBegin {
+    async fn begin(self, target: &Target, upload_id: &str) -> io::Result<Arc<Journal>> {
+        let (place, file) = ((target.bucket.as_str(), target.key.as_str()), FileIdentity::of(&self.file));
+        Journal::create(&self.path, Begin::new(place, upload_id, file, self.part_chunks, self.metadata)).await
+    }
+}
+
 struct Part {
     completed: CompletedPart,
     plaintext_len: u64,
@@ -78,34 +94,23 @@ impl<'a> MultipartUpload<'a> {
             .set_checksum_type(client.checksum().of_whole());
         let request = upload.attributes.clone().on_create(request);
 
-        // In a task of its own: if this future is dropped while the answer is on its way, the upload is still aborted.
+        let state = upload.state_file.clone().zip(file).map(|(path, file)| {
+            let metadata = upload.header.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value));
+            StateToBegin { path, file, part_chunks: plan.chunks(1), metadata: metadata.collect() }
+        });
+
+        // In a task of its own: if this future is dropped while the answer is on its way, or while the state file is
+        // written, the upload is still aborted, or kept together with its state file.
         let (sender, created) = oneshot::channel();
         let (task_client, task_target) = (client.clone(), target.clone());
         client.aborts().spawn(async move {
-            let created = request.send().await.map_err(|error| task_target.s3("CreateMultipartUpload", &error));
-            let created = created.and_then(|output| {
-                let upload_id = output
-                    .upload_id
-                    .filter(|id| !id.is_empty())
-                    .ok_or_else(|| task_target.error(ErrorKind::Service, "CreateMultipartUpload gave no upload id"))?;
-                Ok(OnS3 { client: task_client, target: task_target, upload_id, journal: None })
-            });
+            let created = OnS3::create(task_client, task_target, request, state).await;
             if let Err(Ok(unwanted)) = sender.send(created) {
-                unwanted.abort().await;
+                unwanted.abort_unless_resumable().await;
             }
         });
         let created = created.await.map_err(|_| target.error(ErrorKind::Io, "the runtime is shutting down"))?;
-        let mut this = Self::new(upload, created?, buffers);
-
-        if let (Some(path), Some(file)) = (&upload.state_file, file) {
-            let on_s3 = this.on_s3.as_mut().expect("just created");
-            let metadata = upload.header.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value));
-            let place = (target.bucket.as_str(), target.key.as_str());
-            let file = FileIdentity::of(&file);
-            let begin = Begin::new(place, &on_s3.upload_id, file, plan.chunks(1), metadata.collect());
-            on_s3.journal = Some(Journal::create(path, begin).await.map_err(state_file_failed(target))?);
-        }
-        Ok(this)
+        Ok(Self::new(upload, created?, buffers))
     }
 
     /// The upload that `journal` describes.
@@ -244,6 +249,29 @@ impl Drop for MultipartUpload<'_> {
 }
 
 impl OnS3 {
+    async fn create(
+        client: SealedClient,
+        target: Target,
+        request: CreateMultipartUploadFluentBuilder,
+        state: Option<StateToBegin>,
+    ) -> Result<Self, Error> {
+        let output = request.send().await.map_err(|error| target.s3("CreateMultipartUpload", &error))?;
+        let upload_id = output.upload_id.filter(|id| !id.is_empty());
+        let upload_id =
+            upload_id.ok_or_else(|| target.error(ErrorKind::Service, "CreateMultipartUpload gave no upload id"))?;
+        let mut this = Self { client, target, upload_id, journal: None };
+        if let Some(state) = state {
+            match state.begin(&this.target, &this.upload_id).await {
+                Ok(journal) => this.journal = Some(journal),
+                Err(error) => {
+                    this.abort().await;
+                    return Err(state_file_failed(&this.target)(error));
+                }
+            }
+        }
+        Ok(this)
+    }
+
     async fn send_part(
         &self,
         number: usize,
@@ -315,8 +343,4 @@ impl OnS3 {
             );
         }
     }
-}
-
-fn state_file_failed(target: &Target) -> impl Fn(std::io::Error) -> Error + '_ {
-    |error| target.io("the upload's state file failed", error)
 }

@@ -1,9 +1,9 @@
 //! S3 without Sealwax.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_config::{BehaviorVersion, Region};
-use aws_sdk_s3::{Client, operation::head_object::HeadObjectOutput};
+use aws_sdk_s3::{Client, error::ProvideErrorMetadata as _, operation::head_object::HeadObjectOutput, types::Part};
 use tokio::runtime::Runtime;
 
 use super::{Scene, endpoint};
@@ -50,6 +50,29 @@ impl RawS3 {
         let source = format!("{}/{}", from.bucket, from.key);
         let copy = self.client.copy_object().bucket(&to.bucket).key(&to.key).copy_source(source);
         self.runtime.block_on(copy.send()).expect("copied");
+    }
+
+    /// The parts of an unfinished upload, if there is one: their numbers and entity tags.
+    pub(crate) fn parts(&self, scene: &Scene, upload_id: &str) -> Option<BTreeMap<i32, String>> {
+        let list = self.client.list_parts().bucket(&scene.bucket).key(&scene.key).upload_id(upload_id);
+        let listed = match self.runtime.block_on(list.send()) {
+            Err(error) if error.code() == Some("NoSuchUpload") => return None,
+            listed => listed.expect("listed"),
+        };
+        let part = |part: &Part| Some((part.part_number()?, part.e_tag()?.to_owned()));
+        Some(listed.parts().iter().filter_map(part).collect())
+    }
+
+    /// Begins a multipart upload of a key and tells its id.
+    pub(crate) fn begin_upload(&self, bucket: &str, key: &str) -> String {
+        let create = self.client.create_multipart_upload().bucket(bucket).key(key);
+        self.runtime.block_on(create.send()).expect("created").upload_id.expect("an id")
+    }
+
+    /// Aborts a multipart upload.
+    pub(crate) fn abort(&self, scene: &Scene, upload_id: &str) {
+        let abort = self.client.abort_multipart_upload().bucket(&scene.bucket).key(&scene.key).upload_id(upload_id);
+        self.runtime.block_on(abort.send()).expect("aborted");
     }
 
     /// How many multipart uploads of an object are neither completed nor aborted.

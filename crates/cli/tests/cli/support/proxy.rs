@@ -1,0 +1,76 @@
+//! A proxy that tells which parts were sent.
+
+use std::{
+    collections::BTreeSet,
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use super::endpoint;
+
+/// Passes everything on to LocalStack, and takes note of the numbers of the parts that pass.
+pub(crate) struct PartsProxy {
+    url: String,
+    parts: Arc<Mutex<BTreeSet<i32>>>,
+}
+
+impl PartsProxy {
+    /// Begins to listen.
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let upstream = endpoint().strip_prefix("http://").expect("an http URL").to_owned();
+        let parts = Arc::new(Mutex::new(BTreeSet::new()));
+        let seen = Arc::clone(&parts);
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(server) = TcpStream::connect(&upstream) else { return };
+                let (mut back, mut answers) =
+                    (client.try_clone().expect("cloned"), server.try_clone().expect("cloned"));
+                thread::spawn(move || std::io::copy(&mut answers, &mut back));
+                let seen = Arc::clone(&seen);
+                thread::spawn(move || pass(client, server, &seen));
+            }
+        });
+        Self { url, parts }
+    }
+
+    /// Its address.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The parts that were sent through it.
+    pub(crate) fn parts(&self) -> BTreeSet<i32> {
+        self.parts.lock().expect("no panic").clone()
+    }
+}
+
+fn pass(mut client: TcpStream, mut server: TcpStream, seen: &Mutex<BTreeSet<i32>>) {
+    let mut buffer = vec![0; 64 * 1024];
+    // The end of what was read last: a name may be cut in two.
+    let mut tail = Vec::new();
+    while let Ok(len @ 1..) = client.read(&mut buffer) {
+        tail.extend_from_slice(&buffer[..len]);
+        seen.lock().expect("no panic").extend(part_numbers(&tail));
+        tail.drain(..tail.len().saturating_sub(32));
+        if server.write_all(&buffer[..len]).is_err() {
+            break;
+        }
+    }
+    let _ = server.shutdown(Shutdown::Write);
+}
+
+/// The numbers in all `partNumber=NUMBER&`: ciphertext does not happen to hold that.
+fn part_numbers(bytes: &[u8]) -> Vec<i32> {
+    const NAME: &[u8] = b"partNumber=";
+    let at = bytes.windows(NAME.len()).enumerate().filter(|(_, window)| *window == NAME);
+    let number = |at: usize| {
+        let rest = &bytes[at + NAME.len()..];
+        let end = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+        std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
+    };
+    at.filter_map(|(at, _)| number(at)).collect()
+}

@@ -1,0 +1,98 @@
+//! What a state file tells of its upload.
+
+use std::{io, path::Path};
+
+use sealwax_envelope::geometry::CHUNK_LEN;
+
+use super::journal::{Begin, Contents, stored};
+
+/// An unfinished upload of a file, as its state file describes it: [`crate::Put::state_file`].
+#[derive(Debug, Clone)]
+pub struct UnfinishedUpload {
+    bucket: String,
+    key: String,
+    upload_id: String,
+    plaintext_len: u64,
+    part_len: u64,
+    stored_parts: u64,
+    stored_len: u64,
+}
+
+impl UnfinishedUpload {
+    /// Reads the state file at `path`, if there is one. It is neither locked nor changed: the upload may be going on.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no state file.
+    pub async fn from_state_file(path: impl AsRef<Path>) -> io::Result<Option<Self>> {
+        match tokio::fs::read_to_string(path).await {
+            Ok(text) => {
+                let contents = Contents::parse(&text)?;
+                Ok(Some(Self::new(&contents.begin, stored(&contents.parts))))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The upload that began with `begin`, of which S3 has the parts with these numbers.
+    pub(super) fn new(begin: &Begin, stored: impl Iterator<Item = i32>) -> Self {
+        let Begin { bucket, key, upload_id, file, part_chunks, .. } = begin;
+        let part_len = part_chunks.saturating_mul(CHUNK_LEN) as u64;
+        let len_of = |number: i32| {
+            let begin = u64::try_from(number).unwrap_or(0).saturating_sub(1).saturating_mul(part_len);
+            file.len.saturating_sub(begin).min(part_len)
+        };
+        let (stored_parts, stored_len) = stored.fold((0, 0), |(parts, len), number| (parts + 1, len + len_of(number)));
+        Self {
+            bucket: bucket.clone(),
+            key: key.clone(),
+            upload_id: upload_id.clone(),
+            plaintext_len: file.len,
+            part_len,
+            stored_parts,
+            stored_len,
+        }
+    }
+
+    /// The bucket that it goes to.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// The key of the object that it makes.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Its id in S3: `AbortMultipartUpload` with it gives it up.
+    #[must_use]
+    pub fn upload_id(&self) -> &str {
+        &self.upload_id
+    }
+
+    /// Length of the whole plaintext in bytes.
+    #[must_use]
+    pub fn plaintext_len(&self) -> u64 {
+        self.plaintext_len
+    }
+
+    /// How many parts it has in all.
+    #[must_use]
+    pub fn parts(&self) -> u64 {
+        self.plaintext_len.div_ceil(self.part_len.max(1)).max(1)
+    }
+
+    /// How many parts S3 is known to have.
+    #[must_use]
+    pub fn stored_parts(&self) -> u64 {
+        self.stored_parts
+    }
+
+    /// How many bytes of plaintext are in those.
+    #[must_use]
+    pub fn stored_len(&self) -> u64 {
+        self.stored_len
+    }
+}
