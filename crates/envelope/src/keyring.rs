@@ -5,7 +5,7 @@ mod caching;
 mod local;
 mod multi;
 
-use std::{fmt, pin::Pin};
+use std::{fmt, pin::Pin, sync::Arc};
 
 pub use self::{
     caching::{CacheLimits, CachingKeyring},
@@ -58,6 +58,46 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     /// The encrypted data keys that [`Keyring::wrap`] will give, with ciphertexts of the expected length and any content:
     /// so that metadata can be measured before a key is asked for.
     fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey>;
+}
+
+/// A keyring that is shared: a cache that many clients and rewraps use.
+impl<K: Keyring + ?Sized> Keyring for Arc<K> {
+    fn generate<'a>(
+        &'a self,
+        binding: WrapContext<'a>,
+        plaintext_len: Option<u64>,
+    ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
+        (**self).generate(binding, plaintext_len)
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        binding: WrapContext<'a>,
+    ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
+        (**self).wrap(data_key, binding)
+    }
+
+    fn rewrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+        place: Option<&'a Place>,
+    ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
+        (**self).rewrap(keys, context, place)
+    }
+
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+        (**self).unwrap(keys, context)
+    }
+
+    fn accepts(&self, key: &EncryptedDataKey) -> bool {
+        (**self).accepts(key)
+    }
+
+    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
+        (**self).outline(place)
+    }
 }
 
 /// What a keyring says to encrypted data keys.

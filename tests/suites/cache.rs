@@ -1,0 +1,154 @@
+//! The caching keyring over KMS: what is called, what is stored, what is bound to what.
+
+use std::collections::HashSet;
+
+use futures_util::{StreamExt as _, stream};
+use sealwax_s3::{
+    ErrorKind, KmsKeyArn, PlacePolicy, RewrapOutcome, S3Uri, SealedClient,
+    envelope::{CachingKeyring, EncryptedDataKey, EncryptionContext, Keyring, ObjectHeader, Place, WrapContext},
+};
+use sealwax_tests::{LocalStack, Reaction, Wire, assert_kind, east, read, west};
+use serde_json::json;
+
+fn cached<'a>(stack: &LocalStack, keys: impl IntoIterator<Item = &'a KmsKeyArn>) -> SealedClient {
+    SealedClient::builder(stack.s3(), CachingKeyring::new(stack.keyring(keys))).build()
+}
+
+fn calls(stack: &LocalStack) -> Vec<String> {
+    stack.wire.kms().into_iter().map(|(call, _)| call).collect()
+}
+
+fn data_keys(header: &ObjectHeader) -> Vec<(&str, Option<&str>, bool)> {
+    let key = |key: &'_ EncryptedDataKey| key.intermediate().is_some();
+    header.keys().iter().map(|it| (it.wrapping_key(), it.place().map(Place::as_str), key(it))).collect()
+}
+
+/// As many as a busy client makes in minutes: the keys alone, since S3 has no part in it.
+#[tokio::test]
+async fn ten_thousand_data_keys_are_one_call() {
+    let stack = LocalStack::new(east());
+    let keyring = CachingKeyring::new(stack.keyring([&stack.home.key]));
+    let context = EncryptionContext::try_from_iter([("tenant", "acme")]).expect("a context");
+    let mut seen = HashSet::new();
+    for n in 0..10_000 {
+        let place = Place::new("bucket", &n.to_string()).expect("a place");
+        let materials = keyring.generate(WrapContext::new(&context, Some(&place)), Some(1)).await.expect("generated");
+        assert!(seen.insert(*materials.into_parts().0.expose_secret()), "a data key came twice");
+    }
+    assert_eq!(calls(&stack), ["GenerateDataKey"]);
+}
+
+#[tokio::test]
+async fn many_objects_written_at_once_and_read_cost_a_call_each_way() {
+    let stack = LocalStack::new(east());
+    let keys = [&stack.home.key, &west().key];
+    let writer = cached(&stack, keys);
+    let uris: Vec<S3Uri> = (0..100).map(|_| stack.object("cached")).collect();
+    let put = |uri: &S3Uri| writer.put().uri(uri).body(uri.to_string()).send();
+    stream::iter(uris.iter().map(put)).buffer_unordered(16).for_each(|put| async { drop(put.expect("put")) }).await;
+    assert_eq!(calls(&stack), ["GenerateDataKey", "Encrypt"], "one for each wrapping key");
+
+    stack.wire.forget();
+    let reader = cached(&stack, [keys[0]]);
+    for uri in &uris {
+        assert_eq!(read(&reader, uri).await.expect("get"), uri.to_string());
+    }
+    assert_eq!(calls(&stack), ["Decrypt"]);
+
+    // Without a cache, and from either Region.
+    for key in keys {
+        assert_eq!(read(&stack.client([key]), &uris[7]).await.expect("get"), uris[7].to_string());
+    }
+    let context = stack.wire.calls().into_iter().rfind(|call| call.service == "kms").expect("a call").json;
+    assert_eq!(context["EncryptionContext"], json!({"sealwax:format": "v1/intermediate"}));
+}
+
+#[tokio::test]
+async fn what_is_cached_is_read_and_written_while_kms_is_gone() {
+    let wire = Wire::new(|call| match call.service == "kms" && call.nth > 0 {
+        true => Reaction::Refuse,
+        false => Reaction::Pass,
+    });
+    let stack = LocalStack::over(wire, east());
+    let (client, one, two) = (cached(&stack, [&stack.home.key]), stack.object("gone"), stack.object("gone"));
+    client.put().uri(&one).body("one").send().await.expect("put");
+    assert_eq!(read(&client, &one).await.expect("get: the first Decrypt"), "one");
+    client.put().uri(&two).body("two").send().await.expect("put without KMS");
+    assert_eq!(read(&client, &two).await.expect("get without KMS"), "two");
+    assert_eq!(calls(&stack), ["GenerateDataKey", "Decrypt"]);
+    let uncached = stack.client([&stack.home.key]);
+    assert_kind(read(&uncached, &two).await, ErrorKind::Unavailable, &two, "no cache");
+}
+
+#[tokio::test]
+async fn two_objects_under_one_intermediate_key_cannot_be_exchanged() {
+    let stack = LocalStack::new(east());
+    let (client, one, two) = (cached(&stack, [&stack.home.key]), stack.object("swap"), stack.object("swap"));
+    for uri in [&one, &two] {
+        client.put().uri(uri).body(uri.to_string()).send().await.expect("put");
+    }
+    let copy = stack.s3().copy_object().copy_source(format!("{}/{}", one.bucket(), one.key()));
+    copy.bucket(two.bucket()).key(two.key()).send().await.expect("copy");
+    assert_kind(read(&client, &two).await, ErrorKind::PlaceMismatch, &two, "the place is another");
+
+    // Nor where the attacker writes the place that is expected.
+    let head = stack.s3().head_object().bucket(one.bucket()).key(one.key()).send().await.expect("head");
+    let metadata = head.metadata.expect("metadata").into_iter();
+    let metadata = metadata.map(|(name, value)| (name, value.replace(one.key(), two.key()))).collect();
+    let copy = stack.s3().copy_object().copy_source(format!("{}/{}", one.bucket(), one.key()));
+    let copy = copy.bucket(two.bucket()).key(two.key()).set_metadata(Some(metadata));
+    let replace = sealwax_s3::aws_sdk_s3::types::MetadataDirective::Replace;
+    copy.metadata_directive(replace).send().await.expect("copy");
+    for reader in [client, stack.client([&stack.home.key])] {
+        assert_kind(read(&reader, &two).await, ErrorKind::Authentication, &two, "the place is forged");
+    }
+}
+
+/// Inside one Region the intermediate key is re-encrypted by KMS, once for all its objects.
+#[tokio::test]
+async fn rewraps_of_many_objects_in_one_region_are_one_call() {
+    let stack = LocalStack::new(east());
+    let (writer, uris) = (cached(&stack, [&stack.home.key]), [(); 4].map(|()| stack.object("rewrap")));
+    for uri in &uris {
+        writer.put().uri(uri).body("x").send().await.expect("put");
+    }
+    stack.wire.forget();
+    let other = std::sync::Arc::new(CachingKeyring::new(stack.keyring([&stack.home.key_2])));
+    for uri in &uris {
+        let rewrap = writer.rewrap().uri(uri).add_keys(other.clone()).send().await.expect("rewrap");
+        assert_eq!(rewrap.outcome, RewrapOutcome::Rewrapped);
+        let place = format!("{}/{}", uri.bucket(), uri.key());
+        let expected = [&stack.home.key, &stack.home.key_2].map(|key| (key.as_str(), Some(place.as_str()), true));
+        assert_eq!(data_keys(&rewrap.header), expected);
+    }
+    assert_eq!(calls(&stack), ["ReEncrypt"]);
+    for key in [&stack.home.key, &stack.home.key_2] {
+        assert_eq!(read(&stack.client([key]), &uris[3]).await.expect("get"), "x");
+    }
+}
+
+/// To another Region, and to another place: the data key is unwrapped here, and wrapped there.
+#[tokio::test]
+async fn rewraps_of_replicas_cost_a_call_each_way_for_all_of_them() {
+    let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
+    let writer = cached(&east, [&east.home.key]);
+    let mut replicas = Vec::new();
+    for n in 0..4 {
+        let uri = east.object("replica");
+        writer.put().uri(&uri).body(format!("object {n}")).send().await.expect("put");
+        let copy = west.s3().copy_object().copy_source(format!("{}/{}", uri.bucket(), uri.key()));
+        copy.bucket(&west.home.bucket).key(uri.key()).send().await.expect("replicated");
+        replicas.push(format!("s3://{}/{}", west.home.bucket, uri.key()).parse::<S3Uri>().expect("a name"));
+    }
+    let places = PlacePolicy::bound().replica_of(&west.home.bucket, &east.home.bucket);
+    let reader = CachingKeyring::new(west.keyring([&east.home.key]));
+    let client = SealedClient::builder(west.s3(), reader).places(places).build();
+    let target = std::sync::Arc::new(CachingKeyring::new(west.keyring([&west.home.key])));
+    for uri in &replicas {
+        client.rewrap().uri(uri).replace_keys(target.clone()).send().await.expect("rewrap");
+    }
+    assert_eq!(calls(&west), ["Decrypt", "GenerateDataKey"]);
+    for (n, uri) in replicas.iter().enumerate() {
+        assert_eq!(read(&west.client([&west.home.key]), uri).await.expect("get"), format!("object {n}"));
+    }
+}
