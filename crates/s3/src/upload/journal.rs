@@ -21,6 +21,7 @@ use sealwax_envelope::geometry::{HEADER_LEN, SEALED_CHUNK_LEN, TAG_LEN};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::task;
+use tokio_util::task::TaskTracker;
 
 use crate::source::SourceFile;
 
@@ -100,6 +101,8 @@ pub(crate) struct Journal {
     path: PathBuf,
     pub(crate) begin: Begin,
     state: Mutex<State>,
+    /// Work in blocking threads, which goes on when nobody waits for it any more.
+    work: TaskTracker,
 }
 
 #[derive(Debug)]
@@ -126,7 +129,7 @@ impl Journal {
             let mut file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path)?;
             lock(&file)?;
             append(&mut file, &begin)?;
-            Ok(Arc::new(Self { path, begin, state: Mutex::new(State { file, parts: HashMap::new() }) }))
+            Ok(Self::new(path, begin, file, HashMap::new()))
         })
         .await
     }
@@ -142,18 +145,19 @@ impl Journal {
             };
             lock(&file)?;
             let (begin, parts) = read(&mut file)?;
-            Ok(Some(Arc::new(Self { path, begin, state: Mutex::new(State { file, parts }) })))
+            Ok(Some(Self::new(path, begin, file, parts)))
         })
         .await
+    }
+
+    fn new(path: PathBuf, begin: Begin, file: File, parts: HashMap<i32, Recorded>) -> Arc<Self> {
+        Arc::new(Self { path, begin, state: Mutex::new(State { file, parts }), work: TaskTracker::new() })
     }
 
     /// Decides about a sealed part; if it is to be sent, its fingerprint is on disk when this returns.
     pub(crate) async fn decide(self: &Arc<Self>, part: i32, sealed: &[u8]) -> io::Result<Decision> {
         let fingerprint = fingerprint(sealed, part == 1);
-        let journal = Arc::clone(self);
-        blocking(move || {
-            let mut state = journal.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let State { file, parts } = &mut *state;
+        self.work(move |State { file, parts }| {
             let recorded = parts.entry(part).or_default();
             match &recorded.fingerprint {
                 Some(known) if *known != fingerprint => return Ok(Decision::Changed),
@@ -175,8 +179,23 @@ impl Journal {
             e_tag: completed.e_tag.clone(),
             crc64_nvme: completed.checksum_crc64_nvme.clone(),
         };
+        self.work(move |state| append(&mut state.file, &line)).await
+    }
+
+    async fn work<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut State) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
         let journal = Arc::clone(self);
-        blocking(move || append(&mut journal.state.lock().unwrap_or_else(PoisonError::into_inner).file, &line)).await
+        let work =
+            self.work.spawn_blocking(move || work(&mut journal.state.lock().unwrap_or_else(PoisonError::into_inner)));
+        work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    /// Waits until no thread is at work on the file. Then it is unlocked when the journal is dropped.
+    pub(crate) async fn settle(&self) {
+        self.work.close();
+        self.work.wait().await;
     }
 
     /// Removes the state file: the upload is done.
@@ -246,6 +265,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt as _};
 
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn begin() -> Begin {
@@ -287,6 +308,20 @@ mod tests {
         assert!(matches!(journal.decide(4, &[4; 32]).await.expect("written"), Decision::Send));
         drop(journal);
         assert!(Journal::open(&path).await.expect("still readable after the torn line").is_some());
+    }
+
+    #[tokio::test]
+    async fn it_is_unlocked_when_it_has_settled() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state");
+        let journal = Journal::create(&path, begin()).await.expect("created");
+        for part in 2..10 {
+            // Dropped in the middle, as the parts of an upload that failed are.
+            let _ = journal.decide(part, &[1; 32]).now_or_never();
+        }
+        journal.settle().await;
+        drop(journal);
+        Journal::open(&path).await.expect("unlocked").expect("there");
     }
 
     #[test]

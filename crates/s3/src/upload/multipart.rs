@@ -276,8 +276,9 @@ impl OnS3 {
     }
 
     async fn abort_unless_resumable(&self) {
-        if self.journal.is_none() {
-            self.abort().await;
+        match &self.journal {
+            Some(journal) => journal.settle().await,
+            None => self.abort().await,
         }
     }
 
