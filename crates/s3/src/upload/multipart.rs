@@ -74,33 +74,50 @@ impl<'a> MultipartUpload<'a> {
             .checksum_type(ChecksumType::FullObject);
         let request = upload.attributes.clone().on_create(request);
 
-        // In a task of its own: if this future is dropped while the answer is on its way, the upload is still aborted.
+        let state_file = upload.state_file.clone().zip(file.map(|file| FileIdentity::of(&file)));
+        let metadata = upload.header.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let part_chunks = plan.chunks(1);
+
+        // In a task of its own: if this future is dropped before it knows of the upload and its state file, the upload is
+        // still aborted, or can be resumed.
         let (sender, created) = oneshot::channel();
         let (s3, task_target) = (client.s3().clone(), target.clone());
         client.aborts().spawn(async move {
-            let created = request.send().await.map_err(|error| task_target.s3("CreateMultipartUpload", &error));
-            let created = created.and_then(|output| {
+            let created = async {
+                let output = request.send().await.map_err(|error| task_target.s3("CreateMultipartUpload", &error))?;
                 let upload_id = output
                     .upload_id
                     .filter(|id| !id.is_empty())
                     .ok_or_else(|| task_target.error(ErrorKind::Service, "CreateMultipartUpload gave no upload id"))?;
-                Ok(OnS3 { s3, target: task_target, upload_id, journal: None })
-            });
-            if let Err(Ok(unwanted)) = sender.send(created) {
-                unwanted.abort().await;
+                let mut on_s3 = OnS3 { s3, target: task_target, upload_id, journal: None };
+                if let Some((path, file)) = state_file {
+                    let place = (on_s3.target.bucket.as_str(), on_s3.target.key.as_str());
+                    let begin = Begin::new(place, &on_s3.upload_id, file, part_chunks, metadata);
+                    match Journal::create(&path, begin).await {
+                        Ok(journal) => on_s3.journal = Some(journal),
+                        Err(error) => {
+                            on_s3.abort().await;
+                            return Err(state_file_failed(&on_s3.target)(error));
+                        }
+                    }
+                }
+                Ok(on_s3)
+            };
+            let created = created.await;
+            let unwanted = created.as_ref().ok().cloned();
+            let (taken, was_taken) = oneshot::channel::<()>();
+            // Whether it is refused or never looked at: `taken` is dropped with it.
+            let _ = sender.send((created, taken));
+            if let Some(unwanted) = unwanted
+                && was_taken.await.is_err()
+            {
+                unwanted.abort_unless_resumable().await;
             }
         });
-        let created = created.await.map_err(|_| target.error(ErrorKind::Io, "the runtime is shutting down"))?;
-        let mut this = Self::new(upload, created?);
-
-        if let (Some(path), Some(file)) = (&upload.state_file, file) {
-            let on_s3 = this.on_s3.as_mut().expect("just created");
-            let metadata = upload.header.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value));
-            let place = (target.bucket.as_str(), target.key.as_str());
-            let file = FileIdentity::of(&file);
-            let begin = Begin::new(place, &on_s3.upload_id, file, plan.chunks(1), metadata.collect());
-            on_s3.journal = Some(Journal::create(path, begin).await.map_err(state_file_failed(target))?);
-        }
+        let created = created.await.map_err(|_| target.error(ErrorKind::Io, "the runtime is shutting down"));
+        let (created, taken) = created?;
+        let this = Self::new(upload, created?);
+        let _ = taken.send(());
         Ok(this)
     }
 
