@@ -15,7 +15,7 @@ pub use self::{
     localstack::LocalStack,
     seaweedfs::{SeaweedFs, local_keyring},
     stored::{Stored, unfinished_uploads},
-    wire::{Call, Reaction, Wire},
+    wire::{Call, Ending, Reaction, Wire},
 };
 
 /// The README's example compiles.

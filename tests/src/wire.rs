@@ -1,9 +1,14 @@
 //! The wire below the SDK: it notes each request, retries included, and can disturb it.
 
+mod cut;
+
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use aws_smithy_runtime_api::{
@@ -18,9 +23,13 @@ use aws_smithy_runtime_api::{
     },
     http::StatusCode,
 };
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+
+use self::cut::CutBody;
+pub use self::cut::Ending;
 
 /// One HTTP request.
 #[derive(Debug, Clone)]
@@ -41,6 +50,15 @@ pub struct Call {
     pub headers: HashMap<String, String>,
     /// Its body, of a request to KMS.
     pub json: Value,
+    answered: Arc<AtomicBool>,
+}
+
+impl Call {
+    /// Whether the server's whole answer has come to the SDK.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
 }
 
 /// What the wire does to a request.
@@ -57,6 +75,14 @@ pub enum Reaction {
     Answer(u16, String),
     /// Lets it pass, and changes the body of the answer.
     Edit(fn(&mut Vec<u8>)),
+    /// Lets it pass, and inverts a bit of the answer's body: in this byte, counted round and round.
+    Corrupt(usize),
+    /// Lets it pass, and cuts the answer's body off before this byte, counted round and round.
+    CutAnswer(usize, Ending),
+    /// Breaks the connection off before this byte of the request's body, counted round and round.
+    CutRequest(usize),
+    /// Sends it twice, and gives the second answer.
+    Duplicate,
     /// Refuses the connection.
     Refuse,
     /// Never answers.
@@ -156,47 +182,104 @@ struct Connector {
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let reaction = (self.wire.react)(&self.wire.note(&request));
+        let call = self.wire.note(&request);
+        let reaction = (self.wire.react)(&call);
         let next = self.next.clone();
         HttpConnectorFuture::new(async move {
-            let lost = || ConnectorError::io("the wire was cut".into());
-            match reaction {
-                Reaction::Pass => {}
-                Reaction::Await(first) => first.await,
-                Reaction::HoldAnswer(until) => {
-                    let answer = buffered(next.call(request).await?).await?;
-                    until.await;
-                    return Ok(answer);
-                }
-                Reaction::LoseAnswer => {
-                    buffered(next.call(request).await?).await?;
-                    return Err(lost());
-                }
-                Reaction::Answer(status, body) => {
-                    let status = StatusCode::try_from(status).expect("an HTTP status");
-                    return Ok(HttpResponse::new(status, SdkBody::from(body)));
-                }
-                Reaction::Edit(edit) => {
-                    let mut answer = buffered(next.call(request).await?).await?;
-                    let mut body = answer.body().bytes().unwrap_or_default().to_vec();
-                    edit(&mut body);
-                    *answer.body_mut() = SdkBody::from(body);
-                    return Ok(answer);
-                }
-                Reaction::Refuse => return Err(lost()),
-                Reaction::Hang => std::future::pending::<()>().await,
-            }
-            next.call(request).await
+            let whole = !matches!(reaction, Reaction::Answer(..) | Reaction::Corrupt(_) | Reaction::CutAnswer(..));
+            let answer = react(reaction, request, &next).await?;
+            call.answered.store(whole, Ordering::Relaxed);
+            Ok(answer)
         })
     }
 }
 
+async fn react(
+    reaction: Reaction,
+    mut request: HttpRequest,
+    next: &SharedHttpConnector,
+) -> Result<HttpResponse, ConnectorError> {
+    match reaction {
+        Reaction::Pass => next.call(request).await,
+        Reaction::Await(first) => {
+            first.await;
+            next.call(request).await
+        }
+        Reaction::HoldAnswer(until) => {
+            let answer = buffered(next.call(request).await?).await?;
+            until.await;
+            Ok(answer)
+        }
+        Reaction::LoseAnswer => {
+            buffered(next.call(request).await?).await?;
+            Err(lost())
+        }
+        Reaction::Answer(status, body) => {
+            let status = StatusCode::try_from(status).expect("an HTTP status");
+            Ok(HttpResponse::new(status, SdkBody::from(body)))
+        }
+        Reaction::Edit(edit) => edited(next.call(request).await?, edit).await,
+        Reaction::Corrupt(at) => {
+            let invert = |body: &mut Vec<u8>| {
+                if let Some(at) = at.checked_rem(body.len()) {
+                    body[at] ^= 1 << (at % 8);
+                }
+            };
+            edited(next.call(request).await?, invert).await
+        }
+        Reaction::CutAnswer(at, ending) => {
+            let mut answer = buffered(next.call(request).await?).await?;
+            let body = Bytes::copy_from_slice(answer.body().bytes().unwrap_or_default());
+            let rest = body.slice(..at.checked_rem(body.len()).unwrap_or_default());
+            if ending == Ending::Clean && !body.is_empty() {
+                // Else the SDK itself would miss the rest.
+                answer.headers_mut().insert("content-length", rest.len().to_string());
+            }
+            *answer.body_mut() = SdkBody::from_body_1_x(CutBody::new(rest, ending));
+            Ok(answer)
+        }
+        Reaction::CutRequest(at) => {
+            let body = collected(request.take_body()).await?;
+            if let Some(at) = at.checked_rem(body.len()) {
+                *request.body_mut() = SdkBody::from_body_1_x(CutBody::new(body.slice(..at), Ending::Broken));
+                // Whatever comes of it, even an answer to what arrived, the connection is gone.
+                let _ = next.call(request).await;
+            }
+            Err(lost())
+        }
+        Reaction::Duplicate => {
+            let body = collected(request.take_body()).await?;
+            *request.body_mut() = SdkBody::from(body);
+            let twin = request.try_clone().expect("its body is in memory");
+            buffered(next.call(twin).await?).await?;
+            next.call(request).await
+        }
+        Reaction::Refuse => Err(lost()),
+        Reaction::Hang => std::future::pending().await,
+    }
+}
+
+fn lost() -> ConnectorError {
+    ConnectorError::io("the wire was cut".into())
+}
+
 /// The answer with its whole body: so that the server has carried the request out.
 async fn buffered(mut answer: HttpResponse) -> Result<HttpResponse, ConnectorError> {
-    let body = aws_smithy_types::byte_stream::ByteStream::new(answer.take_body());
-    let body = body.collect().await.map_err(|error| ConnectorError::io(error.into()))?.into_bytes();
+    *answer.body_mut() = SdkBody::from(collected(answer.take_body()).await?);
+    Ok(answer)
+}
+
+async fn edited(answer: HttpResponse, edit: impl FnOnce(&mut Vec<u8>)) -> Result<HttpResponse, ConnectorError> {
+    let mut answer = buffered(answer).await?;
+    let mut body = answer.body().bytes().unwrap_or_default().to_vec();
+    edit(&mut body);
     *answer.body_mut() = SdkBody::from(body);
     Ok(answer)
+}
+
+async fn collected(body: SdkBody) -> Result<Bytes, ConnectorError> {
+    let body = ByteStream::new(body).collect().await.map_err(|error| ConnectorError::io(error.into()))?;
+    Ok(body.into_bytes())
 }
 
 impl Call {
@@ -218,6 +301,7 @@ impl Call {
             body_len: body.len(),
             headers: request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             json: if service == "kms" { serde_json::from_slice(body).unwrap_or_default() } else { Value::Null },
+            answered: Arc::default(),
             service,
             region,
         }

@@ -1,6 +1,6 @@
 //! The caching keyring over KMS: what is called, what is stored, what is bound to what.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
 use sealwax_s3::{
@@ -113,9 +113,9 @@ async fn rewraps_of_many_objects_in_one_region_are_one_call() {
         writer.put().uri(uri).body("x").send().await.expect("put");
     }
     stack.wire.forget();
-    let other = std::sync::Arc::new(CachingKeyring::new(stack.keyring([&stack.home.key_2])));
+    let other = Arc::new(CachingKeyring::new(stack.keyring([&stack.home.key_2])));
     for uri in &uris {
-        let rewrap = writer.rewrap().uri(uri).add_keys(other.clone()).send().await.expect("rewrap");
+        let rewrap = writer.rewrap().uri(uri).add_keys(Arc::clone(&other)).send().await.expect("rewrap");
         assert_eq!(rewrap.outcome, RewrapOutcome::Rewrapped);
         let place = format!("{}/{}", uri.bucket(), uri.key());
         let expected = [&stack.home.key, &stack.home.key_2].map(|key| (key.as_str(), Some(place.as_str()), true));
@@ -143,9 +143,9 @@ async fn rewraps_of_replicas_cost_a_call_each_way_for_all_of_them() {
     let places = PlacePolicy::bound().replica_of(&west.home.bucket, &east.home.bucket);
     let reader = CachingKeyring::new(west.keyring([&east.home.key]));
     let client = SealedClient::builder(west.s3(), reader).places(places).build();
-    let target = std::sync::Arc::new(CachingKeyring::new(west.keyring([&west.home.key])));
+    let target = Arc::new(CachingKeyring::new(west.keyring([&west.home.key])));
     for uri in &replicas {
-        client.rewrap().uri(uri).replace_keys(target.clone()).send().await.expect("rewrap");
+        client.rewrap().uri(uri).replace_keys(Arc::clone(&target)).send().await.expect("rewrap");
     }
     assert_eq!(calls(&west), ["Decrypt", "GenerateDataKey"]);
     for (n, uri) in replicas.iter().enumerate() {

@@ -96,9 +96,10 @@ impl AwsFailure {
         self.status == Some(409) && self.code.as_deref() == Some("ConditionalRequestConflict")
     }
 
-    /// Whether the answer never came or said nothing of the outcome, so that the request may have been carried out.
+    /// Whether the answer never came or said nothing of the outcome, so that the request may have been carried out. A
+    /// success that failed all the same is an answer whose body broke off, or was not understood.
     pub(crate) fn is_ambiguous(&self) -> bool {
-        self.problem.is_none() && self.status.is_none_or(|status| status >= 500)
+        self.problem.is_none() && self.status.is_none_or(|status| matches!(status, 200..300 | 500..))
     }
 }
 

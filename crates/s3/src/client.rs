@@ -107,6 +107,10 @@ impl SealedClient {
     ///
     /// Call it before the process ends, where puts may have been cancelled: an upload that is neither completed nor
     /// aborted goes on costing storage.
+    ///
+    /// What cannot be aborted is an upload that S3 began while its answer, and with it the upload's name, was lost on the
+    /// way; and one for which S3 refuses the abort, again and again, which is logged. For these, buckets have a lifecycle
+    /// rule: `AbortIncompleteMultipartUpload`.
     pub async fn settle(&self) {
         self.0.aborts.close();
         self.0.aborts.wait().await;

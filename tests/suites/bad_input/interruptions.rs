@@ -74,6 +74,25 @@ async fn while_the_upload_is_being_created() {
     .await;
 }
 
+/// The answer has arrived, but the future was not polled since.
+#[tokio::test]
+async fn when_the_upload_was_just_created() {
+    let (stack, jam) = jammed(|call, jam| match call.operation.as_str() {
+        "CreateMultipartUpload" => Reaction::HoldAnswer(jam.wait()),
+        _ => Reaction::Pass,
+    });
+    let (client, uri) = (client(&stack), stack.object("dropped"));
+    let mut put = Box::pin(client.put().uri(&uri).body(plaintext(2 * PART + 10)).send());
+    tokio::select! {
+        put = &mut put => panic!("it was to be dropped: {put:?}"),
+        () = jam.reached.notified() => {}
+    }
+    jam.released.notify_one();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(put);
+    assert_nothing_left(&client, &uri).await;
+}
+
 #[tokio::test]
 async fn while_a_part_is_being_sent() {
     assert_drop_is_clean(jammed(|call, jam| match call.part {

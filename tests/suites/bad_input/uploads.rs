@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use sealwax_s3::{ErrorKind, ErrorKind::*, PlaintextSource, S3Uri, SealedClient};
 use sealwax_tests::{
-    Call, LocalStack, Reaction, Wire, assert_kind, east, local_keyring, plaintext, read, unfinished_uploads,
+    Call, Ending, LocalStack, Reaction, Wire, assert_kind, east, local_keyring, plaintext, read, unfinished_uploads,
 };
 
 const PART: usize = 5 << 20;
@@ -186,4 +186,20 @@ async fn a_lost_answer_is_not_taken_for_anothers_object() {
     let put = client.put().uri(&uri).body(Bytes::from("ours")).send().await;
     assert_kind(put, Unavailable, &uri, "never sent");
     assert_eq!(read(&client, &uri).await.expect("get"), "theirs");
+}
+
+/// The status says that it was done, and then the connection breaks.
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_resolved() {
+    for (operation, len) in [("PutObject", 10), ("CompleteMultipartUpload", PART + 10)] {
+        let wire = Wire::new(move |call| match call.operation == operation {
+            true => Reaction::CutAnswer(0, Ending::Broken),
+            false => Reaction::Pass,
+        });
+        let stack = LocalStack::over(wire, east());
+        let (client, uri, data) = (client(&stack), stack.object("broken"), plaintext(len));
+        let put = client.put().uri(&uri).body(data.clone()).send().await;
+        put.unwrap_or_else(|error| panic!("{operation}: {error:?}"));
+        assert!(read(&client, &uri).await.expect("get") == data, "{operation}");
+    }
 }

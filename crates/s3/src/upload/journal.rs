@@ -21,6 +21,7 @@ use sealwax_envelope::geometry::{HEADER_LEN, SEALED_CHUNK_LEN, TAG_LEN};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::task;
+use tokio_util::task::TaskTracker;
 
 use super::unfinished::UnfinishedUpload;
 use crate::{
@@ -104,6 +105,8 @@ pub(crate) struct Journal {
     path: PathBuf,
     pub(crate) begin: Begin,
     state: Mutex<State>,
+    /// Work in blocking threads, which goes on when nobody waits for it any more.
+    work: TaskTracker,
 }
 
 #[derive(Debug)]
@@ -138,7 +141,7 @@ impl Journal {
             append(temporary.as_file_mut(), &begin)?;
             let file = temporary.persist_noclobber(&path).map_err(|error| error.error)?;
             File::open(directory)?.sync_all()?;
-            Ok(Arc::new(Self { path, begin, state: Mutex::new(State { file, parts: HashMap::new() }) }))
+            Ok(Self::new(path, begin, file, HashMap::new()))
         })
         .await
     }
@@ -159,9 +162,13 @@ impl Journal {
             if whole < text.len() {
                 file.set_len(whole as u64)?;
             }
-            Ok(Some(Arc::new(Self { path, begin, state: Mutex::new(State { file, parts }) })))
+            Ok(Some(Self::new(path, begin, file, parts)))
         })
         .await
+    }
+
+    fn new(path: PathBuf, begin: Begin, file: File, parts: HashMap<i32, Recorded>) -> Arc<Self> {
+        Arc::new(Self { path, begin, state: Mutex::new(State { file, parts }), work: TaskTracker::new() })
     }
 
     /// What is known of the upload by now.
@@ -173,10 +180,7 @@ impl Journal {
     /// Decides about a sealed part; if it is to be sent, its fingerprint is on disk when this returns.
     pub(crate) async fn decide(self: &Arc<Self>, part: i32, sealed: &[u8]) -> io::Result<Decision> {
         let fingerprint = fingerprint(sealed, part == 1);
-        let journal = Arc::clone(self);
-        blocking(move || {
-            let mut state = journal.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let State { file, parts } = &mut *state;
+        self.work(move |State { file, parts }| {
             let recorded = parts.entry(part).or_default();
             match &recorded.fingerprint {
                 Some(known) if *known != fingerprint => return Ok(Decision::Changed),
@@ -198,8 +202,23 @@ impl Journal {
             e_tag: completed.e_tag.clone(),
             crc64_nvme: completed.checksum_crc64_nvme.clone(),
         };
+        self.work(move |state| append(&mut state.file, &line)).await
+    }
+
+    async fn work<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut State) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
         let journal = Arc::clone(self);
-        blocking(move || append(&mut journal.state.lock().unwrap_or_else(PoisonError::into_inner).file, &line)).await
+        let work =
+            self.work.spawn_blocking(move || work(&mut journal.state.lock().unwrap_or_else(PoisonError::into_inner)));
+        work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    /// Waits until no thread is at work on the file. Then it is unlocked when the journal is dropped.
+    pub(crate) async fn settle(&self) {
+        self.work.close();
+        self.work.wait().await;
     }
 
     /// Removes the state file: the upload is done.
@@ -299,6 +318,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 mod tests {
     use std::fs;
 
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn begin() -> Begin {
@@ -354,6 +375,20 @@ mod tests {
             let error = Journal::open(&path).await.expect_err("no state file");
             assert!(error.to_string().contains("no state file of an upload"), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn it_is_unlocked_when_it_has_settled() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state");
+        let journal = Journal::create(&path, begin()).await.expect("created");
+        for part in 2..10 {
+            // Dropped in the middle, as the parts of an upload that failed are.
+            let _ = journal.decide(part, &[1; 32]).now_or_never();
+        }
+        journal.settle().await;
+        drop(journal);
+        Journal::open(&path).await.expect("unlocked").expect("there");
     }
 
     #[test]

@@ -99,18 +99,27 @@ impl<'a> MultipartUpload<'a> {
             StateToBegin { path, file, part_chunks: plan.chunks(1), metadata: metadata.collect() }
         });
 
-        // In a task of its own: if this future is dropped while the answer is on its way, or while the state file is
-        // written, the upload is still aborted, or kept together with its state file.
+        // In a task of its own: if this future is dropped before it knows of the upload and its state file, the upload is
+        // still aborted, or kept together with its state file.
         let (sender, created) = oneshot::channel();
         let (task_client, task_target) = (client.clone(), target.clone());
         client.aborts().spawn(async move {
             let created = OnS3::create(task_client, task_target, request, state).await;
-            if let Err(Ok(unwanted)) = sender.send(created) {
+            let unwanted = created.as_ref().ok().cloned();
+            let (taken, was_taken) = oneshot::channel::<()>();
+            // Whether it is refused or never looked at: `taken` is dropped with it.
+            let _ = sender.send((created, taken));
+            if let Some(unwanted) = unwanted
+                && was_taken.await.is_err()
+            {
                 unwanted.abort_unless_resumable().await;
             }
         });
-        let created = created.await.map_err(|_| target.error(ErrorKind::Io, "the runtime is shutting down"))?;
-        Ok(Self::new(upload, created?, buffers))
+        let created = created.await.map_err(|_| target.error(ErrorKind::Io, "the runtime is shutting down"));
+        let (created, taken) = created?;
+        let this = Self::new(upload, created?, buffers);
+        let _ = taken.send(());
+        Ok(this)
     }
 
     /// The upload that `journal` describes.
@@ -324,8 +333,9 @@ impl OnS3 {
     }
 
     async fn abort_unless_resumable(&self) {
-        if self.journal.is_none() {
-            self.abort().await;
+        match &self.journal {
+            Some(journal) => journal.settle().await,
+            None => self.abort().await,
         }
     }
 
