@@ -16,20 +16,29 @@ use sealwax_s3::{
 };
 use serde_json::Value;
 
-use crate::support::{PartsProxy, RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, send, wait_until, west_key};
+use crate::support::{
+    PartsProxy, RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, second_s3, send, wait_until, west_key,
+};
 
 const MIB: usize = 1 << 20;
 /// Eight parts.
 const LEN: usize = 8 * 8 * MIB - 100;
 const MARKER: &[u8] = b"a-marker-in-the-plaintext";
 
-/// A file that is uploaded so that it can be resumed, and a state directory of its own.
+/// A file that is uploaded so that it can be resumed, and a state directory of its own. To SeaweedFS: LocalStack writes a part
+/// that arrives over the one of the same number that it has, so that what a killed sender left on the way damages an upload
+/// that went on meanwhile; S3 exchanges whole parts.
 struct Upload {
     scene: Scene,
     s3: RawS3,
     data: Vec<u8>,
     file: PathBuf,
+    /// The way to the server while it is to be killed.
+    slow: PartsProxy,
 }
+
+/// How long after one another parts arrive there.
+const DELAY: Duration = Duration::from_millis(100);
 
 impl Upload {
     fn new(name: &str) -> Self {
@@ -37,7 +46,10 @@ impl Upload {
     }
 
     fn of_len(name: &str, len: usize) -> Self {
-        let scene = Scene::new(name);
+        let mut scene = Scene::new(name);
+        scene.bucket = "sealwax-cli".into();
+        let s3 = RawS3::at(&second_s3());
+        s3.make_bucket(&scene.bucket);
         let mut data = bytes(len);
         for part in data.chunks_mut(MIB) {
             let len = MARKER.len().min(part.len());
@@ -45,13 +57,27 @@ impl Upload {
         }
         // A name that a shell would take apart.
         let file = scene.file("a file", &data);
-        Self { scene, s3: RawS3::new(), data, file }
+        Self { scene, s3, data, file, slow: PartsProxy::delaying(&second_s3(), DELAY) }
     }
 
     fn command(&self) -> Sealwax {
         let (uri, key) = (self.scene.uri(), east_key());
-        let put = Sealwax::new(["put"]).args([&self.file]).args([&uri, "--key", &key, "--resume"]);
-        put.env("XDG_STATE_HOME", self.state_home())
+        self.at_home(Sealwax::new(["put"]).args([&self.file]).args([&uri, "--key", &key, "--resume"]))
+    }
+
+    /// With its own S3 server and state directory.
+    fn at_home(&self, command: Sealwax) -> Sealwax {
+        command.env("AWS_ENDPOINT_URL_S3", second_s3()).env("XDG_STATE_HOME", self.state_home())
+    }
+
+    /// What is stored, opened.
+    fn stored(&self) -> Vec<u8> {
+        self.at_home(Sealwax::new(["get", &self.scene.uri(), "-"])).run().exits(0).stdout
+    }
+
+    /// The same command, at work for long enough to be killed.
+    fn slow_command(&self) -> Sealwax {
+        self.command().env("AWS_ENDPOINT_URL_S3", self.slow.url())
     }
 
     fn state_home(&self) -> PathBuf {
@@ -71,7 +97,7 @@ impl Upload {
 
     /// Begins the upload, and returns when `parts` parts are stored.
     fn begun(&self, parts: usize) -> Child {
-        let child = self.command().spawn();
+        let child = self.slow_command().spawn();
         wait_until("parts are stored", || {
             self.state_file()
                 .is_some_and(|path| fs::metadata(&path).is_ok() && State::read(&path).stored.len() >= parts)
@@ -90,7 +116,7 @@ impl Upload {
 
     #[track_caller]
     fn assert_done(&self) {
-        assert!(self.scene.get(&[]).exits(0).stdout == self.data, "other bytes were stored");
+        assert!(self.stored() == self.data, "other bytes were stored");
         assert_eq!(self.state_file(), None, "the state file was left behind");
         assert_eq!(self.s3.unfinished_uploads(&self.scene), 0, "an upload was left behind");
     }
@@ -145,8 +171,8 @@ fn a_killed_put_goes_on_with_what_is_missing() {
         assert_eq!(on_s3.get(part), Some(e_tag), "part {part} is not what the state file says");
     }
 
-    let proxy = PartsProxy::start();
-    let run = it.command().args(["--endpoint-url", proxy.url()]).run().exits(0);
+    let proxy = PartsProxy::start(&second_s3());
+    let run = it.command().env("AWS_ENDPOINT_URL_S3", proxy.url()).run().exits(0);
     let going_on = format!("resuming the upload to {}: {} of 8 parts stored", it.scene.uri(), before.stored.len());
     assert!(run.stderr.starts_with(&going_on), "{}", run.stderr);
     let sent = proxy.parts();
@@ -210,10 +236,10 @@ fn a_changed_file_is_refused_and_the_upload_left_alone() {
     let state = it.killed(2);
     let on_s3 = it.s3.parts(&it.scene, &state.upload_id).expect("the upload");
     let modified = fs::metadata(&it.file).expect("there").modified().expect("a time");
-    let proxy = PartsProxy::start();
+    let proxy = PartsProxy::start(&second_s3());
     let refused = |what: &str| {
         let sent = proxy.parts();
-        let run = it.command().args(["--endpoint-url", proxy.url()]).run().exits(6);
+        let run = it.command().env("AWS_ENDPOINT_URL_S3", proxy.url()).run().exits(6);
         assert!(run.stderr.contains(what), "{}", run.stderr);
         assert_eq!(run.stderr.matches("  hint: ").count(), 1, "{}", run.stderr);
         let now = it.s3.parts(&it.scene, &state.upload_id).expect("the upload");
@@ -239,10 +265,10 @@ fn a_changed_file_is_refused_and_the_upload_left_alone() {
     let (run, _) = refused("length or modification time is not what it was");
 
     // What it says can be done can be done.
-    let anew = Sealwax::by_shell(&offered(&run, "to begin anew")).env("XDG_STATE_HOME", it.state_home());
+    let anew = it.at_home(Sealwax::by_shell(&offered(&run, "to begin anew")));
     let anew = anew.run().exits(0);
     assert!(anew.stderr.contains("aborted the upload"), "{}", anew.stderr);
-    assert!(it.scene.get(&[]).exits(0).stdout == other, "other bytes were stored");
+    assert!(it.stored() == other, "other bytes were stored");
     assert_eq!((it.state_file(), it.s3.unfinished_uploads(&it.scene)), (None, 0));
 }
 
@@ -263,12 +289,14 @@ fn however_often_it_is_killed_it_ends() {
     let mut on_s3 = BTreeMap::new();
     let mut kills = 0;
     let run = loop {
-        let child = it.command().spawn();
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        thread::sleep(Duration::from_millis(100 + (random >> 33) % 700));
         if kills == 10 {
-            break Run::new(child.wait_with_output().expect("it ends"));
+            break it.command().run();
         }
+        let child = it.slow_command().spawn();
+        let noted = || it.state_file().map_or(0, |path| State::read(&path).stored.len());
+        wait_until("a part more is stored", || noted() > stored.len() || it.s3.head(&it.scene).is_some());
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        thread::sleep(DELAY * u32::try_from(random >> 33).expect("31 bits").rem_euclid(150) / 100);
         kill(child);
         kills += 1;
         let Some(path) = it.state_file() else {
@@ -292,7 +320,7 @@ fn however_often_it_is_killed_it_ends() {
     };
     run.exits(0);
     assert!(kills >= 3, "it was too fast to be killed often: {kills}");
-    assert!(it.scene.get(&[]).exits(0).stdout == it.data, "other bytes were stored");
+    assert!(it.stored() == it.data, "other bytes were stored");
     assert_eq!(it.state_file(), None, "the state file was left behind");
 }
 
@@ -306,7 +334,7 @@ fn a_stopped_put_says_how_to_go_on_and_how_to_give_up() {
         assert!(run.stderr.contains("is kept, with "), "{}", run.stderr);
         let state = it.state();
         assert!(it.s3.parts(&it.scene, &state.upload_id).is_some_and(|parts| !parts.is_empty()), "nothing was kept");
-        let command = Sealwax::by_shell(&offered(&run, what)).env("XDG_STATE_HOME", it.state_home());
+        let command = it.at_home(Sealwax::by_shell(&offered(&run, what)));
         let run = command.run().exits(0);
         if what == "to resume" {
             assert!(run.stderr.starts_with("resuming"), "{}", run.stderr);
@@ -326,7 +354,7 @@ fn an_upload_that_is_gone_is_not_gone_on_with() {
     assert!(run.stderr.contains("found the unfinished upload gone"), "{}", run.stderr);
     assert!(it.state_file().is_some(), "the state file was deleted unasked");
     let command = offered(&run, "to begin anew");
-    Sealwax::by_shell(&command).env("XDG_STATE_HOME", it.state_home()).run().exits(0);
+    it.at_home(Sealwax::by_shell(&command)).run().exits(0);
     it.assert_done();
 }
 
@@ -336,10 +364,10 @@ fn a_state_file_is_for_one_upload_alone() {
     let path = it.scene.path("state-file");
     let put = |uri: &str, key: &str| {
         let put = Sealwax::new(["put"]).args([&it.file]).args([uri, "--key", key, "--resume", "--state-file"]);
-        put.args([&path])
+        it.at_home(put.args([&path]))
     };
     let (uri, key) = (it.scene.uri(), east_key());
-    let child = put(&uri, &key).spawn();
+    let child = put(&uri, &key).env("AWS_ENDPOINT_URL_S3", it.slow.url()).spawn();
     wait_until("parts are stored", || path.exists() && !State::read(&path).stored.is_empty());
     put(&uri, &key).run().fails(1, "another process is at work on the upload of this state file");
     kill(child);
@@ -351,12 +379,12 @@ fn a_state_file_is_for_one_upload_alone() {
     put(&uri, &west_key()).run().fails(2, &format!("is sealed under {key}"));
     let run = put(&uri, &key).args(["--key", &west_key()]).run().fails(2, &format!("is sealed under {key}"));
     assert_eq!(State::read(&path), state, "another state");
-    Sealwax::by_shell(&offered(&run, "to give up")).run().exits(0);
+    it.at_home(Sealwax::by_shell(&offered(&run, "to give up"))).run().exits(0);
     assert!(!path.exists(), "the state file was left behind");
     assert_eq!(it.s3.unfinished_uploads(&it.scene), 0, "an upload was left behind");
     put(&uri, &key).run().exits(0);
     assert!(!path.exists(), "the state file was left behind");
-    assert!(it.scene.get(&[]).exits(0).stdout == it.data, "other bytes were stored");
+    assert!(it.stored() == it.data, "other bytes were stored");
 }
 
 #[test]

@@ -28,6 +28,11 @@ pub(crate) fn endpoint() -> String {
     server_env("SEALWAX_TEST_LOCALSTACK_URL")
 }
 
+/// The address of SeaweedFS, a second S3 server.
+pub(crate) fn second_s3() -> String {
+    server_env("SEALWAX_TEST_SEAWEEDFS_URL")
+}
+
 /// The key in us-east-1 that objects are sealed under.
 pub(crate) fn east_key() -> String {
     server_env("SEALWAX_EAST_KEY")

@@ -1,4 +1,4 @@
-//! A proxy that tells which parts were sent.
+//! A proxy that tells which parts were sent, and can hold them up.
 
 use std::{
     collections::BTreeSet,
@@ -6,11 +6,10 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
-use super::endpoint;
-
-/// Passes everything on to LocalStack, and takes note of the numbers of the parts that pass.
+/// Passes everything on to a server, and takes note of the numbers of the parts that pass.
 pub(crate) struct PartsProxy {
     url: String,
     parts: Arc<Mutex<BTreeSet<i32>>>,
@@ -18,10 +17,16 @@ pub(crate) struct PartsProxy {
 
 impl PartsProxy {
     /// Begins to listen.
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(server: &str) -> Self {
+        Self::delaying(server, Duration::ZERO)
+    }
+
+    /// Begins to listen, and passes each part on after its number times `delay`: so that they arrive one after the other,
+    /// however fast the server is.
+    pub(crate) fn delaying(server: &str, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let upstream = endpoint().strip_prefix("http://").expect("an http URL").to_owned();
+        let upstream = server.strip_prefix("http://").expect("an http URL").to_owned();
         let parts = Arc::new(Mutex::new(BTreeSet::new()));
         let seen = Arc::clone(&parts);
         thread::spawn(move || {
@@ -31,7 +36,7 @@ impl PartsProxy {
                     (client.try_clone().expect("cloned"), server.try_clone().expect("cloned"));
                 thread::spawn(move || std::io::copy(&mut answers, &mut back));
                 let seen = Arc::clone(&seen);
-                thread::spawn(move || pass(client, server, &seen));
+                thread::spawn(move || pass(client, server, &seen, delay));
             }
         });
         Self { url, parts }
@@ -48,13 +53,17 @@ impl PartsProxy {
     }
 }
 
-fn pass(mut client: TcpStream, mut server: TcpStream, seen: &Mutex<BTreeSet<i32>>) {
+fn pass(mut client: TcpStream, mut server: TcpStream, seen: &Mutex<BTreeSet<i32>>, delay: Duration) {
     let mut buffer = vec![0; 64 * 1024];
     // The end of what was read last: a name may be cut in two.
     let mut tail = Vec::new();
     while let Ok(len @ 1..) = client.read(&mut buffer) {
         tail.extend_from_slice(&buffer[..len]);
-        seen.lock().expect("no panic").extend(part_numbers(&tail));
+        let parts = part_numbers(&tail);
+        let new: Vec<_> = parts.into_iter().filter(|part| seen.lock().expect("no panic").insert(*part)).collect();
+        if let Some(part) = new.iter().max() {
+            thread::sleep(delay * part.unsigned_abs());
+        }
         tail.drain(..tail.len().saturating_sub(32));
         if server.write_all(&buffer[..len]).is_err() {
             break;

@@ -15,14 +15,27 @@ pub(crate) struct RawS3 {
 }
 
 impl RawS3 {
-    /// Connects.
+    /// Connects to LocalStack.
     pub(crate) fn new() -> Self {
+        Self::at(&endpoint())
+    }
+
+    /// Connects to this server.
+    pub(crate) fn at(endpoint: &str) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
-        let loader = loader.region(Region::from_static("us-east-1")).endpoint_url(endpoint());
+        let loader = loader.region(Region::from_static("us-east-1")).endpoint_url(endpoint);
         let config = runtime.block_on(loader.load());
         let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
         Self { runtime, client: Client::from_conf(config) }
+    }
+
+    /// Makes a bucket, if there is none.
+    pub(crate) fn make_bucket(&self, bucket: &str) {
+        let made = self.runtime.block_on(self.client.create_bucket().bucket(bucket).send());
+        let there =
+            made.as_ref().is_err_and(|error| error.code().is_some_and(|code| code.starts_with("BucketAlready")));
+        assert!(made.is_ok() || there, "{made:?}");
     }
 
     /// Stores an object as it is.
