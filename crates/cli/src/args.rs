@@ -60,6 +60,11 @@ Examples:
       --region us-west-2 --replica-of bucket-east
   sealwax rewrap s3://bucket/new/name --add \"$KEY\" --accept-place bucket/old/name";
 
+const REENCRYPT_EXAMPLES: &str = "\
+Examples:
+  sealwax reencrypt s3://bucket/2026/report.pdf
+  sealwax reencrypt s3://bucket/2026/report.pdf --under \"$EAST_KEY\" --under \"$WEST_KEY\"";
+
 /// Client-side envelope encryption for Amazon S3.
 ///
 /// Data is encrypted before it leaves this process. AWS KMS wraps the data key; the wrapped key and the encryption
@@ -115,6 +120,7 @@ pub(crate) enum Command {
     Get(GetArgs),
     Inspect(InspectArgs),
     Rewrap(RewrapArgs),
+    Reencrypt(ReencryptArgs),
     #[command(subcommand)]
     Uploads(UploadsCommand),
 }
@@ -150,6 +156,11 @@ pub(crate) struct PutArgs {
     /// Content-Type of the plaintext
     #[arg(long, value_name = "TYPE")]
     pub(crate) content_type: Option<String>,
+
+    /// Store the object if so many of its keys can be had: those of Regions that are down are recorded as missing, for a
+    /// later `sealwax rewrap --add`
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) at_least: Option<u8>,
 
     /// Fail if there is an object already
     #[arg(long)]
@@ -224,7 +235,7 @@ pub(crate) struct InspectArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = REWRAP_EXAMPLES,
-    group = ArgGroup::new("edit").args(["add", "replace", "remove"]).required(true).multiple(true),
+    group = ArgGroup::new("edit").args(["add", "replace", "remove", "refresh"]).required(true).multiple(true),
 )]
 pub(crate) struct RewrapArgs {
     /// What to rewrap
@@ -236,8 +247,12 @@ pub(crate) struct RewrapArgs {
     pub(crate) add: Vec<KmsKeyArn>,
 
     /// Wrap the data key under this KMS key, and drop all that are not named so; repeatable
-    #[arg(long, value_name = "ARN", conflicts_with_all = ["add", "remove"])]
+    #[arg(long, value_name = "ARN", conflicts_with_all = ["add", "remove", "refresh"])]
     pub(crate) replace: Vec<KmsKeyArn>,
+
+    /// Wrap the data key anew under the newest material of the same KMS keys, where KMS has rotated them
+    #[arg(long)]
+    pub(crate) refresh: bool,
 
     /// Drop this KMS key, unless it is the last one; repeatable, and done after --add
     #[arg(long, value_name = "ARN")]
@@ -310,6 +325,29 @@ pub(crate) struct UploadsAbortArgs {
     /// Say what would be aborted, and abort nothing
     #[arg(long, conflicts_with_all = ["upload_id", "state_file"])]
     pub(crate) dry_run: bool,
+}
+
+/// Seal an object anew, under a new data key: for a data key that may have become known.
+///
+/// The object is read, verified and stored again in its place, through this process. In a versioned bucket older versions
+/// keep their bodies and their data key, until they are deleted.
+#[derive(Debug, Args)]
+#[command(after_help = REENCRYPT_EXAMPLES)]
+pub(crate) struct ReencryptArgs {
+    /// What to seal anew
+    #[arg(value_name = "s3://BUCKET/KEY")]
+    pub(crate) uri: S3Uri,
+
+    /// KMS key to wrap the new data key under; repeatable. Without it, those of the object's keys that may be used
+    #[arg(long, value_name = "ARN")]
+    pub(crate) under: Vec<KmsKeyArn>,
+
+    /// Accept wrapped keys that are bound to this place: the object was moved from there on purpose; repeatable
+    #[arg(long, value_name = "BUCKET/KEY", value_parser = place)]
+    pub(crate) accept_place: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) reader: ReaderArgs,
 }
 
 /// Which wrapping keys may open the object.

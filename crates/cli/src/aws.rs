@@ -13,7 +13,7 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 use aws_types::service_config::ServiceConfigKey;
-use sealwax_s3::{DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient};
+use sealwax_s3::{DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, WrapPolicy};
 
 use crate::{
     args::{GlobalArgs, ReaderArgs},
@@ -86,6 +86,13 @@ impl Session {
     /// A keyring of these keys alone.
     pub(crate) fn keyring(&self, keys: impl IntoIterator<Item = KmsKeyArn>) -> KmsKeyring {
         keys.into_iter().fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key)).build()
+    }
+
+    /// A keyring of these keys alone, of which `at_least` so many must wrap a new data key, or all.
+    pub(crate) fn writing_keyring(&self, keys: Vec<KmsKeyArn>, at_least: Option<u8>) -> KmsKeyring {
+        let keyring = keys.into_iter().fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key));
+        let policy = at_least.map_or(WrapPolicy::All, |count| WrapPolicy::AtLeast(count.into()));
+        keyring.wrap_policy(policy).build()
     }
 
     /// A keyring to read with: of the named keys, else of all keys in the named accounts, else in the caller's own.

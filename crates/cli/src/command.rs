@@ -3,6 +3,7 @@
 mod get;
 mod inspect;
 mod put;
+mod reencrypt;
 mod rewrap;
 mod uploads;
 
@@ -25,6 +26,7 @@ impl Command {
             Self::Get(args) => get::run(session, args).await,
             Self::Inspect(args) => inspect::run(session, args).await,
             Self::Rewrap(args) => rewrap::run(session, args).await,
+            Self::Reencrypt(args) => reencrypt::run(session, args).await,
             Self::Uploads(UploadsCommand::Ls(args)) => uploads::list(session, args).await,
             Self::Uploads(UploadsCommand::Abort(args)) => uploads::abort(session, args).await,
         }

@@ -19,6 +19,8 @@ pub(crate) struct Report {
     encryption_context: BTreeMap<String, String>,
     generation: u32,
     keys: Vec<Key>,
+    /// Wrapping keys that are still to wrap the data key.
+    missing: Vec<String>,
     content_type: Option<String>,
     storage_class: Option<String>,
     version_id: Option<String>,
@@ -50,6 +52,7 @@ impl Report {
             encryption_context: context.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             generation: info.generation(),
             keys: info.keys().iter().map(Key::new).collect(),
+            missing: info.header().missing().iter().map(|it| it.wrapping_key().to_owned()).collect(),
             content_type: info.content_type,
             storage_class: info.storage_class.map(|class| class.as_str().to_owned()),
             version_id: info.version_id,
@@ -105,6 +108,12 @@ impl fmt::Display for Report {
                 writeln!(f, "      Region   {}", Printable(region))?;
             }
             writeln!(f, "      place    {}", Printable(key.place.as_deref().unwrap_or("(any)")))?;
+        }
+        if !self.missing.is_empty() {
+            writeln!(f, "  missing wrapping keys")?;
+            for key in &self.missing {
+                writeln!(f, "    {}", Printable(key))?;
+            }
         }
         section(f, "own metadata", &self.metadata)?;
         writeln!(f, "None of this is authenticated: no key was used.")

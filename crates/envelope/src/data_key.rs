@@ -109,16 +109,7 @@ impl EncryptedDataKey {
     ) -> Result<Self, Error> {
         let (provider, wrapping_key) = (provider.into(), wrapping_key.into());
         let key = Self { provider, wrapping_key, place, ciphertext, holds: Holds::DataKey };
-        let provider_ok = (1..=Self::MAX_PROVIDER_LEN).contains(&key.provider.len())
-            && key.provider.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if !provider_ok {
-            return Err(Error::Malformed("bad provider name in an encrypted data key".into()));
-        }
-        let wrapping_key_ok = (1..=Self::MAX_WRAPPING_KEY_LEN).contains(&key.wrapping_key.len())
-            && key.wrapping_key.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\');
-        if !wrapping_key_ok {
-            return Err(Error::Malformed("bad wrapping key name in an encrypted data key".into()));
-        }
+        check_names(&key.provider, &key.wrapping_key)?;
         if !(1..=MAX_ENCRYPTED_DATA_KEY_LEN).contains(&key.ciphertext.len()) {
             return Err(Error::Malformed("bad ciphertext length of an encrypted data key".into()));
         }
@@ -230,6 +221,57 @@ impl EncryptedDataKey {
     pub(crate) fn carrying(self, wrapped: [u8; WRAPPED_UNDER_INTERMEDIATE_LEN], place: Option<Place>) -> Self {
         Self { place, holds: Holds::KeyOf(Box::new(wrapped)), ..self }
     }
+}
+
+/// A wrapping key that a data key was to be wrapped under, and could not be yet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MissingWrap {
+    provider: String,
+    wrapping_key: String,
+}
+
+impl MissingWrap {
+    /// Names it as [`EncryptedDataKey::new`] does.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for names that it does not take.
+    pub fn new(provider: impl Into<String>, wrapping_key: impl Into<String>) -> Result<Self, Error> {
+        let missing = Self { provider: provider.into(), wrapping_key: wrapping_key.into() };
+        check_names(&missing.provider, &missing.wrapping_key)?;
+        Ok(missing)
+    }
+
+    /// Who could unwrap it, such as `aws-kms`.
+    #[must_use]
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// The wrapping key: for AWS KMS the key's ARN.
+    #[must_use]
+    pub fn wrapping_key(&self) -> &str {
+        &self.wrapping_key
+    }
+
+    /// Whether `key` is the wrap that was missing.
+    #[must_use]
+    pub fn is_filled_by(&self, key: &EncryptedDataKey) -> bool {
+        (self.provider(), self.wrapping_key()) == (key.provider(), key.wrapping_key())
+    }
+}
+
+fn check_names(provider: &str, wrapping_key: &str) -> Result<(), Error> {
+    let provider_ok = (1..=EncryptedDataKey::MAX_PROVIDER_LEN).contains(&provider.len())
+        && provider.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !provider_ok {
+        return Err(Error::Malformed("bad provider name in an encrypted data key".into()));
+    }
+    let wrapping_key_ok = (1..=EncryptedDataKey::MAX_WRAPPING_KEY_LEN).contains(&wrapping_key.len())
+        && wrapping_key.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\');
+    if !wrapping_key_ok {
+        return Err(Error::Malformed("bad wrapping key name in an encrypted data key".into()));
+    }
+    Ok(())
 }
 
 /// Wraps a data key under an intermediate key: AES-256-GCM with a random nonce, the wrap's context as associated data.

@@ -12,7 +12,7 @@ pub use self::{
     local::{LOCAL_PROVIDER, LocalKeyring},
     multi::MultiKeyring,
 };
-use crate::{EncryptedDataKey, EncryptionContext, Error, Place, PlaintextDataKey, WrapContext};
+use crate::{EncryptedDataKey, EncryptionContext, Error, MissingWrap, Place, PlaintextDataKey, WrapContext};
 
 /// A boxed future, of any runtime.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -46,6 +46,18 @@ pub trait Keyring: fmt::Debug + Send + Sync {
         context: &'a EncryptionContext,
         place: Option<&'a Place>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>>;
+
+    /// Wraps anew what `key` holds, under the newest material of the same wrapping key, without it appearing in clear in
+    /// this process. `None`: it is under the newest already, or the wrapping key is none of this keyring's, or has only
+    /// one material.
+    fn refresh<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
+        let _ = (key, context);
+        Box::pin(async { Ok(None) })
+    }
 
     /// Unwraps the first of `keys` that it can, in the order that suits it. Each key was wrapped with `context` and its
     /// own [`EncryptedDataKey::place`].
@@ -87,6 +99,14 @@ impl<K: Keyring + ?Sized> Keyring for Arc<K> {
         (**self).rewrap(keys, context, place)
     }
 
+    fn refresh<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
+        (**self).refresh(key, context)
+    }
+
     fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
         (**self).unwrap(keys, context)
     }
@@ -111,11 +131,15 @@ pub enum Unwrap {
     Failed(Vec<KeyringError>),
 }
 
-/// A new data key, and all its wraps.
+/// A new data key, its wraps, and those that it lacks.
 #[expect(missing_debug_implementations, reason = "it owns a plaintext data key")]
 pub struct EncryptionMaterials {
-    data_key: PlaintextDataKey,
-    encrypted_data_keys: Vec<EncryptedDataKey>,
+    /// The key.
+    pub data_key: PlaintextDataKey,
+    /// Its wraps; at least one.
+    pub encrypted_data_keys: Vec<EncryptedDataKey>,
+    /// The wrapping keys that could not be reached.
+    pub missing: Vec<MissingWrap>,
 }
 
 impl EncryptionMaterials {
@@ -127,13 +151,13 @@ impl EncryptionMaterials {
         if encrypted_data_keys.is_empty() {
             return Err(Error::Malformed("no encrypted data key".into()));
         }
-        Ok(Self { data_key, encrypted_data_keys })
+        Ok(Self { data_key, encrypted_data_keys, missing: Vec::new() })
     }
 
-    /// The key, and its wraps, of which there is at least one.
+    /// Adds the wrapping keys that could not be reached.
     #[must_use]
-    pub fn into_parts(self) -> (PlaintextDataKey, Vec<EncryptedDataKey>) {
-        (self.data_key, self.encrypted_data_keys)
+    pub fn with_missing(self, missing: Vec<MissingWrap>) -> Self {
+        Self { missing, ..self }
     }
 }
 

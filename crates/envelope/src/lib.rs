@@ -19,7 +19,7 @@ pub use bytes;
 
 pub use self::{
     context::{EncryptionContext, FORMAT_PAIR, PLACE_PAIR, WrapContext},
-    data_key::{DATA_KEY_LEN, EncryptedDataKey, MAX_ENCRYPTED_DATA_KEY_LEN, PlaintextDataKey},
+    data_key::{DATA_KEY_LEN, EncryptedDataKey, MAX_ENCRYPTED_DATA_KEY_LEN, MissingWrap, PlaintextDataKey},
     error::Error,
     key_schedule::BodyHeader,
     keyring::{

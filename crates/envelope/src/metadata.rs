@@ -7,8 +7,10 @@ mod tests;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 
-pub use self::names::{CONTEXT, FORMAT, GENERATION, HEADER, KEYS, PLAINTEXT_LEN, RESERVED_PREFIX, is_reserved};
-use crate::{EncryptedDataKey, EncryptionContext, Error, geometry::HEADER_LEN, key_schedule::BodyHeader};
+pub use self::names::{
+    CONTEXT, FORMAT, GENERATION, HEADER, KEYS, MISSING, PLAINTEXT_LEN, RESERVED_PREFIX, is_reserved,
+};
+use crate::{EncryptedDataKey, EncryptionContext, Error, MissingWrap, geometry::HEADER_LEN, key_schedule::BodyHeader};
 
 /// Most that S3 stores of names and values together, without the `x-amz-meta-` prefixes, in bytes.
 /// (Amazon S3 User Guide, "Working with object metadata".)
@@ -26,6 +28,7 @@ const FORMAT_V1: &str = "v1+Cobblestone-256";
 pub struct ObjectHeader {
     context: EncryptionContext,
     keys: Vec<EncryptedDataKey>,
+    missing: Vec<MissingWrap>,
     generation: u32,
     plaintext_len: Option<u64>,
     body_header: BodyHeader,
@@ -43,10 +46,16 @@ impl ObjectHeader {
         plaintext_len: Option<u64>,
     ) -> Result<Self, Error> {
         key_list::check_count(keys.len()).map_err(Error::InvalidMetadata)?;
-        Ok(Self { context, keys, generation: 1, plaintext_len, body_header })
+        Ok(Self { context, keys, missing: Vec::new(), generation: 1, plaintext_len, body_header })
     }
 
-    /// The header after a rewrap: other keys, the next generation, all else as it is.
+    /// Records the wrapping keys that are still to wrap the data key, instead of those recorded before.
+    #[must_use]
+    pub fn with_missing(self, missing: Vec<MissingWrap>) -> Self {
+        Self { missing, ..self }
+    }
+
+    /// The header after a rewrap: other keys, which may be missing no more, the next generation, all else as it is.
     ///
     /// # Errors
     /// As [`ObjectHeader::new`]; [`Error::Malformed`] after 2^32 - 1 rewraps.
@@ -54,7 +63,9 @@ impl ObjectHeader {
         key_list::check_count(keys.len()).map_err(Error::InvalidMetadata)?;
         let generation =
             self.generation.checked_add(1).ok_or_else(|| Error::Malformed("no generation is left".into()))?;
-        Ok(Self { keys, generation, ..self.clone() })
+        let is_missing = |it: &MissingWrap| !keys.iter().any(|key| it.is_filled_by(key));
+        let missing = self.missing.iter().filter(|it| is_missing(it)).cloned().collect();
+        Ok(Self { keys, missing, generation, ..self.clone() })
     }
 
     /// The encryption context, not yet authenticated.
@@ -67,6 +78,12 @@ impl ObjectHeader {
     #[must_use]
     pub fn keys(&self) -> &[EncryptedDataKey] {
         &self.keys
+    }
+
+    /// The wrapping keys that are still to wrap the data key: their Regions were down when the object was stored.
+    #[must_use]
+    pub fn missing(&self) -> &[MissingWrap] {
+        &self.missing
     }
 
     /// 1 for a new object, one more after each rewrap.
@@ -112,6 +129,10 @@ impl ObjectHeader {
             None => EncryptionContext::new(),
         };
         let keys = key_list::parse(ours.required(KEYS)?)?;
+        let missing = ours.get(MISSING).map(key_list::parse_missing).transpose()?.unwrap_or_default();
+        if missing.iter().any(|it| keys.iter().any(|key| it.is_filled_by(key))) {
+            return Err(malformed(MISSING));
+        }
         let generation = decimal(ours.required(GENERATION)?).filter(|n| *n > 0).ok_or_else(|| malformed(GENERATION))?;
         let plaintext_len = match ours.get(PLAINTEXT_LEN) {
             Some(text) => Some(decimal(text).ok_or_else(|| malformed(PLAINTEXT_LEN))?),
@@ -119,7 +140,7 @@ impl ObjectHeader {
         };
         let header = BASE64.decode(ours.required(HEADER)?).map_err(|_| malformed(HEADER))?;
         let header: &[u8; HEADER_LEN] = header.as_slice().try_into().map_err(|_| malformed(HEADER))?;
-        Ok(Self { context, keys, generation, plaintext_len, body_header: BodyHeader::from_bytes(header) })
+        Ok(Self { context, keys, missing, generation, plaintext_len, body_header: BodyHeader::from_bytes(header) })
     }
 
     /// The names and values to store with the object: printable ASCII, sorted by name, no empty value.
@@ -133,6 +154,9 @@ impl ObjectHeader {
         ];
         if !self.context.is_empty() {
             metadata.push((CONTEXT, self.context.to_json()));
+        }
+        if !self.missing.is_empty() {
+            metadata.push((MISSING, key_list::missing_to_string(&self.missing)));
         }
         if let Some(len) = self.plaintext_len {
             metadata.push((PLAINTEXT_LEN, len.to_string()));

@@ -113,8 +113,8 @@ fn place(key: &str) -> Place {
 
 fn generate(keyring: &dyn Keyring, context: &EncryptionContext, place: &Place) -> ([u8; 32], Vec<EncryptedDataKey>) {
     let materials = run(keyring.generate(WrapContext::new(context, Some(place)), Some(1)));
-    let (data_key, keys) = materials.unwrap_or_else(|error| panic!("{error}")).into_parts();
-    (*data_key.expose_secret(), keys)
+    let materials = materials.unwrap_or_else(|error| panic!("{error}"));
+    (*materials.data_key.expose_secret(), materials.encrypted_data_keys)
 }
 
 fn unwrap(

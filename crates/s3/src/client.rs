@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     BodyChecksum,
     error::{Error, ErrorKind, Target},
-    operation::{delete::Delete, get::Get, head::Head, put::Put, rewrap::Rewrap},
+    operation::{delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap},
     places::PlacePolicy,
     timeouts,
     upload::buffers::PartBuffers,
@@ -96,6 +96,11 @@ impl SealedClient {
     /// Wraps an object's data key anew; the body stays as it is.
     pub fn rewrap(&self) -> Rewrap {
         Rewrap::new(self.clone())
+    }
+
+    /// Seals an object anew, under a new data key.
+    pub fn reencrypt(&self) -> Reencrypt {
+        Reencrypt::new(self.clone())
     }
 
     /// Deletes an object.

@@ -153,6 +153,22 @@ impl Error {
         self
     }
 
+    /// The failure of the source, where that is an object of ours and is what failed.
+    pub(crate) fn of_the_source(mut self) -> Self {
+        let Some(source) = self.0.source.take() else { return self };
+        match source.downcast::<std::io::Error>().map(|io| io.downcast::<Self>()) {
+            Ok(Ok(ours)) => ours,
+            Ok(Err(io)) => {
+                self.0.source = Some(Box::new(io));
+                self
+            }
+            Err(other) => {
+                self.0.source = Some(other);
+                self
+            }
+        }
+    }
+
     /// The same failure, of the operation that it happened during.
     pub(crate) fn during(mut self, operation: &'static str) -> Self {
         self.0.operation = operation;

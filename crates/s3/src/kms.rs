@@ -1,13 +1,17 @@
 //! AWS KMS as a keyring.
 
 mod arn;
+mod calls;
 mod candidates;
 mod clients;
 mod failure;
+mod generate;
 mod keyring;
+mod pace;
 
 pub use self::{
     arn::{InvalidArn, KmsKeyArn},
     candidates::DiscoveryFilter,
+    generate::WrapPolicy,
     keyring::{KMS_PROVIDER, KmsKeyring, KmsKeyringBuilder},
 };

@@ -4,6 +4,7 @@ pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod head;
 pub(crate) mod put;
+pub(crate) mod reencrypt;
 pub(crate) mod rewrap;
 
 /// Adds the setters that name an object to a fluent builder.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sealwax_s3::{PlaintextSource, Put, PutOutput, S3Uri};
+use sealwax_s3::{PlaintextSource, Put, PutOutput, S3Uri, envelope::MissingWrap};
 
 use super::is_standard_stream;
 use crate::{
@@ -20,10 +20,10 @@ use crate::{
 
 /// Seals a file or standard input, and stores it.
 pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure> {
-    let PutArgs { file, uri, keys, context, metadata, content_type, no_overwrite, resume, state_file } = args;
+    let PutArgs { file, uri, keys, context, metadata, content_type, at_least, no_overwrite, resume, state_file } = args;
     let resume = resume.then(|| resumable(&file, &uri, state_file)).transpose()?;
     let context = pair::context(context)?;
-    let client = session.client(&uri, session.keyring(keys));
+    let client = session.client(&uri, session.writing_keyring(keys, at_least));
     let progress = session.progress(len(&file).await);
     let mut put =
         client.put().uri(&uri).body(source(&file)).encryption_context(context).on_progress(progress.counter());
@@ -96,5 +96,7 @@ fn summary(file: &Path, uri: &S3Uri, output: &PutOutput) -> String {
     let what = if is_standard_stream(file) { "standard input".into() } else { file.to_string_lossy() };
     let bytes = Counted(output.plaintext_len, "byte");
     let keys = Counted(output.header.keys().len() as u64, "key");
-    format!("sealed {what} as {uri} ({bytes}, {keys})")
+    let missing: Vec<_> = output.header.missing().iter().map(MissingWrap::wrapping_key).collect();
+    let missing = if missing.is_empty() { String::new() } else { format!("; missing: {}", missing.join(", ")) };
+    format!("sealed {what} as {uri} ({bytes}, {keys}{missing})")
 }

@@ -6,7 +6,7 @@ use crate::{args::RewrapArgs, aws::Session, error::Failure, interrupt::unless_st
 
 /// Wraps an object's data key anew.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
-    let RewrapArgs { uri, add, replace, remove, accept_place, reader } = args;
+    let RewrapArgs { uri, add, replace, refresh, remove, accept_place, reader } = args;
     let keyring = session.reading_keyring(reader).await?;
     let mut rewrap = session.client(&uri, keyring).rewrap().uri(&uri);
     if !replace.is_empty() {
@@ -14,6 +14,9 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
     }
     if !add.is_empty() {
         rewrap = rewrap.add_keys(session.keyring(add));
+    }
+    if refresh {
+        rewrap = rewrap.refresh_keys();
     }
     for key in remove {
         rewrap = rewrap.remove_key(key.as_str());

@@ -56,6 +56,7 @@ fn as_json() {
         "encryption_context": { "tenant": "acme" },
         "generation": 1,
         "keys": [key(east_key(), "us-east-1"), key(west_key(), "us-west-2")],
+        "missing": [],
         "content_type": "text/plain",
         "storage_class": null,
         "version_id": null,

@@ -3,6 +3,7 @@
 mod aws_settings;
 mod inspect;
 mod interrupts;
+mod reencrypt;
 mod refusals;
 mod resume;
 mod rewrap;

@@ -7,7 +7,7 @@ use super::{
     cache::{Bounds, Cache},
 };
 use crate::{
-    EncryptedDataKey, EncryptionContext, Error, Place, PlaintextDataKey, WrapContext,
+    EncryptedDataKey, EncryptionContext, Error, MissingWrap, Place, PlaintextDataKey, WrapContext,
     data_key::{WRAPPED_UNDER_INTERMEDIATE_LEN, wrap_under_intermediate},
 };
 
@@ -53,12 +53,14 @@ pub struct CachingKeyring {
     writing: Cache<EncryptionContext, Intermediate>,
     reading: Cache<Wraps, PlaintextDataKey>,
     rewrapping: Cache<Wraps, Option<Vec<EncryptedDataKey>>>,
+    refreshing: Cache<Wraps, Option<Vec<EncryptedDataKey>>>,
 }
 
 /// An intermediate key and its wraps.
 struct Intermediate {
     key: PlaintextDataKey,
     wraps: Vec<EncryptedDataKey>,
+    missing: Vec<MissingWrap>,
 }
 
 /// All wraps of one intermediate key that an object has, and the encryption context: what tells intermediate keys apart.
@@ -83,6 +85,7 @@ impl CachingKeyring {
             writing: Cache::new(writing),
             reading: Cache::new(reading),
             rewrapping: Cache::new(reading),
+            refreshing: Cache::new(reading),
         }
     }
 
@@ -92,8 +95,8 @@ impl CachingKeyring {
             let (inner, context) = (Arc::clone(&self.inner), context.clone());
             Box::pin(async move {
                 let materials = inner.generate(WrapContext::of_intermediate_key(&context), None).await?;
-                let (key, wraps) = materials.into_parts();
-                Ok(Intermediate { key, wraps })
+                let EncryptionMaterials { data_key, encrypted_data_keys, missing } = materials;
+                Ok(Intermediate { key: data_key, wraps: encrypted_data_keys, missing })
             })
         };
         self.writing.get(context, bytes, make).await
@@ -149,7 +152,8 @@ impl Keyring for CachingKeyring {
             let intermediate = self.for_writing(binding.context(), bytes).await?;
             let data_key = PlaintextDataKey::generate().map_err(|error| failed(&intermediate.wraps, error))?;
             let keys = Self::wrap_under(&intermediate, &data_key, binding)?;
-            Ok(EncryptionMaterials::new(data_key, keys).expect("an intermediate key has a wrap at least"))
+            let materials = EncryptionMaterials::new(data_key, keys).expect("an intermediate key has a wrap at least");
+            Ok(materials.with_missing(intermediate.missing.clone()))
         })
     }
 
@@ -186,6 +190,24 @@ impl Keyring for CachingKeyring {
                 }
             }
             self.inner.rewrap(keys, context, place).await
+        })
+    }
+
+    fn refresh<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
+        Box::pin(async move {
+            let Some(wrap) = key.intermediate() else { return self.inner.refresh(key, context).await };
+            let id = (context.clone(), vec![wrap]);
+            let make = || -> BoxFuture<'static, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
+                let (inner, (context, wraps)) = (Arc::clone(&self.inner), id.clone());
+                Box::pin(async move { Ok(inner.refresh(&wraps[0], &context).await?.map(|wrap| vec![wrap])) })
+            };
+            let refreshed = self.refreshing.get(&id, 0, make).await?;
+            let refreshed = refreshed.iter().flatten().next().cloned();
+            Ok(refreshed.and_then(|wrap| key.with_intermediate(wrap)))
         })
     }
 

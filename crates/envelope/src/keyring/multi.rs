@@ -31,11 +31,11 @@ impl Keyring for MultiKeyring {
         plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
         Box::pin(async move {
-            let (data_key, mut keys) = self.generator.generate(binding, plaintext_len).await?.into_parts();
+            let mut materials = self.generator.generate(binding, plaintext_len).await?;
             for keyring in &self.others {
-                keys.extend(keyring.wrap(&data_key, binding).await?);
+                materials.encrypted_data_keys.extend(keyring.wrap(&materials.data_key, binding).await?);
             }
-            Ok(EncryptionMaterials::new(data_key, keys).expect("the generator's materials hold a key"))
+            Ok(materials)
         })
     }
 
@@ -68,6 +68,19 @@ impl Keyring for MultiKeyring {
                 }
             }
             Ok(Some(all))
+        })
+    }
+
+    fn refresh<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
+        Box::pin(async move {
+            match self.all().find(|keyring| keyring.accepts(key)) {
+                Some(keyring) => keyring.refresh(key, context).await,
+                None => Ok(None),
+            }
         })
     }
 

@@ -7,9 +7,10 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 use serde::{Deserialize, Serialize};
 
-use super::{KEYS, MAX_ENCRYPTED_DATA_KEYS, malformed};
+use super::{KEYS, MAX_ENCRYPTED_DATA_KEYS, MISSING, malformed};
 use crate::{
-    EncryptedDataKey, Error, MAX_ENCRYPTED_DATA_KEY_LEN, Place, ascii_json, data_key::WRAPPED_UNDER_INTERMEDIATE_LEN,
+    EncryptedDataKey, Error, MAX_ENCRYPTED_DATA_KEY_LEN, MissingWrap, Place, ascii_json,
+    data_key::WRAPPED_UNDER_INTERMEDIATE_LEN,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -70,6 +71,25 @@ pub(super) fn parse(text: &str) -> Result<Vec<EncryptedDataKey>, Error> {
         return Err(malformed(KEYS));
     }
     Ok(keys)
+}
+
+/// Missing wraps: `[["aws-kms","arn:aws:kms:…"],…]`.
+pub(super) fn missing_to_string(missing: &[MissingWrap]) -> String {
+    ascii_json::to_string(&missing.iter().map(|it| (it.provider(), it.wrapping_key())).collect::<Vec<_>>())
+}
+
+/// Reads what [`missing_to_string`] wrote, of at most [`super::METADATA_READ_LIMIT`] bytes.
+pub(super) fn parse_missing(text: &str) -> Result<Vec<MissingWrap>, Error> {
+    let names: Vec<(String, String)> = serde_json::from_str(text).map_err(|_| malformed(MISSING))?;
+    if !(1..=MAX_ENCRYPTED_DATA_KEYS).contains(&names.len()) {
+        return Err(malformed(MISSING));
+    }
+    let missing: Vec<_> =
+        names.into_iter().map(|(provider, key)| MissingWrap::new(provider, key)).collect::<Result<_, _>>()?;
+    if missing_to_string(&missing) != text {
+        return Err(malformed(MISSING));
+    }
+    Ok(missing)
 }
 
 fn wrapped_under_intermediate(text: &str) -> Result<[u8; WRAPPED_UNDER_INTERMEDIATE_LEN], Error> {

@@ -10,6 +10,8 @@ pub const FORMAT: &str = "sealwax-format";
 pub const CONTEXT: &str = "sealwax-context";
 /// Encrypted data keys.
 pub const KEYS: &str = "sealwax-keys";
+/// Wrapping keys that are still to wrap the data key; absent where there are none.
+pub const MISSING: &str = "sealwax-missing";
 /// How often the object was wrapped.
 pub const GENERATION: &str = "sealwax-generation";
 /// Plaintext length in bytes; absent where it was unknown at the start of the upload.
@@ -17,7 +19,7 @@ pub const PLAINTEXT_LEN: &str = "sealwax-length";
 /// The body's first 56 bytes, base64.
 pub const HEADER: &str = "sealwax-header";
 
-const ALL: [&str; 6] = [CONTEXT, FORMAT, GENERATION, HEADER, KEYS, PLAINTEXT_LEN];
+const ALL: [&str; 7] = [CONTEXT, FORMAT, GENERATION, HEADER, KEYS, MISSING, PLAINTEXT_LEN];
 
 /// Whether a metadata name belongs to Sealwax, in any case.
 #[must_use]

@@ -1,9 +1,9 @@
-//! One KMS client for each Region.
+//! One KMS client for each Region, its pace and its health.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use aws_config::{Region, SdkConfig, timeout::TimeoutConfig};
@@ -17,29 +17,50 @@ use sealwax_envelope::{KeyringError, KeyringErrorKind};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use super::{KmsKeyArn, failure::keyring_error};
+use super::{KmsKeyArn, failure::keyring_error, pace::Pace};
 
-/// Clients by Region, made when first needed.
+/// How long a Region that did not answer is asked last.
+const DOWN_FOR: Duration = Duration::from_secs(30);
+
+/// The Regions' clients, made when first needed, and what is known of the Regions.
 #[derive(Debug)]
 pub(super) struct RegionalClients {
     config: aws_sdk_kms::config::Builder,
-    clients: Mutex<HashMap<String, Client>>,
     timeout: Duration,
+    calls_per_second: Option<u32>,
+    regions: Mutex<HashMap<String, Regional>>,
+}
+
+#[derive(Debug, Clone)]
+struct Regional {
+    client: Client,
+    pace: Option<Arc<Pace>>,
+    /// When it failed to answer, if that was the last that was heard of it.
+    silent_since: Option<Instant>,
 }
 
 impl RegionalClients {
-    /// Clients of `config`; `given` are used as they are. Calls are to end within `timeout`.
-    pub(super) fn new(config: &SdkConfig, timeout: Duration, given: HashMap<String, Client>) -> Self {
+    /// Clients of `config`; `given` are used as they are. Calls are to end within `timeout`, and at most
+    /// `calls_per_second` are made to each Region.
+    pub(super) fn new(
+        config: &SdkConfig,
+        timeout: Duration,
+        calls_per_second: Option<u32>,
+        given: HashMap<String, Client>,
+    ) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(timeout.min(Duration::from_secs(3)))
             .operation_attempt_timeout(timeout / 2)
             .operation_timeout(timeout)
             .build();
         let config = aws_sdk_kms::config::Builder::from(config).timeout_config(timeouts);
-        Self { config, clients: Mutex::new(given), timeout }
+        let regional = |client| Regional::new(client, calls_per_second);
+        let regions = given.into_iter().map(|(region, client)| (region, regional(client))).collect();
+        Self { config, timeout, calls_per_second, regions: Mutex::new(regions) }
     }
 
-    /// The result of a call with `key`, in time or not at all: a client that was given may have no timeout of its own.
+    /// The result of a call with `key`, when it is its turn, and then in time or not at all: a client that was given may
+    /// have no timeout of its own.
     pub(super) async fn in_time<T, E>(
         &self,
         key: &KmsKeyArn,
@@ -48,17 +69,48 @@ impl RegionalClients {
     where
         E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
     {
+        if let Some(pace) = self.regional(key.region()).pace {
+            pace.turn().await;
+        }
         let call = call.instrument(tracing::debug_span!("kms", region = key.region(), key = key.as_str()));
-        match timeout(self.timeout, call).await {
+        let result = match timeout(self.timeout, call).await {
             Ok(result) => result.map_err(|error| keyring_error(key, &error)),
             Err(_) => Err(KeyringError::new(KeyringErrorKind::Unavailable, key.as_str())
                 .with_source(format!("no answer within {:?}", self.timeout))),
+        };
+        let silent = result.as_ref().is_err_and(|error| error.kind() == KeyringErrorKind::Unavailable);
+        if let Some(regional) = self.lock().get_mut(key.region()) {
+            regional.silent_since = silent.then(Instant::now);
         }
+        result
     }
 
     pub(super) fn in_region(&self, region: &str) -> Client {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Client::from_conf(self.config.clone().region(Region::new(region.to_owned())).build());
-        clients.entry(region.to_owned()).or_insert_with(new).clone()
+        self.regional(region).client
+    }
+
+    /// Whether the Region failed to answer a short while ago.
+    pub(super) fn is_down(&self, region: &str) -> bool {
+        let silent_since = self.lock().get(region).and_then(|regional| regional.silent_since);
+        silent_since.is_some_and(|since| since.elapsed() < DOWN_FOR)
+    }
+
+    fn regional(&self, region: &str) -> Regional {
+        let new = || {
+            let client = Client::from_conf(self.config.clone().region(Region::new(region.to_owned())).build());
+            Regional::new(client, self.calls_per_second)
+        };
+        self.lock().entry(region.to_owned()).or_insert_with(new).clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Regional>> {
+        self.regions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Regional {
+    fn new(client: Client, calls_per_second: Option<u32>) -> Self {
+        let pace = calls_per_second.map(|calls| Arc::new(Pace::per_second(calls)));
+        Self { client, pace, silent_since: None }
     }
 }

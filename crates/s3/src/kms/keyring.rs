@@ -3,15 +3,15 @@
 use std::{collections::HashMap, fmt, time::Duration};
 
 use aws_config::SdkConfig;
-use aws_sdk_kms::{Client, primitives::Blob, types::DataKeySpec};
+use aws_sdk_kms::Client;
 use futures_util::future::try_join_all;
 use sealwax_envelope::{
-    BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Error as EnvelopeError, Keyring, KeyringError,
-    KeyringErrorKind, Place, PlaintextDataKey, Unwrap, WrapContext,
+    BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, KeyringError, Place,
+    PlaintextDataKey, Unwrap, WrapContext,
 };
 
 use super::{
-    DiscoveryFilter, KmsKeyArn,
+    DiscoveryFilter, KmsKeyArn, WrapPolicy,
     candidates::{Candidate, candidates, in_region},
     clients::RegionalClients,
 };
@@ -41,10 +41,11 @@ const TYPICAL_CIPHERTEXT_LEN: usize = 184;
 /// # }
 /// ```
 pub struct KmsKeyring {
-    keys: Vec<KmsKeyArn>,
+    pub(super) keys: Vec<KmsKeyArn>,
+    pub(super) wrap_policy: WrapPolicy,
+    pub(super) clients: RegionalClients,
     discovery: Option<DiscoveryFilter>,
     home: Option<String>,
-    clients: RegionalClients,
 }
 
 /// Builds a [`KmsKeyring`].
@@ -55,6 +56,8 @@ pub struct KmsKeyringBuilder {
     discovery: Option<DiscoveryFilter>,
     clients: HashMap<String, Client>,
     timeout: Duration,
+    calls_per_second: Option<u32>,
+    wrap_policy: WrapPolicy,
 }
 
 impl KmsKeyring {
@@ -67,6 +70,8 @@ impl KmsKeyring {
             discovery: None,
             clients: HashMap::new(),
             timeout: Duration::from_secs(10),
+            calls_per_second: None,
+            wrap_policy: WrapPolicy::All,
         }
     }
 
@@ -76,86 +81,11 @@ impl KmsKeyring {
         &self.keys
     }
 
-    async fn generate_data_key(&self, key: &KmsKeyArn, binding: WrapContext<'_>) -> Result<Generated, KeyringError> {
-        let call = self
-            .clients
-            .in_region(key.region())
-            .generate_data_key()
-            .key_id(key.as_str())
-            .key_spec(DataKeySpec::Aes256)
-            .set_encryption_context(Some(kms_context(binding)))
-            .send();
-        let output = self.clients.in_time(key, call).await?;
-        let data_key = plaintext(key, output.plaintext)?;
-        let wrapped = wrapped(key, output.key_id.as_deref(), output.ciphertext_blob, binding.place())?;
-        Ok(Generated { data_key, wrapped })
-    }
-
-    async fn encrypt(
-        &self,
-        key: &KmsKeyArn,
-        data_key: &PlaintextDataKey,
-        binding: WrapContext<'_>,
-    ) -> Result<EncryptedDataKey, KeyringError> {
-        let call = self
-            .clients
-            .in_region(key.region())
-            .encrypt()
-            .key_id(key.as_str())
-            .plaintext(Blob::new(data_key.expose_secret().as_slice()))
-            .set_encryption_context(Some(kms_context(binding)))
-            .send();
-        let output = self.clients.in_time(key, call).await?;
-        wrapped(key, output.key_id.as_deref(), output.ciphertext_blob, binding.place())
-    }
-
-    async fn decrypt(
-        &self,
-        candidate: &Candidate<'_>,
-        context: &EncryptionContext,
-    ) -> Result<PlaintextDataKey, KeyringError> {
-        let Candidate { key, arn } = candidate;
-        let call = self
-            .clients
-            .in_region(arn.region())
-            .decrypt()
-            .key_id(arn.as_str())
-            .ciphertext_blob(Blob::new(key.ciphertext()))
-            .set_encryption_context(Some(kms_context(key.binding(context))))
-            .send();
-        let output = self.clients.in_time(arn, call).await?;
-        let decrypted = plaintext(arn, output.plaintext)?;
-        expect_key(arn, output.key_id.as_deref())?;
-        let rejected = |error| KeyringError::new(KeyringErrorKind::Rejected, arn.as_str()).with_source(error);
-        key.open(decrypted, context).map_err(rejected)
-    }
-
-    /// `ReEncrypt` in the Region of `to`, from a key that is in the same Region.
-    async fn re_encrypt(
-        &self,
-        from: &Candidate<'_>,
-        to: &KmsKeyArn,
-        context: &EncryptionContext,
-        binding: WrapContext<'_>,
-    ) -> Result<EncryptedDataKey, KeyringError> {
-        let call = self
-            .clients
-            .in_region(to.region())
-            .re_encrypt()
-            .ciphertext_blob(Blob::new(from.key.ciphertext()))
-            .source_key_id(from.arn.as_str())
-            .set_source_encryption_context(Some(kms_context(from.key.binding(context))))
-            .destination_key_id(to.as_str())
-            .set_destination_encryption_context(Some(kms_context(binding)))
-            .send();
-        let output = self.clients.in_time(to, call).await?;
-        expect_key(&from.arn, output.source_key_id.as_deref())?;
-        let wrapped = wrapped(to, output.key_id.as_deref(), output.ciphertext_blob, binding.place())?;
-        Ok(from.key.with_intermediate(wrapped.clone()).unwrap_or(wrapped))
-    }
-
+    /// The calls that may unwrap one of `keys`; those to a Region that failed to answer a short while ago come last.
     fn candidates<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Candidate<'a>> {
-        candidates(keys, &self.keys, self.discovery.as_ref(), self.home.as_deref())
+        let mut candidates = candidates(keys, &self.keys, self.discovery.as_ref(), self.home.as_deref());
+        candidates.sort_by_key(|candidate| self.clients.is_down(candidate.arn.region()));
+        candidates
     }
 }
 
@@ -183,7 +113,23 @@ impl KmsKeyringBuilder {
         self
     }
 
-    /// How long one call may take with its retries, 10 seconds unless set. After that the next key is tried.
+    /// How many of its keys must wrap a new data key: all, unless set.
+    #[must_use]
+    pub fn wrap_policy(mut self, policy: WrapPolicy) -> Self {
+        self.wrap_policy = policy;
+        self
+    }
+
+    /// At most so many calls a second to each Region, and as many at once after a rest: so that a job leaves room for
+    /// others under the account's quota. No bound unless set. (AWS KMS Developer Guide, "Request quotas".)
+    #[must_use]
+    pub fn calls_per_second(mut self, calls: u32) -> Self {
+        self.calls_per_second = Some(calls);
+        self
+    }
+
+    /// How long one call may take with its retries, 10 seconds unless set. After that the next key is tried; and for half
+    /// a minute, keys of other Regions are tried before those of a Region that did not answer.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -197,7 +143,8 @@ impl KmsKeyringBuilder {
             keys: self.keys,
             discovery: self.discovery,
             home: self.config.region().map(ToString::to_string),
-            clients: RegionalClients::new(&self.config, self.timeout, self.clients),
+            wrap_policy: self.wrap_policy,
+            clients: RegionalClients::new(&self.config, self.timeout, self.calls_per_second, self.clients),
         }
     }
 }
@@ -208,15 +155,7 @@ impl Keyring for KmsKeyring {
         binding: WrapContext<'a>,
         _plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
-        Box::pin(async move {
-            let Some((generator, others)) = self.keys.split_first() else {
-                return Err(KeyringError::new(KeyringErrorKind::NotFound, "(none given: this keyring can only read)"));
-            };
-            let Generated { data_key, wrapped } = self.generate_data_key(generator, binding).await?;
-            let mut keys = vec![wrapped];
-            keys.extend(try_join_all(others.iter().map(|key| self.encrypt(key, &data_key, binding))).await?);
-            EncryptionMaterials::new(data_key, keys).map_err(|error| not_understood(generator, error))
-        })
+        Box::pin(self.generate_under_enough(binding))
     }
 
     fn wrap<'a>(
@@ -245,7 +184,24 @@ impl Keyring for KmsKeyring {
                 }
             }
             let calls = calls.iter().map(|(from, to, binding)| self.re_encrypt(from, to, context, *binding));
-            Ok(Some(try_join_all(calls).await?))
+            let re_encrypted = try_join_all(calls).await?;
+            Ok(Some(re_encrypted.into_iter().map(|it| it.wrapped).collect()))
+        })
+    }
+
+    fn refresh<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
+        Box::pin(async move {
+            let stored: Option<KmsKeyArn> = key.wrapping_key().parse().ok().filter(|_| self.accepts(key));
+            let Some((arn, from)) = stored.and_then(|arn| Some((arn.clone(), in_region(key, arn.region())?))) else {
+                return Ok(None);
+            };
+            let Some(binding) = key.binding_at(context, key.place()) else { return Ok(None) };
+            let re_encrypted = self.re_encrypt(&from, &arn, context, binding).await?;
+            Ok((!re_encrypted.was_newest).then_some(re_encrypted.wrapped))
         })
     }
 
@@ -286,44 +242,4 @@ impl fmt::Debug for KmsKeyring {
             .field("home", &self.home)
             .finish_non_exhaustive()
     }
-}
-
-/// What `GenerateDataKey` gives.
-struct Generated {
-    data_key: PlaintextDataKey,
-    wrapped: EncryptedDataKey,
-}
-
-fn kms_context(binding: WrapContext<'_>) -> HashMap<String, String> {
-    binding.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
-/// Takes the data key out of an answer. The answer's own buffer becomes ours where nobody else holds it, and is wiped.
-fn plaintext(key: &KmsKeyArn, blob: Option<Blob>) -> Result<PlaintextDataKey, KeyringError> {
-    let mut bytes = blob.map(Blob::into_inner).unwrap_or_default();
-    PlaintextDataKey::from_slice_wiping(&mut bytes).map_err(|error| not_understood(key, error))
-}
-
-fn wrapped(
-    key: &KmsKeyArn,
-    answered: Option<&str>,
-    blob: Option<Blob>,
-    place: Option<&Place>,
-) -> Result<EncryptedDataKey, KeyringError> {
-    expect_key(key, answered)?;
-    let ciphertext = blob.map(Blob::into_inner).unwrap_or_default();
-    EncryptedDataKey::new(KMS_PROVIDER, key.as_str(), place.cloned(), ciphertext)
-        .map_err(|error| not_understood(key, error))
-}
-
-/// KMS names the key that it used: it must be the one that was asked for.
-fn expect_key(key: &KmsKeyArn, answered: Option<&str>) -> Result<(), KeyringError> {
-    if answered == Some(key.as_str()) {
-        return Ok(());
-    }
-    Err(KeyringError::new(KeyringErrorKind::Other, key.as_str()).with_source("KMS answered for another key"))
-}
-
-fn not_understood(key: &KmsKeyArn, error: EnvelopeError) -> KeyringError {
-    KeyringError::new(KeyringErrorKind::Other, key.as_str()).with_source(error)
 }

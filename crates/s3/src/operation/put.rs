@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use sealwax_envelope::{BodyHeader, EncryptedDataKey, EncryptionContext, ObjectHeader, Sealer, WrapContext, geometry};
+use sealwax_envelope::{
+    BodyHeader, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, ObjectHeader, Sealer, WrapContext,
+    geometry,
+};
 
 use super::object_setters;
 use crate::{
@@ -31,6 +34,7 @@ pub struct Put {
     bucket: Option<String>,
     key: Option<String>,
     body: Option<PlaintextSource>,
+    keyring: Option<Arc<dyn Keyring>>,
     context: EncryptionContext,
     metadata: HashMap<String, String>,
     attributes: Attributes,
@@ -64,6 +68,7 @@ impl Put {
             bucket: None,
             key: None,
             body: None,
+            keyring: None,
             context: EncryptionContext::new(),
             metadata: HashMap::new(),
             attributes: Attributes::default(),
@@ -148,6 +153,12 @@ impl Put {
         self
     }
 
+    /// Wraps the data key under the keys of `keyring` instead of the client's.
+    pub(crate) fn wrapped_by(mut self, keyring: Arc<dyn Keyring>) -> Self {
+        self.keyring = Some(keyring);
+        self
+    }
+
     /// Seals and stores the object.
     ///
     /// # Errors
@@ -179,7 +190,7 @@ impl Put {
         let own = || self.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
 
         let place = self.client.places().to_bind(&target)?;
-        let keyring = self.client.keyring();
+        let keyring = self.keyring.as_ref().unwrap_or(self.client.keyring());
         let outline = keyring.outline(place.as_ref());
         if !outline.is_empty() {
             // Measured before KMS is asked for a key that could not be stored.
@@ -190,11 +201,12 @@ impl Put {
         }
 
         let binding = WrapContext::new(&self.context, place.as_ref());
-        let (data_key, keys) =
-            keyring.generate(binding, plaintext_len).await.map_err(wrap_error(&target))?.into_parts();
+        let materials = keyring.generate(binding, plaintext_len).await.map_err(wrap_error(&target))?;
+        let EncryptionMaterials { data_key, encrypted_data_keys: keys, missing } = materials;
         let sealer = Sealer::new(&data_key, &self.context.body_context()).map_err(envelope_error(&target))?;
         drop(data_key);
         let header = ObjectHeader::new(self.context.clone(), keys, *sealer.header(), plaintext_len)
+            .map(|header| header.with_missing(missing))
             .and_then(|header| header.check_fits(own()).map(|()| header))
             .map_err(envelope_error(&target))?;
 
@@ -273,7 +285,8 @@ impl Resumption {
             return mismatch(format!("has the encryption context {}", header.context().to_json()));
         }
         let place = self.client.places().to_bind(&self.target)?;
-        let wanted = self.client.keyring().outline(place.as_ref());
+        let mut wanted = self.client.keyring().outline(place.as_ref());
+        wanted.retain(|key| !header.missing().iter().any(|missing| missing.is_filled_by(key)));
         // A keyring that does not know beforehand under which keys it wraps cannot be compared.
         if !wanted.is_empty() && !same_wraps(&wanted, header.keys()) {
             let keys: Vec<_> = header.keys().iter().map(wrap_name).collect();

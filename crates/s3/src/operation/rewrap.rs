@@ -1,14 +1,15 @@
 //! Wrapping an object's data key anew. The body is not read, moved or changed.
 
-mod acl;
+pub(super) mod acl;
 mod copy;
-mod present;
+pub(super) mod present;
 
 use std::{collections::HashMap, sync::Arc};
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{
-    EncryptedDataKey, Error as EnvelopeError, Keyring, KeyringErrorKind, ObjectHeader, Opener, Place, WrapContext,
+    EncryptedDataKey, Error as EnvelopeError, Keyring, KeyringErrorKind, MissingWrap, ObjectHeader, Opener, Place,
+    WrapContext,
 };
 
 use self::present::Present;
@@ -43,6 +44,7 @@ enum Edit {
     Add(Arc<dyn Keyring>),
     Replace(Arc<dyn Keyring>),
     Remove(String),
+    Refresh,
 }
 
 /// Whether anything had to be done.
@@ -95,6 +97,14 @@ impl Rewrap {
         self
     }
 
+    /// Wraps anew what is wrapped under older material of the client's own wrapping keys: after KMS has rotated them. Where
+    /// KMS tells that a wrap is under the newest material, it is left as it is. (AWS KMS Developer Guide, "Rotating AWS KMS
+    /// keys".)
+    pub fn refresh_keys(mut self) -> Self {
+        self.edits.push(Edit::Refresh);
+        self
+    }
+
     /// Accepts wraps that are bound to `place` (`bucket/key`): the object was moved here on purpose. The new wraps are
     /// bound to the place where it is now.
     pub fn accept_place(mut self, place: impl Into<String>) -> Self {
@@ -113,7 +123,7 @@ impl Rewrap {
         let s3 = self.client.s3();
         let target = Target::new("rewrap", s3, self.bucket.clone(), self.key.clone())?;
         if self.edits.is_empty() {
-            return Err(target.error(ErrorKind::InvalidInput, "no key to add, replace or remove was given"));
+            return Err(target.error(ErrorKind::InvalidInput, "no key to add, replace, remove or refresh was given"));
         }
         let present = Present::look(&self.client, &target).await?;
         let info = ObjectInfo::of_head(&target, &present.head)?;
@@ -125,6 +135,10 @@ impl Rewrap {
             return Ok(unchanged(info));
         }
         let header = info.header().rewrapped(keys).map_err(envelope_error(&target))?;
+        let wanted =
+            header.missing().iter().filter(|missing| self.edits.iter().all(|edit| edit.leaves_wanted(missing)));
+        let wanted = wanted.cloned().collect();
+        let header = header.with_missing(wanted);
         header.check_fits(own(&info.metadata)).map_err(envelope_error(&target))?;
         if header.keys().iter().all(|key| info.keys().contains(key)) {
             // Keys were removed and no other was used: one that is left must be seen to work.
@@ -153,6 +167,7 @@ impl Rewrap {
         let mut keys = info.keys().to_vec();
         for edit in &self.edits {
             match edit {
+                Edit::Refresh => self.refresh(target, info, &mut keys).await?,
                 Edit::Remove(wrapping_key) => {
                     keys.retain(|key| key.wrapping_key() != wrapping_key);
                     if keys.is_empty() {
@@ -186,6 +201,23 @@ impl Rewrap {
         Ok(keys)
     }
 
+    /// Wraps anew those of `keys` that are under older material of the client's wrapping keys.
+    async fn refresh(&self, target: &Target, info: &ObjectInfo, keys: &mut [EncryptedDataKey]) -> Result<(), Error> {
+        let keyring = self.client.keyring();
+        if !keys.iter().any(|key| keyring.accepts(key)) {
+            return Err(target.error(ErrorKind::NoMatchingKey, "none of its wrapping keys is the keyring's"));
+        }
+        for key in keys {
+            if keyring.accepts(key)
+                && let Some(refreshed) =
+                    keyring.refresh(key, info.encryption_context()).await.map_err(wrap_error(target))?
+            {
+                *key = refreshed;
+            }
+        }
+        Ok(())
+    }
+
     /// Wraps the object's data key under the keys of `keyring`.
     async fn wrap(
         &self,
@@ -216,6 +248,17 @@ impl Rewrap {
             return Err(target.error(ErrorKind::InvalidInput, "the keyring has no key to wrap under"));
         }
         Ok(wrapped)
+    }
+}
+
+impl Edit {
+    /// Whether a wrap that is missing is still to be added after this edit.
+    fn leaves_wanted(&self, missing: &MissingWrap) -> bool {
+        match self {
+            Self::Add(_) | Self::Refresh => true,
+            Self::Remove(wrapping_key) => missing.wrapping_key() != wrapping_key,
+            Self::Replace(_) => false,
+        }
     }
 }
 

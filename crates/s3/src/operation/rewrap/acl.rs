@@ -10,7 +10,7 @@ use crate::{
 
 /// Grants as S3's request headers take them. All empty: the owner alone, which is what a copy gives anyway.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Grants {
+pub(crate) struct Grants {
     full_control: Vec<String>,
     read: Vec<String>,
     read_acp: Vec<String>,
@@ -19,7 +19,7 @@ pub(super) struct Grants {
 
 impl Grants {
     /// Adds them to the attributes of a copy.
-    pub(super) fn onto(self, attributes: Attributes) -> Attributes {
+    pub(crate) fn onto(self, attributes: Attributes) -> Attributes {
         let join = |grantees: Vec<String>| (!grantees.is_empty()).then(|| grantees.join(", "));
         Attributes {
             grant_full_control: join(self.full_control),
@@ -50,7 +50,7 @@ impl Grants {
 /// What the copy must grant so that the object's ACL stays as it is.
 ///
 /// In most buckets ACLs are off; that is asked once per bucket and remembered.
-pub(super) async fn grants_to_keep(
+pub(crate) async fn grants_to_keep(
     client: &SealedClient,
     target: &Target,
     version_id: Option<&str>,

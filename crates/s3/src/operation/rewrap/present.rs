@@ -28,15 +28,15 @@ use crate::{
 const ROUNDING: Duration = Duration::from_secs(1);
 
 /// The object as S3 described it.
-pub(super) struct Present {
-    pub(super) head: HeadObjectOutput,
+pub(crate) struct Present {
+    pub(crate) head: HeadObjectOutput,
     /// The time by S3's clock.
-    pub(super) now: SystemTime,
+    pub(crate) now: SystemTime,
     last_modified: SystemTime,
 }
 
 impl Present {
-    pub(super) async fn look(client: &SealedClient, target: &Target) -> Result<Self, Error> {
+    pub(crate) async fn look(client: &SealedClient, target: &Target) -> Result<Self, Error> {
         let clock = ServerClock::default();
         let head = client.s3().head_object().bucket(&target.bucket).key(&target.key);
         let head = head.checksum_mode(ChecksumMode::Enabled).customize().interceptor(clock.clone()).send().await;
@@ -48,7 +48,7 @@ impl Present {
     }
 
     /// The same object, seen after the second of its last change is over: waits for that, and then looks again.
-    pub(super) async fn settled(self, client: &SealedClient, target: &Target) -> Result<Self, Error> {
+    pub(crate) async fn settled(self, client: &SealedClient, target: &Target) -> Result<Self, Error> {
         let settled_at = self.last_modified + 2 * ROUNDING;
         let Ok(wait) = settled_at.duration_since(self.now) else { return Ok(self) };
         sleep(wait.min(2 * ROUNDING)).await;
@@ -64,7 +64,7 @@ impl Present {
     }
 
     /// The time that S3 is to compare the object's last change with.
-    pub(super) fn unmodified_since(&self) -> DateTime {
+    pub(crate) fn unmodified_since(&self) -> DateTime {
         (self.last_modified + ROUNDING).into()
     }
 }
