@@ -17,6 +17,9 @@ check: fmt-check clippy doc layering markers ## everything that CI runs besides 
 test: ## all tests, against LocalStack and SeaweedFS started for them
 	@echo '==> tests of the envelope with the pure Rust ciphers'
 	cargo test --locked $(rustcrypto)
+	@echo '==> the vectors, by the second reader'
+	@. localstack/lib.sh; venv="$${CARGO_TARGET_DIR:-$$PWD/target}/reader/venv"; \
+	ensure_venv "$$venv" tests/reader/requirements.txt; "$$venv/bin/python" tests/reader/sealwax_reader.py tests/vectors
 	@echo '==> build the tests of the workspace'
 	cargo test --locked --workspace --no-run
 	@echo '==> tests of the workspace, with servers'

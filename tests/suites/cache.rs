@@ -80,6 +80,7 @@ async fn what_is_cached_is_read_and_written_while_kms_is_gone() {
     assert_kind(read(&uncached, &two).await, ErrorKind::Unavailable, &two, "no cache");
 }
 
+/// FORMAT.md R8: a data key under an intermediate key is bound to its place.
 #[tokio::test]
 async fn two_objects_under_one_intermediate_key_cannot_be_exchanged() {
     let stack = LocalStack::new(east());

@@ -142,6 +142,7 @@ async fn a_multi_region_key_opens_by_its_replica() {
     assert_eq!(read(&west.client([&west.home.key]), &uri).await.expect("get"), "x");
 }
 
+/// FORMAT.md R6: no other key is asked about.
 #[tokio::test]
 async fn discovery_asks_only_about_what_its_filter_allows() {
     let (stack, uri) = (LocalStack::new(east()), sealed([&east().key]).await);
@@ -168,6 +169,7 @@ async fn discovery_asks_only_about_what_its_filter_allows() {
     assert_eq!(stack.wire.calls().len(), 0);
 }
 
+/// FORMAT.md R7: KMS gets the whole wrap context.
 #[tokio::test]
 async fn each_call_carries_the_whole_context_and_names_its_key() {
     let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));

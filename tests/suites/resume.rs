@@ -174,6 +174,7 @@ async fn an_upload_that_was_completed_unnoticed_is_found() {
     it.assert_done().await;
 }
 
+/// FORMAT.md W1: a retry sends the same bytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_file_is_refused_before_anything_is_sent() {
     let it = Fixture::interrupted("changed").await;

@@ -164,6 +164,18 @@ async fn keys_are_removed_but_for_the_last() {
     assert_eq!(read(&client, &uri).await.expect("still there"), "x");
 }
 
+/// FORMAT.md W7: a key that is left must be seen to unwrap the data key before another one goes.
+#[tokio::test]
+async fn no_key_is_removed_where_none_that_is_left_opens() {
+    let store = SeaweedFs::new().await;
+    let (client, uri) = (store.client(local_keyring("a")), store.object("unproven"));
+    client.put().uri(&uri).body("x").send().await.expect("put");
+    client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect("b is added");
+    let unproven = client.rewrap().uri(&uri).remove_key("a").send().await;
+    assert_kind(unproven, ErrorKind::NoMatchingKey, &uri, "this client cannot use b");
+    assert_eq!(read(&client, &uri).await.expect("a is still there"), "x");
+}
+
 /// Whoever may write to the bucket must not get a stranger's data key wrapped under ours.
 #[tokio::test]
 async fn keys_that_the_client_would_not_read_with_are_not_re_encrypted() {
@@ -195,6 +207,7 @@ async fn odd_names_are_rewrapped_like_others() {
     }
 }
 
+/// FORMAT.md W6: keys and generation change, and nothing else.
 #[tokio::test]
 async fn everything_else_about_the_object_is_kept() {
     let stack = LocalStack::new(east());
@@ -359,6 +372,8 @@ async fn who_deletes_the_object_meanwhile_wins() {
 }
 
 /// Another rewrap leaves the body, and so an MD5 entity tag, as it is: the tag alone does not tell.
+///
+/// FORMAT.md W8: both are of the same second.
 #[tokio::test]
 async fn of_two_rewraps_at_once_neither_is_undone() {
     let (racer, other, uri) = racing(|rival, uri| {

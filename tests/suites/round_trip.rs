@@ -169,6 +169,7 @@ async fn what_is_stored_shows_nothing_of_the_plaintext() {
     }
 }
 
+/// FORMAT.md W1: each object has a data key of its own.
 #[tokio::test]
 async fn equal_plaintexts_are_stored_under_different_keys() {
     let store = SeaweedFs::new().await;

@@ -129,6 +129,7 @@ fn unwrap(
     }
 }
 
+/// FORMAT.md W5: no body is sealed under an intermediate key.
 #[test]
 fn ten_thousand_objects_cost_one_call_and_have_keys_of_their_own() {
     let (inner, acme) = (Counting::new(), context("acme"));
@@ -157,6 +158,7 @@ fn whoever_has_no_cache_reads_what_is_stored() {
     assert_eq!(unwrap(&inner, parsed.keys(), &acme), Ok(data_key));
 }
 
+/// FORMAT.md W5: an intermediate key has one encryption context.
 #[test]
 fn contexts_share_no_intermediate_key() {
     let inner = Counting::new();

@@ -174,6 +174,7 @@ fn how_a_buffer_is_made_and_filled_leaves_no_trace() {
     }
 }
 
+/// FORMAT.md W1: no chunk is sealed twice.
 #[test]
 fn a_part_must_be_what_it_reserved() {
     let key = PlaintextDataKey::generate().expect("random");

@@ -16,6 +16,7 @@ fn context(value_len: usize) -> EncryptionContext {
     EncryptionContext::try_from_iter([("tenant", "t".repeat(value_len))]).expect("a context")
 }
 
+/// FORMAT.md W3: no data key is asked for before.
 #[tokio::test]
 async fn nothing_is_sent_for_arguments_that_cannot_be_stored() {
     let stack = LocalStack::new(east());
@@ -75,6 +76,7 @@ async fn header_values_that_http_cannot_carry_are_invalid() {
     assert_eq!(others, [""; 0]);
 }
 
+/// FORMAT.md W3: no data key is asked for before.
 #[tokio::test]
 async fn too_many_keys_are_refused_before_any_of_them_is_asked() {
     let stack = LocalStack::new(east());

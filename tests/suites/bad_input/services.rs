@@ -101,6 +101,8 @@ async fn a_body_that_arrives_changed_is_not_released() {
 }
 
 /// It is resumed. Where it breaks off again and again, that is an error, and no end.
+///
+/// FORMAT.md R11: what ends before its announced length is truncated.
 #[tokio::test]
 async fn a_body_that_breaks_off_is_not_taken_for_the_whole() {
     let (middle, chunk): (Edit, Edit) = (|body| body.truncate(50_000), |body| body.truncate(56 + 2 * 16_400));

@@ -23,6 +23,7 @@ fn flipped(text: &str, at: usize) -> String {
     String::from_utf8(bytes).expect("ASCII")
 }
 
+/// FORMAT.md R1 to R12, as a client tells of them: what fails cryptographically is of one kind (R12).
 #[tokio::test]
 async fn tampered_objects_are_refused_and_stay_so_after_a_rewrap() {
     let stack = LocalStack::new(east());

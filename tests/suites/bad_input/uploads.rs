@@ -67,6 +67,7 @@ async fn a_call_that_fails_for_good_fails_the_upload() {
     }
 }
 
+/// FORMAT.md W4: an object appears whole.
 #[tokio::test]
 async fn a_failed_upload_leaves_the_object_that_was_there() {
     let stack = LocalStack::over(
@@ -96,6 +97,7 @@ async fn a_passing_failure_is_retried() {
     assert!(read(&client, &uri).await.expect("get") == data);
 }
 
+/// FORMAT.md W4: an object appears whole, or not at all.
 #[tokio::test]
 async fn a_source_that_fails_fails_the_upload() {
     let pieces = |len: usize| {

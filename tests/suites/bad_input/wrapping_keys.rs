@@ -154,6 +154,7 @@ fn replace(body: &mut Vec<u8>, from: &str, to: &str) {
     *body = text.into_bytes();
 }
 
+/// FORMAT.md R7: where one key fails, the others are tried.
 #[tokio::test]
 async fn one_bad_wrap_does_not_stand_in_the_way_of_a_good_one() {
     let stack = LocalStack::new(east());

@@ -39,6 +39,17 @@ impl Default for CacheLimits {
     }
 }
 
+impl CacheLimits {
+    fn of_writing(self) -> Bounds {
+        let Self { age, objects, bytes, entries } = self;
+        Bounds { age, objects: objects.min(MAX_OBJECTS), bytes, entries }
+    }
+
+    fn of_reading(self) -> Bounds {
+        Bounds { age: self.age, objects: u64::MAX, bytes: u64::MAX, entries: self.entries }
+    }
+}
+
 /// Spares the key service: objects of one encryption context share an *intermediate key* for a while.
 ///
 /// Each object has a data key of its own, wrapped here under the intermediate key, which the inner keyring wraps; the
@@ -76,16 +87,13 @@ impl CachingKeyring {
     /// A cache over `inner`, within `limits`.
     #[must_use]
     pub fn with_limits(inner: impl Keyring + 'static, limits: CacheLimits) -> Self {
-        let CacheLimits { age, objects, bytes, entries } = limits;
-        let writing = Bounds { age, objects: objects.min(MAX_OBJECTS), bytes, entries };
-        let reading = Bounds { age, objects: u64::MAX, bytes: u64::MAX, entries };
         Self {
             inner: Arc::new(inner),
             limits,
-            writing: Cache::new(writing),
-            reading: Cache::new(reading),
-            rewrapping: Cache::new(reading),
-            refreshing: Cache::new(reading),
+            writing: Cache::new(limits.of_writing()),
+            reading: Cache::new(limits.of_reading()),
+            rewrapping: Cache::new(limits.of_reading()),
+            refreshing: Cache::new(limits.of_reading()),
         }
     }
 
@@ -269,4 +277,16 @@ fn failed(wraps: &[EncryptedDataKey], error: Error) -> KeyringError {
         _ => KeyringErrorKind::Other,
     };
     KeyringError::new(kind, wraps.first().map_or("", EncryptedDataKey::wrapping_key)).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FORMAT.md W5: no more data keys under one intermediate key, whatever is set.
+    #[test]
+    fn no_intermediate_key_wraps_more_than_2_to_the_32_data_keys() {
+        let objects = |objects| CacheLimits { objects, ..CacheLimits::default() }.of_writing().objects;
+        assert_eq!([1, MAX_OBJECTS, MAX_OBJECTS + 1, u64::MAX].map(objects), [1, 1 << 32, 1 << 32, 1 << 32]);
+    }
 }

@@ -26,6 +26,7 @@ fn parse(metadata: &[(String, String)]) -> Result<ObjectHeader, Error> {
     ObjectHeader::parse(metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
+/// FORMAT.md W2: each value has one spelling.
 #[test]
 fn the_canonical_spelling() {
     let expected = [
@@ -61,6 +62,7 @@ fn four_kms_keys_fit_beside_200_bytes_of_context_and_place() {
     header.expect("a header").check_fits([("own", "some metadata of the user")]).expect("it fits");
 }
 
+/// FORMAT.md W3: nothing exceeds S3's limit.
 #[test]
 fn s3s_limit_holds_to_the_byte() {
     let header = sample();
@@ -71,6 +73,7 @@ fn s3s_limit_holds_to_the_byte() {
     assert_eq!(header.check_fits([("nn", own.as_str())]), Err(over));
 }
 
+/// FORMAT.md W2: the user's own names are not ours.
 #[test]
 fn reserved_names_are_refused_in_any_case() {
     for name in ["sealwax-keys", "SealWax", "sealwaxes"] {
@@ -161,6 +164,7 @@ fn names_given_twice_and_floods_are_refused() {
     assert!(matches!(parse(&flood), Err(Error::Malformed(_))));
 }
 
+/// FORMAT.md W6: keys and generation change, and nothing else.
 #[test]
 fn a_rewrap_raises_the_generation_and_keeps_the_rest() {
     let header = sample();

@@ -1,0 +1,291 @@
+//! Sealed objects made from FORMAT.md without the library, so that every salt, nonce and key can be given.
+
+use std::collections::BTreeMap;
+
+use aes_gcm::{Aes256Gcm, KeyInit as _, aead::AeadInOut as _};
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use hmac::{Hmac, Mac as _};
+use sha2::Sha512;
+
+pub(crate) const CHUNK: usize = 16384;
+pub(crate) const SEALED_CHUNK: usize = 16400;
+pub(crate) const PLACE: &str = "bucket/key";
+
+/// `N` bytes: `start`, `start + 1`, …
+pub(crate) fn counting<const N: usize>(start: u8) -> [u8; N] {
+    std::array::from_fn(|index| start.wrapping_add(u8::try_from(index % 256).expect("a byte")))
+}
+
+/// `len` bytes of a plaintext in which no two chunks are alike.
+pub(crate) fn plaintext(len: usize) -> Vec<u8> {
+    (0..len).map(|index| u8::try_from(index % 251).expect("a byte")).collect()
+}
+
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    STANDARD_NO_PAD.encode(bytes)
+}
+
+pub(crate) type Context = BTreeMap<String, String>;
+
+pub(crate) fn context(pairs: &[(&str, &str)]) -> Context {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// `text` as a JSON string in its one spelling.
+pub(crate) fn json_string(text: &str) -> String {
+    let escaped = text.chars().map(|c| match c {
+        '"' | '\\' => format!("\\{c}"),
+        '\u{8}' => "\\b".into(),
+        '\t' => "\\t".into(),
+        '\n' => "\\n".into(),
+        '\u{c}' => "\\f".into(),
+        '\r' => "\\r".into(),
+        ' '..='~' => c.into(),
+        _ => c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
+}
+
+pub(crate) fn json_context(context: &Context) -> String {
+    let pairs = context.iter().map(|(name, value)| format!("{}:{}", json_string(name), json_string(value)));
+    format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+}
+
+fn pairs(label: &[u8], context: &Context) -> Vec<u8> {
+    let length = |len: usize| u32::try_from(len).expect("a short text").to_be_bytes();
+    let mut bytes = [label, &length(context.len())].concat();
+    for text in context.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend(length(text.len()));
+        bytes.extend(text.as_bytes());
+    }
+    bytes
+}
+
+pub(crate) fn body_context(context: &Context) -> Vec<u8> {
+    pairs(b"sealwax/v1\0", context)
+}
+
+pub(crate) fn wrap_context(context: &Context, format: &str, place: Option<&str>) -> Vec<u8> {
+    let mut all = context.clone();
+    all.insert("sealwax:format".into(), format.into());
+    all.extend(place.map(|place| ("sealwax:place".into(), place.into())));
+    pairs(b"sealwax/v1/wrap\0", &all)
+}
+
+/// Key, base nonce and commitment of a body.
+pub(crate) fn derive(key: &[u8; 32], salt: &[u8; 24], context: &[u8]) -> [u8; 76] {
+    let info = [b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0".as_slice(), salt, context].concat();
+    let hmac = |message: &[u8]| {
+        let mut mac = Hmac::<Sha512>::new_from_slice(key).expect("any length");
+        mac.update(message);
+        mac.finalize().into_bytes()
+    };
+    let first = hmac(&[&info, [1].as_slice()].concat());
+    let second = hmac(&[&first, info.as_slice(), &[2]].concat());
+    [&first[..], &second[..]].concat()[..76].try_into().expect("76 bytes")
+}
+
+fn seal(key: &[u8], nonce: &[u8], aad: &[u8], data: &[u8]) -> Vec<u8> {
+    let cipher = Aes256Gcm::new_from_slice(key).expect("32 bytes");
+    let nonce: [u8; 12] = nonce.try_into().expect("12 bytes");
+    let mut sealed = data.to_vec();
+    let tag = cipher.encrypt_inout_detached(&nonce.into(), aad, sealed.as_mut_slice().into()).expect("a short text");
+    sealed.extend(tag);
+    sealed
+}
+
+/// A chunked-encryption message.
+pub(crate) fn message(key: &[u8; 32], salt: &[u8; 24], context: &[u8], plaintext: &[u8]) -> Vec<u8> {
+    let derived = derive(key, salt, context);
+    let mut body = [salt.as_slice(), &derived[44..]].concat();
+    for number in 0..=plaintext.len() / CHUNK {
+        let chunk = &plaintext[number * CHUNK..plaintext.len().min((number + 1) * CHUNK)];
+        body.extend(sealed_chunk(&derived, number, chunk));
+    }
+    body
+}
+
+pub(crate) fn sealed_chunk(derived: &[u8; 76], number: usize, chunk: &[u8]) -> Vec<u8> {
+    let mut nonce: [u8; 12] = derived[32..44].try_into().expect("12 bytes");
+    nonce.iter_mut().rev().zip(number.to_le_bytes()).for_each(|(byte, counter)| *byte ^= counter);
+    seal(&derived[..32], &nonce, &[], chunk)
+}
+
+/// A local wrapping key: `first` is the one that the vectors' reader has.
+pub(crate) fn wrapping_key(name: &str) -> [u8; 32] {
+    if name == "first" { counting(0) } else { counting(name.bytes().fold(100, u8::wrapping_add)) }
+}
+
+/// A wrap of `key` under a local wrapping key.
+pub(crate) fn wrap(name: &str, key: &[u8; 32], wrap_context: &[u8]) -> Key {
+    Key("local".into(), name.into(), message(&wrapping_key(name), &counting(0x60), wrap_context, key))
+}
+
+/// A data key under an intermediate key.
+pub(crate) fn wrap_under(intermediate: &[u8; 32], data_key: &[u8; 32], wrap_context: &[u8]) -> Vec<u8> {
+    let nonce: [u8; 12] = counting(0xa0);
+    [nonce.as_slice(), &seal(intermediate, &nonce, wrap_context, data_key)].concat()
+}
+
+/// Provider, wrapping key, ciphertext.
+#[derive(Clone)]
+pub(crate) struct Key(pub(crate) String, pub(crate) String, pub(crate) Vec<u8>);
+
+#[derive(Clone)]
+pub(crate) struct Group {
+    pub(crate) place: Option<String>,
+    pub(crate) data_key: Option<Vec<u8>>,
+    pub(crate) keys: Vec<Key>,
+}
+
+/// What an object is made of.
+#[derive(Clone)]
+pub(crate) struct Recipe {
+    pub(crate) context: Context,
+    pub(crate) data_key: [u8; 32],
+    pub(crate) intermediate_key: [u8; 32],
+    pub(crate) salt: [u8; 24],
+    pub(crate) plaintext: Vec<u8>,
+}
+
+impl Recipe {
+    /// The object that most cases are about.
+    pub(crate) fn new(plaintext: impl Into<Vec<u8>>) -> Self {
+        Self {
+            context: context(&[("tenant", "acme")]),
+            data_key: counting(0x20),
+            intermediate_key: counting(0x80),
+            salt: counting(0x40),
+            plaintext: plaintext.into(),
+        }
+    }
+
+    pub(crate) fn with_context(self, pairs: &[(&str, &str)]) -> Self {
+        Self { context: context(pairs), ..self }
+    }
+
+    /// Another object: data key and salt are others.
+    pub(crate) fn other(self) -> Self {
+        Self { data_key: counting(0xc0), salt: counting(0xe0), ..self }
+    }
+
+    pub(crate) fn body(&self) -> Vec<u8> {
+        message(&self.data_key, &self.salt, &body_context(&self.context), &self.plaintext)
+    }
+
+    /// The data key under the wrapping key `name`, bound to `place`.
+    pub(crate) fn key(&self, name: &str, place: Option<&str>) -> Key {
+        wrap(name, &self.data_key, &wrap_context(&self.context, "v1", place))
+    }
+
+    pub(crate) fn group(&self, place: Option<&str>) -> Group {
+        Group { place: place.map(Into::into), data_key: None, keys: vec![self.key("first", place)] }
+    }
+
+    /// The intermediate key under the wrapping key `name`.
+    pub(crate) fn intermediate(&self, name: &str) -> Key {
+        wrap(name, &self.intermediate_key, &wrap_context(&self.context, "v1/intermediate", None))
+    }
+
+    /// The data key under the intermediate key, bound to `place`.
+    pub(crate) fn under_intermediate(&self, place: Option<&str>) -> Vec<u8> {
+        wrap_under(&self.intermediate_key, &self.data_key, &wrap_context(&self.context, "v1", place))
+    }
+
+    pub(crate) fn intermediate_group(&self, place: Option<&str>) -> Group {
+        Group {
+            place: place.map(Into::into),
+            data_key: Some(self.under_intermediate(place)),
+            keys: vec![self.intermediate("first")],
+        }
+    }
+
+    /// The object as it is stored, with these groups of keys.
+    pub(crate) fn stored(&self, groups: &[Group]) -> Stored {
+        let body = self.body();
+        let mut metadata = BTreeMap::from([
+            ("sealwax-format".to_owned(), "v1+Cobblestone-256".to_owned()),
+            ("sealwax-generation".into(), "1".into()),
+            ("sealwax-header".into(), base64(&body[..56])),
+            ("sealwax-keys".into(), json_keys(groups)),
+            ("sealwax-length".into(), self.plaintext.len().to_string()),
+        ]);
+        if !self.context.is_empty() {
+            metadata.insert("sealwax-context".into(), json_context(&self.context));
+        }
+        Stored { metadata, body, announced: None, places: Some(vec![PLACE.into()]) }
+    }
+
+    /// The object as it is stored, with one key, bound to its place.
+    pub(crate) fn sealed(&self) -> Stored {
+        self.stored(&[self.group(Some(PLACE))])
+    }
+}
+
+pub(crate) fn json_keys(groups: &[Group]) -> String {
+    let groups = groups.iter().map(|group| {
+        let place = group.place.as_ref().map(|place| format!("\"place\":{},", json_string(place)));
+        let data_key = group.data_key.as_ref().map(|wrapped| format!("\"data-key\":\"{}\",", base64(wrapped)));
+        let keys = group.keys.iter().map(|Key(provider, name, wrap)| {
+            format!("[{},{},\"{}\"]", json_string(provider), json_string(name), base64(wrap))
+        });
+        let keys = keys.collect::<Vec<_>>().join(",");
+        format!("{{{}{}\"keys\":[{keys}]}}", place.unwrap_or_default(), data_key.unwrap_or_default())
+    });
+    format!("[{}]", groups.collect::<Vec<_>>().join(","))
+}
+
+/// An object in a store, and where its reader looks for it.
+#[derive(Clone)]
+pub(crate) struct Stored {
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) announced: Option<u64>,
+    pub(crate) places: Option<Vec<String>>,
+}
+
+impl Stored {
+    pub(crate) fn set(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.metadata.insert(name.into(), value.into());
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.metadata.remove(name).expect("it was there");
+        self
+    }
+
+    /// Changes a value; the change must do something.
+    pub(crate) fn edit(mut self, name: &str, from: &str, to: &str) -> Self {
+        let value = self.metadata.get_mut(name).expect("it is there");
+        let edited = value.replacen(from, to, 1);
+        assert_ne!(*value, edited, "{name} has no {from}");
+        *value = edited;
+        self
+    }
+
+    pub(crate) fn body(mut self, change: impl FnOnce(&mut Vec<u8>)) -> Self {
+        change(&mut self.body);
+        self
+    }
+
+    /// Lets the metadata repeat what the body begins with.
+    pub(crate) fn header_of_body(self) -> Self {
+        let header = base64(&self.body[..56]);
+        self.set("sealwax-header", header)
+    }
+
+    pub(crate) fn announced(self, len: usize) -> Self {
+        Self { announced: Some(len as u64), ..self }
+    }
+
+    /// The reader accepts these places.
+    pub(crate) fn at(self, places: &[&str]) -> Self {
+        Self { places: Some(places.iter().map(|place| (*place).to_owned()).collect()), ..self }
+    }
+
+    /// The reader asks for no place.
+    pub(crate) fn anywhere(self) -> Self {
+        Self { places: None, ..self }
+    }
+}

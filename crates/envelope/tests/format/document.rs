@@ -1,0 +1,229 @@
+//! FORMAT.md itself: its examples, and whether each MUST is tested.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use futures_util::FutureExt as _;
+use sealwax_envelope::{
+    EncryptionContext, Keyring as _, LocalKeyring, ObjectHeader, Place, StreamOpener, Unwrap, WrapContext,
+    geometry::{CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN, body_len, chunk_count, chunk_span, plaintext_len},
+};
+
+use crate::{construct, vectors};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+fn document() -> String {
+    fs::read_to_string(Path::new(ROOT).join("docs/FORMAT.md")).expect("the document")
+}
+
+/// The text under a heading of the examples.
+fn section(title: &str) -> String {
+    let document = document();
+    let (_, section) = document.split_once(&format!("\n### {title}\n")).unwrap_or_else(|| panic!("no {title:?}"));
+    section.split("\n#").next().expect("a text").to_owned()
+}
+
+/// What the code block under a heading says: `name: value`, where lines that begin with a blank go on.
+fn example(title: &str) -> BTreeMap<String, String> {
+    let section = section(title);
+    let block = section.split("```").nth(1).expect("a code block");
+    let mut values: Vec<(String, String)> = Vec::new();
+    for line in block.lines().skip(1) {
+        match line.strip_prefix(' ') {
+            Some(more) => values.last_mut().expect("a value").1.push_str(more.trim_start()),
+            None => {
+                let (name, value) = line.split_once(':').expect("a name and a value");
+                values.push((name.into(), value.trim_start().into()));
+            }
+        }
+    }
+    values.into_iter().collect()
+}
+
+/// The rows of the `index`th table under a heading, as numbers.
+fn table(title: &str, index: usize) -> Vec<Vec<u64>> {
+    let section = section(title);
+    let tables: Vec<_> = section.split("\n\n").filter(|paragraph| paragraph.trim().starts_with('|')).collect();
+    let cells = |line: &str| -> Vec<u64> {
+        let digits = |cell: &str| cell.trim().replace(',', "").parse().expect("a number");
+        line.trim_matches('|').split('|').map(digits).collect()
+    };
+    tables[index].trim().lines().skip(2).map(cells).collect()
+}
+
+fn bytes(example: &BTreeMap<String, String>, name: &str) -> Vec<u8> {
+    hex::decode(&example[name]).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn array<const N: usize>(example: &BTreeMap<String, String>, name: &str) -> [u8; N] {
+    bytes(example, name).try_into().unwrap_or_else(|_| panic!("{name} has {N} bytes"))
+}
+
+#[test]
+fn example_of_a_body_context() {
+    let example = example("Body context");
+    let context = EncryptionContext::from_json(&example["context"]).expect("a context");
+    assert_eq!(hex::encode(context.body_context()), example["body context"]);
+    assert_eq!(hex::encode(EncryptionContext::new().body_context()), example["of an empty context"]);
+}
+
+#[test]
+fn example_of_a_wrap_context() {
+    let example = example("Wrap context");
+    let context = EncryptionContext::from_json(&example["context"]).expect("a context");
+    let (bucket, key) = example["place"].split_once('/').expect("a slash");
+    let place = Place::new(bucket, key).expect("a place");
+    let of = |binding: WrapContext<'_>| hex::encode(binding.canonical_bytes());
+    assert_eq!(of(WrapContext::new(&context, Some(&place))), example["of a data key"]);
+    assert_eq!(of(WrapContext::new(&context, None)), example["of a data key without a place"]);
+    assert_eq!(of(WrapContext::of_intermediate_key(&context)), example["of an intermediate key"]);
+}
+
+#[test]
+fn examples_of_json() {
+    let examples = example("JSON");
+    for (code_points, json) in &examples {
+        let code_point = |text: &str| u32::from_str_radix(text, 16).ok().and_then(char::from_u32).expect("a letter");
+        let text: String = code_points.split(' ').map(code_point).collect();
+        let context = EncryptionContext::try_from_iter([("a", text.as_str())]).expect("a context");
+        assert_eq!(context.to_json(), format!("{{\"a\":{json}}}"), "{code_points}");
+        assert_eq!(construct::json_string(&text), *json);
+    }
+    assert!(examples.len() > 3);
+}
+
+#[test]
+fn examples_of_lengths() {
+    let rows = table("Lengths", 0);
+    for row in &rows {
+        let [plaintext, chunks, body] = row[..] else { panic!("three columns") };
+        assert_eq!((chunk_count(plaintext), body_len(plaintext)), (Some(chunks), Some(body)));
+        assert_eq!(plaintext_len(body), Some(plaintext));
+    }
+    let invalid = table("Lengths", 1);
+    for row in &invalid {
+        let [first, last] = row[..] else { panic!("two columns") };
+        assert!((first..=last).all(|body| plaintext_len(body).is_none()), "{first} to {last}");
+        assert!(first == 0 || plaintext_len(first - 1).is_some());
+        assert!(plaintext_len(last + 1).is_some());
+    }
+    let bytes = table("Lengths", 2);
+    for row in &bytes {
+        let [byte, chunk, begins, at] = row[..] else { panic!("four columns") };
+        let span = chunk_span(byte..byte + 1, byte + 1).expect("a range");
+        assert_eq!((span.first_chunk, span.body.start, span.skip as u64), (chunk, begins, at));
+    }
+    assert!(rows.len() > 3 && invalid.len() > 1 && bytes.len() > 2);
+    assert_eq!((HEADER_LEN, CHUNK_LEN, SEALED_CHUNK_LEN), (56, construct::CHUNK, construct::SEALED_CHUNK));
+}
+
+/// An example of an object: opened by the library, derived without it, and the same as a vector.
+fn assert_object(title: &str, vector: &str) {
+    let example = example(title);
+    let vector = vectors::stored().into_iter().find(|other| other.name == vector).expect("a vector");
+    let metadata: BTreeMap<_, _> =
+        example.clone().into_iter().filter(|(name, _)| name.starts_with("sealwax-")).collect();
+    assert_eq!(metadata, vector.metadata);
+    assert_eq!(bytes(&example, "body"), vector.body());
+    assert_eq!(example["wrapping key"], vector.wrapping_keys["first"]);
+    assert_eq!(Some(vec![example["place"].clone()]), vector.places);
+
+    let pairs = metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let header = ObjectHeader::parse(pairs).expect("an object");
+    assert_eq!(header.context().to_json(), example["context"]);
+    assert_eq!(header.keys()[0].place().map(Place::as_str), Some(example["place"].as_str()));
+    let keyring = LocalKeyring::new("first", &mut bytes(&example, "wrapping key")).expect("a keyring");
+    let unwrapped = keyring.unwrap(header.keys(), header.context()).now_or_never().expect("nothing waits");
+    let Unwrap::Unwrapped(data_key) = unwrapped else { panic!("it does not open") };
+    assert_eq!(data_key.expose_secret()[..], bytes(&example, "data key"));
+    let body_context = header.context().body_context();
+    assert_eq!(body_context, bytes(&example, "body context"));
+    let derived = construct::derive(data_key.expose_secret(), &array(&example, "salt"), &body_context);
+    let parts = ["key", "base nonce", "commitment"].map(|name| bytes(&example, name));
+    assert_eq!(derived[..], parts.concat());
+    let mut opener = StreamOpener::new(&data_key, &body_context, *header.body_header()).expect("the commitment");
+    opener.feed(&bytes(&example, "body")).expect("the body");
+    let plaintext: Vec<u8> = opener.finish().expect("the end").flatten().collect();
+    assert_eq!(plaintext, bytes(&example, "plaintext"));
+
+    // The wrap, made anew of the values shown.
+    let wrap_context = bytes(&example, "wrap context");
+    let wrapped: [u8; 32] = match example.get("intermediate key") {
+        Some(_) => array(&example, "intermediate key"),
+        None => *data_key.expose_secret(),
+    };
+    let wrap = construct::message(
+        &array(&example, "wrapping key"),
+        &array(&example, "salt of the wrap"),
+        &wrap_context,
+        &wrapped,
+    );
+    assert_eq!(wrap, header.keys()[0].ciphertext());
+}
+
+#[test]
+fn example_of_an_object() {
+    assert_object("An object", "small-object");
+}
+
+#[test]
+fn example_of_an_object_under_an_intermediate_key() {
+    let title = "An object under an intermediate key";
+    assert_object(title, "intermediate-key");
+    let example = example(title);
+    let context = hex::decode(&example["wrap context of the data key"]).expect("hex");
+    let wrapped = construct::wrap_under(&array(&example, "intermediate key"), &array(&example, "data key"), &context);
+    assert_eq!(wrapped, bytes(&example, "data key, wrapped"));
+    assert!(example["sealwax-keys"].contains(&format!("\"data-key\":\"{}\"", construct::base64(&wrapped))));
+}
+
+/// The numbers in `text`: `R1`, `W2`, …
+fn numbers(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let is_number = |word: &&str| {
+        word.strip_prefix(['R', 'W']).is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    words.filter(is_number).map(ToOwned::to_owned).collect()
+}
+
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn each_must_has_a_number_and_a_test() {
+    let document = document();
+    // A list under a heading with MUST consists of MUSTs; elsewhere there are none without a number.
+    let mut defined = BTreeSet::new();
+    for section in document.split("\n## ") {
+        let (heading, text) = section.split_once('\n').expect("a heading");
+        for item in text.split("\n- ").skip(1).filter(|_| heading.ends_with("MUST")) {
+            let number = item.strip_prefix("**").and_then(|item| item.split_once("** ")).expect("a number").0;
+            assert_eq!(numbers(number).len(), 1, "{item}");
+            assert!(defined.insert(number.to_owned()), "{number} is given twice");
+        }
+        let convention = "The key words MUST, MUST NOT and MAY are those of RFC 2119. Each MUST has a number";
+        assert!(!text.replace(convention, "").contains("MUST"), "a MUST without a number in {heading:?}");
+    }
+    assert!(defined.contains("R12") && defined.contains("W8"), "{defined:?}");
+
+    let mut named: BTreeSet<_> = vectors::stored().into_iter().flat_map(|vector| vector.musts).collect();
+    let mut files = Vec::new();
+    ["crates", "tests"].iter().for_each(|directory| sources(&Path::new(ROOT).join(directory), &mut files));
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a source");
+        text.lines().filter(|line| line.contains("FORMAT.md")).for_each(|line| named.extend(numbers(line)));
+    }
+    assert_eq!(named, defined, "the MUSTs that tests name, and those that there are");
+}

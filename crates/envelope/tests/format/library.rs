@@ -1,0 +1,100 @@
+//! A reader made of the library, which tells where it failed.
+
+use std::{error::Error as _, sync::Arc};
+
+use futures_util::FutureExt as _;
+use sealwax_envelope::{
+    CachingKeyring, EncryptedDataKey, Error, Keyring, KeyringErrorKind, LocalKeyring, MultiKeyring, ObjectHeader,
+    StreamOpener, Unwrap,
+    geometry::{HEADER_LEN, SEALED_CHUNK_LEN, plaintext_len},
+};
+
+use crate::{construct::CHUNK, vectors::Vector};
+
+/// What comes of reading an object, and the plaintext that is released.
+///
+/// FORMAT.md R12: whatever fails cryptographically is one error.
+pub(crate) fn read(vector: &Vector, cached: bool) -> (String, Vec<u8>) {
+    let mut released = Vec::new();
+    let outcome = match open(vector, cached, &mut released) {
+        Ok(()) => "opened".into(),
+        Err(failure) => failure,
+    };
+    (outcome, released)
+}
+
+/// The vectors' name of a failure that must not say more than that it is one.
+fn alike(error: Error, layer: impl Into<String>) -> String {
+    assert_eq!(error, Error::Authentication);
+    layer.into()
+}
+
+pub(crate) fn keyring(vector: &Vector) -> MultiKeyring {
+    let mut keyrings = vector.wrapping_keys.iter().map(|(name, key)| -> Arc<dyn Keyring> {
+        Arc::new(LocalKeyring::new(name, &mut hex::decode(key).expect("hex")).expect("a wrapping key"))
+    });
+    MultiKeyring::new(keyrings.next().expect("a wrapping key"), keyrings)
+}
+
+pub(crate) fn header(vector: &Vector) -> Result<ObjectHeader, Error> {
+    ObjectHeader::parse(vector.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+/// The keys that may be unwrapped, as the policy of the client in `sealwax-s3` chooses them.
+fn acceptable(vector: &Vector, header: &ObjectHeader) -> Vec<EncryptedDataKey> {
+    let accepts = |key: &&EncryptedDataKey| match &vector.places {
+        None => true,
+        Some(places) => key.place().is_some_and(|place| places.iter().any(|other| other == place.as_str())),
+    };
+    header.keys().iter().filter(accepts).cloned().collect()
+}
+
+fn open(vector: &Vector, cached: bool, released: &mut Vec<u8>) -> Result<(), String> {
+    let header = header(vector).map_err(|error| match error {
+        Error::NotSealed => "not-sealed".to_owned(),
+        Error::UnsupportedFormat(_) => "unsupported".into(),
+        Error::Malformed(_) => "malformed".into(),
+        other => panic!("{}: {other}", vector.name),
+    })?;
+    let body = vector.body();
+    let announced = vector.announced.unwrap_or(body.len() as u64);
+    let len = plaintext_len(announced).ok_or("length")?;
+    if header.plaintext_len().is_some_and(|told| told != len) {
+        return Err("length".into());
+    }
+    let keys = acceptable(vector, &header);
+    if keys.is_empty() {
+        return Err("place".into());
+    }
+    let keyring: Box<dyn Keyring> =
+        if cached { Box::new(CachingKeyring::new(keyring(vector))) } else { Box::new(keyring(vector)) };
+    let data_key = match keyring.unwrap(&keys, header.context()).now_or_never().expect("nothing waits") {
+        Unwrap::Unwrapped(data_key) => data_key,
+        Unwrap::NotMine => return Err("no-matching-key".into()),
+        Unwrap::Failed(failures) => {
+            for failure in failures {
+                assert_eq!(failure.kind(), KeyringErrorKind::Rejected, "{}", vector.name);
+                assert!(failure.source().is_some_and(|cause| cause.to_string().contains("failed authentication")));
+            }
+            return Err("unwrap".into());
+        }
+    };
+    let opener = StreamOpener::new(&data_key, &header.context().body_context(), *header.body_header());
+    let mut opener = opener.map_err(|error| alike(error, "commitment"))?;
+    let (head, chunks) = body.split_at(body.len().min(HEADER_LEN));
+    opener.feed(head).map_err(|error| alike(error, "header-mismatch"))?;
+    for chunk in chunks.chunks(SEALED_CHUNK_LEN) {
+        opener.feed(chunk).map_err(|error| alike(error, format!("chunk {}", released.len() / CHUNK)))?;
+        while let Some(chunk) = opener.next_chunk() {
+            released.extend_from_slice(&chunk);
+        }
+    }
+    let end = opener.finish();
+    if (body.len() as u64) < announced {
+        assert!(end.is_err());
+        return Err("truncated".into());
+    }
+    let end = end.map_err(|error| alike(error, format!("chunk {}", released.len() / CHUNK)))?;
+    end.for_each(|chunk| released.extend_from_slice(&chunk));
+    Ok(())
+}

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""A second reader of sealed objects, written from docs/FORMAT.md alone: opens the vectors in a directory.
+
+R1 to R12 are the numbers of its MUSTs. Usage: sealwax_reader.py DIRECTORY
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import sys
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+NAMES = {f"sealwax-{name}" for name in ("format", "context", "keys", "generation", "header", "length")}
+
+
+class Refused(Exception):
+    """What failed. `released` is what was verified before."""
+
+    def __init__(self, failure, released=b""):
+        super().__init__(failure)
+        self.failure, self.released = failure, released
+
+
+def require(condition, failure="malformed"):
+    if not condition:
+        raise Refused(failure)
+
+
+def number(text, low, high):
+    require(re.fullmatch("0|[1-9][0-9]{0,19}", text) and low <= int(text) <= high)
+    return int(text)
+
+
+def unbase64(text, low, high):
+    require(isinstance(text, str) and re.fullmatch("[A-Za-z0-9+/]*", text) and low <= len(text) * 3 // 4 <= high)
+    require(len(text) % 4 != 1)
+    decoded = base64.b64decode(text + "=" * (-len(text) % 4))
+    require(base64.b64encode(decoded).decode().rstrip("=") == text)
+    return decoded
+
+
+def parse_json(text, sort):
+    try:
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()  # fails for a surrogate that is alone
+    except (ValueError, RecursionError):
+        raise Refused("malformed") from None
+    require(json.dumps(value, separators=(",", ":"), sort_keys=sort) == text)
+    return value
+
+
+def parse_context(text):
+    context = parse_json(text, sort=True)
+    require(isinstance(context, dict) and 1 <= len(context) <= 64)
+    require(all(isinstance(value, str) for value in context.values()))
+    require(all(name and not name.startswith(("sealwax:", "aws:", "aws-crypto-")) for name in context))
+    return context
+
+
+def parse_keys(text):
+    groups = parse_json(text, sort=False)
+    require(isinstance(groups, list) and all(isinstance(group, dict) for group in groups))
+    for group in groups:
+        require(list(group) == [name for name in ("place", "data-key", "keys") if name in group])
+        require(isinstance(group.get("keys"), list) and group["keys"])
+        if "place" in group:
+            require(isinstance(group["place"], str) and 1 <= len(group["place"].encode()) <= 1280)
+        if "data-key" in group:
+            group["data-key"] = unbase64(group["data-key"], 60, 60)
+    kinds = [(group.get("place"), group.get("data-key")) for group in groups]
+    require(all(kind != after for kind, after in zip(kinds, kinds[1:])))
+    keys = [(group, *key) for group in groups for key in group["keys"] if isinstance(key, list) and len(key) == 3]
+    require(1 <= len(keys) <= 16 and len(keys) == sum(len(group["keys"]) for group in groups))
+    for _, provider, wrapping_key, _ in keys:
+        require(isinstance(provider, str) and re.fullmatch("[a-z0-9-]{1,32}", provider))
+        require(isinstance(wrapping_key, str) and re.fullmatch(r"[ !#-\[\]-~]{1,256}", wrapping_key))
+    return [(group, provider, name, unbase64(wrap, 1, 1024)) for group, provider, name, wrap in keys]
+
+
+def pairs(context):
+    encoded = sorted((name.encode(), value.encode()) for name, value in context.items())
+    texts = b"".join(len(text).to_bytes(4, "big") + text for pair in encoded for text in pair)
+    return len(encoded).to_bytes(4, "big") + texts
+
+
+def derive(key, header, context):
+    """The cipher and base nonce of a body, past its commitment."""
+    info = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0" + header[:24] + context
+    first = hmac.digest(key, info + b"\1", "sha512")
+    derived = first + hmac.digest(key, first + info + b"\2", "sha512")
+    if not hmac.compare_digest(derived[44:76], header[24:56]):
+        raise InvalidTag
+    return AESGCM(derived[:32]), int.from_bytes(derived[32:44], "big")
+
+
+def unwrap(wrapping_key, group, wrap, context):
+    def wrap_context(form, place):
+        reserved = {"sealwax:format": form} | ({"sealwax:place": place} if place is not None else {})
+        return b"sealwax/v1/wrap\0" + pairs(context | reserved)
+
+    of_data_key = wrap_context("v1", group.get("place"))
+    under = group.get("data-key")
+    if len(wrap) != 104:
+        raise InvalidTag
+    cipher, nonce = derive(wrapping_key, wrap[:56], wrap_context("v1/intermediate", None) if under else of_data_key)
+    key = cipher.decrypt(nonce.to_bytes(12, "big"), wrap[56:], b"")
+    return AESGCM(key).decrypt(under[:12], under[12:], of_data_key) if under else key  # R8
+
+
+def read(metadata, body, announced, places, wrapping_keys):
+    """The plaintext, or Refused. `places` is None where every place is accepted."""
+    folded = [(re.sub("[A-Z]", lambda letter: letter[0].lower(), name), value) for name, value in metadata.items()]
+    ours = [(name, value) for name, value in folded if name.startswith("sealwax")]
+    require(sum(len(name.encode()) + len(value.encode()) for name, value in ours) <= 8192)  # R2
+    fields = dict(ours)
+    require(len(fields) == len(ours))
+    require("sealwax-format" in fields, "not-sealed")  # R1
+    require(fields["sealwax-format"] == "v1+Cobblestone-256", "unsupported")
+    require(fields.keys() <= NAMES and {"sealwax-keys", "sealwax-generation", "sealwax-header"} <= fields.keys())  # R3
+    context = parse_context(fields["sealwax-context"]) if "sealwax-context" in fields else {}
+    keys = parse_keys(fields["sealwax-keys"])
+    number(fields["sealwax-generation"], 1, 2**32 - 1)
+    header = unbase64(fields["sealwax-header"], 56, 56)
+    length = number(fields["sealwax-length"], 0, 2**64 - 1) if "sealwax-length" in fields else None
+    whole, rest = divmod(announced - 56, 16400)  # R4
+    require(announced >= 72 and rest >= 16 and whole < 2**38, "length")
+    require(length in (None, whole * 16384 + rest - 16), "length")
+    keys = [key for key in keys if places is None or key[0].get("place") in places]  # R5
+    require(keys, "place")
+    keys = [(group, name, wrap) for group, provider, name, wrap in keys if provider == "local" and name in wrapping_keys]
+    require(keys, "no-matching-key")  # R6
+    for group, name, wrap in keys:  # R7
+        try:
+            data_key = unwrap(wrapping_keys[name], group, wrap, context)
+            break
+        except InvalidTag:
+            continue
+    else:
+        raise Refused("unwrap")
+    try:
+        cipher, nonce = derive(data_key, header, b"sealwax/v1\0" + pairs(context))
+    except InvalidTag:
+        raise Refused("commitment") from None  # R9
+    require(len(body) < 56 or body[:56] == header, "header-mismatch")  # R10
+    plaintext = b""
+    for k in range(whole + 1):  # R11
+        begin, length = 56 + k * 16400, 16400 if k < whole else rest
+        if len(body) < begin + length:
+            raise Refused("truncated", plaintext)
+        try:
+            plaintext += cipher.decrypt((nonce ^ k).to_bytes(12, "big"), body[begin : begin + length], b"")
+        except InvalidTag:
+            raise Refused(f"chunk {k}", plaintext) from None
+    return plaintext
+
+
+def outcome(vector):
+    body = base64.b64decode(vector["body"])
+    wrapping_keys = {name: bytes.fromhex(key) for name, key in vector["wrapping-keys"].items()}
+    announced = vector.get("announced", len(body))
+    try:
+        return "opened", read(vector["metadata"], body, announced, vector["places"], wrapping_keys)
+    except Refused as refused:
+        return refused.failure, refused.released
+
+
+def main(directory):
+    files = sorted(Path(directory).glob("*.json"))
+    counts, wrong = {}, 0
+    for file in files:
+        vector = json.loads(file.read_text("utf-8"))
+        result, released = outcome(vector)
+        digest = {"length": len(released), "sha256": hashlib.sha256(released).hexdigest()}
+        if (result, digest) != (vector["expect"], vector["released"]):
+            wrong += 1
+            print(f"{file.name}: {result} and {digest}, not {vector['expect']} and {vector['released']}")
+        layer = result.split()[0]
+        counts[layer] = counts.get(layer, 0) + 1
+    print(f"{len(files)} vectors, {wrong} read otherwise:", ", ".join(f"{n} {layer}" for layer, n in sorted(counts.items())))
+    return 0 if files and not wrong else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
