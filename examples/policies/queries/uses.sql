@@ -1,0 +1,30 @@
+-- Athena: every use of a key by Sealwax, with what it was bound to. The other queries read this view.
+--
+-- A ReEncrypt has two contexts: the place is where the object was, new_place where it is now bound to.
+-- An intermediate key (the caching keyring) has no place: `format` is then v1/intermediate.
+
+CREATE OR REPLACE VIEW sealwax_audit.uses AS
+SELECT
+    from_iso8601_timestamp(eventtime) AS used_at,
+    day,
+    region,
+    eventname AS event,
+    coalesce(
+        json_extract_scalar(requestparameters, '$.encryptionContext["sealwax:place"]'),
+        json_extract_scalar(requestparameters, '$.sourceEncryptionContext["sealwax:place"]')
+    ) AS place,
+    json_extract_scalar(requestparameters, '$.destinationEncryptionContext["sealwax:place"]') AS new_place,
+    coalesce(
+        json_extract_scalar(requestparameters, '$.encryptionContext["sealwax:format"]'),
+        json_extract_scalar(requestparameters, '$.sourceEncryptionContext["sealwax:format"]')
+    ) AS format,
+    coalesce(useridentity.sessioncontext.sessionissuer.arn, useridentity.arn) AS who,
+    useridentity.arn AS session,
+    sourceipaddress AS address,
+    errorcode AS error,
+    CASE WHEN cardinality(resources) > 0 THEN resources[1].arn END AS key_arn,
+    requestid
+FROM sealwax_audit.events
+WHERE eventsource = 'kms.amazonaws.com'
+    AND eventname IN ('Decrypt', 'Encrypt', 'GenerateDataKey', 'ReEncrypt')
+    AND requestparameters LIKE '%sealwax:format%';
