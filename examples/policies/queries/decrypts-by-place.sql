@@ -1,8 +1,9 @@
 -- Athena: how often each object's data key was unwrapped, by the hour, in the last day; the busiest first.
+-- v1/intermediate stands for all objects under an intermediate key.
 
 SELECT
     date_trunc('hour', used_at) AS hour,
-    coalesce(place, '(an intermediate key)') AS place,
+    coalesce(place, format, '(not known)') AS place,
     count(*) AS decrypts,
     count(DISTINCT who) AS roles,
     count_if(error IS NOT NULL) AS refused
