@@ -236,13 +236,13 @@ impl Use {
         conditions.as_object().expect("conditions").iter().all(|(operator, keys)| {
             keys.as_object().expect("keys of a condition").iter().all(|(key, values)| {
                 let (present, values) = (self.values_of(key), texts(values));
-                let equals = || present.iter().any(|value| values.contains(value));
-                let is_like = || present.iter().any(|value| values.iter().any(|pattern| is_like(pattern, value)));
+                let equal = || present.iter().any(|value| values.contains(value));
+                let alike = || present.iter().any(|value| values.iter().any(|pattern| is_like(pattern, value)));
                 match operator.as_str() {
-                    "StringEquals" => equals(),
-                    "StringNotEquals" => !equals(),
-                    "StringLike" => is_like(),
-                    "StringNotLike" => !is_like(),
+                    "StringEquals" => equal(),
+                    "StringNotEquals" => !equal(),
+                    "StringLike" => alike(),
+                    "StringNotLike" => !alike(),
                     "ForAllValues:StringEquals" => present.iter().all(|value| values.contains(value)),
                     _ => panic!("{operator} is not expected here"),
                 }
