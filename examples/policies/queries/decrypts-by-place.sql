@@ -1,0 +1,15 @@
+-- Athena: how often each object's data key was unwrapped, by the hour, in the last day; the busiest first.
+-- v1/intermediate stands for all objects under an intermediate key.
+
+SELECT
+    date_trunc('hour', used_at) AS hour,
+    coalesce(place, format, '(not known)') AS place,
+    count(*) AS decrypts,
+    count(DISTINCT who) AS roles,
+    count_if(error IS NOT NULL) AS refused
+FROM sealwax_audit.uses
+WHERE event = 'Decrypt'
+    AND day >= date_format(current_timestamp - INTERVAL '1' DAY, '%Y/%m/%d')
+GROUP BY 1, 2
+ORDER BY decrypts DESC
+LIMIT 100;

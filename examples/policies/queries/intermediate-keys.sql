@@ -1,0 +1,8 @@
+-- Athena: uses of intermediate keys in the last day. One stands for many objects, which CloudTrail does not name.
+
+SELECT date_trunc('hour', used_at) AS hour, event, who, key_arn, count(*) AS uses
+FROM sealwax_audit.uses
+WHERE format = 'v1/intermediate'
+    AND day >= date_format(current_timestamp - INTERVAL '1' DAY, '%Y/%m/%d')
+GROUP BY 1, 2, 3, 4
+ORDER BY hour, uses DESC;

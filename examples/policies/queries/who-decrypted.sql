@@ -1,0 +1,11 @@
+-- Athena: who unwrapped the data key of one object, or tried to, in one month. Set place and days.
+--
+-- A place is BUCKET/KEY as it was when the key was wrapped. What was sealed under an intermediate key does not show:
+-- see intermediate-keys.sql.
+
+SELECT used_at, event, who, session, address, region, key_arn, error
+FROM sealwax_audit.uses
+WHERE place = 'invoices/2026/report.pdf'
+    AND event IN ('Decrypt', 'ReEncrypt')
+    AND day BETWEEN '2026/11/01' AND '2026/11/30'
+ORDER BY used_at;

@@ -1,0 +1,52 @@
+# The roles. What each may do is in policies.tf.
+
+locals {
+  attached = merge(
+    { for name in local.role_names : name => { role = name, policy = name } },
+    var.writers_resume ? { "writer-resume" = { role = "writer", policy = "writer-resume" } } : {},
+  )
+}
+
+resource "aws_iam_role" "of" {
+  for_each = toset(local.role_names)
+
+  name = "${var.role_prefix}${each.key}"
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { AWS = var.trusted[each.key] }
+      Action    = "sts:AssumeRole"
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "of" {
+  for_each = local.attached
+
+  name   = "sealwax-${each.key}"
+  role   = aws_iam_role.of[each.value.role].id
+  policy = jsonencode(local.role_policies[each.value.policy])
+}
+
+resource "aws_iam_role" "replication" {
+  name = "${var.role_prefix}replication"
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "s3.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = local.account }
+        ArnEquals    = { "aws:SourceArn" = "${local.arn}:s3:::${var.bucket}" }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "replication" {
+  name   = "sealwax-replication"
+  role   = aws_iam_role.replication.id
+  policy = jsonencode(local.role_policies["replication"])
+}

@@ -1,0 +1,573 @@
+# All policies, as values: nothing here makes a resource. ../*.json is what comes out for the names in ../README.md.
+
+locals {
+  arn     = "arn:${local.partition}"
+  buckets = { source = var.bucket, replica = var.replica_bucket }
+  objects = { for side, bucket in local.buckets : side => "${local.arn}:s3:::${bucket}/${var.prefix}*" }
+
+  role_names = ["writer", "reader", "disaster-recovery", "uploads", "auditor"]
+  role = {
+    for name in local.role_names : name => "${local.arn}:iam::${local.account}:role/${var.role_prefix}${name}"
+  }
+
+  # An object's place is BUCKET/KEY: where it was sealed, or rewrapped.
+  place        = { for side, bucket in local.buckets : side => "${bucket}/${var.prefix}*" }
+  places       = [local.place.source, local.place.replica]
+  kms_format   = "kms:EncryptionContext:sealwax:format"
+  kms_place    = "kms:EncryptionContext:sealwax:place"
+  kms_names    = "kms:EncryptionContextKeys"
+  formats      = concat(["v1"], var.intermediate_keys ? ["v1/intermediate"] : [])
+  writer_names = concat(["sealwax:format", "sealwax:place"], var.context_names)
+
+  # Every use that can end in a key in clear, or make something that others take for sealed.
+  uses = [
+    "kms:Decrypt",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyPair",
+    "kms:GenerateDataKeyPairWithoutPlaintext",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+  ]
+
+  # What each role does with the keys, and under which conditions. A wrap of an intermediate key has no place.
+  bound_write = {
+    StringEquals                = { (local.kms_format) = "v1" }
+    StringLike                  = { (local.kms_place) = local.place.source }
+    "ForAllValues:StringEquals" = { (local.kms_names) = local.writer_names }
+  }
+  bound_resume = {
+    StringEquals = { (local.kms_format) = "v1" }
+    StringLike   = { (local.kms_place) = local.place.source }
+  }
+  bound_read = {
+    StringEquals = { (local.kms_format) = "v1" }
+    StringLike   = { (local.kms_place) = local.places }
+  }
+  unplaced_write = {
+    StringEquals                = { (local.kms_format) = "v1/intermediate" }
+    "ForAllValues:StringEquals" = { (local.kms_names) = local.writer_names }
+  }
+  unplaced_read = {
+    StringEquals = { (local.kms_format) = "v1/intermediate" }
+  }
+
+  # The first key of a put generates the data key, the others wrap it too.
+  writer_use  = { source = "kms:GenerateDataKey", replica = "kms:Encrypt" }
+  rewrap_uses = ["kms:Decrypt", "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
+
+  key_grants = {
+    for side, writer_use in local.writer_use : side => [
+      for grant in concat(
+        [
+          { sid = "WriterWraps", role = "writer", actions = [writer_use], condition = local.bound_write },
+          { sid = "ReaderUnwraps", role = "reader", actions = ["kms:Decrypt"], condition = local.bound_read },
+          {
+            sid       = "DisasterRecoveryRewraps"
+            role      = "disaster-recovery"
+            actions   = local.rewrap_uses
+            condition = local.bound_read
+          },
+        ],
+        [
+          for _ in var.writers_resume ? [0] : [] :
+          { sid = "WriterResumes", role = "writer", actions = ["kms:Decrypt"], condition = local.bound_resume }
+        ],
+        [
+          for it in [
+            {
+              sid       = "WriterIntermediateKeys"
+              role      = "writer"
+              actions   = [writer_use]
+              condition = local.unplaced_write
+            },
+            {
+              sid       = "ReaderIntermediateKeys"
+              role      = "reader"
+              actions   = ["kms:Decrypt"]
+              condition = local.unplaced_read
+            },
+            {
+              sid       = "DisasterRecoveryIntermediateKeys"
+              role      = "disaster-recovery"
+              actions   = local.rewrap_uses
+              condition = local.unplaced_read
+            },
+          ] : it if var.intermediate_keys
+        ],
+        ) : {
+        Sid       = grant.sid
+        Effect    = "Allow"
+        Principal = { AWS = local.role[grant.role] }
+        Action    = grant.actions
+        Resource  = "*"
+        Condition = grant.condition
+      }
+    ]
+  }
+
+  key_policies = {
+    for side, grants in local.key_grants : side => {
+      Version = "2012-10-17"
+      # In pieces, because the elements are of several shapes.
+      Statement = flatten([
+        [
+          {
+            Sid       = "AdministratorsManage"
+            Effect    = "Allow"
+            Principal = { AWS = var.key_administrators }
+            Action = [
+              "kms:CancelKeyDeletion",
+              "kms:DescribeKey",
+              "kms:DisableKey",
+              "kms:DisableKeyRotation",
+              "kms:EnableKey",
+              "kms:EnableKeyRotation",
+              "kms:GetKeyPolicy",
+              "kms:GetKeyRotationStatus",
+              "kms:ListGrants",
+              "kms:ListKeyPolicies",
+              "kms:ListKeyRotations",
+              "kms:ListResourceTags",
+              "kms:PutKeyPolicy",
+              "kms:RevokeGrant",
+              "kms:RotateKeyOnDemand",
+              "kms:ScheduleKeyDeletion",
+              "kms:TagResource",
+              "kms:UntagResource",
+              "kms:UpdateKeyDescription",
+            ]
+            Resource = "*"
+          },
+        ],
+        [
+          {
+            Sid       = "AuditorLooks"
+            Effect    = "Allow"
+            Principal = { AWS = local.role["auditor"] }
+            Action    = local.key_looks
+            Resource  = "*"
+          },
+        ],
+        grants,
+        [
+          # Whoever is allowed, by this policy or a grant: nothing without the context that Sealwax gives.
+          {
+            Sid       = "NothingButSealwax"
+            Effect    = "Deny"
+            Principal = { AWS = "*" }
+            Action    = local.uses
+            Resource  = "*"
+            Condition = { StringNotEquals = { (local.kms_format) = local.formats } }
+          },
+        ],
+        [
+          {
+            Sid       = "NothingElsewhere"
+            Effect    = "Deny"
+            Principal = { AWS = "*" }
+            Action    = local.uses
+            Resource  = "*"
+            Condition = {
+              StringEquals  = { (local.kms_format) = "v1" }
+              StringNotLike = { (local.kms_place) = local.places }
+            }
+          },
+        ],
+        [
+          # A grant would let its holder pass by the roles above.
+          {
+            Sid       = "NoGrants"
+            Effect    = "Deny"
+            Principal = { AWS = "*" }
+            Action    = "kms:CreateGrant"
+            Resource  = "*"
+          },
+        ],
+      ])
+    }
+  }
+
+  key_looks = [
+    "kms:DescribeKey",
+    "kms:GetKeyPolicy",
+    "kms:GetKeyRotationStatus",
+    "kms:ListGrants",
+    "kms:ListKeyPolicies",
+    "kms:ListResourceTags",
+  ]
+
+  keys = [local.key_arn.source, local.key_arn.replica]
+
+  role_policies = {
+    "writer" = {
+      Version = "2012-10-17"
+      Statement = flatten([
+        [
+          {
+            Sid       = "GenerateDataKeys"
+            Effect    = "Allow"
+            Action    = "kms:GenerateDataKey"
+            Resource  = local.key_arn.source
+            Condition = local.bound_write
+          },
+          {
+            Sid       = "WrapForTheReplica"
+            Effect    = "Allow"
+            Action    = "kms:Encrypt"
+            Resource  = local.key_arn.replica
+            Condition = local.bound_write
+          },
+        ],
+        [
+          for side in var.intermediate_keys ? ["source", "replica"] : [] : {
+            Sid       = "IntermediateKeysOfThe${title(side)}"
+            Effect    = "Allow"
+            Action    = local.writer_use[side]
+            Resource  = local.key_arn[side]
+            Condition = local.unplaced_write
+          }
+        ],
+        [
+          {
+            Sid    = "Store"
+            Effect = "Allow"
+            # GetObject: to see, after a lost answer, whether the object was stored. It reads ciphertext.
+            Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+            Resource = local.objects.source
+          },
+        ],
+      ])
+    }
+
+    "writer-resume" = {
+      Version = "2012-10-17"
+      Statement = flatten([
+        [
+          {
+            Sid       = "UnwrapToResume"
+            Effect    = "Allow"
+            Action    = "kms:Decrypt"
+            Resource  = local.keys
+            Condition = local.bound_resume
+          },
+        ],
+      ])
+    }
+
+    "reader" = {
+      Version = "2012-10-17"
+      Statement = flatten([
+        [
+          {
+            Sid       = "Unwrap"
+            Effect    = "Allow"
+            Action    = "kms:Decrypt"
+            Resource  = local.keys
+            Condition = local.bound_read
+          },
+        ],
+        [
+          for _ in var.intermediate_keys ? [0] : [] : {
+            Sid       = "UnwrapIntermediateKeys"
+            Effect    = "Allow"
+            Action    = "kms:Decrypt"
+            Resource  = local.keys
+            Condition = local.unplaced_read
+          }
+        ],
+        [
+          {
+            Sid      = "Fetch"
+            Effect   = "Allow"
+            Action   = ["s3:GetObject", "s3:GetObjectVersion"]
+            Resource = [local.objects.source, local.objects.replica]
+          },
+        ],
+      ])
+    }
+
+    "disaster-recovery" = {
+      Version = "2012-10-17"
+      Statement = flatten([
+        [
+          {
+            Sid       = "WrapAnew"
+            Effect    = "Allow"
+            Action    = local.rewrap_uses
+            Resource  = local.keys
+            Condition = local.bound_read
+          },
+        ],
+        [
+          for _ in var.intermediate_keys ? [0] : [] : {
+            Sid       = "WrapIntermediateKeysAnew"
+            Effect    = "Allow"
+            Action    = local.rewrap_uses
+            Resource  = local.keys
+            Condition = local.unplaced_read
+          }
+        ],
+        [
+          {
+            Sid    = "CopyOntoItself"
+            Effect = "Allow"
+            Action = [
+              "s3:GetObject",
+              "s3:GetObjectLegalHold",
+              "s3:GetObjectRetention",
+              "s3:GetObjectTagging",
+              "s3:PutObject",
+              "s3:PutObjectLegalHold",
+              "s3:PutObjectRetention",
+              "s3:PutObjectTagging",
+            ]
+            Resource = [local.objects.source, local.objects.replica]
+          },
+        ],
+        [
+          {
+            Sid      = "SeeThatAclsAreOff"
+            Effect   = "Allow"
+            Action   = "s3:GetBucketOwnershipControls"
+            Resource = [for bucket in [var.bucket, var.replica_bucket] : "${local.arn}:s3:::${bucket}"]
+          },
+        ],
+      ])
+    }
+
+    "uploads" = {
+      Version = "2012-10-17"
+      Statement = [
+        {
+          Sid      = "FindUnfinishedUploads"
+          Effect   = "Allow"
+          Action   = "s3:ListBucketMultipartUploads"
+          Resource = "${local.arn}:s3:::${var.bucket}"
+        },
+        {
+          Sid      = "AbortThem"
+          Effect   = "Allow"
+          Action   = "s3:AbortMultipartUpload"
+          Resource = local.objects.source
+        },
+      ]
+    }
+
+    "auditor" = {
+      Version = "2012-10-17"
+      Statement = flatten([
+        [
+          {
+            Sid      = "LookAtTheKeys"
+            Effect   = "Allow"
+            Action   = local.key_looks
+            Resource = local.keys
+          },
+        ],
+        [
+          {
+            Sid    = "LookAtTheTrail"
+            Effect = "Allow"
+            Action = [
+              "cloudtrail:GetEventSelectors",
+              "cloudtrail:GetTrail",
+              "cloudtrail:GetTrailStatus",
+            ]
+            Resource = local.trail_arn
+          },
+        ],
+        [
+          {
+            Sid    = "AskAthena"
+            Effect = "Allow"
+            Action = [
+              "athena:GetQueryExecution",
+              "athena:GetQueryResults",
+              "athena:GetWorkGroup",
+              "athena:StartQueryExecution",
+              "athena:StopQueryExecution",
+            ]
+            Resource = "${local.arn}:athena:${local.region}:${local.account}:workgroup/${local.audit_name}"
+          },
+        ],
+        [
+          {
+            Sid    = "ReadTheTable"
+            Effect = "Allow"
+            Action = ["glue:GetDatabase", "glue:GetPartitions", "glue:GetTable"]
+            Resource = [for it in ["catalog", "database/${local.audit_database}", "table/${local.audit_database}/*"] :
+              "${local.arn}:glue:${local.region}:${local.account}:${it}"
+            ]
+          },
+        ],
+        [
+          {
+            Sid      = "FindTheLogs"
+            Effect   = "Allow"
+            Action   = ["s3:GetBucketLocation", "s3:ListBucket"]
+            Resource = "${local.arn}:s3:::${var.trail_bucket}"
+          },
+        ],
+        [
+          {
+            Sid      = "ReadTheLogs"
+            Effect   = "Allow"
+            Action   = "s3:GetObject"
+            Resource = "${local.arn}:s3:::${var.trail_bucket}/*"
+          },
+        ],
+        [
+          {
+            Sid      = "KeepTheAnswers"
+            Effect   = "Allow"
+            Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
+            Resource = "${local.arn}:s3:::${var.trail_bucket}/athena/*"
+          },
+        ],
+      ])
+    }
+
+    # Assumed by S3 itself.
+    "replication" = {
+      Version = "2012-10-17"
+      Statement = flatten([
+        [
+          {
+            Sid      = "ReadTheConfiguration"
+            Effect   = "Allow"
+            Action   = ["s3:GetReplicationConfiguration", "s3:ListBucket"]
+            Resource = "${local.arn}:s3:::${var.bucket}"
+          },
+        ],
+        [
+          {
+            Sid    = "ReadTheSource"
+            Effect = "Allow"
+            Action = [
+              "s3:GetObjectVersionAcl",
+              "s3:GetObjectVersionForReplication",
+              "s3:GetObjectVersionTagging",
+            ]
+            Resource = local.objects.source
+          },
+        ],
+        [
+          {
+            Sid      = "WriteTheReplica"
+            Effect   = "Allow"
+            Action   = ["s3:ReplicateObject", "s3:ReplicateTags"]
+            Resource = local.objects.replica
+          },
+        ],
+      ])
+    }
+  }
+
+  bucket_policies = {
+    for side, bucket in local.buckets : side => {
+      Version = "2012-10-17"
+      Statement = flatten([
+        [
+          {
+            Sid       = "NothingInClear"
+            Effect    = "Deny"
+            Principal = "*"
+            Action    = "s3:*"
+            Resource  = ["${local.arn}:s3:::${bucket}", "${local.arn}:s3:::${bucket}/*"]
+            Condition = { Bool = { "aws:SecureTransport" = "false" } }
+          },
+        ],
+        [
+          {
+            Sid       = "NoOldTls"
+            Effect    = "Deny"
+            Principal = "*"
+            Action    = "s3:*"
+            Resource  = ["${local.arn}:s3:::${bucket}", "${local.arn}:s3:::${bucket}/*"]
+            Condition = { NumericLessThan = { "s3:TlsVersion" = "1.2" } }
+          },
+        ],
+        [
+          {
+            Sid       = "VersionsStay"
+            Effect    = "Deny"
+            Principal = "*"
+            Action    = ["s3:BypassGovernanceRetention", "s3:DeleteObjectVersion"]
+            Resource  = "${local.arn}:s3:::${bucket}/*"
+            Condition = { ArnNotEquals = { "aws:PrincipalArn" = var.bucket_administrators } }
+          },
+        ],
+        [
+          {
+            Sid       = "ProtectionStays"
+            Effect    = "Deny"
+            Principal = "*"
+            Action = [
+              "s3:DeleteBucket",
+              "s3:DeleteBucketPolicy",
+              "s3:PutBucketPolicy",
+              "s3:PutBucketVersioning",
+              "s3:PutLifecycleConfiguration",
+              "s3:PutReplicationConfiguration",
+            ]
+            Resource  = "${local.arn}:s3:::${bucket}"
+            Condition = { ArnNotEquals = { "aws:PrincipalArn" = var.bucket_administrators } }
+          },
+        ],
+      ])
+    }
+  }
+
+  trail_bucket_policy = {
+    Version = "2012-10-17"
+    Statement = flatten([
+      [
+        {
+          Sid       = "CloudTrailLooks"
+          Effect    = "Allow"
+          Principal = { Service = "cloudtrail.amazonaws.com" }
+          Action    = "s3:GetBucketAcl"
+          Resource  = "${local.arn}:s3:::${var.trail_bucket}"
+          Condition = { StringEquals = { "aws:SourceArn" = local.trail_arn } }
+        },
+      ],
+      [
+        {
+          Sid       = "CloudTrailWrites"
+          Effect    = "Allow"
+          Principal = { Service = "cloudtrail.amazonaws.com" }
+          Action    = "s3:PutObject"
+          Resource  = "${local.arn}:s3:::${var.trail_bucket}/AWSLogs/${local.account}/*"
+          Condition = {
+            StringEquals = { "aws:SourceArn" = local.trail_arn, "s3:x-amz-acl" = "bucket-owner-full-control" }
+          }
+        },
+      ],
+      [
+        {
+          Sid       = "NothingInClear"
+          Effect    = "Deny"
+          Principal = "*"
+          Action    = "s3:*"
+          Resource  = ["${local.arn}:s3:::${var.trail_bucket}", "${local.arn}:s3:::${var.trail_bucket}/*"]
+          Condition = { Bool = { "aws:SecureTransport" = "false" } }
+        },
+      ],
+      [
+        {
+          Sid       = "LogsStay"
+          Effect    = "Deny"
+          Principal = "*"
+          Action    = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+          Resource  = "${local.arn}:s3:::${var.trail_bucket}/AWSLogs/*"
+        },
+      ],
+    ])
+  }
+
+  audit_name     = "sealwax-audit"
+  audit_database = "sealwax_audit"
+  trail_arn      = "${local.arn}:cloudtrail:${local.region}:${local.account}:trail/${local.audit_name}"
+}
