@@ -15,7 +15,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-NAMES = {f"sealwax-{name}" for name in ("format", "context", "keys", "generation", "header", "length")}
+NAMES = {f"sealwax-{name}" for name in ("format", "context", "keys", "missing", "generation", "header", "length")}
 
 
 class Refused(Exception):
@@ -62,6 +62,20 @@ def parse_context(text):
     return context
 
 
+def check_names(provider, wrapping_key):
+    require(isinstance(provider, str) and re.fullmatch("[a-z0-9-]{1,32}", provider))
+    require(isinstance(wrapping_key, str) and re.fullmatch(r"[ !#-\[\]-~]{1,256}", wrapping_key))
+
+
+def check_missing(text, keys):
+    missing = parse_json(text, sort=False)
+    require(isinstance(missing, list) and 1 <= len(missing) <= 16)
+    for names in missing:
+        require(isinstance(names, list) and len(names) == 2)
+        check_names(*names)
+        require(all(names != [provider, name] for _, provider, name, _ in keys))
+
+
 def parse_keys(text):
     groups = parse_json(text, sort=False)
     require(isinstance(groups, list) and all(isinstance(group, dict) for group in groups))
@@ -77,8 +91,7 @@ def parse_keys(text):
     keys = [(group, *key) for group in groups for key in group["keys"] if isinstance(key, list) and len(key) == 3]
     require(1 <= len(keys) <= 16 and len(keys) == sum(len(group["keys"]) for group in groups))
     for _, provider, wrapping_key, _ in keys:
-        require(isinstance(provider, str) and re.fullmatch("[a-z0-9-]{1,32}", provider))
-        require(isinstance(wrapping_key, str) and re.fullmatch(r"[ !#-\[\]-~]{1,256}", wrapping_key))
+        check_names(provider, wrapping_key)
     return [(group, provider, name, unbase64(wrap, 1, 1024)) for group, provider, name, wrap in keys]
 
 
@@ -124,6 +137,8 @@ def read(metadata, body, announced, places, wrapping_keys):
     require(fields.keys() <= NAMES and {"sealwax-keys", "sealwax-generation", "sealwax-header"} <= fields.keys())  # R3
     context = parse_context(fields["sealwax-context"]) if "sealwax-context" in fields else {}
     keys = parse_keys(fields["sealwax-keys"])
+    if "sealwax-missing" in fields:
+        check_missing(fields["sealwax-missing"], keys)
     number(fields["sealwax-generation"], 1, 2**32 - 1)
     header = unbase64(fields["sealwax-header"], 56, 56)
     length = number(fields["sealwax-length"], 0, 2**64 - 1) if "sealwax-length" in fields else None

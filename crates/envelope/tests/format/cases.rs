@@ -11,6 +11,7 @@ const GENERATION: &str = "sealwax-generation";
 const HEADER: &str = "sealwax-header";
 const KEYS: &str = "sealwax-keys";
 const LENGTH: &str = "sealwax-length";
+const MISSING: &str = "sealwax-missing";
 
 const HEADER_LEN: usize = 56;
 
@@ -111,6 +112,9 @@ fn opened(cases: &mut Cases) {
     cases.opened("three-chunks", &["R11"], "two whole chunks, and a short one", three.sealed(), &three);
     let unknown = three.sealed().without(LENGTH);
     cases.opened("length-unknown", &["R4"], "the length was unknown when the upload began", unknown, &three);
+
+    let missing = recipe.sealed().set(MISSING, r#"[["aws-kms","arn:aws:kms:us-west-2:111122223333:key/1234"]]"#);
+    cases.opened("missing", &["R3"], "a wrap that is still missing", missing, &recipe);
 
     let wide = small().with_context(&[("\u{ff01}", "é\u{7f}"), ("\u{1f511}", "\"\\/\u{8}\t\n\u{c}\r\u{1}"), ("a", "")]);
     let shows = "a context with all kinds of escapes; its names in the order of UTF-8, which is not that of UTF-16";
@@ -372,6 +376,19 @@ fn spelling_of_the_rest(cases: &mut Cases) {
         ("length-too-great", LENGTH, "18446744073709551616", "2^64"),
     ] {
         cases.refused("malformed", name, &["R2", "R3"], shows, sealed.clone().set(field, value));
+    }
+    let many = format!("[{}]", vec![r#"["aws-kms","arn"]"#; 17].join(","));
+    for (name, value, shows) in [
+        ("missing-none", "[]", "a list of no missing wraps, which is left out"),
+        ("missing-blank", r#"[["aws-kms", "arn"]]"#, "a blank between tokens"),
+        ("missing-present", r#"[["local","first"]]"#, "a wrap that is there is called missing"),
+        ("missing-provider", r#"[["AWS","arn"]]"#, "a provider in capitals"),
+        ("missing-wrapping-key", r#"[["aws-kms",""]]"#, "a wrapping key without a name"),
+        ("missing-ciphertext", r#"[["aws-kms","arn","AA"]]"#, "a missing wrap with a ciphertext"),
+        ("missing-object", r#"{"aws-kms":"arn"}"#, "an object in place of a list"),
+        ("missing-too-many", many.as_str(), "17 missing wraps"),
+    ] {
+        cases.refused("malformed", name, &["R2", "R3"], shows, sealed.clone().set(MISSING, value));
     }
     let recipe = small();
     let last = sealed.clone().set(GENERATION, "4294967295");

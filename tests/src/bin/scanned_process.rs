@@ -1,0 +1,200 @@
+//! A process that uses keys, drops them, and then looks for them in its own memory.
+//!
+//! It tells the keys that it used, masked, so that telling leaves no copy; reads what to look for from standard input,
+//! masked too; and tells how often each occurs. `tests/suites/memory.rs` runs it.
+
+use std::{
+    env,
+    fs::{self, File},
+    io::{self, BufRead as _},
+    os::unix::fs::FileExt as _,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use sealwax_s3::{
+    S3Uri, SealedClient,
+    envelope::{
+        BoxFuture, CachingKeyring, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, KeyringError,
+        Place, PlaintextDataKey, Unwrap, WrapContext,
+    },
+};
+use sealwax_tests::{LocalStack, SeaweedFs, east, local_keyring, plaintext};
+
+/// What every byte of a secret is masked with.
+const MASK: u8 = 0xa5;
+/// Memory that is read at once, in bytes.
+const WINDOW: usize = 1 << 20;
+/// Length of what is looked for at most, in bytes.
+const MAX_NEEDLE: usize = 64;
+
+type Secrets = Arc<Mutex<Vec<(&'static str, Vec<u8>)>>>;
+
+/// Takes note of the keys that pass through a keyring.
+#[derive(Debug)]
+struct Noting<K> {
+    keyring: K,
+    name: &'static str,
+    secrets: Secrets,
+}
+
+fn note(secrets: &Secrets, name: &'static str, key: &PlaintextDataKey) {
+    // Byte by byte: no copy of the key is made.
+    let masked = key.expose_secret().iter().map(|byte| byte ^ MASK).collect();
+    secrets.lock().unwrap_or_else(PoisonError::into_inner).push((name, masked));
+}
+
+impl<K: Keyring> Keyring for Noting<K> {
+    fn generate<'a>(
+        &'a self,
+        binding: WrapContext<'a>,
+        plaintext_len: Option<u64>,
+    ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
+        Box::pin(async move {
+            let materials = self.keyring.generate(binding, plaintext_len).await?;
+            note(&self.secrets, self.name, &materials.data_key);
+            Ok(materials)
+        })
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        binding: WrapContext<'a>,
+    ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
+        self.keyring.wrap(data_key, binding)
+    }
+
+    fn rewrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+        place: Option<&'a Place>,
+    ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
+        self.keyring.rewrap(keys, context, place)
+    }
+
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+        Box::pin(async move {
+            let unwrapped = self.keyring.unwrap(keys, context).await;
+            if let Unwrap::Unwrapped(key) = &unwrapped {
+                note(&self.secrets, self.name, key);
+            }
+            unwrapped
+        })
+    }
+
+    fn accepts(&self, key: &EncryptedDataKey) -> bool {
+        self.keyring.accepts(key)
+    }
+
+    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
+        self.keyring.outline(place)
+    }
+}
+
+/// Puts, gets and rewraps an object of one part and one of several; tells the headers of their bodies.
+async fn work<K: Keyring + 'static>(
+    s3: sealwax_s3::aws_sdk_s3::Client,
+    keyring: K,
+    other: impl Keyring + 'static,
+    uris: [S3Uri; 2],
+    secrets: &Secrets,
+) -> Vec<Vec<u8>> {
+    let inner = Noting { keyring, name: "intermediate key", secrets: Arc::clone(secrets) };
+    let outer = Noting { keyring: CachingKeyring::new(inner), name: "data key", secrets: Arc::clone(secrets) };
+    let client = SealedClient::builder(s3, outer).part_len(5 << 20).build();
+    let other = Arc::new(other);
+    let mut headers = Vec::new();
+    for (uri, len) in uris.into_iter().zip([1000, (5 << 20) + 1]) {
+        let put = client.put().uri(&uri).body(plaintext(len)).send().await.expect("put");
+        headers.push(put.header.body_header().to_bytes().to_vec());
+        client.get().uri(&uri).send().await.expect("get").bytes().await.expect("verified");
+        client.rewrap().uri(&uri).add_keys(Arc::clone(&other)).send().await.expect("rewrap");
+    }
+    client.settle().await;
+    headers
+}
+
+fn main() {
+    let scenario = env::args().nth(1).expect("a scenario");
+    let secrets = Secrets::default();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let headers = runtime.block_on(async {
+        match scenario.as_str() {
+            "local" => {
+                let store = SeaweedFs::new().await;
+                let uris = [store.object("memory"), store.object("memory")];
+                work(store.s3(), local_keyring("a"), local_keyring("b"), uris, &secrets).await
+            }
+            _ => {
+                let stack = LocalStack::new(east());
+                let uris = [stack.object("memory"), stack.object("memory")];
+                let (keyring, other) = (stack.keyring([&stack.home.key]), stack.keyring([&stack.home.key_2]));
+                work(stack.s3(), keyring, other, uris, &secrets).await
+            }
+        }
+    });
+    // One key that lives: the search must find it.
+    let kept = PlaintextDataKey::generate().expect("random");
+    note(&secrets, "kept key", &kept);
+
+    for (name, masked) in secrets.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        println!("{name} {}", hex(masked));
+    }
+    for header in headers {
+        println!("header {}", hex(&header));
+    }
+    println!("end");
+
+    // The threads of the runtime live, and their stacks with them.
+    for line in io::stdin().lock().lines() {
+        let line = line.expect("text");
+        let (name, needle) = line.rsplit_once(' ').expect("a name and what to look for");
+        println!("{name} {}", occurrences(&unhex(needle)));
+    }
+    drop((kept, runtime));
+}
+
+/// How often what is masked in `needle` occurs in this process's writable memory.
+fn occurrences(needle: &[u8]) -> usize {
+    assert!((8..=MAX_NEEDLE).contains(&needle.len()), "too short to be told from chance, or too long");
+    let memory = File::open("/proc/self/mem").expect("its own memory");
+    let maps = fs::read_to_string("/proc/self/maps").expect("its own maps");
+    let mut window = vec![0; WINDOW + MAX_NEEDLE];
+    let mut count = 0;
+    for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.starts_with("rw"))) {
+        let (start, end) = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
+        let number = |text| u64::from_str_radix(text, 16).expect("hexadecimal");
+        let (mut at, end) = (number(start), number(end));
+        while at < end {
+            let len = usize::try_from(end - at).unwrap_or(usize::MAX).min(window.len());
+            // Some pages cannot be read, such as those of the kernel.
+            let Ok(read) = memory.read_at(&mut window[..len], at) else { break };
+            count += masked_occurrences(&window[..read], needle);
+            at += WINDOW as u64;
+        }
+        // What was read must not be found where it was read into.
+        window.fill(0);
+    }
+    count
+}
+
+/// Counts what begins in the first [`WINDOW`] bytes.
+fn masked_occurrences(bytes: &[u8], needle: &[u8]) -> usize {
+    let first = needle[0] ^ MASK;
+    let begins = bytes.iter().take(WINDOW).enumerate().filter(|(_, byte)| **byte == first).map(|(at, _)| at);
+    let is_there = |at: &usize| {
+        let found = bytes.get(*at..*at + needle.len());
+        found.is_some_and(|found| found.iter().zip(needle).all(|(byte, masked)| byte ^ MASK == *masked))
+    };
+    begins.filter(is_there).count()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal");
+    (0..text.len()).step_by(2).map(byte).collect()
+}

@@ -1,0 +1,99 @@
+//! What is logged, at every level, by Sealwax and by what it stands on: no key, no plaintext.
+
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sealwax_s3::{
+    SealedClient,
+    envelope::{CachingKeyring, LocalKeyring, Unwrap},
+};
+use sealwax_tests::{LocalStack, SeaweedFs, east, read, west};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+const KEY: &[u8; 32] = b"MARKER-OF-A-WRAPPING-KEY-32-BYTE";
+const PLAINTEXT: &str = "MARKER-OF-A-PLAINTEXT-IN-SOME-LEN";
+/// What must be there, or nothing was logged.
+const OWN: &str = "sealed and stored";
+
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn take(&self) -> String {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        String::from_utf8(bytes).expect("text")
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// Neither as text, nor in Base64, nor as a list of numbers, nor in hexadecimal.
+fn assert_absent(log: &str, secret: &[u8]) {
+    let piece = &secret[..8];
+    let decimal = piece.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+    let hex: String = piece.iter().map(|byte| format!("{byte:02x}")).collect();
+    for spelling in [String::from_utf8_lossy(piece).into_owned(), decimal, hex] {
+        let at = log.to_lowercase().find(&spelling.to_lowercase());
+        assert!(at.is_none(), "{spelling} is in {:?}", at.map(|at| &log[at.saturating_sub(200)..at + 50]));
+    }
+}
+
+#[test]
+fn no_level_of_any_log_holds_a_secret() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let stack = LocalStack::new(east());
+    let (client, sealed) = (stack.client([&stack.home.key]), stack.object("log"));
+    // Before anything is logged: the key that KMS will send once more.
+    let data_key = runtime.block_on(async {
+        let put = client.put().uri(&sealed).body(PLAINTEXT).send().await.expect("put");
+        match client.keyring().unwrap(put.header.keys(), put.header.context()).await {
+            Unwrap::Unwrapped(data_key) => data_key,
+            Unwrap::NotMine | Unwrap::Failed(_) => panic!("the data key cannot be unwrapped"),
+        }
+    });
+
+    let log = Log::default();
+    // All of it: of Sealwax, of the SDK, of HTTP below it.
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone());
+    let subscriber = subscriber.with_env_filter(EnvFilter::new("trace")).finish();
+    tracing::subscriber::set_global_default(subscriber).expect("the only one");
+    runtime.block_on(async {
+        assert_eq!(read(&client, &sealed).await.expect("get"), PLAINTEXT);
+        client.rewrap().uri(&sealed).add_keys(stack.keyring([&west().key])).send().await.expect("rewrap");
+
+        let store = SeaweedFs::new().await;
+        let keyring = || LocalKeyring::new("marked", &mut KEY.clone()).expect("a key");
+        let client = SealedClient::builder(store.s3(), CachingKeyring::new(keyring())).build();
+        let uri = store.object("log");
+        client.put().uri(&uri).body(PLAINTEXT).send().await.expect("put");
+        assert_eq!(read(&client, &uri).await.expect("get"), PLAINTEXT);
+        client.reencrypt().uri(&uri).keyring(keyring()).send().await.expect("reencrypt");
+    });
+    let log = log.take();
+    assert!(log.contains(OWN) && log.contains("TRACE"), "nothing was logged");
+    println!("{} bytes of logs", log.len());
+    assert_absent(&log, KEY);
+    let data_key = data_key.expose_secret();
+    assert_absent(&log, data_key);
+    assert_absent(&log, STANDARD.encode(data_key).as_bytes());
+    assert_absent(&log, PLAINTEXT.as_bytes());
+}
