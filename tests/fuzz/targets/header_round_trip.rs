@@ -33,7 +33,8 @@ impl Parts<'_> {
     fn header(&self) -> Option<ObjectHeader> {
         let context = EncryptionContext::try_from_iter(self.context.iter().copied()).ok()?;
         let keys: Vec<_> = self.keys.iter().map(Key::wrap).collect::<Option<_>>()?;
-        let missing: Vec<_> = self.missing.iter().map(|key| MissingWrap::new("aws-kms", *key).ok()).collect::<Option<_>>()?;
+        let missing: Vec<_> =
+            self.missing.iter().map(|key| MissingWrap::new("aws-kms", *key).ok()).collect::<Option<_>>()?;
         let body_header = BodyHeader::from_bytes(&self.body_header);
         assert_eq!(body_header.to_bytes(), self.body_header);
         let header = ObjectHeader::new(context, keys.clone(), body_header, self.plaintext_len).ok()?;
