@@ -34,8 +34,8 @@ fn seal(key: &PlaintextDataKey, context: &[u8], plaintext: &[u8], part_chunks: u
 /// Opens a whole body as a stream of pieces of `piece` bytes; what was released before a failure is returned too.
 fn open(key: &PlaintextDataKey, context: &[u8], body: &[u8], piece: usize) -> (Vec<u8>, Result<(), ()>) {
     let mut released = Vec::new();
-    let mut run = || -> Result<(), sealwax_envelope::Error> {
-        let header = body.first_chunk().map(BodyHeader::from_bytes).ok_or(sealwax_envelope::Error::Truncated)?;
+    let mut run = || -> Result<(), Error> {
+        let header = body.first_chunk().map(BodyHeader::from_bytes).ok_or(Error::Truncated)?;
         let mut stream = StreamOpener::new(key, context, header)?;
         for piece in body.chunks(piece) {
             stream.feed(piece)?;

@@ -22,10 +22,17 @@ struct Parts<'a> {
 
 #[derive(Debug, Arbitrary)]
 struct Key<'a> {
-    provider: &'a str,
+    provider: Provider<'a>,
     wrapping_key: &'a str,
     place: Option<(&'a str, &'a str)>,
     ciphertext: &'a [u8],
+}
+
+#[derive(Debug, Arbitrary)]
+enum Provider<'a> {
+    Kms,
+    Local,
+    Any(&'a str),
 }
 
 impl Parts<'_> {
@@ -52,7 +59,12 @@ impl Key<'_> {
             Some((bucket, key)) => Some(Place::new(bucket, key).ok()?),
             None => None,
         };
-        EncryptedDataKey::new(self.provider, self.wrapping_key, place, self.ciphertext.to_vec()).ok()
+        let provider = match self.provider {
+            Provider::Kms => "aws-kms",
+            Provider::Local => "local",
+            Provider::Any(name) => name,
+        };
+        EncryptedDataKey::new(provider, self.wrapping_key, place, self.ciphertext.to_vec()).ok()
     }
 }
 
