@@ -29,6 +29,8 @@ const DEFAULT_PART_LEN: usize = 8 * 1024 * 1024;
 const DEFAULT_MEMORY_BUDGET: usize = 128 * 1024 * 1024;
 /// S3's least part length but for the last part, in bytes. (Amazon S3 User Guide, "Multipart upload limits".)
 const MIN_PART_LEN: usize = 5 * 1024 * 1024;
+/// Most bytes that one `CopyObject`, or `UploadPartCopy`, copies: 5 GiB. (Amazon S3 API Reference, `CopyObject`.)
+pub(crate) const MAX_COPY_LEN: u64 = 5 << 30;
 
 /// Seals objects before they leave the process, and opens them.
 ///
@@ -41,6 +43,7 @@ struct Inner {
     keyring: Arc<dyn Keyring>,
     places: PlacePolicy,
     part_len: usize,
+    copy_in_parts_above: u64,
     checksum: BodyChecksum,
     budget: Arc<Semaphore>,
     budget_len: usize,
@@ -61,6 +64,7 @@ impl SealedClient {
             keyring: Arc::new(keyring),
             places: PlacePolicy::bound(),
             part_len: DEFAULT_PART_LEN,
+            copy_in_parts_above: MAX_COPY_LEN,
             checksum: BodyChecksum::default(),
             budget_len: DEFAULT_MEMORY_BUDGET,
         }
@@ -132,6 +136,10 @@ impl SealedClient {
 
     pub(crate) fn part_len(&self) -> usize {
         self.0.part_len
+    }
+
+    pub(crate) fn copy_in_parts_above(&self) -> u64 {
+        self.0.copy_in_parts_above
     }
 
     pub(crate) fn checksum(&self) -> BodyChecksum {
@@ -214,6 +222,7 @@ pub struct SealedClientBuilder {
     keyring: Arc<dyn Keyring>,
     places: PlacePolicy,
     part_len: usize,
+    copy_in_parts_above: u64,
     checksum: BodyChecksum,
     budget_len: usize,
 }
@@ -232,6 +241,14 @@ impl SealedClientBuilder {
     #[must_use]
     pub fn part_len(mut self, bytes: usize) -> Self {
         self.part_len = bytes.max(MIN_PART_LEN).next_multiple_of(CHUNK_LEN);
+        self
+    }
+
+    /// Above so many stored bytes, a rewrap copies an object in parts, many at once, instead of by one `CopyObject`: 5 GiB
+    /// unless set, which is the most that S3 copies at once. Parts are faster for long objects, and cost a request each.
+    #[must_use]
+    pub fn copy_in_parts_above(mut self, bytes: u64) -> Self {
+        self.copy_in_parts_above = bytes.min(MAX_COPY_LEN);
         self
     }
 
@@ -259,6 +276,7 @@ impl SealedClientBuilder {
             keyring: self.keyring,
             places: self.places,
             part_len: self.part_len,
+            copy_in_parts_above: self.copy_in_parts_above,
             checksum: self.checksum,
             budget: Arc::new(Semaphore::new(budget_len / CHUNK_LEN)),
             budget_len,
