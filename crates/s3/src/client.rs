@@ -15,10 +15,13 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    BodyChecksum,
+    BodyChecksum, SidecarPolicy,
     error::{Error, ErrorKind, Target},
-    operation::{delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap},
+    operation::{
+        delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap, verify::Verify,
+    },
     places::PlacePolicy,
+    sidecars::Sidecar,
     timeouts,
     upload::buffers::PartBuffers,
 };
@@ -42,6 +45,7 @@ struct Inner {
     s3: Client,
     keyring: Arc<dyn Keyring>,
     places: PlacePolicy,
+    sidecars: SidecarPolicy,
     part_len: usize,
     copy_in_parts_above: u64,
     checksum: BodyChecksum,
@@ -63,6 +67,7 @@ impl SealedClient {
             s3,
             keyring: Arc::new(keyring),
             places: PlacePolicy::bound(),
+            sidecars: SidecarPolicy::off(),
             part_len: DEFAULT_PART_LEN,
             copy_in_parts_above: MAX_COPY_LEN,
             checksum: BodyChecksum::default(),
@@ -107,6 +112,11 @@ impl SealedClient {
         Reencrypt::new(self.clone())
     }
 
+    /// Proves that an object opens.
+    pub fn verify(&self) -> Verify {
+        Verify::new(self.clone())
+    }
+
     /// Deletes an object.
     pub fn delete(&self) -> Delete {
         Delete::new(self.clone())
@@ -132,6 +142,10 @@ impl SealedClient {
 
     pub(crate) fn places(&self) -> &PlacePolicy {
         &self.0.places
+    }
+
+    pub(crate) fn sidecars(&self) -> &SidecarPolicy {
+        &self.0.sidecars
     }
 
     pub(crate) fn part_len(&self) -> usize {
@@ -192,8 +206,32 @@ impl SealedClient {
         }
     }
 
-    /// Begins to open an object's body.
+    /// Begins to open an object's body: by the keys in its metadata, else by those of its sidecar, where the client looks
+    /// for that.
     pub(crate) async fn opener(
+        &self,
+        target: &Target,
+        header: &ObjectHeader,
+        accepted_places: &[String],
+    ) -> Result<Opener, Error> {
+        let error = match self.opener_by_metadata(target, header, accepted_places).await {
+            Ok(opener) => return Ok(opener),
+            Err(error) => error,
+        };
+        let Some(suffix) = self.0.sidecars.suffix() else { return Err(error) };
+        match Sidecar::find(self, target, suffix, header).await {
+            Ok(Sidecar::Present { header, .. }) => {
+                tracing::debug!(%error, generation = header.generation(), "trying the keys of the sidecar");
+                let opener = self.opener_by_metadata(target, &header, accepted_places).await;
+                opener.map_err(|sidecars| error.and(&format!("nor do those of its sidecar open it: {}", sidecars.message())))
+            }
+            Ok(Sidecar::Absent | Sidecar::Stale { .. }) => Err(error),
+            Err(unread) => Err(error.and(&format!("and its sidecar is of no use: {}", unread.message()))),
+        }
+    }
+
+    /// Begins to open an object's body by the keys in `header` alone.
+    pub(crate) async fn opener_by_metadata(
         &self,
         target: &Target,
         header: &ObjectHeader,
@@ -221,6 +259,7 @@ pub struct SealedClientBuilder {
     s3: Client,
     keyring: Arc<dyn Keyring>,
     places: PlacePolicy,
+    sidecars: SidecarPolicy,
     part_len: usize,
     copy_in_parts_above: u64,
     checksum: BodyChecksum,
@@ -232,6 +271,14 @@ impl SealedClientBuilder {
     #[must_use]
     pub fn places(mut self, places: PlacePolicy) -> Self {
         self.places = places;
+        self
+    }
+
+    /// Whether the object's sidecar is looked for where the object's own keys do not open it: [`SidecarPolicy::off`] unless
+    /// set. With it, [`SealedClient::delete`] deletes the sidecar too.
+    #[must_use]
+    pub fn sidecars(mut self, sidecars: SidecarPolicy) -> Self {
+        self.sidecars = sidecars;
         self
     }
 
@@ -275,6 +322,7 @@ impl SealedClientBuilder {
             s3: timeouts::with_read_timeout(self.s3),
             keyring: self.keyring,
             places: self.places,
+            sidecars: self.sidecars,
             part_len: self.part_len,
             copy_in_parts_above: self.copy_in_parts_above,
             checksum: self.checksum,

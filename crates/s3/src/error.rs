@@ -153,6 +153,17 @@ impl Error {
         self
     }
 
+    /// The same failure, and what failed besides.
+    pub(crate) fn and(mut self, what: &str) -> Self {
+        self.0.message = format!("{}; {what}", self.0.message);
+        self
+    }
+
+    /// What failed, without where.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// The failure of the source, where that is an object of ours and is what failed.
     pub(crate) fn of_the_source(mut self) -> Self {
         let Some(source) = self.0.source.take() else { return self };
@@ -216,6 +227,11 @@ impl Target {
             () if target.key.is_empty() => Err(target.error(ErrorKind::InvalidInput, "no key was given")),
             () => Ok(target),
         }
+    }
+
+    /// Another object of the same bucket.
+    pub(crate) fn with_key(&self, key: String) -> Self {
+        Self { key, ..self.clone() }
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {

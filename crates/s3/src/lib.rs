@@ -8,6 +8,7 @@ mod kms;
 mod object;
 mod operation;
 mod places;
+mod sidecars;
 mod source;
 mod timeouts;
 mod upload;
@@ -28,8 +29,10 @@ pub use self::{
         put::{Put, PutOutput},
         reencrypt::Reencrypt,
         rewrap::{Rewrap, RewrapOutcome, RewrapOutput},
+        verify::{Verified, Verify, VerifyDepth},
     },
     places::PlacePolicy,
+    sidecars::SidecarPolicy,
     source::PlaintextSource,
     upload::unfinished::UnfinishedUpload,
     uri::{InvalidUri, S3Uri},

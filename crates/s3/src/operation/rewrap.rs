@@ -144,7 +144,7 @@ impl Rewrap {
         header.check_fits(own(&info.metadata)).map_err(envelope_error(&target))?;
         if header.keys().iter().all(|key| info.keys().contains(key)) {
             // Keys were removed and no other was used: one that is left must be seen to work.
-            let proof = self.client.opener(&target, &header, &self.accepted_places).await;
+            let proof = self.client.opener_by_metadata(&target, &header, &self.accepted_places).await;
             proof.map_err(|error| error.meaning("nothing is removed, because none of the keys left could be used"))?;
         }
 
