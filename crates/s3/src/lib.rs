@@ -5,6 +5,7 @@ mod checksums;
 mod client;
 mod error;
 mod kms;
+pub mod listing;
 mod object;
 mod operation;
 mod places;
