@@ -133,7 +133,7 @@ impl Audit {
 }
 
 async fn look(client: &SealedClient, object: ListedObject) -> AuditedObject {
-    match retrying(async || describe(client, &object).await).await {
+    match retrying(|| describe(client, &object)).await {
         Ok(found) => AuditedObject { object, ..found },
         Err(problem) => AuditedObject { problem: Some(problem), ..AuditedObject::of(object, ObjectFormat::Unreadable) },
     }

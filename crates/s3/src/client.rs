@@ -18,7 +18,8 @@ use crate::{
     BodyChecksum, SidecarPolicy,
     error::{Error, ErrorKind, Target},
     operation::{
-        delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap, verify::Verify,
+        delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap, shred::Shred,
+        verify::Verify,
     },
     places::PlacePolicy,
     sidecars::Sidecar,
@@ -110,6 +111,11 @@ impl SealedClient {
     /// Seals an object anew, under a new data key.
     pub fn reencrypt(&self) -> Reencrypt {
         Reencrypt::new(self.clone())
+    }
+
+    /// Removes an object's last keys, for good.
+    pub fn shred(&self) -> Shred {
+        Shred::new(self.clone())
     }
 
     /// Proves that an object opens.

@@ -3,7 +3,7 @@
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::metadata;
 
-use crate::{shred::SHREDDED, sidecars};
+use crate::{operation::shred::SHREDDED, sidecars};
 
 /// What an instruction file's key has after the object's. (Amazon S3 Encryption Client, "Instruction file".)
 pub(super) const INSTRUCTION_SUFFIX: &str = ".instruction";

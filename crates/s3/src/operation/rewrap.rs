@@ -1,15 +1,14 @@
 //! Wrapping an object's data key anew. The body is not read, moved or changed.
 
 pub(super) mod acl;
-mod copy;
+pub(super) mod copy;
 pub(super) mod present;
 pub(super) mod tags;
 
 use std::{collections::HashMap, sync::Arc};
 
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{
-    EncryptedDataKey, Error as EnvelopeError, Keyring, KeyringErrorKind, MissingWrap, ObjectHeader, Opener, Place,
+    EncryptedDataKey, Keyring, KeyringErrorKind, MissingWrap, ObjectHeader, Opener, Place,
     WrapContext,
 };
 
@@ -19,6 +18,7 @@ use crate::{
     ObjectInfo, SealedClient,
     client::{envelope_error, wrap_error},
     error::{Error, ErrorKind, Target},
+    object::join_metadata,
 };
 
 /// Wraps an object's data key anew: adds wrapping keys, replaces them or removes some.
@@ -150,7 +150,12 @@ impl Rewrap {
 
         tracing::debug!(generation = header.generation(), keys = header.keys().len(), "storing new metadata");
         let present = present.settled(&self.client, &target).await?;
-        let stored = copy::onto_itself(&self.client, &target, &present, NewMetadata { header: &header, own: &info.metadata });
+        let stored = copy::onto_itself(
+            &self.client,
+            &target,
+            &present,
+            NewMetadata::new(join_metadata(&header, &info.metadata)),
+        );
         let stored = stored.await?;
         Ok(RewrapOutput {
             outcome: RewrapOutcome::Rewrapped,
@@ -280,9 +285,4 @@ fn same_wrapping_key(a: &EncryptedDataKey, b: &EncryptedDataKey) -> bool {
 
 fn own(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
     metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-}
-
-/// A header as it was found, if it is one of ours.
-fn parse(head: &HeadObjectOutput) -> Result<ObjectHeader, EnvelopeError> {
-    ObjectHeader::parse(head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())))
 }

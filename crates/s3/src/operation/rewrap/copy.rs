@@ -5,13 +5,13 @@ mod checksum;
 mod parts;
 mod whole;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sealwax_envelope::ObjectHeader;
+use sealwax_envelope::metadata::is_reserved;
 
-use super::{acl, parse, present::Present};
+use super::{acl, present::Present};
 use crate::{
     Attributes, SealedClient,
     aws_failure::AwsFailure,
@@ -27,11 +27,26 @@ pub(crate) struct Stored {
     pub(crate) version_id: Option<String>,
 }
 
-/// What the object is to have as its metadata, Sealwax's and the user's own.
-pub(crate) struct NewMetadata<'a> {
-    /// Sealwax's, by which our copy is known where an answer was lost.
-    pub(crate) header: &'a ObjectHeader,
-    pub(crate) own: &'a HashMap<String, String>,
+/// What the object is to have as its metadata: Sealwax's and the user's own.
+pub(crate) struct NewMetadata {
+    all: HashMap<String, String>,
+}
+
+impl NewMetadata {
+    pub(crate) fn new(all: HashMap<String, String>) -> Self {
+        Self { all }
+    }
+
+    /// Whether these are in what is stored. Only ours count: the generation tells our copy from others.
+    fn are_in(&self, head: &HeadObjectOutput) -> bool {
+        head.metadata().is_some_and(|stored| ours(stored) == ours(&self.all))
+    }
+}
+
+/// Names and values of ours, by names in small letters: some stores change that.
+fn ours(metadata: &HashMap<String, String>) -> BTreeMap<String, &str> {
+    let ours = metadata.iter().filter(|(name, _)| is_reserved(name));
+    ours.map(|(name, value)| (name.to_ascii_lowercase(), value.as_str())).collect()
 }
 
 /// Refuses objects whose copy would lose something, before KMS is asked.
@@ -51,7 +66,7 @@ pub(crate) async fn onto_itself(
     client: &SealedClient,
     target: &Target,
     present: &Present,
-    metadata: NewMetadata<'_>,
+    metadata: NewMetadata,
 ) -> Result<Stored, Error> {
     let head = &present.head;
     let grants = acl::grants_to_keep(client, target, head.version_id()).await?;
@@ -72,14 +87,14 @@ fn in_parts(client: &SealedClient, head: &HeadObjectOutput) -> bool {
 async fn stored_after_all(
     client: &SealedClient,
     target: &Target,
-    header: &ObjectHeader,
+    metadata: &NewMetadata,
     call: &'static str,
     failure: AwsFailure,
 ) -> Result<Stored, Error> {
     if failure.is_ambiguous() || matches!(failure.status, Some(404 | 409 | 412)) {
         let head = client.s3().head_object().bucket(&target.bucket).key(&target.key).send().await;
         if let Ok(head) = head
-            && parse(&head).is_ok_and(|found| found == *header)
+            && metadata.are_in(&head)
         {
             return Ok(Stored { e_tag: head.e_tag, version_id: head.version_id });
         }

@@ -18,7 +18,6 @@ use crate::{
     Attributes, SealedClient,
     aws_failure::AwsFailure,
     error::{Error, ErrorKind, Target},
-    object::join_metadata,
     operation::rewrap::{present::Present, tags},
     upload::multipart::OnS3,
 };
@@ -32,7 +31,7 @@ pub(super) async fn copy(
     target: &Target,
     present: &Present,
     mut attributes: Attributes,
-    metadata: NewMetadata<'_>,
+    metadata: NewMetadata,
 ) -> Result<Stored, Error> {
     let head = &present.head;
     let len = head.content_length().and_then(|len| u64::try_from(len).ok());
@@ -47,7 +46,7 @@ pub(super) async fn copy(
         .key(&target.key)
         .set_checksum_algorithm(checksum::algorithm(head))
         .set_checksum_type(checksum::of_upload(head))
-        .set_metadata(Some(join_metadata(metadata.header, metadata.own)));
+        .set_metadata(Some(metadata.all.clone()));
     let mut request = attributes.on_create(request).customize();
     if let Some(expires) = head.expires_string.clone() {
         // Kept as it is: the header may hold what is no date.
@@ -112,7 +111,7 @@ impl MultipartCopy {
     async fn complete(
         mut self,
         present: &Present,
-        metadata: NewMetadata<'_>,
+        metadata: NewMetadata,
         parts: Vec<CompletedPart>,
     ) -> Result<Stored, Error> {
         let OnS3 { client, target, upload_id, .. } = self.on_s3.clone().expect("neither completed nor aborted yet");
@@ -130,7 +129,7 @@ impl MultipartCopy {
             Ok(output) => Ok(Stored { e_tag: output.e_tag, version_id: output.version_id }),
             Err(error) => {
                 let failure = AwsFailure::new(&error);
-                stored_after_all(&client, &target, metadata.header, "CompleteMultipartUpload", failure).await
+                stored_after_all(&client, &target, &metadata, "CompleteMultipartUpload", failure).await
             }
         };
         match stored {

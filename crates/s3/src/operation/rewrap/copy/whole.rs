@@ -7,7 +7,6 @@ use crate::{
     Attributes, SealedClient,
     aws_failure::AwsFailure,
     error::{Error, Target},
-    object::join_metadata,
     operation::rewrap::present::Present,
 };
 
@@ -17,7 +16,7 @@ pub(super) async fn copy(
     target: &Target,
     present: &Present,
     attributes: Attributes,
-    metadata: NewMetadata<'_>,
+    metadata: NewMetadata,
 ) -> Result<Stored, Error> {
     let head = &present.head;
     let request = client
@@ -31,7 +30,7 @@ pub(super) async fn copy(
         .metadata_directive(MetadataDirective::Replace)
         .tagging_directive(TaggingDirective::Copy)
         .set_checksum_algorithm(checksum::algorithm(head))
-        .set_metadata(Some(join_metadata(metadata.header, metadata.own)));
+        .set_metadata(Some(metadata.all.clone()));
     let mut request = attributes.on_copy(request).customize();
     if let Some(expires) = head.expires_string.clone() {
         // Kept as it is: the header may hold what is no date.
@@ -44,6 +43,6 @@ pub(super) async fn copy(
             let e_tag = output.copy_object_result.and_then(|result| result.e_tag);
             Ok(Stored { e_tag, version_id: output.version_id })
         }
-        Err(error) => stored_after_all(client, target, metadata.header, "CopyObject", AwsFailure::new(&error)).await,
+        Err(error) => stored_after_all(client, target, &metadata, "CopyObject", AwsFailure::new(&error)).await,
     }
 }
