@@ -1,17 +1,22 @@
 #![doc = include_str!("../README.md")]
 
+pub mod audit;
 mod aws_failure;
 mod checksums;
 mod client;
+pub mod drill;
 mod error;
 mod kms;
+pub mod listing;
 mod object;
 mod operation;
 mod places;
+mod sidecars;
 mod source;
 mod timeouts;
 mod upload;
 mod uri;
+pub mod verify;
 
 pub use {aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope};
 
@@ -28,8 +33,11 @@ pub use self::{
         put::{Put, PutOutput},
         reencrypt::Reencrypt,
         rewrap::{Rewrap, RewrapOutcome, RewrapOutput},
+        shred::{KeyHolder, Shred, ShredOutput},
+        verify::{Verified, Verify, VerifyDepth},
     },
     places::PlacePolicy,
+    sidecars::SidecarPolicy,
     source::PlaintextSource,
     upload::unfinished::UnfinishedUpload,
     uri::{InvalidUri, S3Uri},

@@ -1,23 +1,24 @@
 //! Wrapping an object's data key anew. The body is not read, moved or changed.
 
 pub(super) mod acl;
-mod copy;
+pub(super) mod copy;
 pub(super) mod present;
+pub(super) mod tags;
 
 use std::{collections::HashMap, sync::Arc};
 
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{
-    EncryptedDataKey, Error as EnvelopeError, Keyring, KeyringErrorKind, MissingWrap, ObjectHeader, Opener, Place,
+    EncryptedDataKey, Keyring, KeyringErrorKind, MissingWrap, ObjectHeader, Opener, Place,
     WrapContext,
 };
 
-use self::present::Present;
+use self::{copy::NewMetadata, present::Present};
 use super::object_setters;
 use crate::{
     ObjectInfo, SealedClient,
     client::{envelope_error, wrap_error},
     error::{Error, ErrorKind, Target},
+    object::join_metadata,
 };
 
 /// Wraps an object's data key anew: adds wrapping keys, replaces them or removes some.
@@ -112,12 +113,13 @@ impl Rewrap {
         self
     }
 
-    /// Rewraps the object: one `HeadObject`, the KMS calls, one `CopyObject`.
+    /// Rewraps the object: one `HeadObject`, the KMS calls, one `CopyObject`; above 5 GiB, or above
+    /// [`crate::SealedClientBuilder::copy_in_parts_above`], an `UploadPartCopy` for each of the object's parts instead.
     ///
     /// # Errors
     /// As [`crate::Get::send`]; [`ErrorKind::InvalidInput`] where no key would be left; [`ErrorKind::Conflict`] where the
-    /// object changed meanwhile; [`ErrorKind::Unsupported`] for an object above S3's 5 GiB for one copy, and for one that
-    /// must be restored from an archive first. The object is unchanged then.
+    /// object changed meanwhile; [`ErrorKind::Unsupported`] for one that must be restored from an archive first. The object
+    /// is unchanged then.
     #[tracing::instrument(name = "rewrap", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<RewrapOutput, Error> {
         let s3 = self.client.s3();
@@ -142,13 +144,19 @@ impl Rewrap {
         header.check_fits(own(&info.metadata)).map_err(envelope_error(&target))?;
         if header.keys().iter().all(|key| info.keys().contains(key)) {
             // Keys were removed and no other was used: one that is left must be seen to work.
-            let proof = self.client.opener(&target, &header, &self.accepted_places).await;
+            let proof = self.client.opener_by_metadata(&target, &header, &self.accepted_places).await;
             proof.map_err(|error| error.meaning("nothing is removed, because none of the keys left could be used"))?;
         }
 
         tracing::debug!(generation = header.generation(), keys = header.keys().len(), "storing new metadata");
         let present = present.settled(&self.client, &target).await?;
-        let stored = copy::onto_itself(&self.client, &target, &present, &header, &info.metadata).await?;
+        let stored = copy::onto_itself(
+            &self.client,
+            &target,
+            &present,
+            NewMetadata::new(join_metadata(&header, &info.metadata)),
+        );
+        let stored = stored.await?;
         Ok(RewrapOutput {
             outcome: RewrapOutcome::Rewrapped,
             header,
@@ -277,9 +285,4 @@ fn same_wrapping_key(a: &EncryptedDataKey, b: &EncryptedDataKey) -> bool {
 
 fn own(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
     metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-}
-
-/// A header as it was found, if it is one of ours.
-fn parse(head: &HeadObjectOutput) -> Result<ObjectHeader, EnvelopeError> {
-    ObjectHeader::parse(head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())))
 }
