@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     BodyChecksum,
     error::{Error, ErrorKind, Target},
-    operation::{delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap},
+    operation::{copy::Copy, delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap},
     places::PlacePolicy,
     timeouts,
     upload::buffers::PartBuffers,
@@ -101,6 +101,11 @@ impl SealedClient {
     /// Seals an object anew, under a new data key.
     pub fn reencrypt(&self) -> Reencrypt {
         Reencrypt::new(self.clone())
+    }
+
+    /// Copies an object inside S3 to another place, its keys wrapped for that place.
+    pub fn copy(&self) -> Copy {
+        Copy::new(self.clone())
     }
 
     /// Deletes an object.

@@ -22,6 +22,7 @@ pub use self::{
     kms::{DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, WrapPolicy},
     object::{Attributes, ObjectInfo},
     operation::{
+        copy::{Copy, CopyOutput},
         delete::Delete,
         get::{Get, PlaintextStream, SealedObject},
         head::Head,

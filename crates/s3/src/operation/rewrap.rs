@@ -1,7 +1,7 @@
 //! Wrapping an object's data key anew. The body is not read, moved or changed.
 
 pub(super) mod acl;
-mod copy;
+pub(super) mod copy;
 pub(super) mod present;
 
 use std::{collections::HashMap, sync::Arc};
@@ -158,7 +158,7 @@ impl Rewrap {
     }
 
     /// The object's keys after all edits.
-    async fn edited_keys(
+    pub(super) async fn edited_keys(
         &self,
         target: &Target,
         info: &ObjectInfo,
@@ -275,11 +275,11 @@ fn same_wrapping_key(a: &EncryptedDataKey, b: &EncryptedDataKey) -> bool {
     a.provider() == b.provider() && a.wrapping_key() == b.wrapping_key()
 }
 
-fn own(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn own(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
     metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
 /// A header as it was found, if it is one of ours.
-fn parse(head: &HeadObjectOutput) -> Result<ObjectHeader, EnvelopeError> {
+pub(super) fn parse(head: &HeadObjectOutput) -> Result<ObjectHeader, EnvelopeError> {
     ObjectHeader::parse(head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())))
 }

@@ -30,9 +30,9 @@ pub(super) struct Stored {
 }
 
 /// Refuses objects whose copy would fail, or would lose something, before KMS is asked.
-pub(super) fn check_possible(target: &Target, head: &HeadObjectOutput) -> Result<(), Error> {
+pub(in crate::operation) fn check_possible(target: &Target, head: &HeadObjectOutput) -> Result<(), Error> {
     if head.content_length().is_some_and(|len| len > MAX_COPY_LEN) {
-        let message = "it is larger than the 5 GiB that S3 copies at once, and this version rewraps no larger objects";
+        let message = "it is larger than the 5 GiB that S3 copies at once, and this version copies no larger objects";
         return Err(target.error(ErrorKind::Unsupported, message));
     }
     if head.missing_meta().is_some_and(|count| count > 0) {
@@ -103,7 +103,7 @@ async fn stored_after_all(
 }
 
 /// The object as it is at that moment: of an older version, which a version's id would name, the condition always holds.
-fn copy_source(target: &Target) -> String {
+pub(in crate::operation) fn copy_source(target: &Target) -> String {
     let key = utf8_percent_encode(&target.key, COPY_SOURCE);
     // An access point is named by its ARN, with the word "object" before the key.
     let separator = if target.bucket.starts_with("arn:") { "/object/" } else { "/" };
@@ -111,7 +111,7 @@ fn copy_source(target: &Target) -> String {
 }
 
 /// The object's checksum algorithm, which the copy is to have too.
-fn checksum_algorithm(head: &HeadObjectOutput) -> Option<ChecksumAlgorithm> {
+pub(in crate::operation) fn checksum_algorithm(head: &HeadObjectOutput) -> Option<ChecksumAlgorithm> {
     let present = [
         (head.checksum_crc64_nvme(), ChecksumAlgorithm::Crc64Nvme),
         (head.checksum_crc32_c(), ChecksumAlgorithm::Crc32C),
