@@ -44,7 +44,10 @@ impl SealedStore {
                 return batch.into_iter().map(|path| path.and_then(failed)).collect();
             }
         };
-        batch.into_iter().map(|path| path.and_then(|path| failures.remove(path.as_ref()).map_or(Ok(path), Err))).collect()
+        batch
+            .into_iter()
+            .map(|path| path.and_then(|path| failures.remove(path.as_ref()).map_or(Ok(path), Err)))
+            .collect()
     }
 
     /// The objects that were not deleted, by key.

@@ -25,7 +25,11 @@ struct Listing {
 }
 
 impl SealedStore {
-    pub(crate) fn list_objects(&self, prefix: Option<&Path>, offset: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+    pub(crate) fn list_objects(
+        &self,
+        prefix: Option<&Path>,
+        offset: Option<&Path>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
         let offset = offset.map(|path| path.as_ref().to_owned()).filter(|offset| !offset.is_empty());
         let listing = Listing { prefix: folder(prefix), offset, ..Listing::default() };
         let pages = self.clone().pages(listing);

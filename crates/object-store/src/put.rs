@@ -22,7 +22,8 @@ impl SealedStore {
             PutMode::Overwrite => (put, During::Write),
             PutMode::Create => (put.if_none_match("*"), During::Creation),
             PutMode::Update(version) => {
-                let e_tag = version.e_tag.ok_or_else(|| generic("an update needs the entity tag of what it updates"))?;
+                let e_tag =
+                    version.e_tag.ok_or_else(|| generic("an update needs the entity tag of what it updates"))?;
                 (put.if_match(e_tag), During::Update)
             }
         };

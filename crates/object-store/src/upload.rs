@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{FutureExt as _, stream};
-use object_store::{Error, MultipartUpload, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart, path::Path};
+use object_store::{
+    Error, MultipartUpload, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart, path::Path,
+};
 use sealwax_s3::{PlaintextSource, PutOutput};
 use tokio::{
     sync::{

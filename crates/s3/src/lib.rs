@@ -9,6 +9,8 @@ mod object;
 mod operation;
 mod places;
 mod source;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timeouts;
 mod upload;
 mod uri;

@@ -206,7 +206,9 @@ impl Copy {
         };
         header.check_fits(own(&info.metadata)).map_err(envelope_error(target))?;
         if self.client.places().acceptable_keys(target, &header, &[]).is_err() {
-            return Err(target.error(ErrorKind::InvalidInput, "the keyring has no key to wrap the copy's data key under"));
+            return Err(
+                target.error(ErrorKind::InvalidInput, "the keyring has no key to wrap the copy's data key under")
+            );
         }
         Ok(header)
     }
