@@ -18,7 +18,7 @@ use crate::{
     BodyChecksum, SidecarPolicy,
     error::{Error, ErrorKind, Target},
     operation::{
-        delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap, shred::Shred,
+        copy::Copy, delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap, shred::Shred,
         verify::Verify,
     },
     places::PlacePolicy,
@@ -121,6 +121,11 @@ impl SealedClient {
     /// Proves that an object opens.
     pub fn verify(&self) -> Verify {
         Verify::new(self.clone())
+    }
+
+    /// Copies an object inside S3 to another place, its keys wrapped for that place.
+    pub fn copy(&self) -> Copy {
+        Copy::new(self.clone())
     }
 
     /// Deletes an object.
@@ -229,7 +234,9 @@ impl SealedClient {
             Ok(Sidecar::Present { header, .. }) => {
                 tracing::debug!(%error, generation = header.generation(), "trying the keys of the sidecar");
                 let opener = self.opener_by_metadata(target, &header, accepted_places).await;
-                opener.map_err(|sidecars| error.and(&format!("nor do those of its sidecar open it: {}", sidecars.message())))
+                opener.map_err(|sidecars| {
+                    error.and(&format!("nor do those of its sidecar open it: {}", sidecars.message()))
+                })
             }
             Ok(Sidecar::Absent | Sidecar::Stale { .. }) => Err(error),
             Err(unread) => Err(error.and(&format!("and its sidecar is of no use: {}", unread.message()))),

@@ -13,6 +13,8 @@ mod operation;
 mod places;
 mod sidecars;
 mod source;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timeouts;
 mod upload;
 mod uri;
@@ -27,6 +29,7 @@ pub use self::{
     kms::{DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, WrapPolicy},
     object::{Attributes, ObjectInfo},
     operation::{
+        copy::{Copy, CopyOutput},
         delete::Delete,
         get::{Get, PlaintextStream, SealedObject},
         head::Head,

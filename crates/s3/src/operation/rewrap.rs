@@ -8,8 +8,7 @@ pub(super) mod tags;
 use std::{collections::HashMap, sync::Arc};
 
 use sealwax_envelope::{
-    EncryptedDataKey, Keyring, KeyringErrorKind, MissingWrap, ObjectHeader, Opener, Place,
-    WrapContext,
+    EncryptedDataKey, Keyring, KeyringErrorKind, MissingWrap, ObjectHeader, Opener, Place, WrapContext,
 };
 
 use self::{copy::NewMetadata, present::Present};
@@ -166,7 +165,7 @@ impl Rewrap {
     }
 
     /// The object's keys after all edits.
-    async fn edited_keys(
+    pub(super) async fn edited_keys(
         &self,
         target: &Target,
         info: &ObjectInfo,
@@ -283,6 +282,6 @@ fn same_wrapping_key(a: &EncryptedDataKey, b: &EncryptedDataKey) -> bool {
     a.provider() == b.provider() && a.wrapping_key() == b.wrapping_key()
 }
 
-fn own(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn own(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
     metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
