@@ -324,6 +324,7 @@ fn s3_operation(method: &str, query: &str) -> String {
         ("GET", _) if has("acl") => "GetObjectAcl",
         ("GET", _) if has("ownershipControls") => "GetBucketOwnershipControls",
         ("GET", _) if has("uploads") => "ListMultipartUploads",
+        ("GET", _) if has("attributes") => "GetObjectAttributes",
         _ => return format!("{method} {query}"),
     }
     .to_owned()

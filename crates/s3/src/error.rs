@@ -109,6 +109,39 @@ impl ErrorKind {
         }
     }
 
+    /// Its name in reports, such as `no-matching-key`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "access-denied",
+            Self::Authentication => "authentication",
+            Self::Changed => "changed",
+            Self::Conflict => "conflict",
+            Self::ContextMismatch => "context-mismatch",
+            Self::Credentials => "credentials",
+            Self::InvalidInput => "invalid-input",
+            Self::InvalidListing => "invalid-listing",
+            Self::Io => "io",
+            Self::KeyDisabled => "key-disabled",
+            Self::KeyNotFound => "key-not-found",
+            Self::Malformed => "malformed",
+            Self::MetadataTooLarge => "metadata-too-large",
+            Self::NoMatchingKey => "no-matching-key",
+            Self::NotFound => "not-found",
+            Self::NotSealed => "not-sealed",
+            Self::PlaceMismatch => "place-mismatch",
+            Self::Service => "service",
+            Self::SourceChanged => "source-changed",
+            Self::StateFileMismatch => "state-file-mismatch",
+            Self::Throttled => "throttled",
+            Self::Truncated => "truncated",
+            Self::Unavailable => "unavailable",
+            Self::Unsupported => "unsupported",
+            Self::UploadBusy => "upload-busy",
+            Self::UploadNotFound => "upload-not-found",
+        }
+    }
+
     /// Whether the same call may succeed later without anything being changed.
     #[must_use]
     pub fn is_retryable(self) -> bool {
@@ -160,6 +193,17 @@ impl Error {
     pub(crate) fn meaning(mut self, what: &str) -> Self {
         self.0.message = format!("{what}: {}", self.0.message);
         self
+    }
+
+    /// The same failure, and what failed besides.
+    pub(crate) fn and(mut self, what: &str) -> Self {
+        self.0.message = format!("{}; {what}", self.0.message);
+        self
+    }
+
+    /// What failed, without where.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
     }
 
     /// The failure of the source, where that is an object of ours and is what failed.
@@ -237,6 +281,11 @@ impl Target {
     ) -> Result<Self, Error> {
         let target = Self::new(operation, s3, Some(bucket.to_owned()), Some("(all)".to_owned()))?;
         Ok(Self { key: prefix.to_owned(), ..target })
+    }
+
+    /// Another object of the same bucket.
+    pub(crate) fn with_key(&self, key: String) -> Self {
+        Self { key, ..self.clone() }
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {

@@ -9,6 +9,7 @@ pub mod listing;
 mod object;
 mod operation;
 mod places;
+mod sidecars;
 mod source;
 mod timeouts;
 mod upload;
@@ -29,8 +30,10 @@ pub use self::{
         put::{Put, PutOutput},
         reencrypt::Reencrypt,
         rewrap::{Rewrap, RewrapOutcome, RewrapOutput},
+        verify::{Verified, Verify, VerifyDepth},
     },
     places::PlacePolicy,
+    sidecars::SidecarPolicy,
     source::PlaintextSource,
     upload::unfinished::UnfinishedUpload,
     uri::{InvalidUri, S3Uri},

@@ -3,6 +3,7 @@
 pub(super) mod acl;
 mod copy;
 pub(super) mod present;
+pub(super) mod tags;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -12,7 +13,7 @@ use sealwax_envelope::{
     WrapContext,
 };
 
-use self::present::Present;
+use self::{copy::NewMetadata, present::Present};
 use super::object_setters;
 use crate::{
     ObjectInfo, SealedClient,
@@ -112,12 +113,13 @@ impl Rewrap {
         self
     }
 
-    /// Rewraps the object: one `HeadObject`, the KMS calls, one `CopyObject`.
+    /// Rewraps the object: one `HeadObject`, the KMS calls, one `CopyObject`; above 5 GiB, or above
+    /// [`crate::SealedClientBuilder::copy_in_parts_above`], an `UploadPartCopy` for each of the object's parts instead.
     ///
     /// # Errors
     /// As [`crate::Get::send`]; [`ErrorKind::InvalidInput`] where no key would be left; [`ErrorKind::Conflict`] where the
-    /// object changed meanwhile; [`ErrorKind::Unsupported`] for an object above S3's 5 GiB for one copy, and for one that
-    /// must be restored from an archive first. The object is unchanged then.
+    /// object changed meanwhile; [`ErrorKind::Unsupported`] for one that must be restored from an archive first. The object
+    /// is unchanged then.
     #[tracing::instrument(name = "rewrap", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<RewrapOutput, Error> {
         let s3 = self.client.s3();
@@ -142,13 +144,14 @@ impl Rewrap {
         header.check_fits(own(&info.metadata)).map_err(envelope_error(&target))?;
         if header.keys().iter().all(|key| info.keys().contains(key)) {
             // Keys were removed and no other was used: one that is left must be seen to work.
-            let proof = self.client.opener(&target, &header, &self.accepted_places).await;
+            let proof = self.client.opener_by_metadata(&target, &header, &self.accepted_places).await;
             proof.map_err(|error| error.meaning("nothing is removed, because none of the keys left could be used"))?;
         }
 
         tracing::debug!(generation = header.generation(), keys = header.keys().len(), "storing new metadata");
         let present = present.settled(&self.client, &target).await?;
-        let stored = copy::onto_itself(&self.client, &target, &present, &header, &info.metadata).await?;
+        let stored = copy::onto_itself(&self.client, &target, &present, NewMetadata { header: &header, own: &info.metadata });
+        let stored = stored.await?;
         Ok(RewrapOutput {
             outcome: RewrapOutcome::Rewrapped,
             header,
