@@ -41,7 +41,9 @@ use std::{
 
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::{
-    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector},
+    http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    },
     orchestrator::HttpRequest,
     result::ConnectorError,
     runtime_components::RuntimeComponents,
@@ -133,7 +135,8 @@ impl HttpConnector for Blocking {
         match self.blocked.refusal(&request) {
             // As the caller's own doing: what is refused now is refused again, so that nothing retries it.
             Some(RefusedCalls { region, service }) => HttpConnectorFuture::ready(Err(ConnectorError::user(
-                format!("a request to {service} of {region} was refused: that Region is blocked in this process").into(),
+                format!("a request to {service} of {region} was refused: that Region is blocked in this process")
+                    .into(),
             ))),
             None => self.next.call(request),
         }

@@ -288,6 +288,11 @@ impl Target {
         Ok(Self { key: prefix.to_owned(), ..target })
     }
 
+    /// Another object of the same bucket.
+    pub(crate) fn with_key(&self, key: String) -> Self {
+        Self { key, ..self.clone() }
+    }
+
     pub(crate) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
         Error(Box::new(Inner {
             kind,

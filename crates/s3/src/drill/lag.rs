@@ -84,7 +84,8 @@ impl Lag {
 }
 
 fn is_outdated(replica: &ListedObject, source: &ListedObject) -> bool {
-    let older = replica.last_modified.zip(source.last_modified).is_some_and(|(replica, source)| replica.secs() < source.secs());
+    let older =
+        replica.last_modified.zip(source.last_modified).is_some_and(|(replica, source)| replica.secs() < source.secs());
     older || replica.size.zip(source.size).is_some_and(|(replica, source)| replica != source)
 }
 
@@ -119,7 +120,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_absent_older_or_of_another_length_is_unreplicated() {
         let source = [object("a", 10, 1), object("b", 20, 1), object("c", 5, 1), object("e", 30, 1), object("f", 1, 2)];
-        let replica = [object("a", 10, 1), object("b", 19, 1), object("d", 9, 1), object("e", 99, 1), object("f", 1, 3)];
+        let replica =
+            [object("a", 10, 1), object("b", 19, 1), object("d", 9, 1), object("e", 99, 1), object("f", 1, 3)];
         let lag = Lag::between(stream::iter(source), stream::iter(replica)).await.expect("a comparison");
         assert_eq!((lag.source_objects, lag.replica_objects), (5, 5));
         assert_eq!((lag.absent, lag.outdated, lag.surplus, lag.unreplicated()), (1, 2, 1, 3));

@@ -76,7 +76,13 @@ fn of_host(host: &str) -> Option<String> {
     let is_global = ["s3", "s3-external-1", "sts", "iam", "kms", "portal", "oidc"].contains(&label);
     // Requests to a multi-Region access point are routed anywhere.
     let anywhere = label == "s3-global";
-    Some(if anywhere { "*".into() } else if is_global { GLOBAL.into() } else { label.to_owned() })
+    Some(if anywhere {
+        "*".into()
+    } else if is_global {
+        GLOBAL.into()
+    } else {
+        label.to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -92,7 +98,10 @@ mod tests {
         let scope = |region: &str| format!("AKID/20260101/{region}/kms/aws4_request");
         assert_eq!(blocked("127.0.0.1:4566", Some(&scope("us-east-1")), None).as_deref(), Some("us-east-1"));
         assert_eq!(blocked("127.0.0.1:4566", Some(&scope("us-west-2")), None), None);
-        assert_eq!(blocked("kms.us-east-1.amazonaws.com", Some(&scope("us-west-2")), None).as_deref(), Some("us-east-1"));
+        assert_eq!(
+            blocked("kms.us-east-1.amazonaws.com", Some(&scope("us-west-2")), None).as_deref(),
+            Some("us-east-1")
+        );
         assert_eq!(Destination::new("h", Some(&scope("us-east-1")), None).service, "kms");
         // Some access key ids of other makers have a slash in them.
         assert!(blocked("h", Some("a/b/20260101/us-east-1/s3/aws4_request"), None).is_some());

@@ -8,8 +8,7 @@ pub(super) mod tags;
 use std::{collections::HashMap, sync::Arc};
 
 use sealwax_envelope::{
-    EncryptedDataKey, Keyring, KeyringErrorKind, MissingWrap, ObjectHeader, Opener, Place,
-    WrapContext,
+    EncryptedDataKey, Keyring, KeyringErrorKind, MissingWrap, ObjectHeader, Opener, Place, WrapContext,
 };
 
 use self::{copy::NewMetadata, present::Present};

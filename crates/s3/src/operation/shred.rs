@@ -97,14 +97,7 @@ impl KeyHolder {
 
 impl Shred {
     pub(crate) fn new(client: SealedClient) -> Self {
-        Self {
-            client,
-            bucket: None,
-            key: None,
-            confirmation: None,
-            delete_versions: false,
-            replicas: Vec::new(),
-        }
+        Self { client, bucket: None, key: None, confirmation: None, delete_versions: false, replicas: Vec::new() }
     }
 
     object_setters!();
@@ -244,7 +237,8 @@ impl Shred {
             let version_id = version.version_id.unwrap_or_else(|| "null".into());
             let head = request.version_id(&version_id).send().await;
             let head = head.map_err(|error| target.s3("HeadObject", &error))?;
-            let holds = if is_sidecar { head.content_type() == Some(sidecars::CONTENT_TYPE) } else { holds_keys(&head) };
+            let holds =
+                if is_sidecar { head.content_type() == Some(sidecars::CONTENT_TYPE) } else { holds_keys(&head) };
             if holds {
                 holders.push(KeyHolder {
                     bucket: bucket.to_owned(),
