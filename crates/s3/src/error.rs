@@ -272,11 +272,6 @@ impl Target {
         }
     }
 
-    /// Another object of the same bucket.
-    pub(crate) fn with_key(&self, key: String) -> Self {
-        Self { key, ..self.clone() }
-    }
-
     /// All objects whose keys begin with `prefix`, which may be empty.
     pub(crate) fn of_prefix(
         operation: &'static str,
