@@ -12,8 +12,6 @@ use sealwax_tests::{LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, 
 
 use super::{Folder, store_plain};
 
-const BUCKET_OF_SEAWEEDFS: &str = "sealwax";
-
 async fn all(verify: VerifyAll, objects: Listing) -> (Vec<VerifyOutcome>, VerifySummary) {
     let outcomes: Vec<_> = verify.run(objects).try_collect().await.expect("a whole listing");
     let mut summary = VerifySummary::default();
@@ -77,7 +75,7 @@ async fn damage_is_found_at_the_depth_that_reads_it() {
 #[tokio::test]
 async fn nothing_is_skipped() {
     let store = SeaweedFs::new().await;
-    let folder = Folder::new(BUCKET_OF_SEAWEEDFS, "verify");
+    let folder = Folder::new(store.object("").bucket(), "verify");
     let (ours, others) = (store.client(local_keyring("a")), store.client(local_keyring("b")));
     for name in ["opens-1", "opens-2"] {
         folder.put(&ours, name, "x").await;
@@ -131,7 +129,7 @@ async fn what_is_throttled_is_tried_again() {
         false => Reaction::Pass,
     });
     let store = SeaweedFs::over(wire).await;
-    let folder = Folder::new(BUCKET_OF_SEAWEEDFS, "throttled");
+    let folder = Folder::new(store.object("").bucket(), "throttled");
     let client = store.client(local_keyring("a"));
     folder.put(&SeaweedFs::new().await.client(local_keyring("a")), "x", "x").await;
     let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
@@ -153,7 +151,7 @@ async fn a_listing_that_breaks_off_is_no_whole_one() {
 #[tokio::test]
 async fn a_sample_is_the_same_each_time() {
     let store = SeaweedFs::new().await;
-    let folder = Folder::new(BUCKET_OF_SEAWEEDFS, "sample");
+    let folder = Folder::new(store.object("").bucket(), "sample");
     let client = store.client(local_keyring("a"));
     for number in 0..12 {
         folder.put(&client, &number.to_string(), "x").await;
