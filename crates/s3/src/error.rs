@@ -276,11 +276,6 @@ impl Target {
         }
     }
 
-    /// Another object of the same bucket.
-    pub(crate) fn with_key(&self, key: String) -> Self {
-        Self { key, ..self.clone() }
-    }
-
     /// All objects whose keys begin with `prefix`, which may be empty.
     pub(crate) fn of_prefix(
         operation: &'static str,
@@ -290,6 +285,11 @@ impl Target {
     ) -> Result<Self, Error> {
         let target = Self::new(operation, s3, Some(bucket.to_owned()), Some("(all)".to_owned()))?;
         Ok(Self { key: prefix.to_owned(), ..target })
+    }
+
+    /// Another object of the same bucket.
+    pub(crate) fn with_key(&self, key: String) -> Self {
+        Self { key, ..self.clone() }
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
