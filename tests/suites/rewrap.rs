@@ -16,7 +16,8 @@ use sealwax_s3::{
     envelope::{EncryptionContext, ObjectHeader},
 };
 use sealwax_tests::{
-    Call, LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext, read, unique, west,
+    Call, LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext, read, unique,
+    west,
 };
 
 const PART: usize = 5 << 20;
@@ -319,7 +320,8 @@ async fn object_lock_is_kept() {
         // S3 takes no date of the past: what has expired must not stand in the way.
         ("expired", retention(2)),
     ];
-    let both_ways = cases.iter().flat_map(|(case, attributes)| [(case, attributes, WHOLE), (case, attributes, IN_PARTS)]);
+    let both_ways =
+        cases.iter().flat_map(|(case, attributes)| [(case, attributes, WHOLE), (case, attributes, IN_PARTS)]);
     for (case, attributes, in_parts_above) in both_ways {
         let client = stack.client_builder([&stack.home.key]).copy_in_parts_above(in_parts_above).build();
         let key = format!("{case}-{in_parts_above}");

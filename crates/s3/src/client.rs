@@ -17,9 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     BodyChecksum, SidecarPolicy,
     error::{Error, ErrorKind, Target},
-    operation::{
-        delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap, verify::Verify,
-    },
+    operation::{delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap, verify::Verify},
     places::PlacePolicy,
     sidecars::Sidecar,
     timeouts,
@@ -223,7 +221,9 @@ impl SealedClient {
             Ok(Sidecar::Present { header, .. }) => {
                 tracing::debug!(%error, generation = header.generation(), "trying the keys of the sidecar");
                 let opener = self.opener_by_metadata(target, &header, accepted_places).await;
-                opener.map_err(|sidecars| error.and(&format!("nor do those of its sidecar open it: {}", sidecars.message())))
+                opener.map_err(|sidecars| {
+                    error.and(&format!("nor do those of its sidecar open it: {}", sidecars.message()))
+                })
             }
             Ok(Sidecar::Absent | Sidecar::Stale { .. }) => Err(error),
             Err(unread) => Err(error.and(&format!("and its sidecar is of no use: {}", unread.message()))),

@@ -132,7 +132,8 @@ impl Sidecar {
         header: &ObjectHeader,
     ) -> Result<Stored, Error> {
         let sidecar = beside(target, suffix);
-        let sidecar = sidecar.ok_or_else(|| target.error(ErrorKind::InvalidInput, "its key is too long for a sidecar"))?;
+        let sidecar =
+            sidecar.ok_or_else(|| target.error(ErrorKind::InvalidInput, "its key is too long for a sidecar"))?;
         let body = header.to_sidecar().map_err(|error| target.envelope(error))?;
         let (if_match, if_none_match) = match self {
             Self::Absent => (None, Some("*".to_owned())),

@@ -59,7 +59,8 @@ async fn parts_end_where_they_ended() {
         let calls = wire.calls();
         let count = |operation| calls.iter().filter(|call| call.operation == operation).count();
         assert_eq!((count("UploadPartCopy"), count("CopyObject"), count("GetObject")), (3, 0, 0), "{case}");
-        let body_bytes = calls.iter().filter(|call| call.operation != "CompleteMultipartUpload" && call.service == "s3");
+        let body_bytes =
+            calls.iter().filter(|call| call.operation != "CompleteMultipartUpload" && call.service == "s3");
         assert_eq!(body_bytes.map(|call| call.body_len).sum::<usize>(), 0, "{case}: body bytes");
 
         assert_eq!(part_lens(client.s3(), &uri).await, before, "{case}");
@@ -91,8 +92,7 @@ async fn parts_are_asked_about_one_by_one_where_they_are_not_listed() {
 async fn an_object_without_parts_is_cut_evenly() {
     let stack = LocalStack::new(east());
     let uri = stack.object("no-parts");
-    let client =
-        stack.client_builder([&stack.home.key]).part_len(3 * PART).copy_in_parts_above(PART as u64).build();
+    let client = stack.client_builder([&stack.home.key]).part_len(3 * PART).copy_in_parts_above(PART as u64).build();
     let data = plaintext(2 * PART + 1000);
     client.put().uri(&uri).body(data.clone()).send().await.expect("put");
     client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect("rewrap");

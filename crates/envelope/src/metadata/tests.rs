@@ -223,7 +223,8 @@ proptest! {
 /// FORMAT.md W10: a sidecar has one spelling.
 #[test]
 fn a_sidecar_is_the_metadata_as_json() {
-    let header = ObjectHeader::new(EncryptionContext::new(), vec![key("arn:1", None, 3)], *sample().body_header(), None);
+    let header =
+        ObjectHeader::new(EncryptionContext::new(), vec![key("arn:1", None, 3)], *sample().body_header(), None);
     let header = header.expect("a header");
     let expected = concat!(
         r#"{"sealwax-format":"v1+Cobblestone-256","sealwax-generation":"1","sealwax-header":"#,

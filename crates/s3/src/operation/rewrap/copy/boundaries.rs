@@ -92,11 +92,15 @@ impl Own<'_> {
             let part = self.part(i32::try_from(number).unwrap_or(i32::MAX)).await?;
             Ok(part.and_then(|part| part.content_length()).and_then(|len| u64::try_from(len).ok()))
         };
-        stream::iter((1..=count).map(len)).buffered(ASKED_AT_ONCE).try_fold(
-            Some(Vec::new()),
-            async |lens, len| Ok(lens.zip(len).map(|(mut lens, len)| { lens.push(len); lens })),
-        )
-        .await
+        stream::iter((1..=count).map(len))
+            .buffered(ASKED_AT_ONCE)
+            .try_fold(Some(Vec::new()), async |lens, len| {
+                Ok(lens.zip(len).map(|(mut lens, len)| {
+                    lens.push(len);
+                    lens
+                }))
+            })
+            .await
     }
 
     /// What `HeadObject` says of one part; nothing where the store does not know parts.

@@ -93,7 +93,8 @@ impl MultipartCopy {
                 done.push(self.reap(part)?);
             }
             let on_s3 = self.on_s3.clone().expect("neither completed nor aborted yet");
-            let copy = copy_part(on_s3, number, bytes.clone(), present.head.version_id.clone(), present.head.e_tag.clone());
+            let copy =
+                copy_part(on_s3, number, bytes.clone(), present.head.version_id.clone(), present.head.e_tag.clone());
             self.parts.spawn(copy.instrument(tracing::debug_span!("part", number)));
         }
         while let Some(part) = self.parts.join_next().await {
