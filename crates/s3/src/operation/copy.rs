@@ -7,10 +7,12 @@ use sealwax_envelope::{Keyring, ObjectHeader};
 use super::{
     object_setters,
     rewrap::{
-        acl,
+        Edits, acl,
         copy::{Held, NewMetadata, ServerCopy, Stored, check_possible},
-        own,
+        edits::{Object, own},
+        intermediate::IntermediateKeys,
         present::Present,
+        wrapping::Wrapping,
     },
 };
 use crate::{
@@ -193,11 +195,15 @@ impl Copy {
     async fn header_for(&self, source: &Target, target: &Target, info: &ObjectInfo) -> Result<ObjectHeader, Error> {
         let place = self.client.places().to_bind(target)?;
         let keyring = self.keyring.as_ref().unwrap_or(self.client.keyring());
-        let mut rewrap = self.client.rewrap().add_keys(Arc::clone(keyring));
-        for place in &self.accepted_places {
-            rewrap = rewrap.accept_place(place);
-        }
-        let keys = rewrap.edited_keys(source, info, place.as_ref()).await?;
+        let wrapping = Wrapping {
+            client: self.client.clone(),
+            edits: Edits::new().add_keys(Arc::clone(keyring)),
+            accepted_places: self.accepted_places.clone(),
+            intermediate_keys: IntermediateKeys::default(),
+        };
+        let accepted_places = &self.accepted_places;
+        let object = Object { client: &self.client, target: source, info, place: place.as_ref(), accepted_places };
+        let keys = wrapping.keys(&object).await?;
         // The same keys: bound to no place, or to a logical one that both share.
         let header = match keys == info.keys() {
             true => info.header().clone(),

@@ -92,16 +92,10 @@ pub(in crate::operation) enum Held {
 impl ServerCopy<'_> {
     /// Copies, in one request or in parts.
     pub(in crate::operation) async fn send(self) -> Result<Stored, Error> {
-        match self.in_parts() {
+        match in_parts(self.client, &self.present.head) {
             true => parts::copy(&self).await,
             false => whole::copy(&self).await,
         }
-    }
-
-    /// Whether the object is too long for one `CopyObject`, of S3 or of this client.
-    fn in_parts(&self) -> bool {
-        let len = self.present.head.content_length().and_then(|len| u64::try_from(len).ok());
-        len.is_some_and(|len| len > self.client.copy_in_parts_above())
     }
 
     /// What a whole copy is of.
@@ -134,6 +128,11 @@ impl ServerCopy<'_> {
         }
         Err(self.target.s3_failure(call, failure))
     }
+}
+
+/// Whether the object is too long for one `CopyObject`, of S3 or of this client.
+pub(crate) fn in_parts(client: &SealedClient, head: &HeadObjectOutput) -> bool {
+    head.content_length().and_then(|len| u64::try_from(len).ok()).is_some_and(|len| len > client.copy_in_parts_above())
 }
 
 /// Copies the object onto itself with other metadata, if it still is as `present`.
