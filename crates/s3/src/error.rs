@@ -37,6 +37,8 @@ pub enum ErrorKind {
     KeyDisabled,
     /// There is no such wrapping key.
     KeyNotFound,
+    /// The plan is cut off or not one, or the journal is of another job.
+    JobMismatch,
     /// The object's metadata or body is not what a sealed object has.
     Malformed,
     /// Metadata would exceed what S3 stores.
@@ -87,6 +89,7 @@ impl ErrorKind {
             Self::InvalidInput => "correct the argument",
             Self::InvalidListing => "take a complete inventory, or another list of the objects",
             Self::Io => "check the file, its permissions and the free space",
+            Self::JobMismatch => "make a new plan, or name the journal of this job",
             Self::KeyDisabled => "enable the KMS key or cancel its deletion, or use another of the object's keys",
             Self::KeyNotFound => "check the key's ARN, account and Region",
             Self::Malformed => "restore another version of the object",
@@ -122,6 +125,7 @@ impl ErrorKind {
             Self::InvalidInput => "invalid-input",
             Self::InvalidListing => "invalid-listing",
             Self::Io => "io",
+            Self::JobMismatch => "job-mismatch",
             Self::KeyDisabled => "key-disabled",
             Self::KeyNotFound => "key-not-found",
             Self::Malformed => "malformed",
@@ -185,8 +189,18 @@ impl Error {
 impl Error {
     /// A failure of something else than an object: `what` is to be listed.
     pub(crate) fn of_listing(what: impl Into<String>, kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::of("list", what, kind, message)
+    }
+
+    /// A failure of something else than an object.
+    pub(crate) fn of(
+        operation: &'static str,
+        what: impl Into<String>,
+        kind: ErrorKind,
+        message: impl Into<String>,
+    ) -> Self {
         let (object, message) = (what.into(), message.into());
-        Self(Box::new(Inner { kind, operation: "list", object, message, source: None }))
+        Self(Box::new(Inner { kind, operation, object, message, source: None }))
     }
 
     /// The same failure, and what it means.

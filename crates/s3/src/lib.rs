@@ -11,6 +11,7 @@ pub mod listing;
 mod object;
 mod operation;
 mod places;
+pub mod rewrap;
 mod sidecars;
 mod source;
 mod timeouts;

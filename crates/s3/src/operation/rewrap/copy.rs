@@ -78,7 +78,7 @@ pub(crate) async fn onto_itself(
 }
 
 /// Whether the object is too long for one `CopyObject`, of S3 or of this client.
-fn in_parts(client: &SealedClient, head: &HeadObjectOutput) -> bool {
+pub(crate) fn in_parts(client: &SealedClient, head: &HeadObjectOutput) -> bool {
     head.content_length().and_then(|len| u64::try_from(len).ok()).is_some_and(|len| len > client.copy_in_parts_above())
 }
 
