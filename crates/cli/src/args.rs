@@ -456,8 +456,8 @@ pub(crate) struct VerifyArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct HowToVerify {
     /// Open no body: the data key is unwrapped and must meet the object's commitment. This is the default
-    #[arg(long, group = "depth", help_heading = "How much")]
-    pub(crate) keys: bool,
+    #[arg(long = "keys", group = "depth", help_heading = "How much")]
+    pub(crate) keys_alone: bool,
 
     /// Open the first and the last chunk of each object too
     #[arg(long, group = "depth", help_heading = "How much")]
