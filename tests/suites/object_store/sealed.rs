@@ -108,7 +108,7 @@ async fn encryption_contexts_are_the_stores_or_the_calls() {
     strict.get(&path(&ours)).await.expect("has it");
     let error = strict.get(&path(&theirs)).await.expect_err("has another");
     assert_eq!(kind_of(&error), Some(ErrorKind::ContextMismatch), "{error:?}");
-    let error = strict.get_ranges(&path(&theirs), &[0..1]).await.expect_err("has another");
+    let error = strict.get_ranges(&path(&theirs), &[0..1, 0..1]).await.expect_err("has another");
     assert_eq!(kind_of(&error), Some(ErrorKind::ContextMismatch), "{error:?}");
     let options = GetOptions { extensions, ..GetOptions::default() };
     strict.get_opts(&path(&theirs), options).await.expect("is what this call requires");
