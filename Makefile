@@ -89,7 +89,7 @@ clippy: ## lint, a warning being an error
 .PHONY: doc
 doc: ## build the documentation, a warning being an error
 	@echo '==> documentation'
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --features sealwax-s3/testing
 
 .PHONY: layering
 layering: ## check which crate may depend on what
