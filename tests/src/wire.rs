@@ -86,7 +86,7 @@ pub enum Reaction {
     Duplicate,
     /// Sends it to LocalStack's bucket of the second name, where it names the first one: an access point, which LocalStack has
     /// none of.
-    Reroute(&'static str, &'static str),
+    Reroute(&'static str, String),
     /// Refuses the connection.
     Refuse,
     /// Never answers.

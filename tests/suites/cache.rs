@@ -33,7 +33,8 @@ async fn ten_thousand_puts_are_one_call() {
     let stack = LocalStack::over(wire, east());
     let (client, context) = (cached(&stack, [&stack.home.key]), EncryptionContext::try_from_iter([("tenant", "acme")]));
     let context = context.expect("a context");
-    let put = |n: usize| client.put().bucket("b").key(n.to_string()).body("x").encryption_context(context.clone()).send();
+    let put =
+        |n: usize| client.put().bucket("b").key(n.to_string()).body("x").encryption_context(context.clone()).send();
     let stored = stream::iter((0..10_000).map(put)).buffer_unordered(32).map(|put| put.expect("put").header);
     let headers: Vec<ObjectHeader> = stored.collect().await;
     assert_eq!(calls(&stack), ["GenerateDataKey"]);

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
-use sealwax_s3::{KmsKeyArn, S3Uri};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use sealwax_s3::{KmsKeyArn, Landing, S3Uri};
 
 use crate::{age::Age, objects::ObjectsArgs, pair::Pair, prefix::Prefix};
 
@@ -292,6 +292,14 @@ pub(crate) struct RewrapArgs {
     #[arg(long)]
     pub(crate) refresh: bool,
 
+    /// Store the new keys in a sidecar beside the object, which stays as it is: always, or where it is locked or archived
+    /// (`needed`). Only readers with --sidecars find them
+    #[arg(
+        long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_value = "never",
+        default_missing_value = "always",
+    )]
+    pub(crate) to_sidecar: SidecarWhen,
+
     /// Drop this KMS key, unless it is the last one; repeatable, and done after --add
     #[arg(long, value_name = "ARN")]
     pub(crate) remove: Vec<KmsKeyArn>,
@@ -302,6 +310,24 @@ pub(crate) struct RewrapArgs {
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+}
+
+/// When new keys are stored in a sidecar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SidecarWhen {
+    Never,
+    Needed,
+    Always,
+}
+
+impl From<SidecarWhen> for Landing {
+    fn from(when: SidecarWhen) -> Self {
+        match when {
+            SidecarWhen::Never => Self::Copy,
+            SidecarWhen::Needed => Self::SidecarWhereNeeded,
+            SidecarWhen::Always => Self::Sidecar,
+        }
+    }
 }
 
 /// List or abort uploads that were begun and not finished.

@@ -143,7 +143,10 @@ mod tests {
     fn a_buffer_knows_what_it_holds() {
         let header = BodyHeader::from_bytes(&[9; HEADER_LEN]);
         let mut buffer = PartBuffer::new(Some(&header), 2);
-        assert_eq!((buffer.len(), buffer.is_empty(), buffer.capacity(), buffer.is_full()), (0, true, 2 * CHUNK_LEN, false));
+        assert_eq!(
+            (buffer.len(), buffer.is_empty(), buffer.capacity(), buffer.is_full()),
+            (0, true, 2 * CHUNK_LEN, false)
+        );
         assert_eq!(buffer.put_slice(&[1; CHUNK_LEN + 5]), CHUNK_LEN + 5);
         assert_eq!((buffer.len(), buffer.is_empty(), buffer.is_full()), (CHUNK_LEN + 5, false, false));
         assert_eq!(buffer.spare_mut().len(), CHUNK_LEN - 5);

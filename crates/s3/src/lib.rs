@@ -36,7 +36,7 @@ pub use self::{
         head::Head,
         put::{Put, PutOutput},
         reencrypt::Reencrypt,
-        rewrap::{Rewrap, RewrapOutcome, RewrapOutput},
+        rewrap::{Landing, Rewrap, RewrapOutcome, RewrapOutput},
         shred::{KeyHolder, Shred, ShredOutput},
         verify::{Verified, Verify, VerifyDepth},
     },

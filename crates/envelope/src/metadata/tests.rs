@@ -295,3 +295,18 @@ fn a_sidecar_has_room_for_more_keys_than_metadata() {
     assert_eq!(most.parse_sidecar(sidecar.as_bytes()), Ok(Some(most)));
     assert!(matches!(header(MAX_ENCRYPTED_DATA_KEYS, 1024).to_sidecar(), Err(Error::MetadataTooLarge { .. })));
 }
+
+#[test]
+fn a_header_joined_with_its_sidecar_has_the_keys_of_both() {
+    let header = sample();
+    let missing = |name: &str| MissingWrap::new("aws-kms".to_owned(), name.to_owned()).expect("a name");
+    let own = header.clone().with_missing(vec![missing("arn:4"), missing("arn:5")]);
+    let keys = vec![header.keys()[0].clone(), key("arn:4", Some("b/k"), 7)];
+    let sidecar = header.rewrapped(keys).expect("a header");
+    let joined = own.joined(&sidecar).expect("a header");
+    let names: Vec<_> = joined.keys().iter().map(EncryptedDataKey::wrapping_key).collect();
+    assert_eq!(names, ["arn:1", "arn:2", "arn:3", "arn:4"]);
+    assert_eq!((joined.generation(), joined.missing()), (2, &[missing("arn:5")][..]));
+    let many = (0..14).map(|n| key(&format!("arn:1{n}"), None, 1)).collect();
+    assert!(own.joined(&header.rewrapped(many).expect("a header")).is_err());
+}

@@ -4,13 +4,17 @@ pub(super) mod acl;
 pub(crate) mod copy;
 pub(crate) mod edits;
 pub(crate) mod intermediate;
+pub(crate) mod landing;
 pub(crate) mod present;
 pub(super) mod tags;
 pub(crate) mod wrapping;
 
 use sealwax_envelope::{Keyring, ObjectHeader};
 
-pub use self::edits::{EditName, Edits};
+pub use self::{
+    edits::{EditName, Edits},
+    landing::Landing,
+};
 use self::{intermediate::IntermediateKeys, present::Present, wrapping::Wrapping};
 use super::object_setters;
 use crate::{
@@ -35,6 +39,7 @@ pub struct Rewrap {
     key: Option<String>,
     edits: Edits,
     accepted_places: Vec<String>,
+    landing: Landing,
 }
 
 /// Whether anything had to be done.
@@ -59,11 +64,20 @@ pub struct RewrapOutput {
     pub e_tag: Option<String>,
     /// The version, in a versioned bucket.
     pub version_id: Option<String>,
+    /// The key of the sidecar that was written instead of the object's metadata. `header` is what it holds.
+    pub sidecar: Option<String>,
 }
 
 impl Rewrap {
     pub(crate) fn new(client: SealedClient) -> Self {
-        Self { client, bucket: None, key: None, edits: Edits::new(), accepted_places: Vec::new() }
+        Self {
+            client,
+            bucket: None,
+            key: None,
+            edits: Edits::new(),
+            accepted_places: Vec::new(),
+            landing: Landing::Copy,
+        }
     }
 
     object_setters!();
@@ -102,6 +116,12 @@ impl Rewrap {
         self
     }
 
+    /// Where the new keys are stored: in the object's metadata unless set.
+    pub fn landing(mut self, landing: Landing) -> Self {
+        self.landing = landing;
+        self
+    }
+
     /// Rewraps the object: one `HeadObject`, the KMS calls, one `CopyObject`; above 5 GiB, or above
     /// [`crate::SealedClientBuilder::copy_in_parts_above`], an `UploadPartCopy` for each of the object's parts instead.
     ///
@@ -111,13 +131,14 @@ impl Rewrap {
     /// is unchanged then.
     #[tracing::instrument(name = "rewrap", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<RewrapOutput, Error> {
-        let Self { client, bucket, key, edits, accepted_places } = self;
+        let Self { client, bucket, key, edits, accepted_places, landing } = self;
         let target = Target::new("rewrap", client.s3(), bucket, key)?;
         if edits.is_empty() {
             return Err(target.error(ErrorKind::InvalidInput, "no key to add, replace, remove or refresh was given"));
         }
         let present = Present::look(&client, &target).await?;
-        let wrapping = Wrapping { client, edits, accepted_places, intermediate_keys: IntermediateKeys::default() };
+        let wrapping =
+            Wrapping { client, edits, accepted_places, intermediate_keys: IntermediateKeys::default(), landing };
         wrapping.rewrap(&target, present).await
     }
 }

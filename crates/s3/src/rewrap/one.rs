@@ -9,7 +9,7 @@ use crate::{
     RewrapOutcome, SealedClient,
     error::{Error, ErrorKind, Target},
     listing::ListedObject,
-    operation::rewrap::{intermediate::IntermediateKeys, present::Present, wrapping::Wrapping},
+    operation::rewrap::{Landing, intermediate::IntermediateKeys, present::Present, wrapping::Wrapping},
 };
 
 /// How often an object is looked at anew that another writer changes meanwhile.
@@ -129,8 +129,17 @@ impl Rewrapper {
             let message = "no key to add, replace, remove or refresh was given";
             return Err(Error::of("rewrap", "the objects", ErrorKind::InvalidInput, message));
         }
+        let (intermediate_keys, landing) = (IntermediateKeys::default(), Landing::Copy);
+        Ok(Self(Arc::new(Wrapping { client, edits, accepted_places: Vec::new(), intermediate_keys, landing })))
+    }
+
+    /// Where the new keys are stored: in the objects' metadata unless set. What was planned or done before is forgotten.
+    #[must_use]
+    pub fn landing(self, landing: Landing) -> Self {
+        let Wrapping { client, edits, accepted_places, .. } = &*self.0;
+        let (client, edits, accepted_places) = (client.clone(), edits.clone(), accepted_places.clone());
         let intermediate_keys = IntermediateKeys::default();
-        Ok(Self(Arc::new(Wrapping { client, edits, accepted_places: Vec::new(), intermediate_keys })))
+        Self(Arc::new(Wrapping { client, edits, accepted_places, intermediate_keys, landing }))
     }
 
     /// The client.

@@ -1,10 +1,11 @@
 //! What a rewrap is to change, and what that means for one object: decided without asking any service.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use sealwax_envelope::{EncryptedDataKey, Keyring, MissingWrap, Place};
 use serde::{Deserialize, Serialize};
 
+use super::landing;
 use crate::{
     ObjectInfo, SealedClient,
     client::envelope_error,
@@ -128,6 +129,11 @@ impl Edits {
                     changes.push(Change::Refresh { at });
                 }
                 Edit::Remove(wrapping_key) => {
+                    if object.is_sidecar && object.own_keys.iter().any(|key| key.wrapping_key() == wrapping_key) {
+                        let message =
+                            format!("a sidecar takes no key away: {wrapping_key} stays in the object's metadata");
+                        return Err(target.error(ErrorKind::Unsupported, message));
+                    }
                     let before = keys.len();
                     keys.retain(|key| key.wrapping_key() != wrapping_key);
                     if keys.is_empty() {
@@ -157,7 +163,7 @@ impl Edits {
                     // Measured before KMS is asked for a wrap that could not be stored.
                     info.header()
                         .rewrapped(keys.clone())
-                        .and_then(|header| header.check_fits(own(&info.metadata)))
+                        .and_then(|header| landing::check_fits(&header, info, object.is_sidecar))
                         .map_err(envelope_error(target))?;
                     changes.push(Change::Wrap(wrap));
                 }
@@ -173,10 +179,14 @@ pub(crate) struct Object<'a> {
     pub(crate) client: &'a SealedClient,
     pub(crate) target: &'a Target,
     pub(crate) info: &'a ObjectInfo,
+    /// The keys in its own metadata; `info` may have those of its sidecar too.
+    pub(crate) own_keys: &'a [EncryptedDataKey],
     /// What new wraps are bound to.
     pub(crate) place: Option<&'a Place>,
     /// Accepted beside those of the client's policy.
     pub(crate) accepted_places: &'a [String],
+    /// Whether the new keys land in a sidecar.
+    pub(crate) is_sidecar: bool,
 }
 
 impl Object<'_> {
@@ -222,9 +232,4 @@ impl Wrap<'_> {
 
 fn same_wrapping_key(a: &EncryptedDataKey, b: &EncryptedDataKey) -> bool {
     a.provider() == b.provider() && a.wrapping_key() == b.wrapping_key()
-}
-
-/// The user's own metadata, as it is measured.
-pub(crate) fn own(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
-    metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
