@@ -44,7 +44,9 @@ fn everything_else_is_refused_alike() {
     let other_mask = STANDARD.decode(SHA256_MGF1_SHA256).expect("base64");
     let mut flipped = genuine.clone();
     flipped[100] ^= 1;
-    for bad in [&[][..], &[0; 256], &[0xff; 256], &genuine[1..], &flipped, &other_mask, &[genuine.clone(), vec![0]].concat()] {
+    for bad in
+        [&[][..], &[0; 256], &[0xff; 256], &genuine[1..], &flipped, &other_mask, &[genuine.clone(), vec![0]].concat()]
+    {
         assert_eq!(key().decrypt(bad).err(), Some(Unauthentic));
     }
 }

@@ -49,7 +49,7 @@ fn main() {
         let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &KEY).expect("32 bytes"));
         bencher.iter(|| {
             let nonce = Nonce::assume_unique_for_key(NONCE);
-            black_box(key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut buffer).expect("short"));
+            black_box(key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut buffer).expect("short"))
         });
     });
     group.finish();
