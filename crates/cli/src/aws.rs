@@ -13,7 +13,10 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 use aws_types::service_config::ServiceConfigKey;
-use sealwax_s3::{DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, WrapPolicy};
+use sealwax_s3::{
+    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, SealedClientBuilder, WrapPolicy,
+    envelope::Keyring,
+};
 
 use crate::{
     args::{GlobalArgs, ReaderArgs},
@@ -75,12 +78,17 @@ impl Session {
 
     /// A client for the object at `uri`.
     pub(crate) fn client(&self, uri: &S3Uri, keyring: KmsKeyring) -> SealedClient {
+        self.client_builder(uri, keyring).build()
+    }
+
+    /// Begins a client for the object at `uri`.
+    pub(crate) fn client_builder(&self, uri: &S3Uri, keyring: impl Keyring + 'static) -> SealedClientBuilder {
         let places = match &self.replica_of {
             _ if self.no_place_binding => PlacePolicy::off(),
             Some(source) => PlacePolicy::bound().replica_of(uri.bucket(), source),
             None => PlacePolicy::bound(),
         };
-        SealedClient::builder(self.s3(), keyring).places(places).build()
+        SealedClient::builder(self.s3(), keyring).places(places)
     }
 
     /// A keyring of these keys alone.

@@ -13,6 +13,7 @@ mod progress;
 mod report;
 mod resume;
 mod run;
+mod s3ec;
 mod shell;
 mod state;
 mod text;

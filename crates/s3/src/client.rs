@@ -18,7 +18,9 @@ use crate::{
     BodyChecksum,
     error::{Error, ErrorKind, Target},
     operation::{delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap},
+    format::UnencryptedObjects,
     places::PlacePolicy,
+    s3ec::S3ec,
     timeouts,
     upload::buffers::PartBuffers,
 };
@@ -40,6 +42,8 @@ struct Inner {
     s3: Client,
     keyring: Arc<dyn Keyring>,
     places: PlacePolicy,
+    s3ec: S3ec,
+    unencrypted: UnencryptedObjects,
     part_len: usize,
     checksum: BodyChecksum,
     budget: Arc<Semaphore>,
@@ -60,6 +64,8 @@ impl SealedClient {
             s3,
             keyring: Arc::new(keyring),
             places: PlacePolicy::bound(),
+            s3ec: S3ec::new(),
+            unencrypted: UnencryptedObjects::default(),
             part_len: DEFAULT_PART_LEN,
             checksum: BodyChecksum::default(),
             budget_len: DEFAULT_MEMORY_BUDGET,
@@ -128,6 +134,14 @@ impl SealedClient {
 
     pub(crate) fn places(&self) -> &PlacePolicy {
         &self.0.places
+    }
+
+    pub(crate) fn s3ec(&self) -> &S3ec {
+        &self.0.s3ec
+    }
+
+    pub(crate) fn unencrypted(&self) -> UnencryptedObjects {
+        self.0.unencrypted
     }
 
     pub(crate) fn part_len(&self) -> usize {
@@ -213,6 +227,8 @@ pub struct SealedClientBuilder {
     s3: Client,
     keyring: Arc<dyn Keyring>,
     places: PlacePolicy,
+    s3ec: S3ec,
+    unencrypted: UnencryptedObjects,
     part_len: usize,
     checksum: BodyChecksum,
     budget_len: usize,
@@ -223,6 +239,20 @@ impl SealedClientBuilder {
     #[must_use]
     pub fn places(mut self, places: PlacePolicy) -> Self {
         self.places = places;
+        self
+    }
+
+    /// How objects of the Amazon S3 Encryption Client are treated; [`S3ec::new`] unless set.
+    #[must_use]
+    pub fn s3ec(mut self, s3ec: S3ec) -> Self {
+        self.s3ec = s3ec;
+        self
+    }
+
+    /// What a read does with objects that are not encrypted by any client; it refuses them unless set.
+    #[must_use]
+    pub fn unencrypted(mut self, objects: UnencryptedObjects) -> Self {
+        self.unencrypted = objects;
         self
     }
 
@@ -258,6 +288,8 @@ impl SealedClientBuilder {
             s3: timeouts::with_read_timeout(self.s3),
             keyring: self.keyring,
             places: self.places,
+            s3ec: self.s3ec,
+            unencrypted: self.unencrypted,
             part_len: self.part_len,
             checksum: self.checksum,
             budget: Arc::new(Semaphore::new(budget_len / CHUNK_LEN)),

@@ -47,6 +47,8 @@ pub enum ErrorKind {
     NotSealed,
     /// The object's wraps are bound to another place than the one that it is read from.
     PlaceMismatch,
+    /// The object is of a kind that the client's policy does not let through.
+    PolicyRefused,
     /// The service answered with an error that none of the other kinds covers.
     Service,
     /// The file is not what it was when its upload began.
@@ -93,6 +95,9 @@ impl ErrorKind {
             Self::NotSealed => "read it with a plain S3 client, or seal it",
             Self::PlaceMismatch => {
                 "do as the message says if the object belongs there; if not, it may have been put there to deceive"
+            }
+            Self::PolicyRefused => {
+                "allow such objects if they are expected; if not, this one may have been put there to deceive"
             }
             Self::Service => "see the service's message",
             Self::SourceChanged => "abort the unfinished upload, delete its state file, and begin anew",

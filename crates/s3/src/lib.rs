@@ -4,10 +4,12 @@ mod aws_failure;
 mod checksums;
 mod client;
 mod error;
+mod format;
 mod kms;
 mod object;
 mod operation;
 mod places;
+pub mod s3ec;
 mod source;
 mod timeouts;
 mod upload;
@@ -19,14 +21,15 @@ pub use self::{
     checksums::BodyChecksum,
     client::{SealedClient, SealedClientBuilder},
     error::{Error, ErrorKind},
+    format::{ObjectFormat, UnencryptedObjects},
     kms::{DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, WrapPolicy},
     object::{Attributes, ObjectInfo},
     operation::{
         delete::Delete,
         get::{Get, PlaintextStream, SealedObject},
         head::Head,
-        put::{Put, PutOutput},
-        reencrypt::Reencrypt,
+        put::{Put, PutOutput, PutS3ec, PutS3ecOutput},
+        reencrypt::{Reencrypt, ReencryptOutput, WriteFormat},
         rewrap::{Rewrap, RewrapOutcome, RewrapOutput},
     },
     places::PlacePolicy,

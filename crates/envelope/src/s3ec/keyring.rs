@@ -1,6 +1,6 @@
 //! Who wraps and unwraps the data keys of these formats.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{Admitted, ContentSuite, WrapAlgorithm, envelope::SUITE_PAIR};
 use crate::{BoxFuture, EncryptionContext, KeyringError, KeyringErrorKind, PlaintextDataKey};
@@ -35,15 +35,40 @@ pub trait Keyring: fmt::Debug + Send + Sync {
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, KeyringError>>;
 
-    /// Wraps the data key of `envelope` anew without it appearing in clear in this process (AWS KMS `ReEncrypt`). `None`:
-    /// not possible; unwrap and wrap instead. The caller trusts the envelope: a keyring that it reads with accepts it.
-    fn rewrap<'a>(&'a self, envelope: &'a Admitted) -> BoxFuture<'a, Result<Option<WrappedKey>, KeyringError>> {
-        let _ = envelope;
-        Box::pin(async { Ok(None) })
-    }
-
     /// Unwraps the data key of an envelope that a policy let through.
     fn unwrap<'a>(&'a self, envelope: &'a Admitted) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>>;
+}
+
+/// A keyring that is shared.
+impl<K: Keyring + ?Sized> Keyring for Arc<K> {
+    fn accepts(&self, algorithm: WrapAlgorithm) -> bool {
+        (**self).accepts(algorithm)
+    }
+
+    fn binds_context(&self) -> bool {
+        (**self).binds_context()
+    }
+
+    fn generate<'a>(
+        &'a self,
+        suite: ContentSuite,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<(PlaintextDataKey, WrappedKey), KeyringError>> {
+        (**self).generate(suite, context)
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        suite: ContentSuite,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, KeyringError>> {
+        (**self).wrap(data_key, suite, context)
+    }
+
+    fn unwrap<'a>(&'a self, envelope: &'a Admitted) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
+        (**self).unwrap(envelope)
+    }
 }
 
 /// A data key as it is stored.

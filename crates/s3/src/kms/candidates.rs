@@ -38,6 +38,12 @@ impl DiscoveryFilter {
         self
     }
 
+    /// What stands for all of its keys in `region`, where nobody knows yet which of them is meant.
+    pub(super) fn any_key_in(&self, region: &str) -> Option<KmsKeyArn> {
+        let any = |account: &String| format!("arn:{}:kms:{region}:{account}:key/any", self.partition).parse().ok();
+        self.accounts.iter().find_map(any)
+    }
+
     pub(super) fn allows(&self, key: &KmsKeyArn) -> bool {
         key.as_str().split(':').nth(1) == Some(self.partition.as_str())
             && self.accounts.contains(key.account())

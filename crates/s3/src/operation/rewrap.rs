@@ -3,19 +3,19 @@
 pub(super) mod acl;
 mod copy;
 pub(super) mod present;
+mod s3ec;
 
 use std::{collections::HashMap, sync::Arc};
 
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{
-    EncryptedDataKey, Error as EnvelopeError, Keyring, KeyringErrorKind, MissingWrap, ObjectHeader, Opener, Place,
+    EncryptedDataKey, Keyring, KeyringErrorKind, MissingWrap, ObjectHeader, Opener, Place,
     WrapContext,
 };
 
 use self::present::Present;
 use super::object_setters;
 use crate::{
-    ObjectInfo, SealedClient,
+    ObjectFormat, ObjectInfo, SealedClient,
     client::{envelope_error, wrap_error},
     error::{Error, ErrorKind, Target},
 };
@@ -29,6 +29,9 @@ use crate::{
 /// keep their keys.
 ///
 /// New wraps are bound to the place where the object is now.
+///
+/// An object of the Amazon S3 Encryption Client has one wrapping key, which can be replaced or refreshed: by such a copy, or
+/// by writing its instruction file. The new wrap is bound to the encryption context as the old one, and to no place.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send`"]
 pub struct Rewrap {
@@ -37,12 +40,14 @@ pub struct Rewrap {
     key: Option<String>,
     edits: Vec<Edit>,
     accepted_places: Vec<String>,
+    instruction_file_suffix: Option<String>,
 }
 
 #[derive(Debug, Clone)]
 enum Edit {
     Add(Arc<dyn Keyring>),
     Replace(Arc<dyn Keyring>),
+    ReplaceS3ec(Arc<dyn crate::s3ec::Keyring>),
     Remove(String),
     Refresh,
 }
@@ -63,17 +68,28 @@ pub enum RewrapOutcome {
 pub struct RewrapOutput {
     /// Whether anything had to be done.
     pub outcome: RewrapOutcome,
-    /// Sealwax's metadata, as it is stored now.
-    pub header: ObjectHeader,
+    /// The object's format and all that its metadata says in it, as it is stored now.
+    pub format: ObjectFormat,
     /// The entity tag, as S3 gave it.
     pub e_tag: Option<String>,
     /// The version, in a versioned bucket.
     pub version_id: Option<String>,
 }
 
+impl RewrapOutput {
+    /// Sealwax's metadata, as it is stored now; `None` for other formats.
+    #[must_use]
+    pub fn header(&self) -> Option<&ObjectHeader> {
+        match &self.format {
+            ObjectFormat::Sealwax(header) => Some(header),
+            ObjectFormat::S3ec(_) | ObjectFormat::Unencrypted => None,
+        }
+    }
+}
+
 impl Rewrap {
     pub(crate) fn new(client: SealedClient) -> Self {
-        Self { client, bucket: None, key: None, edits: Vec::new(), accepted_places: Vec::new() }
+        Self { client, bucket: None, key: None, edits: Vec::new(), accepted_places: Vec::new(), instruction_file_suffix: None }
     }
 
     object_setters!();
@@ -87,6 +103,19 @@ impl Rewrap {
     /// Wraps the data key under the wrapping keys of `keyring` alone: all others are dropped.
     pub fn replace_keys(mut self, keyring: impl Keyring + 'static) -> Self {
         self.edits.push(Edit::Replace(Arc::new(keyring)));
+        self
+    }
+
+    /// As [`Rewrap::replace_keys`], of an object of the S3 Encryption Client: under a raw key, say.
+    pub fn replace_s3ec_key(mut self, keyring: impl crate::s3ec::Keyring + 'static) -> Self {
+        self.edits.push(Edit::ReplaceS3ec(Arc::new(keyring)));
+        self
+    }
+
+    /// What follows the object's key in that of its instruction file, which the S3 Encryption Client may have written:
+    /// `.instruction` unless set.
+    pub fn instruction_file_suffix(mut self, suffix: impl Into<String>) -> Self {
+        self.instruction_file_suffix = Some(suffix.into());
         self
     }
 
@@ -126,15 +155,20 @@ impl Rewrap {
             return Err(target.error(ErrorKind::InvalidInput, "no key to add, replace, remove or refresh was given"));
         }
         let present = Present::look(&self.client, &target).await?;
-        let info = ObjectInfo::of_head(&target, &present.head)?;
+        let suffix = self.instruction_file_suffix.as_deref();
+        let format = ObjectFormat::of(&self.client, &target, present.head.metadata(), suffix).await?;
+        let info = ObjectInfo::of_head(&target, &present.head, format)?;
         copy::check_possible(&target, &present.head)?;
+        if let Some(envelope) = info.envelope().cloned() {
+            return self.s3ec(&target, present, info, &envelope).await;
+        }
 
         let place = self.client.places().to_bind(&target)?;
         let keys = self.edited_keys(&target, &info, place.as_ref()).await?;
         if keys == info.keys() {
             return Ok(unchanged(info));
         }
-        let header = info.header().rewrapped(keys).map_err(envelope_error(&target))?;
+        let header = info.sealed_header(&target)?.rewrapped(keys).map_err(envelope_error(&target))?;
         let wanted =
             header.missing().iter().filter(|missing| self.edits.iter().all(|edit| edit.leaves_wanted(missing)));
         let wanted = wanted.cloned().collect();
@@ -148,10 +182,11 @@ impl Rewrap {
 
         tracing::debug!(generation = header.generation(), keys = header.keys().len(), "storing new metadata");
         let present = present.settled(&self.client, &target).await?;
-        let stored = copy::onto_itself(&self.client, &target, &present, &header, &info.metadata).await?;
+        let format = ObjectFormat::Sealwax(header);
+        let stored = copy::onto_itself(&self.client, &target, &present, &format, &info.metadata).await?;
         Ok(RewrapOutput {
             outcome: RewrapOutcome::Rewrapped,
-            header,
+            format,
             e_tag: stored.e_tag,
             version_id: stored.version_id,
         })
@@ -175,6 +210,10 @@ impl Rewrap {
                         return Err(target.error(ErrorKind::InvalidInput, message));
                     }
                 }
+                Edit::ReplaceS3ec(_) => {
+                    let message = "it is no object of the S3 Encryption Client, whose key alone was to be replaced";
+                    return Err(target.error(ErrorKind::Unsupported, message));
+                }
                 Edit::Add(keyring) | Edit::Replace(keyring) => {
                     let outline = keyring.outline(place);
                     let kept = |key: &EncryptedDataKey| {
@@ -189,7 +228,7 @@ impl Rewrap {
                     }
                     let mut edited: Vec<_> = keys.iter().filter(|key| kept(key)).cloned().collect();
                     // Measured before KMS is asked for a wrap that could not be stored.
-                    info.header()
+                    info.sealed_header(target)?
                         .rewrapped(edited.iter().cloned().chain(outline).collect())
                         .and_then(|header| header.check_fits(own(&info.metadata)))
                         .map_err(envelope_error(target))?;
@@ -226,7 +265,7 @@ impl Rewrap {
         keyring: &dyn Keyring,
         place: Option<&Place>,
     ) -> Result<Vec<EncryptedDataKey>, Error> {
-        let header = info.header();
+        let header = info.sealed_header(target)?;
         let keys = self.client.places().acceptable_keys(target, header, &self.accepted_places)?;
 
         // Only from keys that this client would read with: KMS re-encrypts for a stranger's key just as well.
@@ -257,7 +296,7 @@ impl Edit {
         match self {
             Self::Add(_) | Self::Refresh => true,
             Self::Remove(wrapping_key) => missing.wrapping_key() != wrapping_key,
-            Self::Replace(_) => false,
+            Self::Replace(_) | Self::ReplaceS3ec(_) => false,
         }
     }
 }
@@ -265,7 +304,7 @@ impl Edit {
 fn unchanged(info: ObjectInfo) -> RewrapOutput {
     RewrapOutput {
         outcome: RewrapOutcome::Unchanged,
-        header: info.header().clone(),
+        format: info.format().clone(),
         e_tag: info.e_tag,
         version_id: info.version_id,
     }
@@ -279,7 +318,3 @@ fn own(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str)>
     metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
-/// A header as it was found, if it is one of ours.
-fn parse(head: &HeadObjectOutput) -> Result<ObjectHeader, EnvelopeError> {
-    ObjectHeader::parse(head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())))
-}

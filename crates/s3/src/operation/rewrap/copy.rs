@@ -7,11 +7,10 @@ use aws_sdk_s3::{
     types::{ChecksumAlgorithm, MetadataDirective, TaggingDirective},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sealwax_envelope::ObjectHeader;
 
-use super::{acl, parse, present::Present};
+use super::{acl, present::Present};
 use crate::{
-    Attributes, SealedClient,
+    Attributes, ObjectFormat, SealedClient,
     aws_failure::AwsFailure,
     error::{Error, ErrorKind, Target},
     object::join_metadata,
@@ -45,12 +44,12 @@ pub(super) fn check_possible(target: &Target, head: &HeadObjectOutput) -> Result
     Ok(())
 }
 
-/// Copies the object onto itself with `header` as its metadata, if it still is as `present`.
+/// Copies the object onto itself with the metadata of `format`, if it still is as `present`.
 pub(super) async fn onto_itself(
     client: &SealedClient,
     target: &Target,
     present: &Present,
-    header: &ObjectHeader,
+    format: &ObjectFormat,
     own_metadata: &HashMap<String, String>,
 ) -> Result<Stored, Error> {
     let head = &present.head;
@@ -67,7 +66,7 @@ pub(super) async fn onto_itself(
         .metadata_directive(MetadataDirective::Replace)
         .tagging_directive(TaggingDirective::Copy)
         .set_checksum_algorithm(checksum_algorithm(head))
-        .set_metadata(Some(join_metadata(header, own_metadata)));
+        .set_metadata(Some(join_metadata(format, own_metadata)));
     let mut request = attributes.on_copy(request).customize();
     if let Some(expires) = head.expires_string.clone() {
         // Kept as it is: the header may hold what is no date.
@@ -80,7 +79,7 @@ pub(super) async fn onto_itself(
             let e_tag = output.copy_object_result.and_then(|result| result.e_tag);
             Ok(Stored { e_tag, version_id: output.version_id })
         }
-        Err(error) => stored_after_all(client, target, header, AwsFailure::new(&error)).await,
+        Err(error) => stored_after_all(client, target, format, AwsFailure::new(&error)).await,
     }
 }
 
@@ -88,13 +87,13 @@ pub(super) async fn onto_itself(
 async fn stored_after_all(
     client: &SealedClient,
     target: &Target,
-    header: &ObjectHeader,
+    format: &ObjectFormat,
     failure: AwsFailure,
 ) -> Result<Stored, Error> {
     if failure.is_ambiguous() || matches!(failure.status, Some(409 | 412)) {
         let head = client.s3().head_object().bucket(&target.bucket).key(&target.key).send().await;
         if let Ok(head) = head
-            && parse(&head).is_ok_and(|found| found == *header)
+            && format.is_all_of(head.metadata())
         {
             return Ok(Stored { e_tag: head.e_tag, version_id: head.version_id });
         }
