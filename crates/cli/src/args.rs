@@ -5,7 +5,13 @@ use std::path::PathBuf;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use sealwax_s3::{KmsKeyArn, Landing, S3Uri};
 
-use crate::{age::Age, objects::ObjectsArgs, pair::Pair, prefix::Prefix};
+use crate::{
+    age::Age,
+    objects::ObjectsArgs,
+    pair::Pair,
+    prefix::Prefix,
+    s3ec::{FormatArg, RawKeyArgs, S3ecArgs},
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -65,7 +71,8 @@ Examples:
 const REENCRYPT_EXAMPLES: &str = "\
 Examples:
   sealwax reencrypt s3://bucket/2026/report.pdf
-  sealwax reencrypt s3://bucket/2026/report.pdf --under \"$EAST_KEY\" --under \"$WEST_KEY\"";
+  sealwax reencrypt s3://bucket/2026/report.pdf --under \"$EAST_KEY\" --under \"$WEST_KEY\"
+  sealwax reencrypt s3://bucket/written/by/java --to native --under \"$KEY\"";
 
 const AUDIT_EXAMPLES: &str = "\
 Examples:
@@ -178,7 +185,7 @@ pub(crate) struct PutArgs {
     pub(crate) uri: S3Uri,
 
     /// KMS key to wrap the data key under; repeatable, for keys in several Regions. The first one generates it
-    #[arg(long = "key", required = true, value_name = "ARN")]
+    #[arg(long = "key", required_unless_present_any = ["aes_key_file", "rsa_key_file"], value_name = "ARN")]
     pub(crate) keys: Vec<KmsKeyArn>,
 
     /// Encryption context: what the object is bound to, in clear; repeatable
@@ -203,6 +210,17 @@ pub(crate) struct PutArgs {
     /// Fail if there is an object already
     #[arg(long)]
     pub(crate) no_overwrite: bool,
+
+    /// Write this format
+    #[arg(long, value_enum, default_value = "native", help_heading = "S3 Encryption Client")]
+    pub(crate) format: FormatArg,
+
+    /// Store the wrapped data key in an instruction file beside the object, where there is none yet
+    #[arg(long, help_heading = "S3 Encryption Client")]
+    pub(crate) instruction_file: bool,
+
+    #[command(flatten)]
+    pub(crate) raw: RawKeyArgs,
 
     /// If the upload is interrupted, keep it: the same command again sends what is missing
     ///
@@ -243,8 +261,22 @@ pub(crate) struct GetArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) version_id: Option<String>,
 
+    /// Pass an object through that is not encrypted by any client, instead of refusing it
+    #[arg(long, conflicts_with = "context")]
+    pub(crate) pass_unencrypted: bool,
+
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    /// Write an object of the S3 Encryption Client to standard output before it is verified, whatever its length
+    ///
+    /// Its only tag is at its end. Without this option up to 64 MiB are held back until then, and a longer object is only
+    /// read into a file. With it, nothing of the output must be used before the command has exited with 0.
+    #[arg(long, help_heading = "S3 Encryption Client")]
+    pub(crate) release_unverified: bool,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecArgs,
 }
 
 /// Show what is known of an object without any key.
@@ -264,12 +296,18 @@ pub(crate) struct InspectArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// What follows the object's key in that of its instruction file, if the S3 Encryption Client wrote one [default:
+    /// .instruction]
+    #[arg(long, value_name = "SUFFIX", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) instruction_file_suffix: Option<String>,
 }
 
 /// Wrap an object's data key anew; the body stays as it is.
 ///
 /// The new metadata lands by a copy inside S3, on the condition that the object did not change meanwhile. In a versioned
-/// bucket older versions keep their keys.
+/// bucket older versions keep their keys. An object of the S3 Encryption Client has one wrapping key: use --replace or
+/// --refresh.
 #[derive(Debug, Args)]
 #[command(
     after_help = REWRAP_EXAMPLES,
@@ -310,6 +348,9 @@ pub(crate) struct RewrapArgs {
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecArgs,
 }
 
 /// When new keys are stored in a sidecar.
@@ -391,7 +432,7 @@ pub(crate) struct UploadsAbortArgs {
     pub(crate) dry_run: bool,
 }
 
-/// Seal an object anew, under a new data key: for a data key that may have become known.
+/// Seal an object anew, under a new data key: for a data key that may have become known, or for another format.
 ///
 /// The object is read, verified and stored again in its place, through this process. In a versioned bucket older versions
 /// keep their bodies and their data key, until they are deleted.
@@ -412,6 +453,17 @@ pub(crate) struct ReencryptArgs {
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    /// Write this format: migrates objects to and from the S3 Encryption Client
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "native", help_heading = "S3 Encryption Client")]
+    pub(crate) to: FormatArg,
+
+    /// Seal an object too that is not encrypted by any client
+    #[arg(long)]
+    pub(crate) seal_unencrypted: bool,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecArgs,
 }
 
 /// Tell which keys objects depend on, and which objects are not sealed.

@@ -14,8 +14,8 @@ use aws_sdk_s3::{
 };
 use aws_types::service_config::ServiceConfigKey;
 use sealwax_s3::{
-    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, SidecarPolicy, WrapPolicy,
-    drill::BlockedRegions,
+    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, SealedClientBuilder,
+    SidecarPolicy, WrapPolicy, drill::BlockedRegions, envelope::Keyring,
 };
 
 use crate::{
@@ -95,18 +95,27 @@ impl Session {
 
     /// A client for the object at `uri`.
     pub(crate) fn client(&self, uri: &S3Uri, keyring: KmsKeyring) -> SealedClient {
-        self.client_of(uri.bucket(), keyring)
+        self.client_builder(uri, keyring).build()
+    }
+
+    /// Begins a client for the object at `uri`.
+    pub(crate) fn client_builder(&self, uri: &S3Uri, keyring: impl Keyring + 'static) -> SealedClientBuilder {
+        self.client_builder_of(uri.bucket(), keyring)
     }
 
     /// A client for the objects of a bucket.
     pub(crate) fn client_of(&self, bucket: &str, keyring: KmsKeyring) -> SealedClient {
+        self.client_builder_of(bucket, keyring).build()
+    }
+
+    fn client_builder_of(&self, bucket: &str, keyring: impl Keyring + 'static) -> SealedClientBuilder {
         let places = match &self.args.replica_of {
             _ if self.args.no_place_binding => PlacePolicy::off(),
             Some(source) => PlacePolicy::bound().replica_of(bucket, source),
             None => PlacePolicy::bound(),
         };
         let sidecars = self.args.sidecars.as_ref().map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix);
-        SealedClient::builder(self.s3(), keyring).places(places).sidecars(sidecars).build()
+        SealedClient::builder(self.s3(), keyring).places(places).sidecars(sidecars)
     }
 
     /// The Region of the bucket.

@@ -15,6 +15,7 @@ mod progress;
 mod report;
 mod resume;
 mod run;
+mod s3ec;
 mod shell;
 mod state;
 mod text;

@@ -6,9 +6,13 @@ use crate::{args::RewrapArgs, aws::Session, error::Failure, interrupt::unless_st
 
 /// Wraps an object's data key anew.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
-    let RewrapArgs { uri, add, replace, refresh, to_sidecar, remove, accept_place, reader } = args;
+    let RewrapArgs { uri, add, replace, refresh, to_sidecar, remove, accept_place, reader, s3ec } = args;
     let keyring = session.reading_keyring(reader).await?;
-    let mut rewrap = session.client(&uri, keyring).rewrap().uri(&uri).landing(to_sidecar.into());
+    let client = session.client_builder(&uri, keyring).s3ec(s3ec.settings()?).build();
+    let mut rewrap = client.rewrap().uri(&uri).landing(to_sidecar.into());
+    if let Some(suffix) = s3ec.instruction_file_suffix {
+        rewrap = rewrap.instruction_file_suffix(suffix);
+    }
     if !replace.is_empty() {
         rewrap = rewrap.replace_keys(session.keyring(replace));
     }
@@ -35,7 +39,9 @@ fn summary(uri: &S3Uri, output: &RewrapOutput) -> String {
         RewrapOutcome::Unchanged => "unchanged",
         _ => "rewrapped",
     };
-    let header = &output.header;
+    let Some(header) = output.header() else {
+        return format!("{what} {uri}");
+    };
     let keys: Vec<_> = header.keys().iter().map(EncryptedDataKey::wrapping_key).collect();
     let place = output.sidecar.as_ref().map(|key| format!(" in s3://{}/{key}", uri.bucket())).unwrap_or_default();
     format!("{what} {uri}{place}: generation {}, keys: {}", header.generation(), keys.join(", "))

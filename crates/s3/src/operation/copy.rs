@@ -17,7 +17,7 @@ use super::{
     },
 };
 use crate::{
-    Attributes, ObjectInfo, S3Uri, SealedClient,
+    Attributes, ObjectFormat, ObjectInfo, S3Uri, SealedClient,
     client::envelope_error,
     error::{Error, ErrorKind, Target},
     object::join_metadata,
@@ -161,7 +161,9 @@ impl Copy {
         }
 
         let present = Present::look_at(&self.client, &source, self.source_version_id.clone()).await?;
-        let info = ObjectInfo::of_head(&source, &present.head)?;
+        let format = ObjectFormat::of(&self.client, &source, present.head.metadata(), None).await?;
+        let info = ObjectInfo::of_head(&source, &present.head, format)?;
+        let sealed = info.sealed_header(&source)?.clone();
         check_possible(&source, &present.head)?;
         if self.source_if_match.is_some() && self.source_if_match != info.e_tag {
             return Err(source.error(ErrorKind::Conflict, "it has another entity tag than was required"));
@@ -182,9 +184,9 @@ impl Copy {
             conditions: self.conditions.clone(),
             attributes,
             expires,
-            metadata: NewMetadata::new(join_metadata(&header, &info.metadata)),
+            metadata: NewMetadata::new(join_metadata(&ObjectFormat::Sealwax(header.clone()), &info.metadata)),
             // Wraps that were made just now are in no other copy.
-            is_recognisable: header != *info.header(),
+            is_recognisable: header != sealed,
         };
         match copy.send().await {
             Ok(Stored { e_tag, version_id }) => Ok(CopyOutput { e_tag, version_id, header, source: info }),
@@ -211,6 +213,7 @@ impl Copy {
             accepted_places: self.accepted_places.clone(),
             intermediate_keys: IntermediateKeys::default(),
             landing: Landing::Copy,
+            instruction_file_suffix: None,
         };
         let object = Object {
             client: &self.client,
@@ -224,8 +227,8 @@ impl Copy {
         let keys = wrapping.keys(&object).await?;
         // The same keys: bound to no place, or to a logical one that both share.
         let header = match keys == info.keys() {
-            true => info.header().clone(),
-            false => info.header().rewrapped(keys).map_err(envelope_error(target))?,
+            true => info.sealed_header(source)?.clone(),
+            false => info.sealed_header(source)?.rewrapped(keys).map_err(envelope_error(target))?,
         };
         landing::check_fits(&header, info, false).map_err(envelope_error(target))?;
         if self.client.places().acceptable_keys(target, &header, &[]).is_err() {

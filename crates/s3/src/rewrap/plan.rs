@@ -10,19 +10,23 @@ use std::{
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use futures_core::Stream;
-use sealwax_envelope::EncryptedDataKey;
+use sealwax_envelope::{
+    EncryptedDataKey,
+    s3ec::{Envelope, Storage},
+};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Action, DataKeyWay, MetadataWay, PlanHeader, PlannedObject, PriceTable, Rewrapper, Skipped, Stop, Summary,
+    Action, DataKeyWay, EditName, MetadataWay, PlanHeader, PlannedObject, PriceTable, Rewrapper, Skipped, Stop,
+    Summary,
     line::{PlanEnd, VERSION},
     one::{Absence, Seen, names},
     pool,
     window::Window,
 };
 use crate::{
-    KmsKeyArn, ObjectInfo,
+    KmsKeyArn,
     error::{Error, ErrorKind, Target},
     listing::ListedObject,
     operation::rewrap::{
@@ -30,6 +34,7 @@ use crate::{
         edits::{Change, Object, Wrap},
         landing::{Base, is_archived},
         present::Present,
+        wrapping::Wrapping,
     },
 };
 
@@ -94,7 +99,10 @@ impl Rewrapper {
     async fn action(&self, target: &Target, present: &Present, counted: &Counted) -> Result<Action, Error> {
         let wrapping = &*self.0;
         let client = &wrapping.client;
-        let info = ObjectInfo::of_head(target, &present.head)?;
+        let info = wrapping.info(target, present).await?;
+        if let Some(envelope) = info.envelope() {
+            return self.action_s3ec(target, present, envelope);
+        }
         let is_sidecar = wrapping.landing.is_sidecar(present);
         if !is_sidecar {
             copy::check_possible(target, &present.head)?;
@@ -154,6 +162,47 @@ impl Rewrapper {
                 false => MetadataWay::Copy,
             },
             kms_calls: costs.kms_calls,
+        })
+    }
+}
+
+impl Rewrapper {
+    /// What is done with an object of the S3 Encryption Client: its one wrap is replaced.
+    fn action_s3ec(&self, target: &Target, present: &Present, envelope: &Envelope) -> Result<Action, Error> {
+        let Wrapping { client, edits, .. } = &*self.0;
+        self.0.s3ec_keyring(target)?;
+        copy::check_possible(target, &present.head)?;
+        let in_file = envelope.storage() == Storage::InstructionFile;
+        if !in_file {
+            check_not_archived(target, &present.head)?;
+        }
+        let add: Vec<_> = edits
+            .names()
+            .into_iter()
+            .flat_map(|name| match name {
+                EditName::Replace(names) => names,
+                _ => Vec::new(),
+            })
+            .collect();
+        // The old wrap does not name its key: its Region is taken to be the client's.
+        let home = client.s3().config().region().map(|region| region.as_ref().to_owned());
+        let mut kms_calls = BTreeMap::new();
+        let wrapped_in =
+            add.iter().filter_map(|name| name.parse::<KmsKeyArn>().ok()).map(|arn| arn.region().to_owned());
+        for region in home.into_iter().chain(wrapped_in) {
+            *kms_calls.entry(region).or_default() += 1;
+        }
+        Ok(Action::Rewrap {
+            add,
+            remove: Vec::new(),
+            refresh: Vec::new(),
+            data_key: DataKeyWay::DecryptEncrypt,
+            metadata: match copy::in_parts(client, &present.head) {
+                _ if in_file => MetadataWay::InstructionFile,
+                true => MetadataWay::MultipartCopy,
+                false => MetadataWay::Copy,
+            },
+            kms_calls,
         })
     }
 }

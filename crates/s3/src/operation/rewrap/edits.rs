@@ -27,6 +27,7 @@ pub struct Edits(Vec<Edit>);
 pub(super) enum Edit {
     Add(Arc<dyn Keyring>),
     Replace(Arc<dyn Keyring>),
+    ReplaceS3ec(Arc<dyn crate::s3ec::Keyring>),
     Remove(String),
     Refresh,
 }
@@ -39,6 +40,8 @@ pub enum EditName {
     Add(Vec<String>),
     /// [`Edits::replace_keys`].
     Replace(Vec<String>),
+    /// [`Edits::replace_s3ec_key`], of whose keyring no name is known.
+    ReplaceS3ec,
     /// [`Edits::remove_key`].
     Remove(String),
     /// [`Edits::refresh_keys`].
@@ -62,6 +65,12 @@ impl Edits {
     #[must_use]
     pub fn replace_keys(self, keyring: impl Keyring + 'static) -> Self {
         self.and(Edit::Replace(Arc::new(keyring)))
+    }
+
+    /// As [`Edits::replace_keys`], of objects of the S3 Encryption Client: under a raw key, say.
+    #[must_use]
+    pub fn replace_s3ec_key(self, keyring: impl crate::s3ec::Keyring + 'static) -> Self {
+        self.and(Edit::ReplaceS3ec(Arc::new(keyring)))
     }
 
     /// Drops all wraps under `wrapping_key`: for AWS KMS the ARN of a key. The last key is not removed; and where no key
@@ -94,10 +103,16 @@ impl Edits {
         let name = |edit: &Edit| match edit {
             Edit::Add(keyring) => EditName::Add(of(keyring)),
             Edit::Replace(keyring) => EditName::Replace(of(keyring)),
+            Edit::ReplaceS3ec(_) => EditName::ReplaceS3ec,
             Edit::Remove(wrapping_key) => EditName::Remove(wrapping_key.clone()),
             Edit::Refresh => EditName::Refresh,
         };
         self.0.iter().map(name).collect()
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> &[Edit] {
+        &self.0
     }
 
     fn and(mut self, edit: Edit) -> Self {
@@ -110,17 +125,22 @@ impl Edits {
         self.0.iter().all(|edit| match edit {
             Edit::Add(_) | Edit::Refresh => true,
             Edit::Remove(wrapping_key) => missing.wrapping_key() != wrapping_key,
-            Edit::Replace(_) => false,
+            Edit::Replace(_) | Edit::ReplaceS3ec(_) => false,
         })
     }
 
     /// What has to be done with the object's keys: nothing, where it has just those that it should have.
     pub(crate) fn changes<'a>(&'a self, object: &Object<'_>) -> Result<Vec<Change<'a>>, Error> {
         let Object { client, target, info, .. } = *object;
+        let header = info.sealed_header(target)?;
         let mut keys = info.keys().to_vec();
         let mut changes = Vec::new();
         for (at, edit) in self.0.iter().enumerate() {
             match edit {
+                Edit::ReplaceS3ec(_) => {
+                    let message = "it is no object of the S3 Encryption Client, whose key alone was to be replaced";
+                    return Err(target.error(ErrorKind::Unsupported, message));
+                }
                 Edit::Refresh => {
                     if !keys.iter().any(|key| client.keyring().accepts(key)) {
                         let message = "none of its wrapping keys is the keyring's";
@@ -161,7 +181,7 @@ impl Edits {
                     keys.retain(|key| wrap.keeps(key));
                     keys.extend(wrap.outline.iter().cloned());
                     // Measured before KMS is asked for a wrap that could not be stored.
-                    info.header()
+                    header
                         .rewrapped(keys.clone())
                         .and_then(|header| landing::check_fits(&header, info, object.is_sidecar))
                         .map_err(envelope_error(target))?;
@@ -193,7 +213,11 @@ impl Object<'_> {
     /// The keys that the data key may be taken from: at an accepted place, and such as this client would read with. KMS
     /// re-encrypts for a stranger's key just as well.
     pub(crate) fn trusted_keys(&self) -> Result<Vec<EncryptedDataKey>, Error> {
-        let keys = self.client.places().acceptable_keys(self.target, self.info.header(), self.accepted_places)?;
+        let keys = self.client.places().acceptable_keys(
+            self.target,
+            self.info.sealed_header(self.target)?,
+            self.accepted_places,
+        )?;
         Ok(keys.into_iter().filter(|key| self.client.keyring().accepts(key)).collect())
     }
 }

@@ -69,9 +69,10 @@ impl Base {
         if client.sidecars().suffix().is_none() && !is_sidecar {
             return Ok(Self { info, sidecar: Sidecar::Absent });
         }
-        let sidecar = Sidecar::find(client, target, client.sidecars().suffix_to_write(), info.header()).await?;
+        let sidecar =
+            Sidecar::find(client, target, client.sidecars().suffix_to_write(), info.sealed_header(target)?).await?;
         let Some(header) = sidecar.header() else { return Ok(Self { info, sidecar }) };
-        let base = info.header().joined(header).map_err(envelope_error(target))?;
+        let base = info.sealed_header(target)?.joined(header).map_err(envelope_error(target))?;
         Ok(Self { info: info.with_header(base), sidecar })
     }
 }

@@ -11,7 +11,7 @@ use super::{
     present::Present,
 };
 use crate::{
-    ObjectInfo, SealedClient,
+    ObjectFormat, ObjectInfo, SealedClient,
     client::{envelope_error, wrap_error},
     error::{Error, ErrorKind, Target},
     object::join_metadata,
@@ -25,13 +25,18 @@ pub(crate) struct Wrapping {
     pub(crate) accepted_places: Vec<String>,
     pub(crate) intermediate_keys: IntermediateKeys,
     pub(crate) landing: Landing,
+    /// What follows an object's key in that of its instruction file, unless that is `.instruction`.
+    pub(crate) instruction_file_suffix: Option<String>,
 }
 
 impl Wrapping {
     /// Rewraps the object that is as `present`.
     pub(crate) async fn rewrap(&self, target: &Target, present: Present) -> Result<RewrapOutput, Error> {
         let client = &self.client;
-        let info = ObjectInfo::of_head(target, &present.head)?;
+        let info = self.info(target, &present).await?;
+        if let Some(envelope) = info.envelope().cloned() {
+            return self.rewrap_s3ec(target, present, info, &envelope).await;
+        }
         let is_sidecar = self.landing.is_sidecar(&present);
         if !is_sidecar {
             copy::check_possible(target, &present.head)?;
@@ -50,7 +55,7 @@ impl Wrapping {
         if keys == info.keys() {
             return Ok(unchanged(info));
         }
-        let header = info.header().rewrapped(keys).map_err(envelope_error(target))?;
+        let header = info.sealed_header(target)?.rewrapped(keys).map_err(envelope_error(target))?;
         let wanted = header.missing().iter().filter(|missing| self.edits.leave_wanted(missing)).cloned().collect();
         let header = header.with_missing(wanted);
         landing::check_fits(&header, &info, is_sidecar).map_err(envelope_error(target))?;
@@ -70,12 +75,21 @@ impl Wrapping {
         if is_sidecar {
             let key = sidecar.replace(client, target, client.sidecars().suffix_to_write(), &header).await?;
             let ObjectInfo { e_tag, version_id, .. } = info;
-            return Ok(RewrapOutput { outcome, header, e_tag, version_id, sidecar: Some(key) });
+            let format = ObjectFormat::Sealwax(header);
+            return Ok(RewrapOutput { outcome, format, e_tag, version_id, sidecar: Some(key) });
         }
         let present = present.settled(client, target).await?;
-        let metadata = NewMetadata::new(join_metadata(&header, &info.metadata));
+        let format = ObjectFormat::Sealwax(header);
+        let metadata = NewMetadata::new(join_metadata(&format, &info.metadata));
         let Stored { e_tag, version_id } = copy::onto_itself(client, target, &present, metadata).await?;
-        Ok(RewrapOutput { outcome, header, e_tag, version_id, sidecar: None })
+        Ok(RewrapOutput { outcome, format, e_tag, version_id, sidecar: None })
+    }
+
+    /// What is known of the object.
+    pub(crate) async fn info(&self, target: &Target, present: &Present) -> Result<ObjectInfo, Error> {
+        let suffix = self.instruction_file_suffix.as_deref();
+        let format = ObjectFormat::of(&self.client, target, present.head.metadata(), suffix).await?;
+        ObjectInfo::of_head(target, &present.head, format)
     }
 
     /// The object's keys after all edits.
@@ -122,7 +136,7 @@ impl Wrapping {
     /// Wraps the object's data key under the keys of a keyring.
     async fn wrap(&self, object: &Object<'_>, wrap: &Wrap<'_>) -> Result<Vec<EncryptedDataKey>, Error> {
         let Object { client, target, info, place, accepted_places, .. } = *object;
-        let (header, keyring) = (info.header(), wrap.keyring);
+        let (header, keyring) = (info.sealed_header(target)?, wrap.keyring);
         let trusted = object.trusted_keys()?;
         if let Some(wrapped) = self.intermediate_keys.wrapped(object, wrap, &trusted).await? {
             return Ok(wrapped);
@@ -163,7 +177,7 @@ async fn re_encrypted(
 fn unchanged(info: ObjectInfo) -> RewrapOutput {
     RewrapOutput {
         outcome: RewrapOutcome::Unchanged,
-        header: info.header().clone(),
+        format: info.format().clone(),
         e_tag: info.e_tag,
         version_id: info.version_id,
         sidecar: None,
