@@ -13,12 +13,14 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 use aws_types::service_config::ServiceConfigKey;
-use sealwax_s3::{DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, WrapPolicy};
+use sealwax_s3::{
+    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, WrapPolicy, envelope::Keyring,
+};
 
 use crate::{
     args::{GlobalArgs, ReaderArgs},
     error::{Exit, Failure, advice},
-    progress::Progress,
+    progress::{JobProgress, Progress},
     shell,
     text::Printable,
 };
@@ -75,9 +77,14 @@ impl Session {
 
     /// A client for the object at `uri`.
     pub(crate) fn client(&self, uri: &S3Uri, keyring: KmsKeyring) -> SealedClient {
+        self.client_of(uri.bucket(), keyring)
+    }
+
+    /// A client for the objects of a bucket.
+    pub(crate) fn client_of(&self, bucket: &str, keyring: impl Keyring + 'static) -> SealedClient {
         let places = match &self.replica_of {
             _ if self.no_place_binding => PlacePolicy::off(),
-            Some(source) => PlacePolicy::bound().replica_of(uri.bucket(), source),
+            Some(source) => PlacePolicy::bound().replica_of(bucket, source),
             None => PlacePolicy::bound(),
         };
         SealedClient::builder(self.s3(), keyring).places(places).build()
@@ -100,15 +107,47 @@ impl Session {
     /// # Errors
     /// STS does not say which account the caller's own is.
     pub(crate) async fn reading_keyring(&self, args: ReaderArgs) -> Result<KmsKeyring, Failure> {
+        self.paced_keyring(args, None).await
+    }
+
+    /// The same, which makes at most `calls_per_second` calls to each Region.
+    ///
+    /// # Errors
+    /// As [`Session::reading_keyring`].
+    pub(crate) async fn paced_keyring(
+        &self,
+        args: ReaderArgs,
+        calls_per_second: Option<u32>,
+    ) -> Result<KmsKeyring, Failure> {
+        let builder = KmsKeyring::builder(&self.config);
+        let builder = match calls_per_second {
+            Some(calls) => builder.calls_per_second(calls),
+            None => builder,
+        };
         if !args.keys.is_empty() {
-            return Ok(self.keyring(args.keys));
+            return Ok(args.keys.into_iter().fold(builder, |keyring, key| keyring.key(key)).build());
         }
         let filter = if args.accounts.is_empty() {
             self.own_account().await?
         } else {
             DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref()))
         };
-        Ok(KmsKeyring::builder(&self.config).discovery(filter).build())
+        Ok(builder.discovery(filter).build())
+    }
+
+    /// Whose replica the bucket is, and whether wraps are bound to no place.
+    pub(crate) fn places(&self) -> (Option<&str>, bool) {
+        (self.replica_of.as_deref(), self.no_place_binding)
+    }
+
+    /// The same session, with other settings of places.
+    pub(crate) fn with_places(&self, replica_of: Option<String>, no_place_binding: bool) -> Self {
+        Self { replica_of, no_place_binding, ..self.clone() }
+    }
+
+    /// The Region of the bucket.
+    pub(crate) fn region(&self) -> &str {
+        self.region.as_ref()
     }
 
     /// A command line with these words that reaches the same services.
@@ -135,6 +174,11 @@ impl Session {
     /// Shows how far a transfer is.
     pub(crate) fn progress(&self, total: Option<u64>) -> Progress {
         if self.quiet || self.verbose { Progress::hidden() } else { Progress::new(total) }
+    }
+
+    /// Shows how many objects of a job are done, of `total` if that is known.
+    pub(crate) fn job_progress(&self, total: Option<u64>) -> JobProgress {
+        if self.quiet || self.verbose { JobProgress::hidden() } else { JobProgress::new(total) }
     }
 
     /// Says on standard error what was done, unless asked to be quiet.
