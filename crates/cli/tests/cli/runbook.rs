@@ -6,7 +6,7 @@ use aws_config::{BehaviorVersion, Region};
 use sealwax_s3::aws_sdk_kms;
 use tokio::runtime::Runtime;
 
-use crate::support::{RawS3, Run, Scene, Sealwax, endpoint, server_env, west_key};
+use crate::support::{LostRegion, RawS3, Run, Scene, Sealwax, endpoint, server_env, west_key};
 
 /// A piece of the document.
 enum Step {
@@ -42,11 +42,11 @@ fn steps() -> Vec<Step> {
 struct World {
     source: Scene,
     replica: Scene,
-    /// Keys of this test's own, in the East: the first one may be disabled.
+    /// Keys of this test's own, in the East: the first one is retired.
     east_keys: [String; 2],
-    runtime: Runtime,
-    kms: aws_sdk_kms::Client,
     s3: RawS3,
+    /// Where the services are, once the East is lost.
+    lost: Option<LostRegion>,
 }
 
 impl World {
@@ -63,7 +63,7 @@ impl World {
         let source = Scene::new("runbook");
         let mut replica = Scene::new("runbook");
         (replica.bucket, replica.key) = (server_env("SEALWAX_WEST_BUCKET"), source.key.clone());
-        Self { source, replica, east_keys, runtime, kms, s3: RawS3::new() }
+        Self { source, replica, east_keys, s3: RawS3::new(), lost: None }
     }
 
     /// The names that the document uses, with this test's values.
@@ -81,13 +81,12 @@ impl World {
         .into()
     }
 
-    fn happens(&self, what: &str) {
+    fn happens(&mut self, what: &str) {
         let all = ["report.pdf", "hurried.pdf", "older.pdf"];
-        let [key, _] = &self.east_keys;
         match what {
             "an object of the East alone" => {
                 let older = self.source.beside("older.pdf");
-                let put = ["put", "-", &older.uri(), "--key", key];
+                let put = ["put", "-", &older.uri(), "--key", &self.east_keys[0]];
                 Sealwax::new(put).input(b"older").run().exits(0);
             }
             "replicate" => {
@@ -97,12 +96,8 @@ impl World {
                 let name = "meanwhile.pdf";
                 self.s3.copy(&self.replica.beside(name), &self.source.beside(name));
             }
-            "the East is lost" => {
-                drop(self.runtime.block_on(self.kms.disable_key().key_id(key).send()).expect("disabled"));
-            }
-            "the East is back" => {
-                drop(self.runtime.block_on(self.kms.enable_key().key_id(key).send()).expect("enabled"));
-            }
+            "the East is lost" => self.lost = Some(LostRegion::start(&endpoint(), "us-east-1")),
+            "the East is back" => self.lost = None,
             _ => panic!("nothing is known of {what:?}"),
         }
     }
@@ -116,13 +111,17 @@ impl World {
         let commands: Vec<_> = commands.lines().filter(|line| !line.starts_with("export ")).collect();
         let line = format!("set -eu; cd '{}'\n{}", directory.display(), commands.join("\n"));
         let run = Sealwax::by_shell(&line).env("PATH", path.expect("a path")).env("XDG_STATE_HOME", directory);
+        let run = match &self.lost {
+            Some(lost) => run.env("AWS_ENDPOINT_URL", lost.url()),
+            None => run,
+        };
         self.names().iter().fold(run, |run, (name, value)| run.env(name, value)).run()
     }
 }
 
 #[test]
 fn every_command_of_the_runbook_works() {
-    let world = World::new();
+    let mut world = World::new();
     world.source.file("report.pdf", b"report");
     let mut commands = 0;
     for step in steps() {
@@ -139,6 +138,11 @@ fn every_command_of_the_runbook_works() {
                 commands += text.matches("sealwax ").count();
                 let run = world.run(&text);
                 assert_eq!(run.code, Some(0), "{text}\n{}", run.stderr);
+                if text.contains("needs-the-east.json") {
+                    assert!(
+                        fs::read_to_string(world.source.path("needs-the-east.json")).expect("JSON").contains("summary")
+                    );
+                }
                 if text.contains("--lacks") && text.contains("add-west") {
                     let listed = String::from_utf8_lossy(&run.stdout).into_owned();
                     assert!(listed.contains("older.pdf") && !listed.contains("report.pdf:"), "{listed}");
