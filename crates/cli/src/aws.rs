@@ -21,7 +21,7 @@ use sealwax_s3::{
 use crate::{
     args::{GlobalArgs, ReaderArgs},
     error::{Exit, Failure, advice},
-    progress::Progress,
+    progress::{JobProgress, Progress},
     shell,
     text::Printable,
 };
@@ -94,7 +94,7 @@ impl Session {
     }
 
     /// A client for the object at `uri`.
-    pub(crate) fn client(&self, uri: &S3Uri, keyring: KmsKeyring) -> SealedClient {
+    pub(crate) fn client(&self, uri: &S3Uri, keyring: impl Keyring + 'static) -> SealedClient {
         self.client_builder(uri, keyring).build()
     }
 
@@ -104,11 +104,12 @@ impl Session {
     }
 
     /// A client for the objects of a bucket.
-    pub(crate) fn client_of(&self, bucket: &str, keyring: KmsKeyring) -> SealedClient {
+    pub(crate) fn client_of(&self, bucket: &str, keyring: impl Keyring + 'static) -> SealedClient {
         self.client_builder_of(bucket, keyring).build()
     }
 
-    fn client_builder_of(&self, bucket: &str, keyring: impl Keyring + 'static) -> SealedClientBuilder {
+    /// Begins a client for the objects of a bucket.
+    pub(crate) fn client_builder_of(&self, bucket: &str, keyring: impl Keyring + 'static) -> SealedClientBuilder {
         let places = match &self.args.replica_of {
             _ if self.args.no_place_binding => PlacePolicy::off(),
             Some(source) => PlacePolicy::bound().replica_of(bucket, source),
@@ -165,14 +166,28 @@ impl Session {
     /// # Errors
     /// STS does not say which account the caller's own is.
     pub(crate) async fn reading_keyring(&self, args: ReaderArgs) -> Result<KmsKeyring, Failure> {
-        self.regional_keyring(args, Vec::new()).await
+        self.regional_keyring(args, &[], None).await
     }
 
-    /// The same, of the keys in these Regions alone, if any are named.
-    pub(crate) async fn regional_keyring(&self, args: ReaderArgs, regions: Vec<String>) -> Result<KmsKeyring, Failure> {
+    /// The same, of keys in these Regions alone, if any are named; it makes at most `calls_per_second` calls to each Region.
+    ///
+    /// # Errors
+    /// As [`Session::reading_keyring`].
+    pub(crate) async fn regional_keyring(
+        &self,
+        args: ReaderArgs,
+        regions: &[String],
+        calls_per_second: Option<u32>,
+    ) -> Result<KmsKeyring, Failure> {
+        let builder = KmsKeyring::builder(&self.config);
+        let builder = match calls_per_second {
+            Some(calls) => builder.calls_per_second(calls),
+            None => builder,
+        };
         if !args.keys.is_empty() {
-            let here = |key: &KmsKeyArn| regions.is_empty() || regions.iter().any(|region| region == key.region());
-            return Ok(self.keyring(args.keys.into_iter().filter(here)));
+            let meant = |key: &KmsKeyArn| regions.is_empty() || regions.iter().any(|region| region == key.region());
+            let keys = args.keys.into_iter().filter(meant);
+            return Ok(keys.fold(builder, |keyring, key| keyring.key(key)).build());
         }
         let filter = if args.accounts.is_empty() {
             self.own_account().await?
@@ -180,7 +195,27 @@ impl Session {
             DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref()))
         };
         let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
-        Ok(KmsKeyring::builder(&self.config).discovery(filter).build())
+        Ok(builder.discovery(filter).build())
+    }
+
+    /// Whose replica the bucket is, and whether wraps are bound to no place.
+    pub(crate) fn places(&self) -> (Option<&str>, bool) {
+        (self.args.replica_of.as_deref(), self.args.no_place_binding)
+    }
+
+    /// What a sidecar's key has after the object's, if sidecars are looked for.
+    pub(crate) fn sidecars(&self) -> Option<&str> {
+        self.args.sidecars.as_deref()
+    }
+
+    /// The same session, with other settings of places and of sidecars.
+    pub(crate) fn with_places(
+        &self,
+        replica_of: Option<String>,
+        no_place_binding: bool,
+        sidecars: Option<String>,
+    ) -> Self {
+        Self { args: GlobalArgs { replica_of, no_place_binding, sidecars, ..self.args.clone() }, ..self.clone() }
     }
 
     /// A command line with these words that reaches the same services.
@@ -209,9 +244,9 @@ impl Session {
         if self.quiet || self.verbose { Progress::hidden() } else { Progress::new(total) }
     }
 
-    /// Shows how many objects are done.
-    pub(crate) fn counter(&self) -> Progress {
-        if self.quiet || self.verbose { Progress::hidden() } else { Progress::of_objects() }
+    /// Shows how many objects of a job are done, of `total` if that is known.
+    pub(crate) fn job_progress(&self, total: Option<u64>) -> JobProgress {
+        if self.quiet || self.verbose { JobProgress::hidden() } else { JobProgress::new(total) }
     }
 
     /// Says on standard error what was done, unless asked to be quiet.

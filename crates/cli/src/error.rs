@@ -52,7 +52,11 @@ impl Exit {
 impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Self {
         match kind {
-            ErrorKind::InvalidInput | ErrorKind::MetadataTooLarge | ErrorKind::StateFileMismatch => Self::Usage,
+            ErrorKind::InvalidInput
+            | ErrorKind::InvalidListing
+            | ErrorKind::JobMismatch
+            | ErrorKind::MetadataTooLarge
+            | ErrorKind::StateFileMismatch => Self::Usage,
             ErrorKind::Authentication
             | ErrorKind::ContextMismatch
             | ErrorKind::Malformed

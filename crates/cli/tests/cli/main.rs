@@ -10,6 +10,7 @@ mod refusals;
 mod resume;
 mod rewrap;
 mod round_trip;
+mod runbook;
 mod shred;
 mod support;
 mod uploads;

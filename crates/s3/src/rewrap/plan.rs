@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fmt,
+    future::ready,
     io::Write,
     sync::{Arc, Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
@@ -22,7 +23,7 @@ use super::{
     Summary,
     line::{PlanEnd, VERSION},
     one::{Absence, Seen, names},
-    pool,
+    pool::{self, Tries},
     window::Window,
 };
 use crate::{
@@ -329,7 +330,7 @@ impl Planning {
     /// what was seen, and the plan lacks its last line: it cannot be applied.
     pub async fn send(
         self,
-        objects: impl Stream<Item = Result<ListedObject, Error>> + Unpin,
+        objects: impl Stream<Item = Result<ListedObject, Error>> + Unpin + Send,
         source: impl Into<String>,
         mut plan: impl Write + Send,
     ) -> Result<Summary, Error> {
@@ -345,18 +346,28 @@ impl Planning {
             let (rewrapper, counted) = (rewrapper.clone(), Arc::clone(&counted));
             let (window, stop) = (Arc::clone(&window), stop.clone());
             async move {
-                let attempt = || rewrapper.planned(&object, &counted);
-                let planned = pool::tried(window, stop, attempt, |it| it.as_ref().err().map(Error::kind)).await;
-                planned.unwrap_or_else(|error| impossible(&object, &error))
+                let mut tries = Tries::new(window, stop);
+                loop {
+                    match rewrapper.planned(&object, &counted).await {
+                        Err(error) if tries.again(Some(error.kind())).await => {}
+                        Err(error) => return impossible(&object, &error),
+                        Ok(planned) => {
+                            tries.again(None).await;
+                            return planned;
+                        }
+                    }
+                }
             }
         };
-        let take = async |object: PlannedObject| {
-            line(json(&object))?;
-            summary.count(&object);
-            on_object(&object);
-            Ok(())
+        let take = |object: PlannedObject| {
+            let written = line(json(&object));
+            if written.is_ok() {
+                summary.count(&object);
+                on_object(&object);
+            }
+            ready(written)
         };
-        pool::each(objects, &window, &stop, work, take).await?;
+        pool::each(objects, Arc::clone(&window), stop.clone(), work, take).await?;
         let summary = summary.estimated(&prices);
         if !stop.is_asked() {
             line(json(&PlanEnd { summary: summary.clone() }))?;
