@@ -69,6 +69,13 @@ bench: ## measure beside other clients, into docs/BENCHMARKS.md; QUICK=1 for a t
 	@echo '==> whole processes'
 	cargo bench --locked -p sealwax-cli --bench whole_process -- $(if $(QUICK),--quick) $(BENCH)
 
+.PHONY: bench-rewrap
+bench-rewrap: ## measure rewraps of many objects, into docs/BENCHMARKS-REWRAP.md; QUICK=1 for a trial in target/bench
+	@echo '==> build the command and the benchmark'
+	cargo bench --locked -p sealwax-cli --bench whole_process --no-run
+	@echo '==> rewraps of many objects'
+	$(servers) cargo bench --locked -p sealwax-cli --bench whole_process -- --rewrap $(if $(QUICK),--quick)
+
 .PHONY: fmt
 fmt: ## format the Rust code
 	@echo '==> format'
