@@ -237,13 +237,13 @@ async fn a_shared_name_of_buckets_lets_replicas_open_as_they_are() {
 #[tokio::test]
 async fn an_access_point_reads_what_its_bucket_holds_where_the_policy_says_so() {
     let direct = LocalStack::new(east());
-    let (bucket, uri) = (direct.home.bucket.clone(), direct.object("access-point"));
+    let (bucket, uri) = (direct.home.bucket.as_str(), direct.object("access-point"));
     let by_bucket = direct.client([&direct.home.key]);
     by_bucket.put().uri(&uri).body("x").send().await.expect("put");
     for name in ["arn:aws:s3:us-east-1:000000000000:accesspoint/documents", "documents-a1b2c3-s3alias"] {
-        let to = bucket.clone();
+        let home = bucket.to_owned();
         let wire = Wire::new(move |call| match call.service.as_str() {
-            "s3" => Reaction::Reroute(name, to.clone()),
+            "s3" => Reaction::Reroute(name.to_owned(), home.clone()),
             _ => Reaction::Pass,
         });
         let stack = LocalStack::over(wire, east());
@@ -259,7 +259,7 @@ async fn an_access_point_reads_what_its_bucket_holds_where_the_policy_says_so() 
         let told = error.to_string();
         assert!(told.contains("replica_of") && told.contains("accept_place"), "both ways out: {told}");
         assert_eq!(stack.wire.kms(), [], "{name}");
-        let replica = client(PlacePolicy::bound().replica_of(name, &bucket));
+        let replica = client(PlacePolicy::bound().replica_of(name, bucket));
         assert_eq!(read(&replica, &there).await.expect(name), "x");
 
         // What is put through it is bound to its name; where it is called by the bucket's, to that.
@@ -268,7 +268,7 @@ async fn an_access_point_reads_what_its_bucket_holds_where_the_policy_says_so() 
         let put = stranger.put().uri(&at(bound.key())).body("y").send().await.expect(name);
         assert_eq!(place(&put.header), Some(format!("{name}/{}", bound.key())));
         assert_kind(read(&by_bucket, &bound).await, ErrorKind::PlaceMismatch, &bound, name);
-        let named = client(PlacePolicy::bound().bucket_name(name, &bucket));
+        let named = client(PlacePolicy::bound().bucket_name(name, bucket));
         let put = named.put().uri(&at(shared.key())).body("z").send().await.expect(name);
         assert_eq!(place(&put.header), Some(format!("{bucket}/{}", shared.key())));
         assert_eq!(read(&by_bucket, &shared).await.expect(name), "z");

@@ -249,6 +249,7 @@ fn a_cache_tells_why_no_wrap_opens() {
     let Unwrap::Failed(failures) = run(CachingKeyring::new(both(true)).unwrap(&keys, &other)) else {
         panic!("it opens")
     };
+    assert_eq!(failures.len(), 1, "both wraps are of one intermediate key, which is asked for once");
     assert_eq!((failures[0].kind(), failures[0].wrapping_key()), (KeyringErrorKind::Unavailable, "from"));
     let cause = std::error::Error::source(&failures[0]).expect("a cause").to_string();
     assert!(cause.contains("wrapping key b: ") && cause.contains("wrapping key from: "), "{cause}");
