@@ -76,7 +76,11 @@ async fn a_replica_outlives_its_source_region() {
             let old = keeps_the_old_key.then_some(east_key.as_str());
             let expected: Vec<_> = old.into_iter().chain([west.home.key.as_str()]).collect();
             assert_eq!(wrapping_keys(info.header().expect("sealed")), expected, "{case}");
-            assert_eq!((info.e_tag.clone(), info.version_id.clone()), (rewrap.e_tag, rewrap.version_id), "{case}");
+            assert_eq!(
+                (info.e_tag.clone(), info.version_id.clone()),
+                (rewrap.e_tag.clone(), rewrap.version_id.clone()),
+                "{case}"
+            );
             assert_eq!(info.header(), rewrap.header(), "{case}");
         }
     }
@@ -117,7 +121,10 @@ async fn within_a_region_kms_re_encrypts() {
         let rewrap = if replace { rewrap.replace_keys(keyring) } else { rewrap.add_keys(keyring) };
         let rewrap = rewrap.send().await.expect(case);
         assert_eq!(stack.wire.kms(), [("ReEncrypt".to_owned(), "us-east-1".to_owned())], "{case}");
-        assert_eq!(wrapping_keys(rewrap.header().expect("sealed")), expected.iter().map(|key| key.as_str()).collect::<Vec<_>>());
+        assert_eq!(
+            wrapping_keys(rewrap.header().expect("sealed")),
+            expected.iter().map(|key| key.as_str()).collect::<Vec<_>>()
+        );
         assert_eq!(read(&stack.client([key]), &uri).await.expect("by the new key alone"), "x");
     }
 }
@@ -153,7 +160,10 @@ async fn keys_are_removed_but_for_the_last() {
     client.put().uri(&uri).body("x").send().await.expect("put");
     stack.wire.forget();
     let remove = client.rewrap().uri(&uri).remove_key(keys[0].as_str()).send().await.expect("one is left");
-    assert_eq!((wrapping_keys(remove.header().expect("sealed")), remove.header().expect("sealed").generation()), (vec![keys[1].as_str()], 2));
+    assert_eq!(
+        (wrapping_keys(remove.header().expect("sealed")), remove.header().expect("sealed").generation()),
+        (vec![keys[1].as_str()], 2)
+    );
     assert_kind(read(&stack.client([keys[0]]), &uri).await, ErrorKind::NoMatchingKey, &uri, "removed");
     let last = client.rewrap().uri(&uri).remove_key(keys[1].as_str()).send().await;
     assert_kind(last, ErrorKind::InvalidInput, &uri, "the last key");

@@ -14,8 +14,8 @@ use aws_sdk_s3::{
 };
 use aws_types::service_config::ServiceConfigKey;
 use sealwax_s3::{
-    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, SealedClientBuilder, WrapPolicy,
-    envelope::Keyring,
+    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, SealedClientBuilder,
+    WrapPolicy, envelope::Keyring,
 };
 
 use crate::{

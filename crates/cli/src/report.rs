@@ -70,7 +70,12 @@ impl Report {
             encryption_context: context,
             generation: info.generation(),
             keys: info.keys().iter().map(Key::new).collect(),
-            missing: info.header().into_iter().flat_map(ObjectHeader::missing).map(|it| it.wrapping_key().to_owned()).collect(),
+            missing: info
+                .header()
+                .into_iter()
+                .flat_map(ObjectHeader::missing)
+                .map(|it| it.wrapping_key().to_owned())
+                .collect(),
             content_type: info.content_type,
             storage_class: info.storage_class.map(|class| class.as_str().to_owned()),
             version_id: info.version_id,

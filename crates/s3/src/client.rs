@@ -17,8 +17,8 @@ use tokio_util::task::TaskTracker;
 use crate::{
     BodyChecksum,
     error::{Error, ErrorKind, Target},
-    operation::{delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap},
     format::UnencryptedObjects,
+    operation::{delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap},
     places::PlacePolicy,
     s3ec::S3ec,
     timeouts,

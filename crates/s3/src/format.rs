@@ -120,15 +120,19 @@ impl ObjectFormat {
         match instruction_file::fetch(client, target, suffix).await? {
             Found::File(file) => Ok(Self::S3ec(pending.complete(&file.bytes).map_err(|error| target.s3ec(error))?)),
             Found::Nothing if pending.is_certain() => {
-                let message = format!("its wrapped data key is in an instruction file, and there is none with {suffix:?}");
+                let message =
+                    format!("its wrapped data key is in an instruction file, and there is none with {suffix:?}");
                 Err(target.error(ErrorKind::Malformed, message))
             }
             Found::Denied if pending.is_certain() || client.unencrypted() == UnencryptedObjects::PassThrough => {
-                let message = format!("it may have an instruction file, but GetObject of its key and {suffix:?} was denied");
+                let message =
+                    format!("it may have an instruction file, but GetObject of its key and {suffix:?} was denied");
                 Err(target.error(ErrorKind::AccessDenied, message))
             }
             Found::Nothing | Found::Denied => {
-                let why = format!("it carries no metadata of an encrypting client, and no file {suffix:?} beside it is found");
+                let why = format!(
+                    "it carries no metadata of an encrypting client, and no file {suffix:?} beside it is found"
+                );
                 not_sealed(client, target, &why)
             }
         }

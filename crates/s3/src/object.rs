@@ -241,7 +241,9 @@ impl ObjectInfo {
     /// Sealwax's metadata, for what only its own format can do.
     pub(crate) fn sealed_header(&self, target: &Target) -> Result<&ObjectHeader, Error> {
         self.header().ok_or_else(|| match self.format {
-            ObjectFormat::Unencrypted => target.error(ErrorKind::NotSealed, "the object is not encrypted by any client"),
+            ObjectFormat::Unencrypted => {
+                target.error(ErrorKind::NotSealed, "the object is not encrypted by any client")
+            }
             _ => target.error(ErrorKind::Unsupported, "it is an object of the S3 Encryption Client"),
         })
     }

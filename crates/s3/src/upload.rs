@@ -92,7 +92,12 @@ impl Upload {
     }
 
     /// Goes on with an upload that was interrupted. `sealer` has that upload's header.
-    pub(crate) async fn resume(self, parts: Parts, sealer: BodySealer, journal: Arc<Journal>) -> Result<Uploaded, Error> {
+    pub(crate) async fn resume(
+        self,
+        parts: Parts,
+        sealer: BodySealer,
+        journal: Arc<Journal>,
+    ) -> Result<Uploaded, Error> {
         let plan = PartPlan::fixed(journal.begin.part_chunks);
         let upload = MultipartUpload::resume(&self, journal);
         self.send_parts(upload, parts, sealer, plan, None).await

@@ -21,10 +21,14 @@ use crate::{
 
 /// Seals a file or standard input, and stores it.
 pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure> {
-    let PutArgs { file, uri, keys, context, metadata, content_type, at_least, no_overwrite, resume, state_file, .. } = args;
+    let PutArgs {
+        file, uri, keys, context, metadata, content_type, at_least, no_overwrite, resume, state_file, ..
+    } = args;
     let (format, instruction_file, raw) = (args.format, args.instruction_file, args.raw);
     if format == FormatArg::Native && (instruction_file || !raw.is_empty()) {
-        return Err(Failure::usage("instruction files and raw keys are the S3 Encryption Client's: give --format s3ec-v3"));
+        return Err(Failure::usage(
+            "instruction files and raw keys are the S3 Encryption Client's: give --format s3ec-v3",
+        ));
     }
     if format != FormatArg::Native && resume {
         return Err(Failure::usage("an upload in a format of the S3 Encryption Client cannot be resumed"));

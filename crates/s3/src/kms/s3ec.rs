@@ -26,11 +26,7 @@ impl KmsKeyring {
         }
     }
 
-    async fn decrypt_with(
-        &self,
-        key: &KmsKeyArn,
-        wrapped: &WrappedKey,
-    ) -> Result<PlaintextDataKey, KeyringError> {
+    async fn decrypt_with(&self, key: &KmsKeyArn, wrapped: &WrappedKey) -> Result<PlaintextDataKey, KeyringError> {
         let call = self
             .clients
             .in_region(key.region())

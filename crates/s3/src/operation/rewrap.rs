@@ -8,8 +8,7 @@ mod s3ec;
 use std::{collections::HashMap, sync::Arc};
 
 use sealwax_envelope::{
-    EncryptedDataKey, Keyring, KeyringErrorKind, MissingWrap, ObjectHeader, Opener, Place,
-    WrapContext,
+    EncryptedDataKey, Keyring, KeyringErrorKind, MissingWrap, ObjectHeader, Opener, Place, WrapContext,
 };
 
 use self::present::Present;
@@ -89,7 +88,14 @@ impl RewrapOutput {
 
 impl Rewrap {
     pub(crate) fn new(client: SealedClient) -> Self {
-        Self { client, bucket: None, key: None, edits: Vec::new(), accepted_places: Vec::new(), instruction_file_suffix: None }
+        Self {
+            client,
+            bucket: None,
+            key: None,
+            edits: Vec::new(),
+            accepted_places: Vec::new(),
+            instruction_file_suffix: None,
+        }
     }
 
     object_setters!();
@@ -317,4 +323,3 @@ fn same_wrapping_key(a: &EncryptedDataKey, b: &EncryptedDataKey) -> bool {
 fn own(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
     metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
-

@@ -46,9 +46,12 @@ pub(crate) async fn fetch(client: &SealedClient, target: &Target, suffix: &str) 
         }
     };
     let mut bytes = Vec::new();
-    while let Some(piece) = output.body.try_next().await.map_err(|error| {
-        file.error(ErrorKind::Unavailable, format!("the instruction file broke off: {error}"))
-    })? {
+    while let Some(piece) = output
+        .body
+        .try_next()
+        .await
+        .map_err(|error| file.error(ErrorKind::Unavailable, format!("the instruction file broke off: {error}")))?
+    {
         bytes.extend_from_slice(&piece);
         if bytes.len() > MAX_INSTRUCTION_FILE_LEN {
             return Err(file.error(ErrorKind::Malformed, "it is longer than the 64 KiB of an instruction file"));

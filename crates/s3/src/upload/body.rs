@@ -26,7 +26,11 @@ pub(crate) enum BodySealer {
 /// A part that is to be sent.
 pub(super) enum UnsentPart {
     /// It is sealed when it is sent, beside others.
-    ToSeal { source: PartSource, header: Option<BodyHeader>, sealer: PartSealer },
+    ToSeal {
+        source: PartSource,
+        header: Option<BodyHeader>,
+        sealer: PartSealer,
+    },
     Sealed(SealedPart),
 }
 

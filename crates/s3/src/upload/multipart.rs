@@ -151,12 +151,7 @@ impl<'a> MultipartUpload<'a> {
     }
 
     /// Seals and sends a part in the background.
-    pub(super) fn spawn(
-        &mut self,
-        number: usize,
-        part: UnsentPart,
-        room: PartRoom,
-    ) {
+    pub(super) fn spawn(&mut self, number: usize, part: UnsentPart, room: PartRoom) {
         let on_s3 = self.on_s3.clone().expect("neither completed nor aborted yet");
         let buffers = Arc::clone(&self.buffers);
         let send = async move {
@@ -277,12 +272,7 @@ impl OnS3 {
         Ok(this)
     }
 
-    async fn send_part(
-        &self,
-        number: usize,
-        part: UnsentPart,
-        buffers: Arc<PartBuffers>,
-    ) -> Result<Part, Error> {
+    async fn send_part(&self, number: usize, part: UnsentPart, buffers: Arc<PartBuffers>) -> Result<Part, Error> {
         let Self { client, target, upload_id, journal } = self;
         let number = i32::try_from(number).ok().filter(|number| *number <= 10_000);
         let number = number.ok_or_else(|| target.error(ErrorKind::InvalidInput, "the plaintext has too many parts"))?;

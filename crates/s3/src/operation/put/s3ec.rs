@@ -92,7 +92,8 @@ impl PutS3ec {
 
         let client = put.client;
         let keyring = client.s3ec_keyrings().next();
-        let keyring = keyring.ok_or_else(|| invalid("the client has no keyring for the S3 Encryption Client's formats"))?;
+        let keyring =
+            keyring.ok_or_else(|| invalid("the client has no keyring for the S3 Encryption Client's formats"))?;
         if !keyring.binds_context() && !put.context.is_empty() {
             return Err(invalid("a raw key binds no encryption context: leave it out, or use AWS KMS"));
         }

@@ -55,7 +55,8 @@ impl Rewrap {
         file: String,
     ) -> Result<(), Error> {
         let suffix = self.instruction_file_suffix.as_deref().unwrap_or(INSTRUCTION_FILE_SUFFIX);
-        let changed = || target.error(ErrorKind::Conflict, "its instruction file changed while its new key was being made");
+        let changed =
+            || target.error(ErrorKind::Conflict, "its instruction file changed while its new key was being made");
         let Found::File(now) = instruction_file::fetch(&self.client, target, suffix).await? else {
             return Err(changed());
         };
@@ -76,10 +77,14 @@ impl Rewrap {
     fn s3ec_keyring(&self, target: &Target) -> Result<&dyn Keyring, Error> {
         let unsupported = |message: &str| target.error(ErrorKind::Unsupported, message);
         let [edit] = self.edits.as_slice() else {
-            return Err(unsupported("an object of the S3 Encryption Client has one wrapping key: it is replaced by one edit"));
+            return Err(unsupported(
+                "an object of the S3 Encryption Client has one wrapping key: it is replaced by one edit",
+            ));
         };
         match edit {
-            Edit::Replace(keyring) => keyring.s3ec().ok_or_else(|| unsupported("this keyring cannot wrap for the S3 Encryption Client")),
+            Edit::Replace(keyring) => {
+                keyring.s3ec().ok_or_else(|| unsupported("this keyring cannot wrap for the S3 Encryption Client"))
+            }
             Edit::ReplaceS3ec(keyring) => Ok(&**keyring),
             Edit::Refresh => {
                 let own = self.client.s3ec_keyrings().next();
