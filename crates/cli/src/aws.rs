@@ -7,13 +7,16 @@ use std::{
     time::Duration,
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::{
     config::{ProvideCredentials as _, http::HttpResponse},
     error::{ProvideErrorMetadata, SdkError},
 };
 use aws_types::service_config::ServiceConfigKey;
-use sealwax_s3::{DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, WrapPolicy};
+use sealwax_s3::{
+    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, SidecarPolicy, WrapPolicy,
+    drill::BlockedRegions,
+};
 
 use crate::{
     args::{GlobalArgs, ReaderArgs},
@@ -33,8 +36,7 @@ const SMALL_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Session {
     config: SdkConfig,
     region: Region,
-    replica_of: Option<String>,
-    no_place_binding: bool,
+    args: GlobalArgs,
     quiet: bool,
     verbose: bool,
     /// The options that say where the services are, as they were given.
@@ -47,7 +49,26 @@ impl Session {
     /// # Errors
     /// No Region is set.
     pub(crate) async fn open(args: &GlobalArgs) -> Result<Self, Failure> {
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        Self::load(args, aws_config::defaults(BehaviorVersion::v2026_01_12())).await
+    }
+
+    /// The same session, but that it reaches nothing in the Regions that `blocked` names.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub(crate) async fn without(&self, blocked: &BlockedRegions) -> Result<Self, Failure> {
+        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(blocked.clone());
+        Self::load(&self.args, loader).await
+    }
+
+    /// The same session, but in another Region.
+    pub(crate) fn in_region(&self, region: &str) -> Self {
+        let region = Region::new(region.to_owned());
+        let config = self.config.to_builder().region(region.clone()).build();
+        Self { config, region, ..self.clone() }
+    }
+
+    async fn load(args: &GlobalArgs, mut loader: ConfigLoader) -> Result<Self, Failure> {
         if let Some(region) = &args.region {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -65,8 +86,7 @@ impl Session {
         Ok(Self {
             config,
             region,
-            replica_of: args.replica_of.clone(),
-            no_place_binding: args.no_place_binding,
+            args: args.clone(),
             quiet: args.quiet,
             verbose: args.verbose > 0,
             connection: connection(args),
@@ -75,12 +95,48 @@ impl Session {
 
     /// A client for the object at `uri`.
     pub(crate) fn client(&self, uri: &S3Uri, keyring: KmsKeyring) -> SealedClient {
-        let places = match &self.replica_of {
-            _ if self.no_place_binding => PlacePolicy::off(),
-            Some(source) => PlacePolicy::bound().replica_of(uri.bucket(), source),
+        self.client_of(uri.bucket(), keyring)
+    }
+
+    /// A client for the objects of a bucket.
+    pub(crate) fn client_of(&self, bucket: &str, keyring: KmsKeyring) -> SealedClient {
+        let places = match &self.args.replica_of {
+            _ if self.args.no_place_binding => PlacePolicy::off(),
+            Some(source) => PlacePolicy::bound().replica_of(bucket, source),
             None => PlacePolicy::bound(),
         };
-        SealedClient::builder(self.s3(), keyring).places(places).build()
+        let sidecars = self.args.sidecars.as_ref().map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix);
+        SealedClient::builder(self.s3(), keyring).places(places).sidecars(sidecars).build()
+    }
+
+    /// The Region of the bucket.
+    pub(crate) fn region(&self) -> &str {
+        self.region.as_ref()
+    }
+
+    /// Whether a request to each of S3, KMS and STS in `region` is refused before it leaves this process.
+    pub(crate) async fn reaches(&self, region: &str, blocked: &BlockedRegions) -> Vec<&'static str> {
+        let there = self.in_region(region);
+        let refused = |service: &str| {
+            let calls = blocked
+                .refused()
+                .into_iter()
+                .filter(|(calls, _)| (calls.region.as_str(), calls.service.as_str()) == (region, service));
+            calls.map(|(_, count)| count).sum::<u64>()
+        };
+        let mut reached = Vec::new();
+        for service in ["s3", "kms", "sts"] {
+            let before = refused(service);
+            match service {
+                "s3" => drop(there.s3().list_buckets().send().await),
+                "kms" => drop(sealwax_s3::aws_sdk_kms::Client::new(&there.config).list_keys().send().await),
+                _ => drop(aws_sdk_sts::Client::new(&there.config).get_caller_identity().send().await),
+            }
+            if refused(service) == before {
+                reached.push(service);
+            }
+        }
+        reached
     }
 
     /// A keyring of these keys alone.
@@ -100,14 +156,21 @@ impl Session {
     /// # Errors
     /// STS does not say which account the caller's own is.
     pub(crate) async fn reading_keyring(&self, args: ReaderArgs) -> Result<KmsKeyring, Failure> {
+        self.regional_keyring(args, Vec::new()).await
+    }
+
+    /// The same, of the keys in these Regions alone, if any are named.
+    pub(crate) async fn regional_keyring(&self, args: ReaderArgs, regions: Vec<String>) -> Result<KmsKeyring, Failure> {
         if !args.keys.is_empty() {
-            return Ok(self.keyring(args.keys));
+            let here = |key: &KmsKeyArn| regions.is_empty() || regions.iter().any(|region| region == key.region());
+            return Ok(self.keyring(args.keys.into_iter().filter(here)));
         }
         let filter = if args.accounts.is_empty() {
             self.own_account().await?
         } else {
             DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref()))
         };
+        let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
         Ok(KmsKeyring::builder(&self.config).discovery(filter).build())
     }
 
@@ -135,6 +198,11 @@ impl Session {
     /// Shows how far a transfer is.
     pub(crate) fn progress(&self, total: Option<u64>) -> Progress {
         if self.quiet || self.verbose { Progress::hidden() } else { Progress::new(total) }
+    }
+
+    /// Shows how many objects are done.
+    pub(crate) fn counter(&self) -> Progress {
+        if self.quiet || self.verbose { Progress::hidden() } else { Progress::of_objects() }
     }
 
     /// Says on standard error what was done, unless asked to be quiet.

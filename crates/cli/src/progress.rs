@@ -27,6 +27,25 @@ impl Progress {
         this
     }
 
+    /// Begins to show how many objects are done.
+    pub(crate) fn of_objects() -> Self {
+        if !stderr().is_terminal() {
+            return Self::hidden();
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.set_style(style("{human_pos} objects {spinner} {per_sec}, {elapsed}{msg}"));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+
+    /// One object is done; `failed` so far.
+    pub(crate) fn one_more(&self, failed: u64) {
+        self.0.inc(1);
+        if failed > 0 {
+            self.0.set_message(format!(", {failed} failed"));
+        }
+    }
+
     /// Shows nothing.
     pub(crate) fn hidden() -> Self {
         Self(ProgressBar::hidden())

@@ -29,12 +29,16 @@ pub enum ErrorKind {
     Credentials,
     /// An argument cannot be used.
     InvalidInput,
+    /// An inventory or a list of objects cannot be read, or is not whole.
+    InvalidListing,
     /// A local file could not be read or written.
     Io,
     /// The wrapping key is disabled or pending deletion.
     KeyDisabled,
     /// There is no such wrapping key.
     KeyNotFound,
+    /// The plan is cut off or not one, or the journal is of another job.
+    JobMismatch,
     /// The object's metadata or body is not what a sealed object has.
     Malformed,
     /// Metadata would exceed what S3 stores.
@@ -85,7 +89,9 @@ impl ErrorKind {
             }
             Self::Credentials => "sign in, or set the credentials as for every AWS tool",
             Self::InvalidInput => "correct the argument",
+            Self::InvalidListing => "take a complete inventory, or another list of the objects",
             Self::Io => "check the file, its permissions and the free space",
+            Self::JobMismatch => "make a new plan, or name the journal of this job",
             Self::KeyDisabled => "enable the KMS key or cancel its deletion, or use another of the object's keys",
             Self::KeyNotFound => "check the key's ARN, account and Region",
             Self::Malformed => "restore another version of the object",
@@ -106,6 +112,41 @@ impl ErrorKind {
             Self::Unsupported => "see the message",
             Self::UploadBusy => "wait until the other process has ended",
             Self::UploadNotFound => "delete the upload's state file, if it has one, and begin anew",
+        }
+    }
+
+    /// Its name in reports, such as `no-matching-key`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "access-denied",
+            Self::Authentication => "authentication",
+            Self::Changed => "changed",
+            Self::Conflict => "conflict",
+            Self::ContextMismatch => "context-mismatch",
+            Self::Credentials => "credentials",
+            Self::InvalidInput => "invalid-input",
+            Self::InvalidListing => "invalid-listing",
+            Self::Io => "io",
+            Self::JobMismatch => "job-mismatch",
+            Self::KeyDisabled => "key-disabled",
+            Self::KeyNotFound => "key-not-found",
+            Self::Malformed => "malformed",
+            Self::MetadataTooLarge => "metadata-too-large",
+            Self::NoMatchingKey => "no-matching-key",
+            Self::NotFound => "not-found",
+            Self::NotModified => "not-modified",
+            Self::NotSealed => "not-sealed",
+            Self::PlaceMismatch => "place-mismatch",
+            Self::Service => "service",
+            Self::SourceChanged => "source-changed",
+            Self::StateFileMismatch => "state-file-mismatch",
+            Self::Throttled => "throttled",
+            Self::Truncated => "truncated",
+            Self::Unavailable => "unavailable",
+            Self::Unsupported => "unsupported",
+            Self::UploadBusy => "upload-busy",
+            Self::UploadNotFound => "upload-not-found",
         }
     }
 
@@ -150,10 +191,37 @@ impl Error {
 }
 
 impl Error {
+    /// A failure of something else than an object: `what` is to be listed.
+    pub(crate) fn of_listing(what: impl Into<String>, kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::of("list", what, kind, message)
+    }
+
+    /// A failure of something else than an object.
+    pub(crate) fn of(
+        operation: &'static str,
+        what: impl Into<String>,
+        kind: ErrorKind,
+        message: impl Into<String>,
+    ) -> Self {
+        let (object, message) = (what.into(), message.into());
+        Self(Box::new(Inner { kind, operation, object, message, source: None }))
+    }
+
     /// The same failure, and what it means.
     pub(crate) fn meaning(mut self, what: &str) -> Self {
         self.0.message = format!("{what}: {}", self.0.message);
         self
+    }
+
+    /// The same failure, and what failed besides.
+    pub(crate) fn and(mut self, what: &str) -> Self {
+        self.0.message = format!("{}; {what}", self.0.message);
+        self
+    }
+
+    /// What failed, without where.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
     }
 
     /// The failure of the source, where that is an object of ours and is what failed.
@@ -183,6 +251,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match self.0.operation {
             "head" => "look at",
+            "list" => "list the objects of",
             operation => operation,
         };
         write!(f, "cannot {verb} {}: {}", self.0.object, self.0.message)
@@ -219,6 +288,22 @@ impl Target {
             () if target.key.is_empty() => Err(target.error(ErrorKind::InvalidInput, "no key was given")),
             () => Ok(target),
         }
+    }
+
+    /// All objects whose keys begin with `prefix`, which may be empty.
+    pub(crate) fn of_prefix(
+        operation: &'static str,
+        s3: &aws_sdk_s3::Client,
+        bucket: &str,
+        prefix: &str,
+    ) -> Result<Self, Error> {
+        let target = Self::new(operation, s3, Some(bucket.to_owned()), Some("(all)".to_owned()))?;
+        Ok(Self { key: prefix.to_owned(), ..target })
+    }
+
+    /// Another object of the same bucket.
+    pub(crate) fn with_key(&self, key: String) -> Self {
+        Self { key, ..self.clone() }
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {

@@ -1,19 +1,25 @@
 #![doc = include_str!("../README.md")]
 
+pub mod audit;
 mod aws_failure;
 mod checksums;
 mod client;
+pub mod drill;
 mod error;
 mod kms;
+pub mod listing;
 mod object;
 mod operation;
 mod places;
+pub mod rewrap;
+mod sidecars;
 mod source;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timeouts;
 mod upload;
 mod uri;
+pub mod verify;
 
 pub use {aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope};
 
@@ -30,9 +36,12 @@ pub use self::{
         head::Head,
         put::{Put, PutOutput},
         reencrypt::Reencrypt,
-        rewrap::{Rewrap, RewrapOutcome, RewrapOutput},
+        rewrap::{Landing, Rewrap, RewrapOutcome, RewrapOutput},
+        shred::{KeyHolder, Shred, ShredOutput},
+        verify::{Verified, Verify, VerifyDepth},
     },
     places::PlacePolicy,
+    sidecars::SidecarPolicy,
     source::PlaintextSource,
     upload::unfinished::UnfinishedUpload,
     uri::{InvalidUri, S3Uri},

@@ -193,6 +193,11 @@ impl ObjectInfo {
         }
     );
 
+    /// The same object with another header of the same body.
+    pub(crate) fn with_header(self, header: ObjectHeader) -> Self {
+        Self { header, ..self }
+    }
+
     /// Length of the plaintext in bytes.
     #[must_use]
     pub fn plaintext_len(&self) -> u64 {

@@ -8,6 +8,8 @@ pub(crate) mod head;
 pub(crate) mod put;
 pub(crate) mod reencrypt;
 pub(crate) mod rewrap;
+pub(crate) mod shred;
+pub(crate) mod verify;
 
 /// Adds the setters that name an object to a fluent builder.
 macro_rules! object_setters {

@@ -2,7 +2,7 @@
 
 pub(crate) mod buffers;
 pub(crate) mod journal;
-mod multipart;
+pub(crate) mod multipart;
 mod plan;
 mod stored;
 pub(crate) mod unfinished;

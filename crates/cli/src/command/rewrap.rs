@@ -6,9 +6,9 @@ use crate::{args::RewrapArgs, aws::Session, error::Failure, interrupt::unless_st
 
 /// Wraps an object's data key anew.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
-    let RewrapArgs { uri, add, replace, refresh, remove, accept_place, reader } = args;
+    let RewrapArgs { uri, add, replace, refresh, to_sidecar, remove, accept_place, reader } = args;
     let keyring = session.reading_keyring(reader).await?;
-    let mut rewrap = session.client(&uri, keyring).rewrap().uri(&uri);
+    let mut rewrap = session.client(&uri, keyring).rewrap().uri(&uri).landing(to_sidecar.into());
     if !replace.is_empty() {
         rewrap = rewrap.replace_keys(session.keyring(replace));
     }
@@ -37,5 +37,6 @@ fn summary(uri: &S3Uri, output: &RewrapOutput) -> String {
     };
     let header = &output.header;
     let keys: Vec<_> = header.keys().iter().map(EncryptedDataKey::wrapping_key).collect();
-    format!("{what} {uri}: generation {}, keys: {}", header.generation(), keys.join(", "))
+    let place = output.sidecar.as_ref().map(|key| format!(" in s3://{}/{key}", uri.bucket())).unwrap_or_default();
+    format!("{what} {uri}{place}: generation {}, keys: {}", header.generation(), keys.join(", "))
 }

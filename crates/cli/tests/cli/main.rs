@@ -1,6 +1,8 @@
 //! The command against LocalStack, as a user runs it. `make test` starts the server.
 
+mod audit;
 mod aws_settings;
+mod drill;
 mod inspect;
 mod interrupts;
 mod reencrypt;
@@ -8,5 +10,7 @@ mod refusals;
 mod resume;
 mod rewrap;
 mod round_trip;
+mod shred;
 mod support;
 mod uploads;
+mod verify;

@@ -67,6 +67,12 @@ impl Scene {
         format!("s3://{}/{}", self.bucket, self.key)
     }
 
+    /// Another object beside it: `s3://BUCKET/…/name/more`.
+    pub(crate) fn beside(&self, more: &str) -> Self {
+        let directory = TempDir::with_prefix("sealwax-").expect("a temporary directory");
+        Self { bucket: self.bucket.clone(), key: format!("{}/{more}", self.key), directory }
+    }
+
     /// The path of a file of this test.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
@@ -213,6 +219,12 @@ impl Run {
         assert!(run.stdout.is_empty(), "data on standard output");
         run
     }
+}
+
+/// Lines of JSON on standard output.
+pub(crate) fn json_lines(run: &Run) -> Vec<serde_json::Value> {
+    let text = std::str::from_utf8(&run.stdout).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 /// `len` bytes that do not repeat.

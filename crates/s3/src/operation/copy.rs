@@ -2,25 +2,22 @@
 
 use std::sync::Arc;
 
-use aws_sdk_s3::{
-    operation::copy_object::builders::CopyObjectFluentBuilder,
-    types::{MetadataDirective, TaggingDirective},
-};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use sealwax_envelope::{Keyring, ObjectHeader};
+use sealwax_envelope::{EncryptedDataKey, Keyring, ObjectHeader};
 
 use super::{
     object_setters,
     rewrap::{
-        acl,
-        copy::{check_possible, checksum_algorithm, copy_source},
-        own, parse,
+        Edits, acl,
+        copy::{Held, NewMetadata, ServerCopy, Stored, check_possible},
+        edits::Object,
+        intermediate::IntermediateKeys,
+        landing::{self, Base, Landing},
         present::Present,
+        wrapping::Wrapping,
     },
 };
 use crate::{
     Attributes, ObjectInfo, S3Uri, SealedClient,
-    aws_failure::AwsFailure,
     client::envelope_error,
     error::{Error, ErrorKind, Target},
     object::join_metadata,
@@ -146,12 +143,13 @@ impl Copy {
         self
     }
 
-    /// Copies the object: one `HeadObject`, the KMS calls, one `CopyObject`.
+    /// Copies the object: one `HeadObject`, the KMS calls, one `CopyObject`; above 5 GiB, or above
+    /// [`crate::SealedClientBuilder::copy_in_parts_above`], an `UploadPartCopy` for each of the object's parts instead.
     ///
     /// # Errors
     /// As [`crate::Get::send`]; [`ErrorKind::InvalidInput`] for a copy onto itself; [`ErrorKind::Changed`] where the source
-    /// changed meanwhile; [`ErrorKind::Conflict`] where a condition does not hold; [`ErrorKind::Unsupported`] for an object
-    /// above S3's 5 GiB for one copy, and for one that must be restored from an archive first. Nothing was stored then.
+    /// changed meanwhile; [`ErrorKind::Conflict`] where a condition does not hold; [`ErrorKind::Unsupported`] for one that must
+    /// be restored from an archive first. Nothing was stored then.
     #[tracing::instrument(name = "copy", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<CopyOutput, Error> {
         let s3 = self.client.s3();
@@ -169,42 +167,67 @@ impl Copy {
             return Err(source.error(ErrorKind::Conflict, "it has another entity tag than was required"));
         }
 
-        let header = self.header_for(&source, &target, &info).await?;
+        // The copy has the keys of the source's sidecar among its own.
+        let own_keys = info.keys().to_vec();
+        let Base { info, .. } = Base::find(&self.client, &source, info, false).await?;
+        let header = self.header_for(&source, &target, &info, &own_keys).await?;
         tracing::debug!(generation = header.generation(), keys = header.keys().len(), "copying");
-        let request = self.request(&source, &target, &present, &header, &info).await?;
-        let mut request = request.customize();
-        if let Some(expires) = present.head.expires_string.clone().filter(|_| self.attributes.is_none()) {
-            // Kept as it is: the header may hold what is no date.
-            request = request.mutate_request(move |request| {
-                let _ = request.headers_mut().try_insert("expires", expires.clone());
-            });
-        }
-        match request.send().await {
-            Ok(output) => Ok(CopyOutput {
-                e_tag: output.copy_object_result.and_then(|result| result.e_tag),
-                version_id: output.version_id,
-                header,
-                source: info,
-            }),
-            Err(error) => self.stored_after_all(&source, &target, header, info, AwsFailure::new(&error)).await,
+        let (attributes, expires) = self.attributes_for(&source, &target, &present).await?;
+        let copy = ServerCopy {
+            client: &self.client,
+            source: &source,
+            present: &present,
+            held: Held::ByVersion(self.source_version_id.clone().or_else(|| info.version_id.clone())),
+            target: &target,
+            conditions: self.conditions.clone(),
+            attributes,
+            expires,
+            metadata: NewMetadata::new(join_metadata(&header, &info.metadata)),
+            // Wraps that were made just now are in no other copy.
+            is_recognisable: header != *info.header(),
+        };
+        match copy.send().await {
+            Ok(Stored { e_tag, version_id }) => Ok(CopyOutput { e_tag, version_id, header, source: info }),
+            Err(error) if error.kind() == ErrorKind::Conflict && self.source_has_changed(&source, &info).await => {
+                Err(source.error(ErrorKind::Changed, "it was replaced while it was being copied"))
+            }
+            Err(error) => Err(error),
         }
     }
 
     /// The copy's metadata: the source's data key, wrapped for `target`.
-    async fn header_for(&self, source: &Target, target: &Target, info: &ObjectInfo) -> Result<ObjectHeader, Error> {
+    async fn header_for(
+        &self,
+        source: &Target,
+        target: &Target,
+        info: &ObjectInfo,
+        own_keys: &[EncryptedDataKey],
+    ) -> Result<ObjectHeader, Error> {
         let place = self.client.places().to_bind(target)?;
         let keyring = self.keyring.as_ref().unwrap_or(self.client.keyring());
-        let mut rewrap = self.client.rewrap().add_keys(Arc::clone(keyring));
-        for place in &self.accepted_places {
-            rewrap = rewrap.accept_place(place);
-        }
-        let keys = rewrap.edited_keys(source, info, place.as_ref()).await?;
+        let wrapping = Wrapping {
+            client: self.client.clone(),
+            edits: Edits::new().add_keys(Arc::clone(keyring)),
+            accepted_places: self.accepted_places.clone(),
+            intermediate_keys: IntermediateKeys::default(),
+            landing: Landing::Copy,
+        };
+        let object = Object {
+            client: &self.client,
+            target: source,
+            info,
+            own_keys,
+            place: place.as_ref(),
+            accepted_places: &self.accepted_places,
+            is_sidecar: false,
+        };
+        let keys = wrapping.keys(&object).await?;
         // The same keys: bound to no place, or to a logical one that both share.
         let header = match keys == info.keys() {
             true => info.header().clone(),
             false => info.header().rewrapped(keys).map_err(envelope_error(target))?,
         };
-        header.check_fits(own(&info.metadata)).map_err(envelope_error(target))?;
+        landing::check_fits(&header, info, false).map_err(envelope_error(target))?;
         if self.client.places().acceptable_keys(target, &header, &[]).is_err() {
             return Err(
                 target.error(ErrorKind::InvalidInput, "the keyring has no key to wrap the copy's data key under")
@@ -213,73 +236,22 @@ impl Copy {
         Ok(header)
     }
 
-    async fn request(
+    /// The copy's attributes, and its `Expires`.
+    async fn attributes_for(
         &self,
         source: &Target,
         target: &Target,
         present: &Present,
-        header: &ObjectHeader,
-        info: &ObjectInfo,
-    ) -> Result<CopyObjectFluentBuilder, Error> {
+    ) -> Result<(Attributes, Option<String>), Error> {
+        if let Some(attributes) = &self.attributes {
+            return Ok((attributes.clone(), None));
+        }
         let head = &present.head;
-        let attributes = match &self.attributes {
-            Some(attributes) => attributes.clone(),
-            None => {
-                let grants = match self.client.acls_are_off(&target.bucket).await {
-                    true => acl::Grants::default(),
-                    false => acl::grants_to_keep(&self.client, source, head.version_id()).await?,
-                };
-                grants.onto(Attributes::of_stored(head, present.now.into()))
-            }
+        let grants = match self.client.acls_are_off(&target.bucket).await {
+            true => acl::Grants::default(),
+            false => acl::grants_to_keep(&self.client, source, head.version_id()).await?,
         };
-        let tagging = match attributes.tagging {
-            Some(_) => TaggingDirective::Replace,
-            None => TaggingDirective::Copy,
-        };
-        let version_id = self.source_version_id.as_deref().or(head.version_id());
-        let request = self
-            .client
-            .s3()
-            .copy_object()
-            .bucket(&target.bucket)
-            .key(&target.key)
-            .copy_source(version_source(source, version_id))
-            .set_copy_source_if_match(head.e_tag.clone())
-            .set_if_match(self.conditions.if_match.clone())
-            .set_if_none_match(self.conditions.if_none_match.clone())
-            .metadata_directive(MetadataDirective::Replace)
-            .tagging_directive(tagging)
-            .set_checksum_algorithm(checksum_algorithm(head))
-            .set_metadata(Some(join_metadata(header, &info.metadata)));
-        Ok(attributes.on_copy(request))
-    }
-
-    /// After a failure: our copy, if it is there. The answer may have been lost, and a retry of it then met our own copy.
-    async fn stored_after_all(
-        &self,
-        source: &Target,
-        target: &Target,
-        header: ObjectHeader,
-        info: ObjectInfo,
-        failure: AwsFailure,
-    ) -> Result<CopyOutput, Error> {
-        let refused = matches!(failure.status, Some(409 | 412));
-        if !refused && !failure.is_ambiguous() {
-            return Err(target.s3_failure("CopyObject", failure));
-        }
-        let head = self.client.s3().head_object().bucket(&target.bucket).key(&target.key).send().await.ok();
-        // Wraps that were made just now are in no other copy.
-        let is_unique = header != *info.header();
-        let found = head.filter(|head| parse(head).is_ok_and(|found| found == header));
-        match found {
-            Some(head) if is_unique => {
-                Ok(CopyOutput { e_tag: head.e_tag, version_id: head.version_id, header, source: info })
-            }
-            _ if refused && self.source_has_changed(source, &info).await => {
-                Err(source.error(ErrorKind::Changed, "it was replaced while it was being copied"))
-            }
-            _ => Err(target.s3_failure("CopyObject", failure)),
-        }
+        Ok((grants.onto(Attributes::of_stored(head, present.now.into())), head.expires_string.clone()))
     }
 
     async fn source_has_changed(&self, source: &Target, info: &ObjectInfo) -> bool {
@@ -288,15 +260,5 @@ impl Copy {
             head = head.version_id(version_id);
         }
         head.send().await.map_or(true, |now| now.e_tag != info.e_tag)
-    }
-}
-
-/// The source, at one version where there are versions: what else changes by then is not copied.
-fn version_source(source: &Target, version_id: Option<&str>) -> String {
-    match version_id {
-        Some(version_id) => {
-            format!("{}?versionId={}", copy_source(source), utf8_percent_encode(version_id, NON_ALPHANUMERIC))
-        }
-        None => copy_source(source),
     }
 }

@@ -1,7 +1,5 @@
 //! Sealing an object anew: a new data key, and so a new body.
 
-mod tags;
-
 use std::{io, sync::Arc};
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
@@ -11,7 +9,7 @@ use sealwax_envelope::Keyring;
 use super::{
     object_setters,
     put::PutOutput,
-    rewrap::{acl, present::Present},
+    rewrap::{acl, present::Present, tags},
 };
 use crate::{
     Attributes, PlaintextSource, SealedClient,

@@ -62,14 +62,20 @@ impl Present {
         let Ok(wait) = settled_at.duration_since(self.now) else { return Ok(self) };
         sleep(wait.min(2 * ROUNDING)).await;
         let again = Self::look(client, target).await?;
+        self.check_same(&again, target)?;
+        Ok(again)
+    }
+
+    /// Fails if the object is not `again` as it was.
+    pub(crate) fn check_same(&self, again: &Self, target: &Target) -> Result<(), Error> {
         let state = |present: &Self| {
             let head = &present.head;
             (present.last_modified, head.e_tag.clone(), head.version_id.clone(), head.metadata.clone())
         };
-        if state(&again) != state(&self) {
+        if state(again) != state(self) {
             return Err(target.error(ErrorKind::Conflict, "it changed while its new keys were being made"));
         }
-        Ok(again)
+        Ok(())
     }
 
     /// The time that S3 is to compare the object's last change with.
