@@ -5,7 +5,9 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use sealwax_s3::{
     Attributes, ErrorKind, KmsKeyArn, PlacePolicy, RewrapOutcome, S3Uri, SealedClient, WrapPolicy,
-    envelope::{CachingKeyring, EncryptionContext, MissingWrap, ObjectHeader},
+    envelope::{
+        CachingKeyring, EncryptionContext, Keyring as _, KeyringErrorKind, MissingWrap, ObjectHeader, WrapContext,
+    },
 };
 use sealwax_tests::{
     LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext, read,
@@ -238,6 +240,25 @@ async fn calls_keep_to_the_pace_that_is_set() {
     let done = futures_util::future::join_all(puts).await;
     assert!(done.into_iter().all(|put| put.is_ok()));
     assert_eq!(stack.wire.kms().len(), 20);
+}
+
+/// The SDK's budget for retries is one for a Region, whichever keyring asks: when KMS throttles all, the retries end before it
+/// has three times the load. It says so of each call, with Region and key.
+#[tokio::test]
+async fn retries_have_one_budget_for_all_keyrings() {
+    // In a Region of its own: the budget is the process's.
+    let key: KmsKeyArn = "arn:aws:kms:eu-south-2:000000000000:key/budget".parse().expect("an ARN");
+    let throttled = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
+    let stack = LocalStack::over(Wire::answering("GenerateDataKey", 400, throttled), east());
+    let (keyrings, context) = ([(); 2].map(|()| stack.keyring([&key])), EncryptionContext::new());
+    let calls = (0..200).map(|n| keyrings[n % 2].generate(WrapContext::new(&context, None), None));
+    for outcome in futures_util::future::join_all(calls).await {
+        let error = outcome.err().expect("throttled");
+        assert_eq!((error.kind(), error.wrapping_key()), (KeyringErrorKind::Throttled, key.as_str()));
+    }
+    // 500 tokens, and 5 for a retry: 100 retries, of the 400 that there could be.
+    let retries = stack.wire.kms().len() - 200;
+    assert!((90..=110).contains(&retries), "{retries} retries");
 }
 
 /// KMS says that it throttles in a word that the SDK's model of KMS does not have.

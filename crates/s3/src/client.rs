@@ -18,7 +18,7 @@ use crate::{
     BodyChecksum, SidecarPolicy,
     error::{Error, ErrorKind, Target},
     operation::{
-        delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap, shred::Shred,
+        copy::Copy, delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap, shred::Shred,
         verify::Verify,
     },
     places::PlacePolicy,
@@ -121,6 +121,11 @@ impl SealedClient {
     /// Proves that an object opens.
     pub fn verify(&self) -> Verify {
         Verify::new(self.clone())
+    }
+
+    /// Copies an object inside S3 to another place, its keys wrapped for that place.
+    pub fn copy(&self) -> Copy {
+        Copy::new(self.clone())
     }
 
     /// Deletes an object.

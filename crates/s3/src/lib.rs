@@ -14,6 +14,8 @@ mod places;
 pub mod rewrap;
 mod sidecars;
 mod source;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timeouts;
 mod upload;
 mod uri;
@@ -28,6 +30,7 @@ pub use self::{
     kms::{DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, WrapPolicy},
     object::{Attributes, ObjectInfo},
     operation::{
+        copy::{Copy, CopyOutput},
         delete::Delete,
         get::{Get, PlaintextStream, SealedObject},
         head::Head,

@@ -1,5 +1,7 @@
 //! The operations, one file each.
 
+mod conditions;
+pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod head;

@@ -70,6 +70,7 @@ impl Upload {
     pub(crate) async fn run(self, mut parts: Parts, sealer: Sealer) -> Result<Uploaded, Error> {
         let plan = PartPlan::new(self.client.part_len() / CHUNK_LEN, parts.len());
         let header = *sealer.header();
+        self.ready(&mut parts, plan.chunks(1)).await?;
         let room = self.room(plan.chunks(1)).await?;
         let buffers = self.client.buffers();
         let (source, last) = self.read(&mut parts, Some(&header), &room, &buffers).await?;
@@ -106,6 +107,7 @@ impl Upload {
                 let (room, source, last) = match first.take() {
                     Some((room, source)) => (room, source, false),
                     None => {
+                        upload.meanwhile(self.ready(&mut parts, plan.chunks(number))).await?;
                         let room = upload.wait_for_room(plan.chunks(number)).await?;
                         let (source, last) = self.read(&mut parts, header.as_ref(), &room, upload.buffers()).await?;
                         (room, source, last)
@@ -129,6 +131,11 @@ impl Upload {
                 Err(error)
             }
         }
+    }
+
+    /// Waits until a part of `chunks` chunks can be read.
+    async fn ready(&self, parts: &mut Parts, chunks: usize) -> Result<(), Error> {
+        parts.ready(chunks).await.map_err(|error| self.target.io("the plaintext could not be read", error))
     }
 
     /// Waits until a part of `chunks` chunks may be in memory.

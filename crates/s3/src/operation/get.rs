@@ -24,7 +24,10 @@ use self::{
     download::{Download, FirstBody, Pin, ranged_get},
     wanted::Wanted,
 };
-use super::object_setters;
+use super::{
+    conditions::{ReadConditions, condition_setters},
+    object_setters,
+};
 use crate::{
     ObjectInfo, SealedClient,
     error::{Error, ErrorKind, Target},
@@ -42,7 +45,7 @@ pub struct Get {
     bucket: Option<String>,
     key: Option<String>,
     version_id: Option<String>,
-    if_match: Option<String>,
+    conditions: ReadConditions,
     required_context: EncryptionContext,
     accepted_places: Vec<String>,
     wanted: Wanted,
@@ -56,7 +59,7 @@ impl Get {
             bucket: None,
             key: None,
             version_id: None,
-            if_match: None,
+            conditions: ReadConditions::default(),
             required_context: EncryptionContext::new(),
             accepted_places: Vec::new(),
             wanted: Wanted::Whole,
@@ -72,11 +75,7 @@ impl Get {
         self
     }
 
-    /// Reads only the object with this entity tag.
-    pub fn if_match(mut self, e_tag: impl Into<String>) -> Self {
-        self.if_match = Some(e_tag.into());
-        self
-    }
+    condition_setters!();
 
     /// Reads these bytes of the plaintext, counted from 0, as far as the object has them: `10..20`, `10..`, `..=19`.
     ///
@@ -116,7 +115,8 @@ impl Get {
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotSealed`], [`ErrorKind::Malformed`], [`ErrorKind::ContextMismatch`],
     /// [`ErrorKind::PlaceMismatch`], [`ErrorKind::NoMatchingKey`], [`ErrorKind::Authentication`], what the wrapping keys
-    /// say, or an [`Error`] of S3's making; [`ErrorKind::InvalidInput`] for a range of which the object has no byte.
+    /// say, or an [`Error`] of S3's making; [`ErrorKind::InvalidInput`] for a range of which the object has no byte;
+    /// [`ErrorKind::Conflict`] and [`ErrorKind::NotModified`] where a condition does not hold.
     #[tracing::instrument(name = "get", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<SealedObject, Error> {
         let target = Target::new("get", self.client.s3(), self.bucket.clone(), self.key.clone())?;
@@ -134,7 +134,7 @@ impl Get {
         let opener = self.client.opener(&target, info.header(), &self.accepted_places).await?;
         let (plaintext_len, generation) = (info.plaintext_len(), info.generation());
         tracing::debug!(plaintext_len, generation, start = window.start, end = window.end, "opening");
-        let pin = Pin { version_id: self.version_id.or(output.version_id), e_tag: output.e_tag };
+        let pin = Pin::new(self.version_id.or(output.version_id), output.e_tag);
         let first_byte = output.content_range.as_deref().and_then(ContentRange::parse).map_or(0, |range| range.start);
         let download = Download {
             client: self.client,
@@ -170,7 +170,7 @@ impl Get {
 
     /// The first `GetObject`: the first part of what is wanted, and the metadata with it.
     async fn first_answer(&self, target: &Target) -> Result<GetObjectOutput, Error> {
-        let pin = Pin { version_id: self.version_id.clone(), e_tag: self.if_match.clone() };
+        let pin = Pin { version_id: self.version_id.clone(), conditions: self.conditions.clone() };
         let range = self.wanted.first_request(self.client.part_len());
         match ranged_get(self.client.s3(), target, &pin, &range).await {
             Ok(output) => Ok(output),

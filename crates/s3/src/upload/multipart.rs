@@ -1,6 +1,6 @@
 //! One multipart upload: completed, or aborted, or left for later where a state file was asked for.
 
-use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, io, path::PathBuf, pin::pin, sync::Arc};
 
 use aws_sdk_s3::{
     client::customize::CustomizableOperation,
@@ -131,11 +131,18 @@ impl<'a> MultipartUpload<'a> {
 
     /// Waits until a part of `chunks` chunks may be in memory; fails if a part in flight has failed.
     pub(super) async fn wait_for_room(&mut self, chunks: usize) -> Result<PartRoom, Error> {
+        let upload = self.upload;
+        self.meanwhile(upload.room(chunks)).await
+    }
+
+    /// Waits for `work`; fails if a part in flight has failed.
+    pub(super) async fn meanwhile<T>(&mut self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let mut work = pin!(work);
         loop {
             tokio::select! {
                 biased;
                 Some(part) = self.parts.join_next() => self.reap(part)?,
-                room = self.upload.room(chunks) => return room,
+                done = &mut work => return done,
             }
         }
     }

@@ -78,6 +78,11 @@ impl Wrapping {
         Ok(RewrapOutput { outcome, header, e_tag, version_id, sidecar: None })
     }
 
+    /// The object's keys after all edits.
+    pub(crate) async fn keys(&self, object: &Object<'_>) -> Result<Vec<EncryptedDataKey>, Error> {
+        self.changed_keys(object, &self.edits.changes(object)?).await
+    }
+
     /// The object's keys after all changes.
     async fn changed_keys(&self, object: &Object<'_>, changes: &[Change<'_>]) -> Result<Vec<EncryptedDataKey>, Error> {
         let mut keys = object.info.keys().to_vec();
