@@ -1,6 +1,7 @@
 //! The command against LocalStack, as a user runs it. `make test` starts the server.
 
 mod aws_settings;
+mod bulk;
 mod inspect;
 mod interrupts;
 mod reencrypt;
