@@ -260,6 +260,11 @@ fn exit_codes_tell_all_some_and_none() {
     many.rewrap(&["--remove", &west]).run().exits(0);
     many.command(&["rewrap", &format!("s3://{BUCKET}"), "--remove", &west]).run().fails(2, "is not s3://BUCKET/KEY");
     many.rewrap(&["--add", &west, "--accept-place", "b/k"]).run().exits(2);
+    let nothing = format!("s3://{BUCKET}/{}no-such-prefix", many.prefix);
+    for more in [&["--apply"][..], &[]] {
+        let run = many.command(&["rewrap", &nothing, "--recursive", "--add", &west]).args(more).run().exits(4);
+        assert!(run.stderr.contains("there is no such object"), "{}", run.stderr);
+    }
     many.command(&["rewrap", &many.uris[0].to_string(), "--add", &west, "--apply"]).run().exits(2);
 }
 
