@@ -57,7 +57,7 @@ async fn a_fault_at_any_call_loses_no_key_and_skips_no_object() {
     // All at once, for they must be older than the second in which they change.
     let sets = faults.map(|_| join_all((0..MAX_CALLS).map(|_| Objects::new("faults", OBJECTS, false))));
     let sets = join_all(sets).await;
-    sleep(Duration::from_millis(2100)).await;
+    sleep(Duration::from_millis(3100)).await;
     let runs = faults.into_iter().zip(sets).map(|(fault, sets)| async move {
         for (at, objects) in sets.iter().enumerate() {
             if run_with(fault, at, objects).await <= at {

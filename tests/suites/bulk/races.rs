@@ -11,7 +11,7 @@ use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 
 use crate::rig::{Objects, add_b, rewrapper, run};
 
-/// Before a copy arrives, all objects are changed by another; twice.
+/// Before the first copy arrives, all objects are changed by another.
 #[tokio::test]
 async fn an_object_that_changes_under_the_job_is_decided_anew() {
     for overwrites in [true, false] {
@@ -19,7 +19,7 @@ async fn an_object_that_changes_under_the_job_is_decided_anew() {
         let rival = objects.client.clone();
         let uris = objects.uris.clone();
         let wire = Wire::new(move |call| {
-            if call.operation != "CopyObject" || ![0, 2].contains(&call.nth) {
+            if call.operation != "CopyObject" || call.nth > 0 {
                 return Reaction::Pass;
             }
             let (rival, uris) = (rival.clone(), uris.clone());

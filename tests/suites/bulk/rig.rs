@@ -29,7 +29,7 @@ impl Objects {
         let puts = uris.iter().map(|uri| client.put().uri(uri).body(uri.key().to_owned()).send());
         stream::iter(puts).buffer_unordered(16).try_collect::<Vec<_>>().await.expect("put");
         if settled {
-            tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(3100)).await;
         }
         Self { bucket: first.bucket().to_owned(), prefix, uris, client }
     }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod aws_settings;
+mod bulk;
 mod drill;
 mod inspect;
 mod interrupts;

@@ -124,7 +124,18 @@ async fn dry_run(
     show(many, &summary, impossible)?;
     let failed = summary.impossible.values().sum();
     let all = summary.objects;
+    check_any(all)?;
     Failure::of_many(failed, all, format!("{failed} of {} cannot be rewrapped as they are", Counted(all, "object")))
+}
+
+/// Whoever names no object has named the wrong ones.
+fn check_any(objects: u64) -> Result<(), Failure> {
+    match objects {
+        0 => {
+            Err(Failure::new(Exit::NotFound, "there is no such object", "check the bucket and the prefix, or the list"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn show(many: &ManyArgs, summary: &Summary, impossible: Vec<PlannedObject>) -> Result<(), Failure> {
@@ -194,6 +205,7 @@ async fn apply(
         state::remove(&journal)?;
     }
     let (undone, all) = (tally.undone(), tally.objects());
+    check_any(all + tally.done_before)?;
     let failed = Failure::of_many(undone, all, format!("{undone} of {} were not rewrapped", Counted(all, "object")));
     failed.map_err(|failure| failure.step("to try those again", shell::same_command()))
 }
