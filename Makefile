@@ -4,6 +4,12 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 servers := tests/servers/with-servers.sh
+target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+datafusion_target := $(target)/datafusion
+tools := $(target)/tools
+semver_checks := 0.51.0
+libraries := sealwax-envelope sealwax-s3 sealwax-object-store
+published := $(libraries) sealwax-cli
 rustcrypto := -p sealwax-envelope --no-default-features --features rustcrypto
 
 .PHONY: help
@@ -32,6 +38,26 @@ demo: ## disaster recovery between two Regions of a LocalStack
 	@echo '==> disaster recovery, on LocalStack'
 	$(servers) --localstack-only "$${CARGO_TARGET_DIR:-target}/debug/disaster_recovery"
 
+.PHONY: example-datafusion
+example-datafusion: ## SQL over sealed Parquet, beside plain Parquet, on LocalStack (10 minutes to build)
+	@echo '==> build the example'
+	cd examples/datafusion && CARGO_TARGET_DIR="$(datafusion_target)" cargo build --locked
+	@echo '==> SQL over sealed Parquet, on LocalStack'
+	$(servers) --localstack-only sh -c 'exec "$(datafusion_target)/debug/sealwax-example-datafusion" \
+		"$$SEALWAX_TEST_LOCALSTACK_URL" "$$SEALWAX_EAST_BUCKET" "$$SEALWAX_EAST_KEY"'
+
+.PHONY: package
+package: ## the crates as they would be published, each built from its package
+	@echo '==> packages'
+	cargo package --locked $(patsubst %,-p %,$(published)) $(if $(DIRTY),--allow-dirty)
+
+.PHONY: semver
+semver: ## compare the interfaces of the libraries with those of BASE (a revision; the last commit on main unless given)
+	@echo '==> interfaces'
+	@test -x $(tools)/bin/cargo-semver-checks || \
+		cargo install --locked --root $(tools) --version $(semver_checks) cargo-semver-checks
+	PATH="$(tools)/bin:$$PATH" cargo semver-checks $(patsubst %,-p %,$(libraries)) --baseline-rev $(or $(BASE),main)
+
 .PHONY: bench
 bench: ## measure beside other clients, into docs/BENCHMARKS.md; QUICK=1 for a trial in target/bench
 	@echo '==> the other clients'
@@ -42,6 +68,13 @@ bench: ## measure beside other clients, into docs/BENCHMARKS.md; QUICK=1 for a t
 	cargo bench --locked $(rustcrypto) --bench throughput -- $(if $(QUICK),--quick)
 	@echo '==> whole processes'
 	cargo bench --locked -p sealwax-cli --bench whole_process -- $(if $(QUICK),--quick) $(BENCH)
+
+.PHONY: bench-rewrap
+bench-rewrap: ## measure rewraps of many objects, into docs/BENCHMARKS-REWRAP.md; QUICK=1 for a trial in target/bench
+	@echo '==> build the command and the benchmark'
+	cargo bench --locked -p sealwax-cli --bench whole_process --no-run
+	@echo '==> rewraps of many objects'
+	$(servers) cargo bench --locked -p sealwax-cli --bench whole_process -- --rewrap $(if $(QUICK),--quick)
 
 .PHONY: fmt
 fmt: ## format the Rust code
@@ -63,7 +96,7 @@ clippy: ## lint, a warning being an error
 .PHONY: doc
 doc: ## build the documentation, a warning being an error
 	@echo '==> documentation'
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --features sealwax-s3/testing
 
 .PHONY: layering
 layering: ## check which crate may depend on what

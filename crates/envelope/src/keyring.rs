@@ -63,6 +63,19 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     /// own [`EncryptedDataKey::place`].
     fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap>;
 
+    /// Whether [`Keyring::rewrap`] is possible for `keys`, as far as that can be told without asking a key service: for a
+    /// plan of what a job would do.
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+        let _ = (keys, context, place);
+        false
+    }
+
+    /// The wrapping key that [`Keyring::unwrap`] would use first for `keys`, if it tells: for such a plan.
+    fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
+        let _ = keys;
+        None
+    }
+
     /// Whether [`Keyring::unwrap`] would try this key: it is under a wrapping key of this keyring, or one that its policy
     /// allows.
     fn accepts(&self, key: &EncryptedDataKey) -> bool;
@@ -70,6 +83,12 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     /// The encrypted data keys that [`Keyring::wrap`] will give, with ciphertexts of the expected length and any content:
     /// so that metadata can be measured before a key is asked for.
     fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey>;
+
+    /// The same wrapping keys, as the S3 Encryption Client uses them; `None` where they cannot be used so.
+    #[cfg(feature = "s3ec")]
+    fn s3ec(&self) -> Option<&dyn crate::s3ec::Keyring> {
+        None
+    }
 }
 
 /// A keyring that is shared: a cache that many clients and rewraps use.
@@ -111,12 +130,25 @@ impl<K: Keyring + ?Sized> Keyring for Arc<K> {
         (**self).unwrap(keys, context)
     }
 
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+        (**self).can_rewrap(keys, context, place)
+    }
+
+    fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
+        (**self).first_choice(keys)
+    }
+
     fn accepts(&self, key: &EncryptedDataKey) -> bool {
         (**self).accepts(key)
     }
 
     fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
         (**self).outline(place)
+    }
+
+    #[cfg(feature = "s3ec")]
+    fn s3ec(&self) -> Option<&dyn crate::s3ec::Keyring> {
+        (**self).s3ec()
     }
 }
 

@@ -98,11 +98,25 @@ impl Keyring for MultiKeyring {
         })
     }
 
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+        self.all().all(|keyring| keyring.can_rewrap(keys, context, place))
+    }
+
+    fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
+        self.all().find_map(|keyring| keyring.first_choice(keys))
+    }
+
     fn accepts(&self, key: &EncryptedDataKey) -> bool {
         self.all().any(|keyring| keyring.accepts(key))
     }
 
     fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
         self.all().flat_map(|keyring| keyring.outline(place)).collect()
+    }
+
+    /// That of the first keyring that has one: these objects have one wrapping key.
+    #[cfg(feature = "s3ec")]
+    fn s3ec(&self) -> Option<&dyn crate::s3ec::Keyring> {
+        self.all().find_map(|keyring| keyring.s3ec())
     }
 }
