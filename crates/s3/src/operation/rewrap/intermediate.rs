@@ -78,6 +78,10 @@ impl IntermediateKeys {
         keys: &[EncryptedDataKey],
     ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
         let (context, target) = (object.info.encryption_context(), object.target);
+        if wrap.outline.iter().any(|new| new.intermediate().is_some()) {
+            // The keyring has intermediate keys of its own, and spares calls itself.
+            return Ok(None);
+        }
         for group in keys.chunk_by(EncryptedDataKey::shares_data_key) {
             let wraps: Vec<_> = group.iter().filter_map(EncryptedDataKey::intermediate).collect();
             if wraps.is_empty() {
@@ -157,6 +161,10 @@ async fn make(object: &Object<'_>, keyring: &dyn Keyring, id: &Id) -> Result<Mad
         Some(wraps) => wraps,
         None => keyring.wrap(&key, WrapContext::of_intermediate_key(&id.context)).await.map_err(failed)?,
     };
+    // Only of the intermediate key itself: a data key under it would be lost under another one.
+    if wraps.iter().any(|wrap| wrap.intermediate().is_some()) {
+        return Ok(nothing);
+    }
     Ok(Made { wraps, key: Some(key) })
 }
 
