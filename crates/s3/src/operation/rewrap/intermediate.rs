@@ -60,8 +60,8 @@ impl IntermediateKeys {
         let id = Id { edit, opened: false, context: context.clone(), wraps: key.intermediate().into_iter().collect() };
         let made = self.slot(&id);
         let refresh = || async {
-            let refreshed = object.client.keyring().refresh(&id.wraps[0], context).await;
-            let wraps = refreshed.map_err(wrap_error(object.target))?.into_iter().collect();
+            let refreshed = object.client.keyring().refresh(key, context).await.map_err(wrap_error(object.target))?;
+            let wraps = refreshed.as_ref().and_then(EncryptedDataKey::intermediate).into_iter().collect();
             Ok::<_, Error>(Made { wraps, key: None })
         };
         let made = made.get_or_try_init(refresh).await?;
