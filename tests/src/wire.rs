@@ -30,6 +30,7 @@ use serde_json::Value;
 
 use self::cut::CutBody;
 pub use self::cut::Ending;
+use crate::environment::variable;
 
 /// One HTTP request.
 #[derive(Debug, Clone)]
@@ -83,6 +84,9 @@ pub enum Reaction {
     CutRequest(usize),
     /// Sends it twice, and gives the second answer.
     Duplicate,
+    /// Sends it to LocalStack's bucket of the second name, where it names the first one: an access point, which LocalStack has
+    /// none of.
+    Reroute(String, String),
     /// Refuses the connection.
     Refuse,
     /// Never answers.
@@ -252,6 +256,14 @@ async fn react(
             *request.body_mut() = SdkBody::from(body);
             let twin = request.try_clone().expect("its body is in memory");
             buffered(next.call(twin).await?).await?;
+            next.call(request).await
+        }
+        Reaction::Reroute(name, bucket) => {
+            // http://NAME.HOST/KEY, or http://HOST/NAME/KEY.
+            let path = request.uri().splitn(4, '/').nth(3).expect("a path");
+            let key = path.strip_prefix(name.as_str()).map_or(path, |rest| rest.trim_start_matches('/'));
+            let uri = format!("{}/{bucket}/{key}", variable("SEALWAX_TEST_LOCALSTACK_URL"));
+            request.set_uri(uri).expect("an address");
             next.call(request).await
         }
         Reaction::Refuse => Err(lost()),

@@ -16,10 +16,15 @@ use sealwax_s3::{
     envelope::{EncryptionContext, ObjectHeader},
 };
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext, read, unique, west,
+    Call, LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext, read, unique,
+    west,
 };
 
 const PART: usize = 5 << 20;
+/// Copies are made by one `CopyObject`, as far as S3 does that.
+const WHOLE: u64 = 5 << 30;
+/// All copies are made by `UploadPartCopy`.
+const IN_PARTS: u64 = 0;
 
 fn wrapping_keys(header: &ObjectHeader) -> Vec<&str> {
     header.keys().iter().map(|key| key.wrapping_key()).collect()
@@ -76,11 +81,7 @@ async fn a_replica_outlives_its_source_region() {
             let old = keeps_the_old_key.then_some(east_key.as_str());
             let expected: Vec<_> = old.into_iter().chain([west.home.key.as_str()]).collect();
             assert_eq!(wrapping_keys(info.header().expect("sealed")), expected, "{case}");
-            assert_eq!(
-                (info.e_tag.clone(), info.version_id.clone()),
-                (rewrap.e_tag.clone(), rewrap.version_id.clone()),
-                "{case}"
-            );
+            assert_eq!((&info.e_tag, &info.version_id), (&rewrap.e_tag, &rewrap.version_id), "{case}");
             assert_eq!(info.header(), rewrap.header(), "{case}");
         }
     }
@@ -221,8 +222,9 @@ async fn odd_names_are_rewrapped_like_others() {
 #[tokio::test]
 async fn everything_else_about_the_object_is_kept() {
     let stack = LocalStack::new(east());
-    let (client, s3) = (stack.client_builder([&stack.home.key]).part_len(PART).build(), stack.s3());
-    for size in [1000, PART + 1000] {
+    let s3 = stack.s3();
+    for (size, in_parts_above) in [(1000, WHOLE), (PART + 1000, WHOLE), (1000, IN_PARTS), (PART + 1000, IN_PARTS)] {
+        let client = stack.client_builder([&stack.home.key]).part_len(PART).copy_in_parts_above(in_parts_above).build();
         let (uri, data) = (stack.object("kept"), plaintext(size));
         let attributes = Attributes::default()
             .cache_control("max-age=60")
@@ -248,6 +250,7 @@ async fn everything_else_about_the_object_is_kept() {
             let mut tags: Vec<_> = tags.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect();
             tags.sort_unstable();
             let own = head.metadata().and_then(|metadata| metadata.get("own")).cloned();
+            let kind = head.checksum_type.as_ref().map(ToString::to_string);
             let headers = [
                 ("cache-control", head.cache_control.clone()),
                 ("content-disposition", head.content_disposition.clone()),
@@ -262,6 +265,7 @@ async fn everything_else_about_the_object_is_kept() {
                 ("bucket key", head.bucket_key_enabled.map(|on| on.to_string())),
                 ("storage class", head.storage_class.as_ref().map(ToString::to_string)),
                 ("CRC-64/NVME", head.checksum_crc64_nvme.clone()),
+                ("its type", kind),
             ];
             (headers, tags)
         };
@@ -270,7 +274,7 @@ async fn everything_else_about_the_object_is_kept() {
             assert!(value.is_some(), "{size}: {name} was not stored in the first place");
         }
         client.rewrap().uri(&uri).add_keys(stack.keyring([&stack.home.key_2])).send().await.expect("rewrap");
-        assert_eq!(all().await, before, "{size} bytes");
+        assert_eq!(all().await, before, "{size} bytes, in parts above {in_parts_above}");
         assert!(read(&client, &uri).await.expect("get") == data);
     }
 }
@@ -278,7 +282,7 @@ async fn everything_else_about_the_object_is_kept() {
 #[tokio::test]
 async fn the_acl_is_kept_where_the_bucket_has_acls() {
     let stack = LocalStack::new(east());
-    let (client, s3, bucket) = (stack.client([&stack.home.key]), stack.s3(), unique("acl"));
+    let (s3, bucket) = (stack.s3(), unique("acl"));
     let rule =
         OwnershipControlsRule::builder().object_ownership(ObjectOwnership::ObjectWriter).build().expect("a rule");
     let controls = OwnershipControls::builder().rules(rule).build().expect("controls");
@@ -286,7 +290,9 @@ async fn the_acl_is_kept_where_the_bucket_has_acls() {
     s3.put_bucket_ownership_controls().bucket(&bucket).ownership_controls(controls).send().await.expect("ownership");
     s3.delete_public_access_block().bucket(&bucket).send().await.expect("public access");
     s3.put_bucket_acl().bucket(&bucket).acl(BucketCannedAcl::PublicRead).send().await.expect("an ACL");
-    for acl in [ObjectCannedAcl::PublicRead, ObjectCannedAcl::AuthenticatedRead, ObjectCannedAcl::Private] {
+    let acls = [ObjectCannedAcl::PublicRead, ObjectCannedAcl::AuthenticatedRead, ObjectCannedAcl::Private];
+    for (acl, in_parts_above) in acls.iter().flat_map(|acl| [(acl, WHOLE), (acl, IN_PARTS)]) {
+        let client = stack.client_builder([&stack.home.key]).copy_in_parts_above(in_parts_above).build();
         let uri: S3Uri = format!("s3://{bucket}/{acl}").parse().expect("a name");
         let put = client.put().uri(&uri).body("x").attributes(Attributes::default().acl(acl.clone()));
         put.send().await.expect("put");
@@ -297,16 +303,16 @@ async fn the_acl_is_kept_where_the_bucket_has_acls() {
             grants
         };
         let before = grants().await;
-        assert_eq!(before.len(), if acl == ObjectCannedAcl::Private { 1 } else { 2 }, "{acl}: {before:?}");
+        assert_eq!(before.len(), if *acl == ObjectCannedAcl::Private { 1 } else { 2 }, "{acl}: {before:?}");
         client.rewrap().uri(&uri).add_keys(stack.keyring([&stack.home.key_2])).send().await.expect("rewrap");
-        assert_eq!(grants().await, before, "{acl}");
+        assert_eq!(grants().await, before, "{acl}, in parts above {in_parts_above}");
     }
 }
 
 #[tokio::test]
 async fn object_lock_is_kept() {
     let stack = LocalStack::new(east());
-    let (client, s3, bucket) = (stack.client([&stack.home.key]), stack.s3(), unique("lock"));
+    let (s3, bucket) = (stack.s3(), unique("lock"));
     s3.create_bucket().bucket(&bucket).object_lock_enabled_for_bucket(true).send().await.expect("a bucket");
     let until = |seconds| DateTime::from(SystemTime::now() + Duration::from_secs(seconds));
     let retention = |seconds| {
@@ -320,22 +326,27 @@ async fn object_lock_is_kept() {
         // S3 takes no date of the past: what has expired must not stand in the way.
         ("expired", retention(2)),
     ];
-    for (case, attributes) in cases {
-        let uri: S3Uri = format!("s3://{bucket}/{case}").parse().expect("a name");
-        client.put().uri(&uri).body("x").attributes(attributes).send().await.expect(case);
-        if case == "expired" {
+    let both_ways =
+        cases.iter().flat_map(|(case, attributes)| [(case, attributes, WHOLE), (case, attributes, IN_PARTS)]);
+    for (case, attributes, in_parts_above) in both_ways {
+        let client = stack.client_builder([&stack.home.key]).copy_in_parts_above(in_parts_above).build();
+        let key = format!("{case}-{in_parts_above}");
+        let uri: S3Uri = format!("s3://{bucket}/{key}").parse().expect("a name");
+        client.put().uri(&uri).body("x").attributes(attributes.clone()).send().await.expect(case);
+        if *case == "expired" {
             tokio::time::sleep(Duration::from_secs(3)).await;
         }
         let lock = || async {
-            let head = s3.head_object().bucket(&bucket).key(case).send().await.expect("head");
+            let head = s3.head_object().bucket(&bucket).key(&key).send().await.expect("head");
             (head.object_lock_mode, head.object_lock_retain_until_date, head.object_lock_legal_hold_status)
         };
         let before = lock().await;
         let rewrap = client.rewrap().uri(&uri).add_keys(stack.keyring([&stack.home.key_2])).send().await;
         rewrap.unwrap_or_else(|error| panic!("{case}: {error:?}"));
         // LocalStack takes any date. S3 does not.
-        if case == "expired" {
-            let copy = stack.wire.calls().into_iter().rfind(|call| call.operation == "CopyObject").expect("a copy");
+        if *case == "expired" {
+            let is_copy = |call: &Call| ["CopyObject", "CreateMultipartUpload"].contains(&call.operation.as_str());
+            let copy = stack.wire.calls().into_iter().rfind(is_copy).expect("a copy");
             assert_eq!(copy.headers.get("x-amz-object-lock-retain-until-date"), None, "a date of the past was sent");
         } else {
             assert_eq!(lock().await, before, "{case}");

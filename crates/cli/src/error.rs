@@ -25,6 +25,10 @@ pub(crate) enum Exit {
     Denied,
     /// 6: the object exists already, or it, the file or the upload changed meanwhile.
     Conflict,
+    /// 7: of many objects, some failed.
+    SomeFailed,
+    /// 8: of many objects, all failed.
+    AllFailed,
     /// 128 and the signal's number: 130 interrupted, 143 terminated.
     Stopped(Signal),
 }
@@ -38,6 +42,8 @@ impl Exit {
             Self::NotFound => 4,
             Self::Denied => 5,
             Self::Conflict => 6,
+            Self::SomeFailed => 7,
+            Self::AllFailed => 8,
             Self::Stopped(signal) => signal.exit_code(),
         }
     }
@@ -46,7 +52,11 @@ impl Exit {
 impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Self {
         match kind {
-            ErrorKind::InvalidInput | ErrorKind::MetadataTooLarge | ErrorKind::StateFileMismatch => Self::Usage,
+            ErrorKind::InvalidInput
+            | ErrorKind::InvalidListing
+            | ErrorKind::JobMismatch
+            | ErrorKind::MetadataTooLarge
+            | ErrorKind::StateFileMismatch => Self::Usage,
             ErrorKind::Authentication
             | ErrorKind::ContextMismatch
             | ErrorKind::Malformed
@@ -106,6 +116,16 @@ impl Failure {
     pub(crate) fn step(mut self, what: &'static str, command: String) -> Self {
         self.steps.push((what, command));
         self
+    }
+
+    /// Of `all` objects, `failed` did; `what` says so. Where none did, there is nothing to say.
+    pub(crate) fn of_many(failed: u64, all: u64, what: String) -> Result<(), Self> {
+        let exit = match failed {
+            0 => return Ok(()),
+            _ if failed == all => Exit::AllFailed,
+            _ => Exit::SomeFailed,
+        };
+        Err(Self::new(exit, what, "see the reason of each"))
     }
 
     /// And says more of what failed.
@@ -237,5 +257,8 @@ mod tests {
             assert_eq!(Exit::from(kind).code(), code, "{kind:?}");
         }
         assert_eq!(Exit::Stopped(Signal::Interrupt).code(), 130);
+        assert!(Failure::of_many(0, 0, "none".into()).is_ok() && Failure::of_many(0, 2, "none".into()).is_ok());
+        let of_two = |failed| Failure::of_many(failed, 2, "some".into()).map_err(|failure| failure.exit().code());
+        assert_eq!((of_two(1), of_two(2)), (Err(7), Err(8)));
     }
 }

@@ -7,6 +7,8 @@ mod command;
 mod error;
 mod interrupt;
 mod log;
+mod objects;
+mod output;
 mod pair;
 mod prefix;
 mod progress;

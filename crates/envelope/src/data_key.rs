@@ -177,7 +177,10 @@ impl EncryptedDataKey {
     }
 
     /// As [`EncryptedDataKey::open`], with an intermediate key that stays in use.
-    pub(crate) fn open_under(
+    ///
+    /// # Errors
+    /// [`Error::Authentication`] as there, and where there is no intermediate key.
+    pub fn open_under(
         &self,
         intermediate: &PlaintextDataKey,
         context: &EncryptionContext,
@@ -215,6 +218,27 @@ impl EncryptedDataKey {
             Holds::KeyOf(wrapped) => Some(wrapped),
             Holds::DataKey | Holds::IntermediateKey => None,
         }
+    }
+
+    /// Whether both are wraps of one intermediate key with one data key, at the same place.
+    #[must_use]
+    pub fn shares_data_key(&self, other: &Self) -> bool {
+        let wrapped = self.wrapped_under_intermediate();
+        wrapped.is_some() && wrapped == other.wrapped_under_intermediate() && self.place == other.place
+    }
+
+    /// These wraps of the intermediate key `intermediate`, with `data_key` wrapped anew under that key for `binding`.
+    ///
+    /// # Errors
+    /// [`Error::RandomUnavailable`].
+    pub fn carry(
+        wraps: &[Self],
+        intermediate: &PlaintextDataKey,
+        data_key: &PlaintextDataKey,
+        binding: WrapContext<'_>,
+    ) -> Result<Vec<Self>, Error> {
+        let wrapped = wrap_under_intermediate(intermediate, data_key, binding)?;
+        Ok(wraps.iter().map(|wrap| wrap.clone().carrying(wrapped, binding.place().cloned())).collect())
     }
 
     /// This wrap of an intermediate key with a data key, `wrapped` under that key and bound to `place`.

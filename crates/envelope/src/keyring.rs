@@ -63,6 +63,19 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     /// own [`EncryptedDataKey::place`].
     fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap>;
 
+    /// Whether [`Keyring::rewrap`] is possible for `keys`, as far as that can be told without asking a key service: for a
+    /// plan of what a job would do.
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+        let _ = (keys, context, place);
+        false
+    }
+
+    /// The wrapping key that [`Keyring::unwrap`] would use first for `keys`, if it tells: for such a plan.
+    fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
+        let _ = keys;
+        None
+    }
+
     /// Whether [`Keyring::unwrap`] would try this key: it is under a wrapping key of this keyring, or one that its policy
     /// allows.
     fn accepts(&self, key: &EncryptedDataKey) -> bool;
@@ -115,6 +128,14 @@ impl<K: Keyring + ?Sized> Keyring for Arc<K> {
 
     fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
         (**self).unwrap(keys, context)
+    }
+
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+        (**self).can_rewrap(keys, context, place)
+    }
+
+    fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
+        (**self).first_choice(keys)
     }
 
     fn accepts(&self, key: &EncryptedDataKey) -> bool {

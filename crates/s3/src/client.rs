@@ -15,12 +15,16 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    BodyChecksum,
+    BodyChecksum, SidecarPolicy,
     error::{Error, ErrorKind, Target},
     format::UnencryptedObjects,
-    operation::{delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap},
+    operation::{
+        copy::Copy, delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap, shred::Shred,
+        verify::Verify,
+    },
     places::PlacePolicy,
     s3ec::S3ec,
+    sidecars::Sidecar,
     timeouts,
     upload::buffers::PartBuffers,
 };
@@ -31,6 +35,8 @@ const DEFAULT_PART_LEN: usize = 8 * 1024 * 1024;
 const DEFAULT_MEMORY_BUDGET: usize = 128 * 1024 * 1024;
 /// S3's least part length but for the last part, in bytes. (Amazon S3 User Guide, "Multipart upload limits".)
 const MIN_PART_LEN: usize = 5 * 1024 * 1024;
+/// Most bytes that one `CopyObject`, or `UploadPartCopy`, copies: 5 GiB. (Amazon S3 API Reference, `CopyObject`.)
+pub(crate) const MAX_COPY_LEN: u64 = 5 << 30;
 
 /// Seals objects before they leave the process, and opens them.
 ///
@@ -42,9 +48,11 @@ struct Inner {
     s3: Client,
     keyring: Arc<dyn Keyring>,
     places: PlacePolicy,
+    sidecars: SidecarPolicy,
     s3ec: S3ec,
     unencrypted: UnencryptedObjects,
     part_len: usize,
+    copy_in_parts_above: u64,
     checksum: BodyChecksum,
     budget: Arc<Semaphore>,
     budget_len: usize,
@@ -64,9 +72,11 @@ impl SealedClient {
             s3,
             keyring: Arc::new(keyring),
             places: PlacePolicy::bound(),
+            sidecars: SidecarPolicy::off(),
             s3ec: S3ec::new(),
             unencrypted: UnencryptedObjects::default(),
             part_len: DEFAULT_PART_LEN,
+            copy_in_parts_above: MAX_COPY_LEN,
             checksum: BodyChecksum::default(),
             budget_len: DEFAULT_MEMORY_BUDGET,
         }
@@ -109,6 +119,21 @@ impl SealedClient {
         Reencrypt::new(self.clone())
     }
 
+    /// Removes an object's last keys, for good.
+    pub fn shred(&self) -> Shred {
+        Shred::new(self.clone())
+    }
+
+    /// Proves that an object opens.
+    pub fn verify(&self) -> Verify {
+        Verify::new(self.clone())
+    }
+
+    /// Copies an object inside S3 to another place, its keys wrapped for that place.
+    pub fn copy(&self) -> Copy {
+        Copy::new(self.clone())
+    }
+
     /// Deletes an object.
     pub fn delete(&self) -> Delete {
         Delete::new(self.clone())
@@ -136,6 +161,10 @@ impl SealedClient {
         &self.0.places
     }
 
+    pub(crate) fn sidecars(&self) -> &SidecarPolicy {
+        &self.0.sidecars
+    }
+
     pub(crate) fn s3ec(&self) -> &S3ec {
         &self.0.s3ec
     }
@@ -146,6 +175,10 @@ impl SealedClient {
 
     pub(crate) fn part_len(&self) -> usize {
         self.0.part_len
+    }
+
+    pub(crate) fn copy_in_parts_above(&self) -> u64 {
+        self.0.copy_in_parts_above
     }
 
     pub(crate) fn checksum(&self) -> BodyChecksum {
@@ -198,8 +231,34 @@ impl SealedClient {
         }
     }
 
-    /// Begins to open an object's body.
+    /// Begins to open an object's body: by the keys in its metadata, else by those of its sidecar, where the client looks
+    /// for that.
     pub(crate) async fn opener(
+        &self,
+        target: &Target,
+        header: &ObjectHeader,
+        accepted_places: &[String],
+    ) -> Result<Opener, Error> {
+        let error = match self.opener_by_metadata(target, header, accepted_places).await {
+            Ok(opener) => return Ok(opener),
+            Err(error) => error,
+        };
+        let Some(suffix) = self.0.sidecars.suffix() else { return Err(error) };
+        match Sidecar::find(self, target, suffix, header).await {
+            Ok(Sidecar::Present { header, .. }) => {
+                tracing::debug!(%error, generation = header.generation(), "trying the keys of the sidecar");
+                let opener = self.opener_by_metadata(target, &header, accepted_places).await;
+                opener.map_err(|sidecars| {
+                    error.and(&format!("nor do those of its sidecar open it: {}", sidecars.message()))
+                })
+            }
+            Ok(Sidecar::Absent | Sidecar::Stale { .. }) => Err(error),
+            Err(unread) => Err(error.and(&format!("and its sidecar is of no use: {}", unread.message()))),
+        }
+    }
+
+    /// Begins to open an object's body by the keys in `header` alone.
+    pub(crate) async fn opener_by_metadata(
         &self,
         target: &Target,
         header: &ObjectHeader,
@@ -227,9 +286,11 @@ pub struct SealedClientBuilder {
     s3: Client,
     keyring: Arc<dyn Keyring>,
     places: PlacePolicy,
+    sidecars: SidecarPolicy,
     s3ec: S3ec,
     unencrypted: UnencryptedObjects,
     part_len: usize,
+    copy_in_parts_above: u64,
     checksum: BodyChecksum,
     budget_len: usize,
 }
@@ -239,6 +300,14 @@ impl SealedClientBuilder {
     #[must_use]
     pub fn places(mut self, places: PlacePolicy) -> Self {
         self.places = places;
+        self
+    }
+
+    /// Whether the object's sidecar is looked for where the object's own keys do not open it: [`SidecarPolicy::off`] unless
+    /// set. With it, [`SealedClient::delete`] deletes the sidecar too.
+    #[must_use]
+    pub fn sidecars(mut self, sidecars: SidecarPolicy) -> Self {
+        self.sidecars = sidecars;
         self
     }
 
@@ -265,6 +334,14 @@ impl SealedClientBuilder {
         self
     }
 
+    /// Above so many stored bytes, a rewrap copies an object in parts, many at once, instead of by one `CopyObject`: 5 GiB
+    /// unless set, which is the most that S3 copies at once. Parts are faster for long objects, and cost a request each.
+    #[must_use]
+    pub fn copy_in_parts_above(mut self, bytes: u64) -> Self {
+        self.copy_in_parts_above = bytes.min(MAX_COPY_LEN);
+        self
+    }
+
     /// Which checksum is sent with bodies: CRC-64/NVME unless set.
     #[must_use]
     pub fn checksum(mut self, checksum: BodyChecksum) -> Self {
@@ -288,9 +365,11 @@ impl SealedClientBuilder {
             s3: timeouts::with_read_timeout(self.s3),
             keyring: self.keyring,
             places: self.places,
+            sidecars: self.sidecars,
             s3ec: self.s3ec,
             unencrypted: self.unencrypted,
             part_len: self.part_len,
+            copy_in_parts_above: self.copy_in_parts_above,
             checksum: self.checksum,
             budget: Arc::new(Semaphore::new(budget_len / CHUNK_LEN)),
             budget_len,

@@ -29,12 +29,16 @@ pub enum ErrorKind {
     Credentials,
     /// An argument cannot be used.
     InvalidInput,
+    /// An inventory or a list of objects cannot be read, or is not whole.
+    InvalidListing,
     /// A local file could not be read or written.
     Io,
     /// The wrapping key is disabled or pending deletion.
     KeyDisabled,
     /// There is no such wrapping key.
     KeyNotFound,
+    /// The plan is cut off or not one, or the journal is of another job.
+    JobMismatch,
     /// The object's metadata or body is not what a sealed object has.
     Malformed,
     /// Metadata would exceed what S3 stores.
@@ -43,6 +47,8 @@ pub enum ErrorKind {
     NoMatchingKey,
     /// There is no such object or bucket.
     NotFound,
+    /// The object is still the one that the caller has, by the condition of the call.
+    NotModified,
     /// The object exists, but Sealwax did not seal it.
     NotSealed,
     /// The object's wraps are bound to another place than the one that it is read from.
@@ -85,13 +91,16 @@ impl ErrorKind {
             }
             Self::Credentials => "sign in, or set the credentials as for every AWS tool",
             Self::InvalidInput => "correct the argument",
+            Self::InvalidListing => "take a complete inventory, or another list of the objects",
             Self::Io => "check the file, its permissions and the free space",
+            Self::JobMismatch => "make a new plan, or name the journal of this job",
             Self::KeyDisabled => "enable the KMS key or cancel its deletion, or use another of the object's keys",
             Self::KeyNotFound => "check the key's ARN, account and Region",
             Self::Malformed => "restore another version of the object",
             Self::MetadataTooLarge => "use fewer wrapping keys, a shorter encryption context or less metadata",
             Self::NoMatchingKey => "add one of the object's wrapping keys to the keyring",
             Self::NotFound => "check the bucket, the key and the Region",
+            Self::NotModified => "go on using what was read before",
             Self::NotSealed => "read it with a plain S3 client, or seal it",
             Self::PlaceMismatch => {
                 "do as the message says if the object belongs there; if not, it may have been put there to deceive"
@@ -108,6 +117,42 @@ impl ErrorKind {
             Self::Unsupported => "see the message",
             Self::UploadBusy => "wait until the other process has ended",
             Self::UploadNotFound => "delete the upload's state file, if it has one, and begin anew",
+        }
+    }
+
+    /// Its name in reports, such as `no-matching-key`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "access-denied",
+            Self::Authentication => "authentication",
+            Self::Changed => "changed",
+            Self::Conflict => "conflict",
+            Self::ContextMismatch => "context-mismatch",
+            Self::Credentials => "credentials",
+            Self::InvalidInput => "invalid-input",
+            Self::InvalidListing => "invalid-listing",
+            Self::Io => "io",
+            Self::JobMismatch => "job-mismatch",
+            Self::KeyDisabled => "key-disabled",
+            Self::KeyNotFound => "key-not-found",
+            Self::Malformed => "malformed",
+            Self::MetadataTooLarge => "metadata-too-large",
+            Self::NoMatchingKey => "no-matching-key",
+            Self::NotFound => "not-found",
+            Self::NotModified => "not-modified",
+            Self::NotSealed => "not-sealed",
+            Self::PlaceMismatch => "place-mismatch",
+            Self::PolicyRefused => "policy-refused",
+            Self::Service => "service",
+            Self::SourceChanged => "source-changed",
+            Self::StateFileMismatch => "state-file-mismatch",
+            Self::Throttled => "throttled",
+            Self::Truncated => "truncated",
+            Self::Unavailable => "unavailable",
+            Self::Unsupported => "unsupported",
+            Self::UploadBusy => "upload-busy",
+            Self::UploadNotFound => "upload-not-found",
         }
     }
 
@@ -152,10 +197,37 @@ impl Error {
 }
 
 impl Error {
+    /// A failure of something else than an object: `what` is to be listed.
+    pub(crate) fn of_listing(what: impl Into<String>, kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::of("list", what, kind, message)
+    }
+
+    /// A failure of something else than an object.
+    pub(crate) fn of(
+        operation: &'static str,
+        what: impl Into<String>,
+        kind: ErrorKind,
+        message: impl Into<String>,
+    ) -> Self {
+        let (object, message) = (what.into(), message.into());
+        Self(Box::new(Inner { kind, operation, object, message, source: None }))
+    }
+
     /// The same failure, and what it means.
     pub(crate) fn meaning(mut self, what: &str) -> Self {
         self.0.message = format!("{what}: {}", self.0.message);
         self
+    }
+
+    /// The same failure, and what failed besides.
+    pub(crate) fn and(mut self, what: &str) -> Self {
+        self.0.message = format!("{}; {what}", self.0.message);
+        self
+    }
+
+    /// What failed, without where.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
     }
 
     /// The failure of the source, where that is an object of ours and is what failed.
@@ -185,6 +257,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match self.0.operation {
             "head" => "look at",
+            "list" => "list the objects of",
             operation => operation,
         };
         write!(f, "cannot {verb} {}: {}", self.0.object, self.0.message)
@@ -221,6 +294,22 @@ impl Target {
             () if target.key.is_empty() => Err(target.error(ErrorKind::InvalidInput, "no key was given")),
             () => Ok(target),
         }
+    }
+
+    /// All objects whose keys begin with `prefix`, which may be empty.
+    pub(crate) fn of_prefix(
+        operation: &'static str,
+        s3: &aws_sdk_s3::Client,
+        bucket: &str,
+        prefix: &str,
+    ) -> Result<Self, Error> {
+        let target = Self::new(operation, s3, Some(bucket.to_owned()), Some("(all)".to_owned()))?;
+        Ok(Self { key: prefix.to_owned(), ..target })
+    }
+
+    /// Another object of the same bucket.
+    pub(crate) fn with_key(&self, key: String) -> Self {
+        Self { key, ..self.clone() }
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
@@ -271,6 +360,7 @@ impl Target {
             (Some("NoSuchUpload"), _) => ErrorKind::UploadNotFound,
             (Some("MetadataTooLarge"), _) => ErrorKind::MetadataTooLarge,
             (_, Some(401 | 403)) => ErrorKind::AccessDenied,
+            (_, Some(304)) => ErrorKind::NotModified,
             (_, Some(404)) => ErrorKind::NotFound,
             (_, Some(409 | 412)) => ErrorKind::Conflict,
             (_, Some(501)) => ErrorKind::Unsupported,
@@ -283,6 +373,7 @@ impl Target {
                 format!("{call} found the unfinished upload gone: it was aborted, or has expired, or was completed")
             }
             ErrorKind::Conflict => format!("{call} met another state of the object than was required"),
+            ErrorKind::NotModified => format!("{call} found the object unmodified"),
             ErrorKind::AccessDenied => format!("{call} was denied"),
             _ => format!("{call} failed"),
         };

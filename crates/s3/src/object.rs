@@ -162,6 +162,14 @@ pub struct ObjectInfo {
     pub version_id: Option<String>,
     /// When this version was stored.
     pub last_modified: Option<DateTime>,
+    /// `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// `Content-Disposition`.
+    pub content_disposition: Option<String>,
+    /// `Content-Encoding` of the plaintext.
+    pub content_encoding: Option<String>,
+    /// `Content-Language`.
+    pub content_language: Option<String>,
     /// `Content-Type` of the plaintext.
     pub content_type: Option<String>,
     /// Storage class; absent for `STANDARD`.
@@ -181,6 +189,10 @@ macro_rules! from_output {
                 e_tag: output.e_tag.clone(),
                 version_id: output.version_id.clone(),
                 last_modified: output.last_modified,
+                cache_control: output.cache_control.clone(),
+                content_disposition: output.content_disposition.clone(),
+                content_encoding: output.content_encoding.clone(),
+                content_language: output.content_language.clone(),
                 content_type: output.content_type.clone(),
                 storage_class: output.storage_class.clone(),
                 format,
@@ -197,6 +209,11 @@ impl ObjectInfo {
         GetObjectOutput,
         |get| stored_len(get)
     );
+
+    /// The same object with another header of the same body.
+    pub(crate) fn with_header(self, header: ObjectHeader) -> Self {
+        Self { format: ObjectFormat::Sealwax(header), ..self }
+    }
 
     /// The format, and all that the metadata says in it.
     #[must_use]

@@ -151,6 +151,21 @@ impl SealedClient {
         envelope.admit(&policy, context).map_err(|error| target.s3ec(error))
     }
 
+    /// Unwraps the data key of an object with `plaintext_len` bytes; of V3, checks that it is that of the content.
+    pub(crate) async fn check_s3ec_key(
+        &self,
+        target: &Target,
+        envelope: &Envelope,
+        plaintext_len: u64,
+    ) -> Result<(), Error> {
+        let admitted = self.admit(target, envelope.clone(), &EncryptionContext::new(), true)?;
+        let data_key = self.unwrap_s3ec(target, &admitted).await?;
+        // Of AES-CBC, the length of the ciphertext is all that is known.
+        let is_cbc = matches!(envelope.content(), Content::AesCbc { .. });
+        let stored_len = if is_cbc { plaintext_len } else { plaintext_len + sealwax_envelope::s3ec::TAG_LEN as u64 };
+        admitted.opener(&data_key, stored_len).map(drop).map_err(|error| target.s3ec(error))
+    }
+
     /// Unwraps the data key of an envelope that was let through.
     pub(crate) async fn unwrap_s3ec(&self, target: &Target, envelope: &Admitted) -> Result<PlaintextDataKey, Error> {
         let algorithm = envelope.envelope().key().algorithm();

@@ -3,7 +3,7 @@
 mod body;
 pub(crate) mod buffers;
 pub(crate) mod journal;
-mod multipart;
+pub(crate) mod multipart;
 mod plan;
 mod stored;
 pub(crate) mod unfinished;
@@ -77,6 +77,7 @@ impl Upload {
     /// Seals the parts and stores them. Nothing becomes visible unless all of them are stored.
     pub(crate) async fn run(self, mut parts: Parts, sealer: BodySealer) -> Result<Uploaded, Error> {
         let plan = PartPlan::new(self.client.part_len() / CHUNK_LEN, parts.len());
+        self.ready(&mut parts, plan.chunks(1)).await?;
         let room = self.room(plan.chunks(1)).await?;
         let buffers = self.client.buffers();
         let (source, last) = self.read(&mut parts, sealer.header(), &room, &buffers).await?;
@@ -117,6 +118,7 @@ impl Upload {
                 let (room, source, last) = match first.take() {
                     Some((room, source)) => (room, source, false),
                     None => {
+                        upload.meanwhile(self.ready(&mut parts, plan.chunks(number))).await?;
                         let room = upload.wait_for_room(plan.chunks(number)).await?;
                         let (source, last) = self.read(&mut parts, sealer.header(), &room, upload.buffers()).await?;
                         (room, source, last)
@@ -142,6 +144,11 @@ impl Upload {
                 Err(error)
             }
         }
+    }
+
+    /// Waits until a part of `chunks` chunks can be read.
+    async fn ready(&self, parts: &mut Parts, chunks: usize) -> Result<(), Error> {
+        parts.ready(chunks).await.map_err(|error| self.target.io("the plaintext could not be read", error))
     }
 
     /// Waits until a part of `chunks` chunks may be in memory.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     EncryptedDataKey, EncryptionContext, Error, MissingWrap, Place, PlaintextDataKey, WrapContext,
-    data_key::{WRAPPED_UNDER_INTERMEDIATE_LEN, wrap_under_intermediate},
+    data_key::WRAPPED_UNDER_INTERMEDIATE_LEN,
 };
 
 /// Most objects under one intermediate key, whatever is set: with random nonces of 96 bits, the chance that two of them
@@ -116,10 +116,8 @@ impl CachingKeyring {
         data_key: &PlaintextDataKey,
         binding: WrapContext<'_>,
     ) -> Result<Vec<EncryptedDataKey>, KeyringError> {
-        let wrapped = wrap_under_intermediate(&intermediate.key, data_key, binding);
-        let wrapped = wrapped.map_err(|error| failed(&intermediate.wraps, error))?;
-        let carrying = |wrap: &EncryptedDataKey| wrap.clone().carrying(wrapped, binding.place().cloned());
-        Ok(intermediate.wraps.iter().map(carrying).collect())
+        EncryptedDataKey::carry(&intermediate.wraps, &intermediate.key, data_key, binding)
+            .map_err(|error| failed(&intermediate.wraps, error))
     }
 
     /// The data key of wraps of one intermediate key.
@@ -235,6 +233,14 @@ impl Keyring for CachingKeyring {
             }
             if failures.is_empty() { Unwrap::NotMine } else { Unwrap::Failed(failures) }
         })
+    }
+
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+        self.inner.can_rewrap(keys, context, place)
+    }
+
+    fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
+        self.inner.first_choice(keys)
     }
 
     fn accepts(&self, key: &EncryptedDataKey) -> bool {

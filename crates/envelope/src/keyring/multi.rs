@@ -98,6 +98,14 @@ impl Keyring for MultiKeyring {
         })
     }
 
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+        self.all().all(|keyring| keyring.can_rewrap(keys, context, place))
+    }
+
+    fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
+        self.all().find_map(|keyring| keyring.first_choice(keys))
+    }
+
     fn accepts(&self, key: &EncryptedDataKey) -> bool {
         self.all().any(|keyring| keyring.accepts(key))
     }

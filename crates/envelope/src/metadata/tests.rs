@@ -173,7 +173,11 @@ fn a_rewrap_raises_the_generation_and_keeps_the_rest() {
     assert_eq!(rewrapped.keys().len(), 1);
     assert_eq!((rewrapped.context(), rewrapped.body_header()), (header.context(), header.body_header()));
     assert_eq!(rewrapped.plaintext_len(), header.plaintext_len());
-    assert!(matches!(header.rewrapped(Vec::new()), Err(Error::InvalidMetadata(_))));
+    assert_eq!(header.rewrapped(Vec::new()), Err(Error::InvalidMetadata("no encrypted data key".into())));
+    let most = vec![key("arn:9", None, 7); MAX_ENCRYPTED_DATA_KEYS];
+    assert!(header.rewrapped(most.clone()).is_ok());
+    let more = [most, vec![key("arn:9", None, 7)]].concat();
+    assert!(matches!(header.rewrapped(more), Err(Error::InvalidMetadata(_))));
 }
 
 fn any_key() -> impl Strategy<Value = EncryptedDataKey> {
@@ -218,4 +222,95 @@ proptest! {
             prop_assert_eq!(pairs(&header), metadata);
         }
     }
+}
+
+/// FORMAT.md W10: a sidecar has one spelling.
+#[test]
+fn a_sidecar_is_the_metadata_as_json() {
+    let header =
+        ObjectHeader::new(EncryptionContext::new(), vec![key("arn:1", None, 3)], *sample().body_header(), None);
+    let header = header.expect("a header");
+    let expected = concat!(
+        r#"{"sealwax-format":"v1+Cobblestone-256","sealwax-generation":"1","sealwax-header":"#,
+        r#""CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk","#,
+        r#""sealwax-keys":"[{\"keys\":[[\"aws-kms\",\"arn:1\",\"paWl\"]]}]"}"#,
+    );
+    assert_eq!(header.to_sidecar().as_deref(), Ok(expected));
+    assert_eq!(header.parse_sidecar(expected.as_bytes()), Ok(Some(header)));
+}
+
+/// FORMAT.md R14: anything but that spelling, within the limits, is refused.
+#[test]
+fn other_spellings_of_a_sidecar_are_refused() {
+    let header = sample();
+    let sidecar = header.to_sidecar().expect("a sidecar");
+    let (_, rest) = sidecar.split_at(1);
+    for (case, other) in [
+        ("blank", format!("{{ {rest}")),
+        ("name twice", format!("{{\"sealwax-length\":\"42\",{rest}")),
+        ("name of others", sidecar.replacen('{', "{\"mine\":\"x\",", 1)),
+        ("unknown name", sidecar.replacen('{', "{\"sealwax-aaa\":\"x\",", 1)),
+        ("capitals", sidecar.replace("sealwax-length", "Sealwax-length")),
+        ("number", sidecar.replace("\"42\"", "42")),
+        ("more", format!("{sidecar}\n")),
+        ("list", format!("[{sidecar}]")),
+        ("cut", sidecar[..sidecar.len() - 1].to_owned()),
+        ("nothing", String::new()),
+        ("too long", sidecar.replacen('{', &format!("{{{}", " ".repeat(SIDECAR_LIMIT)), 1)),
+    ] {
+        assert!(matches!(header.parse_sidecar(other.as_bytes()), Err(Error::Malformed(_))), "{case}");
+    }
+    assert_eq!(header.parse_sidecar(b"{}"), Err(Error::NotSealed));
+    let later = sidecar.replace("v1+Cobblestone-256", "v2");
+    assert!(matches!(header.parse_sidecar(later.as_bytes()), Err(Error::UnsupportedFormat(_))));
+}
+
+/// FORMAT.md R15: what is of another sealing says nothing of this one.
+#[test]
+fn only_keys_and_generation_of_a_sidecar_may_differ() {
+    let header = sample();
+    let rewrapped = header.rewrapped(vec![key("arn:4", Some("b/k"), 7)]).expect("a header");
+    let missing = MissingWrap::new("aws-kms".to_owned(), "arn:5".to_owned()).expect("a name");
+    let rewrapped = rewrapped.with_missing(vec![missing]);
+    let sidecar = rewrapped.to_sidecar().expect("a sidecar");
+    assert_eq!(header.parse_sidecar(sidecar.as_bytes()), Ok(Some(rewrapped)));
+    let context = EncryptionContext::try_from_iter([("tenant", "other")]).expect("a context");
+    for (case, other) in [
+        ("context", ObjectHeader { context, ..header.clone() }),
+        ("length", ObjectHeader { plaintext_len: Some(41), ..header.clone() }),
+        ("length absent", ObjectHeader { plaintext_len: None, ..header.clone() }),
+        ("header", ObjectHeader { body_header: BodyHeader::from_bytes(&[8; 56]), ..header.clone() }),
+    ] {
+        let sidecar = other.to_sidecar().expect("a sidecar");
+        assert_eq!(header.parse_sidecar(sidecar.as_bytes()), Ok(None), "{case}");
+    }
+}
+
+/// FORMAT.md W10: more than S3's 2 KB of metadata may be in it, but no more than a reader takes.
+#[test]
+fn a_sidecar_has_room_for_more_keys_than_metadata() {
+    let header = |count, len| {
+        let keys = (0..count).map(|n| key(&arn("us-east-1", n), Some("b/k"), len)).collect();
+        ObjectHeader::new(EncryptionContext::new(), keys, *sample().body_header(), None).expect("a header")
+    };
+    let most = header(MAX_ENCRYPTED_DATA_KEYS, 184);
+    assert!(most.check_fits([]).is_err());
+    let sidecar = most.to_sidecar().expect("it fits");
+    assert_eq!(most.parse_sidecar(sidecar.as_bytes()), Ok(Some(most)));
+    assert!(matches!(header(MAX_ENCRYPTED_DATA_KEYS, 1024).to_sidecar(), Err(Error::MetadataTooLarge { .. })));
+}
+
+#[test]
+fn a_header_joined_with_its_sidecar_has_the_keys_of_both() {
+    let header = sample();
+    let missing = |name: &str| MissingWrap::new("aws-kms".to_owned(), name.to_owned()).expect("a name");
+    let own = header.clone().with_missing(vec![missing("arn:4"), missing("arn:5")]);
+    let keys = vec![header.keys()[0].clone(), key("arn:4", Some("b/k"), 7)];
+    let sidecar = header.rewrapped(keys).expect("a header");
+    let joined = own.joined(&sidecar).expect("a header");
+    let names: Vec<_> = joined.keys().iter().map(EncryptedDataKey::wrapping_key).collect();
+    assert_eq!(names, ["arn:1", "arn:2", "arn:3", "arn:4"]);
+    assert_eq!((joined.generation(), joined.missing()), (2, &[missing("arn:5")][..]));
+    let many = (0..14).map(|n| key(&format!("arn:1{n}"), None, 1)).collect();
+    assert!(own.joined(&header.rewrapped(many).expect("a header")).is_err());
 }

@@ -1,6 +1,6 @@
 //! The keyring over AWS KMS.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use aws_config::SdkConfig;
 use aws_sdk_kms::Client;
@@ -25,8 +25,14 @@ const TYPICAL_CIPHERTEXT_LEN: usize = 184;
 /// Wraps data keys under KMS keys of one or several Regions.
 ///
 /// The first key generates the data keys (`GenerateDataKey`), the others wrap them too (`Encrypt`), each in its own
-/// Region. On reading, keys are tried nearest first (`Decrypt`); a multi-Region key is used through its replica in the
-/// keyring's Region. Each call passes the whole encryption context and names its key.
+/// Region. On reading, keys are tried nearest first (`Decrypt`). Each call passes the whole encryption context and names its
+/// key.
+///
+/// A *multi-Region key* is one whose id begins with `mrk-`. What it wrapped, a given key unwraps that has the same partition,
+/// account and id, and only that differs in the Region; the call names the given key. (AWS Encryption SDK specification, "AWS
+/// KMS MRK Match for Decrypt".) Two replicas of one key may be given, which AWS's keyrings refuse as unclear: here the keyring's
+/// own Region comes first, then the order in which they were given; and a write wraps under each. A key name that is not the ARN
+/// of a key is passed over.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,7 +49,7 @@ const TYPICAL_CIPHERTEXT_LEN: usize = 184;
 pub struct KmsKeyring {
     pub(super) keys: Vec<KmsKeyArn>,
     pub(super) wrap_policy: WrapPolicy,
-    pub(super) clients: RegionalClients,
+    pub(super) clients: Arc<RegionalClients>,
     pub(super) discovery: Option<DiscoveryFilter>,
     pub(super) home: Option<String>,
 }
@@ -58,6 +64,7 @@ pub struct KmsKeyringBuilder {
     timeout: Duration,
     calls_per_second: Option<u32>,
     wrap_policy: WrapPolicy,
+    shared: Option<Arc<RegionalClients>>,
 }
 
 impl KmsKeyring {
@@ -72,7 +79,16 @@ impl KmsKeyring {
             timeout: Duration::from_secs(10),
             calls_per_second: None,
             wrap_policy: WrapPolicy::All,
+            shared: None,
         }
+    }
+
+    /// Begins a keyring of no key that shares this one's clients, with their pace, time limit and knowledge of Regions that
+    /// are down: all calls of both count as those of one.
+    #[must_use]
+    pub fn sibling(&self) -> KmsKeyringBuilder {
+        let config = SdkConfig::builder().region(self.home.clone().map(aws_config::Region::new)).build();
+        KmsKeyringBuilder { shared: Some(Arc::clone(&self.clients)), ..Self::builder(&config) }
     }
 
     /// The keys that it wraps under, the generator first.
@@ -86,6 +102,20 @@ impl KmsKeyring {
         let mut candidates = candidates(keys, &self.keys, self.discovery.as_ref(), self.home.as_deref());
         candidates.sort_by_key(|candidate| self.clients.is_down(candidate.arn.region()));
         candidates
+    }
+
+    /// The calls of `ReEncrypt` that wrap under each of its keys what one of `keys` holds: from which, to which, and bound
+    /// to what. `None` where one of them is not possible.
+    fn re_encryptions<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+        place: Option<&'a Place>,
+    ) -> Option<Vec<(Candidate<'a>, &'a KmsKeyArn, WrapContext<'a>)>> {
+        let call = |to: &'a KmsKeyArn| {
+            keys.iter().find_map(|key| Some((in_region(key, to.region())?, to, key.binding_at(context, place)?)))
+        };
+        self.keys.iter().map(call).collect()
     }
 }
 
@@ -121,7 +151,12 @@ impl KmsKeyringBuilder {
     }
 
     /// At most so many calls a second to each Region, and as many at once after a rest: so that a job leaves room for
-    /// others under the account's quota. No bound unless set. (AWS KMS Developer Guide, "Request quotas".)
+    /// others under the account's quota. Retries count: they come when the SDK's back-off says so, and the calls after them
+    /// wait for longer. No bound unless set. (AWS KMS Developer Guide, "Request quotas".)
+    ///
+    /// With or without it, what KMS throttles is retried by the SDK: after a random time whose bound doubles, and as long as
+    /// the budget for retries lasts that all KMS clients of the process share for a Region
+    /// ([`RetryPartition`](aws_sdk_kms::config::retry::RetryPartition)). The number of attempts is that of the `SdkConfig`.
     #[must_use]
     pub fn calls_per_second(mut self, calls: u32) -> Self {
         self.calls_per_second = Some(calls);
@@ -139,12 +174,14 @@ impl KmsKeyringBuilder {
     /// Makes the keyring. No call is made yet.
     #[must_use]
     pub fn build(self) -> KmsKeyring {
+        let new =
+            || Arc::new(RegionalClients::new(&self.config, self.timeout, self.calls_per_second, self.clients.clone()));
         KmsKeyring {
+            clients: self.shared.clone().unwrap_or_else(new),
             keys: self.keys,
             discovery: self.discovery,
             home: self.config.region().map(ToString::to_string),
             wrap_policy: self.wrap_policy,
-            clients: RegionalClients::new(&self.config, self.timeout, self.calls_per_second, self.clients),
         }
     }
 }
@@ -173,16 +210,7 @@ impl Keyring for KmsKeyring {
         place: Option<&'a Place>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
         Box::pin(async move {
-            let mut calls = Vec::new();
-            for to in &self.keys {
-                let call = |key: &'a EncryptedDataKey| {
-                    Some((in_region(key, to.region())?, to, key.binding_at(context, place)?))
-                };
-                match keys.iter().find_map(call) {
-                    Some(call) => calls.push(call),
-                    None => return Ok(None),
-                }
-            }
+            let Some(calls) = self.re_encryptions(keys, context, place) else { return Ok(None) };
             let calls = calls.iter().map(|(from, to, binding)| self.re_encrypt(from, to, context, *binding));
             let re_encrypted = try_join_all(calls).await?;
             Ok(Some(re_encrypted.into_iter().map(|it| it.wrapped).collect()))
@@ -219,6 +247,14 @@ impl Keyring for KmsKeyring {
             }
             if failures.is_empty() { Unwrap::NotMine } else { Unwrap::Failed(failures) }
         })
+    }
+
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+        self.re_encryptions(keys, context, place).is_some()
+    }
+
+    fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
+        self.candidates(keys).first().map(|candidate| candidate.arn.as_str().to_owned())
     }
 
     fn accepts(&self, key: &EncryptedDataKey) -> bool {

@@ -27,7 +27,10 @@ use self::{
     wanted::Wanted,
     whole::WholeContent,
 };
-use super::object_setters;
+use super::{
+    conditions::{ReadConditions, condition_setters},
+    object_setters,
+};
 use crate::{
     ObjectFormat, ObjectInfo, SealedClient,
     error::{Error, ErrorKind, Target},
@@ -46,7 +49,7 @@ pub struct Get {
     bucket: Option<String>,
     key: Option<String>,
     version_id: Option<String>,
-    if_match: Option<String>,
+    conditions: ReadConditions,
     required_context: EncryptionContext,
     accepted_places: Vec<String>,
     instruction_file_suffix: Option<String>,
@@ -63,7 +66,7 @@ impl Get {
             bucket: None,
             key: None,
             version_id: None,
-            if_match: None,
+            conditions: ReadConditions::default(),
             required_context: EncryptionContext::new(),
             accepted_places: Vec::new(),
             instruction_file_suffix: None,
@@ -82,11 +85,7 @@ impl Get {
         self
     }
 
-    /// Reads only the object with this entity tag.
-    pub fn if_match(mut self, e_tag: impl Into<String>) -> Self {
-        self.if_match = Some(e_tag.into());
-        self
-    }
+    condition_setters!();
 
     /// Reads these bytes of the plaintext, counted from 0, as far as the object has them: `10..20`, `10..`, `..=19`.
     ///
@@ -149,7 +148,8 @@ impl Get {
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotSealed`], [`ErrorKind::Malformed`], [`ErrorKind::ContextMismatch`],
     /// [`ErrorKind::PlaceMismatch`], [`ErrorKind::NoMatchingKey`], [`ErrorKind::Authentication`], what the wrapping keys
-    /// say, or an [`Error`] of S3's making; [`ErrorKind::InvalidInput`] for a range of which the object has no byte.
+    /// say, or an [`Error`] of S3's making; [`ErrorKind::InvalidInput`] for a range of which the object has no byte;
+    /// [`ErrorKind::Conflict`] and [`ErrorKind::NotModified`] where a condition does not hold.
     #[tracing::instrument(name = "get", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<SealedObject, Error> {
         let target = Target::new("get", self.client.s3(), self.bucket.clone(), self.key.clone())?;
@@ -189,14 +189,14 @@ impl Get {
     /// The first `GetObject`: the first part of what is wanted, and the metadata with it.
     async fn first_answer(&self, target: &Target) -> Result<Answer, Error> {
         let suffix = self.instruction_file_suffix.as_deref();
-        let pin = Pin { version_id: self.version_id.clone(), e_tag: self.if_match.clone() };
+        let pin = Pin { version_id: self.version_id.clone(), conditions: self.conditions.clone() };
         let range = self.wanted.first_request(self.client.part_len());
         match ranged_get(self.client.s3(), target, &pin, &range).await {
             Ok(output) => {
                 let format = ObjectFormat::of(&self.client, target, output.metadata(), suffix).await?;
                 let info = ObjectInfo::of_get(target, &output, format)?;
                 let stored_len = stored_len(&output).unwrap_or_default();
-                let pin = Pin { version_id: pin.version_id.or(output.version_id), e_tag: output.e_tag };
+                let pin = Pin::new(pin.version_id.or(output.version_id), output.e_tag);
                 let range = output.content_range.as_deref().and_then(ContentRange::parse);
                 let first = Some((output.body, range.map_or(0, |range| range.start)));
                 Ok(Answer { info, stored_len, pin, first })
@@ -216,7 +216,7 @@ impl Get {
                     ObjectFormat::S3ec(_) => info.plaintext_len() + sealwax_envelope::s3ec::TAG_LEN as u64,
                     ObjectFormat::Unencrypted => info.plaintext_len(),
                 };
-                let pin = Pin { version_id: pin.version_id.or(info.version_id.clone()), e_tag: info.e_tag.clone() };
+                let pin = Pin::new(pin.version_id.or_else(|| info.version_id.clone()), info.e_tag.clone());
                 Ok(Answer { info, stored_len, pin, first: None })
             }
             Err(failure) => Err(target.s3_failure("GetObject", failure)),

@@ -1,7 +1,5 @@
 //! Sealing an object anew: a new data key, and so a new body; from any format to any.
 
-mod tags;
-
 use std::{io, sync::Arc};
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
@@ -14,7 +12,7 @@ use sealwax_envelope::{
 use super::{
     object_setters,
     put::{PutOutput, PutS3ecOutput},
-    rewrap::{acl, present::Present},
+    rewrap::{acl, present::Present, tags},
 };
 use crate::{
     Attributes, ObjectFormat, PlaintextSource, SealedClient,

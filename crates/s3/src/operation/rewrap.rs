@@ -1,21 +1,25 @@
 //! Wrapping an object's data key anew. The body is not read, moved or changed.
 
 pub(super) mod acl;
-mod copy;
-pub(super) mod present;
+pub(crate) mod copy;
+pub(crate) mod edits;
+pub(crate) mod intermediate;
+pub(crate) mod landing;
+pub(crate) mod present;
 mod s3ec;
+pub(super) mod tags;
+pub(crate) mod wrapping;
 
-use std::{collections::HashMap, sync::Arc};
+use sealwax_envelope::{EncryptedDataKey, Keyring, ObjectHeader};
 
-use sealwax_envelope::{
-    EncryptedDataKey, Keyring, KeyringErrorKind, MissingWrap, ObjectHeader, Opener, Place, WrapContext,
+pub use self::{
+    edits::{EditName, Edits},
+    landing::Landing,
 };
-
-use self::present::Present;
+use self::{intermediate::IntermediateKeys, present::Present, wrapping::Wrapping};
 use super::object_setters;
 use crate::{
-    ObjectFormat, ObjectInfo, SealedClient,
-    client::{envelope_error, wrap_error},
+    ObjectFormat, SealedClient,
     error::{Error, ErrorKind, Target},
 };
 
@@ -37,18 +41,10 @@ pub struct Rewrap {
     client: SealedClient,
     bucket: Option<String>,
     key: Option<String>,
-    edits: Vec<Edit>,
+    edits: Edits,
     accepted_places: Vec<String>,
+    landing: Landing,
     instruction_file_suffix: Option<String>,
-}
-
-#[derive(Debug, Clone)]
-enum Edit {
-    Add(Arc<dyn Keyring>),
-    Replace(Arc<dyn Keyring>),
-    ReplaceS3ec(Arc<dyn crate::s3ec::Keyring>),
-    Remove(String),
-    Refresh,
 }
 
 /// Whether anything had to be done.
@@ -73,6 +69,9 @@ pub struct RewrapOutput {
     pub e_tag: Option<String>,
     /// The version, in a versioned bucket.
     pub version_id: Option<String>,
+    /// The key of the sidecar that was written instead of the object's metadata. [`RewrapOutput::header`] is what it
+    /// holds.
+    pub sidecar: Option<String>,
 }
 
 impl RewrapOutput {
@@ -84,6 +83,18 @@ impl RewrapOutput {
             ObjectFormat::S3ec(_) | ObjectFormat::Unencrypted => None,
         }
     }
+
+    /// The encrypted data keys of Sealwax's own format, as they are stored now; none of others.
+    #[must_use]
+    pub fn keys(&self) -> &[EncryptedDataKey] {
+        self.header().map(ObjectHeader::keys).unwrap_or_default()
+    }
+
+    /// The generation, as it is stored now; 0 for other formats, which do not count.
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.header().map(ObjectHeader::generation).unwrap_or_default()
+    }
 }
 
 impl Rewrap {
@@ -92,8 +103,9 @@ impl Rewrap {
             client,
             bucket: None,
             key: None,
-            edits: Vec::new(),
+            edits: Edits::new(),
             accepted_places: Vec::new(),
+            landing: Landing::Copy,
             instruction_file_suffix: None,
         }
     }
@@ -102,19 +114,19 @@ impl Rewrap {
 
     /// Wraps the data key under the wrapping keys of `keyring` too.
     pub fn add_keys(mut self, keyring: impl Keyring + 'static) -> Self {
-        self.edits.push(Edit::Add(Arc::new(keyring)));
+        self.edits = self.edits.add_keys(keyring);
         self
     }
 
     /// Wraps the data key under the wrapping keys of `keyring` alone: all others are dropped.
     pub fn replace_keys(mut self, keyring: impl Keyring + 'static) -> Self {
-        self.edits.push(Edit::Replace(Arc::new(keyring)));
+        self.edits = self.edits.replace_keys(keyring);
         self
     }
 
     /// As [`Rewrap::replace_keys`], of an object of the S3 Encryption Client: under a raw key, say.
     pub fn replace_s3ec_key(mut self, keyring: impl crate::s3ec::Keyring + 'static) -> Self {
-        self.edits.push(Edit::ReplaceS3ec(Arc::new(keyring)));
+        self.edits = self.edits.replace_s3ec_key(keyring);
         self
     }
 
@@ -128,7 +140,7 @@ impl Rewrap {
     /// Drops all wraps under `wrapping_key`: for AWS KMS the ARN of a key. The last key is not removed; and where no key
     /// is added or replaced in the same rewrap, the client's keyring must unwrap one of those that are left.
     pub fn remove_key(mut self, wrapping_key: impl Into<String>) -> Self {
-        self.edits.push(Edit::Remove(wrapping_key.into()));
+        self.edits = self.edits.remove_key(wrapping_key);
         self
     }
 
@@ -136,7 +148,7 @@ impl Rewrap {
     /// KMS tells that a wrap is under the newest material, it is left as it is. (AWS KMS Developer Guide, "Rotating AWS KMS
     /// keys".)
     pub fn refresh_keys(mut self) -> Self {
-        self.edits.push(Edit::Refresh);
+        self.edits = self.edits.refresh_keys();
         self
     }
 
@@ -147,179 +159,29 @@ impl Rewrap {
         self
     }
 
-    /// Rewraps the object: one `HeadObject`, the KMS calls, one `CopyObject`.
+    /// Where the new keys are stored: in the object's metadata unless set.
+    pub fn landing(mut self, landing: Landing) -> Self {
+        self.landing = landing;
+        self
+    }
+
+    /// Rewraps the object: one `HeadObject`, the KMS calls, one `CopyObject`; above 5 GiB, or above
+    /// [`crate::SealedClientBuilder::copy_in_parts_above`], an `UploadPartCopy` for each of the object's parts instead.
     ///
     /// # Errors
     /// As [`crate::Get::send`]; [`ErrorKind::InvalidInput`] where no key would be left; [`ErrorKind::Conflict`] where the
-    /// object changed meanwhile; [`ErrorKind::Unsupported`] for an object above S3's 5 GiB for one copy, and for one that
-    /// must be restored from an archive first. The object is unchanged then.
+    /// object changed meanwhile; [`ErrorKind::Unsupported`] for one that must be restored from an archive first. The object
+    /// is unchanged then.
     #[tracing::instrument(name = "rewrap", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<RewrapOutput, Error> {
-        let s3 = self.client.s3();
-        let target = Target::new("rewrap", s3, self.bucket.clone(), self.key.clone())?;
-        if self.edits.is_empty() {
+        let Self { client, bucket, key, edits, accepted_places, landing, instruction_file_suffix } = self;
+        let target = Target::new("rewrap", client.s3(), bucket, key)?;
+        if edits.is_empty() {
             return Err(target.error(ErrorKind::InvalidInput, "no key to add, replace, remove or refresh was given"));
         }
-        let present = Present::look(&self.client, &target).await?;
-        let suffix = self.instruction_file_suffix.as_deref();
-        let format = ObjectFormat::of(&self.client, &target, present.head.metadata(), suffix).await?;
-        let info = ObjectInfo::of_head(&target, &present.head, format)?;
-        copy::check_possible(&target, &present.head)?;
-        if let Some(envelope) = info.envelope().cloned() {
-            return self.s3ec(&target, present, info, &envelope).await;
-        }
-
-        let place = self.client.places().to_bind(&target)?;
-        let keys = self.edited_keys(&target, &info, place.as_ref()).await?;
-        if keys == info.keys() {
-            return Ok(unchanged(info));
-        }
-        let header = info.sealed_header(&target)?.rewrapped(keys).map_err(envelope_error(&target))?;
-        let wanted =
-            header.missing().iter().filter(|missing| self.edits.iter().all(|edit| edit.leaves_wanted(missing)));
-        let wanted = wanted.cloned().collect();
-        let header = header.with_missing(wanted);
-        header.check_fits(own(&info.metadata)).map_err(envelope_error(&target))?;
-        if header.keys().iter().all(|key| info.keys().contains(key)) {
-            // Keys were removed and no other was used: one that is left must be seen to work.
-            let proof = self.client.opener(&target, &header, &self.accepted_places).await;
-            proof.map_err(|error| error.meaning("nothing is removed, because none of the keys left could be used"))?;
-        }
-
-        tracing::debug!(generation = header.generation(), keys = header.keys().len(), "storing new metadata");
-        let present = present.settled(&self.client, &target).await?;
-        let format = ObjectFormat::Sealwax(header);
-        let stored = copy::onto_itself(&self.client, &target, &present, &format, &info.metadata).await?;
-        Ok(RewrapOutput {
-            outcome: RewrapOutcome::Rewrapped,
-            format,
-            e_tag: stored.e_tag,
-            version_id: stored.version_id,
-        })
+        let present = Present::look(&client, &target).await?;
+        let intermediate_keys = IntermediateKeys::default();
+        let wrapping = Wrapping { client, edits, accepted_places, intermediate_keys, landing, instruction_file_suffix };
+        wrapping.rewrap(&target, present).await
     }
-
-    /// The object's keys after all edits.
-    async fn edited_keys(
-        &self,
-        target: &Target,
-        info: &ObjectInfo,
-        place: Option<&Place>,
-    ) -> Result<Vec<EncryptedDataKey>, Error> {
-        let mut keys = info.keys().to_vec();
-        for edit in &self.edits {
-            match edit {
-                Edit::Refresh => self.refresh(target, info, &mut keys).await?,
-                Edit::Remove(wrapping_key) => {
-                    keys.retain(|key| key.wrapping_key() != wrapping_key);
-                    if keys.is_empty() {
-                        let message = format!("{wrapping_key} is its last wrapping key: nobody could read it any more");
-                        return Err(target.error(ErrorKind::InvalidInput, message));
-                    }
-                }
-                Edit::ReplaceS3ec(_) => {
-                    let message = "it is no object of the S3 Encryption Client, whose key alone was to be replaced";
-                    return Err(target.error(ErrorKind::Unsupported, message));
-                }
-                Edit::Add(keyring) | Edit::Replace(keyring) => {
-                    let outline = keyring.outline(place);
-                    let kept = |key: &EncryptedDataKey| {
-                        matches!(edit, Edit::Add(_)) && !outline.iter().any(|new| same_wrapping_key(new, key))
-                    };
-                    let is_there = |new: &EncryptedDataKey| {
-                        keys.iter().any(|key| same_wrapping_key(new, key) && key.place() == new.place())
-                    };
-                    let others = keys.iter().filter(|key| kept(key)).count();
-                    if outline.iter().all(is_there) && others + outline.len() == keys.len() {
-                        continue;
-                    }
-                    let mut edited: Vec<_> = keys.iter().filter(|key| kept(key)).cloned().collect();
-                    // Measured before KMS is asked for a wrap that could not be stored.
-                    info.sealed_header(target)?
-                        .rewrapped(edited.iter().cloned().chain(outline).collect())
-                        .and_then(|header| header.check_fits(own(&info.metadata)))
-                        .map_err(envelope_error(target))?;
-                    edited.extend(self.wrap(target, info, keyring.as_ref(), place).await?);
-                    keys = edited;
-                }
-            }
-        }
-        Ok(keys)
-    }
-
-    /// Wraps anew those of `keys` that are under older material of the client's wrapping keys.
-    async fn refresh(&self, target: &Target, info: &ObjectInfo, keys: &mut [EncryptedDataKey]) -> Result<(), Error> {
-        let keyring = self.client.keyring();
-        if !keys.iter().any(|key| keyring.accepts(key)) {
-            return Err(target.error(ErrorKind::NoMatchingKey, "none of its wrapping keys is the keyring's"));
-        }
-        for key in keys {
-            if keyring.accepts(key)
-                && let Some(refreshed) =
-                    keyring.refresh(key, info.encryption_context()).await.map_err(wrap_error(target))?
-            {
-                *key = refreshed;
-            }
-        }
-        Ok(())
-    }
-
-    /// Wraps the object's data key under the keys of `keyring`.
-    async fn wrap(
-        &self,
-        target: &Target,
-        info: &ObjectInfo,
-        keyring: &dyn Keyring,
-        place: Option<&Place>,
-    ) -> Result<Vec<EncryptedDataKey>, Error> {
-        let header = info.sealed_header(target)?;
-        let keys = self.client.places().acceptable_keys(target, header, &self.accepted_places)?;
-
-        // Only from keys that this client would read with: KMS re-encrypts for a stranger's key just as well.
-        let trusted: Vec<_> = keys.iter().filter(|key| self.client.keyring().accepts(key)).cloned().collect();
-        match keyring.rewrap(&trusted, header.context(), place).await {
-            Ok(Some(wrapped)) => return Ok(wrapped),
-            Ok(None) => {}
-            Err(error) if error.kind() == KeyringErrorKind::Throttled => return Err(wrap_error(target)(error)),
-            Err(error) => tracing::debug!(%error, "not re-encrypted inside the key service: unwrapping"),
-        }
-
-        let data_key = self.client.unwrap(target, header, &keys).await?;
-        // A wrap of anything but the body's own key would lose the object.
-        Opener::new(&data_key, &header.context().body_context(), header.body_header())
-            .map_err(envelope_error(target))?;
-        let binding = WrapContext::new(header.context(), place);
-        let wrapped = keyring.wrap(&data_key, binding).await.map_err(wrap_error(target))?;
-        if wrapped.is_empty() {
-            return Err(target.error(ErrorKind::InvalidInput, "the keyring has no key to wrap under"));
-        }
-        Ok(wrapped)
-    }
-}
-
-impl Edit {
-    /// Whether a wrap that is missing is still to be added after this edit.
-    fn leaves_wanted(&self, missing: &MissingWrap) -> bool {
-        match self {
-            Self::Add(_) | Self::Refresh => true,
-            Self::Remove(wrapping_key) => missing.wrapping_key() != wrapping_key,
-            Self::Replace(_) | Self::ReplaceS3ec(_) => false,
-        }
-    }
-}
-
-fn unchanged(info: ObjectInfo) -> RewrapOutput {
-    RewrapOutput {
-        outcome: RewrapOutcome::Unchanged,
-        format: info.format().clone(),
-        e_tag: info.e_tag,
-        version_id: info.version_id,
-    }
-}
-
-fn same_wrapping_key(a: &EncryptedDataKey, b: &EncryptedDataKey) -> bool {
-    a.provider() == b.provider() && a.wrapping_key() == b.wrapping_key()
-}
-
-fn own(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
-    metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }

@@ -1,9 +1,12 @@
 //! One multipart upload: completed, or aborted, or left for later where a state file was asked for.
 
-use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, io, path::PathBuf, pin::pin, sync::Arc};
 
 use aws_sdk_s3::{
-    operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
+    client::customize::CustomizableOperation,
+    operation::create_multipart_upload::{
+        CreateMultipartUploadError, CreateMultipartUploadOutput, builders::CreateMultipartUploadFluentBuilder,
+    },
     primitives::ByteStream,
     types::{CompletedMultipartUpload, CompletedPart},
 };
@@ -27,6 +30,10 @@ use crate::{
     source::SourceFile,
 };
 
+/// The `CreateMultipartUpload` that begins an upload.
+pub(crate) type CreateRequest =
+    CustomizableOperation<CreateMultipartUploadOutput, CreateMultipartUploadError, CreateMultipartUploadFluentBuilder>;
+
 /// A multipart upload and its parts in flight. Dropping it aborts it in the background: [`crate::SealedClient::settle`].
 /// One with a journal is not aborted: it can be resumed.
 pub(super) struct MultipartUpload<'a> {
@@ -39,17 +46,17 @@ pub(super) struct MultipartUpload<'a> {
     plaintext_len: u64,
 }
 
-/// The upload as S3 knows it.
+/// An upload as S3 knows it.
 #[derive(Clone)]
-struct OnS3 {
-    client: SealedClient,
-    target: Target,
-    upload_id: String,
+pub(crate) struct OnS3 {
+    pub(crate) client: SealedClient,
+    pub(crate) target: Target,
+    pub(crate) upload_id: String,
     journal: Option<Arc<Journal>>,
 }
 
 /// A state file that is begun once the upload has its id.
-struct StateToBegin {
+pub(crate) struct StateToBegin {
     path: PathBuf,
     file: Arc<SourceFile>,
     part_chunks: usize,
@@ -97,27 +104,8 @@ impl<'a> MultipartUpload<'a> {
             StateToBegin { path, file, part_chunks: plan.chunks(1), metadata: metadata.collect() }
         });
 
-        // In a task of its own: if this future is dropped before it knows of the upload and its state file, the upload is
-        // still aborted, or kept together with its state file.
-        let (sender, created) = oneshot::channel();
-        let (task_client, task_target) = (client.clone(), target.clone());
-        client.aborts().spawn(async move {
-            let created = OnS3::create(task_client, task_target, request, state).await;
-            let unwanted = created.as_ref().ok().cloned();
-            let (taken, was_taken) = oneshot::channel::<()>();
-            // Whether it is refused or never looked at: `taken` is dropped with it.
-            let _ = sender.send((created, taken));
-            if let Some(unwanted) = unwanted
-                && was_taken.await.is_err()
-            {
-                unwanted.abort_unless_resumable().await;
-            }
-        });
-        let created = created.await.map_err(|_| target.error(ErrorKind::Io, "the runtime is shutting down"));
-        let (created, taken) = created?;
-        let this = Self::new(upload, created?, buffers);
-        let _ = taken.send(());
-        Ok(this)
+        let on_s3 = OnS3::begin(client.clone(), target.clone(), request.customize(), state).await?;
+        Ok(Self::new(upload, on_s3, buffers))
     }
 
     /// The upload that `journal` describes.
@@ -141,11 +129,18 @@ impl<'a> MultipartUpload<'a> {
 
     /// Waits until a part of `chunks` chunks may be in memory; fails if a part in flight has failed.
     pub(super) async fn wait_for_room(&mut self, chunks: usize) -> Result<PartRoom, Error> {
+        let upload = self.upload;
+        self.meanwhile(upload.room(chunks)).await
+    }
+
+    /// Waits for `work`; fails if a part in flight has failed.
+    pub(super) async fn meanwhile<T>(&mut self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let mut work = pin!(work);
         loop {
             tokio::select! {
                 biased;
                 Some(part) = self.parts.join_next() => self.reap(part)?,
-                room = self.upload.room(chunks) => return room,
+                done = &mut work => return done,
             }
         }
     }
@@ -249,10 +244,40 @@ impl Drop for MultipartUpload<'_> {
 }
 
 impl OnS3 {
+    /// Begins an upload, with a state file if `state` is given.
+    pub(crate) async fn begin(
+        client: SealedClient,
+        target: Target,
+        request: CreateRequest,
+        state: Option<StateToBegin>,
+    ) -> Result<Self, Error> {
+        // In a task of its own: if this future is dropped before it knows of the upload and its state file, the upload is
+        // still aborted, or kept together with its state file.
+        let (sender, created) = oneshot::channel();
+        let (task_client, task_target) = (client.clone(), target.clone());
+        client.aborts().spawn(async move {
+            let created = Self::create(task_client, task_target, request, state).await;
+            let unwanted = created.as_ref().ok().cloned();
+            let (taken, was_taken) = oneshot::channel::<()>();
+            // Whether it is refused or never looked at: `taken` is dropped with it.
+            let _ = sender.send((created, taken));
+            if let Some(unwanted) = unwanted
+                && was_taken.await.is_err()
+            {
+                unwanted.abort_unless_resumable().await;
+            }
+        });
+        let created = created.await.map_err(|_| target.error(ErrorKind::Io, "the runtime is shutting down"));
+        let (created, taken) = created?;
+        let this = created?;
+        let _ = taken.send(());
+        Ok(this)
+    }
+
     async fn create(
         client: SealedClient,
         target: Target,
-        request: CreateMultipartUploadFluentBuilder,
+        request: CreateRequest,
         state: Option<StateToBegin>,
     ) -> Result<Self, Error> {
         let output = request.send().await.map_err(|error| target.s3("CreateMultipartUpload", &error))?;
@@ -323,7 +348,8 @@ impl OnS3 {
         }
     }
 
-    async fn abort(&self) {
+    /// Aborts it; a failure is logged.
+    pub(crate) async fn abort(&self) {
         let Self { client, target, upload_id, .. } = self;
         let abort = client.s3().abort_multipart_upload().bucket(&target.bucket).key(&target.key).upload_id(upload_id);
         if let Err(error) = abort.send().await {

@@ -7,6 +7,7 @@ use aws_sdk_s3::{
 };
 use sealwax_envelope::Error as EnvelopeError;
 
+use super::super::conditions::{ReadConditions, on_request};
 use crate::{
     SealedClient,
     aws_failure::AwsFailure,
@@ -25,7 +26,13 @@ pub(super) type FirstBody = (ByteStream, u64);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pin {
     pub(super) version_id: Option<String>,
-    pub(super) e_tag: Option<String>,
+    pub(super) conditions: ReadConditions,
+}
+
+impl Pin {
+    pub(super) fn new(version_id: Option<String>, e_tag: Option<String>) -> Self {
+        Self { version_id, conditions: ReadConditions { if_match: e_tag, ..ReadConditions::default() } }
+    }
 }
 
 /// One version of an object.
@@ -100,6 +107,6 @@ pub(super) async fn ranged_get(
     // The tags guard every byte: a checksum over the same bytes would find nothing that they do not.
     let no_checksum = Config::builder().response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     let request = s3.get_object().bucket(&target.bucket).key(&target.key).range(range);
-    let request = request.set_version_id(pin.version_id.clone()).set_if_match(pin.e_tag.clone());
+    let request = on_request!(&pin.conditions, request.set_version_id(pin.version_id.clone()));
     request.customize().config_override(no_checksum).send().await.map_err(|error| AwsFailure::new(&error))
 }

@@ -37,8 +37,17 @@ pub(crate) struct Present {
 
 impl Present {
     pub(crate) async fn look(client: &SealedClient, target: &Target) -> Result<Self, Error> {
+        Self::look_at(client, target, None).await
+    }
+
+    /// At one version.
+    pub(crate) async fn look_at(
+        client: &SealedClient,
+        target: &Target,
+        version_id: Option<String>,
+    ) -> Result<Self, Error> {
         let clock = ServerClock::default();
-        let head = client.s3().head_object().bucket(&target.bucket).key(&target.key);
+        let head = client.s3().head_object().bucket(&target.bucket).key(&target.key).set_version_id(version_id);
         let head = head.checksum_mode(ChecksumMode::Enabled).customize().interceptor(clock.clone()).send().await;
         let head = head.map_err(|error| target.s3("HeadObject", &error))?;
         let last_modified = head.last_modified.and_then(|time| SystemTime::try_from(time).ok());
@@ -53,14 +62,20 @@ impl Present {
         let Ok(wait) = settled_at.duration_since(self.now) else { return Ok(self) };
         sleep(wait.min(2 * ROUNDING)).await;
         let again = Self::look(client, target).await?;
+        self.check_same(&again, target)?;
+        Ok(again)
+    }
+
+    /// Fails if the object is not `again` as it was.
+    pub(crate) fn check_same(&self, again: &Self, target: &Target) -> Result<(), Error> {
         let state = |present: &Self| {
             let head = &present.head;
             (present.last_modified, head.e_tag.clone(), head.version_id.clone(), head.metadata.clone())
         };
-        if state(&again) != state(&self) {
+        if state(again) != state(self) {
             return Err(target.error(ErrorKind::Conflict, "it changed while its new keys were being made"));
         }
-        Ok(again)
+        Ok(())
     }
 
     /// The time that S3 is to compare the object's last change with.

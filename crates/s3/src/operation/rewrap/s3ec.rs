@@ -2,17 +2,24 @@
 
 use sealwax_envelope::s3ec::{Envelope, INSTRUCTION_FILE_SUFFIX, Keyring, Storage};
 
-use super::{Edit, Present, Rewrap, RewrapOutcome, RewrapOutput, copy, own};
+use super::{
+    RewrapOutcome, RewrapOutput,
+    copy::{self, NewMetadata},
+    edits::Edit,
+    present::Present,
+    wrapping::Wrapping,
+};
 use crate::{
     Attributes, ObjectFormat, ObjectInfo,
     client::{envelope_error, wrap_error},
     error::{Error, ErrorKind, Target},
+    object::join_metadata,
     s3ec::instruction_file::{self, Found},
 };
 
-impl Rewrap {
+impl Wrapping {
     /// Wraps the data key anew, under the key of the last edit, where the old wrap is.
-    pub(super) async fn s3ec(
+    pub(super) async fn rewrap_s3ec(
         &self,
         target: &Target,
         present: Present,
@@ -21,6 +28,7 @@ impl Rewrap {
     ) -> Result<RewrapOutput, Error> {
         let client = &self.client;
         let keyring = self.s3ec_keyring(target)?;
+        copy::check_possible(target, &present.head)?;
         let admitted = client.admit(target, envelope.clone(), &Default::default(), true)?;
         let context = envelope.encryption_context().map_err(envelope_error(target))?;
         let data_key = client.unwrap_s3ec(target, &admitted).await?;
@@ -31,7 +39,9 @@ impl Rewrap {
         let wrapped = keyring.wrap(&data_key, suite, &context).await.map_err(wrap_error(target))?;
         drop(data_key);
         let rewrapped = envelope.rewrapped(wrapped).map_err(|error| target.s3ec(error))?;
-        rewrapped.check_fits(own(&info.metadata)).map_err(envelope_error(target))?;
+        rewrapped
+            .check_fits(info.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            .map_err(envelope_error(target))?;
 
         let (mut e_tag, mut version_id) = (info.e_tag.clone(), info.version_id.clone());
         let format = ObjectFormat::S3ec(rewrapped.clone());
@@ -39,11 +49,12 @@ impl Rewrap {
             Some(file) => self.replace_file(target, envelope, &present, file).await?,
             None => {
                 let present = present.settled(client, target).await?;
-                let stored = copy::onto_itself(client, target, &present, &format, &info.metadata).await?;
+                let metadata = NewMetadata::new(join_metadata(&format, &info.metadata));
+                let stored = copy::onto_itself(client, target, &present, metadata).await?;
                 (e_tag, version_id) = (stored.e_tag, stored.version_id);
             }
         }
-        Ok(RewrapOutput { outcome: RewrapOutcome::Rewrapped, format, e_tag, version_id })
+        Ok(RewrapOutput { outcome: RewrapOutcome::Rewrapped, format, e_tag, version_id, sidecar: None })
     }
 
     /// Writes the instruction file anew, if it still is what was read.
@@ -74,9 +85,9 @@ impl Rewrap {
     }
 
     /// Who wraps: such an object has one wrapping key, so that it can be replaced, and nothing else.
-    fn s3ec_keyring(&self, target: &Target) -> Result<&dyn Keyring, Error> {
+    pub(crate) fn s3ec_keyring(&self, target: &Target) -> Result<&dyn Keyring, Error> {
         let unsupported = |message: &str| target.error(ErrorKind::Unsupported, message);
-        let [edit] = self.edits.as_slice() else {
+        let [edit] = self.edits.all() else {
             return Err(unsupported(
                 "an object of the S3 Encryption Client has one wrapping key: it is replaced by one edit",
             ));

@@ -1,0 +1,62 @@
+//! `manifest.json`. (Amazon S3 User Guide, "Locating your inventory list".)
+
+use serde::Deserialize;
+
+/// What a manifest says.
+#[derive(Debug)]
+pub(super) struct Manifest {
+    pub(super) format: Format,
+    /// The bucket that the inventory was delivered to.
+    pub(super) bucket: Option<String>,
+    pub(super) files: Vec<InventoryFile>,
+}
+
+/// How the files are to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Format {
+    /// CSV in gzip, with these columns.
+    Csv(Vec<String>),
+    #[cfg(feature = "parquet")]
+    Parquet,
+}
+
+/// One file of the inventory.
+#[derive(Debug, Deserialize)]
+pub(super) struct InventoryFile {
+    pub(super) key: String,
+    pub(super) size: u64,
+    /// In hexadecimal digits.
+    #[serde(rename = "MD5checksum")]
+    pub(super) md5: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Json {
+    destination_bucket: Option<String>,
+    file_format: String,
+    file_schema: String,
+    files: Vec<InventoryFile>,
+}
+
+impl Manifest {
+    /// Reads a manifest, or says what is wrong with it.
+    pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
+        let Json { destination_bucket, file_format, file_schema, files } =
+            serde_json::from_slice(json).map_err(|error| format!("it is not a manifest of S3 Inventory: {error}"))?;
+        let format = match file_format.as_str() {
+            "CSV" => {
+                let columns: Vec<_> = file_schema.split(',').map(|column| column.trim().to_owned()).collect();
+                if !["Bucket", "Key"].iter().all(|needed| columns.iter().any(|column| column == needed)) {
+                    return Err(format!("its schema names no Bucket and Key: {file_schema}"));
+                }
+                Format::Csv(columns)
+            }
+            #[cfg(feature = "parquet")]
+            "Parquet" => Format::Parquet,
+            other => return Err(format!("inventories in {other} are not read: configure one in CSV or Parquet")),
+        };
+        let bucket = destination_bucket.map(|arn| arn.rsplit(":::").next().unwrap_or(&arn).to_owned());
+        Ok(Self { format, bucket, files })
+    }
+}

@@ -1,0 +1,167 @@
+//! Intermediate keys are wrapped anew once for all objects that share one, and not once for each.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use sealwax_envelope::{
+    EncryptedDataKey, EncryptionContext, Keyring, KeyringErrorKind, Opener, PlaintextDataKey, Unwrap, WrapContext,
+};
+use tokio::sync::OnceCell;
+
+use super::edits::{Object, Wrap};
+use crate::{
+    client::{envelope_error, wrap_error},
+    error::Error,
+};
+
+/// How many intermediate keys are remembered; beyond, the oldest is asked about again where it comes up again.
+const MAX_REMEMBERED: usize = 1024;
+
+/// The new wraps of intermediate keys, as far as they were made, for one set of edits.
+#[derive(Default)]
+pub(crate) struct IntermediateKeys(Mutex<Remembered>);
+
+#[derive(Default)]
+struct Remembered {
+    made: HashMap<Id, Arc<OnceCell<Made>>>,
+    /// Oldest first.
+    order: VecDeque<Id>,
+}
+
+/// An edit by its number, an encryption context, and all wraps of one intermediate key that an object has.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Id {
+    edit: usize,
+    /// Whether the key itself was needed.
+    opened: bool,
+    context: EncryptionContext,
+    wraps: Vec<EncryptedDataKey>,
+}
+
+/// What became of one intermediate key.
+struct Made {
+    wraps: Vec<EncryptedDataKey>,
+    /// The key itself, where it left the key service.
+    key: Option<PlaintextDataKey>,
+}
+
+impl IntermediateKeys {
+    /// As the keyring's `refresh`, of a wrap of an intermediate key.
+    pub(super) async fn refreshed(
+        &self,
+        object: &Object<'_>,
+        edit: usize,
+        key: &EncryptedDataKey,
+    ) -> Result<Option<EncryptedDataKey>, Error> {
+        let context = object.info.encryption_context();
+        let id = Id { edit, opened: false, context: context.clone(), wraps: key.intermediate().into_iter().collect() };
+        let made = self.slot(&id);
+        let refresh = || async {
+            let refreshed = object.client.keyring().refresh(&id.wraps[0], context).await;
+            let wraps = refreshed.map_err(wrap_error(object.target))?.into_iter().collect();
+            Ok::<_, Error>(Made { wraps, key: None })
+        };
+        let made = made.get_or_try_init(refresh).await?;
+        Ok(made.wraps.first().and_then(|wrap| key.with_intermediate(wrap.clone())))
+    }
+
+    /// The wraps that the keyring is to make, where one of `keys` is under an intermediate key: of that key, with the data
+    /// key under it as before, or anew where its place changes. `None` where there is no such key, or none that can be
+    /// used.
+    pub(super) async fn wrapped(
+        &self,
+        object: &Object<'_>,
+        wrap: &Wrap<'_>,
+        keys: &[EncryptedDataKey],
+    ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
+        let (context, target) = (object.info.encryption_context(), object.target);
+        for group in keys.chunk_by(EncryptedDataKey::shares_data_key) {
+            let wraps: Vec<_> = group.iter().filter_map(EncryptedDataKey::intermediate).collect();
+            if wraps.is_empty() {
+                continue;
+            }
+            let moves = group[0].place() != object.place;
+            let opened = moves || !wrap.keyring.can_rewrap(&wraps, context, None);
+            let id = Id { edit: wrap.at, opened, context: context.clone(), wraps };
+            let slot = self.slot(&id);
+            let Some(made) = slot.get_or_try_init(|| make(object, wrap.keyring, &id)).await.map(Made::usable)? else {
+                continue;
+            };
+            let Some(intermediate) = &made.key else {
+                return Ok(Some(made.wraps.iter().filter_map(|new| group[0].with_intermediate(new.clone())).collect()));
+            };
+            // A wrap of anything but the body's own key would lose the object.
+            let data_key = group[0].open_under(intermediate, context).map_err(envelope_error(target))?;
+            let header = object.info.sealed_header(target)?;
+            Opener::new(&data_key, &context.body_context(), header.body_header()).map_err(envelope_error(target))?;
+            let binding = WrapContext::new(context, object.place);
+            let carried = EncryptedDataKey::carry(&made.wraps, intermediate, &data_key, binding);
+            return carried.map(Some).map_err(envelope_error(target));
+        }
+        Ok(None)
+    }
+
+    /// Where what becomes of an intermediate key is remembered.
+    fn slot(&self, id: &Id) -> Arc<OnceCell<Made>> {
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = remembered.made.get(id) {
+            return Arc::clone(slot);
+        }
+        if remembered.order.len() == MAX_REMEMBERED
+            && let Some(oldest) = remembered.order.pop_front()
+        {
+            remembered.made.remove(&oldest);
+        }
+        let slot = Arc::<OnceCell<Made>>::default();
+        remembered.order.push_back(id.clone());
+        remembered.made.insert(id.clone(), Arc::clone(&slot));
+        slot
+    }
+}
+
+impl Made {
+    /// It, unless there was no way to make it.
+    fn usable(&self) -> Option<&Self> {
+        (!self.wraps.is_empty()).then_some(self)
+    }
+}
+
+/// Wraps an intermediate key under the keys of `keyring`. No wraps: it cannot be had, and objects are to be tried alone.
+async fn make(object: &Object<'_>, keyring: &dyn Keyring, id: &Id) -> Result<Made, Error> {
+    let nothing = Made { wraps: Vec::new(), key: None };
+    let failed = wrap_error(object.target);
+    let re_encrypted = match keyring.rewrap(&id.wraps, &id.context, None).await {
+        Ok(wraps) => wraps,
+        Err(error) if error.kind() == KeyringErrorKind::Throttled => return Err(failed(error)),
+        Err(error) => {
+            tracing::debug!(%error, "an intermediate key was not re-encrypted inside the key service");
+            None
+        }
+    };
+    if let Some(wraps) = re_encrypted.clone().filter(|_| !id.opened) {
+        return Ok(Made { wraps, key: None });
+    }
+    let key = match object.client.keyring().unwrap(&id.wraps, &id.context).await {
+        Unwrap::Unwrapped(key) => key,
+        Unwrap::NotMine => return Ok(nothing),
+        Unwrap::Failed(failures) => {
+            let error = object.target.keyring(failures);
+            // What the next object would suffer too is not remembered; of all else, each object tells by itself.
+            return if error.kind().is_retryable() { Err(error) } else { Ok(nothing) };
+        }
+    };
+    let wraps = match re_encrypted {
+        Some(wraps) => wraps,
+        None => keyring.wrap(&key, WrapContext::of_intermediate_key(&id.context)).await.map_err(failed)?,
+    };
+    Ok(Made { wraps, key: Some(key) })
+}
+
+impl fmt::Debug for IntermediateKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntermediateKeys").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,148 @@
+//! Proving that an object opens.
+
+use futures_util::TryStreamExt as _;
+use sealwax_envelope::geometry::CHUNK_LEN;
+
+use super::object_setters;
+use crate::{
+    ObjectInfo, SealedClient,
+    error::{Error, Target},
+};
+
+/// Proves that an object opens with the client's keyring, as deeply as asked. Nothing of the plaintext is kept.
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens before `send`"]
+pub struct Verify {
+    client: SealedClient,
+    bucket: Option<String>,
+    key: Option<String>,
+    version_id: Option<String>,
+    depth: VerifyDepth,
+    accepted_places: Vec<String>,
+}
+
+/// How much of an object is opened to verify it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum VerifyDepth {
+    /// None of its body: the data key is unwrapped and meets the commitment in the metadata. One `HeadObject`, and what
+    /// the keyring calls. It does not show that the body is there as it was sealed.
+    #[default]
+    Keys,
+    /// Its first and its last chunk too: so that it begins as it was sealed and ends where it ended. Two requests and
+    /// 32 KiB more.
+    FirstLast,
+    /// All of it.
+    Full,
+}
+
+/// What was verified.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Verified {
+    /// What is known of the object. Of its encryption context and of its length no more is authenticated than the depth
+    /// says.
+    pub info: ObjectInfo,
+    /// How deeply.
+    pub depth: VerifyDepth,
+    /// Bytes of the plaintext that were opened.
+    pub opened: u64,
+}
+
+impl Verify {
+    pub(crate) fn new(client: SealedClient) -> Self {
+        Self {
+            client,
+            bucket: None,
+            key: None,
+            version_id: None,
+            depth: VerifyDepth::default(),
+            accepted_places: Vec::new(),
+        }
+    }
+
+    object_setters!();
+
+    /// Verifies this version.
+    pub fn version_id(mut self, version_id: impl Into<String>) -> Self {
+        self.version_id = Some(version_id.into());
+        self
+    }
+
+    /// How much is opened: the keys alone unless set.
+    pub fn depth(mut self, depth: VerifyDepth) -> Self {
+        self.depth = depth;
+        self
+    }
+
+    /// Accepts wraps that are bound to `place` (`bucket/key`).
+    pub fn accept_place(mut self, place: impl Into<String>) -> Self {
+        self.accepted_places.push(place.into());
+        self
+    }
+
+    /// Verifies the object.
+    ///
+    /// # Errors
+    /// As [`crate::Head::send`] and [`crate::Get::send`]: it does not open, or could not be looked at.
+    #[tracing::instrument(name = "verify", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
+    pub async fn send(self) -> Result<Verified, Error> {
+        let target = Target::new("verify", self.client.s3(), self.bucket, self.key)?;
+        let mut head = self.client.head().bucket(&target.bucket).key(&target.key);
+        if let Some(version_id) = &self.version_id {
+            head = head.version_id(version_id);
+        }
+        let info = head.send().await.map_err(|error| error.during(target.operation))?;
+        let len = info.plaintext_len();
+        if self.depth == VerifyDepth::Keys {
+            match info.envelope() {
+                Some(envelope) => self.client.check_s3ec_key(&target, envelope, len).await?,
+                None => drop(self.client.opener(&target, info.sealed_header(&target)?, &self.accepted_places).await?),
+            }
+            return Ok(Verified { info, depth: self.depth, opened: 0 });
+        }
+
+        let mut get = self.client.get().bucket(&target.bucket).key(&target.key);
+        if let Some(version_id) = self.version_id.or_else(|| info.version_id.clone()) {
+            get = get.version_id(version_id);
+        }
+        if let Some(e_tag) = &info.e_tag {
+            get = get.if_match(e_tag);
+        }
+        get = self.accepted_places.into_iter().fold(get, |get, place| get.accept_place(place));
+        if info.envelope().is_some() {
+            // One tag at the end verifies all of it. Nothing of it leaves this function before.
+            let opened = async { count(get.any_context().send().await?.release_unverified()).await };
+            let opened = opened.await.map_err(|error: Error| error.during(target.operation))?;
+            return Ok(Verified { info, depth: VerifyDepth::Full, opened });
+        }
+        let opened = match (self.depth, len) {
+            // The only chunk of an empty object is its first and its last.
+            (VerifyDepth::FirstLast, 1..) => {
+                let ends = [0..1, len - 1..len];
+                // Whole chunks are opened for it.
+                get.ranges(&ends[usize::from(len == 1)..]).await.map(|_| first_and_last(len))
+            }
+            _ => drain(get).await,
+        };
+        let opened = opened.map_err(|error| error.during(target.operation))?;
+        Ok(Verified { info, depth: self.depth, opened })
+    }
+}
+
+/// Plaintext bytes in the first and the last chunk of an object that has `len` of them.
+fn first_and_last(len: u64) -> u64 {
+    let chunk = CHUNK_LEN as u64;
+    // Behind a whole last chunk there is an empty one.
+    let last = if len.is_multiple_of(chunk) { chunk } else { len % chunk };
+    len.min(chunk + last)
+}
+
+/// Opens all of an object and keeps nothing of it.
+async fn drain(get: crate::Get) -> Result<u64, Error> {
+    count(get.send().await?.into_stream()).await
+}
+
+async fn count(plaintext: crate::PlaintextStream) -> Result<u64, Error> {
+    plaintext.try_fold(0, async |opened, piece| Ok(opened + piece.len() as u64)).await
+}
