@@ -4,6 +4,12 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 servers := tests/servers/with-servers.sh
+target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+datafusion_target := $(target)/datafusion
+tools := $(target)/tools
+semver_checks := 0.51.0
+libraries := sealwax-envelope sealwax-s3 sealwax-object-store
+published := $(libraries) sealwax-cli
 rustcrypto := -p sealwax-envelope --no-default-features --features rustcrypto
 
 .PHONY: help
@@ -31,6 +37,26 @@ demo: ## disaster recovery between two Regions of a LocalStack
 	cargo build --locked --workspace --bin disaster_recovery
 	@echo '==> disaster recovery, on LocalStack'
 	$(servers) --localstack-only "$${CARGO_TARGET_DIR:-target}/debug/disaster_recovery"
+
+.PHONY: example-datafusion
+example-datafusion: ## SQL over sealed Parquet, beside plain Parquet, on LocalStack (10 minutes to build)
+	@echo '==> build the example'
+	cd examples/datafusion && CARGO_TARGET_DIR="$(datafusion_target)" cargo build --locked
+	@echo '==> SQL over sealed Parquet, on LocalStack'
+	$(servers) --localstack-only sh -c 'exec "$(datafusion_target)/debug/sealwax-example-datafusion" \
+		"$$SEALWAX_TEST_LOCALSTACK_URL" "$$SEALWAX_EAST_BUCKET" "$$SEALWAX_EAST_KEY"'
+
+.PHONY: package
+package: ## the crates as they would be published, each built from its package
+	@echo '==> packages'
+	cargo package --locked $(patsubst %,-p %,$(published)) $(if $(DIRTY),--allow-dirty)
+
+.PHONY: semver
+semver: ## compare the interfaces of the libraries with those of BASE (a revision; the last commit on main unless given)
+	@echo '==> interfaces'
+	@test -x $(tools)/bin/cargo-semver-checks || \
+		cargo install --locked --root $(tools) --version $(semver_checks) cargo-semver-checks
+	PATH="$(tools)/bin:$$PATH" cargo semver-checks $(patsubst %,-p %,$(libraries)) --baseline-rev $(or $(BASE),main)
 
 .PHONY: bench
 bench: ## measure beside other clients, into docs/BENCHMARKS.md; QUICK=1 for a trial in target/bench
@@ -70,7 +96,7 @@ clippy: ## lint, a warning being an error
 .PHONY: doc
 doc: ## build the documentation, a warning being an error
 	@echo '==> documentation'
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --features sealwax-s3/testing
 
 .PHONY: layering
 layering: ## check which crate may depend on what
@@ -84,11 +110,46 @@ markers: ## check that no unfinished code is left
 	@found=0; git grep --untracked -nE 'to[d]o!|unimplemente[d]!' -- '*.rs' || found=$$?; \
 	case $$found in 0) echo 'error: unfinished code' >&2; exit 1 ;; 1) echo OK ;; *) exit $$found ;; esac
 
+# What follows takes long, and installs a tool under target/ when it is first run.
+
 .PHONY: deny
 deny: ## licences, bans, sources and advisories of the dependencies (cargo-deny)
 	@echo '==> dependencies'
-	@cargo deny --version >/dev/null 2>&1 || { echo 'error: cargo-deny is missing: cargo install --locked cargo-deny' >&2; exit 1; }
-	cargo deny --locked --config .config/deny.toml check
+	@tools=$$(.ci/tool cargo-deny 0.20.2); deny="$$tools/cargo-deny --locked --config .config/deny.toml check"; \
+	$$deny licenses bans sources; \
+	$$deny advisories || { echo 'error: advisories: see above; they were not checked if their database could not be had' >&2; exit 1; }
+
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: ## any bytes whatever, for FUZZ_SECONDS (60) each target (cargo-fuzz)
+	@tools=$$(.ci/tool cargo-fuzz 0.13.2); out="$${CARGO_TARGET_DIR:-$$PWD/target}/fuzz"; \
+	export PATH="$$tools:$$PATH" RUSTC_BOOTSTRAP=1; \
+	echo '==> build the fuzz targets'; \
+	cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml >/dev/null; \
+	cargo fuzz build --fuzz-dir tests/fuzz --target-dir "$$out"; \
+	for target in $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs))); do \
+		echo "==> $$target, $(FUZZ_SECONDS) s"; mkdir -p "$$out/corpus/$$target"; \
+		cargo fuzz run --fuzz-dir tests/fuzz --target-dir "$$out" "$$target" "$$out/corpus/$$target" "tests/fuzz/seeds/$$target" \
+			-- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 >"$$out/$$target.log" 2>&1 || { tail -n 60 "$$out/$$target.log"; exit 1; }; \
+		sed -n 's/^stat::number_of_executed_units: */executions: /p' "$$out/$$target.log"; \
+	done
+
+MUTANTS_JOBS ?= 2
+.PHONY: mutants
+mutants: ## change the core crate in one place after the other; its tests must notice (cargo-mutants)
+	@echo '==> mutants'
+	@tools=$$(.ci/tool cargo-mutants 27.1.0); out="$${CARGO_TARGET_DIR:-$$PWD/target}/mutants"; mkdir -p "$$out"; status=0; \
+	PATH="$$tools:$$PATH" cargo mutants --config .config/mutants.toml --package sealwax-envelope --jobs $(MUTANTS_JOBS) \
+		--output "$$out" $(MUTANTS) || status=$$?; \
+	case $$status in 0 | 2 | 3) ;; *) exit $$status ;; esac; \
+	cd "$$out/mutants.out"; caught=$$(cat caught.txt timeout.txt | wc -l); missed=$$(wc -l <missed.txt); \
+	echo "caught $$caught of $$((caught + missed)); 85 % must be"; [ $$((caught * 100)) -ge $$(((caught + missed) * 85)) ]
+
+.PHONY: timing
+timing: ## whether the time of a comparison tells where it differs (as dudect)
+	@echo '==> timing: AWS-LC, and pure Rust'
+	cargo bench --locked -p sealwax-envelope --bench timing
+	cargo bench --locked $(rustcrypto) --bench timing
 
 .PHONY: localstack-start localstack-stop
 localstack-start: ## start LocalStack and seed it

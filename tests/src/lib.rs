@@ -1,6 +1,7 @@
 //! What the suites share: the servers, a wire below the SDK that can be watched and disturbed, and random bytes.
 
 mod data;
+mod derived;
 mod environment;
 mod expect;
 mod localstack;
@@ -10,6 +11,7 @@ mod wire;
 
 pub use self::{
     data::{plaintext, unique},
+    derived::{BodyKey, aes_256_key_schedule},
     environment::{Region, east, west},
     expect::{assert_hidden, assert_kind, assert_unreadable, read},
     localstack::LocalStack,
@@ -22,3 +24,8 @@ pub use self::{
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The example of this page compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/S3-ENCRYPTION-CLIENT.md")]
+struct S3EncryptionClient;

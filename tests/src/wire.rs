@@ -30,6 +30,7 @@ use serde_json::Value;
 
 use self::cut::CutBody;
 pub use self::cut::Ending;
+use crate::environment::variable;
 
 /// One HTTP request.
 #[derive(Debug, Clone)]
@@ -83,6 +84,9 @@ pub enum Reaction {
     CutRequest(usize),
     /// Sends it twice, and gives the second answer.
     Duplicate,
+    /// Sends it to LocalStack's bucket of the second name, where it names the first one: an access point, which LocalStack has
+    /// none of.
+    Reroute(String, String),
     /// Refuses the connection.
     Refuse,
     /// Never answers.
@@ -254,6 +258,14 @@ async fn react(
             buffered(next.call(twin).await?).await?;
             next.call(request).await
         }
+        Reaction::Reroute(name, bucket) => {
+            // http://NAME.HOST/KEY, or http://HOST/NAME/KEY.
+            let path = request.uri().splitn(4, '/').nth(3).expect("a path");
+            let key = path.strip_prefix(name.as_str()).map_or(path, |rest| rest.trim_start_matches('/'));
+            let uri = format!("{}/{bucket}/{key}", variable("SEALWAX_TEST_LOCALSTACK_URL"));
+            request.set_uri(uri).expect("an address");
+            next.call(request).await
+        }
         Reaction::Refuse => Err(lost()),
         Reaction::Hang => std::future::pending().await,
     }
@@ -324,7 +336,6 @@ fn s3_operation(method: &str, query: &str) -> String {
         ("GET", _) if has("acl") => "GetObjectAcl",
         ("GET", _) if has("ownershipControls") => "GetBucketOwnershipControls",
         ("GET", _) if has("uploads") => "ListMultipartUploads",
-        ("GET", _) if has("attributes") => "GetObjectAttributes",
         _ => return format!("{method} {query}"),
     }
     .to_owned()

@@ -3,7 +3,8 @@
 use std::{net::TcpListener, time::Duration};
 
 use sealwax_s3::{
-    DiscoveryFilter, ErrorKind, KmsKeyArn, PlacePolicy, S3Uri, SealedClient, aws_sdk_kms, envelope::EncryptionContext,
+    DiscoveryFilter, ErrorKind, KmsKeyArn, PlacePolicy, S3Uri, SealedClient, aws_sdk_kms, aws_sdk_s3,
+    envelope::{EncryptionContext, Place},
 };
 use sealwax_tests::{LocalStack, Reaction, Wire, assert_kind, east, plaintext, read, west};
 use serde_json::json;
@@ -125,6 +126,7 @@ async fn a_multi_region_key_opens_by_its_replica() {
         ("its replica", west.client([&west.home.mrk])),
         ("discovery", discovering(DiscoveryFilter::accounts([ACCOUNT]))),
         ("discovery in the Region", discovering(DiscoveryFilter::accounts([ACCOUNT]).regions([WEST]))),
+        ("discovery by ARN", discovering(DiscoveryFilter::keys([west.home.mrk.clone()]))),
     ];
     for (case, client) in clients {
         west.wire.forget();
@@ -156,12 +158,16 @@ async fn discovery_asks_only_about_what_its_filter_allows() {
         ("another account", DiscoveryFilter::accounts(["999999999999"])),
         ("another Region", DiscoveryFilter::accounts([ACCOUNT]).regions([WEST])),
         ("another partition", DiscoveryFilter::accounts([ACCOUNT]).partition("aws-cn")),
+        ("another key", DiscoveryFilter::keys([east().key_2, west().key, east().mrk])),
+        ("no key", DiscoveryFilter::keys([])),
     ] {
         assert_kind(read(filter).await, ErrorKind::NoMatchingKey, &uri, case);
         assert_eq!(stack.wire.kms(), [], "{case}");
     }
-    assert_eq!(read(DiscoveryFilter::accounts([ACCOUNT])).await.expect("allowed"), "x");
-    assert_eq!(stack.wire.kms(), kms(&[("Decrypt", EAST)]));
+    for filter in [DiscoveryFilter::accounts([ACCOUNT]), DiscoveryFilter::keys([west().key, east().key])] {
+        assert_eq!(read(filter).await.expect("allowed"), "x");
+        assert_eq!(stack.wire.kms(), kms(&[("Decrypt", EAST)]));
+    }
     // It can read; to write it needs a key of its own.
     let reader = SealedClient::builder(stack.s3(), stack.keyring_builder().build()).build();
     stack.wire.forget();
@@ -225,4 +231,46 @@ async fn a_shared_name_of_buckets_lets_replicas_open_as_they_are() {
     unbound.put().uri(&replica).body("z").send().await.expect("put");
     assert!(!unbound.head().uri(&replica).send().await.expect("head").keys().iter().any(|key| key.place().is_some()));
     assert_kind(read(&west.client([&west.home.key]), &replica).await, ErrorKind::PlaceMismatch, &replica, "bound");
+}
+
+/// An access point has another name than its bucket, and an alias besides.
+#[tokio::test]
+async fn an_access_point_reads_what_its_bucket_holds_where_the_policy_says_so() {
+    let direct = LocalStack::new(east());
+    let (bucket, uri) = (direct.home.bucket.as_str(), direct.object("access-point"));
+    let by_bucket = direct.client([&direct.home.key]);
+    by_bucket.put().uri(&uri).body("x").send().await.expect("put");
+    for name in ["arn:aws:s3:us-east-1:000000000000:accesspoint/documents", "documents-a1b2c3-s3alias"] {
+        let home = bucket.to_owned();
+        let wire = Wire::new(move |call| match call.service.as_str() {
+            "s3" => Reaction::Reroute(name.to_owned(), home.clone()),
+            _ => Reaction::Pass,
+        });
+        let stack = LocalStack::over(wire, east());
+        let client = |places| {
+            SealedClient::builder(aws_sdk_s3::Client::new(&stack.config), stack.keyring([&stack.home.key]))
+                .places(places)
+                .build()
+        };
+        let at = |key: &str| format!("s3://{name}/{key}").parse::<S3Uri>().expect("a name");
+        let there = at(uri.key());
+        let stranger = client(PlacePolicy::bound());
+        let error = assert_kind(read(&stranger, &there).await, ErrorKind::PlaceMismatch, &there, name);
+        let told = error.to_string();
+        assert!(told.contains("replica_of") && told.contains("accept_place"), "both ways out: {told}");
+        assert_eq!(stack.wire.kms(), [], "{name}");
+        let replica = client(PlacePolicy::bound().replica_of(name, bucket));
+        assert_eq!(read(&replica, &there).await.expect(name), "x");
+
+        // What is put through it is bound to its name; where it is called by the bucket's, to that.
+        let (bound, shared) = (direct.object("access-point"), direct.object("access-point"));
+        let place = |header: &sealwax_s3::envelope::ObjectHeader| header.keys()[0].place().map(Place::to_string);
+        let put = stranger.put().uri(&at(bound.key())).body("y").send().await.expect(name);
+        assert_eq!(place(&put.header), Some(format!("{name}/{}", bound.key())));
+        assert_kind(read(&by_bucket, &bound).await, ErrorKind::PlaceMismatch, &bound, name);
+        let named = client(PlacePolicy::bound().bucket_name(name, bucket));
+        let put = named.put().uri(&at(shared.key())).body("z").send().await.expect(name);
+        assert_eq!(place(&put.header), Some(format!("{bucket}/{}", shared.key())));
+        assert_eq!(read(&by_bucket, &shared).await.expect(name), "z");
+    }
 }

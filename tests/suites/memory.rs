@@ -7,11 +7,10 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha512;
+use sealwax_s3::envelope::{EncryptionContext, geometry::HEADER_LEN};
+use sealwax_tests::{BodyKey, aes_256_key_schedule};
 
 const MASK: u8 = 0xa5;
-const HEADER_LEN: usize = 56;
 
 /// Runs the process; returns how often each of its secrets, and what derives from them, was found.
 fn found(scenario: &str) -> BTreeMap<String, usize> {
@@ -22,27 +21,27 @@ fn found(scenario: &str) -> BTreeMap<String, usize> {
         .spawn()
         .expect("the process starts");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map(|line| line.expect("text"));
-    let (mut secrets, mut headers) = (Vec::new(), Vec::new());
+    let (mut secrets, mut headers) = (Vec::<(String, [u8; 32])>::new(), Vec::new());
     for line in lines.by_ref().take_while(|line| line != "end") {
         let (name, bytes) = line.rsplit_once(' ').expect("a name and bytes");
         let bytes = hex::decode(bytes).expect("hexadecimal");
         match name {
             "header" => headers.push(bytes),
-            name => secrets.push((name.to_owned(), masked(&bytes))),
+            name => secrets.push((name.to_owned(), masked(&bytes).try_into().expect("32 bytes"))),
         }
     }
-    assert_eq!(headers.len(), 2, "it did its work");
+    assert_eq!(headers.len(), 3, "it did its work");
 
     let mut needles = Vec::new();
     for (name, secret) in &secrets {
-        needles.push((name.clone(), secret.clone()));
-        // As KMS sends it: the whole of it, and what an unaligned copy has in common with it.
+        needles.extend(spellings(name, secret));
+        // As KMS sends it.
         needles.push((format!("{name} in Base64"), STANDARD.encode(secret).into_bytes()));
-        for header in headers.iter().filter(|_| name == "data key") {
-            let (key, derived_header) = body_key(secret, &header[..24]);
+        for header in &headers {
+            let derived = BodyKey::derive(secret, &header[..24], &EncryptionContext::new().body_context());
             // Each body has one data key; with another one, the commitment is another.
-            if derived_header == header[24..HEADER_LEN] {
-                needles.push(("body key, and so the beginning of its key schedule".into(), key));
+            if derived.commitment == header[24..HEADER_LEN] {
+                needles.extend(spellings(&format!("body key of a {name}"), &derived.key));
             }
         }
     }
@@ -65,39 +64,43 @@ fn masked(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|byte| byte ^ MASK).collect()
 }
 
-/// The body's key and commitment. (FORMAT.md, "Body"; the encryption context is empty.)
-fn body_key(data_key: &[u8], salt: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let info = [b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0", salt, b"sealwax/v1\0\0\0\0\0"].concat();
-    let mut okm = Vec::new();
-    for block in 1..=2 {
-        let mut mac = Hmac::<Sha512>::new_from_slice(data_key).expect("any length");
-        mac.update(&okm);
-        mac.update(&info);
-        mac.update(&[block]);
-        okm.extend(mac.finalize().into_bytes());
+/// A key; its second half, for the allocator writes over the beginning of what is freed; and the last two round keys of the
+/// schedule that a cipher makes of it.
+fn spellings(name: &str, key: &[u8; 32]) -> [(String, Vec<u8>); 3] {
+    [
+        (name.to_owned(), key.to_vec()),
+        (format!("half of {name}"), key[16..].to_vec()),
+        (format!("key schedule of {name}"), aes_256_key_schedule(key)[13..].concat()),
+    ]
+}
+
+/// Nothing may be found but what is kept, and what ends with `but`.
+#[track_caller]
+fn assert_nothing_left(found: &BTreeMap<String, usize>, but: &str) {
+    assert!(found["kept key"] > 0 && found["half of kept key"] > 0, "the search does not find what is there");
+    assert!(found["body key of a kept key"] > 0, "the search does not find the key of a cipher that is in use");
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("aes") {
+        let schedule = found["key schedule of body key of a kept key"];
+        assert!(schedule > 0, "the search does not find the key schedule of a cipher that is in use");
     }
-    (okm[..32].to_vec(), okm[44..76].to_vec())
+    for name in ["data key", "intermediate key", "evicted key", "body key of a data key"] {
+        for name in [name.to_owned(), format!("half of {name}"), format!("key schedule of {name}")] {
+            assert_eq!(found.get(&name), Some(&0), "{name}");
+        }
+    }
+    for (name, count) in found {
+        assert!(name.contains("kept key") || name.ends_with(but) || *count == 0, "{name}: {count}");
+    }
 }
 
 #[test]
 fn nothing_is_left_of_keys_that_were_made_and_wrapped_here() {
-    let found = found("local");
-    assert!(found["kept key"] > 0, "the search does not find what is there");
-    let names = ["data key", "intermediate key", "body key, and so the beginning of its key schedule"];
-    for name in names {
-        assert_eq!(found.get(name), Some(&0), "{name}");
-    }
-    for (name, count) in &found {
-        assert!(name == "kept key" || *count == 0, "{name}: {count}");
-    }
+    assert_nothing_left(&found("local"), "kept key");
 }
 
 /// KMS sends keys in Base64, and what the HTTP layer keeps of that is not ours to wipe: SECURITY.md says so.
 #[test]
 fn nothing_of_ours_is_left_of_keys_that_kms_made() {
-    let found = found("kms");
-    assert!(found["kept key"] > 0, "the search does not find what is there");
-    for (name, count) in &found {
-        assert!(name == "kept key" || name.ends_with("in Base64") || *count == 0, "{name}: {count}");
-    }
+    assert_nothing_left(&found("kms"), "in Base64");
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use sealwax_s3::{
     Attributes, ErrorKind, KmsKeyArn, PlacePolicy, RewrapOutcome, S3Uri, SealedClient, WrapPolicy,
-    envelope::{CachingKeyring, EncryptionContext, MissingWrap, ObjectHeader},
+    envelope::{
+        CachingKeyring, EncryptionContext, Keyring as _, KeyringErrorKind, MissingWrap, ObjectHeader, WrapContext,
+    },
 };
 use sealwax_tests::{
     LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext, read,
@@ -35,8 +37,8 @@ async fn a_refresh_is_a_re_encryption_inside_kms_under_the_same_key() {
     let rewrap = client.rewrap().uri(&uri).refresh_keys().send().await.expect("refresh");
     let kms = [("ReEncrypt".to_owned(), "us-east-1".to_owned()), ("ReEncrypt".to_owned(), "us-west-2".to_owned())];
     assert_eq!(stack.wire.kms(), kms);
-    assert_eq!(wrapping_keys(&rewrap.header), wrapping_keys(&put.header));
-    for (old, new) in put.header.keys().iter().zip(rewrap.header.keys()) {
+    assert_eq!(wrapping_keys(rewrap.header().expect("ours")), wrapping_keys(&put.header));
+    for (old, new) in put.header.keys().iter().zip(rewrap.keys()) {
         assert_eq!(old.place(), new.place());
         assert_ne!(old.ciphertext(), new.ciphertext(), "it is the same wrap");
     }
@@ -94,8 +96,8 @@ async fn an_object_is_sealed_anew_with_all_that_it_has() {
         let before = Stored::fetch(client.s3(), &uri).await;
 
         let anew = client.reencrypt().uri(&uri).keyring(local_keyring("b")).send().await.expect("sealed anew");
-        assert_eq!(wrapping_keys(&anew.header), ["b"]);
-        assert_ne!(anew.header.body_header(), put.header.body_header());
+        assert_eq!(wrapping_keys(anew.header().expect("ours")), ["b"]);
+        assert_ne!(anew.header().expect("ours").body_header(), put.header.body_header());
         let after = Stored::fetch(client.s3(), &uri).await;
         assert!(before.body[56..] != after.body[56..], "it is the same body");
         let other = store.client(local_keyring("b"));
@@ -173,7 +175,7 @@ async fn with_a_region_down_enough_keys_suffice_and_the_rest_come_later() {
     let client = SealedClient::builder(down.s3(), keyring(&down, WrapPolicy::AtLeast(1))).build();
     let put = client.put().uri(&uri).body("x").send().await.expect("one is enough");
     assert_eq!((wrapping_keys(&put.header), missing(&put.header)), (names([&keys[0]]), names([&keys[1]])));
-    assert_eq!(client.head().uri(&uri).send().await.expect("head").header(), &put.header);
+    assert_eq!(client.head().uri(&uri).send().await.expect("head").header(), Some(&put.header));
 
     // The Region that is down is not asked again for a while.
     down.wire.forget();
@@ -183,7 +185,10 @@ async fn with_a_region_down_enough_keys_suffice_and_the_rest_come_later() {
     let up = LocalStack::new(east());
     let client = SealedClient::builder(up.s3(), keyring(&up, WrapPolicy::All)).build();
     let added = client.rewrap().uri(&uri).add_keys(keyring(&up, WrapPolicy::All)).send().await.expect("added");
-    assert_eq!((wrapping_keys(&added.header), missing(&added.header)), (names(&keys), vec![]));
+    assert_eq!(
+        (wrapping_keys(added.header().expect("ours")), missing(added.header().expect("ours"))),
+        (names(&keys), vec![])
+    );
     let places = PlacePolicy::bound();
     let far = LocalStack::new(west());
     let reader = SealedClient::builder(up.s3(), far.keyring([&keys[1]])).places(places).build();
@@ -238,6 +243,25 @@ async fn calls_keep_to_the_pace_that_is_set() {
     let done = futures_util::future::join_all(puts).await;
     assert!(done.into_iter().all(|put| put.is_ok()));
     assert_eq!(stack.wire.kms().len(), 20);
+}
+
+/// The SDK's budget for retries is one for a Region, whichever keyring asks: when KMS throttles all, the retries end before it
+/// has three times the load. It says so of each call, with Region and key.
+#[tokio::test]
+async fn retries_have_one_budget_for_all_keyrings() {
+    // In a Region of its own: the budget is the process's.
+    let key: KmsKeyArn = "arn:aws:kms:eu-south-2:000000000000:key/budget".parse().expect("an ARN");
+    let throttled = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
+    let stack = LocalStack::over(Wire::answering("GenerateDataKey", 400, throttled), east());
+    let (keyrings, context) = ([(); 2].map(|()| stack.keyring([&key])), EncryptionContext::new());
+    let calls = (0..200).map(|n| keyrings[n % 2].generate(WrapContext::new(&context, None), None));
+    for outcome in futures_util::future::join_all(calls).await {
+        let error = outcome.err().expect("throttled");
+        assert_eq!((error.kind(), error.wrapping_key()), (KeyringErrorKind::Throttled, key.as_str()));
+    }
+    // 500 tokens, and 5 for a retry: 100 retries, of the 400 that there could be.
+    let retries = stack.wire.kms().len() - 200;
+    assert!((90..=110).contains(&retries), "{retries} retries");
 }
 
 /// KMS says that it throttles in a word that the SDK's model of KMS does not have.

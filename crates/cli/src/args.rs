@@ -2,10 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
-use sealwax_s3::{KmsKeyArn, S3Uri, listing::ManifestLocation};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use sealwax_s3::{KmsKeyArn, Landing, S3Uri, listing::ManifestLocation};
+use serde::{Deserialize, Serialize};
 
-use crate::{age::Age, pair::Pair, prefix::Prefix};
+use crate::{
+    age::Age,
+    objects::ObjectsArgs,
+    pair::Pair,
+    prefix::Prefix,
+    s3ec::{FormatArg, RawKeyArgs, S3ecArgs},
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -72,7 +79,33 @@ Many objects; without --apply, it is said what would be done, and nothing is cha
 const REENCRYPT_EXAMPLES: &str = "\
 Examples:
   sealwax reencrypt s3://bucket/2026/report.pdf
-  sealwax reencrypt s3://bucket/2026/report.pdf --under \"$EAST_KEY\" --under \"$WEST_KEY\"";
+  sealwax reencrypt s3://bucket/2026/report.pdf --under \"$EAST_KEY\" --under \"$WEST_KEY\"
+  sealwax reencrypt s3://bucket/written/by/java --to native --under \"$KEY\"";
+
+const AUDIT_EXAMPLES: &str = "\
+Examples:
+  sealwax audit s3://bucket
+  sealwax audit s3://bucket/2026/ --lacks us-west-2
+  sealwax audit s3://bucket --versions --depends-on \"$OLD_KEY\" --json | jq -r .object
+  sealwax audit s3://bucket --inventory s3://inventories/bucket/daily/2026-11-23T00-00Z/manifest.json";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  sealwax verify s3://bucket-west --replica-of bucket-east --region us-west-2 --keys-in us-west-2
+  sealwax verify s3://bucket/2026/ --first-last
+  sealwax verify s3://bucket --full --sample 0.01 --seed 7 --json | jq -r 'select(.opens == false).object'";
+
+const DRILL_EXAMPLES: &str = "\
+Examples:
+  sealwax drill s3://bucket-west --replica-of bucket-east --region us-west-2 --block us-east-1
+  sealwax drill s3://bucket-west --replica-of bucket-east --region us-west-2 --block us-east-1 \\
+      --source s3://bucket-east --first-last --report drill-2026-11";
+
+const SHRED_EXAMPLES: &str = "\
+Examples:
+  sealwax shred s3://bucket/2026/report.pdf                  # says what holds a key, and changes nothing
+  sealwax shred s3://bucket/2026/report.pdf --delete-versions --replica bucket-west=us-west-2 \\
+      --confirm s3://bucket/2026/report.pdf";
 
 /// Client-side envelope encryption for Amazon S3.
 ///
@@ -89,7 +122,7 @@ pub(crate) struct Cli {
 }
 
 /// Options of every subcommand.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct GlobalArgs {
     /// Region of the bucket; wrapping keys in it are asked first
     #[arg(long, global = true, value_name = "REGION", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
@@ -113,6 +146,13 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, conflicts_with = "replica_of", help_heading = "Place")]
     pub(crate) no_place_binding: bool,
 
+    /// Where the object's own keys do not open it, look for its sidecar: KEY and SUFFIX, which is `.sealwax` unless given
+    #[arg(
+        long, global = true, value_name = "SUFFIX", num_args = 0..=1, require_equals = true,
+        default_missing_value = ".sealwax", help_heading = "Place", value_parser = NonEmptyStringValueParser::new(),
+    )]
+    pub(crate) sidecars: Option<String>,
+
     /// Say nothing but errors
     #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
@@ -130,6 +170,10 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     Rewrap(RewrapArgs),
     Reencrypt(ReencryptArgs),
+    Audit(AuditArgs),
+    Verify(VerifyArgs),
+    Drill(DrillArgs),
+    Shred(ShredArgs),
     #[command(subcommand)]
     Uploads(UploadsCommand),
 }
@@ -149,7 +193,7 @@ pub(crate) struct PutArgs {
     pub(crate) uri: S3Uri,
 
     /// KMS key to wrap the data key under; repeatable, for keys in several Regions. The first one generates it
-    #[arg(long = "key", required = true, value_name = "ARN")]
+    #[arg(long = "key", required_unless_present_any = ["aes_key_file", "rsa_key_file"], value_name = "ARN")]
     pub(crate) keys: Vec<KmsKeyArn>,
 
     /// Encryption context: what the object is bound to, in clear; repeatable
@@ -174,6 +218,17 @@ pub(crate) struct PutArgs {
     /// Fail if there is an object already
     #[arg(long)]
     pub(crate) no_overwrite: bool,
+
+    /// Write this format
+    #[arg(long, value_enum, default_value = "native", help_heading = "S3 Encryption Client")]
+    pub(crate) format: FormatArg,
+
+    /// Store the wrapped data key in an instruction file beside the object, where there is none yet
+    #[arg(long, help_heading = "S3 Encryption Client")]
+    pub(crate) instruction_file: bool,
+
+    #[command(flatten)]
+    pub(crate) raw: RawKeyArgs,
 
     /// If the upload is interrupted, keep it: the same command again sends what is missing
     ///
@@ -214,8 +269,22 @@ pub(crate) struct GetArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) version_id: Option<String>,
 
+    /// Pass an object through that is not encrypted by any client, instead of refusing it
+    #[arg(long, conflicts_with = "context")]
+    pub(crate) pass_unencrypted: bool,
+
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    /// Write an object of the S3 Encryption Client to standard output before it is verified, whatever its length
+    ///
+    /// Its only tag is at its end. Without this option up to 64 MiB are held back until then, and a longer object is only
+    /// read into a file. With it, nothing of the output must be used before the command has exited with 0.
+    #[arg(long, help_heading = "S3 Encryption Client")]
+    pub(crate) release_unverified: bool,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecArgs,
 }
 
 /// Show what is known of an object without any key.
@@ -235,12 +304,18 @@ pub(crate) struct InspectArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// What follows the object's key in that of its instruction file, if the S3 Encryption Client wrote one [default:
+    /// .instruction]
+    #[arg(long, value_name = "SUFFIX", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) instruction_file_suffix: Option<String>,
 }
 
 /// Wrap the data keys of objects anew; the bodies stay as they are.
 ///
 /// The new metadata lands by a copy inside S3, on the condition that the object did not change meanwhile. In a versioned
-/// bucket older versions keep their keys.
+/// bucket older versions keep their keys. An object of the S3 Encryption Client has one wrapping key: use --replace or
+/// --refresh.
 ///
 /// One object is rewrapped at once. Of many, it is said what would be done, until --apply is given.
 #[derive(Debug, Args)]
@@ -267,6 +342,14 @@ pub(crate) struct RewrapArgs {
     #[arg(long)]
     pub(crate) refresh: bool,
 
+    /// Store the new keys in a sidecar beside the object, which stays as it is: always, or where it is locked or archived
+    /// (`needed`). Only readers with --sidecars find them
+    #[arg(
+        long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_value = "never",
+        default_missing_value = "always", conflicts_with = "plan",
+    )]
+    pub(crate) to_sidecar: SidecarWhen,
+
     /// Drop this KMS key, unless it is the last one; repeatable, and done after --add
     #[arg(long, value_name = "ARN")]
     pub(crate) remove: Vec<KmsKeyArn>,
@@ -280,6 +363,29 @@ pub(crate) struct RewrapArgs {
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecArgs,
+}
+
+/// When new keys are stored in a sidecar.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SidecarWhen {
+    #[default]
+    Never,
+    Needed,
+    Always,
+}
+
+impl From<SidecarWhen> for Landing {
+    fn from(when: SidecarWhen) -> Self {
+        match when {
+            SidecarWhen::Never => Self::Copy,
+            SidecarWhen::Needed => Self::SidecarWhereNeeded,
+            SidecarWhen::Always => Self::Sidecar,
+        }
+    }
 }
 
 /// How many objects are rewrapped.
@@ -407,7 +513,7 @@ pub(crate) struct UploadsAbortArgs {
     pub(crate) dry_run: bool,
 }
 
-/// Seal an object anew, under a new data key: for a data key that may have become known.
+/// Seal an object anew, under a new data key: for a data key that may have become known, or for another format.
 ///
 /// The object is read, verified and stored again in its place, through this process. In a versioned bucket older versions
 /// keep their bodies and their data key, until they are deleted.
@@ -428,10 +534,179 @@ pub(crate) struct ReencryptArgs {
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    /// Write this format: migrates objects to and from the S3 Encryption Client
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "native", help_heading = "S3 Encryption Client")]
+    pub(crate) to: FormatArg,
+
+    /// Seal an object too that is not encrypted by any client
+    #[arg(long)]
+    pub(crate) seal_unencrypted: bool,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecArgs,
+}
+
+/// Tell which keys objects depend on, and which objects are not sealed.
+///
+/// Without --lacks, --depends-on, --unsealed or --list: counts by format, wrapping key and Region. With them: the objects
+/// that are meant, a line each, and the counts on standard error. No key is used, so nothing that is shown is authenticated.
+#[derive(Debug, Args)]
+#[command(after_help = AUDIT_EXAMPLES)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    pub(crate) objects: ObjectsArgs,
+
+    /// List the sealed objects that have no KMS key in this Region; repeatable: in any of these
+    #[arg(long, value_name = "REGION", help_heading = "Which to list")]
+    pub(crate) lacks: Vec<String>,
+
+    /// List the objects that this KMS key, or a replica of it, wraps; repeatable. The listing says whether it alone does
+    #[arg(long, value_name = "ARN", help_heading = "Which to list")]
+    pub(crate) depends_on: Vec<KmsKeyArn>,
+
+    /// With --depends-on: only the objects that no other key opens
+    #[arg(long, requires = "depends_on", help_heading = "Which to list")]
+    pub(crate) solely: bool,
+
+    /// List the objects that are not sealed
+    #[arg(long, help_heading = "Which to list")]
+    pub(crate) unsealed: bool,
+
+    /// List all objects
+    #[arg(long, help_heading = "Which to list")]
+    pub(crate) list: bool,
+
+    /// Multi-Region keys have a replica in this Region too; repeatable
+    #[arg(long, value_name = "REGION")]
+    pub(crate) replicated_to: Vec<String>,
+
+    /// Print one JSON object a line, the counts last
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Prove that objects open.
+///
+/// Nothing is skipped unsaid: objects that are not sealed, that could not be looked at, or that do not open, are counted and
+/// listed with the reason.
+#[derive(Debug, Args)]
+#[command(after_help = VERIFY_EXAMPLES)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) objects: ObjectsArgs,
+
+    #[command(flatten)]
+    pub(crate) how: HowToVerify,
+
+    /// Use only wrapping keys in this Region; repeatable
+    #[arg(long, value_name = "REGION", help_heading = "Wrapping keys to read with")]
+    pub(crate) keys_in: Vec<String>,
+
+    /// Print one JSON object a line, the counts last; without it, only the objects that do not open are listed
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) reader: ReaderArgs,
+}
+
+/// How much is opened.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HowToVerify {
+    /// Open no body: the data key is unwrapped and must meet the object's commitment. This is the default
+    #[arg(long = "keys", group = "depth", help_heading = "How much")]
+    pub(crate) keys_alone: bool,
+
+    /// Open the first and the last chunk of each object too
+    #[arg(long, group = "depth", help_heading = "How much")]
+    pub(crate) first_last: bool,
+
+    /// Open all of each object
+    #[arg(long, group = "depth", help_heading = "How much")]
+    pub(crate) full: bool,
+
+    /// Verify about this fraction of the objects, such as 0.01
+    #[arg(long, value_name = "FRACTION", help_heading = "How much", value_parser = fraction)]
+    pub(crate) sample: Option<f64>,
+
+    /// Which ones: the same seed gives the same ones
+    #[arg(long, value_name = "NUMBER", requires = "sample", default_value_t = 0, help_heading = "How much")]
+    pub(crate) seed: u64,
+
+    /// Count objects that are not sealed, but do not call them failures
+    #[arg(long, help_heading = "How much")]
+    pub(crate) allow_unsealed: bool,
+}
+
+/// Rehearse the loss of a Region: prove that a replica opens without it.
+///
+/// Every request of this process to the blocked Regions, of S3, KMS or STS, is refused before it leaves, and counted. What
+/// opens then, opens when these Regions are gone.
+#[derive(Debug, Args)]
+#[command(after_help = DRILL_EXAMPLES)]
+pub(crate) struct DrillArgs {
+    #[command(flatten)]
+    pub(crate) objects: ObjectsArgs,
+
+    /// The Region that is thought to be lost; repeatable
+    #[arg(long, required = true, value_name = "REGION")]
+    pub(crate) block: Vec<String>,
+
+    /// Before they are blocked, compare with this source: what was never replicated is lost
+    #[arg(long, value_name = "s3://BUCKET[/PREFIX]")]
+    pub(crate) source: Option<Prefix>,
+
+    /// The Region of the source, where it is not the first one that is blocked
+    #[arg(long, value_name = "REGION", requires = "source")]
+    pub(crate) source_region: Option<String>,
+
+    /// How old an object of the source may be that is not in the replica yet
+    #[arg(long, value_name = "AGE", requires = "source", default_value = "15m")]
+    pub(crate) lag: Age,
+
+    /// Write the report to PATH.json, and for people to PATH.md
+    #[arg(long, value_name = "PATH", default_value = "sealwax-drill")]
+    pub(crate) report: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) how: HowToVerify,
+
+    #[command(flatten)]
+    pub(crate) reader: ReaderArgs,
+}
+
+/// Remove an object's last keys, for good: nobody can read it afterwards.
+///
+/// S3 changes no version in place. The newest version gets a successor without keys; the versions before it hold their keys
+/// until they are deleted (--delete-versions), and a replica until it is shredded itself. Without --confirm nothing is
+/// changed: what holds a key is listed.
+#[derive(Debug, Args)]
+#[command(after_help = SHRED_EXAMPLES)]
+pub(crate) struct ShredArgs {
+    /// What to shred
+    #[arg(value_name = "s3://BUCKET/KEY")]
+    pub(crate) uri: S3Uri,
+
+    /// The object once more, to say that it is meant
+    #[arg(long, value_name = "s3://BUCKET/KEY")]
+    pub(crate) confirm: Option<String>,
+
+    /// Delete the versions that hold keys, of the object and of its sidecar
+    #[arg(long)]
+    pub(crate) delete_versions: bool,
+
+    /// Look for keys in this replica bucket of that Region too; repeatable. Nothing is changed there
+    #[arg(long, value_name = "BUCKET=REGION")]
+    pub(crate) replica: Vec<Pair>,
+
+    /// Print one JSON object for each version that holds a key
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Which wrapping keys may open the object.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ReaderArgs {
     /// Ask KMS about this wrapping key, and about no other; repeatable
     ///
@@ -449,6 +724,11 @@ pub(crate) struct ReaderArgs {
 fn endpoint_url(text: &str) -> Result<String, &'static str> {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     host.filter(|host| !host.is_empty()).map(|_| text.to_owned()).ok_or("not an http:// or https:// URL")
+}
+
+fn fraction(text: &str) -> Result<f64, &'static str> {
+    let fraction = text.parse().ok().filter(|fraction| *fraction > 0.0 && *fraction <= 1.0);
+    fraction.ok_or("not a fraction above 0 and up to 1, such as 0.01")
 }
 
 fn account_id(text: &str) -> Result<String, &'static str> {
@@ -479,6 +759,10 @@ mod tests {
             (&["get", "--help"], "only when all of the object has verified"),
             (&["inspect", "--help"], "nothing that is shown is authenticated"),
             (&["rewrap", "--help"], "older versions keep their keys"),
+            (&["audit", "--help"], "nothing that is shown is authenticated"),
+            (&["verify", "--help"], "Nothing is skipped unsaid"),
+            (&["drill", "--help"], "refused before it leaves"),
+            (&["shred", "--help"], "S3 changes no version in place"),
             (&["uploads", "--help"], "cost storage until"),
             (&["uploads", "ls", "--help"], "those of any program are listed"),
             (&["uploads", "abort", "--help"], "one that is still going on"),
@@ -495,6 +779,10 @@ mod tests {
         assert!(endpoint_url("localhost:4566").is_err() && endpoint_url("http://").is_err());
         assert!(account_id("000000000000").is_ok() && account_id("12345678901").is_err());
         assert!(account_id("12345678901x").is_err());
+        assert!(
+            fraction("0.01").is_ok() && fraction("1").is_ok() && fraction("0").is_err() && fraction("1.1").is_err()
+        );
+        assert!(fraction("NaN").is_err() && fraction("x").is_err());
         assert!(place("bucket/a/key").is_ok() && place("bucket").is_err() && place("/key").is_err());
     }
 }

@@ -7,14 +7,15 @@ use std::{
     time::Duration,
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::{
     config::{ProvideCredentials as _, http::HttpResponse},
     error::{ProvideErrorMetadata, SdkError},
 };
 use aws_types::service_config::ServiceConfigKey;
 use sealwax_s3::{
-    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, WrapPolicy, envelope::Keyring,
+    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, SealedClientBuilder,
+    SidecarPolicy, WrapPolicy, drill::BlockedRegions, envelope::Keyring,
 };
 
 use crate::{
@@ -35,8 +36,7 @@ const SMALL_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Session {
     config: SdkConfig,
     region: Region,
-    replica_of: Option<String>,
-    no_place_binding: bool,
+    args: GlobalArgs,
     quiet: bool,
     verbose: bool,
     /// The options that say where the services are, as they were given.
@@ -49,7 +49,26 @@ impl Session {
     /// # Errors
     /// No Region is set.
     pub(crate) async fn open(args: &GlobalArgs) -> Result<Self, Failure> {
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        Self::load(args, aws_config::defaults(BehaviorVersion::v2026_01_12())).await
+    }
+
+    /// The same session, but that it reaches nothing in the Regions that `blocked` names.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub(crate) async fn without(&self, blocked: &BlockedRegions) -> Result<Self, Failure> {
+        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(blocked.clone());
+        Self::load(&self.args, loader).await
+    }
+
+    /// The same session, but in another Region.
+    pub(crate) fn in_region(&self, region: &str) -> Self {
+        let region = Region::new(region.to_owned());
+        let config = self.config.to_builder().region(region.clone()).build();
+        Self { config, region, ..self.clone() }
+    }
+
+    async fn load(args: &GlobalArgs, mut loader: ConfigLoader) -> Result<Self, Failure> {
         if let Some(region) = &args.region {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -67,8 +86,7 @@ impl Session {
         Ok(Self {
             config,
             region,
-            replica_of: args.replica_of.clone(),
-            no_place_binding: args.no_place_binding,
+            args: args.clone(),
             quiet: args.quiet,
             verbose: args.verbose > 0,
             connection: connection(args),
@@ -76,18 +94,59 @@ impl Session {
     }
 
     /// A client for the object at `uri`.
-    pub(crate) fn client(&self, uri: &S3Uri, keyring: KmsKeyring) -> SealedClient {
-        self.client_of(uri.bucket(), keyring)
+    pub(crate) fn client(&self, uri: &S3Uri, keyring: impl Keyring + 'static) -> SealedClient {
+        self.client_builder(uri, keyring).build()
+    }
+
+    /// Begins a client for the object at `uri`.
+    pub(crate) fn client_builder(&self, uri: &S3Uri, keyring: impl Keyring + 'static) -> SealedClientBuilder {
+        self.client_builder_of(uri.bucket(), keyring)
     }
 
     /// A client for the objects of a bucket.
     pub(crate) fn client_of(&self, bucket: &str, keyring: impl Keyring + 'static) -> SealedClient {
-        let places = match &self.replica_of {
-            _ if self.no_place_binding => PlacePolicy::off(),
+        self.client_builder_of(bucket, keyring).build()
+    }
+
+    /// Begins a client for the objects of a bucket.
+    pub(crate) fn client_builder_of(&self, bucket: &str, keyring: impl Keyring + 'static) -> SealedClientBuilder {
+        let places = match &self.args.replica_of {
+            _ if self.args.no_place_binding => PlacePolicy::off(),
             Some(source) => PlacePolicy::bound().replica_of(bucket, source),
             None => PlacePolicy::bound(),
         };
-        SealedClient::builder(self.s3(), keyring).places(places).build()
+        let sidecars = self.args.sidecars.as_ref().map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix);
+        SealedClient::builder(self.s3(), keyring).places(places).sidecars(sidecars)
+    }
+
+    /// The Region of the bucket.
+    pub(crate) fn region(&self) -> &str {
+        self.region.as_ref()
+    }
+
+    /// Whether a request to each of S3, KMS and STS in `region` is refused before it leaves this process.
+    pub(crate) async fn reaches(&self, region: &str, blocked: &BlockedRegions) -> Vec<&'static str> {
+        let there = self.in_region(region);
+        let refused = |service: &str| {
+            let calls = blocked
+                .refused()
+                .into_iter()
+                .filter(|(calls, _)| (calls.region.as_str(), calls.service.as_str()) == (region, service));
+            calls.map(|(_, count)| count).sum::<u64>()
+        };
+        let mut reached = Vec::new();
+        for service in ["s3", "kms", "sts"] {
+            let before = refused(service);
+            match service {
+                "s3" => drop(there.s3().list_buckets().send().await),
+                "kms" => drop(sealwax_s3::aws_sdk_kms::Client::new(&there.config).list_keys().send().await),
+                _ => drop(aws_sdk_sts::Client::new(&there.config).get_caller_identity().send().await),
+            }
+            if refused(service) == before {
+                reached.push(service);
+            }
+        }
+        reached
     }
 
     /// A keyring of these keys alone.
@@ -107,16 +166,17 @@ impl Session {
     /// # Errors
     /// STS does not say which account the caller's own is.
     pub(crate) async fn reading_keyring(&self, args: ReaderArgs) -> Result<KmsKeyring, Failure> {
-        self.paced_keyring(args, None).await
+        self.regional_keyring(args, &[], None).await
     }
 
-    /// The same, which makes at most `calls_per_second` calls to each Region.
+    /// The same, of keys in these Regions alone, if any are named; it makes at most `calls_per_second` calls to each Region.
     ///
     /// # Errors
     /// As [`Session::reading_keyring`].
-    pub(crate) async fn paced_keyring(
+    pub(crate) async fn regional_keyring(
         &self,
         args: ReaderArgs,
+        regions: &[String],
         calls_per_second: Option<u32>,
     ) -> Result<KmsKeyring, Failure> {
         let builder = KmsKeyring::builder(&self.config);
@@ -125,29 +185,37 @@ impl Session {
             None => builder,
         };
         if !args.keys.is_empty() {
-            return Ok(args.keys.into_iter().fold(builder, |keyring, key| keyring.key(key)).build());
+            let meant = |key: &KmsKeyArn| regions.is_empty() || regions.iter().any(|region| region == key.region());
+            let keys = args.keys.into_iter().filter(meant);
+            return Ok(keys.fold(builder, |keyring, key| keyring.key(key)).build());
         }
         let filter = if args.accounts.is_empty() {
             self.own_account().await?
         } else {
             DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref()))
         };
+        let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
         Ok(builder.discovery(filter).build())
     }
 
     /// Whose replica the bucket is, and whether wraps are bound to no place.
     pub(crate) fn places(&self) -> (Option<&str>, bool) {
-        (self.replica_of.as_deref(), self.no_place_binding)
+        (self.args.replica_of.as_deref(), self.args.no_place_binding)
     }
 
-    /// The same session, with other settings of places.
-    pub(crate) fn with_places(&self, replica_of: Option<String>, no_place_binding: bool) -> Self {
-        Self { replica_of, no_place_binding, ..self.clone() }
+    /// What a sidecar's key has after the object's, if sidecars are looked for.
+    pub(crate) fn sidecars(&self) -> Option<&str> {
+        self.args.sidecars.as_deref()
     }
 
-    /// The Region of the bucket.
-    pub(crate) fn region(&self) -> &str {
-        self.region.as_ref()
+    /// The same session, with other settings of places and of sidecars.
+    pub(crate) fn with_places(
+        &self,
+        replica_of: Option<String>,
+        no_place_binding: bool,
+        sidecars: Option<String>,
+    ) -> Self {
+        Self { args: GlobalArgs { replica_of, no_place_binding, sidecars, ..self.args.clone() }, ..self.clone() }
     }
 
     /// A command line with these words that reaches the same services.

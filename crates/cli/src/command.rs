@@ -1,11 +1,15 @@
 //! The subcommands, one file each.
 
+mod audit;
+mod drill;
 mod get;
 mod inspect;
 mod put;
 mod reencrypt;
 mod rewrap;
+mod shred;
 mod uploads;
+mod verify;
 
 use std::{path::Path, time::Duration};
 
@@ -27,6 +31,10 @@ impl Command {
             Self::Inspect(args) => inspect::run(session, args).await,
             Self::Rewrap(args) => rewrap::run(session, args).await,
             Self::Reencrypt(args) => reencrypt::run(session, args).await,
+            Self::Audit(args) => audit::run(session, args).await,
+            Self::Verify(args) => verify::run(session, args).await,
+            Self::Drill(args) => drill::run(session, args).await,
+            Self::Shred(args) => shred::run(session, args).await,
             Self::Uploads(UploadsCommand::Ls(args)) => uploads::list(session, args).await,
             Self::Uploads(UploadsCommand::Abort(args)) => uploads::abort(session, args).await,
         }

@@ -61,6 +61,7 @@ impl From<ErrorKind> for Exit {
             | ErrorKind::ContextMismatch
             | ErrorKind::Malformed
             | ErrorKind::PlaceMismatch
+            | ErrorKind::PolicyRefused
             | ErrorKind::Truncated => Self::NotVerified,
             ErrorKind::NotFound | ErrorKind::NotSealed => Self::NotFound,
             ErrorKind::AccessDenied
@@ -236,6 +237,7 @@ mod tests {
             (ErrorKind::MetadataTooLarge, 2),
             (ErrorKind::Authentication, 3),
             (ErrorKind::PlaceMismatch, 3),
+            (ErrorKind::PolicyRefused, 3),
             (ErrorKind::ContextMismatch, 3),
             (ErrorKind::Truncated, 3),
             (ErrorKind::Malformed, 3),

@@ -88,6 +88,16 @@ impl JobProgress {
     }
 }
 
+/// Takes the bar away when dropped.
+#[derive(Debug)]
+pub(crate) struct Cleared(pub(crate) JobProgress);
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("a constant template")
 }

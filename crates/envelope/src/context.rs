@@ -213,6 +213,19 @@ mod tests {
     }
 
     #[test]
+    fn pairs_are_found_and_counted() {
+        let mut context = EncryptionContext::new();
+        assert!(context.is_empty());
+        context.insert("b", "2").expect("a fine pair");
+        context.insert("a", "").expect("a fine pair");
+        assert_eq!((context.len(), context.is_empty()), (2, false));
+        assert_eq!(["a", "b", "c"].map(|name| context.get(name)), [Some(""), Some("2"), None]);
+        assert_eq!(context.iter().collect::<Vec<_>>(), [("a", ""), ("b", "2")]);
+        let most = (0..EncryptionContext::MAX_PAIRS).map(|n| (format!("n{n}"), "v"));
+        assert_eq!(EncryptionContext::try_from_iter(most).expect("as many as may be").len(), 64);
+    }
+
+    #[test]
     fn json_is_sorted_ascii_without_blanks() {
         let context = EncryptionContext::try_from_iter([("z", "é"), ("a", "q\"\u{7f}\n😀")]).expect("fine pairs");
         assert_eq!(context.to_json(), r#"{"a":"q\"\u007f\n\ud83d\ude00","z":"\u00e9"}"#);
@@ -265,6 +278,44 @@ mod tests {
             prop_assert_eq!(&EncryptionContext::from_json(&one.to_json()).expect("canonical"), &one);
             prop_assert!(one.to_json().bytes().all(|byte| (b' '..=b'~').contains(&byte)));
             prop_assert_eq!(one == other, one.body_context() == other.body_context());
+        }
+
+        /// What is moved from a name to its value, or from one pair to the next, is another context: nothing runs together.
+        #[test]
+        fn no_two_splits_of_one_text_have_the_same_bytes(text in "[a-c]{4,12}", cuts: [prop::sample::Index; 6]) {
+            let split = |cuts: &[prop::sample::Index]| {
+                let mut at: Vec<usize> = cuts.iter().map(|cut| 1 + cut.index(text.len() - 1)).collect();
+                at.sort_unstable();
+                let pieces = [&text[..at[0]], &text[at[0]..at[1]], &text[at[1]..at[2]], &text[at[2]..]];
+                EncryptionContext::try_from_iter([(pieces[0], pieces[1]), (pieces[2], pieces[3])]).ok()
+            };
+            if let (Some(one), Some(other)) = (split(&cuts[..3]), split(&cuts[3..])) {
+                prop_assert_eq!(one == other, one.body_context() == other.body_context());
+                prop_assert_eq!(one == other, one.to_json() == other.to_json());
+            }
+        }
+
+        /// A wrap says what it is of, and where: no two of these have the same bytes, and none those of a body.
+        #[test]
+        fn wraps_of_other_kinds_places_and_contexts_differ(
+            a in proptest::collection::btree_map("[ab]{1,2}", "[ab/]{0,2}", 0..3),
+            b in proptest::collection::btree_map("[ab]{1,2}", "[ab/]{0,2}", 0..3),
+            places in [("[ab]{1,2}", "[ab/]{1,2}"), ("[ab]{1,2}", "[ab/]{1,2}")],
+        ) {
+            let contexts = [a, b].map(|pairs| EncryptionContext::try_from_iter(pairs).expect("no reserved names"));
+            let places = places.map(|(bucket, key)| Place::new(&bucket, &key).expect("a place"));
+            let mut seen = std::collections::HashMap::new();
+            for context in &contexts {
+                let mut kinds = vec![("body", None, context.body_context())];
+                kinds.push(("intermediate", None, WrapContext::of_intermediate_key(context).canonical_bytes()));
+                for place in [None, Some(&places[0]), Some(&places[1])] {
+                    kinds.push(("data key", place, WrapContext::new(context, place).canonical_bytes()));
+                }
+                for (kind, place, bytes) in kinds {
+                    let is = (kind, place, context);
+                    prop_assert_eq!(*seen.entry(bytes).or_insert(is), is);
+                }
+            }
         }
     }
 }

@@ -115,6 +115,18 @@ impl PartBuffer {
         source.len() - rest.len()
     }
 
+    /// The plaintext alone, in the same memory, with room for a tag behind it: for formats that have no chunks.
+    #[must_use]
+    pub fn into_plaintext(mut self) -> Vec<u8> {
+        for chunk in 0..self.filled.div_ceil(CHUNK_LEN) {
+            let from = self.header_len + chunk * SEALED_CHUNK_LEN;
+            let len = (self.filled - chunk * CHUNK_LEN).min(CHUNK_LEN);
+            self.bytes.copy_within(from..from + len, chunk * CHUNK_LEN);
+        }
+        self.bytes.truncate(self.filled);
+        self.bytes
+    }
+
     /// The chunks as they will be stored, each with the room for its tag: `chunks` whole ones, or, for the last part,
     /// as many as the plaintext fills and the short one that ends the body.
     pub(crate) fn into_sealed(mut self, last: bool, mut seal: impl FnMut(&mut [u8])) -> Vec<u8> {
@@ -132,5 +144,49 @@ impl fmt::Debug for PartBuffer {
             .field("len", &self.len())
             .field("capacity", &self.capacity())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_knows_what_it_holds() {
+        let header = BodyHeader::from_bytes(&[9; HEADER_LEN]);
+        let mut buffer = PartBuffer::new(Some(&header), 2);
+        assert_eq!(
+            (buffer.len(), buffer.is_empty(), buffer.capacity(), buffer.is_full()),
+            (0, true, 2 * CHUNK_LEN, false)
+        );
+        assert_eq!(buffer.put_slice(&[1; CHUNK_LEN + 5]), CHUNK_LEN + 5);
+        assert_eq!((buffer.len(), buffer.is_empty(), buffer.is_full()), (CHUNK_LEN + 5, false, false));
+        assert_eq!(buffer.spare_mut().len(), CHUNK_LEN - 5);
+        assert_eq!(buffer.spare_chunks_mut().map(|chunk| chunk.len()).collect::<Vec<_>>(), [CHUNK_LEN - 5]);
+        assert_eq!(buffer.put_slice(&[2; CHUNK_LEN]), CHUNK_LEN - 5, "as much as fits");
+        assert!(buffer.is_full() && buffer.spare_mut().is_empty());
+        assert_eq!(buffer.put_slice(&[3]), 0);
+        let stored = buffer.into_sealed(false, |chunk| chunk[CHUNK_LEN..].fill(7));
+        let chunk = |bytes: Vec<u8>| [bytes, vec![7; TAG_LEN]].concat();
+        let second = [vec![1; 5], vec![2; CHUNK_LEN - 5]].concat();
+        assert!(stored == [vec![9; HEADER_LEN], chunk(vec![1; CHUNK_LEN]), chunk(second)].concat());
+    }
+
+    #[test]
+    fn the_memory_that_it_takes() {
+        let header = BodyHeader::from_bytes(&[9; HEADER_LEN]);
+        for (header, chunks, len) in
+            [(None, 1, 16_416), (Some(&header), 1, 16_472), (None, 3, 49_216), (Some(&header), 0, 72)]
+        {
+            assert_eq!(PartBuffer::stored_len(header, chunks), len);
+            assert_eq!(PartBuffer::new(header, chunks).bytes.len(), len);
+            assert_eq!(PartBuffer::reusing(vec![1; len + 1], header, chunks).bytes.len(), len);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "advanced past the spare room")]
+    fn no_more_than_there_is_room_for_can_be_filled() {
+        PartBuffer::new(None, 1).advance(CHUNK_LEN + 1);
     }
 }

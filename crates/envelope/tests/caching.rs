@@ -236,12 +236,32 @@ fn objects_and_bytes_are_bounded() {
 }
 
 #[test]
+fn reading_is_bounded_by_the_number_of_keys_and_not_of_objects() {
+    let inner = Counting::new();
+    let limits = CacheLimits { objects: 1, bytes: 1, entries: 1, ..CacheLimits::default() };
+    let (writer, reader) = (CachingKeyring::new(inner.clone()), CachingKeyring::with_limits(inner.clone(), limits));
+    let objects = ["a", "b"].map(|tenant| (context(tenant), generate(&writer, &context(tenant), &place(tenant)).1));
+    let read = |n: usize| {
+        let (context, keys) = &objects[n];
+        unwrap(&reader, keys, context).expect("it opens");
+        inner.calls().1
+    };
+    assert_eq!([0, 0, 0, 1, 1, 0].map(read), [1, 1, 1, 2, 2, 3]);
+}
+
+#[test]
 fn concurrent_first_uses_make_one_call() {
     let (inner, acme) = (Counting::new(), context("acme"));
     let keyring = CachingKeyring::new(inner.clone());
     let all = run(join_all((0..50).map(|_| keyring.generate(WrapContext::new(&acme, None), None))));
-    assert!(all.into_iter().all(|materials| materials.is_ok()));
-    assert_eq!(inner.calls().0, 1);
+    let all: Vec<_> = all.into_iter().map(|it| it.unwrap_or_else(|error| panic!("{error}"))).collect();
+    assert_eq!(inner.calls(), (1, 0));
+    let readers = all.iter().map(|materials| keyring.unwrap(&materials.encrypted_data_keys, &acme));
+    for (unwrapped, materials) in run(join_all(readers)).into_iter().zip(&all) {
+        let Unwrap::Unwrapped(data_key) = unwrapped else { panic!("it does not open") };
+        assert_eq!(data_key.expose_secret(), materials.data_key.expose_secret());
+    }
+    assert_eq!(inner.calls(), (1, 1));
 }
 
 #[test]

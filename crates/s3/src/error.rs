@@ -47,10 +47,14 @@ pub enum ErrorKind {
     NoMatchingKey,
     /// There is no such object or bucket.
     NotFound,
+    /// The object is still the one that the caller has, by the condition of the call.
+    NotModified,
     /// The object exists, but Sealwax did not seal it.
     NotSealed,
     /// The object's wraps are bound to another place than the one that it is read from.
     PlaceMismatch,
+    /// The object is of a kind that the client's policy does not let through.
+    PolicyRefused,
     /// The service answered with an error that none of the other kinds covers.
     Service,
     /// The file is not what it was when its upload began.
@@ -96,9 +100,13 @@ impl ErrorKind {
             Self::MetadataTooLarge => "use fewer wrapping keys, a shorter encryption context or less metadata",
             Self::NoMatchingKey => "add one of the object's wrapping keys to the keyring",
             Self::NotFound => "check the bucket, the key and the Region",
+            Self::NotModified => "go on using what was read before",
             Self::NotSealed => "read it with a plain S3 client, or seal it",
             Self::PlaceMismatch => {
                 "do as the message says if the object belongs there; if not, it may have been put there to deceive"
+            }
+            Self::PolicyRefused => {
+                "allow such objects if they are expected; if not, this one may have been put there to deceive"
             }
             Self::Service => "see the service's message",
             Self::SourceChanged => "abort the unfinished upload, delete its state file, and begin anew",
@@ -132,8 +140,10 @@ impl ErrorKind {
             Self::MetadataTooLarge => "metadata-too-large",
             Self::NoMatchingKey => "no-matching-key",
             Self::NotFound => "not-found",
+            Self::NotModified => "not-modified",
             Self::NotSealed => "not-sealed",
             Self::PlaceMismatch => "place-mismatch",
+            Self::PolicyRefused => "policy-refused",
             Self::Service => "service",
             Self::SourceChanged => "source-changed",
             Self::StateFileMismatch => "state-file-mismatch",
@@ -350,6 +360,7 @@ impl Target {
             (Some("NoSuchUpload"), _) => ErrorKind::UploadNotFound,
             (Some("MetadataTooLarge"), _) => ErrorKind::MetadataTooLarge,
             (_, Some(401 | 403)) => ErrorKind::AccessDenied,
+            (_, Some(304)) => ErrorKind::NotModified,
             (_, Some(404)) => ErrorKind::NotFound,
             (_, Some(409 | 412)) => ErrorKind::Conflict,
             (_, Some(501)) => ErrorKind::Unsupported,
@@ -362,6 +373,7 @@ impl Target {
                 format!("{call} found the unfinished upload gone: it was aborted, or has expired, or was completed")
             }
             ErrorKind::Conflict => format!("{call} met another state of the object than was required"),
+            ErrorKind::NotModified => format!("{call} found the object unmodified"),
             ErrorKind::AccessDenied => format!("{call} was denied"),
             _ => format!("{call} failed"),
         };

@@ -1,20 +1,27 @@
 #![doc = include_str!("../README.md")]
 
+pub mod audit;
 mod aws_failure;
 mod checksums;
 mod client;
+pub mod drill;
 mod error;
+mod format;
 mod kms;
 pub mod listing;
 mod object;
 mod operation;
 mod places;
 pub mod rewrap;
+pub mod s3ec;
 mod sidecars;
 mod source;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timeouts;
 mod upload;
 mod uri;
+pub mod verify;
 
 pub use {aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope};
 
@@ -22,15 +29,18 @@ pub use self::{
     checksums::BodyChecksum,
     client::{SealedClient, SealedClientBuilder},
     error::{Error, ErrorKind},
+    format::{ObjectFormat, UnencryptedObjects},
     kms::{DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, WrapPolicy},
     object::{Attributes, ObjectInfo},
     operation::{
+        copy::{Copy, CopyOutput},
         delete::Delete,
         get::{Get, PlaintextStream, SealedObject},
         head::Head,
-        put::{Put, PutOutput},
-        reencrypt::Reencrypt,
-        rewrap::{Rewrap, RewrapOutcome, RewrapOutput},
+        put::{Put, PutOutput, PutS3ec, PutS3ecOutput},
+        reencrypt::{Reencrypt, ReencryptOutput, WriteFormat},
+        rewrap::{Landing, Rewrap, RewrapOutcome, RewrapOutput},
+        shred::{KeyHolder, Shred, ShredOutput},
         verify::{Verified, Verify, VerifyDepth},
     },
     places::PlacePolicy,

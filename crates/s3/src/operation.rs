@@ -1,11 +1,14 @@
 //! The operations, one file each.
 
+mod conditions;
+pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod head;
 pub(crate) mod put;
 pub(crate) mod reencrypt;
 pub(crate) mod rewrap;
+pub(crate) mod shred;
 pub(crate) mod verify;
 
 /// Adds the setters that name an object to a fluent builder.

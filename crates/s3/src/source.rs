@@ -32,6 +32,7 @@ enum Kind {
     File(PathBuf),
     Reader(Pin<Box<dyn AsyncRead + Send>>),
     Stream(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
+    SlowStream(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
     Blocking(Box<dyn Read + Send>),
 }
 
@@ -61,6 +62,17 @@ impl PlaintextSource {
     pub fn stream(stream: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
         Self(Kind::Stream(Box::pin(stream)))
     }
+
+    /// A stream that may keep an upload waiting, such as the body of a request from far away, or one of many streams that
+    /// are written in turn.
+    ///
+    /// Pieces are gathered until there is a whole part of them, and only then is room taken from the client's memory budget:
+    /// an upload that waits keeps no other one waiting. The gathered pieces, up to one part of each upload, are not in that
+    /// budget.
+    #[must_use]
+    pub fn slow_stream(stream: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
+        Self(Kind::SlowStream(Box::pin(stream)))
+    }
 }
 
 impl<T: Into<Bytes>> From<T> for PlaintextSource {
@@ -75,7 +87,7 @@ impl fmt::Debug for PlaintextSource {
             Kind::Bytes(bytes) => f.debug_struct("Bytes").field("len", &bytes.len()).finish_non_exhaustive(),
             Kind::File(path) => f.debug_tuple("File").field(path).finish(),
             Kind::Reader(_) | Kind::Blocking(_) => f.write_str("Reader"),
-            Kind::Stream(_) => f.write_str("Stream"),
+            Kind::Stream(_) | Kind::SlowStream(_) => f.write_str("Stream"),
         }
     }
 }
@@ -129,6 +141,7 @@ impl Parts {
             }
             Kind::Reader(reader) => Self::Sequential(Sequential::reader(reader)),
             Kind::Stream(stream) => Self::Sequential(Sequential::stream(stream)),
+            Kind::SlowStream(stream) => Self::Sequential(Sequential::slow_stream(stream)),
             Kind::Blocking(reader) => Self::Blocking(Blocking::new(reader)),
         })
     }
@@ -139,6 +152,14 @@ impl Parts {
             Self::Bytes(bytes) => Some(bytes.len() as u64),
             Self::File { file, .. } => Some(file.len),
             Self::Sequential(_) | Self::Blocking(_) => None,
+        }
+    }
+
+    /// Waits until [`Parts::next`] would not wait long for a part of `chunks` chunks. Nothing is lost where it is dropped.
+    pub(crate) async fn ready(&mut self, chunks: usize) -> io::Result<()> {
+        match self {
+            Self::Sequential(source) => source.ready(chunks * CHUNK_LEN).await,
+            Self::Bytes(_) | Self::File { .. } | Self::Blocking(_) => Ok(()),
         }
     }
 
@@ -232,12 +253,19 @@ mod tests {
 
     /// Reads a source of pieces to its end in parts of one chunk.
     fn parts_of(pieces: Vec<usize>) -> Vec<usize> {
-        let pieces = stream::iter(pieces.into_iter().map(|len| Ok(Bytes::from(vec![1; len]))));
+        let pieces = || stream::iter(pieces.clone().into_iter().map(|len| Ok(Bytes::from(vec![1; len]))));
+        let lens = lens_of(PlaintextSource::stream(pieces()));
+        assert_eq!(lens_of(PlaintextSource::slow_stream(pieces())), lens);
+        lens
+    }
+
+    fn lens_of(source: PlaintextSource) -> Vec<usize> {
         let mut lens = Vec::new();
         let buffers = PartBuffers::default();
         let run = async {
-            let mut parts = Parts::open(PlaintextSource::stream(pieces)).await.expect("open");
+            let mut parts = Parts::open(source).await.expect("open");
             loop {
+                parts.ready(1).await.expect("gathered");
                 let (part, last) = parts.next(None, 1, &buffers).await.expect("read");
                 lens.push(part.into_buffer(None, &buffers).expect("read already").len());
                 if last {

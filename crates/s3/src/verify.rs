@@ -116,14 +116,11 @@ impl VerifyAll {
     }
 
     async fn verify(self, object: ListedObject) -> VerifyOutcome {
-        let result = retrying(async || {
-            let mut verify = self.client.verify().bucket(&object.bucket).key(&object.key).depth(self.depth);
-            if let Some(version_id) = &object.version_id {
-                verify = verify.version_id(version_id);
-            }
-            verify.send().await
-        })
-        .await;
+        let mut verify = self.client.verify().bucket(&object.bucket).key(&object.key).depth(self.depth);
+        if let Some(version_id) = &object.version_id {
+            verify = verify.version_id(version_id);
+        }
+        let result = retrying(|| verify.clone().send()).await;
         let is_sidecar = self.sidecar_suffix.as_deref().is_some_and(|suffix| object.key.ends_with(suffix))
             && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotSealed);
         VerifyOutcome { object, result, is_sidecar }
@@ -131,7 +128,11 @@ impl VerifyAll {
 }
 
 /// Does `work`, again and more slowly where the service asks for that or does not answer.
-pub(crate) async fn retrying<T>(work: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+pub(crate) async fn retrying<T, F>(work: impl Fn() -> F + Send) -> Result<T, Error>
+where
+    T: Send,
+    F: Future<Output = Result<T, Error>> + Send,
+{
     let mut attempt = 0;
     loop {
         let done = work().await;

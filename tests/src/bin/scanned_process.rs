@@ -14,8 +14,8 @@ use std::{
 use sealwax_s3::{
     S3Uri, SealedClient,
     envelope::{
-        BoxFuture, CachingKeyring, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, KeyringError,
-        Place, PlaintextDataKey, Unwrap, WrapContext,
+        BoxFuture, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring,
+        KeyringError, Place, PlaintextDataKey, Sealer, Unwrap, WrapContext,
     },
 };
 use sealwax_tests::{LocalStack, SeaweedFs, east, local_keyring, plaintext};
@@ -115,11 +115,30 @@ async fn work<K: Keyring + 'static>(
     headers
 }
 
+/// A cache that lives, and that has dropped keys: those of too many objects, and those of too many contexts.
+async fn evict(secrets: &Secrets) -> CachingKeyring {
+    let inner = Noting { keyring: local_keyring("c"), name: "evicted key", secrets: Arc::clone(secrets) };
+    let limits = CacheLimits { objects: 2, entries: 1, ..CacheLimits::default() };
+    let keyring = CachingKeyring::with_limits(inner, limits);
+    let contexts = ["a", "b"].map(|n| EncryptionContext::try_from_iter([("n", n)]).expect("a context"));
+    for context in [0, 0, 0, 1, 0].map(|n| &contexts[n]) {
+        let materials = keyring.generate(WrapContext::new(context, None), Some(1)).await.expect("generated");
+        let unwrapped = keyring.unwrap(&materials.encrypted_data_keys, context).await;
+        assert!(matches!(unwrapped, Unwrap::Unwrapped(_)), "it is not read");
+    }
+    // Those that it holds now: the last one to write, and to read.
+    let mut secrets = secrets.lock().unwrap_or_else(PoisonError::into_inner);
+    let last = secrets.last().expect("some").1.clone();
+    secrets.retain(|(_, secret)| *secret != last);
+    assert_eq!(secrets.iter().filter(|(name, _)| *name == "evicted key").count(), 6, "made, and read, three");
+    keyring
+}
+
 fn main() {
     let scenario = env::args().nth(1).expect("a scenario");
     let secrets = Secrets::default();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let headers = runtime.block_on(async {
+    let mut headers = runtime.block_on(async {
         match scenario.as_str() {
             "local" => {
                 let store = SeaweedFs::new().await;
@@ -134,9 +153,12 @@ fn main() {
             }
         }
     });
-    // One key that lives: the search must find it.
+    let cache = runtime.block_on(evict(&secrets));
+    // One key that lives, and a cipher of one: the search must find them.
     let kept = PlaintextDataKey::generate().expect("random");
     note(&secrets, "kept key", &kept);
+    let sealer = Sealer::new(&kept, &EncryptionContext::new().body_context()).expect("random");
+    headers.push(sealer.header().to_bytes().to_vec());
 
     for (name, masked) in secrets.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         println!("{name} {}", hex(masked));
@@ -152,7 +174,7 @@ fn main() {
         let (name, needle) = line.rsplit_once(' ').expect("a name and what to look for");
         println!("{name} {}", occurrences(&unhex(needle)));
     }
-    drop((kept, runtime));
+    drop((kept, sealer, cache, runtime));
 }
 
 /// How often what is masked in `needle` occurs in this process's writable memory.

@@ -4,6 +4,7 @@
 mod arguments;
 mod every_byte;
 mod interruptions;
+mod printed;
 mod secrets;
 mod services;
 mod stored_objects;

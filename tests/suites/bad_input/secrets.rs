@@ -6,16 +6,16 @@ use sealwax_s3::{
 };
 use sealwax_tests::{LocalStack, Reaction, SeaweedFs, Stored, Wire, east, plaintext, read};
 
-const KEY: &[u8; 32] = b"MARKER-OF-A-WRAPPING-KEY-32-BYTE";
-const PLAINTEXT: &str = "MARKER-OF-A-PLAINTEXT-IN-SOME-LEN";
+pub(crate) const KEY: &[u8; 32] = b"MARKER-OF-A-WRAPPING-KEY-32-BYTE";
+pub(crate) const PLAINTEXT: &str = "MARKER-OF-A-PLAINTEXT-IN-SOME-LEN";
 
-fn keyring() -> LocalKeyring {
+pub(crate) fn keyring() -> LocalKeyring {
     LocalKeyring::new("marked", &mut KEY.clone()).expect("a key")
 }
 
 /// `bytes` must not be in `text`: neither as such, nor as a list of numbers, nor in hexadecimal.
 #[track_caller]
-fn assert_absent(text: &str, bytes: &[u8]) {
+pub(crate) fn assert_absent(text: &str, bytes: &[u8]) {
     let piece = &bytes[..8];
     let decimal = piece.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
     let hex: String = piece.iter().map(|byte| format!("{byte:02x}")).collect();

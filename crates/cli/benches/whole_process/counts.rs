@@ -1,4 +1,4 @@
-//! What is counted, not timed: the requests and bytes of a short range of a very long object.
+//! What is counted, not timed: the requests and bytes of a short range of a very long object, the calls of KMS of many puts.
 
 use std::{
     fs::File,
@@ -9,10 +9,12 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::config::{Builder, Credentials};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_s3::{
     KMS_PROVIDER, KmsKeyring, SealedClient,
     envelope::{
-        DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, ObjectHeader, PartBuffer, Place, PlaintextDataKey, Sealer,
+        CachingKeyring, DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, Keyring, ObjectHeader, PartBuffer, Place,
+        PlaintextDataKey, Sealer,
         geometry::{self, CHUNK_LEN},
     },
 };
@@ -20,7 +22,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     Result,
-    contender::{KEPT, KEY_ARN},
+    contender::{KEPT, KEY_ARN, NULL},
     null_server::kept_file,
     servers::{Counts, Server},
 };
@@ -30,6 +32,10 @@ pub(crate) const LEN: u64 = 10 << 30;
 /// Which byte that is: one in the middle of a chunk in the middle of the object.
 const OFFSET: u64 = LEN / 2 + 12_345;
 const KEY: &str = "range";
+/// Puts with the key cache, ...
+pub(crate) const CACHED_PUTS: usize = 10_000;
+/// ... so many of them at once.
+const AT_ONCE: usize = 16;
 
 /// Reads one byte of an object of 10 GiB by the library; returns what the server counted.
 pub(crate) fn one_byte_range(server: &Server, store: &Path) -> Result<Counts> {
@@ -44,7 +50,28 @@ pub(crate) fn one_byte_range(server: &Server, store: &Path) -> Result<Counts> {
     Ok(counts)
 }
 
+/// Stores many small objects by the library with its key cache; returns what the server counted.
+pub(crate) fn cached_puts(server: &Server) -> Result<Counts> {
+    let before = server.counts()?;
+    Runtime::new()?.block_on(async {
+        let client = client(server, CachingKeyring::new).await?;
+        let puts = stream::iter(0..CACHED_PUTS).map(|n| {
+            let put = client.put().bucket(NULL).key(format!("cached/{n}")).body("small");
+            async move { put.send().await.map(drop) }
+        });
+        puts.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        Result::Ok(())
+    })?;
+    Ok(server.counts()?.since(&before))
+}
+
 async fn read(server: &Server, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
+    let client = client(server, std::convert::identity).await?;
+    Ok(client.get().bucket(KEPT).key(KEY).range(range).send().await?.bytes().await?.to_vec())
+}
+
+/// A client of the library, with what `keyring` makes of the keyring over KMS.
+async fn client<K: Keyring + 'static>(server: &Server, keyring: impl FnOnce(KmsKeyring) -> K) -> Result<SealedClient> {
     let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .endpoint_url(&server.endpoint)
         .region(Region::from_static("us-east-1"))
@@ -52,9 +79,8 @@ async fn read(server: &Server, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
         .load()
         .await;
     let s3 = aws_sdk_s3::Client::from_conf(Builder::from(&config).force_path_style(true).build());
-    let keyring = KmsKeyring::builder(&config).key(KEY_ARN.parse()?).build();
-    let client = SealedClient::builder(s3, keyring).build();
-    Ok(client.get().bucket(KEPT).key(KEY).range(range).send().await?.bytes().await?.to_vec())
+    let kms = KmsKeyring::builder(&config).key(KEY_ARN.parse()?).build();
+    Ok(SealedClient::builder(s3, keyring(kms)).build())
 }
 
 /// A sealed object of which only the header and the chunk of that byte are real: the rest is a hole in the file.

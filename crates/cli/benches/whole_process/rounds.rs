@@ -79,6 +79,7 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
         bench.servers.push(Server::start(&bench.store(), *latency_ms)?);
     }
     let range = counts::one_byte_range(bench.server(0)?, &bench.store())?;
+    let cached_puts = counts::cached_puts(bench.server(0)?)?;
     let mut requests = BTreeMap::new();
     for size in &plan.sizes {
         requests.extend(bench.files(*size)?);
@@ -86,7 +87,7 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
     if let Some(size) = plan.stream {
         bench.stream(size)?;
     }
-    let findings = Findings { plan, runs: &bench.runs, requests: &requests, range: &range };
+    let findings = Findings { plan, runs: &bench.runs, requests: &requests, range: &range, cached_puts: &cached_puts };
     if let Some(directory) = plan.out.parent() {
         fs::create_dir_all(directory)?;
     }

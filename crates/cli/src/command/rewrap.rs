@@ -13,10 +13,14 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
     if args.many.is_meant() {
         return many::run(session, args).await;
     }
-    let RewrapArgs { prefix, add, replace, refresh, remove, accept_place, many: _, reader } = args;
+    let RewrapArgs { prefix, add, replace, refresh, to_sidecar, remove, accept_place, many: _, reader, s3ec } = args;
     let uri = one(prefix.expect("required without a plan"))?;
     let keyring = session.reading_keyring(reader).await?;
-    let mut rewrap = session.client(&uri, keyring).rewrap().uri(&uri);
+    let client = session.client_builder(&uri, keyring).s3ec(s3ec.settings()?).build();
+    let mut rewrap = client.rewrap().uri(&uri).landing(to_sidecar.into());
+    if let Some(suffix) = s3ec.instruction_file_suffix {
+        rewrap = rewrap.instruction_file_suffix(suffix);
+    }
     if !replace.is_empty() {
         rewrap = rewrap.replace_keys(session.keyring(replace));
     }
@@ -49,7 +53,10 @@ fn summary(uri: &S3Uri, output: &RewrapOutput) -> String {
         RewrapOutcome::Unchanged => "unchanged",
         _ => "rewrapped",
     };
-    let header = &output.header;
+    let Some(header) = output.header() else {
+        return format!("{what} {uri}");
+    };
     let keys: Vec<_> = header.keys().iter().map(EncryptedDataKey::wrapping_key).collect();
-    format!("{what} {uri}: generation {}, keys: {}", header.generation(), keys.join(", "))
+    let place = output.sidecar.as_ref().map(|key| format!(" in s3://{}/{key}", uri.bucket())).unwrap_or_default();
+    format!("{what} {uri}{place}: generation {}, keys: {}", header.generation(), keys.join(", "))
 }

@@ -1,5 +1,6 @@
 //! Runs the command, and does to objects what it does not do itself.
 
+mod lost_region;
 mod proxy;
 mod raw_s3;
 
@@ -16,7 +17,7 @@ use std::{
 
 use tempfile::TempDir;
 
-pub(crate) use self::{proxy::PartsProxy, raw_s3::RawS3};
+pub(crate) use self::{lost_region::LostRegion, proxy::PartsProxy, raw_s3::RawS3};
 
 /// A variable that `tests/servers/with-servers.sh` exports.
 pub(crate) fn server_env(name: &str) -> String {
@@ -65,6 +66,12 @@ impl Scene {
     /// The object's address.
     pub(crate) fn uri(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.key)
+    }
+
+    /// Another object beside it: `s3://BUCKET/…/name/more`.
+    pub(crate) fn beside(&self, more: &str) -> Self {
+        let directory = TempDir::with_prefix("sealwax-").expect("a temporary directory");
+        Self { bucket: self.bucket.clone(), key: format!("{}/{more}", self.key), directory }
     }
 
     /// The path of a file of this test.
@@ -213,6 +220,12 @@ impl Run {
         assert!(run.stdout.is_empty(), "data on standard output");
         run
     }
+}
+
+/// Lines of JSON on standard output.
+pub(crate) fn json_lines(run: &Run) -> Vec<serde_json::Value> {
+    let text = std::str::from_utf8(&run.stdout).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 /// `len` bytes that do not repeat.

@@ -210,6 +210,32 @@ mod tests {
         assert!(cache.peek(&"a").is_none() && cache.peek(&"b").is_some() && cache.peek(&"c").is_some());
     }
 
+    /// A key that is dropped is wiped: nothing else may hold it then.
+    #[test]
+    fn what_is_not_kept_is_dropped() {
+        let get = |cache: &Cache<&'static str, Arc<()>>, id: &'static str| {
+            let value = Arc::new(());
+            let left = Arc::downgrade(&value);
+            let make = move || -> BoxFuture<'static, Result<Arc<()>, KeyringError>> {
+                let value = Arc::clone(&value);
+                Box::pin(async move { Ok(value) })
+            };
+            drop(run(cache.get(&id, 1, make)).expect("made"));
+            left
+        };
+        let made = |left: [&std::sync::Weak<()>; 3]| left.map(|left| left.strong_count());
+        let cache = Cache::new(Bounds { objects: 1, ..BOUNDS });
+        let (one, two) = (get(&cache, "a"), get(&cache, "a"));
+        assert_eq!(made([&one, &two, &two]), [0, 1, 1], "used up");
+        let (three, four) = (get(&cache, "b"), get(&cache, "c"));
+        assert_eq!(made([&two, &three, &four]), [0, 1, 1], "the oldest");
+        drop(cache);
+        assert_eq!(made([&two, &three, &four]), [0; 3]);
+        let cache = Cache::new(Bounds { age: Duration::ZERO, ..BOUNDS });
+        let (one, two) = (get(&cache, "a"), get(&cache, "b"));
+        assert_eq!(made([&one, &two, &two]), [0, 1, 1], "too old, and another one was asked for");
+    }
+
     #[test]
     fn those_who_come_at_once_wait_for_one_making() {
         let (cache, make) = counting(BOUNDS);

@@ -19,6 +19,12 @@ impl KmsKeyArn {
         &self.arn
     }
 
+    /// The partition that the key's Region is of, such as `aws` or `aws-us-gov`.
+    #[must_use]
+    pub fn partition(&self) -> &str {
+        &self.arn["arn:".len()..self.region.0 - ":kms:".len()]
+    }
+
     /// The Region that the key is in.
     #[must_use]
     pub fn region(&self) -> &str {
@@ -100,7 +106,7 @@ mod tests {
     #[test]
     fn parts() {
         let arn: KmsKeyArn = SINGLE.parse().expect("an ARN");
-        assert_eq!((arn.region(), arn.account()), ("us-east-1", "123456789012"));
+        assert_eq!((arn.partition(), arn.region(), arn.account()), ("aws", "us-east-1", "123456789012"));
         assert_eq!(arn.key_id(), "1234abcd-12ab-34cd-56ef-1234567890ab");
         assert!(!arn.is_multi_region());
         assert_eq!(arn.in_region("us-west-2"), None);
@@ -111,7 +117,7 @@ mod tests {
     fn only_replicas_of_one_multi_region_key_are_related() {
         let arn: KmsKeyArn = MULTI.parse().expect("an ARN");
         let replica = arn.in_region("us-gov-east-1").expect("a multi-Region key");
-        assert_eq!(replica.region(), "us-gov-east-1");
+        assert_eq!((replica.partition(), replica.region()), ("aws-us-gov", "us-gov-east-1"));
         assert!(replica.is_related_to(&arn) && arn.is_related_to(&replica));
         let foreign: KmsKeyArn = MULTI.replace("123456789012", "999999999999").parse().expect("an ARN");
         assert!(!foreign.is_related_to(&arn));

@@ -10,24 +10,35 @@ use super::{KmsKeyArn, keyring::KMS_PROVIDER};
 ///
 /// KMS is never called for a key outside of it. Without such a bound, whoever can write to the bucket could make a reader
 /// accept objects that he sealed under a key of his own.
+///
+/// A multi-Region key that wrapped a data key is asked for by the ARN of its replica in the keyring's own Region, by its own
+/// ARN, then in the filter's Regions as they are listed: by each of these that the filter allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiscoveryFilter {
-    partition: String,
-    accounts: BTreeSet<String>,
-    regions: Option<BTreeSet<String>>,
+    partition: Option<String>,
+    accounts: Option<BTreeSet<String>>,
+    regions: Option<Vec<String>>,
+    keys: Option<Vec<KmsKeyArn>>,
 }
 
 impl DiscoveryFilter {
     /// Allows the keys of these accounts, in every Region of the partition `aws`.
     #[must_use]
     pub fn accounts(accounts: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { partition: "aws".into(), accounts: accounts.into_iter().map(Into::into).collect(), regions: None }
+        let accounts = Some(accounts.into_iter().map(Into::into).collect());
+        Self { partition: Some("aws".into()), accounts, regions: None, keys: None }
     }
 
-    /// Allows the keys of another partition instead of `aws`, such as `aws-us-gov`.
+    /// Allows these keys alone: to read with, not to wrap under. Of a multi-Region key, the replicas that are named.
+    #[must_use]
+    pub fn keys(keys: impl IntoIterator<Item = KmsKeyArn>) -> Self {
+        Self { partition: None, accounts: None, regions: None, keys: Some(keys.into_iter().collect()) }
+    }
+
+    /// Allows only the keys of this partition, such as `aws-us-gov`: of accounts, instead of `aws`.
     #[must_use]
     pub fn partition(mut self, partition: impl Into<String>) -> Self {
-        self.partition = partition.into();
+        self.partition = Some(partition.into());
         self
     }
 
@@ -38,10 +49,29 @@ impl DiscoveryFilter {
         self
     }
 
+    /// What stands for all of its keys in `region`, where nobody knows yet which of them is meant.
+    pub(super) fn any_key_in(&self, region: &str) -> Option<KmsKeyArn> {
+        let partition = self.partition.as_deref().unwrap_or("aws");
+        let any = |account: &String| format!("arn:{partition}:kms:{region}:{account}:key/any").parse().ok();
+        self.accounts.iter().flatten().find_map(any)
+    }
+
+    /// Whether KMS may be asked about exactly this ARN.
     pub(super) fn allows(&self, key: &KmsKeyArn) -> bool {
-        key.as_str().split(':').nth(1) == Some(self.partition.as_str())
-            && self.accounts.contains(key.account())
-            && self.regions.as_ref().is_none_or(|regions| regions.contains(key.region()))
+        self.partition.as_deref().is_none_or(|partition| key.partition() == partition)
+            && self.accounts.as_ref().is_none_or(|accounts| accounts.contains(key.account()))
+            && self.regions.as_ref().is_none_or(|regions| regions.iter().any(|region| region == key.region()))
+            && self.keys.as_ref().is_none_or(|keys| keys.contains(key))
+    }
+
+    /// The ARNs by which KMS may be asked about a data key that `stored` wrapped, the home Region's first.
+    fn arns<'a>(&'a self, stored: &'a KmsKeyArn, home: Option<&'a str>) -> impl Iterator<Item = KmsKeyArn> + 'a {
+        let regions = self.regions.iter().flatten().map(String::as_str);
+        let replicas = home.into_iter().chain([stored.region()]).chain(regions).filter_map(|region| {
+            if region == stored.region() { Some(stored.clone()) } else { stored.in_region(region) }
+        });
+        let named = self.keys.iter().flatten().filter(|key| key.is_related_to(stored)).cloned();
+        replicas.chain(named).filter(|arn| self.allows(arn))
     }
 }
 
@@ -65,8 +95,7 @@ pub(super) fn candidates<'a>(
         let Ok(stored) = key.wrapping_key().parse::<KmsKeyArn>() else { continue };
         let given = configured.iter().enumerate().filter(|(_, arn)| arn.is_related_to(&stored));
         let mut arns: Vec<(usize, KmsKeyArn)> = given.map(|(rank, arn)| (rank, arn.clone())).collect();
-        let replica = home.and_then(|home| stored.in_region(home));
-        let discovered = replica.into_iter().chain([stored]).filter(|arn| discovery.is_some_and(|it| it.allows(arn)));
+        let discovered = discovery.into_iter().flat_map(|filter| filter.arns(&stored, home));
         arns.extend(discovered.map(|arn| (configured.len(), arn)));
         for (rank, arn) in arns {
             let candidate = Candidate { key, arn };
@@ -140,6 +169,32 @@ mod tests {
         let filter = DiscoveryFilter::accounts([ACCOUNT]);
         assert_eq!(order(&keys, &[], Some(&filter), "us-west-2"), [west.clone(), east.clone()]);
         assert_eq!(order(&keys, std::slice::from_ref(&west), Some(&filter), "us-west-2"), [west, east]);
+    }
+
+    /// As AWS's discovery keyrings have it: the account and the partition are those of the stored ARN, the Region is asked.
+    #[test]
+    fn discovery_asks_for_replicas_where_its_filter_lets_it() {
+        let [east, west, eu] = ["us-east-1", "us-west-2", "eu-west-1"].map(|region| arn(region, ACCOUNT, "mrk-a"));
+        let keys = [wrapped(&east)];
+        let asked = |filter: &DiscoveryFilter, home| order(&keys, &[], Some(filter), home);
+        let filter = DiscoveryFilter::accounts([ACCOUNT]);
+        assert_eq!(asked(&filter, "us-west-2"), [west.clone(), east.clone()]);
+        assert_eq!(asked(&filter.clone().regions(["us-west-2"]), "eu-west-1"), std::slice::from_ref(&west));
+        let both = filter.regions(["us-west-2", "us-east-1"]);
+        assert_eq!(asked(&both, "eu-west-1"), [east.clone(), west.clone()], "the key's own Region before others");
+        assert_eq!(asked(&both, "us-west-2"), [west.clone(), east.clone()]);
+        let single = [wrapped(&arn("us-east-1", ACCOUNT, "a"))];
+        assert_eq!(order(&single, &[], Some(&both), "us-west-2"), [arn("us-east-1", ACCOUNT, "a")]);
+
+        let named = |keys: &[&KmsKeyArn]| DiscoveryFilter::keys(keys.iter().map(|key| (*key).clone()));
+        assert_eq!(asked(&named(&[&east]), "us-west-2"), std::slice::from_ref(&east), "a replica is not named");
+        assert_eq!(asked(&named(&[&west]), "ap-south-1"), std::slice::from_ref(&west));
+        assert_eq!(asked(&named(&[&eu, &west]), "us-west-2"), [west, eu]);
+        let others = [arn("us-east-1", "999999999999", "mrk-a"), arn("us-east-1", ACCOUNT, "mrk-b")];
+        assert_eq!(asked(&named(&[&others[0], &others[1]]), "us-east-1"), []);
+        assert_eq!(asked(&named(&[]), "us-east-1"), []);
+        assert_eq!(asked(&named(&[&east]).partition("aws-cn"), "us-east-1"), []);
+        assert_eq!(asked(&named(&[&east]).regions(["eu-west-1"]), "us-east-1"), []);
     }
 
     #[test]

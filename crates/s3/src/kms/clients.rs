@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -34,7 +34,7 @@ pub(super) struct RegionalClients {
 #[derive(Debug, Clone)]
 struct Regional {
     client: Client,
-    pace: Option<Arc<Pace>>,
+    pace: Option<Pace>,
     /// When it failed to answer, if that was the last that was heard of it.
     silent_since: Option<Instant>,
 }
@@ -110,7 +110,68 @@ impl RegionalClients {
 
 impl Regional {
     fn new(client: Client, calls_per_second: Option<u32>) -> Self {
-        let pace = calls_per_second.map(|calls| Arc::new(Pace::per_second(calls)));
-        Self { client, pace, silent_since: None }
+        let Some(calls) = calls_per_second else { return Self { client, pace: None, silent_since: None } };
+        let pace = Pace::per_second(calls);
+        let client = Client::from_conf(client.config().to_builder().interceptor(pace.clone()).build());
+        Self { client, pace: Some(pace), silent_since: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::{BehaviorVersion, retry::RetryConfig};
+    use aws_sdk_kms::{
+        config::{Credentials, HttpClient, RuntimeComponents, SharedCredentialsProvider, http::HttpRequest},
+        primitives::Blob,
+    };
+    use aws_sdk_s3::primitives::SdkBody;
+    use aws_smithy_runtime_api::{
+        client::http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+        http::StatusCode,
+    };
+
+    use super::*;
+
+    /// KMS that throttles.
+    #[derive(Debug)]
+    struct Throttling;
+
+    impl HttpClient for Throttling {
+        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+            SharedHttpConnector::new(Self)
+        }
+    }
+
+    impl HttpConnector for Throttling {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            let status = StatusCode::try_from(400).expect("an HTTP status");
+            let body = SdkBody::from(r#"{"__type":"ThrottlingException"}"#);
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status, body)))
+        }
+    }
+
+    #[tokio::test]
+    async fn retries_keep_to_the_pace_too() {
+        let credentials = Credentials::new("test", "test", None, None, "tests");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .region(Region::new("us-east-1"))
+            .retry_config(RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(1)))
+            .http_client(Throttling)
+            .build();
+        let key: KmsKeyArn = "arn:aws:kms:us-east-1:123456789012:key/a".parse().expect("an ARN");
+        let ours = RegionalClients::new(&config, Duration::from_secs(600), Some(1), HashMap::new());
+        let theirs = HashMap::from([(key.region().to_owned(), Client::new(&config))]);
+        let theirs = RegionalClients::new(&config, Duration::from_secs(600), Some(1), theirs);
+        for clients in [ours, theirs] {
+            let begun = Instant::now();
+            let call = clients.in_region(key.region()).decrypt().key_id(key.as_str()).ciphertext_blob(Blob::new([1]));
+            let error = clients.in_time(&key, call.send()).await.expect_err("it throttles");
+            assert_eq!(error.kind(), KeyringErrorKind::Throttled);
+            // One call a second, and there were four.
+            let wait = clients.regional(key.region()).pace.expect("it is set").reserve(begun);
+            assert!(wait >= Duration::from_secs(4), "the next call waits for {wait:?}");
+        }
     }
 }

@@ -25,8 +25,14 @@ const TYPICAL_CIPHERTEXT_LEN: usize = 184;
 /// Wraps data keys under KMS keys of one or several Regions.
 ///
 /// The first key generates the data keys (`GenerateDataKey`), the others wrap them too (`Encrypt`), each in its own
-/// Region. On reading, keys are tried nearest first (`Decrypt`); a multi-Region key is used through its replica in the
-/// keyring's Region. Each call passes the whole encryption context and names its key.
+/// Region. On reading, keys are tried nearest first (`Decrypt`). Each call passes the whole encryption context and names its
+/// key.
+///
+/// A *multi-Region key* is one whose id begins with `mrk-`. What it wrapped, a given key unwraps that has the same partition,
+/// account and id, and only that differs in the Region; the call names the given key. (AWS Encryption SDK specification, "AWS
+/// KMS MRK Match for Decrypt".) Two replicas of one key may be given, which AWS's keyrings refuse as unclear: here the keyring's
+/// own Region comes first, then the order in which they were given; and a write wraps under each. A key name that is not the ARN
+/// of a key is passed over.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,8 +50,8 @@ pub struct KmsKeyring {
     pub(super) keys: Vec<KmsKeyArn>,
     pub(super) wrap_policy: WrapPolicy,
     pub(super) clients: Arc<RegionalClients>,
-    discovery: Option<DiscoveryFilter>,
-    home: Option<String>,
+    pub(super) discovery: Option<DiscoveryFilter>,
+    pub(super) home: Option<String>,
 }
 
 /// Builds a [`KmsKeyring`].
@@ -145,7 +151,12 @@ impl KmsKeyringBuilder {
     }
 
     /// At most so many calls a second to each Region, and as many at once after a rest: so that a job leaves room for
-    /// others under the account's quota. No bound unless set. (AWS KMS Developer Guide, "Request quotas".)
+    /// others under the account's quota. Retries count: they come when the SDK's back-off says so, and the calls after them
+    /// wait for longer. No bound unless set. (AWS KMS Developer Guide, "Request quotas".)
+    ///
+    /// With or without it, what KMS throttles is retried by the SDK: after a random time whose bound doubles, and as long as
+    /// the budget for retries lasts that all KMS clients of the process share for a Region
+    /// ([`RetryPartition`](aws_sdk_kms::config::retry::RetryPartition)). The number of attempts is that of the `SdkConfig`.
     #[must_use]
     pub fn calls_per_second(mut self, calls: u32) -> Self {
         self.calls_per_second = Some(calls);
@@ -256,6 +267,10 @@ impl Keyring for KmsKeyring {
                 .expect("an ARN is a fine name")
         };
         self.keys.iter().map(outline).collect()
+    }
+
+    fn s3ec(&self) -> Option<&dyn sealwax_envelope::s3ec::Keyring> {
+        Some(self)
     }
 }
 

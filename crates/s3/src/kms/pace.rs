@@ -1,26 +1,33 @@
 //! How many calls a second KMS is asked for.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use aws_sdk_kms::{
+    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextRef},
+    error::BoxError,
+};
+use aws_smithy_runtime_api::client::retries::RequestAttempts;
 use tokio::time::sleep;
 
-/// A token bucket: so many calls a second, and as many at once after a rest.
-#[derive(Debug)]
+/// A token bucket: so many calls a second, and as many at once after a rest. Cloning it gives the same one.
+///
+/// A call waits for its turn. Its retries come when the SDK's back-off says so, and the calls after them wait for longer.
+#[derive(Debug, Clone)]
 pub(super) struct Pace {
     interval: Duration,
     burst: Duration,
     /// When the bucket would be full again.
-    full_at: Mutex<Option<Instant>>,
+    full_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Pace {
     /// At most `calls` calls a second.
     pub(super) fn per_second(calls: u32) -> Self {
         let interval = Duration::from_secs(1) / calls.max(1);
-        Self { interval, burst: interval * (calls.max(1) - 1), full_at: Mutex::new(None) }
+        Self { interval, burst: interval * (calls.max(1) - 1), full_at: Arc::default() }
     }
 
     /// Waits for its turn.
@@ -32,11 +39,29 @@ impl Pace {
     }
 
     /// Takes a token; returns how long to wait for it.
-    fn reserve(&self, now: Instant) -> Duration {
+    pub(super) fn reserve(&self, now: Instant) -> Duration {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let at = full_at.map_or(now, |at| at.max(now));
         *full_at = Some(at + self.interval);
         (at - now).saturating_sub(self.burst)
+    }
+}
+
+impl Intercept for Pace {
+    fn name(&self) -> &'static str {
+        "Pace"
+    }
+
+    fn read_before_attempt(
+        &self,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if config.load::<RequestAttempts>().is_some_and(|attempt| attempt.attempts() > 1) {
+            self.reserve(Instant::now());
+        }
+        Ok(())
     }
 }
 

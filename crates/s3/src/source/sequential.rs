@@ -1,6 +1,6 @@
 //! An asynchronous source that can only be read in order.
 
-use std::{io, pin::Pin};
+use std::{collections::VecDeque, io, pin::Pin};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -17,6 +17,14 @@ pub(crate) struct Sequential {
 enum Kind {
     Reader(Pin<Box<dyn AsyncRead + Send>>),
     Stream(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
+    Slow(Gathering),
+}
+
+/// A stream whose pieces are gathered until there is enough of them for a part.
+struct Gathering {
+    stream: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
+    pieces: VecDeque<Bytes>,
+    ended: bool,
 }
 
 impl Sequential {
@@ -26,6 +34,28 @@ impl Sequential {
 
     pub(super) fn stream(stream: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>) -> Self {
         Self { kind: Kind::Stream(stream), lookahead: Bytes::new() }
+    }
+
+    pub(super) fn slow_stream(stream: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>) -> Self {
+        let gathering = Gathering { stream, pieces: VecDeque::new(), ended: false };
+        Self { kind: Kind::Slow(gathering), lookahead: Bytes::new() }
+    }
+
+    /// Waits until [`Sequential::fill`] would not wait for `len` bytes, where that may take long.
+    pub(super) async fn ready(&mut self, len: usize) -> io::Result<()> {
+        let Kind::Slow(Gathering { stream, pieces, ended }) = &mut self.kind else { return Ok(()) };
+        let mut have = self.lookahead.len() + pieces.iter().map(Bytes::len).sum::<usize>();
+        // One byte more: it tells whether the source ends with this part.
+        while !*ended && have <= len {
+            match stream.next().await.transpose()? {
+                Some(piece) => {
+                    have += piece.len();
+                    pieces.push_back(piece);
+                }
+                None => *ended = true,
+            }
+        }
+        Ok(())
     }
 
     /// Fills `buffer`; says whether the source ended with it.
@@ -64,6 +94,17 @@ impl Sequential {
                 }
                 None => Ok(false),
             },
+            Kind::Slow(Gathering { stream, pieces, ended }) => {
+                let next = match pieces.pop_front() {
+                    Some(piece) => Some(piece),
+                    None if *ended => None,
+                    None => stream.next().await.transpose()?,
+                };
+                *ended |= next.is_none();
+                let has_more = next.is_some();
+                self.lookahead = next.unwrap_or_default();
+                Ok(has_more)
+            }
         }
     }
 }

@@ -21,7 +21,11 @@ impl Sample {
         if !(0.0..=1.0).contains(&fraction) {
             return None;
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 2^64, where it saturates")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "from 0 to 2^64, where it saturates"
+        )]
         let threshold = (fraction * 2.0_f64.powi(64)) as u64;
         Some(Self { seed, threshold, fraction })
     }

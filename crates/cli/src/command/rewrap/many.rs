@@ -28,14 +28,17 @@ use crate::{
 /// Rewraps many objects, or says what that would do.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
     let edits = edits(&args);
-    let RewrapArgs { prefix, many, reader, .. } = args;
+    let RewrapArgs { prefix, many, to_sidecar, reader, s3ec, .. } = args;
     let plan = match &many.plan {
         Some(path) => Some(PlanFile::open(path).await?),
         None => None,
     };
     let (settings, edits) = match &plan {
         Some(plan) => (Settings::of_plan(session, plan.header())?, plan.header().edits.clone()),
-        None => (Settings::new(session, &prefix.as_ref().expect("required").bucket, &reader), edits),
+        None => {
+            let bucket = &prefix.as_ref().expect("required").bucket;
+            (Settings::new(session, bucket, &reader, to_sidecar), edits)
+        }
     };
     match (plan, many.apply) {
         (Some(plan), false) => {
@@ -44,7 +47,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
             Ok(())
         }
         (plan, apply) => {
-            let rewrapper = source::rewrapper(session, &settings, &edits, many.kms_calls_per_second).await?;
+            let rewrapper = source::rewrapper(session, &settings, &edits, many.kms_calls_per_second, &s3ec).await?;
             match apply {
                 true => self::apply(session, &rewrapper, &settings, &edits, (plan, prefix), &many).await,
                 false => dry_run(session, &rewrapper, &settings, &prefix.expect("required"), &many).await,

@@ -5,7 +5,7 @@ use std::{pin::Pin, sync::Arc};
 use aws_sdk_s3::Client;
 use futures_util::{Stream, TryStreamExt as _, future::ready};
 use sealwax_s3::{
-    Error, KmsKeyArn, KmsKeyring, SealedClient,
+    Error, KmsKeyArn, KmsKeyring,
     envelope::CachingKeyring,
     listing::{ListedObject, Listing},
     rewrap::{EditName, Edits, PlanHeader, Rewrapper},
@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    args::{ManyArgs, ReaderArgs},
+    args::{ManyArgs, ReaderArgs, SidecarWhen},
     aws::Session,
     error::Failure,
     prefix::Prefix,
+    s3ec::S3ecArgs,
 };
 
 /// Objects of a listing.
@@ -32,11 +33,15 @@ pub(super) struct Settings {
     no_place_binding: bool,
     keys: Vec<String>,
     accounts: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sidecars: Option<String>,
+    #[serde(default)]
+    to_sidecar: SidecarWhen,
 }
 
 impl Settings {
     /// As typed.
-    pub(super) fn new(session: &Session, bucket: &str, reader: &ReaderArgs) -> Self {
+    pub(super) fn new(session: &Session, bucket: &str, reader: &ReaderArgs, to_sidecar: SidecarWhen) -> Self {
         let (replica_of, no_place_binding) = session.places();
         Self {
             bucket: bucket.to_owned(),
@@ -45,6 +50,8 @@ impl Settings {
             no_place_binding,
             keys: reader.keys.iter().map(|key| key.as_str().to_owned()).collect(),
             accounts: reader.accounts.clone(),
+            sidecars: session.sidecars().map(str::to_owned),
+            to_sidecar,
         }
     }
 
@@ -70,7 +77,8 @@ impl Settings {
     pub(super) fn applied(&self, session: &Session) -> Result<(Session, ReaderArgs), Failure> {
         let keys: Result<Vec<KmsKeyArn>, _> = self.keys.iter().map(|key| key.parse()).collect();
         let reader = ReaderArgs { keys: keys.map_err(Failure::usage)?, accounts: self.accounts.clone() };
-        Ok((session.with_places(self.replica_of.clone(), self.no_place_binding), reader))
+        let (replica_of, sidecars) = (self.replica_of.clone(), self.sidecars.clone());
+        Ok((session.with_places(replica_of, self.no_place_binding, sidecars), reader))
     }
 }
 
@@ -80,9 +88,10 @@ pub(super) async fn rewrapper(
     settings: &Settings,
     edits: &[EditName],
     calls_per_second: Option<u32>,
+    s3ec: &S3ecArgs,
 ) -> Result<Rewrapper, Failure> {
     let (session, reader) = settings.applied(session)?;
-    let reading = Arc::new(session.paced_keyring(reader, calls_per_second).await?);
+    let reading = Arc::new(session.regional_keyring(reader, &[], calls_per_second).await?);
     let mut made = Edits::new();
     for edit in edits {
         made = match edit {
@@ -90,11 +99,17 @@ pub(super) async fn rewrapper(
             EditName::Replace(keys) => made.replace_keys(keyring(&reading, keys)?),
             EditName::Remove(key) => made.remove_key(key),
             EditName::Refresh => made.refresh_keys(),
+            other => return Err(Failure::usage(format!("this command does not make the edit {other:?}"))),
         };
     }
     // Intermediate keys are unwrapped once for many objects.
-    let client: SealedClient = session.client_of(&settings.bucket, CachingKeyring::new(reading));
-    Ok(Rewrapper::new(client, made)?)
+    let client =
+        session.client_builder_of(&settings.bucket, CachingKeyring::new(reading)).s3ec(s3ec.settings()?).build();
+    let rewrapper = Rewrapper::new(client, made)?.landing(settings.to_sidecar.into());
+    Ok(match &s3ec.instruction_file_suffix {
+        Some(suffix) => rewrapper.instruction_file_suffix(suffix),
+        None => rewrapper,
+    })
 }
 
 fn keyring(reading: &KmsKeyring, keys: &[String]) -> Result<KmsKeyring, Failure> {

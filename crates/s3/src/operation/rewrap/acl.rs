@@ -74,7 +74,7 @@ pub(crate) async fn grants_to_keep(
 
 impl SealedClient {
     /// Whether the bucket surely has no ACLs: its owner owns all objects.
-    async fn acls_are_off(&self, bucket: &str) -> bool {
+    pub(in crate::operation) async fn acls_are_off(&self, bucket: &str) -> bool {
         if let Some(off) = self.known_acls_off(bucket) {
             return off;
         }

@@ -99,8 +99,8 @@ impl IntermediateKeys {
             };
             // A wrap of anything but the body's own key would lose the object.
             let data_key = group[0].open_under(intermediate, context).map_err(envelope_error(target))?;
-            Opener::new(&data_key, &context.body_context(), object.info.header().body_header())
-                .map_err(envelope_error(target))?;
+            let header = object.info.sealed_header(target)?;
+            Opener::new(&data_key, &context.body_context(), header.body_header()).map_err(envelope_error(target))?;
             let binding = WrapContext::new(context, object.place);
             let carried = EncryptedDataKey::carry(&made.wraps, intermediate, &data_key, binding);
             return carried.map(Some).map_err(envelope_error(target));

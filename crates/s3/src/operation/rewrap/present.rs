@@ -37,8 +37,17 @@ pub(crate) struct Present {
 
 impl Present {
     pub(crate) async fn look(client: &SealedClient, target: &Target) -> Result<Self, Error> {
+        Self::look_at(client, target, None).await
+    }
+
+    /// At one version.
+    pub(crate) async fn look_at(
+        client: &SealedClient,
+        target: &Target,
+        version_id: Option<String>,
+    ) -> Result<Self, Error> {
         let clock = ServerClock::default();
-        let head = client.s3().head_object().bucket(&target.bucket).key(&target.key);
+        let head = client.s3().head_object().bucket(&target.bucket).key(&target.key).set_version_id(version_id);
         let head = head.checksum_mode(ChecksumMode::Enabled).customize().interceptor(clock.clone()).send().await;
         let head = head.map_err(|error| target.s3("HeadObject", &error))?;
         let last_modified = head.last_modified.and_then(|time| SystemTime::try_from(time).ok());

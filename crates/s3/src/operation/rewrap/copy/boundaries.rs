@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn even_parts_cover_the_object_within_s3s_limits() {
-        for len in [1, MIN_PART_LEN, MIN_PART_LEN + 1, 1 << 30, MAX_COPY_LEN + 1, 50 << 40] {
+        for len in [1, MIN_PART_LEN, MIN_PART_LEN + 1, 1 << 30, MAX_COPY_LEN + 1, 50_000_000_000_000] {
             for part_len in [1, MIN_PART_LEN, PART_LEN] {
                 let parts = even(len, part_len);
                 assert!(parts.len() as u64 <= MAX_PARTS);

@@ -13,12 +13,10 @@ use tokio::{
 };
 use tracing::Instrument as _;
 
-use super::{NewMetadata, Stored, boundaries, checksum, copy_source, stored_after_all};
+use super::{Held, ServerCopy, Stored, boundaries, checksum};
 use crate::{
-    Attributes, SealedClient,
     aws_failure::AwsFailure,
-    error::{Error, ErrorKind, Target},
-    object::join_metadata,
+    error::{Error, ErrorKind},
     operation::rewrap::{present::Present, tags},
     upload::multipart::OnS3,
 };
@@ -26,19 +24,17 @@ use crate::{
 /// How many parts of one object are copied at once: S3 does the work.
 const COPIED_AT_ONCE: usize = 16;
 
-/// Copies the object onto itself.
-pub(super) async fn copy(
-    client: &SealedClient,
-    target: &Target,
-    present: &Present,
-    mut attributes: Attributes,
-    metadata: NewMetadata<'_>,
-) -> Result<Stored, Error> {
+/// Copies the object part by part.
+pub(super) async fn copy(copy: &ServerCopy<'_>) -> Result<Stored, Error> {
+    let ServerCopy { client, source, present, target, .. } = copy;
     let head = &present.head;
     let len = head.content_length().and_then(|len| u64::try_from(len).ok());
-    let len = len.ok_or_else(|| target.error(ErrorKind::Service, "HeadObject gave no length"))?;
-    attributes.tagging = tags::of_stored(client.s3(), target, head).await?;
-    let parts = boundaries::of_stored(client, target, head, len).await?;
+    let len = len.ok_or_else(|| source.error(ErrorKind::Service, "HeadObject gave no length"))?;
+    let mut attributes = copy.attributes.clone();
+    if attributes.tagging.is_none() {
+        attributes.tagging = tags::of_stored(client.s3(), source, head).await?;
+    }
+    let parts = boundaries::of_stored(client, source, head, len).await?;
 
     let request = client
         .s3()
@@ -47,25 +43,26 @@ pub(super) async fn copy(
         .key(&target.key)
         .set_checksum_algorithm(checksum::algorithm(head))
         .set_checksum_type(checksum::of_upload(head))
-        .set_metadata(Some(join_metadata(metadata.header, metadata.own)));
+        .set_metadata(Some(copy.metadata.all.clone()));
     let mut request = attributes.on_create(request).customize();
-    if let Some(expires) = head.expires_string.clone() {
-        // Kept as it is: the header may hold what is no date.
+    if let Some(expires) = copy.expires.clone() {
         request = request.mutate_request(move |request| {
             let _ = request.headers_mut().try_insert("expires", expires.clone());
         });
     }
-    let on_s3 = OnS3::begin(client.clone(), target.clone(), request, None).await?;
-    let mut copy = MultipartCopy::new(on_s3);
+    let on_s3 = OnS3::begin((*client).clone(), (*target).clone(), request, None).await?;
+    let mut upload = MultipartCopy::new(on_s3);
     let done = async {
-        let completed = copy.all(present, &parts).await?;
-        present.check_same(&Present::look(client, target).await?, target)?;
+        let completed = upload.all(&copy.source_of_part(), head.e_tag(), &parts).await?;
+        if copy.held == Held::ByTime {
+            present.check_same(&Present::look(client, source).await?, source)?;
+        }
         Ok(completed)
     };
     match done.await {
-        Ok(completed) => copy.complete(present, metadata, completed).await,
+        Ok(completed) => upload.complete(copy, completed).await,
         Err(error) => {
-            copy.give_up().await;
+            upload.give_up().await;
             Err(error)
         }
     }
@@ -84,7 +81,12 @@ impl MultipartCopy {
     }
 
     /// Copies all parts.
-    async fn all(&mut self, present: &Present, parts: &[Range<u64>]) -> Result<Vec<CompletedPart>, Error> {
+    async fn all(
+        &mut self,
+        source: &str,
+        e_tag: Option<&str>,
+        parts: &[Range<u64>],
+    ) -> Result<Vec<CompletedPart>, Error> {
         let mut done = Vec::with_capacity(parts.len());
         for (number, bytes) in (1..).zip(parts) {
             if self.parts.len() == COPIED_AT_ONCE
@@ -93,8 +95,7 @@ impl MultipartCopy {
                 done.push(self.reap(part)?);
             }
             let on_s3 = self.on_s3.clone().expect("neither completed nor aborted yet");
-            let copy =
-                copy_part(on_s3, number, bytes.clone(), present.head.version_id.clone(), present.head.e_tag.clone());
+            let copy = copy_part(on_s3, number, bytes.clone(), source.to_owned(), e_tag.map(str::to_owned));
             self.parts.spawn(copy.instrument(tracing::debug_span!("part", number)));
         }
         while let Some(part) = self.parts.join_next().await {
@@ -110,12 +111,7 @@ impl MultipartCopy {
     }
 
     /// Puts the copy in the object's place.
-    async fn complete(
-        mut self,
-        present: &Present,
-        metadata: NewMetadata<'_>,
-        parts: Vec<CompletedPart>,
-    ) -> Result<Stored, Error> {
+    async fn complete(mut self, copy: &ServerCopy<'_>, parts: Vec<CompletedPart>) -> Result<Stored, Error> {
         let OnS3 { client, target, upload_id, .. } = self.on_s3.clone().expect("neither completed nor aborted yet");
         tracing::debug!(parts = parts.len(), "completing the copy");
         let request = client
@@ -125,14 +121,12 @@ impl MultipartCopy {
             .key(&target.key)
             .upload_id(upload_id)
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
-            .set_mpu_object_size(present.head.content_length)
-            .set_if_match(present.head.e_tag.clone());
-        let stored = match checksum::expect(request, &present.head).send().await {
+            .set_mpu_object_size(copy.present.head.content_length)
+            .set_if_match(copy.conditions.if_match.clone())
+            .set_if_none_match(copy.conditions.if_none_match.clone());
+        let stored = match checksum::expect(request, &copy.present.head).send().await {
             Ok(output) => Ok(Stored { e_tag: output.e_tag, version_id: output.version_id }),
-            Err(error) => {
-                let failure = AwsFailure::new(&error);
-                stored_after_all(&client, &target, metadata.header, "CompleteMultipartUpload", failure).await
-            }
+            Err(error) => copy.stored_after_all("CompleteMultipartUpload", AwsFailure::new(&error)).await,
         };
         match stored {
             Ok(stored) => {
@@ -178,14 +172,10 @@ async fn copy_part(
     on_s3: OnS3,
     number: i32,
     bytes: Range<u64>,
-    version_id: Option<String>,
+    source: String,
     e_tag: Option<String>,
 ) -> Result<CompletedPart, Error> {
     let OnS3 { client, target, upload_id, .. } = &on_s3;
-    let source = match version_id {
-        Some(version_id) => format!("{}?versionId={version_id}", copy_source(target)),
-        None => copy_source(target),
-    };
     let output = client
         .s3()
         .upload_part_copy()

@@ -1,0 +1,113 @@
+//! `sealwax shred`.
+
+use sealwax_s3::{KeyHolder, S3Uri};
+use serde::Serialize;
+
+use crate::{
+    args::ShredArgs,
+    aws::Session,
+    error::{Exit, Failure},
+    interrupt::unless_stopped,
+    output::Lines,
+    text::{Counted, Printable},
+};
+
+/// A version that holds a key. Its names are those of the JSON, and stay as they are.
+#[derive(Debug, Serialize)]
+struct Line {
+    object: String,
+    version_id: String,
+    is_latest: bool,
+    is_sidecar: bool,
+    is_replica: bool,
+    is_locked: bool,
+    wrapping_keys: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+}
+
+/// Removes an object's last keys, or tells what holds them.
+pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failure> {
+    let ShredArgs { uri, confirm, delete_versions, replica, json } = args;
+    let client = session.client(&uri, session.keyring([]));
+    let mut shred = client.shred().uri(&uri);
+    for pair in replica {
+        let there = session.in_region(&pair.value);
+        shred = shred.replica(&there.client_of(&pair.name, there.keyring([])), pair.name);
+    }
+    if delete_versions {
+        shred = shred.delete_versions();
+    }
+    let Some(confirm) = confirm else {
+        let holders = unless_stopped(shred.survey()).await;
+        let holders = holders.map_err(|signal| Failure::stopped(signal, "nothing was changed"))??;
+        list(&holders, json)?;
+        session.say(format!(
+            "{} with a key of {uri}; nothing was changed. To shred it, once more with --confirm {uri}",
+            Counted(holders.len() as u64, "version"),
+        ));
+        return Ok(());
+    };
+    let done = unless_stopped(shred.confirm(confirm).send()).await;
+    let stopped = |signal| Failure::stopped(signal, format!("{uri} may have been shredded in part; run it again"));
+    let done = done.map_err(stopped)??;
+    client.settle().await;
+    list(&done.holders, json)?;
+    session.say(summary(&uri, done.shredded, done.deleted_versions));
+    if done.holders.is_empty() {
+        return Ok(());
+    }
+    let still = Counted(done.holders.len() as u64, "version");
+    let advice = "shred replicas by themselves, delete older versions by --delete-versions, and locked ones when their lock is over";
+    Err(Failure::new(Exit::SomeFailed, format!("{still} still hold a key of {uri}"), advice))
+}
+
+fn summary(uri: &S3Uri, shredded: bool, deleted_versions: u64) -> String {
+    let newest = if shredded { "shredded" } else { "has no key in its newest version:" };
+    let deleted = Counted(deleted_versions, "version");
+    format!("{newest} {uri}; {deleted} deleted")
+}
+
+fn list(holders: &[KeyHolder], json: bool) -> Result<(), Failure> {
+    let mut lines = Lines::new();
+    for holder in holders {
+        let line = Line::new(holder);
+        if json { lines.json(&line)? } else { lines.line(line.text())? }
+    }
+    lines.finish()
+}
+
+impl Line {
+    fn new(holder: &KeyHolder) -> Self {
+        Self {
+            object: format!("s3://{}/{}", holder.bucket, holder.key),
+            version_id: holder.version_id.clone(),
+            is_latest: holder.is_latest,
+            is_sidecar: holder.is_sidecar,
+            is_replica: holder.is_replica,
+            is_locked: holder.is_locked,
+            wrapping_keys: holder.wrapping_keys.iter().cloned().collect(),
+            failure: holder.failure.clone(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{} version {}", Printable(&self.object), Printable(&self.version_id));
+        let notes = [
+            (self.is_latest, "newest"),
+            (self.is_sidecar, "sidecar"),
+            (self.is_replica, "replica"),
+            (self.is_locked, "locked"),
+        ];
+        for (_, note) in notes.iter().filter(|(is, _)| *is) {
+            text.push_str(&format!(", {note}"));
+        }
+        if !self.wrapping_keys.is_empty() {
+            text.push_str(&format!(", under {}", Printable(&self.wrapping_keys.join(" "))));
+        }
+        if let Some(failure) = &self.failure {
+            text.push_str(&format!(": {}", Printable(failure)));
+        }
+        text
+    }
+}

@@ -1,0 +1,62 @@
+//! Lines on standard output.
+
+use std::io::{self, Stdout, Write as _};
+
+use serde::Serialize;
+
+use crate::error::Failure;
+
+/// Standard output, as lines: each is written at once. Whoever reads them may stop.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    output: Stdout,
+    /// Nobody reads them any more.
+    closed: bool,
+}
+
+impl Lines {
+    /// No line yet.
+    pub(crate) fn new() -> Self {
+        Self { output: io::stdout(), closed: false }
+    }
+
+    /// Writes a line.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn line(&mut self, text: impl AsRef<str>) -> Result<(), Failure> {
+        if self.closed {
+            return Ok(());
+        }
+        let written = self.output.write_all(format!("{}\n", text.as_ref()).as_bytes());
+        self.unless_closed(written)
+    }
+
+    /// Writes a line of JSON.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        self.line(serde_json::to_string(value).expect("texts, numbers and lists of them"))
+    }
+
+    /// Makes sure that all of it is written.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        let flushed = self.output.flush();
+        self.unless_closed(flushed)
+    }
+
+    fn unless_closed(&mut self, written: io::Result<()>) -> Result<(), Failure> {
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            Err(error) => Err(Failure::io("cannot write to standard output", error)),
+            Ok(()) => Ok(()),
+        }
+    }
+}

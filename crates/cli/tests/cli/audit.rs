@@ -1,0 +1,99 @@
+//! `sealwax audit`.
+
+use std::{collections::HashMap, io::Write as _};
+
+use crate::support::{RawS3, Run, Scene, Sealwax, east_key, json_lines, server_env, west_key};
+
+/// A prefix with an object of the East, one of both Regions, and one that is not sealed.
+fn folder(name: &str) -> Scene {
+    let scene = Scene::new(name);
+    scene.beside("east").put(b"text", &[]).exits(0);
+    scene.beside("both").put(b"text", &["--key", &west_key()]).exits(0);
+    RawS3::new().put(&scene.beside("plain"), b"text".to_vec(), HashMap::new());
+    scene
+}
+
+fn audit(scene: &Scene, args: &[&str]) -> Run {
+    Sealwax::new(["audit", &format!("{}/", scene.uri())]).args(args).run()
+}
+
+fn objects(run: &Run) -> Vec<String> {
+    let lines = json_lines(run);
+    let (summary, lines) = lines.split_last().expect("a summary");
+    assert!(summary["summary"]["objects"].is_u64(), "{summary}");
+    let name =
+        |line: &serde_json::Value| line["object"].as_str().expect("a name").rsplit('/').next().expect("it").to_owned();
+    let mut names: Vec<_> = lines.iter().map(name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn counts_by_format_key_and_region() {
+    let scene = folder("audit-counts");
+    let run = audit(&scene, &["--json"]).exits(0);
+    let [report] = &json_lines(&run)[..] else { panic!("one line: {run:?}") };
+    let summary = &report["summary"];
+    assert_eq!(summary["objects"], 3);
+    assert_eq!(summary["formats"], serde_json::json!({"sealwax": 2, "unsealed": 1}));
+    let keys = summary["wrapping_keys"].as_array().expect("keys");
+    let of = |key: String| keys.iter().find(|it| it["wrapping_key"] == key.as_str()).expect("a key");
+    assert_eq!((&of(east_key())["objects"], &of(east_key())["sole"]), (&2.into(), &1.into()));
+    assert_eq!((&of(west_key())["objects"], &of(west_key())["sole"]), (&1.into(), &0.into()));
+
+    let table = String::from_utf8(audit(&scene, &[]).exits(0).stdout).expect("text");
+    for expected in ["3  objects", "2    sealwax", "1    unsealed", &east_key(), "us-east-1, us-west-2"] {
+        assert!(table.contains(expected), "{expected}: {table}");
+    }
+}
+
+#[test]
+fn objects_that_lack_a_region_or_depend_on_a_key_are_listed() {
+    let scene = folder("audit-lists");
+    assert_eq!(objects(&audit(&scene, &["--json", "--lacks", "us-west-2"]).exits(0)), ["east"]);
+    assert_eq!(objects(&audit(&scene, &["--json", "--lacks", "eu-west-1"]).exits(0)), ["both", "east"]);
+    assert_eq!(objects(&audit(&scene, &["--json", "--unsealed"]).exits(0)), ["plain"]);
+    assert_eq!(objects(&audit(&scene, &["--json", "--list"]).exits(0)), ["both", "east", "plain"]);
+    let (depends, east) = (["--json", "--depends-on"], east_key());
+    assert_eq!(objects(&audit(&scene, &[&depends[..], &[&east]].concat()).exits(0)), ["both", "east"]);
+    assert_eq!(objects(&audit(&scene, &[&depends[..], &[&east, "--solely"]].concat()).exits(0)), ["east"]);
+
+    let run = audit(&scene, &["--lacks", "us-west-2"]).exits(0);
+    let text = String::from_utf8(run.stdout).expect("text");
+    assert_eq!(text, format!("{}: sealwax, under {}\n", scene.beside("east").uri(), east_key()));
+    assert_eq!(run.stderr, "3 objects looked at\n");
+}
+
+#[test]
+fn an_exact_key_standard_input_and_versions() {
+    let scene = folder("audit-which");
+    let east = scene.beside("east");
+    scene.beside("east-2").put(b"text", &[]).exits(0);
+    let exact = Sealwax::new(["audit", &east.uri(), "--exact", "--list", "--json"]).run().exits(0);
+    assert_eq!(objects(&exact), ["east"]);
+    Sealwax::new(["rewrap", &east.uri(), "--replace", &west_key()]).run().exits(0);
+    let versions = Sealwax::new(["audit", &east.uri(), "--exact", "--versions", "--depends-on", &east_key(), "--json"]);
+    assert_eq!(objects(&versions.run().exits(0)), ["east"], "an older version holds the key");
+    let named = format!("{}\n{{\"key\":\"{}\"}}\n", scene.beside("both").uri(), scene.beside("plain").key);
+    let bucket = format!("s3://{}", scene.bucket);
+    let stdin = Sealwax::new(["audit", &bucket, "--stdin", "--list", "--json"]).input(named.as_bytes());
+    assert_eq!(objects(&stdin.run().exits(0)), ["both", "plain"]);
+}
+
+#[test]
+fn what_is_wrong_is_counted_and_told_by_the_exit_code() {
+    let scene = folder("audit-wrong");
+    let broken = scene.beside("broken");
+    let metadata = HashMap::from([("sealwax-format".to_owned(), "v1+Cobblestone-256".to_owned())]);
+    RawS3::new().put(&broken, b"text".to_vec(), metadata);
+    let run = audit(&scene, &["--json", "--lacks", "us-west-2"]).exits(7);
+    assert_eq!(objects(&run), ["broken", "east"], "it may lack the Region");
+    assert!(run.stderr.contains("1 of 4 objects"), "{}", run.stderr);
+    Sealwax::new(["audit", &broken.uri(), "--exact"]).run().exits(8);
+    Sealwax::new(["audit", &format!("{}/absent", scene.uri())]).run().exits(4);
+    let (bucket, manifest) = (format!("s3://{}", scene.bucket), scene.path("manifest.json"));
+    writeln!(std::fs::File::create(&manifest).expect("a file"), "{{}}").expect("written");
+    let inventory = Sealwax::new(["audit", &bucket, "--inventory"]).args([&manifest]).run();
+    assert_ne!(inventory.code, Some(0), "{inventory:?}");
+    assert!(!server_env("SEALWAX_EAST_BUCKET").is_empty());
+}

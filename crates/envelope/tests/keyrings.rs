@@ -1,0 +1,268 @@
+//! Several keyrings as one, shared ones, and what the cache makes of a key service that wraps anew.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use futures_util::FutureExt as _;
+use sealwax_envelope::{
+    BoxFuture, CachingKeyring, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, KeyringError,
+    KeyringErrorKind, LocalKeyring, MissingWrap, MultiKeyring, Place, PlaintextDataKey, Unwrap, WrapContext,
+};
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("nothing waits")
+}
+
+fn local(name: &str) -> LocalKeyring {
+    LocalKeyring::new(name, &mut [name.as_bytes()[0]; 32]).expect("a keyring")
+}
+
+fn place(key: &str) -> Place {
+    Place::new("bucket", key).expect("a place")
+}
+
+fn names(keys: &[EncryptedDataKey]) -> Vec<&str> {
+    keys.iter().map(EncryptedDataKey::wrapping_key).collect()
+}
+
+fn unwrap(
+    keyring: &dyn Keyring,
+    keys: &[EncryptedDataKey],
+    context: &EncryptionContext,
+) -> Result<[u8; 32], Vec<(KeyringErrorKind, String)>> {
+    match run(keyring.unwrap(keys, context)) {
+        Unwrap::Unwrapped(data_key) => Ok(*data_key.expose_secret()),
+        Unwrap::Failed(failures) => Err(failures.iter().map(|it| (it.kind(), it.wrapping_key().to_owned())).collect()),
+        Unwrap::NotMine => Err(Vec::new()),
+    }
+}
+
+/// A key service: what `from` wraps, it wraps anew under `to`, by itself. Or it is down.
+#[derive(Debug)]
+struct Service {
+    from: LocalKeyring,
+    to: LocalKeyring,
+    down: bool,
+    calls: AtomicUsize,
+}
+
+impl Service {
+    fn new(down: bool) -> Arc<Self> {
+        Arc::new(Self { from: local("from"), to: local("to"), down, calls: AtomicUsize::new(0) })
+    }
+
+    fn calls(&self) -> usize {
+        self.calls.swap(0, Ordering::Relaxed)
+    }
+
+    async fn wrap_anew(
+        &self,
+        key: &EncryptedDataKey,
+        context: &EncryptionContext,
+        place: Option<&Place>,
+    ) -> Result<Option<EncryptedDataKey>, KeyringError> {
+        let Some(binding) = key.binding_at(context, place).filter(|_| self.from.accepts(key)) else { return Ok(None) };
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        match self.from.unwrap(std::slice::from_ref(key), context).await {
+            Unwrap::Unwrapped(data_key) => Ok(self.to.wrap(&data_key, binding).await?.pop()),
+            Unwrap::Failed(mut failures) => Err(failures.remove(0)),
+            Unwrap::NotMine => unreachable!("it is accepted"),
+        }
+    }
+}
+
+impl Keyring for Service {
+    fn generate<'a>(
+        &'a self,
+        binding: WrapContext<'a>,
+        len: Option<u64>,
+    ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
+        Box::pin(async move {
+            let missing = MissingWrap::new("local", "lacking").expect("a name");
+            Ok(self.from.generate(binding, len).await?.with_missing(vec![missing]))
+        })
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        binding: WrapContext<'a>,
+    ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
+        self.from.wrap(data_key, binding)
+    }
+
+    fn rewrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+        place: Option<&'a Place>,
+    ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
+        Box::pin(async move {
+            for key in keys {
+                if let Some(wrapped) = self.wrap_anew(key, context, place).await? {
+                    return Ok(Some(vec![wrapped]));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    fn refresh<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
+        Box::pin(async move { self.wrap_anew(key, context, key.place()).await })
+    }
+
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+        if self.down {
+            return Box::pin(async { Unwrap::Failed(vec![KeyringError::new(KeyringErrorKind::Unavailable, "from")]) });
+        }
+        self.from.unwrap(keys, context)
+    }
+
+    fn accepts(&self, key: &EncryptedDataKey) -> bool {
+        self.from.accepts(key)
+    }
+
+    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
+        self.from.outline(place)
+    }
+}
+
+#[test]
+fn several_keyrings_wrap_each_and_any_unwraps() {
+    let (context, place) = (EncryptionContext::new(), place("k"));
+    let binding = WrapContext::new(&context, Some(&place));
+    let both = MultiKeyring::new(Arc::new(local("a")), [Arc::new(local("b")) as Arc<dyn Keyring>]);
+    let materials = run(both.generate(binding, None)).unwrap_or_else(|error| panic!("{error}"));
+    let data_key = *materials.data_key.expose_secret();
+    let generated = materials.encrypted_data_keys;
+    let wrapped = run(both.wrap(&materials.data_key, binding)).expect("wrapped");
+    for keys in [&generated, &wrapped] {
+        assert_eq!(names(keys), ["a", "b"]);
+        assert!(keys.iter().all(|key| both.accepts(key) && key.place() == Some(&place)));
+        for keyring in [&local("a") as &dyn Keyring, &local("b"), &both] {
+            assert_eq!(unwrap(keyring, keys, &context), Ok(data_key));
+        }
+    }
+    let outline = both.outline(Some(&place));
+    assert_eq!(names(&outline), ["a", "b"]);
+    for (outlined, key) in outline.iter().zip(&generated) {
+        assert_eq!((outlined.place(), outlined.ciphertext().len()), (key.place(), key.ciphertext().len()));
+    }
+
+    let stranger = local("c");
+    let strange = run(stranger.wrap(&materials.data_key, binding)).expect("wrapped");
+    assert!(!both.accepts(&strange[0]) && !stranger.accepts(&generated[0]));
+    assert_eq!(unwrap(&both, &strange, &context), Err(Vec::new()), "it is asked nothing");
+    // Each that fails says so, and the next one is asked.
+    let other = EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
+    let rejected = |name: &str| (KeyringErrorKind::Rejected, name.to_owned());
+    assert_eq!(unwrap(&both, &generated, &other), Err(vec![rejected("a"), rejected("b")]));
+    let damaged = EncryptedDataKey::new("local", "a", Some(place.clone()), vec![0; 104]).expect("a key");
+    assert_eq!(unwrap(&both, &[damaged, generated[1].clone()], &context), Ok(data_key));
+    // The local keyrings cannot wrap anew without the key.
+    assert_eq!(run(both.rewrap(&generated, &context, Some(&place))).expect("asked"), None);
+    assert_eq!(run(both.refresh(&generated[0], &context)).expect("asked"), None);
+}
+
+#[test]
+fn several_keyrings_wrap_anew_where_all_of_them_can() {
+    let (context, place) = (EncryptionContext::new(), place("k"));
+    let service = Service::new(false);
+    let materials = run(service.generate(WrapContext::new(&context, Some(&place)), None));
+    let keys = materials.unwrap_or_else(|error| panic!("{error}")).encrypted_data_keys;
+    let of = |others: &[Arc<dyn Keyring>]| MultiKeyring::new(Arc::clone(&service) as _, others.iter().cloned());
+    let rewrapped = run(of(&[Arc::clone(&service) as _]).rewrap(&keys, &context, Some(&place))).expect("asked");
+    assert_eq!(rewrapped.as_deref().map(names), Some(vec!["to", "to"]));
+    let with_local: Arc<dyn Keyring> = Arc::new(local("b"));
+    assert_eq!(run(of(&[Arc::clone(&with_local)]).rewrap(&keys, &context, Some(&place))).expect("asked"), None);
+    // A refresh is for the keyring whose key it is.
+    let refreshed = run(MultiKeyring::new(with_local, [Arc::clone(&service) as _]).refresh(&keys[0], &context));
+    assert_eq!(refreshed.expect("asked").as_ref().map(EncryptedDataKey::wrapping_key), Some("to"));
+}
+
+#[test]
+fn a_shared_keyring_is_the_keyring() {
+    let (context, service) = (EncryptionContext::new(), Service::new(false));
+    let shared: Arc<dyn Keyring> = Arc::clone(&service) as _;
+    let binding = WrapContext::new(&context, None);
+    let materials = run(shared.generate(binding, None)).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(materials.missing.iter().map(MissingWrap::wrapping_key).collect::<Vec<_>>(), ["lacking"]);
+    let keys = run(shared.wrap(&materials.data_key, binding)).expect("wrapped");
+    assert_eq!(unwrap(&shared, &keys, &context), Ok(*materials.data_key.expose_secret()));
+    assert_eq!(shared.outline(None), service.outline(None));
+    assert!(shared.accepts(&keys[0]) && !shared.accepts(&local("to").outline(None)[0]));
+    assert_eq!(run(shared.rewrap(&keys, &context, None)).expect("asked").as_deref().map(names), Some(vec!["to"]));
+    assert!(run(shared.refresh(&keys[0], &context)).expect("asked").is_some());
+}
+
+/// The key service wraps the intermediate key anew, once for all its objects, each of which stays bound to its place.
+#[test]
+fn a_cache_has_intermediate_keys_wrapped_anew() {
+    let (context, service) = (EncryptionContext::new(), Service::new(false));
+    let cache = CachingKeyring::new(Arc::clone(&service));
+    let places = ["a", "b", "c"].map(place);
+    let objects = places.each_ref().map(|place| {
+        let materials = run(cache.generate(WrapContext::new(&context, Some(place)), Some(1)));
+        let materials = materials.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(materials.missing.len(), 1, "what the inner keyring lacks");
+        (*materials.data_key.expose_secret(), materials.encrypted_data_keys)
+    });
+    for (place, (data_key, keys)) in places.iter().zip(&objects) {
+        assert!(cache.accepts(&keys[0]) && !cache.accepts(&local("to").outline(Some(place))[0]));
+        let outline = cache.outline(Some(place));
+        assert_eq!((names(&outline), outline[0].place()), (names(keys), Some(place)));
+        assert_eq!(outline[0].ciphertext().len(), keys[0].ciphertext().len());
+        for anew in [
+            run(cache.rewrap(keys, &context, Some(place))).expect("rewrapped").expect("it can be"),
+            vec![run(cache.refresh(&keys[0], &context)).expect("refreshed").expect("it can be")],
+        ] {
+            assert_eq!((names(&anew), anew[0].place()), (vec!["to"], Some(place)));
+            assert_eq!(unwrap(&local("to"), &anew, &context).as_ref(), Ok(data_key));
+        }
+    }
+    assert_eq!(service.calls(), 2, "one to rewrap, one to refresh");
+    // Its place is bound to the intermediate key, which the service does not show.
+    assert_eq!(run(cache.rewrap(&objects[0].1, &context, Some(&places[1]))).expect("asked"), None);
+    // A data key that the service wraps itself needs no cache.
+    let plain = run(service.generate(WrapContext::new(&context, Some(&places[0])), None));
+    let plain = plain.unwrap_or_else(|error| panic!("{error}")).encrypted_data_keys;
+    let anew = run(cache.rewrap(&plain, &context, Some(&places[1]))).expect("rewrapped").expect("it can be");
+    assert_eq!(anew[0].place(), Some(&places[1]));
+    assert!(run(cache.refresh(&plain[0], &context)).expect("refreshed").is_some());
+}
+
+/// Of several failures, the one that the caller can act upon.
+#[test]
+fn a_cache_tells_why_no_wrap_opens() {
+    let (context, place) = (EncryptionContext::new(), place("k"));
+    let both = |down| MultiKeyring::new(Arc::new(local("b")), [Service::new(down) as Arc<dyn Keyring>]);
+    let materials = run(CachingKeyring::new(both(false)).generate(WrapContext::new(&context, Some(&place)), None));
+    let keys = materials.unwrap_or_else(|error| panic!("{error}")).encrypted_data_keys;
+    assert_eq!(names(&keys), ["b", "from"]);
+    let other = EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
+    let Unwrap::Failed(failures) = run(CachingKeyring::new(both(true)).unwrap(&keys, &other)) else {
+        panic!("it opens")
+    };
+    assert_eq!(failures.len(), 1, "both wraps are of one intermediate key, which is asked for once");
+    assert_eq!((failures[0].kind(), failures[0].wrapping_key()), (KeyringErrorKind::Unavailable, "from"));
+    let cause = std::error::Error::source(&failures[0]).expect("a cause").to_string();
+    assert!(cause.contains("wrapping key b: ") && cause.contains("wrapping key from: "), "{cause}");
+    // None of them is its own: it is not asked.
+    assert_eq!(unwrap(&CachingKeyring::new(local("c")), &keys, &context), Err(Vec::new()));
+}
+
+#[test]
+fn each_kind_of_failure_has_its_words() {
+    use KeyringErrorKind::*;
+    let kinds = [AccessDenied, Disabled, NotFound, Rejected, Throttled, Unavailable, Other];
+    let texts: std::collections::BTreeSet<_> = kinds.iter().map(ToString::to_string).collect();
+    assert!(texts.len() == kinds.len() && texts.iter().all(|text| !text.is_empty()), "{texts:?}");
+    let error = KeyringError::new(Throttled, "the-key");
+    assert_eq!(error.to_string(), format!("wrapping key the-key: {Throttled}"));
+}

@@ -1,0 +1,78 @@
+//! Deleting many objects.
+
+use std::collections::HashMap;
+
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt as _, stream};
+use object_store::{Error, Result, path::Path};
+use sealwax_s3::aws_sdk_s3::types::{Delete, ObjectIdentifier};
+
+use crate::{
+    SealedStore,
+    error::{self, STORE, generic},
+};
+
+/// Most objects of one `DeleteObjects`. (Amazon S3 API Reference.)
+const MAX_OBJECTS: usize = 1_000;
+/// Requests at once.
+const CONCURRENCY: usize = 8;
+
+impl SealedStore {
+    pub(crate) fn delete_objects(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let store = self.clone();
+        // What came before a failure of the input is deleted all the same, and told before it.
+        let batches = locations.ready_chunks(MAX_OBJECTS);
+        let deleted = batches.map(move |batch| {
+            let store = store.clone();
+            async move { stream::iter(store.delete_batch(batch).await) }
+        });
+        deleted.buffered(CONCURRENCY).flatten().boxed()
+    }
+
+    /// What became of each, in their order.
+    async fn delete_batch(&self, batch: Vec<Result<Path>>) -> Vec<Result<Path>> {
+        let paths: Vec<_> = batch.iter().filter_map(|path| path.as_ref().ok().cloned()).collect();
+        let mut failures = match self.delete_paths(&paths).await {
+            Ok(failures) => failures,
+            Err(error) => {
+                // One call failed: so it is of each object.
+                let message = error.to_string();
+                let failed = |path: Path| Err(generic(format!("{path}: {message}")));
+                return batch.into_iter().map(|path| path.and_then(failed)).collect();
+            }
+        };
+        batch
+            .into_iter()
+            .map(|path| path.and_then(|path| failures.remove(path.as_ref()).map_or(Ok(path), Err)))
+            .collect()
+    }
+
+    /// The objects that were not deleted, by key.
+    async fn delete_paths(&self, paths: &[Path]) -> Result<HashMap<String, Error>> {
+        if paths.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let place = format!("{} objects of s3://{}", paths.len(), self.bucket());
+        let ids: Result<Vec<_>, _> =
+            paths.iter().map(|path| ObjectIdentifier::builder().key(path.as_ref()).build()).collect();
+        let delete = ids.and_then(|ids| Delete::builder().set_objects(Some(ids)).quiet(true).build());
+        let delete = delete.map_err(|error| Error::Generic { store: STORE, source: error.into() })?;
+        let request = self.client().s3().delete_objects().bucket(self.bucket()).delete(delete);
+        let output = request.send().await.map_err(|error| error::call("delete", &place, &error))?;
+        let failures = output.errors().iter().filter_map(|error| {
+            let path = error.key()?.to_owned();
+            let code = error.code().unwrap_or_default();
+            let message = format!("{path}: {code}: {}", error.message().unwrap_or_default());
+            let error = match code {
+                "AccessDenied" => Error::PermissionDenied { path: path.clone(), source: message.into() },
+                "NoSuchKey" => Error::NotFound { path: path.clone(), source: message.into() },
+                _ => generic(message),
+            };
+            Some((path, error))
+        });
+        Ok(failures.collect())
+    }
+}

@@ -1,0 +1,72 @@
+//! Reading objects, and what is known of them.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, Result, path::Path};
+use sealwax_s3::{ObjectInfo, envelope::EncryptionContext};
+
+use crate::{
+    SealedStore, attributes,
+    error::{During, stored},
+    time,
+};
+
+/// Puts the conditions and the version on a get or a head.
+macro_rules! with_conditions {
+    ($request:expr, $options:expr) => {{
+        let mut request = $request;
+        if let Some(version) = $options.version {
+            request = request.version_id(version);
+        }
+        if let Some(e_tag) = $options.if_match {
+            request = request.if_match(e_tag);
+        }
+        if let Some(e_tag) = $options.if_none_match {
+            request = request.if_none_match(e_tag);
+        }
+        if let Some(since) = $options.if_modified_since {
+            request = request.if_modified_since(time::to_aws(since));
+        }
+        if let Some(since) = $options.if_unmodified_since {
+            request = request.if_unmodified_since(time::to_aws(since));
+        }
+        request
+    }};
+}
+
+impl SealedStore {
+    pub(crate) async fn get_object(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let context = options.extensions.get::<EncryptionContext>().unwrap_or(self.required_context()).clone();
+        let get = self.client().get().bucket(self.bucket()).key(location.as_ref()).require_context(context);
+        let get = match options.range {
+            Some(GetRange::Bounded(range)) => get.range(range),
+            Some(GetRange::Offset(start)) => get.range(start..),
+            Some(GetRange::Suffix(len)) => get.suffix(len),
+            None => get,
+        };
+        let object = with_conditions!(get, options).send().await.map_err(stored(During::Read, location))?;
+        let (meta, attributes, range) = (meta(location, object.info()), attributes::of(object.info()), object.range());
+        let plaintext = object.into_stream().map_err(stored(During::Read, location)).boxed();
+        Ok(GetResult { payload: GetResultPayload::Stream(plaintext), meta, range, attributes })
+    }
+
+    pub(crate) async fn head_object(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let head = self.client().head().bucket(self.bucket()).key(location.as_ref());
+        let info = with_conditions!(head, options).send().await.map_err(stored(During::Read, location))?;
+        Ok(GetResult {
+            payload: GetResultPayload::Stream(stream::empty().boxed()),
+            meta: meta(location, &info),
+            range: 0..info.plaintext_len(),
+            attributes: attributes::of(&info),
+        })
+    }
+}
+
+fn meta(location: &Path, info: &ObjectInfo) -> ObjectMeta {
+    ObjectMeta {
+        location: location.clone(),
+        last_modified: time::from_aws(info.last_modified),
+        size: info.plaintext_len(),
+        e_tag: info.e_tag.clone(),
+        version: info.version_id.clone(),
+    }
+}

@@ -1,0 +1,39 @@
+//! Objects that are put at once.
+
+use bytes::Bytes;
+use object_store::{Extensions, PutMode, PutOptions, PutPayload, PutResult, Result, path::Path};
+use sealwax_s3::{Put, envelope::EncryptionContext};
+
+use crate::{
+    SealedStore, attributes,
+    error::{During, generic, stored},
+};
+
+impl SealedStore {
+    pub(crate) async fn put_object(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        let put = self.begin_put(location, &options.extensions);
+        let put = attributes::onto(put, &options.attributes, &options.tags)?.body(Bytes::from(payload));
+        let (put, during) = match options.mode {
+            PutMode::Overwrite => (put, During::Write),
+            PutMode::Create => (put.if_none_match("*"), During::Creation),
+            PutMode::Update(version) => {
+                let e_tag =
+                    version.e_tag.ok_or_else(|| generic("an update needs the entity tag of what it updates"))?;
+                (put.if_match(e_tag), During::Update)
+            }
+        };
+        let output = put.send().await.map_err(stored(during, location))?;
+        Ok(PutResult { e_tag: output.e_tag, version: output.version_id })
+    }
+
+    /// A put with its encryption context.
+    pub(crate) fn begin_put(&self, location: &Path, extensions: &Extensions) -> Put {
+        let context = extensions.get::<EncryptionContext>().unwrap_or(self.context());
+        self.client().put().bucket(self.bucket()).key(location.as_ref()).encryption_context(context.clone())
+    }
+}

@@ -1,0 +1,170 @@
+//! The store: what an application holds.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::stream::BoxStream;
+use object_store::{
+    CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result, path::Path,
+};
+use sealwax_s3::{CopyOutput, ErrorKind, SealedClient, envelope::EncryptionContext};
+
+use crate::error::{During, stored};
+
+/// One bucket of sealed objects, as an [`ObjectStore`].
+///
+/// Cloning is cheap. For a part of a bucket, put it into [`object_store::prefix::PrefixStore`].
+#[derive(Clone)]
+pub struct SealedStore(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    client: SealedClient,
+    bucket: String,
+    context: EncryptionContext,
+    required_context: EncryptionContext,
+}
+
+impl SealedStore {
+    /// The objects of `bucket` (a name, or the ARN of an access point), sealed and opened by `client`.
+    #[must_use]
+    pub fn new(client: SealedClient, bucket: impl Into<String>) -> Self {
+        Self(Arc::new(Inner {
+            client,
+            bucket: bucket.into(),
+            context: EncryptionContext::new(),
+            required_context: EncryptionContext::new(),
+        }))
+    }
+
+    /// The encryption context of objects that are put, unless the options of a put have one in their extensions. It is stored
+    /// in clear and appears in CloudTrail: no personal data, no secrets.
+    #[must_use]
+    pub fn encryption_context(mut self, context: EncryptionContext) -> Self {
+        Arc::make_mut(&mut self.0).context = context;
+        self
+    }
+
+    /// Refuses to read objects whose encryption context lacks any of these pairs. The options of a get can require others,
+    /// by an [`EncryptionContext`] in their extensions. What needs no key, a head or a list, is not refused.
+    #[must_use]
+    pub fn require_context(mut self, pairs: EncryptionContext) -> Self {
+        Arc::make_mut(&mut self.0).required_context = pairs;
+        self
+    }
+
+    /// The client, for all that this interface does not have, such as rewrapping.
+    #[must_use]
+    pub fn client(&self) -> &SealedClient {
+        &self.0.client
+    }
+
+    /// The bucket.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.0.bucket
+    }
+
+    pub(crate) fn context(&self) -> &EncryptionContext {
+        &self.0.context
+    }
+
+    pub(crate) fn required_context(&self) -> &EncryptionContext {
+        &self.0.required_context
+    }
+
+    /// Copies inside S3: the body as it is, the data key wrapped anew for its new place.
+    async fn copy_object(&self, from: &Path, to: &Path, mode: CopyMode) -> Result<CopyOutput> {
+        let bucket = self.bucket();
+        let copy = self.client().copy().source_bucket(bucket).source_key(from.as_ref()).bucket(bucket).key(to.as_ref());
+        let (copy, during) = match mode {
+            CopyMode::Overwrite => (copy, During::Write),
+            CopyMode::Create => (copy.if_none_match("*"), During::Creation),
+        };
+        copy.send().await.map_err(stored(during, to))
+    }
+
+    /// Deletes only what was copied: another object may be there by now.
+    async fn delete_copied(&self, from: &Path, e_tag: Option<String>) -> Result<(), sealwax_s3::Error> {
+        let delete = || self.client().delete().bucket(self.bucket()).key(from.as_ref());
+        if let Some(e_tag) = e_tag {
+            match delete().if_match(&e_tag).send().await {
+                // A store without conditional deletions: it is looked at just before.
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    self.client().head().bucket(self.bucket()).key(from.as_ref()).if_match(e_tag).send().await?;
+                }
+                done => return done.map(|_| ()),
+            }
+        }
+        delete().send().await.map(|_| ())
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for SealedStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.put_object(location, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        Ok(Box::new(self.begin_upload(location, options)?))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if options.head { self.head_object(location, options).await } else { self.get_object(location, options).await }
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let get = self.client().get().bucket(self.bucket()).key(location.as_ref());
+        let get = get.require_context(self.required_context().clone());
+        get.ranges(ranges).await.map_err(stored(During::Read, location))
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.delete_objects(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.list_objects(prefix, None)
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.list_objects(prefix, Some(offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.list_folder(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.copy_object(from, to, options.mode).await.map(|_| ())
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        let mode = match options.target_mode {
+            RenameTargetMode::Overwrite => CopyMode::Overwrite,
+            RenameTargetMode::Create => CopyMode::Create,
+        };
+        let copied = self.copy_object(from, to, mode).await?;
+        self.delete_copied(from, copied.source.e_tag).await.map_err(stored(During::Write, from))
+    }
+}
+
+impl fmt::Debug for SealedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedStore").field("bucket", &self.0.bucket).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for SealedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealedStore({})", self.0.bucket)
+    }
+}

@@ -1,0 +1,198 @@
+//! Set-up for tests of your own on [LocalStack](https://github.com/localstack/localstack), or another server with the same
+//! interface: a bucket and KMS keys in each Region that a test wants, under names that no other test has.
+//!
+//! ```no_run
+//! use sealwax_s3::testing::LocalStack;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let stack = LocalStack::new("http://127.0.0.1:4566");
+//! let (east, west) = (stack.region("us-east-1").await?, stack.region("us-west-2").await?);
+//!
+//! east.client().put().bucket(east.bucket()).key("key").body("plaintext").send().await?;
+//! let plaintext = east.client().get().bucket(east.bucket()).key("key").send().await?.bytes().await?;
+//! assert_eq!(plaintext, "plaintext");
+//!
+//! for region in [east, west] {
+//!     region.clean_up().await?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+use std::{
+    process,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::{
+    config::{Credentials, SharedCredentialsProvider},
+    types::{BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, VersioningConfiguration},
+};
+
+use crate::{KmsKeyArn, KmsKeyring, SealedClient};
+
+/// A failed set-up: of no interest but to people.
+pub type SetupError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The Region where a bucket has no location constraint.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// A LocalStack that runs.
+#[derive(Debug, Clone)]
+pub struct LocalStack {
+    endpoint: String,
+}
+
+/// One Region of it: a versioned bucket and a KMS key, made for one test.
+#[derive(Debug, Clone)]
+pub struct TestRegion {
+    config: SdkConfig,
+    bucket: String,
+    keys: Vec<KmsKeyArn>,
+}
+
+impl LocalStack {
+    /// The one at `endpoint`, such as `http://127.0.0.1:4566`.
+    #[must_use]
+    pub fn new(endpoint: impl Into<String>) -> Self {
+        Self { endpoint: endpoint.into() }
+    }
+
+    /// The configuration of its clients in `region`: the SDK's own settings and credentials do not matter.
+    #[must_use]
+    pub fn config(&self, region: &str) -> SdkConfig {
+        let credentials = Credentials::new("test", "test", None, None, "testing");
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(region.to_owned()))
+            .endpoint_url(&self.endpoint)
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build()
+    }
+
+    /// Makes a versioned bucket and a KMS key in `region`.
+    ///
+    /// # Errors
+    /// What the server says, or that there is none.
+    pub async fn region(&self, region: &str) -> Result<TestRegion, SetupError> {
+        let config = self.config(region);
+        let mut this = TestRegion { config, bucket: unique("sealwax"), keys: Vec::new() };
+        let create = this.s3().create_bucket().bucket(&this.bucket);
+        let create = match region {
+            DEFAULT_REGION => create,
+            _ => {
+                let constraint = BucketLocationConstraint::from(region);
+                create.create_bucket_configuration(
+                    CreateBucketConfiguration::builder().location_constraint(constraint).build(),
+                )
+            }
+        };
+        create.send().await?;
+        let versioned = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        this.s3().put_bucket_versioning().bucket(&this.bucket).versioning_configuration(versioned).send().await?;
+        this.new_key().await?;
+        Ok(this)
+    }
+}
+
+impl TestRegion {
+    /// The configuration of all its clients.
+    #[must_use]
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// The bucket.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// The first key.
+    #[must_use]
+    pub fn key(&self) -> &KmsKeyArn {
+        &self.keys[0]
+    }
+
+    /// All keys that were made here.
+    #[must_use]
+    pub fn keys(&self) -> &[KmsKeyArn] {
+        &self.keys
+    }
+
+    /// Makes one more KMS key.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn new_key(&mut self) -> Result<KmsKeyArn, SetupError> {
+        let created = self.kms().create_key().description("a test of Sealwax").send().await?;
+        let arn = created.key_metadata().and_then(|metadata| metadata.arn()).ok_or("CreateKey gave no ARN")?;
+        let arn: KmsKeyArn = arn.parse()?;
+        self.keys.push(arn.clone());
+        Ok(arn)
+    }
+
+    /// S3 here.
+    #[must_use]
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        // A bucket's name in front of "localhost" is not resolved everywhere.
+        let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(true);
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    /// KMS here.
+    #[must_use]
+    pub fn kms(&self) -> aws_sdk_kms::Client {
+        aws_sdk_kms::Client::new(&self.config)
+    }
+
+    /// A keyring of all keys that were made here.
+    #[must_use]
+    pub fn keyring(&self) -> KmsKeyring {
+        self.keys.iter().cloned().fold(KmsKeyring::builder(&self.config), |builder, key| builder.key(key)).build()
+    }
+
+    /// A client with that keyring.
+    #[must_use]
+    pub fn client(&self) -> SealedClient {
+        SealedClient::builder(self.s3(), self.keyring()).build()
+    }
+
+    /// Deletes the bucket with all that is in it, all versions, and schedules the keys for deletion.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn clean_up(self) -> Result<(), SetupError> {
+        let s3 = self.s3();
+        loop {
+            let listed = s3.list_object_versions().bucket(&self.bucket).send().await?;
+            let versions = listed.versions().iter().map(|it| (it.key(), it.version_id()));
+            let markers = listed.delete_markers().iter().map(|it| (it.key(), it.version_id()));
+            let mut is_empty = true;
+            for (key, version_id) in versions.chain(markers) {
+                is_empty = false;
+                let delete = s3.delete_object().bucket(&self.bucket).set_key(key.map(str::to_owned));
+                delete.set_version_id(version_id.map(str::to_owned)).send().await?;
+            }
+            if is_empty {
+                break;
+            }
+        }
+        s3.delete_bucket().bucket(&self.bucket).send().await?;
+        for key in &self.keys {
+            let delete = self.kms().schedule_key_deletion().key_id(key.as_str()).pending_window_in_days(7);
+            delete.send().await?;
+        }
+        Ok(())
+    }
+}
+
+/// A name that no other test, and no other run on the same server, has: `NAME-…`, fit for buckets and keys.
+#[must_use]
+pub fn unique(name: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    format!("{name}-{now:x}-{:x}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,36 @@
+//! Many objects, few KMS calls: objects of one encryption context share an intermediate key for a while.
+//!
+//! `cache BUCKET KEY-ARN`
+
+use std::{env, error::Error, time::Duration};
+
+use sealwax_s3::{
+    KmsKeyring, SealedClient,
+    aws_config::{self, BehaviorVersion},
+    aws_sdk_s3,
+    envelope::{CacheLimits, CachingKeyring, EncryptionContext},
+};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [bucket, key_arn] = &arguments[..] else { return Err("usage: cache BUCKET KEY-ARN".into()) };
+    let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
+    let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).build();
+
+    // Whoever has this process's memory has the cached keys; after a revocation in KMS they still work for so long.
+    let limits = CacheLimits { age: Duration::from_secs(60), ..CacheLimits::default() };
+    let keyring = CachingKeyring::with_limits(keyring, limits);
+    let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
+
+    let context = EncryptionContext::try_from_iter([("tenant", "acme")])?;
+    for number in 0..20 {
+        let put = client.put().bucket(bucket).key(format!("examples/cache/{number}")).body("x");
+        put.encryption_context(context.clone()).send().await?;
+    }
+    for number in 0..20 {
+        client.get().bucket(bucket).key(format!("examples/cache/{number}")).send().await?.bytes().await?;
+    }
+    println!("20 objects put and got");
+    Ok(())
+}

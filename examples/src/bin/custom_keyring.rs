@@ -1,0 +1,98 @@
+//! A keyring of one's own: each tenant's objects under that tenant's KMS key, chosen by the encryption context.
+//!
+//! `custom_keyring BUCKET KEY-ARN-OF-ACME KEY-ARN-OF-GLOBEX`
+
+use std::{collections::BTreeMap, env, error::Error};
+
+use sealwax_s3::{
+    KmsKeyring, SealedClient,
+    aws_config::{self, BehaviorVersion},
+    aws_sdk_s3,
+    envelope::{
+        BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, KeyringError, KeyringErrorKind,
+        Place, PlaintextDataKey, Unwrap, WrapContext,
+    },
+};
+
+/// A keyring for each tenant. An object of one tenant is never under the key of another.
+#[derive(Debug)]
+struct ByTenant(BTreeMap<String, KmsKeyring>);
+
+impl ByTenant {
+    fn of(&self, context: &EncryptionContext) -> Result<&KmsKeyring, KeyringError> {
+        let tenant = context.get("tenant").unwrap_or("(none)");
+        self.0
+            .get(tenant)
+            .ok_or_else(|| KeyringError::new(KeyringErrorKind::NotFound, format!("that of the tenant {tenant}")))
+    }
+}
+
+impl Keyring for ByTenant {
+    fn generate<'a>(
+        &'a self,
+        binding: WrapContext<'a>,
+        plaintext_len: Option<u64>,
+    ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
+        Box::pin(async move { self.of(binding.context())?.generate(binding, plaintext_len).await })
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        binding: WrapContext<'a>,
+    ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
+        Box::pin(async move { self.of(binding.context())?.wrap(data_key, binding).await })
+    }
+
+    fn rewrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+        place: Option<&'a Place>,
+    ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
+        Box::pin(async move { self.of(context)?.rewrap(keys, context, place).await })
+    }
+
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+        Box::pin(async move {
+            match self.of(context) {
+                Ok(keyring) => keyring.unwrap(keys, context).await,
+                Err(_) => Unwrap::NotMine,
+            }
+        })
+    }
+
+    fn accepts(&self, key: &EncryptedDataKey) -> bool {
+        self.0.values().any(|keyring| keyring.accepts(key))
+    }
+
+    fn outline(&self, _place: Option<&Place>) -> Vec<EncryptedDataKey> {
+        // Which keys it will be is not known without the context.
+        Vec::new()
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [bucket, acme, globex] = &arguments[..] else {
+        return Err("usage: custom_keyring BUCKET KEY-ARN-OF-ACME KEY-ARN-OF-GLOBEX".into());
+    };
+    let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
+    let mut tenants = BTreeMap::new();
+    for (tenant, key_arn) in [("acme", acme), ("globex", globex)] {
+        tenants.insert(tenant.to_owned(), KmsKeyring::builder(&config).key(key_arn.parse()?).build());
+    }
+    let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), ByTenant(tenants)).build();
+
+    for (tenant, key_arn) in [("acme", acme), ("globex", globex)] {
+        let context = EncryptionContext::try_from_iter([("tenant", tenant)])?;
+        let put = client.put().bucket(bucket).key(format!("examples/{tenant}")).body("theirs");
+        let stored = put.encryption_context(context).send().await?;
+        assert_eq!(stored.header.keys()[0].wrapping_key(), key_arn);
+        client.get().bucket(bucket).key(format!("examples/{tenant}")).send().await?.bytes().await?;
+    }
+    let stranger = client.put().bucket(bucket).key("examples/stranger").body("nobody's").send().await;
+    println!("without a tenant: {}", stranger.expect_err("no key"));
+    Ok(())
+}

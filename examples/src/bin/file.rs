@@ -1,0 +1,35 @@
+//! Seals a file and reads it back into another, with progress; an interrupted upload goes on where it was.
+//!
+//! `file BUCKET KEY-ARN PATH`
+
+use std::{env, error::Error, fs};
+
+use sealwax_s3::{
+    KmsKeyring, PlaintextSource, SealedClient,
+    aws_config::{self, BehaviorVersion},
+    aws_sdk_s3,
+};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [bucket, key_arn, path] = &arguments[..] else { return Err("usage: file BUCKET KEY-ARN PATH".into()) };
+    let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
+    let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).build();
+    let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
+
+    // The file is read, sealed and sent in parts, several at once. If this process is killed, run it again: the state file,
+    // which holds no plaintext and no plaintext key, says what S3 has already.
+    let put = client.put().bucket(bucket).key("examples/file").body(PlaintextSource::file(path));
+    let put = put.content_type("application/octet-stream").metadata("origin", "examples");
+    let put = put.state_file(format!("{path}.upload")).on_progress(|bytes| eprintln!("{bytes} bytes stored"));
+    let stored = put.send().await?;
+    println!("sealed {} bytes", stored.plaintext_len);
+
+    // It appears whole, or not at all.
+    let copy = format!("{path}.copy");
+    let info = client.get().bucket(bucket).key("examples/file").to_file(&copy).await?;
+    assert_eq!(fs::read(path)?, fs::read(&copy)?);
+    println!("read back {} bytes, verified", info.plaintext_len());
+    Ok(())
+}

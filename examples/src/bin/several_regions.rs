@@ -1,0 +1,34 @@
+//! One object under keys of two Regions: a read takes the nearest that answers.
+//!
+//! `several_regions BUCKET KEY-ARN OTHER-KEY-ARN`
+
+use std::{env, error::Error};
+
+use sealwax_s3::{
+    KmsKeyring, SealedClient, WrapPolicy,
+    aws_config::{self, BehaviorVersion},
+    aws_sdk_s3,
+};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [bucket, key_arn, other] = &arguments[..] else {
+        return Err("usage: several_regions BUCKET KEY-ARN OTHER-KEY-ARN".into());
+    };
+    let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
+    let s3 = || aws_sdk_s3::Client::new(&config);
+
+    // Each key's ARN says its Region; KMS is asked there. A write goes on while one Region is down.
+    let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).key(other.parse()?);
+    let both = SealedClient::builder(s3(), keyring.wrap_policy(WrapPolicy::AtLeast(1)).build()).build();
+    let stored = both.put().bucket(bucket).key("examples/regions").body("kept twice").send().await?;
+    println!("{} keys wrap it, {} are missing", stored.header.keys().len(), stored.header.missing().len());
+
+    // After the loss of the first Region, the other key alone will do.
+    let keyring = KmsKeyring::builder(&config).key(other.parse()?).build();
+    let survivor = SealedClient::builder(s3(), keyring).build();
+    let object = survivor.get().bucket(bucket).key("examples/regions").send().await?;
+    println!("{}", String::from_utf8_lossy(&object.bytes().await?));
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! Any two texts as ARNs of KMS keys, one a line: the parts make the whole, and only replicas of one key are related.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+// It depends on nothing: there is no need to build the AWS SDK for it.
+#[allow(dead_code)]
+#[path = "../../../crates/s3/src/kms/arn.rs"]
+mod arn;
+use arn::KmsKeyArn;
+
+fn parts(arn: &KmsKeyArn) -> (&str, &str, &str, &str) {
+    let partition = arn.as_str().split(':').nth(1).expect("a partition");
+    (partition, arn.region(), arn.account(), arn.key_id())
+}
+
+fuzz_target!(|text: &str| {
+    let arns: Vec<KmsKeyArn> = text.lines().filter_map(|line| line.parse().ok()).take(2).collect();
+    for arn in &arns {
+        let (partition, region, account, id) = parts(arn);
+        assert_eq!(arn.to_string(), format!("arn:{partition}:kms:{region}:{account}:key/{id}"));
+        assert!(arn.is_related_to(arn));
+        assert_eq!(arn.is_multi_region(), id.starts_with("mrk-"));
+        match arn.in_region("us-gov-west-1") {
+            Some(replica) => {
+                assert_eq!(parts(&replica), (partition, "us-gov-west-1", account, id));
+                assert_eq!(replica.in_region(region).as_ref(), Some(arn));
+                assert!(replica.is_related_to(arn));
+            }
+            // Or the longer name of the Region makes it too long.
+            None => assert!(!arn.is_multi_region() || arn.as_str().len() > 240),
+        }
+    }
+    if let [one, other] = &arns[..] {
+        let (a, b) = (parts(one), parts(other));
+        let same_but_for_region = (a.0, a.2, a.3) == (b.0, b.2, b.3);
+        let related = one == other || (one.is_multi_region() && same_but_for_region);
+        assert_eq!(one.is_related_to(other), related);
+        assert_eq!(other.is_related_to(one), related);
+    }
+});

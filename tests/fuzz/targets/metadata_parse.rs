@@ -1,0 +1,40 @@
+//! Any user metadata, one `name: value` a line: what parses is within the limits, and in its only spelling.
+
+#![no_main]
+
+use std::collections::BTreeMap;
+
+use libfuzzer_sys::fuzz_target;
+use sealwax_envelope::{
+    EncryptedDataKey, EncryptionContext, MAX_ENCRYPTED_DATA_KEY_LEN, ObjectHeader, Place,
+    metadata::{MAX_ENCRYPTED_DATA_KEYS, METADATA_READ_LIMIT, is_reserved},
+};
+
+fuzz_target!(|text: &str| {
+    let metadata: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once(": ")).collect();
+    let Ok(header) = ObjectHeader::parse(metadata.iter().copied()) else { return };
+
+    let ours = metadata.iter().filter(|(name, _)| is_reserved(name));
+    let stored: BTreeMap<String, &str> = ours.map(|(name, value)| (name.to_ascii_lowercase(), *value)).collect();
+    let size: usize = stored.iter().map(|(name, value)| name.len() + value.len()).sum();
+    assert!(size <= METADATA_READ_LIMIT);
+    let written = header.to_metadata();
+    let written: BTreeMap<String, &str> =
+        written.iter().map(|(name, value)| ((*name).to_owned(), value.as_str())).collect();
+    assert_eq!(written, stored, "two spellings of one header");
+
+    assert!((1..=MAX_ENCRYPTED_DATA_KEYS).contains(&header.keys().len()));
+    assert!(header.missing().len() <= MAX_ENCRYPTED_DATA_KEYS);
+    assert!(header.context().len() <= EncryptionContext::MAX_PAIRS);
+    assert!(header.generation() > 0);
+    for key in header.keys() {
+        assert!((1..=MAX_ENCRYPTED_DATA_KEY_LEN).contains(&key.ciphertext().len()));
+        assert!((1..=EncryptedDataKey::MAX_PROVIDER_LEN).contains(&key.provider().len()));
+        assert!((1..=EncryptedDataKey::MAX_WRAPPING_KEY_LEN).contains(&key.wrapping_key().len()));
+        assert!(key.place().is_none_or(|place| (1..=Place::MAX_LEN).contains(&place.as_str().len())));
+        assert!(!header.missing().iter().any(|missing| missing.is_filled_by(key)));
+    }
+    // Whatever it is, it can be rewrapped, but for the last generation.
+    let rewrapped = header.rewrapped(header.keys().to_vec());
+    assert_eq!(rewrapped.is_err(), header.generation() == u32::MAX);
+});

@@ -1,0 +1,253 @@
+//! Each public type that can be printed is printed while it holds keys and plaintext, and shows neither.
+//!
+//! Which types there are is read from the sources: a new one fails this test until it is printed here.
+
+use std::{
+    any::type_name_of_val,
+    collections::BTreeSet,
+    error::Error as _,
+    fmt::{Debug, Display},
+    fs,
+    path::Path,
+    sync::Arc,
+};
+
+use sealwax_s3::{
+    Attributes, BodyChecksum, DiscoveryFilter, InvalidArn, InvalidUri, KmsKeyArn, KmsKeyring, PlacePolicy,
+    PlaintextSource, S3Uri, UnfinishedUpload, WrapPolicy,
+    envelope::{
+        BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext, Error, Keyring as _,
+        KeyringError, MissingWrap, MultiKeyring, ObjectHeader, Opener, PartBuffer, Place, PlaintextDataKey, Sealer,
+        StreamOpener, Unwrap, WrapContext, geometry,
+    },
+};
+use sealwax_tests::{BodyKey, LocalStack, Reaction, SeaweedFs, Stored, Wire, east, read};
+
+use crate::secrets::{KEY, PLAINTEXT, assert_absent, keyring};
+
+const DATA_KEY: &[u8; 32] = b"MARKER-OF-A-DATA-KEY-OF-32-BYTES";
+const CRATES: [(&str, &str); 2] = [("sealwax_envelope", "envelope"), ("sealwax_s3", "s3")];
+
+/// What was printed, and of which types.
+#[derive(Default)]
+struct Printed {
+    text: String,
+    debug: BTreeSet<String>,
+    display: BTreeSet<String>,
+}
+
+impl Printed {
+    fn debug(&mut self, value: &impl Debug) {
+        self.debug.insert(name(type_name_of_val(value)));
+        self.text.push_str(&format!("{value:?}\n{value:#?}\n"));
+    }
+
+    fn both(&mut self, value: &(impl Debug + Display)) {
+        self.debug(value);
+        self.display.insert(name(type_name_of_val(value)));
+        self.text.push_str(&format!("{value}\n{value:#}\n"));
+    }
+}
+
+/// The crate and the type.
+fn name(path: &str) -> String {
+    let path = path.split('<').next().expect("a path");
+    let (krate, _) = path.split_once("::").expect("a crate");
+    format!("{krate} {}", path.rsplit("::").next().expect("a type"))
+}
+
+#[test]
+fn names_are_those_of_the_crate_and_the_type() {
+    assert_eq!(name("a::b::C"), "a C");
+    assert_eq!(name("a::b::C<d::E>"), "a C");
+}
+
+/// The public types that have `Debug`, and those that have `Display`, by the sources. (The lint `unreachable_pub` holds `pub`
+/// to what can be named from outside, `missing_debug_implementations` to what says why it has none.)
+fn printable() -> [BTreeSet<String>; 2] {
+    let (mut debug, mut display, mut silent) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for (krate, directory) in CRATES {
+        let mut files = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(directory).join("src"), &mut files);
+        for text in files {
+            let lines: Vec<&str> = text.lines().map(str::trim).collect();
+            for (index, line) in lines.iter().enumerate() {
+                let ident = |rest: &str| -> String {
+                    let ident = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
+                    format!("{krate} {ident}")
+                };
+                if let Some(rest) = line.strip_prefix("impl fmt::Display for ") {
+                    display.insert(ident(rest));
+                }
+                let Some(rest) = line.strip_prefix("pub struct ").or(line.strip_prefix("pub enum ")) else { continue };
+                // Its attributes, back to whatever is before it.
+                let begins = |line: &&&str| !line.is_empty() && !line.ends_with('}') && !line.ends_with(';');
+                let attributes: String = lines[..index].iter().rev().take_while(begins).copied().collect();
+                if attributes.contains("missing_debug_implementations") {
+                    silent.insert(ident(rest));
+                } else {
+                    debug.insert(ident(rest));
+                }
+                if attributes.contains("thiserror::Error") {
+                    display.insert(ident(rest));
+                }
+            }
+        }
+    }
+    display.retain(|name| debug.contains(name));
+    let silent: Vec<_> = silent.iter().map(String::as_str).collect();
+    let expected = ["EncryptionMaterials", "PlaintextDataKey", "Unwrap"].map(|name| format!("sealwax_envelope {name}"));
+    assert_eq!(silent, expected, "the types that hold a data key and cannot be printed");
+    [debug, display]
+}
+
+fn sources(directory: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(fs::read_to_string(path).expect("a source"));
+        }
+    }
+}
+
+fn data_key() -> PlaintextDataKey {
+    PlaintextDataKey::from_slice_wiping(&mut DATA_KEY.clone()).expect("a key")
+}
+
+/// What seals and opens a body under [`DATA_KEY`]; returns the header of the body.
+fn print_bodies(printed: &mut Printed) -> BodyHeader {
+    let data_key = data_key();
+    let context = EncryptionContext::new().body_context();
+    let mut sealer = Sealer::new(&data_key, &context).expect("random");
+    let header = *sealer.header();
+    printed.debug(&sealer);
+    printed.debug(&header);
+    let mut buffer = PartBuffer::new(Some(&header), 1);
+    buffer.put_slice(&PLAINTEXT.as_bytes().repeat(geometry::CHUNK_LEN / PLAINTEXT.len() + 1));
+    printed.debug(&buffer);
+    let part = sealer.next_part(1).expect("a part");
+    printed.debug(&part);
+    let mut body = part.seal(buffer).expect("sealed");
+    let mut last = PartBuffer::new(None, 1);
+    last.put_slice(PLAINTEXT.as_bytes());
+    body.extend(sealer.last_part().seal(last).expect("sealed"));
+
+    let mut stream = StreamOpener::new(&data_key, &context, header).expect("the commitment");
+    stream.feed(&body).expect("verified");
+    printed.debug(&stream);
+    assert!(stream.next_chunk().expect("a chunk").starts_with(PLAINTEXT.as_bytes()));
+    let opener = Opener::new(&data_key, &context, &header).expect("the commitment");
+    printed.debug(&opener);
+    let opened = opener.open_chunks(0, &mut body[geometry::HEADER_LEN..]).expect("verified");
+    assert!(opened.chunks().next().expect("a chunk").starts_with(PLAINTEXT.as_bytes()));
+    printed.debug(&opened);
+    printed.debug(&geometry::chunk_span(0..1, 1).expect("a range"));
+    header
+}
+
+async fn print_keyrings(printed: &mut Printed, data_key: &PlaintextDataKey) {
+    let (context, place) = (EncryptionContext::new(), Place::new("bucket", "key").expect("a place"));
+    let binding = WrapContext::new(&context, Some(&place));
+    printed.debug(&context);
+    printed.both(&place);
+    printed.debug(&binding);
+    printed.debug(&keyring());
+    printed.debug(&MultiKeyring::new(Arc::new(keyring()), []));
+    let caching = CachingKeyring::new(keyring());
+    let keys = caching.wrap(data_key, binding).await.expect("wrapped");
+    assert!(matches!(caching.unwrap(&keys, &context).await, Unwrap::Unwrapped(_)));
+    printed.debug(&caching);
+    printed.debug(&keys[0]);
+    printed.debug(&CacheLimits::default());
+    printed.debug(&MissingWrap::new("aws-kms", "key").expect("a name"));
+    let elsewhere = Place::new("bucket", "other").expect("a place");
+    let other = EncryptedDataKey::new(keys[0].provider(), keys[0].wrapping_key(), Some(elsewhere), KEY.to_vec());
+    let Unwrap::Failed(failures) = keyring().unwrap(&[other.expect("a key")], &context).await else {
+        panic!("it opens")
+    };
+    let failure: &KeyringError = &failures[0];
+    printed.both(failure);
+    printed.both(&failure.kind());
+    printed.both(failure.source().and_then(|cause| cause.downcast_ref::<Error>()).expect("a cause"));
+    printed.debug(&ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[0; 56]), None).expect("a header"));
+}
+
+fn print_names(printed: &mut Printed) {
+    let arn: KmsKeyArn = "arn:aws:kms:us-east-1:111122223333:key/a".parse().expect("an ARN");
+    printed.both(&arn);
+    let invalid: InvalidArn = "alias/a".parse::<KmsKeyArn>().expect_err("an alias");
+    printed.both(&invalid);
+    printed.both(&"s3://b/k".parse::<S3Uri>().expect("a name"));
+    let invalid: InvalidUri = "b/k".parse::<S3Uri>().expect_err("no scheme");
+    printed.both(&invalid);
+    printed.debug(&DiscoveryFilter::keys([arn]));
+    printed.debug(&WrapPolicy::All);
+    printed.debug(&PlacePolicy::bound());
+    printed.debug(&BodyChecksum::default());
+    printed.debug(&Attributes::default());
+}
+
+async fn print_operations(printed: &mut Printed) {
+    let stack = LocalStack::new(east());
+    let builder = KmsKeyring::builder(&stack.config).key(stack.home.key.clone());
+    printed.debug(&builder);
+    printed.debug(&builder.build());
+
+    let store = SeaweedFs::new().await;
+    let (client, uri) = (store.client(keyring()), store.object("printed"));
+    printed.debug(&client);
+    printed.debug(&store.client_builder(keyring()));
+    printed.debug(&PlaintextSource::from(PLAINTEXT));
+    let put = client.put().uri(&uri).body(PLAINTEXT);
+    printed.debug(&put);
+    printed.debug(&put.send().await.expect("put"));
+    printed.debug(&client.head().uri(&uri));
+    printed.debug(&client.delete().uri(&uri));
+    printed.debug(&client.reencrypt().uri(&uri).keyring(keyring()));
+    let get = client.get().uri(&uri);
+    printed.debug(&get);
+    let object = get.send().await.expect("get");
+    printed.debug(object.info());
+    printed.debug(&object);
+    printed.debug(&object.into_stream());
+    let rewrap = client.rewrap().uri(&uri).add_keys(keyring());
+    printed.debug(&rewrap);
+    let rewrap = rewrap.send().await.expect("rewrap");
+    printed.debug(&rewrap);
+    printed.debug(&rewrap.outcome);
+    Stored::fetch(client.s3(), &uri).await.with_body(vec![0; 105]).store(client.s3(), &uri).await;
+    let error = read(&client, &uri).await.expect_err("tampered");
+    printed.both(&error);
+    printed.debug(&error.kind());
+
+    // An upload that is interrupted, as its state file tells.
+    let directory = tempfile::tempdir().expect("a directory");
+    let (file, state) = (directory.path().join("file"), directory.path().join("state"));
+    fs::write(&file, PLAINTEXT.repeat(400_000)).expect("a file");
+    let wire = Wire::new(|call| if call.part == Some(2) { Reaction::Refuse } else { Reaction::Pass });
+    let cut = SeaweedFs::over(wire).await.client_builder(keyring()).part_len(5 << 20).build();
+    let put = cut.put().uri(&uri).body(PlaintextSource::file(&file)).state_file(&state);
+    put.send().await.expect_err("the wire is cut");
+    printed.debug(&UnfinishedUpload::from_state_file(&state).await.expect("a state file").expect("it is there"));
+    printed.text.push_str(&fs::read_to_string(&state).expect("a state file"));
+}
+
+#[tokio::test]
+async fn every_public_type_that_can_be_printed_shows_no_secret() {
+    let mut printed = Printed::default();
+    let header = print_bodies(&mut printed).to_bytes();
+    print_keyrings(&mut printed, &data_key()).await;
+    print_names(&mut printed);
+    print_operations(&mut printed).await;
+
+    let [debug, display] = printable();
+    assert_eq!(printed.debug, debug, "the types that are printed here, and those that there are");
+    assert_eq!(printed.display, display, "the same, of `Display`");
+    let derived = BodyKey::derive(DATA_KEY, &header[..24], &EncryptionContext::new().body_context());
+    assert!(derived.commitment == header[24..], "it is derived otherwise");
+    for secret in [&KEY[..], DATA_KEY, PLAINTEXT.as_bytes(), &derived.key, &derived.base_nonce] {
+        assert_absent(&printed.text, secret);
+    }
+}

@@ -1,0 +1,107 @@
+//! A Region that is blocked inside the process, and what a replica lacks.
+
+use futures_util::TryStreamExt as _;
+use sealwax_s3::{
+    ErrorKind, PlacePolicy,
+    drill::{BlockedRegions, Lag},
+    listing::Listing,
+    verify::{VerifyAll, VerifyOutcome},
+};
+use sealwax_tests::{LocalStack, Wire, east, west};
+
+use super::Folder;
+
+/// The LocalStack, seen from the West, with the East blocked.
+fn blocked() -> (LocalStack, BlockedRegions) {
+    let mut stack = LocalStack::over(Wire::default(), west());
+    let blocked = BlockedRegions::over(["us-east-1"], stack.wire.clone());
+    stack.config = stack.config.to_builder().http_client(blocked.clone()).build();
+    (stack, blocked)
+}
+
+#[tokio::test]
+async fn no_request_gets_through_to_a_blocked_region() {
+    let (stack, blocked) = blocked();
+    let elsewhere = LocalStack { home: east(), ..stack.clone() };
+    let config = elsewhere.config.to_builder().region(sealwax_s3::aws_config::Region::new("us-east-1")).build();
+    let elsewhere = LocalStack { config, ..elsewhere };
+    assert!(elsewhere.s3().list_buckets().send().await.is_err());
+    assert!(elsewhere.kms().list_keys().send().await.is_err());
+    assert!(stack.kms().list_keys().send().await.is_ok());
+    let refused: Vec<_> =
+        blocked.refused().into_iter().map(|(calls, count)| (calls.service, calls.region, count)).collect();
+    let us_east = |service: &str| (service.to_owned(), "us-east-1".to_owned(), 1);
+    assert_eq!(refused, [us_east("kms"), us_east("s3")]);
+    assert!(stack.wire.calls().iter().all(|call| call.region == "us-west-2"), "something got through");
+}
+
+#[tokio::test]
+async fn only_what_the_replicas_own_region_opens_counts() {
+    let source = LocalStack::new(east());
+    let (stack, blocked) = blocked();
+    let folder = Folder::new(&stack.home.bucket, "drill");
+    let (here, there) = (&stack.home.key, &source.home.key);
+    let writer = LocalStack::new(west());
+    folder.put(&writer.client([there, here]), "ready", "x").await;
+    folder.put(&writer.client([there]), "not-rewrapped", "x").await;
+
+    // Both keys may be used; the East does not answer.
+    let client = stack.client([here, there]);
+    let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
+    let outcomes: Vec<VerifyOutcome> = VerifyAll::new(client).run(listing).try_collect().await.expect("a listing");
+    for outcome in &outcomes {
+        let failure = outcome.result.as_ref().err().map(|error| (error.kind(), error.to_string()));
+        match folder.name(&outcome.object.key) {
+            "ready" => assert_eq!(failure, None),
+            _ => assert_eq!(failure.expect("it needs the East").0, ErrorKind::Unavailable),
+        }
+    }
+    assert_eq!(outcomes.len(), 2);
+    assert!(
+        blocked.refused().keys().any(|calls| (calls.service.as_str(), calls.region.as_str()) == ("kms", "us-east-1"))
+    );
+    assert!(stack.wire.calls().iter().all(|call| call.region == "us-west-2"), "something got through");
+}
+
+#[tokio::test]
+async fn what_was_never_replicated_is_told() {
+    let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
+    let source = Folder::new(&east.home.bucket, "lag");
+    let replica = Folder { bucket: west.home.bucket.clone(), prefix: source.prefix.clone() };
+    let client = east.client([&east.home.key]);
+    for name in ["1-replicated", "2-absent", "3-longer"] {
+        source.put(&client, name, "x").await;
+    }
+    for name in ["1-replicated", "3-longer"] {
+        let (from, to) = (source.object(name), replica.object(name));
+        let copy = west.s3().copy_object().copy_source(format!("{}/{}", from.bucket(), from.key()));
+        copy.bucket(to.bucket()).key(to.key()).send().await.expect("replicate");
+    }
+    source.put(&client, "3-longer", "another one").await;
+    let places = PlacePolicy::bound().replica_of(&west.home.bucket, &east.home.bucket);
+    let both = west.client_builder([&east.home.key, &west.home.key]).places(places).build();
+    let rewrap = both.rewrap().uri(&replica.object("1-replicated")).add_keys(west.keyring([&west.home.key]));
+    rewrap.send().await.expect("rewrap the replica");
+
+    let lag = Lag::between(
+        Listing::objects(&east.s3(), &source.bucket, &source.prefix),
+        Listing::objects(&west.s3(), &replica.bucket, &replica.prefix),
+    );
+    let lag = lag.await.expect("a comparison");
+    assert_eq!((lag.source_objects, lag.replica_objects), (3, 2));
+    assert_eq!((lag.absent, lag.outdated, lag.surplus), (1, 1, 0));
+    assert_eq!(lag.oldest.map(|oldest| oldest.key), Some(source.object("2-absent").key().to_owned()));
+    assert_eq!(source.prefix, replica.prefix);
+}
+
+/// The HTTP client of the SDK's own is below it, where none is given.
+#[tokio::test]
+async fn requests_to_other_regions_are_sent_as_ever() {
+    let blocked = BlockedRegions::new(["us-east-1"]);
+    let mut stack = LocalStack::new(west());
+    stack.config = stack.config.to_builder().http_client(blocked.clone()).build();
+    let (client, uri) = (stack.client([&stack.home.key]), stack.object("unblocked"));
+    client.put().uri(&uri).body("x").send().await.expect("put");
+    assert_eq!(sealwax_tests::read(&client, &uri).await.expect("get"), "x");
+    assert!(blocked.refused().is_empty());
+}

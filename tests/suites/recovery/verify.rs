@@ -1,0 +1,190 @@
+//! What `verify` proves, and what it costs.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use sealwax_s3::{
+    Error, ErrorKind, SealedClient, SidecarPolicy, VerifyDepth,
+    listing::{ListedObject, Listing},
+    verify::{Sample, VerifyAll, VerifyOutcome, VerifySummary},
+};
+use sealwax_tests::{LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext, west};
+
+use super::{Folder, store_plain};
+
+async fn all(verify: VerifyAll, objects: Listing) -> (Vec<VerifyOutcome>, VerifySummary) {
+    let outcomes: Vec<_> = verify.run(objects).try_collect().await.expect("a whole listing");
+    let mut summary = VerifySummary::default();
+    outcomes.iter().for_each(|outcome| summary.count(outcome));
+    (outcomes, summary)
+}
+
+#[tokio::test]
+async fn each_depth_costs_what_it_says() {
+    let stack = LocalStack::new(east());
+    let client = stack.client([&stack.home.key]);
+    for (len, ends) in [(100_000, 16_384 + 100_000 % 16_384), (32_768, 32_768), (1, 1), (0, 0)] {
+        let uri = stack.object("depth");
+        client.put().uri(&uri).body(plaintext(len)).send().await.expect("put");
+        for (depth, gets, opened) in
+            [(VerifyDepth::Keys, 0..=0, 0), (VerifyDepth::FirstLast, 1..=2, ends), (VerifyDepth::Full, 1..=1, len)]
+        {
+            stack.wire.forget();
+            let verified = client.verify().uri(&uri).depth(depth).send().await.expect("it opens");
+            assert_eq!((verified.depth, verified.opened), (depth, opened as u64), "{len}");
+            assert_eq!(stack.wire.kms().len(), 1, "{len}, {depth:?}");
+            let calls = stack.wire.operations("s3");
+            let count = |operation: &str| calls.iter().filter(|call| *call == operation).count();
+            assert_eq!(count("HeadObject"), 1, "{len}, {depth:?}");
+            assert!(gets.contains(&count("GetObject")), "{len}, {depth:?}: {calls:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn damage_is_found_at_the_depth_that_reads_it() {
+    use VerifyDepth::{FirstLast, Full, Keys};
+    let store = SeaweedFs::new().await;
+    let (client, uri) = (store.client(local_keyring("a")), store.object("damage"));
+    client.put().uri(&uri).body(plaintext(100_000)).send().await.expect("put");
+    let intact = Stored::fetch(client.s3(), &uri).await;
+    let flipped = |at: usize| {
+        let mut body = intact.body.to_vec();
+        body[at] ^= 1;
+        intact.with_body(body)
+    };
+    let last = intact.body.len() - 1;
+    for (case, damaged, fails_from) in [
+        ("nothing", intact.clone(), None),
+        ("first chunk", flipped(60), Some(FirstLast)),
+        ("a chunk within", flipped(40_000), Some(Full)),
+        ("last chunk", flipped(last), Some(FirstLast)),
+        ("cut", intact.with_body(intact.body.slice(..last)), Some(Keys)),
+        ("commitment", intact.with("sealwax-header", "A".repeat(75)), Some(Keys)),
+    ] {
+        damaged.store(client.s3(), &uri).await;
+        for depth in [Keys, FirstLast, Full] {
+            let verified = client.verify().uri(&uri).depth(depth).send().await;
+            let fails = fails_from.is_some_and(|from| depth >= from);
+            assert_eq!(verified.is_err(), fails, "{case}, {depth:?}: {verified:?}");
+        }
+    }
+}
+
+/// One object of each kind, and what becomes of it.
+#[tokio::test]
+async fn nothing_is_skipped() {
+    let store = SeaweedFs::new().await;
+    let folder = Folder::new(store.object("").bucket(), "verify");
+    let (ours, others) = (store.client(local_keyring("a")), store.client(local_keyring("b")));
+    for name in ["opens-1", "opens-2"] {
+        folder.put(&ours, name, "x").await;
+    }
+    folder.put(&others, "not-mine", "x").await;
+    let broken = folder.put(&ours, "malformed", "x").await;
+    Stored::fetch(ours.s3(), &broken).await.with("sealwax-keys", "[]").store(ours.s3(), &broken).await;
+    store_plain(ours.s3(), &folder.object("plain"), &[]).await;
+    store_plain(ours.s3(), &folder.object("opens-1.sealwax"), &[]).await;
+
+    let client = store.client_builder(local_keyring("a")).sidecars(SidecarPolicy::read()).build();
+    let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
+    let (outcomes, summary) = all(VerifyAll::new(client), listing).await;
+    let found: BTreeMap<_, _> = outcomes
+        .iter()
+        .map(|outcome| (folder.name(&outcome.object.key), outcome.result.as_ref().err().map(Error::kind)))
+        .collect();
+    let expected = [
+        ("malformed", Some(ErrorKind::Malformed)),
+        ("not-mine", Some(ErrorKind::NoMatchingKey)),
+        ("opens-1", None),
+        ("opens-1.sealwax", Some(ErrorKind::NotSealed)),
+        ("opens-2", None),
+        ("plain", Some(ErrorKind::NotSealed)),
+    ];
+    assert_eq!(found, expected.into());
+    assert_eq!((summary.objects(), summary.opened, summary.unsealed, summary.sidecars), (6, 2, 1, 1));
+    assert_eq!(summary.failures, [("malformed", 1), ("no-matching-key", 1)].into());
+    assert_eq!((summary.failed(), summary.plaintext_bytes), (2, 2));
+}
+
+#[tokio::test]
+async fn the_keys_of_one_region_alone_are_asked() {
+    let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
+    let folder = Folder::new(&west.home.bucket, "region");
+    let both = west.client([&east.home.key, &west.home.key]);
+    folder.put(&both, "both", "x").await;
+    folder.put(&west.client([&east.home.key]), "east", "x").await;
+    west.wire.forget();
+    let client = west.client([&west.home.key]);
+    let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
+    let (_, summary) = all(VerifyAll::new(client), listing).await;
+    assert_eq!((summary.opened, summary.failures), (1, [("no-matching-key", 1)].into()));
+    assert_eq!(west.wire.kms(), [("Decrypt".to_owned(), "us-west-2".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_is_throttled_is_tried_again() {
+    let wire = Wire::new(|call| match call.operation == "HeadObject" && call.nth < 4 {
+        true => Reaction::Answer(503, String::new()),
+        false => Reaction::Pass,
+    });
+    let store = SeaweedFs::over(wire).await;
+    let folder = Folder::new(store.object("").bucket(), "throttled");
+    let client = store.client(local_keyring("a"));
+    folder.put(&SeaweedFs::new().await.client(local_keyring("a")), "x", "x").await;
+    let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
+    let (_, summary) = all(VerifyAll::new(client), listing).await;
+    assert_eq!((summary.opened, summary.failed()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_listing_that_breaks_off_is_no_whole_one() {
+    let store = SeaweedFs::new().await;
+    let (client, uri) = (store.client(local_keyring("a")), store.object("broken-listing"));
+    let broken = client.get().uri(&uri).send().await.expect_err("it is absent");
+    let listing = stream::iter([Ok(ListedObject::new(uri.bucket(), uri.key())), Err(broken)]);
+    let outcomes: Vec<_> = VerifyAll::new(client).run(listing).collect().await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_err()).count(), 1);
+    assert_eq!(outcomes.len(), 2);
+}
+
+#[tokio::test]
+async fn a_sample_is_the_same_each_time() {
+    let store = SeaweedFs::new().await;
+    let folder = Folder::new(store.object("").bucket(), "sample");
+    let client = store.client(local_keyring("a"));
+    for number in 0..12 {
+        folder.put(&client, &number.to_string(), "x").await;
+    }
+    let run = async |client: SealedClient, seed| {
+        let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
+        let sample = Sample::new(0.5, seed).expect("a fraction");
+        let expected = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
+        let expected: Vec<_> =
+            expected.try_filter(|object| std::future::ready(sample.has(object))).try_collect().await.expect("a list");
+        let (outcomes, _) = all(VerifyAll::new(client).sample(sample), listing).await;
+        let mut keys: Vec<_> = outcomes.into_iter().map(|outcome| outcome.object.key).collect();
+        keys.sort();
+        let mut expected: Vec<_> = expected.into_iter().map(|object| object.key).collect();
+        expected.sort();
+        assert_eq!(keys, expected);
+        keys
+    };
+    assert_eq!(run(client.clone(), 1).await, run(client, 1).await);
+}
+
+#[tokio::test]
+async fn an_older_version_is_verified_as_such() {
+    let stack = LocalStack::new(east());
+    let (client, uri) = (stack.client([&stack.home.key]), stack.object("version"));
+    let older = client.put().uri(&uri).body("older").send().await.expect("put");
+    client.put().uri(&uri).body("newest one").send().await.expect("put");
+    let version_id = older.version_id.expect("a version");
+    let verified = client.verify().uri(&uri).version_id(&version_id).depth(VerifyDepth::Full).send().await;
+    let verified = verified.expect("it opens");
+    assert_eq!((verified.opened, verified.info.version_id), (5, Some(version_id)));
+    let absent = client.verify().uri(&stack.object("absent")).send().await;
+    assert!(absent.is_err_and(|error| error.kind() == ErrorKind::NotFound));
+    let other = stack.client([&stack.home.key_2]).verify().uri(&uri).send().await;
+    assert_kind(other, ErrorKind::NoMatchingKey, &uri, "another key");
+}
