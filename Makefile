@@ -8,7 +8,7 @@ target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 datafusion_target := $(target)/datafusion
 tools := $(target)/tools
 semver_checks := 0.51.0
-libraries := sealwax-envelope sealwax-s3 sealwax-object-store
+libraries := sealwax-aws-lc sealwax-envelope sealwax-s3 sealwax-object-store
 published := $(libraries) sealwax-cli
 rustcrypto := -p sealwax-envelope --no-default-features --features rustcrypto
 
@@ -45,6 +45,15 @@ example-datafusion: ## SQL over sealed Parquet, beside plain Parquet, on LocalSt
 	@echo '==> SQL over sealed Parquet, on LocalStack'
 	$(servers) --localstack-only sh -c 'exec "$(datafusion_target)/debug/sealwax-example-datafusion" \
 		"$$SEALWAX_TEST_LOCALSTACK_URL" "$$SEALWAX_EAST_BUCKET" "$$SEALWAX_EAST_KEY"'
+
+.PHONY: lambda-test
+lambda-test: ## the Lambda function under an emulator, on LocalStack: S3 Batch Operations and S3 events
+	@echo '==> build the function and the command'
+	cargo build --locked --workspace --bin sealwax-lambda --bin sealwax
+	@. localstack/lib.sh; ensure_venv "$(target)/lambda-test/venv" tests/lambda/requirements.txt
+	@echo '==> the function under the emulator'
+	$(servers) --localstack-only target/servers/localstack/venv/bin/python tests/lambda/run.py \
+		"$(target)/lambda-test/venv/bin/cargo-lambda" "$(target)/debug/sealwax-lambda" "$(target)/debug/sealwax"
 
 .PHONY: package
 package: ## the crates as they would be published, each built from its package
