@@ -6,8 +6,6 @@ MAKEFLAGS += --no-print-directory
 servers := tests/servers/with-servers.sh
 target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 datafusion_target := $(target)/datafusion
-tools := $(target)/tools
-semver_checks := 0.51.0
 libraries := sealwax-aws-lc sealwax-envelope sealwax-s3 sealwax-object-store
 published := $(libraries) sealwax-cli
 rustcrypto := -p sealwax-envelope --no-default-features --features rustcrypto
@@ -63,9 +61,8 @@ package: ## the crates as they would be published, each built from its package
 .PHONY: semver
 semver: ## compare the interfaces of the libraries with those of BASE (a revision; the last commit on main unless given)
 	@echo '==> interfaces'
-	@test -x $(tools)/bin/cargo-semver-checks || \
-		cargo install --locked --root $(tools) --version $(semver_checks) cargo-semver-checks
-	PATH="$(tools)/bin:$$PATH" cargo semver-checks $(patsubst %,-p %,$(libraries)) --baseline-rev $(or $(BASE),main)
+	tools=$$(.ci/tool cargo-semver-checks 0.51.0); \
+	PATH="$$tools:$$PATH" cargo semver-checks $(patsubst %,-p %,$(libraries)) --baseline-rev $(or $(BASE),main)
 
 .PHONY: bench
 bench: ## measure beside other clients, into docs/BENCHMARKS.md; QUICK=1 for a trial in target/bench

@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn arns() {
         assert_eq!(bucket_of_arn("arn:aws-cn:s3:::b"), Some("b"));
-        for arn in ["arn:aws:s3:::", "arn:aws:s3:us-east-1:1:accesspoint/a", "b", "arn:aws:sqs:::b", "arn:aws:s3:::b:c"] {
+        for arn in ["arn:aws:s3:::", "arn:aws:s3:us-east-1:1:accesspoint/a", "b", "arn:aws:sqs:::b", "arn:aws:s3:::b:c"]
+        {
             assert_eq!(bucket_of_arn(arn), None, "{arn}");
         }
     }

@@ -76,8 +76,7 @@ impl Function {
     }
 
     async fn notification(&self, records: &[Record], until: Option<Instant>) -> Result<Value, Failure> {
-        let (given, settings) =
-            self.settings(&BTreeMap::new()).map_err(|why| Failure::new("Settings", why))?;
+        let (given, settings) = self.settings(&BTreeMap::new()).map_err(|why| Failure::new("Settings", why))?;
         if settings.refresh {
             // Its copy is an event too, and KMS does not tell on every store that a wrap is new: it could go on for ever.
             let message = "`refresh` is not for events: each rewrap would be the cause of the next one";
@@ -129,12 +128,7 @@ impl Function {
         ObjectResult::temporary("the function's time was over: give it more, or rewrap this object by the command")
     }
 
-    async fn rewrapper(
-        &self,
-        given: &Given,
-        settings: &Settings,
-        bucket: &str,
-    ) -> Result<Rewrapper, Error> {
+    async fn rewrapper(&self, given: &Given, settings: &Settings, bucket: &str) -> Result<Rewrapper, Error> {
         let mut last = self.last.lock().await;
         match &*last {
             Some((of, at, rewrapper)) if of == given && at == bucket => Ok(rewrapper.clone()),
@@ -151,7 +145,8 @@ impl Function {
 /// meant: a task whose answer was lost comes again.
 async fn rewrap_named(rewrapper: &Rewrapper, object: &ListedObject) -> ObjectResult {
     let outcome = rewrapper.rewrap_one(object).await;
-    let (Some(version_id), Some(ErrorKind::Unsupported)) = (&object.version_id, outcome.error().map(Error::kind)) else {
+    let (Some(version_id), Some(ErrorKind::Unsupported)) = (&object.version_id, outcome.error().map(Error::kind))
+    else {
         return outcome.into();
     };
     let look = || rewrapper.client().head().bucket(&object.bucket).key(&object.key);
@@ -242,7 +237,10 @@ mod tests {
         let answer = function.answer(event.to_string().as_bytes(), Some(RESERVE)).await.expect("an answer");
         let result = &answer["results"][0];
         assert_eq!(result["resultCode"], "TemporaryFailure", "{result}");
-        assert!(result["resultString"].as_str().expect("a text").starts_with("the function's time was over"), "{result}");
+        assert!(
+            result["resultString"].as_str().expect("a text").starts_with("the function's time was over"),
+            "{result}"
+        );
     }
 
     #[tokio::test]
@@ -256,7 +254,8 @@ mod tests {
         assert_eq!(failure.kind, "NotRewrapped");
         assert!(failure.message.starts_with("unavailable: "), "{failure}");
 
-        let answered = function(&[("SEALWAX_REWRAP_REFRESH", "true")]).answer(created.to_string().as_bytes(), None).await;
+        let answered =
+            function(&[("SEALWAX_REWRAP_REFRESH", "true")]).answer(created.to_string().as_bytes(), None).await;
         assert_eq!(answered.expect_err("refused").kind, "Settings");
     }
 }

@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn other_events_are_refused() {
-        let failed = json!({ "destinationBucket": "arn:aws:s3:::invoices-west", "failureReason": "AssumeRoleNotPermitted" });
+        let failed =
+            json!({ "destinationBucket": "arn:aws:s3:::invoices-west", "failureReason": "AssumeRoleNotPermitted" });
         for (event, data, expected) in [
             (
                 "Replication:OperationFailedReplication",
@@ -126,11 +127,7 @@ mod tests {
                 "there is no replica to be rewrapped: Replication:OperationFailedReplication (AssumeRoleNotPermitted)",
             ),
             ("ObjectRemoved:Delete", Value::Null, "ObjectRemoved:Delete is not an event that this function is for"),
-            (
-                "Replication:OperationReplicatedAfterThreshold",
-                Value::Null,
-                "the event names no destination bucket",
-            ),
+            ("Replication:OperationReplicatedAfterThreshold", Value::Null, "the event names no destination bucket"),
         ] {
             assert_eq!(record(event, data).object(), Err(expected.to_owned()));
         }

@@ -67,7 +67,10 @@ impl Runtime {
     /// There is none: this is not Lambda.
     pub(crate) fn of_environment() -> Result<Self, Failure> {
         let Ok(address) = env::var("AWS_LAMBDA_RUNTIME_API") else {
-            return Err(Failure::new("NotLambda", "AWS_LAMBDA_RUNTIME_API is not set: run it in AWS Lambda, or by cargo-lambda"));
+            return Err(Failure::new(
+                "NotLambda",
+                "AWS_LAMBDA_RUNTIME_API is not set: run it in AWS Lambda, or by cargo-lambda",
+            ));
         };
         Ok(Self::at(&address))
     }
@@ -124,8 +127,7 @@ impl Runtime {
     ) -> Result<(HeaderMap, Bytes), Broken> {
         let broken = |why: String| Broken { path: path.to_owned(), why };
         let request = request.map_err(|error| broken(error.to_string()))?;
-        let (parts, body) =
-            self.http.request(request).await.map_err(|error| broken(error.to_string()))?.into_parts();
+        let (parts, body) = self.http.request(request).await.map_err(|error| broken(error.to_string()))?.into_parts();
         let body = body.collect().await.map_err(|error| broken(error.to_string()))?.to_bytes();
         // cargo-lambda says 200 where Lambda says 202.
         if parts.status != expected && parts.status != StatusCode::OK {

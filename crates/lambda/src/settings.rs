@@ -63,11 +63,15 @@ impl Given {
         for (argument, value) in arguments {
             let name = match NAMES.iter().find(|(known, _)| known == argument) {
                 Some((name, true)) => name,
-                Some((_, false)) => return Err(Invalid(format!("a job may not set {argument}: the function's environment does"))),
+                Some((_, false)) => {
+                    return Err(Invalid(format!("a job may not set {argument}: the function's environment does")));
+                }
                 None => return Err(Invalid(format!("there is no argument {argument}"))),
             };
             if self.0.get(name).is_some_and(|set| set != value.trim()) {
-                return Err(Invalid(format!("{argument} is set in the function's environment, and in another way by the job")));
+                return Err(Invalid(format!(
+                    "{argument} is set in the function's environment, and in another way by the job"
+                )));
             }
             given.set(name, value);
         }
@@ -195,9 +199,8 @@ impl Settings {
 
     /// In the order of the command: replace, add, refresh, remove.
     fn edits(&self, reading: &KmsKeyring) -> Edits {
-        let keyring = |keys: &[KmsKeyArn]| {
-            keys.iter().cloned().fold(reading.sibling(), |keyring, key| keyring.key(key)).build()
-        };
+        let keyring =
+            |keys: &[KmsKeyArn]| keys.iter().cloned().fold(reading.sibling(), |keyring, key| keyring.key(key)).build();
         let mut edits = Edits::new();
         if !self.replace.is_empty() {
             edits = edits.replace_keys(keyring(&self.replace));
