@@ -134,11 +134,8 @@ def function(cargo_lambda, program, proxy_port, scratch, **settings):
 
 
 def sealwax(command, *arguments, data=None, region=WEST):
-    done = subprocess.run(
-        [command, *arguments, "--endpoint-url", ENDPOINT, "--region", region], input=data, capture_output=True, check=False
-    )
-    assert done.returncode == 0, f"{arguments}: {done.stderr.decode()}"
-    return done.stdout
+    line = [command, *arguments, "--endpoint-url", ENDPOINT, "--region", region]
+    return subprocess.run(line, input=data, capture_output=True, check=True).stdout
 
 
 def replicate(name):
@@ -180,11 +177,11 @@ def main(cargo_lambda, program, command):
     for name in NAMES:
         sealwax(command, "put", "-", f"s3://{SOURCE}/{FOLDER}{name}", "--key", EAST_KEY, data=name.encode(), region=EAST)
     both = ("--key", EAST_KEY, "--key", WEST_KEY)
-    sealwax(command, "put", "-", f"s3://{SOURCE}/{FOLDER}done.txt", *both, data=b"done.txt", region=EAST)
+    sealwax(command, "put", "-", f"s3://{REPLICA}/{FOLDER}done.txt", *both, data=b"done.txt")
     sealwax(command, "put", "-", f"s3://{SOURCE}/{FOLDER}twice.txt", "--key", EAST_KEY, data=b"first", region=EAST)
     older = replicate("twice.txt")
     sealwax(command, "put", "-", f"s3://{SOURCE}/{FOLDER}twice.txt", "--key", EAST_KEY, data=b"twice.txt", region=EAST)
-    newest = {name: replicate(name) for name in [*NAMES, "done.txt", "twice.txt"]}
+    newest = {name: replicate(name) for name in [*NAMES, "twice.txt"]}
     s3(WEST).put_object(Bucket=REPLICA, Key=FOLDER + "unsealed.txt", Body=b"unsealed")
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
@@ -193,7 +190,8 @@ def main(cargo_lambda, program, command):
     with tempfile.TemporaryDirectory() as scratch:
         try:
             run(cargo_lambda, program, command, port, scratch, newest, older)
-        except BaseException:
+        except BaseException as error:
+            sys.stderr.write((getattr(error, "stderr", None) or b"").decode(errors="replace"))
             with open(os.path.join(scratch, "log")) as log:
                 sys.stderr.write("".join(log.readlines()[-40:]))
             raise
@@ -205,15 +203,21 @@ def run(cargo_lambda, program, command, port, scratch, newest, older):
     lines += [("twice.txt", newest["twice.txt"]), ("twice.txt", older)]
 
     with function(cargo_lambda, program, port, scratch, add=WEST_KEY, **common) as url:
+        for name in NAMES:
+            try:
+                raise AssertionError(f"{name} opens before: {opens(command, name, WEST_KEY)}")
+            except subprocess.CalledProcessError as error:
+                # No wrapping key can be used.
+                assert error.returncode == 5, error.stderr
         # The SDK tries three times in one invocation.
         Proxy.refusals = 4
         done, tries = job(url, scratch, lines)
         for found in done[: len(NAMES)]:
-            expect(found, "succeeded", "", "rewrapped: generation 1")
+            expect(found, "succeeded", "", "rewrapped: generation 2")
         expect(done[5], "succeeded", "", "unchanged")
         expect(done[6], "succeeded", "", "skipped: not-sealed")
         expect(done[7], "failed", "PermanentFailure", "not-found: ")
-        expect(done[8], "succeeded", "", "rewrapped: generation 1")
+        expect(done[8], "succeeded", "", "rewrapped: generation 2")
         expect(done[9], "failed", "PermanentFailure", "unsupported: ")
         slow = NAMES.index("slow down.txt")
         assert tries == {f"task-{number}": 2 if number == slow else 1 for number in range(len(lines))}, tries

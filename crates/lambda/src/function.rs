@@ -59,7 +59,8 @@ impl Function {
         for task in &request.tasks {
             let result = match (&settings, task.object()) {
                 (Ok((given, settings)), Ok(object)) => self.rewrap(given, settings, &object, until).await,
-                (Err(why), _) | (_, Err(why)) => ObjectResult::permanent(why),
+                (Err(why), _) => ObjectResult::permanent(why),
+                (_, Err(why)) => ObjectResult::permanent(why),
             };
             let (job, id) = (&request.job.id, &task.task_id);
             tracing::info!(job, task = id, code = ?result.code, "{}", result.text);
@@ -181,13 +182,11 @@ mod tests {
 
     /// A function whose services answer nobody.
     fn function(variables: &[(&str, &str)]) -> Function {
-        // A port that was free a moment ago.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
         let credentials = Credentials::new("test", "test", None, None, "test");
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::from_static("us-east-1"))
-            .endpoint_url(format!("http://127.0.0.1:{port}"))
+            .endpoint_url("http://127.0.0.1:1")
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .retry_config(RetryConfig::disabled())
             .build();
