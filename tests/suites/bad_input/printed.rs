@@ -25,6 +25,7 @@ use sealwax_s3::{
         s3ec::{self, Keyring as _},
     },
     listing::{ListedObject, ManifestLocation},
+    migrate::Migrate,
     rewrap::{Edits, Rewrapper, Work},
     s3ec::S3ec,
 };
@@ -281,6 +282,7 @@ fn print_jobs(printed: &mut Printed, client: &SealedClient) {
     printed.debug(&rewrapper.plan());
     printed.debug(&rewrapper.apply());
     printed.debug(&Work::listing(futures_util::stream::empty(), "none"));
+    printed.debug(&Migrate::new(client.clone()).keyring(keyring()));
     printed.debug(&BlockedRegions::new(["us-east-1"]));
     printed.both(&ListedObject::new("bucket", "key"));
     printed.both(&"s3://bucket/manifest".parse::<ManifestLocation>().expect("a place"));
