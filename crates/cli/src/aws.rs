@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsStr,
     io::{self, Write as _},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,13 +15,15 @@ use aws_sdk_s3::{
 };
 use aws_types::service_config::ServiceConfigKey;
 use sealwax_s3::{
-    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, SidecarPolicy, WrapPolicy,
+    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, PlacePolicy, S3Uri, SealedClient, SidecarPolicy, WrapPolicy,
     drill::BlockedRegions,
+    envelope::{EncryptedDataKey, Keyring, LocalKeyring, MultiKeyring},
 };
 
 use crate::{
     args::{GlobalArgs, ReaderArgs},
     error::{Exit, Failure, advice},
+    local_key, many,
     progress::Progress,
     shell,
     text::Printable,
@@ -37,6 +40,7 @@ pub(crate) struct Session {
     config: SdkConfig,
     region: Region,
     args: GlobalArgs,
+    local: Option<Arc<LocalKeyring>>,
     quiet: bool,
     verbose: bool,
     /// The options that say where the services are, as they were given.
@@ -47,7 +51,7 @@ impl Session {
     /// Loads the user's AWS settings.
     ///
     /// # Errors
-    /// No Region is set.
+    /// No Region is set, or the local key cannot be read.
     pub(crate) async fn open(args: &GlobalArgs) -> Result<Self, Failure> {
         Self::load(args, aws_config::defaults(BehaviorVersion::v2026_01_12())).await
     }
@@ -78,15 +82,17 @@ impl Session {
         if let Some(profile) = &args.profile {
             loader = loader.profile_name(profile);
         }
+        let local = args.local_key.as_deref().map(local_key::read).transpose()?.map(Arc::new);
         let config = loader.load().await;
         let Some(region) = config.region().filter(|region| !region.as_ref().is_empty()).cloned() else {
-            let advice = "give --region, or set AWS_REGION, or set `region` in the profile";
+            let advice = "give --region, or set AWS_REGION, or set `region` in the profile, here or in the AWS files";
             return Err(Failure::new(Exit::Usage, "no AWS Region is set", advice));
         };
         Ok(Self {
             config,
             region,
             args: args.clone(),
+            local,
             quiet: args.quiet,
             verbose: args.verbose > 0,
             connection: connection(args),
@@ -94,12 +100,12 @@ impl Session {
     }
 
     /// A client for the object at `uri`.
-    pub(crate) fn client(&self, uri: &S3Uri, keyring: KmsKeyring) -> SealedClient {
+    pub(crate) fn client(&self, uri: &S3Uri, keyring: impl Keyring + 'static) -> SealedClient {
         self.client_of(uri.bucket(), keyring)
     }
 
     /// A client for the objects of a bucket.
-    pub(crate) fn client_of(&self, bucket: &str, keyring: KmsKeyring) -> SealedClient {
+    pub(crate) fn client_of(&self, bucket: &str, keyring: impl Keyring + 'static) -> SealedClient {
         let places = match &self.args.replica_of {
             _ if self.args.no_place_binding => PlacePolicy::off(),
             Some(source) => PlacePolicy::bound().replica_of(bucket, source),
@@ -144,34 +150,90 @@ impl Session {
         keys.into_iter().fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key)).build()
     }
 
-    /// A keyring of these keys alone, of which `at_least` so many must wrap a new data key, or all.
-    pub(crate) fn writing_keyring(&self, keys: Vec<KmsKeyArn>, at_least: Option<u8>) -> KmsKeyring {
-        let keyring = keys.into_iter().fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key));
+    /// A keyring of these keys and the local one, of which `at_least` so many must wrap a new data key, or all.
+    ///
+    /// # Errors
+    /// There is no key.
+    pub(crate) fn writing_keyring(
+        &self,
+        keys: Vec<KmsKeyArn>,
+        at_least: Option<u8>,
+    ) -> Result<Arc<dyn Keyring>, Failure> {
+        if keys.is_empty() && self.local.is_none() {
+            let advice = "give --key ARN or --local-key FILE, or set SEALWAX_KEYS, or `keys` in a profile of sealwax.toml";
+            return Err(Failure::new(Exit::Usage, "there is no key to wrap the data key under", advice));
+        }
         let policy = at_least.map_or(WrapPolicy::All, |count| WrapPolicy::AtLeast(count.into()));
-        keyring.wrap_policy(policy).build()
+        let kms = (!keys.is_empty()).then(|| {
+            let keyring = keys.into_iter().fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key));
+            keyring.wrap_policy(policy).build()
+        });
+        Ok(with_local(kms, self.local.clone()))
     }
 
-    /// A keyring to read with: of the named keys, else of all keys in the named accounts, else in the caller's own.
+    /// A keyring to read with: of the named keys and the local one, else of all keys in the named accounts, else in the
+    /// caller's own.
     ///
     /// # Errors
     /// STS does not say which account the caller's own is.
-    pub(crate) async fn reading_keyring(&self, args: ReaderArgs) -> Result<KmsKeyring, Failure> {
+    pub(crate) async fn reading_keyring(&self, args: ReaderArgs) -> Result<Arc<dyn Keyring>, Failure> {
         self.regional_keyring(args, Vec::new()).await
     }
 
     /// The same, of the keys in these Regions alone, if any are named.
-    pub(crate) async fn regional_keyring(&self, args: ReaderArgs, regions: Vec<String>) -> Result<KmsKeyring, Failure> {
-        if !args.keys.is_empty() {
-            let here = |key: &KmsKeyArn| regions.is_empty() || regions.iter().any(|region| region == key.region());
-            return Ok(self.keyring(args.keys.into_iter().filter(here)));
-        }
-        let filter = if args.accounts.is_empty() {
-            self.own_account().await?
-        } else {
-            DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref()))
+    pub(crate) async fn regional_keyring(
+        &self,
+        args: ReaderArgs,
+        regions: Vec<String>,
+    ) -> Result<Arc<dyn Keyring>, Failure> {
+        let here = |key: &KmsKeyArn| regions.is_empty() || regions.iter().any(|region| region == key.region());
+        let kms = match (args.keys.is_empty(), args.accounts.is_empty(), &self.local) {
+            (false, ..) => Some(self.keyring(args.keys.into_iter().filter(here))),
+            // Whoever names a local key and nothing else needs no KMS. It is in no Region.
+            (true, true, Some(_)) => (!regions.is_empty()).then(|| self.keyring([])),
+            (true, no_accounts, _) => {
+                let filter = match no_accounts {
+                    true => self.own_account().await?,
+                    false => DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref())),
+                };
+                let filter = if regions.is_empty() { filter } else { filter.regions(regions.clone()) };
+                Some(KmsKeyring::builder(&self.config).discovery(filter).build())
+            }
         };
-        let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
-        Ok(KmsKeyring::builder(&self.config).discovery(filter).build())
+        Ok(with_local(kms, self.local.clone().filter(|_| regions.is_empty())))
+    }
+
+    /// A keyring to wrap under the same keys as these, as far as `reading` may use them: whoever can write to the bucket can
+    /// name others there. It shares the clients of `shared`. `None`: there is none.
+    pub(crate) fn same_keys(
+        &self,
+        keys: &[EncryptedDataKey],
+        reading: &dyn Keyring,
+        shared: &KmsKeyring,
+    ) -> Option<Arc<dyn Keyring>> {
+        let accepted = || keys.iter().filter(|key| reading.accepts(key));
+        let arns: Vec<KmsKeyArn> = accepted().filter_map(|key| key.wrapping_key().parse().ok()).collect();
+        let local = self.local.clone().filter(|local| accepted().any(|key| local.accepts(key)));
+        if arns.is_empty() && local.is_none() {
+            return None;
+        }
+        let kms = (!arns.is_empty()).then(|| arns.into_iter().fold(shared.sibling(), KmsKeyringBuilder::key).build());
+        Some(with_local(kms, local))
+    }
+
+    /// The local key, if one is used.
+    pub(crate) fn local_key(&self) -> Option<&Arc<LocalKeyring>> {
+        self.local.as_ref()
+    }
+
+    /// AWS's settings.
+    pub(crate) fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// Which profile of Sealwax's own settings is used.
+    pub(crate) fn profile_in_use(&self) -> Option<&str> {
+        self.args.profile_in_use.as_deref()
     }
 
     /// A command line with these words that reaches the same services.
@@ -213,8 +275,20 @@ impl Session {
         }
     }
 
+    /// Says on standard error what was done with one of many, if asked to say more.
+    pub(crate) fn detail(&self, text: impl AsRef<str>) {
+        if self.verbose {
+            self.say(text);
+        }
+    }
+
+    /// Says on standard error that one of many failed.
+    pub(crate) fn complain(&self, what: &str, failure: &Failure) {
+        let _ = io::stderr().lock().write_all(many::line(what, failure).as_bytes());
+    }
+
     /// Why there are no credentials, if that is so.
-    async fn want_of_credentials(&self) -> Option<Failure> {
+    pub(crate) async fn want_of_credentials(&self) -> Option<Failure> {
         let error = match self.config.credentials_provider() {
             Some(provider) => chain(&provider.provide_credentials().await.err()?),
             None => "none are set up".into(),
@@ -272,6 +346,12 @@ pub(crate) struct FailedCall {
     text: String,
 }
 
+impl std::fmt::Display for FailedCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl FailedCall {
     /// `what` could not be done.
     pub(crate) fn new<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Self
@@ -300,6 +380,17 @@ fn connection(args: &GlobalArgs) -> Vec<String> {
     let options = [("--region", &args.region), ("--endpoint-url", &args.endpoint_url), ("--profile", &args.profile)];
     let given = options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value.clone()?]));
     given.flatten().collect()
+}
+
+/// These keyrings as one; there is at least one.
+fn with_local(kms: Option<KmsKeyring>, local: Option<Arc<LocalKeyring>>) -> Arc<dyn Keyring> {
+    match (kms, local) {
+        (Some(kms), None) => Arc::new(kms),
+        (None, Some(local)) => local,
+        // What is in this process is asked first.
+        (Some(kms), Some(local)) => Arc::new(MultiKeyring::new(local, [Arc::new(kms) as Arc<dyn Keyring>])),
+        (None, None) => unreachable!("whoever has neither has said so"),
+    }
 }
 
 fn unknown_account(exit: Exit, why: &str) -> Failure {

@@ -46,6 +46,11 @@ impl Progress {
         }
     }
 
+    /// Does what writes to the terminal, without the bar in its way.
+    pub(crate) fn suspend(&self, writes: impl FnOnce()) {
+        self.0.suspend(writes);
+    }
+
     /// Shows nothing.
     pub(crate) fn hidden() -> Self {
         Self(ProgressBar::hidden())

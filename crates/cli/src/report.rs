@@ -120,11 +120,11 @@ impl fmt::Display for Report {
     }
 }
 
-fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
+pub(crate) fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
     writeln!(f, "  {name:<14} {}", Printable(value))
 }
 
-fn section(f: &mut fmt::Formatter<'_>, title: &str, pairs: &BTreeMap<String, String>) -> fmt::Result {
+pub(crate) fn section(f: &mut fmt::Formatter<'_>, title: &str, pairs: &BTreeMap<String, String>) -> fmt::Result {
     if pairs.is_empty() {
         return Ok(());
     }

@@ -1,5 +1,7 @@
 //! `sealwax put`.
 
+mod folder;
+
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -20,10 +22,14 @@ use crate::{
 
 /// Seals a file or standard input, and stores it.
 pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure> {
-    let PutArgs { file, uri, keys, context, metadata, content_type, at_least, no_overwrite, resume, state_file } = args;
+    if args.folders.recursive || args.folders.skip_unchanged || args.folders.dry_run || args.files.len() > 1 {
+        return folder::run(session, args).await;
+    }
+    let (file, uri) = (args.files[0].clone(), destination(&args)?);
+    let PutArgs { keys, context, metadata, content_type, at_least, no_overwrite, resume, state_file, .. } = args;
     let resume = resume.then(|| resumable(&file, &uri, state_file)).transpose()?;
     let context = pair::context(context)?;
-    let client = session.client(&uri, session.writing_keyring(keys, at_least));
+    let client = session.client(&uri, session.writing_keyring(keys, at_least)?);
     let progress = session.progress(len(&file).await);
     let mut put =
         client.put().uri(&uri).body(source(&file)).encryption_context(context).on_progress(progress.counter());
@@ -55,6 +61,23 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         (Err(signal), Some(resume)) => Err(resume.stopped(session, &uri, signal).await),
         (Err(signal), None) => Err(Failure::stopped(signal, format!("the upload to {uri} was given up"))),
     }
+}
+
+/// Where a single file goes.
+fn destination(args: &PutArgs) -> Result<S3Uri, Failure> {
+    let file = &args.files[0];
+    if file.is_dir() {
+        return Err(is_a_folder(file));
+    }
+    match file.file_name().and_then(|name| name.to_str()).filter(|_| !is_standard_stream(file)) {
+        Some(name) => args.to.object(name),
+        None => args.to.to_string().parse().map_err(Failure::usage),
+    }
+}
+
+fn is_a_folder(file: &Path) -> Failure {
+    let error = format!("{} is a directory", file.display());
+    Failure::new(Exit::Failed, error, "give --recursive to put what is in it")
 }
 
 fn resumable(file: &Path, uri: &S3Uri, state_file: Option<PathBuf>) -> Result<Resume, Failure> {
