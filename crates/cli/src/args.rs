@@ -36,14 +36,19 @@ Exit codes:
   3    the object failed verification, and must not be used
   4    no such object, or it is not sealed
   5    access denied, no credentials, or no wrapping key can be used
-  6    the object exists already; or it, the file or the upload changed meanwhile
+  6    the object, or the file of a key, exists already; or it, the file or the upload changed
+       meanwhile
   7    of many objects, some failed: the report says which, and why
   8    of many objects, all failed
   130  interrupted (143: terminated)
 
 Credentials, Region and endpoint come from the AWS environment variables and files, as for every
 AWS tool. Data goes to standard output, all else to standard error.
-RUST_LOG chooses what is logged.";
+RUST_LOG chooses what is logged.
+
+Keys, Region and more may be kept in profiles of ~/.config/sealwax/sealwax.toml, or given by
+SEALWAX_KEYS, SEALWAX_ACCOUNTS, SEALWAX_CONTEXT (lists, with commas), SEALWAX_REPLICA_OF and
+SEALWAX_LOCAL_KEY. Flags precede variables, and these the file.";
 
 const PUT_EXAMPLES: &str = "\
 Examples:

@@ -362,7 +362,8 @@ impl FailedCall {
         let code = error.code().map(str::to_owned);
         let said = match (status, &code) {
             (Some(status), Some(code)) => {
-                format!("the service answered {status} {code}: {}", error.message().unwrap_or("no message"))
+                let message = error.message().map_or_else(String::new, |message| format!(": {message}"));
+                format!("the service answered {status} {code}{message}")
             }
             _ => chain(error),
         };

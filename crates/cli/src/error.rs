@@ -130,7 +130,7 @@ impl Failure {
 
     /// And says more of what failed.
     pub(crate) fn and(self, more: &str) -> Self {
-        Self { error: format!("{}{more}", self.error).into(), ..self }
+        Self { error: format!("{}{more}", self.in_one_line()).into(), ..self }
     }
 
     /// What kind of failure it is.

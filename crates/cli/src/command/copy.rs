@@ -6,7 +6,7 @@ use std::{
 };
 
 use sealwax_s3::{
-    KmsKeyring, ObjectInfo, S3Uri, SealedClient,
+    Error, ErrorKind, KmsKeyring, ObjectInfo, S3Uri, SealedClient,
     envelope::{EncryptedDataKey, Keyring},
 };
 
@@ -120,15 +120,28 @@ impl Copier {
         copy = self.args.accept_place.iter().fold(copy, |copy, place| copy.accept_place(place));
         copy.send().await?;
         if self.source == Source::Deleted {
-            let mut delete = self.client.delete().uri(from);
-            if let Some(e_tag) = &info.e_tag {
-                delete = delete.if_match(e_tag);
-            }
-            delete.send().await.map_err(|error| {
+            self.delete(from, &info).await.map_err(|error| {
                 Failure::from(error).and(&format!("; it was copied to {to}, and is still at its old place too"))
             })?;
         }
         Ok((text, bytes))
+    }
+
+    /// Deletes what was copied, and nothing that was stored there since.
+    async fn delete(&self, from: &S3Uri, copied: &ObjectInfo) -> Result<(), Error> {
+        let delete = self.client.delete().uri(from);
+        let Some(e_tag) = &copied.e_tag else { return delete.send().await.map(drop) };
+        match delete.clone().if_match(e_tag).send().await {
+            Ok(_) => Ok(()),
+            // Some stores know no such condition. Then a moment remains in which another write is not noticed.
+            Err(error) if matches!(error.kind(), ErrorKind::Service | ErrorKind::Unavailable) => {
+                match self.client.head().uri(from).if_match(e_tag).send().await {
+                    Ok(now) if now.e_tag == copied.e_tag => delete.send().await.map(drop),
+                    _ => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) async fn run(session: &Session, args: DoctorArgs) -> Result<(), Failu
     };
     let done: Result<Result<(), Failure>, _> = unless_stopped(work).await;
     // Whatever happened: nothing stays behind.
-    if let Some(scratch) = scratch.filter(|_| !read_only) {
+    if let Some(scratch) = &scratch {
         scratch.clean_up(&mut checks).await?;
     }
     checks.finish()?;

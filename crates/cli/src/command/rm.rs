@@ -53,7 +53,9 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
         tally.run(session, objects, args.concurrency.into(), delete).await
     };
     let done = unless_stopped(work).await;
-    session.say(format!("deleted {} of {folder}{tally}", Counted(tally.done, "object")));
+    if tally.all() > 0 || matches!(done, Ok(Ok(()))) {
+        session.say(format!("deleted {} of {folder}{tally}", Counted(tally.done, "object")));
+    }
     done.map_err(|signal| Failure::stopped(signal, "the other objects were not deleted"))??;
     tally.result("object")
 }

@@ -2,14 +2,22 @@
 
 mod audit;
 mod aws_settings;
+mod copies;
+mod doctor;
+mod documents;
 mod drill;
+mod folders;
 mod inspect;
 mod interrupts;
+mod local_key;
+mod manual;
+mod reading;
 mod reencrypt;
 mod refusals;
 mod resume;
 mod rewrap;
 mod round_trip;
+mod settings;
 mod shred;
 mod support;
 mod uploads;

@@ -1,5 +1,7 @@
 //! What a store honours, tried on an object that is deleted again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use aws_sdk_s3::{
     Client,
     config::http::HttpResponse,
@@ -27,12 +29,14 @@ const OTHER_E_TAG: &str = "\"00000000000000000000000000000000\"";
 pub(super) struct Scratch {
     s3: Client,
     uri: S3Uri,
+    /// Whether anything may have been stored.
+    is_used: AtomicBool,
 }
 
 impl Scratch {
     pub(super) fn new(session: &Session, prefix: &Prefix) -> Result<Self, Failure> {
         let name = format!(".sealwax-doctor/{}", local_key::random_name()?);
-        Ok(Self { s3: session.s3(), uri: prefix.clone().into_folder().below(&name)? })
+        Ok(Self { s3: session.s3(), uri: prefix.clone().into_folder().below(&name)?, is_used: AtomicBool::new(false) })
     }
 
     pub(super) fn bucket(&self) -> &str {
@@ -50,6 +54,7 @@ impl Scratch {
             let put = self.s3.put_object().bucket(self.uri.bucket()).key(self.uri.key());
             put.body(ByteStream::from_static(b"of sealwax doctor: it may be deleted"))
         };
+        self.is_used.store(true, Ordering::Relaxed);
         if let Err(error) = put().if_none_match("*").send().await {
             let failed = FailedCall::new(&format!("{} cannot be stored", self.uri), &error);
             let hint = match failed.status {
@@ -112,6 +117,9 @@ impl Scratch {
 
     /// Deletes the object for good: all its versions.
     pub(super) async fn clean_up(&self, checks: &mut Checks) -> Result<(), Failure> {
+        if !self.is_used.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         if let Err(failed) = self.delete().await {
             checks.add(Check::failed("clean-up", failed.to_string(), format!("delete {} by hand", self.uri)))?;
         }
