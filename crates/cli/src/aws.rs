@@ -15,7 +15,8 @@ use aws_sdk_s3::{
 };
 use aws_types::service_config::ServiceConfigKey;
 use sealwax_s3::{
-    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, PlacePolicy, S3Uri, SealedClient, SidecarPolicy, WrapPolicy,
+    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, PlacePolicy, S3Uri, SealedClient,
+    SidecarPolicy, WrapPolicy,
     drill::BlockedRegions,
     envelope::{EncryptedDataKey, Keyring, LocalKeyring, MultiKeyring},
 };
@@ -160,7 +161,8 @@ impl Session {
         at_least: Option<u8>,
     ) -> Result<Arc<dyn Keyring>, Failure> {
         if keys.is_empty() && self.local.is_none() {
-            let advice = "give --key ARN or --local-key FILE, or set SEALWAX_KEYS, or `keys` in a profile of sealwax.toml";
+            let advice =
+                "give --key ARN or --local-key FILE, or set SEALWAX_KEYS, or `keys` in a profile of sealwax.toml";
             return Err(Failure::new(Exit::Usage, "there is no key to wrap the data key under", advice));
         }
         let policy = at_least.map_or(WrapPolicy::All, |count| WrapPolicy::AtLeast(count.into()));

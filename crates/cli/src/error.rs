@@ -238,7 +238,10 @@ mod tests {
         let expected = "error: cannot\\u{1b} put\n  caused by: write failed: the disk is full\n  hint: make room\n";
         assert_eq!(failure.text(Paint::none()), expected);
         let failure = failure.step("to resume", "sealwax put".into()).step("to give up", "rm \u{7}".into());
-        assert_eq!(failure.text(Paint::none()), format!("{expected}  to resume: sealwax put\n  to give up: rm \\u{{7}}\n"));
+        assert_eq!(
+            failure.text(Paint::none()),
+            format!("{expected}  to resume: sealwax put\n  to give up: rm \\u{{7}}\n")
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use futures_util::{Stream, TryStreamExt as _};
 
 use crate::{
     aws::Session,
-    error::Failure,
+    error::{Exit, Failure},
     text::{Counted, Printable},
 };
 
@@ -74,6 +74,18 @@ impl Tally {
     /// How many there were.
     pub(crate) fn all(&self) -> u64 {
         self.done + self.unchanged + self.failed
+    }
+
+    /// The failure that it is where there was nothing, such as for a mistyped name.
+    ///
+    /// # Errors
+    /// There was nothing.
+    pub(crate) fn some(&self, noun: &str, place: impl fmt::Display) -> Result<(), Failure> {
+        if self.all() > 0 {
+            return Ok(());
+        }
+        let advice = "check the name, and what --include and --exclude leave";
+        Err(Failure::new(Exit::NotFound, format!("there are no {noun}s in {place}"), advice))
     }
 
     /// The failure that this is, if it is one.

@@ -6,15 +6,15 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::OsString,
-    fmt, fs, io,
-    marker::PhantomData,
+    fs, io,
+    ops::Range,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
 use clap::builder::ArgPredicate;
 use sealwax_s3::KmsKeyArn;
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
+use toml::Spanned;
 
 use crate::{
     args::{account_id, endpoint_url},
@@ -134,7 +134,11 @@ fn variable(name: &str) -> Option<OsString> {
 }
 
 fn unusable(name: &str, reason: &str) -> Failure {
-    Failure::new(Exit::Usage, format!("the environment variable {name} cannot be used: {reason}"), "correct it or unset it")
+    Failure::new(
+        Exit::Usage,
+        format!("the environment variable {name} cannot be used: {reason}"),
+        "correct it or unset it",
+    )
 }
 
 /// The profile that is to be used, and what it is called in messages.
@@ -188,11 +192,17 @@ struct File {
 
 impl File {
     fn parse(text: &str, path: &Path) -> Result<Self, Failure> {
-        toml::from_str(text).map_err(|error: toml::de::Error| {
-            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            let error = format!("{}, line {line}: {}", path.display(), error.message().trim().replace('\n', "; "));
+        let failed = |span: Option<Range<usize>>, reason: &str| {
+            let line = span.map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            let error = format!("{}, line {line}: {}", path.display(), reason.trim().replace('\n', "; "));
             Failure::new(Exit::Usage, error, ADVICE)
-        })
+        };
+        let file: Self =
+            toml::from_str(text).map_err(|error: toml::de::Error| failed(error.span(), error.message()))?;
+        match file.profiles.values().find_map(|profile| profile.check().err()) {
+            None => Ok(file),
+            Some((span, reason)) => Err(failed(Some(span), &reason)),
+        }
     }
 }
 
@@ -201,11 +211,11 @@ impl File {
 #[serde(deny_unknown_fields, default)]
 struct Profile {
     region: Option<String>,
-    endpoint_url: Option<Checked<EndpointUrl>>,
+    endpoint_url: Option<Spanned<String>>,
     /// In the AWS files.
     aws_profile: Option<String>,
-    keys: Vec<Checked<KmsKeyArn>>,
-    accounts: Vec<Checked<AccountId>>,
+    keys: Vec<Spanned<String>>,
+    accounts: Vec<Spanned<String>>,
     context: BTreeMap<String, String>,
     replica_of: Option<String>,
     local_key: Option<PathBuf>,
@@ -213,6 +223,17 @@ struct Profile {
 }
 
 impl Profile {
+    /// Each value by itself, as flags are; tells where one is wrong, and why.
+    fn check(&self) -> Result<(), (Range<usize>, String)> {
+        let endpoint_url = self.endpoint_url.iter().map(|value| (value, is_endpoint_url as Check));
+        let keys = self.keys.iter().map(|value| (value, is_key as Check));
+        let accounts = self.accounts.iter().map(|value| (value, is_account as Check));
+        for (value, check) in endpoint_url.chain(keys).chain(accounts) {
+            check(value.get_ref()).map_err(|reason| (value.span(), reason))?;
+        }
+        Ok(())
+    }
+
     /// A path is one beside the file, or in the home directory.
     fn relative_to(mut self, file: &Path) -> Self {
         if let Some(path) = &mut self.local_key {
@@ -229,53 +250,16 @@ impl Profile {
         let pairs = self.context.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         let values = [
             ("region", one(self.region)),
-            ("endpoint_url", one(self.endpoint_url.map(|url| url.text))),
+            ("endpoint_url", one(self.endpoint_url.map(Spanned::into_inner))),
             ("profile", one(self.aws_profile)),
-            ("keys", all(self.keys.into_iter().map(|key| key.text).collect())),
-            ("accounts", all(self.accounts.into_iter().map(|account| account.text).collect())),
+            ("keys", all(self.keys.into_iter().map(Spanned::into_inner).collect())),
+            ("accounts", all(self.accounts.into_iter().map(Spanned::into_inner).collect())),
             ("context", all(pairs)),
             ("replica_of", one(self.replica_of)),
             ("local_key", self.local_key.map(PathBuf::into_os_string).into_iter().collect()),
             ("at_least", one(self.at_least.map(|count| count.to_string()))),
         ];
         values.into_iter().filter(|(_, values)| !values.is_empty()).collect()
-    }
-}
-
-/// A text that can be read as a `T`.
-#[derive(Debug)]
-struct Checked<T> {
-    text: String,
-    of: PhantomData<T>,
-}
-
-impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Checked<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse::<T>().map_err(de::Error::custom)?;
-        Ok(Self { text, of: PhantomData })
-    }
-}
-
-#[derive(Debug)]
-struct EndpointUrl;
-
-impl FromStr for EndpointUrl {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        endpoint_url(text).map(|_| Self)
-    }
-}
-
-#[derive(Debug)]
-struct AccountId;
-
-impl FromStr for AccountId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        account_id(text).map(|_| Self)
     }
 }
 
@@ -287,6 +271,10 @@ fn is_key(text: &str) -> Result<(), String> {
 
 fn is_account(text: &str) -> Result<(), String> {
     account_id(text).map(drop).map_err(str::to_owned)
+}
+
+fn is_endpoint_url(text: &str) -> Result<(), String> {
+    endpoint_url(text).map(drop).map_err(str::to_owned)
 }
 
 fn is_pair(text: &str) -> Result<(), String> {

@@ -14,7 +14,7 @@ use super::reencrypt::none_may_be_used;
 use crate::{
     args::CopyArgs,
     aws::Session,
-    error::Failure,
+    error::{Exit, Failure},
     interrupt::unless_stopped,
     listing::{self, Listed},
     many::{Outcome, Tally},
@@ -37,7 +37,8 @@ pub(super) async fn run(session: &Session, args: CopyArgs, source: Source) -> Re
         true => None,
         false => Some(session.writing_keyring(args.under.clone(), None)?),
     };
-    let keyrings = Keyrings { session: session.clone(), reading, under, shared: session.keyring([]), known: Mutex::default() };
+    let keyrings =
+        Keyrings { session: session.clone(), reading, under, shared: session.keyring([]), known: Mutex::default() };
     let copier = Copier { client, keyrings, args, source };
     match copier.args.recursive {
         true => copier.folder(session).await,
@@ -62,7 +63,8 @@ impl Copier {
         let from: S3Uri = from.to_string().parse().map_err(Failure::usage)?;
         let to = to.object(name_of(from.key()))?;
         let done = unless_stopped(self.copy(&from, &to)).await;
-        let stopped = |signal| Failure::stopped(signal, format!("{to} may be there, and {from} was not deleted before"));
+        let stopped =
+            |signal| Failure::stopped(signal, format!("{to} may be there, and {from} was not deleted before"));
         let (text, _) = done.map_err(stopped)??;
         session.say(text);
         Ok(())
@@ -86,10 +88,13 @@ impl Copier {
             }
         };
         let done = unless_stopped(tally.run(session, objects, self.args.concurrency.into(), copy)).await;
-        let objects = Counted(tally.done, "object");
-        session.say(format!("{} {objects} of {from} to {to} ({}){tally}", self.verb(), Counted(tally.bytes, "byte")));
+        let (objects, bytes) = (Counted(tally.done, "object"), Counted(tally.bytes, "byte"));
+        if tally.all() > 0 {
+            session.say(format!("{} {objects} of {from} to {to} ({bytes}){tally}", self.verb()));
+        }
         let stopped = |signal| Failure::stopped(signal, "those that were not done are where they were; run it again");
         done.map_err(stopped)??;
+        tally.some("object", &from)?;
         tally.result("object")
     }
 
@@ -115,6 +120,7 @@ impl Copier {
             copy = copy.source_if_match(e_tag);
         }
         if self.args.no_overwrite {
+            self.check_absent(to).await?;
             copy = copy.if_none_match("*");
         }
         copy = self.args.accept_place.iter().fold(copy, |copy, place| copy.accept_place(place));
@@ -127,6 +133,17 @@ impl Copier {
         Ok((text, bytes))
     }
 
+    /// Refuses where there is an object already: not every store heeds that condition of a copy.
+    async fn check_absent(&self, uri: &S3Uri) -> Result<(), Failure> {
+        match self.client.s3().head_object().bucket(uri.bucket()).key(uri.key()).send().await {
+            Ok(_) => {
+                let advice = "leave --no-overwrite out to replace it, or choose another place";
+                Err(Failure::new(Exit::Conflict, format!("there is an object at {uri} already"), advice))
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Deletes what was copied, and nothing that was stored there since.
     async fn delete(&self, from: &S3Uri, copied: &ObjectInfo) -> Result<(), Error> {
         let delete = self.client.delete().uri(from);
@@ -134,7 +151,7 @@ impl Copier {
         match delete.clone().if_match(e_tag).send().await {
             Ok(_) => Ok(()),
             // Some stores know no such condition. Then a moment remains in which another write is not noticed.
-            Err(error) if matches!(error.kind(), ErrorKind::Service | ErrorKind::Unavailable) => {
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
                 match self.client.head().uri(from).if_match(e_tag).send().await {
                     Ok(now) if now.e_tag == copied.e_tag => delete.send().await.map(drop),
                     _ => Err(error),

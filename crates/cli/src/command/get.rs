@@ -10,15 +10,8 @@ use tokio::io::{AsyncWriteExt as _, BufWriter};
 
 use super::is_standard_stream;
 use crate::{
-    args::GetArgs,
-    aws::Session,
-    error::Failure,
-    folder::inside,
-    interrupt::unless_stopped,
-    pair,
-    prefix::name_of,
-    progress::Progress,
-    text::Counted,
+    args::GetArgs, aws::Session, error::Failure, folder::inside, interrupt::unless_stopped, pair, prefix::name_of,
+    progress::Progress, text::Counted,
 };
 
 /// Bytes that are written to standard output at once.

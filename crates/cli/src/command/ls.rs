@@ -5,11 +5,7 @@ use std::{collections::BTreeMap, pin::Pin};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use futures_util::{Stream, TryStreamExt as _};
 use indicatif::HumanBytes;
-use sealwax_s3::{
-    ErrorKind, KmsKeyArn, ObjectInfo, SealedClient,
-    envelope::geometry,
-    listing::ListedObject,
-};
+use sealwax_s3::{ErrorKind, KmsKeyArn, ObjectInfo, SealedClient, envelope::geometry, listing::ListedObject};
 use serde::Serialize;
 
 use crate::{

@@ -101,7 +101,11 @@ fn some_fail_and_the_others_do_not() {
     std::os::unix::fs::symlink("nowhere", source.join("dangling")).expect("linked");
     let run = put(&source, &scene, &[]).exits(7);
     assert!(run.stderr.contains("failed: ") && run.stderr.contains("dangling: "), "{}", run.stderr);
-    assert!(run.stderr.contains("sealed 2 files") && run.stderr.contains("error: 1 of 3 files failed"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("sealed 2 files") && run.stderr.contains("error: 1 of 3 files failed"),
+        "{}",
+        run.stderr
+    );
 
     RawS3::new().put(&scene.beside("plain"), b"text".to_vec(), HashMap::new());
     let target = scene.path("target");
@@ -110,6 +114,9 @@ fn some_fail_and_the_others_do_not() {
     assert_eq!(tree(&target).len(), 2);
     let run = get(&scene, &target, &["--include", "plain"]).exits(8);
     assert!(run.stderr.contains("error: 1 of 1 object failed"), "{}", run.stderr);
+    fs::remove_file(source.join("dangling")).expect("removed");
+    get(&scene.beside("mistyped"), &target, &[]).fails(4, "there are no objects in");
+    put(&source, &scene, &["--include", "*.mistyped"]).fails(4, "there are no files in");
 }
 
 #[test]

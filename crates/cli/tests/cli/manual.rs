@@ -69,7 +69,9 @@ fn every_command_is_in_the_manual() {
 
 #[test]
 fn elisions() {
-    let is = |expected: &[&str], output: &[&str]| matches(&expected.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(), output);
+    let is = |expected: &[&str], output: &[&str]| {
+        matches(&expected.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(), output)
+    };
     assert!(is(&["a", "..."], &["a"]) && is(&["a", "...", "c"], &["a", "b", "b", "c"]) && is(&["..."], &[]));
     assert!(is(&["a[..]c"], &["abc"]) && is(&["[..]"], &["x"]) && is(&["a[..]b[..]c"], &["a1b2c"]));
     assert!(!is(&["a"], &["a", "b"]) && !is(&["a[..]c"], &["ab"]) && !is(&[], &["a"]));
@@ -99,7 +101,8 @@ impl Transcript<'_> {
     /// As it is in the manual, with this output and exit code, if they are others.
     fn shown(&self, other: Option<(&str, i32)>) -> String {
         let prompts = ["$ "].into_iter().chain(std::iter::repeat("> "));
-        let typed = self.typed.iter().zip(prompts).map(|(typed, prompt)| format!("{prompt}{typed}").trim_end().to_owned());
+        let typed =
+            self.typed.iter().zip(prompts).map(|(typed, prompt)| format!("{prompt}{typed}").trim_end().to_owned());
         let mut text: String = typed.map(|line| line + "\n").collect();
         let expected: String = self.output.iter().map(|line| format!("{line}\n")).collect();
         let (output, code) = other.unwrap_or((&expected, self.code));
@@ -126,9 +129,15 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
                 continue;
             }
             (_, true, last) => {
-                match (line.strip_prefix("$ "), line.strip_prefix("> ").or((line == ">").then_some("")), line.strip_prefix("? "), last) {
+                match (
+                    line.strip_prefix("$ "),
+                    line.strip_prefix("> ").or((line == ">").then_some("")),
+                    line.strip_prefix("? "),
+                    last,
+                ) {
                     (Some(typed), ..) => {
-                        let transcript = Transcript { line: number + 1, typed: vec![typed], code: 0, output: Vec::new() };
+                        let transcript =
+                            Transcript { line: number + 1, typed: vec![typed], code: 0, output: Vec::new() };
                         pieces.push(Piece::Command(transcript));
                     }
                     (_, Some(typed), _, Some(last)) => last.typed.push(typed),
@@ -201,7 +210,8 @@ impl Stage {
 
     fn to_manual(&self, text: &str) -> String {
         let text = text.replace(&self.unique, BUCKET).replace(&east_key(), EAST_KEY).replace(&west_key(), WEST_KEY);
-        let text = text.replace("000000000000", "111122223333").replace(&*self.home.path().to_string_lossy(), "/home/you");
+        let text =
+            text.replace("000000000000", "111122223333").replace(&*self.home.path().to_string_lossy(), "/home/you");
         with_one_time(&text)
     }
 }
@@ -212,7 +222,10 @@ fn with_one_time(text: &str) -> String {
     let (mut result, mut rest) = (String::new(), text);
     while let Some(char) = rest.chars().next() {
         let is_time = rest.len() > form.len()
-            && rest.bytes().zip(form).all(|(byte, form)| if *form == b'0' { byte.is_ascii_digit() } else { byte == *form });
+            && rest
+                .bytes()
+                .zip(form)
+                .all(|(byte, form)| if *form == b'0' { byte.is_ascii_digit() } else { byte == *form });
         let fraction = |text: &str| text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
         let zone = if is_time { form.len() + fraction(&rest[form.len()..]) } else { 0 };
         if is_time && rest[zone..].starts_with('Z') {

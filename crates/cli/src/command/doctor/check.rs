@@ -88,7 +88,11 @@ impl Checks {
             Status::Warning | Status::Unknown => self.doubtful += 1,
             Status::Ok | Status::Skipped => {}
         }
-        if self.json { self.lines.json(&check)? } else { self.lines.line(check.text(self.paint))? }
+        if self.json {
+            self.lines.json(&check)?
+        } else {
+            self.lines.line(check.text(self.paint))?
+        }
         // Some checks take a while.
         self.lines.finish()
     }

@@ -7,9 +7,7 @@ use std::{
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_sts::{
-    config::{
-        ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeDeserializationInterceptorContextRef,
-    },
+    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeDeserializationInterceptorContextRef},
     error::BoxError,
 };
 

@@ -149,7 +149,10 @@ impl Caller<'_> {
 
     /// A service that does not know `DryRun` has done what it was asked to try.
     fn ignored(&self, call: &str) -> Check {
-        Check::ok("key policy", format!("kms:{call} works in {} (this service ignores DryRun: it was a real call)", self.region()))
+        Check::ok(
+            "key policy",
+            format!("kms:{call} works in {} (this service ignores DryRun: it was a real call)", self.region()),
+        )
     }
 
     fn judged<E>(&self, call: &str, error: &SdkError<E, HttpResponse>) -> Check
@@ -162,7 +165,11 @@ impl Caller<'_> {
             }
             Some("AccessDeniedException") => Check::failed(
                 "key policy",
-                format!("kms:{call} is denied in {}: {}", self.region(), error.message().unwrap_or("no reason is given")),
+                format!(
+                    "kms:{call} is denied in {}: {}",
+                    self.region(),
+                    error.message().unwrap_or("no reason is given")
+                ),
                 format!("allow kms:{call} in the key's policy and the caller's; see SECURITY.md and examples/policies"),
             ),
             _ => {

@@ -67,7 +67,11 @@ impl Scratch {
         let again = put().if_none_match("*").send().await;
         checks.add(honoured("If-None-Match on puts", "--no-overwrite can replace an object on this store", &again))?;
         let other = put().if_match(OTHER_E_TAG).send().await;
-        checks.add(honoured("If-Match on puts", "a put that depends on what is there can replace another object", &other))?;
+        checks.add(honoured(
+            "If-Match on puts",
+            "a put that depends on what is there can replace another object",
+            &other,
+        ))?;
 
         let copy = || {
             let source = format!("{}/{}", self.uri.bucket(), self.uri.key());
@@ -96,7 +100,11 @@ impl Scratch {
         checks: &mut Checks,
     ) -> Result<(), Failure> {
         if keys.is_empty() && session.local_key().is_none() {
-            return checks.add(Check::skipped("round trip", "no key was named", "name the keys by --key or --local-key"));
+            return checks.add(Check::skipped(
+                "round trip",
+                "no key was named",
+                "name the keys by --key or --local-key",
+            ));
         }
         const PLAINTEXT: &[u8] = b"sealed by sealwax doctor";
         let client = session.client(&self.uri, session.writing_keyring(keys, None)?);
@@ -106,7 +114,9 @@ impl Scratch {
             Err(error) => Err(error),
         };
         checks.add(match opened {
-            Ok(plaintext) if plaintext == PLAINTEXT => Check::ok("round trip", "an object was sealed, stored and opened"),
+            Ok(plaintext) if plaintext == PLAINTEXT => {
+                Check::ok("round trip", "an object was sealed, stored and opened")
+            }
             Ok(_) => Check::failed("round trip", "another plaintext came back", "do not use this store, and tell us"),
             Err(error) => {
                 let hint = error.kind().advice();
@@ -160,7 +170,9 @@ where
         Ok(_) => Check::warning("conditions", format!("{what} is ignored"), otherwise),
         Err(error) => match error.raw_response().map(|answer| answer.status().as_u16()) {
             Some(412 | 409) => Check::ok("conditions", format!("{what} is honoured")),
-            Some(501 | 400) => Check::warning("conditions", format!("{what} is refused: the store does not know it"), otherwise),
+            Some(501 | 400) => {
+                Check::warning("conditions", format!("{what} is refused: the store does not know it"), otherwise)
+            }
             _ => {
                 let failed = FailedCall::new(what, error);
                 Check::unknown("conditions", failed.to_string(), "try again")

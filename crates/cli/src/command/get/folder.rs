@@ -58,9 +58,12 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
     let mut tally = Tally::default();
     let concurrency = getter.args.folders.concurrency.into();
     let done = unless_stopped(tally.run(session, objects, concurrency, get)).await;
-    session.say(summary(&from, &getter.args, &tally));
+    if tally.all() > 0 {
+        session.say(summary(&from, &getter.args, &tally));
+    }
     let stopped = |signal| Failure::stopped(signal, "the others were not written; once more with --skip-unchanged");
     done.map_err(stopped)??;
+    tally.some("object", &from)?;
     tally.result("object")
 }
 
@@ -136,7 +139,8 @@ async fn make_folder(path: &Path) -> Result<(), Failure> {
     let folder: PathBuf = path.parent().unwrap_or(Path::new("")).to_owned();
     let made = tokio::task::spawn_blocking(move || match folder.as_os_str().is_empty() {
         true => Ok(()),
-        false => fs::create_dir_all(&folder).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()))),
+        false => fs::create_dir_all(&folder)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()))),
     });
     made.await.map_err(Failure::other)?.map_err(|error| Failure::io("cannot make the folder", error))
 }

@@ -76,13 +76,13 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     // A second signal ends the wait for the aborts of the uploads.
     let settled = unless_stopped(putter.client.settle()).await;
     let verb = if args.folders.dry_run { "would seal" } else { "sealed" };
-    session.say(format!(
-        "{verb} {} under {to} ({}){tally}",
-        Counted(tally.done, "file"),
-        Counted(tally.bytes, "byte")
-    ));
+    let (files, bytes) = (Counted(tally.done, "file"), Counted(tally.bytes, "byte"));
+    if tally.all() > 0 {
+        session.say(format!("{verb} {files} under {to} ({bytes}){tally}"));
+    }
     let stopped = |signal| Failure::stopped(signal, "the others were not stored; once more with --skip-unchanged");
     settled.and(done).map_err(stopped)??;
+    tally.some("file", args.files[0].display())?;
     tally.result("file")
 }
 
@@ -91,7 +91,9 @@ fn check(args: &PutArgs) -> Result<(), Failure> {
         return Err(Failure::usage("standard input is put by itself"));
     }
     if args.state_file.is_some() {
-        return Err(Failure::usage("--state-file is of one file: without it, each file has its own in the state directory"));
+        return Err(Failure::usage(
+            "--state-file is of one file: without it, each file has its own in the state directory",
+        ));
     }
     if let Some(folder) = args.files.iter().find(|file| file.is_dir() && !args.folders.recursive) {
         return Err(super::is_a_folder(folder));
@@ -153,7 +155,9 @@ impl Putter {
             Ok(info) => info,
             Err(error) => {
                 return match error.kind() {
-                    ErrorKind::NotFound | ErrorKind::NotSealed | ErrorKind::Malformed | ErrorKind::Truncated => Ok(false),
+                    ErrorKind::NotFound | ErrorKind::NotSealed | ErrorKind::Malformed | ErrorKind::Truncated => {
+                        Ok(false)
+                    }
                     _ => Err(error.into()),
                 };
             }
