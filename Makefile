@@ -31,6 +31,18 @@ test: ## all tests, against LocalStack and SeaweedFS started for them
 	@echo '==> tests of the workspace, with servers'
 	$(servers) cargo test --locked --workspace
 
+.PHONY: interop
+interop: ## the S3 Encryption Clients for Go and Java read ours, and we read theirs (needs go, java, mvn)
+	@echo '==> the peers'
+	mkdir -p target/interop
+	cd tests/interop/go && go build -o ../../../target/interop/go-peer .
+	cd tests/interop/java && mvn -q -B -DskipTests package dependency:build-classpath \
+		-DbuildDirectory="$$OLDPWD/target/interop/java" -Dmdep.outputFile="$$OLDPWD/target/interop/java.classpath"
+	@echo '==> both read both'
+	SEALWAX_TEST_S3EC_GO="$$PWD/target/interop/go-peer" \
+	SEALWAX_TEST_S3EC_JAVA="java -cp $$PWD/target/interop/java/classes:$$(cat target/interop/java.classpath) dev.sealwax.Peer" \
+		$(servers) cargo test --locked -p sealwax-tests --test s3ec -- --ignored
+
 .PHONY: demo
 demo: ## disaster recovery between two Regions of a LocalStack
 	@echo '==> build the demonstration'
@@ -69,6 +81,13 @@ bench: ## measure beside other clients, into docs/BENCHMARKS.md; QUICK=1 for a t
 	@echo '==> whole processes'
 	cargo bench --locked -p sealwax-cli --bench whole_process -- $(if $(QUICK),--quick) $(BENCH)
 
+.PHONY: bench-rewrap
+bench-rewrap: ## measure rewraps of many objects, into docs/BENCHMARKS-REWRAP.md; QUICK=1 for a trial in target/bench
+	@echo '==> build the command and the benchmark'
+	cargo bench --locked -p sealwax-cli --bench whole_process --no-run
+	@echo '==> rewraps of many objects'
+	$(servers) cargo bench --locked -p sealwax-cli --bench whole_process -- --rewrap $(if $(QUICK),--quick)
+
 .PHONY: fmt
 fmt: ## format the Rust code
 	@echo '==> format'
@@ -89,7 +108,7 @@ clippy: ## lint, a warning being an error
 .PHONY: doc
 doc: ## build the documentation, a warning being an error
 	@echo '==> documentation'
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --features sealwax-s3/testing
 
 .PHONY: layering
 layering: ## check which crate may depend on what

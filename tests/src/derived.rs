@@ -93,7 +93,7 @@ mod tests {
     fn the_key_schedule_of_the_standard() {
         let key = "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4";
         let schedule = aes_256_key_schedule(&hex::decode(key).expect("hex").try_into().expect("32 bytes"));
-        assert_eq!(hex::encode(schedule.concat()[..32].to_vec()), key);
+        assert_eq!(hex::encode(&schedule.concat()[..32]), key);
         assert_eq!(hex::encode(schedule[2]), "9ba354118e6925afa51a8b5f2067fcde");
         assert_eq!(hex::encode(schedule[14]), "fe4890d1e6188d0b046df344706c631e");
     }

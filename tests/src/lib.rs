@@ -24,3 +24,8 @@ pub use self::{
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The example of this page compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/S3-ENCRYPTION-CLIENT.md")]
+struct S3EncryptionClient;

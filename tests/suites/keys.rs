@@ -237,12 +237,13 @@ async fn a_shared_name_of_buckets_lets_replicas_open_as_they_are() {
 #[tokio::test]
 async fn an_access_point_reads_what_its_bucket_holds_where_the_policy_says_so() {
     let direct = LocalStack::new(east());
-    let (bucket, uri) = (direct.home.bucket, direct.object("access-point"));
+    let (bucket, uri) = (direct.home.bucket.as_str(), direct.object("access-point"));
     let by_bucket = direct.client([&direct.home.key]);
     by_bucket.put().uri(&uri).body("x").send().await.expect("put");
     for name in ["arn:aws:s3:us-east-1:000000000000:accesspoint/documents", "documents-a1b2c3-s3alias"] {
+        let home = bucket.to_owned();
         let wire = Wire::new(move |call| match call.service.as_str() {
-            "s3" => Reaction::Reroute(name, bucket),
+            "s3" => Reaction::Reroute(name.to_owned(), home.clone()),
             _ => Reaction::Pass,
         });
         let stack = LocalStack::over(wire, east());

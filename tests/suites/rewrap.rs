@@ -66,7 +66,7 @@ async fn a_replica_outlives_its_source_region() {
             west.wire.forget();
             let rewrap = edit(both.rewrap().uri(&replica), &west, east_key.as_str()).send().await.expect("rewrap");
             assert_eq!(rewrap.outcome, RewrapOutcome::Rewrapped);
-            assert_eq!(rewrap.header.generation(), 2);
+            assert_eq!(rewrap.header().expect("sealed").generation(), 2);
             let kms = [("Decrypt", "us-east-1"), ("Encrypt", "us-west-2")];
             assert_eq!(west.wire.kms(), kms.map(|(call, region)| (call.to_owned(), region.to_owned())), "{case}");
             let calls = west.wire.calls().into_iter().filter(|call| call.service == "s3");
@@ -80,9 +80,9 @@ async fn a_replica_outlives_its_source_region() {
             let info = west_alone.head().uri(&replica).send().await.expect("head");
             let old = keeps_the_old_key.then_some(east_key.as_str());
             let expected: Vec<_> = old.into_iter().chain([west.home.key.as_str()]).collect();
-            assert_eq!(wrapping_keys(info.header()), expected, "{case}");
-            assert_eq!((info.e_tag.clone(), info.version_id.clone()), (rewrap.e_tag, rewrap.version_id), "{case}");
-            assert_eq!(info.header(), &rewrap.header, "{case}");
+            assert_eq!(wrapping_keys(info.header().expect("sealed")), expected, "{case}");
+            assert_eq!((&info.e_tag, &info.version_id), (&rewrap.e_tag, &rewrap.version_id), "{case}");
+            assert_eq!(info.header(), rewrap.header(), "{case}");
         }
     }
 }
@@ -122,7 +122,10 @@ async fn within_a_region_kms_re_encrypts() {
         let rewrap = if replace { rewrap.replace_keys(keyring) } else { rewrap.add_keys(keyring) };
         let rewrap = rewrap.send().await.expect(case);
         assert_eq!(stack.wire.kms(), [("ReEncrypt".to_owned(), "us-east-1".to_owned())], "{case}");
-        assert_eq!(wrapping_keys(&rewrap.header), expected.iter().map(|key| key.as_str()).collect::<Vec<_>>());
+        assert_eq!(
+            wrapping_keys(rewrap.header().expect("sealed")),
+            expected.iter().map(|key| key.as_str()).collect::<Vec<_>>()
+        );
         assert_eq!(read(&stack.client([key]), &uri).await.expect("by the new key alone"), "x");
     }
 }
@@ -144,7 +147,7 @@ async fn a_rewrap_to_what_is_there_does_nothing() {
     for rewrap in rewraps {
         let rewrap = rewrap.uri(&uri).send().await.expect("rewrap");
         assert_eq!(rewrap.outcome, RewrapOutcome::Unchanged);
-        assert_eq!((&rewrap.header, &rewrap.version_id), (before.header(), &before.version_id));
+        assert_eq!((rewrap.header(), &rewrap.version_id), (before.header(), &before.version_id));
     }
     assert_eq!(stack.wire.kms(), []);
     assert_eq!(stack.wire.operations("s3"), ["HeadObject"; 4]);
@@ -158,7 +161,10 @@ async fn keys_are_removed_but_for_the_last() {
     client.put().uri(&uri).body("x").send().await.expect("put");
     stack.wire.forget();
     let remove = client.rewrap().uri(&uri).remove_key(keys[0].as_str()).send().await.expect("one is left");
-    assert_eq!((wrapping_keys(&remove.header), remove.header.generation()), (vec![keys[1].as_str()], 2));
+    assert_eq!(
+        (wrapping_keys(remove.header().expect("sealed")), remove.header().expect("sealed").generation()),
+        (vec![keys[1].as_str()], 2)
+    );
     assert_kind(read(&stack.client([keys[0]]), &uri).await, ErrorKind::NoMatchingKey, &uri, "removed");
     let last = client.rewrap().uri(&uri).remove_key(keys[1].as_str()).send().await;
     assert_kind(last, ErrorKind::InvalidInput, &uri, "the last key");
@@ -398,7 +404,7 @@ async fn of_two_rewraps_at_once_neither_is_undone() {
     other.put().uri(&uri).body("x").send().await.expect("put");
     let rewrap = racer.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await;
     let head = other.head().uri(&uri).send().await.expect("head");
-    let keys = wrapping_keys(head.header());
+    let keys = wrapping_keys(head.header().expect("sealed"));
     match rewrap {
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Conflict, "{error:?}");
@@ -419,7 +425,7 @@ async fn a_key_that_is_removed_meanwhile_does_not_come_back() {
     other.rewrap().uri(&uri).add_keys(local_keyring("c")).send().await.expect("add c");
     let _ = racer.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await;
     let head = other.head().uri(&uri).send().await.expect("head");
-    assert!(!wrapping_keys(head.header()).contains(&"c"), "a key that was removed is back");
+    assert!(!wrapping_keys(head.header().expect("sealed")).contains(&"c"), "a key that was removed is back");
 }
 
 #[tokio::test]
@@ -453,7 +459,7 @@ async fn a_lost_answer_is_a_success() {
         client.put().uri(&uri).body("x").send().await.expect("put");
         let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect("rewrap");
         let head = client.head().uri(&uri).send().await.expect("head");
-        assert_eq!((head.header(), head.generation()), (&rewrap.header, 2), "{losses} answers lost");
+        assert_eq!((head.header(), head.generation()), (rewrap.header(), 2), "{losses} answers lost");
     }
 }
 
@@ -480,7 +486,7 @@ async fn generations_count_the_rewraps_of_a_version() {
     client.put().uri(&uri).body("x").send().await.expect("put");
     for (generation, name) in (2..).zip(["b", "c", "d"]) {
         let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring(name)).send().await.expect("rewrap");
-        assert_eq!(rewrap.header.generation(), generation);
+        assert_eq!(rewrap.header().expect("sealed").generation(), generation);
     }
     client.put().uri(&uri).body("y").send().await.expect("put");
     assert_eq!(client.head().uri(&uri).send().await.expect("head").generation(), 1);

@@ -12,8 +12,9 @@ mod rm;
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
-use sealwax_s3::{KmsKeyArn, S3Uri};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use sealwax_s3::{KmsKeyArn, Landing, S3Uri, listing::ManifestLocation};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     cat::CatArgs,
@@ -26,7 +27,13 @@ pub(crate) use self::{
     ls::LsArgs,
     rm::RmArgs,
 };
-use crate::{age::Age, objects::ObjectsArgs, pair::Pair, prefix::Prefix};
+use crate::{
+    age::Age,
+    objects::ObjectsArgs,
+    pair::Pair,
+    prefix::Prefix,
+    s3ec::{FormatArg, RawKeyArgs, S3ecArgs},
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -88,12 +95,20 @@ Examples:
   sealwax rewrap s3://bucket/2026/report.pdf --add \"$WEST_KEY\"
   sealwax rewrap s3://bucket-west/2026/report.pdf --replace \"$WEST_KEY\" \\
       --region us-west-2 --replica-of bucket-east
-  sealwax rewrap s3://bucket/new/name --add \"$KEY\" --accept-place bucket/old/name";
+  sealwax rewrap s3://bucket/new/name --add \"$KEY\" --accept-place bucket/old/name
+
+Many objects; without --apply, it is said what would be done, and nothing is changed:
+  sealwax rewrap s3://bucket/2026/ --recursive --add \"$WEST_KEY\"
+  sealwax rewrap s3://bucket/2026/ --recursive --add \"$WEST_KEY\" --apply
+  sealwax rewrap s3://bucket --inventory s3://inventories/bucket/daily/2026-11-23T00-00Z/manifest.json \\
+      --add \"$NEW_KEY\" --remove \"$OLD_KEY\" --save-plan retire.plan
+  sealwax rewrap --plan retire.plan --apply --kms-calls-per-second 2000";
 
 const REENCRYPT_EXAMPLES: &str = "\
 Examples:
   sealwax reencrypt s3://bucket/2026/report.pdf
-  sealwax reencrypt s3://bucket/2026/report.pdf --under \"$EAST_KEY\" --under \"$WEST_KEY\"";
+  sealwax reencrypt s3://bucket/2026/report.pdf --under \"$EAST_KEY\" --under \"$WEST_KEY\"
+  sealwax reencrypt s3://bucket/written/by/java --to native --under \"$KEY\"";
 
 const AUDIT_EXAMPLES: &str = "\
 Examples:
@@ -258,6 +273,17 @@ pub(crate) struct PutArgs {
     #[arg(long)]
     pub(crate) no_overwrite: bool,
 
+    /// Write this format
+    #[arg(long, value_enum, default_value = "native", help_heading = "S3 Encryption Client")]
+    pub(crate) format: FormatArg,
+
+    /// Store the wrapped data key in an instruction file beside the object, where there is none yet
+    #[arg(long, help_heading = "S3 Encryption Client")]
+    pub(crate) instruction_file: bool,
+
+    #[command(flatten)]
+    pub(crate) raw: RawKeyArgs,
+
     /// If the upload is interrupted, keep it: the same command again sends what is missing
     ///
     /// Its state is kept in a file that holds no plaintext and no plaintext key. Source, destination, encryption context
@@ -300,11 +326,25 @@ pub(crate) struct GetArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) version_id: Option<String>,
 
+    /// Pass an object through that is not encrypted by any client, instead of refusing it
+    #[arg(long, conflicts_with = "context")]
+    pub(crate) pass_unencrypted: bool,
+
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
 
     #[command(flatten)]
     pub(crate) folders: FolderArgs,
+
+    /// Write an object of the S3 Encryption Client to standard output before it is verified, whatever its length
+    ///
+    /// Its only tag is at its end. Without this option up to 64 MiB are held back until then, and a longer object is only
+    /// read into a file. With it, nothing of the output must be used before the command has exited with 0.
+    #[arg(long, help_heading = "S3 Encryption Client")]
+    pub(crate) release_unverified: bool,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecArgs,
 }
 
 /// Show what is known of an object without any key.
@@ -324,21 +364,31 @@ pub(crate) struct InspectArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// What follows the object's key in that of its instruction file, if the S3 Encryption Client wrote one [default:
+    /// .instruction]
+    #[arg(long, value_name = "SUFFIX", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) instruction_file_suffix: Option<String>,
 }
 
-/// Wrap an object's data key anew; the body stays as it is.
+/// Wrap the data keys of objects anew; the bodies stay as they are.
 ///
 /// The new metadata lands by a copy inside S3, on the condition that the object did not change meanwhile. In a versioned
-/// bucket older versions keep their keys.
+/// bucket older versions keep their keys. An object of the S3 Encryption Client has one wrapping key: use --replace or
+/// --refresh.
+///
+/// One object is rewrapped at once. Of many, it is said what would be done, until --apply is given.
 #[derive(Debug, Args)]
 #[command(
     after_help = REWRAP_EXAMPLES,
-    group = ArgGroup::new("edit").args(["add", "replace", "remove", "refresh"]).required(true).multiple(true),
+    group = ArgGroup::new("edit").args(["add", "replace", "remove", "refresh"]).multiple(true),
+    group = ArgGroup::new("what").args(["add", "replace", "remove", "refresh", "plan"]).required(true).multiple(true),
+    group = ArgGroup::new("many").args(["recursive", "versions", "inventory", "stdin", "plan"]).multiple(true),
 )]
 pub(crate) struct RewrapArgs {
-    /// What to rewrap
-    #[arg(value_name = "s3://BUCKET/KEY")]
-    pub(crate) uri: S3Uri,
+    /// What to rewrap; with one of the options for many objects, what the keys begin with
+    #[arg(value_name = "s3://BUCKET/KEY|/PREFIX", required_unless_present = "plan")]
+    pub(crate) prefix: Option<Prefix>,
 
     /// Wrap the data key under this KMS key too; repeatable
     #[arg(long, value_name = "ARN")]
@@ -352,16 +402,114 @@ pub(crate) struct RewrapArgs {
     #[arg(long)]
     pub(crate) refresh: bool,
 
+    /// Store the new keys in a sidecar beside the object, which stays as it is: always, or where it is locked or archived
+    /// (`needed`). Only readers with --sidecars find them
+    #[arg(
+        long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_value = "never",
+        default_missing_value = "always", conflicts_with = "plan",
+    )]
+    pub(crate) to_sidecar: SidecarWhen,
+
     /// Drop this KMS key, unless it is the last one; repeatable, and done after --add
     #[arg(long, value_name = "ARN")]
     pub(crate) remove: Vec<KmsKeyArn>,
 
     /// Accept wrapped keys that are bound to this place: the object was moved from there on purpose; repeatable
-    #[arg(long, value_name = "BUCKET/KEY", value_parser = place)]
+    #[arg(long, value_name = "BUCKET/KEY", value_parser = place, conflicts_with = "many")]
     pub(crate) accept_place: Vec<String>,
 
     #[command(flatten)]
+    pub(crate) many: ManyArgs,
+
+    #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecArgs,
+}
+
+/// When new keys are stored in a sidecar.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SidecarWhen {
+    #[default]
+    Never,
+    Needed,
+    Always,
+}
+
+impl From<SidecarWhen> for Landing {
+    fn from(when: SidecarWhen) -> Self {
+        match when {
+            SidecarWhen::Never => Self::Copy,
+            SidecarWhen::Needed => Self::SidecarWhereNeeded,
+            SidecarWhen::Always => Self::Sidecar,
+        }
+    }
+}
+
+/// How many objects are rewrapped.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Many objects")]
+pub(crate) struct ManyArgs {
+    /// All objects whose keys begin so
+    #[arg(long, conflicts_with_all = ["inventory", "stdin", "plan"])]
+    pub(crate) recursive: bool,
+
+    /// All of their versions: those that are not the newest are reported, for S3 cannot change them
+    #[arg(long, conflicts_with_all = ["inventory", "stdin", "plan"])]
+    pub(crate) versions: bool,
+
+    /// Those of an S3 Inventory: its `manifest.json`, in S3 or in a local directory; objects of other prefixes are left out
+    #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["stdin", "plan"])]
+    pub(crate) inventory: Option<ManifestLocation>,
+
+    /// Those that standard input names, a line each: a key of the bucket, `s3://BUCKET/KEY`, or JSON with `key` and perhaps
+    /// `version_id`
+    #[arg(long, conflicts_with = "plan")]
+    pub(crate) stdin: bool,
+
+    /// Those of a plan, which also says what to change, and with which keys to read
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prefix", "edit", "keys", "accounts", "save_plan"])]
+    pub(crate) plan: Option<PathBuf>,
+
+    /// Write what would be done to this file: the plan
+    #[arg(long, value_name = "FILE", requires = "many", conflicts_with = "apply")]
+    pub(crate) save_plan: Option<PathBuf>,
+
+    /// Do it
+    #[arg(long, requires = "many")]
+    pub(crate) apply: bool,
+
+    /// Keep the journal in this file, instead of one in the user's state directory
+    ///
+    /// After a crash or an interrupt, the same command again goes on where it stopped. The file in the state directory, which
+    /// is `$XDG_STATE_HOME/sealwax`, else `~/.local/state/sealwax`, is deleted when all objects are done.
+    #[arg(long, value_name = "PATH", requires = "apply")]
+    pub(crate) journal: Option<PathBuf>,
+
+    /// Work on so many objects at once, at most: fewer at first, and fewer when S3 or KMS asks to slow down
+    #[arg(long, value_name = "NUMBER", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) concurrency: u16,
+
+    /// Call KMS at most so often a second, in each Region
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) kms_calls_per_second: Option<u32>,
+
+    /// Estimate time and cost with these prices and quotas: a JSON file
+    #[arg(long, value_name = "FILE", requires = "many", conflicts_with = "apply")]
+    pub(crate) prices: Option<PathBuf>,
+
+    /// Print one JSON object a line, the counts last
+    #[arg(long, requires = "many")]
+    pub(crate) json: bool,
+}
+
+impl ManyArgs {
+    /// Whether it is about many objects.
+    pub(crate) fn is_meant(&self) -> bool {
+        self.recursive || self.versions || self.inventory.is_some() || self.stdin || self.plan.is_some()
+    }
 }
 
 /// List or abort uploads that were begun and not finished.
@@ -425,7 +573,7 @@ pub(crate) struct UploadsAbortArgs {
     pub(crate) dry_run: bool,
 }
 
-/// Seal an object anew, under a new data key: for a data key that may have become known.
+/// Seal an object anew, under a new data key: for a data key that may have become known, or for another format.
 ///
 /// The object is read, verified and stored again in its place, through this process. In a versioned bucket older versions
 /// keep their bodies and their data key, until they are deleted.
@@ -446,6 +594,17 @@ pub(crate) struct ReencryptArgs {
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    /// Write this format: migrates objects to and from the S3 Encryption Client
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "native", help_heading = "S3 Encryption Client")]
+    pub(crate) to: FormatArg,
+
+    /// Seal an object too that is not encrypted by any client
+    #[arg(long)]
+    pub(crate) seal_unencrypted: bool,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecArgs,
 }
 
 /// Tell which keys objects depend on, and which objects are not sealed.
@@ -659,7 +818,7 @@ mod tests {
             (&["put", "--help"][..], "An interrupted upload is aborted, but for --resume"),
             (&["get", "--help"], "only when all of the object has verified"),
             (&["inspect", "--help"], "nothing that is shown is authenticated"),
-            (&["ls", "--help"], "where no sealed object can have the stored length"),
+            (&["ls", "--help"], "where no object of its own format can have the stored length"),
             (&["cat", "--help"], "Each piece is written once it has verified"),
             (&["head", "--help"], "sealed or not"),
             (&["cp", "--help"], "nothing is read or sealed anew"),

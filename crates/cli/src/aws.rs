@@ -16,7 +16,7 @@ use aws_sdk_s3::{
 use aws_types::service_config::ServiceConfigKey;
 use sealwax_s3::{
     DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, PlacePolicy, S3Uri, SealedClient,
-    SidecarPolicy, WrapPolicy,
+    SealedClientBuilder, SidecarPolicy, WrapPolicy,
     drill::BlockedRegions,
     envelope::{EncryptedDataKey, Keyring, LocalKeyring, MultiKeyring},
 };
@@ -25,7 +25,7 @@ use crate::{
     args::{GlobalArgs, ReaderArgs},
     error::{Exit, Failure, advice},
     local_key, many,
-    progress::Progress,
+    progress::{JobProgress, Progress},
     shell,
     text::Printable,
 };
@@ -102,18 +102,28 @@ impl Session {
 
     /// A client for the object at `uri`.
     pub(crate) fn client(&self, uri: &S3Uri, keyring: impl Keyring + 'static) -> SealedClient {
-        self.client_of(uri.bucket(), keyring)
+        self.client_builder(uri, keyring).build()
+    }
+
+    /// Begins a client for the object at `uri`.
+    pub(crate) fn client_builder(&self, uri: &S3Uri, keyring: impl Keyring + 'static) -> SealedClientBuilder {
+        self.client_builder_of(uri.bucket(), keyring)
     }
 
     /// A client for the objects of a bucket.
     pub(crate) fn client_of(&self, bucket: &str, keyring: impl Keyring + 'static) -> SealedClient {
+        self.client_builder_of(bucket, keyring).build()
+    }
+
+    /// Begins a client for the objects of a bucket.
+    pub(crate) fn client_builder_of(&self, bucket: &str, keyring: impl Keyring + 'static) -> SealedClientBuilder {
         let places = match &self.args.replica_of {
             _ if self.args.no_place_binding => PlacePolicy::off(),
             Some(source) => PlacePolicy::bound().replica_of(bucket, source),
             None => PlacePolicy::bound(),
         };
         let sidecars = self.args.sidecars.as_ref().map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix);
-        SealedClient::builder(self.s3(), keyring).places(places).sidecars(sidecars).build()
+        SealedClient::builder(self.s3(), keyring).places(places).sidecars(sidecars)
     }
 
     /// The Region of the bucket.
@@ -165,12 +175,14 @@ impl Session {
                 "give --key ARN or --local-key FILE, or set SEALWAX_KEYS, or `keys` in a profile of sealwax.toml";
             return Err(Failure::new(Exit::Usage, "there is no key to wrap the data key under", advice));
         }
+        if keys.is_empty()
+            && let Some(local) = &self.local
+        {
+            return Ok(Arc::clone(local) as Arc<dyn Keyring>);
+        }
         let policy = at_least.map_or(WrapPolicy::All, |count| WrapPolicy::AtLeast(count.into()));
-        let kms = (!keys.is_empty()).then(|| {
-            let keyring = keys.into_iter().fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key));
-            keyring.wrap_policy(policy).build()
-        });
-        Ok(with_local(kms, self.local.clone()))
+        let kms = keys.into_iter().fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key));
+        Ok(self.with_local(kms.wrap_policy(policy).build()))
     }
 
     /// A keyring to read with: of the named keys and the local one, else of all keys in the named accounts, else in the
@@ -179,30 +191,60 @@ impl Session {
     /// # Errors
     /// STS does not say which account the caller's own is.
     pub(crate) async fn reading_keyring(&self, args: ReaderArgs) -> Result<Arc<dyn Keyring>, Failure> {
-        self.regional_keyring(args, Vec::new()).await
+        Ok(self.with_local(self.kms_keyring(args, &[], None).await?))
     }
 
-    /// The same, of the keys in these Regions alone, if any are named.
+    /// The same, of keys in these Regions alone, if any are named: a local key is in none.
+    ///
+    /// # Errors
+    /// As [`Session::reading_keyring`].
     pub(crate) async fn regional_keyring(
         &self,
         args: ReaderArgs,
-        regions: Vec<String>,
+        regions: &[String],
     ) -> Result<Arc<dyn Keyring>, Failure> {
-        let here = |key: &KmsKeyArn| regions.is_empty() || regions.iter().any(|region| region == key.region());
-        let kms = match (args.keys.is_empty(), args.accounts.is_empty(), &self.local) {
-            (false, ..) => Some(self.keyring(args.keys.into_iter().filter(here))),
-            // Whoever names a local key and nothing else needs no KMS. It is in no Region.
-            (true, true, Some(_)) => (!regions.is_empty()).then(|| self.keyring([])),
-            (true, no_accounts, _) => {
-                let filter = match no_accounts {
-                    true => self.own_account().await?,
-                    false => DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref())),
-                };
-                let filter = if regions.is_empty() { filter } else { filter.regions(regions.clone()) };
-                Some(KmsKeyring::builder(&self.config).discovery(filter).build())
-            }
+        let kms = self.kms_keyring(args, regions, None).await?;
+        Ok(if regions.is_empty() { self.with_local(kms) } else { Arc::new(kms) })
+    }
+
+    /// What of it is KMS's; it makes at most `calls_per_second` calls to each Region.
+    ///
+    /// # Errors
+    /// As [`Session::reading_keyring`].
+    pub(crate) async fn kms_keyring(
+        &self,
+        args: ReaderArgs,
+        regions: &[String],
+        calls_per_second: Option<u32>,
+    ) -> Result<KmsKeyring, Failure> {
+        let builder = KmsKeyring::builder(&self.config);
+        let builder = match calls_per_second {
+            Some(calls) => builder.calls_per_second(calls),
+            None => builder,
         };
-        Ok(with_local(kms, self.local.clone().filter(|_| regions.is_empty())))
+        if !args.keys.is_empty() {
+            let meant = |key: &KmsKeyArn| regions.is_empty() || regions.iter().any(|region| region == key.region());
+            let keys = args.keys.into_iter().filter(meant);
+            return Ok(keys.fold(builder, |keyring, key| keyring.key(key)).build());
+        }
+        let filter = match (args.accounts.is_empty(), &self.local) {
+            // Whoever names a local key and nothing else needs no KMS.
+            (true, Some(_)) => return Ok(builder.build()),
+            (true, None) => self.own_account().await?,
+            (false, _) => DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref())),
+        };
+        let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
+        Ok(builder.discovery(filter).build())
+    }
+
+    /// This keyring and the local key, if one is used. What is in this process is asked first.
+    pub(crate) fn with_local(&self, kms: impl Keyring + 'static) -> Arc<dyn Keyring> {
+        match &self.local {
+            None => Arc::new(kms),
+            Some(local) => {
+                Arc::new(MultiKeyring::new(Arc::clone(local) as Arc<dyn Keyring>, [Arc::new(kms) as Arc<dyn Keyring>]))
+            }
+        }
     }
 
     /// A keyring to wrap under the same keys as these, as far as `reading` may use them: whoever can write to the bucket can
@@ -216,11 +258,14 @@ impl Session {
         let accepted = || keys.iter().filter(|key| reading.accepts(key));
         let arns: Vec<KmsKeyArn> = accepted().filter_map(|key| key.wrapping_key().parse().ok()).collect();
         let local = self.local.clone().filter(|local| accepted().any(|key| local.accepts(key)));
-        if arns.is_empty() && local.is_none() {
-            return None;
+        match (arns.is_empty(), local) {
+            (true, None) => None,
+            (true, Some(local)) => Some(local),
+            (false, local) => {
+                let kms = arns.into_iter().fold(shared.sibling(), KmsKeyringBuilder::key).build();
+                Some(if local.is_some() { self.with_local(kms) } else { Arc::new(kms) })
+            }
         }
-        let kms = (!arns.is_empty()).then(|| arns.into_iter().fold(shared.sibling(), KmsKeyringBuilder::key).build());
-        Some(with_local(kms, local))
     }
 
     /// The local key, if one is used.
@@ -236,6 +281,26 @@ impl Session {
     /// Which profile of Sealwax's own settings is used.
     pub(crate) fn profile_in_use(&self) -> Option<&str> {
         self.args.profile_in_use.as_deref()
+    }
+
+    /// Whose replica the bucket is, and whether wraps are bound to no place.
+    pub(crate) fn places(&self) -> (Option<&str>, bool) {
+        (self.args.replica_of.as_deref(), self.args.no_place_binding)
+    }
+
+    /// What a sidecar's key has after the object's, if sidecars are looked for.
+    pub(crate) fn sidecars(&self) -> Option<&str> {
+        self.args.sidecars.as_deref()
+    }
+
+    /// The same session, with other settings of places and of sidecars.
+    pub(crate) fn with_places(
+        &self,
+        replica_of: Option<String>,
+        no_place_binding: bool,
+        sidecars: Option<String>,
+    ) -> Self {
+        Self { args: GlobalArgs { replica_of, no_place_binding, sidecars, ..self.args.clone() }, ..self.clone() }
     }
 
     /// A command line with these words that reaches the same services.
@@ -264,9 +329,9 @@ impl Session {
         if self.quiet || self.verbose { Progress::hidden() } else { Progress::new(total) }
     }
 
-    /// Shows how many objects are done.
-    pub(crate) fn counter(&self) -> Progress {
-        if self.quiet || self.verbose { Progress::hidden() } else { Progress::of_objects() }
+    /// Shows how many objects of a job are done, of `total` if that is known.
+    pub(crate) fn job_progress(&self, total: Option<u64>) -> JobProgress {
+        if self.quiet || self.verbose { JobProgress::hidden() } else { JobProgress::new(total) }
     }
 
     /// Says on standard error what was done, unless asked to be quiet.
@@ -383,17 +448,6 @@ fn connection(args: &GlobalArgs) -> Vec<String> {
     let options = [("--region", &args.region), ("--endpoint-url", &args.endpoint_url), ("--profile", &args.profile)];
     let given = options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value.clone()?]));
     given.flatten().collect()
-}
-
-/// These keyrings as one; there is at least one.
-fn with_local(kms: Option<KmsKeyring>, local: Option<Arc<LocalKeyring>>) -> Arc<dyn Keyring> {
-    match (kms, local) {
-        (Some(kms), None) => Arc::new(kms),
-        (None, Some(local)) => local,
-        // What is in this process is asked first.
-        (Some(kms), Some(local)) => Arc::new(MultiKeyring::new(local, [Arc::new(kms) as Arc<dyn Keyring>])),
-        (None, None) => unreachable!("whoever has neither has said so"),
-    }
 }
 
 fn unknown_account(exit: Exit, why: &str) -> Failure {

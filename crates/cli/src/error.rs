@@ -52,11 +52,16 @@ impl Exit {
 impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Self {
         match kind {
-            ErrorKind::InvalidInput | ErrorKind::MetadataTooLarge | ErrorKind::StateFileMismatch => Self::Usage,
+            ErrorKind::InvalidInput
+            | ErrorKind::InvalidListing
+            | ErrorKind::JobMismatch
+            | ErrorKind::MetadataTooLarge
+            | ErrorKind::StateFileMismatch => Self::Usage,
             ErrorKind::Authentication
             | ErrorKind::ContextMismatch
             | ErrorKind::Malformed
             | ErrorKind::PlaceMismatch
+            | ErrorKind::PolicyRefused
             | ErrorKind::Truncated => Self::NotVerified,
             ErrorKind::NotFound | ErrorKind::NotSealed => Self::NotFound,
             ErrorKind::AccessDenied
@@ -256,6 +261,7 @@ mod tests {
             (ErrorKind::MetadataTooLarge, 2),
             (ErrorKind::Authentication, 3),
             (ErrorKind::PlaceMismatch, 3),
+            (ErrorKind::PolicyRefused, 3),
             (ErrorKind::ContextMismatch, 3),
             (ErrorKind::Truncated, 3),
             (ErrorKind::Malformed, 3),

@@ -41,6 +41,25 @@ pub(crate) async fn unless_stopped<T: Send>(work: impl Future<Output = T> + Send
     }
 }
 
+/// Does `work`, which `ask` asks to end early when a signal comes; at the second one, `work` is dropped. The signal, if one came.
+pub(crate) async fn asked_to_stop<T: Send>(
+    work: impl Future<Output = T> + Send,
+    ask: impl FnOnce() + Send,
+) -> Result<(T, Option<Signal>), Signal> {
+    let mut work = std::pin::pin!(work);
+    let signal = tokio::select! {
+        biased;
+        signal = received() => signal,
+        done = &mut work => return Ok((done, None)),
+    };
+    ask();
+    tokio::select! {
+        biased;
+        signal = received() => Err(signal),
+        done = &mut work => Ok((done, Some(signal))),
+    }
+}
+
 /// Waits for a signal; for ever where signals cannot be received, which leaves them to the system.
 async fn received() -> Signal {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))

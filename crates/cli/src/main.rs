@@ -23,6 +23,7 @@ mod progress;
 mod report;
 mod resume;
 mod run;
+mod s3ec;
 mod settings;
 mod shell;
 mod state;

@@ -45,7 +45,7 @@ impl Tally {
     where
         F: Future<Output = Outcome> + Send,
     {
-        let progress = session.counter();
+        let progress = session.job_progress(None);
         let work = |item| {
             let done = work(item);
             async move { Ok(done.await) }

@@ -1,15 +1,15 @@
 //! Lines on standard output.
 
-use std::io::{self, BufWriter, Stdout, Write as _};
+use std::io::{self, Stdout, Write as _};
 
 use serde::Serialize;
 
 use crate::error::Failure;
 
-/// Standard output, as lines. Whoever reads them may stop.
+/// Standard output, as lines: each is written at once. Whoever reads them may stop.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    output: BufWriter<Stdout>,
+    output: Stdout,
     /// Nobody reads them any more.
     closed: bool,
 }
@@ -17,7 +17,7 @@ pub(crate) struct Lines {
 impl Lines {
     /// No line yet.
     pub(crate) fn new() -> Self {
-        Self { output: BufWriter::new(io::stdout()), closed: false }
+        Self { output: io::stdout(), closed: false }
     }
 
     /// Writes a line.
@@ -28,7 +28,7 @@ impl Lines {
         if self.closed {
             return Ok(());
         }
-        let written = self.output.write_all(text.as_ref().as_bytes()).and_then(|()| self.output.write_all(b"\n"));
+        let written = self.output.write_all(format!("{}\n", text.as_ref()).as_bytes());
         self.unless_closed(written)
     }
 
@@ -48,7 +48,7 @@ impl Lines {
         self.line(serde_json::to_string(value).expect("texts, numbers and lists of them"))
     }
 
-    /// Writes what is buffered.
+    /// Makes sure that all of it is written.
     ///
     /// # Errors
     /// It cannot be written.

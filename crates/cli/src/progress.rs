@@ -27,30 +27,6 @@ impl Progress {
         this
     }
 
-    /// Begins to show how many objects are done.
-    pub(crate) fn of_objects() -> Self {
-        if !stderr().is_terminal() {
-            return Self::hidden();
-        }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        bar.set_style(style("{human_pos} objects {spinner} {per_sec}, {elapsed}{msg}"));
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self(bar)
-    }
-
-    /// One object is done; `failed` so far.
-    pub(crate) fn one_more(&self, failed: u64) {
-        self.0.inc(1);
-        if failed > 0 {
-            self.0.set_message(format!(", {failed} failed"));
-        }
-    }
-
-    /// Does what writes to the terminal, without the bar in its way.
-    pub(crate) fn suspend(&self, writes: impl FnOnce()) {
-        self.0.suspend(writes);
-    }
-
     /// Shows nothing.
     pub(crate) fn hidden() -> Self {
         Self(ProgressBar::hidden())
@@ -66,6 +42,59 @@ impl Progress {
     pub(crate) fn counter(&self) -> impl Fn(u64) + Send + Sync + 'static {
         let bar = self.0.clone();
         move |bytes| bar.inc(bytes)
+    }
+}
+
+/// A progress bar of many objects, gone when dropped. Clones are the same bar.
+#[derive(Debug, Clone)]
+pub(crate) struct JobProgress(ProgressBar);
+
+impl JobProgress {
+    /// Begins to show a job of `total` objects, if that is known.
+    pub(crate) fn new(total: Option<u64>) -> Self {
+        if !stderr().is_terminal() {
+            return Self::hidden();
+        }
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+        bar.set_style(style(match total {
+            Some(_) => "{human_pos} of {human_len} objects [{bar:30}] {per_sec}, {eta} left{msg}",
+            None => "{human_pos} objects {spinner} {per_sec}, {elapsed}{msg}",
+        }));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+
+    /// Shows nothing.
+    pub(crate) fn hidden() -> Self {
+        Self(ProgressBar::hidden())
+    }
+
+    /// One object more is done; `failed` of all.
+    pub(crate) fn one_more(&self, failed: u64) {
+        self.0.inc(1);
+        if failed > 0 {
+            self.0.set_message(format!(", {failed} failed"));
+        }
+    }
+
+    /// Takes the bar away while `show` writes to the terminal.
+    pub(crate) fn suspend(&self, show: impl FnOnce()) {
+        self.0.suspend(show);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Takes the bar away when dropped.
+#[derive(Debug)]
+pub(crate) struct Cleared(pub(crate) JobProgress);
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, fmt};
 
 use aws_sdk_s3::primitives::DateTimeFormat;
-use sealwax_s3::{KMS_PROVIDER, KmsKeyArn, ObjectInfo, S3Uri, envelope::EncryptedDataKey};
+use sealwax_s3::{
+    KMS_PROVIDER, KmsKeyArn, ObjectFormat, ObjectInfo, S3Uri,
+    envelope::{EncryptedDataKey, ObjectHeader},
+    s3ec::Storage,
+};
 use serde::Serialize;
 
 use crate::text::{Counted, Printable};
@@ -14,8 +18,15 @@ pub(crate) struct Report {
     object: String,
     /// Always false: no key was used.
     authenticated: bool,
-    format: &'static str,
+    format: String,
     plaintext_bytes: u64,
+    /// Of the S3 Encryption Client's objects alone, as the two that follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wrapping_algorithm: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_suite: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_instruction_file: Option<bool>,
     encryption_context: BTreeMap<String, String>,
     generation: u32,
     keys: Vec<Key>,
@@ -42,17 +53,29 @@ struct Key {
 impl Report {
     /// Reports what is known of the object at `uri`.
     pub(crate) fn new(uri: &S3Uri, info: ObjectInfo) -> Self {
-        let context = info.encryption_context().iter();
+        let context: BTreeMap<_, _> = match info.envelope() {
+            // As KMS sees it, or the materials description of a raw key.
+            Some(envelope) => envelope.key().description().clone(),
+            None => info.encryption_context().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        };
         let last_modified = info.last_modified.and_then(|time| time.fmt(DateTimeFormat::DateTime).ok());
         Self {
             object: uri.to_string(),
             authenticated: false,
-            format: info.header().format(),
+            format: format(&info),
+            wrapping_algorithm: info.envelope().map(|envelope| envelope.key().algorithm().to_string()),
+            content_suite: info.envelope().map(|envelope| envelope.content().suite().to_string()),
+            in_instruction_file: info.envelope().map(|envelope| envelope.storage() == Storage::InstructionFile),
             plaintext_bytes: info.plaintext_len(),
-            encryption_context: context.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            encryption_context: context,
             generation: info.generation(),
             keys: info.keys().iter().map(Key::new).collect(),
-            missing: info.header().missing().iter().map(|it| it.wrapping_key().to_owned()).collect(),
+            missing: info
+                .header()
+                .into_iter()
+                .flat_map(ObjectHeader::missing)
+                .map(|it| it.wrapping_key().to_owned())
+                .collect(),
             content_type: info.content_type,
             storage_class: info.storage_class.map(|class| class.as_str().to_owned()),
             version_id: info.version_id,
@@ -65,6 +88,14 @@ impl Report {
     /// The report as one line of JSON.
     pub(crate) fn json(&self) -> String {
         serde_json::to_string(self).expect("strings and numbers only")
+    }
+}
+
+pub(crate) fn format(info: &ObjectInfo) -> String {
+    match info.format() {
+        ObjectFormat::Sealwax(header) => header.format().to_owned(),
+        ObjectFormat::S3ec(envelope) => format!("Amazon S3 Encryption Client {}", envelope.format()),
+        _ => "not encrypted".to_owned(),
     }
 }
 
@@ -84,10 +115,13 @@ impl Key {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", Printable(&self.object))?;
-        line(f, "format", self.format)?;
+        line(f, "format", &self.format)?;
         line(f, "plaintext", &Counted(self.plaintext_bytes, "byte").to_string())?;
-        line(f, "generation", &self.generation.to_string())?;
+        let generation = (!self.keys.is_empty()).then(|| self.generation.to_string());
         let stored = [
+            ("content", &self.content_suite),
+            ("wrapped by", &self.wrapping_algorithm),
+            ("generation", &generation),
             ("content type", &self.content_type),
             ("storage class", &self.storage_class),
             ("version", &self.version_id),
@@ -100,7 +134,12 @@ impl fmt::Display for Report {
             }
         }
         section(f, "encryption context", &self.encryption_context)?;
-        writeln!(f, "  wrapping keys")?;
+        if self.in_instruction_file == Some(true) {
+            writeln!(f, "  its wrapped data key is in an instruction file")?;
+        }
+        if !self.keys.is_empty() {
+            writeln!(f, "  wrapping keys")?;
+        }
         for key in &self.keys {
             writeln!(f, "    {}", Printable(&key.wrapping_key))?;
             writeln!(f, "      provider {}", Printable(&key.provider))?;

@@ -1,4 +1,4 @@
-//! Where the state files of unfinished uploads are.
+//! Where the state files of unfinished uploads are, and the journals of rewraps.
 
 use std::{
     env,
@@ -22,15 +22,33 @@ const EXTENSION: &str = "upload";
 /// # Errors
 /// There is no such directory, and none can be made.
 pub(crate) fn path_for(file: &Path, uri: &S3Uri) -> Result<PathBuf, Failure> {
-    let Some(directory) = directory() else {
-        let advice = "name a state file by --state-file, or set XDG_STATE_HOME or HOME";
-        return Err(Failure::new(Exit::Usage, "there is no directory to keep the state of the upload in", advice));
-    };
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
-    made.map_err(|error| Failure::io(&format!("cannot make the directory {}", directory.display()), error))?;
+    let directory = made_directory("state of the upload", "--state-file")?;
     // One that does not exist fails where it is opened.
     let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     Ok(directory.join(name(&file, uri)))
+}
+
+/// The journal of the rewrap that `job` describes, in the user's state directory, which is made if need be.
+///
+/// # Errors
+/// There is no such directory, and none can be made.
+pub(crate) fn journal_for(job: &[u8]) -> Result<PathBuf, Failure> {
+    let directory = made_directory("journal of the rewrap", "--journal")?;
+    Ok(directory.join(format!("{}.rewrap", short_digest(job))))
+}
+
+/// The user's state directory, for `what`, which `option` puts elsewhere.
+fn made_directory(what: &str, option: &str) -> Result<PathBuf, Failure> {
+    let Some(directory) = directory() else {
+        let advice = match option {
+            "--journal" => "name a journal by --journal, or set XDG_STATE_HOME or HOME",
+            _ => "name a state file by --state-file, or set XDG_STATE_HOME or HOME",
+        };
+        return Err(Failure::new(Exit::Usage, format!("there is no directory to keep the {what} in"), advice));
+    };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+    made.map_err(|error| Failure::io(&format!("cannot make the directory {}", directory.display()), error))?;
+    Ok(directory)
 }
 
 /// The state files in the user's state directory.
@@ -47,14 +65,14 @@ pub(crate) async fn all() -> Vec<(PathBuf, UnfinishedUpload)> {
     found
 }
 
-/// Deletes a state file.
+/// Deletes a state file or a journal.
 ///
 /// # Errors
 /// It is there, and cannot be deleted.
 pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Failure::io(&format!("cannot delete the state file {}", path.display()), error))
+            Err(Failure::io(&format!("cannot delete {}", path.display()), error))
         }
         _ => Ok(()),
     }
@@ -74,8 +92,11 @@ fn directory_from(state_home: Option<&OsStr>, home: Option<PathBuf>) -> Option<P
 fn name(file: &Path, uri: &S3Uri) -> String {
     // Neither a path nor a bucket's name holds a zero byte.
     let named = [file.as_os_str().as_bytes(), uri.bucket().as_bytes(), uri.key().as_bytes()].join(&0);
-    let digest: String = Sha256::digest(named)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{digest}.{EXTENSION}")
+    format!("{}.{EXTENSION}", short_digest(&named))
+}
+
+fn short_digest(named: &[u8]) -> String {
+    Sha256::digest(named)[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

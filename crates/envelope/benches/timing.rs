@@ -68,7 +68,8 @@ fn max_t(times: &[Vec<f64>; 2]) -> f64 {
     };
     let bounds = (1..=100).map(percentile).chain([f64::INFINITY]);
     let of = |bound: f64| {
-        let [one, other] = times.each_ref().map(|times| Moments::of(times.iter().copied().filter(|time| *time <= bound)));
+        let [one, other] =
+            times.each_ref().map(|times| Moments::of(times.iter().copied().filter(|time| *time <= bound)));
         one.welch_t(&other).abs()
     };
     bounds.map(of).fold(0.0, f64::max)
@@ -146,7 +147,8 @@ fn leak() -> [Vec<f64>; 2] {
     };
     let compare = |forged: [u8; 32]| {
         let opener = Opener::new(&data_key, CONTEXT, &header(&body)).is_ok();
-        let differs = forged.iter().zip(&body[24..HEADER_LEN]).position(|(one, other)| black_box(one) != black_box(other));
+        let differs =
+            forged.iter().zip(&body[24..HEADER_LEN]).position(|(one, other)| black_box(one) != black_box(other));
         (opener, differs)
     };
     measure(prepare, compare)
@@ -175,7 +177,8 @@ fn wrap() -> [Vec<f64>; 2] {
     let Some(Unwrap::Unwrapped(intermediate)) = local().unwrap(&wrap, &context).now_or_never() else {
         panic!("the intermediate key does not open")
     };
-    let intermediate = || PlaintextDataKey::from_slice_wiping(&mut { *intermediate.expose_secret() }).expect("32 bytes");
+    let intermediate =
+        || PlaintextDataKey::from_slice_wiping(&mut { *intermediate.expose_secret() }).expect("32 bytes");
     assert!(keys[0].open(intermediate(), &context).is_ok());
     let stored = ObjectHeader::new(context.clone(), keys, BodyHeader::from_bytes(&[0; 56]), None).expect("a header");
     let forged = |class| -> EncryptedDataKey {

@@ -14,6 +14,9 @@ mod rustcrypto;
 #[cfg(all(feature = "rustcrypto", not(feature = "aws-lc-rs")))]
 use rustcrypto as backend;
 
+#[cfg(feature = "s3ec")]
+pub(crate) mod s3ec;
+
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rustcrypto")))]
 compile_error!("sealwax-envelope needs a cipher: enable the feature `aws-lc-rs` (default) or `rustcrypto`");
 

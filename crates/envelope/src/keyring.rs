@@ -83,6 +83,12 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     /// The encrypted data keys that [`Keyring::wrap`] will give, with ciphertexts of the expected length and any content:
     /// so that metadata can be measured before a key is asked for.
     fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey>;
+
+    /// The same wrapping keys, as the S3 Encryption Client uses them; `None` where they cannot be used so.
+    #[cfg(feature = "s3ec")]
+    fn s3ec(&self) -> Option<&dyn crate::s3ec::Keyring> {
+        None
+    }
 }
 
 /// A keyring that is shared: a cache that many clients and rewraps use.
@@ -138,6 +144,11 @@ impl<K: Keyring + ?Sized> Keyring for Arc<K> {
 
     fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
         (**self).outline(place)
+    }
+
+    #[cfg(feature = "s3ec")]
+    fn s3ec(&self) -> Option<&dyn crate::s3ec::Keyring> {
+        (**self).s3ec()
     }
 }
 

@@ -12,6 +12,8 @@ pub mod metadata;
 mod opener;
 mod part;
 mod place;
+#[cfg(feature = "s3ec")]
+pub mod s3ec;
 mod sealer;
 mod stream;
 

@@ -8,6 +8,8 @@ mod tests;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 
+#[cfg(feature = "s3ec")]
+pub(crate) use self::names::check_own as check_own_metadata;
 pub use self::{
     names::{CONTEXT, FORMAT, GENERATION, HEADER, KEYS, MISSING, PLAINTEXT_LEN, RESERVED_PREFIX, is_reserved},
     sidecar::SIDECAR_LIMIT,

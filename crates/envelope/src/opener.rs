@@ -30,10 +30,10 @@ impl Opener {
     ///
     /// # Errors
     /// [`Error::Authentication`] where any of the chunks fails, [`Error::Truncated`] where the last one is too short to
-    /// be one. `body` holds zeros then.
+    /// be one, [`Error::TooLong`] beyond the format's 2^38 chunks. `body` holds zeros then.
     pub fn open_chunks<'a>(&self, first_chunk: u64, body: &'a mut [u8]) -> Result<OpenedChunks<'a>, Error> {
-        let opened = body.chunks_mut(SEALED_CHUNK_LEN).zip(first_chunk..).try_for_each(|(chunk, number)| {
-            let (cipher, nonce) = self.key.chunk(number)?;
+        let opened = body.chunks_mut(SEALED_CHUNK_LEN).enumerate().try_for_each(|(index, chunk)| {
+            let (cipher, nonce) = self.key.chunk(first_chunk.saturating_add(index as u64))?;
             let (data, tag) = chunk.split_last_chunk_mut::<TAG_LEN>().ok_or(Error::Truncated)?;
             Ok(cipher.open(nonce, &[], data, tag)?)
         });
@@ -54,10 +54,10 @@ impl Opener {
     /// Where `start` is beyond the end of `body`.
     pub fn open_packed(&self, first_chunk: u64, mut body: Vec<u8>, start: usize) -> Result<Vec<u8>, Error> {
         let mut packed = 0;
-        let mut chunks = (start..body.len()).step_by(SEALED_CHUNK_LEN).zip(first_chunk..);
-        let opened = chunks.try_for_each(|(from, number)| {
+        let mut chunks = (start..body.len()).step_by(SEALED_CHUNK_LEN).enumerate();
+        let opened = chunks.try_for_each(|(index, from)| {
             let end = body.len().min(from + SEALED_CHUNK_LEN);
-            self.open_chunks(number, &mut body[from..end])?;
+            self.open_chunks(first_chunk.saturating_add(index as u64), &mut body[from..end])?;
             // Moved while it is still in the processor's cache.
             body.copy_within(from..end - TAG_LEN, packed);
             packed += end - TAG_LEN - from;

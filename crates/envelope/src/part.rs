@@ -115,6 +115,18 @@ impl PartBuffer {
         source.len() - rest.len()
     }
 
+    /// The plaintext alone, in the same memory, with room for a tag behind it: for formats that have no chunks.
+    #[must_use]
+    pub fn into_plaintext(mut self) -> Vec<u8> {
+        for chunk in 0..self.filled.div_ceil(CHUNK_LEN) {
+            let from = self.header_len + chunk * SEALED_CHUNK_LEN;
+            let len = (self.filled - chunk * CHUNK_LEN).min(CHUNK_LEN);
+            self.bytes.copy_within(from..from + len, chunk * CHUNK_LEN);
+        }
+        self.bytes.truncate(self.filled);
+        self.bytes
+    }
+
     /// The chunks as they will be stored, each with the room for its tag: `chunks` whole ones, or, for the last part,
     /// as many as the plaintext fills and the short one that ends the body.
     pub(crate) fn into_sealed(mut self, last: bool, mut seal: impl FnMut(&mut [u8])) -> Vec<u8> {
@@ -143,7 +155,10 @@ mod tests {
     fn a_buffer_knows_what_it_holds() {
         let header = BodyHeader::from_bytes(&[9; HEADER_LEN]);
         let mut buffer = PartBuffer::new(Some(&header), 2);
-        assert_eq!((buffer.len(), buffer.is_empty(), buffer.capacity(), buffer.is_full()), (0, true, 2 * CHUNK_LEN, false));
+        assert_eq!(
+            (buffer.len(), buffer.is_empty(), buffer.capacity(), buffer.is_full()),
+            (0, true, 2 * CHUNK_LEN, false)
+        );
         assert_eq!(buffer.put_slice(&[1; CHUNK_LEN + 5]), CHUNK_LEN + 5);
         assert_eq!((buffer.len(), buffer.is_empty(), buffer.is_full()), (CHUNK_LEN + 5, false, false));
         assert_eq!(buffer.spare_mut().len(), CHUNK_LEN - 5);

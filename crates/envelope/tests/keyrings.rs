@@ -34,9 +34,7 @@ fn unwrap(
 ) -> Result<[u8; 32], Vec<(KeyringErrorKind, String)>> {
     match run(keyring.unwrap(keys, context)) {
         Unwrap::Unwrapped(data_key) => Ok(*data_key.expose_secret()),
-        Unwrap::Failed(failures) => {
-            Err(failures.iter().map(|it| (it.kind(), it.wrapping_key().to_owned())).collect())
-        }
+        Unwrap::Failed(failures) => Err(failures.iter().map(|it| (it.kind(), it.wrapping_key().to_owned())).collect()),
         Unwrap::NotMine => Err(Vec::new()),
     }
 }
@@ -248,7 +246,10 @@ fn a_cache_tells_why_no_wrap_opens() {
     let keys = materials.unwrap_or_else(|error| panic!("{error}")).encrypted_data_keys;
     assert_eq!(names(&keys), ["b", "from"]);
     let other = EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
-    let Unwrap::Failed(failures) = run(CachingKeyring::new(both(true)).unwrap(&keys, &other)) else { panic!("it opens") };
+    let Unwrap::Failed(failures) = run(CachingKeyring::new(both(true)).unwrap(&keys, &other)) else {
+        panic!("it opens")
+    };
+    assert_eq!(failures.len(), 1, "both wraps are of one intermediate key, which is asked for once");
     assert_eq!((failures[0].kind(), failures[0].wrapping_key()), (KeyringErrorKind::Unavailable, "from"));
     let cause = std::error::Error::source(&failures[0]).expect("a cause").to_string();
     assert!(cause.contains("wrapping key b: ") && cause.contains("wrapping key from: "), "{cause}");

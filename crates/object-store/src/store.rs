@@ -9,7 +9,7 @@ use object_store::{
     CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result, path::Path,
 };
-use sealwax_s3::{CopyOutput, SealedClient, envelope::EncryptionContext};
+use sealwax_s3::{CopyOutput, ErrorKind, SealedClient, envelope::EncryptionContext};
 
 use crate::error::{During, stored};
 
@@ -85,6 +85,21 @@ impl SealedStore {
         };
         copy.send().await.map_err(stored(during, to))
     }
+
+    /// Deletes only what was copied: another object may be there by now.
+    async fn delete_copied(&self, from: &Path, e_tag: Option<String>) -> Result<(), sealwax_s3::Error> {
+        let delete = || self.client().delete().bucket(self.bucket()).key(from.as_ref());
+        if let Some(e_tag) = e_tag {
+            match delete().if_match(&e_tag).send().await {
+                // A store without conditional deletions: it is looked at just before.
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    self.client().head().bucket(self.bucket()).key(from.as_ref()).if_match(e_tag).send().await?;
+                }
+                done => return done.map(|_| ()),
+            }
+        }
+        delete().send().await.map(|_| ())
+    }
 }
 
 #[async_trait]
@@ -138,13 +153,7 @@ impl ObjectStore for SealedStore {
             RenameTargetMode::Create => CopyMode::Create,
         };
         let copied = self.copy_object(from, to, mode).await?;
-        // Only what was copied: another object may be there by now.
-        let delete = self.client().delete().bucket(self.bucket()).key(from.as_ref());
-        let delete = match copied.source.e_tag {
-            Some(e_tag) => delete.if_match(e_tag),
-            None => delete,
-        };
-        delete.send().await.map(|_| ()).map_err(stored(During::Write, from))
+        self.delete_copied(from, copied.source.e_tag).await.map_err(stored(During::Write, from))
     }
 }
 

@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_core::Stream;
 use futures_util::StreamExt as _;
+use sealwax_envelope::ObjectHeader;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::format::ObjectFormat;
@@ -152,15 +153,17 @@ async fn describe(client: &SealedClient, object: &ListedObject) -> Result<Audite
     if format != ObjectFormat::Sealwax {
         return Ok(found(format));
     }
-    let info = crate::ObjectInfo::of_head(&target, &head)?;
+    let metadata = head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+    let header = ObjectHeader::parse(metadata).map_err(|error| target.envelope(error))?;
+    let info = crate::ObjectInfo::of_head(&target, &head, crate::ObjectFormat::Sealwax(header.clone()))?;
     let mut found = AuditedObject {
-        missing: info.header().missing().iter().map(|missing| missing.wrapping_key().to_owned()).collect(),
+        missing: header.missing().iter().map(|missing| missing.wrapping_key().to_owned()).collect(),
         generation: Some(info.generation()),
         ..found(format)
     };
     found.keys.extend(info.keys().iter().map(|key| AuditedKey::new(key, false)));
     if let Some(suffix) = client.sidecars().suffix() {
-        match Sidecar::find(client, &target, suffix, info.header()).await {
+        match Sidecar::find(client, &target, suffix, &header).await {
             Ok(sidecar) => {
                 let more = sidecar.header().into_iter().flat_map(|header| header.keys());
                 let more: Vec<_> = more.filter(|key| !info.keys().contains(key)).collect();

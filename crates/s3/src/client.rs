@@ -17,11 +17,13 @@ use tokio_util::task::TaskTracker;
 use crate::{
     BodyChecksum, SidecarPolicy,
     error::{Error, ErrorKind, Target},
+    format::UnencryptedObjects,
     operation::{
         copy::Copy, delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap, shred::Shred,
         verify::Verify,
     },
     places::PlacePolicy,
+    s3ec::S3ec,
     sidecars::Sidecar,
     timeouts,
     upload::buffers::PartBuffers,
@@ -47,6 +49,8 @@ struct Inner {
     keyring: Arc<dyn Keyring>,
     places: PlacePolicy,
     sidecars: SidecarPolicy,
+    s3ec: S3ec,
+    unencrypted: UnencryptedObjects,
     part_len: usize,
     copy_in_parts_above: u64,
     checksum: BodyChecksum,
@@ -69,6 +73,8 @@ impl SealedClient {
             keyring: Arc::new(keyring),
             places: PlacePolicy::bound(),
             sidecars: SidecarPolicy::off(),
+            s3ec: S3ec::new(),
+            unencrypted: UnencryptedObjects::default(),
             part_len: DEFAULT_PART_LEN,
             copy_in_parts_above: MAX_COPY_LEN,
             checksum: BodyChecksum::default(),
@@ -157,6 +163,14 @@ impl SealedClient {
 
     pub(crate) fn sidecars(&self) -> &SidecarPolicy {
         &self.0.sidecars
+    }
+
+    pub(crate) fn s3ec(&self) -> &S3ec {
+        &self.0.s3ec
+    }
+
+    pub(crate) fn unencrypted(&self) -> UnencryptedObjects {
+        self.0.unencrypted
     }
 
     pub(crate) fn part_len(&self) -> usize {
@@ -273,6 +287,8 @@ pub struct SealedClientBuilder {
     keyring: Arc<dyn Keyring>,
     places: PlacePolicy,
     sidecars: SidecarPolicy,
+    s3ec: S3ec,
+    unencrypted: UnencryptedObjects,
     part_len: usize,
     copy_in_parts_above: u64,
     checksum: BodyChecksum,
@@ -292,6 +308,20 @@ impl SealedClientBuilder {
     #[must_use]
     pub fn sidecars(mut self, sidecars: SidecarPolicy) -> Self {
         self.sidecars = sidecars;
+        self
+    }
+
+    /// How objects of the Amazon S3 Encryption Client are treated; [`S3ec::new`] unless set.
+    #[must_use]
+    pub fn s3ec(mut self, s3ec: S3ec) -> Self {
+        self.s3ec = s3ec;
+        self
+    }
+
+    /// What a read does with objects that are not encrypted by any client; it refuses them unless set.
+    #[must_use]
+    pub fn unencrypted(mut self, objects: UnencryptedObjects) -> Self {
+        self.unencrypted = objects;
         self
     }
 
@@ -336,6 +366,8 @@ impl SealedClientBuilder {
             keyring: self.keyring,
             places: self.places,
             sidecars: self.sidecars,
+            s3ec: self.s3ec,
+            unencrypted: self.unencrypted,
             part_len: self.part_len,
             copy_in_parts_above: self.copy_in_parts_above,
             checksum: self.checksum,

@@ -53,6 +53,8 @@ pub enum ErrorKind {
     NotSealed,
     /// The object's wraps are bound to another place than the one that it is read from.
     PlaceMismatch,
+    /// The object is of a kind that the client's policy does not let through.
+    PolicyRefused,
     /// The service answered with an error that none of the other kinds covers.
     Service,
     /// The file is not what it was when its upload began.
@@ -103,6 +105,9 @@ impl ErrorKind {
             Self::PlaceMismatch => {
                 "do as the message says if the object belongs there; if not, it may have been put there to deceive"
             }
+            Self::PolicyRefused => {
+                "allow such objects if they are expected; if not, this one may have been put there to deceive"
+            }
             Self::Service => "see the service's message",
             Self::SourceChanged => "abort the unfinished upload, delete its state file, and begin anew",
             Self::StateFileMismatch => "give the arguments that the upload began with, or another state file",
@@ -138,6 +143,7 @@ impl ErrorKind {
             Self::NotModified => "not-modified",
             Self::NotSealed => "not-sealed",
             Self::PlaceMismatch => "place-mismatch",
+            Self::PolicyRefused => "policy-refused",
             Self::Service => "service",
             Self::SourceChanged => "source-changed",
             Self::StateFileMismatch => "state-file-mismatch",

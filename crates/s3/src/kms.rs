@@ -8,6 +8,7 @@ mod failure;
 mod generate;
 mod keyring;
 mod pace;
+mod s3ec;
 
 pub use self::{
     arn::{InvalidArn, KmsKeyArn},

@@ -6,12 +6,14 @@ mod checksums;
 mod client;
 pub mod drill;
 mod error;
+mod format;
 mod kms;
 pub mod listing;
 mod object;
 mod operation;
 mod places;
 pub mod rewrap;
+pub mod s3ec;
 mod sidecars;
 mod source;
 #[cfg(feature = "testing")]
@@ -27,6 +29,7 @@ pub use self::{
     checksums::BodyChecksum,
     client::{SealedClient, SealedClientBuilder},
     error::{Error, ErrorKind},
+    format::{ObjectFormat, UnencryptedObjects},
     kms::{DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, WrapPolicy},
     object::{Attributes, ObjectInfo},
     operation::{
@@ -34,9 +37,9 @@ pub use self::{
         delete::Delete,
         get::{Get, PlaintextStream, SealedObject},
         head::Head,
-        put::{Put, PutOutput},
-        reencrypt::Reencrypt,
-        rewrap::{Rewrap, RewrapOutcome, RewrapOutput},
+        put::{Put, PutOutput, PutS3ec, PutS3ecOutput},
+        reencrypt::{Reencrypt, ReencryptOutput, WriteFormat},
+        rewrap::{Landing, Rewrap, RewrapOutcome, RewrapOutput},
         shred::{KeyHolder, Shred, ShredOutput},
         verify::{Verified, Verify, VerifyDepth},
     },

@@ -13,9 +13,14 @@ use aws_sdk_s3::{
         ObjectCannedAcl, ObjectLockLegalHoldStatus, ObjectLockMode, RequestPayer, ServerSideEncryption, StorageClass,
     },
 };
-use sealwax_envelope::{EncryptedDataKey, EncryptionContext, Error as EnvelopeError, ObjectHeader, geometry, metadata};
+use sealwax_envelope::{
+    EncryptedDataKey, EncryptionContext, Error as EnvelopeError, ObjectHeader, geometry, s3ec::Envelope,
+};
 
-use crate::error::{Error, Target};
+use crate::{
+    error::{Error, ErrorKind, Target},
+    format::ObjectFormat,
+};
 
 macro_rules! attributes {
     ($($(#[$doc:meta])* $name:ident $setter:ident: $type:ty,)*) => {
@@ -101,6 +106,21 @@ attributes! {
 }
 
 impl Attributes {
+    /// Those that an object beside this one is to share: who may see it, and how S3 keeps it.
+    pub(crate) fn of_companion(&self) -> Self {
+        let own = self.clone();
+        Self {
+            cache_control: None,
+            content_disposition: None,
+            content_encoding: None,
+            content_language: None,
+            content_type: Some("application/json".into()),
+            expires: None,
+            website_redirect_location: None,
+            ..own
+        }
+    }
+
     /// All that HEAD tells and a copy made `now` does not keep by itself.
     pub(crate) fn of_stored(head: &HeadObjectOutput, now: DateTime) -> Self {
         // S3 refuses a date of the past; a retention that is over protects nothing.
@@ -124,14 +144,15 @@ impl Attributes {
     }
 }
 
-/// What is known about a stored, sealed object.
+/// What is known about a stored object.
 ///
 /// From [`crate::SealedClient::head`] nothing of it is authenticated, for no key was used. From
-/// [`crate::SealedClient::get`] the encryption context is: the data key commits to it.
+/// [`crate::SealedClient::get`] the encryption context is: the data key commits to it, or its wrap does.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ObjectInfo {
-    header: ObjectHeader,
+    format: ObjectFormat,
+    encryption_context: EncryptionContext,
     plaintext_len: u64,
     /// The user's own metadata.
     pub metadata: HashMap<String, String>,
@@ -158,15 +179,13 @@ pub struct ObjectInfo {
 macro_rules! from_output {
     ($(#[$doc:meta])* $name:ident, $output:ty, $stored_len:expr) => {
         $(#[$doc])*
-        pub(crate) fn $name(target: &Target, output: &$output) -> Result<Self, Error> {
+        pub(crate) fn $name(target: &Target, output: &$output, format: ObjectFormat) -> Result<Self, Error> {
             let stored_len: fn(&$output) -> Option<u64> = $stored_len;
-            let (header, metadata) = split_metadata(output.metadata()).map_err(|error| target.envelope(error))?;
-            let plaintext_len =
-                plaintext_len(stored_len(output), &header).map_err(|error| target.envelope(error))?;
+            let plaintext_len = plaintext_len(target, stored_len(output), &format)?;
             Ok(Self {
-                header,
+                encryption_context: encryption_context(&format),
                 plaintext_len,
-                metadata,
+                metadata: format.own_metadata(output.metadata()),
                 e_tag: output.e_tag.clone(),
                 version_id: output.version_id.clone(),
                 last_modified: output.last_modified,
@@ -176,6 +195,7 @@ macro_rules! from_output {
                 content_language: output.content_language.clone(),
                 content_type: output.content_type.clone(),
                 storage_class: output.storage_class.clone(),
+                format,
             })
         }
     };
@@ -187,40 +207,88 @@ impl ObjectInfo {
         /// Of a ranged `GetObject`, or one of the whole.
         of_get,
         GetObjectOutput,
-        |get| match ContentRange::of(get) {
-            Some(range) => Some(range.total),
-            None => get.content_length().and_then(|len| len.try_into().ok()),
-        }
+        |get| stored_len(get)
     );
 
-    /// Length of the plaintext in bytes.
+    /// The same object with another header of the same body.
+    pub(crate) fn with_header(self, header: ObjectHeader) -> Self {
+        Self { format: ObjectFormat::Sealwax(header), ..self }
+    }
+
+    /// The format, and all that the metadata says in it.
+    #[must_use]
+    pub fn format(&self) -> &ObjectFormat {
+        &self.format
+    }
+
+    /// Length of the plaintext in bytes. Of AES-CBC, in old objects of the S3 Encryption Client, that of the ciphertext: 1
+    /// to 16 bytes more.
     #[must_use]
     pub fn plaintext_len(&self) -> u64 {
         self.plaintext_len
     }
 
-    /// The encryption context.
+    /// The encryption context, as callers give it: without the pairs that clients add.
     #[must_use]
     pub fn encryption_context(&self) -> &EncryptionContext {
-        self.header.context()
+        &self.encryption_context
     }
 
-    /// The encrypted data keys.
+    /// The encrypted data keys of Sealwax's own format; none of others.
     #[must_use]
     pub fn keys(&self) -> &[EncryptedDataKey] {
-        self.header.keys()
+        self.header().map(ObjectHeader::keys).unwrap_or_default()
     }
 
-    /// 1 for a new object, one more after each rewrap.
+    /// 1 for a new object, one more after each rewrap; 0 for other formats, which do not count.
     #[must_use]
     pub fn generation(&self) -> u32 {
-        self.header.generation()
+        self.header().map(ObjectHeader::generation).unwrap_or_default()
     }
 
-    /// All of Sealwax's metadata.
+    /// All of Sealwax's metadata; `None` for other formats.
     #[must_use]
-    pub fn header(&self) -> &ObjectHeader {
-        &self.header
+    pub fn header(&self) -> Option<&ObjectHeader> {
+        match &self.format {
+            ObjectFormat::Sealwax(header) => Some(header),
+            ObjectFormat::S3ec(_) | ObjectFormat::Unencrypted => None,
+        }
+    }
+
+    /// Sealwax's metadata, for what only its own format can do.
+    pub(crate) fn sealed_header(&self, target: &Target) -> Result<&ObjectHeader, Error> {
+        self.header().ok_or_else(|| match self.format {
+            ObjectFormat::Unencrypted => {
+                target.error(ErrorKind::NotSealed, "the object is not encrypted by any client")
+            }
+            _ => target.error(ErrorKind::Unsupported, "it is an object of the S3 Encryption Client"),
+        })
+    }
+
+    /// The envelope of the S3 Encryption Client; `None` for other formats.
+    #[must_use]
+    pub fn envelope(&self) -> Option<&Envelope> {
+        match &self.format {
+            ObjectFormat::S3ec(envelope) => Some(envelope),
+            ObjectFormat::Sealwax(_) | ObjectFormat::Unencrypted => None,
+        }
+    }
+}
+
+/// Length of the stored object.
+pub(crate) fn stored_len(get: &GetObjectOutput) -> Option<u64> {
+    match ContentRange::of(get) {
+        Some(range) => Some(range.total),
+        None => get.content_length().and_then(|len| len.try_into().ok()),
+    }
+}
+
+/// The caller's pairs. Some of Amazon SES's objects have names that no caller can give: they are in the envelope alone.
+fn encryption_context(format: &ObjectFormat) -> EncryptionContext {
+    match format {
+        ObjectFormat::Sealwax(header) => header.context().clone(),
+        ObjectFormat::S3ec(envelope) => envelope.encryption_context().unwrap_or_default(),
+        ObjectFormat::Unencrypted => EncryptionContext::new(),
     }
 }
 
@@ -245,30 +313,28 @@ impl ContentRange {
     }
 }
 
-/// Tells our metadata from the user's own.
-fn split_metadata(
-    stored: Option<&HashMap<String, String>>,
-) -> Result<(ObjectHeader, HashMap<String, String>), EnvelopeError> {
-    let pairs = || stored.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
-    let header = ObjectHeader::parse(pairs())?;
-    let own = pairs().filter(|(name, _)| !metadata::is_reserved(name));
-    Ok((header, own.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
-}
-
 /// The plaintext length by the stored length, which the metadata must not contradict.
-fn plaintext_len(stored: Option<u64>, header: &ObjectHeader) -> Result<u64, EnvelopeError> {
-    let len = stored.and_then(geometry::plaintext_len).ok_or(EnvelopeError::Truncated)?;
+fn plaintext_len(target: &Target, stored: Option<u64>, format: &ObjectFormat) -> Result<u64, Error> {
+    let truncated = || target.envelope(EnvelopeError::Truncated);
+    let stored = stored.ok_or_else(truncated)?;
+    let header = match format {
+        ObjectFormat::Sealwax(header) => header,
+        ObjectFormat::S3ec(envelope) => return envelope.plaintext_len(stored).map_err(|error| target.s3ec(error)),
+        ObjectFormat::Unencrypted => return Ok(stored),
+    };
+    let len = geometry::plaintext_len(stored).ok_or_else(truncated)?;
     match header.plaintext_len() {
-        Some(expected) if expected > len => Err(EnvelopeError::Truncated),
+        Some(expected) if expected > len => Err(truncated()),
         Some(expected) if expected < len => {
-            Err(EnvelopeError::Malformed(format!("the body holds {len} bytes, the metadata says {expected}")))
+            let message = format!("the body holds {len} bytes, the metadata says {expected}");
+            Err(target.envelope(EnvelopeError::Malformed(message)))
         }
         _ => Ok(len),
     }
 }
 
-/// Our metadata and the user's own, as S3 takes them.
-pub(crate) fn join_metadata(header: &ObjectHeader, own: &HashMap<String, String>) -> HashMap<String, String> {
-    let ours = header.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value));
+/// A format's metadata and the user's own, as S3 takes them.
+pub(crate) fn join_metadata(format: &ObjectFormat, own: &HashMap<String, String>) -> HashMap<String, String> {
+    let ours = format.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value));
     own.iter().map(|(name, value)| (name.clone(), value.clone())).chain(ours).collect()
 }

@@ -34,4 +34,4 @@ pub use self::{
     stop::Stop,
     summary::{Estimate, Summary},
 };
-pub use crate::operation::rewrap::{EditName, Edits};
+pub use crate::operation::rewrap::{EditName, Edits, Landing};

@@ -123,14 +123,14 @@ impl Sidecar {
         }
     }
 
-    /// Stores `header` in its place, if it still is as it was seen.
+    /// Stores `header` in its place, if it still is as it was seen. Tells the sidecar's key.
     pub(crate) async fn replace(
         &self,
         client: &SealedClient,
         target: &Target,
         suffix: &str,
         header: &ObjectHeader,
-    ) -> Result<Stored, Error> {
+    ) -> Result<String, Error> {
         let sidecar = beside(target, suffix);
         let sidecar =
             sidecar.ok_or_else(|| target.error(ErrorKind::InvalidInput, "its key is too long for a sidecar"))?;
@@ -145,28 +145,20 @@ impl Sidecar {
         let put = client.s3().put_object().bucket(&sidecar.bucket).key(&sidecar.key).content_type(CONTENT_TYPE);
         let put = put.set_if_match(if_match).set_if_none_match(if_none_match);
         match put.body(ByteStream::from(body.into_bytes())).send().await {
-            Ok(output) => Ok(Stored { key: sidecar.key, e_tag: output.e_tag, version_id: output.version_id }),
+            Ok(_) => Ok(sidecar.key),
             // The answer may have been lost, and a retry of it then met our own sidecar.
             Err(error) => {
                 let failure = AwsFailure::new(&error);
                 if (failure.is_ambiguous() || matches!(failure.status, Some(409 | 412)))
-                    && let Ok(Self::Present { header: found, e_tag }) = Self::find(client, target, suffix, header).await
+                    && let Ok(Self::Present { header: found, .. }) = Self::find(client, target, suffix, header).await
                     && *found == *header
                 {
-                    return Ok(Stored { key: sidecar.key, e_tag, version_id: None });
+                    return Ok(sidecar.key);
                 }
                 Err(sidecar.s3_failure("PutObject", failure))
             }
         }
     }
-}
-
-/// What S3 says of a sidecar that was stored.
-#[derive(Debug)]
-pub(crate) struct Stored {
-    pub(crate) key: String,
-    pub(crate) e_tag: Option<String>,
-    pub(crate) version_id: Option<String>,
 }
 
 /// Where the object's sidecar is, if its key is short enough to have one.

@@ -1,5 +1,6 @@
 //! Getting a sealed body into S3: one `PutObject`, or parts in parallel.
 
+mod body;
 pub(crate) mod buffers;
 pub(crate) mod journal;
 pub(crate) mod multipart;
@@ -10,13 +11,20 @@ pub(crate) mod unfinished;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use aws_sdk_s3::primitives::ByteStream;
-use bytes::Bytes;
-use sealwax_envelope::{BodyHeader, ObjectHeader, PartSealer, Sealer, geometry::CHUNK_LEN};
-use tokio::{sync::OwnedSemaphorePermit, task};
+use sealwax_envelope::{BodyHeader, geometry::CHUNK_LEN};
+use tokio::sync::OwnedSemaphorePermit;
 
-use self::{buffers::PartBuffers, journal::Journal, multipart::MultipartUpload, plan::PartPlan, stored::Stored};
+pub(crate) use self::body::BodySealer;
+use self::{
+    body::{SealedPart, UnsentPart},
+    buffers::PartBuffers,
+    journal::Journal,
+    multipart::MultipartUpload,
+    plan::PartPlan,
+    stored::Stored,
+};
 use crate::{
-    Attributes, SealedClient,
+    Attributes, ObjectFormat, SealedClient,
     aws_failure::AwsFailure,
     error::{Error, ErrorKind, Target},
     object::join_metadata,
@@ -35,7 +43,7 @@ pub(crate) type OnProgress = Arc<dyn Fn(u64) + Send + Sync>;
 pub(crate) struct Upload {
     pub(crate) client: SealedClient,
     pub(crate) target: Target,
-    pub(crate) header: ObjectHeader,
+    pub(crate) format: ObjectFormat,
     pub(crate) attributes: Attributes,
     pub(crate) own_metadata: std::collections::HashMap<String, String>,
     pub(crate) conditions: Conditions,
@@ -67,15 +75,15 @@ struct PartRoom {
 
 impl Upload {
     /// Seals the parts and stores them. Nothing becomes visible unless all of them are stored.
-    pub(crate) async fn run(self, mut parts: Parts, sealer: Sealer) -> Result<Uploaded, Error> {
+    pub(crate) async fn run(self, mut parts: Parts, sealer: BodySealer) -> Result<Uploaded, Error> {
         let plan = PartPlan::new(self.client.part_len() / CHUNK_LEN, parts.len());
-        let header = *sealer.header();
         self.ready(&mut parts, plan.chunks(1)).await?;
         let room = self.room(plan.chunks(1)).await?;
         let buffers = self.client.buffers();
-        let (source, last) = self.read(&mut parts, Some(&header), &room, &buffers).await?;
+        let (source, last) = self.read(&mut parts, sealer.header(), &room, &buffers).await?;
         if last {
-            let body = seal(&self.target, source, Some(header), sealer.last_part(), buffers).await?;
+            let part = sealer.last_part(&self.target, source, &buffers).await?;
+            let body = part.sealed(&self.target, buffers).await?;
             self.check_unchanged(parts.file()).await?;
             return self.put_object(body).await;
         }
@@ -85,7 +93,12 @@ impl Upload {
     }
 
     /// Goes on with an upload that was interrupted. `sealer` has that upload's header.
-    pub(crate) async fn resume(self, parts: Parts, sealer: Sealer, journal: Arc<Journal>) -> Result<Uploaded, Error> {
+    pub(crate) async fn resume(
+        self,
+        parts: Parts,
+        sealer: BodySealer,
+        journal: Arc<Journal>,
+    ) -> Result<Uploaded, Error> {
         let plan = PartPlan::fixed(journal.begin.part_chunks);
         let upload = MultipartUpload::resume(&self, journal);
         self.send_parts(upload, parts, sealer, plan, None).await
@@ -96,29 +109,29 @@ impl Upload {
         &self,
         mut upload: MultipartUpload<'_>,
         mut parts: Parts,
-        mut sealer: Sealer,
+        mut sealer: BodySealer,
         plan: PartPlan,
         mut first: Option<(PartRoom, PartSource)>,
     ) -> Result<Uploaded, Error> {
-        let header = *sealer.header();
         let done = async {
             for number in 1.. {
-                let header = (number == 1).then_some(header);
                 let (room, source, last) = match first.take() {
                     Some((room, source)) => (room, source, false),
                     None => {
                         upload.meanwhile(self.ready(&mut parts, plan.chunks(number))).await?;
                         let room = upload.wait_for_room(plan.chunks(number)).await?;
-                        let (source, last) = self.read(&mut parts, header.as_ref(), &room, upload.buffers()).await?;
+                        let (source, last) = self.read(&mut parts, sealer.header(), &room, upload.buffers()).await?;
                         (room, source, last)
                     }
                 };
                 if last {
-                    upload.spawn(number, source, header, sealer.last_part(), room);
+                    let part = sealer.last_part(&self.target, source, upload.buffers()).await?;
+                    upload.spawn(number, part, room);
                     break;
                 }
-                let part = sealer.next_part(room.chunks).map_err(|error| self.target.envelope(error))?;
-                upload.spawn(number, source, header, part, room);
+                let (next, part) = sealer.next_part(&self.target, room.chunks, source, upload.buffers()).await?;
+                sealer = next;
+                upload.spawn(number, part, room);
             }
             upload.wait_for_parts().await?;
             self.check_unchanged(parts.file()).await
@@ -193,7 +206,7 @@ impl Upload {
             .put_object()
             .bucket(&self.target.bucket)
             .key(&self.target.key)
-            .set_metadata(Some(join_metadata(&self.header, &self.own_metadata)))
+            .set_metadata(Some(join_metadata(&self.format, &self.own_metadata)))
             .set_if_match(self.conditions.if_match.clone())
             .set_if_none_match(self.conditions.if_none_match.clone())
             .set_checksum_algorithm(self.client.checksum().algorithm())
@@ -212,30 +225,4 @@ impl Upload {
             on_progress(plaintext_len);
         }
     }
-}
-
-/// One part as it will be stored.
-struct SealedPart {
-    bytes: Bytes,
-    plaintext_len: u64,
-}
-
-/// Reads what is left to read of a part, and seals it, off the async threads.
-async fn seal(
-    target: &Target,
-    source: PartSource,
-    header: Option<BodyHeader>,
-    sealer: PartSealer,
-    buffers: Arc<PartBuffers>,
-) -> Result<SealedPart, Error> {
-    let sealed = task::spawn_blocking(move || {
-        let buffer = source.into_buffer(header.as_ref(), &buffers)?;
-        let plaintext_len = buffer.len() as u64;
-        Ok((sealer.seal(buffer).map(|bytes| buffers.lend(bytes)), plaintext_len))
-    })
-    .await
-    .unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    let (bytes, plaintext_len) = sealed.map_err(|error| target.io("the plaintext could not be read", error))?;
-    let bytes = bytes.map_err(|error| target.envelope(error))?;
-    Ok(SealedPart { bytes, plaintext_len })
 }

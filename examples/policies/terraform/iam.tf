@@ -3,6 +3,8 @@
 locals {
   attached = merge(
     { for name in local.role_names : name => { role = name, policy = name } },
+    # Those that audit, verify and rewrap whole prefixes.
+    { for name in ["reader", "disaster-recovery"] : "${name}-list" => { role = name, policy = "list" } },
     var.writers_resume ? { "writer-resume" = { role = "writer", policy = "writer-resume" } } : {},
   )
 }

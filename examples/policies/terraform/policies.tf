@@ -5,7 +5,7 @@ locals {
   buckets = { source = var.bucket, replica = var.replica_bucket }
   objects = { for side, bucket in local.buckets : side => "${local.arn}:s3:::${bucket}/${var.prefix}*" }
 
-  role_names = ["writer", "reader", "disaster-recovery", "uploads", "auditor"]
+  role_names = ["writer", "reader", "disaster-recovery", "uploads", "shred", "auditor"]
   role = {
     for name in local.role_names : name => "${local.arn}:iam::${local.account}:role/${var.role_prefix}${name}"
   }
@@ -314,10 +314,68 @@ locals {
             Sid    = "CopyOntoItself"
             Effect = "Allow"
             Action = [
+              "s3:AbortMultipartUpload",
               "s3:GetObject",
               "s3:GetObjectLegalHold",
               "s3:GetObjectRetention",
               "s3:GetObjectTagging",
+              "s3:GetObjectVersion",
+              "s3:GetObjectVersionTagging",
+              "s3:PutObject",
+              "s3:PutObjectLegalHold",
+              "s3:PutObjectRetention",
+              "s3:PutObjectTagging",
+            ]
+            Resource = [local.objects.source, local.objects.replica]
+          },
+        ],
+        [
+          {
+            Sid      = "SeeThatAclsAreOff"
+            Effect   = "Allow"
+            Action   = "s3:GetBucketOwnershipControls"
+            Resource = [for bucket in [var.bucket, var.replica_bucket] : "${local.arn}:s3:::${bucket}"]
+          },
+        ],
+      ])
+    }
+
+    "list" = {
+      Version = "2012-10-17"
+      Statement = [
+        {
+          Sid      = "FindObjects"
+          Effect   = "Allow"
+          Action   = ["s3:ListBucket", "s3:ListBucketVersions"]
+          Resource = [for bucket in [var.bucket, var.replica_bucket] : "${local.arn}:s3:::${bucket}"]
+        },
+      ]
+    }
+
+    "shred" = {
+      Version = "2012-10-17"
+      Statement = flatten([
+        [
+          {
+            Sid      = "FindVersions"
+            Effect   = "Allow"
+            Action   = "s3:ListBucketVersions"
+            Resource = [for bucket in [var.bucket, var.replica_bucket] : "${local.arn}:s3:::${bucket}"]
+          },
+        ],
+        [
+          {
+            Sid    = "TakeKeysAway"
+            Effect = "Allow"
+            Action = [
+              "s3:AbortMultipartUpload",
+              "s3:DeleteObjectVersion",
+              "s3:GetObject",
+              "s3:GetObjectLegalHold",
+              "s3:GetObjectRetention",
+              "s3:GetObjectTagging",
+              "s3:GetObjectVersion",
+              "s3:GetObjectVersionTagging",
               "s3:PutObject",
               "s3:PutObjectLegalHold",
               "s3:PutObjectRetention",

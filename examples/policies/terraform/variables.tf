@@ -53,7 +53,7 @@ variable "bucket_administrators" {
 }
 
 variable "trusted" {
-  description = "Who may assume each role: ARNs, by writer, reader, disaster-recovery, uploads and auditor."
+  description = "Who may assume each role: ARNs, by writer, reader, disaster-recovery, uploads, shred and auditor."
   type        = map(list(string))
 }
 

@@ -135,7 +135,8 @@ fuzz_target!(|attack: Attack<'_>| {
     let (mut rest, mut failed) = (body.as_slice(), false);
     let mut pieces = attack.pieces.iter().cycle();
     while !rest.is_empty() && (attack.careless || !failed) {
-        let (piece, after) = rest.split_at(pieces.next().map_or(rest.len(), |len| rest.len().min(usize::from(*len).max(64))));
+        let (piece, after) =
+            rest.split_at(pieces.next().map_or(rest.len(), |len| rest.len().min(usize::from(*len).max(64))));
         rest = after;
         failed |= opener.feed(piece).is_err();
         while let Some(chunk) = opener.next_chunk() {

@@ -22,10 +22,17 @@ struct Parts<'a> {
 
 #[derive(Debug, Arbitrary)]
 struct Key<'a> {
-    provider: &'a str,
+    provider: Provider<'a>,
     wrapping_key: &'a str,
     place: Option<(&'a str, &'a str)>,
     ciphertext: &'a [u8],
+}
+
+#[derive(Debug, Arbitrary)]
+enum Provider<'a> {
+    Kms,
+    Local,
+    Any(&'a str),
 }
 
 impl Parts<'_> {
@@ -33,7 +40,8 @@ impl Parts<'_> {
     fn header(&self) -> Option<ObjectHeader> {
         let context = EncryptionContext::try_from_iter(self.context.iter().copied()).ok()?;
         let keys: Vec<_> = self.keys.iter().map(Key::wrap).collect::<Option<_>>()?;
-        let missing: Vec<_> = self.missing.iter().map(|key| MissingWrap::new("aws-kms", *key).ok()).collect::<Option<_>>()?;
+        let missing: Vec<_> =
+            self.missing.iter().map(|key| MissingWrap::new("aws-kms", *key).ok()).collect::<Option<_>>()?;
         let body_header = BodyHeader::from_bytes(&self.body_header);
         assert_eq!(body_header.to_bytes(), self.body_header);
         let header = ObjectHeader::new(context, keys.clone(), body_header, self.plaintext_len).ok()?;
@@ -51,7 +59,12 @@ impl Key<'_> {
             Some((bucket, key)) => Some(Place::new(bucket, key).ok()?),
             None => None,
         };
-        EncryptedDataKey::new(self.provider, self.wrapping_key, place, self.ciphertext.to_vec()).ok()
+        let provider = match self.provider {
+            Provider::Kms => "aws-kms",
+            Provider::Local => "local",
+            Provider::Any(name) => name,
+        };
+        EncryptedDataKey::new(provider, self.wrapping_key, place, self.ciphertext.to_vec()).ok()
     }
 }
 

@@ -33,7 +33,10 @@ enum Len {
     Small(u32),
     Any(u64),
     /// Near a whole number of chunks.
-    Edge { chunks: u64, off: i8 },
+    Edge {
+        chunks: u64,
+        off: i8,
+    },
 }
 
 #[derive(Debug, Arbitrary)]

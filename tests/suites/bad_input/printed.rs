@@ -164,7 +164,9 @@ async fn print_keyrings(printed: &mut Printed, data_key: &PlaintextDataKey) {
     printed.debug(&MissingWrap::new("aws-kms", "key").expect("a name"));
     let elsewhere = Place::new("bucket", "other").expect("a place");
     let other = EncryptedDataKey::new(keys[0].provider(), keys[0].wrapping_key(), Some(elsewhere), KEY.to_vec());
-    let Unwrap::Failed(failures) = keyring().unwrap(&[other.expect("a key")], &context).await else { panic!("it opens") };
+    let Unwrap::Failed(failures) = keyring().unwrap(&[other.expect("a key")], &context).await else {
+        panic!("it opens")
+    };
     let failure: &KeyringError = &failures[0];
     printed.both(failure);
     printed.both(&failure.kind());

@@ -1,5 +1,6 @@
 //! `SealedStore` is an `object_store::ObjectStore`: that crate's own suite, and what it does not ask.
 
+mod copies;
 mod sealed;
 mod suite;
 

@@ -1,11 +1,14 @@
 //! Keys beside an object, which only count where the object's own do not open it.
 
+use futures_util::FutureExt as _;
 use sealwax_s3::{
-    ErrorKind, S3Uri, SealedClient, SidecarPolicy,
-    aws_sdk_s3::Client,
+    Attributes, ErrorKind, Landing, RewrapOutcome, S3Uri, SealedClient, SidecarPolicy,
+    aws_sdk_s3::{Client, types::ObjectLockLegalHoldStatus},
     envelope::{ObjectHeader, metadata::SIDECAR_LIMIT},
+    listing::ListedObject,
+    rewrap::{Action, Edits, MetadataWay, Rewrapper},
 };
-use sealwax_tests::{SeaweedFs, Stored, assert_kind, local_keyring, read};
+use sealwax_tests::{LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, read, unique};
 
 fn beside(uri: &S3Uri) -> S3Uri {
     format!("{uri}.sealwax").parse().expect("a name")
@@ -29,7 +32,7 @@ async fn under_a(store: &SeaweedFs, name: &str) -> (S3Uri, ObjectHeader) {
     let before = Stored::fetch(client.s3(), &uri).await;
     let rewrap = client.rewrap().uri(&uri).replace_keys(local_keyring("b")).send().await.expect("rewrap");
     before.store(client.s3(), &uri).await;
-    (uri, rewrap.header)
+    (uri, rewrap.header().expect("ours").clone())
 }
 
 fn reader(store: &SeaweedFs, key: &str, sidecars: SidecarPolicy) -> SealedClient {
@@ -137,4 +140,133 @@ async fn a_delete_takes_the_sidecar_and_nothing_else() {
     super::store_plain(&s3, &own, &[]).await;
     client.delete().uri(&uri).send().await.expect("delete");
     assert!(exists(&s3, &own).await, "it is no sidecar");
+}
+
+fn names(header: &ObjectHeader) -> Vec<&str> {
+    header.keys().iter().map(|key| key.wrapping_key()).collect()
+}
+
+/// FORMAT.md W9, W10: the object stays as it is.
+#[tokio::test]
+async fn a_rewrap_to_a_sidecar_leaves_the_object_alone() {
+    let store = SeaweedFs::new().await;
+    let (client, uri) = (store.client(local_keyring("a")), store.object("rewrap"));
+    client.put().uri(&uri).body("x").send().await.expect("put");
+    let before = Stored::fetch(client.s3(), &uri).await;
+    let add = |name: &str| client.rewrap().uri(&uri).add_keys(local_keyring(name)).landing(Landing::Sidecar);
+
+    store.wire.forget();
+    let rewrap = add("b").send().await.expect("rewrap");
+    assert_eq!(store.wire.operations("s3"), ["HeadObject", "GetObject", "PutObject"]);
+    assert_eq!((names(rewrap.header().expect("ours")), rewrap.generation()), (vec!["a", "b"], 2));
+    assert_eq!(rewrap.sidecar.as_deref(), Some(beside(&uri).key()));
+    assert_eq!(Stored::fetch(client.s3(), &uri).await, before);
+    assert_eq!(read(&reader(&store, "b", SidecarPolicy::read()), &uri).await.expect("by the sidecar"), "x");
+    assert_eq!(add("b").send().await.expect("again").outcome, RewrapOutcome::Unchanged);
+
+    let rewrap = add("c").send().await.expect("one more");
+    assert_eq!((names(rewrap.header().expect("ours")), rewrap.generation()), (vec!["a", "b", "c"], 3));
+    let without_b = client.rewrap().uri(&uri).remove_key("b").landing(Landing::Sidecar).send().await;
+    assert_eq!(names(without_b.expect("it is the sidecar's own").header().expect("ours")), ["a", "c"]);
+    let without_a = client.rewrap().uri(&uri).remove_key("a").landing(Landing::Sidecar).send().await;
+    assert_kind(without_a, ErrorKind::Unsupported, &uri, "it stays in the metadata");
+    assert_eq!(Stored::fetch(client.s3(), &uri).await, before);
+
+    // What replaced the object makes its sidecar stale: the next one takes its place.
+    client.put().uri(&uri).body("newer").send().await.expect("put");
+    let rewrap = add("b").send().await.expect("rewrap");
+    assert_eq!((names(rewrap.header().expect("ours")), rewrap.generation()), (vec!["a", "b"], 2));
+    assert_eq!(read(&reader(&store, "b", SidecarPolicy::read()), &uri).await.expect("by the sidecar"), "newer");
+}
+
+#[tokio::test]
+async fn a_copy_takes_the_sidecars_keys_into_the_object() {
+    let store = SeaweedFs::new().await;
+    let (uri, header) = under_a(&store, "fold").await;
+    self::store(&store.s3(), &uri, header.to_sidecar().expect("a sidecar")).await;
+    // Only by the sidecar does this client reach the data key.
+    let b = reader(&store, "b", SidecarPolicy::read());
+    let rewrap = b.rewrap().uri(&uri).add_keys(local_keyring("c")).send().await.expect("rewrap");
+    assert_eq!((names(rewrap.header().expect("ours")), rewrap.generation()), (vec!["a", "b", "c"], 3));
+    assert_eq!(read(&reader(&store, "c", SidecarPolicy::off()), &uri).await.expect("without a sidecar"), "x");
+}
+
+#[tokio::test]
+async fn of_two_writers_of_a_sidecar_one_wins() {
+    for first in [true, false] {
+        let quiet = SeaweedFs::new().await;
+        let (other, uri) = (quiet.client(local_keyring("a")), quiet.object("race"));
+        let rival = (other.clone(), uri.clone());
+        let store = SeaweedFs::over(Wire::new(move |call| match call.operation == "PutObject" && call.nth == 0 {
+            true => {
+                let (rival, uri) = rival.clone();
+                let add = async move {
+                    let add = rival.rewrap().uri(&uri).add_keys(local_keyring("c")).landing(Landing::Sidecar);
+                    add.send().await.expect("add c");
+                };
+                Reaction::Await(add.boxed())
+            }
+            false => Reaction::Pass,
+        }))
+        .await;
+        other.put().uri(&uri).body("x").send().await.expect("put");
+        if !first {
+            let add = other.rewrap().uri(&uri).add_keys(local_keyring("d")).landing(Landing::Sidecar);
+            add.send().await.expect("there is one already");
+        }
+        let racer = store.client(local_keyring("a"));
+        let rewrap = racer.rewrap().uri(&uri).add_keys(local_keyring("b")).landing(Landing::Sidecar).send().await;
+        assert!(rewrap.is_err_and(|error| error.kind() == ErrorKind::Conflict), "the first sidecar: {first}");
+        assert_eq!(read(&reader(&quiet, "c", SidecarPolicy::read()), &uri).await.expect("the rival's"), "x");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_sidecar_is_not_overwritten() {
+    let store = SeaweedFs::new().await;
+    let (client, uri) = (store.client(local_keyring("a")), store.object("occupied"));
+    client.put().uri(&uri).body("x").send().await.expect("put");
+    super::store_plain(client.s3(), &beside(&uri), &[]).await;
+    let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring("b")).landing(Landing::Sidecar).send().await;
+    assert_kind(rewrap, ErrorKind::Malformed, &beside(&uri), "something of the user's own");
+    assert_eq!(Stored::fetch(client.s3(), &beside(&uri)).await.body, "plain");
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_a_sidecar_is_a_success() {
+    let store = SeaweedFs::over(Wire::new(|call| match call.operation == "PutObject" && call.nth > 0 {
+        true => Reaction::LoseAnswer,
+        false => Reaction::Pass,
+    }))
+    .await;
+    let (client, uri) = (store.client(local_keyring("a")), store.object("lost"));
+    client.put().uri(&uri).body("x").send().await.expect("put");
+    let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring("b")).landing(Landing::Sidecar).send().await;
+    assert_eq!(names(rewrap.expect("it is stored").header().expect("ours")), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn locked_objects_get_a_sidecar_and_others_a_copy() {
+    let stack = LocalStack::new(east());
+    let bucket = unique("sidecar-lock");
+    stack.s3().create_bucket().bucket(&bucket).object_lock_enabled_for_bucket(true).send().await.expect("a bucket");
+    let client = stack.client([&stack.home.key]);
+    let hold = Attributes::default().object_lock_legal_hold_status(ObjectLockLegalHoldStatus::On);
+    let edits = || Edits::new().add_keys(stack.keyring([&stack.home.key_2]));
+    let rewrapper = Rewrapper::new(client.clone(), edits()).expect("an edit").landing(Landing::SidecarWhereNeeded);
+    for (name, attributes, way) in
+        [("locked", hold, MetadataWay::Sidecar), ("free", Attributes::default(), MetadataWay::Copy)]
+    {
+        let uri: S3Uri = format!("s3://{bucket}/{name}").parse().expect("a name");
+        let put = client.put().uri(&uri).body("x").attributes(attributes).send().await.expect("put");
+        let planned = rewrapper.plan_one(&ListedObject::new(&bucket, name)).await;
+        let Action::Rewrap { metadata, .. } = planned.action else { panic!("{name}: {planned:?}") };
+        assert_eq!(metadata, way, "{name}");
+        let done = rewrapper.rewrap_one(&ListedObject::new(&bucket, name)).await;
+        assert!(done.error().is_none(), "{name}: {done:?}");
+        let is_as_it_was = client.head().uri(&uri).send().await.expect("head").version_id == put.version_id;
+        assert_eq!(is_as_it_was, way == MetadataWay::Sidecar, "{name}");
+        let other = stack.client_builder([&stack.home.key_2]).sidecars(SidecarPolicy::read()).build();
+        assert_eq!(read(&other, &uri).await.expect("by the new key"), "x", "{name}");
+    }
 }

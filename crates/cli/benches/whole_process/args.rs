@@ -45,7 +45,10 @@ pub(crate) enum Own {
 pub(crate) struct PlanArgs {
     /// Few, small and fast: to try the benchmark out
     #[arg(long)]
-    quick: bool,
+    pub(crate) quick: bool,
+    /// Rewraps of many objects instead, into docs/BENCHMARKS-REWRAP.md
+    #[arg(long)]
+    pub(crate) rewrap: bool,
     /// Lengths of the objects, such as 1MiB,64MiB,1GiB
     #[arg(long, value_delimiter = ',', value_parser = bytes)]
     sizes: Vec<u64>,

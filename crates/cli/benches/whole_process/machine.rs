@@ -31,7 +31,7 @@ pub(crate) fn describe() -> Result<String> {
 fn commit() -> Result<String> {
     let commit = output("git", &["rev-parse", "--short=12", "HEAD"])?;
     // The report itself does not count: it is about to be written.
-    let changed = output("git", &["status", "--porcelain", "--", ":/", ":!/docs/BENCHMARKS.md"])?;
+    let changed = output("git", &["status", "--porcelain", "--", ":/", ":!/docs/BENCHMARKS*.md"])?;
     Ok(if changed.is_empty() { commit } else { format!("{commit}, with uncommitted changes") })
 }
 

@@ -14,6 +14,7 @@ mod measure;
 mod null_server;
 mod peers;
 mod report;
+mod rewrap;
 mod rounds;
 mod servers;
 
@@ -43,6 +44,7 @@ fn run(args: Args) -> Result<()> {
         Some(Own::Feed { bytes }) => measure::feed(bytes),
         Some(Own::BarePut { file, bucket, key }) => bare_sdk::put(&file, &bucket, &key),
         Some(Own::BareGet { bucket, key, file }) => bare_sdk::get(&bucket, &key, &file),
+        None if args.bench && args.plan.rewrap => rewrap::run(args.plan.quick),
         None if args.bench => rounds::run(&args.plan.resolve()?),
         // `cargo test --benches` runs it too, and must be quick.
         None => Ok(()),

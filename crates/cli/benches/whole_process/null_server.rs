@@ -6,6 +6,7 @@
 
 mod aws_json;
 mod http;
+mod many;
 mod objects;
 mod s3;
 mod stats;

@@ -4,7 +4,7 @@ use clap::Args;
 use sealwax_s3::S3Uri;
 
 use super::ReaderArgs;
-use crate::{byte_range::ByteRange, pair::Pair};
+use crate::{byte_range::ByteRange, pair::Pair, s3ec::S3ecArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,4 +36,7 @@ pub(crate) struct CatArgs {
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecArgs,
 }

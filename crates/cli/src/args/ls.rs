@@ -14,7 +14,8 @@ Examples:
 /// List objects with the length of their plaintext.
 ///
 /// A list of S3 tells the length of what is stored, and not whether it is sealed. The lengths shown are those of the
-/// plaintext if it is; where no sealed object can have the stored length, that is said. With --long each object is looked at.
+/// plaintext if Sealwax sealed it; where no object of its own format can have the stored length, that is shown. With --long
+/// each object is looked at.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct LsArgs {

@@ -13,6 +13,7 @@ use crate::{
     error::{Exit, Failure},
     interrupt::unless_stopped,
     output::Lines,
+    progress::Cleared,
     text::{Counted, Printable},
 };
 
@@ -48,15 +49,17 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
     let client = session.client_of(&args.objects.prefix.bucket, session.keyring([]));
     let listing = args.objects.list(client.s3());
     let (mut lines, mut summary) = (Lines::new(), AuditSummary::default());
-    let progress = session.counter();
+    let progress = Cleared(session.job_progress(None));
     let done = unless_stopped(async {
         let mut found = Audit::new(client).concurrency(args.objects.concurrency.into()).run(listing);
         while let Some(object) = found.try_next().await? {
             summary.count(&object);
             if let Some(line) = filter.line(&object) {
-                if args.json { lines.json(&line)? } else { lines.line(line.text())? }
+                let mut told = Ok(());
+                progress.0.suspend(|| told = if args.json { lines.json(&line) } else { lines.line(line.text()) });
+                told?;
             }
-            progress.one_more(summary.failed());
+            progress.0.one_more(summary.failed());
         }
         Ok::<_, Failure>(())
     })

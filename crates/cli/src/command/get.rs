@@ -5,7 +5,7 @@ mod folder;
 use std::{io, path::Path};
 
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{Get, S3Uri};
+use sealwax_s3::{Get, S3Uri, UnencryptedObjects};
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
 use super::is_standard_stream;
@@ -25,7 +25,7 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
     if args.folders.skip_unchanged || args.folders.dry_run {
         return Err(Failure::usage("--skip-unchanged and --dry-run are about folders: give --recursive"));
     }
-    let GetArgs { from, mut file, context, version_id, reader, .. } = args;
+    let GetArgs { from, mut file, context, version_id, pass_unencrypted, reader, release_unverified, s3ec, .. } = args;
     if from.is_folder() {
         return Err(Failure::usage(format!("{from} is a folder: give --recursive")));
     }
@@ -34,14 +34,21 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         file = inside(&file, name_of(uri.key())).map_err(Failure::usage)?;
     }
     let context = pair::context(context)?;
-    let client = session.client(&uri, session.reading_keyring(reader).await?);
+    let mut client = session.client_builder(&uri, session.reading_keyring(reader).await?).s3ec(s3ec.settings()?);
+    if pass_unencrypted {
+        client = client.unencrypted(UnencryptedObjects::PassThrough);
+    }
+    let client = client.build();
     let progress = session.progress(None);
     let mut get = client.get().uri(&uri).require_context(context).on_progress(progress.counter());
     if let Some(version_id) = version_id {
         get = get.version_id(version_id);
     }
+    if let Some(suffix) = s3ec.instruction_file_suffix {
+        get = get.instruction_file_suffix(suffix);
+    }
     if is_standard_stream(&file) {
-        let done = unless_stopped(to_stdout(get, &progress)).await;
+        let done = unless_stopped(to_stdout(get, &progress, release_unverified)).await;
         return done.map_err(|signal| Failure::stopped(signal, format!("not all of {uri} was written")))?;
     }
     let done = unless_stopped(to_file(session, get, progress, &uri, &file)).await;
@@ -57,11 +64,11 @@ async fn to_file(session: &Session, get: Get, progress: Progress, uri: &S3Uri, f
     Ok(())
 }
 
-/// Writes verified plaintext to standard output as it comes. Whoever reads it may stop.
-pub(super) async fn to_stdout(get: Get, progress: &Progress) -> Result<(), Failure> {
+/// Writes plaintext to standard output as it comes: verified, unless told otherwise. Whoever reads it may stop.
+pub(super) async fn to_stdout(get: Get, progress: &Progress, release_unverified: bool) -> Result<(), Failure> {
     let object = get.send().await?;
     progress.expect(object.info().plaintext_len());
-    let mut plaintext = object.into_stream();
+    let mut plaintext = if release_unverified { object.release_unverified() } else { object.into_stream() };
     let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_LEN, tokio::io::stdout());
     while let Some(piece) = plaintext.try_next().await? {
         if let Err(error) = output.write_all(&piece).await {

@@ -16,6 +16,7 @@ use crate::{
     listing::{self, Entry},
     output::Lines,
     prefix::Prefix,
+    report,
     text::Printable,
 };
 
@@ -32,6 +33,9 @@ struct Line {
     e_tag: Option<String>,
     /// `null`: it was not looked at, or that failed.
     sealed: Option<bool>,
+    /// By which client it is sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     keys: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,7 +114,7 @@ async fn look(client: SealedClient, entry: Entry, long: bool) -> Result<Shown, F
         Entry::Object(object) => object,
     };
     let mut line = Line::new(&object);
-    if long && line.sealed.is_none() {
+    if long {
         match client.head().bucket(&object.bucket).key(&object.key).send().await {
             Ok(info) => line.is_sealed(&info),
             Err(error) if error.kind() == ErrorKind::NotSealed => line.is_not_sealed(),
@@ -130,8 +134,8 @@ impl Line {
             last_modified: object.last_modified.as_ref().and_then(time),
             storage_class: object.storage_class.clone(),
             e_tag: object.e_tag.clone(),
-            // Not every length is that of a sealed object.
-            sealed: (object.size.is_some() && plaintext_bytes.is_none()).then_some(false),
+            sealed: None,
+            format: None,
             keys: None,
             encryption_context: None,
             failure: None,
@@ -141,6 +145,7 @@ impl Line {
     fn is_sealed(&mut self, info: &ObjectInfo) {
         let context = info.encryption_context().iter();
         self.sealed = Some(true);
+        self.format = Some(report::format(info));
         self.plaintext_bytes = Some(info.plaintext_len());
         self.keys = Some(info.keys().iter().map(|key| key.wrapping_key().to_owned()).collect());
         self.encryption_context = Some(context.map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
@@ -167,8 +172,9 @@ impl Line {
             text.push_str(&format!("{state:<6}  {:<20}  ", self.where_keys_are()));
         }
         text.push_str(&Printable(&self.object).to_string());
-        if !args.long && self.sealed == Some(false) {
-            text.push_str("  (not sealed)");
+        // Not every length is that of an object that Sealwax sealed.
+        if !args.long && self.plaintext_bytes.is_none() {
+            text.push_str("  (as stored)");
         }
         for (name, value) in self.encryption_context.iter().flatten() {
             text.push_str(&format!("  {}={}", Printable(name), Printable(value)));

@@ -5,9 +5,10 @@ mod folder;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use sealwax_s3::{PlaintextSource, Put, PutOutput, S3Uri, envelope::MissingWrap};
+use sealwax_s3::{PlaintextSource, Put, PutOutput, PutS3ecOutput, S3Uri, envelope::MissingWrap, s3ec::S3ec};
 
 use super::is_standard_stream;
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     interrupt::unless_stopped,
     pair::{self, Pair},
     resume::{Resume, stored},
+    s3ec::FormatArg,
     text::Counted,
 };
 
@@ -27,9 +29,26 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     }
     let (file, uri) = (args.files[0].clone(), destination(&args)?);
     let PutArgs { keys, context, metadata, content_type, at_least, no_overwrite, resume, state_file, .. } = args;
+    let (format, instruction_file, raw) = (args.format, args.instruction_file, args.raw);
+    if format == FormatArg::Native && (instruction_file || !raw.is_empty()) {
+        return Err(Failure::usage(
+            "instruction files and raw keys are the S3 Encryption Client's: give --format s3ec-v3",
+        ));
+    }
+    if format != FormatArg::Native && resume {
+        return Err(Failure::usage("an upload in a format of the S3 Encryption Client cannot be resumed"));
+    }
+    if format != FormatArg::Native && session.local_key().is_some() {
+        return Err(Failure::usage("a local key wraps in Sealwax's own format alone: leave --local-key or --format out"));
+    }
     let resume = resume.then(|| resumable(&file, &uri, state_file)).transpose()?;
     let context = pair::context(context)?;
-    let client = session.client(&uri, session.writing_keyring(keys, at_least)?);
+    let s3ec = raw.onto(S3ec::new().commitment_policy(format.policy()))?;
+    let keyring = match keys.is_empty() && !raw.is_empty() {
+        true => Arc::new(session.keyring([])),
+        false => session.writing_keyring(keys, at_least)?,
+    };
+    let client = session.client_builder(&uri, keyring).s3ec(s3ec).build();
     let progress = session.progress(len(&file).await);
     let mut put =
         client.put().uri(&uri).body(source(&file)).encryption_context(context).on_progress(progress.counter());
@@ -39,6 +58,17 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     }
     if no_overwrite {
         put = put.if_none_match("*");
+    }
+
+    if format != FormatArg::Native {
+        let put = if instruction_file { put.s3ec().instruction_file() } else { put.s3ec() };
+        let sent = unless_stopped(put.send()).await;
+        drop(progress);
+        let settled = unless_stopped(client.settle()).await;
+        let stopped = |signal| Failure::stopped(signal, format!("the upload to {uri} was given up"));
+        let output = settled.and(sent).map_err(stopped)??;
+        session.say(summary_of_s3ec(&file, &uri, &output));
+        return Ok(());
     }
 
     if let Some(resume) = &resume {
@@ -113,6 +143,12 @@ fn with_metadata(mut put: Put, pairs: Vec<Pair>) -> Result<Put, Failure> {
         put = put.metadata(name, value);
     }
     Ok(put)
+}
+
+fn summary_of_s3ec(file: &Path, uri: &S3Uri, output: &PutS3ecOutput) -> String {
+    let what = if is_standard_stream(file) { "standard input".into() } else { file.to_string_lossy() };
+    let bytes = Counted(output.plaintext_len, "byte");
+    format!("sealed {what} as {uri} ({bytes}, {} of the S3 Encryption Client)", output.envelope.format())
 }
 
 fn summary(file: &Path, uri: &S3Uri, output: &PutOutput) -> String {

@@ -1,14 +1,26 @@
 //! `sealwax rewrap`.
 
+mod many;
+mod outcome;
+mod source;
+
 use sealwax_s3::{RewrapOutcome, RewrapOutput, S3Uri, envelope::EncryptedDataKey};
 
-use crate::{args::RewrapArgs, aws::Session, error::Failure, interrupt::unless_stopped};
+use crate::{args::RewrapArgs, aws::Session, error::Failure, interrupt::unless_stopped, prefix::Prefix};
 
-/// Wraps an object's data key anew.
+/// Wraps data keys anew: that of one object, or those of many.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
-    let RewrapArgs { uri, add, replace, refresh, remove, accept_place, reader } = args;
+    if args.many.is_meant() {
+        return many::run(session, args).await;
+    }
+    let RewrapArgs { prefix, add, replace, refresh, to_sidecar, remove, accept_place, many: _, reader, s3ec } = args;
+    let uri = one(prefix.expect("required without a plan"))?;
     let keyring = session.reading_keyring(reader).await?;
-    let mut rewrap = session.client(&uri, keyring).rewrap().uri(&uri);
+    let client = session.client_builder(&uri, keyring).s3ec(s3ec.settings()?).build();
+    let mut rewrap = client.rewrap().uri(&uri).landing(to_sidecar.into());
+    if let Some(suffix) = s3ec.instruction_file_suffix {
+        rewrap = rewrap.instruction_file_suffix(suffix);
+    }
     if !replace.is_empty() {
         rewrap = rewrap.replace_keys(session.keyring(replace));
     }
@@ -30,12 +42,21 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
     Ok(())
 }
 
+/// The one object that is named.
+fn one(prefix: Prefix) -> Result<S3Uri, Failure> {
+    let named = prefix.to_string();
+    named.parse().map_err(|error| Failure::usage(error).advise("name one object, or all that begin so by --recursive"))
+}
+
 fn summary(uri: &S3Uri, output: &RewrapOutput) -> String {
     let what = match output.outcome {
         RewrapOutcome::Unchanged => "unchanged",
         _ => "rewrapped",
     };
-    let header = &output.header;
+    let Some(header) = output.header() else {
+        return format!("{what} {uri}");
+    };
     let keys: Vec<_> = header.keys().iter().map(EncryptedDataKey::wrapping_key).collect();
-    format!("{what} {uri}: generation {}, keys: {}", header.generation(), keys.join(", "))
+    let place = output.sidecar.as_ref().map(|key| format!(" in s3://{}/{key}", uri.bucket())).unwrap_or_default();
+    format!("{what} {uri}{place}: generation {}, keys: {}", header.generation(), keys.join(", "))
 }

@@ -14,6 +14,7 @@ use crate::{
     interrupt::unless_stopped,
     objects::ObjectsArgs,
     output::Lines,
+    progress::Cleared,
     text::{Counted, Printable},
 };
 
@@ -43,7 +44,7 @@ pub(super) struct Counts {
 /// Proves that objects open.
 pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failure> {
     let VerifyArgs { objects, how, keys_in, json, reader } = args;
-    let keyring = session.regional_keyring(reader, keys_in).await?;
+    let keyring = session.regional_keyring(reader, &keys_in).await?;
     let client = session.client_of(&objects.prefix.bucket, keyring);
     let (mut lines, mut summary) = (Lines::new(), VerifySummary::default());
     let each = |outcome: &VerifyOutcome, lines: &mut Lines| {
@@ -82,12 +83,14 @@ pub(super) async fn verify(
     if let Some(sample) = how.sample() {
         verify = verify.sample(sample);
     }
-    let progress = session.counter();
+    let progress = Cleared(session.job_progress(None));
     let mut outcomes = verify.run(listing);
     while let Some(outcome) = outcomes.try_next().await? {
         summary.count(&outcome);
-        each(&outcome)?;
-        progress.one_more(summary.failed());
+        let mut told = Ok(());
+        progress.0.suspend(|| told = each(&outcome));
+        told?;
+        progress.0.one_more(summary.failed());
     }
     Ok(())
 }

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::support::{RawS3, Run, Scene, Sealwax, bytes, east_key, west_key};
+use crate::support::{
+    PartsProxy, RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, send, wait_until, west_key,
+};
 
 /// A folder with files.
 fn folder(scene: &Scene, files: &[(&str, &[u8])]) -> std::path::PathBuf {
@@ -158,11 +160,27 @@ fn several_files_and_names_that_are_added() {
 }
 
 #[test]
-fn an_interrupted_folder_is_gone_on_with() {
+fn an_interrupted_folder_leaves_no_upload() {
+    let scene = Scene::new("stopped");
+    let long = bytes(24 * 1024 * 1024);
+    let source = folder(&scene, &[("a", &long), ("b", &long), ("c", b"short")]);
+    let (s3, slow) = (RawS3::new(), PartsProxy::delaying(&endpoint(), Duration::from_secs(1)));
+    let put = Sealwax::new(["put"]).args([&source]).args([&*scene.uri(), "-r", "--key", &east_key()]);
+    let child = put.env("AWS_ENDPOINT_URL_S3", slow.url()).spawn();
+    wait_until("both uploads begin", || s3.unfinished_uploads(&scene) == 2);
+    send("INT", &child);
+    let run = Run::new(child.wait_with_output().expect("it ends")).exits(130);
+    assert!(run.stderr.contains("the others were not stored"), "{}", run.stderr);
+    assert_eq!(s3.unfinished_uploads(&scene), 0, "an upload was left behind");
+}
+
+#[test]
+fn what_several_files_cannot_have() {
     let scene = Scene::new("interrupted-folder");
     let source = folder(&scene, &[("a", b"one"), ("b", b"two")]);
     let run = put(&source, &scene, &["--resume", "-n"]).exits(0);
     assert!(run.stderr.starts_with("would seal 2 files"), "{}", run.stderr);
     put(&source, &scene, &["--resume", "--state-file", "x"]).fails(2, "--state-file is of one file");
     put(Path::new("-"), &scene, &[]).fails(2, "standard input is put by itself");
+    put(&source, &scene, &["--format", "s3ec-v3"]).fails(2, "in Sealwax's own format");
 }

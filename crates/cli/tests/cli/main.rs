@@ -2,6 +2,7 @@
 
 mod audit;
 mod aws_settings;
+mod bulk;
 mod copies;
 mod doctor;
 mod documents;
@@ -17,6 +18,7 @@ mod refusals;
 mod resume;
 mod rewrap;
 mod round_trip;
+mod runbook;
 mod settings;
 mod shred;
 mod support;

@@ -25,7 +25,7 @@ fn one_level_with_plaintext_lengths() {
         line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(of("sealed")[1], "11");
-    assert_eq!(of("plain")[1..], ["4", &format!("{}/plain", scene.uri()), "(not", "sealed)"]);
+    assert_eq!(of("plain")[1..], ["4", &format!("{}/plain", scene.uri()), "(as", "stored)"]);
     assert_eq!(of("sub")[..], ["folder", &format!("{}/sub/", scene.uri())]);
     assert_eq!(text.lines().count(), 4, "{text}");
     let run = Sealwax::new(["ls", &format!("{}/nothing", scene.uri())]).run().exits(0);

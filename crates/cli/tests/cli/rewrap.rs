@@ -104,3 +104,22 @@ fn a_moved_object_needs_its_old_place_accepted() {
     rewrap(&new, &["--add", &east_key(), "--accept-place", &format!("{}/{}", old.bucket, old.key)]).exits(0);
     assert_eq!(new.get(&[]).exits(0).stdout, b"text");
 }
+
+#[test]
+fn a_sidecar_is_found_by_those_who_look_for_it() {
+    let (east, west) = (east_key(), west_key());
+    let scene = sealed("sidecar", &[]);
+    let run = rewrap(&scene, &["--add", &west, "--to-sidecar"]).exits(0);
+    let sidecar = format!("{}.sealwax", scene.uri());
+    assert_eq!(run.stderr, format!("rewrapped {} in {sidecar}: generation 2, keys: {east}, {west}\n", scene.uri()));
+    assert_eq!(header(&scene), (1, vec![east]), "the object is as it was");
+    scene.get(&["--key", &west]).fails(5, "none of its wrapping keys");
+    assert_eq!(scene.get(&["--key", &west, "--sidecars"]).exits(0).stdout, b"text");
+    scene.get(&["--key", &west, "--sidecars=.other"]).fails(5, "none of its wrapping keys");
+    let verify = ["verify", &scene.uri(), "--keys-in", "us-west-2", "--sidecars"];
+    let run = Sealwax::new(verify).run().exits(0);
+    assert_eq!(run.stderr, "2 objects: 1 opened, 1 sidecars\n");
+    // Neither locked nor archived: a copy.
+    rewrap(&scene, &["--add", &west, "--to-sidecar=needed"]).exits(0);
+    assert_eq!(header(&scene).0, 2);
+}

@@ -1,5 +1,6 @@
 //! Runs the command, and does to objects what it does not do itself.
 
+mod lost_region;
 mod proxy;
 mod raw_s3;
 
@@ -16,7 +17,7 @@ use std::{
 
 use tempfile::TempDir;
 
-pub(crate) use self::{proxy::PartsProxy, raw_s3::RawS3};
+pub(crate) use self::{lost_region::LostRegion, proxy::PartsProxy, raw_s3::RawS3};
 
 /// A variable that `tests/servers/with-servers.sh` exports.
 pub(crate) fn server_env(name: &str) -> String {

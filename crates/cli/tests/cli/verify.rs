@@ -1,10 +1,13 @@
 //! `sealwax verify`.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+};
 
 use serde_json::Value;
 
-use crate::support::{RawS3, Run, Scene, Sealwax, bytes, east_key, json_lines, west_key};
+use crate::support::{RawS3, Run, Scene, Sealwax, bytes, east_key, json_lines, send, west_key};
 
 fn verify(scene: &Scene, args: &[&str]) -> Run {
     Sealwax::new(["verify", &format!("{}/", scene.uri())]).args(args).run()
@@ -62,4 +65,32 @@ fn what_does_not_open_is_listed_with_the_reason() {
     assert_eq!(summary(&verify(&scene, &keys).exits(7))["opened"], 1);
     Sealwax::new(["verify", &scene.beside("east").uri(), "--keys-in", "us-west-2"]).run().exits(8);
     Sealwax::new(["verify", &scene.beside("absent").uri()]).run().exits(4);
+}
+
+#[test]
+fn an_interrupt_tells_how_far_it_came() {
+    let scene = Scene::new("verify-interrupt");
+    scene.put(b"text", &[]).exits(0);
+    for command in ["verify", "audit"] {
+        let bucket = format!("s3://{}", scene.bucket);
+        let mut child = Sealwax::new([command, &bucket, "--stdin", "--json"]).args(list_all(command)).spawn();
+        // More may be named: the command waits for that.
+        let mut stdin = child.stdin.take().expect("piped");
+        writeln!(stdin, "{}", scene.uri()).expect("written");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("the first object");
+        send("INT", &child);
+        let mut rest = String::new();
+        stdout.read_to_string(&mut rest).expect("the counts");
+        let run = Run::new(child.wait_with_output().expect("it ends")).exits(130);
+        drop(stdin);
+        assert!(run.stderr.contains("interrupted: "), "{}", run.stderr);
+        let counts: Value = serde_json::from_str(&rest).expect("JSON");
+        assert_eq!(counts["summary"]["objects"], 1, "{command}: {line}{rest}");
+    }
+}
+
+fn list_all(command: &str) -> &[&str] {
+    if command == "audit" { &["--list"] } else { &[] }
 }

@@ -251,6 +251,12 @@ impl Keyring for CachingKeyring {
         let carrying = |wrap: EncryptedDataKey| wrap.carrying([0; WRAPPED_UNDER_INTERMEDIATE_LEN], place.cloned());
         self.inner.outline(None).into_iter().map(carrying).collect()
     }
+
+    /// Without the cache, for which these objects have no room.
+    #[cfg(feature = "s3ec")]
+    fn s3ec(&self) -> Option<&dyn crate::s3ec::Keyring> {
+        self.inner.s3ec()
+    }
 }
 
 /// Neighbouring wraps of the same intermediate key, or of none.

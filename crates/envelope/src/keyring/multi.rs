@@ -113,4 +113,10 @@ impl Keyring for MultiKeyring {
     fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
         self.all().flat_map(|keyring| keyring.outline(place)).collect()
     }
+
+    /// That of the first keyring that has one: these objects have one wrapping key.
+    #[cfg(feature = "s3ec")]
+    fn s3ec(&self) -> Option<&dyn crate::s3ec::Keyring> {
+        self.all().find_map(|keyring| keyring.s3ec())
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{METADATA_READ_LIMIT, ObjectHeader};
-use crate::{Error, ascii_json};
+use super::{METADATA_READ_LIMIT, ObjectHeader, key_list};
+use crate::{Error, MissingWrap, ascii_json};
 
 /// Most bytes of a sidecar: a reader looks at no longer one.
 pub const SIDECAR_LIMIT: usize = 16_384;
@@ -47,6 +47,21 @@ impl ObjectHeader {
         let same = (&header.context, header.plaintext_len, &header.body_header)
             == (&self.context, self.plaintext_len, &self.body_header);
         Ok(same.then_some(header))
+    }
+
+    /// The header as if the keys of `sidecar` were among its own: what a rewrap begins with. The generation is the later
+    /// one, and nothing is missing that either has.
+    ///
+    /// # Errors
+    /// [`Error::InvalidMetadata`] for more keys than one object has.
+    pub fn joined(&self, sidecar: &Self) -> Result<Self, Error> {
+        let more = sidecar.keys.iter().filter(|key| !self.keys.contains(key));
+        let keys: Vec<_> = self.keys.iter().chain(more).cloned().collect();
+        key_list::check_count(keys.len()).map_err(Error::InvalidMetadata)?;
+        let is_missing = |it: &&MissingWrap| !keys.iter().any(|key| it.is_filled_by(key));
+        let missing = self.missing.iter().filter(is_missing).cloned().collect();
+        let generation = self.generation.max(sidecar.generation);
+        Ok(Self { keys, missing, generation, ..self.clone() })
     }
 
     fn spell(&self) -> String {

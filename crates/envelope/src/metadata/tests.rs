@@ -173,7 +173,11 @@ fn a_rewrap_raises_the_generation_and_keeps_the_rest() {
     assert_eq!(rewrapped.keys().len(), 1);
     assert_eq!((rewrapped.context(), rewrapped.body_header()), (header.context(), header.body_header()));
     assert_eq!(rewrapped.plaintext_len(), header.plaintext_len());
-    assert!(matches!(header.rewrapped(Vec::new()), Err(Error::InvalidMetadata(_))));
+    assert_eq!(header.rewrapped(Vec::new()), Err(Error::InvalidMetadata("no encrypted data key".into())));
+    let most = vec![key("arn:9", None, 7); MAX_ENCRYPTED_DATA_KEYS];
+    assert!(header.rewrapped(most.clone()).is_ok());
+    let more = [most, vec![key("arn:9", None, 7)]].concat();
+    assert!(matches!(header.rewrapped(more), Err(Error::InvalidMetadata(_))));
 }
 
 fn any_key() -> impl Strategy<Value = EncryptedDataKey> {
@@ -294,4 +298,19 @@ fn a_sidecar_has_room_for_more_keys_than_metadata() {
     let sidecar = most.to_sidecar().expect("it fits");
     assert_eq!(most.parse_sidecar(sidecar.as_bytes()), Ok(Some(most)));
     assert!(matches!(header(MAX_ENCRYPTED_DATA_KEYS, 1024).to_sidecar(), Err(Error::MetadataTooLarge { .. })));
+}
+
+#[test]
+fn a_header_joined_with_its_sidecar_has_the_keys_of_both() {
+    let header = sample();
+    let missing = |name: &str| MissingWrap::new("aws-kms".to_owned(), name.to_owned()).expect("a name");
+    let own = header.clone().with_missing(vec![missing("arn:4"), missing("arn:5")]);
+    let keys = vec![header.keys()[0].clone(), key("arn:4", Some("b/k"), 7)];
+    let sidecar = header.rewrapped(keys).expect("a header");
+    let joined = own.joined(&sidecar).expect("a header");
+    let names: Vec<_> = joined.keys().iter().map(EncryptedDataKey::wrapping_key).collect();
+    assert_eq!(names, ["arn:1", "arn:2", "arn:3", "arn:4"]);
+    assert_eq!((joined.generation(), joined.missing()), (2, &[missing("arn:5")][..]));
+    let many = (0..14).map(|n| key(&format!("arn:1{n}"), None, 1)).collect();
+    assert!(own.joined(&header.rewrapped(many).expect("a header")).is_err());
 }

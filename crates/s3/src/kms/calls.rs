@@ -115,7 +115,7 @@ fn kms_context(binding: WrapContext<'_>) -> HashMap<String, String> {
 }
 
 /// Takes the data key out of an answer. The answer's own buffer becomes ours where nobody else holds it, and is wiped.
-fn plaintext(key: &KmsKeyArn, blob: Option<Blob>) -> Result<PlaintextDataKey, KeyringError> {
+pub(super) fn plaintext(key: &KmsKeyArn, blob: Option<Blob>) -> Result<PlaintextDataKey, KeyringError> {
     let mut bytes = blob.map(Blob::into_inner).unwrap_or_default();
     PlaintextDataKey::from_slice_wiping(&mut bytes).map_err(|error| not_understood(key, error))
 }
@@ -133,7 +133,7 @@ fn wrapped(
 }
 
 /// KMS names the key that it used: it must be the one that was asked for.
-fn expect_key(key: &KmsKeyArn, answered: Option<&str>) -> Result<(), KeyringError> {
+pub(super) fn expect_key(key: &KmsKeyArn, answered: Option<&str>) -> Result<(), KeyringError> {
     if answered == Some(key.as_str()) {
         return Ok(());
     }

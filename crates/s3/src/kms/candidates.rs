@@ -49,8 +49,15 @@ impl DiscoveryFilter {
         self
     }
 
+    /// What stands for all of its keys in `region`, where nobody knows yet which of them is meant.
+    pub(super) fn any_key_in(&self, region: &str) -> Option<KmsKeyArn> {
+        let partition = self.partition.as_deref().unwrap_or("aws");
+        let any = |account: &String| format!("arn:{partition}:kms:{region}:{account}:key/any").parse().ok();
+        self.accounts.iter().flatten().find_map(any)
+    }
+
     /// Whether KMS may be asked about exactly this ARN.
-    fn allows(&self, key: &KmsKeyArn) -> bool {
+    pub(super) fn allows(&self, key: &KmsKeyArn) -> bool {
         self.partition.as_deref().is_none_or(|partition| key.partition() == partition)
             && self.accounts.as_ref().is_none_or(|accounts| accounts.contains(key.account()))
             && self.regions.as_ref().is_none_or(|regions| regions.iter().any(|region| region == key.region()))

@@ -157,9 +157,7 @@ mod tests {
             .behavior_version(BehaviorVersion::v2026_01_12())
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .region(Region::new("us-east-1"))
-            .retry_config(
-                RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(1)),
-            )
+            .retry_config(RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(1)))
             .http_client(Throttling)
             .build();
         let key: KmsKeyArn = "arn:aws:kms:us-east-1:123456789012:key/a".parse().expect("an ARN");

@@ -50,8 +50,8 @@ pub struct KmsKeyring {
     pub(super) keys: Vec<KmsKeyArn>,
     pub(super) wrap_policy: WrapPolicy,
     pub(super) clients: Arc<RegionalClients>,
-    discovery: Option<DiscoveryFilter>,
-    home: Option<String>,
+    pub(super) discovery: Option<DiscoveryFilter>,
+    pub(super) home: Option<String>,
 }
 
 /// Builds a [`KmsKeyring`].
@@ -267,6 +267,10 @@ impl Keyring for KmsKeyring {
                 .expect("an ARN is a fine name")
         };
         self.keys.iter().map(outline).collect()
+    }
+
+    fn s3ec(&self) -> Option<&dyn sealwax_envelope::s3ec::Keyring> {
+        Some(self)
     }
 }
 

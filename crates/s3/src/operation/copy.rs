@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use sealwax_envelope::{Keyring, ObjectHeader};
+use sealwax_envelope::{EncryptedDataKey, Keyring, ObjectHeader};
 
 use super::{
     object_setters,
     rewrap::{
         Edits, acl,
         copy::{Held, NewMetadata, ServerCopy, Stored, check_possible},
-        edits::{Object, own},
+        edits::Object,
         intermediate::IntermediateKeys,
+        landing::{self, Base, Landing},
         present::Present,
         wrapping::Wrapping,
     },
 };
 use crate::{
-    Attributes, ObjectInfo, S3Uri, SealedClient,
+    Attributes, ObjectFormat, ObjectInfo, S3Uri, SealedClient,
     client::envelope_error,
     error::{Error, ErrorKind, Target},
     object::join_metadata,
@@ -160,13 +161,18 @@ impl Copy {
         }
 
         let present = Present::look_at(&self.client, &source, self.source_version_id.clone()).await?;
-        let info = ObjectInfo::of_head(&source, &present.head)?;
+        let format = ObjectFormat::of(&self.client, &source, present.head.metadata(), None).await?;
+        let info = ObjectInfo::of_head(&source, &present.head, format)?;
+        let sealed = info.sealed_header(&source)?.clone();
         check_possible(&source, &present.head)?;
         if self.source_if_match.is_some() && self.source_if_match != info.e_tag {
             return Err(source.error(ErrorKind::Conflict, "it has another entity tag than was required"));
         }
 
-        let header = self.header_for(&source, &target, &info).await?;
+        // The copy has the keys of the source's sidecar among its own.
+        let own_keys = info.keys().to_vec();
+        let Base { info, .. } = Base::find(&self.client, &source, info, false).await?;
+        let header = self.header_for(&source, &target, &info, &own_keys).await?;
         tracing::debug!(generation = header.generation(), keys = header.keys().len(), "copying");
         let (attributes, expires) = self.attributes_for(&source, &target, &present).await?;
         let copy = ServerCopy {
@@ -178,9 +184,9 @@ impl Copy {
             conditions: self.conditions.clone(),
             attributes,
             expires,
-            metadata: NewMetadata::new(join_metadata(&header, &info.metadata)),
+            metadata: NewMetadata::new(join_metadata(&ObjectFormat::Sealwax(header.clone()), &info.metadata)),
             // Wraps that were made just now are in no other copy.
-            is_recognisable: header != *info.header(),
+            is_recognisable: header != sealed,
         };
         match copy.send().await {
             Ok(Stored { e_tag, version_id }) => Ok(CopyOutput { e_tag, version_id, header, source: info }),
@@ -192,7 +198,13 @@ impl Copy {
     }
 
     /// The copy's metadata: the source's data key, wrapped for `target`.
-    async fn header_for(&self, source: &Target, target: &Target, info: &ObjectInfo) -> Result<ObjectHeader, Error> {
+    async fn header_for(
+        &self,
+        source: &Target,
+        target: &Target,
+        info: &ObjectInfo,
+        own_keys: &[EncryptedDataKey],
+    ) -> Result<ObjectHeader, Error> {
         let place = self.client.places().to_bind(target)?;
         let keyring = self.keyring.as_ref().unwrap_or(self.client.keyring());
         let wrapping = Wrapping {
@@ -200,16 +212,25 @@ impl Copy {
             edits: Edits::new().add_keys(Arc::clone(keyring)),
             accepted_places: self.accepted_places.clone(),
             intermediate_keys: IntermediateKeys::default(),
+            landing: Landing::Copy,
+            instruction_file_suffix: None,
         };
-        let accepted_places = &self.accepted_places;
-        let object = Object { client: &self.client, target: source, info, place: place.as_ref(), accepted_places };
+        let object = Object {
+            client: &self.client,
+            target: source,
+            info,
+            own_keys,
+            place: place.as_ref(),
+            accepted_places: &self.accepted_places,
+            is_sidecar: false,
+        };
         let keys = wrapping.keys(&object).await?;
         // The same keys: bound to no place, or to a logical one that both share.
         let header = match keys == info.keys() {
-            true => info.header().clone(),
-            false => info.header().rewrapped(keys).map_err(envelope_error(target))?,
+            true => info.sealed_header(source)?.clone(),
+            false => info.sealed_header(source)?.rewrapped(keys).map_err(envelope_error(target))?,
         };
-        header.check_fits(own(&info.metadata)).map_err(envelope_error(target))?;
+        landing::check_fits(&header, info, false).map_err(envelope_error(target))?;
         if self.client.places().acceptable_keys(target, &header, &[]).is_err() {
             return Err(
                 target.error(ErrorKind::InvalidInput, "the keyring has no key to wrap the copy's data key under")

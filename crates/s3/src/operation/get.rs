@@ -1,10 +1,12 @@
 //! Reading and opening an object.
 
 mod download;
+mod fetch;
 mod file;
 mod ranges;
 mod stream;
 mod wanted;
+mod whole;
 
 use std::{
     fmt,
@@ -13,31 +15,33 @@ use std::{
     sync::Arc,
 };
 
-use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
-use sealwax_envelope::EncryptionContext;
+use sealwax_envelope::{EncryptionContext, ObjectHeader, s3ec::Envelope};
 use tokio::io::AsyncBufRead;
 
 pub use self::stream::PlaintextStream;
 use self::{
-    download::{Download, FirstBody, Pin, ranged_get},
+    download::{Download, Opening},
+    fetch::{Fetcher, FirstBody, Pin, ranged_get},
     wanted::Wanted,
+    whole::WholeContent,
 };
 use super::{
     conditions::{ReadConditions, condition_setters},
     object_setters,
 };
 use crate::{
-    ObjectInfo, SealedClient,
+    ObjectFormat, ObjectInfo, SealedClient,
     error::{Error, ErrorKind, Target},
-    object::ContentRange,
+    object::{ContentRange, stored_len},
     upload::OnProgress,
 };
 
 /// Reads and opens an object, or a range of it. No byte is released before it verifies.
 ///
-/// The data key is unwrapped once. Longer objects are fetched in parts, several at once, all of the same version; a part
+/// Objects of Sealwax and of the Amazon S3 Encryption Client are told apart by their metadata; [`crate::s3ec::S3ec`] says
+/// which of the latter are read. The data key is unwrapped once. Longer objects are fetched in parts, several at once, all of the same version; a part
 /// whose connection breaks is resumed from its last byte.
 #[must_use = "nothing happens before `send` or `to_file`"]
 pub struct Get {
@@ -48,7 +52,10 @@ pub struct Get {
     conditions: ReadConditions,
     required_context: EncryptionContext,
     accepted_places: Vec<String>,
+    instruction_file_suffix: Option<String>,
+    any_context: bool,
     wanted: Wanted,
+    unauthenticated_range: bool,
     on_progress: Option<OnProgress>,
 }
 
@@ -62,7 +69,10 @@ impl Get {
             conditions: ReadConditions::default(),
             required_context: EncryptionContext::new(),
             accepted_places: Vec::new(),
+            instruction_file_suffix: None,
+            any_context: false,
             wanted: Wanted::Whole,
+            unauthenticated_range: false,
             on_progress: None,
         }
     }
@@ -86,13 +96,23 @@ impl Get {
         self
     }
 
+    /// As [`Get::range`], and also of an object of the S3 Encryption Client, where nothing authenticates a range.
+    ///
+    /// # Danger
+    /// Of such an object, whoever can write to the bucket can flip any bit of what is read.
+    pub fn dangerous_unauthenticated_range(mut self, range: impl RangeBounds<u64>) -> Self {
+        self.unauthenticated_range = true;
+        self.range(range)
+    }
+
     /// Reads the last `len` bytes of the plaintext, or all of it where it is shorter. The object's end is authenticated.
     pub fn suffix(mut self, len: u64) -> Self {
         self.wanted = Wanted::Suffix(len);
         self
     }
 
-    /// Refuses an object whose encryption context lacks any of these pairs, before KMS is asked.
+    /// Refuses an object whose encryption context lacks any of these pairs, before KMS is asked. Of the S3 Encryption Client
+    /// these must be all of its pairs, unless [`crate::s3ec::S3ec::any_context`] is set.
     pub fn require_context(mut self, pairs: EncryptionContext) -> Self {
         self.required_context = pairs;
         self
@@ -104,7 +124,20 @@ impl Get {
         self
     }
 
-    /// Calls `on_progress` with the number of plaintext bytes that were verified since its last call.
+    /// What follows the object's key in that of its instruction file, which the S3 Encryption Client may have written:
+    /// `.instruction` unless set.
+    pub fn instruction_file_suffix(mut self, suffix: impl Into<String>) -> Self {
+        self.instruction_file_suffix = Some(suffix.into());
+        self
+    }
+
+    /// Reads an object of the S3 Encryption Client whatever its encryption context.
+    pub(crate) fn any_context(mut self) -> Self {
+        self.any_context = true;
+        self
+    }
+
+    /// Calls `on_progress` with the number of plaintext bytes that were opened since its last call.
     pub fn on_progress(mut self, on_progress: impl Fn(u64) + Send + Sync + 'static) -> Self {
         self.on_progress = Some(Arc::new(on_progress));
         self
@@ -121,32 +154,17 @@ impl Get {
     pub async fn send(self) -> Result<SealedObject, Error> {
         let target = Target::new("get", self.client.s3(), self.bucket.clone(), self.key.clone())?;
         self.wanted.check().map_err(|message| target.error(ErrorKind::InvalidInput, message))?;
-        let output = self.first_answer(&target).await?;
-        let info = ObjectInfo::of_get(&target, &output)?;
-        let stored = info.encryption_context();
-        if let Some((name, _)) = self.required_context.iter().find(|(name, value)| stored.get(name) != Some(value)) {
-            let message = format!("its encryption context does not have the required {name:?}");
-            return Err(target.error(ErrorKind::ContextMismatch, message));
-        }
+        let Answer { info, stored_len, pin, first } = self.first_answer(&target).await?;
         let Some(window) = self.wanted.window(info.plaintext_len()) else {
             return Err(beyond_the_end(&target, info.plaintext_len()));
         };
-        let opener = self.client.opener(&target, info.header(), &self.accepted_places).await?;
-        let (plaintext_len, generation) = (info.plaintext_len(), info.generation());
-        tracing::debug!(plaintext_len, generation, start = window.start, end = window.end, "opening");
-        let pin = Pin::new(self.version_id.or(output.version_id), output.e_tag);
-        let first_byte = output.content_range.as_deref().and_then(ContentRange::parse).map_or(0, |range| range.start);
-        let download = Download {
-            client: self.client,
-            target,
-            pin,
-            opener,
-            body_header: *info.header().body_header(),
-            plaintext_len: info.plaintext_len(),
-            window,
-            on_progress: self.on_progress,
+        let reading = Reading { get: &self, fetcher: Fetcher { client: self.client.clone(), target, pin }, window };
+        let reader = match info.format() {
+            ObjectFormat::Sealwax(header) => reading.sealed(header, &info).await?,
+            ObjectFormat::S3ec(envelope) => reading.s3ec(envelope, &info, stored_len).await?,
+            ObjectFormat::Unencrypted => reading.unencrypted(&info)?,
         };
-        Ok(SealedObject { info, download, first: Some((output.body, first_byte)) })
+        Ok(SealedObject { info, reader, first })
     }
 
     /// Reads the object into a file, which appears at `path`, or is replaced there, only when all of it has verified.
@@ -169,22 +187,117 @@ impl Get {
     }
 
     /// The first `GetObject`: the first part of what is wanted, and the metadata with it.
-    async fn first_answer(&self, target: &Target) -> Result<GetObjectOutput, Error> {
+    async fn first_answer(&self, target: &Target) -> Result<Answer, Error> {
+        let suffix = self.instruction_file_suffix.as_deref();
         let pin = Pin { version_id: self.version_id.clone(), conditions: self.conditions.clone() };
         let range = self.wanted.first_request(self.client.part_len());
         match ranged_get(self.client.s3(), target, &pin, &range).await {
-            Ok(output) => Ok(output),
-            // The object has none of these bytes: say what it is, which may be no sealed object at all.
+            Ok(output) => {
+                let format = ObjectFormat::of(&self.client, target, output.metadata(), suffix).await?;
+                let info = ObjectInfo::of_get(target, &output, format)?;
+                let stored_len = stored_len(&output).unwrap_or_default();
+                let pin = Pin::new(pin.version_id.or(output.version_id), output.e_tag);
+                let range = output.content_range.as_deref().and_then(ContentRange::parse);
+                let first = Some((output.body, range.map_or(0, |range| range.start)));
+                Ok(Answer { info, stored_len, pin, first })
+            }
+            // The object has none of these bytes: say what it is, which may be no object of ours at all.
             Err(failure) if failure.status == Some(416) => {
                 let mut head = self.client.head().bucket(&target.bucket).key(&target.key);
                 if let Some(version_id) = &self.version_id {
                     head = head.version_id(version_id);
                 }
+                if let Some(suffix) = suffix {
+                    head = head.instruction_file_suffix(suffix);
+                }
                 let info = head.send().await.map_err(|error| error.during("get"))?;
-                Err(beyond_the_end(target, info.plaintext_len()))
+                let stored_len = match info.format() {
+                    ObjectFormat::Sealwax(_) => return Err(beyond_the_end(target, info.plaintext_len())),
+                    ObjectFormat::S3ec(_) => info.plaintext_len() + sealwax_envelope::s3ec::TAG_LEN as u64,
+                    ObjectFormat::Unencrypted => info.plaintext_len(),
+                };
+                let pin = Pin::new(pin.version_id.or_else(|| info.version_id.clone()), info.e_tag.clone());
+                Ok(Answer { info, stored_len, pin, first: None })
             }
             Err(failure) => Err(target.s3_failure("GetObject", failure)),
         }
+    }
+}
+
+/// What the first request tells.
+struct Answer {
+    info: ObjectInfo,
+    stored_len: u64,
+    pin: Pin,
+    first: Option<FirstBody>,
+}
+
+/// What is known when it is clear which format an object has.
+struct Reading<'a> {
+    get: &'a Get,
+    fetcher: Fetcher,
+    window: Range<u64>,
+}
+
+impl Reading<'_> {
+    /// An object of Sealwax's own.
+    async fn sealed(self, header: &ObjectHeader, info: &ObjectInfo) -> Result<Reader, Error> {
+        let target = &self.fetcher.target;
+        let stored = header.context();
+        let mut required = self.get.required_context.iter();
+        if let Some((name, _)) = required.find(|(name, value)| stored.get(name) != Some(value)) {
+            let message = format!("its encryption context does not have the required {name:?}");
+            return Err(target.error(ErrorKind::ContextMismatch, message));
+        }
+        let opener = self.get.client.opener(target, header, &self.get.accepted_places).await?;
+        let (plaintext_len, generation) = (info.plaintext_len(), header.generation());
+        tracing::debug!(plaintext_len, generation, start = self.window.start, end = self.window.end, "opening");
+        Ok(self.parts(info, Opening::Chunks { opener, body_header: *header.body_header() }))
+    }
+
+    /// An object of the S3 Encryption Client.
+    async fn s3ec(self, envelope: &Envelope, info: &ObjectInfo, stored_len: u64) -> Result<Reader, Error> {
+        let Get { client, required_context, any_context, wanted, .. } = self.get;
+        let target = &self.fetcher.target;
+        if *wanted != Wanted::Whole && !self.get.unauthenticated_range {
+            let message = "a range of an object of the S3 Encryption Client cannot be authenticated: read all of it, or use \
+                           `dangerous_unauthenticated_range`";
+            return Err(target.error(ErrorKind::Unsupported, message));
+        }
+        let admitted = client.admit(target, envelope.clone(), required_context, *any_context)?;
+        let data_key = client.unwrap_s3ec(target, &admitted).await?;
+        tracing::debug!(stored_len, format = %envelope.format(), "opening");
+        if *wanted != Wanted::Whole {
+            let opener = admitted.dangerous_range_opener(&data_key).map_err(|error| target.s3ec(error))?;
+            return Ok(self.parts(info, Opening::UnverifiedRange(Arc::new(opener))));
+        }
+        let opener = admitted.opener(&data_key, stored_len).map_err(|error| target.s3ec(error))?;
+        Ok(Reader::Whole(Box::new(WholeContent {
+            opener,
+            stored_len,
+            plaintext_len: info.plaintext_len(),
+            fetcher: self.fetcher,
+            on_progress: self.get.on_progress.clone(),
+        })))
+    }
+
+    /// An object that the client's policy passes through.
+    fn unencrypted(self, info: &ObjectInfo) -> Result<Reader, Error> {
+        if !self.get.required_context.is_empty() {
+            let message = "an encryption context is required, and it is not encrypted at all";
+            return Err(self.fetcher.target.error(ErrorKind::ContextMismatch, message));
+        }
+        Ok(self.parts(info, Opening::Unencrypted))
+    }
+
+    fn parts(self, info: &ObjectInfo, opening: Opening) -> Reader {
+        Reader::Parts(Download {
+            fetcher: self.fetcher,
+            opening,
+            plaintext_len: info.plaintext_len(),
+            window: self.window,
+            on_progress: self.get.on_progress.clone(),
+        })
     }
 }
 
@@ -205,8 +318,16 @@ impl fmt::Debug for Get {
 /// An object whose data key was unwrapped and whose body is about to be opened.
 pub struct SealedObject {
     info: ObjectInfo,
-    download: Download,
+    reader: Reader,
     first: Option<FirstBody>,
+}
+
+/// How the plaintext is read.
+enum Reader {
+    /// Part by part, each of them verified by itself; or unverified, as was asked for.
+    Parts(Download),
+    /// As one message, which is verified at its end.
+    Whole(Box<WholeContent>),
 }
 
 impl SealedObject {
@@ -219,14 +340,37 @@ impl SealedObject {
     /// The bytes of the plaintext that will be read, end exclusive: the whole of it, or the range that was asked for.
     #[must_use]
     pub fn range(&self) -> Range<u64> {
-        self.download.window.clone()
+        match &self.reader {
+            Reader::Parts(download) => download.window.clone(),
+            Reader::Whole(content) => 0..content.plaintext_len,
+        }
     }
 
     /// The plaintext in order, as a stream of verified pieces, up to one part in length each. Up to four parts are read
     /// ahead. An error in it means that the rest was not verified: use nothing of it as if it were the whole.
+    ///
+    /// An object of the S3 Encryption Client is held back until all of it has verified, up to
+    /// [`crate::s3ec::S3ec::buffer_len`]; above that, the stream is an error: use [`SealedObject::to_file`], or
+    /// [`SealedObject::release_unverified`].
     #[must_use]
     pub fn into_stream(self) -> PlaintextStream {
-        PlaintextStream::new(self.download, self.first)
+        match self.reader {
+            Reader::Parts(download) => PlaintextStream::new(download, self.first),
+            Reader::Whole(content) => PlaintextStream::until_error(content.verified(self.first)),
+        }
+    }
+
+    /// As [`SealedObject::into_stream`], but an object of the S3 Encryption Client is given out as it is decrypted, of any
+    /// length: whether it was genuine is known only when the stream ends without an error.
+    ///
+    /// Whoever can write to the bucket can flip any bit of what comes before that. Use it only where all that was done with
+    /// it can be undone.
+    #[must_use]
+    pub fn release_unverified(self) -> PlaintextStream {
+        match self.reader {
+            Reader::Parts(download) => PlaintextStream::new(download, self.first),
+            Reader::Whole(content) => PlaintextStream::until_error(content.unverified(self.first)),
+        }
     }
 
     /// The plaintext in order, as a reader.
@@ -262,7 +406,10 @@ impl SealedObject {
     /// # Errors
     /// As [`Get::to_file`].
     pub async fn to_file(self, path: impl AsRef<Path>) -> Result<ObjectInfo, Error> {
-        file::write(self.download, self.first, path.as_ref()).await?;
+        match self.reader {
+            Reader::Parts(download) => file::write(download, self.first, path.as_ref()).await?,
+            Reader::Whole(content) => content.to_file(self.first, path.as_ref()).await?,
+        }
         Ok(self.info)
     }
 }

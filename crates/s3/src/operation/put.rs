@@ -1,5 +1,7 @@
 //! Sealing and storing an object.
 
+mod s3ec;
+
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
@@ -12,9 +14,10 @@ use sealwax_envelope::{
     geometry,
 };
 
+pub use self::s3ec::{PutS3ec, PutS3ecOutput};
 use super::object_setters;
 use crate::{
-    Attributes, PlaintextSource, SealedClient, UnfinishedUpload,
+    Attributes, ObjectFormat, PlaintextSource, SealedClient, UnfinishedUpload,
     client::{envelope_error, wrap_error},
     error::{Error, ErrorKind, Target},
     source::Parts,
@@ -153,6 +156,11 @@ impl Put {
         self
     }
 
+    /// Stores the object as the Amazon S3 Encryption Client does, so that the official clients read it.
+    pub fn s3ec(self) -> PutS3ec {
+        PutS3ec::new(self)
+    }
+
     /// Wraps the data key under the keys of `keyring` instead of the client's.
     pub(crate) fn wrapped_by(mut self, keyring: Arc<dyn Keyring>) -> Self {
         self.keyring = Some(keyring);
@@ -213,14 +221,14 @@ impl Put {
         let upload = Upload {
             client: self.client.clone(),
             target,
-            header: header.clone(),
+            format: ObjectFormat::Sealwax(header.clone()),
             attributes: self.attributes,
             own_metadata: self.metadata.clone(),
             conditions: self.conditions,
             on_progress: self.on_progress,
             state_file: self.state_file,
         };
-        Ok(PutOutput::new(upload.run(parts, sealer).await?, header))
+        Ok(PutOutput::new(upload.run(parts, sealer.into()).await?, header))
     }
 }
 
@@ -262,14 +270,14 @@ impl Resumption {
         let upload = Upload {
             client: self.client,
             target: self.target,
-            header: header.clone(),
+            format: ObjectFormat::Sealwax(header.clone()),
             attributes: Attributes::default(),
             own_metadata: HashMap::new(),
             conditions: self.conditions,
             on_progress: self.on_progress,
             state_file: None,
         };
-        Ok(PutOutput::new(upload.resume(parts, sealer, journal).await?, header))
+        Ok(PutOutput::new(upload.resume(parts, sealer.into(), journal).await?, header))
     }
 
     /// Fails if the object would not become what this put was asked for.

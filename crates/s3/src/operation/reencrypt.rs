@@ -1,19 +1,23 @@
-//! Sealing an object anew: a new data key, and so a new body.
+//! Sealing an object anew: a new data key, and so a new body; from any format to any.
 
 use std::{io, sync::Arc};
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use futures_util::TryStreamExt as _;
-use sealwax_envelope::Keyring;
+use sealwax_envelope::{
+    EncryptionContext, Keyring, ObjectHeader,
+    s3ec::{INSTRUCTION_FILE_SUFFIX, Storage},
+};
 
 use super::{
     object_setters,
-    put::PutOutput,
+    put::{PutOutput, PutS3ecOutput},
     rewrap::{acl, present::Present, tags},
 };
 use crate::{
-    Attributes, PlaintextSource, SealedClient,
+    Attributes, ObjectFormat, PlaintextSource, SealedClient,
     error::{Error, ErrorKind, Target},
+    s3ec::instruction_file,
     upload::OnProgress,
 };
 
@@ -24,6 +28,10 @@ use crate::{
 /// context, content headers, the user's own metadata, tags, storage class, server-side encryption, Object Lock settings,
 /// website redirect and ACL are kept. A change of these alone, made meanwhile, is lost.
 ///
+/// It reads every format that the client reads, and writes Sealwax's own, unless [`Reencrypt::to`] says otherwise: so it
+/// migrates objects of the Amazon S3 Encryption Client, whatever their encryption context, and back. Their instruction files
+/// are deleted afterwards, unless the bucket keeps versions, whose keys they are.
+///
 /// In a versioned bucket the older versions keep their bodies and their data key, until they are deleted.
 #[must_use = "nothing happens before `send`"]
 pub struct Reencrypt {
@@ -32,12 +40,61 @@ pub struct Reencrypt {
     key: Option<String>,
     accepted_places: Vec<String>,
     keyring: Option<Arc<dyn Keyring>>,
+    to: WriteFormat,
+    context: Option<EncryptionContext>,
+    instruction_file_suffix: Option<String>,
     on_progress: Option<OnProgress>,
+}
+
+/// A format that is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WriteFormat {
+    /// Sealwax's own.
+    #[default]
+    Sealwax,
+    /// That of the Amazon S3 Encryption Client: V3, or V2 where the client's commitment policy forbids commitment.
+    S3ec,
+}
+
+/// What was stored.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ReencryptOutput {
+    /// The object's format and all that its metadata says in it.
+    pub format: ObjectFormat,
+    /// The entity tag, as S3 gave it.
+    pub e_tag: Option<String>,
+    /// The version, in a versioned bucket.
+    pub version_id: Option<String>,
+    /// Length of the plaintext in bytes.
+    pub plaintext_len: u64,
+}
+
+impl ReencryptOutput {
+    /// Sealwax's metadata, as stored; `None` for other formats.
+    #[must_use]
+    pub fn header(&self) -> Option<&ObjectHeader> {
+        match &self.format {
+            ObjectFormat::Sealwax(header) => Some(header),
+            ObjectFormat::S3ec(_) | ObjectFormat::Unencrypted => None,
+        }
+    }
 }
 
 impl Reencrypt {
     pub(crate) fn new(client: SealedClient) -> Self {
-        Self { client, bucket: None, key: None, accepted_places: Vec::new(), keyring: None, on_progress: None }
+        Self {
+            client,
+            bucket: None,
+            key: None,
+            accepted_places: Vec::new(),
+            keyring: None,
+            to: WriteFormat::Sealwax,
+            context: None,
+            instruction_file_suffix: None,
+            on_progress: None,
+        }
     }
 
     object_setters!();
@@ -45,6 +102,25 @@ impl Reencrypt {
     /// Wraps the new data key under the wrapping keys of `keyring`, instead of the client's.
     pub fn keyring(mut self, keyring: impl Keyring + 'static) -> Self {
         self.keyring = Some(Arc::new(keyring));
+        self
+    }
+
+    /// Writes this format.
+    pub fn to(mut self, format: WriteFormat) -> Self {
+        self.to = format;
+        self
+    }
+
+    /// Gives the object this encryption context, instead of the one that it has.
+    pub fn encryption_context(mut self, context: EncryptionContext) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// What follows the object's key in that of its instruction file, which the S3 Encryption Client may have written:
+    /// `.instruction` unless set.
+    pub fn instruction_file_suffix(mut self, suffix: impl Into<String>) -> Self {
+        self.instruction_file_suffix = Some(suffix.into());
         self
     }
 
@@ -66,24 +142,36 @@ impl Reencrypt {
     /// As [`crate::Get::send`] and [`crate::Put::send`]; [`ErrorKind::Conflict`] where the object changed meanwhile. It is
     /// unchanged then.
     #[tracing::instrument(name = "reencrypt", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
-    pub async fn send(self) -> Result<PutOutput, Error> {
+    pub async fn send(self) -> Result<ReencryptOutput, Error> {
         let target = Target::new("reencrypt", self.client.s3(), self.bucket.clone(), self.key.clone())?;
         let present = Present::look(&self.client, &target).await?;
         let attributes = self.attributes(&target, &present).await?;
         let e_tag =
             present.head.e_tag().ok_or_else(|| target.error(ErrorKind::Service, "HeadObject gave no entity tag"))?;
 
-        let mut get = self.client.get().bucket(&target.bucket).key(&target.key).if_match(e_tag);
+        let mut get = self.client.get().bucket(&target.bucket).key(&target.key).if_match(e_tag).any_context();
+        if let Some(suffix) = &self.instruction_file_suffix {
+            get = get.instruction_file_suffix(suffix);
+        }
         for place in &self.accepted_places {
             get = get.accept_place(place);
         }
         let object = get.send().await.map_err(|error| error.during(target.operation))?;
         let info = object.info().clone();
-        let plaintext = PlaintextSource::stream(object.into_stream().map_err(io::Error::other));
+        // What is not genuine ends with an error, which the upload ends with too: nothing of it becomes visible.
+        let plaintext = PlaintextSource::stream(object.release_unverified().map_err(io::Error::other));
+        let context = match (self.context, info.envelope()) {
+            (Some(context), _) => context,
+            (None, Some(envelope)) => envelope.encryption_context().map_err(|error| {
+                let message = format!("its encryption context cannot be kept, and another one must be given: {error}");
+                target.error(ErrorKind::InvalidInput, message)
+            })?,
+            (None, None) => info.encryption_context().clone(),
+        };
 
         let mut put = self.client.put().bucket(&target.bucket).key(&target.key).body(plaintext).if_match(e_tag);
-        put = put.encryption_context(info.encryption_context().clone()).attributes(attributes);
-        for (name, value) in info.metadata {
+        put = put.encryption_context(context).attributes(attributes);
+        for (name, value) in info.metadata.clone() {
             put = put.metadata(name, value);
         }
         if let Some(keyring) = self.keyring {
@@ -92,7 +180,24 @@ impl Reencrypt {
         if let Some(on_progress) = self.on_progress {
             put = put.on_progress(move |bytes| on_progress(bytes));
         }
-        put.send().await.map_err(|error| error.of_the_source().during(target.operation))
+        let failed = |error: Error| error.of_the_source().during(target.operation);
+        let output = match self.to {
+            WriteFormat::Sealwax => {
+                let PutOutput { e_tag, version_id, plaintext_len, header } = put.send().await.map_err(failed)?;
+                ReencryptOutput { format: ObjectFormat::Sealwax(header), e_tag, version_id, plaintext_len }
+            }
+            WriteFormat::S3ec => {
+                let PutS3ecOutput { e_tag, version_id, plaintext_len, envelope } =
+                    put.s3ec().send().await.map_err(failed)?;
+                ReencryptOutput { format: ObjectFormat::S3ec(envelope), e_tag, version_id, plaintext_len }
+            }
+        };
+        let had_file = info.envelope().is_some_and(|envelope| envelope.storage() == Storage::InstructionFile);
+        if had_file && output.version_id.is_none() {
+            let suffix = self.instruction_file_suffix.as_deref().unwrap_or(INSTRUCTION_FILE_SUFFIX);
+            instruction_file::remove(&self.client, &target, suffix).await;
+        }
+        Ok(output)
     }
 
     /// All attributes of the present object.

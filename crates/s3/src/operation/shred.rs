@@ -16,6 +16,7 @@ use super::{
     object_setters,
     rewrap::{
         copy::{self, NewMetadata},
+        landing::is_locked,
         present::Present,
     },
 };
@@ -248,7 +249,7 @@ impl Shred {
                     is_latest: version.is_latest.unwrap_or(true),
                     is_sidecar,
                     is_replica,
-                    is_locked: is_locked(&head),
+                    is_locked: is_locked(&head, DateTime::from(std::time::SystemTime::now())),
                     wrapping_keys: if is_sidecar { BTreeSet::new() } else { wrapping_keys(&head) },
                     failure: None,
                 });
@@ -266,12 +267,6 @@ fn holds_keys(head: &HeadObjectOutput) -> bool {
 
 fn is_shredded(head: &HeadObjectOutput) -> bool {
     head.metadata().into_iter().flatten().any(|(name, _)| name.eq_ignore_ascii_case(SHREDDED))
-}
-
-fn is_locked(head: &HeadObjectOutput) -> bool {
-    let now = DateTime::from(std::time::SystemTime::now());
-    head.object_lock_legal_hold_status().is_some_and(|hold| hold.as_str() == "ON")
-        || head.object_lock_retain_until_date().is_some_and(|until| *until > now)
 }
 
 fn wrapping_keys(head: &HeadObjectOutput) -> BTreeSet<String> {

@@ -95,7 +95,10 @@ impl Verify {
         let info = head.send().await.map_err(|error| error.during(target.operation))?;
         let len = info.plaintext_len();
         if self.depth == VerifyDepth::Keys {
-            self.client.opener(&target, info.header(), &self.accepted_places).await?;
+            match info.envelope() {
+                Some(envelope) => self.client.check_s3ec_key(&target, envelope, len).await?,
+                None => drop(self.client.opener(&target, info.sealed_header(&target)?, &self.accepted_places).await?),
+            }
             return Ok(Verified { info, depth: self.depth, opened: 0 });
         }
 
@@ -107,6 +110,12 @@ impl Verify {
             get = get.if_match(e_tag);
         }
         get = self.accepted_places.into_iter().fold(get, |get, place| get.accept_place(place));
+        if info.envelope().is_some() {
+            // One tag at the end verifies all of it. Nothing of it leaves this function before.
+            let opened = async { count(get.any_context().send().await?.release_unverified()).await };
+            let opened = opened.await.map_err(|error: Error| error.during(target.operation))?;
+            return Ok(Verified { info, depth: VerifyDepth::Full, opened });
+        }
         let opened = match (self.depth, len) {
             // The only chunk of an empty object is its first and its last.
             (VerifyDepth::FirstLast, 1..) => {
@@ -131,6 +140,9 @@ fn first_and_last(len: u64) -> u64 {
 
 /// Opens all of an object and keeps nothing of it.
 async fn drain(get: crate::Get) -> Result<u64, Error> {
-    let plaintext = get.send().await?.into_stream();
+    count(get.send().await?.into_stream()).await
+}
+
+async fn count(plaintext: crate::PlaintextStream) -> Result<u64, Error> {
     plaintext.try_fold(0, async |opened, piece| Ok(opened + piece.len() as u64)).await
 }

@@ -8,28 +8,28 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Outcome, PlanFile, Report, Rewrapper, Stop, Tally,
+    PlanFile, Report, Rewrapper, Stop, Tally,
     done::Done,
     journal::{Journal, Listener},
     one::Seen,
     plan::DEFAULT_CONCURRENCY,
-    pool,
+    pool::{self, Tries},
     window::Window,
 };
 use crate::{
     error::{Error, ErrorKind},
-    listing::{ListedObject, Listing},
+    listing::ListedObject,
 };
 
 /// Which objects a job is about.
-#[derive(Debug)]
 pub struct Work(Objects);
 
-#[derive(Debug)]
 enum Objects {
     Plan(PlanFile),
-    Listing { listing: Listing, source: String, settings: Map<String, Value> },
+    Listing { listing: Listed, source: String, settings: Map<String, Value> },
 }
+
+type Listed = Pin<Box<dyn Stream<Item = Result<ListedObject, Error>> + Send>>;
 
 impl Work {
     /// Those of a plan. Its journal tells them by their lines, so that a later run too needs constant memory.
@@ -38,10 +38,13 @@ impl Work {
         Self(Objects::Plan(plan))
     }
 
-    /// Those of a listing, which `source` names. A later run remembers 16 bytes for each object that was done before.
+    /// Those of a [`Listing`](crate::listing::Listing), or of a part of one, which `source` names. A later run remembers 16 bytes for each object that was done before.
     #[must_use]
-    pub fn listing(listing: Listing, source: impl Into<String>) -> Self {
-        Self(Objects::Listing { listing, source: source.into(), settings: Map::new() })
+    pub fn listing(
+        objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
+        source: impl Into<String>,
+    ) -> Self {
+        Self(Objects::Listing { listing: Box::pin(objects), source: source.into(), settings: Map::new() })
     }
 
     /// What else makes it another job than one of the same objects and edits. Of a plan, its own settings do.
@@ -51,6 +54,15 @@ impl Work {
             *settings = more;
         }
         self
+    }
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Objects::Plan(plan) => f.debug_tuple("Work").field(plan).finish(),
+            Objects::Listing { source, .. } => f.debug_tuple("Work").field(source).finish(),
+        }
     }
 }
 
@@ -121,18 +133,21 @@ impl Apply {
             let (rewrapper, window, stop) = (rewrapper.clone(), Arc::clone(&window), stop.clone());
             async move {
                 let Item { object, line, seen } = item;
-                let attempt = || rewrapper.rewrap_seen(&object, seen.as_ref());
-                let failure = |(outcome, _): &(Outcome, bool)| outcome.error().map(Error::kind);
-                let outcome = pool::tried(window, stop, attempt, failure).await;
-                Report::new(&object, line, outcome)
+                let mut tries = Tries::new(window, stop);
+                loop {
+                    let (outcome, replanned) = rewrapper.rewrap_seen(&object, seen.as_ref()).await;
+                    if !tries.again(outcome.error().map(Error::kind)).await {
+                        return Report::new(&object, line, (outcome, replanned));
+                    }
+                }
             }
         };
-        let take = async |report| journal.add(report).await;
-        let ended = pool::each(items(work, done), &window, &stop, work_on, take).await;
+        let ended = pool::each(items(work, done), Arc::clone(&window), stop.clone(), work_on, journal.taker()).await;
         // What was done is on disk in any case; and the journal's own failure explains the others.
-        let tally = journal.close().await?;
+        let stopped = stop.is_asked() || ended.is_err();
+        let tally = journal.close(|tally| Tally { done_before, stopped, ..tally }).await?;
         ended?;
-        Ok(Tally { done_before, stopped: stop.is_asked(), ..tally })
+        Ok(tally)
     }
 }
 

@@ -7,8 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, spawn_blocking},
+};
 
 use super::{Outcome, Skipped, done::Done};
 use crate::{
@@ -25,6 +29,13 @@ const BATCH: usize = 1000;
 struct Begin {
     sealwax_journal: u32,
     job: String,
+}
+
+/// The last line of a job that is complete. The same job again begins anew behind it: nothing of before counts for it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End {
+    ended: Tally,
 }
 
 /// What became of one object: a line of the journal.
@@ -108,7 +119,7 @@ fn described(error: &Error) -> String {
 }
 
 /// How many objects came to what.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Tally {
     /// Objects that have other keys now.
@@ -177,7 +188,7 @@ pub(super) type Listener = Box<dyn FnMut(&Report) + Send>;
 /// A journal at work in a thread of its own.
 pub(super) struct Journal {
     reports: mpsc::Sender<Report>,
-    writer: tokio::task::JoinHandle<Result<Tally, Error>>,
+    writer: JoinHandle<Result<(Tally, Option<(File, PathBuf)>), Error>>,
 }
 
 impl Journal {
@@ -209,21 +220,37 @@ impl Journal {
                     tell(&report);
                 }
             }
-            Ok(tally)
+            Ok((tally, file))
         });
         Ok((Self { reports, writer }, done))
     }
 
-    /// Hands a line over. Fails when the journal can no longer be written.
-    pub(super) async fn add(&self, report: Report) -> Result<(), Error> {
-        let refused = |_| no_journal(Path::new("?"), "it can no longer be written".into());
-        self.reports.send(report).await.map_err(refused)
+    /// Hands lines over. Fails when the journal can no longer be written.
+    pub(super) fn taker(&self) -> impl FnMut(Report) -> BoxFuture<'static, Result<(), Error>> + Send + use<> {
+        let reports = self.reports.clone();
+        move |report| {
+            let reports = reports.clone();
+            Box::pin(async move {
+                let refused = |_| no_journal(Path::new("?"), "it can no longer be written".into());
+                reports.send(report).await.map_err(refused)
+            })
+        }
     }
 
-    /// Waits until all lines are on disk.
-    pub(super) async fn close(self) -> Result<Tally, Error> {
+    /// Waits until all lines are on disk. `finish` completes the tally; where the job is complete by that, the journal says
+    /// so.
+    pub(super) async fn close(self, finish: impl FnOnce(Tally) -> Tally) -> Result<Tally, Error> {
         drop(self.reports);
-        self.writer.await.map_err(|died| no_journal(Path::new("?"), died.to_string()))?
+        let died = |died: tokio::task::JoinError| no_journal(Path::new("?"), died.to_string());
+        let (tally, file) = self.writer.await.map_err(died)??;
+        let tally = finish(tally);
+        let Some((mut file, path)) = file.filter(|_| tally.is_complete()) else { return Ok(tally) };
+        let end = line(&End { ended: tally });
+        let ended = spawn_blocking(move || {
+            file.write_all(end.as_bytes()).and_then(|()| file.sync_data()).map_err(|error| io_error(&path, error))
+        });
+        ended.await.map_err(died)??;
+        Ok(tally)
     }
 }
 
@@ -244,13 +271,13 @@ fn open(path: &Path, job: String) -> Result<(File, Done), Error> {
         }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
-    let (whole, done) = read(path, &file, &job)?;
+    let Read { whole, begun, done } = read(path, &file, &job)?;
     // A line that was cut off, by a crash or a full disk, says nothing.
     if file.metadata().map_err(failed)?.len() > whole {
         file.set_len(whole).map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;
     }
-    if whole == 0 {
+    if !begun {
         file.write_all(line(&Begin { sealwax_journal: 1, job }).as_bytes()).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -259,10 +286,28 @@ fn open(path: &Path, job: String) -> Result<(File, Done), Error> {
     Ok((file, done))
 }
 
-/// The length of all whole lines, and what they say.
-fn read(path: &Path, file: &File, job: &str) -> Result<(u64, Done), Error> {
+/// What a journal says.
+struct Read {
+    /// Length of all whole lines.
+    whole: u64,
+    /// Whether the job was begun, and is not complete.
+    begun: bool,
+    done: Done,
+}
+
+/// A line, of whichever kind.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Begin(Begin),
+    /// What it says is for people.
+    End(#[expect(dead_code, reason = "it must be there")] End),
+    Report(Report),
+}
+
+fn read(path: &Path, file: &File, job: &str) -> Result<Read, Error> {
     let mut reader = BufReader::new(file);
-    let (mut whole, mut done) = (0, Done::default());
+    let mut found = Read { whole: 0, begun: false, done: Done::default() };
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
@@ -270,23 +315,24 @@ fn read(path: &Path, file: &File, job: &str) -> Result<(u64, Done), Error> {
         if line.last() != Some(&b'\n') {
             break;
         }
-        let not = |what: &str| no_journal(path, format!("line {number} is not {what}"));
-        if number == 1 {
-            let begin: Begin = serde_json::from_slice(&line).map_err(|_| not("the beginning of a journal"))?;
-            if begin.sealwax_journal != 1 || begin.job != job {
-                return Err(no_journal(path, "it is of another job: other objects, keys or settings".into()));
+        match (found.begun, serde_json::from_slice(&line)) {
+            (false, Ok(Line::Begin(begin))) if begin.sealwax_journal == 1 => {
+                if begin.job != job {
+                    return Err(no_journal(path, "it is of another job: other objects, keys or settings".into()));
+                }
+                found.begun = true;
             }
-        } else {
-            let report: Report = serde_json::from_slice(&line).map_err(|_| not("what became of an object"))?;
-            match report.line {
+            (true, Ok(Line::End(_))) => (found.begun, found.done) = (false, Done::default()),
+            (true, Ok(Line::Report(report))) => match report.line {
                 _ if !report.outcome.is_done() => {}
-                Some(line) => done.add_line(line),
-                None => done.add_name(&report.object, report.version_id.as_deref()),
-            }
+                Some(line) => found.done.add_line(line),
+                None => found.done.add_name(&report.object, report.version_id.as_deref()),
+            },
+            _ => return Err(no_journal(path, format!("line {number} is none of a journal"))),
         }
-        whole += len as u64;
+        found.whole += len as u64;
     }
-    Ok((whole, done))
+    Ok(found)
 }
 
 fn no_journal(path: &Path, why: String) -> Error {
@@ -319,9 +365,9 @@ mod tests {
     async fn run(path: &Path, job: &str, reports: impl IntoIterator<Item = Report>) -> Result<(Tally, Done), Error> {
         let (journal, done) = Journal::open(Some(path.to_owned()), job.to_owned(), Box::new(|_| {})).await?;
         for report in reports {
-            journal.add(report).await?;
+            journal.taker()(report).await?;
         }
-        Ok((journal.close().await?, done))
+        Ok((journal.close(|tally| Tally { stopped: true, ..tally }).await?, done))
     }
 
     #[tokio::test]
@@ -347,6 +393,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_complete_job_begins_anew() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("journal");
+        for _ in 0..3 {
+            let (journal, done) =
+                Journal::open(Some(path.clone()), "a".into(), Box::new(|_| {})).await.expect("a journal");
+            assert_eq!(done.count(), 0, "what was done before counts no more");
+            journal.taker()(report(1, Verdict::Rewrapped)).await.expect("added");
+            assert!(journal.close(|tally| tally).await.expect("closed").is_complete());
+        }
+        assert_eq!(fs::read_to_string(&path).expect("a journal").lines().count(), 9);
+    }
+
+    #[tokio::test]
     async fn a_journal_serves_one_job_and_one_process_at_a_time() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("journal");
@@ -354,7 +414,7 @@ mod tests {
         assert_eq!(run(&path, "b", []).await.expect_err("of a").kind(), ErrorKind::JobMismatch);
         let open = Journal::open(Some(path.clone()), "a".into(), Box::new(|_| {})).await.expect("a journal");
         assert_eq!(run(&path, "a", []).await.expect_err("in use").kind(), ErrorKind::UploadBusy);
-        open.0.close().await.expect("closed");
+        open.0.close(|tally| tally).await.expect("closed");
         fs::write(&path, "something else\n").expect("written");
         assert_eq!(run(&path, "a", []).await.expect_err("no journal").kind(), ErrorKind::JobMismatch);
         assert_eq!(fs::read(&path).expect("it"), b"something else\n", "not ours: left as it is");

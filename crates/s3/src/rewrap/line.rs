@@ -115,6 +115,8 @@ pub enum MetadataWay {
     MultipartCopy,
     /// An object beside it.
     Sidecar,
+    /// The instruction file of an object of the S3 Encryption Client.
+    InstructionFile,
 }
 
 /// The last line of a plan: without it, the plan was cut off.

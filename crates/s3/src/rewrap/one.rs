@@ -9,7 +9,7 @@ use crate::{
     RewrapOutcome, SealedClient,
     error::{Error, ErrorKind, Target},
     listing::ListedObject,
-    operation::rewrap::{intermediate::IntermediateKeys, present::Present, wrapping::Wrapping},
+    operation::rewrap::{Landing, intermediate::IntermediateKeys, present::Present, wrapping::Wrapping},
 };
 
 /// How often an object is looked at anew that another writer changes meanwhile.
@@ -129,8 +129,40 @@ impl Rewrapper {
             let message = "no key to add, replace, remove or refresh was given";
             return Err(Error::of("rewrap", "the objects", ErrorKind::InvalidInput, message));
         }
-        let intermediate_keys = IntermediateKeys::default();
-        Ok(Self(Arc::new(Wrapping { client, edits, accepted_places: Vec::new(), intermediate_keys })))
+        let (intermediate_keys, landing) = (IntermediateKeys::default(), Landing::Copy);
+        Ok(Self(Arc::new(Wrapping {
+            client,
+            edits,
+            accepted_places: Vec::new(),
+            intermediate_keys,
+            landing,
+            instruction_file_suffix: None,
+        })))
+    }
+
+    /// Where the new keys are stored: in the objects' metadata unless set. What was planned or done before is forgotten.
+    #[must_use]
+    pub fn landing(self, landing: Landing) -> Self {
+        self.with(|wrapping| Wrapping { landing, ..wrapping })
+    }
+
+    /// What follows an object's key in that of its instruction file, which the S3 Encryption Client may have written:
+    /// `.instruction` unless set.
+    #[must_use]
+    pub fn instruction_file_suffix(self, suffix: impl Into<String>) -> Self {
+        self.with(|wrapping| Wrapping { instruction_file_suffix: Some(suffix.into()), ..wrapping })
+    }
+
+    fn with(self, change: impl FnOnce(Wrapping) -> Wrapping) -> Self {
+        let Wrapping { client, edits, accepted_places, landing, instruction_file_suffix, .. } = &*self.0;
+        Self(Arc::new(change(Wrapping {
+            client: client.clone(),
+            edits: edits.clone(),
+            accepted_places: accepted_places.clone(),
+            intermediate_keys: IntermediateKeys::default(),
+            landing: *landing,
+            instruction_file_suffix: instruction_file_suffix.clone(),
+        })))
     }
 
     /// The client.
@@ -165,7 +197,7 @@ impl Rewrapper {
             match self.0.rewrap(&target, present).await {
                 Ok(output) if output.outcome == RewrapOutcome::Unchanged => return (Outcome::Unchanged, is_other),
                 Ok(output) => {
-                    let (generation, version_id) = (output.header.generation(), output.version_id);
+                    let (generation, version_id) = (output.generation(), output.version_id);
                     return (Outcome::Rewrapped { generation, version_id }, is_other);
                 }
                 Err(error) => match error.kind() {

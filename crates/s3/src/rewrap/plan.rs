@@ -3,32 +3,39 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fmt,
+    future::ready,
     io::Write,
     sync::{Arc, Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use aws_sdk_s3::{operation::head_object::HeadObjectOutput, types::StorageClass};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use futures_core::Stream;
-use sealwax_envelope::EncryptedDataKey;
+use sealwax_envelope::{
+    EncryptedDataKey,
+    s3ec::{Envelope, Storage},
+};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Action, DataKeyWay, MetadataWay, PlanHeader, PlannedObject, PriceTable, Rewrapper, Skipped, Stop, Summary,
+    Action, DataKeyWay, EditName, MetadataWay, PlanHeader, PlannedObject, PriceTable, Rewrapper, Skipped, Stop,
+    Summary,
     line::{PlanEnd, VERSION},
     one::{Absence, Seen, names},
-    pool,
+    pool::{self, Tries},
     window::Window,
 };
 use crate::{
-    KmsKeyArn, ObjectInfo,
+    KmsKeyArn,
     error::{Error, ErrorKind, Target},
     listing::ListedObject,
     operation::rewrap::{
         copy,
         edits::{Change, Object, Wrap},
+        landing::{Base, is_archived},
         present::Present,
+        wrapping::Wrapping,
     },
 };
 
@@ -80,8 +87,9 @@ impl Rewrapper {
             Err(Absence::Failed(error)) => return Ok(impossible(object, &error)),
         };
         let seen = Seen::of_present(&present);
-        let action = match self.action(&target, &present, counted) {
+        let action = match self.action(&target, &present, counted).await {
             Ok(action) => action,
+            Err(error) if error.kind().is_retryable() => return Err(error),
             Err(error) if error.kind() == ErrorKind::NotSealed => skip(Skipped::NotSealed),
             Err(error) => impossible_action(&error),
         };
@@ -89,19 +97,30 @@ impl Rewrapper {
         Ok(seen.describe(PlannedObject { size, ..planned(object, action) }))
     }
 
-    fn action(&self, target: &Target, present: &Present, counted: &Counted) -> Result<Action, Error> {
+    async fn action(&self, target: &Target, present: &Present, counted: &Counted) -> Result<Action, Error> {
         let wrapping = &*self.0;
         let client = &wrapping.client;
-        let info = ObjectInfo::of_head(target, &present.head)?;
-        copy::check_possible(target, &present.head)?;
+        let info = wrapping.info(target, present).await?;
+        if let Some(envelope) = info.envelope() {
+            return self.action_s3ec(target, present, envelope);
+        }
+        let is_sidecar = wrapping.landing.is_sidecar(present);
+        if !is_sidecar {
+            copy::check_possible(target, &present.head)?;
+        }
+        let own_keys = info.keys().to_vec();
+        let Base { info, .. } = Base::find(client, target, info, is_sidecar).await?;
         let place = client.places().to_bind(target)?;
         let accepted_places = &wrapping.accepted_places;
-        let object = Object { client, target, info: &info, place: place.as_ref(), accepted_places };
+        let (own_keys, place) = (&own_keys[..], place.as_ref());
+        let object = Object { client, target, info: &info, own_keys, place, accepted_places, is_sidecar };
         let changes = wrapping.edits.changes(&object)?;
         if changes.is_empty() {
             return Ok(Action::Nothing);
         }
-        check_not_archived(target, &present.head)?;
+        if !is_sidecar {
+            check_not_archived(target, &present.head)?;
+        }
         let mut costs = Costs { object, counted, kms_calls: BTreeMap::new() };
         let (mut add, mut refresh) = (Vec::new(), Vec::new());
         let mut left = info.keys().to_vec();
@@ -138,12 +157,53 @@ impl Rewrapper {
             remove,
             refresh,
             data_key: way.unwrap_or(DataKeyWay::Proof),
-            metadata: if copy::in_parts(client, &present.head) {
-                MetadataWay::MultipartCopy
-            } else {
-                MetadataWay::Copy
+            metadata: match copy::in_parts(client, &present.head) {
+                _ if is_sidecar => MetadataWay::Sidecar,
+                true => MetadataWay::MultipartCopy,
+                false => MetadataWay::Copy,
             },
             kms_calls: costs.kms_calls,
+        })
+    }
+}
+
+impl Rewrapper {
+    /// What is done with an object of the S3 Encryption Client: its one wrap is replaced.
+    fn action_s3ec(&self, target: &Target, present: &Present, envelope: &Envelope) -> Result<Action, Error> {
+        let Wrapping { client, edits, .. } = &*self.0;
+        self.0.s3ec_keyring(target)?;
+        copy::check_possible(target, &present.head)?;
+        let in_file = envelope.storage() == Storage::InstructionFile;
+        if !in_file {
+            check_not_archived(target, &present.head)?;
+        }
+        let add: Vec<_> = edits
+            .names()
+            .into_iter()
+            .flat_map(|name| match name {
+                EditName::Replace(names) => names,
+                _ => Vec::new(),
+            })
+            .collect();
+        // The old wrap does not name its key: its Region is taken to be the client's.
+        let home = client.s3().config().region().map(|region| region.as_ref().to_owned());
+        let mut kms_calls = BTreeMap::new();
+        let wrapped_in =
+            add.iter().filter_map(|name| name.parse::<KmsKeyArn>().ok()).map(|arn| arn.region().to_owned());
+        for region in home.into_iter().chain(wrapped_in) {
+            *kms_calls.entry(region).or_default() += 1;
+        }
+        Ok(Action::Rewrap {
+            add,
+            remove: Vec::new(),
+            refresh: Vec::new(),
+            data_key: DataKeyWay::DecryptEncrypt,
+            metadata: match copy::in_parts(client, &present.head) {
+                _ if in_file => MetadataWay::InstructionFile,
+                true => MetadataWay::MultipartCopy,
+                false => MetadataWay::Copy,
+            },
+            kms_calls,
         })
     }
 }
@@ -270,7 +330,7 @@ impl Planning {
     /// what was seen, and the plan lacks its last line: it cannot be applied.
     pub async fn send(
         self,
-        objects: impl Stream<Item = Result<ListedObject, Error>> + Unpin,
+        objects: impl Stream<Item = Result<ListedObject, Error>> + Unpin + Send,
         source: impl Into<String>,
         mut plan: impl Write + Send,
     ) -> Result<Summary, Error> {
@@ -286,18 +346,28 @@ impl Planning {
             let (rewrapper, counted) = (rewrapper.clone(), Arc::clone(&counted));
             let (window, stop) = (Arc::clone(&window), stop.clone());
             async move {
-                let attempt = || rewrapper.planned(&object, &counted);
-                let planned = pool::tried(window, stop, attempt, |it| it.as_ref().err().map(Error::kind)).await;
-                planned.unwrap_or_else(|error| impossible(&object, &error))
+                let mut tries = Tries::new(window, stop);
+                loop {
+                    match rewrapper.planned(&object, &counted).await {
+                        Err(error) if tries.again(Some(error.kind())).await => {}
+                        Err(error) => return impossible(&object, &error),
+                        Ok(planned) => {
+                            tries.again(None).await;
+                            return planned;
+                        }
+                    }
+                }
             }
         };
-        let take = async |object: PlannedObject| {
-            line(json(&object))?;
-            summary.count(&object);
-            on_object(&object);
-            Ok(())
+        let take = |object: PlannedObject| {
+            let written = line(json(&object));
+            if written.is_ok() {
+                summary.count(&object);
+                on_object(&object);
+            }
+            ready(written)
         };
-        pool::each(objects, &window, &stop, work, take).await?;
+        pool::each(objects, Arc::clone(&window), stop.clone(), work, take).await?;
         let summary = summary.estimated(&prices);
         if !stop.is_asked() {
             line(json(&PlanEnd { summary: summary.clone() }))?;
@@ -347,10 +417,7 @@ fn impossible_action(error: &Error) -> Action {
 
 /// Refuses what S3 copies only after it was restored. (Amazon S3 User Guide, "Restoring an archived object".)
 fn check_not_archived(target: &Target, head: &HeadObjectOutput) -> Result<(), Error> {
-    let archived = matches!(head.storage_class(), Some(StorageClass::Glacier | StorageClass::DeepArchive))
-        || head.archive_status().is_some();
-    let restored = head.restore().is_some_and(|restore| restore.contains("ongoing-request=\"false\""));
-    if archived && !restored {
+    if is_archived(head) {
         return Err(target.error(ErrorKind::Unsupported, "it is archived: restore it first, or give it a sidecar"));
     }
     Ok(())

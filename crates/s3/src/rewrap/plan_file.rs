@@ -82,8 +82,9 @@ impl PlanFile {
         &self.summary
     }
 
-    /// What tells it from other plans.
-    pub(super) fn digest(&self) -> &str {
+    /// What tells it from other plans, in hexadecimal digits.
+    #[must_use]
+    pub fn digest(&self) -> &str {
         &self.digest
     }
 

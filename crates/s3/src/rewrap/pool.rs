@@ -19,16 +19,18 @@ const MAX_TRIES: u32 = 8;
 ///
 /// # Errors
 /// An item could not be had, or `take` failed: those in flight are finished, and no more are begun.
-pub(super) async fn each<I, T, F>(
-    mut items: impl Stream<Item = Result<I, Error>> + Unpin,
-    window: &Window,
-    stop: &Stop,
-    work: impl Fn(I) -> F,
-    mut take: impl AsyncFnMut(T) -> Result<(), Error>,
+pub(super) async fn each<I, T, F, G>(
+    mut items: impl Stream<Item = Result<I, Error>> + Unpin + Send,
+    window: Arc<Window>,
+    stop: Stop,
+    work: impl Fn(I) -> F + Send,
+    mut take: impl FnMut(T) -> G + Send,
 ) -> Result<(), Error>
 where
+    I: Send,
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
+    G: Future<Output = Result<(), Error>> + Send,
 {
     let mut tasks = JoinSet::new();
     let (mut exhausted, mut failure) = (false, None);
@@ -57,29 +59,30 @@ where
     failure.map_or(Ok(()), Err)
 }
 
-/// Does `work` until its outcome is none that a later try may change; tells the window how it goes.
-pub(super) async fn tried<T, F: Future<Output = T>>(
+/// The tries of one object; they tell the window how it goes.
+pub(super) struct Tries {
     window: Arc<Window>,
     stop: Stop,
-    work: impl Fn() -> F,
-    failure: impl Fn(&T) -> Option<ErrorKind>,
-) -> T {
-    let mut tries = 1;
-    loop {
-        let outcome = work().await;
-        match failure(&outcome) {
-            Some(ErrorKind::Throttled | ErrorKind::Unavailable) => {
-                window.slow_down(Instant::now());
-                if tries == MAX_TRIES || stop.is_asked() {
-                    return outcome;
-                }
-                sleep(backoff(tries)).await;
-                tries += 1;
-            }
-            _ => {
-                window.went_well();
-                return outcome;
-            }
+    count: u32,
+}
+
+impl Tries {
+    pub(super) fn new(window: Arc<Window>, stop: Stop) -> Self {
+        Self { window, stop, count: 0 }
+    }
+
+    /// Whether to try again what ended so: then it has waited for that.
+    pub(super) async fn again(&mut self, failure: Option<ErrorKind>) -> bool {
+        if !matches!(failure, Some(ErrorKind::Throttled | ErrorKind::Unavailable)) {
+            self.window.went_well();
+            return false;
         }
+        self.window.slow_down(Instant::now());
+        self.count += 1;
+        if self.count == MAX_TRIES || self.stop.is_asked() {
+            return false;
+        }
+        sleep(backoff(self.count)).await;
+        true
     }
 }

@@ -72,9 +72,9 @@ impl Summary {
                 match metadata {
                     MetadataWay::Copy => self.copies += 1,
                     MetadataWay::MultipartCopy => self.multipart_copies += 1,
-                    MetadataWay::Sidecar => self.sidecars += 1,
+                    MetadataWay::Sidecar | MetadataWay::InstructionFile => self.sidecars += 1,
                 }
-                if *metadata != MetadataWay::Sidecar {
+                if !matches!(metadata, MetadataWay::Sidecar | MetadataWay::InstructionFile) {
                     self.bytes_copied += object.size.unwrap_or_default();
                 }
                 for (region, calls) in kms_calls {

@@ -10,7 +10,6 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{CompletedMultipartUpload, CompletedPart},
 };
-use sealwax_envelope::{BodyHeader, PartSealer, geometry};
 use tokio::{
     runtime::Handle,
     sync::oneshot,
@@ -19,17 +18,16 @@ use tokio::{
 use tracing::Instrument as _;
 
 use super::{
-    PartPlan, PartRoom, Stored, Upload, Uploaded,
+    PartPlan, PartRoom, Stored, UnsentPart, Upload, Uploaded,
     buffers::PartBuffers,
     journal::{Begin, Decision, FileIdentity, Journal, state_file_failed},
-    seal,
 };
 use crate::{
     SealedClient,
     aws_failure::AwsFailure,
     error::{Error, ErrorKind, Target},
     object::join_metadata,
-    source::{PartSource, SourceFile},
+    source::SourceFile,
 };
 
 /// The `CreateMultipartUpload` that begins an upload.
@@ -96,13 +94,13 @@ impl<'a> MultipartUpload<'a> {
             .create_multipart_upload()
             .bucket(&target.bucket)
             .key(&target.key)
-            .set_metadata(Some(join_metadata(&upload.header, &upload.own_metadata)))
+            .set_metadata(Some(join_metadata(&upload.format, &upload.own_metadata)))
             .set_checksum_algorithm(client.checksum().algorithm())
             .set_checksum_type(client.checksum().of_whole());
         let request = upload.attributes.clone().on_create(request);
 
         let state = upload.state_file.clone().zip(file).map(|(path, file)| {
-            let metadata = upload.header.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value));
+            let metadata = upload.format.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value));
             StateToBegin { path, file, part_chunks: plan.chunks(1), metadata: metadata.collect() }
         });
 
@@ -125,7 +123,7 @@ impl<'a> MultipartUpload<'a> {
     }
 
     /// The buffers that its parts are read into.
-    pub(super) fn buffers(&self) -> &PartBuffers {
+    pub(super) fn buffers(&self) -> &Arc<PartBuffers> {
         &self.buffers
     }
 
@@ -148,18 +146,11 @@ impl<'a> MultipartUpload<'a> {
     }
 
     /// Seals and sends a part in the background.
-    pub(super) fn spawn(
-        &mut self,
-        number: usize,
-        source: PartSource,
-        header: Option<BodyHeader>,
-        sealer: PartSealer,
-        room: PartRoom,
-    ) {
+    pub(super) fn spawn(&mut self, number: usize, part: UnsentPart, room: PartRoom) {
         let on_s3 = self.on_s3.clone().expect("neither completed nor aborted yet");
         let buffers = Arc::clone(&self.buffers);
         let send = async move {
-            let outcome = on_s3.send_part(number, source, header, sealer, buffers).await;
+            let outcome = on_s3.send_part(number, part, buffers).await;
             SentPart { outcome, room }
         };
         self.parts.spawn(send.instrument(tracing::debug_span!("part", number)));
@@ -189,7 +180,7 @@ impl<'a> MultipartUpload<'a> {
         let on_s3 = self.on_s3.clone().expect("neither completed nor aborted yet");
         let mut parts = std::mem::take(&mut self.done);
         parts.sort_by_key(|part| part.part_number);
-        let body_len = geometry::body_len(self.plaintext_len).and_then(|len| i64::try_from(len).ok());
+        let body_len = self.upload.format.body_len(self.plaintext_len).and_then(|len| i64::try_from(len).ok());
         tracing::debug!(parts = parts.len(), body_len, "completing");
         let sent = on_s3
             .client
@@ -306,18 +297,11 @@ impl OnS3 {
         Ok(this)
     }
 
-    async fn send_part(
-        &self,
-        number: usize,
-        source: PartSource,
-        header: Option<BodyHeader>,
-        sealer: PartSealer,
-        buffers: Arc<PartBuffers>,
-    ) -> Result<Part, Error> {
+    async fn send_part(&self, number: usize, part: UnsentPart, buffers: Arc<PartBuffers>) -> Result<Part, Error> {
         let Self { client, target, upload_id, journal } = self;
         let number = i32::try_from(number).ok().filter(|number| *number <= 10_000);
         let number = number.ok_or_else(|| target.error(ErrorKind::InvalidInput, "the plaintext has too many parts"))?;
-        let sealed = seal(target, source, header, sealer, buffers).await?;
+        let sealed = part.sealed(target, buffers).await?;
         let plaintext_len = sealed.plaintext_len;
         if let Some(journal) = journal {
             match journal.decide(number, &sealed.bytes).await.map_err(state_file_failed(target))? {

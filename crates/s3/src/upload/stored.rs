@@ -1,9 +1,7 @@
 //! Whether an upload that seems to have failed was stored after all.
 //!
-//! An answer can be lost, and the SDK's own retry of a conditional write then meets our object and says "412". The
-//! body's header is random for each sealing: an object that carries it is ours.
-
-use sealwax_envelope::ObjectHeader;
+//! An answer can be lost, and the SDK's own retry of a conditional write then meets our object and says "412". What the
+//! metadata holds is random for each sealing: an object that carries all of it is ours.
 
 use super::Upload;
 use crate::{aws_failure::AwsFailure, error::Error};
@@ -27,9 +25,7 @@ impl Upload {
     async fn find_ours(&self) -> Option<Stored> {
         let head = self.client.s3().head_object().bucket(&self.target.bucket).key(&self.target.key);
         let output = head.send().await.ok()?;
-        let metadata = output.metadata()?.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let found = ObjectHeader::parse(metadata).ok()?;
-        (found.body_header() == self.header.body_header())
-            .then_some(Stored { e_tag: output.e_tag, version_id: output.version_id })
+        let is_ours = self.format.is_same_sealing(output.metadata());
+        is_ours.then_some(Stored { e_tag: output.e_tag, version_id: output.version_id })
     }
 }

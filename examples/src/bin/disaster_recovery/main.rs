@@ -149,8 +149,8 @@ async fn rewrap(report: &mut Report, east: &Region, west: &Region) -> Result<()>
     report.step(format!(
         "re-wrapped the replica under the key of {}: generation {}, {} key, no byte of the body moved",
         west.name,
-        rewrapped.header.generation(),
-        rewrapped.header.keys().len(),
+        rewrapped.generation(),
+        rewrapped.keys().len(),
     ));
     Ok(())
 }

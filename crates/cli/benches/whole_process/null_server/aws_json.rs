@@ -33,6 +33,14 @@ pub(super) fn answer(request: &Request, connection: &mut Connection, stats: &Sta
             stats.count("Decrypt");
             json!({ "Plaintext": plaintext, "KeyId": key, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT" })
         }
+        "ReEncrypt" => {
+            stats.count("ReEncrypt");
+            json!({
+                "CiphertextBlob": ciphertext,
+                "SourceKeyId": asked["SourceKeyId"],
+                "KeyId": asked["DestinationKeyId"],
+            })
+        }
         other => return Err(io::Error::other(format!("KMS {other} is not served"))),
     };
     Ok(Answer::ok("application/x-amz-json-1.1", answer.to_string()))

@@ -4,6 +4,7 @@ use std::{io, ops::Range};
 
 use super::{
     http::{Answer, Body, Connection, Request},
+    many,
     objects::{Objects, Stored},
     stats::Stats,
 };
@@ -21,10 +22,20 @@ pub(super) fn answer(
     let (bucket, key) = request.path[1..].split_once('/').unwrap_or((&request.path[1..], ""));
     if key.is_empty() {
         connection.discard(request.body_len()?)?;
-        return Ok(of_bucket(request, bucket));
+        if bucket == many::BUCKET && request.method == "GET" && request.parameter("list-type").is_some() {
+            return Ok(many::list(request, stats));
+        }
+        return Ok(of_bucket(request, bucket, stats));
     }
     let upload = request.parameter("uploadId");
     match (request.method.as_str(), upload) {
+        ("PUT", None) if request.header("x-amz-copy-source").is_some() => {
+            stats.count("CopyObject");
+            connection.discard(request.body_len()?)?;
+            let body = "<CopyObjectResult><LastModified>2024-01-01T00:00:00.000Z</LastModified>\
+                        <ETag>&quot;d41d8cd98f00b204e9800998ecf8427e-1&quot;</ETag></CopyObjectResult>";
+            Ok(Answer::ok("application/xml", body.into()))
+        }
         ("PUT", None) => {
             stats.count("PutObject");
             let len = take_body(request, connection, objects, stats, bucket, "put", 1)?;
@@ -95,7 +106,11 @@ fn take_body(
 fn read(request: &Request, objects: &Objects, stats: &Stats) -> io::Result<Answer> {
     let head = request.method == "HEAD";
     stats.count(if head { "HeadObject" } else { "GetObject" });
-    let Some(Stored { len, headers, file }) = objects.get(&request.path)? else {
+    let stored = match request.path.starts_with("/many/") {
+        true => many::object(&request.path, objects)?,
+        false => objects.get(&request.path)?,
+    };
+    let Some(Stored { len, headers, file }) = stored else {
         return Ok(Answer::error(404, "NoSuchKey"));
     };
     let headers = format!("{headers}{E_TAG}{LAST_MODIFIED}accept-ranges: bytes\r\n");
@@ -143,9 +158,14 @@ fn stored(request: &Request) -> String {
     checksums.fold(E_TAG.to_owned(), |lines, (name, value)| lines + &format!("{name}: {value}\r\n"))
 }
 
-fn of_bucket(request: &Request, bucket: &str) -> Answer {
+fn of_bucket(request: &Request, bucket: &str, stats: &Stats) -> Answer {
     let body = match request.method.as_str() {
         "GET" if request.parameter("location").is_some() => "<LocationConstraint/>".to_owned(),
+        "GET" if request.parameter("ownershipControls").is_some() => {
+            stats.count("GetBucketOwnershipControls");
+            "<OwnershipControls><Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule></OwnershipControls>"
+                .to_owned()
+        }
         "GET" => format!(
             "<ListBucketResult><Name>{bucket}</Name><KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys>\
              <IsTruncated>false</IsTruncated></ListBucketResult>"

@@ -8,7 +8,7 @@ use std::{
 };
 
 use sealwax_s3::{
-    S3Uri, SealedClient,
+    S3Uri, SealedClient, UnencryptedObjects,
     envelope::{EncryptionContext, geometry},
     listing::ListedObject,
 };
@@ -43,7 +43,12 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         return Err(Failure::usage("--version-id is of one object"));
     }
     let from = args.from.clone().into_folder();
-    let client = session.client_of(&from.bucket, session.reading_keyring(args.reader.clone()).await?);
+    let keyring = session.reading_keyring(args.reader.clone()).await?;
+    let mut client = session.client_builder_of(&from.bucket, keyring).s3ec(args.s3ec.settings()?);
+    if args.pass_unencrypted {
+        client = client.unencrypted(UnencryptedObjects::PassThrough);
+    }
+    let client = client.build();
     let objects = listing::objects(client.s3(), &from, args.folders.filter.clone());
     let getter = &Getter {
         client,
@@ -99,7 +104,10 @@ impl Getter {
         let units = len.unwrap_or(MAX_OF_ONE).min(MAX_OF_ONE).div_ceil(UNIT).max(1);
         let _room = self.budget.acquire_many(units as u32).await.map_err(Failure::other)?;
         make_folder(&path).await?;
-        let get = self.client.get().uri(&uri).require_context(self.context.clone());
+        let mut get = self.client.get().uri(&uri).require_context(self.context.clone());
+        if let Some(suffix) = &self.args.s3ec.instruction_file_suffix {
+            get = get.instruction_file_suffix(suffix);
+        }
         let info = get.to_file(&path).await?;
         if let Some(modified) = mtime::of(&info.metadata).or(time(object)) {
             let path = path.clone();

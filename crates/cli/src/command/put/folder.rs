@@ -22,7 +22,9 @@ use crate::{
     folder::{self, Found, LocalFile},
     interrupt::unless_stopped,
     many::{Outcome, Tally},
-    mtime, pair, state,
+    mtime, pair,
+    s3ec::FormatArg,
+    state,
     text::Counted,
 };
 
@@ -89,6 +91,9 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
 fn check(args: &PutArgs) -> Result<(), Failure> {
     if args.files.iter().any(|file| is_standard_stream(file)) {
         return Err(Failure::usage("standard input is put by itself"));
+    }
+    if args.format != FormatArg::Native || args.instruction_file || !args.raw.is_empty() {
+        return Err(Failure::usage("several files are put in Sealwax's own format"));
     }
     if args.state_file.is_some() {
         return Err(Failure::usage(

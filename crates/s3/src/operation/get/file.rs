@@ -2,10 +2,10 @@
 
 use std::{
     fs::{File, Permissions},
-    io,
+    io::{self, Write as _},
     ops::Range,
     os::unix::fs::{FileExt as _, PermissionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 use tokio::task;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::download::{Download, FirstBody};
+use super::{download::Download, fetch::FirstBody};
 use crate::error::{Error, Target};
 
 /// Parts that are fetched, opened and written at once.
@@ -22,17 +22,14 @@ const CONCURRENCY: usize = 8;
 
 /// Writes all that is wanted to a temporary file beside `path`, each part at its place, then renames it to `path`.
 pub(super) async fn write(download: Download, first: Option<FirstBody>, path: &Path) -> Result<(), Error> {
-    let target = download.target.clone();
-    let failed = |error| unwritten(&target, path, error);
-    let owned = path.to_owned();
-    let temporary = blocking(move || create_beside(&owned)).await.map_err(failed)?;
-    let file = Arc::new(temporary.as_file().try_clone().map_err(failed)?);
+    let new = NewFile::beside(path, download.target().clone()).await?;
+    let file = Arc::new(new.temporary.as_file().try_clone().map_err(|error| unwritten(&new.target, path, error))?);
 
     let firsts = std::iter::once(first).chain(std::iter::repeat_with(|| None));
     stream::iter(download.parts().into_iter().zip(firsts))
         .map(|(part, first)| {
             let (download, file, path) = (download.clone(), Arc::clone(&file), path.to_owned());
-            let target = download.target.clone();
+            let target = download.target().clone();
             let task = tokio::spawn(async move { write_part(&download, part, first, file, &path).await });
             let task = AbortOnDropHandle::new(task);
             async move { task.await.unwrap_or_else(|error| Err(target.io("a part's task failed", error.into()))) }
@@ -41,14 +38,42 @@ pub(super) async fn write(download: Download, first: Option<FirstBody>, path: &P
         .try_collect::<()>()
         .await?;
 
-    let owned = path.to_owned();
-    blocking(move || {
-        temporary.as_file().sync_all()?;
-        temporary.persist(&owned).map_err(|error| error.error)?;
-        Ok(())
-    })
-    .await
-    .map_err(failed)
+    new.persist().await
+}
+
+/// A temporary file that gets its name when it is whole, and goes if it never is.
+pub(super) struct NewFile {
+    temporary: NamedTempFile,
+    path: PathBuf,
+    target: Target,
+}
+
+impl NewFile {
+    /// A file in the directory of `path`; `target` is what will be in it.
+    pub(super) async fn beside(path: &Path, target: Target) -> Result<Self, Error> {
+        let owned = path.to_owned();
+        let temporary = blocking(move || create_beside(&owned)).await;
+        let temporary = temporary.map_err(|error| unwritten(&target, path, error))?;
+        Ok(Self { temporary, path: path.to_owned(), target })
+    }
+
+    pub(super) async fn append(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
+        let file = self.temporary.as_file().try_clone();
+        let written = blocking(move || file?.write_all(&bytes)).await;
+        written.map_err(|error| unwritten(&self.target, &self.path, error))
+    }
+
+    /// Gives it its name.
+    pub(super) async fn persist(self) -> Result<(), Error> {
+        let Self { temporary, path, target } = self;
+        let to = path.clone();
+        let persisted = blocking(move || {
+            temporary.as_file().sync_all()?;
+            temporary.persist(&to).map_err(|error| error.error)?;
+            Ok(())
+        });
+        persisted.await.map_err(|error| unwritten(&target, &path, error))
+    }
 }
 
 async fn write_part(
@@ -61,7 +86,7 @@ async fn write_part(
     let offset = part.start - download.window.start;
     let plaintext = download.part(part, first).await?;
     let written = blocking(move || file.write_all_at(&plaintext, offset)).await;
-    written.map_err(|error| unwritten(&download.target, path, error))
+    written.map_err(|error| unwritten(download.target(), path, error))
 }
 
 fn unwritten(target: &Target, path: &Path, error: io::Error) -> Error {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Download, SealedObject};
+use super::{Reader, SealedObject, download::Download};
 use crate::error::{Error, ErrorKind};
 
 /// Ranges that lie no further apart than this are fetched together: 64 KiB cost less than a request.
@@ -29,11 +29,13 @@ pub(super) fn coalesce(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
 
 /// Reads `ranges` of an object whose first span `object` was opened for.
 pub(super) async fn read(object: SealedObject, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
-    let SealedObject { info, download, first } = object;
+    let SealedObject { info, reader, first } = object;
+    // A range was asked for.
+    let Reader::Parts(download) = reader else { unreachable!("only a whole content is read otherwise") };
     let len = info.plaintext_len();
     if let Some(bad) = ranges.iter().find(|range| range.start >= range.end || range.end > len) {
         let message = format!("the range {}..{} is not within its {len} bytes", bad.start, bad.end);
-        return Err(download.target.error(ErrorKind::InvalidInput, message));
+        return Err(download.target().error(ErrorKind::InvalidInput, message));
     }
     let spans = coalesce(ranges);
     let firsts = std::iter::once(first).chain(std::iter::repeat_with(|| None));
@@ -41,7 +43,7 @@ pub(super) async fn read(object: SealedObject, ranges: &[Range<u64>]) -> Result<
         .map(|(span, first)| {
             let object = SealedObject {
                 info: info.clone(),
-                download: Download { window: span.clone(), ..download.clone() },
+                reader: Reader::Parts(Download { window: span.clone(), ..download.clone() }),
                 first,
             };
             object.bytes()

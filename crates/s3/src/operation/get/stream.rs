@@ -11,11 +11,11 @@ use futures_core::Stream;
 use futures_util::{StreamExt as _, future, stream};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::download::{Download, FirstBody};
+use super::{download::Download, fetch::FirstBody};
 use crate::error::Error;
 
 /// Parts that are fetched at once, in order, the one that is being consumed among them.
-const READ_AHEAD: usize = 4;
+pub(super) const READ_AHEAD: usize = 4;
 
 /// Verified plaintext, in order, in pieces of up to one part.
 ///
@@ -27,13 +27,18 @@ impl PlaintextStream {
     pub(super) fn new(download: Download, first: Option<FirstBody>) -> Self {
         let firsts = stream::once(future::ready(first)).chain(stream::repeat_with(|| None));
         let parts = stream::iter(download.parts()).zip(firsts).map(move |(part, first)| {
-            let (download, target) = (download.clone(), download.target.clone());
+            let (download, target) = (download.clone(), download.target().clone());
             let task = AbortOnDropHandle::new(tokio::spawn(async move { download.part(part, first).await }));
             async move { task.await.unwrap_or_else(|error| Err(target.io("a part's task failed", error.into()))) }
         });
+        Self::until_error(parts.buffered(READ_AHEAD))
+    }
+
+    /// The pieces of `stream`, up to its first error.
+    pub(super) fn until_error(stream: impl Stream<Item = Result<Bytes, Error>> + Send + 'static) -> Self {
         let mut failed = false;
         // Nothing follows an error: what comes after a gap is not this object's plaintext any more.
-        let until_error = parts.buffered(READ_AHEAD).take_while(move |part| {
+        let until_error = stream.take_while(move |part| {
             let go_on = !failed;
             failed = part.is_err();
             future::ready(go_on)

@@ -78,7 +78,16 @@ impl SealedClient {
         if let Some(off) = self.known_acls_off(bucket) {
             return off;
         }
-        let Ok(controls) = self.s3().get_bucket_ownership_controls().bucket(bucket).send().await else { return false };
+        let controls = match self.s3().get_bucket_ownership_controls().bucket(bucket).send().await {
+            Ok(controls) => controls,
+            Err(error) => {
+                // An older bucket has none, and ACLs; a store that does not know of them is not asked again either.
+                if matches!(AwsFailure::new(&error).status, Some(404 | 405 | 501)) {
+                    self.remember_acls_off(bucket, false);
+                }
+                return false;
+            }
+        };
         let rules = controls.ownership_controls().map(|controls| controls.rules()).unwrap_or_default();
         let off = rules.iter().any(|rule| *rule.object_ownership() == ObjectOwnership::BucketOwnerEnforced);
         self.remember_acls_off(bucket, off);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sealwax_envelope::metadata::is_reserved;
+use sealwax_envelope::{metadata::is_reserved, s3ec};
 
 use super::{acl, present::Present};
 use crate::{
@@ -28,7 +28,7 @@ pub(crate) struct Stored {
     pub(crate) version_id: Option<String>,
 }
 
-/// What the object is to have as its metadata: Sealwax's and the user's own.
+/// What the object is to have as its metadata: that of its format, and the user's own.
 pub(crate) struct NewMetadata {
     all: HashMap<String, String>,
 }
@@ -38,16 +38,17 @@ impl NewMetadata {
         Self { all }
     }
 
-    /// Whether these are in what is stored. Only ours count: the generation tells our copy from others.
+    /// Whether these are in what is stored. The user's own do not count: the generation, or the wraps, tell our copy from
+    /// others.
     fn are_in(&self, head: &HeadObjectOutput) -> bool {
-        head.metadata().is_some_and(|stored| ours(stored) == ours(&self.all))
+        head.metadata().is_some_and(|stored| of_formats(stored) == of_formats(&self.all))
     }
 }
 
-/// Names and values of ours, by names in small letters: some stores change that.
-fn ours(metadata: &HashMap<String, String>) -> BTreeMap<String, &str> {
-    let ours = metadata.iter().filter(|(name, _)| is_reserved(name));
-    ours.map(|(name, value)| (name.to_ascii_lowercase(), value.as_str())).collect()
+/// Names and values of formats, by names in small letters: some stores change that.
+fn of_formats(metadata: &HashMap<String, String>) -> BTreeMap<String, &str> {
+    let named = metadata.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
+    named.filter(|(name, _)| is_reserved(name) || s3ec::is_reserved(name)).collect()
 }
 
 /// Refuses objects whose copy would lose something, before KMS is asked.

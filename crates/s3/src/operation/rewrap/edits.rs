@@ -1,10 +1,11 @@
 //! What a rewrap is to change, and what that means for one object: decided without asking any service.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use sealwax_envelope::{EncryptedDataKey, Keyring, MissingWrap, Place};
 use serde::{Deserialize, Serialize};
 
+use super::landing;
 use crate::{
     ObjectInfo, SealedClient,
     client::envelope_error,
@@ -26,6 +27,7 @@ pub struct Edits(Vec<Edit>);
 pub(super) enum Edit {
     Add(Arc<dyn Keyring>),
     Replace(Arc<dyn Keyring>),
+    ReplaceS3ec(Arc<dyn crate::s3ec::Keyring>),
     Remove(String),
     Refresh,
 }
@@ -38,6 +40,8 @@ pub enum EditName {
     Add(Vec<String>),
     /// [`Edits::replace_keys`].
     Replace(Vec<String>),
+    /// [`Edits::replace_s3ec_key`], of whose keyring no name is known.
+    ReplaceS3ec,
     /// [`Edits::remove_key`].
     Remove(String),
     /// [`Edits::refresh_keys`].
@@ -61,6 +65,12 @@ impl Edits {
     #[must_use]
     pub fn replace_keys(self, keyring: impl Keyring + 'static) -> Self {
         self.and(Edit::Replace(Arc::new(keyring)))
+    }
+
+    /// As [`Edits::replace_keys`], of objects of the S3 Encryption Client: under a raw key, say.
+    #[must_use]
+    pub fn replace_s3ec_key(self, keyring: impl crate::s3ec::Keyring + 'static) -> Self {
+        self.and(Edit::ReplaceS3ec(Arc::new(keyring)))
     }
 
     /// Drops all wraps under `wrapping_key`: for AWS KMS the ARN of a key. The last key is not removed; and where no key
@@ -93,10 +103,16 @@ impl Edits {
         let name = |edit: &Edit| match edit {
             Edit::Add(keyring) => EditName::Add(of(keyring)),
             Edit::Replace(keyring) => EditName::Replace(of(keyring)),
+            Edit::ReplaceS3ec(_) => EditName::ReplaceS3ec,
             Edit::Remove(wrapping_key) => EditName::Remove(wrapping_key.clone()),
             Edit::Refresh => EditName::Refresh,
         };
         self.0.iter().map(name).collect()
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> &[Edit] {
+        &self.0
     }
 
     fn and(mut self, edit: Edit) -> Self {
@@ -109,17 +125,22 @@ impl Edits {
         self.0.iter().all(|edit| match edit {
             Edit::Add(_) | Edit::Refresh => true,
             Edit::Remove(wrapping_key) => missing.wrapping_key() != wrapping_key,
-            Edit::Replace(_) => false,
+            Edit::Replace(_) | Edit::ReplaceS3ec(_) => false,
         })
     }
 
     /// What has to be done with the object's keys: nothing, where it has just those that it should have.
     pub(crate) fn changes<'a>(&'a self, object: &Object<'_>) -> Result<Vec<Change<'a>>, Error> {
         let Object { client, target, info, .. } = *object;
+        let header = info.sealed_header(target)?;
         let mut keys = info.keys().to_vec();
         let mut changes = Vec::new();
         for (at, edit) in self.0.iter().enumerate() {
             match edit {
+                Edit::ReplaceS3ec(_) => {
+                    let message = "it is no object of the S3 Encryption Client, whose key alone was to be replaced";
+                    return Err(target.error(ErrorKind::Unsupported, message));
+                }
                 Edit::Refresh => {
                     if !keys.iter().any(|key| client.keyring().accepts(key)) {
                         let message = "none of its wrapping keys is the keyring's";
@@ -128,6 +149,11 @@ impl Edits {
                     changes.push(Change::Refresh { at });
                 }
                 Edit::Remove(wrapping_key) => {
+                    if object.is_sidecar && object.own_keys.iter().any(|key| key.wrapping_key() == wrapping_key) {
+                        let message =
+                            format!("a sidecar takes no key away: {wrapping_key} stays in the object's metadata");
+                        return Err(target.error(ErrorKind::Unsupported, message));
+                    }
                     let before = keys.len();
                     keys.retain(|key| key.wrapping_key() != wrapping_key);
                     if keys.is_empty() {
@@ -155,9 +181,9 @@ impl Edits {
                     keys.retain(|key| wrap.keeps(key));
                     keys.extend(wrap.outline.iter().cloned());
                     // Measured before KMS is asked for a wrap that could not be stored.
-                    info.header()
+                    header
                         .rewrapped(keys.clone())
-                        .and_then(|header| header.check_fits(own(&info.metadata)))
+                        .and_then(|header| landing::check_fits(&header, info, object.is_sidecar))
                         .map_err(envelope_error(target))?;
                     changes.push(Change::Wrap(wrap));
                 }
@@ -173,17 +199,25 @@ pub(crate) struct Object<'a> {
     pub(crate) client: &'a SealedClient,
     pub(crate) target: &'a Target,
     pub(crate) info: &'a ObjectInfo,
+    /// The keys in its own metadata; `info` may have those of its sidecar too.
+    pub(crate) own_keys: &'a [EncryptedDataKey],
     /// What new wraps are bound to.
     pub(crate) place: Option<&'a Place>,
     /// Accepted beside those of the client's policy.
     pub(crate) accepted_places: &'a [String],
+    /// Whether the new keys land in a sidecar.
+    pub(crate) is_sidecar: bool,
 }
 
 impl Object<'_> {
     /// The keys that the data key may be taken from: at an accepted place, and such as this client would read with. KMS
     /// re-encrypts for a stranger's key just as well.
     pub(crate) fn trusted_keys(&self) -> Result<Vec<EncryptedDataKey>, Error> {
-        let keys = self.client.places().acceptable_keys(self.target, self.info.header(), self.accepted_places)?;
+        let keys = self.client.places().acceptable_keys(
+            self.target,
+            self.info.sealed_header(self.target)?,
+            self.accepted_places,
+        )?;
         Ok(keys.into_iter().filter(|key| self.client.keyring().accepts(key)).collect())
     }
 }
@@ -222,9 +256,4 @@ impl Wrap<'_> {
 
 fn same_wrapping_key(a: &EncryptedDataKey, b: &EncryptedDataKey) -> bool {
     a.provider() == b.provider() && a.wrapping_key() == b.wrapping_key()
-}
-
-/// The user's own metadata, as it is measured.
-pub(crate) fn own(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
-    metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }

@@ -4,13 +4,14 @@ use sealwax_envelope::{EncryptedDataKey, Keyring, KeyringErrorKind, Opener, Wrap
 
 use super::{
     Edits, RewrapOutcome, RewrapOutput,
-    copy::{self, NewMetadata},
-    edits::{Change, Object, Wrap, own},
+    copy::{self, NewMetadata, Stored},
+    edits::{Change, Object, Wrap},
     intermediate::IntermediateKeys,
+    landing::{self, Base, Landing},
     present::Present,
 };
 use crate::{
-    ObjectInfo, SealedClient,
+    ObjectFormat, ObjectInfo, SealedClient,
     client::{envelope_error, wrap_error},
     error::{Error, ErrorKind, Target},
     object::join_metadata,
@@ -23,17 +24,29 @@ pub(crate) struct Wrapping {
     pub(crate) edits: Edits,
     pub(crate) accepted_places: Vec<String>,
     pub(crate) intermediate_keys: IntermediateKeys,
+    pub(crate) landing: Landing,
+    /// What follows an object's key in that of its instruction file, unless that is `.instruction`.
+    pub(crate) instruction_file_suffix: Option<String>,
 }
 
 impl Wrapping {
     /// Rewraps the object that is as `present`.
     pub(crate) async fn rewrap(&self, target: &Target, present: Present) -> Result<RewrapOutput, Error> {
         let client = &self.client;
-        let info = ObjectInfo::of_head(target, &present.head)?;
-        copy::check_possible(target, &present.head)?;
+        let info = self.info(target, &present).await?;
+        if let Some(envelope) = info.envelope().cloned() {
+            return self.rewrap_s3ec(target, present, info, &envelope).await;
+        }
+        let is_sidecar = self.landing.is_sidecar(&present);
+        if !is_sidecar {
+            copy::check_possible(target, &present.head)?;
+        }
+        let own_keys = info.keys().to_vec();
+        let Base { info, sidecar } = Base::find(client, target, info, is_sidecar).await?;
         let place = client.places().to_bind(target)?;
         let accepted_places = &self.accepted_places;
-        let object = Object { client, target, info: &info, place: place.as_ref(), accepted_places };
+        let (own_keys, place) = (&own_keys[..], place.as_ref());
+        let object = Object { client, target, info: &info, own_keys, place, accepted_places, is_sidecar };
         let changes = self.edits.changes(&object)?;
         if changes.is_empty() {
             return Ok(unchanged(info));
@@ -42,26 +55,41 @@ impl Wrapping {
         if keys == info.keys() {
             return Ok(unchanged(info));
         }
-        let header = info.header().rewrapped(keys).map_err(envelope_error(target))?;
+        let header = info.sealed_header(target)?.rewrapped(keys).map_err(envelope_error(target))?;
         let wanted = header.missing().iter().filter(|missing| self.edits.leave_wanted(missing)).cloned().collect();
         let header = header.with_missing(wanted);
-        header.check_fits(own(&info.metadata)).map_err(envelope_error(target))?;
+        landing::check_fits(&header, &info, is_sidecar).map_err(envelope_error(target))?;
         if header.keys().iter().all(|key| info.keys().contains(key)) {
             // Keys were removed and no other was used: one that is left must be seen to work.
             let proof = client.opener_by_metadata(target, &header, accepted_places).await;
             proof.map_err(|error| error.meaning("nothing is removed, because none of the keys left could be used"))?;
         }
 
-        tracing::debug!(generation = header.generation(), keys = header.keys().len(), "storing new metadata");
+        tracing::debug!(
+            generation = header.generation(),
+            keys = header.keys().len(),
+            is_sidecar,
+            "storing the new keys"
+        );
+        let outcome = RewrapOutcome::Rewrapped;
+        if is_sidecar {
+            let key = sidecar.replace(client, target, client.sidecars().suffix_to_write(), &header).await?;
+            let ObjectInfo { e_tag, version_id, .. } = info;
+            let format = ObjectFormat::Sealwax(header);
+            return Ok(RewrapOutput { outcome, format, e_tag, version_id, sidecar: Some(key) });
+        }
         let present = present.settled(client, target).await?;
-        let metadata = NewMetadata::new(join_metadata(&header, &info.metadata));
-        let stored = copy::onto_itself(client, target, &present, metadata).await?;
-        Ok(RewrapOutput {
-            outcome: RewrapOutcome::Rewrapped,
-            header,
-            e_tag: stored.e_tag,
-            version_id: stored.version_id,
-        })
+        let format = ObjectFormat::Sealwax(header);
+        let metadata = NewMetadata::new(join_metadata(&format, &info.metadata));
+        let Stored { e_tag, version_id } = copy::onto_itself(client, target, &present, metadata).await?;
+        Ok(RewrapOutput { outcome, format, e_tag, version_id, sidecar: None })
+    }
+
+    /// What is known of the object.
+    pub(crate) async fn info(&self, target: &Target, present: &Present) -> Result<ObjectInfo, Error> {
+        let suffix = self.instruction_file_suffix.as_deref();
+        let format = ObjectFormat::of(&self.client, target, present.head.metadata(), suffix).await?;
+        ObjectInfo::of_head(target, &present.head, format)
     }
 
     /// The object's keys after all edits.
@@ -107,8 +135,8 @@ impl Wrapping {
 
     /// Wraps the object's data key under the keys of a keyring.
     async fn wrap(&self, object: &Object<'_>, wrap: &Wrap<'_>) -> Result<Vec<EncryptedDataKey>, Error> {
-        let Object { client, target, info, place, accepted_places } = *object;
-        let (header, keyring) = (info.header(), wrap.keyring);
+        let Object { client, target, info, place, accepted_places, .. } = *object;
+        let (header, keyring) = (info.sealed_header(target)?, wrap.keyring);
         let trusted = object.trusted_keys()?;
         if let Some(wrapped) = self.intermediate_keys.wrapped(object, wrap, &trusted).await? {
             return Ok(wrapped);
@@ -149,8 +177,9 @@ async fn re_encrypted(
 fn unchanged(info: ObjectInfo) -> RewrapOutput {
     RewrapOutput {
         outcome: RewrapOutcome::Unchanged,
-        header: info.header().clone(),
+        format: info.format().clone(),
         e_tag: info.e_tag,
         version_id: info.version_id,
+        sidecar: None,
     }
 }

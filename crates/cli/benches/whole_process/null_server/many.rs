@@ -1,0 +1,52 @@
+//! The bucket `many`: as many sealed objects as a prefix says, none of which is stored.
+//!
+//! Under `n1000/` there are 1,000. Each is as the object `template`, which is put by the client itself, but that its wraps
+//! are bound to its own place.
+
+use std::fmt::Write as _;
+
+use super::{
+    http::{Answer, Request},
+    objects::{Objects, Stored},
+    stats::Stats,
+};
+
+pub(super) const BUCKET: &str = "many";
+const TEMPLATE: &str = "/many/template";
+/// How many objects a page has.
+const PAGE: u64 = 1000;
+
+/// The page of a list that is asked for.
+pub(super) fn list(request: &Request, stats: &Stats) -> Answer {
+    stats.count("ListObjectsV2");
+    let prefix = request.parameter("prefix").unwrap_or_default().replace("%2F", "/");
+    let count: u64 = prefix.trim_start_matches('n').trim_end_matches('/').parse().unwrap_or_default();
+    let first = request.parameter("continuation-token").and_then(|token| token.parse().ok()).unwrap_or_default();
+    let end = (first + PAGE).min(count);
+    let mut body = format!("<ListBucketResult><Name>{BUCKET}</Name><MaxKeys>{PAGE}</MaxKeys>");
+    if end < count {
+        let _ = write!(body, "<IsTruncated>true</IsTruncated><NextContinuationToken>{end}</NextContinuationToken>");
+    } else {
+        body.push_str("<IsTruncated>false</IsTruncated>");
+    }
+    for number in first..end {
+        let _ = write!(
+            body,
+            "<Contents><Key>{prefix}{number:08}</Key><LastModified>2024-01-01T00:00:00.000Z</LastModified>\
+             <ETag>&quot;d41d8cd98f00b204e9800998ecf8427e-1&quot;</ETag><Size>1096</Size>\
+             <StorageClass>STANDARD</StorageClass></Contents>"
+        );
+    }
+    body.push_str("</ListBucketResult>");
+    Answer::ok("application/xml", body)
+}
+
+/// One of the objects.
+pub(super) fn object(path: &str, objects: &Objects) -> std::io::Result<Option<Stored>> {
+    if path == TEMPLATE {
+        return objects.get(path);
+    }
+    let place = |path: &str| format!("\"place\":\"{}\"", &path[1..]);
+    let placed = |stored: Stored| Stored { headers: stored.headers.replace(&place(TEMPLATE), &place(path)), ..stored };
+    Ok(objects.get(TEMPLATE)?.map(placed))
+}

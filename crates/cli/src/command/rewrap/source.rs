@@ -1,0 +1,141 @@
+//! Which objects are to be rewrapped, and how: as typed, or as a plan tells it.
+
+use std::{pin::Pin, sync::Arc};
+
+use aws_sdk_s3::Client;
+use futures_util::{Stream, TryStreamExt as _, future::ready};
+use sealwax_s3::{
+    Error, KmsKeyArn, KmsKeyring,
+    envelope::CachingKeyring,
+    listing::{ListedObject, Listing},
+    rewrap::{EditName, Edits, PlanHeader, Rewrapper},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    args::{ManyArgs, ReaderArgs, SidecarWhen},
+    aws::Session,
+    error::Failure,
+    prefix::Prefix,
+    s3ec::S3ecArgs,
+};
+
+/// Objects of a listing.
+pub(super) type Objects = Pin<Box<dyn Stream<Item = Result<ListedObject, Error>> + Send>>;
+
+/// What a plan keeps beside the edits: all that makes it the same job again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Settings {
+    pub(super) bucket: String,
+    region: String,
+    replica_of: Option<String>,
+    no_place_binding: bool,
+    keys: Vec<String>,
+    accounts: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sidecars: Option<String>,
+    #[serde(default)]
+    to_sidecar: SidecarWhen,
+}
+
+impl Settings {
+    /// As typed.
+    pub(super) fn new(session: &Session, bucket: &str, reader: &ReaderArgs, to_sidecar: SidecarWhen) -> Self {
+        let (replica_of, no_place_binding) = session.places();
+        Self {
+            bucket: bucket.to_owned(),
+            region: session.region().to_owned(),
+            replica_of: replica_of.map(str::to_owned),
+            no_place_binding,
+            keys: reader.keys.iter().map(|key| key.as_str().to_owned()).collect(),
+            accounts: reader.accounts.clone(),
+            sidecars: session.sidecars().map(str::to_owned),
+            to_sidecar,
+        }
+    }
+
+    /// Those of a plan; the Region must be the session's.
+    pub(super) fn of_plan(session: &Session, header: &PlanHeader) -> Result<Self, Failure> {
+        let settings: Self = serde_json::from_value(Value::Object(header.settings.clone()))
+            .map_err(|error| Failure::usage(format!("the plan was not made by this command: {error}")))?;
+        if settings.region != session.region() {
+            let message = format!("the plan is of the Region {}, not {}", settings.region, session.region());
+            return Err(Failure::usage(message).advise("give the plan's Region by --region"));
+        }
+        Ok(settings)
+    }
+
+    pub(super) fn to_json(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(map)) => map,
+            _ => unreachable!("a struct is an object"),
+        }
+    }
+
+    /// The session with these settings for places, and the keys to read with.
+    pub(super) fn applied(&self, session: &Session) -> Result<(Session, ReaderArgs), Failure> {
+        let keys: Result<Vec<KmsKeyArn>, _> = self.keys.iter().map(|key| key.parse()).collect();
+        let reader = ReaderArgs { keys: keys.map_err(Failure::usage)?, accounts: self.accounts.clone() };
+        let (replica_of, sidecars) = (self.replica_of.clone(), self.sidecars.clone());
+        Ok((session.with_places(replica_of, self.no_place_binding, sidecars), reader))
+    }
+}
+
+/// A rewrapper that makes these edits, and calls KMS at most so often.
+pub(super) async fn rewrapper(
+    session: &Session,
+    settings: &Settings,
+    edits: &[EditName],
+    calls_per_second: Option<u32>,
+    s3ec: &S3ecArgs,
+) -> Result<Rewrapper, Failure> {
+    let (session, reader) = settings.applied(session)?;
+    let reading = Arc::new(session.kms_keyring(reader, &[], calls_per_second).await?);
+    let mut made = Edits::new();
+    for edit in edits {
+        made = match edit {
+            EditName::Add(keys) => made.add_keys(keyring(&reading, keys)?),
+            EditName::Replace(keys) => made.replace_keys(keyring(&reading, keys)?),
+            EditName::Remove(key) => made.remove_key(key),
+            EditName::Refresh => made.refresh_keys(),
+            other => return Err(Failure::usage(format!("this command does not make the edit {other:?}"))),
+        };
+    }
+    // Intermediate keys are unwrapped once for many objects.
+    let client =
+        session.client_builder_of(&settings.bucket, CachingKeyring::new(session.with_local(reading))).s3ec(s3ec.settings()?).build();
+    let rewrapper = Rewrapper::new(client, made)?.landing(settings.to_sidecar.into());
+    Ok(match &s3ec.instruction_file_suffix {
+        Some(suffix) => rewrapper.instruction_file_suffix(suffix),
+        None => rewrapper,
+    })
+}
+
+fn keyring(reading: &KmsKeyring, keys: &[String]) -> Result<KmsKeyring, Failure> {
+    let mut keyring = reading.sibling();
+    for key in keys {
+        keyring = keyring.key(key.parse().map_err(Failure::usage)?);
+    }
+    Ok(keyring.build())
+}
+
+/// The objects that were typed: their listing, and its name.
+pub(super) fn listing(s3: &Client, prefix: &Prefix, many: &ManyArgs) -> (Listing, String) {
+    let Prefix { bucket, key } = prefix;
+    match &many.inventory {
+        Some(manifest) => (Listing::inventory(s3, manifest.clone()), format!("the inventory {manifest} of {prefix}")),
+        None if many.stdin => {
+            (Listing::lines(tokio::io::stdin(), Some(bucket.clone())), format!("standard input, of {prefix}"))
+        }
+        None if many.versions => (Listing::versions(s3, bucket, key), format!("all versions of {prefix}")),
+        None => (Listing::objects(s3, bucket, key), prefix.to_string()),
+    }
+}
+
+/// Those of a listing that are meant: an inventory is of all prefixes; who names objects means them.
+pub(super) fn wanted(listing: Listing, prefix: &Prefix, many: &ManyArgs) -> Objects {
+    let (Prefix { bucket, key }, all) = (prefix.clone(), many.stdin);
+    let is_wanted = move |object: &ListedObject| all || object.bucket == bucket && object.key.starts_with(&key);
+    Box::pin(listing.try_filter(move |object| ready(is_wanted(object))))
+}

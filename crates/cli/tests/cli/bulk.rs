@@ -1,0 +1,289 @@
+//! Rewraps of many objects: dry runs, plans, kills, interrupts, exit codes.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::Path,
+    process::Child,
+    thread,
+    time::{Duration, Instant},
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use sealwax_s3::{KmsKeyring, S3Uri, SealedClient};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::support::{Run, Scene, Sealwax, east_key, endpoint, second_s3, send, wait_until, west_key};
+
+/// Each bucket takes seven volumes of SeaweedFS: one must do for all suites.
+const BUCKET: &str = "sealwax-tests";
+
+/// Many small objects in SeaweedFS, which honours conditions on copies; KMS is LocalStack's.
+struct Many {
+    scene: Scene,
+    prefix: String,
+    uris: Vec<S3Uri>,
+    runtime: Runtime,
+    config: SdkConfig,
+}
+
+impl Many {
+    /// So many, sealed under the key in us-east-1. Each holds its own key as its plaintext.
+    fn new(name: &str, count: usize) -> Self {
+        let scene = Scene::new(name);
+        let credentials = Credentials::new("test", "test", None, None, "tests");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(endpoint())
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build();
+        let prefix = format!("{}/", scene.key);
+        let uri = |n: usize| format!("s3://{BUCKET}/{prefix}{n:04}").parse().expect("an address");
+        let uris: Vec<S3Uri> = (0..count).map(uri).collect();
+        let runtime = Runtime::new().expect("a runtime");
+        let this = Self { scene, prefix, uris, runtime, config };
+        let client = this.client(&east_key());
+        let puts = this.uris.iter().map(|uri| client.put().uri(uri).body(uri.key().to_owned()).send());
+        this.runtime.block_on(async {
+            // It may be there.
+            let _ = client.s3().create_bucket().bucket(BUCKET).send().await;
+            stream::iter(puts).buffer_unordered(8).try_collect::<Vec<_>>().await.expect("put");
+        });
+        this
+    }
+
+    fn client(&self, key: &str) -> SealedClient {
+        let s3 = aws_sdk_s3::config::Builder::from(&self.config).endpoint_url(second_s3()).force_path_style(true);
+        let keyring = KmsKeyring::builder(&self.config).key(key.parse().expect("an ARN")).build();
+        SealedClient::builder(aws_sdk_s3::Client::from_conf(s3.build()), keyring).build()
+    }
+
+    fn address(&self) -> String {
+        format!("s3://{BUCKET}/{}", self.prefix)
+    }
+
+    /// The command `rewrap`, of all objects.
+    fn rewrap(&self, args: &[&str]) -> Sealwax {
+        self.command(&["rewrap", &self.address(), "--recursive"]).args(args)
+    }
+
+    fn command(&self, args: &[&str]) -> Sealwax {
+        let command = Sealwax::new(args).env("AWS_ENDPOINT_URL_S3", second_s3());
+        command
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("XDG_STATE_HOME", self.path(""))
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.scene.path(name).to_str().expect("a path in ASCII").to_owned()
+    }
+
+    /// All objects open by `key` alone, and hold what was put. Their generations.
+    fn opened_by(&self, key: &str) -> Vec<u32> {
+        let client = self.client(key);
+        let read = |uri: &S3Uri| {
+            let (get, uri) = (client.get().uri(uri), uri.clone());
+            async move {
+                let object = get.send().await.unwrap_or_else(|error| panic!("{uri}: {error}"));
+                let generation = object.info().generation();
+                assert_eq!(object.bytes().await.expect("its bytes"), uri.key(), "{uri}");
+                generation
+            }
+        };
+        self.runtime.block_on(stream::iter(self.uris.iter().map(read)).buffered(8).collect())
+    }
+}
+
+/// `SplitMix64`.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (word ^ (word >> 31)) % bound
+    }
+}
+
+/// What a journal says of each object: how often it was done.
+fn done(journal: &Path) -> BTreeMap<String, usize> {
+    let mut done = BTreeMap::new();
+    for line in fs::read_to_string(journal).expect("a journal").lines() {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        if let (Some(object), Some("rewrapped" | "unchanged")) = (line["object"].as_str(), line["outcome"].as_str()) {
+            *done.entry(object.to_owned()).or_insert(0) += 1;
+        }
+    }
+    done
+}
+
+/// Whether it says that the job is complete: the same again would be a new one.
+fn has_ended(journal: &Path) -> bool {
+    fs::read_to_string(journal).is_ok_and(|text| text.ends_with("}}\n") && text.contains("\n{\"ended\":"))
+}
+
+/// `kill -9` after a random time; whether it came in time.
+fn kill_after(mut child: Child, after: Duration) -> Option<Run> {
+    let until = Instant::now() + after;
+    while Instant::now() < until {
+        if child.try_wait().expect("its state").is_some() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    if child.try_wait().expect("its state").is_none() {
+        child.kill().expect("killed");
+        child.wait().expect("its end");
+        return None;
+    }
+    Some(Run::new(child.wait_with_output().expect("its output")))
+}
+
+/// `SEALWAX_KILLS` says how many times, `SEALWAX_KILLS_SEED` when.
+#[test]
+fn a_job_that_is_killed_again_and_again_does_all_of_it_once() {
+    let variable = |name: &str, default: u64| env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(default);
+    let (kills, seed) = (variable("SEALWAX_KILLS", 50), variable("SEALWAX_KILLS_SEED", 1));
+    let (many, mut random, mut killed, mut jobs) = (Many::new("kills", 100), Random(seed), 0, 0_u32);
+    let (east, west) = (east_key(), west_key());
+    while killed < kills {
+        // To and fro between the keys of two Regions; by a plan every other time.
+        let (old, new) = if jobs % 2 == 0 { (&east, &west) } else { (&west, &east) };
+        let (journal, plan) = (many.path(&format!("{jobs}.journal")), many.path(&format!("{jobs}.plan")));
+        let edits = ["--add", new, "--remove", old];
+        let apply = ["--apply", "--json", "--concurrency", "8", "--journal", &journal];
+        let by_plan = jobs % 2 == 1;
+        if by_plan {
+            many.rewrap(&edits).args(["--save-plan", &plan]).run().exits(0);
+        }
+        let command = || match by_plan {
+            true => many.command(&["rewrap", "--plan", &plan]).args(apply),
+            false => many.rewrap(&edits).args(apply),
+        };
+        loop {
+            let after = if killed < kills { random.below(600) } else { 600_000 };
+            match kill_after(command().spawn(), Duration::from_millis(after)) {
+                None => {
+                    killed += 1;
+                    if has_ended(Path::new(&journal)) {
+                        break;
+                    }
+                }
+                Some(run) => {
+                    run.exits(0);
+                    break;
+                }
+            }
+        }
+        jobs += 1;
+        assert!(
+            many.opened_by(new).iter().all(|generation| *generation == jobs + 1),
+            "seed {seed}: rewrapped once a job"
+        );
+        let done = done(Path::new(&journal));
+        assert_eq!(done.len(), many.uris.len(), "seed {seed}: none is skipped");
+        let again: Vec<_> = done.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(again.is_empty(), "seed {seed}: done twice: {again:?}");
+    }
+    println!("{killed} kills in {jobs} jobs");
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
+    let many = Many::new("dry", 3);
+    let west = west_key();
+    let run = many.rewrap(&["--add", &west]).run().exits(0);
+    let said = String::from_utf8(run.stdout).expect("text");
+    assert!(said.starts_with("3 objects: 3 to rewrap, 0 have the wanted keys\n"), "{said}");
+    assert!(said.contains("KMS in us-west-2: 3 calls") && said.contains("USD"), "{said}");
+    assert!(run.stderr.contains("nothing was changed: --apply does it"), "{}", run.stderr);
+    assert_eq!(many.opened_by(&east_key()), [1; 3]);
+
+    let prices = many.scene.file("prices.json", b"{\"copies_per_1000\": 1000, \"currency\": \"EUR\"}");
+    let prices = prices.to_str().expect("a path");
+    let run = many.rewrap(&["--add", &west, "--prices", prices, "--json"]).run().exits(0);
+    let lines = String::from_utf8(run.stdout).expect("text");
+    let last: Value = serde_json::from_str(lines.lines().last().expect("a line")).expect("JSON");
+    let estimate = &last["summary"]["estimate"];
+    assert_eq!((estimate["currency"].as_str(), estimate["cost"].as_f64().map(f64::floor)), (Some("EUR"), Some(3.0)));
+    assert_eq!(lines.lines().count(), 4);
+    let wrong = many.scene.file("wrong.json", b"{\"copies\": 1}");
+    many.rewrap(&["--add", &west, "--prices", wrong.to_str().expect("a path")]).run().fails(2, "no table of prices");
+}
+
+#[test]
+fn a_plan_is_applied_with_the_settings_that_it_was_made_with() {
+    let many = Many::new("plan", 3);
+    let (plan, west) = (many.path("plan"), west_key());
+    many.rewrap(&["--add", &west, "--save-plan", &plan]).run().exits(0);
+    assert!(!Path::new(&format!("{plan}.partial")).exists());
+    let shown = many.command(&["rewrap", "--plan", &plan]).run().exits(0);
+    assert!(shown.stdout.starts_with(b"3 objects: 3 to rewrap"));
+    many.command(&["rewrap", "--plan", &plan, "--apply", "--region", "us-west-2"])
+        .run()
+        .fails(2, "of the Region us-east-1");
+    many.command(&["rewrap", "--plan", &plan, "--add", &west]).run().exits(2);
+    let run = many.command(&["rewrap", "--plan", &plan, "--apply"]).run().exits(0);
+    assert_eq!(run.stderr, "3 rewrapped, 0 unchanged\n");
+    assert_eq!(many.opened_by(&west), [2; 3]);
+    assert!(fs::read_dir(many.path("sealwax")).expect("the state directory").next().is_none(), "the journal is gone");
+    fs::write(&plan, &fs::read(&plan).expect("the plan")[..200]).expect("cut off");
+    many.command(&["rewrap", "--plan", &plan, "--apply"]).run().fails(2, "cannot read the plan");
+}
+
+#[test]
+fn exit_codes_tell_all_some_and_none() {
+    let many = Many::new("codes", 3);
+    let (east, west) = (east_key(), west_key());
+    let names = many.uris.iter().map(|uri| uri.key().to_owned() + "\n").collect::<String>();
+    let of_names = |names: &str| {
+        many.command(&["rewrap", &format!("s3://{BUCKET}"), "--stdin", "--add", &west, "--apply"])
+            .input(names.as_bytes())
+            .run()
+    };
+    let some = of_names(&format!("{names}not-there\n")).exits(7);
+    let said = String::from_utf8(some.stdout).expect("text");
+    assert!(said.starts_with(&format!("failed s3://{BUCKET}/not-there: ")) && said.lines().count() == 1, "{said}");
+    assert!(some.stderr.contains("1 of 4 objects were not rewrapped"), "{}", some.stderr);
+    of_names("not-there\n").exits(8);
+    of_names("{}\n").fails(2, "names neither an object nor a key");
+    // The last key goes from none of them.
+    many.rewrap(&["--remove", &west, "--remove", &east, "--apply"]).run().exits(8);
+    assert_eq!(many.opened_by(&east), [2; 3]);
+    many.rewrap(&["--remove", &west]).run().exits(0);
+    many.command(&["rewrap", &format!("s3://{BUCKET}"), "--remove", &west]).run().fails(2, "is not s3://BUCKET/KEY");
+    many.rewrap(&["--add", &west, "--accept-place", "b/k"]).run().exits(2);
+    let nothing = format!("s3://{BUCKET}/{}no-such-prefix", many.prefix);
+    for more in [&["--apply"][..], &[]] {
+        let run = many.command(&["rewrap", &nothing, "--recursive", "--add", &west]).args(more).run().exits(4);
+        assert!(run.stderr.contains("there is no such object"), "{}", run.stderr);
+    }
+    many.command(&["rewrap", &many.uris[0].to_string(), "--add", &west, "--apply"]).run().exits(2);
+}
+
+#[test]
+fn an_interrupted_job_finishes_what_is_in_flight_and_says_how_to_go_on() {
+    let many = Many::new("interrupt", 40);
+    let west = west_key();
+    let journal = many.path("journal");
+    let args = ["--add", &west, "--apply", "--concurrency", "2", "--journal", &journal];
+    let child = many.rewrap(&args).spawn();
+    let lines = || fs::read_to_string(&journal).map_or(0, |text| text.lines().count());
+    wait_until("some objects are done", || lines() > 3);
+    send("INT", &child);
+    let run = Run::new(child.wait_with_output().expect("it ends")).exits(130);
+    assert!(run.stderr.contains("  to go on: ") && run.stderr.contains("stopping"), "{}", run.stderr);
+    let before = done(Path::new(&journal)).len();
+    assert!(before < 40, "it was not stopped");
+    let run = many.rewrap(&args).run().exits(0);
+    assert!(run.stderr.contains(&format!("{before} done by earlier runs")), "{}", run.stderr);
+    assert_eq!(many.opened_by(&west), [2; 40]);
+    assert!(done(Path::new(&journal)).values().all(|times| *times == 1));
+}

@@ -1,0 +1,157 @@
+//! docs/DISASTER-RECOVERY.md: every command of it, in its order.
+
+use std::{collections::BTreeMap, env, fs, path::Path};
+
+use aws_config::{BehaviorVersion, Region};
+use sealwax_s3::aws_sdk_kms;
+use tokio::runtime::Runtime;
+
+use crate::support::{LostRegion, RawS3, Run, Scene, Sealwax, endpoint, server_env, west_key};
+
+/// A piece of the document.
+enum Step {
+    /// Commands.
+    Run(String),
+    /// What the world does meanwhile.
+    Happens(String),
+}
+
+fn steps() -> Vec<Step> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/DISASTER-RECOVERY.md");
+    let document = fs::read_to_string(path).expect("the document");
+    let (mut steps, mut block): (Vec<Step>, Option<String>) = (Vec::new(), None);
+    for line in document.lines() {
+        match (&mut block, line) {
+            (None, "```sh") => block = Some(String::new()),
+            (None, _) => {
+                assert!(!line.starts_with("```"), "a block that is not run: {line}");
+                let happens = line.strip_prefix("<!-- test: ").and_then(|line| line.strip_suffix(" -->"));
+                steps.extend(happens.map(|what| Step::Happens(what.to_owned())));
+            }
+            (Some(_), "```") => steps.extend(block.take().map(Step::Run)),
+            (Some(text), _) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    steps
+}
+
+/// The two Regions.
+struct World {
+    source: Scene,
+    replica: Scene,
+    /// Keys of this test's own, in the East: the first one is retired.
+    east_keys: [String; 2],
+    s3: RawS3,
+    /// Where the services are, once the East is lost.
+    lost: Option<LostRegion>,
+}
+
+impl World {
+    fn new() -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        let loader = loader.region(Region::from_static("us-east-1")).endpoint_url(endpoint());
+        let kms = aws_sdk_kms::Client::new(&runtime.block_on(loader.load()));
+        let new_key = || {
+            let created = runtime.block_on(kms.create_key().send()).expect("a key");
+            created.key_metadata.and_then(|key| key.arn).expect("an ARN")
+        };
+        let east_keys = [new_key(), new_key()];
+        let source = Scene::new("runbook");
+        let mut replica = Scene::new("runbook");
+        (replica.bucket, replica.key) = (server_env("SEALWAX_WEST_BUCKET"), source.key.clone());
+        Self { source, replica, east_keys, s3: RawS3::new(), lost: None }
+    }
+
+    /// The names that the document uses, with this test's values.
+    fn names(&self) -> BTreeMap<&'static str, String> {
+        [
+            ("SOURCE", self.source.bucket.clone()),
+            ("REPLICA", self.replica.bucket.clone()),
+            ("EAST", "us-east-1".into()),
+            ("WEST", "us-west-2".into()),
+            ("EAST_KEY", self.east_keys[0].clone()),
+            ("WEST_KEY", west_key()),
+            ("NEW_KEY", self.east_keys[1].clone()),
+            ("FOLDER", format!("{}/", self.source.key)),
+        ]
+        .into()
+    }
+
+    fn happens(&mut self, what: &str) {
+        let all = ["report.pdf", "hurried.pdf", "older.pdf"];
+        match what {
+            "an object of the East alone" => {
+                let older = self.source.beside("older.pdf");
+                let put = ["put", "-", &older.uri(), "--key", &self.east_keys[0]];
+                Sealwax::new(put).input(b"older").run().exits(0);
+            }
+            "replicate" => {
+                all.iter().for_each(|name| self.s3.copy(&self.source.beside(name), &self.replica.beside(name)));
+            }
+            "replicate back" => {
+                let name = "meanwhile.pdf";
+                self.s3.copy(&self.replica.beside(name), &self.source.beside(name));
+            }
+            "the East is lost" => self.lost = Some(LostRegion::start(&endpoint(), "us-east-1")),
+            "the East is back" => self.lost = None,
+            _ => panic!("nothing is known of {what:?}"),
+        }
+    }
+
+    /// Runs commands of the document in the directory of this test, with its names.
+    fn run(&self, commands: &str) -> Run {
+        let directory = self.source.path("");
+        let bin = Path::new(env!("CARGO_BIN_EXE_sealwax")).parent().expect("a directory").to_owned();
+        let path = env::join_paths([bin].into_iter().chain(env::split_paths(&env::var_os("PATH").expect("a path"))));
+        // The values are this test's; the document's own are an example.
+        let commands: Vec<_> = commands.lines().filter(|line| !line.starts_with("export ")).collect();
+        let line = format!("set -eu; cd '{}'\n{}", directory.display(), commands.join("\n"));
+        let run = Sealwax::by_shell(&line).env("PATH", path.expect("a path")).env("XDG_STATE_HOME", directory);
+        let run = match &self.lost {
+            Some(lost) => run.env("AWS_ENDPOINT_URL", lost.url()),
+            None => run,
+        };
+        self.names().iter().fold(run, |run, (name, value)| run.env(name, value)).run()
+    }
+}
+
+#[test]
+fn every_command_of_the_runbook_works() {
+    let mut world = World::new();
+    world.source.file("report.pdf", b"report");
+    let mut commands = 0;
+    for step in steps() {
+        match step {
+            Step::Happens(what) => world.happens(&what),
+            Step::Run(text) => {
+                let exported = text.split_whitespace().filter_map(|word| word.split_once('=')).map(|(name, _)| name);
+                if text.starts_with("export ") {
+                    let (names, mut known) = (exported.collect::<Vec<_>>(), world.names());
+                    names.iter().for_each(|name| drop(known.remove(name).expect(name)));
+                    assert!(known.is_empty(), "names that the document does not give: {known:?}");
+                    continue;
+                }
+                commands += text.matches("sealwax ").count();
+                let run = world.run(&text);
+                assert_eq!(run.code, Some(0), "{text}\n{}", run.stderr);
+                if text.contains("needs-the-east.json") {
+                    assert!(
+                        fs::read_to_string(world.source.path("needs-the-east.json")).expect("JSON").contains("summary")
+                    );
+                }
+                if text.contains("--lacks") && text.contains("add-west") {
+                    let listed = String::from_utf8_lossy(&run.stdout).into_owned();
+                    assert!(listed.contains("older.pdf") && !listed.contains("report.pdf:"), "{listed}");
+                }
+            }
+        }
+    }
+    assert!(commands >= 20, "{commands} commands");
+    assert_eq!(fs::read(world.source.path("restored.pdf")).expect("restored"), b"report");
+    assert!(world.source.path("drill.json").exists() && world.source.path("drill.md").exists());
+    world.source.beside("hurried.pdf").get(&[]).fails(4, "is not sealed");
+}

@@ -1,0 +1,265 @@
+//! The content: one AES-GCM message with its tag at the very end, or, of old, AES-CBC.
+
+use std::fmt;
+
+use sealwax_aws_lc::gcm;
+use zeroize::Zeroizing;
+
+use super::{ContentSuite, Error, derive::GcmKey, envelope::Content};
+use crate::{
+    PlaintextDataKey,
+    crypto::{
+        self, KEY_LEN, NONCE_LEN,
+        s3ec::{CbcOpener, ctr_in_place},
+    },
+};
+
+/// Bytes of the tag, which follows the ciphertext.
+pub const TAG_LEN: usize = gcm::TAG_LEN;
+/// Longest plaintext in bytes: one AES-GCM message. (NIST SP 800-38D §5.2.1.1.)
+pub const MAX_PLAINTEXT_LEN: u64 = gcm::MAX_LEN;
+
+/// Encrypts the content of one object, piece by piece, from its first byte to its last.
+pub struct ContentSealer(gcm::Sealer);
+
+impl ContentSealer {
+    /// Begins a content of `suite` under `data_key`, with a new nonce or message id.
+    ///
+    /// # Errors
+    /// [`Error::RandomUnavailable`]; [`Error::Unsupported`] for AES-CBC, which is only read.
+    pub fn new(suite: ContentSuite, data_key: &PlaintextDataKey) -> Result<(Self, Content), Error> {
+        let (key, content) = match suite {
+            ContentSuite::AesCbc => return Err(Error::Unsupported("AES-CBC is only read".into())),
+            ContentSuite::AesGcm => {
+                let iv = random()?;
+                (GcmKey::plain(data_key, iv), Content::AesGcm { iv })
+            }
+            ContentSuite::AesGcmCommitKey => {
+                let message_id = random()?;
+                let (key, commitment) = GcmKey::committing(data_key, &message_id);
+                (key, Content::AesGcmCommitKey { message_id, commitment })
+            }
+        };
+        Ok((Self(gcm::Sealer::new(&key.key, &key.nonce, key.aad)), content))
+    }
+
+    /// Encrypts the next piece in place.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] beyond [`MAX_PLAINTEXT_LEN`].
+    pub fn seal(&mut self, piece: &mut [u8]) -> Result<(), Error> {
+        self.0.update(piece).map_err(|gcm::TooLong| Error::TooLong)
+    }
+
+    /// Ends the content. The tag follows its last byte.
+    #[must_use]
+    pub fn finish(self) -> [u8; TAG_LEN] {
+        self.0.finish()
+    }
+}
+
+impl fmt::Debug for ContentSealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContentSealer").finish_non_exhaustive()
+    }
+}
+
+/// Random bytes that are not all zero, which some readers refuse.
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    while bytes == [0; N] {
+        crypto::fill_random(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// Opens the content of one object, piece by piece, from its first byte to its last. What it gives is unverified until
+/// [`ContentOpener::finish`] says otherwise.
+pub struct ContentOpener {
+    cipher: Cipher,
+    /// Bytes that are still to come, those of the tag not among them.
+    left: u64,
+    tag: Vec<u8>,
+}
+
+enum Cipher {
+    Gcm(Box<gcm::Opener>),
+    Cbc(CbcOpener),
+}
+
+impl ContentOpener {
+    pub(super) fn new(content: &Content, data_key: &PlaintextDataKey, stored_len: u64) -> Result<Self, Error> {
+        let (cipher, left) = match content {
+            Content::AesCbc { iv } => (Cipher::Cbc(CbcOpener::new(data_key.expose_secret(), iv)), stored_len),
+            _ => {
+                let key = GcmKey::of_content(content, data_key)?;
+                let left = stored_len.checked_sub(TAG_LEN as u64).ok_or(Error::Truncated)?;
+                if left > MAX_PLAINTEXT_LEN {
+                    return Err(Error::TooLong);
+                }
+                (Cipher::Gcm(Box::new(gcm::Opener::new(&key.key, &key.nonce, key.aad))), left)
+            }
+        };
+        Ok(Self { cipher, left, tag: Vec::with_capacity(TAG_LEN) })
+    }
+
+    /// Decrypts the next stored bytes, in their own memory.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`] for more bytes than the object was said to have.
+    pub fn open(&mut self, mut piece: Vec<u8>) -> Result<Unverified, Error> {
+        let body = usize::try_from(self.left).unwrap_or(usize::MAX).min(piece.len());
+        self.left -= body as u64;
+        match &mut self.cipher {
+            Cipher::Gcm(opener) => {
+                let tag = &piece[body..];
+                if self.tag.len() + tag.len() > TAG_LEN {
+                    return Err(Error::Authentication);
+                }
+                self.tag.extend_from_slice(tag);
+                piece.truncate(body);
+                let piece = opener.update(piece).map_err(|gcm::TooLong| Error::TooLong)?;
+                Ok(Unverified(Piece::Gcm(piece)))
+            }
+            Cipher::Cbc(opener) => {
+                if body < piece.len() {
+                    return Err(Error::Authentication);
+                }
+                Ok(Unverified(Piece::Cbc(opener.update(&piece)?)))
+            }
+        }
+    }
+
+    /// Ends the object: compares the tag, or, of AES-CBC, takes off the padding, which says little.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`], for whatever reason: no piece may be used.
+    pub fn finish(self) -> Result<Verified, Error> {
+        if self.left > 0 {
+            return Err(Error::Authentication);
+        }
+        match self.cipher {
+            Cipher::Gcm(opener) => {
+                let tag = self.tag.as_slice().try_into().map_err(|_| Error::Authentication)?;
+                let verified = opener.verify(tag).map_err(|_| Error::Authentication)?;
+                Ok(Verified { proof: Some(verified), rest: Zeroizing::default() })
+            }
+            Cipher::Cbc(opener) => Ok(Verified { proof: None, rest: opener.finish()? }),
+        }
+    }
+}
+
+impl fmt::Debug for ContentOpener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContentOpener").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+/// A decrypted piece of a content that may be forged.
+#[must_use = "it holds a piece of the content"]
+pub struct Unverified(Piece);
+
+enum Piece {
+    Gcm(gcm::Unverified<Vec<u8>>),
+    Cbc(Vec<u8>),
+}
+
+impl Unverified {
+    /// The piece, once the content that it is of was verified.
+    ///
+    /// # Panics
+    /// Where `verified` is of another content.
+    #[must_use]
+    pub fn release(self, verified: &Verified) -> Vec<u8> {
+        match (self.0, &verified.proof) {
+            (Piece::Gcm(piece), Some(proof)) => piece.release(proof),
+            (Piece::Cbc(piece), None) => piece,
+            _ => panic!("a piece of another content"),
+        }
+    }
+
+    /// The piece, unverified.
+    ///
+    /// # Danger
+    /// Whoever can change the stored object can flip any bit of this. Put it only where nobody uses it before
+    /// [`ContentOpener::finish`] succeeds, and where it vanishes if it does not.
+    #[must_use]
+    pub fn dangerous_release_unverified(self) -> Vec<u8> {
+        match self.0 {
+            Piece::Gcm(piece) => piece.dangerous_release_unverified(),
+            Piece::Cbc(piece) => piece,
+        }
+    }
+}
+
+impl fmt::Debug for Unverified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unverified").finish_non_exhaustive()
+    }
+}
+
+/// The whole content was genuine; of AES-CBC: well padded, and no more is known.
+pub struct Verified {
+    proof: Option<gcm::Verified>,
+    rest: Zeroizing<Vec<u8>>,
+}
+
+impl Verified {
+    /// The last plaintext bytes, after those of all pieces: AES-CBC keeps some back.
+    #[must_use]
+    pub fn rest(&self) -> &[u8] {
+        &self.rest
+    }
+}
+
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified").finish_non_exhaustive()
+    }
+}
+
+/// Decrypts ranges of one content, which nothing authenticates.
+pub struct RangeOpener {
+    key: Zeroizing<[u8; KEY_LEN]>,
+    nonce: [u8; NONCE_LEN],
+}
+
+impl RangeOpener {
+    /// What a range begins at a multiple of, in bytes.
+    pub const BLOCK_LEN: u64 = 16;
+
+    pub(super) fn new(content: &Content, data_key: &PlaintextDataKey) -> Result<Self, Error> {
+        let GcmKey { key, nonce, .. } = GcmKey::of_content(content, data_key)?;
+        Ok(Self { key, nonce })
+    }
+
+    /// Decrypts, in place, the stored bytes from `offset` on, a multiple of [`RangeOpener::BLOCK_LEN`]: AES-CTR, with
+    /// GCM's counter (NIST SP 800-38D §7.1), which block 0 takes from 2 on.
+    ///
+    /// # Danger
+    /// Nothing is authenticated: whoever can change the stored object can flip any bit of the result.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] for bytes beyond [`MAX_PLAINTEXT_LEN`].
+    ///
+    /// # Panics
+    /// Where `offset` is no multiple of a block.
+    pub fn dangerous_open_unverified(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
+        assert!(offset.is_multiple_of(Self::BLOCK_LEN), "a range begins at a block");
+        if offset.checked_add(bytes.len() as u64).is_none_or(|end| end > MAX_PLAINTEXT_LEN) {
+            return Err(Error::TooLong);
+        }
+        let block = u32::try_from(2 + offset / Self::BLOCK_LEN).map_err(|_| Error::TooLong)?;
+        let mut counter = [0; 16];
+        counter[..NONCE_LEN].copy_from_slice(&self.nonce);
+        counter[NONCE_LEN..].copy_from_slice(&block.to_be_bytes());
+        ctr_in_place(&self.key, counter, bytes);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RangeOpener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RangeOpener").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,66 @@
+//! Which format an object has, by the names in its metadata: strictly, so that nothing is taken for an older one.
+
+use super::{Envelope, Error, Storage, fields::Fields, instruction_file, names};
+
+/// What an object's metadata says.
+#[derive(Debug)]
+pub enum Detected {
+    /// All of an envelope.
+    Complete(Envelope),
+    /// The envelope may be in an instruction file.
+    Pending(Pending),
+}
+
+/// An object without a wrapped data key in its metadata.
+#[derive(Debug)]
+pub struct Pending {
+    object: Fields,
+}
+
+/// Reads the envelope out of an object's user metadata; other metadata is passed over.
+///
+/// # Errors
+/// [`Error::Malformed`] for names of several formats, for an incomplete envelope and for bad values; [`Error::Unsupported`]
+/// for unknown algorithms.
+pub fn detect<'a>(metadata: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Detected, Error> {
+    let object = Fields::of_metadata(metadata)?;
+    if object.has(names::INSTRUCTION_FILE_MARKER) {
+        return Err(Error::Malformed("it is the instruction file of another object".into()));
+    }
+    if object.any_of(&[names::KEY_V1, names::KEY_V2, names::KEY_V3]).is_some() {
+        return Ok(Detected::Complete(Envelope::of_fields(&object, Storage::Metadata)?));
+    }
+    // The parts of an envelope whose key is gone are not to be completed by whatever file is there.
+    if let Some(stray) = object.any_of(&names::LEGACY).or_else(|| object.any_of(&names::KEYS_V3)) {
+        return Err(Error::Malformed(format!("{stray} is there, and no wrapped data key")));
+    }
+    if object.any_of(&names::CONTENT_V3).is_some() {
+        for name in names::CONTENT_V3 {
+            object.required(name)?;
+        }
+    }
+    Ok(Detected::Pending(Pending { object }))
+}
+
+impl Pending {
+    /// Whether the object is of this format without a doubt: V3. An object of V1 or V2 whose envelope is in an instruction
+    /// file looks like any other object.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.object.has(names::SUITE_V3)
+    }
+
+    /// The whole envelope, where `file` is the object's instruction file.
+    ///
+    /// # Errors
+    /// As [`detect`].
+    pub fn complete(self, file: &[u8]) -> Result<Envelope, Error> {
+        let mut fields = instruction_file::parse(file)?;
+        for name in names::CONTENT_V3 {
+            if let Some(value) = self.object.get(name) {
+                fields.insert(name, value.to_owned())?;
+            }
+        }
+        Envelope::of_fields(&fields, Storage::InstructionFile)
+    }
+}

@@ -1,0 +1,94 @@
+//! A wrapping key of AES that the caller holds.
+
+use std::{collections::BTreeMap, fmt};
+
+use zeroize::Zeroizing;
+
+use super::{Admitted, ContentSuite, Error, Keyring, WrapAlgorithm, WrappedKey};
+use crate::{BoxFuture, EncryptionContext, KeyringError, KeyringErrorKind, PlaintextDataKey, crypto::s3ec::AesKey};
+
+/// Wraps data keys under one AES key: AES-GCM, bound to the content's suite. It also unwraps what older clients wrapped
+/// under it, where the reader's policy lets that through.
+///
+/// AES-GCM with random nonces bears 2^32 wraps under one key (NIST SP 800-38D §8.3): take a new one before.
+pub struct RawAesKeyring {
+    key: AesKey,
+    description: BTreeMap<String, String>,
+}
+
+impl RawAesKeyring {
+    /// A keyring over the key in `bytes`, of 16, 24 or 32 bytes, which are wiped.
+    ///
+    /// # Errors
+    /// [`Error::Metadata`] for other lengths.
+    pub fn new(bytes: &mut [u8]) -> Result<Self, Error> {
+        let copy = Zeroizing::new(bytes.to_vec());
+        zeroize::Zeroize::zeroize(bytes);
+        let key = AesKey::new(copy).ok_or(crate::Error::ApiMisuse("a raw AES key has 16, 24 or 32 bytes"))?;
+        Ok(Self { key, description: BTreeMap::new() })
+    }
+
+    /// What is stored beside each wrapped data key, in clear, to tell keys apart. Nothing authenticates it.
+    #[must_use]
+    pub fn materials_description<N: Into<String>, V: Into<String>>(
+        mut self,
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        self.description = pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        self
+    }
+}
+
+impl Keyring for RawAesKeyring {
+    fn accepts(&self, algorithm: WrapAlgorithm) -> bool {
+        matches!(algorithm, WrapAlgorithm::AesGcm | WrapAlgorithm::AesWrap | WrapAlgorithm::AesEcb)
+    }
+
+    fn binds_context(&self) -> bool {
+        false
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        suite: ContentSuite,
+        _context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, KeyringError>> {
+        Box::pin(async move {
+            let wrapped = self.key.gcm_wrap(data_key.expose_secret(), suite.binding().as_bytes());
+            let wrapped = wrapped.map_err(|_| failed(KeyringErrorKind::Other).with_source(Error::RandomUnavailable))?;
+            Ok(WrappedKey::new(WrapAlgorithm::AesGcm, wrapped, self.description.clone()))
+        })
+    }
+
+    fn unwrap<'a>(&'a self, envelope: &'a Admitted) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
+        Box::pin(async move {
+            let envelope = envelope.envelope();
+            let wrapped = envelope.key().encrypted_data_key();
+            // Java binds every suite that does not commit by the name of AES-GCM, whatever it is.
+            let binding = match envelope.content().suite() {
+                ContentSuite::AesCbc => ContentSuite::AesGcm.binding(),
+                suite => suite.binding(),
+            };
+            let unwrapped = match envelope.key().algorithm() {
+                WrapAlgorithm::AesGcm => self.key.gcm_unwrap(wrapped, binding.as_bytes()),
+                WrapAlgorithm::AesWrap => self.key.key_unwrap(wrapped),
+                WrapAlgorithm::AesEcb => self.key.ecb_unwrap(wrapped),
+                _ => return Err(failed(KeyringErrorKind::NotFound)),
+            };
+            let rejected = || failed(KeyringErrorKind::Rejected);
+            let mut unwrapped = unwrapped.map_err(|_| rejected())?;
+            PlaintextDataKey::from_slice_wiping(&mut unwrapped).map_err(|_| rejected())
+        })
+    }
+}
+
+fn failed(kind: KeyringErrorKind) -> KeyringError {
+    KeyringError::new(kind, "(raw AES key)")
+}
+
+impl fmt::Debug for RawAesKeyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawAesKeyring").field("description", &self.description).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,238 @@
+//! Known attacks, carried out. Each test holds the attacker's whole work, and would fail if it succeeded.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use futures_util::FutureExt as _;
+use sealwax_envelope::{
+    EncryptionContext, PlaintextDataKey,
+    s3ec::{ContentSealer, ContentSuite, Envelope, Error, Keyring as _, RawAesKeyring, Storage, WrappedKey},
+};
+
+use crate::samples::{Keys, Sample, allow_decrypt, everything, raw_keyrings, sample};
+
+/// CVE-2020-8912: an object of AES-GCM is relabelled as one of AES-CBC, or of AES-CTR, to use the reader as an oracle of
+/// single blocks. The wrap is bound to the suite: even a reader that allows everything refuses.
+#[test]
+fn relabelled_content_is_refused() {
+    for id in ["v2-kms-ctx", "v2-aes", "v2-rsa", "v2-aes-instruction"] {
+        for suite in ["AES/CBC/PKCS5Padding", "AES/CBC/PKCS7Padding", "AES/CTR/NoPadding"] {
+            let mut object = sample(id);
+            let iv = STANDARD.encode([7; 16]);
+            match &mut object.instruction_file {
+                None => {
+                    object.metadata.insert("x-amz-cek-alg".into(), suite.into());
+                    object.metadata.insert("x-amz-iv".into(), iv);
+                }
+                Some(file) => {
+                    let mut pairs: serde_json::Map<_, _> = serde_json::from_slice(file).expect("JSON");
+                    pairs.insert("x-amz-cek-alg".into(), suite.into());
+                    pairs.insert("x-amz-iv".into(), iv.into());
+                    *file = serde_json::to_vec(&pairs).expect("JSON");
+                }
+            }
+            // The attacker's guess of one block, encrypted in the counter that GCM would use for it.
+            object.body.truncate(16);
+            let keys = Keys::all();
+            let opened = object.open(&everything(), &keys);
+            assert!(opened.is_err(), "{id} as {suite}");
+            let by_policy = object.open(&allow_decrypt(), &keys);
+            assert!(matches!(by_policy, Err(Error::LegacyContent(_) | Error::Unsupported(_))), "{id} as {suite}");
+        }
+    }
+}
+
+/// CVE-2020-8911: with AES-CBC, an attacker who learns why decryption failed learns the plaintext. All failures are one;
+/// and nothing of this is reached without two flags.
+#[test]
+fn padding_tells_nothing() {
+    let keys = Keys::all();
+    let genuine = sample("v2-kmsv1-cbc");
+    let mut refused = 0;
+    for guess in 0..=255_u8 {
+        let mut object = genuine.clone();
+        let at = object.body.len() - 17;
+        object.body[at] ^= guess;
+        match object.open(&everything(), &keys) {
+            Ok(_) => {}
+            Err(error) => {
+                assert_eq!(error, Error::Authentication);
+                refused += 1;
+            }
+        }
+        assert!(matches!(object.open(&allow_decrypt(), &keys), Err(Error::LegacyContent(_))));
+    }
+    assert!(refused >= 250, "{refused}");
+    let cut = Sample { body: genuine.body[..genuine.body.len() - 3].to_vec(), ..genuine.clone() };
+    assert_eq!(cut.open(&everything(), &keys), Err(Error::Authentication), "a length that is no multiple of a block");
+}
+
+/// CVE-2026-110310: a current object is relabelled as one of V1, whose RSA padding is an oracle. A legacy envelope is
+/// refused before the private key is used; and with legacy on, all failures are one.
+#[test]
+fn a_legacy_label_reaches_no_private_key() {
+    let current = sample("v3-rsa");
+    let mut object = current.clone();
+    object.metadata.clear();
+    object.metadata.insert("x-amz-key".into(), current.metadata["x-amz-3"].clone());
+    object.metadata.insert("x-amz-iv".into(), STANDARD.encode([7; 16]));
+    object.metadata.insert("x-amz-matdesc".into(), "{}".into());
+    let keys = Keys::all();
+    for policy in [allow_decrypt(), allow_decrypt().legacy_wrapping_algorithms(true)] {
+        assert!(matches!(object.open(&policy, &keys), Err(Error::LegacyContent(_))));
+    }
+    let modes = allow_decrypt().legacy_unauthenticated_modes(true);
+    assert!(matches!(object.open(&modes, &keys), Err(Error::LegacyWrap(_))));
+    assert_eq!(keys.asked(), 0);
+    let mut wraps = vec![current.metadata["x-amz-3"].clone()];
+    wraps.extend([0, 1, 0x7f].map(|byte| STANDARD.encode([byte; 256])));
+    wraps.extend([255, 257].map(|len| STANDARD.encode(vec![1; len])));
+    for wrap in wraps {
+        object.metadata.insert("x-amz-key".into(), wrap);
+        assert_eq!(object.open(&everything(), &keys), Err(Error::Authentication));
+    }
+}
+
+/// A V3 header on a V2 object, so that it passes for one that commits (the .NET client until 4.0.2).
+#[test]
+fn one_header_makes_no_commitment() {
+    let spoof = |names: &[&str]| {
+        let mut object = sample("v2-kms-small");
+        let v3 = sample("v3-kms-small");
+        for name in names {
+            object.metadata.insert((*name).into(), v3.metadata[*name].clone());
+        }
+        object.open(&sealwax_envelope::s3ec::ReadPolicy::new(), &Keys::all())
+    };
+    for names in [&["x-amz-c"][..], &["x-amz-c", "x-amz-w"], &["x-amz-c", "x-amz-d", "x-amz-i"]] {
+        assert!(matches!(spoof(names), Err(Error::Malformed(_))), "{names:?}");
+    }
+}
+
+/// CVE-2025-14763 and its siblings ("Invisible Salamanders"): one V2 body that opens under two data keys, and an instruction
+/// file that chooses between them. The first half shows that the attack is real, with V2 allowed; V3 ends it, for the
+/// commitment stays with the object, and a file that brings one of its own is refused.
+#[test]
+fn an_instruction_file_does_not_choose_the_plaintext() {
+    let (aes, _) = raw_keyrings();
+    let nonce = [9; 12];
+    let (one, other) = ([1; 32], [2; 32]);
+    let body = salamander::forge(&one, &other, &nonce);
+
+    let file = |data_key: [u8; 32], suite: ContentSuite| {
+        let wrapped = wrap(&aes, data_key, suite);
+        let content = sealwax_envelope::s3ec::Content::AesGcm { iv: nonce };
+        Envelope::new(content, wrapped, Storage::InstructionFile).expect("V2").to_instruction_file().expect("a file")
+    };
+    let read = |file: String| {
+        let object = Sample {
+            metadata: [].into(),
+            instruction_file: Some(file.into_bytes()),
+            body: body.clone(),
+            plaintext: Vec::new(),
+            context: EncryptionContext::new(),
+        };
+        (object.open(&allow_decrypt(), &Keys::all()), object.open(&Default::default(), &Keys::all()))
+    };
+    let (first, first_by_default) = read(file(one, ContentSuite::AesGcm));
+    let (second, _) = read(file(other, ContentSuite::AesGcm));
+    assert_ne!(first.expect("V2 is allowed"), second.expect("V2 is allowed"), "the forgery is none");
+    assert!(matches!(first_by_default, Err(Error::CommitmentPolicy { .. })), "the default policy refuses V2");
+
+    // V3: the object commits to the first key; the file brings the second, alone or with its own commitment.
+    let commit = |data_key: [u8; 32]| {
+        let data_key = PlaintextDataKey::from_slice_wiping(&mut data_key.clone()).expect("32 bytes");
+        let (_, content) = ContentSealer::new(ContentSuite::AesGcmCommitKey, &data_key).expect("random bytes");
+        let wrapped = wrap(&aes, *data_key.expose_secret(), ContentSuite::AesGcmCommitKey);
+        Envelope::new(content, wrapped, Storage::InstructionFile).expect("V3")
+    };
+    let (genuine, planted) = (commit(one), commit(other));
+    let metadata = |it: &Envelope| it.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let mut object = Sample {
+        metadata: metadata(&genuine),
+        instruction_file: planted.to_instruction_file().map(String::into_bytes),
+        body,
+        plaintext: Vec::new(),
+        context: EncryptionContext::new(),
+    };
+    assert_eq!(object.open(&Default::default(), &Keys::all()), Err(Error::Authentication));
+    let mut with_commitment: serde_json::Map<_, _> =
+        serde_json::from_str(&planted.to_instruction_file().expect("a file")).expect("JSON");
+    with_commitment.extend(planted.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value.into())));
+    object.instruction_file = Some(serde_json::to_vec(&with_commitment).expect("JSON"));
+    assert!(matches!(object.open(&Default::default(), &Keys::all()), Err(Error::Malformed(_))));
+}
+
+fn wrap(keyring: &RawAesKeyring, data_key: [u8; 32], suite: ContentSuite) -> WrappedKey {
+    let data_key = PlaintextDataKey::from_slice_wiping(&mut data_key.clone()).expect("32 bytes");
+    keyring.wrap(&data_key, suite, &EncryptionContext::new()).now_or_never().expect("nothing waits").expect("a wrap")
+}
+
+/// One AES-GCM ciphertext with one tag under two keys: Dodis, Grubbs, Ristenpart and Woodage, "Fast Message Franking: From
+/// Invisible Salamanders to Encryptment" (CRYPTO 2018), §3.
+mod salamander {
+    use aes_gcm::{
+        Aes256Gcm, KeyInit as _,
+        aead::AeadInOut as _,
+        aes::{Aes256, cipher::BlockCipherEncrypt as _},
+    };
+
+    /// Blocks of the ciphertext; the last one is what makes the tags meet.
+    const BLOCKS: usize = 4;
+
+    pub(super) fn forge(one: &[u8; 32], other: &[u8; 32], nonce: &[u8; 12]) -> Vec<u8> {
+        let mut body: Vec<u8> = (0..16 * BLOCKS).map(|at| u8::try_from(at).expect("short")).collect();
+        // tag(K) = mask(K) + Σ block_i · H(K)^(n + 1 - i) + lengths · H(K). The last block has H²: solve for it.
+        let (h1, h2) = (hash_key(one), hash_key(other));
+        let last = 16 * (BLOCKS - 1);
+        body[last..].fill(0);
+        let difference = raw_tag(one, nonce, &body) ^ raw_tag(other, nonce, &body);
+        let block = multiply(difference, inverse(multiply(h1, h1) ^ multiply(h2, h2)));
+        body[last..].copy_from_slice(&block.to_be_bytes());
+        let tag = raw_tag(one, nonce, &body);
+        assert_eq!(tag, raw_tag(other, nonce, &body));
+        body.extend(tag.to_be_bytes());
+        body
+    }
+
+    fn hash_key(key: &[u8; 32]) -> u128 {
+        let mut block = [0; 16].into();
+        Aes256::new(key.into()).encrypt_block(&mut block);
+        u128::from_be_bytes(block.into())
+    }
+
+    /// The tag of a ciphertext: that of encrypting what it decrypts to.
+    fn raw_tag(key: &[u8; 32], nonce: &[u8; 12], ciphertext: &[u8]) -> u128 {
+        let cipher = Aes256Gcm::new(key.into());
+        let mut plaintext = ciphertext.to_vec();
+        cipher.encrypt_inout_detached(&(*nonce).into(), &[], plaintext.as_mut_slice().into()).expect("short");
+        let tag = cipher.encrypt_inout_detached(&(*nonce).into(), &[], plaintext.as_mut_slice().into()).expect("short");
+        // Encrypting twice gives the ciphertext back, and the tag over it.
+        assert_eq!(plaintext, ciphertext);
+        u128::from_be_bytes(tag.into())
+    }
+
+    /// In GCM's field (NIST SP 800-38D §6.3).
+    fn multiply(a: u128, b: u128) -> u128 {
+        let (mut product, mut shifted) = (0, b);
+        for bit in (0..128).rev() {
+            if a >> bit & 1 == 1 {
+                product ^= shifted;
+            }
+            let carry = shifted & 1 == 1;
+            shifted >>= 1;
+            if carry {
+                shifted ^= 0xe1 << 120;
+            }
+        }
+        product
+    }
+
+    /// a^(2^128 - 2).
+    fn inverse(a: u128) -> u128 {
+        let (mut result, mut square) = (1 << 127, a);
+        for _ in 1..128 {
+            square = multiply(square, square);
+            result = multiply(result, square);
+        }
+        result
+    }
+}

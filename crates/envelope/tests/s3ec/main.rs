@@ -1,0 +1,7 @@
+//! The formats of the S3 Encryption Client: real objects, malformed ones, attacks, and what is written.
+
+mod attacks;
+mod malformed;
+mod samples;
+mod vectors;
+mod written;

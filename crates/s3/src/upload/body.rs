@@ -1,0 +1,154 @@
+//! How a body is sealed, part by part, in each format.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+use sealwax_envelope::{
+    BodyHeader, PartSealer, Sealer,
+    s3ec::{ContentSealer, Error as FormatError},
+};
+use tokio::task;
+
+use super::buffers::PartBuffers;
+use crate::{
+    error::{Error, Target},
+    source::PartSource,
+};
+
+/// Seals one body.
+pub(crate) enum BodySealer {
+    /// Sealwax's own: its parts can be sealed in any order. The header is that of a part yet to come.
+    Chunks { sealer: Sealer, header: Option<BodyHeader> },
+    /// The S3 Encryption Client's: one message, so that its parts are sealed in order.
+    Content(Box<ContentSealer>),
+}
+
+/// A part that is to be sent.
+pub(super) enum UnsentPart {
+    /// It is sealed when it is sent, beside others.
+    ToSeal {
+        source: PartSource,
+        header: Option<BodyHeader>,
+        sealer: PartSealer,
+    },
+    Sealed(SealedPart),
+}
+
+/// One part as it will be stored.
+pub(super) struct SealedPart {
+    pub(super) bytes: Bytes,
+    pub(super) plaintext_len: u64,
+}
+
+impl From<Sealer> for BodySealer {
+    fn from(sealer: Sealer) -> Self {
+        let header = Some(*sealer.header());
+        Self::Chunks { sealer, header }
+    }
+}
+
+impl From<Box<ContentSealer>> for BodySealer {
+    fn from(sealer: Box<ContentSealer>) -> Self {
+        Self::Content(sealer)
+    }
+}
+
+impl BodySealer {
+    /// What the next part begins with.
+    pub(super) fn header(&self) -> Option<&BodyHeader> {
+        match self {
+            Self::Chunks { header, .. } => header.as_ref(),
+            Self::Content(_) => None,
+        }
+    }
+
+    /// The next part, of `chunks` chunks, which is not the last.
+    pub(super) async fn next_part(
+        self,
+        target: &Target,
+        chunks: usize,
+        source: PartSource,
+        buffers: &Arc<PartBuffers>,
+    ) -> Result<(Self, UnsentPart), Error> {
+        match self {
+            Self::Chunks { mut sealer, header } => {
+                let part = sealer.next_part(chunks).map_err(|error| target.envelope(error))?;
+                Ok((Self::Chunks { sealer, header: None }, UnsentPart::ToSeal { source, header, sealer: part }))
+            }
+            Self::Content(mut sealer) => {
+                let seal = move |plaintext: &mut Vec<u8>| sealer.seal(plaintext).map(|()| sealer);
+                let (sealer, part) = seal_in_order(target, source, buffers, seal).await?;
+                Ok((Self::Content(sealer), UnsentPart::Sealed(part)))
+            }
+        }
+    }
+
+    pub(super) async fn last_part(
+        self,
+        target: &Target,
+        source: PartSource,
+        buffers: &Arc<PartBuffers>,
+    ) -> Result<UnsentPart, Error> {
+        match self {
+            Self::Chunks { sealer, header } => Ok(UnsentPart::ToSeal { source, header, sealer: sealer.last_part() }),
+            Self::Content(mut sealer) => {
+                let seal = move |plaintext: &mut Vec<u8>| {
+                    sealer.seal(plaintext)?;
+                    plaintext.extend_from_slice(&sealer.finish());
+                    Ok(())
+                };
+                let ((), part) = seal_in_order(target, source, buffers, seal).await?;
+                Ok(UnsentPart::Sealed(part))
+            }
+        }
+    }
+}
+
+impl UnsentPart {
+    /// The part as it will be stored.
+    pub(super) async fn sealed(self, target: &Target, buffers: Arc<PartBuffers>) -> Result<SealedPart, Error> {
+        match self {
+            Self::Sealed(part) => Ok(part),
+            Self::ToSeal { source, header, sealer } => seal(target, source, header, sealer, buffers).await,
+        }
+    }
+}
+
+/// Reads what is left to read of a part, and seals it, off the async threads.
+async fn seal(
+    target: &Target,
+    source: PartSource,
+    header: Option<BodyHeader>,
+    sealer: PartSealer,
+    buffers: Arc<PartBuffers>,
+) -> Result<SealedPart, Error> {
+    let sealed = task::spawn_blocking(move || {
+        let buffer = source.into_buffer(header.as_ref(), &buffers)?;
+        let plaintext_len = buffer.len() as u64;
+        Ok((sealer.seal(buffer).map(|bytes| buffers.lend(bytes)), plaintext_len))
+    })
+    .await
+    .unwrap_or_else(|error| Err(io::Error::other(error)));
+    let (bytes, plaintext_len) = sealed.map_err(|error| target.io("the plaintext could not be read", error))?;
+    let bytes = bytes.map_err(|error| target.envelope(error))?;
+    Ok(SealedPart { bytes, plaintext_len })
+}
+
+/// The same by `seal`, which cannot wait for other parts, and says what comes next.
+async fn seal_in_order<T: Send + 'static>(
+    target: &Target,
+    source: PartSource,
+    buffers: &Arc<PartBuffers>,
+    seal: impl FnOnce(&mut Vec<u8>) -> Result<T, FormatError> + Send + 'static,
+) -> Result<(T, SealedPart), Error> {
+    let buffers = Arc::clone(buffers);
+    let sealed = task::spawn_blocking(move || {
+        let mut body = source.into_buffer(None, &buffers)?.into_plaintext();
+        let plaintext_len = body.len() as u64;
+        Ok(seal(&mut body).map(|next| (next, SealedPart { bytes: buffers.lend(body), plaintext_len })))
+    })
+    .await
+    .unwrap_or_else(|error| Err(io::Error::other(error)));
+    let sealed = sealed.map_err(|error| target.io("the plaintext could not be read", error))?;
+    sealed.map_err(|error| target.s3ec(error))
+}

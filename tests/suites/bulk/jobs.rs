@@ -1,0 +1,316 @@
+//! Plans tell what jobs do, and jobs do it once.
+
+use std::collections::BTreeMap;
+
+use futures_util::stream;
+use sealwax_s3::{
+    PlacePolicy, RewrapOutcome,
+    envelope::{CachingKeyring, EncryptionContext},
+    listing::ListedObject,
+    rewrap::{
+        Action, DataKeyWay, Edits, MetadataWay, Outcome, PlanFile, PlannedObject, Rewrapper, Skipped, Stop, Verdict,
+        Work,
+    },
+};
+use sealwax_tests::{LocalStack, Wire, east, local_keyring, read, west};
+
+use crate::rig::{Objects, add_b, rewrapper, run};
+
+/// Plans into a file and opens it.
+async fn plan(rewrapper: &Rewrapper, objects: &Objects, directory: &tempfile::TempDir) -> PlanFile {
+    let path = directory.path().join("plan");
+    let file = std::fs::File::create(&path).expect("a file");
+    let listing = objects.list(rewrapper.client());
+    rewrapper.plan().send(listing, &objects.prefix, file).await.expect("a plan");
+    PlanFile::open(&path).await.expect("a plan")
+}
+
+#[tokio::test]
+async fn each_object_costs_one_head_and_one_copy_and_no_body() {
+    let (objects, wire, directory) =
+        (Objects::new("calls", 20, true).await, Wire::default(), tempfile::tempdir().expect("a directory"));
+    let rewrapper = rewrapper(&wire, add_b()).await;
+    let plan = plan(&rewrapper, &objects, &directory).await;
+    assert_eq!((plan.summary().objects, plan.summary().rewrap, plan.summary().copies), (20, 20, 20));
+    let calls = |wire: &Wire| {
+        let mut calls = BTreeMap::new();
+        for call in wire.calls() {
+            assert_eq!(call.body_len, 0, "{call:?}");
+            *calls.entry(call.operation).or_insert(0) += 1;
+        }
+        calls
+    };
+    assert_eq!(calls(&wire).get("HeadObject"), Some(&20));
+    assert!(!calls(&wire).contains_key("CopyObject"), "a plan changes nothing");
+    wire.forget();
+    let (reports, tally) = run(rewrapper.apply(), Work::plan(plan)).await;
+    let tally = tally.expect("done");
+    assert!(tally.is_complete());
+    assert_eq!((reports.len(), tally.rewrapped, tally.replanned), (20, 20, 0));
+    let calls = calls(&wire);
+    assert_eq!((calls["HeadObject"], calls["CopyObject"]), (20, 20));
+    assert!(!calls.contains_key("GetObject"));
+    objects.assert_open("b").await;
+    objects.assert_open("a").await;
+
+    // Once more does nothing.
+    wire.forget();
+    let (_, tally) = run(rewrapper.apply(), objects.work(rewrapper.client())).await;
+    assert_eq!(tally.expect("done").unchanged, 20);
+    assert!(!wire.operations("s3").contains(&"CopyObject".to_owned()));
+}
+
+#[tokio::test]
+async fn what_changed_since_the_plan_is_decided_anew() {
+    let (objects, wire, directory) =
+        (Objects::new("replan", 5, false).await, Wire::default(), tempfile::tempdir().expect("a directory"));
+    let rewrapper = rewrapper(&wire, add_b()).await;
+    let plan = plan(&rewrapper, &objects, &directory).await;
+    // One is overwritten, one rewrapped already, one deleted, one replaced by what is not sealed.
+    let (client, uris) = (&objects.client, &objects.uris);
+    client.put().uri(&uris[0]).body("newer").send().await.expect("put");
+    client.rewrap().uri(&uris[1]).add_keys(local_keyring("b")).send().await.expect("rewrap");
+    client.delete().uri(&uris[2]).send().await.expect("delete");
+    client
+        .s3()
+        .put_object()
+        .bucket(uris[3].bucket())
+        .key(uris[3].key())
+        .body(b"x".to_vec().into())
+        .send()
+        .await
+        .expect("put");
+    let (reports, tally) = run(rewrapper.apply(), Work::plan(plan)).await;
+    assert!(tally.expect("done").is_complete());
+    let found: BTreeMap<_, _> =
+        reports.iter().map(|report| (report.object.clone(), (report.outcome, report.replanned))).collect();
+    let expected = [
+        (Verdict::Rewrapped, true),
+        (Verdict::Unchanged, true),
+        (Verdict::Gone, false),
+        (Verdict::NotSealed, true),
+        (Verdict::Rewrapped, false),
+    ];
+    for (uri, expected) in uris.iter().zip(expected) {
+        assert_eq!(found.get(&uri.to_string()), Some(&expected), "{uri}");
+    }
+    assert_eq!(read(client, &uris[0]).await.expect("the newer one"), "newer");
+}
+
+#[tokio::test]
+async fn a_job_that_is_stopped_goes_on_where_it_was() {
+    let (objects, directory) = (Objects::new("stop", 60, true).await, tempfile::tempdir().expect("a directory"));
+    let journal = directory.path().join("journal");
+    let rewrapper = rewrapper(&Wire::default(), add_b()).await;
+    let (mut runs, mut seen, stop_after) = (0, 0, 7);
+    loop {
+        runs += 1;
+        assert!(runs < 30, "it never ends");
+        let (stop, mut told) = (Stop::new(), 0);
+        let apply = rewrapper.apply().concurrency(3).journal(&journal).stop(stop.clone());
+        let apply = apply.on_report(move |_| {
+            told += 1;
+            if told == stop_after {
+                stop.stop();
+            }
+        });
+        let tally = apply.send(objects.work(rewrapper.client())).await.expect("a run");
+        assert_eq!(tally.done_before, seen);
+        seen += tally.done();
+        if !tally.stopped {
+            assert!(tally.is_complete());
+            break;
+        }
+    }
+    assert!(runs > 3, "it was stopped {runs} times");
+    assert_eq!(seen, 60, "each object in one run alone");
+    assert_eq!(objects.generations().await, [2; 60]);
+    objects.assert_open("b").await;
+}
+
+#[tokio::test]
+async fn what_fails_is_reported_and_the_rest_is_done() {
+    let (objects, directory) = (Objects::new("fail", 6, true).await, tempfile::tempdir().expect("a directory"));
+    // Nobody here has the key of two of them.
+    let other = sealwax_tests::SeaweedFs::new().await.client(local_keyring("c"));
+    for uri in &objects.uris[..2] {
+        other.put().uri(uri).body(uri.key().to_owned()).send().await.expect("put");
+    }
+    let rewrapper = rewrapper(&Wire::default(), add_b()).await;
+    let plan = plan(&rewrapper, &objects, &directory).await;
+    assert_eq!(plan.summary().impossible, [("no-matching-key".to_owned(), 2)].into());
+    let journal = directory.path().join("journal");
+    for run_of_two in 0..2 {
+        let (reports, tally) = run(rewrapper.apply().journal(&journal), objects.work(rewrapper.client())).await;
+        let tally = tally.expect("a run");
+        let expected = if run_of_two == 0 { (4, 2, 0) } else { (0, 2, 4) };
+        assert_eq!((tally.rewrapped, tally.failed, tally.done_before), expected, "what failed is tried again");
+        assert!(!tally.is_complete());
+        let failed: Vec<_> = reports.iter().filter(|report| report.outcome == Verdict::Failed).collect();
+        assert_eq!(failed.len(), 2);
+        assert!(failed.iter().all(|report| report.kind.as_deref() == Some("no-matching-key") && report.why.is_some()));
+    }
+    for uri in &objects.uris[..2] {
+        assert_eq!(read(&other, uri).await.expect("as it was"), uri.key());
+    }
+}
+
+#[tokio::test]
+async fn older_versions_are_told_and_left() {
+    let stack = LocalStack::new(east());
+    let (client, uri) = (stack.client([&stack.home.key]), stack.object("older"));
+    for text in ["old", "new"] {
+        client.put().uri(&uri).body(text).send().await.expect("put");
+    }
+    let listing = sealwax_s3::listing::Listing::versions(client.s3(), uri.bucket(), uri.key());
+    let rewrapper =
+        Rewrapper::new(client.clone(), Edits::new().add_keys(stack.keyring([&stack.home.key_2]))).expect("edits");
+    let (reports, tally) = run(rewrapper.apply(), Work::listing(listing, "versions")).await;
+    assert_eq!((tally.as_ref().expect("done").rewrapped, tally.expect("done").failed), (1, 1));
+    let failed = reports.iter().find(|report| report.outcome == Verdict::Failed).expect("one");
+    assert_eq!(failed.kind.as_deref(), Some("unsupported"));
+    assert_eq!(read(&client, &uri).await.expect("the newest"), "new");
+    // A version that is named, and is not the newest, is not taken for it.
+    let named = ListedObject::new(uri.bucket(), uri.key()).version("not-the-newest");
+    assert!(matches!(rewrapper.rewrap_one(&named).await, Outcome::Failed(_)));
+    let gone = ListedObject::new(uri.bucket(), format!("{}-not-there", uri.key()));
+    assert!(matches!(rewrapper.rewrap_one(&gone).await, Outcome::Failed(_)), "nobody says that it ever was there");
+    let mut listed = gone;
+    listed.size = Some(1);
+    assert!(matches!(rewrapper.rewrap_one(&listed).await, Outcome::Skipped(Skipped::Gone)));
+}
+
+#[tokio::test]
+async fn a_plan_tells_ways_and_calls_by_region() {
+    let (stack, other) = (LocalStack::new(east()), west());
+    let (client, uri) = (stack.client([&stack.home.key]), stack.object("ways"));
+    client.put().uri(&uri).body("x").send().await.expect("put");
+    let object = ListedObject::new(uri.bucket(), uri.key());
+    let near = || Edits::new().add_keys(stack.keyring([&stack.home.key_2]));
+    let cases: [(&str, Edits, DataKeyWay, &[(&str, u64)]); 3] = [
+        ("within the Region", near(), DataKeyWay::ReEncrypt, &[("us-east-1", 1)]),
+        (
+            "across Regions",
+            Edits::new().replace_keys(stack.keyring([&other.key])),
+            DataKeyWay::DecryptEncrypt,
+            &[("us-east-1", 1), ("us-west-2", 1)],
+        ),
+        ("refresh", Edits::new().refresh_keys(), DataKeyWay::ReEncrypt, &[("us-east-1", 1)]),
+    ];
+    for (case, edits, way, calls) in cases {
+        stack.wire.forget();
+        let rewrapper = Rewrapper::new(client.clone(), edits).expect("edits");
+        let PlannedObject { action: Action::Rewrap { data_key, metadata, kms_calls, .. }, .. } =
+            rewrapper.plan_one(&object).await
+        else {
+            panic!("{case}: nothing to do")
+        };
+        assert_eq!((data_key, metadata), (way, MetadataWay::Copy), "{case}");
+        let expected: BTreeMap<_, _> = calls.iter().map(|(region, calls)| ((*region).to_owned(), *calls)).collect();
+        assert_eq!(kms_calls, expected, "{case}");
+        assert_eq!(stack.wire.kms(), [], "{case}: no key is used for a plan");
+    }
+    let last = Rewrapper::new(client.clone(), Edits::new().remove_key(stack.home.key.as_str())).expect("edits");
+    let Action::Impossible { kind, .. } = last.plan_one(&object).await.action else { panic!("the last key goes") };
+    assert_eq!(kind, "invalid-input");
+    let there = Rewrapper::new(client.clone(), Edits::new().add_keys(stack.keyring([&stack.home.key]))).expect("edits");
+    assert_eq!(there.plan_one(&object).await.action, Action::Nothing);
+}
+
+/// Objects of one intermediate key cost KMS as much as one object, within a Region, across Regions and when they move.
+#[tokio::test]
+async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
+    let (source, replica) = (LocalStack::new(east()), LocalStack::new(west()));
+    let context = EncryptionContext::try_from_iter([("tenant", "acme")]).expect("a context");
+    let cached = CachingKeyring::new(source.keyring([&source.home.key]));
+    let writer = sealwax_s3::SealedClient::builder(source.s3(), cached).build();
+    let prefix = source.object("intermediate");
+    let uris: Vec<sealwax_s3::S3Uri> = (0..12)
+        .map(|n| format!("s3://{}/{}/{n}", prefix.bucket(), prefix.key()).parse().expect("an address"))
+        .collect();
+    for uri in &uris {
+        writer.put().uri(uri).body(uri.key().to_owned()).encryption_context(context.clone()).send().await.expect("put");
+    }
+    let listed = |bucket: &str| {
+        let objects: Vec<_> = uris.iter().map(|uri| Ok(ListedObject::new(bucket, uri.key()))).collect();
+        Work::listing(stream::iter(objects), "these")
+    };
+    let count = |stack: &LocalStack| {
+        let mut counts = BTreeMap::new();
+        for (call, region) in stack.wire.kms() {
+            *counts.entry(format!("{call} {region}")).or_insert(0) += 1;
+        }
+        counts
+    };
+
+    // Within the Region.
+    let client = source.client([&source.home.key]);
+    let rewrapper = Rewrapper::new(client, Edits::new().add_keys(source.keyring([&source.home.key_2]))).expect("edits");
+    source.wire.forget();
+    let (_, tally) = run(rewrapper.apply(), listed(prefix.bucket())).await;
+    assert_eq!(tally.expect("done").rewrapped, 12);
+    assert_eq!(count(&source), [("ReEncrypt us-east-1".to_owned(), 1)].into());
+    let by_new = source.client([&source.home.key_2]);
+    for uri in &uris {
+        assert_eq!(read(&by_new, uri).await.expect("by the new key"), uri.key());
+    }
+
+    // To a replica in another Region, where they are bound to their new places.
+    for uri in &uris {
+        let copy = replica.s3().copy_object().copy_source(format!("{}/{}", uri.bucket(), uri.key()));
+        copy.bucket(&replica.home.bucket).key(uri.key()).send().await.expect("replicate");
+    }
+    let places = PlacePolicy::bound().replica_of(&replica.home.bucket, prefix.bucket());
+    let client = replica.client_builder([&replica.home.key, &source.home.key]).places(places).build();
+    let rewrapper =
+        Rewrapper::new(client, Edits::new().replace_keys(replica.keyring([&replica.home.key]))).expect("edits");
+    replica.wire.forget();
+    let (_, tally) = run(rewrapper.apply(), listed(&replica.home.bucket)).await;
+    assert_eq!(tally.expect("done").rewrapped, 12);
+    let expected = [("Decrypt us-east-1".to_owned(), 1), ("Encrypt us-west-2".to_owned(), 1)];
+    assert_eq!(count(&replica), expected.into());
+    let alone = replica.client([&replica.home.key]);
+    for uri in &uris {
+        let uri = format!("s3://{}/{}", replica.home.bucket, uri.key()).parse().expect("an address");
+        let object = alone.get().uri(&uri).send().await.expect("by the Region's own key, at its own place");
+        assert_eq!(object.bytes().await.expect("its bytes"), uri.key());
+        let info = alone.head().uri(&uri).send().await.expect("head");
+        assert_eq!(info.keys()[0].place().expect("bound").as_str(), format!("{}/{}", uri.bucket(), uri.key()));
+        assert!(info.keys()[0].intermediate().is_some(), "still of an intermediate key");
+    }
+
+    // One alone is rewrapped as many are.
+    let one = format!("s3://{}/{}", replica.home.bucket, uris[0].key()).parse().expect("an address");
+    let rewrap = alone.rewrap().uri(&one).add_keys(replica.keyring([&replica.home.key])).send().await.expect("rewrap");
+    assert_eq!(rewrap.outcome, RewrapOutcome::Unchanged);
+}
+
+/// A plan that was cut off would skip objects in silence.
+#[tokio::test]
+async fn a_plan_that_is_not_whole_is_refused() {
+    let (objects, directory) = (Objects::new("cut", 4, false).await, tempfile::tempdir().expect("a directory"));
+    let rewrapper = rewrapper(&Wire::default(), add_b()).await;
+    plan(&rewrapper, &objects, &directory).await;
+    let path = directory.path().join("plan");
+    let whole = std::fs::read(&path).expect("a plan");
+    let ends: Vec<_> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
+    for len in ends.iter().flat_map(|end| [end - 1, *end, end + 1]).filter(|len| *len < whole.len()) {
+        std::fs::write(&path, &whole[..len]).expect("cut off");
+        let error = PlanFile::open(&path).await.expect_err("it is cut off");
+        assert_eq!(error.kind(), sealwax_s3::ErrorKind::JobMismatch, "{len} bytes: {error}");
+    }
+    // A line that is missing in the middle shows when it is applied.
+    let lines: Vec<_> = std::str::from_utf8(&whole).expect("text").lines().collect();
+    let without: String = [0, 1, 3, 4, 5].iter().map(|at| format!("{}\n", lines[*at])).collect();
+    std::fs::write(&path, without).expect("written");
+    let plan = PlanFile::open(&path).await.expect("its ends are whole");
+    let (_, tally) = run(rewrapper.apply(), Work::plan(plan)).await;
+    assert_eq!(tally.expect_err("a line is missing").kind(), sealwax_s3::ErrorKind::JobMismatch);
+    // And it is of these edits alone.
+    std::fs::write(&path, &whole).expect("written");
+    let plan = PlanFile::open(&path).await.expect("whole again");
+    let other = crate::rig::rewrapper(&Wire::default(), Edits::new().replace_keys(local_keyring("b"))).await;
+    let (_, tally) = run(other.apply(), Work::plan(plan)).await;
+    assert_eq!(tally.expect_err("other edits").kind(), sealwax_s3::ErrorKind::JobMismatch);
+    assert!(objects.generations().await.iter().all(|generation| *generation <= 2));
+}

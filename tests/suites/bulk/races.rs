@@ -1,0 +1,91 @@
+//! Other writers at work on the same objects: each wins or loses as a whole.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use sealwax_s3::{
+    envelope::{Keyring, MultiKeyring},
+    rewrap::{Edits, Verdict},
+};
+use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
+
+use crate::rig::{Objects, add_b, rewrapper, run};
+
+/// Before the first copy arrives, all objects are changed by another.
+#[tokio::test]
+async fn an_object_that_changes_under_the_job_is_decided_anew() {
+    for overwrites in [true, false] {
+        let objects = Objects::new("race", 4, true).await;
+        let rival = objects.client.clone();
+        let uris = objects.uris.clone();
+        let wire = Wire::new(move |call| {
+            if call.operation != "CopyObject" || call.nth > 0 {
+                return Reaction::Pass;
+            }
+            let (rival, uris) = (rival.clone(), uris.clone());
+            let act = async move {
+                for uri in &uris {
+                    if overwrites {
+                        rival.put().uri(uri).body("newer").send().await.expect("put");
+                    } else {
+                        // It may meet another's: what counts is that it is there in the end.
+                        let _ = rival.rewrap().uri(uri).add_keys(local_keyring("c")).send().await;
+                    }
+                }
+            };
+            Reaction::Await(act.boxed())
+        });
+        let rewrapper = rewrapper(&wire, add_b()).await;
+        let (reports, tally) = run(rewrapper.apply().concurrency(1), objects.work(rewrapper.client())).await;
+        assert!(tally.expect("done").is_complete(), "{reports:?}");
+        assert!(reports.iter().all(|report| report.outcome == Verdict::Rewrapped), "{reports:?}");
+        let store = SeaweedFs::new().await;
+        for uri in &objects.uris {
+            let expected = if overwrites { "newer" } else { uri.key() };
+            let keys: &[_] = if overwrites { &["a", "b"] } else { &["a", "b", "c"] };
+            for name in keys {
+                let client = store.client(local_keyring(name));
+                assert_eq!(read(&client, uri).await.expect("it opens"), expected, "{uri} by {name}");
+            }
+        }
+    }
+}
+
+/// Writers that put, and a job that rewraps, for a while: no write is lost, and no key.
+#[tokio::test]
+async fn a_writer_loses_nothing_to_a_job() {
+    let objects = Objects::new("writer", 8, false).await;
+    let store = SeaweedFs::new().await;
+    let both = {
+        let others: [Arc<dyn Keyring>; 1] = [Arc::new(local_keyring("b"))];
+        store.client(MultiKeyring::new(Arc::new(local_keyring("a")), others))
+    };
+    let writer = async {
+        for round in 0..6 {
+            for uri in &objects.uris {
+                both.put().uri(uri).body(format!("{round} {}", uri.key())).send().await.expect("put");
+            }
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+    };
+    let rewrapper = rewrapper(&Wire::default(), Edits::new().remove_key("a").add_keys(local_keyring("c"))).await;
+    let job = async {
+        let mut reports = Vec::new();
+        for _ in 0..3 {
+            reports.extend(run(rewrapper.apply(), objects.work(rewrapper.client())).await.0);
+        }
+        reports
+    };
+    let ((), reports) = tokio::join!(writer, job);
+    assert_eq!(reports.len(), 24, "each object in each job");
+    for uri in &objects.uris {
+        // The last write is there, whoever came after it.
+        let by = store.client(local_keyring("b"));
+        let found = read(&by, uri).await;
+        let found = match found {
+            Ok(found) => found,
+            Err(_) => read(&store.client(local_keyring("c")), uri).await.expect("by b or c"),
+        };
+        assert_eq!(found, format!("5 {}", uri.key()), "{uri}");
+    }
+}

@@ -1,0 +1,78 @@
+//! Many small objects under a prefix of their own.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use sealwax_s3::{
+    Error, S3Uri, SealedClient,
+    listing::Listing,
+    rewrap::{Apply, Edits, Report, Rewrapper, Tally, Work},
+};
+use sealwax_tests::{SeaweedFs, Wire, local_keyring, read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Objects that are sealed under the local key `a`.
+pub(crate) struct Objects {
+    pub(crate) bucket: String,
+    pub(crate) prefix: String,
+    pub(crate) uris: Vec<S3Uri>,
+    pub(crate) client: SealedClient,
+}
+
+impl Objects {
+    /// So many of them, each with its name as its plaintext. They are older than S3's second where `settled`.
+    pub(crate) async fn new(name: &str, count: usize, settled: bool) -> Self {
+        let store = SeaweedFs::new().await;
+        let client = store.client(local_keyring("a"));
+        let first = store.object(name);
+        let prefix = format!("{}/", first.key());
+        let uri = |n: usize| format!("s3://{}/{prefix}{n:04}", first.bucket()).parse().expect("an address");
+        let uris: Vec<S3Uri> = (0..count).map(uri).collect();
+        let puts = uris.iter().map(|uri| client.put().uri(uri).body(uri.key().to_owned()).send());
+        stream::iter(puts).buffer_unordered(16).try_collect::<Vec<_>>().await.expect("put");
+        if settled {
+            tokio::time::sleep(std::time::Duration::from_millis(3100)).await;
+        }
+        Self { bucket: first.bucket().to_owned(), prefix, uris, client }
+    }
+
+    pub(crate) fn list(&self, client: &SealedClient) -> Listing {
+        Listing::objects(client.s3(), &self.bucket, &self.prefix)
+    }
+
+    pub(crate) fn work(&self, client: &SealedClient) -> Work {
+        Work::listing(self.list(client), &self.prefix)
+    }
+
+    /// All of them open with the local key `name`, and hold what was put.
+    pub(crate) async fn assert_open(&self, name: &str) {
+        let client = SeaweedFs::new().await.client(local_keyring(name));
+        for uri in &self.uris {
+            assert_eq!(read(&client, uri).await.expect(name), uri.key(), "{uri} by {name}");
+        }
+    }
+
+    pub(crate) async fn generations(&self) -> Vec<u32> {
+        let heads = self.uris.iter().map(|uri| self.client.head().uri(uri).send());
+        stream::iter(heads).buffered(16).map_ok(|info| info.generation()).try_collect().await.expect("heads")
+    }
+}
+
+/// A rewrapper over `wire` that reads with the local key `a`.
+pub(crate) async fn rewrapper(wire: &Wire, edits: Edits) -> Rewrapper {
+    let client = SeaweedFs::over(wire.clone()).await.client(local_keyring("a"));
+    Rewrapper::new(client, edits).expect("edits")
+}
+
+/// Adds the local key `b`.
+pub(crate) fn add_b() -> Edits {
+    Edits::new().add_keys(local_keyring("b"))
+}
+
+/// What a job says of each object, and of all.
+pub(crate) async fn run(apply: Apply, work: Work) -> (Vec<Report>, Result<Tally, Error>) {
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&reports);
+    let tell = move |report: &Report| told.lock().unwrap_or_else(PoisonError::into_inner).push(report.clone());
+    let tally = apply.on_report(tell).send(work).await;
+    let reports = std::mem::take(&mut *reports.lock().unwrap_or_else(PoisonError::into_inner));
+    (reports, tally)
+}

@@ -1,0 +1,157 @@
+//! Rewrapping, and migration from one format to another.
+
+use sealwax_s3::{
+    ErrorKind, ObjectFormat, RewrapOutcome, UnencryptedObjects, WriteFormat,
+    s3ec::{Format, S3ec},
+};
+use sealwax_tests::{
+    LocalStack, SeaweedFs, Stored, assert_kind, assert_unreadable, east, local_keyring, plaintext, read,
+};
+
+use crate::rig::{aes_key, beside, client, context, everything, rsa_key, store_sample, v2};
+
+const PART: usize = 5 << 20;
+
+/// Under another KMS key, by copy and by instruction file: the body is not moved, and all else stays.
+#[tokio::test]
+async fn rewraps() {
+    let stack = LocalStack::new(east());
+    let pairs = context(&[("dept", "research")]);
+    for (name, writer) in [("V3", client(&stack, S3ec::new())), ("V2", client(&stack, v2()))] {
+        for in_file in [false, true] {
+            let (data, uri) = (plaintext(1000), stack.object("rewrap"));
+            let put =
+                writer.put().uri(&uri).body(data.clone()).metadata("colour", "red").encryption_context(pairs.clone());
+            let put = if in_file { put.s3ec().instruction_file() } else { put.s3ec() };
+            put.send().await.expect(name);
+            let before = Stored::fetch(&stack.s3(), &uri).await;
+
+            let rewrap = writer.rewrap().uri(&uri).replace_keys(stack.keyring([&stack.home.key_2]));
+            let output = rewrap.send().await.expect(name);
+            assert_eq!(output.outcome, RewrapOutcome::Rewrapped);
+            let after = Stored::fetch(&stack.s3(), &uri).await;
+            assert_eq!(after.body, before.body, "{name}");
+            assert_eq!(after.metadata == before.metadata, in_file, "{name}");
+            assert_eq!(after.metadata["colour"], "red");
+
+            let get = |key| {
+                let reader = stack.client_builder([key]).s3ec(everything()).build();
+                let (uri, pairs) = (uri.clone(), pairs.clone());
+                async move { reader.get().uri(&uri).require_context(pairs).send().await?.bytes().await }
+            };
+            assert_eq!(get(&stack.home.key_2).await.expect("the new key"), data, "{name}");
+            assert_kind(get(&stack.home.key).await, ErrorKind::Authentication, &uri, "the old key");
+
+            // The other way, by a refresh under the same key, and to a key outside of KMS, which binds no context.
+            let second = stack.client_builder([&stack.home.key_2]).s3ec(everything()).build();
+            second.rewrap().uri(&uri).refresh_keys().send().await.expect("refresh");
+            assert_eq!(get(&stack.home.key_2).await.expect("the same key"), data, "{name}");
+            let stranger = stack.client_builder([&stack.home.key]).s3ec(everything()).build();
+            let refused = stranger.rewrap().uri(&uri).replace_keys(stack.keyring([&stack.home.key])).send().await;
+            assert_kind(refused, ErrorKind::Authentication, &uri, "a stranger");
+            let added = second.rewrap().uri(&uri).add_keys(stack.keyring([&stack.home.key])).send().await;
+            assert_kind(added, ErrorKind::Unsupported, &uri, "a second key");
+        }
+    }
+    // From one raw key to another, and into KMS.
+    let uri = stack.object("raw");
+    let data = store_sample(&stack.s3(), &uri, "v3-rsa-instruction", ".instruction").await;
+    let raw = client(&stack, everything().keyring(rsa_key()).keyring(aes_key()));
+    raw.rewrap().uri(&uri).replace_s3ec_key(aes_key()).send().await.expect("to AES");
+    assert_eq!(read(&client(&stack, everything().keyring(aes_key())), &uri).await.expect("AES"), data);
+    raw.rewrap().uri(&uri).replace_keys(stack.keyring([&stack.home.key])).send().await.expect("to KMS");
+    assert_eq!(read(&client(&stack, S3ec::new()), &uri).await.expect("KMS"), data);
+}
+
+/// To Sealwax's own format and back, of every kind: attributes, metadata and context stay.
+#[tokio::test]
+async fn there_and_back() {
+    let stack = LocalStack::new(east());
+    let pairs = context(&[("dept", "research")]);
+    let client = stack.client_builder([&stack.home.key]).s3ec(S3ec::new().buffer_len(9)).part_len(PART).build();
+    for (len, in_file) in [(0, false), (1000, true), (2 * PART + 7, false)] {
+        let (data, uri) = (plaintext(len), stack.object("migrate"));
+        let put = client.put().uri(&uri).body(data.clone()).metadata("colour", "red").content_type("text/plain");
+        let put = put.encryption_context(pairs.clone()).s3ec();
+        if in_file { put.instruction_file() } else { put }.send().await.expect("put");
+
+        let native = client.reencrypt().uri(&uri).send().await.expect("to native");
+        assert!(matches!(native.format, ObjectFormat::Sealwax(_)));
+        let object = client.get().uri(&uri).send().await.expect("get");
+        let info = object.info().clone();
+        assert_eq!((info.encryption_context(), info.metadata["colour"].as_str()), (&pairs, "red"));
+        assert_eq!(info.content_type.as_deref(), Some("text/plain"));
+        assert!(object.bytes().await.expect("get") == data, "{len}");
+
+        let back = client.reencrypt().uri(&uri).to(WriteFormat::S3ec).send().await.expect("back");
+        assert!(matches!(&back.format, ObjectFormat::S3ec(envelope) if envelope.format() == Format::V3));
+        let info = client.head().uri(&uri).send().await.expect("head");
+        assert_eq!((info.encryption_context(), info.metadata["colour"].as_str()), (&pairs, "red"));
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("plaintext");
+        client.get().uri(&uri).require_context(pairs.clone()).to_file(&file).await.expect("get");
+        assert!(std::fs::read(&file).expect("the file") == data, "{len}");
+    }
+}
+
+/// What does not verify is not replaced, and every other bit of it stays.
+#[tokio::test]
+async fn a_forged_object_is_not_migrated() {
+    let stack = LocalStack::new(east());
+    let client = stack.client_builder([&stack.home.key]).part_len(PART).build();
+    for len in [100, 2 * PART + 7] {
+        let uri = stack.object("forged");
+        client.put().uri(&uri).body(plaintext(len)).s3ec().send().await.expect("put");
+        let genuine = Stored::fetch(&stack.s3(), &uri).await;
+        let mut body = genuine.body.to_vec();
+        body[50] ^= 1;
+        let forged = genuine.with_body(body);
+        forged.store(&stack.s3(), &uri).await;
+        assert_kind(client.reencrypt().uri(&uri).send().await, ErrorKind::Authentication, &uri, "forged");
+        assert!(Stored::fetch(&stack.s3(), &uri).await == forged, "it was replaced");
+    }
+}
+
+/// Old objects, AES-CBC and V1 among them; and the instruction file goes where the bucket keeps no versions.
+#[tokio::test]
+async fn old_objects_are_migrated() {
+    let weed = SeaweedFs::new().await;
+    let builder = || weed.client_builder(local_keyring("local"));
+    let client = builder().s3ec(everything().keyring(aes_key()).keyring(rsa_key())).build();
+    for id in ["v1-aes-cbc", "v1-rsa-cbc", "v2-aeswrap-gcm", "v2-aes-instruction", "v3-rsa-matdesc-instruction"] {
+        let uri = weed.object(id);
+        let data = store_sample(&weed.s3(), &uri, id, ".instruction").await;
+        let strict = builder().build();
+        assert!(strict.reencrypt().uri(&uri).send().await.is_err(), "{id}: migrated against the policy");
+        client.reencrypt().uri(&uri).send().await.expect(id);
+        assert_eq!(read(&builder().s3ec(S3ec::refused()).build(), &uri).await.expect(id), data, "{id}");
+        let file = beside(&uri, ".instruction");
+        let left = weed.s3().head_object().bucket(file.bucket()).key(file.key()).send().await;
+        assert!(left.is_err(), "{id}: its instruction file is left");
+    }
+}
+
+/// An object that nobody encrypted is sealed in its place, where the policy passes it.
+#[tokio::test]
+async fn unencrypted_objects_are_sealed() {
+    let stack = LocalStack::new(east());
+    let uri = stack.object("plain");
+    Stored { body: plaintext(1000), metadata: Default::default() }.store(&stack.s3(), &uri).await;
+    let strict = stack.client([&stack.home.key]);
+    assert_kind(strict.reencrypt().uri(&uri).send().await, ErrorKind::NotSealed, &uri, "by default");
+    let mixed = stack.client_builder([&stack.home.key]).unencrypted(UnencryptedObjects::PassThrough).build();
+    mixed.reencrypt().uri(&uri).send().await.expect("seal it");
+    assert_eq!(read(&strict, &uri).await.expect("get"), plaintext(1000));
+}
+
+/// What an attacker can put in a native object's place is bounded by the client's settings.
+#[tokio::test]
+async fn a_client_that_has_none_of_them_refuses_them() {
+    let stack = LocalStack::new(east());
+    let (writer, uri, other) = (stack.client([&stack.home.key]), stack.object("native"), stack.object("s3ec"));
+    writer.put().uri(&uri).body("genuine").send().await.expect("put");
+    writer.put().uri(&other).body("planted").s3ec().send().await.expect("put");
+    Stored::fetch(&stack.s3(), &other).await.store(&stack.s3(), &uri).await;
+    let careful = client(&stack, S3ec::refused());
+    assert_unreadable(&careful, &uri, &[ErrorKind::PolicyRefused], b"", "planted").await;
+}
