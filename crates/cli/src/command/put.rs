@@ -39,7 +39,9 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         return Err(Failure::usage("an upload in a format of the S3 Encryption Client cannot be resumed"));
     }
     if format != FormatArg::Native && session.local_key().is_some() {
-        return Err(Failure::usage("a local key wraps in Sealwax's own format alone: leave --local-key or --format out"));
+        return Err(Failure::usage(
+            "a local key wraps in Sealwax's own format alone: leave --local-key or --format out",
+        ));
     }
     let resume = resume.then(|| resumable(&file, &uri, state_file)).transpose()?;
     let context = pair::context(context)?;

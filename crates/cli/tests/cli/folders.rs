@@ -7,9 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::support::{
-    PartsProxy, RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, send, wait_until, west_key,
-};
+use crate::support::{PartsProxy, RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, send, wait_until, west_key};
 
 /// A folder with files.
 fn folder(scene: &Scene, files: &[(&str, &[u8])]) -> std::path::PathBuf {
