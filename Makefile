@@ -44,10 +44,11 @@ example-datafusion: ## SQL over sealed Parquet, beside plain Parquet, on LocalSt
 	$(servers) --localstack-only sh -c 'exec "$(datafusion_target)/debug/sealwax-example-datafusion" \
 		"$$SEALWAX_TEST_LOCALSTACK_URL" "$$SEALWAX_EAST_BUCKET" "$$SEALWAX_EAST_KEY"'
 
+# With one of the tests, for then it takes what `make test` built: the features of shared crates are those of the tests.
 .PHONY: lambda-test
 lambda-test: ## the Lambda function under an emulator, on LocalStack: S3 Batch Operations and S3 events
 	@echo '==> build the function and the command'
-	cargo build --locked --workspace --bin sealwax-lambda --bin sealwax
+	cargo build --locked --workspace --bin sealwax-lambda --bin sealwax --test policies
 	@. localstack/lib.sh; ensure_venv "$(target)/lambda-test/venv" tests/lambda/requirements.txt
 	@echo '==> the function under the emulator'
 	$(servers) --localstack-only target/servers/localstack/venv/bin/python tests/lambda/run.py \
