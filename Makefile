@@ -61,9 +61,12 @@ package: ## the crates as they would be published, each built from its package
 
 .PHONY: semver
 semver: ## compare the interfaces of the libraries with those of BASE (a revision; the last commit on main unless given)
-	@echo '==> interfaces'
-	tools=$$(.ci/tool cargo-semver-checks 0.51.0); \
-	PATH="$$tools:$$PATH" cargo semver-checks $(patsubst %,-p %,$(libraries)) --baseline-rev $(or $(BASE),main)
+	@tools=$$(.ci/tool cargo-semver-checks 0.51.0); base=$(or $(BASE),main); compared=(); \
+	for library in $(libraries); do \
+		if git cat-file -e "$$base:crates/$${library#sealwax-}/Cargo.toml" 2>/dev/null; then compared+=(-p "$$library"); \
+		else echo "==> $$library is new since $$base"; fi; \
+	done; \
+	echo '==> interfaces'; PATH="$$tools:$$PATH" cargo semver-checks "$${compared[@]}" --baseline-rev "$$base"
 
 .PHONY: bench
 bench: ## measure beside other clients, into docs/BENCHMARKS.md; QUICK=1 for a trial in target/bench
