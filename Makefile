@@ -29,6 +29,18 @@ test: ## all tests, against LocalStack and SeaweedFS started for them
 	@echo '==> tests of the workspace, with servers'
 	$(servers) cargo test --locked --workspace
 
+.PHONY: interop
+interop: ## the S3 Encryption Clients for Go and Java read ours, and we read theirs (needs go, java, mvn)
+	@echo '==> the peers'
+	mkdir -p target/interop
+	cd tests/interop/go && go build -o ../../../target/interop/go-peer .
+	cd tests/interop/java && mvn -q -B -DskipTests package dependency:build-classpath \
+		-DbuildDirectory="$$OLDPWD/target/interop/java" -Dmdep.outputFile="$$OLDPWD/target/interop/java.classpath"
+	@echo '==> both read both'
+	SEALWAX_TEST_S3EC_GO="$$PWD/target/interop/go-peer" \
+	SEALWAX_TEST_S3EC_JAVA="java -cp $$PWD/target/interop/java/classes:$$(cat target/interop/java.classpath) dev.sealwax.Peer" \
+		$(servers) cargo test --locked -p sealwax-tests --test s3ec -- --ignored
+
 .PHONY: demo
 demo: ## disaster recovery between two Regions of a LocalStack
 	@echo '==> build the demonstration'

@@ -24,7 +24,7 @@ async fn pages_and_odd_keys_are_listed_once_each() {
     let (stack, store) = (LocalStack::new(east()), SeaweedFs::new().await);
     for (s3, uri) in [(stack.s3(), stack.object("list")), (store.s3(), store.object("list"))] {
         // Apart from the pages: LocalStack 4.10 loses keys beyond ASCII where its list is continued.
-        let odd = ["odd/a b+c", "odd/é%/?&=#", "odd/%2F", "odd/q\"b\\s'", "odd/日本語", "odd/a-b", "odd/a/c"];
+        let odd = ["odd/a b+c", "odd/é%/?&=#", "odd/%2F", "odd/q\"b's", "odd/日本語", "odd/a-b", "odd/a/c"];
         let pages = (0..1005).map(|n| format!("pages/{n:04}"));
         let names: Vec<_> = odd.map(str::to_owned).into_iter().chain(pages).collect();
         let names: Vec<_> = names.iter().map(|name| format!("{}/{name}", uri.key())).collect();

@@ -60,8 +60,8 @@ impl IntermediateKeys {
         let id = Id { edit, opened: false, context: context.clone(), wraps: key.intermediate().into_iter().collect() };
         let made = self.slot(&id);
         let refresh = || async {
-            let refreshed = object.client.keyring().refresh(&id.wraps[0], context).await;
-            let wraps = refreshed.map_err(wrap_error(object.target))?.into_iter().collect();
+            let refreshed = object.client.keyring().refresh(key, context).await.map_err(wrap_error(object.target))?;
+            let wraps = refreshed.as_ref().and_then(EncryptedDataKey::intermediate).into_iter().collect();
             Ok::<_, Error>(Made { wraps, key: None })
         };
         let made = made.get_or_try_init(refresh).await?;
@@ -78,6 +78,10 @@ impl IntermediateKeys {
         keys: &[EncryptedDataKey],
     ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
         let (context, target) = (object.info.encryption_context(), object.target);
+        if wrap.outline.iter().any(|new| new.intermediate().is_some()) {
+            // The keyring has intermediate keys of its own, and spares calls itself.
+            return Ok(None);
+        }
         for group in keys.chunk_by(EncryptedDataKey::shares_data_key) {
             let wraps: Vec<_> = group.iter().filter_map(EncryptedDataKey::intermediate).collect();
             if wraps.is_empty() {
@@ -157,6 +161,10 @@ async fn make(object: &Object<'_>, keyring: &dyn Keyring, id: &Id) -> Result<Mad
         Some(wraps) => wraps,
         None => keyring.wrap(&key, WrapContext::of_intermediate_key(&id.context)).await.map_err(failed)?,
     };
+    // Only of the intermediate key itself: a data key under it would be lost under another one.
+    if wraps.iter().any(|wrap| wrap.intermediate().is_some()) {
+        return Ok(nothing);
+    }
     Ok(Made { wraps, key: Some(key) })
 }
 
