@@ -19,6 +19,7 @@ mod resume;
 mod rewrap;
 mod round_trip;
 mod runbook;
+mod s3ec;
 mod settings;
 mod shred;
 mod support;

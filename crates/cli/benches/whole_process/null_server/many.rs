@@ -21,7 +21,7 @@ pub(super) fn list(request: &Request, stats: &Stats) -> Answer {
     stats.count("ListObjectsV2");
     let prefix = request.parameter("prefix").unwrap_or_default().replace("%2F", "/");
     let count: u64 = prefix.trim_start_matches('n').trim_end_matches('/').parse().unwrap_or_default();
-    let first = request.parameter("continuation-token").and_then(|token| token.parse().ok()).unwrap_or_default();
+    let first: u64 = request.parameter("continuation-token").and_then(|token| token.parse().ok()).unwrap_or_default();
     let end = (first + PAGE).min(count);
     let mut body = format!("<ListBucketResult><Name>{BUCKET}</Name><MaxKeys>{PAGE}</MaxKeys>");
     if end < count {

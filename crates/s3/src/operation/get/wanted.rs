@@ -120,7 +120,8 @@ mod tests {
         assert_eq!(asks(Wanted::Suffix(16384)), format!("bytes=-{}", 3 * 16400));
         assert_eq!(asks(Wanted::Suffix(u64::MAX)), format!("bytes=-{}", MAX_CHUNKS * 16400));
         let beyond = 56 + MAX_CHUNKS * 16400;
-        for range in [Wanted::range(u64::MAX..), Wanted::range(u64::MAX - 9..u64::MAX), Wanted::range(1 << 52..1 << 53)] {
+        for range in [Wanted::range(u64::MAX..), Wanted::range(u64::MAX - 9..u64::MAX), Wanted::range(1 << 52..1 << 53)]
+        {
             assert!(asks(range).starts_with(&format!("bytes={beyond}-")), "{}", asks(range));
         }
     }
