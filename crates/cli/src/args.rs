@@ -165,15 +165,15 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "NAME", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) profile: Option<String>,
 
-    /// File with profiles of settings, instead of `~/.config/sealwax/sealwax.toml` [env: SEALWAX_CONFIG]
+    /// File with profiles of settings, instead of `~/.config/sealwax/sealwax.toml` [env: `SEALWAX_CONFIG`]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Profile in that file, instead of `default` [env: SEALWAX_PROFILE]
+    /// Profile in that file, instead of `default` [env: `SEALWAX_PROFILE`]
     #[arg(long, global = true, value_name = "NAME", help_heading = "Settings", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) sealwax_profile: Option<String>,
 
-    /// Local wrapping key, made by `sealwax keygen`: wraps, and opens what it wrapped [env: SEALWAX_LOCAL_KEY]
+    /// Local wrapping key, made by `sealwax keygen`: wraps, and opens what it wrapped [env: `SEALWAX_LOCAL_KEY`]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     pub(crate) local_key: Option<PathBuf>,
 

@@ -32,12 +32,12 @@ const FILE_GRACE: Duration = Duration::from_secs(30);
 
 impl Command {
     /// Does what needs neither AWS nor its settings; gives back what does.
-    pub(crate) fn run_alone(self, global: &GlobalArgs) -> Result<Result<(), Failure>, Self> {
+    pub(crate) fn run_alone(self, global: &GlobalArgs) -> Result<Result<(), Failure>, Box<Self>> {
         match self {
             Self::Keygen(args) => Ok(keygen::run(global, args)),
             Self::Completions(args) => Ok(documents::completions(&args)),
             Self::Man(args) => Ok(documents::man(&args)),
-            other => Err(other),
+            other => Err(Box::new(other)),
         }
     }
 

@@ -40,9 +40,10 @@ impl Tally {
         session: &Session,
         items: impl Stream<Item = Result<T, Failure>> + Send,
         concurrency: usize,
-        work: impl Fn(T) -> F + Send,
+        work: impl Fn(T) -> F + Send + Sync,
     ) -> Result<(), Failure>
     where
+        T: Send,
         F: Future<Output = Outcome> + Send,
     {
         let progress = session.job_progress(None);

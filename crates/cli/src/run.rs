@@ -12,7 +12,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     log::init(&cli.global);
     let cli = match cli.command.run_alone(&cli.global) {
         Ok(done) => return done,
-        Err(command) => Cli { command, ..cli },
+        Err(command) => Cli { command: *command, ..cli },
     };
     let runtime = Runtime::new().map_err(|error| Failure::io("cannot start", error))?;
     let grace = cli.command.grace();

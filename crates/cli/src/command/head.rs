@@ -61,9 +61,9 @@ pub(super) async fn run(session: &Session, args: HeadArgs) -> Result<(), Failure
     let told = Told::new(&uri, head, info);
     let mut lines = Lines::new();
     if json {
-        lines.json(&told)?
+        lines.json(&told)?;
     } else {
-        lines.text(&told.to_string())?
+        lines.text(&told.to_string())?;
     }
     lines.finish()
 }

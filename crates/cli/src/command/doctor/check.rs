@@ -89,9 +89,9 @@ impl Checks {
             Status::Ok | Status::Skipped => {}
         }
         if self.json {
-            self.lines.json(&check)?
+            self.lines.json(&check)?;
         } else {
-            self.lines.line(check.text(self.paint))?
+            self.lines.line(check.text(self.paint))?;
         }
         // Some checks take a while.
         self.lines.finish()
