@@ -132,7 +132,7 @@ impl S3ecArgs {
     pub(crate) fn settings_to_write(
         &self,
         format: FormatArg,
-        under: Option<KmsKeyring>,
+        under: Option<Arc<KmsKeyring>>,
         own: Arc<KmsKeyring>,
     ) -> Result<S3ec, Failure> {
         let s3ec = self.settings()?;
