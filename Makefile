@@ -6,9 +6,7 @@ MAKEFLAGS += --no-print-directory
 servers := tests/servers/with-servers.sh
 target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 datafusion_target := $(target)/datafusion
-tools := $(target)/tools
-semver_checks := 0.51.0
-libraries := sealwax-envelope sealwax-s3 sealwax-object-store
+libraries := sealwax-aws-lc sealwax-envelope sealwax-s3 sealwax-object-store
 published := $(libraries) sealwax-cli
 rustcrypto := -p sealwax-envelope --no-default-features --features rustcrypto
 
@@ -31,6 +29,18 @@ test: ## all tests, against LocalStack and SeaweedFS started for them
 	@echo '==> tests of the workspace, with servers'
 	$(servers) cargo test --locked --workspace
 
+.PHONY: interop
+interop: ## the S3 Encryption Clients for Go and Java read ours, and we read theirs (needs go, java, mvn)
+	@echo '==> the peers'
+	mkdir -p target/interop
+	cd tests/interop/go && go build -o ../../../target/interop/go-peer .
+	cd tests/interop/java && mvn -q -B -DskipTests package dependency:build-classpath \
+		-DbuildDirectory="$$OLDPWD/target/interop/java" -Dmdep.outputFile="$$OLDPWD/target/interop/java.classpath"
+	@echo '==> both read both'
+	SEALWAX_TEST_S3EC_GO="$$PWD/target/interop/go-peer" \
+	SEALWAX_TEST_S3EC_JAVA="java -cp $$PWD/target/interop/java/classes:$$(cat target/interop/java.classpath) dev.sealwax.Peer" \
+		$(servers) cargo test --locked -p sealwax-tests --test s3ec -- --ignored
+
 .PHONY: demo
 demo: ## disaster recovery between two Regions of a LocalStack
 	@echo '==> build the demonstration'
@@ -46,6 +56,15 @@ example-datafusion: ## SQL over sealed Parquet, beside plain Parquet, on LocalSt
 	$(servers) --localstack-only sh -c 'exec "$(datafusion_target)/debug/sealwax-example-datafusion" \
 		"$$SEALWAX_TEST_LOCALSTACK_URL" "$$SEALWAX_EAST_BUCKET" "$$SEALWAX_EAST_KEY"'
 
+.PHONY: lambda-test
+lambda-test: ## the Lambda function under an emulator, on LocalStack: S3 Batch Operations and S3 events
+	@echo '==> build the function and the command'
+	cargo build --locked --workspace --bin sealwax-lambda --bin sealwax
+	@. localstack/lib.sh; ensure_venv "$(target)/lambda-test/venv" tests/lambda/requirements.txt
+	@echo '==> the function under the emulator'
+	$(servers) --localstack-only target/servers/localstack/venv/bin/python tests/lambda/run.py \
+		"$(target)/lambda-test/venv/bin/cargo-lambda" "$(target)/debug/sealwax-lambda" "$(target)/debug/sealwax"
+
 .PHONY: package
 package: ## the crates as they would be published, each built from its package
 	@echo '==> packages'
@@ -54,9 +73,8 @@ package: ## the crates as they would be published, each built from its package
 .PHONY: semver
 semver: ## compare the interfaces of the libraries with those of BASE (a revision; the last commit on main unless given)
 	@echo '==> interfaces'
-	@test -x $(tools)/bin/cargo-semver-checks || \
-		cargo install --locked --root $(tools) --version $(semver_checks) cargo-semver-checks
-	PATH="$(tools)/bin:$$PATH" cargo semver-checks $(patsubst %,-p %,$(libraries)) --baseline-rev $(or $(BASE),main)
+	tools=$$(.ci/tool cargo-semver-checks 0.51.0); \
+	PATH="$$tools:$$PATH" cargo semver-checks $(patsubst %,-p %,$(libraries)) --baseline-rev $(or $(BASE),main)
 
 .PHONY: bench
 bench: ## measure beside other clients, into docs/BENCHMARKS.md; QUICK=1 for a trial in target/bench

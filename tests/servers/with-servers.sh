@@ -69,7 +69,7 @@ if [ "$with_seaweedfs" = yes ]; then
     export SEALWAX_TEST_SEAWEEDFS_URL
     # The official Python client, which the tests of its formats drive.
     ensure_venv "$servers_dir/s3ec/venv" "$root/tests/interop/python/requirements.txt"
-    export SEALWAX_TEST_S3EC_PYTHON=$servers_dir/s3ec/venv/bin/python
+    export SEALWAX_TEST_S3EC_PYTHON="$servers_dir/s3ec/venv/bin/python $root/tests/interop/python/peer.py"
 fi
 
 set -a

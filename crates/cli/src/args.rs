@@ -80,7 +80,8 @@ const REENCRYPT_EXAMPLES: &str = "\
 Examples:
   sealwax reencrypt s3://bucket/2026/report.pdf
   sealwax reencrypt s3://bucket/2026/report.pdf --under \"$EAST_KEY\" --under \"$WEST_KEY\"
-  sealwax reencrypt s3://bucket/written/by/java --to native --under \"$KEY\"";
+  sealwax reencrypt s3://bucket/written/by/java --to native --under \"$KEY\"
+  sealwax reencrypt s3://bucket/written/ --recursive --to native --under \"$KEY\"";
 
 const AUDIT_EXAMPLES: &str = "\
 Examples:
@@ -518,11 +519,31 @@ pub(crate) struct UploadsAbortArgs {
 /// The object is read, verified and stored again in its place, through this process. In a versioned bucket older versions
 /// keep their bodies and their data key, until they are deleted.
 #[derive(Debug, Args)]
-#[command(after_help = REENCRYPT_EXAMPLES)]
+#[command(
+    after_help = REENCRYPT_EXAMPLES,
+    group = ArgGroup::new("under_or_raw").args(["under", "aes_key_file", "rsa_key_file"]).multiple(true),
+)]
 pub(crate) struct ReencryptArgs {
-    /// What to seal anew
+    /// What to seal anew; with --recursive, what the keys begin with
     #[arg(value_name = "s3://BUCKET/KEY")]
-    pub(crate) uri: S3Uri,
+    pub(crate) prefix: Prefix,
+
+    /// All objects whose keys begin so, and that have another format than the one that is asked for
+    ///
+    /// Those that have it already are left as they are: a job that was interrupted is gone on with by the same command. An
+    /// object that fails is as it was, and does not end the job.
+    #[arg(long, requires = "under_or_raw", conflicts_with = "accept_place", help_heading = "Many objects")]
+    pub(crate) recursive: bool,
+
+    /// How many objects are worked on together
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 8,
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = "Many objects"
+    )]
+    pub(crate) concurrency: u16,
 
     /// KMS key to wrap the new data key under; repeatable. Without it, those of the object's keys that may be used
     #[arg(long, value_name = "ARN")]

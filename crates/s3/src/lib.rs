@@ -9,6 +9,7 @@ mod error;
 mod format;
 mod kms;
 pub mod listing;
+pub mod migrate;
 mod object;
 mod operation;
 mod places;

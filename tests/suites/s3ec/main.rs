@@ -2,7 +2,7 @@
 //! migration, and what an attacker with the bucket can do.
 
 mod migrate;
-mod python;
+mod peers;
 mod read;
 mod rig;
 mod write;

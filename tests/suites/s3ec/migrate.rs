@@ -131,6 +131,68 @@ async fn old_objects_are_migrated() {
     }
 }
 
+/// Many at once: what fails is as it was, what is there already is left, and the same again goes on.
+#[tokio::test]
+async fn a_prefix_is_migrated_and_back() {
+    use futures_util::TryStreamExt as _;
+    use sealwax_s3::{
+        listing::Listing,
+        migrate::{Migrate, MigrateSummary},
+    };
+    let weed = SeaweedFs::new().await;
+    let settings = || S3ec::new().keyring(aes_key());
+    let client = weed.client_builder(local_keyring("local")).s3ec(settings()).build();
+    let root = weed.object("prefix");
+    let uri = |name: &str| beside(&root, &format!("/{name}"));
+    for number in 0..12 {
+        let put = client.put().uri(&uri(&format!("{number:02}"))).body(plaintext(number * 100));
+        match number % 3 {
+            0 => drop(put.send().await.expect("put")),
+            1 => drop(put.s3ec().send().await.expect("put")),
+            _ => drop(put.s3ec().instruction_file().send().await.expect("put")),
+        }
+    }
+    store_sample(&weed.s3(), &uri("v2"), "v2-aes", ".instruction").await;
+    Stored { body: plaintext(9), metadata: Default::default() }.store(&weed.s3(), &uri("plain")).await;
+
+    let run = async |migrate: Migrate| {
+        let mut outcomes = migrate.run(Listing::objects(&weed.s3(), root.bucket(), format!("{}/", root.key())));
+        let mut summary = MigrateSummary::default();
+        while let Some(outcome) = outcomes.try_next().await.expect("the listing") {
+            summary.count(&outcome);
+        }
+        summary
+    };
+    let summary = run(Migrate::new(client.clone())).await;
+    assert_eq!((summary.migrated, summary.already_there, summary.failed()), (8, 4, 2), "{summary:?}");
+    let summary = run(Migrate::new(client.clone())).await;
+    assert_eq!((summary.migrated, summary.already_there, summary.instruction_files), (0, 12, 0), "{summary:?}");
+    let native = weed.client_builder(local_keyring("local")).s3ec(S3ec::refused()).build();
+    for number in 0..12 {
+        let read = read(&native, &uri(&format!("{number:02}"))).await;
+        assert_eq!(read.expect("native"), plaintext(number * 100), "{number}");
+    }
+
+    let back = weed.client_builder(local_keyring("local")).s3ec(everything().keyring(aes_key()));
+    let back = back.unencrypted(UnencryptedObjects::PassThrough).build();
+    let summary = run(Migrate::new(back.clone()).to(WriteFormat::S3ec)).await;
+    assert_eq!((summary.migrated, summary.already_there, summary.failed()), (14, 0, 0), "{summary:?}");
+    for number in 0..12 {
+        assert_eq!(
+            read(&client, &uri(&format!("{number:02}"))).await.expect("V3"),
+            plaintext(number * 100),
+            "{number}"
+        );
+    }
+    // A file without its marker looks like any object; sealed, it would be lost to its own.
+    let (object, file) = (uri("kept"), uri("kept.instruction"));
+    client.put().uri(&object).body("kept").s3ec().instruction_file().send().await.expect("put");
+    let stored = Stored::fetch(&weed.s3(), &file).await;
+    Stored { metadata: Default::default(), ..stored }.store(&weed.s3(), &file).await;
+    assert_kind(back.reencrypt().uri(&file).send().await, ErrorKind::Unsupported, &file, "an instruction file");
+    assert_eq!(read(&client, &object).await.expect("kept"), "kept");
+}
+
 /// An object that nobody encrypted is sealed in its place, where the policy passes it.
 #[tokio::test]
 async fn unencrypted_objects_are_sealed() {

@@ -2,21 +2,34 @@
 
 use std::sync::Arc;
 
+use futures_util::TryStreamExt as _;
 use sealwax_s3::{
     KmsKeyArn, KmsKeyring, ReencryptOutput, S3Uri, SealedClient, UnencryptedObjects,
     envelope::{EncryptedDataKey, Keyring as _},
+    listing::Listing,
+    migrate::{Migrate, MigrateSummary},
 };
 
+use super::verify::message;
 use crate::{
-    args::ReencryptArgs, aws::Session, error::Failure, interrupt::unless_stopped, s3ec::FormatArg, text::Counted,
+    args::ReencryptArgs,
+    aws::Session,
+    error::{Exit, Failure},
+    interrupt::unless_stopped,
+    prefix::Prefix,
+    progress::Cleared,
+    s3ec::FormatArg,
+    text::Counted,
 };
 
-/// Seals an object anew.
+/// Seals an object anew, or all that begin so.
 pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Failure> {
-    let ReencryptArgs { uri, under, accept_place, reader, to, seal_unencrypted, s3ec } = args;
+    let ReencryptArgs { prefix, recursive, concurrency, under, accept_place, reader, to, seal_unencrypted, s3ec } =
+        args;
     let keyring = Arc::new(session.reading_keyring(reader).await?);
-    let progress = session.progress(None);
-    let under = if under.is_empty() && to == FormatArg::Native {
+    let one = |prefix: &Prefix| prefix.to_string().parse::<S3Uri>().map_err(Failure::usage);
+    let under = if under.is_empty() && to == FormatArg::Native && !recursive {
+        let uri = one(&prefix)?;
         own_keys(&session.client(&uri, session.keyring([])), &uri, &keyring).await?
     } else {
         under
@@ -24,11 +37,24 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
 
     let to_wrap = (!under.is_empty()).then(|| session.keyring(under.clone()));
     let s3ec_settings = s3ec.settings_to_write(to, to_wrap, Arc::clone(&keyring))?;
-    let mut client = session.client_builder(&uri, keyring).s3ec(s3ec_settings);
+    let mut client = session.client_builder_of(&prefix.bucket, keyring).s3ec(s3ec_settings);
     if seal_unencrypted {
         client = client.unencrypted(UnencryptedObjects::PassThrough);
     }
     let client = client.build();
+    if recursive {
+        let mut migrate = Migrate::new(client.clone()).to(to.to_write()).concurrency(concurrency.into());
+        if !under.is_empty() {
+            migrate = migrate.keyring(session.keyring(under));
+        }
+        if let Some(suffix) = s3ec.instruction_file_suffix {
+            migrate = migrate.instruction_file_suffix(suffix);
+        }
+        return many(session, &client, migrate, &prefix).await;
+    }
+
+    let uri = one(&prefix)?;
+    let progress = session.progress(None);
     let mut reencrypt = client.reencrypt().uri(&uri).to(to.to_write()).on_progress(progress.counter());
     if !under.is_empty() {
         reencrypt = reencrypt.keyring(session.keyring(under));
@@ -43,6 +69,40 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     unless_stopped(client.settle()).await.map_err(stopped)?;
     session.say(summary(&uri, &done.map_err(stopped)??));
     Ok(())
+}
+
+/// Migrates all objects under `prefix`.
+async fn many(session: &Session, client: &SealedClient, migrate: Migrate, prefix: &Prefix) -> Result<(), Failure> {
+    let mut summary = MigrateSummary::default();
+    let work = async {
+        let mut outcomes = migrate.run(Listing::objects(client.s3(), &prefix.bucket, &prefix.key));
+        let progress = Cleared(session.job_progress(None));
+        while let Some(outcome) = outcomes.try_next().await? {
+            summary.count(&outcome);
+            if let Err(error) = &outcome.result {
+                progress.0.suspend(|| session.say(message(error)));
+            }
+            progress.0.one_more(summary.failed());
+        }
+        Ok::<_, Failure>(())
+    };
+    let done = unless_stopped(work).await;
+    let stopped =
+        |signal| Failure::stopped(signal, "each object is as it was, or sealed anew; run it again for the others");
+    unless_stopped(client.settle()).await.map_err(stopped)?;
+    session.say(format!(
+        "{} sealed anew, {} as asked for already, {} failed",
+        Counted(summary.migrated, "object"),
+        summary.already_there,
+        summary.failed(),
+    ));
+    done.map_err(stopped)??;
+    if summary.objects() == 0 {
+        let advice = "check the bucket and the prefix";
+        return Err(Failure::new(Exit::NotFound, format!("there is no object of {prefix}"), advice));
+    }
+    let failed = format!("{} of {} failed", summary.failed(), Counted(summary.objects(), "object"));
+    Failure::of_many(summary.failed(), summary.objects(), failed)
 }
 
 /// The object's KMS keys, as far as they may be used: whoever can write to the bucket can name others there.

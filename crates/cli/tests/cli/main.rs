@@ -12,6 +12,7 @@ mod resume;
 mod rewrap;
 mod round_trip;
 mod runbook;
+mod s3ec;
 mod shred;
 mod support;
 mod uploads;

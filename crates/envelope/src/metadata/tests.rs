@@ -180,6 +180,19 @@ fn a_rewrap_raises_the_generation_and_keeps_the_rest() {
     assert!(matches!(header.rewrapped(more), Err(Error::InvalidMetadata(_))));
 }
 
+#[test]
+fn missing_wraps_are_recorded_until_they_are_there() {
+    let missing = ["arn:8", "arn:9"].map(|arn| MissingWrap::new("aws-kms", arn).expect("a name"));
+    let header = sample().with_missing(missing.to_vec());
+    assert_eq!(header.missing(), missing);
+    let metadata = pairs(&header);
+    assert!(metadata.contains(&(MISSING.into(), r#"[["aws-kms","arn:8"],["aws-kms","arn:9"]]"#.into())));
+    assert_eq!(parse(&metadata), Ok(header.clone()));
+    let added = [header.keys(), &[key("arn:9", Some("b/k"), 7)]].concat();
+    assert_eq!(header.rewrapped(added).expect("a header").missing(), &missing[..1]);
+    assert!(header.with_missing(Vec::new()).missing().is_empty());
+}
+
 fn any_key() -> impl Strategy<Value = EncryptedDataKey> {
     let place = proptest::option::of(("[a-z]{3,8}", ".{1,20}"));
     let names = ("[a-z0-9-]{1,8}", "[ !#-\\[\\]-~]{1,30}");

@@ -158,6 +158,11 @@ impl Reencrypt {
         }
         let object = get.send().await.map_err(|error| error.during(target.operation))?;
         let info = object.info().clone();
+        let suffix = self.instruction_file_suffix.as_deref().unwrap_or(INSTRUCTION_FILE_SUFFIX);
+        if matches!(info.format(), ObjectFormat::Unencrypted) && target.key.ends_with(suffix) {
+            let message = "by its name it is the instruction file of another object, which would be lost without it";
+            return Err(target.error(ErrorKind::Unsupported, message));
+        }
         // What is not genuine ends with an error, which the upload ends with too: nothing of it becomes visible.
         let plaintext = PlaintextSource::stream(object.release_unverified().map_err(io::Error::other));
         let context = match (self.context, info.envelope()) {
@@ -194,7 +199,6 @@ impl Reencrypt {
         };
         let had_file = info.envelope().is_some_and(|envelope| envelope.storage() == Storage::InstructionFile);
         if had_file && output.version_id.is_none() {
-            let suffix = self.instruction_file_suffix.as_deref().unwrap_or(INSTRUCTION_FILE_SUFFIX);
             instruction_file::remove(&self.client, &target, suffix).await;
         }
         Ok(output)

@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, Range, RangeBounds};
 
-use sealwax_envelope::geometry::{CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN};
+use sealwax_envelope::geometry::{CHUNK_LEN, HEADER_LEN, MAX_CHUNKS, SEALED_CHUNK_LEN};
 
 /// The bytes of the plaintext that a caller wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,15 +64,16 @@ impl Wanted {
             // With the header, so that it can be compared with the metadata.
             Self::Whole => format!("bytes=0-{}", body_offset(part_chunks) - 1),
             Self::From { start, end } => {
-                let first = start / CHUNK;
+                // Beyond all objects it is the same where, and the header must stay one that S3 does not pass over.
+                let first = (start / CHUNK).min(MAX_CHUNKS);
                 let after_part = first + part_chunks;
                 let after_range = end.map_or(after_part, |end| end.div_ceil(CHUNK));
                 format!("bytes={}-{}", body_offset(first), body_offset(after_part.min(after_range)) - 1)
             }
             // The last chunk may be empty, and the first one wanted may begin anywhere in its chunk.
             Self::Suffix(len) => {
-                let chunks = (len / CHUNK).saturating_add(2);
-                format!("bytes=-{}", chunks.saturating_mul(SEALED_CHUNK))
+                let chunks = (len / CHUNK + 2).min(MAX_CHUNKS);
+                format!("bytes=-{}", chunks * SEALED_CHUNK)
             }
         }
     }
@@ -117,7 +118,11 @@ mod tests {
         assert_eq!(asks(Wanted::range(0..1 << 30)), format!("bytes=56-{}", 56 + 4 * 16400 - 1));
         assert_eq!(asks(Wanted::Suffix(1)), format!("bytes=-{}", 2 * 16400));
         assert_eq!(asks(Wanted::Suffix(16384)), format!("bytes=-{}", 3 * 16400));
-        asks(Wanted::Suffix(u64::MAX));
-        asks(Wanted::range(u64::MAX..));
+        assert_eq!(asks(Wanted::Suffix(u64::MAX)), format!("bytes=-{}", MAX_CHUNKS * 16400));
+        let beyond = 56 + MAX_CHUNKS * 16400;
+        for range in [Wanted::range(u64::MAX..), Wanted::range(u64::MAX - 9..u64::MAX), Wanted::range(1 << 52..1 << 53)]
+        {
+            assert!(asks(range).starts_with(&format!("bytes={beyond}-")), "{}", asks(range));
+        }
     }
 }

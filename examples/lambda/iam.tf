@@ -1,0 +1,122 @@
+# Two roles: what the function does, and what S3 Batch Operations does for a job.
+
+resource "aws_iam_role" "function" {
+  name = "${var.name}-function"
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "lambda.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+    }]
+  })
+}
+
+# As examples/policies/iam-disaster-recovery.json; the key policies must let this role, too.
+resource "aws_iam_role_policy" "function" {
+  name = "rewrap"
+  role = aws_iam_role.function.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "WrapAnew"
+        Effect   = "Allow"
+        Action   = ["kms:Decrypt", "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
+        Resource = var.keys
+        Condition = {
+          StringEquals = { "kms:EncryptionContext:sealwax:format" = "v1" }
+          StringLike = {
+            "kms:EncryptionContext:sealwax:place" = [
+              for bucket in compact([var.bucket, var.replica_of]) : "${bucket}/${var.prefix}*"
+            ]
+          }
+        }
+      },
+      {
+        Sid    = "CopyOntoItself"
+        Effect = "Allow"
+        Action = [
+          "s3:AbortMultipartUpload",
+          "s3:GetObject",
+          "s3:GetObjectLegalHold",
+          "s3:GetObjectRetention",
+          "s3:GetObjectTagging",
+          "s3:GetObjectVersion",
+          "s3:GetObjectVersionTagging",
+          "s3:PutObject",
+          "s3:PutObjectLegalHold",
+          "s3:PutObjectRetention",
+          "s3:PutObjectTagging",
+        ]
+        Resource = local.objects
+      },
+      {
+        Sid      = "SeeThatAclsAreOff"
+        Effect   = "Allow"
+        Action   = "s3:GetBucketOwnershipControls"
+        Resource = local.bucket
+      },
+      {
+        # Without it, S3 says "access denied" of an object that is not there.
+        Sid      = "TellMissingFromDenied"
+        Effect   = "Allow"
+        Action   = "s3:ListBucket"
+        Resource = local.bucket
+      },
+      {
+        Sid      = "Log"
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+        Resource = "${aws_cloudwatch_log_group.function.arn}:*"
+      },
+      {
+        Sid      = "HandOverWhatFailed"
+        Effect   = "Allow"
+        Action   = "sqs:SendMessage"
+        Resource = aws_sqs_queue.failed.arn
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role" "job" {
+  name = "${var.name}-job"
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "batchoperations.s3.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "job" {
+  name = "job"
+  role = aws_iam_role.job.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "Invoke"
+        Effect   = "Allow"
+        Action   = "lambda:InvokeFunction"
+        Resource = aws_lambda_function.rewrap.arn
+      },
+      {
+        Sid      = "ReadManifest"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:GetObjectVersion"]
+        Resource = "${local.arn}:s3:::${var.jobs_bucket}/manifests/*"
+      },
+      {
+        Sid      = "WriteReport"
+        Effect   = "Allow"
+        Action   = "s3:PutObject"
+        Resource = "${local.arn}:s3:::${var.jobs_bucket}/reports/*"
+      },
+    ]
+  })
+}
