@@ -28,17 +28,19 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
         args;
     let kms = Arc::new(session.kms_keyring(reader, &[], None).await?);
     let keyring = session.with_local(Arc::clone(&kms));
-    let one = |prefix: &Prefix| prefix.to_string().parse::<S3Uri>().map_err(Failure::usage);
     let to_wrap = (!under.is_empty()).then(|| Arc::new(session.keyring(under)));
-    let new_keys: Option<Arc<dyn Keyring>> = match &to_wrap {
-        Some(keys) => Some(Arc::clone(keys) as Arc<dyn Keyring>),
-        None if to == FormatArg::Native && !recursive => {
-            let uri = one(&prefix)?;
-            let info = session.client(&uri, session.keyring([])).head().uri(&uri).send().await?;
+    let uri = match recursive {
+        true => None,
+        false => Some(prefix.to_string().parse::<S3Uri>().map_err(Failure::usage)?),
+    };
+    let new_keys: Option<Arc<dyn Keyring>> = match (&to_wrap, to, &uri) {
+        (Some(keys), ..) => Some(Arc::clone(keys) as Arc<dyn Keyring>),
+        (None, FormatArg::Native, Some(uri)) => {
+            let info = session.client(uri, session.keyring([])).head().uri(uri).send().await?;
             let same = session.same_keys(info.keys(), &*keyring, &kms);
-            Some(same.ok_or_else(|| none_may_be_used(&uri))?)
+            Some(same.ok_or_else(|| none_may_be_used(uri))?)
         }
-        None => None,
+        _ => None,
     };
 
     let s3ec_settings = s3ec.settings_to_write(to, to_wrap, kms)?;
@@ -47,7 +49,7 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
         client = client.unencrypted(UnencryptedObjects::PassThrough);
     }
     let client = client.build();
-    if recursive {
+    let Some(uri) = uri else {
         let mut migrate = Migrate::new(client.clone()).to(to.to_write()).concurrency(concurrency.into());
         if let Some(keys) = new_keys {
             migrate = migrate.keyring(keys);
@@ -56,9 +58,8 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
             migrate = migrate.instruction_file_suffix(suffix);
         }
         return many(session, &client, migrate, &prefix).await;
-    }
+    };
 
-    let uri = one(&prefix)?;
     let progress = session.progress(None);
     let mut reencrypt = client.reencrypt().uri(&uri).to(to.to_write()).on_progress(progress.counter());
     if let Some(keys) = new_keys {
@@ -95,12 +96,14 @@ async fn many(session: &Session, client: &SealedClient, migrate: Migrate, prefix
     let stopped =
         |signal| Failure::stopped(signal, "each object is as it was, or sealed anew; run it again for the others");
     unless_stopped(client.settle()).await.map_err(stopped)?;
-    session.say(format!(
-        "{} sealed anew, {} as asked for already, {} failed",
-        Counted(summary.migrated, "object"),
-        summary.already_there,
-        summary.failed(),
-    ));
+    if summary.objects() > 0 {
+        session.say(format!(
+            "{} sealed anew, {} as asked for already, {} failed",
+            Counted(summary.migrated, "object"),
+            summary.already_there,
+            summary.failed(),
+        ));
+    }
     done.map_err(stopped)??;
     if summary.objects() == 0 {
         let advice = "check the bucket and the prefix";

@@ -38,8 +38,8 @@ fn both_formats_there_and_back() {
         scene.get(&["--no-s3ec"]).fails(3, "refuses them");
 
         Sealwax::new(["rewrap", &scene.uri(), "--replace", &west_key()]).args(allow).run().exits(0);
-        let west = west_key();
-        let reader = [&context[..], &["--key", &west], allow].concat();
+        let key = west_key();
+        let reader = [&context[..], &["--key", &key], allow].concat();
         assert!(scene.get(&reader).exits(0).stdout == plaintext, "another plaintext");
 
         Sealwax::new(["reencrypt", &scene.uri(), "--to", "native", "--under", &east_key(), "--key", &west_key()])
