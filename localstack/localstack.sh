@@ -31,6 +31,12 @@ sys.exit(f"not available: {waiting}" if waiting else 0)' "$url/_localstack/healt
 seed() {
     ensure_venv "$venv" "$root/localstack/requirements.txt"
     "$venv/bin/python" -I "$root/localstack/seed.py" --endpoint "$1" --env-file "$state/seed.env"
+    # For a shell in which somebody tries the command.
+    {
+        sed 's/^/export /' "$state/seed.env"
+        echo "export AWS_ENDPOINT_URL=$1 AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test"
+        echo 'export SEALWAX_KEYS=$SEALWAX_EAST_KEY,$SEALWAX_WEST_KEY'
+    } >"$state/try.env"
     say "seeded $1; the names are in ${state#"$root/"}/seed.env"
 }
 

@@ -1,11 +1,32 @@
 //! What was typed.
 
+mod cat;
+mod copy;
+mod doctor;
+mod documents;
+mod folders;
+mod head;
+mod keygen;
+mod ls;
+mod rm;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use sealwax_s3::{KmsKeyArn, Landing, S3Uri, listing::ManifestLocation};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::{
+    cat::CatArgs,
+    copy::{CopyArgs, CpArgs, MvArgs},
+    doctor::DoctorArgs,
+    documents::{CompletionsArgs, ManArgs},
+    folders::FolderArgs,
+    head::HeadArgs,
+    keygen::KeygenArgs,
+    ls::LsArgs,
+    rm::RmArgs,
+};
 use crate::{
     age::Age,
     objects::ObjectsArgs,
@@ -22,14 +43,19 @@ Exit codes:
   3    the object failed verification, and must not be used
   4    no such object, or it is not sealed
   5    access denied, no credentials, or no wrapping key can be used
-  6    the object exists already; or it, the file or the upload changed meanwhile
+  6    the object, or the file of a key, exists already; or it, the file or the upload changed
+       meanwhile
   7    of many objects, some failed: the report says which, and why
   8    of many objects, all failed
   130  interrupted (143: terminated)
 
 Credentials, Region and endpoint come from the AWS environment variables and files, as for every
 AWS tool. Data goes to standard output, all else to standard error.
-RUST_LOG chooses what is logged.";
+RUST_LOG chooses what is logged.
+
+Keys, Region and more may be kept in profiles of ~/.config/sealwax/sealwax.toml, or given by
+SEALWAX_KEYS, SEALWAX_ACCOUNTS, SEALWAX_CONTEXT (lists, with commas), SEALWAX_REPLICA_OF and
+SEALWAX_LOCAL_KEY. Flags precede variables, and these the file.";
 
 const PUT_EXAMPLES: &str = "\
 Examples:
@@ -38,12 +64,14 @@ Examples:
       --key arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321 \\
       -c tenant=acme
   pg_dump shop | sealwax put - s3://bucket/shop.dump --key \"$KEY\"
+  sealwax put folder s3://bucket/backup/ --recursive --skip-unchanged --exclude '*.tmp' --key \"$KEY\"
   sealwax put disk.img s3://bucket/disk.img --key \"$KEY\" --resume   # after a crash, once more";
 
 const GET_EXAMPLES: &str = "\
 Examples:
   sealwax get s3://bucket/2026/report.pdf report.pdf -c tenant=acme
   sealwax get s3://bucket/shop.dump - --key \"$KEY\" | psql shop
+  sealwax get s3://bucket/backup/ folder --recursive --skip-unchanged
   sealwax get s3://bucket-west/2026/report.pdf report.pdf \\
       --region us-west-2 --replica-of bucket-east";
 
@@ -137,6 +165,22 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "NAME", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) profile: Option<String>,
 
+    /// File with profiles of settings, instead of `~/.config/sealwax/sealwax.toml` [env: `SEALWAX_CONFIG`]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Profile in that file, instead of `default` [env: `SEALWAX_PROFILE`]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Settings", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) sealwax_profile: Option<String>,
+
+    /// Local wrapping key, made by `sealwax keygen`: wraps, and opens what it wrapped [env: `SEALWAX_LOCAL_KEY`]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    pub(crate) local_key: Option<PathBuf>,
+
+    /// Which settings are those of a file.
+    #[arg(skip)]
+    pub(crate) profile_in_use: Option<String>,
+
     /// The bucket is a replica of this one: accept what was sealed there under the same key
     #[arg(long, global = true, value_name = "SOURCE-BUCKET", help_heading = "Place", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) replica_of: Option<String>,
@@ -168,7 +212,13 @@ pub(crate) struct GlobalArgs {
 pub(crate) enum Command {
     Put(PutArgs),
     Get(GetArgs),
+    Cat(CatArgs),
+    Ls(LsArgs),
+    Head(HeadArgs),
     Inspect(InspectArgs),
+    Cp(CpArgs),
+    Mv(MvArgs),
+    Rm(RmArgs),
     Rewrap(RewrapArgs),
     Reencrypt(ReencryptArgs),
     Audit(AuditArgs),
@@ -177,6 +227,10 @@ pub(crate) enum Command {
     Shred(ShredArgs),
     #[command(subcommand)]
     Uploads(UploadsCommand),
+    Keygen(KeygenArgs),
+    Doctor(DoctorArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 /// Seal a file, or standard input, and store it.
@@ -185,16 +239,16 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = PUT_EXAMPLES)]
 pub(crate) struct PutArgs {
-    /// What to seal; `-` is standard input
-    #[arg(value_name = "FILE|-")]
-    pub(crate) file: PathBuf,
+    /// What to seal: a file, several, or with --recursive folders; `-` is standard input
+    #[arg(value_name = "FILE|-", required = true)]
+    pub(crate) files: Vec<PathBuf>,
 
-    /// Where to store it
-    #[arg(value_name = "s3://BUCKET/KEY")]
-    pub(crate) uri: S3Uri,
+    /// Where to store it; the name of the file is added to what ends with a slash
+    #[arg(value_name = "s3://BUCKET/KEY|PREFIX", required = true)]
+    pub(crate) to: Prefix,
 
     /// KMS key to wrap the data key under; repeatable, for keys in several Regions. The first one generates it
-    #[arg(long = "key", required_unless_present_any = ["aes_key_file", "rsa_key_file"], value_name = "ARN")]
+    #[arg(long = "key", value_name = "ARN")]
     pub(crate) keys: Vec<KmsKeyArn>,
 
     /// Encryption context: what the object is bound to, in clear; repeatable
@@ -245,6 +299,9 @@ pub(crate) struct PutArgs {
     /// That is `$XDG_STATE_HOME/sealwax`, else `~/.local/state/sealwax`.
     #[arg(long, value_name = "PATH", requires = "resume", help_heading = "Interrupted uploads")]
     pub(crate) state_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) folders: FolderArgs,
 }
 
 /// Read an object and open it.
@@ -254,11 +311,11 @@ pub(crate) struct PutArgs {
 #[derive(Debug, Args)]
 #[command(after_help = GET_EXAMPLES)]
 pub(crate) struct GetArgs {
-    /// What to read
-    #[arg(value_name = "s3://BUCKET/KEY")]
-    pub(crate) uri: S3Uri,
+    /// What to read; with --recursive, a folder: keys that begin with PREFIX and a slash
+    #[arg(value_name = "s3://BUCKET/KEY|PREFIX")]
+    pub(crate) from: Prefix,
 
-    /// Where to write it; `-` is standard output
+    /// Where to write it: a file, or a folder; `-` is standard output
     #[arg(value_name = "FILE|-")]
     pub(crate) file: PathBuf,
 
@@ -276,6 +333,9 @@ pub(crate) struct GetArgs {
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    #[command(flatten)]
+    pub(crate) folders: FolderArgs,
 
     /// Write an object of the S3 Encryption Client to standard output before it is verified, whatever its length
     ///
@@ -742,7 +802,7 @@ pub(crate) struct ReaderArgs {
     pub(crate) accounts: Vec<String>,
 }
 
-fn endpoint_url(text: &str) -> Result<String, &'static str> {
+pub(crate) fn endpoint_url(text: &str) -> Result<String, &'static str> {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     host.filter(|host| !host.is_empty()).map(|_| text.to_owned()).ok_or("not an http:// or https:// URL")
 }
@@ -752,7 +812,7 @@ fn fraction(text: &str) -> Result<f64, &'static str> {
     fraction.ok_or("not a fraction above 0 and up to 1, such as 0.01")
 }
 
-fn account_id(text: &str) -> Result<String, &'static str> {
+pub(crate) fn account_id(text: &str) -> Result<String, &'static str> {
     let is_id = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
     is_id.then(|| text.to_owned()).ok_or("not an AWS account ID of 12 digits")
 }
@@ -779,6 +839,14 @@ mod tests {
             (&["put", "--help"][..], "An interrupted upload is aborted, but for --resume"),
             (&["get", "--help"], "only when all of the object has verified"),
             (&["inspect", "--help"], "nothing that is shown is authenticated"),
+            (&["ls", "--help"], "where no object of its own format can have the stored length"),
+            (&["cat", "--help"], "Each piece is written once it has verified"),
+            (&["head", "--help"], "sealed or not"),
+            (&["cp", "--help"], "nothing is read or sealed anew"),
+            (&["mv", "--help"], "if it did not change meanwhile"),
+            (&["rm", "--help"], "older versions stay"),
+            (&["keygen", "--help"], "Keep copies"),
+            (&["doctor", "--help"], "deleted for good"),
             (&["rewrap", "--help"], "older versions keep their keys"),
             (&["audit", "--help"], "nothing that is shown is authenticated"),
             (&["verify", "--help"], "Nothing is skipped unsaid"),

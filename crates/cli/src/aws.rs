@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsStr,
     io::{self, Write as _},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,13 +15,16 @@ use aws_sdk_s3::{
 };
 use aws_types::service_config::ServiceConfigKey;
 use sealwax_s3::{
-    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, PlacePolicy, S3Uri, SealedClient, SealedClientBuilder,
-    SidecarPolicy, WrapPolicy, drill::BlockedRegions, envelope::Keyring,
+    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, PlacePolicy, S3Uri, SealedClient,
+    SealedClientBuilder, SidecarPolicy, WrapPolicy,
+    drill::BlockedRegions,
+    envelope::{EncryptedDataKey, Keyring, LocalKeyring, MultiKeyring},
 };
 
 use crate::{
     args::{GlobalArgs, ReaderArgs},
     error::{Exit, Failure, advice},
+    local_key, many,
     progress::{JobProgress, Progress},
     shell,
     text::Printable,
@@ -37,6 +41,7 @@ pub(crate) struct Session {
     config: SdkConfig,
     region: Region,
     args: GlobalArgs,
+    local: Option<Arc<LocalKeyring>>,
     quiet: bool,
     verbose: bool,
     /// The options that say where the services are, as they were given.
@@ -47,7 +52,7 @@ impl Session {
     /// Loads the user's AWS settings.
     ///
     /// # Errors
-    /// No Region is set.
+    /// No Region is set, or the local key cannot be read.
     pub(crate) async fn open(args: &GlobalArgs) -> Result<Self, Failure> {
         Self::load(args, aws_config::defaults(BehaviorVersion::v2026_01_12())).await
     }
@@ -78,15 +83,17 @@ impl Session {
         if let Some(profile) = &args.profile {
             loader = loader.profile_name(profile);
         }
+        let local = args.local_key.as_deref().map(local_key::read).transpose()?.map(Arc::new);
         let config = loader.load().await;
         let Some(region) = config.region().filter(|region| !region.as_ref().is_empty()).cloned() else {
-            let advice = "give --region, or set AWS_REGION, or set `region` in the profile";
+            let advice = "give --region, or set AWS_REGION, or set `region` in the profile, here or in the AWS files";
             return Err(Failure::new(Exit::Usage, "no AWS Region is set", advice));
         };
         Ok(Self {
             config,
             region,
             args: args.clone(),
+            local,
             quiet: args.quiet,
             verbose: args.verbose > 0,
             connection: connection(args),
@@ -154,26 +161,57 @@ impl Session {
         keys.into_iter().fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key)).build()
     }
 
-    /// A keyring of these keys alone, of which `at_least` so many must wrap a new data key, or all.
-    pub(crate) fn writing_keyring(&self, keys: Vec<KmsKeyArn>, at_least: Option<u8>) -> KmsKeyring {
-        let keyring = keys.into_iter().fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key));
+    /// A keyring of these keys and the local one, of which `at_least` so many must wrap a new data key, or all.
+    ///
+    /// # Errors
+    /// There is no key.
+    pub(crate) fn writing_keyring(
+        &self,
+        keys: Vec<KmsKeyArn>,
+        at_least: Option<u8>,
+    ) -> Result<Arc<dyn Keyring>, Failure> {
+        if keys.is_empty() && self.local.is_none() {
+            let advice =
+                "give --key ARN or --local-key FILE, or set SEALWAX_KEYS, or `keys` in a profile of sealwax.toml";
+            return Err(Failure::new(Exit::Usage, "there is no key to wrap the data key under", advice));
+        }
+        if keys.is_empty()
+            && let Some(local) = &self.local
+        {
+            return Ok(Arc::clone(local) as Arc<dyn Keyring>);
+        }
         let policy = at_least.map_or(WrapPolicy::All, |count| WrapPolicy::AtLeast(count.into()));
-        keyring.wrap_policy(policy).build()
+        let kms = keys.into_iter().fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key));
+        Ok(self.with_local(kms.wrap_policy(policy).build()))
     }
 
-    /// A keyring to read with: of the named keys, else of all keys in the named accounts, else in the caller's own.
+    /// A keyring to read with: of the named keys and the local one, else of all keys in the named accounts, else in the
+    /// caller's own.
     ///
     /// # Errors
     /// STS does not say which account the caller's own is.
-    pub(crate) async fn reading_keyring(&self, args: ReaderArgs) -> Result<KmsKeyring, Failure> {
-        self.regional_keyring(args, &[], None).await
+    pub(crate) async fn reading_keyring(&self, args: ReaderArgs) -> Result<Arc<dyn Keyring>, Failure> {
+        Ok(self.with_local(self.kms_keyring(args, &[], None).await?))
     }
 
-    /// The same, of keys in these Regions alone, if any are named; it makes at most `calls_per_second` calls to each Region.
+    /// The same, of keys in these Regions alone, if any are named: a local key is in none.
     ///
     /// # Errors
     /// As [`Session::reading_keyring`].
     pub(crate) async fn regional_keyring(
+        &self,
+        args: ReaderArgs,
+        regions: &[String],
+    ) -> Result<Arc<dyn Keyring>, Failure> {
+        let kms = self.kms_keyring(args, regions, None).await?;
+        Ok(if regions.is_empty() { self.with_local(kms) } else { Arc::new(kms) })
+    }
+
+    /// What of it is KMS's; it makes at most `calls_per_second` calls to each Region.
+    ///
+    /// # Errors
+    /// As [`Session::reading_keyring`].
+    pub(crate) async fn kms_keyring(
         &self,
         args: ReaderArgs,
         regions: &[String],
@@ -189,13 +227,60 @@ impl Session {
             let keys = args.keys.into_iter().filter(meant);
             return Ok(keys.fold(builder, |keyring, key| keyring.key(key)).build());
         }
-        let filter = if args.accounts.is_empty() {
-            self.own_account().await?
-        } else {
-            DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref()))
+        let filter = match (args.accounts.is_empty(), &self.local) {
+            // Whoever names a local key and nothing else needs no KMS.
+            (true, Some(_)) => return Ok(builder.build()),
+            (true, None) => self.own_account().await?,
+            (false, _) => DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref())),
         };
         let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
         Ok(builder.discovery(filter).build())
+    }
+
+    /// This keyring and the local key, if one is used. What is in this process is asked first.
+    pub(crate) fn with_local(&self, kms: impl Keyring + 'static) -> Arc<dyn Keyring> {
+        match &self.local {
+            None => Arc::new(kms),
+            Some(local) => {
+                Arc::new(MultiKeyring::new(Arc::clone(local) as Arc<dyn Keyring>, [Arc::new(kms) as Arc<dyn Keyring>]))
+            }
+        }
+    }
+
+    /// A keyring to wrap under the same keys as these, as far as `reading` may use them: whoever can write to the bucket can
+    /// name others there. It shares the clients of `shared`. `None`: there is none.
+    pub(crate) fn same_keys(
+        &self,
+        keys: &[EncryptedDataKey],
+        reading: &dyn Keyring,
+        shared: &KmsKeyring,
+    ) -> Option<Arc<dyn Keyring>> {
+        let accepted = || keys.iter().filter(|key| reading.accepts(key));
+        let arns: Vec<KmsKeyArn> = accepted().filter_map(|key| key.wrapping_key().parse().ok()).collect();
+        let local = self.local.clone().filter(|local| accepted().any(|key| local.accepts(key)));
+        match (arns.is_empty(), local) {
+            (true, None) => None,
+            (true, Some(local)) => Some(local),
+            (false, local) => {
+                let kms = arns.into_iter().fold(shared.sibling(), KmsKeyringBuilder::key).build();
+                Some(if local.is_some() { self.with_local(kms) } else { Arc::new(kms) })
+            }
+        }
+    }
+
+    /// The local key, if one is used.
+    pub(crate) fn local_key(&self) -> Option<&Arc<LocalKeyring>> {
+        self.local.as_ref()
+    }
+
+    /// AWS's settings.
+    pub(crate) fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// Which profile of Sealwax's own settings is used.
+    pub(crate) fn profile_in_use(&self) -> Option<&str> {
+        self.args.profile_in_use.as_deref()
     }
 
     /// Whose replica the bucket is, and whether wraps are bound to no place.
@@ -257,8 +342,20 @@ impl Session {
         }
     }
 
+    /// Says on standard error what was done with one of many, if asked to say more.
+    pub(crate) fn detail(&self, text: impl AsRef<str>) {
+        if self.verbose {
+            self.say(text);
+        }
+    }
+
+    /// Says on standard error that one of many failed.
+    pub(crate) fn complain(&self, what: &str, failure: &Failure) {
+        let _ = io::stderr().lock().write_all(many::line(what, failure).as_bytes());
+    }
+
     /// Why there are no credentials, if that is so.
-    async fn want_of_credentials(&self) -> Option<Failure> {
+    pub(crate) async fn want_of_credentials(&self) -> Option<Failure> {
         let error = match self.config.credentials_provider() {
             Some(provider) => chain(&provider.provide_credentials().await.err()?),
             None => "none are set up".into(),
@@ -316,6 +413,12 @@ pub(crate) struct FailedCall {
     text: String,
 }
 
+impl std::fmt::Display for FailedCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl FailedCall {
     /// `what` could not be done.
     pub(crate) fn new<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Self
@@ -326,7 +429,8 @@ impl FailedCall {
         let code = error.code().map(str::to_owned);
         let said = match (status, &code) {
             (Some(status), Some(code)) => {
-                format!("the service answered {status} {code}: {}", error.message().unwrap_or("no message"))
+                let message = error.message().map_or_else(String::new, |message| format!(": {message}"));
+                format!("the service answered {status} {code}{message}")
             }
             _ => chain(error),
         };

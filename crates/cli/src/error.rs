@@ -8,7 +8,7 @@ use std::{
 
 use sealwax_s3::ErrorKind;
 
-use crate::{interrupt::Signal, text::Printable};
+use crate::{interrupt::Signal, paint::Paint, text::Printable};
 
 /// How the command exits when it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +101,11 @@ impl Failure {
         Self::new(Exit::Failed, format!("{what}: {error}"), ErrorKind::Io.advice())
     }
 
+    /// For another reason.
+    pub(crate) fn other(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(Exit::Failed, error, ErrorKind::Io.advice())
+    }
+
     /// A signal ended the command; `consequence` says what became of the object.
     pub(crate) fn stopped(signal: Signal, consequence: impl AsRef<str>) -> Self {
         let error = format!("{signal}: {}", consequence.as_ref()).into();
@@ -130,7 +135,7 @@ impl Failure {
 
     /// And says more of what failed.
     pub(crate) fn and(self, more: &str) -> Self {
-        Self { error: format!("{}{more}", self.error).into(), ..self }
+        Self { error: format!("{}{more}", self.in_one_line()).into(), ..self }
     }
 
     /// What kind of failure it is.
@@ -145,13 +150,29 @@ impl Failure {
 
     /// Says it on standard error.
     pub(crate) fn print(&self) {
+        let text = self.text(Paint::of(&io::stderr()));
         // Where standard error is closed, the exit code is all that can be said.
-        let _ = io::stderr().lock().write_all(self.text().as_bytes());
+        let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 
-    fn text(&self) -> String {
+    /// What failed and why, without advice.
+    pub(crate) fn in_one_line(&self) -> String {
+        let mut text = self.error.to_string();
+        let mut next = self.error.source();
+        while let Some(cause) = next {
+            let said = cause.to_string();
+            if !text.contains(&said) {
+                text.push_str(": ");
+                text.push_str(&said);
+            }
+            next = cause.source();
+        }
+        text
+    }
+
+    fn text(&self, paint: Paint) -> String {
         let mut said = self.error.to_string();
-        let mut text = format!("error: {}\n", Printable(&said));
+        let mut text = format!("{} {}\n", paint.bad("error:"), Printable(&said));
         let mut next = self.error.source();
         while let Some(cause) = next {
             let cause_said = cause.to_string();
@@ -162,7 +183,7 @@ impl Failure {
             next = cause.source();
         }
         if let Some(advice) = self.advice {
-            text.push_str(&format!("  hint: {advice}\n"));
+            text.push_str(&format!("  {} {advice}\n", paint.note("hint:")));
         }
         for (what, command) in &self.steps {
             text.push_str(&format!("  {what}: {}\n", Printable(command)));
@@ -220,9 +241,12 @@ mod tests {
         let again = Chain("write failed: the disk is full", Some(Box::new(root)));
         let failure = Failure::new(Exit::Failed, Chain("cannot\u{1b} put", Some(Box::new(again))), "make room");
         let expected = "error: cannot\\u{1b} put\n  caused by: write failed: the disk is full\n  hint: make room\n";
-        assert_eq!(failure.text(), expected);
+        assert_eq!(failure.text(Paint::none()), expected);
         let failure = failure.step("to resume", "sealwax put".into()).step("to give up", "rm \u{7}".into());
-        assert_eq!(failure.text(), format!("{expected}  to resume: sealwax put\n  to give up: rm \\u{{7}}\n"));
+        assert_eq!(
+            failure.text(Paint::none()),
+            format!("{expected}  to resume: sealwax put\n  to give up: rm \\u{{7}}\n")
+        );
     }
 
     #[test]

@@ -32,6 +32,14 @@ impl Lines {
         self.unless_closed(written)
     }
 
+    /// Writes text that has its own ends of lines.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.line(text.strip_suffix('\n').unwrap_or(text))
+    }
+
     /// Writes a line of JSON.
     ///
     /// # Errors

@@ -2,12 +2,53 @@
 
 use std::{fmt, str::FromStr};
 
+use sealwax_s3::S3Uri;
+
+use crate::error::Failure;
+
 /// A bucket, and what the keys in it begin with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Prefix {
     pub(crate) bucket: String,
     /// Empty: all keys.
     pub(crate) key: String,
+}
+
+impl Prefix {
+    /// The same as a folder: what follows is a slash, unless it is the whole bucket.
+    pub(crate) fn into_folder(mut self) -> Self {
+        if !self.key.is_empty() && !self.key.ends_with('/') {
+            self.key.push('/');
+        }
+        self
+    }
+
+    /// Whether it means a folder by itself.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.key.is_empty() || self.key.ends_with('/')
+    }
+
+    /// The object with this key, or in this folder with this name.
+    ///
+    /// # Errors
+    /// There is no such key: it would be empty, or too long.
+    pub(crate) fn object(&self, name: &str) -> Result<S3Uri, Failure> {
+        let name = if self.is_folder() { name } else { "" };
+        format!("{self}{name}").parse().map_err(Failure::usage)
+    }
+
+    /// The object below this folder.
+    ///
+    /// # Errors
+    /// As [`Prefix::object`].
+    pub(crate) fn below(&self, relative: &str) -> Result<S3Uri, Failure> {
+        format!("{self}{relative}").parse().map_err(Failure::usage)
+    }
+}
+
+/// The last name of a key.
+pub(crate) fn name_of(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or(key)
 }
 
 impl FromStr for Prefix {

@@ -91,7 +91,7 @@ impl Report {
     }
 }
 
-fn format(info: &ObjectInfo) -> String {
+pub(crate) fn format(info: &ObjectInfo) -> String {
     match info.format() {
         ObjectFormat::Sealwax(header) => header.format().to_owned(),
         ObjectFormat::S3ec(envelope) => format!("Amazon S3 Encryption Client {}", envelope.format()),
@@ -159,11 +159,11 @@ impl fmt::Display for Report {
     }
 }
 
-fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
+pub(crate) fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
     writeln!(f, "  {name:<14} {}", Printable(value))
 }
 
-fn section(f: &mut fmt::Formatter<'_>, title: &str, pairs: &BTreeMap<String, String>) -> fmt::Result {
+pub(crate) fn section(f: &mut fmt::Formatter<'_>, title: &str, pairs: &BTreeMap<String, String>) -> fmt::Result {
     if pairs.is_empty() {
         return Ok(());
     }

@@ -10,6 +10,10 @@ use crate::{args::Cli, aws::Session, error::Failure, log};
 /// What failed, and how to exit for it.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     log::init(&cli.global);
+    let cli = match cli.command.run_alone(&cli.global) {
+        Ok(done) => return done,
+        Err(command) => Cli { command: *command, ..cli },
+    };
     let runtime = Runtime::new().map_err(|error| Failure::io("cannot start", error))?;
     let grace = cli.command.grace();
     let done = runtime.block_on(async {

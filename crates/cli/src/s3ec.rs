@@ -39,6 +39,7 @@ impl FormatArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(clippy::enum_variant_names, reason = "they are the official clients' names")]
 enum PolicyArg {
     ForbidEncryptAllowDecrypt,
     RequireEncryptAllowDecrypt,
@@ -70,7 +71,7 @@ pub(crate) struct S3ecArgs {
     )]
     commitment_policy: PolicyArg,
 
-    /// Read data keys that older clients wrapped: by kms, AESWrap, RSA-OAEP with SHA-256, and the algorithms of V1
+    /// Read data keys that older clients wrapped: by kms, AES key wrap, RSA-OAEP with SHA-256, and the algorithms of V1
     #[arg(long, help_heading = "S3 Encryption Client")]
     legacy_wrapping_algorithms: bool,
 
@@ -132,7 +133,7 @@ impl S3ecArgs {
     pub(crate) fn settings_to_write(
         &self,
         format: FormatArg,
-        under: Option<KmsKeyring>,
+        under: Option<Arc<KmsKeyring>>,
         own: Arc<KmsKeyring>,
     ) -> Result<S3ec, Failure> {
         let s3ec = self.settings()?;

@@ -263,6 +263,17 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_has_each_setting() {
+        let readme = include_str!("../README.md");
+        for (name, by_job) in NAMES {
+            let argument = if by_job { format!("`{name}`") } else { String::new() };
+            let row = format!("| `{PREFIX}{}` | {argument}", name.to_uppercase());
+            assert!(readme.contains(&row), "{row}");
+        }
+        assert_eq!(readme.matches(&format!("| `{PREFIX}")).count(), NAMES.len());
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_said() {
         let refused = |variables: &[(&str, &str)]| {
             environment(variables).and_then(|given| Settings::new(&given)).expect_err("refused").to_string()

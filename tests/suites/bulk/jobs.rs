@@ -187,7 +187,8 @@ async fn a_plan_tells_ways_and_calls_by_region() {
     client.put().uri(&uri).body("x").send().await.expect("put");
     let object = ListedObject::new(uri.bucket(), uri.key());
     let near = || Edits::new().add_keys(stack.keyring([&stack.home.key_2]));
-    let cases: [(&str, Edits, DataKeyWay, &[(&str, u64)]); 3] = [
+    type Case = (&'static str, Edits, DataKeyWay, &'static [(&'static str, u64)]);
+    let cases: [Case; 3] = [
         ("within the Region", near(), DataKeyWay::ReEncrypt, &[("us-east-1", 1)]),
         (
             "across Regions",

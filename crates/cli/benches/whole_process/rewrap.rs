@@ -93,7 +93,7 @@ trait Owned {
 impl Owned for Command {
     /// The same command: what its builder methods give is borrowed.
     fn to_owned_command(&self) -> Command {
-        let mut command = Command::new(self.get_program());
+        let mut command = Self::new(self.get_program());
         command.args(self.get_args());
         for (name, value) in self.get_envs() {
             match value {

@@ -1,5 +1,7 @@
 //! `sealwax get`.
 
+mod folder;
+
 use std::{io, path::Path};
 
 use futures_util::TryStreamExt as _;
@@ -8,7 +10,8 @@ use tokio::io::{AsyncWriteExt as _, BufWriter};
 
 use super::is_standard_stream;
 use crate::{
-    args::GetArgs, aws::Session, error::Failure, interrupt::unless_stopped, pair, progress::Progress, text::Counted,
+    args::GetArgs, aws::Session, error::Failure, folder::inside, interrupt::unless_stopped, pair, prefix::name_of,
+    progress::Progress, text::Counted,
 };
 
 /// Bytes that are written to standard output at once.
@@ -16,7 +19,20 @@ const OUTPUT_BUFFER_LEN: usize = 256 * 1024;
 
 /// Reads an object and opens it.
 pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure> {
-    let GetArgs { uri, file, context, version_id, pass_unencrypted, reader, release_unverified, s3ec } = args;
+    if args.folders.recursive {
+        return folder::run(session, args).await;
+    }
+    if args.folders.skip_unchanged || args.folders.dry_run {
+        return Err(Failure::usage("--skip-unchanged and --dry-run are about folders: give --recursive"));
+    }
+    let GetArgs { from, mut file, context, version_id, pass_unencrypted, reader, release_unverified, s3ec, .. } = args;
+    if from.is_folder() {
+        return Err(Failure::usage(format!("{from} is a folder: give --recursive")));
+    }
+    let uri: S3Uri = from.to_string().parse().map_err(Failure::usage)?;
+    if file.is_dir() {
+        file = inside(&file, name_of(uri.key())).map_err(Failure::usage)?;
+    }
     let context = pair::context(context)?;
     let mut client = session.client_builder(&uri, session.reading_keyring(reader).await?).s3ec(s3ec.settings()?);
     if pass_unencrypted {
@@ -49,7 +65,7 @@ async fn to_file(session: &Session, get: Get, progress: Progress, uri: &S3Uri, f
 }
 
 /// Writes plaintext to standard output as it comes: verified, unless told otherwise. Whoever reads it may stop.
-async fn to_stdout(get: Get, progress: &Progress, release_unverified: bool) -> Result<(), Failure> {
+pub(super) async fn to_stdout(get: Get, progress: &Progress, release_unverified: bool) -> Result<(), Failure> {
     let object = get.send().await?;
     progress.expect(object.info().plaintext_len());
     let mut plaintext = if release_unverified { object.release_unverified() } else { object.into_stream() };

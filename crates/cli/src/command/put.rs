@@ -1,8 +1,11 @@
 //! `sealwax put`.
 
+mod folder;
+
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use sealwax_s3::{PlaintextSource, Put, PutOutput, PutS3ecOutput, S3Uri, envelope::MissingWrap, s3ec::S3ec};
@@ -21,9 +24,11 @@ use crate::{
 
 /// Seals a file or standard input, and stores it.
 pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure> {
-    let PutArgs {
-        file, uri, keys, context, metadata, content_type, at_least, no_overwrite, resume, state_file, ..
-    } = args;
+    if args.folders.recursive || args.folders.skip_unchanged || args.folders.dry_run || args.files.len() > 1 {
+        return folder::run(session, args).await;
+    }
+    let (file, uri) = (args.files[0].clone(), destination(&args)?);
+    let PutArgs { keys, context, metadata, content_type, at_least, no_overwrite, resume, state_file, .. } = args;
     let (format, instruction_file, raw) = (args.format, args.instruction_file, args.raw);
     if format == FormatArg::Native && (instruction_file || !raw.is_empty()) {
         return Err(Failure::usage(
@@ -33,10 +38,19 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     if format != FormatArg::Native && resume {
         return Err(Failure::usage("an upload in a format of the S3 Encryption Client cannot be resumed"));
     }
+    if format != FormatArg::Native && session.local_key().is_some() {
+        return Err(Failure::usage(
+            "a local key wraps in Sealwax's own format alone: leave --local-key or --format out",
+        ));
+    }
     let resume = resume.then(|| resumable(&file, &uri, state_file)).transpose()?;
     let context = pair::context(context)?;
     let s3ec = raw.onto(S3ec::new().commitment_policy(format.policy()))?;
-    let client = session.client_builder(&uri, session.writing_keyring(keys, at_least)).s3ec(s3ec).build();
+    let keyring = match keys.is_empty() && !raw.is_empty() {
+        true => Arc::new(session.keyring([])),
+        false => session.writing_keyring(keys, at_least)?,
+    };
+    let client = session.client_builder(&uri, keyring).s3ec(s3ec).build();
     let progress = session.progress(len(&file).await);
     let mut put =
         client.put().uri(&uri).body(source(&file)).encryption_context(context).on_progress(progress.counter());
@@ -79,6 +93,23 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         (Err(signal), Some(resume)) => Err(resume.stopped(session, &uri, signal).await),
         (Err(signal), None) => Err(Failure::stopped(signal, format!("the upload to {uri} was given up"))),
     }
+}
+
+/// Where a single file goes.
+fn destination(args: &PutArgs) -> Result<S3Uri, Failure> {
+    let file = &args.files[0];
+    if file.is_dir() {
+        return Err(is_a_folder(file));
+    }
+    match file.file_name().and_then(|name| name.to_str()).filter(|_| !is_standard_stream(file)) {
+        Some(name) => args.to.object(name),
+        None => args.to.to_string().parse().map_err(Failure::usage),
+    }
+}
+
+fn is_a_folder(file: &Path) -> Failure {
+    let error = format!("{} is a directory", file.display());
+    Failure::new(Exit::Failed, error, "give --recursive to put what is in it")
 }
 
 fn resumable(file: &Path, uri: &S3Uri, state_file: Option<PathBuf>) -> Result<Resume, Failure> {

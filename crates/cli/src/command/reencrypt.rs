@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 use sealwax_s3::{
-    KmsKeyArn, KmsKeyring, ReencryptOutput, S3Uri, SealedClient, UnencryptedObjects,
-    envelope::{EncryptedDataKey, Keyring as _},
+    ReencryptOutput, S3Uri, SealedClient, UnencryptedObjects,
+    envelope::Keyring,
     listing::Listing,
     migrate::{Migrate, MigrateSummary},
 };
@@ -26,38 +26,44 @@ use crate::{
 pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Failure> {
     let ReencryptArgs { prefix, recursive, concurrency, under, accept_place, reader, to, seal_unencrypted, s3ec } =
         args;
-    let keyring = Arc::new(session.reading_keyring(reader).await?);
-    let one = |prefix: &Prefix| prefix.to_string().parse::<S3Uri>().map_err(Failure::usage);
-    let under = if under.is_empty() && to == FormatArg::Native && !recursive {
-        let uri = one(&prefix)?;
-        own_keys(&session.client(&uri, session.keyring([])), &uri, &keyring).await?
-    } else {
-        under
+    let kms = Arc::new(session.kms_keyring(reader, &[], None).await?);
+    let keyring = session.with_local(Arc::clone(&kms));
+    let to_wrap = (!under.is_empty()).then(|| Arc::new(session.keyring(under)));
+    let uri = match recursive {
+        true => None,
+        false => Some(prefix.to_string().parse::<S3Uri>().map_err(Failure::usage)?),
+    };
+    let new_keys: Option<Arc<dyn Keyring>> = match (&to_wrap, to, &uri) {
+        (Some(keys), ..) => Some(Arc::clone(keys) as Arc<dyn Keyring>),
+        (None, FormatArg::Native, Some(uri)) => {
+            let info = session.client(uri, session.keyring([])).head().uri(uri).send().await?;
+            let same = session.same_keys(info.keys(), &*keyring, &kms);
+            Some(same.ok_or_else(|| none_may_be_used(uri))?)
+        }
+        _ => None,
     };
 
-    let to_wrap = (!under.is_empty()).then(|| session.keyring(under.clone()));
-    let s3ec_settings = s3ec.settings_to_write(to, to_wrap, Arc::clone(&keyring))?;
+    let s3ec_settings = s3ec.settings_to_write(to, to_wrap, kms)?;
     let mut client = session.client_builder_of(&prefix.bucket, keyring).s3ec(s3ec_settings);
     if seal_unencrypted {
         client = client.unencrypted(UnencryptedObjects::PassThrough);
     }
     let client = client.build();
-    if recursive {
+    let Some(uri) = uri else {
         let mut migrate = Migrate::new(client.clone()).to(to.to_write()).concurrency(concurrency.into());
-        if !under.is_empty() {
-            migrate = migrate.keyring(session.keyring(under));
+        if let Some(keys) = new_keys {
+            migrate = migrate.keyring(keys);
         }
         if let Some(suffix) = s3ec.instruction_file_suffix {
             migrate = migrate.instruction_file_suffix(suffix);
         }
         return many(session, &client, migrate, &prefix).await;
-    }
+    };
 
-    let uri = one(&prefix)?;
     let progress = session.progress(None);
     let mut reencrypt = client.reencrypt().uri(&uri).to(to.to_write()).on_progress(progress.counter());
-    if !under.is_empty() {
-        reencrypt = reencrypt.keyring(session.keyring(under));
+    if let Some(keys) = new_keys {
+        reencrypt = reencrypt.keyring(keys);
     }
     if let Some(suffix) = s3ec.instruction_file_suffix {
         reencrypt = reencrypt.instruction_file_suffix(suffix);
@@ -90,12 +96,14 @@ async fn many(session: &Session, client: &SealedClient, migrate: Migrate, prefix
     let stopped =
         |signal| Failure::stopped(signal, "each object is as it was, or sealed anew; run it again for the others");
     unless_stopped(client.settle()).await.map_err(stopped)?;
-    session.say(format!(
-        "{} sealed anew, {} as asked for already, {} failed",
-        Counted(summary.migrated, "object"),
-        summary.already_there,
-        summary.failed(),
-    ));
+    if summary.objects() > 0 {
+        session.say(format!(
+            "{} sealed anew, {} as asked for already, {} failed",
+            Counted(summary.migrated, "object"),
+            summary.already_there,
+            summary.failed(),
+        ));
+    }
     done.map_err(stopped)??;
     if summary.objects() == 0 {
         let advice = "check the bucket and the prefix";
@@ -105,17 +113,10 @@ async fn many(session: &Session, client: &SealedClient, migrate: Migrate, prefix
     Failure::of_many(summary.failed(), summary.objects(), failed)
 }
 
-/// The object's KMS keys, as far as they may be used: whoever can write to the bucket can name others there.
-async fn own_keys(client: &SealedClient, uri: &S3Uri, keyring: &KmsKeyring) -> Result<Vec<KmsKeyArn>, Failure> {
-    let info = client.head().uri(uri).send().await?;
-    let accepted = info.keys().iter().filter(|key| keyring.accepts(key)).map(EncryptedDataKey::wrapping_key);
-    let keys: Vec<KmsKeyArn> = accepted.filter_map(|key| key.parse().ok()).collect();
-    if keys.is_empty() {
-        return Err(Failure::usage(
-            "none of the object's wrapping keys may be used: name those of the new object by --under",
-        ));
-    }
-    Ok(keys)
+/// None of the object's keys can wrap a data key.
+pub(super) fn none_may_be_used(uri: &S3Uri) -> Failure {
+    let error = format!("none of the wrapping keys of {uri} may be used");
+    Failure::new(Exit::Denied, error, "name those of the new object by --under, or say by --key which may be used")
 }
 
 fn summary(uri: &S3Uri, output: &ReencryptOutput) -> String {

@@ -44,7 +44,7 @@ pub(super) struct Counts {
 /// Proves that objects open.
 pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failure> {
     let VerifyArgs { objects, how, keys_in, json, reader } = args;
-    let keyring = session.regional_keyring(reader, &keys_in, None).await?;
+    let keyring = session.regional_keyring(reader, &keys_in).await?;
     let client = session.client_of(&objects.prefix.bucket, keyring);
     let (mut lines, mut summary) = (Lines::new(), VerifySummary::default());
     let each = |outcome: &VerifyOutcome, lines: &mut Lines| {

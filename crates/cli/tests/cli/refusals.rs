@@ -160,6 +160,7 @@ fn files_that_cannot_be_used() {
     scene.put(b"text", &[]).exits(0);
     let get = |path| Sealwax::new(["get", &scene.uri()]).args([path]).run();
     get(scene.path("no/such/directory")).fails(1, "No such file");
+    fs::create_dir_all(scene.path("files/x")).expect("made");
     get(scene.path("")).fails(1, "directory");
 }
 

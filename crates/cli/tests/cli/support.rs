@@ -9,7 +9,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
@@ -66,6 +66,12 @@ impl Scene {
     /// The object's address.
     pub(crate) fn uri(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.key)
+    }
+
+    /// That of an object anywhere.
+    pub(crate) fn at(bucket: &str, key: &str) -> Self {
+        let directory = TempDir::with_prefix("sealwax-").expect("a temporary directory");
+        Self { bucket: bucket.to_owned(), key: key.to_owned(), directory }
     }
 
     /// Another object beside it: `s3://BUCKET/…/name/more`.
@@ -125,6 +131,8 @@ impl Sealwax {
             .env("AWS_ENDPOINT_URL", endpoint())
             .env("AWS_REGION", "us-east-1")
             .env_remove("RUST_LOG")
+            // Whoever runs the tests may have settings.
+            .env("XDG_CONFIG_HOME", "/nonexistent")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -161,6 +169,12 @@ impl Sealwax {
     /// Unsets an environment variable.
     pub(crate) fn without_env(mut self, name: &str) -> Self {
         self.command.env_remove(name);
+        self
+    }
+
+    /// Runs it in this directory.
+    pub(crate) fn in_directory(mut self, directory: &Path) -> Self {
+        self.command.current_dir(directory);
         self
     }
 

@@ -291,13 +291,13 @@ impl Reading<'_> {
     }
 
     fn parts(self, info: &ObjectInfo, opening: Opening) -> Reader {
-        Reader::Parts(Download {
+        Reader::Parts(Box::new(Download {
             fetcher: self.fetcher,
             opening,
             plaintext_len: info.plaintext_len(),
             window: self.window,
             on_progress: self.get.on_progress.clone(),
-        })
+        }))
     }
 }
 
@@ -325,7 +325,7 @@ pub struct SealedObject {
 /// How the plaintext is read.
 enum Reader {
     /// Part by part, each of them verified by itself; or unverified, as was asked for.
-    Parts(Download),
+    Parts(Box<Download>),
     /// As one message, which is verified at its end.
     Whole(Box<WholeContent>),
 }
@@ -355,7 +355,7 @@ impl SealedObject {
     #[must_use]
     pub fn into_stream(self) -> PlaintextStream {
         match self.reader {
-            Reader::Parts(download) => PlaintextStream::new(download, self.first),
+            Reader::Parts(download) => PlaintextStream::new(*download, self.first),
             Reader::Whole(content) => PlaintextStream::until_error(content.verified(self.first)),
         }
     }
@@ -368,7 +368,7 @@ impl SealedObject {
     #[must_use]
     pub fn release_unverified(self) -> PlaintextStream {
         match self.reader {
-            Reader::Parts(download) => PlaintextStream::new(download, self.first),
+            Reader::Parts(download) => PlaintextStream::new(*download, self.first),
             Reader::Whole(content) => PlaintextStream::until_error(content.unverified(self.first)),
         }
     }
@@ -407,8 +407,8 @@ impl SealedObject {
     /// As [`Get::to_file`].
     pub async fn to_file(self, path: impl AsRef<Path>) -> Result<ObjectInfo, Error> {
         match self.reader {
-            Reader::Parts(download) => file::write(download, self.first, path.as_ref()).await?,
-            Reader::Whole(content) => content.to_file(self.first, path.as_ref()).await?,
+            Reader::Parts(download) => file::write(*download, self.first, path.as_ref()).await?,
+            Reader::Whole(content) => content.into_file(self.first, path.as_ref()).await?,
         }
         Ok(self.info)
     }

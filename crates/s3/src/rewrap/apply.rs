@@ -25,7 +25,7 @@ use crate::{
 pub struct Work(Objects);
 
 enum Objects {
-    Plan(PlanFile),
+    Plan(Box<PlanFile>),
     Listing { listing: Listed, source: String, settings: Map<String, Value> },
 }
 
@@ -35,7 +35,7 @@ impl Work {
     /// Those of a plan. Its journal tells them by their lines, so that a later run too needs constant memory.
     #[must_use]
     pub fn plan(plan: PlanFile) -> Self {
-        Self(Objects::Plan(plan))
+        Self(Objects::Plan(Box::new(plan)))
     }
 
     /// Those of a [`Listing`](crate::listing::Listing), or of a part of one, which `source` names. A later run remembers 16 bytes for each object that was done before.

@@ -188,8 +188,11 @@ pub(super) type Listener = Box<dyn FnMut(&Report) + Send>;
 /// A journal at work in a thread of its own.
 pub(super) struct Journal {
     reports: mpsc::Sender<Report>,
-    writer: JoinHandle<Result<(Tally, Option<(File, PathBuf)>), Error>>,
+    writer: JoinHandle<Result<Written, Error>>,
 }
+
+/// What came of all lines, and the file that they are in.
+type Written = (Tally, Option<(File, PathBuf)>);
 
 impl Journal {
     /// Opens the journal of `job`, or begins it, and says what it tells; without a path nothing is kept.

@@ -91,7 +91,7 @@ pub(super) async fn rewrapper(
     s3ec: &S3ecArgs,
 ) -> Result<Rewrapper, Failure> {
     let (session, reader) = settings.applied(session)?;
-    let reading = Arc::new(session.regional_keyring(reader, &[], calls_per_second).await?);
+    let reading = Arc::new(session.kms_keyring(reader, &[], calls_per_second).await?);
     let mut made = Edits::new();
     for edit in edits {
         made = match edit {
@@ -103,8 +103,10 @@ pub(super) async fn rewrapper(
         };
     }
     // Intermediate keys are unwrapped once for many objects.
-    let client =
-        session.client_builder_of(&settings.bucket, CachingKeyring::new(reading)).s3ec(s3ec.settings()?).build();
+    let client = session
+        .client_builder_of(&settings.bucket, CachingKeyring::new(session.with_local(reading)))
+        .s3ec(s3ec.settings()?)
+        .build();
     let rewrapper = Rewrapper::new(client, made)?.landing(settings.to_sidecar.into());
     Ok(match &s3ec.instruction_file_suffix {
         Some(suffix) => rewrapper.instruction_file_suffix(suffix),

@@ -3,7 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_config::{BehaviorVersion, Region};
-use aws_sdk_s3::{Client, error::ProvideErrorMetadata as _, operation::head_object::HeadObjectOutput, types::Part};
+use aws_sdk_s3::{
+    Client,
+    error::ProvideErrorMetadata as _,
+    operation::head_object::HeadObjectOutput,
+    types::{BucketVersioningStatus, Part, VersioningConfiguration},
+};
 use tokio::runtime::Runtime;
 
 use super::{Scene, endpoint};
@@ -38,6 +43,13 @@ impl RawS3 {
         assert!(made.is_ok() || there, "{made:?}");
     }
 
+    /// Keeps the versions of a bucket's objects.
+    pub(crate) fn version(&self, bucket: &str) {
+        let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        let put = self.client.put_bucket_versioning().bucket(bucket).versioning_configuration(enabled);
+        self.runtime.block_on(put.send()).expect("versioned");
+    }
+
     /// Stores an object as it is.
     pub(crate) fn put(&self, scene: &Scene, body: Vec<u8>, metadata: HashMap<String, String>) {
         let put = self.client.put_object().bucket(&scene.bucket).key(&scene.key).set_metadata(Some(metadata));
@@ -63,6 +75,20 @@ impl RawS3 {
         let source = format!("{}/{}", from.bucket, from.key);
         let copy = self.client.copy_object().bucket(&to.bucket).key(&to.key).copy_source(source);
         self.runtime.block_on(copy.send()).expect("copied");
+    }
+
+    /// The keys that begin so; at most a page of them.
+    pub(crate) fn keys(&self, bucket: &str, prefix: &str) -> Vec<String> {
+        let list = self.client.list_objects_v2().bucket(bucket).prefix(prefix);
+        let listed = self.runtime.block_on(list.send()).expect("listed").contents.unwrap_or_default();
+        listed.into_iter().filter_map(|object| object.key).collect()
+    }
+
+    /// How many versions and delete markers there are under keys that begin so.
+    pub(crate) fn versions(&self, bucket: &str, prefix: &str) -> usize {
+        let list = self.client.list_object_versions().bucket(bucket).prefix(prefix);
+        let listed = self.runtime.block_on(list.send()).expect("listed");
+        listed.versions().len() + listed.delete_markers().len()
     }
 
     /// The parts of an unfinished upload, if there is one: their numbers and entity tags.

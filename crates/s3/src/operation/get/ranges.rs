@@ -43,7 +43,7 @@ pub(super) async fn read(object: SealedObject, ranges: &[Range<u64>]) -> Result<
         .map(|(span, first)| {
             let object = SealedObject {
                 info: info.clone(),
-                reader: Reader::Parts(Download { window: span.clone(), ..download.clone() }),
+                reader: Reader::Parts(Box::new(Download { window: span.clone(), ..Download::clone(&download) })),
                 first,
             };
             object.bytes()

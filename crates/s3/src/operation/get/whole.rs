@@ -77,7 +77,7 @@ impl WholeContent {
     }
 
     /// Writes the plaintext to a temporary file beside `path`, and renames it to `path` once it is verified.
-    pub(super) async fn to_file(self, first: Option<FirstBody>, path: &Path) -> Result<(), Error> {
+    pub(super) async fn into_file(self, first: Option<FirstBody>, path: &Path) -> Result<(), Error> {
         let mut file = NewFile::beside(path, self.fetcher.target.clone()).await?;
         let mut opened = self.open(first);
         while let Some(next) = opened.try_next().await? {

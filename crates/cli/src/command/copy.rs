@@ -1,0 +1,221 @@
+//! `sealwax cp` and `sealwax mv`.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use sealwax_s3::{
+    Error, ErrorKind, KmsKeyring, ObjectInfo, S3Uri, SealedClient,
+    envelope::{EncryptedDataKey, Keyring},
+};
+
+use super::reencrypt::none_may_be_used;
+use crate::{
+    args::CopyArgs,
+    aws::Session,
+    error::{Exit, Failure},
+    interrupt::unless_stopped,
+    listing::{self, Listed},
+    many::{Outcome, Tally},
+    prefix::{Prefix, name_of},
+    text::Counted,
+};
+
+/// What becomes of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Kept,
+    Deleted,
+}
+
+/// Copies or moves objects.
+pub(super) async fn run(session: &Session, args: CopyArgs, source: Source) -> Result<(), Failure> {
+    let reading = session.reading_keyring(args.reader.clone()).await?;
+    let client = session.client_of(&args.from.bucket, Arc::clone(&reading));
+    let under = match args.under.is_empty() {
+        true => None,
+        false => Some(session.writing_keyring(args.under.clone(), None)?),
+    };
+    let keyrings =
+        Keyrings { session: session.clone(), reading, under, shared: session.keyring([]), known: Mutex::default() };
+    let copier = Copier { client, keyrings, args, source };
+    match copier.args.recursive {
+        true => copier.folder(session).await,
+        false => copier.one(session).await,
+    }
+}
+
+/// Copies objects by one client.
+struct Copier {
+    client: SealedClient,
+    keyrings: Keyrings,
+    args: CopyArgs,
+    source: Source,
+}
+
+impl Copier {
+    async fn one(&self, session: &Session) -> Result<(), Failure> {
+        let CopyArgs { from, to, .. } = &self.args;
+        if from.is_folder() {
+            return Err(Failure::usage(format!("{from} is a folder: give --recursive")));
+        }
+        let from: S3Uri = from.to_string().parse().map_err(Failure::usage)?;
+        let to = to.object(name_of(from.key()))?;
+        let done = unless_stopped(self.copy(&from, &to)).await;
+        let stopped =
+            |signal| Failure::stopped(signal, format!("{to} may be there, and {from} was not deleted before"));
+        let (text, _) = done.map_err(stopped)??;
+        session.say(text);
+        Ok(())
+    }
+
+    async fn folder(&self, session: &Session) -> Result<(), Failure> {
+        let (from, to) = (self.args.from.clone().into_folder(), self.args.to.clone().into_folder());
+        check_apart(&from, &to)?;
+        let mut tally = Tally::default();
+        let objects = listing::objects(self.client.s3(), &from, self.args.filter.clone());
+        let to = &to;
+        let copy = |Listed { object, relative }: Listed| async move {
+            let name = object.to_string();
+            let copied = async {
+                let from: S3Uri = name.parse().map_err(Failure::usage)?;
+                self.copy(&from, &to.below(&relative)?).await
+            };
+            match copied.await {
+                Ok((text, bytes)) => Outcome::Done(text, bytes),
+                Err(failure) => Outcome::Failed(name, failure),
+            }
+        };
+        let done = unless_stopped(tally.run(session, objects, self.args.concurrency.into(), copy)).await;
+        let (objects, bytes) = (Counted(tally.done, "object"), Counted(tally.bytes, "byte"));
+        if tally.all() > 0 {
+            session.say(format!("{} {objects} of {from} to {to} ({bytes}){tally}", self.verb()));
+        }
+        let stopped = |signal| Failure::stopped(signal, "those that were not done are where they were; run it again");
+        done.map_err(stopped)??;
+        tally.some("object", &from)?;
+        tally.result("object")
+    }
+
+    fn verb(&self) -> &'static str {
+        match (self.args.dry_run, self.source) {
+            (true, Source::Kept) => "would copy",
+            (true, Source::Deleted) => "would move",
+            (false, Source::Kept) => "copied",
+            (false, Source::Deleted) => "moved",
+        }
+    }
+
+    /// Copies one object, and deletes its source if it is to be moved. Says so, and how long its plaintext is.
+    async fn copy(&self, from: &S3Uri, to: &S3Uri) -> Result<(String, u64), Failure> {
+        let info = self.client.head().uri(from).send().await?;
+        let (bytes, keyring) = (info.plaintext_len(), self.keyrings.of(from, &info)?);
+        let text = format!("{} {from} to {to} ({})", self.verb(), Counted(bytes, "byte"));
+        if self.args.dry_run {
+            return Ok((text, bytes));
+        }
+        let mut copy = self.client.copy().source_uri(from).uri(to).keyring(keyring);
+        if let Some(e_tag) = &info.e_tag {
+            copy = copy.source_if_match(e_tag);
+        }
+        if self.args.no_overwrite {
+            self.check_absent(to).await?;
+            copy = copy.if_none_match("*");
+        }
+        copy = self.args.accept_place.iter().fold(copy, |copy, place| copy.accept_place(place));
+        copy.send().await?;
+        if self.source == Source::Deleted {
+            self.delete(from, &info).await.map_err(|error| {
+                Failure::from(error).and(&format!("; it was copied to {to}, and is still at its old place too"))
+            })?;
+        }
+        Ok((text, bytes))
+    }
+
+    /// Refuses where there is an object already: not every store heeds that condition of a copy.
+    async fn check_absent(&self, uri: &S3Uri) -> Result<(), Failure> {
+        match self.client.s3().head_object().bucket(uri.bucket()).key(uri.key()).send().await {
+            Ok(_) => {
+                let advice = "leave --no-overwrite out to replace it, or choose another place";
+                Err(Failure::new(Exit::Conflict, format!("there is an object at {uri} already"), advice))
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Deletes what was copied, and nothing that was stored there since.
+    async fn delete(&self, from: &S3Uri, copied: &ObjectInfo) -> Result<(), Error> {
+        let delete = self.client.delete().uri(from);
+        let Some(e_tag) = &copied.e_tag else { return delete.send().await.map(drop) };
+        match delete.clone().if_match(e_tag).send().await {
+            Ok(_) => Ok(()),
+            // Some stores know no such condition. Then a moment remains in which another write is not noticed.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                match self.client.head().uri(from).if_match(e_tag).send().await {
+                    Ok(now) if now.e_tag == copied.e_tag => delete.send().await.map(drop),
+                    _ => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A folder that is copied into itself would never end.
+fn check_apart(from: &Prefix, to: &Prefix) -> Result<(), Failure> {
+    if from.bucket == to.bucket && to.key.starts_with(&from.key) {
+        return Err(Failure::usage(format!("{to} is in {from}: it cannot be copied into itself")));
+    }
+    Ok(())
+}
+
+/// Keyrings to wrap under: that which was named, else one for each set of keys that sources have.
+struct Keyrings {
+    session: Session,
+    reading: Arc<dyn Keyring>,
+    under: Option<Arc<dyn Keyring>>,
+    shared: KmsKeyring,
+    known: Mutex<HashMap<Vec<String>, Arc<dyn Keyring>>>,
+}
+
+impl Keyrings {
+    fn of(&self, uri: &S3Uri, source: &ObjectInfo) -> Result<Arc<dyn Keyring>, Failure> {
+        if let Some(under) = &self.under {
+            return Ok(Arc::clone(under));
+        }
+        let names: Vec<_> = source.keys().iter().map(EncryptedDataKey::wrapping_key).map(str::to_owned).collect();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(keyring) = known.get(&names) {
+            return Ok(Arc::clone(keyring));
+        }
+        let keyring = self.session.same_keys(source.keys(), &*self.reading, &self.shared);
+        let keyring = keyring.ok_or_else(|| none_may_be_used(uri))?;
+        known.insert(names, Arc::clone(&keyring));
+        Ok(keyring)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_not_copied_into_itself() {
+        let apart = |from: &str, to: &str| {
+            let folder = |text: &str| text.parse::<Prefix>().expect("a prefix").into_folder();
+            check_apart(&folder(from), &folder(to)).is_ok()
+        };
+        for (from, to, expected) in [
+            ("s3://b/a", "s3://b/c", true),
+            ("s3://b/a", "s3://b/ab", true),
+            ("s3://b/a/c", "s3://b/a", true),
+            ("s3://b", "s3://c/a", true),
+            ("s3://b/a", "s3://b/a/", false),
+            ("s3://b/a", "s3://b/a/c", false),
+            ("s3://b", "s3://b/c", false),
+        ] {
+            assert_eq!(apart(from, to), expected, "{from} {to}");
+        }
+    }
+}

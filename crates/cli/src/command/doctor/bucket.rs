@@ -1,0 +1,113 @@
+//! How a bucket is set up.
+
+use aws_sdk_s3::{
+    error::ProvideErrorMetadata as _,
+    types::{BucketVersioningStatus, ExpirationStatus, ReplicationRuleStatus},
+};
+
+use super::{Check, Checks};
+use crate::{
+    aws::{FailedCall, Session},
+    error::Failure,
+    text::Counted,
+};
+
+/// Checks a bucket. Whether it is there.
+pub(super) async fn check(session: &Session, bucket: &str, checks: &mut Checks) -> Result<bool, Failure> {
+    let s3 = session.s3();
+    let head = s3.head_bucket().bucket(bucket).send().await;
+    let is_there = head.is_ok();
+    checks.add(match head {
+        Ok(head) => match head.bucket_region() {
+            Some(region) if region != session.region() => Check::warning(
+                "bucket",
+                format!("{bucket} is in {region}, and the Region is {}", session.region()),
+                format!("give --region {region}, so that keys near the bucket are asked first"),
+            ),
+            Some(region) => Check::ok("bucket", format!("{bucket}, in {region}")),
+            None => Check::ok("bucket", bucket),
+        },
+        Err(error) => {
+            let failed = FailedCall::new(&format!("{bucket} cannot be looked at"), &error);
+            let hint = match failed.status {
+                Some(404) => "check the name, or make the bucket",
+                Some(403) => "the caller needs s3:ListBucket, and the bucket's policy must let it",
+                Some(301) => "give the Region of the bucket by --region",
+                _ => "check the Region, the endpoint and the network",
+            };
+            Check::failed("bucket", failed.to_string(), hint)
+        }
+    })?;
+    if !is_there {
+        return Ok(false);
+    }
+    checks.add(match s3.get_bucket_versioning().bucket(bucket).send().await {
+        Ok(answer) if answer.status() == Some(&BucketVersioningStatus::Enabled) => Check::ok("versioning", "enabled"),
+        Ok(_) => Check::warning(
+            "versioning",
+            "not enabled: what is overwritten or deleted is gone, and S3 does not replicate the bucket",
+            "aws s3api put-bucket-versioning --versioning-configuration Status=Enabled",
+        ),
+        Err(error) => {
+            let failed = FailedCall::new("it cannot be read", &error);
+            Check::unknown("versioning", failed.to_string(), "the caller needs s3:GetBucketVersioning to see it")
+        }
+    })?;
+    checks.add(replication(&s3, bucket).await)?;
+    checks.add(lifecycle(&s3, bucket).await)?;
+    Ok(true)
+}
+
+async fn replication(s3: &aws_sdk_s3::Client, bucket: &str) -> Check {
+    let none = |message: &str| {
+        let hint = "for disaster recovery, replicate it to another Region: examples/policies/config/replication.json";
+        Check::warning("replication", message, hint)
+    };
+    let answer = s3.get_bucket_replication().bucket(bucket).send().await;
+    let configuration = match answer {
+        Ok(answer) => answer.replication_configuration,
+        Err(error) if error.code() == Some("ReplicationConfigurationNotFoundError") => None,
+        Err(error) => {
+            let failed = FailedCall::new("it cannot be read", &error);
+            return Check::unknown(
+                "replication",
+                failed.to_string(),
+                "the caller needs s3:GetReplicationConfiguration to see it",
+            );
+        }
+    };
+    let rules = configuration.map(|it| it.rules).unwrap_or_default();
+    let enabled = rules.iter().filter(|rule| rule.status == ReplicationRuleStatus::Enabled);
+    let to: Vec<_> = enabled.filter_map(|rule| Some(rule.destination.as_ref()?.bucket.as_str())).collect();
+    match (to.is_empty(), rules.is_empty()) {
+        (false, _) => Check::ok("replication", format!("to {}", to.join(", "))),
+        (true, false) => none("all its rules are disabled"),
+        (true, true) => none("none is set up: when the Region is lost, so are the objects"),
+    }
+}
+
+async fn lifecycle(s3: &aws_sdk_s3::Client, bucket: &str) -> Check {
+    let answer = s3.get_bucket_lifecycle_configuration().bucket(bucket).send().await;
+    let rules = match answer {
+        Ok(answer) => answer.rules.unwrap_or_default(),
+        Err(error) if error.code() == Some("NoSuchLifecycleConfiguration") => Vec::new(),
+        Err(error) => {
+            let failed = FailedCall::new("it cannot be read", &error);
+            let hint = "the caller needs s3:GetLifecycleConfiguration to see it";
+            return Check::unknown("lifecycle", failed.to_string(), hint);
+        }
+    };
+    let enabled = rules.iter().filter(|rule| rule.status == ExpirationStatus::Enabled);
+    let days = enabled.filter_map(|rule| rule.abort_incomplete_multipart_upload.as_ref()?.days_after_initiation).min();
+    match days {
+        Some(days) => {
+            let days = Counted(days.unsigned_abs().into(), "day");
+            Check::ok("lifecycle", format!("unfinished uploads are aborted after {days}"))
+        }
+        None => Check::warning(
+            "lifecycle",
+            "unfinished uploads are kept, and cost storage",
+            "add a rule with AbortIncompleteMultipartUpload: examples/policies/config/lifecycle.json",
+        ),
+    }
+}

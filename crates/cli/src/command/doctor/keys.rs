@@ -1,0 +1,185 @@
+//! Wrapping keys: their state, and what their policies allow the caller.
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_s3::{config::http::HttpResponse, error::SdkError};
+use sealwax_s3::{
+    KmsKeyArn,
+    aws_sdk_kms::{
+        Client,
+        error::ProvideErrorMetadata,
+        primitives::Blob,
+        types::{DataKeySpec, DryRunModifierType, KeyMetadata, KeySpec, KeyState, KeyUsageType},
+    },
+    envelope::{EncryptionContext, Place, WrapContext},
+};
+
+use super::{Check, Checks};
+use crate::{
+    aws::{FailedCall, Session},
+    error::Failure,
+};
+
+/// Checks a key.
+pub(super) async fn check(
+    session: &Session,
+    key: &KmsKeyArn,
+    context: &EncryptionContext,
+    place: Option<&Place>,
+    checks: &mut Checks,
+) -> Result<(), Failure> {
+    let there = session.in_region(key.region());
+    let kms = Client::new(there.config());
+    let is_usable = describe(&kms, key, checks).await?;
+    if !is_usable {
+        return Ok(());
+    }
+    let pairs = WrapContext::new(context, place).pairs();
+    let caller = Caller { kms, key, pairs: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect() };
+    let (check, ciphertext) = caller.generate().await;
+    checks.add(check)?;
+    checks.add(caller.encrypt().await)?;
+    checks.add(caller.decrypt(ciphertext).await)
+}
+
+/// Whether all keys are lost with one Region.
+pub(super) fn check_regions(session: &Session, keys: &[KmsKeyArn], checks: &mut Checks) -> Result<(), Failure> {
+    let regions: BTreeSet<_> = keys.iter().map(KmsKeyArn::region).collect();
+    let names = regions.iter().copied().collect::<Vec<_>>().join(", ");
+    checks.add(match (regions.len(), session.local_key()) {
+        (0, Some(_)) => Check::ok("Regions", "a local key alone: no Region is needed to open"),
+        (0, None) => Check::skipped("Regions", "no key was named", "name the keys by --key"),
+        (1, None) => Check::warning(
+            "Regions",
+            format!("all keys are in {names}: while it is down nothing opens"),
+            "seal under a key of another Region too, or rewrap replicas there",
+        ),
+        (1, Some(_)) => Check::ok("Regions", format!("keys in {names}, and a local one")),
+        _ => Check::ok("Regions", format!("keys in {names}")),
+    })
+}
+
+async fn describe(kms: &Client, key: &KmsKeyArn, checks: &mut Checks) -> Result<bool, Failure> {
+    let answer = kms.describe_key().key_id(key.as_str()).send().await;
+    let (check, is_usable) = match answer.map(|answer| answer.key_metadata) {
+        Ok(Some(metadata)) => state(key, &metadata),
+        Ok(None) => (Check::unknown("key", format!("KMS says nothing of {}", key.as_str()), "try again"), true),
+        Err(error) => {
+            let failed = FailedCall::new(&format!("KMS DescribeKey of {}", key.as_str()), &error);
+            match error.code() {
+                Some("NotFoundException") => {
+                    let hint = "check the ARN: its Region, its account and its ID";
+                    (Check::failed("key", failed.to_string(), hint), false)
+                }
+                Some("AccessDeniedException") => {
+                    let hint = "sealing needs no kms:DescribeKey; with it, its state can be seen";
+                    (Check::unknown("key", failed.to_string(), hint), true)
+                }
+                _ => {
+                    let hint = "check the endpoint and the network: this Region's KMS does not answer";
+                    (Check::failed("key", failed.to_string(), hint), false)
+                }
+            }
+        }
+    };
+    checks.add(check)?;
+    Ok(is_usable)
+}
+
+/// What a key's metadata says of it, and whether it can be used.
+fn state(key: &KmsKeyArn, metadata: &KeyMetadata) -> (Check, bool) {
+    let failed = |message: String, hint: &str| (Check::failed("key", message, hint), false);
+    let name = key.as_str();
+    match metadata.key_state() {
+        Some(KeyState::Enabled) | None => {}
+        Some(KeyState::Disabled) => return failed(format!("{name} is disabled"), "aws kms enable-key"),
+        Some(KeyState::PendingDeletion) => {
+            let hint = "aws kms cancel-key-deletion, then enable-key: what it alone wraps is lost with it";
+            return failed(format!("{name} is about to be deleted"), hint);
+        }
+        Some(other) => return failed(format!("{name} is in the state {}", other.as_str()), "see the key in KMS"),
+    }
+    if metadata.key_usage().is_some_and(|usage| *usage != KeyUsageType::EncryptDecrypt)
+        || metadata.key_spec().is_some_and(|spec| *spec != KeySpec::SymmetricDefault)
+    {
+        return failed(format!("{name} is no symmetric key for encryption"), "make one: aws kms create-key");
+    }
+    let kind = if metadata.multi_region() == Some(true) { "multi-Region" } else { "of one Region" };
+    (Check::ok("key", format!("{name} is enabled, {kind}")), true)
+}
+
+/// Asks what a key's policy, and the caller's, allow.
+struct Caller<'a> {
+    kms: Client,
+    key: &'a KmsKeyArn,
+    /// As of an object that is sealed: policies may ask for it.
+    pairs: HashMap<String, String>,
+}
+
+impl Caller<'_> {
+    /// Also what was answered instead of a dry run.
+    async fn generate(&self) -> (Check, Option<Blob>) {
+        let call = self.kms.generate_data_key().key_id(self.key.as_str()).key_spec(DataKeySpec::Aes256).dry_run(true);
+        match call.set_encryption_context(Some(self.pairs.clone())).send().await {
+            // Nothing is ever sealed under that data key.
+            Ok(answer) => (self.ignored("GenerateDataKey"), answer.ciphertext_blob),
+            Err(error) => (self.judged("GenerateDataKey", &error), None),
+        }
+    }
+
+    async fn encrypt(&self) -> Check {
+        let call = self.kms.encrypt().key_id(self.key.as_str()).plaintext(Blob::new([0; 32])).dry_run(true);
+        match call.set_encryption_context(Some(self.pairs.clone())).send().await {
+            Ok(_) => self.ignored("Encrypt"),
+            Err(error) => self.judged("Encrypt", &error),
+        }
+    }
+
+    async fn decrypt(&self, ciphertext: Option<Blob>) -> Check {
+        let call = self.kms.decrypt().key_id(self.key.as_str()).dry_run(true);
+        let call = match ciphertext {
+            Some(ciphertext) => call.ciphertext_blob(ciphertext),
+            None => call.dry_run_modifiers(DryRunModifierType::IgnoreCiphertext),
+        };
+        match call.set_encryption_context(Some(self.pairs.clone())).send().await {
+            Ok(_) => self.ignored("Decrypt"),
+            Err(error) => self.judged("Decrypt", &error),
+        }
+    }
+
+    /// A service that does not know `DryRun` has done what it was asked to try.
+    fn ignored(&self, call: &str) -> Check {
+        Check::ok(
+            "key policy",
+            format!("kms:{call} works in {} (this service ignores DryRun: it was a real call)", self.region()),
+        )
+    }
+
+    fn judged<E>(&self, call: &str, error: &SdkError<E, HttpResponse>) -> Check
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        match error.code() {
+            Some("DryRunOperationException") => {
+                Check::ok("key policy", format!("kms:{call} is allowed in {}", self.region()))
+            }
+            Some("AccessDeniedException") => Check::failed(
+                "key policy",
+                format!(
+                    "kms:{call} is denied in {}: {}",
+                    self.region(),
+                    error.message().unwrap_or("no reason is given")
+                ),
+                format!("allow kms:{call} in the key's policy and the caller's; see SECURITY.md and examples/policies"),
+            ),
+            _ => {
+                let failed = FailedCall::new(&format!("KMS {call} in {}", self.region()), error);
+                Check::unknown("key policy", failed.to_string(), "seal an object and open it, to see")
+            }
+        }
+    }
+
+    fn region(&self) -> &str {
+        self.key.region()
+    }
+}

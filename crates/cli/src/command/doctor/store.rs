@@ -1,0 +1,182 @@
+//! What a store honours, tried on an object that is deleted again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_sdk_s3::{
+    Client,
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    primitives::ByteStream,
+};
+use sealwax_s3::{
+    KmsKeyArn, S3Uri,
+    envelope::{EncryptionContext, Place},
+};
+
+use super::{Check, Checks};
+use crate::{
+    aws::{FailedCall, Session},
+    error::Failure,
+    local_key,
+    prefix::Prefix,
+};
+
+/// An entity tag that no object has.
+const OTHER_E_TAG: &str = "\"00000000000000000000000000000000\"";
+
+/// The object that is stored and deleted again.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    s3: Client,
+    uri: S3Uri,
+    /// Whether anything may have been stored.
+    is_used: AtomicBool,
+}
+
+impl Scratch {
+    pub(super) fn new(session: &Session, prefix: &Prefix) -> Result<Self, Failure> {
+        let name = format!(".sealwax-doctor/{}", local_key::random_name()?);
+        Ok(Self { s3: session.s3(), uri: prefix.clone().into_folder().below(&name)?, is_used: AtomicBool::new(false) })
+    }
+
+    pub(super) fn bucket(&self) -> &str {
+        self.uri.bucket()
+    }
+
+    /// Where an object is bound to.
+    pub(super) fn place(&self) -> Result<Place, Failure> {
+        Place::new(self.uri.bucket(), self.uri.key()).map_err(Failure::usage)
+    }
+
+    /// Checks whether the store honours conditions.
+    pub(super) async fn check(&self, checks: &mut Checks) -> Result<(), Failure> {
+        let put = || {
+            let put = self.s3.put_object().bucket(self.uri.bucket()).key(self.uri.key());
+            put.body(ByteStream::from_static(b"of sealwax doctor: it may be deleted"))
+        };
+        self.is_used.store(true, Ordering::Relaxed);
+        if let Err(error) = put().if_none_match("*").send().await {
+            let failed = FailedCall::new(&format!("{} cannot be stored", self.uri), &error);
+            let hint = match failed.status {
+                Some(403) => "the caller needs s3:PutObject there, and the bucket's policy must let it",
+                Some(501 | 400) => "this store does not know If-None-Match: --no-overwrite fails on it",
+                _ => "check the bucket's policy, the endpoint and the network",
+            };
+            return checks.add(Check::failed("store", failed.to_string(), hint));
+        }
+        let again = put().if_none_match("*").send().await;
+        checks.add(honoured("If-None-Match on puts", "--no-overwrite can replace an object on this store", &again))?;
+        let other = put().if_match(OTHER_E_TAG).send().await;
+        checks.add(honoured(
+            "If-Match on puts",
+            "a put that depends on what is there can replace another object",
+            &other,
+        ))?;
+
+        let copy = || {
+            let source = format!("{}/{}", self.uri.bucket(), self.uri.key());
+            let copy = self.s3.copy_object().bucket(self.uri.bucket()).key(self.uri.key()).copy_source(source);
+            copy.metadata_directive(aws_sdk_s3::types::MetadataDirective::Replace)
+        };
+        let from_other = copy().copy_source_if_match(OTHER_E_TAG).send().await;
+        let lost = "a rewrap can undo what another writer stored at the same time; let one write at a time";
+        checks.add(honoured("If-Match on the source of copies", lost, &from_other))?;
+        let onto_other = copy().if_match(OTHER_E_TAG).send().await;
+        let lost = "of two rewraps of one object at the same moment, one can be lost; let one rewrap at a time";
+        checks.add(honoured("If-Match on the target of copies", lost, &onto_other))?;
+        let delete = self.s3.delete_object().bucket(self.uri.bucket()).key(self.uri.key());
+        let deleted = delete.if_match(OTHER_E_TAG).send().await;
+        let lost = "`sealwax mv` can delete what another writer stored at the old place meanwhile";
+        checks.add(honoured("If-Match on deletes", lost, &deleted))?;
+        Ok(())
+    }
+
+    /// Seals the object under the keys, and opens it.
+    pub(super) async fn round_trip(
+        &self,
+        session: &Session,
+        keys: Vec<KmsKeyArn>,
+        context: EncryptionContext,
+        checks: &mut Checks,
+    ) -> Result<(), Failure> {
+        if keys.is_empty() && session.local_key().is_none() {
+            return checks.add(Check::skipped(
+                "round trip",
+                "no key was named",
+                "name the keys by --key or --local-key",
+            ));
+        }
+        const PLAINTEXT: &[u8] = b"sealed by sealwax doctor";
+        let client = session.client(&self.uri, session.writing_keyring(keys, None)?);
+        let put = client.put().uri(&self.uri).encryption_context(context).body(PLAINTEXT.to_vec()).send().await;
+        let opened = match put {
+            Ok(_) => async { client.get().uri(&self.uri).send().await?.bytes().await }.await,
+            Err(error) => Err(error),
+        };
+        checks.add(match opened {
+            Ok(plaintext) if plaintext == PLAINTEXT => {
+                Check::ok("round trip", "an object was sealed, stored and opened")
+            }
+            Ok(_) => Check::failed("round trip", "another plaintext came back", "do not use this store, and tell us"),
+            Err(error) => {
+                let hint = error.kind().advice();
+                Check::failed("round trip", Failure::from(error).in_one_line(), hint)
+            }
+        })
+    }
+
+    /// Deletes the object for good: all its versions.
+    pub(super) async fn clean_up(&self, checks: &mut Checks) -> Result<(), Failure> {
+        if !self.is_used.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if let Err(failed) = self.delete().await {
+            checks.add(Check::failed("clean-up", failed.to_string(), format!("delete {} by hand", self.uri)))?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self) -> Result<(), FailedCall> {
+        let (bucket, key) = (self.uri.bucket(), self.uri.key());
+        let what = format!("{} cannot be deleted", self.uri);
+        let versions = self.s3.list_object_versions().bucket(bucket).prefix(key).send().await;
+        let ids: Vec<String> = match versions {
+            Ok(found) => {
+                let objects = found.versions.unwrap_or_default().into_iter().map(|it| (it.key, it.version_id));
+                let markers = found.delete_markers.unwrap_or_default().into_iter().map(|it| (it.key, it.version_id));
+                let ours = objects.chain(markers).filter(|(found, _)| found.as_deref() == Some(key));
+                ours.filter_map(|(_, id)| id).collect()
+            }
+            // It was never stored, or its versions may not be seen.
+            Err(_) => {
+                let deleted = self.s3.delete_object().bucket(bucket).key(key).send().await;
+                return deleted.map(drop).map_err(|error| FailedCall::new(&what, &error));
+            }
+        };
+        for id in ids {
+            let deleted = self.s3.delete_object().bucket(bucket).key(key).version_id(id).send().await;
+            deleted.map_err(|error| FailedCall::new(&what, &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a request that must not be carried out was refused.
+fn honoured<T, E>(what: &str, otherwise: &str, answer: &Result<T, SdkError<E, HttpResponse>>) -> Check
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match answer {
+        Ok(_) => Check::warning("conditions", format!("{what} is ignored"), otherwise),
+        Err(error) => match error.raw_response().map(|answer| answer.status().as_u16()) {
+            Some(412 | 409) => Check::ok("conditions", format!("{what} is honoured")),
+            Some(501 | 400) => {
+                Check::warning("conditions", format!("{what} is refused: the store does not know it"), otherwise)
+            }
+            _ => {
+                let failed = FailedCall::new(what, error);
+                Check::unknown("conditions", failed.to_string(), "try again")
+            }
+        },
+    }
+}

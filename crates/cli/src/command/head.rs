@@ -1,0 +1,120 @@
+//! `sealwax head`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
+
+use aws_sdk_s3::{operation::head_object::HeadObjectOutput, primitives::DateTimeFormat};
+use sealwax_s3::{ErrorKind, ObjectInfo, S3Uri};
+use serde::Serialize;
+
+use crate::{
+    args::HeadArgs,
+    aws::{FailedCall, Session},
+    error::Failure,
+    output::Lines,
+    report,
+    text::{Counted, Printable},
+};
+
+/// What S3 tells. Its names are those of the JSON, and stay as they are.
+#[derive(Debug, Serialize)]
+struct Told {
+    object: String,
+    sealed: bool,
+    /// Of a sealed object.
+    plaintext_bytes: Option<u64>,
+    stored_bytes: Option<u64>,
+    content_type: Option<String>,
+    content_encoding: Option<String>,
+    cache_control: Option<String>,
+    storage_class: Option<String>,
+    server_side_encryption: Option<String>,
+    version_id: Option<String>,
+    e_tag: Option<String>,
+    /// As in RFC 3339.
+    last_modified: Option<String>,
+    replication_status: Option<String>,
+    /// The user's own.
+    metadata: BTreeMap<String, String>,
+}
+
+/// Shows what S3 tells of an object.
+pub(super) async fn run(session: &Session, args: HeadArgs) -> Result<(), Failure> {
+    let HeadArgs { uri, version_id, json } = args;
+    let client = session.client(&uri, session.keyring([]));
+    let call = client.s3().head_object().bucket(uri.bucket()).key(uri.key());
+    let head = match call.set_version_id(version_id.clone()).send().await {
+        Ok(head) => head,
+        Err(error) => return Err(session.failure(FailedCall::new(&format!("cannot look at {uri}"), &error)).await),
+    };
+    let mut look = client.head().uri(&uri);
+    if let Some(version_id) = head.version_id.clone().or(version_id) {
+        look = look.version_id(version_id);
+    }
+    let info = match look.send().await {
+        Ok(info) => Some(info),
+        Err(error) if error.kind() == ErrorKind::NotSealed => None,
+        Err(error) => return Err(error.into()),
+    };
+    let told = Told::new(&uri, head, info);
+    let mut lines = Lines::new();
+    if json {
+        lines.json(&told)?;
+    } else {
+        lines.text(&told.to_string())?;
+    }
+    lines.finish()
+}
+
+impl Told {
+    fn new(uri: &S3Uri, head: HeadObjectOutput, info: Option<ObjectInfo>) -> Self {
+        let own: HashMap<_, _> = match &info {
+            Some(info) => info.metadata.clone(),
+            None => head.metadata.unwrap_or_default(),
+        };
+        Self {
+            object: uri.to_string(),
+            sealed: info.is_some(),
+            plaintext_bytes: info.as_ref().map(ObjectInfo::plaintext_len),
+            stored_bytes: head.content_length.and_then(|len| len.try_into().ok()),
+            content_type: head.content_type,
+            content_encoding: head.content_encoding,
+            cache_control: head.cache_control,
+            storage_class: head.storage_class.map(|class| class.as_str().to_owned()),
+            server_side_encryption: head.server_side_encryption.map(|algorithm| algorithm.as_str().to_owned()),
+            version_id: head.version_id,
+            e_tag: head.e_tag,
+            last_modified: head.last_modified.and_then(|time| time.fmt(DateTimeFormat::DateTime).ok()),
+            replication_status: head.replication_status.map(|status| status.as_str().to_owned()),
+            metadata: own.into_iter().collect(),
+        }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", Printable(&self.object))?;
+        report::line(f, "sealed", if self.sealed { "yes" } else { "no" })?;
+        let bytes = |count: Option<u64>| count.map(|count| Counted(count, "byte").to_string());
+        for (name, value) in [
+            ("plaintext", &bytes(self.plaintext_bytes)),
+            ("stored", &bytes(self.stored_bytes)),
+            ("content type", &self.content_type),
+            ("encoding", &self.content_encoding),
+            ("cache control", &self.cache_control),
+            ("storage class", &self.storage_class),
+            ("SSE", &self.server_side_encryption),
+            ("version", &self.version_id),
+            ("e-tag", &self.e_tag),
+            ("last modified", &self.last_modified),
+            ("replication", &self.replication_status),
+        ] {
+            if let Some(value) = value {
+                report::line(f, name, value)?;
+            }
+        }
+        report::section(f, "own metadata", &self.metadata)
+    }
+}

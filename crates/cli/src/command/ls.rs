@@ -1,0 +1,221 @@
+//! `sealwax ls`.
+
+use std::{collections::BTreeMap, pin::Pin};
+
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+use futures_util::{Stream, TryStreamExt as _};
+use indicatif::HumanBytes;
+use sealwax_s3::{ErrorKind, KmsKeyArn, ObjectInfo, SealedClient, envelope::geometry, listing::ListedObject};
+use serde::Serialize;
+
+use crate::{
+    args::LsArgs,
+    aws::{FailedCall, Session},
+    error::Failure,
+    interrupt::unless_stopped,
+    listing::{self, Entry},
+    output::Lines,
+    prefix::Prefix,
+    report,
+    text::Printable,
+};
+
+/// What is printed of one object. Its names are those of the JSON, and stay as they are.
+#[derive(Debug, Serialize)]
+struct Line {
+    object: String,
+    /// Of a sealed object; where it was not looked at, if it is one.
+    plaintext_bytes: Option<u64>,
+    stored_bytes: Option<u64>,
+    /// As in RFC 3339.
+    last_modified: Option<String>,
+    storage_class: Option<String>,
+    e_tag: Option<String>,
+    /// `null`: it was not looked at, or that failed.
+    sealed: Option<bool>,
+    /// By which client it is sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption_context: Option<BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+}
+
+/// Lists objects.
+pub(super) async fn run(session: &Session, args: LsArgs) -> Result<(), Failure> {
+    let mut lines = Lines::new();
+    let Some(prefix) = args.prefix.clone() else {
+        buckets(session, &args, &mut lines).await?;
+        return lines.finish();
+    };
+    let (mut all, mut failed) = (0, 0);
+    let listed = unless_stopped(list(session, &prefix, &args, &mut lines, &mut all, &mut failed)).await;
+    lines.finish()?;
+    listed.map_err(|signal| Failure::stopped(signal, "not all was listed"))??;
+    if all == 0 {
+        session.say(format!("there are no objects in {prefix}"));
+    }
+    Failure::of_many(failed, all, format!("{failed} of {all} could not be looked at"))
+}
+
+async fn list(
+    session: &Session,
+    prefix: &Prefix,
+    args: &LsArgs,
+    lines: &mut Lines,
+    all: &mut u64,
+    failed: &mut u64,
+) -> Result<(), Failure> {
+    let client = session.client_of(&prefix.bucket, session.keyring([]));
+    let filter = args.filter.clone();
+    let skip = prefix.key.rfind('/').map_or(0, |slash| slash + 1);
+    let entries: Pin<Box<dyn Stream<Item = Result<Entry, Failure>> + Send>> = match args.recursive {
+        false => listing::level(session, prefix.clone()),
+        true => Box::pin(listing::beginning_with(client.s3(), prefix).map_ok(Entry::Object)),
+    };
+    // Folders are shown as they are, so that one sees where objects are.
+    let is_meant = move |entry: &Entry| match entry {
+        Entry::Folder(_) => true,
+        Entry::Object(object) => filter.takes(&object.key[skip..]),
+    };
+    let entries = entries.try_filter(move |entry| std::future::ready(is_meant(entry)));
+    let looked_at = entries.map_ok(|entry| look(client.clone(), entry, args.long));
+    let mut looked_at = std::pin::pin!(looked_at.try_buffered(args.concurrency.into()));
+    while let Some(shown) = looked_at.try_next().await? {
+        *all += 1;
+        match shown {
+            Shown::Folder(key) => {
+                let folder = format!("s3://{}/{key}", prefix.bucket);
+                match args.json {
+                    true => lines.json(&serde_json::json!({ "folder": folder }))?,
+                    false => lines.line(format!("{:<20} {:>14}  {}", "", "folder", Printable(&folder)))?,
+                }
+            }
+            Shown::Object(line) => {
+                *failed += u64::from(line.failure.is_some());
+                if args.json { lines.json(&line)? } else { lines.line(line.text(args))? }
+            }
+        }
+    }
+    Ok(())
+}
+
+enum Shown {
+    Folder(String),
+    Object(Box<Line>),
+}
+
+async fn look(client: SealedClient, entry: Entry, long: bool) -> Result<Shown, Failure> {
+    let object = match entry {
+        Entry::Folder(key) => return Ok(Shown::Folder(key)),
+        Entry::Object(object) => object,
+    };
+    let mut line = Line::new(&object);
+    if long {
+        match client.head().bucket(&object.bucket).key(&object.key).send().await {
+            Ok(info) => line.is_sealed(&info),
+            Err(error) if error.kind() == ErrorKind::NotSealed => line.is_not_sealed(),
+            Err(error) => line.failure = Some(Failure::from(error).in_one_line()),
+        }
+    }
+    Ok(Shown::Object(Box::new(line)))
+}
+
+impl Line {
+    fn new(object: &ListedObject) -> Self {
+        let plaintext_bytes = object.size.and_then(geometry::plaintext_len);
+        Self {
+            object: object.to_string(),
+            plaintext_bytes,
+            stored_bytes: object.size,
+            last_modified: object.last_modified.as_ref().and_then(time),
+            storage_class: object.storage_class.clone(),
+            e_tag: object.e_tag.clone(),
+            sealed: None,
+            format: None,
+            keys: None,
+            encryption_context: None,
+            failure: None,
+        }
+    }
+
+    fn is_sealed(&mut self, info: &ObjectInfo) {
+        let context = info.encryption_context().iter();
+        self.sealed = Some(true);
+        self.format = Some(report::format(info));
+        self.plaintext_bytes = Some(info.plaintext_len());
+        self.keys = Some(info.keys().iter().map(|key| key.wrapping_key().to_owned()).collect());
+        self.encryption_context = Some(context.map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
+    }
+
+    fn is_not_sealed(&mut self) {
+        (self.sealed, self.plaintext_bytes) = (Some(false), None);
+    }
+
+    fn text(&self, args: &LsArgs) -> String {
+        let bytes = match (self.plaintext_bytes.or(self.stored_bytes), args.human_readable) {
+            (None, _) => "?".to_owned(),
+            (Some(bytes), true) => HumanBytes(bytes).to_string(),
+            (Some(bytes), false) => bytes.to_string(),
+        };
+        let modified = self.last_modified.as_deref().unwrap_or("(unknown)");
+        let mut text = format!("{modified:<20} {bytes:>14}  ");
+        if args.long {
+            let state = match (self.sealed, &self.failure) {
+                (_, Some(_)) => "failed",
+                (Some(true), _) => "sealed",
+                _ => "plain",
+            };
+            text.push_str(&format!("{state:<6}  {:<20}  ", self.where_keys_are()));
+        }
+        text.push_str(&Printable(&self.object).to_string());
+        // Not every length is that of an object that Sealwax sealed.
+        if !args.long && self.plaintext_bytes.is_none() {
+            text.push_str("  (as stored)");
+        }
+        for (name, value) in self.encryption_context.iter().flatten() {
+            text.push_str(&format!("  {}={}", Printable(name), Printable(value)));
+        }
+        if let Some(failure) = &self.failure {
+            text.push_str(&format!("  {}", Printable(failure)));
+        }
+        text
+    }
+
+    /// Regions of keys of KMS, and the names of others.
+    fn where_keys_are(&self) -> String {
+        let short = |key: &String| match key.parse::<KmsKeyArn>() {
+            Ok(arn) => arn.region().to_owned(),
+            Err(_) => key.clone(),
+        };
+        let mut places: Vec<_> = self.keys.iter().flatten().map(short).collect();
+        places.dedup();
+        if places.is_empty() { "-".into() } else { Printable(&places.join(",")).to_string() }
+    }
+}
+
+async fn buckets(session: &Session, args: &LsArgs, lines: &mut Lines) -> Result<(), Failure> {
+    let mut pages = session.s3().list_buckets().into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => return Err(session.failure(FailedCall::new("cannot list the buckets", &error)).await),
+        };
+        for bucket in page.buckets.unwrap_or_default() {
+            let (name, made) = (format!("s3://{}", bucket.name.unwrap_or_default()), bucket.creation_date);
+            let made = made.as_ref().and_then(time);
+            match args.json {
+                true => lines.json(&serde_json::json!({ "bucket": name, "created": made }))?,
+                false => lines.line(format!("{:<20}  {}", made.unwrap_or_default(), Printable(&name)))?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn time(time: &DateTime) -> Option<String> {
+    time.fmt(DateTimeFormat::DateTime).ok()
+}

@@ -1,0 +1,127 @@
+//! Folders of files, and the keys of objects in them.
+
+use std::{
+    path::{Path, PathBuf},
+    pin::Pin,
+};
+
+use futures_util::{Stream, stream};
+use tokio::sync::mpsc;
+use walkdir::WalkDir;
+
+use crate::error::Failure;
+
+/// How many files a walk is ahead of its reader, at most.
+const AHEAD: usize = 1000;
+
+/// A file to be put.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LocalFile {
+    pub(crate) path: PathBuf,
+    /// Its path in its folder, with `/`.
+    pub(crate) relative: String,
+}
+
+/// What a walk came across.
+pub(crate) type Found = Result<LocalFile, (PathBuf, String)>;
+
+/// All files of these files and folders. A folder's files have their path in it, a file has its name.
+///
+/// What is neither a file nor a folder, or cannot be looked at, is told as an error. Symbolic links are followed.
+pub(crate) fn files(roots: Vec<PathBuf>) -> Pin<Box<dyn Stream<Item = Result<Found, Failure>> + Send>> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    tokio::task::spawn_blocking(move || {
+        for root in roots {
+            for found in walk(&root) {
+                if sender.blocking_send(Ok(found)).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    let next = |mut receiver: mpsc::Receiver<_>| async move { Some((receiver.recv().await?, receiver)) };
+    Box::pin(stream::unfold(receiver, next))
+}
+
+fn walk(root: &Path) -> impl Iterator<Item = Found> + use<'_> {
+    let entries = WalkDir::new(root).follow_links(true).sort_by_file_name();
+    entries.into_iter().filter_map(move |entry| match entry {
+        Ok(entry) if entry.file_type().is_dir() => None,
+        Ok(entry) if !entry.file_type().is_file() => {
+            Some(Err((entry.into_path(), "it is neither a file nor a folder".into())))
+        }
+        Ok(entry) => Some(relative(root, entry.into_path())),
+        Err(error) => {
+            let path = error.path().unwrap_or(root).to_owned();
+            let reason = match (error.loop_ancestor(), error.io_error()) {
+                (Some(ancestor), _) => format!("it links back to {}", ancestor.display()),
+                (None, Some(error)) => error.to_string(),
+                (None, None) => error.to_string(),
+            };
+            Some(Err((path, reason)))
+        }
+    })
+}
+
+fn relative(root: &Path, path: PathBuf) -> Found {
+    let inside = match path.strip_prefix(root) {
+        Ok(inside) if !inside.as_os_str().is_empty() => inside,
+        _ => Path::new(path.file_name().unwrap_or_default()),
+    };
+    match inside.to_str() {
+        Some(relative) => Ok(LocalFile { relative: relative.to_owned(), path }),
+        None => Err((path, "its name is not UTF-8, as keys of objects are".into())),
+    }
+}
+
+/// Where in `folder` the object with this key below the folder's prefix goes. Never outside: keys are made by whoever can
+/// write to the bucket.
+pub(crate) fn inside(folder: &Path, relative: &str) -> Result<PathBuf, String> {
+    let mut path = folder.to_owned();
+    for name in relative.split('/') {
+        match name {
+            "" => return Err("its key has an empty folder or file name".into()),
+            "." | ".." => return Err(format!("its key has `{name}` as a name, which leads elsewhere")),
+            _ if name.contains('\0') => return Err("its key has a zero byte in it".into()),
+            _ => path.push(name),
+        }
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_leads_out_of_the_folder() {
+        let folder = Path::new("f");
+        assert_eq!(inside(folder, "a/b.txt"), Ok("f/a/b.txt".into()));
+        assert_eq!(inside(folder, "..a/...b"), Ok("f/..a/...b".into()));
+        for key in ["", "/", "/etc/passwd", "..", "../x", "a/../x", "a/..", "a//b", "a/", "./a", ".", "a/./b", "a\0b"] {
+            assert!(inside(folder, key).is_err(), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn files_have_their_path_in_the_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("sub")).expect("made");
+        for name in ["b", "a", "sub/c"] {
+            std::fs::write(folder.path().join(name), name).expect("written");
+        }
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("loop")).expect("linked");
+        std::os::unix::fs::symlink("nowhere", folder.path().join("dangling")).expect("linked");
+        let (mut files, mut failed) = (Vec::new(), Vec::new());
+        for found in walk(folder.path()) {
+            match found {
+                Ok(file) => files.push(file.relative),
+                Err((path, _)) => failed.push(path.strip_prefix(folder.path()).expect("inside").to_owned()),
+            }
+        }
+        assert_eq!(files, ["a", "b", "sub/c"]);
+        assert_eq!(failed, [Path::new("dangling"), Path::new("loop")]);
+        let one: Vec<_> = walk(&folder.path().join("sub/c")).map(|found| found.expect("a file").relative).collect();
+        assert_eq!(one, ["c"]);
+    }
+}

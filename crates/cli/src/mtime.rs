@@ -1,0 +1,53 @@
+//! When a file was modified, kept with its object: by this a folder's files are known to be unchanged.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+/// The name in the object's own metadata. It is that of rclone, and so is the value: seconds since 1970, with a fraction.
+pub(crate) const NAME: &str = "mtime";
+
+/// The time as it is stored; none before 1970.
+pub(crate) fn text(modified: SystemTime) -> Option<String> {
+    let since = modified.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(format!("{}.{:09}", since.as_secs(), since.subsec_nanos()))
+}
+
+/// The time that an object's own metadata tells.
+pub(crate) fn of(metadata: &HashMap<String, String>) -> Option<SystemTime> {
+    let text = metadata.get(NAME)?;
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(seconds) || !digits(fraction) || fraction.len() > 9 {
+        return None;
+    }
+    let nanoseconds = format!("{fraction:0<9}").parse().ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds.parse().ok()?, nanoseconds))
+}
+
+/// Makes the file as old as the one that was put.
+pub(crate) fn set(path: &Path, modified: SystemTime) -> io::Result<()> {
+    fs::File::options().write(true).open(path)?.set_modified(modified)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_read() {
+        let time = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 50);
+        let stored = |text: &str| of(&HashMap::from([(NAME.to_owned(), text.to_owned())]));
+        assert_eq!(text(time).as_deref(), Some("1700000000.000000050"));
+        assert_eq!(stored("1700000000.000000050"), Some(time));
+        assert_eq!(stored("1700000000.5"), Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_500)));
+        assert_eq!(stored("7"), Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)));
+        for bad in ["", "-1", "1.0000000001", "1e9", "x", "1.2.3", "99999999999999999999"] {
+            assert_eq!(stored(bad), None, "{bad:?}");
+        }
+        assert_eq!(text(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), None);
+    }
+}

@@ -1,0 +1,373 @@
+//! Settings from environment variables and from a file of profiles: `sealwax.toml`.
+//!
+//! They become the default values of the command's arguments, so flags precede them; a variable precedes the file.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsString,
+    fs, io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use clap::builder::ArgPredicate;
+use sealwax_s3::KmsKeyArn;
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::{
+    args::{account_id, endpoint_url},
+    error::{Exit, Failure},
+    pair::Pair,
+};
+
+const ADVICE: &str = "correct the file; docs/CLI.md says what may be in it";
+
+/// What a variable is split at, if it has several values.
+const SEPARATORS: [char; 4] = [',', ' ', '\n', '\t'];
+
+/// Default values of arguments, by their ids.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    values: BTreeMap<&'static str, Vec<OsString>>,
+    /// Which profile of which file they are from.
+    pub(crate) profile_in_use: Option<String>,
+}
+
+impl Settings {
+    /// Those that hold for a command with these words.
+    ///
+    /// # Errors
+    /// The file, or a variable, cannot be used.
+    pub(crate) fn load(words: &[OsString]) -> Result<Self, Failure> {
+        let mut settings = Self::default();
+        let named = option(words, "--sealwax-profile").or_else(|| variable("SEALWAX_PROFILE"));
+        let file = option(words, "--config").or_else(|| variable("SEALWAX_CONFIG")).map(PathBuf::from);
+        if let Some((profile, origin)) = profile(named, file)? {
+            settings.values = profile.values();
+            settings.profile_in_use = Some(origin);
+        }
+        settings.heed_variables()?;
+        Ok(settings)
+    }
+
+    /// Variables precede the file. Those of AWS are read by its SDK, so it is enough to forget what the file says.
+    fn heed_variables(&mut self) -> Result<(), Failure> {
+        for (id, names) in [
+            ("region", &["AWS_REGION", "AWS_DEFAULT_REGION"][..]),
+            ("endpoint_url", &["AWS_ENDPOINT_URL"]),
+            ("profile", &["AWS_PROFILE"]),
+        ] {
+            if names.iter().any(|name| variable(name).is_some()) {
+                self.values.remove(id);
+            }
+        }
+        // The keys, or else the accounts: as with flags, one says that the other does not matter.
+        let lists = [("keys", "SEALWAX_KEYS", is_key as Check), ("accounts", "SEALWAX_ACCOUNTS", is_account)];
+        let lists = lists.into_iter().chain([("context", "SEALWAX_CONTEXT", is_pair as Check)]);
+        for (id, name, check) in lists {
+            let Some(text) = variable(name) else { continue };
+            let text = text.into_string().map_err(|_| unusable(name, "it is not UTF-8"))?;
+            let values: Vec<&str> = text.split(SEPARATORS).filter(|value| !value.is_empty()).collect();
+            for value in &values {
+                check(value).map_err(|reason| unusable(name, &reason))?;
+            }
+            if id == "keys" {
+                self.values.remove("accounts");
+            }
+            self.values.insert(id, values.into_iter().map(OsString::from).collect());
+        }
+        for (id, name) in [("replica_of", "SEALWAX_REPLICA_OF"), ("local_key", "SEALWAX_LOCAL_KEY")] {
+            if let Some(value) = variable(name) {
+                self.values.insert(id, vec![value]);
+            }
+        }
+        Ok(())
+    }
+
+    /// The command with these default values, and that of its subcommands.
+    pub(crate) fn onto(&self, mut command: clap::Command) -> clap::Command {
+        let has = |command: &clap::Command, id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
+        let has_accounts = has(&command, "accounts");
+        for (&id, values) in &self.values {
+            // Whoever reads is told which keys, or else which accounts.
+            let other = match id {
+                "keys" if has_accounts && self.values.contains_key("accounts") => continue,
+                "keys" if has_accounts => Some("accounts"),
+                "accounts" => Some("keys"),
+                _ => None,
+            };
+            if has(&command, id) {
+                command = command.mut_arg(id, |arg| {
+                    let arg = arg.default_values(values.iter().cloned()).hide_default_value(true);
+                    match other {
+                        Some(other) => arg.default_value_if(other, ArgPredicate::IsPresent, None),
+                        None => arg,
+                    }
+                });
+            }
+        }
+        let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+        names.into_iter().fold(command, |command, name| command.mut_subcommand(name, |sub| self.onto(sub)))
+    }
+}
+
+/// The value of an option, which must be known before the others.
+fn option(words: &[OsString], name: &str) -> Option<OsString> {
+    let mut words = words.iter().skip(1).take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        if word == name {
+            return words.next().cloned();
+        }
+        let value = word.to_str().and_then(|word| word.strip_prefix(name)?.strip_prefix('='));
+        if let Some(value) = value {
+            return Some(value.into());
+        }
+    }
+    None
+}
+
+/// An environment variable that is set, and not to nothing.
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn unusable(name: &str, reason: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("the environment variable {name} cannot be used: {reason}"),
+        "correct it or unset it",
+    )
+}
+
+/// The profile that is to be used, and what it is called in messages.
+fn profile(named: Option<OsString>, file: Option<PathBuf>) -> Result<Option<(Profile, String)>, Failure> {
+    let name = named.as_deref().map(|name| name.to_string_lossy().into_owned());
+    let is_named = file.is_some() || name.is_some();
+    let Some(path) = file.or_else(default_path) else {
+        return match name {
+            None => Ok(None),
+            Some(name) => Err(no_profile(&name, "there is no home directory to look for sealwax.toml in")),
+        };
+    };
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => return Ok(None),
+        read => read.map_err(|error| Failure::io(&format!("cannot read the settings {}", path.display()), error))?,
+    };
+    let mut file = File::parse(&text, &path)?;
+    let wanted = name.clone().unwrap_or_else(|| "default".into());
+    match (file.profiles.remove(&wanted), name) {
+        (Some(profile), _) => {
+            let origin = format!("profile {wanted} of {}", path.display());
+            Ok(Some((profile.relative_to(&path), origin)))
+        }
+        (None, None) => Ok(None),
+        (None, Some(name)) => {
+            let has: Vec<_> = file.profiles.into_keys().collect();
+            Err(no_profile(&name, &format!("{} has: {}", path.display(), has.join(", "))))
+        }
+    }
+}
+
+fn no_profile(name: &str, reason: &str) -> Failure {
+    let advice = "name a profile that is there, or add [profiles.NAME] to the file";
+    Failure::new(Exit::Usage, format!("there is no profile {name}: {reason}"), advice)
+}
+
+/// Of the user, never of the directory that the command happens to run in: whoever wrote that would choose the keys.
+fn default_path() -> Option<PathBuf> {
+    let config = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = config.or_else(|| Some(Path::new(&variable("HOME")?).join(".config")))?;
+    Some(config.join("sealwax").join("sealwax.toml"))
+}
+
+/// `sealwax.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    profiles: BTreeMap<String, Profile>,
+}
+
+impl File {
+    fn parse(text: &str, path: &Path) -> Result<Self, Failure> {
+        let failed = |span: Option<Range<usize>>, reason: &str| {
+            let line = span.map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            let error = format!("{}, line {line}: {}", path.display(), reason.trim().replace('\n', "; "));
+            Failure::new(Exit::Usage, error, ADVICE)
+        };
+        let file: Self =
+            toml::from_str(text).map_err(|error: toml::de::Error| failed(error.span(), error.message()))?;
+        match file.profiles.values().find_map(|profile| profile.check().err()) {
+            None => Ok(file),
+            Some((span, reason)) => Err(failed(Some(span), &reason)),
+        }
+    }
+}
+
+/// Settings by name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Profile {
+    region: Option<String>,
+    endpoint_url: Option<Spanned<String>>,
+    /// In the AWS files.
+    aws_profile: Option<String>,
+    keys: Vec<Spanned<String>>,
+    accounts: Vec<Spanned<String>>,
+    context: BTreeMap<String, String>,
+    replica_of: Option<String>,
+    local_key: Option<PathBuf>,
+    at_least: Option<u8>,
+}
+
+impl Profile {
+    /// Each value by itself, as flags are; tells where one is wrong, and why.
+    fn check(&self) -> Result<(), (Range<usize>, String)> {
+        let endpoint_url = self.endpoint_url.iter().map(|value| (value, is_endpoint_url as Check));
+        let keys = self.keys.iter().map(|value| (value, is_key as Check));
+        let accounts = self.accounts.iter().map(|value| (value, is_account as Check));
+        for (value, check) in endpoint_url.chain(keys).chain(accounts) {
+            check(value.get_ref()).map_err(|reason| (value.span(), reason))?;
+        }
+        Ok(())
+    }
+
+    /// A path is one beside the file, or in the home directory.
+    fn relative_to(mut self, file: &Path) -> Self {
+        if let Some(path) = &mut self.local_key {
+            let home = path.strip_prefix("~").ok().and_then(|rest| Some(Path::new(&variable("HOME")?).join(rest)));
+            *path = home.unwrap_or_else(|| file.parent().unwrap_or(Path::new("")).join(&*path));
+        }
+        self
+    }
+
+    /// By the ids of the arguments.
+    fn values(self) -> BTreeMap<&'static str, Vec<OsString>> {
+        let one = |value: Option<String>| value.map(OsString::from).into_iter().collect::<Vec<_>>();
+        let all = |values: Vec<String>| values.into_iter().map(OsString::from).collect();
+        let pairs = self.context.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let values = [
+            ("region", one(self.region)),
+            ("endpoint_url", one(self.endpoint_url.map(Spanned::into_inner))),
+            ("profile", one(self.aws_profile)),
+            ("keys", all(self.keys.into_iter().map(Spanned::into_inner).collect())),
+            ("accounts", all(self.accounts.into_iter().map(Spanned::into_inner).collect())),
+            ("context", all(pairs)),
+            ("replica_of", one(self.replica_of)),
+            ("local_key", self.local_key.map(PathBuf::into_os_string).into_iter().collect()),
+            ("at_least", one(self.at_least.map(|count| count.to_string()))),
+        ];
+        values.into_iter().filter(|(_, values)| !values.is_empty()).collect()
+    }
+}
+
+type Check = fn(&str) -> Result<(), String>;
+
+fn is_key(text: &str) -> Result<(), String> {
+    text.parse::<KmsKeyArn>().map(drop).map_err(|error| error.to_string())
+}
+
+fn is_account(text: &str) -> Result<(), String> {
+    account_id(text).map(drop).map_err(str::to_owned)
+}
+
+fn is_endpoint_url(text: &str) -> Result<(), String> {
+    endpoint_url(text).map(drop).map_err(str::to_owned)
+}
+
+fn is_pair(text: &str) -> Result<(), String> {
+    text.parse::<Pair>().map(drop).map_err(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, FromArgMatches as _};
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+    fn parse(text: &str) -> Result<Profile, String> {
+        let parsed = File::parse(text, Path::new("/etc/sealwax.toml")).map_err(|failure| failure.in_one_line());
+        parsed.map(|mut file| file.profiles.remove("default").expect("there"))
+    }
+
+    fn command(profile: Profile, words: &[&str]) -> Cli {
+        let settings = Settings { values: profile.values(), profile_in_use: None };
+        let matches = settings.onto(Cli::command()).try_get_matches_from(words).expect("it is right");
+        Cli::from_arg_matches(&matches).expect("it is right")
+    }
+
+    #[test]
+    fn flags_precede_the_file() {
+        let text = format!(
+            "[profiles.default]\nregion = \"r-1\"\nkeys = [\"{KEY}\"]\ncontext = {{ tenant = \"acme\" }}\nreplica_of = \"b\""
+        );
+        let profile = || parse(&text).expect("it is right");
+        let cli = command(profile(), &["sealwax", "put", "f", "s3://b/k"]);
+        assert_eq!((cli.global.region.as_deref(), cli.global.replica_of.as_deref()), (Some("r-1"), Some("b")));
+        let Command::Put(put) = cli.command else { panic!("it is a put") };
+        assert_eq!((put.keys.len(), put.context.len()), (1, 1));
+
+        let other = "arn:aws:kms:us-west-2:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
+        let words = ["sealwax", "--region", "r-2", "put", "f", "s3://b/k", "--key", other, "-c", "a=b"];
+        let cli = command(profile(), &words);
+        assert_eq!(cli.global.region.as_deref(), Some("r-2"));
+        let Command::Put(put) = cli.command else { panic!("it is a put") };
+        assert_eq!(put.keys.iter().map(KmsKeyArn::as_str).collect::<Vec<_>>(), [other]);
+        assert_eq!(put.context, ["a=b".parse().expect("a pair")]);
+        assert!(command(profile(), &["sealwax", "--no-place-binding", "ls"]).global.no_place_binding);
+    }
+
+    #[test]
+    fn readers_are_told_keys_or_accounts() {
+        let reader = |text: &str, words: &[&str]| {
+            let words = [&["sealwax", "get", "s3://b/k", "f"], words].concat();
+            let Command::Get(get) = command(parse(text).expect("it is right"), &words).command else { panic!("a get") };
+            (get.reader.keys.len(), get.reader.accounts.len())
+        };
+        let keys = format!("[profiles.default]\nkeys = [\"{KEY}\"]");
+        let both = format!("{keys}\naccounts = [\"111122223333\"]");
+        assert_eq!(reader(&keys, &[]), (1, 0));
+        assert_eq!(reader(&keys, &["--account", "000000000000"]), (0, 1));
+        assert_eq!(reader(&both, &[]), (0, 1));
+        assert_eq!(reader(&both, &["--key", KEY]), (1, 0));
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_line() {
+        for (text, line, word) in [
+            ("[profiles.default]\nregion = \"r\"\nkyes = []", 3, "kyes"),
+            ("[profiles.default]\nkeys = [\n  \"nothing\",\n]", 3, "nothing"),
+            ("[profiles.default]\naccounts = [\"1\"]", 2, "12 digits"),
+            ("[profiles.default]\nendpoint_url = \"x\"", 2, "http"),
+            ("[profiles.default]\n\nregion = 7", 3, "string"),
+            ("region = \"r\"", 1, "region"),
+            ("[profiles.default\n", 1, ""),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.contains(&format!("/etc/sealwax.toml, line {line}: ")) && error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn options_are_found_before_they_are_parsed() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(option(&words("sealwax put --config f x"), "--config"), Some("f".into()));
+        assert_eq!(option(&words("sealwax --config=f put"), "--config"), Some("f".into()));
+        assert_eq!(option(&words("sealwax put -- --config f"), "--config"), None);
+        assert_eq!(option(&words("sealwax put --configs=f"), "--config"), None);
+    }
+
+    #[test]
+    fn paths_are_beside_the_file() {
+        let profile = |text: &str| Profile { local_key: Some(text.into()), ..Profile::default() };
+        let path = |text| profile(text).relative_to(Path::new("/etc/sealwax/sealwax.toml")).local_key.expect("a path");
+        assert_eq!(path("a.key"), Path::new("/etc/sealwax/a.key"));
+        assert_eq!(path("/b.key"), Path::new("/b.key"));
+        assert!(path("~/c.key").ends_with("c.key") && !path("~/c.key").starts_with("/etc"));
+    }
+}

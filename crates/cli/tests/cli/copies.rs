@@ -1,0 +1,110 @@
+//! `sealwax cp`, `mv` and `rm`.
+
+use crate::support::{RawS3, Run, Scene, Sealwax, json_lines, server_env, west_key};
+
+fn run(command: &str, from: &str, to: &str, args: &[&str]) -> Run {
+    Sealwax::new([command, from, to]).args(args).run()
+}
+
+/// The wrapping keys of an object, and the places that they are bound to.
+fn keys(uri: &str) -> Vec<(String, String)> {
+    let report = json_lines(&Sealwax::new(["inspect", uri, "--json"]).run().exits(0)).remove(0);
+    let keys = report["keys"].as_array().expect("a list").clone();
+    let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+    keys.iter().map(|key| (text(&key["wrapping_key"]), text(&key["place"]))).collect()
+}
+
+#[test]
+fn a_copy_has_the_same_keys_for_its_own_place() {
+    let (scene, mut target) = (Scene::new("cp"), Scene::new("cp-to"));
+    target.bucket = server_env("SEALWAX_WEST_BUCKET");
+    scene.put(b"text", &["--key", &west_key(), "-c", "tenant=acme"]).exits(0);
+    let said = run("cp", &scene.uri(), &target.uri(), &[]).exits(0).stderr;
+    assert_eq!(said, format!("copied {} to {} (4 bytes)\n", scene.uri(), target.uri()));
+    let place = format!("{}/{}", target.bucket, target.key);
+    let expected: Vec<_> = keys(&scene.uri()).into_iter().map(|(key, _)| (key, place.clone())).collect();
+    assert_eq!(keys(&target.uri()), expected);
+    assert_eq!(target.get(&[]).exits(0).stdout, b"text");
+    assert_eq!(RawS3::new().get(&target).0, RawS3::new().get(&scene).0, "the body is the same");
+    run("cp", &scene.uri(), &target.uri(), &["--no-overwrite"]).fails(6, "");
+    run("cp", &scene.uri(), &scene.uri(), &[]).fails(2, "the same");
+}
+
+#[test]
+fn a_copy_under_other_keys() {
+    let (scene, target) = (Scene::new("cp-under"), Scene::new("cp-under-to"));
+    scene.put(b"text", &[]).exits(0);
+    run("cp", &scene.uri(), &format!("{}/", target.uri()), &["--under", &west_key()]).exits(0);
+    let copy = format!("{}/cp-under", target.uri());
+    let names: Vec<_> = keys(&copy).into_iter().map(|(key, _)| key).collect();
+    assert!(names.contains(&west_key()), "{names:?}");
+    let run = Sealwax::new(["cat", &copy, "--key", &west_key()]).run().exits(0);
+    assert_eq!(run.stdout, b"text");
+}
+
+#[test]
+fn a_moved_object_is_at_its_new_place_alone() {
+    let (scene, target) = (Scene::new("mv"), Scene::new("mv-to"));
+    scene.put(b"text", &[]).exits(0);
+    run("mv", &scene.uri(), &target.uri(), &["--dry-run"]).exits(0);
+    assert_eq!(scene.get(&[]).exits(0).stdout, b"text");
+    let said = run("mv", &scene.uri(), &target.uri(), &[]).exits(0).stderr;
+    assert!(said.starts_with("moved "), "{said}");
+    scene.get(&[]).fails(4, "");
+    assert_eq!(target.get(&[]).exits(0).stdout, b"text");
+    run("mv", &scene.uri(), &target.uri(), &[]).fails(4, "");
+    assert_eq!(target.get(&[]).exits(0).stdout, b"text", "a failed move changes nothing");
+}
+
+#[test]
+fn folders_are_copied_and_moved() {
+    let (scene, target) = (Scene::new("folder-cp"), Scene::new("folder-cp-to"));
+    for name in ["a.txt", "sub/b.txt", "c.pdf"] {
+        scene.beside(name).put(name.as_bytes(), &[]).exits(0);
+    }
+    RawS3::new().put(&scene.beside("plain"), b"text".to_vec(), std::collections::HashMap::new());
+    let said = run("cp", &scene.uri(), &target.uri(), &["-r", "--include", "*.txt"]).exits(0).stderr;
+    assert!(said.starts_with("copied 2 objects of"), "{said}");
+    assert_eq!(target.beside("sub/b.txt").get(&[]).exits(0).stdout, b"sub/b.txt");
+    let run = run("mv", &scene.uri(), &target.uri(), &["-r"]).exits(7);
+    assert!(run.stderr.contains("moved 3 objects") && run.stderr.contains("plain: "), "{}", run.stderr);
+    let left = Sealwax::new(["ls", &scene.uri(), "-r", "--json"]).run().exits(0);
+    assert_eq!(json_lines(&left).len(), 1, "what was not copied is not deleted");
+    let inside = format!("{}/sub", target.uri());
+    Sealwax::new(["mv", &target.uri(), &inside, "-r"]).run().fails(2, "into itself");
+    Sealwax::new(["cp", &format!("{inside}/"), &target.uri()]).run().fails(2, "give --recursive");
+}
+
+#[test]
+fn deleted() {
+    let scene = Scene::new("rm");
+    scene.put(b"text", &[]).exits(0);
+    Sealwax::new(["rm", &scene.uri(), "--dry-run"]).run().exits(0);
+    let run = Sealwax::new(["rm", &scene.uri()]).run().exits(0);
+    assert!(run.stderr.contains("hidden behind a delete marker"), "{}", run.stderr);
+    scene.get(&[]).fails(4, "");
+    Sealwax::new(["rm", &scene.uri()]).run().fails(4, "cannot delete");
+    Sealwax::new(["rm", &format!("s3://{}", scene.bucket)]).run().fails(2, "name an object");
+}
+
+#[test]
+fn a_folder_is_deleted_only_if_that_is_said() {
+    let scene = Scene::new("rm-folder");
+    for name in ["a", "sub/b", "c.pdf"] {
+        scene.beside(name).put(b"text", &[]).exits(0);
+    }
+    let mut other = scene.beside("");
+    other.key = format!("{}-other", scene.key);
+    other.put(b"text", &[]).exits(0);
+    let rm = |args: &[&str]| Sealwax::new(["rm", &scene.uri(), "-r"]).args(args).run();
+    let run = rm(&["--dry-run", "--exclude", "*.pdf"]).exits(0);
+    assert_eq!(String::from_utf8_lossy(&run.stdout).lines().count(), 2);
+    let run = rm(&[]).exits(2);
+    assert!(run.stderr.contains("3 objects of") && run.stderr.contains("nobody can be asked"), "{}", run.stderr);
+    let run = rm(&["--yes", "--exclude", "*.pdf"]).exits(0);
+    assert!(run.stderr.starts_with("deleted 2 objects of"), "{}", run.stderr);
+    rm(&["--yes"]).exits(0);
+    let run = Sealwax::new(["ls", &scene.uri(), "-r", "--json"]).run().exits(0);
+    assert_eq!(json_lines(&run).len(), 1, "a folder ends at its slash");
+    assert_eq!(other.get(&[]).exits(0).stdout, b"text");
+}

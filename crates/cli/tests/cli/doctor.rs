@@ -1,0 +1,66 @@
+//! `sealwax doctor`.
+
+use serde_json::Value;
+
+use crate::support::{RawS3, Run, Scene, Sealwax, east_key, json_lines, second_s3, west_key};
+
+/// What was found of one check, such as `ok` or `warning,ok`.
+fn found(run: &Run, check: &str) -> String {
+    let lines = json_lines(run);
+    let of = lines.iter().filter(|line| line["check"] == check);
+    of.map(|line| line["status"].as_str().expect("text")).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn all_is_well() {
+    let scene = Scene::new("doctor");
+    let prefix = scene.uri();
+    let args = ["doctor", &prefix, "--json", "--key", &east_key(), "--key", &west_key(), "-c", "tenant=acme"];
+    let run = Sealwax::new(args).run().exits(0);
+    for check in ["settings", "credentials", "clock", "Regions", "bucket", "versioning", "round trip"] {
+        assert_eq!(found(&run, check), "ok", "{check}: {run:?}");
+    }
+    assert_eq!(found(&run, "key"), "ok,ok");
+    assert_eq!(found(&run, "key policy"), "ok,ok,ok,ok,ok,ok");
+    assert!(run.stderr.contains("0 failed"), "{}", run.stderr);
+    // LocalStack carries out what it should only try, and that is said.
+    let said = |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("ignores DryRun"));
+    assert!(json_lines(&run).iter().any(said), "{run:?}");
+    assert_eq!(RawS3::new().versions(&scene.bucket, &scene.key), 0, "something is left behind");
+    let run = Sealwax::new(["doctor", &prefix, "--read-only"]).run().exits(0);
+    let text = String::from_utf8(run.stdout).expect("text");
+    assert!(text.contains("skipped  store") && text.contains("hint: ") && !text.contains('\u{1b}'), "{text}");
+}
+
+#[test]
+fn what_a_store_honours() {
+    let scene = Scene::new("doctor-store");
+    let run = Sealwax::new(["doctor", &scene.uri(), "--json"]).run().exits(0);
+    let of = |run: &Run, what: &str| {
+        let lines = json_lines(run);
+        let line = lines.iter().find(|line| line["message"].as_str().is_some_and(|text| text.starts_with(what)));
+        line.unwrap_or_else(|| panic!("{what}: {run:?}"))["status"].as_str().expect("text").to_owned()
+    };
+    assert_eq!(of(&run, "If-None-Match on puts"), "ok");
+    assert_eq!(of(&run, "If-Match on the target of copies"), "warning", "LocalStack ignores it");
+
+    let second = RawS3::at(&second_s3());
+    second.make_bucket(&scene.bucket);
+    let run = Sealwax::new(["doctor", &scene.uri(), "--json"]).env("AWS_ENDPOINT_URL_S3", second_s3()).run().exits(0);
+    assert_eq!(of(&run, "If-None-Match on puts"), "ok");
+    assert_eq!(second.keys(&scene.bucket, &scene.key).len(), 0, "something is left behind");
+}
+
+#[test]
+fn what_is_wrong_is_said_with_what_to_do() {
+    let scene = Scene::new("doctor-wrong");
+    let absent = format!("{}0", &east_key()[..east_key().len() - 1]);
+    let run = Sealwax::new(["doctor", "s3://no-such-bucket-of-sealwax", "--json", "--key", &absent]).run().exits(1);
+    assert_eq!((found(&run, "key"), found(&run, "bucket")), ("failed".into(), "failed".into()));
+    assert!(json_lines(&run).iter().filter(|line| line["status"] == "failed").all(|line| line["hint"].is_string()));
+    assert!(run.stderr.contains("error: 2 of "), "{}", run.stderr);
+    let run = Sealwax::new(["doctor", &scene.uri(), "--json"]);
+    let run = run.without_env("AWS_ACCESS_KEY_ID").without_env("AWS_SECRET_ACCESS_KEY").run().exits(1);
+    assert_eq!(found(&run, "credentials"), "failed");
+    assert_eq!(found(&run, "bucket"), "", "there is nobody to look at it");
+}

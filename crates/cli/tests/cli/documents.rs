@@ -1,0 +1,43 @@
+//! Completions, manual pages, colours.
+
+use crate::support::{Scene, Sealwax};
+
+#[test]
+fn completions_know_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let run = Sealwax::new(["completions", shell]).without_env("AWS_REGION").run().exits(0);
+        let text = String::from_utf8(run.stdout).expect("text");
+        assert!(text.contains("reencrypt") && text.contains("skip-unchanged"), "{shell}");
+    }
+    let script = Sealwax::by_shell(&format!("{} completions bash | bash -n", env!("CARGO_BIN_EXE_sealwax")));
+    script.run().exits(0);
+}
+
+#[test]
+fn a_page_for_each_command() {
+    let scene = Scene::new("man");
+    Sealwax::new(["man"]).args([scene.path("")]).without_env("AWS_REGION").run().exits(0);
+    let pages = scene.files();
+    for page in ["sealwax.1", "sealwax-put.1", "sealwax-uploads-abort.1", "sealwax-doctor.1"] {
+        assert!(pages.iter().any(|name| name == page), "{page}: {pages:?}");
+    }
+    Sealwax::new(["man"]).args([scene.path("absent")]).run().fails(1, "cannot write to");
+}
+
+#[test]
+fn every_command_has_examples() {
+    let help = Sealwax::new(["--help"]).run().exits(0).stdout;
+    let help = String::from_utf8(help).expect("text");
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let commands: Vec<_> = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
+    let names = commands.into_iter().filter(|name| !name.is_empty() && *name != "help");
+    let mut count = 0;
+    for name in names {
+        let args = if name == "uploads" { vec![name, "ls", "--help"] } else { vec![name, "--help"] };
+        let text = String::from_utf8(Sealwax::new(&args).run().exits(0).stdout).expect("text");
+        assert!(text.contains("Examples:\n  "), "{name}: {text}");
+        assert!(!text.contains('\u{1b}'), "{name} is coloured");
+        count += 1;
+    }
+    assert!(count >= 20, "{help}");
+}

@@ -1,0 +1,184 @@
+//! `sealwax put` and `get` of folders.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use crate::support::{PartsProxy, RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, send, wait_until, west_key};
+
+/// A folder with files.
+fn folder(scene: &Scene, files: &[(&str, &[u8])]) -> std::path::PathBuf {
+    let folder = scene.path("folder");
+    for (name, content) in files {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, content).expect("written");
+    }
+    folder
+}
+
+fn put(folder: &Path, scene: &Scene, args: &[&str]) -> Run {
+    let key = east_key();
+    Sealwax::new(["put"]).args([folder]).args([&*scene.uri(), "-r", "--key", &key]).args(args).run()
+}
+
+fn get(scene: &Scene, folder: &Path, args: &[&str]) -> Run {
+    Sealwax::new(["get", &scene.uri()]).args([folder]).args(["-r"]).args(args).run()
+}
+
+/// All files of a folder, by their paths in it.
+fn tree(folder: &Path) -> HashMap<String, Vec<u8>> {
+    let mut found = HashMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => {
+                    let name = path.strip_prefix(folder).expect("inside").to_str().expect("text").to_owned();
+                    found.insert(name, fs::read(path).expect("there"));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_folder_there_and_back() {
+    let scene = Scene::new("folder");
+    let long = bytes(9 * 1024 * 1024);
+    let files = [("a.txt", &b"one"[..]), ("sub/empty", b""), ("sub/\u{e9} +%.bin", &long), ("c.tmp", b"not this")];
+    let source = folder(&scene, &files);
+    let time = SystemTime::UNIX_EPOCH + Duration::new(1_600_000_000, 123_456_789);
+    fs::File::options().write(true).open(source.join("a.txt")).and_then(|file| file.set_modified(time)).expect("set");
+
+    let run = put(&source, &scene, &["--exclude", "*.tmp", "-c", "tenant=acme"]).exits(0);
+    let said = format!("sealed 3 files under {}/ ({} bytes)\n", scene.uri(), long.len() + 3);
+    assert_eq!(run.stderr, said);
+    let target = scene.path("target");
+    let run = get(&scene, &target, &["-c", "tenant=acme"]).exits(0);
+    assert!(run.stderr.starts_with(&format!("opened 3 objects of {}/ in ", scene.uri())), "{}", run.stderr);
+    let expected: HashMap<_, _> =
+        files[..3].iter().map(|(name, content)| ((*name).to_owned(), content.to_vec())).collect();
+    assert!(tree(&target) == expected, "{:?}", tree(&target).keys());
+    assert_eq!(fs::metadata(target.join("a.txt")).and_then(|it| it.modified()).expect("a time"), time);
+
+    let run = get(&scene, &scene.path("other"), &["--include", "sub/*", "--exclude", "empty"]).exits(0);
+    assert!(run.stderr.starts_with("opened 1 object of"), "{}", run.stderr);
+}
+
+#[test]
+fn what_is_unchanged_is_left_out() {
+    let scene = Scene::new("unchanged");
+    let source = folder(&scene, &[("a", b"one"), ("b", b"two")]);
+    put(&source, &scene, &[]).exits(0);
+    let again = |args: &[&str]| put(&source, &scene, &[&["--skip-unchanged"], args].concat()).exits(0).stderr;
+    assert!(again(&[]).contains("sealed 0 files") && again(&[]).contains("; 2 unchanged"), "{}", again(&[]));
+    // Another encryption context or another key is another object.
+    assert!(again(&["-c", "a=b", "-n"]).starts_with("would seal 2 files"));
+    assert!(again(&["--key", &west_key(), "-n"]).starts_with("would seal 2 files"));
+
+    let target = scene.path("target");
+    get(&scene, &target, &[]).exits(0);
+    fs::write(source.join("b"), b"2!!").expect("written");
+    assert!(again(&[]).starts_with("sealed 1 file under"), "of the same length, but modified later");
+    let run = get(&scene, &target, &["--skip-unchanged"]).exits(0);
+    assert!(run.stderr.contains("opened 1 object") && run.stderr.contains("; 1 unchanged"), "{}", run.stderr);
+    assert_eq!(fs::read(target.join("b")).expect("there"), b"2!!");
+    let run = get(&scene, &scene.path("none"), &["--dry-run"]).exits(0);
+    assert!(run.stderr.starts_with("would open 2 objects") && !scene.path("none").exists(), "{}", run.stderr);
+}
+
+#[test]
+fn some_fail_and_the_others_do_not() {
+    let scene = Scene::new("partly");
+    let source = folder(&scene, &[("a", b"one"), ("b", b"two")]);
+    std::os::unix::fs::symlink("nowhere", source.join("dangling")).expect("linked");
+    let run = put(&source, &scene, &[]).exits(7);
+    assert!(run.stderr.contains("failed: ") && run.stderr.contains("dangling: "), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("sealed 2 files") && run.stderr.contains("error: 1 of 3 files failed"),
+        "{}",
+        run.stderr
+    );
+
+    RawS3::new().put(&scene.beside("plain"), b"text".to_vec(), HashMap::new());
+    let target = scene.path("target");
+    let run = get(&scene, &target, &[]).exits(7);
+    assert!(run.stderr.contains("plain: ") && run.stderr.contains("is not sealed"), "{}", run.stderr);
+    assert_eq!(tree(&target).len(), 2);
+    let run = get(&scene, &target, &["--include", "plain"]).exits(8);
+    assert!(run.stderr.contains("error: 1 of 1 object failed"), "{}", run.stderr);
+    fs::remove_file(source.join("dangling")).expect("removed");
+    get(&scene.beside("mistyped"), &target, &[]).fails(4, "there are no objects in");
+    put(&source, &scene, &["--include", "*.mistyped"]).fails(4, "there are no files in");
+}
+
+#[test]
+fn keys_do_not_lead_out_of_the_folder() {
+    let scene = Scene::new("traversal");
+    let inside = scene.path("inside");
+    for name in ["good", "../escaped", "/escaped", "a/../../escaped", "a//escaped", "./escaped"] {
+        let uri = format!("{}/{name}", scene.uri());
+        Sealwax::new(["put", "-", &uri, "--key", &east_key()]).input(b"text").run().exits(0);
+    }
+    let run = get(&scene, &inside, &[]).exits(7);
+    assert_eq!(run.stderr.matches("failed: ").count(), 5, "{}", run.stderr);
+    assert_eq!(tree(&inside).into_keys().collect::<Vec<_>>(), ["good"]);
+    assert_eq!(scene.files(), ["inside"]);
+    assert!(!Path::new("/escaped").exists());
+}
+
+#[test]
+fn several_files_and_names_that_are_added() {
+    let scene = Scene::new("several");
+    let (a, b) = (scene.file("a", b"one"), scene.file("b", b"two"));
+    let to = format!("{}/", scene.uri());
+    let key = east_key();
+    let put = |files: &[&Path], to: &str| Sealwax::new(["put"]).args(files).args([to, "--key", &key]).run();
+    put(&[&a, &b], &to).exits(0);
+    put(&[&a, &b], &scene.uri()).fails(2, "several files go into a folder");
+    put(&[&a], &to).exits(0);
+    let folder = scene.path("");
+    put(&[&folder], &to).fails(1, "is a directory");
+    let run = put(&[&a, &a], &to).exits(7);
+    assert!(run.stderr.contains("already"), "{}", run.stderr);
+    let run = Sealwax::new(["cat", &format!("{to}a"), &format!("{to}b")]).run().exits(0);
+    assert_eq!(run.stdout, b"onetwo");
+    Sealwax::new(["get", &format!("{to}b"), "new"]).args([&folder]).run().exits(2);
+    fs::remove_file(&b).expect("removed");
+    Sealwax::new(["get", &format!("{to}b")]).args([&folder]).run().exits(0);
+    assert_eq!(fs::read(&b).expect("there"), b"two");
+    Sealwax::new(["get", &to]).args([&folder]).run().fails(2, "give --recursive");
+}
+
+#[test]
+fn an_interrupted_folder_leaves_no_upload() {
+    let scene = Scene::new("stopped");
+    let long = bytes(24 * 1024 * 1024);
+    let source = folder(&scene, &[("a", &long), ("b", &long), ("c", b"short")]);
+    let (s3, slow) = (RawS3::new(), PartsProxy::delaying(&endpoint(), Duration::from_secs(1)));
+    let put = Sealwax::new(["put"]).args([&source]).args([&*scene.uri(), "-r", "--key", &east_key()]);
+    let child = put.env("AWS_ENDPOINT_URL_S3", slow.url()).spawn();
+    wait_until("both uploads begin", || s3.unfinished_uploads(&scene) == 2);
+    send("INT", &child);
+    let run = Run::new(child.wait_with_output().expect("it ends")).exits(130);
+    assert!(run.stderr.contains("the others were not stored"), "{}", run.stderr);
+    assert_eq!(s3.unfinished_uploads(&scene), 0, "an upload was left behind");
+}
+
+#[test]
+fn what_several_files_cannot_have() {
+    let scene = Scene::new("interrupted-folder");
+    let source = folder(&scene, &[("a", b"one"), ("b", b"two")]);
+    let run = put(&source, &scene, &["--resume", "-n"]).exits(0);
+    assert!(run.stderr.starts_with("would seal 2 files"), "{}", run.stderr);
+    put(&source, &scene, &["--resume", "--state-file", "x"]).fails(2, "--state-file is of one file");
+    put(Path::new("-"), &scene, &[]).fails(2, "standard input is put by itself");
+    put(&source, &scene, &["--format", "s3ec-v3"]).fails(2, "in Sealwax's own format");
+}

@@ -1,0 +1,71 @@
+//! `sealwax keygen` and `--local-key`: without KMS.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use crate::support::{Run, Scene, Sealwax, east_key, json_lines};
+
+fn keygen(scene: &Scene, name: &str) -> String {
+    let path = scene.path(name);
+    let run = Sealwax::new(["keygen"]).args([&path]).without_env("AWS_REGION").run().exits(0);
+    assert!(run.stderr.starts_with("made the local key ") && run.stdout.is_empty(), "{run:?}");
+    path.to_str().expect("text").to_owned()
+}
+
+/// With KMS and STS out of reach.
+fn without_kms(args: &[&str], input: &[u8]) -> Run {
+    let nowhere = "http://127.0.0.1:1";
+    Sealwax::new(args).env("AWS_ENDPOINT_URL_KMS", nowhere).env("AWS_ENDPOINT_URL_STS", nowhere).input(input).run()
+}
+
+#[test]
+fn objects_under_a_local_key_need_no_kms() {
+    let scene = Scene::new("local");
+    let key = keygen(&scene, "key");
+    let uri = scene.uri();
+    without_kms(&["put", "-", &uri, "--local-key", &key, "-c", "a=b"], b"text").exits(0);
+    assert_eq!(without_kms(&["cat", &uri, "--local-key", &key], b"").exits(0).stdout, b"text");
+    let report = json_lines(&without_kms(&["inspect", &uri, "--json"], b"").exits(0)).remove(0);
+    assert_eq!(report["keys"][0]["provider"], "local");
+    let other = keygen(&scene, "other");
+    without_kms(&["cat", &uri, "--local-key", &other], b"").fails(5, "none of its wrapping keys");
+    scene.get(&[]).fails(5, "none of its wrapping keys");
+
+    let copy = format!("{uri}-copy");
+    without_kms(&["cp", &uri, &copy, "--local-key", &key], b"").exits(0);
+    assert_eq!(without_kms(&["cat", &copy, "--local-key", &key], b"").exits(0).stdout, b"text");
+    without_kms(&["reencrypt", &copy, "--local-key", &key], b"").exits(0);
+    assert_eq!(without_kms(&["cat", &copy, "--local-key", &key], b"").exits(0).stdout, b"text");
+    let run = without_kms(&["verify", &copy, "--local-key", &key], b"").exits(0);
+    assert!(run.stderr.contains("1 opened"), "{}", run.stderr);
+}
+
+#[test]
+fn beside_keys_of_kms_either_opens() {
+    let scene = Scene::new("local-and-kms");
+    let key = keygen(&scene, "key");
+    scene.put(b"text", &["--local-key", &key]).exits(0);
+    assert_eq!(scene.get(&[]).exits(0).stdout, b"text", "by KMS");
+    assert_eq!(without_kms(&["cat", &scene.uri(), "--local-key", &key], b"").exits(0).stdout, b"text");
+    // From a local key to KMS.
+    let other = scene.beside("moved");
+    without_kms(&["put", "-", &other.uri(), "--local-key", &key], b"text").exits(0);
+    let add = ["rewrap", &other.uri(), "--local-key", &key, "--add", &east_key()];
+    Sealwax::new(add).run().exits(0);
+    assert_eq!(other.get(&[]).exits(0).stdout, b"text");
+}
+
+#[test]
+fn key_files_are_looked_after() {
+    let scene = Scene::new("key-files");
+    let key = keygen(&scene, "key");
+    let before = fs::read(&key).expect("there");
+    Sealwax::new(["keygen", &key]).run().fails(6, "exists already");
+    assert_eq!(fs::read(&key).expect("there"), before);
+    Sealwax::new(["keygen", &format!("{key}2"), "--name", "two words"]).run().fails(2, "a word");
+    Sealwax::new(["ls", "--local-key", &format!("{key}-absent")]).run().fails(1, "cannot read the local key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o604)).expect("set");
+    Sealwax::new(["ls", "--local-key", &key]).run().fails(2, "can be read by everybody");
+    let no_key = scene.file("no-key", b"text");
+    fs::set_permissions(&no_key, fs::Permissions::from_mode(0o600)).expect("set");
+    Sealwax::new(["ls", "--local-key"]).args([no_key]).run().fails(2, "is no local key");
+}
