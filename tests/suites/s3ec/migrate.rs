@@ -1,7 +1,10 @@
 //! Rewrapping, and migration from one format to another.
 
+use futures_util::TryStreamExt as _;
 use sealwax_s3::{
     ErrorKind, ObjectFormat, RewrapOutcome, UnencryptedObjects, WriteFormat,
+    listing::Listing,
+    rewrap::{Action, Edits, MetadataWay, Rewrapper, Work},
     s3ec::{Format, S3ec},
 };
 use sealwax_tests::{
@@ -61,6 +64,52 @@ async fn rewraps() {
     assert_eq!(read(&client(&stack, everything().keyring(aes_key())), &uri).await.expect("AES"), data);
     raw.rewrap().uri(&uri).replace_keys(stack.keyring([&stack.home.key])).send().await.expect("to KMS");
     assert_eq!(read(&client(&stack, S3ec::new()), &uri).await.expect("KMS"), data);
+}
+
+/// Of many, beside Sealwax's own: a plan tells by which way each goes, and what is no sealed object is passed over.
+#[tokio::test]
+async fn rewraps_of_many() {
+    let stack = LocalStack::new(east());
+    let root = stack.object("many");
+    let uri = |name: &str| beside(&root, &format!("/{name}"));
+    let (v3, v2) = (client(&stack, S3ec::new()), client(&stack, v2()));
+    v3.put().uri(&uri("native")).body("native").send().await.expect("native");
+    v3.put().uri(&uri("v3")).body("v3").s3ec().send().await.expect("V3");
+    v3.put().uri(&uri("v3-file")).body("v3-file").s3ec().instruction_file().send().await.expect("V3");
+    v2.put().uri(&uri("v2")).body("v2").s3ec().send().await.expect("V2");
+    Stored { body: plaintext(9), metadata: Default::default() }.store(&stack.s3(), &uri("plain")).await;
+
+    let client = stack.client_builder([&stack.home.key]).s3ec(everything()).build();
+    let rewrapper =
+        Rewrapper::new(client, Edits::new().replace_keys(stack.keyring([&stack.home.key_2]))).expect("edits");
+    let listing = || Listing::objects(&stack.s3(), root.bucket(), format!("{}/", root.key()));
+    let mut ways = Vec::new();
+    let mut listed = listing();
+    while let Some(object) = listed.try_next().await.expect("the listing") {
+        if let Action::Rewrap { metadata, .. } = rewrapper.plan_one(&object).await.action {
+            ways.push((object.key.rsplit('/').next().expect("a name").to_owned(), metadata));
+        }
+    }
+    let expected = [
+        ("native", MetadataWay::Copy),
+        ("v2", MetadataWay::Copy),
+        ("v3", MetadataWay::Copy),
+        ("v3-file", MetadataWay::InstructionFile),
+    ];
+    assert_eq!(ways, expected.map(|(name, way)| (name.to_owned(), way)));
+
+    let tally = rewrapper.apply().send(Work::listing(listing(), root.to_string())).await.expect("applied");
+    assert!(tally.is_complete(), "{tally:?}");
+    // The instruction file is no sealed object either.
+    assert_eq!((tally.rewrapped, tally.not_sealed), (4, 2), "{tally:?}");
+    let (new, old) = (
+        stack.client_builder([&stack.home.key_2]).s3ec(everything()).build(),
+        stack.client_builder([&stack.home.key]).s3ec(everything()).build(),
+    );
+    for (name, _) in expected {
+        assert_eq!(read(&new, &uri(name)).await.expect(name), name);
+        assert!(read(&old, &uri(name)).await.is_err(), "{name} opens by the old key");
+    }
 }
 
 /// To Sealwax's own format and back, of every kind: attributes, metadata and context stay.
@@ -134,11 +183,8 @@ async fn old_objects_are_migrated() {
 /// Many at once: what fails is as it was, what is there already is left, and the same again goes on.
 #[tokio::test]
 async fn a_prefix_is_migrated_and_back() {
-    use futures_util::TryStreamExt as _;
-    use sealwax_s3::{
-        listing::Listing,
-        migrate::{Migrate, MigrateSummary},
-    };
+    use sealwax_s3::migrate::{Migrate, MigrateSummary};
+
     let weed = SeaweedFs::new().await;
     let settings = || S3ec::new().keyring(aes_key());
     let client = weed.client_builder(local_keyring("local")).s3ec(settings()).build();

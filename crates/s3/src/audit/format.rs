@@ -1,7 +1,7 @@
 //! What an object is, by its metadata.
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use sealwax_envelope::metadata;
+use sealwax_envelope::{metadata, s3ec::INSTRUCTION_FILE_MARKER};
 
 use crate::{operation::shred::SHREDDED, sidecars};
 
@@ -60,7 +60,7 @@ impl ObjectFormat {
             () if has(metadata::FORMAT) => Self::Sealwax,
             () if has(SHREDDED) => Self::Shredded,
             () if head.content_type() == Some(sidecars::CONTENT_TYPE) => Self::Sidecar,
-            () if has("x-amz-crypto-instr-file") => Self::InstructionFile,
+            () if has(INSTRUCTION_FILE_MARKER) => Self::InstructionFile,
             // The keys of V3 may be in an instruction file; this much is in the object.
             () if has("x-amz-c") && has("x-amz-d") && has("x-amz-i") => Self::EncryptionClientV3,
             () if has("x-amz-key-v2") => Self::EncryptionClientV2,

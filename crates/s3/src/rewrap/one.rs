@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use sealwax_envelope::{EncryptedDataKey, ObjectHeader};
+use sealwax_envelope::{EncryptedDataKey, ObjectHeader, s3ec::INSTRUCTION_FILE_MARKER};
 
 use super::{Edits, PlannedObject};
 use crate::{
@@ -221,6 +221,8 @@ impl Rewrapper {
     /// Looks at an object.
     pub(super) async fn look(&self, target: &Target, object: &ListedObject) -> Result<Present, Absence> {
         match Present::look(&self.0.client, target).await {
+            // Its wraps are changed with the object that it belongs to.
+            Ok(present) if is_instruction_file(&present) => Err(Absence::Skipped(Skipped::NotSealed)),
             Ok(present) => {
                 let of_version = |id: &Option<String>| id.as_deref().filter(|id| *id != "null").map(str::to_owned);
                 let named = of_version(&object.version_id);
@@ -240,6 +242,12 @@ impl Rewrapper {
             Err(error) => Err(Absence::Failed(error)),
         }
     }
+}
+
+/// Whether it is marked as the instruction file of another object.
+fn is_instruction_file(present: &Present) -> bool {
+    let mut names = present.head.metadata().into_iter().flatten().map(|(name, _)| name);
+    names.any(|name| name.eq_ignore_ascii_case(INSTRUCTION_FILE_MARKER))
 }
 
 /// Why there is no object to work on.
