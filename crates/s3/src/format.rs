@@ -85,10 +85,10 @@ impl ObjectFormat {
     }
 
     /// Bytes of the stored body of so many bytes of plaintext.
-    pub(crate) fn body_len(&self, plaintext_len: u64) -> Option<u64> {
+    pub(crate) fn stored_len(&self, plaintext_len: u64) -> Option<u64> {
         match self {
             Self::Sealwax(_) => geometry::body_len(plaintext_len),
-            Self::S3ec(_) => plaintext_len.checked_add(s3ec::TAG_LEN as u64),
+            Self::S3ec(envelope) => envelope.stored_len(plaintext_len),
             Self::Unencrypted => Some(plaintext_len),
         }
     }

@@ -137,10 +137,10 @@ impl Migrate {
     async fn migrate(&self, object: &ListedObject) -> Result<Migrated, Error> {
         let head = self.client.head().bucket(&object.bucket).key(&object.key);
         let info = match head.instruction_file_suffix(&self.instruction_file_suffix).send().await {
-            // It is marked as one, or looks like no object of ours, or its object took it along.
+            // It is no sealed object, or its object took it along.
             Err(error)
                 if object.key.ends_with(&self.instruction_file_suffix)
-                    && matches!(error.kind(), ErrorKind::Malformed | ErrorKind::NotSealed | ErrorKind::NotFound) =>
+                    && matches!(error.kind(), ErrorKind::NotSealed | ErrorKind::NotFound) =>
             {
                 return Ok(Migrated::InstructionFile);
             }

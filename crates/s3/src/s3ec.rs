@@ -160,9 +160,7 @@ impl SealedClient {
     ) -> Result<(), Error> {
         let admitted = self.admit(target, envelope.clone(), &EncryptionContext::new(), true)?;
         let data_key = self.unwrap_s3ec(target, &admitted).await?;
-        // Of AES-CBC, the length of the ciphertext is all that is known.
-        let is_cbc = matches!(envelope.content(), Content::AesCbc { .. });
-        let stored_len = if is_cbc { plaintext_len } else { plaintext_len + sealwax_envelope::s3ec::TAG_LEN as u64 };
+        let stored_len = envelope.stored_len(plaintext_len).ok_or_else(|| target.s3ec(FormatError::TooLong))?;
         admitted.opener(&data_key, stored_len).map(drop).map_err(|error| target.s3ec(error))
     }
 
@@ -189,6 +187,7 @@ impl Target {
     pub(crate) fn s3ec(&self, error: FormatError) -> Error {
         let kind = match error {
             FormatError::Authentication => ErrorKind::Authentication,
+            FormatError::InstructionFile => ErrorKind::NotSealed,
             FormatError::Unsupported(_) => ErrorKind::Unsupported,
             FormatError::CommitmentPolicy { .. } | FormatError::LegacyContent(_) | FormatError::LegacyWrap(_) => {
                 ErrorKind::PolicyRefused

@@ -223,7 +223,7 @@ async fn instruction_files_are_held_to_their_object() {
     put(other.clone()).await.expect("put");
     let file = beside(&one, ".instruction");
     assert_eq!(read(&reader, &one).await.expect("get"), "one");
-    assert_kind(read(&reader, &file).await, ErrorKind::Malformed, &file, "the file as an object");
+    assert_kind(read(&reader, &file).await, ErrorKind::NotSealed, &file, "the file as an object");
 
     // CVE-2025-14763: the file of another object, under the same key and context.
     let planted = Stored::fetch(&stack.s3(), &beside(&other, ".instruction")).await;

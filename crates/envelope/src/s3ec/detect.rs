@@ -20,12 +20,12 @@ pub struct Pending {
 /// Reads the envelope out of an object's user metadata; other metadata is passed over.
 ///
 /// # Errors
-/// [`Error::Malformed`] for names of several formats, for an incomplete envelope and for bad values; [`Error::Unsupported`]
-/// for unknown algorithms.
+/// [`Error::InstructionFile`] for what is marked as one; [`Error::Malformed`] for names of several formats, for an incomplete
+/// envelope and for bad values; [`Error::Unsupported`] for unknown algorithms.
 pub fn detect<'a>(metadata: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Detected, Error> {
     let object = Fields::of_metadata(metadata)?;
     if object.has(names::INSTRUCTION_FILE_MARKER) {
-        return Err(Error::Malformed("it is the instruction file of another object".into()));
+        return Err(Error::InstructionFile);
     }
     if object.any_of(&[names::KEY_V1, names::KEY_V2, names::KEY_V3]).is_some() {
         return Ok(Detected::Complete(Envelope::of_fields(&object, Storage::Metadata)?));

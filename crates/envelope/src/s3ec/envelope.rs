@@ -154,6 +154,16 @@ impl Envelope {
         }
     }
 
+    /// Length of the stored object in bytes, by that of the plaintext as [`Envelope::plaintext_len`] gives it. `None` above
+    /// the format's limit.
+    #[must_use]
+    pub fn stored_len(&self, plaintext_len: u64) -> Option<u64> {
+        match self.content {
+            Content::AesCbc { .. } => Some(plaintext_len),
+            _ => (plaintext_len <= super::MAX_PLAINTEXT_LEN).then(|| plaintext_len + super::TAG_LEN as u64),
+        }
+    }
+
     /// The names and values to store with the object.
     #[must_use]
     pub fn to_metadata(&self) -> Vec<(&'static str, String)> {

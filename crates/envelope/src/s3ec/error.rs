@@ -16,6 +16,9 @@ pub enum Error {
     /// The envelope is not what any client writes; it may have been tampered with.
     #[error("malformed envelope of the S3 Encryption Client: {0}")]
     Malformed(String),
+    /// It is no object of its own: it holds the wrapped data key of another one.
+    #[error("it is the instruction file of another object")]
+    InstructionFile,
     /// It names an algorithm that there is not.
     #[error("unsupported envelope of the S3 Encryption Client: {0}")]
     Unsupported(String),

@@ -17,6 +17,7 @@ enum Expect {
     Opens,
     Authentication,
     Malformed,
+    InstructionFile,
     Unsupported,
     Policy,
     LegacyContent,
@@ -31,6 +32,7 @@ impl Expect {
             Ok(_) => Self::Opens,
             Err(Error::Authentication) => Self::Authentication,
             Err(Error::Malformed(_)) => Self::Malformed,
+            Err(Error::InstructionFile) => Self::InstructionFile,
             Err(Error::Unsupported(_)) => Self::Unsupported,
             Err(Error::CommitmentPolicy { .. }) => Self::Policy,
             Err(Error::LegacyContent(_)) => Self::LegacyContent,
@@ -98,7 +100,8 @@ fn nothing() -> Edit {
 
 fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
     use Expect::{
-        Authentication, Context, LegacyContent, LegacyWrap, Malformed, Opens, Policy, Truncated, Unsupported,
+        Authentication, Context, InstructionFile, LegacyContent, LegacyWrap, Malformed, Opens, Policy, Truncated,
+        Unsupported,
     };
     let strict = ReadPolicy::new();
     let allow = allow_decrypt();
@@ -188,7 +191,7 @@ fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
             Opens,
         ),
         ("a name in both cases", v3, set("X-Amz-C", "115"), allow, Malformed),
-        ("the marker on the object", v3, set("x-amz-crypto-instr-file", ""), allow, Malformed),
+        ("the marker on the object", v3, set("x-amz-crypto-instr-file", ""), allow, InstructionFile),
         ("ciphertext flipped", v3, body(|it| it[5] ^= 1), allow, Authentication),
         ("tag flipped", v3, body(|it| *it.last_mut().expect("a tag") ^= 1), allow, Authentication),
         ("1 byte less", v3, body(|it| it.truncate(it.len() - 1)), allow, Authentication),

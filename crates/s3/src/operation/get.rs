@@ -41,8 +41,8 @@ use crate::{
 /// Reads and opens an object, or a range of it. No byte is released before it verifies.
 ///
 /// Objects of Sealwax and of the Amazon S3 Encryption Client are told apart by their metadata; [`crate::s3ec::S3ec`] says
-/// which of the latter are read. The data key is unwrapped once. Longer objects are fetched in parts, several at once, all of the same version; a part
-/// whose connection breaks is resumed from its last byte.
+/// which of the latter are read. The data key is unwrapped once. Longer objects are fetched in parts, several at once, all
+/// of the same version; a part whose connection breaks is resumed from its last byte.
 #[must_use = "nothing happens before `send` or `to_file`"]
 pub struct Get {
     client: SealedClient,
@@ -211,11 +211,11 @@ impl Get {
                     head = head.instruction_file_suffix(suffix);
                 }
                 let info = head.send().await.map_err(|error| error.during("get"))?;
-                let stored_len = match info.format() {
-                    ObjectFormat::Sealwax(_) => return Err(beyond_the_end(target, info.plaintext_len())),
-                    ObjectFormat::S3ec(_) => info.plaintext_len() + sealwax_envelope::s3ec::TAG_LEN as u64,
-                    ObjectFormat::Unencrypted => info.plaintext_len(),
-                };
+                let beyond = || beyond_the_end(target, info.plaintext_len());
+                if matches!(info.format(), ObjectFormat::Sealwax(_)) {
+                    return Err(beyond());
+                }
+                let stored_len = info.format().stored_len(info.plaintext_len()).ok_or_else(beyond)?;
                 let pin = Pin::new(pin.version_id.or_else(|| info.version_id.clone()), info.e_tag.clone());
                 Ok(Answer { info, stored_len, pin, first: None })
             }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use sealwax_envelope::{EncryptedDataKey, ObjectHeader, s3ec::INSTRUCTION_FILE_MARKER};
+use sealwax_envelope::{EncryptedDataKey, ObjectHeader};
 
 use super::{Edits, PlannedObject};
 use crate::{
@@ -62,7 +62,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Skipped {
-    /// Sealwax did not seal it.
+    /// It is sealed by no client, or it is the instruction file of an object, whose keys are changed with it.
     NotSealed,
     /// It was deleted since it was listed.
     Gone,
@@ -221,8 +221,6 @@ impl Rewrapper {
     /// Looks at an object.
     pub(super) async fn look(&self, target: &Target, object: &ListedObject) -> Result<Present, Absence> {
         match Present::look(&self.0.client, target).await {
-            // Its wraps are changed with the object that it belongs to.
-            Ok(present) if is_instruction_file(&present) => Err(Absence::Skipped(Skipped::NotSealed)),
             Ok(present) => {
                 let of_version = |id: &Option<String>| id.as_deref().filter(|id| *id != "null").map(str::to_owned);
                 let named = of_version(&object.version_id);
@@ -242,12 +240,6 @@ impl Rewrapper {
             Err(error) => Err(Absence::Failed(error)),
         }
     }
-}
-
-/// Whether it is marked as the instruction file of another object.
-fn is_instruction_file(present: &Present) -> bool {
-    let mut names = present.head.metadata().into_iter().flatten().map(|(name, _)| name);
-    names.any(|name| name.eq_ignore_ascii_case(INSTRUCTION_FILE_MARKER))
 }
 
 /// Why there is no object to work on.

@@ -180,7 +180,7 @@ impl<'a> MultipartUpload<'a> {
         let on_s3 = self.on_s3.clone().expect("neither completed nor aborted yet");
         let mut parts = std::mem::take(&mut self.done);
         parts.sort_by_key(|part| part.part_number);
-        let body_len = self.upload.format.body_len(self.plaintext_len).and_then(|len| i64::try_from(len).ok());
+        let body_len = self.upload.format.stored_len(self.plaintext_len).and_then(|len| i64::try_from(len).ok());
         tracing::debug!(parts = parts.len(), body_len, "completing");
         let sent = on_s3
             .client
