@@ -24,10 +24,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_core::Stream;
 use futures_util::StreamExt as _;
-use sealwax_envelope::ObjectHeader;
+use sealwax_envelope::{ObjectHeader, s3ec::INSTRUCTION_FILE_SUFFIX};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::format::ObjectFormat;
+pub use self::kind::ObjectKind;
 use crate::{
     Error, ErrorKind, KMS_PROVIDER, KmsKeyArn, SealedClient,
     aws_failure::AwsFailure,
@@ -37,7 +37,7 @@ use crate::{
     verify::retrying,
 };
 
-mod format;
+mod kind;
 
 /// How many objects are looked at together, unless set.
 const DEFAULT_CONCURRENCY: usize = 64;
@@ -58,7 +58,7 @@ pub struct AuditedObject {
     /// The object, as it was listed.
     pub object: ListedObject,
     /// What it is.
-    pub format: ObjectFormat,
+    pub kind: ObjectKind,
     /// The keys that wrap its data key, in its metadata and in its sidecar, as far as these name them.
     pub keys: Vec<AuditedKey>,
     /// Wrapping keys that are still to wrap its data key.
@@ -136,7 +136,7 @@ impl Audit {
 async fn look(client: &SealedClient, object: ListedObject) -> AuditedObject {
     match retrying(|| describe(client, &object)).await {
         Ok(found) => AuditedObject { object, ..found },
-        Err(problem) => AuditedObject { problem: Some(problem), ..AuditedObject::of(object, ObjectFormat::Unreadable) },
+        Err(problem) => AuditedObject { problem: Some(problem), ..AuditedObject::of(object, ObjectKind::Unreadable) },
     }
 }
 
@@ -145,13 +145,13 @@ async fn describe(client: &SealedClient, object: &ListedObject) -> Result<Audite
     let request = client.s3().head_object().bucket(&target.bucket).key(&target.key);
     let head = request.set_version_id(object.version_id.clone()).send().await;
     let head = head.map_err(|error| target.s3("HeadObject", &error))?;
-    let found = |format| AuditedObject::of(object.clone(), format);
-    let format = ObjectFormat::by_metadata(&head);
-    if format == ObjectFormat::Unsealed && object.version_id.is_none() && instruction_file(client, &target).await? {
-        return Ok(found(ObjectFormat::EncryptionClientInstructed));
+    let found = |kind| AuditedObject::of(object.clone(), kind);
+    let kind = ObjectKind::by_metadata(&head);
+    if kind == ObjectKind::Unsealed && object.version_id.is_none() && instruction_file(client, &target).await? {
+        return Ok(found(ObjectKind::EncryptionClientInstructed));
     }
-    if format != ObjectFormat::Sealwax {
-        return Ok(found(format));
+    if kind != ObjectKind::Sealwax {
+        return Ok(found(kind));
     }
     let metadata = head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
     let header = ObjectHeader::parse(metadata).map_err(|error| target.envelope(error))?;
@@ -159,7 +159,7 @@ async fn describe(client: &SealedClient, object: &ListedObject) -> Result<Audite
     let mut found = AuditedObject {
         missing: header.missing().iter().map(|missing| missing.wrapping_key().to_owned()).collect(),
         generation: Some(info.generation()),
-        ..found(format)
+        ..found(kind)
     };
     found.keys.extend(info.keys().iter().map(|key| AuditedKey::new(key, false)));
     if let Some(suffix) = client.sidecars().suffix() {
@@ -178,10 +178,10 @@ async fn describe(client: &SealedClient, object: &ListedObject) -> Result<Audite
 
 /// Whether an instruction file of the Amazon S3 Encryption Client is beside the object.
 async fn instruction_file(client: &SealedClient, target: &Target) -> Result<bool, Error> {
-    let Some(beside) = sidecars::beside(target, format::INSTRUCTION_SUFFIX) else { return Ok(false) };
+    let Some(beside) = sidecars::beside(target, INSTRUCTION_FILE_SUFFIX) else { return Ok(false) };
     let head = client.s3().head_object().bucket(&beside.bucket).key(&beside.key).send().await;
     match head.map_err(|error| AwsFailure::new(&error)) {
-        Ok(head) => Ok(ObjectFormat::by_metadata(&head) == ObjectFormat::InstructionFile),
+        Ok(head) => Ok(ObjectKind::by_metadata(&head) == ObjectKind::InstructionFile),
         // Without the permission to list, S3 says 403 of what is not there.
         Err(failure) if matches!(failure.status, Some(403 | 404)) => Ok(false),
         Err(failure) => Err(beside.s3_failure("HeadObject", failure)),
@@ -213,8 +213,8 @@ impl AuditedKey {
 }
 
 impl AuditedObject {
-    fn of(object: ListedObject, format: ObjectFormat) -> Self {
-        Self { object, format, keys: Vec::new(), missing: Vec::new(), generation: None, problem: None }
+    fn of(object: ListedObject, kind: ObjectKind) -> Self {
+        Self { object, kind, keys: Vec::new(), missing: Vec::new(), generation: None, problem: None }
     }
 
     /// The Regions in which it has a KMS key. A multi-Region key counts in its own Region, and in `replicas`: those that are
@@ -229,7 +229,7 @@ impl AuditedObject {
     /// Whether it is sealed by Sealwax and has no key in `region`.
     #[must_use]
     pub fn lacks(&self, region: &str, replicas: &[String]) -> bool {
-        self.format == ObjectFormat::Sealwax && !self.regions(replicas).contains(region)
+        self.kind == ObjectKind::Sealwax && !self.regions(replicas).contains(region)
     }
 
     /// How it depends on `wrapping_key`. A multi-Region key and its replicas are one key.
@@ -252,8 +252,8 @@ pub struct AuditSummary {
     pub objects: u64,
     /// Bytes that they have, as stored, as far as the listing tells.
     pub stored_bytes: u64,
-    /// Objects of each format.
-    pub formats: BTreeMap<ObjectFormat, u64>,
+    /// Objects of each kind.
+    pub kinds: BTreeMap<ObjectKind, u64>,
     /// Objects under each wrapping key, and those that it alone opens.
     pub keys: BTreeMap<String, KeyUse>,
     /// Sealed objects by the Regions in which they have a KMS key, in the order of the alphabet.
@@ -281,7 +281,7 @@ impl AuditSummary {
     pub fn count(&mut self, found: &AuditedObject) {
         self.objects += 1;
         self.stored_bytes += found.object.size.unwrap_or_default();
-        *self.formats.entry(found.format).or_default() += 1;
+        *self.kinds.entry(found.kind).or_default() += 1;
         if let Some(problem) = &found.problem {
             *self.problems.entry(problem.kind().name()).or_default() += 1;
         }
@@ -297,7 +297,7 @@ impl AuditSummary {
                 *count += 1;
             }
         }
-        if found.format == ObjectFormat::Sealwax {
+        if found.kind == ObjectKind::Sealwax {
             let regions = found.regions(&[]).into_iter().map(str::to_owned).collect();
             if let Some(count) = bounded(&mut self.regions, regions, &mut self.others) {
                 *count += 1;
@@ -335,7 +335,7 @@ mod tests {
             let key = sealwax_envelope::EncryptedDataKey::new(KMS_PROVIDER, *name, None, vec![1]).expect("a key");
             AuditedKey::new(&key, false)
         };
-        let mut found = AuditedObject::of(ListedObject::new("b", "k"), ObjectFormat::Sealwax);
+        let mut found = AuditedObject::of(ListedObject::new("b", "k"), ObjectKind::Sealwax);
         found.keys = keys.iter().map(key).collect();
         found
     }
@@ -357,7 +357,7 @@ mod tests {
         assert!(!sealed(&[EAST, WEST]).lacks("us-west-2", &[]));
         assert!(sealed(&[MRK]).lacks("us-west-2", &[]));
         assert!(!sealed(&[MRK]).lacks("us-west-2", &west));
-        assert!(!AuditedObject { format: ObjectFormat::Unsealed, ..sealed(&[]) }.lacks("us-west-2", &[]));
+        assert!(!AuditedObject { kind: ObjectKind::Unsealed, ..sealed(&[]) }.lacks("us-west-2", &[]));
     }
 
     #[test]

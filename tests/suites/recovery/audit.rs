@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt as _;
 use sealwax_s3::{
     SidecarPolicy,
-    audit::{Audit, AuditSummary, AuditedObject, Dependence, ObjectFormat},
+    audit::{Audit, AuditSummary, AuditedObject, Dependence, ObjectKind},
     listing::Listing,
 };
 use sealwax_tests::{LocalStack, Stored, east, west};
@@ -40,19 +40,19 @@ async fn every_object_is_told_by_its_keys_or_by_what_it_is() {
     let listing = Listing::objects(&s3, &folder.bucket, &folder.prefix);
     let found: Vec<AuditedObject> = Audit::new(client).run(listing).try_collect().await.expect("a whole listing");
     assert_eq!(east.wire.kms(), [], "an audit needs no key");
-    let formats: BTreeMap<_, _> = found.iter().map(|one| (folder.name(&one.object.key), one.format)).collect();
+    let formats: BTreeMap<_, _> = found.iter().map(|one| (folder.name(&one.object.key), one.kind)).collect();
     let expected = [
-        ("both", ObjectFormat::Sealwax),
-        ("broken", ObjectFormat::Unreadable),
-        ("east", ObjectFormat::Sealwax),
-        ("instructed", ObjectFormat::EncryptionClientInstructed),
-        ("instructed.instruction", ObjectFormat::InstructionFile),
-        ("mrk", ObjectFormat::Sealwax),
-        ("plain", ObjectFormat::Unsealed),
-        ("shredded", ObjectFormat::Shredded),
-        ("v1", ObjectFormat::EncryptionClientV1),
-        ("v2", ObjectFormat::EncryptionClientV2),
-        ("v3", ObjectFormat::EncryptionClientV3),
+        ("both", ObjectKind::Sealwax),
+        ("broken", ObjectKind::Unreadable),
+        ("east", ObjectKind::Sealwax),
+        ("instructed", ObjectKind::EncryptionClientInstructed),
+        ("instructed.instruction", ObjectKind::InstructionFile),
+        ("mrk", ObjectKind::Sealwax),
+        ("plain", ObjectKind::Unsealed),
+        ("shredded", ObjectKind::Shredded),
+        ("v1", ObjectKind::EncryptionClientV1),
+        ("v2", ObjectKind::EncryptionClientV2),
+        ("v3", ObjectKind::EncryptionClientV3),
     ];
     assert_eq!(formats, expected.into());
 
@@ -68,7 +68,7 @@ async fn every_object_is_told_by_its_keys_or_by_what_it_is() {
     let mut summary = AuditSummary::default();
     found.iter().for_each(|one| summary.count(one));
     assert_eq!((summary.objects, summary.failed()), (11, 1));
-    assert_eq!(summary.formats.values().sum::<u64>(), 11);
+    assert_eq!(summary.kinds.values().sum::<u64>(), 11);
     assert_eq!((summary.keys[here.as_str()].objects, summary.keys[here.as_str()].sole), (2, 1));
     assert_eq!(summary.keys[there.as_str()].sole, 0);
     assert_eq!(summary.regions[&vec!["us-east-1".to_owned()]], 2);

@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt as _;
 use sealwax_s3::{
     KmsKeyArn,
-    audit::{Audit, AuditSummary, AuditedObject, Dependence, ObjectFormat},
+    audit::{Audit, AuditSummary, AuditedObject, Dependence, ObjectKind},
 };
 use serde::Serialize;
 
@@ -116,8 +116,8 @@ impl Filter {
         let depends = dependence.filter_map(name).max();
         let depends_as_asked = depends.is_some_and(|depends| depends == SOLE || !self.solely);
         let meant = self.all
-            || self.lists_any() && object.format == ObjectFormat::Unreadable
-            || self.unsealed && object.format == ObjectFormat::Unsealed
+            || self.lists_any() && object.kind == ObjectKind::Unreadable
+            || self.unsealed && object.kind == ObjectKind::Unsealed
             || self.lacks.iter().any(|region| object.lacks(region, &self.replicated_to))
             || depends_as_asked;
         meant.then(|| Line::new(object, depends))
@@ -147,7 +147,7 @@ impl Line {
             object: found.object.to_string(),
             version_id: found.object.version_id.clone(),
             is_latest: found.object.is_latest,
-            format: found.format.name(),
+            format: found.kind.name(),
             wrapping_keys: found.keys.iter().map(key).collect(),
             missing: found.missing.clone(),
             generation: found.generation,
@@ -215,7 +215,7 @@ impl Report {
         Self {
             objects: summary.objects,
             stored_bytes: summary.stored_bytes,
-            formats: summary.formats.iter().map(|(format, count)| (format.name(), *count)).collect(),
+            formats: summary.kinds.iter().map(|(kind, count)| (kind.name(), *count)).collect(),
             wrapping_keys: summary.keys.iter().map(key).collect(),
             regions: summary.regions.iter().map(regions).collect(),
             missing: summary.missing.clone(),
@@ -228,8 +228,8 @@ impl Report {
 /// The counts, for people.
 fn table(summary: &AuditSummary) -> String {
     let mut text = format!("{:>12}  bytes stored\n{:>12}  objects\n", summary.stored_bytes, summary.objects);
-    for (format, count) in &summary.formats {
-        text.push_str(&format!("{count:>12}    {}\n", format.name()));
+    for (kind, count) in &summary.kinds {
+        text.push_str(&format!("{count:>12}    {}\n", kind.name()));
     }
     if !summary.keys.is_empty() {
         text.push_str(&format!("\n{:>12} {:>12}  wrapping key\n", "objects", "by it alone"));

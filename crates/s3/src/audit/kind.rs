@@ -5,13 +5,10 @@ use sealwax_envelope::{metadata, s3ec::INSTRUCTION_FILE_MARKER};
 
 use crate::{operation::shred::SHREDDED, sidecars};
 
-/// What an instruction file's key has after the object's. (Amazon S3 Encryption Client, "Instruction file".)
-pub(super) const INSTRUCTION_SUFFIX: &str = ".instruction";
-
 /// What an object is. Nobody vouches for it: it is what the object's metadata says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum ObjectFormat {
+pub enum ObjectKind {
     /// Sealed by Sealwax.
     Sealwax,
     /// A sidecar of such an object.
@@ -34,7 +31,7 @@ pub enum ObjectFormat {
     Unreadable,
 }
 
-impl ObjectFormat {
+impl ObjectKind {
     /// Its name in reports, such as `s3ec-v2`.
     #[must_use]
     pub fn name(self) -> &'static str {
