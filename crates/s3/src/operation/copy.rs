@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use sealwax_envelope::{EncryptedDataKey, Keyring, ObjectHeader};
+use sealwax_envelope::{Keyring, ObjectHeader};
 
 use super::{
     object_setters,
     rewrap::{
         Edits, acl,
         copy::{Held, NewMetadata, ServerCopy, Stored, check_possible},
-        edits::Object,
         intermediate::IntermediateKeys,
-        landing::{self, Base, Landing},
+        landing::{self, Landing},
+        object::Object,
         present::Present,
         wrapping::Wrapping,
     },
@@ -169,10 +169,7 @@ impl Copy {
             return Err(source.error(ErrorKind::Conflict, "it has another entity tag than was required"));
         }
 
-        // The copy has the keys of the source's sidecar among its own.
-        let own_keys = info.keys().to_vec();
-        let Base { info, .. } = Base::find(&self.client, &source, info, false).await?;
-        let header = self.header_for(&source, &target, &info, &own_keys).await?;
+        let (info, header) = self.header_for(&source, &target, info).await?;
         tracing::debug!(generation = header.generation(), keys = header.keys().len(), "copying");
         let (attributes, expires) = self.attributes_for(&source, &target, &present).await?;
         let copy = ServerCopy {
@@ -197,15 +194,14 @@ impl Copy {
         }
     }
 
-    /// The copy's metadata: the source's data key, wrapped for `target`.
+    /// The source with the keys of its sidecar among its own, and the copy's metadata: the source's data key, wrapped for
+    /// `target`.
     async fn header_for(
         &self,
         source: &Target,
         target: &Target,
-        info: &ObjectInfo,
-        own_keys: &[EncryptedDataKey],
-    ) -> Result<ObjectHeader, Error> {
-        let place = self.client.places().to_bind(target)?;
+        info: ObjectInfo,
+    ) -> Result<(ObjectInfo, ObjectHeader), Error> {
         let keyring = self.keyring.as_ref().unwrap_or(self.client.keyring());
         let wrapping = Wrapping {
             client: self.client.clone(),
@@ -215,28 +211,21 @@ impl Copy {
             landing: Landing::Copy,
             instruction_file_suffix: None,
         };
-        let object = Object {
-            client: &self.client,
-            target: source,
-            info,
-            own_keys,
-            place: place.as_ref(),
-            accepted_places: &self.accepted_places,
-            is_sidecar: false,
-        };
+        let object = Object::find(&wrapping, source, info, target, false).await?;
         let keys = wrapping.keys(&object).await?;
+        let info = object.info;
         // The same keys: bound to no place, or to a logical one that both share.
         let header = match keys == info.keys() {
             true => info.sealed_header(source)?.clone(),
             false => info.sealed_header(source)?.rewrapped(keys).map_err(envelope_error(target))?,
         };
-        landing::check_fits(&header, info, false).map_err(envelope_error(target))?;
+        landing::check_fits(&header, &info, false).map_err(envelope_error(target))?;
         if self.client.places().acceptable_keys(target, &header, &[]).is_err() {
             return Err(
                 target.error(ErrorKind::InvalidInput, "the keyring has no key to wrap the copy's data key under")
             );
         }
-        Ok(header)
+        Ok((info, header))
     }
 
     /// The copy's attributes, and its `Expires`.

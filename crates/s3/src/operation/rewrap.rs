@@ -5,6 +5,7 @@ pub(crate) mod copy;
 pub(crate) mod edits;
 pub(crate) mod intermediate;
 pub(crate) mod landing;
+pub(crate) mod object;
 pub(crate) mod present;
 mod s3ec;
 pub(super) mod tags;

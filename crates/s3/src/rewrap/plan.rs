@@ -32,8 +32,9 @@ use crate::{
     listing::ListedObject,
     operation::rewrap::{
         copy,
-        edits::{Change, Object, Wrap},
-        landing::{Base, is_archived},
+        edits::{Change, Wrap},
+        landing::is_archived,
+        object::Object,
         present::Present,
         wrapping::Wrapping,
     },
@@ -108,12 +109,7 @@ impl Rewrapper {
         if !is_sidecar {
             copy::check_possible(target, &present.head)?;
         }
-        let own_keys = info.keys().to_vec();
-        let Base { info, .. } = Base::find(client, target, info, is_sidecar).await?;
-        let place = client.places().to_bind(target)?;
-        let accepted_places = &wrapping.accepted_places;
-        let (own_keys, place) = (&own_keys[..], place.as_ref());
-        let object = Object { client, target, info: &info, own_keys, place, accepted_places, is_sidecar };
+        let object = Object::find(wrapping, target, info, target, is_sidecar).await?;
         let changes = wrapping.edits.changes(&object)?;
         if changes.is_empty() {
             return Ok(Action::Nothing);
@@ -121,9 +117,9 @@ impl Rewrapper {
         if !is_sidecar {
             check_not_archived(target, &present.head)?;
         }
-        let mut costs = Costs { object, counted, kms_calls: BTreeMap::new() };
+        let mut costs = Costs { object: &object, counted, kms_calls: BTreeMap::new() };
         let (mut add, mut refresh) = (Vec::new(), Vec::new());
-        let mut left = info.keys().to_vec();
+        let mut left = object.info.keys().to_vec();
         let mut way = None;
         for change in &changes {
             match change {
@@ -146,7 +142,7 @@ impl Rewrapper {
             }
         }
         let after = names(&left);
-        let remove = names(info.keys()).difference(&after).cloned().collect();
+        let remove = names(object.info.keys()).difference(&after).cloned().collect();
         add.retain(|name| after.contains(name));
         refresh.retain(|name| after.contains(name));
         if way.is_none() {
@@ -210,7 +206,7 @@ impl Rewrapper {
 
 /// The calls of KMS for one object.
 struct Costs<'a> {
-    object: Object<'a>,
+    object: &'a Object<'a>,
     counted: &'a Counted,
     kms_calls: BTreeMap<String, u64>,
 }
@@ -224,12 +220,15 @@ impl Costs<'_> {
         let (way, keys, counts) = match group {
             Some(group) => {
                 let wraps: Vec<_> = group.iter().filter_map(EncryptedDataKey::intermediate).collect();
-                let inside = group[0].place() == object.place && wrap.keyring.can_rewrap(&wraps, context, None);
+                let inside =
+                    group[0].place() == object.place.as_ref() && wrap.keyring.can_rewrap(&wraps, context, None);
                 let way = if inside { DataKeyWay::ReEncrypt } else { DataKeyWay::DecryptEncrypt };
                 let first = self.counted.is_first(wrap.at, context.to_json(), &wraps);
                 (way, wraps, first)
             }
-            None if wrap.keyring.can_rewrap(&trusted, context, object.place) => (DataKeyWay::ReEncrypt, trusted, true),
+            None if wrap.keyring.can_rewrap(&trusted, context, object.place.as_ref()) => {
+                (DataKeyWay::ReEncrypt, trusted, true)
+            }
             None => {
                 if trusted.is_empty() {
                     let message = "none of its wrapping keys is the keyring's";

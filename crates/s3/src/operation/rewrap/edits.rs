@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use sealwax_envelope::{EncryptedDataKey, Keyring, MissingWrap, Place};
+use sealwax_envelope::{EncryptedDataKey, Keyring, MissingWrap};
 use serde::{Deserialize, Serialize};
 
-use super::landing;
+use super::{landing, object::Object};
 use crate::{
-    ObjectInfo, SealedClient,
     client::envelope_error,
-    error::{Error, ErrorKind, Target},
+    error::{Error, ErrorKind},
 };
 
 /// What a rewrap changes: edits, made in the order in which they are given.
@@ -131,7 +130,7 @@ impl Edits {
 
     /// What has to be done with the object's keys: nothing, where it has just those that it should have.
     pub(crate) fn changes<'a>(&'a self, object: &Object<'_>) -> Result<Vec<Change<'a>>, Error> {
-        let Object { client, target, info, .. } = *object;
+        let Object { client, target, info, .. } = object;
         let header = info.sealed_header(target)?;
         let mut keys = info.keys().to_vec();
         let mut changes = Vec::new();
@@ -168,7 +167,7 @@ impl Edits {
                     let wrap = Wrap {
                         at,
                         keyring: keyring.as_ref(),
-                        outline: keyring.outline(object.place),
+                        outline: keyring.outline(object.place.as_ref()),
                         drops_others: matches!(edit, Edit::Replace(_)),
                     };
                     let is_there = |new: &EncryptedDataKey| {
@@ -190,35 +189,6 @@ impl Edits {
             }
         }
         Ok(changes)
-    }
-}
-
-/// The object that keys are changed of.
-#[derive(Clone, Copy)]
-pub(crate) struct Object<'a> {
-    pub(crate) client: &'a SealedClient,
-    pub(crate) target: &'a Target,
-    pub(crate) info: &'a ObjectInfo,
-    /// The keys in its own metadata; `info` may have those of its sidecar too.
-    pub(crate) own_keys: &'a [EncryptedDataKey],
-    /// What new wraps are bound to.
-    pub(crate) place: Option<&'a Place>,
-    /// Accepted beside those of the client's policy.
-    pub(crate) accepted_places: &'a [String],
-    /// Whether the new keys land in a sidecar.
-    pub(crate) is_sidecar: bool,
-}
-
-impl Object<'_> {
-    /// The keys that the data key may be taken from: at an accepted place, and such as this client would read with. KMS
-    /// re-encrypts for a stranger's key just as well.
-    pub(crate) fn trusted_keys(&self) -> Result<Vec<EncryptedDataKey>, Error> {
-        let keys = self.client.places().acceptable_keys(
-            self.target,
-            self.info.sealed_header(self.target)?,
-            self.accepted_places,
-        )?;
-        Ok(keys.into_iter().filter(|key| self.client.keyring().accepts(key)).collect())
     }
 }
 

@@ -11,7 +11,7 @@ use sealwax_envelope::{
 };
 use tokio::sync::OnceCell;
 
-use super::edits::{Object, Wrap};
+use super::{edits::Wrap, object::Object};
 use crate::{
     client::{envelope_error, wrap_error},
     error::Error,
@@ -87,7 +87,7 @@ impl IntermediateKeys {
             if wraps.is_empty() {
                 continue;
             }
-            let moves = group[0].place() != object.place;
+            let moves = group[0].place() != object.place.as_ref();
             let opened = moves || !wrap.keyring.can_rewrap(&wraps, context, None);
             let id = Id { edit: wrap.at, opened, context: context.clone(), wraps };
             let slot = self.slot(&id);
@@ -101,7 +101,7 @@ impl IntermediateKeys {
             let data_key = group[0].open_under(intermediate, context).map_err(envelope_error(target))?;
             let header = object.info.sealed_header(target)?;
             Opener::new(&data_key, &context.body_context(), header.body_header()).map_err(envelope_error(target))?;
-            let binding = WrapContext::new(context, object.place);
+            let binding = WrapContext::new(context, object.place.as_ref());
             let carried = EncryptedDataKey::carry(&made.wraps, intermediate, &data_key, binding);
             return carried.map(Some).map_err(envelope_error(target));
         }

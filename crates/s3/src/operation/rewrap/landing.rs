@@ -4,12 +4,7 @@ use aws_sdk_s3::{operation::head_object::HeadObjectOutput, primitives::DateTime,
 use sealwax_envelope::ObjectHeader;
 
 use super::present::Present;
-use crate::{
-    ObjectInfo, SealedClient,
-    client::envelope_error,
-    error::{Error, Target},
-    sidecars::Sidecar,
-};
+use crate::ObjectInfo;
 
 /// Where a rewrap stores the new keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -50,31 +45,6 @@ pub(crate) fn is_archived(head: &HeadObjectOutput) -> bool {
 pub(crate) fn is_locked(head: &HeadObjectOutput, now: DateTime) -> bool {
     head.object_lock_legal_hold_status().is_some_and(|hold| hold.as_str() == "ON")
         || head.object_lock_retain_until_date().is_some_and(|until| *until > now)
-}
-
-/// What a rewrap begins with: the object as if the keys of its sidecar were among its own.
-pub(crate) struct Base {
-    pub(crate) info: ObjectInfo,
-    pub(crate) sidecar: Sidecar,
-}
-
-impl Base {
-    /// Looks for the sidecar where the client does that, or where the new keys land in it.
-    pub(crate) async fn find(
-        client: &SealedClient,
-        target: &Target,
-        info: ObjectInfo,
-        is_sidecar: bool,
-    ) -> Result<Self, Error> {
-        if client.sidecars().suffix().is_none() && !is_sidecar {
-            return Ok(Self { info, sidecar: Sidecar::Absent });
-        }
-        let sidecar =
-            Sidecar::find(client, target, client.sidecars().suffix_to_write(), info.sealed_header(target)?).await?;
-        let Some(header) = sidecar.header() else { return Ok(Self { info, sidecar }) };
-        let base = info.sealed_header(target)?.joined(header).map_err(envelope_error(target))?;
-        Ok(Self { info: info.with_header(base), sidecar })
-    }
 }
 
 /// Refuses, before KMS is asked, what the new keys' place does not hold.

@@ -5,9 +5,10 @@ use sealwax_envelope::{EncryptedDataKey, Keyring, KeyringErrorKind, Opener, Wrap
 use super::{
     Edits, RewrapOutcome, RewrapOutput,
     copy::{self, NewMetadata, Stored},
-    edits::{Change, Object, Wrap},
+    edits::{Change, Wrap},
     intermediate::IntermediateKeys,
-    landing::{self, Base, Landing},
+    landing::{self, Landing},
+    object::Object,
     present::Present,
 };
 use crate::{
@@ -41,17 +42,13 @@ impl Wrapping {
         if !is_sidecar {
             copy::check_possible(target, &present.head)?;
         }
-        let own_keys = info.keys().to_vec();
-        let Base { info, sidecar } = Base::find(client, target, info, is_sidecar).await?;
-        let place = client.places().to_bind(target)?;
-        let accepted_places = &self.accepted_places;
-        let (own_keys, place) = (&own_keys[..], place.as_ref());
-        let object = Object { client, target, info: &info, own_keys, place, accepted_places, is_sidecar };
+        let object = Object::find(self, target, info, target, is_sidecar).await?;
         let changes = self.edits.changes(&object)?;
         if changes.is_empty() {
-            return Ok(unchanged(info));
+            return Ok(unchanged(object.info));
         }
         let keys = self.changed_keys(&object, &changes).await?;
+        let Object { info, sidecar, accepted_places, .. } = object;
         if keys == info.keys() {
             return Ok(unchanged(info));
         }
@@ -135,7 +132,7 @@ impl Wrapping {
 
     /// Wraps the object's data key under the keys of a keyring.
     async fn wrap(&self, object: &Object<'_>, wrap: &Wrap<'_>) -> Result<Vec<EncryptedDataKey>, Error> {
-        let Object { client, target, info, place, accepted_places, .. } = *object;
+        let Object { client, target, info, place, accepted_places, .. } = object;
         let (header, keyring) = (info.sealed_header(target)?, wrap.keyring);
         let trusted = object.trusted_keys()?;
         if let Some(wrapped) = self.intermediate_keys.wrapped(object, wrap, &trusted).await? {
@@ -149,7 +146,7 @@ impl Wrapping {
         // A wrap of anything but the body's own key would lose the object.
         Opener::new(&data_key, &header.context().body_context(), header.body_header())
             .map_err(envelope_error(target))?;
-        let binding = WrapContext::new(header.context(), place);
+        let binding = WrapContext::new(header.context(), place.as_ref());
         let wrapped = keyring.wrap(&data_key, binding).await.map_err(wrap_error(target))?;
         if wrapped.is_empty() {
             return Err(target.error(ErrorKind::InvalidInput, "the keyring has no key to wrap under"));
@@ -164,7 +161,7 @@ async fn re_encrypted(
     keyring: &dyn Keyring,
     trusted: &[EncryptedDataKey],
 ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
-    match keyring.rewrap(trusted, object.info.encryption_context(), object.place).await {
+    match keyring.rewrap(trusted, object.info.encryption_context(), object.place.as_ref()).await {
         Ok(wrapped) => Ok(wrapped),
         Err(error) if error.kind() == KeyringErrorKind::Throttled => Err(wrap_error(object.target)(error)),
         Err(error) => {
