@@ -185,6 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn memory_that_suffices_is_used_again() {
+        let len = PartBuffer::stored_len(None, 1);
+        for (capacity, is_used) in [(len - 1, false), (len, true), (len + 1, true)] {
+            let mut bytes = Vec::with_capacity(capacity);
+            bytes.push(1);
+            let before = (bytes.as_ptr(), bytes.capacity());
+            let after = PartBuffer::reusing(bytes, None, 1).bytes;
+            assert_eq!((after.as_ptr(), after.capacity()) == before, is_used, "{capacity}");
+        }
+    }
+
+    #[test]
     #[should_panic(expected = "advanced past the spare room")]
     fn no_more_than_there_is_room_for_can_be_filled() {
         PartBuffer::new(None, 1).advance(CHUNK_LEN + 1);

@@ -173,6 +173,7 @@ fn a_rewrap_raises_the_generation_and_keeps_the_rest() {
     assert_eq!(rewrapped.keys().len(), 1);
     assert_eq!((rewrapped.context(), rewrapped.body_header()), (header.context(), header.body_header()));
     assert_eq!(rewrapped.plaintext_len(), header.plaintext_len());
+    assert_eq!([header.format(), rewrapped.format()], [FORMAT_V1; 2]);
     assert_eq!(header.rewrapped(Vec::new()), Err(Error::InvalidMetadata("no encrypted data key".into())));
     let most = vec![key("arn:9", None, 7); MAX_ENCRYPTED_DATA_KEYS];
     assert!(header.rewrapped(most.clone()).is_ok());
