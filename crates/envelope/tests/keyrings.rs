@@ -219,7 +219,10 @@ fn keyrings_tell_beforehand_what_they_would_do() {
     let cache = CachingKeyring::new(Arc::clone(&service));
     let twice = MultiKeyring::new(Arc::clone(&shared), [Arc::clone(&shared)]);
     for keyring in [&shared as &dyn Keyring, &cache, &twice] {
-        assert!(keyring.can_rewrap(&own, &context, None) && !keyring.can_rewrap(&others, &context, None), "{keyring:?}");
+        assert!(
+            keyring.can_rewrap(&own, &context, None) && !keyring.can_rewrap(&others, &context, None),
+            "{keyring:?}"
+        );
         assert_eq!((keyring.first_choice(&own), keyring.first_choice(&others)), (from.clone(), None), "{keyring:?}");
     }
     let mixed = MultiKeyring::new(Arc::new(local("b")), [shared]);
