@@ -315,6 +315,28 @@ fn a_sidecar_has_room_for_more_keys_than_metadata() {
     assert!(matches!(header(MAX_ENCRYPTED_DATA_KEYS, 1024).to_sidecar(), Err(Error::MetadataTooLarge { .. })));
 }
 
+/// FORMAT.md W10, to the byte; and the limit of the whole sidecar is never met, whatever is in it.
+#[test]
+fn a_sidecar_holds_what_a_reader_takes() {
+    let header = |value: String| {
+        let context = EncryptionContext::try_from_iter([("q", value)]).expect("a context");
+        ObjectHeader::new(context, sample().keys().to_vec(), *sample().body_header(), None).expect("a header")
+    };
+    let without = header(String::new()).to_metadata();
+    let rest = METADATA_READ_LIMIT - without.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    let most = header("l".repeat(rest));
+    let sidecar = most.to_sidecar().expect("it fits");
+    assert_eq!(most.parse_sidecar(sidecar.as_bytes()), Ok(Some(most)));
+    let needed = METADATA_READ_LIMIT + 1;
+    let refused = header("l".repeat(rest + 1)).to_sidecar();
+    assert_eq!(refused, Err(Error::MetadataTooLarge { needed, limit: METADATA_READ_LIMIT }));
+    // Escaped twice, a quote takes two bytes of the metadata and four of the sidecar.
+    let escaped = header("\"".repeat(rest / 2));
+    let sidecar = escaped.to_sidecar().expect("it fits");
+    assert!((SIDECAR_LIMIT - 1024..SIDECAR_LIMIT).contains(&sidecar.len()), "{}", sidecar.len());
+    assert_eq!(escaped.parse_sidecar(sidecar.as_bytes()), Ok(Some(escaped)));
+}
+
 #[test]
 fn a_header_joined_with_its_sidecar_has_the_keys_of_both() {
     let header = sample();
