@@ -307,7 +307,15 @@ fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
             allow,
             Malformed,
         ),
-        ("file too long", v3_file, file(|it| format!("{it}{}", " ".repeat(65 * 1024))), allow, Malformed),
+        ("file of 64 KiB", v3_file, file(|it| it.clone() + &" ".repeat(65_536 - it.len())), allow, Opens),
+        ("file of one byte more", v3_file, file(|it| it.clone() + &" ".repeat(65_537 - it.len())), allow, Malformed),
+        (
+            "file V2, wrapping algorithm a number",
+            v2_file,
+            file(|it| it.replace(r#""x-amz-wrap-alg""#, r#""x-amz-wrap-alg":7,"y""#)),
+            allow,
+            Malformed,
+        ),
         (
             "file not UTF-8",
             v3_file,
