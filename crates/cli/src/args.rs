@@ -161,7 +161,7 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "URL", help_heading = "AWS", value_parser = endpoint_url)]
     pub(crate) endpoint_url: Option<String>,
 
-    /// Profile in the AWS files
+    /// Profile in the AWS files; its credentials precede those of environment variables
     #[arg(long, global = true, value_name = "NAME", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) profile: Option<String>,
 
@@ -180,6 +180,10 @@ pub(crate) struct GlobalArgs {
     /// Which settings are those of a file.
     #[arg(skip)]
     pub(crate) profile_in_use: Option<String>,
+
+    /// Whether `--profile` was typed, and not set in a file.
+    #[arg(skip)]
+    pub(crate) profile_is_typed: bool,
 
     /// The bucket is a replica of this one: accept what was sealed there under the same key
     #[arg(long, global = true, value_name = "SOURCE-BUCKET", help_heading = "Place", value_parser = NonEmptyStringValueParser::new())]
@@ -315,7 +319,7 @@ pub(crate) struct GetArgs {
     #[arg(value_name = "s3://BUCKET/KEY|PREFIX")]
     pub(crate) from: Prefix,
 
-    /// Where to write it: a file, or a folder; `-` is standard output
+    /// Where to write it: a file, or a folder, which is made if need be; `-` is standard output
     #[arg(value_name = "FILE|-")]
     pub(crate) file: PathBuf,
 
@@ -454,7 +458,7 @@ impl From<SidecarWhen> for Landing {
 #[command(next_help_heading = "Many objects")]
 pub(crate) struct ManyArgs {
     /// All objects whose keys begin so
-    #[arg(long, conflicts_with_all = ["inventory", "stdin", "plan"])]
+    #[arg(short, long, conflicts_with_all = ["inventory", "stdin", "plan"])]
     pub(crate) recursive: bool,
 
     /// All of their versions: those that are not the newest are reported, for S3 cannot change them
@@ -592,7 +596,7 @@ pub(crate) struct ReencryptArgs {
     ///
     /// Those that have it already are left as they are: a job that was interrupted is gone on with by the same command. An
     /// object that fails is as it was, and does not end the job.
-    #[arg(long, requires = "under_or_raw", conflicts_with = "accept_place", help_heading = "Many objects")]
+    #[arg(short, long, requires = "under_or_raw", conflicts_with = "accept_place", help_heading = "Many objects")]
     pub(crate) recursive: bool,
 
     /// How many objects are worked on together

@@ -23,6 +23,7 @@ use sealwax_s3::{
 
 use crate::{
     args::{GlobalArgs, ReaderArgs},
+    aws_profile,
     error::{Exit, Failure, advice},
     local_key, many,
     progress::{JobProgress, Progress},
@@ -52,7 +53,7 @@ impl Session {
     /// Loads the user's AWS settings.
     ///
     /// # Errors
-    /// No Region is set, or the local key cannot be read.
+    /// No Region is set, there is no such profile in the AWS files, or the local key cannot be read.
     pub(crate) async fn open(args: &GlobalArgs) -> Result<Self, Failure> {
         Self::load(args, aws_config::defaults(BehaviorVersion::v2026_01_12())).await
     }
@@ -84,7 +85,13 @@ impl Session {
             loader = loader.profile_name(profile);
         }
         let local = args.local_key.as_deref().map(local_key::read).transpose()?.map(Arc::new);
-        let config = loader.load().await;
+        let mut config = loader.load().await;
+        if let Some(name) = &args.profile {
+            aws_profile::check(name).await?;
+            if args.profile_is_typed {
+                config = aws_profile::first(name, config).await;
+            }
+        }
         let Some(region) = config.region().filter(|region| !region.as_ref().is_empty()).cloned() else {
             let advice = "give --region, or set AWS_REGION, or set `region` in the profile, here or in the AWS files";
             return Err(Failure::new(Exit::Usage, "no AWS Region is set", advice));
@@ -481,7 +488,7 @@ fn chain(error: &dyn std::error::Error) -> String {
         }
         next = cause.source();
     }
-    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+    text.lines().map(str::trim).collect::<Vec<_>>().join("; ").replace(":; ", ": ")
 }
 
 #[cfg(test)]

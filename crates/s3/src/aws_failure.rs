@@ -113,7 +113,17 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
             text.push_str(&cause);
         }
     }
-    text
+    in_one_line(&text)
+}
+
+/// The SDK tells in a line each which providers of credentials it tried.
+fn in_one_line(text: &str) -> String {
+    text.lines().map(str::trim).fold(String::new(), |mut all, line| {
+        all.push_str(if all.is_empty() || all.ends_with(':') { "" } else { ";" });
+        all.push_str(if all.is_empty() { "" } else { " " });
+        all.push_str(line);
+        all
+    })
 }
 
 fn causes<'a>(
@@ -129,3 +139,17 @@ impl fmt::Display for AwsFailure {
 }
 
 impl std::error::Error for AwsFailure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_said_in_one_line() {
+        assert_eq!(
+            in_one_line("none found. Attempted:\n  Environment: no\n  Profile: no"),
+            "none found. Attempted: Environment: no; Profile: no"
+        );
+        assert_eq!(in_one_line("refused"), "refused");
+    }
+}

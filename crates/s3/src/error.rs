@@ -270,6 +270,12 @@ impl std::error::Error for Error {
     }
 }
 
+/// Whether it was the caller's credentials that failed, and no key.
+fn for_want_of_credentials(failure: &KeyringError) -> bool {
+    let source = std::error::Error::source(failure).and_then(|source| source.downcast_ref::<AwsFailure>());
+    source.is_some_and(|failure| failure.problem == Some(Problem::Credentials))
+}
+
 /// What an operation works on; makes its errors.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
@@ -411,7 +417,11 @@ impl Target {
         ];
         let kind = ORDER.iter().find(|(kind, _)| failures.iter().any(|failure| failure.kind() == *kind));
         let Some((_, kind)) = kind else { return self.envelope(EnvelopeError::Authentication) };
-        let message = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        // No policy is to blame where KMS could not know who asks.
+        let (kind, message) = match failures.iter().any(for_want_of_credentials) {
+            true => (&ErrorKind::Credentials, "no credentials that KMS knows".to_owned()),
+            false => (kind, failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+        };
         let causes: Vec<_> = failures.iter().filter_map(std::error::Error::source).map(ToString::to_string).collect();
         match causes.as_slice() {
             [] => self.error(*kind, message),

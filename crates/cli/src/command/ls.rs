@@ -99,6 +99,9 @@ async fn list(
                 if args.json { lines.json(&line)? } else { lines.line(line.text(args))? }
             }
         }
+        if lines.is_closed() {
+            return Ok(());
+        }
     }
     Ok(())
 }

@@ -61,6 +61,7 @@ fn key_files_are_looked_after() {
     let before = fs::read(&key).expect("there");
     Sealwax::new(["keygen", &key]).run().fails(6, "exists already");
     assert_eq!(fs::read(&key).expect("there"), before);
+    Sealwax::new(["keygen", "-"]).run().fails(2, "not printed");
     Sealwax::new(["keygen", &format!("{key}2"), "--name", "two words"]).run().fails(2, "a word");
     Sealwax::new(["ls", "--local-key", &format!("{key}-absent")]).run().fails(1, "cannot read the local key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o604)).expect("set");
