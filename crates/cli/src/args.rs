@@ -33,6 +33,7 @@ use crate::{
     pair::Pair,
     prefix::Prefix,
     s3ec::{FormatArg, RawKeyArgs, S3ecArgs},
+    wrap_key::WrapKey,
 };
 
 const EXIT_CODES: &str = "\
@@ -96,6 +97,7 @@ Examples:
   sealwax rewrap s3://bucket-west/2026/report.pdf --replace \"$WEST_KEY\" \\
       --region us-west-2 --replica-of bucket-east
   sealwax rewrap s3://bucket/new/name --add \"$KEY\" --accept-place bucket/old/name
+  sealwax rewrap s3://bucket/2026/report.pdf --local-key archive.key --add local:archive-2026
 
 Many objects; without --apply, it is said what would be done, and nothing is changed:
   sealwax rewrap s3://bucket/2026/ --recursive --add \"$WEST_KEY\"
@@ -395,13 +397,13 @@ pub(crate) struct RewrapArgs {
     #[arg(value_name = "s3://BUCKET/KEY|/PREFIX", required_unless_present = "plan")]
     pub(crate) prefix: Option<Prefix>,
 
-    /// Wrap the data key under this KMS key too; repeatable
-    #[arg(long, value_name = "ARN")]
-    pub(crate) add: Vec<KmsKeyArn>,
+    /// Wrap the data key under this KMS key too, or the key of --local-key; repeatable
+    #[arg(long, value_name = "ARN|local:NAME")]
+    pub(crate) add: Vec<WrapKey>,
 
-    /// Wrap the data key under this KMS key, and drop all that are not named so; repeatable
-    #[arg(long, value_name = "ARN", conflicts_with_all = ["add", "remove", "refresh"])]
-    pub(crate) replace: Vec<KmsKeyArn>,
+    /// Wrap the data key under this key, and drop all that are not named so; repeatable
+    #[arg(long, value_name = "ARN|local:NAME", conflicts_with_all = ["add", "remove", "refresh"])]
+    pub(crate) replace: Vec<WrapKey>,
 
     /// Wrap the data key anew under the newest material of the same KMS keys, where KMS has rotated them
     #[arg(long)]
@@ -415,9 +417,9 @@ pub(crate) struct RewrapArgs {
     )]
     pub(crate) to_sidecar: SidecarWhen,
 
-    /// Drop this KMS key, unless it is the last one; repeatable, and done after --add
-    #[arg(long, value_name = "ARN")]
-    pub(crate) remove: Vec<KmsKeyArn>,
+    /// Drop this key, unless it is the last one; repeatable, and done after --add
+    #[arg(long, value_name = "ARN|local:NAME")]
+    pub(crate) remove: Vec<WrapKey>,
 
     /// Accept wrapped keys that are bound to this place: the object was moved from there on purpose; repeatable
     #[arg(long, value_name = "BUCKET/KEY", value_parser = place, conflicts_with = "many")]
@@ -609,9 +611,10 @@ pub(crate) struct ReencryptArgs {
     )]
     pub(crate) concurrency: u16,
 
-    /// KMS key to wrap the new data key under; repeatable. Without it, those of the object's keys that may be used
-    #[arg(long, value_name = "ARN")]
-    pub(crate) under: Vec<KmsKeyArn>,
+    /// KMS key to wrap the new data key under, or the key of --local-key; repeatable. Without it, those of the object's keys
+    /// that may be used
+    #[arg(long, value_name = "ARN|local:NAME")]
+    pub(crate) under: Vec<WrapKey>,
 
     /// Accept wrapped keys that are bound to this place: the object was moved from there on purpose; repeatable
     #[arg(long, value_name = "BUCKET/KEY", value_parser = place)]
@@ -804,6 +807,10 @@ pub(crate) struct ReaderArgs {
     /// Ask KMS about the object's wrapping keys in this account, instead of the caller's own; repeatable
     #[arg(long = "account", value_name = "ID", value_parser = account_id, help_heading = "Wrapping keys to read with")]
     pub(crate) accounts: Vec<String>,
+
+    /// Whether keys of KMS are read with although a local one is given: it is to wrap what they wrap.
+    #[arg(skip)]
+    pub(crate) besides_local: bool,
 }
 
 pub(crate) fn endpoint_url(text: &str) -> Result<String, &'static str> {

@@ -29,6 +29,7 @@ use crate::{
     progress::{JobProgress, Progress},
     shell,
     text::Printable,
+    wrap_key::WrapKey,
 };
 
 /// How long a connection may take.
@@ -163,9 +164,40 @@ impl Session {
         reached
     }
 
+    /// Begins a keyring of keys of KMS.
+    pub(crate) fn kms_builder(&self) -> KmsKeyringBuilder {
+        KmsKeyring::builder(&self.config)
+    }
+
     /// A keyring of these keys alone.
     pub(crate) fn keyring(&self, keys: impl IntoIterator<Item = KmsKeyArn>) -> KmsKeyring {
-        keys.into_iter().fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key)).build()
+        keys.into_iter().fold(self.kms_builder(), KmsKeyringBuilder::key).build()
+    }
+
+    /// A keyring of just these keys; those of KMS by `kms`.
+    ///
+    /// # Errors
+    /// A local key is named that is not the one in use.
+    pub(crate) fn keyring_of(&self, keys: &[WrapKey], kms: KmsKeyringBuilder) -> Result<Arc<dyn Keyring>, Failure> {
+        let (mut arns, mut local) = (Vec::new(), None);
+        for key in keys {
+            match (key, &self.local) {
+                (WrapKey::Kms(arn), _) => arns.push(arn.clone()),
+                (WrapKey::Local(name), Some(key)) if is_named(key, name) => local = Some(Arc::clone(key)),
+                (WrapKey::Local(name), _) => {
+                    let error = format!("there is no local key {name} at hand to wrap under");
+                    let advice = "give its file by --local-key; a line in it, and `sealwax inspect`, tell its name";
+                    return Err(Failure::new(Exit::Usage, error, advice));
+                }
+            }
+        }
+        Ok(match (arns.is_empty(), local) {
+            (true, Some(local)) => local,
+            (_, local) => {
+                let kms = arns.into_iter().fold(kms, KmsKeyringBuilder::key).build();
+                if local.is_some() { self.with_local(kms) } else { Arc::new(kms) }
+            }
+        })
     }
 
     /// A keyring of these keys and the local one, of which `at_least` so many must wrap a new data key, or all.
@@ -236,8 +268,8 @@ impl Session {
         }
         let filter = match (args.accounts.is_empty(), &self.local) {
             // Whoever names a local key and nothing else needs no KMS.
-            (true, Some(_)) => return Ok(builder.build()),
-            (true, None) => self.own_account().await?,
+            (true, Some(_)) if !args.besides_local => return Ok(builder.build()),
+            (true, _) => self.own_account().await?,
             (false, _) => DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref())),
         };
         let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
@@ -448,6 +480,11 @@ impl FailedCall {
     pub(crate) fn endless(what: &str) -> Self {
         Self { status: Some(200), code: None, text: format!("{what}: the service does not say where its list goes on") }
     }
+}
+
+/// Whether this is the local key's name.
+fn is_named(key: &LocalKeyring, name: &str) -> bool {
+    key.outline(None).iter().any(|wrap| wrap.wrapping_key() == name)
 }
 
 /// The options among `args` that say where the services are and who calls them.

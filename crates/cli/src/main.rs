@@ -30,6 +30,7 @@ mod shell;
 mod state;
 mod text;
 mod uploads;
+mod wrap_key;
 
 use std::process::ExitCode;
 
