@@ -36,6 +36,7 @@ const DEFAULT_CONCURRENCY: usize = 8;
 
 /// Migrates the objects of a listing.
 #[derive(Debug, Clone)]
+#[must_use = "nothing happens before it is run"]
 pub struct Migrate {
     client: SealedClient,
     to: WriteFormat,
@@ -55,7 +56,7 @@ pub struct MigrateOutcome {
 }
 
 /// What was done with an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Migrated {
     /// It has the wanted format now.
