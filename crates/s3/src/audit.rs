@@ -46,7 +46,6 @@ const MAX_NAMES: usize = 10_000;
 
 /// Looks at the objects of a listing.
 #[derive(Debug, Clone)]
-#[must_use = "nothing happens before it is run"]
 pub struct Audit {
     client: SealedClient,
     concurrency: usize,

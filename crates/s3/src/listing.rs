@@ -96,7 +96,6 @@ impl fmt::Display for ListedObject {
 /// # }
 /// ```
 #[derive(Debug)]
-#[must_use = "a stream does nothing until it is polled"]
 pub struct Listing {
     objects: Receiver<Result<ListedObject, Error>>,
     task: Option<JoinHandle<()>>,

@@ -36,7 +36,6 @@ const DEFAULT_CONCURRENCY: usize = 8;
 
 /// Migrates the objects of a listing.
 #[derive(Debug, Clone)]
-#[must_use = "nothing happens before it is run"]
 pub struct Migrate {
     client: SealedClient,
     to: WriteFormat,

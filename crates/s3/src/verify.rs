@@ -42,7 +42,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// Verifies the objects of a listing.
 #[derive(Debug, Clone)]
-#[must_use = "nothing happens before it is run"]
 pub struct VerifyAll {
     client: SealedClient,
     depth: VerifyDepth,
