@@ -57,6 +57,8 @@ fn what_is_a_folder_or_a_glob_is_told() {
     }
     let run = sealwax(&["get", &glob, "-"]).run().fails(4, "");
     assert!(run.stderr.contains("--include GLOB"), "{}", run.stderr);
+    let run = sealwax(&["ls", &glob]).run().exits(0);
+    assert!(run.stderr.contains("--include GLOB"), "{}", run.stderr);
 }
 
 #[test]
