@@ -354,13 +354,20 @@ impl Session {
         if let Some(failure) = self.want_of_credentials().await {
             return failure;
         }
+        let there = call.bucket_region.filter(|region| region != self.region());
         let kind = match call.status {
             Some(401 | 403) => ErrorKind::AccessDenied,
             Some(404) => ErrorKind::NotFound,
+            Some(301) => ErrorKind::WrongRegion,
+            Some(400) if there.is_some() => ErrorKind::WrongRegion,
             None | Some(500..) => ErrorKind::Unavailable,
             _ => ErrorKind::Service,
         };
-        Failure::new(kind.into(), call.text, advice(kind))
+        let text = match there {
+            Some(region) => format!("{}: the bucket is in {region}", call.text),
+            None => call.text,
+        };
+        Failure::new(kind.into(), text, advice(kind))
     }
 
     /// Shows how far a transfer is.
@@ -449,6 +456,8 @@ impl Session {
 pub(crate) struct FailedCall {
     pub(crate) status: Option<u16>,
     pub(crate) code: Option<String>,
+    /// The Region that the bucket is in, where S3 tells that the request should have gone there.
+    bucket_region: Option<String>,
     text: String,
 }
 
@@ -466,19 +475,29 @@ impl FailedCall {
     {
         let status = error.raw_response().map(|answer| answer.status().as_u16());
         let code = error.code().map(str::to_owned);
+        let redirected = error.raw_response().filter(|_| matches!(status, Some(301 | 400)));
+        let bucket_region = redirected.and_then(|answer| answer.headers().get("x-amz-bucket-region"));
+        let bucket_region = bucket_region.map(str::to_owned);
         let said = match (status, &code) {
             (Some(status), Some(code)) => {
                 let message = error.message().map_or_else(String::new, |message| format!(": {message}"));
                 format!("the service answered {status} {code}{message}")
             }
+            // To a HEAD, that is all.
+            (Some(status @ 300..), None) => format!("the service answered {status} without an error code"),
             _ => chain(error),
         };
-        Self { status, code, text: format!("{what}: {said}") }
+        Self { status, code, bucket_region, text: format!("{what}: {said}") }
     }
 
     /// `what` could not be done, for a list has more pages and the service does not tell which is next.
     pub(crate) fn endless(what: &str) -> Self {
-        Self { status: Some(200), code: None, text: format!("{what}: the service does not say where its list goes on") }
+        Self {
+            status: Some(200),
+            code: None,
+            bucket_region: None,
+            text: format!("{what}: the service does not say where its list goes on"),
+        }
     }
 }
 

@@ -56,7 +56,8 @@ impl From<ErrorKind> for Exit {
             | ErrorKind::InvalidListing
             | ErrorKind::JobMismatch
             | ErrorKind::MetadataTooLarge
-            | ErrorKind::StateFileMismatch => Self::Usage,
+            | ErrorKind::StateFileMismatch
+            | ErrorKind::WrongRegion => Self::Usage,
             ErrorKind::Authentication
             | ErrorKind::ContextMismatch
             | ErrorKind::Malformed
@@ -221,6 +222,7 @@ pub(crate) fn advice(kind: ErrorKind) -> &'static str {
         ErrorKind::NoMatchingKey => {
             "name one of its wrapping keys by --key, the account of one by --account, or the file of a local one by --local-key"
         }
+        ErrorKind::WrongRegion => "give the bucket's Region by --region, or by AWS_REGION",
         ErrorKind::PlaceMismatch => {
             "read a replica with --replica-of its source bucket; rewrap a moved object with --accept-place its old place"
         }
@@ -273,6 +275,7 @@ mod tests {
             (ErrorKind::Io, 1),
             (ErrorKind::Unsupported, 1),
             (ErrorKind::InvalidInput, 2),
+            (ErrorKind::WrongRegion, 2),
             (ErrorKind::MetadataTooLarge, 2),
             (ErrorKind::Authentication, 3),
             (ErrorKind::PlaceMismatch, 3),

@@ -1,6 +1,12 @@
 //! What a newcomer types: how other tools have it, what is not there, what is not meant.
 
-use std::{collections::HashMap, fs};
+use std::{
+    collections::HashMap,
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
+    thread,
+};
 
 use crate::support::{RawS3, Scene, Sealwax, bytes, east_key};
 
@@ -120,4 +126,43 @@ fn whoever_reads_may_stop() {
     assert_eq!((run.stdout.len(), run.stderr.as_str()), (1, "0\n"));
     let run = line(&format!("ls s3://{} -r", scene.bucket), "head -n 1");
     assert_eq!(run.stderr, "0\n");
+}
+
+/// An S3 that answers as that of AWS does in the wrong Region, which no test server does.
+fn s3_elsewhere(status: &'static str, region: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let mut client = BufReader::new(client);
+            let mut line = String::new();
+            while client.read_line(&mut line).is_ok_and(|read| read > 0) && line != "\r\n" {
+                line.clear();
+            }
+            let head = format!("HTTP/1.1 {status}\r\nx-amz-bucket-region: {region}\r\n");
+            let _ =
+                client.get_mut().write_all(format!("{head}content-length: 0\r\nconnection: close\r\n\r\n").as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn the_region_of_a_bucket_is_told() {
+    let run =
+        |status, region, args: &[&str]| sealwax(args).env("AWS_ENDPOINT_URL_S3", s3_elsewhere(status, region)).run();
+    for status in ["301 Moved Permanently", "400 Bad Request"] {
+        for args in [
+            &["get", "s3://b/k", "-"][..],
+            &["inspect", "s3://b/k"],
+            &["head", "s3://b/k"],
+            &["ls", "s3://b"],
+            &["rm", "s3://b/k"],
+        ] {
+            let run = run(status, "eu-west-1", args).fails(2, "the bucket is in eu-west-1");
+            assert!(run.stderr.contains("--region"), "{args:?}: {}", run.stderr);
+        }
+    }
+    // Where the Region is right, something else is wrong.
+    run("400 Bad Request", "us-east-1", &["head", "s3://b/k"]).fails(1, "400");
 }
