@@ -379,7 +379,7 @@ impl Target {
             (_, Some(404)) => ErrorKind::NotFound,
             (_, Some(409 | 412)) => ErrorKind::Conflict,
             (_, Some(501)) => ErrorKind::Unsupported,
-            (_, None | Some(200..300 | 500..)) => ErrorKind::Unavailable,
+            (_, None | Some(200..=299 | 500..)) => ErrorKind::Unavailable,
             _ => ErrorKind::Service,
         };
         let message = match kind {
