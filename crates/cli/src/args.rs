@@ -33,6 +33,7 @@ use crate::{
     pair::Pair,
     prefix::Prefix,
     s3ec::{FormatArg, RawKeyArgs, S3ecArgs},
+    wrap_key::WrapKey,
 };
 
 const EXIT_CODES: &str = "\
@@ -96,6 +97,7 @@ Examples:
   sealwax rewrap s3://bucket-west/2026/report.pdf --replace \"$WEST_KEY\" \\
       --region us-west-2 --replica-of bucket-east
   sealwax rewrap s3://bucket/new/name --add \"$KEY\" --accept-place bucket/old/name
+  sealwax rewrap s3://bucket/2026/report.pdf --local-key archive.key --add local:archive-2026
 
 Many objects; without --apply, it is said what would be done, and nothing is changed:
   sealwax rewrap s3://bucket/2026/ --recursive --add \"$WEST_KEY\"
@@ -161,7 +163,7 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "URL", help_heading = "AWS", value_parser = endpoint_url)]
     pub(crate) endpoint_url: Option<String>,
 
-    /// Profile in the AWS files
+    /// Profile in the AWS files; its credentials precede those of environment variables
     #[arg(long, global = true, value_name = "NAME", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) profile: Option<String>,
 
@@ -180,6 +182,10 @@ pub(crate) struct GlobalArgs {
     /// Which settings are those of a file.
     #[arg(skip)]
     pub(crate) profile_in_use: Option<String>,
+
+    /// Whether `--profile` was typed, and not set in a file.
+    #[arg(skip)]
+    pub(crate) profile_is_typed: bool,
 
     /// The bucket is a replica of this one: accept what was sealed there under the same key
     #[arg(long, global = true, value_name = "SOURCE-BUCKET", help_heading = "Place", value_parser = NonEmptyStringValueParser::new())]
@@ -315,7 +321,7 @@ pub(crate) struct GetArgs {
     #[arg(value_name = "s3://BUCKET/KEY|PREFIX")]
     pub(crate) from: Prefix,
 
-    /// Where to write it: a file, or a folder; `-` is standard output
+    /// Where to write it: a file, or a folder, which is made if need be; `-` is standard output
     #[arg(value_name = "FILE|-")]
     pub(crate) file: PathBuf,
 
@@ -391,13 +397,13 @@ pub(crate) struct RewrapArgs {
     #[arg(value_name = "s3://BUCKET/KEY|/PREFIX", required_unless_present = "plan")]
     pub(crate) prefix: Option<Prefix>,
 
-    /// Wrap the data key under this KMS key too; repeatable
-    #[arg(long, value_name = "ARN")]
-    pub(crate) add: Vec<KmsKeyArn>,
+    /// Wrap the data key under this KMS key too, or the key of --local-key; repeatable
+    #[arg(long, value_name = "ARN|local:NAME")]
+    pub(crate) add: Vec<WrapKey>,
 
-    /// Wrap the data key under this KMS key, and drop all that are not named so; repeatable
-    #[arg(long, value_name = "ARN", conflicts_with_all = ["add", "remove", "refresh"])]
-    pub(crate) replace: Vec<KmsKeyArn>,
+    /// Wrap the data key under this key, and drop all that are not named so; repeatable
+    #[arg(long, value_name = "ARN|local:NAME", conflicts_with_all = ["add", "remove", "refresh"])]
+    pub(crate) replace: Vec<WrapKey>,
 
     /// Wrap the data key anew under the newest material of the same KMS keys, where KMS has rotated them
     #[arg(long)]
@@ -411,9 +417,9 @@ pub(crate) struct RewrapArgs {
     )]
     pub(crate) to_sidecar: SidecarWhen,
 
-    /// Drop this KMS key, unless it is the last one; repeatable, and done after --add
-    #[arg(long, value_name = "ARN")]
-    pub(crate) remove: Vec<KmsKeyArn>,
+    /// Drop this key, unless it is the last one; repeatable, and done after --add
+    #[arg(long, value_name = "ARN|local:NAME")]
+    pub(crate) remove: Vec<WrapKey>,
 
     /// Accept wrapped keys that are bound to this place: the object was moved from there on purpose; repeatable
     #[arg(long, value_name = "BUCKET/KEY", value_parser = place, conflicts_with = "many")]
@@ -454,7 +460,7 @@ impl From<SidecarWhen> for Landing {
 #[command(next_help_heading = "Many objects")]
 pub(crate) struct ManyArgs {
     /// All objects whose keys begin so
-    #[arg(long, conflicts_with_all = ["inventory", "stdin", "plan"])]
+    #[arg(short, long, conflicts_with_all = ["inventory", "stdin", "plan"])]
     pub(crate) recursive: bool,
 
     /// All of their versions: those that are not the newest are reported, for S3 cannot change them
@@ -592,7 +598,7 @@ pub(crate) struct ReencryptArgs {
     ///
     /// Those that have it already are left as they are: a job that was interrupted is gone on with by the same command. An
     /// object that fails is as it was, and does not end the job.
-    #[arg(long, requires = "under_or_raw", conflicts_with = "accept_place", help_heading = "Many objects")]
+    #[arg(short, long, requires = "under_or_raw", conflicts_with = "accept_place", help_heading = "Many objects")]
     pub(crate) recursive: bool,
 
     /// How many objects are worked on together
@@ -605,9 +611,10 @@ pub(crate) struct ReencryptArgs {
     )]
     pub(crate) concurrency: u16,
 
-    /// KMS key to wrap the new data key under; repeatable. Without it, those of the object's keys that may be used
-    #[arg(long, value_name = "ARN")]
-    pub(crate) under: Vec<KmsKeyArn>,
+    /// KMS key to wrap the new data key under, or the key of --local-key; repeatable. Without it, those of the object's keys
+    /// that may be used
+    #[arg(long, value_name = "ARN|local:NAME")]
+    pub(crate) under: Vec<WrapKey>,
 
     /// Accept wrapped keys that are bound to this place: the object was moved from there on purpose; repeatable
     #[arg(long, value_name = "BUCKET/KEY", value_parser = place)]
@@ -800,6 +807,10 @@ pub(crate) struct ReaderArgs {
     /// Ask KMS about the object's wrapping keys in this account, instead of the caller's own; repeatable
     #[arg(long = "account", value_name = "ID", value_parser = account_id, help_heading = "Wrapping keys to read with")]
     pub(crate) accounts: Vec<String>,
+
+    /// Whether keys of KMS are read with although a local one is given: it is to wrap what they wrap.
+    #[arg(skip)]
+    pub(crate) besides_local: bool,
 }
 
 pub(crate) fn endpoint_url(text: &str) -> Result<String, &'static str> {

@@ -23,11 +23,13 @@ use sealwax_s3::{
 
 use crate::{
     args::{GlobalArgs, ReaderArgs},
+    aws_profile,
     error::{Exit, Failure, advice},
     local_key, many,
     progress::{JobProgress, Progress},
     shell,
     text::Printable,
+    wrap_key::WrapKey,
 };
 
 /// How long a connection may take.
@@ -52,7 +54,7 @@ impl Session {
     /// Loads the user's AWS settings.
     ///
     /// # Errors
-    /// No Region is set, or the local key cannot be read.
+    /// No Region is set, there is no such profile in the AWS files, or the local key cannot be read.
     pub(crate) async fn open(args: &GlobalArgs) -> Result<Self, Failure> {
         Self::load(args, aws_config::defaults(BehaviorVersion::v2026_01_12())).await
     }
@@ -84,7 +86,13 @@ impl Session {
             loader = loader.profile_name(profile);
         }
         let local = args.local_key.as_deref().map(local_key::read).transpose()?.map(Arc::new);
-        let config = loader.load().await;
+        let mut config = loader.load().await;
+        if let Some(name) = &args.profile {
+            aws_profile::check(name).await?;
+            if args.profile_is_typed {
+                config = aws_profile::first(name, config).await;
+            }
+        }
         let Some(region) = config.region().filter(|region| !region.as_ref().is_empty()).cloned() else {
             let advice = "give --region, or set AWS_REGION, or set `region` in the profile, here or in the AWS files";
             return Err(Failure::new(Exit::Usage, "no AWS Region is set", advice));
@@ -156,9 +164,40 @@ impl Session {
         reached
     }
 
+    /// Begins a keyring of keys of KMS.
+    pub(crate) fn kms_builder(&self) -> KmsKeyringBuilder {
+        KmsKeyring::builder(&self.config)
+    }
+
     /// A keyring of these keys alone.
     pub(crate) fn keyring(&self, keys: impl IntoIterator<Item = KmsKeyArn>) -> KmsKeyring {
-        keys.into_iter().fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key)).build()
+        keys.into_iter().fold(self.kms_builder(), KmsKeyringBuilder::key).build()
+    }
+
+    /// A keyring of just these keys; those of KMS by `kms`.
+    ///
+    /// # Errors
+    /// A local key is named that is not the one in use.
+    pub(crate) fn keyring_of(&self, keys: &[WrapKey], kms: KmsKeyringBuilder) -> Result<Arc<dyn Keyring>, Failure> {
+        let (mut arns, mut local) = (Vec::new(), None);
+        for key in keys {
+            match (key, &self.local) {
+                (WrapKey::Kms(arn), _) => arns.push(arn.clone()),
+                (WrapKey::Local(name), Some(key)) if is_named(key, name) => local = Some(Arc::clone(key)),
+                (WrapKey::Local(name), _) => {
+                    let error = format!("there is no local key {name} at hand to wrap under");
+                    let advice = "give its file by --local-key; a line in it, and `sealwax inspect`, tell its name";
+                    return Err(Failure::new(Exit::Usage, error, advice));
+                }
+            }
+        }
+        Ok(match (arns.is_empty(), local) {
+            (true, Some(local)) => local,
+            (_, local) => {
+                let kms = arns.into_iter().fold(kms, KmsKeyringBuilder::key).build();
+                if local.is_some() { self.with_local(kms) } else { Arc::new(kms) }
+            }
+        })
     }
 
     /// A keyring of these keys and the local one, of which `at_least` so many must wrap a new data key, or all.
@@ -229,8 +268,8 @@ impl Session {
         }
         let filter = match (args.accounts.is_empty(), &self.local) {
             // Whoever names a local key and nothing else needs no KMS.
-            (true, Some(_)) => return Ok(builder.build()),
-            (true, None) => self.own_account().await?,
+            (true, Some(_)) if !args.besides_local => return Ok(builder.build()),
+            (true, _) => self.own_account().await?,
             (false, _) => DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref())),
         };
         let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
@@ -315,13 +354,20 @@ impl Session {
         if let Some(failure) = self.want_of_credentials().await {
             return failure;
         }
+        let there = call.bucket_region.filter(|region| region != self.region());
         let kind = match call.status {
             Some(401 | 403) => ErrorKind::AccessDenied,
             Some(404) => ErrorKind::NotFound,
+            Some(301) => ErrorKind::WrongRegion,
+            Some(400) if there.is_some() => ErrorKind::WrongRegion,
             None | Some(500..) => ErrorKind::Unavailable,
             _ => ErrorKind::Service,
         };
-        Failure::new(kind.into(), call.text, advice(kind))
+        let text = match there {
+            Some(region) => format!("{}: the bucket is in {region}", call.text),
+            None => call.text,
+        };
+        Failure::new(kind.into(), text, advice(kind))
     }
 
     /// Shows how far a transfer is.
@@ -410,6 +456,8 @@ impl Session {
 pub(crate) struct FailedCall {
     pub(crate) status: Option<u16>,
     pub(crate) code: Option<String>,
+    /// The Region that the bucket is in, where S3 tells that the request should have gone there.
+    bucket_region: Option<String>,
     text: String,
 }
 
@@ -427,20 +475,35 @@ impl FailedCall {
     {
         let status = error.raw_response().map(|answer| answer.status().as_u16());
         let code = error.code().map(str::to_owned);
+        let redirected = error.raw_response().filter(|_| matches!(status, Some(301 | 400)));
+        let bucket_region = redirected.and_then(|answer| answer.headers().get("x-amz-bucket-region"));
+        let bucket_region = bucket_region.map(str::to_owned);
         let said = match (status, &code) {
             (Some(status), Some(code)) => {
                 let message = error.message().map_or_else(String::new, |message| format!(": {message}"));
                 format!("the service answered {status} {code}{message}")
             }
+            // To a HEAD, that is all.
+            (Some(status @ 300..), None) => format!("the service answered {status} without an error code"),
             _ => chain(error),
         };
-        Self { status, code, text: format!("{what}: {said}") }
+        Self { status, code, bucket_region, text: format!("{what}: {said}") }
     }
 
     /// `what` could not be done, for a list has more pages and the service does not tell which is next.
     pub(crate) fn endless(what: &str) -> Self {
-        Self { status: Some(200), code: None, text: format!("{what}: the service does not say where its list goes on") }
+        Self {
+            status: Some(200),
+            code: None,
+            bucket_region: None,
+            text: format!("{what}: the service does not say where its list goes on"),
+        }
     }
+}
+
+/// Whether this is the local key's name.
+fn is_named(key: &LocalKeyring, name: &str) -> bool {
+    key.outline(None).iter().any(|wrap| wrap.wrapping_key() == name)
 }
 
 /// The options among `args` that say where the services are and who calls them.
@@ -481,7 +544,7 @@ fn chain(error: &dyn std::error::Error) -> String {
         }
         next = cause.source();
     }
-    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+    text.lines().map(str::trim).collect::<Vec<_>>().join("; ").replace(":; ", ": ")
 }
 
 #[cfg(test)]

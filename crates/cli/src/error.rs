@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use sealwax_s3::ErrorKind;
+use sealwax_s3::{ErrorKind, S3Uri};
 
 use crate::{interrupt::Signal, paint::Paint, text::Printable};
 
@@ -56,7 +56,8 @@ impl From<ErrorKind> for Exit {
             | ErrorKind::InvalidListing
             | ErrorKind::JobMismatch
             | ErrorKind::MetadataTooLarge
-            | ErrorKind::StateFileMismatch => Self::Usage,
+            | ErrorKind::StateFileMismatch
+            | ErrorKind::WrongRegion => Self::Usage,
             ErrorKind::Authentication
             | ErrorKind::ContextMismatch
             | ErrorKind::Malformed
@@ -199,13 +200,29 @@ impl From<sealwax_s3::Error> for Failure {
     }
 }
 
+/// One object failed, which was named without --recursive: perhaps a folder was meant, or all that match.
+pub(crate) fn of_one(error: sealwax_s3::Error, uri: &S3Uri) -> Failure {
+    let is_absent = error.kind() == ErrorKind::NotFound;
+    let failure = Failure::from(error);
+    match is_absent {
+        true if uri.key().contains(['*', '?']) => {
+            failure.advise("no glob is expanded in a key: name the folder, with --recursive and --include GLOB")
+        }
+        true => failure.advise("check the bucket, the key and the Region; a folder is taken with --recursive"),
+        false => failure,
+    }
+}
+
 /// One line on what to do, in the words of this command.
 pub(crate) fn advice(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Credentials => {
             "sign in, or set up credentials as for every AWS tool: environment, profile, SSO or instance role"
         }
-        ErrorKind::NoMatchingKey => "name one of its wrapping keys by --key, or the account of one by --account",
+        ErrorKind::NoMatchingKey => {
+            "name one of its wrapping keys by --key, the account of one by --account, or the file of a local one by --local-key"
+        }
+        ErrorKind::WrongRegion => "give the bucket's Region by --region, or by AWS_REGION",
         ErrorKind::PlaceMismatch => {
             "read a replica with --replica-of its source bucket; rewrap a moved object with --accept-place its old place"
         }
@@ -258,6 +275,7 @@ mod tests {
             (ErrorKind::Io, 1),
             (ErrorKind::Unsupported, 1),
             (ErrorKind::InvalidInput, 2),
+            (ErrorKind::WrongRegion, 2),
             (ErrorKind::MetadataTooLarge, 2),
             (ErrorKind::Authentication, 3),
             (ErrorKind::PlaceMismatch, 3),

@@ -14,16 +14,25 @@ pub(crate) struct FilterArgs {
     #[arg(long, value_name = "GLOB", help_heading = "Folders")]
     include: Vec<Pattern>,
 
-    /// Not what matches, even if it is included; repeatable
+    /// Not what matches, even if it is included; repeatable. In which order the two are given does not matter
     #[arg(long, value_name = "GLOB", help_heading = "Folders")]
     exclude: Vec<Pattern>,
 }
 
 impl FilterArgs {
+    /// Whether nothing is left out.
+    pub(crate) fn takes_all(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+
+    /// Whether what has this path in the folder is left out, and not merely not included.
+    pub(crate) fn excludes(&self, path: &str) -> bool {
+        self.exclude.iter().any(|pattern| pattern.matches(path))
+    }
+
     /// Whether what has this path in the folder is meant.
     pub(crate) fn takes(&self, path: &str) -> bool {
-        let matches = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(path));
-        (self.include.is_empty() || matches(&self.include)) && !matches(&self.exclude)
+        (self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(path))) && !self.excludes(path)
     }
 }
 

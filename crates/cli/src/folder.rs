@@ -9,7 +9,7 @@ use futures_util::{Stream, stream};
 use tokio::sync::mpsc;
 use walkdir::WalkDir;
 
-use crate::error::Failure;
+use crate::{error::Failure, filter::FilterArgs};
 
 /// How many files a walk is ahead of its reader, at most.
 const AHEAD: usize = 1000;
@@ -23,7 +23,35 @@ pub(crate) struct LocalFile {
 }
 
 /// What a walk came across.
-pub(crate) type Found = Result<LocalFile, (PathBuf, String)>;
+pub(crate) type Found = Result<LocalFile, Unfit>;
+
+/// What cannot be put, or be looked at.
+#[derive(Debug)]
+pub(crate) struct Unfit {
+    pub(crate) path: PathBuf,
+    /// Its path in its folder, as far as that is text.
+    relative: String,
+    /// Whether files may be in it that nobody can see.
+    may_hide: bool,
+    pub(crate) reason: String,
+}
+
+impl Unfit {
+    fn new(root: &Path, path: PathBuf, may_hide: bool, reason: String) -> Self {
+        let relative = inside_of(root, &path).to_string_lossy().into_owned();
+        Self { path, relative, may_hide, reason }
+    }
+
+    /// A file that is not to be put after all.
+    pub(crate) fn of(file: LocalFile, reason: String) -> Self {
+        Self { path: file.path, relative: file.relative, may_hide: false, reason }
+    }
+
+    /// Whether it would have been put: what may hide such files counts, unless it is left out by name.
+    pub(crate) fn is_meant(&self, filter: &FilterArgs) -> bool {
+        if self.may_hide { !filter.excludes(&self.relative) } else { filter.takes(&self.relative) }
+    }
+}
 
 /// All files of these files and folders. A folder's files have their path in it, a file has its name.
 ///
@@ -48,7 +76,7 @@ fn walk(root: &Path) -> impl Iterator<Item = Found> + use<'_> {
     entries.into_iter().filter_map(move |entry| match entry {
         Ok(entry) if entry.file_type().is_dir() => None,
         Ok(entry) if !entry.file_type().is_file() => {
-            Some(Err((entry.into_path(), "it is neither a file nor a folder".into())))
+            Some(Err(Unfit::new(root, entry.into_path(), false, "it is neither a file nor a folder".into())))
         }
         Ok(entry) => Some(relative(root, entry.into_path())),
         Err(error) => {
@@ -58,19 +86,23 @@ fn walk(root: &Path) -> impl Iterator<Item = Found> + use<'_> {
                 (None, Some(error)) => error.to_string(),
                 (None, None) => error.to_string(),
             };
-            Some(Err((path, reason)))
+            Some(Err(Unfit::new(root, path, true, reason)))
         }
     })
 }
 
 fn relative(root: &Path, path: PathBuf) -> Found {
-    let inside = match path.strip_prefix(root) {
+    match inside_of(root, &path).to_str() {
+        Some(relative) => Ok(LocalFile { relative: relative.to_owned(), path }),
+        None => Err(Unfit::new(root, path, false, "its name is not UTF-8, as keys of objects are".into())),
+    }
+}
+
+/// The path in the folder; of the root itself, its name.
+fn inside_of<'a>(root: &Path, path: &'a Path) -> &'a Path {
+    match path.strip_prefix(root) {
         Ok(inside) if !inside.as_os_str().is_empty() => inside,
         _ => Path::new(path.file_name().unwrap_or_default()),
-    };
-    match inside.to_str() {
-        Some(relative) => Ok(LocalFile { relative: relative.to_owned(), path }),
-        None => Err((path, "its name is not UTF-8, as keys of objects are".into())),
     }
 }
 
@@ -116,7 +148,7 @@ mod tests {
         for found in walk(folder.path()) {
             match found {
                 Ok(file) => files.push(file.relative),
-                Err((path, _)) => failed.push(path.strip_prefix(folder.path()).expect("inside").to_owned()),
+                Err(unfit) => failed.push(unfit.path.strip_prefix(folder.path()).expect("inside").to_owned()),
             }
         }
         assert_eq!(files, ["a", "b", "sub/c"]);

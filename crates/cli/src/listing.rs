@@ -40,6 +40,21 @@ pub(crate) fn objects(
     Box::pin(listing.map_err(Failure::from))
 }
 
+/// The same, and the object that stands for the folder itself in some tools, if nothing is left out.
+pub(crate) fn objects_and_folder(
+    s3: &Client,
+    folder: &Prefix,
+    filter: FilterArgs,
+) -> Pin<Box<dyn Stream<Item = Result<Listed, Failure>> + Send>> {
+    if !filter.takes_all() {
+        return objects(s3, folder, filter);
+    }
+    let skip = folder.key.len();
+    let listing = Listing::objects(s3, &folder.bucket, &folder.key);
+    let listed = move |object: ListedObject| Listed { relative: object.key[skip..].to_owned(), object };
+    Box::pin(listing.map_ok(listed).map_err(Failure::from))
+}
+
 /// All objects whose keys begin so.
 pub(crate) fn beginning_with(
     s3: &Client,

@@ -3,6 +3,7 @@
 mod age;
 mod args;
 mod aws;
+mod aws_profile;
 mod byte_range;
 mod command;
 mod error;
@@ -29,10 +30,15 @@ mod shell;
 mod state;
 mod text;
 mod uploads;
+mod wrap_key;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::{
+    CommandFactory as _, FromArgMatches as _,
+    error::{ContextKind, ContextValue},
+    parser::ValueSource,
+};
 
 fn main() -> ExitCode {
     match parse().and_then(run::run) {
@@ -58,8 +64,39 @@ fn parse() -> Result<args::Cli, error::Failure> {
             };
         }
     };
-    let mut matches = settings.onto(command).get_matches_from(words);
+    let matches = settings.onto(command).try_get_matches_from(words);
+    let mut matches = matches.unwrap_or_else(|error| by_our_name(error).exit());
+    let is_typed = matches.value_source("profile") == Some(ValueSource::CommandLine);
     let mut cli = args::Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
     cli.global.profile_in_use = settings.profile_in_use;
+    cli.global.profile_is_typed = is_typed;
     Ok(cli)
+}
+
+/// What other tools call a command, and what it is here.
+const ELSEWHERE: [(&str, &str); 12] = [
+    ("sync", "put --recursive --skip-unchanged"),
+    ("upload", "put"),
+    ("encrypt", "put"),
+    ("download", "get"),
+    ("decrypt", "get"),
+    ("list", "ls"),
+    ("copy", "cp"),
+    ("move", "mv"),
+    ("delete", "rm"),
+    ("stat", "head"),
+    ("rotate", "rewrap --refresh"),
+    ("check", "doctor"),
+];
+
+/// The same error, with our name of a command that another tool has.
+fn by_our_name(mut error: clap::Error) -> clap::Error {
+    let ours = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(typed)) => ELSEWHERE.iter().find(|(theirs, _)| theirs == typed),
+        _ => None,
+    };
+    if let Some((_, ours)) = ours {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![(*ours).to_owned()]));
+    }
+    error
 }

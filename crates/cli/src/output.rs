@@ -20,6 +20,11 @@ impl Lines {
         Self { output: io::stdout(), closed: false }
     }
 
+    /// Whether nobody reads them any more, so that no more need be found.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Writes a line.
     ///
     /// # Errors

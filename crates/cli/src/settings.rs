@@ -153,6 +153,11 @@ fn profile(named: Option<OsString>, file: Option<PathBuf>) -> Result<Option<(Pro
     };
     let text = match fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let error = format!("there are no settings in {}: there is no such file", path.display());
+            let advice = "check --config and SEALWAX_CONFIG, --sealwax-profile and SEALWAX_PROFILE, or make the file";
+            return Err(Failure::new(Exit::Usage, error, advice));
+        }
         read => read.map_err(|error| Failure::io(&format!("cannot read the settings {}", path.display()), error))?,
     };
     let mut file = File::parse(&text, &path)?;

@@ -47,7 +47,7 @@ pub fn plaintext_len(body_len: u64) -> Option<u64> {
 }
 
 /// The chunks that hold a range of the plaintext, and where they are stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ChunkSpan {
     /// Number of the first chunk.

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod ascii_json;
+#[cfg(test)]
+mod auto_traits;
 mod context;
 mod crypto;
 mod data_key;

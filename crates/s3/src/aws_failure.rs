@@ -18,6 +18,8 @@ pub(crate) struct AwsFailure {
     pub(crate) status: Option<u16>,
     /// The service's name for the error, if it gave one.
     pub(crate) code: Option<String>,
+    /// The Region that the bucket is in, where S3 tells that the request should have gone there.
+    pub(crate) bucket_region: Option<String>,
     /// What no retry cures, where it is that.
     pub(crate) problem: Option<Problem>,
     text: String,
@@ -51,6 +53,8 @@ impl AwsFailure {
         E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
     {
         let status = error.raw_response().map(|response| response.status().as_u16());
+        let redirected = error.raw_response().filter(|_| matches!(status, Some(301 | 400)));
+        let bucket_region = redirected.and_then(|response| response.headers().get("x-amz-bucket-region"));
         let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
         let problem = match error {
             SdkError::ConstructionFailure(_) => Some(Problem::NotBuilt),
@@ -87,7 +91,7 @@ impl AwsFailure {
             }
             _ => "the call failed".into(),
         };
-        Self { status, code, problem, text }
+        Self { status, code, bucket_region: bucket_region.map(str::to_owned), problem, text }
     }
 
     /// Whether a conditional write met another write of the same object at the same moment.
@@ -113,7 +117,17 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
             text.push_str(&cause);
         }
     }
-    text
+    in_one_line(&text)
+}
+
+/// The SDK tells in a line each which providers of credentials it tried.
+fn in_one_line(text: &str) -> String {
+    text.lines().map(str::trim).fold(String::new(), |mut all, line| {
+        all.push_str(if all.is_empty() || all.ends_with(':') { "" } else { ";" });
+        all.push_str(if all.is_empty() { "" } else { " " });
+        all.push_str(line);
+        all
+    })
 }
 
 fn causes<'a>(
@@ -129,3 +143,17 @@ impl fmt::Display for AwsFailure {
 }
 
 impl std::error::Error for AwsFailure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_said_in_one_line() {
+        assert_eq!(
+            in_one_line("none found. Attempted:\n  Environment: no\n  Profile: no"),
+            "none found. Attempted: Environment: no; Profile: no"
+        );
+        assert_eq!(in_one_line("refused"), "refused");
+    }
+}

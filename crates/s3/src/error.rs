@@ -73,6 +73,8 @@ pub enum ErrorKind {
     UploadBusy,
     /// The unfinished upload is no longer in S3: it was aborted, by hand or by a lifecycle rule, or completed.
     UploadNotFound,
+    /// The bucket is in another Region than the client; the message names it, where S3 does.
+    WrongRegion,
 }
 
 impl ErrorKind {
@@ -117,6 +119,7 @@ impl ErrorKind {
             Self::Unsupported => "see the message",
             Self::UploadBusy => "wait until the other process has ended",
             Self::UploadNotFound => "delete the upload's state file, if it has one, and begin anew",
+            Self::WrongRegion => "use a client of the bucket's Region",
         }
     }
 
@@ -153,6 +156,7 @@ impl ErrorKind {
             Self::Unsupported => "unsupported",
             Self::UploadBusy => "upload-busy",
             Self::UploadNotFound => "upload-not-found",
+            Self::WrongRegion => "wrong-region",
         }
     }
 
@@ -270,6 +274,12 @@ impl std::error::Error for Error {
     }
 }
 
+/// Whether it was the caller's credentials that failed, and no key.
+fn for_want_of_credentials(failure: &KeyringError) -> bool {
+    let source = std::error::Error::source(failure).and_then(|source| source.downcast_ref::<AwsFailure>());
+    source.is_some_and(|failure| failure.problem == Some(Problem::Credentials))
+}
+
 /// What an operation works on; makes its errors.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
@@ -360,11 +370,16 @@ impl Target {
             (Some("NoSuchUpload"), _) => ErrorKind::UploadNotFound,
             (Some("MetadataTooLarge"), _) => ErrorKind::MetadataTooLarge,
             (_, Some(401 | 403)) => ErrorKind::AccessDenied,
+            // (Amazon S3 API Reference, "Error responses": PermanentRedirect, AuthorizationHeaderMalformed.)
+            (_, Some(301)) => ErrorKind::WrongRegion,
+            (_, Some(400)) if failure.bucket_region.is_some() && failure.bucket_region != self.region => {
+                ErrorKind::WrongRegion
+            }
             (_, Some(304)) => ErrorKind::NotModified,
             (_, Some(404)) => ErrorKind::NotFound,
             (_, Some(409 | 412)) => ErrorKind::Conflict,
             (_, Some(501)) => ErrorKind::Unsupported,
-            (_, None | Some(200..300 | 500..)) => ErrorKind::Unavailable,
+            (_, None | Some(200..=299 | 500..)) => ErrorKind::Unavailable,
             _ => ErrorKind::Service,
         };
         let message = match kind {
@@ -375,6 +390,10 @@ impl Target {
             ErrorKind::Conflict => format!("{call} met another state of the object than was required"),
             ErrorKind::NotModified => format!("{call} found the object unmodified"),
             ErrorKind::AccessDenied => format!("{call} was denied"),
+            ErrorKind::WrongRegion => match &failure.bucket_region {
+                Some(region) => format!("{call} went to the wrong Region: the bucket is in {region}"),
+                None => format!("{call} went to the wrong Region: the bucket is in another one"),
+            },
             _ => format!("{call} failed"),
         };
         self.caused(kind, message, failure)
@@ -411,7 +430,11 @@ impl Target {
         ];
         let kind = ORDER.iter().find(|(kind, _)| failures.iter().any(|failure| failure.kind() == *kind));
         let Some((_, kind)) = kind else { return self.envelope(EnvelopeError::Authentication) };
-        let message = failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        // No policy is to blame where KMS could not know who asks.
+        let (kind, message) = match failures.iter().any(for_want_of_credentials) {
+            true => (&ErrorKind::Credentials, "no credentials that KMS knows".to_owned()),
+            false => (kind, failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+        };
         let causes: Vec<_> = failures.iter().filter_map(std::error::Error::source).map(ToString::to_string).collect();
         match causes.as_slice() {
             [] => self.error(*kind, message),

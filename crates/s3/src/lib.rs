@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod audit;
+#[cfg(test)]
+mod auto_traits;
 mod aws_failure;
 mod checksums;
 mod client;

@@ -55,7 +55,7 @@ pub struct MigrateOutcome {
 }
 
 /// What was done with an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Migrated {
     /// It has the wanted format now.

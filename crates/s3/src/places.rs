@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Target};
 /// // What was sealed in `invoices-east` may also be read from its replica.
 /// let policy = PlacePolicy::bound().replica_of("invoices-west", "invoices-east");
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PlacePolicy {
     off: bool,
     names: HashMap<String, String>,

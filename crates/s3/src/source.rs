@@ -75,6 +75,16 @@ impl PlaintextSource {
     }
 }
 
+impl PlaintextSource {
+    /// What it is called in messages.
+    pub(crate) fn name(&self) -> String {
+        match &self.0 {
+            Kind::File(path) => path.display().to_string(),
+            _ => "the plaintext".into(),
+        }
+    }
+}
+
 impl<T: Into<Bytes>> From<T> for PlaintextSource {
     fn from(bytes: T) -> Self {
         Self(Kind::Bytes(bytes.into()))

@@ -9,13 +9,24 @@ use std::{fmt, str::FromStr};
 /// assert_eq!((uri.bucket(), uri.key()), ("bucket", "a/key"));
 /// # Ok::<(), sealwax_s3::InvalidUri>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct S3Uri {
     bucket: String,
     key: String,
 }
 
 impl S3Uri {
+    /// The object with this key, of 1 to 1,024 bytes, in this bucket: a name, or the ARN of an access point.
+    ///
+    /// # Errors
+    /// There is no such bucket name or key.
+    pub fn new(bucket: impl AsRef<str>, key: impl AsRef<str>) -> Result<Self, InvalidUri> {
+        let (bucket, key) = (bucket.as_ref(), key.as_ref());
+        let uri: Self = format!("s3://{bucket}/{key}").parse()?;
+        // With a slash in it, a bucket's name would be cut there.
+        if uri.bucket == bucket { Ok(uri) } else { Err(InvalidUri(format!("s3://{bucket}/{key}"))) }
+    }
+
     /// The bucket: a name, or the ARN of an access point.
     #[must_use]
     pub fn bucket(&self) -> &str {
@@ -76,6 +87,18 @@ mod tests {
             let uri: S3Uri = text.parse().expect(text);
             assert_eq!((uri.bucket(), uri.key()), (bucket, key));
             assert_eq!(uri.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn made_of_bucket_and_key() {
+        let access_point = "arn:aws:s3:us-west-2:123456789012:accesspoint/ap";
+        for (bucket, key) in [("b", "k"), ("b", "/k/"), (access_point, "k/l")] {
+            let uri = S3Uri::new(bucket, key).expect(bucket);
+            assert_eq!((uri.bucket(), uri.key()), (bucket, key));
+        }
+        for (bucket, key) in [("", "k"), ("b", ""), ("b/c", "k"), ("/", "k"), ("arn:x", "k")] {
+            assert!(S3Uri::new(bucket, key).is_err(), "{bucket} {key}");
         }
     }
 

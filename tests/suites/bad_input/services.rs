@@ -82,7 +82,8 @@ async fn refusals_of_s3_have_their_kinds() {
         (500, "InternalError", Unavailable),
         (403, "AccessDenied", AccessDenied),
         (403, "InvalidObjectState", Unsupported),
-        (301, "PermanentRedirect", Service),
+        (301, "PermanentRedirect", WrongRegion),
+        (400, "AuthorizationHeaderMalformed", Service),
     ] {
         let body = format!("<Error><Code>{code}</Code><Message>says S3</Message></Error>");
         let refused = SeaweedFs::over(Wire::answering("GetObject", status, body)).await;

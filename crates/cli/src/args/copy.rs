@@ -43,11 +43,11 @@ pub(crate) struct MvArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
     /// The object; with --recursive, a folder: keys that begin with PREFIX and a slash
-    #[arg(value_name = "s3://BUCKET/KEY|PREFIX")]
+    #[arg(value_name = "s3://BUCKET/KEY|PREFIX", value_parser = inside_s3)]
     pub(crate) from: Prefix,
 
     /// Its new place; the name of the source is added to what ends with a slash
-    #[arg(value_name = "s3://BUCKET/KEY|PREFIX")]
+    #[arg(value_name = "s3://BUCKET/KEY|PREFIX", value_parser = inside_s3)]
     pub(crate) to: Prefix,
 
     /// All objects of the folder
@@ -80,4 +80,9 @@ pub(crate) struct CopyArgs {
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+}
+
+fn inside_s3(text: &str) -> Result<Prefix, String> {
+    text.parse()
+        .map_err(|form| format!("{form}: `sealwax put` takes files to S3, and `sealwax get` takes them from there"))
 }

@@ -31,7 +31,7 @@ pub(super) async fn run(session: &Session, args: CatArgs) -> Result<(), Failure>
             Some(ByteRange::From(first, Some(last))) => get.range(first..=last),
             Some(ByteRange::Last(length)) => get.suffix(length),
         };
-        let done = unless_stopped(to_stdout(get, &Progress::hidden(), false)).await;
+        let done = unless_stopped(to_stdout(get, &Progress::hidden(), false, Failure::from)).await;
         done.map_err(|signal| Failure::stopped(signal, format!("not all of {uri} was written")))??;
     }
     Ok(())

@@ -14,7 +14,7 @@ use super::reencrypt::none_may_be_used;
 use crate::{
     args::CopyArgs,
     aws::Session,
-    error::{Exit, Failure},
+    error::{Exit, Failure, of_one},
     interrupt::unless_stopped,
     listing::{self, Listed},
     many::{Outcome, Tally},
@@ -109,7 +109,7 @@ impl Copier {
 
     /// Copies one object, and deletes its source if it is to be moved. Says so, and how long its plaintext is.
     async fn copy(&self, from: &S3Uri, to: &S3Uri) -> Result<(String, u64), Failure> {
-        let info = self.client.head().uri(from).send().await?;
+        let info = self.client.head().uri(from).send().await.map_err(|error| of_one(error, from))?;
         let (bytes, keyring) = (info.plaintext_len(), self.keyrings.of(from, &info)?);
         let text = format!("{} {from} to {to} ({})", self.verb(), Counted(bytes, "byte"));
         if self.args.dry_run {

@@ -1,6 +1,9 @@
 //! `sealwax completions` and `sealwax man`.
 
-use std::io::{self, Write as _};
+use std::{
+    fs,
+    io::{self, Write as _},
+};
 
 use clap::CommandFactory as _;
 
@@ -23,6 +26,7 @@ pub(super) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
 
 /// Writes the manual pages.
 pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
-    let written = clap_mangen::generate_to(Cli::command(), &args.directory);
+    let written =
+        fs::create_dir_all(&args.directory).and_then(|()| clap_mangen::generate_to(Cli::command(), &args.directory));
     written.map_err(|error| Failure::io(&format!("cannot write to {}", args.directory.display()), error))
 }

@@ -2,16 +2,23 @@
 
 mod folder;
 
-use std::{io, path::Path};
+use std::{io, os::unix::ffi::OsStrExt as _, path::Path};
 
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{Get, S3Uri, UnencryptedObjects};
+use sealwax_s3::{Error, Get, S3Uri, UnencryptedObjects};
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
 use super::is_standard_stream;
 use crate::{
-    args::GetArgs, aws::Session, error::Failure, folder::inside, interrupt::unless_stopped, pair, prefix::name_of,
-    progress::Progress, text::Counted,
+    args::GetArgs,
+    aws::Session,
+    error::{Failure, of_one},
+    folder::inside,
+    interrupt::unless_stopped,
+    pair,
+    prefix::name_of,
+    progress::Progress,
+    text::Counted,
 };
 
 /// Bytes that are written to standard output at once.
@@ -30,8 +37,12 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         return Err(Failure::usage(format!("{from} is a folder: give --recursive")));
     }
     let uri: S3Uri = from.to_string().parse().map_err(Failure::usage)?;
-    if file.is_dir() {
+    if file.is_dir() || file.as_os_str().as_bytes().ends_with(b"/") {
         file = inside(&file, name_of(uri.key())).map_err(Failure::usage)?;
+    }
+    if !is_standard_stream(&file) && file.exists() && !file.is_file() && !file.is_dir() {
+        let failure = Failure::usage(format!("{} is no regular file", file.display()));
+        return Err(failure.advise("name a file, or `-` for standard output"));
     }
     let context = pair::context(context)?;
     let mut client = session.client_builder(&uri, session.reading_keyring(reader).await?).s3ec(s3ec.settings()?);
@@ -48,7 +59,7 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         get = get.instruction_file_suffix(suffix);
     }
     if is_standard_stream(&file) {
-        let done = unless_stopped(to_stdout(get, &progress, release_unverified)).await;
+        let done = unless_stopped(to_stdout(get, &progress, release_unverified, |error| of_one(error, &uri))).await;
         return done.map_err(|signal| Failure::stopped(signal, format!("not all of {uri} was written")))?;
     }
     let done = unless_stopped(to_file(session, get, progress, &uri, &file)).await;
@@ -56,17 +67,24 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
 }
 
 async fn to_file(session: &Session, get: Get, progress: Progress, uri: &S3Uri, file: &Path) -> Result<(), Failure> {
-    let object = get.send().await?;
+    let object = get.send().await.map_err(|error| of_one(error, uri))?;
     progress.expect(object.info().plaintext_len());
+    folder::make_for(file).await?;
     let info = object.to_file(file).await?;
     drop(progress);
     session.say(format!("opened {uri} as {} ({})", file.display(), Counted(info.plaintext_len(), "byte")));
     Ok(())
 }
 
-/// Writes plaintext to standard output as it comes: verified, unless told otherwise. Whoever reads it may stop.
-pub(super) async fn to_stdout(get: Get, progress: &Progress, release_unverified: bool) -> Result<(), Failure> {
-    let object = get.send().await?;
+/// Writes plaintext to standard output as it comes: verified, unless told otherwise. Whoever reads it may stop. `failed` says
+/// that there is no such object, or that it does not open.
+pub(super) async fn to_stdout(
+    get: Get,
+    progress: &Progress,
+    release_unverified: bool,
+    failed: impl FnOnce(Error) -> Failure,
+) -> Result<(), Failure> {
+    let object = get.send().await.map_err(failed)?;
     progress.expect(object.info().plaintext_len());
     let mut plaintext = if release_unverified { object.release_unverified() } else { object.into_stream() };
     let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_LEN, tokio::io::stdout());

@@ -56,7 +56,9 @@ pub(super) async fn run(session: &Session, args: LsArgs) -> Result<(), Failure> 
     lines.finish()?;
     listed.map_err(|signal| Failure::stopped(signal, "not all was listed"))??;
     if all == 0 {
-        session.say(format!("there are no objects in {prefix}"));
+        let globs =
+            if prefix.key.contains(['*', '?']) { ": no glob is expanded in a key, but --include GLOB" } else { "" };
+        session.say(format!("there are no objects in {prefix}{globs}"));
     }
     Failure::of_many(failed, all, format!("{failed} of {all} could not be looked at"))
 }
@@ -98,6 +100,9 @@ async fn list(
                 *failed += u64::from(line.failure.is_some());
                 if args.json { lines.json(&line)? } else { lines.line(line.text(args))? }
             }
+        }
+        if lines.is_closed() {
+            return Ok(());
         }
     }
     Ok(())

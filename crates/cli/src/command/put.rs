@@ -8,7 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use sealwax_s3::{PlaintextSource, Put, PutOutput, PutS3ecOutput, S3Uri, envelope::MissingWrap, s3ec::S3ec};
+use sealwax_s3::{
+    Error, ErrorKind, PlaintextSource, Put, PutOutput, PutS3ecOutput, S3Uri, envelope::MissingWrap, s3ec::S3ec,
+};
 
 use super::is_standard_stream;
 use crate::{
@@ -67,8 +69,8 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         let sent = unless_stopped(put.send()).await;
         drop(progress);
         let settled = unless_stopped(client.settle()).await;
-        let stopped = |signal| Failure::stopped(signal, format!("the upload to {uri} was given up"));
-        let output = settled.and(sent).map_err(stopped)??;
+        let stopped = |signal| Failure::stopped(signal, given_up(&uri));
+        let output = settled.and(sent).map_err(stopped)?.map_err(|error| not_stored(error, no_overwrite))?;
         session.say(summary_of_s3ec(&file, &uri, &output));
         return Ok(());
     }
@@ -89,9 +91,23 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
             Ok(())
         }
         (Ok(Err(error)), Some(resume)) => Err(resume.failed(session, error).await),
-        (Ok(Err(error)), None) => Err(error.into()),
+        (Ok(Err(error)), None) => Err(not_stored(error, no_overwrite)),
         (Err(signal), Some(resume)) => Err(resume.stopped(session, &uri, signal).await),
-        (Err(signal), None) => Err(Failure::stopped(signal, format!("the upload to {uri} was given up"))),
+        (Err(signal), None) => Err(Failure::stopped(signal, given_up(&uri))),
+    }
+}
+
+fn given_up(uri: &S3Uri) -> String {
+    format!("the upload to {uri} was given up, unless all of it was stored already")
+}
+
+/// An object was not stored: perhaps because there is one.
+fn not_stored(error: Error, no_overwrite: bool) -> Failure {
+    match error.kind() {
+        ErrorKind::Conflict if no_overwrite => {
+            Failure::from(error).advise("leave --no-overwrite out to replace what is there, or choose another key")
+        }
+        _ => error.into(),
     }
 }
 

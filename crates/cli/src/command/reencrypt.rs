@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 use sealwax_s3::{
-    ReencryptOutput, S3Uri, SealedClient, UnencryptedObjects,
+    KmsKeyringBuilder, ReencryptOutput, S3Uri, SealedClient, UnencryptedObjects,
     envelope::Keyring,
     listing::Listing,
     migrate::{Migrate, MigrateSummary},
@@ -20,21 +20,31 @@ use crate::{
     progress::Cleared,
     s3ec::FormatArg,
     text::Counted,
+    wrap_key::WrapKey,
 };
 
 /// Seals an object anew, or all that begin so.
 pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Failure> {
-    let ReencryptArgs { prefix, recursive, concurrency, under, accept_place, reader, to, seal_unencrypted, s3ec } =
+    let ReencryptArgs { prefix, recursive, concurrency, under, accept_place, mut reader, to, seal_unencrypted, s3ec } =
         args;
+    reader.besides_local = under.iter().any(WrapKey::is_local);
     let kms = Arc::new(session.kms_keyring(reader, &[], None).await?);
     let keyring = session.with_local(Arc::clone(&kms));
-    let to_wrap = (!under.is_empty()).then(|| Arc::new(session.keyring(under)));
+    let of_kms = under.iter().filter_map(|key| match key {
+        WrapKey::Kms(arn) => Some(arn.clone()),
+        WrapKey::Local(_) => None,
+    });
+    let of_kms: Vec<_> = of_kms.collect();
+    if to != FormatArg::Native && of_kms.len() < under.len() {
+        return Err(Failure::usage("a local key wraps in Sealwax's own format alone"));
+    }
+    let to_wrap = (!under.is_empty()).then(|| session.keyring_of(&under, kms.sibling())).transpose()?;
     let uri = match recursive {
         true => None,
         false => Some(prefix.to_string().parse::<S3Uri>().map_err(Failure::usage)?),
     };
     let new_keys: Option<Arc<dyn Keyring>> = match (&to_wrap, to, &uri) {
-        (Some(keys), ..) => Some(Arc::clone(keys) as Arc<dyn Keyring>),
+        (Some(keys), ..) => Some(Arc::clone(keys)),
         (None, FormatArg::Native, Some(uri)) => {
             let info = session.client(uri, session.keyring([])).head().uri(uri).send().await?;
             let same = session.same_keys(info.keys(), &*keyring, &kms);
@@ -43,7 +53,9 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
         _ => None,
     };
 
-    let s3ec_settings = s3ec.settings_to_write(to, to_wrap, kms)?;
+    let of_kms =
+        (!of_kms.is_empty()).then(|| Arc::new(of_kms.into_iter().fold(kms.sibling(), KmsKeyringBuilder::key).build()));
+    let s3ec_settings = s3ec.settings_to_write(to, of_kms, kms)?;
     let mut client = session.client_builder_of(&prefix.bucket, keyring).s3ec(s3ec_settings);
     if seal_unencrypted {
         client = client.unencrypted(UnencryptedObjects::PassThrough);

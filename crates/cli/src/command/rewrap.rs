@@ -6,14 +6,18 @@ mod source;
 
 use sealwax_s3::{RewrapOutcome, RewrapOutput, S3Uri, envelope::EncryptedDataKey};
 
-use crate::{args::RewrapArgs, aws::Session, error::Failure, interrupt::unless_stopped, prefix::Prefix};
+use crate::{
+    args::RewrapArgs, aws::Session, error::Failure, interrupt::unless_stopped, prefix::Prefix, wrap_key::WrapKey,
+};
 
 /// Wraps data keys anew: that of one object, or those of many.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
     if args.many.is_meant() {
         return many::run(session, args).await;
     }
-    let RewrapArgs { prefix, add, replace, refresh, to_sidecar, remove, accept_place, many: _, reader, s3ec } = args;
+    let RewrapArgs { prefix, add, replace, refresh, to_sidecar, remove, accept_place, many: _, mut reader, s3ec } =
+        args;
+    reader.besides_local = add.iter().chain(&replace).any(WrapKey::is_local);
     let uri = one(prefix.expect("required without a plan"))?;
     let keyring = session.reading_keyring(reader).await?;
     let client = session.client_builder(&uri, keyring).s3ec(s3ec.settings()?).build();
@@ -22,16 +26,16 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         rewrap = rewrap.instruction_file_suffix(suffix);
     }
     if !replace.is_empty() {
-        rewrap = rewrap.replace_keys(session.keyring(replace));
+        rewrap = rewrap.replace_keys(session.keyring_of(&replace, session.kms_builder())?);
     }
     if !add.is_empty() {
-        rewrap = rewrap.add_keys(session.keyring(add));
+        rewrap = rewrap.add_keys(session.keyring_of(&add, session.kms_builder())?);
     }
     if refresh {
         rewrap = rewrap.refresh_keys();
     }
     for key in remove {
-        rewrap = rewrap.remove_key(key.as_str());
+        rewrap = rewrap.remove_key(key.name());
     }
     for place in accept_place {
         rewrap = rewrap.accept_place(place);

@@ -24,15 +24,18 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
         return one(session, &client, &args).await;
     }
     let folder = args.prefix.clone().into_folder();
-    let objects = listing::objects(client.s3(), &folder, args.filter.clone());
+    let objects = listing::objects_and_folder(client.s3(), &folder, args.filter.clone());
     if args.dry_run {
-        let mut lines = Lines::new();
+        let (mut lines, mut all) = (Lines::new(), 0);
         let listed = unless_stopped(objects.try_for_each(|listed| {
+            all += 1;
             std::future::ready(lines.line(format!("would delete {}", Printable(&listed.object.to_string()))))
         }))
         .await;
         lines.finish()?;
-        return listed.map_err(|signal| Failure::stopped(signal, "nothing was deleted"))?;
+        listed.map_err(|signal| Failure::stopped(signal, "nothing was deleted"))??;
+        session.say(format!("would delete {} of {folder}", Counted(all, "object")));
+        return Ok(());
     }
     let mut tally = Tally::default();
     let work = async {
@@ -70,7 +73,7 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
     if let Err(error) = head.set_version_id(args.version_id.clone()).send().await {
         let failed = FailedCall::new(&format!("cannot delete {uri}"), &error);
         if failed.status == Some(404) {
-            let advice = "check the key; a folder is deleted with --recursive";
+            let advice = "check the bucket and the key; a folder is deleted with --recursive";
             return Err(session.failure(failed).await.advise(advice));
         }
     }

@@ -24,7 +24,28 @@ fn a_profile() {
     let run = with_files_alone(&scene, &config, &["get", &uri, "-"]).env("AWS_PROFILE", "seal").run().exits(0);
     assert_eq!(run.stdout, b"text");
     let other = ["get", &uri, "-", "--profile", "other"];
-    with_files_alone(&scene, &config, &other).run().fails(2, "no AWS Region");
+    with_files_alone(&scene, &config, &other).run().fails(2, "no profile other in the AWS files, which have: seal");
+}
+
+#[test]
+fn a_profile_that_is_typed_precedes_the_environment() {
+    // The test server takes an access key of 12 digits for the caller's account.
+    let file =
+        "[profile it]\naws_access_key_id = 111111111111\naws_secret_access_key = test\n[profile bare]\noutput = json\n";
+    let scene = Scene::new("typed");
+    let file = scene.file("config", file.as_bytes());
+    let account = |variable: Option<&str>, args: &[&str]| {
+        let run = Sealwax::new(["doctor"])
+            .args(args)
+            .env("AWS_CONFIG_FILE", &file)
+            .env("AWS_PROFILE", variable.unwrap_or(""));
+        let said = String::from_utf8(run.run().exits(0).stdout).expect("text");
+        said.split_once("account ").expect("an account").1[..12].to_owned()
+    };
+    assert_eq!(account(None, &[]), "000000000000");
+    assert_eq!(account(Some("it"), &[]), "000000000000", "of two variables, the keys count, as for every AWS tool");
+    assert_eq!(account(None, &["--profile", "it"]), "111111111111");
+    assert_eq!(account(None, &["--profile", "bare"]), "000000000000", "it has none of its own");
 }
 
 #[test]
@@ -72,6 +93,8 @@ fn no_credentials() {
         &["put", "-", "s3://bucket/key", "--key", &key],
     ] {
         let run = Sealwax::new(args).without_env("AWS_ACCESS_KEY_ID").without_env("AWS_SECRET_ACCESS_KEY").run();
-        run.fails(5, "credentials");
+        let run = run.fails(5, "credentials");
+        // Whatever was called first, S3 or KMS: no policy is to blame. And it is said in lines, not with their escapes.
+        assert!(run.stderr.contains("hint: sign in") && !run.stderr.contains("\\u{a}"), "{}", run.stderr);
     }
 }

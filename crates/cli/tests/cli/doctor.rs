@@ -1,6 +1,13 @@
 //! `sealwax doctor`.
 
-use serde_json::Value;
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpListener,
+    sync::mpsc,
+    thread,
+};
+
+use serde_json::{Value, json};
 
 use crate::support::{RawS3, Run, Scene, Sealwax, east_key, json_lines, second_s3, west_key};
 
@@ -21,7 +28,7 @@ fn all_is_well() {
         assert_eq!(found(&run, check), "ok", "{check}: {run:?}");
     }
     assert_eq!(found(&run, "key"), "ok,ok");
-    assert_eq!(found(&run, "key policy"), "ok,ok,ok,ok,ok,ok");
+    assert_eq!(found(&run, "key policy"), "ok,ok,ok,ok,ok,ok,ok,ok");
     assert!(run.stderr.contains("0 failed"), "{}", run.stderr);
     // LocalStack carries out what it should only try, and that is said.
     let said = |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("ignores DryRun"));
@@ -63,4 +70,62 @@ fn what_is_wrong_is_said_with_what_to_do() {
     let run = run.without_env("AWS_ACCESS_KEY_ID").without_env("AWS_SECRET_ACCESS_KEY").run().exits(1);
     assert_eq!(found(&run, "credentials"), "failed");
     assert_eq!(found(&run, "bucket"), "", "there is nobody to look at it");
+}
+
+/// A KMS that answers dry runs as that of AWS does, which no test server does: `denied` may not be called. It tells what it was
+/// asked. (AWS KMS Developer Guide, "Test your AWS KMS API calls".)
+fn kms_with_dry_runs(denied: &'static str) -> (String, mpsc::Receiver<(String, Value)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let (sender, asked) = mpsc::channel();
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let mut client = BufReader::new(client);
+            let (mut call, mut len) = (String::new(), 0);
+            let mut line = String::new();
+            while client.read_line(&mut line).is_ok_and(|read| read > 0) && line != "\r\n" {
+                let (name, value) = line.trim_end().split_once(": ").unwrap_or_default();
+                match name.to_ascii_lowercase().as_str() {
+                    "x-amz-target" => call = value.trim_start_matches("TrentService.").to_owned(),
+                    "content-length" => len = value.parse().expect("a length"),
+                    _ => {}
+                }
+                line.clear();
+            }
+            let mut body = vec![0; len];
+            client.read_exact(&mut body).expect("a body");
+            let body: Value = serde_json::from_slice(&body).expect("JSON");
+            let (status, answer) = match call.as_str() {
+                "DescribeKey" => (200, json!({ "KeyMetadata": { "KeyId": body["KeyId"], "KeyState": "Enabled" } })),
+                call if call == denied => (400, json!({ "__type": "AccessDeniedException", "message": "not you" })),
+                _ => (400, json!({ "__type": "DryRunOperationException", "message": "it would have succeeded" })),
+            };
+            let answer = answer.to_string();
+            let head = format!("HTTP/1.1 {status} -\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
+            let _ = client.get_mut().write_all(format!("{head}{answer}").as_bytes());
+            let _ = sender.send((call, body));
+        }
+    });
+    (url, asked)
+}
+
+#[test]
+fn what_key_policies_allow_is_asked_without_doing_it() {
+    for (denied, status, code) in
+        [("", "ok,ok,ok,ok", 0), ("ReEncrypt", "ok,ok,ok,warning", 0), ("Decrypt", "ok,ok,failed,ok", 1)]
+    {
+        let (kms, asked) = kms_with_dry_runs(denied);
+        let doctor = Sealwax::new(["doctor", "--json", "--key", &east_key(), "-c", "tenant=acme"]);
+        let run = doctor.env("AWS_ENDPOINT_URL_KMS", &kms).run().exits(code);
+        assert_eq!(found(&run, "key policy"), status, "{denied}: {run:?}");
+        let asked: Vec<_> = asked.try_iter().filter(|(call, _)| call != "DescribeKey").collect();
+        assert_eq!(asked.len(), 4, "{asked:?}");
+        for (call, body) in asked {
+            assert_eq!(body["DryRun"], true, "{call}");
+            let needs_none = matches!(call.as_str(), "Decrypt" | "ReEncrypt");
+            assert_eq!(body["DryRunModifiers"][0] == "IGNORE_CIPHERTEXT", needs_none, "{call}: {body}");
+            let context = if call == "ReEncrypt" { "SourceEncryptionContext" } else { "EncryptionContext" };
+            assert_eq!(body[context]["tenant"], "acme", "{call}: {body}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Completions, manual pages, colours.
 
+use std::process::Command;
+
 use crate::support::{Scene, Sealwax};
 
 #[test]
@@ -14,6 +16,28 @@ fn completions_know_the_commands() {
 }
 
 #[test]
+fn bash_completes_what_is_typed() {
+    let scene = Scene::new("completes");
+    let script = scene.file("script", &Sealwax::new(["completions", "bash"]).run().exits(0).stdout);
+    for (typed, completed) in [
+        (&["pu"][..], "put"),
+        (&["uploads", "a"], "abort"),
+        (&["put", "--skip"], "--skip-unchanged"),
+        (&["put", "--format", ""], "native s3ec-v3 s3ec-v2"),
+    ] {
+        let words = typed.iter().map(|word| format!(" '{word}'")).collect::<String>();
+        let line = format!(
+            "source {}; COMP_WORDS=(sealwax{words}); COMP_CWORD={}; \
+             _sealwax sealwax \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[*]}}\"",
+            script.display(),
+            typed.len(),
+        );
+        let output = Command::new("bash").args(["-c", &line]).output().expect("bash runs");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), completed, "{typed:?}: {output:?}");
+    }
+}
+
+#[test]
 fn a_page_for_each_command() {
     let scene = Scene::new("man");
     Sealwax::new(["man"]).args([scene.path("")]).without_env("AWS_REGION").run().exits(0);
@@ -21,7 +45,9 @@ fn a_page_for_each_command() {
     for page in ["sealwax.1", "sealwax-put.1", "sealwax-uploads-abort.1", "sealwax-doctor.1"] {
         assert!(pages.iter().any(|name| name == page), "{page}: {pages:?}");
     }
-    Sealwax::new(["man"]).args([scene.path("absent")]).run().fails(1, "cannot write to");
+    Sealwax::new(["man"]).args([scene.path("new/folder")]).run().exits(0);
+    assert!(scene.path("new/folder/sealwax.1").exists());
+    Sealwax::new(["man"]).args([scene.path("sealwax.1")]).run().fails(1, "cannot write to");
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn key_files_are_looked_after() {
     let before = fs::read(&key).expect("there");
     Sealwax::new(["keygen", &key]).run().fails(6, "exists already");
     assert_eq!(fs::read(&key).expect("there"), before);
+    Sealwax::new(["keygen", "-"]).run().fails(2, "not printed");
     Sealwax::new(["keygen", &format!("{key}2"), "--name", "two words"]).run().fails(2, "a word");
     Sealwax::new(["ls", "--local-key", &format!("{key}-absent")]).run().fails(1, "cannot read the local key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o604)).expect("set");
@@ -68,4 +69,58 @@ fn key_files_are_looked_after() {
     let no_key = scene.file("no-key", b"text");
     fs::set_permissions(&no_key, fs::Permissions::from_mode(0o600)).expect("set");
     Sealwax::new(["ls", "--local-key"]).args([no_key]).run().fails(2, "is no local key");
+}
+
+#[test]
+fn objects_are_rewrapped_to_a_local_key_and_from_it() {
+    let scene = Scene::new("to-local");
+    let key = scene.path("key");
+    Sealwax::new(["keygen", "--name", "archive"]).args([&key]).run().exits(0);
+    let key = key.to_str().expect("text");
+    for name in ["a", "b"] {
+        scene.beside(name).put(b"text", &[]).exits(0);
+    }
+    let (uri, east) = (format!("{}/", scene.uri()), east_key());
+    let rewrap = |args: &[&str]| Sealwax::new(["rewrap"]).args(args).run();
+    let opens = |name: &str, more: &[&str], code: i32| {
+        without_kms(&[&["cat", &scene.beside(name).uri()], more].concat(), b"").exits(code)
+    };
+
+    // One, and all of a folder: as a plan, and from it.
+    let one = scene.beside("a").uri();
+    rewrap(&[&one, "--add", "local:archive"]).fails(2, "no local key archive at hand");
+    rewrap(&[&one, "--add", "local:other", "--local-key", key]).fails(2, "no local key other at hand");
+    let run = rewrap(&[&one, "--add", "archive"]).exits(2);
+    assert!(run.stderr.contains("a local key is local:NAME"), "{}", run.stderr);
+    rewrap(&[&one, "--add", "local:archive", "--local-key", key]).exits(0);
+    assert_eq!(opens("a", &["--local-key", key], 0).stdout, b"text");
+    let plan = scene.path("plan");
+    let plan = plan.to_str().expect("text");
+    rewrap(&[&uri, "-r", "--replace", "local:archive", "--local-key", key, "--save-plan", plan]).exits(0);
+    rewrap(&["--plan", plan, "--apply"]).fails(2, "no local key archive at hand");
+    let run = rewrap(&["--plan", plan, "--apply", "--local-key", key]).exits(0);
+    assert!(
+        run.stderr.contains("2 rewrapped") || String::from_utf8_lossy(&run.stdout).contains("2 rewrapped"),
+        "{run:?}"
+    );
+    for name in ["a", "b"] {
+        assert_eq!(opens(name, &["--local-key", key], 0).stdout, b"text");
+        scene.beside(name).get(&[]).fails(5, "--local-key");
+    }
+
+    // Back, by name alone: whoever removes a local key need not have it.
+    let run = rewrap(&[&uri, "-r", "--add", &east, "--local-key", key, "--apply"]);
+    run.exits(0);
+    rewrap(&[&uri, "-r", "--remove", "local:archive", "--apply"]).exits(0);
+    let report = json_lines(&Sealwax::new(["inspect", &one, "--json"]).run().exits(0)).remove(0);
+    assert_eq!(report["keys"].as_array().map(Vec::len), Some(1), "{report}");
+    assert_eq!(report["keys"][0]["wrapping_key"], east);
+
+    // New data keys, beside a key of KMS.
+    let reencrypt = ["reencrypt", &one, "--under", &east, "--under", "local:archive", "--local-key", key];
+    Sealwax::new(reencrypt).run().exits(0);
+    assert_eq!(opens("a", &["--local-key", key], 0).stdout, b"text");
+    assert_eq!(scene.beside("a").get(&[]).exits(0).stdout, b"text");
+    let to_s3ec = ["reencrypt", &one, "--to", "s3ec-v3", "--under", "local:archive", "--local-key", key];
+    Sealwax::new(to_s3ec).run().fails(2, "in Sealwax's own format alone");
 }

@@ -62,7 +62,8 @@ fn mistakes_name_the_file_and_the_line() {
     fails("[profiles.a]\n[profiles.b]\n", &["--sealwax-profile", "c"], "sealwax.toml has: a, b");
     fails("", &[], "there is no key to wrap the data key under");
     let run = Sealwax::new(["ls"]).env("SEALWAX_CONFIG", scene.path("absent")).run();
-    run.fails(1, "cannot read the settings");
+    run.fails(2, "there is no such file");
+    Sealwax::new(["ls", "--sealwax-profile", "absent"]).run().fails(2, "there are no settings in");
     Sealwax::new(["ls"]).env("SEALWAX_KEYS", "x").run().fails(2, "SEALWAX_KEYS cannot be used");
     // Help is given all the same.
     let run = Sealwax::new(["ls", "--help"]).env("SEALWAX_KEYS", "x").run().exits(0);

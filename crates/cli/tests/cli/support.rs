@@ -9,6 +9,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::Write as _,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -181,6 +182,13 @@ impl Sealwax {
     /// Gives standard input.
     pub(crate) fn input(mut self, input: &[u8]) -> Self {
         self.input = input.to_vec();
+        self
+    }
+
+    /// Runs it on this terminal.
+    pub(crate) fn on_terminal(mut self, terminal: OwnedFd) -> Self {
+        let stream = || Stdio::from(terminal.try_clone().expect("another handle"));
+        self.command.stdin(stream()).stdout(stream()).stderr(stream());
         self
     }
 

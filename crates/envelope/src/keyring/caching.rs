@@ -19,7 +19,7 @@ const MAX_OBJECTS: u64 = 1 << 32;
 ///
 /// While an intermediate key is kept, it is in the memory of the process, and whoever is barred from the wrapping key
 /// meanwhile goes on: the shorter, the sooner a change of the key's policy shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CacheLimits {
     /// How long it is used, to write and to read. 5 minutes unless set.
     pub age: Duration,

@@ -24,7 +24,7 @@ pub(super) const SUITE_PAIR: &str = "aws:x-amz-cek-alg";
 pub(super) const KEY_ID_PAIR: &str = "kms_cmk_id";
 
 /// What an object's content was encrypted with, besides the data key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Content {
     /// [`ContentSuite::AesCbc`].
     AesCbc {

@@ -35,7 +35,7 @@ impl fmt::Display for CommitmentPolicy {
 }
 
 /// What a reader lets through: V3 alone, unless told otherwise.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct ReadPolicy {
     commitment: CommitmentPolicy,
     legacy_unauthenticated_modes: bool,

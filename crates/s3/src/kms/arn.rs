@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 /// The ARN of one KMS key: `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`.
 ///
 /// Aliases are not accepted: an alias can be pointed at another key, and an object must name the key that it needs.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KmsKeyArn {
     arn: String,
     region: (usize, usize),

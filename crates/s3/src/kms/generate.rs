@@ -10,6 +10,7 @@ use super::{
 
 /// How many of a keyring's keys must wrap a new data key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum WrapPolicy {
     /// All of them: while one of their Regions is down, nothing is written.
     #[default]

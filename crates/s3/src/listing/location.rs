@@ -13,7 +13,8 @@ use crate::S3Uri;
 /// assert!(matches!(inventory, ManifestLocation::S3(_)));
 /// # Ok::<(), std::convert::Infallible>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ManifestLocation {
     /// In S3.
     S3(S3Uri),

@@ -352,7 +352,6 @@ impl SealedObject {
     /// An object of the S3 Encryption Client is held back until all of it has verified, up to
     /// [`crate::s3ec::S3ec::buffer_len`]; above that, the stream is an error: use [`SealedObject::to_file`], or
     /// [`SealedObject::release_unverified`].
-    #[must_use]
     pub fn into_stream(self) -> PlaintextStream {
         match self.reader {
             Reader::Parts(download) => PlaintextStream::new(*download, self.first),
@@ -365,7 +364,6 @@ impl SealedObject {
     ///
     /// Whoever can write to the bucket can flip any bit of what comes before that. Use it only where all that was done with
     /// it can be undone.
-    #[must_use]
     pub fn release_unverified(self) -> PlaintextStream {
         match self.reader {
             Reader::Parts(download) => PlaintextStream::new(*download, self.first),

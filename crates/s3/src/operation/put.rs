@@ -177,7 +177,9 @@ impl Put {
     pub async fn send(self) -> Result<PutOutput, Error> {
         let target = Target::new("put", self.client.s3(), self.bucket, self.key)?;
         let body = self.body.ok_or_else(|| target.error(ErrorKind::InvalidInput, "no body was given"))?;
-        let parts = Parts::open(body).await.map_err(|error| target.io("the plaintext could not be opened", error))?;
+        let name = body.name();
+        let parts = Parts::open(body).await;
+        let parts = parts.map_err(|error| target.io(format!("{name} could not be opened"), error))?;
         let plaintext_len = parts.len();
         if let Some(path) = &self.state_file {
             if parts.file().is_none() {

@@ -13,6 +13,7 @@ pub(super) const VERSION: u32 = 1;
 
 /// The first line of a plan: what it is a plan of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PlanHeader {
     /// The format: 1.
     pub sealwax_plan: u32,
@@ -29,6 +30,7 @@ pub struct PlanHeader {
 
 /// A line of a plan: one object, and what a rewrap would do to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PlannedObject {
     /// The bucket.
     pub bucket: String,
@@ -92,7 +94,7 @@ pub enum Action {
 }
 
 /// How a data key gets new wraps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum DataKeyWay {
@@ -105,7 +107,7 @@ pub enum DataKeyWay {
 }
 
 /// How new metadata lands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum MetadataWay {

@@ -354,6 +354,10 @@ impl OnS3 {
         let abort = client.s3().abort_multipart_upload().bucket(&target.bucket).key(&target.key).upload_id(upload_id);
         if let Err(error) = abort.send().await {
             let failure = AwsFailure::new(&error);
+            // It was completed by a request whose answer nobody waited for, or aborted before: it costs nothing.
+            if failure.code.as_deref() == Some("NoSuchUpload") {
+                return;
+            }
             tracing::warn!(
                 bucket = target.bucket,
                 key = target.key,

@@ -39,7 +39,8 @@ pub(super) async fn check(
     let (check, ciphertext) = caller.generate().await;
     checks.add(check)?;
     checks.add(caller.encrypt().await)?;
-    checks.add(caller.decrypt(ciphertext).await)
+    checks.add(caller.decrypt(ciphertext.clone()).await)?;
+    checks.add(caller.re_encrypt(ciphertext).await)
 }
 
 /// Whether all keys are lost with one Region.
@@ -147,6 +148,26 @@ impl Caller<'_> {
         }
     }
 
+    /// Under the same key: what a refresh does. Writers and readers do without it.
+    async fn re_encrypt(&self, ciphertext: Option<Blob>) -> Check {
+        let (key, pairs) = (self.key.as_str(), Some(self.pairs.clone()));
+        let call = self.kms.re_encrypt().source_key_id(key).destination_key_id(key).dry_run(true);
+        let call = call.set_source_encryption_context(pairs.clone()).set_destination_encryption_context(pairs);
+        let call = match ciphertext {
+            Some(ciphertext) => call.ciphertext_blob(ciphertext),
+            None => call.dry_run_modifiers(DryRunModifierType::IgnoreCiphertext),
+        };
+        match call.send().await {
+            Ok(_) => self.ignored("ReEncrypt"),
+            Err(error) if error.code() == Some("AccessDeniedException") => Check::warning(
+                "key policy",
+                format!("kms:ReEncrypt is denied in {}: {}", self.region(), reason(&error)),
+                "rewraps alone need it: for them, allow kms:ReEncryptFrom and kms:ReEncryptTo, as examples/policies does",
+            ),
+            Err(error) => self.judged("ReEncrypt", &error),
+        }
+    }
+
     /// A service that does not know `DryRun` has done what it was asked to try.
     fn ignored(&self, call: &str) -> Check {
         Check::ok(
@@ -165,11 +186,7 @@ impl Caller<'_> {
             }
             Some("AccessDeniedException") => Check::failed(
                 "key policy",
-                format!(
-                    "kms:{call} is denied in {}: {}",
-                    self.region(),
-                    error.message().unwrap_or("no reason is given")
-                ),
+                format!("kms:{call} is denied in {}: {}", self.region(), reason(error)),
                 format!("allow kms:{call} in the key's policy and the caller's; see SECURITY.md and examples/policies"),
             ),
             _ => {
@@ -182,4 +199,9 @@ impl Caller<'_> {
     fn region(&self) -> &str {
         self.key.region()
     }
+}
+
+/// What KMS says of why it denies.
+fn reason<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> &str {
+    error.message().unwrap_or("no reason is given")
 }

@@ -103,7 +103,7 @@ impl Getter {
         }
         let units = len.unwrap_or(MAX_OF_ONE).min(MAX_OF_ONE).div_ceil(UNIT).max(1);
         let _room = self.budget.acquire_many(units as u32).await.map_err(Failure::other)?;
-        make_folder(&path).await?;
+        make_for(&path).await?;
         let mut get = self.client.get().uri(&uri).require_context(self.context.clone());
         if let Some(suffix) = &self.args.s3ec.instruction_file_suffix {
             get = get.instruction_file_suffix(suffix);
@@ -143,7 +143,8 @@ fn time(object: &ListedObject) -> Option<SystemTime> {
     object.last_modified.and_then(|time| time.try_into().ok())
 }
 
-async fn make_folder(path: &Path) -> Result<(), Failure> {
+/// Makes the folder of this file.
+pub(super) async fn make_for(path: &Path) -> Result<(), Failure> {
     let folder: PathBuf = path.parent().unwrap_or(Path::new("")).to_owned();
     let made = tokio::task::spawn_blocking(move || match folder.as_os_str().is_empty() {
         true => Ok(()),

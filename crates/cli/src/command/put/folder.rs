@@ -19,7 +19,7 @@ use crate::{
     args::PutArgs,
     aws::Session,
     error::Failure,
-    folder::{self, Found, LocalFile},
+    folder::{self, Found, LocalFile, Unfit},
     interrupt::unless_stopped,
     many::{Outcome, Tally},
     mtime, pair,
@@ -43,13 +43,20 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     let args = &putter.args;
     let mut seen = (args.files.len() > 1).then(HashSet::new);
     let files = folder::files(args.files.clone()).try_filter(|found: &Found| {
-        std::future::ready(found.as_ref().map_or(true, |file| args.folders.filter.takes(&file.relative)))
+        let filter = &args.folders.filter;
+        std::future::ready(match found {
+            Ok(file) => filter.takes(&file.relative),
+            Err(unfit) => unfit.is_meant(filter),
+        })
     });
     let files = files.and_then(|found: Found| {
         // Two files of one name must not overwrite each other's object.
         let mut is_new = |file: &LocalFile| seen.as_mut().is_none_or(|seen| seen.insert(file.relative.clone()));
         std::future::ready(Ok(match found {
-            Ok(file) if !is_new(&file) => Err((file.path, format!("another file is {}{} already", to, file.relative))),
+            Ok(file) if !is_new(&file) => {
+                let reason = format!("another file is {}{} already", to, file.relative);
+                Err(Unfit::of(file, reason))
+            }
             found => found,
         }))
     });
@@ -57,7 +64,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         let (putter, to) = (Arc::clone(&putter), &to);
         async move {
             match found {
-                Err((path, reason)) => Outcome::Failed(path.display().to_string(), Failure::other(reason)),
+                Err(unfit) => Outcome::Failed(unfit.path.display().to_string(), Failure::other(unfit.reason)),
                 Ok(LocalFile { path, relative }) => {
                     let put = async {
                         // A single file goes where it is said, under any name.
@@ -104,7 +111,8 @@ fn check(args: &PutArgs) -> Result<(), Failure> {
         return Err(super::is_a_folder(folder));
     }
     if args.files.len() > 1 && !args.to.is_folder() {
-        return Err(Failure::usage(format!("several files go into a folder: {}/", args.to)));
+        let failure = Failure::usage(format!("several files go into a folder: {}/", args.to));
+        return Err(failure.advise("end the destination with a slash"));
     }
     Ok(())
 }
@@ -146,7 +154,7 @@ impl Putter {
         if self.args.resume {
             put = put.state_file(self.state_file(path, uri)?);
         }
-        let output = put.send().await?;
+        let output = put.send().await.map_err(|error| super::not_stored(error, self.args.no_overwrite))?;
         Ok(Outcome::Done(super::summary(path, uri, &output), output.plaintext_len))
     }
 

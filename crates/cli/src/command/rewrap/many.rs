@@ -23,6 +23,7 @@ use crate::{
     prefix::Prefix,
     shell, state,
     text::Counted,
+    wrap_key::WrapKey,
 };
 
 /// Rewraps many objects, or says what that would do.
@@ -58,7 +59,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
 
 /// What was typed to be changed, in the order in which it is done.
 fn edits(args: &RewrapArgs) -> Vec<EditName> {
-    let names = |keys: &[sealwax_s3::KmsKeyArn]| keys.iter().map(|key| key.as_str().to_owned()).collect::<Vec<_>>();
+    let names = |keys: &[WrapKey]| keys.iter().map(|key| key.name().to_owned()).collect::<Vec<_>>();
     let mut edits = Vec::new();
     if !args.replace.is_empty() {
         edits.push(EditName::Replace(names(&args.replace)));

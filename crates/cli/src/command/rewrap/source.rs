@@ -6,7 +6,7 @@ use aws_sdk_s3::Client;
 use futures_util::{Stream, TryStreamExt as _, future::ready};
 use sealwax_s3::{
     Error, KmsKeyArn, KmsKeyring,
-    envelope::CachingKeyring,
+    envelope::{CachingKeyring, Keyring},
     listing::{ListedObject, Listing},
     rewrap::{EditName, Edits, PlanHeader, Rewrapper},
 };
@@ -19,6 +19,7 @@ use crate::{
     error::Failure,
     prefix::Prefix,
     s3ec::S3ecArgs,
+    wrap_key::WrapKey,
 };
 
 /// Objects of a listing.
@@ -76,7 +77,8 @@ impl Settings {
     /// The session with these settings for places, and the keys to read with.
     pub(super) fn applied(&self, session: &Session) -> Result<(Session, ReaderArgs), Failure> {
         let keys: Result<Vec<KmsKeyArn>, _> = self.keys.iter().map(|key| key.parse()).collect();
-        let reader = ReaderArgs { keys: keys.map_err(Failure::usage)?, accounts: self.accounts.clone() };
+        let (keys, accounts) = (keys.map_err(Failure::usage)?, self.accounts.clone());
+        let reader = ReaderArgs { keys, accounts, besides_local: false };
         let (replica_of, sidecars) = (self.replica_of.clone(), self.sidecars.clone());
         Ok((session.with_places(replica_of, self.no_place_binding, sidecars), reader))
     }
@@ -90,13 +92,14 @@ pub(super) async fn rewrapper(
     calls_per_second: Option<u32>,
     s3ec: &S3ecArgs,
 ) -> Result<Rewrapper, Failure> {
-    let (session, reader) = settings.applied(session)?;
+    let (session, mut reader) = settings.applied(session)?;
+    reader.besides_local = edits.iter().any(adds_local);
     let reading = Arc::new(session.kms_keyring(reader, &[], calls_per_second).await?);
     let mut made = Edits::new();
     for edit in edits {
         made = match edit {
-            EditName::Add(keys) => made.add_keys(keyring(&reading, keys)?),
-            EditName::Replace(keys) => made.replace_keys(keyring(&reading, keys)?),
+            EditName::Add(keys) => made.add_keys(keyring(&session, &reading, keys)?),
+            EditName::Replace(keys) => made.replace_keys(keyring(&session, &reading, keys)?),
             EditName::Remove(key) => made.remove_key(key),
             EditName::Refresh => made.refresh_keys(),
             other => return Err(Failure::usage(format!("this command does not make the edit {other:?}"))),
@@ -114,12 +117,15 @@ pub(super) async fn rewrapper(
     })
 }
 
-fn keyring(reading: &KmsKeyring, keys: &[String]) -> Result<KmsKeyring, Failure> {
-    let mut keyring = reading.sibling();
-    for key in keys {
-        keyring = keyring.key(key.parse().map_err(Failure::usage)?);
-    }
-    Ok(keyring.build())
+/// Whether objects are to be wrapped under the local key: those that are not yet have other keys.
+fn adds_local(edit: &EditName) -> bool {
+    let (EditName::Add(keys) | EditName::Replace(keys)) = edit else { return false };
+    keys.iter().any(|name| matches!(WrapKey::of_name(name), Ok(WrapKey::Local(_))))
+}
+
+fn keyring(session: &Session, reading: &KmsKeyring, keys: &[String]) -> Result<Arc<dyn Keyring>, Failure> {
+    let keys: Result<Vec<_>, _> = keys.iter().map(|name| WrapKey::of_name(name)).collect();
+    session.keyring_of(&keys.map_err(Failure::usage)?, reading.sibling())
 }
 
 /// The objects that were typed: their listing, and its name.

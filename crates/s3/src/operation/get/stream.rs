@@ -21,6 +21,7 @@ pub(super) const READ_AHEAD: usize = 4;
 ///
 /// It ends with an error where the object fails to verify, breaks off for good or is truncated; only an end without an
 /// error says that all was there.
+#[must_use = "a stream does nothing until it is polled"]
 pub struct PlaintextStream(Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>);
 
 impl PlaintextStream {

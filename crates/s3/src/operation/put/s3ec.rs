@@ -85,7 +85,9 @@ impl PutS3ec {
         if suffix.is_empty() {
             return Err(invalid("the suffix of an instruction file is empty"));
         }
-        let parts = Parts::open(body).await.map_err(|error| target.io("the plaintext could not be opened", error))?;
+        let name = body.name();
+        let parts = Parts::open(body).await;
+        let parts = parts.map_err(|error| target.io(format!("{name} could not be opened"), error))?;
         if parts.len().is_some_and(|len| len > MAX_PLAINTEXT_LEN) {
             return Err(target.s3ec(sealwax_envelope::s3ec::Error::TooLong));
         }

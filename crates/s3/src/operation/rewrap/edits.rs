@@ -32,7 +32,8 @@ pub(super) enum Edit {
 }
 
 /// An edit by the names of its wrapping keys: for AWS KMS their ARNs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 #[serde(rename_all = "kebab-case")]
 pub enum EditName {
     /// [`Edits::add_keys`].

@@ -1,0 +1,84 @@
+//! A key to wrap under, as it is typed.
+
+use std::{fmt, str::FromStr};
+
+use sealwax_s3::KmsKeyArn;
+
+/// What a local key's name follows.
+const LOCAL: &str = "local:";
+
+/// A key of KMS, or the local one with this name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum WrapKey {
+    Kms(KmsKeyArn),
+    Local(String),
+}
+
+impl WrapKey {
+    /// The key that objects and plans name so.
+    ///
+    /// # Errors
+    /// It looks like an ARN, but is none.
+    pub(crate) fn of_name(name: &str) -> Result<Self, String> {
+        match name.starts_with("arn:") {
+            true => name.parse().map(Self::Kms).map_err(|error: sealwax_s3::InvalidArn| error.to_string()),
+            false => Ok(Self::Local(name.to_owned())),
+        }
+    }
+
+    /// Whether it is none of KMS's.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+
+    /// What objects and plans name it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Kms(arn) => arn.as_str(),
+            Self::Local(name) => name,
+        }
+    }
+}
+
+impl FromStr for WrapKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix(LOCAL) {
+            Some("") => Err("the name of the local key is missing".into()),
+            Some(name) => Ok(Self::Local(name.to_owned())),
+            None => text
+                .parse()
+                .map(Self::Kms)
+                .map_err(|error: sealwax_s3::InvalidArn| format!("{error}; a local key is {LOCAL}NAME")),
+        }
+    }
+}
+
+impl fmt::Display for WrapKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kms(arn) => f.write_str(arn.as_str()),
+            Self::Local(name) => write!(f, "{LOCAL}{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typed_and_named() {
+        let arn = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+        for (typed, name) in [(arn, arn), ("local:archive-2026", "archive-2026")] {
+            let key: WrapKey = typed.parse().expect("a key");
+            assert_eq!((key.to_string().as_str(), key.name()), (typed, name));
+            assert_eq!(WrapKey::of_name(name), Ok(key));
+        }
+        for typed in ["", "local:", "archive-2026", "alias/key", "arn:aws:kms:us-east-1:1:alias/key"] {
+            assert!(typed.parse::<WrapKey>().is_err(), "{typed}");
+        }
+        assert!(WrapKey::of_name("arn:aws:s3:::bucket").is_err());
+    }
+}

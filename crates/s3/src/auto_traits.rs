@@ -1,0 +1,52 @@
+//! What every public type must be, so that it can be used in any task and in any error. It is the compiler that checks.
+
+use sealwax_envelope::Keyring;
+
+use crate::{
+    Attributes, Copy, CopyOutput, Delete, DiscoveryFilter, Error, Get, Head, InvalidArn, InvalidUri, KeyHolder,
+    KmsKeyArn, KmsKeyring, KmsKeyringBuilder, ObjectInfo, PlacePolicy, PlaintextSource, PlaintextStream, Put,
+    PutOutput, PutS3ec, Reencrypt, Rewrap, RewrapOutput, S3Uri, SealedClient, SealedClientBuilder, SealedObject, Shred,
+    ShredOutput, Verified, Verify, audit, drill, listing, migrate, rewrap, s3ec, verify,
+};
+
+fn sent<T: Send + 'static>() {}
+fn shared<T: Send + Sync + 'static>() {}
+fn cloned<T: Clone + Send + Sync + 'static>() {}
+fn error<T: std::error::Error + Send + Sync + 'static>() {}
+fn keyring<T: Keyring + std::fmt::Debug + Send + Sync + 'static>() {}
+
+#[test]
+fn public_types() {
+    cloned::<(SealedClient, Attributes, ObjectInfo, PlacePolicy, DiscoveryFilter, KmsKeyArn, S3Uri, KeyHolder)>();
+    cloned::<(Copy, Delete, Head, Rewrap, Shred, Verify)>();
+    cloned::<(CopyOutput, PutOutput, RewrapOutput, ShredOutput, Verified)>();
+    cloned::<(audit::Audit, migrate::Migrate, verify::VerifyAll, rewrap::Rewrapper, rewrap::Edits, rewrap::Stop)>();
+    cloned::<(drill::BlockedRegions, listing::ListedObject, listing::ManifestLocation, s3ec::S3ec)>();
+    shared::<(KmsKeyringBuilder, SealedClientBuilder, Get, rewrap::PlanFile, rewrap::Outcome)>();
+    shared::<(audit::AuditedObject, migrate::MigrateOutcome, verify::VerifyOutcome)>();
+    // A body that is read, and what reads it, need one owner at a time.
+    sent::<(PlaintextSource, Put, PutS3ec, Reencrypt, SealedObject, PlaintextStream, listing::Listing)>();
+    sent::<(rewrap::Work, rewrap::Apply, rewrap::Planning)>();
+    error::<Error>();
+    error::<InvalidArn>();
+    error::<InvalidUri>();
+    keyring::<KmsKeyring>();
+}
+
+/// The futures of operations go into tasks.
+#[test]
+fn futures() {
+    fn task<T: Future + Send + 'static>(_: impl FnOnce(SealedClient) -> T) {}
+
+    task(|client| client.put().body("text").send());
+    task(|client| client.get().send());
+    task(|client| client.get().to_file("file"));
+    task(|client| client.head().send());
+    task(|client| client.copy().send());
+    task(|client| client.delete().send());
+    task(|client| client.rewrap().send());
+    task(|client| client.reencrypt().send());
+    task(|client| client.shred().send());
+    task(|client| client.verify().send());
+    task(|client| async move { client.get().send().await.ok()?.bytes().await.ok() });
+}
