@@ -120,8 +120,7 @@ impl PartBuffer {
     pub fn into_plaintext(mut self) -> Vec<u8> {
         for chunk in 0..self.filled.div_ceil(CHUNK_LEN) {
             let from = self.header_len + chunk * SEALED_CHUNK_LEN;
-            let len = (self.filled - chunk * CHUNK_LEN).min(CHUNK_LEN);
-            self.bytes.copy_within(from..from + len, chunk * CHUNK_LEN);
+            self.bytes.copy_within(from..from + CHUNK_LEN, chunk * CHUNK_LEN);
         }
         self.bytes.truncate(self.filled);
         self.bytes
