@@ -116,6 +116,7 @@ Examples:
   sealwax audit s3://bucket
   sealwax audit s3://bucket/2026/ --lacks us-west-2
   sealwax audit s3://bucket --versions --depends-on \"$OLD_KEY\" --json | jq -r .object
+  sealwax audit s3://bucket --stale --json | jq -r .object       # what `rewrap --refresh` is for
   sealwax audit s3://bucket --inventory s3://inventories/bucket/daily/2026-11-23T00-00Z/manifest.json";
 
 const VERIFY_EXAMPLES: &str = "\
@@ -630,8 +631,9 @@ pub(crate) struct ReencryptArgs {
 
 /// Tell which keys objects depend on, and which objects are not sealed.
 ///
-/// Without --lacks, --depends-on, --unsealed or --list: counts by format, wrapping key and Region. With them: the objects
-/// that are meant, a line each, and the counts on standard error. No key is used, so nothing that is shown is authenticated.
+/// Without --lacks, --depends-on, --unsealed, --stale or --list: counts by format, wrapping key and Region. With them: the
+/// objects that are meant, a line each, and the counts on standard error. Without --key-material and --stale no key is used, so
+/// nothing that is shown is authenticated.
 #[derive(Debug, Args)]
 #[command(after_help = AUDIT_EXAMPLES)]
 pub(crate) struct AuditArgs {
@@ -654,9 +656,28 @@ pub(crate) struct AuditArgs {
     #[arg(long, help_heading = "Which to list")]
     pub(crate) unsealed: bool,
 
+    /// List the objects that an older material of a KMS key wraps, or one that nobody tells; asks as --key-material does
+    #[arg(long, help_heading = "Which to list")]
+    pub(crate) stale: bool,
+
     /// List all objects
     #[arg(long, help_heading = "Which to list")]
     pub(crate) list: bool,
+
+    /// Ask KMS which material of its wrapping key wrapped each object: `rewrap --refresh` follows a rotation
+    ///
+    /// It takes one `ReEncrypt` for each wrap, whose result is thrown away; objects that share an intermediate key cost one
+    /// together. KMS is asked about the caller's own keys alone: see --key. Objects of the S3 Encryption Client do not name their
+    /// wrapping key, and are not asked about.
+    #[arg(long, help_heading = "Key material")]
+    pub(crate) key_material: bool,
+
+    /// Call KMS at most so often a second, in each Region
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Key material")]
+    pub(crate) kms_calls_per_second: Option<u32>,
+
+    #[command(flatten)]
+    pub(crate) reader: ReaderArgs,
 
     /// Multi-Region keys have a replica in this Region too; repeatable
     #[arg(long, value_name = "REGION")]
@@ -760,8 +781,8 @@ pub(crate) struct DrillArgs {
 /// Remove an object's last keys, for good: nobody can read it afterwards.
 ///
 /// S3 changes no version in place. The newest version gets a successor without keys; the versions before it hold their keys
-/// until they are deleted (--delete-versions), and a replica until it is shredded itself. Without --confirm nothing is
-/// changed: what holds a key is listed.
+/// until they are deleted (--delete-versions), and a replica until it is shredded itself. Without --confirm what holds a key is
+/// listed, and on a terminal the object's name is asked for; without a terminal nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = SHRED_EXAMPLES)]
 pub(crate) struct ShredArgs {

@@ -2,6 +2,7 @@
 
 mod age;
 mod args;
+mod ask;
 mod aws;
 mod byte_range;
 mod command;

@@ -90,7 +90,7 @@ async fn what_was_never_replicated_is_told() {
     let lag = lag.await.expect("a comparison");
     assert_eq!((lag.source_objects, lag.replica_objects), (3, 2));
     assert_eq!((lag.absent, lag.outdated, lag.surplus), (1, 1, 0));
-    assert_eq!(lag.oldest.map(|oldest| oldest.key), Some(source.object("2-absent").key().to_owned()));
+    assert_eq!(lag.oldest.map(|oldest| oldest.object.key), Some(source.object("2-absent").key().to_owned()));
     assert_eq!(source.prefix, replica.prefix);
 }
 

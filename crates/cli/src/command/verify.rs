@@ -1,5 +1,7 @@
 //! `sealwax verify`.
 
+use std::future::ready;
+
 use futures_util::TryStreamExt as _;
 use sealwax_s3::{
     Error, ErrorKind, SealedClient, VerifyDepth,
@@ -79,11 +81,15 @@ pub(super) async fn verify(
     each: &mut (impl FnMut(&VerifyOutcome) -> Result<(), Failure> + Send),
 ) -> Result<(), Failure> {
     let listing = objects.list(client.s3());
+    let progress = Cleared(session.job_progress(None));
+    let _counting = progress.0.count(|| {
+        let (all, sample) = (objects.list_again(client.s3())?, how.sample());
+        Some(all.try_filter(move |object| ready(sample.as_ref().is_none_or(|sample| sample.has(object)))))
+    });
     let mut verify = VerifyAll::new(client).depth(how.depth()).concurrency(objects.concurrency.into());
     if let Some(sample) = how.sample() {
         verify = verify.sample(sample);
     }
-    let progress = Cleared(session.job_progress(None));
     let mut outcomes = verify.run(listing);
     while let Some(outcome) = outcomes.try_next().await? {
         summary.count(&outcome);
