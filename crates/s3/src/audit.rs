@@ -421,7 +421,7 @@ mod tests {
         let (newest, older, mut summary) = (known("b", true), known("a", false), AuditSummary::default());
         assert!(older.is_older() && !newest.is_older() && !AuditedMaterial::Unknown.is_older());
         for object in [
-            with(&[newest.clone()]),
+            with(std::slice::from_ref(&newest)),
             with(&[older.clone(), older.clone()]),
             with(&[newest.clone(), older.clone()]),
             with(&[AuditedMaterial::Unknown]),
