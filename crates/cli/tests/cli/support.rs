@@ -1,8 +1,12 @@
 //! Runs the command, and does to objects what it does not do itself.
 
+mod held_looks;
 mod lost_region;
 mod proxy;
 mod raw_s3;
+mod relay;
+mod rotated_kms;
+mod terminal;
 
 use std::{
     env,
@@ -17,7 +21,10 @@ use std::{
 
 use tempfile::TempDir;
 
-pub(crate) use self::{lost_region::LostRegion, proxy::PartsProxy, raw_s3::RawS3};
+pub(crate) use self::{
+    held_looks::HeldLooks, lost_region::LostRegion, proxy::PartsProxy, raw_s3::RawS3, rotated_kms::RotatedKms,
+    terminal::Terminal,
+};
 
 /// A variable that `tests/servers/with-servers.sh` exports.
 pub(crate) fn server_env(name: &str) -> String {
