@@ -119,7 +119,7 @@ async fn s3_tells_why_an_object_is_not_replicated() {
     let named: Vec<_> = lag
         .named
         .iter()
-        .map(|it| (source.name(&it.object.key).to_owned(), it.status.expect("asked").to_string()))
+        .map(|it| (source.name(&it.object.key).to_owned(), it.status.expect("asked").name().to_owned()))
         .collect();
     let expected = [
         ("COMPLETED", "COMPLETED"),

@@ -134,8 +134,8 @@ async fn where_a_sidecar_cannot_be_looked_for_the_error_says_what_to_allow() {
     client.put().uri(&uri).body("x").send().await.expect("put");
     assert_eq!(read(&client, &uri).await.expect("its own keys open it"), "x");
     let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect_err("denied");
-    let delete = client.delete().uri(&uri).send().await.expect_err("denied");
     let other = read(&reader(&store, "b", SidecarPolicy::read()), &uri).await.expect_err("denied");
+    let delete = client.delete().uri(&uri).send().await.expect_err("denied");
     for (error, kind) in
         [(rewrap, ErrorKind::AccessDenied), (delete, ErrorKind::AccessDenied), (other, ErrorKind::NoMatchingKey)]
     {

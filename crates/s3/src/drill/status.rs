@@ -1,7 +1,5 @@
 //! What S3 itself says of an object's replication.
 
-use std::fmt;
-
 use aws_sdk_s3::{Client, types::ReplicationStatus as Said};
 
 use crate::{Error, ErrorKind, error::Target, listing::ListedObject, verify::retrying};
@@ -59,11 +57,5 @@ impl ReplicationStatus {
             Self::Gone => "gone",
             Self::Unreadable(kind) => kind.name(),
         }
-    }
-}
-
-impl fmt::Display for ReplicationStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
