@@ -132,7 +132,8 @@ def read(metadata, body, announced, places, wrapping_keys):
     require(sum(len(name.encode()) + len(value.encode()) for name, value in ours) <= 8192)  # R2
     fields = dict(ours)
     require(len(fields) == len(ours))
-    require("sealwax-format" in fields, "not-sealed")  # R1
+    require(fields.keys() & NAMES, "not-sealed")  # R1
+    require("sealwax-format" in fields)
     require(fields["sealwax-format"] == "v1+Cobblestone-256", "unsupported")
     require(fields.keys() <= NAMES and {"sealwax-keys", "sealwax-generation", "sealwax-header"} <= fields.keys())  # R3
     context = parse_context(fields["sealwax-context"]) if "sealwax-context" in fields else {}

@@ -342,6 +342,19 @@ mod tests {
     }
 
     #[test]
+    fn wraps_of_one_intermediate_key_with_one_data_key_at_one_place_share_it() {
+        let place = |key| Some(Place::new("bucket", key).expect("a place"));
+        let wrap = |name: &str| EncryptedDataKey::new("p", name, None, vec![1]).expect("a key");
+        let carrying = |name, bytes, key| wrap(name).carrying([bytes; WRAPPED_UNDER_INTERMEDIATE_LEN], place(key));
+        let one = carrying("a", 7, "k");
+        assert!(one.shares_data_key(&carrying("b", 7, "k")), "under another wrapping key");
+        assert!(!one.shares_data_key(&carrying("a", 8, "k")), "another data key");
+        assert!(!one.shares_data_key(&carrying("a", 7, "elsewhere")), "another place");
+        assert!(!wrap("a").shares_data_key(&wrap("a")), "no intermediate key");
+        assert!(!one.shares_data_key(&wrap("a")) && !wrap("a").shares_data_key(&one));
+    }
+
+    #[test]
     fn names_and_lengths_are_bounded() {
         let new = |provider: &str, key: &str, len| EncryptedDataKey::new(provider, key, None, vec![1; len]);
         assert!(new("aws-kms", "arn:aws:kms:us-east-1:000000000000:key/x", 184).is_ok());

@@ -118,6 +118,18 @@ mod tests {
         assert_eq!(chunk_span(Range { start: 7, end: 3 }, 10), None);
     }
 
+    #[test]
+    fn a_range_that_ends_with_a_chunk_has_no_byte_of_the_next() {
+        let len = 4 * CHUNK + 5;
+        for (end, chunks) in [(1, 1), (CHUNK - 1, 1), (CHUNK, 1), (CHUNK + 1, 2), (4 * CHUNK, 4)] {
+            let span = chunk_span(0..end, len).expect("a range within the plaintext");
+            assert_eq!(span.body, HEADER..HEADER + chunks * SEALED_CHUNK, "{end}");
+        }
+        let last = chunk_span(4 * CHUNK..len, len).expect("a range within the plaintext");
+        assert_eq!((last.first_chunk, last.skip), (4, 0));
+        assert_eq!(last.body, HEADER + 4 * SEALED_CHUNK..body_len(len).expect("within limit"));
+    }
+
     proptest! {
         #[test]
         fn lengths_are_inverse(len in 0..MAX_CHUNKS * CHUNK) {

@@ -118,11 +118,16 @@ impl ObjectHeader {
     /// change it; metadata of others is passed over.
     ///
     /// # Errors
-    /// [`Error::NotSealed`] without [`FORMAT`], [`Error::UnsupportedFormat`] for another version, [`Error::Malformed`]
-    /// for anything else than what [`ObjectHeader::to_metadata`] writes. No bound is exceeded before it is checked.
+    /// [`Error::NotSealed`] without any name of the format, [`Error::UnsupportedFormat`] for another version,
+    /// [`Error::Malformed`] for anything else than what [`ObjectHeader::to_metadata`] writes. No bound is exceeded before it is checked.
     pub fn parse<'a>(metadata: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Error> {
         let ours = names::Fields::collect(metadata)?;
-        let format = ours.get(FORMAT).ok_or(Error::NotSealed)?;
+        let format = match ours.get(FORMAT) {
+            Some(format) => format,
+            // It was sealed, and is damaged: to say that it never was would be to pass over it.
+            None if ours.has_any() => return Err(malformed(FORMAT)),
+            None => return Err(Error::NotSealed),
+        };
         if format != FORMAT_V1 {
             return Err(Error::UnsupportedFormat(format.chars().take(64).collect()));
         }

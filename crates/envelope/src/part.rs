@@ -185,6 +185,32 @@ mod tests {
     }
 
     #[test]
+    fn the_plaintext_alone_is_what_was_put() {
+        let header = BodyHeader::from_bytes(&[9; HEADER_LEN]);
+        let plaintext: Vec<u8> = (0..3 * CHUNK_LEN).map(|at| (at / 100) as u8).collect();
+        for header in [None, Some(&header)] {
+            for len in [0, 1, CHUNK_LEN - 1, CHUNK_LEN, CHUNK_LEN + 1, 2 * CHUNK_LEN + 5, 3 * CHUNK_LEN] {
+                let mut buffer = PartBuffer::new(header, 3);
+                assert_eq!(buffer.put_slice(&plaintext[..len]), len);
+                let bytes = buffer.into_plaintext();
+                assert!(bytes == plaintext[..len] && bytes.capacity() >= len + TAG_LEN, "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn memory_that_suffices_is_used_again() {
+        let len = PartBuffer::stored_len(None, 1);
+        for (capacity, is_used) in [(len - 1, false), (len, true), (len + 1, true)] {
+            let mut bytes = Vec::with_capacity(capacity);
+            bytes.push(1);
+            let before = (bytes.as_ptr(), bytes.capacity());
+            let after = PartBuffer::reusing(bytes, None, 1).bytes;
+            assert_eq!((after.as_ptr(), after.capacity()) == before, is_used, "{capacity}");
+        }
+    }
+
+    #[test]
     #[should_panic(expected = "advanced past the spare room")]
     fn no_more_than_there_is_room_for_can_be_filled() {
         PartBuffer::new(None, 1).advance(CHUNK_LEN + 1);

@@ -156,6 +156,25 @@ fn chunks_beyond_the_last_number_are_refused() {
     assert_eq!(opener.open_packed(MAX_CHUNKS - 1, body, HEADER_LEN).err(), Some(Error::Authentication));
 }
 
+/// One chunk is left for the end of the body, and no part goes beyond it.
+#[test]
+fn no_more_chunks_than_the_format_has_are_sealed() {
+    let key = PlaintextDataKey::generate().expect("random");
+    let sealer = || Sealer::new(&key, b"").expect("random");
+    let most = usize::try_from(MAX_CHUNKS).expect("64 bits");
+    for too_many in [most, most + 1, usize::MAX] {
+        assert_eq!(sealer().next_part(too_many).err(), Some(Error::TooLong), "{too_many}");
+    }
+    for (len, expected) in [(0, None), (CHUNK_LEN - 1, None), (CHUNK_LEN, Some(Error::TooLong))] {
+        let mut sealer = sealer();
+        let _unused = sealer.next_part(most - 1).expect("all but the last");
+        assert_eq!(sealer.next_part(1).err(), Some(Error::TooLong));
+        let mut buffer = PartBuffer::new(None, 1);
+        buffer.put_slice(&vec![1; len]);
+        assert_eq!(sealer.last_part().seal(buffer).err(), expected, "{len}");
+    }
+}
+
 #[test]
 fn what_is_opened_is_packed_and_has_its_end() {
     let key = PlaintextDataKey::generate().expect("random");

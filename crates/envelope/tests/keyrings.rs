@@ -133,6 +133,14 @@ impl Keyring for Service {
         self.from.unwrap(keys, context)
     }
 
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+        keys.iter().any(|key| self.from.accepts(key) && key.binding_at(context, place).is_some())
+    }
+
+    fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
+        keys.iter().find(|key| self.from.accepts(key)).map(|key| key.wrapping_key().to_owned())
+    }
+
     fn accepts(&self, key: &EncryptedDataKey) -> bool {
         self.from.accepts(key)
     }
@@ -231,6 +239,31 @@ fn the_keyring_that_a_key_is_of_tells_its_material() {
     let other = EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
     let rejected = run(local("b").key_material(of_local, &other)).expect_err("another context");
     assert_eq!((rejected.kind(), rejected.wrapping_key()), (KeyringErrorKind::Rejected, "b"));
+}
+
+/// What a plan is made of, without asking the service: no keyring promises what its inner ones do not.
+#[test]
+fn keyrings_tell_beforehand_what_they_would_do() {
+    let (context, service) = (EncryptionContext::new(), Service::new(false));
+    let [own, others] = [service.outline(None), local("b").outline(None)];
+    let from = Some("from".to_owned());
+    let shared: Arc<dyn Keyring> = Arc::clone(&service) as _;
+    let cache = CachingKeyring::new(Arc::clone(&service));
+    let twice = MultiKeyring::new(Arc::clone(&shared), [Arc::clone(&shared)]);
+    for keyring in [&shared as &dyn Keyring, &cache, &twice] {
+        assert!(
+            keyring.can_rewrap(&own, &context, None) && !keyring.can_rewrap(&others, &context, None),
+            "{keyring:?}"
+        );
+        assert_eq!((keyring.first_choice(&own), keyring.first_choice(&others)), (from.clone(), None), "{keyring:?}");
+    }
+    let mixed = MultiKeyring::new(Arc::new(local("b")), [shared]);
+    assert!(!mixed.can_rewrap(&own, &context, None), "one of its keyrings cannot");
+    assert_eq!(mixed.first_choice(&own), from);
+    // A keyring that tells nothing.
+    assert!(!local("b").can_rewrap(&others, &context, None));
+    assert_eq!(local("b").first_choice(&others), None);
+    assert_eq!(service.calls(), 0);
 }
 
 /// The key service wraps the intermediate key anew, once for all its objects, each of which stays bound to its place.

@@ -103,7 +103,7 @@ impl ObjectFormat {
         let pairs = || stored.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
         match ObjectHeader::parse(pairs()) {
             Ok(header) => return Ok(Self::Sealwax(header)),
-            // Any name of ours, and no format: it was sealed, and is damaged.
+            // A name of ours that is of no format: its keys were shredded.
             Err(EnvelopeError::NotSealed) if !pairs().any(|(name, _)| metadata::is_reserved(name)) => {}
             Err(error) => return Err(target.envelope(error)),
         }

@@ -45,7 +45,7 @@ async fn tampered_objects_are_refused_and_stay_so_after_a_rewrap() {
 
     let cases: Vec<Case> = vec![
         ("no metadata at all", Stored { metadata: Default::default(), ..good.clone() }, &[NotSealed], 0),
-        ("no format", good.without("sealwax-format"), &[NotSealed], 0),
+        ("no format", good.without("sealwax-format"), &[Malformed], 0),
         ("another format", good.with("sealwax-format", "v2+Cobblestone-256"), &[Unsupported], 0),
         ("no keys", good.without("sealwax-keys"), &[Malformed], 0),
         ("an empty list of keys", good.with("sealwax-keys", "[]"), &[Malformed], 0),

@@ -78,6 +78,11 @@ impl<'a> Fields<'a> {
         self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 
+    /// Whether any name of this version is there.
+    pub(super) fn has_any(&self) -> bool {
+        ALL.iter().any(|name| self.get(name).is_some())
+    }
+
     pub(super) fn required(&self, name: &str) -> Result<&'a str, Error> {
         self.get(name).ok_or_else(|| super::malformed(name))
     }

@@ -20,11 +20,8 @@ impl ObjectHeader {
         if needed > METADATA_READ_LIMIT {
             return Err(Error::MetadataTooLarge { needed, limit: METADATA_READ_LIMIT });
         }
-        let sidecar = self.spell();
-        if sidecar.len() > SIDECAR_LIMIT {
-            return Err(Error::MetadataTooLarge { needed: sidecar.len(), limit: SIDECAR_LIMIT });
-        }
-        Ok(sidecar)
+        // In JSON no byte of these takes more than two, and those of the body's header take one: it is within SIDECAR_LIMIT.
+        Ok(self.spell())
     }
 
     /// Reads a sidecar of the object that this is the header of. `None`: it is of another body, or of another encryption

@@ -105,8 +105,9 @@ fn an_object_without_our_format_is_not_sealed() {
     let metadata = [("x".to_owned(), "y".to_owned())];
     assert_eq!(parse(&metadata), Err(Error::NotSealed));
     let without = |gone: &str| pairs(&sample()).into_iter().filter(|(name, _)| name != gone).collect::<Vec<_>>();
-    assert_eq!(parse(&without(FORMAT)), Err(Error::NotSealed));
-    for gone in [GENERATION, HEADER, KEYS] {
+    assert_eq!(parse(&[("sealwax-shredded".into(), "2026-11-25T00:00:00Z".into())]), Err(Error::NotSealed));
+    // It was sealed, and is damaged.
+    for gone in [FORMAT, GENERATION, HEADER, KEYS] {
         assert!(matches!(parse(&without(gone)), Err(Error::Malformed(_))), "without {gone}");
     }
 }
@@ -173,6 +174,7 @@ fn a_rewrap_raises_the_generation_and_keeps_the_rest() {
     assert_eq!(rewrapped.keys().len(), 1);
     assert_eq!((rewrapped.context(), rewrapped.body_header()), (header.context(), header.body_header()));
     assert_eq!(rewrapped.plaintext_len(), header.plaintext_len());
+    assert_eq!([header.format(), rewrapped.format()], [FORMAT_V1; 2]);
     assert_eq!(header.rewrapped(Vec::new()), Err(Error::InvalidMetadata("no encrypted data key".into())));
     let most = vec![key("arn:9", None, 7); MAX_ENCRYPTED_DATA_KEYS];
     assert!(header.rewrapped(most.clone()).is_ok());
@@ -311,6 +313,28 @@ fn a_sidecar_has_room_for_more_keys_than_metadata() {
     let sidecar = most.to_sidecar().expect("it fits");
     assert_eq!(most.parse_sidecar(sidecar.as_bytes()), Ok(Some(most)));
     assert!(matches!(header(MAX_ENCRYPTED_DATA_KEYS, 1024).to_sidecar(), Err(Error::MetadataTooLarge { .. })));
+}
+
+/// FORMAT.md W10, to the byte; and the limit of the whole sidecar is never met, whatever is in it.
+#[test]
+fn a_sidecar_holds_what_a_reader_takes() {
+    let header = |value: String| {
+        let context = EncryptionContext::try_from_iter([("q", value)]).expect("a context");
+        ObjectHeader::new(context, sample().keys().to_vec(), *sample().body_header(), None).expect("a header")
+    };
+    let without = header(String::new()).to_metadata();
+    let rest = METADATA_READ_LIMIT - without.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    let most = header("l".repeat(rest));
+    let sidecar = most.to_sidecar().expect("it fits");
+    assert_eq!(most.parse_sidecar(sidecar.as_bytes()), Ok(Some(most)));
+    let needed = METADATA_READ_LIMIT + 1;
+    let refused = header("l".repeat(rest + 1)).to_sidecar();
+    assert_eq!(refused, Err(Error::MetadataTooLarge { needed, limit: METADATA_READ_LIMIT }));
+    // Escaped twice, a quote takes two bytes of the metadata and four of the sidecar.
+    let escaped = header("\"".repeat(rest / 2));
+    let sidecar = escaped.to_sidecar().expect("it fits");
+    assert!((SIDECAR_LIMIT - 1024..SIDECAR_LIMIT).contains(&sidecar.len()), "{}", sidecar.len());
+    assert_eq!(escaped.parse_sidecar(sidecar.as_bytes()), Ok(Some(escaped)));
 }
 
 #[test]

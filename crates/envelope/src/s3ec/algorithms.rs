@@ -53,6 +53,14 @@ impl ContentSuite {
             Self::AesGcmCommitKey => "115",
         }
     }
+
+    /// The same for a raw key: Java binds every suite that does not commit by the name of AES-GCM, whatever it is.
+    pub(super) fn raw_key_binding(self) -> &'static str {
+        match self {
+            Self::AesCbc => Self::AesGcm.binding(),
+            suite => suite.binding(),
+        }
+    }
 }
 
 impl fmt::Display for ContentSuite {

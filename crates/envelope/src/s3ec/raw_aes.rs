@@ -65,11 +65,7 @@ impl Keyring for RawAesKeyring {
         Box::pin(async move {
             let envelope = envelope.envelope();
             let wrapped = envelope.key().encrypted_data_key();
-            // Java binds every suite that does not commit by the name of AES-GCM, whatever it is.
-            let binding = match envelope.content().suite() {
-                ContentSuite::AesCbc => ContentSuite::AesGcm.binding(),
-                suite => suite.binding(),
-            };
+            let binding = envelope.content().suite().raw_key_binding();
             let unwrapped = match envelope.key().algorithm() {
                 WrapAlgorithm::AesGcm => self.key.gcm_unwrap(wrapped, binding.as_bytes()),
                 WrapAlgorithm::AesWrap => self.key.key_unwrap(wrapped),

@@ -102,7 +102,7 @@ impl Keyring for RawRsaKeyring {
         Box::pin(async move {
             let binding = suite.binding().as_bytes();
             let mut message = Zeroizing::new(Vec::with_capacity(1 + DATA_KEY_LEN + binding.len()));
-            message.push(32);
+            message.push(DATA_KEY_LEN as u8);
             message.extend_from_slice(data_key.expose_secret());
             message.extend_from_slice(binding);
             let wrapped = self.key.oaep_sha1_wrap(&message).map_err(|Unauthentic| failed(KeyringErrorKind::Other))?;
@@ -116,10 +116,7 @@ impl Keyring for RawRsaKeyring {
             if !self.accepts(envelope.key().algorithm()) {
                 return Err(failed(KeyringErrorKind::NotFound));
             }
-            let binding = match envelope.content().suite() {
-                ContentSuite::AesCbc => ContentSuite::AesGcm.binding(),
-                suite => suite.binding(),
-            };
+            let binding = envelope.content().suite().raw_key_binding();
             self.data_key(envelope.key().algorithm(), envelope.key().encrypted_data_key(), binding)
                 .map_err(|Unauthentic| failed(KeyringErrorKind::Rejected))
         })

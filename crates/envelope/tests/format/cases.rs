@@ -163,8 +163,11 @@ fn format(cases: &mut Cases) {
     let mut plain = recipe.sealed();
     plain.metadata = context(&[("mine", "value"), ("x-sealwax-format", "v1+Cobblestone-256")]);
     cases.refused("not-sealed", "not-sealed", &["R1"], "an object with the user's own metadata alone", plain);
+    let mut shredded = recipe.sealed();
+    shredded.metadata = context(&[("sealwax-shredded", "2026-11-25T00:00:00Z")]);
+    cases.refused("not-sealed", "shredded", &["R1"], "an object whose last key was removed", shredded);
     let stripped = recipe.sealed().without(FORMAT).set("sealwax-unknown", "x");
-    cases.refused("not-sealed", "without-format", &["R1"], "Sealwax's metadata without its format", stripped);
+    cases.refused("malformed", "without-format", &["R1"], "Sealwax's metadata without its format", stripped);
     for (name, value, shows) in [
         ("later-version", "v2+Cobblestone-256", "a later version"),
         ("other-suite", "v1+Cobblestone-128", "another suite"),
