@@ -1,12 +1,13 @@
 //! How far a transfer is, on a terminal.
 
 use std::{
+    fmt,
     io::{IsTerminal as _, stderr},
     time::Duration,
 };
 
 use futures_util::{Stream, TryStreamExt as _};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use sealwax_s3::{Error, listing::ListedObject};
 use tokio::task::JoinHandle;
 
@@ -70,7 +71,15 @@ impl JobProgress {
     /// From now on it is known that there are `total` objects.
     fn expect(&self, total: u64) {
         self.0.set_length(total);
-        self.0.set_style(style("{human_pos} of {human_len} objects [{bar:30}] {per_sec}, {eta} left{msg}"));
+        let left = |state: &ProgressState, text: &mut dyn fmt::Write| {
+            // Before the first one is done, nobody knows. What cannot be shown is not missed.
+            let _ = match state.pos() {
+                0 => text.write_char('?'),
+                _ => write!(text, "{:#}", HumanDuration(state.eta())),
+            };
+        };
+        let style = style("{human_pos} of {human_len} objects [{bar:30}] {per_sec}, {left} left{msg}");
+        self.0.set_style(style.with_key("left", left));
     }
 
     /// Counts the job's objects beside it, by a listing of their own, and tells the time that is left once it knows how many

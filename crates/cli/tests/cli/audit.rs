@@ -145,13 +145,17 @@ fn what_is_under_older_material_is_listed() {
 #[test]
 fn a_progress_bar_tells_how_many_there_are() {
     let scene = folder("audit-progress");
-    let uri = format!("{}/", scene.uri());
-    for command in [&["audit", &uri][..], &["verify", &uri, "--allow-unsealed"]] {
+    let (uri, west, state) = (format!("{}/", scene.uri()), west_key(), scene.path("state"));
+    let rewrap = ["rewrap", &uri, "--recursive", "--add", &west];
+    for command in
+        [&["audit", &uri][..], &["verify", &uri, "--allow-unsealed"], &rewrap, &[&rewrap[..], &["--apply"]].concat()]
+    {
         let held = HeldLooks::start(&endpoint());
-        let terminal = Terminal::run(Sealwax::new(command).env("AWS_ENDPOINT_URL", held.url()));
+        let command = Sealwax::new(command).env("AWS_ENDPOINT_URL", held.url()).env("XDG_STATE_HOME", &state);
+        let terminal = Terminal::run(command);
         // Before a single object is done.
         terminal.shows("0 of 3 objects [");
-        terminal.shows(" left");
+        terminal.shows("0/s, ? left");
         held.let_go();
         terminal.ends().exits(0);
     }
