@@ -755,7 +755,8 @@ pub(crate) struct DrillArgs {
     #[arg(long, required = true, value_name = "REGION")]
     pub(crate) block: Vec<String>,
 
-    /// Before they are blocked, compare with this source: what was never replicated is lost
+    /// Before they are blocked, compare with this source: what was never replicated is lost. Of each such object, S3 is asked for
+    /// its replication status
     #[arg(long, value_name = "s3://BUCKET[/PREFIX]")]
     pub(crate) source: Option<Prefix>,
 

@@ -96,9 +96,14 @@ pub(super) async fn verify(
         let mut told = Ok(());
         progress.0.suspend(|| told = each(&outcome));
         told?;
-        progress.0.one_more(summary.failed());
+        progress.0.one_more(failed(summary, how.allow_unsealed));
     }
     Ok(())
+}
+
+/// How many objects are not as they should be.
+fn failed(summary: &VerifySummary, allow_unsealed: bool) -> u64 {
+    summary.failed() + if allow_unsealed { 0 } else { summary.unsealed }
 }
 
 /// The failure that this is, if it is one.
@@ -112,7 +117,7 @@ pub(super) fn summary_failure(
         let advice = "check the bucket and the prefix, or take a greater sample";
         return Err(Failure::new(Exit::NotFound, format!("no object of {} was verified", objects.prefix), advice));
     }
-    let failed = summary.failed() + if allow_unsealed { 0 } else { summary.unsealed };
+    let failed = failed(summary, allow_unsealed);
     Failure::of_many(failed, all - summary.sidecars, format!("{failed} of {} failed", Counted(all, "object")))
 }
 
