@@ -128,7 +128,7 @@ impl Keys {
         self.asked.load(Ordering::Relaxed)
     }
 
-    fn unwrap(&self, envelope: &Admitted) -> Result<PlaintextDataKey, Error> {
+    pub(crate) fn unwrap(&self, envelope: &Admitted) -> Result<PlaintextDataKey, Error> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let algorithm = envelope.envelope().key().algorithm();
         let keyring = self.keyrings.iter().find(|keyring| keyring.accepts(algorithm)).expect("all are held");

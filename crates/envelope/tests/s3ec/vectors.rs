@@ -1,7 +1,7 @@
 //! All samples open, and say what they are; whole, and by ranges.
 
 use futures_util::FutureExt as _;
-use sealwax_envelope::s3ec::{Error, Keyring as _, RangeOpener, ReadPolicy, Storage};
+use sealwax_envelope::s3ec::{Detected, Error, Keyring as _, RangeOpener, ReadPolicy, Storage, detect};
 
 use crate::samples::{Keys, allow_decrypt, entries, everything, raw_keyrings};
 
@@ -24,6 +24,20 @@ fn all_open() {
         let cbc = envelope.content().suite().to_string().contains("CBC");
         assert_eq!(told, if cbc { sample.body.len() } else { sample.plaintext.len() } as u64);
     }
+}
+
+/// Without its instruction file, an object of V3 is known by what is left; one of V2 looks like any other object.
+#[test]
+fn what_an_instruction_file_leaves() {
+    let mut seen = [0; 2];
+    for entry in entries().iter().filter(|entry| entry.storage == "instruction-file") {
+        let metadata = entry.load().metadata;
+        let detected = detect(metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let Ok(Detected::Pending(pending)) = detected else { panic!("{}: {detected:?}", entry.id) };
+        assert_eq!(pending.is_certain(), entry.format == "V3", "{}", entry.id);
+        seen[usize::from(pending.is_certain())] += 1;
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
 }
 
 /// What each policy lets through; and what it does not is refused before any wrapping key is used.
@@ -62,6 +76,42 @@ fn policies() {
         }
     }
     assert_eq!(let_through, [11, 11, 24, 26, 31]);
+}
+
+/// A content ends where the object was said to end: not before, and not after.
+#[test]
+fn lengths_are_held_to() {
+    let keys = Keys::all();
+    for id in ["v3-kms-ctx", "v2-kms-ctx", "v2-kmsv1-cbc-aligned", "v1-aes-cbc"] {
+        let sample = crate::samples::sample(id);
+        let len = sample.body.len();
+        let open = |said: usize, pieces: &[&[u8]]| {
+            let admitted = sample.envelope()?.admit(&everything(), &sample.context)?;
+            let mut opener = admitted.opener(&keys.unwrap(&admitted)?, said as u64)?;
+            let mut released = Vec::new();
+            for piece in pieces {
+                released.extend(opener.open(piece.to_vec())?.dangerous_release_unverified());
+            }
+            released.extend_from_slice(opener.finish()?.rest());
+            Ok(released)
+        };
+        let (all, more) = (&sample.body[..], [&sample.body[..], &[0; 16]].concat());
+        // What is released unverified is the plaintext, where it turns out to be genuine.
+        for at in [0, 1, 16, len - 16, len] {
+            assert_eq!(open(len, &[&all[..at], &all[at..]]).as_ref(), Ok(&sample.plaintext), "{id} {at}");
+        }
+        for (said, pieces) in [
+            (len, vec![&all[..len - 16]]),
+            (len, vec![&all[..len - 1]]),
+            (len, vec![]),
+            (len, vec![&more[..]]),
+            (len, vec![all, &[0; 16]]),
+            (len - 16, vec![all]),
+            (len + 16, vec![all]),
+        ] {
+            assert_eq!(open(said, &pieces), Err(Error::Authentication), "{id} {said} {}", pieces.concat().len());
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::FutureExt as _;
 use proptest::{collection::vec, prelude::*};
 use sealwax_envelope::{
-    EncryptionContext, Error as EnvelopeError,
+    EncryptionContext, Error as EnvelopeError, PlaintextDataKey,
     s3ec::{ContentSealer, ContentSuite, Envelope, Keyring, RawAesKeyring, Storage, WrappedKey},
 };
 
@@ -47,6 +47,26 @@ fn names_are_those_of_the_format() {
     let v2 = "x-amz-cek-alg x-amz-iv x-amz-key-v2 x-amz-matdesc x-amz-tag-len x-amz-wrap-alg";
     assert_eq!(names(&aes, ContentSuite::AesGcm, Storage::Metadata), expect(v2, ""));
     assert_eq!(names(&aes, ContentSuite::AesGcm, Storage::InstructionFile), expect("", v2));
+}
+
+/// Under one data key, too: what is random is new for each content.
+#[test]
+fn no_two_contents_share_their_random_bytes() {
+    let data_key = PlaintextDataKey::generate().expect("random bytes");
+    for suite in [ContentSuite::AesGcm, ContentSuite::AesGcmCommitKey] {
+        let [one, other] = [(); 2].map(|()| ContentSealer::new(suite, &data_key).expect("random bytes").1);
+        assert_ne!(one, other, "{suite}");
+    }
+}
+
+#[test]
+fn an_envelope_can_be_stored_elsewhere() {
+    let (aes, _) = raw_keyrings();
+    let (envelope, _) = write(&aes, ContentSuite::AesGcmCommitKey, Storage::Metadata, b"");
+    let moved = envelope.clone().stored_in(Storage::InstructionFile);
+    assert_eq!([envelope.storage(), moved.storage()], [Storage::Metadata, Storage::InstructionFile]);
+    assert!(envelope.to_instruction_file().is_none() && moved.to_instruction_file().is_some());
+    assert_eq!((moved.stored_in(Storage::Metadata)), envelope);
 }
 
 #[test]
