@@ -631,9 +631,9 @@ pub(crate) struct ReencryptArgs {
 
 /// Tell which keys objects depend on, and which objects are not sealed.
 ///
-/// Without --lacks, --depends-on, --unsealed, --stale or --list: counts by format, wrapping key and Region. With them: the
-/// objects that are meant, a line each, and the counts on standard error. Without --key-material and --stale no key is used, so
-/// nothing that is shown is authenticated.
+/// Without --lacks, --depends-on, --unsealed, --stale or --list: counts by format, wrapping key and Region. With them:
+/// the objects that are meant, a line each, and the counts on standard error. Without --key-material and --stale no key
+/// is used, so nothing that is shown is authenticated.
 #[derive(Debug, Args)]
 #[command(after_help = AUDIT_EXAMPLES)]
 pub(crate) struct AuditArgs {
@@ -666,9 +666,9 @@ pub(crate) struct AuditArgs {
 
     /// Ask KMS which material of its wrapping key wrapped each object: `rewrap --refresh` follows a rotation
     ///
-    /// It takes one `ReEncrypt` for each wrap, whose result is thrown away; objects that share an intermediate key cost one
-    /// together. KMS is asked about the caller's own keys alone: see --key. Objects of the S3 Encryption Client do not name their
-    /// wrapping key, and are not asked about.
+    /// It takes one `ReEncrypt` for each wrap, whose result is thrown away; objects that share an intermediate key cost
+    /// one together. KMS is asked about the caller's own keys alone: see --key. Objects of the S3 Encryption Client do
+    /// not name their wrapping key, and are not asked about.
     #[arg(long, help_heading = "Key material")]
     pub(crate) key_material: bool,
 
@@ -755,8 +755,8 @@ pub(crate) struct DrillArgs {
     #[arg(long, required = true, value_name = "REGION")]
     pub(crate) block: Vec<String>,
 
-    /// Before they are blocked, compare with this source: what was never replicated is lost. Of each such object, S3 is asked for
-    /// its replication status
+    /// Before they are blocked, compare with this source: what was never replicated is lost. Of each such object, S3 is
+    /// asked for its replication status
     #[arg(long, value_name = "s3://BUCKET[/PREFIX]")]
     pub(crate) source: Option<Prefix>,
 
@@ -781,9 +781,9 @@ pub(crate) struct DrillArgs {
 
 /// Remove an object's last keys, for good: nobody can read it afterwards.
 ///
-/// S3 changes no version in place. The newest version gets a successor without keys; the versions before it hold their keys
-/// until they are deleted (--delete-versions), and a replica until it is shredded itself. Without --confirm what holds a key is
-/// listed, and on a terminal the object's name is asked for; without a terminal nothing is changed.
+/// S3 changes no version in place. The newest version gets a successor without keys; the versions before it hold their
+/// keys until they are deleted (--delete-versions), and a replica until it is shredded itself. Without --confirm what
+/// holds a key is listed, and on a terminal the object's name is asked for; without a terminal nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = SHRED_EXAMPLES)]
 pub(crate) struct ShredArgs {

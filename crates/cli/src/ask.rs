@@ -9,7 +9,8 @@ pub(crate) fn somebody_is_there() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks `question`, and gives the line that is typed, without the space around it. `consequence` tells what a signal leads to.
+/// Asks `question`, and gives the line that is typed, without the space around it. `consequence` tells what a signal
+/// leads to.
 pub(crate) async fn ask(question: String, consequence: &'static str) -> Result<String, Failure> {
     // A thread of its own: a signal must not wait for an answer.
     let asked = tokio::task::spawn_blocking(move || {

@@ -82,8 +82,9 @@ impl JobProgress {
         self.0.set_style(style.with_key("left", left));
     }
 
-    /// Counts the job's objects beside it, by a listing of their own, and tells the time that is left once it knows how many
-    /// they are. It ends when what it gives is dropped. Where nothing is shown, nothing is listed: `objects` is not called.
+    /// Counts the job's objects beside it, by a listing of their own, and tells the time that is left once it knows how
+    /// many they are. It ends when what it gives is dropped. Where nothing is shown, nothing is listed: `objects` is
+    /// not called.
     pub(crate) fn count<S>(&self, objects: impl FnOnce() -> Option<S>) -> Counting
     where
         S: Stream<Item = Result<ListedObject, Error>> + Send + 'static,

@@ -59,8 +59,8 @@ pub trait Keyring: fmt::Debug + Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
-    /// Which material of its wrapping key wrapped what `key` holds, which does not leave the key service for that. `None`: the
-    /// service does not tell, or the wrapping key is none of this keyring's.
+    /// Which material of its wrapping key wrapped what `key` holds, which does not leave the key service for that.
+    /// `None`: the service does not tell, or the wrapping key is none of this keyring's.
     fn key_material<'a>(
         &'a self,
         key: &'a EncryptedDataKey,

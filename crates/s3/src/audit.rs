@@ -1,7 +1,7 @@
 //! Which keys the objects of a bucket depend on, and which of them are not sealed at all.
 //!
-//! One `HeadObject` an object, and no key: nothing that is found is authenticated. Which material of a rotated KMS key wrapped
-//! an object, its metadata does not tell: [`Audit::key_material`] has KMS asked.
+//! One `HeadObject` an object, and no key: nothing that is found is authenticated. Which material of a rotated KMS key
+//! wrapped an object, its metadata does not tell: [`Audit::key_material`] has KMS asked.
 //!
 //! ```no_run
 //! # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
@@ -46,7 +46,8 @@ mod material;
 
 /// How many objects are looked at together, unless set.
 const DEFAULT_CONCURRENCY: usize = 64;
-/// How many wrapping keys, materials of them, and sets of Regions a summary tells apart: whoever can write to the bucket can invent names.
+/// How many wrapping keys, materials of them, and sets of Regions a summary tells apart: whoever can write to the
+/// bucket can invent names.
 const MAX_NAMES: usize = 10_000;
 
 /// Looks at the objects of a listing.
@@ -106,19 +107,20 @@ pub enum Dependence {
 }
 
 impl Audit {
-    /// Looks with `client`, whose keyring is not used unless [`Audit::key_material`] is set. Where it looks for sidecars, each
-    /// sealed object costs a `GetObject` more.
+    /// Looks with `client`, whose keyring is not used unless [`Audit::key_material`] is set. Where it looks for
+    /// sidecars, each sealed object costs a `GetObject` more.
     #[must_use]
     pub fn new(client: SealedClient) -> Self {
         Self { client, concurrency: DEFAULT_CONCURRENCY, key_material: false }
     }
 
-    /// Asks the key service which material of its wrapping key wrapped each data key, and whether it is the newest: about the
-    /// keys that the client's keyring accepts, and no others. No data key leaves KMS for that; it authenticates each wrap.
+    /// Asks the key service which material of its wrapping key wrapped each data key, and whether it is the newest:
+    /// about the keys that the client's keyring accepts, and no others. No data key leaves KMS for that; it
+    /// authenticates each wrap.
     ///
-    /// With AWS KMS this is one `ReEncrypt` of a wrapping key to itself for each wrap, or for each wrap of an intermediate key,
-    /// whatever number of objects shares it. Where it fails, the object has a problem. Objects of the S3 Encryption Client do not
-    /// name their wrapping key, and are not asked about.
+    /// With AWS KMS this is one `ReEncrypt` of a wrapping key to itself for each wrap, or for each wrap of an
+    /// intermediate key, whatever number of objects shares it. Where it fails, the object has a problem. Objects of the
+    /// S3 Encryption Client do not name their wrapping key, and are not asked about.
     #[must_use]
     pub fn key_material(mut self) -> Self {
         self.key_material = true;
@@ -303,7 +305,8 @@ pub struct AuditSummary {
     pub missing: BTreeMap<String, u64>,
     /// Objects that could not be looked at, or have something wrong, by what the matter is.
     pub problems: BTreeMap<&'static str, u64>,
-    /// Counts of wrapping keys, materials and sets of Regions that are not in the above, because these have 10,000 already.
+    /// Counts of wrapping keys, materials and sets of Regions that are not in the above, because these have 10,000
+    /// already.
     pub others: u64,
 }
 

@@ -1,8 +1,9 @@
 //! Proving that a replica is enough: that its objects open while the Regions of its source are out of reach.
 //!
-//! [`BlockedRegions`] is an HTTP client that lets no request of this process through to the Regions that it names, and counts
-//! what it refused; below it, [`crate::verify`] shows what opens. [`Lag`] compares the listings of the source and of the
-//! replica, and asks S3 why an object was not replicated: what never was is no failure of any object, and would go unseen.
+//! [`BlockedRegions`] is an HTTP client that lets no request of this process through to the Regions that it names, and
+//! counts what it refused; below it, [`crate::verify`] shows what opens. [`Lag`] compares the listings of the source
+//! and of the replica, and asks S3 why an object was not replicated: what never was is no failure of any object, and
+//! would go unseen.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

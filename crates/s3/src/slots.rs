@@ -11,8 +11,8 @@ use tokio::sync::OnceCell;
 /// How many things are remembered; beyond, the oldest is found out again where it comes up again.
 const MAX_REMEMBERED: usize = 1024;
 
-/// A slot for each thing that is to be found out, made when it first comes up. Whoever comes while another one fills it waits
-/// for that; a failure leaves it empty.
+/// A slot for each thing that is to be found out, made when it first comes up. Whoever comes while another one fills it
+/// waits for that; a failure leaves it empty.
 pub(crate) struct Slots<I, T>(Mutex<Remembered<I, T>>);
 
 struct Remembered<I, T> {

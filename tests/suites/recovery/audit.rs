@@ -89,8 +89,8 @@ async fn older_versions_are_told_of_too() {
     assert_eq!(found.len(), 2);
 }
 
-/// What KMS answers of a key that was rotated, in place of LocalStack, which does not tell key materials: what was wrapped for a
-/// `tenant` of that name is under the older one.
+/// What KMS answers of a key that was rotated, in place of LocalStack, which does not tell key materials: what was
+/// wrapped for a `tenant` of that name is under the older one.
 fn rotated(call: &Call) -> Reaction {
     if call.operation != "ReEncrypt" {
         return Reaction::Pass;

@@ -60,7 +60,8 @@ pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failur
     Err(Failure::new(Exit::SomeFailed, format!("{still} still hold a key of {uri}"), advice))
 }
 
-/// Tells what holds a key; gives what is typed to confirm that the object is meant, if there is a terminal and anything is typed.
+/// Tells what holds a key; gives what is typed to confirm that the object is meant, if there is a terminal and anything
+/// is typed.
 async fn asked(session: &Session, shred: &Shred, uri: &S3Uri, json: bool) -> Result<Option<String>, Failure> {
     const UNCHANGED: &str = "nothing was changed";
     let holders = unless_stopped(shred.survey()).await.map_err(|signal| Failure::stopped(signal, UNCHANGED))??;

@@ -19,8 +19,8 @@ pub(super) struct Generated {
 /// What `ReEncrypt` gives.
 pub(super) struct ReEncrypted {
     pub(super) wrapped: EncryptedDataKey,
-    /// The key material that the source is under, where KMS tells; whether it is the newest, where a key was wrapped under the
-    /// same one anew.
+    /// The key material that the source is under, where KMS tells; whether it is the newest, where a key was wrapped
+    /// under the same one anew.
     pub(super) from: Option<KeyMaterial>,
 }
 

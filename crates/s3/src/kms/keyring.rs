@@ -234,9 +234,9 @@ impl Keyring for KmsKeyring {
         })
     }
 
-    /// By `ReEncrypt` from the key to itself, whose answer names both materials; what it wrapped is thrown away. A multi-Region
-    /// key has the same materials in all of its Regions: any replica tells that may be asked. (AWS KMS Developer Guide,
-    /// "Multi-Region keys in AWS KMS".)
+    /// By `ReEncrypt` from the key to itself, whose answer names both materials; what it wrapped is thrown away. A
+    /// multi-Region key has the same materials in all of its Regions: any replica tells that may be asked. (AWS KMS
+    /// Developer Guide, "Multi-Region keys in AWS KMS".)
     fn key_material<'a>(
         &'a self,
         key: &'a EncryptedDataKey,

@@ -5,8 +5,8 @@ use std::{
     thread,
 };
 
-/// Begins to listen, and passes everything on to `server`: what the command sends by `pass`, in a thread for each connection;
-/// what comes back as it is. Its address.
+/// Begins to listen, and passes everything on to `server`: what the command sends by `pass`, in a thread for each
+/// connection; what comes back as it is. Its address.
 pub(super) fn relay(server: &str, pass: impl Fn(TcpStream, TcpStream) + Clone + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));

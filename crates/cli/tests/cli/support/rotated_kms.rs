@@ -8,7 +8,8 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// Answers `ReEncrypt`: what is bound to the tenant `old` is under the older material `a`, all else under the newest one, `b`.
+/// Answers `ReEncrypt`: what is bound to the tenant `old` is under the older material `a`, all else under the newest
+/// one, `b`.
 pub(crate) struct RotatedKms {
     url: String,
 }
