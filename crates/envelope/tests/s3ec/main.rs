@@ -2,6 +2,7 @@
 
 mod attacks;
 mod malformed;
+mod raw_keys;
 mod samples;
 mod vectors;
 mod written;

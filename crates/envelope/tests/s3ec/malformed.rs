@@ -4,7 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sealwax_envelope::{
     EncryptionContext,
-    s3ec::{Error, ReadPolicy},
+    s3ec::{Error, ReadPolicy, detect},
 };
 
 use crate::samples::{Keys, Sample, allow_decrypt, everything, sample};
@@ -307,7 +307,15 @@ fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
             allow,
             Malformed,
         ),
-        ("file too long", v3_file, file(|it| format!("{it}{}", " ".repeat(65 * 1024))), allow, Malformed),
+        ("file of 64 KiB", v3_file, file(|it| it.clone() + &" ".repeat(65_536 - it.len())), allow, Opens),
+        ("file of one byte more", v3_file, file(|it| it.clone() + &" ".repeat(65_537 - it.len())), allow, Malformed),
+        (
+            "file V2, wrapping algorithm a number",
+            v2_file,
+            file(|it| it.replace(r#""x-amz-wrap-alg""#, r#""x-amz-wrap-alg":7,"y""#)),
+            allow,
+            Malformed,
+        ),
         (
             "file not UTF-8",
             v3_file,
@@ -360,6 +368,22 @@ fn each_gives_an_error_or_the_whole_plaintext() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// More than any client writes is not looked at: 8 KiB of names and values, to the byte.
+#[test]
+fn a_flood_of_metadata_is_refused() {
+    let detected = |len: usize| {
+        let names = ["x-amz-key-v2", "x-amz-iv"];
+        let rest = len - names.concat().len() - 24;
+        let (key, iv) = ("A".repeat(rest), "A".repeat(24));
+        match detect([(names[0], key.as_str()), ("own", key.as_str()), (names[1], iv.as_str())]) {
+            Err(Error::Malformed(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(detected(8193).contains("more than 8192 bytes"), "{}", detected(8193));
+    assert!(!detected(8192).contains("more than"), "{}", detected(8192));
 }
 
 /// Every bit of a body, and every character of an envelope, holds.

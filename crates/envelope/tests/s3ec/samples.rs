@@ -147,6 +147,11 @@ pub(crate) fn raw_keyrings() -> (RawAesKeyring, RawRsaKeyring) {
     (RawAesKeyring::new(&mut aes).expect("32 bytes"), rsa)
 }
 
+/// Who answers for the samples' KMS.
+pub(crate) fn exported() -> impl Keyring {
+    Exported::new()
+}
+
 pub(crate) fn public_rsa_keyring() -> RawRsaKeyring {
     RawRsaKeyring::from_public_key(&read("_keys/rsa2048-public-spki.pem")).expect("a public key")
 }

@@ -23,6 +23,26 @@ fn all_open() {
         let told = envelope.plaintext_len(sample.body.len() as u64).expect("a length");
         let cbc = envelope.content().suite().to_string().contains("CBC");
         assert_eq!(told, if cbc { sample.body.len() } else { sample.plaintext.len() } as u64);
+        assert_eq!(envelope.stored_len(told), Some(sample.body.len() as u64), "{}", entry.id);
+        // Amazon SES has pairs of its own, whose names are reserved.
+        let context = envelope.encryption_context().ok();
+        assert_eq!(context, (!entry.id.contains("ses")).then_some(sample.context), "{}", entry.id);
+    }
+}
+
+#[test]
+fn lengths_up_to_that_of_one_message() {
+    const MOST: u64 = (1 << 36) - 32;
+    for (id, tag) in [("v3-aes", 16), ("v2-aes", 16), ("v1-aes-cbc", 0)] {
+        let envelope = crate::samples::sample(id).envelope().expect("an envelope");
+        for len in [0, 1, MOST] {
+            assert_eq!(envelope.plaintext_len(len + tag), Ok(len), "{id}");
+            assert_eq!(envelope.stored_len(len), Some(len + tag), "{id}");
+        }
+        let is_cbc = tag == 0;
+        assert_eq!(envelope.plaintext_len(MOST + tag + 1), if is_cbc { Ok(MOST + 1) } else { Err(Error::TooLong) });
+        assert_eq!(envelope.stored_len(MOST + 1), is_cbc.then_some(MOST + 1), "{id}");
+        assert_eq!(envelope.plaintext_len(15), if is_cbc { Ok(15) } else { Err(Error::Truncated) }, "{id}");
     }
 }
 

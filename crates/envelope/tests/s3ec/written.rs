@@ -6,6 +6,7 @@ use futures_util::FutureExt as _;
 use proptest::{collection::vec, prelude::*};
 use sealwax_envelope::{
     EncryptionContext, Error as EnvelopeError, PlaintextDataKey,
+    metadata::METADATA_LIMIT,
     s3ec::{ContentSealer, ContentSuite, Envelope, Keyring, RawAesKeyring, Storage, WrappedKey},
 };
 
@@ -85,8 +86,13 @@ fn metadata_is_checked_before_it_is_stored() {
     for reserved in ["x-amz-iv", "X-Amz-Key-V2", "x-amz-3", "x-amz-crypto-instr-file", "sealwax-x"] {
         assert!(matches!(envelope.check_fits([(reserved, "x")]), Err(EnvelopeError::InvalidMetadata(_))), "{reserved}");
     }
-    let long = "x".repeat(2048);
-    assert!(matches!(envelope.check_fits([("a", long.as_str())]), Err(EnvelopeError::MetadataTooLarge { .. })));
+    // S3's 2 KB, to the byte.
+    let ours = envelope.to_metadata().iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    let fits = |len: usize| envelope.check_fits([("name", "x".repeat(len).as_str()), ("a", "b")]);
+    let rest = METADATA_LIMIT - ours - "name".len() - "ab".len();
+    assert_eq!(fits(rest), Ok(()));
+    let needed = METADATA_LIMIT + 1;
+    assert_eq!(fits(rest + 1), Err(EnvelopeError::MetadataTooLarge { needed, limit: METADATA_LIMIT }));
 }
 
 #[test]
