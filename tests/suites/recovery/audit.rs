@@ -212,3 +212,30 @@ async fn what_kms_refuses_is_the_objects_problem_and_what_it_throttles_is_asked_
     summary.count(&found["x"]);
     assert_eq!(summary.failed(), 1);
 }
+
+#[tokio::test]
+async fn a_region_that_is_down_does_not_hold_up_all_objects() {
+    let quiet = LocalStack::new(east());
+    let folder = Folder::new(&quiet.home.bucket, "material-down");
+    let (here, there) = (&quiet.home.key, &west().key);
+    for n in 0..8 {
+        put_for(&folder, &quiet.client([here, there]), &n.to_string(), "old").await;
+    }
+    let down = Wire::new(|call| match (call.service.as_str(), call.region.as_str()) {
+        ("kms", "us-west-2") => Reaction::Refuse,
+        _ => rotated(call),
+    });
+    let stack = LocalStack::over(down, east());
+    let listing = Listing::objects(&stack.s3(), &folder.bucket, &folder.prefix);
+    let found = Audit::new(stack.client([here, there])).key_material().concurrency(1).run(listing);
+    let found: Vec<AuditedObject> = found.try_collect().await.expect("a whole listing");
+    assert_eq!(found.len(), 8);
+    for one in &found {
+        assert!(one.keys[0].material.is_older(), "the other Region tells: {one:?}");
+        assert_eq!(one.keys[1].material, AuditedMaterial::Unknown);
+        assert_eq!(one.problem.as_ref().map(sealwax_s3::Error::kind), Some(ErrorKind::Unavailable));
+    }
+    // The SDK tries three times.
+    let tries = stack.wire.kms().into_iter().filter(|(_, region)| region == "us-west-2").count();
+    assert!((1..8 * 3).contains(&tries), "{tries} tries");
+}

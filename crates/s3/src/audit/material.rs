@@ -1,6 +1,6 @@
 //! Which material of its wrapping key wrapped a data key: nobody but the key service tells.
 
-use sealwax_envelope::{EncryptedDataKey, EncryptionContext, KeyMaterial, Keyring as _};
+use sealwax_envelope::{EncryptedDataKey, EncryptionContext, KeyMaterial, Keyring as _, KeyringErrorKind};
 
 use crate::{Error, SealedClient, client::wrap_error, error::Target, slots::Slots, verify::retrying};
 
@@ -42,8 +42,16 @@ impl Materials {
         if !keyring.accepts(key) {
             return Ok(AuditedMaterial::Unknown);
         }
-        let ask =
-            |key| retrying(move || async move { keyring.key_material(key, context).await.map_err(wrap_error(target)) });
+        // What throttles is asked again, and more slowly. A Region that is down would hold up all objects, each for a while.
+        let ask = async |key: &EncryptedDataKey| {
+            let asked = retrying(|| async {
+                match keyring.key_material(key, context).await {
+                    Err(error) if error.kind() == KeyringErrorKind::Throttled => Err(wrap_error(target)(error)),
+                    told => Ok(told.map_err(wrap_error(target))),
+                }
+            });
+            asked.await?
+        };
         let material = match key.intermediate() {
             Some(shared) => {
                 let slot = self.0.slot(&(context.clone(), shared.clone()));

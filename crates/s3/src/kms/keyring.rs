@@ -6,8 +6,8 @@ use aws_config::SdkConfig;
 use aws_sdk_kms::Client;
 use futures_util::future::try_join_all;
 use sealwax_envelope::{
-    BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, KeyMaterial, Keyring, KeyringError, Place,
-    PlaintextDataKey, Unwrap, WrapContext,
+    BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, KeyMaterial, Keyring, KeyringError,
+    KeyringErrorKind, Place, PlaintextDataKey, Unwrap, WrapContext,
 };
 
 use super::{
@@ -236,7 +236,8 @@ impl Keyring for KmsKeyring {
 
     /// By `ReEncrypt` from the key to itself, whose answer names both materials; what it wrapped is thrown away. A
     /// multi-Region key has the same materials in all of its Regions: any replica tells that may be asked. (AWS KMS
-    /// Developer Guide, "Multi-Region keys in AWS KMS".)
+    /// Developer Guide, "Multi-Region keys in AWS KMS".) A Region that failed to answer a short while ago is not asked:
+    /// nobody waits for data.
     fn key_material<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
@@ -245,6 +246,11 @@ impl Keyring for KmsKeyring {
         Box::pin(async move {
             let mut failure = None;
             for candidate in self.candidates(std::slice::from_ref(key)) {
+                if self.clients.is_down(candidate.arn.region()) {
+                    let error = KeyringError::new(KeyringErrorKind::Unavailable, candidate.arn.as_str());
+                    failure = failure.or(Some(error.with_source("its Region did not answer a short while ago")));
+                    continue;
+                }
                 match self.re_encrypt(&candidate, &candidate.arn, context, key.binding(context)).await {
                     Ok(re_encrypted) => return Ok(re_encrypted.from),
                     Err(error) => failure = failure.or(Some(error)),
