@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A second reader of sealed objects, written from docs/FORMAT.md alone: opens the vectors in a directory.
 
-R1 to R12 are the numbers of its MUSTs. Usage: sealwax_reader.py DIRECTORY
+R1 to R16 are the numbers of its MUSTs. Usage: sealwax_reader.py DIRECTORY
 """
 
 import base64
@@ -125,8 +125,8 @@ def unwrap(wrapping_key, group, wrap, context):
     return AESGCM(key).decrypt(under[:12], under[12:], of_data_key) if under else key  # R8
 
 
-def read(metadata, body, announced, places, wrapping_keys):
-    """The plaintext, or Refused. `places` is None where every place is accepted."""
+def parse_metadata(metadata):
+    """The header and the names that it is made of."""
     folded = [(re.sub("[A-Z]", lambda letter: letter[0].lower(), name), value) for name, value in metadata.items()]
     ours = [(name, value) for name, value in folded if name.startswith("sealwax")]
     require(sum(len(name.encode()) + len(value.encode()) for name, value in ours) <= 8192)  # R2
@@ -143,9 +143,23 @@ def read(metadata, body, announced, places, wrapping_keys):
     number(fields["sealwax-generation"], 1, 2**32 - 1)
     header = unbase64(fields["sealwax-header"], 56, 56)
     length = number(fields["sealwax-length"], 0, 2**64 - 1) if "sealwax-length" in fields else None
-    whole, rest = divmod(announced - 56, 16400)  # R4
-    require(announced >= 72 and rest >= 16 and whole < 2**38, "length")
-    require(length in (None, whole * 16384 + rest - 16), "length")
+    return keys, (context, header, length), fields
+
+
+def parse_sidecar(sidecar, same):
+    """The keys of the sidecar, if it is one of the object's."""
+    require(len(sidecar.encode()) <= 16384)  # R14
+    metadata = parse_json(sidecar, sort=True)
+    require(isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values()))
+    keys, header, fields = parse_metadata(metadata)
+    require(fields == metadata)  # in its one spelling, and with nothing else
+    require(header == same, "stale")  # R15
+    return keys
+
+
+def open_body(keys, header, places, wrapping_keys):
+    """The cipher and base nonce of the body, by the first of the keys that opens."""
+    context, body_header, _ = header
     keys = [key for key in keys if places is None or key[0].get("place") in places]  # R5
     require(keys, "place")
     keys = [(group, name, wrap) for group, provider, name, wrap in keys if provider == "local" and name in wrapping_keys]
@@ -159,10 +173,26 @@ def read(metadata, body, announced, places, wrapping_keys):
     else:
         raise Refused("unwrap")
     try:
-        cipher, nonce = derive(data_key, header, b"sealwax/v1\0" + pairs(context))
+        return derive(data_key, body_header, b"sealwax/v1\0" + pairs(context))
     except InvalidTag:
         raise Refused("commitment") from None  # R9
-    require(len(body) < 56 or body[:56] == header, "header-mismatch")  # R10
+
+
+def read(metadata, sidecar, body, announced, places, wrapping_keys):
+    """The plaintext, or Refused. `places` is None where every place is accepted."""
+    keys, header, _ = parse_metadata(metadata)
+    whole, rest = divmod(announced - 56, 16400)  # R4
+    require(announced >= 72 and rest >= 16 and whole < 2**38, "length")
+    require(header[2] in (None, whole * 16384 + rest - 16), "length")
+    try:
+        cipher, nonce = open_body(keys, header, places, wrapping_keys)
+    except Refused as refused:  # R13
+        try:
+            require(sidecar is not None)
+            cipher, nonce = open_body(parse_sidecar(sidecar, header), header, places, wrapping_keys)  # R16
+        except Refused:
+            raise refused from None
+    require(len(body) < 56 or body[:56] == header[1], "header-mismatch")  # R10
     plaintext = b""
     for k in range(whole + 1):  # R11
         begin, length = 56 + k * 16400, 16400 if k < whole else rest
@@ -179,8 +209,9 @@ def outcome(vector):
     body = base64.b64decode(vector["body"])
     wrapping_keys = {name: bytes.fromhex(key) for name, key in vector["wrapping-keys"].items()}
     announced = vector.get("announced", len(body))
+    sidecar = vector.get("sidecar") if vector.get("sidecars", True) else None
     try:
-        return "opened", read(vector["metadata"], body, announced, vector["places"], wrapping_keys)
+        return "opened", read(vector["metadata"], sidecar, body, announced, vector["places"], wrapping_keys)
     except Refused as refused:
         return refused.failure, refused.released
 

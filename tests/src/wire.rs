@@ -47,6 +47,8 @@ pub struct Call {
     pub part: Option<u32>,
     /// Bytes in its body.
     pub body_len: usize,
+    /// Its address, as it is sent.
+    pub uri: String,
     /// Its headers.
     pub headers: HashMap<String, String>,
     /// Its body, of a request to KMS.
@@ -76,6 +78,8 @@ pub enum Reaction {
     Answer(u16, String),
     /// Lets it pass, and changes the body of the answer.
     Edit(fn(&mut Vec<u8>)),
+    /// Lets it pass, and adds this header to the answer.
+    AddHeader(&'static str, String),
     /// Lets it pass, and inverts a bit of the answer's body: in this byte, counted round and round.
     Corrupt(usize),
     /// Lets it pass, and cuts the answer's body off before this byte, counted round and round.
@@ -223,6 +227,11 @@ async fn react(
             Ok(HttpResponse::new(status, SdkBody::from(body)))
         }
         Reaction::Edit(edit) => edited(next.call(request).await?, edit).await,
+        Reaction::AddHeader(name, value) => {
+            let mut answer = next.call(request).await?;
+            answer.headers_mut().insert(name, value);
+            Ok(answer)
+        }
         Reaction::Corrupt(at) => {
             let invert = |body: &mut Vec<u8>| {
                 if let Some(at) = at.checked_rem(body.len()) {
@@ -311,6 +320,7 @@ impl Call {
             nth: 0,
             part: parameter(query, "partNumber").and_then(|part| part.parse().ok()),
             body_len: body.len(),
+            uri: request.uri().to_owned(),
             headers: request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             json: if service == "kms" { serde_json::from_slice(body).unwrap_or_default() } else { Value::Null },
             answered: Arc::default(),

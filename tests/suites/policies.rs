@@ -194,6 +194,7 @@ fn roles_may_do_what_security_md_says_and_no_more() {
         "iam-reader.json",
         "iam-disaster-recovery.json",
         "iam-list.json",
+        "iam-key-material.json",
         "iam-shred.json",
     ] {
         assert!(rows.contains_key(file), "SECURITY.md does not say what {file} is to allow");

@@ -118,6 +118,7 @@ Examples:
   sealwax audit s3://bucket
   sealwax audit s3://bucket/2026/ --lacks us-west-2
   sealwax audit s3://bucket --versions --depends-on \"$OLD_KEY\" --json | jq -r .object
+  sealwax audit s3://bucket --stale --json | jq -r .object       # what `rewrap --refresh` is for
   sealwax audit s3://bucket --inventory s3://inventories/bucket/daily/2026-11-23T00-00Z/manifest.json";
 
 const VERIFY_EXAMPLES: &str = "\
@@ -637,8 +638,9 @@ pub(crate) struct ReencryptArgs {
 
 /// Tell which keys objects depend on, and which objects are not sealed.
 ///
-/// Without --lacks, --depends-on, --unsealed or --list: counts by format, wrapping key and Region. With them: the objects
-/// that are meant, a line each, and the counts on standard error. No key is used, so nothing that is shown is authenticated.
+/// Without --lacks, --depends-on, --unsealed, --stale or --list: counts by format, wrapping key and Region. With them:
+/// the objects that are meant, a line each, and the counts on standard error. Without --key-material and --stale no key
+/// is used, so nothing that is shown is authenticated.
 #[derive(Debug, Args)]
 #[command(after_help = AUDIT_EXAMPLES)]
 pub(crate) struct AuditArgs {
@@ -661,9 +663,28 @@ pub(crate) struct AuditArgs {
     #[arg(long, help_heading = "Which to list")]
     pub(crate) unsealed: bool,
 
+    /// List the objects that an older material of a KMS key wraps, or one that nobody tells; asks as --key-material does
+    #[arg(long, help_heading = "Which to list")]
+    pub(crate) stale: bool,
+
     /// List all objects
     #[arg(long, help_heading = "Which to list")]
     pub(crate) list: bool,
+
+    /// Ask KMS which material of its wrapping key wrapped each object: `rewrap --refresh` follows a rotation
+    ///
+    /// It takes one `ReEncrypt` for each wrap, whose result is thrown away; objects that share an intermediate key cost
+    /// one together. KMS is asked about the caller's own keys alone: see --key. Objects of the S3 Encryption Client do
+    /// not name their wrapping key, and are not asked about.
+    #[arg(long, help_heading = "Key material")]
+    pub(crate) key_material: bool,
+
+    /// Call KMS at most so often a second, in each Region
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Key material")]
+    pub(crate) kms_calls_per_second: Option<u32>,
+
+    #[command(flatten)]
+    pub(crate) reader: ReaderArgs,
 
     /// Multi-Region keys have a replica in this Region too; repeatable
     #[arg(long, value_name = "REGION")]
@@ -741,7 +762,8 @@ pub(crate) struct DrillArgs {
     #[arg(long, required = true, value_name = "REGION")]
     pub(crate) block: Vec<String>,
 
-    /// Before they are blocked, compare with this source: what was never replicated is lost
+    /// Before they are blocked, compare with this source: what was never replicated is lost. Of each such object, S3 is
+    /// asked for its replication status
     #[arg(long, value_name = "s3://BUCKET[/PREFIX]")]
     pub(crate) source: Option<Prefix>,
 
@@ -766,9 +788,9 @@ pub(crate) struct DrillArgs {
 
 /// Remove an object's last keys, for good: nobody can read it afterwards.
 ///
-/// S3 changes no version in place. The newest version gets a successor without keys; the versions before it hold their keys
-/// until they are deleted (--delete-versions), and a replica until it is shredded itself. Without --confirm nothing is
-/// changed: what holds a key is listed.
+/// S3 changes no version in place. The newest version gets a successor without keys; the versions before it hold their
+/// keys until they are deleted (--delete-versions), and a replica until it is shredded itself. Without --confirm what
+/// holds a key is listed, and on a terminal the object's name is asked for; without a terminal nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = SHRED_EXAMPLES)]
 pub(crate) struct ShredArgs {

@@ -2,6 +2,7 @@
 
 mod age;
 mod args;
+mod ask;
 mod aws;
 mod aws_profile;
 mod byte_range;

@@ -45,6 +45,11 @@ pub(crate) struct ObjectsArgs {
 pub(crate) type Objects = Pin<Box<dyn Stream<Item = Result<ListedObject, Error>> + Send>>;
 
 impl ObjectsArgs {
+    /// The same objects as [`ObjectsArgs::list`] gives, to be counted; `None` where they can be had only once.
+    pub(crate) fn list_again(&self, s3: &Client) -> Option<Objects> {
+        (!self.stdin).then(|| self.list(s3))
+    }
+
     /// The objects, by `s3`.
     pub(crate) fn list(&self, s3: &Client) -> Objects {
         let Prefix { bucket, key } = self.prefix.clone();

@@ -1,11 +1,15 @@
 //! How far a transfer is, on a terminal.
 
 use std::{
+    fmt,
     io::{IsTerminal as _, stderr},
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use futures_util::{Stream, TryStreamExt as _};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use sealwax_s3::{Error, listing::ListedObject};
+use tokio::task::JoinHandle;
 
 /// A progress bar on standard error, gone when dropped; nothing at all where standard error is no terminal.
 #[derive(Debug)]
@@ -55,13 +59,47 @@ impl JobProgress {
         if !stderr().is_terminal() {
             return Self::hidden();
         }
-        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
-        bar.set_style(style(match total {
-            Some(_) => "{human_pos} of {human_len} objects [{bar:30}] {per_sec}, {eta} left{msg}",
-            None => "{human_pos} objects {spinner} {per_sec}, {elapsed}{msg}",
-        }));
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self(bar)
+        let this = Self(ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
+        match total {
+            Some(total) => this.expect(total),
+            None => this.0.set_style(style("{human_pos} objects {spinner} {per_sec}, {elapsed}{msg}")),
+        }
+        this.0.enable_steady_tick(Duration::from_millis(200));
+        this
+    }
+
+    /// From now on it is known that there are `total` objects.
+    fn expect(&self, total: u64) {
+        self.0.set_length(total);
+        let left = |state: &ProgressState, text: &mut dyn fmt::Write| {
+            // Before the first one is done, nobody knows. What cannot be shown is not missed.
+            let _ = match state.pos() {
+                0 => text.write_char('?'),
+                _ => write!(text, "{:#}", HumanDuration(state.eta())),
+            };
+        };
+        let style = style("{human_pos} of {human_len} objects [{bar:30}] {per_sec}, {left} left{msg}");
+        self.0.set_style(style.with_key("left", left));
+    }
+
+    /// Counts the job's objects beside it, by a listing of their own, and tells the time that is left once it knows how
+    /// many they are. It ends when what it gives is dropped. Where nothing is shown, nothing is listed: `objects` is
+    /// not called.
+    pub(crate) fn count<S>(&self, objects: impl FnOnce() -> Option<S>) -> Counting
+    where
+        S: Stream<Item = Result<ListedObject, Error>> + Send + 'static,
+    {
+        let objects = if self.0.is_hidden() { None } else { objects() };
+        let bar = self.clone();
+        Counting(objects.map(|objects| {
+            tokio::spawn(async move {
+                let count = objects.try_fold(0, |count: u64, _| std::future::ready(Ok(count + 1))).await;
+                // What is wrong with the listing, the job itself finds and tells.
+                if let Ok(count) = count {
+                    bar.expect(count);
+                }
+            })
+        }))
     }
 
     /// Shows nothing.
@@ -85,6 +123,18 @@ impl JobProgress {
     /// Takes the bar away.
     pub(crate) fn end(&self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// A count that goes on until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Counting(Option<JoinHandle<()>>);
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 

@@ -59,6 +59,17 @@ pub trait Keyring: fmt::Debug + Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
+    /// Which material of its wrapping key wrapped what `key` holds, which does not leave the key service for that.
+    /// `None`: the service does not tell, or the wrapping key is none of this keyring's.
+    fn key_material<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
+        let _ = (key, context);
+        Box::pin(async { Ok(None) })
+    }
+
     /// Unwraps the first of `keys` that it can, in the order that suits it. Each key was wrapped with `context` and its
     /// own [`EncryptedDataKey::place`].
     fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap>;
@@ -126,6 +137,14 @@ impl<K: Keyring + ?Sized> Keyring for Arc<K> {
         (**self).refresh(key, context)
     }
 
+    fn key_material<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
+        (**self).key_material(key, context)
+    }
+
     fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
         (**self).unwrap(keys, context)
     }
@@ -190,6 +209,25 @@ impl EncryptionMaterials {
     #[must_use]
     pub fn with_missing(self, missing: Vec<MissingWrap>) -> Self {
         Self { missing, ..self }
+    }
+}
+
+/// One material of a wrapping key, which has another one after each rotation. (AWS KMS Developer Guide, "Rotating AWS KMS
+/// keys".)
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct KeyMaterial {
+    /// Its name: for AWS KMS 64 hexadecimal digits.
+    pub id: String,
+    /// Whether the wrapping key has no newer one: what it wraps now, it wraps under this.
+    pub is_newest: bool,
+}
+
+impl KeyMaterial {
+    /// Names a material.
+    #[must_use]
+    pub fn new(id: impl Into<String>, is_newest: bool) -> Self {
+        Self { id: id.into(), is_newest }
     }
 }
 

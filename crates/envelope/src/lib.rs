@@ -27,8 +27,8 @@ pub use self::{
     error::Error,
     key_schedule::BodyHeader,
     keyring::{
-        BoxFuture, CacheLimits, CachingKeyring, EncryptionMaterials, Keyring, KeyringError, KeyringErrorKind,
-        LOCAL_PROVIDER, LocalKeyring, MultiKeyring, Unwrap,
+        BoxFuture, CacheLimits, CachingKeyring, EncryptionMaterials, KeyMaterial, Keyring, KeyringError,
+        KeyringErrorKind, LOCAL_PROVIDER, LocalKeyring, MultiKeyring, Unwrap,
     },
     metadata::ObjectHeader,
     opener::{OpenedChunks, Opener},

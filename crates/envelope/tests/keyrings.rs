@@ -7,8 +7,9 @@ use std::sync::{
 
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
-    BoxFuture, CachingKeyring, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, KeyringError,
-    KeyringErrorKind, LocalKeyring, MissingWrap, MultiKeyring, Place, PlaintextDataKey, Unwrap, WrapContext,
+    BoxFuture, CachingKeyring, EncryptedDataKey, EncryptionContext, EncryptionMaterials, KeyMaterial, Keyring,
+    KeyringError, KeyringErrorKind, LocalKeyring, MissingWrap, MultiKeyring, Place, PlaintextDataKey, Unwrap,
+    WrapContext,
 };
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -117,6 +118,14 @@ impl Keyring for Service {
         Box::pin(async move { self.wrap_anew(key, context, key.place()).await })
     }
 
+    fn key_material<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        _context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
+        Box::pin(async { Ok(self.accepts(key).then(|| KeyMaterial::new("the first", false))) })
+    }
+
     fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
         if self.down {
             return Box::pin(async { Unwrap::Failed(vec![KeyringError::new(KeyringErrorKind::Unavailable, "from")]) });
@@ -207,6 +216,29 @@ fn a_shared_keyring_is_the_keyring() {
     assert!(shared.accepts(&keys[0]) && !shared.accepts(&local("to").outline(None)[0]));
     assert_eq!(run(shared.rewrap(&keys, &context, None)).expect("asked").as_deref().map(names), Some(vec!["to"]));
     assert!(run(shared.refresh(&keys[0], &context)).expect("asked").is_some());
+}
+
+#[test]
+fn the_keyring_that_a_key_is_of_tells_its_material() {
+    let (context, place) = (EncryptionContext::new(), place("k"));
+    let binding = WrapContext::new(&context, Some(&place));
+    let materials = run(local("b").generate(binding, None)).unwrap_or_else(|error| panic!("{error}"));
+    let of_local = &materials.encrypted_data_keys[0];
+    let of_service = &run(Service::new(false).wrap(&materials.data_key, binding)).expect("wrapped")[0];
+    let of_nobody = &run(local("c").wrap(&materials.data_key, binding)).expect("wrapped")[0];
+    let both = || MultiKeyring::new(Arc::new(local("b")), [Service::new(false) as Arc<dyn Keyring>]);
+    let keyrings: [Arc<dyn Keyring>; 3] =
+        [Arc::new(both()), Arc::new(Arc::new(both())), Arc::new(CachingKeyring::new(both()))];
+    for keyring in keyrings {
+        let material = |key| run(keyring.key_material(key, &context)).expect("asked");
+        assert_eq!(material(of_service), Some(KeyMaterial::new("the first", false)));
+        assert_eq!(material(of_local), Some(KeyMaterial::new("b", true)), "a local key has no other");
+        assert_eq!(material(of_nobody), None);
+    }
+    // What it did not wrap.
+    let other = EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
+    let rejected = run(local("b").key_material(of_local, &other)).expect_err("another context");
+    assert_eq!((rejected.kind(), rejected.wrapping_key()), (KeyringErrorKind::Rejected, "b"));
 }
 
 /// What a plan is made of, without asking the service: no keyring promises what its inner ones do not.

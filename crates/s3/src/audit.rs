@@ -1,7 +1,7 @@
 //! Which keys the objects of a bucket depend on, and which of them are not sealed at all.
 //!
-//! One `HeadObject` an object, and no key: nothing that is found is authenticated. What a wrapped key does not tell, and so
-//! an audit neither, is which material of a rotated KMS key wrapped it.
+//! One `HeadObject` an object, and no key: nothing that is found is authenticated. Which material of a rotated KMS key
+//! wrapped an object, its metadata does not tell: [`Audit::key_material`] has KMS asked.
 //!
 //! ```no_run
 //! # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
@@ -20,14 +20,18 @@
 //! # }
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures_core::Stream;
 use futures_util::StreamExt as _;
-use sealwax_envelope::{ObjectHeader, s3ec::INSTRUCTION_FILE_SUFFIX};
+use sealwax_envelope::{EncryptedDataKey, ObjectHeader, s3ec::INSTRUCTION_FILE_SUFFIX};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::kind::ObjectKind;
+use self::material::Materials;
+pub use self::{kind::ObjectKind, material::AuditedMaterial};
 use crate::{
     Error, ErrorKind, KMS_PROVIDER, KmsKeyArn, SealedClient,
     aws_failure::AwsFailure,
@@ -38,10 +42,12 @@ use crate::{
 };
 
 mod kind;
+mod material;
 
 /// How many objects are looked at together, unless set.
 const DEFAULT_CONCURRENCY: usize = 64;
-/// How many wrapping keys, and sets of Regions, a summary tells apart: whoever can write to the bucket can invent names.
+/// How many wrapping keys, materials of them, and sets of Regions a summary tells apart: whoever can write to the
+/// bucket can invent names.
 const MAX_NAMES: usize = 10_000;
 
 /// Looks at the objects of a listing.
@@ -49,6 +55,7 @@ const MAX_NAMES: usize = 10_000;
 pub struct Audit {
     client: SealedClient,
     concurrency: usize,
+    key_material: bool,
 }
 
 /// What was found of one object.
@@ -83,6 +90,8 @@ pub struct AuditedKey {
     pub multi_region: bool,
     /// Whether the object's sidecar names it, and not its metadata.
     pub in_sidecar: bool,
+    /// Which material of it wrapped the data key, or the intermediate key that this is under.
+    pub material: AuditedMaterial,
 }
 
 /// How an object depends on a wrapping key.
@@ -98,11 +107,24 @@ pub enum Dependence {
 }
 
 impl Audit {
-    /// Looks with `client`, whose keyring is not used. Where it looks for sidecars, each sealed object costs a `GetObject`
-    /// more.
+    /// Looks with `client`, whose keyring is not used unless [`Audit::key_material`] is set. Where it looks for
+    /// sidecars, each sealed object costs a `GetObject` more.
     #[must_use]
     pub fn new(client: SealedClient) -> Self {
-        Self { client, concurrency: DEFAULT_CONCURRENCY }
+        Self { client, concurrency: DEFAULT_CONCURRENCY, key_material: false }
+    }
+
+    /// Asks the key service which material of its wrapping key wrapped each data key, and whether it is the newest:
+    /// about the keys that the client's keyring accepts, and no others. No data key leaves KMS for that; it
+    /// authenticates each wrap.
+    ///
+    /// With AWS KMS this is one `ReEncrypt` of a wrapping key to itself for each wrap, or for each wrap of an
+    /// intermediate key, whatever number of objects shares it. Where it fails, the object has a problem. Objects of the
+    /// S3 Encryption Client do not name their wrapping key, and are not asked about.
+    #[must_use]
+    pub fn key_material(mut self) -> Self {
+        self.key_material = true;
+        self
     }
 
     /// How many objects are looked at together: 64 unless set, and at least 1.
@@ -120,12 +142,16 @@ impl Audit {
         objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
     ) -> std::pin::Pin<Box<dyn Stream<Item = Result<AuditedObject, Error>> + Send>> {
         let (client, concurrency) = (self.client, self.concurrency);
+        let materials = self.key_material.then(Arc::<Materials>::default);
         let look = move |object: Result<ListedObject, Error>| {
-            let client = client.clone();
+            let (client, materials) = (client.clone(), materials.clone());
             async move {
                 let object = object?;
                 let named = object.to_string();
-                let task = AbortOnDropHandle::new(tokio::spawn(async move { look(&client, object).await }));
+                let task =
+                    AbortOnDropHandle::new(tokio::spawn(
+                        async move { look(&client, object, materials.as_deref()).await },
+                    ));
                 task.await.map_err(|died| Error::of_listing(named, ErrorKind::Io, died.to_string()))
             }
         };
@@ -133,14 +159,18 @@ impl Audit {
     }
 }
 
-async fn look(client: &SealedClient, object: ListedObject) -> AuditedObject {
-    match retrying(|| describe(client, &object)).await {
+async fn look(client: &SealedClient, object: ListedObject, materials: Option<&Materials>) -> AuditedObject {
+    match retrying(|| describe(client, &object, materials)).await {
         Ok(found) => AuditedObject { object, ..found },
         Err(problem) => AuditedObject { problem: Some(problem), ..AuditedObject::of(object, ObjectKind::Unreadable) },
     }
 }
 
-async fn describe(client: &SealedClient, object: &ListedObject) -> Result<AuditedObject, Error> {
+async fn describe(
+    client: &SealedClient,
+    object: &ListedObject,
+    materials: Option<&Materials>,
+) -> Result<AuditedObject, Error> {
     let target = Target::new("audit", client.s3(), Some(object.bucket.clone()), Some(object.key.clone()))?;
     let request = client.s3().head_object().bucket(&target.bucket).key(&target.key);
     let head = request.set_version_id(object.version_id.clone()).send().await;
@@ -161,17 +191,27 @@ async fn describe(client: &SealedClient, object: &ListedObject) -> Result<Audite
         generation: Some(info.generation()),
         ..found(kind)
     };
-    found.keys.extend(info.keys().iter().map(|key| AuditedKey::new(key, false)));
+    let mut keys: Vec<_> = info.keys().iter().map(|key| (key.clone(), false)).collect();
     if let Some(suffix) = client.sidecars().suffix() {
         match Sidecar::find(client, &target, suffix, &header).await {
             Ok(sidecar) => {
                 let more = sidecar.header().into_iter().flat_map(|header| header.keys());
-                let more: Vec<_> = more.filter(|key| !info.keys().contains(key)).collect();
-                found.keys.extend(more.into_iter().map(|key| AuditedKey::new(key, true)));
+                keys.extend(more.filter(|key| !info.keys().contains(key)).map(|key| (key.clone(), true)));
             }
             Err(problem) if problem.kind().is_retryable() => return Err(problem),
             Err(problem) => found.problem = Some(problem),
         }
+    }
+    for (key, in_sidecar) in &keys {
+        let material = match materials {
+            Some(materials) => materials.of(client, &target, key, info.encryption_context()).await,
+            None => Ok(AuditedMaterial::NotAsked),
+        };
+        let material = material.unwrap_or_else(|problem| {
+            found.problem.get_or_insert(problem);
+            AuditedMaterial::Unknown
+        });
+        found.keys.push(AuditedKey { material, ..AuditedKey::new(key, *in_sidecar) });
     }
     Ok(found)
 }
@@ -189,7 +229,7 @@ async fn instruction_file(client: &SealedClient, target: &Target) -> Result<bool
 }
 
 impl AuditedKey {
-    fn new(key: &sealwax_envelope::EncryptedDataKey, in_sidecar: bool) -> Self {
+    fn new(key: &EncryptedDataKey, in_sidecar: bool) -> Self {
         let arn = (key.provider() == KMS_PROVIDER).then(|| key.wrapping_key().parse::<KmsKeyArn>().ok()).flatten();
         Self {
             provider: key.provider().to_owned(),
@@ -197,6 +237,7 @@ impl AuditedKey {
             region: arn.as_ref().map(|arn| arn.region().to_owned()),
             multi_region: arn.is_some_and(|arn| arn.is_multi_region()),
             in_sidecar,
+            material: AuditedMaterial::NotAsked,
         }
     }
 
@@ -256,13 +297,16 @@ pub struct AuditSummary {
     pub kinds: BTreeMap<ObjectKind, u64>,
     /// Objects under each wrapping key, and those that it alone opens.
     pub keys: BTreeMap<String, KeyUse>,
+    /// Objects by wrapping key and by the material of it that wrapped them, where that was asked about.
+    pub materials: BTreeMap<(String, AuditedMaterial), u64>,
     /// Sealed objects by the Regions in which they have a KMS key, in the order of the alphabet.
     pub regions: BTreeMap<Vec<String>, u64>,
     /// Objects that each wrapping key is still to wrap.
     pub missing: BTreeMap<String, u64>,
     /// Objects that could not be looked at, or have something wrong, by what the matter is.
     pub problems: BTreeMap<&'static str, u64>,
-    /// Counts of wrapping keys and sets of Regions that are not in the above, because these have 10,000 already.
+    /// Counts of wrapping keys, materials and sets of Regions that are not in the above, because these have 10,000
+    /// already.
     pub others: u64,
 }
 
@@ -290,6 +334,13 @@ impl AuditSummary {
             if let Some(uses) = bounded(&mut self.keys, (*name).to_owned(), &mut self.others) {
                 uses.objects += 1;
                 uses.sole += u64::from(names.len() == 1);
+            }
+        }
+        let asked = found.keys.iter().filter(|key| key.material != AuditedMaterial::NotAsked);
+        let materials: BTreeSet<_> = asked.map(|key| (key.wrapping_key.clone(), key.material.clone())).collect();
+        for material in materials {
+            if let Some(count) = bounded(&mut self.materials, material, &mut self.others) {
+                *count += 1;
             }
         }
         for name in &found.missing {
@@ -323,6 +374,8 @@ fn bounded<'a, K: Ord, V: Default>(map: &'a mut BTreeMap<K, V>, name: K, others:
 
 #[cfg(test)]
 mod tests {
+    use sealwax_envelope::KeyMaterial;
+
     use super::*;
 
     const EAST: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -332,7 +385,7 @@ mod tests {
 
     fn sealed(keys: &[&str]) -> AuditedObject {
         let key = |name: &&str| {
-            let key = sealwax_envelope::EncryptedDataKey::new(KMS_PROVIDER, *name, None, vec![1]).expect("a key");
+            let key = EncryptedDataKey::new(KMS_PROVIDER, *name, None, vec![1]).expect("a key");
             AuditedKey::new(&key, false)
         };
         let mut found = AuditedObject::of(ListedObject::new("b", "k"), ObjectKind::Sealwax);
@@ -358,6 +411,33 @@ mod tests {
         assert!(sealed(&[MRK]).lacks("us-west-2", &[]));
         assert!(!sealed(&[MRK]).lacks("us-west-2", &west));
         assert!(!AuditedObject { kind: ObjectKind::Unsealed, ..sealed(&[]) }.lacks("us-west-2", &[]));
+    }
+
+    #[test]
+    fn a_summary_counts_each_material_of_a_key_once_an_object() {
+        let with = |materials: &[AuditedMaterial]| {
+            let mut found = sealed(&vec![EAST; materials.len()]);
+            found.keys.iter_mut().zip(materials).for_each(|(key, material)| key.material = material.clone());
+            found
+        };
+        let known = |id: &str, is_newest| AuditedMaterial::Known(KeyMaterial::new(id, is_newest));
+        let (newest, older, mut summary) = (known("b", true), known("a", false), AuditSummary::default());
+        assert!(older.is_older() && !newest.is_older() && !AuditedMaterial::Unknown.is_older());
+        for object in [
+            with(std::slice::from_ref(&newest)),
+            with(&[older.clone(), older.clone()]),
+            with(&[newest.clone(), older.clone()]),
+            with(&[AuditedMaterial::Unknown]),
+            with(&[AuditedMaterial::NotAsked]),
+        ] {
+            summary.count(&object);
+        }
+        let counts = [(newest, 2), (older, 2), (AuditedMaterial::Unknown, 1)];
+        assert_eq!(summary.materials, counts.map(|(material, count)| ((EAST.to_owned(), material), count)).into());
+        for n in 0..MAX_NAMES {
+            summary.count(&with(&[known(&format!("invented-{n}"), false)]));
+        }
+        assert_eq!((summary.materials.len(), summary.others), (MAX_NAMES, 3));
     }
 
     #[test]

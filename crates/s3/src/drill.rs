@@ -1,8 +1,9 @@
 //! Proving that a replica is enough: that its objects open while the Regions of its source are out of reach.
 //!
-//! [`BlockedRegions`] is an HTTP client that lets no request of this process through to the Regions that it names, and counts
-//! what it refused; below it, [`crate::verify`] shows what opens. [`Lag`] compares the listings of the source and of the
-//! replica: what was never replicated is no failure of any object, and would go unseen.
+//! [`BlockedRegions`] is an HTTP client that lets no request of this process through to the Regions that it names, and
+//! counts what it refused; below it, [`crate::verify`] shows what opens. [`Lag`] compares the listings of the source
+//! and of the replica, and asks S3 why an object was not replicated: what never was is no failure of any object, and
+//! would go unseen.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -32,6 +33,7 @@
 
 mod lag;
 mod request;
+mod status;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -49,7 +51,10 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 
-pub use self::lag::Lag;
+pub use self::{
+    lag::{Lag, Unreplicated},
+    status::ReplicationStatus,
+};
 
 /// An HTTP client for the SDK that refuses every request to some Regions, as if these were down, and counts them.
 ///

@@ -12,7 +12,7 @@ use sealwax_envelope::{Error as EnvelopeError, KeyringError, KeyringErrorKind};
 use crate::aws_failure::{AwsFailure, Problem};
 
 /// What kind of failure it is; [`ErrorKind::advice`] says what to do about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// S3 or KMS denies the caller the call.

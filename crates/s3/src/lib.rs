@@ -18,6 +18,7 @@ mod places;
 pub mod rewrap;
 pub mod s3ec;
 mod sidecars;
+mod slots;
 mod source;
 #[cfg(feature = "testing")]
 pub mod testing;

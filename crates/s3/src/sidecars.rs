@@ -97,7 +97,7 @@ impl Sidecar {
                     (Some(404), _) => Ok(Self::Absent),
                     // It is empty.
                     (Some(416), _) => Err(sidecar.envelope(EnvelopeError::Malformed("the sidecar is empty".into()))),
-                    _ => Err(sidecar.s3_failure("GetObject", failure)),
+                    _ => Err(failed(&sidecar, "GetObject", failure)),
                 };
             }
         };
@@ -167,6 +167,18 @@ pub(crate) fn beside(target: &Target, suffix: &str) -> Option<Target> {
     (key.len() <= MAX_KEY_LEN).then(|| target.with_key(key))
 }
 
+/// A look for a sidecar failed.
+fn failed(sidecar: &Target, call: &'static str, failure: AwsFailure) -> Error {
+    let error = sidecar.s3_failure(call, failure);
+    match error.kind() {
+        // (Amazon S3 API Reference, `GetObject`, "Permissions".)
+        ErrorKind::AccessDenied => error.and(
+            "allow s3:ListBucket on the bucket too: without it, S3 denies a look for a sidecar even where there is none",
+        ),
+        _ => error,
+    }
+}
+
 /// Deletes the object's sidecar, if there is one. What else is stored by that name stays.
 pub(crate) async fn delete(client: &SealedClient, target: &Target, suffix: &str) -> Result<(), Error> {
     let Some(sidecar) = beside(target, suffix) else { return Ok(()) };
@@ -174,7 +186,7 @@ pub(crate) async fn delete(client: &SealedClient, target: &Target, suffix: &str)
     let head = match head.map_err(|error| AwsFailure::new(&error)) {
         Ok(head) => head,
         Err(failure) if failure.status == Some(404) => return Ok(()),
-        Err(failure) => return Err(sidecar.s3_failure("HeadObject", failure)),
+        Err(failure) => return Err(failed(&sidecar, "HeadObject", failure)),
     };
     if head.content_type() != Some(CONTENT_TYPE) {
         return Ok(());

@@ -55,6 +55,7 @@ locals {
 
   # The first key of a put generates the data key, the others wrap it too.
   writer_use  = { source = "kms:GenerateDataKey", replica = "kms:Encrypt" }
+  ask_uses    = ["kms:ReEncryptFrom", "kms:ReEncryptTo"]
   rewrap_uses = ["kms:Decrypt", "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
 
   key_grants = {
@@ -73,6 +74,18 @@ locals {
         [
           for _ in var.writers_resume ? [0] : [] :
           { sid = "WriterResumes", role = "writer", actions = ["kms:Decrypt"], condition = local.bound_resume }
+        ],
+        [
+          for _ in var.readers_audit_key_material ? [0] : [] :
+          { sid = "ReaderAsksForKeyMaterial", role = "reader", actions = local.ask_uses, condition = local.bound_read }
+        ],
+        [
+          for _ in var.readers_audit_key_material && var.intermediate_keys ? [0] : [] : {
+            sid       = "ReaderAsksForIntermediateKeyMaterial"
+            role      = "reader"
+            actions   = local.ask_uses
+            condition = local.unplaced_read
+          }
         ],
         [
           for it in [
@@ -284,6 +297,30 @@ locals {
             Action   = ["s3:GetObject", "s3:GetObjectVersion"]
             Resource = [local.objects.source, local.objects.replica]
           },
+        ],
+      ])
+    }
+
+    "key-material" = {
+      Version = "2012-10-17"
+      Statement = flatten([
+        [
+          {
+            Sid       = "AskForKeyMaterial"
+            Effect    = "Allow"
+            Action    = ["kms:ReEncryptFrom", "kms:ReEncryptTo"]
+            Resource  = local.keys
+            Condition = local.bound_read
+          },
+        ],
+        [
+          for _ in var.intermediate_keys ? [0] : [] : {
+            Sid       = "AskForIntermediateKeyMaterial"
+            Effect    = "Allow"
+            Action    = ["kms:ReEncryptFrom", "kms:ReEncryptTo"]
+            Resource  = local.keys
+            Condition = local.unplaced_read
+          }
         ],
       ])
     }

@@ -36,6 +36,12 @@ variable "intermediate_keys" {
   default     = false
 }
 
+variable "readers_audit_key_material" {
+  description = "Let readers ask KMS which material of its key wrapped an object."
+  type        = bool
+  default     = false
+}
+
 variable "writers_resume" {
   description = "Let writers go on with interrupted uploads, for which they must be able to decrypt."
   type        = bool

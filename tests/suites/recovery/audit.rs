@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt as _;
 use sealwax_s3::{
-    SidecarPolicy,
-    audit::{Audit, AuditSummary, AuditedObject, Dependence, ObjectKind},
+    DiscoveryFilter, ErrorKind, KmsKeyArn, Landing, SealedClient, SidecarPolicy,
+    audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence, ObjectKind},
+    envelope::{CachingKeyring, EncryptionContext, KeyMaterial},
     listing::Listing,
 };
-use sealwax_tests::{LocalStack, Stored, east, west};
+use sealwax_tests::{Call, LocalStack, Reaction, Stored, Wire, east, west};
 
 use super::{Folder, store_plain};
 
@@ -86,4 +87,155 @@ async fn older_versions_are_told_of_too() {
     let depends = found.iter().filter(|one| one.dependence(stack.home.key.as_str()) == Dependence::Sole);
     assert_eq!(depends.map(|one| one.object.is_latest).collect::<Vec<_>>(), [Some(false)]);
     assert_eq!(found.len(), 2);
+}
+
+/// What KMS answers of a key that was rotated, in place of LocalStack, which does not tell key materials: what was
+/// wrapped for a `tenant` of that name is under the older one.
+fn rotated(call: &Call) -> Reaction {
+    if call.operation != "ReEncrypt" {
+        return Reaction::Pass;
+    }
+    let (from, to) = (&call.json["SourceKeyId"], &call.json["DestinationKeyId"]);
+    assert_eq!((from, &call.json["SourceEncryptionContext"]), (to, &call.json["DestinationEncryptionContext"]));
+    let material = if call.json["SourceEncryptionContext"]["tenant"] == "old" { "a" } else { "b" };
+    Reaction::Answer(
+        200,
+        format!(
+            r#"{{"CiphertextBlob":"AAAA","SourceKeyId":{from},"KeyId":{to},"SourceKeyMaterialId":"{material}","DestinationKeyMaterialId":"b"}}"#
+        ),
+    )
+}
+
+/// An object of a tenant.
+async fn put_for(folder: &Folder, client: &SealedClient, name: &str, tenant: &str) {
+    let context = EncryptionContext::try_from_iter([("tenant", tenant)]).expect("a context");
+    client.put().uri(&folder.object(name)).encryption_context(context).body("x").send().await.expect("put");
+}
+
+/// Objects by their names.
+async fn audited(folder: &Folder, client: SealedClient) -> BTreeMap<String, AuditedObject> {
+    let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
+    let found = Audit::new(client).key_material().run(listing);
+    let by_name = |one: AuditedObject| (folder.name(&one.object.key).to_owned(), one);
+    found.map_ok(by_name).try_collect().await.expect("a whole listing")
+}
+
+fn materials(found: &AuditedObject) -> Vec<(&str, &AuditedMaterial)> {
+    found.keys.iter().map(|key| (key.wrapping_key.as_str(), &key.material)).collect()
+}
+
+#[tokio::test]
+async fn kms_tells_the_material_of_each_wrap_and_of_an_intermediate_key_once() {
+    let stack = LocalStack::over(Wire::new(rotated), east());
+    let (key, strange) = (&stack.home.key, &stack.home.key_2);
+    let folder = Folder::new(&stack.home.bucket, "material");
+    for (name, tenant, keys) in [
+        ("new", "new", &[key][..]),
+        ("old", "old", &[key]),
+        ("two-keys", "old", &[key, strange]),
+        ("strange", "old", &[strange]),
+    ] {
+        put_for(&folder, &stack.client(keys.iter().copied()), name, tenant).await;
+    }
+    let caching = SealedClient::builder(stack.s3(), CachingKeyring::new(stack.keyring([key]))).build();
+    for name in ["shared-1", "shared-2", "shared-3"] {
+        put_for(&folder, &caching, name, "old").await;
+    }
+    let beside = stack.client_builder([key]).sidecars(SidecarPolicy::read()).build();
+    put_for(&folder, &stack.client([&west().key]), "sidecar", "new").await;
+    let both = stack.client_builder([key, &west().key]).sidecars(SidecarPolicy::read()).build();
+    let added = both.rewrap().uri(&folder.object("sidecar")).add_keys(LocalStack::new(east()).keyring([key]));
+    added.landing(Landing::Sidecar).send().await.expect("a sidecar");
+
+    stack.wire.forget();
+    let found = audited(&folder, beside).await;
+    let known = |id: &str, is_newest| AuditedMaterial::Known(KeyMaterial::new(id, is_newest));
+    let (newest, older, unknown) = (known("b", true), known("a", false), AuditedMaterial::Unknown);
+    assert_eq!(materials(&found["new"]), [(key.as_str(), &newest)]);
+    assert_eq!(materials(&found["old"]), [(key.as_str(), &older)]);
+    assert_eq!(materials(&found["two-keys"]), [(key.as_str(), &older), (strange.as_str(), &unknown)]);
+    assert_eq!(materials(&found["strange"]), [(strange.as_str(), &unknown)]);
+    assert_eq!(materials(&found["sidecar"]), [(west().key.as_str(), &unknown), (key.as_str(), &newest)]);
+    for name in ["shared-1", "shared-2", "shared-3"] {
+        assert_eq!(materials(&found[name]), [(key.as_str(), &older)], "{name}");
+    }
+    assert!(found.values().all(|one| one.problem.is_none()));
+    // Four objects and one intermediate key; of keys that this client would not read with, nothing.
+    assert_eq!(stack.wire.kms(), vec![("ReEncrypt".to_owned(), "us-east-1".to_owned()); 5]);
+    assert!(stack.wire.calls().iter().all(|call| call.service != "kms" || call.json["SourceKeyId"] == key.as_str()));
+
+    let mut summary = AuditSummary::default();
+    found.values().for_each(|one| summary.count(one));
+    let of =
+        |key: &KmsKeyArn, material: &AuditedMaterial| summary.materials[&(key.as_str().to_owned(), material.clone())];
+    assert_eq!((of(key, &newest), of(key, &older), of(strange, &unknown)), (2, 5, 2));
+}
+
+#[tokio::test]
+async fn materials_that_kms_does_not_tell_are_unknown() {
+    let stack = LocalStack::new(east());
+    let folder = Folder::new(&stack.home.bucket, "material-unknown");
+    put_for(&folder, &stack.client([&stack.home.key, &west().key]), "x", "new").await;
+    // The account's keys, in the Region that the filter allows.
+    let filter = DiscoveryFilter::accounts([stack.home.key.account()]).regions(["us-east-1"]);
+    let client = SealedClient::builder(stack.s3(), stack.keyring_builder().discovery(filter).build()).build();
+    stack.wire.forget();
+    let found = audited(&folder, client).await;
+    let unknown = AuditedMaterial::Unknown;
+    assert_eq!(materials(&found["x"]), [(stack.home.key.as_str(), &unknown), (west().key.as_str(), &unknown)]);
+    assert_eq!(stack.wire.kms(), [("ReEncrypt".to_owned(), "us-east-1".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_kms_refuses_is_the_objects_problem_and_what_it_throttles_is_asked_again() {
+    let throttled = |call: &Call| match call.operation == "ReEncrypt" && call.nth < 4 {
+        // More than the SDK itself tries.
+        true => Reaction::Answer(400, r#"{"__type":"ThrottlingException"}"#.into()),
+        false => rotated(call),
+    };
+    let stack = LocalStack::over(Wire::new(throttled), east());
+    let folder = Folder::new(&stack.home.bucket, "material-refused");
+    put_for(&folder, &stack.client([&stack.home.key]), "x", "old").await;
+    let found = audited(&folder, stack.client([&stack.home.key])).await;
+    assert!(found["x"].problem.is_none() && found["x"].keys[0].material.is_older(), "{:?}", found["x"]);
+    let heads = stack.wire.operations("s3").into_iter().filter(|operation| operation == "HeadObject").count();
+    assert_eq!(heads, 1, "only KMS is asked again");
+
+    let denied = Wire::answering("ReEncrypt", 400, r#"{"__type":"AccessDeniedException"}"#);
+    let stack = LocalStack::over(denied, east());
+    let found = audited(&folder, stack.client([&stack.home.key])).await;
+    let problem = found["x"].problem.as_ref().expect("a problem");
+    assert_eq!(problem.kind(), ErrorKind::AccessDenied);
+    assert!(problem.to_string().contains(stack.home.key.as_str()), "{problem}");
+    assert_eq!((found["x"].kind, &found["x"].keys[0].material), (ObjectKind::Sealwax, &AuditedMaterial::Unknown));
+    let mut summary = AuditSummary::default();
+    summary.count(&found["x"]);
+    assert_eq!(summary.failed(), 1);
+}
+
+#[tokio::test]
+async fn a_region_that_is_down_does_not_hold_up_all_objects() {
+    let quiet = LocalStack::new(east());
+    let folder = Folder::new(&quiet.home.bucket, "material-down");
+    let (here, there) = (&quiet.home.key, &west().key);
+    for n in 0..8 {
+        put_for(&folder, &quiet.client([here, there]), &n.to_string(), "old").await;
+    }
+    let down = Wire::new(|call| match (call.service.as_str(), call.region.as_str()) {
+        ("kms", "us-west-2") => Reaction::Refuse,
+        _ => rotated(call),
+    });
+    let stack = LocalStack::over(down, east());
+    let listing = Listing::objects(&stack.s3(), &folder.bucket, &folder.prefix);
+    let found = Audit::new(stack.client([here, there])).key_material().concurrency(1).run(listing);
+    let found: Vec<AuditedObject> = found.try_collect().await.expect("a whole listing");
+    assert_eq!(found.len(), 8);
+    for one in &found {
+        assert!(one.keys[0].material.is_older(), "the other Region tells: {one:?}");
+        assert_eq!(one.keys[1].material, AuditedMaterial::Unknown);
+        assert_eq!(one.problem.as_ref().map(sealwax_s3::Error::kind), Some(ErrorKind::Unavailable));
+    }
+    // The SDK tries three times.
+    let tries = stack.wire.kms().into_iter().filter(|(_, region)| region == "us-west-2").count();
+    assert!((1..8 * 3).contains(&tries), "{tries} tries");
 }

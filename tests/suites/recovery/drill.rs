@@ -7,7 +7,7 @@ use sealwax_s3::{
     listing::Listing,
     verify::{VerifyAll, VerifyOutcome},
 };
-use sealwax_tests::{LocalStack, Wire, east, west};
+use sealwax_tests::{LocalStack, Reaction, Wire, east, west};
 
 use super::Folder;
 
@@ -90,8 +90,54 @@ async fn what_was_never_replicated_is_told() {
     let lag = lag.await.expect("a comparison");
     assert_eq!((lag.source_objects, lag.replica_objects), (3, 2));
     assert_eq!((lag.absent, lag.outdated, lag.surplus), (1, 1, 0));
-    assert_eq!(lag.oldest.map(|oldest| oldest.key), Some(source.object("2-absent").key().to_owned()));
+    assert_eq!(lag.oldest.map(|oldest| oldest.object.key), Some(source.object("2-absent").key().to_owned()));
     assert_eq!(source.prefix, replica.prefix);
+}
+
+/// LocalStack tells no replication status: the wire answers in its place, and of one object it does not.
+#[tokio::test]
+async fn s3_tells_why_an_object_is_not_replicated() {
+    let statuses = ["PENDING", "FAILED", "COMPLETED", "REPLICA"];
+    let quiet = LocalStack::new(east());
+    let source = Folder::new(&quiet.home.bucket, "lag-status");
+    for name in statuses.iter().copied().chain(["replicated", "silent", "denied", "gone"]) {
+        source.put(&quiet.client([&quiet.home.key]), name, "x").await;
+    }
+    let wire = Wire::new(move |call| match call.operation == "HeadObject" {
+        true if call.uri.ends_with("/denied") => Reaction::Answer(403, String::new()),
+        true if call.uri.ends_with("/gone") => Reaction::Answer(404, String::new()),
+        true => match statuses.iter().find(|status| call.uri.ends_with(&format!("/{status}"))) {
+            Some(status) => Reaction::AddHeader("x-amz-replication-status", (*status).into()),
+            None => Reaction::Pass,
+        },
+        false => Reaction::Pass,
+    });
+    let stack = LocalStack::over(wire, east());
+    let list = || Listing::objects(&quiet.s3(), &source.bucket, &source.prefix);
+    let replica = list().try_filter(|object| std::future::ready(object.key.ends_with("/replicated")));
+    let lag = Lag::with_status(&stack.s3(), list(), replica).await.expect("a comparison");
+    let named: Vec<_> = lag
+        .named
+        .iter()
+        .map(|it| (source.name(&it.object.key).to_owned(), it.status.expect("asked").name().to_owned()))
+        .collect();
+    let expected = [
+        ("COMPLETED", "COMPLETED"),
+        ("FAILED", "FAILED"),
+        ("PENDING", "PENDING"),
+        ("REPLICA", "REPLICA"),
+        ("denied", "access-denied"),
+        ("gone", "gone"),
+        ("silent", "not-told"),
+    ];
+    assert_eq!(named, expected.map(|(name, status)| (name.to_owned(), status.to_owned())));
+    assert_eq!(lag.statuses.len(), 7);
+    assert!(lag.statuses.values().all(|count| *count == 1), "{:?}", lag.statuses);
+    assert_eq!(
+        lag.oldest.and_then(|oldest| oldest.status),
+        lag.named.iter().min_by_key(|it| { it.object.last_modified.expect("a time").secs() }).and_then(|it| it.status)
+    );
+    assert_eq!(stack.wire.operations("s3"), vec!["HeadObject"; 7], "only what is not replicated");
 }
 
 /// The HTTP client of the SDK's own is below it, where none is given.

@@ -121,6 +121,29 @@ async fn a_new_object_is_not_confused_by_an_old_sidecar() {
     assert_kind(read(&b, &uri).await, ErrorKind::NoMatchingKey, &uri, "a sidecar of the older body");
 }
 
+/// S3 answers 403 instead of 404 to whoever may not list.
+#[tokio::test]
+async fn where_a_sidecar_cannot_be_looked_for_the_error_says_what_to_allow() {
+    let wire = Wire::new(|call| match call.uri.contains(".sealwax") {
+        true => Reaction::Answer(403, "<Error><Code>AccessDenied</Code></Error>".into()),
+        false => Reaction::Pass,
+    });
+    let store = SeaweedFs::over(wire).await;
+    let uri = store.object("denied");
+    let client = reader(&store, "a", SidecarPolicy::read());
+    client.put().uri(&uri).body("x").send().await.expect("put");
+    assert_eq!(read(&client, &uri).await.expect("its own keys open it"), "x");
+    let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect_err("denied");
+    let other = read(&reader(&store, "b", SidecarPolicy::read()), &uri).await.expect_err("denied");
+    let delete = client.delete().uri(&uri).send().await.expect_err("denied");
+    for (error, kind) in
+        [(rewrap, ErrorKind::AccessDenied), (delete, ErrorKind::AccessDenied), (other, ErrorKind::NoMatchingKey)]
+    {
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().contains("s3:ListBucket"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_delete_takes_the_sidecar_and_nothing_else() {
     let store = SeaweedFs::new().await;

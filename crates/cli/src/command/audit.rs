@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt as _;
 use sealwax_s3::{
     KmsKeyArn,
-    audit::{Audit, AuditSummary, AuditedObject, Dependence, ObjectKind},
+    audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence, ObjectKind},
 };
 use serde::Serialize;
 
@@ -41,17 +41,35 @@ struct Key {
     region: Option<String>,
     multi_region: bool,
     in_sidecar: bool,
+    /// Where it was asked about; null where nobody tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    material: Option<Option<Material>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Material {
+    id: String,
+    is_newest: bool,
 }
 
 /// Tells which keys objects depend on.
 pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failure> {
     let filter = Filter::new(&args);
-    let client = session.client_of(&args.objects.prefix.bucket, session.keyring([]));
+    let asks = args.key_material || args.stale;
+    let client = match asks {
+        true => {
+            let kms = session.kms_keyring(args.reader.clone(), &[], args.kms_calls_per_second).await?;
+            session.client_of(&args.objects.prefix.bucket, session.with_local(kms))
+        }
+        false => session.client_of(&args.objects.prefix.bucket, session.keyring([])),
+    };
     let listing = args.objects.list(client.s3());
     let (mut lines, mut summary) = (Lines::new(), AuditSummary::default());
     let progress = Cleared(session.job_progress(None));
+    let counting = progress.0.count(|| args.objects.list_again(client.s3()));
     let done = unless_stopped(async {
-        let mut found = Audit::new(client).concurrency(args.objects.concurrency.into()).run(listing);
+        let audit = Audit::new(client).concurrency(args.objects.concurrency.into());
+        let mut found = if asks { audit.key_material() } else { audit }.run(listing);
         while let Some(object) = found.try_next().await? {
             summary.count(&object);
             if let Some(line) = filter.line(&object) {
@@ -64,7 +82,7 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
         Ok::<_, Failure>(())
     })
     .await;
-    drop(progress);
+    drop((counting, progress));
     match (args.json, filter.lists_any()) {
         (true, _) => lines.json(&serde_json::json!({ "summary": Report::new(&summary) }))?,
         (false, false) => lines.line(table(&summary).trim_end())?,
@@ -90,6 +108,7 @@ struct Filter {
     depends_on: Vec<KmsKeyArn>,
     solely: bool,
     unsealed: bool,
+    stale: bool,
     all: bool,
     replicated_to: Vec<String>,
 }
@@ -101,13 +120,14 @@ impl Filter {
             depends_on: args.depends_on.clone(),
             solely: args.solely,
             unsealed: args.unsealed,
+            stale: args.stale,
             all: args.list,
             replicated_to: args.replicated_to.clone(),
         }
     }
 
     fn lists_any(&self) -> bool {
-        self.all || self.unsealed || !self.lacks.is_empty() || !self.depends_on.is_empty()
+        self.all || self.unsealed || self.stale || !self.lacks.is_empty() || !self.depends_on.is_empty()
     }
 
     /// The line of an object that is meant. What could not be looked at may be meant.
@@ -118,9 +138,24 @@ impl Filter {
         let meant = self.all
             || self.lists_any() && object.kind == ObjectKind::Unreadable
             || self.unsealed && object.kind == ObjectKind::Unsealed
+            || self.stale && object.keys.iter().any(|key| is_stale(&key.material))
             || self.lacks.iter().any(|region| object.lacks(region, &self.replicated_to))
             || depends_as_asked;
         meant.then(|| Line::new(object, depends))
+    }
+}
+
+/// Whether the material is an older one, or may be.
+fn is_stale(material: &AuditedMaterial) -> bool {
+    material.is_older() || *material == AuditedMaterial::Unknown
+}
+
+/// The material, where it was asked about; `None` in it where nobody tells.
+fn material(material: &AuditedMaterial) -> Option<Option<Material>> {
+    match material {
+        AuditedMaterial::Known(known) => Some(Some(Material { id: known.id.clone(), is_newest: known.is_newest })),
+        AuditedMaterial::Unknown => Some(None),
+        _ => None,
     }
 }
 
@@ -142,6 +177,7 @@ impl Line {
             region: key.region.clone(),
             multi_region: key.multi_region,
             in_sidecar: key.in_sidecar,
+            material: material(&key.material),
         };
         Self {
             object: found.object.to_string(),
@@ -165,7 +201,7 @@ impl Line {
         if let Some(depends) = self.depends {
             text.push_str(&format!(", {depends}"));
         }
-        let keys: Vec<_> = self.wrapping_keys.iter().map(|key| Printable(&key.wrapping_key).to_string()).collect();
+        let keys: Vec<_> = self.wrapping_keys.iter().map(Key::text).collect();
         if !keys.is_empty() {
             text.push_str(&format!(", under {}", keys.join(" ")));
         }
@@ -176,6 +212,18 @@ impl Line {
     }
 }
 
+impl Key {
+    fn text(&self) -> String {
+        let material = match &self.material {
+            None => String::new(),
+            Some(None) => " (material not told)".into(),
+            Some(Some(Material { is_newest: true, .. })) => " (newest material)".into(),
+            Some(Some(Material { id, .. })) => format!(" (older material {})", Printable(id)),
+        };
+        format!("{}{material}", Printable(&self.wrapping_key))
+    }
+}
+
 /// The counts, in JSON.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -183,6 +231,8 @@ struct Report {
     stored_bytes: u64,
     formats: std::collections::BTreeMap<&'static str, u64>,
     wrapping_keys: Vec<KeyCount>,
+    /// Of the wrapping keys that were asked about.
+    materials: Vec<MaterialCount>,
     regions: Vec<RegionsCount>,
     missing: std::collections::BTreeMap<String, u64>,
     problems: std::collections::BTreeMap<&'static str, u64>,
@@ -198,6 +248,14 @@ struct KeyCount {
 }
 
 #[derive(Debug, Serialize)]
+struct MaterialCount {
+    wrapping_key: String,
+    /// Null where nobody tells.
+    material: Option<Material>,
+    objects: u64,
+}
+
+#[derive(Debug, Serialize)]
 struct RegionsCount {
     regions: Vec<String>,
     objects: u64,
@@ -210,6 +268,11 @@ impl Report {
             objects: uses.objects,
             sole: uses.sole,
         };
+        let materials = |((name, found), count): (&(String, AuditedMaterial), &u64)| MaterialCount {
+            wrapping_key: name.clone(),
+            material: material(found).flatten(),
+            objects: *count,
+        };
         let regions =
             |(regions, count): (&Vec<String>, &u64)| RegionsCount { regions: regions.clone(), objects: *count };
         Self {
@@ -217,6 +280,7 @@ impl Report {
             stored_bytes: summary.stored_bytes,
             formats: summary.kinds.iter().map(|(kind, count)| (kind.name(), *count)).collect(),
             wrapping_keys: summary.keys.iter().map(key).collect(),
+            materials: summary.materials.iter().map(materials).collect(),
             regions: summary.regions.iter().map(regions).collect(),
             missing: summary.missing.clone(),
             problems: summary.problems.clone(),
@@ -236,6 +300,17 @@ fn table(summary: &AuditSummary) -> String {
     }
     for (key, uses) in &summary.keys {
         text.push_str(&format!("{:>12} {:>12}  {}\n", uses.objects, uses.sole, Printable(key)));
+    }
+    if !summary.materials.is_empty() {
+        text.push_str(&format!("\n{:>12}  {:8}  material, and its wrapping key\n", "objects", ""));
+    }
+    for ((key, found), count) in &summary.materials {
+        let (age, id) = match material(found).flatten() {
+            Some(Material { id, is_newest: true }) => ("newest", id),
+            Some(Material { id, .. }) => ("older", id),
+            None => ("not told", "-".into()),
+        };
+        text.push_str(&format!("{count:>12}  {age:8}  {}  {}\n", Printable(&id), Printable(key)));
     }
     if !summary.regions.is_empty() {
         text.push_str(&format!("\n{:>12}  Regions of its KMS keys\n", "objects"));

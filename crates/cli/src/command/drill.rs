@@ -8,6 +8,7 @@ use std::{
     time::SystemTime,
 };
 
+use futures_util::TryStreamExt as _;
 use sealwax_s3::{
     drill::{BlockedRegions, Lag},
     listing::Listing,
@@ -23,6 +24,7 @@ use crate::{
     interrupt::unless_stopped,
     objects::ObjectsArgs,
     prefix::Prefix,
+    progress::Cleared,
     text::Counted,
 };
 
@@ -110,7 +112,9 @@ async fn compare(session: &Session, args: &DrillArgs) -> Result<Option<Source>, 
     }
     let region = args.source_region.as_ref().or(args.block.first()).map(String::as_str).unwrap_or_default();
     let list = |session: &Session, Prefix { bucket, key }: &Prefix| Listing::objects(&session.s3(), bucket, key);
-    let lag = Lag::between(list(&session.in_region(region), source), list(session, replica)).await?;
+    let (there, progress) = (session.in_region(region), Cleared(session.job_progress(None)));
+    let objects = list(&there, source).inspect_ok(|_| progress.0.one_more(0));
+    let lag = Lag::with_status(&there.s3(), objects, list(session, replica)).await?;
     Ok(Some(Source::new(source, region, &lag, args.lag)))
 }
 

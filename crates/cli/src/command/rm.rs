@@ -1,12 +1,11 @@
 //! `sealwax rm`.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_s3::{S3Uri, SealedClient};
 
 use crate::{
     args::RmArgs,
+    ask::{ask, somebody_is_there},
     aws::{FailedCall, Session},
     error::{Exit, Failure},
     interrupt::unless_stopped,
@@ -42,7 +41,7 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
         let objects = match args.yes {
             true => objects,
             // What was asked about is what is deleted.
-            false => stream::iter(confirmed(objects.try_collect().await?, &folder)?).map(Ok).boxed(),
+            false => stream::iter(confirmed(objects.try_collect().await?, &folder).await?).map(Ok).boxed(),
         };
         let delete = |Listed { object, .. }| {
             let delete = client.delete().bucket(&object.bucket).key(&object.key);
@@ -96,19 +95,16 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
 }
 
 /// The objects, if whoever sits at the terminal wants them deleted.
-fn confirmed(objects: Vec<Listed>, folder: &Prefix) -> Result<Vec<Listed>, Failure> {
+async fn confirmed(objects: Vec<Listed>, folder: &Prefix) -> Result<Vec<Listed>, Failure> {
     if objects.is_empty() {
         return Ok(objects);
     }
     let what = format!("{} of {folder}", Counted(objects.len() as u64, "object"));
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !somebody_is_there() {
         let error = format!("{what} would be deleted, and nobody can be asked");
         return Err(Failure::new(Exit::Usage, error, "see which by --dry-run, then give --yes"));
     }
-    let mut answer = String::new();
-    let asked = write!(io::stderr(), "delete {}? [y/N] ", Printable(&what));
-    asked.and_then(|()| io::stdin().lock().read_line(&mut answer)).map_err(|error| Failure::io("cannot ask", error))?;
-    match answer.trim() {
+    match ask(format!("delete {what}? [y/N]"), "nothing was deleted").await?.as_str() {
         "y" | "Y" | "yes" => Ok(objects),
         _ => Err(Failure::new(Exit::Failed, "nothing was deleted", "answer y to delete")),
     }

@@ -1,10 +1,11 @@
 //! `sealwax shred`.
 
-use sealwax_s3::{KeyHolder, S3Uri};
+use sealwax_s3::{KeyHolder, S3Uri, Shred};
 use serde::Serialize;
 
 use crate::{
     args::ShredArgs,
+    ask::{ask, somebody_is_there},
     aws::Session,
     error::{Exit, Failure},
     interrupt::unless_stopped,
@@ -38,15 +39,12 @@ pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failur
     if delete_versions {
         shred = shred.delete_versions();
     }
-    let Some(confirm) = confirm else {
-        let holders = unless_stopped(shred.survey()).await;
-        let holders = holders.map_err(|signal| Failure::stopped(signal, "nothing was changed"))??;
-        list(&holders, json)?;
-        session.say(format!(
-            "{} with a key of {uri}; nothing was changed. To shred it, once more with --confirm {uri}",
-            Counted(holders.len() as u64, "version"),
-        ));
-        return Ok(());
+    let confirm = match confirm {
+        Some(confirm) => confirm,
+        None => match asked(session, &shred, &uri, json).await? {
+            Some(confirm) => confirm,
+            None => return Ok(()),
+        },
     };
     let done = unless_stopped(shred.confirm(confirm).send()).await;
     let stopped = |signal| Failure::stopped(signal, format!("{uri} may have been shredded in part; run it again"));
@@ -60,6 +58,26 @@ pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failur
     let still = Counted(done.holders.len() as u64, "version");
     let advice = "shred replicas by themselves, delete older versions by --delete-versions, and locked ones when their lock is over";
     Err(Failure::new(Exit::SomeFailed, format!("{still} still hold a key of {uri}"), advice))
+}
+
+/// Tells what holds a key; gives what is typed to confirm that the object is meant, if there is a terminal and anything
+/// is typed.
+async fn asked(session: &Session, shred: &Shred, uri: &S3Uri, json: bool) -> Result<Option<String>, Failure> {
+    const UNCHANGED: &str = "nothing was changed";
+    let holders = unless_stopped(shred.survey()).await.map_err(|signal| Failure::stopped(signal, UNCHANGED))??;
+    list(&holders, json)?;
+    let count = Counted(holders.len() as u64, "version");
+    // Where JSON is wanted, a program is at work.
+    if somebody_is_there() && !json && !holders.is_empty() {
+        session.say(format!("{count} with a key of {uri}. Nobody can read it once it is shredded"));
+        let answer = ask(format!("type {uri} to shred it, or nothing to leave it:"), UNCHANGED).await?;
+        if answer.is_empty() {
+            session.say(UNCHANGED);
+        }
+        return Ok(Some(answer).filter(|answer| !answer.is_empty()));
+    }
+    session.say(format!("{count} with a key of {uri}; {UNCHANGED}. To shred it, once more with --confirm {uri}"));
+    Ok(None)
 }
 
 fn summary(uri: &S3Uri, shredded: bool, deleted_versions: u64) -> String {

@@ -1,5 +1,7 @@
 //! `sealwax verify`.
 
+use std::future::ready;
+
 use futures_util::TryStreamExt as _;
 use sealwax_s3::{
     Error, ErrorKind, SealedClient, VerifyDepth,
@@ -79,20 +81,29 @@ pub(super) async fn verify(
     each: &mut (impl FnMut(&VerifyOutcome) -> Result<(), Failure> + Send),
 ) -> Result<(), Failure> {
     let listing = objects.list(client.s3());
+    let progress = Cleared(session.job_progress(None));
+    let _counting = progress.0.count(|| {
+        let (all, sample) = (objects.list_again(client.s3())?, how.sample());
+        Some(all.try_filter(move |object| ready(sample.as_ref().is_none_or(|sample| sample.has(object)))))
+    });
     let mut verify = VerifyAll::new(client).depth(how.depth()).concurrency(objects.concurrency.into());
     if let Some(sample) = how.sample() {
         verify = verify.sample(sample);
     }
-    let progress = Cleared(session.job_progress(None));
     let mut outcomes = verify.run(listing);
     while let Some(outcome) = outcomes.try_next().await? {
         summary.count(&outcome);
         let mut told = Ok(());
         progress.0.suspend(|| told = each(&outcome));
         told?;
-        progress.0.one_more(summary.failed());
+        progress.0.one_more(failed(summary, how.allow_unsealed));
     }
     Ok(())
+}
+
+/// How many objects are not as they should be.
+fn failed(summary: &VerifySummary, allow_unsealed: bool) -> u64 {
+    summary.failed() + if allow_unsealed { 0 } else { summary.unsealed }
 }
 
 /// The failure that this is, if it is one.
@@ -106,7 +117,7 @@ pub(super) fn summary_failure(
         let advice = "check the bucket and the prefix, or take a greater sample";
         return Err(Failure::new(Exit::NotFound, format!("no object of {} was verified", objects.prefix), advice));
     }
-    let failed = summary.failed() + if allow_unsealed { 0 } else { summary.unsealed };
+    let failed = failed(summary, allow_unsealed);
     Failure::of_many(failed, all - summary.sidecars, format!("{failed} of {} failed", Counted(all, "object")))
 }
 

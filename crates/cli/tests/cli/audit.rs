@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, io::Write as _};
 
-use crate::support::{RawS3, Run, Scene, Sealwax, east_key, json_lines, server_env, west_key};
+use crate::support::{
+    HeldLooks, RawS3, RotatedKms, Run, Scene, Sealwax, Terminal, east_key, endpoint, json_lines, server_env, west_key,
+};
 
 /// A prefix with an object of the East, one of both Regions, and one that is not sealed.
 fn folder(name: &str) -> Scene {
@@ -96,4 +98,66 @@ fn what_is_wrong_is_counted_and_told_by_the_exit_code() {
     let inventory = Sealwax::new(["audit", &bucket, "--inventory"]).args([&manifest]).run();
     assert_ne!(inventory.code, Some(0), "{inventory:?}");
     assert!(!server_env("SEALWAX_EAST_BUCKET").is_empty());
+}
+
+#[test]
+fn what_is_under_older_material_is_listed() {
+    let scene = Scene::new("audit-material");
+    for (name, tenant) in [("new", "new"), ("old", "old"), ("older", "old")] {
+        scene.beside(name).put(b"text", &["-c", &format!("tenant={tenant}")]).exits(0);
+    }
+    scene.beside("west").put(b"text", &["--key", &west_key()]).exits(0);
+    let (kms, folder, key) = (RotatedKms::start(), format!("{}/", scene.uri()), east_key());
+    let audit = |args: &[&str]| {
+        let fixed = ["audit", &folder, "--key", &key, "--kms-calls-per-second", "1000"];
+        Sealwax::new(fixed).args(args).env("AWS_ENDPOINT_URL_KMS", kms.url()).run().exits(0)
+    };
+    assert_eq!(objects(&audit(&["--stale", "--json"])), ["old", "older", "west"], "what is not told may be older");
+    let text = String::from_utf8(audit(&["--stale"]).stdout).expect("text");
+    let line = format!("{}: sealwax, under {key} (older material a)\n", scene.beside("old").uri());
+    assert!(text.contains(&line), "{text}");
+    let line = format!("under {key} (newest material) {} (material not told)\n", west_key());
+    assert!(text.contains(&line), "{text}");
+
+    let table = String::from_utf8(audit(&["--key-material"]).stdout).expect("text");
+    for (count, age, id, key) in
+        [(2, "older   ", "a", &key), (2, "newest  ", "b", &key), (1, "not told", "-", &west_key())]
+    {
+        assert!(table.contains(&format!("{count}  {age}  {id}  {key}\n")), "{table}");
+    }
+    let lines = json_lines(&audit(&["--key-material", "--list", "--json"]));
+    let (report, lines) = lines.split_last().expect("a summary");
+    let old = lines.iter().find(|line| line["object"] == scene.beside("old").uri()).expect("it");
+    assert_eq!(old["wrapping_keys"][0]["material"], serde_json::json!({"id": "a", "is_newest": false}));
+    let west = lines.iter().find(|line| line["object"] == scene.beside("west").uri()).expect("it");
+    let of_west = west["wrapping_keys"].as_array().expect("keys").iter().find(|it| it["wrapping_key"] == west_key());
+    assert!(of_west.expect("it").as_object().expect("a key")["material"].is_null());
+    let older = serde_json::json!({"wrapping_key": key, "material": {"id": "a", "is_newest": false}, "objects": 2});
+    assert!(report["summary"]["materials"].as_array().expect("a list").contains(&older), "{report}");
+
+    // LocalStack tells none; and without being asked for, KMS is not asked.
+    let told = Sealwax::new(["audit", &folder, "--stale", "--json"]).run().exits(0);
+    assert_eq!(objects(&told), ["new", "old", "older", "west"]);
+    let lines = json_lines(&Sealwax::new(["audit", &folder, "--list", "--json"]).run().exits(0));
+    assert!(lines[0]["wrapping_keys"][0].as_object().expect("a key").get("material").is_none());
+}
+
+#[test]
+fn a_progress_bar_tells_how_many_there_are() {
+    let scene = folder("audit-progress");
+    let (uri, west, state) = (format!("{}/", scene.uri()), west_key(), scene.path("state"));
+    let rewrap = ["rewrap", &uri, "--recursive", "--add", &west];
+    for command in
+        [&["audit", &uri][..], &["verify", &uri, "--allow-unsealed"], &rewrap, &[&rewrap[..], &["--apply"]].concat()]
+    {
+        let held = HeldLooks::start(&endpoint());
+        let command = Sealwax::new(command).env("AWS_ENDPOINT_URL", held.url()).env("XDG_STATE_HOME", &state);
+        let terminal = Terminal::run(command);
+        // Before a single object is done.
+        terminal.shows("0 of 3 objects [");
+        terminal.shows("0/s, ? left");
+        held.let_go();
+        terminal.ends().exits(0);
+    }
+    assert_eq!(audit(&scene, &[]).exits(0).stderr, "", "a bar, and no terminal");
 }

@@ -1,6 +1,6 @@
 //! `sealwax cp`, `mv` and `rm`.
 
-use crate::support::{RawS3, Run, Scene, Sealwax, json_lines, server_env, west_key};
+use crate::support::{RawS3, Run, Scene, Sealwax, Terminal, json_lines, server_env, west_key};
 
 fn run(command: &str, from: &str, to: &str, args: &[&str]) -> Run {
     Sealwax::new([command, from, to]).args(args).run()
@@ -101,9 +101,20 @@ fn a_folder_is_deleted_only_if_that_is_said() {
     assert_eq!(String::from_utf8_lossy(&run.stdout).lines().count(), 2);
     let run = rm(&[]).exits(2);
     assert!(run.stderr.contains("3 objects of") && run.stderr.contains("nobody can be asked"), "{}", run.stderr);
+    let mut terminal = Terminal::run(Sealwax::new(["rm", &scene.uri(), "-r"]));
+    terminal.shows("3 objects of");
+    terminal.types("");
+    assert!(terminal.ends().exits(1).stderr.contains("nothing was deleted"));
+    let terminal = Terminal::run(Sealwax::new(["rm", &scene.uri(), "-r"]));
+    terminal.shows("[y/N]");
+    terminal.interrupts();
+    terminal.ends().exits(130);
     let run = rm(&["--yes", "--exclude", "*.pdf"]).exits(0);
     assert!(run.stderr.starts_with("deleted 2 objects of"), "{}", run.stderr);
-    rm(&["--yes"]).exits(0);
+    let mut terminal = Terminal::run(Sealwax::new(["rm", &scene.uri(), "-r"]));
+    terminal.shows("delete 1 object of");
+    terminal.types("y");
+    terminal.ends().exits(0);
     let run = Sealwax::new(["ls", &scene.uri(), "-r", "--json"]).run().exits(0);
     assert_eq!(json_lines(&run).len(), 1, "a folder ends at its slash");
     assert_eq!(other.get(&[]).exits(0).stdout, b"text");

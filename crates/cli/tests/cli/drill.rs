@@ -74,9 +74,17 @@ fn what_is_not_replicated_in_time_fails_the_drill() {
     let late = ["--source", &from, "--key", &west_key(), "--key", &crate::support::east_key()];
     // The object of the East alone does not open; what is late is told beside it.
     drill(&source, &replica, &[&late[..], &["--lag", "1h"]].concat()).exits(7);
-    let (json, _) = report(&replica);
+    let (json, page) = report(&replica);
     assert_eq!((&json["source"]["absent"], &json["source"]["is_behind"]), (&1.into(), &false.into()));
-    assert_eq!(json["source"]["oldest_unreplicated"]["object"], source.beside("late").uri());
+    let oldest = &json["source"]["oldest_unreplicated"];
+    assert_eq!((&oldest["object"], &oldest["is_outdated"]), (&source.beside("late").uri().into(), &false.into()));
+    // LocalStack tells none.
+    assert_eq!(oldest["replication_status"], "not-told");
+    assert_eq!(json["source"]["unreplicated_objects"], Value::Array(vec![oldest.clone()]));
+    assert_eq!(json["source"]["replication_statuses"], serde_json::json!({"not-told": 1}));
+    let of = oldest["last_modified"].as_str().expect("a time");
+    let line = format!("| `{}` | {of} | absent | not told |", source.beside("late").uri());
+    assert!(page.contains(&line) && page.contains("| what S3 says of these two | 1 not told |"), "{page}");
 
     let east = replica.beside("east");
     let rewrap = ["rewrap", &east.uri(), "--add", &west_key(), "--replica-of", &source.bucket, "--region", "us-west-2"];

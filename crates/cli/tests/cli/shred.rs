@@ -1,6 +1,6 @@
 //! `sealwax shred`.
 
-use crate::support::{RawS3, Run, Scene, Sealwax, east_key, json_lines, server_env};
+use crate::support::{RawS3, Run, Scene, Sealwax, Terminal, east_key, json_lines, server_env};
 
 fn shred(scene: &Scene, args: &[&str]) -> Run {
     Sealwax::new(["shred", &scene.uri()]).args(args).run()
@@ -54,4 +54,34 @@ fn what_is_not_sealed_is_not_touched() {
     RawS3::new().put(&scene, b"text".to_vec(), std::collections::HashMap::new());
     shred(&scene, &["--confirm", &scene.uri(), "--delete-versions"]).fails(4, "no wrapped key");
     assert_eq!(RawS3::new().get(&scene).0, b"text");
+}
+
+#[test]
+fn at_a_terminal_it_asks_for_the_name() {
+    let scene = Scene::new("shred-asked");
+    scene.put(b"text", &[]).exits(0);
+    let asked = |answer: &str| {
+        let mut terminal = Terminal::run(Sealwax::new(["shred", &scene.uri(), "--delete-versions"]));
+        terminal.shows(&format!("type {} to shred it", scene.uri()));
+        terminal.types(answer);
+        terminal.ends()
+    };
+    let run = asked("").exits(0);
+    let holders = String::from_utf8(run.stdout).expect("text");
+    assert!(holders.contains(&east_key()) && run.stderr.contains("nothing was changed"), "{holders}{}", run.stderr);
+    let run = asked("yes").exits(2);
+    assert!(run.stderr.contains("it is shredded only if"), "{}", run.stderr);
+    let terminal = Terminal::run(Sealwax::new(["shred", &scene.uri()]));
+    terminal.shows("to shred it");
+    terminal.interrupts();
+    let run = terminal.ends().exits(130);
+    assert!(run.stderr.contains("nothing was changed"), "{}", run.stderr);
+    assert_eq!(scene.get(&[]).exits(0).stdout, b"text");
+
+    let run = asked(&scene.uri()).exits(0);
+    assert!(run.stderr.contains("1 version deleted"), "{}", run.stderr);
+    scene.get(&[]).fails(4, "is not sealed");
+    // Nothing holds a key any more: there is nothing to ask.
+    let run = Terminal::run(Sealwax::new(["shred", &scene.uri()])).ends().exits(0);
+    assert!(run.stderr.contains("0 versions with a key"), "{}", run.stderr);
 }

@@ -1,15 +1,18 @@
 //! Runs the command, and does to objects what it does not do itself.
 
+mod held_looks;
 mod lost_region;
 mod proxy;
 mod raw_s3;
+mod relay;
+mod rotated_kms;
+mod terminal;
 
 use std::{
     env,
     ffi::OsStr,
     fs,
     io::Write as _,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -18,7 +21,10 @@ use std::{
 
 use tempfile::TempDir;
 
-pub(crate) use self::{lost_region::LostRegion, proxy::PartsProxy, raw_s3::RawS3};
+pub(crate) use self::{
+    held_looks::HeldLooks, lost_region::LostRegion, proxy::PartsProxy, raw_s3::RawS3, rotated_kms::RotatedKms,
+    terminal::Terminal,
+};
 
 /// A variable that `tests/servers/with-servers.sh` exports.
 pub(crate) fn server_env(name: &str) -> String {
@@ -182,13 +188,6 @@ impl Sealwax {
     /// Gives standard input.
     pub(crate) fn input(mut self, input: &[u8]) -> Self {
         self.input = input.to_vec();
-        self
-    }
-
-    /// Runs it on this terminal.
-    pub(crate) fn on_terminal(mut self, terminal: OwnedFd) -> Self {
-        let stream = || Stdio::from(terminal.try_clone().expect("another handle"));
-        self.command.stdin(stream()).stdout(stream()).stderr(stream());
         self
     }
 

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    BoxFuture, EncryptionMaterials, Keyring, KeyringError, KeyringErrorKind, Unwrap,
+    BoxFuture, EncryptionMaterials, KeyMaterial, Keyring, KeyringError, KeyringErrorKind, Unwrap,
     cache::{Bounds, Cache},
 };
 use crate::{
@@ -215,6 +215,15 @@ impl Keyring for CachingKeyring {
             let refreshed = refreshed.iter().flatten().next().cloned();
             Ok(refreshed.and_then(|wrap| key.with_intermediate(wrap)))
         })
+    }
+
+    /// Nothing is kept: it would be true for a while alone.
+    fn key_material<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
+        self.inner.key_material(key, context)
     }
 
     fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{BoxFuture, EncryptionMaterials, Keyring, KeyringError, KeyringErrorKind, Unwrap};
+use super::{BoxFuture, EncryptionMaterials, KeyMaterial, Keyring, KeyringError, KeyringErrorKind, Unwrap};
 use crate::{
     BodyHeader, DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, Error, Opener, PartBuffer, Place, PlaintextDataKey,
     Sealer, WrapContext,
@@ -93,6 +93,21 @@ impl Keyring for LocalKeyring {
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
         // The wrapping key is in this process: there is nowhere else to do it.
         Box::pin(async { Ok(None) })
+    }
+
+    /// The key itself: it has no other.
+    fn key_material<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
+        Box::pin(async move {
+            if !self.accepts(key) {
+                return Ok(None);
+            }
+            self.open(key, context).map_err(|error| self.failed(error))?;
+            Ok(Some(KeyMaterial::new(self.name.as_str(), true)))
+        })
     }
 
     fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BoxFuture, EncryptionMaterials, Keyring, KeyringError, Unwrap};
+use super::{BoxFuture, EncryptionMaterials, KeyMaterial, Keyring, KeyringError, Unwrap};
 use crate::{EncryptedDataKey, EncryptionContext, Place, PlaintextDataKey, WrapContext};
 
 /// Wraps under the keys of all its keyrings; unwraps with the first one that can.
@@ -79,6 +79,19 @@ impl Keyring for MultiKeyring {
         Box::pin(async move {
             match self.all().find(|keyring| keyring.accepts(key)) {
                 Some(keyring) => keyring.refresh(key, context).await,
+                None => Ok(None),
+            }
+        })
+    }
+
+    fn key_material<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
+        Box::pin(async move {
+            match self.all().find(|keyring| keyring.accepts(key)) {
+                Some(keyring) => keyring.key_material(key, context).await,
                 None => Ok(None),
             }
         })

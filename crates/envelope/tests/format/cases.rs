@@ -1,5 +1,7 @@
 //! The vectors: what is stored, and what a reader makes of it.
 
+mod sidecars;
+
 use crate::construct::{
     CHUNK, Group, Key, PLACE, Recipe, SEALED_CHUNK, Stored, base64, body_context, context, counting, derive,
     json_context, message, plaintext, sealed_chunk, wrap, wrap_context, wrap_under,
@@ -79,6 +81,7 @@ pub(crate) fn all() -> Vec<Case> {
     intermediate_keys(&mut cases);
     commitment_and_header(&mut cases);
     chunks(&mut cases);
+    sidecars::all(&mut cases);
     cases.0
 }
 

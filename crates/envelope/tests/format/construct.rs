@@ -213,7 +213,7 @@ impl Recipe {
         if !self.context.is_empty() {
             metadata.insert("sealwax-context".into(), json_context(&self.context));
         }
-        Stored { metadata, body, announced: None, places: Some(vec![PLACE.into()]) }
+        Stored { metadata, body, announced: None, places: Some(vec![PLACE.into()]), sidecar: None, sidecars: true }
     }
 
     /// The object as it is stored, with one key, bound to its place.
@@ -242,9 +242,28 @@ pub(crate) struct Stored {
     pub(crate) body: Vec<u8>,
     pub(crate) announced: Option<u64>,
     pub(crate) places: Option<Vec<String>>,
+    /// What is stored beside it.
+    pub(crate) sidecar: Option<String>,
+    /// Whether the reader's policy looks for that.
+    pub(crate) sidecars: bool,
 }
 
 impl Stored {
+    /// The metadata as a sidecar has it.
+    pub(crate) fn to_sidecar(&self) -> String {
+        json_context(&self.metadata)
+    }
+
+    /// With this sidecar.
+    pub(crate) fn beside(self, sidecar: impl Into<String>) -> Self {
+        Self { sidecar: Some(sidecar.into()), ..self }
+    }
+
+    /// The reader looks for no sidecar.
+    pub(crate) fn without_sidecars(self) -> Self {
+        Self { sidecars: false, ..self }
+    }
+
     pub(crate) fn set(mut self, name: &str, value: impl Into<String>) -> Self {
         self.metadata.insert(name.into(), value.into());
         self

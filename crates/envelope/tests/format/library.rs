@@ -62,7 +62,33 @@ fn open(vector: &Vector, cached: bool, released: &mut Vec<u8>) -> Result<(), Str
     if header.plaintext_len().is_some_and(|told| told != len) {
         return Err("length".into());
     }
-    let keys = acceptable(vector, &header);
+    let opener = opener(vector, cached, &header).or_else(|failure| {
+        let sidecar = vector.sidecar().and_then(|sidecar| header.parse_sidecar(sidecar.as_bytes()).ok().flatten());
+        // Where the sidecar is of no use either, the failure is that of the object's own keys.
+        sidecar.and_then(|sidecar| opener(vector, cached, &sidecar).ok()).ok_or(failure)
+    });
+    let mut opener = opener?;
+    let (head, chunks) = body.split_at(body.len().min(HEADER_LEN));
+    opener.feed(head).map_err(|error| alike(error, "header-mismatch"))?;
+    for chunk in chunks.chunks(SEALED_CHUNK_LEN) {
+        opener.feed(chunk).map_err(|error| alike(error, format!("chunk {}", released.len() / CHUNK)))?;
+        while let Some(chunk) = opener.next_chunk() {
+            released.extend_from_slice(&chunk);
+        }
+    }
+    let end = opener.finish();
+    if (body.len() as u64) < announced {
+        assert!(end.is_err());
+        return Err("truncated".into());
+    }
+    let end = end.map_err(|error| alike(error, format!("chunk {}", released.len() / CHUNK)))?;
+    end.for_each(|chunk| released.extend_from_slice(&chunk));
+    Ok(())
+}
+
+/// Begins to open the body with the keys of a header.
+fn opener(vector: &Vector, cached: bool, header: &ObjectHeader) -> Result<StreamOpener, String> {
+    let keys = acceptable(vector, header);
     if keys.is_empty() {
         return Err("place".into());
     }
@@ -80,21 +106,5 @@ fn open(vector: &Vector, cached: bool, released: &mut Vec<u8>) -> Result<(), Str
         }
     };
     let opener = StreamOpener::new(&data_key, &header.context().body_context(), *header.body_header());
-    let mut opener = opener.map_err(|error| alike(error, "commitment"))?;
-    let (head, chunks) = body.split_at(body.len().min(HEADER_LEN));
-    opener.feed(head).map_err(|error| alike(error, "header-mismatch"))?;
-    for chunk in chunks.chunks(SEALED_CHUNK_LEN) {
-        opener.feed(chunk).map_err(|error| alike(error, format!("chunk {}", released.len() / CHUNK)))?;
-        while let Some(chunk) = opener.next_chunk() {
-            released.extend_from_slice(&chunk);
-        }
-    }
-    let end = opener.finish();
-    if (body.len() as u64) < announced {
-        assert!(end.is_err());
-        return Err("truncated".into());
-    }
-    let end = end.map_err(|error| alike(error, format!("chunk {}", released.len() / CHUNK)))?;
-    end.for_each(|chunk| released.extend_from_slice(&chunk));
-    Ok(())
+    opener.map_err(|error| alike(error, "commitment"))
 }

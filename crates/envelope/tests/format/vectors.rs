@@ -28,6 +28,10 @@ pub(crate) struct Vector {
     pub(crate) metadata: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) announced: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sidecar: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sidecars: Option<bool>,
     pub(crate) body: String,
     pub(crate) expect: String,
     pub(crate) released: Released,
@@ -56,6 +60,8 @@ impl Vector {
             places: case.stored.places,
             metadata: case.stored.metadata,
             announced: case.stored.announced,
+            sidecar: case.stored.sidecar,
+            sidecars: (!case.stored.sidecars).then_some(false),
             body: STANDARD.encode(case.stored.body),
             expect: case.expect,
             released: Released::of(&case.released),
@@ -64,6 +70,11 @@ impl Vector {
 
     pub(crate) fn body(&self) -> Vec<u8> {
         STANDARD.decode(&self.body).expect("base64")
+    }
+
+    /// What the reader finds beside the object, where it looks for that.
+    pub(crate) fn sidecar(&self) -> Option<&str> {
+        self.sidecar.as_deref().filter(|_| self.sidecars != Some(false))
     }
 
     fn to_text(&self) -> String {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_kms::{primitives::Blob, types::DataKeySpec};
 use sealwax_envelope::{
-    EncryptedDataKey, EncryptionContext, Error as EnvelopeError, KeyringError, KeyringErrorKind, Place,
+    EncryptedDataKey, EncryptionContext, Error as EnvelopeError, KeyMaterial, KeyringError, KeyringErrorKind, Place,
     PlaintextDataKey, WrapContext,
 };
 
@@ -19,8 +19,9 @@ pub(super) struct Generated {
 /// What `ReEncrypt` gives.
 pub(super) struct ReEncrypted {
     pub(super) wrapped: EncryptedDataKey,
-    /// Whether the source was under the newest key material already, where KMS tells.
-    pub(super) was_newest: bool,
+    /// The key material that the source is under, where KMS tells; whether it is the newest, where a key was wrapped
+    /// under the same one anew.
+    pub(super) from: Option<KeyMaterial>,
 }
 
 impl KmsKeyring {
@@ -102,11 +103,11 @@ impl KmsKeyring {
             .send();
         let output = self.clients.in_time(to, call).await?;
         expect_key(&from.arn, output.source_key_id.as_deref())?;
-        let materials = (output.source_key_material_id, output.destination_key_material_id);
-        let was_newest = matches!(materials, (Some(source), Some(destination)) if source == destination);
+        let materials = output.source_key_material_id.zip(output.destination_key_material_id);
+        let material = materials.map(|(source, destination)| KeyMaterial::new(&*source, source == destination));
         let wrapped = wrapped(to, output.key_id.as_deref(), output.ciphertext_blob, binding.place())?;
         let wrapped = from.key.with_intermediate(wrapped.clone()).unwrap_or(wrapped);
-        Ok(ReEncrypted { wrapped, was_newest })
+        Ok(ReEncrypted { wrapped, from: material })
     }
 }
 

@@ -6,8 +6,8 @@ use aws_config::SdkConfig;
 use aws_sdk_kms::Client;
 use futures_util::future::try_join_all;
 use sealwax_envelope::{
-    BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, KeyringError, Place,
-    PlaintextDataKey, Unwrap, WrapContext,
+    BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, KeyMaterial, Keyring, KeyringError,
+    KeyringErrorKind, Place, PlaintextDataKey, Unwrap, WrapContext,
 };
 
 use super::{
@@ -229,7 +229,34 @@ impl Keyring for KmsKeyring {
             };
             let Some(binding) = key.binding_at(context, key.place()) else { return Ok(None) };
             let re_encrypted = self.re_encrypt(&from, &arn, context, binding).await?;
-            Ok((!re_encrypted.was_newest).then_some(re_encrypted.wrapped))
+            let is_newest = re_encrypted.from.is_some_and(|material| material.is_newest);
+            Ok((!is_newest).then_some(re_encrypted.wrapped))
+        })
+    }
+
+    /// By `ReEncrypt` from the key to itself, whose answer names both materials; what it wrapped is thrown away. A
+    /// multi-Region key has the same materials in all of its Regions: any replica tells that may be asked. (AWS KMS
+    /// Developer Guide, "Multi-Region keys in AWS KMS".) A Region that failed to answer a short while ago is not asked:
+    /// nobody waits for data.
+    fn key_material<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
+        Box::pin(async move {
+            let mut failure = None;
+            for candidate in self.candidates(std::slice::from_ref(key)) {
+                if self.clients.is_down(candidate.arn.region()) {
+                    let error = KeyringError::new(KeyringErrorKind::Unavailable, candidate.arn.as_str());
+                    failure = failure.or(Some(error.with_source("its Region did not answer a short while ago")));
+                    continue;
+                }
+                match self.re_encrypt(&candidate, &candidate.arn, context, key.binding(context)).await {
+                    Ok(re_encrypted) => return Ok(re_encrypted.from),
+                    Err(error) => failure = failure.or(Some(error)),
+                }
+            }
+            failure.map_or(Ok(None), Err)
         })
     }
 

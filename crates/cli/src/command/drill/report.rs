@@ -1,12 +1,13 @@
 //! What is kept of a drill.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     time::{Duration, SystemTime},
 };
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
-use sealwax_s3::drill::{BlockedRegions, Lag};
+use sealwax_s3::drill::{BlockedRegions, Lag, ReplicationStatus, Unreplicated};
 use serde::Serialize;
 
 use super::{Counts, Line};
@@ -63,16 +64,26 @@ pub(super) struct Source {
     absent: u64,
     outdated: u64,
     surplus: u64,
-    oldest_unreplicated: Option<Oldest>,
+    oldest_unreplicated: Option<Late>,
+    /// Objects that are absent or outdated, by what S3 says of their replication: as S3 has it, else such as `not-told`.
+    replication_statuses: BTreeMap<&'static str, u64>,
+    /// The first of them.
+    unreplicated_objects: Vec<Late>,
+    /// Those that are not named.
+    more_unreplicated_objects: u64,
     tolerated_seconds: u64,
     /// Whether something older than that is not replicated.
     pub(super) is_behind: bool,
 }
 
+/// An object of the source that the replica does not have as it is.
 #[derive(Debug, Serialize)]
-struct Oldest {
+struct Late {
     object: String,
     last_modified: Option<String>,
+    /// Whether the replica has an older one, or one of another length; if not, none.
+    is_outdated: bool,
+    replication_status: Option<&'static str>,
 }
 
 /// What was refused, by Region and service.
@@ -93,7 +104,10 @@ impl Source {
     pub(super) fn new(source: &Prefix, region: &str, lag: &Lag, Age(tolerated): Age) -> Self {
         let since = SystemTime::now() - tolerated;
         let is_behind = lag.oldest.as_ref().is_some_and(|oldest| {
-            oldest.last_modified.is_none_or(|modified| SystemTime::try_from(modified).is_ok_and(|time| time < since))
+            oldest
+                .object
+                .last_modified
+                .is_none_or(|modified| SystemTime::try_from(modified).is_ok_and(|time| time < since))
         });
         Self {
             source: source.to_string(),
@@ -103,10 +117,10 @@ impl Source {
             absent: lag.absent,
             outdated: lag.outdated,
             surplus: lag.surplus,
-            oldest_unreplicated: lag.oldest.as_ref().map(|oldest| Oldest {
-                object: oldest.to_string(),
-                last_modified: oldest.last_modified.and_then(|time| time.fmt(DateTimeFormat::DateTime).ok()),
-            }),
+            oldest_unreplicated: lag.oldest.as_ref().map(Late::new),
+            replication_statuses: lag.statuses.iter().map(|(status, count)| (status.name(), *count)).collect(),
+            unreplicated_objects: lag.named.iter().map(Late::new).collect(),
+            more_unreplicated_objects: lag.unreplicated() - lag.named.len() as u64,
             tolerated_seconds: tolerated.as_secs(),
             is_behind,
         }
@@ -190,6 +204,9 @@ impl Source {
             || "none".to_owned(),
             |oldest| format!("{} of {}", code(&oldest.object), oldest.last_modified.as_deref().unwrap_or("unknown")),
         );
+        let statuses: Vec<_> =
+            self.replication_statuses.iter().map(|(status, count)| format!("{count} {}", in_words(status))).collect();
+        let statuses = if statuses.is_empty() { "-".into() } else { statuses.join(", ") };
         for (name, value) in [
             ("source", format!("{} in {}", code(&self.source), self.region)),
             ("objects of the source", self.objects.to_string()),
@@ -197,13 +214,43 @@ impl Source {
             ("absent from the replica", self.absent.to_string()),
             ("older there, or of another length", self.outdated.to_string()),
             ("in the replica alone", self.surplus.to_string()),
+            ("what S3 says of these two", statuses),
             ("oldest that is not replicated", oldest),
             ("may be as old as", format!("{tolerated:?}")),
             ("in time", if self.is_behind { "NO" } else { "yes" }.to_owned()),
         ] {
             let _ = writeln!(page, "| {name} | {value} |");
         }
+        if self.unreplicated_objects.is_empty() {
+            return;
+        }
+        let _ = writeln!(page, "\n### Not replicated\n\n| object | of | in the replica | status |\n|---|---|---|---|");
+        for late in &self.unreplicated_objects {
+            let of = late.last_modified.as_deref().unwrap_or("unknown");
+            let there = if late.is_outdated { "older, or of another length" } else { "absent" };
+            let status = late.replication_status.map_or_else(String::new, in_words);
+            let _ = writeln!(page, "| {} | {of} | {there} | {status} |", code(&late.object));
+        }
+        if self.more_unreplicated_objects > 0 {
+            let _ = writeln!(page, "\nAnd {} more.", self.more_unreplicated_objects);
+        }
     }
+}
+
+impl Late {
+    fn new(it: &Unreplicated) -> Self {
+        Self {
+            object: it.object.to_string(),
+            last_modified: it.object.last_modified.and_then(|time| time.fmt(DateTimeFormat::DateTime).ok()),
+            is_outdated: it.is_outdated,
+            replication_status: it.status.map(ReplicationStatus::name),
+        }
+    }
+}
+
+/// A status as people read it: `not told`.
+fn in_words(status: &str) -> String {
+    status.replace('-', " ")
 }
 
 /// A name of others, in a cell of a table.

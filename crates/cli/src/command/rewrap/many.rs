@@ -90,6 +90,7 @@ async fn dry_run(
     };
     let (listing, name) = source::listing(rewrapper.client().s3(), prefix, many);
     let progress = session.job_progress(None);
+    let counting = progress.count(|| source::again(rewrapper.client().s3(), prefix, many));
     let impossible = Arc::new(Mutex::new(Vec::new()));
     let (mut lines, stop) = (Output::new(many.json), Stop::new());
     let planning = rewrapper.plan().concurrency(many.concurrency.into()).prices(prices).settings(settings.to_json());
@@ -108,6 +109,7 @@ async fn dry_run(
     });
     let planned =
         asked_to_stop(planning.send(source::wanted(listing, prefix, many), name, output), || stop.stop()).await;
+    drop(counting);
     progress.end();
     let consequence = "nothing was changed, and there is no plan";
     let (summary, signal) = planned.map_err(|signal| Failure::stopped(signal, consequence))?;
@@ -173,6 +175,10 @@ async fn apply(
         }
     };
     let (progress, stop) = (session.job_progress(total), Stop::new());
+    let counting = match (total, &prefix) {
+        (None, Some(prefix)) => Some(progress.count(|| source::again(rewrapper.client().s3(), prefix, many))),
+        _ => None,
+    };
     let mut lines = Output::new(many.json);
     let apply = rewrapper.apply().concurrency(many.concurrency.into()).journal(&journal).stop(stop.clone());
     let apply = apply.on_report({
@@ -189,6 +195,7 @@ async fn apply(
         session.say("stopping: objects in flight are finished; a second signal leaves them as they are, or rewrapped");
     };
     let done = asked_to_stop(apply.send(work), ask).await;
+    drop(counting);
     progress.end();
     // Of two signals, or of one that all was done before, the second says more.
     let stopped = |signal| {

@@ -141,6 +141,11 @@ pub(super) fn listing(s3: &Client, prefix: &Prefix, many: &ManyArgs) -> (Listing
     }
 }
 
+/// The objects that were typed once more, to be counted; `None` where they can be had only once.
+pub(super) fn again(s3: &Client, prefix: &Prefix, many: &ManyArgs) -> Option<Objects> {
+    (!many.stdin).then(|| wanted(listing(s3, prefix, many).0, prefix, many))
+}
+
 /// Those of a listing that are meant: an inventory is of all prefixes; who names objects means them.
 pub(super) fn wanted(listing: Listing, prefix: &Prefix, many: &ManyArgs) -> Objects {
     let (Prefix { bucket, key }, all) = (prefix.clone(), many.stdin);

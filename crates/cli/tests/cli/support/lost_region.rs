@@ -2,9 +2,10 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Shutdown, TcpListener, TcpStream},
-    thread,
+    net::{Shutdown, TcpStream},
 };
+
+use super::relay::relay;
 
 /// Passes everything on to a server, but what is signed for one Region: then it breaks the connection.
 pub(crate) struct LostRegion {
@@ -14,22 +15,9 @@ pub(crate) struct LostRegion {
 impl LostRegion {
     /// Begins to listen.
     pub(crate) fn start(server: &str, region: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let upstream = server.strip_prefix("http://").expect("an http URL").to_owned();
         // As in `Credential=ID/DATE/REGION/SERVICE/aws4_request`.
         let scope = format!("/{region}/");
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let Ok(server) = TcpStream::connect(&upstream) else { return };
-                let (mut back, mut answers) =
-                    (client.try_clone().expect("cloned"), server.try_clone().expect("cloned"));
-                thread::spawn(move || std::io::copy(&mut answers, &mut back));
-                let scope = scope.clone();
-                thread::spawn(move || pass(client, server, scope.as_bytes()));
-            }
-        });
-        Self { url }
+        Self { url: relay(server, move |client, server| pass(client, server, scope.as_bytes())) }
     }
 
     /// Its address.

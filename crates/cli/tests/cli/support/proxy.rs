@@ -3,11 +3,13 @@
 use std::{
     collections::BTreeSet,
     io::{Read as _, Write as _},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Shutdown, TcpStream},
     sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
+
+use super::relay::relay;
 
 /// Passes everything on to a server, and takes note of the numbers of the parts that pass.
 pub(crate) struct PartsProxy {
@@ -24,22 +26,9 @@ impl PartsProxy {
     /// Begins to listen, and passes each part on after its number times `delay`: so that they arrive one after the other,
     /// however fast the server is.
     pub(crate) fn delaying(server: &str, delay: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let upstream = server.strip_prefix("http://").expect("an http URL").to_owned();
         let parts = Arc::new(Mutex::new(BTreeSet::new()));
         let seen = Arc::clone(&parts);
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let Ok(server) = TcpStream::connect(&upstream) else { return };
-                let (mut back, mut answers) =
-                    (client.try_clone().expect("cloned"), server.try_clone().expect("cloned"));
-                thread::spawn(move || std::io::copy(&mut answers, &mut back));
-                let seen = Arc::clone(&seen);
-                thread::spawn(move || pass(client, server, &seen, delay));
-            }
-        });
-        Self { url, parts }
+        Self { url: relay(server, move |client, server| pass(client, server, &seen, delay)), parts }
     }
 
     /// Its address.

@@ -1,35 +1,21 @@
 //! Intermediate keys are wrapped anew once for all objects that share one, and not once for each.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::fmt;
 
 use sealwax_envelope::{
     EncryptedDataKey, EncryptionContext, Keyring, KeyringErrorKind, Opener, PlaintextDataKey, Unwrap, WrapContext,
 };
-use tokio::sync::OnceCell;
 
 use super::{edits::Wrap, object::Object};
 use crate::{
     client::{envelope_error, wrap_error},
     error::Error,
+    slots::Slots,
 };
-
-/// How many intermediate keys are remembered; beyond, the oldest is asked about again where it comes up again.
-const MAX_REMEMBERED: usize = 1024;
 
 /// The new wraps of intermediate keys, as far as they were made, for one set of edits.
 #[derive(Default)]
-pub(crate) struct IntermediateKeys(Mutex<Remembered>);
-
-#[derive(Default)]
-struct Remembered {
-    made: HashMap<Id, Arc<OnceCell<Made>>>,
-    /// Oldest first.
-    order: VecDeque<Id>,
-}
+pub(crate) struct IntermediateKeys(Slots<Id, Made>);
 
 /// An edit by its number, an encryption context, and all wraps of one intermediate key that an object has.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -58,7 +44,7 @@ impl IntermediateKeys {
     ) -> Result<Option<EncryptedDataKey>, Error> {
         let context = object.info.encryption_context();
         let id = Id { edit, opened: false, context: context.clone(), wraps: key.intermediate().into_iter().collect() };
-        let made = self.slot(&id);
+        let made = self.0.slot(&id);
         let refresh = || async {
             let refreshed = object.client.keyring().refresh(key, context).await.map_err(wrap_error(object.target))?;
             let wraps = refreshed.as_ref().and_then(EncryptedDataKey::intermediate).into_iter().collect();
@@ -90,7 +76,7 @@ impl IntermediateKeys {
             let moves = group[0].place() != object.place.as_ref();
             let opened = moves || !wrap.keyring.can_rewrap(&wraps, context, None);
             let id = Id { edit: wrap.at, opened, context: context.clone(), wraps };
-            let slot = self.slot(&id);
+            let slot = self.0.slot(&id);
             let Some(made) = slot.get_or_try_init(|| make(object, wrap.keyring, &id)).await.map(Made::usable)? else {
                 continue;
             };
@@ -106,23 +92,6 @@ impl IntermediateKeys {
             return carried.map(Some).map_err(envelope_error(target));
         }
         Ok(None)
-    }
-
-    /// Where what becomes of an intermediate key is remembered.
-    fn slot(&self, id: &Id) -> Arc<OnceCell<Made>> {
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = remembered.made.get(id) {
-            return Arc::clone(slot);
-        }
-        if remembered.order.len() == MAX_REMEMBERED
-            && let Some(oldest) = remembered.order.pop_front()
-        {
-            remembered.made.remove(&oldest);
-        }
-        let slot = Arc::<OnceCell<Made>>::default();
-        remembered.order.push_back(id.clone());
-        remembered.made.insert(id.clone(), Arc::clone(&slot));
-        slot
     }
 }
 
