@@ -3,7 +3,7 @@
 use clap::Args;
 use sealwax_s3::KmsKeyArn;
 
-use super::{ReaderArgs, place};
+use super::{ReaderArgs, values::place};
 use crate::{filter::FilterArgs, prefix::Prefix};
 
 const CP_EXAMPLES: &str = "\
