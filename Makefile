@@ -15,7 +15,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: check
-check: fmt-check clippy doc layering markers ## everything that CI runs besides the tests
+check: fmt-check locks clippy doc layering markers ## everything that CI runs besides the tests
 
 .PHONY: test
 test: ## all tests, against LocalStack and SeaweedFS started for them
@@ -108,6 +108,12 @@ fmt-check: ## check the format
 	@echo '==> check the format'
 	cargo fmt --all --check
 
+.PHONY: locks
+locks: ## check that the lock files of the other workspaces are up to date
+	@echo '==> lock files'
+	@for workspace in examples/datafusion tests/fuzz; do \
+		cargo update --quiet --workspace --locked --manifest-path "$$workspace/Cargo.toml"; done
+
 .PHONY: clippy
 clippy: ## lint, a warning being an error
 	@echo '==> lint the workspace'
@@ -141,6 +147,13 @@ deny: ## licences, bans, sources and advisories of the dependencies (cargo-deny)
 	$$deny licenses bans sources; \
 	$$deny advisories || { echo 'error: advisories: see above; they were not checked if their database could not be had' >&2; exit 1; }
 
+.PHONY: large
+large: ## an object above 5 GiB, sealed, re-wrapped in parts and read, on SeaweedFS (17 GB of disk)
+	@echo '==> build the command'
+	cargo build --locked --workspace --bin sealwax --test policies
+	@echo '==> an object above 5 GiB'
+	$(servers) tests/large.sh "$(target)/debug/sealwax" target/servers/localstack/venv/bin/python
+
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: ## any bytes whatever, for FUZZ_SECONDS (60) each target (cargo-fuzz)
@@ -151,7 +164,8 @@ fuzz: ## any bytes whatever, for FUZZ_SECONDS (60) each target (cargo-fuzz)
 	cargo fuzz build --fuzz-dir tests/fuzz --target-dir "$$out"; \
 	for target in $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs))); do \
 		echo "==> $$target, $(FUZZ_SECONDS) s"; mkdir -p "$$out/corpus/$$target"; \
-		cargo fuzz run --fuzz-dir tests/fuzz --target-dir "$$out" "$$target" "$$out/corpus/$$target" "tests/fuzz/seeds/$$target" \
+		seeds=tests/fuzz/seeds/$$target; [ -d "$$seeds" ] || seeds=; \
+		cargo fuzz run --fuzz-dir tests/fuzz --target-dir "$$out" "$$target" "$$out/corpus/$$target" $$seeds \
 			-- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 >"$$out/$$target.log" 2>&1 || { tail -n 60 "$$out/$$target.log"; exit 1; }; \
 		sed -n 's/^stat::number_of_executed_units: */executions: /p' "$$out/$$target.log"; \
 	done
