@@ -14,6 +14,7 @@ use std::{
     sync::Arc,
 };
 
+use sealwax_object_store::SealedStore;
 use sealwax_s3::{
     Attributes, BodyChecksum, DiscoveryFilter, InvalidArn, InvalidUri, KmsKeyArn, KmsKeyring, PlacePolicy,
     PlaintextSource, S3Uri, SealedClient, UnfinishedUpload, WrapPolicy,
@@ -34,7 +35,8 @@ use sealwax_tests::{BodyKey, LocalStack, Reaction, SeaweedFs, Stored, Wire, east
 use crate::secrets::{KEY, PLAINTEXT, assert_absent, keyring};
 
 const DATA_KEY: &[u8; 32] = b"MARKER-OF-A-DATA-KEY-OF-32-BYTES";
-const CRATES: [(&str, &str); 2] = [("sealwax_envelope", "envelope"), ("sealwax_s3", "s3")];
+const CRATES: [(&str, &str); 3] =
+    [("sealwax_envelope", "envelope"), ("sealwax_s3", "s3"), ("sealwax_object_store", "object-store")];
 
 /// What was printed, and of which types.
 #[derive(Default)]
@@ -131,7 +133,9 @@ fn printable() -> [BTreeSet<String>; 2] {
     let expected = ["EncryptionMaterials", "PlaintextDataKey", "Unwrap"].map(|name| format!("sealwax_envelope {name}"));
     assert_eq!(silent, expected, "the types that hold a data key and cannot be printed");
     // Written by hand, to say less.
-    private.remove("sealwax_s3 IntermediateKeys");
+    for name in ["sealwax_s3 IntermediateKeys", "sealwax_object_store SealedUpload"] {
+        assert!(private.remove(name), "{name}");
+    }
     assert_eq!(private.iter().map(String::as_str).collect::<Vec<_>>(), PRIVATE, "private types, looked at one by one");
     [debug, display]
 }
@@ -298,6 +302,7 @@ async fn print_operations(printed: &mut Printed) {
     let (client, uri) = (store.client(keyring()), store.object("printed"));
     printed.debug(&client);
     printed.debug(&store.client_builder(keyring()));
+    printed.both(&SealedStore::new(client.clone(), uri.bucket()));
     printed.debug(&PlaintextSource::from(PLAINTEXT));
     let put = client.put().uri(&uri).body(PLAINTEXT);
     printed.debug(&put);
