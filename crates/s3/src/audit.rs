@@ -28,17 +28,16 @@ use std::{
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use sealwax_envelope::{EncryptedDataKey, ObjectHeader, s3ec::INSTRUCTION_FILE_SUFFIX};
-use tokio_util::task::AbortOnDropHandle;
 
 use self::material::Materials;
 pub use self::{kind::ObjectKind, material::AuditedMaterial};
 use crate::{
-    Error, ErrorKind, KMS_PROVIDER, KmsKeyArn, SealedClient,
+    Error, KMS_PROVIDER, KmsKeyArn, SealedClient,
     aws_failure::AwsFailure,
     error::Target,
     listing::ListedObject,
     sidecars::{self, Sidecar},
-    verify::retrying,
+    verify::{in_task, retrying},
 };
 
 mod kind;
@@ -148,11 +147,7 @@ impl Audit {
             async move {
                 let object = object?;
                 let named = object.to_string();
-                let task =
-                    AbortOnDropHandle::new(tokio::spawn(
-                        async move { look(&client, object, materials.as_deref()).await },
-                    ));
-                task.await.map_err(|died| Error::of_listing(named, ErrorKind::Io, died.to_string()))
+                in_task(named, async move { look(&client, object, materials.as_deref()).await }).await
             }
         };
         Box::pin(objects.map(look).buffer_unordered(concurrency))

@@ -27,9 +27,12 @@ use std::{collections::BTreeMap, pin::Pin, sync::Arc};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use sealwax_envelope::{Keyring, s3ec::INSTRUCTION_FILE_SUFFIX};
-use tokio_util::task::AbortOnDropHandle;
 
-use crate::{Error, ErrorKind, ObjectFormat, SealedClient, WriteFormat, listing::ListedObject, verify::retrying};
+use crate::{
+    Error, ErrorKind, ObjectFormat, SealedClient, WriteFormat,
+    listing::ListedObject,
+    verify::{in_task, retrying},
+};
 
 /// How many objects are worked on together, unless set.
 const DEFAULT_CONCURRENCY: usize = 8;
@@ -122,13 +125,12 @@ impl Migrate {
             let this = self.clone();
             async move {
                 let object = object?;
-                // A task of its own: several threads share the work.
-                let named = object.clone();
-                let task = AbortOnDropHandle::new(tokio::spawn(async move {
+                let named = object.to_string();
+                let migrate = async move {
                     let result = retrying(|| this.migrate(&object)).await;
                     MigrateOutcome { object, result }
-                }));
-                task.await.map_err(|died| Error::of_listing(named.to_string(), ErrorKind::Io, died.to_string()))
+                };
+                in_task(named, migrate).await
             }
         };
         Box::pin(objects.map(migrate).buffer_unordered(concurrency))

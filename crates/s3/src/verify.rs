@@ -106,10 +106,7 @@ impl VerifyAll {
             let this = self.clone();
             async move {
                 let object = object?;
-                // A task of its own: several threads share the work.
-                let named = object.clone();
-                let task = AbortOnDropHandle::new(tokio::spawn(async move { this.verify(object).await }));
-                task.await.map_err(|died| Error::of_listing(named.to_string(), ErrorKind::Io, died.to_string()))
+                in_task(object.to_string(), async move { this.verify(object).await }).await
             }
         };
         Box::pin(wanted.map(verify).buffer_unordered(concurrency))
@@ -125,6 +122,16 @@ impl VerifyAll {
             && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotSealed);
         VerifyOutcome { object, result, is_sidecar }
     }
+}
+
+/// Does `work` on the object that is named so in a task of its own, so that several threads share the work on many. It
+/// ends when this is dropped.
+pub(crate) async fn in_task<T: Send + 'static>(
+    object: String,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Error> {
+    let task = AbortOnDropHandle::new(tokio::spawn(work));
+    task.await.map_err(|died| Error::of_listing(object, ErrorKind::Io, died.to_string()))
 }
 
 /// Does `work`, again and more slowly where the service asks for that or does not answer.

@@ -22,6 +22,11 @@ impl MultiKeyring {
     fn all(&self) -> impl Iterator<Item = &Arc<dyn Keyring>> {
         std::iter::once(&self.generator).chain(&self.others)
     }
+
+    /// The first keyring that would unwrap this key.
+    fn accepting(&self, key: &EncryptedDataKey) -> Option<&Arc<dyn Keyring>> {
+        self.all().find(|keyring| keyring.accepts(key))
+    }
 }
 
 impl Keyring for MultiKeyring {
@@ -77,7 +82,7 @@ impl Keyring for MultiKeyring {
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
         Box::pin(async move {
-            match self.all().find(|keyring| keyring.accepts(key)) {
+            match self.accepting(key) {
                 Some(keyring) => keyring.refresh(key, context).await,
                 None => Ok(None),
             }
@@ -90,7 +95,7 @@ impl Keyring for MultiKeyring {
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
         Box::pin(async move {
-            match self.all().find(|keyring| keyring.accepts(key)) {
+            match self.accepting(key) {
                 Some(keyring) => keyring.key_material(key, context).await,
                 None => Ok(None),
             }
@@ -120,7 +125,7 @@ impl Keyring for MultiKeyring {
     }
 
     fn accepts(&self, key: &EncryptedDataKey) -> bool {
-        self.all().any(|keyring| keyring.accepts(key))
+        self.accepting(key).is_some()
     }
 
     fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
