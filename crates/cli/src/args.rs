@@ -11,6 +11,7 @@ mod get;
 mod head;
 mod inspect;
 mod keygen;
+mod look;
 mod ls;
 mod put;
 mod reader;
@@ -38,6 +39,7 @@ pub(crate) use self::{
     head::HeadArgs,
     inspect::InspectArgs,
     keygen::KeygenArgs,
+    look::LookArgs,
     ls::LsArgs,
     put::PutArgs,
     reader::ReaderArgs,

@@ -1,7 +1,8 @@
 //! `sealwax head`.
 
 use clap::Args;
-use sealwax_s3::S3Uri;
+
+use super::LookArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,15 +15,6 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct HeadArgs {
-    /// What to look at
-    #[arg(value_name = "s3://BUCKET/KEY")]
-    pub(crate) uri: S3Uri,
-
-    /// Look at this version
-    #[arg(long, value_name = "ID")]
-    pub(crate) version_id: Option<String>,
-
-    /// Print one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) look: LookArgs,
 }

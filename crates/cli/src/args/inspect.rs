@@ -1,7 +1,8 @@
 //! `sealwax inspect`.
 
 use clap::{Args, builder::NonEmptyStringValueParser};
-use sealwax_s3::S3Uri;
+
+use super::LookArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,17 +15,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InspectArgs {
-    /// What to look at
-    #[arg(value_name = "s3://BUCKET/KEY")]
-    pub(crate) uri: S3Uri,
-
-    /// Look at this version
-    #[arg(long, value_name = "ID")]
-    pub(crate) version_id: Option<String>,
-
-    /// Print one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) look: LookArgs,
 
     /// What follows the object's key in that of its instruction file, if the S3 Encryption Client wrote one [default:
     /// .instruction]

@@ -10,7 +10,7 @@ use sealwax_s3::{ErrorKind, ObjectInfo, S3Uri};
 use serde::Serialize;
 
 use crate::{
-    args::HeadArgs,
+    args::{HeadArgs, LookArgs},
     aws::{FailedCall, Session},
     error::Failure,
     output::Lines,
@@ -42,7 +42,7 @@ struct Told {
 
 /// Shows what S3 tells of an object.
 pub(super) async fn run(session: &Session, args: HeadArgs) -> Result<(), Failure> {
-    let HeadArgs { uri, version_id, json } = args;
+    let LookArgs { uri, version_id, json } = args.look;
     let client = session.client(&uri, session.keyring([]));
     let call = client.s3().head_object().bucket(uri.bucket()).key(uri.key());
     let head = match call.set_version_id(version_id.clone()).send().await {

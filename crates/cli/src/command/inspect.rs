@@ -2,11 +2,16 @@
 
 use std::io::{self, Write as _};
 
-use crate::{args::InspectArgs, aws::Session, error::Failure, report::Report};
+use crate::{
+    args::{InspectArgs, LookArgs},
+    aws::Session,
+    error::Failure,
+    report::Report,
+};
 
 /// Shows what is known of an object without any key.
 pub(super) async fn run(session: &Session, args: InspectArgs) -> Result<(), Failure> {
-    let InspectArgs { uri, version_id, json, instruction_file_suffix } = args;
+    let InspectArgs { look: LookArgs { uri, version_id, json }, instruction_file_suffix } = args;
     let client = session.client(&uri, session.keyring([]));
     let mut head = client.head().uri(&uri);
     if let Some(version_id) = version_id {
