@@ -43,7 +43,8 @@ impl Drop for Service {
 }
 
 fn upload_and_download(endpoint: &str, bucket: &str, key: &str) {
-    let mut service = command(env!("CARGO_BIN_EXE_upload_handler"), endpoint, &[bucket, key, "127.0.0.1:0"]);
+    let mut service =
+        command(env!("CARGO_BIN_EXE_upload_handler"), endpoint, &[bucket, key, "127.0.0.1:0"]);
     let mut service = Service(service.stdout(Stdio::piped()).spawn().expect("the service starts"));
     let mut url = String::new();
     let stdout = service.0.stdout.take().expect("it is piped");
@@ -69,20 +70,29 @@ fn exchange(address: &str, request: &str, body: &str) -> (u16, String) {
 }
 
 async fn stored_len(region: &TestRegion, key: &str) -> Option<u64> {
-    let head = region.s3().head_object().bucket(region.bucket()).key(key).send().await.expect("it is stored");
+    let head = region
+        .s3()
+        .head_object()
+        .bucket(region.bucket())
+        .key(key)
+        .send()
+        .await
+        .expect("it is stored");
     head.content_length().and_then(|len| u64::try_from(len).ok())
 }
 
 #[tokio::test]
 async fn all_examples() {
-    let endpoint = std::env::var("SEALWAX_TEST_LOCALSTACK_URL").expect("run `make test`, which starts LocalStack");
+    let endpoint = std::env::var("SEALWAX_TEST_LOCALSTACK_URL")
+        .expect("run `make test`, which starts LocalStack");
     let stack = LocalStack::new(&endpoint);
     let mut east = stack.region("us-east-1").await.expect("a Region");
     let west = stack.region("us-west-2").await.expect("another");
     let second = east.new_key().await.expect("another key");
     let (bucket, key) = (east.bucket().to_owned(), east.key().to_string());
     let run = |program: &str, more: &[&str]| {
-        let arguments: Vec<&str> = [bucket.as_str(), key.as_str()].into_iter().chain(more.iter().copied()).collect();
+        let arguments: Vec<&str> =
+            [bucket.as_str(), key.as_str()].into_iter().chain(more.iter().copied()).collect();
         run(program, &endpoint, &arguments)
     };
 
@@ -96,8 +106,14 @@ async fn all_examples() {
     assert_eq!(stored_len(&east, "examples/file").await, geometry::body_len(20_000_000));
     assert!(!Path::new(&format!("{}.upload", path.display())).exists(), "the state file");
 
-    assert_eq!(run(env!("CARGO_BIN_EXE_stream"), &["10"]), "streamed 10485760 bytes there and back\n");
-    assert_eq!(run(env!("CARGO_BIN_EXE_range"), &[]), "8 bytes of the middle, 4 of the end, 3 ranges\n");
+    assert_eq!(
+        run(env!("CARGO_BIN_EXE_stream"), &["10"]),
+        "streamed 10485760 bytes there and back\n"
+    );
+    assert_eq!(
+        run(env!("CARGO_BIN_EXE_range"), &[]),
+        "8 bytes of the middle, 4 of the end, 3 ranges\n"
+    );
     let printed = run(env!("CARGO_BIN_EXE_several_regions"), &[west.key().as_str()]);
     assert_eq!(printed, "2 keys wrap it, 0 are missing\nkept twice\n");
     assert_eq!(run(env!("CARGO_BIN_EXE_cache"), &[]), "20 objects put and got\n");

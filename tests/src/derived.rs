@@ -22,7 +22,8 @@ impl BodyKey {
     /// Never.
     #[must_use]
     pub fn derive(data_key: &[u8; 32], salt: &[u8], body_context: &[u8]) -> Self {
-        let info = [b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0", salt, body_context].concat();
+        let info =
+            [b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0", salt, body_context].concat();
         let mut okm = Vec::new();
         for block in 1..=2 {
             let mut mac = Hmac::<Sha512>::new_from_slice(data_key).expect("any length");
@@ -92,7 +93,8 @@ mod tests {
     #[test]
     fn the_key_schedule_of_the_standard() {
         let key = "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4";
-        let schedule = aes_256_key_schedule(&hex::decode(key).expect("hex").try_into().expect("32 bytes"));
+        let schedule =
+            aes_256_key_schedule(&hex::decode(key).expect("hex").try_into().expect("32 bytes"));
         assert_eq!(hex::encode(&schedule.concat()[..32]), key);
         assert_eq!(hex::encode(schedule[2]), "9ba354118e6925afa51a8b5f2067fcde");
         assert_eq!(hex::encode(schedule[14]), "fe4890d1e6188d0b046df344706c631e");

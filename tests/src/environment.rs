@@ -6,7 +6,8 @@ use sealwax_s3::KmsKeyArn;
 
 /// The value of an environment variable. A test without its servers fails: it is never skipped.
 pub(crate) fn variable(name: &str) -> String {
-    env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`, which starts the servers"))
+    env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: run `make test`, which starts the servers"))
 }
 
 /// One Region of the LocalStack, as seeded.
@@ -28,7 +29,13 @@ impl Region {
     fn seeded(name: &'static str, prefix: &str) -> Self {
         let value = |what: &str| variable(&format!("SEALWAX_{prefix}_{what}"));
         let key = |what: &str| value(what).parse().expect("the ARN of a key");
-        Self { name, bucket: value("BUCKET"), key: key("KEY"), key_2: key("KEY_2"), mrk: key("MRK") }
+        Self {
+            name,
+            bucket: value("BUCKET"),
+            key: key("KEY"),
+            key_2: key("KEY_2"),
+            mrk: key("MRK"),
+        }
     }
 }
 

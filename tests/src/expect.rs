@@ -19,16 +19,28 @@ pub async fn read(client: &SealedClient, uri: &S3Uri) -> Result<Bytes, Error> {
 pub fn assert_kind<T>(result: Result<T, Error>, kind: ErrorKind, uri: &S3Uri, case: &str) -> Error {
     let Err(error) = result else { panic!("{case}: no error") };
     assert_eq!(error.kind(), kind, "{case}: {error:?}");
-    assert!(error.to_string().contains(&uri.to_string()), "{case}: the object is not named: {error}");
+    assert!(
+        error.to_string().contains(&uri.to_string()),
+        "{case}: the object is not named: {error}"
+    );
     error
 }
 
 /// The object must fail to open with an error of one of these kinds, however it is read: as a stream, which releases
 /// nothing but whole verified chunks of `plaintext`; to a new file, which does not appear; over a file, which stays.
-pub async fn assert_unreadable(client: &SealedClient, uri: &S3Uri, kinds: &[ErrorKind], plaintext: &[u8], case: &str) {
+pub async fn assert_unreadable(
+    client: &SealedClient,
+    uri: &S3Uri,
+    kinds: &[ErrorKind],
+    plaintext: &[u8],
+    case: &str,
+) {
     let expect = |error: Error| {
         assert!(kinds.contains(&error.kind()), "{case}: {error:?}, expected {kinds:?}");
-        assert!(error.to_string().contains(&uri.to_string()), "{case}: the object is not named: {error}");
+        assert!(
+            error.to_string().contains(&uri.to_string()),
+            "{case}: the object is not named: {error}"
+        );
     };
 
     match client.get().uri(uri).send().await {
@@ -43,8 +55,14 @@ pub async fn assert_unreadable(client: &SealedClient, uri: &S3Uri, kinds: &[Erro
                     None => panic!("{case}: the stream ended without an error"),
                 }
             };
-            assert!(plaintext.starts_with(&released), "{case}: other bytes than the plaintext were released");
-            assert!(released.len().is_multiple_of(CHUNK_LEN), "{case}: a part of a chunk was released");
+            assert!(
+                plaintext.starts_with(&released),
+                "{case}: other bytes than the plaintext were released"
+            );
+            assert!(
+                released.len().is_multiple_of(CHUNK_LEN),
+                "{case}: a part of a chunk was released"
+            );
             assert!(stream.next().await.is_none(), "{case}: the stream went on after its error");
             expect(error);
         }
@@ -56,9 +74,14 @@ pub async fn assert_unreadable(client: &SealedClient, uri: &S3Uri, kinds: &[Erro
     for path in [&absent, &present] {
         expect(client.get().uri(uri).to_file(path).await.expect_err(case));
     }
-    let names: Vec<_> =
-        fs::read_dir(&directory).expect("the directory").map(|entry| entry.map(|it| it.path())).collect();
-    assert!(matches!(&names[..], [Ok(left)] if *left == present), "{case}: {names:?} was left behind");
+    let names: Vec<_> = fs::read_dir(&directory)
+        .expect("the directory")
+        .map(|entry| entry.map(|it| it.path()))
+        .collect();
+    assert!(
+        matches!(&names[..], [Ok(left)] if *left == present),
+        "{case}: {names:?} was left behind"
+    );
     assert_eq!(fs::read(&present).expect("the file"), b"as it was", "{case}: a file was changed");
 }
 

@@ -65,12 +65,17 @@ impl LocalStack {
     /// A keyring of these keys.
     #[must_use]
     pub fn keyring<'a>(&self, keys: impl IntoIterator<Item = &'a KmsKeyArn>) -> KmsKeyring {
-        keys.into_iter().fold(self.keyring_builder(), |builder, key| builder.key(key.clone())).build()
+        keys.into_iter()
+            .fold(self.keyring_builder(), |builder, key| builder.key(key.clone()))
+            .build()
     }
 
     /// Begins a client of these keys.
     #[must_use]
-    pub fn client_builder<'a>(&self, keys: impl IntoIterator<Item = &'a KmsKeyArn>) -> SealedClientBuilder {
+    pub fn client_builder<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a KmsKeyArn>,
+    ) -> SealedClientBuilder {
         SealedClient::builder(self.s3(), self.keyring(keys))
     }
 
@@ -89,6 +94,11 @@ impl LocalStack {
     /// A new KMS key of the home Region, of the caller's own: it may be disabled.
     pub async fn new_key(&self) -> KmsKeyArn {
         let created = self.kms().create_key().send().await.expect("create a key");
-        created.key_metadata.and_then(|key| key.arn).expect("an ARN").parse().expect("the ARN of a key")
+        created
+            .key_metadata
+            .and_then(|key| key.arn)
+            .expect("an ARN")
+            .parse()
+            .expect("the ARN of a key")
     }
 }

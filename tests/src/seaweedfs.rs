@@ -1,6 +1,8 @@
 //! A second S3, which checks signatures and honours conditions on copies. It has no KMS.
 
-use aws_credential_types::{credential_fn::provide_credentials_fn, provider::error::CredentialsError};
+use aws_credential_types::{
+    credential_fn::provide_credentials_fn, provider::error::CredentialsError,
+};
 use sealwax_s3::{
     S3Uri, SealedClient, SealedClientBuilder,
     aws_config::{BehaviorVersion, Region, SdkConfig},
@@ -54,7 +56,9 @@ impl SeaweedFs {
     /// By a caller whose credentials cannot be found.
     #[must_use]
     pub fn without_credentials() -> Self {
-        let none = provide_credentials_fn(async || Err(CredentialsError::not_loaded("there are no credentials")));
+        let none = provide_credentials_fn(async || {
+            Err(CredentialsError::not_loaded("there are no credentials"))
+        });
         let url = variable("SEALWAX_TEST_SEAWEEDFS_URL");
         Self::reached(Wire::default(), SharedCredentialsProvider::new(none), &url)
     }
@@ -75,7 +79,8 @@ impl SeaweedFs {
             let error = error.into_service_error();
             let exists = matches!(
                 error,
-                CreateBucketError::BucketAlreadyExists(_) | CreateBucketError::BucketAlreadyOwnedByYou(_)
+                CreateBucketError::BucketAlreadyExists(_)
+                    | CreateBucketError::BucketAlreadyOwnedByYou(_)
             );
             assert!(exists, "the bucket {BUCKET}: {error:?}");
         }
@@ -118,5 +123,7 @@ pub(crate) fn credentials(secret: &str) -> SharedCredentialsProvider {
 }
 
 pub(crate) fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
-    aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(true).build())
+    aws_sdk_s3::Client::from_conf(
+        aws_sdk_s3::config::Builder::from(config).force_path_style(true).build(),
+    )
 }

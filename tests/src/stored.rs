@@ -17,14 +17,24 @@ pub struct Stored {
 impl Stored {
     /// Reads an object with the bare SDK.
     pub async fn fetch(s3: &Client, uri: &S3Uri) -> Self {
-        let output = s3.get_object().bucket(uri.bucket()).key(uri.key()).send().await.expect("a stored object");
+        let output = s3
+            .get_object()
+            .bucket(uri.bucket())
+            .key(uri.key())
+            .send()
+            .await
+            .expect("a stored object");
         let metadata = output.metadata.unwrap_or_default();
         Self { body: output.body.collect().await.expect("its body").into_bytes(), metadata }
     }
 
     /// Stores it with the bare SDK, with the right checksums, as somebody who may write to the bucket can.
     pub async fn store(&self, s3: &Client, uri: &S3Uri) {
-        let put = s3.put_object().bucket(uri.bucket()).key(uri.key()).set_metadata(Some(self.metadata.clone()));
+        let put = s3
+            .put_object()
+            .bucket(uri.bucket())
+            .key(uri.key())
+            .set_metadata(Some(self.metadata.clone()));
         put.body(self.body.clone().into()).send().await.expect("store an object");
     }
 
@@ -54,5 +64,10 @@ impl Stored {
 /// The multipart uploads to `uri` that are neither completed nor aborted.
 pub async fn unfinished_uploads(s3: &Client, uri: &S3Uri) -> usize {
     let listed = s3.list_multipart_uploads().bucket(uri.bucket()).prefix(uri.key()).send().await;
-    listed.expect("list uploads").uploads().iter().filter(|upload| upload.key() == Some(uri.key())).count()
+    listed
+        .expect("list uploads")
+        .uploads()
+        .iter()
+        .filter(|upload| upload.key() == Some(uri.key()))
+        .count()
 }

@@ -14,8 +14,8 @@ use std::{
 use aws_smithy_runtime_api::{
     client::{
         http::{
-            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-            SharedHttpConnector,
+            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
+            SharedHttpClient, SharedHttpConnector,
         },
         orchestrator::{HttpRequest, HttpResponse},
         result::ConnectorError,
@@ -151,7 +151,11 @@ impl Wire {
     /// The operations so far, of one service.
     #[must_use]
     pub fn operations(&self, service: &str) -> Vec<String> {
-        self.calls().into_iter().filter(|call| call.service == service).map(|call| call.operation).collect()
+        self.calls()
+            .into_iter()
+            .filter(|call| call.service == service)
+            .map(|call| call.operation)
+            .collect()
     }
 
     /// The operations of KMS so far, each with its Region.
@@ -171,8 +175,15 @@ impl Wire {
 }
 
 impl HttpClient for Wire {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(Connector { wire: self.clone(), next: self.http.http_connector(settings, components) })
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(Connector {
+            wire: self.clone(),
+            next: self.http.http_connector(settings, components),
+        })
     }
 }
 
@@ -194,7 +205,10 @@ impl HttpConnector for Connector {
         let reaction = (self.wire.react)(&call);
         let next = self.next.clone();
         HttpConnectorFuture::new(async move {
-            let whole = !matches!(reaction, Reaction::Answer(..) | Reaction::Corrupt(_) | Reaction::CutAnswer(..));
+            let whole = !matches!(
+                reaction,
+                Reaction::Answer(..) | Reaction::Corrupt(_) | Reaction::CutAnswer(..)
+            );
             let answer = react(reaction, request, &next).await?;
             call.answered.store(whole, Ordering::Relaxed);
             Ok(answer)
@@ -254,7 +268,8 @@ async fn react(
         Reaction::CutRequest(at) => {
             let body = collected(request.take_body()).await?;
             if let Some(at) = at.checked_rem(body.len()) {
-                *request.body_mut() = SdkBody::from_body_1_x(CutBody::new(body.slice(..at), Ending::Broken));
+                *request.body_mut() =
+                    SdkBody::from_body_1_x(CutBody::new(body.slice(..at), Ending::Broken));
                 // Whatever comes of it, even an answer to what arrived, the connection is gone.
                 let _ = next.call(request).await;
             }
@@ -270,7 +285,8 @@ async fn react(
         Reaction::Reroute(name, bucket) => {
             // http://NAME.HOST/KEY, or http://HOST/NAME/KEY.
             let path = request.uri().splitn(4, '/').nth(3).expect("a path");
-            let key = path.strip_prefix(name.as_str()).map_or(path, |rest| rest.trim_start_matches('/'));
+            let key =
+                path.strip_prefix(name.as_str()).map_or(path, |rest| rest.trim_start_matches('/'));
             let uri = format!("{}/{bucket}/{key}", variable("SEALWAX_TEST_LOCALSTACK_URL"));
             request.set_uri(uri).expect("an address");
             next.call(request).await
@@ -290,7 +306,10 @@ async fn buffered(mut answer: HttpResponse) -> Result<HttpResponse, ConnectorErr
     Ok(answer)
 }
 
-async fn edited(answer: HttpResponse, edit: impl FnOnce(&mut Vec<u8>)) -> Result<HttpResponse, ConnectorError> {
+async fn edited(
+    answer: HttpResponse,
+    edit: impl FnOnce(&mut Vec<u8>),
+) -> Result<HttpResponse, ConnectorError> {
     let mut answer = buffered(answer).await?;
     let mut body = answer.body().bytes().unwrap_or_default().to_vec();
     edit(&mut body);
@@ -299,7 +318,8 @@ async fn edited(answer: HttpResponse, edit: impl FnOnce(&mut Vec<u8>)) -> Result
 }
 
 async fn collected(body: SdkBody) -> Result<Bytes, ConnectorError> {
-    let body = ByteStream::new(body).collect().await.map_err(|error| ConnectorError::io(error.into()))?;
+    let body =
+        ByteStream::new(body).collect().await.map_err(|error| ConnectorError::io(error.into()))?;
     Ok(body.into_bytes())
 }
 
@@ -309,7 +329,8 @@ impl Call {
         // Credential=KEY/DATE/REGION/SERVICE/aws4_request
         let scope = header("authorization").split(['=', ',']).nth(1).unwrap_or_default();
         let mut scope = scope.split('/').skip(2).map(str::to_owned);
-        let (region, service) = (scope.next().unwrap_or_default(), scope.next().unwrap_or_default());
+        let (region, service) =
+            (scope.next().unwrap_or_default(), scope.next().unwrap_or_default());
         let query = request.uri().split_once('?').map_or("", |(_, query)| query);
         let body = request.body().bytes().unwrap_or_default();
         Self {
@@ -321,8 +342,16 @@ impl Call {
             part: parameter(query, "partNumber").and_then(|part| part.parse().ok()),
             body_len: body.len(),
             uri: request.uri().to_owned(),
-            headers: request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            json: if service == "kms" { serde_json::from_slice(body).unwrap_or_default() } else { Value::Null },
+            headers: request
+                .headers()
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            json: if service == "kms" {
+                serde_json::from_slice(body).unwrap_or_default()
+            } else {
+                Value::Null
+            },
             answered: Arc::default(),
             service,
             region,

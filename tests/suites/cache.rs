@@ -20,7 +20,11 @@ fn calls(stack: &LocalStack) -> Vec<String> {
 
 fn data_keys(header: &ObjectHeader) -> Vec<(&str, Option<&str>, bool)> {
     let key = |key: &'_ EncryptedDataKey| key.intermediate().is_some();
-    header.keys().iter().map(|it| (it.wrapping_key(), it.place().map(Place::as_str), key(it))).collect()
+    header
+        .keys()
+        .iter()
+        .map(|it| (it.wrapping_key(), it.place().map(Place::as_str), key(it)))
+        .collect()
 }
 
 /// As many as a busy client makes in minutes. The wire takes the objects in place of S3.
@@ -31,17 +35,30 @@ async fn ten_thousand_puts_are_one_call() {
         _ => Reaction::Pass,
     });
     let stack = LocalStack::over(wire, east());
-    let (client, context) = (cached(&stack, [&stack.home.key]), EncryptionContext::try_from_iter([("tenant", "acme")]));
+    let (client, context) =
+        (cached(&stack, [&stack.home.key]), EncryptionContext::try_from_iter([("tenant", "acme")]));
     let context = context.expect("a context");
-    let put =
-        |n: usize| client.put().bucket("b").key(n.to_string()).body("x").encryption_context(context.clone()).send();
-    let stored = stream::iter((0..10_000).map(put)).buffer_unordered(32).map(|put| put.expect("put").header);
+    let put = |n: usize| {
+        client
+            .put()
+            .bucket("b")
+            .key(n.to_string())
+            .body("x")
+            .encryption_context(context.clone())
+            .send()
+    };
+    let stored =
+        stream::iter((0..10_000).map(put)).buffer_unordered(32).map(|put| put.expect("put").header);
     let headers: Vec<ObjectHeader> = stored.collect().await;
     assert_eq!(calls(&stack), ["GenerateDataKey"]);
     assert_eq!(stack.wire.operations("s3").len(), 10_000);
     let first = headers[0].keys()[0].ciphertext();
-    assert!(headers.iter().all(|header| header.keys()[0].ciphertext() == first), "one intermediate key");
-    let distinct: HashSet<_> = headers.iter().map(|header| header.body_header().to_bytes()).collect();
+    assert!(
+        headers.iter().all(|header| header.keys()[0].ciphertext() == first),
+        "one intermediate key"
+    );
+    let distinct: HashSet<_> =
+        headers.iter().map(|header| header.body_header().to_bytes()).collect();
     assert_eq!(distinct.len(), headers.len(), "each has its own salt and data key");
 }
 
@@ -52,7 +69,10 @@ async fn many_objects_written_at_once_and_read_cost_a_call_each_way() {
     let writer = cached(&stack, keys);
     let uris: Vec<S3Uri> = (0..100).map(|_| stack.object("cached")).collect();
     let put = |uri: &S3Uri| writer.put().uri(uri).body(uri.to_string()).send();
-    stream::iter(uris.iter().map(put)).buffer_unordered(16).for_each(|put| async { drop(put.expect("put")) }).await;
+    stream::iter(uris.iter().map(put))
+        .buffer_unordered(16)
+        .for_each(|put| async { drop(put.expect("put")) })
+        .await;
     assert_eq!(calls(&stack), ["GenerateDataKey", "Encrypt"], "one for each wrapping key");
 
     stack.wire.forget();
@@ -66,7 +86,8 @@ async fn many_objects_written_at_once_and_read_cost_a_call_each_way() {
     for key in keys {
         assert_eq!(read(&stack.client([key]), &uris[7]).await.expect("get"), uris[7].to_string());
     }
-    let context = stack.wire.calls().into_iter().rfind(|call| call.service == "kms").expect("a call").json;
+    let context =
+        stack.wire.calls().into_iter().rfind(|call| call.service == "kms").expect("a call").json;
     assert_eq!(context["EncryptionContext"], json!({"sealwax:format": "v1/intermediate"}));
 }
 
@@ -77,7 +98,8 @@ async fn what_is_cached_is_read_and_written_while_kms_is_gone() {
         false => Reaction::Pass,
     });
     let stack = LocalStack::over(wire, east());
-    let (client, one, two) = (cached(&stack, [&stack.home.key]), stack.object("gone"), stack.object("gone"));
+    let (client, one, two) =
+        (cached(&stack, [&stack.home.key]), stack.object("gone"), stack.object("gone"));
     client.put().uri(&one).body("one").send().await.expect("put");
     assert_eq!(read(&client, &one).await.expect("get: the first Decrypt"), "one");
     client.put().uri(&two).body("two").send().await.expect("put without KMS");
@@ -91,7 +113,8 @@ async fn what_is_cached_is_read_and_written_while_kms_is_gone() {
 #[tokio::test]
 async fn two_objects_under_one_intermediate_key_cannot_be_exchanged() {
     let stack = LocalStack::new(east());
-    let (client, one, two) = (cached(&stack, [&stack.home.key]), stack.object("swap"), stack.object("swap"));
+    let (client, one, two) =
+        (cached(&stack, [&stack.home.key]), stack.object("swap"), stack.object("swap"));
     for uri in [&one, &two] {
         client.put().uri(uri).body(uri.to_string()).send().await.expect("put");
     }
@@ -100,15 +123,22 @@ async fn two_objects_under_one_intermediate_key_cannot_be_exchanged() {
     assert_kind(read(&client, &two).await, ErrorKind::PlaceMismatch, &two, "the place is another");
 
     // Nor where the attacker writes the place that is expected.
-    let head = stack.s3().head_object().bucket(one.bucket()).key(one.key()).send().await.expect("head");
+    let head =
+        stack.s3().head_object().bucket(one.bucket()).key(one.key()).send().await.expect("head");
     let metadata = head.metadata.expect("metadata").into_iter();
-    let metadata = metadata.map(|(name, value)| (name, value.replace(one.key(), two.key()))).collect();
+    let metadata =
+        metadata.map(|(name, value)| (name, value.replace(one.key(), two.key()))).collect();
     let copy = stack.s3().copy_object().copy_source(format!("{}/{}", one.bucket(), one.key()));
     let copy = copy.bucket(two.bucket()).key(two.key()).set_metadata(Some(metadata));
     let replace = sealwax_s3::aws_sdk_s3::types::MetadataDirective::Replace;
     copy.metadata_directive(replace).send().await.expect("copy");
     for reader in [client, stack.client([&stack.home.key])] {
-        assert_kind(read(&reader, &two).await, ErrorKind::Authentication, &two, "the place is forged");
+        assert_kind(
+            read(&reader, &two).await,
+            ErrorKind::Authentication,
+            &two,
+            "the place is forged",
+        );
     }
 }
 
@@ -116,17 +146,20 @@ async fn two_objects_under_one_intermediate_key_cannot_be_exchanged() {
 #[tokio::test]
 async fn rewraps_of_many_objects_in_one_region_are_one_call() {
     let stack = LocalStack::new(east());
-    let (writer, uris) = (cached(&stack, [&stack.home.key]), [(); 4].map(|()| stack.object("rewrap")));
+    let (writer, uris) =
+        (cached(&stack, [&stack.home.key]), [(); 4].map(|()| stack.object("rewrap")));
     for uri in &uris {
         writer.put().uri(uri).body("x").send().await.expect("put");
     }
     stack.wire.forget();
     let other = Arc::new(CachingKeyring::new(stack.keyring([&stack.home.key_2])));
     for uri in &uris {
-        let rewrap = writer.rewrap().uri(uri).add_keys(Arc::clone(&other)).send().await.expect("rewrap");
+        let rewrap =
+            writer.rewrap().uri(uri).add_keys(Arc::clone(&other)).send().await.expect("rewrap");
         assert_eq!(rewrap.outcome, RewrapOutcome::Rewrapped);
         let place = format!("{}/{}", uri.bucket(), uri.key());
-        let expected = [&stack.home.key, &stack.home.key_2].map(|key| (key.as_str(), Some(place.as_str()), true));
+        let expected = [&stack.home.key, &stack.home.key_2]
+            .map(|key| (key.as_str(), Some(place.as_str()), true));
         assert_eq!(data_keys(rewrap.header().expect("ours")), expected);
     }
     assert_eq!(calls(&stack), ["ReEncrypt"]);
@@ -146,7 +179,9 @@ async fn rewraps_of_replicas_cost_a_call_each_way_for_all_of_them() {
         writer.put().uri(&uri).body(format!("object {n}")).send().await.expect("put");
         let copy = west.s3().copy_object().copy_source(format!("{}/{}", uri.bucket(), uri.key()));
         copy.bucket(&west.home.bucket).key(uri.key()).send().await.expect("replicated");
-        replicas.push(format!("s3://{}/{}", west.home.bucket, uri.key()).parse::<S3Uri>().expect("a name"));
+        replicas.push(
+            format!("s3://{}/{}", west.home.bucket, uri.key()).parse::<S3Uri>().expect("a name"),
+        );
     }
     let places = PlacePolicy::bound().replica_of(&west.home.bucket, &east.home.bucket);
     let reader = CachingKeyring::new(west.keyring([&east.home.key]));
@@ -157,6 +192,9 @@ async fn rewraps_of_replicas_cost_a_call_each_way_for_all_of_them() {
     }
     assert_eq!(calls(&west), ["Decrypt", "GenerateDataKey"]);
     for (n, uri) in replicas.iter().enumerate() {
-        assert_eq!(read(&west.client([&west.home.key]), uri).await.expect("get"), format!("object {n}"));
+        assert_eq!(
+            read(&west.client([&west.home.key]), uri).await.expect("get"),
+            format!("object {n}")
+        );
     }
 }

@@ -3,7 +3,8 @@
 use std::{net::TcpListener, time::Duration};
 
 use sealwax_s3::{
-    DiscoveryFilter, ErrorKind, KmsKeyArn, PlacePolicy, S3Uri, SealedClient, aws_sdk_kms, aws_sdk_s3,
+    DiscoveryFilter, ErrorKind, KmsKeyArn, PlacePolicy, S3Uri, SealedClient, aws_sdk_kms,
+    aws_sdk_s3,
     envelope::{EncryptionContext, Place},
 };
 use sealwax_tests::{LocalStack, Reaction, Wire, assert_kind, east, plaintext, read, west};
@@ -59,30 +60,42 @@ async fn the_nearest_region_is_asked_first() {
 async fn a_dead_region_is_passed_over() {
     let keys = [east().key, west().key];
     let uri = sealed(&keys).await;
-    for (case, dead) in [("silent", (|| Reaction::Hang) as fn() -> Reaction), ("refusing", || Reaction::Refuse)] {
+    for (case, dead) in
+        [("silent", (|| Reaction::Hang) as fn() -> Reaction), ("refusing", || Reaction::Refuse)]
+    {
         let wire = Wire::new(move |call| match (call.service.as_str(), call.region.as_str()) {
             ("kms", EAST) => dead(),
             _ => Reaction::Pass,
         });
         let stack = LocalStack::over(wire, east());
-        let keyring = keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
-        let client = SealedClient::builder(stack.s3(), keyring.timeout(Duration::from_secs(2)).build()).build();
-        let read = timeout(Duration::from_secs(30), read(&client, &uri)).await.expect("in bounded time");
+        let keyring =
+            keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
+        let client =
+            SealedClient::builder(stack.s3(), keyring.timeout(Duration::from_secs(2)).build())
+                .build();
+        let read =
+            timeout(Duration::from_secs(30), read(&client, &uri)).await.expect("in bounded time");
         assert_eq!(read.expect(case), "x");
         assert_eq!(stack.wire.kms().last(), kms(&[("Decrypt", WEST)]).last(), "{case}");
 
         // A write needs all of its keys, and stores nothing without them.
         stack.wire.forget();
         let another = stack.object("dead");
-        let put = timeout(Duration::from_secs(30), client.put().uri(&another).body("x").send()).await;
-        let error = assert_kind(put.expect("in bounded time"), ErrorKind::Unavailable, &another, case);
-        assert!(error.to_string().contains(keys[0].as_str()), "{case}: the key is not named: {error}");
+        let put =
+            timeout(Duration::from_secs(30), client.put().uri(&another).body("x").send()).await;
+        let error =
+            assert_kind(put.expect("in bounded time"), ErrorKind::Unavailable, &another, case);
+        assert!(
+            error.to_string().contains(keys[0].as_str()),
+            "{case}: the key is not named: {error}"
+        );
         assert_eq!(stack.wire.operations("s3"), [""; 0], "{case}");
     }
 }
 
 fn kms_at(stack: &LocalStack, port: u16) -> aws_sdk_kms::Client {
-    let config = aws_sdk_kms::config::Builder::from(&stack.config).endpoint_url(format!("http://127.0.0.1:{port}"));
+    let config = aws_sdk_kms::config::Builder::from(&stack.config)
+        .endpoint_url(format!("http://127.0.0.1:{port}"));
     aws_sdk_kms::Client::from_conf(config.build())
 }
 
@@ -91,14 +104,20 @@ async fn a_given_client_of_a_dead_endpoint_is_passed_over() {
     let keys = [east().key, west().key];
     let (stack, uri) = (LocalStack::new(east()), sealed(&keys).await);
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let closed = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+    let closed =
+        TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
     let silent_port = silent.local_addr().expect("an address").port();
     for (case, port) in [("closed", closed), ("silent", silent_port)] {
-        let keyring = keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
-        let keyring = keyring.client(EAST, kms_at(&stack, port)).timeout(Duration::from_secs(2)).build();
+        let keyring =
+            keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
+        let keyring =
+            keyring.client(EAST, kms_at(&stack, port)).timeout(Duration::from_secs(2)).build();
         let client = SealedClient::builder(stack.s3(), keyring).build();
         let read = timeout(Duration::from_secs(20), read(&client, &uri)).await;
-        assert_eq!(read.unwrap_or_else(|_| panic!("{case}: the timeout did not hold")).expect(case), "x");
+        assert_eq!(
+            read.unwrap_or_else(|_| panic!("{case}: the timeout did not hold")).expect(case),
+            "x"
+        );
     }
 }
 
@@ -110,8 +129,16 @@ async fn all_regions_dead_is_unavailable() {
         Wire::new(|call| if call.service == "kms" { Reaction::Refuse } else { Reaction::Pass }),
         east(),
     );
-    let error = assert_kind(read(&stack.client(&keys), &uri).await, ErrorKind::Unavailable, &uri, "both dead");
-    assert!(keys.iter().all(|key| error.to_string().contains(key.as_str())), "not both keys are named: {error}");
+    let error = assert_kind(
+        read(&stack.client(&keys), &uri).await,
+        ErrorKind::Unavailable,
+        &uri,
+        "both dead",
+    );
+    assert!(
+        keys.iter().all(|key| error.to_string().contains(key.as_str())),
+        "not both keys are named: {error}"
+    );
 }
 
 #[tokio::test]
@@ -125,7 +152,10 @@ async fn a_multi_region_key_opens_by_its_replica() {
     let clients = [
         ("its replica", west.client([&west.home.mrk])),
         ("discovery", discovering(DiscoveryFilter::accounts([ACCOUNT]))),
-        ("discovery in the Region", discovering(DiscoveryFilter::accounts([ACCOUNT]).regions([WEST]))),
+        (
+            "discovery in the Region",
+            discovering(DiscoveryFilter::accounts([ACCOUNT]).regions([WEST])),
+        ),
         ("discovery by ARN", discovering(DiscoveryFilter::keys([west.home.mrk.clone()]))),
     ];
     for (case, client) in clients {
@@ -139,7 +169,13 @@ async fn a_multi_region_key_opens_by_its_replica() {
     assert_eq!(read(&east.client([&east.home.mrk]), &replica).await.expect("get"), "y");
     west.wire.forget();
     let client = west.client([&west.home.mrk]);
-    client.rewrap().uri(&uri).add_keys(west.keyring([&west.home.key])).send().await.expect("rewrap");
+    client
+        .rewrap()
+        .uri(&uri)
+        .add_keys(west.keyring([&west.home.key]))
+        .send()
+        .await
+        .expect("rewrap");
     assert_eq!(west.wire.kms(), kms(&[("ReEncrypt", WEST)]));
     assert_eq!(read(&west.client([&west.home.key]), &uri).await.expect("get"), "x");
 }
@@ -164,7 +200,9 @@ async fn discovery_asks_only_about_what_its_filter_allows() {
         assert_kind(read(filter).await, ErrorKind::NoMatchingKey, &uri, case);
         assert_eq!(stack.wire.kms(), [], "{case}");
     }
-    for filter in [DiscoveryFilter::accounts([ACCOUNT]), DiscoveryFilter::keys([west().key, east().key])] {
+    for filter in
+        [DiscoveryFilter::accounts([ACCOUNT]), DiscoveryFilter::keys([west().key, east().key])]
+    {
         assert_eq!(read(filter).await.expect("allowed"), "x");
         assert_eq!(stack.wire.kms(), kms(&[("Decrypt", EAST)]));
     }
@@ -181,19 +219,35 @@ async fn each_call_carries_the_whole_context_and_names_its_key() {
     let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
     let (keys, uri) = ([&east.home.key, &west.home.key], east.object("context"));
     let client = east.client(keys);
-    let context = EncryptionContext::try_from_iter([("tenant", "acmé"), ("empty", "")]).expect("a context");
+    let context =
+        EncryptionContext::try_from_iter([("tenant", "acmé"), ("empty", "")]).expect("a context");
     client.put().uri(&uri).body("x").encryption_context(context).send().await.expect("put");
     read(&client, &uri).await.expect("get");
-    client.rewrap().uri(&uri).replace_keys(east.keyring([&east.home.key_2])).send().await.expect("re-encrypt");
+    client
+        .rewrap()
+        .uri(&uri)
+        .replace_keys(east.keyring([&east.home.key_2]))
+        .send()
+        .await
+        .expect("re-encrypt");
     let both = east.client([&east.home.key_2]);
-    both.rewrap().uri(&uri).replace_keys(west.keyring([&west.home.key_2])).send().await.expect("decrypt and encrypt");
+    both.rewrap()
+        .uri(&uri)
+        .replace_keys(west.keyring([&west.home.key_2]))
+        .send()
+        .await
+        .expect("decrypt and encrypt");
 
     let place = format!("{}/{}", uri.bucket(), uri.key());
-    let whole = json!({"tenant": "acmé", "empty": "", "sealwax:format": "v1", "sealwax:place": place});
+    let whole =
+        json!({"tenant": "acmé", "empty": "", "sealwax:format": "v1", "sealwax:place": place});
     let calls: Vec<_> = [&east, &west].into_iter().flat_map(|stack| stack.wire.calls()).collect();
     let calls: Vec<_> = calls.into_iter().filter(|call| call.service == "kms").collect();
     let operations: Vec<_> = calls.iter().map(|call| call.operation.as_str()).collect();
-    assert_eq!(operations, ["GenerateDataKey", "Encrypt", "Decrypt", "ReEncrypt", "Decrypt", "Encrypt"]);
+    assert_eq!(
+        operations,
+        ["GenerateDataKey", "Encrypt", "Decrypt", "ReEncrypt", "Decrypt", "Encrypt"]
+    );
     for call in calls {
         let (contexts, ids) = match call.operation.as_str() {
             "ReEncrypt" => (
@@ -204,7 +258,8 @@ async fn each_call_carries_the_whole_context_and_names_its_key() {
         };
         assert!(contexts.iter().all(|name| call.json[name] == whole), "{}", call.json);
         for id in ids {
-            let key: KmsKeyArn = call.json[id].as_str().expect("a key's name").parse().expect("an ARN");
+            let key: KmsKeyArn =
+                call.json[id].as_str().expect("a key's name").parse().expect("an ARN");
             assert_eq!(key.region(), call.region, "{}: {id}", call.operation);
         }
     }
@@ -213,24 +268,54 @@ async fn each_call_carries_the_whole_context_and_names_its_key() {
 #[tokio::test]
 async fn a_shared_name_of_buckets_lets_replicas_open_as_they_are() {
     let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
-    let places =
-        PlacePolicy::bound().bucket_name(&east.home.bucket, "documents").bucket_name(&west.home.bucket, "documents");
-    let (keys, uri, data) = ([&east.home.key, &west.home.key], east.object("shared"), plaintext(20_000));
+    let places = PlacePolicy::bound()
+        .bucket_name(&east.home.bucket, "documents")
+        .bucket_name(&west.home.bucket, "documents");
+    let (keys, uri, data) =
+        ([&east.home.key, &west.home.key], east.object("shared"), plaintext(20_000));
     let client = east.client_builder(keys).places(places.clone()).build();
     client.put().uri(&uri).body(data.clone()).send().await.expect("put");
     let source = format!("{}/{}", uri.bucket(), uri.key());
-    west.s3().copy_object().copy_source(source).bucket(&west.home.bucket).key(uri.key()).send().await.expect("copy");
-    let replica: S3Uri = format!("s3://{}/{}", west.home.bucket, uri.key()).parse().expect("a name");
+    west.s3()
+        .copy_object()
+        .copy_source(source)
+        .bucket(&west.home.bucket)
+        .key(uri.key())
+        .send()
+        .await
+        .expect("copy");
+    let replica: S3Uri =
+        format!("s3://{}/{}", west.home.bucket, uri.key()).parse().expect("a name");
 
     let client = west.client_builder([&west.home.key]).places(places).build();
     assert!(read(&client, &replica).await.expect("as it is") == data);
     // Without the name it is a stranger's place; without binding, any place is fine for what is bound to none.
-    assert_kind(read(&west.client([&west.home.key]), &replica).await, ErrorKind::PlaceMismatch, &replica, "no name");
+    assert_kind(
+        read(&west.client([&west.home.key]), &replica).await,
+        ErrorKind::PlaceMismatch,
+        &replica,
+        "no name",
+    );
     let unbound = west.client_builder([&west.home.key]).places(PlacePolicy::off()).build();
     assert!(read(&unbound, &replica).await.expect("unbound reads all") == data);
     unbound.put().uri(&replica).body("z").send().await.expect("put");
-    assert!(!unbound.head().uri(&replica).send().await.expect("head").keys().iter().any(|key| key.place().is_some()));
-    assert_kind(read(&west.client([&west.home.key]), &replica).await, ErrorKind::PlaceMismatch, &replica, "bound");
+    assert!(
+        !unbound
+            .head()
+            .uri(&replica)
+            .send()
+            .await
+            .expect("head")
+            .keys()
+            .iter()
+            .any(|key| key.place().is_some())
+    );
+    assert_kind(
+        read(&west.client([&west.home.key]), &replica).await,
+        ErrorKind::PlaceMismatch,
+        &replica,
+        "bound",
+    );
 }
 
 /// An access point has another name than its bucket, and an alias besides.
@@ -240,7 +325,9 @@ async fn an_access_point_reads_what_its_bucket_holds_where_the_policy_says_so() 
     let (bucket, uri) = (direct.home.bucket.as_str(), direct.object("access-point"));
     let by_bucket = direct.client([&direct.home.key]);
     by_bucket.put().uri(&uri).body("x").send().await.expect("put");
-    for name in ["arn:aws:s3:us-east-1:000000000000:accesspoint/documents", "documents-a1b2c3-s3alias"] {
+    for name in
+        ["arn:aws:s3:us-east-1:000000000000:accesspoint/documents", "documents-a1b2c3-s3alias"]
+    {
         let home = bucket.to_owned();
         let wire = Wire::new(move |call| match call.service.as_str() {
             "s3" => Reaction::Reroute(name.to_owned(), home.clone()),
@@ -248,23 +335,32 @@ async fn an_access_point_reads_what_its_bucket_holds_where_the_policy_says_so() 
         });
         let stack = LocalStack::over(wire, east());
         let client = |places| {
-            SealedClient::builder(aws_sdk_s3::Client::new(&stack.config), stack.keyring([&stack.home.key]))
-                .places(places)
-                .build()
+            SealedClient::builder(
+                aws_sdk_s3::Client::new(&stack.config),
+                stack.keyring([&stack.home.key]),
+            )
+            .places(places)
+            .build()
         };
         let at = |key: &str| format!("s3://{name}/{key}").parse::<S3Uri>().expect("a name");
         let there = at(uri.key());
         let stranger = client(PlacePolicy::bound());
-        let error = assert_kind(read(&stranger, &there).await, ErrorKind::PlaceMismatch, &there, name);
+        let error =
+            assert_kind(read(&stranger, &there).await, ErrorKind::PlaceMismatch, &there, name);
         let told = error.to_string();
-        assert!(told.contains("replica_of") && told.contains("accept_place"), "both ways out: {told}");
+        assert!(
+            told.contains("replica_of") && told.contains("accept_place"),
+            "both ways out: {told}"
+        );
         assert_eq!(stack.wire.kms(), [], "{name}");
         let replica = client(PlacePolicy::bound().replica_of(name, bucket));
         assert_eq!(read(&replica, &there).await.expect(name), "x");
 
         // What is put through it is bound to its name; where it is called by the bucket's, to that.
         let (bound, shared) = (direct.object("access-point"), direct.object("access-point"));
-        let place = |header: &sealwax_s3::envelope::ObjectHeader| header.keys()[0].place().map(Place::to_string);
+        let place = |header: &sealwax_s3::envelope::ObjectHeader| {
+            header.keys()[0].place().map(Place::to_string)
+        };
         let put = stranger.put().uri(&at(bound.key())).body("y").send().await.expect(name);
         assert_eq!(place(&put.header), Some(format!("{name}/{}", bound.key())));
         assert_kind(read(&by_bucket, &bound).await, ErrorKind::PlaceMismatch, &bound, name);

@@ -53,7 +53,11 @@ fn assert_absent(log: &str, secret: &[u8]) {
     let hex: String = piece.iter().map(|byte| format!("{byte:02x}")).collect();
     for spelling in [String::from_utf8_lossy(piece).into_owned(), decimal, hex] {
         let at = log.to_lowercase().find(&spelling.to_lowercase());
-        assert!(at.is_none(), "{spelling} is in {:?}", at.map(|at| &log[at.saturating_sub(200)..at + 50]));
+        assert!(
+            at.is_none(),
+            "{spelling} is in {:?}",
+            at.map(|at| &log[at.saturating_sub(200)..at + 50])
+        );
     }
 }
 
@@ -78,7 +82,13 @@ fn no_level_of_any_log_holds_a_secret() {
     tracing::subscriber::set_global_default(subscriber).expect("the only one");
     runtime.block_on(async {
         assert_eq!(read(&client, &sealed).await.expect("get"), PLAINTEXT);
-        client.rewrap().uri(&sealed).add_keys(stack.keyring([&west().key])).send().await.expect("rewrap");
+        client
+            .rewrap()
+            .uri(&sealed)
+            .add_keys(stack.keyring([&west().key]))
+            .send()
+            .await
+            .expect("rewrap");
 
         let store = SeaweedFs::new().await;
         let keyring = || LocalKeyring::new("marked", &mut KEY.clone()).expect("a key");

@@ -20,7 +20,8 @@ fn found(scenario: &str) -> BTreeMap<String, usize> {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the process starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map(|line| line.expect("text"));
+    let mut lines =
+        BufReader::new(child.stdout.take().expect("piped")).lines().map(|line| line.expect("text"));
     let (mut secrets, mut headers) = (Vec::<(String, [u8; 32])>::new(), Vec::new());
     for line in lines.by_ref().take_while(|line| line != "end") {
         let (name, bytes) = line.rsplit_once(' ').expect("a name and bytes");
@@ -38,7 +39,8 @@ fn found(scenario: &str) -> BTreeMap<String, usize> {
         // As KMS sends it.
         needles.push((format!("{name} in Base64"), STANDARD.encode(secret).into_bytes()));
         for header in &headers {
-            let derived = BodyKey::derive(secret, &header[..24], &EncryptionContext::new().body_context());
+            let derived =
+                BodyKey::derive(secret, &header[..24], &EncryptionContext::new().body_context());
             // Each body has one data key; with another one, the commitment is another.
             if derived.commitment == header[24..HEADER_LEN] {
                 needles.extend(spellings(&format!("body key of a {name}"), &derived.key));
@@ -77,15 +79,25 @@ fn spellings(name: &str, key: &[u8; 32]) -> [(String, Vec<u8>); 3] {
 /// Nothing may be found but what is kept, and what ends with `but`.
 #[track_caller]
 fn assert_nothing_left(found: &BTreeMap<String, usize>, but: &str) {
-    assert!(found["kept key"] > 0 && found["half of kept key"] > 0, "the search does not find what is there");
-    assert!(found["body key of a kept key"] > 0, "the search does not find the key of a cipher that is in use");
+    assert!(
+        found["kept key"] > 0 && found["half of kept key"] > 0,
+        "the search does not find what is there"
+    );
+    assert!(
+        found["body key of a kept key"] > 0,
+        "the search does not find the key of a cipher that is in use"
+    );
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("aes") {
         let schedule = found["key schedule of body key of a kept key"];
-        assert!(schedule > 0, "the search does not find the key schedule of a cipher that is in use");
+        assert!(
+            schedule > 0,
+            "the search does not find the key schedule of a cipher that is in use"
+        );
     }
     for name in ["data key", "intermediate key", "evicted key", "body key of a data key"] {
-        for name in [name.to_owned(), format!("half of {name}"), format!("key schedule of {name}")] {
+        for name in [name.to_owned(), format!("half of {name}"), format!("key schedule of {name}")]
+        {
             assert_eq!(found.get(&name), Some(&0), "{name}");
         }
     }

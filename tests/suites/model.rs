@@ -59,7 +59,14 @@ impl Object {
         here.any(|(key, _)| *key == region).then_some(()).ok_or(ErrorKind::NoMatchingKey)
     }
 
-    fn rewrapped(&self, region: usize, at: usize, edit: Edit, key: usize, accept: bool) -> Result<Self, ErrorKind> {
+    fn rewrapped(
+        &self,
+        region: usize,
+        at: usize,
+        edit: Edit,
+        key: usize,
+        accept: bool,
+    ) -> Result<Self, ErrorKind> {
         let others = self.wraps.iter().copied().filter(|(known, _)| *known != key);
         let wraps: Vec<_> = match edit {
             Edit::Add => others.chain([(key, at)]).collect(),
@@ -116,9 +123,13 @@ impl World {
             }
             Operation::Get { at } => {
                 let expected = self.model.get(&at).ok_or(ErrorKind::NotFound);
-                let expected =
-                    expected.and_then(|object| object.unwrap(region, at, false).map(|()| object.data.clone()));
-                assert_eq!(read(&client, &self.uris[at]).await.map_err(|error| error.kind()), expected);
+                let expected = expected.and_then(|object| {
+                    object.unwrap(region, at, false).map(|()| object.data.clone())
+                });
+                assert_eq!(
+                    read(&client, &self.uris[at]).await.map_err(|error| error.kind()),
+                    expected
+                );
             }
             Operation::Delete { at } => {
                 client.delete().uri(&self.uris[at]).send().await.expect("delete");
@@ -127,7 +138,11 @@ impl World {
             Operation::Copy { from, to } => {
                 let Some(object) = self.model.get(&from).cloned() else { return };
                 let copy = client.s3().copy_object().copy_source(self.place(from));
-                copy.bucket(self.uris[to].bucket()).key(self.uris[to].key()).send().await.expect("copy");
+                copy.bucket(self.uris[to].bucket())
+                    .key(self.uris[to].key())
+                    .send()
+                    .await
+                    .expect("copy");
                 self.model.insert(to, object);
             }
             Operation::Rewrap { at, edit, key, accept } => {
@@ -141,9 +156,14 @@ impl World {
                 for place in (0..OBJECTS).filter(|_| accept) {
                     rewrap = rewrap.accept_place(self.place(place));
                 }
-                let done = rewrap.send().await.map(|output| output.outcome).map_err(|error: Error| error.kind());
+                let done = rewrap
+                    .send()
+                    .await
+                    .map(|output| output.outcome)
+                    .map_err(|error: Error| error.kind());
                 let before = self.model.get(&at).ok_or(ErrorKind::NotFound);
-                let after = before.and_then(|object| object.rewrapped(region, at, edit, key, accept));
+                let after =
+                    before.and_then(|object| object.rewrapped(region, at, edit, key, accept));
                 let outcome = |after: &Object| match self.model.get(&at) == Some(after) {
                     true => RewrapOutcome::Unchanged,
                     false => RewrapOutcome::Rewrapped,
@@ -161,14 +181,21 @@ impl World {
         for (at, uri) in self.uris.iter().enumerate() {
             let head = self.clients[0].head().uri(uri).send().await.map_err(|error| error.kind());
             let found = head.map(|info| {
-                let number = |name: &str| REGIONS.iter().position(|known| *known == name).expect("one of ours");
-                let place = |place: &str| (0..OBJECTS).position(|at| self.place(at) == place).expect("one of ours");
+                let number = |name: &str| {
+                    REGIONS.iter().position(|known| *known == name).expect("one of ours")
+                };
+                let place = |place: &str| {
+                    (0..OBJECTS).position(|at| self.place(at) == place).expect("one of ours")
+                };
                 let wraps = info.keys().iter();
-                let wraps = wraps.map(|key| (number(key.wrapping_key()), place(key.place().expect("bound").as_str())));
+                let wraps = wraps.map(|key| {
+                    (number(key.wrapping_key()), place(key.place().expect("bound").as_str()))
+                });
                 (wraps.collect::<Vec<_>>(), info.generation(), info.plaintext_len())
             });
             let expected = self.model.get(&at).ok_or(ErrorKind::NotFound);
-            let expected = expected.map(|object| (object.wraps.clone(), object.generation, object.data.len() as u64));
+            let expected = expected
+                .map(|object| (object.wraps.clone(), object.generation, object.data.len() as u64));
             assert_eq!(found, expected, "object {at}");
         }
     }

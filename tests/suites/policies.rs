@@ -98,13 +98,15 @@ fn text(path: impl AsRef<Path>) -> String {
 }
 
 fn json(path: impl AsRef<Path>) -> Value {
-    serde_json::from_str(&text(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+    serde_json::from_str(&text(&path))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
 }
 
 /// All policies by the names of their files.
 fn policies() -> BTreeMap<String, Value> {
     let entries = fs::read_dir(root().join("examples/policies")).expect("the policies");
-    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
+    let names =
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
     let named = |name: String| {
         let policy = json(Path::new("examples/policies").join(&name));
         (name, policy)
@@ -120,7 +122,9 @@ fn statements(policy: &Value) -> &[Value] {
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => vec![text],
-        Value::Array(values) => values.iter().map(|value| value.as_str().expect("a text")).collect(),
+        Value::Array(values) => {
+            values.iter().map(|value| value.as_str().expect("a text")).collect()
+        }
         _ => panic!("neither a text nor a list: {value}"),
     }
 }
@@ -159,7 +163,10 @@ fn policies_are_well_formed() {
             }
             let of_a_role = file.starts_with("iam-");
             assert_eq!(statement.get("Principal").is_none(), of_a_role, "{case}: who is meant?");
-            assert!(!(of_a_role && texts(&statement["Resource"]).contains(&"*")), "{case}: it is for every resource");
+            assert!(
+                !(of_a_role && texts(&statement["Resource"]).contains(&"*")),
+                "{case}: it is for every resource"
+            );
             let known_fields = ["Sid", "Effect", "Principal", "Action", "Resource", "Condition"];
             for field in statement.as_object().expect(&case).keys() {
                 assert!(known_fields.contains(&field.as_str()), "{case}: {field}");
@@ -171,8 +178,10 @@ fn policies_are_well_formed() {
 /// The rows of SECURITY.md's table that name a policy: its file, and the actions.
 fn least_privilege() -> BTreeMap<String, BTreeSet<String>> {
     let security = text("SECURITY.md");
-    let section =
-        security.split("\n## ").find(|section| section.starts_with("Least privilege\n")).expect("the section");
+    let section = security
+        .split("\n## ")
+        .find(|section| section.starts_with("Least privilege\n"))
+        .expect("the section");
     let mut rows = BTreeMap::new();
     for row in section.lines().filter(|line| line.starts_with('|')) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
@@ -201,7 +210,11 @@ fn roles_may_do_what_security_md_says_and_no_more() {
     }
     for (file, listed) in rows {
         let policy = policies.get(&file).unwrap_or_else(|| panic!("there is no {file}"));
-        assert_eq!(allowed(policy), listed, "{file} allows what is on the left; SECURITY.md says what is on the right");
+        assert_eq!(
+            allowed(policy),
+            listed,
+            "{file} allows what is on the left; SECURITY.md says what is on the right"
+        );
         for action in &listed {
             assert!(OF_SEALWAX.contains(&action.as_str()), "{file}: Sealwax does not use {action}");
         }
@@ -217,7 +230,8 @@ struct Use {
 
 impl Use {
     fn new(role: &'static str, action: &'static str, binding: WrapContext<'_>) -> Self {
-        let pairs = binding.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let pairs =
+            binding.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Self { role, action, pairs }
     }
 
@@ -246,13 +260,17 @@ impl Use {
             keys.as_object().expect("keys of a condition").iter().all(|(key, values)| {
                 let (present, values) = (self.values_of(key), texts(values));
                 let equal = || present.iter().any(|value| values.contains(value));
-                let alike = || present.iter().any(|value| values.iter().any(|pattern| is_like(pattern, value)));
+                let alike = || {
+                    present.iter().any(|value| values.iter().any(|pattern| is_like(pattern, value)))
+                };
                 match operator.as_str() {
                     "StringEquals" => equal(),
                     "StringNotEquals" => !equal(),
                     "StringLike" => alike(),
                     "StringNotLike" => !alike(),
-                    "ForAllValues:StringEquals" => present.iter().all(|value| values.contains(value)),
+                    "ForAllValues:StringEquals" => {
+                        present.iter().all(|value| values.contains(value))
+                    }
                     _ => panic!("{operator} is not expected here"),
                 }
             })
@@ -281,21 +299,36 @@ fn is_like(pattern: &str, value: &str) -> bool {
 #[test]
 fn key_policies_let_through_what_sealwax_does_and_nothing_else() {
     let policies = policies();
-    let (east, west) = (&policies["key-policy-us-east-1.json"], &policies["key-policy-us-west-2.json"]);
-    let context = |pairs: &[(&str, &str)]| EncryptionContext::try_from_iter(pairs.iter().copied()).expect("a context");
+    let (east, west) =
+        (&policies["key-policy-us-east-1.json"], &policies["key-policy-us-west-2.json"]);
+    let context = |pairs: &[(&str, &str)]| {
+        EncryptionContext::try_from_iter(pairs.iter().copied()).expect("a context")
+    };
     let place = |bucket: &str, key: &str| Place::new(bucket, key).expect("a place");
-    let (tenant, personal) = (context(&[("tenant", "acme")]), context(&[("e-mail", "a@example.org")]));
-    let (here, replica) = (place("invoices", "2026/report.pdf"), place("invoices-west", "2026/report.pdf"));
-    let (other_year, other_bucket) = (place("invoices", "2025/report.pdf"), place("payroll", "2026/report.pdf"));
+    let (tenant, personal) =
+        (context(&[("tenant", "acme")]), context(&[("e-mail", "a@example.org")]));
+    let (here, replica) =
+        (place("invoices", "2026/report.pdf"), place("invoices-west", "2026/report.pdf"));
+    let (other_year, other_bucket) =
+        (place("invoices", "2025/report.pdf"), place("payroll", "2026/report.pdf"));
 
     let bound = |place| WrapContext::new(&tenant, Some(place));
-    let (writer, reader, recovery) = ("sealwax-writer", "sealwax-reader", "sealwax-disaster-recovery");
+    let (writer, reader, recovery) =
+        ("sealwax-writer", "sealwax-reader", "sealwax-disaster-recovery");
     let cases = [
         // Who, what, where; and whether the key of us-east-1 and that of us-west-2 allow it.
         (Use::new(writer, "kms:GenerateDataKey", bound(&here)), true, false),
         (Use::new(writer, "kms:Encrypt", bound(&here)), false, true),
-        (Use::new(writer, "kms:GenerateDataKey", WrapContext::new(&context(&[]), Some(&here))), true, false),
-        (Use::new(writer, "kms:GenerateDataKey", WrapContext::new(&personal, Some(&here))), false, false),
+        (
+            Use::new(writer, "kms:GenerateDataKey", WrapContext::new(&context(&[]), Some(&here))),
+            true,
+            false,
+        ),
+        (
+            Use::new(writer, "kms:GenerateDataKey", WrapContext::new(&personal, Some(&here))),
+            false,
+            false,
+        ),
         (Use::new(writer, "kms:GenerateDataKey", bound(&replica)), false, false),
         (Use::new(writer, "kms:Decrypt", bound(&here)), false, false),
         (Use::new(reader, "kms:Decrypt", bound(&here)), true, true),
@@ -339,7 +372,13 @@ fn key_policies_deny_what_is_not_sealwaxs() {
         let context = EncryptionContext::new();
         let (here, elsewhere) = (Place::new("invoices", "2026/a"), Place::new("payroll", "2026/a"));
         let (here, elsewhere) = (here.expect("a place"), elsewhere.expect("a place"));
-        for action in ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"] {
+        for action in [
+            "kms:Decrypt",
+            "kms:Encrypt",
+            "kms:GenerateDataKey",
+            "kms:ReEncryptFrom",
+            "kms:ReEncryptTo",
+        ] {
             let ours = Use::new("somebody", action, WrapContext::new(&context, Some(&here)));
             assert!(ours.is_allowed_by(&policy), "{file}: {action}");
             let nothing = Use { role: "somebody", action, pairs: Vec::new() };
@@ -367,7 +406,8 @@ fn the_trail_has_every_use_of_a_key_and_no_upload_stays_unfinished() {
     }
     let lifecycle = json("examples/policies/config/lifecycle.json");
     let aborts = |rule: &Value| {
-        rule["Status"] == "Enabled" && rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"].as_u64() > Some(0)
+        rule["Status"] == "Enabled"
+            && rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"].as_u64() > Some(0)
     };
     assert!(lifecycle["Rules"].as_array().expect("a list").iter().any(aborts));
     let replication = json("examples/policies/config/replication.json");
@@ -382,7 +422,10 @@ fn terraform_has_the_same_statements_and_actions() {
         for statement in statements(&policy) {
             let sid = statement["Sid"].as_str().expect("a name");
             for name in actions(statement).into_iter().chain([sid]) {
-                assert!(terraform.contains(&format!("\"{name}\"")), "{file}: policies.tf has no {name}");
+                assert!(
+                    terraform.contains(&format!("\"{name}\"")),
+                    "{file}: policies.tf has no {name}"
+                );
             }
         }
     }
@@ -398,7 +441,8 @@ fn the_readme_names_every_file() {
         let path = root().join("examples/policies").join(directory);
         for entry in fs::read_dir(path).expect("a directory") {
             let name = entry.expect("an entry").file_name().into_string().expect("a name");
-            let is_named = readme.contains(&format!("{directory}{name}")) || readme.contains(&format!("`{name}`"));
+            let is_named = readme.contains(&format!("{directory}{name}"))
+                || readme.contains(&format!("`{name}`"));
             assert!(name == "README.md" || is_named, "{directory}{name}");
         }
     }

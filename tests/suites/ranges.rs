@@ -58,7 +58,11 @@ async fn every_kind_of_range() {
         ("first byte", get().range(0..1), 0..1),
         ("last byte", get().range(len - 1..), len - 1..len),
         ("across two chunks", get().range(16_383..=16_384), 16_383..16_385),
-        ("across two parts", get().range(PART as u64 - 1..PART as u64 + 1), PART as u64 - 1..PART as u64 + 1),
+        (
+            "across two parts",
+            get().range(PART as u64 - 1..PART as u64 + 1),
+            PART as u64 - 1..PART as u64 + 1,
+        ),
         ("open", get().range(len - 70_000..), len - 70_000..len),
         ("to an end", get().range(..=9), 0..10),
         ("cut off at the end", get().range(len - 5..len + 5), len - 5..len),
@@ -73,7 +77,10 @@ async fn every_kind_of_range() {
         let object = get.send().await.expect(case);
         assert_eq!(object.range(), range, "{case}");
         assert_eq!(object.info().plaintext_len(), len, "{case}");
-        assert!(object.bytes().await.expect(case) == it.slice(&range), "{case}: other bytes came back");
+        assert!(
+            object.bytes().await.expect(case) == it.slice(&range),
+            "{case}: other bytes came back"
+        );
     }
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("range");
@@ -83,19 +90,23 @@ async fn every_kind_of_range() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_ranges_agree_with_the_plaintext() {
-    let objects = [0, 1, 16_384, 40_000].map(|len| async move { Fixture::new("random", len).await });
+    let objects =
+        [0, 1, 16_384, 40_000].map(|len| async move { Fixture::new("random", len).await });
     for object in objects {
         let it = object.await;
         let len = it.data.len() as u64;
         let handle = tokio::runtime::Handle::current();
-        let run = |range: Range<u64>| tokio::task::block_in_place(|| handle.block_on(it.range(range)));
+        let run =
+            |range: Range<u64>| tokio::task::block_in_place(|| handle.block_on(it.range(range)));
         let mut runner = TestRunner::new(ProptestConfig::with_cases(24));
         let ranges = (0..50_000_u64, 1..50_000_u64).prop_map(|(start, len)| start..start + len);
         runner
             .run(&ranges, |range| {
                 match run(range.clone()) {
                     Ok(bytes) => prop_assert!(range.start < len && bytes == it.slice(&range)),
-                    Err(error) => prop_assert!(range.start >= len && error.kind() == ErrorKind::InvalidInput),
+                    Err(error) => {
+                        prop_assert!(range.start >= len && error.kind() == ErrorKind::InvalidInput)
+                    }
                 }
                 Ok(())
             })
@@ -115,7 +126,10 @@ async fn a_byte_costs_one_request_for_one_chunk() {
     let stored = Stored::fetch(&it.store.s3(), &it.uri).await;
     // The figure itself: what S3 sends for the range that the client asks for.
     let chunk = it.store.s3().get_object().bucket(it.uri.bucket()).key(it.uri.key());
-    let chunk = chunk.range(format!("bytes={HEADER_LEN}-{}", HEADER_LEN + SEALED_CHUNK_LEN - 1)).send().await;
+    let chunk = chunk
+        .range(format!("bytes={HEADER_LEN}-{}", HEADER_LEN + SEALED_CHUNK_LEN - 1))
+        .send()
+        .await;
     assert_eq!(chunk.expect("a chunk").content_length(), Some(SEALED_CHUNK_LEN as i64));
     assert!(stored.body.len() > LEN);
 }
@@ -157,10 +171,21 @@ async fn an_unsealed_object_is_named_so_even_where_it_is_empty() {
     let it = Fixture::new("unsealed", 1).await;
     for body in [&b""[..], b"plain"] {
         let uri = it.store.object("plain");
-        let put = it.store.s3().put_object().bucket(uri.bucket()).key(uri.key()).body(Bytes::from(body).into());
+        let put = it
+            .store
+            .s3()
+            .put_object()
+            .bucket(uri.bucket())
+            .key(uri.key())
+            .body(Bytes::from(body).into());
         put.send().await.expect("a plain put");
         assert_kind(it.client.get().uri(&uri).send().await, ErrorKind::NotSealed, &uri, "whole");
-        assert_kind(it.client.get().uri(&uri).range(9..).send().await, ErrorKind::NotSealed, &uri, "range");
+        assert_kind(
+            it.client.get().uri(&uri).range(9..).send().await,
+            ErrorKind::NotSealed,
+            &uri,
+            "range",
+        );
     }
 }
 
@@ -176,7 +201,12 @@ async fn damage_is_met_where_it_is_read() {
         assert!(it.range(good.clone()).await.expect("an undamaged chunk") == it.slice(&good));
     }
     for bad in [chunk(2), 40_000..40_001, 0..81_920] {
-        assert_kind(it.range(bad.clone()).await, ErrorKind::Authentication, &it.uri, &format!("{bad:?}"));
+        assert_kind(
+            it.range(bad.clone()).await,
+            ErrorKind::Authentication,
+            &it.uri,
+            &format!("{bad:?}"),
+        );
     }
 }
 
@@ -187,9 +217,14 @@ async fn a_read_to_the_end_proves_the_end() {
     // Cut in the second chunk, with a length that some plaintext has, and without the metadata that would tell.
     let cut = stored.body.slice(..HEADER_LEN + SEALED_CHUNK_LEN + 100);
     stored.with_body(cut).without("sealwax-length").store(&it.store.s3(), &it.uri).await;
-    assert_eq!(it.range(0..CHUNK_LEN as u64).await.expect("a whole chunk"), it.slice(&(0..CHUNK_LEN as u64)));
+    assert_eq!(
+        it.range(0..CHUNK_LEN as u64).await.expect("a whole chunk"),
+        it.slice(&(0..CHUNK_LEN as u64))
+    );
     let get = || it.client.get().uri(&it.uri);
-    for (case, get) in [("suffix", get().suffix(3)), ("open", get().range(CHUNK_LEN as u64..)), ("whole", get())] {
+    for (case, get) in
+        [("suffix", get().suffix(3)), ("open", get().range(CHUNK_LEN as u64..)), ("whole", get())]
+    {
         let object = get.send().await.expect("the metadata is in order");
         assert_kind(object.bytes().await, ErrorKind::Authentication, &it.uri, case);
     }
@@ -203,7 +238,9 @@ async fn a_broken_body_is_resumed_from_its_last_byte() {
     static BREAKS: AtomicUsize = AtomicUsize::new(0);
     // The answers to the first request, and to each of the next two, break off.
     let wire = Wire::new(|call| match call.operation.as_str() {
-        "GetObject" if BREAKS.fetch_add(1, Ordering::Relaxed) < 3 => Reaction::Edit(|body| body.truncate(BROKEN_AFTER)),
+        "GetObject" if BREAKS.fetch_add(1, Ordering::Relaxed) < 3 => {
+            Reaction::Edit(|body| body.truncate(BROKEN_AFTER))
+        }
         _ => Reaction::Pass,
     });
     let it = Fixture::over(wire, "broken", 1 << 20).await;

@@ -13,10 +13,13 @@ use std::{
 
 use bytes::Bytes;
 use sealwax_s3::{
-    Error, ErrorKind, PlacePolicy, PlaintextSource, PutOutput, S3Uri, SealedClient, UnfinishedUpload,
+    Error, ErrorKind, PlacePolicy, PlaintextSource, PutOutput, S3Uri, SealedClient,
+    UnfinishedUpload,
     envelope::{Keyring, MultiKeyring},
 };
-use sealwax_tests::{Reaction, SeaweedFs, Wire, assert_kind, local_keyring, plaintext, read, unfinished_uploads};
+use sealwax_tests::{
+    Reaction, SeaweedFs, Wire, assert_kind, local_keyring, plaintext, read, unfinished_uploads,
+};
 use tempfile::TempDir;
 
 const PART: usize = 5 << 20;
@@ -74,13 +77,17 @@ impl Fixture {
 
     /// The parts that were sent, retries included.
     fn parts_sent(&self) -> Vec<u32> {
-        let mut parts: Vec<_> = self.store.wire.calls().iter().filter_map(|call| call.part).collect();
+        let mut parts: Vec<_> =
+            self.store.wire.calls().iter().filter_map(|call| call.part).collect();
         parts.sort_unstable();
         parts
     }
 
     async fn assert_done(&self) {
-        assert!(read(&self.client, &self.uri).await.expect("readable") == self.data, "other bytes were stored");
+        assert!(
+            read(&self.client, &self.uri).await.expect("readable") == self.data,
+            "other bytes were stored"
+        );
         assert!(!self.state().exists(), "the state file was left behind");
         assert_eq!(unfinished_uploads(&self.store.s3(), &self.uri).await, 0);
     }
@@ -97,14 +104,21 @@ async fn only_missing_parts_are_sent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_state_file_tells_how_far_the_upload_is() {
     let it = Fixture::interrupted("how-far").await;
-    let unfinished = UnfinishedUpload::from_state_file(it.state()).await.expect("readable").expect("there");
+    let unfinished =
+        UnfinishedUpload::from_state_file(it.state()).await.expect("readable").expect("there");
     assert_eq!((unfinished.bucket(), unfinished.key()), (it.uri.bucket(), it.uri.key()));
     assert_eq!((unfinished.parts(), unfinished.stored_parts()), (4, 2));
-    assert_eq!((unfinished.plaintext_len(), unfinished.stored_len()), (LEN as u64, 2 * PART as u64));
+    assert_eq!(
+        (unfinished.plaintext_len(), unfinished.stored_len()),
+        (LEN as u64, 2 * PART as u64)
+    );
     let told = Arc::new(Mutex::new(None));
     let tell = Arc::clone(&told);
-    let put = it.client.put().uri(&it.uri).body(PlaintextSource::file(it.file())).state_file(it.state());
-    let put = put.on_resume(move |upload| *tell.lock().expect("no panic") = Some(upload.upload_id().to_owned()));
+    let put =
+        it.client.put().uri(&it.uri).body(PlaintextSource::file(it.file())).state_file(it.state());
+    let put = put.on_resume(move |upload| {
+        *tell.lock().expect("no panic") = Some(upload.upload_id().to_owned())
+    });
     put.send().await.expect("resumed");
     assert_eq!(told.lock().expect("no panic").as_deref(), Some(unfinished.upload_id()));
     assert!(UnfinishedUpload::from_state_file(it.state()).await.expect("no error").is_none());
@@ -114,7 +128,8 @@ async fn the_state_file_tells_how_far_the_upload_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_was_aborted_elsewhere_is_reported_gone() {
     let it = Fixture::interrupted("gone").await;
-    let unfinished = UnfinishedUpload::from_state_file(it.state()).await.expect("readable").expect("there");
+    let unfinished =
+        UnfinishedUpload::from_state_file(it.state()).await.expect("readable").expect("there");
     let abort = it.store.s3().abort_multipart_upload().bucket(it.uri.bucket()).key(it.uri.key());
     abort.upload_id(unfinished.upload_id()).send().await.expect("aborted");
     assert_kind(it.put().await, ErrorKind::UploadNotFound, &it.uri, "aborted");
@@ -182,7 +197,10 @@ async fn a_changed_file_is_refused_before_anything_is_sent() {
     let mut other = it.data.to_vec();
     other[0] ^= 1;
     fs::write(it.file(), &other).expect("written");
-    fs::File::open(it.file()).expect("a file").set_modified(modified + Duration::from_secs(1)).expect("set");
+    fs::File::open(it.file())
+        .expect("a file")
+        .set_modified(modified + Duration::from_secs(1))
+        .expect("set");
     assert_kind(it.put().await, ErrorKind::SourceChanged, &it.uri, "another time");
     assert_eq!(it.store.wire.calls().len(), 0);
 
@@ -196,7 +214,12 @@ async fn a_changed_file_is_refused_before_anything_is_sent() {
     other[2 * PART] ^= 1;
     fs::write(it.file(), &other).expect("written");
     fs::File::open(it.file()).expect("a file").set_modified(modified).expect("set");
-    assert_kind(it.put().await, ErrorKind::SourceChanged, &it.uri, "another byte in a part that was sent");
+    assert_kind(
+        it.put().await,
+        ErrorKind::SourceChanged,
+        &it.uri,
+        "another byte in a part that was sent",
+    );
     assert_eq!(it.parts_sent(), [0; 0]);
 
     fs::write(it.file(), &it.data).expect("written");
@@ -210,18 +233,28 @@ async fn a_state_file_is_for_one_upload_alone() {
     let it = Fixture::interrupted("alone").await;
     let other = it.store.object("other");
     let put = || it.client.put().body(PlaintextSource::file(it.file())).state_file(it.state());
-    assert_kind(put().uri(&other).send().await, ErrorKind::StateFileMismatch, &other, "another object");
-    let context = sealwax_s3::envelope::EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
+    assert_kind(
+        put().uri(&other).send().await,
+        ErrorKind::StateFileMismatch,
+        &other,
+        "another object",
+    );
+    let context =
+        sealwax_s3::envelope::EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
     let result = put().uri(&it.uri).encryption_context(context).send().await;
     assert_kind(result, ErrorKind::StateFileMismatch, &it.uri, "another context");
-    let [own, other] = ["marker-key-", "another-key-"].map(|name| Arc::new(local_keyring(name)) as Arc<dyn Keyring>);
+    let [own, other] = ["marker-key-", "another-key-"]
+        .map(|name| Arc::new(local_keyring(name)) as Arc<dyn Keyring>);
     for keyring in [MultiKeyring::new(Arc::clone(&other), []), MultiKeyring::new(own, [other])] {
         let client = it.store.client_builder(keyring).part_len(PART).build();
-        let put = client.put().uri(&it.uri).body(PlaintextSource::file(it.file())).state_file(it.state());
+        let put =
+            client.put().uri(&it.uri).body(PlaintextSource::file(it.file())).state_file(it.state());
         assert_kind(put.send().await, ErrorKind::StateFileMismatch, &it.uri, "other keys");
     }
-    let client = it.store.client_builder(local_keyring("marker-key-")).places(PlacePolicy::off()).build();
-    let put = client.put().uri(&it.uri).body(PlaintextSource::file(it.file())).state_file(it.state());
+    let client =
+        it.store.client_builder(local_keyring("marker-key-")).places(PlacePolicy::off()).build();
+    let put =
+        client.put().uri(&it.uri).body(PlaintextSource::file(it.file())).state_file(it.state());
     assert_kind(put.send().await, ErrorKind::StateFileMismatch, &it.uri, "bound to no place");
     let result = it.client.put().uri(&it.uri).body("bytes").state_file(it.state()).send().await;
     assert_kind(result, ErrorKind::InvalidInput, &it.uri, "no file");

@@ -9,15 +9,16 @@ use sealwax_s3::{
         Client,
         primitives::DateTime,
         types::{
-            BucketCannedAcl, MetadataDirective, ObjectCannedAcl, ObjectLockLegalHoldStatus, ObjectLockMode,
-            ObjectOwnership, OwnershipControls, OwnershipControlsRule, ServerSideEncryption, StorageClass,
+            BucketCannedAcl, MetadataDirective, ObjectCannedAcl, ObjectLockLegalHoldStatus,
+            ObjectLockMode, ObjectOwnership, OwnershipControls, OwnershipControlsRule,
+            ServerSideEncryption, StorageClass,
         },
     },
     envelope::{EncryptionContext, ObjectHeader},
 };
 use sealwax_tests::{
-    Call, LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext, read, unique,
-    west,
+    Call, LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring,
+    plaintext, read, unique, west,
 };
 
 const PART: usize = 5 << 20;
@@ -33,7 +34,13 @@ fn wrapping_keys(header: &ObjectHeader) -> Vec<&str> {
 /// What bucket replication does.
 async fn replicate(s3: &Client, from: &S3Uri, bucket: &str) -> S3Uri {
     let source = format!("{}/{}", from.bucket(), from.key());
-    s3.copy_object().copy_source(source).bucket(bucket).key(from.key()).send().await.expect("replicate");
+    s3.copy_object()
+        .copy_source(source)
+        .bucket(bucket)
+        .key(from.key())
+        .send()
+        .await
+        .expect("replicate");
     format!("s3://{bucket}/{}", from.key()).parse().expect("an object's name")
 }
 
@@ -43,45 +50,85 @@ async fn a_replica_outlives_its_source_region() {
     let cases: [(&str, Edit, bool); 3] = [
         ("add", |rewrap, west, _| rewrap.add_keys(west.keyring([&west.home.key])), true),
         ("replace", |rewrap, west, _| rewrap.replace_keys(west.keyring([&west.home.key])), false),
-        ("add and remove", |rewrap, west, old| rewrap.add_keys(west.keyring([&west.home.key])).remove_key(old), false),
+        (
+            "add and remove",
+            |rewrap, west, old| rewrap.add_keys(west.keyring([&west.home.key])).remove_key(old),
+            false,
+        ),
     ];
     for size in [20_000, PART + 20_000] {
         for (case, edit, keeps_the_old_key) in cases {
-            let (east, west, data) = (LocalStack::new(east()), LocalStack::new(west()), plaintext(size));
+            let (east, west, data) =
+                (LocalStack::new(east()), LocalStack::new(west()), plaintext(size));
             let (east_key, uri) = (east.new_key().await, east.object("replica"));
             let source = east.client_builder([&east_key]).part_len(PART).build();
-            let context = EncryptionContext::try_from_iter([("tenant", "acme")]).expect("a context");
-            source.put().uri(&uri).body(data.clone()).encryption_context(context).send().await.expect("put");
+            let context =
+                EncryptionContext::try_from_iter([("tenant", "acme")]).expect("a context");
+            source
+                .put()
+                .uri(&uri)
+                .body(data.clone())
+                .encryption_context(context)
+                .send()
+                .await
+                .expect("put");
             let replica = replicate(&west.s3(), &uri, &west.home.bucket).await;
 
             // As it arrives, it is bound to its source's place and under its source's key.
             let west_alone = west.client([&west.home.key]);
-            assert_kind(read(&west_alone, &replica).await, ErrorKind::PlaceMismatch, &replica, case);
+            assert_kind(
+                read(&west_alone, &replica).await,
+                ErrorKind::PlaceMismatch,
+                &replica,
+                case,
+            );
             let places = || PlacePolicy::bound().replica_of(&west.home.bucket, &east.home.bucket);
             let west_of_east = west.client_builder([&west.home.key]).places(places()).build();
-            assert_kind(read(&west_of_east, &replica).await, ErrorKind::NoMatchingKey, &replica, case);
+            assert_kind(
+                read(&west_of_east, &replica).await,
+                ErrorKind::NoMatchingKey,
+                &replica,
+                case,
+            );
 
             let both = west.client_builder([&west.home.key, &east_key]).places(places()).build();
             assert!(read(&both, &replica).await.expect("by the source's key") == data, "{case}");
             west.wire.forget();
-            let rewrap = edit(both.rewrap().uri(&replica), &west, east_key.as_str()).send().await.expect("rewrap");
+            let rewrap = edit(both.rewrap().uri(&replica), &west, east_key.as_str())
+                .send()
+                .await
+                .expect("rewrap");
             assert_eq!(rewrap.outcome, RewrapOutcome::Rewrapped);
             assert_eq!(rewrap.header().expect("sealed").generation(), 2);
             let kms = [("Decrypt", "us-east-1"), ("Encrypt", "us-west-2")];
-            assert_eq!(west.wire.kms(), kms.map(|(call, region)| (call.to_owned(), region.to_owned())), "{case}");
+            assert_eq!(
+                west.wire.kms(),
+                kms.map(|(call, region)| (call.to_owned(), region.to_owned())),
+                "{case}"
+            );
             let calls = west.wire.calls().into_iter().filter(|call| call.service == "s3");
             assert_eq!(calls.map(|call| call.body_len).sum::<usize>(), 0, "{case}: body bytes");
-            assert!(!west.wire.operations("s3").contains(&"GetObject".to_owned()), "{case}: the body was read");
+            assert!(
+                !west.wire.operations("s3").contains(&"GetObject".to_owned()),
+                "{case}: the body was read"
+            );
 
             east.kms().disable_key().key_id(east_key.as_str()).send().await.expect("disable");
-            assert!(read(&west_alone, &replica).await.expect("by the Region's own key alone") == data, "{case}");
+            assert!(
+                read(&west_alone, &replica).await.expect("by the Region's own key alone") == data,
+                "{case}"
+            );
             assert_kind(read(&source, &uri).await, ErrorKind::KeyDisabled, &uri, case);
 
             let info = west_alone.head().uri(&replica).send().await.expect("head");
             let old = keeps_the_old_key.then_some(east_key.as_str());
             let expected: Vec<_> = old.into_iter().chain([west.home.key.as_str()]).collect();
             assert_eq!(wrapping_keys(info.header().expect("sealed")), expected, "{case}");
-            assert_eq!((&info.e_tag, &info.version_id), (&rewrap.e_tag, &rewrap.version_id), "{case}");
+            assert_eq!(
+                (&info.e_tag, &info.version_id),
+                (&rewrap.e_tag, &rewrap.version_id),
+                "{case}"
+            );
             assert_eq!(info.header(), rewrap.header(), "{case}");
         }
     }
@@ -94,7 +141,8 @@ async fn a_moved_object_is_bound_to_its_new_place_on_request() {
     client.put().uri(&uri).body("x").send().await.expect("put");
     let moved = stack.object("to");
     let source = format!("{}/{}", uri.bucket(), uri.key());
-    let copy = stack.s3().copy_object().copy_source(&source).bucket(moved.bucket()).key(moved.key());
+    let copy =
+        stack.s3().copy_object().copy_source(&source).bucket(moved.bucket()).key(moved.key());
     copy.send().await.expect("copy");
 
     let error = assert_kind(read(&client, &moved).await, ErrorKind::PlaceMismatch, &moved, "moved");
@@ -110,7 +158,8 @@ async fn a_moved_object_is_bound_to_its_new_place_on_request() {
 #[tokio::test]
 async fn within_a_region_kms_re_encrypts() {
     let stack = LocalStack::new(east());
-    let (uri, keys) = (stack.object("re-encrypt"), [&stack.home.key, &stack.home.key_2, &stack.home.mrk]);
+    let (uri, keys) =
+        (stack.object("re-encrypt"), [&stack.home.key, &stack.home.key_2, &stack.home.mrk]);
     let client = stack.client(keys);
     stack.client([keys[0]]).put().uri(&uri).body("x").send().await.expect("put");
     for (case, replace, key, expected) in
@@ -160,17 +209,31 @@ async fn keys_are_removed_but_for_the_last() {
     let client = stack.client(keys);
     client.put().uri(&uri).body("x").send().await.expect("put");
     stack.wire.forget();
-    let remove = client.rewrap().uri(&uri).remove_key(keys[0].as_str()).send().await.expect("one is left");
+    let remove =
+        client.rewrap().uri(&uri).remove_key(keys[0].as_str()).send().await.expect("one is left");
     assert_eq!(
-        (wrapping_keys(remove.header().expect("sealed")), remove.header().expect("sealed").generation()),
+        (
+            wrapping_keys(remove.header().expect("sealed")),
+            remove.header().expect("sealed").generation()
+        ),
         (vec![keys[1].as_str()], 2)
     );
-    assert_kind(read(&stack.client([keys[0]]), &uri).await, ErrorKind::NoMatchingKey, &uri, "removed");
+    assert_kind(
+        read(&stack.client([keys[0]]), &uri).await,
+        ErrorKind::NoMatchingKey,
+        &uri,
+        "removed",
+    );
     let last = client.rewrap().uri(&uri).remove_key(keys[1].as_str()).send().await;
     assert_kind(last, ErrorKind::InvalidInput, &uri, "the last key");
     // Also not by way of one that is added and removed again.
-    let last =
-        client.rewrap().uri(&uri).replace_keys(stack.keyring([keys[0]])).remove_key(keys[0].as_str()).send().await;
+    let last = client
+        .rewrap()
+        .uri(&uri)
+        .replace_keys(stack.keyring([keys[0]]))
+        .remove_key(keys[0].as_str())
+        .send()
+        .await;
     assert_kind(last, ErrorKind::InvalidInput, &uri, "the last key, by a detour");
     assert_eq!(read(&client, &uri).await.expect("still there"), "x");
 }
@@ -196,7 +259,8 @@ async fn keys_that_the_client_would_not_read_with_are_not_re_encrypted() {
     // The client reads with a key of the other Region only.
     let client = east.client([&west.home.key]);
     east.wire.forget();
-    let rewrap = client.rewrap().uri(&uri).replace_keys(east.keyring([&east.home.key])).send().await;
+    let rewrap =
+        client.rewrap().uri(&uri).replace_keys(east.keyring([&east.home.key])).send().await;
     assert_kind(rewrap, ErrorKind::NoMatchingKey, &uri, "a stranger's key");
     assert_eq!(east.wire.kms(), []);
 }
@@ -204,7 +268,9 @@ async fn keys_that_the_client_would_not_read_with_are_not_re_encrypted() {
 #[tokio::test]
 async fn odd_names_are_rewrapped_like_others() {
     let (stack, store) = (LocalStack::new(east()), SeaweedFs::new().await);
-    for odd in ["a b+c é/%?&=#.txt", "%2F%20", "quote\"back\\slash'", "日本語", "~!@$^*(){}[]|;:,<>"] {
+    for odd in
+        ["a b+c é/%?&=#.txt", "%2F%20", "quote\"back\\slash'", "日本語", "~!@$^*(){}[]|;:,<>"]
+    {
         for (client, uri) in [
             (stack.client([&stack.home.key]), stack.object("odd")),
             (store.client(local_keyring("a")), store.object("odd")),
@@ -223,8 +289,14 @@ async fn odd_names_are_rewrapped_like_others() {
 async fn everything_else_about_the_object_is_kept() {
     let stack = LocalStack::new(east());
     let s3 = stack.s3();
-    for (size, in_parts_above) in [(1000, WHOLE), (PART + 1000, WHOLE), (1000, IN_PARTS), (PART + 1000, IN_PARTS)] {
-        let client = stack.client_builder([&stack.home.key]).part_len(PART).copy_in_parts_above(in_parts_above).build();
+    for (size, in_parts_above) in
+        [(1000, WHOLE), (PART + 1000, WHOLE), (1000, IN_PARTS), (PART + 1000, IN_PARTS)]
+    {
+        let client = stack
+            .client_builder([&stack.home.key])
+            .part_len(PART)
+            .copy_in_parts_above(in_parts_above)
+            .build();
         let (uri, data) = (stack.object("kept"), plaintext(size));
         let attributes = Attributes::default()
             .cache_control("max-age=60")
@@ -239,15 +311,30 @@ async fn everything_else_about_the_object_is_kept() {
             .bucket_key_enabled(true)
             .tagging("team=blue&cost=1%202")
             .website_redirect_location("/elsewhere");
-        let put = client.put().uri(&uri).body(data.clone()).attributes(attributes).metadata("own", "a  b");
+        let put = client
+            .put()
+            .uri(&uri)
+            .body(data.clone())
+            .attributes(attributes)
+            .metadata("own", "a  b");
         put.send().await.expect("put");
 
         let all = || async {
             let head = s3.head_object().bucket(uri.bucket()).key(uri.key());
-            let head =
-                head.checksum_mode(sealwax_s3::aws_sdk_s3::types::ChecksumMode::Enabled).send().await.expect("head");
-            let tags = s3.get_object_tagging().bucket(uri.bucket()).key(uri.key()).send().await.expect("tags");
-            let mut tags: Vec<_> = tags.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect();
+            let head = head
+                .checksum_mode(sealwax_s3::aws_sdk_s3::types::ChecksumMode::Enabled)
+                .send()
+                .await
+                .expect("head");
+            let tags = s3
+                .get_object_tagging()
+                .bucket(uri.bucket())
+                .key(uri.key())
+                .send()
+                .await
+                .expect("tags");
+            let mut tags: Vec<_> =
+                tags.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect();
             tags.sort_unstable();
             let own = head.metadata().and_then(|metadata| metadata.get("own")).cloned();
             let kind = head.checksum_type.as_ref().map(ToString::to_string);
@@ -260,7 +347,10 @@ async fn everything_else_about_the_object_is_kept() {
                 ("expires", head.expires_string.clone()),
                 ("own metadata", own),
                 ("redirect", head.website_redirect_location.clone()),
-                ("server-side encryption", head.server_side_encryption.as_ref().map(ToString::to_string)),
+                (
+                    "server-side encryption",
+                    head.server_side_encryption.as_ref().map(ToString::to_string),
+                ),
                 ("its key", head.ssekms_key_id.clone()),
                 ("bucket key", head.bucket_key_enabled.map(|on| on.to_string())),
                 ("storage class", head.storage_class.as_ref().map(ToString::to_string)),
@@ -273,7 +363,13 @@ async fn everything_else_about_the_object_is_kept() {
         for (name, value) in &before.0 {
             assert!(value.is_some(), "{size}: {name} was not stored in the first place");
         }
-        client.rewrap().uri(&uri).add_keys(stack.keyring([&stack.home.key_2])).send().await.expect("rewrap");
+        client
+            .rewrap()
+            .uri(&uri)
+            .add_keys(stack.keyring([&stack.home.key_2]))
+            .send()
+            .await
+            .expect("rewrap");
         assert_eq!(all().await, before, "{size} bytes, in parts above {in_parts_above}");
         assert!(read(&client, &uri).await.expect("get") == data);
     }
@@ -283,28 +379,55 @@ async fn everything_else_about_the_object_is_kept() {
 async fn the_acl_is_kept_where_the_bucket_has_acls() {
     let stack = LocalStack::new(east());
     let (s3, bucket) = (stack.s3(), unique("acl"));
-    let rule =
-        OwnershipControlsRule::builder().object_ownership(ObjectOwnership::ObjectWriter).build().expect("a rule");
+    let rule = OwnershipControlsRule::builder()
+        .object_ownership(ObjectOwnership::ObjectWriter)
+        .build()
+        .expect("a rule");
     let controls = OwnershipControls::builder().rules(rule).build().expect("controls");
     s3.create_bucket().bucket(&bucket).send().await.expect("a bucket");
-    s3.put_bucket_ownership_controls().bucket(&bucket).ownership_controls(controls).send().await.expect("ownership");
+    s3.put_bucket_ownership_controls()
+        .bucket(&bucket)
+        .ownership_controls(controls)
+        .send()
+        .await
+        .expect("ownership");
     s3.delete_public_access_block().bucket(&bucket).send().await.expect("public access");
-    s3.put_bucket_acl().bucket(&bucket).acl(BucketCannedAcl::PublicRead).send().await.expect("an ACL");
-    let acls = [ObjectCannedAcl::PublicRead, ObjectCannedAcl::AuthenticatedRead, ObjectCannedAcl::Private];
+    s3.put_bucket_acl()
+        .bucket(&bucket)
+        .acl(BucketCannedAcl::PublicRead)
+        .send()
+        .await
+        .expect("an ACL");
+    let acls =
+        [ObjectCannedAcl::PublicRead, ObjectCannedAcl::AuthenticatedRead, ObjectCannedAcl::Private];
     for (acl, in_parts_above) in acls.iter().flat_map(|acl| [(acl, WHOLE), (acl, IN_PARTS)]) {
-        let client = stack.client_builder([&stack.home.key]).copy_in_parts_above(in_parts_above).build();
+        let client =
+            stack.client_builder([&stack.home.key]).copy_in_parts_above(in_parts_above).build();
         let uri: S3Uri = format!("s3://{bucket}/{acl}").parse().expect("a name");
-        let put = client.put().uri(&uri).body("x").attributes(Attributes::default().acl(acl.clone()));
+        let put =
+            client.put().uri(&uri).body("x").attributes(Attributes::default().acl(acl.clone()));
         put.send().await.expect("put");
         let grants = || async {
-            let acl = s3.get_object_acl().bucket(&bucket).key(uri.key()).send().await.expect("the ACL");
-            let mut grants: Vec<_> = acl.grants().iter().map(|grant| format!("{grant:?}")).collect();
+            let acl =
+                s3.get_object_acl().bucket(&bucket).key(uri.key()).send().await.expect("the ACL");
+            let mut grants: Vec<_> =
+                acl.grants().iter().map(|grant| format!("{grant:?}")).collect();
             grants.sort_unstable();
             grants
         };
         let before = grants().await;
-        assert_eq!(before.len(), if *acl == ObjectCannedAcl::Private { 1 } else { 2 }, "{acl}: {before:?}");
-        client.rewrap().uri(&uri).add_keys(stack.keyring([&stack.home.key_2])).send().await.expect("rewrap");
+        assert_eq!(
+            before.len(),
+            if *acl == ObjectCannedAcl::Private { 1 } else { 2 },
+            "{acl}: {before:?}"
+        );
+        client
+            .rewrap()
+            .uri(&uri)
+            .add_keys(stack.keyring([&stack.home.key_2]))
+            .send()
+            .await
+            .expect("rewrap");
         assert_eq!(grants().await, before, "{acl}, in parts above {in_parts_above}");
     }
 }
@@ -313,7 +436,12 @@ async fn the_acl_is_kept_where_the_bucket_has_acls() {
 async fn object_lock_is_kept() {
     let stack = LocalStack::new(east());
     let (s3, bucket) = (stack.s3(), unique("lock"));
-    s3.create_bucket().bucket(&bucket).object_lock_enabled_for_bucket(true).send().await.expect("a bucket");
+    s3.create_bucket()
+        .bucket(&bucket)
+        .object_lock_enabled_for_bucket(true)
+        .send()
+        .await
+        .expect("a bucket");
     let until = |seconds| DateTime::from(SystemTime::now() + Duration::from_secs(seconds));
     let retention = |seconds| {
         let attributes = Attributes::default().object_lock_mode(ObjectLockMode::Governance);
@@ -321,15 +449,20 @@ async fn object_lock_is_kept() {
     };
     let cases = [
         ("retention", retention(86_400)),
-        ("hold", Attributes::default().object_lock_legal_hold_status(ObjectLockLegalHoldStatus::On)),
+        (
+            "hold",
+            Attributes::default().object_lock_legal_hold_status(ObjectLockLegalHoldStatus::On),
+        ),
         ("both", retention(86_400).object_lock_legal_hold_status(ObjectLockLegalHoldStatus::On)),
         // S3 takes no date of the past: what has expired must not stand in the way.
         ("expired", retention(2)),
     ];
-    let both_ways =
-        cases.iter().flat_map(|(case, attributes)| [(case, attributes, WHOLE), (case, attributes, IN_PARTS)]);
+    let both_ways = cases
+        .iter()
+        .flat_map(|(case, attributes)| [(case, attributes, WHOLE), (case, attributes, IN_PARTS)]);
     for (case, attributes, in_parts_above) in both_ways {
-        let client = stack.client_builder([&stack.home.key]).copy_in_parts_above(in_parts_above).build();
+        let client =
+            stack.client_builder([&stack.home.key]).copy_in_parts_above(in_parts_above).build();
         let key = format!("{case}-{in_parts_above}");
         let uri: S3Uri = format!("s3://{bucket}/{key}").parse().expect("a name");
         client.put().uri(&uri).body("x").attributes(attributes.clone()).send().await.expect(case);
@@ -338,16 +471,27 @@ async fn object_lock_is_kept() {
         }
         let lock = || async {
             let head = s3.head_object().bucket(&bucket).key(&key).send().await.expect("head");
-            (head.object_lock_mode, head.object_lock_retain_until_date, head.object_lock_legal_hold_status)
+            (
+                head.object_lock_mode,
+                head.object_lock_retain_until_date,
+                head.object_lock_legal_hold_status,
+            )
         };
         let before = lock().await;
-        let rewrap = client.rewrap().uri(&uri).add_keys(stack.keyring([&stack.home.key_2])).send().await;
+        let rewrap =
+            client.rewrap().uri(&uri).add_keys(stack.keyring([&stack.home.key_2])).send().await;
         rewrap.unwrap_or_else(|error| panic!("{case}: {error:?}"));
         // LocalStack takes any date. S3 does not.
         if *case == "expired" {
-            let is_copy = |call: &Call| ["CopyObject", "CreateMultipartUpload"].contains(&call.operation.as_str());
+            let is_copy = |call: &Call| {
+                ["CopyObject", "CreateMultipartUpload"].contains(&call.operation.as_str())
+            };
             let copy = stack.wire.calls().into_iter().rfind(is_copy).expect("a copy");
-            assert_eq!(copy.headers.get("x-amz-object-lock-retain-until-date"), None, "a date of the past was sent");
+            assert_eq!(
+                copy.headers.get("x-amz-object-lock-retain-until-date"),
+                None,
+                "a date of the past was sent"
+            );
         } else {
             assert_eq!(lock().await, before, "{case}");
         }
@@ -372,7 +516,8 @@ async fn racing(
 #[tokio::test]
 async fn who_overwrites_the_object_meanwhile_wins() {
     let (racer, other, uri) = racing(|rival, uri| {
-        async move { drop(rival.put().uri(&uri).body("newer").send().await.expect("overwrite")) }.boxed()
+        async move { drop(rival.put().uri(&uri).body("newer").send().await.expect("overwrite")) }
+            .boxed()
     })
     .await;
     other.put().uri(&uri).body("older").send().await.expect("put");
@@ -384,10 +529,13 @@ async fn who_overwrites_the_object_meanwhile_wins() {
 
 #[tokio::test]
 async fn who_deletes_the_object_meanwhile_wins() {
-    let (racer, other, uri) =
-        racing(|rival, uri| async move { drop(rival.delete().uri(&uri).send().await.expect("delete")) }.boxed()).await;
+    let (racer, other, uri) = racing(|rival, uri| {
+        async move { drop(rival.delete().uri(&uri).send().await.expect("delete")) }.boxed()
+    })
+    .await;
     other.put().uri(&uri).body("x").send().await.expect("put");
-    let error = racer.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect_err("it is gone");
+    let error =
+        racer.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect_err("it is gone");
     assert!(matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict), "{error:?}");
     assert_kind(other.head().uri(&uri).send().await, ErrorKind::NotFound, &uri, "deleted");
 }
@@ -398,7 +546,10 @@ async fn who_deletes_the_object_meanwhile_wins() {
 #[tokio::test]
 async fn of_two_rewraps_at_once_neither_is_undone() {
     let (racer, other, uri) = racing(|rival, uri| {
-        async move { drop(rival.rewrap().uri(&uri).add_keys(local_keyring("c")).send().await.expect("add c")) }.boxed()
+        async move {
+            drop(rival.rewrap().uri(&uri).add_keys(local_keyring("c")).send().await.expect("add c"))
+        }
+        .boxed()
     })
     .await;
     other.put().uri(&uri).body("x").send().await.expect("put");
@@ -425,7 +576,10 @@ async fn a_key_that_is_removed_meanwhile_does_not_come_back() {
     other.rewrap().uri(&uri).add_keys(local_keyring("c")).send().await.expect("add c");
     let _ = racer.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await;
     let head = other.head().uri(&uri).send().await.expect("head");
-    assert!(!wrapping_keys(head.header().expect("sealed")).contains(&"c"), "a key that was removed is back");
+    assert!(
+        !wrapping_keys(head.header().expect("sealed")).contains(&"c"),
+        "a key that was removed is back"
+    );
 }
 
 #[tokio::test]
@@ -434,8 +588,11 @@ async fn other_changes_of_metadata_meanwhile_are_not_undone() {
         async move {
             let stored = Stored::fetch(rival.s3(), &uri).await;
             let source = format!("{}/{}", uri.bucket(), uri.key());
-            let copy = rival.s3().copy_object().copy_source(source).bucket(uri.bucket()).key(uri.key());
-            let copy = copy.metadata_directive(MetadataDirective::Replace).set_metadata(Some(stored.metadata));
+            let copy =
+                rival.s3().copy_object().copy_source(source).bucket(uri.bucket()).key(uri.key());
+            let copy = copy
+                .metadata_directive(MetadataDirective::Replace)
+                .set_metadata(Some(stored.metadata));
             copy.content_type("text/newer").send().await.expect("another content type");
         }
         .boxed()
@@ -450,24 +607,32 @@ async fn other_changes_of_metadata_meanwhile_are_not_undone() {
 #[tokio::test]
 async fn a_lost_answer_is_a_success() {
     for losses in [1, usize::MAX] {
-        let store = SeaweedFs::over(Wire::new(move |call| match call.operation == "CopyObject" && call.nth < losses {
-            true => Reaction::LoseAnswer,
-            false => Reaction::Pass,
+        let store = SeaweedFs::over(Wire::new(move |call| {
+            match call.operation == "CopyObject" && call.nth < losses {
+                true => Reaction::LoseAnswer,
+                false => Reaction::Pass,
+            }
         }))
         .await;
         let (client, uri) = (store.client(local_keyring("a")), store.object("lost"));
         client.put().uri(&uri).body("x").send().await.expect("put");
-        let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect("rewrap");
+        let rewrap =
+            client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect("rewrap");
         let head = client.head().uri(&uri).send().await.expect("head");
-        assert_eq!((head.header(), head.generation()), (rewrap.header(), 2), "{losses} answers lost");
+        assert_eq!(
+            (head.header(), head.generation()),
+            (rewrap.header(), 2),
+            "{losses} answers lost"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_copy_that_fails_leaves_the_object_as_it_was() {
-    for (status, code, kind) in
-        [(403, "AccessDenied", ErrorKind::AccessDenied), (500, "InternalError", ErrorKind::Unavailable)]
-    {
+    for (status, code, kind) in [
+        (403, "AccessDenied", ErrorKind::AccessDenied),
+        (500, "InternalError", ErrorKind::Unavailable),
+    ] {
         let body = format!("<Error><Code>{code}</Code><Message>says S3</Message></Error>");
         let store = SeaweedFs::over(Wire::answering("CopyObject", status, body)).await;
         let (client, uri) = (store.client(local_keyring("a")), store.object("failed"));
@@ -485,7 +650,8 @@ async fn generations_count_the_rewraps_of_a_version() {
     let (client, uri) = (store.client(local_keyring("a")), store.object("generation"));
     client.put().uri(&uri).body("x").send().await.expect("put");
     for (generation, name) in (2..).zip(["b", "c", "d"]) {
-        let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring(name)).send().await.expect("rewrap");
+        let rewrap =
+            client.rewrap().uri(&uri).add_keys(local_keyring(name)).send().await.expect("rewrap");
         assert_eq!(rewrap.header().expect("sealed").generation(), generation);
     }
     client.put().uri(&uri).body("y").send().await.expect("put");

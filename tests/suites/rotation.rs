@@ -6,12 +6,13 @@ use futures_util::FutureExt as _;
 use sealwax_s3::{
     Attributes, ErrorKind, KmsKeyArn, PlacePolicy, RewrapOutcome, S3Uri, SealedClient, WrapPolicy,
     envelope::{
-        CachingKeyring, EncryptionContext, Keyring as _, KeyringErrorKind, MissingWrap, ObjectHeader, WrapContext,
+        CachingKeyring, EncryptionContext, Keyring as _, KeyringErrorKind, MissingWrap,
+        ObjectHeader, WrapContext,
     },
 };
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext, read,
-    unfinished_uploads, west,
+    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext,
+    read, unfinished_uploads, west,
 };
 
 const PART: usize = 5 << 20;
@@ -35,7 +36,10 @@ async fn a_refresh_is_a_re_encryption_inside_kms_under_the_same_key() {
     let put = client.put().uri(&uri).body("x").send().await.expect("put");
     stack.wire.forget();
     let rewrap = client.rewrap().uri(&uri).refresh_keys().send().await.expect("refresh");
-    let kms = [("ReEncrypt".to_owned(), "us-east-1".to_owned()), ("ReEncrypt".to_owned(), "us-west-2".to_owned())];
+    let kms = [
+        ("ReEncrypt".to_owned(), "us-east-1".to_owned()),
+        ("ReEncrypt".to_owned(), "us-west-2".to_owned()),
+    ];
     assert_eq!(stack.wire.kms(), kms);
     assert_eq!(wrapping_keys(rewrap.header().expect("ours")), wrapping_keys(&put.header));
     for (old, new) in put.header.keys().iter().zip(rewrap.keys()) {
@@ -45,7 +49,12 @@ async fn a_refresh_is_a_re_encryption_inside_kms_under_the_same_key() {
     assert_eq!(read(&client, &uri).await.expect("get"), "x");
 
     let stranger = stack.client([&stack.home.key_2]);
-    assert_kind(stranger.rewrap().uri(&uri).refresh_keys().send().await, ErrorKind::NoMatchingKey, &uri, "a stranger");
+    assert_kind(
+        stranger.rewrap().uri(&uri).refresh_keys().send().await,
+        ErrorKind::NoMatchingKey,
+        &uri,
+        "a stranger",
+    );
 }
 
 /// LocalStack does not tell key materials, as AWS does: the wire answers in its place.
@@ -68,7 +77,9 @@ async fn what_is_under_the_newest_material_is_left_as_it_is() {
 #[tokio::test]
 async fn objects_under_one_intermediate_key_are_refreshed_by_one_call() {
     let stack = LocalStack::new(east());
-    let client = SealedClient::builder(stack.s3(), CachingKeyring::new(stack.keyring([&stack.home.key]))).build();
+    let client =
+        SealedClient::builder(stack.s3(), CachingKeyring::new(stack.keyring([&stack.home.key])))
+            .build();
     let uris = [(); 3].map(|()| stack.object("refresh"));
     for uri in &uris {
         client.put().uri(uri).body("x").send().await.expect("put");
@@ -90,12 +101,22 @@ async fn an_object_is_sealed_anew_with_all_that_it_has() {
         let (uri, data) = (store.object("anew"), plaintext(len));
         let context = EncryptionContext::try_from_iter([("tenant", "acme")]).expect("a context");
         let attributes = Attributes::default().cache_control("no-store").tagging("a=1&b=x%20y");
-        let put =
-            client.put().uri(&uri).body(data.clone()).encryption_context(context.clone()).metadata("own", "value");
+        let put = client
+            .put()
+            .uri(&uri)
+            .body(data.clone())
+            .encryption_context(context.clone())
+            .metadata("own", "value");
         let put = put.attributes(attributes).content_type("text/plain").send().await.expect("put");
         let before = Stored::fetch(client.s3(), &uri).await;
 
-        let anew = client.reencrypt().uri(&uri).keyring(local_keyring("b")).send().await.expect("sealed anew");
+        let anew = client
+            .reencrypt()
+            .uri(&uri)
+            .keyring(local_keyring("b"))
+            .send()
+            .await
+            .expect("sealed anew");
         assert_eq!(wrapping_keys(anew.header().expect("ours")), ["b"]);
         assert_ne!(anew.header().expect("ours").body_header(), put.header.body_header());
         let after = Stored::fetch(client.s3(), &uri).await;
@@ -104,15 +125,41 @@ async fn an_object_is_sealed_anew_with_all_that_it_has() {
         assert!(read(&other, &uri).await.expect("get") == data);
         assert_kind(read(&client, &uri).await, ErrorKind::NoMatchingKey, &uri, "the old key");
 
-        let head = client.s3().head_object().bucket(uri.bucket()).key(uri.key()).send().await.expect("head");
-        assert_eq!((head.cache_control(), head.content_type()), (Some("no-store"), Some("text/plain")));
-        assert_eq!(head.metadata().and_then(|own| own.get("own")).map(String::as_str), Some("value"));
-        let tags = client.s3().get_object_tagging().bucket(uri.bucket()).key(uri.key()).send().await.expect("tags");
-        let mut tags: Vec<_> =
-            tags.tag_set().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
+        let head = client
+            .s3()
+            .head_object()
+            .bucket(uri.bucket())
+            .key(uri.key())
+            .send()
+            .await
+            .expect("head");
+        assert_eq!(
+            (head.cache_control(), head.content_type()),
+            (Some("no-store"), Some("text/plain"))
+        );
+        assert_eq!(
+            head.metadata().and_then(|own| own.get("own")).map(String::as_str),
+            Some("value")
+        );
+        let tags = client
+            .s3()
+            .get_object_tagging()
+            .bucket(uri.bucket())
+            .key(uri.key())
+            .send()
+            .await
+            .expect("tags");
+        let mut tags: Vec<_> = tags
+            .tag_set()
+            .iter()
+            .map(|tag| (tag.key().to_owned(), tag.value().to_owned()))
+            .collect();
         tags.sort();
         assert_eq!(tags, [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "x y".to_owned())]);
-        assert_eq!(other.head().uri(&uri).send().await.expect("head").encryption_context(), &context);
+        assert_eq!(
+            other.head().uri(&uri).send().await.expect("head").encryption_context(),
+            &context
+        );
     }
 }
 
@@ -127,7 +174,12 @@ async fn an_object_that_does_not_verify_is_not_sealed_anew() {
         let mut body = stored.body.to_vec();
         *body.last_mut().expect("a byte") ^= 1;
         stored.with_body(body.clone()).store(client.s3(), &uri).await;
-        assert_kind(client.reencrypt().uri(&uri).send().await, ErrorKind::Authentication, &uri, "a flipped bit");
+        assert_kind(
+            client.reencrypt().uri(&uri).send().await,
+            ErrorKind::Authentication,
+            &uri,
+            "a flipped bit",
+        );
         assert!(Stored::fetch(client.s3(), &uri).await.body == body, "it was replaced");
         assert_eq!(unfinished_uploads(client.s3(), &uri).await, 0);
     }
@@ -164,17 +216,26 @@ async fn with_a_region_down_enough_keys_suffice_and_the_rest_come_later() {
     });
     let down = LocalStack::over(wire, east());
     let keyring = |stack: &LocalStack, policy| {
-        let builder = keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
+        let builder =
+            keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
         builder.wrap_policy(policy).timeout(Duration::from_secs(5)).build()
     };
     let uri = down.object("missing");
     for policy in [WrapPolicy::All, WrapPolicy::AtLeast(2)] {
         let client = SealedClient::builder(down.s3(), keyring(&down, policy)).build();
-        assert_kind(client.put().uri(&uri).body("x").send().await, ErrorKind::Unavailable, &uri, "a key is missing");
+        assert_kind(
+            client.put().uri(&uri).body("x").send().await,
+            ErrorKind::Unavailable,
+            &uri,
+            "a key is missing",
+        );
     }
     let client = SealedClient::builder(down.s3(), keyring(&down, WrapPolicy::AtLeast(1))).build();
     let put = client.put().uri(&uri).body("x").send().await.expect("one is enough");
-    assert_eq!((wrapping_keys(&put.header), missing(&put.header)), (names([&keys[0]]), names([&keys[1]])));
+    assert_eq!(
+        (wrapping_keys(&put.header), missing(&put.header)),
+        (names([&keys[0]]), names([&keys[1]]))
+    );
     assert_eq!(client.head().uri(&uri).send().await.expect("head").header(), Some(&put.header));
 
     // The Region that is down is not asked again for a while.
@@ -184,7 +245,13 @@ async fn with_a_region_down_enough_keys_suffice_and_the_rest_come_later() {
 
     let up = LocalStack::new(east());
     let client = SealedClient::builder(up.s3(), keyring(&up, WrapPolicy::All)).build();
-    let added = client.rewrap().uri(&uri).add_keys(keyring(&up, WrapPolicy::All)).send().await.expect("added");
+    let added = client
+        .rewrap()
+        .uri(&uri)
+        .add_keys(keyring(&up, WrapPolicy::All))
+        .send()
+        .await
+        .expect("added");
     assert_eq!(
         (wrapping_keys(added.header().expect("ours")), missing(added.header().expect("ours"))),
         (names(&keys), vec![])
@@ -204,11 +271,17 @@ async fn any_key_can_generate() {
         _ => Reaction::Pass,
     });
     let stack = LocalStack::over(wire, east());
-    let builder = keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
-    let keyring = builder.wrap_policy(WrapPolicy::AtLeast(1)).timeout(Duration::from_secs(5)).build();
-    let (client, uri) = (SealedClient::builder(stack.s3(), keyring).build(), stack.object("generator"));
+    let builder =
+        keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
+    let keyring =
+        builder.wrap_policy(WrapPolicy::AtLeast(1)).timeout(Duration::from_secs(5)).build();
+    let (client, uri) =
+        (SealedClient::builder(stack.s3(), keyring).build(), stack.object("generator"));
     let put = client.put().uri(&uri).body("x").send().await.expect("put");
-    assert_eq!((wrapping_keys(&put.header), missing(&put.header)), (names([&keys[1]]), names([&keys[0]])));
+    assert_eq!(
+        (wrapping_keys(&put.header), missing(&put.header)),
+        (names([&keys[1]]), names([&keys[0]]))
+    );
     assert_eq!(read(&client, &uri).await.expect("get"), "x");
 }
 
@@ -257,7 +330,10 @@ async fn retries_have_one_budget_for_all_keyrings() {
     let calls = (0..200).map(|n| keyrings[n % 2].generate(WrapContext::new(&context, None), None));
     for outcome in futures_util::future::join_all(calls).await {
         let error = outcome.err().expect("throttled");
-        assert_eq!((error.kind(), error.wrapping_key()), (KeyringErrorKind::Throttled, key.as_str()));
+        assert_eq!(
+            (error.kind(), error.wrapping_key()),
+            (KeyringErrorKind::Throttled, key.as_str())
+        );
     }
     // 500 tokens, and 5 for a retry: 100 retries, of the 400 that there could be.
     let retries = stack.wire.kms().len() - 200;
@@ -269,10 +345,11 @@ async fn retries_have_one_budget_for_all_keyrings() {
 async fn throttled_calls_are_tried_again_and_named_when_that_is_in_vain() {
     let throttled = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
     for (times, expected) in [(2, true), (usize::MAX, false)] {
-        let wire = Wire::new(move |call| match call.operation == "GenerateDataKey" && call.nth < times {
-            true => Reaction::Answer(400, throttled.into()),
-            false => Reaction::Pass,
-        });
+        let wire =
+            Wire::new(move |call| match call.operation == "GenerateDataKey" && call.nth < times {
+                true => Reaction::Answer(400, throttled.into()),
+                false => Reaction::Pass,
+            });
         let stack = LocalStack::over(wire, east());
         let (client, uri) = (stack.client([&stack.home.key]), stack.object("throttled"));
         let put = client.put().uri(&uri).body("x").send().await;

@@ -10,15 +10,16 @@ use sealwax_s3::{
     envelope::{EncryptionContext, geometry},
 };
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_hidden, assert_kind, east, local_keyring, plaintext, read,
-    unfinished_uploads,
+    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_hidden, assert_kind, east, local_keyring,
+    plaintext, read, unfinished_uploads,
 };
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 
 const PART: usize = 5 << 20;
 /// Both sides of the chunk length and of the part length, and several parts.
-const SIZES: [usize; 10] = [0, 1, 16_383, 16_384, 16_385, PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 12_345];
+const SIZES: [usize; 10] =
+    [0, 1, 16_383, 16_384, 16_385, PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 12_345];
 
 fn context() -> EncryptionContext {
     EncryptionContext::try_from_iter([("tenant", "acmé"), ("class", "invoice")]).expect("a context")
@@ -30,9 +31,9 @@ fn sources(data: &Bytes, directory: &TempDir) -> [(&'static str, PlaintextSource
     fs::write(&path, data).expect("a file");
     // Pieces of every length from 0 bytes on, which meet no boundary but by chance.
     let mut rest = data.clone();
-    let pieces = (0..)
-        .step_by(997)
-        .map_while(|len| (len == 0 || !rest.is_empty()).then(|| Ok(rest.split_to(len.min(rest.len())))));
+    let pieces = (0..).step_by(997).map_while(|len| {
+        (len == 0 || !rest.is_empty()).then(|| Ok(rest.split_to(len.min(rest.len()))))
+    });
     [
         ("bytes", data.clone().into()),
         ("file", PlaintextSource::file(path)),
@@ -42,7 +43,13 @@ fn sources(data: &Bytes, directory: &TempDir) -> [(&'static str, PlaintextSource
     ]
 }
 
-async fn assert_round_trip(client: &SealedClient, uri: &S3Uri, source: PlaintextSource, data: &Bytes, case: &str) {
+async fn assert_round_trip(
+    client: &SealedClient,
+    uri: &S3Uri,
+    source: PlaintextSource,
+    data: &Bytes,
+    case: &str,
+) {
     let is_sequential = matches!(case.rsplit(' ').next(), Some("reader" | "stream"));
     let progress = Arc::new(AtomicU64::new(0));
     let seen = Arc::clone(&progress);
@@ -60,7 +67,8 @@ async fn assert_round_trip(client: &SealedClient, uri: &S3Uri, source: Plaintext
     assert_eq!(got.info().header(), Some(&put.header), "{case}");
     assert!(got.bytes().await.expect(case) == data, "{case}: other bytes came back");
 
-    let stored = client.s3().head_object().bucket(uri.bucket()).key(uri.key()).send().await.expect(case);
+    let stored =
+        client.s3().head_object().bucket(uri.bucket()).key(uri.key()).send().await.expect(case);
     let body_len = geometry::body_len(data.len() as u64).and_then(|len| i64::try_from(len).ok());
     assert_eq!(stored.content_length(), body_len, "{case}");
     assert_eq!(unfinished_uploads(client.s3(), uri).await, 0, "{case}");
@@ -73,8 +81,14 @@ async fn every_size_from_every_source_on_localstack_with_kms() {
     for size in SIZES {
         let data = plaintext(size);
         for (kind, source) in sources(&data, &directory) {
-            assert_round_trip(&client, &stack.object("size"), source, &data, &format!("{size} bytes from a {kind}"))
-                .await;
+            assert_round_trip(
+                &client,
+                &stack.object("size"),
+                source,
+                &data,
+                &format!("{size} bytes from a {kind}"),
+            )
+            .await;
         }
     }
 }
@@ -86,8 +100,14 @@ async fn every_size_from_every_source_on_seaweedfs_with_a_local_key() {
     for size in SIZES {
         let data = plaintext(size);
         for (kind, source) in sources(&data, &directory) {
-            assert_round_trip(&client, &store.object("size"), source, &data, &format!("{size} bytes from a {kind}"))
-                .await;
+            assert_round_trip(
+                &client,
+                &store.object("size"),
+                source,
+                &data,
+                &format!("{size} bytes from a {kind}"),
+            )
+            .await;
         }
     }
 }
@@ -107,12 +127,16 @@ async fn every_target_gets_the_same_bytes() {
     let (store, directory) = (SeaweedFs::new().await, TempDir::new().expect("a directory"));
     let client = store.client(local_keyring("a"));
     for size in [0, 1, 16_384, 100_000, 3 << 20] {
-        let (uri, data, path) = (store.object("target"), plaintext(size), directory.path().join("target"));
+        let (uri, data, path) =
+            (store.object("target"), plaintext(size), directory.path().join("target"));
         client.put().uri(&uri).body(data.clone()).send().await.expect("put");
         let get = || async { client.get().uri(&uri).send().await.expect("get") };
 
         let pieces: Vec<Bytes> = get().await.into_stream().try_collect().await.expect("a stream");
-        assert!(pieces.iter().all(|piece| (1..=8 << 20).contains(&piece.len())), "{size}: the pieces' lengths");
+        assert!(
+            pieces.iter().all(|piece| (1..=8 << 20).contains(&piece.len())),
+            "{size}: the pieces' lengths"
+        );
         assert!(pieces.concat() == data, "{size}: a stream");
 
         let mut read = Vec::new();
@@ -125,7 +149,11 @@ async fn every_target_gets_the_same_bytes() {
             assert_eq!(info.plaintext_len(), size as u64);
             assert!(fs::read(&path).expect("the file") == data, "{size}: a file");
         }
-        assert_eq!(fs::read_dir(&directory).expect("the directory").count(), 1, "{size}: something was left behind");
+        assert_eq!(
+            fs::read_dir(&directory).expect("the directory").count(),
+            1,
+            "{size}: something was left behind"
+        );
         fs::remove_file(&path).expect("the file");
     }
 }
@@ -197,21 +225,37 @@ async fn attributes_and_own_metadata_are_stored_by_both_ways_of_upload() {
             .storage_class(StorageClass::StandardIa)
             .tagging("team=blue&cost=1%202");
         let put = client.put().uri(&uri).body(plaintext(size)).attributes(attributes);
-        let put = put.content_type("application/pdf").metadata("Invoice", "42").metadata("note", "a  b");
+        let put =
+            put.content_type("application/pdf").metadata("Invoice", "42").metadata("note", "a  b");
         put.send().await.expect("put");
 
         let info = client.get().uri(&uri).send().await.expect("get").info().clone();
         assert_eq!(info.content_type.as_deref(), Some("application/pdf"));
         assert_eq!(info.storage_class, Some(StorageClass::StandardIa));
-        let own = [("invoice", "42"), ("note", "a  b")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let own = [("invoice", "42"), ("note", "a  b")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(info.metadata, own.into(), "{size}");
 
-        let head = client.s3().head_object().bucket(uri.bucket()).key(uri.key()).send().await.expect("head");
+        let head = client
+            .s3()
+            .head_object()
+            .bucket(uri.bucket())
+            .key(uri.key())
+            .send()
+            .await
+            .expect("head");
         assert_eq!(head.cache_control(), Some("max-age=60"));
         assert_eq!(head.content_disposition(), Some("attachment; filename=\"a b.pdf\""));
         assert_eq!(head.content_encoding(), Some("gzip"));
         assert_eq!(head.content_language(), Some("fr"));
-        let tags = client.s3().get_object_tagging().bucket(uri.bucket()).key(uri.key()).send().await.expect("tags");
+        let tags = client
+            .s3()
+            .get_object_tagging()
+            .bucket(uri.bucket())
+            .key(uri.key())
+            .send()
+            .await
+            .expect("tags");
         let mut tags: Vec<_> = tags.tag_set().iter().map(|tag| (tag.key(), tag.value())).collect();
         tags.sort_unstable();
         assert_eq!(tags, [("cost", "1 2"), ("team", "blue")], "{size}");
@@ -222,13 +266,17 @@ async fn attributes_and_own_metadata_are_stored_by_both_ways_of_upload() {
 async fn head_tells_all_that_is_known_without_a_key() {
     let stack = LocalStack::new(east());
     let (keys, uri) = ([&stack.home.key, &stack.home.key_2], stack.object("head"));
-    let put = stack.client(keys).put().uri(&uri).body(plaintext(12_345)).encryption_context(context());
+    let put =
+        stack.client(keys).put().uri(&uri).body(plaintext(12_345)).encryption_context(context());
     let put = put.send().await.expect("put");
     let info = stack.client([]).head().uri(&uri).send().await.expect("head");
     assert_eq!(info.plaintext_len(), 12_345);
     assert_eq!(info.encryption_context(), &context());
     assert_eq!(info.generation(), 1);
-    assert_eq!(info.keys().iter().map(|key| key.wrapping_key()).collect::<Vec<_>>(), keys.map(|key| key.as_str()));
+    assert_eq!(
+        info.keys().iter().map(|key| key.wrapping_key()).collect::<Vec<_>>(),
+        keys.map(|key| key.as_str())
+    );
     assert!(info.keys().iter().all(|key| key.provider() == "aws-kms"));
     let place = format!("{}/{}", uri.bucket(), uri.key());
     assert!(info.keys().iter().all(|key| key.place().is_some_and(|bound| bound.as_str() == place)));
@@ -239,13 +287,29 @@ async fn head_tells_all_that_is_known_without_a_key() {
 async fn older_versions_are_read_by_their_ids() {
     let stack = LocalStack::new(east());
     let (client, uri) = (stack.client([&stack.home.key]), stack.object("versions"));
-    let old = client.put().uri(&uri).body("old").send().await.expect("put").version_id.expect("a version");
+    let old = client
+        .put()
+        .uri(&uri)
+        .body("old")
+        .send()
+        .await
+        .expect("put")
+        .version_id
+        .expect("a version");
     client.put().uri(&uri).body("newer").send().await.expect("put");
     let get = client.get().uri(&uri).version_id(&old).send().await.expect("get");
     assert_eq!(get.bytes().await.expect("bytes"), "old");
-    assert_eq!(client.head().uri(&uri).version_id(&old).send().await.expect("head").plaintext_len(), 3);
+    assert_eq!(
+        client.head().uri(&uri).version_id(&old).send().await.expect("head").plaintext_len(),
+        3
+    );
     client.delete().uri(&uri).version_id(&old).send().await.expect("delete");
-    assert_kind(client.head().uri(&uri).version_id(&old).send().await, ErrorKind::NotFound, &uri, "a deleted version");
+    assert_kind(
+        client.head().uri(&uri).version_id(&old).send().await,
+        ErrorKind::NotFound,
+        &uri,
+        "a deleted version",
+    );
     assert_eq!(read(&client, &uri).await.expect("get"), "newer");
 }
 
@@ -257,9 +321,22 @@ async fn conditions_hold_or_conflict_and_nothing_is_written() {
         let (uri, data, other) = (store.object("conditions"), plaintext(size), plaintext(size + 1));
         let put = |data: &Bytes| client.put().uri(&uri).body(data.clone());
         let first = put(&data).if_none_match("*").send().await.expect("there is none yet");
-        assert_kind(put(&other).if_none_match("*").send().await, ErrorKind::Conflict, &uri, "if-none-match");
-        assert_kind(put(&other).if_match("\"0123\"").send().await, ErrorKind::Conflict, &uri, "if-match");
-        assert!(read(&client, &uri).await.expect("get") == data, "a refused put changed the object");
+        assert_kind(
+            put(&other).if_none_match("*").send().await,
+            ErrorKind::Conflict,
+            &uri,
+            "if-none-match",
+        );
+        assert_kind(
+            put(&other).if_match("\"0123\"").send().await,
+            ErrorKind::Conflict,
+            &uri,
+            "if-match",
+        );
+        assert!(
+            read(&client, &uri).await.expect("get") == data,
+            "a refused put changed the object"
+        );
         assert_eq!(unfinished_uploads(client.s3(), &uri).await, 0);
 
         let e_tag = first.e_tag.expect("an entity tag");
@@ -275,10 +352,11 @@ async fn conditions_hold_or_conflict_and_nothing_is_written() {
 async fn a_condition_that_meets_another_write_is_tried_again() {
     let conflict = "<Error><Code>ConditionalRequestConflict</Code></Error>";
     for (conflicts, expected) in [(2, true), (usize::MAX, false)] {
-        let wire = Wire::new(move |call| match call.operation == "PutObject" && call.nth < conflicts {
-            true => Reaction::Answer(409, conflict.into()),
-            false => Reaction::Pass,
-        });
+        let wire =
+            Wire::new(move |call| match call.operation == "PutObject" && call.nth < conflicts {
+                true => Reaction::Answer(409, conflict.into()),
+                false => Reaction::Pass,
+            });
         let store = SeaweedFs::over(wire).await;
         let (client, uri) = (store.client(local_keyring("a")), store.object("conflict"));
         let put = client.put().uri(&uri).body("x").if_none_match("*").send().await;
@@ -287,7 +365,12 @@ async fn a_condition_that_meets_another_write_is_tried_again() {
             assert_eq!(read(&client, &uri).await.expect("get"), "x");
         } else {
             assert_kind(put, ErrorKind::Conflict, &uri, "for ever");
-            assert_kind(client.head().uri(&uri).send().await, ErrorKind::NotFound, &uri, "nothing was stored");
+            assert_kind(
+                client.head().uri(&uri).send().await,
+                ErrorKind::NotFound,
+                &uri,
+                "nothing was stored",
+            );
         }
     }
 }
@@ -296,7 +379,8 @@ async fn a_condition_that_meets_another_write_is_tried_again() {
 async fn a_store_without_checksums_gets_none() {
     for (checksum, expected) in [(BodyChecksum::Crc64Nvme, true), (BodyChecksum::None, false)] {
         let store = SeaweedFs::new().await;
-        let client = store.client_builder(local_keyring("a")).part_len(PART).checksum(checksum).build();
+        let client =
+            store.client_builder(local_keyring("a")).part_len(PART).checksum(checksum).build();
         for size in [10, PART + 1] {
             let (uri, data) = (store.object("checksum"), plaintext(size));
             client.put().uri(&uri).body(data.clone()).send().await.expect("put");
@@ -318,10 +402,26 @@ async fn odd_names_are_names_like_others() {
         (store.client(local_keyring("a")), store.object("odd")),
     ];
     for (client, uri) in clients {
-        for odd in ["a b+c é/%?&=#.txt", "%2F%20", "a//b", "quote\"back\\slash'", "日本語", "~!@$^*(){}[]|;:,<>"] {
+        for odd in [
+            "a b+c é/%?&=#.txt",
+            "%2F%20",
+            "a//b",
+            "quote\"back\\slash'",
+            "日本語",
+            "~!@$^*(){}[]|;:,<>",
+        ] {
             let uri: S3Uri = format!("{uri}/{odd}").parse().expect("a name");
-            client.put().uri(&uri).body(odd).send().await.unwrap_or_else(|error| panic!("{odd}: {error:?}"));
-            assert_eq!(read(&client, &uri).await.unwrap_or_else(|error| panic!("{odd}: {error:?}")), odd);
+            client
+                .put()
+                .uri(&uri)
+                .body(odd)
+                .send()
+                .await
+                .unwrap_or_else(|error| panic!("{odd}: {error:?}"));
+            assert_eq!(
+                read(&client, &uri).await.unwrap_or_else(|error| panic!("{odd}: {error:?}")),
+                odd
+            );
         }
     }
 }

@@ -215,10 +215,14 @@ mod tests {
         let mut opener = Opener::new(&key, &nonce, b"aad");
         let mut left = MAX_LEN;
         while left > 0 {
-            let len = usize::try_from(left.min(buffer.len() as u64)).expect("no longer than the buffer");
+            let len =
+                usize::try_from(left.min(buffer.len() as u64)).expect("no longer than the buffer");
             buffer[..len].fill(5);
             sealer.update(&mut buffer[..len]).expect("within the limit");
-            let opened = opener.update(&mut buffer[..len]).expect("within the limit").dangerous_release_unverified();
+            let opened = opener
+                .update(&mut buffer[..len])
+                .expect("within the limit")
+                .dangerous_release_unverified();
             assert!(opened.iter().all(|byte| *byte == 5));
             left -= len as u64;
         }

@@ -7,9 +7,10 @@ use std::{
 };
 
 use aws_lc_sys::{
-    CBS, CBS_init, CBS_len, EVP_PKEY, EVP_PKEY_CTX, EVP_PKEY_CTX_free, EVP_PKEY_CTX_new, EVP_PKEY_CTX_set_rsa_mgf1_md,
-    EVP_PKEY_CTX_set_rsa_oaep_md, EVP_PKEY_CTX_set_rsa_padding, EVP_PKEY_RSA, EVP_PKEY_decrypt, EVP_PKEY_decrypt_init,
-    EVP_PKEY_free, EVP_PKEY_id, EVP_PKEY_size, EVP_parse_private_key, EVP_sha1, EVP_sha256, RSA_PKCS1_OAEP_PADDING,
+    CBS, CBS_init, CBS_len, EVP_PKEY, EVP_PKEY_CTX, EVP_PKEY_CTX_free, EVP_PKEY_CTX_new,
+    EVP_PKEY_CTX_set_rsa_mgf1_md, EVP_PKEY_CTX_set_rsa_oaep_md, EVP_PKEY_CTX_set_rsa_padding,
+    EVP_PKEY_RSA, EVP_PKEY_decrypt, EVP_PKEY_decrypt_init, EVP_PKEY_free, EVP_PKEY_id,
+    EVP_PKEY_size, EVP_parse_private_key, EVP_sha1, EVP_sha256, RSA_PKCS1_OAEP_PADDING,
 };
 use zeroize::Zeroizing;
 
@@ -50,7 +51,8 @@ impl OaepSha256Mgf1Sha1 {
         let context = self.context()?;
         // SAFETY: the key is valid.
         let size = unsafe { EVP_PKEY_size(self.0.as_ptr()) };
-        let mut plaintext = Zeroizing::new(vec![0; usize::try_from(size).map_err(|_| Unauthentic)?]);
+        let mut plaintext =
+            Zeroizing::new(vec![0; usize::try_from(size).map_err(|_| Unauthentic)?]);
         let mut len = plaintext.len();
         // SAFETY: the context is ready to decrypt; `plaintext` is writable for `len` bytes, and `ciphertext` readable for
         // its length. At most `len` bytes are written, and `len` becomes how many.

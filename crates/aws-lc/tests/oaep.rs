@@ -3,7 +3,8 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sealwax_aws_lc::{OaepSha256Mgf1Sha1, Unauthentic};
 
-const PRIVATE_KEY: &str = include_str!("../../../tests/vectors/s3ec/_keys/rsa2048-private-pkcs8.pem");
+const PRIVATE_KEY: &str =
+    include_str!("../../../tests/vectors/s3ec/_keys/rsa2048-private-pkcs8.pem");
 
 /// `openssl pkeyutl -encrypt -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha1` of the
 /// bytes 0 to 31.
@@ -44,9 +45,15 @@ fn everything_else_is_refused_alike() {
     let other_mask = STANDARD.decode(SHA256_MGF1_SHA256).expect("base64");
     let mut flipped = genuine.clone();
     flipped[100] ^= 1;
-    for bad in
-        [&[][..], &[0; 256], &[0xff; 256], &genuine[1..], &flipped, &other_mask, &[genuine.clone(), vec![0]].concat()]
-    {
+    for bad in [
+        &[][..],
+        &[0; 256],
+        &[0xff; 256],
+        &genuine[1..],
+        &flipped,
+        &other_mask,
+        &[genuine.clone(), vec![0]].concat(),
+    ] {
         assert_eq!(key().decrypt(bad).err(), Some(Unauthentic));
     }
 }

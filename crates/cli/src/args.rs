@@ -209,7 +209,9 @@ mod tests {
             (&["uploads", "ls", "--help"], "those of any program are listed"),
             (&["uploads", "abort", "--help"], "one that is still going on"),
         ] {
-            let help = Cli::try_parse_from(["sealwax"].iter().chain(command)).expect_err("the help").to_string();
+            let help = Cli::try_parse_from(["sealwax"].iter().chain(command))
+                .expect_err("the help")
+                .to_string();
             let words: Vec<_> = help.split_whitespace().collect();
             assert!(words.join(" ").contains(text), "{command:?}: {help}");
         }

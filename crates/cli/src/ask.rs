@@ -18,6 +18,7 @@ pub(crate) async fn ask(question: String, consequence: &'static str) -> Result<S
         write!(io::stderr(), "{} ", Printable(&question))?;
         io::stdin().lock().read_line(&mut answer).map(|_| answer.trim().to_owned())
     });
-    let answer = unless_stopped(asked).await.map_err(|signal| Failure::stopped(signal, consequence))?;
+    let answer =
+        unless_stopped(asked).await.map_err(|signal| Failure::stopped(signal, consequence))?;
     answer.map_err(io::Error::other).flatten().map_err(|error| Failure::io("cannot ask", error))
 }

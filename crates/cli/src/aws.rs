@@ -15,8 +15,8 @@ use aws_sdk_s3::{
 };
 use aws_types::service_config::ServiceConfigKey;
 use sealwax_s3::{
-    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, PlacePolicy, S3Uri, SealedClient,
-    SealedClientBuilder, SidecarPolicy, WrapPolicy,
+    DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, PlacePolicy, S3Uri,
+    SealedClient, SealedClientBuilder, SidecarPolicy, WrapPolicy,
     drill::BlockedRegions,
     envelope::{EncryptedDataKey, Keyring, LocalKeyring, MultiKeyring},
 };
@@ -64,7 +64,8 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub(crate) async fn without(&self, blocked: &BlockedRegions) -> Result<Self, Failure> {
-        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(blocked.clone());
+        let loader =
+            aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(blocked.clone());
         Self::load(&self.args, loader).await
     }
 
@@ -93,7 +94,8 @@ impl Session {
                 config = aws_profile::first(name, config).await;
             }
         }
-        let Some(region) = config.region().filter(|region| !region.as_ref().is_empty()).cloned() else {
+        let Some(region) = config.region().filter(|region| !region.as_ref().is_empty()).cloned()
+        else {
             let advice = "give --region, or set AWS_REGION, or set `region` in the profile, here or in the AWS files";
             return Err(Failure::new(Exit::Usage, "no AWS Region is set", advice));
         };
@@ -114,7 +116,11 @@ impl Session {
     }
 
     /// Begins a client for the object at `uri`.
-    pub(crate) fn client_builder(&self, uri: &S3Uri, keyring: impl Keyring + 'static) -> SealedClientBuilder {
+    pub(crate) fn client_builder(
+        &self,
+        uri: &S3Uri,
+        keyring: impl Keyring + 'static,
+    ) -> SealedClientBuilder {
         self.client_builder_of(uri.bucket(), keyring)
     }
 
@@ -124,13 +130,18 @@ impl Session {
     }
 
     /// Begins a client for the objects of a bucket.
-    pub(crate) fn client_builder_of(&self, bucket: &str, keyring: impl Keyring + 'static) -> SealedClientBuilder {
+    pub(crate) fn client_builder_of(
+        &self,
+        bucket: &str,
+        keyring: impl Keyring + 'static,
+    ) -> SealedClientBuilder {
         let places = match &self.args.replica_of {
             _ if self.args.no_place_binding => PlacePolicy::off(),
             Some(source) => PlacePolicy::bound().replica_of(bucket, source),
             None => PlacePolicy::bound(),
         };
-        let sidecars = self.args.sidecars.as_ref().map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix);
+        let sidecars =
+            self.args.sidecars.as_ref().map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix);
         SealedClient::builder(self.s3(), keyring).places(places).sidecars(sidecars)
     }
 
@@ -140,13 +151,16 @@ impl Session {
     }
 
     /// Whether a request to each of S3, KMS and STS in `region` is refused before it leaves this process.
-    pub(crate) async fn reaches(&self, region: &str, blocked: &BlockedRegions) -> Vec<&'static str> {
+    pub(crate) async fn reaches(
+        &self,
+        region: &str,
+        blocked: &BlockedRegions,
+    ) -> Vec<&'static str> {
         let there = self.in_region(region);
         let refused = |service: &str| {
-            let calls = blocked
-                .refused()
-                .into_iter()
-                .filter(|(calls, _)| (calls.region.as_str(), calls.service.as_str()) == (region, service));
+            let calls = blocked.refused().into_iter().filter(|(calls, _)| {
+                (calls.region.as_str(), calls.service.as_str()) == (region, service)
+            });
             calls.map(|(_, count)| count).sum::<u64>()
         };
         let mut reached = Vec::new();
@@ -154,8 +168,12 @@ impl Session {
             let before = refused(service);
             match service {
                 "s3" => drop(there.s3().list_buckets().send().await),
-                "kms" => drop(sealwax_s3::aws_sdk_kms::Client::new(&there.config).list_keys().send().await),
-                _ => drop(aws_sdk_sts::Client::new(&there.config).get_caller_identity().send().await),
+                "kms" => drop(
+                    sealwax_s3::aws_sdk_kms::Client::new(&there.config).list_keys().send().await,
+                ),
+                _ => {
+                    drop(aws_sdk_sts::Client::new(&there.config).get_caller_identity().send().await)
+                }
             }
             if refused(service) == before {
                 reached.push(service);
@@ -178,12 +196,18 @@ impl Session {
     ///
     /// # Errors
     /// A local key is named that is not the one in use.
-    pub(crate) fn keyring_of(&self, keys: &[WrapKey], kms: KmsKeyringBuilder) -> Result<Arc<dyn Keyring>, Failure> {
+    pub(crate) fn keyring_of(
+        &self,
+        keys: &[WrapKey],
+        kms: KmsKeyringBuilder,
+    ) -> Result<Arc<dyn Keyring>, Failure> {
         let (mut arns, mut local) = (Vec::new(), None);
         for key in keys {
             match (key, &self.local) {
                 (WrapKey::Kms(arn), _) => arns.push(arn.clone()),
-                (WrapKey::Local(name), Some(key)) if is_named(key, name) => local = Some(Arc::clone(key)),
+                (WrapKey::Local(name), Some(key)) if is_named(key, name) => {
+                    local = Some(Arc::clone(key))
+                }
                 (WrapKey::Local(name), _) => {
                     let error = format!("there is no local key {name} at hand to wrap under");
                     let advice = "give its file by --local-key; a line in it, and `sealwax inspect`, tell its name";
@@ -210,9 +234,12 @@ impl Session {
         at_least: Option<u8>,
     ) -> Result<Arc<dyn Keyring>, Failure> {
         if keys.is_empty() && self.local.is_none() {
-            let advice =
-                "give --key ARN or --local-key FILE, or set SEALWAX_KEYS, or `keys` in a profile of sealwax.toml";
-            return Err(Failure::new(Exit::Usage, "there is no key to wrap the data key under", advice));
+            let advice = "give --key ARN or --local-key FILE, or set SEALWAX_KEYS, or `keys` in a profile of sealwax.toml";
+            return Err(Failure::new(
+                Exit::Usage,
+                "there is no key to wrap the data key under",
+                advice,
+            ));
         }
         if keys.is_empty()
             && let Some(local) = &self.local
@@ -220,7 +247,9 @@ impl Session {
             return Ok(Arc::clone(local) as Arc<dyn Keyring>);
         }
         let policy = at_least.map_or(WrapPolicy::All, |count| WrapPolicy::AtLeast(count.into()));
-        let kms = keys.into_iter().fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key));
+        let kms = keys
+            .into_iter()
+            .fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key));
         Ok(self.with_local(kms.wrap_policy(policy).build()))
     }
 
@@ -229,7 +258,10 @@ impl Session {
     ///
     /// # Errors
     /// STS does not say which account the caller's own is.
-    pub(crate) async fn reading_keyring(&self, args: ReaderArgs) -> Result<Arc<dyn Keyring>, Failure> {
+    pub(crate) async fn reading_keyring(
+        &self,
+        args: ReaderArgs,
+    ) -> Result<Arc<dyn Keyring>, Failure> {
         Ok(self.with_local(self.kms_keyring(args, &[], None).await?))
     }
 
@@ -262,7 +294,9 @@ impl Session {
             None => builder,
         };
         if !args.keys.is_empty() {
-            let meant = |key: &KmsKeyArn| regions.is_empty() || regions.iter().any(|region| region == key.region());
+            let meant = |key: &KmsKeyArn| {
+                regions.is_empty() || regions.iter().any(|region| region == key.region())
+            };
             let keys = args.keys.into_iter().filter(meant);
             return Ok(keys.fold(builder, |keyring, key| keyring.key(key)).build());
         }
@@ -270,7 +304,9 @@ impl Session {
             // Whoever names a local key and nothing else needs no KMS.
             (true, Some(_)) if !args.besides_local => return Ok(builder.build()),
             (true, _) => self.own_account().await?,
-            (false, _) => DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref())),
+            (false, _) => {
+                DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref()))
+            }
         };
         let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
         Ok(builder.discovery(filter).build())
@@ -280,9 +316,10 @@ impl Session {
     pub(crate) fn with_local(&self, kms: impl Keyring + 'static) -> Arc<dyn Keyring> {
         match &self.local {
             None => Arc::new(kms),
-            Some(local) => {
-                Arc::new(MultiKeyring::new(Arc::clone(local) as Arc<dyn Keyring>, [Arc::new(kms) as Arc<dyn Keyring>]))
-            }
+            Some(local) => Arc::new(MultiKeyring::new(
+                Arc::clone(local) as Arc<dyn Keyring>,
+                [Arc::new(kms) as Arc<dyn Keyring>],
+            )),
         }
     }
 
@@ -295,7 +332,8 @@ impl Session {
         shared: &KmsKeyring,
     ) -> Option<Arc<dyn Keyring>> {
         let accepted = || keys.iter().filter(|key| reading.accepts(key));
-        let arns: Vec<KmsKeyArn> = accepted().filter_map(|key| key.wrapping_key().parse().ok()).collect();
+        let arns: Vec<KmsKeyArn> =
+            accepted().filter_map(|key| key.wrapping_key().parse().ok()).collect();
         let local = self.local.clone().filter(|local| accepted().any(|key| local.accepts(key)));
         match (arns.is_empty(), local) {
             (true, None) => None,
@@ -339,14 +377,19 @@ impl Session {
         no_place_binding: bool,
         sidecars: Option<String>,
     ) -> Self {
-        Self { args: GlobalArgs { replica_of, no_place_binding, sidecars, ..self.args.clone() }, ..self.clone() }
+        Self {
+            args: GlobalArgs { replica_of, no_place_binding, sidecars, ..self.args.clone() },
+            ..self.clone()
+        }
     }
 
     /// A command line with these words that reaches the same services.
     pub(crate) fn command_line(&self, words: &[&OsStr]) -> String {
         let program = env::args_os().next().unwrap_or_else(|| "sealwax".into());
         let connection = self.connection.iter().map(OsStr::new);
-        shell::line([program.as_os_str()].into_iter().chain(words.iter().copied()).chain(connection))
+        shell::line(
+            [program.as_os_str()].into_iter().chain(words.iter().copied()).chain(connection),
+        )
     }
 
     /// A call failed.
@@ -421,17 +464,25 @@ impl Session {
 
     /// Whether S3 is elsewhere than at AWS: there, buckets seldom have host names of their own.
     fn has_own_endpoint(&self) -> bool {
-        let of_s3 =
-            ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+        let of_s3 = ServiceConfigKey::builder()
+            .service_id("S3")
+            .env("AWS_ENDPOINT_URL")
+            .profile("endpoint_url")
+            .build();
         self.config.endpoint_url().is_some()
-            || of_s3.is_ok_and(|key| self.config.service_config().is_some_and(|it| it.load_config(key).is_some()))
+            || of_s3.is_ok_and(|key| {
+                self.config.service_config().is_some_and(|it| it.load_config(key).is_some())
+            })
     }
 
     /// The caller's own account, by STS.
     async fn own_account(&self) -> Result<DiscoveryFilter, Failure> {
-        let timeouts =
-            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(SMALL_TIMEOUT).build();
-        let config = aws_sdk_sts::config::Builder::from(&self.config).timeout_config(timeouts).build();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(SMALL_TIMEOUT)
+            .build();
+        let config =
+            aws_sdk_sts::config::Builder::from(&self.config).timeout_config(timeouts).build();
         let caller = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await;
         let caller = match caller {
             Ok(caller) => caller,
@@ -439,13 +490,20 @@ impl Session {
                 if let Some(failure) = self.want_of_credentials().await {
                     return Err(failure);
                 }
-                let denied = error.raw_response().is_some_and(|answer| matches!(answer.status().as_u16(), 401 | 403));
-                return Err(unknown_account(if denied { Exit::Denied } else { Exit::Failed }, &chain(&error)));
+                let denied = error
+                    .raw_response()
+                    .is_some_and(|answer| matches!(answer.status().as_u16(), 401 | 403));
+                return Err(unknown_account(
+                    if denied { Exit::Denied } else { Exit::Failed },
+                    &chain(&error),
+                ));
             }
         };
         let partition = caller.arn().and_then(|arn| arn.split(':').nth(1));
         match (caller.account(), partition) {
-            (Some(account), Some(partition)) => Ok(DiscoveryFilter::accounts([account]).partition(partition)),
+            (Some(account), Some(partition)) => {
+                Ok(DiscoveryFilter::accounts([account]).partition(partition))
+            }
             _ => Err(unknown_account(Exit::Failed, "the answer names none")),
         }
     }
@@ -476,15 +534,19 @@ impl FailedCall {
         let status = error.raw_response().map(|answer| answer.status().as_u16());
         let code = error.code().map(str::to_owned);
         let redirected = error.raw_response().filter(|_| matches!(status, Some(301 | 400)));
-        let bucket_region = redirected.and_then(|answer| answer.headers().get("x-amz-bucket-region"));
+        let bucket_region =
+            redirected.and_then(|answer| answer.headers().get("x-amz-bucket-region"));
         let bucket_region = bucket_region.map(str::to_owned);
         let said = match (status, &code) {
             (Some(status), Some(code)) => {
-                let message = error.message().map_or_else(String::new, |message| format!(": {message}"));
+                let message =
+                    error.message().map_or_else(String::new, |message| format!(": {message}"));
                 format!("the service answered {status} {code}{message}")
             }
             // To a HEAD, that is all.
-            (Some(status @ 300..), None) => format!("the service answered {status} without an error code"),
+            (Some(status @ 300..), None) => {
+                format!("the service answered {status} without an error code")
+            }
             _ => chain(error),
         };
         Self { status, code, bucket_region, text: format!("{what}: {said}") }
@@ -508,14 +570,23 @@ fn is_named(key: &LocalKeyring, name: &str) -> bool {
 
 /// The options among `args` that say where the services are and who calls them.
 fn connection(args: &GlobalArgs) -> Vec<String> {
-    let options = [("--region", &args.region), ("--endpoint-url", &args.endpoint_url), ("--profile", &args.profile)];
-    let given = options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value.clone()?]));
+    let options = [
+        ("--region", &args.region),
+        ("--endpoint-url", &args.endpoint_url),
+        ("--profile", &args.profile),
+    ];
+    let given =
+        options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value.clone()?]));
     given.flatten().collect()
 }
 
 fn unknown_account(exit: Exit, why: &str) -> Failure {
     let advice = "name the wrapping keys that may be used by --key, or their account by --account";
-    Failure::new(exit, format!("STS GetCallerIdentity does not tell the caller's account: {why}"), advice)
+    Failure::new(
+        exit,
+        format!("STS GetCallerIdentity does not tell the caller's account: {why}"),
+        advice,
+    )
 }
 
 /// The partition of a Region.
@@ -529,7 +600,10 @@ fn partition(region: &str) -> &'static str {
         ("us-isof-", "aws-iso-f"),
         ("eusc-", "aws-eusc"),
     ];
-    BY_PREFIX.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
+    BY_PREFIX
+        .iter()
+        .find(|(prefix, _)| region.starts_with(prefix))
+        .map_or("aws", |(_, partition)| partition)
 }
 
 /// An error and its causes in one line, each said once.

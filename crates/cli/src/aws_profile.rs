@@ -20,7 +20,11 @@ use crate::error::{Exit, Failure};
 pub(crate) async fn check(name: &str) -> Result<(), Failure> {
     let found = profile::load(&Fs::real(), &Env::real(), &EnvConfigFiles::default(), None).await;
     let found = found.map_err(|error| {
-        Failure::new(Exit::Usage, error, "correct the AWS files: ~/.aws/config and ~/.aws/credentials, unless set")
+        Failure::new(
+            Exit::Usage,
+            error,
+            "correct the AWS files: ~/.aws/config and ~/.aws/credentials, unless set",
+        )
     })?;
     if found.get_profile(name).is_some() {
         return Ok(());
@@ -29,7 +33,11 @@ pub(crate) async fn check(name: &str) -> Result<(), Failure> {
     names.sort_unstable();
     let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let error = format!("there is no profile {name} in the AWS files, which have: {has}");
-    Err(Failure::new(Exit::Usage, error, "check --profile; a profile of sealwax.toml is named by --sealwax-profile"))
+    Err(Failure::new(
+        Exit::Usage,
+        error,
+        "check --profile; a profile of sealwax.toml is named by --sealwax-profile",
+    ))
 }
 
 /// The same settings with the profile's own credentials, as by `aws --profile`: those of the environment, if there are
@@ -39,8 +47,10 @@ pub(crate) async fn first(name: &str, config: SdkConfig) -> SdkConfig {
     if let Some(client) = config.http_client() {
         provider = provider.with_http_client(client);
     }
-    let own = ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(name).build();
-    let rest = DefaultCredentialsChain::builder().configure(provider).profile_name(name).build().await;
+    let own =
+        ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(name).build();
+    let rest =
+        DefaultCredentialsChain::builder().configure(provider).profile_name(name).build().await;
     let chain = CredentialsProviderChain::first_try("Profile", own).or_else("Default", rest);
     config.into_builder().credentials_provider(SharedCredentialsProvider::new(chain)).build()
 }

@@ -44,7 +44,9 @@ mod tests {
         assert_eq!("5-5".parse(), Ok(ByteRange::From(5, Some(5))));
         assert_eq!("100-".parse(), Ok(ByteRange::From(100, None)));
         assert_eq!("-100".parse(), Ok(ByteRange::Last(100)));
-        for text in ["", "-", "5", "a-b", "1-+2", "9-8", "-0", "1-2-3", " 1-2", "99999999999999999999-"] {
+        for text in
+            ["", "-", "5", "a-b", "1-+2", "9-8", "-0", "1-2-3", " 1-2", "99999999999999999999-"]
+        {
             assert!(text.parse::<ByteRange>().is_err(), "{text:?}");
         }
     }

@@ -62,7 +62,9 @@ impl Command {
             Self::Shred(args) => shred::run(session, args).await,
             Self::Uploads(UploadsCommand::Ls(args)) => uploads::list(session, args).await,
             Self::Uploads(UploadsCommand::Abort(args)) => uploads::abort(session, args).await,
-            Self::Keygen(_) | Self::Completions(_) | Self::Man(_) => unreachable!("these were run alone"),
+            Self::Keygen(_) | Self::Completions(_) | Self::Man(_) => {
+                unreachable!("these were run alone")
+            }
         }
     }
 

@@ -70,7 +70,9 @@ impl From<ErrorKind> for Exit {
             | ErrorKind::KeyDisabled
             | ErrorKind::KeyNotFound
             | ErrorKind::NoMatchingKey => Self::Denied,
-            ErrorKind::Conflict | ErrorKind::SourceChanged | ErrorKind::UploadNotFound => Self::Conflict,
+            ErrorKind::Conflict | ErrorKind::SourceChanged | ErrorKind::UploadNotFound => {
+                Self::Conflict
+            }
             _ => Self::Failed,
         }
     }
@@ -88,7 +90,11 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// Exits with `exit` for `error`.
-    pub(crate) fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>, advice: &'static str) -> Self {
+    pub(crate) fn new(
+        exit: Exit,
+        error: impl Into<Box<dyn Error + Send + Sync>>,
+        advice: &'static str,
+    ) -> Self {
         Self { exit, error: error.into(), advice: Some(advice), steps: Vec::new() }
     }
 
@@ -205,10 +211,11 @@ pub(crate) fn of_one(error: sealwax_s3::Error, uri: &S3Uri) -> Failure {
     let is_absent = error.kind() == ErrorKind::NotFound;
     let failure = Failure::from(error);
     match is_absent {
-        true if uri.key().contains(['*', '?']) => {
-            failure.advise("no glob is expanded in a key: name the folder, with --recursive and --include GLOB")
-        }
-        true => failure.advise("check the bucket, the key and the Region; a folder is taken with --recursive"),
+        true if uri.key().contains(['*', '?']) => failure.advise(
+            "no glob is expanded in a key: name the folder, with --recursive and --include GLOB",
+        ),
+        true => failure
+            .advise("check the bucket, the key and the Region; a folder is taken with --recursive"),
         false => failure,
     }
 }
@@ -256,10 +263,15 @@ mod tests {
     fn each_cause_is_said_once_and_the_advice_last() {
         let root = Chain("the disk is full", None);
         let again = Chain("write failed: the disk is full", Some(Box::new(root)));
-        let failure = Failure::new(Exit::Failed, Chain("cannot\u{1b} put", Some(Box::new(again))), "make room");
+        let failure = Failure::new(
+            Exit::Failed,
+            Chain("cannot\u{1b} put", Some(Box::new(again))),
+            "make room",
+        );
         let expected = "error: cannot\\u{1b} put\n  caused by: write failed: the disk is full\n  hint: make room\n";
         assert_eq!(failure.text(Paint::none()), expected);
-        let failure = failure.step("to resume", "sealwax put".into()).step("to give up", "rm \u{7}".into());
+        let failure =
+            failure.step("to resume", "sealwax put".into()).step("to give up", "rm \u{7}".into());
         assert_eq!(
             failure.text(Paint::none()),
             format!("{expected}  to resume: sealwax put\n  to give up: rm \\u{{7}}\n")
@@ -299,8 +311,13 @@ mod tests {
             assert_eq!(Exit::from(kind).code(), code, "{kind:?}");
         }
         assert_eq!(Exit::Stopped(Signal::Interrupt).code(), 130);
-        assert!(Failure::of_many(0, 0, "none".into()).is_ok() && Failure::of_many(0, 2, "none".into()).is_ok());
-        let of_two = |failed| Failure::of_many(failed, 2, "some".into()).map_err(|failure| failure.exit().code());
+        assert!(
+            Failure::of_many(0, 0, "none".into()).is_ok()
+                && Failure::of_many(0, 2, "none".into()).is_ok()
+        );
+        let of_two = |failed| {
+            Failure::of_many(failed, 2, "some".into()).map_err(|failure| failure.exit().code())
+        };
         assert_eq!((of_two(1), of_two(2)), (Err(7), Err(8)));
     }
 }

@@ -32,7 +32,8 @@ impl FilterArgs {
 
     /// Whether what has this path in the folder is meant.
     pub(crate) fn takes(&self, path: &str) -> bool {
-        (self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(path))) && !self.excludes(path)
+        (self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(path)))
+            && !self.excludes(path)
     }
 }
 
@@ -54,7 +55,9 @@ impl FromStr for Pattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let glob = GlobBuilder::new(text.strip_prefix('/').unwrap_or(text)).literal_separator(true).build();
+        let glob = GlobBuilder::new(text.strip_prefix('/').unwrap_or(text))
+            .literal_separator(true)
+            .build();
         let glob = glob.map_err(|error| error.kind().to_string())?;
         Ok(Self { matcher: glob.compile_matcher(), of_path: text.contains('/') })
     }
@@ -65,7 +68,8 @@ mod tests {
     use super::*;
 
     fn filter(include: &[&str], exclude: &[&str]) -> FilterArgs {
-        let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a glob")).collect();
+        let parse =
+            |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a glob")).collect();
         FilterArgs { include: parse(include), exclude: parse(exclude) }
     }
 
@@ -85,7 +89,11 @@ mod tests {
             (&["*.{txt,pdf}"], &["a/**"], "a/b.pdf", false),
             (&["*.{txt,pdf}"], &["a/**"], "b/b.pdf", true),
         ] {
-            assert_eq!(filter(include, exclude).takes(path), is_taken, "{include:?} {exclude:?} {path}");
+            assert_eq!(
+                filter(include, exclude).takes(path),
+                is_taken,
+                "{include:?} {exclude:?} {path}"
+            );
         }
         assert!("[".parse::<Pattern>().is_err());
     }

@@ -56,7 +56,9 @@ impl Unfit {
 /// All files of these files and folders. A folder's files have their path in it, a file has its name.
 ///
 /// What is neither a file nor a folder, or cannot be looked at, is told as an error. Symbolic links are followed.
-pub(crate) fn files(roots: Vec<PathBuf>) -> Pin<Box<dyn Stream<Item = Result<Found, Failure>> + Send>> {
+pub(crate) fn files(
+    roots: Vec<PathBuf>,
+) -> Pin<Box<dyn Stream<Item = Result<Found, Failure>> + Send>> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::task::spawn_blocking(move || {
         for root in roots {
@@ -67,7 +69,8 @@ pub(crate) fn files(roots: Vec<PathBuf>) -> Pin<Box<dyn Stream<Item = Result<Fou
             }
         }
     });
-    let next = |mut receiver: mpsc::Receiver<_>| async move { Some((receiver.recv().await?, receiver)) };
+    let next =
+        |mut receiver: mpsc::Receiver<_>| async move { Some((receiver.recv().await?, receiver)) };
     Box::pin(stream::unfold(receiver, next))
 }
 
@@ -75,9 +78,12 @@ fn walk(root: &Path) -> impl Iterator<Item = Found> + use<'_> {
     let entries = WalkDir::new(root).follow_links(true).sort_by_file_name();
     entries.into_iter().filter_map(move |entry| match entry {
         Ok(entry) if entry.file_type().is_dir() => None,
-        Ok(entry) if !entry.file_type().is_file() => {
-            Some(Err(Unfit::new(root, entry.into_path(), false, "it is neither a file nor a folder".into())))
-        }
+        Ok(entry) if !entry.file_type().is_file() => Some(Err(Unfit::new(
+            root,
+            entry.into_path(),
+            false,
+            "it is neither a file nor a folder".into(),
+        ))),
         Ok(entry) => Some(relative(root, entry.into_path())),
         Err(error) => {
             let path = error.path().unwrap_or(root).to_owned();
@@ -94,7 +100,12 @@ fn walk(root: &Path) -> impl Iterator<Item = Found> + use<'_> {
 fn relative(root: &Path, path: PathBuf) -> Found {
     match inside_of(root, &path).to_str() {
         Some(relative) => Ok(LocalFile { relative: relative.to_owned(), path }),
-        None => Err(Unfit::new(root, path, false, "its name is not UTF-8, as keys of objects are".into())),
+        None => Err(Unfit::new(
+            root,
+            path,
+            false,
+            "its name is not UTF-8, as keys of objects are".into(),
+        )),
     }
 }
 
@@ -113,7 +124,9 @@ pub(crate) fn inside(folder: &Path, relative: &str) -> Result<PathBuf, String> {
     for name in relative.split('/') {
         match name {
             "" => return Err("its key has an empty folder or file name".into()),
-            "." | ".." => return Err(format!("its key has `{name}` as a name, which leads elsewhere")),
+            "." | ".." => {
+                return Err(format!("its key has `{name}` as a name, which leads elsewhere"));
+            }
             _ if name.contains('\0') => return Err("its key has a zero byte in it".into()),
             _ => path.push(name),
         }
@@ -130,7 +143,21 @@ mod tests {
         let folder = Path::new("f");
         assert_eq!(inside(folder, "a/b.txt"), Ok("f/a/b.txt".into()));
         assert_eq!(inside(folder, "..a/...b"), Ok("f/..a/...b".into()));
-        for key in ["", "/", "/etc/passwd", "..", "../x", "a/../x", "a/..", "a//b", "a/", "./a", ".", "a/./b", "a\0b"] {
+        for key in [
+            "",
+            "/",
+            "/etc/passwd",
+            "..",
+            "../x",
+            "a/../x",
+            "a/..",
+            "a//b",
+            "a/",
+            "./a",
+            ".",
+            "a/./b",
+            "a\0b",
+        ] {
             assert!(inside(folder, key).is_err(), "{key:?}");
         }
     }
@@ -148,12 +175,16 @@ mod tests {
         for found in walk(folder.path()) {
             match found {
                 Ok(file) => files.push(file.relative),
-                Err(unfit) => failed.push(unfit.path.strip_prefix(folder.path()).expect("inside").to_owned()),
+                Err(unfit) => {
+                    failed.push(unfit.path.strip_prefix(folder.path()).expect("inside").to_owned())
+                }
             }
         }
         assert_eq!(files, ["a", "b", "sub/c"]);
         assert_eq!(failed, [Path::new("dangling"), Path::new("loop")]);
-        let one: Vec<_> = walk(&folder.path().join("sub/c")).map(|found| found.expect("a file").relative).collect();
+        let one: Vec<_> = walk(&folder.path().join("sub/c"))
+            .map(|found| found.expect("a file").relative)
+            .collect();
         assert_eq!(one, ["c"]);
     }
 }

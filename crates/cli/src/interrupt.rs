@@ -33,7 +33,9 @@ impl fmt::Display for Signal {
 }
 
 /// Does `work`, unless a signal comes first; `work` is dropped then.
-pub(crate) async fn unless_stopped<T: Send>(work: impl Future<Output = T> + Send) -> Result<T, Signal> {
+pub(crate) async fn unless_stopped<T: Send>(
+    work: impl Future<Output = T> + Send,
+) -> Result<T, Signal> {
     tokio::select! {
         biased;
         signal = received() => Err(signal),
@@ -62,7 +64,8 @@ pub(crate) async fn asked_to_stop<T: Send>(
 
 /// Waits for a signal; for ever where signals cannot be received, which leaves them to the system.
 async fn received() -> Signal {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return std::future::pending().await;
     };

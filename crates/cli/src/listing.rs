@@ -51,7 +51,8 @@ pub(crate) fn objects_and_folder(
     }
     let skip = folder.key.len();
     let listing = Listing::objects(s3, &folder.bucket, &folder.key);
-    let listed = move |object: ListedObject| Listed { relative: object.key[skip..].to_owned(), object };
+    let listed =
+        move |object: ListedObject| Listed { relative: object.key[skip..].to_owned(), object };
     Box::pin(listing.map_ok(listed).map_err(Failure::from))
 }
 
@@ -81,14 +82,19 @@ impl Entry {
 }
 
 /// What begins with `prefix` up to the next slash.
-pub(crate) fn level(session: &Session, prefix: Prefix) -> Pin<Box<dyn Stream<Item = Result<Entry, Failure>> + Send>> {
+pub(crate) fn level(
+    session: &Session,
+    prefix: Prefix,
+) -> Pin<Box<dyn Stream<Item = Result<Entry, Failure>> + Send>> {
     let (session, s3) = (session.clone(), session.s3());
     let next = move |from: Option<Option<String>>| {
         let (session, s3, prefix) = (session.clone(), s3.clone(), prefix.clone());
         async move {
             let Some(token) = from else { return Ok(None) };
             match page(&s3, &prefix, token).await {
-                Ok((entries, next)) => Ok(Some((stream::iter(entries.into_iter().map(Ok)), next.map(Some)))),
+                Ok((entries, next)) => {
+                    Ok(Some((stream::iter(entries.into_iter().map(Ok)), next.map(Some))))
+                }
                 Err(failed) => Err(session.failure(failed).await),
             }
         }
@@ -97,9 +103,14 @@ pub(crate) fn level(session: &Session, prefix: Prefix) -> Pin<Box<dyn Stream<Ite
 }
 
 /// A page of the list, and where the next one begins.
-async fn page(s3: &Client, prefix: &Prefix, token: Option<String>) -> Result<(Vec<Entry>, Option<String>), FailedCall> {
+async fn page(
+    s3: &Client,
+    prefix: &Prefix,
+    token: Option<String>,
+) -> Result<(Vec<Entry>, Option<String>), FailedCall> {
     let call = s3.list_objects_v2().bucket(&prefix.bucket).prefix(&prefix.key).delimiter("/");
-    let page = call.encoding_type(EncodingType::Url).set_continuation_token(token.clone()).send().await;
+    let page =
+        call.encoding_type(EncodingType::Url).set_continuation_token(token.clone()).send().await;
     let page = page.map_err(|error| FailedCall::new(&format!("cannot list {prefix}"), &error))?;
     let is_encoded = page.encoding_type == Some(EncodingType::Url);
     let key = |key: Option<String>| key.map(|key| if is_encoded { decoded(&key) } else { key });

@@ -30,12 +30,16 @@ pub(crate) fn make(path: &Path, name: Option<String>) -> Result<String, Failure>
     let name = name.map_or_else(random_name, Ok)?;
     let key = random()?;
     keyring(&name, &mut key.expose_secret().to_vec()).map_err(Failure::usage)?;
-    let text = Zeroizing::new(format!("{MARK} {name} {}\n", *Zeroizing::new(STANDARD.encode(key.expose_secret()))));
+    let text = Zeroizing::new(format!(
+        "{MARK} {name} {}\n",
+        *Zeroizing::new(STANDARD.encode(key.expose_secret()))
+    ));
 
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = file.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
-            let advice = "choose another name: a key that was overwritten takes all that it wrapped with it";
+            let advice =
+                "choose another name: a key that was overwritten takes all that it wrapped with it";
             Failure::new(Exit::Conflict, format!("{} exists already", path.display()), advice)
         }
         _ => Failure::io(&format!("cannot make {}", path.display()), error),
@@ -50,7 +54,8 @@ pub(crate) fn make(path: &Path, name: Option<String>) -> Result<String, Failure>
 }
 
 fn random() -> Result<PlaintextDataKey, Failure> {
-    PlaintextDataKey::generate().map_err(|error| Failure::io("cannot make a key", io::Error::other(error)))
+    PlaintextDataKey::generate()
+        .map_err(|error| Failure::io("cannot make a key", io::Error::other(error)))
 }
 
 /// A name that nothing else has.
@@ -66,13 +71,21 @@ pub(crate) fn random_name() -> Result<String, Failure> {
 /// # Errors
 /// It cannot be read, others can read it too, or it holds no such key.
 pub(crate) fn read(path: &Path) -> Result<LocalKeyring, Failure> {
-    let failed = |error| Failure::io(&format!("cannot read the local key {}", path.display()), error);
+    let failed =
+        |error| Failure::io(&format!("cannot read the local key {}", path.display()), error);
     let mut text = Zeroizing::new(String::with_capacity(MAX_LEN as usize + 1));
     let file = fs::File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
     if mode & 0o007 != 0 {
-        let error = format!("the local key {} can be read by everybody: its mode is {mode:04o}", path.display());
-        return Err(Failure::new(Exit::Usage, error, "chmod 600 it, and ask yourself who may have read it"));
+        let error = format!(
+            "the local key {} can be read by everybody: its mode is {mode:04o}",
+            path.display()
+        );
+        return Err(Failure::new(
+            Exit::Usage,
+            error,
+            "chmod 600 it, and ask yourself who may have read it",
+        ));
     }
     file.take(MAX_LEN + 1).read_to_string(&mut text).map_err(failed)?;
     parse(&text).map_err(|reason| {
@@ -83,9 +96,13 @@ pub(crate) fn read(path: &Path) -> Result<LocalKeyring, Failure> {
 
 fn parse(text: &str) -> Result<LocalKeyring, String> {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    let (Some(line), None) = (lines.next(), lines.next()) else { return Err("it has not one line with a key".into()) };
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return Err("it has not one line with a key".into());
+    };
     let words: Vec<_> = line.split(' ').collect();
-    let [MARK, name, key] = words[..] else { return Err(format!("its line is not `{MARK} NAME KEY`")) };
+    let [MARK, name, key] = words[..] else {
+        return Err(format!("its line is not `{MARK} NAME KEY`"));
+    };
     let mut bytes = Zeroizing::new([0; DATA_KEY_LEN + 4]);
     match STANDARD.decode_slice(key, &mut bytes[..]) {
         Ok(DATA_KEY_LEN) => keyring(name, &mut bytes[..DATA_KEY_LEN]),
@@ -113,7 +130,10 @@ mod tests {
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
         assert!(format!("{:?}", read(&path).expect("read")).contains(&name));
         let before = fs::read(&path).expect("there");
-        assert_eq!(make(&path, Some("other".into())).expect_err("there is one").exit(), Exit::Conflict);
+        assert_eq!(
+            make(&path, Some("other".into())).expect_err("there is one").exit(),
+            Exit::Conflict
+        );
         assert_eq!(fs::read(&path).expect("there"), before);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
         assert_eq!(read(&path).expect_err("open to all").exit(), Exit::Usage);

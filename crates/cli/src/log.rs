@@ -2,7 +2,9 @@
 
 use std::io;
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::args::GlobalArgs;
 
@@ -15,7 +17,8 @@ pub(crate) fn init(args: &GlobalArgs) {
         (false, _) => "debug,hyper_util=info,rustls=info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).without_time();
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).without_time();
     tracing_subscriber::registry()
         .with(filter)
         // At TRACE the SDK logs bodies: with LOG_SENSITIVE_BODIES=true even answers of KMS, which hold data keys.

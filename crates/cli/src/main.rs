@@ -68,7 +68,8 @@ fn parse() -> Result<args::Cli, error::Failure> {
     let matches = settings.onto(command).try_get_matches_from(words);
     let mut matches = matches.unwrap_or_else(|error| by_our_name(error).exit());
     let is_typed = matches.value_source("profile") == Some(ValueSource::CommandLine);
-    let mut cli = args::Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
+    let mut cli =
+        args::Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
     cli.global.profile_in_use = settings.profile_in_use;
     cli.global.profile_is_typed = is_typed;
     Ok(cli)
@@ -97,7 +98,10 @@ fn by_our_name(mut error: clap::Error) -> clap::Error {
         _ => None,
     };
     if let Some((_, ours)) = ours {
-        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![(*ours).to_owned()]));
+        error.insert(
+            ContextKind::SuggestedSubcommand,
+            ContextValue::Strings(vec![(*ours).to_owned()]),
+        );
     }
     error
 }

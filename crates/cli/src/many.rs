@@ -94,7 +94,11 @@ impl Tally {
     /// # Errors
     /// Some, or all, failed.
     pub(crate) fn result(&self, noun: &'static str) -> Result<(), Failure> {
-        Failure::of_many(self.failed, self.all(), format!("{} of {} failed", self.failed, Counted(self.all(), noun)))
+        Failure::of_many(
+            self.failed,
+            self.all(),
+            format!("{} of {} failed", self.failed, Counted(self.all(), noun)),
+        )
     }
 }
 

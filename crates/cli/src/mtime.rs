@@ -43,7 +43,10 @@ mod tests {
         let stored = |text: &str| of(&HashMap::from([(NAME.to_owned(), text.to_owned())]));
         assert_eq!(text(time).as_deref(), Some("1700000000.000000050"));
         assert_eq!(stored("1700000000.000000050"), Some(time));
-        assert_eq!(stored("1700000000.5"), Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_500)));
+        assert_eq!(
+            stored("1700000000.5"),
+            Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_500))
+        );
         assert_eq!(stored("7"), Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)));
         for bad in ["", "-1", "1.0000000001", "1e9", "x", "1.2.3", "99999999999999999999"] {
             assert_eq!(stored(bad), None, "{bad:?}");

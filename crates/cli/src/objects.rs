@@ -62,7 +62,8 @@ impl ObjectsArgs {
         // Whoever names an object means it.
         let (all, exact) = (self.stdin, self.exact);
         let wanted = move |object: &ListedObject| {
-            all || object.bucket == bucket && if exact { object.key == key } else { object.key.starts_with(&key) }
+            all || object.bucket == bucket
+                && if exact { object.key == key } else { object.key.starts_with(&key) }
         };
         Box::pin(listing.try_filter(move |object| std::future::ready(wanted(object))))
     }

@@ -12,7 +12,11 @@ impl Paint {
     /// For what is written to this stream.
     pub(crate) fn of(stream: &impl IsTerminal) -> Self {
         let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self(stream.is_terminal() && !no_color && env::var_os("TERM").is_none_or(|term| term != "dumb"))
+        Self(
+            stream.is_terminal()
+                && !no_color
+                && env::var_os("TERM").is_none_or(|term| term != "dumb"),
+        )
     }
 
     /// No colours.

@@ -27,7 +27,8 @@ impl FromStr for Pair {
 
 /// The encryption context of these pairs.
 pub(crate) fn context(pairs: Vec<Pair>) -> Result<EncryptionContext, Failure> {
-    EncryptionContext::try_from_iter(pairs.into_iter().map(|pair| (pair.name, pair.value))).map_err(Failure::usage)
+    EncryptionContext::try_from_iter(pairs.into_iter().map(|pair| (pair.name, pair.value)))
+        .map_err(Failure::usage)
 }
 
 #[cfg(test)]
@@ -36,9 +37,13 @@ mod tests {
 
     #[test]
     fn the_first_equals_sign_divides() {
-        for (text, name, value) in
-            [("a=b", "a", "b"), ("a=", "a", ""), ("a=b=c", "a", "b=c"), ("a==", "a", "="), ("a b= c ", "a b", " c ")]
-        {
+        for (text, name, value) in [
+            ("a=b", "a", "b"),
+            ("a=", "a", ""),
+            ("a=b=c", "a", "b=c"),
+            ("a==", "a", "="),
+            ("a b= c ", "a b", " c "),
+        ] {
             assert_eq!(text.parse(), Ok(Pair { name: name.into(), value: value.into() }), "{text}");
         }
     }
@@ -52,7 +57,9 @@ mod tests {
 
     #[test]
     fn a_context_has_no_name_twice_and_none_that_is_reserved() {
-        let context_of = |texts: &[&str]| context(texts.iter().map(|text| text.parse().expect("a pair")).collect());
+        let context_of = |texts: &[&str]| {
+            context(texts.iter().map(|text| text.parse().expect("a pair")).collect())
+        };
         assert_eq!(context_of(&["a=1", "b=2"]).expect("fine pairs").len(), 2);
         assert!(context_of(&["a=1", "a=2"]).is_err());
         assert!(context_of(&["aws:x=1"]).is_err());

@@ -90,7 +90,11 @@ mod tests {
             ("s3://arn:aws:s3:r:1:accesspoint/ap", "arn:aws:s3:r:1:accesspoint/ap", ""),
             ("s3://arn:aws:s3:r:1:accesspoint/ap/p/q", "arn:aws:s3:r:1:accesspoint/ap", "p/q"),
         ] {
-            assert_eq!(text.parse(), Ok(Prefix { bucket: bucket.into(), key: key.into() }), "{text}");
+            assert_eq!(
+                text.parse(),
+                Ok(Prefix { bucket: bucket.into(), key: key.into() }),
+                "{text}"
+            );
         }
         for text in ["", "b", "s3://", "s3:///p", "http://b/p", "s3://arn:x", "s3://arn:x/"] {
             assert!(text.parse::<Prefix>().is_err(), "{text:?}");

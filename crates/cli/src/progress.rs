@@ -62,7 +62,9 @@ impl JobProgress {
         let this = Self(ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
         match total {
             Some(total) => this.expect(total),
-            None => this.0.set_style(style("{human_pos} objects {spinner} {per_sec}, {elapsed}{msg}")),
+            None => {
+                this.0.set_style(style("{human_pos} objects {spinner} {per_sec}, {elapsed}{msg}"))
+            }
         }
         this.0.enable_steady_tick(Duration::from_millis(200));
         this
@@ -78,7 +80,8 @@ impl JobProgress {
                 _ => write!(text, "{:#}", HumanDuration(state.eta())),
             };
         };
-        let style = style("{human_pos} of {human_len} objects [{bar:30}] {per_sec}, {left} left{msg}");
+        let style =
+            style("{human_pos} of {human_len} objects [{bar:30}] {per_sec}, {left} left{msg}");
         self.0.set_style(style.with_key("left", left));
     }
 
@@ -93,7 +96,8 @@ impl JobProgress {
         let bar = self.clone();
         Counting(objects.map(|objects| {
             tokio::spawn(async move {
-                let count = objects.try_fold(0, |count: u64, _| std::future::ready(Ok(count + 1))).await;
+                let count =
+                    objects.try_fold(0, |count: u64, _| std::future::ready(Ok(count + 1))).await;
                 // What is wrong with the listing, the job itself finds and tells.
                 if let Ok(count) = count {
                     bar.expect(count);

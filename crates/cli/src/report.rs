@@ -56,16 +56,25 @@ impl Report {
         let context: BTreeMap<_, _> = match info.envelope() {
             // As KMS sees it, or the materials description of a raw key.
             Some(envelope) => envelope.key().description().clone(),
-            None => info.encryption_context().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            None => info
+                .encryption_context()
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
         };
-        let last_modified = info.last_modified.and_then(|time| time.fmt(DateTimeFormat::DateTime).ok());
+        let last_modified =
+            info.last_modified.and_then(|time| time.fmt(DateTimeFormat::DateTime).ok());
         Self {
             object: uri.to_string(),
             authenticated: false,
             format: format(&info),
-            wrapping_algorithm: info.envelope().map(|envelope| envelope.key().algorithm().to_string()),
+            wrapping_algorithm: info
+                .envelope()
+                .map(|envelope| envelope.key().algorithm().to_string()),
             content_suite: info.envelope().map(|envelope| envelope.content().suite().to_string()),
-            in_instruction_file: info.envelope().map(|envelope| envelope.storage() == Storage::InstructionFile),
+            in_instruction_file: info
+                .envelope()
+                .map(|envelope| envelope.storage() == Storage::InstructionFile),
             plaintext_bytes: info.plaintext_len(),
             encryption_context: context,
             generation: info.generation(),
@@ -94,14 +103,18 @@ impl Report {
 pub(crate) fn format(info: &ObjectInfo) -> String {
     match info.format() {
         ObjectFormat::Sealwax(header) => header.format().to_owned(),
-        ObjectFormat::S3ec(envelope) => format!("Amazon S3 Encryption Client {}", envelope.format()),
+        ObjectFormat::S3ec(envelope) => {
+            format!("Amazon S3 Encryption Client {}", envelope.format())
+        }
         _ => "not encrypted".to_owned(),
     }
 }
 
 impl Key {
     fn new(key: &EncryptedDataKey) -> Self {
-        let arn = (key.provider() == KMS_PROVIDER).then(|| key.wrapping_key().parse::<KmsKeyArn>().ok()).flatten();
+        let arn = (key.provider() == KMS_PROVIDER)
+            .then(|| key.wrapping_key().parse::<KmsKeyArn>().ok())
+            .flatten();
         Self {
             provider: key.provider().to_owned(),
             wrapping_key: key.wrapping_key().to_owned(),
@@ -163,7 +176,11 @@ pub(crate) fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::
     writeln!(f, "  {name:<14} {}", Printable(value))
 }
 
-pub(crate) fn section(f: &mut fmt::Formatter<'_>, title: &str, pairs: &BTreeMap<String, String>) -> fmt::Result {
+pub(crate) fn section(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    pairs: &BTreeMap<String, String>,
+) -> fmt::Result {
     if pairs.is_empty() {
         return Ok(());
     }

@@ -17,7 +17,11 @@ impl Resume {
     ///
     /// # Errors
     /// There is no place to keep it.
-    pub(crate) fn new(file: &Path, uri: &S3Uri, state_file: Option<PathBuf>) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        file: &Path,
+        uri: &S3Uri,
+        state_file: Option<PathBuf>,
+    ) -> Result<Self, Failure> {
         let state_file = match state_file {
             Some(path) => path,
             None => state::path_for(file, uri)?,
@@ -35,9 +39,15 @@ impl Resume {
         match self.unfinished().await {
             None => Failure::stopped(signal, format!("nothing of the upload to {uri} is kept")),
             Some(upload) => {
-                let failure =
-                    Failure::stopped(signal, format!("the upload to {uri} is kept, with {}", stored(&upload)));
-                self.with_give_up(session, failure.step("to resume", shell::same_command()), &upload)
+                let failure = Failure::stopped(
+                    signal,
+                    format!("the upload to {uri} is kept, with {}", stored(&upload)),
+                );
+                self.with_give_up(
+                    session,
+                    failure.step("to resume", shell::same_command()),
+                    &upload,
+                )
             }
         }
     }
@@ -51,13 +61,19 @@ impl Resume {
         match kind {
             ErrorKind::UploadBusy => failure,
             ErrorKind::UploadNotFound => {
-                let failure =
-                    failure.advise("nothing of it is left to go on with: delete its state file and begin anew");
-                failure.step("to begin anew", format!("{} && {again}", shell::line(["rm".as_ref(), self.os()])))
+                let failure = failure.advise(
+                    "nothing of it is left to go on with: delete its state file and begin anew",
+                );
+                failure.step(
+                    "to begin anew",
+                    format!("{} && {again}", shell::line(["rm".as_ref(), self.os()])),
+                )
             }
             ErrorKind::SourceChanged => {
-                let failure = failure.advise("bring the file back as it was, or give this upload up and begin anew");
-                failure.step("to begin anew", format!("{} && {again}", self.give_up(session, &upload)))
+                let failure = failure
+                    .advise("bring the file back as it was, or give this upload up and begin anew");
+                failure
+                    .step("to begin anew", format!("{} && {again}", self.give_up(session, &upload)))
             }
             ErrorKind::StateFileMismatch => self.with_give_up(session, failure, &upload),
             // The condition will not hold the next time either.
@@ -70,13 +86,24 @@ impl Resume {
         UnfinishedUpload::from_state_file(&self.state_file).await.ok().flatten()
     }
 
-    fn with_give_up(&self, session: &Session, failure: Failure, upload: &UnfinishedUpload) -> Failure {
+    fn with_give_up(
+        &self,
+        session: &Session,
+        failure: Failure,
+        upload: &UnfinishedUpload,
+    ) -> Failure {
         failure.step("to give up", self.give_up(session, upload))
     }
 
     fn give_up(&self, session: &Session, upload: &UnfinishedUpload) -> String {
         let uri = format!("s3://{}/{}", upload.bucket(), upload.key());
-        session.command_line(&["uploads".as_ref(), "abort".as_ref(), uri.as_ref(), "--state-file".as_ref(), self.os()])
+        session.command_line(&[
+            "uploads".as_ref(),
+            "abort".as_ref(),
+            uri.as_ref(),
+            "--state-file".as_ref(),
+            self.os(),
+        ])
     }
 
     fn os(&self) -> &std::ffi::OsStr {
@@ -87,5 +114,9 @@ impl Resume {
 /// How much of an upload is stored.
 pub(crate) fn stored(upload: &UnfinishedUpload) -> String {
     let (parts, all) = (upload.stored_parts(), Counted(upload.parts(), "part"));
-    format!("{parts} of {all} stored ({} of {})", upload.stored_len(), Counted(upload.plaintext_len(), "byte"))
+    format!(
+        "{parts} of {all} stored ({} of {})",
+        upload.stored_len(),
+        Counted(upload.plaintext_len(), "byte")
+    )
 }

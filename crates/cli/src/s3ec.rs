@@ -54,7 +54,12 @@ pub(crate) struct RawKeyArgs {
     pub(crate) aes_key_file: Option<PathBuf>,
 
     /// Raw RSA wrapping key: a private key in PKCS#8, PEM or DER; to write, a public key is enough
-    #[arg(long, value_name = "PATH", conflicts_with = "aes_key_file", help_heading = "S3 Encryption Client")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        conflicts_with = "aes_key_file",
+        help_heading = "S3 Encryption Client"
+    )]
     pub(crate) rsa_key_file: Option<PathBuf>,
 }
 
@@ -116,7 +121,9 @@ impl S3ecArgs {
         let policy = match self.commitment_policy {
             PolicyArg::ForbidEncryptAllowDecrypt => CommitmentPolicy::ForbidEncryptAllowDecrypt,
             PolicyArg::RequireEncryptAllowDecrypt => CommitmentPolicy::RequireEncryptAllowDecrypt,
-            PolicyArg::RequireEncryptRequireDecrypt => CommitmentPolicy::RequireEncryptRequireDecrypt,
+            PolicyArg::RequireEncryptRequireDecrypt => {
+                CommitmentPolicy::RequireEncryptRequireDecrypt
+            }
         };
         let s3ec = S3ec::new()
             .commitment_policy(policy)
@@ -137,7 +144,11 @@ impl S3ecArgs {
         own: Arc<KmsKeyring>,
     ) -> Result<S3ec, Failure> {
         let s3ec = self.settings()?;
-        let s3ec = if format == FormatArg::S3ecV2 { s3ec.commitment_policy(format.policy()) } else { s3ec };
+        let s3ec = if format == FormatArg::S3ecV2 {
+            s3ec.commitment_policy(format.policy())
+        } else {
+            s3ec
+        };
         Ok(match under {
             Some(under) if self.raw.is_empty() => s3ec.keyring(under).keyring(own),
             _ => s3ec,
@@ -156,18 +167,22 @@ impl RawKeyArgs {
     /// A file cannot be read, or holds no key.
     pub(crate) fn onto(&self, s3ec: S3ec) -> Result<S3ec, Failure> {
         let read = |path: &PathBuf| {
-            fs::read(path).map_err(|error| Failure::io(&format!("cannot read the key file {}", path.display()), error))
+            fs::read(path).map_err(|error| {
+                Failure::io(&format!("cannot read the key file {}", path.display()), error)
+            })
         };
         let no_key = |path: &PathBuf, error: &dyn std::error::Error| {
             Failure::usage(format!("the key file {} cannot be used: {error}", path.display()))
         };
         if let Some(path) = &self.aes_key_file {
-            let keyring = RawAesKeyring::new(&mut read(path)?).map_err(|error| no_key(path, &error))?;
+            let keyring =
+                RawAesKeyring::new(&mut read(path)?).map_err(|error| no_key(path, &error))?;
             return Ok(s3ec.keyring(keyring));
         }
         if let Some(path) = &self.rsa_key_file {
             let key = read(path)?;
-            let keyring = RawRsaKeyring::from_private_key(&key).or_else(|_| RawRsaKeyring::from_public_key(&key));
+            let keyring = RawRsaKeyring::from_private_key(&key)
+                .or_else(|_| RawRsaKeyring::from_public_key(&key));
             return Ok(s3ec.keyring(keyring.map_err(|error| no_key(path, &error))?));
         }
         Ok(s3ec)

@@ -43,7 +43,8 @@ impl Settings {
     pub(crate) fn load(words: &[OsString]) -> Result<Self, Failure> {
         let mut settings = Self::default();
         let named = option(words, "--sealwax-profile").or_else(|| variable("SEALWAX_PROFILE"));
-        let file = option(words, "--config").or_else(|| variable("SEALWAX_CONFIG")).map(PathBuf::from);
+        let file =
+            option(words, "--config").or_else(|| variable("SEALWAX_CONFIG")).map(PathBuf::from);
         if let Some((profile, origin)) = profile(named, file)? {
             settings.values = profile.values();
             settings.profile_in_use = Some(origin);
@@ -64,12 +65,16 @@ impl Settings {
             }
         }
         // The keys, or else the accounts: as with flags, one says that the other does not matter.
-        let lists = [("keys", "SEALWAX_KEYS", is_key as Check), ("accounts", "SEALWAX_ACCOUNTS", is_account)];
+        let lists = [
+            ("keys", "SEALWAX_KEYS", is_key as Check),
+            ("accounts", "SEALWAX_ACCOUNTS", is_account),
+        ];
         let lists = lists.into_iter().chain([("context", "SEALWAX_CONTEXT", is_pair as Check)]);
         for (id, name, check) in lists {
             let Some(text) = variable(name) else { continue };
             let text = text.into_string().map_err(|_| unusable(name, "it is not UTF-8"))?;
-            let values: Vec<&str> = text.split(SEPARATORS).filter(|value| !value.is_empty()).collect();
+            let values: Vec<&str> =
+                text.split(SEPARATORS).filter(|value| !value.is_empty()).collect();
             for value in &values {
                 check(value).map_err(|reason| unusable(name, &reason))?;
             }
@@ -78,7 +83,8 @@ impl Settings {
             }
             self.values.insert(id, values.into_iter().map(OsString::from).collect());
         }
-        for (id, name) in [("replica_of", "SEALWAX_REPLICA_OF"), ("local_key", "SEALWAX_LOCAL_KEY")] {
+        for (id, name) in [("replica_of", "SEALWAX_REPLICA_OF"), ("local_key", "SEALWAX_LOCAL_KEY")]
+        {
             if let Some(value) = variable(name) {
                 self.values.insert(id, vec![value]);
             }
@@ -88,7 +94,9 @@ impl Settings {
 
     /// The command with these default values, and that of its subcommands.
     pub(crate) fn onto(&self, mut command: clap::Command) -> clap::Command {
-        let has = |command: &clap::Command, id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
+        let has = |command: &clap::Command, id: &str| {
+            command.get_arguments().any(|arg| arg.get_id() == id)
+        };
         let has_accounts = has(&command, "accounts");
         for (&id, values) in &self.values {
             // Whoever reads is told which keys, or else which accounts.
@@ -108,8 +116,11 @@ impl Settings {
                 });
             }
         }
-        let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        names.into_iter().fold(command, |command, name| command.mut_subcommand(name, |sub| self.onto(sub)))
+        let names: Vec<String> =
+            command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+        names
+            .into_iter()
+            .fold(command, |command, name| command.mut_subcommand(name, |sub| self.onto(sub)))
     }
 }
 
@@ -142,23 +153,31 @@ fn unusable(name: &str, reason: &str) -> Failure {
 }
 
 /// The profile that is to be used, and what it is called in messages.
-fn profile(named: Option<OsString>, file: Option<PathBuf>) -> Result<Option<(Profile, String)>, Failure> {
+fn profile(
+    named: Option<OsString>,
+    file: Option<PathBuf>,
+) -> Result<Option<(Profile, String)>, Failure> {
     let name = named.as_deref().map(|name| name.to_string_lossy().into_owned());
     let is_named = file.is_some() || name.is_some();
     let Some(path) = file.or_else(default_path) else {
         return match name {
             None => Ok(None),
-            Some(name) => Err(no_profile(&name, "there is no home directory to look for sealwax.toml in")),
+            Some(name) => {
+                Err(no_profile(&name, "there is no home directory to look for sealwax.toml in"))
+            }
         };
     };
     let text = match fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let error = format!("there are no settings in {}: there is no such file", path.display());
+            let error =
+                format!("there are no settings in {}: there is no such file", path.display());
             let advice = "check --config and SEALWAX_CONFIG, --sealwax-profile and SEALWAX_PROFILE, or make the file";
             return Err(Failure::new(Exit::Usage, error, advice));
         }
-        read => read.map_err(|error| Failure::io(&format!("cannot read the settings {}", path.display()), error))?,
+        read => read.map_err(|error| {
+            Failure::io(&format!("cannot read the settings {}", path.display()), error)
+        })?,
     };
     let mut file = File::parse(&text, &path)?;
     let wanted = name.clone().unwrap_or_else(|| "default".into());
@@ -199,11 +218,12 @@ impl File {
     fn parse(text: &str, path: &Path) -> Result<Self, Failure> {
         let failed = |span: Option<Range<usize>>, reason: &str| {
             let line = span.map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            let error = format!("{}, line {line}: {}", path.display(), reason.trim().replace('\n', "; "));
+            let error =
+                format!("{}, line {line}: {}", path.display(), reason.trim().replace('\n', "; "));
             Failure::new(Exit::Usage, error, ADVICE)
         };
-        let file: Self =
-            toml::from_str(text).map_err(|error: toml::de::Error| failed(error.span(), error.message()))?;
+        let file: Self = toml::from_str(text)
+            .map_err(|error: toml::de::Error| failed(error.span(), error.message()))?;
         match file.profiles.values().find_map(|profile| profile.check().err()) {
             None => Ok(file),
             Some((span, reason)) => Err(failed(Some(span), &reason)),
@@ -242,7 +262,10 @@ impl Profile {
     /// A path is one beside the file, or in the home directory.
     fn relative_to(mut self, file: &Path) -> Self {
         if let Some(path) = &mut self.local_key {
-            let home = path.strip_prefix("~").ok().and_then(|rest| Some(Path::new(&variable("HOME")?).join(rest)));
+            let home = path
+                .strip_prefix("~")
+                .ok()
+                .and_then(|rest| Some(Path::new(&variable("HOME")?).join(rest)));
             *path = home.unwrap_or_else(|| file.parent().unwrap_or(Path::new("")).join(&*path));
         }
         self
@@ -252,7 +275,8 @@ impl Profile {
     fn values(self) -> BTreeMap<&'static str, Vec<OsString>> {
         let one = |value: Option<String>| value.map(OsString::from).into_iter().collect::<Vec<_>>();
         let all = |values: Vec<String>| values.into_iter().map(OsString::from).collect();
-        let pairs = self.context.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let pairs =
+            self.context.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         let values = [
             ("region", one(self.region)),
             ("endpoint_url", one(self.endpoint_url.map(Spanned::into_inner))),
@@ -296,13 +320,15 @@ mod tests {
     const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
     fn parse(text: &str) -> Result<Profile, String> {
-        let parsed = File::parse(text, Path::new("/etc/sealwax.toml")).map_err(|failure| failure.in_one_line());
+        let parsed = File::parse(text, Path::new("/etc/sealwax.toml"))
+            .map_err(|failure| failure.in_one_line());
         parsed.map(|mut file| file.profiles.remove("default").expect("there"))
     }
 
     fn command(profile: Profile, words: &[&str]) -> Cli {
         let settings = Settings { values: profile.values(), profile_in_use: None };
-        let matches = settings.onto(Cli::command()).try_get_matches_from(words).expect("it is right");
+        let matches =
+            settings.onto(Cli::command()).try_get_matches_from(words).expect("it is right");
         Cli::from_arg_matches(&matches).expect("it is right")
     }
 
@@ -313,25 +339,34 @@ mod tests {
         );
         let profile = || parse(&text).expect("it is right");
         let cli = command(profile(), &["sealwax", "put", "f", "s3://b/k"]);
-        assert_eq!((cli.global.region.as_deref(), cli.global.replica_of.as_deref()), (Some("r-1"), Some("b")));
+        assert_eq!(
+            (cli.global.region.as_deref(), cli.global.replica_of.as_deref()),
+            (Some("r-1"), Some("b"))
+        );
         let Command::Put(put) = cli.command else { panic!("it is a put") };
         assert_eq!((put.keys.len(), put.context.len()), (1, 1));
 
         let other = "arn:aws:kms:us-west-2:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
-        let words = ["sealwax", "--region", "r-2", "put", "f", "s3://b/k", "--key", other, "-c", "a=b"];
+        let words =
+            ["sealwax", "--region", "r-2", "put", "f", "s3://b/k", "--key", other, "-c", "a=b"];
         let cli = command(profile(), &words);
         assert_eq!(cli.global.region.as_deref(), Some("r-2"));
         let Command::Put(put) = cli.command else { panic!("it is a put") };
         assert_eq!(put.keys.iter().map(KmsKeyArn::as_str).collect::<Vec<_>>(), [other]);
         assert_eq!(put.context, ["a=b".parse().expect("a pair")]);
-        assert!(command(profile(), &["sealwax", "--no-place-binding", "ls"]).global.no_place_binding);
+        assert!(
+            command(profile(), &["sealwax", "--no-place-binding", "ls"]).global.no_place_binding
+        );
     }
 
     #[test]
     fn readers_are_told_keys_or_accounts() {
         let reader = |text: &str, words: &[&str]| {
             let words = [&["sealwax", "get", "s3://b/k", "f"], words].concat();
-            let Command::Get(get) = command(parse(text).expect("it is right"), &words).command else { panic!("a get") };
+            let Command::Get(get) = command(parse(text).expect("it is right"), &words).command
+            else {
+                panic!("a get")
+            };
             (get.reader.keys.len(), get.reader.accounts.len())
         };
         let keys = format!("[profiles.default]\nkeys = [\"{KEY}\"]");
@@ -354,7 +389,11 @@ mod tests {
             ("[profiles.default\n", 1, ""),
         ] {
             let error = parse(text).expect_err(text);
-            assert!(error.contains(&format!("/etc/sealwax.toml, line {line}: ")) && error.contains(word), "{error}");
+            assert!(
+                error.contains(&format!("/etc/sealwax.toml, line {line}: "))
+                    && error.contains(word),
+                "{error}"
+            );
         }
     }
 
@@ -370,7 +409,12 @@ mod tests {
     #[test]
     fn paths_are_beside_the_file() {
         let profile = |text: &str| Profile { local_key: Some(text.into()), ..Profile::default() };
-        let path = |text| profile(text).relative_to(Path::new("/etc/sealwax/sealwax.toml")).local_key.expect("a path");
+        let path = |text| {
+            profile(text)
+                .relative_to(Path::new("/etc/sealwax/sealwax.toml"))
+                .local_key
+                .expect("a path")
+        };
         assert_eq!(path("a.key"), Path::new("/etc/sealwax/a.key"));
         assert_eq!(path("/b.key"), Path::new("/b.key"));
         assert!(path("~/c.key").ends_with("c.key") && !path("~/c.key").starts_with("/etc"));

@@ -4,7 +4,11 @@ use std::ffi::OsStr;
 
 /// The words as a shell reads them.
 pub(crate) fn line(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
-    words.into_iter().map(|word| quoted(&word.as_ref().to_string_lossy())).collect::<Vec<_>>().join(" ")
+    words
+        .into_iter()
+        .map(|word| quoted(&word.as_ref().to_string_lossy()))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The command line of this process.

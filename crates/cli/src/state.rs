@@ -44,10 +44,16 @@ fn made_directory(what: &str, option: &str) -> Result<PathBuf, Failure> {
             "--journal" => "name a journal by --journal, or set XDG_STATE_HOME or HOME",
             _ => "name a state file by --state-file, or set XDG_STATE_HOME or HOME",
         };
-        return Err(Failure::new(Exit::Usage, format!("there is no directory to keep the {what} in"), advice));
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("there is no directory to keep the {what} in"),
+            advice,
+        ));
     };
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
-    made.map_err(|error| Failure::io(&format!("cannot make the directory {}", directory.display()), error))?;
+    made.map_err(|error| {
+        Failure::io(&format!("cannot make the directory {}", directory.display()), error)
+    })?;
     Ok(directory)
 }
 
@@ -91,7 +97,8 @@ fn directory_from(state_home: Option<&OsStr>, home: Option<PathBuf>) -> Option<P
 
 fn name(file: &Path, uri: &S3Uri) -> String {
     // Neither a path nor a bucket's name holds a zero byte.
-    let named = [file.as_os_str().as_bytes(), uri.bucket().as_bytes(), uri.key().as_bytes()].join(&0);
+    let named =
+        [file.as_os_str().as_bytes(), uri.bucket().as_bytes(), uri.key().as_bytes()].join(&0);
     format!("{}.{EXTENSION}", short_digest(&named))
 }
 
@@ -118,7 +125,12 @@ mod tests {
         let name = |file: &str, uri: &str| name(Path::new(file), &uri.parse().expect("an address"));
         let known = name("/a", "s3://b/k");
         assert_eq!(known, name("/a", "s3://b/k"));
-        for other in [name("/b", "s3://b/k"), name("/a", "s3://c/k"), name("/a", "s3://b/l"), name("/a", "s3://bk/k")] {
+        for other in [
+            name("/b", "s3://b/k"),
+            name("/a", "s3://c/k"),
+            name("/a", "s3://b/l"),
+            name("/a", "s3://bk/k"),
+        ] {
             assert_ne!(known, other);
         }
     }

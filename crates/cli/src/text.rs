@@ -40,7 +40,10 @@ mod tests {
 
     #[test]
     fn control_characters_are_escaped() {
-        assert_eq!(Printable("a\u{1b}[31mb\nc\u{202e}é\"\\").to_string(), "a\\u{1b}[31mb\\u{a}c\\u{202e}é\"\\");
+        assert_eq!(
+            Printable("a\u{1b}[31mb\nc\u{202e}é\"\\").to_string(),
+            "a\\u{1b}[31mb\\u{a}c\\u{202e}é\"\\"
+        );
     }
 
     #[test]

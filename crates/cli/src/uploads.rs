@@ -50,7 +50,9 @@ pub(crate) async fn list(s3: &Client, prefix: &Prefix) -> Result<Vec<Upload>, Fa
         let call = call.set_prefix(Some(prefix.key.clone()).filter(|key| !key.is_empty()));
         let (key_marker, id_marker) = markers.clone();
         let page = call.set_key_marker(key_marker).set_upload_id_marker(id_marker).send().await;
-        let page = page.map_err(|error| FailedCall::new(&format!("cannot list the uploads of {prefix}"), &error))?;
+        let page = page.map_err(|error| {
+            FailedCall::new(&format!("cannot list the uploads of {prefix}"), &error)
+        })?;
         let found = page.uploads.unwrap_or_default().into_iter().filter_map(Upload::new);
         // Not every store that speaks S3 heeds the prefix.
         uploads.extend(found.filter(|upload| upload.key.starts_with(&prefix.key)));
@@ -69,11 +71,19 @@ pub(crate) async fn list(s3: &Client, prefix: &Prefix) -> Result<Vec<Upload>, Fa
 ///
 /// # Errors
 /// The call failed.
-pub(crate) async fn abort(s3: &Client, bucket: &str, key: &str, id: &str) -> Result<bool, FailedCall> {
+pub(crate) async fn abort(
+    s3: &Client,
+    bucket: &str,
+    key: &str,
+    id: &str,
+) -> Result<bool, FailedCall> {
     match s3.abort_multipart_upload().bucket(bucket).key(key).upload_id(id).send().await {
         Ok(_) => Ok(true),
         Err(error) => {
-            let failed = FailedCall::new(&format!("cannot abort the upload {id} to s3://{bucket}/{key}"), &error);
+            let failed = FailedCall::new(
+                &format!("cannot abort the upload {id} to s3://{bucket}/{key}"),
+                &error,
+            );
             if failed.code.as_deref() == Some("NoSuchUpload") { Ok(false) } else { Err(failed) }
         }
     }

@@ -21,7 +21,10 @@ impl WrapKey {
     /// It looks like an ARN, but is none.
     pub(crate) fn of_name(name: &str) -> Result<Self, String> {
         match name.starts_with("arn:") {
-            true => name.parse().map(Self::Kms).map_err(|error: sealwax_s3::InvalidArn| error.to_string()),
+            true => name
+                .parse()
+                .map(Self::Kms)
+                .map_err(|error: sealwax_s3::InvalidArn| error.to_string()),
             false => Ok(Self::Local(name.to_owned())),
         }
     }
@@ -47,10 +50,9 @@ impl FromStr for WrapKey {
         match text.strip_prefix(LOCAL) {
             Some("") => Err("the name of the local key is missing".into()),
             Some(name) => Ok(Self::Local(name.to_owned())),
-            None => text
-                .parse()
-                .map(Self::Kms)
-                .map_err(|error: sealwax_s3::InvalidArn| format!("{error}; a local key is {LOCAL}NAME")),
+            None => text.parse().map(Self::Kms).map_err(|error: sealwax_s3::InvalidArn| {
+                format!("{error}; a local key is {LOCAL}NAME")
+            }),
         }
     }
 }
@@ -76,7 +78,9 @@ mod tests {
             assert_eq!((key.to_string().as_str(), key.name()), (typed, name));
             assert_eq!(WrapKey::of_name(name), Ok(key));
         }
-        for typed in ["", "local:", "archive-2026", "alias/key", "arn:aws:kms:us-east-1:1:alias/key"] {
+        for typed in
+            ["", "local:", "archive-2026", "alias/key", "arn:aws:kms:us-east-1:1:alias/key"]
+        {
             assert!(typed.parse::<WrapKey>().is_err(), "{typed}");
         }
         assert!(WrapKey::of_name("arn:aws:s3:::bucket").is_err());

@@ -11,7 +11,9 @@ use std::{
 };
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
+use criterion::{
+    BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime,
+};
 use sealwax_envelope::{
     Opener, PartBuffer, PartSealer, PlaintextDataKey, Sealer,
     geometry::{CHUNK_LEN, SEALED_CHUNK_LEN, TAG_LEN},
@@ -39,7 +41,9 @@ fn main() {
     drop(group);
     key_schedule(&mut criterion, &data_key);
     criterion.final_summary();
-    println!("{BACKEND}: 8 MiB in turns with the bare loop: seal {seal_share:.3}, open {open_share:.3} of its speed");
+    println!(
+        "{BACKEND}: 8 MiB in turns with the bare loop: seal {seal_share:.3}, open {open_share:.3} of its speed"
+    );
     keep_shares(seal_share, open_share);
 }
 
@@ -133,18 +137,22 @@ fn keep_shares(seal: f64, open: f64) {
     let target = program.ancestors().nth(3).expect("cargo's target directory");
     let directory = target.join("criterion").join(BACKEND);
     fs::create_dir_all(&directory).expect("a directory in target");
-    fs::write(directory.join("share.json"), format!(r#"{{"seal":{seal},"open":{open}}}"#)).expect("a file in target");
+    fs::write(directory.join("share.json"), format!(r#"{{"seal":{seal},"open":{open}}}"#))
+        .expect("a file in target");
 }
 
 /// What one object costs before its first byte: the random salt, the HKDF, the commitment and the cipher's key schedule.
 fn key_schedule(criterion: &mut Criterion, data_key: &PlaintextDataKey) {
     let mut group = criterion.benchmark_group(BACKEND);
     group.bench_function("key-schedule-seal", |bencher| {
-        bencher.iter(|| Sealer::new(black_box(data_key), black_box(CONTEXT)).expect("random bytes"));
+        bencher
+            .iter(|| Sealer::new(black_box(data_key), black_box(CONTEXT)).expect("random bytes"));
     });
     let header = *Sealer::new(data_key, CONTEXT).expect("random bytes").header();
     group.bench_function("key-schedule-open", |bencher| {
-        bencher.iter(|| Opener::new(black_box(data_key), black_box(CONTEXT), &header).expect("the same key"));
+        bencher.iter(|| {
+            Opener::new(black_box(data_key), black_box(CONTEXT), &header).expect("the same key")
+        });
     });
 }
 
@@ -158,13 +166,18 @@ struct Bare(LessSafeKey);
 
 impl Bare {
     fn new(key: &PlaintextDataKey) -> Self {
-        Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.expose_secret()).expect("32 bytes")))
+        Self(LessSafeKey::new(
+            UnboundKey::new(&AES_256_GCM, key.expose_secret()).expect("32 bytes"),
+        ))
     }
 
     fn seal(&self, mut chunks: Vec<u8>) -> Vec<u8> {
         for (number, chunk) in chunks.chunks_exact_mut(SEALED_CHUNK_LEN).enumerate() {
             let (data, tag) = chunk.split_at_mut(chunk.len() - TAG_LEN);
-            let sealed = self.0.seal_in_place_separate_tag(nonce(number), Aad::empty(), data).expect("short");
+            let sealed = self
+                .0
+                .seal_in_place_separate_tag(nonce(number), Aad::empty(), data)
+                .expect("short");
             tag.copy_from_slice(sealed.as_ref());
         }
         chunks
@@ -173,7 +186,9 @@ impl Bare {
     fn open(&self, mut chunks: Vec<u8>) -> Vec<u8> {
         for (number, chunk) in chunks.chunks_exact_mut(SEALED_CHUNK_LEN).enumerate() {
             let (data, tag) = chunk.split_at_mut(chunk.len() - TAG_LEN);
-            self.0.open_in_place_separate_tag(nonce(number), Aad::empty(), tag, data).expect("authentic");
+            self.0
+                .open_in_place_separate_tag(nonce(number), Aad::empty(), tag, data)
+                .expect("authentic");
         }
         chunks
     }

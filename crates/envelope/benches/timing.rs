@@ -10,8 +10,9 @@ use std::{hint::black_box, process::ExitCode, time::Instant};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
-    BodyHeader, CachingKeyring, EncryptedDataKey, EncryptionContext, Keyring as _, LocalKeyring, ObjectHeader, Opener,
-    PartBuffer, PlaintextDataKey, Sealer, Unwrap, WrapContext, geometry::HEADER_LEN,
+    BodyHeader, CachingKeyring, EncryptedDataKey, EncryptionContext, Keyring as _, LocalKeyring,
+    ObjectHeader, Opener, PartBuffer, PlaintextDataKey, Sealer, Unwrap, WrapContext,
+    geometry::HEADER_LEN,
 };
 
 /// Times of each comparison.
@@ -68,8 +69,9 @@ fn max_t(times: &[Vec<f64>; 2]) -> f64 {
     };
     let bounds = (1..=100).map(percentile).chain([f64::INFINITY]);
     let of = |bound: f64| {
-        let [one, other] =
-            times.each_ref().map(|times| Moments::of(times.iter().copied().filter(|time| *time <= bound)));
+        let [one, other] = times
+            .each_ref()
+            .map(|times| Moments::of(times.iter().copied().filter(|time| *time <= bound)));
         one.welch_t(&other).abs()
     };
     bounds.map(of).fold(0.0, f64::max)
@@ -98,7 +100,11 @@ impl Moments {
     /// 0 where there is too little to tell.
     fn welch_t(&self, other: &Self) -> f64 {
         let error = (self.variance / self.n + other.variance / other.n).sqrt();
-        if self.n < 1000.0 || other.n < 1000.0 || error == 0.0 { 0.0 } else { (self.mean - other.mean) / error }
+        if self.n < 1000.0 || other.n < 1000.0 || error == 0.0 {
+            0.0
+        } else {
+            (self.mean - other.mean) / error
+        }
     }
 }
 
@@ -147,8 +153,10 @@ fn leak() -> [Vec<f64>; 2] {
     };
     let compare = |forged: [u8; 32]| {
         let opener = Opener::new(&data_key, CONTEXT, &header(&body)).is_ok();
-        let differs =
-            forged.iter().zip(&body[24..HEADER_LEN]).position(|(one, other)| black_box(one) != black_box(other));
+        let differs = forged
+            .iter()
+            .zip(&body[24..HEADER_LEN])
+            .position(|(one, other)| black_box(one) != black_box(other));
         (opener, differs)
     };
     measure(prepare, compare)
@@ -174,23 +182,29 @@ fn wrap() -> [Vec<f64>; 2] {
     let materials = keyring.generate(binding, None).now_or_never().expect("nothing waits");
     let keys = materials.unwrap_or_else(|error| panic!("{error}")).encrypted_data_keys;
     let wrap = [keys[0].intermediate().expect("an intermediate key")];
-    let Some(Unwrap::Unwrapped(intermediate)) = local().unwrap(&wrap, &context).now_or_never() else {
+    let Some(Unwrap::Unwrapped(intermediate)) = local().unwrap(&wrap, &context).now_or_never()
+    else {
         panic!("the intermediate key does not open")
     };
-    let intermediate =
-        || PlaintextDataKey::from_slice_wiping(&mut { *intermediate.expose_secret() }).expect("32 bytes");
+    let intermediate = || {
+        PlaintextDataKey::from_slice_wiping(&mut { *intermediate.expose_secret() })
+            .expect("32 bytes")
+    };
     assert!(keys[0].open(intermediate(), &context).is_ok());
-    let stored = ObjectHeader::new(context.clone(), keys, BodyHeader::from_bytes(&[0; 56]), None).expect("a header");
+    let stored = ObjectHeader::new(context.clone(), keys, BodyHeader::from_bytes(&[0; 56]), None)
+        .expect("a header");
     let forged = |class| -> EncryptedDataKey {
         let mut metadata = stored.to_metadata();
-        let (_, keys) = metadata.iter_mut().find(|(name, _)| *name == "sealwax-keys").expect("keys");
+        let (_, keys) =
+            metadata.iter_mut().find(|(name, _)| *name == "sealwax-keys").expect("keys");
         let (before, rest) = keys.split_once(r#""data-key":""#).expect("a data key");
         let (wrapped, after) = rest.split_once('"').expect("its end");
         let mut bytes = BASE64.decode(wrapped).expect("base64");
         let tag = bytes.len() - 16;
         forge(&mut bytes[tag..], class);
         *keys = format!(r#"{before}"data-key":"{}"{after}"#, BASE64.encode(bytes));
-        let parsed = ObjectHeader::parse(metadata.iter().map(|(name, value)| (*name, value.as_str())));
+        let parsed =
+            ObjectHeader::parse(metadata.iter().map(|(name, value)| (*name, value.as_str())));
         parsed.expect("well-formed").keys()[0].clone()
     };
     let keys = [Class::First, Class::Last].map(forged);
@@ -215,7 +229,10 @@ fn main() -> ExitCode {
             (true, true) => "found, as it must be",
             (true, false) => "NOT FOUND: the test is blind here",
         };
-        println!("{name:<32} max |t| = {t:7.2} of {} times: {verdict}", times[0].len() + times[1].len());
+        println!(
+            "{name:<32} max |t| = {t:7.2} of {} times: {verdict}",
+            times[0].len() + times[1].len()
+        );
         good &= leaks == found;
     };
     report("commitment", &commitment(), false);

@@ -8,7 +8,11 @@ use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 struct AsciiFormatter;
 
 impl Formatter for AsciiFormatter {
-    fn write_string_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         for c in fragment.chars() {
             if (' '..='~').contains(&c) {
                 CompactFormatter.write_string_fragment(writer, c.encode_utf8(&mut [0; 4]))?;

@@ -1,9 +1,10 @@
 //! What every public type must be, so that it can be used in any task and in any error. It is the compiler that checks.
 
 use crate::{
-    BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Error, Keyring,
-    KeyringError, LocalKeyring, MissingWrap, MultiKeyring, ObjectHeader, OpenedChunks, Opener, PartBuffer, PartSealer,
-    Place, PlaintextDataKey, Sealer, StreamOpener, Unwrap, WrapContext, geometry::ChunkSpan,
+    BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
+    EncryptionMaterials, Error, Keyring, KeyringError, LocalKeyring, MissingWrap, MultiKeyring,
+    ObjectHeader, OpenedChunks, Opener, PartBuffer, PartSealer, Place, PlaintextDataKey, Sealer,
+    StreamOpener, Unwrap, WrapContext, geometry::ChunkSpan,
 };
 
 fn shared<T: Send + Sync + Unpin>() {}
@@ -14,8 +15,24 @@ fn keyring<T: Keyring + std::fmt::Debug + Send + Sync + 'static>() {}
 
 #[test]
 fn public_types() {
-    shared::<(BodyHeader, CacheLimits, ChunkSpan, EncryptedDataKey, EncryptionContext, EncryptionMaterials)>();
-    shared::<(MissingWrap, ObjectHeader, OpenedChunks<'_>, Opener, PartBuffer, PartSealer, Place, PlaintextDataKey)>();
+    shared::<(
+        BodyHeader,
+        CacheLimits,
+        ChunkSpan,
+        EncryptedDataKey,
+        EncryptionContext,
+        EncryptionMaterials,
+    )>();
+    shared::<(
+        MissingWrap,
+        ObjectHeader,
+        OpenedChunks<'_>,
+        Opener,
+        PartBuffer,
+        PartSealer,
+        Place,
+        PlaintextDataKey,
+    )>();
     shared::<(Sealer, StreamOpener, Unwrap, WrapContext<'_>)>();
     error::<Error>();
     error::<KeyringError>();
@@ -30,9 +47,22 @@ fn public_types() {
 fn public_types_for_the_s3_encryption_client() {
     use crate::s3ec;
 
-    shared::<(s3ec::Admitted, s3ec::Detected, s3ec::Envelope, s3ec::Pending, s3ec::ReadPolicy, s3ec::WrappedKey)>();
+    shared::<(
+        s3ec::Admitted,
+        s3ec::Detected,
+        s3ec::Envelope,
+        s3ec::Pending,
+        s3ec::ReadPolicy,
+        s3ec::WrappedKey,
+    )>();
     shared::<(s3ec::RawAesKeyring, s3ec::RawRsaKeyring)>();
     // A message in the making has one owner at a time: AWS-LC's states are as its Rust binding has them.
-    sent::<(s3ec::ContentOpener, s3ec::ContentSealer, s3ec::RangeOpener, s3ec::Unverified, s3ec::Verified)>();
+    sent::<(
+        s3ec::ContentOpener,
+        s3ec::ContentSealer,
+        s3ec::RangeOpener,
+        s3ec::Unverified,
+        s3ec::Verified,
+    )>();
     error::<s3ec::Error>();
 }

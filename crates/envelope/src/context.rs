@@ -58,19 +58,27 @@ impl EncryptionContext {
     ///
     /// # Errors
     /// As [`EncryptionContext::try_from_iter`].
-    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) -> Result<(), Error> {
+    pub fn insert(
+        &mut self,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Result<(), Error> {
         let name = name.into();
         if name.is_empty() {
             return Err(Error::InvalidContext("a name is empty".into()));
         }
         if let Some(prefix) = RESERVED_PREFIXES.iter().find(|prefix| name.starts_with(**prefix)) {
-            return Err(Error::InvalidContext(format!("{name:?} begins with the reserved {prefix:?}")));
+            return Err(Error::InvalidContext(format!(
+                "{name:?} begins with the reserved {prefix:?}"
+            )));
         }
         if self.0.len() == Self::MAX_PAIRS {
             return Err(Error::InvalidContext(format!("more than {} pairs", Self::MAX_PAIRS)));
         }
         match self.0.entry(name) {
-            btree_map::Entry::Occupied(pair) => Err(Error::InvalidContext(format!("{:?} is given twice", pair.key()))),
+            btree_map::Entry::Occupied(pair) => {
+                Err(Error::InvalidContext(format!("{:?} is given twice", pair.key())))
+            }
             btree_map::Entry::Vacant(slot) => {
                 slot.insert(value.into());
                 Ok(())
@@ -113,9 +121,11 @@ impl EncryptionContext {
     /// # Errors
     /// [`Error::Malformed`] for JSON that is not canonical, and for pairs that cannot be.
     pub fn from_json(json: &str) -> Result<Self, Error> {
-        let pairs: BTreeMap<String, String> = serde_json::from_str(json)
-            .map_err(|_| Error::Malformed("the encryption context is not a JSON object of strings".into()))?;
-        let context = Self::try_from_iter(pairs).map_err(|error| Error::Malformed(error.to_string()))?;
+        let pairs: BTreeMap<String, String> = serde_json::from_str(json).map_err(|_| {
+            Error::Malformed("the encryption context is not a JSON object of strings".into())
+        })?;
+        let context =
+            Self::try_from_iter(pairs).map_err(|error| Error::Malformed(error.to_string()))?;
         if context.to_json() != json {
             return Err(Error::Malformed("the encryption context is not canonical JSON".into()));
         }
@@ -167,8 +177,11 @@ impl<'a> WrapContext<'a> {
 
     /// The full encryption context that KMS authenticates: the caller's pairs and the reserved ones.
     pub fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let reserved = [(FORMAT_PAIR, Some(self.format)), (PLACE_PAIR, self.place.map(Place::as_str))];
-        self.context.iter().chain(reserved.into_iter().filter_map(|(name, value)| Some((name, value?))))
+        let reserved =
+            [(FORMAT_PAIR, Some(self.format)), (PLACE_PAIR, self.place.map(Place::as_str))];
+        self.context
+            .iter()
+            .chain(reserved.into_iter().filter_map(|(name, value)| Some((name, value?))))
     }
 
     /// The full encryption context as canonical bytes, for keyrings that wrap locally.
@@ -179,8 +192,12 @@ impl<'a> WrapContext<'a> {
     }
 }
 
-fn canonical_bytes<'a>(label: &[u8], pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
-    let length = |len: usize| u32::try_from(len).expect("bounded by MAX_PAIRS and by memory").to_be_bytes();
+fn canonical_bytes<'a>(
+    label: &[u8],
+    pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
+) -> Vec<u8> {
+    let length =
+        |len: usize| u32::try_from(len).expect("bounded by MAX_PAIRS and by memory").to_be_bytes();
     let mut bytes = label.to_vec();
     bytes.extend(length(pairs.len()));
     for (name, value) in pairs {
@@ -202,7 +219,10 @@ mod tests {
     fn bad_pairs_are_refused() {
         for name in ["", "sealwax:place", "aws:x", "aws-crypto-public-key"] {
             assert!(
-                matches!(EncryptionContext::try_from_iter([(name, "v")]), Err(Error::InvalidContext(_))),
+                matches!(
+                    EncryptionContext::try_from_iter([(name, "v")]),
+                    Err(Error::InvalidContext(_))
+                ),
                 "{name:?} was accepted"
             );
         }
@@ -227,7 +247,8 @@ mod tests {
 
     #[test]
     fn json_is_sorted_ascii_without_blanks() {
-        let context = EncryptionContext::try_from_iter([("z", "é"), ("a", "q\"\u{7f}\n😀")]).expect("fine pairs");
+        let context = EncryptionContext::try_from_iter([("z", "é"), ("a", "q\"\u{7f}\n😀")])
+            .expect("fine pairs");
         assert_eq!(context.to_json(), r#"{"a":"q\"\u007f\n\ud83d\ude00","z":"\u00e9"}"#);
     }
 
@@ -243,13 +264,17 @@ mod tests {
             r#"["a"]"#,
             "",
         ] {
-            assert!(matches!(EncryptionContext::from_json(json), Err(Error::Malformed(_))), "{json}");
+            assert!(
+                matches!(EncryptionContext::from_json(json), Err(Error::Malformed(_))),
+                "{json}"
+            );
         }
     }
 
     #[test]
     fn canonical_bytes_have_the_documented_layout() {
-        let context = EncryptionContext::try_from_iter([("b", "22"), ("a", "1")]).expect("fine pairs");
+        let context =
+            EncryptionContext::try_from_iter([("b", "22"), ("a", "1")]).expect("fine pairs");
         let expected = b"sealwax/v1\0\0\0\0\x02\0\0\0\x01a\0\0\0\x011\0\0\0\x01b\0\0\0\x0222";
         assert_eq!(context.body_context(), expected);
     }
@@ -260,7 +285,10 @@ mod tests {
         let place = Place::new("bucket", "a/key").expect("a place");
         let bound = WrapContext::new(&context, Some(&place));
         let pairs: Vec<_> = bound.pairs().collect();
-        assert_eq!(pairs, [("t", "x"), ("sealwax:format", "v1"), ("sealwax:place", "bucket/a/key")]);
+        assert_eq!(
+            pairs,
+            [("t", "x"), ("sealwax:format", "v1"), ("sealwax:place", "bucket/a/key")]
+        );
         let unbound = WrapContext::new(&context, None);
         assert_eq!(unbound.pairs().count(), 2);
         assert_ne!(bound.canonical_bytes(), unbound.canonical_bytes());

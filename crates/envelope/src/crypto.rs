@@ -18,7 +18,9 @@ use rustcrypto as backend;
 pub(crate) mod s3ec;
 
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rustcrypto")))]
-compile_error!("sealwax-envelope needs a cipher: enable the feature `aws-lc-rs` (default) or `rustcrypto`");
+compile_error!(
+    "sealwax-envelope needs a cipher: enable the feature `aws-lc-rs` (default) or `rustcrypto`"
+);
 
 #[cfg(test)]
 mod tests;

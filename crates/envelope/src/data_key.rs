@@ -160,7 +160,9 @@ impl EncryptedDataKey {
     ) -> Option<WrapContext<'a>> {
         match self.holds {
             Holds::DataKey => Some(WrapContext::new(context, place)),
-            Holds::KeyOf(_) | Holds::IntermediateKey => (self.place() == place).then(|| self.binding(context)),
+            Holds::KeyOf(_) | Holds::IntermediateKey => {
+                (self.place() == place).then(|| self.binding(context))
+            }
         }
     }
 
@@ -169,7 +171,11 @@ impl EncryptedDataKey {
     /// # Errors
     /// [`Error::Authentication`] where the data key is not wrapped under this intermediate key, with this context and
     /// place.
-    pub fn open(&self, decrypted: PlaintextDataKey, context: &EncryptionContext) -> Result<PlaintextDataKey, Error> {
+    pub fn open(
+        &self,
+        decrypted: PlaintextDataKey,
+        context: &EncryptionContext,
+    ) -> Result<PlaintextDataKey, Error> {
         match &self.holds {
             Holds::DataKey | Holds::IntermediateKey => Ok(decrypted),
             Holds::KeyOf(_) => self.open_under(&decrypted, context),
@@ -213,7 +219,9 @@ impl EncryptedDataKey {
     }
 
     /// The data key as it is wrapped under the intermediate key, if there is one.
-    pub(crate) fn wrapped_under_intermediate(&self) -> Option<&[u8; WRAPPED_UNDER_INTERMEDIATE_LEN]> {
+    pub(crate) fn wrapped_under_intermediate(
+        &self,
+    ) -> Option<&[u8; WRAPPED_UNDER_INTERMEDIATE_LEN]> {
         match &self.holds {
             Holds::KeyOf(wrapped) => Some(wrapped),
             Holds::DataKey | Holds::IntermediateKey => None,
@@ -224,7 +232,9 @@ impl EncryptedDataKey {
     #[must_use]
     pub fn shares_data_key(&self, other: &Self) -> bool {
         let wrapped = self.wrapped_under_intermediate();
-        wrapped.is_some() && wrapped == other.wrapped_under_intermediate() && self.place == other.place
+        wrapped.is_some()
+            && wrapped == other.wrapped_under_intermediate()
+            && self.place == other.place
     }
 
     /// These wraps of the intermediate key `intermediate`, with `data_key` wrapped anew under that key for `binding`.
@@ -238,11 +248,18 @@ impl EncryptedDataKey {
         binding: WrapContext<'_>,
     ) -> Result<Vec<Self>, Error> {
         let wrapped = wrap_under_intermediate(intermediate, data_key, binding)?;
-        Ok(wraps.iter().map(|wrap| wrap.clone().carrying(wrapped, binding.place().cloned())).collect())
+        Ok(wraps
+            .iter()
+            .map(|wrap| wrap.clone().carrying(wrapped, binding.place().cloned()))
+            .collect())
     }
 
     /// This wrap of an intermediate key with a data key, `wrapped` under that key and bound to `place`.
-    pub(crate) fn carrying(self, wrapped: [u8; WRAPPED_UNDER_INTERMEDIATE_LEN], place: Option<Place>) -> Self {
+    pub(crate) fn carrying(
+        self,
+        wrapped: [u8; WRAPPED_UNDER_INTERMEDIATE_LEN],
+        place: Option<Place>,
+    ) -> Self {
         Self { place, holds: Holds::KeyOf(Box::new(wrapped)), ..self }
     }
 }
@@ -259,7 +276,10 @@ impl MissingWrap {
     ///
     /// # Errors
     /// [`Error::Malformed`] for names that it does not take.
-    pub fn new(provider: impl Into<String>, wrapping_key: impl Into<String>) -> Result<Self, Error> {
+    pub fn new(
+        provider: impl Into<String>,
+        wrapping_key: impl Into<String>,
+    ) -> Result<Self, Error> {
         let missing = Self { provider: provider.into(), wrapping_key: wrapping_key.into() };
         check_names(&missing.provider, &missing.wrapping_key)?;
         Ok(missing)
@@ -290,7 +310,8 @@ fn check_names(provider: &str, wrapping_key: &str) -> Result<(), Error> {
     if !provider_ok {
         return Err(Error::Malformed("bad provider name in an encrypted data key".into()));
     }
-    let wrapping_key_ok = (1..=EncryptedDataKey::MAX_WRAPPING_KEY_LEN).contains(&wrapping_key.len())
+    let wrapping_key_ok = (1..=EncryptedDataKey::MAX_WRAPPING_KEY_LEN)
+        .contains(&wrapping_key.len())
         && wrapping_key.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\');
     if !wrapping_key_ok {
         return Err(Error::Malformed("bad wrapping key name in an encrypted data key".into()));
@@ -309,7 +330,11 @@ pub(crate) fn wrap_under_intermediate(
     let (sealed, tag) = rest.split_first_chunk_mut::<DATA_KEY_LEN>().expect("48 bytes");
     crypto::fill_random(nonce)?;
     sealed.copy_from_slice(data_key.expose_secret());
-    tag.copy_from_slice(&Aes256Gcm::new(intermediate.expose_secret()).seal(*nonce, &binding.canonical_bytes(), sealed));
+    tag.copy_from_slice(&Aes256Gcm::new(intermediate.expose_secret()).seal(
+        *nonce,
+        &binding.canonical_bytes(),
+        sealed,
+    ));
     Ok(wrapped)
 }
 
@@ -332,7 +357,10 @@ mod tests {
     fn a_key_of_another_length_is_refused_and_wiped() {
         for len in [0, 16, 31, 33, 64] {
             let mut bytes = vec![7; len];
-            assert_eq!(PlaintextDataKey::from_slice_wiping(&mut bytes).err(), Some(Error::Authentication));
+            assert_eq!(
+                PlaintextDataKey::from_slice_wiping(&mut bytes).err(),
+                Some(Error::Authentication)
+            );
             assert!(bytes.iter().all(|b| *b == 0), "{len} bytes were not wiped");
         }
         let mut bytes = vec![7; 32];
@@ -345,7 +373,9 @@ mod tests {
     fn wraps_of_one_intermediate_key_with_one_data_key_at_one_place_share_it() {
         let place = |key| Some(Place::new("bucket", key).expect("a place"));
         let wrap = |name: &str| EncryptedDataKey::new("p", name, None, vec![1]).expect("a key");
-        let carrying = |name, bytes, key| wrap(name).carrying([bytes; WRAPPED_UNDER_INTERMEDIATE_LEN], place(key));
+        let carrying = |name, bytes, key| {
+            wrap(name).carrying([bytes; WRAPPED_UNDER_INTERMEDIATE_LEN], place(key))
+        };
         let one = carrying("a", 7, "k");
         assert!(one.shares_data_key(&carrying("b", 7, "k")), "under another wrapping key");
         assert!(!one.shares_data_key(&carrying("a", 8, "k")), "another data key");
@@ -356,7 +386,9 @@ mod tests {
 
     #[test]
     fn names_and_lengths_are_bounded() {
-        let new = |provider: &str, key: &str, len| EncryptedDataKey::new(provider, key, None, vec![1; len]);
+        let new = |provider: &str, key: &str, len| {
+            EncryptedDataKey::new(provider, key, None, vec![1; len])
+        };
         assert!(new("aws-kms", "arn:aws:kms:us-east-1:000000000000:key/x", 184).is_ok());
         for (provider, key, len) in [
             ("", "k", 1),
@@ -371,7 +403,10 @@ mod tests {
             ("p", "k", 0),
             ("p", "k", 1025),
         ] {
-            assert!(matches!(new(provider, key, len), Err(Error::Malformed(_))), "{provider:?} {key:?} {len}");
+            assert!(
+                matches!(new(provider, key, len), Err(Error::Malformed(_))),
+                "{provider:?} {key:?} {len}"
+            );
         }
     }
 }

@@ -29,7 +29,10 @@ impl BodyHeader {
     #[must_use]
     pub fn from_bytes(bytes: &[u8; HEADER_LEN]) -> Self {
         let (salt, commitment) = bytes.split_at(SALT_LEN);
-        Self { salt: salt.try_into().expect("24 bytes"), commitment: commitment.try_into().expect("56 - 24 bytes") }
+        Self {
+            salt: salt.try_into().expect("24 bytes"),
+            commitment: commitment.try_into().expect("56 - 24 bytes"),
+        }
     }
 
     /// The header as it is stored.
@@ -56,7 +59,10 @@ pub(crate) struct BodyKey {
 
 impl BodyKey {
     /// A key for a new body, with a random salt.
-    pub(crate) fn for_sealing(data_key: &PlaintextDataKey, context: &[u8]) -> Result<(Self, BodyHeader), Error> {
+    pub(crate) fn for_sealing(
+        data_key: &PlaintextDataKey,
+        context: &[u8],
+    ) -> Result<(Self, BodyHeader), Error> {
         let mut salt = [0; SALT_LEN];
         fill_random(&mut salt)?;
         let (key, commitment) = derive(data_key, &salt, context);
@@ -64,9 +70,17 @@ impl BodyKey {
     }
 
     /// The key of a stored body. There is no other way to it than past the commitment.
-    pub(crate) fn for_opening(data_key: &PlaintextDataKey, context: &[u8], header: &BodyHeader) -> Result<Self, Error> {
+    pub(crate) fn for_opening(
+        data_key: &PlaintextDataKey,
+        context: &[u8],
+        header: &BodyHeader,
+    ) -> Result<Self, Error> {
         let (key, commitment) = derive(data_key, &header.salt, context);
-        if bool::from(commitment.ct_eq(&header.commitment)) { Ok(key) } else { Err(Error::Authentication) }
+        if bool::from(commitment.ct_eq(&header.commitment)) {
+            Ok(key)
+        } else {
+            Err(Error::Authentication)
+        }
     }
 
     /// The cipher and the nonce of chunk `chunk`: base nonce XOR chunk number, big-endian.
@@ -83,7 +97,11 @@ impl BodyKey {
 }
 
 /// `key ‖ base nonce ‖ commitment = HKDF-Expand-SHA512(data key, INFO ‖ salt ‖ context)`
-fn derive(data_key: &PlaintextDataKey, salt: &[u8; SALT_LEN], context: &[u8]) -> (BodyKey, [u8; COMMITMENT_LEN]) {
+fn derive(
+    data_key: &PlaintextDataKey,
+    salt: &[u8; SALT_LEN],
+    context: &[u8],
+) -> (BodyKey, [u8; COMMITMENT_LEN]) {
     let mut derived = Zeroizing::new([0; KEY_LEN + NONCE_LEN + COMMITMENT_LEN]);
     hkdf_expand_sha512(data_key.expose_secret(), &[INFO, salt, context], derived.as_mut());
     let (key, rest) = derived.split_first_chunk::<KEY_LEN>().expect("76 bytes");

@@ -12,7 +12,9 @@ pub use self::{
     local::{LOCAL_PROVIDER, LocalKeyring},
     multi::MultiKeyring,
 };
-use crate::{EncryptedDataKey, EncryptionContext, Error, MissingWrap, Place, PlaintextDataKey, WrapContext};
+use crate::{
+    EncryptedDataKey, EncryptionContext, Error, MissingWrap, Place, PlaintextDataKey, WrapContext,
+};
 
 /// A boxed future, of any runtime.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -72,11 +74,20 @@ pub trait Keyring: fmt::Debug + Send + Sync {
 
     /// Unwraps the first of `keys` that it can, in the order that suits it. Each key was wrapped with `context` and its
     /// own [`EncryptedDataKey::place`].
-    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap>;
+    fn unwrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Unwrap>;
 
     /// Whether [`Keyring::rewrap`] is possible for `keys`, as far as that can be told without asking a key service: for a
     /// plan of what a job would do.
-    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+    fn can_rewrap(
+        &self,
+        keys: &[EncryptedDataKey],
+        context: &EncryptionContext,
+        place: Option<&Place>,
+    ) -> bool {
         let _ = (keys, context, place);
         false
     }
@@ -145,11 +156,20 @@ impl<K: Keyring + ?Sized> Keyring for Arc<K> {
         (**self).key_material(key, context)
     }
 
-    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Unwrap> {
         (**self).unwrap(keys, context)
     }
 
-    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+    fn can_rewrap(
+        &self,
+        keys: &[EncryptedDataKey],
+        context: &EncryptionContext,
+        place: Option<&Place>,
+    ) -> bool {
         (**self).can_rewrap(keys, context, place)
     }
 
@@ -198,7 +218,10 @@ impl EncryptionMaterials {
     ///
     /// # Errors
     /// [`Error::Malformed`] for no wraps: such a key could never be found again.
-    pub fn new(data_key: PlaintextDataKey, encrypted_data_keys: Vec<EncryptedDataKey>) -> Result<Self, Error> {
+    pub fn new(
+        data_key: PlaintextDataKey,
+        encrypted_data_keys: Vec<EncryptedDataKey>,
+    ) -> Result<Self, Error> {
         if encrypted_data_keys.is_empty() {
             return Err(Error::Malformed("no encrypted data key".into()));
         }
@@ -284,7 +307,10 @@ impl KeyringError {
 
     /// Adds the cause, which must hold nothing secret.
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         self.source = Some(source.into());
         self
     }

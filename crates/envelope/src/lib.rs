@@ -23,12 +23,14 @@ pub use bytes;
 
 pub use self::{
     context::{EncryptionContext, FORMAT_PAIR, PLACE_PAIR, WrapContext},
-    data_key::{DATA_KEY_LEN, EncryptedDataKey, MAX_ENCRYPTED_DATA_KEY_LEN, MissingWrap, PlaintextDataKey},
+    data_key::{
+        DATA_KEY_LEN, EncryptedDataKey, MAX_ENCRYPTED_DATA_KEY_LEN, MissingWrap, PlaintextDataKey,
+    },
     error::Error,
     key_schedule::BodyHeader,
     keyring::{
-        BoxFuture, CacheLimits, CachingKeyring, EncryptionMaterials, KeyMaterial, Keyring, KeyringError,
-        KeyringErrorKind, LOCAL_PROVIDER, LocalKeyring, MultiKeyring, Unwrap,
+        BoxFuture, CacheLimits, CachingKeyring, EncryptionMaterials, KeyMaterial, Keyring,
+        KeyringError, KeyringErrorKind, LOCAL_PROVIDER, LocalKeyring, MultiKeyring, Unwrap,
     },
     metadata::ObjectHeader,
     opener::{OpenedChunks, Opener},

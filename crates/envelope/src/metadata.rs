@@ -11,10 +11,16 @@ use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 #[cfg(feature = "s3ec")]
 pub(crate) use self::names::check_own as check_own_metadata;
 pub use self::{
-    names::{CONTEXT, FORMAT, GENERATION, HEADER, KEYS, MISSING, PLAINTEXT_LEN, RESERVED_PREFIX, is_reserved},
+    names::{
+        CONTEXT, FORMAT, GENERATION, HEADER, KEYS, MISSING, PLAINTEXT_LEN, RESERVED_PREFIX,
+        is_reserved,
+    },
     sidecar::SIDECAR_LIMIT,
 };
-use crate::{EncryptedDataKey, EncryptionContext, Error, MissingWrap, geometry::HEADER_LEN, key_schedule::BodyHeader};
+use crate::{
+    EncryptedDataKey, EncryptionContext, Error, MissingWrap, geometry::HEADER_LEN,
+    key_schedule::BodyHeader,
+};
 
 /// Most that S3 stores of names and values together, without the `x-amz-meta-` prefixes, in bytes.
 /// (Amazon S3 User Guide, "Working with object metadata".)
@@ -65,8 +71,10 @@ impl ObjectHeader {
     /// As [`ObjectHeader::new`]; [`Error::Malformed`] after 2^32 - 1 rewraps.
     pub fn rewrapped(&self, keys: Vec<EncryptedDataKey>) -> Result<Self, Error> {
         key_list::check_count(keys.len()).map_err(Error::InvalidMetadata)?;
-        let generation =
-            self.generation.checked_add(1).ok_or_else(|| Error::Malformed("no generation is left".into()))?;
+        let generation = self
+            .generation
+            .checked_add(1)
+            .ok_or_else(|| Error::Malformed("no generation is left".into()))?;
         let is_missing = |it: &MissingWrap| !keys.iter().any(|key| it.is_filled_by(key));
         let missing = self.missing.iter().filter(|it| is_missing(it)).cloned().collect();
         Ok(Self { keys, missing, generation, ..self.clone() })
@@ -120,7 +128,9 @@ impl ObjectHeader {
     /// # Errors
     /// [`Error::NotSealed`] without any name of the format, [`Error::UnsupportedFormat`] for another version,
     /// [`Error::Malformed`] for anything else than what [`ObjectHeader::to_metadata`] writes. No bound is exceeded before it is checked.
-    pub fn parse<'a>(metadata: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Error> {
+    pub fn parse<'a>(
+        metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, Error> {
         let ours = names::Fields::collect(metadata)?;
         let format = match ours.get(FORMAT) {
             Some(format) => format,
@@ -138,18 +148,29 @@ impl ObjectHeader {
             None => EncryptionContext::new(),
         };
         let keys = key_list::parse(ours.required(KEYS)?)?;
-        let missing = ours.get(MISSING).map(key_list::parse_missing).transpose()?.unwrap_or_default();
+        let missing =
+            ours.get(MISSING).map(key_list::parse_missing).transpose()?.unwrap_or_default();
         if missing.iter().any(|it| keys.iter().any(|key| it.is_filled_by(key))) {
             return Err(malformed(MISSING));
         }
-        let generation = decimal(ours.required(GENERATION)?).filter(|n| *n > 0).ok_or_else(|| malformed(GENERATION))?;
+        let generation = decimal(ours.required(GENERATION)?)
+            .filter(|n| *n > 0)
+            .ok_or_else(|| malformed(GENERATION))?;
         let plaintext_len = match ours.get(PLAINTEXT_LEN) {
             Some(text) => Some(decimal(text).ok_or_else(|| malformed(PLAINTEXT_LEN))?),
             None => None,
         };
         let header = BASE64.decode(ours.required(HEADER)?).map_err(|_| malformed(HEADER))?;
-        let header: &[u8; HEADER_LEN] = header.as_slice().try_into().map_err(|_| malformed(HEADER))?;
-        Ok(Self { context, keys, missing, generation, plaintext_len, body_header: BodyHeader::from_bytes(header) })
+        let header: &[u8; HEADER_LEN] =
+            header.as_slice().try_into().map_err(|_| malformed(HEADER))?;
+        Ok(Self {
+            context,
+            keys,
+            missing,
+            generation,
+            plaintext_len,
+            body_header: BodyHeader::from_bytes(header),
+        })
     }
 
     /// The names and values to store with the object: printable ASCII, sorted by name, no empty value.
@@ -179,7 +200,10 @@ impl ObjectHeader {
     /// # Errors
     /// [`Error::MetadataTooLarge`] above [`METADATA_LIMIT`]; [`Error::InvalidMetadata`] where the user's own names use the
     /// reserved prefix, and for names and values that an HTTP header does not carry as they are.
-    pub fn check_fits<'a>(&self, own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), Error> {
+    pub fn check_fits<'a>(
+        &self,
+        own: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), Error> {
         let own: Vec<_> = own.into_iter().collect();
         let ours = self.to_metadata();
         let needed = ours.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()

@@ -19,7 +19,11 @@ impl Opener {
     ///
     /// # Errors
     /// [`Error::Authentication`] where the body's commitment says otherwise.
-    pub fn new(data_key: &PlaintextDataKey, context: &[u8], header: &BodyHeader) -> Result<Self, Error> {
+    pub fn new(
+        data_key: &PlaintextDataKey,
+        context: &[u8],
+        header: &BodyHeader,
+    ) -> Result<Self, Error> {
         Ok(Self { key: Arc::new(BodyKey::for_opening(data_key, context, header)?) })
     }
 
@@ -31,12 +35,18 @@ impl Opener {
     /// # Errors
     /// [`Error::Authentication`] where any of the chunks fails, [`Error::Truncated`] where the last one is too short to
     /// be one, [`Error::TooLong`] beyond the format's 2^38 chunks. `body` holds zeros then.
-    pub fn open_chunks<'a>(&self, first_chunk: u64, body: &'a mut [u8]) -> Result<OpenedChunks<'a>, Error> {
-        let opened = body.chunks_mut(SEALED_CHUNK_LEN).enumerate().try_for_each(|(index, chunk)| {
-            let (cipher, nonce) = self.key.chunk(first_chunk.saturating_add(index as u64))?;
-            let (data, tag) = chunk.split_last_chunk_mut::<TAG_LEN>().ok_or(Error::Truncated)?;
-            Ok(cipher.open(nonce, &[], data, tag)?)
-        });
+    pub fn open_chunks<'a>(
+        &self,
+        first_chunk: u64,
+        body: &'a mut [u8],
+    ) -> Result<OpenedChunks<'a>, Error> {
+        let opened =
+            body.chunks_mut(SEALED_CHUNK_LEN).enumerate().try_for_each(|(index, chunk)| {
+                let (cipher, nonce) = self.key.chunk(first_chunk.saturating_add(index as u64))?;
+                let (data, tag) =
+                    chunk.split_last_chunk_mut::<TAG_LEN>().ok_or(Error::Truncated)?;
+                Ok(cipher.open(nonce, &[], data, tag)?)
+            });
         if let Err(error) = opened {
             body.fill(0);
             return Err(error);
@@ -52,7 +62,12 @@ impl Opener {
     ///
     /// # Panics
     /// Where `start` is beyond the end of `body`.
-    pub fn open_packed(&self, first_chunk: u64, mut body: Vec<u8>, start: usize) -> Result<Vec<u8>, Error> {
+    pub fn open_packed(
+        &self,
+        first_chunk: u64,
+        mut body: Vec<u8>,
+        start: usize,
+    ) -> Result<Vec<u8>, Error> {
         let mut packed = 0;
         let mut chunks = (start..body.len()).step_by(SEALED_CHUNK_LEN).enumerate();
         let opened = chunks.try_for_each(|(index, from)| {

@@ -88,8 +88,13 @@ impl PartBuffer {
     /// Where all further plaintext bytes go, in order: the rest of the current chunk, then every chunk after it.
     pub fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
         let (chunk, within) = (self.filled / CHUNK_LEN, self.filled % CHUNK_LEN);
-        let chunks = self.bytes[self.header_len..].chunks_mut(SEALED_CHUNK_LEN).take(self.chunks).skip(chunk);
-        chunks.enumerate().map(move |(index, chunk)| &mut chunk[if index == 0 { within } else { 0 }..CHUNK_LEN])
+        let chunks = self.bytes[self.header_len..]
+            .chunks_mut(SEALED_CHUNK_LEN)
+            .take(self.chunks)
+            .skip(chunk);
+        chunks
+            .enumerate()
+            .map(move |(index, chunk)| &mut chunk[if index == 0 { within } else { 0 }..CHUNK_LEN])
     }
 
     /// Says that the next `len` bytes are plaintext now: the first ones of [`PartBuffer::spare_mut`], or of
@@ -129,8 +134,11 @@ impl PartBuffer {
     /// The chunks as they will be stored, each with the room for its tag: `chunks` whole ones, or, for the last part,
     /// as many as the plaintext fills and the short one that ends the body.
     pub(crate) fn into_sealed(mut self, last: bool, mut seal: impl FnMut(&mut [u8])) -> Vec<u8> {
-        let chunks_len =
-            if last { self.filled + (self.filled / CHUNK_LEN + 1) * TAG_LEN } else { self.chunks * SEALED_CHUNK_LEN };
+        let chunks_len = if last {
+            self.filled + (self.filled / CHUNK_LEN + 1) * TAG_LEN
+        } else {
+            self.chunks * SEALED_CHUNK_LEN
+        };
         self.bytes.truncate(self.header_len + chunks_len);
         self.bytes[self.header_len..].chunks_mut(SEALED_CHUNK_LEN).for_each(&mut seal);
         self.bytes
@@ -159,9 +167,15 @@ mod tests {
             (0, true, 2 * CHUNK_LEN, false)
         );
         assert_eq!(buffer.put_slice(&[1; CHUNK_LEN + 5]), CHUNK_LEN + 5);
-        assert_eq!((buffer.len(), buffer.is_empty(), buffer.is_full()), (CHUNK_LEN + 5, false, false));
+        assert_eq!(
+            (buffer.len(), buffer.is_empty(), buffer.is_full()),
+            (CHUNK_LEN + 5, false, false)
+        );
         assert_eq!(buffer.spare_mut().len(), CHUNK_LEN - 5);
-        assert_eq!(buffer.spare_chunks_mut().map(|chunk| chunk.len()).collect::<Vec<_>>(), [CHUNK_LEN - 5]);
+        assert_eq!(
+            buffer.spare_chunks_mut().map(|chunk| chunk.len()).collect::<Vec<_>>(),
+            [CHUNK_LEN - 5]
+        );
         assert_eq!(buffer.put_slice(&[2; CHUNK_LEN]), CHUNK_LEN - 5, "as much as fits");
         assert!(buffer.is_full() && buffer.spare_mut().is_empty());
         assert_eq!(buffer.put_slice(&[3]), 0);
@@ -174,9 +188,12 @@ mod tests {
     #[test]
     fn the_memory_that_it_takes() {
         let header = BodyHeader::from_bytes(&[9; HEADER_LEN]);
-        for (header, chunks, len) in
-            [(None, 1, 16_416), (Some(&header), 1, 16_472), (None, 3, 49_216), (Some(&header), 0, 72)]
-        {
+        for (header, chunks, len) in [
+            (None, 1, 16_416),
+            (Some(&header), 1, 16_472),
+            (None, 3, 49_216),
+            (Some(&header), 0, 72),
+        ] {
             assert_eq!(PartBuffer::stored_len(header, chunks), len);
             assert_eq!(PartBuffer::new(header, chunks).bytes.len(), len);
             assert_eq!(PartBuffer::reusing(vec![1; len + 1], header, chunks).bytes.len(), len);
@@ -188,7 +205,9 @@ mod tests {
         let header = BodyHeader::from_bytes(&[9; HEADER_LEN]);
         let plaintext: Vec<u8> = (0..3 * CHUNK_LEN).map(|at| (at / 100) as u8).collect();
         for header in [None, Some(&header)] {
-            for len in [0, 1, CHUNK_LEN - 1, CHUNK_LEN, CHUNK_LEN + 1, 2 * CHUNK_LEN + 5, 3 * CHUNK_LEN] {
+            for len in
+                [0, 1, CHUNK_LEN - 1, CHUNK_LEN, CHUNK_LEN + 1, 2 * CHUNK_LEN + 5, 3 * CHUNK_LEN]
+            {
                 let mut buffer = PartBuffer::new(header, 3);
                 assert_eq!(buffer.put_slice(&plaintext[..len]), len);
                 let bytes = buffer.into_plaintext();

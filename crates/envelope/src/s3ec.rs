@@ -24,7 +24,9 @@ mod raw_rsa;
 
 pub use self::{
     algorithms::{ContentSuite, Format, Storage, WrapAlgorithm},
-    content::{ContentOpener, ContentSealer, MAX_PLAINTEXT_LEN, RangeOpener, TAG_LEN, Unverified, Verified},
+    content::{
+        ContentOpener, ContentSealer, MAX_PLAINTEXT_LEN, RangeOpener, TAG_LEN, Unverified, Verified,
+    },
     detect::{Detected, Pending, detect},
     envelope::{Content, Envelope},
     error::Error,

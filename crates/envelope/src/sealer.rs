@@ -47,7 +47,11 @@ impl Sealer {
     ///
     /// # Errors
     /// [`Error::Authentication`] where `data_key` and `context` are not those of the header.
-    pub fn dangerous_resume(data_key: &PlaintextDataKey, context: &[u8], header: &BodyHeader) -> Result<Self, Error> {
+    pub fn dangerous_resume(
+        data_key: &PlaintextDataKey,
+        context: &[u8],
+        header: &BodyHeader,
+    ) -> Result<Self, Error> {
         let key = BodyKey::for_opening(data_key, context, header)?;
         Ok(Self { key: Arc::new(key), header: *header, next_chunk: 0 })
     }
@@ -102,7 +106,9 @@ impl PartSealer {
         let reserved = self.chunks.end - self.chunks.start;
         let is_whole = buffer.is_full() && whole == reserved;
         if !self.last && !is_whole {
-            return Err(Error::ApiMisuse("every part but the last must be filled with the chunks that it reserved"));
+            return Err(Error::ApiMisuse(
+                "every part but the last must be filled with the chunks that it reserved",
+            ));
         }
         if self.last && whole >= reserved {
             return Err(Error::TooLong);
@@ -119,6 +125,9 @@ impl PartSealer {
 
 impl fmt::Debug for PartSealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PartSealer").field("chunks", &self.chunks).field("last", &self.last).finish_non_exhaustive()
+        f.debug_struct("PartSealer")
+            .field("chunks", &self.chunks)
+            .field("last", &self.last)
+            .finish_non_exhaustive()
     }
 }

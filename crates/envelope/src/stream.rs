@@ -28,7 +28,11 @@ impl StreamOpener {
     ///
     /// # Errors
     /// [`Error::Authentication`].
-    pub fn new(data_key: &PlaintextDataKey, context: &[u8], header: BodyHeader) -> Result<Self, Error> {
+    pub fn new(
+        data_key: &PlaintextDataKey,
+        context: &[u8],
+        header: BodyHeader,
+    ) -> Result<Self, Error> {
         let opener = Opener::new(data_key, context, &header)?;
         Ok(Self {
             opener,

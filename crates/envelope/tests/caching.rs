@@ -12,8 +12,9 @@ use std::{
 
 use futures_util::{FutureExt as _, future::join_all};
 use sealwax_envelope::{
-    BodyHeader, BoxFuture, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext, EncryptionMaterials,
-    Keyring, KeyringError, KeyringErrorKind, LocalKeyring, ObjectHeader, Place, PlaintextDataKey, Unwrap, WrapContext,
+    BodyHeader, BoxFuture, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
+    EncryptionMaterials, Keyring, KeyringError, KeyringErrorKind, LocalKeyring, ObjectHeader,
+    Place, PlaintextDataKey, Unwrap, WrapContext,
 };
 
 #[derive(Debug, Clone)]
@@ -80,7 +81,11 @@ impl Keyring for Counting {
         self.0.keyring.rewrap(keys, context, place)
     }
 
-    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Unwrap> {
         self.0.unwrapped.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             match self.check() {
@@ -111,7 +116,11 @@ fn place(key: &str) -> Place {
     Place::new("bucket", key).expect("a place")
 }
 
-fn generate(keyring: &dyn Keyring, context: &EncryptionContext, place: &Place) -> ([u8; 32], Vec<EncryptedDataKey>) {
+fn generate(
+    keyring: &dyn Keyring,
+    context: &EncryptionContext,
+    place: &Place,
+) -> ([u8; 32], Vec<EncryptedDataKey>) {
     let materials = run(keyring.generate(WrapContext::new(context, Some(place)), Some(1)));
     let materials = materials.unwrap_or_else(|error| panic!("{error}"));
     (*materials.data_key.expose_secret(), materials.encrypted_data_keys)
@@ -151,9 +160,11 @@ fn ten_thousand_objects_cost_one_call_and_have_keys_of_their_own() {
 fn whoever_has_no_cache_reads_what_is_stored() {
     let (inner, acme) = (Counting::new(), context("acme"));
     let (data_key, keys) = generate(&CachingKeyring::new(inner.clone()), &acme, &place("a"));
-    let header = ObjectHeader::new(acme.clone(), keys, BodyHeader::from_bytes(&[0; 56]), None).expect("a header");
+    let header = ObjectHeader::new(acme.clone(), keys, BodyHeader::from_bytes(&[0; 56]), None)
+        .expect("a header");
     let metadata = header.to_metadata();
-    let parsed = ObjectHeader::parse(metadata.iter().map(|(name, value)| (*name, value.as_str()))).expect("parsed");
+    let parsed = ObjectHeader::parse(metadata.iter().map(|(name, value)| (*name, value.as_str())))
+        .expect("parsed");
     assert_eq!(parsed, header);
     assert_eq!(unwrap(&inner, parsed.keys(), &acme), Ok(data_key));
 }
@@ -163,8 +174,8 @@ fn whoever_has_no_cache_reads_what_is_stored() {
 fn contexts_share_no_intermediate_key() {
     let inner = Counting::new();
     let keyring = CachingKeyring::new(inner.clone());
-    let keys =
-        ["a", "b", "a"].map(|tenant| generate(&keyring, &context(tenant), &place("k")).1[0].ciphertext().to_vec());
+    let keys = ["a", "b", "a"]
+        .map(|tenant| generate(&keyring, &context(tenant), &place("k")).1[0].ciphertext().to_vec());
     assert_eq!(inner.calls().0, 2);
     assert!(keys[0] == keys[2] && keys[0] != keys[1]);
 }
@@ -174,10 +185,16 @@ fn a_wrap_is_held_to_its_place_its_context_and_its_intermediate_key() {
     let (inner, acme) = (Counting::new(), context("acme"));
     let keyring = CachingKeyring::new(inner.clone());
     let stored = |keys: Vec<EncryptedDataKey>, edit: fn(&str) -> String| {
-        let header = ObjectHeader::new(EncryptionContext::new(), keys, BodyHeader::from_bytes(&[0; 56]), None);
+        let header = ObjectHeader::new(
+            EncryptionContext::new(),
+            keys,
+            BodyHeader::from_bytes(&[0; 56]),
+            None,
+        );
         let metadata = header.expect("a header").to_metadata();
         let edited = metadata.iter().map(|(name, value)| (*name, edit(value))).collect::<Vec<_>>();
-        let parsed = ObjectHeader::parse(edited.iter().map(|(name, value)| (*name, value.as_str())));
+        let parsed =
+            ObjectHeader::parse(edited.iter().map(|(name, value)| (*name, value.as_str())));
         parsed.expect("well-formed").keys().to_vec()
     };
     let (data_key, keys) = generate(&keyring, &acme, &place("here"));
@@ -185,13 +202,31 @@ fn a_wrap_is_held_to_its_place_its_context_and_its_intermediate_key() {
 
     let elsewhere = stored(keys.clone(), |text| text.replace("bucket/here", "bucket/there"));
     let other = generate(&keyring, &context("other"), &place("here")).1;
-    let of_other = keys[0].with_intermediate(other[0].intermediate().expect("it has one")).expect("it has one");
+    let of_other = keys[0]
+        .with_intermediate(other[0].intermediate().expect("it has one"))
+        .expect("it has one");
     // The intermediate key's own wrap, taken for that of a data key.
-    let bare = EncryptedDataKey::new(keys[0].provider(), keys[0].wrapping_key(), None, keys[0].ciphertext().to_vec());
+    let bare = EncryptedDataKey::new(
+        keys[0].provider(),
+        keys[0].wrapping_key(),
+        None,
+        keys[0].ciphertext().to_vec(),
+    );
     for reader in [&keyring as &dyn Keyring, &inner] {
-        assert_eq!(unwrap(reader, &elsewhere, &acme), Err(KeyringErrorKind::Rejected), "another place");
-        assert_eq!(unwrap(reader, &keys, &context("other")), Err(KeyringErrorKind::Rejected), "another context");
-        assert_eq!(unwrap(reader, std::slice::from_ref(&of_other), &acme), Err(KeyringErrorKind::Rejected));
+        assert_eq!(
+            unwrap(reader, &elsewhere, &acme),
+            Err(KeyringErrorKind::Rejected),
+            "another place"
+        );
+        assert_eq!(
+            unwrap(reader, &keys, &context("other")),
+            Err(KeyringErrorKind::Rejected),
+            "another context"
+        );
+        assert_eq!(
+            unwrap(reader, std::slice::from_ref(&of_other), &acme),
+            Err(KeyringErrorKind::Rejected)
+        );
         assert_eq!(
             unwrap(reader, std::slice::from_ref(bare.as_ref().expect("a key")), &acme),
             Err(KeyringErrorKind::Rejected)
@@ -223,7 +258,12 @@ fn objects_and_bytes_are_bounded() {
     let (inner, acme) = (Counting::new(), context("acme"));
     let limits = CacheLimits { objects: 4, bytes: 10, ..CacheLimits::default() };
     let keyring = CachingKeyring::with_limits(inner.clone(), limits);
-    let put = |len| drop(run(keyring.generate(WrapContext::new(&acme, None), len)).map_err(|error| panic!("{error}")));
+    let put = |len| {
+        drop(
+            run(keyring.generate(WrapContext::new(&acme, None), len))
+                .map_err(|error| panic!("{error}")),
+        )
+    };
     (0..4).for_each(|_| put(Some(1)));
     assert_eq!(inner.calls().0, 1);
     put(Some(1));
@@ -239,8 +279,10 @@ fn objects_and_bytes_are_bounded() {
 fn reading_is_bounded_by_the_number_of_keys_and_not_of_objects() {
     let inner = Counting::new();
     let limits = CacheLimits { objects: 1, bytes: 1, entries: 1, ..CacheLimits::default() };
-    let (writer, reader) = (CachingKeyring::new(inner.clone()), CachingKeyring::with_limits(inner.clone(), limits));
-    let objects = ["a", "b"].map(|tenant| (context(tenant), generate(&writer, &context(tenant), &place(tenant)).1));
+    let (writer, reader) =
+        (CachingKeyring::new(inner.clone()), CachingKeyring::with_limits(inner.clone(), limits));
+    let objects = ["a", "b"]
+        .map(|tenant| (context(tenant), generate(&writer, &context(tenant), &place(tenant)).1));
     let read = |n: usize| {
         let (context, keys) = &objects[n];
         unwrap(&reader, keys, context).expect("it opens");
@@ -254,7 +296,8 @@ fn concurrent_first_uses_make_one_call() {
     let (inner, acme) = (Counting::new(), context("acme"));
     let keyring = CachingKeyring::new(inner.clone());
     let all = run(join_all((0..50).map(|_| keyring.generate(WrapContext::new(&acme, None), None))));
-    let all: Vec<_> = all.into_iter().map(|it| it.unwrap_or_else(|error| panic!("{error}"))).collect();
+    let all: Vec<_> =
+        all.into_iter().map(|it| it.unwrap_or_else(|error| panic!("{error}"))).collect();
     assert_eq!(inner.calls(), (1, 0));
     let readers = all.iter().map(|materials| keyring.unwrap(&materials.encrypted_data_keys, &acme));
     for (unwrapped, materials) in run(join_all(readers)).into_iter().zip(&all) {
@@ -291,25 +334,36 @@ fn four_kms_keys_fit_beside_200_bytes() {
         ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
             unreachable!("only measured")
         }
-        fn unwrap<'a>(&'a self, _: &'a [EncryptedDataKey], _: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+        fn unwrap<'a>(
+            &'a self,
+            _: &'a [EncryptedDataKey],
+            _: &'a EncryptionContext,
+        ) -> BoxFuture<'a, Unwrap> {
             unreachable!("only measured")
         }
         fn accepts(&self, _: &EncryptedDataKey) -> bool {
             true
         }
         fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
-            let arn = |region| format!("arn:aws:kms:{region}:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab");
+            let arn = |region| {
+                format!(
+                    "arn:aws:kms:{region}:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+                )
+            };
             ["us-east-1", "us-west-2", "eu-west-1", "ap-southeast-2"]
                 .map(|region| {
-                    EncryptedDataKey::new("aws-kms", arn(region), place.cloned(), vec![0; 184]).expect("a key")
+                    EncryptedDataKey::new("aws-kms", arn(region), place.cloned(), vec![0; 184])
+                        .expect("a key")
                 })
                 .to_vec()
         }
     }
-    let context = EncryptionContext::try_from_iter([("tenant", "t".repeat(80))]).expect("a context");
+    let context =
+        EncryptionContext::try_from_iter([("tenant", "t".repeat(80))]).expect("a context");
     let place = Place::new("a-bucket-of-some-name", &"k".repeat(80)).expect("a place");
     let outline = CachingKeyring::new(FourKms).outline(Some(&place));
     let header =
-        ObjectHeader::new(context, outline, BodyHeader::from_bytes(&[0; 56]), Some(1 << 40)).expect("a header");
+        ObjectHeader::new(context, outline, BodyHeader::from_bytes(&[0; 56]), Some(1 << 40))
+            .expect("a header");
     header.check_fits([]).expect("it fits");
 }

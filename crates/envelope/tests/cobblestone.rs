@@ -32,7 +32,12 @@ fn seal(key: &PlaintextDataKey, context: &[u8], plaintext: &[u8], part_chunks: u
 }
 
 /// Opens a whole body as a stream of pieces of `piece` bytes; what was released before a failure is returned too.
-fn open(key: &PlaintextDataKey, context: &[u8], body: &[u8], piece: usize) -> (Vec<u8>, Result<(), ()>) {
+fn open(
+    key: &PlaintextDataKey,
+    context: &[u8],
+    body: &[u8],
+    piece: usize,
+) -> (Vec<u8>, Result<(), ()>) {
     let mut released = Vec::new();
     let mut run = || -> Result<(), Error> {
         let header = body.first_chunk().map(BodyHeader::from_bytes).ok_or(Error::Truncated)?;
@@ -58,11 +63,22 @@ fn wycheproof_cobblestone_256() {
         run += 1;
         let body = miniz_oxide::inflate::decompress_to_vec_zlib(&test.ct).expect("zlib");
         let Some(key) = data_key(&test.key) else {
-            assert_eq!(test.result, TestResult::Invalid, "vector {}: a key of another size", test.tc_id);
+            assert_eq!(
+                test.result,
+                TestResult::Invalid,
+                "vector {}: a key of another size",
+                test.tc_id
+            );
             continue;
         };
         let (released, result) = open(&key, &test.ctx, &body, 100_003);
-        assert_eq!(result.is_ok(), test.result != TestResult::Invalid, "vector {}: {}", test.tc_id, test.comment);
+        assert_eq!(
+            result.is_ok(),
+            test.result != TestResult::Invalid,
+            "vector {}: {}",
+            test.tc_id,
+            test.comment
+        );
         if let (Ok(()), Some(len), Some(hash)) = (result, test.msg_length, &test.msg_sha512) {
             assert_eq!(released.len(), len, "vector {}", test.tc_id);
             assert_eq!(Sha512::digest(&released)[..], hash[..], "vector {}", test.tc_id);
@@ -114,10 +130,17 @@ fn exchanged_repeated_and_foreign_chunks_are_found() {
     let plaintext = vec![3; 3 * CHUNK_LEN];
     let body = seal(&key, b"", &plaintext, 2);
     let other = seal(&key, b"", &plaintext, 2);
-    let chunk = |body: &[u8], n: usize| body[HEADER_LEN + n * SEALED_CHUNK_LEN..][..SEALED_CHUNK_LEN].to_vec();
-    let with = |chunks: &[Vec<u8>]| [&body[..HEADER_LEN], &chunks.concat(), &body[body.len() - 16..]].concat();
+    let chunk = |body: &[u8], n: usize| {
+        body[HEADER_LEN + n * SEALED_CHUNK_LEN..][..SEALED_CHUNK_LEN].to_vec()
+    };
+    let with = |chunks: &[Vec<u8>]| {
+        [&body[..HEADER_LEN], &chunks.concat(), &body[body.len() - 16..]].concat()
+    };
     let (a, b, c) = (chunk(&body, 0), chunk(&body, 1), chunk(&body, 2));
-    assert_eq!(open(&key, b"", &with(&[a.clone(), b.clone(), c.clone()]), 999), (plaintext, Ok(())));
+    assert_eq!(
+        open(&key, b"", &with(&[a.clone(), b.clone(), c.clone()]), 999),
+        (plaintext, Ok(()))
+    );
     for (chunks, released) in [
         (vec![b.clone(), a.clone(), c.clone()], 0),
         (vec![a.clone(), a.clone(), c.clone()], 1),
@@ -149,11 +172,18 @@ fn chunks_beyond_the_last_number_are_refused() {
     let opener = Opener::new(&key, b"", &header).expect("the right key");
     for first in [MAX_CHUNKS, MAX_CHUNKS + 1, u64::MAX - 1, u64::MAX] {
         let mut chunks = body[HEADER_LEN..].to_vec();
-        assert_eq!(opener.open_packed(first, body.clone(), HEADER_LEN).err(), Some(Error::TooLong), "{first}");
+        assert_eq!(
+            opener.open_packed(first, body.clone(), HEADER_LEN).err(),
+            Some(Error::TooLong),
+            "{first}"
+        );
         assert_eq!(opener.open_chunks(first, &mut chunks).err(), Some(Error::TooLong), "{first}");
         assert!(chunks.iter().all(|byte| *byte == 0));
     }
-    assert_eq!(opener.open_packed(MAX_CHUNKS - 1, body, HEADER_LEN).err(), Some(Error::Authentication));
+    assert_eq!(
+        opener.open_packed(MAX_CHUNKS - 1, body, HEADER_LEN).err(),
+        Some(Error::Authentication)
+    );
 }
 
 /// One chunk is left for the end of the body, and no part goes beyond it.
@@ -224,7 +254,10 @@ fn how_a_buffer_is_made_and_filled_leaves_no_trace() {
                 }
                 assert!(rest.is_empty());
                 buffer.advance(len - first);
-                assert!(resumed().last_part().seal(buffer).expect("sealed") == expected, "{len} {first} {capacity}");
+                assert!(
+                    resumed().last_part().seal(buffer).expect("sealed") == expected,
+                    "{len} {first} {capacity}"
+                );
             }
         }
     }
@@ -240,7 +273,9 @@ fn a_part_must_be_what_it_reserved() {
         buffer.put_slice(&vec![0; len]);
         buffer
     };
-    for buffer in [part(0, 2), part(2 * CHUNK_LEN - 1, 2), part(CHUNK_LEN, 1), part(3 * CHUNK_LEN, 3)] {
+    for buffer in
+        [part(0, 2), part(2 * CHUNK_LEN - 1, 2), part(CHUNK_LEN, 1), part(3 * CHUNK_LEN, 3)]
+    {
         assert!(sealer.next_part(2).expect("room").seal(buffer).is_err());
     }
     assert!(sealer.next_part(usize::MAX).is_err());

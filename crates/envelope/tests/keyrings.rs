@@ -7,9 +7,9 @@ use std::sync::{
 
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
-    BoxFuture, CachingKeyring, EncryptedDataKey, EncryptionContext, EncryptionMaterials, KeyMaterial, Keyring,
-    KeyringError, KeyringErrorKind, LocalKeyring, MissingWrap, MultiKeyring, Place, PlaintextDataKey, Unwrap,
-    WrapContext,
+    BoxFuture, CachingKeyring, EncryptedDataKey, EncryptionContext, EncryptionMaterials,
+    KeyMaterial, Keyring, KeyringError, KeyringErrorKind, LocalKeyring, MissingWrap, MultiKeyring,
+    Place, PlaintextDataKey, Unwrap, WrapContext,
 };
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -35,7 +35,9 @@ fn unwrap(
 ) -> Result<[u8; 32], Vec<(KeyringErrorKind, String)>> {
     match run(keyring.unwrap(keys, context)) {
         Unwrap::Unwrapped(data_key) => Ok(*data_key.expose_secret()),
-        Unwrap::Failed(failures) => Err(failures.iter().map(|it| (it.kind(), it.wrapping_key().to_owned())).collect()),
+        Unwrap::Failed(failures) => {
+            Err(failures.iter().map(|it| (it.kind(), it.wrapping_key().to_owned())).collect())
+        }
         Unwrap::NotMine => Err(Vec::new()),
     }
 }
@@ -64,7 +66,10 @@ impl Service {
         context: &EncryptionContext,
         place: Option<&Place>,
     ) -> Result<Option<EncryptedDataKey>, KeyringError> {
-        let Some(binding) = key.binding_at(context, place).filter(|_| self.from.accepts(key)) else { return Ok(None) };
+        let Some(binding) = key.binding_at(context, place).filter(|_| self.from.accepts(key))
+        else {
+            return Ok(None);
+        };
         self.calls.fetch_add(1, Ordering::Relaxed);
         match self.from.unwrap(std::slice::from_ref(key), context).await {
             Unwrap::Unwrapped(data_key) => Ok(self.to.wrap(&data_key, binding).await?.pop()),
@@ -126,14 +131,25 @@ impl Keyring for Service {
         Box::pin(async { Ok(self.accepts(key).then(|| KeyMaterial::new("the first", false))) })
     }
 
-    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Unwrap> {
         if self.down {
-            return Box::pin(async { Unwrap::Failed(vec![KeyringError::new(KeyringErrorKind::Unavailable, "from")]) });
+            return Box::pin(async {
+                Unwrap::Failed(vec![KeyringError::new(KeyringErrorKind::Unavailable, "from")])
+            });
         }
         self.from.unwrap(keys, context)
     }
 
-    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+    fn can_rewrap(
+        &self,
+        keys: &[EncryptedDataKey],
+        context: &EncryptionContext,
+        place: Option<&Place>,
+    ) -> bool {
         keys.iter().any(|key| self.from.accepts(key) && key.binding_at(context, place).is_some())
     }
 
@@ -169,7 +185,10 @@ fn several_keyrings_wrap_each_and_any_unwraps() {
     let outline = both.outline(Some(&place));
     assert_eq!(names(&outline), ["a", "b"]);
     for (outlined, key) in outline.iter().zip(&generated) {
-        assert_eq!((outlined.place(), outlined.ciphertext().len()), (key.place(), key.ciphertext().len()));
+        assert_eq!(
+            (outlined.place(), outlined.ciphertext().len()),
+            (key.place(), key.ciphertext().len())
+        );
     }
 
     let stranger = local("c");
@@ -180,7 +199,8 @@ fn several_keyrings_wrap_each_and_any_unwraps() {
     let other = EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
     let rejected = |name: &str| (KeyringErrorKind::Rejected, name.to_owned());
     assert_eq!(unwrap(&both, &generated, &other), Err(vec![rejected("a"), rejected("b")]));
-    let damaged = EncryptedDataKey::new("local", "a", Some(place.clone()), vec![0; 104]).expect("a key");
+    let damaged =
+        EncryptedDataKey::new("local", "a", Some(place.clone()), vec![0; 104]).expect("a key");
     assert_eq!(unwrap(&both, &[damaged, generated[1].clone()], &context), Ok(data_key));
     // The local keyrings cannot wrap anew without the key.
     assert_eq!(run(both.rewrap(&generated, &context, Some(&place))).expect("asked"), None);
@@ -193,13 +213,20 @@ fn several_keyrings_wrap_anew_where_all_of_them_can() {
     let service = Service::new(false);
     let materials = run(service.generate(WrapContext::new(&context, Some(&place)), None));
     let keys = materials.unwrap_or_else(|error| panic!("{error}")).encrypted_data_keys;
-    let of = |others: &[Arc<dyn Keyring>]| MultiKeyring::new(Arc::clone(&service) as _, others.iter().cloned());
-    let rewrapped = run(of(&[Arc::clone(&service) as _]).rewrap(&keys, &context, Some(&place))).expect("asked");
+    let of = |others: &[Arc<dyn Keyring>]| {
+        MultiKeyring::new(Arc::clone(&service) as _, others.iter().cloned())
+    };
+    let rewrapped =
+        run(of(&[Arc::clone(&service) as _]).rewrap(&keys, &context, Some(&place))).expect("asked");
     assert_eq!(rewrapped.as_deref().map(names), Some(vec!["to", "to"]));
     let with_local: Arc<dyn Keyring> = Arc::new(local("b"));
-    assert_eq!(run(of(&[Arc::clone(&with_local)]).rewrap(&keys, &context, Some(&place))).expect("asked"), None);
+    assert_eq!(
+        run(of(&[Arc::clone(&with_local)]).rewrap(&keys, &context, Some(&place))).expect("asked"),
+        None
+    );
     // A refresh is for the keyring whose key it is.
-    let refreshed = run(MultiKeyring::new(with_local, [Arc::clone(&service) as _]).refresh(&keys[0], &context));
+    let refreshed =
+        run(MultiKeyring::new(with_local, [Arc::clone(&service) as _]).refresh(&keys[0], &context));
     assert_eq!(refreshed.expect("asked").as_ref().map(EncryptedDataKey::wrapping_key), Some("to"));
 }
 
@@ -209,12 +236,18 @@ fn a_shared_keyring_is_the_keyring() {
     let shared: Arc<dyn Keyring> = Arc::clone(&service) as _;
     let binding = WrapContext::new(&context, None);
     let materials = run(shared.generate(binding, None)).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(materials.missing.iter().map(MissingWrap::wrapping_key).collect::<Vec<_>>(), ["lacking"]);
+    assert_eq!(
+        materials.missing.iter().map(MissingWrap::wrapping_key).collect::<Vec<_>>(),
+        ["lacking"]
+    );
     let keys = run(shared.wrap(&materials.data_key, binding)).expect("wrapped");
     assert_eq!(unwrap(&shared, &keys, &context), Ok(*materials.data_key.expose_secret()));
     assert_eq!(shared.outline(None), service.outline(None));
     assert!(shared.accepts(&keys[0]) && !shared.accepts(&local("to").outline(None)[0]));
-    assert_eq!(run(shared.rewrap(&keys, &context, None)).expect("asked").as_deref().map(names), Some(vec!["to"]));
+    assert_eq!(
+        run(shared.rewrap(&keys, &context, None)).expect("asked").as_deref().map(names),
+        Some(vec!["to"])
+    );
     assert!(run(shared.refresh(&keys[0], &context)).expect("asked").is_some());
 }
 
@@ -222,17 +255,24 @@ fn a_shared_keyring_is_the_keyring() {
 fn the_keyring_that_a_key_is_of_tells_its_material() {
     let (context, place) = (EncryptionContext::new(), place("k"));
     let binding = WrapContext::new(&context, Some(&place));
-    let materials = run(local("b").generate(binding, None)).unwrap_or_else(|error| panic!("{error}"));
+    let materials =
+        run(local("b").generate(binding, None)).unwrap_or_else(|error| panic!("{error}"));
     let of_local = &materials.encrypted_data_keys[0];
-    let of_service = &run(Service::new(false).wrap(&materials.data_key, binding)).expect("wrapped")[0];
+    let of_service =
+        &run(Service::new(false).wrap(&materials.data_key, binding)).expect("wrapped")[0];
     let of_nobody = &run(local("c").wrap(&materials.data_key, binding)).expect("wrapped")[0];
-    let both = || MultiKeyring::new(Arc::new(local("b")), [Service::new(false) as Arc<dyn Keyring>]);
+    let both =
+        || MultiKeyring::new(Arc::new(local("b")), [Service::new(false) as Arc<dyn Keyring>]);
     let keyrings: [Arc<dyn Keyring>; 3] =
         [Arc::new(both()), Arc::new(Arc::new(both())), Arc::new(CachingKeyring::new(both()))];
     for keyring in keyrings {
         let material = |key| run(keyring.key_material(key, &context)).expect("asked");
         assert_eq!(material(of_service), Some(KeyMaterial::new("the first", false)));
-        assert_eq!(material(of_local), Some(KeyMaterial::new("b", true)), "a local key has no other");
+        assert_eq!(
+            material(of_local),
+            Some(KeyMaterial::new("b", true)),
+            "a local key has no other"
+        );
         assert_eq!(material(of_nobody), None);
     }
     // What it did not wrap.
@@ -252,10 +292,15 @@ fn keyrings_tell_beforehand_what_they_would_do() {
     let twice = MultiKeyring::new(Arc::clone(&shared), [Arc::clone(&shared)]);
     for keyring in [&shared as &dyn Keyring, &cache, &twice] {
         assert!(
-            keyring.can_rewrap(&own, &context, None) && !keyring.can_rewrap(&others, &context, None),
+            keyring.can_rewrap(&own, &context, None)
+                && !keyring.can_rewrap(&others, &context, None),
             "{keyring:?}"
         );
-        assert_eq!((keyring.first_choice(&own), keyring.first_choice(&others)), (from.clone(), None), "{keyring:?}");
+        assert_eq!(
+            (keyring.first_choice(&own), keyring.first_choice(&others)),
+            (from.clone(), None),
+            "{keyring:?}"
+        );
     }
     let mixed = MultiKeyring::new(Arc::new(local("b")), [shared]);
     assert!(!mixed.can_rewrap(&own, &context, None), "one of its keyrings cannot");
@@ -297,7 +342,9 @@ fn a_cache_has_intermediate_keys_wrapped_anew() {
     // A data key that the service wraps itself needs no cache.
     let plain = run(service.generate(WrapContext::new(&context, Some(&places[0])), None));
     let plain = plain.unwrap_or_else(|error| panic!("{error}")).encrypted_data_keys;
-    let anew = run(cache.rewrap(&plain, &context, Some(&places[1]))).expect("rewrapped").expect("it can be");
+    let anew = run(cache.rewrap(&plain, &context, Some(&places[1])))
+        .expect("rewrapped")
+        .expect("it can be");
     assert_eq!(anew[0].place(), Some(&places[1]));
     assert!(run(cache.refresh(&plain[0], &context)).expect("refreshed").is_some());
 }
@@ -306,16 +353,27 @@ fn a_cache_has_intermediate_keys_wrapped_anew() {
 #[test]
 fn a_cache_tells_why_no_wrap_opens() {
     let (context, place) = (EncryptionContext::new(), place("k"));
-    let both = |down| MultiKeyring::new(Arc::new(local("b")), [Service::new(down) as Arc<dyn Keyring>]);
-    let materials = run(CachingKeyring::new(both(false)).generate(WrapContext::new(&context, Some(&place)), None));
+    let both =
+        |down| MultiKeyring::new(Arc::new(local("b")), [Service::new(down) as Arc<dyn Keyring>]);
+    let materials =
+        run(CachingKeyring::new(both(false))
+            .generate(WrapContext::new(&context, Some(&place)), None));
     let keys = materials.unwrap_or_else(|error| panic!("{error}")).encrypted_data_keys;
     assert_eq!(names(&keys), ["b", "from"]);
     let other = EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
-    let Unwrap::Failed(failures) = run(CachingKeyring::new(both(true)).unwrap(&keys, &other)) else {
+    let Unwrap::Failed(failures) = run(CachingKeyring::new(both(true)).unwrap(&keys, &other))
+    else {
         panic!("it opens")
     };
-    assert_eq!(failures.len(), 1, "both wraps are of one intermediate key, which is asked for once");
-    assert_eq!((failures[0].kind(), failures[0].wrapping_key()), (KeyringErrorKind::Unavailable, "from"));
+    assert_eq!(
+        failures.len(),
+        1,
+        "both wraps are of one intermediate key, which is asked for once"
+    );
+    assert_eq!(
+        (failures[0].kind(), failures[0].wrapping_key()),
+        (KeyringErrorKind::Unavailable, "from")
+    );
     let cause = std::error::Error::source(&failures[0]).expect("a cause").to_string();
     assert!(cause.contains("wrapping key b: ") && cause.contains("wrapping key from: "), "{cause}");
     // None of them is its own: it is not asked.

@@ -87,7 +87,9 @@ impl Task {
     pub(crate) fn object(&self) -> Result<ListedObject, String> {
         let bucket = match (&self.s3_bucket, &self.s3_bucket_arn) {
             (Some(name), _) => name,
-            (None, Some(arn)) => bucket_of_arn(arn).ok_or_else(|| format!("{arn} is not the ARN of a bucket"))?,
+            (None, Some(arn)) => {
+                bucket_of_arn(arn).ok_or_else(|| format!("{arn} is not the ARN of a bucket"))?
+            }
             (None, None) => return Err("the task names no bucket".into()),
         };
         let key = url_decoded(&self.s3_key).ok_or("the key is not URL-encoded UTF-8")?;
@@ -146,7 +148,10 @@ mod tests {
     fn what_names_no_object_is_said() {
         for (value, expected) in [
             (json!({ "taskId": "t", "s3Key": "k" }), "the task names no bucket"),
-            (json!({ "taskId": "t", "s3Key": "%ff", "s3Bucket": "b" }), "the key is not URL-encoded UTF-8"),
+            (
+                json!({ "taskId": "t", "s3Key": "%ff", "s3Bucket": "b" }),
+                "the key is not URL-encoded UTF-8",
+            ),
             (
                 json!({ "taskId": "t", "s3Key": "k", "s3BucketArn": "arn:aws:s3:us-east-1:111122223333:accesspoint/a" }),
                 "arn:aws:s3:us-east-1:111122223333:accesspoint/a is not the ARN of a bucket",

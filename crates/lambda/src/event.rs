@@ -27,24 +27,30 @@ impl Event {
     /// # Errors
     /// It is of neither kind, or of a schema that is not known.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, Failure> {
-        let event: Value = serde_json::from_slice(text).map_err(|error| invalid(format!("no JSON: {error}")))?;
+        let event: Value =
+            serde_json::from_slice(text).map_err(|error| invalid(format!("no JSON: {error}")))?;
         if event.get("invocationSchemaVersion").is_some() {
             let request: Request = of(event, "S3 Batch Operations")?;
             if !request.is_known() {
                 let version = &request.invocation_schema_version;
-                return Err(invalid(format!("of schema {version} of S3 Batch Operations; known are 1.0 and 2.0")));
+                return Err(invalid(format!(
+                    "of schema {version} of S3 Batch Operations; known are 1.0 and 2.0"
+                )));
             }
             return Ok(Self::Batch(request));
         }
         if event.get("Records").is_some() {
-            return Ok(Self::Notification(of::<Notification>(event, "S3 event notifications")?.records));
+            return Ok(Self::Notification(
+                of::<Notification>(event, "S3 event notifications")?.records,
+            ));
         }
         Err(invalid("neither of S3 Batch Operations nor of S3 event notifications".into()))
     }
 }
 
 fn of<T: DeserializeOwned>(event: Value, whose: &str) -> Result<T, Failure> {
-    serde_json::from_value(event).map_err(|error| invalid(format!("not as those of {whose} are: {error}")))
+    serde_json::from_value(event)
+        .map_err(|error| invalid(format!("not as those of {whose} are: {error}")))
 }
 
 fn invalid(what: String) -> Failure {
@@ -72,7 +78,9 @@ mod tests {
     #[test]
     fn what_is_not_an_event_is_said() {
         let batch = |version: &str| {
-            format!(r#"{{"invocationSchemaVersion":"{version}","invocationId":"i","job":{{"id":"j"}},"tasks":[]}}"#)
+            format!(
+                r#"{{"invocationSchemaVersion":"{version}","invocationId":"i","job":{{"id":"j"}},"tasks":[]}}"#
+            )
         };
         assert!(matches!(Event::parse(batch("1.0").as_bytes()), Ok(Event::Batch(_))));
         assert!(matches!(Event::parse(br#"{"Records":[]}"#), Ok(Event::Notification(_))));
@@ -97,8 +105,13 @@ mod tests {
     #[test]
     fn arns() {
         assert_eq!(bucket_of_arn("arn:aws-cn:s3:::b"), Some("b"));
-        for arn in ["arn:aws:s3:::", "arn:aws:s3:us-east-1:1:accesspoint/a", "b", "arn:aws:sqs:::b", "arn:aws:s3:::b:c"]
-        {
+        for arn in [
+            "arn:aws:s3:::",
+            "arn:aws:s3:us-east-1:1:accesspoint/a",
+            "b",
+            "arn:aws:sqs:::b",
+            "arn:aws:s3:::b:c",
+        ] {
             assert_eq!(bucket_of_arn(arn), None, "{arn}");
         }
     }

@@ -44,7 +44,11 @@ impl Function {
     ///
     /// # Errors
     /// It is no event of ours; or, of S3 event notifications, an object was not rewrapped.
-    pub(crate) async fn answer(&self, event: &[u8], time_left: Option<Duration>) -> Result<Value, Failure> {
+    pub(crate) async fn answer(
+        &self,
+        event: &[u8],
+        time_left: Option<Duration>,
+    ) -> Result<Value, Failure> {
         let until = time_left.map(|left| Instant::now() + left.saturating_sub(RESERVE));
         match Event::parse(event)? {
             Event::Batch(request) => Ok(self.batch(request, until).await),
@@ -58,14 +62,20 @@ impl Function {
         let mut results = Vec::new();
         for task in &request.tasks {
             let result = match (&settings, task.object()) {
-                (Ok((given, settings)), Ok(object)) => self.rewrap(given, settings, &object, until).await,
+                (Ok((given, settings)), Ok(object)) => {
+                    self.rewrap(given, settings, &object, until).await
+                }
                 (Err(why), _) => ObjectResult::permanent(why),
                 (_, Err(why)) => ObjectResult::permanent(why),
             };
             let (job, id) = (&request.job.id, &task.task_id);
             tracing::info!(job, task = id, code = ?result.code, "{}", result.text);
             let ObjectResult { code, text } = result;
-            results.push(TaskResult { task_id: id.clone(), result_code: code, result_string: text });
+            results.push(TaskResult {
+                task_id: id.clone(),
+                result_code: code,
+                result_string: text,
+            });
         }
         let answer = Answer {
             invocation_schema_version: request.invocation_schema_version,
@@ -76,17 +86,25 @@ impl Function {
         serde_json::to_value(answer).expect("names are strings")
     }
 
-    async fn notification(&self, records: &[Record], until: Option<Instant>) -> Result<Value, Failure> {
-        let (given, settings) = self.settings(&BTreeMap::new()).map_err(|why| Failure::new("Settings", why))?;
+    async fn notification(
+        &self,
+        records: &[Record],
+        until: Option<Instant>,
+    ) -> Result<Value, Failure> {
+        let (given, settings) =
+            self.settings(&BTreeMap::new()).map_err(|why| Failure::new("Settings", why))?;
         if settings.refresh {
             // Its copy is an event too, and KMS does not tell on every store that a wrap is new: it could go on for ever.
-            let message = "`refresh` is not for events: each rewrap would be the cause of the next one";
+            let message =
+                "`refresh` is not for events: each rewrap would be the cause of the next one";
             return Err(Failure::new("Settings", message));
         }
         let (mut done, mut undone) = (Vec::new(), Vec::new());
         for record in records {
             let (name, result) = match record.object() {
-                Ok(object) => (object.to_string(), self.rewrap(&given, &settings, &object, until).await),
+                Ok(object) => {
+                    (object.to_string(), self.rewrap(&given, &settings, &object, until).await)
+                }
                 Err(why) => (record.event_name.clone(), ObjectResult::permanent(why)),
             };
             tracing::info!(event = record.event_name, object = name, code = ?result.code, "{}", result.text);
@@ -126,10 +144,17 @@ impl Function {
             // A copy in parts was dropped.
             rewrapper.client().settle().await;
         }
-        ObjectResult::temporary("the function's time was over: give it more, or rewrap this object by the command")
+        ObjectResult::temporary(
+            "the function's time was over: give it more, or rewrap this object by the command",
+        )
     }
 
-    async fn rewrapper(&self, given: &Given, settings: &Settings, bucket: &str) -> Result<Rewrapper, Error> {
+    async fn rewrapper(
+        &self,
+        given: &Given,
+        settings: &Settings,
+        bucket: &str,
+    ) -> Result<Rewrapper, Error> {
         let mut last = self.last.lock().await;
         match &*last {
             Some((of, at, rewrapper)) if of == given && at == bucket => Ok(rewrapper.clone()),
@@ -146,7 +171,8 @@ impl Function {
 /// meant: a task whose answer was lost comes again.
 async fn rewrap_named(rewrapper: &Rewrapper, object: &ListedObject) -> ObjectResult {
     let outcome = rewrapper.rewrap_one(object).await;
-    let (Some(version_id), Some(ErrorKind::Unsupported)) = (&object.version_id, outcome.error().map(Error::kind))
+    let (Some(version_id), Some(ErrorKind::Unsupported)) =
+        (&object.version_id, outcome.error().map(Error::kind))
     else {
         return outcome.into();
     };
@@ -166,7 +192,9 @@ async fn rewrap_named(rewrapper: &Rewrapper, object: &ListedObject) -> ObjectRes
     let newest = ListedObject::new(&object.bucket, &object.key);
     let mut result = ObjectResult::from(rewrapper.rewrap_one(&newest).await);
     if result.is_success() {
-        result.text.push_str(" (the newest version, of the same body; the one that was named keeps its keys)");
+        result.text.push_str(
+            " (the newest version, of the same body; the one that was named keeps its keys)",
+        );
     }
     result
 }
@@ -191,8 +219,12 @@ mod tests {
             .retry_config(RetryConfig::disabled())
             .build();
         let keys = [("SEALWAX_REWRAP_KEYS", KEY)];
-        let variables = keys.iter().chain(variables).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Function::new(config, Given::by_environment(variables).expect("settings")).expect("a function")
+        let variables = keys
+            .iter()
+            .chain(variables)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Function::new(config, Given::by_environment(variables).expect("settings"))
+            .expect("a function")
     }
 
     async fn batch(function: &Function, job: Value, task: Value) -> (String, String) {
@@ -200,8 +232,13 @@ mod tests {
             "invocationSchemaVersion": "2.0", "invocationId": "i", "job": job, "tasks": [task],
         });
         let answer = function.answer(event.to_string().as_bytes(), None).await.expect("an answer");
-        assert_eq!((&answer["invocationId"], &answer["invocationSchemaVersion"]), (&json!("i"), &json!("2.0")));
-        let [result] = &answer["results"].as_array().expect("results")[..] else { panic!("{answer}") };
+        assert_eq!(
+            (&answer["invocationId"], &answer["invocationSchemaVersion"]),
+            (&json!("i"), &json!("2.0"))
+        );
+        let [result] = &answer["results"].as_array().expect("results")[..] else {
+            panic!("{answer}")
+        };
         assert_eq!(result["taskId"], "t");
         let text = |name: &str| result[name].as_str().expect(name).to_owned();
         (text("resultCode"), text("resultString"))
@@ -212,17 +249,28 @@ mod tests {
         let function = function(&[]);
         let task = json!({ "taskId": "t", "s3Key": "k", "s3Bucket": "b" });
         for (arguments, expected_code, expected) in [
-            (json!({ "add": KEY }), "TemporaryFailure", "unavailable: cannot rewrap s3://b/k in us-east-1: HeadObject"),
-            (json!({}), "PermanentFailure", "invalid-input: cannot rewrap the objects: no key to add"),
+            (
+                json!({ "add": KEY }),
+                "TemporaryFailure",
+                "unavailable: cannot rewrap s3://b/k in us-east-1: HeadObject",
+            ),
+            (
+                json!({}),
+                "PermanentFailure",
+                "invalid-input: cannot rewrap the objects: no key to add",
+            ),
             (json!({ "add": "x" }), "PermanentFailure", "add cannot be used: "),
             (json!({ "adds": KEY }), "PermanentFailure", "there is no argument adds"),
         ] {
-            let (code, text) = batch(&function, json!({ "id": "j", "userArguments": arguments }), task.clone()).await;
+            let (code, text) =
+                batch(&function, json!({ "id": "j", "userArguments": arguments }), task.clone())
+                    .await;
             assert_eq!(code, expected_code, "{text}");
             assert!(text.starts_with(expected), "{text}");
         }
         let nameless = json!({ "taskId": "t", "s3Key": "%ff", "s3Bucket": "b" });
-        let (code, _) = batch(&function, json!({ "id": "j", "userArguments": { "add": KEY } }), nameless).await;
+        let (code, _) =
+            batch(&function, json!({ "id": "j", "userArguments": { "add": KEY } }), nameless).await;
         assert_eq!(code, "PermanentFailure");
     }
 
@@ -233,11 +281,15 @@ mod tests {
             "invocationSchemaVersion": "1.0", "invocationId": "i", "job": { "id": "j" },
             "tasks": [{ "taskId": "t", "s3Key": "k", "s3BucketArn": "arn:aws:s3:::b" }],
         });
-        let answer = function.answer(event.to_string().as_bytes(), Some(RESERVE)).await.expect("an answer");
+        let answer =
+            function.answer(event.to_string().as_bytes(), Some(RESERVE)).await.expect("an answer");
         let result = &answer["results"][0];
         assert_eq!(result["resultCode"], "TemporaryFailure", "{result}");
         assert!(
-            result["resultString"].as_str().expect("a text").starts_with("the function's time was over"),
+            result["resultString"]
+                .as_str()
+                .expect("a text")
+                .starts_with("the function's time was over"),
             "{result}"
         );
     }
@@ -248,13 +300,16 @@ mod tests {
             "eventName": "ObjectCreated:Put",
             "s3": { "bucket": { "name": "b" }, "object": { "key": "k", "size": 1 } },
         }] });
-        let answered = function(&[("SEALWAX_REWRAP_ADD", KEY)]).answer(created.to_string().as_bytes(), None).await;
+        let answered = function(&[("SEALWAX_REWRAP_ADD", KEY)])
+            .answer(created.to_string().as_bytes(), None)
+            .await;
         let failure = answered.expect_err("no store");
         assert_eq!(failure.kind, "NotRewrapped");
         assert!(failure.message.starts_with("unavailable: "), "{failure}");
 
-        let answered =
-            function(&[("SEALWAX_REWRAP_REFRESH", "true")]).answer(created.to_string().as_bytes(), None).await;
+        let answered = function(&[("SEALWAX_REWRAP_REFRESH", "true")])
+            .answer(created.to_string().as_bytes(), None)
+            .await;
         assert_eq!(answered.expect_err("refused").kind, "Settings");
     }
 }

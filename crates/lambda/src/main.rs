@@ -11,7 +11,9 @@ mod settings;
 use std::{convert::Infallible, env, error::Error, ffi::OsString, process::ExitCode};
 
 use aws_config::BehaviorVersion;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use self::{
     function::Function,
@@ -55,7 +57,8 @@ async fn serve(runtime: &Runtime) -> Result<Infallible, Box<dyn Error>> {
 
 async fn begin() -> Result<Function, Failure> {
     let text = |text: OsString| text.to_string_lossy().into_owned();
-    let given = Given::by_environment(env::vars_os().map(|(name, value)| (text(name), text(value))));
+    let given =
+        Given::by_environment(env::vars_os().map(|(name, value)| (text(name), text(value))));
     let given = given.map_err(|error| Failure::new("Settings", error.to_string()))?;
     Function::new(aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await, given)
 }
@@ -68,6 +71,11 @@ fn init_log() {
         .with(filter)
         // At TRACE the SDK logs bodies: with LOG_SENSITIVE_BODIES=true even answers of KMS, which hold data keys.
         .with(LevelFilter::DEBUG)
-        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).without_time())
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_ansi(false)
+                .without_time(),
+        )
         .init();
 }

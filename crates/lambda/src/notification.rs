@@ -63,7 +63,9 @@ impl Record {
                 .and_then(bucket_of_arn)
                 .ok_or("the event names no destination bucket")?,
             Some(("Replication", _)) => {
-                let why = replication.and_then(|data| data.failure_reason.as_deref()).unwrap_or("no reason is given");
+                let why = replication
+                    .and_then(|data| data.failure_reason.as_deref())
+                    .unwrap_or("no reason is given");
                 return Err(format!("there is no replica to be rewrapped: {event} ({why})"));
             }
             _ => return Err(format!("{event} is not an event that this function is for")),
@@ -102,32 +104,50 @@ mod tests {
 
     #[test]
     fn created_objects_are_where_the_event_is_from() {
-        for event in ["ObjectCreated:Put", "s3:ObjectCreated:Copy", "ObjectCreated:CompleteMultipartUpload"] {
+        for event in
+            ["ObjectCreated:Put", "s3:ObjectCreated:Copy", "ObjectCreated:CompleteMultipartUpload"]
+        {
             let object = record(event, Value::Null).object().expect("an object");
-            assert_eq!((object.bucket.as_str(), object.key.as_str()), ("invoices", "2026/a bé.pdf"));
+            assert_eq!(
+                (object.bucket.as_str(), object.key.as_str()),
+                ("invoices", "2026/a bé.pdf")
+            );
             assert_eq!((object.version_id.as_deref(), object.is_latest), (Some("v"), Some(true)));
         }
     }
 
     #[test]
     fn replicated_objects_are_where_they_were_replicated_to() {
-        let data = json!({ "replicationRuleId": "r", "destinationBucket": "arn:aws:s3:::invoices-west" });
-        let object = record("Replication:OperationReplicatedAfterThreshold", data).object().expect("an object");
-        assert_eq!((object.bucket.as_str(), object.key.as_str()), ("invoices-west", "2026/a bé.pdf"));
+        let data =
+            json!({ "replicationRuleId": "r", "destinationBucket": "arn:aws:s3:::invoices-west" });
+        let object = record("Replication:OperationReplicatedAfterThreshold", data)
+            .object()
+            .expect("an object");
+        assert_eq!(
+            (object.bucket.as_str(), object.key.as_str()),
+            ("invoices-west", "2026/a bé.pdf")
+        );
     }
 
     #[test]
     fn other_events_are_refused() {
-        let failed =
-            json!({ "destinationBucket": "arn:aws:s3:::invoices-west", "failureReason": "AssumeRoleNotPermitted" });
+        let failed = json!({ "destinationBucket": "arn:aws:s3:::invoices-west", "failureReason": "AssumeRoleNotPermitted" });
         for (event, data, expected) in [
             (
                 "Replication:OperationFailedReplication",
                 failed,
                 "there is no replica to be rewrapped: Replication:OperationFailedReplication (AssumeRoleNotPermitted)",
             ),
-            ("ObjectRemoved:Delete", Value::Null, "ObjectRemoved:Delete is not an event that this function is for"),
-            ("Replication:OperationReplicatedAfterThreshold", Value::Null, "the event names no destination bucket"),
+            (
+                "ObjectRemoved:Delete",
+                Value::Null,
+                "ObjectRemoved:Delete is not an event that this function is for",
+            ),
+            (
+                "Replication:OperationReplicatedAfterThreshold",
+                Value::Null,
+                "the event names no destination bucket",
+            ),
         ] {
             assert_eq!(record(event, data).object(), Err(expected.to_owned()));
         }

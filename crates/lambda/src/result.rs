@@ -43,14 +43,18 @@ impl ObjectResult {
 impl From<Outcome> for ObjectResult {
     fn from(outcome: Outcome) -> Self {
         match outcome {
-            Outcome::Rewrapped { generation, .. } => Self::succeeded(format!("rewrapped: generation {generation}")),
+            Outcome::Rewrapped { generation, .. } => {
+                Self::succeeded(format!("rewrapped: generation {generation}"))
+            }
             Outcome::Unchanged => Self::succeeded("unchanged: it has the wanted keys"),
             Outcome::Skipped(why @ (Skipped::NotSealed | Skipped::Gone)) => {
                 Self::succeeded(format!("skipped: {}", why.name()))
             }
             Outcome::Changed(error) => Self::temporary(described(&error)),
             Outcome::Failed(error) => Self::from(error),
-            other => Self::permanent(format!("an outcome that this function does not know: {other:?}")),
+            other => {
+                Self::permanent(format!("an outcome that this function does not know: {other:?}"))
+            }
         }
     }
 }
@@ -75,7 +79,8 @@ fn described(error: &Error) -> String {
 
 /// One line of at most [`MAX_TEXT_LEN`] bytes.
 fn short(text: &str) -> String {
-    let mut line: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    let mut line: String =
+        text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
     if line.len() > MAX_TEXT_LEN {
         const MORE: &str = "…";
         let end = (0..=MAX_TEXT_LEN - MORE.len()).rev().find(|end| line.is_char_boundary(*end));

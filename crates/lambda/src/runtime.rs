@@ -9,7 +9,9 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{HeaderMap, Request, StatusCode};
-use hyper_util::{client::legacy::Client, client::legacy::connect::HttpConnector, rt::TokioExecutor};
+use hyper_util::{
+    client::legacy::Client, client::legacy::connect::HttpConnector, rt::TokioExecutor,
+};
 use serde_json::{Value, json};
 
 /// The runtime API's only version.
@@ -91,16 +93,28 @@ impl Runtime {
         let Some(id) = header(&headers, "lambda-runtime-aws-request-id") else {
             return Err(Broken { path: path.into(), why: "the event has no id".into() });
         };
-        let deadline = header(&headers, "lambda-runtime-deadline-ms").and_then(|text| text.parse().ok());
+        let deadline =
+            header(&headers, "lambda-runtime-deadline-ms").and_then(|text| text.parse().ok());
         Ok(Invocation { id: id.to_owned(), event, time_left: deadline.and_then(until) })
     }
 
     /// Gives the answer to an event.
-    pub(crate) async fn answer(&self, invocation: &Invocation, answer: &Result<Value, Failure>) -> Result<(), Broken> {
+    pub(crate) async fn answer(
+        &self,
+        invocation: &Invocation,
+        answer: &Result<Value, Failure>,
+    ) -> Result<(), Broken> {
         match answer {
-            Ok(answer) => self.post(&format!("invocation/{}/response", invocation.id), answer, None).await,
+            Ok(answer) => {
+                self.post(&format!("invocation/{}/response", invocation.id), answer, None).await
+            }
             Err(failure) => {
-                self.post(&format!("invocation/{}/error", invocation.id), &failure.to_json(), Some(failure.kind)).await
+                self.post(
+                    &format!("invocation/{}/error", invocation.id),
+                    &failure.to_json(),
+                    Some(failure.kind),
+                )
+                .await
             }
         }
     }
@@ -111,9 +125,11 @@ impl Runtime {
     }
 
     async fn post(&self, path: &str, body: &Value, error: Option<&str>) -> Result<(), Broken> {
-        let mut request = Request::post(format!("{}/{path}", self.base)).header("content-type", "application/json");
+        let mut request = Request::post(format!("{}/{path}", self.base))
+            .header("content-type", "application/json");
         if let Some(kind) = error {
-            request = request.header("lambda-runtime-function-error-type", format!("Function.{kind}"));
+            request =
+                request.header("lambda-runtime-function-error-type", format!("Function.{kind}"));
         }
         let request = request.body(Full::from(body.to_string()));
         self.call(path, request, StatusCode::ACCEPTED).await.map(drop)
@@ -127,7 +143,12 @@ impl Runtime {
     ) -> Result<(HeaderMap, Bytes), Broken> {
         let broken = |why: String| Broken { path: path.to_owned(), why };
         let request = request.map_err(|error| broken(error.to_string()))?;
-        let (parts, body) = self.http.request(request).await.map_err(|error| broken(error.to_string()))?.into_parts();
+        let (parts, body) = self
+            .http
+            .request(request)
+            .await
+            .map_err(|error| broken(error.to_string()))?
+            .into_parts();
         let body = body.collect().await.map_err(|error| broken(error.to_string()))?.to_bytes();
         // cargo-lambda says 200 where Lambda says 202.
         if parts.status != expected && parts.status != StatusCode::OK {
@@ -191,22 +212,40 @@ mod tests {
              lambda-runtime-deadline-ms: {later}\r\ncontent-length: 2\r\n\r\n{{}}"
         );
         let (asked, invocation) = tokio::join!(serve_once(&listener, &event), runtime.next());
-        assert!(asked.starts_with("GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n"), "{asked}");
+        assert!(
+            asked.starts_with("GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n"),
+            "{asked}"
+        );
         let invocation = invocation.expect("an event");
         assert_eq!(invocation.event, "{}");
         assert!(invocation.time_left.expect("a deadline") > Duration::from_secs(1800));
 
         let accepted = "HTTP/1.1 202 Accepted\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
         let answer = Ok(json!({ "done": true }));
-        let (asked, answered) = tokio::join!(serve_once(&listener, accepted), runtime.answer(&invocation, &answer));
-        assert!(answered.is_ok() && asked.starts_with("POST /2018-06-01/runtime/invocation/7/response "), "{asked}");
+        let (asked, answered) =
+            tokio::join!(serve_once(&listener, accepted), runtime.answer(&invocation, &answer));
+        assert!(
+            answered.is_ok()
+                && asked.starts_with("POST /2018-06-01/runtime/invocation/7/response "),
+            "{asked}"
+        );
         assert!(asked.ends_with("{\"done\":true}"), "{asked}");
 
         let failure = Err(Failure::new("InvalidEvent", "none of ours"));
-        let (asked, answered) = tokio::join!(serve_once(&listener, accepted), runtime.answer(&invocation, &failure));
-        assert!(answered.is_ok() && asked.starts_with("POST /2018-06-01/runtime/invocation/7/error "), "{asked}");
-        assert!(asked.contains("lambda-runtime-function-error-type: Function.InvalidEvent\r\n"), "{asked}");
-        assert!(asked.ends_with("{\"errorMessage\":\"none of ours\",\"errorType\":\"InvalidEvent\"}"), "{asked}");
+        let (asked, answered) =
+            tokio::join!(serve_once(&listener, accepted), runtime.answer(&invocation, &failure));
+        assert!(
+            answered.is_ok() && asked.starts_with("POST /2018-06-01/runtime/invocation/7/error "),
+            "{asked}"
+        );
+        assert!(
+            asked.contains("lambda-runtime-function-error-type: Function.InvalidEvent\r\n"),
+            "{asked}"
+        );
+        assert!(
+            asked.ends_with("{\"errorMessage\":\"none of ours\",\"errorType\":\"InvalidEvent\"}"),
+            "{asked}"
+        );
     }
 
     #[tokio::test]

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use aws_config::{Region, SdkConfig};
 use sealwax_s3::{
-    DiscoveryFilter, Error, KmsKeyArn, KmsKeyring, Landing, PlacePolicy, SealedClient, SidecarPolicy,
+    DiscoveryFilter, Error, KmsKeyArn, KmsKeyring, Landing, PlacePolicy, SealedClient,
+    SidecarPolicy,
     aws_sdk_s3::{Client, config::Builder},
     envelope::CachingKeyring,
     rewrap::{Edits, Rewrapper},
@@ -43,12 +44,15 @@ impl Given {
     ///
     /// # Errors
     /// A variable that is none of ours though its name begins as theirs: a mistyped one must not go unnoticed.
-    pub(crate) fn by_environment(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Invalid> {
+    pub(crate) fn by_environment(
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Invalid> {
         let mut given = Self::default();
         for (variable, value) in variables {
             let Some(name) = variable.strip_prefix(PREFIX) else { continue };
             let known = NAMES.iter().find(|(known, _)| known.to_uppercase() == name);
-            let (name, _) = known.ok_or_else(|| Invalid(format!("there is no setting {variable}")))?;
+            let (name, _) =
+                known.ok_or_else(|| Invalid(format!("there is no setting {variable}")))?;
             given.set(name, &value);
         }
         Ok(given)
@@ -64,7 +68,9 @@ impl Given {
             let name = match NAMES.iter().find(|(known, _)| known == argument) {
                 Some((name, true)) => name,
                 Some((_, false)) => {
-                    return Err(Invalid(format!("a job may not set {argument}: the function's environment does")));
+                    return Err(Invalid(format!(
+                        "a job may not set {argument}: the function's environment does"
+                    )));
                 }
                 None => return Err(Invalid(format!("there is no argument {argument}"))),
             };
@@ -128,7 +134,8 @@ impl Settings {
     pub(crate) fn new(given: &Given) -> Result<Self, Invalid> {
         let keys = given.arns("keys")?;
         let discovery = given.get("accounts").map(|_| {
-            DiscoveryFilter::accounts(given.list("accounts")).partition(given.get("partition").unwrap_or("aws"))
+            DiscoveryFilter::accounts(given.list("accounts"))
+                .partition(given.get("partition").unwrap_or("aws"))
         });
         if keys.is_empty() && discovery.is_none() {
             return Err(Invalid(format!(
@@ -139,15 +146,23 @@ impl Settings {
             None | Some("never") => Landing::Copy,
             Some("needed") => Landing::SidecarWhereNeeded,
             Some("always") => Landing::Sidecar,
-            Some(other) => return Err(invalid("to_sidecar", &format!("{other} is none of never, needed, always"))),
+            Some(other) => {
+                return Err(invalid(
+                    "to_sidecar",
+                    &format!("{other} is none of never, needed, always"),
+                ));
+            }
         };
         let refresh = match given.get("refresh") {
             None | Some("false") => false,
             Some("true") => true,
-            Some(other) => return Err(invalid("refresh", &format!("{other} is neither true nor false"))),
+            Some(other) => {
+                return Err(invalid("refresh", &format!("{other} is neither true nor false")));
+            }
         };
         let calls = given.get("kms_calls_per_second").map(str::parse).transpose();
-        let calls_per_second: Option<u32> = calls.map_err(|error| invalid("kms_calls_per_second", &error))?;
+        let calls_per_second: Option<u32> =
+            calls.map_err(|error| invalid("kms_calls_per_second", &error))?;
         if calls_per_second == Some(0) {
             return Err(invalid("kms_calls_per_second", &"none at all is not enough"));
         }
@@ -158,7 +173,9 @@ impl Settings {
             refresh,
             replica_of: given.get("replica_of").map(str::to_owned),
             landing,
-            sidecars: given.get("sidecars").map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix),
+            sidecars: given
+                .get("sidecars")
+                .map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix),
             keys,
             discovery,
             calls_per_second,
@@ -199,8 +216,9 @@ impl Settings {
 
     /// In the order of the command: replace, add, refresh, remove.
     fn edits(&self, reading: &KmsKeyring) -> Edits {
-        let keyring =
-            |keys: &[KmsKeyArn]| keys.iter().cloned().fold(reading.sibling(), |keyring, key| keyring.key(key)).build();
+        let keyring = |keys: &[KmsKeyArn]| {
+            keys.iter().cloned().fold(reading.sibling(), |keyring, key| keyring.key(key)).build()
+        };
         let mut edits = Edits::new();
         if !self.replace.is_empty() {
             edits = edits.replace_keys(keyring(&self.replace));
@@ -227,7 +245,9 @@ mod tests {
     const WEST: &str = "arn:aws:kms:us-west-2:111122223333:key/w";
 
     fn environment(variables: &[(&str, &str)]) -> Result<Given, Invalid> {
-        Given::by_environment(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+        Given::by_environment(
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        )
     }
 
     fn arguments(arguments: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -243,7 +263,12 @@ mod tests {
             ("SEALWAX_REWRAP_REMOVE", ""),
         ])
         .expect("settings");
-        let job = arguments(&[("add", WEST), ("remove", EAST), ("replica_of", "invoices"), ("to_sidecar", "needed")]);
+        let job = arguments(&[
+            ("add", WEST),
+            ("remove", EAST),
+            ("replica_of", "invoices"),
+            ("to_sidecar", "needed"),
+        ]);
         let settings = Settings::new(&given.and_of_job(&job).expect("settings")).expect("settings");
         let (east, west) = (EAST.parse().expect("an ARN"), WEST.parse().expect("an ARN"));
         let expected = Settings {
@@ -276,16 +301,28 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_said() {
         let refused = |variables: &[(&str, &str)]| {
-            environment(variables).and_then(|given| Settings::new(&given)).expect_err("refused").to_string()
+            environment(variables)
+                .and_then(|given| Settings::new(&given))
+                .expect_err("refused")
+                .to_string()
         };
         let keys = ("SEALWAX_REWRAP_KEYS", EAST);
-        assert_eq!(refused(&[("SEALWAX_REWRAP_ADDS", WEST)]), "there is no setting SEALWAX_REWRAP_ADDS");
-        assert!(refused(&[("SEALWAX_REWRAP_ADD", WEST)]).starts_with("neither SEALWAX_REWRAP_KEYS nor"));
+        assert_eq!(
+            refused(&[("SEALWAX_REWRAP_ADDS", WEST)]),
+            "there is no setting SEALWAX_REWRAP_ADDS"
+        );
+        assert!(
+            refused(&[("SEALWAX_REWRAP_ADD", WEST)]).starts_with("neither SEALWAX_REWRAP_KEYS nor")
+        );
         for (variable, value, expected) in [
             ("SEALWAX_REWRAP_ADD", "alias/west", "add cannot be used: "),
             ("SEALWAX_REWRAP_TO_SIDECAR", "yes", "to_sidecar cannot be used: yes is none of"),
             ("SEALWAX_REWRAP_REFRESH", "yes", "refresh cannot be used: yes is neither"),
-            ("SEALWAX_REWRAP_KMS_CALLS_PER_SECOND", "0", "kms_calls_per_second cannot be used: none"),
+            (
+                "SEALWAX_REWRAP_KMS_CALLS_PER_SECOND",
+                "0",
+                "kms_calls_per_second cannot be used: none",
+            ),
         ] {
             let said = refused(&[keys, (variable, value)]);
             assert!(said.starts_with(expected), "{said}");
@@ -294,13 +331,24 @@ mod tests {
 
     #[test]
     fn a_job_cannot_widen_what_the_environment_trusts() {
-        let given = environment(&[("SEALWAX_REWRAP_ACCOUNTS", "111122223333"), ("SEALWAX_REWRAP_ADD", WEST)]);
+        let given = environment(&[
+            ("SEALWAX_REWRAP_ACCOUNTS", "111122223333"),
+            ("SEALWAX_REWRAP_ADD", WEST),
+        ]);
         let given = given.expect("settings");
         assert!(Settings::new(&given).is_ok());
         for (name, value, expected) in [
-            ("accounts", "444455556666", "a job may not set accounts: the function's environment does"),
+            (
+                "accounts",
+                "444455556666",
+                "a job may not set accounts: the function's environment does",
+            ),
             ("keys", EAST, "a job may not set keys: the function's environment does"),
-            ("add", EAST, "add is set in the function's environment, and in another way by the job"),
+            (
+                "add",
+                EAST,
+                "add is set in the function's environment, and in another way by the job",
+            ),
             ("add", "", "add is set in the function's environment, and in another way by the job"),
             ("ADD", WEST, "there is no argument ADD"),
         ] {

@@ -22,7 +22,11 @@ pub(crate) fn onto(mut put: Put, attributes: &Attributes, tags: &TagSet) -> Resu
                 put = put.metadata(name.as_ref(), value);
                 stored
             }
-            other => return Err(Error::NotSupported { source: format!("the attribute {other:?}").into() }),
+            other => {
+                return Err(Error::NotSupported {
+                    source: format!("the attribute {other:?}").into(),
+                });
+            }
         };
     }
     Ok(put.attributes(stored))
@@ -37,8 +41,13 @@ pub(crate) fn of(info: &ObjectInfo) -> Attributes {
         (Attribute::ContentLanguage, &info.content_language),
         (Attribute::ContentType, &info.content_type),
     ];
-    let headers = headers.into_iter().filter_map(|(attribute, value)| Some((attribute, value.clone()?)));
-    let class = info.storage_class.iter().map(|class| (Attribute::StorageClass, class.as_str().to_owned()));
-    let own = info.metadata.iter().map(|(name, value)| (Attribute::Metadata(name.clone().into()), value.clone()));
+    let headers =
+        headers.into_iter().filter_map(|(attribute, value)| Some((attribute, value.clone()?)));
+    let class =
+        info.storage_class.iter().map(|class| (Attribute::StorageClass, class.as_str().to_owned()));
+    let own = info
+        .metadata
+        .iter()
+        .map(|(name, value)| (Attribute::Metadata(name.clone().into()), value.clone()));
     headers.chain(class).chain(own).collect()
 }

@@ -56,10 +56,14 @@ impl SealedStore {
             return Ok(HashMap::new());
         }
         let place = format!("{} objects of s3://{}", paths.len(), self.bucket());
-        let ids: Result<Vec<_>, _> =
-            paths.iter().map(|path| ObjectIdentifier::builder().key(path.as_ref()).build()).collect();
-        let delete = ids.and_then(|ids| Delete::builder().set_objects(Some(ids)).quiet(true).build());
-        let delete = delete.map_err(|error| Error::Generic { store: STORE, source: error.into() })?;
+        let ids: Result<Vec<_>, _> = paths
+            .iter()
+            .map(|path| ObjectIdentifier::builder().key(path.as_ref()).build())
+            .collect();
+        let delete =
+            ids.and_then(|ids| Delete::builder().set_objects(Some(ids)).quiet(true).build());
+        let delete =
+            delete.map_err(|error| Error::Generic { store: STORE, source: error.into() })?;
         let request = self.client().s3().delete_objects().bucket(self.bucket()).delete(delete);
         let output = request.send().await.map_err(|error| error::call("delete", &place, &error))?;
         let failures = output.errors().iter().filter_map(|error| {
@@ -67,7 +71,9 @@ impl SealedStore {
             let code = error.code().unwrap_or_default();
             let message = format!("{path}: {code}: {}", error.message().unwrap_or_default());
             let error = match code {
-                "AccessDenied" => Error::PermissionDenied { path: path.clone(), source: message.into() },
+                "AccessDenied" => {
+                    Error::PermissionDenied { path: path.clone(), source: message.into() }
+                }
                 "NoSuchKey" => Error::NotFound { path: path.clone(), source: message.into() },
                 _ => generic(message),
             };

@@ -23,7 +23,10 @@ pub(crate) enum During {
 }
 
 /// A failed operation of the client on the object at `location`.
-pub(crate) fn stored(during: During, location: &Path) -> impl Fn(sealwax_s3::Error) -> Error + Send + 'static {
+pub(crate) fn stored(
+    during: During,
+    location: &Path,
+) -> impl Fn(sealwax_s3::Error) -> Error + Send + 'static {
     let path = location.to_string();
     move |error| {
         let (kind, path, source) = (error.kind(), path.clone(), Box::new(error));
@@ -31,7 +34,9 @@ pub(crate) fn stored(during: During, location: &Path) -> impl Fn(sealwax_s3::Err
             // S3 says so of a write over an object that is not there.
             ErrorKind::NotFound if during == During::Update => Error::Precondition { path, source },
             ErrorKind::NotFound => Error::NotFound { path, source },
-            ErrorKind::Conflict if during == During::Creation => Error::AlreadyExists { path, source },
+            ErrorKind::Conflict if during == During::Creation => {
+                Error::AlreadyExists { path, source }
+            }
             ErrorKind::Conflict | ErrorKind::Changed => Error::Precondition { path, source },
             ErrorKind::NotModified => Error::NotModified { path, source },
             ErrorKind::AccessDenied => Error::PermissionDenied { path, source },

@@ -1,7 +1,9 @@
 //! Reading objects, and what is known of them.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, Result, path::Path};
+use object_store::{
+    GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, Result, path::Path,
+};
 use sealwax_s3::{ObjectInfo, envelope::EncryptionContext};
 
 use crate::{
@@ -34,24 +36,44 @@ macro_rules! with_conditions {
 }
 
 impl SealedStore {
-    pub(crate) async fn get_object(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let context = options.extensions.get::<EncryptionContext>().unwrap_or(self.required_context()).clone();
-        let get = self.client().get().bucket(self.bucket()).key(location.as_ref()).require_context(context);
+    pub(crate) async fn get_object(
+        &self,
+        location: &Path,
+        options: GetOptions,
+    ) -> Result<GetResult> {
+        let context = options
+            .extensions
+            .get::<EncryptionContext>()
+            .unwrap_or(self.required_context())
+            .clone();
+        let get = self
+            .client()
+            .get()
+            .bucket(self.bucket())
+            .key(location.as_ref())
+            .require_context(context);
         let get = match options.range {
             Some(GetRange::Bounded(range)) => get.range(range),
             Some(GetRange::Offset(start)) => get.range(start..),
             Some(GetRange::Suffix(len)) => get.suffix(len),
             None => get,
         };
-        let object = with_conditions!(get, options).send().await.map_err(stored(During::Read, location))?;
-        let (meta, attributes, range) = (meta(location, object.info()), attributes::of(object.info()), object.range());
+        let object =
+            with_conditions!(get, options).send().await.map_err(stored(During::Read, location))?;
+        let (meta, attributes, range) =
+            (meta(location, object.info()), attributes::of(object.info()), object.range());
         let plaintext = object.into_stream().map_err(stored(During::Read, location)).boxed();
         Ok(GetResult { payload: GetResultPayload::Stream(plaintext), meta, range, attributes })
     }
 
-    pub(crate) async fn head_object(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+    pub(crate) async fn head_object(
+        &self,
+        location: &Path,
+        options: GetOptions,
+    ) -> Result<GetResult> {
         let head = self.client().head().bucket(self.bucket()).key(location.as_ref());
-        let info = with_conditions!(head, options).send().await.map_err(stored(During::Read, location))?;
+        let info =
+            with_conditions!(head, options).send().await.map_err(stored(During::Read, location))?;
         Ok(GetResult {
             payload: GetResultPayload::Stream(stream::empty().boxed()),
             meta: meta(location, &info),

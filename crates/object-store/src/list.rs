@@ -30,10 +30,14 @@ impl SealedStore {
         prefix: Option<&Path>,
         offset: Option<&Path>,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let offset = offset.map(|path| path.as_ref().to_owned()).filter(|offset| !offset.is_empty());
+        let offset =
+            offset.map(|path| path.as_ref().to_owned()).filter(|offset| !offset.is_empty());
         let listing = Listing { prefix: folder(prefix), offset, ..Listing::default() };
         let pages = self.clone().pages(listing);
-        pages.map_ok(|page| stream::iter(page.contents().to_vec()).map(|object| meta(&object))).try_flatten().boxed()
+        pages
+            .map_ok(|page| stream::iter(page.contents().to_vec()).map(|object| meta(&object)))
+            .try_flatten()
+            .boxed()
     }
 
     pub(crate) async fn list_folder(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -64,8 +68,10 @@ impl SealedStore {
     }
 
     async fn page(&self, listing: Listing, token: Option<String>) -> Result<ListObjectsV2Output> {
-        let place = format!("s3://{}/{}", self.bucket(), listing.prefix.as_deref().unwrap_or_default());
-        let request = self.client().s3().list_objects_v2().bucket(self.bucket()).set_prefix(listing.prefix);
+        let place =
+            format!("s3://{}/{}", self.bucket(), listing.prefix.as_deref().unwrap_or_default());
+        let request =
+            self.client().s3().list_objects_v2().bucket(self.bucket()).set_prefix(listing.prefix);
         let request = request.set_start_after(listing.offset).set_delimiter(listing.delimiter);
         let request = request.set_max_keys(listing.max_keys).set_continuation_token(token);
         request.send().await.map_err(|error| error::call("list", &place, &error))
@@ -74,7 +80,11 @@ impl SealedStore {
 
 #[async_trait]
 impl PaginatedListStore for SealedStore {
-    async fn list_paginated(&self, prefix: Option<&str>, options: PaginatedListOptions) -> Result<PaginatedListResult> {
+    async fn list_paginated(
+        &self,
+        prefix: Option<&str>,
+        options: PaginatedListOptions,
+    ) -> Result<PaginatedListResult> {
         let listing = Listing {
             prefix: prefix.map(str::to_owned),
             offset: options.offset,
@@ -132,9 +142,16 @@ mod tests {
     fn lengths_are_those_of_plaintexts() {
         for len in [0, 1, 16_383, 16_384, 16_385, 5 << 30] {
             let stored = geometry::body_len(len).expect("within limit");
-            assert_eq!(meta(&object("k", i64::try_from(stored).expect("fits"))).expect("a path").size, len);
+            assert_eq!(
+                meta(&object("k", i64::try_from(stored).expect("fits"))).expect("a path").size,
+                len
+            );
         }
-        assert_eq!(meta(&object("k", 71)).expect("a path").size, 71, "no sealed object is as short");
+        assert_eq!(
+            meta(&object("k", 71)).expect("a path").size,
+            71,
+            "no sealed object is as short"
+        );
     }
 
     #[test]

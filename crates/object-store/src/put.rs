@@ -17,13 +17,15 @@ impl SealedStore {
         options: PutOptions,
     ) -> Result<PutResult> {
         let put = self.begin_put(location, &options.extensions);
-        let put = attributes::onto(put, &options.attributes, &options.tags)?.body(Bytes::from(payload));
+        let put =
+            attributes::onto(put, &options.attributes, &options.tags)?.body(Bytes::from(payload));
         let (put, during) = match options.mode {
             PutMode::Overwrite => (put, During::Write),
             PutMode::Create => (put.if_none_match("*"), During::Creation),
             PutMode::Update(version) => {
-                let e_tag =
-                    version.e_tag.ok_or_else(|| generic("an update needs the entity tag of what it updates"))?;
+                let e_tag = version
+                    .e_tag
+                    .ok_or_else(|| generic("an update needs the entity tag of what it updates"))?;
                 (put.if_match(e_tag), During::Update)
             }
         };
@@ -34,6 +36,10 @@ impl SealedStore {
     /// A put with its encryption context.
     pub(crate) fn begin_put(&self, location: &Path, extensions: &Extensions) -> Put {
         let context = extensions.get::<EncryptionContext>().unwrap_or(self.context());
-        self.client().put().bucket(self.bucket()).key(location.as_ref()).encryption_context(context.clone())
+        self.client()
+            .put()
+            .bucket(self.bucket())
+            .key(location.as_ref())
+            .encryption_context(context.clone())
     }
 }

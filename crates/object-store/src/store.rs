@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::stream::BoxStream;
 use object_store::{
-    CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result, path::Path,
+    CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    RenameTargetMode, Result, path::Path,
 };
 use sealwax_s3::{CopyOutput, ErrorKind, SealedClient, envelope::EncryptionContext};
 
@@ -78,7 +79,13 @@ impl SealedStore {
     /// Copies inside S3: the body as it is, the data key wrapped anew for its new place.
     async fn copy_object(&self, from: &Path, to: &Path, mode: CopyMode) -> Result<CopyOutput> {
         let bucket = self.bucket();
-        let copy = self.client().copy().source_bucket(bucket).source_key(from.as_ref()).bucket(bucket).key(to.as_ref());
+        let copy = self
+            .client()
+            .copy()
+            .source_bucket(bucket)
+            .source_key(from.as_ref())
+            .bucket(bucket)
+            .key(to.as_ref());
         let (copy, during) = match mode {
             CopyMode::Overwrite => (copy, During::Write),
             CopyMode::Create => (copy.if_none_match("*"), During::Creation),
@@ -87,13 +94,23 @@ impl SealedStore {
     }
 
     /// Deletes only what was copied: another object may be there by now.
-    async fn delete_copied(&self, from: &Path, e_tag: Option<String>) -> Result<(), sealwax_s3::Error> {
+    async fn delete_copied(
+        &self,
+        from: &Path,
+        e_tag: Option<String>,
+    ) -> Result<(), sealwax_s3::Error> {
         let delete = || self.client().delete().bucket(self.bucket()).key(from.as_ref());
         if let Some(e_tag) = e_tag {
             match delete().if_match(&e_tag).send().await {
                 // A store without conditional deletions: it is looked at just before.
                 Err(error) if error.kind() == ErrorKind::Unsupported => {
-                    self.client().head().bucket(self.bucket()).key(from.as_ref()).if_match(e_tag).send().await?;
+                    self.client()
+                        .head()
+                        .bucket(self.bucket())
+                        .key(from.as_ref())
+                        .if_match(e_tag)
+                        .send()
+                        .await?;
                 }
                 done => return done.map(|_| ()),
             }
@@ -105,7 +122,12 @@ impl SealedStore {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for SealedStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
         self.put_object(location, payload, options).await
     }
 
@@ -118,7 +140,11 @@ impl ObjectStore for SealedStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        if options.head { self.head_object(location, options).await } else { self.get_object(location, options).await }
+        if options.head {
+            self.head_object(location, options).await
+        } else {
+            self.get_object(location, options).await
+        }
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
@@ -127,7 +153,10 @@ impl ObjectStore for SealedStore {
         get.ranges(ranges).await.map_err(stored(During::Read, location))
     }
 
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
         self.delete_objects(locations)
     }
 
@@ -135,7 +164,11 @@ impl ObjectStore for SealedStore {
         self.list_objects(prefix, None)
     }
 
-    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
         self.list_objects(prefix, Some(offset))
     }
 

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{FutureExt as _, stream};
 use object_store::{
-    Error, MultipartUpload, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart, path::Path,
+    Error, MultipartUpload, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart,
+    path::Path,
 };
 use sealwax_s3::{PlaintextSource, PutOutput};
 use tokio::{
@@ -52,13 +53,21 @@ enum Task {
 }
 
 impl SealedStore {
-    pub(crate) fn begin_upload(&self, location: &Path, options: PutMultipartOptions) -> Result<SealedUpload> {
+    pub(crate) fn begin_upload(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<SealedUpload> {
         let (sender, receiver) = unbounded_channel();
         let put = self.begin_put(location, &options.extensions);
         let put = attributes::onto(put, &options.attributes, &options.tags)?;
         let put = put.body(PlaintextSource::slow_stream(plaintext(receiver)));
         let task = Task::Running(tokio::spawn(put.send()));
-        Ok(SealedUpload { location: location.clone(), parts: Some(sender), task: Arc::new(Mutex::new(task)) })
+        Ok(SealedUpload {
+            location: location.clone(),
+            parts: Some(sender),
+            task: Arc::new(Mutex::new(task)),
+        })
     }
 }
 

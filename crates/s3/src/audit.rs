@@ -147,17 +147,25 @@ impl Audit {
             async move {
                 let object = object?;
                 let named = object.to_string();
-                in_task(named, async move { look(&client, object, materials.as_deref()).await }).await
+                in_task(named, async move { look(&client, object, materials.as_deref()).await })
+                    .await
             }
         };
         Box::pin(objects.map(look).buffer_unordered(concurrency))
     }
 }
 
-async fn look(client: &SealedClient, object: ListedObject, materials: Option<&Materials>) -> AuditedObject {
+async fn look(
+    client: &SealedClient,
+    object: ListedObject,
+    materials: Option<&Materials>,
+) -> AuditedObject {
     match retrying(|| describe(client, &object, materials)).await {
         Ok(found) => AuditedObject { object, ..found },
-        Err(problem) => AuditedObject { problem: Some(problem), ..AuditedObject::of(object, ObjectKind::Unreadable) },
+        Err(problem) => AuditedObject {
+            problem: Some(problem),
+            ..AuditedObject::of(object, ObjectKind::Unreadable)
+        },
     }
 }
 
@@ -166,21 +174,27 @@ async fn describe(
     object: &ListedObject,
     materials: Option<&Materials>,
 ) -> Result<AuditedObject, Error> {
-    let target = Target::new("audit", client.s3(), Some(object.bucket.clone()), Some(object.key.clone()))?;
+    let target =
+        Target::new("audit", client.s3(), Some(object.bucket.clone()), Some(object.key.clone()))?;
     let request = client.s3().head_object().bucket(&target.bucket).key(&target.key);
     let head = request.set_version_id(object.version_id.clone()).send().await;
     let head = head.map_err(|error| target.s3("HeadObject", &error))?;
     let found = |kind| AuditedObject::of(object.clone(), kind);
     let kind = ObjectKind::by_metadata(&head);
-    if kind == ObjectKind::Unsealed && object.version_id.is_none() && instruction_file(client, &target).await? {
+    if kind == ObjectKind::Unsealed
+        && object.version_id.is_none()
+        && instruction_file(client, &target).await?
+    {
         return Ok(found(ObjectKind::EncryptionClientInstructed));
     }
     if kind != ObjectKind::Sealwax {
         return Ok(found(kind));
     }
-    let metadata = head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+    let metadata =
+        head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
     let header = ObjectHeader::parse(metadata).map_err(|error| target.envelope(error))?;
-    let info = crate::ObjectInfo::of_head(&target, &head, crate::ObjectFormat::Sealwax(header.clone()))?;
+    let info =
+        crate::ObjectInfo::of_head(&target, &head, crate::ObjectFormat::Sealwax(header.clone()))?;
     let mut found = AuditedObject {
         missing: header.missing().iter().map(|missing| missing.wrapping_key().to_owned()).collect(),
         generation: Some(info.generation()),
@@ -191,7 +205,9 @@ async fn describe(
         match Sidecar::find(client, &target, suffix, &header).await {
             Ok(sidecar) => {
                 let more = sidecar.header().into_iter().flat_map(|header| header.keys());
-                keys.extend(more.filter(|key| !info.keys().contains(key)).map(|key| (key.clone(), true)));
+                keys.extend(
+                    more.filter(|key| !info.keys().contains(key)).map(|key| (key.clone(), true)),
+                );
             }
             Err(problem) if problem.kind().is_retryable() => return Err(problem),
             Err(problem) => found.problem = Some(problem),
@@ -225,7 +241,9 @@ async fn instruction_file(client: &SealedClient, target: &Target) -> Result<bool
 
 impl AuditedKey {
     fn new(key: &EncryptedDataKey, in_sidecar: bool) -> Self {
-        let arn = (key.provider() == KMS_PROVIDER).then(|| key.wrapping_key().parse::<KmsKeyArn>().ok()).flatten();
+        let arn = (key.provider() == KMS_PROVIDER)
+            .then(|| key.wrapping_key().parse::<KmsKeyArn>().ok())
+            .flatten();
         Self {
             provider: key.provider().to_owned(),
             wrapping_key: key.wrapping_key().to_owned(),
@@ -250,7 +268,14 @@ impl AuditedKey {
 
 impl AuditedObject {
     fn of(object: ListedObject, kind: ObjectKind) -> Self {
-        Self { object, kind, keys: Vec::new(), missing: Vec::new(), generation: None, problem: None }
+        Self {
+            object,
+            kind,
+            keys: Vec::new(),
+            missing: Vec::new(),
+            generation: None,
+            problem: None,
+        }
     }
 
     /// The Regions in which it has a KMS key. A multi-Region key counts in its own Region, and in `replicas`: those that are
@@ -324,7 +349,8 @@ impl AuditSummary {
         if let Some(problem) = &found.problem {
             *self.problems.entry(problem.kind().name()).or_default() += 1;
         }
-        let names: BTreeSet<&str> = found.keys.iter().map(|key| key.wrapping_key.as_str()).collect();
+        let names: BTreeSet<&str> =
+            found.keys.iter().map(|key| key.wrapping_key.as_str()).collect();
         for name in &names {
             if let Some(uses) = bounded(&mut self.keys, (*name).to_owned(), &mut self.others) {
                 uses.objects += 1;
@@ -332,7 +358,8 @@ impl AuditSummary {
             }
         }
         let asked = found.keys.iter().filter(|key| key.material != AuditedMaterial::NotAsked);
-        let materials: BTreeSet<_> = asked.map(|key| (key.wrapping_key.clone(), key.material.clone())).collect();
+        let materials: BTreeSet<_> =
+            asked.map(|key| (key.wrapping_key.clone(), key.material.clone())).collect();
         for material in materials {
             if let Some(count) = bounded(&mut self.materials, material, &mut self.others) {
                 *count += 1;
@@ -359,7 +386,11 @@ impl AuditSummary {
 }
 
 /// The value of `name`, unless it is a new one of too many.
-fn bounded<'a, K: Ord, V: Default>(map: &'a mut BTreeMap<K, V>, name: K, others: &mut u64) -> Option<&'a mut V> {
+fn bounded<'a, K: Ord, V: Default>(
+    map: &'a mut BTreeMap<K, V>,
+    name: K,
+    others: &mut u64,
+) -> Option<&'a mut V> {
     if map.len() == MAX_NAMES && !map.contains_key(&name) {
         *others += 1;
         return None;
@@ -373,10 +404,13 @@ mod tests {
 
     use super::*;
 
-    const EAST: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-    const WEST: &str = "arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321";
+    const EAST: &str =
+        "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    const WEST: &str =
+        "arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321";
     const MRK: &str = "arn:aws:kms:us-east-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
-    const MRK_WEST: &str = "arn:aws:kms:us-west-2:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
+    const MRK_WEST: &str =
+        "arn:aws:kms:us-west-2:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
 
     fn sealed(keys: &[&str]) -> AuditedObject {
         let key = |name: &&str| {
@@ -405,18 +439,25 @@ mod tests {
         assert!(!sealed(&[EAST, WEST]).lacks("us-west-2", &[]));
         assert!(sealed(&[MRK]).lacks("us-west-2", &[]));
         assert!(!sealed(&[MRK]).lacks("us-west-2", &west));
-        assert!(!AuditedObject { kind: ObjectKind::Unsealed, ..sealed(&[]) }.lacks("us-west-2", &[]));
+        assert!(
+            !AuditedObject { kind: ObjectKind::Unsealed, ..sealed(&[]) }.lacks("us-west-2", &[])
+        );
     }
 
     #[test]
     fn a_summary_counts_each_material_of_a_key_once_an_object() {
         let with = |materials: &[AuditedMaterial]| {
             let mut found = sealed(&vec![EAST; materials.len()]);
-            found.keys.iter_mut().zip(materials).for_each(|(key, material)| key.material = material.clone());
+            found
+                .keys
+                .iter_mut()
+                .zip(materials)
+                .for_each(|(key, material)| key.material = material.clone());
             found
         };
         let known = |id: &str, is_newest| AuditedMaterial::Known(KeyMaterial::new(id, is_newest));
-        let (newest, older, mut summary) = (known("b", true), known("a", false), AuditSummary::default());
+        let (newest, older, mut summary) =
+            (known("b", true), known("a", false), AuditSummary::default());
         assert!(older.is_older() && !newest.is_older() && !AuditedMaterial::Unknown.is_older());
         for object in [
             with(std::slice::from_ref(&newest)),
@@ -428,7 +469,10 @@ mod tests {
             summary.count(&object);
         }
         let counts = [(newest, 2), (older, 2), (AuditedMaterial::Unknown, 1)];
-        assert_eq!(summary.materials, counts.map(|(material, count)| ((EAST.to_owned(), material), count)).into());
+        assert_eq!(
+            summary.materials,
+            counts.map(|(material, count)| ((EAST.to_owned(), material), count)).into()
+        );
         for n in 0..MAX_NAMES {
             summary.count(&with(&[known(&format!("invented-{n}"), false)]));
         }

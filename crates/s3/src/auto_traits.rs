@@ -3,10 +3,11 @@
 use sealwax_envelope::Keyring;
 
 use crate::{
-    Attributes, Copy, CopyOutput, Delete, DiscoveryFilter, Error, Get, Head, InvalidArn, InvalidUri, KeyHolder,
-    KmsKeyArn, KmsKeyring, KmsKeyringBuilder, ObjectInfo, PlacePolicy, PlaintextSource, PlaintextStream, Put,
-    PutOutput, PutS3ec, Reencrypt, Rewrap, RewrapOutput, S3Uri, SealedClient, SealedClientBuilder, SealedObject, Shred,
-    ShredOutput, Verified, Verify, audit, drill, listing, migrate, rewrap, s3ec, verify,
+    Attributes, Copy, CopyOutput, Delete, DiscoveryFilter, Error, Get, Head, InvalidArn,
+    InvalidUri, KeyHolder, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, ObjectInfo, PlacePolicy,
+    PlaintextSource, PlaintextStream, Put, PutOutput, PutS3ec, Reencrypt, Rewrap, RewrapOutput,
+    S3Uri, SealedClient, SealedClientBuilder, SealedObject, Shred, ShredOutput, Verified, Verify,
+    audit, drill, listing, migrate, rewrap, s3ec, verify,
 };
 
 fn sent<T: Send + 'static>() {}
@@ -17,15 +18,40 @@ fn keyring<T: Keyring + std::fmt::Debug + Send + Sync + 'static>() {}
 
 #[test]
 fn public_types() {
-    cloned::<(SealedClient, Attributes, ObjectInfo, PlacePolicy, DiscoveryFilter, KmsKeyArn, S3Uri, KeyHolder)>();
+    cloned::<(
+        SealedClient,
+        Attributes,
+        ObjectInfo,
+        PlacePolicy,
+        DiscoveryFilter,
+        KmsKeyArn,
+        S3Uri,
+        KeyHolder,
+    )>();
     cloned::<(Copy, Delete, Head, Rewrap, Shred, Verify)>();
     cloned::<(CopyOutput, PutOutput, RewrapOutput, ShredOutput, Verified)>();
-    cloned::<(audit::Audit, migrate::Migrate, verify::VerifyAll, rewrap::Rewrapper, rewrap::Edits, rewrap::Stop)>();
-    cloned::<(drill::BlockedRegions, listing::ListedObject, listing::ManifestLocation, s3ec::S3ec)>();
+    cloned::<(
+        audit::Audit,
+        migrate::Migrate,
+        verify::VerifyAll,
+        rewrap::Rewrapper,
+        rewrap::Edits,
+        rewrap::Stop,
+    )>();
+    cloned::<(drill::BlockedRegions, listing::ListedObject, listing::ManifestLocation, s3ec::S3ec)>(
+    );
     shared::<(KmsKeyringBuilder, SealedClientBuilder, Get, rewrap::PlanFile, rewrap::Outcome)>();
     shared::<(audit::AuditedObject, migrate::MigrateOutcome, verify::VerifyOutcome)>();
     // A body that is read, and what reads it, need one owner at a time.
-    sent::<(PlaintextSource, Put, PutS3ec, Reencrypt, SealedObject, PlaintextStream, listing::Listing)>();
+    sent::<(
+        PlaintextSource,
+        Put,
+        PutS3ec,
+        Reencrypt,
+        SealedObject,
+        PlaintextStream,
+        listing::Listing,
+    )>();
     sent::<(rewrap::Work, rewrap::Apply, rewrap::Planning)>();
     error::<Error>();
     error::<InvalidArn>();

@@ -54,14 +54,20 @@ impl AwsFailure {
     {
         let status = error.raw_response().map(|response| response.status().as_u16());
         let redirected = error.raw_response().filter(|_| matches!(status, Some(301 | 400)));
-        let bucket_region = redirected.and_then(|response| response.headers().get("x-amz-bucket-region"));
+        let bucket_region =
+            redirected.and_then(|response| response.headers().get("x-amz-bucket-region"));
         let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
         let problem = match error {
             SdkError::ConstructionFailure(_) => Some(Problem::NotBuilt),
-            SdkError::DispatchFailure(_) if causes(error).any(|cause| cause.is::<CredentialsError>()) => {
+            SdkError::DispatchFailure(_)
+                if causes(error).any(|cause| cause.is::<CredentialsError>()) =>
+            {
                 Some(Problem::Credentials)
             }
-            _ => code.as_deref().filter(|code| BAD_CREDENTIALS.contains(code)).map(|_| Problem::Credentials),
+            _ => code
+                .as_deref()
+                .filter(|code| BAD_CREDENTIALS.contains(code))
+                .map(|_| Problem::Credentials),
         };
         let text = match error {
             SdkError::ServiceError(service) => {
@@ -81,7 +87,8 @@ impl AwsFailure {
             }
             SdkError::TimeoutError(_) => "no answer in time".into(),
             SdkError::DispatchFailure(failure) => {
-                let cause = failure.as_connector_error().map(|error| chain(error)).unwrap_or_default();
+                let cause =
+                    failure.as_connector_error().map(|error| chain(error)).unwrap_or_default();
                 format!("the request could not be sent: {cause}")
             }
             SdkError::ResponseError(_) => "the answer was not understood".into(),
@@ -103,7 +110,8 @@ impl AwsFailure {
     /// Whether the answer never came or said nothing of the outcome, so that the request may have been carried out. A
     /// success that failed all the same is an answer whose body broke off, or was not understood.
     pub(crate) fn is_ambiguous(&self) -> bool {
-        self.problem.is_none() && self.status.is_none_or(|status| matches!(status, 200..300 | 500..))
+        self.problem.is_none()
+            && self.status.is_none_or(|status| matches!(status, 200..300 | 500..))
     }
 }
 

@@ -36,7 +36,9 @@ impl BodyChecksum {
     pub(crate) fn onto(self, config: Builder) -> Builder {
         match self {
             Self::Crc64Nvme => config,
-            Self::None => config.request_checksum_calculation(RequestChecksumCalculation::WhenRequired),
+            Self::None => {
+                config.request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            }
         }
     }
 }

@@ -8,8 +8,8 @@ use std::{
 
 use aws_sdk_s3::Client;
 use sealwax_envelope::{
-    EncryptedDataKey, Error as EnvelopeError, Keyring, KeyringError, ObjectHeader, Opener, PlaintextDataKey, Unwrap,
-    geometry::CHUNK_LEN,
+    EncryptedDataKey, Error as EnvelopeError, Keyring, KeyringError, ObjectHeader, Opener,
+    PlaintextDataKey, Unwrap, geometry::CHUNK_LEN,
 };
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -19,8 +19,8 @@ use crate::{
     error::{Error, ErrorKind, Target},
     format::UnencryptedObjects,
     operation::{
-        copy::Copy, delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt, rewrap::Rewrap, shred::Shred,
-        verify::Verify,
+        copy::Copy, delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt,
+        rewrap::Rewrap, shred::Shred, verify::Verify,
     },
     places::PlacePolicy,
     s3ec::S3ec,
@@ -210,7 +210,11 @@ impl SealedClient {
     }
 
     pub(crate) fn remember_acls_off(&self, bucket: &str, off: bool) {
-        self.0.acls_off.lock().unwrap_or_else(PoisonError::into_inner).insert(bucket.to_owned(), off);
+        self.0
+            .acls_off
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(bucket.to_owned(), off);
     }
 
     /// Unwraps the data key of an object, from those of its keys that may be used.
@@ -225,7 +229,8 @@ impl SealedClient {
             Unwrap::Failed(failures) => Err(target.keyring(failures)),
             Unwrap::NotMine => {
                 let names: Vec<_> = keys.iter().map(EncryptedDataKey::wrapping_key).collect();
-                let message = format!("none of its wrapping keys is the keyring's: {}", names.join(", "));
+                let message =
+                    format!("none of its wrapping keys is the keyring's: {}", names.join(", "));
                 Err(target.error(ErrorKind::NoMatchingKey, message))
             }
         }
@@ -249,11 +254,16 @@ impl SealedClient {
                 tracing::debug!(%error, generation = header.generation(), "trying the keys of the sidecar");
                 let opener = self.opener_by_metadata(target, &header, accepted_places).await;
                 opener.map_err(|sidecars| {
-                    error.and(&format!("nor do those of its sidecar open it: {}", sidecars.message()))
+                    error.and(&format!(
+                        "nor do those of its sidecar open it: {}",
+                        sidecars.message()
+                    ))
                 })
             }
             Ok(Sidecar::Absent | Sidecar::Stale { .. }) => Err(error),
-            Err(unread) => Err(error.and(&format!("and its sidecar is of no use: {}", unread.message()))),
+            Err(unread) => {
+                Err(error.and(&format!("and its sidecar is of no use: {}", unread.message())))
+            }
         }
     }
 

@@ -44,7 +44,8 @@ use std::{
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::{
     http::{
-        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+        SharedHttpConnector,
     },
     orchestrator::HttpRequest,
     result::ConnectorError,
@@ -84,15 +85,23 @@ impl BlockedRegions {
     /// Refuses requests to `regions`, and sends all others as the SDK does by itself.
     #[must_use]
     pub fn new(regions: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let https = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+        let https = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc));
         Self::over(regions, https.build_https())
     }
 
     /// Refuses requests to `regions`, and sends all others by `next`.
     #[must_use]
-    pub fn over(regions: impl IntoIterator<Item = impl Into<String>>, next: impl HttpClient + 'static) -> Self {
+    pub fn over(
+        regions: impl IntoIterator<Item = impl Into<String>>,
+        next: impl HttpClient + 'static,
+    ) -> Self {
         let regions = regions.into_iter().map(Into::into).collect();
-        Self(Arc::new(Inner { regions, next: SharedHttpClient::new(next), refused: Mutex::default() }))
+        Self(Arc::new(Inner {
+            regions,
+            next: SharedHttpClient::new(next),
+            refused: Mutex::default(),
+        }))
     }
 
     /// The Regions.
@@ -111,13 +120,23 @@ impl BlockedRegions {
         let destination = request::Destination::of(request);
         let region = destination.blocked_by(&self.0.regions)?;
         let calls = RefusedCalls { region, service: destination.service };
-        *self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(calls.clone()).or_default() += 1;
+        *self
+            .0
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(calls.clone())
+            .or_default() += 1;
         Some(calls)
     }
 }
 
 impl HttpClient for BlockedRegions {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         let next = self.0.next.http_connector(settings, components);
         SharedHttpConnector::new(Blocking { blocked: self.clone(), next })
     }

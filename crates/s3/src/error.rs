@@ -82,7 +82,9 @@ impl ErrorKind {
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
-            Self::AccessDenied => "check the caller's IAM policy, the bucket policy and the KMS key policy",
+            Self::AccessDenied => {
+                "check the caller's IAM policy, the bucket policy and the KMS key policy"
+            }
             Self::Authentication => {
                 "do not use this object: restore another version, or check that it was not changed or swapped"
             }
@@ -96,10 +98,14 @@ impl ErrorKind {
             Self::InvalidListing => "take a complete inventory, or another list of the objects",
             Self::Io => "check the file, its permissions and the free space",
             Self::JobMismatch => "make a new plan, or name the journal of this job",
-            Self::KeyDisabled => "enable the KMS key or cancel its deletion, or use another of the object's keys",
+            Self::KeyDisabled => {
+                "enable the KMS key or cancel its deletion, or use another of the object's keys"
+            }
             Self::KeyNotFound => "check the key's ARN, account and Region",
             Self::Malformed => "restore another version of the object",
-            Self::MetadataTooLarge => "use fewer wrapping keys, a shorter encryption context or less metadata",
+            Self::MetadataTooLarge => {
+                "use fewer wrapping keys, a shorter encryption context or less metadata"
+            }
             Self::NoMatchingKey => "add one of the object's wrapping keys to the keyring",
             Self::NotFound => "check the bucket, the key and the Region",
             Self::NotModified => "go on using what was read before",
@@ -111,8 +117,12 @@ impl ErrorKind {
                 "allow such objects if they are expected; if not, this one may have been put there to deceive"
             }
             Self::Service => "see the service's message",
-            Self::SourceChanged => "abort the unfinished upload, delete its state file, and begin anew",
-            Self::StateFileMismatch => "give the arguments that the upload began with, or another state file",
+            Self::SourceChanged => {
+                "abort the unfinished upload, delete its state file, and begin anew"
+            }
+            Self::StateFileMismatch => {
+                "give the arguments that the upload began with, or another state file"
+            }
             Self::Throttled => "retry later, or ask for a higher quota",
             Self::Truncated => "restore another version of the object",
             Self::Unavailable => "retry, or use a key and a bucket in another Region",
@@ -202,7 +212,11 @@ impl Error {
 
 impl Error {
     /// A failure of something else than an object: `what` is to be listed.
-    pub(crate) fn of_listing(what: impl Into<String>, kind: ErrorKind, message: impl Into<String>) -> Self {
+    pub(crate) fn of_listing(
+        what: impl Into<String>,
+        kind: ErrorKind,
+        message: impl Into<String>,
+    ) -> Self {
         Self::of("list", what, kind, message)
     }
 
@@ -276,7 +290,8 @@ impl std::error::Error for Error {
 
 /// Whether it was the caller's credentials that failed, and no key.
 fn for_want_of_credentials(failure: &KeyringError) -> bool {
-    let source = std::error::Error::source(failure).and_then(|source| source.downcast_ref::<AwsFailure>());
+    let source =
+        std::error::Error::source(failure).and_then(|source| source.downcast_ref::<AwsFailure>());
     source.is_some_and(|failure| failure.problem == Some(Problem::Credentials))
 }
 
@@ -298,10 +313,19 @@ impl Target {
         key: Option<String>,
     ) -> Result<Self, Error> {
         let region = s3.config().region().map(ToString::to_string);
-        let target = Self { operation, bucket: bucket.unwrap_or_default(), key: key.unwrap_or_default(), region };
+        let target = Self {
+            operation,
+            bucket: bucket.unwrap_or_default(),
+            key: key.unwrap_or_default(),
+            region,
+        };
         match () {
-            () if target.bucket.is_empty() => Err(target.error(ErrorKind::InvalidInput, "no bucket was given")),
-            () if target.key.is_empty() => Err(target.error(ErrorKind::InvalidInput, "no key was given")),
+            () if target.bucket.is_empty() => {
+                Err(target.error(ErrorKind::InvalidInput, "no bucket was given"))
+            }
+            () if target.key.is_empty() => {
+                Err(target.error(ErrorKind::InvalidInput, "no key was given"))
+            }
             () => Ok(target),
         }
     }
@@ -363,16 +387,19 @@ impl Target {
         let kind = match (failure.code.as_deref(), failure.status) {
             _ if failure.problem == Some(Problem::Credentials) => ErrorKind::Credentials,
             _ if failure.problem == Some(Problem::NotBuilt) => ErrorKind::InvalidInput,
-            (Some("SlowDown" | "ThrottlingException" | "RequestLimitExceeded"), _) | (_, Some(429)) => {
-                ErrorKind::Throttled
+            (Some("SlowDown" | "ThrottlingException" | "RequestLimitExceeded"), _)
+            | (_, Some(429)) => ErrorKind::Throttled,
+            (Some("InvalidObjectState" | "ObjectNotInActiveTierError"), _) => {
+                ErrorKind::Unsupported
             }
-            (Some("InvalidObjectState" | "ObjectNotInActiveTierError"), _) => ErrorKind::Unsupported,
             (Some("NoSuchUpload"), _) => ErrorKind::UploadNotFound,
             (Some("MetadataTooLarge"), _) => ErrorKind::MetadataTooLarge,
             (_, Some(401 | 403)) => ErrorKind::AccessDenied,
             // (Amazon S3 API Reference, "Error responses": PermanentRedirect, AuthorizationHeaderMalformed.)
             (_, Some(301)) => ErrorKind::WrongRegion,
-            (_, Some(400)) if failure.bucket_region.is_some() && failure.bucket_region != self.region => {
+            (_, Some(400))
+                if failure.bucket_region.is_some() && failure.bucket_region != self.region =>
+            {
                 ErrorKind::WrongRegion
             }
             (_, Some(304)) => ErrorKind::NotModified,
@@ -385,13 +412,19 @@ impl Target {
         let message = match kind {
             ErrorKind::NotFound => format!("{call} found no such object or bucket"),
             ErrorKind::UploadNotFound => {
-                format!("{call} found the unfinished upload gone: it was aborted, or has expired, or was completed")
+                format!(
+                    "{call} found the unfinished upload gone: it was aborted, or has expired, or was completed"
+                )
             }
-            ErrorKind::Conflict => format!("{call} met another state of the object than was required"),
+            ErrorKind::Conflict => {
+                format!("{call} met another state of the object than was required")
+            }
             ErrorKind::NotModified => format!("{call} found the object unmodified"),
             ErrorKind::AccessDenied => format!("{call} was denied"),
             ErrorKind::WrongRegion => match &failure.bucket_region {
-                Some(region) => format!("{call} went to the wrong Region: the bucket is in {region}"),
+                Some(region) => {
+                    format!("{call} went to the wrong Region: the bucket is in {region}")
+                }
                 None => format!("{call} went to the wrong Region: the bucket is in another one"),
             },
             _ => format!("{call} failed"),
@@ -428,14 +461,21 @@ impl Target {
             (KeyringErrorKind::NotFound, ErrorKind::KeyNotFound),
             (KeyringErrorKind::Other, ErrorKind::Service),
         ];
-        let kind = ORDER.iter().find(|(kind, _)| failures.iter().any(|failure| failure.kind() == *kind));
+        let kind =
+            ORDER.iter().find(|(kind, _)| failures.iter().any(|failure| failure.kind() == *kind));
         let Some((_, kind)) = kind else { return self.envelope(EnvelopeError::Authentication) };
         // No policy is to blame where KMS could not know who asks.
         let (kind, message) = match failures.iter().any(for_want_of_credentials) {
             true => (&ErrorKind::Credentials, "no credentials that KMS knows".to_owned()),
-            false => (kind, failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+            false => {
+                (kind, failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+            }
         };
-        let causes: Vec<_> = failures.iter().filter_map(std::error::Error::source).map(ToString::to_string).collect();
+        let causes: Vec<_> = failures
+            .iter()
+            .filter_map(std::error::Error::source)
+            .map(ToString::to_string)
+            .collect();
         match causes.as_slice() {
             [] => self.error(*kind, message),
             causes => self.caused(*kind, message, causes.join("; ")),

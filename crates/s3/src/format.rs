@@ -47,7 +47,10 @@ impl ObjectFormat {
     }
 
     /// The user's own part of an object's metadata.
-    pub(crate) fn own_metadata(&self, stored: Option<&HashMap<String, String>>) -> HashMap<String, String> {
+    pub(crate) fn own_metadata(
+        &self,
+        stored: Option<&HashMap<String, String>>,
+    ) -> HashMap<String, String> {
         let own = stored.into_iter().flatten().filter(|(name, _)| !self.is_own_name(name));
         own.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
@@ -64,7 +67,8 @@ impl ObjectFormat {
     /// Whether an object with the metadata `stored` has all of this in it, and nothing else of this format.
     pub(crate) fn is_all_of(&self, stored: Option<&HashMap<String, String>>) -> bool {
         let own = stored.into_iter().flatten().filter(|(name, _)| self.is_own_name(name));
-        let mut found: Vec<_> = own.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+        let mut found: Vec<_> =
+            own.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
         let mut expected: Vec<_> =
             self.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         found.sort_unstable();
@@ -74,11 +78,11 @@ impl ObjectFormat {
 
     /// Whether an object with the metadata `stored` was sealed by the same call, whatever its wraps are by now.
     pub(crate) fn is_same_sealing(&self, stored: Option<&HashMap<String, String>>) -> bool {
-        let pairs = stored.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs =
+            stored.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
         match self {
-            Self::Sealwax(header) => {
-                ObjectHeader::parse(pairs).is_ok_and(|found| found.body_header() == header.body_header())
-            }
+            Self::Sealwax(header) => ObjectHeader::parse(pairs)
+                .is_ok_and(|found| found.body_header() == header.body_header()),
             Self::S3ec(_) => self.is_all_of(stored),
             Self::Unencrypted => false,
         }
@@ -100,33 +104,46 @@ impl ObjectFormat {
         stored: Option<&HashMap<String, String>>,
         suffix: Option<&str>,
     ) -> Result<Self, Error> {
-        let pairs = || stored.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs =
+            || stored.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
         match ObjectHeader::parse(pairs()) {
             Ok(header) => return Ok(Self::Sealwax(header)),
             // A name of ours that is of no format: its keys were shredded.
-            Err(EnvelopeError::NotSealed) if !pairs().any(|(name, _)| metadata::is_reserved(name)) => {}
+            Err(EnvelopeError::NotSealed)
+                if !pairs().any(|(name, _)| metadata::is_reserved(name)) => {}
             Err(error) => return Err(target.envelope(error)),
         }
         let refused = client.s3ec().is_refused();
         let detected = s3ec::detect(pairs()).map_err(|error| target.s3ec(error))?;
         let pending = match detected {
             Detected::Complete(_) if refused => return Err(refused_here(target)),
-            Detected::Pending(pending) if refused && pending.is_certain() => return Err(refused_here(target)),
-            Detected::Pending(_) if refused => return not_sealed(client, target, "it carries no Sealwax metadata"),
+            Detected::Pending(pending) if refused && pending.is_certain() => {
+                return Err(refused_here(target));
+            }
+            Detected::Pending(_) if refused => {
+                return not_sealed(client, target, "it carries no Sealwax metadata");
+            }
             Detected::Complete(envelope) => return Ok(Self::S3ec(envelope)),
             Detected::Pending(pending) => pending,
         };
         let suffix = suffix.unwrap_or(INSTRUCTION_FILE_SUFFIX);
         match instruction_file::fetch(client, target, suffix).await? {
-            Found::File(file) => Ok(Self::S3ec(pending.complete(&file.bytes).map_err(|error| target.s3ec(error))?)),
+            Found::File(file) => {
+                Ok(Self::S3ec(pending.complete(&file.bytes).map_err(|error| target.s3ec(error))?))
+            }
             Found::Nothing if pending.is_certain() => {
-                let message =
-                    format!("its wrapped data key is in an instruction file, and there is none with {suffix:?}");
+                let message = format!(
+                    "its wrapped data key is in an instruction file, and there is none with {suffix:?}"
+                );
                 Err(target.error(ErrorKind::Malformed, message))
             }
-            Found::Denied if pending.is_certain() || client.unencrypted() == UnencryptedObjects::PassThrough => {
-                let message =
-                    format!("it may have an instruction file, but GetObject of its key and {suffix:?} was denied");
+            Found::Denied
+                if pending.is_certain()
+                    || client.unencrypted() == UnencryptedObjects::PassThrough =>
+            {
+                let message = format!(
+                    "it may have an instruction file, but GetObject of its key and {suffix:?} was denied"
+                );
                 Err(target.error(ErrorKind::AccessDenied, message))
             }
             Found::Nothing | Found::Denied => {
@@ -149,5 +166,8 @@ fn not_sealed(client: &SealedClient, target: &Target, why: &str) -> Result<Objec
 }
 
 fn refused_here(target: &Target) -> Error {
-    target.error(ErrorKind::PolicyRefused, "it is an object of the S3 Encryption Client, and this client refuses them")
+    target.error(
+        ErrorKind::PolicyRefused,
+        "it is an object of the S3 Encryption Client, and this client refuses them",
+    )
 }

@@ -34,7 +34,10 @@ pub use self::{
     client::{SealedClient, SealedClientBuilder},
     error::{Error, ErrorKind},
     format::{ObjectFormat, UnencryptedObjects},
-    kms::{DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, WrapPolicy},
+    kms::{
+        DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder,
+        WrapPolicy,
+    },
     object::{Attributes, ObjectInfo},
     operation::{
         copy::{Copy, CopyOutput},

@@ -138,7 +138,9 @@ impl Listing {
     }
 
     /// The objects that `work` gives out.
-    fn of<F: Future<Output = Result<(), Error>> + Send + 'static>(work: impl FnOnce(Output) -> F) -> Self {
+    fn of<F: Future<Output = Result<(), Error>> + Send + 'static>(
+        work: impl FnOnce(Output) -> F,
+    ) -> Self {
         let (sender, objects) = mpsc::channel(AHEAD);
         let work = work(Output(sender.clone()));
         let task = tokio::spawn(async move {
@@ -162,9 +164,9 @@ impl Stream for Listing {
         let Some(task) = &mut self.task else { return Poll::Ready(None) };
         let ended = ready!(Pin::new(task).poll(context));
         self.task = None;
-        Poll::Ready(
-            ended.err().map(|died| Err(Error::of_listing("the list", ErrorKind::InvalidListing, died.to_string()))),
-        )
+        Poll::Ready(ended.err().map(|died| {
+            Err(Error::of_listing("the list", ErrorKind::InvalidListing, died.to_string()))
+        }))
     }
 }
 

@@ -119,7 +119,10 @@ impl Migrate {
     /// Migrates `objects`, each in its newest version, as the stream is read. Dropping it stops the work: what is not
     /// stored yet is given up.
     #[must_use]
-    pub fn run(self, objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static) -> MigrateOutcomes {
+    pub fn run(
+        self,
+        objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
+    ) -> MigrateOutcomes {
         let concurrency = self.concurrency;
         let migrate = move |object: Result<ListedObject, Error>| {
             let this = self.clone();
@@ -151,14 +154,16 @@ impl Migrate {
         let is_there = match info.format() {
             ObjectFormat::Sealwax(_) => self.to == WriteFormat::Sealwax,
             ObjectFormat::S3ec(envelope) => {
-                self.to == WriteFormat::S3ec && envelope.content().suite() == self.client.s3ec().policy().suite()
+                self.to == WriteFormat::S3ec
+                    && envelope.content().suite() == self.client.s3ec().policy().suite()
             }
             ObjectFormat::Unencrypted => false,
         };
         if is_there {
             return Ok(Migrated::AlreadyThere);
         }
-        let mut reencrypt = self.client.reencrypt().bucket(&object.bucket).key(&object.key).to(self.to);
+        let mut reencrypt =
+            self.client.reencrypt().bucket(&object.bucket).key(&object.key).to(self.to);
         reencrypt = reencrypt.instruction_file_suffix(&self.instruction_file_suffix);
         if let Some(keyring) = &self.keyring {
             reencrypt = reencrypt.keyring(Arc::clone(keyring));

@@ -5,16 +5,19 @@ use std::collections::HashMap;
 use aws_sdk_s3::{
     operation::{
         copy_object::builders::CopyObjectFluentBuilder,
-        create_multipart_upload::builders::CreateMultipartUploadFluentBuilder, get_object::GetObjectOutput,
-        head_object::HeadObjectOutput, put_object::builders::PutObjectFluentBuilder,
+        create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
+        get_object::GetObjectOutput, head_object::HeadObjectOutput,
+        put_object::builders::PutObjectFluentBuilder,
     },
     primitives::DateTime,
     types::{
-        ObjectCannedAcl, ObjectLockLegalHoldStatus, ObjectLockMode, RequestPayer, ServerSideEncryption, StorageClass,
+        ObjectCannedAcl, ObjectLockLegalHoldStatus, ObjectLockMode, RequestPayer,
+        ServerSideEncryption, StorageClass,
     },
 };
 use sealwax_envelope::{
-    EncryptedDataKey, EncryptionContext, Error as EnvelopeError, ObjectHeader, geometry, s3ec::Envelope,
+    EncryptedDataKey, EncryptionContext, Error as EnvelopeError, ObjectHeader, geometry,
+    s3ec::Envelope,
 };
 
 use crate::{
@@ -202,7 +205,9 @@ macro_rules! from_output {
 }
 
 impl ObjectInfo {
-    from_output!(of_head, HeadObjectOutput, |head| head.content_length().and_then(|len| len.try_into().ok()));
+    from_output!(of_head, HeadObjectOutput, |head| head
+        .content_length()
+        .and_then(|len| len.try_into().ok()));
     from_output!(
         /// Of a ranged `GetObject`, or one of the whole.
         of_get,
@@ -261,7 +266,9 @@ impl ObjectInfo {
             ObjectFormat::Unencrypted => {
                 target.error(ErrorKind::NotSealed, "the object is not encrypted by any client")
             }
-            _ => target.error(ErrorKind::Unsupported, "it is an object of the S3 Encryption Client"),
+            _ => {
+                target.error(ErrorKind::Unsupported, "it is an object of the S3 Encryption Client")
+            }
         })
     }
 
@@ -314,12 +321,18 @@ impl ContentRange {
 }
 
 /// The plaintext length by the stored length, which the metadata must not contradict.
-fn plaintext_len(target: &Target, stored: Option<u64>, format: &ObjectFormat) -> Result<u64, Error> {
+fn plaintext_len(
+    target: &Target,
+    stored: Option<u64>,
+    format: &ObjectFormat,
+) -> Result<u64, Error> {
     let truncated = || target.envelope(EnvelopeError::Truncated);
     let stored = stored.ok_or_else(truncated)?;
     let header = match format {
         ObjectFormat::Sealwax(header) => header,
-        ObjectFormat::S3ec(envelope) => return envelope.plaintext_len(stored).map_err(|error| target.s3ec(error)),
+        ObjectFormat::S3ec(envelope) => {
+            return envelope.plaintext_len(stored).map_err(|error| target.s3ec(error));
+        }
         ObjectFormat::Unencrypted => return Ok(stored),
     };
     let len = geometry::plaintext_len(stored).ok_or_else(truncated)?;
@@ -334,7 +347,10 @@ fn plaintext_len(target: &Target, stored: Option<u64>, format: &ObjectFormat) ->
 }
 
 /// A format's metadata and the user's own, as S3 takes them.
-pub(crate) fn join_metadata(format: &ObjectFormat, own: &HashMap<String, String>) -> HashMap<String, String> {
+pub(crate) fn join_metadata(
+    format: &ObjectFormat,
+    own: &HashMap<String, String>,
+) -> HashMap<String, String> {
     let ours = format.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value));
     own.iter().map(|(name, value)| (name.clone(), value.clone())).chain(ours).collect()
 }

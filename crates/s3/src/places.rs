@@ -62,7 +62,8 @@ impl PlacePolicy {
         if self.off {
             return Ok(None);
         }
-        let place = Place::new(self.name(&target.bucket), &target.key).map_err(|error| target.envelope(error))?;
+        let place = Place::new(self.name(&target.bucket), &target.key)
+            .map_err(|error| target.envelope(error))?;
         Ok(Some(place))
     }
 
@@ -77,15 +78,26 @@ impl PlacePolicy {
             return Ok(header.keys().to_vec());
         }
         let sources = self.sources.get(&target.bucket).map(Vec::as_slice).unwrap_or_default();
-        let buckets = std::iter::once(self.name(&target.bucket)).chain(sources.iter().map(|source| self.name(source)));
-        let places: Result<Vec<Place>, EnvelopeError> = buckets.map(|bucket| Place::new(bucket, &target.key)).collect();
+        let buckets = std::iter::once(self.name(&target.bucket))
+            .chain(sources.iter().map(|source| self.name(source)));
+        let places: Result<Vec<Place>, EnvelopeError> =
+            buckets.map(|bucket| Place::new(bucket, &target.key)).collect();
         let places = places.map_err(|error| target.envelope(error))?;
-        let is_accepted =
-            |place: &Place| places.contains(place) || accepted.iter().any(|other| other == place.as_str());
-        let keys: Vec<_> = header.keys().iter().filter(|key| key.place().is_some_and(is_accepted)).cloned().collect();
+        let is_accepted = |place: &Place| {
+            places.contains(place) || accepted.iter().any(|other| other == place.as_str())
+        };
+        let keys: Vec<_> = header
+            .keys()
+            .iter()
+            .filter(|key| key.place().is_some_and(is_accepted))
+            .cloned()
+            .collect();
         if keys.is_empty() {
-            let mut bound: Vec<_> =
-                header.keys().iter().map(|key| key.place().map_or("no place", Place::as_str)).collect();
+            let mut bound: Vec<_> = header
+                .keys()
+                .iter()
+                .map(|key| key.place().map_or("no place", Place::as_str))
+                .collect();
             bound.dedup();
             let message = format!(
                 "its keys are bound to {}, not to {}: declare {} a replica of that bucket (`replica_of`), or, if it was \

@@ -5,8 +5,8 @@ pub(crate) mod instruction_file;
 use std::{fmt, sync::Arc};
 
 pub use sealwax_envelope::s3ec::{
-    CommitmentPolicy, Content, ContentSuite, Envelope, Format, INSTRUCTION_FILE_SUFFIX, Keyring, RawAesKeyring,
-    RawRsaKeyring, Storage, WrapAlgorithm, WrappedKey,
+    CommitmentPolicy, Content, ContentSuite, Envelope, Format, INSTRUCTION_FILE_SUFFIX, Keyring,
+    RawAesKeyring, RawRsaKeyring, Storage, WrapAlgorithm, WrappedKey,
 };
 use sealwax_envelope::{
     EncryptionContext, KeyringError, PlaintextDataKey,
@@ -45,7 +45,12 @@ pub struct S3ec {
 
 impl Default for S3ec {
     fn default() -> Self {
-        Self { refused: false, keyrings: Vec::new(), policy: ReadPolicy::new(), buffer_len: DEFAULT_BUFFER_LEN }
+        Self {
+            refused: false,
+            keyrings: Vec::new(),
+            policy: ReadPolicy::new(),
+            buffer_len: DEFAULT_BUFFER_LEN,
+        }
     }
 }
 
@@ -160,12 +165,17 @@ impl SealedClient {
     ) -> Result<(), Error> {
         let admitted = self.admit(target, envelope.clone(), &EncryptionContext::new(), true)?;
         let data_key = self.unwrap_s3ec(target, &admitted).await?;
-        let stored_len = envelope.stored_len(plaintext_len).ok_or_else(|| target.s3ec(FormatError::TooLong))?;
+        let stored_len =
+            envelope.stored_len(plaintext_len).ok_or_else(|| target.s3ec(FormatError::TooLong))?;
         admitted.opener(&data_key, stored_len).map(drop).map_err(|error| target.s3ec(error))
     }
 
     /// Unwraps the data key of an envelope that was let through.
-    pub(crate) async fn unwrap_s3ec(&self, target: &Target, envelope: &Admitted) -> Result<PlaintextDataKey, Error> {
+    pub(crate) async fn unwrap_s3ec(
+        &self,
+        target: &Target,
+        envelope: &Admitted,
+    ) -> Result<PlaintextDataKey, Error> {
         let algorithm = envelope.envelope().key().algorithm();
         let mut failures: Vec<KeyringError> = Vec::new();
         for keyring in self.s3ec_keyrings().filter(|keyring| keyring.accepts(algorithm)) {
@@ -175,7 +185,8 @@ impl SealedClient {
             }
         }
         if failures.is_empty() {
-            let message = format!("its data key is wrapped by {algorithm}, for which there is no keyring");
+            let message =
+                format!("its data key is wrapped by {algorithm}, for which there is no keyring");
             return Err(target.error(ErrorKind::NoMatchingKey, message));
         }
         Err(target.keyring(failures))
@@ -189,9 +200,9 @@ impl Target {
             FormatError::Authentication => ErrorKind::Authentication,
             FormatError::InstructionFile => ErrorKind::NotSealed,
             FormatError::Unsupported(_) => ErrorKind::Unsupported,
-            FormatError::CommitmentPolicy { .. } | FormatError::LegacyContent(_) | FormatError::LegacyWrap(_) => {
-                ErrorKind::PolicyRefused
-            }
+            FormatError::CommitmentPolicy { .. }
+            | FormatError::LegacyContent(_)
+            | FormatError::LegacyWrap(_) => ErrorKind::PolicyRefused,
             FormatError::ContextMismatch(_) => ErrorKind::ContextMismatch,
             FormatError::TooLong => ErrorKind::InvalidInput,
             FormatError::Truncated => ErrorKind::Truncated,

@@ -88,27 +88,42 @@ impl Sidecar {
         let Some(sidecar) = beside(target, suffix) else { return Ok(Self::Absent) };
         // One byte more than a sidecar may have, so that a longer one is known.
         let range = format!("bytes=0-{SIDECAR_LIMIT}");
-        let output = client.s3().get_object().bucket(&sidecar.bucket).key(&sidecar.key).range(range).send().await;
-        let output = match output {
-            Ok(output) => output,
-            Err(error) => {
-                let failure = AwsFailure::new(&error);
-                return match (failure.status, failure.code.as_deref()) {
-                    (Some(404), _) => Ok(Self::Absent),
-                    // It is empty.
-                    (Some(416), _) => Err(sidecar.envelope(EnvelopeError::Malformed("the sidecar is empty".into()))),
-                    _ => Err(failed(&sidecar, "GetObject", failure)),
-                };
-            }
-        };
+        let output = client
+            .s3()
+            .get_object()
+            .bucket(&sidecar.bucket)
+            .key(&sidecar.key)
+            .range(range)
+            .send()
+            .await;
+        let output =
+            match output {
+                Ok(output) => output,
+                Err(error) => {
+                    let failure = AwsFailure::new(&error);
+                    return match (failure.status, failure.code.as_deref()) {
+                        (Some(404), _) => Ok(Self::Absent),
+                        // It is empty.
+                        (Some(416), _) => Err(sidecar
+                            .envelope(EnvelopeError::Malformed("the sidecar is empty".into()))),
+                        _ => Err(failed(&sidecar, "GetObject", failure)),
+                    };
+                }
+            };
         // A store that passes over ranges sends whatever is there.
-        if output.content_length().is_none_or(|len| usize::try_from(len).is_ok_and(|len| len > SIDECAR_LIMIT)) {
+        if output
+            .content_length()
+            .is_none_or(|len| usize::try_from(len).is_ok_and(|len| len > SIDECAR_LIMIT))
+        {
             let message = format!("the sidecar is longer than {SIDECAR_LIMIT} bytes");
             return Err(sidecar.error(ErrorKind::Malformed, message));
         }
         let body = output.body.collect().await;
-        let body = body.map_err(|error| sidecar.error(ErrorKind::Unavailable, format!("it broke off: {error}")))?;
-        let header = object.parse_sidecar(&body.into_bytes()).map_err(|error| sidecar.envelope(error))?;
+        let body = body.map_err(|error| {
+            sidecar.error(ErrorKind::Unavailable, format!("it broke off: {error}"))
+        })?;
+        let header =
+            object.parse_sidecar(&body.into_bytes()).map_err(|error| sidecar.envelope(error))?;
         Ok(match header {
             Some(header) => Self::Present { header: Box::new(header), e_tag: output.e_tag },
             None => Self::Stale { e_tag: output.e_tag },
@@ -132,8 +147,9 @@ impl Sidecar {
         header: &ObjectHeader,
     ) -> Result<String, Error> {
         let sidecar = beside(target, suffix);
-        let sidecar =
-            sidecar.ok_or_else(|| target.error(ErrorKind::InvalidInput, "its key is too long for a sidecar"))?;
+        let sidecar = sidecar.ok_or_else(|| {
+            target.error(ErrorKind::InvalidInput, "its key is too long for a sidecar")
+        })?;
         let body = header.to_sidecar().map_err(|error| target.envelope(error))?;
         let (if_match, if_none_match) = match self {
             Self::Absent => (None, Some("*".to_owned())),
@@ -142,7 +158,12 @@ impl Sidecar {
         if if_match.is_none() && if_none_match.is_none() {
             return Err(sidecar.error(ErrorKind::Service, "GetObject gave no entity tag"));
         }
-        let put = client.s3().put_object().bucket(&sidecar.bucket).key(&sidecar.key).content_type(CONTENT_TYPE);
+        let put = client
+            .s3()
+            .put_object()
+            .bucket(&sidecar.bucket)
+            .key(&sidecar.key)
+            .content_type(CONTENT_TYPE);
         let put = put.set_if_match(if_match).set_if_none_match(if_none_match);
         match put.body(ByteStream::from(body.into_bytes())).send().await {
             Ok(_) => Ok(sidecar.key),
@@ -150,7 +171,8 @@ impl Sidecar {
             Err(error) => {
                 let failure = AwsFailure::new(&error);
                 if (failure.is_ambiguous() || matches!(failure.status, Some(409 | 412)))
-                    && let Ok(Self::Present { header: found, .. }) = Self::find(client, target, suffix, header).await
+                    && let Ok(Self::Present { header: found, .. }) =
+                        Self::find(client, target, suffix, header).await
                     && *found == *header
                 {
                     return Ok(sidecar.key);
@@ -180,7 +202,11 @@ fn failed(sidecar: &Target, call: &'static str, failure: AwsFailure) -> Error {
 }
 
 /// Deletes the object's sidecar, if there is one. What else is stored by that name stays.
-pub(crate) async fn delete(client: &SealedClient, target: &Target, suffix: &str) -> Result<(), Error> {
+pub(crate) async fn delete(
+    client: &SealedClient,
+    target: &Target,
+    suffix: &str,
+) -> Result<(), Error> {
     let Some(sidecar) = beside(target, suffix) else { return Ok(()) };
     let head = client.s3().head_object().bucket(&sidecar.bucket).key(&sidecar.key).send().await;
     let head = match head.map_err(|error| AwsFailure::new(&error)) {
@@ -191,6 +217,7 @@ pub(crate) async fn delete(client: &SealedClient, target: &Target, suffix: &str)
     if head.content_type() != Some(CONTENT_TYPE) {
         return Ok(());
     }
-    let deleted = client.s3().delete_object().bucket(&sidecar.bucket).key(&sidecar.key).send().await;
+    let deleted =
+        client.s3().delete_object().bucket(&sidecar.bucket).key(&sidecar.key).send().await;
     deleted.map(drop).map_err(|error| sidecar.s3("DeleteObject", &error))
 }

@@ -94,7 +94,9 @@ impl<T: Into<Bytes>> From<T> for PlaintextSource {
 impl fmt::Debug for PlaintextSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Bytes(bytes) => f.debug_struct("Bytes").field("len", &bytes.len()).finish_non_exhaustive(),
+            Kind::Bytes(bytes) => {
+                f.debug_struct("Bytes").field("len", &bytes.len()).finish_non_exhaustive()
+            }
             Kind::File(path) => f.debug_tuple("File").field(path).finish(),
             Kind::Reader(_) | Kind::Blocking(_) => f.write_str("Reader"),
             Kind::Stream(_) | Kind::SlowStream(_) => f.write_str("Stream"),
@@ -143,9 +145,16 @@ impl Parts {
                 } else if metadata.len() == 0 && open.read(&mut first).await? > 0 {
                     // A file that the system makes up as it is read, such as those in /proc.
                     let rest = open.into_std().await;
-                    Self::Blocking(Blocking::new(Box::new(Read::chain(io::Cursor::new(first), rest))))
+                    Self::Blocking(Blocking::new(Box::new(Read::chain(
+                        io::Cursor::new(first),
+                        rest,
+                    ))))
                 } else {
-                    let file = SourceFile { path, len: metadata.len(), modified: metadata.modified().ok() };
+                    let file = SourceFile {
+                        path,
+                        len: metadata.len(),
+                        modified: metadata.modified().ok(),
+                    };
                     Self::File { file: Arc::new(file), offset: 0 }
                 }
             }
@@ -234,7 +243,11 @@ impl SourceFile {
 
 impl PartSource {
     /// The plaintext in a buffer, ready to be sealed. Blocks where it is in a file.
-    pub(crate) fn into_buffer(self, header: Option<&BodyHeader>, buffers: &PartBuffers) -> io::Result<PartBuffer> {
+    pub(crate) fn into_buffer(
+        self,
+        header: Option<&BodyHeader>,
+        buffers: &PartBuffers,
+    ) -> io::Result<PartBuffer> {
         match self {
             Self::Read(buffer) => Ok(buffer),
             Self::Bytes(bytes) => {
@@ -263,7 +276,8 @@ mod tests {
 
     /// Reads a source of pieces to its end in parts of one chunk.
     fn parts_of(pieces: Vec<usize>) -> Vec<usize> {
-        let pieces = || stream::iter(pieces.clone().into_iter().map(|len| Ok(Bytes::from(vec![1; len]))));
+        let pieces =
+            || stream::iter(pieces.clone().into_iter().map(|len| Ok(Bytes::from(vec![1; len]))));
         let lens = lens_of(PlaintextSource::stream(pieces()));
         assert_eq!(lens_of(PlaintextSource::slow_stream(pieces())), lens);
         lens
@@ -294,6 +308,9 @@ mod tests {
         assert_eq!(parts_of(vec![5, 0, 6]), [11]);
         assert_eq!(parts_of(vec![CHUNK_LEN]), [CHUNK_LEN]);
         assert_eq!(parts_of(vec![CHUNK_LEN, 0, 1]), [CHUNK_LEN, 1]);
-        assert_eq!(parts_of(vec![CHUNK_LEN - 1, 2 * CHUNK_LEN + 2]), [CHUNK_LEN, CHUNK_LEN, CHUNK_LEN, 1]);
+        assert_eq!(
+            parts_of(vec![CHUNK_LEN - 1, 2 * CHUNK_LEN + 2]),
+            [CHUNK_LEN, CHUNK_LEN, CHUNK_LEN, 1]
+        );
     }
 }

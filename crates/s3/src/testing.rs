@@ -28,7 +28,10 @@ use std::{
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::{
     config::{Credentials, SharedCredentialsProvider},
-    types::{BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, VersioningConfiguration},
+    types::{
+        BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration,
+        VersioningConfiguration,
+    },
 };
 
 use crate::{KmsKeyArn, KmsKeyring, SealedClient};
@@ -90,8 +93,14 @@ impl LocalStack {
             }
         };
         create.send().await?;
-        let versioned = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
-        this.s3().put_bucket_versioning().bucket(&this.bucket).versioning_configuration(versioned).send().await?;
+        let versioned =
+            VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        this.s3()
+            .put_bucket_versioning()
+            .bucket(&this.bucket)
+            .versioning_configuration(versioned)
+            .send()
+            .await?;
         this.new_key().await?;
         Ok(this)
     }
@@ -128,7 +137,10 @@ impl TestRegion {
     /// What the server says.
     pub async fn new_key(&mut self) -> Result<KmsKeyArn, SetupError> {
         let created = self.kms().create_key().description("a test of Sealwax").send().await?;
-        let arn = created.key_metadata().and_then(|metadata| metadata.arn()).ok_or("CreateKey gave no ARN")?;
+        let arn = created
+            .key_metadata()
+            .and_then(|metadata| metadata.arn())
+            .ok_or("CreateKey gave no ARN")?;
         let arn: KmsKeyArn = arn.parse()?;
         self.keys.push(arn.clone());
         Ok(arn)
@@ -151,7 +163,11 @@ impl TestRegion {
     /// A keyring of all keys that were made here.
     #[must_use]
     pub fn keyring(&self) -> KmsKeyring {
-        self.keys.iter().cloned().fold(KmsKeyring::builder(&self.config), |builder, key| builder.key(key)).build()
+        self.keys
+            .iter()
+            .cloned()
+            .fold(KmsKeyring::builder(&self.config), |builder, key| builder.key(key))
+            .build()
     }
 
     /// A client with that keyring.
@@ -173,7 +189,8 @@ impl TestRegion {
             let mut is_empty = true;
             for (key, version_id) in versions.chain(markers) {
                 is_empty = false;
-                let delete = s3.delete_object().bucket(&self.bucket).set_key(key.map(str::to_owned));
+                let delete =
+                    s3.delete_object().bucket(&self.bucket).set_key(key.map(str::to_owned));
                 delete.set_version_id(version_id.map(str::to_owned)).send().await?;
             }
             if is_empty {
@@ -182,7 +199,8 @@ impl TestRegion {
         }
         s3.delete_bucket().bucket(&self.bucket).send().await?;
         for key in &self.keys {
-            let delete = self.kms().schedule_key_deletion().key_id(key.as_str()).pending_window_in_days(7);
+            let delete =
+                self.kms().schedule_key_deletion().key_id(key.as_str()).pending_window_in_days(7);
             delete.send().await?;
         }
         Ok(())

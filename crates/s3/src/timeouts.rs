@@ -13,12 +13,17 @@ const SLOW_BYTES_PER_SECOND: u64 = 128 * 1024;
 /// The client with a time limit, if it has none.
 pub(crate) fn with_read_timeout(s3: Client) -> Client {
     let limited = s3.config().timeout_config().is_some_and(|limits| {
-        limits.read_timeout().or(limits.operation_attempt_timeout()).or(limits.operation_timeout()).is_some()
+        limits
+            .read_timeout()
+            .or(limits.operation_attempt_timeout())
+            .or(limits.operation_timeout())
+            .is_some()
     });
     if limited {
         return s3;
     }
-    let limits = s3.config().timeout_config().cloned().unwrap_or_else(|| TimeoutConfig::builder().build());
+    let limits =
+        s3.config().timeout_config().cloned().unwrap_or_else(|| TimeoutConfig::builder().build());
     let limits = limits.to_builder().read_timeout(READ_TIMEOUT).build();
     Client::from_conf(s3.config().to_builder().timeout_config(limits).build())
 }
@@ -52,10 +57,18 @@ mod tests {
         let connect = TimeoutConfig::builder().connect_timeout(Duration::from_secs(1));
         for limits in [None, Some(connect.clone())] {
             let mut config = config();
-            config.set_timeout_config(limits.map(aws_sdk_s3::config::timeout::TimeoutConfigBuilder::build));
-            assert_eq!(read_timeout(&with_read_timeout(Client::from_conf(config.build()))), Some(READ_TIMEOUT));
+            config.set_timeout_config(
+                limits.map(aws_sdk_s3::config::timeout::TimeoutConfigBuilder::build),
+            );
+            assert_eq!(
+                read_timeout(&with_read_timeout(Client::from_conf(config.build()))),
+                Some(READ_TIMEOUT)
+            );
         }
-        for limits in [connect.clone().read_timeout(Duration::from_secs(9)), connect.operation_timeout(READ_TIMEOUT)] {
+        for limits in [
+            connect.clone().read_timeout(Duration::from_secs(9)),
+            connect.operation_timeout(READ_TIMEOUT),
+        ] {
             let own = Client::from_conf(config().timeout_config(limits.build()).build());
             assert_eq!(read_timeout(&with_read_timeout(own.clone())), read_timeout(&own));
         }

@@ -120,7 +120,8 @@ impl Upload {
                     None => {
                         upload.meanwhile(self.ready(&mut parts, plan.chunks(number))).await?;
                         let room = upload.wait_for_room(plan.chunks(number)).await?;
-                        let (source, last) = self.read(&mut parts, sealer.header(), &room, upload.buffers()).await?;
+                        let (source, last) =
+                            self.read(&mut parts, sealer.header(), &room, upload.buffers()).await?;
                         (room, source, last)
                     }
                 };
@@ -129,7 +130,8 @@ impl Upload {
                     upload.spawn(number, part, room);
                     break;
                 }
-                let (next, part) = sealer.next_part(&self.target, room.chunks, source, upload.buffers()).await?;
+                let (next, part) =
+                    sealer.next_part(&self.target, room.chunks, source, upload.buffers()).await?;
                 sealer = next;
                 upload.spawn(number, part, room);
             }
@@ -148,7 +150,10 @@ impl Upload {
 
     /// Waits until a part of `chunks` chunks can be read.
     async fn ready(&self, parts: &mut Parts, chunks: usize) -> Result<(), Error> {
-        parts.ready(chunks).await.map_err(|error| self.target.io("the plaintext could not be read", error))
+        parts
+            .ready(chunks)
+            .await
+            .map_err(|error| self.target.io("the plaintext could not be read", error))
     }
 
     /// Waits until a part of `chunks` chunks may be in memory.
@@ -157,7 +162,8 @@ impl Upload {
         // A part longer than the whole budget is let through alone.
         let permits = u32::try_from(chunks.min(whole)).unwrap_or(u32::MAX);
         let permit = Arc::clone(budget).acquire_many_owned(permits).await;
-        let permit = permit.map_err(|_| self.target.error(ErrorKind::Io, "the client is shutting down"))?;
+        let permit =
+            permit.map_err(|_| self.target.error(ErrorKind::Io, "the client is shutting down"))?;
         Ok(PartRoom { chunks, _permit: permit })
     }
 
@@ -176,14 +182,17 @@ impl Upload {
 
     async fn check_unchanged(&self, file: Option<Arc<SourceFile>>) -> Result<(), Error> {
         let Some(file) = file else { return Ok(()) };
-        file.check_unchanged().await.map_err(|error| self.target.io("the plaintext could not be read", error))
+        file.check_unchanged()
+            .await
+            .map_err(|error| self.target.io("the plaintext could not be read", error))
     }
 
     async fn put_object(self, body: SealedPart) -> Result<Uploaded, Error> {
         let mut attempt = 0;
         let sent = loop {
             let sent = self.try_put_object(&body).await;
-            let met_another_write = sent.as_ref().is_err_and(AwsFailure::is_conditional_request_conflict);
+            let met_another_write =
+                sent.as_ref().is_err_and(AwsFailure::is_conditional_request_conflict);
             if !met_another_write || attempt == MAX_CONFLICTS {
                 break sent;
             }
@@ -196,7 +205,11 @@ impl Upload {
             Err(failure) => self.stored_after_all("PutObject", failure).await?,
         };
         self.progress(body.plaintext_len);
-        Ok(Uploaded { e_tag: stored.e_tag, version_id: stored.version_id, plaintext_len: body.plaintext_len })
+        Ok(Uploaded {
+            e_tag: stored.e_tag,
+            version_id: stored.version_id,
+            plaintext_len: body.plaintext_len,
+        })
     }
 
     async fn try_put_object(&self, body: &SealedPart) -> Result<Stored, AwsFailure> {
@@ -213,7 +226,8 @@ impl Upload {
             .body(ByteStream::from(body.bytes.clone()));
         // The tags and the checksum guard the body: a second hash over it would cost more than the encryption.
         let request = self.attributes.clone().on_put(request).customize().disable_payload_signing();
-        let sent = request.config_override(self.client.config_for_body(body.bytes.len())).send().await;
+        let sent =
+            request.config_override(self.client.config_for_body(body.bytes.len())).send().await;
         match sent {
             Ok(output) => Ok(Stored { e_tag: output.e_tag, version_id: output.version_id }),
             Err(error) => Err(AwsFailure::new(&error)),

@@ -47,7 +47,8 @@ impl FromStr for S3Uri {
         let invalid = || InvalidUri(text.to_owned());
         let rest = text.strip_prefix("s3://").ok_or_else(invalid)?;
         // An access point ARN has one slash of its own: arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME.
-        let skip = if rest.starts_with("arn:") { rest.find('/').map_or(0, |slash| slash + 1) } else { 0 };
+        let skip =
+            if rest.starts_with("arn:") { rest.find('/').map_or(0, |slash| slash + 1) } else { 0 };
         let slash = skip + rest[skip..].find('/').ok_or_else(invalid)?;
         let (bucket, key) = (&rest[..slash], &rest[slash + 1..]);
         if bucket.is_empty() || key.is_empty() || key.len() > 1024 {
@@ -105,7 +106,18 @@ mod tests {
     #[test]
     fn refuses_what_names_no_object() {
         let long = format!("s3://b/{}", "k".repeat(1025));
-        for text in ["", "b/k", "s3:/b/k", "s3://", "s3://b", "s3://b/", "s3:///k", "S3://b/k", "s3://arn:x/k", &long] {
+        for text in [
+            "",
+            "b/k",
+            "s3:/b/k",
+            "s3://",
+            "s3://b",
+            "s3://b/",
+            "s3:///k",
+            "S3://b/k",
+            "s3://arn:x/k",
+            &long,
+        ] {
             assert!(text.parse::<S3Uri>().is_err(), "{text}");
         }
     }

@@ -71,7 +71,13 @@ impl VerifyAll {
     #[must_use]
     pub fn new(client: SealedClient) -> Self {
         let sidecar_suffix = client.sidecars().suffix().map(str::to_owned);
-        Self { client, depth: VerifyDepth::default(), concurrency: DEFAULT_CONCURRENCY, sample: None, sidecar_suffix }
+        Self {
+            client,
+            depth: VerifyDepth::default(),
+            concurrency: DEFAULT_CONCURRENCY,
+            sample: None,
+            sidecar_suffix,
+        }
     }
 
     /// How much of each object is opened: the keys alone unless set.
@@ -97,10 +103,17 @@ impl VerifyAll {
 
     /// Verifies `objects`, as the stream is read. Dropping it stops the work.
     #[must_use]
-    pub fn run(self, objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static) -> VerifyOutcomes {
+    pub fn run(
+        self,
+        objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
+    ) -> VerifyOutcomes {
         let (sample, concurrency) = (self.sample, self.concurrency);
         let wanted = objects.filter(move |object| {
-            ready(object.as_ref().map_or(true, |object| sample.as_ref().is_none_or(|sample| sample.has(object))))
+            ready(
+                object
+                    .as_ref()
+                    .map_or(true, |object| sample.as_ref().is_none_or(|sample| sample.has(object))),
+            )
         });
         let verify = move |object: Result<ListedObject, Error>| {
             let this = self.clone();
@@ -113,13 +126,15 @@ impl VerifyAll {
     }
 
     async fn verify(self, object: ListedObject) -> VerifyOutcome {
-        let mut verify = self.client.verify().bucket(&object.bucket).key(&object.key).depth(self.depth);
+        let mut verify =
+            self.client.verify().bucket(&object.bucket).key(&object.key).depth(self.depth);
         if let Some(version_id) = &object.version_id {
             verify = verify.version_id(version_id);
         }
         let result = retrying(|| verify.clone().send()).await;
-        let is_sidecar = self.sidecar_suffix.as_deref().is_some_and(|suffix| object.key.ends_with(suffix))
-            && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotSealed);
+        let is_sidecar =
+            self.sidecar_suffix.as_deref().is_some_and(|suffix| object.key.ends_with(suffix))
+                && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotSealed);
         VerifyOutcome { object, result, is_sidecar }
     }
 }
@@ -143,7 +158,8 @@ where
     let mut attempt = 0;
     loop {
         let done = work().await;
-        if attempt == MAX_RETRIES || !done.as_ref().is_err_and(|error| error.kind().is_retryable()) {
+        if attempt == MAX_RETRIES || !done.as_ref().is_err_and(|error| error.kind().is_retryable())
+        {
             return done;
         }
         tokio::time::sleep(PAUSE * 2_u32.pow(attempt)).await;

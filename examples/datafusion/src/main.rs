@@ -26,7 +26,10 @@ const QUERIES: [(&str, &str); 3] = [
         "two columns of all",
         "SELECT region, count(*) AS orders, sum(cents) AS cents FROM orders GROUP BY region ORDER BY region",
     ),
-    ("a few rows of some", "SELECT id, region, cents, note FROM orders WHERE id BETWEEN 700000 AND 700002 ORDER BY id"),
+    (
+        "a few rows of some",
+        "SELECT id, region, cents, note FROM orders WHERE id BETWEEN 700000 AND 700002 ORDER BY id",
+    ),
     ("statistics alone", "SELECT count(*) AS rows, min(id) AS first, max(id) AS last FROM orders"),
 ];
 
@@ -38,8 +41,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let (sealed_wire, plain_wire) = (Proxy::start(endpoint).await?, Proxy::start(endpoint).await?);
 
-    let config = aws_config::defaults(BehaviorVersion::v2026_01_12()).endpoint_url(endpoint).load().await;
-    let s3 = aws_sdk_s3::config::Builder::from(&config).endpoint_url(sealed_wire.url()).force_path_style(true);
+    let config =
+        aws_config::defaults(BehaviorVersion::v2026_01_12()).endpoint_url(endpoint).load().await;
+    let s3 = aws_sdk_s3::config::Builder::from(&config)
+        .endpoint_url(sealed_wire.url())
+        .force_path_style(true);
     let keyring = CachingKeyring::new(KmsKeyring::builder(&config).key(key_arn.parse()?).build());
     let client = SealedClient::builder(aws_sdk_s3::Client::from_conf(s3.build()), keyring).build();
     let sealed = open(Arc::new(SealedStore::new(client, bucket)), "sealed").await?;
@@ -48,7 +54,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let plain = plain.with_region("us-east-1").with_bucket_name(bucket).build()?;
     let plain = open(Arc::new(plain), "plain").await?;
 
-    println!("{:<22}{:>12}{:>12}{:>8}{:>10}{:>10}", "bytes from S3", "sealed", "plain", "ratio", "requests", "(plain)");
+    println!(
+        "{:<22}{:>12}{:>12}{:>8}{:>10}{:>10}",
+        "bytes from S3", "sealed", "plain", "ratio", "requests", "(plain)"
+    );
     for (name, query) in QUERIES {
         sealed_wire.forget();
         let table = sealed.sql(query).await?.collect().await?;

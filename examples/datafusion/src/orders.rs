@@ -15,15 +15,25 @@ const ROWS_IN_BATCH: i64 = 100_000;
 const REGIONS: [&str; 4] = ["eu-west-1", "us-east-1", "us-west-2", "ap-south-1"];
 
 pub(crate) fn batches() -> Result<Vec<RecordBatch>, ArrowError> {
-    (0..ROWS).step_by(ROWS_IN_BATCH as usize).map(|first| batch(first..first + ROWS_IN_BATCH)).collect()
+    (0..ROWS)
+        .step_by(ROWS_IN_BATCH as usize)
+        .map(|first| batch(first..first + ROWS_IN_BATCH))
+        .collect()
 }
 
 fn batch(ids: std::ops::Range<i64>) -> Result<RecordBatch, ArrowError> {
-    let text = |of: fn(i64) -> String| Arc::new(StringArray::from_iter_values(ids.clone().map(of))) as ArrayRef;
+    let text = |of: fn(i64) -> String| {
+        Arc::new(StringArray::from_iter_values(ids.clone().map(of))) as ArrayRef
+    };
     RecordBatch::try_from_iter([
         ("id", Arc::new(Int64Array::from_iter_values(ids.clone())) as ArrayRef),
         ("region", text(|id| REGIONS[(hash(id) % 4) as usize].to_owned())),
-        ("cents", Arc::new(Int64Array::from_iter_values(ids.clone().map(|id| (hash(id) >> 8) as i64 % 100_000)))),
+        (
+            "cents",
+            Arc::new(Int64Array::from_iter_values(
+                ids.clone().map(|id| (hash(id) >> 8) as i64 % 100_000),
+            )),
+        ),
         ("note", text(|id| format!("order {id}, {:016x}", hash(id)))),
     ])
 }

@@ -36,7 +36,8 @@ impl Proxy {
         let proxy = Self { url, requests: Arc::clone(&requests), received: Arc::clone(&received) };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (server, requests, received) = (server.clone(), Arc::clone(&requests), Arc::clone(&received));
+                let (server, requests, received) =
+                    (server.clone(), Arc::clone(&requests), Arc::clone(&received));
                 tokio::spawn(async move { pass(client, &server, &requests, received).await });
             }
         });
@@ -59,7 +60,12 @@ impl Proxy {
 }
 
 /// Passes on all that comes over one connection, until either side ends it.
-async fn pass(client: TcpStream, server: &str, requests: &AtomicU64, received: Arc<AtomicU64>) -> io::Result<()> {
+async fn pass(
+    client: TcpStream,
+    server: &str,
+    requests: &AtomicU64,
+    received: Arc<AtomicU64>,
+) -> io::Result<()> {
     let (mut from_server, mut to_server) = TcpStream::connect(server).await?.into_split();
     let (mut from_client, mut to_client) = client.into_split();
     let answers = tokio::spawn(async move {

@@ -14,7 +14,9 @@ use sealwax_s3::{
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [bucket, key_arn] = &arguments[..] else { return Err("usage: cache BUCKET KEY-ARN".into()) };
+    let [bucket, key_arn] = &arguments[..] else {
+        return Err("usage: cache BUCKET KEY-ARN".into());
+    };
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
     let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).build();
 
@@ -29,7 +31,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         put.encryption_context(context.clone()).send().await?;
     }
     for number in 0..20 {
-        client.get().bucket(bucket).key(format!("examples/cache/{number}")).send().await?.bytes().await?;
+        client
+            .get()
+            .bucket(bucket)
+            .key(format!("examples/cache/{number}"))
+            .send()
+            .await?
+            .bytes()
+            .await?;
     }
     println!("20 objects put and got");
     Ok(())

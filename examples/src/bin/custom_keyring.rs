@@ -9,8 +9,8 @@ use sealwax_s3::{
     aws_config::{self, BehaviorVersion},
     aws_sdk_s3,
     envelope::{
-        BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, KeyringError, KeyringErrorKind,
-        Place, PlaintextDataKey, Unwrap, WrapContext,
+        BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, KeyringError,
+        KeyringErrorKind, Place, PlaintextDataKey, Unwrap, WrapContext,
     },
 };
 
@@ -21,9 +21,9 @@ struct ByTenant(BTreeMap<String, KmsKeyring>);
 impl ByTenant {
     fn of(&self, context: &EncryptionContext) -> Result<&KmsKeyring, KeyringError> {
         let tenant = context.get("tenant").unwrap_or("(none)");
-        self.0
-            .get(tenant)
-            .ok_or_else(|| KeyringError::new(KeyringErrorKind::NotFound, format!("that of the tenant {tenant}")))
+        self.0.get(tenant).ok_or_else(|| {
+            KeyringError::new(KeyringErrorKind::NotFound, format!("that of the tenant {tenant}"))
+        })
     }
 }
 
@@ -53,7 +53,11 @@ impl Keyring for ByTenant {
         Box::pin(async move { self.of(context)?.rewrap(keys, context, place).await })
     }
 
-    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Unwrap> {
         Box::pin(async move {
             match self.of(context) {
                 Ok(keyring) => keyring.unwrap(keys, context).await,
@@ -81,7 +85,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
     let mut tenants = BTreeMap::new();
     for (tenant, key_arn) in [("acme", acme), ("globex", globex)] {
-        tenants.insert(tenant.to_owned(), KmsKeyring::builder(&config).key(key_arn.parse()?).build());
+        tenants
+            .insert(tenant.to_owned(), KmsKeyring::builder(&config).key(key_arn.parse()?).build());
     }
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), ByTenant(tenants)).build();
 
@@ -92,7 +97,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         assert_eq!(stored.header.keys()[0].wrapping_key(), key_arn);
         client.get().bucket(bucket).key(format!("examples/{tenant}")).send().await?.bytes().await?;
     }
-    let stranger = client.put().bucket(bucket).key("examples/stranger").body("nobody's").send().await;
+    let stranger =
+        client.put().bucket(bucket).key("examples/stranger").body("nobody's").send().await;
     println!("without a tenant: {}", stranger.expect_err("no key"));
     Ok(())
 }

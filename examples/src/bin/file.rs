@@ -13,7 +13,9 @@ use sealwax_s3::{
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [bucket, key_arn, path] = &arguments[..] else { return Err("usage: file BUCKET KEY-ARN PATH".into()) };
+    let [bucket, key_arn, path] = &arguments[..] else {
+        return Err("usage: file BUCKET KEY-ARN PATH".into());
+    };
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
     let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).build();
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
@@ -22,7 +24,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // which holds no plaintext and no plaintext key, says what S3 has already.
     let put = client.put().bucket(bucket).key("examples/file").body(PlaintextSource::file(path));
     let put = put.content_type("application/octet-stream").metadata("origin", "examples");
-    let put = put.state_file(format!("{path}.upload")).on_progress(|bytes| eprintln!("{bytes} bytes stored"));
+    let put = put
+        .state_file(format!("{path}.upload"))
+        .on_progress(|bytes| eprintln!("{bytes} bytes stored"));
     let stored = put.send().await?;
     println!("sealed {} bytes", stored.plaintext_len);
 

@@ -13,7 +13,9 @@ use sealwax_s3::{
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [bucket, key_arn] = &arguments[..] else { return Err("usage: range BUCKET KEY-ARN".into()) };
+    let [bucket, key_arn] = &arguments[..] else {
+        return Err("usage: range BUCKET KEY-ARN".into());
+    };
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
     let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).build();
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
@@ -31,6 +33,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // One unwrap of the data key for all; ranges that lie close together are one request.
     let several = get().ranges(&[0..4, 4_000..4_004, 1_999_996..2_000_000]).await?;
-    println!("{} bytes of the middle, {} of the end, {} ranges", middle.len(), end.len(), several.len());
+    println!(
+        "{} bytes of the middle, {} of the end, {} ranges",
+        middle.len(),
+        end.len(),
+        several.len()
+    );
     Ok(())
 }

@@ -7,17 +7,28 @@ use sealwax_s3::{KmsKeyring, SealedClient, aws_config, aws_sdk_s3, envelope::Enc
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [bucket, key_arn] = &arguments[..] else { return Err("usage: round_trip BUCKET KEY-ARN".into()) };
+    let [bucket, key_arn] = &arguments[..] else {
+        return Err("usage: round_trip BUCKET KEY-ARN".into());
+    };
 
     let config = aws_config::load_defaults(aws_config::BehaviorVersion::v2026_01_12()).await;
     let s3 = aws_sdk_s3::Client::from_conf(
-        aws_sdk_s3::config::Builder::from(&config).force_path_style(config.endpoint_url().is_some()).build(),
+        aws_sdk_s3::config::Builder::from(&config)
+            .force_path_style(config.endpoint_url().is_some())
+            .build(),
     );
     let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).build();
     let client = SealedClient::builder(s3, keyring).build();
 
     let context = EncryptionContext::try_from_iter([("tenant", "acme")])?;
-    client.put().bucket(bucket).key("greeting").encryption_context(context).body("hello, sealed").send().await?;
+    client
+        .put()
+        .bucket(bucket)
+        .key("greeting")
+        .encryption_context(context)
+        .body("hello, sealed")
+        .send()
+        .await?;
 
     let object = client.get().bucket(bucket).key("greeting").send().await?;
     println!("{}", String::from_utf8_lossy(&object.bytes().await?));

@@ -21,9 +21,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Each key's ARN says its Region; KMS is asked there. A write goes on while one Region is down.
     let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).key(other.parse()?);
-    let both = SealedClient::builder(s3(), keyring.wrap_policy(WrapPolicy::AtLeast(1)).build()).build();
-    let stored = both.put().bucket(bucket).key("examples/regions").body("kept twice").send().await?;
-    println!("{} keys wrap it, {} are missing", stored.header.keys().len(), stored.header.missing().len());
+    let both =
+        SealedClient::builder(s3(), keyring.wrap_policy(WrapPolicy::AtLeast(1)).build()).build();
+    let stored =
+        both.put().bucket(bucket).key("examples/regions").body("kept twice").send().await?;
+    println!(
+        "{} keys wrap it, {} are missing",
+        stored.header.keys().len(),
+        stored.header.missing().len()
+    );
 
     // After the loss of the first Region, the other key alone will do.
     let keyring = KmsKeyring::builder(&config).key(other.parse()?).build();

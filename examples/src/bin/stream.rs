@@ -15,16 +15,28 @@ use sealwax_s3::{
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [bucket, key_arn, mib] = &arguments[..] else { return Err("usage: stream BUCKET KEY-ARN MIB".into()) };
+    let [bucket, key_arn, mib] = &arguments[..] else {
+        return Err("usage: stream BUCKET KEY-ARN MIB".into());
+    };
     let mib: usize = mib.parse()?;
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
     let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).build();
     // All uploads of this client together have no more than this of parts in memory.
-    let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).memory_budget(32 << 20).build();
+    let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring)
+        .memory_budget(32 << 20)
+        .build();
 
     // An error in the stream fails the upload, and nothing becomes visible.
-    let pieces = stream::iter((0..mib).map(|number| Ok::<_, io::Error>(Bytes::from(vec![number as u8; 1 << 20]))));
-    client.put().bucket(bucket).key("examples/stream").body(PlaintextSource::stream(pieces)).send().await?;
+    let pieces = stream::iter(
+        (0..mib).map(|number| Ok::<_, io::Error>(Bytes::from(vec![number as u8; 1 << 20]))),
+    );
+    client
+        .put()
+        .bucket(bucket)
+        .key("examples/stream")
+        .body(PlaintextSource::stream(pieces))
+        .send()
+        .await?;
 
     let object = client.get().bucket(bucket).key("examples/stream").send().await?;
     let mut stream = object.into_stream();

@@ -51,19 +51,36 @@ async fn upload(
 ) -> Result<StatusCode, Failure> {
     // A caller that is slow holds no room that others need; one that breaks off leaves nothing behind.
     let body = PlaintextSource::slow_stream(body.into_data_stream().map_err(io::Error::other));
-    let mut put =
-        uploads.client.put().bucket(&uploads.bucket).key(format!("uploads/{name}")).body(body).if_none_match("*");
-    if let Some(content_type) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) {
+    let mut put = uploads
+        .client
+        .put()
+        .bucket(&uploads.bucket)
+        .key(format!("uploads/{name}"))
+        .body(body)
+        .if_none_match("*");
+    if let Some(content_type) =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
+    {
         put = put.content_type(content_type);
     }
     put.send().await.map_err(Failure)?;
     Ok(StatusCode::CREATED)
 }
 
-async fn download(State(uploads): State<Uploads>, Path(name): Path<String>) -> Result<Response, Failure> {
-    let object =
-        uploads.client.get().bucket(&uploads.bucket).key(format!("uploads/{name}")).send().await.map_err(Failure)?;
-    let content_type = object.info().content_type.clone().unwrap_or_else(|| "application/octet-stream".into());
+async fn download(
+    State(uploads): State<Uploads>,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
+    let object = uploads
+        .client
+        .get()
+        .bucket(&uploads.bucket)
+        .key(format!("uploads/{name}"))
+        .send()
+        .await
+        .map_err(Failure)?;
+    let content_type =
+        object.info().content_type.clone().unwrap_or_else(|| "application/octet-stream".into());
     let len = object.info().plaintext_len();
     // With its length told, what breaks off is seen to be incomplete.
     let headers = [(header::CONTENT_TYPE, content_type), (header::CONTENT_LENGTH, len.to_string())];
@@ -86,7 +103,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let router = Router::new().route("/{name}", get(download).put(upload)).with_state(uploads);
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("http://{}", listener.local_addr()?);
-    axum::serve(listener, router).with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) }).await?;
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) })
+        .await?;
     // Uploads that were broken off are aborted before the process ends.
     client.settle().await;
     Ok(())

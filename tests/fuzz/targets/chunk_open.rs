@@ -8,8 +8,8 @@ use arbitrary::Arbitrary;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use libfuzzer_sys::fuzz_target;
 use sealwax_envelope::{
-    BodyHeader, EncryptionContext, Error, Keyring as _, LocalKeyring, ObjectHeader, Opener, PlaintextDataKey,
-    StreamOpener, Unwrap,
+    BodyHeader, EncryptionContext, Error, Keyring as _, LocalKeyring, ObjectHeader, Opener,
+    PlaintextDataKey, StreamOpener, Unwrap,
     geometry::{CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN},
 };
 
@@ -28,8 +28,10 @@ static OBJECT: LazyLock<Object> = LazyLock::new(|| {
         serde_json::from_str(include_str!("../../vectors/three-chunks.json")).expect("a vector");
     let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
     let metadata = vector["metadata"].as_object().expect("metadata");
-    let metadata: Vec<_> = metadata.iter().map(|(name, value)| (name.clone(), text(value))).collect();
-    let header = ObjectHeader::parse(metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let metadata: Vec<_> =
+        metadata.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    let header =
+        ObjectHeader::parse(metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let header = header.expect("a header");
     let mut key = hex::decode(text(&vector["wrapping-keys"]["first"])).expect("hex");
     let keyring = LocalKeyring::new("first", &mut key).expect("a keyring");
@@ -130,13 +132,15 @@ fuzz_target!(|attack: Attack<'_>| {
     attack.edits.iter().for_each(|edit| edit.apply(&mut body));
     let changed = body != object.body;
 
-    let mut opener = StreamOpener::new(&object.data_key, &object.context, object.header).expect("the commitment");
+    let mut opener = StreamOpener::new(&object.data_key, &object.context, object.header)
+        .expect("the commitment");
     let mut released = Vec::new();
     let (mut rest, mut failed) = (body.as_slice(), false);
     let mut pieces = attack.pieces.iter().cycle();
     while !rest.is_empty() && (attack.careless || !failed) {
-        let (piece, after) =
-            rest.split_at(pieces.next().map_or(rest.len(), |len| rest.len().min(usize::from(*len).max(64))));
+        let (piece, after) = rest.split_at(
+            pieces.next().map_or(rest.len(), |len| rest.len().min(usize::from(*len).max(64))),
+        );
         rest = after;
         failed |= opener.feed(piece).is_err();
         while let Some(chunk) = opener.next_chunk() {
@@ -175,7 +179,10 @@ fuzz_target!(|attack: Attack<'_>| {
             assert_eq!(packed.as_ref(), Ok(&opened));
             if !opened.is_empty() {
                 let start = usize::try_from(first_chunk).expect("one of three") * CHUNK_LEN;
-                assert!(object.plaintext[start..].starts_with(&opened), "something else was opened");
+                assert!(
+                    object.plaintext[start..].starts_with(&opened),
+                    "something else was opened"
+                );
             }
         }
         Err(error) => {

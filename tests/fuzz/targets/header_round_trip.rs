@@ -40,13 +40,18 @@ impl Parts<'_> {
     fn header(&self) -> Option<ObjectHeader> {
         let context = EncryptionContext::try_from_iter(self.context.iter().copied()).ok()?;
         let keys: Vec<_> = self.keys.iter().map(Key::wrap).collect::<Option<_>>()?;
-        let missing: Vec<_> =
-            self.missing.iter().map(|key| MissingWrap::new("aws-kms", *key).ok()).collect::<Option<_>>()?;
+        let missing: Vec<_> = self
+            .missing
+            .iter()
+            .map(|key| MissingWrap::new("aws-kms", *key).ok())
+            .collect::<Option<_>>()?;
         let body_header = BodyHeader::from_bytes(&self.body_header);
         assert_eq!(body_header.to_bytes(), self.body_header);
-        let header = ObjectHeader::new(context, keys.clone(), body_header, self.plaintext_len).ok()?;
+        let header =
+            ObjectHeader::new(context, keys.clone(), body_header, self.plaintext_len).ok()?;
         // As a keyring gives them: none that has a wrap, and no more than there can be keys.
-        let missing: Vec<_> = missing.into_iter().filter(|it| !keys.iter().any(|key| it.is_filled_by(key))).collect();
+        let missing: Vec<_> =
+            missing.into_iter().filter(|it| !keys.iter().any(|key| it.is_filled_by(key))).collect();
         let missing = missing.into_iter().take(16).collect();
         let header = header.with_missing(missing);
         (0..self.rewraps % 4).try_fold(header, |header, _| header.rewrapped(keys.clone()).ok())

@@ -11,11 +11,13 @@ use sealwax_envelope::{
 };
 
 fuzz_target!(|text: &str| {
-    let metadata: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once(": ")).collect();
+    let metadata: Vec<(&str, &str)> =
+        text.lines().filter_map(|line| line.split_once(": ")).collect();
     let Ok(header) = ObjectHeader::parse(metadata.iter().copied()) else { return };
 
     let ours = metadata.iter().filter(|(name, _)| is_reserved(name));
-    let stored: BTreeMap<String, &str> = ours.map(|(name, value)| (name.to_ascii_lowercase(), *value)).collect();
+    let stored: BTreeMap<String, &str> =
+        ours.map(|(name, value)| (name.to_ascii_lowercase(), *value)).collect();
     let size: usize = stored.iter().map(|(name, value)| name.len() + value.len()).sum();
     assert!(size <= METADATA_READ_LIMIT);
     let written = header.to_metadata();
@@ -31,7 +33,9 @@ fuzz_target!(|text: &str| {
         assert!((1..=MAX_ENCRYPTED_DATA_KEY_LEN).contains(&key.ciphertext().len()));
         assert!((1..=EncryptedDataKey::MAX_PROVIDER_LEN).contains(&key.provider().len()));
         assert!((1..=EncryptedDataKey::MAX_WRAPPING_KEY_LEN).contains(&key.wrapping_key().len()));
-        assert!(key.place().is_none_or(|place| (1..=Place::MAX_LEN).contains(&place.as_str().len())));
+        assert!(
+            key.place().is_none_or(|place| (1..=Place::MAX_LEN).contains(&place.as_str().len()))
+        );
         assert!(!header.missing().iter().any(|missing| missing.is_filled_by(key)));
     }
     // Whatever it is, it can be rewrapped, but for the last generation.

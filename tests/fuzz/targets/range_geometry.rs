@@ -7,7 +7,8 @@ use std::ops::Range;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use sealwax_envelope::geometry::{
-    CHUNK_LEN, HEADER_LEN, MAX_CHUNKS, SEALED_CHUNK_LEN, TAG_LEN, body_len, chunk_count, chunk_span, plaintext_len,
+    CHUNK_LEN, HEADER_LEN, MAX_CHUNKS, SEALED_CHUNK_LEN, TAG_LEN, body_len, chunk_count,
+    chunk_span, plaintext_len,
 };
 
 // It depends on nothing: there is no need to build the AWS SDK for it.
@@ -53,19 +54,25 @@ impl Len {
         match self {
             Self::Small(len) => u64::from(*len),
             Self::Any(len) => *len,
-            Self::Edge { chunks, off } => (chunks % (MAX_CHUNKS + 2) * CHUNK).saturating_add_signed(i64::from(*off)),
+            Self::Edge { chunks, off } => {
+                (chunks % (MAX_CHUNKS + 2) * CHUNK).saturating_add_signed(i64::from(*off))
+            }
         }
     }
 }
 
 /// What S3 sends of a body of `len` bytes. `None`: it answers 416. (RFC 9110 §14.1.2.)
 fn served(header: &str, len: u64) -> Option<Range<u64>> {
-    let (first, last) = header.strip_prefix("bytes=").and_then(|range| range.split_once('-')).expect("one range");
+    let (first, last) =
+        header.strip_prefix("bytes=").and_then(|range| range.split_once('-')).expect("one range");
     let number = |text: &str| text.parse::<u64>().expect("a number");
     if first.is_empty() {
         return Some(len.saturating_sub(number(last))..len);
     }
-    assert!(number(first) <= number(last), "S3 passes over such a range and sends the whole object");
+    assert!(
+        number(first) <= number(last),
+        "S3 passes over such a range and sends the whole object"
+    );
     (number(first) < len).then(|| number(first)..number(last).saturating_add(1).min(len))
 }
 
@@ -121,7 +128,8 @@ fuzz_target!(|question: Question| {
             assert!(first.end - first.start <= part_chunks * SEALED_CHUNK);
             // All of it, and an empty last chunk maybe; or a whole part.
             let needed = chunk_span(window, len).expect("a range").body;
-            let is_all = first.end == needed.end || first.end == body && first.end - needed.end == TAG_LEN as u64;
+            let is_all = first.end == needed.end
+                || first.end == body && first.end - needed.end == TAG_LEN as u64;
             assert!(is_all || first.end - first.start == part_chunks * SEALED_CHUNK);
         }
         Wanted::Suffix(_) if window.is_empty() => {}

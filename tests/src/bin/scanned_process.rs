@@ -14,8 +14,9 @@ use std::{
 use sealwax_s3::{
     S3Uri, SealedClient,
     envelope::{
-        BoxFuture, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring,
-        KeyringError, Place, PlaintextDataKey, Sealer, Unwrap, WrapContext,
+        BoxFuture, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
+        EncryptionMaterials, Keyring, KeyringError, Place, PlaintextDataKey, Sealer, Unwrap,
+        WrapContext,
     },
 };
 use sealwax_tests::{LocalStack, SeaweedFs, east, local_keyring, plaintext};
@@ -73,7 +74,11 @@ impl<K: Keyring> Keyring for Noting<K> {
         self.keyring.rewrap(keys, context, place)
     }
 
-    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Unwrap> {
         Box::pin(async move {
             let unwrapped = self.keyring.unwrap(keys, context).await;
             if let Unwrap::Unwrapped(key) = &unwrapped {
@@ -101,7 +106,11 @@ async fn work<K: Keyring + 'static>(
     secrets: &Secrets,
 ) -> Vec<Vec<u8>> {
     let inner = Noting { keyring, name: "intermediate key", secrets: Arc::clone(secrets) };
-    let outer = Noting { keyring: CachingKeyring::new(inner), name: "data key", secrets: Arc::clone(secrets) };
+    let outer = Noting {
+        keyring: CachingKeyring::new(inner),
+        name: "data key",
+        secrets: Arc::clone(secrets),
+    };
     let client = SealedClient::builder(s3, outer).part_len(5 << 20).build();
     let other = Arc::new(other);
     let mut headers = Vec::new();
@@ -117,12 +126,15 @@ async fn work<K: Keyring + 'static>(
 
 /// A cache that lives, and that has dropped keys: those of too many objects, and those of too many contexts.
 async fn evict(secrets: &Secrets) -> CachingKeyring {
-    let inner = Noting { keyring: local_keyring("c"), name: "evicted key", secrets: Arc::clone(secrets) };
+    let inner =
+        Noting { keyring: local_keyring("c"), name: "evicted key", secrets: Arc::clone(secrets) };
     let limits = CacheLimits { objects: 2, entries: 1, ..CacheLimits::default() };
     let keyring = CachingKeyring::with_limits(inner, limits);
-    let contexts = ["a", "b"].map(|n| EncryptionContext::try_from_iter([("n", n)]).expect("a context"));
+    let contexts =
+        ["a", "b"].map(|n| EncryptionContext::try_from_iter([("n", n)]).expect("a context"));
     for context in [0, 0, 0, 1, 0].map(|n| &contexts[n]) {
-        let materials = keyring.generate(WrapContext::new(context, None), Some(1)).await.expect("generated");
+        let materials =
+            keyring.generate(WrapContext::new(context, None), Some(1)).await.expect("generated");
         let unwrapped = keyring.unwrap(&materials.encrypted_data_keys, context).await;
         assert!(matches!(unwrapped, Unwrap::Unwrapped(_)), "it is not read");
     }
@@ -130,7 +142,11 @@ async fn evict(secrets: &Secrets) -> CachingKeyring {
     let mut secrets = secrets.lock().unwrap_or_else(PoisonError::into_inner);
     let last = secrets.last().expect("some").1.clone();
     secrets.retain(|(_, secret)| *secret != last);
-    assert_eq!(secrets.iter().filter(|(name, _)| *name == "evicted key").count(), 6, "made, and read, three");
+    assert_eq!(
+        secrets.iter().filter(|(name, _)| *name == "evicted key").count(),
+        6,
+        "made, and read, three"
+    );
     keyring
 }
 
@@ -148,7 +164,8 @@ fn main() {
             _ => {
                 let stack = LocalStack::new(east());
                 let uris = [stack.object("memory"), stack.object("memory")];
-                let (keyring, other) = (stack.keyring([&stack.home.key]), stack.keyring([&stack.home.key_2]));
+                let (keyring, other) =
+                    (stack.keyring([&stack.home.key]), stack.keyring([&stack.home.key_2]));
                 work(stack.s3(), keyring, other, uris, &secrets).await
             }
         }
@@ -179,13 +196,20 @@ fn main() {
 
 /// How often what is masked in `needle` occurs in this process's writable memory.
 fn occurrences(needle: &[u8]) -> usize {
-    assert!((8..=MAX_NEEDLE).contains(&needle.len()), "too short to be told from chance, or too long");
+    assert!(
+        (8..=MAX_NEEDLE).contains(&needle.len()),
+        "too short to be told from chance, or too long"
+    );
     let memory = File::open("/proc/self/mem").expect("its own memory");
     let maps = fs::read_to_string("/proc/self/maps").expect("its own maps");
     let mut window = vec![0; WINDOW + MAX_NEEDLE];
     let mut count = 0;
-    for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.starts_with("rw"))) {
-        let (start, end) = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
+    for line in maps
+        .lines()
+        .filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.starts_with("rw")))
+    {
+        let (start, end) =
+            line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
         let number = |text| u64::from_str_radix(text, 16).expect("hexadecimal");
         let (mut at, end) = (number(start), number(end));
         while at < end {
@@ -204,10 +228,13 @@ fn occurrences(needle: &[u8]) -> usize {
 /// Counts what begins in the first [`WINDOW`] bytes.
 fn masked_occurrences(bytes: &[u8], needle: &[u8]) -> usize {
     let first = needle[0] ^ MASK;
-    let begins = bytes.iter().take(WINDOW).enumerate().filter(|(_, byte)| **byte == first).map(|(at, _)| at);
+    let begins =
+        bytes.iter().take(WINDOW).enumerate().filter(|(_, byte)| **byte == first).map(|(at, _)| at);
     let is_there = |at: &usize| {
         let found = bytes.get(*at..*at + needle.len());
-        found.is_some_and(|found| found.iter().zip(needle).all(|(byte, masked)| byte ^ MASK == *masked))
+        found.is_some_and(|found| {
+            found.iter().zip(needle).all(|(byte, masked)| byte ^ MASK == *masked)
+        })
     };
     begins.filter(is_there).count()
 }

@@ -36,7 +36,10 @@ impl Body for CutBody {
     type Data = Bytes;
     type Error = std::io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
         if !self.rest.is_empty() {
             let len = self.rest.len().min(64 * 1024);
             return Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(len)))));

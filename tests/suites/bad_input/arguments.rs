@@ -27,7 +27,11 @@ async fn nothing_is_sent_for_arguments_that_cannot_be_stored() {
     };
     let cases: Vec<(&str, Edit, ErrorKind)> = vec![
         ("own metadata of 2 KB", metadata("n", &"v".repeat(2048)), MetadataTooLarge),
-        ("own metadata that leaves no room for ours", metadata("n", &"v".repeat(1700)), MetadataTooLarge),
+        (
+            "own metadata that leaves no room for ours",
+            metadata("n", &"v".repeat(1700)),
+            MetadataTooLarge,
+        ),
         ("own metadata of long names", metadata(&"n".repeat(2000), "v"), MetadataTooLarge),
         ("own metadata of wide characters", metadata("n", &"é".repeat(900)), MetadataTooLarge),
         ("a long context", Box::new(|put| put.encryption_context(context(2000))), MetadataTooLarge),
@@ -62,11 +66,15 @@ async fn header_values_that_http_cannot_carry_are_invalid() {
         ("a line break in a value", Box::new(|put| put.metadata("n", "a\r\nb"))),
         ("a blank in a name", Box::new(|put| put.metadata("a b", "v"))),
         ("another script in a name", Box::new(|put| put.metadata("é", "v"))),
-        ("a line break in the content type", Box::new(|put| put.content_type("text/plain\r\nx-amz-acl: public-read"))),
+        (
+            "a line break in the content type",
+            Box::new(|put| put.content_type("text/plain\r\nx-amz-acl: public-read")),
+        ),
     ];
     for (case, edit) in cases {
         for len in [1, 9 << 20] {
-            let error = edit(client.put().uri(&uri).body(vec![0; len])).send().await.expect_err(case);
+            let error =
+                edit(client.put().uri(&uri).body(vec![0; len])).send().await.expect_err(case);
             if error.kind() != InvalidInput {
                 others.push(format!("{case}, {len} bytes: {error:?}"));
             }
@@ -81,10 +89,18 @@ async fn header_values_that_http_cannot_carry_are_invalid() {
 async fn too_many_keys_are_refused_before_any_of_them_is_asked() {
     let stack = LocalStack::new(east());
     let uri = stack.object("many");
-    let many: Vec<KmsKeyArn> =
-        (0..17).map(|n| format!("arn:aws:kms:us-east-1:000000000000:key/{n}").parse().expect("an ARN")).collect();
+    let many: Vec<KmsKeyArn> = (0..17)
+        .map(|n| format!("arn:aws:kms:us-east-1:000000000000:key/{n}").parse().expect("an ARN"))
+        .collect();
     for count in [8, 17] {
-        let put = stack.client(&many[..count]).put().uri(&uri).body("x").send().await.expect_err("too many");
+        let put = stack
+            .client(&many[..count])
+            .put()
+            .uri(&uri)
+            .body("x")
+            .send()
+            .await
+            .expect_err("too many");
         assert!(matches!(put.kind(), MetadataTooLarge | InvalidInput), "{count} keys: {put:?}");
     }
     assert_eq!(stack.wire.calls().len(), 0);
@@ -100,7 +116,11 @@ async fn the_limit_of_the_metadata_holds_to_the_byte() {
         let uri = uri.clone();
         async move {
             let put = client.put().uri(&uri).body("x").send().await.expect("put");
-            put.header.to_metadata().iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+            put.header
+                .to_metadata()
+                .iter()
+                .map(|(name, value)| name.len() + value.len())
+                .sum::<usize>()
         }
     };
     let uri = store.object("limit");
@@ -123,9 +143,13 @@ async fn a_rewrap_that_cannot_be_stored_makes_no_kms_call_and_no_copy() {
     let more = || stack.keyring([&stack.home.key_2, &stack.home.mrk, &west.key]);
     let add = client.rewrap().uri(&uri).add_keys(more()).send().await;
     assert_kind(add, MetadataTooLarge, &uri, "three keys more");
-    let many: Vec<_> = (0..17).map(|n| std::sync::Arc::new(local_keyring(&n.to_string())) as _).collect();
+    let many: Vec<_> =
+        (0..17).map(|n| std::sync::Arc::new(local_keyring(&n.to_string())) as _).collect();
     let mut many = many.into_iter();
-    let many = MultiKeyring::new(many.next().expect("17"), many.collect::<Vec<std::sync::Arc<dyn Keyring>>>());
+    let many = MultiKeyring::new(
+        many.next().expect("17"),
+        many.collect::<Vec<std::sync::Arc<dyn Keyring>>>(),
+    );
     let error = client.rewrap().uri(&uri).replace_keys(many).send().await.expect_err("17 keys");
     assert!(matches!(error.kind(), MetadataTooLarge | InvalidInput), "17 keys: {error:?}");
     assert_kind(client.rewrap().uri(&uri).send().await, InvalidInput, &uri, "no edit");
@@ -135,8 +159,13 @@ async fn a_rewrap_that_cannot_be_stored_makes_no_kms_call_and_no_copy() {
         &uri,
         "the last key",
     );
-    let remove =
-        client.rewrap().uri(&uri).remove_key(stack.home.key_2.as_str()).send().await.expect("it has no such key");
+    let remove = client
+        .rewrap()
+        .uri(&uri)
+        .remove_key(stack.home.key_2.as_str())
+        .send()
+        .await
+        .expect("it has no such key");
     assert_eq!(remove.outcome, RewrapOutcome::Unchanged);
 
     assert_eq!(stack.wire.kms(), []);
@@ -152,7 +181,10 @@ async fn a_file_without_a_length_is_stored_whole_or_not_at_all() {
     let store = SeaweedFs::new().await;
     let (client, uri) = (store.client(local_keyring("a")), store.object("proc"));
     match client.put().uri(&uri).body(PlaintextSource::file(path)).send().await {
-        Ok(_) => assert!(read(&client, &uri).await.expect("get") == content, "an empty object was stored"),
+        Ok(_) => assert!(
+            read(&client, &uri).await.expect("get") == content,
+            "an empty object was stored"
+        ),
         Err(error) => assert_eq!(error.kind(), Io),
     }
 }

@@ -9,13 +9,22 @@ const LANES: usize = 8;
 
 /// Seals a small object, stores each tampered copy of it and reads it back. Gives what was readable: each time the
 /// plaintext, whatever else, and the name of the case.
-async fn readable_after(tamper: impl Fn(&Stored) -> Vec<(String, Stored)> + Send + Sync) -> Vec<String> {
+async fn readable_after(
+    tamper: impl Fn(&Stored) -> Vec<(String, Stored)> + Send + Sync,
+) -> Vec<String> {
     let (store, data) = (&SeaweedFs::new().await, &plaintext(100));
     let context = &EncryptionContext::try_from_iter([("tenant", "acme")]).expect("a context");
     let tamper = &tamper;
     let lanes = (0..LANES).map(async |lane| {
         let (client, uri) = (store.client(local_keyring("a")), store.object("bit"));
-        client.put().uri(&uri).body(data.clone()).encryption_context(context.clone()).send().await.expect("put");
+        client
+            .put()
+            .uri(&uri)
+            .body(data.clone())
+            .encryption_context(context.clone())
+            .send()
+            .await
+            .expect("put");
         let sealed = Stored::fetch(client.s3(), &uri).await;
         let mut readable = Vec::new();
         for (case, tampered) in tamper(&sealed).into_iter().skip(lane).step_by(LANES) {
@@ -57,14 +66,16 @@ async fn each_bit_of_the_metadata_counts() {
             bits.filter_map(move |(at, bit)| {
                 let mut bytes = value.clone().into_bytes();
                 bytes[at] ^= 1_u8 << bit;
-                let flipped =
-                    String::from_utf8(bytes).ok().filter(|text| text.bytes().all(|b| b.is_ascii_graphic()))?;
+                let flipped = String::from_utf8(bytes)
+                    .ok()
+                    .filter(|text| text.bytes().all(|b| b.is_ascii_graphic()))?;
                 Some((format!("{name}: {flipped}"), sealed.with(name, flipped)))
             })
         });
         flips.collect()
     });
     // The generation tells two rewraps apart and is not authenticated: a rewrap inside of KMS has no key to do it with.
-    let others: Vec<_> = readable.await.into_iter().filter(|case| !case.starts_with("sealwax-generation")).collect();
+    let others: Vec<_> =
+        readable.await.into_iter().filter(|case| !case.starts_with("sealwax-generation")).collect();
     assert_eq!(others, [""; 0]);
 }

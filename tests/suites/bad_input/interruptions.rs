@@ -8,7 +8,8 @@ use futures_util::{
 };
 use sealwax_s3::{ErrorKind::NotFound, PlaintextSource, S3Uri, SealedClient};
 use sealwax_tests::{
-    Call, LocalStack, Reaction, Wire, assert_kind, east, local_keyring, plaintext, unfinished_uploads,
+    Call, LocalStack, Reaction, Wire, assert_kind, east, local_keyring, plaintext,
+    unfinished_uploads,
 };
 use tokio::{sync::Notify, time::timeout};
 
@@ -113,10 +114,14 @@ async fn while_the_upload_is_being_completed() {
 
 #[tokio::test]
 async fn while_a_failed_upload_is_being_aborted() {
-    assert_drop_is_clean(jammed(|call, jam| match (call.operation.as_str(), call.part, call.nth) {
-        (_, Some(2), _) => Reaction::Answer(403, "<Error><Code>AccessDenied</Code></Error>".into()),
-        ("AbortMultipartUpload", _, 0) => Reaction::Await(jam.wait()),
-        _ => Reaction::Pass,
+    assert_drop_is_clean(jammed(|call, jam| {
+        match (call.operation.as_str(), call.part, call.nth) {
+            (_, Some(2), _) => {
+                Reaction::Answer(403, "<Error><Code>AccessDenied</Code></Error>".into())
+            }
+            ("AbortMultipartUpload", _, 0) => Reaction::Await(jam.wait()),
+            _ => Reaction::Pass,
+        }
     }))
     .await;
 }

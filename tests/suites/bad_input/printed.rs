@@ -16,13 +16,13 @@ use std::{
 
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{
-    Attributes, BodyChecksum, DiscoveryFilter, InvalidArn, InvalidUri, KmsKeyArn, KmsKeyring, PlacePolicy,
-    PlaintextSource, S3Uri, SealedClient, UnfinishedUpload, WrapPolicy,
+    Attributes, BodyChecksum, DiscoveryFilter, InvalidArn, InvalidUri, KmsKeyArn, KmsKeyring,
+    PlacePolicy, PlaintextSource, S3Uri, SealedClient, UnfinishedUpload, WrapPolicy,
     drill::BlockedRegions,
     envelope::{
-        BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext, Error, Keyring as _,
-        KeyringError, MissingWrap, MultiKeyring, ObjectHeader, Opener, PartBuffer, Place, PlaintextDataKey, Sealer,
-        StreamOpener, Unwrap, WrapContext, geometry,
+        BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext, Error,
+        Keyring as _, KeyringError, MissingWrap, MultiKeyring, ObjectHeader, Opener, PartBuffer,
+        Place, PlaintextDataKey, Sealer, StreamOpener, Unwrap, WrapContext, geometry,
         s3ec::{self, Keyring as _},
     },
     listing::{ListedObject, ManifestLocation},
@@ -35,8 +35,11 @@ use sealwax_tests::{BodyKey, LocalStack, Reaction, SeaweedFs, Stored, Wire, east
 use crate::secrets::{KEY, PLAINTEXT, assert_absent, keyring};
 
 const DATA_KEY: &[u8; 32] = b"MARKER-OF-A-DATA-KEY-OF-32-BYTES";
-const CRATES: [(&str, &str); 3] =
-    [("sealwax_envelope", "envelope"), ("sealwax_s3", "s3"), ("sealwax_object_store", "object-store")];
+const CRATES: [(&str, &str); 3] = [
+    ("sealwax_envelope", "envelope"),
+    ("sealwax_s3", "s3"),
+    ("sealwax_object_store", "object-store"),
+];
 
 /// What was printed, and of which types.
 #[derive(Default)]
@@ -76,8 +79,13 @@ fn names_are_those_of_the_crate_and_the_type() {
 const RAW: [&str; 5] = ["[u8", "<u8>", "Bytes", "dyn ", "Zeroizing"];
 /// Private types with a derived `Debug` over such: an error's cause; buffers, keyrings and digests, which are members only of
 /// what is printed here.
-const PRIVATE: [&str; 5] =
-    ["sealwax_s3 Done", "sealwax_s3 Edit", "sealwax_s3 Inner", "sealwax_s3 PartBuffers", "sealwax_s3 Wrap"];
+const PRIVATE: [&str; 5] = [
+    "sealwax_s3 Done",
+    "sealwax_s3 Edit",
+    "sealwax_s3 Inner",
+    "sealwax_s3 PartBuffers",
+    "sealwax_s3 Wrap",
+];
 
 /// The public types that must be printed by `Debug`, and those by `Display`, as the sources have them. (The lint
 /// `unreachable_pub` holds `pub` to what can be named from outside, `missing_debug_implementations` to what says why it has
@@ -87,24 +95,32 @@ fn printable() -> [BTreeSet<String>; 2] {
     let (mut silent, mut private) = (BTreeSet::new(), BTreeSet::new());
     for (krate, directory) in CRATES {
         let mut files = Vec::new();
-        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(directory).join("src"), &mut files);
+        sources(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(directory).join("src"),
+            &mut files,
+        );
         for text in files {
             let text = text.split("#[cfg(test)]\nmod tests {").next().expect("a text");
             let lines: Vec<&str> = text.lines().map(str::trim).collect();
             for (index, line) in lines.iter().enumerate() {
                 let (is_public, line) = match line.strip_prefix("pub") {
-                    Some(rest) => (rest.starts_with(' '), rest.trim_start_matches(|c| c != ' ').trim_start()),
+                    Some(rest) => {
+                        (rest.starts_with(' '), rest.trim_start_matches(|c| c != ' ').trim_start())
+                    }
                     None => (false, *line),
                 };
                 let rest = line.strip_prefix("struct ").or(line.strip_prefix("enum "));
-                let Some(ident) = rest.map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().expect("a name"))
+                let Some(ident) = rest
+                    .map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().expect("a name"))
                 else {
                     continue;
                 };
                 let name = format!("{krate} {ident}");
                 // Its attributes, back to whatever is before it, and its members.
-                let begins = |line: &&&str| !line.is_empty() && !line.ends_with('}') && !line.ends_with(';');
-                let attributes: String = lines[..index].iter().rev().take_while(begins).copied().collect();
+                let begins =
+                    |line: &&&str| !line.is_empty() && !line.ends_with('}') && !line.ends_with(';');
+                let attributes: String =
+                    lines[..index].iter().rev().take_while(begins).copied().collect();
                 let by_hand = |what: &str| {
                     let begins = format!("fmt::{what} for {ident}");
                     let is_it = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric());
@@ -130,13 +146,18 @@ fn printable() -> [BTreeSet<String>; 2] {
         }
     }
     let silent: Vec<_> = silent.iter().map(String::as_str).collect();
-    let expected = ["EncryptionMaterials", "PlaintextDataKey", "Unwrap"].map(|name| format!("sealwax_envelope {name}"));
+    let expected = ["EncryptionMaterials", "PlaintextDataKey", "Unwrap"]
+        .map(|name| format!("sealwax_envelope {name}"));
     assert_eq!(silent, expected, "the types that hold a data key and cannot be printed");
     // Written by hand, to say less.
     for name in ["sealwax_s3 IntermediateKeys", "sealwax_object_store SealedUpload"] {
         assert!(private.remove(name), "{name}");
     }
-    assert_eq!(private.iter().map(String::as_str).collect::<Vec<_>>(), PRIVATE, "private types, looked at one by one");
+    assert_eq!(
+        private.iter().map(String::as_str).collect::<Vec<_>>(),
+        PRIVATE,
+        "private types, looked at one by one"
+    );
     [debug, display]
 }
 
@@ -146,7 +167,10 @@ fn members(lines: &[&str]) -> String {
     let mut depth = 0_i32;
     for line in lines.iter().filter(|line| !line.starts_with("//")) {
         members.push_str(line);
-        depth += line.chars().map(|c| i32::from("{(".contains(c)) - i32::from("})".contains(c))).sum::<i32>();
+        depth += line
+            .chars()
+            .map(|c| i32::from("{(".contains(c)) - i32::from("})".contains(c)))
+            .sum::<i32>();
         if depth == 0 && line.ends_with(['}', ';']) {
             break;
         }
@@ -201,7 +225,8 @@ fn print_bodies(printed: &mut Printed) -> BodyHeader {
 }
 
 async fn print_keyrings(printed: &mut Printed, data_key: &PlaintextDataKey) {
-    let (context, place) = (EncryptionContext::new(), Place::new("bucket", "key").expect("a place"));
+    let (context, place) =
+        (EncryptionContext::new(), Place::new("bucket", "key").expect("a place"));
     let binding = WrapContext::new(&context, Some(&place));
     printed.debug(&context);
     printed.both(&place);
@@ -216,15 +241,25 @@ async fn print_keyrings(printed: &mut Printed, data_key: &PlaintextDataKey) {
     printed.debug(&CacheLimits::default());
     printed.debug(&MissingWrap::new("aws-kms", "key").expect("a name"));
     let elsewhere = Place::new("bucket", "other").expect("a place");
-    let other = EncryptedDataKey::new(keys[0].provider(), keys[0].wrapping_key(), Some(elsewhere), KEY.to_vec());
-    let Unwrap::Failed(failures) = keyring().unwrap(&[other.expect("a key")], &context).await else {
+    let other = EncryptedDataKey::new(
+        keys[0].provider(),
+        keys[0].wrapping_key(),
+        Some(elsewhere),
+        KEY.to_vec(),
+    );
+    let Unwrap::Failed(failures) = keyring().unwrap(&[other.expect("a key")], &context).await
+    else {
         panic!("it opens")
     };
     let failure: &KeyringError = &failures[0];
     printed.both(failure);
     printed.both(&failure.kind());
-    printed.both(failure.source().and_then(|cause| cause.downcast_ref::<Error>()).expect("a cause"));
-    printed.debug(&ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[0; 56]), None).expect("a header"));
+    printed
+        .both(failure.source().and_then(|cause| cause.downcast_ref::<Error>()).expect("a cause"));
+    printed.debug(
+        &ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[0; 56]), None)
+            .expect("a header"),
+    );
 }
 
 fn print_names(printed: &mut Printed) {
@@ -247,8 +282,12 @@ async fn print_s3ec(printed: &mut Printed) {
     let context = EncryptionContext::new();
     let keyring = || s3ec::RawAesKeyring::new(&mut KEY.clone()).expect("a key");
     printed.debug(&keyring());
-    let pem = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/s3ec/_keys/rsa2048-private-pkcs8.pem");
-    printed.debug(&s3ec::RawRsaKeyring::from_private_key(&fs::read(pem).expect("a key")).expect("a private key"));
+    let pem =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/s3ec/_keys/rsa2048-private-pkcs8.pem");
+    printed.debug(
+        &s3ec::RawRsaKeyring::from_private_key(&fs::read(pem).expect("a key"))
+            .expect("a private key"),
+    );
     printed.debug(&S3ec::new().keyring(keyring()));
     let suite = s3ec::ContentSuite::AesGcm;
     printed.both(&suite);
@@ -263,11 +302,18 @@ async fn print_s3ec(printed: &mut Printed) {
     printed.debug(&sealer);
     body.extend(sealer.finish());
     printed.debug(&content);
-    let envelope = s3ec::Envelope::new(content, wrapped, s3ec::Storage::Metadata).expect("an envelope");
+    let envelope =
+        s3ec::Envelope::new(content, wrapped, s3ec::Storage::Metadata).expect("an envelope");
     printed.both(&envelope.format());
     printed.debug(&envelope);
-    printed.both(&envelope.clone().admit(&s3ec::ReadPolicy::new(), &context).expect_err("it commits to no key"));
-    let policy = s3ec::ReadPolicy::new().commitment(s3ec::CommitmentPolicy::ForbidEncryptAllowDecrypt);
+    printed.both(
+        &envelope
+            .clone()
+            .admit(&s3ec::ReadPolicy::new(), &context)
+            .expect_err("it commits to no key"),
+    );
+    let policy =
+        s3ec::ReadPolicy::new().commitment(s3ec::CommitmentPolicy::ForbidEncryptAllowDecrypt);
     let admitted = envelope.admit(&policy, &context).expect("admitted");
     printed.debug(&admitted.dangerous_range_opener(&data_key).expect("a cipher"));
     let mut opener = admitted.opener(&data_key, body.len() as u64).expect("a cipher");
@@ -281,7 +327,8 @@ async fn print_s3ec(printed: &mut Printed) {
 
 /// Rewraps of many objects, and drills.
 fn print_jobs(printed: &mut Printed, client: &SealedClient) {
-    let rewrapper = Rewrapper::new(client.clone(), Edits::new().add_keys(keyring())).expect("edits");
+    let rewrapper =
+        Rewrapper::new(client.clone(), Edits::new().add_keys(keyring())).expect("edits");
     printed.debug(&rewrapper);
     printed.debug(&rewrapper.plan());
     printed.debug(&rewrapper.apply());
@@ -333,11 +380,17 @@ async fn print_operations(printed: &mut Printed) {
     let directory = tempfile::tempdir().expect("a directory");
     let (file, state) = (directory.path().join("file"), directory.path().join("state"));
     fs::write(&file, PLAINTEXT.repeat(400_000)).expect("a file");
-    let wire = Wire::new(|call| if call.part == Some(2) { Reaction::Refuse } else { Reaction::Pass });
+    let wire =
+        Wire::new(|call| if call.part == Some(2) { Reaction::Refuse } else { Reaction::Pass });
     let cut = SeaweedFs::over(wire).await.client_builder(keyring()).part_len(5 << 20).build();
     let put = cut.put().uri(&uri).body(PlaintextSource::file(&file)).state_file(&state);
     put.send().await.expect_err("the wire is cut");
-    printed.debug(&UnfinishedUpload::from_state_file(&state).await.expect("a state file").expect("it is there"));
+    printed.debug(
+        &UnfinishedUpload::from_state_file(&state)
+            .await
+            .expect("a state file")
+            .expect("it is there"),
+    );
     printed.text.push_str(&fs::read_to_string(&state).expect("a state file"));
 }
 
@@ -356,7 +409,8 @@ async fn every_public_type_that_can_be_printed_shows_no_secret() {
     let not_yet: Vec<_> = display.difference(&printed.display).collect();
     assert!(not_yet.is_empty(), "types that nothing here prints by `Display`: {not_yet:#?}");
     assert!(debug.len() > 30 && display.len() > 10, "the sources are not understood");
-    let derived = BodyKey::derive(DATA_KEY, &header[..24], &EncryptionContext::new().body_context());
+    let derived =
+        BodyKey::derive(DATA_KEY, &header[..24], &EncryptionContext::new().body_context());
     assert!(derived.commitment == header[24..], "it is derived otherwise");
     for secret in [&KEY[..], DATA_KEY, PLAINTEXT.as_bytes(), &derived.key, &derived.base_nonce] {
         assert_absent(&printed.text, secret);

@@ -49,9 +49,11 @@ async fn debug_output_holds_no_key_and_no_plaintext() {
     texts.push(format!("{:#?}", client.head().uri(&uri).send().await.expect("head")));
 
     let sealed = Stored::fetch(client.s3(), &uri).await;
-    for tampered in
-        [sealed.with("sealwax-context", r#"{"a":"b"}"#), sealed.with_body(vec![0; 105]), sealed.with_body("")]
-    {
+    for tampered in [
+        sealed.with("sealwax-context", r#"{"a":"b"}"#),
+        sealed.with_body(vec![0; 105]),
+        sealed.with_body(""),
+    ] {
         tampered.store(client.s3(), &uri).await;
         let error = read(&client, &uri).await.expect_err("tampered");
         texts.push(format!("{error} {error:?} {error:#?}"));
@@ -102,10 +104,16 @@ async fn a_broken_answer_of_kms_is_not_quoted() {
 #[tokio::test]
 async fn a_request_that_cannot_be_built_is_not_quoted() {
     let store = SeaweedFs::over(Wire::new(|_| Reaction::Refuse)).await;
-    let (client, uri) = (SealedClient::builder(store.s3(), keyring()).build(), store.object("refused"));
+    let (client, uri) =
+        (SealedClient::builder(store.s3(), keyring()).build(), store.object("refused"));
     let context = EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
     for (name, value) in [("n", "a\nb"), ("n", "good")] {
-        let put = client.put().uri(&uri).body(PLAINTEXT).encryption_context(context.clone()).metadata(name, value);
+        let put = client
+            .put()
+            .uri(&uri)
+            .body(PLAINTEXT)
+            .encryption_context(context.clone())
+            .metadata(name, value);
         let error = put.send().await.expect_err("refused");
         let text = format!("{error:?}");
         assert_absent(&text, KEY);

@@ -8,19 +8,31 @@ use sealwax_s3::{
     S3Uri, SealedClient,
 };
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Wire, assert_kind, assert_unreadable, east, local_keyring, plaintext, read,
+    LocalStack, Reaction, SeaweedFs, Wire, assert_kind, assert_unreadable, east, local_keyring,
+    plaintext, read,
 };
 
 type Edit = fn(&mut Vec<u8>);
 
 /// Each operation must fail with this kind of error; with `of_head` what begins with a HEAD, which has no error code.
-async fn assert_all_fail(client: &SealedClient, uri: &S3Uri, kind: ErrorKind, of_head: ErrorKind, case: &str) {
+async fn assert_all_fail(
+    client: &SealedClient,
+    uri: &S3Uri,
+    kind: ErrorKind,
+    of_head: ErrorKind,
+    case: &str,
+) {
     assert_kind(client.put().uri(uri).body("x").send().await, kind, uri, case);
     let parts = client.put().uri(uri).body(plaintext(9 << 20));
     assert_kind(parts.send().await, kind, uri, case);
     assert_kind(client.head().uri(uri).send().await, of_head, uri, case);
     assert_unreadable(client, uri, &[kind], &[], case).await;
-    assert_kind(client.rewrap().uri(uri).add_keys(local_keyring("b")).send().await, of_head, uri, case);
+    assert_kind(
+        client.rewrap().uri(uri).add_keys(local_keyring("b")).send().await,
+        of_head,
+        uri,
+        case,
+    );
     assert_kind(client.delete().uri(uri).send().await, kind, uri, case);
 }
 
@@ -30,7 +42,14 @@ async fn a_wrong_secret_is_denied() {
     let uri = store.object("denied");
     store.client(local_keyring("a")).put().uri(&uri).body("x").send().await.expect("put");
     let denied = SeaweedFs::with_secret(Wire::default(), "wrong");
-    assert_all_fail(&denied.client(local_keyring("a")), &uri, Credentials, AccessDenied, "a wrong secret").await;
+    assert_all_fail(
+        &denied.client(local_keyring("a")),
+        &uri,
+        Credentials,
+        AccessDenied,
+        "a wrong secret",
+    )
+    .await;
     assert_eq!(read(&store.client(local_keyring("a")), &uri).await.expect("untouched"), "x");
 }
 
@@ -41,7 +60,8 @@ async fn missing_objects_and_buckets_are_not_found() {
     let no_object = stack.object("absent");
     assert_unreadable(&client, &no_object, &[NotFound], &[], "no object").await;
     assert_kind(client.head().uri(&no_object).send().await, NotFound, &no_object, "no object");
-    let rewrap = client.rewrap().uri(&no_object).add_keys(stack.keyring([&stack.home.key_2])).send().await;
+    let rewrap =
+        client.rewrap().uri(&no_object).add_keys(stack.keyring([&stack.home.key_2])).send().await;
     assert_kind(rewrap, NotFound, &no_object, "no object");
     client.delete().uri(&no_object).send().await.expect("as S3 does");
     assert_eq!(stack.wire.kms(), []);
@@ -52,7 +72,9 @@ async fn missing_objects_and_buckets_are_not_found() {
 
 #[tokio::test]
 async fn a_dead_endpoint_is_unavailable() {
-    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a port");
     let dead = SeaweedFs::at(&format!("http://{closed}"));
     let uri: S3Uri = "s3://b/k".parse().expect("a name");
     let client = dead.client(local_keyring("a"));
@@ -93,7 +115,8 @@ async fn refusals_of_s3_have_their_kinds() {
 
 #[tokio::test]
 async fn a_body_that_arrives_changed_is_not_released() {
-    let (first, last): (Edit, Edit) = (|body| body[60] ^= 1, |body| *body.last_mut().expect("a byte") ^= 1);
+    let (first, last): (Edit, Edit) =
+        (|body| body[60] ^= 1, |body| *body.last_mut().expect("a byte") ^= 1);
     for (case, edit) in [("at the start", first), ("at the end", last)] {
         let (damaged, uri, data) = damaged_on_the_way(move |_| Reaction::Edit(edit)).await;
         // Whichever notices first: our tags or S3's checksum.
@@ -106,7 +129,8 @@ async fn a_body_that_arrives_changed_is_not_released() {
 /// FORMAT.md R11: what ends before its announced length is truncated.
 #[tokio::test]
 async fn a_body_that_breaks_off_is_not_taken_for_the_whole() {
-    let (middle, chunk): (Edit, Edit) = (|body| body.truncate(50_000), |body| body.truncate(56 + 2 * 16_400));
+    let (middle, chunk): (Edit, Edit) =
+        (|body| body.truncate(50_000), |body| body.truncate(56 + 2 * 16_400));
     for (case, edit) in [("in the middle", middle), ("after a chunk", chunk)] {
         let once = move |nth| if nth == 0 { Reaction::Edit(edit) } else { Reaction::Pass };
         let (resumed, uri, data) = damaged_on_the_way(once).await;
@@ -114,7 +138,11 @@ async fn a_body_that_breaks_off_is_not_taken_for_the_whole() {
         let then_dead = move |nth| if nth == 0 { Reaction::Edit(edit) } else { Reaction::Refuse };
         let (broken, uri, data) = damaged_on_the_way(then_dead).await;
         let error = read(&broken, &uri).await.expect_err(case);
-        assert!(matches!(error.kind(), Truncated | Unavailable), "{case} of {} bytes: {error:?}", data.len());
+        assert!(
+            matches!(error.kind(), Truncated | Unavailable),
+            "{case} of {} bytes: {error:?}",
+            data.len()
+        );
     }
 }
 
@@ -127,7 +155,8 @@ async fn damaged_on_the_way(
         false => Reaction::Pass,
     });
     let store = SeaweedFs::over(wire).await;
-    let (client, uri, data) = (store.client(local_keyring("a")), store.object("damaged"), plaintext(100_000));
+    let (client, uri, data) =
+        (store.client(local_keyring("a")), store.object("damaged"), plaintext(100_000));
     client.put().uri(&uri).body(data.clone()).send().await.expect("put");
     (client, uri, data)
 }

@@ -2,7 +2,8 @@
 
 use sealwax_s3::{ErrorKind, ErrorKind::*, envelope::EncryptionContext};
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_unreadable, east, local_keyring, plaintext, read,
+    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_unreadable, east, local_keyring,
+    plaintext, read,
 };
 
 /// What is wrong, the object as it is stored then, the errors that it may give, and the KMS calls of one read.
@@ -14,7 +15,9 @@ const CHUNK: usize = 16_400;
 fn reordered(stored: &Stored, order: &[usize]) -> Stored {
     let (header, chunks) = stored.body.split_at(56);
     let chunks: Vec<_> = chunks.chunks(CHUNK).collect();
-    stored.with_body([header].into_iter().chain(order.iter().map(|n| chunks[*n])).collect::<Vec<_>>().concat())
+    stored.with_body(
+        [header].into_iter().chain(order.iter().map(|n| chunks[*n])).collect::<Vec<_>>().concat(),
+    )
 }
 
 fn flipped(text: &str, at: usize) -> String {
@@ -33,18 +36,31 @@ async fn tampered_objects_are_refused_and_stay_so_after_a_rewrap() {
     let context = EncryptionContext::try_from_iter([("tenant", "acme")]).expect("a context");
     let mut stored = Vec::new();
     for (at, data) in [(&elsewhere, &other_data), (&uri, &other_data), (&uri, &data)] {
-        client.put().uri(at).body(data.clone()).encryption_context(context.clone()).send().await.expect("put");
+        client
+            .put()
+            .uri(at)
+            .body(data.clone())
+            .encryption_context(context.clone())
+            .send()
+            .await
+            .expect("put");
         stored.push(Stored::fetch(&s3, at).await);
     }
     let [elsewhere_, older, good] = &stored[..] else { unreachable!() };
     let unmeasured = good.without("sealwax-length");
     let keys = &good.metadata["sealwax-keys"];
     let moved_here = |text: &str| text.replace(elsewhere.key(), uri.key());
-    let many_keys = keys.replace("]]}]", &format!("]{}]}}]", r#",["aws-kms","k","AA"]"#.repeat(16)));
+    let many_keys =
+        keys.replace("]]}]", &format!("]{}]}}]", r#",["aws-kms","k","AA"]"#.repeat(16)));
     let chunks = [0, 1, 2].map(|n| 56 + n * CHUNK);
 
     let cases: Vec<Case> = vec![
-        ("no metadata at all", Stored { metadata: Default::default(), ..good.clone() }, &[NotSealed], 0),
+        (
+            "no metadata at all",
+            Stored { metadata: Default::default(), ..good.clone() },
+            &[NotSealed],
+            0,
+        ),
         ("no format", good.without("sealwax-format"), &[Malformed], 0),
         ("another format", good.with("sealwax-format", "v2+Cobblestone-256"), &[Unsupported], 0),
         ("no keys", good.without("sealwax-keys"), &[Malformed], 0),
@@ -59,10 +75,30 @@ async fn tampered_objects_are_refused_and_stay_so_after_a_rewrap() {
         ("a shorter length", good.with("sealwax-length", "32867"), &[Malformed], 0),
         ("a length that is no number", good.with("sealwax-length", "1e3"), &[Malformed], 0),
         ("no context", good.without("sealwax-context"), &[Authentication], 1),
-        ("another context", good.with("sealwax-context", r#"{"tenant":"acne"}"#), &[Authentication], 1),
-        ("a longer context", good.with("sealwax-context", r#"{"a":"b","tenant":"acme"}"#), &[Authentication], 1),
-        ("a context with blanks", good.with("sealwax-context", r#"{"tenant": "acme"}"#), &[Malformed], 0),
-        ("another place", good.with("sealwax-keys", keys.replace(uri.key(), "x")), &[PlaceMismatch], 0),
+        (
+            "another context",
+            good.with("sealwax-context", r#"{"tenant":"acne"}"#),
+            &[Authentication],
+            1,
+        ),
+        (
+            "a longer context",
+            good.with("sealwax-context", r#"{"a":"b","tenant":"acme"}"#),
+            &[Authentication],
+            1,
+        ),
+        (
+            "a context with blanks",
+            good.with("sealwax-context", r#"{"tenant": "acme"}"#),
+            &[Malformed],
+            0,
+        ),
+        (
+            "another place",
+            good.with("sealwax-keys", keys.replace(uri.key(), "x")),
+            &[PlaceMismatch],
+            0,
+        ),
         ("no place", good.with("sealwax-keys", without_place(keys)), &[PlaceMismatch], 0),
         (
             "a stranger's key",
@@ -70,20 +106,55 @@ async fn tampered_objects_are_refused_and_stay_so_after_a_rewrap() {
             &[NoMatchingKey],
             0,
         ),
-        ("another of our keys", good.with("sealwax-keys", under(keys, &stack)), &[NoMatchingKey], 0),
-        ("another provider", good.with("sealwax-keys", keys.replace("aws-kms", "local")), &[NoMatchingKey], 0),
-        ("a changed data key", good.with("sealwax-keys", flipped(keys, keys.len() - 20)), &[Authentication], 1),
-        ("another data key", good.with("sealwax-keys", &older.metadata["sealwax-keys"]), &[Authentication], 1),
-        ("a changed header", good.with("sealwax-header", &older.metadata["sealwax-header"]), &[Authentication], 1),
+        (
+            "another of our keys",
+            good.with("sealwax-keys", under(keys, &stack)),
+            &[NoMatchingKey],
+            0,
+        ),
+        (
+            "another provider",
+            good.with("sealwax-keys", keys.replace("aws-kms", "local")),
+            &[NoMatchingKey],
+            0,
+        ),
+        (
+            "a changed data key",
+            good.with("sealwax-keys", flipped(keys, keys.len() - 20)),
+            &[Authentication],
+            1,
+        ),
+        (
+            "another data key",
+            good.with("sealwax-keys", &older.metadata["sealwax-keys"]),
+            &[Authentication],
+            1,
+        ),
+        (
+            "a changed header",
+            good.with("sealwax-header", &older.metadata["sealwax-header"]),
+            &[Authentication],
+            1,
+        ),
         ("an older version's body", good.with_body(older.body.clone()), &[Truncated], 0),
-        ("an older version's body, no length", unmeasured.with_body(older.body.clone()), &[Authentication], 1),
+        (
+            "an older version's body, no length",
+            unmeasured.with_body(older.body.clone()),
+            &[Authentication],
+            1,
+        ),
         (
             "an older version's metadata",
             older.without("sealwax-length").with_body(good.body.clone()),
             &[Authentication],
             1,
         ),
-        ("another object's metadata", elsewhere_.with_body(good.body.clone()), &[PlaceMismatch, Malformed], 0),
+        (
+            "another object's metadata",
+            elsewhere_.with_body(good.body.clone()),
+            &[PlaceMismatch, Malformed],
+            0,
+        ),
         ("another object", elsewhere_.clone(), &[PlaceMismatch], 0),
         (
             "another object, its place forged",
@@ -96,16 +167,41 @@ async fn tampered_objects_are_refused_and_stay_so_after_a_rewrap() {
         ("chunk 0 twice", reordered(good, &[0, 0, 2]), &[Authentication], 1),
         ("chunk 1 left out", reordered(good, &[0, 2]), &[Truncated], 0),
         ("chunk 1 left out, no length", reordered(&unmeasured, &[0, 2]), &[Authentication], 1),
-        ("the last chunk first, no length", reordered(&unmeasured, &[2, 0, 1]), &[Authentication], 1),
+        (
+            "the last chunk first, no length",
+            reordered(&unmeasured, &[2, 0, 1]),
+            &[Authentication],
+            1,
+        ),
         ("a chunk more, no length", reordered(&unmeasured, &[0, 1, 1, 2]), &[Authentication], 1),
         ("a byte more", good.with_body([&good.body[..], &[0]].concat()), &[Malformed], 0),
-        ("a byte more, no length", unmeasured.with_body([&good.body[..], &[0]].concat()), &[Authentication], 1),
+        (
+            "a byte more, no length",
+            unmeasured.with_body([&good.body[..], &[0]].concat()),
+            &[Authentication],
+            1,
+        ),
         ("an empty body", good.with_body(""), &[Truncated], 0),
         ("a body of zeros", good.with_body(vec![0; good.body.len()]), &[Authentication], 1),
         ("a plain body", good.with_body(data.slice(..)), &[Truncated], 0),
-        ("chunk 2 alone changed", good.with_body(changed(&good.body, chunks[2] + 5)), &[Authentication], 1),
-        ("chunk 1 alone changed", good.with_body(changed(&good.body, chunks[1] + 5)), &[Authentication], 1),
-        ("chunk 0 alone changed", good.with_body(changed(&good.body, chunks[0] + 5)), &[Authentication], 1),
+        (
+            "chunk 2 alone changed",
+            good.with_body(changed(&good.body, chunks[2] + 5)),
+            &[Authentication],
+            1,
+        ),
+        (
+            "chunk 1 alone changed",
+            good.with_body(changed(&good.body, chunks[1] + 5)),
+            &[Authentication],
+            1,
+        ),
+        (
+            "chunk 0 alone changed",
+            good.with_body(changed(&good.body, chunks[0] + 5)),
+            &[Authentication],
+            1,
+        ),
     ];
     for (case, tampered, kinds, kms_calls) in cases {
         tampered.store(&s3, &uri).await;
@@ -114,7 +210,8 @@ async fn tampered_objects_are_refused_and_stay_so_after_a_rewrap() {
         assert_eq!(stack.wire.kms().len(), 3 * kms_calls, "{case}: KMS calls of three reads");
 
         // It may succeed, since it does not read the body. It must not mend what is broken.
-        let _ = client.rewrap().uri(&uri).replace_keys(stack.keyring([&stack.home.key_2])).send().await;
+        let _ =
+            client.rewrap().uri(&uri).replace_keys(stack.keyring([&stack.home.key_2])).send().await;
         let reader = stack.client([&stack.home.key, &stack.home.key_2]);
         assert!(read(&reader, &uri).await.is_err(), "{case}: readable after a rewrap");
     }
@@ -146,10 +243,12 @@ async fn an_object_that_was_not_sealed_is_said_to_be_so() {
     let stack = LocalStack::new(east());
     let (client, uri) = (stack.client([&stack.home.key]), stack.object("plain"));
     for own in [None, Some(("mine", "1"))] {
-        let metadata = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+        let metadata =
+            own.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
         Stored { body: plaintext(100_000), metadata }.store(client.s3(), &uri).await;
         assert_unreadable(&client, &uri, &[NotSealed], &[], "plain").await;
-        let rewrap = client.rewrap().uri(&uri).add_keys(stack.keyring([&stack.home.key])).send().await;
+        let rewrap =
+            client.rewrap().uri(&uri).add_keys(stack.keyring([&stack.home.key])).send().await;
         assert_eq!(rewrap.expect_err("not sealed").kind(), NotSealed);
         assert_eq!(client.head().uri(&uri).send().await.expect_err("not sealed").kind(), NotSealed);
     }
@@ -213,7 +312,8 @@ async fn an_object_that_is_replaced_while_it_is_read_is_an_error() {
         }
         _ => Reaction::Pass,
     });
-    let reader = SeaweedFs::over(wire).await.client_builder(local_keyring("a")).part_len(PART).build();
+    let reader =
+        SeaweedFs::over(wire).await.client_builder(local_keyring("a")).part_len(PART).build();
     writer.put().uri(&uri).body(old.clone()).send().await.expect("put");
     let directory = tempfile::tempdir().expect("a directory");
     for case in ["bytes", "file"] {
@@ -225,5 +325,9 @@ async fn an_object_that_is_replaced_while_it_is_read_is_an_error() {
         assert_eq!(error.kind(), Changed, "{case}: {error:?}");
         assert!(error.to_string().contains(&uri.to_string()), "{error}");
     }
-    assert_eq!(std::fs::read_dir(&directory).expect("the directory").count(), 0, "something was left behind");
+    assert_eq!(
+        std::fs::read_dir(&directory).expect("the directory").count(),
+        0,
+        "something was left behind"
+    );
 }

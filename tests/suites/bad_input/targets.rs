@@ -9,8 +9,9 @@ use tokio::time::{sleep, timeout};
 
 fn names(directory: &TempDir) -> Vec<String> {
     let entries = fs::read_dir(directory).expect("the directory");
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into()).collect();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into())
+        .collect();
     names.sort_unstable();
     names
 }
@@ -27,8 +28,18 @@ async fn what_is_no_file_is_not_replaced_by_one() {
     fs::create_dir(&folder).expect("a directory");
     for path in [&socket, &folder, &folder.join("absent/file")] {
         let before = fs::symlink_metadata(path).map(|it| it.file_type()).ok();
-        assert_kind(client.get().uri(&uri).to_file(path).await, Io, &uri, &path.display().to_string());
-        assert_eq!(fs::symlink_metadata(path).map(|it| it.file_type()).ok(), before, "{} was replaced", path.display());
+        assert_kind(
+            client.get().uri(&uri).to_file(path).await,
+            Io,
+            &uri,
+            &path.display().to_string(),
+        );
+        assert_eq!(
+            fs::symlink_metadata(path).map(|it| it.file_type()).ok(),
+            before,
+            "{} was replaced",
+            path.display()
+        );
     }
     assert_eq!(names(&directory), ["folder", "socket"]);
 }
@@ -55,5 +66,7 @@ async fn a_dropped_read_leaves_no_temporary_file() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(Duration::from_secs(5), gone).await.unwrap_or_else(|_| panic!("left behind: {:?}", names(&directory)));
+    timeout(Duration::from_secs(5), gone)
+        .await
+        .unwrap_or_else(|_| panic!("left behind: {:?}", names(&directory)));
 }

@@ -21,7 +21,9 @@ async fn around_every_edge_of_three_chunks() {
     for data in [plaintext(2 * 16_384 + 100), plaintext(2 * 16_384)] {
         assert_all_truncations_fail(data, |len| {
             let edges = [0, 56, 56 + CHUNK, 56 + 2 * CHUNK, len];
-            let around = |edge: usize| [-16, -15, -1, 0, 1, 15, 16, 17].map(|by| edge.checked_add_signed(by));
+            let around = |edge: usize| {
+                [-16, -15, -1, 0, 1, 15, 16, 17].map(|by| edge.checked_add_signed(by))
+            };
             edges.into_iter().flat_map(around).flatten().filter(|cut| *cut < len).collect()
         })
         .await;
@@ -33,7 +35,9 @@ async fn assert_all_truncations_fail(data: Bytes, cuts: impl Fn(usize) -> Vec<us
     let store = SeaweedFs::new().await;
     let (client, uri) = (store.client(local_keyring("a")), store.object("truncated"));
     let reader = PlaintextSource::reader(std::io::Cursor::new(data.clone()));
-    for (source, kinds) in [(data.clone().into(), &[Truncated][..]), (reader, &[Truncated, Authentication])] {
+    for (source, kinds) in
+        [(data.clone().into(), &[Truncated][..]), (reader, &[Truncated, Authentication])]
+    {
         client.put().uri(&uri).body(source).send().await.expect("put");
         let sealed = Stored::fetch(client.s3(), &uri).await;
         for cut in cuts(sealed.body.len()) {

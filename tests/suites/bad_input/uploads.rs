@@ -9,7 +9,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use sealwax_s3::{ErrorKind, ErrorKind::*, PlaintextSource, S3Uri, SealedClient};
 use sealwax_tests::{
-    Call, Ending, LocalStack, Reaction, Wire, assert_kind, east, local_keyring, plaintext, read, unfinished_uploads,
+    Call, Ending, LocalStack, Reaction, Wire, assert_kind, east, local_keyring, plaintext, read,
+    unfinished_uploads,
 };
 
 const PART: usize = 5 << 20;
@@ -27,7 +28,10 @@ async fn assert_nothing_left(uri: &S3Uri, case: &str) {
 }
 
 fn refuse(status: u16, code: &str) -> Reaction {
-    Reaction::Answer(status, format!("<Error><Code>{code}</Code><Message>says S3</Message></Error>"))
+    Reaction::Answer(
+        status,
+        format!("<Error><Code>{code}</Code><Message>says S3</Message></Error>"),
+    )
 }
 
 #[tokio::test]
@@ -41,9 +45,19 @@ async fn a_call_that_fails_for_good_fails_the_upload() {
             AccessDenied,
         ),
         ("part 1 fails", |call| call.part == Some(1), || refuse(500, "InternalError"), Unavailable),
-        ("part 2 denied", |call| call.part == Some(2), || refuse(403, "AccessDenied"), AccessDenied),
+        (
+            "part 2 denied",
+            |call| call.part == Some(2),
+            || refuse(403, "AccessDenied"),
+            AccessDenied,
+        ),
         ("part 2 not sent", |call| call.part == Some(2), || Reaction::Refuse, Unavailable),
-        ("the last part refused", |call| call.part == Some(3), || refuse(400, "InvalidPart"), Service),
+        (
+            "the last part refused",
+            |call| call.part == Some(3),
+            || refuse(400, "InvalidPart"),
+            Service,
+        ),
         ("parts throttled", |call| call.part.is_some(), || refuse(503, "SlowDown"), Throttled),
         (
             "complete denied",
@@ -59,7 +73,10 @@ async fn a_call_that_fails_for_good_fails_the_upload() {
         ),
     ];
     for (case, on, reaction, kind) in cases {
-        let stack = LocalStack::over(Wire::new(move |call| if on(call) { reaction() } else { Reaction::Pass }), east());
+        let stack = LocalStack::over(
+            Wire::new(move |call| if on(call) { reaction() } else { Reaction::Pass }),
+            east(),
+        );
         let uri = stack.object("failed");
         let put = client(&stack).put().uri(&uri).body(plaintext(2 * PART + 10)).send().await;
         assert_kind(put, kind, &uri, case);
@@ -110,7 +127,9 @@ async fn a_source_that_fails_fails_the_upload() {
             let uri = stack.object("source");
             let source = match case {
                 "stream" => PlaintextSource::stream(pieces(parts * PART)),
-                _ => PlaintextSource::reader(tokio_util::io::StreamReader::new(pieces(parts * PART))),
+                _ => {
+                    PlaintextSource::reader(tokio_util::io::StreamReader::new(pieces(parts * PART)))
+                }
             };
             let put = client(&stack).put().uri(&uri).body(source).send().await;
             let error = assert_kind(put, Io, &uri, case);
@@ -126,8 +145,12 @@ async fn a_file_that_changes_during_its_upload_fails_it() {
     type Change = fn(&std::path::Path) -> io::Result<()>;
     let cases: [(&str, Change); 5] = [
         ("emptied", |path| fs::write(path, "")),
-        ("shortened", |path| fs::OpenOptions::new().write(true).open(path)?.set_len(PART as u64 + 5)),
-        ("lengthened", |path| fs::OpenOptions::new().write(true).open(path)?.set_len(4 * PART as u64)),
+        ("shortened", |path| {
+            fs::OpenOptions::new().write(true).open(path)?.set_len(PART as u64 + 5)
+        }),
+        ("lengthened", |path| {
+            fs::OpenOptions::new().write(true).open(path)?.set_len(4 * PART as u64)
+        }),
         ("rewritten", |path| fs::write(path, vec![1; 2 * PART + 10])),
         ("removed", |path| fs::remove_file(path)),
     ];
@@ -145,7 +168,8 @@ async fn a_file_that_changes_during_its_upload_fails_it() {
             });
             let stack = LocalStack::over(wire, east());
             let uri = stack.object("file");
-            let client = stack.client_builder([&stack.home.key]).part_len(PART).memory_budget(PART).build();
+            let client =
+                stack.client_builder([&stack.home.key]).part_len(PART).memory_budget(PART).build();
             let put = client.put().uri(&uri).body(PlaintextSource::file(file.path())).send().await;
             assert_kind(put, Io, &uri, &format!("{case} during {when}"));
             assert_nothing_left(&uri, case).await;
@@ -158,10 +182,11 @@ async fn a_file_that_changes_during_its_upload_fails_it() {
 async fn a_lost_answer_is_resolved() {
     for (operation, len) in [("PutObject", 10), ("CompleteMultipartUpload", PART + 10)] {
         for losses in [1, usize::MAX] {
-            let wire = Wire::new(move |call| match call.operation == operation && call.nth < losses {
-                true => Reaction::LoseAnswer,
-                false => Reaction::Pass,
-            });
+            let wire =
+                Wire::new(move |call| match call.operation == operation && call.nth < losses {
+                    true => Reaction::LoseAnswer,
+                    false => Reaction::Pass,
+                });
             let stack = LocalStack::over(wire, east());
             let (client, uri, data) = (client(&stack), stack.object("lost"), plaintext(len));
             let case = format!("{losses} lost answers to {operation}");

@@ -7,7 +7,8 @@ use sealwax_s3::{
     envelope::{EncryptionContext, LocalKeyring},
 };
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Wire, assert_kind, assert_unreadable, east, local_keyring, plaintext, read,
+    LocalStack, Reaction, SeaweedFs, Wire, assert_kind, assert_unreadable, east, local_keyring,
+    plaintext, read,
 };
 
 type Edit = fn(&mut Vec<u8>);
@@ -23,18 +24,33 @@ async fn sealed(stack: &LocalStack, key: &KmsKeyArn) -> S3Uri {
 async fn a_required_context_is_checked_before_kms_is_asked() {
     let stack = LocalStack::new(east());
     let (client, uri) = (stack.client([&stack.home.key]), stack.object("context"));
-    let context = |pairs: &[(&str, &str)]| EncryptionContext::try_from_iter(pairs.iter().copied()).expect("a context");
-    let put = client.put().uri(&uri).body("x").encryption_context(context(&[("tenant", "acme"), ("class", "a")]));
+    let context = |pairs: &[(&str, &str)]| {
+        EncryptionContext::try_from_iter(pairs.iter().copied()).expect("a context")
+    };
+    let put = client
+        .put()
+        .uri(&uri)
+        .body("x")
+        .encryption_context(context(&[("tenant", "acme"), ("class", "a")]));
     put.send().await.expect("put");
     stack.wire.forget();
-    for pairs in
-        [&[("tenant", "other")][..], &[("absent", "acme")], &[("tenant", "acme"), ("class", "b")], &[("tenant", "")]]
-    {
+    for pairs in [
+        &[("tenant", "other")][..],
+        &[("absent", "acme")],
+        &[("tenant", "acme"), ("class", "b")],
+        &[("tenant", "")],
+    ] {
         let get = client.get().uri(&uri).require_context(context(pairs)).send().await;
         assert_kind(get, ContextMismatch, &uri, &format!("{pairs:?}"));
     }
     assert_eq!(stack.wire.kms(), []);
-    client.get().uri(&uri).require_context(context(&[("class", "a")])).send().await.expect("it has that pair");
+    client
+        .get()
+        .uri(&uri)
+        .require_context(context(&[("class", "a")]))
+        .send()
+        .await
+        .expect("it has that pair");
 }
 
 #[tokio::test]
@@ -53,10 +69,25 @@ async fn a_key_that_is_not_the_objects_is_never_asked() {
 async fn a_local_key_of_the_same_name_is_another_key() {
     let store = SeaweedFs::new().await;
     let uri = store.object("local");
-    store.client(local_keyring("a")).put().uri(&uri).body(plaintext(20_000)).send().await.expect("put");
+    store
+        .client(local_keyring("a"))
+        .put()
+        .uri(&uri)
+        .body(plaintext(20_000))
+        .send()
+        .await
+        .expect("put");
     let same_name = LocalKeyring::new("a", &mut [1; 32]).expect("a key");
-    assert_unreadable(&store.client(same_name), &uri, &[Authentication], &[], "the same name").await;
-    assert_unreadable(&store.client(local_keyring("b")), &uri, &[NoMatchingKey], &[], "another name").await;
+    assert_unreadable(&store.client(same_name), &uri, &[Authentication], &[], "the same name")
+        .await;
+    assert_unreadable(
+        &store.client(local_keyring("b")),
+        &uri,
+        &[NoMatchingKey],
+        &[],
+        "another name",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -67,20 +98,28 @@ async fn keys_that_kms_will_not_use() {
     let assert_unusable = async |kind: ErrorKind, case: &str| {
         assert_unreadable(&client, &uri, &[kind], &[], case).await;
         let another = stack.object("unusable");
-        let error = assert_kind(client.put().uri(&another).body("x").send().await, kind, &another, case);
+        let error =
+            assert_kind(client.put().uri(&another).body("x").send().await, kind, &another, case);
         assert!(error.to_string().contains(key.as_str()), "{case}: the key is not named: {error}");
         assert_kind(client.head().uri(&another).send().await, NotFound, &another, case);
     };
     kms.disable_key().key_id(key.as_str()).send().await.expect("disable");
     assert_unusable(KeyDisabled, "disabled").await;
-    kms.schedule_key_deletion().key_id(key.as_str()).pending_window_in_days(7).send().await.expect("schedule deletion");
+    kms.schedule_key_deletion()
+        .key_id(key.as_str())
+        .pending_window_in_days(7)
+        .send()
+        .await
+        .expect("schedule deletion");
     assert_unusable(KeyDisabled, "pending deletion").await;
     kms.cancel_key_deletion().key_id(key.as_str()).send().await.expect("cancel deletion");
     kms.enable_key().key_id(key.as_str()).send().await.expect("enable");
     assert!(read(&client, &uri).await.expect("enabled again") == plaintext(20_000));
 
     let absent: KmsKeyArn =
-        "arn:aws:kms:us-east-1:000000000000:key/00000000-1111-2222-3333-444444444444".parse().expect("an ARN");
+        "arn:aws:kms:us-east-1:000000000000:key/00000000-1111-2222-3333-444444444444"
+            .parse()
+            .expect("an ARN");
     let put = stack.client([&absent]).put().uri(&uri).body("x").send().await;
     assert_kind(put, KeyNotFound, &uri, "no such key");
     assert!(read(&client, &uri).await.expect("untouched") == plaintext(20_000));
@@ -112,9 +151,15 @@ async fn every_refusal_of_kms_has_its_kind() {
                 "Decrypt" => assert_kind(read(&client, &uri).await, kind, &uri, code),
                 _ => assert_kind(client.put().uri(&uri).body("x").send().await, kind, &uri, code),
             };
-            assert!(!denied.wire.operations("s3").iter().any(|it| it == "PutObject"), "{code}: something was stored");
+            assert!(
+                !denied.wire.operations("s3").iter().any(|it| it == "PutObject"),
+                "{code}: something was stored"
+            );
             if kind != Authentication {
-                assert!(error.to_string().contains(denied.home.key.as_str()), "{code}: the key is not named: {error}");
+                assert!(
+                    error.to_string().contains(denied.home.key.as_str()),
+                    "{code}: the key is not named: {error}"
+                );
             }
         }
     }
@@ -127,7 +172,9 @@ async fn answers_of_kms_that_make_no_sense_are_refused() {
     let cases: [(&str, Edit); 4] = [
         ("for another key", |body| replace(body, "arn:aws:kms:us-east-1", "arn:aws:kms:us-west-2")),
         ("without a data key", |body| replace(body, "\"Plaintext\"", "\"Nothing\"")),
-        ("with a short data key", |body| replace(body, "\"Plaintext\":\"", "\"Plaintext\":\"AAAA\",\"Ignored\":\"")),
+        ("with a short data key", |body| {
+            replace(body, "\"Plaintext\":\"", "\"Plaintext\":\"AAAA\",\"Ignored\":\"")
+        }),
         ("no JSON", |body| body.truncate(20)),
     ];
     for (case, edit) in cases {
@@ -144,7 +191,10 @@ async fn answers_of_kms_that_make_no_sense_are_refused() {
             };
             let error = result.expect_err(case);
             assert!(matches!(error.kind(), Service | Unavailable), "{operation} {case}: {error:?}");
-            assert!(!stack.wire.operations("s3").iter().any(|it| it == "PutObject"), "{case}: something was stored");
+            assert!(
+                !stack.wire.operations("s3").iter().any(|it| it == "PutObject"),
+                "{case}: something was stored"
+            );
         }
     }
 }

@@ -39,7 +39,9 @@ fn wire(fault: Fault, at: usize) -> (Wire, Arc<AtomicUsize>) {
         if number != at && !(fault == Fault::DenyFromHere && number > at) {
             return Reaction::Pass;
         }
-        let error = |code: &str| format!("<Error><Code>{code}</Code><Message>by this test</Message></Error>");
+        let error = |code: &str| {
+            format!("<Error><Code>{code}</Code><Message>by this test</Message></Error>")
+        };
         match fault {
             Fault::Refuse => Reaction::Refuse,
             Fault::LoseAnswer => Reaction::LoseAnswer,
@@ -53,9 +55,11 @@ fn wire(fault: Fault, at: usize) -> (Wire, Arc<AtomicUsize>) {
 
 #[tokio::test]
 async fn a_fault_at_any_call_loses_no_key_and_skips_no_object() {
-    let faults = [Fault::Refuse, Fault::LoseAnswer, Fault::SlowDown, Fault::Duplicate, Fault::DenyFromHere];
+    let faults =
+        [Fault::Refuse, Fault::LoseAnswer, Fault::SlowDown, Fault::Duplicate, Fault::DenyFromHere];
     // All at once, for they must be older than the second in which they change.
-    let sets = faults.map(|_| join_all((0..MAX_CALLS).map(|_| Objects::new("faults", OBJECTS, false))));
+    let sets =
+        faults.map(|_| join_all((0..MAX_CALLS).map(|_| Objects::new("faults", OBJECTS, false))));
     let sets = join_all(sets).await;
     sleep(Duration::from_millis(3100)).await;
     let runs = faults.into_iter().zip(sets).map(|(fault, sets)| async move {
@@ -81,20 +85,24 @@ async fn run_with(fault: Fault, at: usize, objects: &Objects) -> usize {
     let edits = || Edits::new().add_keys(local_keyring("b")).remove_key("a");
     let disturbed = rewrapper(&wire, edits()).await;
     let (reports, tally) =
-        run(disturbed.apply().concurrency(1).journal(&journal), objects.work(disturbed.client())).await;
+        run(disturbed.apply().concurrency(1).journal(&journal), objects.work(disturbed.client()))
+            .await;
     match tally {
         Ok(tally) => {
             assert_eq!(reports.len(), OBJECTS, "{case}: none is skipped");
             assert!(tally.is_complete() || fault == Fault::DenyFromHere, "{case}: {reports:?}");
         }
         // The list itself could not be had.
-        Err(error) => assert!(fault == Fault::DenyFromHere && reports.is_empty(), "{case}: {error}"),
+        Err(error) => {
+            assert!(fault == Fault::DenyFromHere && reports.is_empty(), "{case}: {error}")
+        }
     }
     let store = SeaweedFs::new().await;
     for report in &reports {
         let uri = report.object.parse().expect("an address");
         let opens = async |name: &str| read(&store.client(local_keyring(name)), &uri).await.is_ok();
-        let expected = if report.outcome == Verdict::Failed { (true, false) } else { (false, true) };
+        let expected =
+            if report.outcome == Verdict::Failed { (true, false) } else { (false, true) };
         assert_eq!((opens("a").await, opens("b").await), expected, "{case}: {report:?}");
     }
     let clean = rewrapper(&Wire::default(), edits()).await;

@@ -8,8 +8,8 @@ use sealwax_s3::{
     envelope::{CachingKeyring, EncryptionContext},
     listing::ListedObject,
     rewrap::{
-        Action, DataKeyWay, Edits, MetadataWay, Outcome, PlanFile, PlannedObject, Rewrapper, Skipped, Stop, Verdict,
-        Work,
+        Action, DataKeyWay, Edits, MetadataWay, Outcome, PlanFile, PlannedObject, Rewrapper,
+        Skipped, Stop, Verdict, Work,
     },
 };
 use sealwax_tests::{LocalStack, Wire, east, local_keyring, read, west};
@@ -27,11 +27,17 @@ async fn plan(rewrapper: &Rewrapper, objects: &Objects, directory: &tempfile::Te
 
 #[tokio::test]
 async fn each_object_costs_one_head_and_one_copy_and_no_body() {
-    let (objects, wire, directory) =
-        (Objects::new("calls", 20, true).await, Wire::default(), tempfile::tempdir().expect("a directory"));
+    let (objects, wire, directory) = (
+        Objects::new("calls", 20, true).await,
+        Wire::default(),
+        tempfile::tempdir().expect("a directory"),
+    );
     let rewrapper = rewrapper(&wire, add_b()).await;
     let plan = plan(&rewrapper, &objects, &directory).await;
-    assert_eq!((plan.summary().objects, plan.summary().rewrap, plan.summary().copies), (20, 20, 20));
+    assert_eq!(
+        (plan.summary().objects, plan.summary().rewrap, plan.summary().copies),
+        (20, 20, 20)
+    );
     let calls = |wire: &Wire| {
         let mut calls = BTreeMap::new();
         for call in wire.calls() {
@@ -62,8 +68,11 @@ async fn each_object_costs_one_head_and_one_copy_and_no_body() {
 
 #[tokio::test]
 async fn what_changed_since_the_plan_is_decided_anew() {
-    let (objects, wire, directory) =
-        (Objects::new("replan", 5, false).await, Wire::default(), tempfile::tempdir().expect("a directory"));
+    let (objects, wire, directory) = (
+        Objects::new("replan", 5, false).await,
+        Wire::default(),
+        tempfile::tempdir().expect("a directory"),
+    );
     let rewrapper = rewrapper(&wire, add_b()).await;
     let plan = plan(&rewrapper, &objects, &directory).await;
     // One is overwritten, one rewrapped already, one deleted, one replaced by what is not sealed.
@@ -82,8 +91,10 @@ async fn what_changed_since_the_plan_is_decided_anew() {
         .expect("put");
     let (reports, tally) = run(rewrapper.apply(), Work::plan(plan)).await;
     assert!(tally.expect("done").is_complete());
-    let found: BTreeMap<_, _> =
-        reports.iter().map(|report| (report.object.clone(), (report.outcome, report.replanned))).collect();
+    let found: BTreeMap<_, _> = reports
+        .iter()
+        .map(|report| (report.object.clone(), (report.outcome, report.replanned)))
+        .collect();
     let expected = [
         (Verdict::Rewrapped, true),
         (Verdict::Unchanged, true),
@@ -99,7 +110,8 @@ async fn what_changed_since_the_plan_is_decided_anew() {
 
 #[tokio::test]
 async fn a_job_that_is_stopped_goes_on_where_it_was() {
-    let (objects, directory) = (Objects::new("stop", 60, true).await, tempfile::tempdir().expect("a directory"));
+    let (objects, directory) =
+        (Objects::new("stop", 60, true).await, tempfile::tempdir().expect("a directory"));
     let journal = directory.path().join("journal");
     let rewrapper = rewrapper(&Wire::default(), add_b()).await;
     let (mut runs, mut seen, stop_after) = (0, 0, 7);
@@ -130,7 +142,8 @@ async fn a_job_that_is_stopped_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn what_fails_is_reported_and_the_rest_is_done() {
-    let (objects, directory) = (Objects::new("fail", 6, true).await, tempfile::tempdir().expect("a directory"));
+    let (objects, directory) =
+        (Objects::new("fail", 6, true).await, tempfile::tempdir().expect("a directory"));
     // Nobody here has the key of two of them.
     let other = sealwax_tests::SeaweedFs::new().await.client(local_keyring("c"));
     for uri in &objects.uris[..2] {
@@ -141,14 +154,22 @@ async fn what_fails_is_reported_and_the_rest_is_done() {
     assert_eq!(plan.summary().impossible, [("no-matching-key".to_owned(), 2)].into());
     let journal = directory.path().join("journal");
     for run_of_two in 0..2 {
-        let (reports, tally) = run(rewrapper.apply().journal(&journal), objects.work(rewrapper.client())).await;
+        let (reports, tally) =
+            run(rewrapper.apply().journal(&journal), objects.work(rewrapper.client())).await;
         let tally = tally.expect("a run");
         let expected = if run_of_two == 0 { (4, 2, 0) } else { (0, 2, 4) };
-        assert_eq!((tally.rewrapped, tally.failed, tally.done_before), expected, "what failed is tried again");
+        assert_eq!(
+            (tally.rewrapped, tally.failed, tally.done_before),
+            expected,
+            "what failed is tried again"
+        );
         assert!(!tally.is_complete());
-        let failed: Vec<_> = reports.iter().filter(|report| report.outcome == Verdict::Failed).collect();
+        let failed: Vec<_> =
+            reports.iter().filter(|report| report.outcome == Verdict::Failed).collect();
         assert_eq!(failed.len(), 2);
-        assert!(failed.iter().all(|report| report.kind.as_deref() == Some("no-matching-key") && report.why.is_some()));
+        assert!(failed.iter().all(
+            |report| report.kind.as_deref() == Some("no-matching-key") && report.why.is_some()
+        ));
     }
     for uri in &objects.uris[..2] {
         assert_eq!(read(&other, uri).await.expect("as it was"), uri.key());
@@ -164,7 +185,8 @@ async fn older_versions_are_told_and_left() {
     }
     let listing = sealwax_s3::listing::Listing::versions(client.s3(), uri.bucket(), uri.key());
     let rewrapper =
-        Rewrapper::new(client.clone(), Edits::new().add_keys(stack.keyring([&stack.home.key_2]))).expect("edits");
+        Rewrapper::new(client.clone(), Edits::new().add_keys(stack.keyring([&stack.home.key_2])))
+            .expect("edits");
     let (reports, tally) = run(rewrapper.apply(), Work::listing(listing, "versions")).await;
     assert_eq!((tally.as_ref().expect("done").rewrapped, tally.expect("done").failed), (1, 1));
     let failed = reports.iter().find(|report| report.outcome == Verdict::Failed).expect("one");
@@ -174,7 +196,10 @@ async fn older_versions_are_told_and_left() {
     let named = ListedObject::new(uri.bucket(), uri.key()).version("not-the-newest");
     assert!(matches!(rewrapper.rewrap_one(&named).await, Outcome::Failed(_)));
     let gone = ListedObject::new(uri.bucket(), format!("{}-not-there", uri.key()));
-    assert!(matches!(rewrapper.rewrap_one(&gone).await, Outcome::Failed(_)), "nobody says that it ever was there");
+    assert!(
+        matches!(rewrapper.rewrap_one(&gone).await, Outcome::Failed(_)),
+        "nobody says that it ever was there"
+    );
     let mut listed = gone;
     listed.size = Some(1);
     assert!(matches!(rewrapper.rewrap_one(&listed).await, Outcome::Skipped(Skipped::Gone)));
@@ -207,14 +232,20 @@ async fn a_plan_tells_ways_and_calls_by_region() {
             panic!("{case}: nothing to do")
         };
         assert_eq!((data_key, metadata), (way, MetadataWay::Copy), "{case}");
-        let expected: BTreeMap<_, _> = calls.iter().map(|(region, calls)| ((*region).to_owned(), *calls)).collect();
+        let expected: BTreeMap<_, _> =
+            calls.iter().map(|(region, calls)| ((*region).to_owned(), *calls)).collect();
         assert_eq!(kms_calls, expected, "{case}");
         assert_eq!(stack.wire.kms(), [], "{case}: no key is used for a plan");
     }
-    let last = Rewrapper::new(client.clone(), Edits::new().remove_key(stack.home.key.as_str())).expect("edits");
-    let Action::Impossible { kind, .. } = last.plan_one(&object).await.action else { panic!("the last key goes") };
+    let last = Rewrapper::new(client.clone(), Edits::new().remove_key(stack.home.key.as_str()))
+        .expect("edits");
+    let Action::Impossible { kind, .. } = last.plan_one(&object).await.action else {
+        panic!("the last key goes")
+    };
     assert_eq!(kind, "invalid-input");
-    let there = Rewrapper::new(client.clone(), Edits::new().add_keys(stack.keyring([&stack.home.key]))).expect("edits");
+    let there =
+        Rewrapper::new(client.clone(), Edits::new().add_keys(stack.keyring([&stack.home.key])))
+            .expect("edits");
     assert_eq!(there.plan_one(&object).await.action, Action::Nothing);
 }
 
@@ -227,13 +258,23 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
     let writer = sealwax_s3::SealedClient::builder(source.s3(), cached).build();
     let prefix = source.object("intermediate");
     let uris: Vec<sealwax_s3::S3Uri> = (0..12)
-        .map(|n| format!("s3://{}/{}/{n}", prefix.bucket(), prefix.key()).parse().expect("an address"))
+        .map(|n| {
+            format!("s3://{}/{}/{n}", prefix.bucket(), prefix.key()).parse().expect("an address")
+        })
         .collect();
     for uri in &uris {
-        writer.put().uri(uri).body(uri.key().to_owned()).encryption_context(context.clone()).send().await.expect("put");
+        writer
+            .put()
+            .uri(uri)
+            .body(uri.key().to_owned())
+            .encryption_context(context.clone())
+            .send()
+            .await
+            .expect("put");
     }
     let listed = |bucket: &str| {
-        let objects: Vec<_> = uris.iter().map(|uri| Ok(ListedObject::new(bucket, uri.key()))).collect();
+        let objects: Vec<_> =
+            uris.iter().map(|uri| Ok(ListedObject::new(bucket, uri.key()))).collect();
         Work::listing(stream::iter(objects), "these")
     };
     let count = |stack: &LocalStack| {
@@ -246,7 +287,9 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
 
     // Within the Region.
     let client = source.client([&source.home.key]);
-    let rewrapper = Rewrapper::new(client, Edits::new().add_keys(source.keyring([&source.home.key_2]))).expect("edits");
+    let rewrapper =
+        Rewrapper::new(client, Edits::new().add_keys(source.keyring([&source.home.key_2])))
+            .expect("edits");
     source.wire.forget();
     let (_, tally) = run(rewrapper.apply(), listed(prefix.bucket())).await;
     assert_eq!(tally.expect("done").rewrapped, 12);
@@ -258,13 +301,16 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
 
     // To a replica in another Region, where they are bound to their new places.
     for uri in &uris {
-        let copy = replica.s3().copy_object().copy_source(format!("{}/{}", uri.bucket(), uri.key()));
+        let copy =
+            replica.s3().copy_object().copy_source(format!("{}/{}", uri.bucket(), uri.key()));
         copy.bucket(&replica.home.bucket).key(uri.key()).send().await.expect("replicate");
     }
     let places = PlacePolicy::bound().replica_of(&replica.home.bucket, prefix.bucket());
-    let client = replica.client_builder([&replica.home.key, &source.home.key]).places(places).build();
+    let client =
+        replica.client_builder([&replica.home.key, &source.home.key]).places(places).build();
     let rewrapper =
-        Rewrapper::new(client, Edits::new().replace_keys(replica.keyring([&replica.home.key]))).expect("edits");
+        Rewrapper::new(client, Edits::new().replace_keys(replica.keyring([&replica.home.key])))
+            .expect("edits");
     replica.wire.forget();
     let (_, tally) = run(rewrapper.apply(), listed(&replica.home.bucket)).await;
     assert_eq!(tally.expect("done").rewrapped, 12);
@@ -272,30 +318,44 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
     assert_eq!(count(&replica), expected.into());
     let alone = replica.client([&replica.home.key]);
     for uri in &uris {
-        let uri = format!("s3://{}/{}", replica.home.bucket, uri.key()).parse().expect("an address");
-        let object = alone.get().uri(&uri).send().await.expect("by the Region's own key, at its own place");
+        let uri =
+            format!("s3://{}/{}", replica.home.bucket, uri.key()).parse().expect("an address");
+        let object =
+            alone.get().uri(&uri).send().await.expect("by the Region's own key, at its own place");
         assert_eq!(object.bytes().await.expect("its bytes"), uri.key());
         let info = alone.head().uri(&uri).send().await.expect("head");
-        assert_eq!(info.keys()[0].place().expect("bound").as_str(), format!("{}/{}", uri.bucket(), uri.key()));
+        assert_eq!(
+            info.keys()[0].place().expect("bound").as_str(),
+            format!("{}/{}", uri.bucket(), uri.key())
+        );
         assert!(info.keys()[0].intermediate().is_some(), "still of an intermediate key");
     }
 
     // One alone is rewrapped as many are.
-    let one = format!("s3://{}/{}", replica.home.bucket, uris[0].key()).parse().expect("an address");
-    let rewrap = alone.rewrap().uri(&one).add_keys(replica.keyring([&replica.home.key])).send().await.expect("rewrap");
+    let one =
+        format!("s3://{}/{}", replica.home.bucket, uris[0].key()).parse().expect("an address");
+    let rewrap = alone
+        .rewrap()
+        .uri(&one)
+        .add_keys(replica.keyring([&replica.home.key]))
+        .send()
+        .await
+        .expect("rewrap");
     assert_eq!(rewrap.outcome, RewrapOutcome::Unchanged);
 }
 
 /// A plan that was cut off would skip objects in silence.
 #[tokio::test]
 async fn a_plan_that_is_not_whole_is_refused() {
-    let (objects, directory) = (Objects::new("cut", 4, false).await, tempfile::tempdir().expect("a directory"));
+    let (objects, directory) =
+        (Objects::new("cut", 4, false).await, tempfile::tempdir().expect("a directory"));
     let rewrapper = rewrapper(&Wire::default(), add_b()).await;
     plan(&rewrapper, &objects, &directory).await;
     let path = directory.path().join("plan");
     let whole = std::fs::read(&path).expect("a plan");
     let ends: Vec<_> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
-    for len in ends.iter().flat_map(|end| [end - 1, *end, end + 1]).filter(|len| *len < whole.len()) {
+    for len in ends.iter().flat_map(|end| [end - 1, *end, end + 1]).filter(|len| *len < whole.len())
+    {
         std::fs::write(&path, &whole[..len]).expect("cut off");
         let error = PlanFile::open(&path).await.expect_err("it is cut off");
         assert_eq!(error.kind(), sealwax_s3::ErrorKind::JobMismatch, "{len} bytes: {error}");
@@ -310,7 +370,9 @@ async fn a_plan_that_is_not_whole_is_refused() {
     // And it is of these edits alone.
     std::fs::write(&path, &whole).expect("written");
     let plan = PlanFile::open(&path).await.expect("whole again");
-    let other = crate::rig::rewrapper(&Wire::default(), Edits::new().replace_keys(local_keyring("b"))).await;
+    let other =
+        crate::rig::rewrapper(&Wire::default(), Edits::new().replace_keys(local_keyring("b")))
+            .await;
     let (_, tally) = run(other.apply(), Work::plan(plan)).await;
     assert_eq!(tally.expect_err("other edits").kind(), sealwax_s3::ErrorKind::JobMismatch);
     assert!(objects.generations().await.iter().all(|generation| *generation <= 2));

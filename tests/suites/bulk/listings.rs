@@ -12,7 +12,11 @@ use sealwax_tests::{LocalStack, SeaweedFs, east};
 
 async fn fill(s3: &Client, bucket: &str, keys: &[String]) {
     let put = |key: &String| s3.put_object().bucket(bucket).key(key).body(vec![7; 3].into()).send();
-    stream::iter(keys.iter().map(put)).buffer_unordered(32).try_collect::<Vec<_>>().await.expect("put");
+    stream::iter(keys.iter().map(put))
+        .buffer_unordered(32)
+        .try_collect::<Vec<_>>()
+        .await
+        .expect("put");
 }
 
 fn keys(objects: &[ListedObject]) -> BTreeSet<&str> {
@@ -24,7 +28,15 @@ async fn pages_and_odd_keys_are_listed_once_each() {
     let (stack, store) = (LocalStack::new(east()), SeaweedFs::new().await);
     for (s3, uri) in [(stack.s3(), stack.object("list")), (store.s3(), store.object("list"))] {
         // Apart from the pages: LocalStack 4.10 loses keys beyond ASCII where its list is continued.
-        let odd = ["odd/a b+c", "odd/é%/?&=#", "odd/%2F", "odd/q\"b's", "odd/日本語", "odd/a-b", "odd/a/c"];
+        let odd = [
+            "odd/a b+c",
+            "odd/é%/?&=#",
+            "odd/%2F",
+            "odd/q\"b's",
+            "odd/日本語",
+            "odd/a-b",
+            "odd/a/c",
+        ];
         let pages = (0..1005).map(|n| format!("pages/{n:04}"));
         let names: Vec<_> = odd.map(str::to_owned).into_iter().chain(pages).collect();
         let names: Vec<_> = names.iter().map(|name| format!("{}/{name}", uri.key())).collect();
@@ -35,11 +47,16 @@ async fn pages_and_odd_keys_are_listed_once_each() {
             let listing = Listing::objects(&s3, uri.bucket(), format!("{}/{part}", uri.key()));
             listed.extend(listing.try_collect::<Vec<_>>().await.expect("a list"));
         }
-        let (found, expected) = (keys(&listed), names.iter().map(String::as_str).collect::<BTreeSet<_>>());
+        let (found, expected) =
+            (keys(&listed), names.iter().map(String::as_str).collect::<BTreeSet<_>>());
         let different: Vec<_> = found.symmetric_difference(&expected).collect();
         assert!(different.is_empty(), "{different:?}");
         assert_eq!(listed.len(), names.len());
-        assert!(listed.iter().all(|it| it.size == Some(3) && it.e_tag.is_some() && it.last_modified.is_some()));
+        assert!(
+            listed
+                .iter()
+                .all(|it| it.size == Some(3) && it.e_tag.is_some() && it.last_modified.is_some())
+        );
     }
 }
 
@@ -53,13 +70,21 @@ async fn versions_are_listed_and_delete_markers_are_not() {
     }
     s3.delete_object().bucket(uri.bucket()).key(&names[1]).send().await.expect("delete");
     let prefix = format!("{}/", uri.key());
-    let versions: Vec<_> =
-        Listing::versions(&s3, uri.bucket(), &prefix).try_collect().await.expect("a list of versions");
+    let versions: Vec<_> = Listing::versions(&s3, uri.bucket(), &prefix)
+        .try_collect()
+        .await
+        .expect("a list of versions");
     assert_eq!(versions.len(), 6);
     assert!(versions.iter().all(|version| version.version_id.is_some()));
-    let latest: Vec<_> = versions.iter().filter(|it| it.is_latest == Some(true)).map(|it| it.key.as_str()).collect();
-    assert_eq!(latest, [&names[0], &names[2]], "the newest of the deleted one is its delete marker");
-    let objects: Vec<_> = Listing::objects(&s3, uri.bucket(), &prefix).try_collect().await.expect("a list");
+    let latest: Vec<_> =
+        versions.iter().filter(|it| it.is_latest == Some(true)).map(|it| it.key.as_str()).collect();
+    assert_eq!(
+        latest,
+        [&names[0], &names[2]],
+        "the newest of the deleted one is its delete marker"
+    );
+    let objects: Vec<_> =
+        Listing::objects(&s3, uri.bucket(), &prefix).try_collect().await.expect("a list");
     assert_eq!(keys(&objects), [names[0].as_str(), &names[2]].into());
 }
 
@@ -72,7 +97,13 @@ async fn an_inventory_in_s3_is_fetched_and_checked() {
         let root = std::path::Path::new(root).join(name);
         let upload = async |path: &str, key: &str| {
             let body = std::fs::read(root.join(path)).expect("a fixture");
-            s3.put_object().bucket(uri.bucket()).key(key).body(body.into()).send().await.expect("put");
+            s3.put_object()
+                .bucket(uri.bucket())
+                .key(key)
+                .body(body.into())
+                .send()
+                .await
+                .expect("put");
         };
         let path = "inventories/invoices/daily/2025-11-25T00-00Z/manifest.json";
         let manifest = std::fs::read(root.join(path)).expect("a manifest");
@@ -83,22 +114,37 @@ async fn an_inventory_in_s3_is_fetched_and_checked() {
         }
         let key = format!("{}/{name}/manifest.json", uri.key());
         upload(path, &key).await;
-        let location: ManifestLocation = format!("s3://{}/{key}", uri.bucket()).parse().expect("an address");
-        let listed: Vec<_> = Listing::inventory(&s3, location.clone()).try_collect().await.expect("an inventory");
+        let location: ManifestLocation =
+            format!("s3://{}/{key}", uri.bucket()).parse().expect("an address");
+        let listed: Vec<_> =
+            Listing::inventory(&s3, location.clone()).try_collect().await.expect("an inventory");
         assert_eq!(listed.len(), 303, "{name}");
 
         // One of its files is replaced: what was listed before that shows is an error's, and no shorter list.
         let last = manifest["files"][1]["key"].as_str().expect("a key");
-        s3.put_object().bucket(uri.bucket()).key(last).body(vec![0; 9].into()).send().await.expect("put");
+        s3.put_object()
+            .bucket(uri.bucket())
+            .key(last)
+            .body(vec![0; 9].into())
+            .send()
+            .await
+            .expect("put");
         let mut listing = Listing::inventory(&s3, location.clone());
         let mut results = Vec::new();
         while let Some(result) = listing.next().await {
             results.push(result);
         }
         let error = results.pop().expect("a result").expect_err("the file is another one");
-        assert_eq!((error.kind(), results.len()), (ErrorKind::InvalidListing, 3), "{name}: {error}");
+        assert_eq!(
+            (error.kind(), results.len()),
+            (ErrorKind::InvalidListing, 3),
+            "{name}: {error}"
+        );
         s3.delete_object().bucket(uri.bucket()).key(last).send().await.expect("delete");
-        let error = Listing::inventory(&s3, location).try_collect::<Vec<_>>().await.expect_err("the file is gone");
+        let error = Listing::inventory(&s3, location)
+            .try_collect::<Vec<_>>()
+            .await
+            .expect_err("the file is gone");
         assert_eq!(error.kind(), ErrorKind::NotFound, "{name}: {error}");
     }
 }
@@ -106,9 +152,10 @@ async fn an_inventory_in_s3_is_fetched_and_checked() {
 #[tokio::test]
 async fn a_bucket_that_cannot_be_listed_is_an_error() {
     let stack = LocalStack::new(east());
-    for listing in
-        [Listing::objects(&stack.s3(), "no-such-bucket-0", ""), Listing::versions(&stack.s3(), "no-such-bucket-0", "")]
-    {
+    for listing in [
+        Listing::objects(&stack.s3(), "no-such-bucket-0", ""),
+        Listing::versions(&stack.s3(), "no-such-bucket-0", ""),
+    ] {
         let error = listing.try_collect::<Vec<_>>().await.expect_err("there is none");
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     }

@@ -76,7 +76,9 @@ struct World {
 impl World {
     async fn new() -> Self {
         let first = SeaweedFs::new().await.object("bulk-model");
-        let uri = |n: usize| format!("s3://{}/{}/{n}", first.bucket(), first.key()).parse().expect("an address");
+        let uri = |n: usize| {
+            format!("s3://{}/{}/{n}", first.bucket(), first.key()).parse().expect("an address")
+        };
         Self {
             uris: (0..OBJECTS).map(uri).collect(),
             prefix: format!("{}/", first.key()),
@@ -96,16 +98,29 @@ impl World {
                 self.model.insert(*at, (text, [*region].into()));
             }
             Operation::Delete { at } => {
-                store.client(local_keyring("any")).delete().uri(&self.uris[*at]).send().await.expect("delete");
+                store
+                    .client(local_keyring("any"))
+                    .delete()
+                    .uri(&self.uris[*at])
+                    .send()
+                    .await
+                    .expect("delete");
                 self.model.remove(at);
             }
-            Operation::Rewrap { region, edit, key, crashes } => self.rewrap(*region, *edit, *key, crashes).await,
+            Operation::Rewrap { region, edit, key, crashes } => {
+                self.rewrap(*region, *edit, *key, crashes).await
+            }
             Operation::Lose { region } => self.check(Some(*region)).await,
         }
     }
 
     /// Whether the object can be rewrapped so, and the Regions that open it then.
-    fn rewrapped(regions: &BTreeSet<usize>, region: usize, edit: Edit, key: usize) -> Option<BTreeSet<usize>> {
+    fn rewrapped(
+        regions: &BTreeSet<usize>,
+        region: usize,
+        edit: Edit,
+        key: usize,
+    ) -> Option<BTreeSet<usize>> {
         let mut after = regions.clone();
         match edit {
             Edit::Add => after.extend([key]),
@@ -132,12 +147,15 @@ impl World {
             let client = SeaweedFs::over(wire).await.client(local_keyring(REGIONS[region]));
             let rewrapper = Rewrapper::new(client, edits()).expect("edits");
             loop {
-                let apply = rewrapper.apply().concurrency(4).journal(directory.path().join("journal"));
+                let apply =
+                    rewrapper.apply().concurrency(4).journal(directory.path().join("journal"));
                 let listing = Listing::objects(rewrapper.client().s3(), &bucket, &self.prefix);
                 match apply.send(Work::listing(listing, "all")).await {
                     Ok(tally) => return tally,
                     // The thread of one that crashed is still at its last line.
-                    Err(error) if error.kind() == ErrorKind::UploadBusy => sleep(Duration::from_millis(5)).await,
+                    Err(error) if error.kind() == ErrorKind::UploadBusy => {
+                        sleep(Duration::from_millis(5)).await
+                    }
                     Err(error) => panic!("{error}"),
                 }
             }
@@ -147,20 +165,21 @@ impl World {
             let (calls, gone) = (AtomicUsize::new(0), Arc::new(Notify::new()));
             let dies = Arc::clone(&gone);
             let (crash, arrives) = (*crash, crash % 2 == 0);
-            let wire = Wire::new(move |_| match calls.fetch_add(1, Ordering::Relaxed).cmp(&crash) {
-                std::cmp::Ordering::Less => Reaction::Pass,
-                std::cmp::Ordering::Equal if arrives => {
-                    let dies = Arc::clone(&dies);
-                    Reaction::HoldAnswer(Box::pin(async move {
+            let wire =
+                Wire::new(move |_| match calls.fetch_add(1, Ordering::Relaxed).cmp(&crash) {
+                    std::cmp::Ordering::Less => Reaction::Pass,
+                    std::cmp::Ordering::Equal if arrives => {
+                        let dies = Arc::clone(&dies);
+                        Reaction::HoldAnswer(Box::pin(async move {
+                            dies.notify_one();
+                            std::future::pending::<()>().await;
+                        }))
+                    }
+                    _ => {
                         dies.notify_one();
-                        std::future::pending::<()>().await;
-                    }))
-                }
-                _ => {
-                    dies.notify_one();
-                    Reaction::Hang
-                }
-            });
+                        Reaction::Hang
+                    }
+                });
             tokio::select! {
                 () = gone.notified() => {}
                 _ = attempt(wire) => {}
@@ -175,15 +194,23 @@ impl World {
             }
         }
         assert_eq!(tally.failed, failed, "{tally:?}");
-        assert_eq!(tally.done() + tally.done_before + tally.undone(), self.model.len() as u64, "{tally:?}");
+        assert_eq!(
+            tally.done() + tally.done_before + tally.undone(),
+            self.model.len() as u64,
+            "{tally:?}"
+        );
     }
 
     /// Each object is what the model says, seen from each Region that is not lost.
     async fn check(&self, lost: Option<usize>) {
         let store = SeaweedFs::new().await;
         for (at, uri) in self.uris.iter().enumerate() {
-            for (region, name) in REGIONS.iter().enumerate().filter(|(region, _)| Some(*region) != lost) {
-                let found = read(&store.client(local_keyring(name)), uri).await.map_err(|error| error.kind());
+            for (region, name) in
+                REGIONS.iter().enumerate().filter(|(region, _)| Some(*region) != lost)
+            {
+                let found = read(&store.client(local_keyring(name)), uri)
+                    .await
+                    .map_err(|error| error.kind());
                 let expected = match self.model.get(&at) {
                     None => Err(ErrorKind::NotFound),
                     Some((text, regions)) if regions.contains(&region) => Ok(text.clone().into()),

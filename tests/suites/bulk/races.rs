@@ -36,7 +36,8 @@ async fn an_object_that_changes_under_the_job_is_decided_anew() {
             Reaction::Await(act.boxed())
         });
         let rewrapper = rewrapper(&wire, add_b()).await;
-        let (reports, tally) = run(rewrapper.apply().concurrency(1), objects.work(rewrapper.client())).await;
+        let (reports, tally) =
+            run(rewrapper.apply().concurrency(1), objects.work(rewrapper.client())).await;
         assert!(tally.expect("done").is_complete(), "{reports:?}");
         assert!(reports.iter().all(|report| report.outcome == Verdict::Rewrapped), "{reports:?}");
         let store = SeaweedFs::new().await;
@@ -45,7 +46,11 @@ async fn an_object_that_changes_under_the_job_is_decided_anew() {
             let keys: &[_] = if overwrites { &["a", "b"] } else { &["a", "b", "c"] };
             for name in keys {
                 let client = store.client(local_keyring(name));
-                assert_eq!(read(&client, uri).await.expect("it opens"), expected, "{uri} by {name}");
+                assert_eq!(
+                    read(&client, uri).await.expect("it opens"),
+                    expected,
+                    "{uri} by {name}"
+                );
             }
         }
     }
@@ -63,12 +68,19 @@ async fn a_writer_loses_nothing_to_a_job() {
     let writer = async {
         for round in 0..6 {
             for uri in &objects.uris {
-                both.put().uri(uri).body(format!("{round} {}", uri.key())).send().await.expect("put");
+                both.put()
+                    .uri(uri)
+                    .body(format!("{round} {}", uri.key()))
+                    .send()
+                    .await
+                    .expect("put");
             }
             tokio::time::sleep(Duration::from_millis(700)).await;
         }
     };
-    let rewrapper = rewrapper(&Wire::default(), Edits::new().remove_key("a").add_keys(local_keyring("c"))).await;
+    let rewrapper =
+        rewrapper(&Wire::default(), Edits::new().remove_key("a").add_keys(local_keyring("c")))
+            .await;
     let job = async {
         let mut reports = Vec::new();
         for _ in 0..3 {

@@ -24,7 +24,9 @@ impl Objects {
         let client = store.client(local_keyring("a"));
         let first = store.object(name);
         let prefix = format!("{}/", first.key());
-        let uri = |n: usize| format!("s3://{}/{prefix}{n:04}", first.bucket()).parse().expect("an address");
+        let uri = |n: usize| {
+            format!("s3://{}/{prefix}{n:04}", first.bucket()).parse().expect("an address")
+        };
         let uris: Vec<S3Uri> = (0..count).map(uri).collect();
         let puts = uris.iter().map(|uri| client.put().uri(uri).body(uri.key().to_owned()).send());
         stream::iter(puts).buffer_unordered(16).try_collect::<Vec<_>>().await.expect("put");
@@ -52,7 +54,12 @@ impl Objects {
 
     pub(crate) async fn generations(&self) -> Vec<u32> {
         let heads = self.uris.iter().map(|uri| self.client.head().uri(uri).send());
-        stream::iter(heads).buffered(16).map_ok(|info| info.generation()).try_collect().await.expect("heads")
+        stream::iter(heads)
+            .buffered(16)
+            .map_ok(|info| info.generation())
+            .try_collect()
+            .await
+            .expect("heads")
     }
 }
 
@@ -71,7 +78,9 @@ pub(crate) fn add_b() -> Edits {
 pub(crate) async fn run(apply: Apply, work: Work) -> (Vec<Report>, Result<Tally, Error>) {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&reports);
-    let tell = move |report: &Report| told.lock().unwrap_or_else(PoisonError::into_inner).push(report.clone());
+    let tell = move |report: &Report| {
+        told.lock().unwrap_or_else(PoisonError::into_inner).push(report.clone())
+    };
     let tally = apply.on_report(tell).send(work).await;
     let reports = std::mem::take(&mut *reports.lock().unwrap_or_else(PoisonError::into_inner));
     (reports, tally)

@@ -32,13 +32,23 @@ pub(crate) async fn any(world: &World, mut random: Random, ledgers: &[Ledger]) -
         3 => ("get range", range(&rig, uri, data, &mut random).await),
         _ => ("get ranges", ranges(&rig, uri, data, &mut random).await),
     };
-    Run { operation, outcomes: vec![Outcome::of(&result)], orphans: Orphans::default(), hidden: false }
+    Run {
+        operation,
+        outcomes: vec![Outcome::of(&result)],
+        orphans: Orphans::default(),
+        hidden: false,
+    }
 }
 
 type Result = Option<std::result::Result<(), Error>>;
 
 fn assert_equal(found: &[u8], expected: &[u8]) {
-    assert!(found == expected, "{} bytes, and others than the {} expected", found.len(), expected.len());
+    assert!(
+        found == expected,
+        "{} bytes, and others than the {} expected",
+        found.len(),
+        expected.len()
+    );
 }
 
 async fn bytes(rig: &Rig, uri: &S3Uri, data: &Bytes) -> Result {
@@ -84,14 +94,19 @@ async fn file(rig: &Rig, uri: &S3Uri, data: &Bytes, there: bool) -> Result {
     match &result {
         Some(Ok(_)) => assert!(whole, "the file is not what was put"),
         Some(Err(_)) => assert!(found.as_deref() == before, "a get that failed changed the file"),
-        None => assert!(whole || found.as_deref() == before, "the file is neither the old one nor the new one"),
+        None => assert!(
+            whole || found.as_deref() == before,
+            "the file is neither the old one nor the new one"
+        ),
     }
     Some(result?.map(|_| ()))
 }
 
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).expect("the directory");
-    entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+    entries
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Two bytes of the object at the least.

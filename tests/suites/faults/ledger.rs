@@ -31,29 +31,42 @@ impl Ledger {
 
     /// How many multipart uploads may have been begun of which the client cannot know.
     pub(crate) fn unknown_uploads(&self) -> usize {
-        let entries = self.entries().into_iter().filter(|(call, _)| call.operation == "CreateMultipartUpload");
+        let entries = self
+            .entries()
+            .into_iter()
+            .filter(|(call, _)| call.operation == "CreateMultipartUpload");
         let unknown = entries.filter(|(call, fault)| {
-            *fault == Some(Fault::Duplicate) || !call.is_answered() && fault.is_none_or(Fault::reaches_server)
+            *fault == Some(Fault::Duplicate)
+                || !call.is_answered() && fault.is_none_or(Fault::reaches_server)
         });
         unknown.count()
     }
 
     /// Whether the plan, or a timeout, kept every `AbortMultipartUpload` from the server.
     pub(crate) fn aborts_were_prevented(&self) -> bool {
-        let mut aborts =
-            self.entries().into_iter().filter(|(call, _)| call.operation == "AbortMultipartUpload").peekable();
-        aborts.peek().is_some() && aborts.all(|(_, fault)| fault.is_some_and(|fault| !fault.reaches_server()))
+        let mut aborts = self
+            .entries()
+            .into_iter()
+            .filter(|(call, _)| call.operation == "AbortMultipartUpload")
+            .peekable();
+        aborts.peek().is_some()
+            && aborts.all(|(_, fault)| fault.is_some_and(|fault| !fault.reaches_server()))
     }
 
     /// Whether nothing could tell the client that its object was stored: the storing request was carried out, and the
     /// last look at the object after it was spoiled.
     pub(crate) fn hid_the_outcome(&self) -> bool {
         let entries = self.entries();
-        let stores = |call: &Call| matches!(&*call.operation, "PutObject" | "CompleteMultipartUpload" | "CopyObject");
-        let reached = |(call, fault): &Entry| stores(call) && fault.is_none_or(Fault::reaches_server);
+        let stores = |call: &Call| {
+            matches!(&*call.operation, "PutObject" | "CompleteMultipartUpload" | "CopyObject")
+        };
+        let reached =
+            |(call, fault): &Entry| stores(call) && fault.is_none_or(Fault::reaches_server);
         let Some(stored) = entries.iter().position(reached) else { return false };
         let look = entries[stored..].iter().rfind(|(call, _)| call.operation == "HeadObject");
-        look.is_some_and(|(call, fault)| !call.is_answered() || fault.is_some_and(Fault::spoils_answer))
+        look.is_some_and(|(call, fault)| {
+            !call.is_answered() || fault.is_some_and(Fault::spoils_answer)
+        })
     }
 }
 
@@ -61,7 +74,8 @@ impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, (call, fault)) in self.entries().iter().enumerate() {
             let part = call.part.map(|part| format!(" of part {part}")).unwrap_or_default();
-            let range = call.headers.get("range").map(|range| format!(" of {range}")).unwrap_or_default();
+            let range =
+                call.headers.get("range").map(|range| format!(" of {range}")).unwrap_or_default();
             let answered = if call.is_answered() { "answered" } else { "no answer" };
             writeln!(f, "  {number}: {}{part}{range}: {fault:?}, {answered}", call.operation)?;
         }

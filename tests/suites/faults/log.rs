@@ -24,7 +24,10 @@ impl io::Write for Log {
 
 /// Keeps the warnings of the whole process from now on.
 pub(crate) fn capture() {
-    let subscriber = tracing_subscriber::fmt().with_max_level(LevelFilter::WARN).with_ansi(false).with_writer(|| Log);
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::WARN)
+        .with_ansi(false)
+        .with_writer(|| Log);
     // Of the tests of this process, the first one does it for all.
     let _ = subscriber.try_init();
 }

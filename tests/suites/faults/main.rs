@@ -67,7 +67,9 @@ async fn run_all(world: World, scenarios: impl Iterator<Item = (String, Scenario
             let world = Arc::clone(&world);
             tokio::spawn(async move {
                 let ledgers: Vec<_> = (0..ATTEMPTS).map(|_| Ledger::default()).collect();
-                let run = AssertUnwindSafe(timeout(PATIENCE, scenario(&world, &ledgers))).catch_unwind().await;
+                let run = AssertUnwindSafe(timeout(PATIENCE, scenario(&world, &ledgers)))
+                    .catch_unwind()
+                    .await;
                 (name, run, ledgers)
             })
         })
@@ -81,9 +83,12 @@ async fn run_all(world: World, scenarios: impl Iterator<Item = (String, Scenario
                 continue;
             }
             Ok(Err(_)) => "it hangs",
-            Err(panic) => &panic.downcast::<String>().map_or_else(|_| "it panicked".to_owned(), |message| *message),
+            Err(panic) => &panic
+                .downcast::<String>()
+                .map_or_else(|_| "it panicked".to_owned(), |message| *message),
         };
-        let ledgers = ledgers.iter().map(|ledger| format!("{ledger:?}")).filter(|ledger| !ledger.is_empty());
+        let ledgers =
+            ledgers.iter().map(|ledger| format!("{ledger:?}")).filter(|ledger| !ledger.is_empty());
         failures.push(format!("{name}: {what}\n{}", ledgers.collect::<Vec<_>>().join("  then\n")));
     }
     println!("{tally}\n  in {:.1?}", begun.elapsed());
@@ -107,7 +112,10 @@ async fn random_plans_break_no_promise() {
         }
         for operation in tally.outcomes.keys().map(|(operation, _)| *operation) {
             let outcome = |ok| {
-                tally.outcomes.keys().any(|(other, outcome)| *other == operation && (*outcome == Outcome::Ok) == ok)
+                tally
+                    .outcomes
+                    .keys()
+                    .any(|(other, outcome)| *other == operation && (*outcome == Outcome::Ok) == ok)
             };
             assert!(outcome(true) && outcome(false), "{operation} does not both succeed and fail");
         }
@@ -126,7 +134,8 @@ async fn assert_safe_everywhere(world: World, under: Under) {
     let plans = requests.flat_map(|(at, operation)| {
         let strikes = Fault::ALL.into_iter().filter(move |fault| fault.strikes(&operation));
         let struck = strikes.flat_map(move |fault| {
-            [false, true].map(|for_good| (Plan::exactly(at, fault, for_good), fault.is_survived(for_good)))
+            [false, true]
+                .map(|for_good| (Plan::exactly(at, fault, for_good), fault.is_survived(for_good)))
         });
         struck.chain([(Plan::dropping(at), false)])
     });
@@ -134,7 +143,10 @@ async fn assert_safe_everywhere(world: World, under: Under) {
         let name = format!("{plan:?}");
         let scenario: Scenario = Box::new(move |world, ledgers| {
             let run = under(world, plan, ledgers);
-            run.inspect(move |run| assert!(!is_survived || run.outcomes == [Outcome::Ok], "{:?}", run.outcomes)).boxed()
+            run.inspect(move |run| {
+                assert!(!is_survived || run.outcomes == [Outcome::Ok], "{:?}", run.outcomes)
+            })
+            .boxed()
         });
         (name, scenario)
     });
@@ -143,8 +155,10 @@ async fn assert_safe_everywhere(world: World, under: Under) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_put_is_safe_at_each_request() {
-    assert_safe_everywhere(World::new(0).await, |world, plan, ledgers| puts::three_parts(world, plan, ledgers).boxed())
-        .await;
+    assert_safe_everywhere(World::new(0).await, |world, plan, ledgers| {
+        puts::three_parts(world, plan, ledgers).boxed()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

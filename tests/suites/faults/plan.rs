@@ -104,10 +104,14 @@ impl Fault {
     /// the others, and S3's checksums the requests.
     pub(crate) fn strikes(self, operation: &str) -> bool {
         match self {
-            Self::CutRequest => matches!(operation, "PutObject" | "UploadPart" | "CompleteMultipartUpload"),
+            Self::CutRequest => {
+                matches!(operation, "PutObject" | "UploadPart" | "CompleteMultipartUpload")
+            }
             Self::CorruptAnswer | Self::StallAnswer => operation == "GetObject",
             // An upload's name that is cut short is another name: nothing but the framing of HTTP guards against that.
-            Self::EndAnswerEarly => matches!(operation, "GetObject" | "CompleteMultipartUpload" | "CopyObject"),
+            Self::EndAnswerEarly => {
+                matches!(operation, "GetObject" | "CompleteMultipartUpload" | "CopyObject")
+            }
             _ => true,
         }
     }
@@ -115,7 +119,10 @@ impl Fault {
     /// `at`: where, in a body.
     pub(crate) fn reaction(self, at: usize) -> Reaction {
         let answer = |status, code: &str| {
-            Reaction::Answer(status, format!("<Error><Code>{code}</Code><Message>of the plan</Message></Error>"))
+            Reaction::Answer(
+                status,
+                format!("<Error><Code>{code}</Code><Message>of the plan</Message></Error>"),
+            )
         };
         match self {
             Self::Refuse => Reaction::Refuse,
@@ -126,7 +133,9 @@ impl Fault {
             Self::Conflict => answer(409, "ConditionalRequestConflict"),
             Self::PreconditionFailed => answer(412, "PreconditionFailed"),
             Self::Hang => Reaction::Hang,
-            Self::Delay => Reaction::Await(Box::pin(tokio::time::sleep(Duration::from_millis(at as u64 % 20)))),
+            Self::Delay => {
+                Reaction::Await(Box::pin(tokio::time::sleep(Duration::from_millis(at as u64 % 20))))
+            }
             Self::Duplicate => Reaction::Duplicate,
             Self::LoseAnswer => Reaction::LoseAnswer,
             Self::HangAnswer => Reaction::HoldAnswer(Box::pin(std::future::pending())),
@@ -160,12 +169,21 @@ const FOR_GOOD: usize = 16;
 impl Plan {
     /// No faults.
     pub(crate) fn calm() -> Self {
-        Self { seed: 0, per_mille: 0, kinds: vec![], for_good: vec![], exactly: None, drop_at: None }
+        Self {
+            seed: 0,
+            per_mille: 0,
+            kinds: vec![],
+            for_good: vec![],
+            exactly: None,
+            drop_at: None,
+        }
     }
 
     /// Of a seed, for an operation that sends requests of the kinds `sends`.
     pub(crate) fn random(random: &mut Random, sends: &[&'static str]) -> Self {
-        let possible = Fault::ALL.into_iter().filter(|fault| sends.iter().any(|operation| fault.strikes(operation)));
+        let possible = Fault::ALL
+            .into_iter()
+            .filter(|fault| sends.iter().any(|operation| fault.strikes(operation)));
         let possible: Vec<_> = possible.collect();
         let fault = |random: &mut Random| match random.pick(&possible) {
             // Waiting for timeouts takes long: less of it will do.
@@ -181,7 +199,9 @@ impl Plan {
             plan.for_good.push((operation, fault(random)));
             match operation {
                 // Nothing is aborted unless something else failed.
-                "AbortMultipartUpload" => plan.for_good.push(("CompleteMultipartUpload", Fault::Refuse)),
+                "AbortMultipartUpload" => {
+                    plan.for_good.push(("CompleteMultipartUpload", Fault::Refuse))
+                }
                 _ if random.one_in(3) => plan.for_good.push(("HeadObject", fault(random))),
                 _ => {}
             }
@@ -216,11 +236,16 @@ impl Plan {
         let at = random.below(usize::MAX);
         let unlucky = random.below(1000) < self.per_mille;
         let drawn = unlucky.then(|| random.pick(&self.kinds));
-        let for_good = self.for_good.iter().find(|(operation, _)| call.operation == *operation && call.nth < FOR_GOOD);
+        let for_good = self
+            .for_good
+            .iter()
+            .find(|(operation, _)| call.operation == *operation && call.nth < FOR_GOOD);
         let exactly = self.exactly.filter(|(number, _, for_good)| {
-            *number == index || (*for_good && struck == Some(call.operation.as_str()) && call.nth < FOR_GOOD)
+            *number == index
+                || (*for_good && struck == Some(call.operation.as_str()) && call.nth < FOR_GOOD)
         });
-        let fault = exactly.map(|(_, fault, _)| fault).or(for_good.map(|(_, fault)| *fault)).or(drawn);
+        let fault =
+            exactly.map(|(_, fault, _)| fault).or(for_good.map(|(_, fault)| *fault)).or(drawn);
         Some((fault.filter(|fault| fault.strikes(&call.operation))?, at))
     }
 }

@@ -29,8 +29,15 @@ pub(crate) async fn small(world: &World, mut random: Random, ledgers: &[Ledger])
     let plan = Plan::random(&mut random, &["PutObject", "PutObject", "HeadObject"]);
     let data = world.small()[random.below(world.small().len())].clone();
     let source = Source::any(&mut random);
-    put("put small", world, plan, Put { source, data, there: random.one_in(2), only_new: random.one_in(3) }, 1, ledgers)
-        .await
+    put(
+        "put small",
+        world,
+        plan,
+        Put { source, data, there: random.one_in(2), only_new: random.one_in(3) },
+        1,
+        ledgers,
+    )
+    .await
 }
 
 /// A put of several parts.
@@ -45,7 +52,15 @@ pub(crate) async fn large(world: &World, mut random: Random, ledgers: &[Ledger])
 /// A put of three parts, one after the other, under this plan.
 pub(crate) async fn three_parts(world: &World, plan: Plan, ledgers: &[Ledger]) -> Run {
     let data = world.large()[2].clone();
-    put("put", world, plan, Put { source: Source::Bytes, data, there: false, only_new: false }, 1, ledgers).await
+    put(
+        "put",
+        world,
+        plan,
+        Put { source: Source::Bytes, data, there: false, only_new: false },
+        1,
+        ledgers,
+    )
+    .await
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +98,8 @@ async fn put(
     let body = match source {
         Source::Bytes => data.clone().into(),
         Source::Stream => {
-            let pieces: Vec<_> = data.chunks(1_000_000).map(|piece| Ok(data.slice_ref(piece))).collect();
+            let pieces: Vec<_> =
+                data.chunks(1_000_000).map(|piece| Ok(data.slice_ref(piece))).collect();
             PlaintextSource::stream(stream::iter(pieces))
         }
         Source::File => {
@@ -111,7 +127,8 @@ async fn put(
             assert!(found.as_ref() == Some(&data), "other bytes than those that were put");
             let head = world.client.head().uri(&uri).send().await.expect("head");
             // The SDK takes an answer that ends early for whole where it can, and an entity tag that is cut short with it.
-            let cut = rig.ledger.entries().iter().any(|(_, fault)| *fault == Some(Fault::EndAnswerEarly));
+            let cut =
+                rig.ledger.entries().iter().any(|(_, fault)| *fault == Some(Fault::EndAnswerEarly));
             assert!(cut || output.e_tag == head.e_tag, "{:?}", output.e_tag);
         }
         failed => {
@@ -133,7 +150,8 @@ pub(crate) async fn resumed(world: &World, mut random: Random, ledgers: &[Ledger
     let (file, state) = (directory.path().join("file"), directory.path().join("state"));
     fs::write(&file, &data).expect("written");
     let uri = world.clean.object("resumed");
-    let (mut outcomes, mut used, mut hidden, mut could_know) = (Vec::new(), Vec::new(), false, true);
+    let (mut outcomes, mut used, mut hidden, mut could_know) =
+        (Vec::new(), Vec::new(), false, true);
     for (number, ledger) in ledgers.iter().enumerate() {
         let last = number + 1 == ledgers.len();
         let plan = if last { Plan::calm() } else { Plan::random(&mut random, &PARTS) };

@@ -11,7 +11,8 @@ use crate::{
     world::{BEFORE, World},
 };
 
-const REQUESTS: [&str; 5] = ["HeadObject", "CopyObject", "CopyObject", "GetObjectAcl", "GetBucketOwnershipControls"];
+const REQUESTS: [&str; 5] =
+    ["HeadObject", "CopyObject", "CopyObject", "GetObjectAcl", "GetBucketOwnershipControls"];
 
 /// A rewrap from the keyring `a` to both, or to `b` alone.
 pub(crate) async fn any(world: &World, mut random: Random, ledgers: &[Ledger]) -> Run {
@@ -74,5 +75,10 @@ pub(crate) async fn delete(world: &World, mut random: Random, ledgers: &[Ledger]
             world.remove(&uri).await;
         }
     }
-    Run { operation: "delete", outcomes: vec![Outcome::of(&result)], orphans: Orphans::default(), hidden: false }
+    Run {
+        operation: "delete",
+        outcomes: vec![Outcome::of(&result)],
+        orphans: Orphans::default(),
+        hidden: false,
+    }
 }

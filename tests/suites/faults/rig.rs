@@ -44,11 +44,19 @@ impl Rig {
         let config = config
             .retry_config(backoff.with_max_backoff(Duration::from_millis(5)))
             // Without this all clients of the process would share their patience, and use it up.
-            .retry_partition(RetryPartition::custom(unique("plan")).token_bucket(TokenBucket::unlimited()).build())
+            .retry_partition(
+                RetryPartition::custom(unique("plan"))
+                    .token_bucket(TokenBucket::unlimited())
+                    .build(),
+            )
             .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build())
-            .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(PATIENCE / 3).build());
+            .stalled_stream_protection(
+                StalledStreamProtectionConfig::enabled().grace_period(PATIENCE / 3).build(),
+            );
         let s3 = Client::from_conf(config.build());
-        let client = SealedClient::builder(s3, local_keyring("a")).part_len(PART).memory_budget(parts * PART);
+        let client = SealedClient::builder(s3, local_keyring("a"))
+            .part_len(PART)
+            .memory_budget(parts * PART);
         Self { client: client.build(), ledger, drop_now }
     }
 
@@ -69,7 +77,9 @@ fn wire(plan: Plan, ledger: Ledger, drop_now: Arc<Notify>) -> Wire {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         let index = ledger.len();
         let (tries, struck) = &mut *state;
-        let tries = tries.entry((call.operation.clone(), call.part, call.headers.get("range").cloned())).or_default();
+        let tries = tries
+            .entry((call.operation.clone(), call.part, call.headers.get("range").cloned()))
+            .or_default();
         let strike = plan.strike(call, index, *tries, struck.as_deref());
         *tries += 1;
         if strike.is_some() && struck.is_none() {
@@ -93,7 +103,13 @@ pub(crate) async fn assert_no_orphans(clean: &Client, uri: &S3Uri, ledgers: &[&L
         left <= unknown + unaborted,
         "{left} unfinished uploads are left: {unknown} unknown, {unaborted} not aborted"
     );
-    let listed = clean.list_multipart_uploads().bucket(uri.bucket()).prefix(uri.key()).send().await.expect("a list");
+    let listed = clean
+        .list_multipart_uploads()
+        .bucket(uri.bucket())
+        .prefix(uri.key())
+        .send()
+        .await
+        .expect("a list");
     for upload in listed.uploads().iter().filter(|upload| upload.key() == Some(uri.key())) {
         let abort = clean.abort_multipart_upload().bucket(uri.bucket()).key(uri.key());
         abort.set_upload_id(upload.upload_id.clone()).send().await.expect("abort what was left");

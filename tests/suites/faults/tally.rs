@@ -65,7 +65,11 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let faults: usize = self.faults.values().sum();
-        writeln!(f, "{} plans, {} requests, {faults} faults: {:?}", self.plans, self.requests, self.faults)?;
+        writeln!(
+            f,
+            "{} plans, {} requests, {faults} faults: {:?}",
+            self.plans, self.requests, self.faults
+        )?;
         let mut operation = "";
         for ((name, outcome), count) in &self.outcomes {
             let separator = if *name == operation { ", " } else { "\n  " };

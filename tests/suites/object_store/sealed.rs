@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all};
 use object_store::{
-    Error, Extensions, GetOptions, ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
-    WriteMultipart, path::Path,
+    Error, Extensions, GetOptions, ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions,
+    PutPayload, WriteMultipart, path::Path,
 };
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{ErrorKind, S3Uri, envelope::EncryptionContext};
@@ -30,7 +30,8 @@ async fn what_is_stored_is_sealed_and_lengths_are_those_of_plaintexts() {
     let (stack, store) = localstack();
     for len in [0, 1, 16_384, 100_000] {
         let (uri, data) = (stack.object("folder/sealed"), plaintext(len));
-        let folder = Path::parse(uri.key().rsplit_once('/').map_or("", |(folder, _)| folder)).expect("a path");
+        let folder = Path::parse(uri.key().rsplit_once('/').map_or("", |(folder, _)| folder))
+            .expect("a path");
         store.put(&path(&uri), data.clone().into()).await.expect("put");
         let stored = Stored::fetch(&stack.s3(), &uri).await;
         assert_hidden(&data, &stored.body);
@@ -52,17 +53,33 @@ async fn a_list_goes_on_page_after_page() {
     let names: Vec<_> = (0..1_005).map(|n| folder.clone().join(format!("{n:04}"))).collect();
     // Pages are S3's; what is in them need not be sealed.
     let put = |name: &Path| {
-        store.client().s3().put_object().bucket(store.bucket()).key(name.as_ref()).body(Bytes::from("x").into()).send()
+        store
+            .client()
+            .s3()
+            .put_object()
+            .bucket(store.bucket())
+            .key(name.as_ref())
+            .body(Bytes::from("x").into())
+            .send()
     };
     let stored = futures_util::stream::iter(&names).map(put).buffer_unordered(16);
     stored.try_for_each(|_| async { Ok(()) }).await.expect("put");
-    let listed: Vec<_> = store.list(Some(&folder)).map_ok(|meta| meta.location).try_collect().await.expect("list");
+    let listed: Vec<_> =
+        store.list(Some(&folder)).map_ok(|meta| meta.location).try_collect().await.expect("list");
     assert_eq!(listed, names);
-    assert_eq!(store.list_with_delimiter(Some(&folder)).await.expect("list").objects.len(), names.len());
-    let after: Vec<_> = store.list_with_offset(Some(&folder), &names[1_001]).try_collect().await.expect("list");
-    assert_eq!(after.iter().map(|meta| &meta.location).collect::<Vec<_>>(), names[1_002..].iter().collect::<Vec<_>>());
+    assert_eq!(
+        store.list_with_delimiter(Some(&folder)).await.expect("list").objects.len(),
+        names.len()
+    );
+    let after: Vec<_> =
+        store.list_with_offset(Some(&folder), &names[1_001]).try_collect().await.expect("list");
+    assert_eq!(
+        after.iter().map(|meta| &meta.location).collect::<Vec<_>>(),
+        names[1_002..].iter().collect::<Vec<_>>()
+    );
 
-    let deleted = store.delete_stream(futures_util::stream::iter(names.clone().into_iter().map(Ok)).boxed());
+    let deleted =
+        store.delete_stream(futures_util::stream::iter(names.clone().into_iter().map(Ok)).boxed());
     assert_eq!(deleted.try_collect::<Vec<_>>().await.expect("delete"), names);
     assert_eq!(store.list(Some(&folder)).count().await, 0);
 }
@@ -71,13 +88,21 @@ async fn a_list_goes_on_page_after_page() {
 async fn what_was_not_sealed_is_listed_but_not_read() {
     let (stack, store) = localstack();
     let uri: S3Uri = format!("{}/object", stack.object("plain")).parse().expect("a name");
-    let put = stack.s3().put_object().bucket(uri.bucket()).key(uri.key()).body(Bytes::from(vec![0; 71]).into());
+    let put = stack
+        .s3()
+        .put_object()
+        .bucket(uri.bucket())
+        .key(uri.key())
+        .body(Bytes::from(vec![0; 71]).into());
     put.send().await.expect("put");
     // Its folder alone: other tests keep names in the bucket that are no paths.
     let parts: Vec<_> = path(&uri).parts().map(|part| part.as_ref().to_owned()).collect();
     let folder: Path = parts[..parts.len() - 1].iter().map(String::as_str).collect();
     let listed: Vec<_> = store.list(Some(&folder)).try_collect().await.expect("list");
-    assert_eq!(listed.iter().map(|meta| (&meta.location, meta.size)).collect::<Vec<_>>(), [(&path(&uri), 71)]);
+    assert_eq!(
+        listed.iter().map(|meta| (&meta.location, meta.size)).collect::<Vec<_>>(),
+        [(&path(&uri), 71)]
+    );
     for error in [
         store.get(&path(&uri)).await.expect_err("get"),
         store.head(&path(&uri)).await.expect_err("head"),
@@ -121,12 +146,21 @@ async fn a_copy_is_bound_to_its_place_and_costs_no_body() {
     store.copy(&path(&from), &path(&to)).await.expect("copy");
     assert_eq!(stack.wire.kms(), [("ReEncrypt".to_owned(), "us-east-1".to_owned())]);
     // Whether the bucket has ACLs is asked once.
-    assert_eq!(stack.wire.operations("s3"), ["HeadObject", "GetBucketOwnershipControls", "CopyObject"]);
-    assert_eq!(store.get(&path(&to)).await.expect("get").bytes().await.expect("bytes"), plaintext(50_000));
+    assert_eq!(
+        stack.wire.operations("s3"),
+        ["HeadObject", "GetBucketOwnershipControls", "CopyObject"]
+    );
+    assert_eq!(
+        store.get(&path(&to)).await.expect("get").bytes().await.expect("bytes"),
+        plaintext(50_000)
+    );
 
     store.rename(&path(&to), &path(&stack.object("again"))).await.expect("rename");
     assert!(matches!(store.head(&path(&to)).await, Err(Error::NotFound { .. })));
-    assert!(matches!(store.copy(&path(&from), &path(&from)).await, Err(Error::Generic { .. })), "onto itself");
+    assert!(
+        matches!(store.copy(&path(&from), &path(&from)).await, Err(Error::Generic { .. })),
+        "onto itself"
+    );
 }
 
 #[tokio::test]
@@ -136,7 +170,8 @@ async fn a_rename_deletes_only_what_it_copied() {
     let put = store.put(&path(&from), "x".into()).await.expect("put");
     store.rename(&path(&from), &path(&to)).await.expect("rename");
     let calls = stack.wire.calls();
-    let delete = calls.iter().find(|call| call.operation == "DeleteObject").expect("it was deleted");
+    let delete =
+        calls.iter().find(|call| call.operation == "DeleteObject").expect("it was deleted");
     assert_eq!(delete.headers.get("if-match"), put.e_tag.as_ref());
 }
 
@@ -149,7 +184,8 @@ async fn parts_of_any_length_are_cut_anew() {
     for len in [PART + 1, 1, 0, 16_384 * 3 - 5, PART, usize::MAX] {
         let piece = rest.split_to(len.min(rest.len()));
         let (a, b) = piece.split_at(piece.len() / 2);
-        let payload: PutPayload = [Bytes::copy_from_slice(a), Bytes::copy_from_slice(b)].into_iter().collect();
+        let payload: PutPayload =
+            [Bytes::copy_from_slice(a), Bytes::copy_from_slice(b)].into_iter().collect();
         upload.put_part(payload).await.expect("a part");
     }
     upload.complete().await.expect("complete");
@@ -187,7 +223,8 @@ async fn an_upload_that_is_given_up_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uploads_that_wait_keep_no_other_waiting() {
     let (stack, _) = localstack();
-    let client = stack.client_builder([&stack.home.key]).part_len(PART).memory_budget(2 * PART).build();
+    let client =
+        stack.client_builder([&stack.home.key]).part_len(PART).memory_budget(2 * PART).build();
     let store = SealedStore::new(client, &stack.home.bucket);
     let uris: Vec<_> = (0..6).map(|_| stack.object("many")).collect();
     let begun = uris.iter().map(|uri| async {
@@ -211,15 +248,17 @@ async fn uploads_that_wait_keep_no_other_waiting() {
 #[tokio::test]
 async fn a_failed_upload_says_so() {
     let (stack, store) = localstack();
-    let denied = store
-        .clone()
-        .encryption_context(EncryptionContext::try_from_iter([("long", "x".repeat(3_000))]).expect("a context"));
+    let denied = store.clone().encryption_context(
+        EncryptionContext::try_from_iter([("long", "x".repeat(3_000))]).expect("a context"),
+    );
     let mut upload = denied.put_multipart(&path(&stack.object("fails"))).await.expect("begin");
     let error = upload.complete().await.expect_err("metadata is too large");
     assert_eq!(kind_of(&error), Some(ErrorKind::MetadataTooLarge), "{error:?}");
     assert!(upload.complete().await.is_err(), "and so it stays");
 
-    let mut write = WriteMultipart::new(denied.put_multipart(&path(&stack.object("fails"))).await.expect("begin"));
+    let mut write = WriteMultipart::new(
+        denied.put_multipart(&path(&stack.object("fails"))).await.expect("begin"),
+    );
     write.write(&plaintext(2 * PART));
     write.finish().await.expect_err("metadata is too large");
 }
@@ -229,6 +268,9 @@ async fn an_update_needs_an_entity_tag() {
     let (stack, store) = localstack();
     let version = object_store::UpdateVersion { e_tag: None, version: Some("1".into()) };
     let options = PutMode::Update(version).into();
-    let error = store.put_opts(&path(&stack.object("update")), "x".into(), options).await.expect_err("no entity tag");
+    let error = store
+        .put_opts(&path(&stack.object("update")), "x".into(), options)
+        .await
+        .expect_err("no entity tag");
     assert!(error.to_string().contains("entity tag"), "{error}");
 }

@@ -64,7 +64,9 @@ suite_on! {
 #[tokio::test]
 async fn get_nonexistent_object() {
     let (_, store) = localstack();
-    let error = suite::get_nonexistent_object(part_of(store).as_ref(), None).await.expect_err("nothing is there");
+    let error = suite::get_nonexistent_object(part_of(store).as_ref(), None)
+        .await
+        .expect_err("nothing is there");
     assert!(matches!(error, object_store::Error::NotFound { .. }), "{error:?}");
 }
 
@@ -89,7 +91,13 @@ async fn what_the_servers_lack() {
         stack.s3().put_object().bucket(uri.bucket()).key(uri.key()).send().await.expect("put");
     }
     let source = format!("{}/{}", one.bucket(), one.key());
-    let copy = stack.s3().copy_object().copy_source(source).bucket(other.bucket()).key(other.key()).if_none_match("*");
+    let copy = stack
+        .s3()
+        .copy_object()
+        .copy_source(source)
+        .bucket(other.bucket())
+        .key(other.key())
+        .if_none_match("*");
     copy.send().await.expect("it is copied over an object that is there");
 
     let (folder, s3) = (server.object("lack"), server.s3());

@@ -39,9 +39,11 @@ async fn every_object_is_told_by_its_keys_or_by_what_it_is() {
     east.wire.forget();
     let client = east.client_builder([]).sidecars(SidecarPolicy::read()).build();
     let listing = Listing::objects(&s3, &folder.bucket, &folder.prefix);
-    let found: Vec<AuditedObject> = Audit::new(client).run(listing).try_collect().await.expect("a whole listing");
+    let found: Vec<AuditedObject> =
+        Audit::new(client).run(listing).try_collect().await.expect("a whole listing");
     assert_eq!(east.wire.kms(), [], "an audit needs no key");
-    let formats: BTreeMap<_, _> = found.iter().map(|one| (folder.name(&one.object.key), one.kind)).collect();
+    let formats: BTreeMap<_, _> =
+        found.iter().map(|one| (folder.name(&one.object.key), one.kind)).collect();
     let expected = [
         ("both", ObjectKind::Sealwax),
         ("broken", ObjectKind::Unreadable),
@@ -57,13 +59,17 @@ async fn every_object_is_told_by_its_keys_or_by_what_it_is() {
     ];
     assert_eq!(formats, expected.into());
 
-    let by_name = |name: &str| found.iter().find(|one| folder.name(&one.object.key) == name).expect(name);
+    let by_name =
+        |name: &str| found.iter().find(|one| folder.name(&one.object.key) == name).expect(name);
     assert_eq!(by_name("east").dependence(here.as_str()), Dependence::Sole);
     assert_eq!(by_name("both").dependence(here.as_str()), Dependence::Shared);
     assert_eq!(by_name("mrk").dependence(west.home.mrk.as_str()), Dependence::Sole);
     let replicas = ["us-west-2".to_owned()];
     let lacking: Vec<_> = found.iter().filter(|one| one.lacks("us-west-2", &replicas)).collect();
-    assert_eq!(lacking.iter().map(|one| folder.name(&one.object.key)).collect::<Vec<_>>(), ["east"]);
+    assert_eq!(
+        lacking.iter().map(|one| folder.name(&one.object.key)).collect::<Vec<_>>(),
+        ["east"]
+    );
     assert!(by_name("broken").problem.is_some());
 
     let mut summary = AuditSummary::default();
@@ -81,10 +87,18 @@ async fn older_versions_are_told_of_too() {
     let folder = Folder::new(&stack.home.bucket, "audit-versions");
     let client = stack.client([&stack.home.key, &stack.home.key_2]);
     let uri = folder.put(&stack.client([&stack.home.key]), "x", "x").await;
-    client.rewrap().uri(&uri).replace_keys(stack.keyring([&stack.home.key_2])).send().await.expect("rewrap");
+    client
+        .rewrap()
+        .uri(&uri)
+        .replace_keys(stack.keyring([&stack.home.key_2]))
+        .send()
+        .await
+        .expect("rewrap");
     let listing = Listing::versions(&stack.s3(), &folder.bucket, &folder.prefix);
-    let found: Vec<AuditedObject> = Audit::new(client).run(listing).try_collect().await.expect("a whole listing");
-    let depends = found.iter().filter(|one| one.dependence(stack.home.key.as_str()) == Dependence::Sole);
+    let found: Vec<AuditedObject> =
+        Audit::new(client).run(listing).try_collect().await.expect("a whole listing");
+    let depends =
+        found.iter().filter(|one| one.dependence(stack.home.key.as_str()) == Dependence::Sole);
     assert_eq!(depends.map(|one| one.object.is_latest).collect::<Vec<_>>(), [Some(false)]);
     assert_eq!(found.len(), 2);
 }
@@ -96,7 +110,10 @@ fn rotated(call: &Call) -> Reaction {
         return Reaction::Pass;
     }
     let (from, to) = (&call.json["SourceKeyId"], &call.json["DestinationKeyId"]);
-    assert_eq!((from, &call.json["SourceEncryptionContext"]), (to, &call.json["DestinationEncryptionContext"]));
+    assert_eq!(
+        (from, &call.json["SourceEncryptionContext"]),
+        (to, &call.json["DestinationEncryptionContext"])
+    );
     let material = if call.json["SourceEncryptionContext"]["tenant"] == "old" { "a" } else { "b" };
     Reaction::Answer(
         200,
@@ -109,7 +126,14 @@ fn rotated(call: &Call) -> Reaction {
 /// An object of a tenant.
 async fn put_for(folder: &Folder, client: &SealedClient, name: &str, tenant: &str) {
     let context = EncryptionContext::try_from_iter([("tenant", tenant)]).expect("a context");
-    client.put().uri(&folder.object(name)).encryption_context(context).body("x").send().await.expect("put");
+    client
+        .put()
+        .uri(&folder.object(name))
+        .encryption_context(context)
+        .body("x")
+        .send()
+        .await
+        .expect("put");
 }
 
 /// Objects by their names.
@@ -137,14 +161,18 @@ async fn kms_tells_the_material_of_each_wrap_and_of_an_intermediate_key_once() {
     ] {
         put_for(&folder, &stack.client(keys.iter().copied()), name, tenant).await;
     }
-    let caching = SealedClient::builder(stack.s3(), CachingKeyring::new(stack.keyring([key]))).build();
+    let caching =
+        SealedClient::builder(stack.s3(), CachingKeyring::new(stack.keyring([key]))).build();
     for name in ["shared-1", "shared-2", "shared-3"] {
         put_for(&folder, &caching, name, "old").await;
     }
     let beside = stack.client_builder([key]).sidecars(SidecarPolicy::read()).build();
     put_for(&folder, &stack.client([&west().key]), "sidecar", "new").await;
     let both = stack.client_builder([key, &west().key]).sidecars(SidecarPolicy::read()).build();
-    let added = both.rewrap().uri(&folder.object("sidecar")).add_keys(LocalStack::new(east()).keyring([key]));
+    let added = both
+        .rewrap()
+        .uri(&folder.object("sidecar"))
+        .add_keys(LocalStack::new(east()).keyring([key]));
     added.landing(Landing::Sidecar).send().await.expect("a sidecar");
 
     stack.wire.forget();
@@ -153,21 +181,34 @@ async fn kms_tells_the_material_of_each_wrap_and_of_an_intermediate_key_once() {
     let (newest, older, unknown) = (known("b", true), known("a", false), AuditedMaterial::Unknown);
     assert_eq!(materials(&found["new"]), [(key.as_str(), &newest)]);
     assert_eq!(materials(&found["old"]), [(key.as_str(), &older)]);
-    assert_eq!(materials(&found["two-keys"]), [(key.as_str(), &older), (strange.as_str(), &unknown)]);
+    assert_eq!(
+        materials(&found["two-keys"]),
+        [(key.as_str(), &older), (strange.as_str(), &unknown)]
+    );
     assert_eq!(materials(&found["strange"]), [(strange.as_str(), &unknown)]);
-    assert_eq!(materials(&found["sidecar"]), [(west().key.as_str(), &unknown), (key.as_str(), &newest)]);
+    assert_eq!(
+        materials(&found["sidecar"]),
+        [(west().key.as_str(), &unknown), (key.as_str(), &newest)]
+    );
     for name in ["shared-1", "shared-2", "shared-3"] {
         assert_eq!(materials(&found[name]), [(key.as_str(), &older)], "{name}");
     }
     assert!(found.values().all(|one| one.problem.is_none()));
     // Four objects and one intermediate key; of keys that this client would not read with, nothing.
     assert_eq!(stack.wire.kms(), vec![("ReEncrypt".to_owned(), "us-east-1".to_owned()); 5]);
-    assert!(stack.wire.calls().iter().all(|call| call.service != "kms" || call.json["SourceKeyId"] == key.as_str()));
+    assert!(
+        stack
+            .wire
+            .calls()
+            .iter()
+            .all(|call| call.service != "kms" || call.json["SourceKeyId"] == key.as_str())
+    );
 
     let mut summary = AuditSummary::default();
     found.values().for_each(|one| summary.count(one));
-    let of =
-        |key: &KmsKeyArn, material: &AuditedMaterial| summary.materials[&(key.as_str().to_owned(), material.clone())];
+    let of = |key: &KmsKeyArn, material: &AuditedMaterial| {
+        summary.materials[&(key.as_str().to_owned(), material.clone())]
+    };
     assert_eq!((of(key, &newest), of(key, &older), of(strange, &unknown)), (2, 5, 2));
 }
 
@@ -178,11 +219,16 @@ async fn materials_that_kms_does_not_tell_are_unknown() {
     put_for(&folder, &stack.client([&stack.home.key, &west().key]), "x", "new").await;
     // The account's keys, in the Region that the filter allows.
     let filter = DiscoveryFilter::accounts([stack.home.key.account()]).regions(["us-east-1"]);
-    let client = SealedClient::builder(stack.s3(), stack.keyring_builder().discovery(filter).build()).build();
+    let client =
+        SealedClient::builder(stack.s3(), stack.keyring_builder().discovery(filter).build())
+            .build();
     stack.wire.forget();
     let found = audited(&folder, client).await;
     let unknown = AuditedMaterial::Unknown;
-    assert_eq!(materials(&found["x"]), [(stack.home.key.as_str(), &unknown), (west().key.as_str(), &unknown)]);
+    assert_eq!(
+        materials(&found["x"]),
+        [(stack.home.key.as_str(), &unknown), (west().key.as_str(), &unknown)]
+    );
     assert_eq!(stack.wire.kms(), [("ReEncrypt".to_owned(), "us-east-1".to_owned())]);
 }
 
@@ -197,8 +243,17 @@ async fn what_kms_refuses_is_the_objects_problem_and_what_it_throttles_is_asked_
     let folder = Folder::new(&stack.home.bucket, "material-refused");
     put_for(&folder, &stack.client([&stack.home.key]), "x", "old").await;
     let found = audited(&folder, stack.client([&stack.home.key])).await;
-    assert!(found["x"].problem.is_none() && found["x"].keys[0].material.is_older(), "{:?}", found["x"]);
-    let heads = stack.wire.operations("s3").into_iter().filter(|operation| operation == "HeadObject").count();
+    assert!(
+        found["x"].problem.is_none() && found["x"].keys[0].material.is_older(),
+        "{:?}",
+        found["x"]
+    );
+    let heads = stack
+        .wire
+        .operations("s3")
+        .into_iter()
+        .filter(|operation| operation == "HeadObject")
+        .count();
     assert_eq!(heads, 1, "only KMS is asked again");
 
     let denied = Wire::answering("ReEncrypt", 400, r#"{"__type":"AccessDeniedException"}"#);
@@ -207,7 +262,10 @@ async fn what_kms_refuses_is_the_objects_problem_and_what_it_throttles_is_asked_
     let problem = found["x"].problem.as_ref().expect("a problem");
     assert_eq!(problem.kind(), ErrorKind::AccessDenied);
     assert!(problem.to_string().contains(stack.home.key.as_str()), "{problem}");
-    assert_eq!((found["x"].kind, &found["x"].keys[0].material), (ObjectKind::Sealwax, &AuditedMaterial::Unknown));
+    assert_eq!(
+        (found["x"].kind, &found["x"].keys[0].material),
+        (ObjectKind::Sealwax, &AuditedMaterial::Unknown)
+    );
     let mut summary = AuditSummary::default();
     summary.count(&found["x"]);
     assert_eq!(summary.failed(), 1);

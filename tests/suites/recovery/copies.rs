@@ -7,12 +7,14 @@ use sealwax_s3::{
     ErrorKind, S3Uri, SealedClient, SealedClientBuilder,
     aws_sdk_s3::{
         Client,
-        types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart},
+        types::{
+            ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
+        },
     },
 };
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext, read,
-    unfinished_uploads,
+    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext,
+    read, unfinished_uploads,
 };
 use tokio::sync::Notify;
 
@@ -31,7 +33,8 @@ async fn seaweedfs(wire: Wire) -> (SealedClient, S3Uri) {
 /// The lengths of the object's parts, as a reader by part number sees them.
 async fn part_lens(s3: &Client, uri: &S3Uri) -> Vec<i64> {
     let part = async |number| {
-        let head = s3.head_object().bucket(uri.bucket()).key(uri.key()).part_number(number).send().await;
+        let head =
+            s3.head_object().bucket(uri.bucket()).key(uri.key()).part_number(number).send().await;
         head.expect("a part")
     };
     let count = part(1).await.parts_count().unwrap_or(1);
@@ -46,8 +49,18 @@ async fn part_lens(s3: &Client, uri: &S3Uri) -> Vec<i64> {
 async fn parts_end_where_they_ended() {
     let (stack, store) = (LocalStack::new(east()), SeaweedFs::new().await);
     for (case, wire, client, uri) in [
-        ("LocalStack", &stack.wire, in_parts(stack.client_builder([&stack.home.key])), stack.object("parts")),
-        ("SeaweedFS", &store.wire, in_parts(store.client_builder(local_keyring("a"))), store.object("parts")),
+        (
+            "LocalStack",
+            &stack.wire,
+            in_parts(stack.client_builder([&stack.home.key])),
+            stack.object("parts"),
+        ),
+        (
+            "SeaweedFS",
+            &store.wire,
+            in_parts(store.client_builder(local_keyring("a"))),
+            store.object("parts"),
+        ),
     ] {
         let data = plaintext(2 * PART + 1000);
         client.put().uri(&uri).body(data.clone()).send().await.expect("put");
@@ -55,17 +68,27 @@ async fn parts_end_where_they_ended() {
         assert_eq!(before.len(), 3, "{case}");
         let e_tag = client.head().uri(&uri).send().await.expect("head").e_tag;
         wire.forget();
-        let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect("rewrap");
+        let rewrap =
+            client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect("rewrap");
         let calls = wire.calls();
         let count = |operation| calls.iter().filter(|call| call.operation == operation).count();
-        assert_eq!((count("UploadPartCopy"), count("CopyObject"), count("GetObject")), (3, 0, 0), "{case}");
-        let body_bytes =
-            calls.iter().filter(|call| call.operation != "CompleteMultipartUpload" && call.service == "s3");
+        assert_eq!(
+            (count("UploadPartCopy"), count("CopyObject"), count("GetObject")),
+            (3, 0, 0),
+            "{case}"
+        );
+        let body_bytes = calls
+            .iter()
+            .filter(|call| call.operation != "CompleteMultipartUpload" && call.service == "s3");
         assert_eq!(body_bytes.map(|call| call.body_len).sum::<usize>(), 0, "{case}: body bytes");
 
         assert_eq!(part_lens(client.s3(), &uri).await, before, "{case}");
         let head = client.head().uri(&uri).send().await.expect("head");
-        assert_eq!((head.header(), &head.version_id), (rewrap.header(), &rewrap.version_id), "{case}");
+        assert_eq!(
+            (head.header(), &head.version_id),
+            (rewrap.header(), &rewrap.version_id),
+            "{case}"
+        );
         assert_eq!(head.e_tag, e_tag, "{case}: an entity tag that is made of the parts'");
         assert!(read(&client, &uri).await.expect("get") == data, "{case}");
         assert_eq!(unfinished_uploads(client.s3(), &uri).await, 0, "{case}");
@@ -92,31 +115,63 @@ async fn parts_are_asked_about_one_by_one_where_they_are_not_listed() {
 async fn an_object_without_parts_is_cut_evenly() {
     let stack = LocalStack::new(east());
     let uri = stack.object("no-parts");
-    let client = stack.client_builder([&stack.home.key]).part_len(3 * PART).copy_in_parts_above(PART as u64).build();
+    let client = stack
+        .client_builder([&stack.home.key])
+        .part_len(3 * PART)
+        .copy_in_parts_above(PART as u64)
+        .build();
     let data = plaintext(2 * PART + 1000);
     client.put().uri(&uri).body(data.clone()).send().await.expect("put");
     client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect("rewrap");
     let stored = Stored::fetch(client.s3(), &uri).await.body.len();
-    assert_eq!(part_lens(client.s3(), &uri).await, [PART, PART, stored - 2 * PART].map(|len| len as i64));
+    assert_eq!(
+        part_lens(client.s3(), &uri).await,
+        [PART, PART, stored - 2 * PART].map(|len| len as i64)
+    );
     assert!(read(&client, &uri).await.expect("get") == data);
 }
 
 /// Stores the object anew in two parts, with checksums of this kind.
-async fn store_with(s3: &Client, uri: &S3Uri, stored: Stored, algorithm: &ChecksumAlgorithm, kind: &ChecksumType) {
+async fn store_with(
+    s3: &Client,
+    uri: &S3Uri,
+    stored: Stored,
+    algorithm: &ChecksumAlgorithm,
+    kind: &ChecksumType,
+) {
     let (bucket, key) = (uri.bucket(), uri.key());
-    let create = s3.create_multipart_upload().bucket(bucket).key(key).set_metadata(Some(stored.metadata));
-    let create = create.checksum_algorithm(algorithm.clone()).checksum_type(kind.clone()).send().await.expect("create");
+    let create =
+        s3.create_multipart_upload().bucket(bucket).key(key).set_metadata(Some(stored.metadata));
+    let create = create
+        .checksum_algorithm(algorithm.clone())
+        .checksum_type(kind.clone())
+        .send()
+        .await
+        .expect("create");
     let upload_id = create.upload_id().expect("an id");
     let mut parts = CompletedMultipartUpload::builder();
     for (number, body) in (1..).zip([stored.body.slice(..PART), stored.body.slice(PART..)]) {
-        let part = s3.upload_part().bucket(bucket).key(key).upload_id(upload_id).part_number(number);
-        let part = part.checksum_algorithm(algorithm.clone()).body(body.into()).send().await.expect("a part");
+        let part =
+            s3.upload_part().bucket(bucket).key(key).upload_id(upload_id).part_number(number);
+        let part = part
+            .checksum_algorithm(algorithm.clone())
+            .body(body.into())
+            .send()
+            .await
+            .expect("a part");
         let done = CompletedPart::builder().part_number(number).set_e_tag(part.e_tag);
-        let done = done.set_checksum_crc32(part.checksum_crc32).set_checksum_crc32_c(part.checksum_crc32_c);
+        let done = done
+            .set_checksum_crc32(part.checksum_crc32)
+            .set_checksum_crc32_c(part.checksum_crc32_c);
         parts = parts.parts(done.set_checksum_sha256(part.checksum_sha256).build());
     }
     let complete = s3.complete_multipart_upload().bucket(bucket).key(key).upload_id(upload_id);
-    complete.multipart_upload(parts.build()).checksum_type(kind.clone()).send().await.expect("complete");
+    complete
+        .multipart_upload(parts.build())
+        .checksum_type(kind.clone())
+        .send()
+        .await
+        .expect("complete");
 }
 
 #[tokio::test]
@@ -150,10 +205,11 @@ async fn checksums_keep_their_algorithm_type_and_value() {
 async fn a_copy_that_fails_is_aborted() {
     for operation in ["UploadPartCopy", "CompleteMultipartUpload"] {
         // The first part arrives.
-        let wire = Wire::new(move |call| match call.operation == operation && call.part != Some(1) {
-            true => Reaction::Answer(403, "<Error><Code>AccessDenied</Code></Error>".into()),
-            false => Reaction::Pass,
-        });
+        let wire =
+            Wire::new(move |call| match call.operation == operation && call.part != Some(1) {
+                true => Reaction::Answer(403, "<Error><Code>AccessDenied</Code></Error>".into()),
+                false => Reaction::Pass,
+            });
         let (quiet, uri) = seaweedfs(Wire::default()).await;
         let (client, _) = seaweedfs(wire).await;
         let data = plaintext(PART + 1000);
@@ -161,7 +217,11 @@ async fn a_copy_that_fails_is_aborted() {
         let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await;
         assert_kind(rewrap, ErrorKind::AccessDenied, &uri, operation);
         assert_eq!(unfinished_uploads(quiet.s3(), &uri).await, 0, "{operation}");
-        assert_eq!(quiet.head().uri(&uri).send().await.expect("head").generation(), 1, "{operation}");
+        assert_eq!(
+            quiet.head().uri(&uri).send().await.expect("head").generation(),
+            1,
+            "{operation}"
+        );
         assert!(read(&quiet, &uri).await.expect("get") == data, "{operation}");
     }
 }
@@ -204,11 +264,12 @@ async fn racing(
 ) -> (SealedClient, SealedClient, S3Uri) {
     let (other, uri) = seaweedfs(Wire::default()).await;
     let rival = (other.clone(), uri.clone());
-    let (racer, _) = seaweedfs(Wire::new(move |call| match call.operation == operation && call.nth == 0 {
-        true => Reaction::Await(meanwhile(rival.0.clone(), rival.1.clone())),
-        false => Reaction::Pass,
-    }))
-    .await;
+    let (racer, _) =
+        seaweedfs(Wire::new(move |call| match call.operation == operation && call.nth == 0 {
+            true => Reaction::Await(meanwhile(rival.0.clone(), rival.1.clone())),
+            false => Reaction::Pass,
+        }))
+        .await;
     other.put().uri(&uri).body(plaintext(PART + 1000)).send().await.expect("put");
     (racer, other, uri)
 }
@@ -232,8 +293,18 @@ async fn who_overwrites_the_object_meanwhile_wins() {
 async fn who_rewraps_the_object_meanwhile_wins() {
     for operation in ["CreateMultipartUpload", "UploadPartCopy"] {
         let add = |rival: SealedClient, uri: S3Uri| {
-            async move { drop(rival.rewrap().uri(&uri).add_keys(local_keyring("c")).send().await.expect("add c")) }
-                .boxed()
+            async move {
+                drop(
+                    rival
+                        .rewrap()
+                        .uri(&uri)
+                        .add_keys(local_keyring("c"))
+                        .send()
+                        .await
+                        .expect("add c"),
+                )
+            }
+            .boxed()
         };
         let (racer, other, uri) = racing(operation, add).await;
         let rewrap = racer.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await;
@@ -249,15 +320,22 @@ async fn who_rewraps_the_object_meanwhile_wins() {
 async fn a_lost_answer_is_a_success() {
     for operation in ["UploadPartCopy", "CompleteMultipartUpload"] {
         let losses = if operation == "UploadPartCopy" { 1 } else { usize::MAX };
-        let (client, uri) = seaweedfs(Wire::new(move |call| match call.operation == operation && call.nth < losses {
-            true => Reaction::LoseAnswer,
-            false => Reaction::Pass,
+        let (client, uri) = seaweedfs(Wire::new(move |call| {
+            match call.operation == operation && call.nth < losses {
+                true => Reaction::LoseAnswer,
+                false => Reaction::Pass,
+            }
         }))
         .await;
         let (quiet, _) = seaweedfs(Wire::default()).await;
         quiet.put().uri(&uri).body(plaintext(PART + 1000)).send().await.expect("put");
-        let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect(operation);
-        assert_eq!(client.head().uri(&uri).send().await.expect("head").header(), rewrap.header(), "{operation}");
+        let rewrap =
+            client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect(operation);
+        assert_eq!(
+            client.head().uri(&uri).send().await.expect("head").header(),
+            rewrap.header(),
+            "{operation}"
+        );
     }
 }
 
@@ -283,9 +361,11 @@ async fn every_call_may_fail() {
     let case = |call: &'static str, name: &'static str, fault: Fault, after: usize| async move {
         let case = format!("{call} {name} after {after}");
         let (quiet, uri) = seaweedfs(Wire::default()).await;
-        let (client, _) = seaweedfs(Wire::new(move |it| match it.operation.starts_with(call) && it.nth >= after {
-            true => fault(),
-            false => Reaction::Pass,
+        let (client, _) = seaweedfs(Wire::new(move |it| {
+            match it.operation.starts_with(call) && it.nth >= after {
+                true => fault(),
+                false => Reaction::Pass,
+            }
         }))
         .await;
         let data = plaintext(PART + 1000);
@@ -299,11 +379,16 @@ async fn every_call_may_fail() {
         assert!(read(&quiet, &uri).await.expect(&case) == data, "{case}");
         // What was begun while its answer, and with it its name, was lost, nobody can abort.
         let unknown = call == "CreateMultipartUpload" && name == "lost answer";
-        assert!(unknown || unfinished_uploads(quiet.s3(), &uri).await == 0, "{case}: an upload is left behind");
+        assert!(
+            unknown || unfinished_uploads(quiet.s3(), &uri).await == 0,
+            "{case}: an upload is left behind"
+        );
         rewrap.is_ok()
     };
     let mut cases = Vec::new();
-    for (call, (name, fault)) in CALLS.iter().flat_map(|call| faults.iter().map(move |fault| (*call, fault))) {
+    for (call, (name, fault)) in
+        CALLS.iter().flat_map(|call| faults.iter().map(move |fault| (*call, fault)))
+    {
         let from = if call == "HeadObject" { 0..5 } else { 0..1 };
         cases.extend(from.map(|after| case(call, name, *fault, after)));
     }

@@ -23,16 +23,26 @@ fn blocked() -> (LocalStack, BlockedRegions) {
 async fn no_request_gets_through_to_a_blocked_region() {
     let (stack, blocked) = blocked();
     let elsewhere = LocalStack { home: east(), ..stack.clone() };
-    let config = elsewhere.config.to_builder().region(sealwax_s3::aws_config::Region::new("us-east-1")).build();
+    let config = elsewhere
+        .config
+        .to_builder()
+        .region(sealwax_s3::aws_config::Region::new("us-east-1"))
+        .build();
     let elsewhere = LocalStack { config, ..elsewhere };
     assert!(elsewhere.s3().list_buckets().send().await.is_err());
     assert!(elsewhere.kms().list_keys().send().await.is_err());
     assert!(stack.kms().list_keys().send().await.is_ok());
-    let refused: Vec<_> =
-        blocked.refused().into_iter().map(|(calls, count)| (calls.service, calls.region, count)).collect();
+    let refused: Vec<_> = blocked
+        .refused()
+        .into_iter()
+        .map(|(calls, count)| (calls.service, calls.region, count))
+        .collect();
     let us_east = |service: &str| (service.to_owned(), "us-east-1".to_owned(), 1);
     assert_eq!(refused, [us_east("kms"), us_east("s3")]);
-    assert!(stack.wire.calls().iter().all(|call| call.region == "us-west-2"), "something got through");
+    assert!(
+        stack.wire.calls().iter().all(|call| call.region == "us-west-2"),
+        "something got through"
+    );
 }
 
 #[tokio::test]
@@ -48,7 +58,8 @@ async fn only_what_the_replicas_own_region_opens_counts() {
     // Both keys may be used; the East does not answer.
     let client = stack.client([here, there]);
     let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
-    let outcomes: Vec<VerifyOutcome> = VerifyAll::new(client).run(listing).try_collect().await.expect("a listing");
+    let outcomes: Vec<VerifyOutcome> =
+        VerifyAll::new(client).run(listing).try_collect().await.expect("a listing");
     for outcome in &outcomes {
         let failure = outcome.result.as_ref().err().map(|error| (error.kind(), error.to_string()));
         match folder.name(&outcome.object.key) {
@@ -58,9 +69,15 @@ async fn only_what_the_replicas_own_region_opens_counts() {
     }
     assert_eq!(outcomes.len(), 2);
     assert!(
-        blocked.refused().keys().any(|calls| (calls.service.as_str(), calls.region.as_str()) == ("kms", "us-east-1"))
+        blocked
+            .refused()
+            .keys()
+            .any(|calls| (calls.service.as_str(), calls.region.as_str()) == ("kms", "us-east-1"))
     );
-    assert!(stack.wire.calls().iter().all(|call| call.region == "us-west-2"), "something got through");
+    assert!(
+        stack.wire.calls().iter().all(|call| call.region == "us-west-2"),
+        "something got through"
+    );
 }
 
 #[tokio::test]
@@ -80,7 +97,8 @@ async fn what_was_never_replicated_is_told() {
     source.put(&client, "3-longer", "another one").await;
     let places = PlacePolicy::bound().replica_of(&west.home.bucket, &east.home.bucket);
     let both = west.client_builder([&east.home.key, &west.home.key]).places(places).build();
-    let rewrap = both.rewrap().uri(&replica.object("1-replicated")).add_keys(west.keyring([&west.home.key]));
+    let rewrap =
+        both.rewrap().uri(&replica.object("1-replicated")).add_keys(west.keyring([&west.home.key]));
     rewrap.send().await.expect("rewrap the replica");
 
     let lag = Lag::between(
@@ -90,7 +108,10 @@ async fn what_was_never_replicated_is_told() {
     let lag = lag.await.expect("a comparison");
     assert_eq!((lag.source_objects, lag.replica_objects), (3, 2));
     assert_eq!((lag.absent, lag.outdated, lag.surplus), (1, 1, 0));
-    assert_eq!(lag.oldest.map(|oldest| oldest.object.key), Some(source.object("2-absent").key().to_owned()));
+    assert_eq!(
+        lag.oldest.map(|oldest| oldest.object.key),
+        Some(source.object("2-absent").key().to_owned())
+    );
     assert_eq!(source.prefix, replica.prefix);
 }
 
@@ -114,12 +135,15 @@ async fn s3_tells_why_an_object_is_not_replicated() {
     });
     let stack = LocalStack::over(wire, east());
     let list = || Listing::objects(&quiet.s3(), &source.bucket, &source.prefix);
-    let replica = list().try_filter(|object| std::future::ready(object.key.ends_with("/replicated")));
+    let replica =
+        list().try_filter(|object| std::future::ready(object.key.ends_with("/replicated")));
     let lag = Lag::with_status(&stack.s3(), list(), replica).await.expect("a comparison");
     let named: Vec<_> = lag
         .named
         .iter()
-        .map(|it| (source.name(&it.object.key).to_owned(), it.status.expect("asked").name().to_owned()))
+        .map(|it| {
+            (source.name(&it.object.key).to_owned(), it.status.expect("asked").name().to_owned())
+        })
         .collect();
     let expected = [
         ("COMPLETED", "COMPLETED"),
@@ -135,7 +159,10 @@ async fn s3_tells_why_an_object_is_not_replicated() {
     assert!(lag.statuses.values().all(|count| *count == 1), "{:?}", lag.statuses);
     assert_eq!(
         lag.oldest.and_then(|oldest| oldest.status),
-        lag.named.iter().min_by_key(|it| { it.object.last_modified.expect("a time").secs() }).and_then(|it| it.status)
+        lag.named
+            .iter()
+            .min_by_key(|it| { it.object.last_modified.expect("a time").secs() })
+            .and_then(|it| it.status)
     );
     assert_eq!(stack.wire.operations("s3"), vec!["HeadObject"; 7], "only what is not replicated");
 }

@@ -39,6 +39,7 @@ impl Folder {
 
 /// Stores something that is not sealed.
 async fn store_plain(s3: &Client, uri: &S3Uri, metadata: &[(&str, &str)]) {
-    let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let metadata =
+        metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Stored { body: "plain".into(), metadata }.store(s3, uri).await;
 }

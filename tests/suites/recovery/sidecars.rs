@@ -8,7 +8,9 @@ use sealwax_s3::{
     listing::ListedObject,
     rewrap::{Action, Edits, MetadataWay, Rewrapper},
 };
-use sealwax_tests::{LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, read, unique};
+use sealwax_tests::{
+    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, read, unique,
+};
 
 fn beside(uri: &S3Uri) -> S3Uri {
     format!("{uri}.sealwax").parse().expect("a name")
@@ -30,7 +32,8 @@ async fn under_a(store: &SeaweedFs, name: &str) -> (S3Uri, ObjectHeader) {
     let (client, uri) = (store.client(local_keyring("a")), store.object(name));
     client.put().uri(&uri).body("x").send().await.expect("put");
     let before = Stored::fetch(client.s3(), &uri).await;
-    let rewrap = client.rewrap().uri(&uri).replace_keys(local_keyring("b")).send().await.expect("rewrap");
+    let rewrap =
+        client.rewrap().uri(&uri).replace_keys(local_keyring("b")).send().await.expect("rewrap");
     before.store(client.s3(), &uri).await;
     (uri, rewrap.header().expect("ours").clone())
 }
@@ -50,7 +53,12 @@ async fn a_sidecar_is_read_where_the_policy_allows_and_the_metadata_does_not_ope
     let (uri, header) = under_a(&store, "policy").await;
     let absent = read(&reader(&store, "b", SidecarPolicy::read()), &uri).await;
     assert_kind(absent, ErrorKind::NoMatchingKey, &uri, "there is no sidecar");
-    self::store(&store.client(local_keyring("a")).s3().clone(), &uri, header.to_sidecar().expect("a sidecar")).await;
+    self::store(
+        &store.client(local_keyring("a")).s3().clone(),
+        &uri,
+        header.to_sidecar().expect("a sidecar"),
+    )
+    .await;
 
     for (key, policy, requests, opens) in [
         ("a", SidecarPolicy::off(), 1, true),
@@ -78,7 +86,8 @@ async fn a_sidecar_is_read_where_the_policy_allows_and_the_metadata_does_not_ope
 #[tokio::test]
 async fn a_sidecar_that_is_not_the_objects_opens_nothing() {
     let store = SeaweedFs::new().await;
-    let ((uri, header), (other, of_other)) = (under_a(&store, "forged").await, under_a(&store, "other").await);
+    let ((uri, header), (other, of_other)) =
+        (under_a(&store, "forged").await, under_a(&store, "other").await);
     let s3 = store.s3();
     let client = reader(&store, "b", SidecarPolicy::read());
     let fine = header.to_sidecar().expect("a sidecar");
@@ -118,7 +127,12 @@ async fn a_new_object_is_not_confused_by_an_old_sidecar() {
     let a = reader(&store, "a", SidecarPolicy::read());
     assert_eq!(read(&a, &uri).await.expect("by its own key"), "newer");
     let b = reader(&store, "b", SidecarPolicy::read());
-    assert_kind(read(&b, &uri).await, ErrorKind::NoMatchingKey, &uri, "a sidecar of the older body");
+    assert_kind(
+        read(&b, &uri).await,
+        ErrorKind::NoMatchingKey,
+        &uri,
+        "a sidecar of the older body",
+    );
 }
 
 /// S3 answers 403 instead of 404 to whoever may not list.
@@ -133,12 +147,15 @@ async fn where_a_sidecar_cannot_be_looked_for_the_error_says_what_to_allow() {
     let client = reader(&store, "a", SidecarPolicy::read());
     client.put().uri(&uri).body("x").send().await.expect("put");
     assert_eq!(read(&client, &uri).await.expect("its own keys open it"), "x");
-    let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect_err("denied");
+    let rewrap =
+        client.rewrap().uri(&uri).add_keys(local_keyring("b")).send().await.expect_err("denied");
     let other = read(&reader(&store, "b", SidecarPolicy::read()), &uri).await.expect_err("denied");
     let delete = client.delete().uri(&uri).send().await.expect_err("denied");
-    for (error, kind) in
-        [(rewrap, ErrorKind::AccessDenied), (delete, ErrorKind::AccessDenied), (other, ErrorKind::NoMatchingKey)]
-    {
+    for (error, kind) in [
+        (rewrap, ErrorKind::AccessDenied),
+        (delete, ErrorKind::AccessDenied),
+        (other, ErrorKind::NoMatchingKey),
+    ] {
         assert_eq!(error.kind(), kind);
         assert!(error.to_string().contains("s3:ListBucket"), "{error}");
     }
@@ -176,7 +193,9 @@ async fn a_rewrap_to_a_sidecar_leaves_the_object_alone() {
     let (client, uri) = (store.client(local_keyring("a")), store.object("rewrap"));
     client.put().uri(&uri).body("x").send().await.expect("put");
     let before = Stored::fetch(client.s3(), &uri).await;
-    let add = |name: &str| client.rewrap().uri(&uri).add_keys(local_keyring(name)).landing(Landing::Sidecar);
+    let add = |name: &str| {
+        client.rewrap().uri(&uri).add_keys(local_keyring(name)).landing(Landing::Sidecar)
+    };
 
     store.wire.forget();
     let rewrap = add("b").send().await.expect("rewrap");
@@ -184,14 +203,25 @@ async fn a_rewrap_to_a_sidecar_leaves_the_object_alone() {
     assert_eq!((names(rewrap.header().expect("ours")), rewrap.generation()), (vec!["a", "b"], 2));
     assert_eq!(rewrap.sidecar.as_deref(), Some(beside(&uri).key()));
     assert_eq!(Stored::fetch(client.s3(), &uri).await, before);
-    assert_eq!(read(&reader(&store, "b", SidecarPolicy::read()), &uri).await.expect("by the sidecar"), "x");
+    assert_eq!(
+        read(&reader(&store, "b", SidecarPolicy::read()), &uri).await.expect("by the sidecar"),
+        "x"
+    );
     assert_eq!(add("b").send().await.expect("again").outcome, RewrapOutcome::Unchanged);
 
     let rewrap = add("c").send().await.expect("one more");
-    assert_eq!((names(rewrap.header().expect("ours")), rewrap.generation()), (vec!["a", "b", "c"], 3));
-    let without_b = client.rewrap().uri(&uri).remove_key("b").landing(Landing::Sidecar).send().await;
-    assert_eq!(names(without_b.expect("it is the sidecar's own").header().expect("ours")), ["a", "c"]);
-    let without_a = client.rewrap().uri(&uri).remove_key("a").landing(Landing::Sidecar).send().await;
+    assert_eq!(
+        (names(rewrap.header().expect("ours")), rewrap.generation()),
+        (vec!["a", "b", "c"], 3)
+    );
+    let without_b =
+        client.rewrap().uri(&uri).remove_key("b").landing(Landing::Sidecar).send().await;
+    assert_eq!(
+        names(without_b.expect("it is the sidecar's own").header().expect("ours")),
+        ["a", "c"]
+    );
+    let without_a =
+        client.rewrap().uri(&uri).remove_key("a").landing(Landing::Sidecar).send().await;
     assert_kind(without_a, ErrorKind::Unsupported, &uri, "it stays in the metadata");
     assert_eq!(Stored::fetch(client.s3(), &uri).await, before);
 
@@ -199,7 +229,10 @@ async fn a_rewrap_to_a_sidecar_leaves_the_object_alone() {
     client.put().uri(&uri).body("newer").send().await.expect("put");
     let rewrap = add("b").send().await.expect("rewrap");
     assert_eq!((names(rewrap.header().expect("ours")), rewrap.generation()), (vec!["a", "b"], 2));
-    assert_eq!(read(&reader(&store, "b", SidecarPolicy::read()), &uri).await.expect("by the sidecar"), "newer");
+    assert_eq!(
+        read(&reader(&store, "b", SidecarPolicy::read()), &uri).await.expect("by the sidecar"),
+        "newer"
+    );
 }
 
 #[tokio::test]
@@ -210,8 +243,14 @@ async fn a_copy_takes_the_sidecars_keys_into_the_object() {
     // Only by the sidecar does this client reach the data key.
     let b = reader(&store, "b", SidecarPolicy::read());
     let rewrap = b.rewrap().uri(&uri).add_keys(local_keyring("c")).send().await.expect("rewrap");
-    assert_eq!((names(rewrap.header().expect("ours")), rewrap.generation()), (vec!["a", "b", "c"], 3));
-    assert_eq!(read(&reader(&store, "c", SidecarPolicy::off()), &uri).await.expect("without a sidecar"), "x");
+    assert_eq!(
+        (names(rewrap.header().expect("ours")), rewrap.generation()),
+        (vec!["a", "b", "c"], 3)
+    );
+    assert_eq!(
+        read(&reader(&store, "c", SidecarPolicy::off()), &uri).await.expect("without a sidecar"),
+        "x"
+    );
 }
 
 #[tokio::test]
@@ -220,27 +259,46 @@ async fn of_two_writers_of_a_sidecar_one_wins() {
         let quiet = SeaweedFs::new().await;
         let (other, uri) = (quiet.client(local_keyring("a")), quiet.object("race"));
         let rival = (other.clone(), uri.clone());
-        let store = SeaweedFs::over(Wire::new(move |call| match call.operation == "PutObject" && call.nth == 0 {
-            true => {
-                let (rival, uri) = rival.clone();
-                let add = async move {
-                    let add = rival.rewrap().uri(&uri).add_keys(local_keyring("c")).landing(Landing::Sidecar);
-                    add.send().await.expect("add c");
-                };
-                Reaction::Await(add.boxed())
+        let store = SeaweedFs::over(Wire::new(move |call| {
+            match call.operation == "PutObject" && call.nth == 0 {
+                true => {
+                    let (rival, uri) = rival.clone();
+                    let add = async move {
+                        let add = rival
+                            .rewrap()
+                            .uri(&uri)
+                            .add_keys(local_keyring("c"))
+                            .landing(Landing::Sidecar);
+                        add.send().await.expect("add c");
+                    };
+                    Reaction::Await(add.boxed())
+                }
+                false => Reaction::Pass,
             }
-            false => Reaction::Pass,
         }))
         .await;
         other.put().uri(&uri).body("x").send().await.expect("put");
         if !first {
-            let add = other.rewrap().uri(&uri).add_keys(local_keyring("d")).landing(Landing::Sidecar);
+            let add =
+                other.rewrap().uri(&uri).add_keys(local_keyring("d")).landing(Landing::Sidecar);
             add.send().await.expect("there is one already");
         }
         let racer = store.client(local_keyring("a"));
-        let rewrap = racer.rewrap().uri(&uri).add_keys(local_keyring("b")).landing(Landing::Sidecar).send().await;
-        assert!(rewrap.is_err_and(|error| error.kind() == ErrorKind::Conflict), "the first sidecar: {first}");
-        assert_eq!(read(&reader(&quiet, "c", SidecarPolicy::read()), &uri).await.expect("the rival's"), "x");
+        let rewrap = racer
+            .rewrap()
+            .uri(&uri)
+            .add_keys(local_keyring("b"))
+            .landing(Landing::Sidecar)
+            .send()
+            .await;
+        assert!(
+            rewrap.is_err_and(|error| error.kind() == ErrorKind::Conflict),
+            "the first sidecar: {first}"
+        );
+        assert_eq!(
+            read(&reader(&quiet, "c", SidecarPolicy::read()), &uri).await.expect("the rival's"),
+            "x"
+        );
     }
 }
 
@@ -250,21 +308,34 @@ async fn what_is_no_sidecar_is_not_overwritten() {
     let (client, uri) = (store.client(local_keyring("a")), store.object("occupied"));
     client.put().uri(&uri).body("x").send().await.expect("put");
     super::store_plain(client.s3(), &beside(&uri), &[]).await;
-    let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring("b")).landing(Landing::Sidecar).send().await;
+    let rewrap = client
+        .rewrap()
+        .uri(&uri)
+        .add_keys(local_keyring("b"))
+        .landing(Landing::Sidecar)
+        .send()
+        .await;
     assert_kind(rewrap, ErrorKind::Malformed, &beside(&uri), "something of the user's own");
     assert_eq!(Stored::fetch(client.s3(), &beside(&uri)).await.body, "plain");
 }
 
 #[tokio::test]
 async fn a_lost_answer_to_a_sidecar_is_a_success() {
-    let store = SeaweedFs::over(Wire::new(|call| match call.operation == "PutObject" && call.nth > 0 {
-        true => Reaction::LoseAnswer,
-        false => Reaction::Pass,
-    }))
-    .await;
+    let store =
+        SeaweedFs::over(Wire::new(|call| match call.operation == "PutObject" && call.nth > 0 {
+            true => Reaction::LoseAnswer,
+            false => Reaction::Pass,
+        }))
+        .await;
     let (client, uri) = (store.client(local_keyring("a")), store.object("lost"));
     client.put().uri(&uri).body("x").send().await.expect("put");
-    let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring("b")).landing(Landing::Sidecar).send().await;
+    let rewrap = client
+        .rewrap()
+        .uri(&uri)
+        .add_keys(local_keyring("b"))
+        .landing(Landing::Sidecar)
+        .send()
+        .await;
     assert_eq!(names(rewrap.expect("it is stored").header().expect("ours")), ["a", "b"]);
 }
 
@@ -272,24 +343,36 @@ async fn a_lost_answer_to_a_sidecar_is_a_success() {
 async fn locked_objects_get_a_sidecar_and_others_a_copy() {
     let stack = LocalStack::new(east());
     let bucket = unique("sidecar-lock");
-    stack.s3().create_bucket().bucket(&bucket).object_lock_enabled_for_bucket(true).send().await.expect("a bucket");
+    stack
+        .s3()
+        .create_bucket()
+        .bucket(&bucket)
+        .object_lock_enabled_for_bucket(true)
+        .send()
+        .await
+        .expect("a bucket");
     let client = stack.client([&stack.home.key]);
     let hold = Attributes::default().object_lock_legal_hold_status(ObjectLockLegalHoldStatus::On);
     let edits = || Edits::new().add_keys(stack.keyring([&stack.home.key_2]));
-    let rewrapper = Rewrapper::new(client.clone(), edits()).expect("an edit").landing(Landing::SidecarWhereNeeded);
+    let rewrapper = Rewrapper::new(client.clone(), edits())
+        .expect("an edit")
+        .landing(Landing::SidecarWhereNeeded);
     for (name, attributes, way) in
         [("locked", hold, MetadataWay::Sidecar), ("free", Attributes::default(), MetadataWay::Copy)]
     {
         let uri: S3Uri = format!("s3://{bucket}/{name}").parse().expect("a name");
-        let put = client.put().uri(&uri).body("x").attributes(attributes).send().await.expect("put");
+        let put =
+            client.put().uri(&uri).body("x").attributes(attributes).send().await.expect("put");
         let planned = rewrapper.plan_one(&ListedObject::new(&bucket, name)).await;
         let Action::Rewrap { metadata, .. } = planned.action else { panic!("{name}: {planned:?}") };
         assert_eq!(metadata, way, "{name}");
         let done = rewrapper.rewrap_one(&ListedObject::new(&bucket, name)).await;
         assert!(done.error().is_none(), "{name}: {done:?}");
-        let is_as_it_was = client.head().uri(&uri).send().await.expect("head").version_id == put.version_id;
+        let is_as_it_was =
+            client.head().uri(&uri).send().await.expect("head").version_id == put.version_id;
         assert_eq!(is_as_it_was, way == MetadataWay::Sidecar, "{name}");
-        let other = stack.client_builder([&stack.home.key_2]).sidecars(SidecarPolicy::read()).build();
+        let other =
+            stack.client_builder([&stack.home.key_2]).sidecars(SidecarPolicy::read()).build();
         assert_eq!(read(&other, &uri).await.expect("by the new key"), "x", "{name}");
     }
 }

@@ -8,7 +8,10 @@ use sealwax_s3::{
     listing::{ListedObject, Listing},
     verify::{Sample, VerifyAll, VerifyOutcome, VerifySummary},
 };
-use sealwax_tests::{LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext, west};
+use sealwax_tests::{
+    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext,
+    west,
+};
 
 use super::{Folder, store_plain};
 
@@ -26,9 +29,11 @@ async fn each_depth_costs_what_it_says() {
     for (len, ends) in [(100_000, 16_384 + 100_000 % 16_384), (32_768, 32_768), (1, 1), (0, 0)] {
         let uri = stack.object("depth");
         client.put().uri(&uri).body(plaintext(len)).send().await.expect("put");
-        for (depth, gets, opened) in
-            [(VerifyDepth::Keys, 0..=0, 0), (VerifyDepth::FirstLast, 1..=2, ends), (VerifyDepth::Full, 1..=1, len)]
-        {
+        for (depth, gets, opened) in [
+            (VerifyDepth::Keys, 0..=0, 0),
+            (VerifyDepth::FirstLast, 1..=2, ends),
+            (VerifyDepth::Full, 1..=1, len),
+        ] {
             stack.wire.forget();
             let verified = client.verify().uri(&uri).depth(depth).send().await.expect("it opens");
             assert_eq!((verified.depth, verified.opened), (depth, opened as u64), "{len}");
@@ -82,7 +87,11 @@ async fn nothing_is_skipped() {
     }
     folder.put(&others, "not-mine", "x").await;
     let broken = folder.put(&ours, "malformed", "x").await;
-    Stored::fetch(ours.s3(), &broken).await.with("sealwax-keys", "[]").store(ours.s3(), &broken).await;
+    Stored::fetch(ours.s3(), &broken)
+        .await
+        .with("sealwax-keys", "[]")
+        .store(ours.s3(), &broken)
+        .await;
     store_plain(ours.s3(), &folder.object("plain"), &[]).await;
     store_plain(ours.s3(), &folder.object("opens-1.sealwax"), &[]).await;
 
@@ -91,7 +100,9 @@ async fn nothing_is_skipped() {
     let (outcomes, summary) = all(VerifyAll::new(client), listing).await;
     let found: BTreeMap<_, _> = outcomes
         .iter()
-        .map(|outcome| (folder.name(&outcome.object.key), outcome.result.as_ref().err().map(Error::kind)))
+        .map(|outcome| {
+            (folder.name(&outcome.object.key), outcome.result.as_ref().err().map(Error::kind))
+        })
         .collect();
     let expected = [
         ("malformed", Some(ErrorKind::Malformed)),
@@ -102,7 +113,10 @@ async fn nothing_is_skipped() {
         ("plain", Some(ErrorKind::NotSealed)),
     ];
     assert_eq!(found, expected.into());
-    assert_eq!((summary.objects(), summary.opened, summary.unsealed, summary.sidecars), (6, 2, 1, 1));
+    assert_eq!(
+        (summary.objects(), summary.opened, summary.unsealed, summary.sidecars),
+        (6, 2, 1, 1)
+    );
     assert_eq!(summary.failures, [("malformed", 1), ("no-matching-key", 1)].into());
     assert_eq!((summary.failed(), summary.plaintext_bytes), (2, 2));
 }
@@ -160,8 +174,11 @@ async fn a_sample_is_the_same_each_time() {
         let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
         let sample = Sample::new(0.5, seed).expect("a fraction");
         let expected = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
-        let expected: Vec<_> =
-            expected.try_filter(|object| std::future::ready(sample.has(object))).try_collect().await.expect("a list");
+        let expected: Vec<_> = expected
+            .try_filter(|object| std::future::ready(sample.has(object)))
+            .try_collect()
+            .await
+            .expect("a list");
         let (outcomes, _) = all(VerifyAll::new(client).sample(sample), listing).await;
         let mut keys: Vec<_> = outcomes.into_iter().map(|outcome| outcome.object.key).collect();
         keys.sort();
@@ -180,7 +197,8 @@ async fn an_older_version_is_verified_as_such() {
     let older = client.put().uri(&uri).body("older").send().await.expect("put");
     client.put().uri(&uri).body("newest one").send().await.expect("put");
     let version_id = older.version_id.expect("a version");
-    let verified = client.verify().uri(&uri).version_id(&version_id).depth(VerifyDepth::Full).send().await;
+    let verified =
+        client.verify().uri(&uri).version_id(&version_id).depth(VerifyDepth::Full).send().await;
     let verified = verified.expect("it opens");
     assert_eq!((verified.opened, verified.info.version_id), (5, Some(version_id)));
     let absent = client.verify().uri(&stack.object("absent")).send().await;

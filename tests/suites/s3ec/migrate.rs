@@ -8,7 +8,8 @@ use sealwax_s3::{
     s3ec::{Format, S3ec},
 };
 use sealwax_tests::{
-    LocalStack, SeaweedFs, Stored, assert_kind, assert_unreadable, east, local_keyring, plaintext, read,
+    LocalStack, SeaweedFs, Stored, assert_kind, assert_unreadable, east, local_keyring, plaintext,
+    read,
 };
 
 use crate::rig::{aes_key, beside, client, context, everything, rsa_key, store_sample, v2};
@@ -23,8 +24,12 @@ async fn rewraps() {
     for (name, writer) in [("V3", client(&stack, S3ec::new())), ("V2", client(&stack, v2()))] {
         for in_file in [false, true] {
             let (data, uri) = (plaintext(1000), stack.object("rewrap"));
-            let put =
-                writer.put().uri(&uri).body(data.clone()).metadata("colour", "red").encryption_context(pairs.clone());
+            let put = writer
+                .put()
+                .uri(&uri)
+                .body(data.clone())
+                .metadata("colour", "red")
+                .encryption_context(pairs.clone());
             let put = if in_file { put.s3ec().instruction_file() } else { put.s3ec() };
             put.send().await.expect(name);
             let before = Stored::fetch(&stack.s3(), &uri).await;
@@ -50,9 +55,15 @@ async fn rewraps() {
             second.rewrap().uri(&uri).refresh_keys().send().await.expect("refresh");
             assert_eq!(get(&stack.home.key_2).await.expect("the same key"), data, "{name}");
             let stranger = stack.client_builder([&stack.home.key]).s3ec(everything()).build();
-            let refused = stranger.rewrap().uri(&uri).replace_keys(stack.keyring([&stack.home.key])).send().await;
+            let refused = stranger
+                .rewrap()
+                .uri(&uri)
+                .replace_keys(stack.keyring([&stack.home.key]))
+                .send()
+                .await;
             assert_kind(refused, ErrorKind::Authentication, &uri, "a stranger");
-            let added = second.rewrap().uri(&uri).add_keys(stack.keyring([&stack.home.key])).send().await;
+            let added =
+                second.rewrap().uri(&uri).add_keys(stack.keyring([&stack.home.key])).send().await;
             assert_kind(added, ErrorKind::Unsupported, &uri, "a second key");
         }
     }
@@ -61,8 +72,16 @@ async fn rewraps() {
     let data = store_sample(&stack.s3(), &uri, "v3-rsa-instruction", ".instruction").await;
     let raw = client(&stack, everything().keyring(rsa_key()).keyring(aes_key()));
     raw.rewrap().uri(&uri).replace_s3ec_key(aes_key()).send().await.expect("to AES");
-    assert_eq!(read(&client(&stack, everything().keyring(aes_key())), &uri).await.expect("AES"), data);
-    raw.rewrap().uri(&uri).replace_keys(stack.keyring([&stack.home.key])).send().await.expect("to KMS");
+    assert_eq!(
+        read(&client(&stack, everything().keyring(aes_key())), &uri).await.expect("AES"),
+        data
+    );
+    raw.rewrap()
+        .uri(&uri)
+        .replace_keys(stack.keyring([&stack.home.key]))
+        .send()
+        .await
+        .expect("to KMS");
     assert_eq!(read(&client(&stack, S3ec::new()), &uri).await.expect("KMS"), data);
 }
 
@@ -75,13 +94,23 @@ async fn rewraps_of_many() {
     let (v3, v2) = (client(&stack, S3ec::new()), client(&stack, v2()));
     v3.put().uri(&uri("native")).body("native").send().await.expect("native");
     v3.put().uri(&uri("v3")).body("v3").s3ec().send().await.expect("V3");
-    v3.put().uri(&uri("v3-file")).body("v3-file").s3ec().instruction_file().send().await.expect("V3");
+    v3.put()
+        .uri(&uri("v3-file"))
+        .body("v3-file")
+        .s3ec()
+        .instruction_file()
+        .send()
+        .await
+        .expect("V3");
     v2.put().uri(&uri("v2")).body("v2").s3ec().send().await.expect("V2");
-    Stored { body: plaintext(9), metadata: Default::default() }.store(&stack.s3(), &uri("plain")).await;
+    Stored { body: plaintext(9), metadata: Default::default() }
+        .store(&stack.s3(), &uri("plain"))
+        .await;
 
     let client = stack.client_builder([&stack.home.key]).s3ec(everything()).build();
     let rewrapper =
-        Rewrapper::new(client, Edits::new().replace_keys(stack.keyring([&stack.home.key_2]))).expect("edits");
+        Rewrapper::new(client, Edits::new().replace_keys(stack.keyring([&stack.home.key_2])))
+            .expect("edits");
     let listing = || Listing::objects(&stack.s3(), root.bucket(), format!("{}/", root.key()));
     let mut ways = Vec::new();
     let mut listed = listing();
@@ -98,7 +127,8 @@ async fn rewraps_of_many() {
     ];
     assert_eq!(ways, expected.map(|(name, way)| (name.to_owned(), way)));
 
-    let tally = rewrapper.apply().send(Work::listing(listing(), root.to_string())).await.expect("applied");
+    let tally =
+        rewrapper.apply().send(Work::listing(listing(), root.to_string())).await.expect("applied");
     assert!(tally.is_complete(), "{tally:?}");
     // The instruction file is no sealed object either.
     assert_eq!((tally.rewrapped, tally.not_sealed), (4, 2), "{tally:?}");
@@ -117,10 +147,19 @@ async fn rewraps_of_many() {
 async fn there_and_back() {
     let stack = LocalStack::new(east());
     let pairs = context(&[("dept", "research")]);
-    let client = stack.client_builder([&stack.home.key]).s3ec(S3ec::new().buffer_len(9)).part_len(PART).build();
+    let client = stack
+        .client_builder([&stack.home.key])
+        .s3ec(S3ec::new().buffer_len(9))
+        .part_len(PART)
+        .build();
     for (len, in_file) in [(0, false), (1000, true), (2 * PART + 7, false)] {
         let (data, uri) = (plaintext(len), stack.object("migrate"));
-        let put = client.put().uri(&uri).body(data.clone()).metadata("colour", "red").content_type("text/plain");
+        let put = client
+            .put()
+            .uri(&uri)
+            .body(data.clone())
+            .metadata("colour", "red")
+            .content_type("text/plain");
         let put = put.encryption_context(pairs.clone()).s3ec();
         if in_file { put.instruction_file() } else { put }.send().await.expect("put");
 
@@ -133,7 +172,9 @@ async fn there_and_back() {
         assert!(object.bytes().await.expect("get") == data, "{len}");
 
         let back = client.reencrypt().uri(&uri).to(WriteFormat::S3ec).send().await.expect("back");
-        assert!(matches!(&back.format, ObjectFormat::S3ec(envelope) if envelope.format() == Format::V3));
+        assert!(
+            matches!(&back.format, ObjectFormat::S3ec(envelope) if envelope.format() == Format::V3)
+        );
         let info = client.head().uri(&uri).send().await.expect("head");
         assert_eq!((info.encryption_context(), info.metadata["colour"].as_str()), (&pairs, "red"));
         let directory = tempfile::tempdir().expect("a directory");
@@ -156,7 +197,12 @@ async fn a_forged_object_is_not_migrated() {
         body[50] ^= 1;
         let forged = genuine.with_body(body);
         forged.store(&stack.s3(), &uri).await;
-        assert_kind(client.reencrypt().uri(&uri).send().await, ErrorKind::Authentication, &uri, "forged");
+        assert_kind(
+            client.reencrypt().uri(&uri).send().await,
+            ErrorKind::Authentication,
+            &uri,
+            "forged",
+        );
         assert!(Stored::fetch(&stack.s3(), &uri).await == forged, "it was replaced");
     }
 }
@@ -167,13 +213,26 @@ async fn old_objects_are_migrated() {
     let weed = SeaweedFs::new().await;
     let builder = || weed.client_builder(local_keyring("local"));
     let client = builder().s3ec(everything().keyring(aes_key()).keyring(rsa_key())).build();
-    for id in ["v1-aes-cbc", "v1-rsa-cbc", "v2-aeswrap-gcm", "v2-aes-instruction", "v3-rsa-matdesc-instruction"] {
+    for id in [
+        "v1-aes-cbc",
+        "v1-rsa-cbc",
+        "v2-aeswrap-gcm",
+        "v2-aes-instruction",
+        "v3-rsa-matdesc-instruction",
+    ] {
         let uri = weed.object(id);
         let data = store_sample(&weed.s3(), &uri, id, ".instruction").await;
         let strict = builder().build();
-        assert!(strict.reencrypt().uri(&uri).send().await.is_err(), "{id}: migrated against the policy");
+        assert!(
+            strict.reencrypt().uri(&uri).send().await.is_err(),
+            "{id}: migrated against the policy"
+        );
         client.reencrypt().uri(&uri).send().await.expect(id);
-        assert_eq!(read(&builder().s3ec(S3ec::refused()).build(), &uri).await.expect(id), data, "{id}");
+        assert_eq!(
+            read(&builder().s3ec(S3ec::refused()).build(), &uri).await.expect(id),
+            data,
+            "{id}"
+        );
         let file = beside(&uri, ".instruction");
         let left = weed.s3().head_object().bucket(file.bucket()).key(file.key()).send().await;
         assert!(left.is_err(), "{id}: its instruction file is left");
@@ -199,10 +258,13 @@ async fn a_prefix_is_migrated_and_back() {
         }
     }
     store_sample(&weed.s3(), &uri("v2"), "v2-aes", ".instruction").await;
-    Stored { body: plaintext(9), metadata: Default::default() }.store(&weed.s3(), &uri("plain")).await;
+    Stored { body: plaintext(9), metadata: Default::default() }
+        .store(&weed.s3(), &uri("plain"))
+        .await;
 
     let run = async |migrate: Migrate| {
-        let mut outcomes = migrate.run(Listing::objects(&weed.s3(), root.bucket(), format!("{}/", root.key())));
+        let mut outcomes =
+            migrate.run(Listing::objects(&weed.s3(), root.bucket(), format!("{}/", root.key())));
         let mut summary = MigrateSummary::default();
         while let Some(outcome) = outcomes.try_next().await.expect("the listing") {
             summary.count(&outcome);
@@ -210,9 +272,17 @@ async fn a_prefix_is_migrated_and_back() {
         summary
     };
     let summary = run(Migrate::new(client.clone())).await;
-    assert_eq!((summary.migrated, summary.already_there, summary.failed()), (8, 4, 2), "{summary:?}");
+    assert_eq!(
+        (summary.migrated, summary.already_there, summary.failed()),
+        (8, 4, 2),
+        "{summary:?}"
+    );
     let summary = run(Migrate::new(client.clone())).await;
-    assert_eq!((summary.migrated, summary.already_there, summary.instruction_files), (0, 12, 0), "{summary:?}");
+    assert_eq!(
+        (summary.migrated, summary.already_there, summary.instruction_files),
+        (0, 12, 0),
+        "{summary:?}"
+    );
     let native = weed.client_builder(local_keyring("local")).s3ec(S3ec::refused()).build();
     for number in 0..12 {
         let read = read(&native, &uri(&format!("{number:02}"))).await;
@@ -222,7 +292,11 @@ async fn a_prefix_is_migrated_and_back() {
     let back = weed.client_builder(local_keyring("local")).s3ec(everything().keyring(aes_key()));
     let back = back.unencrypted(UnencryptedObjects::PassThrough).build();
     let summary = run(Migrate::new(back.clone()).to(WriteFormat::S3ec)).await;
-    assert_eq!((summary.migrated, summary.already_there, summary.failed()), (14, 0, 0), "{summary:?}");
+    assert_eq!(
+        (summary.migrated, summary.already_there, summary.failed()),
+        (14, 0, 0),
+        "{summary:?}"
+    );
     for number in 0..12 {
         assert_eq!(
             read(&client, &uri(&format!("{number:02}"))).await.expect("V3"),
@@ -235,7 +309,12 @@ async fn a_prefix_is_migrated_and_back() {
     client.put().uri(&object).body("kept").s3ec().instruction_file().send().await.expect("put");
     let stored = Stored::fetch(&weed.s3(), &file).await;
     Stored { metadata: Default::default(), ..stored }.store(&weed.s3(), &file).await;
-    assert_kind(back.reencrypt().uri(&file).send().await, ErrorKind::Unsupported, &file, "an instruction file");
+    assert_kind(
+        back.reencrypt().uri(&file).send().await,
+        ErrorKind::Unsupported,
+        &file,
+        "an instruction file",
+    );
     assert_eq!(read(&client, &object).await.expect("kept"), "kept");
 }
 
@@ -246,8 +325,16 @@ async fn unencrypted_objects_are_sealed() {
     let uri = stack.object("plain");
     Stored { body: plaintext(1000), metadata: Default::default() }.store(&stack.s3(), &uri).await;
     let strict = stack.client([&stack.home.key]);
-    assert_kind(strict.reencrypt().uri(&uri).send().await, ErrorKind::NotSealed, &uri, "by default");
-    let mixed = stack.client_builder([&stack.home.key]).unencrypted(UnencryptedObjects::PassThrough).build();
+    assert_kind(
+        strict.reencrypt().uri(&uri).send().await,
+        ErrorKind::NotSealed,
+        &uri,
+        "by default",
+    );
+    let mixed = stack
+        .client_builder([&stack.home.key])
+        .unencrypted(UnencryptedObjects::PassThrough)
+        .build();
     mixed.reencrypt().uri(&uri).send().await.expect("seal it");
     assert_eq!(read(&strict, &uri).await.expect("get"), plaintext(1000));
 }
@@ -256,7 +343,8 @@ async fn unencrypted_objects_are_sealed() {
 #[tokio::test]
 async fn a_client_that_has_none_of_them_refuses_them() {
     let stack = LocalStack::new(east());
-    let (writer, uri, other) = (stack.client([&stack.home.key]), stack.object("native"), stack.object("s3ec"));
+    let (writer, uri, other) =
+        (stack.client([&stack.home.key]), stack.object("native"), stack.object("s3ec"));
     writer.put().uri(&uri).body("genuine").send().await.expect("put");
     writer.put().uri(&other).body("planted").s3ec().send().await.expect("put");
     Stored::fetch(&stack.s3(), &other).await.store(&stack.s3(), &uri).await;

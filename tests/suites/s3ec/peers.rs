@@ -74,27 +74,42 @@ struct Peer {
 
 impl Peer {
     fn new(stack: &LocalStack, kind: Kind) -> Self {
-        let command = env::var(kind.command).unwrap_or_else(|_| panic!("{} is not set: run `make test`", kind.command));
+        let command = env::var(kind.command)
+            .unwrap_or_else(|_| panic!("{} is not set: run `make test`", kind.command));
         let mut words = command.split_ascii_whitespace();
         let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut process = Command::new(words.next().expect("a command"))
             .args(words)
             .current_dir(directory)
-            .env("SEALWAX_PEER_ENDPOINT", env::var_os("SEALWAX_TEST_LOCALSTACK_URL").expect("LocalStack"))
+            .env(
+                "SEALWAX_PEER_ENDPOINT",
+                env::var_os("SEALWAX_TEST_LOCALSTACK_URL").expect("LocalStack"),
+            )
             .env("SEALWAX_PEER_KEY", stack.home.key.as_str())
             .env("SEALWAX_PEER_KEYS", directory.join("vectors/s3ec/_keys"))
-            .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_REGION", "us-east-1")])
+            .envs([
+                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+                ("AWS_REGION", "us-east-1"),
+            ])
             .env("AWS_DEFAULT_REGION", "us-east-1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the peer");
-        let (calls, answers) = (process.stdin.take().expect("piped"), process.stdout.take().expect("piped"));
+        let (calls, answers) =
+            (process.stdin.take().expect("piped"), process.stdout.take().expect("piped"));
         let files = tempfile::tempdir().expect("a directory");
         Self { kind, process, calls, answers: BufReader::new(answers), files }
     }
 
-    fn call(&mut self, op: &str, uri: &S3Uri, case: &Case, suffix: Option<&str>) -> Result<(), String> {
+    fn call(
+        &mut self,
+        op: &str,
+        uri: &S3Uri,
+        case: &Case,
+        suffix: Option<&str>,
+    ) -> Result<(), String> {
         let call = json!({
             "op": op, "bucket": uri.bucket(), "key": uri.key(), "file": self.files.path().join("plaintext"),
             "context": case.context, "suite": if case.commits { "v3" } else { "v2" }, "suffix": suffix,
@@ -198,14 +213,20 @@ fn reader(stack: &LocalStack, case: &Case) -> SealedClient {
 async fn they_read(stack: &LocalStack, peer: &mut Peer, case: &Case) {
     let uri = stack.object("ours");
     let data = plaintext(case.len);
-    let context = EncryptionContext::try_from_iter(case.context.clone()).expect("no reserved names");
-    let put = reader(stack, case).put().uri(&uri).body(data.clone()).encryption_context(context).s3ec();
+    let context =
+        EncryptionContext::try_from_iter(case.context.clone()).expect("no reserved names");
+    let put =
+        reader(stack, case).put().uri(&uri).body(data.clone()).encryption_context(context).s3ec();
     let suffix = case.suffix.as_deref().unwrap_or(".instruction");
     let in_file = case.in_file && peer.kind.reads_suffixes;
     let put = if in_file { put.instruction_file().instruction_file_suffix(suffix) } else { put };
     put.send().await.expect("we write");
     let read = peer.get(&uri, case, case.suffix.as_deref().filter(|_| in_file));
-    assert!(read.as_deref() == Ok(&data[..]), "they read ours: {case:?}: {:?}", read.map(|it| it.len()));
+    assert!(
+        read.as_deref() == Ok(&data[..]),
+        "they read ours: {case:?}: {:?}",
+        read.map(|it| it.len())
+    );
 }
 
 /// The object is theirs: we read it. Where they write no instruction file, or none with that suffix, their envelope is
@@ -218,7 +239,8 @@ async fn we_read(stack: &LocalStack, peer: &mut Peer, case: &Case) {
     let mut case = case.clone();
     case.context.retain(|name, value| ascii(name) && ascii(value));
     peer.put(&uri, &case, &data);
-    let suffix = if peer.kind.has_raw_keys { None } else { case.suffix.as_deref() }.unwrap_or(".instruction");
+    let suffix = if peer.kind.has_raw_keys { None } else { case.suffix.as_deref() }
+        .unwrap_or(".instruction");
     if case.in_file && !peer.kind.has_raw_keys {
         let mut stored = Stored::fetch(&stack.s3(), &uri).await;
         let stays = |name: &str| ["x-amz-c", "x-amz-d", "x-amz-i"].contains(&name);
@@ -226,11 +248,19 @@ async fn we_read(stack: &LocalStack, peer: &mut Peer, case: &Case) {
         let stays = |name: &str| stays(name) || name == "x-amz-unencrypted-content-length";
         let file: BTreeMap<_, _> = stored.metadata.extract_if(|name, _| !stays(name)).collect();
         stored.store(&stack.s3(), &uri).await;
-        let file = Stored { body: serde_json::to_vec(&file).expect("strings").into(), metadata: Default::default() };
+        let file = Stored {
+            body: serde_json::to_vec(&file).expect("strings").into(),
+            metadata: Default::default(),
+        };
         file.store(&stack.s3(), &beside(&uri, suffix)).await;
     }
-    let context = EncryptionContext::try_from_iter(case.context.clone()).expect("no reserved names");
-    let get = reader(stack, &case).get().uri(&uri).instruction_file_suffix(suffix).require_context(context.clone());
+    let context =
+        EncryptionContext::try_from_iter(case.context.clone()).expect("no reserved names");
+    let get = reader(stack, &case)
+        .get()
+        .uri(&uri)
+        .instruction_file_suffix(suffix)
+        .require_context(context.clone());
     let object = get.send().await.expect("we read");
     let envelope = object.info().envelope().expect("an envelope").clone();
     assert_eq!(envelope.storage() == Storage::InstructionFile, case.in_file);
@@ -242,7 +272,8 @@ fn both_read_both(kind: Kind) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let stack = LocalStack::new(east());
     let mut peer = Peer::new(&stack, kind);
-    let count = env::var("SEALWAX_S3EC_CASES").map_or(CASES, |number| number.parse().expect("a number"));
+    let count =
+        env::var("SEALWAX_S3EC_CASES").map_or(CASES, |number| number.parse().expect("a number"));
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     for _ in 0..count {
         let case = cases(&peer.kind).new_tree(&mut runner).expect("a case").current();
@@ -277,7 +308,14 @@ fn both_refuse_what_is_forged() {
     let stack = LocalStack::new(east());
     let mut peer = Peer::new(&stack, PYTHON);
     for commits in [true, false] {
-        let case = Case { len: 100, context: BTreeMap::new(), keys: Keys::Kms, commits, in_file: false, suffix: None };
+        let case = Case {
+            len: 100,
+            context: BTreeMap::new(),
+            keys: Keys::Kms,
+            commits,
+            in_file: false,
+            suffix: None,
+        };
         runtime.block_on(async {
             let (client, uri) = (reader(&stack, &case), stack.object("forged"));
             client.put().uri(&uri).body(plaintext(100)).s3ec().send().await.expect("we write");
@@ -287,7 +325,11 @@ fn both_refuse_what_is_forged() {
             let mut forged = vec![genuine.with_body(body)];
             forged.push(genuine.with_body(genuine.body.slice(..115)));
             forged.push(genuine.with("x-amz-key", "AAAA"));
-            forged.push(if commits { genuine.with("x-amz-c", "116") } else { genuine.with("x-amz-c", "115") });
+            forged.push(if commits {
+                genuine.with("x-amz-c", "116")
+            } else {
+                genuine.with("x-amz-c", "115")
+            });
             for object in forged {
                 object.store(&stack.s3(), &uri).await;
                 assert!(sealwax_tests::read(&client, &uri).await.is_err(), "we read it");

@@ -9,7 +9,9 @@ use sealwax_s3::{
 };
 use sealwax_tests::{LocalStack, Stored, assert_kind, assert_unreadable, east, plaintext, read};
 
-use crate::rig::{aes_key, beside, client, context, everything, rsa_key, sample_file, store_sample, v2};
+use crate::rig::{
+    aes_key, beside, client, context, everything, rsa_key, sample_file, store_sample, v2,
+};
 
 const PART: usize = 5 << 20;
 
@@ -18,8 +20,13 @@ const PART: usize = 5 << 20;
 async fn samples_open() {
     let stack = LocalStack::new(east());
     let reader = client(&stack, everything().keyring(aes_key()).keyring(rsa_key()));
-    let manifest: serde_json::Value = serde_json::from_slice(&sample_file("manifest.json")).expect("JSON");
-    let ids = manifest["entries"].as_array().expect("a list").iter().map(|entry| entry["id"].as_str().expect("text"));
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&sample_file("manifest.json")).expect("JSON");
+    let ids = manifest["entries"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|entry| entry["id"].as_str().expect("text"));
     let mut opened = 0;
     for id in ids.filter(|id| !id.contains("kms")) {
         for suffix in [".instruction", ".of-bob"] {
@@ -31,7 +38,8 @@ async fn samples_open() {
             let file = directory.path().join("plaintext");
             let info = get().to_file(&file).await.expect(id);
             assert_eq!(fs::read(&file).expect("the file"), expected, "{id}");
-            let head = reader.head().uri(&uri).instruction_file_suffix(suffix).send().await.expect(id);
+            let head =
+                reader.head().uri(&uri).instruction_file_suffix(suffix).send().await.expect(id);
             assert_eq!(head.format(), info.format(), "{id}");
             let in_file = head.envelope().expect(id).storage() == Storage::InstructionFile;
             assert_eq!(in_file, id.ends_with("-instruction"), "{id}");
@@ -55,7 +63,12 @@ async fn what_is_not_let_through_costs_no_call() {
 
     let uri = stack.object("refused");
     strict.put().uri(&uri).body("x").s3ec().send().await.expect("put");
-    assert_kind(read(&client(&stack, S3ec::refused()), &uri).await, ErrorKind::PolicyRefused, &uri, "refused");
+    assert_kind(
+        read(&client(&stack, S3ec::refused()), &uri).await,
+        ErrorKind::PolicyRefused,
+        &uri,
+        "refused",
+    );
     stack.wire.forget();
     let other = stack.client([&stack.home.key_2]);
     assert_kind(read(&other, &uri).await, ErrorKind::Authentication, &uri, "another key");
@@ -69,11 +82,24 @@ async fn the_encryption_context_must_be_all_of_it() {
     let reader = client(&stack, S3ec::new());
     let uri = stack.object("context");
     let pairs = context(&[("dept", "research"), ("é", "ü")]);
-    reader.put().uri(&uri).body("x").encryption_context(pairs.clone()).s3ec().send().await.expect("put");
+    reader
+        .put()
+        .uri(&uri)
+        .body("x")
+        .encryption_context(pairs.clone())
+        .s3ec()
+        .send()
+        .await
+        .expect("put");
     let get = |pairs| reader.get().uri(&uri).require_context(pairs);
     stack.wire.forget();
     assert_kind(read(&reader, &uri).await, ErrorKind::ContextMismatch, &uri, "none");
-    assert_kind(get(context(&[("dept", "research")])).send().await, ErrorKind::ContextMismatch, &uri, "a part");
+    assert_kind(
+        get(context(&[("dept", "research")])).send().await,
+        ErrorKind::ContextMismatch,
+        &uri,
+        "a part",
+    );
     assert_eq!(stack.wire.kms(), []);
     let object = get(pairs.clone()).send().await.expect("all of it");
     assert_eq!(object.info().encryption_context(), &pairs);
@@ -89,19 +115,31 @@ async fn keys_are_discovered_within_bounds() {
     let uri = stack.object("discovery");
     stack.client([&stack.home.key]).put().uri(&uri).body("x").s3ec().send().await.expect("put");
     let reader = |account: &str| {
-        let keyring = stack.keyring_builder().discovery(DiscoveryFilter::accounts([account])).build();
+        let keyring =
+            stack.keyring_builder().discovery(DiscoveryFilter::accounts([account])).build();
         SealedClient::builder(stack.s3(), keyring).build()
     };
-    assert_eq!(read(&reader(stack.home.key.account()), &uri).await.expect("the account's key"), "x");
-    assert_kind(read(&reader("999999999999"), &uri).await, ErrorKind::AccessDenied, &uri, "another account");
+    assert_eq!(
+        read(&reader(stack.home.key.account()), &uri).await.expect("the account's key"),
+        "x"
+    );
+    assert_kind(
+        read(&reader("999999999999"), &uri).await,
+        ErrorKind::AccessDenied,
+        &uri,
+        "another account",
+    );
 }
 
 /// A stream is held back up to a bound; a file and an unverified stream have none. A forged object leaves nothing behind.
 #[tokio::test]
 async fn release_is_verified() {
     let stack = LocalStack::new(east());
-    let bounded =
-        stack.client_builder([&stack.home.key]).s3ec(S3ec::new().buffer_len(PART as u64)).part_len(PART).build();
+    let bounded = stack
+        .client_builder([&stack.home.key])
+        .s3ec(S3ec::new().buffer_len(PART as u64))
+        .part_len(PART)
+        .build();
     for len in [0, 1, PART - 16, PART, 2 * PART + 5] {
         let (data, uri) = (plaintext(len), stack.object("release"));
         let put = bounded.put().uri(&uri).body(data.clone()).s3ec().send().await.expect("put");
@@ -113,7 +151,8 @@ async fn release_is_verified() {
             let error = assert_kind(whole, ErrorKind::Unsupported, &uri, "longer than the bound");
             assert!(error.to_string().contains("release_unverified"), "{error}");
         }
-        let mut unverified = bounded.get().uri(&uri).send().await.expect("get").release_unverified();
+        let mut unverified =
+            bounded.get().uri(&uri).send().await.expect("get").release_unverified();
         let mut released = Vec::new();
         while let Some(piece) = unverified.next().await {
             released.extend_from_slice(&piece.expect("genuine"));
@@ -131,8 +170,10 @@ async fn release_is_verified() {
             body[at] ^= 1;
             stored.with_body(body).store(&stack.s3(), &uri).await;
             let kinds = [ErrorKind::Authentication, ErrorKind::Unsupported];
-            assert_unreadable(&bounded, &uri, &kinds, b"", &format!("{len}, byte {at} flipped")).await;
-            let mut unverified = bounded.get().uri(&uri).send().await.expect("get").release_unverified();
+            assert_unreadable(&bounded, &uri, &kinds, b"", &format!("{len}, byte {at} flipped"))
+                .await;
+            let mut unverified =
+                bounded.get().uri(&uri).send().await.expect("get").release_unverified();
             let mut last = None;
             while let Some(piece) = unverified.next().await {
                 last = Some(piece);
@@ -143,8 +184,10 @@ async fn release_is_verified() {
         for cut in [stored.body.len() - 1, 16, 15, 0] {
             if cut < stored.body.len() {
                 stored.with_body(stored.body.slice(..cut)).store(&stack.s3(), &uri).await;
-                let kinds = [ErrorKind::Authentication, ErrorKind::Truncated, ErrorKind::Unsupported];
-                assert_unreadable(&bounded, &uri, &kinds, b"", &format!("{len}, cut at {cut}")).await;
+                let kinds =
+                    [ErrorKind::Authentication, ErrorKind::Truncated, ErrorKind::Unsupported];
+                assert_unreadable(&bounded, &uri, &kinds, b"", &format!("{len}, cut at {cut}"))
+                    .await;
             }
         }
     }
@@ -157,17 +200,45 @@ async fn ranges_only_by_a_dangerous_name() {
     for writer in [client(&stack, S3ec::new()), client(&stack, v2())] {
         let uri = stack.object("range");
         writer.put().uri(&uri).body(data.clone()).s3ec().send().await.expect("put");
-        assert_kind(reader.get().uri(&uri).range(1..9).send().await, ErrorKind::Unsupported, &uri, "a range");
-        assert_kind(reader.get().uri(&uri).suffix(9).send().await, ErrorKind::Unsupported, &uri, "a suffix");
+        assert_kind(
+            reader.get().uri(&uri).range(1..9).send().await,
+            ErrorKind::Unsupported,
+            &uri,
+            "a range",
+        );
+        assert_kind(
+            reader.get().uri(&uri).suffix(9).send().await,
+            ErrorKind::Unsupported,
+            &uri,
+            "a suffix",
+        );
         let two = [0..5, 60_000..60_001];
-        assert_kind(reader.get().uri(&uri).ranges(&two).await, ErrorKind::Unsupported, &uri, "ranges");
-        for (start, end) in
-            [(0, 1), (15, 17), (16, 32), (0, 70_001), (69_990, 70_001), (20_000, 60_000), (70_000, 80_000)]
-        {
-            let object =
-                reader.get().uri(&uri).dangerous_unauthenticated_range(start..end).send().await.expect("range");
-            let expected = data
-                .slice(usize::try_from(start).expect("short")..data.len().min(usize::try_from(end).expect("short")));
+        assert_kind(
+            reader.get().uri(&uri).ranges(&two).await,
+            ErrorKind::Unsupported,
+            &uri,
+            "ranges",
+        );
+        for (start, end) in [
+            (0, 1),
+            (15, 17),
+            (16, 32),
+            (0, 70_001),
+            (69_990, 70_001),
+            (20_000, 60_000),
+            (70_000, 80_000),
+        ] {
+            let object = reader
+                .get()
+                .uri(&uri)
+                .dangerous_unauthenticated_range(start..end)
+                .send()
+                .await
+                .expect("range");
+            let expected = data.slice(
+                usize::try_from(start).expect("short")
+                    ..data.len().min(usize::try_from(end).expect("short")),
+            );
             assert_eq!(object.bytes().await.expect("range"), expected, "{start}..{end}");
         }
         let beyond = reader.get().uri(&uri).dangerous_unauthenticated_range(70_001..).send().await;
@@ -179,7 +250,10 @@ async fn ranges_only_by_a_dangerous_name() {
 async fn unencrypted_objects_pass_by_policy_alone() {
     let stack = LocalStack::new(east());
     let strict = stack.client([&stack.home.key]);
-    let mixed = stack.client_builder([&stack.home.key]).unencrypted(UnencryptedObjects::PassThrough).build();
+    let mixed = stack
+        .client_builder([&stack.home.key])
+        .unencrypted(UnencryptedObjects::PassThrough)
+        .build();
     for len in [0, 1, 50, 70_000] {
         let (data, uri) = (plaintext(len), stack.object("plain"));
         let metadata = [("colour".to_owned(), "red".to_owned())].into();
@@ -192,7 +266,8 @@ async fn unencrypted_objects_pass_by_policy_alone() {
         );
         assert_eq!(object.bytes().await.expect("get"), data, "{len}");
         if len > 9 {
-            let range = mixed.get().uri(&uri).range(3..9).send().await.expect("range").bytes().await;
+            let range =
+                mixed.get().uri(&uri).range(3..9).send().await.expect("range").bytes().await;
             assert_eq!(range.expect("range"), data.slice(3..9));
             let suffix = mixed.get().uri(&uri).suffix(4).send().await.expect("range").bytes().await;
             assert_eq!(suffix.expect("range"), data.slice(len - 4..));
@@ -206,7 +281,10 @@ async fn unencrypted_objects_pass_by_policy_alone() {
         store_sample(&stack.s3(), &uri, id, ".lost").await;
         let error = read(&mixed, &uri).await.expect_err(id);
         assert!(
-            matches!(error.kind(), ErrorKind::Malformed | ErrorKind::NoMatchingKey | ErrorKind::PolicyRefused),
+            matches!(
+                error.kind(),
+                ErrorKind::Malformed | ErrorKind::NoMatchingKey | ErrorKind::PolicyRefused
+            ),
             "{error}"
         );
     }
@@ -216,7 +294,8 @@ async fn unencrypted_objects_pass_by_policy_alone() {
 #[tokio::test]
 async fn instruction_files_are_held_to_their_object() {
     let stack = LocalStack::new(east());
-    let reader = client(&stack, S3ec::new().commitment_policy(CommitmentPolicy::RequireEncryptAllowDecrypt));
+    let reader =
+        client(&stack, S3ec::new().commitment_policy(CommitmentPolicy::RequireEncryptAllowDecrypt));
     let put = |uri| reader.put().uri(&uri).body("one").s3ec().instruction_file().send();
     let (one, other) = (stack.object("one"), stack.object("other"));
     put(one.clone()).await.expect("put");
@@ -229,13 +308,15 @@ async fn instruction_files_are_held_to_their_object() {
     let planted = Stored::fetch(&stack.s3(), &beside(&other, ".instruction")).await;
     let genuine = Stored::fetch(&stack.s3(), &file).await;
     planted.store(&stack.s3(), &file).await;
-    assert_unreadable(&reader, &one, &[ErrorKind::Authentication], b"", "another object's file").await;
+    assert_unreadable(&reader, &one, &[ErrorKind::Authentication], b"", "another object's file")
+        .await;
     // The same with its commitment in the file.
     let mut pairs: serde_json::Map<_, _> = serde_json::from_slice(&planted.body).expect("JSON");
     let theirs = Stored::fetch(&stack.s3(), &other).await;
     pairs.extend(theirs.metadata.into_iter().map(|(name, value)| (name, value.into())));
     planted.with_body(serde_json::to_vec(&pairs).expect("JSON")).store(&stack.s3(), &file).await;
-    assert_unreadable(&reader, &one, &[ErrorKind::Malformed], b"", "a commitment in the file").await;
+    assert_unreadable(&reader, &one, &[ErrorKind::Malformed], b"", "a commitment in the file")
+        .await;
     // A file that never ends.
     genuine.with_body(vec![b' '; 70_000]).store(&stack.s3(), &file).await;
     assert_unreadable(&reader, &one, &[ErrorKind::Malformed], b"", "a long file").await;

@@ -22,7 +22,8 @@ pub(crate) fn aes_key() -> RawAesKeyring {
 }
 
 pub(crate) fn rsa_key() -> RawRsaKeyring {
-    RawRsaKeyring::from_private_key(&sample_file("_keys/rsa2048-private-pkcs8.pem")).expect("a private key")
+    RawRsaKeyring::from_private_key(&sample_file("_keys/rsa2048-private-pkcs8.pem"))
+        .expect("a private key")
 }
 
 /// Settings that read everything.
@@ -57,11 +58,16 @@ pub(crate) async fn store_sample(s3: &Client, uri: &S3Uri, id: &str, suffix: &st
     let json = |name: &str| -> HashMap<String, String> {
         serde_json::from_slice(&sample_file(&format!("{id}/{name}"))).expect("metadata")
     };
-    let object = Stored { body: sample_file(&format!("{id}/ciphertext.bin")).into(), metadata: json("metadata.json") };
+    let object = Stored {
+        body: sample_file(&format!("{id}/ciphertext.bin")).into(),
+        metadata: json("metadata.json"),
+    };
     object.store(s3, uri).await;
     if id.ends_with("-instruction") {
         let body = sample_file(&format!("{id}/instruction.json")).into();
-        Stored { body, metadata: json("instruction-metadata.json") }.store(s3, &beside(uri, suffix)).await;
+        Stored { body, metadata: json("instruction-metadata.json") }
+            .store(s3, &beside(uri, suffix))
+            .await;
     }
     sample_file(&format!("{id}/plaintext.bin"))
 }

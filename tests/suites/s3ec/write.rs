@@ -4,7 +4,9 @@ use sealwax_s3::{
     ErrorKind, PlaintextSource,
     s3ec::{Format, S3ec, WrapAlgorithm},
 };
-use sealwax_tests::{LocalStack, Stored, assert_kind, east, plaintext, read, unfinished_uploads, west};
+use sealwax_tests::{
+    LocalStack, Stored, assert_kind, east, plaintext, read, unfinished_uploads, west,
+};
 
 use crate::rig::{aes_key, beside, client, context, everything, rsa_key, v2};
 
@@ -14,7 +16,8 @@ const PART: usize = 5 << 20;
 #[tokio::test]
 async fn round_trips() {
     let stack = LocalStack::new(east());
-    let reader = |s3ec: S3ec| stack.client_builder([&stack.home.key]).s3ec(s3ec).part_len(PART).build();
+    let reader =
+        |s3ec: S3ec| stack.client_builder([&stack.home.key]).s3ec(s3ec).part_len(PART).build();
     let settings: [(&str, S3ec, Format, WrapAlgorithm); 6] = [
         ("KMS V3", S3ec::new(), Format::V3, WrapAlgorithm::KmsContext),
         ("KMS V2", v2(), Format::V2, WrapAlgorithm::KmsContext),
@@ -25,18 +28,31 @@ async fn round_trips() {
     ];
     for (name, s3ec, format, algorithm) in settings {
         let client = reader(s3ec);
-        for (len, in_file, sequential) in
-            [(0, false, false), (33, true, false), (2 * PART + 3, false, false), (2 * PART, true, true)]
-        {
+        for (len, in_file, sequential) in [
+            (0, false, false),
+            (33, true, false),
+            (2 * PART + 3, false, false),
+            (2 * PART, true, true),
+        ] {
             let (data, uri) = (plaintext(len), stack.object("round-trip"));
             let body = if sequential {
                 PlaintextSource::reader(std::io::Cursor::new(data.clone()))
             } else {
                 data.clone().into()
             };
-            let put = client.put().uri(&uri).body(body).metadata("colour", "red").content_type("text/plain").s3ec();
+            let put = client
+                .put()
+                .uri(&uri)
+                .body(body)
+                .metadata("colour", "red")
+                .content_type("text/plain")
+                .s3ec();
             let put = if in_file { put.instruction_file() } else { put }.send().await.expect(name);
-            assert_eq!((put.envelope.format(), put.envelope.key().algorithm()), (format, algorithm), "{name}");
+            assert_eq!(
+                (put.envelope.format(), put.envelope.key().algorithm()),
+                (format, algorithm),
+                "{name}"
+            );
             let object = client.get().uri(&uri).send().await.expect(name);
             let info = object.info().clone();
             assert_eq!(info.envelope(), Some(&put.envelope), "{name}");
@@ -56,11 +72,18 @@ async fn what_cannot_be_written_is_refused_before_kms() {
     let stack = LocalStack::new(east());
     let (kms, raw) = (client(&stack, S3ec::new()), client(&stack, S3ec::new().keyring(aes_key())));
     let uri = stack.object("refused");
-    let with_context = raw.put().uri(&uri).body("x").encryption_context(context(&[("a", "b")])).s3ec();
-    assert_kind(with_context.send().await, ErrorKind::InvalidInput, &uri, "a context under a raw key");
+    let with_context =
+        raw.put().uri(&uri).body("x").encryption_context(context(&[("a", "b")])).s3ec();
+    assert_kind(
+        with_context.send().await,
+        ErrorKind::InvalidInput,
+        &uri,
+        "a context under a raw key",
+    );
     let resumed = kms.put().uri(&uri).body("x").state_file("/nowhere/state").s3ec();
     assert_kind(resumed.send().await, ErrorKind::InvalidInput, &uri, "a state file");
-    let suffix = kms.put().uri(&uri).body("x").s3ec().instruction_file().instruction_file_suffix("");
+    let suffix =
+        kms.put().uri(&uri).body("x").s3ec().instruction_file().instruction_file_suffix("");
     assert_kind(suffix.send().await, ErrorKind::InvalidInput, &uri, "no suffix");
     assert_eq!(stack.wire.kms(), []);
     let two = stack.client([&stack.home.key, &west().key]);
@@ -80,7 +103,12 @@ async fn an_old_object_stays_readable_until_the_new_one_is_safe() {
     let uri = stack.object("overwrite");
     let put = |body: &'static str| client.put().uri(&uri).body(body).s3ec().instruction_file();
     put("old").send().await.expect("put");
-    let error = assert_kind(put("new").send().await, ErrorKind::Conflict, &beside(&uri, ".instruction"), "over a file");
+    let error = assert_kind(
+        put("new").send().await,
+        ErrorKind::Conflict,
+        &beside(&uri, ".instruction"),
+        "over a file",
+    );
     assert!(error.to_string().contains("replace_instruction_file"), "{error}");
     assert_eq!(read(&client, &uri).await.expect("as it was"), "old");
     put("new").replace_instruction_file().send().await.expect("asked for");
@@ -91,10 +119,16 @@ async fn an_old_object_stays_readable_until_the_new_one_is_safe() {
 
     let taken = stack.object("taken");
     client.put().uri(&taken).body("there").send().await.expect("put");
-    let conditional = client.put().uri(&taken).body("x").if_none_match("*").s3ec().instruction_file();
+    let conditional =
+        client.put().uri(&taken).body("x").if_none_match("*").s3ec().instruction_file();
     assert_kind(conditional.send().await, ErrorKind::Conflict, &taken, "there is an object");
     let file = beside(&taken, ".instruction");
-    assert_kind(read(&client, &file).await, ErrorKind::NotFound, &file, "the file of no object is left");
+    assert_kind(
+        read(&client, &file).await,
+        ErrorKind::NotFound,
+        &file,
+        "the file of no object is left",
+    );
     assert_eq!(read(&client, &taken).await.expect("as it was"), "there");
 }
 
@@ -118,11 +152,22 @@ async fn metadata_as_the_clients_spell_it() {
     let stack = LocalStack::new(east());
     let client = client(&stack, S3ec::new());
     let uri = stack.object("spelled");
-    client.put().uri(&uri).body("hello").encryption_context(context(&[("é", "1")])).s3ec().send().await.expect("put");
+    client
+        .put()
+        .uri(&uri)
+        .body("hello")
+        .encryption_context(context(&[("é", "1")]))
+        .s3ec()
+        .send()
+        .await
+        .expect("put");
     let stored = Stored::fetch(&stack.s3(), &uri).await;
     let mut names: Vec<_> = stored.metadata.keys().map(String::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["x-amz-3", "x-amz-c", "x-amz-d", "x-amz-i", "x-amz-t", "x-amz-w"]);
-    assert_eq!((stored.metadata["x-amz-c"].as_str(), stored.metadata["x-amz-w"].as_str()), ("115", "12"));
+    assert_eq!(
+        (stored.metadata["x-amz-c"].as_str(), stored.metadata["x-amz-w"].as_str()),
+        ("115", "12")
+    );
     assert_eq!(stored.metadata["x-amz-t"], r#"{"aws:x-amz-cek-alg":"115","\u00e9":"1"}"#);
 }

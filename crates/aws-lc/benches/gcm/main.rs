@@ -49,7 +49,9 @@ fn main() {
         let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &KEY).expect("32 bytes"));
         bencher.iter(|| {
             let nonce = Nonce::assume_unique_for_key(NONCE);
-            black_box(key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut buffer).expect("short"))
+            black_box(
+                key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut buffer).expect("short"),
+            )
         });
     });
     group.finish();
@@ -59,7 +61,8 @@ fn main() {
 /// Both candidates give the same bytes.
 fn agree() {
     let (mut one, mut other) = (vec![3; 100_001], vec![3; 100_001]);
-    let (mut ours, mut theirs) = (Sealer::new(&KEY, &NONCE, b""), rustcrypto::Sealer::new(&KEY, &NONCE));
+    let (mut ours, mut theirs) =
+        (Sealer::new(&KEY, &NONCE, b""), rustcrypto::Sealer::new(&KEY, &NONCE));
     one.chunks_mut(16).for_each(|piece| ours.update(piece).expect("short"));
     other.chunks_mut(4096).for_each(|piece| theirs.update(piece));
     assert_eq!((one, ours.finish()), (other, theirs.finish()));

@@ -6,8 +6,9 @@ use std::{
 };
 
 use aws_lc_sys::{
-    EVP_CIPHER_CTX, EVP_CIPHER_CTX_ctrl, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_new, EVP_CTRL_AEAD_GET_TAG,
-    EVP_CTRL_AEAD_SET_TAG, EVP_CipherFinal_ex, EVP_CipherInit_ex, EVP_CipherUpdate, EVP_aes_256_gcm,
+    EVP_CIPHER_CTX, EVP_CIPHER_CTX_ctrl, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_new,
+    EVP_CTRL_AEAD_GET_TAG, EVP_CTRL_AEAD_SET_TAG, EVP_CipherFinal_ex, EVP_CipherInit_ex,
+    EVP_CipherUpdate, EVP_aes_256_gcm,
 };
 
 use super::{KEY_LEN, NONCE_LEN, TAG_LEN};
@@ -30,7 +31,12 @@ unsafe impl Send for Context {}
 unsafe impl Sync for Context {}
 
 impl Context {
-    pub(super) fn new(direction: Direction, key: &[u8; KEY_LEN], nonce: &[u8; NONCE_LEN], aad: &[u8]) -> Self {
+    pub(super) fn new(
+        direction: Direction,
+        key: &[u8; KEY_LEN],
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+    ) -> Self {
         // SAFETY: takes no arguments; gives a new context, which the caller owns, or null.
         let context = NonNull::new(unsafe { EVP_CIPHER_CTX_new() });
         let mut this = Self(context.expect("out of memory"));
@@ -43,7 +49,14 @@ impl Context {
         // SAFETY: the context is valid and ours; the cipher reads 32 bytes of key and, unless told otherwise, 12 bytes of
         // nonce, which the arrays have; AWS-LC has no engines, so null is right there. All is copied.
         let done = unsafe {
-            EVP_CipherInit_ex(this.0.as_ptr(), cipher, ptr::null_mut(), key.as_ptr(), nonce.as_ptr(), encrypt)
+            EVP_CipherInit_ex(
+                this.0.as_ptr(),
+                cipher,
+                ptr::null_mut(),
+                key.as_ptr(),
+                nonce.as_ptr(),
+                encrypt,
+            )
         };
         assert_eq!(done, 1, "AES-256-GCM takes a key of 32 bytes and a nonce of 12");
         this.authenticate(aad);
@@ -57,7 +70,13 @@ impl Context {
             // SAFETY: `piece` is readable for its length, which fits an int; a null output means associated data, and
             // nothing is written but the length.
             let done = unsafe {
-                EVP_CipherUpdate(self.0.as_ptr(), ptr::null_mut(), &raw mut written, piece.as_ptr(), int(piece.len()))
+                EVP_CipherUpdate(
+                    self.0.as_ptr(),
+                    ptr::null_mut(),
+                    &raw mut written,
+                    piece.as_ptr(),
+                    int(piece.len()),
+                )
             };
             assert_eq!(done, 1, "associated data is far below GCM's limit");
         }
@@ -70,7 +89,9 @@ impl Context {
             let at = piece.as_mut_ptr();
             // SAFETY: `piece` is readable and writable for its length, which fits an int; a stream mode writes as many
             // bytes as it reads, and in place is allowed where both pointers are the same. `at` alone is used meanwhile.
-            let done = unsafe { EVP_CipherUpdate(self.0.as_ptr(), at, &raw mut written, at, int(piece.len())) };
+            let done = unsafe {
+                EVP_CipherUpdate(self.0.as_ptr(), at, &raw mut written, at, int(piece.len()))
+            };
             assert_eq!((done, written), (1, int(piece.len())), "the length was counted");
         }
     }
@@ -93,7 +114,8 @@ impl Context {
         let (mut rest, mut written) = ([0; 16], 0);
         // SAFETY: the context is valid and ours; GCM writes nothing here, and no cipher more than one block, for which
         // there is room.
-        let done = unsafe { EVP_CipherFinal_ex(self.0.as_ptr(), rest.as_mut_ptr(), &raw mut written) };
+        let done =
+            unsafe { EVP_CipherFinal_ex(self.0.as_ptr(), rest.as_mut_ptr(), &raw mut written) };
         done == 1
     }
 

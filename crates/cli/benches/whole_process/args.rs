@@ -89,7 +89,8 @@ impl PlanArgs {
             false => given,
         };
         let stream = self.stream.unwrap_or(if self.quick { 256 * MIB } else { 20 * GIB });
-        let contenders = if self.contenders.is_empty() { Contender::ALL.to_vec() } else { self.contenders };
+        let contenders =
+            if self.contenders.is_empty() { Contender::ALL.to_vec() } else { self.contenders };
         // Only a full run is worth keeping.
         let out = if self.quick { "target/bench/QUICK.md" } else { "docs/BENCHMARKS.md" };
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

@@ -29,7 +29,11 @@ const GET_CONCURRENCY: usize = 8;
 pub(crate) fn put(file: &Path, bucket: &str, key: &str) -> Result<()> {
     Runtime::new()?.block_on(async {
         let object = Object::open(bucket, key).await;
-        let parts = if file.as_os_str() == "-" { Parts::Stdin(tokio::io::stdin()) } else { Parts::file(file)? };
+        let parts = if file.as_os_str() == "-" {
+            Parts::Stdin(tokio::io::stdin())
+        } else {
+            Parts::file(file)?
+        };
         object.put(parts).await
     })
 }
@@ -70,21 +74,34 @@ impl Object {
         let (first, last) = parts.next().await?;
         if last {
             let request = self.s3.put_object().bucket(&self.bucket).key(&self.key);
-            let request = request.checksum_algorithm(ChecksumAlgorithm::Crc64Nvme).body(read(first).await?);
+            let request =
+                request.checksum_algorithm(ChecksumAlgorithm::Crc64Nvme).body(read(first).await?);
             request.customize().disable_payload_signing().send().await?;
             return Ok(());
         }
         let created = self.s3.create_multipart_upload().bucket(&self.bucket).key(&self.key);
-        let created = created.checksum_algorithm(ChecksumAlgorithm::Crc64Nvme).checksum_type(ChecksumType::FullObject);
+        let created = created
+            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
+            .checksum_type(ChecksumType::FullObject);
         let upload_id = created.send().await?.upload_id.ok_or("no upload id")?;
         let completed = self.put_parts(&upload_id, first, parts).await?;
         let completed = CompletedMultipartUpload::builder().set_parts(Some(completed)).build();
-        let request = self.s3.complete_multipart_upload().bucket(&self.bucket).key(&self.key).upload_id(upload_id);
+        let request = self
+            .s3
+            .complete_multipart_upload()
+            .bucket(&self.bucket)
+            .key(&self.key)
+            .upload_id(upload_id);
         request.checksum_type(ChecksumType::FullObject).multipart_upload(completed).send().await?;
         Ok(())
     }
 
-    async fn put_parts(&self, upload_id: &str, first: Part, mut parts: Parts) -> Result<Vec<CompletedPart>> {
+    async fn put_parts(
+        &self,
+        upload_id: &str,
+        first: Part,
+        mut parts: Parts,
+    ) -> Result<Vec<CompletedPart>> {
         let mut sent = JoinSet::new();
         let mut completed = Vec::new();
         let (mut part, mut last) = (first, false);
@@ -107,9 +124,11 @@ impl Object {
     }
 
     async fn put_part(&self, upload_id: String, number: i32, part: Part) -> Result<CompletedPart> {
-        let request = self.s3.upload_part().bucket(&self.bucket).key(&self.key).upload_id(upload_id);
+        let request =
+            self.s3.upload_part().bucket(&self.bucket).key(&self.key).upload_id(upload_id);
         let request = request.part_number(number).checksum_algorithm(ChecksumAlgorithm::Crc64Nvme);
-        let sent = request.body(read(part).await?).customize().disable_payload_signing().send().await?;
+        let sent =
+            request.body(read(part).await?).customize().disable_payload_signing().send().await?;
         let completed = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag);
         Ok(completed.set_checksum_crc64_nvme(sent.checksum_crc64_nvme).build())
     }
@@ -119,7 +138,10 @@ impl Object {
         // The first answer tells the length.
         let first = self.s3.get_object().bucket(&self.bucket).key(&self.key);
         let first = first.range(format!("bytes=0-{}", PART_LEN - 1)).send().await?;
-        let len = first.content_range().and_then(|range| range.rsplit('/').next()).ok_or("no Content-Range")?;
+        let len = first
+            .content_range()
+            .and_then(|range| range.rsplit('/').next())
+            .ok_or("no Content-Range")?;
         let offsets = (0..len.parse::<u64>()?).step_by(PART_LEN);
         let firsts = std::iter::once(Some(first.body)).chain(std::iter::repeat_with(|| None));
         stream::iter(offsets.zip(firsts))
@@ -137,7 +159,14 @@ impl Object {
             Some(body) => body,
             None => {
                 let range = format!("bytes={offset}-{}", offset + PART_LEN as u64 - 1);
-                self.s3.get_object().bucket(self.bucket).key(self.key).range(range).send().await?.body
+                self.s3
+                    .get_object()
+                    .bucket(self.bucket)
+                    .key(self.key)
+                    .range(range)
+                    .send()
+                    .await?
+                    .body
             }
         };
         let mut bytes = Vec::with_capacity(PART_LEN);

@@ -11,7 +11,11 @@ pub(crate) const LENS: [u64; 3] = [16 << 10, 1 << 20, 8 << 20];
 
 /// Median time of one iteration in ns; `None` where it was not measured.
 pub(crate) fn nanoseconds(backend: &str, benchmark: &str) -> Result<Option<f64>> {
-    let file = target_directory()?.join("criterion").join(backend).join(benchmark).join("new/estimates.json");
+    let file = target_directory()?
+        .join("criterion")
+        .join(backend)
+        .join(benchmark)
+        .join("new/estimates.json");
     let Ok(text) = fs::read(file) else { return Ok(None) };
     let estimates: Value = serde_json::from_slice(&text)?;
     Ok(estimates["median"]["point_estimate"].as_f64())

@@ -11,7 +11,8 @@ use crate::{Result, peers::Peers};
 
 /// The only account, and the only key, of the null server's KMS.
 pub(crate) const ACCOUNT: &str = "111122223333";
-pub(crate) const KEY_ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+pub(crate) const KEY_ARN: &str =
+    "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 /// Where uploads are discarded.
 pub(crate) const NULL: &str = "null";
 /// Where uploads are kept, to be read.
@@ -53,7 +54,8 @@ impl Source<'_> {
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 5] = [Self::Sealwax, Self::BareSdk, Self::S5cmd, Self::Rclone, Self::S3ecPython];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Sealwax, Self::BareSdk, Self::S5cmd, Self::Rclone, Self::S3ecPython];
 
     /// As the report names it.
     pub(crate) fn name(self) -> &'static str {
@@ -94,11 +96,20 @@ impl Contender {
     }
 
     /// Stores `source`.
-    pub(crate) fn put(self, peers: &Peers, source: Source<'_>, target: Target<'_>) -> Result<Command> {
+    pub(crate) fn put(
+        self,
+        peers: &Peers,
+        source: Source<'_>,
+        target: Target<'_>,
+    ) -> Result<Command> {
         let Target { bucket, key, .. } = target;
         let mut command = self.command(peers, target)?;
         match self {
-            Self::Sealwax => command.arg("put").arg(source.or_dash()).arg(uri(bucket, key)).args(["--key", KEY_ARN]),
+            Self::Sealwax => command
+                .arg("put")
+                .arg(source.or_dash())
+                .arg(uri(bucket, key))
+                .args(["--key", KEY_ARN]),
             Self::BareSdk => command.arg("bare-put").arg(source.or_dash()).args([bucket, key]),
             Self::S5cmd => {
                 match source {
@@ -124,10 +135,14 @@ impl Contender {
         let Target { bucket, key, .. } = target;
         let mut command = self.command(peers, target)?;
         match self {
-            Self::Sealwax => command.arg("get").arg(uri(bucket, key)).arg(file).args(["--key", KEY_ARN]),
+            Self::Sealwax => {
+                command.arg("get").arg(uri(bucket, key)).arg(file).args(["--key", KEY_ARN])
+            }
             Self::BareSdk => command.args(["bare-get", bucket, key]).arg(file),
             Self::S5cmd => command.arg("cp").args(S5CMD_GET).arg(uri(bucket, key)).arg(file),
-            Self::Rclone => command.arg("copyto").args(RCLONE).arg(format!("{bucket}:{key}")).arg(file),
+            Self::Rclone => {
+                command.arg("copyto").args(RCLONE).arg(format!("{bucket}:{key}")).arg(file)
+            }
             Self::S3ecPython => command.args(["get", bucket, key]).arg(file),
         };
         Ok(command)

@@ -13,8 +13,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_s3::{
     KMS_PROVIDER, KmsKeyring, SealedClient,
     envelope::{
-        CachingKeyring, DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, Keyring, ObjectHeader, PartBuffer, Place,
-        PlaintextDataKey, Sealer,
+        CachingKeyring, DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, Keyring, ObjectHeader,
+        PartBuffer, Place, PlaintextDataKey, Sealer,
         geometry::{self, CHUNK_LEN},
     },
 };
@@ -71,7 +71,10 @@ async fn read(server: &Server, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
 }
 
 /// A client of the library, with what `keyring` makes of the keyring over KMS.
-async fn client<K: Keyring + 'static>(server: &Server, keyring: impl FnOnce(KmsKeyring) -> K) -> Result<SealedClient> {
+async fn client<K: Keyring + 'static>(
+    server: &Server,
+    keyring: impl FnOnce(KmsKeyring) -> K,
+) -> Result<SealedClient> {
     let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .endpoint_url(&server.endpoint)
         .region(Region::from_static("us-east-1"))
@@ -88,7 +91,8 @@ fn sparse_object(store: &Path) -> Result<PathBuf> {
     let data_key = PlaintextDataKey::from_slice_wiping(&mut [0; DATA_KEY_LEN])?;
     let context = EncryptionContext::new();
     let mut sealer = Sealer::new(&data_key, &context.body_context())?;
-    let wrapped = EncryptedDataKey::new(KMS_PROVIDER, KEY_ARN, Some(Place::new(KEPT, KEY)?), vec![0; 184])?;
+    let wrapped =
+        EncryptedDataKey::new(KMS_PROVIDER, KEY_ARN, Some(Place::new(KEPT, KEY)?), vec![0; 184])?;
     let header = ObjectHeader::new(context, vec![wrapped], *sealer.header(), Some(LEN))?;
 
     let span = geometry::chunk_span(OFFSET..OFFSET + 1, LEN).ok_or("not in the object")?;

@@ -15,7 +15,11 @@ pub(crate) fn describe() -> Result<String> {
     let known = ["aes", "pclmulqdq", "vaes", "vpclmulqdq", "avx512f", "sha_ni"];
     let flags = known.into_iter().filter(|flag| flags.contains(flag)).collect::<Vec<_>>().join(" ");
     let memory = fs::read_to_string("/proc/meminfo")?;
-    let memory = memory.split_ascii_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default();
+    let memory = memory
+        .split_ascii_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .unwrap_or_default();
     Ok(format!(
         "- CPU: {}, {} cores; {flags}\n- memory: {} GiB\n- kernel: Linux {}\n- commit: {}\n- date: {}\n- {}\n",
         field("model name"),
@@ -36,7 +40,10 @@ fn commit() -> Result<String> {
 }
 
 fn output(program: &str, args: &[&str]) -> Result<String> {
-    let output = Command::new(program).args(args).current_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).output()?;
+    let output = Command::new(program)
+        .args(args)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .output()?;
     if !output.status.success() {
         return Err(format!("{program} failed: {}", String::from_utf8_lossy(&output.stderr)).into());
     }

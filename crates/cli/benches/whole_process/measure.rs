@@ -52,7 +52,8 @@ pub(crate) fn run(command: &Command, stdin: Stdin, directory: &Path) -> Result<(
         }
         Stdin::Bytes(bytes) => {
             let feed = ["feed".to_owned(), bytes.to_string()];
-            let mut feeder = Command::new(std::env::current_exe()?).args(feed).stdout(Stdio::piped()).spawn()?;
+            let mut feeder =
+                Command::new(std::env::current_exe()?).args(feed).stdout(Stdio::piped()).spawn()?;
             measure.stdin(feeder.stdout.take().expect("piped"));
             Some(feeder)
         }
@@ -92,7 +93,8 @@ pub(crate) fn child(command: &[OsString]) -> Result<()> {
 /// User and system time of all children that were waited for.
 fn children_cpu() -> Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let micros = [usage.user_time(), usage.system_time()].map(|time| time.tv_sec() * 1_000_000 + time.tv_usec());
+    let micros = [usage.user_time(), usage.system_time()]
+        .map(|time| time.tv_sec() * 1_000_000 + time.tv_usec());
     Ok(Duration::from_micros(micros.iter().sum::<i64>().unsigned_abs()))
 }
 
@@ -111,9 +113,19 @@ pub(crate) fn feed(mut bytes: u64) -> Result<()> {
 /// CPU time that all processes of the machine have used so far. It counts in ticks of 10 ms.
 pub(crate) fn machine_cpu() -> Result<Duration> {
     let stat = fs::read_to_string("/proc/stat")?;
-    let line = stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).ok_or("no line `cpu` in /proc/stat")?;
-    let ticks: Vec<u64> = line.split_ascii_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?;
+    let line = stat
+        .lines()
+        .next()
+        .and_then(|line| line.strip_prefix("cpu "))
+        .ok_or("no line `cpu` in /proc/stat")?;
+    let ticks: Vec<u64> =
+        line.split_ascii_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?;
     // user nice system idle iowait irq softirq steal ...
-    let busy: u64 = ticks.iter().enumerate().filter(|(field, _)| matches!(field, 0..=2 | 5..=7)).map(|(_, t)| t).sum();
+    let busy: u64 = ticks
+        .iter()
+        .enumerate()
+        .filter(|(field, _)| matches!(field, 0..=2 | 5..=7))
+        .map(|(_, t)| t)
+        .sum();
     Ok(Duration::from_millis(busy * 10))
 }

@@ -46,12 +46,16 @@ pub(crate) fn serve(store: &Path, latency_ms: u64) -> Result<()> {
         process::exit(0);
     });
     let latency = Duration::from_millis(latency_ms);
-    let server = Arc::new(Server { latency, objects: Objects::new(store), stats: Stats::default() });
+    let server =
+        Arc::new(Server { latency, objects: Objects::new(store), stats: Stats::default() });
     for stream in listener.incoming() {
         let (server, stream) = (Arc::clone(&server), stream?);
         thread::spawn(move || {
             if let Err(error) = server.converse(stream)
-                && !matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+                && !matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+                )
             {
                 eprintln!("null server: {error}");
             }

@@ -82,8 +82,11 @@ pub(crate) fn write(findings: &Findings<'_>) -> Result<String> {
         (Operation::Stream, "Uploads of standard input"),
     ] {
         for case in findings.runs.keys().filter(|case| case.operation == operation) {
-            let delay =
-                if case.latency_ms == 0 { String::new() } else { format!(", {} ms a request", case.latency_ms) };
+            let delay = if case.latency_ms == 0 {
+                String::new()
+            } else {
+                format!(", {} ms a request", case.latency_ms)
+            };
             text += &format!("\n## {title}: {}{delay}\n\n", bytes(case.size));
             text += &table::of(*case, &findings.runs[case]);
         }
@@ -102,11 +105,16 @@ fn overhead(findings: &Findings<'_>) -> String {
     for size in findings.plan.sizes.iter().copied() {
         for latency_ms in findings.plan.latencies.iter().copied() {
             let case = Case { operation: Operation::Put, size, latency_ms };
-            let Some((ours, bare)) = must::both(findings, case, Contender::BareSdk) else { continue };
+            let Some((ours, bare)) = must::both(findings, case, Contender::BareSdk) else {
+                continue;
+            };
             let (cpu, wall) = ((ours.cpu - bare.cpu) * 1000.0, (ours.wall - bare.wall) * 1000.0);
             #[expect(clippy::cast_precision_loss, reason = "a few milliseconds")]
             let rest = wall - latency_ms as f64;
-            text += &format!("| {} | {latency_ms} ms | {cpu:.1} ms | {wall:.1} ms | {rest:.1} ms |\n", bytes(size));
+            text += &format!(
+                "| {} | {latency_ms} ms | {cpu:.1} ms | {wall:.1} ms | {rest:.1} ms |\n",
+                bytes(size)
+            );
         }
     }
     text + OVERHEAD
@@ -132,7 +140,9 @@ fn ciphers() -> Result<String> {
          | ciphers | operation | 16 KiB | 1 MiB | 8 MiB |\n|---|---|---|---|---|\n",
     );
     for backend in cipher::BACKENDS {
-        for (operation, bare) in [("seal", "seal-bare"), ("open", "open-bare"), ("open-packed", "open-bare")] {
+        for (operation, bare) in
+            [("seal", "seal-bare"), ("open", "open-bare"), ("open-packed", "open-bare")]
+        {
             text += &format!("| {backend} | {operation} |");
             for len in cipher::LENS {
                 let ours = cipher::throughput(backend, operation, len)?;
@@ -157,7 +167,9 @@ fn ciphers() -> Result<String> {
     text += "\nOnce for each object (salt, key derivation, commitment, key schedule):";
     for backend in cipher::BACKENDS {
         for operation in ["seal", "open"] {
-            if let Some(nanoseconds) = cipher::nanoseconds(backend, &format!("key-schedule-{operation}"))? {
+            if let Some(nanoseconds) =
+                cipher::nanoseconds(backend, &format!("key-schedule-{operation}"))?
+            {
                 text += &format!(" {backend} {operation} {:.1} µs;", nanoseconds / 1000.0);
             }
         }
@@ -166,14 +178,18 @@ fn ciphers() -> Result<String> {
 }
 
 fn requests(findings: &Findings<'_>) -> String {
-    let mut text = String::from("What `sealwax` asks for one object:\n\n| | requests |\n|---|---|\n");
+    let mut text =
+        String::from("What `sealwax` asks for one object:\n\n| | requests |\n|---|---|\n");
     for ((operation, size), counts) in findings.requests {
         let operation = if *operation == Operation::Put { "put" } else { "get" };
         text += &format!("| {operation} of {} | {} |\n", bytes(*size), list(counts));
     }
     let range = bytes(crate::counts::LEN);
     text += &format!("| one byte of {range}, by the library | {} |\n", list(findings.range));
-    text + &format!("| small puts with the key cache, by the library | {} |\n", list(findings.cached_puts))
+    text + &format!(
+        "| small puts with the key cache, by the library | {} |\n",
+        list(findings.cached_puts)
+    )
 }
 
 fn list(counts: &Counts) -> String {

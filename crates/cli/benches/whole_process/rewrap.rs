@@ -21,7 +21,8 @@ use crate::{
 };
 
 /// The key that is added.
-const OTHER_ARN: &str = "arn:aws:kms:us-east-1:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321";
+const OTHER_ARN: &str =
+    "arn:aws:kms:us-east-1:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321";
 /// What must be reached: objects a second of the client's CPU time, and bytes of its memory.
 const MUST_RATE: f64 = 1500.0;
 const MUST_MEMORY: u64 = 100 << 20;
@@ -55,14 +56,24 @@ pub(crate) fn run(quick: bool) -> Result<()> {
         let args = ["--recursive", "--save-plan"];
         let plan_it = many(&server, objects).args(args).arg(&plan).args(EDIT).to_owned_command();
         runs.push(measured("plan", &server, objects, &plan_it, directory.path())?);
-        let apply =
-            sealwax(&server, None).arg("rewrap").arg("--plan").arg(&plan).args(APPLY).arg(&journal).to_owned_command();
+        let apply = sealwax(&server, None)
+            .arg("rewrap")
+            .arg("--plan")
+            .arg(&plan)
+            .args(APPLY)
+            .arg(&journal)
+            .to_owned_command();
         if objects == hundred_thousand {
             runs.push(measured("apply the plan", &server, objects, &apply, directory.path())?);
             fs::remove_file(&journal)?;
         }
         fs::remove_file(&plan)?;
-        let apply = many(&server, objects).arg("--recursive").args(EDIT).args(APPLY).arg(&journal).to_owned_command();
+        let apply = many(&server, objects)
+            .arg("--recursive")
+            .args(EDIT)
+            .args(APPLY)
+            .arg(&journal)
+            .to_owned_command();
         runs.push(measured("apply to a listing", &server, objects, &apply, directory.path())?);
         fs::remove_file(&journal)?;
     }
@@ -106,9 +117,15 @@ impl Owned for Command {
 /// The command, with the null server as the only AWS that it knows, but for S3 if that is elsewhere.
 fn sealwax(server: &Server, s3: Option<&str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealwax"));
-    command.env("AWS_ENDPOINT_URL", &server.endpoint).envs(AWS_ENVIRONMENT).env_remove("AWS_PROFILE");
+    command
+        .env("AWS_ENDPOINT_URL", &server.endpoint)
+        .envs(AWS_ENVIRONMENT)
+        .env_remove("AWS_PROFILE");
     if let Some(s3) = s3 {
-        command.env("AWS_ENDPOINT_URL_S3", s3).env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        command
+            .env("AWS_ENDPOINT_URL_S3", s3)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test");
     }
     command
 }
@@ -119,7 +136,13 @@ fn many(server: &Server, objects: u64) -> Command {
     command
 }
 
-fn measured(what: &'static str, server: &Server, objects: u64, command: &Command, directory: &Path) -> Result<Run> {
+fn measured(
+    what: &'static str,
+    server: &Server,
+    objects: u64,
+    command: &Command,
+    directory: &Path,
+) -> Result<Run> {
     let before = server.counts()?;
     let (cost, _) = measure::run(command, Stdin::Nothing, directory)?;
     let requests = server.counts()?.since(&before);
@@ -136,9 +159,15 @@ fn real(server: &Server, store: &str, objects: u64, directory: &Path) -> Result<
         .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials()))
         .endpoint_url(&server.endpoint)
         .build();
-    let s3 = Client::from_conf(Builder::from(&config).endpoint_url(store).force_path_style(true).build());
+    let s3 = Client::from_conf(
+        Builder::from(&config).endpoint_url(store).force_path_style(true).build(),
+    );
     let client = |arn: &str| -> Result<SealedClient> {
-        Ok(SealedClient::builder(s3.clone(), KmsKeyring::builder(&config).key(arn.parse()?).build()).build())
+        Ok(SealedClient::builder(
+            s3.clone(),
+            KmsKeyring::builder(&config).key(arn.parse()?).build(),
+        )
+        .build())
     };
     let (old, new) = (client(KEY_ARN)?, client(OTHER_ARN)?);
     let runtime = Runtime::new()?;
@@ -146,13 +175,17 @@ fn real(server: &Server, store: &str, objects: u64, directory: &Path) -> Result<
         if let Err(error) = s3.create_bucket().bucket(BUCKET).send().await
             && !matches!(
                 error.as_service_error(),
-                Some(CreateBucketError::BucketAlreadyExists(_) | CreateBucketError::BucketAlreadyOwnedByYou(_))
+                Some(
+                    CreateBucketError::BucketAlreadyExists(_)
+                        | CreateBucketError::BucketAlreadyOwnedByYou(_)
+                )
             )
         {
             return Err(error.into());
         }
         let put = |number| {
-            let put = old.put().bucket(BUCKET).key(format!("{prefix}{number:08}")).body(vec![7; 1024]);
+            let put =
+                old.put().bucket(BUCKET).key(format!("{prefix}{number:08}")).body(vec![7; 1024]);
             async move { put.send().await.map(drop) }
         };
         let mut puts = stream::iter(0..objects).map(put).buffer_unordered(32);
@@ -164,14 +197,20 @@ fn real(server: &Server, store: &str, objects: u64, directory: &Path) -> Result<
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
     })?;
     let mut command = sealwax(server, Some(store));
-    command.arg("rewrap").arg(format!("s3://{BUCKET}/{prefix}")).arg("--recursive").args(EDIT).args(APPLY);
+    command
+        .arg("rewrap")
+        .arg(format!("s3://{BUCKET}/{prefix}"))
+        .arg("--recursive")
+        .args(EDIT)
+        .args(APPLY);
     command.arg(directory.join("journal"));
     let before = server.counts()?;
     let (cost, _) = measure::run(&command, Stdin::Nothing, directory)?;
     let requests = server.counts()?.since(&before);
     runtime.block_on(async {
         for number in (0..objects).step_by(usize::try_from(objects / 100)?) {
-            let object = new.get().bucket(BUCKET).key(format!("{prefix}{number:08}")).send().await?;
+            let object =
+                new.get().bucket(BUCKET).key(format!("{prefix}{number:08}")).send().await?;
             if object.bytes().await? != [7; 1024][..] {
                 return Err("an object is not what was sealed".into());
             }
@@ -193,7 +232,9 @@ impl Run {
     /// Whether it reaches what it must.
     fn meets(&self) -> bool {
         let fast = self.store != "null" || self.per_cpu_second() >= MUST_RATE;
-        let once = ["HeadObject", "ReEncrypt", "CopyObject"].iter().all(|call| self.requests.get(call) <= self.objects);
+        let once = ["HeadObject", "ReEncrypt", "CopyObject"]
+            .iter()
+            .all(|call| self.requests.get(call) <= self.objects);
         fast && once && self.cost.memory <= MUST_MEMORY && self.requests.get("bytes_in") == 0
     }
 }
@@ -232,8 +273,15 @@ fn report(runs: &[Run]) -> Result<String> {
     }
     text += "\nRequests that the null server counted, all told:\n\n";
     for run in runs {
-        let requests: Vec<_> = run.requests.requests().map(|(name, count)| format!("{count} {name}")).collect();
-        text += &format!("- {}, {}, {} objects: {}\n", run.what, run.store, run.objects, requests.join(", "));
+        let requests: Vec<_> =
+            run.requests.requests().map(|(name, count)| format!("{count} {name}")).collect();
+        text += &format!(
+            "- {}, {}, {} objects: {}\n",
+            run.what,
+            run.store,
+            run.objects,
+            requests.join(", ")
+        );
     }
     Ok(text)
 }

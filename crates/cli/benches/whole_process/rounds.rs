@@ -71,10 +71,15 @@ struct Bench<'a> {
 pub(crate) fn run(plan: &Plan) -> Result<()> {
     // In memory where the system has such a place: a disk would be slower than any client.
     let memory = Path::new("/dev/shm");
-    let directory = if memory.is_dir() { TempDir::with_prefix_in("sealwax-bench-", memory)? } else { TempDir::new()? };
+    let directory = if memory.is_dir() {
+        TempDir::with_prefix_in("sealwax-bench-", memory)?
+    } else {
+        TempDir::new()?
+    };
     fs::create_dir(directory.path().join("store"))?;
     touch_memory(directory.path(), plan)?;
-    let mut bench = Bench { plan, peers: Peers::open()?, directory, servers: Vec::new(), runs: Runs::new() };
+    let mut bench =
+        Bench { plan, peers: Peers::open()?, directory, servers: Vec::new(), runs: Runs::new() };
     for latency_ms in &plan.latencies {
         bench.servers.push(Server::start(&bench.store(), *latency_ms)?);
     }
@@ -87,7 +92,13 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
     if let Some(size) = plan.stream {
         bench.stream(size)?;
     }
-    let findings = Findings { plan, runs: &bench.runs, requests: &requests, range: &range, cached_puts: &cached_puts };
+    let findings = Findings {
+        plan,
+        runs: &bench.runs,
+        requests: &requests,
+        range: &range,
+        cached_puts: &cached_puts,
+    };
     if let Some(directory) = plan.out.parent() {
         fs::create_dir_all(directory)?;
     }
@@ -107,12 +118,14 @@ impl Bench<'_> {
 
     /// Puts and gets of files of `size` bytes. Returns the requests that Sealwax made for one of each.
     fn files(&mut self, size: u64) -> Result<Vec<((Operation, u64), Counts)>> {
-        let (plain, opened) = (self.directory.path().join("plain"), self.directory.path().join("opened"));
+        let (plain, opened) =
+            (self.directory.path().join("plain"), self.directory.path().join("opened"));
         write_plain(&plain, size)?;
         let mut requests = Vec::new();
         for contender in &self.plan.contenders {
             requests.extend(
-                self.prepare(*contender, &plain, &opened)?.map(|(operation, counts)| ((operation, size), counts)),
+                self.prepare(*contender, &plain, &opened)?
+                    .map(|(operation, counts)| ((operation, size), counts)),
             );
         }
         for operation in [Operation::Put, Operation::Get] {
@@ -141,15 +154,26 @@ impl Bench<'_> {
         let key = key_of(contender);
         let target = Target { endpoint: &server.endpoint, bucket: KEPT, key: &key };
         let begin = server.counts()?;
-        measure::run(&contender.put(&self.peers, Source::File(plain), target)?, Stdin::Nothing, self.directory.path())?;
+        measure::run(
+            &contender.put(&self.peers, Source::File(plain), target)?,
+            Stdin::Nothing,
+            self.directory.path(),
+        )?;
         let stored = server.counts()?;
-        measure::run(&contender.get(&self.peers, target, opened)?, Stdin::Nothing, self.directory.path())?;
+        measure::run(
+            &contender.get(&self.peers, target, opened)?,
+            Stdin::Nothing,
+            self.directory.path(),
+        )?;
         let read = server.counts()?;
         if !same(plain, opened)? {
-            return Err(format!("{}: what was read is not what was stored", contender.name()).into());
+            return Err(
+                format!("{}: what was read is not what was stored", contender.name()).into()
+            );
         }
         fs::remove_file(opened)?;
-        let counts = [(Operation::Put, stored.since(&begin)), (Operation::Get, read.since(&stored))];
+        let counts =
+            [(Operation::Put, stored.since(&begin)), (Operation::Get, read.since(&stored))];
         Ok(counts.into_iter().filter(move |_| contender == Contender::Sealwax))
     }
 
@@ -169,13 +193,21 @@ impl Bench<'_> {
         for contender in contenders {
             let server = self.server(server)?;
             let case = Case { operation, size, latency_ms: server.latency_ms };
-            let key = if operation == Operation::Get { key_of(contender) } else { format!("run-{round}") };
+            let key = if operation == Operation::Get {
+                key_of(contender)
+            } else {
+                format!("run-{round}")
+            };
             let bucket = if operation == Operation::Get { KEPT } else { NULL };
             let target = Target { endpoint: &server.endpoint, bucket, key: &key };
             let (command, stdin) = match operation {
-                Operation::Put => (contender.put(&self.peers, Source::File(plain), target)?, Stdin::Nothing),
+                Operation::Put => {
+                    (contender.put(&self.peers, Source::File(plain), target)?, Stdin::Nothing)
+                }
                 Operation::Get => (contender.get(&self.peers, target, opened)?, Stdin::Nothing),
-                Operation::Stream => (contender.put(&self.peers, Source::Stdin, target)?, Stdin::Bytes(size)),
+                Operation::Stream => {
+                    (contender.put(&self.peers, Source::Stdin, target)?, Stdin::Bytes(size))
+                }
             };
             let mut run;
             let mut tries = 0;
@@ -213,7 +245,9 @@ impl Bench<'_> {
         let (cost, feeder) = measure::run(command, stdin, self.directory.path())?;
         let machine = measure::machine_cpu()?.saturating_sub(machine_before);
         let counts = server.counts()?.since(&server_before);
-        if counts.get(if case.operation == Operation::Get { "bytes_out" } else { "bytes_in" }) < case.size {
+        if counts.get(if case.operation == Operation::Get { "bytes_out" } else { "bytes_in" })
+            < case.size
+        {
             return Err(format!("{command:?} did not transfer all of it").into());
         }
         let server = Duration::from_micros(counts.get("cpu_us"));
@@ -227,7 +261,9 @@ impl Bench<'_> {
 /// costs more than what is measured here.
 fn touch_memory(directory: &Path, plan: &Plan) -> Result<()> {
     let memory = fs::read_to_string("/proc/meminfo")?;
-    let available = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next());
+    let available = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next());
     let available = available.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() << 10;
     let wanted = plan.sizes.iter().max().copied().unwrap_or_default() * 12;
     let path = directory.join("touched");

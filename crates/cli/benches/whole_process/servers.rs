@@ -68,7 +68,11 @@ impl Counts {
 
     /// The requests among them, by operation.
     pub(crate) fn requests(&self) -> impl Iterator<Item = (&str, u64)> {
-        let names_operation = |name: &str| name.starts_with(|first: char| first.is_ascii_uppercase());
-        self.0.iter().map(|(name, count)| (name.as_str(), *count)).filter(move |(name, _)| names_operation(name))
+        let names_operation =
+            |name: &str| name.starts_with(|first: char| first.is_ascii_uppercase());
+        self.0
+            .iter()
+            .map(|(name, count)| (name.as_str(), *count))
+            .filter(move |(name, _)| names_operation(name))
     }
 }

@@ -83,6 +83,7 @@ pub(crate) struct CopyArgs {
 }
 
 fn inside_s3(text: &str) -> Result<Prefix, String> {
-    text.parse()
-        .map_err(|form| format!("{form}: `sealwax put` takes files to S3, and `sealwax get` takes them from there"))
+    text.parse().map_err(|form| {
+        format!("{form}: `sealwax put` takes files to S3, and `sealwax get` takes them from there")
+    })
 }

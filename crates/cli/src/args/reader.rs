@@ -13,7 +13,12 @@ pub(crate) struct ReaderArgs {
     /// Without --key, the object names the keys that KMS is asked about, as long as they are in the caller's own account,
     /// which one call of STS `GetCallerIdentity` tells. Were keys of every account allowed, whoever can write to the bucket
     /// could substitute objects that are sealed under a key of their own.
-    #[arg(long = "key", value_name = "ARN", conflicts_with = "accounts", help_heading = "Wrapping keys to read with")]
+    #[arg(
+        long = "key",
+        value_name = "ARN",
+        conflicts_with = "accounts",
+        help_heading = "Wrapping keys to read with"
+    )]
     pub(crate) keys: Vec<KmsKeyArn>,
 
     /// Ask KMS about the object's wrapping keys in this account, instead of the caller's own; repeatable

@@ -34,7 +34,13 @@ pub(crate) struct ReencryptArgs {
     ///
     /// Those that have it already are left as they are: a job that was interrupted is gone on with by the same command. An
     /// object that fails is as it was, and does not end the job.
-    #[arg(short, long, requires = "under_or_raw", conflicts_with = "accept_place", help_heading = "Many objects")]
+    #[arg(
+        short,
+        long,
+        requires = "under_or_raw",
+        conflicts_with = "accept_place",
+        help_heading = "Many objects"
+    )]
     pub(crate) recursive: bool,
 
     /// How many objects are worked on together
@@ -60,7 +66,13 @@ pub(crate) struct ReencryptArgs {
     pub(crate) reader: ReaderArgs,
 
     /// Write this format: migrates objects to and from the S3 Encryption Client
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "native", help_heading = "S3 Encryption Client")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "native",
+        help_heading = "S3 Encryption Client"
+    )]
     pub(crate) to: FormatArg,
 
     /// Seal an object too that is not encrypted by any client

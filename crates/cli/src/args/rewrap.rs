@@ -161,6 +161,10 @@ pub(crate) struct ManyArgs {
 impl ManyArgs {
     /// Whether it is about many objects.
     pub(crate) fn is_meant(&self) -> bool {
-        self.recursive || self.versions || self.inventory.is_some() || self.stdin || self.plan.is_some()
+        self.recursive
+            || self.versions
+            || self.inventory.is_some()
+            || self.stdin
+            || self.plan.is_some()
     }
 }

@@ -56,7 +56,13 @@ pub(crate) struct HowToVerify {
     pub(crate) sample: Option<f64>,
 
     /// Which ones: the same seed gives the same ones
-    #[arg(long, value_name = "NUMBER", requires = "sample", default_value_t = 0, help_heading = "How much")]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        requires = "sample",
+        default_value_t = 0,
+        help_heading = "How much"
+    )]
     pub(crate) seed: u64,
 
     /// Count objects that are not sealed, but do not call them failures

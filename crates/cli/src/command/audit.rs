@@ -58,7 +58,8 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
     let asks = args.key_material || args.stale;
     let client = match asks {
         true => {
-            let kms = session.kms_keyring(args.reader.clone(), &[], args.kms_calls_per_second).await?;
+            let kms =
+                session.kms_keyring(args.reader.clone(), &[], args.kms_calls_per_second).await?;
             session.client_of(&args.objects.prefix.bucket, session.with_local(kms))
         }
         false => session.client_of(&args.objects.prefix.bucket, session.keyring([])),
@@ -74,7 +75,9 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
             summary.count(&object);
             if let Some(line) = filter.line(&object) {
                 let mut told = Ok(());
-                progress.0.suspend(|| told = if args.json { lines.json(&line) } else { lines.line(line.text()) });
+                progress.0.suspend(|| {
+                    told = if args.json { lines.json(&line) } else { lines.line(line.text()) }
+                });
                 told?;
             }
             progress.0.one_more(summary.failed());
@@ -90,15 +93,20 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
     }
     lines.finish()?;
     done.map_err(|signal| {
-        Failure::stopped(signal, "the other objects were not looked at; run it again for all of them")
+        Failure::stopped(
+            signal,
+            "the other objects were not looked at; run it again for all of them",
+        )
     })??;
     if summary.objects == 0 {
         let error = format!("{} has no object", args.objects.prefix);
         return Err(Failure::new(Exit::NotFound, error, "check the bucket and the prefix"));
     }
     let failed = summary.failed();
-    let what =
-        format!("{failed} of {} could not be looked at, or have something wrong", Counted(summary.objects, "object"));
+    let what = format!(
+        "{failed} of {} could not be looked at, or have something wrong",
+        Counted(summary.objects, "object")
+    );
     Failure::of_many(failed, summary.objects, what)
 }
 
@@ -127,7 +135,11 @@ impl Filter {
     }
 
     fn lists_any(&self) -> bool {
-        self.all || self.unsealed || self.stale || !self.lacks.is_empty() || !self.depends_on.is_empty()
+        self.all
+            || self.unsealed
+            || self.stale
+            || !self.lacks.is_empty()
+            || !self.depends_on.is_empty()
     }
 
     /// The line of an object that is meant. What could not be looked at may be meant.
@@ -153,7 +165,9 @@ fn is_stale(material: &AuditedMaterial) -> bool {
 /// The material, where it was asked about; `None` in it where nobody tells.
 fn material(material: &AuditedMaterial) -> Option<Option<Material>> {
     match material {
-        AuditedMaterial::Known(known) => Some(Some(Material { id: known.id.clone(), is_newest: known.is_newest })),
+        AuditedMaterial::Known(known) => {
+            Some(Some(Material { id: known.id.clone(), is_newest: known.is_newest }))
+        }
         AuditedMaterial::Unknown => Some(None),
         _ => None,
     }
@@ -268,13 +282,16 @@ impl Report {
             objects: uses.objects,
             sole: uses.sole,
         };
-        let materials = |((name, found), count): (&(String, AuditedMaterial), &u64)| MaterialCount {
-            wrapping_key: name.clone(),
-            material: material(found).flatten(),
+        let materials =
+            |((name, found), count): (&(String, AuditedMaterial), &u64)| MaterialCount {
+                wrapping_key: name.clone(),
+                material: material(found).flatten(),
+                objects: *count,
+            };
+        let regions = |(regions, count): (&Vec<String>, &u64)| RegionsCount {
+            regions: regions.clone(),
             objects: *count,
         };
-        let regions =
-            |(regions, count): (&Vec<String>, &u64)| RegionsCount { regions: regions.clone(), objects: *count };
         Self {
             objects: summary.objects,
             stored_bytes: summary.stored_bytes,
@@ -291,7 +308,8 @@ impl Report {
 
 /// The counts, for people.
 fn table(summary: &AuditSummary) -> String {
-    let mut text = format!("{:>12}  bytes stored\n{:>12}  objects\n", summary.stored_bytes, summary.objects);
+    let mut text =
+        format!("{:>12}  bytes stored\n{:>12}  objects\n", summary.stored_bytes, summary.objects);
     for (kind, count) in &summary.kinds {
         text.push_str(&format!("{count:>12}    {}\n", kind.name()));
     }
@@ -334,7 +352,10 @@ fn table(summary: &AuditSummary) -> String {
         text.push_str(&format!("{count:>12}  {kind}\n"));
     }
     if summary.others > 0 {
-        text.push_str(&format!("\n{:>12}  more of keys or Regions: too many names to count each\n", summary.others));
+        text.push_str(&format!(
+            "\n{:>12}  more of keys or Regions: too many names to count each\n",
+            summary.others
+        ));
     }
     text
 }

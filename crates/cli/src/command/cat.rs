@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::get::to_stdout;
 use crate::{
-    args::CatArgs, aws::Session, byte_range::ByteRange, error::Failure, interrupt::unless_stopped, pair,
-    progress::Progress,
+    args::CatArgs, aws::Session, byte_range::ByteRange, error::Failure, interrupt::unless_stopped,
+    pair, progress::Progress,
 };
 
 /// Opens objects onto standard output.
@@ -17,7 +17,8 @@ pub(super) async fn run(session: &Session, args: CatArgs) -> Result<(), Failure>
     let context = pair::context(context)?;
     let keyring = session.reading_keyring(reader).await?;
     for uri in uris {
-        let client = session.client_builder(&uri, Arc::clone(&keyring)).s3ec(s3ec.settings()?).build();
+        let client =
+            session.client_builder(&uri, Arc::clone(&keyring)).s3ec(s3ec.settings()?).build();
         let mut get = client.get().uri(&uri).require_context(context.clone());
         if let Some(version_id) = &version_id {
             get = get.version_id(version_id);

@@ -37,8 +37,13 @@ pub(super) async fn run(session: &Session, args: CopyArgs, source: Source) -> Re
         true => None,
         false => Some(session.writing_keyring(args.under.clone(), None)?),
     };
-    let keyrings =
-        Keyrings { session: session.clone(), reading, under, shared: session.keyring([]), known: Mutex::default() };
+    let keyrings = Keyrings {
+        session: session.clone(),
+        reading,
+        under,
+        shared: session.keyring([]),
+        known: Mutex::default(),
+    };
     let copier = Copier { client, keyrings, args, source };
     match copier.args.recursive {
         true => copier.folder(session).await,
@@ -63,8 +68,12 @@ impl Copier {
         let from: S3Uri = from.to_string().parse().map_err(Failure::usage)?;
         let to = to.object(name_of(from.key()))?;
         let done = unless_stopped(self.copy(&from, &to)).await;
-        let stopped =
-            |signal| Failure::stopped(signal, format!("{to} may be there, and {from} was not deleted before"));
+        let stopped = |signal| {
+            Failure::stopped(
+                signal,
+                format!("{to} may be there, and {from} was not deleted before"),
+            )
+        };
         let (text, _) = done.map_err(stopped)??;
         session.say(text);
         Ok(())
@@ -87,12 +96,15 @@ impl Copier {
                 Err(failure) => Outcome::Failed(name, failure),
             }
         };
-        let done = unless_stopped(tally.run(session, objects, self.args.concurrency.into(), copy)).await;
+        let done =
+            unless_stopped(tally.run(session, objects, self.args.concurrency.into(), copy)).await;
         let (objects, bytes) = (Counted(tally.done, "object"), Counted(tally.bytes, "byte"));
         if tally.all() > 0 {
             session.say(format!("{} {objects} of {from} to {to} ({bytes}){tally}", self.verb()));
         }
-        let stopped = |signal| Failure::stopped(signal, "those that were not done are where they were; run it again");
+        let stopped = |signal| {
+            Failure::stopped(signal, "those that were not done are where they were; run it again")
+        };
         done.map_err(stopped)??;
         tally.some("object", &from)?;
         tally.result("object")
@@ -109,7 +121,8 @@ impl Copier {
 
     /// Copies one object, and deletes its source if it is to be moved. Says so, and how long its plaintext is.
     async fn copy(&self, from: &S3Uri, to: &S3Uri) -> Result<(String, u64), Failure> {
-        let info = self.client.head().uri(from).send().await.map_err(|error| of_one(error, from))?;
+        let info =
+            self.client.head().uri(from).send().await.map_err(|error| of_one(error, from))?;
         let (bytes, keyring) = (info.plaintext_len(), self.keyrings.of(from, &info)?);
         let text = format!("{} {from} to {to} ({})", self.verb(), Counted(bytes, "byte"));
         if self.args.dry_run {
@@ -127,7 +140,8 @@ impl Copier {
         copy.send().await?;
         if self.source == Source::Deleted {
             self.delete(from, &info).await.map_err(|error| {
-                Failure::from(error).and(&format!("; it was copied to {to}, and is still at its old place too"))
+                Failure::from(error)
+                    .and(&format!("; it was copied to {to}, and is still at its old place too"))
             })?;
         }
         Ok((text, bytes))
@@ -138,7 +152,11 @@ impl Copier {
         match self.client.s3().head_object().bucket(uri.bucket()).key(uri.key()).send().await {
             Ok(_) => {
                 let advice = "leave --no-overwrite out to replace it, or choose another place";
-                Err(Failure::new(Exit::Conflict, format!("there is an object at {uri} already"), advice))
+                Err(Failure::new(
+                    Exit::Conflict,
+                    format!("there is an object at {uri} already"),
+                    advice,
+                ))
             }
             Err(_) => Ok(()),
         }
@@ -184,7 +202,8 @@ impl Keyrings {
         if let Some(under) = &self.under {
             return Ok(Arc::clone(under));
         }
-        let names: Vec<_> = source.keys().iter().map(EncryptedDataKey::wrapping_key).map(str::to_owned).collect();
+        let names: Vec<_> =
+            source.keys().iter().map(EncryptedDataKey::wrapping_key).map(str::to_owned).collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(keyring) = known.get(&names) {
             return Ok(Arc::clone(keyring));

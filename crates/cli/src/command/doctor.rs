@@ -40,13 +40,21 @@ pub(super) async fn run(session: &Session, args: DoctorArgs) -> Result<(), Failu
         }
         keys::check_regions(session, &keys, &mut checks)?;
         let Some(scratch) = &scratch else {
-            return checks.add(Check::skipped("bucket", "no bucket was named", "name one: sealwax doctor s3://BUCKET"));
+            return checks.add(Check::skipped(
+                "bucket",
+                "no bucket was named",
+                "name one: sealwax doctor s3://BUCKET",
+            ));
         };
         if !bucket::check(session, scratch.bucket(), &mut checks).await? {
             return Ok(());
         }
         if read_only {
-            return checks.add(Check::skipped("store", "nothing is stored with --read-only", "leave it out to see"));
+            return checks.add(Check::skipped(
+                "store",
+                "nothing is stored with --read-only",
+                "leave it out to see",
+            ));
         }
         scratch.check(&mut checks).await?;
         scratch.round_trip(session, keys.clone(), context, &mut checks).await
@@ -59,10 +67,19 @@ pub(super) async fn run(session: &Session, args: DoctorArgs) -> Result<(), Failu
     checks.finish()?;
     done.map_err(|signal| Failure::stopped(signal, "not all was checked"))??;
     let (failed, all) = (checks.failed(), checks.all());
-    session.say(format!("{}: {} failed, {} to be looked at", Counted(all, "check"), failed, checks.doubtful()));
+    session.say(format!(
+        "{}: {} failed, {} to be looked at",
+        Counted(all, "check"),
+        failed,
+        checks.doubtful()
+    ));
     if failed > 0 {
         let advice = "do what the hints of the failed checks say";
-        return Err(Failure::new(Exit::Failed, format!("{failed} of {} failed", Counted(all, "check")), advice));
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("{failed} of {} failed", Counted(all, "check")),
+            advice,
+        ));
     }
     Ok(())
 }

@@ -26,7 +26,9 @@ pub(super) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
 
 /// Writes the manual pages.
 pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
-    let written =
-        fs::create_dir_all(&args.directory).and_then(|()| clap_mangen::generate_to(Cli::command(), &args.directory));
-    written.map_err(|error| Failure::io(&format!("cannot write to {}", args.directory.display()), error))
+    let written = fs::create_dir_all(&args.directory)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), &args.directory));
+    written.map_err(|error| {
+        Failure::io(&format!("cannot write to {}", args.directory.display()), error)
+    })
 }

@@ -34,11 +34,13 @@ const MAX_FAILURES: usize = 1000;
 /// Rehearses the loss of Regions.
 pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failure> {
     if args.block.iter().any(|region| region == session.region()) {
-        let error = format!("{} is the Region of the replica, and cannot be blocked", session.region());
+        let error =
+            format!("{} is the Region of the replica, and cannot be blocked", session.region());
         return Err(Failure::usage(error));
     }
     let started = SystemTime::now();
-    let stopped = |signal| Failure::stopped(signal, "the drill proves nothing; no report was written");
+    let stopped =
+        |signal| Failure::stopped(signal, "the drill proves nothing; no report was written");
     let source = unless_stopped(compare(session, &args)).await.map_err(stopped)??;
 
     let blocked = BlockedRegions::new(args.block.iter().cloned());
@@ -46,8 +48,15 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
     for region in &args.block {
         let reached = unless_stopped(beyond.reaches(region, &blocked)).await.map_err(stopped)?;
         if !reached.is_empty() {
-            let error = format!("{region} is not blocked for {}: the drill would prove nothing", reached.join(", "));
-            return Err(Failure::new(Exit::Failed, error, "report this, with the endpoints that are set up"));
+            let error = format!(
+                "{region} is not blocked for {}: the drill would prove nothing",
+                reached.join(", ")
+            );
+            return Err(Failure::new(
+                Exit::Failed,
+                error,
+                "report this, with the endpoints that are set up",
+            ));
         }
     }
     let probes = 3 * args.block.len();
@@ -64,16 +73,28 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
         }
         Ok(())
     };
-    let done = unless_stopped(verify(&beyond, client, &args.objects, &args.how, &mut summary, &mut each)).await;
+    let done =
+        unless_stopped(verify(&beyond, client, &args.objects, &args.how, &mut summary, &mut each))
+            .await;
     done.map_err(stopped)??;
 
-    let verdict = summary_failure(&args.objects, &summary, args.how.allow_unsealed).and_then(|()| match &source {
-        Some(source) if source.is_behind => {
-            let error = format!("{} of the source not replicated in time", Counted(source.unreplicated(), "object"));
-            Err(Failure::new(Exit::SomeFailed, error, "see the report for the oldest one, and the replication rule"))
-        }
-        _ => Ok(()),
-    });
+    let verdict =
+        summary_failure(&args.objects, &summary, args.how.allow_unsealed).and_then(|()| {
+            match &source {
+                Some(source) if source.is_behind => {
+                    let error = format!(
+                        "{} of the source not replicated in time",
+                        Counted(source.unreplicated(), "object")
+                    );
+                    Err(Failure::new(
+                        Exit::SomeFailed,
+                        error,
+                        "see the report for the oldest one, and the replication rule",
+                    ))
+                }
+                _ => Ok(()),
+            }
+        });
     let report = Report {
         tool: concat!("sealwax ", env!("CARGO_PKG_VERSION")),
         passed: verdict.is_ok(),
@@ -86,7 +107,10 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
         probes_refused: probes,
         refused_requests: report::refused(&blocked),
         depth: args.how.depth_name(),
-        sample: args.how.sample().map(|sample| report::Sample { fraction: sample.fraction(), seed: sample.seed() }),
+        sample: args
+            .how
+            .sample()
+            .map(|sample| report::Sample { fraction: sample.fraction(), seed: sample.seed() }),
         unsealed_allowed: args.how.allow_unsealed,
         counts: Counts::new(&summary),
         failed_objects: failures,
@@ -96,7 +120,12 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
     let (json, page) = (beside(&args.report, "json"), beside(&args.report, "md"));
     write(&json, &report.json())?;
     write(&page, &report.markdown())?;
-    session.say(format!("{}; report: {}, {}", report.counts.text(), json.display(), page.display()));
+    session.say(format!(
+        "{}; report: {}, {}",
+        report.counts.text(),
+        json.display(),
+        page.display()
+    ));
     verdict
 }
 
@@ -105,13 +134,20 @@ async fn compare(session: &Session, args: &DrillArgs) -> Result<Option<Source>, 
     let Some(source) = &args.source else { return Ok(None) };
     let ObjectsArgs { prefix: replica, inventory, stdin, versions, exact, .. } = &args.objects;
     if inventory.is_some() || *stdin || *versions || *exact {
-        return Err(Failure::usage("a source can be compared with the whole of a replica's prefix alone"));
+        return Err(Failure::usage(
+            "a source can be compared with the whole of a replica's prefix alone",
+        ));
     }
     if source.key != replica.key {
-        return Err(Failure::usage("source and replica have other prefixes, so that their keys cannot be compared"));
+        return Err(Failure::usage(
+            "source and replica have other prefixes, so that their keys cannot be compared",
+        ));
     }
-    let region = args.source_region.as_ref().or(args.block.first()).map(String::as_str).unwrap_or_default();
-    let list = |session: &Session, Prefix { bucket, key }: &Prefix| Listing::objects(&session.s3(), bucket, key);
+    let region =
+        args.source_region.as_ref().or(args.block.first()).map(String::as_str).unwrap_or_default();
+    let list = |session: &Session, Prefix { bucket, key }: &Prefix| {
+        Listing::objects(&session.s3(), bucket, key)
+    };
     let (there, progress) = (session.in_region(region), Cleared(session.job_progress(None)));
     let objects = list(&there, source).inspect_ok(|_| progress.0.one_more(0));
     let lag = Lag::with_status(&there.s3(), objects, list(session, replica)).await?;
@@ -126,5 +162,6 @@ fn beside(path: &Path, extension: &str) -> PathBuf {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::write(path, text).map_err(|error| Failure::io(&format!("cannot write {}", path.display()), error))
+    fs::write(path, text)
+        .map_err(|error| Failure::io(&format!("cannot write {}", path.display()), error))
 }

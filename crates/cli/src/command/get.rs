@@ -30,9 +30,21 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         return folder::run(session, args).await;
     }
     if args.folders.skip_unchanged || args.folders.dry_run {
-        return Err(Failure::usage("--skip-unchanged and --dry-run are about folders: give --recursive"));
+        return Err(Failure::usage(
+            "--skip-unchanged and --dry-run are about folders: give --recursive",
+        ));
     }
-    let GetArgs { from, mut file, context, version_id, pass_unencrypted, reader, release_unverified, s3ec, .. } = args;
+    let GetArgs {
+        from,
+        mut file,
+        context,
+        version_id,
+        pass_unencrypted,
+        reader,
+        release_unverified,
+        s3ec,
+        ..
+    } = args;
     if from.is_folder() {
         return Err(Failure::usage(format!("{from} is a folder: give --recursive")));
     }
@@ -45,7 +57,8 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         return Err(failure.advise("name a file, or `-` for standard output"));
     }
     let context = pair::context(context)?;
-    let mut client = session.client_builder(&uri, session.reading_keyring(reader).await?).s3ec(s3ec.settings()?);
+    let mut client =
+        session.client_builder(&uri, session.reading_keyring(reader).await?).s3ec(s3ec.settings()?);
     if pass_unencrypted {
         client = client.unencrypted(UnencryptedObjects::PassThrough);
     }
@@ -59,20 +72,34 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         get = get.instruction_file_suffix(suffix);
     }
     if is_standard_stream(&file) {
-        let done = unless_stopped(to_stdout(get, &progress, release_unverified, |error| of_one(error, &uri))).await;
-        return done.map_err(|signal| Failure::stopped(signal, format!("not all of {uri} was written")))?;
+        let done = unless_stopped(to_stdout(get, &progress, release_unverified, |error| {
+            of_one(error, &uri)
+        }))
+        .await;
+        return done
+            .map_err(|signal| Failure::stopped(signal, format!("not all of {uri} was written")))?;
     }
     let done = unless_stopped(to_file(session, get, progress, &uri, &file)).await;
     done.map_err(|signal| Failure::stopped(signal, format!("{} was not written", file.display())))?
 }
 
-async fn to_file(session: &Session, get: Get, progress: Progress, uri: &S3Uri, file: &Path) -> Result<(), Failure> {
+async fn to_file(
+    session: &Session,
+    get: Get,
+    progress: Progress,
+    uri: &S3Uri,
+    file: &Path,
+) -> Result<(), Failure> {
     let object = get.send().await.map_err(|error| of_one(error, uri))?;
     progress.expect(object.info().plaintext_len());
     folder::make_for(file).await?;
     let info = object.to_file(file).await?;
     drop(progress);
-    session.say(format!("opened {uri} as {} ({})", file.display(), Counted(info.plaintext_len(), "byte")));
+    session.say(format!(
+        "opened {uri} as {} ({})",
+        file.display(),
+        Counted(info.plaintext_len(), "byte")
+    ));
     Ok(())
 }
 
@@ -86,7 +113,8 @@ pub(super) async fn to_stdout(
 ) -> Result<(), Failure> {
     let object = get.send().await.map_err(failed)?;
     progress.expect(object.info().plaintext_len());
-    let mut plaintext = if release_unverified { object.release_unverified() } else { object.into_stream() };
+    let mut plaintext =
+        if release_unverified { object.release_unverified() } else { object.into_stream() };
     let mut output = BufWriter::with_capacity(OUTPUT_BUFFER_LEN, tokio::io::stdout());
     while let Some(piece) = plaintext.try_next().await? {
         if let Err(error) = output.write_all(&piece).await {

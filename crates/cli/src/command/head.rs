@@ -47,7 +47,11 @@ pub(super) async fn run(session: &Session, args: HeadArgs) -> Result<(), Failure
     let call = client.s3().head_object().bucket(uri.bucket()).key(uri.key());
     let head = match call.set_version_id(version_id.clone()).send().await {
         Ok(head) => head,
-        Err(error) => return Err(session.failure(FailedCall::new(&format!("cannot look at {uri}"), &error)).await),
+        Err(error) => {
+            return Err(session
+                .failure(FailedCall::new(&format!("cannot look at {uri}"), &error))
+                .await);
+        }
     };
     let mut look = client.head().uri(&uri);
     if let Some(version_id) = head.version_id.clone().or(version_id) {
@@ -83,10 +87,14 @@ impl Told {
             content_encoding: head.content_encoding,
             cache_control: head.cache_control,
             storage_class: head.storage_class.map(|class| class.as_str().to_owned()),
-            server_side_encryption: head.server_side_encryption.map(|algorithm| algorithm.as_str().to_owned()),
+            server_side_encryption: head
+                .server_side_encryption
+                .map(|algorithm| algorithm.as_str().to_owned()),
             version_id: head.version_id,
             e_tag: head.e_tag,
-            last_modified: head.last_modified.and_then(|time| time.fmt(DateTimeFormat::DateTime).ok()),
+            last_modified: head
+                .last_modified
+                .and_then(|time| time.fmt(DateTimeFormat::DateTime).ok()),
             replication_status: head.replication_status.map(|status| status.as_str().to_owned()),
             metadata: own.into_iter().collect(),
         }

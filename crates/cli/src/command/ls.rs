@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, pin::Pin};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use futures_util::{Stream, TryStreamExt as _};
 use indicatif::HumanBytes;
-use sealwax_s3::{ErrorKind, KmsKeyArn, ObjectInfo, SealedClient, envelope::geometry, listing::ListedObject};
+use sealwax_s3::{
+    ErrorKind, KmsKeyArn, ObjectInfo, SealedClient, envelope::geometry, listing::ListedObject,
+};
 use serde::Serialize;
 
 use crate::{
@@ -52,12 +54,16 @@ pub(super) async fn run(session: &Session, args: LsArgs) -> Result<(), Failure> 
         return lines.finish();
     };
     let (mut all, mut failed) = (0, 0);
-    let listed = unless_stopped(list(session, &prefix, &args, &mut lines, &mut all, &mut failed)).await;
+    let listed =
+        unless_stopped(list(session, &prefix, &args, &mut lines, &mut all, &mut failed)).await;
     lines.finish()?;
     listed.map_err(|signal| Failure::stopped(signal, "not all was listed"))??;
     if all == 0 {
-        let globs =
-            if prefix.key.contains(['*', '?']) { ": no glob is expanded in a key, but --include GLOB" } else { "" };
+        let globs = if prefix.key.contains(['*', '?']) {
+            ": no glob is expanded in a key, but --include GLOB"
+        } else {
+            ""
+        };
         session.say(format!("there are no objects in {prefix}{globs}"));
     }
     Failure::of_many(failed, all, format!("{failed} of {all} could not be looked at"))
@@ -93,7 +99,12 @@ async fn list(
                 let folder = format!("s3://{}/{key}", prefix.bucket);
                 match args.json {
                     true => lines.json(&serde_json::json!({ "folder": folder }))?,
-                    false => lines.line(format!("{:<20} {:>14}  {}", "", "folder", Printable(&folder)))?,
+                    false => lines.line(format!(
+                        "{:<20} {:>14}  {}",
+                        "",
+                        "folder",
+                        Printable(&folder)
+                    ))?,
                 }
             }
             Shown::Object(line) => {
@@ -153,7 +164,8 @@ impl Line {
         self.format = Some(report::format(info));
         self.plaintext_bytes = Some(info.plaintext_len());
         self.keys = Some(info.keys().iter().map(|key| key.wrapping_key().to_owned()).collect());
-        self.encryption_context = Some(context.map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
+        self.encryption_context =
+            Some(context.map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
     }
 
     fn is_not_sealed(&mut self) {
@@ -207,14 +219,21 @@ async fn buckets(session: &Session, args: &LsArgs, lines: &mut Lines) -> Result<
     while let Some(page) = pages.next().await {
         let page = match page {
             Ok(page) => page,
-            Err(error) => return Err(session.failure(FailedCall::new("cannot list the buckets", &error)).await),
+            Err(error) => {
+                return Err(session
+                    .failure(FailedCall::new("cannot list the buckets", &error))
+                    .await);
+            }
         };
         for bucket in page.buckets.unwrap_or_default() {
-            let (name, made) = (format!("s3://{}", bucket.name.unwrap_or_default()), bucket.creation_date);
+            let (name, made) =
+                (format!("s3://{}", bucket.name.unwrap_or_default()), bucket.creation_date);
             let made = made.as_ref().and_then(time);
             match args.json {
                 true => lines.json(&serde_json::json!({ "bucket": name, "created": made }))?,
-                false => lines.line(format!("{:<20}  {}", made.unwrap_or_default(), Printable(&name)))?,
+                false => {
+                    lines.line(format!("{:<20}  {}", made.unwrap_or_default(), Printable(&name)))?
+                }
             }
         }
     }

@@ -9,7 +9,8 @@ use std::{
 };
 
 use sealwax_s3::{
-    Error, ErrorKind, PlaintextSource, Put, PutOutput, PutS3ecOutput, S3Uri, envelope::MissingWrap, s3ec::S3ec,
+    Error, ErrorKind, PlaintextSource, Put, PutOutput, PutS3ecOutput, S3Uri, envelope::MissingWrap,
+    s3ec::S3ec,
 };
 
 use super::is_standard_stream;
@@ -26,11 +27,25 @@ use crate::{
 
 /// Seals a file or standard input, and stores it.
 pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure> {
-    if args.folders.recursive || args.folders.skip_unchanged || args.folders.dry_run || args.files.len() > 1 {
+    if args.folders.recursive
+        || args.folders.skip_unchanged
+        || args.folders.dry_run
+        || args.files.len() > 1
+    {
         return folder::run(session, args).await;
     }
     let (file, uri) = (args.files[0].clone(), destination(&args)?);
-    let PutArgs { keys, context, metadata, content_type, at_least, no_overwrite, resume, state_file, .. } = args;
+    let PutArgs {
+        keys,
+        context,
+        metadata,
+        content_type,
+        at_least,
+        no_overwrite,
+        resume,
+        state_file,
+        ..
+    } = args;
     let (format, instruction_file, raw) = (args.format, args.instruction_file, args.raw);
     if format == FormatArg::Native && (instruction_file || !raw.is_empty()) {
         return Err(Failure::usage(
@@ -38,7 +53,9 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         ));
     }
     if format != FormatArg::Native && resume {
-        return Err(Failure::usage("an upload in a format of the S3 Encryption Client cannot be resumed"));
+        return Err(Failure::usage(
+            "an upload in a format of the S3 Encryption Client cannot be resumed",
+        ));
     }
     if format != FormatArg::Native && session.local_key().is_some() {
         return Err(Failure::usage(
@@ -54,8 +71,12 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     };
     let client = session.client_builder(&uri, keyring).s3ec(s3ec).build();
     let progress = session.progress(len(&file).await);
-    let mut put =
-        client.put().uri(&uri).body(source(&file)).encryption_context(context).on_progress(progress.counter());
+    let mut put = client
+        .put()
+        .uri(&uri)
+        .body(source(&file))
+        .encryption_context(context)
+        .on_progress(progress.counter());
     put = with_metadata(put, metadata)?;
     if let Some(content_type) = content_type {
         put = put.content_type(content_type);
@@ -70,7 +91,8 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         drop(progress);
         let settled = unless_stopped(client.settle()).await;
         let stopped = |signal| Failure::stopped(signal, given_up(&uri));
-        let output = settled.and(sent).map_err(stopped)?.map_err(|error| not_stored(error, no_overwrite))?;
+        let output =
+            settled.and(sent).map_err(stopped)?.map_err(|error| not_stored(error, no_overwrite))?;
         session.say(summary_of_s3ec(&file, &uri, &output));
         return Ok(());
     }
@@ -78,7 +100,9 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     if let Some(resume) = &resume {
         let (session, uri) = (session.clone(), uri.clone());
         put = put.state_file(resume.state_file());
-        put = put.on_resume(move |upload| session.say(format!("resuming the upload to {uri}: {}", stored(upload))));
+        put = put.on_resume(move |upload| {
+            session.say(format!("resuming the upload to {uri}: {}", stored(upload)))
+        });
     }
 
     let sent = unless_stopped(put.send()).await;
@@ -104,9 +128,8 @@ fn given_up(uri: &S3Uri) -> String {
 /// An object was not stored: perhaps because there is one.
 fn not_stored(error: Error, no_overwrite: bool) -> Failure {
     match error.kind() {
-        ErrorKind::Conflict if no_overwrite => {
-            Failure::from(error).advise("leave --no-overwrite out to replace what is there, or choose another key")
-        }
+        ErrorKind::Conflict if no_overwrite => Failure::from(error)
+            .advise("leave --no-overwrite out to replace what is there, or choose another key"),
         _ => error.into(),
     }
 }
@@ -131,7 +154,11 @@ fn is_a_folder(file: &Path) -> Failure {
 fn resumable(file: &Path, uri: &S3Uri, state_file: Option<PathBuf>) -> Result<Resume, Failure> {
     if is_standard_stream(file) {
         let advice = "give a file, or leave --resume out";
-        return Err(Failure::new(Exit::Usage, "standard input cannot be read again to resume its upload", advice));
+        return Err(Failure::new(
+            Exit::Usage,
+            "standard input cannot be read again to resume its upload",
+            advice,
+        ));
     }
     Resume::new(file, uri, state_file)
 }
@@ -149,7 +176,11 @@ async fn len(file: &Path) -> Option<u64> {
     if is_standard_stream(file) {
         return None;
     }
-    tokio::fs::metadata(file).await.ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len())
+    tokio::fs::metadata(file)
+        .await
+        .ok()
+        .filter(|metadata| metadata.is_file())
+        .map(|metadata| metadata.len())
 }
 
 fn with_metadata(mut put: Put, pairs: Vec<Pair>) -> Result<Put, Failure> {
@@ -164,16 +195,25 @@ fn with_metadata(mut put: Put, pairs: Vec<Pair>) -> Result<Put, Failure> {
 }
 
 fn summary_of_s3ec(file: &Path, uri: &S3Uri, output: &PutS3ecOutput) -> String {
-    let what = if is_standard_stream(file) { "standard input".into() } else { file.to_string_lossy() };
+    let what =
+        if is_standard_stream(file) { "standard input".into() } else { file.to_string_lossy() };
     let bytes = Counted(output.plaintext_len, "byte");
-    format!("sealed {what} as {uri} ({bytes}, {} of the S3 Encryption Client)", output.envelope.format())
+    format!(
+        "sealed {what} as {uri} ({bytes}, {} of the S3 Encryption Client)",
+        output.envelope.format()
+    )
 }
 
 fn summary(file: &Path, uri: &S3Uri, output: &PutOutput) -> String {
-    let what = if is_standard_stream(file) { "standard input".into() } else { file.to_string_lossy() };
+    let what =
+        if is_standard_stream(file) { "standard input".into() } else { file.to_string_lossy() };
     let bytes = Counted(output.plaintext_len, "byte");
     let keys = Counted(output.header.keys().len() as u64, "key");
     let missing: Vec<_> = output.header.missing().iter().map(MissingWrap::wrapping_key).collect();
-    let missing = if missing.is_empty() { String::new() } else { format!("; missing: {}", missing.join(", ")) };
+    let missing = if missing.is_empty() {
+        String::new()
+    } else {
+        format!("; missing: {}", missing.join(", "))
+    };
     format!("sealed {what} as {uri} ({bytes}, {keys}{missing})")
 }

@@ -25,8 +25,17 @@ use crate::{
 
 /// Seals an object anew, or all that begin so.
 pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Failure> {
-    let ReencryptArgs { prefix, recursive, concurrency, under, accept_place, mut reader, to, seal_unencrypted, s3ec } =
-        args;
+    let ReencryptArgs {
+        prefix,
+        recursive,
+        concurrency,
+        under,
+        accept_place,
+        mut reader,
+        to,
+        seal_unencrypted,
+        s3ec,
+    } = args;
     reader.besides_local = under.iter().any(WrapKey::is_local);
     let kms = Arc::new(session.kms_keyring(reader, &[], None).await?);
     let keyring = session.with_local(Arc::clone(&kms));
@@ -38,7 +47,8 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     if to != FormatArg::Native && of_kms.len() < under.len() {
         return Err(Failure::usage("a local key wraps in Sealwax's own format alone"));
     }
-    let to_wrap = (!under.is_empty()).then(|| session.keyring_of(&under, kms.sibling())).transpose()?;
+    let to_wrap =
+        (!under.is_empty()).then(|| session.keyring_of(&under, kms.sibling())).transpose()?;
     let uri = match recursive {
         true => None,
         false => Some(prefix.to_string().parse::<S3Uri>().map_err(Failure::usage)?),
@@ -53,8 +63,8 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
         _ => None,
     };
 
-    let of_kms =
-        (!of_kms.is_empty()).then(|| Arc::new(of_kms.into_iter().fold(kms.sibling(), KmsKeyringBuilder::key).build()));
+    let of_kms = (!of_kms.is_empty())
+        .then(|| Arc::new(of_kms.into_iter().fold(kms.sibling(), KmsKeyringBuilder::key).build()));
     let s3ec_settings = s3ec.settings_to_write(to, of_kms, kms)?;
     let mut client = session.client_builder_of(&prefix.bucket, keyring).s3ec(s3ec_settings);
     if seal_unencrypted {
@@ -62,7 +72,8 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     }
     let client = client.build();
     let Some(uri) = uri else {
-        let mut migrate = Migrate::new(client.clone()).to(to.to_write()).concurrency(concurrency.into());
+        let mut migrate =
+            Migrate::new(client.clone()).to(to.to_write()).concurrency(concurrency.into());
         if let Some(keys) = new_keys {
             migrate = migrate.keyring(keys);
         }
@@ -73,15 +84,18 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     };
 
     let progress = session.progress(None);
-    let mut reencrypt = client.reencrypt().uri(&uri).to(to.to_write()).on_progress(progress.counter());
+    let mut reencrypt =
+        client.reencrypt().uri(&uri).to(to.to_write()).on_progress(progress.counter());
     if let Some(keys) = new_keys {
         reencrypt = reencrypt.keyring(keys);
     }
     if let Some(suffix) = s3ec.instruction_file_suffix {
         reencrypt = reencrypt.instruction_file_suffix(suffix);
     }
-    let reencrypt = accept_place.into_iter().fold(reencrypt, |reencrypt, place| reencrypt.accept_place(place));
-    let stopped = |signal| Failure::stopped(signal, format!("{uri} is as it was, or sealed anew as a whole"));
+    let reencrypt =
+        accept_place.into_iter().fold(reencrypt, |reencrypt, place| reencrypt.accept_place(place));
+    let stopped =
+        |signal| Failure::stopped(signal, format!("{uri} is as it was, or sealed anew as a whole"));
     let done = unless_stopped(reencrypt.send()).await;
     drop(progress);
     unless_stopped(client.settle()).await.map_err(stopped)?;
@@ -90,7 +104,12 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
 }
 
 /// Migrates all objects under `prefix`.
-async fn many(session: &Session, client: &SealedClient, migrate: Migrate, prefix: &Prefix) -> Result<(), Failure> {
+async fn many(
+    session: &Session,
+    client: &SealedClient,
+    migrate: Migrate,
+    prefix: &Prefix,
+) -> Result<(), Failure> {
     let mut summary = MigrateSummary::default();
     let work = async {
         let mut outcomes = migrate.run(Listing::objects(client.s3(), &prefix.bucket, &prefix.key));
@@ -105,8 +124,12 @@ async fn many(session: &Session, client: &SealedClient, migrate: Migrate, prefix
         Ok::<_, Failure>(())
     };
     let done = unless_stopped(work).await;
-    let stopped =
-        |signal| Failure::stopped(signal, "each object is as it was, or sealed anew; run it again for the others");
+    let stopped = |signal| {
+        Failure::stopped(
+            signal,
+            "each object is as it was, or sealed anew; run it again for the others",
+        )
+    };
     unless_stopped(client.settle()).await.map_err(stopped)?;
     if summary.objects() > 0 {
         session.say(format!(
@@ -119,7 +142,11 @@ async fn many(session: &Session, client: &SealedClient, migrate: Migrate, prefix
     done.map_err(stopped)??;
     if summary.objects() == 0 {
         let advice = "check the bucket and the prefix";
-        return Err(Failure::new(Exit::NotFound, format!("there is no object of {prefix}"), advice));
+        return Err(Failure::new(
+            Exit::NotFound,
+            format!("there is no object of {prefix}"),
+            advice,
+        ));
     }
     let failed = format!("{} of {} failed", summary.failed(), Counted(summary.objects(), "object"));
     Failure::of_many(summary.failed(), summary.objects(), failed)
@@ -128,13 +155,19 @@ async fn many(session: &Session, client: &SealedClient, migrate: Migrate, prefix
 /// None of the object's keys can wrap a data key.
 pub(super) fn none_may_be_used(uri: &S3Uri) -> Failure {
     let error = format!("none of the wrapping keys of {uri} may be used");
-    Failure::new(Exit::Denied, error, "name those of the new object by --under, or say by --key which may be used")
+    Failure::new(
+        Exit::Denied,
+        error,
+        "name those of the new object by --under, or say by --key which may be used",
+    )
 }
 
 fn summary(uri: &S3Uri, output: &ReencryptOutput) -> String {
     let bytes = Counted(output.plaintext_len, "byte");
     match output.header() {
-        Some(header) => format!("sealed {uri} anew ({bytes}, {})", Counted(header.keys().len() as u64, "key")),
+        Some(header) => {
+            format!("sealed {uri} anew ({bytes}, {})", Counted(header.keys().len() as u64, "key"))
+        }
         None => format!("sealed {uri} anew ({bytes}), as the S3 Encryption Client does"),
     }
 }

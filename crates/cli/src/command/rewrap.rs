@@ -7,7 +7,8 @@ mod source;
 use sealwax_s3::{RewrapOutcome, RewrapOutput, S3Uri, envelope::EncryptedDataKey};
 
 use crate::{
-    args::RewrapArgs, aws::Session, error::Failure, interrupt::unless_stopped, prefix::Prefix, wrap_key::WrapKey,
+    args::RewrapArgs, aws::Session, error::Failure, interrupt::unless_stopped, prefix::Prefix,
+    wrap_key::WrapKey,
 };
 
 /// Wraps data keys anew: that of one object, or those of many.
@@ -15,8 +16,18 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
     if args.many.is_meant() {
         return many::run(session, args).await;
     }
-    let RewrapArgs { prefix, add, replace, refresh, to_sidecar, remove, accept_place, many: _, mut reader, s3ec } =
-        args;
+    let RewrapArgs {
+        prefix,
+        add,
+        replace,
+        refresh,
+        to_sidecar,
+        remove,
+        accept_place,
+        many: _,
+        mut reader,
+        s3ec,
+    } = args;
     reader.besides_local = add.iter().chain(&replace).any(WrapKey::is_local);
     let uri = one(prefix.expect("required without a plan"))?;
     let keyring = session.reading_keyring(reader).await?;
@@ -41,7 +52,8 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         rewrap = rewrap.accept_place(place);
     }
     let done = unless_stopped(rewrap.send()).await;
-    let stopped = |signal| Failure::stopped(signal, format!("{uri} is as it was, or rewrapped as a whole"));
+    let stopped =
+        |signal| Failure::stopped(signal, format!("{uri} is as it was, or rewrapped as a whole"));
     session.say(summary(&uri, &done.map_err(stopped)??));
     Ok(())
 }
@@ -49,7 +61,9 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
 /// The one object that is named.
 fn one(prefix: Prefix) -> Result<S3Uri, Failure> {
     let named = prefix.to_string();
-    named.parse().map_err(|error| Failure::usage(error).advise("name one object, or all that begin so by --recursive"))
+    named.parse().map_err(|error| {
+        Failure::usage(error).advise("name one object, or all that begin so by --recursive")
+    })
 }
 
 fn summary(uri: &S3Uri, output: &RewrapOutput) -> String {
@@ -61,6 +75,10 @@ fn summary(uri: &S3Uri, output: &RewrapOutput) -> String {
         return format!("{what} {uri}");
     };
     let keys: Vec<_> = header.keys().iter().map(EncryptedDataKey::wrapping_key).collect();
-    let place = output.sidecar.as_ref().map(|key| format!(" in s3://{}/{key}", uri.bucket())).unwrap_or_default();
+    let place = output
+        .sidecar
+        .as_ref()
+        .map(|key| format!(" in s3://{}/{key}", uri.bucket()))
+        .unwrap_or_default();
     format!("{what} {uri}{place}: generation {}, keys: {}", header.generation(), keys.join(", "))
 }

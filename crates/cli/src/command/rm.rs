@@ -28,7 +28,9 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
         let (mut lines, mut all) = (Lines::new(), 0);
         let listed = unless_stopped(objects.try_for_each(|listed| {
             all += 1;
-            std::future::ready(lines.line(format!("would delete {}", Printable(&listed.object.to_string()))))
+            std::future::ready(
+                lines.line(format!("would delete {}", Printable(&listed.object.to_string()))),
+            )
         }))
         .await;
         lines.finish()?;
@@ -41,7 +43,9 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
         let objects = match args.yes {
             true => objects,
             // What was asked about is what is deleted.
-            false => stream::iter(confirmed(objects.try_collect().await?, &folder).await?).map(Ok).boxed(),
+            false => stream::iter(confirmed(objects.try_collect().await?, &folder).await?)
+                .map(Ok)
+                .boxed(),
         };
         let delete = |Listed { object, .. }| {
             let delete = client.delete().bucket(&object.bucket).key(&object.key);
@@ -64,7 +68,9 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
 
 async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<(), Failure> {
     if args.prefix.key.is_empty() {
-        return Err(Failure::usage("name an object, or give --recursive to delete all in the bucket"));
+        return Err(Failure::usage(
+            "name an object, or give --recursive to delete all in the bucket",
+        ));
     }
     let uri: S3Uri = args.prefix.to_string().parse().map_err(Failure::usage)?;
     // S3 deletes what is not there without a word, and so would a mistyped key be.
@@ -85,7 +91,8 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
         delete = delete.version_id(version_id);
     }
     let done = unless_stopped(delete.send()).await;
-    let deleted = done.map_err(|signal| Failure::stopped(signal, format!("{uri} may have been deleted")))??;
+    let deleted =
+        done.map_err(|signal| Failure::stopped(signal, format!("{uri} may have been deleted")))??;
     let how = match (deleted.delete_marker, &args.version_id) {
         (Some(true), None) => " (hidden behind a delete marker: its versions stay)",
         _ => "",

@@ -47,7 +47,9 @@ pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failur
         },
     };
     let done = unless_stopped(shred.confirm(confirm).send()).await;
-    let stopped = |signal| Failure::stopped(signal, format!("{uri} may have been shredded in part; run it again"));
+    let stopped = |signal| {
+        Failure::stopped(signal, format!("{uri} may have been shredded in part; run it again"))
+    };
     let done = done.map_err(stopped)??;
     client.settle().await;
     list(&done.holders, json)?;
@@ -62,21 +64,31 @@ pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failur
 
 /// Tells what holds a key; gives what is typed to confirm that the object is meant, if there is a terminal and anything
 /// is typed.
-async fn asked(session: &Session, shred: &Shred, uri: &S3Uri, json: bool) -> Result<Option<String>, Failure> {
+async fn asked(
+    session: &Session,
+    shred: &Shred,
+    uri: &S3Uri,
+    json: bool,
+) -> Result<Option<String>, Failure> {
     const UNCHANGED: &str = "nothing was changed";
-    let holders = unless_stopped(shred.survey()).await.map_err(|signal| Failure::stopped(signal, UNCHANGED))??;
+    let holders = unless_stopped(shred.survey())
+        .await
+        .map_err(|signal| Failure::stopped(signal, UNCHANGED))??;
     list(&holders, json)?;
     let count = Counted(holders.len() as u64, "version");
     // Where JSON is wanted, a program is at work.
     if somebody_is_there() && !json && !holders.is_empty() {
         session.say(format!("{count} with a key of {uri}. Nobody can read it once it is shredded"));
-        let answer = ask(format!("type {uri} to shred it, or nothing to leave it:"), UNCHANGED).await?;
+        let answer =
+            ask(format!("type {uri} to shred it, or nothing to leave it:"), UNCHANGED).await?;
         if answer.is_empty() {
             session.say(UNCHANGED);
         }
         return Ok(Some(answer).filter(|answer| !answer.is_empty()));
     }
-    session.say(format!("{count} with a key of {uri}; {UNCHANGED}. To shred it, once more with --confirm {uri}"));
+    session.say(format!(
+        "{count} with a key of {uri}; {UNCHANGED}. To shred it, once more with --confirm {uri}"
+    ));
     Ok(None)
 }
 
@@ -110,7 +122,8 @@ impl Line {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{} version {}", Printable(&self.object), Printable(&self.version_id));
+        let mut text =
+            format!("{} version {}", Printable(&self.object), Printable(&self.version_id));
         let notes = [
             (self.is_latest, "newest"),
             (self.is_sidecar, "sidecar"),

@@ -38,13 +38,17 @@ pub(super) async fn list(session: &Session, args: UploadsLsArgs) -> Result<(), F
     let mut text = String::new();
     for upload in found(session, &prefix, older_than).await? {
         let object = format!("s3://{}/{}", prefix.bucket, upload.key);
-        let state_file = state_of(&states, &prefix.bucket, &upload.key, &upload.id).map(Path::to_owned);
+        let state_file =
+            state_of(&states, &prefix.bucket, &upload.key, &upload.id).map(Path::to_owned);
         let line = Line { object, initiated: upload.initiated(), upload_id: upload.id, state_file };
         text.push_str(&if json { line.json() } else { line.text() });
         text.push('\n');
     }
     if text.is_empty() {
-        session.say(format!("no unfinished uploads{} in {prefix}", if older_than.is_some() { " so old" } else { "" }));
+        session.say(format!(
+            "no unfinished uploads{} in {prefix}",
+            if older_than.is_some() { " so old" } else { "" }
+        ));
     }
     let mut output = io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
@@ -85,24 +89,38 @@ pub(super) async fn abort(session: &Session, args: UploadsAbortArgs) -> Result<(
         }
     })
     .await;
-    done.map_err(|signal| Failure::stopped(signal, "the uploads that were named are aborted, the others are not"))?
+    done.map_err(|signal| {
+        Failure::stopped(signal, "the uploads that were named are aborted, the others are not")
+    })?
 }
 
-async fn abort_by_state_file(session: &Session, prefix: &Prefix, path: &Path) -> Result<(), Failure> {
+async fn abort_by_state_file(
+    session: &Session,
+    prefix: &Prefix,
+    path: &Path,
+) -> Result<(), Failure> {
     let upload = UnfinishedUpload::from_state_file(path).await;
-    let upload = upload.map_err(|error| Failure::io(&format!("cannot read {}", path.display()), error))?;
+    let upload =
+        upload.map_err(|error| Failure::io(&format!("cannot read {}", path.display()), error))?;
     let Some(upload) = upload else {
         return Err(Failure::usage(format!("there is no state file {}", path.display())));
     };
     if (upload.bucket(), upload.key()) != (&prefix.bucket, &prefix.key) {
         let is = format!("s3://{}/{}", upload.bucket(), upload.key());
-        return Err(Failure::usage(format!("the state file is of an upload to {is}, not to {prefix}")));
+        return Err(Failure::usage(format!(
+            "the state file is of an upload to {is}, not to {prefix}"
+        )));
     }
     abort_one(session, prefix, upload.upload_id(), Some(path)).await
 }
 
 /// Aborts the upload to this key with this id, and deletes its state file.
-async fn abort_one(session: &Session, object: &Prefix, id: &str, state_file: Option<&Path>) -> Result<(), Failure> {
+async fn abort_one(
+    session: &Session,
+    object: &Prefix,
+    id: &str,
+    state_file: Option<&Path>,
+) -> Result<(), Failure> {
     let states = state::all().await;
     let state_file = state_file.or_else(|| state_of(&states, &object.bucket, &object.key, id));
     let was_there = match uploads::abort(&session.s3(), &object.bucket, &object.key, id).await {
@@ -114,17 +132,31 @@ async fn abort_one(session: &Session, object: &Prefix, id: &str, state_file: Opt
     }
     match (was_there, state_file) {
         (true, None) => session.say(format!("aborted the upload {id} to {object}")),
-        (true, Some(_)) => session.say(format!("aborted the upload {id} to {object}, and deleted its state file")),
-        (false, Some(_)) => session.say(format!("the upload {id} to {object} was gone; deleted its state file")),
+        (true, Some(_)) => {
+            session.say(format!("aborted the upload {id} to {object}, and deleted its state file"))
+        }
+        (false, Some(_)) => {
+            session.say(format!("the upload {id} to {object} was gone; deleted its state file"))
+        }
         (false, None) => {
-            let advice = "it was completed or aborted; `sealwax uploads ls` shows those that are not";
-            return Err(Failure::new(Exit::NotFound, format!("there is no upload {id} to {object}"), advice));
+            let advice =
+                "it was completed or aborted; `sealwax uploads ls` shows those that are not";
+            return Err(Failure::new(
+                Exit::NotFound,
+                format!("there is no upload {id} to {object}"),
+                advice,
+            ));
         }
     }
     Ok(())
 }
 
-async fn abort_older(session: &Session, prefix: &Prefix, age: Option<Age>, dry_run: bool) -> Result<(), Failure> {
+async fn abort_older(
+    session: &Session,
+    prefix: &Prefix,
+    age: Option<Age>,
+    dry_run: bool,
+) -> Result<(), Failure> {
     let found = found(session, prefix, age).await?;
     let (mut aborted, mut failures) = (0, Vec::new());
     for upload in &found {
@@ -145,13 +177,18 @@ async fn abort_older(session: &Session, prefix: &Prefix, age: Option<Age>, dry_r
     }
     let failed = failures.len();
     failures.into_iter().next().map_or(Ok(()), |first| {
-        let rest = if failed == 1 { String::new() } else { format!(" (and {} more like it)", failed - 1) };
+        let rest =
+            if failed == 1 { String::new() } else { format!(" (and {} more like it)", failed - 1) };
         Err(first.and(&rest))
     })
 }
 
 /// The unfinished uploads under `prefix` that are at least so old.
-async fn found(session: &Session, prefix: &Prefix, age: Option<Age>) -> Result<Vec<Upload>, Failure> {
+async fn found(
+    session: &Session,
+    prefix: &Prefix,
+    age: Option<Age>,
+) -> Result<Vec<Upload>, Failure> {
     let mut found = match uploads::list(&session.s3(), prefix).await {
         Ok(found) => found,
         Err(failed) => return Err(session.failure(failed).await),
@@ -171,7 +208,14 @@ fn check_is_key(prefix: &Prefix) -> Result<(), Failure> {
     Ok(())
 }
 
-fn state_of<'a>(states: &'a [(PathBuf, UnfinishedUpload)], bucket: &str, key: &str, id: &str) -> Option<&'a Path> {
-    let is_its = |upload: &UnfinishedUpload| (upload.bucket(), upload.key(), upload.upload_id()) == (bucket, key, id);
+fn state_of<'a>(
+    states: &'a [(PathBuf, UnfinishedUpload)],
+    bucket: &str,
+    key: &str,
+    id: &str,
+) -> Option<&'a Path> {
+    let is_its = |upload: &UnfinishedUpload| {
+        (upload.bucket(), upload.key(), upload.upload_id()) == (bucket, key, id)
+    };
     states.iter().find(|(_, upload)| is_its(upload)).map(|(path, _)| path.as_path())
 }

@@ -58,7 +58,8 @@ pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failu
         }
     };
     let mut each = |outcome: &VerifyOutcome| each(outcome, &mut lines);
-    let done = unless_stopped(verify(session, client, &objects, &how, &mut summary, &mut each)).await;
+    let done =
+        unless_stopped(verify(session, client, &objects, &how, &mut summary, &mut each)).await;
     let counts = Counts::new(&summary);
     if json {
         lines.json(&serde_json::json!({ "summary": &counts }))?;
@@ -66,7 +67,10 @@ pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failu
     lines.finish()?;
     session.say(counts.text());
     done.map_err(|signal| {
-        Failure::stopped(signal, "the other objects were not verified; run it again for all of them")
+        Failure::stopped(
+            signal,
+            "the other objects were not verified; run it again for all of them",
+        )
     })??;
     summary_failure(&objects, &summary, how.allow_unsealed)
 }
@@ -84,9 +88,12 @@ pub(super) async fn verify(
     let progress = Cleared(session.job_progress(None));
     let _counting = progress.0.count(|| {
         let (all, sample) = (objects.list_again(client.s3())?, how.sample());
-        Some(all.try_filter(move |object| ready(sample.as_ref().is_none_or(|sample| sample.has(object)))))
+        Some(all.try_filter(move |object| {
+            ready(sample.as_ref().is_none_or(|sample| sample.has(object)))
+        }))
     });
-    let mut verify = VerifyAll::new(client).depth(how.depth()).concurrency(objects.concurrency.into());
+    let mut verify =
+        VerifyAll::new(client).depth(how.depth()).concurrency(objects.concurrency.into());
     if let Some(sample) = how.sample() {
         verify = verify.sample(sample);
     }
@@ -115,10 +122,18 @@ pub(super) fn summary_failure(
     let all = summary.objects();
     if all == 0 {
         let advice = "check the bucket and the prefix, or take a greater sample";
-        return Err(Failure::new(Exit::NotFound, format!("no object of {} was verified", objects.prefix), advice));
+        return Err(Failure::new(
+            Exit::NotFound,
+            format!("no object of {} was verified", objects.prefix),
+            advice,
+        ));
     }
     let failed = failed(summary, allow_unsealed);
-    Failure::of_many(failed, all - summary.sidecars, format!("{failed} of {} failed", Counted(all, "object")))
+    Failure::of_many(
+        failed,
+        all - summary.sidecars,
+        format!("{failed} of {} failed", Counted(all, "object")),
+    )
 }
 
 impl HowToVerify {
@@ -152,7 +167,8 @@ impl Line {
             object: outcome.object.to_string(),
             version_id: outcome.object.version_id.clone(),
             opens: failure.is_none(),
-            reason: failure.map(|error| if outcome.is_sidecar { "sidecar" } else { error.kind().name() }),
+            reason: failure
+                .map(|error| if outcome.is_sidecar { "sidecar" } else { error.kind().name() }),
             message: failure.map(message),
         }
     }
@@ -164,8 +180,13 @@ impl Line {
     }
 
     fn text(&self) -> String {
-        let version = self.version_id.as_ref().map(|id| format!(" version {}", Printable(id))).unwrap_or_default();
-        let (reason, message) = (self.reason.unwrap_or_default(), self.message.as_deref().unwrap_or_default());
+        let version = self
+            .version_id
+            .as_ref()
+            .map(|id| format!(" version {}", Printable(id)))
+            .unwrap_or_default();
+        let (reason, message) =
+            (self.reason.unwrap_or_default(), self.message.as_deref().unwrap_or_default());
         format!("{}{version}: {reason}: {}", Printable(&self.object), Printable(message))
     }
 }

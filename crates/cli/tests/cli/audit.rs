@@ -3,7 +3,8 @@
 use std::{collections::HashMap, io::Write as _};
 
 use crate::support::{
-    HeldLooks, RawS3, RotatedKms, Run, Scene, Sealwax, Terminal, east_key, endpoint, json_lines, server_env, west_key,
+    HeldLooks, RawS3, RotatedKms, Run, Scene, Sealwax, Terminal, east_key, endpoint, json_lines,
+    server_env, west_key,
 };
 
 /// A prefix with an object of the East, one of both Regions, and one that is not sealed.
@@ -23,8 +24,9 @@ fn objects(run: &Run) -> Vec<String> {
     let lines = json_lines(run);
     let (summary, lines) = lines.split_last().expect("a summary");
     assert!(summary["summary"]["objects"].is_u64(), "{summary}");
-    let name =
-        |line: &serde_json::Value| line["object"].as_str().expect("a name").rsplit('/').next().expect("it").to_owned();
+    let name = |line: &serde_json::Value| {
+        line["object"].as_str().expect("a name").rsplit('/').next().expect("it").to_owned()
+    };
     let mut names: Vec<_> = lines.iter().map(name).collect();
     names.sort();
     names
@@ -39,12 +41,15 @@ fn counts_by_format_key_and_region() {
     assert_eq!(summary["objects"], 3);
     assert_eq!(summary["formats"], serde_json::json!({"sealwax": 2, "unsealed": 1}));
     let keys = summary["wrapping_keys"].as_array().expect("keys");
-    let of = |key: String| keys.iter().find(|it| it["wrapping_key"] == key.as_str()).expect("a key");
+    let of =
+        |key: String| keys.iter().find(|it| it["wrapping_key"] == key.as_str()).expect("a key");
     assert_eq!((&of(east_key())["objects"], &of(east_key())["sole"]), (&2.into(), &1.into()));
     assert_eq!((&of(west_key())["objects"], &of(west_key())["sole"]), (&1.into(), &0.into()));
 
     let table = String::from_utf8(audit(&scene, &[]).exits(0).stdout).expect("text");
-    for expected in ["3  objects", "2    sealwax", "1    unsealed", &east_key(), "us-east-1, us-west-2"] {
+    for expected in
+        ["3  objects", "2    sealwax", "1    unsealed", &east_key(), "us-east-1, us-west-2"]
+    {
         assert!(table.contains(expected), "{expected}: {table}");
     }
 }
@@ -53,12 +58,21 @@ fn counts_by_format_key_and_region() {
 fn objects_that_lack_a_region_or_depend_on_a_key_are_listed() {
     let scene = folder("audit-lists");
     assert_eq!(objects(&audit(&scene, &["--json", "--lacks", "us-west-2"]).exits(0)), ["east"]);
-    assert_eq!(objects(&audit(&scene, &["--json", "--lacks", "eu-west-1"]).exits(0)), ["both", "east"]);
+    assert_eq!(
+        objects(&audit(&scene, &["--json", "--lacks", "eu-west-1"]).exits(0)),
+        ["both", "east"]
+    );
     assert_eq!(objects(&audit(&scene, &["--json", "--unsealed"]).exits(0)), ["plain"]);
     assert_eq!(objects(&audit(&scene, &["--json", "--list"]).exits(0)), ["both", "east", "plain"]);
     let (depends, east) = (["--json", "--depends-on"], east_key());
-    assert_eq!(objects(&audit(&scene, &[&depends[..], &[&east]].concat()).exits(0)), ["both", "east"]);
-    assert_eq!(objects(&audit(&scene, &[&depends[..], &[&east, "--solely"]].concat()).exits(0)), ["east"]);
+    assert_eq!(
+        objects(&audit(&scene, &[&depends[..], &[&east]].concat()).exits(0)),
+        ["both", "east"]
+    );
+    assert_eq!(
+        objects(&audit(&scene, &[&depends[..], &[&east, "--solely"]].concat()).exits(0)),
+        ["east"]
+    );
 
     let run = audit(&scene, &["--lacks", "us-west-2"]).exits(0);
     let text = String::from_utf8(run.stdout).expect("text");
@@ -74,11 +88,21 @@ fn an_exact_key_standard_input_and_versions() {
     let exact = Sealwax::new(["audit", &east.uri(), "--exact", "--list", "--json"]).run().exits(0);
     assert_eq!(objects(&exact), ["east"]);
     Sealwax::new(["rewrap", &east.uri(), "--replace", &west_key()]).run().exits(0);
-    let versions = Sealwax::new(["audit", &east.uri(), "--exact", "--versions", "--depends-on", &east_key(), "--json"]);
+    let versions = Sealwax::new([
+        "audit",
+        &east.uri(),
+        "--exact",
+        "--versions",
+        "--depends-on",
+        &east_key(),
+        "--json",
+    ]);
     assert_eq!(objects(&versions.run().exits(0)), ["east"], "an older version holds the key");
-    let named = format!("{}\n{{\"key\":\"{}\"}}\n", scene.beside("both").uri(), scene.beside("plain").key);
+    let named =
+        format!("{}\n{{\"key\":\"{}\"}}\n", scene.beside("both").uri(), scene.beside("plain").key);
     let bucket = format!("s3://{}", scene.bucket);
-    let stdin = Sealwax::new(["audit", &bucket, "--stdin", "--list", "--json"]).input(named.as_bytes());
+    let stdin =
+        Sealwax::new(["audit", &bucket, "--stdin", "--list", "--json"]).input(named.as_bytes());
     assert_eq!(objects(&stdin.run().exits(0)), ["both", "plain"]);
 }
 
@@ -112,7 +136,11 @@ fn what_is_under_older_material_is_listed() {
         let fixed = ["audit", &folder, "--key", &key, "--kms-calls-per-second", "1000"];
         Sealwax::new(fixed).args(args).env("AWS_ENDPOINT_URL_KMS", kms.url()).run().exits(0)
     };
-    assert_eq!(objects(&audit(&["--stale", "--json"])), ["old", "older", "west"], "what is not told may be older");
+    assert_eq!(
+        objects(&audit(&["--stale", "--json"])),
+        ["old", "older", "west"],
+        "what is not told may be older"
+    );
     let text = String::from_utf8(audit(&["--stale"]).stdout).expect("text");
     let line = format!("{}: sealwax, under {key} (older material a)\n", scene.beside("old").uri());
     assert!(text.contains(&line), "{text}");
@@ -128,12 +156,22 @@ fn what_is_under_older_material_is_listed() {
     let lines = json_lines(&audit(&["--key-material", "--list", "--json"]));
     let (report, lines) = lines.split_last().expect("a summary");
     let old = lines.iter().find(|line| line["object"] == scene.beside("old").uri()).expect("it");
-    assert_eq!(old["wrapping_keys"][0]["material"], serde_json::json!({"id": "a", "is_newest": false}));
+    assert_eq!(
+        old["wrapping_keys"][0]["material"],
+        serde_json::json!({"id": "a", "is_newest": false})
+    );
     let west = lines.iter().find(|line| line["object"] == scene.beside("west").uri()).expect("it");
-    let of_west = west["wrapping_keys"].as_array().expect("keys").iter().find(|it| it["wrapping_key"] == west_key());
+    let of_west = west["wrapping_keys"]
+        .as_array()
+        .expect("keys")
+        .iter()
+        .find(|it| it["wrapping_key"] == west_key());
     assert!(of_west.expect("it").as_object().expect("a key")["material"].is_null());
     let older = serde_json::json!({"wrapping_key": key, "material": {"id": "a", "is_newest": false}, "objects": 2});
-    assert!(report["summary"]["materials"].as_array().expect("a list").contains(&older), "{report}");
+    assert!(
+        report["summary"]["materials"].as_array().expect("a list").contains(&older),
+        "{report}"
+    );
 
     // LocalStack tells none; and without being asked for, KMS is not asked.
     let told = Sealwax::new(["audit", &folder, "--stale", "--json"]).run().exits(0);
@@ -147,11 +185,15 @@ fn a_progress_bar_tells_how_many_there_are() {
     let scene = folder("audit-progress");
     let (uri, west, state) = (format!("{}/", scene.uri()), west_key(), scene.path("state"));
     let rewrap = ["rewrap", &uri, "--recursive", "--add", &west];
-    for command in
-        [&["audit", &uri][..], &["verify", &uri, "--allow-unsealed"], &rewrap, &[&rewrap[..], &["--apply"]].concat()]
-    {
+    for command in [
+        &["audit", &uri][..],
+        &["verify", &uri, "--allow-unsealed"],
+        &rewrap,
+        &[&rewrap[..], &["--apply"]].concat(),
+    ] {
         let held = HeldLooks::start(&endpoint());
-        let command = Sealwax::new(command).env("AWS_ENDPOINT_URL", held.url()).env("XDG_STATE_HOME", &state);
+        let command =
+            Sealwax::new(command).env("AWS_ENDPOINT_URL", held.url()).env("XDG_STATE_HOME", &state);
         let terminal = Terminal::run(command);
         // Before a single object is done.
         terminal.shows("0 of 3 objects [");

@@ -3,11 +3,15 @@
 use crate::support::{Scene, Sealwax, east_key, endpoint};
 
 /// The variables of the test environment that would hide what is in the files.
-const VARIABLES: [&str; 4] = ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+const VARIABLES: [&str; 4] =
+    ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 
 fn with_files_alone(scene: &Scene, config: &str, args: &[&str]) -> Sealwax {
     let file = scene.file("config", config.as_bytes());
-    VARIABLES.into_iter().fold(Sealwax::new(args), Sealwax::without_env).env("AWS_CONFIG_FILE", file)
+    VARIABLES
+        .into_iter()
+        .fold(Sealwax::new(args), Sealwax::without_env)
+        .env("AWS_CONFIG_FILE", file)
 }
 
 #[test]
@@ -19,19 +23,24 @@ fn a_profile() {
         endpoint()
     );
     let uri = scene.uri();
-    let run = with_files_alone(&scene, &config, &["get", &uri, "-", "--profile", "seal"]).run().exits(0);
+    let run =
+        with_files_alone(&scene, &config, &["get", &uri, "-", "--profile", "seal"]).run().exits(0);
     assert_eq!(run.stdout, b"text");
-    let run = with_files_alone(&scene, &config, &["get", &uri, "-"]).env("AWS_PROFILE", "seal").run().exits(0);
+    let run = with_files_alone(&scene, &config, &["get", &uri, "-"])
+        .env("AWS_PROFILE", "seal")
+        .run()
+        .exits(0);
     assert_eq!(run.stdout, b"text");
     let other = ["get", &uri, "-", "--profile", "other"];
-    with_files_alone(&scene, &config, &other).run().fails(2, "no profile other in the AWS files, which have: seal");
+    with_files_alone(&scene, &config, &other)
+        .run()
+        .fails(2, "no profile other in the AWS files, which have: seal");
 }
 
 #[test]
 fn a_profile_that_is_typed_precedes_the_environment() {
     // The test server takes an access key of 12 digits for the caller's account.
-    let file =
-        "[profile it]\naws_access_key_id = 111111111111\naws_secret_access_key = test\n[profile bare]\noutput = json\n";
+    let file = "[profile it]\naws_access_key_id = 111111111111\naws_secret_access_key = test\n[profile bare]\noutput = json\n";
     let scene = Scene::new("typed");
     let file = scene.file("config", file.as_bytes());
     let account = |variable: Option<&str>, args: &[&str]| {
@@ -43,7 +52,11 @@ fn a_profile_that_is_typed_precedes_the_environment() {
         said.split_once("account ").expect("an account").1[..12].to_owned()
     };
     assert_eq!(account(None, &[]), "000000000000");
-    assert_eq!(account(Some("it"), &[]), "000000000000", "of two variables, the keys count, as for every AWS tool");
+    assert_eq!(
+        account(Some("it"), &[]),
+        "000000000000",
+        "of two variables, the keys count, as for every AWS tool"
+    );
     assert_eq!(account(None, &["--profile", "it"]), "111111111111");
     assert_eq!(account(None, &["--profile", "bare"]), "000000000000", "it has none of its own");
 }
@@ -73,7 +86,10 @@ fn options_precede_the_environment() {
     let scene = Scene::new("options");
     scene.put(b"text", &[]).exits(0);
     let args = ["get", &scene.uri(), "-", "--endpoint-url", &endpoint(), "--region", "us-east-1"];
-    let run = Sealwax::new(args).env("AWS_ENDPOINT_URL", "http://127.0.0.1:1").env("AWS_REGION", "nowhere-1").run();
+    let run = Sealwax::new(args)
+        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        .env("AWS_REGION", "nowhere-1")
+        .run();
     assert_eq!(run.exits(0).stdout, b"text");
 }
 
@@ -92,9 +108,16 @@ fn no_credentials() {
         &["get", "s3://bucket/key", "-"],
         &["put", "-", "s3://bucket/key", "--key", &key],
     ] {
-        let run = Sealwax::new(args).without_env("AWS_ACCESS_KEY_ID").without_env("AWS_SECRET_ACCESS_KEY").run();
+        let run = Sealwax::new(args)
+            .without_env("AWS_ACCESS_KEY_ID")
+            .without_env("AWS_SECRET_ACCESS_KEY")
+            .run();
         let run = run.fails(5, "credentials");
         // Whatever was called first, S3 or KMS: no policy is to blame. And it is said in lines, not with their escapes.
-        assert!(run.stderr.contains("hint: sign in") && !run.stderr.contains("\\u{a}"), "{}", run.stderr);
+        assert!(
+            run.stderr.contains("hint: sign in") && !run.stderr.contains("\\u{a}"),
+            "{}",
+            run.stderr
+        );
     }
 }

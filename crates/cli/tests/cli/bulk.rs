@@ -16,7 +16,9 @@ use sealwax_s3::{KmsKeyring, S3Uri, SealedClient};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::support::{Run, Scene, Sealwax, east_key, endpoint, second_s3, send, wait_until, west_key};
+use crate::support::{
+    Run, Scene, Sealwax, east_key, endpoint, second_s3, send, wait_until, west_key,
+};
 
 /// Each bucket takes seven volumes of SeaweedFS: one must do for all suites.
 const BUCKET: &str = "sealwax-tests";
@@ -47,7 +49,8 @@ impl Many {
         let runtime = Runtime::new().expect("a runtime");
         let this = Self { scene, prefix, uris, runtime, config };
         let client = this.client(&east_key());
-        let puts = this.uris.iter().map(|uri| client.put().uri(uri).body(uri.key().to_owned()).send());
+        let puts =
+            this.uris.iter().map(|uri| client.put().uri(uri).body(uri.key().to_owned()).send());
         this.runtime.block_on(async {
             // It may be there.
             let _ = client.s3().create_bucket().bucket(BUCKET).send().await;
@@ -57,7 +60,9 @@ impl Many {
     }
 
     fn client(&self, key: &str) -> SealedClient {
-        let s3 = aws_sdk_s3::config::Builder::from(&self.config).endpoint_url(second_s3()).force_path_style(true);
+        let s3 = aws_sdk_s3::config::Builder::from(&self.config)
+            .endpoint_url(second_s3())
+            .force_path_style(true);
         let keyring = KmsKeyring::builder(&self.config).key(key.parse().expect("an ARN")).build();
         SealedClient::builder(aws_sdk_s3::Client::from_conf(s3.build()), keyring).build()
     }
@@ -117,7 +122,9 @@ fn done(journal: &Path) -> BTreeMap<String, usize> {
     let mut done = BTreeMap::new();
     for line in fs::read_to_string(journal).expect("a journal").lines() {
         let line: Value = serde_json::from_str(line).expect("JSON");
-        if let (Some(object), Some("rewrapped" | "unchanged")) = (line["object"].as_str(), line["outcome"].as_str()) {
+        if let (Some(object), Some("rewrapped" | "unchanged")) =
+            (line["object"].as_str(), line["outcome"].as_str())
+        {
             *done.entry(object.to_owned()).or_insert(0) += 1;
         }
     }
@@ -126,7 +133,8 @@ fn done(journal: &Path) -> BTreeMap<String, usize> {
 
 /// Whether it says that the job is complete: the same again would be a new one.
 fn has_ended(journal: &Path) -> bool {
-    fs::read_to_string(journal).is_ok_and(|text| text.ends_with("}}\n") && text.contains("\n{\"ended\":"))
+    fs::read_to_string(journal)
+        .is_ok_and(|text| text.ends_with("}}\n") && text.contains("\n{\"ended\":"))
 }
 
 /// `kill -9` after a random time; whether it came in time.
@@ -149,14 +157,18 @@ fn kill_after(mut child: Child, after: Duration) -> Option<Run> {
 /// `SEALWAX_KILLS` says how many times, `SEALWAX_KILLS_SEED` when.
 #[test]
 fn a_job_that_is_killed_again_and_again_does_all_of_it_once() {
-    let variable = |name: &str, default: u64| env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(default);
+    let variable = |name: &str, default: u64| {
+        env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(default)
+    };
     let (kills, seed) = (variable("SEALWAX_KILLS", 50), variable("SEALWAX_KILLS_SEED", 1));
-    let (many, mut random, mut killed, mut jobs) = (Many::new("kills", 100), Random(seed), 0, 0_u32);
+    let (many, mut random, mut killed, mut jobs) =
+        (Many::new("kills", 100), Random(seed), 0, 0_u32);
     let (east, west) = (east_key(), west_key());
     while killed < kills {
         // To and fro between the keys of two Regions; by a plan every other time.
         let (old, new) = if jobs % 2 == 0 { (&east, &west) } else { (&west, &east) };
-        let (journal, plan) = (many.path(&format!("{jobs}.journal")), many.path(&format!("{jobs}.plan")));
+        let (journal, plan) =
+            (many.path(&format!("{jobs}.journal")), many.path(&format!("{jobs}.plan")));
         let edits = ["--add", new, "--remove", old];
         let apply = ["--apply", "--json", "--concurrency", "8", "--journal", &journal];
         let by_plan = jobs % 2 == 1;
@@ -206,16 +218,22 @@ fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
     assert!(run.stderr.contains("nothing was changed: --apply does it"), "{}", run.stderr);
     assert_eq!(many.opened_by(&east_key()), [1; 3]);
 
-    let prices = many.scene.file("prices.json", b"{\"copies_per_1000\": 1000, \"currency\": \"EUR\"}");
+    let prices =
+        many.scene.file("prices.json", b"{\"copies_per_1000\": 1000, \"currency\": \"EUR\"}");
     let prices = prices.to_str().expect("a path");
     let run = many.rewrap(&["--add", &west, "--prices", prices, "--json"]).run().exits(0);
     let lines = String::from_utf8(run.stdout).expect("text");
     let last: Value = serde_json::from_str(lines.lines().last().expect("a line")).expect("JSON");
     let estimate = &last["summary"]["estimate"];
-    assert_eq!((estimate["currency"].as_str(), estimate["cost"].as_f64().map(f64::floor)), (Some("EUR"), Some(3.0)));
+    assert_eq!(
+        (estimate["currency"].as_str(), estimate["cost"].as_f64().map(f64::floor)),
+        (Some("EUR"), Some(3.0))
+    );
     assert_eq!(lines.lines().count(), 4);
     let wrong = many.scene.file("wrong.json", b"{\"copies\": 1}");
-    many.rewrap(&["--add", &west, "--prices", wrong.to_str().expect("a path")]).run().fails(2, "no table of prices");
+    many.rewrap(&["--add", &west, "--prices", wrong.to_str().expect("a path")])
+        .run()
+        .fails(2, "no table of prices");
 }
 
 #[test]
@@ -233,7 +251,10 @@ fn a_plan_is_applied_with_the_settings_that_it_was_made_with() {
     let run = many.command(&["rewrap", "--plan", &plan, "--apply"]).run().exits(0);
     assert_eq!(run.stderr, "3 rewrapped, 0 unchanged\n");
     assert_eq!(many.opened_by(&west), [2; 3]);
-    assert!(fs::read_dir(many.path("sealwax")).expect("the state directory").next().is_none(), "the journal is gone");
+    assert!(
+        fs::read_dir(many.path("sealwax")).expect("the state directory").next().is_none(),
+        "the journal is gone"
+    );
     fs::write(&plan, &fs::read(&plan).expect("the plan")[..200]).expect("cut off");
     many.command(&["rewrap", "--plan", &plan, "--apply"]).run().fails(2, "cannot read the plan");
 }
@@ -250,7 +271,10 @@ fn exit_codes_tell_all_some_and_none() {
     };
     let some = of_names(&format!("{names}not-there\n")).exits(7);
     let said = String::from_utf8(some.stdout).expect("text");
-    assert!(said.starts_with(&format!("failed s3://{BUCKET}/not-there: ")) && said.lines().count() == 1, "{said}");
+    assert!(
+        said.starts_with(&format!("failed s3://{BUCKET}/not-there: ")) && said.lines().count() == 1,
+        "{said}"
+    );
     assert!(some.stderr.contains("1 of 4 objects were not rewrapped"), "{}", some.stderr);
     of_names("not-there\n").exits(8);
     of_names("{}\n").fails(2, "names neither an object nor a key");
@@ -258,11 +282,17 @@ fn exit_codes_tell_all_some_and_none() {
     many.rewrap(&["--remove", &west, "--remove", &east, "--apply"]).run().exits(8);
     assert_eq!(many.opened_by(&east), [2; 3]);
     many.rewrap(&["--remove", &west]).run().exits(0);
-    many.command(&["rewrap", &format!("s3://{BUCKET}"), "--remove", &west]).run().fails(2, "is not s3://BUCKET/KEY");
+    many.command(&["rewrap", &format!("s3://{BUCKET}"), "--remove", &west])
+        .run()
+        .fails(2, "is not s3://BUCKET/KEY");
     many.rewrap(&["--add", &west, "--accept-place", "b/k"]).run().exits(2);
     let nothing = format!("s3://{BUCKET}/{}no-such-prefix", many.prefix);
     for more in [&["--apply"][..], &[]] {
-        let run = many.command(&["rewrap", &nothing, "--recursive", "--add", &west]).args(more).run().exits(4);
+        let run = many
+            .command(&["rewrap", &nothing, "--recursive", "--add", &west])
+            .args(more)
+            .run()
+            .exits(4);
         assert!(run.stderr.contains("there is no such object"), "{}", run.stderr);
     }
     many.command(&["rewrap", &many.uris[0].to_string(), "--add", &west, "--apply"]).run().exits(2);
@@ -279,7 +309,11 @@ fn an_interrupted_job_finishes_what_is_in_flight_and_says_how_to_go_on() {
     wait_until("some objects are done", || lines() > 3);
     send("INT", &child);
     let run = Run::new(child.wait_with_output().expect("it ends")).exits(130);
-    assert!(run.stderr.contains("  to go on: ") && run.stderr.contains("stopping"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("  to go on: ") && run.stderr.contains("stopping"),
+        "{}",
+        run.stderr
+    );
     let before = done(Path::new(&journal)).len();
     assert!(before < 40, "it was not stopped");
     let run = many.rewrap(&args).run().exits(0);

@@ -22,7 +22,8 @@ fn a_copy_has_the_same_keys_for_its_own_place() {
     let said = run("cp", &scene.uri(), &target.uri(), &[]).exits(0).stderr;
     assert_eq!(said, format!("copied {} to {} (4 bytes)\n", scene.uri(), target.uri()));
     let place = format!("{}/{}", target.bucket, target.key);
-    let expected: Vec<_> = keys(&scene.uri()).into_iter().map(|(key, _)| (key, place.clone())).collect();
+    let expected: Vec<_> =
+        keys(&scene.uri()).into_iter().map(|(key, _)| (key, place.clone())).collect();
     assert_eq!(keys(&target.uri()), expected);
     assert_eq!(target.get(&[]).exits(0).stdout, b"text");
     assert_eq!(RawS3::new().get(&target).0, RawS3::new().get(&scene).0, "the body is the same");
@@ -63,11 +64,16 @@ fn folders_are_copied_and_moved() {
         scene.beside(name).put(name.as_bytes(), &[]).exits(0);
     }
     RawS3::new().put(&scene.beside("plain"), b"text".to_vec(), std::collections::HashMap::new());
-    let said = run("cp", &scene.uri(), &target.uri(), &["-r", "--include", "*.txt"]).exits(0).stderr;
+    let said =
+        run("cp", &scene.uri(), &target.uri(), &["-r", "--include", "*.txt"]).exits(0).stderr;
     assert!(said.starts_with("copied 2 objects of"), "{said}");
     assert_eq!(target.beside("sub/b.txt").get(&[]).exits(0).stdout, b"sub/b.txt");
     let run = run("mv", &scene.uri(), &target.uri(), &["-r"]).exits(7);
-    assert!(run.stderr.contains("moved 3 objects") && run.stderr.contains("plain: "), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("moved 3 objects") && run.stderr.contains("plain: "),
+        "{}",
+        run.stderr
+    );
     let left = Sealwax::new(["ls", &scene.uri(), "-r", "--json"]).run().exits(0);
     assert_eq!(json_lines(&left).len(), 1, "what was not copied is not deleted");
     let inside = format!("{}/sub", target.uri());
@@ -100,7 +106,11 @@ fn a_folder_is_deleted_only_if_that_is_said() {
     let run = rm(&["--dry-run", "--exclude", "*.pdf"]).exits(0);
     assert_eq!(String::from_utf8_lossy(&run.stdout).lines().count(), 2);
     let run = rm(&[]).exits(2);
-    assert!(run.stderr.contains("3 objects of") && run.stderr.contains("nobody can be asked"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("3 objects of") && run.stderr.contains("nobody can be asked"),
+        "{}",
+        run.stderr
+    );
     let mut terminal = Terminal::run(Sealwax::new(["rm", &scene.uri(), "-r"]));
     terminal.shows("3 objects of");
     terminal.types("");

@@ -22,21 +22,37 @@ fn found(run: &Run, check: &str) -> String {
 fn all_is_well() {
     let scene = Scene::new("doctor");
     let prefix = scene.uri();
-    let args = ["doctor", &prefix, "--json", "--key", &east_key(), "--key", &west_key(), "-c", "tenant=acme"];
+    let args = [
+        "doctor",
+        &prefix,
+        "--json",
+        "--key",
+        &east_key(),
+        "--key",
+        &west_key(),
+        "-c",
+        "tenant=acme",
+    ];
     let run = Sealwax::new(args).run().exits(0);
-    for check in ["settings", "credentials", "clock", "Regions", "bucket", "versioning", "round trip"] {
+    for check in
+        ["settings", "credentials", "clock", "Regions", "bucket", "versioning", "round trip"]
+    {
         assert_eq!(found(&run, check), "ok", "{check}: {run:?}");
     }
     assert_eq!(found(&run, "key"), "ok,ok");
     assert_eq!(found(&run, "key policy"), "ok,ok,ok,ok,ok,ok,ok,ok");
     assert!(run.stderr.contains("0 failed"), "{}", run.stderr);
     // LocalStack carries out what it should only try, and that is said.
-    let said = |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("ignores DryRun"));
+    let said =
+        |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("ignores DryRun"));
     assert!(json_lines(&run).iter().any(said), "{run:?}");
     assert_eq!(RawS3::new().versions(&scene.bucket, &scene.key), 0, "something is left behind");
     let run = Sealwax::new(["doctor", &prefix, "--read-only"]).run().exits(0);
     let text = String::from_utf8(run.stdout).expect("text");
-    assert!(text.contains("skipped  store") && text.contains("hint: ") && !text.contains('\u{1b}'), "{text}");
+    assert!(
+        text.contains("skipped  store") && text.contains("hint: ") && !text.contains('\u{1b}'),
+        "{text}"
+    );
 }
 
 #[test]
@@ -45,15 +61,23 @@ fn what_a_store_honours() {
     let run = Sealwax::new(["doctor", &scene.uri(), "--json"]).run().exits(0);
     let of = |run: &Run, what: &str| {
         let lines = json_lines(run);
-        let line = lines.iter().find(|line| line["message"].as_str().is_some_and(|text| text.starts_with(what)));
-        line.unwrap_or_else(|| panic!("{what}: {run:?}"))["status"].as_str().expect("text").to_owned()
+        let line = lines
+            .iter()
+            .find(|line| line["message"].as_str().is_some_and(|text| text.starts_with(what)));
+        line.unwrap_or_else(|| panic!("{what}: {run:?}"))["status"]
+            .as_str()
+            .expect("text")
+            .to_owned()
     };
     assert_eq!(of(&run, "If-None-Match on puts"), "ok");
     assert_eq!(of(&run, "If-Match on the target of copies"), "warning", "LocalStack ignores it");
 
     let second = RawS3::at(&second_s3());
     second.make_bucket(&scene.bucket);
-    let run = Sealwax::new(["doctor", &scene.uri(), "--json"]).env("AWS_ENDPOINT_URL_S3", second_s3()).run().exits(0);
+    let run = Sealwax::new(["doctor", &scene.uri(), "--json"])
+        .env("AWS_ENDPOINT_URL_S3", second_s3())
+        .run()
+        .exits(0);
     assert_eq!(of(&run, "If-None-Match on puts"), "ok");
     assert_eq!(second.keys(&scene.bucket, &scene.key).len(), 0, "something is left behind");
 }
@@ -62,12 +86,21 @@ fn what_a_store_honours() {
 fn what_is_wrong_is_said_with_what_to_do() {
     let scene = Scene::new("doctor-wrong");
     let absent = format!("{}0", &east_key()[..east_key().len() - 1]);
-    let run = Sealwax::new(["doctor", "s3://no-such-bucket-of-sealwax", "--json", "--key", &absent]).run().exits(1);
+    let run =
+        Sealwax::new(["doctor", "s3://no-such-bucket-of-sealwax", "--json", "--key", &absent])
+            .run()
+            .exits(1);
     assert_eq!((found(&run, "key"), found(&run, "bucket")), ("failed".into(), "failed".into()));
-    assert!(json_lines(&run).iter().filter(|line| line["status"] == "failed").all(|line| line["hint"].is_string()));
+    assert!(
+        json_lines(&run)
+            .iter()
+            .filter(|line| line["status"] == "failed")
+            .all(|line| line["hint"].is_string())
+    );
     assert!(run.stderr.contains("error: 2 of "), "{}", run.stderr);
     let run = Sealwax::new(["doctor", &scene.uri(), "--json"]);
-    let run = run.without_env("AWS_ACCESS_KEY_ID").without_env("AWS_SECRET_ACCESS_KEY").run().exits(1);
+    let run =
+        run.without_env("AWS_ACCESS_KEY_ID").without_env("AWS_SECRET_ACCESS_KEY").run().exits(1);
     assert_eq!(found(&run, "credentials"), "failed");
     assert_eq!(found(&run, "bucket"), "", "there is nobody to look at it");
 }
@@ -96,12 +129,23 @@ fn kms_with_dry_runs(denied: &'static str) -> (String, mpsc::Receiver<(String, V
             client.read_exact(&mut body).expect("a body");
             let body: Value = serde_json::from_slice(&body).expect("JSON");
             let (status, answer) = match call.as_str() {
-                "DescribeKey" => (200, json!({ "KeyMetadata": { "KeyId": body["KeyId"], "KeyState": "Enabled" } })),
-                call if call == denied => (400, json!({ "__type": "AccessDeniedException", "message": "not you" })),
-                _ => (400, json!({ "__type": "DryRunOperationException", "message": "it would have succeeded" })),
+                "DescribeKey" => (
+                    200,
+                    json!({ "KeyMetadata": { "KeyId": body["KeyId"], "KeyState": "Enabled" } }),
+                ),
+                call if call == denied => {
+                    (400, json!({ "__type": "AccessDeniedException", "message": "not you" }))
+                }
+                _ => (
+                    400,
+                    json!({ "__type": "DryRunOperationException", "message": "it would have succeeded" }),
+                ),
             };
             let answer = answer.to_string();
-            let head = format!("HTTP/1.1 {status} -\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
+            let head = format!(
+                "HTTP/1.1 {status} -\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                answer.len()
+            );
             let _ = client.get_mut().write_all(format!("{head}{answer}").as_bytes());
             let _ = sender.send((call, body));
         }
@@ -111,9 +155,11 @@ fn kms_with_dry_runs(denied: &'static str) -> (String, mpsc::Receiver<(String, V
 
 #[test]
 fn what_key_policies_allow_is_asked_without_doing_it() {
-    for (denied, status, code) in
-        [("", "ok,ok,ok,ok", 0), ("ReEncrypt", "ok,ok,ok,warning", 0), ("Decrypt", "ok,ok,failed,ok", 1)]
-    {
+    for (denied, status, code) in [
+        ("", "ok,ok,ok,ok", 0),
+        ("ReEncrypt", "ok,ok,ok,warning", 0),
+        ("Decrypt", "ok,ok,failed,ok", 1),
+    ] {
         let (kms, asked) = kms_with_dry_runs(denied);
         let doctor = Sealwax::new(["doctor", "--json", "--key", &east_key(), "-c", "tenant=acme"]);
         let run = doctor.env("AWS_ENDPOINT_URL_KMS", &kms).run().exits(code);
@@ -123,8 +169,13 @@ fn what_key_policies_allow_is_asked_without_doing_it() {
         for (call, body) in asked {
             assert_eq!(body["DryRun"], true, "{call}");
             let needs_none = matches!(call.as_str(), "Decrypt" | "ReEncrypt");
-            assert_eq!(body["DryRunModifiers"][0] == "IGNORE_CIPHERTEXT", needs_none, "{call}: {body}");
-            let context = if call == "ReEncrypt" { "SourceEncryptionContext" } else { "EncryptionContext" };
+            assert_eq!(
+                body["DryRunModifiers"][0] == "IGNORE_CIPHERTEXT",
+                needs_none,
+                "{call}: {body}"
+            );
+            let context =
+                if call == "ReEncrypt" { "SourceEncryptionContext" } else { "EncryptionContext" };
             assert_eq!(body[context]["tenant"], "acme", "{call}: {body}");
         }
     }

@@ -11,7 +11,8 @@ fn completions_know_the_commands() {
         let text = String::from_utf8(run.stdout).expect("text");
         assert!(text.contains("reencrypt") && text.contains("skip-unchanged"), "{shell}");
     }
-    let script = Sealwax::by_shell(&format!("{} completions bash | bash -n", env!("CARGO_BIN_EXE_sealwax")));
+    let script =
+        Sealwax::by_shell(&format!("{} completions bash | bash -n", env!("CARGO_BIN_EXE_sealwax")));
     script.run().exits(0);
 }
 
@@ -33,7 +34,11 @@ fn bash_completes_what_is_typed() {
             typed.len(),
         );
         let output = Command::new("bash").args(["-c", &line]).output().expect("bash runs");
-        assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), completed, "{typed:?}: {output:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout).trim_end(),
+            completed,
+            "{typed:?}: {output:?}"
+        );
     }
 }
 
@@ -54,12 +59,18 @@ fn a_page_for_each_command() {
 fn every_command_has_examples() {
     let help = Sealwax::new(["--help"]).run().exits(0).stdout;
     let help = String::from_utf8(help).expect("text");
-    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let commands: Vec<_> = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
+    let commands = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
+    let commands: Vec<_> =
+        commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
     let names = commands.into_iter().filter(|name| !name.is_empty() && *name != "help");
     let mut count = 0;
     for name in names {
-        let args = if name == "uploads" { vec![name, "ls", "--help"] } else { vec![name, "--help"] };
+        let args =
+            if name == "uploads" { vec![name, "ls", "--help"] } else { vec![name, "--help"] };
         let text = String::from_utf8(Sealwax::new(&args).run().exits(0).stdout).expect("text");
         assert!(text.contains("Examples:\n  "), "{name}: {text}");
         assert!(!text.contains('\u{1b}'), "{name} is coloured");

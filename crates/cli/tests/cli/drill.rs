@@ -21,13 +21,24 @@ fn replicated(name: &str) -> (Scene, Scene) {
 
 fn drill(source: &Scene, replica: &Scene, args: &[&str]) -> Run {
     let (folder, report) = (format!("{}/", replica.uri()), replica.path("report"));
-    let fixed = ["--replica-of", &source.bucket, "--region", "us-west-2", "--block", "us-east-1", "--report"];
+    let fixed = [
+        "--replica-of",
+        &source.bucket,
+        "--region",
+        "us-west-2",
+        "--block",
+        "us-east-1",
+        "--report",
+    ];
     Sealwax::new(["drill", &folder]).args(fixed).args([report]).args(args).run()
 }
 
 fn report(replica: &Scene) -> (Value, String) {
     let json = fs::read_to_string(replica.path("report.json")).expect("a report");
-    (serde_json::from_str(&json).expect("JSON"), fs::read_to_string(replica.path("report.md")).expect("a page"))
+    (
+        serde_json::from_str(&json).expect("JSON"),
+        fs::read_to_string(replica.path("report.md")).expect("a page"),
+    )
 }
 
 #[test]
@@ -42,16 +53,31 @@ fn a_replica_that_needs_its_source_fails_and_passes_once_rewrapped() {
     assert_eq!(json["failed_objects"][0]["object"], replica.beside("east").uri());
     assert_eq!(json["failed_objects"][0]["reason"], "unavailable");
     assert!(
-        page.contains("# Disaster recovery drill: FAILED") && page.contains(&replica.beside("east").uri()),
+        page.contains("# Disaster recovery drill: FAILED")
+            && page.contains(&replica.beside("east").uri()),
         "{page}"
     );
     let refused = json["refused_requests"].as_array().expect("a list");
-    let of = |service: &str| refused.iter().find(|it| it["service"] == service).expect(service)["requests"].clone();
+    let of = |service: &str| {
+        refused.iter().find(|it| it["service"] == service).expect(service)["requests"].clone()
+    };
     assert_eq!((of("s3"), of("sts")), (1.into(), 1.into()), "the probes");
-    assert!(of("kms").as_u64() > Some(1), "the probe, and the object that needs the East: {refused:?}");
+    assert!(
+        of("kms").as_u64() > Some(1),
+        "the probe, and the object that needs the East: {refused:?}"
+    );
 
     let east = replica.beside("east");
-    let rewrap = ["rewrap", &east.uri(), "--add", &west_key(), "--replica-of", &source.bucket, "--region", "us-west-2"];
+    let rewrap = [
+        "rewrap",
+        &east.uri(),
+        "--add",
+        &west_key(),
+        "--replica-of",
+        &source.bucket,
+        "--region",
+        "us-west-2",
+    ];
     Sealwax::new(rewrap).run().exits(0);
     let from = format!("s3://{}/{}/", source.bucket, source.key);
     let run = drill(&source, &replica, &["--full", "--source", &from]).exits(0);
@@ -75,19 +101,37 @@ fn what_is_not_replicated_in_time_fails_the_drill() {
     // The object of the East alone does not open; what is late is told beside it.
     drill(&source, &replica, &[&late[..], &["--lag", "1h"]].concat()).exits(7);
     let (json, page) = report(&replica);
-    assert_eq!((&json["source"]["absent"], &json["source"]["is_behind"]), (&1.into(), &false.into()));
+    assert_eq!(
+        (&json["source"]["absent"], &json["source"]["is_behind"]),
+        (&1.into(), &false.into())
+    );
     let oldest = &json["source"]["oldest_unreplicated"];
-    assert_eq!((&oldest["object"], &oldest["is_outdated"]), (&source.beside("late").uri().into(), &false.into()));
+    assert_eq!(
+        (&oldest["object"], &oldest["is_outdated"]),
+        (&source.beside("late").uri().into(), &false.into())
+    );
     // LocalStack tells none.
     assert_eq!(oldest["replication_status"], "not-told");
     assert_eq!(json["source"]["unreplicated_objects"], Value::Array(vec![oldest.clone()]));
     assert_eq!(json["source"]["replication_statuses"], serde_json::json!({"not-told": 1}));
     let of = oldest["last_modified"].as_str().expect("a time");
     let line = format!("| `{}` | {of} | absent | not told |", source.beside("late").uri());
-    assert!(page.contains(&line) && page.contains("| what S3 says of these two | 1 not told |"), "{page}");
+    assert!(
+        page.contains(&line) && page.contains("| what S3 says of these two | 1 not told |"),
+        "{page}"
+    );
 
     let east = replica.beside("east");
-    let rewrap = ["rewrap", &east.uri(), "--add", &west_key(), "--replica-of", &source.bucket, "--region", "us-west-2"];
+    let rewrap = [
+        "rewrap",
+        &east.uri(),
+        "--add",
+        &west_key(),
+        "--replica-of",
+        &source.bucket,
+        "--region",
+        "us-west-2",
+    ];
     Sealwax::new(rewrap).run().exits(0);
     drill(&source, &replica, &[&late[..], &["--lag", "1h"]].concat()).exits(0);
     std::thread::sleep(std::time::Duration::from_secs(2));

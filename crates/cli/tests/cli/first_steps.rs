@@ -16,9 +16,15 @@ fn sealwax(args: &[&str]) -> Sealwax {
 
 #[test]
 fn the_names_that_other_tools_have() {
-    for (theirs, ours) in [("sync", "'put --recursive --skip-unchanged'"), ("download", "'get'"), ("pu", "'put'")] {
+    for (theirs, ours) in
+        [("sync", "'put --recursive --skip-unchanged'"), ("download", "'get'"), ("pu", "'put'")]
+    {
         let run = sealwax(&[theirs, "a", "s3://b/k"]).run().exits(2);
-        assert!(run.stderr.contains(&format!("tip: a similar subcommand exists: {ours}")), "{}", run.stderr);
+        assert!(
+            run.stderr.contains(&format!("tip: a similar subcommand exists: {ours}")),
+            "{}",
+            run.stderr
+        );
     }
     for (from, to) in [("file", "s3://b/k"), ("s3://b/k", "file")] {
         let run = sealwax(&["cp", from, to]).run().exits(2);
@@ -37,7 +43,8 @@ fn a_file_that_is_not_there_is_named() {
 fn folders_are_made_where_an_object_is_to_go() {
     let scene = Scene::new("folders");
     scene.put(b"text", &[]).exits(0);
-    let get = |to: &str| Sealwax::new(["get", &scene.uri(), to]).in_directory(&scene.path("")).run();
+    let get =
+        |to: &str| Sealwax::new(["get", &scene.uri(), to]).in_directory(&scene.path("")).run();
     get("a/b/file").exits(0);
     get("c/").exits(0);
     get("c/").exits(0);
@@ -47,7 +54,10 @@ fn folders_are_made_where_an_object_is_to_go() {
     get("c/folders/").fails(1, "");
     get("/dev/null").fails(2, "is no regular file");
     // Nothing is made for what is not there.
-    Sealwax::new(["get", &scene.beside("absent").uri()]).args([scene.path("d/file")]).run().exits(4);
+    Sealwax::new(["get", &scene.beside("absent").uri()])
+        .args([scene.path("d/file")])
+        .run()
+        .exits(4);
     assert!(!scene.path("d").exists());
 }
 
@@ -57,7 +67,9 @@ fn what_is_a_folder_or_a_glob_is_told() {
     scene.beside("a.txt").put(b"text", &[]).exits(0);
     let glob = format!("{}/*.txt", scene.uri());
     let to = format!("{}-copy", scene.uri());
-    for command in [["get", &scene.uri(), "-"], ["cp", &scene.uri(), &to], ["mv", &scene.uri(), &to]] {
+    for command in
+        [["get", &scene.uri(), "-"], ["cp", &scene.uri(), &to], ["mv", &scene.uri(), &to]]
+    {
         let run = sealwax(&command).run().fails(4, "");
         assert!(run.stderr.contains("a folder is taken with --recursive"), "{}", run.stderr);
     }
@@ -106,7 +118,8 @@ fn a_folder_is_deleted_with_what_stands_for_it() {
         s3.put(&scene.beside(name), Vec::new(), HashMap::new());
     }
     let prefix = format!("{}/", scene.key);
-    let rm = |args: &[&str]| Sealwax::new(["rm", &scene.uri(), "-r", "--yes"]).args(args).run().exits(0);
+    let rm =
+        |args: &[&str]| Sealwax::new(["rm", &scene.uri(), "-r", "--yes"]).args(args).run().exits(0);
     rm(&["--exclude", "plain"]);
     assert_eq!(s3.keys(&scene.bucket, &prefix), [prefix.clone(), format!("{prefix}sub/plain")]);
     rm(&[]);
@@ -140,8 +153,9 @@ fn s3_elsewhere(status: &'static str, region: &'static str) -> String {
                 line.clear();
             }
             let head = format!("HTTP/1.1 {status}\r\nx-amz-bucket-region: {region}\r\n");
-            let _ =
-                client.get_mut().write_all(format!("{head}content-length: 0\r\nconnection: close\r\n\r\n").as_bytes());
+            let _ = client.get_mut().write_all(
+                format!("{head}content-length: 0\r\nconnection: close\r\n\r\n").as_bytes(),
+            );
         }
     });
     url
@@ -149,8 +163,9 @@ fn s3_elsewhere(status: &'static str, region: &'static str) -> String {
 
 #[test]
 fn the_region_of_a_bucket_is_told() {
-    let run =
-        |status, region, args: &[&str]| sealwax(args).env("AWS_ENDPOINT_URL_S3", s3_elsewhere(status, region)).run();
+    let run = |status, region, args: &[&str]| {
+        sealwax(args).env("AWS_ENDPOINT_URL_S3", s3_elsewhere(status, region)).run()
+    };
     for status in ["301 Moved Permanently", "400 Bad Request"] {
         for args in [
             &["get", "s3://b/k", "-"][..],

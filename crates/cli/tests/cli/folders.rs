@@ -7,7 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::support::{PartsProxy, RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, send, wait_until, west_key};
+use crate::support::{
+    PartsProxy, RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, send, wait_until, west_key,
+};
 
 /// A folder with files.
 fn folder(scene: &Scene, files: &[(&str, &[u8])]) -> std::path::PathBuf {
@@ -39,7 +41,12 @@ fn tree(folder: &Path) -> HashMap<String, Vec<u8>> {
             match path.is_dir() {
                 true => folders.push(path),
                 false => {
-                    let name = path.strip_prefix(folder).expect("inside").to_str().expect("text").to_owned();
+                    let name = path
+                        .strip_prefix(folder)
+                        .expect("inside")
+                        .to_str()
+                        .expect("text")
+                        .to_owned();
                     found.insert(name, fs::read(path).expect("there"));
                 }
             }
@@ -52,23 +59,40 @@ fn tree(folder: &Path) -> HashMap<String, Vec<u8>> {
 fn a_folder_there_and_back() {
     let scene = Scene::new("folder");
     let long = bytes(9 * 1024 * 1024);
-    let files = [("a.txt", &b"one"[..]), ("sub/empty", b""), ("sub/\u{e9} +%.bin", &long), ("c.tmp", b"not this")];
+    let files = [
+        ("a.txt", &b"one"[..]),
+        ("sub/empty", b""),
+        ("sub/\u{e9} +%.bin", &long),
+        ("c.tmp", b"not this"),
+    ];
     let source = folder(&scene, &files);
     let time = SystemTime::UNIX_EPOCH + Duration::new(1_600_000_000, 123_456_789);
-    fs::File::options().write(true).open(source.join("a.txt")).and_then(|file| file.set_modified(time)).expect("set");
+    fs::File::options()
+        .write(true)
+        .open(source.join("a.txt"))
+        .and_then(|file| file.set_modified(time))
+        .expect("set");
 
     let run = put(&source, &scene, &["--exclude", "*.tmp", "-c", "tenant=acme"]).exits(0);
     let said = format!("sealed 3 files under {}/ ({} bytes)\n", scene.uri(), long.len() + 3);
     assert_eq!(run.stderr, said);
     let target = scene.path("target");
     let run = get(&scene, &target, &["-c", "tenant=acme"]).exits(0);
-    assert!(run.stderr.starts_with(&format!("opened 3 objects of {}/ in ", scene.uri())), "{}", run.stderr);
+    assert!(
+        run.stderr.starts_with(&format!("opened 3 objects of {}/ in ", scene.uri())),
+        "{}",
+        run.stderr
+    );
     let expected: HashMap<_, _> =
         files[..3].iter().map(|(name, content)| ((*name).to_owned(), content.to_vec())).collect();
     assert!(tree(&target) == expected, "{:?}", tree(&target).keys());
-    assert_eq!(fs::metadata(target.join("a.txt")).and_then(|it| it.modified()).expect("a time"), time);
+    assert_eq!(
+        fs::metadata(target.join("a.txt")).and_then(|it| it.modified()).expect("a time"),
+        time
+    );
 
-    let run = get(&scene, &scene.path("other"), &["--include", "sub/*", "--exclude", "empty"]).exits(0);
+    let run =
+        get(&scene, &scene.path("other"), &["--include", "sub/*", "--exclude", "empty"]).exits(0);
     assert!(run.stderr.starts_with("opened 1 object of"), "{}", run.stderr);
 }
 
@@ -77,8 +101,14 @@ fn what_is_unchanged_is_left_out() {
     let scene = Scene::new("unchanged");
     let source = folder(&scene, &[("a", b"one"), ("b", b"two")]);
     put(&source, &scene, &[]).exits(0);
-    let again = |args: &[&str]| put(&source, &scene, &[&["--skip-unchanged"], args].concat()).exits(0).stderr;
-    assert!(again(&[]).contains("sealed 0 files") && again(&[]).contains("; 2 unchanged"), "{}", again(&[]));
+    let again = |args: &[&str]| {
+        put(&source, &scene, &[&["--skip-unchanged"], args].concat()).exits(0).stderr
+    };
+    assert!(
+        again(&[]).contains("sealed 0 files") && again(&[]).contains("; 2 unchanged"),
+        "{}",
+        again(&[])
+    );
     // Another encryption context or another key is another object.
     assert!(again(&["-c", "a=b", "-n"]).starts_with("would seal 2 files"));
     assert!(again(&["--key", &west_key(), "-n"]).starts_with("would seal 2 files"));
@@ -86,12 +116,23 @@ fn what_is_unchanged_is_left_out() {
     let target = scene.path("target");
     get(&scene, &target, &[]).exits(0);
     fs::write(source.join("b"), b"2!!").expect("written");
-    assert!(again(&[]).starts_with("sealed 1 file under"), "of the same length, but modified later");
+    assert!(
+        again(&[]).starts_with("sealed 1 file under"),
+        "of the same length, but modified later"
+    );
     let run = get(&scene, &target, &["--skip-unchanged"]).exits(0);
-    assert!(run.stderr.contains("opened 1 object") && run.stderr.contains("; 1 unchanged"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("opened 1 object") && run.stderr.contains("; 1 unchanged"),
+        "{}",
+        run.stderr
+    );
     assert_eq!(fs::read(target.join("b")).expect("there"), b"2!!");
     let run = get(&scene, &scene.path("none"), &["--dry-run"]).exits(0);
-    assert!(run.stderr.starts_with("would open 2 objects") && !scene.path("none").exists(), "{}", run.stderr);
+    assert!(
+        run.stderr.starts_with("would open 2 objects") && !scene.path("none").exists(),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -110,7 +151,11 @@ fn some_fail_and_the_others_do_not() {
     RawS3::new().put(&scene.beside("plain"), b"text".to_vec(), HashMap::new());
     let target = scene.path("target");
     let run = get(&scene, &target, &[]).exits(7);
-    assert!(run.stderr.contains("plain: ") && run.stderr.contains("is not sealed"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("plain: ") && run.stderr.contains("is not sealed"),
+        "{}",
+        run.stderr
+    );
     assert_eq!(tree(&target).len(), 2);
     let run = get(&scene, &target, &["--include", "plain"]).exits(8);
     assert!(run.stderr.contains("error: 1 of 1 object failed"), "{}", run.stderr);
@@ -140,7 +185,9 @@ fn several_files_and_names_that_are_added() {
     let (a, b) = (scene.file("a", b"one"), scene.file("b", b"two"));
     let to = format!("{}/", scene.uri());
     let key = east_key();
-    let put = |files: &[&Path], to: &str| Sealwax::new(["put"]).args(files).args([to, "--key", &key]).run();
+    let put = |files: &[&Path], to: &str| {
+        Sealwax::new(["put"]).args(files).args([to, "--key", &key]).run()
+    };
     put(&[&a, &b], &to).exits(0);
     put(&[&a, &b], &scene.uri()).fails(2, "several files go into a folder");
     put(&[&a], &to).exits(0);
@@ -163,7 +210,8 @@ fn an_interrupted_folder_leaves_no_upload() {
     let long = bytes(24 * 1024 * 1024);
     let source = folder(&scene, &[("a", &long), ("b", &long), ("c", b"short")]);
     let (s3, slow) = (RawS3::new(), PartsProxy::delaying(&endpoint(), Duration::from_secs(1)));
-    let put = Sealwax::new(["put"]).args([&source]).args([&*scene.uri(), "-r", "--key", &east_key()]);
+    let put =
+        Sealwax::new(["put"]).args([&source]).args([&*scene.uri(), "-r", "--key", &east_key()]);
     let child = put.env("AWS_ENDPOINT_URL_S3", slow.url()).spawn();
     wait_until("both uploads begin", || s3.unfinished_uploads(&scene) == 2);
     send("INT", &child);
@@ -178,7 +226,8 @@ fn what_several_files_cannot_have() {
     let source = folder(&scene, &[("a", b"one"), ("b", b"two")]);
     let run = put(&source, &scene, &["--resume", "-n"]).exits(0);
     assert!(run.stderr.starts_with("would seal 2 files"), "{}", run.stderr);
-    put(&source, &scene, &["--resume", "--state-file", "x"]).fails(2, "--state-file is of one file");
+    put(&source, &scene, &["--resume", "--state-file", "x"])
+        .fails(2, "--state-file is of one file");
     put(Path::new("-"), &scene, &[]).fails(2, "standard input is put by itself");
     put(&source, &scene, &["--format", "s3ec-v3"]).fails(2, "in Sealwax's own format");
 }

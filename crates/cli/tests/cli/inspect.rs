@@ -6,7 +6,16 @@ use crate::support::{Scene, Sealwax, east_key, west_key};
 
 fn inspected(name: &str) -> Scene {
     let scene = Scene::new(name);
-    let more = ["--key", &west_key(), "-c", "tenant=acme", "--metadata", "colour=blue", "--content-type", "text/plain"];
+    let more = [
+        "--key",
+        &west_key(),
+        "-c",
+        "tenant=acme",
+        "--metadata",
+        "colour=blue",
+        "--content-type",
+        "text/plain",
+    ];
     scene.put(b"twelve bytes", &more).exits(0);
     scene
 }
@@ -46,8 +55,7 @@ fn as_json() {
         assert!(value.as_str().is_some_and(|text| !text.is_empty()), "{changing}: {value}");
     }
     let place = format!("{}/{}", scene.bucket, scene.key);
-    let key =
-        |arn: String, region| json!({ "provider": "aws-kms", "wrapping_key": arn, "region": region, "place": place });
+    let key = |arn: String, region| json!({ "provider": "aws-kms", "wrapping_key": arn, "region": region, "place": place });
     let expected = json!({
         "object": scene.uri(),
         "authenticated": false,

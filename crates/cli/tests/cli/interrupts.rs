@@ -22,7 +22,11 @@ fn stop_a_put(signal: &str, code: i32) {
     drop(stdin);
     assert_eq!(s3.unfinished_uploads(&scene), 0, "an upload was left behind");
     assert!(s3.head(&scene).is_none(), "an object appeared");
-    assert!(run.stderr.contains(&format!("the upload to {} was given up", scene.uri())), "{}", run.stderr);
+    assert!(
+        run.stderr.contains(&format!("the upload to {} was given up", scene.uri())),
+        "{}",
+        run.stderr
+    );
     assert!(run.stdout.is_empty());
 }
 
@@ -42,7 +46,10 @@ fn an_interrupted_get_leaves_no_file() {
     scene.put(&bytes(8 * 1024 * 1024), &[]).exits(0);
     let target = scene.file("target", b"what was here before");
     let proxy = stalling_proxy(4 * 1024 * 1024);
-    let child = Sealwax::new(["get", &scene.uri()]).args([&target]).args(["--endpoint-url", &proxy]).spawn();
+    let child = Sealwax::new(["get", &scene.uri()])
+        .args([&target])
+        .args(["--endpoint-url", &proxy])
+        .spawn();
     wait_until("a temporary file appears", || scene.files().len() == 2);
     send("INT", &child);
     let run = Run::new(child.wait_with_output().expect("it ends")).exits(130);

@@ -14,7 +14,11 @@ fn keygen(scene: &Scene, name: &str) -> String {
 /// With KMS and STS out of reach.
 fn without_kms(args: &[&str], input: &[u8]) -> Run {
     let nowhere = "http://127.0.0.1:1";
-    Sealwax::new(args).env("AWS_ENDPOINT_URL_KMS", nowhere).env("AWS_ENDPOINT_URL_STS", nowhere).input(input).run()
+    Sealwax::new(args)
+        .env("AWS_ENDPOINT_URL_KMS", nowhere)
+        .env("AWS_ENDPOINT_URL_STS", nowhere)
+        .input(input)
+        .run()
 }
 
 #[test]
@@ -45,7 +49,10 @@ fn beside_keys_of_kms_either_opens() {
     let key = keygen(&scene, "key");
     scene.put(b"text", &["--local-key", &key]).exits(0);
     assert_eq!(scene.get(&[]).exits(0).stdout, b"text", "by KMS");
-    assert_eq!(without_kms(&["cat", &scene.uri(), "--local-key", &key], b"").exits(0).stdout, b"text");
+    assert_eq!(
+        without_kms(&["cat", &scene.uri(), "--local-key", &key], b"").exits(0).stdout,
+        b"text"
+    );
     // From a local key to KMS.
     let other = scene.beside("moved");
     without_kms(&["put", "-", &other.uri(), "--local-key", &key], b"text").exits(0);
@@ -63,7 +70,9 @@ fn key_files_are_looked_after() {
     assert_eq!(fs::read(&key).expect("there"), before);
     Sealwax::new(["keygen", "-"]).run().fails(2, "not printed");
     Sealwax::new(["keygen", &format!("{key}2"), "--name", "two words"]).run().fails(2, "a word");
-    Sealwax::new(["ls", "--local-key", &format!("{key}-absent")]).run().fails(1, "cannot read the local key");
+    Sealwax::new(["ls", "--local-key", &format!("{key}-absent")])
+        .run()
+        .fails(1, "cannot read the local key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o604)).expect("set");
     Sealwax::new(["ls", "--local-key", &key]).run().fails(2, "can be read by everybody");
     let no_key = scene.file("no-key", b"text");
@@ -89,18 +98,21 @@ fn objects_are_rewrapped_to_a_local_key_and_from_it() {
     // One, and all of a folder: as a plan, and from it.
     let one = scene.beside("a").uri();
     rewrap(&[&one, "--add", "local:archive"]).fails(2, "no local key archive at hand");
-    rewrap(&[&one, "--add", "local:other", "--local-key", key]).fails(2, "no local key other at hand");
+    rewrap(&[&one, "--add", "local:other", "--local-key", key])
+        .fails(2, "no local key other at hand");
     let run = rewrap(&[&one, "--add", "archive"]).exits(2);
     assert!(run.stderr.contains("a local key is local:NAME"), "{}", run.stderr);
     rewrap(&[&one, "--add", "local:archive", "--local-key", key]).exits(0);
     assert_eq!(opens("a", &["--local-key", key], 0).stdout, b"text");
     let plan = scene.path("plan");
     let plan = plan.to_str().expect("text");
-    rewrap(&[&uri, "-r", "--replace", "local:archive", "--local-key", key, "--save-plan", plan]).exits(0);
+    rewrap(&[&uri, "-r", "--replace", "local:archive", "--local-key", key, "--save-plan", plan])
+        .exits(0);
     rewrap(&["--plan", plan, "--apply"]).fails(2, "no local key archive at hand");
     let run = rewrap(&["--plan", plan, "--apply", "--local-key", key]).exits(0);
     assert!(
-        run.stderr.contains("2 rewrapped") || String::from_utf8_lossy(&run.stdout).contains("2 rewrapped"),
+        run.stderr.contains("2 rewrapped")
+            || String::from_utf8_lossy(&run.stdout).contains("2 rewrapped"),
         "{run:?}"
     );
     for name in ["a", "b"] {
@@ -117,10 +129,12 @@ fn objects_are_rewrapped_to_a_local_key_and_from_it() {
     assert_eq!(report["keys"][0]["wrapping_key"], east);
 
     // New data keys, beside a key of KMS.
-    let reencrypt = ["reencrypt", &one, "--under", &east, "--under", "local:archive", "--local-key", key];
+    let reencrypt =
+        ["reencrypt", &one, "--under", &east, "--under", "local:archive", "--local-key", key];
     Sealwax::new(reencrypt).run().exits(0);
     assert_eq!(opens("a", &["--local-key", key], 0).stdout, b"text");
     assert_eq!(scene.beside("a").get(&[]).exits(0).stdout, b"text");
-    let to_s3ec = ["reencrypt", &one, "--to", "s3ec-v3", "--under", "local:archive", "--local-key", key];
+    let to_s3ec =
+        ["reencrypt", &one, "--to", "s3ec-v3", "--under", "local:archive", "--local-key", key];
     Sealwax::new(to_s3ec).run().fails(2, "in Sealwax's own format alone");
 }

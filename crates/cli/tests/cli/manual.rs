@@ -17,8 +17,10 @@ use crate::support::{RawS3, Scene, east_key, endpoint, west_key};
 
 /// What the names of the buckets begin with, in the manual and, with something unique, in the test.
 const BUCKET: &str = "acme-invoices";
-const EAST_KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-const WEST_KEY: &str = "arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321";
+const EAST_KEY: &str =
+    "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const WEST_KEY: &str =
+    "arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321";
 const TIME: &str = "2026-11-25T10:00:00Z";
 /// What ends the output of a command.
 const END: &str = "@@end ";
@@ -40,10 +42,18 @@ fn the_manual_is_true() {
             Piece::Command(command) => {
                 let (output, code) = shell.run(&stage.to_test(&command.words()));
                 let output = stage.to_manual(&output);
-                let is_right = code == command.code && matches(&command.output, &output.lines().collect::<Vec<_>>());
-                actual.push_str(&command.shown(if is_right { None } else { Some((&output, code)) }));
+                let is_right = code == command.code
+                    && matches(&command.output, &output.lines().collect::<Vec<_>>());
+                actual.push_str(&command.shown(if is_right {
+                    None
+                } else {
+                    Some((&output, code))
+                }));
                 if !is_right {
-                    wrong.push(format!("line {}: $ {}\n{output}[exit code {code}]", command.line, command.typed[0]));
+                    wrong.push(format!(
+                        "line {}: $ {}\n{output}[exit code {code}]",
+                        command.line, command.typed[0]
+                    ));
                 }
             }
         }
@@ -51,7 +61,12 @@ fn the_manual_is_true() {
     // So that what is right can be taken over.
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("CLI.md");
     fs::write(&path, actual).expect("written");
-    assert!(wrong.is_empty(), "of docs/CLI.md as it is in {}:\n{}", path.display(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "of docs/CLI.md as it is in {}:\n{}",
+        path.display(),
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -60,10 +75,18 @@ fn every_command_is_in_the_manual() {
     let manual = fs::read_to_string(root.join("docs/CLI.md")).expect("the manual");
     let help = crate::support::Sealwax::new(["--help"]).run().exits(0).stdout;
     let help = String::from_utf8(help).expect("text");
-    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let commands: Vec<_> = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
+    let commands = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
+    let commands: Vec<_> =
+        commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
     for command in commands.into_iter().filter(|name| !name.is_empty() && *name != "help") {
-        assert!(manual.contains(&format!("\n$ sealwax {command} ")), "docs/CLI.md runs no `sealwax {command}`");
+        assert!(
+            manual.contains(&format!("\n$ sealwax {command} ")),
+            "docs/CLI.md runs no `sealwax {command}`"
+        );
     }
 }
 
@@ -72,7 +95,11 @@ fn elisions() {
     let is = |expected: &[&str], output: &[&str]| {
         matches(&expected.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(), output)
     };
-    assert!(is(&["a", "..."], &["a"]) && is(&["a", "...", "c"], &["a", "b", "b", "c"]) && is(&["..."], &[]));
+    assert!(
+        is(&["a", "..."], &["a"])
+            && is(&["a", "...", "c"], &["a", "b", "b", "c"])
+            && is(&["..."], &[])
+    );
     assert!(is(&["a[..]c"], &["abc"]) && is(&["[..]"], &["x"]) && is(&["a[..]b[..]c"], &["a1b2c"]));
     assert!(!is(&["a"], &["a", "b"]) && !is(&["a[..]c"], &["ab"]) && !is(&[], &["a"]));
 }
@@ -101,8 +128,11 @@ impl Transcript<'_> {
     /// As it is in the manual, with this output and exit code, if they are others.
     fn shown(&self, other: Option<(&str, i32)>) -> String {
         let prompts = ["$ "].into_iter().chain(std::iter::repeat("> "));
-        let typed =
-            self.typed.iter().zip(prompts).map(|(typed, prompt)| format!("{prompt}{typed}").trim_end().to_owned());
+        let typed = self
+            .typed
+            .iter()
+            .zip(prompts)
+            .map(|(typed, prompt)| format!("{prompt}{typed}").trim_end().to_owned());
         let mut text: String = typed.map(|line| line + "\n").collect();
         let expected: String = self.output.iter().map(|line| format!("{line}\n")).collect();
         let (output, code) = other.unwrap_or((&expected, self.code));
@@ -136,12 +166,18 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
                     last,
                 ) {
                     (Some(typed), ..) => {
-                        let transcript =
-                            Transcript { line: number + 1, typed: vec![typed], code: 0, output: Vec::new() };
+                        let transcript = Transcript {
+                            line: number + 1,
+                            typed: vec![typed],
+                            code: 0,
+                            output: Vec::new(),
+                        };
                         pieces.push(Piece::Command(transcript));
                     }
                     (_, Some(typed), _, Some(last)) => last.typed.push(typed),
-                    (_, _, Some(code), Some(last)) => last.code = code.parse().expect("an exit code"),
+                    (_, _, Some(code), Some(last)) => {
+                        last.code = code.parse().expect("an exit code")
+                    }
                     (_, _, _, Some(last)) => last.output.push(line.to_owned()),
                     (.., None) => panic!("line {}: output of no command", number + 1),
                 }
@@ -157,8 +193,12 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
 fn matches(expected: &[String], output: &[&str]) -> bool {
     match (expected.split_first(), output.split_first()) {
         (None, output) => output.is_none(),
-        (Some((line, rest)), _) if line == "..." => (0..=output.len()).any(|skip| matches(rest, &output[skip..])),
-        (Some((line, rest)), Some((first, more))) => line_matches(line, first) && matches(rest, more),
+        (Some((line, rest)), _) if line == "..." => {
+            (0..=output.len()).any(|skip| matches(rest, &output[skip..]))
+        }
+        (Some((line, rest)), Some((first, more))) => {
+            line_matches(line, first) && matches(rest, more)
+        }
         (Some(_), None) => false,
     }
 }
@@ -180,7 +220,10 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let home = TempDir::with_prefix("sealwax-").expect("a directory");
-        let unique = format!("{BUCKET}-{}", Scene::new("manual").key.replace(['/', '_'], "-").to_lowercase());
+        let unique = format!(
+            "{BUCKET}-{}",
+            Scene::new("manual").key.replace(['/', '_'], "-").to_lowercase()
+        );
         let unique = unique[..unique.len().min(50)].trim_end_matches('-').replace('.', "-");
         let stage = Self { unique, home, s3: RawS3::new() };
         for bucket in [stage.unique.clone(), format!("{}-west", stage.unique)] {
@@ -205,13 +248,19 @@ impl Stage {
     }
 
     fn to_test(&self, text: &str) -> String {
-        text.replace(BUCKET, &self.unique).replace(EAST_KEY, &east_key()).replace(WEST_KEY, &west_key())
+        text.replace(BUCKET, &self.unique)
+            .replace(EAST_KEY, &east_key())
+            .replace(WEST_KEY, &west_key())
     }
 
     fn to_manual(&self, text: &str) -> String {
-        let text = text.replace(&self.unique, BUCKET).replace(&east_key(), EAST_KEY).replace(&west_key(), WEST_KEY);
-        let text =
-            text.replace("000000000000", "111122223333").replace(&*self.home.path().to_string_lossy(), "/home/you");
+        let text = text
+            .replace(&self.unique, BUCKET)
+            .replace(&east_key(), EAST_KEY)
+            .replace(&west_key(), WEST_KEY);
+        let text = text
+            .replace("000000000000", "111122223333")
+            .replace(&*self.home.path().to_string_lossy(), "/home/you");
         with_one_time(&text)
     }
 }
@@ -222,11 +271,12 @@ fn with_one_time(text: &str) -> String {
     let (mut result, mut rest) = (String::new(), text);
     while let Some(char) = rest.chars().next() {
         let is_time = rest.len() > form.len()
-            && rest
-                .bytes()
-                .zip(form)
-                .all(|(byte, form)| if *form == b'0' { byte.is_ascii_digit() } else { byte == *form });
-        let fraction = |text: &str| text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
+            && rest.bytes().zip(form).all(|(byte, form)| {
+                if *form == b'0' { byte.is_ascii_digit() } else { byte == *form }
+            });
+        let fraction = |text: &str| {
+            text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len())
+        };
         let zone = if is_time { form.len() + fraction(&rest[form.len()..]) } else { 0 };
         if is_time && rest[zone..].starts_with('Z') {
             result.push_str(TIME);
@@ -273,7 +323,8 @@ impl Shell {
 
     /// What a command prints, and its exit code.
     fn run(&mut self, command: &str) -> (String, i32) {
-        writeln!(self.input, "{{ {command}\n}} </dev/null\nprintf '%s%d\\n' '{END}' $?").expect("the shell reads");
+        writeln!(self.input, "{{ {command}\n}} </dev/null\nprintf '%s%d\\n' '{END}' $?")
+            .expect("the shell reads");
         let mut text = String::new();
         loop {
             let mut line = String::new();

@@ -7,7 +7,10 @@ use crate::support::{RawS3, Scene, Sealwax, bytes, east_key, json_lines, west_ke
 /// Objects of which one is not sealed, in a folder of their own.
 fn objects(name: &str) -> Scene {
     let scene = Scene::new(name);
-    scene.beside("sealed").put(b"eleven text", &["-c", "tenant=acme", "--key", &west_key()]).exits(0);
+    scene
+        .beside("sealed")
+        .put(b"eleven text", &["-c", "tenant=acme", "--key", &west_key()])
+        .exits(0);
     scene.beside("sub/deep").put(b"", &[]).exits(0);
     RawS3::new().put(&scene.beside("plain"), b"text".to_vec(), HashMap::new());
     // As long as a sealed object may be.
@@ -21,7 +24,8 @@ fn one_level_with_plaintext_lengths() {
     let run = Sealwax::new(["ls", &format!("{}/", scene.uri())]).run().exits(0);
     let text = String::from_utf8(run.stdout).expect("text");
     let of = |name: &str| {
-        let line = text.lines().find(|line| line.contains(&format!("/{name}"))).expect("it is listed");
+        let line =
+            text.lines().find(|line| line.contains(&format!("/{name}"))).expect("it is listed");
         line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(of("sealed")[1], "11");
@@ -37,8 +41,12 @@ fn whether_each_is_sealed_and_by_which_keys() {
     let scene = objects("ls-long");
     let run = Sealwax::new(["ls", &scene.uri(), "-r", "--long", "--json"]).run().exits(0);
     let lines = json_lines(&run);
-    let of =
-        |name: &str| lines.iter().find(|line| line["object"] == format!("{}/{name}", scene.uri())).expect("listed");
+    let of = |name: &str| {
+        lines
+            .iter()
+            .find(|line| line["object"] == format!("{}/{name}", scene.uri()))
+            .expect("listed")
+    };
     assert_eq!(lines.len(), 4);
     let sealed = of("sealed");
     assert_eq!((&sealed["sealed"], &sealed["plaintext_bytes"]), (&true.into(), &11.into()));
@@ -46,11 +54,17 @@ fn whether_each_is_sealed_and_by_which_keys() {
     assert_eq!(sealed["encryption_context"], serde_json::json!({ "tenant": "acme" }));
     assert_eq!(of("sub/deep")["plaintext_bytes"], 0);
     for name in ["plain", "plain-long"] {
-        assert_eq!((&of(name)["sealed"], &of(name)["plaintext_bytes"]), (&false.into(), &serde_json::Value::Null));
+        assert_eq!(
+            (&of(name)["sealed"], &of(name)["plaintext_bytes"]),
+            (&false.into(), &serde_json::Value::Null)
+        );
     }
     let run = Sealwax::new(["ls", &scene.uri(), "-rl", "--include", "sealed", "-H"]).run().exits(0);
     let text = String::from_utf8(run.stdout).expect("text");
-    assert!(text.contains("11 B  sealed  us-east-1,us-west-2") && text.contains("tenant=acme"), "{text}");
+    assert!(
+        text.contains("11 B  sealed  us-east-1,us-west-2") && text.contains("tenant=acme"),
+        "{text}"
+    );
     let run = Sealwax::new(["ls", &scene.uri(), "-r", "--json"]).run().exits(0);
     assert!(json_lines(&run).iter().all(|line| line["sealed"] != true), "nobody looked");
 }
@@ -79,16 +93,24 @@ fn an_object_that_is_damaged_is_told_of() {
 fn head_of_sealed_and_other_objects() {
     let scene = objects("head");
     let head = |name: &str| {
-        let run = Sealwax::new(["head", &format!("{}/{name}", scene.uri()), "--json"]).run().exits(0);
+        let run =
+            Sealwax::new(["head", &format!("{}/{name}", scene.uri()), "--json"]).run().exits(0);
         json_lines(&run).remove(0)
     };
     let sealed = head("sealed");
     assert_eq!((&sealed["sealed"], &sealed["plaintext_bytes"]), (&true.into(), &11.into()));
-    assert!(sealed["stored_bytes"].as_u64() > Some(11) && sealed["metadata"] == serde_json::json!({}), "{sealed}");
+    assert!(
+        sealed["stored_bytes"].as_u64() > Some(11) && sealed["metadata"] == serde_json::json!({}),
+        "{sealed}"
+    );
     let plain = head("plain-long");
     assert_eq!((&plain["sealed"], &plain["stored_bytes"]), (&false.into(), &100.into()));
     let text = Sealwax::new(["head", &format!("{}/plain", scene.uri())]).run().exits(0).stdout;
-    assert!(String::from_utf8_lossy(&text).contains("sealed         no"), "{}", String::from_utf8_lossy(&text));
+    assert!(
+        String::from_utf8_lossy(&text).contains("sealed         no"),
+        "{}",
+        String::from_utf8_lossy(&text)
+    );
     Sealwax::new(["head", &format!("{}/absent", scene.uri())]).run().fails(4, "cannot look at");
 }
 

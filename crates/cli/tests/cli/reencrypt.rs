@@ -46,7 +46,9 @@ fn a_refresh_wraps_anew_under_the_same_key() {
     let report = inspect(&scene);
     assert_eq!((keys(&report), &report["generation"]), (vec![east_key().as_str()], &2.into()));
     assert_eq!(scene.get(&[]).exits(0).stdout, b"text");
-    Sealwax::new(["rewrap", &scene.uri(), "--refresh", "--key", &west_key()]).run().fails(5, "is the keyring's");
+    Sealwax::new(["rewrap", &scene.uri(), "--refresh", "--key", &west_key()])
+        .run()
+        .fails(5, "is the keyring's");
 }
 
 #[test]

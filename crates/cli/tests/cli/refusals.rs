@@ -7,7 +7,8 @@ use crate::support::{RawS3, Scene, Sealwax, bytes, east_key, west_key};
 /// A get into a file fails so, and leaves the directory as it was: with another file, or with none.
 #[track_caller]
 fn refused_into_a_file(scene: &Scene, more: &[&str], code: i32, text: &str) {
-    let get = |name: &str| Sealwax::new(["get", &scene.uri()]).args([scene.path(name)]).args(more).run();
+    let get =
+        |name: &str| Sealwax::new(["get", &scene.uri()]).args([scene.path(name)]).args(more).run();
     get("absent").fails(code, text);
     assert_eq!(scene.files(), [""; 0], "a file was left behind");
     let present = scene.file("present", b"what was here before");
@@ -20,7 +21,12 @@ fn refused_into_a_file(scene: &Scene, more: &[&str], code: i32, text: &str) {
 fn another_context_than_required() {
     let scene = Scene::new("context");
     scene.put(b"text", &["-c", "tenant=acme"]).exits(0);
-    refused_into_a_file(&scene, &["-c", "tenant=other"], 3, "does not have the required \"tenant\"");
+    refused_into_a_file(
+        &scene,
+        &["-c", "tenant=other"],
+        3,
+        "does not have the required \"tenant\"",
+    );
     scene.get(&["-c", "tenant=acme", "-c", "class=x"]).fails(3, "\"class\"");
 }
 
@@ -154,7 +160,8 @@ fn an_object_that_is_there_already() {
 #[test]
 fn files_that_cannot_be_used() {
     let scene = Scene::new("files");
-    let put = |path| Sealwax::new(["put"]).args([path]).args([&*scene.uri(), "--key", &east_key()]).run();
+    let put =
+        |path| Sealwax::new(["put"]).args([path]).args([&*scene.uri(), "--key", &east_key()]).run();
     put(scene.path("absent")).fails(1, "No such file");
     put(scene.path("")).fails(1, "directory");
     scene.put(b"text", &[]).exits(0);
@@ -167,6 +174,7 @@ fn files_that_cannot_be_used() {
 
 #[test]
 fn nobody_answers() {
-    let run = Sealwax::new(["inspect", "s3://bucket/key", "--endpoint-url", "http://127.0.0.1:1"]).run();
+    let run =
+        Sealwax::new(["inspect", "s3://bucket/key", "--endpoint-url", "http://127.0.0.1:1"]).run();
     run.fails(1, "cannot");
 }

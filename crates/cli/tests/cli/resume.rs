@@ -17,7 +17,8 @@ use sealwax_s3::{
 use serde_json::Value;
 
 use crate::support::{
-    PartsProxy, RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, second_s3, send, wait_until, west_key,
+    PartsProxy, RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, second_s3, send, wait_until,
+    west_key,
 };
 
 const MIB: usize = 1 << 20;
@@ -62,7 +63,9 @@ impl Upload {
 
     fn command(&self) -> Sealwax {
         let (uri, key) = (self.scene.uri(), east_key());
-        self.at_home(Sealwax::new(["put"]).args([&self.file]).args([&uri, "--key", &key, "--resume"]))
+        self.at_home(
+            Sealwax::new(["put"]).args([&self.file]).args([&uri, "--key", &key, "--resume"]),
+        )
     }
 
     /// With its own S3 server and state directory.
@@ -99,8 +102,9 @@ impl Upload {
     fn begun(&self, parts: usize) -> Child {
         let child = self.slow_command().spawn();
         wait_until("parts are stored", || {
-            self.state_file()
-                .is_some_and(|path| fs::metadata(&path).is_ok() && State::read(&path).stored.len() >= parts)
+            self.state_file().is_some_and(|path| {
+                fs::metadata(&path).is_ok() && State::read(&path).stored.len() >= parts
+            })
         });
         child
     }
@@ -108,7 +112,10 @@ impl Upload {
     /// Kills it when `parts` parts are stored; tells what its state file says then.
     fn killed(&self, parts: usize) -> State {
         kill(self.begun(parts));
-        assert!(self.s3.head(&self.scene).is_none(), "the object appeared before all of it was stored");
+        assert!(
+            self.s3.head(&self.scene).is_none(),
+            "the object appeared before all of it was stored"
+        );
         let state = self.state();
         assert!(state.stored.len() < 8, "it was too fast to be killed");
         state
@@ -136,9 +143,11 @@ impl State {
         let text = fs::read_to_string(path).expect("text");
         // The last line may be cut.
         let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
-        let lines: Vec<Value> = whole.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let lines: Vec<Value> =
+            whole.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         let stored = lines.iter().filter_map(|line| line.get("stored")).map(|line| {
-            let part = line["part"].as_i64().and_then(|part| part.try_into().ok()).expect("a number");
+            let part =
+                line["part"].as_i64().and_then(|part| part.try_into().ok()).expect("a number");
             (part, line["e_tag"].as_str().expect("an entity tag").to_owned())
         });
         Self {
@@ -173,7 +182,11 @@ fn a_killed_put_goes_on_with_what_is_missing() {
 
     let proxy = PartsProxy::start(&second_s3());
     let run = it.command().env("AWS_ENDPOINT_URL_S3", proxy.url()).run().exits(0);
-    let going_on = format!("resuming the upload to {}: {} of 8 parts stored", it.scene.uri(), before.stored.len());
+    let going_on = format!(
+        "resuming the upload to {}: {} of 8 parts stored",
+        it.scene.uri(),
+        before.stored.len()
+    );
     assert!(run.stderr.starts_with(&going_on), "{}", run.stderr);
     let sent = proxy.parts();
     let missing = (1..=8).filter(|part| !before.stored.contains_key(part));
@@ -189,11 +202,14 @@ fn a_state_file_is_private_and_holds_no_secret() {
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(path.parent().expect("a directory"))), (0o600, 0o700));
 
-    let header = ObjectHeader::parse(state.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let header = ObjectHeader::parse(
+        state.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+    );
     let header = header.expect("Sealwax's metadata");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let data_key = runtime.block_on(async {
-        let loader = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12()).endpoint_url(endpoint());
+        let loader = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
+            .endpoint_url(endpoint());
         let config = loader.region("us-east-1").load().await;
         let keyring = KmsKeyring::builder(&config).key(east_key().parse().expect("an ARN")).build();
         match keyring.unwrap(header.keys(), header.context()).await {
@@ -205,7 +221,10 @@ fn a_state_file_is_private_and_holds_no_secret() {
     let holds = |needle: &[u8]| text.windows(needle.len()).any(|window| window == needle);
     let secret = data_key.expose_secret();
     let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(!holds(secret) && !holds(hex.as_bytes()) && !holds(hex.to_uppercase().as_bytes()), "the data key is in it");
+    assert!(
+        !holds(secret) && !holds(hex.as_bytes()) && !holds(hex.to_uppercase().as_bytes()),
+        "the data key is in it"
+    );
     // Base64 of whatever the data key may be preceded by holds one of these.
     for base64 in base64_at_each_offset(secret) {
         assert!(!holds(base64.as_bytes()), "the data key is in it, in Base64");
@@ -243,10 +262,15 @@ fn a_changed_file_is_refused_and_the_upload_left_alone() {
         assert!(run.stderr.contains(what), "{}", run.stderr);
         assert_eq!(run.stderr.matches("  hint: ").count(), 1, "{}", run.stderr);
         let now = it.s3.parts(&it.scene, &state.upload_id).expect("the upload");
-        assert!(on_s3.iter().all(|(part, tag)| now.get(part) == Some(tag)), "{on_s3:?}, then {now:?}");
+        assert!(
+            on_s3.iter().all(|(part, tag)| now.get(part) == Some(tag)),
+            "{on_s3:?}, then {now:?}"
+        );
         (run, proxy.parts().difference(&sent).copied().collect::<Vec<_>>())
     };
-    let touch = |time| File::options().write(true).open(&it.file).expect("there").set_modified(time).expect("set");
+    let touch = |time| {
+        File::options().write(true).open(&it.file).expect("there").set_modified(time).expect("set")
+    };
 
     touch(modified + Duration::from_secs(1));
     let (_, sent) = refused("length or modification time is not what it was");
@@ -258,7 +282,10 @@ fn a_changed_file_is_refused_and_the_upload_left_alone() {
     fs::write(&it.file, &other).expect("written");
     touch(modified);
     let (_, sent) = refused(&format!("part {stored} of the file is not what it was"));
-    assert!(!sent.iter().any(|part| state.stored.contains_key(part)), "{sent:?} were sent, but {state:?}");
+    assert!(
+        !sent.iter().any(|part| state.stored.contains_key(part)),
+        "{sent:?} were sent, but {state:?}"
+    );
     other.push(0);
     fs::write(&it.file, &other).expect("written");
     touch(modified);
@@ -294,8 +321,11 @@ fn however_often_it_is_killed_it_ends() {
         }
         let child = it.slow_command().spawn();
         let noted = || it.state_file().map_or(0, |path| State::read(&path).stored.len());
-        wait_until("a part more is stored", || noted() > stored.len() || it.s3.head(&it.scene).is_some());
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        wait_until("a part more is stored", || {
+            noted() > stored.len() || it.s3.head(&it.scene).is_some()
+        });
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         thread::sleep(DELAY * u32::try_from(random >> 33).expect("31 bits").rem_euclid(150) / 100);
         kill(child);
         kills += 1;
@@ -307,7 +337,10 @@ fn however_often_it_is_killed_it_ends() {
             continue;
         };
         let state = State::read(&path);
-        assert!(stored.iter().all(|(part, tag)| state.stored.get(part) == Some(tag)), "{stored:?}, then {state:?}");
+        assert!(
+            stored.iter().all(|(part, tag)| state.stored.get(part) == Some(tag)),
+            "{stored:?}, then {state:?}"
+        );
         stored = state.stored;
         // Parts that arrived and were not noted are sent again: with the same bytes.
         let Some(now) = it.s3.parts(&it.scene, &state.upload_id) else {
@@ -315,7 +348,10 @@ fn however_often_it_is_killed_it_ends() {
             wait_until("the object appears", || it.s3.head(&it.scene).is_some());
             break it.command().run();
         };
-        assert!(on_s3.iter().all(|(part, tag)| now.get(part) == Some(tag)), "{on_s3:?}, then {now:?}");
+        assert!(
+            on_s3.iter().all(|(part, tag)| now.get(part) == Some(tag)),
+            "{on_s3:?}, then {now:?}"
+        );
         on_s3 = now;
     };
     run.exits(0);
@@ -333,7 +369,10 @@ fn a_stopped_put_says_how_to_go_on_and_how_to_give_up() {
         let run = Run::new(child.wait_with_output().expect("it ends")).exits(code);
         assert!(run.stderr.contains("is kept, with "), "{}", run.stderr);
         let state = it.state();
-        assert!(it.s3.parts(&it.scene, &state.upload_id).is_some_and(|parts| !parts.is_empty()), "nothing was kept");
+        assert!(
+            it.s3.parts(&it.scene, &state.upload_id).is_some_and(|parts| !parts.is_empty()),
+            "nothing was kept"
+        );
         let command = it.at_home(Sealwax::by_shell(&offered(&run, what)));
         let run = command.run().exits(0);
         if what == "to resume" {
@@ -363,7 +402,13 @@ fn a_state_file_is_for_one_upload_alone() {
     let it = Upload::new("alone");
     let path = it.scene.path("state-file");
     let put = |uri: &str, key: &str| {
-        let put = Sealwax::new(["put"]).args([&it.file]).args([uri, "--key", key, "--resume", "--state-file"]);
+        let put = Sealwax::new(["put"]).args([&it.file]).args([
+            uri,
+            "--key",
+            key,
+            "--resume",
+            "--state-file",
+        ]);
         it.at_home(put.args([&path]))
     };
     let (uri, key) = (it.scene.uri(), east_key());
@@ -377,7 +422,10 @@ fn a_state_file_is_for_one_upload_alone() {
     put(&uri, &key).args(["-c", "a=b"]).run().fails(2, "has the encryption context {}");
     put(&uri, &key).args(["--no-place-binding"]).run().fails(2, "bound to");
     put(&uri, &west_key()).run().fails(2, &format!("is sealed under {key}"));
-    let run = put(&uri, &key).args(["--key", &west_key()]).run().fails(2, &format!("is sealed under {key}"));
+    let run = put(&uri, &key)
+        .args(["--key", &west_key()])
+        .run()
+        .fails(2, &format!("is sealed under {key}"));
     assert_eq!(State::read(&path), state, "another state");
     it.at_home(Sealwax::by_shell(&offered(&run, "to give up"))).run().exits(0);
     assert!(!path.exists(), "the state file was left behind");
@@ -398,7 +446,11 @@ fn two_at_once_do_not_share_an_upload() {
     };
     done.exits(0);
     let refused = refused.fails(1, "another process is at work on the upload of this state file");
-    assert!(!refused.stderr.contains("to give up"), "the other's upload is offered to be aborted: {}", refused.stderr);
+    assert!(
+        !refused.stderr.contains("to give up"),
+        "the other's upload is offered to be aborted: {}",
+        refused.stderr
+    );
     it.assert_done();
 }
 
@@ -409,9 +461,19 @@ fn what_needs_no_state_leaves_none() {
     it.assert_done();
     let input = Sealwax::new(["put", "-", &it.scene.uri(), "--key", &east_key(), "--resume"]);
     input.run().fails(2, "standard input cannot be read again");
-    let pipe = Sealwax::new(["put", "/dev/stdin", &it.scene.uri(), "--key", &east_key(), "--resume"]);
+    let pipe =
+        Sealwax::new(["put", "/dev/stdin", &it.scene.uri(), "--key", &east_key(), "--resume"]);
     let pipe = pipe.env("XDG_STATE_HOME", it.state_home());
     pipe.run().fails(2, "only the upload of a file can have a state file");
-    let homeless = Sealwax::new(["put"]).args([&it.file]).args([&it.scene.uri(), "--key", &east_key(), "--resume"]);
-    homeless.env("XDG_STATE_HOME", "relative").env("HOME", "relative").run().fails(2, "no directory to keep the state");
+    let homeless = Sealwax::new(["put"]).args([&it.file]).args([
+        &it.scene.uri(),
+        "--key",
+        &east_key(),
+        "--resume",
+    ]);
+    homeless
+        .env("XDG_STATE_HOME", "relative")
+        .env("HOME", "relative")
+        .run()
+        .fails(2, "no directory to keep the state");
 }

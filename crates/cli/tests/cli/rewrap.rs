@@ -29,7 +29,10 @@ fn an_added_key_reads_alone() {
     let scene = sealed("add", &[]);
     scene.get(&["--key", &west]).fails(5, "none of its wrapping keys");
     let run = rewrap(&scene, &["--add", &west]).exits(0);
-    assert_eq!(run.stderr, format!("rewrapped {}: generation 2, keys: {east}, {west}\n", scene.uri()));
+    assert_eq!(
+        run.stderr,
+        format!("rewrapped {}: generation 2, keys: {east}, {west}\n", scene.uri())
+    );
     assert_eq!(run.stdout, b"");
     assert_eq!(header(&scene), (2, vec![east, west.clone()]));
     assert_eq!(scene.get(&["--key", &west, "--region", "us-west-2"]).exits(0).stdout, b"text");
@@ -39,7 +42,10 @@ fn an_added_key_reads_alone() {
 fn nothing_to_do_writes_nothing() {
     let scene = sealed("unchanged", &[]);
     let run = rewrap(&scene, &["--add", &east_key()]).exits(0);
-    assert_eq!(run.stderr, format!("unchanged {}: generation 1, keys: {}\n", scene.uri(), east_key()));
+    assert_eq!(
+        run.stderr,
+        format!("unchanged {}: generation 1, keys: {}\n", scene.uri(), east_key())
+    );
 }
 
 #[test]
@@ -88,7 +94,10 @@ fn a_replica_needs_its_source_named() {
     let named = ["--replica-of", &source.bucket, "--region", "us-west-2"];
     replica.get(&["--region", "us-west-2"]).fails(3, "bound to");
     assert_eq!(replica.get(&named).exits(0).stdout, b"text");
-    assert_eq!(replica.get(&["--no-place-binding", "--region", "us-west-2"]).exits(0).stdout, b"text");
+    assert_eq!(
+        replica.get(&["--no-place-binding", "--region", "us-west-2"]).exits(0).stdout,
+        b"text"
+    );
 
     rewrap(&replica, &["--replace", &west_key(), "--region", "us-west-2"]).fails(3, "bound to");
     Sealwax::new(["rewrap", &replica.uri(), "--replace", &west_key()]).args(named).run().exits(0);
@@ -101,7 +110,8 @@ fn a_moved_object_needs_its_old_place_accepted() {
     let new = Scene::new("new-place");
     RawS3::new().copy(&old, &new);
     new.get(&[]).fails(3, "bound to");
-    rewrap(&new, &["--add", &east_key(), "--accept-place", &format!("{}/{}", old.bucket, old.key)]).exits(0);
+    rewrap(&new, &["--add", &east_key(), "--accept-place", &format!("{}/{}", old.bucket, old.key)])
+        .exits(0);
     assert_eq!(new.get(&[]).exits(0).stdout, b"text");
 }
 
@@ -111,7 +121,10 @@ fn a_sidecar_is_found_by_those_who_look_for_it() {
     let scene = sealed("sidecar", &[]);
     let run = rewrap(&scene, &["--add", &west, "--to-sidecar"]).exits(0);
     let sidecar = format!("{}.sealwax", scene.uri());
-    assert_eq!(run.stderr, format!("rewrapped {} in {sidecar}: generation 2, keys: {east}, {west}\n", scene.uri()));
+    assert_eq!(
+        run.stderr,
+        format!("rewrapped {} in {sidecar}: generation 2, keys: {east}, {west}\n", scene.uri())
+    );
     assert_eq!(header(&scene), (1, vec![east]), "the object is as it was");
     scene.get(&["--key", &west]).fails(5, "none of its wrapping keys");
     assert_eq!(scene.get(&["--key", &west, "--sidecars"]).exits(0).stdout, b"text");

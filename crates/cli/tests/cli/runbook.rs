@@ -25,7 +25,8 @@ fn steps() -> Vec<Step> {
             (None, "```sh") => block = Some(String::new()),
             (None, _) => {
                 assert!(!line.starts_with("```"), "a block that is not run: {line}");
-                let happens = line.strip_prefix("<!-- test: ").and_then(|line| line.strip_suffix(" -->"));
+                let happens =
+                    line.strip_prefix("<!-- test: ").and_then(|line| line.strip_suffix(" -->"));
                 steps.extend(happens.map(|what| Step::Happens(what.to_owned())));
             }
             (Some(_), "```") => steps.extend(block.take().map(Step::Run)),
@@ -90,7 +91,9 @@ impl World {
                 Sealwax::new(put).input(b"older").run().exits(0);
             }
             "replicate" => {
-                all.iter().for_each(|name| self.s3.copy(&self.source.beside(name), &self.replica.beside(name)));
+                all.iter().for_each(|name| {
+                    self.s3.copy(&self.source.beside(name), &self.replica.beside(name))
+                });
             }
             "replicate back" => {
                 let name = "meanwhile.pdf";
@@ -105,12 +108,18 @@ impl World {
     /// Runs commands of the document in the directory of this test, with its names.
     fn run(&self, commands: &str) -> Run {
         let directory = self.source.path("");
-        let bin = Path::new(env!("CARGO_BIN_EXE_sealwax")).parent().expect("a directory").to_owned();
-        let path = env::join_paths([bin].into_iter().chain(env::split_paths(&env::var_os("PATH").expect("a path"))));
+        let bin =
+            Path::new(env!("CARGO_BIN_EXE_sealwax")).parent().expect("a directory").to_owned();
+        let path = env::join_paths(
+            [bin].into_iter().chain(env::split_paths(&env::var_os("PATH").expect("a path"))),
+        );
         // The values are this test's; the document's own are an example.
-        let commands: Vec<_> = commands.lines().filter(|line| !line.starts_with("export ")).collect();
+        let commands: Vec<_> =
+            commands.lines().filter(|line| !line.starts_with("export ")).collect();
         let line = format!("set -eu; cd '{}'\n{}", directory.display(), commands.join("\n"));
-        let run = Sealwax::by_shell(&line).env("PATH", path.expect("a path")).env("XDG_STATE_HOME", directory);
+        let run = Sealwax::by_shell(&line)
+            .env("PATH", path.expect("a path"))
+            .env("XDG_STATE_HOME", directory);
         let run = match &self.lost {
             Some(lost) => run.env("AWS_ENDPOINT_URL", lost.url()),
             None => run,
@@ -128,7 +137,10 @@ fn every_command_of_the_runbook_works() {
         match step {
             Step::Happens(what) => world.happens(&what),
             Step::Run(text) => {
-                let exported = text.split_whitespace().filter_map(|word| word.split_once('=')).map(|(name, _)| name);
+                let exported = text
+                    .split_whitespace()
+                    .filter_map(|word| word.split_once('='))
+                    .map(|(name, _)| name);
                 if text.starts_with("export ") {
                     let (names, mut known) = (exported.collect::<Vec<_>>(), world.names());
                     names.iter().for_each(|name| drop(known.remove(name).expect(name)));
@@ -140,12 +152,17 @@ fn every_command_of_the_runbook_works() {
                 assert_eq!(run.code, Some(0), "{text}\n{}", run.stderr);
                 if text.contains("needs-the-east.json") {
                     assert!(
-                        fs::read_to_string(world.source.path("needs-the-east.json")).expect("JSON").contains("summary")
+                        fs::read_to_string(world.source.path("needs-the-east.json"))
+                            .expect("JSON")
+                            .contains("summary")
                     );
                 }
                 if text.contains("--lacks") && text.contains("add-west") {
                     let listed = String::from_utf8_lossy(&run.stdout).into_owned();
-                    assert!(listed.contains("older.pdf") && !listed.contains("report.pdf:"), "{listed}");
+                    assert!(
+                        listed.contains("older.pdf") && !listed.contains("report.pdf:"),
+                        "{listed}"
+                    );
                 }
             }
         }

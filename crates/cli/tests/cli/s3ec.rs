@@ -13,14 +13,21 @@ fn inspect(scene: &Scene) -> Value {
 
 #[test]
 fn both_formats_there_and_back() {
-    for (format, name) in [("s3ec-v3", "Amazon S3 Encryption Client V3"), ("s3ec-v2", "Amazon S3 Encryption Client V2")]
-    {
+    for (format, name) in [
+        ("s3ec-v3", "Amazon S3 Encryption Client V3"),
+        ("s3ec-v2", "Amazon S3 Encryption Client V2"),
+    ] {
         let scene = Scene::new(format);
         let plaintext = bytes(9 * 1024 * 1024 + 1);
-        let put = scene.put(&plaintext, &["-c", "tenant=acme", "--metadata", "own=1", "--format", format]).exits(0);
+        let put = scene
+            .put(&plaintext, &["-c", "tenant=acme", "--metadata", "own=1", "--format", format])
+            .exits(0);
         assert!(put.stderr.contains("of the S3 Encryption Client"), "{}", put.stderr);
         let report = inspect(&scene);
-        assert_eq!((&report["format"], &report["wrapping_algorithm"]), (&name.into(), &"kms+context".into()));
+        assert_eq!(
+            (&report["format"], &report["wrapping_algorithm"]),
+            (&name.into(), &"kms+context".into())
+        );
         assert_eq!(
             (&report["plaintext_bytes"], &report["in_instruction_file"]),
             (&plaintext.len().into(), &false.into())
@@ -33,8 +40,17 @@ fn both_formats_there_and_back() {
         }
         scene.get(allow).fails(3, "encryption context");
         let context = ["-c", "tenant=acme"];
-        assert!(scene.get(&[&context[..], allow].concat()).exits(0).stdout == plaintext, "another plaintext");
-        assert!(scene.get(&[allow, &["--any-context", "--release-unverified"]].concat()).exits(0).stdout == plaintext);
+        assert!(
+            scene.get(&[&context[..], allow].concat()).exits(0).stdout == plaintext,
+            "another plaintext"
+        );
+        assert!(
+            scene
+                .get(&[allow, &["--any-context", "--release-unverified"]].concat())
+                .exits(0)
+                .stdout
+                == plaintext
+        );
         scene.get(&["--no-s3ec"]).fails(3, "refuses them");
 
         Sealwax::new(["rewrap", &scene.uri(), "--replace", &west_key()]).args(allow).run().exits(0);
@@ -42,15 +58,32 @@ fn both_formats_there_and_back() {
         let reader = [&context[..], &["--key", &key], allow].concat();
         assert!(scene.get(&reader).exits(0).stdout == plaintext, "another plaintext");
 
-        Sealwax::new(["reencrypt", &scene.uri(), "--to", "native", "--under", &east_key(), "--key", &west_key()])
-            .args(allow)
+        Sealwax::new([
+            "reencrypt",
+            &scene.uri(),
+            "--to",
+            "native",
+            "--under",
+            &east_key(),
+            "--key",
+            &west_key(),
+        ])
+        .args(allow)
+        .run()
+        .exits(0);
+        assert_eq!(inspect(&scene)["format"], "v1+Cobblestone-256");
+        assert!(
+            scene.get(&["--no-s3ec", "-c", "tenant=acme"]).exits(0).stdout == plaintext,
+            "another plaintext"
+        );
+        Sealwax::new(["reencrypt", &scene.uri(), "--to", format, "--under", &east_key()])
             .run()
             .exits(0);
-        assert_eq!(inspect(&scene)["format"], "v1+Cobblestone-256");
-        assert!(scene.get(&["--no-s3ec", "-c", "tenant=acme"]).exits(0).stdout == plaintext, "another plaintext");
-        Sealwax::new(["reencrypt", &scene.uri(), "--to", format, "--under", &east_key()]).run().exits(0);
         assert_eq!(inspect(&scene)["format"], name);
-        assert!(scene.get(&[&context[..], allow].concat()).exits(0).stdout == plaintext, "another plaintext");
+        assert!(
+            scene.get(&[&context[..], allow].concat()).exits(0).stdout == plaintext,
+            "another plaintext"
+        );
     }
 }
 
@@ -60,8 +93,12 @@ fn raw_keys_and_instruction_files() {
     let (source, key, short) =
         (scene.file("source", b"text"), scene.file("key", &[7; 32]), scene.file("short", &[7; 31]));
     let put = |key: &std::path::Path| {
-        let put =
-            Sealwax::new(["put"]).args([&source]).args([&*scene.uri(), "--format", "s3ec-v3", "--instruction-file"]);
+        let put = Sealwax::new(["put"]).args([&source]).args([
+            &*scene.uri(),
+            "--format",
+            "s3ec-v3",
+            "--instruction-file",
+        ]);
         put.args(["--aes-key-file"]).args([key]).run()
     };
     put(&short).fails(2, "16, 24 or 32 bytes");
@@ -86,7 +123,9 @@ fn unencrypted_objects() {
     scene.get(&[]).fails(4, "not sealed");
     assert_eq!(scene.get(&["--pass-unencrypted"]).exits(0).stdout, b"plain");
     Sealwax::new(["reencrypt", &scene.uri(), "--under", &east_key()]).run().fails(4, "not sealed");
-    Sealwax::new(["reencrypt", &scene.uri(), "--under", &east_key(), "--seal-unencrypted"]).run().exits(0);
+    Sealwax::new(["reencrypt", &scene.uri(), "--under", &east_key(), "--seal-unencrypted"])
+        .run()
+        .exits(0);
     assert_eq!(scene.get(&[]).exits(0).stdout, b"plain");
 }
 
@@ -94,8 +133,9 @@ fn unencrypted_objects() {
 fn a_prefix() {
     let scene = Scene::new("prefix");
     scene.put(b"text", &["--format", "s3ec-v3"]).exits(0);
-    let migrate =
-        |more: &[&str]| Sealwax::new(["reencrypt", &scene.uri(), "--recursive", "--to", "native"]).args(more).run();
+    let migrate = |more: &[&str]| {
+        Sealwax::new(["reencrypt", &scene.uri(), "--recursive", "--to", "native"]).args(more).run()
+    };
     let run = migrate(&[]).exits(2);
     assert!(run.stderr.contains("--under"), "{}", run.stderr);
     let run = migrate(&["--under", &east_key()]).exits(0);
@@ -103,7 +143,13 @@ fn a_prefix() {
     assert_eq!(scene.get(&["--no-s3ec"]).exits(0).stdout, b"text");
     let run = migrate(&["--under", &east_key()]).exits(0);
     assert_eq!(run.stderr, "0 objects sealed anew, 1 as asked for already, 0 failed\n");
-    Sealwax::new(["reencrypt", &format!("{}-nothing", scene.uri()), "--recursive", "--under", &east_key()])
-        .run()
-        .fails(4, "there is no object");
+    Sealwax::new([
+        "reencrypt",
+        &format!("{}-nothing", scene.uri()),
+        "--recursive",
+        "--under",
+        &east_key(),
+    ])
+    .run()
+    .fails(4, "there is no object");
 }

@@ -3,7 +3,8 @@
 use crate::support::{Run, Scene, Sealwax, east_key, endpoint, json_lines, west_key};
 
 fn keys_of(scene: &Scene) -> Vec<String> {
-    let report = json_lines(&Sealwax::new(["inspect", &scene.uri(), "--json"]).run().exits(0)).remove(0);
+    let report =
+        json_lines(&Sealwax::new(["inspect", &scene.uri(), "--json"]).run().exits(0)).remove(0);
     let keys = report["keys"].as_array().expect("a list").clone();
     keys.iter().map(|key| key["wrapping_key"].as_str().expect("text").to_owned()).collect()
 }
@@ -27,7 +28,10 @@ fn flags_then_variables_then_the_file() {
     put(&scene, &config, &["--sealwax-profile", "west"]).run().exits(0);
     assert_eq!(keys_of(&scene), [west_key()]);
     scene.get(&["-c", "tenant=acme"]).fails(3, "tenant");
-    put(&scene, &config, &["--sealwax-profile", "west"]).env("SEALWAX_KEYS", format!("{east},{west}")).run().exits(0);
+    put(&scene, &config, &["--sealwax-profile", "west"])
+        .env("SEALWAX_KEYS", format!("{east},{west}"))
+        .run()
+        .exits(0);
     assert_eq!(keys_of(&scene), [east_key(), west_key()]);
     put(&scene, &config, &["--key", &west]).env("SEALWAX_KEYS", &east).run().exits(0);
     assert_eq!(keys_of(&scene), [west_key()]);
@@ -42,7 +46,8 @@ fn flags_then_variables_then_the_file() {
 #[test]
 fn where_services_are() {
     let scene = Scene::new("services-of-profile");
-    let text = format!("[profiles.local]\nregion = \"us-east-1\"\nendpoint_url = \"{}\"\n", endpoint());
+    let text =
+        format!("[profiles.local]\nregion = \"us-east-1\"\nendpoint_url = \"{}\"\n", endpoint());
     let file = scene.file("sealwax.toml", text.as_bytes());
     let ls = || {
         let run = Sealwax::new(["ls", "--sealwax-profile", "local", "--config"]).args([&file]);
@@ -50,13 +55,18 @@ fn where_services_are() {
     };
     ls().run().exits(0);
     ls().env("AWS_ENDPOINT_URL", "http://127.0.0.1:1").run().exits(1);
-    ls().env("AWS_ENDPOINT_URL", "http://127.0.0.1:1").args(["--endpoint-url", &endpoint()]).run().exits(0);
+    ls().env("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        .args(["--endpoint-url", &endpoint()])
+        .run()
+        .exits(0);
 }
 
 #[test]
 fn mistakes_name_the_file_and_the_line() {
     let scene = Scene::new("mistakes");
-    let fails = |config: &str, args: &[&str], text: &str| -> Run { put(&scene, config, args).run().fails(2, text) };
+    let fails = |config: &str, args: &[&str], text: &str| -> Run {
+        put(&scene, config, args).run().fails(2, text)
+    };
     fails("[profiles.default]\nkesy = []\n", &[], "sealwax.toml, line 2: unknown field `kesy`");
     fails("[profiles.default]\nkeys = [\n\"x\"\n]\n", &[], "sealwax.toml, line 3: ");
     fails("[profiles.a]\n[profiles.b]\n", &["--sealwax-profile", "c"], "sealwax.toml has: a, b");

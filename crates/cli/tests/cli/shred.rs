@@ -12,8 +12,15 @@ fn without_confirmation_it_only_tells_what_holds_a_key() {
     scene.put(b"text", &[]).exits(0);
     let run = shred(&scene, &["--json"]).exits(0);
     let [holder] = &json_lines(&run)[..] else { panic!("one version: {run:?}") };
-    assert_eq!((&holder["object"], &holder["wrapping_keys"][0]), (&scene.uri().into(), &east_key().into()));
-    assert!(run.stderr.contains("nothing was changed") && run.stderr.contains("--confirm"), "{}", run.stderr);
+    assert_eq!(
+        (&holder["object"], &holder["wrapping_keys"][0]),
+        (&scene.uri().into(), &east_key().into())
+    );
+    assert!(
+        run.stderr.contains("nothing was changed") && run.stderr.contains("--confirm"),
+        "{}",
+        run.stderr
+    );
     shred(&scene, &["--confirm", &scene.key]).fails(2, "it is shredded only if");
     assert_eq!(scene.get(&[]).exits(0).stdout, b"text");
 }
@@ -30,7 +37,11 @@ fn versions_and_replicas_are_told_until_nothing_holds_a_key() {
     let confirmed: Vec<&str> = confirmed.iter().map(String::as_str).collect();
 
     let run = shred(&scene, &confirmed).exits(7);
-    assert!(run.stderr.contains(&format!("shredded {}; 0 versions deleted", scene.uri())), "{}", run.stderr);
+    assert!(
+        run.stderr.contains(&format!("shredded {}; 0 versions deleted", scene.uri())),
+        "{}",
+        run.stderr
+    );
     assert!(run.stderr.contains("2 versions still hold a key"), "{}", run.stderr);
     scene.get(&[]).fails(4, "is not sealed");
 
@@ -39,10 +50,17 @@ fn versions_and_replicas_are_told_until_nothing_holds_a_key() {
     let text = String::from_utf8(run.stdout).expect("text");
     assert!(text.starts_with(&replica.uri()) && text.contains("replica"), "{text}");
 
-    let run = Sealwax::new(["shred", &replica.uri(), "--region", "us-west-2", "--delete-versions", "--confirm"])
-        .args([replica.uri()])
-        .run()
-        .exits(0);
+    let run = Sealwax::new([
+        "shred",
+        &replica.uri(),
+        "--region",
+        "us-west-2",
+        "--delete-versions",
+        "--confirm",
+    ])
+    .args([replica.uri()])
+    .run()
+    .exits(0);
     assert!(run.stderr.contains("1 version deleted"), "{}", run.stderr);
     shred(&scene, &["--replica", &west]).exits(0);
     shred(&scene, &confirmed).exits(0);
@@ -61,14 +79,19 @@ fn at_a_terminal_it_asks_for_the_name() {
     let scene = Scene::new("shred-asked");
     scene.put(b"text", &[]).exits(0);
     let asked = |answer: &str| {
-        let mut terminal = Terminal::run(Sealwax::new(["shred", &scene.uri(), "--delete-versions"]));
+        let mut terminal =
+            Terminal::run(Sealwax::new(["shred", &scene.uri(), "--delete-versions"]));
         terminal.shows(&format!("type {} to shred it", scene.uri()));
         terminal.types(answer);
         terminal.ends()
     };
     let run = asked("").exits(0);
     let holders = String::from_utf8(run.stdout).expect("text");
-    assert!(holders.contains(&east_key()) && run.stderr.contains("nothing was changed"), "{holders}{}", run.stderr);
+    assert!(
+        holders.contains(&east_key()) && run.stderr.contains("nothing was changed"),
+        "{holders}{}",
+        run.stderr
+    );
     let run = asked("yes").exits(2);
     assert!(run.stderr.contains("it is shredded only if"), "{}", run.stderr);
     let terminal = Terminal::run(Sealwax::new(["shred", &scene.uri()]));

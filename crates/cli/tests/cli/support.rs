@@ -22,13 +22,15 @@ use std::{
 use tempfile::TempDir;
 
 pub(crate) use self::{
-    held_looks::HeldLooks, lost_region::LostRegion, proxy::PartsProxy, raw_s3::RawS3, rotated_kms::RotatedKms,
-    terminal::Terminal,
+    held_looks::HeldLooks, lost_region::LostRegion, proxy::PartsProxy, raw_s3::RawS3,
+    rotated_kms::RotatedKms, terminal::Terminal,
 };
 
 /// A variable that `tests/servers/with-servers.sh` exports.
 pub(crate) fn server_env(name: &str) -> String {
-    env::var(name).unwrap_or_else(|_| panic!("{name} is not set, so there is no test server: run `make test`"))
+    env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set, so there is no test server: run `make test`")
+    })
 }
 
 /// The address of LocalStack.
@@ -62,7 +64,12 @@ impl Scene {
     /// A scene with nothing in it; `name` is the test's.
     pub(crate) fn new(name: &str) -> Self {
         let directory = TempDir::with_prefix("sealwax-").expect("a temporary directory");
-        let unique = directory.path().file_name().and_then(OsStr::to_str).expect("a name in ASCII").to_owned();
+        let unique = directory
+            .path()
+            .file_name()
+            .and_then(OsStr::to_str)
+            .expect("a name in ASCII")
+            .to_owned();
         Self {
             bucket: server_env("SEALWAX_EAST_BUCKET"),
             key: format!("cli/{}-{unique}/{name}", std::process::id()),
@@ -150,7 +157,11 @@ impl Sealwax {
     pub(crate) fn by_shell(line: &str) -> Self {
         let mut this = Self::new([""; 0]);
         let mut command = Command::new("sh");
-        command.args(["-c", line]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(["-c", line])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         for (name, value) in this.command.get_envs() {
             match value {
                 Some(value) => command.env(name, value),

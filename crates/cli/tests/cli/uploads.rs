@@ -23,7 +23,8 @@ fn what_a_killed_put_leaves_is_shown_and_aborted() {
     let scene = Scene::new("orphan");
     let s3 = RawS3::new();
     let file = scene.file("file", &bytes(64 << 20));
-    let mut child = Sealwax::new(["put"]).args([file]).args([&scene.uri(), "--key", &east_key()]).spawn();
+    let mut child =
+        Sealwax::new(["put"]).args([file]).args([&scene.uri(), "--key", &east_key()]).spawn();
     wait_until("a multipart upload begins", || s3.unfinished_uploads(&scene) == 1);
     send("KILL", &child);
     child.wait().expect("it ends");
@@ -33,7 +34,12 @@ fn what_a_killed_put_leaves_is_shown_and_aborted() {
     let [upload] = &ls(&uri, &[])[..] else { panic!("not one upload") };
     let id = upload["upload_id"].as_str().expect("an id");
     assert_eq!(upload["object"], uri.as_str());
-    assert!(upload["initiated"].as_str().is_some_and(|time| time.starts_with("20") && time.ends_with('Z')), "{upload}");
+    assert!(
+        upload["initiated"]
+            .as_str()
+            .is_some_and(|time| time.starts_with("20") && time.ends_with('Z')),
+        "{upload}"
+    );
     assert_eq!(upload["state_file"], Value::Null);
     let shown = Sealwax::new(["uploads", "ls", &uri]).run().exits(0);
     assert!(String::from_utf8_lossy(&shown.stdout).contains(&format!("  {uri}  {id}\n")));
@@ -43,11 +49,17 @@ fn what_a_killed_put_leaves_is_shown_and_aborted() {
     abort(&["--upload-id", "-no-such-id"]).fails(4, "there is no upload -no-such-id");
     assert_eq!(s3.unfinished_uploads(&scene), 1, "aborted without being named");
     let run = abort(&["--upload-id", id]).exits(0);
-    assert!(run.stderr.contains(&format!("aborted the upload {id} to {uri}")) && run.stdout.is_empty());
+    assert!(
+        run.stderr.contains(&format!("aborted the upload {id} to {uri}")) && run.stdout.is_empty()
+    );
     assert_eq!(s3.unfinished_uploads(&scene), 0);
     abort(&["--upload-id", id]).fails(4, "there is no upload");
     let none = Sealwax::new(["uploads", "ls", &uri]).run().exits(0);
-    assert!(none.stdout.is_empty() && none.stderr.contains("no unfinished uploads"), "{}", none.stderr);
+    assert!(
+        none.stdout.is_empty() && none.stderr.contains("no unfinished uploads"),
+        "{}",
+        none.stderr
+    );
 }
 
 #[test]
@@ -59,7 +71,10 @@ fn those_that_are_old_enough_are_aborted_and_no_others() {
     let other = begin("other");
     let (all, within) = (scene.uri(), format!("{}/in/", scene.uri()));
     let listed = |uri: &str, more: &[&str]| {
-        let mut ids: Vec<_> = ls(uri, more).iter().map(|it| it["upload_id"].as_str().expect("id").to_owned()).collect();
+        let mut ids: Vec<_> = ls(uri, more)
+            .iter()
+            .map(|it| it["upload_id"].as_str().expect("id").to_owned())
+            .collect();
         ids.sort();
         ids
     };
@@ -69,7 +84,8 @@ fn those_that_are_old_enough_are_aborted_and_no_others() {
     assert_eq!(listed(&all, &[]).len(), 4);
     assert!(listed(&all, &["--older-than", "1h"]).is_empty());
 
-    let abort = |more: &[&str]| Sealwax::new(["uploads", "abort", &within]).args(more).run().exits(0);
+    let abort =
+        |more: &[&str]| Sealwax::new(["uploads", "abort", &within]).args(more).run().exits(0);
     let run = abort(&["--older-than", "1h"]);
     assert!(run.stderr.contains("aborted 0 uploads"), "{}", run.stderr);
     thread::sleep(Duration::from_secs(2));
@@ -94,11 +110,14 @@ fn an_upload_that_can_be_resumed_is_aborted_with_its_state() {
     let s3 = RawS3::new();
     let file = scene.file("file", &bytes(64 << 20));
     let home = scene.path("home");
-    let put = Sealwax::new(["put"]).args([file]).args([&scene.uri(), "--key", &east_key(), "--resume"]);
+    let put =
+        Sealwax::new(["put"]).args([file]).args([&scene.uri(), "--key", &east_key(), "--resume"]);
     let mut child = put.env("XDG_STATE_HOME", &home).spawn();
     let states = || {
         let entries = fs::read_dir(home.join("sealwax")).into_iter().flatten();
-        entries.filter(|entry| entry.as_ref().is_ok_and(|it| it.path().extension().is_some())).count()
+        entries
+            .filter(|entry| entry.as_ref().is_ok_and(|it| it.path().extension().is_some()))
+            .count()
     };
     wait_until("a state file appears", || states() == 1 && s3.unfinished_uploads(&scene) == 1);
     send("KILL", &child);
@@ -109,7 +128,8 @@ fn an_upload_that_can_be_resumed_is_aborted_with_its_state() {
     let shown = String::from_utf8(shown.stdout).expect("text");
     assert!(shown.contains(&format!("(can be resumed: {}", home.display())), "{shown}");
     let id = shown.split_whitespace().nth(2).expect("an id");
-    let abort = Sealwax::new(["uploads", "abort", &uri, "--upload-id", id]).env("XDG_STATE_HOME", &home);
+    let abort =
+        Sealwax::new(["uploads", "abort", &uri, "--upload-id", id]).env("XDG_STATE_HOME", &home);
     let run = abort.run().exits(0);
     assert!(run.stderr.contains("and deleted its state file"), "{}", run.stderr);
     assert_eq!((states(), s3.unfinished_uploads(&scene)), (0, 0));
@@ -130,20 +150,27 @@ fn paged(page: impl Fn(&str) -> (String, Option<&'static str>) + Send + 'static)
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut lines = BufReader::new(stream.try_clone().expect("cloned")).lines().map_while(Result::ok);
+            let mut lines =
+                BufReader::new(stream.try_clone().expect("cloned")).lines().map_while(Result::ok);
             let request = lines.next().unwrap_or_default();
             lines.take_while(|line| !line.is_empty()).for_each(drop);
-            let marker =
-                request.split_once("key-marker=").map_or("", |(_, rest)| rest.split(['&', ' ']).next().unwrap_or(""));
+            let marker = request
+                .split_once("key-marker=")
+                .map_or("", |(_, rest)| rest.split(['&', ' ']).next().unwrap_or(""));
             let (key, next) = page(marker);
-            let next = next.map(|next| format!("<NextKeyMarker>{next}</NextKeyMarker><IsTruncated>true</IsTruncated>"));
+            let next = next.map(|next| {
+                format!("<NextKeyMarker>{next}</NextKeyMarker><IsTruncated>true</IsTruncated>")
+            });
             let body = format!(
                 "<ListMultipartUploadsResult>{}<Upload><Key>{key}</Key><UploadId>id</UploadId></Upload>\
                  </ListMultipartUploadsResult>",
                 next.unwrap_or_default(),
             );
-            let _ =
-                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
         }
     });
     url
@@ -157,7 +184,10 @@ fn a_list_of_several_pages_is_shown_to_its_end() {
         "m2" => ("k3".into(), None),
         other => panic!("{other}"),
     });
-    let keys: Vec<_> = ls("s3://bucket", &["--endpoint-url", &url]).iter().map(|it| it["object"].clone()).collect();
+    let keys: Vec<_> = ls("s3://bucket", &["--endpoint-url", &url])
+        .iter()
+        .map(|it| it["object"].clone())
+        .collect();
     assert_eq!(keys, ["s3://bucket/k1", "s3://bucket/k2", "s3://bucket/k3"]);
     // Without a time, nothing is old.
     assert!(ls("s3://bucket", &["--endpoint-url", &url, "--older-than", "1s"]).is_empty());
@@ -166,5 +196,7 @@ fn a_list_of_several_pages_is_shown_to_its_end() {
 #[test]
 fn a_list_that_does_not_go_on_ends() {
     let url = paged(|_| ("k".into(), Some("same")));
-    Sealwax::new(["uploads", "ls", "s3://bucket", "--endpoint-url", &url]).run().fails(1, "does not say where");
+    Sealwax::new(["uploads", "ls", "s3://bucket", "--endpoint-url", &url])
+        .run()
+        .fails(1, "does not say where");
 }

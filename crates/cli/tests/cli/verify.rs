@@ -22,7 +22,9 @@ fn every_depth_opens_what_is_intact() {
     let scene = Scene::new("verify");
     scene.beside("a").put(&bytes(50_000), &[]).exits(0);
     scene.beside("b").put(b"text", &[]).exits(0);
-    for (depth, opened_bytes) in [("--keys", 0), ("--first-last", 16_384 + 50_000 % 16_384 + 4), ("--full", 50_004)] {
+    for (depth, opened_bytes) in
+        [("--keys", 0), ("--first-last", 16_384 + 50_000 % 16_384 + 4), ("--full", 50_004)]
+    {
         let run = verify(&scene, &["--json", depth]).exits(0);
         let counts = summary(&run);
         assert_eq!((&counts["objects"], &counts["opened"]), (&2.into(), &2.into()), "{depth}");
@@ -52,9 +54,16 @@ fn what_does_not_open_is_listed_with_the_reason() {
     let mut lines: Vec<_> = text.lines().collect();
     lines.sort_unstable();
     assert!(lines[0].starts_with(&format!("{}: authentication: ", damaged.uri())), "{text}");
-    assert!(lines[1].starts_with(&format!("{}: not-sealed: ", scene.beside("plain").uri())), "{text}");
+    assert!(
+        lines[1].starts_with(&format!("{}: not-sealed: ", scene.beside("plain").uri())),
+        "{text}"
+    );
     assert_eq!(lines.len(), 2);
-    assert!(run.stderr.contains("4 objects: 2 opened, 1 not sealed, 1 failed (authentication)"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("4 objects: 2 opened, 1 not sealed, 1 failed (authentication)"),
+        "{}",
+        run.stderr
+    );
     verify(&scene, &["--keys", "--allow-unsealed"]).exits(0);
 
     // By the keys of one Region alone.
@@ -73,7 +82,8 @@ fn an_interrupt_tells_how_far_it_came() {
     scene.put(b"text", &[]).exits(0);
     for command in ["verify", "audit"] {
         let bucket = format!("s3://{}", scene.bucket);
-        let mut child = Sealwax::new([command, &bucket, "--stdin", "--json"]).args(list_all(command)).spawn();
+        let mut child =
+            Sealwax::new([command, &bucket, "--stdin", "--json"]).args(list_all(command)).spawn();
         // More may be named: the command waits for that.
         let mut stdin = child.stdin.take().expect("piped");
         writeln!(stdin, "{}", scene.uri()).expect("written");

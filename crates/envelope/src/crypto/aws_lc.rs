@@ -17,7 +17,12 @@ impl Aes256Gcm {
     }
 
     /// Encrypts `data` in place; returns the tag.
-    pub(crate) fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN] {
+    pub(crate) fn seal(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        data: &mut [u8],
+    ) -> [u8; TAG_LEN] {
         let nonce = Nonce::assume_unique_for_key(nonce);
         let tag = self
             .0
@@ -53,5 +58,7 @@ pub(crate) fn hkdf_expand_sha512(prk: &[u8; KEY_LEN], info: &[&[u8]], out: &mut 
         }
     }
     let prk = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA512, prk);
-    prk.expand(info, Len(out.len())).and_then(|okm| okm.fill(out)).expect("the output is far below 255 × 64 bytes");
+    prk.expand(info, Len(out.len()))
+        .and_then(|okm| okm.fill(out))
+        .expect("the output is far below 255 × 64 bytes");
 }

@@ -16,7 +16,12 @@ impl Aes256Gcm {
     }
 
     /// Encrypts `data` in place; returns the tag.
-    pub(crate) fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN] {
+    pub(crate) fn seal(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        data: &mut [u8],
+    ) -> [u8; TAG_LEN] {
         self.0
             .encrypt_inout_detached(&nonce.into(), aad, data.into())
             .expect("a chunk is far below GCM's length limit")
@@ -31,7 +36,11 @@ impl Aes256Gcm {
         data: &mut [u8],
         tag: &[u8; TAG_LEN],
     ) -> Result<(), Unauthentic> {
-        if self.0.decrypt_inout_detached(&nonce.into(), aad, (&mut *data).into(), tag.into()).is_err() {
+        if self
+            .0
+            .decrypt_inout_detached(&nonce.into(), aad, (&mut *data).into(), tag.into())
+            .is_err()
+        {
             data.fill(0);
             return Err(Unauthentic);
         }

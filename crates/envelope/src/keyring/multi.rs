@@ -15,7 +15,10 @@ pub struct MultiKeyring {
 impl MultiKeyring {
     /// `generator` makes the data keys, `others` wrap them too. On reading they are asked in this order.
     #[must_use]
-    pub fn new(generator: Arc<dyn Keyring>, others: impl IntoIterator<Item = Arc<dyn Keyring>>) -> Self {
+    pub fn new(
+        generator: Arc<dyn Keyring>,
+        others: impl IntoIterator<Item = Arc<dyn Keyring>>,
+    ) -> Self {
         Self { generator, others: others.into_iter().collect() }
     }
 
@@ -38,7 +41,9 @@ impl Keyring for MultiKeyring {
         Box::pin(async move {
             let mut materials = self.generator.generate(binding, plaintext_len).await?;
             for keyring in &self.others {
-                materials.encrypted_data_keys.extend(keyring.wrap(&materials.data_key, binding).await?);
+                materials
+                    .encrypted_data_keys
+                    .extend(keyring.wrap(&materials.data_key, binding).await?);
             }
             Ok(materials)
         })
@@ -102,7 +107,11 @@ impl Keyring for MultiKeyring {
         })
     }
 
-    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Unwrap> {
         Box::pin(async move {
             let mut failures = Vec::new();
             for keyring in self.all() {
@@ -116,7 +125,12 @@ impl Keyring for MultiKeyring {
         })
     }
 
-    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+    fn can_rewrap(
+        &self,
+        keys: &[EncryptedDataKey],
+        context: &EncryptionContext,
+        place: Option<&Place>,
+    ) -> bool {
         self.all().all(|keyring| keyring.can_rewrap(keys, context, place))
     }
 

@@ -34,13 +34,22 @@ pub(super) fn check_count(count: usize) -> Result<(), String> {
 
 pub(super) fn to_string(keys: &[EncryptedDataKey]) -> String {
     let groups: Vec<Group> = keys
-        .chunk_by(|a, b| (a.place(), a.wrapped_under_intermediate()) == (b.place(), b.wrapped_under_intermediate()))
+        .chunk_by(|a, b| {
+            (a.place(), a.wrapped_under_intermediate())
+                == (b.place(), b.wrapped_under_intermediate())
+        })
         .map(|group| Group {
             place: group[0].place().map(ToString::to_string),
             data_key: group[0].wrapped_under_intermediate().map(|wrapped| BASE64.encode(wrapped)),
             keys: group
                 .iter()
-                .map(|key| (key.provider().into(), key.wrapping_key().into(), BASE64.encode(key.ciphertext())))
+                .map(|key| {
+                    (
+                        key.provider().into(),
+                        key.wrapping_key().into(),
+                        BASE64.encode(key.ciphertext()),
+                    )
+                })
                 .collect(),
         })
         .collect();
@@ -75,17 +84,22 @@ pub(super) fn parse(text: &str) -> Result<Vec<EncryptedDataKey>, Error> {
 
 /// Missing wraps: `[["aws-kms","arn:aws:kms:…"],…]`.
 pub(super) fn missing_to_string(missing: &[MissingWrap]) -> String {
-    ascii_json::to_string(&missing.iter().map(|it| (it.provider(), it.wrapping_key())).collect::<Vec<_>>())
+    ascii_json::to_string(
+        &missing.iter().map(|it| (it.provider(), it.wrapping_key())).collect::<Vec<_>>(),
+    )
 }
 
 /// Reads what [`missing_to_string`] wrote, of at most [`super::METADATA_READ_LIMIT`] bytes.
 pub(super) fn parse_missing(text: &str) -> Result<Vec<MissingWrap>, Error> {
-    let names: Vec<(String, String)> = serde_json::from_str(text).map_err(|_| malformed(MISSING))?;
+    let names: Vec<(String, String)> =
+        serde_json::from_str(text).map_err(|_| malformed(MISSING))?;
     if !(1..=MAX_ENCRYPTED_DATA_KEYS).contains(&names.len()) {
         return Err(malformed(MISSING));
     }
-    let missing: Vec<_> =
-        names.into_iter().map(|(provider, key)| MissingWrap::new(provider, key)).collect::<Result<_, _>>()?;
+    let missing: Vec<_> = names
+        .into_iter()
+        .map(|(provider, key)| MissingWrap::new(provider, key))
+        .collect::<Result<_, _>>()?;
     if missing_to_string(&missing) != text {
         return Err(malformed(MISSING));
     }

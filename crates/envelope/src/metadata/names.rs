@@ -24,7 +24,8 @@ const ALL: [&str; 7] = [CONTEXT, FORMAT, GENERATION, HEADER, KEYS, MISSING, PLAI
 /// Whether a metadata name belongs to Sealwax, in any case.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
-    name.get(..RESERVED_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED_PREFIX))
+    name.get(..RESERVED_PREFIX.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(RESERVED_PREFIX))
 }
 
 /// Refuses metadata of the user's own that cannot be stored as it is: S3 would refuse it, or return another value.
@@ -44,7 +45,9 @@ fn check_pair((name, value): &(&str, &str), others: &[(&str, &str)]) -> Result<(
         () if others.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) => {
             "is given twice: S3 does not tell capitals from small letters"
         }
-        () if value.trim_matches(' ') != *value => "has a value with a blank at an end, which HTTP drops",
+        () if value.trim_matches(' ') != *value => {
+            "has a value with a blank at an end, which HTTP drops"
+        }
         () => return Ok(()),
     };
     Err(Error::InvalidMetadata(format!("the name {name:?} {problem}")))
@@ -55,7 +58,9 @@ pub(super) struct Fields<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Fields<'a> {
     /// Collects what is ours, each name at most once, within [`METADATA_READ_LIMIT`].
-    pub(super) fn collect(metadata: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Error> {
+    pub(super) fn collect(
+        metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, Error> {
         let mut fields: Vec<(&str, &str)> = Vec::new();
         let mut len = 0;
         for (name, value) in metadata {
@@ -64,7 +69,9 @@ impl<'a> Fields<'a> {
             }
             len += name.len() + value.len();
             if len > METADATA_READ_LIMIT {
-                return Err(Error::Malformed(format!("more than {METADATA_READ_LIMIT} bytes of metadata")));
+                return Err(Error::Malformed(format!(
+                    "more than {METADATA_READ_LIMIT} bytes of metadata"
+                )));
             }
             if fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
                 return Err(Error::Malformed("a metadata name occurs twice".into()));
@@ -89,10 +96,15 @@ impl<'a> Fields<'a> {
 
     /// Names that this version does not know could change what the others mean.
     pub(super) fn refuse_unknown(&self) -> Result<(), Error> {
-        match self.0.iter().find(|(name, _)| !ALL.iter().any(|known| known.eq_ignore_ascii_case(name))) {
-            Some((name, _)) => {
-                Err(Error::Malformed(format!("unknown metadata name {:?}", name.chars().take(64).collect::<String>())))
-            }
+        match self
+            .0
+            .iter()
+            .find(|(name, _)| !ALL.iter().any(|known| known.eq_ignore_ascii_case(name)))
+        {
+            Some((name, _)) => Err(Error::Malformed(format!(
+                "unknown metadata name {:?}",
+                name.chars().take(64).collect::<String>()
+            ))),
             None => Ok(()),
         }
     }

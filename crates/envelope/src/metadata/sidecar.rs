@@ -37,7 +37,8 @@ impl ObjectHeader {
         }
         let metadata: BTreeMap<String, String> =
             serde_json::from_slice(sidecar).map_err(|_| malformed("is no JSON object of texts"))?;
-        let header = Self::parse(metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+        let header =
+            Self::parse(metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
         if header.spell().as_bytes() != sidecar {
             return Err(malformed("is not canonical"));
         }

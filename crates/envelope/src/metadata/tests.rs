@@ -14,7 +14,8 @@ fn arn(region: &str, n: usize) -> String {
 
 fn sample() -> ObjectHeader {
     let context = EncryptionContext::try_from_iter([("tenant", "acmé")]).expect("a context");
-    let keys = vec![key("arn:1", Some("b/k"), 3), key("arn:2", Some("b/k"), 4), key("arn:3", None, 5)];
+    let keys =
+        vec![key("arn:1", Some("b/k"), 3), key("arn:2", Some("b/k"), 4), key("arn:3", None, 5)];
     ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[9; 56]), Some(42)).expect("a header")
 }
 
@@ -33,7 +34,10 @@ fn the_canonical_spelling() {
         ("sealwax-context", r#"{"tenant":"acm\u00e9"}"#),
         ("sealwax-format", "v1+Cobblestone-256"),
         ("sealwax-generation", "1"),
-        ("sealwax-header", "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk"),
+        (
+            "sealwax-header",
+            "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk",
+        ),
         (
             "sealwax-keys",
             r#"[{"place":"b/k","keys":[["aws-kms","arn:1","paWl"],["aws-kms","arn:2","paWlpQ"]]},{"keys":[["aws-kms","arn:3","paWlpaU"]]}]"#,
@@ -41,7 +45,10 @@ fn the_canonical_spelling() {
         ("sealwax-length", "42"),
     ];
     let metadata = sample().to_metadata();
-    assert_eq!(metadata.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>(), expected);
+    assert_eq!(
+        metadata.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>(),
+        expected
+    );
 }
 
 #[test]
@@ -54,11 +61,17 @@ fn it_reads_what_it_writes_in_any_case_and_company() {
 
 #[test]
 fn four_kms_keys_fit_beside_200_bytes_of_context_and_place() {
-    let context = EncryptionContext::try_from_iter([("tenant", "t".repeat(80))]).expect("a context");
+    let context =
+        EncryptionContext::try_from_iter([("tenant", "t".repeat(80))]).expect("a context");
     let place = format!("bucket/{}", "k".repeat(200 - 80 - 10 - 7));
     let keys = ["us-east-1", "us-west-2", "eu-central-1", "ap-southeast-2"];
-    let keys = keys.iter().enumerate().map(|(n, region)| key(&arn(region, n), Some(&place), 184)).collect();
-    let header = ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[9; 56]), Some(u64::MAX >> 12));
+    let keys = keys
+        .iter()
+        .enumerate()
+        .map(|(n, region)| key(&arn(region, n), Some(&place), 184))
+        .collect();
+    let header =
+        ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[9; 56]), Some(u64::MAX >> 12));
     header.expect("a header").check_fits([("own", "some metadata of the user")]).expect("it fits");
 }
 
@@ -66,7 +79,8 @@ fn four_kms_keys_fit_beside_200_bytes_of_context_and_place() {
 #[test]
 fn s3s_limit_holds_to_the_byte() {
     let header = sample();
-    let ours: usize = header.to_metadata().iter().map(|(name, value)| name.len() + value.len()).sum();
+    let ours: usize =
+        header.to_metadata().iter().map(|(name, value)| name.len() + value.len()).sum();
     let own = "v".repeat(METADATA_LIMIT - ours - 1);
     assert_eq!(header.check_fits([("n", own.as_str())]), Ok(()));
     let over = Error::MetadataTooLarge { needed: METADATA_LIMIT + 1, limit: METADATA_LIMIT };
@@ -77,7 +91,10 @@ fn s3s_limit_holds_to_the_byte() {
 #[test]
 fn reserved_names_are_refused_in_any_case() {
     for name in ["sealwax-keys", "SealWax", "sealwaxes"] {
-        assert!(matches!(sample().check_fits([(name, "v")]), Err(Error::InvalidMetadata(_))), "{name}");
+        assert!(
+            matches!(sample().check_fits([(name, "v")]), Err(Error::InvalidMetadata(_))),
+            "{name}"
+        );
     }
 }
 
@@ -104,8 +121,13 @@ fn what_http_does_not_carry_as_it_is_is_refused() {
 fn an_object_without_our_format_is_not_sealed() {
     let metadata = [("x".to_owned(), "y".to_owned())];
     assert_eq!(parse(&metadata), Err(Error::NotSealed));
-    let without = |gone: &str| pairs(&sample()).into_iter().filter(|(name, _)| name != gone).collect::<Vec<_>>();
-    assert_eq!(parse(&[("sealwax-shredded".into(), "2026-11-25T00:00:00Z".into())]), Err(Error::NotSealed));
+    let without = |gone: &str| {
+        pairs(&sample()).into_iter().filter(|(name, _)| name != gone).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        parse(&[("sealwax-shredded".into(), "2026-11-25T00:00:00Z".into())]),
+        Err(Error::NotSealed)
+    );
     // It was sealed, and is damaged.
     for gone in [FORMAT, GENERATION, HEADER, KEYS] {
         assert!(matches!(parse(&without(gone)), Err(Error::Malformed(_))), "without {gone}");
@@ -172,10 +194,16 @@ fn a_rewrap_raises_the_generation_and_keeps_the_rest() {
     let rewrapped = header.rewrapped(vec![key("arn:9", Some("other/k"), 7)]).expect("a header");
     assert_eq!(rewrapped.generation(), 2);
     assert_eq!(rewrapped.keys().len(), 1);
-    assert_eq!((rewrapped.context(), rewrapped.body_header()), (header.context(), header.body_header()));
+    assert_eq!(
+        (rewrapped.context(), rewrapped.body_header()),
+        (header.context(), header.body_header())
+    );
     assert_eq!(rewrapped.plaintext_len(), header.plaintext_len());
     assert_eq!([header.format(), rewrapped.format()], [FORMAT_V1; 2]);
-    assert_eq!(header.rewrapped(Vec::new()), Err(Error::InvalidMetadata("no encrypted data key".into())));
+    assert_eq!(
+        header.rewrapped(Vec::new()),
+        Err(Error::InvalidMetadata("no encrypted data key".into()))
+    );
     let most = vec![key("arn:9", None, 7); MAX_ENCRYPTED_DATA_KEYS];
     assert!(header.rewrapped(most.clone()).is_ok());
     let more = [most, vec![key("arn:9", None, 7)]].concat();
@@ -188,7 +216,9 @@ fn missing_wraps_are_recorded_until_they_are_there() {
     let header = sample().with_missing(missing.to_vec());
     assert_eq!(header.missing(), missing);
     let metadata = pairs(&header);
-    assert!(metadata.contains(&(MISSING.into(), r#"[["aws-kms","arn:8"],["aws-kms","arn:9"]]"#.into())));
+    assert!(
+        metadata.contains(&(MISSING.into(), r#"[["aws-kms","arn:8"],["aws-kms","arn:9"]]"#.into()))
+    );
     assert_eq!(parse(&metadata), Ok(header.clone()));
     let added = [header.keys(), &[key("arn:9", Some("b/k"), 7)]].concat();
     assert_eq!(header.rewrapped(added).expect("a header").missing(), &missing[..1]);
@@ -198,10 +228,12 @@ fn missing_wraps_are_recorded_until_they_are_there() {
 fn any_key() -> impl Strategy<Value = EncryptedDataKey> {
     let place = proptest::option::of(("[a-z]{3,8}", ".{1,20}"));
     let names = ("[a-z0-9-]{1,8}", "[ !#-\\[\\]-~]{1,30}");
-    (names, place, proptest::collection::vec(any::<u8>(), 1..64)).prop_map(|((provider, name), place, ciphertext)| {
-        let place = place.map(|(bucket, key)| Place::new(&bucket, &key).expect("a place"));
-        EncryptedDataKey::new(provider, name, place, ciphertext).expect("a key")
-    })
+    (names, place, proptest::collection::vec(any::<u8>(), 1..64)).prop_map(
+        |((provider, name), place, ciphertext)| {
+            let place = place.map(|(bucket, key)| Place::new(&bucket, &key).expect("a place"));
+            EncryptedDataKey::new(provider, name, place, ciphertext).expect("a key")
+        },
+    )
 }
 
 proptest! {
@@ -242,8 +274,12 @@ proptest! {
 /// FORMAT.md W10: a sidecar has one spelling.
 #[test]
 fn a_sidecar_is_the_metadata_as_json() {
-    let header =
-        ObjectHeader::new(EncryptionContext::new(), vec![key("arn:1", None, 3)], *sample().body_header(), None);
+    let header = ObjectHeader::new(
+        EncryptionContext::new(),
+        vec![key("arn:1", None, 3)],
+        *sample().body_header(),
+        None,
+    );
     let header = header.expect("a header");
     let expected = concat!(
         r#"{"sealwax-format":"v1+Cobblestone-256","sealwax-generation":"1","sealwax-header":"#,
@@ -273,7 +309,10 @@ fn other_spellings_of_a_sidecar_are_refused() {
         ("nothing", String::new()),
         ("too long", sidecar.replacen('{', &format!("{{{}", " ".repeat(SIDECAR_LIMIT)), 1)),
     ] {
-        assert!(matches!(header.parse_sidecar(other.as_bytes()), Err(Error::Malformed(_))), "{case}");
+        assert!(
+            matches!(header.parse_sidecar(other.as_bytes()), Err(Error::Malformed(_))),
+            "{case}"
+        );
     }
     assert_eq!(header.parse_sidecar(b"{}"), Err(Error::NotSealed));
     let later = sidecar.replace("v1+Cobblestone-256", "v2");
@@ -294,7 +333,10 @@ fn only_keys_and_generation_of_a_sidecar_may_differ() {
         ("context", ObjectHeader { context, ..header.clone() }),
         ("length", ObjectHeader { plaintext_len: Some(41), ..header.clone() }),
         ("length absent", ObjectHeader { plaintext_len: None, ..header.clone() }),
-        ("header", ObjectHeader { body_header: BodyHeader::from_bytes(&[8; 56]), ..header.clone() }),
+        (
+            "header",
+            ObjectHeader { body_header: BodyHeader::from_bytes(&[8; 56]), ..header.clone() },
+        ),
     ] {
         let sidecar = other.to_sidecar().expect("a sidecar");
         assert_eq!(header.parse_sidecar(sidecar.as_bytes()), Ok(None), "{case}");
@@ -306,13 +348,17 @@ fn only_keys_and_generation_of_a_sidecar_may_differ() {
 fn a_sidecar_has_room_for_more_keys_than_metadata() {
     let header = |count, len| {
         let keys = (0..count).map(|n| key(&arn("us-east-1", n), Some("b/k"), len)).collect();
-        ObjectHeader::new(EncryptionContext::new(), keys, *sample().body_header(), None).expect("a header")
+        ObjectHeader::new(EncryptionContext::new(), keys, *sample().body_header(), None)
+            .expect("a header")
     };
     let most = header(MAX_ENCRYPTED_DATA_KEYS, 184);
     assert!(most.check_fits([]).is_err());
     let sidecar = most.to_sidecar().expect("it fits");
     assert_eq!(most.parse_sidecar(sidecar.as_bytes()), Ok(Some(most)));
-    assert!(matches!(header(MAX_ENCRYPTED_DATA_KEYS, 1024).to_sidecar(), Err(Error::MetadataTooLarge { .. })));
+    assert!(matches!(
+        header(MAX_ENCRYPTED_DATA_KEYS, 1024).to_sidecar(),
+        Err(Error::MetadataTooLarge { .. })
+    ));
 }
 
 /// FORMAT.md W10, to the byte; and the limit of the whole sidecar is never met, whatever is in it.
@@ -320,10 +366,12 @@ fn a_sidecar_has_room_for_more_keys_than_metadata() {
 fn a_sidecar_holds_what_a_reader_takes() {
     let header = |value: String| {
         let context = EncryptionContext::try_from_iter([("q", value)]).expect("a context");
-        ObjectHeader::new(context, sample().keys().to_vec(), *sample().body_header(), None).expect("a header")
+        ObjectHeader::new(context, sample().keys().to_vec(), *sample().body_header(), None)
+            .expect("a header")
     };
     let without = header(String::new()).to_metadata();
-    let rest = METADATA_READ_LIMIT - without.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    let rest = METADATA_READ_LIMIT
+        - without.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
     let most = header("l".repeat(rest));
     let sidecar = most.to_sidecar().expect("it fits");
     assert_eq!(most.parse_sidecar(sidecar.as_bytes()), Ok(Some(most)));
@@ -340,7 +388,8 @@ fn a_sidecar_holds_what_a_reader_takes() {
 #[test]
 fn a_header_joined_with_its_sidecar_has_the_keys_of_both() {
     let header = sample();
-    let missing = |name: &str| MissingWrap::new("aws-kms".to_owned(), name.to_owned()).expect("a name");
+    let missing =
+        |name: &str| MissingWrap::new("aws-kms".to_owned(), name.to_owned()).expect("a name");
     let own = header.clone().with_missing(vec![missing("arn:4"), missing("arn:5")]);
     let keys = vec![header.keys()[0].clone(), key("arn:4", Some("b/k"), 7)];
     let sidecar = header.rewrapped(keys).expect("a header");

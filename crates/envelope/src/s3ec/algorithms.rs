@@ -124,7 +124,9 @@ impl WrapAlgorithm {
     }
 
     pub(super) fn of_v3(text: &str) -> Option<Self> {
-        [Self::KmsContext, Self::AesGcm, Self::RsaOaepSha1].into_iter().find(|it| it.v3() == Some(text))
+        [Self::KmsContext, Self::AesGcm, Self::RsaOaepSha1]
+            .into_iter()
+            .find(|it| it.v3() == Some(text))
     }
 
     /// `x-amz-wrap-alg`.

@@ -88,9 +88,15 @@ enum Cipher {
 }
 
 impl ContentOpener {
-    pub(super) fn new(content: &Content, data_key: &PlaintextDataKey, stored_len: u64) -> Result<Self, Error> {
+    pub(super) fn new(
+        content: &Content,
+        data_key: &PlaintextDataKey,
+        stored_len: u64,
+    ) -> Result<Self, Error> {
         let (cipher, left) = match content {
-            Content::AesCbc { iv } => (Cipher::Cbc(CbcOpener::new(data_key.expose_secret(), iv)), stored_len),
+            Content::AesCbc { iv } => {
+                (Cipher::Cbc(CbcOpener::new(data_key.expose_secret(), iv)), stored_len)
+            }
             _ => {
                 let key = GcmKey::of_content(content, data_key)?;
                 let left = stored_len.checked_sub(TAG_LEN as u64).ok_or(Error::Truncated)?;

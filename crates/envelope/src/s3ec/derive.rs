@@ -44,12 +44,19 @@ impl GcmKey {
     }
 
     /// The key of a stored content. There is no other way to V3's than past the commitment.
-    pub(super) fn of_content(content: &Content, data_key: &PlaintextDataKey) -> Result<Self, Error> {
+    pub(super) fn of_content(
+        content: &Content,
+        data_key: &PlaintextDataKey,
+    ) -> Result<Self, Error> {
         match content {
             Content::AesGcm { iv } => Ok(Self::plain(data_key, *iv)),
             Content::AesGcmCommitKey { message_id, commitment } => {
                 let (key, expected) = Self::committing(data_key, message_id);
-                if bool::from(expected.ct_eq(commitment)) { Ok(key) } else { Err(Error::Authentication) }
+                if bool::from(expected.ct_eq(commitment)) {
+                    Ok(key)
+                } else {
+                    Err(Error::Authentication)
+                }
             }
             Content::AesCbc { .. } => Err(Error::Unsupported("AES-CBC has no such key".into())),
         }
@@ -88,7 +95,10 @@ mod tests {
             let data_key = PlaintextDataKey::from_slice_wiping(&mut data_key).expect("32 bytes");
             let message_id = hex::decode(message_id).expect("hex").try_into().expect("28 bytes");
             let (derived, committed) = GcmKey::committing(&data_key, &message_id);
-            assert_eq!((hex::encode(*derived.key), hex::encode(committed)), (key.into(), commitment.into()));
+            assert_eq!(
+                (hex::encode(*derived.key), hex::encode(committed)),
+                (key.into(), commitment.into())
+            );
         }
     }
 }

@@ -22,7 +22,9 @@ pub struct Pending {
 /// # Errors
 /// [`Error::InstructionFile`] for what is marked as one; [`Error::Malformed`] for names of several formats, for an incomplete
 /// envelope and for bad values; [`Error::Unsupported`] for unknown algorithms.
-pub fn detect<'a>(metadata: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Detected, Error> {
+pub fn detect<'a>(
+    metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<Detected, Error> {
     let object = Fields::of_metadata(metadata)?;
     if object.has(names::INSTRUCTION_FILE_MARKER) {
         return Err(Error::InstructionFile);

@@ -29,7 +29,8 @@ pub(super) fn decode(value: &str) -> Option<Cow<'_, str>> {
         };
         characters.push_str(std::str::from_utf8(&bytes).ok()?);
     }
-    let bytes: Option<Vec<u8>> = characters.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+    let bytes: Option<Vec<u8>> =
+        characters.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
     Some(Cow::Owned(String::from_utf8(bytes?).ok()?))
 }
 
@@ -44,7 +45,9 @@ fn quoted_printable(text: &str) -> Option<Vec<u8>> {
             b'=' => {
                 let (digits, after) = rest.split_first_chunk::<2>()?;
                 rest = after;
-                let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                let digit = |digit: u8| {
+                    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+                };
                 digit(digits[0])? << 4 | digit(digits[1])?
             }
             other => *other,

@@ -78,7 +78,10 @@ impl Envelope {
             ContentSuite::AesGcmCommitKey => Format::V3,
         };
         if key.algorithm().is_legacy() {
-            return Err(Error::Unsupported(format!("the wrapping algorithm {} is only read", key.algorithm())));
+            return Err(Error::Unsupported(format!(
+                "the wrapping algorithm {} is only read",
+                key.algorithm()
+            )));
         }
         Ok(Self { format, storage, content, key })
     }
@@ -160,7 +163,8 @@ impl Envelope {
     pub fn stored_len(&self, plaintext_len: u64) -> Option<u64> {
         match self.content {
             Content::AesCbc { .. } => Some(plaintext_len),
-            _ => (plaintext_len <= super::MAX_PLAINTEXT_LEN).then(|| plaintext_len + super::TAG_LEN as u64),
+            _ => (plaintext_len <= super::MAX_PLAINTEXT_LEN)
+                .then(|| plaintext_len + super::TAG_LEN as u64),
         }
     }
 
@@ -186,10 +190,14 @@ impl Envelope {
     /// # Errors
     /// [`crate::Error::MetadataTooLarge`], and [`crate::Error::InvalidMetadata`] for reserved names and for what an HTTP
     /// header does not carry as it is.
-    pub fn check_fits<'a>(&self, own: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), crate::Error> {
+    pub fn check_fits<'a>(
+        &self,
+        own: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), crate::Error> {
         let own: Vec<_> = own.into_iter().collect();
-        let needed = self.to_metadata().iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
-            + own.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        let needed =
+            self.to_metadata().iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+                + own.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         if needed > METADATA_LIMIT {
             return Err(crate::Error::MetadataTooLarge { needed, limit: METADATA_LIMIT });
         }
@@ -219,7 +227,11 @@ impl Envelope {
         match &self.content {
             Content::AesGcmCommitKey { .. } => {
                 let mut fields = vec![(names::KEY_V3, encrypted)];
-                fields.extend(algorithm.v3().map(|algorithm| (names::WRAP_ALGORITHM_V3, algorithm.to_owned())));
+                fields.extend(
+                    algorithm
+                        .v3()
+                        .map(|algorithm| (names::WRAP_ALGORITHM_V3, algorithm.to_owned())),
+                );
                 if algorithm.is_kms() {
                     fields.push((names::CONTEXT_V3, description));
                 } else if !self.key.description().is_empty() {
@@ -242,9 +254,13 @@ impl Envelope {
     /// Reads all fields of an envelope. One of the three wrapped data keys must be among them.
     pub(super) fn of_fields(fields: &Fields, storage: Storage) -> Result<Self, Error> {
         let conflict = |one: &str, other: &str| {
-            Error::Malformed(format!("{one} and {other} are of different formats: it may have been tampered with"))
+            Error::Malformed(format!(
+                "{one} and {other} are of different formats: it may have been tampered with"
+            ))
         };
-        let keys = [names::KEY_V1, names::KEY_V2, names::KEY_V3].into_iter().filter(|name| fields.has(name));
+        let keys = [names::KEY_V1, names::KEY_V2, names::KEY_V3]
+            .into_iter()
+            .filter(|name| fields.has(name));
         let keys: Vec<_> = keys.collect();
         let key = match keys[..] {
             [] => return Err(Error::Malformed("it has no wrapped data key".into())),
@@ -265,7 +281,12 @@ impl Envelope {
             _ => v1(fields, encrypted.len())?,
         };
         let description = fields.map(description)?;
-        Ok(Self { format, storage, content, key: WrappedKey::new(algorithm, encrypted, description) })
+        Ok(Self {
+            format,
+            storage,
+            content,
+            key: WrappedKey::new(algorithm, encrypted, description),
+        })
     }
 }
 
@@ -280,14 +301,16 @@ fn v3(fields: &Fields) -> Result<Parsed, Error> {
     let message_id = fields.array(names::MESSAGE_ID_V3)?;
     let commitment = fields.array(names::COMMITMENT_V3)?;
     let algorithm = fields.required(names::WRAP_ALGORITHM_V3)?;
-    let algorithm = WrapAlgorithm::of_v3(algorithm).ok_or_else(|| unknown("wrapping algorithm", algorithm))?;
+    let algorithm =
+        WrapAlgorithm::of_v3(algorithm).ok_or_else(|| unknown("wrapping algorithm", algorithm))?;
     let description = if algorithm.is_kms() { names::CONTEXT_V3 } else { names::DESCRIPTION_V3 };
     Ok((Format::V3, Content::AesGcmCommitKey { message_id, commitment }, algorithm, description))
 }
 
 fn v2(fields: &Fields) -> Result<Parsed, Error> {
     let algorithm = fields.required(names::WRAP_ALGORITHM)?;
-    let algorithm = WrapAlgorithm::of_v2(algorithm).ok_or_else(|| unknown("wrapping algorithm", algorithm))?;
+    let algorithm =
+        WrapAlgorithm::of_v2(algorithm).ok_or_else(|| unknown("wrapping algorithm", algorithm))?;
     let content = match fields.required(names::CONTENT_ALGORITHM)? {
         "AES/GCM/NoPadding" => {
             if fields.get(names::TAG_LEN).is_some_and(|len| len != "128") {
@@ -296,7 +319,9 @@ fn v2(fields: &Fields) -> Result<Parsed, Error> {
             Content::AesGcm { iv: fields.array(names::IV)? }
         }
         // One and the same padding by two names: the Ruby client's readers take both.
-        "AES/CBC/PKCS5Padding" | "AES/CBC/PKCS7Padding" => Content::AesCbc { iv: fields.array(names::IV)? },
+        "AES/CBC/PKCS5Padding" | "AES/CBC/PKCS7Padding" => {
+            Content::AesCbc { iv: fields.array(names::IV)? }
+        }
         other => return Err(unknown("content algorithm", other)),
     };
     Ok((Format::V2, content, algorithm, names::DESCRIPTION))
@@ -314,7 +339,12 @@ fn v1(fields: &Fields, encrypted_len: usize) -> Result<Parsed, Error> {
         None | Some("AES/CBC/PKCS5Padding" | "AES/CBC/PKCS7Padding") => {}
         Some(other) => return Err(unknown("content algorithm of V1", other)),
     }
-    Ok((Format::V1, Content::AesCbc { iv: fields.array(names::IV)? }, algorithm, names::DESCRIPTION))
+    Ok((
+        Format::V1,
+        Content::AesCbc { iv: fields.array(names::IV)? },
+        algorithm,
+        names::DESCRIPTION,
+    ))
 }
 
 fn unknown(what: &str, value: &str) -> Error {

@@ -14,17 +14,26 @@ pub(super) struct Fields(BTreeMap<&'static str, String>);
 
 impl Fields {
     /// Collects what is the S3 Encryption Client's of an object's metadata.
-    pub(super) fn of_metadata<'a>(metadata: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Error> {
+    pub(super) fn of_metadata<'a>(
+        metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, Error> {
         let mut fields = Self::default();
         let mut len = 0;
         for (name, value) in metadata {
             let Some(name) = names::known(name) else { continue };
             len += name.len() + value.len();
             if len > METADATA_READ_LIMIT {
-                return Err(Error::Malformed(format!("more than {METADATA_READ_LIMIT} bytes of metadata")));
+                return Err(Error::Malformed(format!(
+                    "more than {METADATA_READ_LIMIT} bytes of metadata"
+                )));
             }
-            let is_text = matches!(name, names::DESCRIPTION | names::CONTEXT_V3 | names::DESCRIPTION_V3);
-            let value = if is_text { encoded_word::decode(value).ok_or_else(|| bad(name))? } else { value.into() };
+            let is_text =
+                matches!(name, names::DESCRIPTION | names::CONTEXT_V3 | names::DESCRIPTION_V3);
+            let value = if is_text {
+                encoded_word::decode(value).ok_or_else(|| bad(name))?
+            } else {
+                value.into()
+            };
             fields.insert(name, value.into_owned())?;
         }
         Ok(fields)

@@ -29,13 +29,14 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Fields, Error> {
         return Err(malformed("is longer than 64 KiB"));
     }
     let json = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let Pairs(pairs) =
-        serde_json::from_slice::<Pairs<serde_json::Value>>(json).map_err(|_| malformed("is not a JSON object"))?;
+    let Pairs(pairs) = serde_json::from_slice::<Pairs<serde_json::Value>>(json)
+        .map_err(|_| malformed("is not a JSON object"))?;
     let mut fields = Fields::default();
     for (name, value) in pairs {
         let known = names::known(&name).filter(|known| *known == name);
         let Some(known) = known else {
-            let begins_like_ours = name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"));
+            let begins_like_ours =
+                name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"));
             if begins_like_ours {
                 let name: String = name.chars().take(64).collect();
                 return Err(malformed(&format!("has the unknown name {name:?}")));

@@ -20,7 +20,8 @@ pub trait Keyring: fmt::Debug + Send + Sync {
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<(PlaintextDataKey, WrappedKey), KeyringError>> {
         Box::pin(async move {
-            let no_random = |error| KeyringError::new(KeyringErrorKind::Other, "(none yet)").with_source(error);
+            let no_random =
+                |error| KeyringError::new(KeyringErrorKind::Other, "(none yet)").with_source(error);
             let data_key = PlaintextDataKey::generate().map_err(no_random)?;
             let wrapped = self.wrap(&data_key, suite, context).await?;
             Ok((data_key, wrapped))
@@ -36,7 +37,10 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     ) -> BoxFuture<'a, Result<WrappedKey, KeyringError>>;
 
     /// Unwraps the data key of an envelope that a policy let through.
-    fn unwrap<'a>(&'a self, envelope: &'a Admitted) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>>;
+    fn unwrap<'a>(
+        &'a self,
+        envelope: &'a Admitted,
+    ) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>>;
 }
 
 /// A keyring that is shared.
@@ -66,7 +70,10 @@ impl<K: Keyring + ?Sized> Keyring for Arc<K> {
         (**self).wrap(data_key, suite, context)
     }
 
-    fn unwrap<'a>(&'a self, envelope: &'a Admitted) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
+    fn unwrap<'a>(
+        &'a self,
+        envelope: &'a Admitted,
+    ) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
         (**self).unwrap(envelope)
     }
 }
@@ -83,13 +90,20 @@ impl WrappedKey {
     /// A wrap by `algorithm`. `description`: with AWS KMS the whole encryption context, else the materials description,
     /// which nothing authenticates.
     #[must_use]
-    pub fn new(algorithm: WrapAlgorithm, encrypted_data_key: Vec<u8>, description: BTreeMap<String, String>) -> Self {
+    pub fn new(
+        algorithm: WrapAlgorithm,
+        encrypted_data_key: Vec<u8>,
+        description: BTreeMap<String, String>,
+    ) -> Self {
         Self { algorithm, encrypted_data_key, description }
     }
 
     /// The whole encryption context that AWS KMS is to authenticate with the data key of content of `suite`.
     #[must_use]
-    pub fn kms_context(suite: ContentSuite, context: &EncryptionContext) -> BTreeMap<String, String> {
+    pub fn kms_context(
+        suite: ContentSuite,
+        context: &EncryptionContext,
+    ) -> BTreeMap<String, String> {
         let pairs = context.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
         pairs.chain([(SUITE_PAIR.to_owned(), suite.binding().to_owned())]).collect()
     }

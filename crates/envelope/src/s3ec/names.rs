@@ -23,7 +23,8 @@ pub(super) const CONTEXT_V3: &str = "x-amz-t";
 pub(super) const DESCRIPTION_V3: &str = "x-amz-m";
 
 /// What V1 and V2 have, and V3 must not.
-pub(super) const LEGACY: [&str; 7] = [KEY_V1, KEY_V2, IV, DESCRIPTION, WRAP_ALGORITHM, CONTENT_ALGORITHM, TAG_LEN];
+pub(super) const LEGACY: [&str; 7] =
+    [KEY_V1, KEY_V2, IV, DESCRIPTION, WRAP_ALGORITHM, CONTENT_ALGORITHM, TAG_LEN];
 /// What a V3 object holds itself, whether it has an instruction file or not.
 pub(super) const CONTENT_V3: [&str; 3] = [SUITE_V3, COMMITMENT_V3, MESSAGE_ID_V3];
 /// What V3 holds in the object or in its instruction file.

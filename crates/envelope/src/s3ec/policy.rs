@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{Content, ContentOpener, ContentSuite, Envelope, Error, RangeOpener, WrapAlgorithm, envelope::SUITE_PAIR};
+use super::{
+    Content, ContentOpener, ContentSuite, Envelope, Error, RangeOpener, WrapAlgorithm,
+    envelope::SUITE_PAIR,
+};
 use crate::{EncryptionContext, PlaintextDataKey, ascii_json};
 
 /// Whether content must be encrypted under a key that it commits to, by the names of the official clients.
@@ -23,7 +26,9 @@ impl CommitmentPolicy {
     pub fn suite(self) -> ContentSuite {
         match self {
             Self::ForbidEncryptAllowDecrypt => ContentSuite::AesGcm,
-            Self::RequireEncryptAllowDecrypt | Self::RequireEncryptRequireDecrypt => ContentSuite::AesGcmCommitKey,
+            Self::RequireEncryptAllowDecrypt | Self::RequireEncryptRequireDecrypt => {
+                ContentSuite::AesGcmCommitKey
+            }
         }
     }
 }
@@ -114,7 +119,9 @@ impl Envelope {
         let bound_suite = self.key().description().get(SUITE_PAIR).map(String::as_str);
         match algorithm {
             WrapAlgorithm::KmsContext if bound_suite != Some(suite.binding()) => {
-                return Err(Error::Malformed(format!("{SUITE_PAIR} of its encryption context is not its suite's")));
+                return Err(Error::Malformed(format!(
+                    "{SUITE_PAIR} of its encryption context is not its suite's"
+                )));
             }
             // No client wrote it with this algorithm: the wrap was relabelled, to pass for one that binds nothing.
             WrapAlgorithm::Kms if bound_suite.is_some() => {
@@ -132,7 +139,9 @@ impl Envelope {
         let stored: BTreeMap<_, _> = self.context_pairs().collect();
         let has_given = given.iter().all(|(name, value)| stored.get(name) == Some(&value));
         let matches = match self.key().algorithm() {
-            WrapAlgorithm::KmsContext => has_given && (policy.any_context || stored.len() == given.len()),
+            WrapAlgorithm::KmsContext => {
+                has_given && (policy.any_context || stored.len() == given.len())
+            }
             // What a raw key, or a legacy wrap, does not bind cannot be required of it.
             _ => given.is_empty(),
         };
@@ -151,7 +160,11 @@ impl Admitted {
     ///
     /// # Errors
     /// [`Error::Authentication`] where the content commits to another key; [`Error::Truncated`], [`Error::TooLong`].
-    pub fn opener(&self, data_key: &PlaintextDataKey, stored_len: u64) -> Result<ContentOpener, Error> {
+    pub fn opener(
+        &self,
+        data_key: &PlaintextDataKey,
+        stored_len: u64,
+    ) -> Result<ContentOpener, Error> {
         ContentOpener::new(self.0.content(), data_key, stored_len)
     }
 
@@ -159,7 +172,10 @@ impl Admitted {
     ///
     /// # Errors
     /// [`Error::Authentication`]; [`Error::Unsupported`] for AES-CBC.
-    pub fn dangerous_range_opener(&self, data_key: &PlaintextDataKey) -> Result<RangeOpener, Error> {
+    pub fn dangerous_range_opener(
+        &self,
+        data_key: &PlaintextDataKey,
+    ) -> Result<RangeOpener, Error> {
         if matches!(self.0.content(), Content::AesCbc { .. }) {
             return Err(Error::Unsupported("ranges of AES-CBC are not read".into()));
         }

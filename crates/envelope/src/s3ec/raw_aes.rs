@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt};
 use zeroize::Zeroizing;
 
 use super::{Admitted, ContentSuite, Error, Keyring, WrapAlgorithm, WrappedKey};
-use crate::{BoxFuture, EncryptionContext, KeyringError, KeyringErrorKind, PlaintextDataKey, crypto::s3ec::AesKey};
+use crate::{
+    BoxFuture, EncryptionContext, KeyringError, KeyringErrorKind, PlaintextDataKey,
+    crypto::s3ec::AesKey,
+};
 
 /// Wraps data keys under one AES key: AES-GCM, bound to the content's suite. It also unwraps what older clients wrapped
 /// under it, where the reader's policy lets that through.
@@ -24,7 +27,8 @@ impl RawAesKeyring {
     pub fn new(bytes: &mut [u8]) -> Result<Self, Error> {
         let copy = Zeroizing::new(bytes.to_vec());
         zeroize::Zeroize::zeroize(bytes);
-        let key = AesKey::new(copy).ok_or(crate::Error::ApiMisuse("a raw AES key has 16, 24 or 32 bytes"))?;
+        let key = AesKey::new(copy)
+            .ok_or(crate::Error::ApiMisuse("a raw AES key has 16, 24 or 32 bytes"))?;
         Ok(Self { key, description: BTreeMap::new() })
     }
 
@@ -34,7 +38,8 @@ impl RawAesKeyring {
         mut self,
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Self {
-        self.description = pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        self.description =
+            pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         self
     }
 }
@@ -56,12 +61,17 @@ impl Keyring for RawAesKeyring {
     ) -> BoxFuture<'a, Result<WrappedKey, KeyringError>> {
         Box::pin(async move {
             let wrapped = self.key.gcm_wrap(data_key.expose_secret(), suite.binding().as_bytes());
-            let wrapped = wrapped.map_err(|_| failed(KeyringErrorKind::Other).with_source(Error::RandomUnavailable))?;
+            let wrapped = wrapped.map_err(|_| {
+                failed(KeyringErrorKind::Other).with_source(Error::RandomUnavailable)
+            })?;
             Ok(WrappedKey::new(WrapAlgorithm::AesGcm, wrapped, self.description.clone()))
         })
     }
 
-    fn unwrap<'a>(&'a self, envelope: &'a Admitted) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
+    fn unwrap<'a>(
+        &'a self,
+        envelope: &'a Admitted,
+    ) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
         Box::pin(async move {
             let envelope = envelope.envelope();
             let wrapped = envelope.key().encrypted_data_key();
@@ -85,6 +95,8 @@ fn failed(kind: KeyringErrorKind) -> KeyringError {
 
 impl fmt::Debug for RawAesKeyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RawAesKeyring").field("description", &self.description).finish_non_exhaustive()
+        f.debug_struct("RawAesKeyring")
+            .field("description", &self.description)
+            .finish_non_exhaustive()
     }
 }

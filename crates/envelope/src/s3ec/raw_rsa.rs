@@ -30,7 +30,8 @@ impl RawRsaKeyring {
     /// [`Error::Metadata`] for anything else.
     pub fn from_private_key(pkcs8: &[u8]) -> Result<Self, Error> {
         let der = der(pkcs8, "PRIVATE KEY");
-        let key = RsaKey::from_pkcs8(&der).ok_or(crate::Error::ApiMisuse("no RSA private key in PKCS#8"))?;
+        let key = RsaKey::from_pkcs8(&der)
+            .ok_or(crate::Error::ApiMisuse("no RSA private key in PKCS#8"))?;
         Ok(Self { key, description: BTreeMap::new() })
     }
 
@@ -40,7 +41,8 @@ impl RawRsaKeyring {
     /// [`Error::Metadata`] for anything else.
     pub fn from_public_key(spki: &[u8]) -> Result<Self, Error> {
         let der = der(spki, "PUBLIC KEY");
-        let key = RsaKey::from_public_der(&der).ok_or(crate::Error::ApiMisuse("no RSA public key"))?;
+        let key =
+            RsaKey::from_public_der(&der).ok_or(crate::Error::ApiMisuse("no RSA public key"))?;
         Ok(Self { key, description: BTreeMap::new() })
     }
 
@@ -50,7 +52,8 @@ impl RawRsaKeyring {
         mut self,
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Self {
-        self.description = pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        self.description =
+            pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         self
     }
 
@@ -69,8 +72,10 @@ impl RawRsaKeyring {
             WrapAlgorithm::RsaOaepSha1 => {
                 // Length, data key, suite; and nothing after it.
                 let (len, rest) = message.split_first_mut().ok_or(Unauthentic)?;
-                let (data_key, bound_to) = rest.split_first_chunk_mut::<DATA_KEY_LEN>().ok_or(Unauthentic)?;
-                let is_ours = usize::from(*len) == DATA_KEY_LEN && bool::from(bound_to.ct_eq(binding.as_bytes()));
+                let (data_key, bound_to) =
+                    rest.split_first_chunk_mut::<DATA_KEY_LEN>().ok_or(Unauthentic)?;
+                let is_ours = usize::from(*len) == DATA_KEY_LEN
+                    && bool::from(bound_to.ct_eq(binding.as_bytes()));
                 if !is_ours {
                     return Err(Unauthentic);
                 }
@@ -84,8 +89,10 @@ impl RawRsaKeyring {
 
 impl Keyring for RawRsaKeyring {
     fn accepts(&self, algorithm: WrapAlgorithm) -> bool {
-        let is_rsa =
-            matches!(algorithm, WrapAlgorithm::RsaOaepSha1 | WrapAlgorithm::RsaOaepSha256 | WrapAlgorithm::RsaPkcs1);
+        let is_rsa = matches!(
+            algorithm,
+            WrapAlgorithm::RsaOaepSha1 | WrapAlgorithm::RsaOaepSha256 | WrapAlgorithm::RsaPkcs1
+        );
         is_rsa && self.key.is_private()
     }
 
@@ -105,12 +112,18 @@ impl Keyring for RawRsaKeyring {
             message.push(DATA_KEY_LEN as u8);
             message.extend_from_slice(data_key.expose_secret());
             message.extend_from_slice(binding);
-            let wrapped = self.key.oaep_sha1_wrap(&message).map_err(|Unauthentic| failed(KeyringErrorKind::Other))?;
+            let wrapped = self
+                .key
+                .oaep_sha1_wrap(&message)
+                .map_err(|Unauthentic| failed(KeyringErrorKind::Other))?;
             Ok(WrappedKey::new(WrapAlgorithm::RsaOaepSha1, wrapped, self.description.clone()))
         })
     }
 
-    fn unwrap<'a>(&'a self, envelope: &'a Admitted) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
+    fn unwrap<'a>(
+        &'a self,
+        envelope: &'a Admitted,
+    ) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
         Box::pin(async move {
             let envelope = envelope.envelope();
             if !self.accepts(envelope.key().algorithm()) {

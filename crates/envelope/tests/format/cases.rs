@@ -3,8 +3,9 @@
 mod sidecars;
 
 use crate::construct::{
-    CHUNK, Group, Key, PLACE, Recipe, SEALED_CHUNK, Stored, base64, body_context, context, counting, derive,
-    json_context, message, plaintext, sealed_chunk, wrap, wrap_context, wrap_under,
+    CHUNK, Group, Key, PLACE, Recipe, SEALED_CHUNK, Stored, base64, body_context, context,
+    counting, derive, json_context, message, plaintext, sealed_chunk, wrap, wrap_context,
+    wrap_under,
 };
 
 const CONTEXT: &str = "sealwax-context";
@@ -39,7 +40,14 @@ impl Cases {
         stored: Stored,
         outcome: (impl Into<String>, Vec<u8>),
     ) {
-        self.0.push(Case { name, musts, shows, stored, expect: outcome.0.into(), released: outcome.1 });
+        self.0.push(Case {
+            name,
+            musts,
+            shows,
+            stored,
+            expect: outcome.0.into(),
+            released: outcome.1,
+        });
     }
 
     fn opened(
@@ -103,45 +111,116 @@ fn opened(cases: &mut Cases) {
     let recipe = small();
     cases.opened("small-object", &["R9", "R11"], "a small object", recipe.sealed(), &recipe);
     let under = recipe.stored(&[recipe.intermediate_group(Some(PLACE))]);
-    cases.opened("intermediate-key", &["R8"], "a data key under an intermediate key", under, &recipe);
+    cases.opened(
+        "intermediate-key",
+        &["R8"],
+        "a data key under an intermediate key",
+        under,
+        &recipe,
+    );
 
     let empty = Recipe::new("").with_context(&[]);
-    cases.opened("empty", &["R4"], "an empty plaintext, and an empty encryption context", empty.sealed(), &empty);
+    cases.opened(
+        "empty",
+        &["R4"],
+        "an empty plaintext, and an empty encryption context",
+        empty.sealed(),
+        &empty,
+    );
     let almost = Recipe::new(plaintext(CHUNK - 1));
-    cases.opened("one-chunk", &["R4"], "the longest plaintext of one chunk", almost.sealed(), &almost);
+    cases.opened(
+        "one-chunk",
+        &["R4"],
+        "the longest plaintext of one chunk",
+        almost.sealed(),
+        &almost,
+    );
     let whole = Recipe::new(plaintext(CHUNK));
-    cases.opened("whole-chunk", &["R4"], "a whole chunk is followed by an empty one", whole.sealed(), &whole);
+    cases.opened(
+        "whole-chunk",
+        &["R4"],
+        "a whole chunk is followed by an empty one",
+        whole.sealed(),
+        &whole,
+    );
     let three = three_chunks();
-    cases.opened("three-chunks", &["R11"], "two whole chunks, and a short one", three.sealed(), &three);
+    cases.opened(
+        "three-chunks",
+        &["R11"],
+        "two whole chunks, and a short one",
+        three.sealed(),
+        &three,
+    );
     let unknown = three.sealed().without(LENGTH);
-    cases.opened("length-unknown", &["R4"], "the length was unknown when the upload began", unknown, &three);
+    cases.opened(
+        "length-unknown",
+        &["R4"],
+        "the length was unknown when the upload began",
+        unknown,
+        &three,
+    );
 
-    let missing = recipe.sealed().set(MISSING, r#"[["aws-kms","arn:aws:kms:us-west-2:111122223333:key/1234"]]"#);
+    let missing = recipe
+        .sealed()
+        .set(MISSING, r#"[["aws-kms","arn:aws:kms:us-west-2:111122223333:key/1234"]]"#);
     cases.opened("missing", &["R3"], "a wrap that is still missing", missing, &recipe);
 
-    let wide = small().with_context(&[("\u{ff01}", "é\u{7f}"), ("\u{1f511}", "\"\\/\u{8}\t\n\u{c}\r\u{1}"), ("a", "")]);
+    let wide = small().with_context(&[
+        ("\u{ff01}", "é\u{7f}"),
+        ("\u{1f511}", "\"\\/\u{8}\t\n\u{c}\r\u{1}"),
+        ("a", ""),
+    ]);
     let shows = "a context with all kinds of escapes; its names in the order of UTF-8, which is not that of UTF-16";
     cases.opened("context-escapes", &["R3", "R9"], shows, wide.sealed(), &wide);
 
-    let mut capitals = recipe.sealed().set("mine", "é, as some stores return it").set("x-sealwax", "mine too");
+    let mut capitals =
+        recipe.sealed().set("mine", "é, as some stores return it").set("x-sealwax", "mine too");
     capitals.metadata = capitals
         .metadata
         .into_iter()
-        .map(|(name, value)| (if name.starts_with("sealwax") { name.to_uppercase() } else { name }, value))
+        .map(|(name, value)| {
+            (if name.starts_with("sealwax") { name.to_uppercase() } else { name }, value)
+        })
         .collect();
-    cases.opened("names-in-capitals", &["R3"], "names in capitals, beside the user's own metadata", capitals, &recipe);
+    cases.opened(
+        "names-in-capitals",
+        &["R3"],
+        "names in capitals, beside the user's own metadata",
+        capitals,
+        &recipe,
+    );
 
-    let keys = vec![kms_key("us-east-1"), recipe.key("second", Some(PLACE)), recipe.key("first", Some(PLACE))];
+    let keys = vec![
+        kms_key("us-east-1"),
+        recipe.key("second", Some(PLACE)),
+        recipe.key("first", Some(PLACE)),
+    ];
     let several = recipe.stored(&[Group { keys, ..recipe.group(Some(PLACE)) }]);
-    cases.opened("third-key", &["R6"], "only the third key is one that the reader may use", several, &recipe);
+    cases.opened(
+        "third-key",
+        &["R6"],
+        "only the third key is one that the reader may use",
+        several,
+        &recipe,
+    );
 
     let mut damaged = recipe.key("first", Some(PLACE));
     damaged.2[70] ^= 1;
     let keys = vec![damaged, recipe.key("first", Some(PLACE))];
     let damaged = recipe.stored(&[Group { keys, ..recipe.group(Some(PLACE)) }]);
-    cases.opened("first-wrap-damaged", &["R7"], "one wrap is damaged, another one opens", damaged, &recipe);
+    cases.opened(
+        "first-wrap-damaged",
+        &["R7"],
+        "one wrap is damaged, another one opens",
+        damaged,
+        &recipe,
+    );
 
-    let groups = [recipe.group(Some("old/key")), recipe.intermediate_group(Some("other/key")), recipe.group(None)];
+    let groups = [
+        recipe.group(Some("old/key")),
+        recipe.intermediate_group(Some("other/key")),
+        recipe.group(None),
+    ];
     let [old, other, unbound] = groups;
     let mixed = [old, other, recipe.intermediate_group(Some(PLACE)), unbound];
     let shows = "four groups of keys, of which one is bound to the object's place";
@@ -150,14 +229,34 @@ fn opened(cases: &mut Cases) {
     let mut group = recipe.intermediate_group(Some(PLACE));
     group.keys.insert(0, kms_key("us-east-1"));
     let shows = "an intermediate key wrapped twice, once by a wrapping key of the reader";
-    cases.opened("intermediate-key-wrapped-twice", &["R6", "R8"], shows, recipe.stored(&[group]), &recipe);
+    cases.opened(
+        "intermediate-key-wrapped-twice",
+        &["R6", "R8"],
+        shows,
+        recipe.stored(&[group]),
+        &recipe,
+    );
 
-    let replica = recipe.stored(&[recipe.group(Some("source/key"))]).at(&["replica/key", "source/key"]);
-    cases.opened("accepted-place", &["R5"], "a replica, whose reader accepts the source's place", replica, &recipe);
+    let replica =
+        recipe.stored(&[recipe.group(Some("source/key"))]).at(&["replica/key", "source/key"]);
+    cases.opened(
+        "accepted-place",
+        &["R5"],
+        "a replica, whose reader accepts the source's place",
+        replica,
+        &recipe,
+    );
     let unbound = recipe.stored(&[recipe.group(None)]).anywhere();
-    cases.opened("unbound", &["R5"], "a key without a place, and a reader that asks for none", unbound, &recipe);
+    cases.opened(
+        "unbound",
+        &["R5"],
+        "a key without a place, and a reader that asks for none",
+        unbound,
+        &recipe,
+    );
     let unbound = recipe.stored(&[recipe.intermediate_group(None)]).anywhere();
-    let shows = "a data key without a place under an intermediate key, and a reader that asks for none";
+    let shows =
+        "a data key without a place under an intermediate key, and a reader that asks for none";
     cases.opened("intermediate-key-unbound", &["R5", "R8"], shows, unbound, &recipe);
 }
 
@@ -165,12 +264,30 @@ fn format(cases: &mut Cases) {
     let recipe = small();
     let mut plain = recipe.sealed();
     plain.metadata = context(&[("mine", "value"), ("x-sealwax-format", "v1+Cobblestone-256")]);
-    cases.refused("not-sealed", "not-sealed", &["R1"], "an object with the user's own metadata alone", plain);
+    cases.refused(
+        "not-sealed",
+        "not-sealed",
+        &["R1"],
+        "an object with the user's own metadata alone",
+        plain,
+    );
     let mut shredded = recipe.sealed();
     shredded.metadata = context(&[("sealwax-shredded", "2026-11-25T00:00:00Z")]);
-    cases.refused("not-sealed", "shredded", &["R1"], "an object whose last key was removed", shredded);
+    cases.refused(
+        "not-sealed",
+        "shredded",
+        &["R1"],
+        "an object whose last key was removed",
+        shredded,
+    );
     let stripped = recipe.sealed().without(FORMAT).set("sealwax-unknown", "x");
-    cases.refused("malformed", "without-format", &["R1"], "Sealwax's metadata without its format", stripped);
+    cases.refused(
+        "malformed",
+        "without-format",
+        &["R1"],
+        "Sealwax's metadata without its format",
+        stripped,
+    );
     for (name, value, shows) in [
         ("later-version", "v2+Cobblestone-256", "a later version"),
         ("other-suite", "v1+Cobblestone-128", "another suite"),
@@ -189,9 +306,12 @@ fn many_pairs(count: usize) -> Recipe {
 /// Metadata that takes `total` bytes, by further keys of a KMS.
 fn metadata_of(total: usize) -> Stored {
     let recipe = small();
-    let len = |stored: &Stored| stored.metadata.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    let len = |stored: &Stored| {
+        stored.metadata.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+    };
     let mut group = recipe.group(Some(PLACE));
-    let filler = |name: usize, wrap: usize| Key("aws-kms".into(), "k".repeat(name), vec![0xa5; wrap]);
+    let filler =
+        |name: usize, wrap: usize| Key("aws-kms".into(), "k".repeat(name), vec![0xa5; wrap]);
     group.keys.extend((0..5).map(|_| filler(1, 1024)));
     for wrap in 1..=1024 {
         let mut group = group.clone();
@@ -222,7 +342,13 @@ fn limits(cases: &mut Cases) {
     let shows = "a provider, a wrapping key and a ciphertext of one byte";
     cases.opened("shortest-key", &["R2"], shows, key(1, 1, 1), &recipe);
     let punctuation = Key("0-z-9".into(), " !#$%&'()*+,-./:;<=>?@[]^_`{|}~".into(), vec![0]);
-    cases.opened("key-of-all-characters", &["R2"], "every kind of character", with_key(punctuation), &recipe);
+    cases.opened(
+        "key-of-all-characters",
+        &["R2"],
+        "every kind of character",
+        with_key(punctuation),
+        &recipe,
+    );
     for (name, stored, shows) in [
         ("provider-too-long", key(33, 1, 1), "a provider of 33 bytes"),
         ("provider-empty", key(0, 1, 1), "a provider without a name"),
@@ -230,9 +356,21 @@ fn limits(cases: &mut Cases) {
         ("wrapping-key-empty", key(1, 0, 1), "a wrapping key without a name"),
         ("ciphertext-too-long", key(1, 1, 1025), "an encrypted data key of 1,025 bytes"),
         ("ciphertext-empty", key(1, 1, 0), "an encrypted data key of no bytes"),
-        ("provider-in-capitals", with_key(Key("P".into(), "k".into(), vec![0])), "a provider in capitals"),
-        ("wrapping-key-quoted", with_key(Key("p".into(), "\"".into(), vec![0])), "a wrapping key named by a quote"),
-        ("wrapping-key-not-ascii", with_key(Key("p".into(), "é".into(), vec![0])), "a wrapping key not in ASCII"),
+        (
+            "provider-in-capitals",
+            with_key(Key("P".into(), "k".into(), vec![0])),
+            "a provider in capitals",
+        ),
+        (
+            "wrapping-key-quoted",
+            with_key(Key("p".into(), "\"".into(), vec![0])),
+            "a wrapping key named by a quote",
+        ),
+        (
+            "wrapping-key-not-ascii",
+            with_key(Key("p".into(), "é".into(), vec![0])),
+            "a wrapping key not in ASCII",
+        ),
     ] {
         cases.refused("malformed", name, &["R2"], shows, stored);
     }
@@ -246,10 +384,23 @@ fn limits(cases: &mut Cases) {
         recipe.stored(&groups)
     };
     cases.opened("sixteen-keys", &["R2"], "as many keys as there can be", many(16), &recipe);
-    cases.refused("malformed", "seventeen-keys", &["R2"], "a key too many, in two groups", many(17));
-    cases.refused("malformed", "no-keys", &["R2"], "no key at all", recipe.sealed().set(KEYS, "[]"));
+    cases.refused(
+        "malformed",
+        "seventeen-keys",
+        &["R2"],
+        "a key too many, in two groups",
+        many(17),
+    );
+    cases.refused(
+        "malformed",
+        "no-keys",
+        &["R2"],
+        "no key at all",
+        recipe.sealed().set(KEYS, "[]"),
+    );
 
-    let place = |len: usize| format!("bucket/{}", "é".repeat((len - 7) / 2) + &"k".repeat((len - 7) % 2));
+    let place =
+        |len: usize| format!("bucket/{}", "é".repeat((len - 7) / 2) + &"k".repeat((len - 7) % 2));
     let at = |place: &str| recipe.stored(&[recipe.group(Some(place))]).at(&[place]);
     cases.opened(
         "longest-place",
@@ -258,22 +409,48 @@ fn limits(cases: &mut Cases) {
         at(&place(1280)),
         &recipe,
     );
-    cases.refused("malformed", "place-too-long", &["R2"], "a place of 1,281 bytes", at(&place(1281)));
+    cases.refused(
+        "malformed",
+        "place-too-long",
+        &["R2"],
+        "a place of 1,281 bytes",
+        at(&place(1281)),
+    );
     cases.refused("malformed", "place-empty", &["R2"], "a place of no bytes", at(""));
 
     let most = many_pairs(64);
-    cases.opened("sixty-four-pairs", &["R2"], "as many pairs of context as there can be", most.sealed(), &most);
-    cases.refused("malformed", "sixty-five-pairs", &["R2"], "a pair too many", many_pairs(65).sealed());
+    cases.opened(
+        "sixty-four-pairs",
+        &["R2"],
+        "as many pairs of context as there can be",
+        most.sealed(),
+        &most,
+    );
+    cases.refused(
+        "malformed",
+        "sixty-five-pairs",
+        &["R2"],
+        "a pair too many",
+        many_pairs(65).sealed(),
+    );
 
     let full = metadata_of(8192).set("mine", "not counted");
     cases.opened("metadata-8192", &["R2"], "as much metadata as is read", full, &recipe);
     cases.refused("malformed", "metadata-8193", &["R2"], "a byte too many", metadata_of(8193));
     let flood = recipe.sealed().set("sealwax-unknown", "x".repeat(8192)).without(FORMAT);
-    cases.refused("malformed", "metadata-flood", &["R1", "R2"], "the limit comes before the format", flood);
+    cases.refused(
+        "malformed",
+        "metadata-flood",
+        &["R1", "R2"],
+        "the limit comes before the format",
+        flood,
+    );
     let nested = recipe.sealed().set(KEYS, "[".repeat(7000));
     cases.refused("malformed", "keys-nested", &["R2", "R3"], "lists in lists", nested);
 
-    for (name, len, shows) in [("data-key-too-short", 59, "59 bytes"), ("data-key-too-long", 61, "61 bytes")] {
+    for (name, len, shows) in
+        [("data-key-too-short", 59, "59 bytes"), ("data-key-too-long", 61, "61 bytes")]
+    {
         let mut group = recipe.intermediate_group(Some(PLACE));
         group.data_key = Some(vec![0xa5; len]);
         cases.refused("malformed", name, &["R2"], shows, recipe.stored(&[group]));
@@ -285,9 +462,17 @@ fn spelling_of_context(cases: &mut Cases) {
     for (name, json, shows) in [
         ("context-with-blanks", r#"{"a":"\u00e9/1", "b":"2"}"#, "a blank between tokens"),
         ("context-unsorted", r#"{"b":"2","a":"\u00e9/1"}"#, "names in another order"),
-        ("context-name-twice", r#"{"a":"\u00e9/1","a":"\u00e9/1","b":"2"}"#, "a name that occurs twice"),
+        (
+            "context-name-twice",
+            r#"{"a":"\u00e9/1","a":"\u00e9/1","b":"2"}"#,
+            "a name that occurs twice",
+        ),
         ("context-hex-in-capitals", r#"{"a":"\u00E9/1","b":"2"}"#, "an escape in capitals"),
-        ("context-needless-escape", r#"{"a":"\u00e9/\u0031","b":"2"}"#, "an escape that nothing asks for"),
+        (
+            "context-needless-escape",
+            r#"{"a":"\u00e9/\u0031","b":"2"}"#,
+            "an escape that nothing asks for",
+        ),
         ("context-escaped-slash", r#"{"a":"\u00e9\/1","b":"2"}"#, "an escaped slash"),
         ("context-not-escaped", r#"{"a":"é/1","b":"2"}"#, "a letter that is not in ASCII"),
         ("context-not-text", r#"{"a":"\u00e9/1","b":2}"#, "a number for a value"),
@@ -305,9 +490,19 @@ fn spelling_of_context(cases: &mut Cases) {
         ("context-name-empty", "", "an empty name"),
         ("context-name-of-ours", "sealwax:place", "a name that the wrap context reserves"),
         ("context-name-of-aws", "aws:s3:arn", "a name that AWS reserves"),
-        ("context-name-of-aws-crypto", "aws-crypto-public-key", "a name that AWS's encryption clients reserve"),
+        (
+            "context-name-of-aws-crypto",
+            "aws-crypto-public-key",
+            "a name that AWS's encryption clients reserve",
+        ),
     ] {
-        cases.refused("malformed", name, &["R3"], shows, small().with_context(&[(reserved, "bucket/key")]).sealed());
+        cases.refused(
+            "malformed",
+            name,
+            &["R3"],
+            shows,
+            small().with_context(&[(reserved, "bucket/key")]).sealed(),
+        );
     }
     let empty = small().with_context(&[]).sealed().set(CONTEXT, "{}");
     cases.refused("malformed", "context-empty", &["R3"], "an empty context is absent", empty);
@@ -324,7 +519,12 @@ fn spelling_of_keys(cases: &mut Cases) {
     for (name, from, to, shows) in [
         ("keys-with-blanks", "[{", "[ {", "a blank between tokens"),
         ("keys-padded", "\"]]", "=\"]]", "padded base64"),
-        ("keys-unused-bits", &format!("{last}\"]]"), &format!("{unused}\"]]"), "base64 whose unused bits are not zero"),
+        (
+            "keys-unused-bits",
+            &format!("{last}\"]]"),
+            &format!("{unused}\"]]"),
+            "base64 whose unused bits are not zero",
+        ),
         ("keys-base64-length", "\"]]", "AA\"]]", "base64 of a length that it never has"),
         ("keys-other-alphabet", "YGFi", "-_Fi", "base64 of another alphabet"),
         ("keys-more-members", "]]}", "]],\"more\":1}", "a member that is not in the table"),
@@ -332,22 +532,52 @@ fn spelling_of_keys(cases: &mut Cases) {
         ("keys-fewer-parts", "\"local\",", "", "a key of two parts"),
         ("keys-null-place", "\"bucket/key\"", "null", "a place that is null"),
         ("keys-null-data-key", "\"keys\"", "\"data-key\":null,\"keys\"", "a data key that is null"),
-        ("keys-empty-group", "}]", "},{\"place\":\"other/key\",\"keys\":[]}]", "a group without keys"),
+        (
+            "keys-empty-group",
+            "}]",
+            "},{\"place\":\"other/key\",\"keys\":[]}]",
+            "a group without keys",
+        ),
     ] {
         cases.refused("malformed", name, &["R3"], shows, sealed.clone().edit(KEYS, from, to));
     }
     let (place, keys) = wrap[2..wrap.len() - 2].split_once(',').expect("two members");
     let swapped = sealed.clone().set(KEYS, format!("[{{{keys},{place}}}]"));
-    cases.refused("malformed", "keys-members-swapped", &["R3"], "members in another order", swapped);
+    cases.refused(
+        "malformed",
+        "keys-members-swapped",
+        &["R3"],
+        "members in another order",
+        swapped,
+    );
     let object = sealed.set(KEYS, &wrap[1..wrap.len() - 1]);
     cases.refused("malformed", "keys-not-a-list", &["R3"], "a group that is in no list", object);
     let values = wrap.replace("{\"place\":", "[").replace(",\"keys\":", ",null,").replace('}', "]");
     let list = recipe.sealed().set(KEYS, values);
-    cases.refused("malformed", "keys-group-a-list", &["R3"], "a group without names for its members", list);
+    cases.refused(
+        "malformed",
+        "keys-group-a-list",
+        &["R3"],
+        "a group without names for its members",
+        list,
+    );
     let twice = recipe.stored(&[recipe.group(Some(PLACE)), recipe.group(Some(PLACE))]);
-    cases.refused("malformed", "keys-same-place", &["R3"], "neighbouring groups of one place", twice);
-    let twice = recipe.stored(&[recipe.intermediate_group(Some(PLACE)), recipe.intermediate_group(Some(PLACE))]);
-    cases.refused("malformed", "keys-same-data-key", &["R3"], "neighbouring groups of one data key", twice);
+    cases.refused(
+        "malformed",
+        "keys-same-place",
+        &["R3"],
+        "neighbouring groups of one place",
+        twice,
+    );
+    let twice = recipe
+        .stored(&[recipe.intermediate_group(Some(PLACE)), recipe.intermediate_group(Some(PLACE))]);
+    cases.refused(
+        "malformed",
+        "keys-same-data-key",
+        &["R3"],
+        "neighbouring groups of one data key",
+        twice,
+    );
     let surrogate = recipe.sealed().edit(KEYS, "bucket/key", "bucket/\\udd11");
     cases.refused("malformed", "place-lone-surrogate", &["R3"], "half of a character", surrogate);
 }
@@ -355,14 +585,27 @@ fn spelling_of_keys(cases: &mut Cases) {
 fn spelling_of_the_rest(cases: &mut Cases) {
     let sealed = small().sealed();
     let unknown = sealed.clone().set("sealwax-more", "x");
-    cases.refused("malformed", "name-unknown", &["R3"], "a name of ours that is not in the table", unknown);
+    cases.refused(
+        "malformed",
+        "name-unknown",
+        &["R3"],
+        "a name of ours that is not in the table",
+        unknown,
+    );
     let unknown = sealed.clone().set("SealWaxes", "x");
     cases.refused("malformed", "name-reserved", &["R3"], "a name that begins as ours do", unknown);
-    let kelvin = sealed.clone().without(KEYS).set("sealwax-\u{212a}eys", sealed.metadata[KEYS].clone());
+    let kelvin =
+        sealed.clone().without(KEYS).set("sealwax-\u{212a}eys", sealed.metadata[KEYS].clone());
     let shows = "the Kelvin sign, which is a small k to Unicode, in a name";
     cases.refused("malformed", "name-not-ascii", &["R3"], shows, kelvin);
     let twice = sealed.clone().set("Sealwax-Keys", sealed.metadata[KEYS].clone());
-    cases.refused("malformed", "name-twice", &["R3"], "a name that occurs twice, in two cases", twice);
+    cases.refused(
+        "malformed",
+        "name-twice",
+        &["R3"],
+        "a name that occurs twice, in two cases",
+        twice,
+    );
     for (name, gone, shows) in [
         ("without-keys", KEYS, "no keys"),
         ("without-generation", GENERATION, "no generation"),
@@ -423,31 +666,72 @@ fn lengths(cases: &mut Cases) {
         ("cut-at-chunk", 0, "the empty last chunk is missing"),
         ("cut-in-last-tag", 15, "the empty last chunk lacks a byte"),
     ] {
-        let cut = whole.sealed().without(LENGTH).body(|body| body.truncate(HEADER_LEN + SEALED_CHUNK + rest));
+        let cut = whole
+            .sealed()
+            .without(LENGTH)
+            .body(|body| body.truncate(HEADER_LEN + SEALED_CHUNK + rest));
         cases.refused("length", name, &["R4"], shows, cut);
     }
     let cut = three_chunks().sealed().body(|body| body.truncate(HEADER_LEN + SEALED_CHUNK + 1000));
-    cases.refused("length", "body-shorter-than-told", &["R4"], "the body is shorter than its metadata says", cut);
+    cases.refused(
+        "length",
+        "body-shorter-than-told",
+        &["R4"],
+        "the body is shorter than its metadata says",
+        cut,
+    );
     let longer = recipe.sealed().body(|body| body.extend([0; 16]));
-    cases.refused("length", "body-longer-than-told", &["R4"], "the body is longer than its metadata says", longer);
+    cases.refused(
+        "length",
+        "body-longer-than-told",
+        &["R4"],
+        "the body is longer than its metadata says",
+        longer,
+    );
     let told = recipe.sealed().set(LENGTH, "18446744073709551615");
-    cases.refused("length", "greatest-length-told", &["R2", "R4"], "2^64 - 1 is a number, and not the length", told);
+    cases.refused(
+        "length",
+        "greatest-length-told",
+        &["R2", "R4"],
+        "2^64 - 1 is a number, and not the length",
+        told,
+    );
     // No wrapping key is of the reader's: it is not asked before the length was compared.
-    let first = recipe.stored(&[Group { keys: vec![kms_key("us-east-1")], ..recipe.group(None) }]).set(LENGTH, "9");
-    cases.refused("length", "length-comes-first", &["R4"], "lengths are compared before keys are looked at", first);
+    let first = recipe
+        .stored(&[Group { keys: vec![kms_key("us-east-1")], ..recipe.group(None) }])
+        .set(LENGTH, "9");
+    cases.refused(
+        "length",
+        "length-comes-first",
+        &["R4"],
+        "lengths are compared before keys are looked at",
+        first,
+    );
 }
 
 fn places(cases: &mut Cases) {
     let recipe = small();
     let other = recipe.stored(&[recipe.group(Some("bucket/other"))]);
-    cases.refused("place", "other-place", &["R5"], "an object that was copied from another place", other);
+    cases.refused(
+        "place",
+        "other-place",
+        &["R5"],
+        "an object that was copied from another place",
+        other,
+    );
     let other = recipe.stored(&[recipe.intermediate_group(Some("bucket/other"))]);
     let shows = "as other-place, with an intermediate key";
     cases.refused("place", "other-place-intermediate", &["R5"], shows, other);
     let case = recipe.stored(&[recipe.group(Some("bucket/KEY"))]);
     cases.refused("place", "place-in-capitals", &["R5"], "places differ in case", case);
     let unbound = recipe.stored(&[recipe.group(None)]);
-    cases.refused("place", "no-place", &["R5"], "a key without a place, and a reader that asks for one", unbound);
+    cases.refused(
+        "place",
+        "no-place",
+        &["R5"],
+        "a key without a place, and a reader that asks for one",
+        unbound,
+    );
     let mut broken = recipe.group(Some(PLACE));
     broken.keys[0].2[103] ^= 1;
     let broken = recipe.stored(&[recipe.group(Some("bucket/other")), broken]);
@@ -460,18 +744,36 @@ fn wraps(cases: &mut Cases) {
     let with = |key: Key| recipe.stored(&[Group { keys: vec![key], ..recipe.group(Some(PLACE)) }]);
     let Key(_, _, ciphertext) = recipe.key("first", Some(PLACE));
     for (name, key, shows) in [
-        ("unknown-wrapping-key", recipe.key("attacker", Some(PLACE)), "a wrapping key that is not the reader's"),
+        (
+            "unknown-wrapping-key",
+            recipe.key("attacker", Some(PLACE)),
+            "a wrapping key that is not the reader's",
+        ),
         ("only-kms", kms_key("us-east-1"), "a provider that the reader does not have"),
-        ("name-of-other-provider", Key("other".into(), "first".into(), ciphertext), "a key of that name elsewhere"),
+        (
+            "name-of-other-provider",
+            Key("other".into(), "first".into(), ciphertext),
+            "a key of that name elsewhere",
+        ),
     ] {
         cases.refused("no-matching-key", name, &["R6"], shows, with(key));
     }
 
-    let moved = recipe.stored(&[recipe.group(Some("bucket/other"))]).edit(KEYS, "bucket/other", PLACE);
+    let moved =
+        recipe.stored(&[recipe.group(Some("bucket/other"))]).edit(KEYS, "bucket/other", PLACE);
     let shows = "the wrap of another object's key, which the metadata says is bound to this place";
     cases.refused("unwrap", "place-changed", &["R7"], shows, moved);
-    let removed = recipe.stored(&[recipe.group(Some(PLACE))]).edit(KEYS, "\"place\":\"bucket/key\",", "").anywhere();
-    cases.refused("unwrap", "place-removed", &["R7"], "a bound wrap, said to be bound to no place", removed);
+    let removed = recipe
+        .stored(&[recipe.group(Some(PLACE))])
+        .edit(KEYS, "\"place\":\"bucket/key\",", "")
+        .anywhere();
+    cases.refused(
+        "unwrap",
+        "place-removed",
+        &["R7"],
+        "a bound wrap, said to be bound to no place",
+        removed,
+    );
     let changed = recipe.sealed().edit(CONTEXT, "acme", "evil");
     cases.refused("unwrap", "context-changed", &["R7"], "another encryption context", changed);
     let added = recipe.sealed().edit(CONTEXT, "}", ",\"x\":\"\"}");
@@ -479,10 +781,22 @@ fn wraps(cases: &mut Cases) {
     let removed = recipe.sealed().without(CONTEXT);
     cases.refused("unwrap", "context-removed", &["R7"], "no encryption context", removed);
     let other = wrap("first", &recipe.data_key, &wrap_context(&recipe.context, "v2", Some(PLACE)));
-    cases.refused("unwrap", "wrap-of-other-format", &["R7"], "a key that was wrapped for another format", with(other));
+    cases.refused(
+        "unwrap",
+        "wrap-of-other-format",
+        &["R7"],
+        "a key that was wrapped for another format",
+        with(other),
+    );
     let mut renamed = recipe.key("second", Some(PLACE));
     renamed.1 = "first".into();
-    cases.refused("unwrap", "wrapping-key-renamed", &["R7"], "another wrapping key under this name", with(renamed));
+    cases.refused(
+        "unwrap",
+        "wrapping-key-renamed",
+        &["R7"],
+        "another wrapping key under this name",
+        with(renamed),
+    );
     for (name, at, shows) in [
         ("wrap-salt-changed", 0, "a bit of the wrap's salt"),
         ("wrap-commitment-changed", 55, "a bit of the wrap's commitment"),
@@ -493,9 +807,10 @@ fn wraps(cases: &mut Cases) {
         key.2[at] ^= 0x80;
         cases.refused("unwrap", name, &["R7"], shows, with(key));
     }
-    for (name, len, shows) in
-        [("wrap-of-16-bytes", 16, "a wrapped key of 16 bytes"), ("wrap-of-33-bytes", 33, "a wrapped key of 33 bytes")]
-    {
+    for (name, len, shows) in [
+        ("wrap-of-16-bytes", 16, "a wrapped key of 16 bytes"),
+        ("wrap-of-33-bytes", 33, "a wrapped key of 33 bytes"),
+    ] {
         let mut key = recipe.key("first", Some(PLACE));
         let context = wrap_context(&recipe.context, "v1", Some(PLACE));
         key.2 = message(&counting(0), &counting(0x60), &context, &counting::<64>(0x20)[..len]);
@@ -510,19 +825,40 @@ fn intermediate_keys(cases: &mut Cases) {
     let recipe = small();
     let group = recipe.intermediate_group(Some(PLACE));
     let stored = |group: Group| recipe.stored(&[group]);
-    let with_data_key = |wrapped: Vec<u8>| stored(Group { data_key: Some(wrapped), ..group.clone() });
+    let with_data_key =
+        |wrapped: Vec<u8>| stored(Group { data_key: Some(wrapped), ..group.clone() });
     let with_key = |key: Key| stored(Group { keys: vec![key], ..group.clone() });
 
-    let shows = "a data key of the same intermediate key, which the metadata says is bound to this place";
+    let shows =
+        "a data key of the same intermediate key, which the metadata says is bound to this place";
     let moved = with_data_key(recipe.under_intermediate(Some("bucket/other")));
     cases.refused("unwrap", "data-key-place-changed", &["R8"], shows, moved);
     let removed = stored(group.clone()).edit(KEYS, "\"place\":\"bucket/key\",", "").anywhere();
-    cases.refused("unwrap", "data-key-place-removed", &["R8"], "said to be bound to no place", removed);
+    cases.refused(
+        "unwrap",
+        "data-key-place-removed",
+        &["R8"],
+        "said to be bound to no place",
+        removed,
+    );
     let other = context(&[("tenant", "evil")]);
-    let moved =
-        with_data_key(wrap_under(&recipe.intermediate_key, &recipe.data_key, &wrap_context(&other, "v1", Some(PLACE))));
-    cases.refused("unwrap", "data-key-of-other-context", &["R8"], "wrapped with another encryption context", moved);
-    let moved = with_key(wrap("first", &recipe.intermediate_key, &wrap_context(&other, "v1/intermediate", None)));
+    let moved = with_data_key(wrap_under(
+        &recipe.intermediate_key,
+        &recipe.data_key,
+        &wrap_context(&other, "v1", Some(PLACE)),
+    ));
+    cases.refused(
+        "unwrap",
+        "data-key-of-other-context",
+        &["R8"],
+        "wrapped with another encryption context",
+        moved,
+    );
+    let moved = with_key(wrap(
+        "first",
+        &recipe.intermediate_key,
+        &wrap_context(&other, "v1/intermediate", None),
+    ));
     let shows = "an intermediate key of another encryption context";
     cases.refused("unwrap", "intermediate-key-of-other-context", &["R7", "R8"], shows, moved);
     for (name, at, shows) in [
@@ -536,8 +872,15 @@ fn intermediate_keys(cases: &mut Cases) {
     }
     let other_key = Recipe { intermediate_key: counting(0x90), ..recipe.clone() };
     let mixed = with_data_key(other_key.under_intermediate(Some(PLACE)));
-    cases.refused("unwrap", "data-key-of-other-intermediate-key", &["R8"], "under another intermediate key", mixed);
-    let as_data_key = wrap("first", &recipe.intermediate_key, &wrap_context(&recipe.context, "v1", None));
+    cases.refused(
+        "unwrap",
+        "data-key-of-other-intermediate-key",
+        &["R8"],
+        "under another intermediate key",
+        mixed,
+    );
+    let as_data_key =
+        wrap("first", &recipe.intermediate_key, &wrap_context(&recipe.context, "v1", None));
     let shows = "the wrap of a data key in place of an intermediate key's";
     cases.refused("unwrap", "data-key-as-intermediate-key", &["R8"], shows, with_key(as_data_key));
     let bound = wrap_context(&recipe.context, "v1/intermediate", Some(PLACE));
@@ -553,9 +896,16 @@ fn intermediate_keys(cases: &mut Cases) {
     let confused = Recipe { data_key: recipe.intermediate_key, ..small() };
     let keys = Group { place: None, data_key: None, keys: vec![recipe.intermediate("first")] };
     let shows = "the wrap of an intermediate key in place of a data key's";
-    cases.refused("unwrap", "intermediate-key-as-data-key", &["R7"], shows, confused.stored(&[keys]).anywhere());
+    cases.refused(
+        "unwrap",
+        "intermediate-key-as-data-key",
+        &["R7"],
+        shows,
+        confused.stored(&[keys]).anywhere(),
+    );
     let exchanged = recipe.stored(&[recipe.clone().other().intermediate_group(None)]).anywhere();
-    let shows = "another object's data key of the same intermediate key, where no place is asked for";
+    let shows =
+        "another object's data key of the same intermediate key, where no place is asked for";
     cases.refused("commitment", "data-key-of-other-object", &["R9"], shows, exchanged);
 }
 
@@ -566,21 +916,49 @@ fn commitment_and_header(cases: &mut Cases) {
     let exchanged = recipe.stored(&[other.group(Some(PLACE))]);
     cases.refused("commitment", "other-data-key", &["R9"], shows, exchanged);
     let salt = recipe.sealed().body(|body| body[0] ^= 1).header_of_body();
-    cases.refused("commitment", "salt-changed", &["R9"], "a bit of the salt, in body and metadata", salt);
+    cases.refused(
+        "commitment",
+        "salt-changed",
+        &["R9"],
+        "a bit of the salt, in body and metadata",
+        salt,
+    );
     let commitment = recipe.sealed().body(|body| body[55] ^= 1).header_of_body();
-    cases.refused("commitment", "commitment-changed", &["R9"], "a bit of the commitment, in both", commitment);
+    cases.refused(
+        "commitment",
+        "commitment-changed",
+        &["R9"],
+        "a bit of the commitment, in both",
+        commitment,
+    );
     let derived = derive(&other.data_key, &recipe.salt, &body_context(&recipe.context));
-    let foreign = recipe.sealed().body(|body| body[24..HEADER_LEN].copy_from_slice(&derived[44..])).header_of_body();
+    let foreign = recipe
+        .sealed()
+        .body(|body| body[24..HEADER_LEN].copy_from_slice(&derived[44..]))
+        .header_of_body();
     let shows = "the commitment of another data key; this object's data key would open the chunks";
     cases.refused("commitment", "other-commitment", &["R9"], shows, foreign);
     let evil = context(&[("tenant", "evil")]);
     let key = wrap("first", &recipe.data_key, &wrap_context(&evil, "v1", Some(PLACE)));
     let changed = recipe.stored(&[Group { keys: vec![key], ..recipe.group(Some(PLACE)) }]);
-    let shows = "another encryption context, in which the data key was wrapped, but not the body sealed";
-    cases.refused("commitment", "context-of-wrap-alone", &["R9"], shows, changed.set(CONTEXT, json_context(&evil)));
+    let shows =
+        "another encryption context, in which the data key was wrapped, but not the body sealed";
+    cases.refused(
+        "commitment",
+        "context-of-wrap-alone",
+        &["R9"],
+        shows,
+        changed.set(CONTEXT, json_context(&evil)),
+    );
 
     let mixed = Stored { body: other.body(), ..recipe.sealed() };
-    cases.refused("header-mismatch", "body-of-other-object", &["R10"], "another object's body", mixed);
+    cases.refused(
+        "header-mismatch",
+        "body-of-other-object",
+        &["R10"],
+        "another object's body",
+        mixed,
+    );
     let again = Recipe { salt: counting(0xe0), ..recipe.clone() };
     let mixed = Stored { body: again.body(), ..recipe.sealed() };
     let shows = "the body of another sealing under the same data key";
@@ -589,12 +967,24 @@ fn commitment_and_header(cases: &mut Cases) {
         ("body-salt-changed", 23, "a bit of the salt, in the body alone"),
         ("body-commitment-changed", 24, "a bit of the commitment, in the body alone"),
     ] {
-        cases.refused("header-mismatch", name, &["R10"], shows, recipe.sealed().body(|body| body[at] ^= 1));
+        cases.refused(
+            "header-mismatch",
+            name,
+            &["R10"],
+            shows,
+            recipe.sealed().body(|body| body[at] ^= 1),
+        );
     }
     let other = recipe.sealed().body(|body| body[0] ^= 1);
     let body = recipe.body();
     let replaced = Stored { body, ..other.header_of_body() };
-    cases.refused("commitment", "metadata-salt-changed", &["R9"], "a bit of the salt, in the metadata alone", replaced);
+    cases.refused(
+        "commitment",
+        "metadata-salt-changed",
+        &["R9"],
+        "a bit of the salt, in the metadata alone",
+        replaced,
+    );
 }
 
 fn chunks(cases: &mut Cases) {
@@ -612,9 +1002,21 @@ fn chunks(cases: &mut Cases) {
         add(name, shows, small.sealed().body(|body| body[byte] ^= 0x80), &small, 0);
     }
     let changed = two.sealed().body(|body| body[at(0, 5000)] ^= 1);
-    add("first-of-two-changed", "a bit of the first of two chunks: nothing is released", changed, &two, 0);
+    add(
+        "first-of-two-changed",
+        "a bit of the first of two chunks: nothing is released",
+        changed,
+        &two,
+        0,
+    );
     let changed = two.sealed().body(|body| body[at(1, 0)] ^= 1);
-    add("second-of-two-changed", "a bit of the second of two chunks: the first is released", changed, &two, 1);
+    add(
+        "second-of-two-changed",
+        "a bit of the second of two chunks: the first is released",
+        changed,
+        &two,
+        1,
+    );
     let changed = whole.sealed().body(|body| body[at(1, 15)] ^= 1);
     add("empty-chunk-changed", "a bit of the tag of an empty last chunk", changed, &whole, 1);
 
@@ -626,15 +1028,39 @@ fn chunks(cases: &mut Cases) {
         body.splice(at(0, 0)..at(2, 0), [chunk(1), chunk(0)].concat());
     });
     add("chunks-swapped", "two chunks in each other's place", swapped, &three, 0);
-    add("chunk-twice", "the first chunk again in place of the second", replaced(1, chunk(0)), &three, 1);
+    add(
+        "chunk-twice",
+        "the first chunk again in place of the second",
+        replaced(1, chunk(0)),
+        &three,
+        1,
+    );
     let foreign = three.clone().other().body()[at(1, 0)..at(2, 0)].to_vec();
-    add("chunk-of-other-object", "a chunk of another object, same number", replaced(1, foreign), &three, 1);
+    add(
+        "chunk-of-other-object",
+        "a chunk of another object, same number",
+        replaced(1, foreign),
+        &three,
+        1,
+    );
     let removed = three.sealed().without(LENGTH).body(|body| {
         body.drain(at(1, 0)..at(2, 0));
     });
-    add("middle-chunk-removed", "a whole chunk is missing, and the metadata tell no length", removed, &three, 1);
+    add(
+        "middle-chunk-removed",
+        "a whole chunk is missing, and the metadata tell no length",
+        removed,
+        &three,
+        1,
+    );
     let cut = three.sealed().without(LENGTH).body(|body| body.truncate(at(1, 1000)));
-    add("cut-in-chunk", "cut where a shorter body could end, and the metadata tell no length", cut, &three, 1);
+    add(
+        "cut-in-chunk",
+        "cut where a shorter body could end, and the metadata tell no length",
+        cut,
+        &three,
+        1,
+    );
     let longer = two.sealed().without(LENGTH).body(|body| body.extend([0; 16]));
     add("extended", "16 bytes more, and the metadata tell no length", longer, &two, 1);
     let derived = derive(&whole.data_key, &whole.salt, &body_context(&whole.context));
@@ -642,12 +1068,24 @@ fn chunks(cases: &mut Cases) {
         body.truncate(at(1, 0));
         body.extend(sealed_chunk(&derived, 2, &[]));
     });
-    add("chunk-number-skipped", "the last chunk is sealed with the number after its own", counted, &whole, 1);
+    add(
+        "chunk-number-skipped",
+        "the last chunk is sealed with the number after its own",
+        counted,
+        &whole,
+        1,
+    );
 
     let mut truncated = |name, shows, keep: usize, chunks: usize| {
         let len = two.body().len();
         let stored = two.sealed().announced(len).body(|body| body.truncate(keep));
-        cases.add(name, &["R11"], shows, stored, ("truncated", two.plaintext[..chunks * CHUNK].to_vec()));
+        cases.add(
+            name,
+            &["R11"],
+            shows,
+            stored,
+            ("truncated", two.plaintext[..chunks * CHUNK].to_vec()),
+        );
     };
     truncated("arrives-without-header", "the connection ends in the header", 30, 0);
     truncated("arrives-in-part", "the connection ends in the last chunk", at(1, 20), 1);

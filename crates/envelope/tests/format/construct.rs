@@ -47,7 +47,8 @@ pub(crate) fn json_string(text: &str) -> String {
 }
 
 pub(crate) fn json_context(context: &Context) -> String {
-    let pairs = context.iter().map(|(name, value)| format!("{}:{}", json_string(name), json_string(value)));
+    let pairs =
+        context.iter().map(|(name, value)| format!("{}:{}", json_string(name), json_string(value)));
     format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
 }
 
@@ -74,7 +75,8 @@ pub(crate) fn wrap_context(context: &Context, format: &str, place: Option<&str>)
 
 /// Key, base nonce and commitment of a body.
 pub(crate) fn derive(key: &[u8; 32], salt: &[u8; 24], context: &[u8]) -> [u8; 76] {
-    let info = [b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0".as_slice(), salt, context].concat();
+    let info =
+        [b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0".as_slice(), salt, context].concat();
     let hmac = |message: &[u8]| {
         let mut mac = Hmac::<Sha512>::new_from_slice(key).expect("any length");
         mac.update(message);
@@ -89,13 +91,20 @@ fn seal(key: &[u8], nonce: &[u8], aad: &[u8], data: &[u8]) -> Vec<u8> {
     let cipher = Aes256Gcm::new_from_slice(key).expect("32 bytes");
     let nonce: [u8; 12] = nonce.try_into().expect("12 bytes");
     let mut sealed = data.to_vec();
-    let tag = cipher.encrypt_inout_detached(&nonce.into(), aad, sealed.as_mut_slice().into()).expect("a short text");
+    let tag = cipher
+        .encrypt_inout_detached(&nonce.into(), aad, sealed.as_mut_slice().into())
+        .expect("a short text");
     sealed.extend(tag);
     sealed
 }
 
 /// A chunked-encryption message.
-pub(crate) fn message(key: &[u8; 32], salt: &[u8; 24], context: &[u8], plaintext: &[u8]) -> Vec<u8> {
+pub(crate) fn message(
+    key: &[u8; 32],
+    salt: &[u8; 24],
+    context: &[u8],
+    plaintext: &[u8],
+) -> Vec<u8> {
     let derived = derive(key, salt, context);
     let mut body = [salt.as_slice(), &derived[44..]].concat();
     for number in 0..=plaintext.len() / CHUNK {
@@ -118,11 +127,19 @@ pub(crate) fn wrapping_key(name: &str) -> [u8; 32] {
 
 /// A wrap of `key` under a local wrapping key.
 pub(crate) fn wrap(name: &str, key: &[u8; 32], wrap_context: &[u8]) -> Key {
-    Key("local".into(), name.into(), message(&wrapping_key(name), &counting(0x60), wrap_context, key))
+    Key(
+        "local".into(),
+        name.into(),
+        message(&wrapping_key(name), &counting(0x60), wrap_context, key),
+    )
 }
 
 /// A data key under an intermediate key.
-pub(crate) fn wrap_under(intermediate: &[u8; 32], data_key: &[u8; 32], wrap_context: &[u8]) -> Vec<u8> {
+pub(crate) fn wrap_under(
+    intermediate: &[u8; 32],
+    data_key: &[u8; 32],
+    wrap_context: &[u8],
+) -> Vec<u8> {
     let nonce: [u8; 12] = counting(0xa0);
     [nonce.as_slice(), &seal(intermediate, &nonce, wrap_context, data_key)].concat()
 }
@@ -189,7 +206,11 @@ impl Recipe {
 
     /// The data key under the intermediate key, bound to `place`.
     pub(crate) fn under_intermediate(&self, place: Option<&str>) -> Vec<u8> {
-        wrap_under(&self.intermediate_key, &self.data_key, &wrap_context(&self.context, "v1", place))
+        wrap_under(
+            &self.intermediate_key,
+            &self.data_key,
+            &wrap_context(&self.context, "v1", place),
+        )
     }
 
     pub(crate) fn intermediate_group(&self, place: Option<&str>) -> Group {
@@ -213,7 +234,14 @@ impl Recipe {
         if !self.context.is_empty() {
             metadata.insert("sealwax-context".into(), json_context(&self.context));
         }
-        Stored { metadata, body, announced: None, places: Some(vec![PLACE.into()]), sidecar: None, sidecars: true }
+        Stored {
+            metadata,
+            body,
+            announced: None,
+            places: Some(vec![PLACE.into()]),
+            sidecar: None,
+            sidecars: true,
+        }
     }
 
     /// The object as it is stored, with one key, bound to its place.
@@ -225,12 +253,17 @@ impl Recipe {
 pub(crate) fn json_keys(groups: &[Group]) -> String {
     let groups = groups.iter().map(|group| {
         let place = group.place.as_ref().map(|place| format!("\"place\":{},", json_string(place)));
-        let data_key = group.data_key.as_ref().map(|wrapped| format!("\"data-key\":\"{}\",", base64(wrapped)));
+        let data_key =
+            group.data_key.as_ref().map(|wrapped| format!("\"data-key\":\"{}\",", base64(wrapped)));
         let keys = group.keys.iter().map(|Key(provider, name, wrap)| {
             format!("[{},{},\"{}\"]", json_string(provider), json_string(name), base64(wrap))
         });
         let keys = keys.collect::<Vec<_>>().join(",");
-        format!("{{{}{}\"keys\":[{keys}]}}", place.unwrap_or_default(), data_key.unwrap_or_default())
+        format!(
+            "{{{}{}\"keys\":[{keys}]}}",
+            place.unwrap_or_default(),
+            data_key.unwrap_or_default()
+        )
     });
     format!("[{}]", groups.collect::<Vec<_>>().join(","))
 }

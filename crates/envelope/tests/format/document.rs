@@ -8,8 +8,11 @@ use std::{
 
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
-    EncryptionContext, Keyring as _, LocalKeyring, ObjectHeader, Place, StreamOpener, Unwrap, WrapContext,
-    geometry::{CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN, body_len, chunk_count, chunk_span, plaintext_len},
+    EncryptionContext, Keyring as _, LocalKeyring, ObjectHeader, Place, StreamOpener, Unwrap,
+    WrapContext,
+    geometry::{
+        CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN, body_len, chunk_count, chunk_span, plaintext_len,
+    },
 };
 
 use crate::{construct, vectors};
@@ -23,7 +26,8 @@ fn document() -> String {
 /// The text under a heading of the examples.
 fn section(title: &str) -> String {
     let document = document();
-    let (_, section) = document.split_once(&format!("\n### {title}\n")).unwrap_or_else(|| panic!("no {title:?}"));
+    let (_, section) =
+        document.split_once(&format!("\n### {title}\n")).unwrap_or_else(|| panic!("no {title:?}"));
     section.split("\n#").next().expect("a text").to_owned()
 }
 
@@ -47,7 +51,8 @@ fn example(title: &str) -> BTreeMap<String, String> {
 /// The rows of the `index`th table under a heading, as numbers.
 fn table(title: &str, index: usize) -> Vec<Vec<u64>> {
     let section = section(title);
-    let tables: Vec<_> = section.split("\n\n").filter(|paragraph| paragraph.trim().starts_with('|')).collect();
+    let tables: Vec<_> =
+        section.split("\n\n").filter(|paragraph| paragraph.trim().starts_with('|')).collect();
     let cells = |line: &str| -> Vec<u64> {
         let digits = |cell: &str| cell.trim().replace(',', "").parse().expect("a number");
         line.trim_matches('|').split('|').map(digits).collect()
@@ -68,7 +73,10 @@ fn example_of_a_body_context() {
     let example = example("Body context");
     let context = EncryptionContext::from_json(&example["context"]).expect("a context");
     assert_eq!(hex::encode(context.body_context()), example["body context"]);
-    assert_eq!(hex::encode(EncryptionContext::new().body_context()), example["of an empty context"]);
+    assert_eq!(
+        hex::encode(EncryptionContext::new().body_context()),
+        example["of an empty context"]
+    );
 }
 
 #[test]
@@ -87,7 +95,9 @@ fn example_of_a_wrap_context() {
 fn examples_of_json() {
     let examples = example("JSON");
     for (code_points, json) in &examples {
-        let code_point = |text: &str| u32::from_str_radix(text, 16).ok().and_then(char::from_u32).expect("a letter");
+        let code_point = |text: &str| {
+            u32::from_str_radix(text, 16).ok().and_then(char::from_u32).expect("a letter")
+        };
         let text: String = code_points.split(' ').map(code_point).collect();
         let context = EncryptionContext::try_from_iter([("a", text.as_str())]).expect("a context");
         assert_eq!(context.to_json(), format!("{{\"a\":{json}}}"), "{code_points}");
@@ -118,13 +128,17 @@ fn examples_of_lengths() {
         assert_eq!((span.first_chunk, span.body.start, span.skip as u64), (chunk, begins, at));
     }
     assert!(rows.len() > 3 && invalid.len() > 1 && bytes.len() > 2);
-    assert_eq!((HEADER_LEN, CHUNK_LEN, SEALED_CHUNK_LEN), (56, construct::CHUNK, construct::SEALED_CHUNK));
+    assert_eq!(
+        (HEADER_LEN, CHUNK_LEN, SEALED_CHUNK_LEN),
+        (56, construct::CHUNK, construct::SEALED_CHUNK)
+    );
 }
 
 /// An example of an object: opened by the library, derived without it, and the same as a vector.
 fn assert_object(title: &str, vector: &str) {
     let example = example(title);
-    let vector = vectors::stored().into_iter().find(|other| other.name == vector).expect("a vector");
+    let vector =
+        vectors::stored().into_iter().find(|other| other.name == vector).expect("a vector");
     let metadata: BTreeMap<_, _> =
         example.clone().into_iter().filter(|(name, _)| name.starts_with("sealwax-")).collect();
     assert_eq!(metadata, vector.metadata);
@@ -136,16 +150,20 @@ fn assert_object(title: &str, vector: &str) {
     let header = ObjectHeader::parse(pairs).expect("an object");
     assert_eq!(header.context().to_json(), example["context"]);
     assert_eq!(header.keys()[0].place().map(Place::as_str), Some(example["place"].as_str()));
-    let keyring = LocalKeyring::new("first", &mut bytes(&example, "wrapping key")).expect("a keyring");
-    let unwrapped = keyring.unwrap(header.keys(), header.context()).now_or_never().expect("nothing waits");
+    let keyring =
+        LocalKeyring::new("first", &mut bytes(&example, "wrapping key")).expect("a keyring");
+    let unwrapped =
+        keyring.unwrap(header.keys(), header.context()).now_or_never().expect("nothing waits");
     let Unwrap::Unwrapped(data_key) = unwrapped else { panic!("it does not open") };
     assert_eq!(data_key.expose_secret()[..], bytes(&example, "data key"));
     let body_context = header.context().body_context();
     assert_eq!(body_context, bytes(&example, "body context"));
-    let derived = construct::derive(data_key.expose_secret(), &array(&example, "salt"), &body_context);
+    let derived =
+        construct::derive(data_key.expose_secret(), &array(&example, "salt"), &body_context);
     let parts = ["key", "base nonce", "commitment"].map(|name| bytes(&example, name));
     assert_eq!(derived[..], parts.concat());
-    let mut opener = StreamOpener::new(&data_key, &body_context, *header.body_header()).expect("the commitment");
+    let mut opener =
+        StreamOpener::new(&data_key, &body_context, *header.body_header()).expect("the commitment");
     opener.feed(&bytes(&example, "body")).expect("the body");
     let plaintext: Vec<u8> = opener.finish().expect("the end").flatten().collect();
     assert_eq!(plaintext, bytes(&example, "plaintext"));
@@ -176,16 +194,24 @@ fn example_of_an_object_under_an_intermediate_key() {
     assert_object(title, "intermediate-key");
     let example = example(title);
     let context = hex::decode(&example["wrap context of the data key"]).expect("hex");
-    let wrapped = construct::wrap_under(&array(&example, "intermediate key"), &array(&example, "data key"), &context);
+    let wrapped = construct::wrap_under(
+        &array(&example, "intermediate key"),
+        &array(&example, "data key"),
+        &context,
+    );
     assert_eq!(wrapped, bytes(&example, "data key, wrapped"));
-    assert!(example["sealwax-keys"].contains(&format!("\"data-key\":\"{}\"", construct::base64(&wrapped))));
+    assert!(
+        example["sealwax-keys"]
+            .contains(&format!("\"data-key\":\"{}\"", construct::base64(&wrapped)))
+    );
 }
 
 /// The numbers in `text`: `R1`, `W2`, …
 fn numbers(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     let is_number = |word: &&str| {
-        word.strip_prefix(['R', 'W']).is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
+        word.strip_prefix(['R', 'W'])
+            .is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
     };
     words.filter(is_number).map(ToOwned::to_owned).collect()
 }
@@ -209,21 +235,34 @@ fn each_must_has_a_number_and_a_test() {
     for section in document.split("\n## ") {
         let (heading, text) = section.split_once('\n').expect("a heading");
         for item in text.split("\n- ").skip(1).filter(|_| heading.ends_with("MUST")) {
-            let number = item.strip_prefix("**").and_then(|item| item.split_once("** ")).expect("a number").0;
+            let number = item
+                .strip_prefix("**")
+                .and_then(|item| item.split_once("** "))
+                .expect("a number")
+                .0;
             assert_eq!(numbers(number).len(), 1, "{item}");
             assert!(defined.insert(number.to_owned()), "{number} is given twice");
         }
-        let convention = "The key words MUST, MUST NOT and MAY are those of RFC 2119. Each MUST has a number";
-        assert!(!text.replace(convention, "").contains("MUST"), "a MUST without a number in {heading:?}");
+        let convention =
+            "The key words MUST, MUST NOT and MAY are those of RFC 2119. Each MUST has a number";
+        assert!(
+            !text.replace(convention, "").contains("MUST"),
+            "a MUST without a number in {heading:?}"
+        );
     }
     assert!(defined.contains("R16") && defined.contains("W10"), "{defined:?}");
 
-    let mut named: BTreeSet<_> = vectors::stored().into_iter().flat_map(|vector| vector.musts).collect();
+    let mut named: BTreeSet<_> =
+        vectors::stored().into_iter().flat_map(|vector| vector.musts).collect();
     let mut files = Vec::new();
-    ["crates", "tests"].iter().for_each(|directory| sources(&Path::new(ROOT).join(directory), &mut files));
+    ["crates", "tests"]
+        .iter()
+        .for_each(|directory| sources(&Path::new(ROOT).join(directory), &mut files));
     for file in files {
         let text = fs::read_to_string(&file).expect("a source");
-        text.lines().filter(|line| line.contains("FORMAT.md")).for_each(|line| named.extend(numbers(line)));
+        text.lines()
+            .filter(|line| line.contains("FORMAT.md"))
+            .for_each(|line| named.extend(numbers(line)));
     }
     assert_eq!(named, defined, "the MUSTs that tests name, and those that there are");
 }

@@ -4,8 +4,8 @@ use std::{error::Error as _, sync::Arc};
 
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
-    CachingKeyring, EncryptedDataKey, Error, Keyring, KeyringErrorKind, LocalKeyring, MultiKeyring, ObjectHeader,
-    StreamOpener, Unwrap,
+    CachingKeyring, EncryptedDataKey, Error, Keyring, KeyringErrorKind, LocalKeyring, MultiKeyring,
+    ObjectHeader, StreamOpener, Unwrap,
     geometry::{HEADER_LEN, SEALED_CHUNK_LEN, plaintext_len},
 };
 
@@ -31,7 +31,9 @@ fn alike(error: Error, layer: impl Into<String>) -> String {
 
 pub(crate) fn keyring(vector: &Vector) -> MultiKeyring {
     let mut keyrings = vector.wrapping_keys.iter().map(|(name, key)| -> Arc<dyn Keyring> {
-        Arc::new(LocalKeyring::new(name, &mut hex::decode(key).expect("hex")).expect("a wrapping key"))
+        Arc::new(
+            LocalKeyring::new(name, &mut hex::decode(key).expect("hex")).expect("a wrapping key"),
+        )
     });
     MultiKeyring::new(keyrings.next().expect("a wrapping key"), keyrings)
 }
@@ -44,7 +46,9 @@ pub(crate) fn header(vector: &Vector) -> Result<ObjectHeader, Error> {
 fn acceptable(vector: &Vector, header: &ObjectHeader) -> Vec<EncryptedDataKey> {
     let accepts = |key: &&EncryptedDataKey| match &vector.places {
         None => true,
-        Some(places) => key.place().is_some_and(|place| places.iter().any(|other| other == place.as_str())),
+        Some(places) => {
+            key.place().is_some_and(|place| places.iter().any(|other| other == place.as_str()))
+        }
     };
     header.keys().iter().filter(accepts).cloned().collect()
 }
@@ -63,7 +67,9 @@ fn open(vector: &Vector, cached: bool, released: &mut Vec<u8>) -> Result<(), Str
         return Err("length".into());
     }
     let opener = opener(vector, cached, &header).or_else(|failure| {
-        let sidecar = vector.sidecar().and_then(|sidecar| header.parse_sidecar(sidecar.as_bytes()).ok().flatten());
+        let sidecar = vector
+            .sidecar()
+            .and_then(|sidecar| header.parse_sidecar(sidecar.as_bytes()).ok().flatten());
         // Where the sidecar is of no use either, the failure is that of the object's own keys.
         sidecar.and_then(|sidecar| opener(vector, cached, &sidecar).ok()).ok_or(failure)
     });
@@ -71,7 +77,9 @@ fn open(vector: &Vector, cached: bool, released: &mut Vec<u8>) -> Result<(), Str
     let (head, chunks) = body.split_at(body.len().min(HEADER_LEN));
     opener.feed(head).map_err(|error| alike(error, "header-mismatch"))?;
     for chunk in chunks.chunks(SEALED_CHUNK_LEN) {
-        opener.feed(chunk).map_err(|error| alike(error, format!("chunk {}", released.len() / CHUNK)))?;
+        opener
+            .feed(chunk)
+            .map_err(|error| alike(error, format!("chunk {}", released.len() / CHUNK)))?;
         while let Some(chunk) = opener.next_chunk() {
             released.extend_from_slice(&chunk);
         }
@@ -92,19 +100,28 @@ fn opener(vector: &Vector, cached: bool, header: &ObjectHeader) -> Result<Stream
     if keys.is_empty() {
         return Err("place".into());
     }
-    let keyring: Box<dyn Keyring> =
-        if cached { Box::new(CachingKeyring::new(keyring(vector))) } else { Box::new(keyring(vector)) };
-    let data_key = match keyring.unwrap(&keys, header.context()).now_or_never().expect("nothing waits") {
-        Unwrap::Unwrapped(data_key) => data_key,
-        Unwrap::NotMine => return Err("no-matching-key".into()),
-        Unwrap::Failed(failures) => {
-            for failure in failures {
-                assert_eq!(failure.kind(), KeyringErrorKind::Rejected, "{}", vector.name);
-                assert!(failure.source().is_some_and(|cause| cause.to_string().contains("failed authentication")));
-            }
-            return Err("unwrap".into());
-        }
+    let keyring: Box<dyn Keyring> = if cached {
+        Box::new(CachingKeyring::new(keyring(vector)))
+    } else {
+        Box::new(keyring(vector))
     };
-    let opener = StreamOpener::new(&data_key, &header.context().body_context(), *header.body_header());
+    let data_key =
+        match keyring.unwrap(&keys, header.context()).now_or_never().expect("nothing waits") {
+            Unwrap::Unwrapped(data_key) => data_key,
+            Unwrap::NotMine => return Err("no-matching-key".into()),
+            Unwrap::Failed(failures) => {
+                for failure in failures {
+                    assert_eq!(failure.kind(), KeyringErrorKind::Rejected, "{}", vector.name);
+                    assert!(
+                        failure.source().is_some_and(|cause| cause
+                            .to_string()
+                            .contains("failed authentication"))
+                    );
+                }
+                return Err("unwrap".into());
+            }
+        };
+    let opener =
+        StreamOpener::new(&data_key, &header.context().body_context(), *header.body_header());
     opener.map_err(|error| alike(error, "commitment"))
 }

@@ -88,8 +88,10 @@ pub(crate) fn directory() -> PathBuf {
 
 /// The files, by name.
 fn files() -> BTreeMap<String, String> {
-    let entries = fs::read_dir(directory()).expect("the vectors").map(|entry| entry.expect("a file").path());
-    let files = entries.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    let entries =
+        fs::read_dir(directory()).expect("the vectors").map(|entry| entry.expect("a file").path());
+    let files =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
     let name = |path: &PathBuf| path.file_stem().expect("a name").to_string_lossy().into_owned();
     files.map(|path| (name(&path), fs::read_to_string(path).expect("text"))).collect()
 }
@@ -102,18 +104,26 @@ pub(crate) fn stored() -> Vec<Vector> {
 fn the_files_are_made_of_the_cases_byte_for_byte() {
     let made: Vec<_> = cases::all().into_iter().map(Vector::of).collect();
     let count = made.len();
-    let made: BTreeMap<_, _> = made.into_iter().map(|vector| (vector.name.clone(), vector.to_text())).collect();
+    let made: BTreeMap<_, _> =
+        made.into_iter().map(|vector| (vector.name.clone(), vector.to_text())).collect();
     assert_eq!(made.len(), count, "two cases have one name");
     if std::env::var_os("SEALWAX_WRITE_VECTORS").is_some() {
-        files().keys().for_each(|name| fs::remove_file(directory().join(format!("{name}.json"))).expect("removed"));
-        let write = |(name, text): (&String, &String)| fs::write(directory().join(format!("{name}.json")), text);
+        files().keys().for_each(|name| {
+            fs::remove_file(directory().join(format!("{name}.json"))).expect("removed")
+        });
+        let write = |(name, text): (&String, &String)| {
+            fs::write(directory().join(format!("{name}.json")), text)
+        };
         made.iter().for_each(|vector| write(vector).expect("written"));
     }
     let files = files();
     let names = |files: &BTreeMap<String, String>| files.keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(names(&made), names(&files));
     for (name, text) in made {
-        assert!(files[&name] == text, "{name}.json differs: tests/vectors/README.md says how to write it");
+        assert!(
+            files[&name] == text,
+            "{name}.json differs: tests/vectors/README.md says how to write it"
+        );
     }
 }
 
@@ -123,7 +133,12 @@ fn the_library_reads_each_as_it_says() {
         for cached in [false, true] {
             let (outcome, released) = library::read(&vector, cached);
             assert_eq!(outcome, vector.expect, "{}, cached: {cached}", vector.name);
-            assert_eq!(Released::of(&released), vector.released, "{}, cached: {cached}", vector.name);
+            assert_eq!(
+                Released::of(&released),
+                vector.released,
+                "{}, cached: {cached}",
+                vector.name
+            );
         }
     }
 }

@@ -4,7 +4,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
     EncryptionContext, PlaintextDataKey,
-    s3ec::{ContentSealer, ContentSuite, Envelope, Error, Keyring as _, RawAesKeyring, Storage, WrappedKey},
+    s3ec::{
+        ContentSealer, ContentSuite, Envelope, Error, Keyring as _, RawAesKeyring, Storage,
+        WrappedKey,
+    },
 };
 
 use crate::samples::{Keys, Sample, allow_decrypt, everything, raw_keyrings, sample};
@@ -23,7 +26,8 @@ fn relabelled_content_is_refused() {
                     object.metadata.insert("x-amz-iv".into(), iv);
                 }
                 Some(file) => {
-                    let mut pairs: serde_json::Map<_, _> = serde_json::from_slice(file).expect("JSON");
+                    let mut pairs: serde_json::Map<_, _> =
+                        serde_json::from_slice(file).expect("JSON");
                     pairs.insert("x-amz-cek-alg".into(), suite.into());
                     pairs.insert("x-amz-iv".into(), iv.into());
                     *file = serde_json::to_vec(&pairs).expect("JSON");
@@ -35,7 +39,10 @@ fn relabelled_content_is_refused() {
             let opened = object.open(&everything(), &keys);
             assert!(opened.is_err(), "{id} as {suite}");
             let by_policy = object.open(&allow_decrypt(), &keys);
-            assert!(matches!(by_policy, Err(Error::LegacyContent(_) | Error::Unsupported(_))), "{id} as {suite}");
+            assert!(
+                matches!(by_policy, Err(Error::LegacyContent(_) | Error::Unsupported(_))),
+                "{id} as {suite}"
+            );
         }
     }
 }
@@ -62,7 +69,11 @@ fn padding_tells_nothing() {
     }
     assert!(refused >= 250, "{refused}");
     let cut = Sample { body: genuine.body[..genuine.body.len() - 3].to_vec(), ..genuine.clone() };
-    assert_eq!(cut.open(&everything(), &keys), Err(Error::Authentication), "a length that is no multiple of a block");
+    assert_eq!(
+        cut.open(&everything(), &keys),
+        Err(Error::Authentication),
+        "a length that is no multiple of a block"
+    );
 }
 
 /// CVE-2026-110310: a current object is relabelled as one of V1, whose RSA padding is an oracle. A legacy envelope is
@@ -120,7 +131,10 @@ fn an_instruction_file_does_not_choose_the_plaintext() {
     let file = |data_key: [u8; 32], suite: ContentSuite| {
         let wrapped = wrap(&aes, data_key, suite);
         let content = sealwax_envelope::s3ec::Content::AesGcm { iv: nonce };
-        Envelope::new(content, wrapped, Storage::InstructionFile).expect("V2").to_instruction_file().expect("a file")
+        Envelope::new(content, wrapped, Storage::InstructionFile)
+            .expect("V2")
+            .to_instruction_file()
+            .expect("a file")
     };
     let read = |file: String| {
         let object = Sample {
@@ -130,22 +144,36 @@ fn an_instruction_file_does_not_choose_the_plaintext() {
             plaintext: Vec::new(),
             context: EncryptionContext::new(),
         };
-        (object.open(&allow_decrypt(), &Keys::all()), object.open(&Default::default(), &Keys::all()))
+        (
+            object.open(&allow_decrypt(), &Keys::all()),
+            object.open(&Default::default(), &Keys::all()),
+        )
     };
     let (first, first_by_default) = read(file(one, ContentSuite::AesGcm));
     let (second, _) = read(file(other, ContentSuite::AesGcm));
-    assert_ne!(first.expect("V2 is allowed"), second.expect("V2 is allowed"), "the forgery is none");
-    assert!(matches!(first_by_default, Err(Error::CommitmentPolicy { .. })), "the default policy refuses V2");
+    assert_ne!(
+        first.expect("V2 is allowed"),
+        second.expect("V2 is allowed"),
+        "the forgery is none"
+    );
+    assert!(
+        matches!(first_by_default, Err(Error::CommitmentPolicy { .. })),
+        "the default policy refuses V2"
+    );
 
     // V3: the object commits to the first key; the file brings the second, alone or with its own commitment.
     let commit = |data_key: [u8; 32]| {
-        let data_key = PlaintextDataKey::from_slice_wiping(&mut data_key.clone()).expect("32 bytes");
-        let (_, content) = ContentSealer::new(ContentSuite::AesGcmCommitKey, &data_key).expect("random bytes");
+        let data_key =
+            PlaintextDataKey::from_slice_wiping(&mut data_key.clone()).expect("32 bytes");
+        let (_, content) =
+            ContentSealer::new(ContentSuite::AesGcmCommitKey, &data_key).expect("random bytes");
         let wrapped = wrap(&aes, *data_key.expose_secret(), ContentSuite::AesGcmCommitKey);
         Envelope::new(content, wrapped, Storage::InstructionFile).expect("V3")
     };
     let (genuine, planted) = (commit(one), commit(other));
-    let metadata = |it: &Envelope| it.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let metadata = |it: &Envelope| {
+        it.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    };
     let mut object = Sample {
         metadata: metadata(&genuine),
         instruction_file: planted.to_instruction_file().map(String::into_bytes),
@@ -156,14 +184,20 @@ fn an_instruction_file_does_not_choose_the_plaintext() {
     assert_eq!(object.open(&Default::default(), &Keys::all()), Err(Error::Authentication));
     let mut with_commitment: serde_json::Map<_, _> =
         serde_json::from_str(&planted.to_instruction_file().expect("a file")).expect("JSON");
-    with_commitment.extend(planted.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value.into())));
+    with_commitment.extend(
+        planted.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value.into())),
+    );
     object.instruction_file = Some(serde_json::to_vec(&with_commitment).expect("JSON"));
     assert!(matches!(object.open(&Default::default(), &Keys::all()), Err(Error::Malformed(_))));
 }
 
 fn wrap(keyring: &RawAesKeyring, data_key: [u8; 32], suite: ContentSuite) -> WrappedKey {
     let data_key = PlaintextDataKey::from_slice_wiping(&mut data_key.clone()).expect("32 bytes");
-    keyring.wrap(&data_key, suite, &EncryptionContext::new()).now_or_never().expect("nothing waits").expect("a wrap")
+    keyring
+        .wrap(&data_key, suite, &EncryptionContext::new())
+        .now_or_never()
+        .expect("nothing waits")
+        .expect("a wrap")
 }
 
 /// One AES-GCM ciphertext with one tag under two keys: Dodis, Grubbs, Ristenpart and Woodage, "Fast Message Franking: From
@@ -179,7 +213,8 @@ mod salamander {
     const BLOCKS: usize = 4;
 
     pub(super) fn forge(one: &[u8; 32], other: &[u8; 32], nonce: &[u8; 12]) -> Vec<u8> {
-        let mut body: Vec<u8> = (0..16 * BLOCKS).map(|at| u8::try_from(at).expect("short")).collect();
+        let mut body: Vec<u8> =
+            (0..16 * BLOCKS).map(|at| u8::try_from(at).expect("short")).collect();
         // tag(K) = mask(K) + Σ block_i · H(K)^(n + 1 - i) + lengths · H(K). The last block has H²: solve for it.
         let (h1, h2) = (hash_key(one), hash_key(other));
         let last = 16 * (BLOCKS - 1);
@@ -203,8 +238,12 @@ mod salamander {
     fn raw_tag(key: &[u8; 32], nonce: &[u8; 12], ciphertext: &[u8]) -> u128 {
         let cipher = Aes256Gcm::new(key.into());
         let mut plaintext = ciphertext.to_vec();
-        cipher.encrypt_inout_detached(&(*nonce).into(), &[], plaintext.as_mut_slice().into()).expect("short");
-        let tag = cipher.encrypt_inout_detached(&(*nonce).into(), &[], plaintext.as_mut_slice().into()).expect("short");
+        cipher
+            .encrypt_inout_detached(&(*nonce).into(), &[], plaintext.as_mut_slice().into())
+            .expect("short");
+        let tag = cipher
+            .encrypt_inout_detached(&(*nonce).into(), &[], plaintext.as_mut_slice().into())
+            .expect("short");
         // Encrypting twice gives the ciphertext back, and the tag over it.
         assert_eq!(plaintext, ciphertext);
         u128::from_be_bytes(tag.into())

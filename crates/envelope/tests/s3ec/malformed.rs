@@ -82,7 +82,8 @@ fn context(name: &'static str, value: &'static str) -> Edit {
 
 fn file(change: fn(String) -> String) -> Edit {
     Box::new(move |sample| {
-        let file = String::from_utf8(sample.instruction_file.take().expect("a file")).expect("text");
+        let file =
+            String::from_utf8(sample.instruction_file.take().expect("a file")).expect("text");
         sample.instruction_file = Some(change(file).into_bytes());
     })
 }
@@ -100,15 +101,16 @@ fn nothing() -> Edit {
 
 fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
     use Expect::{
-        Authentication, Context, InstructionFile, LegacyContent, LegacyWrap, Malformed, Opens, Policy, Truncated,
-        Unsupported,
+        Authentication, Context, InstructionFile, LegacyContent, LegacyWrap, Malformed, Opens,
+        Policy, Truncated, Unsupported,
     };
     let strict = ReadPolicy::new();
     let allow = allow_decrypt();
     let all = everything();
     let wraps = allow_decrypt().legacy_wrapping_algorithms(true);
     let modes = allow_decrypt().legacy_unauthenticated_modes(true);
-    let legacy_but_strict = ReadPolicy::new().legacy_wrapping_algorithms(true).legacy_unauthenticated_modes(true);
+    let legacy_but_strict =
+        ReadPolicy::new().legacy_wrapping_algorithms(true).legacy_unauthenticated_modes(true);
     let (v3, v2, cbc) = ("v3-kms-block16", "v2-kms-block16", "v2-kmsv1-cbc");
     let (v3_file, v2_file) = ("v3-kms-instruction", "v2-kms-instruction");
     vec![
@@ -116,7 +118,13 @@ fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
         ("x-amz-c=116", v3, set("x-amz-c", "116"), allow, Unsupported),
         ("x-amz-c=AES/GCM/NoPadding", v3, set("x-amz-c", "AES/GCM/NoPadding"), allow, Unsupported),
         ("the same, default policy", v3, set("x-amz-c", "AES/GCM/NoPadding"), strict, Unsupported),
-        ("x-amz-c=AES/CBC/PKCS5Padding", v3, set("x-amz-c", "AES/CBC/PKCS5Padding"), all, Unsupported),
+        (
+            "x-amz-c=AES/CBC/PKCS5Padding",
+            v3,
+            set("x-amz-c", "AES/CBC/PKCS5Padding"),
+            all,
+            Unsupported,
+        ),
         ("x-amz-c=0115", v3, set("x-amz-c", "0115"), allow, Unsupported),
         ("no x-amz-c", v3, remove("x-amz-c"), allow, Malformed),
         ("no x-amz-d", v3, remove("x-amz-d"), allow, Malformed),
@@ -173,7 +181,13 @@ fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
             allow.any_context(true),
             Opens,
         ),
-        ("any context, a wrong one", "v3-kms-ctx", context("more", "x"), allow.any_context(true), Context),
+        (
+            "any context, a wrong one",
+            "v3-kms-ctx",
+            context("more", "x"),
+            allow.any_context(true),
+            Context,
+        ),
         ("a context for a raw key", "v3-aes", context("a", "b"), allow, Context),
         ("extra x-amz-key-v2", v3, set("x-amz-key-v2", "AAAA"), allow, Malformed),
         ("extra x-amz-key", v3, set("x-amz-key", "AAAA"), allow, Malformed),
@@ -185,13 +199,23 @@ fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
             "capitals",
             v3,
             Box::new(|it| {
-                it.metadata = it.metadata.iter().map(|(name, value)| (name.to_uppercase(), value.clone())).collect();
+                it.metadata = it
+                    .metadata
+                    .iter()
+                    .map(|(name, value)| (name.to_uppercase(), value.clone()))
+                    .collect();
             }),
             allow,
             Opens,
         ),
         ("a name in both cases", v3, set("X-Amz-C", "115"), allow, Malformed),
-        ("the marker on the object", v3, set("x-amz-crypto-instr-file", ""), allow, InstructionFile),
+        (
+            "the marker on the object",
+            v3,
+            set("x-amz-crypto-instr-file", ""),
+            allow,
+            InstructionFile,
+        ),
         ("ciphertext flipped", v3, body(|it| it[5] ^= 1), allow, Authentication),
         ("tag flipped", v3, body(|it| *it.last_mut().expect("a tag") ^= 1), allow, Authentication),
         ("1 byte less", v3, body(|it| it.truncate(it.len() - 1)), allow, Authentication),
@@ -215,23 +239,41 @@ fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
         (
             "V2 as CBC, legacy off",
             v2,
-            both(set("x-amz-cek-alg", "AES/CBC/PKCS5Padding"), bytes("x-amz-iv", |it| it.extend([0; 4]))),
+            both(
+                set("x-amz-cek-alg", "AES/CBC/PKCS5Padding"),
+                bytes("x-amz-iv", |it| it.extend([0; 4])),
+            ),
             allow,
             LegacyContent,
         ),
         (
             "V2 as CBC, legacy on",
             v2,
-            both(set("x-amz-cek-alg", "AES/CBC/PKCS5Padding"), bytes("x-amz-iv", |it| it.extend([0; 4]))),
+            both(
+                set("x-amz-cek-alg", "AES/CBC/PKCS5Padding"),
+                bytes("x-amz-iv", |it| it.extend([0; 4])),
+            ),
             all,
             Malformed,
         ),
         ("V2 as kms, legacy off", v2, set("x-amz-wrap-alg", "kms"), allow, LegacyWrap),
         ("V2 as kms, legacy on", v2, set("x-amz-wrap-alg", "kms"), wraps, Malformed),
-        ("V2 as kms, a context", v2, both(set("x-amz-wrap-alg", "kms"), context("a", "b")), wraps, Malformed),
+        (
+            "V2 as kms, a context",
+            v2,
+            both(set("x-amz-wrap-alg", "kms"), context("a", "b")),
+            wraps,
+            Malformed,
+        ),
         ("V2 as AES/GCM", v2, set("x-amz-wrap-alg", "AES/GCM"), allow, Authentication),
         ("V2 as RSA", v2, set("x-amz-wrap-alg", "RSA-OAEP-SHA1"), allow, Authentication),
-        ("V2 as OAEP-SHA256", v2, set("x-amz-wrap-alg", "RSA/ECB/OAEPWithSHA-256AndMGF1Padding"), all, Authentication),
+        (
+            "V2 as OAEP-SHA256",
+            v2,
+            set("x-amz-wrap-alg", "RSA/ECB/OAEPWithSHA-256AndMGF1Padding"),
+            all,
+            Authentication,
+        ),
         ("V2 as AESWrap", v2, set("x-amz-wrap-alg", "AESWrap"), all, Authentication),
         ("V2 matdesc {}", v2, set("x-amz-matdesc", "{}"), allow, Malformed),
         ("V2 extra x-amz-c", v2, set("x-amz-c", "115"), allow, Malformed),
@@ -246,7 +288,13 @@ fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
         ("V2 extra x-amz-key", v2, set("x-amz-key", "AAAA"), allow, Malformed),
         ("V2 ciphertext flipped", v2, body(|it| it[5] ^= 1), allow, Authentication),
         ("V2 matdesc a list", v2, set("x-amz-matdesc", "[]"), allow, Malformed),
-        ("V2 matdesc a number", v2, set("x-amz-matdesc", r#"{"aws:x-amz-cek-alg":1}"#), allow, Malformed),
+        (
+            "V2 matdesc a number",
+            v2,
+            set("x-amz-matdesc", r#"{"aws:x-amz-cek-alg":1}"#),
+            allow,
+            Malformed,
+        ),
         ("CBC both flags off", cbc, nothing(), allow, LegacyContent),
         ("CBC wraps alone", cbc, nothing(), wraps, LegacyContent),
         ("CBC modes alone", cbc, nothing(), modes, LegacyWrap),
@@ -259,23 +307,42 @@ fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
         ("CBC iv of 12 bytes", cbc, bytes("x-amz-iv", |it| it.truncate(12)), all, Malformed),
         ("CBC by its other name", cbc, set("x-amz-cek-alg", "AES/CBC/PKCS7Padding"), all, Opens),
         ("V1 another wrap", "v1-kmsv1-cbc", set("x-amz-wrap-alg", "kms+context"), all, Unsupported),
-        ("V1 with GCM", "v1-kmsv1-cbc", set("x-amz-cek-alg", "AES/GCM/NoPadding"), all, Unsupported),
+        (
+            "V1 with GCM",
+            "v1-kmsv1-cbc",
+            set("x-amz-cek-alg", "AES/GCM/NoPadding"),
+            all,
+            Unsupported,
+        ),
         ("V1 legacy off", "v1-rsa-cbc", nothing(), allow, LegacyContent),
         ("file V3 baseline", v3_file, nothing(), strict, Opens),
         ("file missing", v3_file, Box::new(|it| it.instruction_file = None), allow, Malformed),
-        ("file with c", v3_file, file(|it| it.replacen('{', r#"{"x-amz-c":"115","#, 1)), allow, Malformed),
+        (
+            "file with c",
+            v3_file,
+            file(|it| it.replacen('{', r#"{"x-amz-c":"115","#, 1)),
+            allow,
+            Malformed,
+        ),
         (
             "file with d and i",
             v3_file,
             Box::new(|it| {
-                let moved = ["x-amz-d", "x-amz-i"]
-                    .map(|name| format!("\"{name}\":\"{}\",", it.metadata.remove(name).expect("it")));
+                let moved = ["x-amz-d", "x-amz-i"].map(|name| {
+                    format!("\"{name}\":\"{}\",", it.metadata.remove(name).expect("it"))
+                });
                 file_of(it, |file| file.replacen('{', &format!("{{{}", moved.concat()), 1));
             }),
             allow,
             Malformed,
         ),
-        ("file with a name of others", v3_file, file(|it| it.replacen('{', r#"{"foo":["bar"],"#, 1)), allow, Opens),
+        (
+            "file with a name of others",
+            v3_file,
+            file(|it| it.replacen('{', r#"{"foo":["bar"],"#, 1)),
+            allow,
+            Opens,
+        ),
         (
             "file with an unknown name like ours",
             v3_file,
@@ -297,18 +364,45 @@ fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
         ("file with a byte order mark", v3_file, file(|it| format!("\u{feff}{it}")), allow, Opens),
         ("file with white space", v3_file, file(|it| format!(" {it}\n \t")), allow, Opens),
         ("file with trailing bytes", v3_file, file(|it| format!("{it}{{}}")), allow, Malformed),
-        ("file with a name twice", v3_file, file(|it| it.replacen('{', r#"{"x-amz-w":"12","#, 1)), allow, Malformed),
-        ("file without w", v3_file, file(|it| it.replace("x-amz-w", "w")), allow, Malformed),
-        ("file with t as JSON", v3_file, file(|it| it.replacen('{', r#"{"x-amz-m":{},"#, 1)), allow, Malformed),
         (
-            "file with V2 in V3",
+            "file with a name twice",
             v3_file,
-            file(|_| String::from_utf8(sample("v2-kms-instruction").instruction_file.expect("a file")).expect("text")),
+            file(|it| it.replacen('{', r#"{"x-amz-w":"12","#, 1)),
             allow,
             Malformed,
         ),
-        ("file of 64 KiB", v3_file, file(|it| it.clone() + &" ".repeat(65_536 - it.len())), allow, Opens),
-        ("file of one byte more", v3_file, file(|it| it.clone() + &" ".repeat(65_537 - it.len())), allow, Malformed),
+        ("file without w", v3_file, file(|it| it.replace("x-amz-w", "w")), allow, Malformed),
+        (
+            "file with t as JSON",
+            v3_file,
+            file(|it| it.replacen('{', r#"{"x-amz-m":{},"#, 1)),
+            allow,
+            Malformed,
+        ),
+        (
+            "file with V2 in V3",
+            v3_file,
+            file(|_| {
+                String::from_utf8(sample("v2-kms-instruction").instruction_file.expect("a file"))
+                    .expect("text")
+            }),
+            allow,
+            Malformed,
+        ),
+        (
+            "file of 64 KiB",
+            v3_file,
+            file(|it| it.clone() + &" ".repeat(65_536 - it.len())),
+            allow,
+            Opens,
+        ),
+        (
+            "file of one byte more",
+            v3_file,
+            file(|it| it.clone() + &" ".repeat(65_537 - it.len())),
+            allow,
+            Malformed,
+        ),
         (
             "file V2, wrapping algorithm a number",
             v2_file,
@@ -323,12 +417,30 @@ fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
             allow,
             Malformed,
         ),
-        ("file beside whole metadata", v3, Box::new(|it| it.instruction_file = Some(b"junk".to_vec())), allow, Opens),
+        (
+            "file beside whole metadata",
+            v3,
+            Box::new(|it| it.instruction_file = Some(b"junk".to_vec())),
+            allow,
+            Opens,
+        ),
         ("file V2 baseline", v2_file, nothing(), allow, Opens),
         ("file V2, iv on the object", v2_file, set("x-amz-iv", "AAAA"), allow, Malformed),
         ("file V2, metadata of others", v2_file, set("colour", "red"), allow, Opens),
-        ("file V2, length on the object", v2_file, set("x-amz-unencrypted-content-length", "1000"), allow, Opens),
-        ("file V2, tag length a number", v2_file, file(|it| it.replace(r#""128""#, "128")), allow, Opens),
+        (
+            "file V2, length on the object",
+            v2_file,
+            set("x-amz-unencrypted-content-length", "1000"),
+            allow,
+            Opens,
+        ),
+        (
+            "file V2, tag length a number",
+            v2_file,
+            file(|it| it.replace(r#""128""#, "128")),
+            allow,
+            Opens,
+        ),
         (
             "file V2, iv a number",
             v2_file,
@@ -339,7 +451,9 @@ fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
         (
             "iv and key-v2 alone",
             v2,
-            Box::new(|it| it.metadata.retain(|name, _| ["x-amz-iv", "x-amz-key-v2"].contains(&name.as_str()))),
+            Box::new(|it| {
+                it.metadata.retain(|name, _| ["x-amz-iv", "x-amz-key-v2"].contains(&name.as_str()))
+            }),
             allow,
             Malformed,
         ),
@@ -364,7 +478,10 @@ fn each_gives_an_error_or_the_whole_plaintext() {
             assert_eq!(*plaintext, sample.plaintext, "{name}: wrong bytes");
         }
         if Expect::of(&result) != expected {
-            wrong.push(format!("{name}: {expected:?} was expected, and it was {:?}", result.map(|it| it.len())));
+            wrong.push(format!(
+                "{name}: {expected:?} was expected, and it was {:?}",
+                result.map(|it| it.len())
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -395,7 +512,11 @@ fn no_change_goes_unnoticed() {
         for bit in 0..genuine.body.len() * 8 {
             let mut changed = genuine.clone();
             changed.body[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(changed.open(&allow_decrypt(), &keys), Err(Error::Authentication), "{id}: bit {bit}");
+            assert_eq!(
+                changed.open(&allow_decrypt(), &keys),
+                Err(Error::Authentication),
+                "{id}: bit {bit}"
+            );
         }
         for (name, value) in &genuine.metadata {
             for at in 0..value.len() {
@@ -404,7 +525,10 @@ fn no_change_goes_unnoticed() {
                 text[at] = if text[at] == b'A' { b'B' } else { b'A' };
                 changed.metadata.insert(name.clone(), String::from_utf8(text).expect("ASCII"));
                 let opened = changed.open(&allow_decrypt(), &keys);
-                assert!(opened.is_err() || opened.as_ref() == Ok(&genuine.plaintext), "{id}: {name} at {at}");
+                assert!(
+                    opened.is_err() || opened.as_ref() == Ok(&genuine.plaintext),
+                    "{id}: {name} at {at}"
+                );
                 // The bits of base64 that are of no byte are refused too.
                 assert!(opened.is_err(), "{id}: {name} at {at} goes unnoticed");
             }

@@ -28,16 +28,22 @@ fn oaep_with_sha_256_by_either_meaning_of_its_name() {
     for wrapped in [OAEP_SHA256_MGF1_SHA1, OAEP_SHA256_MGF1_SHA256] {
         let mut sample = sample("v2-rsa");
         sample.metadata.insert("x-amz-key-v2".into(), wrapped.into());
-        sample.metadata.insert("x-amz-wrap-alg".into(), "RSA/ECB/OAEPWithSHA-256AndMGF1Padding".into());
+        sample
+            .metadata
+            .insert("x-amz-wrap-alg".into(), "RSA/ECB/OAEPWithSHA-256AndMGF1Padding".into());
         let keys = Keys::all();
-        assert_eq!(sample.open(&allow_decrypt(), &keys), Err(Error::LegacyWrap(WrapAlgorithm::RsaOaepSha256)));
+        assert_eq!(
+            sample.open(&allow_decrypt(), &keys),
+            Err(Error::LegacyWrap(WrapAlgorithm::RsaOaepSha256))
+        );
         assert_eq!(sample.open(&everything(), &keys).as_ref(), Ok(&sample.plaintext));
     }
 }
 
 #[test]
 fn length_and_suite_must_both_be_those_of_the_wrap() {
-    for wrapped in [OAEP_SHA1_OF_ANOTHER_LENGTH, OAEP_SHA1_OF_ANOTHER_SUITE, OAEP_SHA256_MGF1_SHA1] {
+    for wrapped in [OAEP_SHA1_OF_ANOTHER_LENGTH, OAEP_SHA1_OF_ANOTHER_SUITE, OAEP_SHA256_MGF1_SHA1]
+    {
         let mut sample = sample("v2-rsa");
         sample.metadata.insert("x-amz-key-v2".into(), wrapped.into());
         assert_eq!(sample.open(&everything(), &Keys::all()), Err(Error::Authentication));
@@ -50,9 +56,13 @@ fn raw_keyrings_bind_no_context_and_accept_their_own_algorithms() {
     use WrapAlgorithm::*;
     let (aes, rsa) = raw_keyrings();
     let all = [KmsContext, Kms, AesGcm, AesWrap, AesEcb, RsaOaepSha1, RsaOaepSha256, RsaPkcs1];
-    let accepted = |keyring: &dyn Keyring| all.into_iter().filter(|it| keyring.accepts(*it)).collect::<Vec<_>>();
-    let keyrings: [(Arc<dyn Keyring>, &[WrapAlgorithm]); 2] =
-        [(Arc::new(aes), &[AesGcm, AesWrap, AesEcb]), (Arc::new(rsa), &[RsaOaepSha1, RsaOaepSha256, RsaPkcs1])];
+    let accepted = |keyring: &dyn Keyring| {
+        all.into_iter().filter(|it| keyring.accepts(*it)).collect::<Vec<_>>()
+    };
+    let keyrings: [(Arc<dyn Keyring>, &[WrapAlgorithm]); 2] = [
+        (Arc::new(aes), &[AesGcm, AesWrap, AesEcb]),
+        (Arc::new(rsa), &[RsaOaepSha1, RsaOaepSha256, RsaPkcs1]),
+    ];
     for (keyring, own) in &keyrings {
         for keyring in [keyring as &dyn Keyring, &**keyring] {
             assert_eq!(accepted(keyring), *own, "{keyring:?}");
@@ -70,7 +80,11 @@ fn policies_tell_what_they_are() {
     for (policy, name, suite) in [
         (ForbidEncryptAllowDecrypt, "ForbidEncryptAllowDecrypt", ContentSuite::AesGcm),
         (RequireEncryptAllowDecrypt, "RequireEncryptAllowDecrypt", ContentSuite::AesGcmCommitKey),
-        (RequireEncryptRequireDecrypt, "RequireEncryptRequireDecrypt", ContentSuite::AesGcmCommitKey),
+        (
+            RequireEncryptRequireDecrypt,
+            "RequireEncryptRequireDecrypt",
+            ContentSuite::AesGcmCommitKey,
+        ),
     ] {
         assert_eq!((policy.to_string().as_str(), policy.suite()), (name, suite));
         assert_eq!(ReadPolicy::new().commitment(policy).commitment_policy(), policy);

@@ -12,8 +12,8 @@ use futures_util::FutureExt as _;
 use sealwax_envelope::{
     BoxFuture, EncryptionContext, KeyringError, KeyringErrorKind, PlaintextDataKey,
     s3ec::{
-        Admitted, CommitmentPolicy, ContentSuite, Detected, Envelope, Error, Keyring, RawAesKeyring, RawRsaKeyring,
-        ReadPolicy, WrapAlgorithm, WrappedKey, detect,
+        Admitted, CommitmentPolicy, ContentSuite, Detected, Envelope, Error, Keyring,
+        RawAesKeyring, RawRsaKeyring, ReadPolicy, WrapAlgorithm, WrappedKey, detect,
     },
 };
 use serde::Deserialize;
@@ -66,10 +66,12 @@ impl Entry {
         let read = |name: &str| read(&format!("{}/{name}", self.id));
         Sample {
             metadata: serde_json::from_slice(&read("metadata.json")).expect("metadata"),
-            instruction_file: (self.storage == "instruction-file").then(|| read("instruction.json")),
+            instruction_file: (self.storage == "instruction-file")
+                .then(|| read("instruction.json")),
             body: read("ciphertext.bin"),
             plaintext: read("plaintext.bin"),
-            context: EncryptionContext::try_from_iter(self.request_encryption_context.clone()).expect("pairs"),
+            context: EncryptionContext::try_from_iter(self.request_encryption_context.clone())
+                .expect("pairs"),
         }
     }
 }
@@ -103,10 +105,12 @@ impl Sample {
         let admitted = self.envelope()?.admit(policy, &self.context)?;
         let data_key = keys.unwrap(&admitted)?;
         let mut opener = admitted.opener(&data_key, self.body.len() as u64)?;
-        let pieces: Result<Vec<_>, _> = self.body.chunks(100).map(|piece| opener.open(piece.to_vec())).collect();
+        let pieces: Result<Vec<_>, _> =
+            self.body.chunks(100).map(|piece| opener.open(piece.to_vec())).collect();
         let pieces = pieces?;
         let verified = opener.finish()?;
-        let mut plaintext: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.release(&verified)).collect();
+        let mut plaintext: Vec<u8> =
+            pieces.into_iter().flat_map(|piece| piece.release(&verified)).collect();
         plaintext.extend_from_slice(verified.rest());
         Ok(plaintext)
     }
@@ -121,7 +125,10 @@ pub(crate) struct Keys {
 impl Keys {
     pub(crate) fn all() -> Self {
         let (aes, rsa) = raw_keyrings();
-        Self { keyrings: vec![Box::new(Exported::new()), Box::new(aes), Box::new(rsa)], asked: AtomicUsize::new(0) }
+        Self {
+            keyrings: vec![Box::new(Exported::new()), Box::new(aes), Box::new(rsa)],
+            asked: AtomicUsize::new(0),
+        }
     }
 
     pub(crate) fn asked(&self) -> usize {
@@ -131,7 +138,8 @@ impl Keys {
     pub(crate) fn unwrap(&self, envelope: &Admitted) -> Result<PlaintextDataKey, Error> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let algorithm = envelope.envelope().key().algorithm();
-        let keyring = self.keyrings.iter().find(|keyring| keyring.accepts(algorithm)).expect("all are held");
+        let keyring =
+            self.keyrings.iter().find(|keyring| keyring.accepts(algorithm)).expect("all are held");
         let unwrapped = keyring.unwrap(envelope).now_or_never().expect("nothing waits");
         unwrapped.map_err(|error| {
             assert_eq!(error.kind(), KeyringErrorKind::Rejected, "{error}");
@@ -143,7 +151,8 @@ impl Keys {
 pub(crate) fn raw_keyrings() -> (RawAesKeyring, RawRsaKeyring) {
     let hex = String::from_utf8(read("_keys/aes256.hex")).expect("text");
     let mut aes = hex::decode(hex.trim()).expect("hex");
-    let rsa = RawRsaKeyring::from_private_key(&read("_keys/rsa2048-private-pkcs8.pem")).expect("a private key");
+    let rsa = RawRsaKeyring::from_private_key(&read("_keys/rsa2048-private-pkcs8.pem"))
+        .expect("a private key");
     (RawAesKeyring::new(&mut aes).expect("32 bytes"), rsa)
 }
 
@@ -162,7 +171,8 @@ struct Exported(HashMap<(Vec<u8>, BTreeMap<String, String>), String>);
 
 impl Exported {
     fn new() -> Self {
-        let of_kms = entries().into_iter().filter(|entry| entry.wrapping_algorithm.starts_with("kms"));
+        let of_kms =
+            entries().into_iter().filter(|entry| entry.wrapping_algorithm.starts_with("kms"));
         let answers = of_kms.map(|entry| {
             let ciphertext = STANDARD.decode(&entry.wrapped_data_key_b64).expect("base64");
             ((ciphertext, entry.kms_encryption_context), entry.plaintext_data_key_hex)
@@ -189,7 +199,10 @@ impl Keyring for Exported {
         Box::pin(async { Err(KeyringError::new(KeyringErrorKind::Other, "exported")) })
     }
 
-    fn unwrap<'a>(&'a self, envelope: &'a Admitted) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
+    fn unwrap<'a>(
+        &'a self,
+        envelope: &'a Admitted,
+    ) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
         Box::pin(async move {
             let key = envelope.envelope().key();
             let call = (key.encrypted_data_key().to_vec(), key.description().clone());

@@ -1,7 +1,9 @@
 //! All samples open, and say what they are; whole, and by ranges.
 
 use futures_util::FutureExt as _;
-use sealwax_envelope::s3ec::{Detected, Error, Keyring as _, RangeOpener, ReadPolicy, Storage, detect};
+use sealwax_envelope::s3ec::{
+    Detected, Error, Keyring as _, RangeOpener, ReadPolicy, Storage, detect,
+};
 
 use crate::samples::{Keys, allow_decrypt, entries, everything, raw_keyrings};
 
@@ -15,7 +17,12 @@ fn all_open() {
         let envelope = sample.envelope().unwrap_or_else(|error| panic!("{}: {error}", entry.id));
         assert_eq!(envelope.format().to_string(), entry.format, "{}", entry.id);
         assert_eq!(envelope.content().suite().to_string(), entry.content_suite, "{}", entry.id);
-        assert_eq!(envelope.key().algorithm().to_string(), entry.wrapping_algorithm, "{}", entry.id);
+        assert_eq!(
+            envelope.key().algorithm().to_string(),
+            entry.wrapping_algorithm,
+            "{}",
+            entry.id
+        );
         let in_file = envelope.storage() == Storage::InstructionFile;
         assert_eq!(in_file, entry.storage == "instruction-file", "{}", entry.id);
         let opened = sample.open(&everything(), &keys);
@@ -40,9 +47,16 @@ fn lengths_up_to_that_of_one_message() {
             assert_eq!(envelope.stored_len(len), Some(len + tag), "{id}");
         }
         let is_cbc = tag == 0;
-        assert_eq!(envelope.plaintext_len(MOST + tag + 1), if is_cbc { Ok(MOST + 1) } else { Err(Error::TooLong) });
+        assert_eq!(
+            envelope.plaintext_len(MOST + tag + 1),
+            if is_cbc { Ok(MOST + 1) } else { Err(Error::TooLong) }
+        );
         assert_eq!(envelope.stored_len(MOST + 1), is_cbc.then_some(MOST + 1), "{id}");
-        assert_eq!(envelope.plaintext_len(15), if is_cbc { Ok(15) } else { Err(Error::Truncated) }, "{id}");
+        assert_eq!(
+            envelope.plaintext_len(15),
+            if is_cbc { Ok(15) } else { Err(Error::Truncated) },
+            "{id}"
+        );
     }
 }
 
@@ -75,7 +89,8 @@ fn policies() {
     for entry in entries() {
         let sample = entry.load();
         let [cbc, gcm] = ["CBC", "NO_KDF"].map(|part| entry.content_suite.contains(part));
-        let legacy_wrap = ["kms", "AES", "RSA", "AESWrap"].contains(&entry.wrapping_algorithm.as_str());
+        let legacy_wrap =
+            ["kms", "AES", "RSA", "AESWrap"].contains(&entry.wrapping_algorithm.as_str());
         for (index, policy) in policies.iter().enumerate() {
             let before = keys.asked();
             let expected = match index {
@@ -87,8 +102,10 @@ fn policies() {
             let opened = sample.open(policy, &keys);
             assert_eq!(opened.is_ok(), expected, "{} with {policy:?}", entry.id);
             if let Err(error) = opened {
-                let refused =
-                    matches!(error, Error::CommitmentPolicy { .. } | Error::LegacyContent(_) | Error::LegacyWrap(_));
+                let refused = matches!(
+                    error,
+                    Error::CommitmentPolicy { .. } | Error::LegacyContent(_) | Error::LegacyWrap(_)
+                );
                 assert!(refused, "{}: {error}", entry.id);
                 assert_eq!(keys.asked(), before, "{}: a key was used", entry.id);
             }
@@ -118,7 +135,11 @@ fn lengths_are_held_to() {
         let (all, more) = (&sample.body[..], [&sample.body[..], &[0; 16]].concat());
         // What is released unverified is the plaintext, where it turns out to be genuine.
         for at in [0, 1, 16, len - 16, len] {
-            assert_eq!(open(len, &[&all[..at], &all[at..]]).as_ref(), Ok(&sample.plaintext), "{id} {at}");
+            assert_eq!(
+                open(len, &[&all[..at], &all[at..]]).as_ref(),
+                Ok(&sample.plaintext),
+                "{id} {at}"
+            );
         }
         for (said, pieces) in [
             (len, vec![&all[..len - 16]]),
@@ -129,7 +150,12 @@ fn lengths_are_held_to() {
             (len - 16, vec![all]),
             (len + 16, vec![all]),
         ] {
-            assert_eq!(open(said, &pieces), Err(Error::Authentication), "{id} {said} {}", pieces.concat().len());
+            assert_eq!(
+                open(said, &pieces),
+                Err(Error::Authentication),
+                "{id} {said} {}",
+                pieces.concat().len()
+            );
         }
     }
 }
@@ -139,9 +165,13 @@ fn ranges() {
     let (aes, _) = raw_keyrings();
     for id in ["v2-aes", "v3-aes"] {
         let sample = crate::samples::sample(id);
-        let admitted =
-            sample.envelope().expect("an envelope").admit(&allow_decrypt(), &sample.context).expect("let through");
-        let data_key = aes.unwrap(&admitted).now_or_never().expect("nothing waits").expect("its key");
+        let admitted = sample
+            .envelope()
+            .expect("an envelope")
+            .admit(&allow_decrypt(), &sample.context)
+            .expect("let through");
+        let data_key =
+            aes.unwrap(&admitted).now_or_never().expect("nothing waits").expect("its key");
         let opener = admitted.dangerous_range_opener(&data_key).expect("AES-GCM");
         for (start, end) in [(0, 1), (0, 16), (16, 333), (320, 333), (160, 161)] {
             let mut bytes = sample.body[start..end].to_vec();
@@ -152,6 +182,9 @@ fn ranges() {
         let last = ((1 << 36) - 32) - RangeOpener::BLOCK_LEN;
         assert_eq!(opener.dangerous_open_unverified(last, &mut [0; 16]), Ok(()));
         assert_eq!(opener.dangerous_open_unverified(last, &mut [0; 17]), Err(Error::TooLong));
-        assert_eq!(opener.dangerous_open_unverified(u64::MAX - 15, &mut [0; 16]), Err(Error::TooLong));
+        assert_eq!(
+            opener.dangerous_open_unverified(u64::MAX - 15, &mut [0; 16]),
+            Err(Error::TooLong)
+        );
     }
 }

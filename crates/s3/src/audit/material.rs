@@ -1,8 +1,12 @@
 //! Which material of its wrapping key wrapped a data key: nobody but the key service tells.
 
-use sealwax_envelope::{EncryptedDataKey, EncryptionContext, KeyMaterial, Keyring as _, KeyringErrorKind};
+use sealwax_envelope::{
+    EncryptedDataKey, EncryptionContext, KeyMaterial, Keyring as _, KeyringErrorKind,
+};
 
-use crate::{Error, SealedClient, client::wrap_error, error::Target, slots::Slots, verify::retrying};
+use crate::{
+    Error, SealedClient, client::wrap_error, error::Target, slots::Slots, verify::retrying,
+};
 
 /// What is known of the material of a wrapping key that wrapped an object's data key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,7 +50,9 @@ impl Materials {
         let ask = async |key: &EncryptedDataKey| {
             let asked = retrying(|| async {
                 match keyring.key_material(key, context).await {
-                    Err(error) if error.kind() == KeyringErrorKind::Throttled => Err(wrap_error(target)(error)),
+                    Err(error) if error.kind() == KeyringErrorKind::Throttled => {
+                        Err(wrap_error(target)(error))
+                    }
                     told => Ok(told.map_err(wrap_error(target))),
                 }
             });

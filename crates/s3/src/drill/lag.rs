@@ -128,9 +128,11 @@ impl Lag {
 
     /// Takes note of objects that are not replicated, and of what S3 says of that.
     async fn note(&mut self, s3: Option<&Client>, behind: &mut Vec<Unreplicated>) {
-        let seconds = |it: &Unreplicated| it.object.last_modified.as_ref().map_or(i64::MAX, DateTime::secs);
+        let seconds =
+            |it: &Unreplicated| it.object.last_modified.as_ref().map_or(i64::MAX, DateTime::secs);
         if let Some(s3) = s3 {
-            let statuses = join_all(behind.iter().map(|it| ReplicationStatus::of(s3, &it.object))).await;
+            let statuses =
+                join_all(behind.iter().map(|it| ReplicationStatus::of(s3, &it.object))).await;
             for (it, status) in behind.iter_mut().zip(statuses) {
                 it.status = Some(status);
                 *self.statuses.entry(status).or_default() += 1;
@@ -148,8 +150,10 @@ impl Lag {
 }
 
 fn is_outdated(replica: &ListedObject, source: &ListedObject) -> bool {
-    let older =
-        replica.last_modified.zip(source.last_modified).is_some_and(|(replica, source)| replica.secs() < source.secs());
+    let older = replica
+        .last_modified
+        .zip(source.last_modified)
+        .is_some_and(|(replica, source)| replica.secs() < source.secs());
     older || replica.size.zip(source.size).is_some_and(|(replica, source)| replica != source)
 }
 
@@ -183,14 +187,30 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_absent_older_or_of_another_length_is_unreplicated() {
-        let source = [object("a", 10, 1), object("b", 20, 1), object("c", 5, 1), object("e", 30, 1), object("f", 1, 2)];
-        let replica =
-            [object("a", 10, 1), object("b", 19, 1), object("d", 9, 1), object("e", 99, 1), object("f", 1, 3)];
-        let lag = Lag::between(stream::iter(source), stream::iter(replica)).await.expect("a comparison");
+        let source = [
+            object("a", 10, 1),
+            object("b", 20, 1),
+            object("c", 5, 1),
+            object("e", 30, 1),
+            object("f", 1, 2),
+        ];
+        let replica = [
+            object("a", 10, 1),
+            object("b", 19, 1),
+            object("d", 9, 1),
+            object("e", 99, 1),
+            object("f", 1, 3),
+        ];
+        let lag =
+            Lag::between(stream::iter(source), stream::iter(replica)).await.expect("a comparison");
         assert_eq!((lag.source_objects, lag.replica_objects), (5, 5));
         assert_eq!((lag.absent, lag.outdated, lag.surplus, lag.unreplicated()), (1, 2, 1, 3));
         assert_eq!(lag.oldest.map(|oldest| oldest.object.key).as_deref(), Some("f"));
-        let named: Vec<_> = lag.named.iter().map(|it| (it.object.key.as_str(), it.is_outdated, it.status)).collect();
+        let named: Vec<_> = lag
+            .named
+            .iter()
+            .map(|it| (it.object.key.as_str(), it.is_outdated, it.status))
+            .collect();
         assert_eq!(named, [("b", true, None), ("c", false, None), ("f", true, None)]);
         assert!(lag.statuses.is_empty(), "nobody was asked");
     }
@@ -198,7 +218,8 @@ mod tests {
     #[tokio::test]
     async fn only_the_first_are_named_and_all_are_counted() {
         let names: Vec<_> = (0..MAX_NAMED + TOGETHER + 1).map(|n| format!("{n:08}")).collect();
-        let source = stream::iter(names.iter().enumerate().map(|(at, name)| object(name, -(at as i64), 1)));
+        let source =
+            stream::iter(names.iter().enumerate().map(|(at, name)| object(name, -(at as i64), 1)));
         let lag = Lag::between(source, stream::iter([])).await.expect("a comparison");
         assert_eq!((lag.absent, lag.named.len()), (names.len() as u64, MAX_NAMED));
         assert_eq!(lag.oldest.map(|oldest| oldest.object.key).as_ref(), names.last());
@@ -206,12 +227,14 @@ mod tests {
 
     #[tokio::test]
     async fn lists_of_different_lengths_are_compared_to_their_ends() {
-        let list = |keys: &'static [&'static str]| stream::iter(keys.iter().map(|key| object(key, 1, 1)));
+        let list =
+            |keys: &'static [&'static str]| stream::iter(keys.iter().map(|key| object(key, 1, 1)));
         let lag = Lag::between(list(&["a", "b"]), list(&[])).await.expect("a comparison");
         assert_eq!((lag.absent, lag.surplus), (2, 0));
         let lag = Lag::between(list(&[]), list(&["a", "b"])).await.expect("a comparison");
         assert_eq!((lag.absent, lag.surplus, lag.oldest), (0, 2, None));
-        let disordered = Lag::between(list(&["b", "a"]), list(&[])).await.expect_err("not in order");
+        let disordered =
+            Lag::between(list(&["b", "a"]), list(&[])).await.expect_err("not in order");
         assert_eq!(disordered.kind(), ErrorKind::InvalidListing);
         assert!(Lag::between(list(&["a"]), list(&["a", "a"])).await.is_err());
     }

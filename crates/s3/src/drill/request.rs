@@ -23,22 +23,37 @@ impl Destination {
         let query = request.uri().split_once('?').map_or("", |(_, query)| query);
         let presigned = |name: &str| {
             let pair = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-            pair.map(|value| value.replace("%2F", "/").replace("%2f", "/").replace("%2A", "*").replace("%2C", ","))
+            pair.map(|value| {
+                value
+                    .replace("%2F", "/")
+                    .replace("%2f", "/")
+                    .replace("%2A", "*")
+                    .replace("%2C", ",")
+            })
         };
         let credential = headers.get("authorization").and_then(|header| {
-            header.split([' ', ',']).find_map(|part| part.strip_prefix("Credential=")).map(str::to_owned)
+            header
+                .split([' ', ','])
+                .find_map(|part| part.strip_prefix("Credential="))
+                .map(str::to_owned)
         });
         let credential = credential.or_else(|| presigned("X-Amz-Credential"));
-        let region_set = headers.get("x-amz-region-set").map(str::to_owned).or_else(|| presigned("X-Amz-Region-Set"));
+        let region_set = headers
+            .get("x-amz-region-set")
+            .map(str::to_owned)
+            .or_else(|| presigned("X-Amz-Region-Set"));
         Self::new(host, credential.as_deref(), region_set.as_deref())
     }
 
     /// `credential`: `ID/DATE/REGION/SERVICE/aws4_request`, or without the Region where there is a `region_set`.
     /// (AWS IAM User Guide, "Elements of an AWS API request signature".)
     fn new(host: &str, credential: Option<&str>, region_set: Option<&str>) -> Self {
-        let scope: Vec<&str> = credential.into_iter().flat_map(|credential| credential.rsplit('/')).collect();
+        let scope: Vec<&str> =
+            credential.into_iter().flat_map(|credential| credential.rsplit('/')).collect();
         let (service, signed) = match scope[..] {
-            ["aws4_request", service, region, _, ..] if region_set.is_none() => (Some(service), Some(region)),
+            ["aws4_request", service, region, _, ..] if region_set.is_none() => {
+                (Some(service), Some(region))
+            }
             ["aws4_request", service, ..] => (Some(service), None),
             _ => (None, None),
         };
@@ -47,7 +62,8 @@ impl Destination {
         let sets = region_set.into_iter().flat_map(|set| set.split(','));
         let regions = signed.into_iter().chain(sets).map(|region| region.trim().to_owned());
         let regions = regions.chain(of_host(host)).collect();
-        let service = service.map_or_else(|| host.split('.').next().unwrap_or_default().to_owned(), str::to_owned);
+        let service = service
+            .map_or_else(|| host.split('.').next().unwrap_or_default().to_owned(), str::to_owned);
         Self { service, regions }
     }
 
@@ -63,13 +79,22 @@ fn is_of(name: &str, region: &str) -> bool {
     match name.split_once('*') {
         Some((start, end)) => region.starts_with(start) && region.ends_with(end),
         // Hosts of the old kind: s3-us-west-2.amazonaws.com.
-        None => name == region || name.strip_suffix(region).is_some_and(|service| service.ends_with('-')),
+        None => {
+            name == region
+                || name.strip_suffix(region).is_some_and(|service| service.ends_with('-'))
+        }
     }
 }
 
 /// The Region's label in the host name of an AWS endpoint; that of global ones is [`GLOBAL`].
 fn of_host(host: &str) -> Option<String> {
-    let domains = [".amazonaws.com.cn", ".amazonaws.com", ".api.aws", ".api.amazonwebservices.com.cn", ".amazonaws.eu"];
+    let domains = [
+        ".amazonaws.com.cn",
+        ".amazonaws.com",
+        ".api.aws",
+        ".api.amazonwebservices.com.cn",
+        ".amazonaws.eu",
+    ];
     let endpoint = domains.into_iter().find_map(|domain| host.strip_suffix(domain))?;
     let endpoint = endpoint.strip_suffix(".vpce").unwrap_or(endpoint);
     let label = endpoint.rsplit('.').next().unwrap_or(endpoint);
@@ -96,7 +121,10 @@ mod tests {
     #[test]
     fn a_signature_tells_the_region_whatever_the_host() {
         let scope = |region: &str| format!("AKID/20260101/{region}/kms/aws4_request");
-        assert_eq!(blocked("127.0.0.1:4566", Some(&scope("us-east-1")), None).as_deref(), Some("us-east-1"));
+        assert_eq!(
+            blocked("127.0.0.1:4566", Some(&scope("us-east-1")), None).as_deref(),
+            Some("us-east-1")
+        );
         assert_eq!(blocked("127.0.0.1:4566", Some(&scope("us-west-2")), None), None);
         assert_eq!(
             blocked("kms.us-east-1.amazonaws.com", Some(&scope("us-west-2")), None).as_deref(),

@@ -29,10 +29,13 @@ impl ReplicationStatus {
     /// Asks S3 about an object.
     pub(super) async fn of(s3: &Client, object: &ListedObject) -> Self {
         let asked = retrying(|| async {
-            let target = Target::new("drill", s3, Some(object.bucket.clone()), Some(object.key.clone()))?;
+            let target =
+                Target::new("drill", s3, Some(object.bucket.clone()), Some(object.key.clone()))?;
             let head = s3.head_object().bucket(&target.bucket).key(&target.key);
             let head = head.set_version_id(object.version_id.clone()).send().await;
-            Ok::<_, Error>(head.map_err(|error| target.s3("HeadObject", &error))?.replication_status)
+            Ok::<_, Error>(
+                head.map_err(|error| target.s3("HeadObject", &error))?.replication_status,
+            )
         });
         match asked.await {
             Ok(Some(Said::Pending)) => Self::Pending,

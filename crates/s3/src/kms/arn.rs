@@ -69,9 +69,13 @@ impl FromStr for KmsKeyArn {
     fn from_str(text: &str) -> Result<Self, InvalidArn> {
         let invalid = || InvalidArn(text.chars().take(256).collect());
         let parts: Vec<&str> = text.split(':').collect();
-        let ["arn", partition, "kms", region, account, resource] = parts[..] else { return Err(invalid()) };
+        let ["arn", partition, "kms", region, account, resource] = parts[..] else {
+            return Err(invalid());
+        };
         let id = resource.strip_prefix("key/").ok_or_else(invalid)?;
-        let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let plain = |text: &str| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
         if ![partition, region, account, id].into_iter().all(plain) || text.len() > 256 {
             return Err(invalid());
         }
@@ -93,20 +97,27 @@ impl fmt::Display for KmsKeyArn {
 
 /// Not the ARN of a KMS key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID; not an alias, not a bare id)")]
+#[error(
+    "{0:?} is not the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID; not an alias, not a bare id)"
+)]
 pub struct InvalidArn(String);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SINGLE: &str = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-    const MULTI: &str = "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab";
+    const SINGLE: &str =
+        "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    const MULTI: &str =
+        "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab";
 
     #[test]
     fn parts() {
         let arn: KmsKeyArn = SINGLE.parse().expect("an ARN");
-        assert_eq!((arn.partition(), arn.region(), arn.account()), ("aws", "us-east-1", "123456789012"));
+        assert_eq!(
+            (arn.partition(), arn.region(), arn.account()),
+            ("aws", "us-east-1", "123456789012")
+        );
         assert_eq!(arn.key_id(), "1234abcd-12ab-34cd-56ef-1234567890ab");
         assert!(!arn.is_multi_region());
         assert_eq!(arn.in_region("us-west-2"), None);
@@ -119,7 +130,8 @@ mod tests {
         let replica = arn.in_region("us-gov-east-1").expect("a multi-Region key");
         assert_eq!((replica.partition(), replica.region()), ("aws-us-gov", "us-gov-east-1"));
         assert!(replica.is_related_to(&arn) && arn.is_related_to(&replica));
-        let foreign: KmsKeyArn = MULTI.replace("123456789012", "999999999999").parse().expect("an ARN");
+        let foreign: KmsKeyArn =
+            MULTI.replace("123456789012", "999999999999").parse().expect("an ARN");
         assert!(!foreign.is_related_to(&arn));
     }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use aws_sdk_kms::{primitives::Blob, types::DataKeySpec};
 use sealwax_envelope::{
-    EncryptedDataKey, EncryptionContext, Error as EnvelopeError, KeyMaterial, KeyringError, KeyringErrorKind, Place,
-    PlaintextDataKey, WrapContext,
+    EncryptedDataKey, EncryptionContext, Error as EnvelopeError, KeyMaterial, KeyringError,
+    KeyringErrorKind, Place, PlaintextDataKey, WrapContext,
 };
 
 use super::{KMS_PROVIDER, KmsKeyArn, KmsKeyring, candidates::Candidate};
@@ -40,7 +40,8 @@ impl KmsKeyring {
             .send();
         let output = self.clients.in_time(key, call).await?;
         let data_key = plaintext(key, output.plaintext)?;
-        let wrapped = wrapped(key, output.key_id.as_deref(), output.ciphertext_blob, binding.place())?;
+        let wrapped =
+            wrapped(key, output.key_id.as_deref(), output.ciphertext_blob, binding.place())?;
         Ok(Generated { data_key, wrapped })
     }
 
@@ -79,7 +80,8 @@ impl KmsKeyring {
         let output = self.clients.in_time(arn, call).await?;
         let decrypted = plaintext(arn, output.plaintext)?;
         expect_key(arn, output.key_id.as_deref())?;
-        let rejected = |error| KeyringError::new(KeyringErrorKind::Rejected, arn.as_str()).with_source(error);
+        let rejected =
+            |error| KeyringError::new(KeyringErrorKind::Rejected, arn.as_str()).with_source(error);
         key.open(decrypted, context).map_err(rejected)
     }
 
@@ -104,8 +106,10 @@ impl KmsKeyring {
         let output = self.clients.in_time(to, call).await?;
         expect_key(&from.arn, output.source_key_id.as_deref())?;
         let materials = output.source_key_material_id.zip(output.destination_key_material_id);
-        let material = materials.map(|(source, destination)| KeyMaterial::new(&*source, source == destination));
-        let wrapped = wrapped(to, output.key_id.as_deref(), output.ciphertext_blob, binding.place())?;
+        let material = materials
+            .map(|(source, destination)| KeyMaterial::new(&*source, source == destination));
+        let wrapped =
+            wrapped(to, output.key_id.as_deref(), output.ciphertext_blob, binding.place())?;
         let wrapped = from.key.with_intermediate(wrapped.clone()).unwrap_or(wrapped);
         Ok(ReEncrypted { wrapped, from: material })
     }
@@ -116,7 +120,10 @@ fn kms_context(binding: WrapContext<'_>) -> HashMap<String, String> {
 }
 
 /// Takes the data key out of an answer. The answer's own buffer becomes ours where nobody else holds it, and is wiped.
-pub(super) fn plaintext(key: &KmsKeyArn, blob: Option<Blob>) -> Result<PlaintextDataKey, KeyringError> {
+pub(super) fn plaintext(
+    key: &KmsKeyArn,
+    blob: Option<Blob>,
+) -> Result<PlaintextDataKey, KeyringError> {
     let mut bytes = blob.map(Blob::into_inner).unwrap_or_default();
     PlaintextDataKey::from_slice_wiping(&mut bytes).map_err(|error| not_understood(key, error))
 }
@@ -138,7 +145,8 @@ pub(super) fn expect_key(key: &KmsKeyArn, answered: Option<&str>) -> Result<(), 
     if answered == Some(key.as_str()) {
         return Ok(());
     }
-    Err(KeyringError::new(KeyringErrorKind::Other, key.as_str()).with_source("KMS answered for another key"))
+    Err(KeyringError::new(KeyringErrorKind::Other, key.as_str())
+        .with_source("KMS answered for another key"))
 }
 
 pub(super) fn not_understood(key: &KmsKeyArn, error: EnvelopeError) -> KeyringError {

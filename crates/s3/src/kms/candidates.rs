@@ -32,7 +32,12 @@ impl DiscoveryFilter {
     /// Allows these keys alone: to read with, not to wrap under. Of a multi-Region key, the replicas that are named.
     #[must_use]
     pub fn keys(keys: impl IntoIterator<Item = KmsKeyArn>) -> Self {
-        Self { partition: None, accounts: None, regions: None, keys: Some(keys.into_iter().collect()) }
+        Self {
+            partition: None,
+            accounts: None,
+            regions: None,
+            keys: Some(keys.into_iter().collect()),
+        }
     }
 
     /// Allows only the keys of this partition, such as `aws-us-gov`: of accounts, instead of `aws`.
@@ -52,7 +57,9 @@ impl DiscoveryFilter {
     /// What stands for all of its keys in `region`, where nobody knows yet which of them is meant.
     pub(super) fn any_key_in(&self, region: &str) -> Option<KmsKeyArn> {
         let partition = self.partition.as_deref().unwrap_or("aws");
-        let any = |account: &String| format!("arn:{partition}:kms:{region}:{account}:key/any").parse().ok();
+        let any = |account: &String| {
+            format!("arn:{partition}:kms:{region}:{account}:key/any").parse().ok()
+        };
         self.accounts.iter().flatten().find_map(any)
     }
 
@@ -60,16 +67,28 @@ impl DiscoveryFilter {
     pub(super) fn allows(&self, key: &KmsKeyArn) -> bool {
         self.partition.as_deref().is_none_or(|partition| key.partition() == partition)
             && self.accounts.as_ref().is_none_or(|accounts| accounts.contains(key.account()))
-            && self.regions.as_ref().is_none_or(|regions| regions.iter().any(|region| region == key.region()))
+            && self
+                .regions
+                .as_ref()
+                .is_none_or(|regions| regions.iter().any(|region| region == key.region()))
             && self.keys.as_ref().is_none_or(|keys| keys.contains(key))
     }
 
     /// The ARNs by which KMS may be asked about a data key that `stored` wrapped, the home Region's first.
-    fn arns<'a>(&'a self, stored: &'a KmsKeyArn, home: Option<&'a str>) -> impl Iterator<Item = KmsKeyArn> + 'a {
+    fn arns<'a>(
+        &'a self,
+        stored: &'a KmsKeyArn,
+        home: Option<&'a str>,
+    ) -> impl Iterator<Item = KmsKeyArn> + 'a {
         let regions = self.regions.iter().flatten().map(String::as_str);
-        let replicas = home.into_iter().chain([stored.region()]).chain(regions).filter_map(|region| {
-            if region == stored.region() { Some(stored.clone()) } else { stored.in_region(region) }
-        });
+        let replicas =
+            home.into_iter().chain([stored.region()]).chain(regions).filter_map(|region| {
+                if region == stored.region() {
+                    Some(stored.clone())
+                } else {
+                    stored.in_region(region)
+                }
+            });
         let named = self.keys.iter().flatten().filter(|key| key.is_related_to(stored)).cloned();
         replicas.chain(named).filter(|arn| self.allows(arn))
     }
@@ -94,7 +113,8 @@ pub(super) fn candidates<'a>(
     for key in keys.iter().filter(|key| key.provider() == KMS_PROVIDER) {
         let Ok(stored) = key.wrapping_key().parse::<KmsKeyArn>() else { continue };
         let given = configured.iter().enumerate().filter(|(_, arn)| arn.is_related_to(&stored));
-        let mut arns: Vec<(usize, KmsKeyArn)> = given.map(|(rank, arn)| (rank, arn.clone())).collect();
+        let mut arns: Vec<(usize, KmsKeyArn)> =
+            given.map(|(rank, arn)| (rank, arn.clone())).collect();
         let discovered = discovery.into_iter().flat_map(|filter| filter.arns(&stored, home));
         arns.extend(discovered.map(|arn| (configured.len(), arn)));
         for (rank, arn) in arns {
@@ -111,7 +131,8 @@ pub(super) fn candidates<'a>(
 
 /// How `key` can be decrypted in `region`: its wrapping key is there, or has a replica there.
 pub(super) fn in_region<'a>(key: &'a EncryptedDataKey, region: &str) -> Option<Candidate<'a>> {
-    let stored: KmsKeyArn = key.wrapping_key().parse().ok().filter(|_| key.provider() == KMS_PROVIDER)?;
+    let stored: KmsKeyArn =
+        key.wrapping_key().parse().ok().filter(|_| key.provider() == KMS_PROVIDER)?;
     let arn = if stored.region() == region { Some(stored) } else { stored.in_region(region) };
     Some(Candidate { key, arn: arn? })
 }
@@ -136,28 +157,42 @@ mod tests {
         discovery: Option<&DiscoveryFilter>,
         home: &str,
     ) -> Vec<KmsKeyArn> {
-        candidates(keys, configured, discovery, Some(home)).into_iter().map(|candidate| candidate.arn).collect()
+        candidates(keys, configured, discovery, Some(home))
+            .into_iter()
+            .map(|candidate| candidate.arn)
+            .collect()
     }
 
     #[test]
     fn the_home_region_comes_first_then_the_configured_order() {
-        let [east, west, eu] = ["us-east-1", "us-west-2", "eu-west-1"].map(|region| arn(region, ACCOUNT, "a"));
+        let [east, west, eu] =
+            ["us-east-1", "us-west-2", "eu-west-1"].map(|region| arn(region, ACCOUNT, "a"));
         let keys = [&east, &west, &eu].map(wrapped);
         let configured = [eu.clone(), east.clone(), west.clone()];
-        assert_eq!(order(&keys, &configured, None, "us-west-2"), [west.clone(), eu.clone(), east.clone()]);
+        assert_eq!(
+            order(&keys, &configured, None, "us-west-2"),
+            [west.clone(), eu.clone(), east.clone()]
+        );
         assert_eq!(order(&keys, &configured, None, "ap-south-1"), [eu, east, west]);
     }
 
     #[test]
     fn keys_that_were_not_given_are_never_asked() {
-        let (mine, theirs) = (arn("us-east-1", ACCOUNT, "a"), arn("us-east-1", "999999999999", "b"));
+        let (mine, theirs) =
+            (arn("us-east-1", ACCOUNT, "a"), arn("us-east-1", "999999999999", "b"));
         let local = EncryptedDataKey::new("local", mine.as_str(), None, vec![1]).expect("a key");
         let keys = [local, wrapped(&theirs), wrapped(&mine)];
-        assert_eq!(order(&keys, std::slice::from_ref(&mine), None, "us-east-1"), std::slice::from_ref(&mine));
+        assert_eq!(
+            order(&keys, std::slice::from_ref(&mine), None, "us-east-1"),
+            std::slice::from_ref(&mine)
+        );
         assert_eq!(order(&keys, &[], None, "us-east-1"), []);
         let filter = DiscoveryFilter::accounts([ACCOUNT]);
         assert_eq!(order(&keys, &[], Some(&filter), "us-east-1"), std::slice::from_ref(&mine));
-        assert_eq!(order(&keys, &[], Some(&filter.clone().regions(["eu-west-1"])), "us-east-1"), []);
+        assert_eq!(
+            order(&keys, &[], Some(&filter.clone().regions(["eu-west-1"])), "us-east-1"),
+            []
+        );
         assert_eq!(order(&keys, &[], Some(&filter.partition("aws-cn")), "us-east-1"), []);
     }
 
@@ -165,32 +200,52 @@ mod tests {
     fn a_multi_region_key_is_tried_at_home_first() {
         let (east, west) = (arn("us-east-1", ACCOUNT, "mrk-a"), arn("us-west-2", ACCOUNT, "mrk-a"));
         let keys = [wrapped(&east)];
-        assert_eq!(order(&keys, std::slice::from_ref(&west), None, "us-west-2"), std::slice::from_ref(&west));
+        assert_eq!(
+            order(&keys, std::slice::from_ref(&west), None, "us-west-2"),
+            std::slice::from_ref(&west)
+        );
         let filter = DiscoveryFilter::accounts([ACCOUNT]);
         assert_eq!(order(&keys, &[], Some(&filter), "us-west-2"), [west.clone(), east.clone()]);
-        assert_eq!(order(&keys, std::slice::from_ref(&west), Some(&filter), "us-west-2"), [west, east]);
+        assert_eq!(
+            order(&keys, std::slice::from_ref(&west), Some(&filter), "us-west-2"),
+            [west, east]
+        );
     }
 
     /// As AWS's discovery keyrings have it: the account and the partition are those of the stored ARN, the Region is asked.
     #[test]
     fn discovery_asks_for_replicas_where_its_filter_lets_it() {
-        let [east, west, eu] = ["us-east-1", "us-west-2", "eu-west-1"].map(|region| arn(region, ACCOUNT, "mrk-a"));
+        let [east, west, eu] =
+            ["us-east-1", "us-west-2", "eu-west-1"].map(|region| arn(region, ACCOUNT, "mrk-a"));
         let keys = [wrapped(&east)];
         let asked = |filter: &DiscoveryFilter, home| order(&keys, &[], Some(filter), home);
         let filter = DiscoveryFilter::accounts([ACCOUNT]);
         assert_eq!(asked(&filter, "us-west-2"), [west.clone(), east.clone()]);
-        assert_eq!(asked(&filter.clone().regions(["us-west-2"]), "eu-west-1"), std::slice::from_ref(&west));
+        assert_eq!(
+            asked(&filter.clone().regions(["us-west-2"]), "eu-west-1"),
+            std::slice::from_ref(&west)
+        );
         let both = filter.regions(["us-west-2", "us-east-1"]);
-        assert_eq!(asked(&both, "eu-west-1"), [east.clone(), west.clone()], "the key's own Region before others");
+        assert_eq!(
+            asked(&both, "eu-west-1"),
+            [east.clone(), west.clone()],
+            "the key's own Region before others"
+        );
         assert_eq!(asked(&both, "us-west-2"), [west.clone(), east.clone()]);
         let single = [wrapped(&arn("us-east-1", ACCOUNT, "a"))];
         assert_eq!(order(&single, &[], Some(&both), "us-west-2"), [arn("us-east-1", ACCOUNT, "a")]);
 
-        let named = |keys: &[&KmsKeyArn]| DiscoveryFilter::keys(keys.iter().map(|key| (*key).clone()));
-        assert_eq!(asked(&named(&[&east]), "us-west-2"), std::slice::from_ref(&east), "a replica is not named");
+        let named =
+            |keys: &[&KmsKeyArn]| DiscoveryFilter::keys(keys.iter().map(|key| (*key).clone()));
+        assert_eq!(
+            asked(&named(&[&east]), "us-west-2"),
+            std::slice::from_ref(&east),
+            "a replica is not named"
+        );
         assert_eq!(asked(&named(&[&west]), "ap-south-1"), std::slice::from_ref(&west));
         assert_eq!(asked(&named(&[&eu, &west]), "us-west-2"), [west, eu]);
-        let others = [arn("us-east-1", "999999999999", "mrk-a"), arn("us-east-1", ACCOUNT, "mrk-b")];
+        let others =
+            [arn("us-east-1", "999999999999", "mrk-a"), arn("us-east-1", ACCOUNT, "mrk-b")];
         assert_eq!(asked(&named(&[&others[0], &others[1]]), "us-east-1"), []);
         assert_eq!(asked(&named(&[]), "us-east-1"), []);
         assert_eq!(asked(&named(&[&east]).partition("aws-cn"), "us-east-1"), []);

@@ -55,7 +55,8 @@ impl RegionalClients {
             .build();
         let config = aws_sdk_kms::config::Builder::from(config).timeout_config(timeouts);
         let regional = |client| Regional::new(client, calls_per_second);
-        let regions = given.into_iter().map(|(region, client)| (region, regional(client))).collect();
+        let regions =
+            given.into_iter().map(|(region, client)| (region, regional(client))).collect();
         Self { config, timeout, calls_per_second, regions: Mutex::new(regions) }
     }
 
@@ -72,13 +73,15 @@ impl RegionalClients {
         if let Some(pace) = self.regional(key.region()).pace {
             pace.turn().await;
         }
-        let call = call.instrument(tracing::debug_span!("kms", region = key.region(), key = key.as_str()));
+        let call =
+            call.instrument(tracing::debug_span!("kms", region = key.region(), key = key.as_str()));
         let result = match timeout(self.timeout, call).await {
             Ok(result) => result.map_err(|error| keyring_error(key, &error)),
             Err(_) => Err(KeyringError::new(KeyringErrorKind::Unavailable, key.as_str())
                 .with_source(format!("no answer within {:?}", self.timeout))),
         };
-        let silent = result.as_ref().is_err_and(|error| error.kind() == KeyringErrorKind::Unavailable);
+        let silent =
+            result.as_ref().is_err_and(|error| error.kind() == KeyringErrorKind::Unavailable);
         if let Some(regional) = self.lock().get_mut(key.region()) {
             regional.silent_since = silent.then(Instant::now);
         }
@@ -97,7 +100,9 @@ impl RegionalClients {
 
     fn regional(&self, region: &str) -> Regional {
         let new = || {
-            let client = Client::from_conf(self.config.clone().region(Region::new(region.to_owned())).build());
+            let client = Client::from_conf(
+                self.config.clone().region(Region::new(region.to_owned())).build(),
+            );
             Regional::new(client, self.calls_per_second)
         };
         self.lock().entry(region.to_owned()).or_insert_with(new).clone()
@@ -110,9 +115,12 @@ impl RegionalClients {
 
 impl Regional {
     fn new(client: Client, calls_per_second: Option<u32>) -> Self {
-        let Some(calls) = calls_per_second else { return Self { client, pace: None, silent_since: None } };
+        let Some(calls) = calls_per_second else {
+            return Self { client, pace: None, silent_since: None };
+        };
         let pace = Pace::per_second(calls);
-        let client = Client::from_conf(client.config().to_builder().interceptor(pace.clone()).build());
+        let client =
+            Client::from_conf(client.config().to_builder().interceptor(pace.clone()).build());
         Self { client, pace: Some(pace), silent_since: None }
     }
 }
@@ -121,12 +129,17 @@ impl Regional {
 mod tests {
     use aws_config::{BehaviorVersion, retry::RetryConfig};
     use aws_sdk_kms::{
-        config::{Credentials, HttpClient, RuntimeComponents, SharedCredentialsProvider, http::HttpRequest},
+        config::{
+            Credentials, HttpClient, RuntimeComponents, SharedCredentialsProvider,
+            http::HttpRequest,
+        },
         primitives::Blob,
     };
     use aws_sdk_s3::primitives::SdkBody;
     use aws_smithy_runtime_api::{
-        client::http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+        client::http::{
+            HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+        },
         http::StatusCode,
     };
 
@@ -137,7 +150,11 @@ mod tests {
     struct Throttling;
 
     impl HttpClient for Throttling {
-        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        fn http_connector(
+            &self,
+            _: &HttpConnectorSettings,
+            _: &RuntimeComponents,
+        ) -> SharedHttpConnector {
             SharedHttpConnector::new(Self)
         }
     }
@@ -157,7 +174,11 @@ mod tests {
             .behavior_version(BehaviorVersion::v2026_01_12())
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .region(Region::new("us-east-1"))
-            .retry_config(RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(1)))
+            .retry_config(
+                RetryConfig::standard()
+                    .with_max_attempts(4)
+                    .with_initial_backoff(Duration::from_millis(1)),
+            )
             .http_client(Throttling)
             .build();
         let key: KmsKeyArn = "arn:aws:kms:us-east-1:123456789012:key/a".parse().expect("an ARN");
@@ -166,7 +187,11 @@ mod tests {
         let theirs = RegionalClients::new(&config, Duration::from_secs(600), Some(1), theirs);
         for clients in [ours, theirs] {
             let begun = Instant::now();
-            let call = clients.in_region(key.region()).decrypt().key_id(key.as_str()).ciphertext_blob(Blob::new([1]));
+            let call = clients
+                .in_region(key.region())
+                .decrypt()
+                .key_id(key.as_str())
+                .ciphertext_blob(Blob::new([1]));
             let error = clients.in_time(&key, call.send()).await.expect_err("it throttles");
             assert_eq!(error.kind(), KeyringErrorKind::Throttled);
             // One call a second, and there were four.

@@ -25,9 +25,14 @@ where
         (Some("DisabledException" | "KMSInvalidStateException"), _) => KeyringErrorKind::Disabled,
         (Some("NotFoundException"), _) => KeyringErrorKind::NotFound,
         // A wrong encryption context, a changed ciphertext and another key: all the same to KMS, and to us.
-        (Some("InvalidCiphertextException" | "IncorrectKeyException"), _) => KeyringErrorKind::Rejected,
+        (Some("InvalidCiphertextException" | "IncorrectKeyException"), _) => {
+            KeyringErrorKind::Rejected
+        }
         (Some("ThrottlingException" | "LimitExceededException"), _) => KeyringErrorKind::Throttled,
-        (Some("KeyUnavailableException" | "DependencyTimeoutException" | "KMSInternalException"), _)
+        (
+            Some("KeyUnavailableException" | "DependencyTimeoutException" | "KMSInternalException"),
+            _,
+        )
         | (_, None | Some(500..)) => KeyringErrorKind::Unavailable,
         _ => KeyringErrorKind::Other,
     };

@@ -1,7 +1,9 @@
 //! New data keys, under as many wrapping keys as can be had.
 
 use futures_util::future::join_all;
-use sealwax_envelope::{EncryptionMaterials, KeyringError, KeyringErrorKind, MissingWrap, WrapContext};
+use sealwax_envelope::{
+    EncryptionMaterials, KeyringError, KeyringErrorKind, MissingWrap, WrapContext,
+};
 
 use super::{
     KMS_PROVIDER, KmsKeyArn, KmsKeyring,
@@ -22,7 +24,8 @@ pub enum WrapPolicy {
 
 impl WrapPolicy {
     fn passes_over(self, error: &KeyringError) -> bool {
-        let is_down = matches!(error.kind(), KeyringErrorKind::Unavailable | KeyringErrorKind::Throttled);
+        let is_down =
+            matches!(error.kind(), KeyringErrorKind::Unavailable | KeyringErrorKind::Throttled);
         self != Self::All && is_down
     }
 
@@ -66,17 +69,21 @@ impl KmsKeyring {
             return Err(failure);
         }
 
-        let missing = self.keys.iter().filter(|key| !wraps.iter().any(|(wrapped, _)| wrapped == key));
+        let missing =
+            self.keys.iter().filter(|key| !wraps.iter().any(|(wrapped, _)| wrapped == key));
         let missing = missing.map(|key| MissingWrap::new(KMS_PROVIDER, key.as_str()));
         let missing: Result<Vec<_>, _> = missing.collect();
         let keys = wraps.into_iter().map(|(_, wrapped)| wrapped).collect();
-        let materials = missing.and_then(|missing| Ok(EncryptionMaterials::new(data_key, keys)?.with_missing(missing)));
+        let materials = missing.and_then(|missing| {
+            Ok(EncryptionMaterials::new(data_key, keys)?.with_missing(missing))
+        });
         materials.map_err(|error| not_understood(generator, error))
     }
 
     /// The keys to ask: without those of Regions that failed to answer a short while ago, where the others suffice.
     fn worth_asking(&self) -> Vec<&KmsKeyArn> {
-        let up: Vec<_> = self.keys.iter().filter(|key| !self.clients.is_down(key.region())).collect();
+        let up: Vec<_> =
+            self.keys.iter().filter(|key| !self.clients.is_down(key.region())).collect();
         if up.is_empty() || up.len() < self.wrap_policy.needed(self.keys.len()) {
             return self.keys.iter().collect();
         }

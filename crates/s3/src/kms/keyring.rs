@@ -6,8 +6,8 @@ use aws_config::SdkConfig;
 use aws_sdk_kms::Client;
 use futures_util::future::try_join_all;
 use sealwax_envelope::{
-    BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, KeyMaterial, Keyring, KeyringError,
-    KeyringErrorKind, Place, PlaintextDataKey, Unwrap, WrapContext,
+    BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, KeyMaterial, Keyring,
+    KeyringError, KeyringErrorKind, Place, PlaintextDataKey, Unwrap, WrapContext,
 };
 
 use super::{
@@ -87,7 +87,8 @@ impl KmsKeyring {
     /// are down: all calls of both count as those of one.
     #[must_use]
     pub fn sibling(&self) -> KmsKeyringBuilder {
-        let config = SdkConfig::builder().region(self.home.clone().map(aws_config::Region::new)).build();
+        let config =
+            SdkConfig::builder().region(self.home.clone().map(aws_config::Region::new)).build();
         KmsKeyringBuilder { shared: Some(Arc::clone(&self.clients)), ..Self::builder(&config) }
     }
 
@@ -99,7 +100,8 @@ impl KmsKeyring {
 
     /// The calls that may unwrap one of `keys`; those to a Region that failed to answer a short while ago come last.
     fn candidates<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Candidate<'a>> {
-        let mut candidates = candidates(keys, &self.keys, self.discovery.as_ref(), self.home.as_deref());
+        let mut candidates =
+            candidates(keys, &self.keys, self.discovery.as_ref(), self.home.as_deref());
         candidates.sort_by_key(|candidate| self.clients.is_down(candidate.arn.region()));
         candidates
     }
@@ -113,7 +115,9 @@ impl KmsKeyring {
         place: Option<&'a Place>,
     ) -> Option<Vec<(Candidate<'a>, &'a KmsKeyArn, WrapContext<'a>)>> {
         let call = |to: &'a KmsKeyArn| {
-            keys.iter().find_map(|key| Some((in_region(key, to.region())?, to, key.binding_at(context, place)?)))
+            keys.iter().find_map(|key| {
+                Some((in_region(key, to.region())?, to, key.binding_at(context, place)?))
+            })
         };
         self.keys.iter().map(call).collect()
     }
@@ -174,8 +178,14 @@ impl KmsKeyringBuilder {
     /// Makes the keyring. No call is made yet.
     #[must_use]
     pub fn build(self) -> KmsKeyring {
-        let new =
-            || Arc::new(RegionalClients::new(&self.config, self.timeout, self.calls_per_second, self.clients.clone()));
+        let new = || {
+            Arc::new(RegionalClients::new(
+                &self.config,
+                self.timeout,
+                self.calls_per_second,
+                self.clients.clone(),
+            ))
+        };
         KmsKeyring {
             clients: self.shared.clone().unwrap_or_else(new),
             keys: self.keys,
@@ -200,7 +210,9 @@ impl Keyring for KmsKeyring {
         data_key: &'a PlaintextDataKey,
         binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
-        Box::pin(try_join_all(self.keys.iter().map(move |key| self.encrypt(key, data_key, binding))))
+        Box::pin(try_join_all(
+            self.keys.iter().map(move |key| self.encrypt(key, data_key, binding)),
+        ))
     }
 
     fn rewrap<'a>(
@@ -211,7 +223,9 @@ impl Keyring for KmsKeyring {
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
         Box::pin(async move {
             let Some(calls) = self.re_encryptions(keys, context, place) else { return Ok(None) };
-            let calls = calls.iter().map(|(from, to, binding)| self.re_encrypt(from, to, context, *binding));
+            let calls = calls
+                .iter()
+                .map(|(from, to, binding)| self.re_encrypt(from, to, context, *binding));
             let re_encrypted = try_join_all(calls).await?;
             Ok(Some(re_encrypted.into_iter().map(|it| it.wrapped).collect()))
         })
@@ -223,8 +237,11 @@ impl Keyring for KmsKeyring {
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
         Box::pin(async move {
-            let stored: Option<KmsKeyArn> = key.wrapping_key().parse().ok().filter(|_| self.accepts(key));
-            let Some((arn, from)) = stored.and_then(|arn| Some((arn.clone(), in_region(key, arn.region())?))) else {
+            let stored: Option<KmsKeyArn> =
+                key.wrapping_key().parse().ok().filter(|_| self.accepts(key));
+            let Some((arn, from)) =
+                stored.and_then(|arn| Some((arn.clone(), in_region(key, arn.region())?)))
+            else {
                 return Ok(None);
             };
             let Some(binding) = key.binding_at(context, key.place()) else { return Ok(None) };
@@ -247,11 +264,16 @@ impl Keyring for KmsKeyring {
             let mut failure = None;
             for candidate in self.candidates(std::slice::from_ref(key)) {
                 if self.clients.is_down(candidate.arn.region()) {
-                    let error = KeyringError::new(KeyringErrorKind::Unavailable, candidate.arn.as_str());
-                    failure = failure.or(Some(error.with_source("its Region did not answer a short while ago")));
+                    let error =
+                        KeyringError::new(KeyringErrorKind::Unavailable, candidate.arn.as_str());
+                    failure = failure
+                        .or(Some(error.with_source("its Region did not answer a short while ago")));
                     continue;
                 }
-                match self.re_encrypt(&candidate, &candidate.arn, context, key.binding(context)).await {
+                match self
+                    .re_encrypt(&candidate, &candidate.arn, context, key.binding(context))
+                    .await
+                {
                     Ok(re_encrypted) => return Ok(re_encrypted.from),
                     Err(error) => failure = failure.or(Some(error)),
                 }
@@ -260,7 +282,11 @@ impl Keyring for KmsKeyring {
         })
     }
 
-    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey], context: &'a EncryptionContext) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Unwrap> {
         Box::pin(async move {
             let mut failures = Vec::new();
             for candidate in self.candidates(keys) {
@@ -276,7 +302,12 @@ impl Keyring for KmsKeyring {
         })
     }
 
-    fn can_rewrap(&self, keys: &[EncryptedDataKey], context: &EncryptionContext, place: Option<&Place>) -> bool {
+    fn can_rewrap(
+        &self,
+        keys: &[EncryptedDataKey],
+        context: &EncryptionContext,
+        place: Option<&Place>,
+    ) -> bool {
         self.re_encryptions(keys, context, place).is_some()
     }
 
@@ -290,8 +321,13 @@ impl Keyring for KmsKeyring {
 
     fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
         let outline = |key: &KmsKeyArn| {
-            EncryptedDataKey::new(KMS_PROVIDER, key.as_str(), place.cloned(), vec![0; TYPICAL_CIPHERTEXT_LEN])
-                .expect("an ARN is a fine name")
+            EncryptedDataKey::new(
+                KMS_PROVIDER,
+                key.as_str(),
+                place.cloned(),
+                vec![0; TYPICAL_CIPHERTEXT_LEN],
+            )
+            .expect("an ARN is a fine name")
         };
         self.keys.iter().map(outline).collect()
     }

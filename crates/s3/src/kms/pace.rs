@@ -6,7 +6,9 @@ use std::{
 };
 
 use aws_sdk_kms::{
-    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextRef},
+    config::{
+        ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextRef,
+    },
     error::BoxError,
 };
 use aws_smithy_runtime_api::client::retries::RequestAttempts;

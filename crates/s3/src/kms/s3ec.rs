@@ -26,7 +26,11 @@ impl KmsKeyring {
         }
     }
 
-    async fn decrypt_with(&self, key: &KmsKeyArn, wrapped: &WrappedKey) -> Result<PlaintextDataKey, KeyringError> {
+    async fn decrypt_with(
+        &self,
+        key: &KmsKeyArn,
+        wrapped: &WrappedKey,
+    ) -> Result<PlaintextDataKey, KeyringError> {
         let call = self
             .clients
             .in_region(key.region())
@@ -101,7 +105,10 @@ impl Keyring for KmsKeyring {
                 .send();
             let output = self.clients.in_time(key, call).await?;
             let data_key = plaintext(key, output.plaintext)?;
-            Ok((data_key, wrapped(key, output.key_id.as_deref(), output.ciphertext_blob, description)?))
+            Ok((
+                data_key,
+                wrapped(key, output.key_id.as_deref(), output.ciphertext_blob, description)?,
+            ))
         })
     }
 
@@ -127,11 +134,16 @@ impl Keyring for KmsKeyring {
         })
     }
 
-    fn unwrap<'a>(&'a self, envelope: &'a Admitted) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
+    fn unwrap<'a>(
+        &'a self,
+        envelope: &'a Admitted,
+    ) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
         Box::pin(async move {
             let wrapped = envelope.envelope().key();
             let mut keys: Vec<_> = self.keys.iter().map(|key| self.nearest(key)).collect();
-            keys.sort_by_key(|key| (self.clients.is_down(key.region()), Some(key.region()) != self.home.as_deref()));
+            keys.sort_by_key(|key| {
+                (self.clients.is_down(key.region()), Some(key.region()) != self.home.as_deref())
+            });
             let mut failure = None;
             for key in &keys {
                 match self.decrypt_with(key, wrapped).await {
@@ -146,14 +158,16 @@ impl Keyring for KmsKeyring {
             if let Some(filter) = &self.discovery {
                 return self.decrypt_with_any(filter, wrapped).await;
             }
-            Err(failure.unwrap_or_else(|| KeyringError::new(KeyringErrorKind::NotFound, "(none given)")))
+            Err(failure
+                .unwrap_or_else(|| KeyringError::new(KeyringErrorKind::NotFound, "(none given)")))
         })
     }
 }
 
 /// An encryption context as KMS takes it. None is not the same as an empty one to every implementation.
 fn context(pairs: &BTreeMap<String, String>) -> Option<HashMap<String, String>> {
-    (!pairs.is_empty()).then(|| pairs.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+    (!pairs.is_empty())
+        .then(|| pairs.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
 fn wrapped(

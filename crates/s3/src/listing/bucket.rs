@@ -6,11 +6,20 @@ use super::{ListedObject, Output, Unheard, unquoted, url_decoded};
 use crate::error::{Error, ErrorKind, Target};
 
 /// All objects whose keys begin with `prefix`.
-pub(super) async fn objects(s3: &Client, bucket: &str, prefix: &str, output: &Output) -> Result<(), Error> {
+pub(super) async fn objects(
+    s3: &Client,
+    bucket: &str,
+    prefix: &str,
+    output: &Output,
+) -> Result<(), Error> {
     let target = Target::of_prefix("list", s3, bucket, prefix)?;
     let mut token = None;
     loop {
-        let request = s3.list_objects_v2().bucket(bucket).set_prefix(given(prefix)).encoding_type(EncodingType::Url);
+        let request = s3
+            .list_objects_v2()
+            .bucket(bucket)
+            .set_prefix(given(prefix))
+            .encoding_type(EncodingType::Url);
         let page = request.set_continuation_token(token.clone()).send().await;
         let page = page.map_err(|error| target.s3("ListObjectsV2", &error))?;
         let is_encoded = page.encoding_type == Some(EncodingType::Url);
@@ -41,14 +50,23 @@ pub(super) async fn objects(s3: &Client, bucket: &str, prefix: &str, output: &Ou
 }
 
 /// All versions of the objects whose keys begin with `prefix`.
-pub(super) async fn versions(s3: &Client, bucket: &str, prefix: &str, output: &Output) -> Result<(), Error> {
+pub(super) async fn versions(
+    s3: &Client,
+    bucket: &str,
+    prefix: &str,
+    output: &Output,
+) -> Result<(), Error> {
     let target = Target::of_prefix("list", s3, bucket, prefix)?;
     let mut markers = (None, None);
     loop {
-        let request =
-            s3.list_object_versions().bucket(bucket).set_prefix(given(prefix)).encoding_type(EncodingType::Url);
+        let request = s3
+            .list_object_versions()
+            .bucket(bucket)
+            .set_prefix(given(prefix))
+            .encoding_type(EncodingType::Url);
         let (key_marker, version_marker) = markers.clone();
-        let page = request.set_key_marker(key_marker).set_version_id_marker(version_marker).send().await;
+        let page =
+            request.set_key_marker(key_marker).set_version_id_marker(version_marker).send().await;
         let page = page.map_err(|error| target.s3("ListObjectVersions", &error))?;
         let is_encoded = page.encoding_type == Some(EncodingType::Url);
         for version in page.versions.unwrap_or_default() {
@@ -70,7 +88,10 @@ pub(super) async fn versions(s3: &Client, bucket: &str, prefix: &str, output: &O
         if page.is_truncated != Some(true) {
             return Ok(());
         }
-        let next_key = page.next_key_marker.map(|marker| key(&target, Some(marker), is_encoded)).transpose()?;
+        let next_key = page
+            .next_key_marker
+            .map(|marker| key(&target, Some(marker), is_encoded))
+            .transpose()?;
         let next = (next_key, page.next_version_id_marker);
         if next.0.is_none() || next == markers {
             return Err(endless(&target));
@@ -85,7 +106,10 @@ fn given(prefix: &str) -> Option<String> {
 
 fn key(target: &Target, key: Option<String>, is_encoded: bool) -> Result<String, Error> {
     let decoded = key.and_then(|key| if is_encoded { url_decoded(&key) } else { Some(key) });
-    decoded.ok_or_else(|| target.error(ErrorKind::InvalidListing, "the service lists an object without a key in UTF-8"))
+    decoded.ok_or_else(|| {
+        target
+            .error(ErrorKind::InvalidListing, "the service lists an object without a key in UTF-8")
+    })
 }
 
 fn endless(target: &Target) -> Error {

@@ -17,7 +17,11 @@ use super::{ListedObject, ManifestLocation, Output, Unheard, unquoted};
 use crate::error::{Error, ErrorKind};
 
 /// All objects of the inventory.
-pub(super) async fn objects(s3: &Client, location: &ManifestLocation, output: &Output) -> Result<(), Error> {
+pub(super) async fn objects(
+    s3: &Client,
+    location: &ManifestLocation,
+    output: &Output,
+) -> Result<(), Error> {
     let place = Place::of(s3, location);
     let manifest = place.manifest().await?;
     for file in &manifest.files {

@@ -45,11 +45,17 @@ pub(super) async fn objects(
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
-        let wrong = |why: String| Error::of_listing(format!("line {number}"), ErrorKind::InvalidListing, why);
+        let wrong = |why: String| {
+            Error::of_listing(format!("line {number}"), ErrorKind::InvalidListing, why)
+        };
         let read = (&mut text).take(MAX_LINE_LEN).read_until(b'\n', &mut line).await;
-        match read.map_err(|error| Error::of_listing(format!("line {number}"), ErrorKind::Io, error.to_string()))? {
+        match read.map_err(|error| {
+            Error::of_listing(format!("line {number}"), ErrorKind::Io, error.to_string())
+        })? {
             0 => return Ok(()),
-            len if len as u64 == MAX_LINE_LEN => return Err(wrong(format!("is longer than {MAX_LINE_LEN} bytes"))),
+            len if len as u64 == MAX_LINE_LEN => {
+                return Err(wrong(format!("is longer than {MAX_LINE_LEN} bytes")));
+            }
             _ => {}
         }
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
@@ -73,10 +79,12 @@ fn named(line: &str, bucket: Option<&str>) -> Result<ListedObject, String> {
         return Ok(ListedObject::new(uri.bucket(), uri.key()));
     }
     let (named_bucket, key, version_id) = if line.starts_with('{') {
-        let named: Named =
-            serde_json::from_str(line).map_err(|error| format!("is not JSON that names an object: {error}"))?;
+        let named: Named = serde_json::from_str(line)
+            .map_err(|error| format!("is not JSON that names an object: {error}"))?;
         match (named.object, named.key) {
-            (Some(S3UriText(uri)), None) => (Some(uri.bucket().to_owned()), uri.key().to_owned(), named.version_id),
+            (Some(S3UriText(uri)), None) => {
+                (Some(uri.bucket().to_owned()), uri.key().to_owned(), named.version_id)
+            }
             (None, Some(key)) => (named.bucket, key, named.version_id),
             (Some(_), Some(_)) => return Err("names both an object and a key".into()),
             (None, None) => return Err("names neither an object nor a key".into()),
@@ -87,7 +95,10 @@ fn named(line: &str, bucket: Option<&str>) -> Result<ListedObject, String> {
     let bucket = named_bucket.or(bucket.map(str::to_owned)).filter(|bucket| !bucket.is_empty());
     let bucket = bucket.ok_or("names a key, and no bucket was given: write s3://BUCKET/KEY")?;
     if key.is_empty() || key.len() > MAX_KEY_LEN {
-        return Err(format!("names a key of {} bytes, and S3's have 1 to {MAX_KEY_LEN}", key.len()));
+        return Err(format!(
+            "names a key of {} bytes, and S3's have 1 to {MAX_KEY_LEN}",
+            key.len()
+        ));
     }
     Ok(ListedObject { version_id, ..ListedObject::new(bucket, key) })
 }
@@ -111,7 +122,14 @@ mod tests {
     async fn lines_are_keys_addresses_or_json() {
         let text = b"a/b c\r\n\ns3://other/k=%20\n{\"key\":\"{\\n\",\"size\":1}\n\
             {\"object\":\"s3://x/y\",\"version_id\":\"v\"}\n{\"bucket\":\"z\",\"key\":\"s3://k\"}\nlast";
-        let expected = ["s3://b/a/b c", "s3://other/k=%20", "s3://b/{\n", "s3://x/y v", "s3://z/s3://k", "s3://b/last"];
+        let expected = [
+            "s3://b/a/b c",
+            "s3://other/k=%20",
+            "s3://b/{\n",
+            "s3://x/y v",
+            "s3://z/s3://k",
+            "s3://b/last",
+        ];
         assert_eq!(list(text, Some("b")).await.expect("fine lines"), expected);
     }
 

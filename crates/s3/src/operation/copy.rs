@@ -157,16 +157,22 @@ impl Copy {
         let target = Target::new("copy", s3, self.bucket.clone(), self.key.clone())?;
         let is_onto_itself = (&source.bucket, &source.key) == (&target.bucket, &target.key);
         if is_onto_itself && self.source_version_id.is_none() {
-            return Err(source.error(ErrorKind::InvalidInput, "source and destination of the copy are the same"));
+            return Err(source.error(
+                ErrorKind::InvalidInput,
+                "source and destination of the copy are the same",
+            ));
         }
 
-        let present = Present::look_at(&self.client, &source, self.source_version_id.clone()).await?;
+        let present =
+            Present::look_at(&self.client, &source, self.source_version_id.clone()).await?;
         let format = ObjectFormat::of(&self.client, &source, present.head.metadata(), None).await?;
         let info = ObjectInfo::of_head(&source, &present.head, format)?;
         let sealed = info.sealed_header(&source)?.clone();
         check_possible(&source, &present.head)?;
         if self.source_if_match.is_some() && self.source_if_match != info.e_tag {
-            return Err(source.error(ErrorKind::Conflict, "it has another entity tag than was required"));
+            return Err(
+                source.error(ErrorKind::Conflict, "it has another entity tag than was required")
+            );
         }
 
         let (info, header) = self.header_for(&source, &target, info).await?;
@@ -176,18 +182,28 @@ impl Copy {
             client: &self.client,
             source: &source,
             present: &present,
-            held: Held::ByVersion(self.source_version_id.clone().or_else(|| info.version_id.clone())),
+            held: Held::ByVersion(
+                self.source_version_id.clone().or_else(|| info.version_id.clone()),
+            ),
             target: &target,
             conditions: self.conditions.clone(),
             attributes,
             expires,
-            metadata: NewMetadata::new(join_metadata(&ObjectFormat::Sealwax(header.clone()), &info.metadata)),
+            metadata: NewMetadata::new(join_metadata(
+                &ObjectFormat::Sealwax(header.clone()),
+                &info.metadata,
+            )),
             // Wraps that were made just now are in no other copy.
             is_recognisable: header != sealed,
         };
         match copy.send().await {
-            Ok(Stored { e_tag, version_id }) => Ok(CopyOutput { e_tag, version_id, header, source: info }),
-            Err(error) if error.kind() == ErrorKind::Conflict && self.source_has_changed(&source, &info).await => {
+            Ok(Stored { e_tag, version_id }) => {
+                Ok(CopyOutput { e_tag, version_id, header, source: info })
+            }
+            Err(error)
+                if error.kind() == ErrorKind::Conflict
+                    && self.source_has_changed(&source, &info).await =>
+            {
                 Err(source.error(ErrorKind::Changed, "it was replaced while it was being copied"))
             }
             Err(error) => Err(error),
@@ -221,9 +237,10 @@ impl Copy {
         };
         landing::check_fits(&header, &info, false).map_err(envelope_error(target))?;
         if self.client.places().acceptable_keys(target, &header, &[]).is_err() {
-            return Err(
-                target.error(ErrorKind::InvalidInput, "the keyring has no key to wrap the copy's data key under")
-            );
+            return Err(target.error(
+                ErrorKind::InvalidInput,
+                "the keyring has no key to wrap the copy's data key under",
+            ));
         }
         Ok((info, header))
     }
@@ -243,7 +260,10 @@ impl Copy {
             true => acl::Grants::default(),
             false => acl::grants_to_keep(&self.client, source, head.version_id()).await?,
         };
-        Ok((grants.onto(Attributes::of_stored(head, present.now.into())), head.expires_string.clone()))
+        Ok((
+            grants.onto(Attributes::of_stored(head, present.now.into())),
+            head.expires_string.clone(),
+        ))
     }
 
     async fn source_has_changed(&self, source: &Target, info: &ObjectInfo) -> bool {

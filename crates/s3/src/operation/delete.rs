@@ -62,7 +62,8 @@ impl Delete {
             .map_err(|error| target.s3("DeleteObject", &error))?;
         if let Some(suffix) = suffix {
             let sidecar = sidecars::delete(&self.client, &target, suffix).await;
-            sidecar.map_err(|error| error.meaning("the object was deleted, but not its sidecar"))?;
+            sidecar
+                .map_err(|error| error.meaning("the object was deleted, but not its sidecar"))?;
         }
         Ok(deleted)
     }

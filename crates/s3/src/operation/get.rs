@@ -158,7 +158,11 @@ impl Get {
         let Some(window) = self.wanted.window(info.plaintext_len()) else {
             return Err(beyond_the_end(&target, info.plaintext_len()));
         };
-        let reading = Reading { get: &self, fetcher: Fetcher { client: self.client.clone(), target, pin }, window };
+        let reading = Reading {
+            get: &self,
+            fetcher: Fetcher { client: self.client.clone(), target, pin },
+            window,
+        };
         let reader = match info.format() {
             ObjectFormat::Sealwax(header) => reading.sealed(header, &info).await?,
             ObjectFormat::S3ec(envelope) => reading.s3ec(envelope, &info, stored_len).await?,
@@ -181,7 +185,9 @@ impl Get {
     /// # Errors
     /// As [`Get::send`]; [`ErrorKind::InvalidInput`] also for a range that is empty, or ends beyond the object.
     pub async fn ranges(mut self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
-        let Some(first) = ranges::coalesce(ranges).into_iter().next() else { return Ok(Vec::new()) };
+        let Some(first) = ranges::coalesce(ranges).into_iter().next() else {
+            return Ok(Vec::new());
+        };
         self.wanted = Wanted::range(first);
         ranges::read(self.send().await?, ranges).await
     }
@@ -193,7 +199,8 @@ impl Get {
         let range = self.wanted.first_request(self.client.part_len());
         match ranged_get(self.client.s3(), target, &pin, &range).await {
             Ok(output) => {
-                let format = ObjectFormat::of(&self.client, target, output.metadata(), suffix).await?;
+                let format =
+                    ObjectFormat::of(&self.client, target, output.metadata(), suffix).await?;
                 let info = ObjectInfo::of_get(target, &output, format)?;
                 let stored_len = stored_len(&output).unwrap_or_default();
                 let pin = Pin::new(pin.version_id.or(output.version_id), output.e_tag);
@@ -215,8 +222,12 @@ impl Get {
                 if matches!(info.format(), ObjectFormat::Sealwax(_)) {
                     return Err(beyond());
                 }
-                let stored_len = info.format().stored_len(info.plaintext_len()).ok_or_else(beyond)?;
-                let pin = Pin::new(pin.version_id.or_else(|| info.version_id.clone()), info.e_tag.clone());
+                let stored_len =
+                    info.format().stored_len(info.plaintext_len()).ok_or_else(beyond)?;
+                let pin = Pin::new(
+                    pin.version_id.or_else(|| info.version_id.clone()),
+                    info.e_tag.clone(),
+                );
                 Ok(Answer { info, stored_len, pin, first: None })
             }
             Err(failure) => Err(target.s3_failure("GetObject", failure)),
@@ -251,12 +262,23 @@ impl Reading<'_> {
         }
         let opener = self.get.client.opener(target, header, &self.get.accepted_places).await?;
         let (plaintext_len, generation) = (info.plaintext_len(), header.generation());
-        tracing::debug!(plaintext_len, generation, start = self.window.start, end = self.window.end, "opening");
+        tracing::debug!(
+            plaintext_len,
+            generation,
+            start = self.window.start,
+            end = self.window.end,
+            "opening"
+        );
         Ok(self.parts(info, Opening::Chunks { opener, body_header: *header.body_header() }))
     }
 
     /// An object of the S3 Encryption Client.
-    async fn s3ec(self, envelope: &Envelope, info: &ObjectInfo, stored_len: u64) -> Result<Reader, Error> {
+    async fn s3ec(
+        self,
+        envelope: &Envelope,
+        info: &ObjectInfo,
+        stored_len: u64,
+    ) -> Result<Reader, Error> {
         let Get { client, required_context, any_context, wanted, .. } = self.get;
         let target = &self.fetcher.target;
         if *wanted != Wanted::Whole && !self.get.unauthenticated_range {
@@ -268,7 +290,8 @@ impl Reading<'_> {
         let data_key = client.unwrap_s3ec(target, &admitted).await?;
         tracing::debug!(stored_len, format = %envelope.format(), "opening");
         if *wanted != Wanted::Whole {
-            let opener = admitted.dangerous_range_opener(&data_key).map_err(|error| target.s3ec(error))?;
+            let opener =
+                admitted.dangerous_range_opener(&data_key).map_err(|error| target.s3ec(error))?;
             return Ok(self.parts(info, Opening::UnverifiedRange(Arc::new(opener))));
         }
         let opener = admitted.opener(&data_key, stored_len).map_err(|error| target.s3ec(error))?;
@@ -302,7 +325,10 @@ impl Reading<'_> {
 }
 
 fn beyond_the_end(target: &Target, plaintext_len: u64) -> Error {
-    target.error(ErrorKind::InvalidInput, format!("the range begins beyond its end: it has {plaintext_len} bytes"))
+    target.error(
+        ErrorKind::InvalidInput,
+        format!("the range begins beyond its end: it has {plaintext_len} bytes"),
+    )
 }
 
 impl fmt::Debug for Get {
@@ -414,6 +440,9 @@ impl SealedObject {
 
 impl fmt::Debug for SealedObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SealedObject").field("info", &self.info).field("range", &self.range()).finish_non_exhaustive()
+        f.debug_struct("SealedObject")
+            .field("info", &self.info)
+            .field("range", &self.range())
+            .finish_non_exhaustive()
     }
 }

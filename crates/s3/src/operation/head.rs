@@ -59,7 +59,11 @@ impl Head {
     pub async fn send(self) -> Result<ObjectInfo, Error> {
         let s3 = self.client.s3();
         let target = Target::new("head", s3, self.bucket, self.key)?;
-        let request = s3.head_object().bucket(&target.bucket).key(&target.key).set_version_id(self.version_id);
+        let request = s3
+            .head_object()
+            .bucket(&target.bucket)
+            .key(&target.key)
+            .set_version_id(self.version_id);
         let request = on_request!(&self.conditions, request);
         let output = request.send().await.map_err(|error| target.s3("HeadObject", &error))?;
         let suffix = self.instruction_file_suffix.as_deref();

@@ -10,8 +10,8 @@ use std::{
 };
 
 use sealwax_envelope::{
-    BodyHeader, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, ObjectHeader, Sealer, WrapContext,
-    geometry,
+    BodyHeader, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, ObjectHeader,
+    Sealer, WrapContext, geometry,
 };
 
 pub use self::s3ec::{PutS3ec, PutS3ecOutput};
@@ -176,14 +176,19 @@ impl Put {
     #[tracing::instrument(name = "put", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<PutOutput, Error> {
         let target = Target::new("put", self.client.s3(), self.bucket, self.key)?;
-        let body = self.body.ok_or_else(|| target.error(ErrorKind::InvalidInput, "no body was given"))?;
+        let body =
+            self.body.ok_or_else(|| target.error(ErrorKind::InvalidInput, "no body was given"))?;
         let name = body.name();
         let parts = Parts::open(body).await;
-        let parts = parts.map_err(|error| target.io(format!("{name} could not be opened"), error))?;
+        let parts =
+            parts.map_err(|error| target.io(format!("{name} could not be opened"), error))?;
         let plaintext_len = parts.len();
         if let Some(path) = &self.state_file {
             if parts.file().is_none() {
-                return Err(target.error(ErrorKind::InvalidInput, "only the upload of a file can have a state file"));
+                return Err(target.error(
+                    ErrorKind::InvalidInput,
+                    "only the upload of a file can have a state file",
+                ));
             }
             let journal = Journal::open(path).await.map_err(state_file_failed(&target))?;
             if let Some(journal) = journal {
@@ -211,9 +216,11 @@ impl Put {
         }
 
         let binding = WrapContext::new(&self.context, place.as_ref());
-        let materials = keyring.generate(binding, plaintext_len).await.map_err(wrap_error(&target))?;
+        let materials =
+            keyring.generate(binding, plaintext_len).await.map_err(wrap_error(&target))?;
         let EncryptionMaterials { data_key, encrypted_data_keys: keys, missing } = materials;
-        let sealer = Sealer::new(&data_key, &self.context.body_context()).map_err(envelope_error(&target))?;
+        let sealer = Sealer::new(&data_key, &self.context.body_context())
+            .map_err(envelope_error(&target))?;
         drop(data_key);
         let header = ObjectHeader::new(self.context.clone(), keys, *sealer.header(), plaintext_len)
             .map(|header| header.with_missing(missing))
@@ -252,19 +259,27 @@ struct Resumption {
 }
 
 impl Resumption {
-    async fn run(self, parts: Parts, journal: Arc<Journal>, on_resume: Option<OnResume>) -> Result<PutOutput, Error> {
+    async fn run(
+        self,
+        parts: Parts,
+        journal: Arc<Journal>,
+        on_resume: Option<OnResume>,
+    ) -> Result<PutOutput, Error> {
         let Self { client, target, context, .. } = &self;
-        let metadata = journal.begin.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let metadata =
+            journal.begin.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let header = ObjectHeader::parse(metadata).map_err(envelope_error(target))?;
         self.check_same_upload(&journal.begin, &header)?;
         if parts.file().map(|file| FileIdentity::of(&file)).as_ref() != Some(&journal.begin.file) {
-            let message = "the file's length or modification time is not what it was when its upload began";
+            let message =
+                "the file's length or modification time is not what it was when its upload began";
             return Err(target.error(ErrorKind::SourceChanged, message));
         }
         let keys = client.places().acceptable_keys(target, &header, &[])?;
         let data_key = client.unwrap(target, &header, &keys).await?;
-        let sealer = Sealer::dangerous_resume(&data_key, &context.body_context(), header.body_header())
-            .map_err(envelope_error(target))?;
+        let sealer =
+            Sealer::dangerous_resume(&data_key, &context.body_context(), header.body_header())
+                .map_err(envelope_error(target))?;
         drop(data_key);
         if let Some(on_resume) = on_resume {
             on_resume(&journal.unfinished());
@@ -323,6 +338,9 @@ fn wrap_name(key: &EncryptedDataKey) -> String {
 
 impl fmt::Debug for Put {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Put").field("bucket", &self.bucket).field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Put")
+            .field("bucket", &self.bucket)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }

@@ -143,13 +143,17 @@ impl Reencrypt {
     /// unchanged then.
     #[tracing::instrument(name = "reencrypt", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<ReencryptOutput, Error> {
-        let target = Target::new("reencrypt", self.client.s3(), self.bucket.clone(), self.key.clone())?;
+        let target =
+            Target::new("reencrypt", self.client.s3(), self.bucket.clone(), self.key.clone())?;
         let present = Present::look(&self.client, &target).await?;
         let attributes = self.attributes(&target, &present).await?;
-        let e_tag =
-            present.head.e_tag().ok_or_else(|| target.error(ErrorKind::Service, "HeadObject gave no entity tag"))?;
+        let e_tag = present
+            .head
+            .e_tag()
+            .ok_or_else(|| target.error(ErrorKind::Service, "HeadObject gave no entity tag"))?;
 
-        let mut get = self.client.get().bucket(&target.bucket).key(&target.key).if_match(e_tag).any_context();
+        let mut get =
+            self.client.get().bucket(&target.bucket).key(&target.key).if_match(e_tag).any_context();
         if let Some(suffix) = &self.instruction_file_suffix {
             get = get.instruction_file_suffix(suffix);
         }
@@ -164,17 +168,26 @@ impl Reencrypt {
             return Err(target.error(ErrorKind::Unsupported, message));
         }
         // What is not genuine ends with an error, which the upload ends with too: nothing of it becomes visible.
-        let plaintext = PlaintextSource::stream(object.release_unverified().map_err(io::Error::other));
+        let plaintext =
+            PlaintextSource::stream(object.release_unverified().map_err(io::Error::other));
         let context = match (self.context, info.envelope()) {
             (Some(context), _) => context,
             (None, Some(envelope)) => envelope.encryption_context().map_err(|error| {
-                let message = format!("its encryption context cannot be kept, and another one must be given: {error}");
+                let message = format!(
+                    "its encryption context cannot be kept, and another one must be given: {error}"
+                );
                 target.error(ErrorKind::InvalidInput, message)
             })?,
             (None, None) => info.encryption_context().clone(),
         };
 
-        let mut put = self.client.put().bucket(&target.bucket).key(&target.key).body(plaintext).if_match(e_tag);
+        let mut put = self
+            .client
+            .put()
+            .bucket(&target.bucket)
+            .key(&target.key)
+            .body(plaintext)
+            .if_match(e_tag);
         put = put.encryption_context(context).attributes(attributes);
         for (name, value) in info.metadata.clone() {
             put = put.metadata(name, value);
@@ -188,16 +201,28 @@ impl Reencrypt {
         let failed = |error: Error| error.of_the_source().during(target.operation);
         let output = match self.to {
             WriteFormat::Sealwax => {
-                let PutOutput { e_tag, version_id, plaintext_len, header } = put.send().await.map_err(failed)?;
-                ReencryptOutput { format: ObjectFormat::Sealwax(header), e_tag, version_id, plaintext_len }
+                let PutOutput { e_tag, version_id, plaintext_len, header } =
+                    put.send().await.map_err(failed)?;
+                ReencryptOutput {
+                    format: ObjectFormat::Sealwax(header),
+                    e_tag,
+                    version_id,
+                    plaintext_len,
+                }
             }
             WriteFormat::S3ec => {
                 let PutS3ecOutput { e_tag, version_id, plaintext_len, envelope } =
                     put.s3ec().send().await.map_err(failed)?;
-                ReencryptOutput { format: ObjectFormat::S3ec(envelope), e_tag, version_id, plaintext_len }
+                ReencryptOutput {
+                    format: ObjectFormat::S3ec(envelope),
+                    e_tag,
+                    version_id,
+                    plaintext_len,
+                }
             }
         };
-        let had_file = info.envelope().is_some_and(|envelope| envelope.storage() == Storage::InstructionFile);
+        let had_file =
+            info.envelope().is_some_and(|envelope| envelope.storage() == Storage::InstructionFile);
         if had_file && output.version_id.is_none() {
             instruction_file::remove(&self.client, &target, suffix).await;
         }
@@ -208,7 +233,8 @@ impl Reencrypt {
     async fn attributes(&self, target: &Target, present: &Present) -> Result<Attributes, Error> {
         let head = &present.head;
         if head.missing_meta().is_some_and(|count| count > 0) {
-            let message = "it has metadata that S3 does not return in headers and that would be lost";
+            let message =
+                "it has metadata that S3 does not return in headers and that would be lost";
             return Err(target.error(ErrorKind::Unsupported, message));
         }
         let grants = acl::grants_to_keep(&self.client, target, head.version_id()).await?;
@@ -216,7 +242,10 @@ impl Reencrypt {
         attributes.tagging = tags::of_stored(self.client.s3(), target, head).await?;
         if let Some(expires) = &head.expires_string {
             let date = DateTime::from_str(expires, DateTimeFormat::HttpDate).map_err(|_| {
-                target.error(ErrorKind::Unsupported, "its Expires header is no date, which S3 takes in a copy alone")
+                target.error(
+                    ErrorKind::Unsupported,
+                    "its Expires header is no date, which S3 takes in a copy alone",
+                )
             })?;
             attributes.expires = Some(date);
         }
@@ -226,6 +255,9 @@ impl Reencrypt {
 
 impl std::fmt::Debug for Reencrypt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reencrypt").field("bucket", &self.bucket).field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Reencrypt")
+            .field("bucket", &self.bucket)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }

@@ -175,14 +175,25 @@ impl Rewrap {
     /// is unchanged then.
     #[tracing::instrument(name = "rewrap", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<RewrapOutput, Error> {
-        let Self { client, bucket, key, edits, accepted_places, landing, instruction_file_suffix } = self;
+        let Self { client, bucket, key, edits, accepted_places, landing, instruction_file_suffix } =
+            self;
         let target = Target::new("rewrap", client.s3(), bucket, key)?;
         if edits.is_empty() {
-            return Err(target.error(ErrorKind::InvalidInput, "no key to add, replace, remove or refresh was given"));
+            return Err(target.error(
+                ErrorKind::InvalidInput,
+                "no key to add, replace, remove or refresh was given",
+            ));
         }
         let present = Present::look(&client, &target).await?;
         let intermediate_keys = IntermediateKeys::default();
-        let wrapping = Wrapping { client, edits, accepted_places, intermediate_keys, landing, instruction_file_suffix };
+        let wrapping = Wrapping {
+            client,
+            edits,
+            accepted_places,
+            intermediate_keys,
+            landing,
+            instruction_file_suffix,
+        };
         wrapping.rewrap(&target, present).await
     }
 }

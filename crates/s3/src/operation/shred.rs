@@ -91,14 +91,23 @@ pub struct ShredOutput {
 impl KeyHolder {
     /// Whether both are the same version, whatever came after it.
     fn same_as(&self, other: &Self) -> bool {
-        let state = |it: &Self| (it.bucket.clone(), it.key.clone(), it.version_id.clone(), it.e_tag.clone());
+        let state = |it: &Self| {
+            (it.bucket.clone(), it.key.clone(), it.version_id.clone(), it.e_tag.clone())
+        };
         state(self) == state(other)
     }
 }
 
 impl Shred {
     pub(crate) fn new(client: SealedClient) -> Self {
-        Self { client, bucket: None, key: None, confirmation: None, delete_versions: false, replicas: Vec::new() }
+        Self {
+            client,
+            bucket: None,
+            key: None,
+            confirmation: None,
+            delete_versions: false,
+            replicas: Vec::new(),
+        }
     }
 
     object_setters!();
@@ -143,7 +152,9 @@ impl Shred {
         let target = self.target()?;
         let name = format!("s3://{}/{}", target.bucket, target.key);
         if self.confirmation.as_deref() != Some(name.as_str()) {
-            let message = format!("it is shredded only if {name} is confirmed: nobody can read it afterwards");
+            let message = format!(
+                "it is shredded only if {name} is confirmed: nobody can read it afterwards"
+            );
             return Err(target.error(ErrorKind::InvalidInput, message));
         }
         let before = self.holders(&target).await?;
@@ -181,7 +192,8 @@ impl Shred {
 
     /// The sidecar of a bucket without versions goes with the object's own keys.
     fn is_to_be_deleted(&self, holder: &KeyHolder) -> bool {
-        let is_unversioned_sidecar = holder.is_sidecar && holder.version_id == "null" && holder.is_latest;
+        let is_unversioned_sidecar =
+            holder.is_sidecar && holder.version_id == "null" && holder.is_latest;
         !holder.is_replica && (self.delete_versions || is_unversioned_sidecar)
     }
 
@@ -190,8 +202,11 @@ impl Shred {
         copy::check_possible(target, &present.head)?;
         let present = present.settled(&self.client, target).await?;
         let own = present.head.metadata.iter().flatten().filter(|(name, _)| !is_reserved(name));
-        let mut all: HashMap<_, _> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let now = DateTime::from(present.now).fmt(DateTimeFormat::DateTime).unwrap_or_else(|_| "unknown".into());
+        let mut all: HashMap<_, _> =
+            own.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let now = DateTime::from(present.now)
+            .fmt(DateTimeFormat::DateTime)
+            .unwrap_or_else(|_| "unknown".into());
         all.insert(SHREDDED.to_owned(), now);
         copy::onto_itself(&self.client, target, &present, NewMetadata::new(all)).await.map(drop)
     }
@@ -199,7 +214,9 @@ impl Shred {
     async fn delete(&self, target: &Target, holder: &KeyHolder) -> Result<(), Error> {
         let request = self.client.s3().delete_object().bucket(&holder.bucket).key(&holder.key);
         let deleted = request.version_id(&holder.version_id).send().await;
-        deleted.map(drop).map_err(|error| target.with_key(holder.key.clone()).s3("DeleteObject", &error))
+        deleted
+            .map(drop)
+            .map_err(|error| target.with_key(holder.key.clone()).s3("DeleteObject", &error))
     }
 
     async fn holders(&self, target: &Target) -> Result<Vec<KeyHolder>, Error> {
@@ -210,10 +227,11 @@ impl Shred {
             let suffix = self.client.sidecars().suffix_to_write();
             let sidecar = sidecars::beside(target, suffix);
             // The sidecar's key begins with the object's, but much else may too.
-            for (key, is_sidecar) in
-                std::iter::once((&target.key, false)).chain(sidecar.iter().map(|sidecar| (&sidecar.key, true)))
+            for (key, is_sidecar) in std::iter::once((&target.key, false))
+                .chain(sidecar.iter().map(|sidecar| (&sidecar.key, true)))
             {
-                self.holders_by_name(client, bucket, key, (is_sidecar, is_replica), &mut holders).await?;
+                self.holders_by_name(client, bucket, key, (is_sidecar, is_replica), &mut holders)
+                    .await?;
             }
         }
         Ok(holders)
@@ -227,7 +245,8 @@ impl Shred {
         (is_sidecar, is_replica): (bool, bool),
         holders: &mut Vec<KeyHolder>,
     ) -> Result<(), Error> {
-        let target = Target::new("shred", client.s3(), Some(bucket.to_owned()), Some(key.to_owned()))?;
+        let target =
+            Target::new("shred", client.s3(), Some(bucket.to_owned()), Some(key.to_owned()))?;
         let mut versions = Listing::versions(client.s3(), bucket, key);
         while let Some(version) = versions.try_next().await? {
             if version.key != key {
@@ -238,8 +257,11 @@ impl Shred {
             let version_id = version.version_id.unwrap_or_else(|| "null".into());
             let head = request.version_id(&version_id).send().await;
             let head = head.map_err(|error| target.s3("HeadObject", &error))?;
-            let holds =
-                if is_sidecar { head.content_type() == Some(sidecars::CONTENT_TYPE) } else { holds_keys(&head) };
+            let holds = if is_sidecar {
+                head.content_type() == Some(sidecars::CONTENT_TYPE)
+            } else {
+                holds_keys(&head)
+            };
             if holds {
                 holders.push(KeyHolder {
                     bucket: bucket.to_owned(),
@@ -270,7 +292,8 @@ fn is_shredded(head: &HeadObjectOutput) -> bool {
 }
 
 fn wrapping_keys(head: &HeadObjectOutput) -> BTreeSet<String> {
-    let metadata = head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+    let metadata =
+        head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
     let header = ObjectHeader::parse(metadata);
     header.iter().flat_map(ObjectHeader::keys).map(|key| key.wrapping_key().to_owned()).collect()
 }

@@ -97,7 +97,11 @@ impl Verify {
         if self.depth == VerifyDepth::Keys {
             match info.envelope() {
                 Some(envelope) => self.client.check_s3ec_key(&target, envelope, len).await?,
-                None => drop(self.client.opener(&target, info.sealed_header(&target)?, &self.accepted_places).await?),
+                None => drop(
+                    self.client
+                        .opener(&target, info.sealed_header(&target)?, &self.accepted_places)
+                        .await?,
+                ),
             }
             return Ok(Verified { info, depth: self.depth, opened: 0 });
         }
@@ -112,7 +116,8 @@ impl Verify {
         get = self.accepted_places.into_iter().fold(get, |get, place| get.accept_place(place));
         if info.envelope().is_some() {
             // One tag at the end verifies all of it. Nothing of it leaves this function before.
-            let opened = async { count(get.any_context().send().await?.release_unverified()).await };
+            let opened =
+                async { count(get.any_context().send().await?.release_unverified()).await };
             let opened = opened.await.map_err(|error: Error| error.during(target.operation))?;
             return Ok(Verified { info, depth: VerifyDepth::Full, opened });
         }

@@ -44,7 +44,11 @@ impl Work {
         objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
         source: impl Into<String>,
     ) -> Self {
-        Self(Objects::Listing { listing: Box::pin(objects), source: source.into(), settings: Map::new() })
+        Self(Objects::Listing {
+            listing: Box::pin(objects),
+            source: source.into(),
+            settings: Map::new(),
+        })
     }
 
     /// What else makes it another job than one of the same objects and edits. Of a plan, its own settings do.
@@ -142,7 +146,14 @@ impl Apply {
                 }
             }
         };
-        let ended = pool::each(items(work, done), Arc::clone(&window), stop.clone(), work_on, journal.taker()).await;
+        let ended = pool::each(
+            items(work, done),
+            Arc::clone(&window),
+            stop.clone(),
+            work_on,
+            journal.taker(),
+        )
+        .await;
         // What was done is on disk in any case; and the journal's own failure explains the others.
         let stopped = stop.is_asked() || ended.is_err();
         let tally = journal.close(|tally| Tally { done_before, stopped, ..tally }).await?;
@@ -171,7 +182,10 @@ fn job(rewrapper: &Rewrapper, work: &Work) -> Result<String, Error> {
         Objects::Listing { source, settings, .. } => serde_json::to_vec(&(source, edits, settings)),
     };
     let digest = Sha256::digest(named.expect("names are strings"));
-    Ok(format!("listing {}", digest[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+    Ok(format!(
+        "listing {}",
+        digest[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    ))
 }
 
 /// The objects that are left to do.

@@ -51,7 +51,9 @@ impl Done {
 fn digest(object: &str, version_id: Option<&str>) -> [u8; 16] {
     // The length of the first keeps apart what is put together.
     let digest = Sha256::new_with_prefix(object.len().to_be_bytes()).chain_update(object);
-    digest.chain_update(version_id.unwrap_or_default()).finalize()[..16].try_into().expect("32 bytes")
+    digest.chain_update(version_id.unwrap_or_default()).finalize()[..16]
+        .try_into()
+        .expect("32 bytes")
 }
 
 #[cfg(test)]

@@ -94,7 +94,11 @@ impl Verdict {
 }
 
 impl Report {
-    pub(super) fn new(object: &ListedObject, line: Option<u64>, (outcome, replanned): (Outcome, bool)) -> Self {
+    pub(super) fn new(
+        object: &ListedObject,
+        line: Option<u64>,
+        (outcome, replanned): (Outcome, bool),
+    ) -> Self {
         let error = outcome.error().map(|error| (error.kind().name().to_owned(), described(error)));
         let (kind, why) = error.unzip();
         let (generation, outcome) = match outcome {
@@ -106,7 +110,16 @@ impl Report {
             Outcome::Failed(_) => (None, Verdict::Failed),
         };
         let version_id = object.version_id.clone();
-        Self { object: object.to_string(), version_id, line, outcome, generation, replanned, kind, why }
+        Self {
+            object: object.to_string(),
+            version_id,
+            line,
+            outcome,
+            generation,
+            replanned,
+            kind,
+            why,
+        }
     }
 }
 
@@ -196,12 +209,17 @@ type Written = (Tally, Option<(File, PathBuf)>);
 
 impl Journal {
     /// Opens the journal of `job`, or begins it, and says what it tells; without a path nothing is kept.
-    pub(super) async fn open(path: Option<PathBuf>, job: String, mut tell: Listener) -> Result<(Self, Done), Error> {
+    pub(super) async fn open(
+        path: Option<PathBuf>,
+        job: String,
+        mut tell: Listener,
+    ) -> Result<(Self, Done), Error> {
         let opened = spawn_blocking(move || match path {
             Some(path) => open(&path, job).map(|(file, done)| (Some((file, path)), done)),
             None => Ok((None, Done::default())),
         });
-        let (mut file, done) = opened.await.map_err(|died| no_journal(Path::new("?"), died.to_string()))??;
+        let (mut file, done) =
+            opened.await.map_err(|died| no_journal(Path::new("?"), died.to_string()))??;
         let (reports, mut received) = mpsc::channel::<Report>(BATCH);
         let writer = spawn_blocking(move || {
             let mut tally = Tally::default();
@@ -229,7 +247,9 @@ impl Journal {
     }
 
     /// Hands lines over. Fails when the journal can no longer be written.
-    pub(super) fn taker(&self) -> impl FnMut(Report) -> BoxFuture<'static, Result<(), Error>> + Send + use<> {
+    pub(super) fn taker(
+        &self,
+    ) -> impl FnMut(Report) -> BoxFuture<'static, Result<(), Error>> + Send + use<> {
         let reports = self.reports.clone();
         move |report| {
             let reports = reports.clone();
@@ -250,7 +270,9 @@ impl Journal {
         let Some((mut file, path)) = file.filter(|_| tally.is_complete()) else { return Ok(tally) };
         let end = line(&End { ended: tally });
         let ended = spawn_blocking(move || {
-            file.write_all(end.as_bytes()).and_then(|()| file.sync_data()).map_err(|error| io_error(&path, error))
+            file.write_all(end.as_bytes())
+                .and_then(|()| file.sync_data())
+                .map_err(|error| io_error(&path, error))
         });
         ended.await.map_err(died)??;
         Ok(tally)
@@ -270,7 +292,12 @@ fn open(path: &Path, job: String) -> Result<(File, Done), Error> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let what = format!("the journal {}", path.display());
-            return Err(Error::of("use", what, ErrorKind::UploadBusy, "another process is at work on this job"));
+            return Err(Error::of(
+                "use",
+                what,
+                ErrorKind::UploadBusy,
+                "another process is at work on this job",
+            ));
         }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
@@ -283,7 +310,8 @@ fn open(path: &Path, job: String) -> Result<(File, Done), Error> {
     if !begun {
         file.write_all(line(&Begin { sealwax_journal: 1, job }).as_bytes()).map_err(failed)?;
         file.sync_all().map_err(failed)?;
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
     }
     Ok((file, done))
@@ -321,7 +349,10 @@ fn read(path: &Path, file: &File, job: &str) -> Result<Read, Error> {
         match (found.begun, serde_json::from_slice(&line)) {
             (false, Ok(Line::Begin(begin))) if begin.sealwax_journal == 1 => {
                 if begin.job != job {
-                    return Err(no_journal(path, "it is of another job: other objects, keys or settings".into()));
+                    return Err(no_journal(
+                        path,
+                        "it is of another job: other objects, keys or settings".into(),
+                    ));
                 }
                 found.begun = true;
             }
@@ -365,8 +396,13 @@ mod tests {
         }
     }
 
-    async fn run(path: &Path, job: &str, reports: impl IntoIterator<Item = Report>) -> Result<(Tally, Done), Error> {
-        let (journal, done) = Journal::open(Some(path.to_owned()), job.to_owned(), Box::new(|_| {})).await?;
+    async fn run(
+        path: &Path,
+        job: &str,
+        reports: impl IntoIterator<Item = Report>,
+    ) -> Result<(Tally, Done), Error> {
+        let (journal, done) =
+            Journal::open(Some(path.to_owned()), job.to_owned(), Box::new(|_| {})).await?;
         for report in reports {
             journal.taker()(report).await?;
         }
@@ -377,15 +413,22 @@ mod tests {
     async fn what_was_done_is_known_again_whatever_was_cut_off() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("journal");
-        let reports = [(1, Verdict::Rewrapped), (2, Verdict::Failed), (3, Verdict::NotSealed), (4, Verdict::Unchanged)];
+        let reports = [
+            (1, Verdict::Rewrapped),
+            (2, Verdict::Failed),
+            (3, Verdict::NotSealed),
+            (4, Verdict::Unchanged),
+        ];
         let reports = reports.map(|(line, outcome)| report(line, outcome));
         let (tally, done) = run(&path, "a", reports).await.expect("a journal");
         assert_eq!((tally.done(), tally.undone(), done.count()), (3, 1, 0));
         let whole = fs::read(&path).expect("a journal");
-        let ends: Vec<_> = (0..whole.len()).filter(|at| whole[*at] == b'\n').map(|at| at + 1).collect();
+        let ends: Vec<_> =
+            (0..whole.len()).filter(|at| whole[*at] == b'\n').map(|at| at + 1).collect();
         for len in 0..=whole.len() {
             fs::write(&path, &whole[..len]).expect("cut off");
-            let (_, done) = run(&path, "a", [report(9, Verdict::Rewrapped)]).await.expect("still a journal");
+            let (_, done) =
+                run(&path, "a", [report(9, Verdict::Rewrapped)]).await.expect("still a journal");
             let lines = ends.iter().filter(|end| **end <= len).count();
             let expected = [1, 3, 4].map(|line| line < lines);
             assert_eq!([1, 3, 4].map(|line| done.has_line(line)), expected, "{len} bytes");
@@ -400,8 +443,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("journal");
         for _ in 0..3 {
-            let (journal, done) =
-                Journal::open(Some(path.clone()), "a".into(), Box::new(|_| {})).await.expect("a journal");
+            let (journal, done) = Journal::open(Some(path.clone()), "a".into(), Box::new(|_| {}))
+                .await
+                .expect("a journal");
             assert_eq!(done.count(), 0, "what was done before counts no more");
             journal.taker()(report(1, Verdict::Rewrapped)).await.expect("added");
             assert!(journal.close(|tally| tally).await.expect("closed").is_complete());
@@ -415,11 +459,16 @@ mod tests {
         let path = directory.path().join("journal");
         run(&path, "a", []).await.expect("a journal");
         assert_eq!(run(&path, "b", []).await.expect_err("of a").kind(), ErrorKind::JobMismatch);
-        let open = Journal::open(Some(path.clone()), "a".into(), Box::new(|_| {})).await.expect("a journal");
+        let open = Journal::open(Some(path.clone()), "a".into(), Box::new(|_| {}))
+            .await
+            .expect("a journal");
         assert_eq!(run(&path, "a", []).await.expect_err("in use").kind(), ErrorKind::UploadBusy);
         open.0.close(|tally| tally).await.expect("closed");
         fs::write(&path, "something else\n").expect("written");
-        assert_eq!(run(&path, "a", []).await.expect_err("no journal").kind(), ErrorKind::JobMismatch);
+        assert_eq!(
+            run(&path, "a", []).await.expect_err("no journal").kind(),
+            ErrorKind::JobMismatch
+        );
         assert_eq!(fs::read(&path).expect("it"), b"something else\n", "not ours: left as it is");
     }
 }

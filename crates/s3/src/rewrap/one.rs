@@ -9,7 +9,9 @@ use crate::{
     RewrapOutcome, SealedClient,
     error::{Error, ErrorKind, Target},
     listing::ListedObject,
-    operation::rewrap::{Landing, intermediate::IntermediateKeys, present::Present, wrapping::Wrapping},
+    operation::rewrap::{
+        Landing, intermediate::IntermediateKeys, present::Present, wrapping::Wrapping,
+    },
 };
 
 /// How often an object is looked at anew that another writer changes meanwhile.
@@ -100,17 +102,27 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn of_plan(object: &PlannedObject) -> Self {
-        Self { e_tag: object.e_tag.clone(), version_id: object.version_id.clone(), generation: object.generation }
+        Self {
+            e_tag: object.e_tag.clone(),
+            version_id: object.version_id.clone(),
+            generation: object.generation,
+        }
     }
 
     /// Puts it into a plan.
     pub(super) fn describe(self, object: PlannedObject) -> PlannedObject {
-        PlannedObject { e_tag: self.e_tag, version_id: self.version_id, generation: self.generation, ..object }
+        PlannedObject {
+            e_tag: self.e_tag,
+            version_id: self.version_id,
+            generation: self.generation,
+            ..object
+        }
     }
 
     pub(super) fn of_present(present: &Present) -> Self {
         let metadata = present.head.metadata().into_iter().flatten();
-        let header = ObjectHeader::parse(metadata.map(|(name, value)| (name.as_str(), value.as_str())));
+        let header =
+            ObjectHeader::parse(metadata.map(|(name, value)| (name.as_str(), value.as_str())));
         Self {
             e_tag: present.head.e_tag.as_deref().map(|e_tag| e_tag.trim_matches('"').to_owned()),
             version_id: present.head.version_id.clone(),
@@ -154,7 +166,8 @@ impl Rewrapper {
     }
 
     fn with(self, change: impl FnOnce(Wrapping) -> Wrapping) -> Self {
-        let Wrapping { client, edits, accepted_places, landing, instruction_file_suffix, .. } = &*self.0;
+        let Wrapping { client, edits, accepted_places, landing, instruction_file_suffix, .. } =
+            &*self.0;
         Self(Arc::new(change(Wrapping {
             client: client.clone(),
             edits: edits.clone(),
@@ -181,7 +194,11 @@ impl Rewrapper {
     }
 
     /// As [`Rewrapper::rewrap_one`]; also whether the object was not as it was `seen`.
-    pub(super) async fn rewrap_seen(&self, object: &ListedObject, seen: Option<&Seen>) -> (Outcome, bool) {
+    pub(super) async fn rewrap_seen(
+        &self,
+        object: &ListedObject,
+        seen: Option<&Seen>,
+    ) -> (Outcome, bool) {
         let target = match self.target(object) {
             Ok(target) => target,
             Err(error) => return (Outcome::Failed(error), false),
@@ -195,13 +212,17 @@ impl Rewrapper {
             };
             is_other |= seen.is_some_and(|seen| *seen != Seen::of_present(&present));
             match self.0.rewrap(&target, present).await {
-                Ok(output) if output.outcome == RewrapOutcome::Unchanged => return (Outcome::Unchanged, is_other),
+                Ok(output) if output.outcome == RewrapOutcome::Unchanged => {
+                    return (Outcome::Unchanged, is_other);
+                }
                 Ok(output) => {
                     let (generation, version_id) = (output.generation(), output.version_id);
                     return (Outcome::Rewrapped { generation, version_id }, is_other);
                 }
                 Err(error) => match error.kind() {
-                    ErrorKind::NotSealed => return (Outcome::Skipped(Skipped::NotSealed), is_other),
+                    ErrorKind::NotSealed => {
+                        return (Outcome::Skipped(Skipped::NotSealed), is_other);
+                    }
                     ErrorKind::Conflict => conflict = Some(error),
                     _ => return (Outcome::Failed(error), is_other),
                 },
@@ -211,7 +232,12 @@ impl Rewrapper {
     }
 
     pub(super) fn target(&self, object: &ListedObject) -> Result<Target, Error> {
-        let target = Target::new("rewrap", self.0.client.s3(), Some(object.bucket.clone()), Some(object.key.clone()))?;
+        let target = Target::new(
+            "rewrap",
+            self.0.client.s3(),
+            Some(object.bucket.clone()),
+            Some(object.key.clone()),
+        )?;
         if object.is_latest == Some(false) {
             return Err(older(&target));
         }
@@ -219,10 +245,16 @@ impl Rewrapper {
     }
 
     /// Looks at an object.
-    pub(super) async fn look(&self, target: &Target, object: &ListedObject) -> Result<Present, Absence> {
+    pub(super) async fn look(
+        &self,
+        target: &Target,
+        object: &ListedObject,
+    ) -> Result<Present, Absence> {
         match Present::look(&self.0.client, target).await {
             Ok(present) => {
-                let of_version = |id: &Option<String>| id.as_deref().filter(|id| *id != "null").map(str::to_owned);
+                let of_version = |id: &Option<String>| {
+                    id.as_deref().filter(|id| *id != "null").map(str::to_owned)
+                };
                 let named = of_version(&object.version_id);
                 // One that was the newest when it was listed is replaced by the newest of now.
                 if object.version_id.is_some()

@@ -19,8 +19,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Action, DataKeyWay, EditName, MetadataWay, PlanHeader, PlannedObject, PriceTable, Rewrapper, Skipped, Stop,
-    Summary,
+    Action, DataKeyWay, EditName, MetadataWay, PlanHeader, PlannedObject, PriceTable, Rewrapper,
+    Skipped, Stop, Summary,
     line::{PlanEnd, VERSION},
     one::{Absence, Seen, names},
     pool::{self, Tries},
@@ -76,7 +76,11 @@ impl Rewrapper {
     }
 
     /// As [`Rewrapper::plan_one`]; fails where a later try may not.
-    async fn planned(&self, object: &ListedObject, counted: &Counted) -> Result<PlannedObject, Error> {
+    async fn planned(
+        &self,
+        object: &ListedObject,
+        counted: &Counted,
+    ) -> Result<PlannedObject, Error> {
         let target = match self.target(object) {
             Ok(target) => target,
             Err(error) => return Ok(impossible(object, &error)),
@@ -94,11 +98,17 @@ impl Rewrapper {
             Err(error) if error.kind() == ErrorKind::NotSealed => skip(Skipped::NotSealed),
             Err(error) => impossible_action(&error),
         };
-        let size = present.head.content_length().and_then(|len| len.try_into().ok()).or(object.size);
+        let size =
+            present.head.content_length().and_then(|len| len.try_into().ok()).or(object.size);
         Ok(seen.describe(PlannedObject { size, ..planned(object, action) }))
     }
 
-    async fn action(&self, target: &Target, present: &Present, counted: &Counted) -> Result<Action, Error> {
+    async fn action(
+        &self,
+        target: &Target,
+        present: &Present,
+        counted: &Counted,
+    ) -> Result<Action, Error> {
         let wrapping = &*self.0;
         let client = &wrapping.client;
         let info = wrapping.info(target, present).await?;
@@ -130,7 +140,9 @@ impl Rewrapper {
                     }
                     way = way.or(Some(DataKeyWay::ReEncrypt));
                 }
-                Change::Remove(wrapping_key) => left.retain(|key| key.wrapping_key() != *wrapping_key),
+                Change::Remove(wrapping_key) => {
+                    left.retain(|key| key.wrapping_key() != *wrapping_key)
+                }
                 Change::Wrap(wrap) => {
                     let by = costs.wrap(wrap)?;
                     // One that passes through this process says more than one that does not.
@@ -165,7 +177,12 @@ impl Rewrapper {
 
 impl Rewrapper {
     /// What is done with an object of the S3 Encryption Client: its one wrap is replaced.
-    fn action_s3ec(&self, target: &Target, present: &Present, envelope: &Envelope) -> Result<Action, Error> {
+    fn action_s3ec(
+        &self,
+        target: &Target,
+        present: &Present,
+        envelope: &Envelope,
+    ) -> Result<Action, Error> {
         let Wrapping { client, edits, .. } = &*self.0;
         self.0.s3ec_keyring(target)?;
         copy::check_possible(target, &present.head)?;
@@ -184,8 +201,10 @@ impl Rewrapper {
         // The old wrap does not name its key: its Region is taken to be the client's.
         let home = client.s3().config().region().map(|region| region.as_ref().to_owned());
         let mut kms_calls = BTreeMap::new();
-        let wrapped_in =
-            add.iter().filter_map(|name| name.parse::<KmsKeyArn>().ok()).map(|arn| arn.region().to_owned());
+        let wrapped_in = add
+            .iter()
+            .filter_map(|name| name.parse::<KmsKeyArn>().ok())
+            .map(|arn| arn.region().to_owned());
         for region in home.into_iter().chain(wrapped_in) {
             *kms_calls.entry(region).or_default() += 1;
         }
@@ -216,12 +235,15 @@ impl Costs<'_> {
     fn wrap(&mut self, wrap: &Wrap<'_>) -> Result<DataKeyWay, Error> {
         let (object, context) = (self.object, self.object.info.encryption_context());
         let trusted = object.trusted_keys()?;
-        let group = trusted.chunk_by(EncryptedDataKey::shares_data_key).find(|group| group[0].intermediate().is_some());
+        let group = trusted
+            .chunk_by(EncryptedDataKey::shares_data_key)
+            .find(|group| group[0].intermediate().is_some());
         let (way, keys, counts) = match group {
             Some(group) => {
-                let wraps: Vec<_> = group.iter().filter_map(EncryptedDataKey::intermediate).collect();
-                let inside =
-                    group[0].place() == object.place.as_ref() && wrap.keyring.can_rewrap(&wraps, context, None);
+                let wraps: Vec<_> =
+                    group.iter().filter_map(EncryptedDataKey::intermediate).collect();
+                let inside = group[0].place() == object.place.as_ref()
+                    && wrap.keyring.can_rewrap(&wraps, context, None);
                 let way = if inside { DataKeyWay::ReEncrypt } else { DataKeyWay::DecryptEncrypt };
                 let first = self.counted.is_first(wrap.at, context.to_json(), &wraps);
                 (way, wraps, first)
@@ -250,7 +272,9 @@ impl Costs<'_> {
 
     fn refresh(&mut self, at: usize, key: &EncryptedDataKey) {
         let context = self.object.info.encryption_context();
-        let first = key.intermediate().is_none_or(|wrap| self.counted.is_first(at, context.to_json(), &[wrap]));
+        let first = key
+            .intermediate()
+            .is_none_or(|wrap| self.counted.is_first(at, context.to_json(), &[wrap]));
         if first {
             self.call(Some(key.wrapping_key()));
         }
@@ -336,10 +360,12 @@ impl Planning {
         let Self { rewrapper, concurrency, prices, settings, stop, mut on_object } = self;
         let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let edits = rewrapper.0.edits.names();
-        let header = PlanHeader { sealwax_plan: VERSION, source: source.into(), edits, begun, settings };
+        let header =
+            PlanHeader { sealwax_plan: VERSION, source: source.into(), edits, begun, settings };
         let mut line = |line: String| plan.write_all((line + "\n").as_bytes()).map_err(unwritten);
         line(json(&header))?;
-        let (window, counted) = (Arc::new(Window::up_to(concurrency)), Arc::new(Counted::default()));
+        let (window, counted) =
+            (Arc::new(Window::up_to(concurrency)), Arc::new(Counted::default()));
         let mut summary = Summary::default();
         let work = |object: ListedObject| {
             let (rewrapper, counted) = (rewrapper.clone(), Arc::clone(&counted));
@@ -417,7 +443,10 @@ fn impossible_action(error: &Error) -> Action {
 /// Refuses what S3 copies only after it was restored. (Amazon S3 User Guide, "Restoring an archived object".)
 fn check_not_archived(target: &Target, head: &HeadObjectOutput) -> Result<(), Error> {
     if is_archived(head) {
-        return Err(target.error(ErrorKind::Unsupported, "it is archived: restore it first, or give it a sidecar"));
+        return Err(target.error(
+            ErrorKind::Unsupported,
+            "it is archived: restore it first, or give it a sidecar",
+        ));
     }
     Ok(())
 }

@@ -54,11 +54,15 @@ impl PlanFile {
         BufReader::new(&file).read_line(&mut first).map_err(|error| io(&path, error))?;
         let header: PlanHeader = parse(&path, &first, "it does not begin as a plan")?;
         if header.sealwax_plan != VERSION {
-            return Err(wrong(&path, format!("its format is {}, not {VERSION}", header.sealwax_plan)));
+            return Err(wrong(
+                &path,
+                format!("its format is {}, not {VERSION}", header.sealwax_plan),
+            ));
         }
         let len = file.metadata().map_err(|error| io(&path, error))?.len();
         let mut tail = Vec::new();
-        file.seek(SeekFrom::Start(len.saturating_sub(MAX_END_LEN))).map_err(|error| io(&path, error))?;
+        file.seek(SeekFrom::Start(len.saturating_sub(MAX_END_LEN)))
+            .map_err(|error| io(&path, error))?;
         file.read_to_end(&mut tail).map_err(|error| io(&path, error))?;
         let cut_off = "it was cut off: its last line is missing";
         let tail = tail.strip_suffix(b"\n").ok_or_else(|| wrong(&path, cut_off))?;
@@ -124,11 +128,19 @@ impl Stream for PlannedObjects {
         let Some(task) = &mut self.task else { return Poll::Ready(None) };
         let ended = ready!(Pin::new(task).poll(context));
         self.task = None;
-        Poll::Ready(ended.err().map(|died| Err(Error::of("read", "the plan", ErrorKind::Io, died.to_string()))))
+        Poll::Ready(
+            ended
+                .err()
+                .map(|died| Err(Error::of("read", "the plan", ErrorKind::Io, died.to_string()))),
+        )
     }
 }
 
-fn give_lines(path: &Path, expected: u64, sender: &mpsc::Sender<Result<Numbered, Error>>) -> Result<(), Error> {
+fn give_lines(
+    path: &Path,
+    expected: u64,
+    sender: &mpsc::Sender<Result<Numbered, Error>>,
+) -> Result<(), Error> {
     let file = BufReader::new(File::open(path).map_err(|error| io(path, error))?);
     for (number, line) in (0..).zip(file.lines()) {
         let line = line.map_err(|error| io(path, error))?;
@@ -139,7 +151,8 @@ fn give_lines(path: &Path, expected: u64, sender: &mpsc::Sender<Result<Numbered,
             parse::<PlanEnd>(path, &line, "it has more lines than it says")?;
             return Ok(());
         }
-        let object: PlannedObject = parse(path, &line, &format!("line {} is not an object", number + 1))?;
+        let object: PlannedObject =
+            parse(path, &line, &format!("line {} is not an object", number + 1))?;
         if sender.blocking_send(Ok((number, object))).is_err() {
             return Ok(());
         }

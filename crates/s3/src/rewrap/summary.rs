@@ -61,7 +61,9 @@ impl Summary {
         match &object.action {
             Action::Nothing => self.nothing += 1,
             Action::Skip { why } => *self.skip.entry(why.clone()).or_default() += 1,
-            Action::Impossible { kind, .. } => *self.impossible.entry(kind.clone()).or_default() += 1,
+            Action::Impossible { kind, .. } => {
+                *self.impossible.entry(kind.clone()).or_default() += 1
+            }
             Action::Rewrap { data_key, metadata, kms_calls, .. } => {
                 self.rewrap += 1;
                 match data_key {
@@ -91,8 +93,11 @@ impl Summary {
         // An object in parts has more than one call; how many, its parts tell.
         let copies = (self.copies + self.multipart_copies + self.sidecars) as f64;
         let heads = self.objects as f64;
-        let seconds =
-            [busiest / prices.kms_calls_per_second, copies / prices.copies_per_second, heads / prices.heads_per_second];
+        let seconds = [
+            busiest / prices.kms_calls_per_second,
+            copies / prices.copies_per_second,
+            heads / prices.heads_per_second,
+        ];
         self.estimate = Estimate {
             seconds: seconds.into_iter().fold(0.0, f64::max),
             cost: heads / 1e3 * prices.heads_per_1000
@@ -114,7 +119,8 @@ mod tests {
         let summary = Summary {
             objects: 1_000_000,
             copies: 1_000_000,
-            kms_calls: [("us-east-1".to_owned(), 1_000_000), ("us-west-2".to_owned(), 500_000)].into(),
+            kms_calls: [("us-east-1".to_owned(), 1_000_000), ("us-west-2".to_owned(), 500_000)]
+                .into(),
             ..Summary::default()
         };
         let prices = PriceTable { kms_calls_per_second: 1000.0, ..PriceTable::default() };

@@ -31,7 +31,11 @@ pub(crate) fn target_of(target: &Target, suffix: &str) -> Target {
 }
 
 /// Reads it, within bounds.
-pub(crate) async fn fetch(client: &SealedClient, target: &Target, suffix: &str) -> Result<Found, Error> {
+pub(crate) async fn fetch(
+    client: &SealedClient,
+    target: &Target,
+    suffix: &str,
+) -> Result<Found, Error> {
     let file = target_of(target, suffix);
     let sent = client.s3().get_object().bucket(&file.bucket).key(&file.key).send().await;
     let mut output = match sent {
@@ -46,15 +50,15 @@ pub(crate) async fn fetch(client: &SealedClient, target: &Target, suffix: &str) 
         }
     };
     let mut bytes = Vec::new();
-    while let Some(piece) = output
-        .body
-        .try_next()
-        .await
-        .map_err(|error| file.error(ErrorKind::Unavailable, format!("the instruction file broke off: {error}")))?
-    {
+    while let Some(piece) = output.body.try_next().await.map_err(|error| {
+        file.error(ErrorKind::Unavailable, format!("the instruction file broke off: {error}"))
+    })? {
         bytes.extend_from_slice(&piece);
         if bytes.len() > MAX_INSTRUCTION_FILE_LEN {
-            return Err(file.error(ErrorKind::Malformed, "it is longer than the 64 KiB of an instruction file"));
+            return Err(file.error(
+                ErrorKind::Malformed,
+                "it is longer than the 64 KiB of an instruction file",
+            ));
         }
     }
     Ok(Found::File(InstructionFile { bytes, e_tag: output.e_tag }))
@@ -86,7 +90,12 @@ pub(crate) async fn replace(
     send(target, suffix, file, attributes.on_put(request)).await
 }
 
-async fn send(target: &Target, suffix: &str, file: String, request: PutObjectFluentBuilder) -> Result<(), Error> {
+async fn send(
+    target: &Target,
+    suffix: &str,
+    file: String,
+    request: PutObjectFluentBuilder,
+) -> Result<(), Error> {
     let at = target_of(target, suffix);
     let request = request.bucket(&at.bucket).key(&at.key).metadata(INSTRUCTION_FILE_MARKER, "");
     let sent = request.body(ByteStream::from(file.into_bytes())).send().await;

@@ -22,7 +22,8 @@ impl Blocking {
 
     /// Fills `buffer`, which has room for a chunk at least; says whether the source ended with it.
     pub(super) async fn fill(&mut self, mut buffer: PartBuffer) -> io::Result<(PartBuffer, bool)> {
-        let mut reader = self.reader.take().ok_or_else(|| io::Error::other("its last read was given up"))?;
+        let mut reader =
+            self.reader.take().ok_or_else(|| io::Error::other("its last read was given up"))?;
         buffer.put_slice(&self.lookahead);
         let read = task::spawn_blocking(move || {
             let room = buffer.capacity() - buffer.len();
@@ -31,14 +32,19 @@ impl Blocking {
             let ended = !filled || reader.by_ref().take(1).read_to_end(&mut lookahead)? == 0;
             Ok::<_, io::Error>((reader, buffer, lookahead, ended))
         });
-        let (reader, buffer, lookahead, ended) = read.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
+        let (reader, buffer, lookahead, ended) =
+            read.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
         (self.reader, self.lookahead) = (Some(reader), lookahead);
         Ok((buffer, ended))
     }
 }
 
 /// Reads `len` bytes into `buffer`, or up to the end; returns how many these were.
-pub(super) fn read_up_to(source: &mut impl Read, buffer: &mut PartBuffer, len: usize) -> io::Result<usize> {
+pub(super) fn read_up_to(
+    source: &mut impl Read,
+    buffer: &mut PartBuffer,
+    len: usize,
+) -> io::Result<usize> {
     let mut done = 0;
     while done < len {
         let mut left = len - done;
@@ -100,15 +106,21 @@ mod tests {
         for step in [1000, CHUNK_LEN, 3 * CHUNK_LEN + 1] {
             for len in [0, 1, CHUNK_LEN, 2 * CHUNK_LEN, 2 * CHUNK_LEN + 1, 5 * CHUNK_LEN - 1] {
                 let slow = Slow { data: vec![7; len], at: 0, step, interrupted: false };
-                let (mut source, mut read, mut ended) = (Blocking::new(Box::new(slow)), Vec::new(), false);
+                let (mut source, mut read, mut ended) =
+                    (Blocking::new(Box::new(slow)), Vec::new(), false);
                 while !ended {
-                    let (buffer, last) = source.fill(PartBuffer::new(None, 2)).await.expect("no error");
+                    let (buffer, last) =
+                        source.fill(PartBuffer::new(None, 2)).await.expect("no error");
                     assert!(last || buffer.is_full());
                     read.push(buffer.len());
                     ended = last;
                 }
                 let full = len.saturating_sub(1) / (2 * CHUNK_LEN);
-                assert_eq!((read.len(), read.iter().sum::<usize>()), (full + 1, len), "{step} {len}");
+                assert_eq!(
+                    (read.len(), read.iter().sum::<usize>()),
+                    (full + 1, len),
+                    "{step} {len}"
+                );
             }
         }
     }

@@ -36,7 +36,9 @@ impl Sequential {
         Self { kind: Kind::Stream(stream), lookahead: Bytes::new() }
     }
 
-    pub(super) fn slow_stream(stream: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>) -> Self {
+    pub(super) fn slow_stream(
+        stream: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
+    ) -> Self {
         let gathering = Gathering { stream, pieces: VecDeque::new(), ended: false };
         Self { kind: Kind::Slow(gathering), lookahead: Bytes::new() }
     }

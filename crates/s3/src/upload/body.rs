@@ -73,7 +73,10 @@ impl BodySealer {
         match self {
             Self::Chunks { mut sealer, header } => {
                 let part = sealer.next_part(chunks).map_err(|error| target.envelope(error))?;
-                Ok((Self::Chunks { sealer, header: None }, UnsentPart::ToSeal { source, header, sealer: part }))
+                Ok((
+                    Self::Chunks { sealer, header: None },
+                    UnsentPart::ToSeal { source, header, sealer: part },
+                ))
             }
             Self::Content(mut sealer) => {
                 let seal = move |plaintext: &mut Vec<u8>| sealer.seal(plaintext).map(|()| sealer);
@@ -90,7 +93,9 @@ impl BodySealer {
         buffers: &Arc<PartBuffers>,
     ) -> Result<UnsentPart, Error> {
         match self {
-            Self::Chunks { sealer, header } => Ok(UnsentPart::ToSeal { source, header, sealer: sealer.last_part() }),
+            Self::Chunks { sealer, header } => {
+                Ok(UnsentPart::ToSeal { source, header, sealer: sealer.last_part() })
+            }
             Self::Content(mut sealer) => {
                 let seal = move |plaintext: &mut Vec<u8>| {
                     sealer.seal(plaintext)?;
@@ -106,10 +111,16 @@ impl BodySealer {
 
 impl UnsentPart {
     /// The part as it will be stored.
-    pub(super) async fn sealed(self, target: &Target, buffers: Arc<PartBuffers>) -> Result<SealedPart, Error> {
+    pub(super) async fn sealed(
+        self,
+        target: &Target,
+        buffers: Arc<PartBuffers>,
+    ) -> Result<SealedPart, Error> {
         match self {
             Self::Sealed(part) => Ok(part),
-            Self::ToSeal { source, header, sealer } => seal(target, source, header, sealer, buffers).await,
+            Self::ToSeal { source, header, sealer } => {
+                seal(target, source, header, sealer, buffers).await
+            }
         }
     }
 }
@@ -129,7 +140,8 @@ async fn seal(
     })
     .await
     .unwrap_or_else(|error| Err(io::Error::other(error)));
-    let (bytes, plaintext_len) = sealed.map_err(|error| target.io("the plaintext could not be read", error))?;
+    let (bytes, plaintext_len) =
+        sealed.map_err(|error| target.io("the plaintext could not be read", error))?;
     let bytes = bytes.map_err(|error| target.envelope(error))?;
     Ok(SealedPart { bytes, plaintext_len })
 }
@@ -145,7 +157,8 @@ async fn seal_in_order<T: Send + 'static>(
     let sealed = task::spawn_blocking(move || {
         let mut body = source.into_buffer(None, &buffers)?.into_plaintext();
         let plaintext_len = body.len() as u64;
-        Ok(seal(&mut body).map(|next| (next, SealedPart { bytes: buffers.lend(body), plaintext_len })))
+        Ok(seal(&mut body)
+            .map(|next| (next, SealedPart { bytes: buffers.lend(body), plaintext_len })))
     })
     .await
     .unwrap_or_else(|error| Err(io::Error::other(error)));

@@ -29,7 +29,8 @@ use crate::{
     source::SourceFile,
 };
 
-const NOTE: &str = "State of an unfinished Sealwax upload. It holds no plaintext and no plaintext key.";
+const NOTE: &str =
+    "State of an unfinished Sealwax upload. It holds no plaintext and no plaintext key.";
 
 /// The first line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -168,7 +169,12 @@ impl Journal {
     }
 
     fn new(path: PathBuf, begin: Begin, file: File, parts: HashMap<i32, Recorded>) -> Arc<Self> {
-        Arc::new(Self { path, begin, state: Mutex::new(State { file, parts }), work: TaskTracker::new() })
+        Arc::new(Self {
+            path,
+            begin,
+            state: Mutex::new(State { file, parts }),
+            work: TaskTracker::new(),
+        })
     }
 
     /// What is known of the upload by now.
@@ -190,7 +196,10 @@ impl Journal {
                     recorded.fingerprint = Some(fingerprint);
                 }
             }
-            Ok(recorded.stored.clone().map_or(Decision::Send, |completed| Decision::Stored(Box::new(completed))))
+            Ok(recorded
+                .stored
+                .clone()
+                .map_or(Decision::Send, |completed| Decision::Stored(Box::new(completed))))
         })
         .await
     }
@@ -210,8 +219,9 @@ impl Journal {
         work: impl FnOnce(&mut State) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let journal = Arc::clone(self);
-        let work =
-            self.work.spawn_blocking(move || work(&mut journal.state.lock().unwrap_or_else(PoisonError::into_inner)));
+        let work = self.work.spawn_blocking(move || {
+            work(&mut journal.state.lock().unwrap_or_else(PoisonError::into_inner))
+        });
         work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
@@ -274,15 +284,19 @@ impl Contents {
     pub(super) fn parse(text: &str) -> io::Result<Self> {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let mut lines = text[..whole].lines();
-        let begin: Begin = serde_json::from_str(lines.next().unwrap_or_default())
-            .map_err(|error| io::Error::other(format!("it is no state file of an upload: {error}")))?;
+        let begin: Begin =
+            serde_json::from_str(lines.next().unwrap_or_default()).map_err(|error| {
+                io::Error::other(format!("it is no state file of an upload: {error}"))
+            })?;
         if begin.sealwax_upload != 1 {
             return Err(io::Error::other("a newer version of Sealwax wrote this state file"));
         }
         let mut parts: HashMap<i32, Recorded> = HashMap::new();
         for line in lines {
             match serde_json::from_str(line)? {
-                Line::Sending { part, fingerprint } => parts.entry(part).or_default().fingerprint = Some(fingerprint),
+                Line::Sending { part, fingerprint } => {
+                    parts.entry(part).or_default().fingerprint = Some(fingerprint)
+                }
                 Line::Stored { part, e_tag, crc64_nvme } => {
                     let completed = CompletedPart::builder().part_number(part).set_e_tag(e_tag);
                     let completed = completed.set_checksum_crc64_nvme(crc64_nvme).build();
@@ -303,14 +317,17 @@ pub(super) fn stored(parts: &HashMap<i32, Recorded>) -> impl Iterator<Item = i32
 pub(crate) fn state_file_failed(target: &Target) -> impl Fn(io::Error) -> Error + '_ {
     |error| match error.kind() {
         // It is locked, or it appeared since it was looked for.
-        io::ErrorKind::ResourceBusy | io::ErrorKind::AlreadyExists => {
-            target.error(ErrorKind::UploadBusy, "another process is at work on the upload of this state file")
-        }
+        io::ErrorKind::ResourceBusy | io::ErrorKind::AlreadyExists => target.error(
+            ErrorKind::UploadBusy,
+            "another process is at work on the upload of this state file",
+        ),
         _ => target.io("the upload's state file failed", error),
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
@@ -356,7 +373,9 @@ mod tests {
         assert!(matches!(journal.decide(2, &[1; 32]).await.expect("read"), Decision::Send));
         assert!(matches!(journal.decide(2, &[2; 32]).await.expect("read"), Decision::Changed));
         assert!(matches!(journal.decide(3, &[2; 32]).await.expect("read"), Decision::Changed));
-        let Decision::Stored(stored) = journal.decide(3, &[1; 32]).await.expect("read") else { panic!("not stored") };
+        let Decision::Stored(stored) = journal.decide(3, &[1; 32]).await.expect("read") else {
+            panic!("not stored")
+        };
         assert_eq!(*stored, completed);
         assert!(matches!(journal.decide(4, &[4; 32]).await.expect("written"), Decision::Send));
         drop(journal);
@@ -367,9 +386,15 @@ mod tests {
     async fn it_begins_whole_or_not_at_all() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state");
-        Journal::create(&directory.path().join("absent/state"), begin()).await.expect_err("no such directory");
+        Journal::create(&directory.path().join("absent/state"), begin())
+            .await
+            .expect_err("no such directory");
         Journal::create(&path, begin()).await.expect("created").remove().await.expect("removed");
-        assert_eq!(fs::read_dir(directory.path()).expect("readable").count(), 0, "a temporary file was left behind");
+        assert_eq!(
+            fs::read_dir(directory.path()).expect("readable").count(),
+            0,
+            "a temporary file was left behind"
+        );
         for text in ["", "{\"sealwax_upload\":1", "{}\n", "{\"sealwax_upload\":1}\n"] {
             fs::write(&path, text).expect("written");
             let error = Journal::open(&path).await.expect_err("no state file");
@@ -395,7 +420,8 @@ mod tests {
     fn a_fingerprint_covers_the_tag_of_every_chunk() {
         let part = vec![0; 2 * SEALED_CHUNK_LEN + 20];
         let known = fingerprint(&part, false);
-        for tag_byte in [SEALED_CHUNK_LEN - 1, 2 * SEALED_CHUNK_LEN - 16, 2 * SEALED_CHUNK_LEN + 19] {
+        for tag_byte in [SEALED_CHUNK_LEN - 1, 2 * SEALED_CHUNK_LEN - 16, 2 * SEALED_CHUNK_LEN + 19]
+        {
             let mut changed = part.clone();
             changed[tag_byte] = 1;
             assert_ne!(fingerprint(&changed, false), known, "{tag_byte}");

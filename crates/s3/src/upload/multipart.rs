@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, io, path::PathBuf, pin::pin, sync::Arc};
 use aws_sdk_s3::{
     client::customize::CustomizableOperation,
     operation::create_multipart_upload::{
-        CreateMultipartUploadError, CreateMultipartUploadOutput, builders::CreateMultipartUploadFluentBuilder,
+        CreateMultipartUploadError, CreateMultipartUploadOutput,
+        builders::CreateMultipartUploadFluentBuilder,
     },
     primitives::ByteStream,
     types::{CompletedMultipartUpload, CompletedPart},
@@ -31,8 +32,11 @@ use crate::{
 };
 
 /// The `CreateMultipartUpload` that begins an upload.
-pub(crate) type CreateRequest =
-    CustomizableOperation<CreateMultipartUploadOutput, CreateMultipartUploadError, CreateMultipartUploadFluentBuilder>;
+pub(crate) type CreateRequest = CustomizableOperation<
+    CreateMultipartUploadOutput,
+    CreateMultipartUploadError,
+    CreateMultipartUploadFluentBuilder,
+>;
 
 /// A multipart upload and its parts in flight. Dropping it aborts it in the background: [`crate::SealedClient::settle`].
 /// One with a journal is not aborted: it can be resumed.
@@ -65,8 +69,13 @@ pub(crate) struct StateToBegin {
 
 impl StateToBegin {
     async fn begin(self, target: &Target, upload_id: &str) -> io::Result<Arc<Journal>> {
-        let (place, file) = ((target.bucket.as_str(), target.key.as_str()), FileIdentity::of(&self.file));
-        Journal::create(&self.path, Begin::new(place, upload_id, file, self.part_chunks, self.metadata)).await
+        let (place, file) =
+            ((target.bucket.as_str(), target.key.as_str()), FileIdentity::of(&self.file));
+        Journal::create(
+            &self.path,
+            Begin::new(place, upload_id, file, self.part_chunks, self.metadata),
+        )
+        .await
     }
 }
 
@@ -100,7 +109,11 @@ impl<'a> MultipartUpload<'a> {
         let request = upload.attributes.clone().on_create(request);
 
         let state = upload.state_file.clone().zip(file).map(|(path, file)| {
-            let metadata = upload.format.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value));
+            let metadata = upload
+                .format
+                .to_metadata()
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value));
             StateToBegin { path, file, part_chunks: plan.chunks(1), metadata: metadata.collect() }
         });
 
@@ -119,7 +132,15 @@ impl<'a> MultipartUpload<'a> {
     fn new(upload: &'a Upload, on_s3: OnS3, buffers: Arc<PartBuffers>) -> Self {
         let runtime = Handle::current();
         let on_s3 = Some(on_s3);
-        Self { upload, on_s3, buffers, runtime, parts: JoinSet::new(), done: Vec::new(), plaintext_len: 0 }
+        Self {
+            upload,
+            on_s3,
+            buffers,
+            runtime,
+            parts: JoinSet::new(),
+            done: Vec::new(),
+            plaintext_len: 0,
+        }
     }
 
     /// The buffers that its parts are read into.
@@ -134,7 +155,10 @@ impl<'a> MultipartUpload<'a> {
     }
 
     /// Waits for `work`; fails if a part in flight has failed.
-    pub(super) async fn meanwhile<T>(&mut self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    pub(super) async fn meanwhile<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         let mut work = pin!(work);
         loop {
             tokio::select! {
@@ -180,7 +204,11 @@ impl<'a> MultipartUpload<'a> {
         let on_s3 = self.on_s3.clone().expect("neither completed nor aborted yet");
         let mut parts = std::mem::take(&mut self.done);
         parts.sort_by_key(|part| part.part_number);
-        let body_len = self.upload.format.stored_len(self.plaintext_len).and_then(|len| i64::try_from(len).ok());
+        let body_len = self
+            .upload
+            .format
+            .stored_len(self.plaintext_len)
+            .and_then(|len| i64::try_from(len).ok());
         tracing::debug!(parts = parts.len(), body_len, "completing");
         let sent = on_s3
             .client
@@ -198,7 +226,11 @@ impl<'a> MultipartUpload<'a> {
             .await;
         let stored = match sent {
             Ok(output) => Ok(Stored { e_tag: output.e_tag, version_id: output.version_id }),
-            Err(error) => self.upload.stored_after_all("CompleteMultipartUpload", AwsFailure::new(&error)).await,
+            Err(error) => {
+                self.upload
+                    .stored_after_all("CompleteMultipartUpload", AwsFailure::new(&error))
+                    .await
+            }
         };
         match stored {
             Ok(Stored { e_tag, version_id }) => {
@@ -267,7 +299,8 @@ impl OnS3 {
                 unwanted.abort_unless_resumable().await;
             }
         });
-        let created = created.await.map_err(|_| target.error(ErrorKind::Io, "the runtime is shutting down"));
+        let created =
+            created.await.map_err(|_| target.error(ErrorKind::Io, "the runtime is shutting down"));
         let (created, taken) = created?;
         let this = created?;
         let _ = taken.send(());
@@ -280,10 +313,12 @@ impl OnS3 {
         request: CreateRequest,
         state: Option<StateToBegin>,
     ) -> Result<Self, Error> {
-        let output = request.send().await.map_err(|error| target.s3("CreateMultipartUpload", &error))?;
+        let output =
+            request.send().await.map_err(|error| target.s3("CreateMultipartUpload", &error))?;
         let upload_id = output.upload_id.filter(|id| !id.is_empty());
-        let upload_id =
-            upload_id.ok_or_else(|| target.error(ErrorKind::Service, "CreateMultipartUpload gave no upload id"))?;
+        let upload_id = upload_id.ok_or_else(|| {
+            target.error(ErrorKind::Service, "CreateMultipartUpload gave no upload id")
+        })?;
         let mut this = Self { client, target, upload_id, journal: None };
         if let Some(state) = state {
             match state.begin(&this.target, &this.upload_id).await {
@@ -297,18 +332,29 @@ impl OnS3 {
         Ok(this)
     }
 
-    async fn send_part(&self, number: usize, part: UnsentPart, buffers: Arc<PartBuffers>) -> Result<Part, Error> {
+    async fn send_part(
+        &self,
+        number: usize,
+        part: UnsentPart,
+        buffers: Arc<PartBuffers>,
+    ) -> Result<Part, Error> {
         let Self { client, target, upload_id, journal } = self;
         let number = i32::try_from(number).ok().filter(|number| *number <= 10_000);
-        let number = number.ok_or_else(|| target.error(ErrorKind::InvalidInput, "the plaintext has too many parts"))?;
+        let number = number.ok_or_else(|| {
+            target.error(ErrorKind::InvalidInput, "the plaintext has too many parts")
+        })?;
         let sealed = part.sealed(target, buffers).await?;
         let plaintext_len = sealed.plaintext_len;
         if let Some(journal) = journal {
             match journal.decide(number, &sealed.bytes).await.map_err(state_file_failed(target))? {
                 Decision::Send => {}
-                Decision::Stored(completed) => return Ok(Part { completed: *completed, plaintext_len }),
+                Decision::Stored(completed) => {
+                    return Ok(Part { completed: *completed, plaintext_len });
+                }
                 Decision::Changed => {
-                    let message = format!("part {number} of the file is not what it was when its upload began");
+                    let message = format!(
+                        "part {number} of the file is not what it was when its upload began"
+                    );
                     return Err(target.error(ErrorKind::SourceChanged, message));
                 }
             }
@@ -351,7 +397,12 @@ impl OnS3 {
     /// Aborts it; a failure is logged.
     pub(crate) async fn abort(&self) {
         let Self { client, target, upload_id, .. } = self;
-        let abort = client.s3().abort_multipart_upload().bucket(&target.bucket).key(&target.key).upload_id(upload_id);
+        let abort = client
+            .s3()
+            .abort_multipart_upload()
+            .bucket(&target.bucket)
+            .key(&target.key)
+            .upload_id(upload_id);
         if let Err(error) = abort.send().await {
             let failure = AwsFailure::new(&error);
             // It was completed by a request whose answer nobody waited for, or aborted before: it costs nothing.

@@ -14,7 +14,11 @@ pub(super) struct Stored {
 
 impl Upload {
     /// After a failure of `call`: our object if it is there, else the failure.
-    pub(super) async fn stored_after_all(&self, call: &'static str, failure: AwsFailure) -> Result<Stored, Error> {
+    pub(super) async fn stored_after_all(
+        &self,
+        call: &'static str,
+        failure: AwsFailure,
+    ) -> Result<Stored, Error> {
         let may_be_ours = failure.is_ambiguous() || matches!(failure.status, Some(404 | 409 | 412));
         if may_be_ours && let Some(stored) = self.find_ours().await {
             return Ok(stored);

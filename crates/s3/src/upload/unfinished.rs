@@ -39,10 +39,12 @@ impl UnfinishedUpload {
         let Begin { bucket, key, upload_id, file, part_chunks, .. } = begin;
         let part_len = part_chunks.saturating_mul(CHUNK_LEN) as u64;
         let len_of = |number: i32| {
-            let begin = u64::try_from(number).unwrap_or(0).saturating_sub(1).saturating_mul(part_len);
+            let begin =
+                u64::try_from(number).unwrap_or(0).saturating_sub(1).saturating_mul(part_len);
             file.len.saturating_sub(begin).min(part_len)
         };
-        let (stored_parts, stored_len) = stored.fold((0, 0), |(parts, len), number| (parts + 1, len + len_of(number)));
+        let (stored_parts, stored_len) =
+            stored.fold((0, 0), |(parts, len), number| (parts + 1, len + len_of(number)));
         Self {
             bucket: bucket.clone(),
             key: key.clone(),

@@ -46,7 +46,9 @@ impl Sample {
     #[must_use]
     pub fn has(&self, object: &ListedObject) -> bool {
         let mut hash = Sha256::new_with_prefix(self.seed.to_be_bytes());
-        for part in [&object.bucket, &object.key, object.version_id.as_ref().unwrap_or(&String::new())] {
+        for part in
+            [&object.bucket, &object.key, object.version_id.as_ref().unwrap_or(&String::new())]
+        {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -62,10 +64,15 @@ mod tests {
 
     #[test]
     fn a_sample_has_its_share_and_is_the_same_each_time() {
-        let objects: Vec<_> = (0..2000).map(|n| ListedObject::new("b", format!("key-{n}"))).collect();
+        let objects: Vec<_> =
+            (0..2000).map(|n| ListedObject::new("b", format!("key-{n}"))).collect();
         let sample = |fraction, seed| {
             let sample = Sample::new(fraction, seed).expect("a fraction");
-            objects.iter().filter(|object| sample.has(object)).map(|object| object.key.clone()).collect::<Vec<_>>()
+            objects
+                .iter()
+                .filter(|object| sample.has(object))
+                .map(|object| object.key.clone())
+                .collect::<Vec<_>>()
         };
         assert_eq!((sample(0.0, 1).len(), sample(1.0, 1).len()), (0, 2000));
         let tenth = sample(0.1, 1);

@@ -37,11 +37,15 @@ async fn run(regions: &Regions) -> Result<()> {
     let Regions { east, west } = regions;
     let mut report = Report::default();
     let directory = tempfile::tempdir()?;
-    let (source, restored) = (directory.path().join("admissions.csv"), directory.path().join("restored.csv"));
+    let (source, restored) =
+        (directory.path().join("admissions.csv"), directory.path().join("restored.csv"));
 
     let records = records::write(&source, FILE_LEN)?;
     let original = records::sha256(&source)?;
-    report.step(format!("made a file of {} with {records} records, each with {MARKER:?} in it", mib(FILE_LEN)));
+    report.step(format!(
+        "made a file of {} with {records} records, each with {MARKER:?} in it",
+        mib(FILE_LEN)
+    ));
 
     seal(&mut report, east, &source).await?;
     look_at_stored_bytes(&mut report, east, &source).await?;
@@ -52,9 +56,14 @@ async fn run(regions: &Regions) -> Result<()> {
     report.step(format!("lost {}: its KMS key is disabled", east.name));
 
     let started = Instant::now();
-    let info = west.client(west.keyring()).get().bucket(&west.bucket).key(KEY).to_file(&restored).await?;
+    let info =
+        west.client(west.keyring()).get().bucket(&west.bucket).key(KEY).to_file(&restored).await?;
     report.row("read in us-west-2 alone", mib(info.plaintext_len()), started.elapsed());
-    report.step(format!("read the replica with {} alone, {} verified", west.name, mib(info.plaintext_len())));
+    report.step(format!(
+        "read the replica with {} alone, {} verified",
+        west.name,
+        mib(info.plaintext_len())
+    ));
     let read = records::sha256(&restored)?;
     require(read == original, "the restored file differs")?;
     report.step(format!("its SHA-256 is the original's: {read}"));
@@ -71,7 +80,8 @@ async fn run(regions: &Regions) -> Result<()> {
 /// Seals the file in `east` under its key alone, by a multipart upload.
 async fn seal(report: &mut Report, east: &Region, source: &Path) -> Result<()> {
     let started = Instant::now();
-    let context = EncryptionContext::try_from_iter([("class", "patient-data"), ("tenant", "st-elsewhere")])?;
+    let context =
+        EncryptionContext::try_from_iter([("class", "patient-data"), ("tenant", "st-elsewhere")])?;
     let stored = east
         .client(east.keyring())
         .put()
@@ -123,9 +133,18 @@ async fn replicate(report: &mut Report, east: &Region, west: &Region) -> Result<
         .await?;
     let info = west.client(west.keyring()).head().bucket(&west.bucket).key(KEY).send().await?;
     report.row("replicated", mib(info.plaintext_len()), started.elapsed());
-    report.step(format!("copied it to s3://{}/{KEY} with its metadata, as replication does", west.bucket));
+    report.step(format!(
+        "copied it to s3://{}/{KEY} with its metadata, as replication does",
+        west.bucket
+    ));
 
-    let early = west.replica_client(west.keyring(), &east.bucket).get().bucket(&west.bucket).key(KEY).send().await;
+    let early = west
+        .replica_client(west.keyring(), &east.bucket)
+        .get()
+        .bucket(&west.bucket)
+        .key(KEY)
+        .send()
+        .await;
     let error = early.err().ok_or("the replica opens before it was re-wrapped")?;
     require(error.kind() == ErrorKind::NoMatchingKey, "the replica fails for another reason")?;
     report.step(format!("it does not open there yet: its only key is in {}", east.name));

@@ -19,7 +19,8 @@ pub(crate) fn write(path: &Path, len: u64) -> io::Result<u64> {
         // A multiplicative hash: no two neighbouring records are alike.
         let mixed: u64 = (records + 1_u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let (ward, minutes) = (mixed >> 60, mixed >> 32 & 0xfff);
-        let record = format!("{records},{MARKER}-{mixed:016x},2026-11-23,ward {ward},{minutes} minutes\n");
+        let record =
+            format!("{records},{MARKER}-{mixed:016x},2026-11-23,ward {ward},{minutes} minutes\n");
         let left = usize::try_from(len - written).unwrap_or(usize::MAX);
         let bytes = &record.as_bytes()[..record.len().min(left)];
         file.write_all(bytes)?;

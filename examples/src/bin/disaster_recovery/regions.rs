@@ -34,7 +34,9 @@ impl Regions {
 
 impl Region {
     async fn new(name: &'static str, prefix: &str, endpoint: &str) -> Result<Self> {
-        let defaults = aws_config::defaults(BehaviorVersion::v2026_01_12()).region(name).endpoint_url(endpoint);
+        let defaults = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .region(name)
+            .endpoint_url(endpoint);
         let config = defaults.load().await;
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
         Ok(Self {
@@ -65,7 +67,8 @@ impl Region {
 
     /// How many parts an object was uploaded in.
     pub(crate) async fn parts_of(&self, key: &str) -> Result<usize> {
-        let head = self.s3.head_object().bucket(&self.bucket).key(key).part_number(1).send().await?;
+        let head =
+            self.s3.head_object().bucket(&self.bucket).key(key).part_number(1).send().await?;
         Ok(usize::try_from(head.parts_count().unwrap_or(1))?)
     }
 

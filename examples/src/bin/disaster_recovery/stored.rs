@@ -17,7 +17,11 @@ impl Bytes {
         Ok(Self::of(&fs::read(path)?))
     }
 
-    pub(crate) async fn of_object(s3: &aws_sdk_s3::Client, bucket: &str, key: &str) -> Result<Self> {
+    pub(crate) async fn of_object(
+        s3: &aws_sdk_s3::Client,
+        bucket: &str,
+        key: &str,
+    ) -> Result<Self> {
         let object = s3.get_object().bucket(bucket).key(key).send().await?;
         Ok(Self::of(&object.body.collect().await?.into_bytes()))
     }

@@ -10,9 +10,15 @@ use super::{
 };
 use crate::contender::ACCOUNT;
 
-pub(super) fn answer(request: &Request, connection: &mut Connection, stats: &Stats) -> io::Result<Answer> {
+pub(super) fn answer(
+    request: &Request,
+    connection: &mut Connection,
+    stats: &Stats,
+) -> io::Result<Answer> {
     let body = connection.body(request.body_len()?)?;
-    let Some(operation) = request.header("x-amz-target").and_then(|target| target.strip_prefix("TrentService.")) else {
+    let Some(operation) =
+        request.header("x-amz-target").and_then(|target| target.strip_prefix("TrentService."))
+    else {
         stats.count("GetCallerIdentity");
         return Ok(Answer::ok("text/xml", caller_identity()));
     };

@@ -54,7 +54,9 @@ impl Request {
         let (method, target) = (words.next()?.to_owned(), words.next()?);
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let headers = lines.filter_map(|line| line.split_once(':'));
-        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+        let headers = headers
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
         Some(Self { method, path: path.to_owned(), query: query.to_owned(), headers })
     }
 
@@ -84,7 +86,11 @@ impl Request {
 
 impl Answer {
     pub(super) fn ok(content_type: &str, body: String) -> Self {
-        Self { status: 200, headers: format!("content-type: {content_type}\r\n"), body: Body::Text(body) }
+        Self {
+            status: 200,
+            headers: format!("content-type: {content_type}\r\n"),
+            body: Body::Text(body),
+        }
     }
 
     /// No body, and these headers.
@@ -136,7 +142,8 @@ impl Connection {
             let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(BUFFER_LEN);
             // On a TCP socket this flag drops the bytes instead of copying them. (tcp(7), "MSG_TRUNC".)
             let flags = MsgFlags::MSG_TRUNC | MsgFlags::MSG_WAITALL;
-            len -= received(recv(self.stream.as_raw_fd(), &mut self.buffer[..wanted], flags)?)? as u64;
+            len -=
+                received(recv(self.stream.as_raw_fd(), &mut self.buffer[..wanted], flags)?)? as u64;
         }
         Ok(())
     }
@@ -179,7 +186,9 @@ impl Connection {
             Body::File(_, range) => range.end - range.start,
             Body::Unsent(len) => *len,
         };
-        let mut head = format!("HTTP/1.1 {status} X\r\nx-amz-request-id: 0\r\ncontent-length: {len}\r\n{headers}\r\n");
+        let mut head = format!(
+            "HTTP/1.1 {status} X\r\nx-amz-request-id: 0\r\ncontent-length: {len}\r\n{headers}\r\n"
+        );
         if request.method == "HEAD" {
             return self.stream.write_all(head.as_bytes());
         }
@@ -193,7 +202,12 @@ impl Connection {
                 let mut offset = range.start.try_into().map_err(io::Error::other)?;
                 let mut left = usize::try_from(len).map_err(io::Error::other)?;
                 while left > 0 {
-                    left -= received(sendfile(self.stream.as_fd(), file.as_fd(), Some(&mut offset), left)?)?;
+                    left -= received(sendfile(
+                        self.stream.as_fd(),
+                        file.as_fd(),
+                        Some(&mut offset),
+                        left,
+                    )?)?;
                 }
                 Ok(())
             }

@@ -20,12 +20,19 @@ const PAGE: u64 = 1000;
 pub(super) fn list(request: &Request, stats: &Stats) -> Answer {
     stats.count("ListObjectsV2");
     let prefix = request.parameter("prefix").unwrap_or_default().replace("%2F", "/");
-    let count: u64 = prefix.trim_start_matches('n').trim_end_matches('/').parse().unwrap_or_default();
-    let first: u64 = request.parameter("continuation-token").and_then(|token| token.parse().ok()).unwrap_or_default();
+    let count: u64 =
+        prefix.trim_start_matches('n').trim_end_matches('/').parse().unwrap_or_default();
+    let first: u64 = request
+        .parameter("continuation-token")
+        .and_then(|token| token.parse().ok())
+        .unwrap_or_default();
     let end = (first + PAGE).min(count);
     let mut body = format!("<ListBucketResult><Name>{BUCKET}</Name><MaxKeys>{PAGE}</MaxKeys>");
     if end < count {
-        let _ = write!(body, "<IsTruncated>true</IsTruncated><NextContinuationToken>{end}</NextContinuationToken>");
+        let _ = write!(
+            body,
+            "<IsTruncated>true</IsTruncated><NextContinuationToken>{end}</NextContinuationToken>"
+        );
     } else {
         body.push_str("<IsTruncated>false</IsTruncated>");
     }
@@ -47,6 +54,9 @@ pub(super) fn object(path: &str, objects: &Objects) -> std::io::Result<Option<St
         return objects.get(path);
     }
     let place = |path: &str| format!("\"place\":\"{}\"", &path[1..]);
-    let placed = |stored: Stored| Stored { headers: stored.headers.replace(&place(TEMPLATE), &place(path)), ..stored };
+    let placed = |stored: Stored| Stored {
+        headers: stored.headers.replace(&place(TEMPLATE), &place(path)),
+        ..stored
+    };
     Ok(objects.get(TEMPLATE)?.map(placed))
 }

@@ -84,13 +84,22 @@ impl Objects {
     }
 
     pub(super) fn complete_upload(&self, upload: &str, path: &str) -> io::Result<()> {
-        let Upload { headers, parts } = self.state().uploads.remove(upload).ok_or(io::ErrorKind::NotFound)?;
+        let Upload { headers, parts } =
+            self.state().uploads.remove(upload).ok_or(io::ErrorKind::NotFound)?;
         self.finish(path, upload, &headers, &parts)
     }
 
-    fn finish(&self, path: &str, upload: &str, headers: &str, parts: &BTreeMap<u32, u64>) -> io::Result<()> {
+    fn finish(
+        &self,
+        path: &str,
+        upload: &str,
+        headers: &str,
+        parts: &BTreeMap<u32, u64>,
+    ) -> io::Result<()> {
         if !Self::is_kept(path) {
-            self.state().discarded.insert(path.to_owned(), (parts.values().sum(), headers.to_owned()));
+            self.state()
+                .discarded
+                .insert(path.to_owned(), (parts.values().sum(), headers.to_owned()));
             return Ok(());
         }
         let kept = kept_file(&self.store, path);
@@ -113,7 +122,8 @@ impl Objects {
         match File::open(&kept) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             file => {
-                let (file, headers) = (file?, fs::read_to_string(kept.with_added_extension("headers"))?);
+                let (file, headers) =
+                    (file?, fs::read_to_string(kept.with_added_extension("headers"))?);
                 Ok(Some(Stored { len: file.metadata()?.len(), headers, file: Some(file) }))
             }
         }

@@ -22,7 +22,10 @@ pub(super) fn answer(
     let (bucket, key) = request.path[1..].split_once('/').unwrap_or((&request.path[1..], ""));
     if key.is_empty() {
         connection.discard(request.body_len()?)?;
-        if bucket == many::BUCKET && request.method == "GET" && request.parameter("list-type").is_some() {
+        if bucket == many::BUCKET
+            && request.method == "GET"
+            && request.parameter("list-type").is_some()
+        {
             return Ok(many::list(request, stats));
         }
         return Ok(of_bucket(request, bucket, stats));
@@ -119,7 +122,8 @@ fn read(request: &Request, objects: &Objects, stats: &Stats) -> io::Result<Answe
         Some(header) => match range(header, len) {
             None => return Ok(Answer::error(416, "InvalidRange")),
             Some(range) => {
-                let line = format!("content-range: bytes {}-{}/{len}\r\n", range.start, range.end - 1);
+                let line =
+                    format!("content-range: bytes {}-{}/{len}\r\n", range.start, range.end - 1);
                 (206, range, headers + &line)
             }
         },
@@ -149,7 +153,11 @@ fn range(header: &str, len: u64) -> Option<Range<u64>> {
 /// What S3 stores with an object, as lines.
 fn kept_headers(request: &Request) -> String {
     let kept = |name: &str| name.starts_with("x-amz-meta-") || name == "content-type";
-    request.headers().filter(|(name, _)| kept(name)).map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+    request
+        .headers()
+        .filter(|(name, _)| kept(name))
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect()
 }
 
 /// The answer to a stored body repeats its checksum.

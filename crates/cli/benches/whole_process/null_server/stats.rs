@@ -28,7 +28,8 @@ impl Stats {
     pub(super) fn to_json(&self) -> io::Result<String> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let usage = getrusage(UsageWho::RUSAGE_SELF)?;
-        let micros = [usage.user_time(), usage.system_time()].map(|time| time.tv_sec() * 1_000_000 + time.tv_usec());
+        let micros = [usage.user_time(), usage.system_time()]
+            .map(|time| time.tv_sec() * 1_000_000 + time.tv_usec());
         counts.insert("cpu_us", micros.iter().sum::<i64>().unsigned_abs());
         serde_json::to_string(&counts).map_err(io::Error::other)
     }

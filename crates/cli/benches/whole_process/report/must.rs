@@ -57,28 +57,34 @@ fn cipher_row(operation: &str) -> Result<Row> {
 }
 
 fn against_bare_sdk(findings: &Findings<'_>, case: Case) -> Row {
-    let ratios =
-        both(findings, case, Contender::BareSdk).map(|(ours, bare)| (ours.cpu / bare.cpu, ours.wall / bare.wall));
+    let ratios = both(findings, case, Contender::BareSdk)
+        .map(|(ours, bare)| (ours.cpu / bare.cpu, ours.wall / bare.wall));
     Row {
         what: format!("sealed upload against the bare SDK's of plain bytes, {}", conditions(case)),
         must: "CPU ≤ 1.5×, wall ≤ 1.1×".into(),
-        measured: ratios.map_or("–".into(), |(cpu, wall)| format!("CPU {cpu:.2}×, wall {wall:.2}×")),
+        measured: ratios
+            .map_or("–".into(), |(cpu, wall)| format!("CPU {cpu:.2}×, wall {wall:.2}×")),
         met: ratios.map(|(cpu, wall)| cpu <= 1.5 && wall <= 1.1),
     }
 }
 
 fn against_s5cmd(findings: &Findings<'_>, case: Case) -> Row {
-    let ratios =
-        both(findings, case, Contender::S5cmd).map(|(ours, s5cmd)| (ours.cpu / s5cmd.cpu, ours.wall / s5cmd.wall));
+    let ratios = both(findings, case, Contender::S5cmd)
+        .map(|(ours, s5cmd)| (ours.cpu / s5cmd.cpu, ours.wall / s5cmd.wall));
     Row {
         what: format!("sealed upload against s5cmd's of plain bytes, {}", conditions(case)),
         must: "less CPU, less wall time".into(),
-        measured: ratios.map_or("–".into(), |(cpu, wall)| format!("CPU {cpu:.2}×, wall {wall:.2}×")),
+        measured: ratios
+            .map_or("–".into(), |(cpu, wall)| format!("CPU {cpu:.2}×, wall {wall:.2}×")),
         met: ratios.map(|(cpu, wall)| cpu < 1.0 && wall < 1.0),
     }
 }
 
-pub(super) fn both(findings: &Findings<'_>, case: Case, other: Contender) -> Option<(Summary, Summary)> {
+pub(super) fn both(
+    findings: &Findings<'_>,
+    case: Case,
+    other: Contender,
+) -> Option<(Summary, Summary)> {
     runs_of(findings, case, Contender::Sealwax).zip(runs_of(findings, case, other))
 }
 
@@ -87,23 +93,29 @@ fn conditions(case: Case) -> String {
 }
 
 fn memory(findings: &Findings<'_>) -> Row {
-    let ours = findings
-        .runs
-        .keys()
-        .filter_map(|case| runs_of(findings, *case, Contender::Sealwax).map(|summary| (summary.memory, case.size)));
+    let ours = findings.runs.keys().filter_map(|case| {
+        runs_of(findings, *case, Contender::Sealwax).map(|summary| (summary.memory, case.size))
+    });
     let most = ours.max();
     let longest = findings.runs.keys().map(|case| case.size).max().unwrap_or_default();
     Row {
         what: format!("peak memory, whatever the size: up to {}", bytes(longest)),
         must: "≤ byte budget + 32 MiB = 160 MiB".into(),
-        measured: most.map_or("–".into(), |(memory, size)| format!("{} MiB, at {}", memory >> 20, bytes(size))),
+        measured: most.map_or("–".into(), |(memory, size)| {
+            format!("{} MiB, at {}", memory >> 20, bytes(size))
+        }),
         met: most.map(|(memory, _)| memory <= MEMORY_LIMIT),
     }
 }
 
 fn range(findings: &Findings<'_>) -> Row {
     let (gets, fetched) = (findings.range.get("GetObject"), findings.range.get("bytes_out"));
-    let requests: u64 = findings.range.requests().filter(|(name, _)| name.ends_with("Object")).map(|(_, n)| n).sum();
+    let requests: u64 = findings
+        .range
+        .requests()
+        .filter(|(name, _)| name.ends_with("Object"))
+        .map(|(_, n)| n)
+        .sum();
     Row {
         what: format!("a range of 1 byte of {}", bytes(counts::LEN)),
         must: "1 GET, ≤ 33 KB".into(),

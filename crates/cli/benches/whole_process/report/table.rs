@@ -29,7 +29,12 @@ impl Summary {
             seconds.get(seconds.len() / 2).copied().unwrap_or_default().as_secs_f64()
         };
         Self {
-            least_wall: runs.iter().map(|run| run.cost.wall).min().unwrap_or_default().as_secs_f64(),
+            least_wall: runs
+                .iter()
+                .map(|run| run.cost.wall)
+                .min()
+                .unwrap_or_default()
+                .as_secs_f64(),
             wall: median(|run| run.cost.wall),
             cpu: median(|run| run.cost.cpu),
             server: median(|run| run.server),

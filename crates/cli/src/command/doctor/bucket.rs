@@ -13,7 +13,11 @@ use crate::{
 };
 
 /// Checks a bucket. Whether it is there.
-pub(super) async fn check(session: &Session, bucket: &str, checks: &mut Checks) -> Result<bool, Failure> {
+pub(super) async fn check(
+    session: &Session,
+    bucket: &str,
+    checks: &mut Checks,
+) -> Result<bool, Failure> {
     let s3 = session.s3();
     let head = s3.head_bucket().bucket(bucket).send().await;
     let is_there = head.is_ok();
@@ -78,7 +82,8 @@ async fn replication(s3: &aws_sdk_s3::Client, bucket: &str) -> Check {
     };
     let rules = configuration.map(|it| it.rules).unwrap_or_default();
     let enabled = rules.iter().filter(|rule| rule.status == ReplicationRuleStatus::Enabled);
-    let to: Vec<_> = enabled.filter_map(|rule| Some(rule.destination.as_ref()?.bucket.as_str())).collect();
+    let to: Vec<_> =
+        enabled.filter_map(|rule| Some(rule.destination.as_ref()?.bucket.as_str())).collect();
     match (to.is_empty(), rules.is_empty()) {
         (false, _) => Check::ok("replication", format!("to {}", to.join(", "))),
         (true, false) => none("all its rules are disabled"),
@@ -98,7 +103,9 @@ async fn lifecycle(s3: &aws_sdk_s3::Client, bucket: &str) -> Check {
         }
     };
     let enabled = rules.iter().filter(|rule| rule.status == ExpirationStatus::Enabled);
-    let days = enabled.filter_map(|rule| rule.abort_incomplete_multipart_upload.as_ref()?.days_after_initiation).min();
+    let days = enabled
+        .filter_map(|rule| rule.abort_incomplete_multipart_upload.as_ref()?.days_after_initiation)
+        .min();
     match days {
         Some(days) => {
             let days = Counted(days.unsigned_abs().into(), "day");

@@ -23,11 +23,17 @@ pub(super) async fn check(session: &Session, checks: &mut Checks) -> Result<bool
         Ok(caller) => {
             let (account, arn) = (caller.account().unwrap_or("?"), caller.arn().unwrap_or("?"));
             let until = match session.config().credentials_provider() {
-                Some(provider) => provider.provide_credentials().await.ok().and_then(|it| it.expiry()),
+                Some(provider) => {
+                    provider.provide_credentials().await.ok().and_then(|it| it.expiry())
+                }
                 None => None,
             };
             let until = until.map_or_else(String::new, |until| {
-                let left = until.duration_since(std::time::SystemTime::now()).unwrap_or_default().as_secs() / 60;
+                let left = until
+                    .duration_since(std::time::SystemTime::now())
+                    .unwrap_or_default()
+                    .as_secs()
+                    / 60;
                 format!(", for {left} minutes more")
             });
             Check::ok("credentials", format!("{arn}, account {account}{until}"))

@@ -33,19 +33,35 @@ impl Check {
         Self { check, status: Status::Ok, message: message.into(), hint: None }
     }
 
-    pub(super) fn warning(check: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn warning(
+        check: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self { check, status: Status::Warning, message: message.into(), hint: Some(hint.into()) }
     }
 
-    pub(super) fn failed(check: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn failed(
+        check: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self { status: Status::Failed, ..Self::warning(check, message, hint) }
     }
 
-    pub(super) fn unknown(check: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn unknown(
+        check: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self { status: Status::Unknown, ..Self::warning(check, message, hint) }
     }
 
-    pub(super) fn skipped(check: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn skipped(
+        check: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self { status: Status::Skipped, ..Self::warning(check, message, hint) }
     }
 
@@ -59,7 +75,12 @@ impl Check {
         };
         let mut text = format!("{status}  {:<12} {}", self.check, Printable(&self.message));
         if let Some(hint) = &self.hint {
-            text.push_str(&format!("\n         {:<12} {} {}", "", paint.note("hint:"), Printable(hint)));
+            text.push_str(&format!(
+                "\n         {:<12} {} {}",
+                "",
+                paint.note("hint:"),
+                Printable(hint)
+            ));
         }
         text
     }

@@ -7,7 +7,10 @@ use std::{
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_sts::{
-    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeDeserializationInterceptorContextRef},
+    config::{
+        ConfigBag, Intercept, RuntimeComponents,
+        interceptors::BeforeDeserializationInterceptorContextRef,
+    },
     error::BoxError,
 };
 
@@ -29,14 +32,20 @@ impl ServerClock {
     pub(super) fn check(&self, checks: &mut Checks) -> Result<(), Failure> {
         let ahead = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(ahead) = ahead else {
-            return checks.add(Check::unknown("clock", "the service does not tell the time", "compare it by hand"));
+            return checks.add(Check::unknown(
+                "clock",
+                "the service does not tell the time",
+                "compare it by hand",
+            ));
         };
         let seconds = Counted(ahead.unsigned_abs(), "second");
         let how = if ahead > 0 { "ahead of" } else { "behind" };
         let message = format!("this machine is {seconds} {how} the service");
         let hint = "set the clock, by NTP for instance: requests are signed with the time";
         checks.add(match ahead.abs() {
-            0..=FINE_SECONDS => Check::ok("clock", format!("within {FINE_SECONDS} seconds of the service's")),
+            0..=FINE_SECONDS => {
+                Check::ok("clock", format!("within {FINE_SECONDS} seconds of the service's"))
+            }
             31..MAX_SECONDS => Check::warning("clock", message, hint),
             _ => Check::failed("clock", message, hint),
         })
@@ -55,7 +64,9 @@ impl Intercept for ServerClock {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let date = context.response().headers().get("date");
-        if let Some(there) = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok()) {
+        if let Some(there) =
+            date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok())
+        {
             let ahead = DateTime::from(SystemTime::now()).secs() - there.secs();
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
         }

@@ -35,7 +35,11 @@ pub(super) async fn check(
         return Ok(());
     }
     let pairs = WrapContext::new(context, place).pairs();
-    let caller = Caller { kms, key, pairs: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect() };
+    let caller = Caller {
+        kms,
+        key,
+        pairs: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+    };
     let (check, ciphertext) = caller.generate().await;
     checks.add(check)?;
     checks.add(caller.encrypt().await)?;
@@ -44,7 +48,11 @@ pub(super) async fn check(
 }
 
 /// Whether all keys are lost with one Region.
-pub(super) fn check_regions(session: &Session, keys: &[KmsKeyArn], checks: &mut Checks) -> Result<(), Failure> {
+pub(super) fn check_regions(
+    session: &Session,
+    keys: &[KmsKeyArn],
+    checks: &mut Checks,
+) -> Result<(), Failure> {
     let regions: BTreeSet<_> = keys.iter().map(KmsKeyArn::region).collect();
     let names = regions.iter().copied().collect::<Vec<_>>().join(", ");
     checks.add(match (regions.len(), session.local_key()) {
@@ -64,7 +72,10 @@ async fn describe(kms: &Client, key: &KmsKeyArn, checks: &mut Checks) -> Result<
     let answer = kms.describe_key().key_id(key.as_str()).send().await;
     let (check, is_usable) = match answer.map(|answer| answer.key_metadata) {
         Ok(Some(metadata)) => state(key, &metadata),
-        Ok(None) => (Check::unknown("key", format!("KMS says nothing of {}", key.as_str()), "try again"), true),
+        Ok(None) => (
+            Check::unknown("key", format!("KMS says nothing of {}", key.as_str()), "try again"),
+            true,
+        ),
         Err(error) => {
             let failed = FailedCall::new(&format!("KMS DescribeKey of {}", key.as_str()), &error);
             match error.code() {
@@ -77,7 +88,8 @@ async fn describe(kms: &Client, key: &KmsKeyArn, checks: &mut Checks) -> Result<
                     (Check::unknown("key", failed.to_string(), hint), true)
                 }
                 _ => {
-                    let hint = "check the endpoint and the network: this Region's KMS does not answer";
+                    let hint =
+                        "check the endpoint and the network: this Region's KMS does not answer";
                     (Check::failed("key", failed.to_string(), hint), false)
                 }
             }
@@ -93,17 +105,28 @@ fn state(key: &KmsKeyArn, metadata: &KeyMetadata) -> (Check, bool) {
     let name = key.as_str();
     match metadata.key_state() {
         Some(KeyState::Enabled) | None => {}
-        Some(KeyState::Disabled) => return failed(format!("{name} is disabled"), "aws kms enable-key"),
+        Some(KeyState::Disabled) => {
+            return failed(format!("{name} is disabled"), "aws kms enable-key");
+        }
         Some(KeyState::PendingDeletion) => {
-            let hint = "aws kms cancel-key-deletion, then enable-key: what it alone wraps is lost with it";
+            let hint =
+                "aws kms cancel-key-deletion, then enable-key: what it alone wraps is lost with it";
             return failed(format!("{name} is about to be deleted"), hint);
         }
-        Some(other) => return failed(format!("{name} is in the state {}", other.as_str()), "see the key in KMS"),
+        Some(other) => {
+            return failed(
+                format!("{name} is in the state {}", other.as_str()),
+                "see the key in KMS",
+            );
+        }
     }
     if metadata.key_usage().is_some_and(|usage| *usage != KeyUsageType::EncryptDecrypt)
         || metadata.key_spec().is_some_and(|spec| *spec != KeySpec::SymmetricDefault)
     {
-        return failed(format!("{name} is no symmetric key for encryption"), "make one: aws kms create-key");
+        return failed(
+            format!("{name} is no symmetric key for encryption"),
+            "make one: aws kms create-key",
+        );
     }
     let kind = if metadata.multi_region() == Some(true) { "multi-Region" } else { "of one Region" };
     (Check::ok("key", format!("{name} is enabled, {kind}")), true)
@@ -120,7 +143,12 @@ struct Caller<'a> {
 impl Caller<'_> {
     /// Also what was answered instead of a dry run.
     async fn generate(&self) -> (Check, Option<Blob>) {
-        let call = self.kms.generate_data_key().key_id(self.key.as_str()).key_spec(DataKeySpec::Aes256).dry_run(true);
+        let call = self
+            .kms
+            .generate_data_key()
+            .key_id(self.key.as_str())
+            .key_spec(DataKeySpec::Aes256)
+            .dry_run(true);
         match call.set_encryption_context(Some(self.pairs.clone())).send().await {
             // Nothing is ever sealed under that data key.
             Ok(answer) => (self.ignored("GenerateDataKey"), answer.ciphertext_blob),
@@ -129,7 +157,12 @@ impl Caller<'_> {
     }
 
     async fn encrypt(&self) -> Check {
-        let call = self.kms.encrypt().key_id(self.key.as_str()).plaintext(Blob::new([0; 32])).dry_run(true);
+        let call = self
+            .kms
+            .encrypt()
+            .key_id(self.key.as_str())
+            .plaintext(Blob::new([0; 32]))
+            .dry_run(true);
         match call.set_encryption_context(Some(self.pairs.clone())).send().await {
             Ok(_) => self.ignored("Encrypt"),
             Err(error) => self.judged("Encrypt", &error),
@@ -152,7 +185,9 @@ impl Caller<'_> {
     async fn re_encrypt(&self, ciphertext: Option<Blob>) -> Check {
         let (key, pairs) = (self.key.as_str(), Some(self.pairs.clone()));
         let call = self.kms.re_encrypt().source_key_id(key).destination_key_id(key).dry_run(true);
-        let call = call.set_source_encryption_context(pairs.clone()).set_destination_encryption_context(pairs);
+        let call = call
+            .set_source_encryption_context(pairs.clone())
+            .set_destination_encryption_context(pairs);
         let call = match ciphertext {
             Some(ciphertext) => call.ciphertext_blob(ciphertext),
             None => call.dry_run_modifiers(DryRunModifierType::IgnoreCiphertext),
@@ -172,7 +207,10 @@ impl Caller<'_> {
     fn ignored(&self, call: &str) -> Check {
         Check::ok(
             "key policy",
-            format!("kms:{call} works in {} (this service ignores DryRun: it was a real call)", self.region()),
+            format!(
+                "kms:{call} works in {} (this service ignores DryRun: it was a real call)",
+                self.region()
+            ),
         )
     }
 
@@ -187,11 +225,17 @@ impl Caller<'_> {
             Some("AccessDeniedException") => Check::failed(
                 "key policy",
                 format!("kms:{call} is denied in {}: {}", self.region(), reason(error)),
-                format!("allow kms:{call} in the key's policy and the caller's; see SECURITY.md and examples/policies"),
+                format!(
+                    "allow kms:{call} in the key's policy and the caller's; see SECURITY.md and examples/policies"
+                ),
             ),
             _ => {
                 let failed = FailedCall::new(&format!("KMS {call} in {}", self.region()), error);
-                Check::unknown("key policy", failed.to_string(), "seal an object and open it, to see")
+                Check::unknown(
+                    "key policy",
+                    failed.to_string(),
+                    "seal an object and open it, to see",
+                )
             }
         }
     }

@@ -36,7 +36,11 @@ pub(super) struct Scratch {
 impl Scratch {
     pub(super) fn new(session: &Session, prefix: &Prefix) -> Result<Self, Failure> {
         let name = format!(".sealwax-doctor/{}", local_key::random_name()?);
-        Ok(Self { s3: session.s3(), uri: prefix.clone().into_folder().below(&name)?, is_used: AtomicBool::new(false) })
+        Ok(Self {
+            s3: session.s3(),
+            uri: prefix.clone().into_folder().below(&name)?,
+            is_used: AtomicBool::new(false),
+        })
     }
 
     pub(super) fn bucket(&self) -> &str {
@@ -58,14 +62,22 @@ impl Scratch {
         if let Err(error) = put().if_none_match("*").send().await {
             let failed = FailedCall::new(&format!("{} cannot be stored", self.uri), &error);
             let hint = match failed.status {
-                Some(403) => "the caller needs s3:PutObject there, and the bucket's policy must let it",
-                Some(501 | 400) => "this store does not know If-None-Match: --no-overwrite fails on it",
+                Some(403) => {
+                    "the caller needs s3:PutObject there, and the bucket's policy must let it"
+                }
+                Some(501 | 400) => {
+                    "this store does not know If-None-Match: --no-overwrite fails on it"
+                }
                 _ => "check the bucket's policy, the endpoint and the network",
             };
             return checks.add(Check::failed("store", failed.to_string(), hint));
         }
         let again = put().if_none_match("*").send().await;
-        checks.add(honoured("If-None-Match on puts", "--no-overwrite can replace an object on this store", &again))?;
+        checks.add(honoured(
+            "If-None-Match on puts",
+            "--no-overwrite can replace an object on this store",
+            &again,
+        ))?;
         let other = put().if_match(OTHER_E_TAG).send().await;
         checks.add(honoured(
             "If-Match on puts",
@@ -75,7 +87,12 @@ impl Scratch {
 
         let copy = || {
             let source = format!("{}/{}", self.uri.bucket(), self.uri.key());
-            let copy = self.s3.copy_object().bucket(self.uri.bucket()).key(self.uri.key()).copy_source(source);
+            let copy = self
+                .s3
+                .copy_object()
+                .bucket(self.uri.bucket())
+                .key(self.uri.key())
+                .copy_source(source);
             copy.metadata_directive(aws_sdk_s3::types::MetadataDirective::Replace)
         };
         let from_other = copy().copy_source_if_match(OTHER_E_TAG).send().await;
@@ -108,7 +125,13 @@ impl Scratch {
         }
         const PLAINTEXT: &[u8] = b"sealed by sealwax doctor";
         let client = session.client(&self.uri, session.writing_keyring(keys, None)?);
-        let put = client.put().uri(&self.uri).encryption_context(context).body(PLAINTEXT.to_vec()).send().await;
+        let put = client
+            .put()
+            .uri(&self.uri)
+            .encryption_context(context)
+            .body(PLAINTEXT.to_vec())
+            .send()
+            .await;
         let opened = match put {
             Ok(_) => async { client.get().uri(&self.uri).send().await?.bytes().await }.await,
             Err(error) => Err(error),
@@ -117,7 +140,11 @@ impl Scratch {
             Ok(plaintext) if plaintext == PLAINTEXT => {
                 Check::ok("round trip", "an object was sealed, stored and opened")
             }
-            Ok(_) => Check::failed("round trip", "another plaintext came back", "do not use this store, and tell us"),
+            Ok(_) => Check::failed(
+                "round trip",
+                "another plaintext came back",
+                "do not use this store, and tell us",
+            ),
             Err(error) => {
                 let hint = error.kind().advice();
                 Check::failed("round trip", Failure::from(error).in_one_line(), hint)
@@ -131,7 +158,11 @@ impl Scratch {
             return Ok(());
         }
         if let Err(failed) = self.delete().await {
-            checks.add(Check::failed("clean-up", failed.to_string(), format!("delete {} by hand", self.uri)))?;
+            checks.add(Check::failed(
+                "clean-up",
+                failed.to_string(),
+                format!("delete {} by hand", self.uri),
+            ))?;
         }
         Ok(())
     }
@@ -142,9 +173,18 @@ impl Scratch {
         let versions = self.s3.list_object_versions().bucket(bucket).prefix(key).send().await;
         let ids: Vec<String> = match versions {
             Ok(found) => {
-                let objects = found.versions.unwrap_or_default().into_iter().map(|it| (it.key, it.version_id));
-                let markers = found.delete_markers.unwrap_or_default().into_iter().map(|it| (it.key, it.version_id));
-                let ours = objects.chain(markers).filter(|(found, _)| found.as_deref() == Some(key));
+                let objects = found
+                    .versions
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|it| (it.key, it.version_id));
+                let markers = found
+                    .delete_markers
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|it| (it.key, it.version_id));
+                let ours =
+                    objects.chain(markers).filter(|(found, _)| found.as_deref() == Some(key));
                 ours.filter_map(|(_, id)| id).collect()
             }
             // It was never stored, or its versions may not be seen.
@@ -154,7 +194,8 @@ impl Scratch {
             }
         };
         for id in ids {
-            let deleted = self.s3.delete_object().bucket(bucket).key(key).version_id(id).send().await;
+            let deleted =
+                self.s3.delete_object().bucket(bucket).key(key).version_id(id).send().await;
             deleted.map_err(|error| FailedCall::new(&what, &error))?;
         }
         Ok(())
@@ -162,7 +203,11 @@ impl Scratch {
 }
 
 /// Whether a request that must not be carried out was refused.
-fn honoured<T, E>(what: &str, otherwise: &str, answer: &Result<T, SdkError<E, HttpResponse>>) -> Check
+fn honoured<T, E>(
+    what: &str,
+    otherwise: &str,
+    answer: &Result<T, SdkError<E, HttpResponse>>,
+) -> Check
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -170,9 +215,11 @@ where
         Ok(_) => Check::warning("conditions", format!("{what} is ignored"), otherwise),
         Err(error) => match error.raw_response().map(|answer| answer.status().as_u16()) {
             Some(412 | 409) => Check::ok("conditions", format!("{what} is honoured")),
-            Some(501 | 400) => {
-                Check::warning("conditions", format!("{what} is refused: the store does not know it"), otherwise)
-            }
+            Some(501 | 400) => Check::warning(
+                "conditions",
+                format!("{what} is refused: the store does not know it"),
+                otherwise,
+            ),
             _ => {
                 let failed = FailedCall::new(what, error);
                 Check::unknown("conditions", failed.to_string(), "try again")

@@ -89,12 +89,17 @@ struct Late {
 /// What was refused, by Region and service.
 pub(super) fn refused(blocked: &BlockedRegions) -> Vec<Refused> {
     let refused = blocked.refused().into_iter();
-    refused.map(|(calls, requests)| Refused { region: calls.region, service: calls.service, requests }).collect()
+    refused
+        .map(|(calls, requests)| Refused { region: calls.region, service: calls.service, requests })
+        .collect()
 }
 
 /// A time as in RFC 3339.
 pub(super) fn time(time: SystemTime) -> String {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default();
+    let seconds = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map(|since| since.as_secs())
+        .unwrap_or_default();
     let time = DateTime::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
     time.fmt(DateTimeFormat::DateTime).unwrap_or_else(|_| "unknown".into())
 }
@@ -104,10 +109,9 @@ impl Source {
     pub(super) fn new(source: &Prefix, region: &str, lag: &Lag, Age(tolerated): Age) -> Self {
         let since = SystemTime::now() - tolerated;
         let is_behind = lag.oldest.as_ref().is_some_and(|oldest| {
-            oldest
-                .object
-                .last_modified
-                .is_none_or(|modified| SystemTime::try_from(modified).is_ok_and(|time| time < since))
+            oldest.object.last_modified.is_none_or(|modified| {
+                SystemTime::try_from(modified).is_ok_and(|time| time < since)
+            })
         });
         Self {
             source: source.to_string(),
@@ -118,7 +122,11 @@ impl Source {
             outdated: lag.outdated,
             surplus: lag.surplus,
             oldest_unreplicated: lag.oldest.as_ref().map(Late::new),
-            replication_statuses: lag.statuses.iter().map(|(status, count)| (status.name(), *count)).collect(),
+            replication_statuses: lag
+                .statuses
+                .iter()
+                .map(|(status, count)| (status.name(), *count))
+                .collect(),
             unreplicated_objects: lag.named.iter().map(Late::new).collect(),
             more_unreplicated_objects: lag.unreplicated() - lag.named.len() as u64,
             tolerated_seconds: tolerated.as_secs(),
@@ -140,7 +148,10 @@ impl Report {
 
     /// For people.
     pub(super) fn markdown(&self) -> String {
-        let mut page = format!("# Disaster recovery drill: {}\n\n", if self.passed { "passed" } else { "FAILED" });
+        let mut page = format!(
+            "# Disaster recovery drill: {}\n\n",
+            if self.passed { "passed" } else { "FAILED" }
+        );
         let counts = &self.counts;
         let _ = writeln!(page, "| | |\n|---|---|");
         let sample = self.sample.as_ref().map_or_else(
@@ -160,14 +171,24 @@ impl Report {
             ("of which opened", counts.opened.to_string()),
             ("plaintext bytes of these", counts.plaintext_bytes.to_string()),
             ("bytes of them that were opened", counts.opened_bytes.to_string()),
-            ("not sealed", format!("{}{}", counts.unsealed, if self.unsealed_allowed { " (allowed)" } else { "" })),
+            (
+                "not sealed",
+                format!(
+                    "{}{}",
+                    counts.unsealed,
+                    if self.unsealed_allowed { " (allowed)" } else { "" }
+                ),
+            ),
             ("sidecars", counts.sidecars.to_string()),
             ("failed", counts.failures.values().sum::<u64>().to_string()),
         ] {
             let _ = writeln!(page, "| {name} | {value} |");
         }
 
-        let _ = writeln!(page, "\n## Requests that were refused\n\n| Region | service | requests |\n|---|---|---|");
+        let _ = writeln!(
+            page,
+            "\n## Requests that were refused\n\n| Region | service | requests |\n|---|---|---|"
+        );
         for Refused { region, service, requests } in &self.refused_requests {
             let _ = writeln!(page, "| {region} | {service} | {requests} |");
         }
@@ -181,13 +202,22 @@ impl Report {
         }
 
         if !self.failed_objects.is_empty() {
-            let _ =
-                writeln!(page, "\n## Objects that do not open\n\n| object | version | reason | |\n|---|---|---|---|");
+            let _ = writeln!(
+                page,
+                "\n## Objects that do not open\n\n| object | version | reason | |\n|---|---|---|---|"
+            );
         }
         for line in &self.failed_objects {
             let version = line.version_id.as_deref().unwrap_or_default();
-            let (reason, message) = (line.reason.unwrap_or_default(), line.message.as_deref().unwrap_or_default());
-            let _ = writeln!(page, "| {} | {} | {reason} | {} |", code(&line.object), plain(version), plain(message));
+            let (reason, message) =
+                (line.reason.unwrap_or_default(), line.message.as_deref().unwrap_or_default());
+            let _ = writeln!(
+                page,
+                "| {} | {} | {reason} | {} |",
+                code(&line.object),
+                plain(version),
+                plain(message)
+            );
         }
         if self.more_failed_objects > 0 {
             let _ = writeln!(page, "\nAnd {} more.", self.more_failed_objects);
@@ -202,10 +232,19 @@ impl Source {
         let _ = writeln!(page, "| | |\n|---|---|");
         let oldest = self.oldest_unreplicated.as_ref().map_or_else(
             || "none".to_owned(),
-            |oldest| format!("{} of {}", code(&oldest.object), oldest.last_modified.as_deref().unwrap_or("unknown")),
+            |oldest| {
+                format!(
+                    "{} of {}",
+                    code(&oldest.object),
+                    oldest.last_modified.as_deref().unwrap_or("unknown")
+                )
+            },
         );
-        let statuses: Vec<_> =
-            self.replication_statuses.iter().map(|(status, count)| format!("{count} {}", in_words(status))).collect();
+        let statuses: Vec<_> = self
+            .replication_statuses
+            .iter()
+            .map(|(status, count)| format!("{count} {}", in_words(status)))
+            .collect();
         let statuses = if statuses.is_empty() { "-".into() } else { statuses.join(", ") };
         for (name, value) in [
             ("source", format!("{} in {}", code(&self.source), self.region)),
@@ -224,7 +263,10 @@ impl Source {
         if self.unreplicated_objects.is_empty() {
             return;
         }
-        let _ = writeln!(page, "\n### Not replicated\n\n| object | of | in the replica | status |\n|---|---|---|---|");
+        let _ = writeln!(
+            page,
+            "\n### Not replicated\n\n| object | of | in the replica | status |\n|---|---|---|---|"
+        );
         for late in &self.unreplicated_objects {
             let of = late.last_modified.as_deref().unwrap_or("unknown");
             let there = if late.is_outdated { "older, or of another length" } else { "absent" };
@@ -241,7 +283,10 @@ impl Late {
     fn new(it: &Unreplicated) -> Self {
         Self {
             object: it.object.to_string(),
-            last_modified: it.object.last_modified.and_then(|time| time.fmt(DateTimeFormat::DateTime).ok()),
+            last_modified: it
+                .object
+                .last_modified
+                .and_then(|time| time.fmt(DateTimeFormat::DateTime).ok()),
             is_outdated: it.is_outdated,
             replication_status: it.status.map(ReplicationStatus::name),
         }
@@ -278,6 +323,9 @@ mod tests {
 
     #[test]
     fn times_are_of_the_utc() {
-        assert_eq!(time(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)), "2023-11-14T22:13:20Z");
+        assert_eq!(
+            time(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
+            "2023-11-14T22:13:20Z"
+        );
     }
 }

@@ -37,7 +37,9 @@ const UNIT: u64 = 64 << 10;
 /// Opens the objects of a folder.
 pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure> {
     if super::is_standard_stream(&args.file) {
-        return Err(Failure::usage("a folder is not written to standard output: `sealwax cat` takes several objects"));
+        return Err(Failure::usage(
+            "a folder is not written to standard output: `sealwax cat` takes several objects",
+        ));
     }
     if args.version_id.is_some() {
         return Err(Failure::usage("--version-id is of one object"));
@@ -66,7 +68,9 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
     if tally.all() > 0 {
         session.say(summary(&from, &getter.args, &tally));
     }
-    let stopped = |signal| Failure::stopped(signal, "the others were not written; once more with --skip-unchanged");
+    let stopped = |signal| {
+        Failure::stopped(signal, "the others were not written; once more with --skip-unchanged")
+    };
     done.map_err(stopped)??;
     tally.some("object", &from)?;
     tally.result("object")
@@ -99,7 +103,10 @@ impl Getter {
             return Ok(Outcome::Unchanged(format!("unchanged: {}", path.display())));
         }
         if self.args.folders.dry_run {
-            return Ok(Outcome::Done(format!("would open {uri} as {}", path.display()), len.unwrap_or_default()));
+            return Ok(Outcome::Done(
+                format!("would open {uri} as {}", path.display()),
+                len.unwrap_or_default(),
+            ));
         }
         let units = len.unwrap_or(MAX_OF_ONE).min(MAX_OF_ONE).div_ceil(UNIT).max(1);
         let _room = self.budget.acquire_many(units as u32).await.map_err(Failure::other)?;
@@ -112,9 +119,14 @@ impl Getter {
         if let Some(modified) = mtime::of(&info.metadata).or(time(object)) {
             let path = path.clone();
             let set = tokio::task::spawn_blocking(move || mtime::set(&path, modified)).await;
-            set.map_err(Failure::other)?.map_err(|error| Failure::io("cannot set the time of its file", error))?;
+            set.map_err(Failure::other)?
+                .map_err(|error| Failure::io("cannot set the time of its file", error))?;
         }
-        let text = format!("opened {uri} as {} ({})", path.display(), Counted(info.plaintext_len(), "byte"));
+        let text = format!(
+            "opened {uri} as {} ({})",
+            path.display(),
+            Counted(info.plaintext_len(), "byte")
+        );
         Ok(Outcome::Done(text, info.plaintext_len()))
     }
 
@@ -127,14 +139,18 @@ impl Getter {
         path: &Path,
     ) -> Result<bool, Failure> {
         let owned = path.to_owned();
-        let metadata = tokio::task::spawn_blocking(move || fs::metadata(owned)).await.map_err(Failure::other)?;
+        let metadata = tokio::task::spawn_blocking(move || fs::metadata(owned))
+            .await
+            .map_err(Failure::other)?;
         let Ok(metadata) = metadata else { return Ok(false) };
         if !metadata.is_file() || Some(metadata.len()) != len {
             return Ok(false);
         }
         let info = self.client.head().uri(uri).send().await?;
         let modified = mtime::of(&info.metadata).or(time(object));
-        Ok(info.plaintext_len() == metadata.len() && modified.is_some() && modified == metadata.modified().ok())
+        Ok(info.plaintext_len() == metadata.len()
+            && modified.is_some()
+            && modified == metadata.modified().ok())
     }
 }
 
@@ -148,8 +164,11 @@ pub(super) async fn make_for(path: &Path) -> Result<(), Failure> {
     let folder: PathBuf = path.parent().unwrap_or(Path::new("")).to_owned();
     let made = tokio::task::spawn_blocking(move || match folder.as_os_str().is_empty() {
         true => Ok(()),
-        false => fs::create_dir_all(&folder)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()))),
+        false => fs::create_dir_all(&folder).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", folder.display()))
+        }),
     });
-    made.await.map_err(Failure::other)?.map_err(|error| Failure::io("cannot make the folder", error))
+    made.await
+        .map_err(Failure::other)?
+        .map_err(|error| Failure::io("cannot make the folder", error))
 }

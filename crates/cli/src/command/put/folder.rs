@@ -51,7 +51,8 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     });
     let files = files.and_then(|found: Found| {
         // Two files of one name must not overwrite each other's object.
-        let mut is_new = |file: &LocalFile| seen.as_mut().is_none_or(|seen| seen.insert(file.relative.clone()));
+        let mut is_new =
+            |file: &LocalFile| seen.as_mut().is_none_or(|seen| seen.insert(file.relative.clone()));
         std::future::ready(Ok(match found {
             Ok(file) if !is_new(&file) => {
                 let reason = format!("another file is {}{} already", to, file.relative);
@@ -64,7 +65,9 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         let (putter, to) = (Arc::clone(&putter), &to);
         async move {
             match found {
-                Err(unfit) => Outcome::Failed(unfit.path.display().to_string(), Failure::other(unfit.reason)),
+                Err(unfit) => {
+                    Outcome::Failed(unfit.path.display().to_string(), Failure::other(unfit.reason))
+                }
                 Ok(LocalFile { path, relative }) => {
                     let put = async {
                         // A single file goes where it is said, under any name.
@@ -75,13 +78,16 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
                         };
                         putter.put(&path, &uri).await
                     };
-                    put.await.unwrap_or_else(|failure| Outcome::Failed(path.display().to_string(), failure))
+                    put.await.unwrap_or_else(|failure| {
+                        Outcome::Failed(path.display().to_string(), failure)
+                    })
                 }
             }
         }
     };
     let mut tally = Tally::default();
-    let done = unless_stopped(tally.run(session, files, args.folders.concurrency.into(), put)).await;
+    let done =
+        unless_stopped(tally.run(session, files, args.folders.concurrency.into(), put)).await;
     // A second signal ends the wait for the aborts of the uploads.
     let settled = unless_stopped(putter.client.settle()).await;
     let verb = if args.folders.dry_run { "would seal" } else { "sealed" };
@@ -89,7 +95,9 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     if tally.all() > 0 {
         session.say(format!("{verb} {files} under {to} ({bytes}){tally}"));
     }
-    let stopped = |signal| Failure::stopped(signal, "the others were not stored; once more with --skip-unchanged");
+    let stopped = |signal| {
+        Failure::stopped(signal, "the others were not stored; once more with --skip-unchanged")
+    };
     settled.and(done).map_err(stopped)??;
     tally.some("file", args.files[0].display())?;
     tally.result("file")
@@ -130,16 +138,25 @@ impl Putter {
         let folders = &self.args.folders;
         let unreadable = |error| Failure::io("cannot look at it", error);
         let (owned, looked_at) = (path.to_owned(), fs::metadata);
-        let metadata = tokio::task::spawn_blocking(move || looked_at(owned)).await.map_err(Failure::other)?;
+        let metadata =
+            tokio::task::spawn_blocking(move || looked_at(owned)).await.map_err(Failure::other)?;
         let metadata = metadata.map_err(unreadable)?;
         let modified = metadata.modified().ok();
         if folders.skip_unchanged && self.is_there(uri, metadata.len(), modified).await? {
             return Ok(Outcome::Unchanged(format!("unchanged: {}", path.display())));
         }
         if folders.dry_run {
-            return Ok(Outcome::Done(format!("would seal {} as {uri}", path.display()), metadata.len()));
+            return Ok(Outcome::Done(
+                format!("would seal {} as {uri}", path.display()),
+                metadata.len(),
+            ));
         }
-        let put = self.client.put().uri(uri).body(PlaintextSource::file(path)).encryption_context(self.context.clone());
+        let put = self
+            .client
+            .put()
+            .uri(uri)
+            .body(PlaintextSource::file(path))
+            .encryption_context(self.context.clone());
         let mut put = with_metadata(put, self.args.metadata.clone())?;
         let has_own = self.args.metadata.iter().any(|pair| pair.name == mtime::NAME);
         if let Some(modified) = modified.filter(|_| !has_own).and_then(mtime::text) {
@@ -154,7 +171,8 @@ impl Putter {
         if self.args.resume {
             put = put.state_file(self.state_file(path, uri)?);
         }
-        let output = put.send().await.map_err(|error| super::not_stored(error, self.args.no_overwrite))?;
+        let output =
+            put.send().await.map_err(|error| super::not_stored(error, self.args.no_overwrite))?;
         Ok(Outcome::Done(super::summary(path, uri, &output), output.plaintext_len))
     }
 
@@ -163,19 +181,26 @@ impl Putter {
     }
 
     /// Whether there is an object just as this file would be put, as far as metadata tells.
-    async fn is_there(&self, uri: &S3Uri, len: u64, modified: Option<SystemTime>) -> Result<bool, Failure> {
+    async fn is_there(
+        &self,
+        uri: &S3Uri,
+        len: u64,
+        modified: Option<SystemTime>,
+    ) -> Result<bool, Failure> {
         let info = match self.client.head().uri(uri).send().await {
             Ok(info) => info,
             Err(error) => {
                 return match error.kind() {
-                    ErrorKind::NotFound | ErrorKind::NotSealed | ErrorKind::Malformed | ErrorKind::Truncated => {
-                        Ok(false)
-                    }
+                    ErrorKind::NotFound
+                    | ErrorKind::NotSealed
+                    | ErrorKind::Malformed
+                    | ErrorKind::Truncated => Ok(false),
                     _ => Err(error.into()),
                 };
             }
         };
-        let names = |key: &EncryptedDataKey| (key.provider().to_owned(), key.wrapping_key().to_owned());
+        let names =
+            |key: &EncryptedDataKey| (key.provider().to_owned(), key.wrapping_key().to_owned());
         let has: HashSet<_> = info.keys().iter().map(names).collect();
         Ok(info.plaintext_len() == len
             && modified.is_some()

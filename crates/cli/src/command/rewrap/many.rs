@@ -8,7 +8,8 @@ use std::{
 };
 
 use sealwax_s3::rewrap::{
-    Action, EditName, PlanFile, PlannedObject, PriceTable, Report, Rewrapper, Stop, Summary, Tally, Work,
+    Action, EditName, PlanFile, PlannedObject, PriceTable, Report, Rewrapper, Stop, Summary, Tally,
+    Work,
 };
 
 use super::{
@@ -48,10 +49,16 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
             Ok(())
         }
         (plan, apply) => {
-            let rewrapper = source::rewrapper(session, &settings, &edits, many.kms_calls_per_second, &s3ec).await?;
+            let rewrapper =
+                source::rewrapper(session, &settings, &edits, many.kms_calls_per_second, &s3ec)
+                    .await?;
             match apply {
-                true => self::apply(session, &rewrapper, &settings, &edits, (plan, prefix), &many).await,
-                false => dry_run(session, &rewrapper, &settings, &prefix.expect("required"), &many).await,
+                true => {
+                    self::apply(session, &rewrapper, &settings, &edits, (plan, prefix), &many).await
+                }
+                false => {
+                    dry_run(session, &rewrapper, &settings, &prefix.expect("required"), &many).await
+                }
             }
         }
     }
@@ -85,7 +92,9 @@ async fn dry_run(
     let prices = prices(many.prices.as_deref())?;
     let plan = many.save_plan.as_deref().map(PartialPlan::create).transpose()?;
     let output: Box<dyn Write + Send> = match &plan {
-        Some(plan) => Box::new(BufWriter::new(plan.file.try_clone().map_err(|error| plan.failed(error))?)),
+        Some(plan) => {
+            Box::new(BufWriter::new(plan.file.try_clone().map_err(|error| plan.failed(error))?))
+        }
         None => Box::new(io::sink()),
     };
     let (listing, name) = source::listing(rewrapper.client().s3(), prefix, many);
@@ -93,7 +102,11 @@ async fn dry_run(
     let counting = progress.count(|| source::again(rewrapper.client().s3(), prefix, many));
     let impossible = Arc::new(Mutex::new(Vec::new()));
     let (mut lines, stop) = (Output::new(many.json), Stop::new());
-    let planning = rewrapper.plan().concurrency(many.concurrency.into()).prices(prices).settings(settings.to_json());
+    let planning = rewrapper
+        .plan()
+        .concurrency(many.concurrency.into())
+        .prices(prices)
+        .settings(settings.to_json());
     let planning = planning.stop(stop.clone()).on_object({
         let (progress, impossible) = (progress.clone(), Arc::clone(&impossible));
         let mut failed = 0;
@@ -102,13 +115,18 @@ async fn dry_run(
             progress.one_more(failed);
             progress.suspend(|| lines.planned(object));
             let mut impossible = impossible.lock().unwrap_or_else(PoisonError::into_inner);
-            if matches!(object.action, Action::Impossible { .. }) && impossible.len() < outcome::SHOWN {
+            if matches!(object.action, Action::Impossible { .. })
+                && impossible.len() < outcome::SHOWN
+            {
                 impossible.push(object.clone());
             }
         }
     });
     let planned =
-        asked_to_stop(planning.send(source::wanted(listing, prefix, many), name, output), || stop.stop()).await;
+        asked_to_stop(planning.send(source::wanted(listing, prefix, many), name, output), || {
+            stop.stop()
+        })
+        .await;
     drop(counting);
     progress.end();
     let consequence = "nothing was changed, and there is no plan";
@@ -123,20 +141,27 @@ async fn dry_run(
     } else {
         session.say("nothing was changed: --apply does it");
     }
-    let impossible = std::mem::take(&mut *impossible.lock().unwrap_or_else(PoisonError::into_inner));
+    let impossible =
+        std::mem::take(&mut *impossible.lock().unwrap_or_else(PoisonError::into_inner));
     show(many, &summary, impossible)?;
     let failed = summary.impossible.values().sum();
     let all = summary.objects;
     check_any(all)?;
-    Failure::of_many(failed, all, format!("{failed} of {} cannot be rewrapped as they are", Counted(all, "object")))
+    Failure::of_many(
+        failed,
+        all,
+        format!("{failed} of {} cannot be rewrapped as they are", Counted(all, "object")),
+    )
 }
 
 /// Whoever names no object has named the wrong ones.
 fn check_any(objects: u64) -> Result<(), Failure> {
     match objects {
-        0 => {
-            Err(Failure::new(Exit::NotFound, "there is no such object", "check the bucket and the prefix, or the list"))
-        }
+        0 => Err(Failure::new(
+            Exit::NotFound,
+            "there is no such object",
+            "check the bucket and the prefix, or the list",
+        )),
         _ => Ok(()),
     }
 }
@@ -176,11 +201,14 @@ async fn apply(
     };
     let (progress, stop) = (session.job_progress(total), Stop::new());
     let counting = match (total, &prefix) {
-        (None, Some(prefix)) => Some(progress.count(|| source::again(rewrapper.client().s3(), prefix, many))),
+        (None, Some(prefix)) => {
+            Some(progress.count(|| source::again(rewrapper.client().s3(), prefix, many)))
+        }
         _ => None,
     };
     let mut lines = Output::new(many.json);
-    let apply = rewrapper.apply().concurrency(many.concurrency.into()).journal(&journal).stop(stop.clone());
+    let apply =
+        rewrapper.apply().concurrency(many.concurrency.into()).journal(&journal).stop(stop.clone());
     let apply = apply.on_report({
         let progress = progress.clone();
         let mut tally = Tally::default();
@@ -199,12 +227,15 @@ async fn apply(
     progress.end();
     // Of two signals, or of one that all was done before, the second says more.
     let stopped = |signal| {
-        let consequence =
-            format!("each object is as it was, or rewrapped as a whole; the journal is {}", journal.display());
+        let consequence = format!(
+            "each object is as it was, or rewrapped as a whole; the journal is {}",
+            journal.display()
+        );
         Failure::stopped(signal, consequence).step("to go on", shell::same_command())
     };
     let (tally, signal) = done.map_err(stopped)?;
-    let tally = tally.map_err(|error| Failure::from(error).step("to go on", shell::same_command()))?;
+    let tally =
+        tally.map_err(|error| Failure::from(error).step("to go on", shell::same_command()))?;
     Output::new(many.json).tally(session, &tally)?;
     if let (Some(signal), true) = (signal, tally.stopped) {
         return Err(stopped(signal));
@@ -214,7 +245,11 @@ async fn apply(
     }
     let (undone, all) = (tally.undone(), tally.objects());
     check_any(all + tally.done_before)?;
-    let failed = Failure::of_many(undone, all, format!("{undone} of {} were not rewrapped", Counted(all, "object")));
+    let failed = Failure::of_many(
+        undone,
+        all,
+        format!("{undone} of {} were not rewrapped", Counted(all, "object")),
+    );
     failed.map_err(|failure| failure.step("to try those again", shell::same_command()))
 }
 
@@ -232,7 +267,8 @@ impl PartialPlan {
         partial.push(".partial");
         let (partial, path) = (PathBuf::from(partial), path.to_owned());
         let created = File::create(&partial);
-        let file = created.map_err(|error| Failure::io(&format!("cannot write {}", partial.display()), error))?;
+        let file = created
+            .map_err(|error| Failure::io(&format!("cannot write {}", partial.display()), error))?;
         Ok(Self { file, partial, path })
     }
 
@@ -256,7 +292,8 @@ impl Drop for PartialPlan {
 
 fn prices(path: Option<&Path>) -> Result<PriceTable, Failure> {
     let Some(path) = path else { return Ok(PriceTable::default()) };
-    let text = fs::read(path).map_err(|error| Failure::io(&format!("cannot read {}", path.display()), error))?;
+    let text = fs::read(path)
+        .map_err(|error| Failure::io(&format!("cannot read {}", path.display()), error))?;
     serde_json::from_slice(&text).map_err(|error| {
         let message = format!("{} is no table of prices: {error}", path.display());
         Failure::new(

@@ -45,7 +45,11 @@ impl Output {
     }
 
     /// What a plan comes to.
-    pub(super) fn summary(self, summary: &Summary, impossible: &[PlannedObject]) -> Result<(), Failure> {
+    pub(super) fn summary(
+        self,
+        summary: &Summary,
+        impossible: &[PlannedObject],
+    ) -> Result<(), Failure> {
         if self.json {
             return write(&text(&json!({ "summary": summary })));
         }
@@ -63,7 +67,12 @@ impl Output {
         }
         for object in impossible {
             if let Action::Impossible { why, .. } = &object.action {
-                said.push_str(&format!("    s3://{}/{}: {}\n", object.bucket, Printable(&object.key), Printable(why)));
+                said.push_str(&format!(
+                    "    s3://{}/{}: {}\n",
+                    object.bucket,
+                    Printable(&object.key),
+                    Printable(why)
+                ));
             }
         }
         if summary.rewrap > 0 {
@@ -79,7 +88,10 @@ impl Output {
                 Counted(summary.bytes_copied, "byte"),
             ));
             for (region, calls) in &summary.kms_calls {
-                said.push_str(&format!("  KMS in {region}: {}, at most\n", Counted(*calls, "call")));
+                said.push_str(&format!(
+                    "  KMS in {region}: {}, at most\n",
+                    Counted(*calls, "call")
+                ));
             }
         }
         let estimate = &summary.estimate;

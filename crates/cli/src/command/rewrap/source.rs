@@ -42,7 +42,12 @@ pub(super) struct Settings {
 
 impl Settings {
     /// As typed.
-    pub(super) fn new(session: &Session, bucket: &str, reader: &ReaderArgs, to_sidecar: SidecarWhen) -> Self {
+    pub(super) fn new(
+        session: &Session,
+        bucket: &str,
+        reader: &ReaderArgs,
+        to_sidecar: SidecarWhen,
+    ) -> Self {
         let (replica_of, no_place_binding) = session.places();
         Self {
             bucket: bucket.to_owned(),
@@ -59,9 +64,12 @@ impl Settings {
     /// Those of a plan; the Region must be the session's.
     pub(super) fn of_plan(session: &Session, header: &PlanHeader) -> Result<Self, Failure> {
         let settings: Self = serde_json::from_value(Value::Object(header.settings.clone()))
-            .map_err(|error| Failure::usage(format!("the plan was not made by this command: {error}")))?;
+            .map_err(|error| {
+                Failure::usage(format!("the plan was not made by this command: {error}"))
+            })?;
         if settings.region != session.region() {
-            let message = format!("the plan is of the Region {}, not {}", settings.region, session.region());
+            let message =
+                format!("the plan is of the Region {}, not {}", settings.region, session.region());
             return Err(Failure::usage(message).advise("give the plan's Region by --region"));
         }
         Ok(settings)
@@ -102,7 +110,11 @@ pub(super) async fn rewrapper(
             EditName::Replace(keys) => made.replace_keys(keyring(&session, &reading, keys)?),
             EditName::Remove(key) => made.remove_key(key),
             EditName::Refresh => made.refresh_keys(),
-            other => return Err(Failure::usage(format!("this command does not make the edit {other:?}"))),
+            other => {
+                return Err(Failure::usage(format!(
+                    "this command does not make the edit {other:?}"
+                )));
+            }
         };
     }
     // Intermediate keys are unwrapped once for many objects.
@@ -123,7 +135,11 @@ fn adds_local(edit: &EditName) -> bool {
     keys.iter().any(|name| matches!(WrapKey::of_name(name), Ok(WrapKey::Local(_))))
 }
 
-fn keyring(session: &Session, reading: &KmsKeyring, keys: &[String]) -> Result<Arc<dyn Keyring>, Failure> {
+fn keyring(
+    session: &Session,
+    reading: &KmsKeyring,
+    keys: &[String],
+) -> Result<Arc<dyn Keyring>, Failure> {
     let keys: Result<Vec<_>, _> = keys.iter().map(|name| WrapKey::of_name(name)).collect();
     session.keyring_of(&keys.map_err(Failure::usage)?, reading.sibling())
 }
@@ -132,11 +148,17 @@ fn keyring(session: &Session, reading: &KmsKeyring, keys: &[String]) -> Result<A
 pub(super) fn listing(s3: &Client, prefix: &Prefix, many: &ManyArgs) -> (Listing, String) {
     let Prefix { bucket, key } = prefix;
     match &many.inventory {
-        Some(manifest) => (Listing::inventory(s3, manifest.clone()), format!("the inventory {manifest} of {prefix}")),
-        None if many.stdin => {
-            (Listing::lines(tokio::io::stdin(), Some(bucket.clone())), format!("standard input, of {prefix}"))
+        Some(manifest) => (
+            Listing::inventory(s3, manifest.clone()),
+            format!("the inventory {manifest} of {prefix}"),
+        ),
+        None if many.stdin => (
+            Listing::lines(tokio::io::stdin(), Some(bucket.clone())),
+            format!("standard input, of {prefix}"),
+        ),
+        None if many.versions => {
+            (Listing::versions(s3, bucket, key), format!("all versions of {prefix}"))
         }
-        None if many.versions => (Listing::versions(s3, bucket, key), format!("all versions of {prefix}")),
         None => (Listing::objects(s3, bucket, key), prefix.to_string()),
     }
 }
@@ -149,6 +171,7 @@ pub(super) fn again(s3: &Client, prefix: &Prefix, many: &ManyArgs) -> Option<Obj
 /// Those of a listing that are meant: an inventory is of all prefixes; who names objects means them.
 pub(super) fn wanted(listing: Listing, prefix: &Prefix, many: &ManyArgs) -> Objects {
     let (Prefix { bucket, key }, all) = (prefix.clone(), many.stdin);
-    let is_wanted = move |object: &ListedObject| all || object.bucket == bucket && object.key.starts_with(&key);
+    let is_wanted =
+        move |object: &ListedObject| all || object.bucket == bucket && object.key.starts_with(&key);
     Box::pin(listing.try_filter(move |object| ready(is_wanted(object))))
 }

@@ -39,7 +39,9 @@ fn pass(mut client: TcpStream, mut server: TcpStream, (open, opened): &(Mutex<bo
     while let Ok(len @ 1..) = client.read(&mut buffer) {
         // The SDK sends a request without a body as one piece.
         if buffer.starts_with(b"HEAD ") {
-            drop(opened.wait_while(open.lock().expect("no panic"), |open| !*open).expect("no panic"));
+            drop(
+                opened.wait_while(open.lock().expect("no panic"), |open| !*open).expect("no panic"),
+            );
         }
         if server.write_all(&buffer[..len]).is_err() {
             break;

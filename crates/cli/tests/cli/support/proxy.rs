@@ -42,14 +42,20 @@ impl PartsProxy {
     }
 }
 
-fn pass(mut client: TcpStream, mut server: TcpStream, seen: &Mutex<BTreeSet<i32>>, delay: Duration) {
+fn pass(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    seen: &Mutex<BTreeSet<i32>>,
+    delay: Duration,
+) {
     let mut buffer = vec![0; 64 * 1024];
     // The end of what was read last: a name may be cut in two.
     let mut tail = Vec::new();
     while let Ok(len @ 1..) = client.read(&mut buffer) {
         tail.extend_from_slice(&buffer[..len]);
         let parts = part_numbers(&tail);
-        let new: Vec<_> = parts.into_iter().filter(|part| seen.lock().expect("no panic").insert(*part)).collect();
+        let new: Vec<_> =
+            parts.into_iter().filter(|part| seen.lock().expect("no panic").insert(*part)).collect();
         if let Some(part) = new.iter().max() {
             thread::sleep(delay * part.unsigned_abs());
         }

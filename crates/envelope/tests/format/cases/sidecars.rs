@@ -7,7 +7,10 @@ const LIMIT: usize = 16_384;
 
 /// An object whose own key the reader does not have.
 fn lacking(recipe: &Recipe) -> Stored {
-    recipe.stored(&[Group { keys: vec![recipe.key("second", Some(PLACE))], ..recipe.group(Some(PLACE)) }])
+    recipe.stored(&[Group {
+        keys: vec![recipe.key("second", Some(PLACE))],
+        ..recipe.group(Some(PLACE))
+    }])
 }
 
 /// What a sidecar that adds the reader's key holds.
@@ -26,12 +29,25 @@ pub(super) fn all(cases: &mut Cases) {
 fn opened(cases: &mut Cases) {
     let recipe = small();
     let beside = |sidecar: &Stored| lacking(&recipe).beside(sidecar.to_sidecar());
-    cases.opened("sidecar", &["R13", "R16"], "the sidecar's key opens it", beside(&adding(&recipe)), &recipe);
+    cases.opened(
+        "sidecar",
+        &["R13", "R16"],
+        "the sidecar's key opens it",
+        beside(&adding(&recipe)),
+        &recipe,
+    );
     let under = recipe.stored(&[recipe.intermediate_group(Some(PLACE))]).set(GENERATION, "2");
     let shows = "the sidecar has the data key under an intermediate key";
     cases.opened("sidecar-intermediate-key", &["R8", "R16"], shows, beside(&under), &recipe);
-    let missing = adding(&recipe).set(MISSING, r#"[["aws-kms","arn:aws:kms:us-west-2:111122223333:key/1234"]]"#);
-    cases.opened("sidecar-missing", &["R14"], "a wrap is missing, by the sidecar alone", beside(&missing), &recipe);
+    let missing = adding(&recipe)
+        .set(MISSING, r#"[["aws-kms","arn:aws:kms:us-west-2:111122223333:key/1234"]]"#);
+    cases.opened(
+        "sidecar-missing",
+        &["R14"],
+        "a wrap is missing, by the sidecar alone",
+        beside(&missing),
+        &recipe,
+    );
 
     let mut damaged = recipe.key("first", Some(PLACE));
     damaged.2[70] ^= 1;
@@ -39,7 +55,8 @@ fn opened(cases: &mut Cases) {
     let shows = "the object's own wrap is damaged, and the sidecar's opens it";
     let stored = damaged.beside(adding(&recipe).to_sidecar());
     cases.opened("sidecar-after-damaged-wrap", &["R13"], shows, stored, &recipe);
-    let elsewhere = recipe.stored(&[recipe.group(Some("other/key"))]).beside(adding(&recipe).to_sidecar());
+    let elsewhere =
+        recipe.stored(&[recipe.group(Some("other/key"))]).beside(adding(&recipe).to_sidecar());
     let shows = "the object's own key is bound to another place, the sidecar's to this one";
     cases.opened("sidecar-after-other-place", &["R13", "R16"], shows, elsewhere, &recipe);
 
@@ -55,8 +72,15 @@ fn passed_over(cases: &mut Cases) {
     let shows = "the reader's policy looks for no sidecar";
     cases.refused("no-matching-key", "sidecar-not-looked-for", &["R13"], shows, not_looked_for);
     let needless = recipe.sealed().beside("not a sidecar");
-    cases.opened("sidecar-not-needed", &["R13"], "its own key opens it, whatever is beside it", needless, &recipe);
-    let elsewhere = recipe.stored(&[recipe.group(Some("other/key"))]).beside(lacking(&recipe).to_sidecar());
+    cases.opened(
+        "sidecar-not-needed",
+        &["R13"],
+        "its own key opens it, whatever is beside it",
+        needless,
+        &recipe,
+    );
+    let elsewhere =
+        recipe.stored(&[recipe.group(Some("other/key"))]).beside(lacking(&recipe).to_sidecar());
     let shows = "neither opens it: the failure is that of its own keys";
     cases.refused("place", "sidecar-of-no-use", &["R13"], shows, elsewhere);
 }
@@ -74,11 +98,19 @@ fn malformed(cases: &mut Cases) {
     for (name, shows, sidecar) in [
         ("sidecar-empty", "nothing", String::new()),
         ("sidecar-not-json", "no JSON", fine.replacen('{', "[", 1)),
-        ("sidecar-too-long", "longer than a reader looks", format!("{fine}{}", " ".repeat(LIMIT + 1 - fine.len()))),
+        (
+            "sidecar-too-long",
+            "longer than a reader looks",
+            format!("{fine}{}", " ".repeat(LIMIT + 1 - fine.len())),
+        ),
         ("sidecar-with-blank", "a needless blank", format!("{start} {rest}")),
         ("sidecar-with-end-of-line", "an end of line after it", format!("{fine}\n")),
         ("sidecar-unsorted", "names in another order", unsorted),
-        ("sidecar-name-twice", "a name twice", format!("{start}\"sealwax-generation\":\"2\",{rest}")),
+        (
+            "sidecar-name-twice",
+            "a name twice",
+            format!("{start}\"sealwax-generation\":\"2\",{rest}"),
+        ),
         ("sidecar-needless-escape", "a needless escape", fine.replacen("\"2\"", "\"\\u0032\"", 1)),
         ("sidecar-number", "a number instead of a text", fine.replacen("\"2\"", "2", 1)),
         (
@@ -86,10 +118,26 @@ fn malformed(cases: &mut Cases) {
             "a name in capitals",
             fine.replacen("sealwax-generation", "Sealwax-generation", 1),
         ),
-        ("sidecar-other-name", "a name that is not the format's", format!("{start}\"mine\":\"\",{rest}")),
-        ("sidecar-unknown-name", "an unknown name", adding(&recipe).set("sealwax-new", "1").to_sidecar()),
-        ("sidecar-generation-0", "no generation", adding(&recipe).set(GENERATION, "0").to_sidecar()),
-        ("sidecar-without-generation", "a name is missing", adding(&recipe).without(GENERATION).to_sidecar()),
+        (
+            "sidecar-other-name",
+            "a name that is not the format's",
+            format!("{start}\"mine\":\"\",{rest}"),
+        ),
+        (
+            "sidecar-unknown-name",
+            "an unknown name",
+            adding(&recipe).set("sealwax-new", "1").to_sidecar(),
+        ),
+        (
+            "sidecar-generation-0",
+            "no generation",
+            adding(&recipe).set(GENERATION, "0").to_sidecar(),
+        ),
+        (
+            "sidecar-without-generation",
+            "a name is missing",
+            adding(&recipe).without(GENERATION).to_sidecar(),
+        ),
         ("sidecar-other-format", "another format", adding(&recipe).set(FORMAT, "v2").to_sidecar()),
     ] {
         assert_ne!(sidecar, fine, "{name}");
@@ -105,7 +153,11 @@ fn of_other_bodies(cases: &mut Cases) {
         ("sidecar-of-other-body", "of another sealing, before or after", adding(&small().other())),
         ("sidecar-of-other-context", "of another encryption context", adding(&other)),
         ("sidecar-of-other-length", "of another length", adding(&recipe).set(LENGTH, "9")),
-        ("sidecar-without-length", "without the length that the object has", adding(&recipe).without(LENGTH)),
+        (
+            "sidecar-without-length",
+            "without the length that the object has",
+            adding(&recipe).without(LENGTH),
+        ),
     ] {
         let stored = lacking(&recipe).beside(sidecar.to_sidecar());
         cases.refused("no-matching-key", name, &["R15"], shows, stored);
@@ -114,14 +166,22 @@ fn of_other_bodies(cases: &mut Cases) {
 
 fn forged(cases: &mut Cases) {
     let recipe = small();
-    let strange = Group { keys: vec![small().other().key("first", Some(PLACE))], ..recipe.group(Some(PLACE)) };
+    let strange = Group {
+        keys: vec![small().other().key("first", Some(PLACE))],
+        ..recipe.group(Some(PLACE))
+    };
     let elsewhere = recipe.group(Some("other/key"));
-    let of_context = wrap("first", &recipe.data_key, &wrap_context(&context(&[]), "v1", Some(PLACE)));
+    let of_context =
+        wrap("first", &recipe.data_key, &wrap_context(&context(&[]), "v1", Some(PLACE)));
     let of_context = Group { keys: vec![of_context], ..recipe.group(Some(PLACE)) };
     for (name, shows, group) in [
         ("sidecar-other-data-key", "its key is not the body's", strange),
         ("sidecar-other-place", "its key is bound to another place", elsewhere),
-        ("sidecar-key-of-other-context", "its key is bound to another encryption context", of_context),
+        (
+            "sidecar-key-of-other-context",
+            "its key is bound to another encryption context",
+            of_context,
+        ),
     ] {
         let sidecar = recipe.stored(&[group]).set(GENERATION, "2").to_sidecar();
         cases.refused("no-matching-key", name, &["R16"], shows, lacking(&recipe).beside(sidecar));

@@ -9,16 +9,24 @@ use super::{super::url_decoded, Ended, Output, Row};
 
 /// Gives out all rows of `file`, which has these columns.
 pub(super) fn read(columns: &[String], file: File, output: &Output) -> Result<(), Ended> {
-    let rows = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(MultiGzDecoder::new(file));
+    let rows = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(MultiGzDecoder::new(file));
     for (at, record) in rows.into_records().enumerate() {
         let wrong = |why: String| Ended::Wrong(format!("row {}: {why}", at + 1));
         let record = record.map_err(|error| wrong(error.to_string()))?;
         if record.len() != columns.len() {
-            return Err(wrong(format!("it has {} fields, the manifest names {}", record.len(), columns.len())));
+            return Err(wrong(format!(
+                "it has {} fields, the manifest names {}",
+                record.len(),
+                columns.len()
+            )));
         }
         let mut row = Row::default();
         for (column, value) in columns.iter().zip(&record) {
-            take(&mut row, column, value).map_err(|()| wrong(format!("{column} cannot be {value:?}")))?;
+            take(&mut row, column, value)
+                .map_err(|()| wrong(format!("{column} cannot be {value:?}")))?;
         }
         row.give(output)?;
     }
@@ -40,7 +48,8 @@ fn take(row: &mut Row, column: &str, value: &str) -> Result<(), ()> {
         "Size" => row.size = Some(value.parse().map_err(|_| ())?),
         "ETag" => row.e_tag = Some(text()),
         "LastModifiedDate" => {
-            row.last_modified = Some(DateTime::from_str(value, DateTimeFormat::DateTime).map_err(|_| ())?);
+            row.last_modified =
+                Some(DateTime::from_str(value, DateTimeFormat::DateTime).map_err(|_| ())?);
         }
         "StorageClass" => row.storage_class = Some(text()),
         _ => {}

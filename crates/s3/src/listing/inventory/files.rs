@@ -37,14 +37,21 @@ impl<'a> Place<'a> {
         let json = match self.location {
             ManifestLocation::File(path) => {
                 let path = path.clone();
-                blocking(move || at_most(File::open(path)?, MAX_MANIFEST_LEN)).await.map_err(|error| self.io(error))?
+                blocking(move || at_most(File::open(path)?, MAX_MANIFEST_LEN))
+                    .await
+                    .map_err(|error| self.io(error))?
             }
             ManifestLocation::S3(uri) => {
                 let target = self.target(uri.bucket(), uri.key())?;
                 let answer = self.s3.get_object().bucket(uri.bucket()).key(uri.key()).send().await;
                 let answer = answer.map_err(|error| target.s3("GetObject", &error))?;
                 let mut json = Vec::new();
-                let body = answer.body.into_async_read().take(MAX_MANIFEST_LEN).read_to_end(&mut json).await;
+                let body = answer
+                    .body
+                    .into_async_read()
+                    .take(MAX_MANIFEST_LEN)
+                    .read_to_end(&mut json)
+                    .await;
                 body.map_err(|error| target.io("the manifest broke off", error))?;
                 json
             }
@@ -53,7 +60,11 @@ impl<'a> Place<'a> {
     }
 
     /// One of the files, checked, to be read from its start.
-    pub(super) async fn fetch(&self, manifest: &Manifest, file: &InventoryFile) -> Result<File, Error> {
+    pub(super) async fn fetch(
+        &self,
+        manifest: &Manifest,
+        file: &InventoryFile,
+    ) -> Result<File, Error> {
         let local = match self.location {
             ManifestLocation::S3(_) => None,
             ManifestLocation::File(path) => local(path, &file.key),
@@ -70,7 +81,10 @@ impl<'a> Place<'a> {
             (None, ManifestLocation::S3(uri)) => self.download(uri.bucket(), &file.key).await?,
             (None, ManifestLocation::File(_)) => match &manifest.bucket {
                 Some(bucket) => self.download(bucket, &file.key).await?,
-                None => return Err(self.wrong(format!("{} is not beside it, and it names no bucket", file.key))),
+                None => {
+                    return Err(self
+                        .wrong(format!("{} is not beside it, and it names no bucket", file.key)));
+                }
             },
         };
         let len = rows.metadata().map_err(|error| self.io(error))?.len();
@@ -103,8 +117,9 @@ impl<'a> Place<'a> {
         let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(no_room)?);
         let mut digest = Md5::new();
         while let Some(bytes) = body.next().await {
-            let bytes =
-                bytes.map_err(|error| target.error(ErrorKind::Unavailable, format!("the file broke off: {error}")))?;
+            let bytes = bytes.map_err(|error| {
+                target.error(ErrorKind::Unavailable, format!("the file broke off: {error}"))
+            })?;
             digest.update(&bytes);
             file.write_all(&bytes).await.map_err(no_room)?;
         }
@@ -119,11 +134,19 @@ impl<'a> Place<'a> {
     }
 
     fn wrong(&self, why: impl Into<String>) -> Error {
-        Error::of_listing(format!("the inventory {}", self.location), ErrorKind::InvalidListing, why)
+        Error::of_listing(
+            format!("the inventory {}", self.location),
+            ErrorKind::InvalidListing,
+            why,
+        )
     }
 
     fn io(&self, error: io::Error) -> Error {
-        Error::of_listing(format!("the inventory {}", self.location), ErrorKind::Io, error.to_string())
+        Error::of_listing(
+            format!("the inventory {}", self.location),
+            ErrorKind::Io,
+            error.to_string(),
+        )
     }
 }
 
@@ -131,13 +154,17 @@ impl<'a> Place<'a> {
 /// manifest's own directory.
 fn local(manifest: &Path, key: &str) -> Option<PathBuf> {
     // A key is no path: it must not lead anywhere else.
-    let is_plain = !key.starts_with('/') && key.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    let is_plain =
+        !key.starts_with('/') && key.split('/').all(|part| !matches!(part, "" | "." | ".."));
     let directories = manifest.parent()?.ancestors().filter(|_| is_plain);
-    let beside = key.rsplit('/').next().filter(|_| is_plain).map(|name| manifest.with_file_name(name));
+    let beside =
+        key.rsplit('/').next().filter(|_| is_plain).map(|name| manifest.with_file_name(name));
     directories.map(|directory| directory.join(key)).chain(beside).find(|path| path.is_file())
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 

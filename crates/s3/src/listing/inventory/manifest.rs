@@ -43,20 +43,30 @@ impl Manifest {
     /// Reads a manifest, or says what is wrong with it.
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
         let Json { destination_bucket, file_format, file_schema, files } =
-            serde_json::from_slice(json).map_err(|error| format!("it is not a manifest of S3 Inventory: {error}"))?;
+            serde_json::from_slice(json)
+                .map_err(|error| format!("it is not a manifest of S3 Inventory: {error}"))?;
         let format = match file_format.as_str() {
             "CSV" => {
-                let columns: Vec<_> = file_schema.split(',').map(|column| column.trim().to_owned()).collect();
-                if !["Bucket", "Key"].iter().all(|needed| columns.iter().any(|column| column == needed)) {
+                let columns: Vec<_> =
+                    file_schema.split(',').map(|column| column.trim().to_owned()).collect();
+                if !["Bucket", "Key"]
+                    .iter()
+                    .all(|needed| columns.iter().any(|column| column == needed))
+                {
                     return Err(format!("its schema names no Bucket and Key: {file_schema}"));
                 }
                 Format::Csv(columns)
             }
             #[cfg(feature = "parquet")]
             "Parquet" => Format::Parquet,
-            other => return Err(format!("inventories in {other} are not read: configure one in CSV or Parquet")),
+            other => {
+                return Err(format!(
+                    "inventories in {other} are not read: configure one in CSV or Parquet"
+                ));
+            }
         };
-        let bucket = destination_bucket.map(|arn| arn.rsplit(":::").next().unwrap_or(&arn).to_owned());
+        let bucket =
+            destination_bucket.map(|arn| arn.rsplit(":::").next().unwrap_or(&arn).to_owned());
         Ok(Self { format, bucket, files })
     }
 }

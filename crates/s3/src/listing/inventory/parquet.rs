@@ -30,15 +30,22 @@ pub(super) fn read(file: File, output: &Output) -> Result<(), Ended> {
     let wrong = |error: ParquetError| Ended::Wrong(error.to_string());
     let reader = SerializedFileReader::new(file).map_err(wrong)?;
     let schema = reader.metadata().file_metadata().schema();
-    let columns = schema.get_fields().iter().filter(|field| COLUMNS.contains(&field.name())).map(Arc::clone).collect();
-    let projection = Type::group_type_builder(schema.name()).with_fields(columns).build().map_err(wrong)?;
+    let columns = schema
+        .get_fields()
+        .iter()
+        .filter(|field| COLUMNS.contains(&field.name()))
+        .map(Arc::clone)
+        .collect();
+    let projection =
+        Type::group_type_builder(schema.name()).with_fields(columns).build().map_err(wrong)?;
     let expected = reader.metadata().file_metadata().num_rows();
     let mut read = 0;
     for record in RowIter::from_file(Some(projection), &reader).map_err(wrong)? {
         let mut row = Row::default();
         for (column, field) in record.map_err(wrong)?.into_columns() {
-            take(&mut row, &column, field)
-                .map_err(|field| Ended::Wrong(format!("row {}: {column} cannot be {field}", read + 1)))?;
+            take(&mut row, &column, field).map_err(|field| {
+                Ended::Wrong(format!("row {}: {column} cannot be {field}", read + 1))
+            })?;
         }
         row.give(output)?;
         read += 1;

@@ -72,8 +72,10 @@ async fn all_that_an_inventory_tells_is_listed() {
             ..ListedObject::new("invoices", odd).version("v2")
         };
         assert_eq!(objects[0], first, "{name}");
-        let brief: Vec<_> =
-            objects[1..4].iter().map(|it| (it.key.as_str(), it.version_id.as_deref(), it.is_latest)).collect();
+        let brief: Vec<_> = objects[1..4]
+            .iter()
+            .map(|it| (it.key.as_str(), it.version_id.as_deref(), it.is_latest))
+            .collect();
         let expected = [
             (odd, Some("v1"), Some(false)),
             ("2026/empty", Some("null"), Some(true)),
@@ -89,7 +91,9 @@ async fn all_that_an_inventory_tells_is_listed() {
 async fn columns_are_told_by_the_manifest() {
     let copied = copy("csv");
     let manifest = copied.path().join(MANIFEST);
-    edit(&manifest, |text| text.replace("IsDeleteMarker", "NewColumn").replace("IsLatest", "AnotherOne"));
+    edit(&manifest, |text| {
+        text.replace("IsDeleteMarker", "NewColumn").replace("IsLatest", "AnotherOne")
+    });
     let objects = list(&manifest).await.expect("an inventory");
     assert_eq!(objects.len(), 304, "nothing tells of a delete marker");
     assert!(objects.iter().all(|object| object.is_latest.is_none()));
@@ -114,7 +118,11 @@ async fn what_is_damaged_is_an_error() {
     type Damage = fn(&Path);
     let damages: [(&str, Damage, &str); 7] = [
         ("a file changed", |root| flip(&root.join(FIRST_FILE).with_extension("csv.gz")), "MD5"),
-        ("a file cut off", |root| cut(&root.join(FIRST_FILE).with_extension("csv.gz")), "should have"),
+        (
+            "a file cut off",
+            |root| cut(&root.join(FIRST_FILE).with_extension("csv.gz")),
+            "should have",
+        ),
         (
             "a file that is another one, and says so",
             |root| {
@@ -125,9 +133,21 @@ async fn what_is_damaged_is_an_error() {
             },
             "gzip",
         ),
-        ("a column more", |root| edit(&root.join(MANIFEST), |text| text.replace("ETag, ", "ETag, Owner, ")), "fields"),
-        ("no key", |root| edit(&root.join(MANIFEST), |text| text.replace("Key, ", "Name, ")), "no Bucket and Key"),
-        ("another format", |root| edit(&root.join(MANIFEST), |text| text.replace("\"CSV\"", "\"ORC\"")), "in ORC"),
+        (
+            "a column more",
+            |root| edit(&root.join(MANIFEST), |text| text.replace("ETag, ", "ETag, Owner, ")),
+            "fields",
+        ),
+        (
+            "no key",
+            |root| edit(&root.join(MANIFEST), |text| text.replace("Key, ", "Name, ")),
+            "no Bucket and Key",
+        ),
+        (
+            "another format",
+            |root| edit(&root.join(MANIFEST), |text| text.replace("\"CSV\"", "\"ORC\"")),
+            "in ORC",
+        ),
         ("no manifest", |root| edit(&root.join(MANIFEST), |_| "{}".into()), "not a manifest"),
     ];
     for (what, damage, why) in damages {

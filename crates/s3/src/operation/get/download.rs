@@ -53,10 +53,16 @@ impl Download {
     }
 
     /// Fetches and opens the bytes `plain` of the plaintext. `first` is an answer that may hold them, or their beginning.
-    pub(super) async fn part(&self, plain: Range<u64>, first: Option<FirstBody>) -> Result<Bytes, Error> {
+    pub(super) async fn part(
+        &self,
+        plain: Range<u64>,
+        first: Option<FirstBody>,
+    ) -> Result<Bytes, Error> {
         let len = plain.end - plain.start;
         let opened = match &self.opening {
-            Opening::Chunks { opener, body_header } => self.chunks(plain, first, opener, body_header).await?,
+            Opening::Chunks { opener, body_header } => {
+                self.chunks(plain, first, opener, body_header).await?
+            }
             _ if plain.is_empty() => Bytes::new(),
             Opening::UnverifiedRange(opener) => self.unverified_range(plain, first, opener).await?,
             Opening::Unencrypted => self.fetcher.fetch(plain, first).await?.into(),
@@ -84,8 +90,10 @@ impl Download {
             return Err(self.target().envelope(EnvelopeError::Authentication));
         }
         let opener = opener.clone();
-        let opened = task::spawn_blocking(move || opener.open_packed(first_chunk, sealed, start)).await;
-        let opened = opened.map_err(|error| self.target().io("a part's task failed", error.into()))?;
+        let opened =
+            task::spawn_blocking(move || opener.open_packed(first_chunk, sealed, start)).await;
+        let opened =
+            opened.map_err(|error| self.target().io("a part's task failed", error.into()))?;
         let opened = Bytes::from(opened.map_err(|error| self.target().envelope(error))?);
         let len = usize::try_from(plain.end - plain.start).ok();
         let end = len.and_then(|len| skip.checked_add(len)).filter(|end| *end <= opened.len());
@@ -106,7 +114,8 @@ impl Download {
             // The caller of `Get::dangerous_unauthenticated_range` asked for it.
             opener.dangerous_open_unverified(aligned, &mut bytes).map(|()| bytes)
         });
-        let opened = opened.await.map_err(|error| self.target().io("a part's task failed", error.into()))?;
+        let opened =
+            opened.await.map_err(|error| self.target().io("a part's task failed", error.into()))?;
         let skip = usize::try_from(plain.start - aligned).expect("less than a block");
         Ok(Bytes::from(opened.map_err(|error| self.target().s3ec(error))?).slice(skip..))
     }
@@ -121,7 +130,8 @@ impl Download {
         if plain.is_empty() {
             return Ok((0, HEADER_LEN as u64..body_len, 0));
         }
-        let mut span = geometry::chunk_span(plain.clone(), self.plaintext_len).ok_or_else(too_long)?;
+        let mut span =
+            geometry::chunk_span(plain.clone(), self.plaintext_len).ok_or_else(too_long)?;
         if plain.end == self.plaintext_len {
             span.body.end = body_len;
         }

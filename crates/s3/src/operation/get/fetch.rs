@@ -3,7 +3,8 @@
 use std::{ops::Range, time::Duration};
 
 use aws_sdk_s3::{
-    Client, Config, config::ResponseChecksumValidation, operation::get_object::GetObjectOutput, primitives::ByteStream,
+    Client, Config, config::ResponseChecksumValidation, operation::get_object::GetObjectOutput,
+    primitives::ByteStream,
 };
 use sealwax_envelope::Error as EnvelopeError;
 
@@ -31,7 +32,10 @@ pub(super) struct Pin {
 
 impl Pin {
     pub(super) fn new(version_id: Option<String>, e_tag: Option<String>) -> Self {
-        Self { version_id, conditions: ReadConditions { if_match: e_tag, ..ReadConditions::default() } }
+        Self {
+            version_id,
+            conditions: ReadConditions { if_match: e_tag, ..ReadConditions::default() },
+        }
     }
 }
 
@@ -45,8 +49,13 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     /// The bytes `span` of the body, resumed where a connection breaks.
-    pub(super) async fn fetch(&self, span: Range<u64>, mut first: Option<FirstBody>) -> Result<Vec<u8>, Error> {
-        let len = usize::try_from(span.end - span.start).map_err(|_| self.target.envelope(EnvelopeError::TooLong))?;
+    pub(super) async fn fetch(
+        &self,
+        span: Range<u64>,
+        mut first: Option<FirstBody>,
+    ) -> Result<Vec<u8>, Error> {
+        let len = usize::try_from(span.end - span.start)
+            .map_err(|_| self.target.envelope(EnvelopeError::TooLong))?;
         let mut bytes = Vec::with_capacity(len);
         let mut fruitless = 0;
         loop {
@@ -62,19 +71,30 @@ impl Fetcher {
             }
             fruitless = if bytes.len() > have { 0 } else { fruitless + 1 };
             if fruitless == MAX_FRUITLESS {
-                let message = format!("the body broke off at byte {}: {broken}", span.start + bytes.len() as u64);
+                let message = format!(
+                    "the body broke off at byte {}: {broken}",
+                    span.start + bytes.len() as u64
+                );
                 return Err(self.target.error(ErrorKind::Unavailable, message));
             }
-            tracing::debug!(at = span.start + bytes.len() as u64, broken, "the body broke off: resuming");
+            tracing::debug!(
+                at = span.start + bytes.len() as u64,
+                broken,
+                "the body broke off: resuming"
+            );
             tokio::time::sleep(PAUSE * 2_u32.pow(fruitless)).await;
         }
     }
 
     async fn request(&self, span: Range<u64>) -> Result<GetObjectOutput, Error> {
         let range = format!("bytes={}-{}", span.start, span.end - 1);
-        ranged_get(self.client.s3(), &self.target, &self.pin, &range).await.map_err(|failure| match failure.status {
-            Some(412) => self.target.error(ErrorKind::Changed, "it was replaced while it was being read"),
-            _ => self.target.s3_failure("GetObject", failure),
+        ranged_get(self.client.s3(), &self.target, &self.pin, &range).await.map_err(|failure| {
+            match failure.status {
+                Some(412) => {
+                    self.target.error(ErrorKind::Changed, "it was replaced while it was being read")
+                }
+                _ => self.target.s3_failure("GetObject", failure),
+            }
         })
     }
 }
@@ -105,8 +125,14 @@ pub(super) async fn ranged_get(
     range: &str,
 ) -> Result<GetObjectOutput, AwsFailure> {
     // The tags guard every byte: a checksum over the same bytes would find nothing that they do not.
-    let no_checksum = Config::builder().response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    let no_checksum =
+        Config::builder().response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     let request = s3.get_object().bucket(&target.bucket).key(&target.key).range(range);
     let request = on_request!(&pin.conditions, request.set_version_id(pin.version_id.clone()));
-    request.customize().config_override(no_checksum).send().await.map_err(|error| AwsFailure::new(&error))
+    request
+        .customize()
+        .config_override(no_checksum)
+        .send()
+        .await
+        .map_err(|error| AwsFailure::new(&error))
 }

@@ -21,18 +21,28 @@ use crate::error::{Error, Target};
 const CONCURRENCY: usize = 8;
 
 /// Writes all that is wanted to a temporary file beside `path`, each part at its place, then renames it to `path`.
-pub(super) async fn write(download: Download, first: Option<FirstBody>, path: &Path) -> Result<(), Error> {
+pub(super) async fn write(
+    download: Download,
+    first: Option<FirstBody>,
+    path: &Path,
+) -> Result<(), Error> {
     let new = NewFile::beside(path, download.target().clone()).await?;
-    let file = Arc::new(new.temporary.as_file().try_clone().map_err(|error| unwritten(&new.target, path, error))?);
+    let file = Arc::new(
+        new.temporary.as_file().try_clone().map_err(|error| unwritten(&new.target, path, error))?,
+    );
 
     let firsts = std::iter::once(first).chain(std::iter::repeat_with(|| None));
     stream::iter(download.parts().into_iter().zip(firsts))
         .map(|(part, first)| {
             let (download, file, path) = (download.clone(), Arc::clone(&file), path.to_owned());
             let target = download.target().clone();
-            let task = tokio::spawn(async move { write_part(&download, part, first, file, &path).await });
+            let task =
+                tokio::spawn(async move { write_part(&download, part, first, file, &path).await });
             let task = AbortOnDropHandle::new(task);
-            async move { task.await.unwrap_or_else(|error| Err(target.io("a part's task failed", error.into()))) }
+            async move {
+                task.await
+                    .unwrap_or_else(|error| Err(target.io("a part's task failed", error.into())))
+            }
         })
         .buffer_unordered(CONCURRENCY)
         .try_collect::<()>()
@@ -98,7 +108,9 @@ fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
     match path.metadata() {
         Ok(there) if there.is_dir() => return Err(io::Error::from(io::ErrorKind::IsADirectory)),
         // A device, a pipe or a socket, which a file in its place would destroy.
-        Ok(there) if !there.is_file() => return Err(io::Error::other("it exists and is no regular file")),
+        Ok(there) if !there.is_file() => {
+            return Err(io::Error::other("it exists and is no regular file"));
+        }
         _ => {}
     }
     let directory = match path.parent() {
@@ -112,6 +124,8 @@ fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
         .tempfile_in(directory)
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }

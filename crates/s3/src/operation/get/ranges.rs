@@ -20,7 +20,9 @@ pub(super) fn coalesce(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut spans: Vec<Range<u64>> = Vec::new();
     for range in sorted {
         match spans.last_mut() {
-            Some(span) if range.start <= span.end.saturating_add(MAX_GAP) => span.end = span.end.max(range.end),
+            Some(span) if range.start <= span.end.saturating_add(MAX_GAP) => {
+                span.end = span.end.max(range.end)
+            }
             _ => spans.push(range),
         }
     }
@@ -31,7 +33,9 @@ pub(super) fn coalesce(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
 pub(super) async fn read(object: SealedObject, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
     let SealedObject { info, reader, first } = object;
     // A range was asked for.
-    let Reader::Parts(download) = reader else { unreachable!("only a whole content is read otherwise") };
+    let Reader::Parts(download) = reader else {
+        unreachable!("only a whole content is read otherwise")
+    };
     let len = info.plaintext_len();
     if let Some(bad) = ranges.iter().find(|range| range.start >= range.end || range.end > len) {
         let message = format!("the range {}..{} is not within its {len} bytes", bad.start, bad.end);
@@ -43,7 +47,10 @@ pub(super) async fn read(object: SealedObject, ranges: &[Range<u64>]) -> Result<
         .map(|(span, first)| {
             let object = SealedObject {
                 info: info.clone(),
-                reader: Reader::Parts(Box::new(Download { window: span.clone(), ..Download::clone(&download) })),
+                reader: Reader::Parts(Box::new(Download {
+                    window: span.clone(),
+                    ..Download::clone(&download)
+                })),
                 first,
             };
             object.bytes()
@@ -53,7 +60,8 @@ pub(super) async fn read(object: SealedObject, ranges: &[Range<u64>]) -> Result<
         .await?;
     let slice = |range: &Range<u64>| {
         let span = spans.partition_point(|span| span.start <= range.start) - 1;
-        let offset = |at: u64| usize::try_from(at - spans[span].start).expect("within bytes in memory");
+        let offset =
+            |at: u64| usize::try_from(at - spans[span].start).expect("within bytes in memory");
         fetched[span].slice(offset(range.start)..offset(range.end))
     };
     Ok(ranges.iter().map(slice).collect())
@@ -70,6 +78,9 @@ mod tests {
         assert_eq!(coalesce(&[5..9, 0..2]), [0..9]);
         assert_eq!(coalesce(&[0..10, 2..4]), [0..10]);
         assert_eq!(coalesce(&[0..10, 10 + MAX_GAP..20 + MAX_GAP]), [0..20 + MAX_GAP]);
-        assert_eq!(coalesce(&[11 + MAX_GAP..20 + MAX_GAP, 0..10]), [0..10, 11 + MAX_GAP..20 + MAX_GAP]);
+        assert_eq!(
+            coalesce(&[11 + MAX_GAP..20 + MAX_GAP, 0..10]),
+            [0..10, 11 + MAX_GAP..20 + MAX_GAP]
+        );
     }
 }

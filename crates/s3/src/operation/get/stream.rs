@@ -29,14 +29,22 @@ impl PlaintextStream {
         let firsts = stream::once(future::ready(first)).chain(stream::repeat_with(|| None));
         let parts = stream::iter(download.parts()).zip(firsts).map(move |(part, first)| {
             let (download, target) = (download.clone(), download.target().clone());
-            let task = AbortOnDropHandle::new(tokio::spawn(async move { download.part(part, first).await }));
-            async move { task.await.unwrap_or_else(|error| Err(target.io("a part's task failed", error.into()))) }
+            let task =
+                AbortOnDropHandle::new(tokio::spawn(
+                    async move { download.part(part, first).await },
+                ));
+            async move {
+                task.await
+                    .unwrap_or_else(|error| Err(target.io("a part's task failed", error.into())))
+            }
         });
         Self::until_error(parts.buffered(READ_AHEAD))
     }
 
     /// The pieces of `stream`, up to its first error.
-    pub(super) fn until_error(stream: impl Stream<Item = Result<Bytes, Error>> + Send + 'static) -> Self {
+    pub(super) fn until_error(
+        stream: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
+    ) -> Self {
         let mut failed = false;
         // Nothing follows an error: what comes after a gap is not this object's plaintext any more.
         let until_error = stream.take_while(move |part| {
@@ -44,7 +52,11 @@ impl PlaintextStream {
             failed = part.is_err();
             future::ready(go_on)
         });
-        Self(Box::pin(until_error.filter(|part| future::ready(part.as_ref().map_or(true, |piece| !piece.is_empty())))))
+        Self(Box::pin(
+            until_error.filter(|part| {
+                future::ready(part.as_ref().map_or(true, |piece| !piece.is_empty()))
+            }),
+        ))
     }
 }
 

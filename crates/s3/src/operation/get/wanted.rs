@@ -45,9 +45,8 @@ impl Wanted {
     pub(super) fn window(self, plaintext_len: u64) -> Option<Range<u64>> {
         match self {
             Self::Whole => Some(0..plaintext_len),
-            Self::From { start, end } => {
-                (start < plaintext_len).then(|| start..end.unwrap_or(plaintext_len).min(plaintext_len))
-            }
+            Self::From { start, end } => (start < plaintext_len)
+                .then(|| start..end.unwrap_or(plaintext_len).min(plaintext_len)),
             Self::Suffix(len) => Some(plaintext_len.saturating_sub(len)..plaintext_len),
         }
     }
@@ -59,7 +58,8 @@ impl Wanted {
         const CHUNK: u64 = CHUNK_LEN as u64;
         const SEALED_CHUNK: u64 = SEALED_CHUNK_LEN as u64;
         let part_chunks = (part_len / CHUNK_LEN) as u64;
-        let body_offset = |chunk: u64| chunk.saturating_mul(SEALED_CHUNK).saturating_add(HEADER_LEN as u64);
+        let body_offset =
+            |chunk: u64| chunk.saturating_mul(SEALED_CHUNK).saturating_add(HEADER_LEN as u64);
         match self {
             // With the header, so that it can be compared with the metadata.
             Self::Whole => format!("bytes=0-{}", body_offset(part_chunks) - 1),
@@ -68,7 +68,11 @@ impl Wanted {
                 let first = (start / CHUNK).min(MAX_CHUNKS);
                 let after_part = first + part_chunks;
                 let after_range = end.map_or(after_part, |end| end.div_ceil(CHUNK));
-                format!("bytes={}-{}", body_offset(first), body_offset(after_part.min(after_range)) - 1)
+                format!(
+                    "bytes={}-{}",
+                    body_offset(first),
+                    body_offset(after_part.min(after_range)) - 1
+                )
             }
             // The last chunk may be empty, and the first one wanted may begin anywhere in its chunk.
             Self::Suffix(len) => {
@@ -114,14 +118,20 @@ mod tests {
         assert_eq!(asks(Wanted::Whole), format!("bytes=0-{}", 56 + 4 * 16400 - 1));
         assert_eq!(asks(Wanted::range(0..1)), format!("bytes=56-{}", 56 + 16400 - 1));
         assert_eq!(asks(Wanted::range(16383..16385)), format!("bytes=56-{}", 56 + 2 * 16400 - 1));
-        assert_eq!(asks(Wanted::range(16384..)), format!("bytes={}-{}", 56 + 16400, 56 + 5 * 16400 - 1));
+        assert_eq!(
+            asks(Wanted::range(16384..)),
+            format!("bytes={}-{}", 56 + 16400, 56 + 5 * 16400 - 1)
+        );
         assert_eq!(asks(Wanted::range(0..1 << 30)), format!("bytes=56-{}", 56 + 4 * 16400 - 1));
         assert_eq!(asks(Wanted::Suffix(1)), format!("bytes=-{}", 2 * 16400));
         assert_eq!(asks(Wanted::Suffix(16384)), format!("bytes=-{}", 3 * 16400));
         assert_eq!(asks(Wanted::Suffix(u64::MAX)), format!("bytes=-{}", MAX_CHUNKS * 16400));
         let beyond = 56 + MAX_CHUNKS * 16400;
-        for range in [Wanted::range(u64::MAX..), Wanted::range(u64::MAX - 9..u64::MAX), Wanted::range(1 << 52..1 << 53)]
-        {
+        for range in [
+            Wanted::range(u64::MAX..),
+            Wanted::range(u64::MAX - 9..u64::MAX),
+            Wanted::range(1 << 52..1 << 53),
+        ] {
             assert!(asks(range).starts_with(&format!("bytes={beyond}-")), "{}", asks(range));
         }
     }

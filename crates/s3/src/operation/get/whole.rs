@@ -39,8 +39,13 @@ type OpenedPieces = Pin<Box<dyn Stream<Item = Result<Opened, Error>> + Send>>;
 
 impl WholeContent {
     /// Holds all of the plaintext back until the tag was checked.
-    pub(super) fn verified(self, first: Option<FirstBody>) -> impl Stream<Item = Result<Bytes, Error>> + Send {
-        stream::once(self.hold_back(first)).map_ok(|pieces| stream::iter(pieces.into_iter().map(Ok))).try_flatten()
+    pub(super) fn verified(
+        self,
+        first: Option<FirstBody>,
+    ) -> impl Stream<Item = Result<Bytes, Error>> + Send {
+        stream::once(self.hold_back(first))
+            .map_ok(|pieces| stream::iter(pieces.into_iter().map(Ok)))
+            .try_flatten()
     }
 
     async fn hold_back(self, first: Option<FirstBody>) -> Result<Vec<Bytes>, Error> {
@@ -60,7 +65,11 @@ impl WholeContent {
                 Opened::Piece(piece) => pieces.push(piece),
                 Opened::End(verified) => {
                     let rest = Bytes::copy_from_slice(verified.rest());
-                    return Ok(pieces.into_iter().map(|piece| piece.release(&verified).into()).chain([rest]).collect());
+                    return Ok(pieces
+                        .into_iter()
+                        .map(|piece| piece.release(&verified).into())
+                        .chain([rest])
+                        .collect());
                 }
             }
         }
@@ -68,7 +77,10 @@ impl WholeContent {
     }
 
     /// Gives the plaintext out as it is decrypted. The stream ends with an error where it was not genuine.
-    pub(super) fn unverified(self, first: Option<FirstBody>) -> impl Stream<Item = Result<Bytes, Error>> + Send {
+    pub(super) fn unverified(
+        self,
+        first: Option<FirstBody>,
+    ) -> impl Stream<Item = Result<Bytes, Error>> + Send {
         // The caller of `release_unverified` asked for it.
         self.open(first).map_ok(|opened| match opened {
             Opened::Piece(piece) => Bytes::from(piece.dangerous_release_unverified()),
@@ -77,7 +89,11 @@ impl WholeContent {
     }
 
     /// Writes the plaintext to a temporary file beside `path`, and renames it to `path` once it is verified.
-    pub(super) async fn into_file(self, first: Option<FirstBody>, path: &Path) -> Result<(), Error> {
+    pub(super) async fn into_file(
+        self,
+        first: Option<FirstBody>,
+        path: &Path,
+    ) -> Result<(), Error> {
         let mut file = NewFile::beside(path, self.fetcher.target.clone()).await?;
         let mut opened = self.open(first);
         while let Some(next) = opened.try_next().await? {
@@ -98,32 +114,46 @@ impl WholeContent {
         let Self { fetcher, opener, stored_len, on_progress, .. } = self;
         let target = fetcher.target.clone();
         let firsts = stream::once(future::ready(first)).chain(stream::repeat_with(|| None));
-        let parts = stream::iter(spans(stored_len, fetcher.client.part_len())).zip(firsts).map(move |(span, first)| {
-            let (fetcher, target) = (fetcher.clone(), fetcher.target.clone());
-            let task = AbortOnDropHandle::new(tokio::spawn(async move { fetcher.fetch(span, first).await }));
-            async move { task.await.unwrap_or_else(|error| Err(target.io("a part's task failed", error.into()))) }
-        });
+        let parts = stream::iter(spans(stored_len, fetcher.client.part_len())).zip(firsts).map(
+            move |(span, first)| {
+                let (fetcher, target) = (fetcher.clone(), fetcher.target.clone());
+                let task = AbortOnDropHandle::new(tokio::spawn(async move {
+                    fetcher.fetch(span, first).await
+                }));
+                async move {
+                    task.await.unwrap_or_else(|error| {
+                        Err(target.io("a part's task failed", error.into()))
+                    })
+                }
+            },
+        );
         let state = (parts.buffered(READ_AHEAD), Some(opener), target, on_progress);
-        let opened = stream::try_unfold(state, |(mut parts, opener, target, on_progress)| async move {
-            let Some(mut opener) = opener else { return Ok(None) };
-            let Some(part) = parts.try_next().await? else {
-                let verified = opener.finish().map_err(|error| target.s3ec(error))?;
-                return Ok(Some((Opened::End(verified), (parts, None, target, on_progress))));
-            };
-            let len = part.len() as u64;
-            let opened = task::spawn_blocking(move || opener.open(part).map(|piece| (piece, opener))).await;
-            let opened = opened.map_err(|error| target.io("a part's task failed", error.into()))?;
-            let (piece, opener) = opened.map_err(|error| target.s3ec(error))?;
-            if let Some(on_progress) = &on_progress {
-                on_progress(len);
-            }
-            Ok(Some((Opened::Piece(piece), (parts, Some(opener), target, on_progress))))
-        });
+        let opened =
+            stream::try_unfold(state, |(mut parts, opener, target, on_progress)| async move {
+                let Some(mut opener) = opener else { return Ok(None) };
+                let Some(part) = parts.try_next().await? else {
+                    let verified = opener.finish().map_err(|error| target.s3ec(error))?;
+                    return Ok(Some((Opened::End(verified), (parts, None, target, on_progress))));
+                };
+                let len = part.len() as u64;
+                let opened =
+                    task::spawn_blocking(move || opener.open(part).map(|piece| (piece, opener)))
+                        .await;
+                let opened =
+                    opened.map_err(|error| target.io("a part's task failed", error.into()))?;
+                let (piece, opener) = opened.map_err(|error| target.s3ec(error))?;
+                if let Some(on_progress) = &on_progress {
+                    on_progress(len);
+                }
+                Ok(Some((Opened::Piece(piece), (parts, Some(opener), target, on_progress))))
+            });
         Box::pin(opened)
     }
 }
 
 /// The stored object, cut into parts.
 fn spans(stored_len: u64, part_len: usize) -> impl Iterator<Item = Range<u64>> + Send {
-    (0..stored_len).step_by(part_len).map(move |start| start..(start + part_len as u64).min(stored_len))
+    (0..stored_len)
+        .step_by(part_len)
+        .map(move |start| start..(start + part_len as u64).min(stored_len))
 }

@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, fmt};
 
-use sealwax_envelope::s3ec::{ContentSealer, Envelope, INSTRUCTION_FILE_SUFFIX, MAX_PLAINTEXT_LEN, Storage};
+use sealwax_envelope::s3ec::{
+    ContentSealer, Envelope, INSTRUCTION_FILE_SUFFIX, MAX_PLAINTEXT_LEN, Storage,
+};
 
 use super::Put;
 use crate::{
@@ -42,7 +44,12 @@ pub struct PutS3ecOutput {
 
 impl PutS3ec {
     pub(super) fn new(put: Put) -> Self {
-        Self { put, storage: Storage::Metadata, suffix: INSTRUCTION_FILE_SUFFIX.to_owned(), replaces_file: false }
+        Self {
+            put,
+            storage: Storage::Metadata,
+            suffix: INSTRUCTION_FILE_SUFFIX.to_owned(),
+            replaces_file: false,
+        }
     }
 
     /// Stores the wrapped data key in an instruction file beside the object, instead of its metadata: for wraps and metadata
@@ -80,29 +87,38 @@ impl PutS3ec {
         let invalid = |message: &str| target.error(ErrorKind::InvalidInput, message);
         let body = put.body.ok_or_else(|| invalid("no body was given"))?;
         if put.state_file.is_some() {
-            return Err(invalid("an upload in this format cannot be resumed: it takes no state file"));
+            return Err(invalid(
+                "an upload in this format cannot be resumed: it takes no state file",
+            ));
         }
         if suffix.is_empty() {
             return Err(invalid("the suffix of an instruction file is empty"));
         }
         let name = body.name();
         let parts = Parts::open(body).await;
-        let parts = parts.map_err(|error| target.io(format!("{name} could not be opened"), error))?;
+        let parts =
+            parts.map_err(|error| target.io(format!("{name} could not be opened"), error))?;
         if parts.len().is_some_and(|len| len > MAX_PLAINTEXT_LEN) {
             return Err(target.s3ec(sealwax_envelope::s3ec::Error::TooLong));
         }
 
         let client = put.client;
         let keyring = client.s3ec_keyrings().next();
-        let keyring =
-            keyring.ok_or_else(|| invalid("the client has no keyring for the S3 Encryption Client's formats"))?;
+        let keyring = keyring.ok_or_else(|| {
+            invalid("the client has no keyring for the S3 Encryption Client's formats")
+        })?;
         if !keyring.binds_context() && !put.context.is_empty() {
-            return Err(invalid("a raw key binds no encryption context: leave it out, or use AWS KMS"));
+            return Err(invalid(
+                "a raw key binds no encryption context: leave it out, or use AWS KMS",
+            ));
         }
         let suite = client.s3ec().policy().suite();
-        let (data_key, key) =
-            keyring.generate(suite, &put.context).await.map_err(|error| target.keyring(vec![error]))?;
-        let (sealer, content) = ContentSealer::new(suite, &data_key).map_err(|error| target.s3ec(error))?;
+        let (data_key, key) = keyring
+            .generate(suite, &put.context)
+            .await
+            .map_err(|error| target.keyring(vec![error]))?;
+        let (sealer, content) =
+            ContentSealer::new(suite, &data_key).map_err(|error| target.s3ec(error))?;
         drop(data_key);
         let envelope = Envelope::new(content, key, storage).map_err(|error| target.s3ec(error))?;
         envelope.check_fits(pairs(&put.metadata)).map_err(|error| target.envelope(error))?;
@@ -110,7 +126,15 @@ impl PutS3ec {
         let mut written = false;
         if let Some(file) = envelope.to_instruction_file() {
             let attributes = put.attributes.of_companion();
-            let stored = instruction_file::store(&client, &target, &suffix, file, attributes, !replaces_file).await;
+            let stored = instruction_file::store(
+                &client,
+                &target,
+                &suffix,
+                file,
+                attributes,
+                !replaces_file,
+            )
+            .await;
             stored.map_err(|error| match error.kind() {
                 ErrorKind::Conflict => error.meaning(
                     "there is an instruction file already, and the object that it belongs to would be lost without it: \
@@ -154,6 +178,9 @@ fn pairs(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str
 
 impl fmt::Debug for PutS3ec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PutS3ec").field("put", &self.put).field("storage", &self.storage).finish_non_exhaustive()
+        f.debug_struct("PutS3ec")
+            .field("put", &self.put)
+            .field("storage", &self.storage)
+            .finish_non_exhaustive()
     }
 }

@@ -42,7 +42,8 @@ impl Grants {
                 _ => {}
             }
         }
-        let owner_alone = Self { full_control: owner.map(by_id).into_iter().collect(), ..Self::default() };
+        let owner_alone =
+            Self { full_control: owner.map(by_id).into_iter().collect(), ..Self::default() };
         if kept == owner_alone { Self::default() } else { kept }
     }
 }
@@ -88,8 +89,11 @@ impl SealedClient {
                 return false;
             }
         };
-        let rules = controls.ownership_controls().map(|controls| controls.rules()).unwrap_or_default();
-        let off = rules.iter().any(|rule| *rule.object_ownership() == ObjectOwnership::BucketOwnerEnforced);
+        let rules =
+            controls.ownership_controls().map(|controls| controls.rules()).unwrap_or_default();
+        let off = rules
+            .iter()
+            .any(|rule| *rule.object_ownership() == ObjectOwnership::BucketOwnerEnforced);
         self.remember_acls_off(bucket, off);
         off
     }
@@ -100,7 +104,9 @@ fn grantee(grant: &Grant) -> Option<String> {
     let grantee = grant.grantee()?;
     match grantee.r#type() {
         Type::Group => grantee.uri().map(|uri| format!("uri=\"{uri}\"")),
-        Type::AmazonCustomerByEmail => grantee.email_address().map(|email| format!("emailAddress=\"{email}\"")),
+        Type::AmazonCustomerByEmail => {
+            grantee.email_address().map(|email| format!("emailAddress=\"{email}\""))
+        }
         _ => grantee.id().map(by_id),
     }
 }
@@ -118,7 +124,10 @@ mod tests {
     fn grant(kind: Type, value: &str, permission: Permission) -> Grant {
         let grantee = Grantee::builder().r#type(kind.clone());
         let grantee = if kind == Type::Group { grantee.uri(value) } else { grantee.id(value) };
-        Grant::builder().grantee(grantee.build().expect("a type is set")).permission(permission).build()
+        Grant::builder()
+            .grantee(grantee.build().expect("a type is set"))
+            .permission(permission)
+            .build()
     }
 
     #[test]

@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// What is left as it is in `x-amz-copy-source`: RFC 3986 "unreserved", and the slash.
-const COPY_SOURCE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+const COPY_SOURCE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// What S3 says of the object's new version.
 pub(crate) struct Stored {
@@ -54,7 +55,8 @@ fn of_formats(metadata: &HashMap<String, String>) -> BTreeMap<String, &str> {
 /// Refuses objects whose copy would lose something, before KMS is asked.
 pub(crate) fn check_possible(target: &Target, head: &HeadObjectOutput) -> Result<(), Error> {
     if head.missing_meta().is_some_and(|count| count > 0) {
-        let message = "it has metadata that S3 does not return in headers and that a rewrap would lose";
+        let message =
+            "it has metadata that S3 does not return in headers and that a rewrap would lose";
         return Err(target.error(ErrorKind::Unsupported, message));
     }
     if head.e_tag().is_none() {
@@ -117,10 +119,21 @@ impl ServerCopy<'_> {
 
     /// After a failure of `call`: our copy, if it is there. The answer may have been lost, and a retry of it then met our
     /// own copy.
-    async fn stored_after_all(&self, call: &'static str, failure: AwsFailure) -> Result<Stored, Error> {
+    async fn stored_after_all(
+        &self,
+        call: &'static str,
+        failure: AwsFailure,
+    ) -> Result<Stored, Error> {
         let is_unsure = failure.is_ambiguous() || matches!(failure.status, Some(404 | 409 | 412));
         if self.is_recognisable && is_unsure {
-            let head = self.client.s3().head_object().bucket(&self.target.bucket).key(&self.target.key).send().await;
+            let head = self
+                .client
+                .s3()
+                .head_object()
+                .bucket(&self.target.bucket)
+                .key(&self.target.key)
+                .send()
+                .await;
             if let Ok(head) = head
                 && self.metadata.are_in(&head)
             {
@@ -133,7 +146,9 @@ impl ServerCopy<'_> {
 
 /// Whether the object is too long for one `CopyObject`, of S3 or of this client.
 pub(crate) fn in_parts(client: &SealedClient, head: &HeadObjectOutput) -> bool {
-    head.content_length().and_then(|len| u64::try_from(len).ok()).is_some_and(|len| len > client.copy_in_parts_above())
+    head.content_length()
+        .and_then(|len| u64::try_from(len).ok())
+        .is_some_and(|len| len > client.copy_in_parts_above())
 }
 
 /// Copies the object onto itself with other metadata, if it still is as `present`.
@@ -167,7 +182,9 @@ fn copy_source(target: &Target, version_id: Option<&str>) -> String {
     let separator = if target.bucket.starts_with("arn:") { "/object/" } else { "/" };
     let source = format!("{}{separator}{key}", target.bucket);
     match version_id {
-        Some(version_id) => format!("{source}?versionId={}", utf8_percent_encode(version_id, NON_ALPHANUMERIC)),
+        Some(version_id) => {
+            format!("{source}?versionId={}", utf8_percent_encode(version_id, NON_ALPHANUMERIC))
+        }
         None => source,
     }
 }
@@ -179,10 +196,13 @@ mod tests {
     #[test]
     fn copy_sources_are_encoded() {
         let s3 = aws_sdk_s3::Client::from_conf(
-            aws_sdk_s3::Config::builder().behavior_version(aws_sdk_s3::config::BehaviorVersion::v2026_01_12()).build(),
+            aws_sdk_s3::Config::builder()
+                .behavior_version(aws_sdk_s3::config::BehaviorVersion::v2026_01_12())
+                .build(),
         );
         let source = |bucket: &str, key: &str| {
-            let target = Target::new("rewrap", &s3, Some(bucket.into()), Some(key.into())).expect("a target");
+            let target = Target::new("rewrap", &s3, Some(bucket.into()), Some(key.into()))
+                .expect("a target");
             copy_source(&target, None)
         };
         assert_eq!(source("b", "a/b c+é?.txt"), "b/a/b%20c%2B%C3%A9%3F.txt");

@@ -149,15 +149,20 @@ impl Edits {
                     changes.push(Change::Refresh { at });
                 }
                 Edit::Remove(wrapping_key) => {
-                    if object.is_sidecar && object.own_keys.iter().any(|key| key.wrapping_key() == wrapping_key) {
-                        let message =
-                            format!("a sidecar takes no key away: {wrapping_key} stays in the object's metadata");
+                    if object.is_sidecar
+                        && object.own_keys.iter().any(|key| key.wrapping_key() == wrapping_key)
+                    {
+                        let message = format!(
+                            "a sidecar takes no key away: {wrapping_key} stays in the object's metadata"
+                        );
                         return Err(target.error(ErrorKind::Unsupported, message));
                     }
                     let before = keys.len();
                     keys.retain(|key| key.wrapping_key() != wrapping_key);
                     if keys.is_empty() {
-                        let message = format!("{wrapping_key} is its last wrapping key: nobody could read it any more");
+                        let message = format!(
+                            "{wrapping_key} is its last wrapping key: nobody could read it any more"
+                        );
                         return Err(target.error(ErrorKind::InvalidInput, message));
                     }
                     if keys.len() < before {
@@ -172,10 +177,13 @@ impl Edits {
                         drops_others: matches!(edit, Edit::Replace(_)),
                     };
                     let is_there = |new: &EncryptedDataKey| {
-                        keys.iter().any(|key| same_wrapping_key(new, key) && key.place() == new.place())
+                        keys.iter()
+                            .any(|key| same_wrapping_key(new, key) && key.place() == new.place())
                     };
                     let others = keys.iter().filter(|key| wrap.keeps(key)).count();
-                    if wrap.outline.iter().all(is_there) && others + wrap.outline.len() == keys.len() {
+                    if wrap.outline.iter().all(is_there)
+                        && others + wrap.outline.len() == keys.len()
+                    {
                         continue;
                     }
                     keys.retain(|key| wrap.keeps(key));

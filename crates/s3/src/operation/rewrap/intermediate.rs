@@ -3,7 +3,8 @@
 use std::fmt;
 
 use sealwax_envelope::{
-    EncryptedDataKey, EncryptionContext, Keyring, KeyringErrorKind, Opener, PlaintextDataKey, Unwrap, WrapContext,
+    EncryptedDataKey, EncryptionContext, Keyring, KeyringErrorKind, Opener, PlaintextDataKey,
+    Unwrap, WrapContext,
 };
 
 use super::{edits::Wrap, object::Object};
@@ -43,11 +44,22 @@ impl IntermediateKeys {
         key: &EncryptedDataKey,
     ) -> Result<Option<EncryptedDataKey>, Error> {
         let context = object.info.encryption_context();
-        let id = Id { edit, opened: false, context: context.clone(), wraps: key.intermediate().into_iter().collect() };
+        let id = Id {
+            edit,
+            opened: false,
+            context: context.clone(),
+            wraps: key.intermediate().into_iter().collect(),
+        };
         let made = self.0.slot(&id);
         let refresh = || async {
-            let refreshed = object.client.keyring().refresh(key, context).await.map_err(wrap_error(object.target))?;
-            let wraps = refreshed.as_ref().and_then(EncryptedDataKey::intermediate).into_iter().collect();
+            let refreshed = object
+                .client
+                .keyring()
+                .refresh(key, context)
+                .await
+                .map_err(wrap_error(object.target))?;
+            let wraps =
+                refreshed.as_ref().and_then(EncryptedDataKey::intermediate).into_iter().collect();
             Ok::<_, Error>(Made { wraps, key: None })
         };
         let made = made.get_or_try_init(refresh).await?;
@@ -77,16 +89,25 @@ impl IntermediateKeys {
             let opened = moves || !wrap.keyring.can_rewrap(&wraps, context, None);
             let id = Id { edit: wrap.at, opened, context: context.clone(), wraps };
             let slot = self.0.slot(&id);
-            let Some(made) = slot.get_or_try_init(|| make(object, wrap.keyring, &id)).await.map(Made::usable)? else {
+            let Some(made) =
+                slot.get_or_try_init(|| make(object, wrap.keyring, &id)).await.map(Made::usable)?
+            else {
                 continue;
             };
             let Some(intermediate) = &made.key else {
-                return Ok(Some(made.wraps.iter().filter_map(|new| group[0].with_intermediate(new.clone())).collect()));
+                return Ok(Some(
+                    made.wraps
+                        .iter()
+                        .filter_map(|new| group[0].with_intermediate(new.clone()))
+                        .collect(),
+                ));
             };
             // A wrap of anything but the body's own key would lose the object.
-            let data_key = group[0].open_under(intermediate, context).map_err(envelope_error(target))?;
+            let data_key =
+                group[0].open_under(intermediate, context).map_err(envelope_error(target))?;
             let header = object.info.sealed_header(target)?;
-            Opener::new(&data_key, &context.body_context(), header.body_header()).map_err(envelope_error(target))?;
+            Opener::new(&data_key, &context.body_context(), header.body_header())
+                .map_err(envelope_error(target))?;
             let binding = WrapContext::new(context, object.place.as_ref());
             let carried = EncryptedDataKey::carry(&made.wraps, intermediate, &data_key, binding);
             return carried.map(Some).map_err(envelope_error(target));
@@ -128,7 +149,10 @@ async fn make(object: &Object<'_>, keyring: &dyn Keyring, id: &Id) -> Result<Mad
     };
     let wraps = match re_encrypted {
         Some(wraps) => wraps,
-        None => keyring.wrap(&key, WrapContext::of_intermediate_key(&id.context)).await.map_err(failed)?,
+        None => keyring
+            .wrap(&key, WrapContext::of_intermediate_key(&id.context))
+            .await
+            .map_err(failed)?,
     };
     // Only of the intermediate key itself: a data key under it would be lost under another one.
     if wraps.iter().any(|wrap| wrap.intermediate().is_some()) {

@@ -1,6 +1,8 @@
 //! Where new keys land: in the object's metadata, or in a sidecar.
 
-use aws_sdk_s3::{operation::head_object::HeadObjectOutput, primitives::DateTime, types::StorageClass};
+use aws_sdk_s3::{
+    operation::head_object::HeadObjectOutput, primitives::DateTime, types::StorageClass,
+};
 use sealwax_envelope::ObjectHeader;
 
 use super::present::Present;
@@ -36,8 +38,9 @@ impl Landing {
 
 /// Whether S3 must restore it before it can be read or copied. (Amazon S3 User Guide, "Working with archived objects".)
 pub(crate) fn is_archived(head: &HeadObjectOutput) -> bool {
-    let archived = matches!(head.storage_class(), Some(StorageClass::Glacier | StorageClass::DeepArchive))
-        || head.archive_status().is_some();
+    let archived =
+        matches!(head.storage_class(), Some(StorageClass::Glacier | StorageClass::DeepArchive))
+            || head.archive_status().is_some();
     archived && !head.restore().is_some_and(|restore| restore.contains("ongoing-request=\"false\""))
 }
 
@@ -55,6 +58,7 @@ pub(crate) fn check_fits(
 ) -> Result<(), sealwax_envelope::Error> {
     match is_sidecar {
         true => header.to_sidecar().map(drop),
-        false => header.check_fits(info.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
+        false => header
+            .check_fits(info.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
     }
 }

@@ -39,13 +39,20 @@ impl<'a> Object<'a> {
         let Wrapping { client, accepted_places, .. } = wrapping;
         let own_keys = info.keys().to_vec();
         let sidecar = if client.sidecars().suffix().is_some() || is_sidecar {
-            Sidecar::find(client, target, client.sidecars().suffix_to_write(), info.sealed_header(target)?).await?
+            Sidecar::find(
+                client,
+                target,
+                client.sidecars().suffix_to_write(),
+                info.sealed_header(target)?,
+            )
+            .await?
         } else {
             Sidecar::Absent
         };
         let info = match sidecar.header() {
             Some(header) => {
-                let joined = info.sealed_header(target)?.joined(header).map_err(envelope_error(target))?;
+                let joined =
+                    info.sealed_header(target)?.joined(header).map_err(envelope_error(target))?;
                 info.with_header(joined)
             }
             None => info,
@@ -58,7 +65,8 @@ impl<'a> Object<'a> {
     /// re-encrypts for a stranger's key just as well.
     pub(crate) fn trusted_keys(&self) -> Result<Vec<EncryptedDataKey>, Error> {
         let header = self.info.sealed_header(self.target)?;
-        let keys = self.client.places().acceptable_keys(self.target, header, self.accepted_places)?;
+        let keys =
+            self.client.places().acceptable_keys(self.target, header, self.accepted_places)?;
         Ok(keys.into_iter().filter(|key| self.client.keyring().accepts(key)).collect())
     }
 }

@@ -11,7 +11,10 @@ use std::{
 };
 
 use aws_sdk_s3::{
-    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeDeserializationInterceptorContextRef},
+    config::{
+        ConfigBag, Intercept, RuntimeComponents,
+        interceptors::BeforeDeserializationInterceptorContextRef,
+    },
     error::BoxError,
     operation::head_object::HeadObjectOutput,
     primitives::{DateTime, DateTimeFormat},
@@ -47,17 +50,31 @@ impl Present {
         version_id: Option<String>,
     ) -> Result<Self, Error> {
         let clock = ServerClock::default();
-        let head = client.s3().head_object().bucket(&target.bucket).key(&target.key).set_version_id(version_id);
-        let head = head.checksum_mode(ChecksumMode::Enabled).customize().interceptor(clock.clone()).send().await;
+        let head = client
+            .s3()
+            .head_object()
+            .bucket(&target.bucket)
+            .key(&target.key)
+            .set_version_id(version_id);
+        let head = head
+            .checksum_mode(ChecksumMode::Enabled)
+            .customize()
+            .interceptor(clock.clone())
+            .send()
+            .await;
         let head = head.map_err(|error| target.s3("HeadObject", &error))?;
         let last_modified = head.last_modified.and_then(|time| SystemTime::try_from(time).ok());
-        let last_modified =
-            last_modified.ok_or_else(|| target.error(ErrorKind::Service, "HeadObject gave no Last-Modified"))?;
+        let last_modified = last_modified
+            .ok_or_else(|| target.error(ErrorKind::Service, "HeadObject gave no Last-Modified"))?;
         Ok(Self { head, now: clock.time().unwrap_or_else(SystemTime::now), last_modified })
     }
 
     /// The same object, seen after the second of its last change is over: waits for that, and then looks again.
-    pub(crate) async fn settled(self, client: &SealedClient, target: &Target) -> Result<Self, Error> {
+    pub(crate) async fn settled(
+        self,
+        client: &SealedClient,
+        target: &Target,
+    ) -> Result<Self, Error> {
         let settled_at = self.last_modified + 2 * ROUNDING;
         let Ok(wait) = settled_at.duration_since(self.now) else { return Ok(self) };
         sleep(wait.min(2 * ROUNDING)).await;
@@ -70,10 +87,17 @@ impl Present {
     pub(crate) fn check_same(&self, again: &Self, target: &Target) -> Result<(), Error> {
         let state = |present: &Self| {
             let head = &present.head;
-            (present.last_modified, head.e_tag.clone(), head.version_id.clone(), head.metadata.clone())
+            (
+                present.last_modified,
+                head.e_tag.clone(),
+                head.version_id.clone(),
+                head.metadata.clone(),
+            )
         };
         if state(again) != state(self) {
-            return Err(target.error(ErrorKind::Conflict, "it changed while its new keys were being made"));
+            return Err(
+                target.error(ErrorKind::Conflict, "it changed while its new keys were being made")
+            );
         }
         Ok(())
     }
@@ -107,7 +131,8 @@ impl Intercept for ServerClock {
     ) -> Result<(), BoxError> {
         let date = context.response().headers().get("date");
         let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = date.and_then(|date| date.try_into().ok());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            date.and_then(|date| date.try_into().ok());
         Ok(())
     }
 }

@@ -32,7 +32,11 @@ impl Wrapping {
         let admitted = client.admit(target, envelope.clone(), &Default::default(), true)?;
         let context = envelope.encryption_context().map_err(envelope_error(target))?;
         let data_key = client.unwrap_s3ec(target, &admitted).await?;
-        let stored_len = present.head.content_length().and_then(|len| u64::try_from(len).ok()).unwrap_or_default();
+        let stored_len = present
+            .head
+            .content_length()
+            .and_then(|len| u64::try_from(len).ok())
+            .unwrap_or_default();
         // Of V3 this proves that it is the key of the content. A wrap of anything else would lose the object.
         admitted.opener(&data_key, stored_len).map_err(|error| target.s3ec(error))?;
         let suite = envelope.content().suite();
@@ -54,7 +58,13 @@ impl Wrapping {
                 (e_tag, version_id) = (stored.e_tag, stored.version_id);
             }
         }
-        Ok(RewrapOutput { outcome: RewrapOutcome::Rewrapped, format, e_tag, version_id, sidecar: None })
+        Ok(RewrapOutput {
+            outcome: RewrapOutcome::Rewrapped,
+            format,
+            e_tag,
+            version_id,
+            sidecar: None,
+        })
     }
 
     /// Writes the instruction file anew, if it still is what was read.
@@ -66,17 +76,22 @@ impl Wrapping {
         file: String,
     ) -> Result<(), Error> {
         let suffix = self.instruction_file_suffix.as_deref().unwrap_or(INSTRUCTION_FILE_SUFFIX);
-        let changed =
-            || target.error(ErrorKind::Conflict, "its instruction file changed while its new key was being made");
+        let changed = || {
+            target.error(
+                ErrorKind::Conflict,
+                "its instruction file changed while its new key was being made",
+            )
+        };
         let Found::File(now) = instruction_file::fetch(&self.client, target, suffix).await? else {
             return Err(changed());
         };
         let metadata = present.head.metadata().into_iter().flatten();
         let metadata = metadata.map(|(name, value)| (name.as_str(), value.as_str()));
-        let still = match sealwax_envelope::s3ec::detect(metadata).map_err(|error| target.s3ec(error))? {
-            sealwax_envelope::s3ec::Detected::Pending(pending) => pending.complete(&now.bytes),
-            sealwax_envelope::s3ec::Detected::Complete(envelope) => Ok(envelope),
-        };
+        let still =
+            match sealwax_envelope::s3ec::detect(metadata).map_err(|error| target.s3ec(error))? {
+                sealwax_envelope::s3ec::Detected::Pending(pending) => pending.complete(&now.bytes),
+                sealwax_envelope::s3ec::Detected::Complete(envelope) => Ok(envelope),
+            };
         if still.as_ref() != Ok(envelope) || envelope.storage() != Storage::InstructionFile {
             return Err(changed());
         }
@@ -93,13 +108,15 @@ impl Wrapping {
             ));
         };
         match edit {
-            Edit::Replace(keyring) => {
-                keyring.s3ec().ok_or_else(|| unsupported("this keyring cannot wrap for the S3 Encryption Client"))
-            }
+            Edit::Replace(keyring) => keyring.s3ec().ok_or_else(|| {
+                unsupported("this keyring cannot wrap for the S3 Encryption Client")
+            }),
             Edit::ReplaceS3ec(keyring) => Ok(&**keyring),
             Edit::Refresh => {
                 let own = self.client.s3ec_keyrings().next();
-                own.ok_or_else(|| unsupported("the client's keyring cannot wrap for the S3 Encryption Client"))
+                own.ok_or_else(|| {
+                    unsupported("the client's keyring cannot wrap for the S3 Encryption Client")
+                })
             }
             Edit::Add(_) | Edit::Remove(_) => Err(unsupported(
                 "an object of the S3 Encryption Client has one wrapping key: it can be replaced or refreshed",

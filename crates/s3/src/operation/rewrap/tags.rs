@@ -9,7 +9,11 @@ use crate::{
 };
 
 /// The tags as URL query parameters, if there are any.
-pub(crate) async fn of_stored(s3: &Client, target: &Target, head: &HeadObjectOutput) -> Result<Option<String>, Error> {
+pub(crate) async fn of_stored(
+    s3: &Client,
+    target: &Target,
+    head: &HeadObjectOutput,
+) -> Result<Option<String>, Error> {
     let request = s3.get_object_tagging().bucket(&target.bucket).key(&target.key);
     match request.set_version_id(head.version_id.clone()).send().await {
         Ok(output) => Ok(Some(query(output.tag_set())).filter(|query| !query.is_empty())),

@@ -32,7 +32,11 @@ pub(crate) struct Wrapping {
 
 impl Wrapping {
     /// Rewraps the object that is as `present`.
-    pub(crate) async fn rewrap(&self, target: &Target, present: Present) -> Result<RewrapOutput, Error> {
+    pub(crate) async fn rewrap(
+        &self,
+        target: &Target,
+        present: Present,
+    ) -> Result<RewrapOutput, Error> {
         let client = &self.client;
         let info = self.info(target, &present).await?;
         if let Some(envelope) = info.envelope().cloned() {
@@ -53,13 +57,20 @@ impl Wrapping {
             return Ok(unchanged(info));
         }
         let header = info.sealed_header(target)?.rewrapped(keys).map_err(envelope_error(target))?;
-        let wanted = header.missing().iter().filter(|missing| self.edits.leave_wanted(missing)).cloned().collect();
+        let wanted = header
+            .missing()
+            .iter()
+            .filter(|missing| self.edits.leave_wanted(missing))
+            .cloned()
+            .collect();
         let header = header.with_missing(wanted);
         landing::check_fits(&header, &info, is_sidecar).map_err(envelope_error(target))?;
         if header.keys().iter().all(|key| info.keys().contains(key)) {
             // Keys were removed and no other was used: one that is left must be seen to work.
             let proof = client.opener_by_metadata(target, &header, accepted_places).await;
-            proof.map_err(|error| error.meaning("nothing is removed, because none of the keys left could be used"))?;
+            proof.map_err(|error| {
+                error.meaning("nothing is removed, because none of the keys left could be used")
+            })?;
         }
 
         tracing::debug!(
@@ -70,7 +81,9 @@ impl Wrapping {
         );
         let outcome = RewrapOutcome::Rewrapped;
         if is_sidecar {
-            let key = sidecar.replace(client, target, client.sidecars().suffix_to_write(), &header).await?;
+            let key = sidecar
+                .replace(client, target, client.sidecars().suffix_to_write(), &header)
+                .await?;
             let ObjectInfo { e_tag, version_id, .. } = info;
             let format = ObjectFormat::Sealwax(header);
             return Ok(RewrapOutput { outcome, format, e_tag, version_id, sidecar: Some(key) });
@@ -78,14 +91,20 @@ impl Wrapping {
         let present = present.settled(client, target).await?;
         let format = ObjectFormat::Sealwax(header);
         let metadata = NewMetadata::new(join_metadata(&format, &info.metadata));
-        let Stored { e_tag, version_id } = copy::onto_itself(client, target, &present, metadata).await?;
+        let Stored { e_tag, version_id } =
+            copy::onto_itself(client, target, &present, metadata).await?;
         Ok(RewrapOutput { outcome, format, e_tag, version_id, sidecar: None })
     }
 
     /// What is known of the object.
-    pub(crate) async fn info(&self, target: &Target, present: &Present) -> Result<ObjectInfo, Error> {
+    pub(crate) async fn info(
+        &self,
+        target: &Target,
+        present: &Present,
+    ) -> Result<ObjectInfo, Error> {
         let suffix = self.instruction_file_suffix.as_deref();
-        let format = ObjectFormat::of(&self.client, target, present.head.metadata(), suffix).await?;
+        let format =
+            ObjectFormat::of(&self.client, target, present.head.metadata(), suffix).await?;
         ObjectInfo::of_head(target, &present.head, format)
     }
 
@@ -95,7 +114,11 @@ impl Wrapping {
     }
 
     /// The object's keys after all changes.
-    async fn changed_keys(&self, object: &Object<'_>, changes: &[Change<'_>]) -> Result<Vec<EncryptedDataKey>, Error> {
+    async fn changed_keys(
+        &self,
+        object: &Object<'_>,
+        changes: &[Change<'_>],
+    ) -> Result<Vec<EncryptedDataKey>, Error> {
         let mut keys = object.info.keys().to_vec();
         for change in changes {
             match change {
@@ -106,7 +129,9 @@ impl Wrapping {
                         }
                     }
                 }
-                Change::Remove(wrapping_key) => keys.retain(|key| key.wrapping_key() != *wrapping_key),
+                Change::Remove(wrapping_key) => {
+                    keys.retain(|key| key.wrapping_key() != *wrapping_key)
+                }
                 Change::Wrap(wrap) => {
                     keys.retain(|key| wrap.keeps(key));
                     keys.extend(self.wrap(object, wrap).await?);
@@ -131,7 +156,11 @@ impl Wrapping {
     }
 
     /// Wraps the object's data key under the keys of a keyring.
-    async fn wrap(&self, object: &Object<'_>, wrap: &Wrap<'_>) -> Result<Vec<EncryptedDataKey>, Error> {
+    async fn wrap(
+        &self,
+        object: &Object<'_>,
+        wrap: &Wrap<'_>,
+    ) -> Result<Vec<EncryptedDataKey>, Error> {
         let Object { client, target, info, place, accepted_places, .. } = object;
         let (header, keyring) = (info.sealed_header(target)?, wrap.keyring);
         let trusted = object.trusted_keys()?;
@@ -149,7 +178,9 @@ impl Wrapping {
         let binding = WrapContext::new(header.context(), place.as_ref());
         let wrapped = keyring.wrap(&data_key, binding).await.map_err(wrap_error(target))?;
         if wrapped.is_empty() {
-            return Err(target.error(ErrorKind::InvalidInput, "the keyring has no key to wrap under"));
+            return Err(
+                target.error(ErrorKind::InvalidInput, "the keyring has no key to wrap under")
+            );
         }
         Ok(wrapped)
     }
@@ -163,7 +194,9 @@ async fn re_encrypted(
 ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
     match keyring.rewrap(trusted, object.info.encryption_context(), object.place.as_ref()).await {
         Ok(wrapped) => Ok(wrapped),
-        Err(error) if error.kind() == KeyringErrorKind::Throttled => Err(wrap_error(object.target)(error)),
+        Err(error) if error.kind() == KeyringErrorKind::Throttled => {
+            Err(wrap_error(object.target)(error))
+        }
         Err(error) => {
             tracing::debug!(%error, "not re-encrypted inside the key service: unwrapping");
             Ok(None)

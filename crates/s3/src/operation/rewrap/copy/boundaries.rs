@@ -36,7 +36,8 @@ pub(super) async fn of_stored(
         if let Some(parts) = own.by_attributes().await?.and_then(|lens| ranges(&lens, count, len)) {
             return Ok(parts);
         }
-        if let Some(parts) = own.one_by_one(count).await?.and_then(|lens| ranges(&lens, count, len)) {
+        if let Some(parts) = own.one_by_one(count).await?.and_then(|lens| ranges(&lens, count, len))
+        {
             return Ok(parts);
         }
         tracing::debug!(count, "the store does not tell where the parts of the object end");
@@ -62,9 +63,16 @@ impl Own<'_> {
         let mut lens = Vec::new();
         let mut marker = None;
         loop {
-            let request = self.client.s3().get_object_attributes().bucket(&self.target.bucket).key(&self.target.key);
-            let request = request.set_version_id(self.head.version_id.clone()).set_part_number_marker(marker);
-            let parts = match request.object_attributes(ObjectAttributes::ObjectParts).send().await {
+            let request = self
+                .client
+                .s3()
+                .get_object_attributes()
+                .bucket(&self.target.bucket)
+                .key(&self.target.key);
+            let request =
+                request.set_version_id(self.head.version_id.clone()).set_part_number_marker(marker);
+            let parts = match request.object_attributes(ObjectAttributes::ObjectParts).send().await
+            {
                 Ok(output) => output.object_parts,
                 // Each part can be asked about instead, with no other permission than the copy needs.
                 Err(error) => {
@@ -75,7 +83,12 @@ impl Own<'_> {
             };
             let Some(parts) = parts else { return Ok(None) };
             let known = lens.len();
-            lens.extend(parts.parts().iter().map_while(|part| part.size().and_then(|size| u64::try_from(size).ok())));
+            lens.extend(
+                parts
+                    .parts()
+                    .iter()
+                    .map_while(|part| part.size().and_then(|size| u64::try_from(size).ok())),
+            );
             if parts.is_truncated() != Some(true) {
                 return Ok(Some(lens));
             }
@@ -105,16 +118,20 @@ impl Own<'_> {
 
     /// What `HeadObject` says of one part; nothing where the store does not know parts.
     async fn part(&self, number: i32) -> Result<Option<HeadObjectOutput>, Error> {
-        let request = self.client.s3().head_object().bucket(&self.target.bucket).key(&self.target.key);
-        let request = request.set_version_id(self.head.version_id.clone()).set_if_match(self.head.e_tag.clone());
+        let request =
+            self.client.s3().head_object().bucket(&self.target.bucket).key(&self.target.key);
+        let request = request
+            .set_version_id(self.head.version_id.clone())
+            .set_if_match(self.head.e_tag.clone());
         match request.part_number(number).send().await {
             Ok(output) => Ok(Some(output)),
             Err(error) => {
                 let failure = AwsFailure::new(&error);
                 match failure.status {
-                    Some(404 | 412) => {
-                        Err(self.target.error(ErrorKind::Conflict, "it changed while its parts were being looked at"))
-                    }
+                    Some(404 | 412) => Err(self.target.error(
+                        ErrorKind::Conflict,
+                        "it changed while its parts were being looked at",
+                    )),
                     Some(400 | 405 | 416 | 501) => Ok(None),
                     _ => Err(self.target.s3_failure("HeadObject", failure)),
                 }
@@ -165,7 +182,9 @@ mod tests {
 
     #[test]
     fn even_parts_cover_the_object_within_s3s_limits() {
-        for len in [1, MIN_PART_LEN, MIN_PART_LEN + 1, 1 << 30, MAX_COPY_LEN + 1, 50_000_000_000_000] {
+        for len in
+            [1, MIN_PART_LEN, MIN_PART_LEN + 1, 1 << 30, MAX_COPY_LEN + 1, 50_000_000_000_000]
+        {
             for part_len in [1, MIN_PART_LEN, PART_LEN] {
                 let parts = even(len, part_len);
                 assert!(parts.len() as u64 <= MAX_PARTS);

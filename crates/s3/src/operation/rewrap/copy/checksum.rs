@@ -2,9 +2,13 @@
 
 use aws_sdk_s3::{
     operation::{
-        complete_multipart_upload::builders::CompleteMultipartUploadFluentBuilder, head_object::HeadObjectOutput,
+        complete_multipart_upload::builders::CompleteMultipartUploadFluentBuilder,
+        head_object::HeadObjectOutput,
     },
-    types::{ChecksumAlgorithm, ChecksumType, CompletedPart, CopyPartResult, builders::CompletedPartBuilder},
+    types::{
+        ChecksumAlgorithm, ChecksumType, CompletedPart, CopyPartResult,
+        builders::CompletedPartBuilder,
+    },
 };
 
 /// Its algorithm, if it has one.
@@ -41,7 +45,9 @@ pub(super) fn expect(
 ) -> CompleteMultipartUploadFluentBuilder {
     let of_whole = of_upload(head).filter(|kind| *kind == ChecksumType::FullObject);
     // One of parts has their number behind it.
-    let whole = |checksum: &Option<String>| checksum.clone().filter(|text| of_whole.is_some() && !text.contains('-'));
+    let whole = |checksum: &Option<String>| {
+        checksum.clone().filter(|text| of_whole.is_some() && !text.contains('-'))
+    };
     request
         .set_checksum_type(of_upload(head))
         .set_checksum_crc64_nvme(whole(&head.checksum_crc64_nvme))

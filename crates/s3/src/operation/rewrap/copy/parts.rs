@@ -95,7 +95,13 @@ impl MultipartCopy {
                 done.push(self.reap(part)?);
             }
             let on_s3 = self.on_s3.clone().expect("neither completed nor aborted yet");
-            let copy = copy_part(on_s3, number, bytes.clone(), source.to_owned(), e_tag.map(str::to_owned));
+            let copy = copy_part(
+                on_s3,
+                number,
+                bytes.clone(),
+                source.to_owned(),
+                e_tag.map(str::to_owned),
+            );
             self.parts.spawn(copy.instrument(tracing::debug_span!("part", number)));
         }
         while let Some(part) = self.parts.join_next().await {
@@ -105,14 +111,22 @@ impl MultipartCopy {
         Ok(done)
     }
 
-    fn reap(&self, part: Result<Result<CompletedPart, Error>, JoinError>) -> Result<CompletedPart, Error> {
+    fn reap(
+        &self,
+        part: Result<Result<CompletedPart, Error>, JoinError>,
+    ) -> Result<CompletedPart, Error> {
         let target = &self.on_s3.as_ref().expect("neither completed nor aborted yet").target;
         part.map_err(|error| target.io("a part's task failed", error.into()))?
     }
 
     /// Puts the copy in the object's place.
-    async fn complete(mut self, copy: &ServerCopy<'_>, parts: Vec<CompletedPart>) -> Result<Stored, Error> {
-        let OnS3 { client, target, upload_id, .. } = self.on_s3.clone().expect("neither completed nor aborted yet");
+    async fn complete(
+        mut self,
+        copy: &ServerCopy<'_>,
+        parts: Vec<CompletedPart>,
+    ) -> Result<Stored, Error> {
+        let OnS3 { client, target, upload_id, .. } =
+            self.on_s3.clone().expect("neither completed nor aborted yet");
         tracing::debug!(parts = parts.len(), "completing the copy");
         let request = client
             .s3()
@@ -126,7 +140,9 @@ impl MultipartCopy {
             .set_if_none_match(copy.conditions.if_none_match.clone());
         let stored = match checksum::expect(request, &copy.present.head).send().await {
             Ok(output) => Ok(Stored { e_tag: output.e_tag, version_id: output.version_id }),
-            Err(error) => copy.stored_after_all("CompleteMultipartUpload", AwsFailure::new(&error)).await,
+            Err(error) => {
+                copy.stored_after_all("CompleteMultipartUpload", AwsFailure::new(&error)).await
+            }
         };
         match stored {
             Ok(stored) => {
@@ -190,6 +206,7 @@ async fn copy_part(
         .await
         .map_err(|error| target.s3("UploadPartCopy", &error))?;
     let part = output.copy_part_result.filter(|part| part.e_tag.is_some());
-    let part = part.ok_or_else(|| target.error(ErrorKind::Service, "UploadPartCopy gave no entity tag"))?;
+    let part =
+        part.ok_or_else(|| target.error(ErrorKind::Service, "UploadPartCopy gave no entity tag"))?;
     Ok(checksum::completed(part).part_number(number).build())
 }
