@@ -192,15 +192,14 @@ impl Settings {
             Some(region) => config.to_builder().region(region.clone()).build(),
             None => config.clone(),
         };
-        let mut reading = KmsKeyring::builder(&config);
-        reading = self.keys.iter().cloned().fold(reading, |keyring, key| keyring.key(key));
+        let mut reading = KmsKeyring::builder(&config).keys(&self.keys);
         if let Some(discovery) = &self.discovery {
             reading = reading.discovery(discovery.clone());
         }
         if let Some(calls) = self.calls_per_second {
             reading = reading.calls_per_second(calls);
         }
-        let reading = Arc::new(reading.build());
+        let reading = Arc::new(reading.build().expect("parsed ARNs"));
         let places = match &self.replica_of {
             Some(source) => PlacePolicy::bound().replica_of(bucket, source),
             None => PlacePolicy::bound(),
@@ -216,9 +215,8 @@ impl Settings {
 
     /// In the order of the command: replace, add, refresh, remove.
     fn edits(&self, reading: &KmsKeyring) -> Edits {
-        let keyring = |keys: &[KmsKeyArn]| {
-            keys.iter().cloned().fold(reading.sibling(), |keyring, key| keyring.key(key)).build()
-        };
+        let keyring =
+            |keys: &[KmsKeyArn]| reading.sibling().keys(keys).build().expect("parsed ARNs");
         let mut edits = Edits::new();
         if !self.replace.is_empty() {
             edits = edits.replace_keys(keyring(&self.replace));
