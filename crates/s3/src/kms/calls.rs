@@ -1,6 +1,7 @@
 //! The KMS operations that generate, wrap and unwrap data keys.
 //!
-//! Each call names its KMS key and its encryption context. A response counts only if KMS used that key.
+//! Each call names its KMS key and its encryption context. A response counts only if KMS used that
+//! key.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,8 +19,8 @@ pub(super) struct KmsCalls {
     clients: RegionalClients,
 }
 
-/// An encryption context in the form that KMS takes it. `None` if it is empty: some implementations of
-/// KMS distinguish an empty context from none.
+/// An encryption context in the form that KMS takes it. `None` if it is empty: some implementations
+/// of KMS distinguish an empty context from none.
 pub(super) struct KmsContext(Option<HashMap<String, String>>);
 
 /// A wrapped data key, with the KMS key and the encryption context that unwrap it.
@@ -38,8 +39,8 @@ pub(super) struct Generated {
 /// Result of `ReEncrypt`.
 pub(super) struct ReEncrypted {
     pub(super) ciphertext: Vec<u8>,
-    /// Key material that the source is wrapped under, if KMS reports it. It is the newest material if
-    /// source and destination are the same key and KMS used the same material for both.
+    /// Key material that the source is wrapped under, if KMS reports it. It is the newest material
+    /// if source and destination are the same key and KMS used the same material for both.
     pub(super) source_material: Option<KeyMaterial>,
 }
 
@@ -107,8 +108,8 @@ impl KmsCalls {
         Ok(data_key)
     }
 
-    /// Lets KMS find the key, and uses its response only if `allows` accepts that key. `wrapped.key`
-    /// gives the Region, and stands for all keys there in errors.
+    /// Lets KMS find the key, and uses its response only if `allows` accepts that key.
+    /// `wrapped.key` gives the Region, and stands for all keys there in errors.
     pub(super) async fn decrypt_by_any(
         &self,
         wrapped: KmsCiphertext<'_>,
@@ -187,7 +188,8 @@ pub(super) fn not_understood(key: &KmsKeyArn, error: EnvelopeError) -> KeyringEr
     KeyringError::new(KeyringErrorKind::Other, key.as_str()).with_source(error)
 }
 
-/// Takes the data key out of a response, and wipes the response's own buffer if it has no other owner.
+/// Takes the data key out of a response, and wipes the response's own buffer if it has no other
+/// owner.
 fn plaintext(key: &KmsKeyArn, blob: Option<Blob>) -> Result<PlaintextDataKey, KeyringError> {
     PlaintextDataKey::from_slice_wiping(&mut into_bytes(blob))
         .map_err(|error| not_understood(key, error))

@@ -8,13 +8,14 @@ use super::key_arn::{KMS_PROVIDER, KmsKeyArn};
 
 /// Limits the wrapping keys that a reader may use beyond those given by ARN.
 ///
-/// The keyring names only allowed keys in its calls to KMS. Objects of the S3 Encryption Client name no key:
-/// for them KMS finds the key, and the keyring rejects the response unless the filter allows that key.
-/// Without this limit, an attacker who can write to the bucket could make a reader accept objects sealed
-/// under their own KMS key.
+/// The keyring names only allowed keys in its calls to KMS. Objects of the S3 Encryption Client
+/// name no key: for them KMS finds the key, and the keyring rejects the response unless the filter
+/// allows that key. Without this limit, an attacker who can write to the bucket could make a reader
+/// accept objects sealed under their own KMS key.
 ///
-/// A data key wrapped by a multi-Region key is tried with each ARN that the filter allows, in this order: the
-/// replica in the keyring's own Region, the ARN that the object names, then the filter's Regions as listed.
+/// A data key wrapped by a multi-Region key is tried with each ARN that the filter allows, in this
+/// order: the replica in the keyring's own Region, the ARN that the object names, then the filter's
+/// Regions as listed.
 ///
 /// ```
 /// use sealwax_s3::DiscoveryFilter;
@@ -46,7 +47,8 @@ impl DiscoveryFilter {
         Self { partition: Some("aws".into()), accounts, regions: None, keys: None }
     }
 
-    /// Allows exactly these keys, for reading only. Of a multi-Region key, only the named replicas are allowed.
+    /// Allows exactly these keys, for reading only. Of a multi-Region key, only the named replicas
+    /// are allowed.
     #[must_use]
     pub fn keys(keys: impl IntoIterator<Item = KmsKeyArn>) -> Self {
         Self {
@@ -57,7 +59,8 @@ impl DiscoveryFilter {
         }
     }
 
-    /// Restricts the filter to this partition, such as `aws-us-gov`. For accounts, it replaces the default `aws`.
+    /// Restricts the filter to this partition, such as `aws-us-gov`. For accounts, it replaces the
+    /// default `aws`.
     #[must_use]
     pub fn partition(mut self, partition: impl Into<String>) -> Self {
         self.partition = Some(partition.into());
@@ -115,12 +118,13 @@ impl DiscoveryFilter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Candidate<'a> {
     pub(super) key: &'a EncryptedDataKey,
-    /// The KMS key to decrypt with; for a multi-Region key it may be another replica than the one that wrapped.
+    /// The KMS key to decrypt with; for a multi-Region key it may be another replica than the one
+    /// that wrapped.
     pub(super) arn: KmsKeyArn,
 }
 
-/// Returns the calls that may unwrap one of `keys`: the home Region first, then in the order of `configured`,
-/// then as stored.
+/// Returns the calls that may unwrap one of `keys`: the home Region first, then in the order of
+/// `configured`, then as stored.
 pub(super) fn candidates<'a>(
     keys: &'a [EncryptedDataKey],
     configured: &[KmsKeyArn],
@@ -147,7 +151,8 @@ pub(super) fn candidates<'a>(
     found.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
-/// Returns the call that unwraps `key` in `region`, if its wrapping key or a replica of it is there.
+/// Returns the call that unwraps `key` in `region`, if its wrapping key or a replica of it is
+/// there.
 pub(super) fn in_region<'a>(key: &'a EncryptedDataKey, region: &str) -> Option<Candidate<'a>> {
     let stored: KmsKeyArn =
         key.wrapping_key().parse().ok().filter(|_| key.provider() == KMS_PROVIDER)?;
@@ -230,7 +235,8 @@ mod tests {
         );
     }
 
-    /// As in AWS's discovery keyrings: account and partition come from the stored ARN, the Region from the filter.
+    /// As in AWS's discovery keyrings: account and partition come from the stored ARN, the Region
+    /// from the filter.
     #[test]
     fn discovery_tries_replicas_that_its_filter_allows() {
         let [east, west, eu] =

@@ -7,8 +7,8 @@ pub const KMS_PROVIDER: &str = "aws-kms";
 
 /// The ARN of one KMS key: `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`.
 ///
-/// Aliases are not accepted: an alias can be moved to another key, but an object must name the key that it
-/// needs.
+/// Aliases are not accepted: an alias can be moved to another key, but an object must name the key
+/// that it needs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KmsKeyArn {
     arn: String,
@@ -47,7 +47,8 @@ impl KmsKeyArn {
         &self.arn[self.account.1 + ":key/".len()..]
     }
 
-    /// `true` for a multi-Region key, whose id begins with `mrk-`. (AWS KMS Developer Guide, "Multi-Region keys".)
+    /// `true` for a multi-Region key, whose id begins with `mrk-`. (AWS KMS Developer Guide,
+    /// "Multi-Region keys".)
     #[must_use]
     pub fn is_multi_region(&self) -> bool {
         self.key_id().starts_with("mrk-")
@@ -60,7 +61,8 @@ impl KmsKeyArn {
         self.is_multi_region().then(|| arn.parse().ok()).flatten()
     }
 
-    /// `true` if both have the same key material: they are equal, or replicas of one multi-Region key.
+    /// `true` if both have the same key material: they are equal, or replicas of one multi-Region
+    /// key.
     #[must_use]
     pub fn is_related_to(&self, other: &Self) -> bool {
         self == other || self.in_region(other.region()).as_ref() == Some(other)

@@ -23,10 +23,10 @@ const TYPICAL_CIPHERTEXT_LEN: usize = 184;
 
 /// Wraps data keys under KMS keys of one or several Regions.
 ///
-/// The first key generates the data keys (`GenerateDataKey`) and the others wrap them too (`Encrypt`), each
-/// in its own Region. Reads try the keys in order of distance (`Decrypt`): the keyring's own Region
-/// first, then the order in which the keys were given. Each call passes the whole encryption context and
-/// names its key.
+/// The first key generates the data keys (`GenerateDataKey`) and the others wrap them too
+/// (`Encrypt`), each in its own Region. Reads try the keys in order of distance (`Decrypt`): the
+/// keyring's own Region first, then the order in which the keys were given. Each call passes the
+/// whole encryption context and names its key.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,12 +49,12 @@ const TYPICAL_CIPHERTEXT_LEN: usize = 184;
 ///
 /// # Multi-Region keys
 ///
-/// A *multi-Region key* has an id that begins with `mrk-`. A given key unwraps what its replica wrapped:
-/// partition, account and id must match, and only the Region may differ. The call names the given key.
-/// (AWS Encryption SDK specification, "AWS KMS MRK Match for Decrypt".)
+/// A *multi-Region key* has an id that begins with `mrk-`. A given key unwraps what its replica
+/// wrapped: partition, account and id must match, and only the Region may differ. The call names
+/// the given key. (AWS Encryption SDK specification, "AWS KMS MRK Match for Decrypt".)
 ///
-/// Two replicas of one key may be given, which AWS's keyrings reject as ambiguous. A write then wraps
-/// under each.
+/// Two replicas of one key may be given, which AWS's keyrings reject as ambiguous. A write then
+/// wraps under each.
 ///
 /// A stored key name that is not the ARN of a KMS key is skipped.
 pub struct KmsKeyring {
@@ -82,8 +82,8 @@ pub struct KmsKeyringBuilder {
 }
 
 impl KmsKeyring {
-    /// Starts building a keyring whose clients use `config`: its credentials, its endpoint, and its Region as
-    /// the nearest one.
+    /// Starts building a keyring whose clients use `config`: its credentials, its endpoint, and its
+    /// Region as the nearest one.
     #[must_use]
     pub fn builder(config: &SdkConfig) -> KmsKeyringBuilder {
         KmsKeyringBuilder {
@@ -101,8 +101,8 @@ impl KmsKeyring {
 
     /// Starts building a keyring without keys that shares this keyring's clients.
     ///
-    /// Rate limit, timeout and the memory of Regions that are down belong to the clients: calls of both
-    /// keyrings count together.
+    /// Rate limit, timeout and the memory of Regions that are down belong to the clients: calls of
+    /// both keyrings count together.
     #[must_use]
     pub fn sibling(&self) -> KmsKeyringBuilder {
         let config = SdkConfig::builder().region(self.home.clone().map(Region::new)).build();
@@ -115,7 +115,8 @@ impl KmsKeyring {
         &self.keys
     }
 
-    /// Lists the calls that may unwrap one of `keys`; those to a Region that recently failed to answer come last.
+    /// Lists the calls that may unwrap one of `keys`; those to a Region that recently failed to
+    /// answer come last.
     fn candidates<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Candidate<'a>> {
         let mut candidates =
             candidates(keys, &self.keys, self.discovery.as_ref(), self.home.as_deref());
@@ -123,8 +124,8 @@ impl KmsKeyring {
         candidates
     }
 
-    /// Lists the `ReEncrypt` calls that wrap the data key in `keys` under each key of this keyring: source,
-    /// destination and new binding. `None` if one of them is not possible.
+    /// Lists the `ReEncrypt` calls that wrap the data key in `keys` under each key of this keyring:
+    /// source, destination and new binding. `None` if one of them is not possible.
     fn re_encryptions<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
@@ -150,8 +151,8 @@ impl KmsKeyring {
         })
     }
 
-    /// Wraps the data key of `from` under `to`. Also returns the key material that `from` is wrapped under,
-    /// if KMS reports it.
+    /// Wraps the data key of `from` under `to`. Also returns the key material that `from` is
+    /// wrapped under, if KMS reports it.
     async fn re_encrypt(
         &self,
         from: &Candidate<'_>,
@@ -180,7 +181,8 @@ fn ciphertext_of<'a>(
 impl KmsKeyringBuilder {
     /// Wraps under `key`, and unwraps with it. The first key generates the data keys.
     ///
-    /// Takes a [`KmsKeyArn`] or the text of one; [`build`](Self::build) reports a text that is not an ARN.
+    /// Takes a [`KmsKeyArn`] or the text of one; [`build`](Self::build) reports a text that is not
+    /// an ARN.
     #[must_use]
     pub fn key(mut self, key: impl TryInto<KmsKeyArn, Error: Into<InvalidArn>>) -> Self {
         match key.try_into() {
@@ -202,8 +204,8 @@ impl KmsKeyringBuilder {
         keys.into_iter().fold(self, Self::key)
     }
 
-    /// Unwraps with other keys too, as far as `filter` allows. A keyring without keys of its own can only
-    /// read.
+    /// Unwraps with other keys too, as far as `filter` allows. A keyring without keys of its own
+    /// can only read.
     #[must_use]
     pub fn discovery(mut self, filter: DiscoveryFilter) -> Self {
         self.discovery = Some(filter);
@@ -224,16 +226,16 @@ impl KmsKeyringBuilder {
         self
     }
 
-    /// Limits the calls per second to each Region, so that a job leaves room for others under the account's
-    /// request quota. Default: no limit. (AWS KMS Developer Guide, "Request quotas".)
+    /// Limits the calls per second to each Region, so that a job leaves room for others under the
+    /// account's request quota. Default: no limit. (AWS KMS Developer Guide, "Request quotas".)
     ///
-    /// After a rest, as many calls as fit in one second may be made at once. Retries count: they follow the
-    /// SDK's back-off, and the calls after them wait longer.
+    /// After a rest, as many calls as fit in one second may be made at once. Retries count: they
+    /// follow the SDK's back-off, and the calls after them wait longer.
     ///
-    /// With or without a limit, the SDK retries throttled calls: after a random delay whose upper bound doubles,
-    /// within the retry budget that all KMS clients of the process share for a Region
-    /// ([`RetryPartition`](aws_sdk_kms::config::retry::RetryPartition)). The `SdkConfig` sets the number of
-    /// attempts.
+    /// With or without a limit, the SDK retries throttled calls: after a random delay whose upper
+    /// bound doubles, within the retry budget that all KMS clients of the process share for a
+    /// Region ([`RetryPartition`](aws_sdk_kms::config::retry::RetryPartition)). The `SdkConfig`
+    /// sets the number of attempts.
     #[must_use]
     pub fn calls_per_second(mut self, calls: u32) -> Self {
         self.calls_per_second = Some(calls);
@@ -242,8 +244,8 @@ impl KmsKeyringBuilder {
 
     /// Sets how long one call, including its retries, may take. Default: 10 seconds.
     ///
-    /// After that the next key is tried. For 30 seconds, keys of other Regions come before those of a Region
-    /// that did not answer.
+    /// After that the next key is tried. For 30 seconds, keys of other Regions come before those of
+    /// a Region that did not answer.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -332,11 +334,13 @@ impl Keyring for KmsKeyring {
         })
     }
 
-    /// Re-encrypts from the key to itself and discards the result; the response names both key materials.
+    /// Re-encrypts from the key to itself and discards the result; the response names both key
+    /// materials.
     ///
-    /// A multi-Region key has the same materials in all of its Regions, so any replica that the keyring may
-    /// use can tell. (AWS KMS Developer Guide, "Multi-Region keys in AWS KMS".) A Region that recently failed
-    /// to answer is not asked again, because no read waits for the result.
+    /// A multi-Region key has the same materials in all of its Regions, so any replica that the
+    /// keyring may use can tell. (AWS KMS Developer Guide, "Multi-Region keys in AWS KMS".) A
+    /// Region that recently failed to answer is not asked again, because no read waits for the
+    /// result.
     fn key_material<'a>(
         &'a self,
         key: &'a EncryptedDataKey,

@@ -12,7 +12,8 @@ use crate::aws_failure::{AwsFailure, Problem};
 
 /// Classifies a failed call with `key`.
 ///
-/// Several error codes are missing from the SDK's enums (throttling, access denied), so all are matched by name.
+/// Several error codes are missing from the SDK's enums (throttling, access denied), so all are
+/// matched by name.
 pub(super) fn keyring_error<E>(key: &KmsKeyArn, error: &SdkError<E, HttpResponse>) -> KeyringError
 where
     E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
@@ -24,7 +25,8 @@ where
         (Some("AccessDeniedException" | "AccessDenied"), _) => KeyringErrorKind::AccessDenied,
         (Some("DisabledException" | "KMSInvalidStateException"), _) => KeyringErrorKind::Disabled,
         (Some("NotFoundException"), _) => KeyringErrorKind::NotFound,
-        // KMS does not distinguish a wrong encryption context, a changed ciphertext and another key.
+        // KMS does not distinguish a wrong encryption context, a changed ciphertext and another
+        // key.
         (Some("InvalidCiphertextException" | "IncorrectKeyException"), _) => {
             KeyringErrorKind::Rejected
         }

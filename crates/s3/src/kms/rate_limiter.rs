@@ -16,7 +16,8 @@ use tokio::time::sleep;
 
 /// A token bucket that holds the calls of one second. Clones share it.
 ///
-/// A call waits for its turn. Its retries follow the SDK's back-off instead, and the calls after them wait longer.
+/// A call waits for its turn. Its retries follow the SDK's back-off instead, and the calls after
+/// them wait longer.
 #[derive(Debug, Clone)]
 pub(super) struct RateLimiter {
     interval: Duration,

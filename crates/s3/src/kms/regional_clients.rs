@@ -40,8 +40,8 @@ struct Regional {
 }
 
 impl RegionalClients {
-    /// Creates clients from `config`, except for the Regions in `given`. Each call ends within `timeout`, and
-    /// each Region gets at most `calls_per_second`.
+    /// Creates clients from `config`, except for the Regions in `given`. Each call ends within
+    /// `timeout`, and each Region gets at most `calls_per_second`.
     pub(super) fn new(
         config: &SdkConfig,
         timeout: Duration,
@@ -60,8 +60,8 @@ impl RegionalClients {
         Self { config, timeout, calls_per_second, regions: Mutex::new(regions) }
     }
 
-    /// Runs a call with `key` once the rate limit allows it, and fails if it exceeds the timeout. A client
-    /// that the application gave may have no timeout of its own.
+    /// Runs a call with `key` once the rate limit allows it, and fails if it exceeds the timeout. A
+    /// client that the application gave may have no timeout of its own.
     pub(super) async fn in_time<T, E>(
         &self,
         key: &KmsKeyArn,

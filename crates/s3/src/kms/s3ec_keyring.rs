@@ -1,5 +1,5 @@
-//! The keyring for objects of the S3 Encryption Client: one key wraps each data key, and the object does
-//! not name it.
+//! The keyring for objects of the S3 Encryption Client: one key wraps each data key, and the object
+//! does not name it.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +64,8 @@ impl Keyring for KmsKeyring {
             for key in &keys {
                 match self.calls.decrypt(ciphertext_of(key, wrapped)).await {
                     Ok(data_key) => return Ok(data_key),
-                    // The object does not say which key wrapped it, so one rejection proves nothing.
+                    // The object does not say which key wrapped it, so one rejection proves
+                    // nothing.
                     Err(error) if error.kind() == KeyringErrorKind::Rejected => {
                         failure.get_or_insert(error);
                     }

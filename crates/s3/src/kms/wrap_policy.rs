@@ -35,8 +35,9 @@ pub enum WrapPolicy {
     All,
     /// At least this many keys, and never fewer than one.
     ///
-    /// Keys of Regions that do not answer, or that throttle, are skipped. The object records that they are
-    /// missing, so that a rewrap can add them later. Every other failure of a key fails the write.
+    /// Keys of Regions that do not answer, or that throttle, are skipped. The object records that
+    /// they are missing, so that a rewrap can add them later. Every other failure of a key fails
+    /// the write.
     AtLeast(usize),
 }
 
