@@ -289,7 +289,7 @@ mod tests {
             "invocationSchemaVersion": "1.0", "invocationId": "i", "job": { "id": "j" },
             "tasks": [{ "taskId": "t", "s3Key": "k", "s3BucketArn": "arn:aws:s3:::b" }],
         });
-        let answer =
+        let response =
             function.handle(event.to_string().as_bytes(), Some(RESERVE)).await.expect("a response");
         let result = &response["results"][0];
         assert_eq!(result["resultCode"], "TemporaryFailure", "{result}");
