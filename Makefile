@@ -132,6 +132,12 @@ layering: ## check the direction of crates and modules: no circle, no import of 
 	@.ci/layering.py --self-test
 	@.ci/layering.py
 
+.PHONY: prose
+prose: ## check the wording of documentation, comments and messages
+	@echo '==> prose'
+	@.ci/prose.py --self-test
+	@.ci/prose.py
+
 # The brackets keep this file from matching itself.
 .PHONY: markers
 markers: ## check that no unfinished code is left
