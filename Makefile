@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-servers := tests/servers/with-servers.sh
+servers := localstack/with-servers.sh
 target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 datafusion_target := $(target)/datafusion
 libraries := sealwax-aws-lc sealwax-envelope sealwax-s3 sealwax-object-store
@@ -202,9 +202,9 @@ localstack-stop: ## stop LocalStack
 
 .PHONY: servers-start servers-stop
 servers-start: localstack-start ## start both test servers
-	@tests/servers/seaweedfs.sh start
+	@localstack/seaweedfs.sh start
 servers-stop: localstack-stop ## stop both test servers
-	@tests/servers/seaweedfs.sh stop
+	@localstack/seaweedfs.sh stop
 
 .PHONY: clean
 clean: servers-stop ## stop the servers and delete everything that was built
