@@ -32,7 +32,7 @@ const TYPICAL_CIPHERTEXT_LEN: usize = 184;
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use sealwax_s3::{DiscoveryFilter, KmsKeyring, aws_config};
 ///
-/// let config = aws_config::load_from_env().await;
+/// let config = aws_config::load_defaults(aws_config::BehaviorVersion::v2026_01_12()).await;
 /// // Writes under the keys of two Regions; reads with whichever answers.
 /// let writer = KmsKeyring::builder(&config)
 ///     .key("arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab")
