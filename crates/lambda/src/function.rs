@@ -110,14 +110,16 @@ impl Function {
                 Err(why) => (record.event_name.clone(), ObjectResult::permanent(why)),
             };
             tracing::info!(event = record.event_name, object = name, code = ?result.code, "{}", result.text);
-            match result.is_success() {
-                true => rewrapped.push(json!({ "object": name, "result": result.text })),
-                false => failed.push(result.text),
+            if result.is_success() {
+                rewrapped.push(json!({ "object": name, "result": result.text }));
+            } else {
+                failed.push(result.text);
             }
         }
-        match failed.is_empty() {
-            true => Ok(json!({ "results": rewrapped })),
-            false => Err(Failure::new("NotRewrapped", failed.join("; "))),
+        if failed.is_empty() {
+            Ok(json!({ "results": rewrapped }))
+        } else {
+            Err(Failure::new("NotRewrapped", failed.join("; ")))
         }
     }
 
