@@ -284,7 +284,10 @@ mod tests {
         assert_eq!(["a", "b", "c"].map(|name| context.get(name)), [Some(""), Some("2"), None]);
         assert_eq!(context.iter().collect::<Vec<_>>(), [("a", ""), ("b", "2")]);
         let most = (0..EncryptionContext::MAX_PAIRS).map(|n| (format!("n{n}"), "v"));
-        assert_eq!(EncryptionContext::try_from_iter(most).expect("the maximum number of pairs").len(), 64);
+        assert_eq!(
+            EncryptionContext::try_from_iter(most).expect("the maximum number of pairs").len(),
+            64
+        );
     }
 
     #[test]

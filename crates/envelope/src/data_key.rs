@@ -165,10 +165,9 @@ impl EncryptedDataKey {
     pub fn binding_for<'a>(&self, target: WrapContext<'a>) -> Option<WrapContext<'a>> {
         match self.payload {
             Payload::DataKey => target.is_for_data_key().then_some(target),
-            Payload::IntermediateKeyAnd(_) | Payload::IntermediateKey => {
-                (self.place() == target.place())
-                    .then(|| WrapContext::for_intermediate_key(target.context()))
-            }
+            Payload::IntermediateKeyAnd(_) | Payload::IntermediateKey => (self.place()
+                == target.place())
+            .then(|| WrapContext::for_intermediate_key(target.context())),
         }
     }
 
@@ -223,8 +222,8 @@ impl EncryptedDataKey {
     /// intermediate key; `None` without an intermediate key.
     #[must_use]
     pub fn with_intermediate(&self, other: Self) -> Option<Self> {
-        let payload = matches!(self.payload, Payload::IntermediateKeyAnd(_))
-            .then(|| self.payload.clone())?;
+        let payload =
+            matches!(self.payload, Payload::IntermediateKeyAnd(_)).then(|| self.payload.clone())?;
         Some(Self { place: self.place.clone(), payload, ..other })
     }
 

@@ -8,6 +8,7 @@ mod sidecar;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 
+use self::metadata_names::Fields;
 pub(crate) use self::metadata_names::check_user_defined;
 pub use self::{
     metadata_names::{
@@ -16,7 +17,6 @@ pub use self::{
     },
     sidecar::SIDECAR_LIMIT,
 };
-use self::metadata_names::Fields;
 use crate::{
     BodyHeader, EncryptedDataKey, EncryptionContext, Error, MissingKey, geometry::HEADER_LEN,
 };

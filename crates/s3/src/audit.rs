@@ -27,7 +27,7 @@ use std::{
 
 use futures_core::Stream;
 use futures_util::StreamExt as _;
-use sealwax_envelope::{EncryptedDataKey, ObjectHeader, s3ec::INSTRUCTION_FILE_SUFFIX};
+use sealwax_envelope::{EncryptedDataKey, ObjectHeader, metadata, s3ec::INSTRUCTION_FILE_SUFFIX};
 
 use self::material::Materials;
 pub use self::{kind::ObjectKind, material::AuditedMaterial};
@@ -190,8 +190,7 @@ async fn describe(
     if kind != ObjectKind::Sealwax {
         return Ok(found(kind));
     }
-    let metadata =
-        head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+    let metadata = metadata::pairs(head.metadata().into_iter().flatten());
     let header = ObjectHeader::parse(metadata).map_err(|error| target.envelope(error))?;
     let info =
         crate::ObjectInfo::of_head(&target, &head, crate::ObjectFormat::Sealwax(header.clone()))?;

@@ -78,8 +78,7 @@ impl ObjectFormat {
 
     /// Whether an object with the metadata `stored` was sealed by the same call, whatever its wraps are by now.
     pub(crate) fn is_same_sealing(&self, stored: Option<&HashMap<String, String>>) -> bool {
-        let pairs =
-            stored.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs = metadata::pairs(stored.into_iter().flatten());
         match self {
             Self::Sealwax(header) => ObjectHeader::parse(pairs)
                 .is_ok_and(|found| found.body_header() == header.body_header()),
@@ -104,8 +103,7 @@ impl ObjectFormat {
         stored: Option<&HashMap<String, String>>,
         suffix: Option<&str>,
     ) -> Result<Self, Error> {
-        let pairs =
-            || stored.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs = || metadata::pairs(stored.into_iter().flatten());
         match ObjectHeader::parse(pairs()) {
             Ok(header) => return Ok(Self::Sealwax(header)),
             // A name of ours that is of no format: its keys were shredded.

@@ -117,12 +117,7 @@ impl CacheLimits {
     }
 
     fn for_reading(self) -> Limits {
-        Limits {
-            age: self.max_age,
-            objects: u64::MAX,
-            bytes: u64::MAX,
-            entries: self.max_entries,
-        }
+        Limits { age: self.max_age, objects: u64::MAX, bytes: u64::MAX, entries: self.max_entries }
     }
 }
 
@@ -296,8 +291,7 @@ impl Keyring for CachingKeyring {
                         inner.rewrap(&encrypted, binding).await
                     })
                 };
-                if let Some(rewrapped) =
-                    self.rewrapping.get(&cache_key, 0, request).await?.as_ref()
+                if let Some(rewrapped) = self.rewrapping.get(&cache_key, 0, request).await?.as_ref()
                 {
                     return Ok(rewrapped
                         .iter()

@@ -49,6 +49,12 @@ impl LocalKeyring {
         Ok(Self { name, wrapping_key })
     }
 
+    /// Returns the name of the wrapping key.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     fn seal(
         &self,
         data_key: &PlaintextDataKey,

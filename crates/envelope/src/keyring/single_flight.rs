@@ -182,8 +182,10 @@ mod tests {
     /// Returns a cache and a request that counts its calls.
     fn counting(
         limits: Limits,
-    ) -> (SingleFlightCache<&'static str, u32>, impl Fn() -> BoxFuture<'static, Result<u32, KeyringError>>)
-    {
+    ) -> (
+        SingleFlightCache<&'static str, u32>,
+        impl Fn() -> BoxFuture<'static, Result<u32, KeyringError>>,
+    ) {
         let made = Arc::new(AtomicU32::new(0));
         let make = move || -> BoxFuture<'static, Result<u32, KeyringError>> {
             let made = Arc::clone(&made);

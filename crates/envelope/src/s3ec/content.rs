@@ -5,9 +5,7 @@ use std::fmt;
 use sealwax_aws_lc::gcm;
 use zeroize::Zeroizing;
 
-use super::{
-    Admitted, Content, ContentSuite, Error, MAX_PLAINTEXT_LEN, TAG_LEN, derive::GcmKey,
-};
+use super::{Admitted, Content, ContentSuite, Error, MAX_PLAINTEXT_LEN, TAG_LEN, derive::GcmKey};
 use crate::{
     PlaintextDataKey,
     crypto::{
@@ -117,11 +115,7 @@ enum Cipher {
 }
 
 impl ContentOpener {
-    fn new(
-        content: &Content,
-        data_key: &PlaintextDataKey,
-        stored_len: u64,
-    ) -> Result<Self, Error> {
+    fn new(content: &Content, data_key: &PlaintextDataKey, stored_len: u64) -> Result<Self, Error> {
         let (cipher, left) = match content {
             Content::AesCbc { iv } => {
                 (Cipher::Cbc(CbcOpener::new(data_key.expose_secret(), iv)), stored_len)

@@ -158,8 +158,7 @@ impl Envelope {
     pub fn stored_len(&self, plaintext_len: u64) -> Option<u64> {
         match self.content {
             Content::AesCbc { .. } => Some(plaintext_len),
-            _ => (plaintext_len <= MAX_PLAINTEXT_LEN)
-                .then(|| plaintext_len + TAG_LEN as u64),
+            _ => (plaintext_len <= MAX_PLAINTEXT_LEN).then(|| plaintext_len + TAG_LEN as u64),
         }
     }
 

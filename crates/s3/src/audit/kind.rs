@@ -1,7 +1,10 @@
 //! What an object is, by its metadata.
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use sealwax_envelope::{metadata, s3ec::INSTRUCTION_FILE_MARKER};
+use sealwax_envelope::{
+    metadata,
+    s3ec::{Format, INSTRUCTION_FILE_MARKER},
+};
 
 use crate::{operation::shred::SHREDDED, sidecars};
 
@@ -58,11 +61,12 @@ impl ObjectKind {
             () if has(SHREDDED) => Self::Shredded,
             () if head.content_type() == Some(sidecars::CONTENT_TYPE) => Self::Sidecar,
             () if has(INSTRUCTION_FILE_MARKER) => Self::InstructionFile,
-            // The keys of V3 may be in an instruction file; this much is in the object.
-            () if has("x-amz-c") && has("x-amz-d") && has("x-amz-i") => Self::EncryptionClientV3,
-            () if has("x-amz-key-v2") => Self::EncryptionClientV2,
-            () if has("x-amz-key") => Self::EncryptionClientV1,
-            () => Self::Unsealed,
+            () => match Format::claimed(metadata::pairs(stored())) {
+                Some(Format::V3) => Self::EncryptionClientV3,
+                Some(Format::V2) => Self::EncryptionClientV2,
+                Some(Format::V1) => Self::EncryptionClientV1,
+                None => Self::Unsealed,
+            },
         }
     }
 }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use sealwax_envelope::{
-    BodyHeader, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, ObjectHeader,
-    Sealer, WrapContext, geometry,
+    BodyHeader, EncryptedDataKey, EncryptionContext, Keyring, ObjectHeader, Sealer, WrapContext,
+    geometry, metadata,
 };
 
 pub use self::s3ec::{PutS3ec, PutS3ecOutput};
@@ -202,23 +202,23 @@ impl Put {
                 return resumption.run(parts, journal, self.on_resume).await;
             }
         }
-        let own = || self.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let own = || metadata::pairs(&self.metadata);
 
         let place = self.client.places().to_bind(&target)?;
         let keyring = self.keyring.as_ref().unwrap_or(self.client.keyring());
-        let outline = keyring.outline(place.as_ref());
-        if !outline.is_empty() {
+        let binding = WrapContext::new(&self.context, place.as_ref());
+        let expected = keyring.expected_keys(binding);
+        if !expected.is_empty() {
             // Measured before KMS is asked for a key that could not be stored.
             let no_header = BodyHeader::from_bytes(&[0; geometry::HEADER_LEN]);
-            ObjectHeader::new(self.context.clone(), outline, no_header, plaintext_len)
-                .and_then(|outline| outline.check_fits(own()))
+            ObjectHeader::new(self.context.clone(), expected, no_header, plaintext_len)
+                .and_then(|expected| expected.check_fits(own()))
                 .map_err(envelope_error(&target))?;
         }
 
-        let binding = WrapContext::new(&self.context, place.as_ref());
         let materials =
             keyring.generate(binding, plaintext_len).await.map_err(wrap_error(&target))?;
-        let EncryptionMaterials { data_key, encrypted_data_keys: keys, missing } = materials;
+        let (data_key, keys, missing) = materials.into_parts();
         let sealer = Sealer::new(&data_key, &self.context.body_context())
             .map_err(envelope_error(&target))?;
         drop(data_key);
@@ -266,8 +266,7 @@ impl Resumption {
         on_resume: Option<OnResume>,
     ) -> Result<PutOutput, Error> {
         let Self { client, target, context, .. } = &self;
-        let metadata =
-            journal.begin.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let metadata = metadata::pairs(&journal.begin.metadata);
         let header = ObjectHeader::parse(metadata).map_err(envelope_error(target))?;
         self.check_same_upload(&journal.begin, &header)?;
         if parts.file().map(|file| FileIdentity::of(&file)).as_ref() != Some(&journal.begin.file) {
@@ -310,7 +309,8 @@ impl Resumption {
             return mismatch(format!("has the encryption context {}", header.context().to_json()));
         }
         let place = self.client.places().to_bind(&self.target)?;
-        let mut wanted = self.client.keyring().outline(place.as_ref());
+        let binding = WrapContext::new(&self.context, place.as_ref());
+        let mut wanted = self.client.keyring().expected_keys(binding);
         wanted.retain(|key| !header.missing().iter().any(|missing| missing.is_filled_by(key)));
         // A keyring that does not know beforehand under which keys it wraps cannot be compared.
         if !wanted.is_empty() && !same_wraps(&wanted, header.keys()) {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use sealwax_envelope::{EncryptedDataKey, ObjectHeader};
+use sealwax_envelope::{EncryptedDataKey, ObjectHeader, metadata};
 
 use super::{Edits, PlannedObject};
 use crate::{
@@ -121,8 +121,7 @@ impl Seen {
 
     pub(super) fn of_present(present: &Present) -> Self {
         let metadata = present.head.metadata().into_iter().flatten();
-        let header =
-            ObjectHeader::parse(metadata.map(|(name, value)| (name.as_str(), value.as_str())));
+        let header = ObjectHeader::parse(metadata::pairs(metadata));
         Self {
             e_tag: present.head.e_tag.as_deref().map(|e_tag| e_tag.trim_matches('"').to_owned()),
             version_id: present.head.version_id.clone(),

@@ -12,7 +12,7 @@ use std::{
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use futures_core::Stream;
 use sealwax_envelope::{
-    EncryptedDataKey,
+    EncryptedDataKey, WrapContext,
     s3ec::{Envelope, Storage},
 };
 use serde_json::{Map, Value};
@@ -243,12 +243,12 @@ impl Costs<'_> {
                 let wraps: Vec<_> =
                     group.iter().filter_map(EncryptedDataKey::intermediate).collect();
                 let inside = group[0].place() == object.place.as_ref()
-                    && wrap.keyring.can_rewrap(&wraps, context, None);
+                    && wrap.keyring.can_rewrap(&wraps, WrapContext::for_intermediate_key(context));
                 let way = if inside { DataKeyWay::ReEncrypt } else { DataKeyWay::DecryptEncrypt };
                 let first = self.counted.is_first(wrap.at, context.to_json(), &wraps);
                 (way, wraps, first)
             }
-            None if wrap.keyring.can_rewrap(&trusted, context, object.place.as_ref()) => {
+            None if wrap.keyring.can_rewrap(&trusted, object.binding()) => {
                 (DataKeyWay::ReEncrypt, trusted, true)
             }
             None => {

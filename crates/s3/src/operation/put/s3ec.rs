@@ -2,8 +2,9 @@
 
 use std::{collections::HashMap, fmt};
 
-use sealwax_envelope::s3ec::{
-    ContentSealer, Envelope, INSTRUCTION_FILE_SUFFIX, MAX_PLAINTEXT_LEN, Storage,
+use sealwax_envelope::{
+    metadata,
+    s3ec::{ContentSealer, Envelope, INSTRUCTION_FILE_SUFFIX, MAX_PLAINTEXT_LEN, Storage},
 };
 
 use super::Put;
@@ -173,7 +174,7 @@ impl PutS3ec {
 }
 
 fn pairs(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
-    metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    metadata::pairs(metadata)
 }
 
 impl fmt::Debug for PutS3ec {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealwax_envelope::{EncryptedDataKey, Keyring, MissingWrap};
+use sealwax_envelope::{EncryptedDataKey, EncryptionContext, Keyring, MissingKey, WrapContext};
 use serde::{Deserialize, Serialize};
 
 use super::{landing, object::Object};
@@ -97,8 +97,11 @@ impl Edits {
     /// The edits by name.
     #[must_use]
     pub fn names(&self) -> Vec<EditName> {
+        let no_context = EncryptionContext::new();
+        let binding = WrapContext::new(&no_context, None);
         let of = |keyring: &Arc<dyn Keyring>| {
-            keyring.outline(None).iter().map(|key| key.wrapping_key().to_owned()).collect()
+            let keys = keyring.expected_keys(binding);
+            keys.iter().map(|key| key.wrapping_key().to_owned()).collect()
         };
         let name = |edit: &Edit| match edit {
             Edit::Add(keyring) => EditName::Add(of(keyring)),
@@ -121,7 +124,7 @@ impl Edits {
     }
 
     /// Whether a wrap that is missing is still to be added after all edits.
-    pub(super) fn leave_wanted(&self, missing: &MissingWrap) -> bool {
+    pub(super) fn leave_wanted(&self, missing: &MissingKey) -> bool {
         self.0.iter().all(|edit| match edit {
             Edit::Add(_) | Edit::Refresh => true,
             Edit::Remove(wrapping_key) => missing.wrapping_key() != wrapping_key,
@@ -173,7 +176,7 @@ impl Edits {
                     let wrap = Wrap {
                         at,
                         keyring: keyring.as_ref(),
-                        outline: keyring.outline(object.place.as_ref()),
+                        outline: keyring.expected_keys(object.binding()),
                         drops_others: matches!(edit, Edit::Replace(_)),
                     };
                     let is_there = |new: &EncryptedDataKey| {

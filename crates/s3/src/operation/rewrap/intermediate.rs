@@ -86,7 +86,8 @@ impl IntermediateKeys {
                 continue;
             }
             let moves = group[0].place() != object.place.as_ref();
-            let opened = moves || !wrap.keyring.can_rewrap(&wraps, context, None);
+            let opened = moves
+                || !wrap.keyring.can_rewrap(&wraps, WrapContext::for_intermediate_key(context));
             let id = Id { edit: wrap.at, opened, context: context.clone(), wraps };
             let slot = self.0.slot(&id);
             let Some(made) =
@@ -108,9 +109,13 @@ impl IntermediateKeys {
             let header = object.info.sealed_header(target)?;
             Opener::new(&data_key, &context.body_context(), header.body_header())
                 .map_err(envelope_error(target))?;
-            let binding = WrapContext::new(context, object.place.as_ref());
-            let carried = EncryptedDataKey::carry(&made.wraps, intermediate, &data_key, binding);
-            return carried.map(Some).map_err(envelope_error(target));
+            let wrapped = EncryptedDataKey::wrap_under(
+                intermediate,
+                &made.wraps,
+                &data_key,
+                object.binding(),
+            );
+            return wrapped.map(Some).map_err(envelope_error(target));
         }
         Ok(None)
     }
@@ -127,7 +132,8 @@ impl Made {
 async fn make(object: &Object<'_>, keyring: &dyn Keyring, id: &Id) -> Result<Made, Error> {
     let nothing = Made { wraps: Vec::new(), key: None };
     let failed = wrap_error(object.target);
-    let re_encrypted = match keyring.rewrap(&id.wraps, &id.context, None).await {
+    let binding = WrapContext::for_intermediate_key(&id.context);
+    let re_encrypted = match keyring.rewrap(&id.wraps, binding).await {
         Ok(wraps) => wraps,
         Err(error) if error.kind() == KeyringErrorKind::Throttled => return Err(failed(error)),
         Err(error) => {
@@ -149,10 +155,7 @@ async fn make(object: &Object<'_>, keyring: &dyn Keyring, id: &Id) -> Result<Mad
     };
     let wraps = match re_encrypted {
         Some(wraps) => wraps,
-        None => keyring
-            .wrap(&key, WrapContext::of_intermediate_key(&id.context))
-            .await
-            .map_err(failed)?,
+        None => keyring.wrap(&key, binding).await.map_err(failed)?,
     };
     // Only of the intermediate key itself: a data key under it would be lost under another one.
     if wraps.iter().any(|wrap| wrap.intermediate().is_some()) {

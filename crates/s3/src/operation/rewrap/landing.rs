@@ -3,7 +3,7 @@
 use aws_sdk_s3::{
     operation::head_object::HeadObjectOutput, primitives::DateTime, types::StorageClass,
 };
-use sealwax_envelope::ObjectHeader;
+use sealwax_envelope::{ObjectHeader, metadata};
 
 use super::present::Present;
 use crate::ObjectInfo;
@@ -58,7 +58,6 @@ pub(crate) fn check_fits(
 ) -> Result<(), sealwax_envelope::Error> {
     match is_sidecar {
         true => header.to_sidecar().map(drop),
-        false => header
-            .check_fits(info.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
+        false => header.check_fits(metadata::pairs(&info.metadata)),
     }
 }

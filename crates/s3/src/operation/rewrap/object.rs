@@ -1,6 +1,6 @@
 //! The object whose keys are changed, and the keys that it has.
 
-use sealwax_envelope::{EncryptedDataKey, Place};
+use sealwax_envelope::{EncryptedDataKey, Place, WrapContext};
 
 use super::wrapping::Wrapping;
 use crate::{
@@ -27,6 +27,11 @@ pub(crate) struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
+    /// Returns the binding of new wrapped keys.
+    pub(crate) fn binding(&self) -> WrapContext<'_> {
+        WrapContext::new(self.info.encryption_context(), self.place.as_ref())
+    }
+
     /// The object at `target`, of which `info` is known, to be wrapped for `to`. Its sidecar is looked for where the client
     /// does that, or where the new keys land in it.
     pub(crate) async fn find(

@@ -1,6 +1,9 @@
 //! Rewrapping an object of the Amazon S3 Encryption Client. It has one wrapping key, which is replaced.
 
-use sealwax_envelope::s3ec::{Envelope, INSTRUCTION_FILE_SUFFIX, Keyring, Storage};
+use sealwax_envelope::{
+    metadata,
+    s3ec::{Envelope, INSTRUCTION_FILE_SUFFIX, Keyring, Storage},
+};
 
 use super::{
     RewrapOutcome, RewrapOutput,
@@ -43,9 +46,7 @@ impl Wrapping {
         let wrapped = keyring.wrap(&data_key, suite, &context).await.map_err(wrap_error(target))?;
         drop(data_key);
         let rewrapped = envelope.rewrapped(wrapped).map_err(|error| target.s3ec(error))?;
-        rewrapped
-            .check_fits(info.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())))
-            .map_err(envelope_error(target))?;
+        rewrapped.check_fits(metadata::pairs(&info.metadata)).map_err(envelope_error(target))?;
 
         let (mut e_tag, mut version_id) = (info.e_tag.clone(), info.version_id.clone());
         let format = ObjectFormat::S3ec(rewrapped.clone());
@@ -86,7 +87,7 @@ impl Wrapping {
             return Err(changed());
         };
         let metadata = present.head.metadata().into_iter().flatten();
-        let metadata = metadata.map(|(name, value)| (name.as_str(), value.as_str()));
+        let metadata = metadata::pairs(metadata);
         let still =
             match sealwax_envelope::s3ec::detect(metadata).map_err(|error| target.s3ec(error))? {
                 sealwax_envelope::s3ec::Detected::Pending(pending) => pending.complete(&now.bytes),

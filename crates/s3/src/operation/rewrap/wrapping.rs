@@ -1,6 +1,6 @@
 //! Makes the new wraps of an object's data key, and stores them.
 
-use sealwax_envelope::{EncryptedDataKey, Keyring, KeyringErrorKind, Opener, WrapContext};
+use sealwax_envelope::{EncryptedDataKey, Keyring, KeyringErrorKind, Opener};
 
 use super::{
     Edits, RewrapOutcome, RewrapOutput,
@@ -161,7 +161,7 @@ impl Wrapping {
         object: &Object<'_>,
         wrap: &Wrap<'_>,
     ) -> Result<Vec<EncryptedDataKey>, Error> {
-        let Object { client, target, info, place, accepted_places, .. } = object;
+        let Object { client, target, info, accepted_places, .. } = object;
         let (header, keyring) = (info.sealed_header(target)?, wrap.keyring);
         let trusted = object.trusted_keys()?;
         if let Some(wrapped) = self.intermediate_keys.wrapped(object, wrap, &trusted).await? {
@@ -175,8 +175,8 @@ impl Wrapping {
         // A wrap of anything but the body's own key would lose the object.
         Opener::new(&data_key, &header.context().body_context(), header.body_header())
             .map_err(envelope_error(target))?;
-        let binding = WrapContext::new(header.context(), place.as_ref());
-        let wrapped = keyring.wrap(&data_key, binding).await.map_err(wrap_error(target))?;
+        let wrapped =
+            keyring.wrap(&data_key, object.binding()).await.map_err(wrap_error(target))?;
         if wrapped.is_empty() {
             return Err(
                 target.error(ErrorKind::InvalidInput, "the keyring has no key to wrap under")
@@ -192,7 +192,7 @@ async fn re_encrypted(
     keyring: &dyn Keyring,
     trusted: &[EncryptedDataKey],
 ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
-    match keyring.rewrap(trusted, object.info.encryption_context(), object.place.as_ref()).await {
+    match keyring.rewrap(trusted, object.binding()).await {
         Ok(wrapped) => Ok(wrapped),
         Err(error) if error.kind() == KeyringErrorKind::Throttled => {
             Err(wrap_error(object.target)(error))
