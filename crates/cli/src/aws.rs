@@ -14,10 +14,10 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 use aws_types::service_config::ServiceConfigKey;
+use sealwax_jobs::drill::BlockedRegions;
 use sealwax_s3::{
     DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, PlacePolicy, S3Uri,
     SealedClient, SealedClientBuilder, SidecarPolicy, WrapPolicy,
-    drill::BlockedRegions,
     envelope::{EncryptedDataKey, Keyring, LocalKeyring, MultiKeyring},
 };
 

@@ -6,7 +6,7 @@
 //! ```no_run
 //! # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
 //! use futures_util::TryStreamExt as _;
-//! use sealwax_s3::{audit::{Audit, AuditSummary}, listing::Listing};
+//! use sealwax_jobs::{audit::{Audit, AuditSummary}, listing::Listing};
 //!
 //! let mut found = Audit::new(client.clone()).run(Listing::objects(client.s3(), "invoices", ""));
 //! let mut summary = AuditSummary::default();
@@ -27,21 +27,14 @@ use std::{
 
 use futures_core::Stream;
 use futures_util::StreamExt as _;
-use sealwax_envelope::{EncryptedDataKey, ObjectHeader, s3ec::INSTRUCTION_FILE_SUFFIX};
-
-use self::material::Materials;
-pub use self::{kind::ObjectKind, material::AuditedMaterial};
-use crate::{
-    Error, KMS_PROVIDER, KmsKeyArn, SealedClient,
-    aws_failure::AwsFailure,
-    error::Target,
-    listing::ListedObject,
-    sidecars::{self, Sidecar},
-    verify::{in_task, retrying},
+pub use sealwax_s3::ObjectKind;
+use sealwax_s3::{
+    Error, ErrorKind, InspectOutput, KMS_PROVIDER, KeyMaterials, KmsKeyArn, ListedObject,
+    SealedClient,
+    envelope::{EncryptedDataKey, KeyMaterial},
 };
 
-mod kind;
-mod material;
+use crate::verify::{in_task, retrying};
 
 /// How many objects are looked at together, unless set.
 const DEFAULT_CONCURRENCY: usize = 64;
@@ -93,6 +86,26 @@ pub struct AuditedKey {
     pub material: AuditedMaterial,
 }
 
+/// What is known of the material of a wrapping key that wrapped an object's data key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum AuditedMaterial {
+    /// Nothing: it was not asked about.
+    NotAsked,
+    /// Nothing: the key service does not tell it, or failed, or the client's keyring does not accept the wrapping key.
+    Unknown,
+    /// Which it is.
+    Known(KeyMaterial),
+}
+
+impl AuditedMaterial {
+    /// Whether it is known to be an older one.
+    #[must_use]
+    pub fn is_older(&self) -> bool {
+        matches!(self, Self::Known(material) if !material.is_newest)
+    }
+}
+
 /// How an object depends on a wrapping key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -141,7 +154,7 @@ impl Audit {
         objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
     ) -> std::pin::Pin<Box<dyn Stream<Item = Result<AuditedObject, Error>> + Send>> {
         let (client, concurrency) = (self.client, self.concurrency);
-        let materials = self.key_material.then(Arc::<Materials>::default);
+        let materials = self.key_material.then(|| Arc::new(KeyMaterials::new(client.clone())));
         let look = move |object: Result<ListedObject, Error>| {
             let (client, materials) = (client.clone(), materials.clone());
             async move {
@@ -158,10 +171,10 @@ impl Audit {
 async fn look(
     client: &SealedClient,
     object: ListedObject,
-    materials: Option<&Materials>,
+    materials: Option<&KeyMaterials>,
 ) -> AuditedObject {
-    match retrying(|| describe(client, &object, materials)).await {
-        Ok(found) => AuditedObject { object, ..found },
+    match retrying(|| inspect(client, &object)).await {
+        Ok(found) => describe(object, found, materials).await,
         Err(problem) => AuditedObject {
             problem: Some(problem),
             ..AuditedObject::of(object, ObjectKind::Unreadable)
@@ -169,74 +182,55 @@ async fn look(
     }
 }
 
-async fn describe(
-    client: &SealedClient,
-    object: &ListedObject,
-    materials: Option<&Materials>,
-) -> Result<AuditedObject, Error> {
-    let target =
-        Target::new("audit", client.s3(), Some(object.bucket.clone()), Some(object.key.clone()))?;
-    let request = client.s3().head_object().bucket(&target.bucket).key(&target.key);
-    let head = request.set_version_id(object.version_id.clone()).send().await;
-    let head = head.map_err(|error| target.s3("HeadObject", &error))?;
-    let found = |kind| AuditedObject::of(object.clone(), kind);
-    let kind = ObjectKind::by_metadata(&head);
-    if kind == ObjectKind::Unsealed
-        && object.version_id.is_none()
-        && instruction_file(client, &target).await?
-    {
-        return Ok(found(ObjectKind::EncryptionClientInstructed));
+async fn inspect(client: &SealedClient, object: &ListedObject) -> Result<InspectOutput, Error> {
+    let inspect = client.inspect().bucket(&object.bucket).key(&object.key);
+    match &object.version_id {
+        Some(version_id) => inspect.version_id(version_id).send().await,
+        None => inspect.send().await,
     }
-    if kind != ObjectKind::Sealwax {
-        return Ok(found(kind));
-    }
-    let metadata =
-        head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
-    let header = ObjectHeader::parse(metadata).map_err(|error| target.envelope(error))?;
-    let info =
-        crate::ObjectInfo::of_head(&target, &head, crate::ObjectFormat::Sealwax(header.clone()))?;
-    let mut found = AuditedObject {
-        missing: header.missing().iter().map(|missing| missing.wrapping_key().to_owned()).collect(),
-        generation: Some(info.generation()),
-        ..found(kind)
-    };
-    let mut keys: Vec<_> = info.keys().iter().map(|key| (key.clone(), false)).collect();
-    if let Some(suffix) = client.sidecars().suffix() {
-        match Sidecar::find(client, &target, suffix, &header).await {
-            Ok(sidecar) => {
-                let more = sidecar.header().into_iter().flat_map(|header| header.keys());
-                keys.extend(
-                    more.filter(|key| !info.keys().contains(key)).map(|key| (key.clone(), true)),
-                );
-            }
-            Err(problem) if problem.kind().is_retryable() => return Err(problem),
-            Err(problem) => found.problem = Some(problem),
-        }
-    }
-    for (key, in_sidecar) in &keys {
-        let material = match materials {
-            Some(materials) => materials.of(client, &target, key, info.encryption_context()).await,
-            None => Ok(AuditedMaterial::NotAsked),
-        };
-        let material = material.unwrap_or_else(|problem| {
-            found.problem.get_or_insert(problem);
-            AuditedMaterial::Unknown
-        });
-        found.keys.push(AuditedKey { material, ..AuditedKey::new(key, *in_sidecar) });
-    }
-    Ok(found)
 }
 
-/// Whether an instruction file of the Amazon S3 Encryption Client is beside the object.
-async fn instruction_file(client: &SealedClient, target: &Target) -> Result<bool, Error> {
-    let Some(beside) = sidecars::beside(target, INSTRUCTION_FILE_SUFFIX) else { return Ok(false) };
-    let head = client.s3().head_object().bucket(&beside.bucket).key(&beside.key).send().await;
-    match head.map_err(|error| AwsFailure::new(&error)) {
-        Ok(head) => Ok(ObjectKind::by_metadata(&head) == ObjectKind::InstructionFile),
-        // Without the permission to list, S3 says 403 of what is not there.
-        Err(failure) if matches!(failure.status, Some(403 | 404)) => Ok(false),
-        Err(failure) => Err(beside.s3_failure("HeadObject", failure)),
+async fn describe(
+    object: ListedObject,
+    mut inspected: InspectOutput,
+    materials: Option<&KeyMaterials>,
+) -> AuditedObject {
+    let mut problem = inspected.problem.take();
+    let mut keys = Vec::new();
+    for key in &inspected.keys {
+        let material = match materials {
+            Some(materials) => material(materials, &inspected, &key.key).await,
+            None => Ok(AuditedMaterial::NotAsked),
+        };
+        let material = material.unwrap_or_else(|error| {
+            problem.get_or_insert(error);
+            AuditedMaterial::Unknown
+        });
+        keys.push(AuditedKey { material, ..AuditedKey::new(&key.key, key.in_sidecar) });
     }
+    AuditedObject {
+        keys,
+        missing: inspected.missing,
+        generation: inspected.generation,
+        problem,
+        ..AuditedObject::of(object, inspected.kind)
+    }
+}
+
+/// What throttles is asked again, and more slowly. A Region that is down would hold up all objects, each for a while.
+async fn material(
+    materials: &KeyMaterials,
+    object: &InspectOutput,
+    key: &EncryptedDataKey,
+) -> Result<AuditedMaterial, Error> {
+    let asked = retrying(|| async {
+        match materials.of(object, key).await {
+            Err(error) if error.kind() == ErrorKind::Throttled => Err(error),
+            told => Ok(told),
+        }
+    });
+    let material = asked.await??;
+    Ok(material.map_or(AuditedMaterial::Unknown, AuditedMaterial::Known))
 }
 
 impl AuditedKey {
@@ -400,8 +394,6 @@ fn bounded<'a, K: Ord, V: Default>(
 
 #[cfg(test)]
 mod tests {
-    use sealwax_envelope::KeyMaterial;
-
     use super::*;
 
     const EAST: &str =

@@ -8,10 +8,10 @@
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use futures_util::TryStreamExt as _;
+//! use sealwax_jobs::{drill::BlockedRegions, listing::Listing, verify::{VerifyAll, VerifySummary}};
 //! use sealwax_s3::{
 //!     DiscoveryFilter, KmsKeyring, PlacePolicy, SealedClient,
 //!     aws_config::{self, BehaviorVersion, Region}, aws_sdk_s3,
-//!     drill::BlockedRegions, listing::Listing, verify::{VerifyAll, VerifySummary},
 //! };
 //!
 //! let blocked = BlockedRegions::new(["us-east-1"]);
@@ -59,7 +59,7 @@ pub use self::{
 
 /// An HTTP client for the SDK that refuses every request to some Regions, as if these were down, and counts them.
 ///
-/// Give it to [`crate::aws_config::ConfigLoader::http_client`], so that all clients of the configuration use it, those that
+/// Give it to [`sealwax_s3::aws_config::ConfigLoader::http_client`], so that all clients of the configuration use it, those that
 /// fetch credentials too. Which Region a request is for is told by its signature and by its host; a request that may be for
 /// any Region is refused too. Cloning it gives the same one.
 #[derive(Clone)]

@@ -1,18 +1,18 @@
 //! Which objects a job is about: what a bucket lists, an S3 Inventory, or lines of text.
 
-mod bucket;
+#[cfg(feature = "inventory")]
 mod inventory;
 mod lines;
+#[cfg(feature = "inventory")]
 mod location;
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use aws_sdk_s3::{Client, primitives::DateTime};
+use aws_sdk_s3::Client;
 use futures_core::Stream;
 use tokio::{
     io::AsyncRead,
@@ -20,63 +20,14 @@ use tokio::{
     task::JoinHandle,
 };
 
+pub use sealwax_s3::ListedObject;
+use sealwax_s3::{Error, ErrorKind, ListPages};
+
+#[cfg(feature = "inventory")]
 pub use self::location::ManifestLocation;
-use crate::error::{Error, ErrorKind};
 
 /// How many objects a listing is ahead of its reader, at most: a page of S3's.
 const AHEAD: usize = 1000;
-
-/// An object as a listing names it. What a listing does not tell is `None`.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct ListedObject {
-    /// The bucket: a name, or the ARN of an access point.
-    pub bucket: String,
-    /// The key.
-    pub key: String,
-    /// The version; `null` for one from before the bucket was versioned.
-    pub version_id: Option<String>,
-    /// Whether it is the newest version.
-    pub is_latest: Option<bool>,
-    /// Length of the stored body in bytes.
-    pub size: Option<u64>,
-    /// The entity tag, without quotes.
-    pub e_tag: Option<String>,
-    /// When this version was stored.
-    pub last_modified: Option<DateTime>,
-    /// Storage class, such as `STANDARD`.
-    pub storage_class: Option<String>,
-}
-
-impl ListedObject {
-    /// An object of which no more is known.
-    #[must_use]
-    pub fn new(bucket: impl Into<String>, key: impl Into<String>) -> Self {
-        Self {
-            bucket: bucket.into(),
-            key: key.into(),
-            version_id: None,
-            is_latest: None,
-            size: None,
-            e_tag: None,
-            last_modified: None,
-            storage_class: None,
-        }
-    }
-
-    /// This version of it.
-    #[must_use]
-    pub fn version(self, version_id: impl Into<String>) -> Self {
-        Self { version_id: Some(version_id.into()), ..self }
-    }
-}
-
-/// `s3://bucket/key`, without the version.
-impl fmt::Display for ListedObject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket, self.key)
-    }
-}
 
 /// The objects of a job, one after another, in constant memory: a [`Stream`].
 ///
@@ -86,7 +37,7 @@ impl fmt::Display for ListedObject {
 /// ```no_run
 /// # async fn example(s3: sealwax_s3::aws_sdk_s3::Client) -> Result<(), sealwax_s3::Error> {
 /// use futures_util::TryStreamExt as _;
-/// use sealwax_s3::listing::Listing;
+/// use sealwax_jobs::listing::Listing;
 ///
 /// let mut listing = Listing::objects(&s3, "bucket", "2026/");
 /// while let Some(object) = listing.try_next().await? {
@@ -105,15 +56,15 @@ impl Listing {
     /// The objects whose keys begin with `prefix`, each in its newest version, by `ListObjectsV2`.
     #[must_use]
     pub fn objects(s3: &Client, bucket: impl Into<String>, prefix: impl Into<String>) -> Self {
-        let (s3, bucket, prefix) = (s3.clone(), bucket.into(), prefix.into());
-        Self::of(|output| async move { bucket::objects(&s3, &bucket, &prefix, &output).await })
+        let pages = ListPages::objects(s3, bucket, prefix);
+        Self::of(|output| all(pages, output))
     }
 
     /// All versions of the objects whose keys begin with `prefix`, by `ListObjectVersions`.
     #[must_use]
     pub fn versions(s3: &Client, bucket: impl Into<String>, prefix: impl Into<String>) -> Self {
-        let (s3, bucket, prefix) = (s3.clone(), bucket.into(), prefix.into());
-        Self::of(|output| async move { bucket::versions(&s3, &bucket, &prefix, &output).await })
+        let pages = ListPages::versions(s3, bucket, prefix);
+        Self::of(|output| all(pages, output))
     }
 
     /// The objects of an S3 Inventory in CSV, or in Parquet with the crate's feature `parquet`.
@@ -122,6 +73,7 @@ impl Listing {
     /// manifest in S3 has its files in the same bucket. The files of a local one are looked for under the directories
     /// above it by their keys, as `aws s3 sync` leaves them, then in the inventory's bucket.
     /// (Amazon S3 User Guide, "Locating your inventory list".)
+    #[cfg(feature = "inventory")]
     #[must_use]
     pub fn inventory(s3: &Client, manifest: ManifestLocation) -> Self {
         let s3 = s3.clone();
@@ -165,7 +117,7 @@ impl Stream for Listing {
         let ended = ready!(Pin::new(task).poll(context));
         self.task = None;
         Poll::Ready(ended.err().map(|died| {
-            Err(Error::of_listing("the list", ErrorKind::InvalidListing, died.to_string()))
+            Err(Error::new("list", "the list", ErrorKind::InvalidListing, died.to_string()))
         }))
     }
 }
@@ -191,19 +143,22 @@ impl Output {
     }
 
     /// From a thread that may wait.
+    #[cfg(feature = "inventory")]
     fn give_blocking(&self, object: ListedObject) -> Result<(), Unheard> {
         self.0.blocking_send(Ok(object)).map_err(|_| Unheard)
     }
 }
 
-/// A name as `encoding-type=url` and inventories in CSV have it. (Amazon S3 API Reference, `ListObjectsV2`.)
-fn url_decoded(text: &str) -> Option<String> {
-    let spaced = text.replace('+', " ");
-    percent_encoding::percent_decode_str(&spaced).decode_utf8().ok().map(Into::into)
-}
-
-fn unquoted(e_tag: &str) -> String {
-    e_tag.trim_matches('"').to_owned()
+/// Gives out all objects of a bucket's listing.
+async fn all(mut pages: ListPages, output: Output) -> Result<(), Error> {
+    while let Some(page) = pages.next_page().await? {
+        for object in page {
+            if let Err(Unheard) = output.give(object).await {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -222,11 +177,5 @@ mod tests {
         let error = listing.next().await.expect("more").expect_err("the panic");
         assert_eq!(error.kind(), ErrorKind::InvalidListing);
         assert!(listing.next().await.is_none());
-    }
-
-    #[test]
-    fn names_are_decoded() {
-        assert_eq!(url_decoded("a/b+c%2B%C3%A9%22%0A").as_deref(), Some("a/b c+é\"\n"));
-        assert_eq!(url_decoded("%ff"), None);
     }
 }

@@ -1,12 +1,12 @@
 //! Migrating many objects from one format to another.
 //!
-//! Each object is read, verified and stored anew in its place, as [`Reencrypt`](crate::Reencrypt) does; those that have the
+//! Each object is read, verified and stored anew in its place, as [`Reencrypt`](sealwax_s3::Reencrypt) does; those that have the
 //! wanted format already are left as they are. So an interrupted job is gone on with by doing it again.
 //!
 //! ```no_run
 //! # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
 //! use futures_util::TryStreamExt as _;
-//! use sealwax_s3::{listing::Listing, migrate::{Migrate, MigrateSummary}};
+//! use sealwax_jobs::{listing::Listing, migrate::{Migrate, MigrateSummary}};
 //!
 //! let objects = Listing::objects(client.s3(), "bucket", "written/by/java/");
 //! let mut outcomes = Migrate::new(client).run(objects);
@@ -26,13 +26,12 @@ use std::{collections::BTreeMap, pin::Pin, sync::Arc};
 
 use futures_core::Stream;
 use futures_util::StreamExt as _;
-use sealwax_envelope::{Keyring, s3ec::INSTRUCTION_FILE_SUFFIX};
-
-use crate::{
-    Error, ErrorKind, ObjectFormat, SealedClient, WriteFormat,
-    listing::ListedObject,
-    verify::{in_task, retrying},
+use sealwax_s3::{
+    Error, ErrorKind, ListedObject, ObjectFormat, SealedClient, WriteFormat,
+    envelope::{Keyring, s3ec::INSTRUCTION_FILE_SUFFIX},
 };
+
+use crate::verify::{in_task, retrying};
 
 /// How many objects are worked on together, unless set.
 const DEFAULT_CONCURRENCY: usize = 8;
@@ -157,7 +156,7 @@ impl Migrate {
                 self.to == WriteFormat::S3ec
                     && envelope.content().suite() == self.client.s3ec().policy().suite()
             }
-            ObjectFormat::Unencrypted => false,
+            _ => false,
         };
         if is_there {
             return Ok(Migrated::AlreadyThere);

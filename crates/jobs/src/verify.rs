@@ -6,7 +6,8 @@
 //! ```no_run
 //! # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
 //! use futures_util::TryStreamExt as _;
-//! use sealwax_s3::{VerifyDepth, listing::Listing, verify::{VerifyAll, VerifySummary}};
+//! use sealwax_jobs::{listing::Listing, verify::{VerifyAll, VerifySummary}};
+//! use sealwax_s3::VerifyDepth;
 //!
 //! let objects = Listing::objects(client.s3(), "invoices-west", "2026/");
 //! let mut outcomes = VerifyAll::new(client).depth(VerifyDepth::FirstLast).run(objects);
@@ -26,10 +27,10 @@ use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
 use futures_core::Stream;
 use futures_util::{StreamExt as _, future::ready};
+use sealwax_s3::{Error, ErrorKind, ListedObject, SealedClient, Verified, VerifyDepth};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::sample::Sample;
-use crate::{Error, ErrorKind, SealedClient, Verified, VerifyDepth, listing::ListedObject};
 
 mod sample;
 
@@ -146,7 +147,7 @@ pub(crate) async fn in_task<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Error> {
     let task = AbortOnDropHandle::new(tokio::spawn(work));
-    task.await.map_err(|died| Error::of_listing(object, ErrorKind::Io, died.to_string()))
+    task.await.map_err(|died| Error::new("list", object, ErrorKind::Io, died.to_string()))
 }
 
 /// Does `work`, again and more slowly where the service asks for that or does not answer.

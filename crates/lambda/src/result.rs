@@ -2,10 +2,7 @@
 
 use std::{error::Error as _, fmt};
 
-use sealwax_s3::{
-    Error,
-    rewrap::{Outcome, Skipped},
-};
+use sealwax_s3::{Error, RewrapOutcome, Skipped};
 
 use crate::batch_operations::Code;
 

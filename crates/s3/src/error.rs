@@ -9,7 +9,10 @@ use aws_sdk_s3::{
 };
 use sealwax_envelope::{Error as EnvelopeError, KeyringError, KeyringErrorKind};
 
-use crate::aws_failure::{AwsFailure, Problem};
+use crate::{
+    S3Uri,
+    aws_failure::{AwsFailure, Problem},
+};
 
 /// What kind of failure it is; [`ErrorKind::advice`] says what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -191,6 +194,52 @@ struct Inner {
 }
 
 impl Error {
+    /// Creates an error of an operation such as `get` on an object: `s3://bucket/key`, or another
+    /// name of what the operation works on. It reads "cannot OPERATION OBJECT: MESSAGE".
+    ///
+    /// ```
+    /// use sealwax_s3::{Error, ErrorKind};
+    ///
+    /// let error = Error::new("read", "the list", ErrorKind::InvalidListing, "line 2 is empty");
+    /// assert_eq!(error.to_string(), "cannot read the list: line 2 is empty");
+    /// ```
+    #[must_use]
+    pub fn new(
+        operation: &'static str,
+        object: impl Into<String>,
+        kind: ErrorKind,
+        message: impl Into<String>,
+    ) -> Self {
+        let (object, message) = (object.into(), message.into());
+        Self(Box::new(Inner { kind, operation, object, message, source: None }))
+    }
+
+    /// Creates the error of a failed S3 call on an object, such as `GetObject`, that `s3` sent.
+    ///
+    /// The kind follows from the response. Of the SDK's error only text without secrets is kept.
+    pub fn of_call<E>(
+        operation: &'static str,
+        s3: &aws_sdk_s3::Client,
+        uri: &S3Uri,
+        call: &'static str,
+        error: &SdkError<E, HttpResponse>,
+    ) -> Self
+    where
+        E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
+    {
+        Target::of_uri(operation, s3, uri).s3(call, error)
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
     /// What kind of failure it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -211,26 +260,6 @@ impl Error {
 }
 
 impl Error {
-    /// A failure of something else than an object: `what` is to be listed.
-    pub(crate) fn of_listing(
-        what: impl Into<String>,
-        kind: ErrorKind,
-        message: impl Into<String>,
-    ) -> Self {
-        Self::of("list", what, kind, message)
-    }
-
-    /// A failure of something else than an object.
-    pub(crate) fn of(
-        operation: &'static str,
-        what: impl Into<String>,
-        kind: ErrorKind,
-        message: impl Into<String>,
-    ) -> Self {
-        let (object, message) = (what.into(), message.into());
-        Self(Box::new(Inner { kind, operation, object, message, source: None }))
-    }
-
     /// The same failure, and what it means.
     pub(crate) fn meaning(mut self, what: &str) -> Self {
         self.0.message = format!("{what}: {}", self.0.message);
@@ -328,6 +357,13 @@ impl Target {
             }
             () => Ok(target),
         }
+    }
+
+    /// The object at `uri`.
+    fn of_uri(operation: &'static str, s3: &aws_sdk_s3::Client, uri: &S3Uri) -> Self {
+        let region = s3.config().region().map(ToString::to_string);
+        let (bucket, key) = (uri.bucket().to_owned(), uri.key().to_owned());
+        Self { operation, bucket, key, region }
     }
 
     /// All objects whose keys begin with `prefix`, which may be empty.

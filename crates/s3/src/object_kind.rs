@@ -1,38 +1,38 @@
-//! What an object is, by its metadata.
+//! Classification of objects by their metadata.
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{metadata, s3ec::INSTRUCTION_FILE_MARKER};
 
 use crate::{operation::shred::SHREDDED, sidecars};
 
-/// What an object is. Nobody vouches for it: it is what the object's metadata says.
+/// Kind of an object, as its metadata claims it. Nothing of it is authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ObjectKind {
-    /// Sealed by Sealwax.
+    /// An object that Sealwax sealed.
     Sealwax,
-    /// A sidecar of such an object.
+    /// The sidecar of a sealed object.
     Sidecar,
-    /// An object of Sealwax's whose keys were removed for good.
+    /// A sealed object whose keys were shredded.
     Shredded,
-    /// Of the Amazon S3 Encryption Client, format V1.
+    /// An object of the Amazon S3 Encryption Client, format V1.
     EncryptionClientV1,
-    /// Of that client, format V2.
+    /// An object of that client, format V2.
     EncryptionClientV2,
-    /// Of that client, format V3.
+    /// An object of that client, format V3.
     EncryptionClientV3,
-    /// Of that client, with its keys in an instruction file, format V1 or V2.
+    /// An object of that client with its keys in an instruction file, format V1 or V2.
     EncryptionClientInstructed,
     /// An instruction file.
     InstructionFile,
-    /// Neither: what is stored is what was uploaded.
+    /// An object that no client encrypted.
     Unsealed,
-    /// It could not be looked at.
+    /// An object that could not be read.
     Unreadable,
 }
 
 impl ObjectKind {
-    /// Its name in reports, such as `s3ec-v2`.
+    /// Returns the name in reports, such as `s3ec-v2`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -49,8 +49,13 @@ impl ObjectKind {
         }
     }
 
-    /// Names are compared without regard to case: some stores change it.
-    pub(super) fn by_metadata(head: &HeadObjectOutput) -> Self {
+    /// Classifies an object by its `HeadObject` response.
+    ///
+    /// An object with an instruction file of format V1 or V2 has no metadata of its own and counts
+    /// as [`ObjectKind::Unsealed`].
+    #[must_use]
+    pub fn of(head: &HeadObjectOutput) -> Self {
+        // Some stores change the case of names.
         let stored = || head.metadata().into_iter().flatten();
         let has = |name: &str| stored().any(|(stored, _)| stored.eq_ignore_ascii_case(name));
         match () {

@@ -3,14 +3,10 @@
 use std::collections::BTreeMap;
 
 use futures_util::stream;
+use sealwax_jobs::rewrap::{Action, PlanFile, PlannedObject, Stop, Verdict, Work};
 use sealwax_s3::{
-    PlacePolicy, RewrapOutcome,
+    DataKeyWay, Edits, ListedObject, MetadataWay, PlacePolicy, RewrapOutcome, Rewrapper, Skipped,
     envelope::{CachingKeyring, EncryptionContext},
-    listing::ListedObject,
-    rewrap::{
-        Action, DataKeyWay, Edits, MetadataWay, Outcome, PlanFile, PlannedObject, Rewrapper,
-        Skipped, Stop, Verdict, Work,
-    },
 };
 use sealwax_tests::{LocalStack, Wire, east, local_keyring, read, west};
 
@@ -183,7 +179,7 @@ async fn older_versions_are_told_and_left() {
     for text in ["old", "new"] {
         client.put().uri(&uri).body(text).send().await.expect("put");
     }
-    let listing = sealwax_s3::listing::Listing::versions(client.s3(), uri.bucket(), uri.key());
+    let listing = sealwax_jobs::listing::Listing::versions(client.s3(), uri.bucket(), uri.key());
     let rewrapper =
         Rewrapper::new(client.clone(), Edits::new().add_keys(stack.keyring([&stack.home.key_2])))
             .expect("edits");

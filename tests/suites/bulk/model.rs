@@ -10,11 +10,8 @@ use std::{
 };
 
 use proptest::{collection::vec, prelude::*, test_runner::Config};
-use sealwax_s3::{
-    ErrorKind, S3Uri,
-    listing::Listing,
-    rewrap::{Edits, Rewrapper, Work},
-};
+use sealwax_jobs::{listing::Listing, rewrap::Work};
+use sealwax_s3::{Edits, ErrorKind, Rewrapper, S3Uri};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::{sync::Notify, time::sleep};
 

@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
+use sealwax_jobs::rewrap::Verdict;
 use sealwax_s3::{
+    Edits,
     envelope::{Keyring, MultiKeyring},
-    rewrap::{Edits, Verdict},
 };
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 

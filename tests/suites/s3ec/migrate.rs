@@ -1,10 +1,13 @@
 //! Rewrapping, and migration from one format to another.
 
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    ErrorKind, ObjectFormat, RewrapOutcome, UnencryptedObjects, WriteFormat,
+use sealwax_jobs::{
     listing::Listing,
-    rewrap::{Action, Edits, MetadataWay, Rewrapper, Work},
+    rewrap::{Action, Work},
+};
+use sealwax_s3::{
+    Edits, ErrorKind, MetadataWay, ObjectFormat, RewrapOutcome, Rewrapper, UnencryptedObjects,
+    WriteFormat,
     s3ec::{Format, S3ec},
 };
 use sealwax_tests::{
@@ -242,7 +245,7 @@ async fn old_objects_are_migrated() {
 /// Many at once: what fails is as it was, what is there already is left, and the same again goes on.
 #[tokio::test]
 async fn a_prefix_is_migrated_and_back() {
-    use sealwax_s3::migrate::{Migrate, MigrateSummary};
+    use sealwax_jobs::migrate::{Migrate, MigrateSummary};
 
     let weed = SeaweedFs::new().await;
     let settings = || S3ec::new().keyring(aes_key());

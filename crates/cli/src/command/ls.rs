@@ -6,7 +6,7 @@ use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use futures_util::{Stream, TryStreamExt as _};
 use indicatif::HumanBytes;
 use sealwax_s3::{
-    ErrorKind, KmsKeyArn, ObjectInfo, SealedClient, envelope::geometry, listing::ListedObject,
+    ErrorKind, KmsKeyArn, ListedObject, ObjectInfo, SealedClient, envelope::geometry,
 };
 use serde::Serialize;
 

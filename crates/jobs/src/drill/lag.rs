@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use aws_sdk_s3::{Client, primitives::DateTime};
 use futures_core::Stream;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all};
+use sealwax_s3::{Error, ErrorKind, ListedObject};
 
 use super::ReplicationStatus;
-use crate::{Error, ErrorKind, listing::ListedObject};
 
 /// How many objects that are not replicated are named.
 const MAX_NAMED: usize = 1000;
@@ -166,7 +166,7 @@ fn in_order(
         let object = object?;
         if last.as_ref().is_some_and(|last| last.as_bytes() >= object.key.as_bytes()) {
             let message = "its keys are not in order, each once, so that it cannot be compared";
-            return Err(Error::of_listing(object.to_string(), ErrorKind::InvalidListing, message));
+            return Err(Error::new("list", object.to_string(), ErrorKind::InvalidListing, message));
         }
         last = Some(object.key.clone());
         Ok(object)

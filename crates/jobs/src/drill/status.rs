@@ -1,8 +1,9 @@
 //! What S3 itself says of an object's replication.
 
 use aws_sdk_s3::{Client, types::ReplicationStatus as Said};
+use sealwax_s3::{Error, ErrorKind, ListedObject, S3Uri};
 
-use crate::{Error, ErrorKind, error::Target, listing::ListedObject, verify::retrying};
+use crate::verify::retrying;
 
 /// What S3 says of the replication of an object of the source. (Amazon S3 User Guide, "Getting replication status
 /// information".)
@@ -29,12 +30,14 @@ impl ReplicationStatus {
     /// Asks S3 about an object.
     pub(super) async fn of(s3: &Client, object: &ListedObject) -> Self {
         let asked = retrying(|| async {
-            let target =
-                Target::new("drill", s3, Some(object.bucket.clone()), Some(object.key.clone()))?;
-            let head = s3.head_object().bucket(&target.bucket).key(&target.key);
+            let uri = S3Uri::new(&object.bucket, &object.key).map_err(|error| {
+                Error::new("drill", object.to_string(), ErrorKind::InvalidInput, error.to_string())
+            })?;
+            let head = s3.head_object().bucket(uri.bucket()).key(uri.key());
             let head = head.set_version_id(object.version_id.clone()).send().await;
             Ok::<_, Error>(
-                head.map_err(|error| target.s3("HeadObject", &error))?.replication_status,
+                head.map_err(|error| Error::of_call("drill", s3, &uri, "HeadObject", &error))?
+                    .replication_status,
             )
         });
         match asked.await {

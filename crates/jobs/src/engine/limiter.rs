@@ -16,7 +16,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 /// The number that may be worked on at once.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(crate) struct Window {
     max: f64,
     state: Mutex<State>,
 }
@@ -31,26 +31,26 @@ struct State {
 
 impl Window {
     /// At most `max`, and one at least.
-    pub(super) fn up_to(max: usize) -> Self {
+    pub(crate) fn up_to(max: usize) -> Self {
         let max = max.max(1);
         let size = max.min(FIRST) as f64;
         Self { max: max as f64, state: Mutex::new(State { size, slow_start: true, cut_at: None }) }
     }
 
     /// How many may be worked on at once now.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.state().size as usize
     }
 
     /// One went well.
-    pub(super) fn went_well(&self) {
+    pub(crate) fn went_well(&self) {
         let mut state = self.state();
         let more = if state.slow_start { 1.0 } else { 1.0 / state.size };
         state.size = (state.size + more).min(self.max);
     }
 
     /// A service asks to slow down.
-    pub(super) fn slow_down(&self, now: Instant) {
+    pub(crate) fn slow_down(&self, now: Instant) {
         let mut state = self.state();
         state.slow_start = false;
         if state.cut_at.is_none_or(|cut_at| now.duration_since(cut_at) >= DEAF_FOR) {
@@ -65,7 +65,7 @@ impl Window {
 }
 
 /// How long to wait before try number `tries`, from 1: a random time below a bound that doubles.
-pub(super) fn backoff(tries: u32) -> Duration {
+pub(crate) fn backoff(tries: u32) -> Duration {
     let bound = MAX_BACKOFF.min(Duration::from_millis(200) * 2_u32.pow(tries.min(16)));
     // As random as need be: the standard library's hasher has random keys.
     let random = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;

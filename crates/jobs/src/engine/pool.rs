@@ -6,11 +6,12 @@ use futures_core::Stream;
 use futures_util::StreamExt as _;
 use tokio::{task::JoinSet, time::sleep};
 
+use sealwax_s3::{Error, ErrorKind};
+
 use super::{
-    Stop,
-    window::{Window, backoff},
+    limiter::{Window, backoff},
+    stop::Stop,
 };
-use crate::error::{Error, ErrorKind};
 
 /// How often an object is tried whose services ask to slow down or do not answer.
 const MAX_TRIES: u32 = 8;
@@ -19,7 +20,7 @@ const MAX_TRIES: u32 = 8;
 ///
 /// # Errors
 /// An item could not be had, or `take` failed: those in flight are finished, and no more are begun.
-pub(super) async fn each<I, T, F, G>(
+pub(crate) async fn each<I, T, F, G>(
     mut items: impl Stream<Item = Result<I, Error>> + Unpin + Send,
     window: Arc<Window>,
     stop: Stop,
@@ -41,7 +42,7 @@ where
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
                 let taken = match ended {
                     Ok(outcome) => take(outcome).await,
-                    Err(died) => Err(Error::of("go on with", "the job", ErrorKind::Io, format!("a task died: {died}"))),
+                    Err(died) => Err(Error::new("go on with", "the job", ErrorKind::Io, format!("a task died: {died}"))),
                 };
                 failure = failure.or(taken.err());
             }
@@ -60,19 +61,19 @@ where
 }
 
 /// The tries of one object; they tell the window how it goes.
-pub(super) struct Tries {
+pub(crate) struct Tries {
     window: Arc<Window>,
     stop: Stop,
     count: u32,
 }
 
 impl Tries {
-    pub(super) fn new(window: Arc<Window>, stop: Stop) -> Self {
+    pub(crate) fn new(window: Arc<Window>, stop: Stop) -> Self {
         Self { window, stop, count: 0 }
     }
 
     /// Whether to try again what ended so: then it has waited for that.
-    pub(super) async fn again(&mut self, failure: Option<ErrorKind>) -> bool {
+    pub(crate) async fn again(&mut self, failure: Option<ErrorKind>) -> bool {
         if !matches!(failure, Some(ErrorKind::Throttled | ErrorKind::Unavailable)) {
             self.window.went_well();
             return false;

@@ -25,7 +25,7 @@ impl Stop {
     }
 
     /// Waits until it is.
-    pub(super) async fn asked(&self) {
+    pub(crate) async fn asked(&self) {
         self.0.cancelled().await;
     }
 }

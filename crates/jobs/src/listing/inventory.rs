@@ -11,10 +11,10 @@ mod tests;
 use std::fs::File;
 
 use aws_sdk_s3::{Client, primitives::DateTime};
+use sealwax_s3::{Error, ErrorKind};
 
 use self::{files::Place, manifest::Format};
-use super::{ListedObject, ManifestLocation, Output, Unheard, unquoted};
-use crate::error::{Error, ErrorKind};
+use super::{ListedObject, ManifestLocation, Output, Unheard};
 
 /// All objects of the inventory.
 pub(super) async fn objects(
@@ -29,7 +29,7 @@ pub(super) async fn objects(
         let rows = place.fetch(&manifest, file).await?;
         let (format, output) = (manifest.format.clone(), output.clone());
         let read = tokio::task::spawn_blocking(move || read(&format, rows, &output)).await;
-        let wrong = |why: String| Error::of_listing(&name, ErrorKind::InvalidListing, why);
+        let wrong = |why: String| Error::new("list", &name, ErrorKind::InvalidListing, why);
         match read.map_err(|died| wrong(died.to_string()))? {
             Ok(()) => {}
             Err(Ended::Unheard) => return Ok(()),
@@ -86,15 +86,13 @@ impl Row {
             return Ok(());
         }
         let known = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let object = ListedObject {
-            version_id: known(self.version_id),
-            is_latest: self.is_latest,
-            size: self.size,
-            e_tag: known(self.e_tag).as_deref().map(unquoted),
-            last_modified: self.last_modified,
-            storage_class: known(self.storage_class),
-            ..ListedObject::new(self.bucket, self.key)
-        };
+        let mut object = ListedObject::new(self.bucket, self.key);
+        object.version_id = known(self.version_id);
+        object.is_latest = self.is_latest;
+        object.size = self.size;
+        object.e_tag = known(self.e_tag).map(|e_tag| e_tag.trim_matches('"').to_owned());
+        object.last_modified = self.last_modified;
+        object.storage_class = known(self.storage_class);
         Ok(output.give_blocking(object)?)
     }
 }

@@ -1,13 +1,10 @@
 //! Objects named by lines of text.
 
+use sealwax_s3::{Error, ErrorKind, InvalidUri, S3Uri};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
 use super::{ListedObject, Output, Unheard};
-use crate::{
-    S3Uri,
-    error::{Error, ErrorKind},
-};
 
 /// Most bytes of a line: a key of 1,024 bytes, each as six of JSON, and room for more fields.
 const MAX_LINE_LEN: u64 = 16 * 1024;
@@ -28,9 +25,9 @@ struct Named {
 struct S3UriText(S3Uri);
 
 impl TryFrom<String> for S3UriText {
-    type Error = crate::InvalidUri;
+    type Error = InvalidUri;
 
-    fn try_from(text: String) -> Result<Self, crate::InvalidUri> {
+    fn try_from(text: String) -> Result<Self, InvalidUri> {
         text.parse().map(Self)
     }
 }
@@ -46,11 +43,11 @@ pub(super) async fn objects(
     for number in 1_u64.. {
         line.clear();
         let wrong = |why: String| {
-            Error::of_listing(format!("line {number}"), ErrorKind::InvalidListing, why)
+            Error::new("list", format!("line {number}"), ErrorKind::InvalidListing, why)
         };
         let read = (&mut text).take(MAX_LINE_LEN).read_until(b'\n', &mut line).await;
         match read.map_err(|error| {
-            Error::of_listing(format!("line {number}"), ErrorKind::Io, error.to_string())
+            Error::new("list", format!("line {number}"), ErrorKind::Io, error.to_string())
         })? {
             0 => return Ok(()),
             len if len as u64 == MAX_LINE_LEN => {
@@ -75,7 +72,7 @@ pub(super) async fn objects(
 /// The object that a line names.
 fn named(line: &str, bucket: Option<&str>) -> Result<ListedObject, String> {
     if line.starts_with("s3://") {
-        let uri: S3Uri = line.parse().map_err(|error: crate::InvalidUri| error.to_string())?;
+        let uri: S3Uri = line.parse().map_err(|error: InvalidUri| error.to_string())?;
         return Ok(ListedObject::new(uri.bucket(), uri.key()));
     }
     let (named_bucket, key, version_id) = if line.starts_with('{') {
@@ -100,7 +97,11 @@ fn named(line: &str, bucket: Option<&str>) -> Result<ListedObject, String> {
             key.len()
         ));
     }
-    Ok(ListedObject { version_id, ..ListedObject::new(bucket, key) })
+    let object = ListedObject::new(bucket, key);
+    Ok(match version_id {
+        Some(version_id) => object.version(version_id),
+        None => object,
+    })
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
 
-use crate::S3Uri;
+use sealwax_s3::S3Uri;
 
 /// Where the `manifest.json` of an S3 Inventory is.
 ///
 /// ```
-/// use sealwax_s3::listing::ManifestLocation;
+/// use sealwax_jobs::listing::ManifestLocation;
 ///
 /// let inventory = "s3://inventories/bucket/daily/2026-11-23T00-00Z/manifest.json".parse()?;
 /// assert!(matches!(inventory, ManifestLocation::S3(_)));

@@ -4,21 +4,20 @@ use std::{fmt, path::PathBuf, pin::Pin, sync::Arc};
 
 use futures_core::Stream;
 use futures_util::{StreamExt as _, future::ready};
+use sealwax_s3::{Error, ErrorKind, ListedObject, ObjectState, Rewrapper};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    PlanFile, Report, Rewrapper, Stop, Tally,
-    done::Done,
+    PlanFile, Report, Tally,
+    completed::Completed,
     journal::{Journal, Listener},
-    one::Seen,
     plan::DEFAULT_CONCURRENCY,
-    pool::{self, Tries},
-    window::Window,
 };
-use crate::{
-    error::{Error, ErrorKind},
-    listing::ListedObject,
+use crate::engine::{
+    limiter::Window,
+    pool::{self, Tries},
+    stop::Stop,
 };
 
 /// Which objects a job is about.
@@ -80,27 +79,25 @@ pub struct Apply {
     tell: Listener,
 }
 
-impl Rewrapper {
+/// An object that is to be rewrapped.
+struct Item {
+    object: ListedObject,
+    line: Option<u64>,
+    seen: Option<ObjectState>,
+}
+
+impl Apply {
     /// Rewraps many objects.
-    pub fn apply(&self) -> Apply {
-        Apply {
-            rewrapper: self.clone(),
+    pub fn new(rewrapper: Rewrapper) -> Self {
+        Self {
+            rewrapper,
             concurrency: DEFAULT_CONCURRENCY,
             journal: None,
             stop: Stop::new(),
             tell: Box::new(|_| {}),
         }
     }
-}
 
-/// An object that is to be rewrapped.
-struct Item {
-    object: ListedObject,
-    line: Option<u64>,
-    seen: Option<Seen>,
-}
-
-impl Apply {
     /// How many objects are worked on at once, at most: 128 unless set. It begins with fewer, and makes do with fewer when
     /// S3 or KMS asks to slow down.
     pub fn concurrency(self, objects: usize) -> Self {
@@ -139,7 +136,8 @@ impl Apply {
                 let Item { object, line, seen } = item;
                 let mut tries = Tries::new(window, stop);
                 loop {
-                    let (outcome, replanned) = rewrapper.rewrap_seen(&object, seen.as_ref()).await;
+                    let rewrapped = rewrapper.rewrap_planned(&object, seen.as_ref()).await;
+                    let (outcome, replanned) = (rewrapped.outcome, rewrapped.replanned);
                     if !tries.again(outcome.error().map(Error::kind)).await {
                         return Report::new(&object, line, (outcome, replanned));
                     }
@@ -170,12 +168,12 @@ impl fmt::Debug for Apply {
 
 /// What tells one job from another.
 fn job(rewrapper: &Rewrapper, work: &Work) -> Result<String, Error> {
-    let edits = rewrapper.0.edits.names();
+    let edits = rewrapper.edits().names();
     let named = match &work.0 {
         Objects::Plan(plan) => {
             if plan.header().edits != edits {
                 let message = "it is a plan of other changes";
-                return Err(Error::of("apply", "the plan", ErrorKind::JobMismatch, message));
+                return Err(Error::new("apply", "the plan", ErrorKind::JobMismatch, message));
             }
             return Ok(format!("plan {}", plan.digest()));
         }
@@ -189,11 +187,11 @@ fn job(rewrapper: &Rewrapper, work: &Work) -> Result<String, Error> {
 }
 
 /// The objects that are left to do.
-fn items(work: Work, done: Done) -> Pin<Box<dyn Stream<Item = Result<Item, Error>> + Send>> {
+fn items(work: Work, done: Completed) -> Pin<Box<dyn Stream<Item = Result<Item, Error>> + Send>> {
     match work.0 {
         Objects::Plan(plan) => Box::pin(plan.objects().filter_map(move |next| {
             let item = |(line, planned): (u64, super::PlannedObject)| {
-                let (object, seen) = (planned.listed(), Some(Seen::of_plan(&planned)));
+                let (object, seen) = (planned.listed(), Some(planned.state()));
                 Item { object, line: Some(line), seen }
             };
             let is_done = matches!(&next, Ok((line, _)) if done.has_line(*line));

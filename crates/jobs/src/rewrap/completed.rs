@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 /// Objects that need no more to be done.
 #[derive(Debug, Default)]
-pub(super) struct Done {
+pub(super) struct Completed {
     /// Lines of a plan: the first and the last of each run of them. Few, whatever their number, for they are done nearly in
     /// order.
     lines: BTreeMap<u64, u64>,
@@ -15,7 +15,7 @@ pub(super) struct Done {
     count: u64,
 }
 
-impl Done {
+impl Completed {
     pub(super) fn add_line(&mut self, line: u64) {
         if self.has_line(line) {
             return;
@@ -65,7 +65,7 @@ mod tests {
     proptest! {
         #[test]
         fn lines_are_kept_as_a_set_and_in_few_runs(lines in vec(1_u64..60, 0..120)) {
-            let mut done = Done::default();
+            let mut done = Completed::default();
             let mut model = std::collections::BTreeSet::new();
             for line in lines {
                 done.add_line(line);
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn versions_of_an_object_are_told_apart() {
-        let mut done = Done::default();
+        let mut done = Completed::default();
         done.add_name("s3://b/k", Some("v"));
         assert!(done.has_name("s3://b/k", Some("v")) && !done.has_name("s3://b/k", None));
         assert!(!done.has_name("s3://b/kv", None) && !done.has_name("s3://b/k", Some("w")));

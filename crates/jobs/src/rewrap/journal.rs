@@ -8,17 +8,14 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use sealwax_s3::{Error, ErrorKind, ListedObject, RewrapOutcome, Skipped};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::mpsc,
     task::{JoinHandle, spawn_blocking},
 };
 
-use super::{Outcome, Skipped, done::Done};
-use crate::{
-    error::{Error, ErrorKind},
-    listing::ListedObject,
-};
+use super::completed::Completed;
 
 /// Most lines that are written at once.
 const BATCH: usize = 1000;
@@ -66,22 +63,22 @@ pub struct Report {
     pub why: Option<String>,
 }
 
-/// [`Outcome`], by name.
+/// [`RewrapOutcome`], by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Verdict {
-    /// [`Outcome::Rewrapped`].
+    /// [`RewrapOutcome::Rewrapped`].
     Rewrapped,
-    /// [`Outcome::Unchanged`].
+    /// [`RewrapOutcome::Unchanged`].
     Unchanged,
     /// [`Skipped::NotSealed`].
     NotSealed,
     /// [`Skipped::Gone`].
     Gone,
-    /// [`Outcome::Changed`].
+    /// [`RewrapOutcome::Changed`].
     Changed,
-    /// [`Outcome::Failed`].
+    /// [`RewrapOutcome::Failed`].
     Failed,
 }
 
@@ -97,17 +94,17 @@ impl Report {
     pub(super) fn new(
         object: &ListedObject,
         line: Option<u64>,
-        (outcome, replanned): (Outcome, bool),
+        (outcome, replanned): (RewrapOutcome, bool),
     ) -> Self {
         let error = outcome.error().map(|error| (error.kind().name().to_owned(), described(error)));
         let (kind, why) = error.unzip();
         let (generation, outcome) = match outcome {
-            Outcome::Rewrapped { generation, .. } => (Some(generation), Verdict::Rewrapped),
-            Outcome::Unchanged => (None, Verdict::Unchanged),
-            Outcome::Skipped(Skipped::NotSealed) => (None, Verdict::NotSealed),
-            Outcome::Skipped(Skipped::Gone) => (None, Verdict::Gone),
-            Outcome::Changed(_) => (None, Verdict::Changed),
-            Outcome::Failed(_) => (None, Verdict::Failed),
+            RewrapOutcome::Rewrapped { generation, .. } => (Some(generation), Verdict::Rewrapped),
+            RewrapOutcome::Unchanged => (None, Verdict::Unchanged),
+            RewrapOutcome::Skipped(Skipped::NotSealed) => (None, Verdict::NotSealed),
+            RewrapOutcome::Skipped(Skipped::Gone) => (None, Verdict::Gone),
+            RewrapOutcome::Changed(_) => (None, Verdict::Changed),
+            RewrapOutcome::Failed(_) => (None, Verdict::Failed),
         };
         let version_id = object.version_id.clone();
         Self {
@@ -213,10 +210,10 @@ impl Journal {
         path: Option<PathBuf>,
         job: String,
         mut tell: Listener,
-    ) -> Result<(Self, Done), Error> {
+    ) -> Result<(Self, Completed), Error> {
         let opened = spawn_blocking(move || match path {
             Some(path) => open(&path, job).map(|(file, done)| (Some((file, path)), done)),
-            None => Ok((None, Done::default())),
+            None => Ok((None, Completed::default())),
         });
         let (mut file, done) =
             opened.await.map_err(|died| no_journal(Path::new("?"), died.to_string()))??;
@@ -284,7 +281,7 @@ fn line(of: &impl Serialize) -> String {
 }
 
 /// Opens a journal, locked against other processes, to be appended to.
-fn open(path: &Path, job: String) -> Result<(File, Done), Error> {
+fn open(path: &Path, job: String) -> Result<(File, Completed), Error> {
     let failed = |error| io_error(path, error);
     let options = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
     let mut file = options.map_err(failed)?;
@@ -292,7 +289,7 @@ fn open(path: &Path, job: String) -> Result<(File, Done), Error> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let what = format!("the journal {}", path.display());
-            return Err(Error::of(
+            return Err(Error::new(
                 "use",
                 what,
                 ErrorKind::UploadBusy,
@@ -323,7 +320,7 @@ struct Read {
     whole: u64,
     /// Whether the job was begun, and is not complete.
     begun: bool,
-    done: Done,
+    done: Completed,
 }
 
 /// A line, of whichever kind.
@@ -338,7 +335,7 @@ enum Line {
 
 fn read(path: &Path, file: &File, job: &str) -> Result<Read, Error> {
     let mut reader = BufReader::new(file);
-    let mut found = Read { whole: 0, begun: false, done: Done::default() };
+    let mut found = Read { whole: 0, begun: false, done: Completed::default() };
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
@@ -356,7 +353,7 @@ fn read(path: &Path, file: &File, job: &str) -> Result<Read, Error> {
                 }
                 found.begun = true;
             }
-            (true, Ok(Line::End(_))) => (found.begun, found.done) = (false, Done::default()),
+            (true, Ok(Line::End(_))) => (found.begun, found.done) = (false, Completed::default()),
             (true, Ok(Line::Report(report))) => match report.line {
                 _ if !report.outcome.is_done() => {}
                 Some(line) => found.done.add_line(line),
@@ -370,11 +367,11 @@ fn read(path: &Path, file: &File, job: &str) -> Result<Read, Error> {
 }
 
 fn no_journal(path: &Path, why: String) -> Error {
-    Error::of("use", format!("the journal {}", path.display()), ErrorKind::JobMismatch, why)
+    Error::new("use", format!("the journal {}", path.display()), ErrorKind::JobMismatch, why)
 }
 
 fn io_error(path: &Path, error: io::Error) -> Error {
-    Error::of("use", format!("the journal {}", path.display()), ErrorKind::Io, error.to_string())
+    Error::new("use", format!("the journal {}", path.display()), ErrorKind::Io, error.to_string())
 }
 
 #[cfg(test)]
@@ -400,7 +397,7 @@ mod tests {
         path: &Path,
         job: &str,
         reports: impl IntoIterator<Item = Report>,
-    ) -> Result<(Tally, Done), Error> {
+    ) -> Result<(Tally, Completed), Error> {
         let (journal, done) =
             Journal::open(Some(path.to_owned()), job.to_owned(), Box::new(|_| {})).await?;
         for report in reports {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_core::Stream;
+use sealwax_s3::{Error, ErrorKind};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -18,9 +19,8 @@ use tokio::{
 
 use super::{
     PlanHeader, PlannedObject, Summary,
-    line::{PlanEnd, VERSION},
+    plan_format::{PlanEnd, VERSION},
 };
-use crate::error::{Error, ErrorKind};
 
 /// How many lines are read ahead.
 const AHEAD: usize = 1000;
@@ -45,7 +45,7 @@ impl PlanFile {
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref().to_owned();
         let opened = spawn_blocking(move || Self::open_blocking(path)).await;
-        opened.map_err(|died| Error::of("read", "the plan", ErrorKind::Io, died.to_string()))?
+        opened.map_err(|died| Error::new("read", "the plan", ErrorKind::Io, died.to_string()))?
     }
 
     fn open_blocking(path: PathBuf) -> Result<Self, Error> {
@@ -131,7 +131,7 @@ impl Stream for PlannedObjects {
         Poll::Ready(
             ended
                 .err()
-                .map(|died| Err(Error::of("read", "the plan", ErrorKind::Io, died.to_string()))),
+                .map(|died| Err(Error::new("read", "the plan", ErrorKind::Io, died.to_string()))),
         )
     }
 }
@@ -165,9 +165,9 @@ fn parse<T: DeserializeOwned>(path: &Path, line: &str, what: &str) -> Result<T, 
 }
 
 fn wrong(path: &Path, why: impl Into<String>) -> Error {
-    Error::of("read", format!("the plan {}", path.display()), ErrorKind::JobMismatch, why)
+    Error::new("read", format!("the plan {}", path.display()), ErrorKind::JobMismatch, why)
 }
 
 fn io(path: &Path, error: std::io::Error) -> Error {
-    Error::of("read", format!("the plan {}", path.display()), ErrorKind::Io, error.to_string())
+    Error::new("read", format!("the plan {}", path.display()), ErrorKind::Io, error.to_string())
 }

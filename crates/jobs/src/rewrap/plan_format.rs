@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use sealwax_s3::{
+    DataKeyWay, EditName, Forecast, ForecastAction, ListedObject, MetadataWay, ObjectState,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{EditName, Summary};
-use crate::listing::ListedObject;
+use super::Summary;
 
 /// The format of plans.
 pub(super) const VERSION: u32 = 1;
@@ -93,34 +95,6 @@ pub enum Action {
     },
 }
 
-/// How a data key gets new wraps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum DataKeyWay {
-    /// It needs none: keys are only removed, and one that stays is seen to unwrap it.
-    Proof,
-    /// Inside the key service: AWS KMS `ReEncrypt`.
-    ReEncrypt,
-    /// Through this process: AWS KMS `Decrypt`, then `Encrypt`.
-    DecryptEncrypt,
-}
-
-/// How new metadata lands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum MetadataWay {
-    /// One `CopyObject` of the object onto itself.
-    Copy,
-    /// `UploadPartCopy` of each of its parts.
-    MultipartCopy,
-    /// An object beside it.
-    Sidecar,
-    /// The instruction file of an object of the S3 Encryption Client.
-    InstructionFile,
-}
-
 /// The last line of a plan: without it, the plan was cut off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct PlanEnd {
@@ -128,16 +102,60 @@ pub(super) struct PlanEnd {
 }
 
 impl PlannedObject {
+    /// Describes the forecast for an object.
+    #[must_use]
+    pub fn new(object: &ListedObject, forecast: Forecast) -> Self {
+        let Forecast { state, size, action, .. } = forecast;
+        Self {
+            bucket: object.bucket.clone(),
+            key: object.key.clone(),
+            version_id: state.version_id,
+            e_tag: state.e_tag,
+            generation: state.generation,
+            size,
+            action: action.into(),
+        }
+    }
+
     /// The object, as a listing would name it.
     #[must_use]
     pub fn listed(&self) -> ListedObject {
-        ListedObject {
-            version_id: self.version_id.clone(),
-            // It was when the plan was made; a newer one is rewrapped in its stead.
-            is_latest: Some(true),
-            size: self.size,
-            e_tag: self.e_tag.clone(),
-            ..ListedObject::new(self.bucket.clone(), self.key.clone())
+        let mut listed = ListedObject::new(self.bucket.clone(), self.key.clone());
+        listed.version_id = self.version_id.clone();
+        // It was when the plan was made; a newer one is rewrapped in its stead.
+        listed.is_latest = Some(true);
+        listed.size = self.size;
+        listed.e_tag = self.e_tag.clone();
+        listed
+    }
+
+    /// The state of the object when the plan was made.
+    #[must_use]
+    pub fn state(&self) -> ObjectState {
+        let mut state = ObjectState::default();
+        state.e_tag = self.e_tag.clone();
+        state.version_id = self.version_id.clone();
+        state.generation = self.generation;
+        state
+    }
+}
+
+impl From<ForecastAction> for Action {
+    fn from(action: ForecastAction) -> Self {
+        match action {
+            ForecastAction::Unchanged => Self::Nothing,
+            ForecastAction::Rewrap(cost) => Self::Rewrap {
+                add: cost.add,
+                remove: cost.remove,
+                refresh: cost.refresh,
+                data_key: cost.data_key,
+                metadata: cost.metadata,
+                kms_calls: cost.kms_calls,
+            },
+            ForecastAction::Skip(why) => Self::Skip { why: why.name().to_owned() },
+            ForecastAction::Fail(error) => {
+                Self::Impossible { kind: error.kind().name().to_owned(), why: error.to_string() }
+            }
         }
     }
 }

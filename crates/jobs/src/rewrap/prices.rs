@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// says. Replace it by what your account pays: every field may be given in JSON.
 ///
 /// ```
-/// let prices: sealwax_s3::rewrap::PriceTable = serde_json::from_str(r#"{"copies_per_1000": 0.0055}"#)?;
+/// let prices: sealwax_jobs::rewrap::PriceTable = serde_json::from_str(r#"{"copies_per_1000": 0.0055}"#)?;
 /// assert_eq!(prices.heads_per_1000, 0.0004);
 /// # Ok::<(), serde_json::Error>(())
 /// ```

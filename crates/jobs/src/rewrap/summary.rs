@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use sealwax_s3::{DataKeyWay, MetadataWay};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, DataKeyWay, MetadataWay, PlannedObject, PriceTable};
+use super::{Action, PlannedObject, PriceTable};
 
 /// What a plan comes to.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -1,8 +1,7 @@
 //! A part of the objects, chosen by their names.
 
+use sealwax_s3::ListedObject;
 use sha2::{Digest as _, Sha256};
-
-use crate::listing::ListedObject;
 
 /// A random sample that is the same in each run: whether an object is in it depends on the seed, and on its bucket, key
 /// and version, alone.

@@ -1,70 +1,71 @@
-//! Which material of its wrapping key wrapped a data key: nobody but the key service tells.
+//! Key material that wrapped a data key. Only the key service knows it.
 
-use sealwax_envelope::{
-    EncryptedDataKey, EncryptionContext, KeyMaterial, Keyring as _, KeyringErrorKind,
-};
+use std::fmt;
 
-use crate::{
-    Error, SealedClient, client::wrap_error, error::Target, slots::Slots, verify::retrying,
-};
+use sealwax_envelope::{EncryptedDataKey, EncryptionContext, KeyMaterial, Keyring as _};
 
-/// What is known of the material of a wrapping key that wrapped an object's data key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum AuditedMaterial {
-    /// Nothing: it was not asked about.
-    NotAsked,
-    /// Nothing: the key service does not tell it, or failed, or the client's keyring does not accept the wrapping key.
-    Unknown,
-    /// Which it is.
-    Known(KeyMaterial),
+use super::inspect::InspectOutput;
+use crate::{SealedClient, client::wrap_error, error::Error, single_flight::SingleFlightCache};
+
+/// Asks the key service which material of a rotated wrapping key wrapped the data keys of objects.
+///
+/// It asks only about keys that the client's keyring accepts. No data key leaves AWS KMS for that:
+/// each question is one `ReEncrypt` of a wrapping key to itself, which authenticates the wrapped
+/// key. Objects that share an intermediate key share one question.
+///
+/// ```no_run
+/// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
+/// let materials = sealwax_s3::KeyMaterials::new(client.clone());
+/// let inspection = client.inspect().bucket("bucket").key("2026/1.pdf").send().await?;
+/// for inspected in &inspection.keys {
+///     println!("{:?}", materials.of(&inspection, &inspected.key).await?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct KeyMaterials {
+    client: SealedClient,
+    shared: SingleFlightCache<(EncryptionContext, EncryptedDataKey), Option<KeyMaterial>>,
 }
 
-impl AuditedMaterial {
-    /// Whether it is known to be an older one.
+impl KeyMaterials {
+    /// Creates an empty cache of materials that asks with the keyring of `client`.
     #[must_use]
-    pub fn is_older(&self) -> bool {
-        matches!(self, Self::Known(material) if !material.is_newest)
+    pub fn new(client: SealedClient) -> Self {
+        Self { client, shared: SingleFlightCache::default() }
+    }
+
+    /// Returns the material that wrapped `key`, which is a key of `object`. `None` where the key
+    /// service does not tell, or the keyring does not accept the wrapping key.
+    ///
+    /// # Errors
+    /// The key service fails.
+    pub async fn of(
+        &self,
+        object: &InspectOutput,
+        key: &EncryptedDataKey,
+    ) -> Result<Option<KeyMaterial>, Error> {
+        let keyring = self.client.keyring();
+        // KMS is asked about no key that this client would not read with.
+        if !keyring.accepts(key) {
+            return Ok(None);
+        }
+        let ask = async |key: &EncryptedDataKey| {
+            let material = keyring.key_material(key, &object.context).await;
+            material.map_err(wrap_error(&object.target))
+        };
+        match key.intermediate() {
+            Some(shared) => {
+                let slot = self.shared.slot(&(object.context.clone(), shared.clone()));
+                Ok(slot.get_or_try_init(|| ask(&shared)).await?.clone())
+            }
+            None => ask(key).await,
+        }
     }
 }
 
-/// Asks about materials; about an intermediate key once for all objects that share it.
-#[derive(Default)]
-pub(super) struct Materials(Slots<(EncryptionContext, EncryptedDataKey), Option<KeyMaterial>>);
-
-impl Materials {
-    /// The material that wrapped `key`.
-    pub(super) async fn of(
-        &self,
-        client: &SealedClient,
-        target: &Target,
-        key: &EncryptedDataKey,
-        context: &EncryptionContext,
-    ) -> Result<AuditedMaterial, Error> {
-        let keyring = client.keyring();
-        // KMS is asked about no key that this client would not read with.
-        if !keyring.accepts(key) {
-            return Ok(AuditedMaterial::Unknown);
-        }
-        // What throttles is asked again, and more slowly. A Region that is down would hold up all objects, each for a while.
-        let ask = async |key: &EncryptedDataKey| {
-            let asked = retrying(|| async {
-                match keyring.key_material(key, context).await {
-                    Err(error) if error.kind() == KeyringErrorKind::Throttled => {
-                        Err(wrap_error(target)(error))
-                    }
-                    told => Ok(told.map_err(wrap_error(target))),
-                }
-            });
-            asked.await?
-        };
-        let material = match key.intermediate() {
-            Some(shared) => {
-                let slot = self.0.slot(&(context.clone(), shared.clone()));
-                slot.get_or_try_init(|| ask(&shared)).await?.clone()
-            }
-            None => ask(key).await?,
-        };
-        Ok(material.map_or(AuditedMaterial::Unknown, AuditedMaterial::Known))
+impl fmt::Debug for KeyMaterials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyMaterials").field("client", &self.client).finish_non_exhaustive()
     }
 }

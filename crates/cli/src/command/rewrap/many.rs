@@ -7,10 +7,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use sealwax_s3::rewrap::{
-    Action, EditName, PlanFile, PlannedObject, PriceTable, Report, Rewrapper, Stop, Summary, Tally,
-    Work,
+use sealwax_jobs::rewrap::{
+    Action, PlanFile, PlannedObject, PriceTable, Report, Stop, Summary, Tally, Work,
 };
+use sealwax_s3::{EditName, Rewrapper};
 
 use super::{
     outcome::{self, Output},
@@ -299,7 +299,7 @@ fn prices(path: Option<&Path>) -> Result<PriceTable, Failure> {
         Failure::new(
             Exit::Usage,
             message,
-            "give a JSON object with the fields that `sealwax_s3::rewrap::PriceTable` has",
+            "give a JSON object with the fields that `sealwax_jobs::rewrap::PriceTable` has",
         )
     })
 }

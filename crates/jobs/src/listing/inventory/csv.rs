@@ -4,8 +4,9 @@ use std::fs::File;
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use flate2::read::MultiGzDecoder;
+use sealwax_s3::decode_key;
 
-use super::{super::url_decoded, Ended, Output, Row};
+use super::{Ended, Output, Row};
 
 /// Gives out all rows of `file`, which has these columns.
 pub(super) fn read(columns: &[String], file: File, output: &Output) -> Result<(), Ended> {
@@ -41,7 +42,7 @@ fn take(row: &mut Row, column: &str, value: &str) -> Result<(), ()> {
     let text = || value.to_owned();
     match column {
         "Bucket" => row.bucket = text(),
-        "Key" => row.key = url_decoded(value).ok_or(())?,
+        "Key" => row.key = decode_key(value).ok_or(())?,
         "VersionId" => row.version_id = Some(text()),
         "IsLatest" => row.is_latest = Some(boolean(value)?),
         "IsDeleteMarker" => row.is_delete_marker = Some(boolean(value)?),

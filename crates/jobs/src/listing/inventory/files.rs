@@ -6,15 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aws_sdk_s3::Client;
+use aws_sdk_s3::{Client, primitives::ByteStream};
 use md5::{Digest as _, Md5};
+use sealwax_s3::{Error, ErrorKind, S3Uri};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::manifest::{InventoryFile, Manifest};
-use crate::{
-    error::{Error, ErrorKind, Target},
-    listing::ManifestLocation,
-};
+use crate::listing::ManifestLocation;
 
 /// Most bytes of a manifest that are read.
 const MAX_MANIFEST_LEN: u64 = 64 << 20;
@@ -42,17 +40,11 @@ impl<'a> Place<'a> {
                     .map_err(|error| self.io(error))?
             }
             ManifestLocation::S3(uri) => {
-                let target = self.target(uri.bucket(), uri.key())?;
-                let answer = self.s3.get_object().bucket(uri.bucket()).key(uri.key()).send().await;
-                let answer = answer.map_err(|error| target.s3("GetObject", &error))?;
                 let mut json = Vec::new();
-                let body = answer
-                    .body
-                    .into_async_read()
-                    .take(MAX_MANIFEST_LEN)
-                    .read_to_end(&mut json)
-                    .await;
-                body.map_err(|error| target.io("the manifest broke off", error))?;
+                let body = self.get(uri).await?;
+                let body =
+                    body.into_async_read().take(MAX_MANIFEST_LEN).read_to_end(&mut json).await;
+                body.map_err(|error| io_error(uri, "the manifest broke off", error))?;
                 json
             }
         };
@@ -100,25 +92,25 @@ impl<'a> Place<'a> {
 
     /// Fetches a file into a temporary one; gives its MD5 too.
     async fn download(&self, bucket: &str, key: &str) -> Result<(File, String), Error> {
-        let target = self.target(bucket, key)?;
+        let uri = S3Uri::new(bucket, key).map_err(|error| self.wrong(error.to_string()))?;
         let mut tries = 1;
         loop {
-            match self.try_download(&target).await {
+            match self.try_download(&uri).await {
                 Err(error) if error.kind() == ErrorKind::Unavailable && tries < TRIES => tries += 1,
                 done => return done,
             }
         }
     }
 
-    async fn try_download(&self, target: &Target) -> Result<(File, String), Error> {
-        let answer = self.s3.get_object().bucket(&target.bucket).key(&target.key).send().await;
-        let mut body = answer.map_err(|error| target.s3("GetObject", &error))?.body;
-        let no_room = |error| target.io("a temporary file could not be written", error);
+    async fn try_download(&self, uri: &S3Uri) -> Result<(File, String), Error> {
+        let mut body = self.get(uri).await?;
+        let no_room = |error| io_error(uri, "a temporary file could not be written", error);
         let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(no_room)?);
         let mut digest = Md5::new();
         while let Some(bytes) = body.next().await {
             let bytes = bytes.map_err(|error| {
-                target.error(ErrorKind::Unavailable, format!("the file broke off: {error}"))
+                let message = format!("the file broke off: {error}");
+                Error::new("read", uri.to_string(), ErrorKind::Unavailable, message)
             })?;
             digest.update(&bytes);
             file.write_all(&bytes).await.map_err(no_room)?;
@@ -129,12 +121,16 @@ impl<'a> Place<'a> {
         Ok((file, hex(&digest.finalize())))
     }
 
-    fn target(&self, bucket: &str, key: &str) -> Result<Target, Error> {
-        Target::new("read", self.s3, Some(bucket.to_owned()), Some(key.to_owned()))
+    async fn get(&self, uri: &S3Uri) -> Result<ByteStream, Error> {
+        let answer = self.s3.get_object().bucket(uri.bucket()).key(uri.key()).send().await;
+        let answer =
+            answer.map_err(|error| Error::of_call("read", self.s3, uri, "GetObject", &error))?;
+        Ok(answer.body)
     }
 
     fn wrong(&self, why: impl Into<String>) -> Error {
-        Error::of_listing(
+        Error::new(
+            "list",
             format!("the inventory {}", self.location),
             ErrorKind::InvalidListing,
             why,
@@ -142,12 +138,17 @@ impl<'a> Place<'a> {
     }
 
     fn io(&self, error: io::Error) -> Error {
-        Error::of_listing(
+        Error::new(
+            "list",
             format!("the inventory {}", self.location),
             ErrorKind::Io,
             error.to_string(),
         )
     }
+}
+
+fn io_error(uri: &S3Uri, what: &str, error: io::Error) -> Error {
+    Error::new("read", uri.to_string(), ErrorKind::Io, what).with_source(error)
 }
 
 /// The file with this key under a directory above the manifest, as far as there is one; else the one of this name in the

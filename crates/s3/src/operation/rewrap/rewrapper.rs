@@ -1,77 +1,80 @@
-//! One object of many.
+//! Rewraps objects one by one, all in the same way.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use sealwax_envelope::{EncryptedDataKey, ObjectHeader};
+use sealwax_envelope::ObjectHeader;
 
-use super::{Edits, PlannedObject};
+use super::{
+    Edits, Landing, forecast::Forecaster, intermediate::IntermediateKeys, present::Present,
+    wrapping::Wrapping,
+};
 use crate::{
-    RewrapOutcome, SealedClient,
+    SealedClient,
     error::{Error, ErrorKind, Target},
-    listing::ListedObject,
-    operation::rewrap::{
-        Landing, intermediate::IntermediateKeys, present::Present, wrapping::Wrapping,
-    },
+    list::ListedObject,
 };
 
-/// How often an object is looked at anew that another writer changes meanwhile.
+/// Most times that an object is read again because another writer changed it meanwhile.
 const MAX_CONFLICTS: usize = 4;
 
-/// Rewraps many objects in the same way. Cloning is cheap.
+/// Rewraps any number of objects in the same way, one at a time. Cloning is cheap.
+///
+/// Unlike [`Rewrap`](crate::Rewrap), it skips objects that are not eligible, repeats its work when
+/// another writer changes the object meanwhile, and calls the key service once for each
+/// intermediate key that objects share. The crate `sealwax-jobs` runs it over whole listings.
 ///
 /// ```no_run
 /// # async fn example(
 /// #     client: sealwax_s3::SealedClient,
 /// #     west: sealwax_s3::KmsKeyring,
 /// # ) -> Result<(), sealwax_s3::Error> {
-/// use sealwax_s3::{
-///     listing::Listing,
-///     rewrap::{Edits, Rewrapper, Work},
-/// };
+/// use sealwax_s3::{Edits, ListedObject, RewrapOutcome, Rewrapper};
 ///
-/// let rewrapper = Rewrapper::new(client.clone(), Edits::new().add_keys(west))?;
-/// let objects = Listing::objects(client.s3(), "bucket", "2026/");
-/// let tally = rewrapper.apply().journal("add-west.journal").send(Work::listing(objects, "s3://bucket/2026/")).await?;
-/// assert!(tally.is_complete());
+/// let rewrapper = Rewrapper::new(client, Edits::new().add_keys(west))?;
+/// for key in ["2026/1.pdf", "2026/2.pdf"] {
+///     match rewrapper.rewrap_one(&ListedObject::new("bucket", key)).await {
+///         RewrapOutcome::Failed(error) => eprintln!("{error}"),
+///         outcome => println!("{key}: {}", outcome.name()),
+///     }
+/// }
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug, Clone)]
 pub struct Rewrapper(pub(super) Arc<Wrapping>);
 
-/// What became of an object.
+/// Result of the rewrap of one object. Exhaustive: summaries count every outcome.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// It has other keys now.
+pub enum RewrapOutcome {
+    /// The object has new keys.
     Rewrapped {
-        /// Its generation now.
+        /// Its new generation.
         generation: u32,
-        /// Its version now, in a versioned bucket.
+        /// Its new version id, in a versioned bucket.
         version_id: Option<String>,
     },
-    /// It had the wanted keys already. Nothing was written.
+    /// The object already had the wanted keys. Nothing was written.
     Unchanged,
-    /// It is none to be rewrapped.
+    /// Skipped: not eligible for rewrap.
     Skipped(Skipped),
-    /// Others changed it, again and again, while it was worked on. It is as they left it.
+    /// Other writers changed the object again and again meanwhile. It is as they left it.
     Changed(Error),
-    /// It is as it was.
+    /// The rewrap failed. The object is unchanged.
     Failed(Error),
 }
 
-/// Why an object is none to be rewrapped.
+/// Reason why an object is not eligible for rewrap. Exhaustive: summaries count every reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Skipped {
-    /// It is sealed by no client, or it is the instruction file of an object, whose keys are changed with it.
+    /// No client encrypted the object, or it is the instruction file of another object, whose keys
+    /// change together with that object.
     NotSealed,
-    /// It was deleted since it was listed.
+    /// The object was deleted after it was listed.
     Gone,
 }
 
 impl Skipped {
-    /// Its name in plans and reports: `not-sealed` or `gone`.
+    /// Returns the name in plans and reports: `not-sealed` or `gone`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -81,8 +84,8 @@ impl Skipped {
     }
 }
 
-impl Outcome {
-    /// The failure, if it is one.
+impl RewrapOutcome {
+    /// Returns the failure, if any.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         match self {
@@ -90,36 +93,41 @@ impl Outcome {
             Self::Rewrapped { .. } | Self::Unchanged | Self::Skipped(_) => None,
         }
     }
-}
 
-/// An object as it was when a plan was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
-    e_tag: Option<String>,
-    version_id: Option<String>,
-    generation: Option<u32>,
-}
-
-impl Seen {
-    pub(super) fn of_plan(object: &PlannedObject) -> Self {
-        Self {
-            e_tag: object.e_tag.clone(),
-            version_id: object.version_id.clone(),
-            generation: object.generation,
-        }
+    /// `true` if nothing is left to do for the object.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.error().is_none()
     }
 
-    /// Puts it into a plan.
-    pub(super) fn describe(self, object: PlannedObject) -> PlannedObject {
-        PlannedObject {
-            e_tag: self.e_tag,
-            version_id: self.version_id,
-            generation: self.generation,
-            ..object
+    /// Returns the name in reports: `rewrapped`, `unchanged`, `not-sealed`, `gone`, `changed` or
+    /// `failed`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Rewrapped { .. } => "rewrapped",
+            Self::Unchanged => "unchanged",
+            Self::Skipped(why) => why.name(),
+            Self::Changed(_) => "changed",
+            Self::Failed(_) => "failed",
         }
     }
+}
 
-    pub(super) fn of_present(present: &Present) -> Self {
+/// State of an object when a plan was made. It tells whether the object changed since.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectState {
+    /// The entity tag, without quotes.
+    pub e_tag: Option<String>,
+    /// The version id, in a versioned bucket.
+    pub version_id: Option<String>,
+    /// The generation of a sealed object.
+    pub generation: Option<u32>,
+}
+
+impl ObjectState {
+    pub(super) fn of(present: &Present) -> Self {
         let metadata = present.head.metadata().into_iter().flatten();
         let header =
             ObjectHeader::parse(metadata.map(|(name, value)| (name.as_str(), value.as_str())));
@@ -131,15 +139,25 @@ impl Seen {
     }
 }
 
+/// Result of the rewrap of a planned object.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct PlannedRewrap {
+    /// Result of the rewrap.
+    pub outcome: RewrapOutcome,
+    /// `true` if the object changed since planning and was re-evaluated.
+    pub replanned: bool,
+}
+
 impl Rewrapper {
-    /// Makes `edits` to objects that `client` reads.
+    /// Creates a rewrapper that makes `edits` to objects that `client` reads.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for no edit.
+    /// [`ErrorKind::InvalidInput`] for an empty list of edits.
     pub fn new(client: SealedClient, edits: Edits) -> Result<Self, Error> {
         if edits.is_empty() {
             let message = "no key to add, replace, remove or refresh was given";
-            return Err(Error::of("rewrap", "the objects", ErrorKind::InvalidInput, message));
+            return Err(Error::new("rewrap", "the objects", ErrorKind::InvalidInput, message));
         }
         let (intermediate_keys, landing) = (IntermediateKeys::default(), Landing::Copy);
         Ok(Self(Arc::new(Wrapping {
@@ -152,14 +170,15 @@ impl Rewrapper {
         })))
     }
 
-    /// Where the new keys are stored: in the objects' metadata unless set. What was planned or done before is forgotten.
+    /// Sets where the new keys are stored: in the objects' metadata unless set. Starts with an
+    /// empty cache of intermediate keys.
     #[must_use]
     pub fn landing(self, landing: Landing) -> Self {
         self.with(|wrapping| Wrapping { landing, ..wrapping })
     }
 
-    /// What follows an object's key in that of its instruction file, which the S3 Encryption Client may have written:
-    /// `.instruction` unless set.
+    /// Sets the suffix of the instruction files that the S3 Encryption Client writes:
+    /// `.instruction` unless set. Starts with an empty cache of intermediate keys.
     #[must_use]
     pub fn instruction_file_suffix(self, suffix: impl Into<String>) -> Self {
         self.with(|wrapping| Wrapping { instruction_file_suffix: Some(suffix.into()), ..wrapping })
@@ -178,57 +197,81 @@ impl Rewrapper {
         })))
     }
 
-    /// The client.
+    /// Returns the client.
     #[must_use]
     pub fn client(&self) -> &SealedClient {
         &self.0.client
     }
 
-    /// Rewraps an object, if it has not the wanted keys already: one `HeadObject`, the KMS calls, one copy inside S3. Calls
-    /// for intermediate keys are made once for many objects.
-    ///
-    /// Where another writer changes the object meanwhile, it is looked at and decided anew, a few times. A version that is
-    /// not the newest cannot be rewrapped: its metadata is as it is for good.
-    pub async fn rewrap_one(&self, object: &ListedObject) -> Outcome {
-        self.rewrap_seen(object, None).await.0
+    /// Returns the edits.
+    #[must_use]
+    pub fn edits(&self) -> &Edits {
+        &self.0.edits
     }
 
-    /// As [`Rewrapper::rewrap_one`]; also whether the object was not as it was `seen`.
-    pub(super) async fn rewrap_seen(
+    /// Rewraps an object unless it already has the wanted keys.
+    ///
+    /// It costs one `HeadObject`, the KMS calls and one copy inside S3. KMS calls for an
+    /// intermediate key are made once for all objects that share it.
+    ///
+    /// Where another writer changes the object meanwhile, it is read and evaluated again, up to
+    /// three times. A version that is not the latest cannot be rewrapped, for S3 does not change
+    /// the metadata of a stored version.
+    pub async fn rewrap_one(&self, object: &ListedObject) -> RewrapOutcome {
+        self.rewrap_planned(object, None).await.outcome
+    }
+
+    /// Rewraps an object as [`Rewrapper::rewrap_one`] does, and tells whether it changed since it
+    /// was in the state `planned`, if there is a plan, or while it was rewrapped.
+    pub async fn rewrap_planned(
         &self,
         object: &ListedObject,
-        seen: Option<&Seen>,
-    ) -> (Outcome, bool) {
-        let target = match self.target(object) {
-            Ok(target) => target,
-            Err(error) => return (Outcome::Failed(error), false),
+        planned: Option<&ObjectState>,
+    ) -> PlannedRewrap {
+        let mut replanned = false;
+        let outcome = match self.target(object) {
+            Ok(target) => self.rewrap_at(&target, object, planned, &mut replanned).await,
+            Err(error) => RewrapOutcome::Failed(error),
         };
-        let (mut is_other, mut conflict) = (false, None);
+        PlannedRewrap { outcome, replanned }
+    }
+
+    async fn rewrap_at(
+        &self,
+        target: &Target,
+        object: &ListedObject,
+        planned: Option<&ObjectState>,
+        replanned: &mut bool,
+    ) -> RewrapOutcome {
+        let mut conflict = None;
         for _ in 0..MAX_CONFLICTS {
-            let present = match self.look(&target, object).await {
+            let present = match self.look(target, object).await {
                 Ok(present) => present,
-                Err(Absence::Skipped(why)) => return (Outcome::Skipped(why), is_other),
-                Err(Absence::Failed(error)) => return (Outcome::Failed(error), is_other),
+                Err(Absence::Skipped(why)) => return RewrapOutcome::Skipped(why),
+                Err(Absence::Failed(error)) => return RewrapOutcome::Failed(error),
             };
-            is_other |= seen.is_some_and(|seen| *seen != Seen::of_present(&present));
-            match self.0.rewrap(&target, present).await {
-                Ok(output) if output.outcome == RewrapOutcome::Unchanged => {
-                    return (Outcome::Unchanged, is_other);
-                }
-                Ok(output) => {
+            *replanned |= planned.is_some_and(|planned| *planned != ObjectState::of(&present));
+            match self.0.rewrap(target, present).await {
+                Ok(output) if output.rewrapped => {
                     let (generation, version_id) = (output.generation(), output.version_id);
-                    return (Outcome::Rewrapped { generation, version_id }, is_other);
+                    return RewrapOutcome::Rewrapped { generation, version_id };
                 }
+                Ok(_) => return RewrapOutcome::Unchanged,
                 Err(error) => match error.kind() {
-                    ErrorKind::NotSealed => {
-                        return (Outcome::Skipped(Skipped::NotSealed), is_other);
-                    }
+                    ErrorKind::NotSealed => return RewrapOutcome::Skipped(Skipped::NotSealed),
                     ErrorKind::Conflict => conflict = Some(error),
-                    _ => return (Outcome::Failed(error), is_other),
+                    _ => return RewrapOutcome::Failed(error),
                 },
             }
         }
-        (Outcome::Changed(conflict.expect("a conflict ended the last try")), true)
+        *replanned = true;
+        RewrapOutcome::Changed(conflict.expect("a conflict ended the last attempt"))
+    }
+
+    /// Returns a forecaster of what [`Rewrapper::rewrap_one`] would do.
+    #[must_use]
+    pub fn forecaster(&self) -> Forecaster {
+        Forecaster::new(self.clone())
     }
 
     pub(super) fn target(&self, object: &ListedObject) -> Result<Target, Error> {
@@ -244,7 +287,7 @@ impl Rewrapper {
         Ok(target)
     }
 
-    /// Looks at an object.
+    /// Reads an object's metadata.
     pub(super) async fn look(
         &self,
         target: &Target,
@@ -256,7 +299,7 @@ impl Rewrapper {
                     id.as_deref().filter(|id| *id != "null").map(str::to_owned)
                 };
                 let named = of_version(&object.version_id);
-                // One that was the newest when it was listed is replaced by the newest of now.
+                // The version that was the latest when it was listed stands for the latest one now.
                 if object.version_id.is_some()
                     && object.is_latest.is_none()
                     && named != of_version(&present.head.version_id)
@@ -265,7 +308,7 @@ impl Rewrapper {
                 }
                 Ok(present)
             }
-            // Of one that was merely named, nobody knows that it ever was there.
+            // An object that was named and not listed may never have existed.
             Err(error) if error.kind() == ErrorKind::NotFound && object.size.is_some() => {
                 Err(Absence::Skipped(Skipped::Gone))
             }
@@ -274,7 +317,7 @@ impl Rewrapper {
     }
 }
 
-/// Why there is no object to work on.
+/// Reason why there is no object to work on.
 pub(super) enum Absence {
     Skipped(Skipped),
     Failed(Error),
@@ -283,9 +326,4 @@ pub(super) enum Absence {
 fn older(target: &Target) -> Error {
     let message = "it is not the object's newest version, and S3 does not change the metadata of an older one";
     target.error(ErrorKind::Unsupported, message)
-}
-
-/// The names of wrapping keys, each once.
-pub(super) fn names<'a>(keys: impl IntoIterator<Item = &'a EncryptedDataKey>) -> BTreeSet<String> {
-    keys.into_iter().map(|key| key.wrapping_key().to_owned()).collect()
 }
