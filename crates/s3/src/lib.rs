@@ -14,6 +14,7 @@ mod object_kind;
 mod operation;
 mod places;
 pub mod s3ec;
+mod server_clock;
 mod sidecars;
 mod single_flight;
 mod source;
@@ -26,6 +27,7 @@ mod uri;
 pub use {aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope};
 
 pub use self::{
+    aws_failure::error_chain,
     checksums::BodyChecksum,
     client::{SealedClient, SealedClientBuilder},
     error::{Error, ErrorKind},
@@ -55,6 +57,7 @@ pub use self::{
         verify::{Verified, Verify, VerifyDepth},
     },
     places::PlacePolicy,
+    server_clock::ServerClock,
     sidecars::SidecarPolicy,
     source::PlaintextSource,
     upload::unfinished::UnfinishedUpload,

@@ -144,8 +144,9 @@ impl World {
             let client = SeaweedFs::over(wire).await.client(local_keyring(REGIONS[region]));
             let rewrapper = Rewrapper::new(client, edits()).expect("edits");
             loop {
-                let apply =
-                    rewrapper.apply().concurrency(4).journal(directory.path().join("journal"));
+                let apply = Apply::new(rewrapper.clone())
+                    .concurrency(4)
+                    .journal(directory.path().join("journal"));
                 let listing = Listing::objects(rewrapper.client().s3(), &bucket, &self.prefix);
                 match apply.send(Work::listing(listing, "all")).await {
                     Ok(tally) => return tally,

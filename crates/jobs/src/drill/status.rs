@@ -3,7 +3,7 @@
 use aws_sdk_s3::{Client, types::ReplicationStatus as Said};
 use sealwax_s3::{Error, ErrorKind, ListedObject, S3Uri};
 
-use crate::verify::retrying;
+use crate::{s3_error::s3_error, verify::retrying};
 
 /// What S3 says of the replication of an object of the source. (Amazon S3 User Guide, "Getting replication status
 /// information".)
@@ -36,7 +36,7 @@ impl ReplicationStatus {
             let head = s3.head_object().bucket(uri.bucket()).key(uri.key());
             let head = head.set_version_id(object.version_id.clone()).send().await;
             Ok::<_, Error>(
-                head.map_err(|error| Error::of_call("drill", s3, &uri, "HeadObject", &error))?
+                head.map_err(|error| s3_error("drill", s3, &uri, "HeadObject", &error))?
                     .replication_status,
             )
         });

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use sealwax_s3::{Error, ErrorKind, ListedObject, RewrapOutcome, Skipped};
+use sealwax_s3::{Error, ErrorKind, ListedObject, RewrapOutcome, Skipped, error_chain};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::mpsc,
@@ -96,7 +96,8 @@ impl Report {
         line: Option<u64>,
         (outcome, replanned): (RewrapOutcome, bool),
     ) -> Self {
-        let error = outcome.error().map(|error| (error.kind().name().to_owned(), described(error)));
+        let error =
+            outcome.error().map(|error| (error.kind().name().to_owned(), error_chain(error)));
         let (kind, why) = error.unzip();
         let (generation, outcome) = match outcome {
             RewrapOutcome::Rewrapped { generation, .. } => (Some(generation), Verdict::Rewrapped),
@@ -117,14 +118,6 @@ impl Report {
             kind,
             why,
         }
-    }
-}
-
-/// An error with its cause, in one line.
-fn described(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }
 

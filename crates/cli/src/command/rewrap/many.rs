@@ -102,8 +102,7 @@ async fn dry_run(
     let counting = progress.count(|| source::again(rewrapper.client().s3(), prefix, many));
     let impossible = Arc::new(Mutex::new(Vec::new()));
     let (mut lines, stop) = (Output::new(many.json), Stop::new());
-    let planning = rewrapper
-        .plan()
+    let planning = Planning::new(rewrapper.clone())
         .concurrency(many.concurrency.into())
         .prices(prices)
         .settings(settings.to_json());
@@ -207,8 +206,10 @@ async fn apply(
         _ => None,
     };
     let mut lines = Output::new(many.json);
-    let apply =
-        rewrapper.apply().concurrency(many.concurrency.into()).journal(&journal).stop(stop.clone());
+    let apply = Apply::new(rewrapper.clone())
+        .concurrency(many.concurrency.into())
+        .journal(&journal)
+        .stop(stop.clone());
     let apply = apply.on_report({
         let progress = progress.clone();
         let mut tally = Tally::default();

@@ -12,7 +12,7 @@ use sealwax_s3::{Error, ErrorKind, S3Uri};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::manifest::{InventoryFile, Manifest};
-use crate::listing::ManifestLocation;
+use crate::{listing::ManifestLocation, s3_error::s3_error};
 
 /// Most bytes of a manifest that are read.
 const MAX_MANIFEST_LEN: u64 = 64 << 20;
@@ -123,8 +123,7 @@ impl<'a> Place<'a> {
 
     async fn get(&self, uri: &S3Uri) -> Result<ByteStream, Error> {
         let answer = self.s3.get_object().bucket(uri.bucket()).key(uri.key()).send().await;
-        let answer =
-            answer.map_err(|error| Error::of_call("read", self.s3, uri, "GetObject", &error))?;
+        let answer = answer.map_err(|error| s3_error("read", self.s3, uri, "GetObject", &error))?;
         Ok(answer.body)
     }
 
