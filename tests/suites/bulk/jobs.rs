@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures_util::stream;
-use sealwax_jobs::rewrap::{Action, PlanFile, PlannedObject, Stop, Verdict, Work};
+use sealwax_jobs::rewrap::{
+    Action, Apply, PlanFile, PlannedObject, Planning, Stop, Verdict, Work, plan_one,
+};
 use sealwax_s3::{
     DataKeyWay, Edits, ListedObject, MetadataWay, PlacePolicy, RewrapOutcome, Rewrapper, Skipped,
     envelope::{CachingKeyring, EncryptionContext},
@@ -226,7 +228,7 @@ async fn a_plan_tells_ways_and_calls_by_region() {
         stack.wire.forget();
         let rewrapper = Rewrapper::new(client.clone(), edits).expect("edits");
         let PlannedObject { action: Action::Rewrap { data_key, metadata, kms_calls, .. }, .. } =
-            rewrapper.plan_one(&object).await
+            plan_one(&rewrapper, &object).await
         else {
             panic!("{case}: nothing to do")
         };
@@ -238,14 +240,14 @@ async fn a_plan_tells_ways_and_calls_by_region() {
     }
     let last = Rewrapper::new(client.clone(), Edits::new().remove_key(stack.home.key.as_str()))
         .expect("edits");
-    let Action::Impossible { kind, .. } = last.plan_one(&object).await.action else {
+    let Action::Impossible { kind, .. } = plan_one(&last, &object).await.action else {
         panic!("the last key goes")
     };
     assert_eq!(kind, "invalid-input");
     let there =
         Rewrapper::new(client.clone(), Edits::new().add_keys(stack.keyring([&stack.home.key])))
             .expect("edits");
-    assert_eq!(there.plan_one(&object).await.action, Action::Nothing);
+    assert_eq!(plan_one(&there, &object).await.action, Action::Nothing);
 }
 
 /// Objects of one intermediate key cost KMS as much as one object, within a Region, across Regions and when they move.
@@ -372,7 +374,7 @@ async fn a_plan_that_is_not_whole_is_refused() {
     let other =
         crate::rig::rewrapper(&Wire::default(), Edits::new().replace_keys(local_keyring("b")))
             .await;
-    let (_, tally) = run(other.apply(), Work::plan(plan)).await;
+    let (_, tally) = run(Apply::new(other.clone()), Work::plan(plan)).await;
     assert_eq!(tally.expect_err("other edits").kind(), sealwax_s3::ErrorKind::JobMismatch);
     assert!(objects.generations().await.iter().all(|generation| *generation <= 2));
 }

@@ -10,7 +10,10 @@ use std::{
 };
 
 use proptest::{collection::vec, prelude::*, test_runner::Config};
-use sealwax_jobs::{listing::Listing, rewrap::Work};
+use sealwax_jobs::{
+    listing::Listing,
+    rewrap::{Apply, Work},
+};
 use sealwax_s3::{Edits, ErrorKind, Rewrapper, S3Uri};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::{sync::Notify, time::sleep};

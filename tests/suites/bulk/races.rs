@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use sealwax_jobs::rewrap::Verdict;
+use sealwax_jobs::rewrap::{Apply, Verdict};
 use sealwax_s3::{
     Edits,
     envelope::{Keyring, MultiKeyring},

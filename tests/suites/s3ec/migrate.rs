@@ -3,11 +3,10 @@
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     listing::Listing,
-    rewrap::{Action, Work},
+    rewrap::{Action, Apply, Work, plan_one},
 };
 use sealwax_s3::{
-    Edits, ErrorKind, MetadataWay, ObjectFormat, RewrapOutcome, Rewrapper, UnencryptedObjects,
-    WriteFormat,
+    Edits, ErrorKind, MetadataWay, ObjectFormat, Rewrapper, UnencryptedObjects, WriteFormat,
     s3ec::{Format, S3ec},
 };
 use sealwax_tests::{
@@ -118,7 +117,7 @@ async fn rewraps_of_many() {
     let mut ways = Vec::new();
     let mut listed = listing();
     while let Some(object) = listed.try_next().await.expect("the listing") {
-        if let Action::Rewrap { metadata, .. } = rewrapper.plan_one(&object).await.action {
+        if let Action::Rewrap { metadata, .. } = plan_one(&rewrapper, &object).await.action {
             ways.push((object.key.rsplit('/').next().expect("a name").to_owned(), metadata));
         }
     }

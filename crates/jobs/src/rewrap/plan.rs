@@ -140,6 +140,11 @@ fn json(line: &impl serde::Serialize) -> String {
     serde_json::to_string(line).expect("names are strings")
 }
 
+/// Forecasts the rewrap of one object, as a line of a plan.
+pub async fn plan_one(rewrapper: &Rewrapper, object: &ListedObject) -> PlannedObject {
+    PlannedObject::new(object, rewrapper.forecaster().forecast(object).await)
+}
+
 /// What may not be so the next time.
 fn failure(forecast: &Forecast) -> Option<ErrorKind> {
     match &forecast.action {
