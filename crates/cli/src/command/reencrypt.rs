@@ -7,9 +7,7 @@ use sealwax_jobs::{
     listing::Listing,
     migrate::{Migrate, MigrateSummary},
 };
-use sealwax_s3::{
-    KmsKeyringBuilder, ReencryptOutput, S3Uri, SealedClient, UnencryptedObjects, envelope::Keyring,
-};
+use sealwax_s3::{ReencryptOutput, S3Uri, SealedClient, UnencryptedObjects, envelope::Keyring};
 
 use super::verify::message;
 use crate::{
@@ -65,7 +63,8 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     };
 
     let of_kms = (!of_kms.is_empty())
-        .then(|| Arc::new(of_kms.into_iter().fold(kms.sibling(), KmsKeyringBuilder::key).build()));
+        .then(|| kms.sibling().keys(of_kms).build().map(Arc::new).map_err(Failure::usage))
+        .transpose()?;
     let s3ec_settings = s3ec.settings_to_write(to, of_kms, kms)?;
     let mut client = session.client_builder_of(&prefix.bucket, keyring).s3ec(s3ec_settings);
     if seal_unencrypted {
