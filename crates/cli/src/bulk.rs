@@ -5,9 +5,9 @@ use std::{fmt, pin::pin};
 use futures_util::{Stream, TryStreamExt as _};
 
 use crate::{
-    aws::Session,
-    error::{Exit, Failure},
-    text::{Counted, Printable},
+    failure::{Exit, Failure},
+    session::Session,
+    terminal_text::{Counted, Printable},
 };
 
 /// What became of one.
@@ -23,14 +23,14 @@ pub(crate) enum Outcome {
 
 /// What became of all.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Summary {
     pub(crate) done: u64,
     pub(crate) bytes: u64,
     unchanged: u64,
     failed: u64,
 }
 
-impl Tally {
+impl Summary {
     /// Does `work` on each item, so many at once. A failure of one is said and counted; an error in the list itself ends it.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl Tally {
                 }
                 Outcome::Failed(what, failure) => {
                     self.failed += 1;
-                    progress.suspend(|| session.complain(&what, &failure));
+                    progress.suspend(|| failure.print_about(&what));
                 }
             }
             progress.one_more(self.failed);
@@ -103,7 +103,7 @@ impl Tally {
 }
 
 /// What follows `3 files` in a summary.
-impl fmt::Display for Tally {
+impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.unchanged > 0 {
             write!(f, "; {} unchanged", self.unchanged)?;
@@ -113,9 +113,4 @@ impl fmt::Display for Tally {
         }
         Ok(())
     }
-}
-
-/// One thing failed, on a line.
-pub(crate) fn line(what: &str, failure: &Failure) -> String {
-    format!("failed: {}: {}\n", Printable(what), Printable(&failure.in_one_line()))
 }

@@ -1,10 +1,13 @@
-//! Lines on standard output.
+//! Standard output, and questions on the terminal.
 
-use std::io::{self, Stdout, Write as _};
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Stdout, Write as _},
+    path::Path,
+};
 
 use serde::Serialize;
 
-use crate::error::Failure;
+use crate::{failure::Failure, interrupt::unless_stopped, terminal_text::Printable};
 
 /// Standard output, as lines: each is written at once. Whoever reads them may stop.
 #[derive(Debug)]
@@ -72,4 +75,28 @@ impl Lines {
             Ok(()) => Ok(()),
         }
     }
+}
+
+/// `true` if `file` is `-`, which means standard input or output.
+pub(crate) fn is_standard_stream(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+/// Whether somebody can be asked.
+pub(crate) fn can_prompt() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks `question`, and gives the line that is typed, without the space around it. `consequence` tells what a signal
+/// leads to.
+pub(crate) async fn prompt(question: String, consequence: &'static str) -> Result<String, Failure> {
+    // A thread of its own: a signal must not wait for an answer.
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut answer = String::new();
+        write!(io::stderr(), "{} ", Printable(&question))?;
+        io::stdin().lock().read_line(&mut answer).map(|_| answer.trim().to_owned())
+    });
+    let answer =
+        unless_stopped(asked).await.map_err(|signal| Failure::stopped(signal, consequence))?;
+    answer.map_err(io::Error::other).flatten().map_err(|error| Failure::io("cannot ask", error))
 }

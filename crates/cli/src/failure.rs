@@ -6,9 +6,12 @@ use std::{
     process::ExitCode,
 };
 
-use sealwax_s3::{ErrorKind, S3Uri};
+use sealwax_s3::{ErrorKind, S3Uri, error_chain};
 
-use crate::{interrupt::Signal, paint::Paint, text::Printable};
+use crate::{
+    interrupt::Signal,
+    terminal_text::{Colors, Printable},
+};
 
 /// How the command exits when it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +116,12 @@ impl Failure {
         Self::new(Exit::Failed, error, ErrorKind::Io.advice())
     }
 
+    /// A list is truncated, but the service does not return where its next page begins.
+    pub(crate) fn endless_list(what: &str) -> Self {
+        let error = format!("{what}: the service does not say where its list goes on");
+        Self::new(Exit::Failed, error, ErrorKind::Service.advice())
+    }
+
     /// A signal ended the command; `consequence` says what became of the object.
     pub(crate) fn stopped(signal: Signal, consequence: impl AsRef<str>) -> Self {
         let error = format!("{signal}: {}", consequence.as_ref()).into();
@@ -157,27 +166,23 @@ impl Failure {
 
     /// Says it on standard error.
     pub(crate) fn print(&self) {
-        let text = self.text(Paint::of(&io::stderr()));
+        let text = self.text(Colors::of(&io::stderr()));
         // Where standard error is closed, the exit code is all that can be said.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 
     /// What failed and why, without advice.
     pub(crate) fn in_one_line(&self) -> String {
-        let mut text = self.error.to_string();
-        let mut next = self.error.source();
-        while let Some(cause) = next {
-            let said = cause.to_string();
-            if !text.contains(&said) {
-                text.push_str(": ");
-                text.push_str(&said);
-            }
-            next = cause.source();
-        }
-        text
+        error_chain(&*self.error)
     }
 
-    fn text(&self, paint: Paint) -> String {
+    /// Says on one line of standard error that this happened to `what`, one of many.
+    pub(crate) fn print_about(&self, what: &str) {
+        let line = format!("failed: {}: {}\n", Printable(what), Printable(&self.in_one_line()));
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+    }
+
+    fn text(&self, paint: Colors) -> String {
         let mut said = self.error.to_string();
         let mut text = format!("{} {}\n", paint.bad("error:"), Printable(&said));
         let mut next = self.error.source();
@@ -269,11 +274,11 @@ mod tests {
             "make room",
         );
         let expected = "error: cannot\\u{1b} put\n  caused by: write failed: the disk is full\n  hint: make room\n";
-        assert_eq!(failure.text(Paint::none()), expected);
+        assert_eq!(failure.text(Colors::none()), expected);
         let failure =
             failure.step("to resume", "sealwax put".into()).step("to give up", "rm \u{7}".into());
         assert_eq!(
-            failure.text(Paint::none()),
+            failure.text(Colors::none()),
             format!("{expected}  to resume: sealwax put\n  to give up: rm \\u{{7}}\n")
         );
     }

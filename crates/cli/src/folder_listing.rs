@@ -10,10 +10,9 @@ use sealwax_s3::{
 };
 
 use crate::{
-    aws::{FailedCall, Session},
-    error::Failure,
-    filter::FilterArgs,
-    prefix::Prefix,
+    args::{FilterArgs, Prefix},
+    failure::Failure,
+    session::Session,
 };
 
 /// An object of a folder.
@@ -91,12 +90,8 @@ pub(crate) fn level(
         let (session, s3, prefix) = (session.clone(), s3.clone(), prefix.clone());
         async move {
             let Some(token) = from else { return Ok(None) };
-            match page(&s3, &prefix, token).await {
-                Ok((entries, next)) => {
-                    Ok(Some((stream::iter(entries.into_iter().map(Ok)), next.map(Some))))
-                }
-                Err(failed) => Err(session.failure(failed).await),
-            }
+            let (entries, next) = page(&session, &s3, &prefix, token).await?;
+            Ok(Some((stream::iter(entries.into_iter().map(Ok)), next.map(Some))))
         }
     };
     Box::pin(stream::try_unfold(Some(None), next).try_flatten())
@@ -104,14 +99,15 @@ pub(crate) fn level(
 
 /// A page of the list, and where the next one begins.
 async fn page(
+    session: &Session,
     s3: &Client,
     prefix: &Prefix,
     token: Option<String>,
-) -> Result<(Vec<Entry>, Option<String>), FailedCall> {
+) -> Result<(Vec<Entry>, Option<String>), Failure> {
     let call = s3.list_objects_v2().bucket(&prefix.bucket).prefix(&prefix.key).delimiter("/");
     let page =
         call.encoding_type(EncodingType::Url).set_continuation_token(token.clone()).send().await;
-    let page = page.map_err(|error| FailedCall::new(&format!("cannot list {prefix}"), &error))?;
+    let page = page.map_err(|error| session.call_error("list", prefix, "ListObjectsV2", &error))?;
     let is_encoded = page.encoding_type == Some(EncodingType::Url);
     let key = |key: Option<String>| key.map(|key| if is_encoded { decoded(&key) } else { key });
     let folders = page.common_prefixes.unwrap_or_default().into_iter();
@@ -128,7 +124,7 @@ async fn page(
     entries.sort_by(|one, other| one.key().cmp(other.key()));
     match (page.is_truncated, page.next_continuation_token) {
         (Some(true), next) if next.is_none() || next == token => {
-            Err(FailedCall::endless(&format!("cannot list {prefix}")))
+            Err(Failure::endless_list(&format!("cannot list the objects of {prefix}")))
         }
         (Some(true), next) => Ok((entries, next)),
         _ => Ok((entries, None)),

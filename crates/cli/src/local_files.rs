@@ -1,6 +1,7 @@
 //! Folders of files, and the keys of objects in them.
 
 use std::{
+    fs, io,
     path::{Path, PathBuf},
     pin::Pin,
 };
@@ -9,7 +10,7 @@ use futures_util::{Stream, stream};
 use tokio::sync::mpsc;
 use walkdir::WalkDir;
 
-use crate::{error::Failure, filter::FilterArgs};
+use crate::{args::FilterArgs, failure::Failure};
 
 /// How many files a walk is ahead of its reader, at most.
 const AHEAD: usize = 1000;
@@ -132,6 +133,20 @@ pub(crate) fn inside(folder: &Path, relative: &str) -> Result<PathBuf, String> {
         }
     }
     Ok(path)
+}
+
+/// Makes the folder of this file.
+pub(crate) async fn create_parent(path: &Path) -> Result<(), Failure> {
+    let folder: PathBuf = path.parent().unwrap_or(Path::new("")).to_owned();
+    let made = tokio::task::spawn_blocking(move || match folder.as_os_str().is_empty() {
+        true => Ok(()),
+        false => fs::create_dir_all(&folder).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", folder.display()))
+        }),
+    });
+    made.await
+        .map_err(Failure::other)?
+        .map_err(|error| Failure::io("cannot make the folder", error))
 }
 
 #[cfg(test)]

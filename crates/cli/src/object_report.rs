@@ -10,11 +10,11 @@ use sealwax_s3::{
 };
 use serde::Serialize;
 
-use crate::text::{Counted, Printable};
+use crate::terminal_text::{Counted, Printable};
 
 /// What is known of an object without any key. Its names are those of the JSON, and stay as they are.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct ObjectReport {
     object: String,
     /// Always false: no key was used.
     authenticated: bool,
@@ -50,7 +50,7 @@ struct Key {
     place: Option<String>,
 }
 
-impl Report {
+impl ObjectReport {
     /// Reports what is known of the object at `uri`.
     pub(crate) fn new(uri: &S3Uri, info: ObjectInfo) -> Self {
         let context: BTreeMap<_, _> = match info.envelope() {
@@ -93,13 +93,9 @@ impl Report {
             metadata: info.metadata.into_iter().collect(),
         }
     }
-
-    /// The report as one line of JSON.
-    pub(crate) fn json(&self) -> String {
-        serde_json::to_string(self).expect("strings and numbers only")
-    }
 }
 
+/// Returns the object's format, for people.
 pub(crate) fn format(info: &ObjectInfo) -> String {
     match info.format() {
         ObjectFormat::Sealwax(header) => header.format().to_owned(),
@@ -125,7 +121,7 @@ impl Key {
 }
 
 /// The report for people.
-impl fmt::Display for Report {
+impl fmt::Display for ObjectReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", Printable(&self.object))?;
         line(f, "format", &self.format)?;

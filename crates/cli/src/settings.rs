@@ -17,9 +17,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    args::{account_id, endpoint_url},
-    error::{Exit, Failure},
-    pair::Pair,
+    args::{Pair, account_id, endpoint_url},
+    failure::{Exit, Failure},
 };
 
 const ADVICE: &str = "correct the file; docs/CLI.md says what may be in it";

@@ -12,7 +12,7 @@ use std::{
 use sealwax_s3::{S3Uri, UnfinishedUpload};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Exit, Failure};
+use crate::failure::{Exit, Failure};
 
 /// What the names of state files end with.
 const EXTENSION: &str = "upload";

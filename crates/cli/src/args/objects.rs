@@ -10,7 +10,7 @@ use sealwax_s3::{
     listing::{ListedObject, Listing, ManifestLocation},
 };
 
-use crate::prefix::Prefix;
+use super::prefix::Prefix;
 
 /// Which objects.
 #[derive(Debug, Args)]
@@ -44,27 +44,63 @@ pub(crate) struct ObjectsArgs {
 /// Objects of a listing.
 pub(crate) type Objects = Pin<Box<dyn Stream<Item = Result<ListedObject, Error>> + Send>>;
 
-impl ObjectsArgs {
-    /// The same objects as [`ObjectsArgs::list`] gives, to be counted; `None` where they can be had only once.
-    pub(crate) fn list_again(&self, s3: &Client) -> Option<Objects> {
-        (!self.stdin).then(|| self.list(s3))
-    }
+/// Where the objects of a bulk command are listed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ObjectSource<'a> {
+    /// The bucket: the newest versions of keys that begin with the prefix.
+    Prefix,
+    /// The bucket: only the object whose key is the prefix.
+    Exact,
+    /// The bucket: all versions of keys that begin with the prefix.
+    Versions,
+    /// An S3 Inventory.
+    Inventory(&'a ManifestLocation),
+    /// Lines of standard input.
+    Stdin,
+}
 
-    /// The objects, by `s3`.
-    pub(crate) fn list(&self, s3: &Client) -> Objects {
-        let Prefix { bucket, key } = self.prefix.clone();
-        let listing = match &self.inventory {
-            Some(manifest) => Listing::inventory(s3, manifest.clone()),
-            None if self.stdin => Listing::lines(tokio::io::stdin(), Some(bucket.clone())),
-            None if self.versions => Listing::versions(s3, &bucket, &key),
-            None => Listing::objects(s3, &bucket, &key),
+impl ObjectSource<'_> {
+    /// Lists the objects under `prefix`. Objects that standard input names are not filtered.
+    pub(crate) fn list(self, s3: &Client, prefix: &Prefix) -> Objects {
+        let Prefix { bucket, key } = prefix.clone();
+        let listing = match self {
+            Self::Prefix | Self::Exact => Listing::objects(s3, &bucket, &key),
+            Self::Versions => Listing::versions(s3, &bucket, &key),
+            Self::Inventory(manifest) => Listing::inventory(s3, manifest.clone()),
+            Self::Stdin => Listing::lines(tokio::io::stdin(), Some(bucket.clone())),
         };
-        // Whoever names an object means it.
-        let (all, exact) = (self.stdin, self.exact);
+        let (all, exact) = (matches!(self, Self::Stdin), matches!(self, Self::Exact));
         let wanted = move |object: &ListedObject| {
             all || object.bucket == bucket
                 && if exact { object.key == key } else { object.key.starts_with(&key) }
         };
         Box::pin(listing.try_filter(move |object| std::future::ready(wanted(object))))
+    }
+
+    /// Lists the same objects again, to count them; `None` if they can be read only once.
+    pub(crate) fn list_again(self, s3: &Client, prefix: &Prefix) -> Option<Objects> {
+        (!matches!(self, Self::Stdin)).then(|| self.list(s3, prefix))
+    }
+}
+
+impl ObjectsArgs {
+    fn source(&self) -> ObjectSource<'_> {
+        match &self.inventory {
+            Some(manifest) => ObjectSource::Inventory(manifest),
+            None if self.stdin => ObjectSource::Stdin,
+            None if self.versions => ObjectSource::Versions,
+            None if self.exact => ObjectSource::Exact,
+            None => ObjectSource::Prefix,
+        }
+    }
+
+    /// Lists the objects by `s3`.
+    pub(crate) fn list(&self, s3: &Client) -> Objects {
+        self.source().list(s3, &self.prefix)
+    }
+
+    /// Lists the same objects again, to count them; `None` if they can be read only once.
+    pub(crate) fn list_again(&self, s3: &Client) -> Option<Objects> {
+        self.source().list_again(s3, &self.prefix)
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use sealwax_s3::S3Uri;
 
-use crate::error::Failure;
+use crate::failure::Failure;
 
 /// A bucket, and what the keys in it begin with.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use sealwax_s3::{
     s3ec::{CommitmentPolicy, RawAesKeyring, RawRsaKeyring, S3ec},
 };
 
-use crate::error::Failure;
+use crate::failure::Failure;
 
 /// A format that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

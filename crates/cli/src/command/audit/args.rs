@@ -3,8 +3,7 @@
 use clap::Args;
 use sealwax_s3::KmsKeyArn;
 
-use super::ReaderArgs;
-use crate::objects::ObjectsArgs;
+use crate::args::{ObjectsArgs, ReaderArgs};
 
 const EXAMPLES: &str = "\
 Examples:

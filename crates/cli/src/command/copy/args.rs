@@ -3,8 +3,7 @@
 use clap::Args;
 use sealwax_s3::KmsKeyArn;
 
-use super::{ReaderArgs, values::place};
-use crate::{filter::FilterArgs, prefix::Prefix};
+use crate::args::{FilterArgs, Prefix, ReaderArgs, place};
 
 const CP_EXAMPLES: &str = "\
 Examples:

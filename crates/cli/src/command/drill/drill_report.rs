@@ -10,8 +10,8 @@ use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use sealwax_s3::drill::{BlockedRegions, Lag, ReplicationStatus, Unreplicated};
 use serde::Serialize;
 
-use super::{Counts, Line};
-use crate::{age::Age, prefix::Prefix};
+use crate::args::{Age, Prefix};
+use crate::command::verify::verify_output::{Counts, Line};
 
 /// A drill's report. Its names are those of the JSON, and stay as they are.
 #[derive(Debug, Serialize)]

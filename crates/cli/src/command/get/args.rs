@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{FolderArgs, ReaderArgs};
-use crate::{pair::Pair, prefix::Prefix, s3ec::S3ecArgs};
+use crate::args::{FolderArgs, Pair, Prefix, ReaderArgs, S3ecArgs};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -14,17 +14,18 @@ use sealwax_s3::{
 };
 use tokio::sync::Semaphore;
 
+use super::args::GetArgs;
 use crate::{
-    args::GetArgs,
-    aws::Session,
-    error::Failure,
-    folder,
+    args::{Prefix, encryption_context},
+    bulk::{Outcome, Summary},
+    console::is_standard_stream,
+    failure::Failure,
+    folder_listing::{self, Listed},
     interrupt::unless_stopped,
-    listing::{self, Listed},
-    many::{Outcome, Tally},
-    mtime, pair,
-    prefix::Prefix,
-    text::Counted,
+    local_files::{self, create_parent},
+    mtime,
+    session::Session,
+    terminal_text::Counted,
 };
 
 /// Parts that may be in memory at once, over all objects: as those that are put.
@@ -36,7 +37,7 @@ const UNIT: u64 = 64 << 10;
 
 /// Opens the objects of a folder.
 pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure> {
-    if super::is_standard_stream(&args.file) {
+    if is_standard_stream(&args.file) {
         return Err(Failure::usage(
             "a folder is not written to standard output: `sealwax cat` takes several objects",
         ));
@@ -45,16 +46,16 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         return Err(Failure::usage("--version-id is of one object"));
     }
     let from = args.from.clone().into_folder();
-    let keyring = session.reading_keyring(args.reader.clone()).await?;
+    let keyring = session.keyrings().reading(args.reader.clone()).await?;
     let mut client = session.client_builder_of(&from.bucket, keyring).s3ec(args.s3ec.settings()?);
     if args.pass_unencrypted {
         client = client.unencrypted(UnencryptedObjects::PassThrough);
     }
     let client = client.build();
-    let objects = listing::objects(client.s3(), &from, args.folders.filter.clone());
+    let objects = folder_listing::objects(client.s3(), &from, args.folders.filter.clone());
     let getter = &Getter {
         client,
-        context: pair::context(args.context.clone())?,
+        context: encryption_context(args.context.clone())?,
         budget: Arc::new(Semaphore::new(BUDGET / UNIT as usize)),
         args,
     };
@@ -62,24 +63,24 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         let got = getter.get(&object, &relative).await;
         got.unwrap_or_else(|failure| Outcome::Failed(object.to_string(), failure))
     };
-    let mut tally = Tally::default();
+    let mut summary = Summary::default();
     let concurrency = getter.args.folders.concurrency.into();
-    let done = unless_stopped(tally.run(session, objects, concurrency, get)).await;
-    if tally.all() > 0 {
-        session.say(summary(&from, &getter.args, &tally));
+    let done = unless_stopped(summary.run(session, objects, concurrency, get)).await;
+    if summary.all() > 0 {
+        session.say(text_of(&from, &getter.args, &summary));
     }
     let stopped = |signal| {
         Failure::stopped(signal, "the others were not written; once more with --skip-unchanged")
     };
     done.map_err(stopped)??;
-    tally.some("object", &from)?;
-    tally.result("object")
+    summary.some("object", &from)?;
+    summary.result("object")
 }
 
-fn summary(from: &Prefix, args: &GetArgs, tally: &Tally) -> String {
+fn text_of(from: &Prefix, args: &GetArgs, summary: &Summary) -> String {
     let verb = if args.folders.dry_run { "would open" } else { "opened" };
-    let (objects, bytes) = (Counted(tally.done, "object"), Counted(tally.bytes, "byte"));
-    format!("{verb} {objects} of {from} in {} ({bytes}){tally}", args.file.display())
+    let (objects, bytes) = (Counted(summary.done, "object"), Counted(summary.bytes, "byte"));
+    format!("{verb} {objects} of {from} in {} ({bytes}){summary}", args.file.display())
 }
 
 /// Gets objects by one client.
@@ -97,7 +98,7 @@ impl Getter {
         if relative.ends_with('/') && object.size == Some(0) {
             return Ok(Outcome::Unchanged(format!("an empty folder: {uri}")));
         }
-        let path = folder::inside(&self.args.file, relative).map_err(Failure::other)?;
+        let path = local_files::inside(&self.args.file, relative).map_err(Failure::other)?;
         let len = object.size.and_then(geometry::plaintext_len);
         if self.args.folders.skip_unchanged && self.is_there(&uri, object, len, &path).await? {
             return Ok(Outcome::Unchanged(format!("unchanged: {}", path.display())));
@@ -110,7 +111,7 @@ impl Getter {
         }
         let units = len.unwrap_or(MAX_OF_ONE).min(MAX_OF_ONE).div_ceil(UNIT).max(1);
         let _room = self.budget.acquire_many(units as u32).await.map_err(Failure::other)?;
-        make_for(&path).await?;
+        create_parent(&path).await?;
         let mut get = self.client.get().uri(&uri).require_context(self.context.clone());
         if let Some(suffix) = &self.args.s3ec.instruction_file_suffix {
             get = get.instruction_file_suffix(suffix);
@@ -157,18 +158,4 @@ impl Getter {
 /// When the object was stored, for want of the time of a file.
 fn time(object: &ListedObject) -> Option<SystemTime> {
     object.last_modified.and_then(|time| time.try_into().ok())
-}
-
-/// Makes the folder of this file.
-pub(super) async fn make_for(path: &Path) -> Result<(), Failure> {
-    let folder: PathBuf = path.parent().unwrap_or(Path::new("")).to_owned();
-    let made = tokio::task::spawn_blocking(move || match folder.as_os_str().is_empty() {
-        true => Ok(()),
-        false => fs::create_dir_all(&folder).map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", folder.display()))
-        }),
-    });
-    made.await
-        .map_err(Failure::other)?
-        .map_err(|error| Failure::io("cannot make the folder", error))
 }

@@ -5,12 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use sealwax_s3::KmsKeyArn;
 
-use super::FolderArgs;
-use crate::{
-    pair::Pair,
-    prefix::Prefix,
-    s3ec::{FormatArg, RawKeyArgs},
-};
+use crate::args::{FolderArgs, FormatArg, Pair, Prefix, RawKeyArgs};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -14,35 +14,38 @@ use sealwax_s3::{
     envelope::{EncryptedDataKey, EncryptionContext, Keyring},
 };
 
-use super::{is_standard_stream, with_metadata};
-use crate::{
+use super::{
     args::PutArgs,
-    aws::Session,
-    error::Failure,
-    folder::{self, Found, LocalFile, Unfit},
+    put_request::{destination, is_a_folder, not_stored, summary, with_metadata},
+};
+use crate::{
+    args::{FormatArg, encryption_context},
+    bulk::{Outcome, Summary},
+    console::is_standard_stream,
+    failure::Failure,
     interrupt::unless_stopped,
-    many::{Outcome, Tally},
-    mtime, pair,
-    s3ec::FormatArg,
-    state,
-    text::Counted,
+    local_files::{self, Found, LocalFile, Unfit},
+    mtime,
+    session::Session,
+    state_directory,
+    terminal_text::Counted,
 };
 
 /// Seals files, and stores them under the prefix.
 pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure> {
     check(&args)?;
-    let keyring = session.writing_keyring(args.keys.clone(), args.at_least)?;
+    let keyring = session.keyrings().writing(args.keys.clone(), args.at_least)?;
     let to = args.to.clone().into_folder();
     let putter = Arc::new(Putter {
         client: session.client_of(&to.bucket, Arc::clone(&keyring)),
-        context: pair::context(args.context.clone())?,
+        context: encryption_context(args.context.clone())?,
         keyring,
         args,
     });
     // One client, and so one memory budget for all.
     let args = &putter.args;
     let mut seen = (args.files.len() > 1).then(HashSet::new);
-    let files = folder::files(args.files.clone()).try_filter(|found: &Found| {
+    let files = local_files::files(args.files.clone()).try_filter(|found: &Found| {
         let filter = &args.folders.filter;
         std::future::ready(match found {
             Ok(file) => filter.takes(&file.relative),
@@ -73,7 +76,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
                         // A single file goes where it is said, under any name.
                         let args = &putter.args;
                         let uri = match args.files.len() == 1 && !args.folders.recursive {
-                            true => super::destination(args)?,
+                            true => destination(args)?,
                             false => to.below(&relative)?,
                         };
                         putter.put(&path, &uri).await
@@ -85,22 +88,22 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
             }
         }
     };
-    let mut tally = Tally::default();
+    let mut counts = Summary::default();
     let done =
-        unless_stopped(tally.run(session, files, args.folders.concurrency.into(), put)).await;
+        unless_stopped(counts.run(session, files, args.folders.concurrency.into(), put)).await;
     // A second signal ends the wait for the aborts of the uploads.
     let settled = unless_stopped(putter.client.settle()).await;
     let verb = if args.folders.dry_run { "would seal" } else { "sealed" };
-    let (files, bytes) = (Counted(tally.done, "file"), Counted(tally.bytes, "byte"));
-    if tally.all() > 0 {
-        session.say(format!("{verb} {files} under {to} ({bytes}){tally}"));
+    let (files, bytes) = (Counted(counts.done, "file"), Counted(counts.bytes, "byte"));
+    if counts.all() > 0 {
+        session.say(format!("{verb} {files} under {to} ({bytes}){counts}"));
     }
     let stopped = |signal| {
         Failure::stopped(signal, "the others were not stored; once more with --skip-unchanged")
     };
     settled.and(done).map_err(stopped)??;
-    tally.some("file", args.files[0].display())?;
-    tally.result("file")
+    counts.some("file", args.files[0].display())?;
+    counts.result("file")
 }
 
 fn check(args: &PutArgs) -> Result<(), Failure> {
@@ -116,7 +119,7 @@ fn check(args: &PutArgs) -> Result<(), Failure> {
         ));
     }
     if let Some(folder) = args.files.iter().find(|file| file.is_dir() && !args.folders.recursive) {
-        return Err(super::is_a_folder(folder));
+        return Err(is_a_folder(folder));
     }
     if args.files.len() > 1 && !args.to.is_folder() {
         let failure = Failure::usage(format!("several files go into a folder: {}/", args.to));
@@ -171,13 +174,12 @@ impl Putter {
         if self.args.resume {
             put = put.state_file(self.state_file(path, uri)?);
         }
-        let output =
-            put.send().await.map_err(|error| super::not_stored(error, self.args.no_overwrite))?;
-        Ok(Outcome::Done(super::summary(path, uri, &output), output.plaintext_len))
+        let output = put.send().await.map_err(|error| not_stored(error, self.args.no_overwrite))?;
+        Ok(Outcome::Done(summary(path, uri, &output), output.plaintext_len))
     }
 
     fn state_file(&self, path: &Path, uri: &S3Uri) -> Result<PathBuf, Failure> {
-        state::path_for(path, uri)
+        state_directory::path_for(path, uri)
     }
 
     /// Whether there is an object just as this file would be put, as far as metadata tells.

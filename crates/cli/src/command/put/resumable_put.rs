@@ -4,38 +4,44 @@ use std::path::{Path, PathBuf};
 
 use sealwax_s3::{ErrorKind, S3Uri, UnfinishedUpload};
 
-use crate::{aws::Session, error::Failure, interrupt::Signal, shell, state, text::Counted};
+use crate::{
+    failure::Failure,
+    interrupt::Signal,
+    session::Session,
+    state_directory,
+    terminal_text::{Counted, command_line, this_command_line},
+};
 
 /// Where the state of an upload is kept.
 #[derive(Debug)]
-pub(crate) struct Resume {
+pub(super) struct ResumablePut {
     state_file: PathBuf,
 }
 
-impl Resume {
+impl ResumablePut {
     /// Keeps the state of the upload of `file` to `uri` in `state_file`, else in the user's state directory.
     ///
     /// # Errors
     /// There is no place to keep it.
-    pub(crate) fn new(
+    pub(super) fn new(
         file: &Path,
         uri: &S3Uri,
         state_file: Option<PathBuf>,
     ) -> Result<Self, Failure> {
         let state_file = match state_file {
             Some(path) => path,
-            None => state::path_for(file, uri)?,
+            None => state_directory::path_for(file, uri)?,
         };
         Ok(Self { state_file })
     }
 
     /// The state file, which need not exist.
-    pub(crate) fn state_file(&self) -> &Path {
+    pub(super) fn state_file(&self) -> &Path {
         &self.state_file
     }
 
     /// A signal ended the put; says how to go on or to give up, if there is anything to go on with.
-    pub(crate) async fn stopped(&self, session: &Session, uri: &S3Uri, signal: Signal) -> Failure {
+    pub(super) async fn stopped(&self, session: &Session, uri: &S3Uri, signal: Signal) -> Failure {
         match self.unfinished().await {
             None => Failure::stopped(signal, format!("nothing of the upload to {uri} is kept")),
             Some(upload) => {
@@ -43,21 +49,17 @@ impl Resume {
                     signal,
                     format!("the upload to {uri} is kept, with {}", stored(&upload)),
                 );
-                self.with_give_up(
-                    session,
-                    failure.step("to resume", shell::same_command()),
-                    &upload,
-                )
+                self.with_give_up(session, failure.step("to resume", this_command_line()), &upload)
             }
         }
     }
 
     /// The put failed; says how to go on, to begin anew or to give up, if there is anything to go on with.
-    pub(crate) async fn failed(&self, session: &Session, error: sealwax_s3::Error) -> Failure {
+    pub(super) async fn failed(&self, session: &Session, error: sealwax_s3::Error) -> Failure {
         let kind = error.kind();
         let failure = Failure::from(error);
         let Some(upload) = self.unfinished().await else { return failure };
-        let again = shell::same_command();
+        let again = this_command_line();
         match kind {
             ErrorKind::UploadBusy => failure,
             ErrorKind::UploadNotFound => {
@@ -66,7 +68,7 @@ impl Resume {
                 );
                 failure.step(
                     "to begin anew",
-                    format!("{} && {again}", shell::line(["rm".as_ref(), self.os()])),
+                    format!("{} && {again}", command_line(["rm".as_ref(), self.os()])),
                 )
             }
             ErrorKind::SourceChanged => {
@@ -112,7 +114,7 @@ impl Resume {
 }
 
 /// How much of an upload is stored.
-pub(crate) fn stored(upload: &UnfinishedUpload) -> String {
+pub(super) fn stored(upload: &UnfinishedUpload) -> String {
     let (parts, all) = (upload.stored_parts(), Counted(upload.parts(), "part"));
     format!(
         "{parts} of {all} stored ({} of {})",

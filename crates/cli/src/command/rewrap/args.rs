@@ -6,8 +6,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use sealwax_s3::{Landing, listing::ManifestLocation};
 use serde::{Deserialize, Serialize};
 
-use super::{ReaderArgs, values::place};
-use crate::{prefix::Prefix, s3ec::S3ecArgs, wrap_key::WrapKey};
+use crate::args::{ObjectSource, Prefix, ReaderArgs, S3ecArgs, WrapKey, place};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,7 +35,7 @@ Many objects; without --apply, it is said what would be done, and nothing is cha
     after_help = EXAMPLES,
     group = ArgGroup::new("edit").args(["add", "replace", "remove", "refresh"]).multiple(true),
     group = ArgGroup::new("what").args(["add", "replace", "remove", "refresh", "plan"]).required(true).multiple(true),
-    group = ArgGroup::new("many").args(["recursive", "versions", "inventory", "stdin", "plan"]).multiple(true),
+    group = ArgGroup::new("bulk").args(["recursive", "versions", "inventory", "stdin", "plan"]).multiple(true),
 )]
 pub(crate) struct RewrapArgs {
     /// What to rewrap; with one of the options for many objects, what the keys begin with
@@ -68,11 +67,11 @@ pub(crate) struct RewrapArgs {
     pub(crate) remove: Vec<WrapKey>,
 
     /// Accept wrapped keys that are bound to this place: the object was moved from there on purpose; repeatable
-    #[arg(long, value_name = "BUCKET/KEY", value_parser = place, conflicts_with = "many")]
+    #[arg(long, value_name = "BUCKET/KEY", value_parser = place, conflicts_with = "bulk")]
     pub(crate) accept_place: Vec<String>,
 
     #[command(flatten)]
-    pub(crate) many: ManyArgs,
+    pub(crate) bulk: BulkArgs,
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
@@ -104,7 +103,7 @@ impl From<SidecarWhen> for Landing {
 /// How many objects are rewrapped.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Many objects")]
-pub(crate) struct ManyArgs {
+pub(crate) struct BulkArgs {
     /// All objects whose keys begin so
     #[arg(short, long, conflicts_with_all = ["inventory", "stdin", "plan"])]
     pub(crate) recursive: bool,
@@ -127,11 +126,11 @@ pub(crate) struct ManyArgs {
     pub(crate) plan: Option<PathBuf>,
 
     /// Write what would be done to this file: the plan
-    #[arg(long, value_name = "FILE", requires = "many", conflicts_with = "apply")]
+    #[arg(long, value_name = "FILE", requires = "bulk", conflicts_with = "apply")]
     pub(crate) save_plan: Option<PathBuf>,
 
     /// Do it
-    #[arg(long, requires = "many")]
+    #[arg(long, requires = "bulk")]
     pub(crate) apply: bool,
 
     /// Keep the journal in this file, instead of one in the user's state directory
@@ -150,21 +149,41 @@ pub(crate) struct ManyArgs {
     pub(crate) kms_calls_per_second: Option<u32>,
 
     /// Estimate time and cost with these prices and quotas: a JSON file
-    #[arg(long, value_name = "FILE", requires = "many", conflicts_with = "apply")]
+    #[arg(long, value_name = "FILE", requires = "bulk", conflicts_with = "apply")]
     pub(crate) prices: Option<PathBuf>,
 
     /// Print one JSON object a line, the counts last
-    #[arg(long, requires = "many")]
+    #[arg(long, requires = "bulk")]
     pub(crate) json: bool,
 }
 
-impl ManyArgs {
-    /// Whether it is about many objects.
+impl BulkArgs {
+    /// `true` if the command works on many objects.
     pub(crate) fn is_meant(&self) -> bool {
         self.recursive
             || self.versions
             || self.inventory.is_some()
             || self.stdin
             || self.plan.is_some()
+    }
+
+    /// Returns where the objects are listed, unless a plan names them.
+    pub(super) fn source(&self) -> ObjectSource<'_> {
+        match &self.inventory {
+            Some(manifest) => ObjectSource::Inventory(manifest),
+            None if self.stdin => ObjectSource::Stdin,
+            None if self.versions => ObjectSource::Versions,
+            None => ObjectSource::Prefix,
+        }
+    }
+
+    /// Returns the listing's name. It is part of the job's identity, so it must stay the same.
+    pub(super) fn listing_name(&self, prefix: &Prefix) -> String {
+        match self.source() {
+            ObjectSource::Inventory(manifest) => format!("the inventory {manifest} of {prefix}"),
+            ObjectSource::Stdin => format!("standard input, of {prefix}"),
+            ObjectSource::Versions => format!("all versions of {prefix}"),
+            ObjectSource::Prefix | ObjectSource::Exact => prefix.to_string(),
+        }
     }
 }

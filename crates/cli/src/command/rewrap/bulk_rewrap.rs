@@ -1,63 +1,52 @@
-//! Rewraps of many objects: what would be done, or that it is done.
+//! `sealwax rewrap` of many objects: by a plan, or by a listing.
 
-use std::{
-    fs::{self, File},
-    io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-};
-
-use sealwax_s3::rewrap::{
-    Action, EditName, PlanFile, PlannedObject, PriceTable, Report, Rewrapper, Stop, Summary, Tally,
-    Work,
-};
+use sealwax_s3::rewrap::{EditName, PlanFile, Report, Rewrapper, Stop, Tally, Work};
 
 use super::{
-    outcome::{self, Output},
-    source::{self, Settings},
+    args::{BulkArgs, RewrapArgs},
+    dry_run::dry_run,
+    job_settings::{JobSettings, rewrapper},
+    rewrap_output::{Output, check_any},
 };
 use crate::{
-    args::{ManyArgs, RewrapArgs},
-    aws::Session,
-    error::{Exit, Failure},
+    args::{Prefix, WrapKey},
+    failure::Failure,
     interrupt::asked_to_stop,
-    prefix::Prefix,
-    shell, state,
-    text::Counted,
-    wrap_key::WrapKey,
+    session::Session,
+    state_directory,
+    terminal_text::{Counted, this_command_line},
 };
 
 /// Rewraps many objects, or says what that would do.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
     let edits = edits(&args);
-    let RewrapArgs { prefix, many, to_sidecar, reader, s3ec, .. } = args;
-    let plan = match &many.plan {
+    let RewrapArgs { prefix, bulk, to_sidecar, reader, s3ec, .. } = args;
+    let plan = match &bulk.plan {
         Some(path) => Some(PlanFile::open(path).await?),
         None => None,
     };
     let (settings, edits) = match &plan {
-        Some(plan) => (Settings::of_plan(session, plan.header())?, plan.header().edits.clone()),
+        Some(plan) => (JobSettings::of_plan(session, plan.header())?, plan.header().edits.clone()),
         None => {
             let bucket = &prefix.as_ref().expect("required").bucket;
-            (Settings::new(session, bucket, &reader, to_sidecar), edits)
+            (JobSettings::new(session, bucket, &reader, to_sidecar), edits)
         }
     };
-    match (plan, many.apply) {
+    match (plan, bulk.apply) {
         (Some(plan), false) => {
-            show(&many, plan.summary(), Vec::new())?;
+            Output::new(bulk.json).summary(plan.summary(), &[])?;
             session.say("nothing was changed: --apply does it");
             Ok(())
         }
         (plan, apply) => {
             let rewrapper =
-                source::rewrapper(session, &settings, &edits, many.kms_calls_per_second, &s3ec)
-                    .await?;
+                rewrapper(session, &settings, &edits, bulk.kms_calls_per_second, &s3ec).await?;
             match apply {
                 true => {
-                    self::apply(session, &rewrapper, &settings, &edits, (plan, prefix), &many).await
+                    self::apply(session, &rewrapper, &settings, &edits, (plan, prefix), &bulk).await
                 }
                 false => {
-                    dry_run(session, &rewrapper, &settings, &prefix.expect("required"), &many).await
+                    dry_run(session, &rewrapper, &settings, &prefix.expect("required"), &bulk).await
                 }
             }
         }
@@ -81,103 +70,14 @@ fn edits(args: &RewrapArgs) -> Vec<EditName> {
     edits
 }
 
-/// Says what would be done, and writes that to a plan if one is wanted.
-async fn dry_run(
-    session: &Session,
-    rewrapper: &Rewrapper,
-    settings: &Settings,
-    prefix: &Prefix,
-    many: &ManyArgs,
-) -> Result<(), Failure> {
-    let prices = prices(many.prices.as_deref())?;
-    let plan = many.save_plan.as_deref().map(PartialPlan::create).transpose()?;
-    let output: Box<dyn Write + Send> = match &plan {
-        Some(plan) => {
-            Box::new(BufWriter::new(plan.file.try_clone().map_err(|error| plan.failed(error))?))
-        }
-        None => Box::new(io::sink()),
-    };
-    let (listing, name) = source::listing(rewrapper.client().s3(), prefix, many);
-    let progress = session.job_progress(None);
-    let counting = progress.count(|| source::again(rewrapper.client().s3(), prefix, many));
-    let impossible = Arc::new(Mutex::new(Vec::new()));
-    let (mut lines, stop) = (Output::new(many.json), Stop::new());
-    let planning = rewrapper
-        .plan()
-        .concurrency(many.concurrency.into())
-        .prices(prices)
-        .settings(settings.to_json());
-    let planning = planning.stop(stop.clone()).on_object({
-        let (progress, impossible) = (progress.clone(), Arc::clone(&impossible));
-        let mut failed = 0;
-        move |object: &PlannedObject| {
-            failed += u64::from(matches!(object.action, Action::Impossible { .. }));
-            progress.one_more(failed);
-            progress.suspend(|| lines.planned(object));
-            let mut impossible = impossible.lock().unwrap_or_else(PoisonError::into_inner);
-            if matches!(object.action, Action::Impossible { .. })
-                && impossible.len() < outcome::SHOWN
-            {
-                impossible.push(object.clone());
-            }
-        }
-    });
-    let planned =
-        asked_to_stop(planning.send(source::wanted(listing, prefix, many), name, output), || {
-            stop.stop();
-        })
-        .await;
-    drop(counting);
-    progress.end();
-    let consequence = "nothing was changed, and there is no plan";
-    let (summary, signal) = planned.map_err(|signal| Failure::stopped(signal, consequence))?;
-    if let Some(signal) = signal {
-        return Err(Failure::stopped(signal, consequence));
-    }
-    let summary = summary?;
-    if let Some(plan) = plan {
-        let path = plan.finish()?;
-        session.say(format!("the plan is in {}: nothing was changed", path.display()));
-    } else {
-        session.say("nothing was changed: --apply does it");
-    }
-    let impossible =
-        std::mem::take(&mut *impossible.lock().unwrap_or_else(PoisonError::into_inner));
-    show(many, &summary, impossible)?;
-    let failed = summary.impossible.values().sum();
-    let all = summary.objects;
-    check_any(all)?;
-    Failure::of_many(
-        failed,
-        all,
-        format!("{failed} of {} cannot be rewrapped as they are", Counted(all, "object")),
-    )
-}
-
-/// Whoever names no object has named the wrong ones.
-fn check_any(objects: u64) -> Result<(), Failure> {
-    match objects {
-        0 => Err(Failure::new(
-            Exit::NotFound,
-            "there is no such object",
-            "check the bucket and the prefix, or the list",
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn show(many: &ManyArgs, summary: &Summary, impossible: Vec<PlannedObject>) -> Result<(), Failure> {
-    Output::new(many.json).summary(summary, &impossible)
-}
-
 /// Rewraps the objects.
 async fn apply(
     session: &Session,
     rewrapper: &Rewrapper,
-    settings: &Settings,
+    settings: &JobSettings,
     edits: &[EditName],
     (plan, prefix): (Option<PlanFile>, Option<Prefix>),
-    many: &ManyArgs,
+    bulk: &BulkArgs,
 ) -> Result<(), Failure> {
     let total = plan.as_ref().map(|plan| plan.summary().objects);
     let (work, name) = match plan {
@@ -187,28 +87,28 @@ async fn apply(
         }
         None => {
             let prefix = prefix.as_ref().expect("required without a plan");
-            let (listing, name) = source::listing(rewrapper.client().s3(), prefix, many);
-            let objects = source::wanted(listing, prefix, many);
+            let name = bulk.listing_name(prefix);
+            let objects = bulk.source().list(rewrapper.client().s3(), prefix);
             (Work::listing(objects, &name).settings(settings.to_json()), name)
         }
     };
-    let journal = match &many.journal {
+    let journal = match &bulk.journal {
         Some(path) => path.clone(),
         None => {
             let job = serde_json::to_vec(&(name, edits, settings)).expect("names are strings");
-            state::journal_for(&job)?
+            state_directory::journal_for(&job)?
         }
     };
     let (progress, stop) = (session.job_progress(total), Stop::new());
     let counting = match (total, &prefix) {
         (None, Some(prefix)) => {
-            Some(progress.count(|| source::again(rewrapper.client().s3(), prefix, many)))
+            Some(progress.count(|| bulk.source().list_again(rewrapper.client().s3(), prefix)))
         }
         _ => None,
     };
-    let mut lines = Output::new(many.json);
+    let mut lines = Output::new(bulk.json);
     let apply =
-        rewrapper.apply().concurrency(many.concurrency.into()).journal(&journal).stop(stop.clone());
+        rewrapper.apply().concurrency(bulk.concurrency.into()).journal(&journal).stop(stop.clone());
     let apply = apply.on_report({
         let progress = progress.clone();
         let mut tally = Tally::default();
@@ -231,17 +131,17 @@ async fn apply(
             "each object is as it was, or rewrapped as a whole; the journal is {}",
             journal.display()
         );
-        Failure::stopped(signal, consequence).step("to go on", shell::same_command())
+        Failure::stopped(signal, consequence).step("to go on", this_command_line())
     };
     let (tally, signal) = done.map_err(stopped)?;
     let tally =
-        tally.map_err(|error| Failure::from(error).step("to go on", shell::same_command()))?;
-    Output::new(many.json).tally(session, &tally)?;
+        tally.map_err(|error| Failure::from(error).step("to go on", this_command_line()))?;
+    Output::new(bulk.json).tally(session, &tally)?;
     if let (Some(signal), true) = (signal, tally.stopped) {
         return Err(stopped(signal));
     }
-    if tally.is_complete() && many.journal.is_none() {
-        state::remove(&journal)?;
+    if tally.is_complete() && bulk.journal.is_none() {
+        state_directory::remove(&journal)?;
     }
     let (undone, all) = (tally.undone(), tally.objects());
     check_any(all + tally.done_before)?;
@@ -250,56 +150,5 @@ async fn apply(
         all,
         format!("{undone} of {} were not rewrapped", Counted(all, "object")),
     );
-    failed.map_err(|failure| failure.step("to try those again", shell::same_command()))
-}
-
-/// A plan that is not complete: it has its name only when it is.
-#[derive(Debug)]
-struct PartialPlan {
-    file: File,
-    partial: PathBuf,
-    path: PathBuf,
-}
-
-impl PartialPlan {
-    fn create(path: &Path) -> Result<Self, Failure> {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let (partial, path) = (PathBuf::from(partial), path.to_owned());
-        let created = File::create(&partial);
-        let file = created
-            .map_err(|error| Failure::io(&format!("cannot write {}", partial.display()), error))?;
-        Ok(Self { file, partial, path })
-    }
-
-    fn finish(mut self) -> Result<PathBuf, Failure> {
-        let renamed = self.file.sync_all().and_then(|()| fs::rename(&self.partial, &self.path));
-        renamed.map_err(|error| self.failed(error))?;
-        Ok(std::mem::take(&mut self.path))
-    }
-
-    fn failed(&self, error: io::Error) -> Failure {
-        Failure::io(&format!("cannot write the plan {}", self.path.display()), error)
-    }
-}
-
-impl Drop for PartialPlan {
-    fn drop(&mut self) {
-        // It is gone where the plan was finished.
-        let _ = fs::remove_file(&self.partial);
-    }
-}
-
-fn prices(path: Option<&Path>) -> Result<PriceTable, Failure> {
-    let Some(path) = path else { return Ok(PriceTable::default()) };
-    let text = fs::read(path)
-        .map_err(|error| Failure::io(&format!("cannot read {}", path.display()), error))?;
-    serde_json::from_slice(&text).map_err(|error| {
-        let message = format!("{} is no table of prices: {error}", path.display());
-        Failure::new(
-            Exit::Usage,
-            message,
-            "give a JSON object with the fields that `sealwax_s3::rewrap::PriceTable` has",
-        )
-    })
+    failed.map_err(|failure| failure.step("to try those again", this_command_line()))
 }

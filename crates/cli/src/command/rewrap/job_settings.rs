@@ -1,33 +1,25 @@
 //! Which objects are to be rewrapped, and how: as typed, or as a plan tells it.
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
-use aws_sdk_s3::Client;
-use futures_util::{Stream, TryStreamExt as _, future::ready};
 use sealwax_s3::{
-    Error, KmsKeyArn, KmsKeyring,
+    KmsKeyArn, KmsKeyring,
     envelope::{CachingKeyring, Keyring},
-    listing::{ListedObject, Listing},
     rewrap::{EditName, Edits, PlanHeader, Rewrapper},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::args::SidecarWhen;
 use crate::{
-    args::{ManyArgs, ReaderArgs, SidecarWhen},
-    aws::Session,
-    error::Failure,
-    prefix::Prefix,
-    s3ec::S3ecArgs,
-    wrap_key::WrapKey,
+    args::{ReaderArgs, S3ecArgs, WrapKey},
+    failure::Failure,
+    session::Session,
 };
-
-/// Objects of a listing.
-pub(super) type Objects = Pin<Box<dyn Stream<Item = Result<ListedObject, Error>> + Send>>;
 
 /// What a plan keeps beside the edits: all that makes it the same job again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Settings {
+pub(super) struct JobSettings {
     pub(super) bucket: String,
     region: String,
     replica_of: Option<String>,
@@ -40,7 +32,7 @@ pub(super) struct Settings {
     to_sidecar: SidecarWhen,
 }
 
-impl Settings {
+impl JobSettings {
     /// As typed.
     pub(super) fn new(
         session: &Session,
@@ -95,14 +87,14 @@ impl Settings {
 /// A rewrapper that makes these edits, and calls KMS at most so often.
 pub(super) async fn rewrapper(
     session: &Session,
-    settings: &Settings,
+    settings: &JobSettings,
     edits: &[EditName],
     calls_per_second: Option<u32>,
     s3ec: &S3ecArgs,
 ) -> Result<Rewrapper, Failure> {
     let (session, mut reader) = settings.applied(session)?;
     reader.besides_local = edits.iter().any(adds_local);
-    let reading = Arc::new(session.kms_keyring(reader, &[], calls_per_second).await?);
+    let reading = Arc::new(session.keyrings().kms(reader, &[], calls_per_second).await?);
     let mut made = Edits::new();
     for edit in edits {
         made = match edit {
@@ -119,7 +111,10 @@ pub(super) async fn rewrapper(
     }
     // Intermediate keys are unwrapped once for many objects.
     let client = session
-        .client_builder_of(&settings.bucket, CachingKeyring::new(session.with_local(reading)))
+        .client_builder_of(
+            &settings.bucket,
+            CachingKeyring::new(session.keyrings().with_local(reading)),
+        )
         .s3ec(s3ec.settings()?)
         .build();
     let rewrapper = Rewrapper::new(client, made)?.landing(settings.to_sidecar.into());
@@ -141,37 +136,5 @@ fn keyring(
     keys: &[String],
 ) -> Result<Arc<dyn Keyring>, Failure> {
     let keys: Result<Vec<_>, _> = keys.iter().map(|name| WrapKey::of_name(name)).collect();
-    session.keyring_of(&keys.map_err(Failure::usage)?, reading.sibling())
-}
-
-/// The objects that were typed: their listing, and its name.
-pub(super) fn listing(s3: &Client, prefix: &Prefix, many: &ManyArgs) -> (Listing, String) {
-    let Prefix { bucket, key } = prefix;
-    match &many.inventory {
-        Some(manifest) => (
-            Listing::inventory(s3, manifest.clone()),
-            format!("the inventory {manifest} of {prefix}"),
-        ),
-        None if many.stdin => (
-            Listing::lines(tokio::io::stdin(), Some(bucket.clone())),
-            format!("standard input, of {prefix}"),
-        ),
-        None if many.versions => {
-            (Listing::versions(s3, bucket, key), format!("all versions of {prefix}"))
-        }
-        None => (Listing::objects(s3, bucket, key), prefix.to_string()),
-    }
-}
-
-/// The objects that were typed once more, to be counted; `None` where they can be had only once.
-pub(super) fn again(s3: &Client, prefix: &Prefix, many: &ManyArgs) -> Option<Objects> {
-    (!many.stdin).then(|| wanted(listing(s3, prefix, many).0, prefix, many))
-}
-
-/// Those of a listing that are meant: an inventory is of all prefixes; who names objects means them.
-pub(super) fn wanted(listing: Listing, prefix: &Prefix, many: &ManyArgs) -> Objects {
-    let (Prefix { bucket, key }, all) = (prefix.clone(), many.stdin);
-    let is_wanted =
-        move |object: &ListedObject| all || object.bucket == bucket && object.key.starts_with(&key);
-    Box::pin(listing.try_filter(move |object| ready(is_wanted(object))))
+    session.keyrings().of(&keys.map_err(Failure::usage)?, reading.sibling())
 }

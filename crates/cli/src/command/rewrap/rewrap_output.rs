@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    aws::Session,
-    error::Failure,
-    text::{Counted, Printable},
+    console::Lines,
+    failure::{Exit, Failure},
+    session::Session,
+    terminal_text::{Counted, Printable},
 };
 
 /// How many objects that cannot be rewrapped a dry run shows; the plan and the JSON have all of them.
@@ -137,11 +138,19 @@ fn print(text: &str) {
 }
 
 fn write(text: &str) -> Result<(), Failure> {
-    let mut output = io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::io("cannot write to standard output", error))
-        }
+    let mut lines = Lines::new();
+    lines.text(text)?;
+    lines.finish()
+}
+
+/// Whoever names no object has named the wrong ones.
+pub(super) fn check_any(objects: u64) -> Result<(), Failure> {
+    match objects {
+        0 => Err(Failure::new(
+            Exit::NotFound,
+            "there is no such object",
+            "check the bucket and the prefix, or the list",
+        )),
         _ => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, builder::NonEmptyStringValueParser};
 
-use crate::{age::Age, prefix::Prefix};
+use crate::args::{Age, Prefix};
 
 const LS_EXAMPLES: &str = "\
 Examples:
