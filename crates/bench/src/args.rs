@@ -12,9 +12,6 @@ const GIB: u64 = 1 << 30;
 /// Whole processes against a null S3 server.
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
-    /// Given by cargo
-    #[arg(long)]
-    pub(crate) bench: bool,
     #[command(flatten)]
     pub(crate) plan: PlanArgs,
     #[command(subcommand)]

@@ -7,7 +7,10 @@ use std::{
 
 use clap::ValueEnum;
 
-use crate::{Result, peers::Peers};
+use crate::{
+    Result,
+    peers::{self, Peers},
+};
 
 /// The only account, and the only key, of the null server's KMS.
 pub(crate) const ACCOUNT: &str = "111122223333";
@@ -151,7 +154,7 @@ impl Contender {
     /// The program, with the server as the only AWS that it knows.
     fn command(self, peers: &Peers, Target { endpoint, .. }: Target<'_>) -> Result<Command> {
         let mut command = match self {
-            Self::Sealwax => Command::new(env!("CARGO_BIN_EXE_sealwax")),
+            Self::Sealwax => Command::new(peers::sealwax()?),
             Self::BareSdk => Command::new(std::env::current_exe()?),
             Self::S5cmd => {
                 let mut command = Command::new(peers.s5cmd()?);

@@ -8,13 +8,14 @@ mod args;
 mod bare_sdk;
 mod cipher;
 mod contender;
-mod counts;
+mod findings;
 mod machine;
 mod measure;
 mod null_server;
 mod peers;
 mod report;
-mod rewrap;
+mod request_counts;
+mod rewrap_benchmark;
 mod rounds;
 mod servers;
 
@@ -44,9 +45,7 @@ fn run(args: Args) -> Result<()> {
         Some(Own::Feed { bytes }) => measure::feed(bytes),
         Some(Own::BarePut { file, bucket, key }) => bare_sdk::put(&file, &bucket, &key),
         Some(Own::BareGet { bucket, key, file }) => bare_sdk::get(&bucket, &key, &file),
-        None if args.bench && args.plan.rewrap => rewrap::run(args.plan.quick),
-        None if args.bench => rounds::run(&args.plan.resolve()?),
-        // `cargo test --benches` runs it too, and must be quick.
-        None => Ok(()),
+        None if args.plan.rewrap => rewrap_benchmark::run(args.plan.quick),
+        None => rounds::run(&args.plan.resolve()?),
     }
 }

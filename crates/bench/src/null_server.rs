@@ -5,8 +5,8 @@
 //! authenticated. Each connection has a thread of its own.
 
 mod aws_json;
+mod generated_objects;
 mod http;
-mod many;
 mod objects;
 mod s3;
 mod stats;

@@ -4,13 +4,22 @@ use std::path::{Path, PathBuf};
 
 use crate::Result;
 
-const REQUIREMENTS: &str = include_str!("peers/requirements.txt");
+const REQUIREMENTS: &str = include_str!("../peers/requirements.txt");
 
 /// The directory that cargo builds in.
 pub(crate) fn target_directory() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
-    // target/release/deps/whole_process-0123456789abcdef
-    Ok(program.ancestors().nth(3).ok_or("this program is not where cargo builds it")?.to_owned())
+    // target/release/sealwax-bench
+    Ok(program.ancestors().nth(2).ok_or("this program is not where cargo builds it")?.to_owned())
+}
+
+/// The command `sealwax`, which is built beside this program.
+pub(crate) fn sealwax() -> Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name("sealwax");
+    if !path.exists() {
+        return Err(format!("{} is missing: `make bench` builds it", path.display()).into());
+    }
+    Ok(path)
 }
 
 /// The other clients.
@@ -42,7 +51,7 @@ impl Peers {
     }
 
     pub(crate) fn s3ec_script() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/whole_process/peers/s3ec.py")
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/s3ec.py")
     }
 
     /// The pinned version of a package.

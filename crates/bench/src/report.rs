@@ -1,33 +1,20 @@
 //! The report: `docs/BENCHMARKS.md`.
 
-mod must;
 mod table;
+mod targets;
 
 use std::collections::BTreeMap;
 
+use self::table::bytes;
 use crate::{
-    Result,
-    args::Plan,
-    cipher,
+    Result, cipher,
     contender::Contender,
+    findings::{Case, Findings, NOISY, Operation, Runs, TELLING},
     machine,
     peers::Peers,
-    rounds::{Case, NOISY, Operation, Runs, TELLING},
+    request_counts,
     servers::Counts,
 };
-
-/// All that was found out.
-#[derive(Debug)]
-pub(crate) struct Findings<'a> {
-    pub(crate) plan: &'a Plan,
-    pub(crate) runs: &'a Runs,
-    /// What Sealwax asked of the server for one put and one get of each length.
-    pub(crate) requests: &'a BTreeMap<(Operation, u64), Counts>,
-    /// What it asked for one byte of a long object.
-    pub(crate) range: &'a Counts,
-    /// What it asked for many puts with the key cache.
-    pub(crate) cached_puts: &'a Counts,
-}
 
 const INTRODUCTION: &str = "\
 # Benchmarks
@@ -66,7 +53,7 @@ pub(crate) fn write(findings: &Findings<'_>) -> Result<String> {
     text += &machine::describe()?;
     text += &format!("- {}\n\n", noise(findings.runs));
     text += "## What must be reached\n\n";
-    text += &must::rows(findings)?;
+    text += &targets::rows(findings)?;
     text += &overhead(findings);
     text += METHOD;
     let peers = Peers::open()?;
@@ -105,7 +92,7 @@ fn overhead(findings: &Findings<'_>) -> String {
     for size in findings.plan.sizes.iter().copied() {
         for latency_ms in findings.plan.latencies.iter().copied() {
             let case = Case { operation: Operation::Put, size, latency_ms };
-            let Some((ours, bare)) = must::both(findings, case, Contender::BareSdk) else {
+            let Some((ours, bare)) = targets::both(findings, case, Contender::BareSdk) else {
                 continue;
             };
             let (cpu, wall) = ((ours.cpu - bare.cpu) * 1000.0, (ours.wall - bare.wall) * 1000.0);
@@ -184,7 +171,7 @@ fn requests(findings: &Findings<'_>) -> String {
         let operation = if *operation == Operation::Put { "put" } else { "get" };
         text += &format!("| {operation} of {} | {} |\n", bytes(*size), list(counts));
     }
-    let range = bytes(crate::counts::LEN);
+    let range = bytes(request_counts::LEN);
     text += &format!("| one byte of {range}, by the library | {} |\n", list(findings.range));
     text + &format!(
         "| small puts with the key cache, by the library | {} |\n",
@@ -194,18 +181,4 @@ fn requests(findings: &Findings<'_>) -> String {
 
 fn list(counts: &Counts) -> String {
     counts.requests().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
-}
-
-/// `64 MiB`.
-fn bytes(len: u64) -> String {
-    match len {
-        len if len >= 1 << 30 && len.is_multiple_of(1 << 30) => format!("{} GiB", len >> 30),
-        len if len.is_multiple_of(1 << 20) => format!("{} MiB", len >> 20),
-        len => format!("{len} bytes"),
-    }
-}
-
-/// The runs of one contender in a case.
-fn runs_of(findings: &Findings<'_>, case: Case, contender: Contender) -> Option<table::Summary> {
-    findings.runs.get(&case)?.get(&contender).map(|runs| table::Summary::new(runs))
 }

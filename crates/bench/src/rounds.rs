@@ -15,48 +15,15 @@ use crate::{
     Result,
     args::Plan,
     contender::{Contender, KEPT, NULL, Source, Target},
-    counts,
-    measure::{self, Cost, Stdin},
+    findings::{Case, Findings, NOISY, Operation, Run, Runs, TELLING},
+    measure::{self, Stdin},
     peers::Peers,
-    report::{self, Findings},
+    report, request_counts,
     servers::{Counts, Server},
 };
 
-/// What is done with an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Operation {
-    Put,
-    Get,
-    /// A put from standard input.
-    Stream,
-}
-
-/// One cell of the report: everything of it was measured in turns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Case {
-    pub(crate) operation: Operation,
-    pub(crate) size: u64,
-    pub(crate) latency_ms: u64,
-}
-
-/// One measured run.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Run {
-    pub(crate) cost: Cost,
-    /// CPU time of the null server meanwhile.
-    pub(crate) server: Duration,
-    /// CPU time of everything else on the machine meanwhile, in cores.
-    pub(crate) noise: f64,
-}
-
-pub(crate) type Runs = BTreeMap<Case, BTreeMap<Contender, Vec<Run>>>;
-
-/// More than this used by others, in cores, and a run is done again, ...
-pub(crate) const NOISY: f64 = 0.15;
-/// ... so often at most, ...
-const TRIES: usize = 4;
-/// ... and only where the run was long enough to tell.
-pub(crate) const TELLING: Duration = Duration::from_millis(500);
+/// Most attempts of a run while other processes use the machine.
+const MAX_ATTEMPTS: usize = 4;
 
 /// The places and programs of all runs.
 struct Bench<'a> {
@@ -83,8 +50,8 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
     for latency_ms in &plan.latencies {
         bench.servers.push(Server::start(&bench.store(), *latency_ms)?);
     }
-    let range = counts::one_byte_range(bench.server(0)?, &bench.store())?;
-    let cached_puts = counts::cached_puts(bench.server(0)?)?;
+    let range = request_counts::one_byte_range(bench.server(0)?, &bench.store())?;
+    let cached_puts = request_counts::cached_puts(bench.server(0)?)?;
     let mut requests = BTreeMap::new();
     for size in &plan.sizes {
         requests.extend(bench.files(*size)?);
@@ -210,14 +177,14 @@ impl Bench<'_> {
                 }
             };
             let mut run;
-            let mut tries = 0;
+            let mut attempts = 0;
             loop {
                 run = self.measure(server, &command, stdin, case)?;
                 if opened.exists() {
                     fs::remove_file(opened)?;
                 }
-                tries += 1;
-                if run.noise <= NOISY || tries == TRIES || run.cost.wall < TELLING {
+                attempts += 1;
+                if run.noise <= NOISY || attempts == MAX_ATTEMPTS || run.cost.wall < TELLING {
                     break;
                 }
             }

@@ -14,7 +14,7 @@ use sealwax_s3::{KmsKeyArn, S3Uri};
 
 pub(crate) use self::{
     folders::{FilterArgs, FolderArgs},
-    objects::{ObjectSource, Objects, ObjectsArgs},
+    objects::{ObjectSource, ObjectsArgs},
     prefix::{Prefix, name_of},
     s3_encryption_client::{FormatArg, RawKeyArgs, S3ecArgs},
     values::{Age, ByteRange, Pair, account_id, encryption_context, endpoint_url, fraction, place},

@@ -7,7 +7,7 @@ use futures_util::{Stream, TryStreamExt as _};
 use crate::{
     failure::{Exit, Failure},
     session::Session,
-    terminal_text::{Counted, Printable},
+    terminal_text::Counted,
 };
 
 /// What became of one.

@@ -91,7 +91,7 @@ pub(crate) fn level(
         async move {
             let Some(token) = from else { return Ok(None) };
             let (entries, next) = page(&session, &s3, &prefix, token).await?;
-            Ok(Some((stream::iter(entries.into_iter().map(Ok)), next.map(Some))))
+            Ok::<_, Failure>(Some((stream::iter(entries.into_iter().map(Ok)), next.map(Some))))
         }
     };
     Box::pin(stream::try_unfold(Some(None), next).try_flatten())

@@ -180,9 +180,9 @@ mod tests {
     #[test]
     fn files_have_their_path_in_the_folder() {
         let folder = tempfile::tempdir().expect("a folder");
-        std::fs::create_dir(folder.path().join("sub")).expect("made");
+        fs::create_dir(folder.path().join("sub")).expect("made");
         for name in ["b", "a", "sub/c"] {
-            std::fs::write(folder.path().join(name), name).expect("written");
+            fs::write(folder.path().join(name), name).expect("written");
         }
         std::os::unix::fs::symlink(folder.path(), folder.path().join("loop")).expect("linked");
         std::os::unix::fs::symlink("nowhere", folder.path().join("dangling")).expect("linked");

@@ -3,8 +3,8 @@
 use std::{io, ops::Range};
 
 use super::{
+    generated_objects,
     http::{Answer, Body, Connection, Request},
-    many,
     objects::{Objects, Stored},
     stats::Stats,
 };
@@ -22,11 +22,11 @@ pub(super) fn answer(
     let (bucket, key) = request.path[1..].split_once('/').unwrap_or((&request.path[1..], ""));
     if key.is_empty() {
         connection.discard(request.body_len()?)?;
-        if bucket == many::BUCKET
+        if bucket == generated_objects::BUCKET
             && request.method == "GET"
             && request.parameter("list-type").is_some()
         {
-            return Ok(many::list(request, stats));
+            return Ok(generated_objects::list(request, stats));
         }
         return Ok(of_bucket(request, bucket, stats));
     }
@@ -110,7 +110,7 @@ fn read(request: &Request, objects: &Objects, stats: &Stats) -> io::Result<Answe
     let head = request.method == "HEAD";
     stats.count(if head { "HeadObject" } else { "GetObject" });
     let stored = match request.path.starts_with("/many/") {
-        true => many::object(&request.path, objects)?,
+        true => generated_objects::object(&request.path, objects)?,
         false => objects.get(&request.path)?,
     };
     let Some(Stored { len, headers, file }) = stored else {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     contender::Contender,
-    rounds::{Case, Run},
+    findings::{Case, Findings, Run},
 };
 
 /// The runs of one contender, in short.
@@ -70,4 +70,22 @@ pub(super) fn of(case: Case, contenders: &BTreeMap<Contender, Vec<Run>>) -> Stri
         );
     }
     text
+}
+
+/// `64 MiB`.
+pub(super) fn bytes(len: u64) -> String {
+    match len {
+        len if len >= 1 << 30 && len.is_multiple_of(1 << 30) => format!("{} GiB", len >> 30),
+        len if len.is_multiple_of(1 << 20) => format!("{} MiB", len >> 20),
+        len => format!("{len} bytes"),
+    }
+}
+
+/// The runs of one contender in a case.
+pub(super) fn runs_of(
+    findings: &Findings<'_>,
+    case: Case,
+    contender: Contender,
+) -> Option<Summary> {
+    findings.runs.get(&case)?.get(&contender).map(|runs| Summary::new(runs))
 }

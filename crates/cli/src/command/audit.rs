@@ -17,7 +17,7 @@ use crate::{
     interrupt::unless_stopped,
     progress::Cleared,
     session::Session,
-    terminal_text::{Counted, Printable},
+    terminal_text::Counted,
 };
 
 /// Tells which keys objects depend on.

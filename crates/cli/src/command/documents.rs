@@ -1,15 +1,11 @@
 //! `sealwax completions` and `sealwax man`.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::{fs, path::PathBuf};
 
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use clap_complete::Shell;
 
-use crate::failure::Failure;
+use crate::{console::Lines, failure::Failure};
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

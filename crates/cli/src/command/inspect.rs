@@ -42,9 +42,9 @@ pub(super) async fn run(session: &Session, args: InspectArgs) -> Result<(), Fail
     let report = ObjectReport::new(&uri, head.send().await?);
     let mut lines = Lines::new();
     if json {
-        lines.json(&report)?
+        lines.json(&report)?;
     } else {
-        lines.text(&report.to_string())?
+        lines.text(&report.to_string())?;
     }
     lines.finish()
 }

@@ -6,15 +6,11 @@ mod put_request;
 mod resumable_put;
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use sealwax_s3::{
-    Error, ErrorKind, PlaintextSource, Put, PutOutput, PutS3ecOutput, S3Uri, envelope::MissingWrap,
-    s3ec::S3ec,
-};
+use sealwax_s3::{PlaintextSource, PutS3ecOutput, S3Uri, s3ec::S3ec};
 
 pub(crate) use self::args::PutArgs;
 use self::{
@@ -22,7 +18,7 @@ use self::{
     resumable_put::{ResumablePut, stored},
 };
 use crate::{
-    args::{FormatArg, Pair, encryption_context},
+    args::{FormatArg, encryption_context},
     console::is_standard_stream,
     failure::{Exit, Failure},
     interrupt::unless_stopped,

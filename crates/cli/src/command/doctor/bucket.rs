@@ -4,6 +4,7 @@ use aws_sdk_s3::{
     error::ProvideErrorMetadata as _,
     types::{BucketVersioningStatus, ExpirationStatus, ReplicationRuleStatus},
 };
+use sealwax_s3::{ErrorKind, error_chain};
 
 use super::check::{Check, Checks};
 use crate::{failure::Failure, session::Session, terminal_text::Counted};

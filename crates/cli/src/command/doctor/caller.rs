@@ -1,9 +1,10 @@
 //! Who calls, by which credentials.
 
 use aws_sdk_s3::config::ProvideCredentials as _;
+use sealwax_s3::{ErrorKind, ServerClock, error_chain};
 
 use super::check::{Check, Checks};
-use crate::{failure::Failure, session::Session};
+use crate::{failure::Failure, session::Session, terminal_text::Counted};
 
 /// Signatures of requests hold for 5 minutes of difference at KMS and STS, for 15 at S3. (AWS General Reference,
 /// "Signature Version 4".)

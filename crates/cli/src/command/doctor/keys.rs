@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use aws_sdk_s3::{config::http::HttpResponse, error::SdkError};
+use aws_sdk_s3::{config::http::HttpResponse, error::SdkError, operation::RequestId};
 use sealwax_s3::{
-    KmsKeyArn,
+    Error, KmsKeyArn,
     aws_sdk_kms::{
         Client,
         error::ProvideErrorMetadata,
@@ -12,6 +12,7 @@ use sealwax_s3::{
         types::{DataKeySpec, DryRunModifierType, KeyMetadata, KeySpec, KeyState, KeyUsageType},
     },
     envelope::{EncryptionContext, Place, WrapContext},
+    error_chain,
 };
 
 use super::check::{Check, Checks};

@@ -6,11 +6,13 @@ use aws_sdk_s3::{
     Client,
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
     primitives::ByteStream,
 };
 use sealwax_s3::{
-    KmsKeyArn, S3Uri,
+    Error, KmsKeyArn, S3Uri,
     envelope::{EncryptionContext, Place},
+    error_chain,
 };
 
 use super::check::{Check, Checks};

@@ -1,11 +1,6 @@
 //! `sealwax get` of folders.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{fs, path::Path, sync::Arc, time::SystemTime};
 
 use sealwax_s3::{
     S3Uri, SealedClient, UnencryptedObjects,

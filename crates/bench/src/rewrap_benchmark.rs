@@ -17,6 +17,7 @@ use crate::{
     contender::{AWS_ENVIRONMENT, KEY_ARN},
     machine,
     measure::{self, Cost, Stdin},
+    peers,
     servers::{Counts, Server},
 };
 
@@ -44,7 +45,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     let server = Server::start(directory.path(), 0)?;
     let template = directory.path().join("template");
     fs::write(&template, [7; 1024])?;
-    let mut put = sealwax(&server, None);
+    let mut put = sealwax(&server, None)?;
     put.arg("put").arg(&template).args(["s3://many/template", "--key", KEY_ARN]);
     measure::run(&put, Stdin::Nothing, directory.path())?;
 
@@ -54,9 +55,9 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     for objects in [hundred_thousand, million] {
         let plan = directory.path().join(format!("{objects}.plan"));
         let args = ["--recursive", "--save-plan"];
-        let plan_it = many(&server, objects).args(args).arg(&plan).args(EDIT).to_owned_command();
+        let plan_it = many(&server, objects)?.args(args).arg(&plan).args(EDIT).to_owned_command();
         runs.push(measured("plan", &server, objects, &plan_it, directory.path())?);
-        let apply = sealwax(&server, None)
+        let apply = sealwax(&server, None)?
             .arg("rewrap")
             .arg("--plan")
             .arg(&plan)
@@ -68,7 +69,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
             fs::remove_file(&journal)?;
         }
         fs::remove_file(&plan)?;
-        let apply = many(&server, objects)
+        let apply = many(&server, objects)?
             .arg("--recursive")
             .args(EDIT)
             .args(APPLY)
@@ -115,8 +116,8 @@ impl Owned for Command {
 }
 
 /// The command, with the null server as the only AWS that it knows, but for S3 if that is elsewhere.
-fn sealwax(server: &Server, s3: Option<&str>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sealwax"));
+fn sealwax(server: &Server, s3: Option<&str>) -> Result<Command> {
+    let mut command = Command::new(peers::sealwax()?);
     command
         .env("AWS_ENDPOINT_URL", &server.endpoint)
         .envs(AWS_ENVIRONMENT)
@@ -127,13 +128,13 @@ fn sealwax(server: &Server, s3: Option<&str>) -> Command {
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test");
     }
-    command
+    Ok(command)
 }
 
-fn many(server: &Server, objects: u64) -> Command {
-    let mut command = sealwax(server, None);
+fn many(server: &Server, objects: u64) -> Result<Command> {
+    let mut command = sealwax(server, None)?;
     command.arg("rewrap").arg(format!("s3://many/n{objects}/"));
-    command
+    Ok(command)
 }
 
 fn measured(
@@ -196,7 +197,7 @@ fn real(server: &Server, store: &str, objects: u64, directory: &Path) -> Result<
         tokio::time::sleep(Duration::from_secs(3)).await;
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
     })?;
-    let mut command = sealwax(server, Some(store));
+    let mut command = sealwax(server, Some(store))?;
     command
         .arg("rewrap")
         .arg(format!("s3://{BUCKET}/{prefix}"))

@@ -1,11 +1,11 @@
 //! What Sealwax must reach, and whether it did.
 
-use super::{Findings, bytes, runs_of, table::Summary};
+use super::table::{Summary, bytes, runs_of};
 use crate::{
     Result, cipher,
     contender::Contender,
-    counts,
-    rounds::{Case, Operation},
+    findings::{Case, Findings, Operation},
+    request_counts,
     servers::Counts,
 };
 
@@ -117,7 +117,7 @@ fn range(findings: &Findings<'_>) -> Row {
         .map(|(_, n)| n)
         .sum();
     Row {
-        what: format!("a range of 1 byte of {}", bytes(counts::LEN)),
+        what: format!("a range of 1 byte of {}", bytes(request_counts::LEN)),
         must: "1 GET, ≤ 33 KB".into(),
         measured: format!("{gets} GET of {requests} requests to S3, {fetched} bytes of the body"),
         met: Some(requests == 1 && gets == 1 && fetched <= RANGE_LIMIT),
@@ -141,7 +141,7 @@ fn cached_puts(findings: &Findings<'_>) -> Row {
         what: format!("KMS calls of {puts} puts with the cache"),
         must: "≤ 2".into(),
         measured: calls.to_string(),
-        met: Some(calls <= 2 && puts == counts::CACHED_PUTS as u64),
+        met: Some(calls <= 2 && puts == request_counts::CACHED_PUTS as u64),
     }
 }
 
