@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::{ArgGroup, Args};
 use futures_util::TryStreamExt as _;
 use sealwax_s3::{
-    KmsKeyringBuilder, ReencryptOutput, S3Uri, SealedClient, UnencryptedObjects,
+    ReencryptOutput, S3Uri, SealedClient, UnencryptedObjects,
     envelope::Keyring,
     error_chain,
     listing::Listing,
@@ -137,7 +137,8 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     };
 
     let of_kms = (!of_kms.is_empty())
-        .then(|| Arc::new(of_kms.into_iter().fold(kms.sibling(), KmsKeyringBuilder::key).build()));
+        .then(|| kms.sibling().keys(of_kms).build().map(Arc::new).map_err(Failure::usage))
+        .transpose()?;
     let s3ec_settings = s3ec.settings_to_write(to, of_kms, kms)?;
     let mut client = session.client_builder_of(&prefix.bucket, keyring).s3ec(s3ec_settings);
     if seal_unencrypted {

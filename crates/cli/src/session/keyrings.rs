@@ -48,7 +48,7 @@ impl Keyrings {
 
     /// Returns a keyring without keys, for work on metadata alone.
     pub(crate) fn empty(&self) -> KmsKeyring {
-        self.kms_builder().build()
+        self.kms_builder().build().expect("no ARN to parse")
     }
 
     /// Returns a keyring of exactly these keys; `kms` builds the part of KMS.
@@ -77,7 +77,7 @@ impl Keyrings {
         Ok(match (arns.is_empty(), local) {
             (true, Some(local)) => local,
             (_, local) => {
-                let kms = arns.into_iter().fold(kms, KmsKeyringBuilder::key).build();
+                let kms = kms.keys(arns).build().map_err(Failure::usage)?;
                 if local.is_some() { self.with_local(kms) } else { Arc::new(kms) }
             }
         })
@@ -100,8 +100,8 @@ impl Keyrings {
             return self.local.clone().map(|local| local as _).ok_or_else(none);
         }
         let policy = at_least.map_or(WrapPolicy::All, |count| WrapPolicy::AtLeast(count.into()));
-        let kms = keys.into_iter().fold(self.kms_builder(), KmsKeyringBuilder::key);
-        Ok(self.with_local(kms.wrap_policy(policy).build()))
+        let kms = self.kms_builder().keys(keys).wrap_policy(policy).build();
+        Ok(self.with_local(kms.map_err(Failure::usage)?))
     }
 
     /// Returns a keyring to read with: of the named keys and the local one, else of all keys in the
@@ -145,11 +145,13 @@ impl Keyrings {
                 regions.is_empty() || regions.iter().any(|region| region == key.region())
             };
             let keys = args.keys.into_iter().filter(meant);
-            return Ok(keys.fold(builder, KmsKeyringBuilder::key).build());
+            return builder.keys(keys).build().map_err(Failure::usage);
         }
         let filter = match (args.accounts.is_empty(), &self.local) {
             // A caller who names a local key and nothing else needs no KMS.
-            (true, Some(_)) if !args.besides_local => return Ok(builder.build()),
+            (true, Some(_)) if !args.besides_local => {
+                return builder.build().map_err(Failure::usage);
+            }
             (true, _) => self.own_account().await?,
             (false, _) => {
                 let region = self.config.region().map(AsRef::as_ref).unwrap_or_default();
@@ -157,7 +159,7 @@ impl Keyrings {
             }
         };
         let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
-        Ok(builder.discovery(filter).build())
+        builder.discovery(filter).build().map_err(Failure::usage)
     }
 
     /// Returns this keyring and the local key, if one is used. The local key is tried first.
@@ -189,7 +191,7 @@ impl Keyrings {
             (true, None) => None,
             (true, Some(local)) => Some(local),
             (false, local) => {
-                let kms = arns.into_iter().fold(shared.sibling(), KmsKeyringBuilder::key).build();
+                let kms = shared.sibling().keys(arns).build().expect("parsed ARNs");
                 Some(if local.is_some() { self.with_local(kms) } else { Arc::new(kms) })
             }
         }
