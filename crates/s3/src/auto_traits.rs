@@ -35,7 +35,7 @@ fn public_types() {
         migrate::Migrate,
         verify::VerifyAll,
         rewrap::Rewrapper,
-        rewrap::Edits,
+        rewrap::KeyChanges,
         rewrap::Stop,
     )>();
     cloned::<(drill::BlockedRegions, listing::ListedObject, listing::ManifestLocation, s3ec::S3ec)>(

@@ -1,58 +1,54 @@
 #![doc = include_str!("../README.md")]
 
-pub mod audit;
 #[cfg(test)]
 mod auto_traits;
-mod aws_failure;
-mod checksums;
+mod backoff;
+mod blocking;
 mod client;
-pub mod drill;
+mod download;
 mod error;
 mod format;
 mod kms;
-pub mod listing;
-pub mod migrate;
+mod list;
 mod object;
 mod operation;
 mod places;
-pub mod rewrap;
+mod progress;
 pub mod s3ec;
-mod sidecars;
-mod slots;
-mod source;
+mod single_flight;
+mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod timeouts;
 mod upload;
 mod uri;
-pub mod verify;
+mod vault;
 
 pub use {aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope};
 
 pub use self::{
-    checksums::BodyChecksum,
     client::{SealedClient, SealedClientBuilder},
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, error_chain},
     format::{ObjectFormat, UnencryptedObjects},
     kms::{
         DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder,
         WrapPolicy,
     },
-    object::{Attributes, ObjectInfo},
+    list::{ListPages, ListedObject, decode_key},
+    object::ObjectInfo,
     operation::{
-        copy::{Copy, CopyOutput},
-        delete::Delete,
+        copy::{CopyObject, CopyObjectOutput},
+        delete::{Delete, DeleteOutput},
         get::{Get, PlaintextStream, SealedObject},
         head::Head,
         put::{Put, PutOutput, PutS3ec, PutS3ecOutput},
         reencrypt::{Reencrypt, ReencryptOutput, WriteFormat},
-        rewrap::{Landing, Rewrap, RewrapOutcome, RewrapOutput},
+        rewrap::{KeyChange, KeyChanges, KeyStorage, Rewrap, RewrapOutput},
         shred::{KeyHolder, Shred, ShredOutput},
-        verify::{Verified, Verify, VerifyDepth},
+        verify::{Verify, VerifyDepth, VerifyOutput},
     },
     places::PlacePolicy,
-    sidecars::SidecarPolicy,
-    source::PlaintextSource,
-    upload::unfinished::UnfinishedUpload,
+    store::{attributes::Attributes, checksum::BodyChecksum, limits, server_clock::ServerClock},
+    upload::{source::PlaintextSource, unfinished::UnfinishedUpload},
     uri::{InvalidUri, S3Uri},
+    vault::sidecar::SidecarPolicy,
 };
