@@ -14,10 +14,10 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 use aws_types::service_config::ServiceConfigKey;
+use sealwax_jobs::drill::BlockedRegions;
 use sealwax_s3::{
     DiscoveryFilter, ErrorKind, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, PlacePolicy, S3Uri,
     SealedClient, SealedClientBuilder, SidecarPolicy, WrapPolicy,
-    drill::BlockedRegions,
     envelope::{EncryptedDataKey, Keyring, LocalKeyring, MultiKeyring},
 };
 
@@ -172,7 +172,9 @@ impl Session {
                     sealwax_s3::aws_sdk_kms::Client::new(&there.config).list_keys().send().await,
                 ),
                 _ => {
-                    drop(aws_sdk_sts::Client::new(&there.config).get_caller_identity().send().await)
+                    drop(
+                        aws_sdk_sts::Client::new(&there.config).get_caller_identity().send().await,
+                    );
                 }
             }
             if refused(service) == before {
@@ -206,7 +208,7 @@ impl Session {
             match (key, &self.local) {
                 (WrapKey::Kms(arn), _) => arns.push(arn.clone()),
                 (WrapKey::Local(name), Some(key)) if is_named(key, name) => {
-                    local = Some(Arc::clone(key))
+                    local = Some(Arc::clone(key));
                 }
                 (WrapKey::Local(name), _) => {
                     let error = format!("there is no local key {name} at hand to wrap under");

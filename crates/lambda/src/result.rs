@@ -1,11 +1,8 @@
 //! What became of an object, in the words of S3 Batch Operations.
 
-use std::{error::Error as _, fmt};
+use std::fmt;
 
-use sealwax_s3::{
-    Error,
-    rewrap::{Outcome, Skipped},
-};
+use sealwax_s3::{Error, RewrapOutcome, Skipped, error_chain};
 
 use crate::batch_operations::Code;
 
@@ -40,18 +37,18 @@ impl ObjectResult {
     }
 }
 
-impl From<Outcome> for ObjectResult {
-    fn from(outcome: Outcome) -> Self {
+impl From<RewrapOutcome> for ObjectResult {
+    fn from(outcome: RewrapOutcome) -> Self {
         match outcome {
-            Outcome::Rewrapped { generation, .. } => {
+            RewrapOutcome::Rewrapped { generation, .. } => {
                 Self::succeeded(format!("rewrapped: generation {generation}"))
             }
-            Outcome::Unchanged => Self::succeeded("unchanged: it has the wanted keys"),
-            Outcome::Skipped(why @ (Skipped::NotSealed | Skipped::Gone)) => {
+            RewrapOutcome::Unchanged => Self::succeeded("unchanged: it has the wanted keys"),
+            RewrapOutcome::Skipped(why @ (Skipped::NotSealed | Skipped::Gone)) => {
                 Self::succeeded(format!("skipped: {}", why.name()))
             }
-            Outcome::Changed(error) => Self::temporary(described(&error)),
-            Outcome::Failed(error) => Self::from(error),
+            RewrapOutcome::Changed(error) => Self::temporary(described(&error)),
+            RewrapOutcome::Failed(error) => Self::from(error),
             other => {
                 Self::permanent(format!("an outcome that this function does not know: {other:?}"))
             }
@@ -68,13 +65,9 @@ impl From<Error> for ObjectResult {
     }
 }
 
-/// The kind, the error and its cause.
+/// Returns the error's kind, the error and its causes.
 fn described(error: &Error) -> String {
-    let kind = error.kind().name();
-    match error.source() {
-        Some(cause) => format!("{kind}: {error}: {cause}"),
-        None => format!("{kind}: {error}"),
-    }
+    format!("{}: {}", error.kind().name(), error_chain(error))
 }
 
 /// One line of at most [`MAX_TEXT_LEN`] bytes.
@@ -97,10 +90,13 @@ mod tests {
     #[test]
     fn what_is_done_or_need_not_be_succeeds() {
         for (outcome, expected) in [
-            (Outcome::Rewrapped { generation: 2, version_id: None }, "rewrapped: generation 2"),
-            (Outcome::Unchanged, "unchanged: it has the wanted keys"),
-            (Outcome::Skipped(Skipped::NotSealed), "skipped: not-sealed"),
-            (Outcome::Skipped(Skipped::Gone), "skipped: gone"),
+            (
+                RewrapOutcome::Rewrapped { generation: 2, version_id: None },
+                "rewrapped: generation 2",
+            ),
+            (RewrapOutcome::Unchanged, "unchanged: it has the wanted keys"),
+            (RewrapOutcome::Skipped(Skipped::NotSealed), "skipped: not-sealed"),
+            (RewrapOutcome::Skipped(Skipped::Gone), "skipped: gone"),
         ] {
             let expected = ObjectResult { code: Code::Succeeded, text: expected.into() };
             assert_eq!(ObjectResult::from(outcome), expected);

@@ -6,10 +6,21 @@ use aws_sdk_s3::Client;
 use sealwax_envelope::{Keyring, geometry::CHUNK_LEN};
 
 use crate::{
+    error::Error,
     format::UnencryptedObjects,
     operation::{
-        Handle, copy::CopyObject, delete::Delete, get::Get, head::Head, put::Put,
-        reencrypt::Reencrypt, rewrap::Rewrap, shred::Shred, verify::Verify,
+        Handle,
+        copy::CopyObject,
+        delete::Delete,
+        get::Get,
+        head::Head,
+        inspect::Inspect,
+        key_materials::KeyMaterials,
+        put::Put,
+        reencrypt::Reencrypt,
+        rewrap::{KeyChanges, Rewrap, Rewrapper},
+        shred::Shred,
+        verify::Verify,
     },
     places::PlacePolicy,
     s3ec::S3ec,
@@ -117,6 +128,25 @@ impl SealedClient {
     /// Reads an object's metadata without any key.
     pub fn head(&self) -> Head {
         Head::new(self.0.clone())
+    }
+
+    /// Reads which keys an object depends on, without using a key.
+    pub fn inspect(&self) -> Inspect {
+        Inspect::new(self.0.clone())
+    }
+
+    /// Creates an empty cache of key materials that asks with the client's keyring.
+    #[must_use]
+    pub fn key_materials(&self) -> KeyMaterials {
+        KeyMaterials::new(self.0.vault.clone())
+    }
+
+    /// Creates a rewrapper that makes `changes` to objects that this client reads.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) without any change.
+    pub fn rewrapper(&self, changes: KeyChanges) -> Result<Rewrapper, Error> {
+        Rewrapper::new(self.0.clone(), changes)
     }
 
     /// Re-wraps an object's data key. The body stays unchanged.

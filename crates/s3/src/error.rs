@@ -273,6 +273,13 @@ impl Error {
     ///
     /// `operation` is a verb such as `list`, and `object` its object, such as `s3://bucket/key` or
     /// `the plan`.
+    ///
+    /// ```
+    /// use sealwax_s3::{Error, ErrorKind};
+    ///
+    /// let error = Error::new("read", "the list", ErrorKind::InvalidListing, "line 2 is empty");
+    /// assert_eq!(error.to_string(), "cannot read the list: line 2 is empty");
+    /// ```
     #[must_use]
     pub fn new(
         operation: &'static str,
@@ -282,6 +289,16 @@ impl Error {
     ) -> Self {
         let (object, message) = (object.into(), message.into());
         Self(Box::new(Inner { kind, operation, object, message, answer: None, source: None }))
+    }
+
+    /// Adds the cause, which must hold no secret.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.0.source = Some(source.into());
+        self
     }
 
     /// Describes a failed call that the application made itself with an SDK client.

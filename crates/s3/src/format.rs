@@ -7,6 +7,10 @@ use sealwax_envelope::{
     s3ec::{self, Envelope},
 };
 
+/// The only reserved name in the metadata of a shredded object: the time of the shredding, as in
+/// RFC 3339. No other name is left, so nothing mistakes it for a sealed object.
+pub(crate) const SHREDDED: &str = "sealwax-shredded";
+
 /// The format of a stored object, and what its metadata says in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -9,7 +9,6 @@ mod download;
 mod error;
 mod format;
 mod kms;
-mod list;
 mod object;
 mod operation;
 mod places;
@@ -33,22 +32,33 @@ pub use self::{
         DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder,
         WrapPolicy,
     },
-    list::{ListPages, ListedObject, decode_key},
     object::ObjectInfo,
     operation::{
         copy::{CopyObject, CopyObjectOutput},
         delete::{Delete, DeleteOutput},
         get::{Get, PlaintextStream, SealedObject},
         head::Head,
+        inspect::{Inspect, InspectOutput, InspectedKey},
+        key_materials::KeyMaterials,
         put::{Put, PutOutput, PutS3ec, PutS3ecOutput},
         reencrypt::{Reencrypt, ReencryptOutput, WriteFormat},
-        rewrap::{KeyChange, KeyChanges, KeyStorage, Rewrap, RewrapOutput},
+        rewrap::{
+            DataKeyWay, Forecast, ForecastAction, Forecaster, KeyChange, KeyChanges, KeyStorage,
+            MetadataWay, ObjectState, PlannedRewrap, Rewrap, RewrapCost, RewrapOutcome,
+            RewrapOutput, Rewrapper, Skipped,
+        },
         shred::{KeyHolder, Shred, ShredOutput},
         verify::{Verify, VerifyDepth, VerifyOutput},
     },
     places::PlacePolicy,
-    store::{attributes::Attributes, checksum::BodyChecksum, limits, server_clock::ServerClock},
+    store::{
+        attributes::Attributes,
+        checksum::BodyChecksum,
+        limits,
+        list::{ListPages, ListedObject, decode_key},
+        server_clock::ServerClock,
+    },
     upload::{source::PlaintextSource, unfinished::UnfinishedUpload},
     uri::{InvalidUri, S3Uri},
-    vault::sidecar::SidecarPolicy,
+    vault::{object_kind::ObjectKind, sidecar::SidecarPolicy},
 };

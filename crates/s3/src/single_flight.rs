@@ -1,4 +1,4 @@
-//! What is found out once for many objects, and remembered within a bound.
+//! A bounded single-flight cache.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,41 +8,41 @@ use std::{
 
 use tokio::sync::OnceCell;
 
-/// How many things are remembered; beyond, the oldest is found out again where it comes up again.
-const MAX_REMEMBERED: usize = 1024;
+/// Most slots in the cache. Beyond that, the oldest slot is dropped.
+const MAX_SLOTS: usize = 1024;
 
-/// A slot for each thing that is to be found out, made when it first comes up. Whoever comes while another one fills it
-/// waits for that; a failure leaves it empty.
-pub(crate) struct Slots<I, T>(Mutex<Remembered<I, T>>);
+/// A slot for each id. Concurrent misses for one id share a single request; a failed request leaves
+/// the slot empty.
+pub(crate) struct SingleFlightCache<I, T>(Mutex<Slots<I, T>>);
 
-struct Remembered<I, T> {
+struct Slots<I, T> {
     slots: HashMap<I, Arc<OnceCell<T>>>,
     /// Oldest first.
     order: VecDeque<I>,
 }
 
-impl<I: Clone + Eq + Hash, T> Slots<I, T> {
-    /// The slot of `id`.
+impl<I: Clone + Eq + Hash, T> SingleFlightCache<I, T> {
+    /// Returns the slot of `id`.
     pub(crate) fn slot(&self, id: &I) -> Arc<OnceCell<T>> {
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = remembered.slots.get(id) {
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = cache.slots.get(id) {
             return Arc::clone(slot);
         }
-        if remembered.order.len() == MAX_REMEMBERED
-            && let Some(oldest) = remembered.order.pop_front()
+        if cache.order.len() == MAX_SLOTS
+            && let Some(oldest) = cache.order.pop_front()
         {
-            remembered.slots.remove(&oldest);
+            cache.slots.remove(&oldest);
         }
         let slot = Arc::<OnceCell<T>>::default();
-        remembered.order.push_back(id.clone());
-        remembered.slots.insert(id.clone(), Arc::clone(&slot));
+        cache.order.push_back(id.clone());
+        cache.slots.insert(id.clone(), Arc::clone(&slot));
         slot
     }
 }
 
-impl<I, T> Default for Slots<I, T> {
+impl<I, T> Default for SingleFlightCache<I, T> {
     fn default() -> Self {
-        Self(Mutex::new(Remembered { slots: HashMap::new(), order: VecDeque::new() }))
+        Self(Mutex::new(Slots { slots: HashMap::new(), order: VecDeque::new() }))
     }
 }
 
@@ -52,12 +52,12 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_is_forgotten() {
-        let slots = Slots::<usize, usize>::default();
-        for id in 0..MAX_REMEMBERED {
+        let slots = SingleFlightCache::<usize, usize>::default();
+        for id in 0..MAX_SLOTS {
             slots.slot(&id).get_or_init(|| async { id }).await;
         }
         assert_eq!(slots.slot(&0).get(), Some(&0));
-        slots.slot(&MAX_REMEMBERED);
+        slots.slot(&MAX_SLOTS);
         assert_eq!((slots.slot(&1).get(), slots.slot(&0).get()), (Some(&1), None));
     }
 }

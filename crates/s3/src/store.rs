@@ -9,6 +9,7 @@ pub(crate) mod companion;
 pub(crate) mod conditions;
 pub(crate) mod copy;
 pub mod limits;
+pub(crate) mod list;
 pub(crate) mod lost_answer;
 pub(crate) mod multipart;
 pub(crate) mod server_clock;

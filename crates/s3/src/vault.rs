@@ -8,6 +8,7 @@ pub(crate) mod instruction_file;
 pub(crate) mod intermediate;
 pub(crate) mod new_keys;
 pub(crate) mod object_keys;
+pub(crate) mod object_kind;
 pub(crate) mod sidecar;
 
 use std::{collections::HashMap, sync::Arc};

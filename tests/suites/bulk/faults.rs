@@ -9,7 +9,8 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use sealwax_s3::rewrap::{Edits, Verdict};
+use sealwax_jobs::rewrap::Verdict;
+use sealwax_s3::Edits;
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::time::sleep;
 
@@ -94,7 +95,7 @@ async fn run_with(fault: Fault, at: usize, objects: &Objects) -> usize {
         }
         // The list itself could not be had.
         Err(error) => {
-            assert!(fault == Fault::DenyFromHere && reports.is_empty(), "{case}: {error}")
+            assert!(fault == Fault::DenyFromHere && reports.is_empty(), "{case}: {error}");
         }
     }
     let store = SeaweedFs::new().await;

@@ -10,11 +10,8 @@ use std::{
 };
 
 use proptest::{collection::vec, prelude::*, test_runner::Config};
-use sealwax_s3::{
-    ErrorKind, S3Uri,
-    listing::Listing,
-    rewrap::{Edits, Rewrapper, Work},
-};
+use sealwax_jobs::{listing::Listing, rewrap::Work};
+use sealwax_s3::{Edits, ErrorKind, Rewrapper, S3Uri};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::{sync::Notify, time::sleep};
 
@@ -108,7 +105,7 @@ impl World {
                 self.model.remove(at);
             }
             Operation::Rewrap { region, edit, key, crashes } => {
-                self.rewrap(*region, *edit, *key, crashes).await
+                self.rewrap(*region, *edit, *key, crashes).await;
             }
             Operation::Lose { region } => self.check(Some(*region)).await,
         }
@@ -147,14 +144,15 @@ impl World {
             let client = SeaweedFs::over(wire).await.client(local_keyring(REGIONS[region]));
             let rewrapper = Rewrapper::new(client, edits()).expect("edits");
             loop {
-                let apply =
-                    rewrapper.apply().concurrency(4).journal(directory.path().join("journal"));
+                let apply = Apply::new(rewrapper.clone())
+                    .concurrency(4)
+                    .journal(directory.path().join("journal"));
                 let listing = Listing::objects(rewrapper.client().s3(), &bucket, &self.prefix);
                 match apply.send(Work::listing(listing, "all")).await {
                     Ok(tally) => return tally,
                     // The thread of one that crashed is still at its last line.
                     Err(error) if error.kind() == ErrorKind::UploadBusy => {
-                        sleep(Duration::from_millis(5)).await
+                        sleep(Duration::from_millis(5)).await;
                     }
                     Err(error) => panic!("{error}"),
                 }

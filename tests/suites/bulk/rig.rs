@@ -1,11 +1,11 @@
 //! Many small objects under a prefix of their own.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use sealwax_s3::{
-    Error, S3Uri, SealedClient,
+use sealwax_jobs::{
     listing::Listing,
-    rewrap::{Apply, Edits, Report, Rewrapper, Tally, Work},
+    rewrap::{Apply, Report, Tally, Work},
 };
+use sealwax_s3::{Edits, Error, Rewrapper, S3Uri, SealedClient};
 use sealwax_tests::{SeaweedFs, Wire, local_keyring, read};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -79,7 +79,7 @@ pub(crate) async fn run(apply: Apply, work: Work) -> (Vec<Report>, Result<Tally,
     let reports = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&reports);
     let tell = move |report: &Report| {
-        told.lock().unwrap_or_else(PoisonError::into_inner).push(report.clone())
+        told.lock().unwrap_or_else(PoisonError::into_inner).push(report.clone());
     };
     let tally = apply.on_report(tell).send(work).await;
     let reports = std::mem::take(&mut *reports.lock().unwrap_or_else(PoisonError::into_inner));

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use sealwax_s3::{Landing, listing::ManifestLocation};
+use sealwax_jobs::listing::ManifestLocation;
+use sealwax_s3::Landing;
 use serde::{Deserialize, Serialize};
 
 use super::{ReaderArgs, values::place};

@@ -1,10 +1,8 @@
 //! `sealwax audit`.
 
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    KmsKeyArn,
-    audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence, ObjectKind},
-};
+use sealwax_jobs::audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence};
+use sealwax_s3::{KmsKeyArn, ObjectKind};
 use serde::Serialize;
 
 use crate::{
@@ -185,7 +183,7 @@ fn name(dependence: Dependence) -> Option<&'static str> {
 
 impl Line {
     fn new(found: &AuditedObject, depends: Option<&'static str>) -> Self {
-        let key = |key: &sealwax_s3::audit::AuditedKey| Key {
+        let key = |key: &sealwax_jobs::audit::AuditedKey| Key {
             provider: key.provider.clone(),
             wrapping_key: key.wrapping_key.clone(),
             region: key.region.clone(),
@@ -277,7 +275,7 @@ struct RegionsCount {
 
 impl Report {
     fn new(summary: &AuditSummary) -> Self {
-        let key = |(name, uses): (&String, &sealwax_s3::audit::KeyUse)| KeyCount {
+        let key = |(name, uses): (&String, &sealwax_jobs::audit::KeyUse)| KeyCount {
             wrapping_key: name.clone(),
             objects: uses.objects,
             sole: uses.sole,

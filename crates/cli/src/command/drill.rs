@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
+use sealwax_jobs::{
     drill::{BlockedRegions, Lag},
     listing::Listing,
     verify::{VerifyOutcome, VerifySummary},

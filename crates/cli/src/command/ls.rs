@@ -6,7 +6,7 @@ use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use futures_util::{Stream, TryStreamExt as _};
 use indicatif::HumanBytes;
 use sealwax_s3::{
-    ErrorKind, KmsKeyArn, ObjectInfo, SealedClient, envelope::geometry, listing::ListedObject,
+    ErrorKind, KmsKeyArn, ListedObject, ObjectInfo, SealedClient, envelope::geometry,
 };
 use serde::Serialize;
 
@@ -232,7 +232,11 @@ async fn buckets(session: &Session, args: &LsArgs, lines: &mut Lines) -> Result<
             match args.json {
                 true => lines.json(&serde_json::json!({ "bucket": name, "created": made }))?,
                 false => {
-                    lines.line(format!("{:<20}  {}", made.unwrap_or_default(), Printable(&name)))?
+                    lines.line(format!(
+                        "{:<20}  {}",
+                        made.unwrap_or_default(),
+                        Printable(&name)
+                    ))?;
                 }
             }
         }

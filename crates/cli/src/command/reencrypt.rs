@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    KmsKeyringBuilder, ReencryptOutput, S3Uri, SealedClient, UnencryptedObjects,
-    envelope::Keyring,
+use sealwax_jobs::{
     listing::Listing,
     migrate::{Migrate, MigrateSummary},
+};
+use sealwax_s3::{
+    KmsKeyringBuilder, ReencryptOutput, S3Uri, SealedClient, UnencryptedObjects, envelope::Keyring,
 };
 
 use super::verify::message;

@@ -4,7 +4,7 @@ mod many;
 mod outcome;
 mod source;
 
-use sealwax_s3::{RewrapOutcome, RewrapOutput, S3Uri, envelope::EncryptedDataKey};
+use sealwax_s3::{RewrapOutput, S3Uri, envelope::EncryptedDataKey};
 
 use crate::{
     args::RewrapArgs, aws::Session, error::Failure, interrupt::unless_stopped, prefix::Prefix,
@@ -67,10 +67,7 @@ fn one(prefix: Prefix) -> Result<S3Uri, Failure> {
 }
 
 fn summary(uri: &S3Uri, output: &RewrapOutput) -> String {
-    let what = match output.outcome {
-        RewrapOutcome::Unchanged => "unchanged",
-        _ => "rewrapped",
-    };
+    let what = if output.rewrapped { "rewrapped" } else { "unchanged" };
     let Some(header) = output.header() else {
         return format!("{what} {uri}");
     };

@@ -3,10 +3,8 @@
 use std::future::ready;
 
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    Error, ErrorKind, SealedClient, VerifyDepth,
-    verify::{Sample, VerifyAll, VerifyOutcome, VerifySummary},
-};
+use sealwax_jobs::verify::{Sample, VerifyAll, VerifyOutcome, VerifySummary};
+use sealwax_s3::{Error, ErrorKind, SealedClient, VerifyDepth};
 use serde::Serialize;
 
 use crate::{

@@ -1,19 +1,23 @@
 //! Re-wraps an object's data key. The body is not read, moved or changed.
 
 mod encryption_client;
+mod forecast;
 mod key_changes;
 mod key_storage;
-pub(crate) mod wrapping;
+mod rewrapper;
+mod wrapping;
 
 use sealwax_envelope::{EncryptedDataKey, ObjectHeader};
 
+pub use self::{
+    forecast::{DataKeyWay, Forecast, ForecastAction, Forecaster, MetadataWay, RewrapCost},
+    key_changes::{KeyChange, KeyChanges},
+    key_storage::KeyStorage,
+    rewrapper::{ObjectState, PlannedRewrap, RewrapOutcome, Rewrapper, Skipped},
+};
 use self::{
     key_changes::{Change, key_change_setters},
     wrapping::Wrapping,
-};
-pub use self::{
-    key_changes::{KeyChange, KeyChanges},
-    key_storage::KeyStorage,
 };
 use super::{Handle, object_setters};
 use crate::{

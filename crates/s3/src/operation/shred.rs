@@ -20,18 +20,14 @@ use sealwax_envelope::{
 use super::{Handle, object_setters};
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
-    format::same_format_metadata,
-    list::ListPages,
+    format::{SHREDDED, same_format_metadata},
     store::{
         companion::Companion,
+        list::ListPages,
         snapshot::{Snapshot, is_locked},
     },
     vault::sidecar,
 };
-
-/// The one name of ours that a shredded object has: when it was shredded, as in RFC 3339. It has no other, so that nothing
-/// takes it for a sealed object.
-pub(crate) const SHREDDED: &str = "sealwax-shredded";
 
 /// Removes all of an object's wrapped keys, so that nobody can open it any more: neither its readers nor you.
 ///

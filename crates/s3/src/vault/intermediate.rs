@@ -8,11 +8,11 @@ use sealwax_envelope::{
 };
 
 use super::{new_keys::NewKeys, object_keys::ObjectKeys};
-use crate::{error::Error, single_flight::Slots};
+use crate::{error::Error, single_flight::SingleFlightCache};
 
 /// New wrapped forms of intermediate keys, made once for one set of key changes.
 #[derive(Default)]
-pub(crate) struct IntermediateKeys(Slots<Id, Made>);
+pub(crate) struct IntermediateKeys(SingleFlightCache<Id, Made>);
 
 /// A key change by its number, an encryption context, and all wrapped forms of one intermediate key
 /// that an object has.

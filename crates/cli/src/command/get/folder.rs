@@ -8,9 +8,8 @@ use std::{
 };
 
 use sealwax_s3::{
-    S3Uri, SealedClient, UnencryptedObjects,
+    ListedObject, S3Uri, SealedClient, UnencryptedObjects,
     envelope::{EncryptionContext, geometry},
-    listing::ListedObject,
 };
 use tokio::sync::Semaphore;
 

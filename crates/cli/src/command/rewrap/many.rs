@@ -7,10 +7,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use sealwax_s3::rewrap::{
-    Action, EditName, PlanFile, PlannedObject, PriceTable, Report, Rewrapper, Stop, Summary, Tally,
-    Work,
+use sealwax_jobs::rewrap::{
+    Action, PlanFile, PlannedObject, PriceTable, Report, Stop, Summary, Tally, Work,
 };
+use sealwax_s3::{EditName, Rewrapper};
 
 use super::{
     outcome::{self, Output},
@@ -102,8 +102,7 @@ async fn dry_run(
     let counting = progress.count(|| source::again(rewrapper.client().s3(), prefix, many));
     let impossible = Arc::new(Mutex::new(Vec::new()));
     let (mut lines, stop) = (Output::new(many.json), Stop::new());
-    let planning = rewrapper
-        .plan()
+    let planning = Planning::new(rewrapper.clone())
         .concurrency(many.concurrency.into())
         .prices(prices)
         .settings(settings.to_json());
@@ -124,7 +123,7 @@ async fn dry_run(
     });
     let planned =
         asked_to_stop(planning.send(source::wanted(listing, prefix, many), name, output), || {
-            stop.stop()
+            stop.stop();
         })
         .await;
     drop(counting);
@@ -207,8 +206,10 @@ async fn apply(
         _ => None,
     };
     let mut lines = Output::new(many.json);
-    let apply =
-        rewrapper.apply().concurrency(many.concurrency.into()).journal(&journal).stop(stop.clone());
+    let apply = Apply::new(rewrapper.clone())
+        .concurrency(many.concurrency.into())
+        .journal(&journal)
+        .stop(stop.clone());
     let apply = apply.on_report({
         let progress = progress.clone();
         let mut tally = Tally::default();
@@ -299,7 +300,7 @@ fn prices(path: Option<&Path>) -> Result<PriceTable, Failure> {
         Failure::new(
             Exit::Usage,
             message,
-            "give a JSON object with the fields that `sealwax_s3::rewrap::PriceTable` has",
+            "give a JSON object with the fields that `sealwax_jobs::rewrap::PriceTable` has",
         )
     })
 }

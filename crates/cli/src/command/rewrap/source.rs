@@ -4,11 +4,10 @@ use std::{pin::Pin, sync::Arc};
 
 use aws_sdk_s3::Client;
 use futures_util::{Stream, TryStreamExt as _, future::ready};
+use sealwax_jobs::{listing::Listing, rewrap::PlanHeader};
 use sealwax_s3::{
-    Error, KmsKeyArn, KmsKeyring,
+    EditName, Edits, Error, KmsKeyArn, KmsKeyring, ListedObject, Rewrapper,
     envelope::{CachingKeyring, Keyring},
-    listing::{ListedObject, Listing},
-    rewrap::{EditName, Edits, PlanHeader, Rewrapper},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
