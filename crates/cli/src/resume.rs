@@ -59,7 +59,7 @@ impl Resume {
         let Some(upload) = self.unfinished().await else { return failure };
         let again = shell::same_command();
         match kind {
-            ErrorKind::UploadBusy => failure,
+            ErrorKind::Locked => failure,
             ErrorKind::UploadNotFound => {
                 let failure = failure.advise(
                     "nothing of it is left to go on with: delete its state file and begin anew",

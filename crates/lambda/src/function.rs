@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_config::SdkConfig;
-use sealwax_s3::{Error, ErrorKind, ListedObject, Rewrapper};
+use sealwax_s3::{Error, ErrorKind, ListedObject, Rewrapper, SealedClient};
 use serde_json::{Value, json};
 use tokio::{
     sync::Mutex,
@@ -29,7 +29,7 @@ pub(crate) struct Function {
     config: SdkConfig,
     given: Given,
     /// That of the last event; the next one is mostly of the same job.
-    last: Mutex<Option<(Given, String, Rewrapper)>>,
+    last: Mutex<Option<(Given, String, (SealedClient, Rewrapper))>>,
 }
 
 impl Function {
@@ -132,17 +132,17 @@ impl Function {
         object: &ListedObject,
         until: Option<Instant>,
     ) -> ObjectResult {
-        let rewrapper = match self.rewrapper(given, settings, &object.bucket).await {
-            Ok(rewrapper) => rewrapper,
+        let (client, rewrapper) = match self.rewrapper(given, settings, &object.bucket).await {
+            Ok(made) => made,
             Err(error) => return error.into(),
         };
-        let Some(until) = until else { return rewrap_named(&rewrapper, object).await };
+        let Some(until) = until else { return rewrap_named(&client, &rewrapper, object).await };
         if until > Instant::now() {
-            if let Ok(result) = timeout_at(until, rewrap_named(&rewrapper, object)).await {
+            if let Ok(result) = timeout_at(until, rewrap_named(&client, &rewrapper, object)).await {
                 return result;
             }
             // A copy in parts was dropped.
-            rewrapper.client().settle().await;
+            client.settle().await;
         }
         ObjectResult::temporary(
             "the function's time was over: give it more, or rewrap this object by the command",
@@ -154,14 +154,14 @@ impl Function {
         given: &Given,
         settings: &Settings,
         bucket: &str,
-    ) -> Result<Rewrapper, Error> {
+    ) -> Result<(SealedClient, Rewrapper), Error> {
         let mut last = self.last.lock().await;
         match &*last {
-            Some((of, at, rewrapper)) if of == given && at == bucket => Ok(rewrapper.clone()),
+            Some((of, at, made)) if of == given && at == bucket => Ok(made.clone()),
             _ => {
-                let rewrapper = settings.rewrapper(&self.config, bucket)?;
-                *last = Some((given.clone(), bucket.to_owned(), rewrapper.clone()));
-                Ok(rewrapper)
+                let made = settings.rewrapper(&self.config, bucket)?;
+                *last = Some((given.clone(), bucket.to_owned(), made.clone()));
+                Ok(made)
             }
         }
     }
@@ -169,14 +169,18 @@ impl Function {
 
 /// Rewraps an object. Where a version is named that is the newest no more because a rewrap replaced it, the newest one is
 /// meant: a task whose answer was lost comes again.
-async fn rewrap_named(rewrapper: &Rewrapper, object: &ListedObject) -> ObjectResult {
+async fn rewrap_named(
+    client: &SealedClient,
+    rewrapper: &Rewrapper,
+    object: &ListedObject,
+) -> ObjectResult {
     let outcome = rewrapper.rewrap_one(object).await;
     let (Some(version_id), Some(ErrorKind::Unsupported)) =
         (&object.version_id, outcome.error().map(Error::kind))
     else {
         return outcome.into();
     };
-    let look = || rewrapper.client().head().bucket(&object.bucket).key(&object.key);
+    let look = || client.head().bucket(&object.bucket).key(&object.key);
     let (named, newest) = match tokio::join!(look().version_id(version_id).send(), look().send()) {
         (Ok(named), Ok(newest)) if named.version_id != newest.version_id => (named, newest),
         _ => return outcome.into(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use aws_config::{Region, SdkConfig};
 use sealwax_s3::{
-    DiscoveryFilter, Edits, Error, KmsKeyArn, KmsKeyring, Landing, PlacePolicy, Rewrapper,
+    DiscoveryFilter, Error, KeyChanges, KeyStorage, KmsKeyArn, KmsKeyring, PlacePolicy, Rewrapper,
     SealedClient, SidecarPolicy, aws_sdk_s3::Client, aws_sdk_s3::config::Builder,
     envelope::CachingKeyring,
 };
@@ -113,7 +113,7 @@ pub(crate) struct Settings {
     /// Whether wraps under older material are made anew.
     pub(crate) refresh: bool,
     replica_of: Option<String>,
-    landing: Landing,
+    landing: KeyStorage,
     sidecars: SidecarPolicy,
     /// To read with: these,
     keys: Vec<KmsKeyArn>,
@@ -141,9 +141,9 @@ impl Settings {
             )));
         }
         let landing = match given.get("to_sidecar") {
-            None | Some("never") => Landing::Copy,
-            Some("needed") => Landing::SidecarWhereNeeded,
-            Some("always") => Landing::Sidecar,
+            None | Some("never") => KeyStorage::Metadata,
+            Some("needed") => KeyStorage::SidecarWhereNeeded,
+            Some("always") => KeyStorage::Sidecar,
             Some(other) => {
                 return Err(invalid(
                     "to_sidecar",
@@ -185,7 +185,11 @@ impl Settings {
     ///
     /// # Errors
     /// Nothing is to be changed.
-    pub(crate) fn rewrapper(&self, config: &SdkConfig, bucket: &str) -> Result<Rewrapper, Error> {
+    pub(crate) fn rewrapper(
+        &self,
+        config: &SdkConfig,
+        bucket: &str,
+    ) -> Result<(SealedClient, Rewrapper), Error> {
         let config = match &self.region {
             Some(region) => config.to_builder().region(region.clone()).build(),
             None => config.clone(),
@@ -209,15 +213,16 @@ impl Settings {
         // Intermediate keys are unwrapped once for many objects, as long as Lambda keeps this process.
         let client = SealedClient::builder(Client::from_conf(s3), CachingKeyring::new(reading));
         let client = client.places(places).sidecars(self.sidecars.clone()).build();
-        Ok(Rewrapper::new(client, edits)?.landing(self.landing))
+        let rewrapper = client.rewrapper(edits)?.key_storage(self.landing);
+        Ok((client, rewrapper))
     }
 
     /// In the order of the command: replace, add, refresh, remove.
-    fn edits(&self, reading: &KmsKeyring) -> Edits {
+    fn edits(&self, reading: &KmsKeyring) -> KeyChanges {
         let keyring = |keys: &[KmsKeyArn]| {
             keys.iter().cloned().fold(reading.sibling(), |keyring, key| keyring.key(key)).build()
         };
-        let mut edits = Edits::new();
+        let mut edits = KeyChanges::new();
         if !self.replace.is_empty() {
             edits = edits.replace_keys(keyring(&self.replace));
         }
@@ -275,7 +280,7 @@ mod tests {
             remove: vec![east],
             refresh: false,
             replica_of: Some("invoices".into()),
-            landing: Landing::SidecarWhereNeeded,
+            landing: KeyStorage::SidecarWhereNeeded,
             sidecars: SidecarPolicy::off(),
             keys: vec![EAST.parse().expect("an ARN"), WEST.parse().expect("an ARN")],
             discovery: None,

@@ -33,7 +33,7 @@ pub(crate) fn stored(
         match kind {
             // S3 says so of a write over an object that is not there.
             ErrorKind::NotFound if during == During::Update => Error::Precondition { path, source },
-            ErrorKind::NotFound => Error::NotFound { path, source },
+            ErrorKind::NotFound | ErrorKind::NoSuchBucket => Error::NotFound { path, source },
             ErrorKind::Conflict if during == During::Creation => {
                 Error::AlreadyExists { path, source }
             }

@@ -113,7 +113,9 @@ impl S3ec {
         self
     }
 
-    pub(crate) fn file_suffix(&self) -> &str {
+    /// Returns the suffix of instruction files.
+    #[must_use]
+    pub fn file_suffix(&self) -> &str {
         &self.instruction_file_suffix
     }
 

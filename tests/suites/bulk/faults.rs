@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::future::join_all;
 use sealwax_jobs::rewrap::Verdict;
-use sealwax_s3::Edits;
+use sealwax_s3::KeyChanges;
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::time::sleep;
 
@@ -83,7 +83,7 @@ async fn run_with(fault: Fault, at: usize, objects: &Objects) -> usize {
     let directory = tempfile::tempdir().expect("a directory");
     let journal = directory.path().join("journal");
     let (wire, calls) = wire(fault, at);
-    let edits = || Edits::new().add_keys(local_keyring("b")).remove_key("a");
+    let edits = || KeyChanges::new().add_keys(local_keyring("b")).remove_key("a");
     let disturbed = rewrapper(&wire, edits()).await;
     let (reports, tally) =
         run(disturbed.apply().concurrency(1).journal(&journal), objects.work(disturbed.client()))

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 use sealwax_jobs::rewrap::Verdict;
 use sealwax_s3::{
-    Edits,
+    KeyChanges,
     envelope::{Keyring, MultiKeyring},
 };
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
@@ -81,7 +81,7 @@ async fn a_writer_loses_nothing_to_a_job() {
         }
     };
     let rewrapper =
-        rewrapper(&Wire::default(), Edits::new().remove_key("a").add_keys(local_keyring("c")))
+        rewrapper(&Wire::default(), KeyChanges::new().remove_key("a").add_keys(local_keyring("c")))
             .await;
     let job = async {
         let mut reports = Vec::new();

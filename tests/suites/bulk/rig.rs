@@ -5,7 +5,7 @@ use sealwax_jobs::{
     listing::Listing,
     rewrap::{Apply, Report, Tally, Work},
 };
-use sealwax_s3::{Edits, Error, Rewrapper, S3Uri, SealedClient};
+use sealwax_s3::{Error, KeyChanges, Rewrapper, S3Uri, SealedClient};
 use sealwax_tests::{SeaweedFs, Wire, local_keyring, read};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -64,14 +64,14 @@ impl Objects {
 }
 
 /// A rewrapper over `wire` that reads with the local key `a`.
-pub(crate) async fn rewrapper(wire: &Wire, edits: Edits) -> Rewrapper {
+pub(crate) async fn rewrapper(wire: &Wire, edits: KeyChanges) -> Rewrapper {
     let client = SeaweedFs::over(wire.clone()).await.client(local_keyring("a"));
-    Rewrapper::new(client, edits).expect("edits")
+    client.rewrapper(edits).expect("edits")
 }
 
 /// Adds the local key `b`.
-pub(crate) fn add_b() -> Edits {
-    Edits::new().add_keys(local_keyring("b"))
+pub(crate) fn add_b() -> KeyChanges {
+    KeyChanges::new().add_keys(local_keyring("b"))
 }
 
 /// What a job says of each object, and of all.

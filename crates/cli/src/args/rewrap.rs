@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use sealwax_jobs::listing::ManifestLocation;
-use sealwax_s3::Landing;
+use sealwax_s3::KeyStorage;
 use serde::{Deserialize, Serialize};
 
 use super::{ReaderArgs, values::place};
@@ -92,7 +92,7 @@ pub(crate) enum SidecarWhen {
     Always,
 }
 
-impl From<SidecarWhen> for Landing {
+impl From<SidecarWhen> for KeyStorage {
     fn from(when: SidecarWhen) -> Self {
         match when {
             SidecarWhen::Never => Self::Copy,

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write as _};
 
+use sealwax_s3::s3ec::S3ec;
+
 use crate::{
     args::{InspectArgs, LookArgs},
     aws::Session,
@@ -12,13 +14,14 @@ use crate::{
 /// Shows what is known of an object without any key.
 pub(super) async fn run(session: &Session, args: InspectArgs) -> Result<(), Failure> {
     let InspectArgs { look: LookArgs { uri, version_id, json }, instruction_file_suffix } = args;
-    let client = session.client(&uri, session.keyring([]));
+    let mut client = session.client_builder(&uri, session.keyring([]));
+    if let Some(suffix) = instruction_file_suffix {
+        client = client.s3ec(S3ec::new().instruction_file_suffix(suffix));
+    }
+    let client = client.build();
     let mut head = client.head().uri(&uri);
     if let Some(version_id) = version_id {
         head = head.version_id(version_id);
-    }
-    if let Some(suffix) = instruction_file_suffix {
-        head = head.instruction_file_suffix(suffix);
     }
     let report = Report::new(&uri, head.send().await?);
     let text = if json { format!("{}\n", report.json()) } else { report.to_string() };

@@ -32,10 +32,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
     let uri = one(prefix.expect("required without a plan"))?;
     let keyring = session.reading_keyring(reader).await?;
     let client = session.client_builder(&uri, keyring).s3ec(s3ec.settings()?).build();
-    let mut rewrap = client.rewrap().uri(&uri).landing(to_sidecar.into());
-    if let Some(suffix) = s3ec.instruction_file_suffix {
-        rewrap = rewrap.instruction_file_suffix(suffix);
-    }
+    let mut rewrap = client.rewrap().uri(&uri).key_storage(to_sidecar.into());
     if !replace.is_empty() {
         rewrap = rewrap.replace_keys(session.keyring_of(&replace, session.kms_builder())?);
     }

@@ -88,7 +88,7 @@ impl Planning {
     ) -> Result<Summary, Error> {
         let Self { rewrapper, concurrency, prices, settings, stop, mut on_object } = self;
         let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let edits = rewrapper.edits().names();
+        let edits = rewrapper.changes().names();
         let header =
             PlanHeader { sealwax_plan: VERSION, source: source.into(), edits, begun, settings };
         let mut line = |line: String| plan.write_all((line + "\n").as_bytes()).map_err(unwritten);

@@ -10,7 +10,7 @@ use std::{
 use sealwax_jobs::rewrap::{
     Action, PlanFile, PlannedObject, PriceTable, Report, Stop, Summary, Tally, Work,
 };
-use sealwax_s3::{EditName, Rewrapper};
+use sealwax_s3::{KeyChange, Rewrapper};
 
 use super::{
     outcome::{self, Output},
@@ -65,19 +65,19 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
 }
 
 /// What was typed to be changed, in the order in which it is done.
-fn edits(args: &RewrapArgs) -> Vec<EditName> {
+fn edits(args: &RewrapArgs) -> Vec<KeyChange> {
     let names = |keys: &[WrapKey]| keys.iter().map(|key| key.name().to_owned()).collect::<Vec<_>>();
     let mut edits = Vec::new();
     if !args.replace.is_empty() {
-        edits.push(EditName::Replace(names(&args.replace)));
+        edits.push(KeyChange::Replace(names(&args.replace)));
     }
     if !args.add.is_empty() {
-        edits.push(EditName::Add(names(&args.add)));
+        edits.push(KeyChange::Add(names(&args.add)));
     }
     if args.refresh {
-        edits.push(EditName::Refresh);
+        edits.push(KeyChange::Refresh);
     }
-    edits.extend(names(&args.remove).into_iter().map(EditName::Remove));
+    edits.extend(names(&args.remove).into_iter().map(KeyChange::Remove));
     edits
 }
 
@@ -174,7 +174,7 @@ async fn apply(
     session: &Session,
     rewrapper: &Rewrapper,
     settings: &Settings,
-    edits: &[EditName],
+    edits: &[KeyChange],
     (plan, prefix): (Option<PlanFile>, Option<Prefix>),
     many: &ManyArgs,
 ) -> Result<(), Failure> {
