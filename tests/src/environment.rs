@@ -1,4 +1,4 @@
-//! What `tests/servers/with-servers.sh` exports.
+//! What `localstack/with-servers.sh` exports.
 
 use std::env;
 

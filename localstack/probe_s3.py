@@ -1,7 +1,7 @@
-"""Exits 0 once an S3 server stores and returns an object: probe_s3.py HOST:PORT. The Python library is all it needs.
+"""Exits 0 if an S3 server stores and returns an object: probe_s3.py HOST:PORT. Needs only the standard library.
 
-A server may answer its S3 port before it can store anything, and before it has read its credentials. So this signs
-its requests, and also wants an unsigned one refused.
+A server may answer on its S3 port before it can store objects, and before it has read its credentials. The probe
+therefore signs its requests, and checks that the server refuses an unsigned one.
 """
 
 import datetime

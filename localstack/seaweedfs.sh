@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs SeaweedFS, a second S3 implementation, on 127.0.0.1:${SEALWAX_SEAWEEDFS_PORT:-8333}: it checks signatures and
-# honours If-Match on CopyObject's destination, neither of which LocalStack does. It takes the three next ports too, and
-# the four that lie 10000 higher. Access key and secret: test, test. Every start is an empty store.
+# Runs SeaweedFS, a second S3 implementation, on 127.0.0.1:${SEALWAX_SEAWEEDFS_PORT:-8333}. Unlike LocalStack, it checks
+# signatures and honours If-Match on CopyObject's destination. It also uses the next three ports, and the four ports that
+# are 10000 higher. Access key and secret: test, test. Each start creates an empty store.
 #
 #   start    starts it unless it runs           stop    stops it and deletes its data
 #   status   exits 0 if it runs, 1 if not       logs    prints its log
 set -euo pipefail
 # shellcheck source=localstack/lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../../localstack/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 port=${SEALWAX_SEAWEEDFS_PORT:-8333}
 check_port "$port" 55532
@@ -15,12 +15,12 @@ state=$servers_dir/seaweedfs
 venv=$state/venv
 
 stores_objects() {
-    "$venv/bin/python" -I "$root/tests/servers/probe_s3.py" "127.0.0.1:$port"
+    "$venv/bin/python" -I "$root/localstack/probe_s3.py" "127.0.0.1:$port"
 }
 
 forget_data() {
     rm -rf "$state/data" "$state/tmp"
-    # It has no option for the place of these.
+    # Sockets whose path is not configurable.
     rm -f /tmp/seaweedfs-s3-grpc-"$((port + 10000))".sock /tmp/seaweedfs-master-grpc-"$((port + 10001))".sock \
         /tmp/seaweedfs-volume-grpc-"$((port + 10002))".sock /tmp/seaweedfs-filer-grpc-"$((port + 10003))".sock
 }
@@ -35,7 +35,7 @@ start() {
         require_free_port "$((port + offset))" SEALWAX_SEAWEEDFS_PORT
         require_free_port "$((port + offset + 10000))" SEALWAX_SEAWEEDFS_PORT
     done
-    ensure_venv "$venv" "$root/tests/servers/requirements.txt"
+    ensure_venv "$venv" "$root/localstack/seaweedfs-requirements.txt"
     forget_data
     mkdir -p "$state/data" "$state/tmp"
     cat >"$state/s3.json" <<'JSON'
@@ -52,8 +52,8 @@ JSON
 
     undo_start "$state"
     say "starting"
-    # Each bucket takes seven volumes, so the default of eight is one bucket. Volumes are not allocated in advance.
-    # Socket paths are relative to the state directory: the absolute ones may be too long for a socket.
+    # A bucket takes seven volumes, so the default of eight volumes allows one bucket. Disk space is allocated on demand.
+    # Socket paths are relative to the state directory, because absolute paths may exceed the length limit of sockets.
     local options=(
         -ip=127.0.0.1 -ip.bind=127.0.0.1 -dir=data
         -master.port="$((port + 1))" -master.telemetry=false -master.volumeSizeLimitMB=64
@@ -71,7 +71,7 @@ JSON
 stop() {
     if running_pid "$state" >/dev/null; then
         say "stopping"
-        # A clean end takes it a quarter of a minute, to save data that nobody wants.
+        # A clean stop takes 15 seconds, to save data that is deleted anyway.
         stop_server "$state" 1
         say "stopped"
     else
