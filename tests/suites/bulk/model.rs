@@ -147,7 +147,7 @@ impl World {
                 let apply = Apply::new(rewrapper.clone())
                     .concurrency(4)
                     .journal(directory.path().join("journal"));
-                let listing = Listing::objects(rewrapper.client().s3(), &bucket, &self.prefix);
+                let listing = Listing::objects(rewrapper.s3(), &bucket, &self.prefix);
                 match apply.send(Work::listing(listing, "all")).await {
                     Ok(tally) => return tally,
                     // The thread of one that crashed is still at its last line.

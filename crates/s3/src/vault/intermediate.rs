@@ -7,7 +7,7 @@ use sealwax_envelope::{
     Unwrap, WrapContext,
 };
 
-use super::{new_keys::NewKeys, object_keys::ObjectKeys};
+use super::object_keys::ObjectKeys;
 use crate::{error::Error, single_flight::SingleFlightCache};
 
 /// New wrapped forms of intermediate keys, made once for one set of key changes.
@@ -79,18 +79,20 @@ impl IntermediateKeys {
         Ok(made.wraps.first().and_then(|wrap| key.with_intermediate(wrap.clone())))
     }
 
-    /// Makes `new` if one of `keys` is under an intermediate key: by wrapping that key again.
+    /// Makes the keys `expected` of `keyring`, if one of `keys` is under an intermediate key: by
+    /// wrapping that key again.
     ///
     /// The data key stays under it, and is wrapped under it again if its place changes. Returns
     /// `None` if there is no such key, or none that can be used.
     pub(super) async fn wrapped(
         &self,
         object: &ObjectKeys<'_>,
-        new: &NewKeys<'_>,
+        change: usize,
+        (keyring, expected): (&dyn Keyring, &[EncryptedDataKey]),
         keys: &[EncryptedDataKey],
     ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
         let (context, target) = (object.info.encryption_context(), object.target);
-        if new.expected.iter().any(|key| key.intermediate().is_some()) {
+        if expected.iter().any(|key| key.intermediate().is_some()) {
             // The keyring has its own intermediate keys, and saves calls itself.
             return Ok(None);
         }
@@ -100,11 +102,11 @@ impl IntermediateKeys {
                 continue;
             }
             let moves = group[0].place() != object.place.as_ref();
-            let opened = moves || !new.keyring.can_rewrap(&wraps, context, None);
-            let id = Id { change: new.at, opened, context: context.clone(), wraps };
+            let opened = moves || !keyring.can_rewrap(&wraps, context, None);
+            let id = Id { change, opened, context: context.clone(), wraps };
             let slot = self.0.slot(&id);
             let Some(made) =
-                slot.get_or_try_init(|| make(object, new.keyring, &id)).await.map(Made::usable)?
+                slot.get_or_try_init(|| make(object, keyring, &id)).await.map(Made::usable)?
             else {
                 continue;
             };

@@ -58,7 +58,9 @@ impl<'a> NewKeys<'a> {
     ) -> Result<Vec<EncryptedDataKey>, Error> {
         let ObjectKeys { vault, target, info, place, accepted_places, .. } = object;
         let trusted = object.trusted_keys()?;
-        if let Some(wrapped) = intermediate_keys.wrapped(object, self, &trusted).await? {
+        if let Some(wrapped) = intermediate_keys
+            .wrapped(object, self.at, (self.keyring, &self.expected), &trusted)
+            .await? {
             return Ok(wrapped);
         }
         if let Some(wrapped) = self.re_encrypted(object, &trusted).await? {

@@ -97,9 +97,9 @@ async fn dry_run(
         }
         None => Box::new(io::sink()),
     };
-    let (listing, name) = source::listing(rewrapper.client().s3(), prefix, many);
+    let (listing, name) = source::listing(rewrapper.s3(), prefix, many);
     let progress = session.job_progress(None);
-    let counting = progress.count(|| source::again(rewrapper.client().s3(), prefix, many));
+    let counting = progress.count(|| source::again(rewrapper.s3(), prefix, many));
     let impossible = Arc::new(Mutex::new(Vec::new()));
     let (mut lines, stop) = (Output::new(many.json), Stop::new());
     let planning = Planning::new(rewrapper.clone())
@@ -186,7 +186,7 @@ async fn apply(
         }
         None => {
             let prefix = prefix.as_ref().expect("required without a plan");
-            let (listing, name) = source::listing(rewrapper.client().s3(), prefix, many);
+            let (listing, name) = source::listing(rewrapper.s3(), prefix, many);
             let objects = source::wanted(listing, prefix, many);
             (Work::listing(objects, &name).settings(settings.to_json()), name)
         }
@@ -201,7 +201,7 @@ async fn apply(
     let (progress, stop) = (session.job_progress(total), Stop::new());
     let counting = match (total, &prefix) {
         (None, Some(prefix)) => {
-            Some(progress.count(|| source::again(rewrapper.client().s3(), prefix, many)))
+            Some(progress.count(|| source::again(rewrapper.s3(), prefix, many)))
         }
         _ => None,
     };

@@ -113,8 +113,10 @@ pub enum MetadataWay {
 }
 
 impl Forecaster {
-    pub(super) fn new(rewrapper: Rewrapper) -> Self {
-        Self { rewrapper, counted: Arc::default() }
+    /// Creates a forecaster that has counted no call yet.
+    #[must_use]
+    pub fn new(rewrapper: &Rewrapper) -> Self {
+        Self { rewrapper: rewrapper.clone(), counted: Arc::default() }
     }
 
     /// Forecasts the rewrap of an object: by one `HeadObject`, and one `GetObject` where it may

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealwax_envelope::ObjectHeader;
 
-use super::{KeyChanges, KeyStorage, forecast::Forecaster, wrapping::Wrapping};
+use super::{KeyChanges, KeyStorage, wrapping::Wrapping};
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
     operation::Handle,
@@ -173,6 +173,12 @@ impl Rewrapper {
         Self::of(self.0.handle.clone(), self.0.changes.clone(), storage)
     }
 
+    /// Returns the SDK's client.
+    #[must_use]
+    pub fn s3(&self) -> &aws_sdk_s3::Client {
+        self.0.handle.store.s3()
+    }
+
     /// Returns the key changes.
     #[must_use]
     pub fn changes(&self) -> &KeyChanges {
@@ -236,12 +242,6 @@ impl Rewrapper {
         }
         *replanned = true;
         RewrapOutcome::Changed(conflict.expect("a conflict ended the last attempt"))
-    }
-
-    /// Returns a forecaster of what [`Rewrapper::rewrap_one`] would do.
-    #[must_use]
-    pub fn forecaster(&self) -> Forecaster {
-        Forecaster::new(self.clone())
     }
 
     pub(super) fn target(&self, object: &ListedObject) -> Result<ObjectRef, Error> {
