@@ -22,7 +22,7 @@ mod summary;
 pub use self::{
     apply::{Apply, Work},
     journal::{Report, Tally, Verdict},
-    plan::Planning,
+    plan::{Planning, plan_one},
     plan_file::PlanFile,
     plan_format::{Action, PlanHeader, PlannedObject},
     prices::PriceTable,

@@ -49,9 +49,6 @@ impl From<RewrapOutcome> for ObjectResult {
             }
             RewrapOutcome::Changed(error) => Self::temporary(described(&error)),
             RewrapOutcome::Failed(error) => Self::from(error),
-            other => {
-                Self::permanent(format!("an outcome that this function does not know: {other:?}"))
-            }
         }
     }
 }

@@ -15,7 +15,10 @@ use std::{
 };
 
 use sealwax_jobs::{
-    drill::BlockedRegions, listing::ManifestLocation, migrate::Migrate, rewrap::Work,
+    drill::BlockedRegions,
+    listing::ManifestLocation,
+    migrate::Migrate,
+    rewrap::{Apply, Planning, Work},
 };
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{
@@ -329,8 +332,8 @@ async fn print_s3ec(printed: &mut Printed) {
 fn print_jobs(printed: &mut Printed, client: &SealedClient) {
     let rewrapper = client.rewrapper(KeyChanges::new().add_keys(keyring())).expect("edits");
     printed.debug(&rewrapper);
-    printed.debug(&rewrapper.plan());
-    printed.debug(&rewrapper.apply());
+    printed.debug(&Planning::new(rewrapper.clone()));
+    printed.debug(&Apply::new(rewrapper.clone()));
     printed.debug(&Work::listing(futures_util::stream::empty(), "none"));
     printed.debug(&Migrate::new(client.clone()).keyring(keyring()));
     printed.debug(&BlockedRegions::new(["us-east-1"]));

@@ -10,8 +10,11 @@ use std::{
 };
 
 use proptest::{collection::vec, prelude::*, test_runner::Config};
-use sealwax_jobs::{listing::Listing, rewrap::Work};
-use sealwax_s3::{ErrorKind, KeyChanges, Rewrapper, S3Uri};
+use sealwax_jobs::{
+    listing::Listing,
+    rewrap::{Apply, Work},
+};
+use sealwax_s3::{KeyChanges, ErrorKind, Rewrapper, S3Uri};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::{sync::Notify, time::sleep};
 

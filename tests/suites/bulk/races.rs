@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use sealwax_jobs::rewrap::Verdict;
+use sealwax_jobs::rewrap::{Apply, Verdict};
 use sealwax_s3::{
     KeyChanges,
     envelope::{Keyring, MultiKeyring},
@@ -38,7 +38,7 @@ async fn an_object_that_changes_under_the_job_is_decided_anew() {
         });
         let rewrapper = rewrapper(&wire, add_b()).await;
         let (reports, tally) =
-            run(Apply::new(rewrapper.clone()).concurrency(1), objects.work(rewrapper.client()))
+            run(Apply::new(rewrapper.clone()).concurrency(1), objects.work(rewrapper.s3()))
                 .await;
         assert!(tally.expect("done").is_complete(), "{reports:?}");
         assert!(reports.iter().all(|report| report.outcome == Verdict::Rewrapped), "{reports:?}");
@@ -87,7 +87,7 @@ async fn a_writer_loses_nothing_to_a_job() {
         let mut reports = Vec::new();
         for _ in 0..3 {
             reports.extend(
-                run(Apply::new(rewrapper.clone()), objects.work(rewrapper.client())).await.0,
+                run(Apply::new(rewrapper.clone()), objects.work(rewrapper.s3())).await.0,
             );
         }
         reports

@@ -36,12 +36,12 @@ impl Objects {
         Self { bucket: first.bucket().to_owned(), prefix, uris, client }
     }
 
-    pub(crate) fn list(&self, client: &SealedClient) -> Listing {
-        Listing::objects(client.s3(), &self.bucket, &self.prefix)
+    pub(crate) fn list(&self, s3: &Client) -> Listing {
+        Listing::objects(s3, &self.bucket, &self.prefix)
     }
 
-    pub(crate) fn work(&self, client: &SealedClient) -> Work {
-        Work::listing(self.list(client), &self.prefix)
+    pub(crate) fn work(&self, s3: &Client) -> Work {
+        Work::listing(self.list(s3), &self.prefix)
     }
 
     /// All of them open with the local key `name`, and hold what was put.

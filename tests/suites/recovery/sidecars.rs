@@ -1,12 +1,11 @@
 //! Keys beside an object, which only count where the object's own do not open it.
 
 use futures_util::FutureExt as _;
-use sealwax_jobs::rewrap::Action;
+use sealwax_jobs::rewrap::{Action, plan_one};
 use sealwax_s3::{
-    Attributes, ErrorKind, KeyChanges, KeyStorage, ListedObject, MetadataWay, RewrapOutcome,
-    Rewrapper, S3Uri, SealedClient, SidecarPolicy, aws_sdk_s3::Client,
-    aws_sdk_s3::types::ObjectLockLegalHoldStatus, envelope::ObjectHeader,
-    envelope::metadata::SIDECAR_LIMIT,
+    Attributes, KeyChanges, ErrorKind, KeyStorage, ListedObject, MetadataWay, Rewrapper, S3Uri,
+    SealedClient, SidecarPolicy, aws_sdk_s3::Client, aws_sdk_s3::types::ObjectLockLegalHoldStatus,
+    envelope::ObjectHeader, envelope::metadata::SIDECAR_LIMIT,
 };
 use sealwax_tests::{
     LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, read, unique,
@@ -279,11 +278,8 @@ async fn of_two_writers_of_a_sidecar_one_wins() {
         .await;
         other.put().uri(&uri).body("x").send().await.expect("put");
         if !first {
-            let add = other
-                .rewrap()
-                .uri(&uri)
-                .add_keys(local_keyring("d"))
-                .key_storage(KeyStorage::Sidecar);
+            let add =
+                other.rewrap().uri(&uri).add_keys(local_keyring("d")).key_storage(KeyStorage::Sidecar);
             add.send().await.expect("there is one already");
         }
         let racer = store.client(local_keyring("a"));
@@ -357,15 +353,16 @@ async fn locked_objects_get_a_sidecar_and_others_a_copy() {
     let client = stack.client([&stack.home.key]);
     let hold = Attributes::default().object_lock_legal_hold_status(ObjectLockLegalHoldStatus::On);
     let edits = || KeyChanges::new().add_keys(stack.keyring([&stack.home.key_2]));
-    let rewrapper =
-        client.rewrapper(edits()).expect("an edit").key_storage(KeyStorage::SidecarWhereNeeded);
+    let rewrapper = client.rewrapper(edits())
+        .expect("an edit")
+        .key_storage(KeyStorage::SidecarWhereNeeded);
     for (name, attributes, way) in
         [("locked", hold, MetadataWay::Sidecar), ("free", Attributes::default(), MetadataWay::Copy)]
     {
         let uri: S3Uri = format!("s3://{bucket}/{name}").parse().expect("a name");
         let put =
             client.put().uri(&uri).body("x").attributes(attributes).send().await.expect("put");
-        let planned = rewrapper.plan_one(&ListedObject::new(&bucket, name)).await;
+        let planned = plan_one(&rewrapper, &ListedObject::new(&bucket, name)).await;
         let Action::Rewrap { metadata, .. } = planned.action else { panic!("{name}: {planned:?}") };
         assert_eq!(metadata, way, "{name}");
         let done = rewrapper.rewrap_one(&ListedObject::new(&bucket, name)).await;

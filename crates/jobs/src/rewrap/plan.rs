@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use sealwax_s3::{Error, ErrorKind, Forecast, ForecastAction, ListedObject, Rewrapper};
+use sealwax_s3::{Error, ErrorKind, Forecast, ForecastAction, Forecaster, ListedObject, Rewrapper};
 use serde_json::{Map, Value};
 
 use super::{
@@ -138,6 +138,11 @@ fn unwritten(error: std::io::Error) -> Error {
 
 fn json(line: &impl serde::Serialize) -> String {
     serde_json::to_string(line).expect("names are strings")
+}
+
+/// Forecasts the rewrap of one object, as a line of a plan.
+pub async fn plan_one(rewrapper: &Rewrapper, object: &ListedObject) -> PlannedObject {
+    PlannedObject::new(object, Forecaster::new(rewrapper).forecast(object).await)
 }
 
 /// What may not be so the next time.

@@ -8,7 +8,8 @@ use std::{
 };
 
 use sealwax_jobs::rewrap::{
-    Action, PlanFile, PlannedObject, PriceTable, Report, Stop, Summary, Tally, Work,
+    Action, Apply, PlanFile, PlannedObject, Planning, PriceTable, Report, Stop, Summary, Tally,
+    Work,
 };
 use sealwax_s3::{KeyChange, Rewrapper};
 
