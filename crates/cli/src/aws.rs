@@ -207,7 +207,7 @@ impl Session {
         for key in keys {
             match (key, &self.local) {
                 (WrapKey::Kms(arn), _) => arns.push(arn.clone()),
-                (WrapKey::Local(name), Some(key)) if is_named(key, name) => {
+                (WrapKey::Local(name), Some(key)) if key.name() == name => {
                     local = Some(Arc::clone(key));
                 }
                 (WrapKey::Local(name), _) => {
@@ -563,11 +563,6 @@ impl FailedCall {
             text: format!("{what}: the service does not say where its list goes on"),
         }
     }
-}
-
-/// Whether this is the local key's name.
-fn is_named(key: &LocalKeyring, name: &str) -> bool {
-    key.outline(None).iter().any(|wrap| wrap.wrapping_key() == name)
 }
 
 /// The options among `args` that say where the services are and who calls them.

@@ -148,7 +148,7 @@ impl Vault {
         stored: Option<&HashMap<String, String>>,
     ) -> Result<ObjectFormat, Error> {
         let pairs =
-            || stored.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+            || metadata::pairs(stored.into_iter().flatten());
         match ObjectHeader::parse(pairs()) {
             Ok(header) => return Ok(ObjectFormat::Sealwax(header)),
             // An object with reserved names but no format was shredded.

@@ -28,7 +28,7 @@ use sealwax_s3::{
     envelope::s3ec::{self, Keyring as _},
     envelope::{
         BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext, Error,
-        Keyring as _, KeyringError, MissingWrap, MultiKeyring, ObjectHeader, Opener, PartBuffer,
+        Keyring as _, KeyringError, MissingKey, MultiKeyring, ObjectHeader, Opener, PartBuffer,
         Place, PlaintextDataKey, Sealer, StreamOpener, Unwrap, WrapContext, geometry,
     },
     s3ec::S3ec,
@@ -242,7 +242,7 @@ async fn print_keyrings(printed: &mut Printed, data_key: &PlaintextDataKey) {
     printed.debug(&caching);
     printed.debug(&keys[0]);
     printed.debug(&CacheLimits::default());
-    printed.debug(&MissingWrap::new("aws-kms", "key").expect("a name"));
+    printed.debug(&MissingKey::new("aws-kms", "key").expect("a name"));
     let elsewhere = Place::new("bucket", "other").expect("a place");
     let other = EncryptedDataKey::new(
         keys[0].provider(),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use sealwax_s3::{
-    Error, ErrorKind, PlaintextSource, Put, PutOutput, PutS3ecOutput, S3Uri, envelope::MissingWrap,
+    Error, ErrorKind, PlaintextSource, Put, PutOutput, PutS3ecOutput, S3Uri, envelope::MissingKey,
     s3ec::S3ec,
 };
 
@@ -209,7 +209,7 @@ fn summary(file: &Path, uri: &S3Uri, output: &PutOutput) -> String {
         if is_standard_stream(file) { "standard input".into() } else { file.to_string_lossy() };
     let bytes = Counted(output.plaintext_len, "byte");
     let keys = Counted(output.header.keys().len() as u64, "key");
-    let missing: Vec<_> = output.header.missing().iter().map(MissingWrap::wrapping_key).collect();
+    let missing: Vec<_> = output.header.missing().iter().map(MissingKey::wrapping_key).collect();
     let missing = if missing.is_empty() {
         String::new()
     } else {

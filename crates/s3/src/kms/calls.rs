@@ -90,7 +90,6 @@ impl KmsKeyring {
         &self,
         from: &Candidate<'_>,
         to: &KmsKeyArn,
-        context: &EncryptionContext,
         binding: WrapContext<'_>,
     ) -> Result<ReEncrypted, KeyringError> {
         let call = self
@@ -99,7 +98,7 @@ impl KmsKeyring {
             .re_encrypt()
             .ciphertext_blob(Blob::new(from.key.ciphertext()))
             .source_key_id(from.arn.as_str())
-            .set_source_encryption_context(Some(kms_context(from.key.binding(context))))
+            .set_source_encryption_context(Some(kms_context(from.key.binding(binding.context()))))
             .destination_key_id(to.as_str())
             .set_destination_encryption_context(Some(kms_context(binding)))
             .send();

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use sealwax_envelope::{
-    EncryptionMaterials, KeyringError, KeyringErrorKind, MissingWrap, WrapContext,
+    EncryptionMaterials, KeyringError, KeyringErrorKind, MissingKey, WrapContext,
 };
 
 use super::{
@@ -71,7 +71,7 @@ impl KmsKeyring {
 
         let missing =
             self.keys.iter().filter(|key| !wraps.iter().any(|(wrapped, _)| wrapped == key));
-        let missing = missing.map(|key| MissingWrap::new(KMS_PROVIDER, key.as_str()));
+        let missing = missing.map(|key| MissingKey::new(KMS_PROVIDER, key.as_str()));
         let missing: Result<Vec<_>, _> = missing.collect();
         let keys = wraps.into_iter().map(|(_, wrapped)| wrapped).collect();
         let materials = missing.and_then(|missing| {

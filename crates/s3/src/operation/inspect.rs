@@ -1,7 +1,7 @@
 //! Reading which keys an object depends on.
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use sealwax_envelope::{EncryptedDataKey, EncryptionContext, ObjectHeader};
+use sealwax_envelope::{EncryptedDataKey, EncryptionContext, ObjectHeader, metadata};
 
 use super::{Handle, object_setters};
 use crate::{
@@ -117,8 +117,7 @@ async fn inspect_sealed(
     target: ObjectRef,
     head: &HeadObjectOutput,
 ) -> Result<InspectOutput, Error> {
-    let metadata = head.metadata().into_iter().flatten();
-    let metadata = metadata.map(|(name, value)| (name.as_str(), value.as_str()));
+    let metadata = metadata::pairs(head.metadata().into_iter().flatten());
     let header = ObjectHeader::parse(metadata).map_err(|error| target.envelope_error(error))?;
     let info = ObjectInfo::of_head(&target, head, ObjectFormat::Sealwax(header.clone()))?;
     let inspected =

@@ -11,8 +11,8 @@ use std::{
 };
 
 use sealwax_envelope::{
-    BodyHeader, EncryptionContext, EncryptionMaterials, Keyring, ObjectHeader, Sealer, WrapContext,
-    geometry,
+    BodyHeader, EncryptionContext, Keyring, ObjectHeader, Sealer, WrapContext,
+    geometry, metadata,
 };
 
 pub use self::encryption_client::{PutS3ec, PutS3ecOutput};
@@ -203,28 +203,28 @@ impl Put {
                 return resumption.run(parts, state_file, self.on_resume).await;
             }
         }
-        let metadata = || self.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs = || metadata::pairs(&self.metadata);
 
         let place = vault.places().to_bind(&target)?;
-        let expected = vault.keyring().outline(place.as_ref());
+        let binding = WrapContext::new(&context, place.as_ref());
+        let expected = vault.keyring().expected_keys(binding);
         if !expected.is_empty() {
             // Measured before KMS is asked for a key that could not be stored.
             let no_header = BodyHeader::from_bytes(&[0; geometry::HEADER_LEN]);
             ObjectHeader::new(context.clone(), expected, no_header, plaintext_len)
-                .and_then(|expected| expected.check_fits(metadata()))
+                .and_then(|expected| expected.check_fits(pairs()))
                 .map_err(|error| target.envelope_error(error))?;
         }
 
-        let binding = WrapContext::new(&context, place.as_ref());
         let materials = vault.keyring().generate(binding, plaintext_len).await;
         let materials = materials.map_err(|error| target.keyring_error(vec![error]))?;
-        let EncryptionMaterials { data_key, encrypted_data_keys: keys, missing } = materials;
+        let (data_key, keys, missing) = materials.into_parts();
         let sealer = Sealer::new(&data_key, &context.body_context())
             .map_err(|error| target.envelope_error(error))?;
         drop(data_key);
         let header = ObjectHeader::new(context, keys, *sealer.header(), plaintext_len)
             .map(|header| header.with_missing(missing))
-            .and_then(|header| header.check_fits(metadata()).map(|()| header))
+            .and_then(|header| header.check_fits(pairs()).map(|()| header))
             .map_err(|error| target.envelope_error(error))?;
 
         let upload = Upload {

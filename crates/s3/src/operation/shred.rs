@@ -14,7 +14,7 @@ use aws_sdk_s3::{
 use futures_util::TryStreamExt as _;
 use sealwax_envelope::{
     ObjectHeader,
-    metadata::{FORMAT, KEYS, is_reserved},
+    metadata::{self, FORMAT, KEYS, is_reserved},
 };
 
 use super::{Handle, object_setters};
@@ -289,8 +289,7 @@ fn is_shredded(head: &HeadObjectOutput) -> bool {
 }
 
 fn wrapping_keys(head: &HeadObjectOutput) -> BTreeSet<String> {
-    let metadata =
-        head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+    let metadata = metadata::pairs(head.metadata().into_iter().flatten());
     let header = ObjectHeader::parse(metadata);
     header.iter().flat_map(ObjectHeader::keys).map(|key| key.wrapping_key().to_owned()).collect()
 }

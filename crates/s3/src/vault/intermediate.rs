@@ -102,7 +102,7 @@ impl IntermediateKeys {
                 continue;
             }
             let moves = group[0].place() != object.place.as_ref();
-            let opened = moves || !keyring.can_rewrap(&wraps, context, None);
+            let opened = moves || !keyring.can_rewrap(&wraps, WrapContext::for_intermediate_key(context));
             let id = Id { change, opened, context: context.clone(), wraps };
             let slot = self.0.slot(&id);
             let Some(made) =
@@ -125,9 +125,13 @@ impl IntermediateKeys {
             let header = object.info.sealed_header(target)?;
             Opener::new(&data_key, &context.body_context(), header.body_header())
                 .map_err(|error| target.envelope_error(error))?;
-            let binding = WrapContext::new(context, object.place.as_ref());
-            let carried = EncryptedDataKey::carry(&made.wraps, intermediate, &data_key, binding);
-            return carried.map(Some).map_err(|error| target.envelope_error(error));
+            let wrapped = EncryptedDataKey::wrap_under(
+                intermediate,
+                &made.wraps,
+                &data_key,
+                object.binding(),
+            );
+            return wrapped.map(Some).map_err(|error| target.envelope_error(error));
         }
         Ok(None)
     }
@@ -146,7 +150,8 @@ impl Made {
 async fn make(object: &ObjectKeys<'_>, keyring: &dyn Keyring, id: &Id) -> Result<Made, Error> {
     let nothing = Made { wraps: Vec::new(), key: None };
     let failed = |error| object.target.keyring_error(vec![error]);
-    let re_encrypted = match keyring.rewrap(&id.wraps, &id.context, None).await {
+    let binding = WrapContext::for_intermediate_key(&id.context);
+    let re_encrypted = match keyring.rewrap(&id.wraps, binding).await {
         Ok(wraps) => wraps,
         Err(error) if error.kind() == KeyringErrorKind::Throttled => return Err(failed(error)),
         Err(error) => {
@@ -168,10 +173,7 @@ async fn make(object: &ObjectKeys<'_>, keyring: &dyn Keyring, id: &Id) -> Result
     };
     let wraps = match re_encrypted {
         Some(wraps) => wraps,
-        None => keyring
-            .wrap(&key, WrapContext::of_intermediate_key(&id.context))
-            .await
-            .map_err(failed)?,
+        None => keyring.wrap(&key, binding).await.map_err(failed)?,
     };
     // A wrapped form must hold the intermediate key itself, and not be under another one: the data
     // key under it would be lost.

@@ -1,6 +1,6 @@
 //! New wrapped keys of an object's data key.
 
-use sealwax_envelope::{EncryptedDataKey, Keyring, KeyringErrorKind, Opener, WrapContext};
+use sealwax_envelope::{EncryptedDataKey, Keyring, KeyringErrorKind, Opener};
 
 use super::{intermediate::IntermediateKeys, object_keys::ObjectKeys};
 use crate::error::{Error, ErrorKind};
@@ -28,7 +28,7 @@ impl<'a> NewKeys<'a> {
         object: &ObjectKeys<'_>,
         keys: &mut Vec<EncryptedDataKey>,
     ) -> Result<Option<Self>, Error> {
-        let expected = keyring.outline(object.place.as_ref());
+        let expected = keyring.expected_keys(object.binding());
         let new = Self { at, keyring, expected, replaces_all };
         let is_present = |new: &EncryptedDataKey| {
             keys.iter().any(|key| same_wrapping_key(new, key) && key.place() == new.place())
@@ -56,7 +56,7 @@ impl<'a> NewKeys<'a> {
         object: &ObjectKeys<'_>,
         intermediate_keys: &IntermediateKeys,
     ) -> Result<Vec<EncryptedDataKey>, Error> {
-        let ObjectKeys { vault, target, info, place, accepted_places, .. } = object;
+        let ObjectKeys { vault, target, info, accepted_places, .. } = object;
         let trusted = object.trusted_keys()?;
         if let Some(wrapped) = intermediate_keys
             .wrapped(object, self.at, (self.keyring, &self.expected), &trusted)
@@ -72,8 +72,7 @@ impl<'a> NewKeys<'a> {
         // A wrapped key of anything but the body's own key would lose the object.
         Opener::new(&data_key, &header.context().body_context(), header.body_header())
             .map_err(|error| target.envelope_error(error))?;
-        let binding = WrapContext::new(header.context(), place.as_ref());
-        let wrapped = self.keyring.wrap(&data_key, binding).await;
+        let wrapped = self.keyring.wrap(&data_key, object.binding()).await;
         let wrapped = wrapped.map_err(|error| target.keyring_error(vec![error]))?;
         if wrapped.is_empty() {
             let message = "the keyring has no key to wrap under";
@@ -88,8 +87,7 @@ impl<'a> NewKeys<'a> {
         object: &ObjectKeys<'_>,
         trusted: &[EncryptedDataKey],
     ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
-        let (context, place) = (object.info.encryption_context(), object.place.as_ref());
-        match self.keyring.rewrap(trusted, context, place).await {
+        match self.keyring.rewrap(trusted, object.binding()).await {
             Ok(wrapped) => Ok(wrapped),
             Err(error) if error.kind() == KeyringErrorKind::Throttled => {
                 Err(object.target.keyring_error(vec![error]))

@@ -1,6 +1,6 @@
 //! An object's wrapped keys, wherever they are stored.
 
-use sealwax_envelope::{EncryptedDataKey, ObjectHeader, Place};
+use sealwax_envelope::{EncryptedDataKey, ObjectHeader, Place, WrapContext, metadata};
 
 use super::{Vault, sidecar::Sidecar};
 use crate::{
@@ -55,6 +55,11 @@ impl<'a> ObjectKeys<'a> {
         Ok(Self { vault, target, info, own_keys, sidecar, place, accepted_places, is_sidecar })
     }
 
+    /// Returns the binding of new wrapped keys.
+    pub(crate) fn binding(&self) -> WrapContext<'_> {
+        WrapContext::new(self.info.encryption_context(), self.place.as_ref())
+    }
+
     /// Returns the keys that the data key may be taken from: at an accepted place, and accepted by
     /// the keyring. KMS would re-encrypt for any other key just as well.
     pub(crate) fn trusted_keys(&self) -> Result<Vec<EncryptedDataKey>, Error> {
@@ -69,8 +74,7 @@ impl<'a> ObjectKeys<'a> {
         let fits = if self.is_sidecar {
             header.to_sidecar().map(drop)
         } else {
-            let pairs = self.info.metadata.iter();
-            header.check_fits(pairs.map(|(name, value)| (name.as_str(), value.as_str())))
+            header.check_fits(metadata::pairs(&self.info.metadata))
         };
         fits.map_err(|error| self.target.envelope_error(error))
     }

@@ -1,7 +1,10 @@
 //! Classification of objects by their metadata.
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use sealwax_envelope::{metadata, s3ec::INSTRUCTION_FILE_MARKER};
+use sealwax_envelope::{
+    metadata,
+    s3ec::{Format, INSTRUCTION_FILE_MARKER},
+};
 
 use super::sidecar;
 use crate::format::SHREDDED;
@@ -67,15 +70,13 @@ impl ObjectKind {
             Self::Sidecar
         } else if has(INSTRUCTION_FILE_MARKER) {
             Self::InstructionFile
-        // The keys of V3 may be in an instruction file; this much is in the object.
-        } else if has("x-amz-c") && has("x-amz-d") && has("x-amz-i") {
-            Self::EncryptionClientV3
-        } else if has("x-amz-key-v2") {
-            Self::EncryptionClientV2
-        } else if has("x-amz-key") {
-            Self::EncryptionClientV1
         } else {
-            Self::Unsealed
+            match Format::claimed(metadata::pairs(stored())) {
+                Some(Format::V3) => Self::EncryptionClientV3,
+                Some(Format::V2) => Self::EncryptionClientV2,
+                Some(Format::V1) => Self::EncryptionClientV1,
+                None => Self::Unsealed,
+            }
         }
     }
 }

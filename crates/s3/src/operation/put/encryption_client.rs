@@ -1,9 +1,10 @@
 //! Storing an object as the Amazon S3 Encryption Client does.
 
-use std::{collections::HashMap, fmt};
+use std::fmt;
 
-use sealwax_envelope::s3ec::{
-    ContentSealer, Envelope, Error as FormatError, MAX_PLAINTEXT_LEN, Storage,
+use sealwax_envelope::{
+    metadata,
+    s3ec::{ContentSealer, Envelope, Error as FormatError, MAX_PLAINTEXT_LEN, Storage,},
 };
 
 use super::Put;
@@ -111,7 +112,7 @@ impl PutS3ec {
         drop(data_key);
         let envelope =
             Envelope::new(content, key, storage).map_err(|error| target.s3ec_error(error))?;
-        envelope.check_fits(pairs(&put.metadata)).map_err(|error| target.envelope_error(error))?;
+        envelope.check_fits(metadata::pairs(&put.metadata)).map_err(|error| target.envelope_error(error))?;
 
         let mut written = false;
         if let Some(file) = envelope.to_instruction_file() {
@@ -155,10 +156,6 @@ impl PutS3ec {
             }
         }
     }
-}
-
-fn pairs(metadata: &HashMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
-    metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
 impl fmt::Debug for PutS3ec {

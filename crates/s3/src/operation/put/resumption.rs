@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use sealwax_envelope::{EncryptedDataKey, EncryptionContext, ObjectHeader, Sealer};
+use sealwax_envelope::{
+    EncryptedDataKey, EncryptionContext, ObjectHeader, Sealer, WrapContext, metadata,
+};
 
 use super::{Handle, OnResume, PutOutput};
 use crate::{
@@ -39,8 +41,7 @@ impl Resumption {
     ) -> Result<PutOutput, Error> {
         let Handle { store, vault, budget } = self.handle.clone();
         let Self { target, context, .. } = &self;
-        let metadata =
-            state_file.start().metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let metadata = metadata::pairs(&state_file.start().metadata);
         let header = ObjectHeader::parse(metadata).map_err(|error| target.envelope_error(error))?;
         self.check_same_upload(state_file.start(), &header)?;
         if parts.file().map(|file| FileIdentity::of(&file)).as_ref()
@@ -85,7 +86,8 @@ impl Resumption {
             return mismatch(format!("has the encryption context {}", header.context().to_json()));
         }
         let place = self.handle.vault.places().to_bind(&self.target)?;
-        let mut wanted = self.handle.vault.keyring().outline(place.as_ref());
+        let binding = WrapContext::new(&self.context, place.as_ref());
+        let mut wanted = self.handle.vault.keyring().expected_keys(binding);
         wanted.retain(|key| !header.missing().iter().any(|missing| missing.is_filled_by(key)));
         // A keyring that does not know its keys in advance can't be compared.
         if !wanted.is_empty() && !same_keys(&wanted, header.keys()) {

@@ -1,6 +1,9 @@
 //! Rewrap of an object of the S3 Encryption Client: its only wrapping key is replaced.
 
-use sealwax_envelope::s3ec::{Detected, Envelope, Keyring, Storage, detect};
+use sealwax_envelope::{
+    metadata,
+    s3ec::{Detected, Envelope, Keyring, Storage, detect},
+};
 
 use super::{RewrapOutput, key_changes::Change, wrapping::Wrapping};
 use crate::{
@@ -40,7 +43,7 @@ impl Wrapping {
         drop(data_key);
         let rewrapped = envelope.rewrapped(wrapped).map_err(|error| target.s3ec_error(error))?;
         rewrapped
-            .check_fits(info.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            .check_fits(metadata::pairs(&info.metadata))
             .map_err(|error| target.envelope_error(error))?;
 
         let (mut e_tag, mut version_id) = (info.e_tag.clone(), info.version_id.clone());
@@ -71,8 +74,7 @@ impl Wrapping {
         };
         let found = InstructionFile::find(store, target, suffix).await?;
         let InstructionFile::Present { bytes, e_tag } = found else { return Err(changed()) };
-        let metadata = snapshot.head.metadata().into_iter().flatten();
-        let metadata = metadata.map(|(name, value)| (name.as_str(), value.as_str()));
+        let metadata = metadata::pairs(snapshot.head.metadata().into_iter().flatten());
         let now = match detect(metadata).map_err(|error| target.s3ec_error(error))? {
             Detected::Pending(pending) => pending.complete(&bytes),
             Detected::Complete(envelope) => Ok(envelope),

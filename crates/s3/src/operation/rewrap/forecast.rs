@@ -7,7 +7,7 @@ use std::{
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{
-    EncryptedDataKey,
+    EncryptedDataKey, WrapContext,
     s3ec::{Envelope, Storage},
 };
 use serde::{Deserialize, Serialize};
@@ -288,12 +288,12 @@ impl Costs<'_> {
                 let wraps: Vec<_> =
                     group.iter().filter_map(EncryptedDataKey::intermediate).collect();
                 let inside = group[0].place() == object.place.as_ref()
-                    && new.keyring.can_rewrap(&wraps, context, None);
+                    && new.keyring.can_rewrap(&wraps, WrapContext::for_intermediate_key(context));
                 let way = if inside { DataKeyWay::ReEncrypt } else { DataKeyWay::DecryptEncrypt };
                 let first = self.counted.is_first(new.at, context.to_json(), &wraps);
                 (way, wraps, first)
             }
-            None if new.keyring.can_rewrap(&trusted, context, object.place.as_ref()) => {
+            None if new.keyring.can_rewrap(&trusted, object.binding()) => {
                 (DataKeyWay::ReEncrypt, trusted, true)
             }
             None => {

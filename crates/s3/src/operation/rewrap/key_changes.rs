@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use sealwax_envelope::{EncryptedDataKey, Keyring, MissingWrap};
+use sealwax_envelope::{EncryptedDataKey, EncryptionContext, Keyring, MissingKey, WrapContext};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -108,8 +108,11 @@ impl KeyChanges {
     /// Returns the changes by name.
     #[must_use]
     pub fn names(&self) -> Vec<KeyChange> {
+        let no_context = EncryptionContext::new();
+        let binding = WrapContext::new(&no_context, None);
         let of = |keyring: &Arc<dyn Keyring>| {
-            keyring.outline(None).iter().map(|key| key.wrapping_key().to_owned()).collect()
+            let keys = keyring.expected_keys(binding);
+            keys.iter().map(|key| key.wrapping_key().to_owned()).collect()
         };
         let name = |change: &Change| match change {
             Change::Add(keyring) => KeyChange::Add(of(keyring)),
@@ -131,7 +134,7 @@ impl KeyChanges {
     }
 
     /// `true` if a missing key is still to be added after all changes.
-    pub(super) fn leave_wanted(&self, missing: &MissingWrap) -> bool {
+    pub(super) fn leave_wanted(&self, missing: &MissingKey) -> bool {
         self.0.iter().all(|change| match change {
             Change::Add(_) | Change::Refresh => true,
             Change::Remove(wrapping_key) => missing.wrapping_key() != wrapping_key,

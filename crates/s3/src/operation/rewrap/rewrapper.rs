@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealwax_envelope::ObjectHeader;
+use sealwax_envelope::{ObjectHeader, metadata};
 
 use super::{KeyChanges, KeyStorage, wrapping::Wrapping};
 use crate::{
@@ -127,8 +127,7 @@ pub struct ObjectState {
 impl ObjectState {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let metadata = snapshot.head.metadata().into_iter().flatten();
-        let header =
-            ObjectHeader::parse(metadata.map(|(name, value)| (name.as_str(), value.as_str())));
+        let header = ObjectHeader::parse(metadata::pairs(metadata));
         Self {
             e_tag: snapshot.head.e_tag.as_deref().map(|e_tag| e_tag.trim_matches('"').to_owned()),
             version_id: snapshot.head.version_id.clone(),

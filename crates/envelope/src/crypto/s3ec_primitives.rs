@@ -19,9 +19,6 @@ use zeroize::Zeroizing;
 
 use super::{KEY_LEN, NONCE_LEN, RandomUnavailable, TAG_LEN, Unauthentic, fill_random};
 
-#[cfg(test)]
-mod tests;
-
 /// HKDF with SHA-512 (RFC 5869).
 pub(crate) struct Prk(hkdf::Prk);
 

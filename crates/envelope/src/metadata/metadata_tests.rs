@@ -212,7 +212,7 @@ fn a_rewrap_raises_the_generation_and_keeps_the_rest() {
 
 #[test]
 fn missing_wraps_are_recorded_until_they_are_there() {
-    let missing = ["arn:8", "arn:9"].map(|arn| MissingWrap::new("aws-kms", arn).expect("a name"));
+    let missing = ["arn:8", "arn:9"].map(|arn| MissingKey::new("aws-kms", arn).expect("a name"));
     let header = sample().with_missing(missing.to_vec());
     assert_eq!(header.missing(), missing);
     let metadata = pairs(&header);
@@ -324,7 +324,7 @@ fn other_spellings_of_a_sidecar_are_refused() {
 fn only_keys_and_generation_of_a_sidecar_may_differ() {
     let header = sample();
     let rewrapped = header.rewrapped(vec![key("arn:4", Some("b/k"), 7)]).expect("a header");
-    let missing = MissingWrap::new("aws-kms".to_owned(), "arn:5".to_owned()).expect("a name");
+    let missing = MissingKey::new("aws-kms".to_owned(), "arn:5".to_owned()).expect("a name");
     let rewrapped = rewrapped.with_missing(vec![missing]);
     let sidecar = rewrapped.to_sidecar().expect("a sidecar");
     assert_eq!(header.parse_sidecar(sidecar.as_bytes()), Ok(Some(rewrapped)));
@@ -389,7 +389,7 @@ fn a_sidecar_holds_what_a_reader_takes() {
 fn a_header_joined_with_its_sidecar_has_the_keys_of_both() {
     let header = sample();
     let missing =
-        |name: &str| MissingWrap::new("aws-kms".to_owned(), name.to_owned()).expect("a name");
+        |name: &str| MissingKey::new("aws-kms".to_owned(), name.to_owned()).expect("a name");
     let own = header.clone().with_missing(vec![missing("arn:4"), missing("arn:5")]);
     let keys = vec![header.keys()[0].clone(), key("arn:4", Some("b/k"), 7)];
     let sidecar = header.rewrapped(keys).expect("a header");

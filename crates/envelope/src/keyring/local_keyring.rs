@@ -2,41 +2,57 @@
 
 use std::fmt;
 
-use super::{
-    BoxFuture, EncryptionMaterials, KeyMaterial, Keyring, KeyringError, KeyringErrorKind, Unwrap,
-};
+use super::{EncryptionMaterials, KeyMaterial, Keyring, Unwrap};
 use crate::{
-    BodyHeader, DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, Error, Opener, PartBuffer,
-    Place, PlaintextDataKey, Sealer, WrapContext,
+    BodyHeader, BoxFuture, DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, Error, KeyringError,
+    KeyringErrorKind, Opener, PartBuffer, PlaintextDataKey, Sealer, WrapContext,
     geometry::{HEADER_LEN, TAG_LEN},
 };
 
-/// Provider name of keys that a [`LocalKeyring`] wrapped.
+/// Provider name of data keys wrapped by a [`LocalKeyring`].
 pub const LOCAL_PROVIDER: &str = "local";
 
 const WRAPPED_LEN: usize = HEADER_LEN + DATA_KEY_LEN + TAG_LEN;
 
 /// Wraps data keys under one 256-bit key that the caller holds.
 ///
-/// A wrapped key is itself a Cobblestone-256 message, whose context is the wrap's: so it is authenticated with the
-/// encryption context and the place, commits to the wrapping key, and there is no bound on the number of wraps.
+/// A wrapped key is itself a Cobblestone-256 message whose context is the [`WrapContext`]. It is
+/// therefore authenticated with the encryption context and the place, and commits to the wrapping
+/// key. The number of data keys under one wrapping key is unlimited.
+///
+/// ```
+/// use sealwax_envelope::{Keyring, LocalKeyring};
+///
+/// let mut key = [7; 32]; // from a secret store
+/// let keyring = LocalKeyring::new("backup-2026", &mut key)?;
+/// assert_eq!(key, [0; 32], "the caller's copy is wiped");
+/// # let _: &dyn Keyring = &keyring;
+/// # Ok::<(), sealwax_envelope::Error>(())
+/// ```
 pub struct LocalKeyring {
     name: String,
     wrapping_key: PlaintextDataKey,
 }
 
 impl LocalKeyring {
-    /// A keyring over the key in `bytes`, which are wiped. `name` tells keys apart and is stored with each object.
+    /// Creates a keyring from the key in `bytes`, and wipes `bytes`. `name` identifies the key and
+    /// is stored with each object.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for a name that [`EncryptedDataKey::new`] does not take, [`Error::ApiMisuse`] where `bytes`
-    /// are not [`DATA_KEY_LEN`] long.
+    /// [`Error::Malformed`] for a name that [`EncryptedDataKey::new`] rejects, [`Error::ApiMisuse`]
+    /// if `bytes` are not [`DATA_KEY_LEN`] long.
     pub fn new(name: impl Into<String>, bytes: &mut [u8]) -> Result<Self, Error> {
         let wrapping_key = PlaintextDataKey::from_slice_wiping(bytes)
             .map_err(|_| Error::ApiMisuse("a local wrapping key has 32 bytes"))?;
         let name = name.into();
         EncryptedDataKey::new(LOCAL_PROVIDER, name.as_str(), None, vec![0; WRAPPED_LEN])?;
         Ok(Self { name, wrapping_key })
+    }
+
+    /// Returns the name of the wrapping key.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     fn seal(
@@ -107,14 +123,13 @@ impl Keyring for LocalKeyring {
     fn rewrap<'a>(
         &'a self,
         _keys: &'a [EncryptedDataKey],
-        _context: &'a EncryptionContext,
-        _place: Option<&'a Place>,
+        _binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
-        // The wrapping key is in this process: there is nowhere else to do it.
+        // The wrapping key is in this process, so the data key cannot stay out of it.
         Box::pin(async { Ok(None) })
     }
 
-    /// The key itself: it has no other.
+    /// Returns the key itself: a local key has no other material.
     fn key_material<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
@@ -150,14 +165,14 @@ impl Keyring for LocalKeyring {
         key.provider() == LOCAL_PROVIDER && key.wrapping_key() == self.name
     }
 
-    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
+    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
         let key = EncryptedDataKey::new(
             LOCAL_PROVIDER,
             self.name.as_str(),
-            place.cloned(),
+            binding.place().cloned(),
             vec![0; WRAPPED_LEN],
         );
-        vec![key.expect("the name was checked when the keyring was made")]
+        vec![key.expect("the constructor checked the name")]
     }
 }
 

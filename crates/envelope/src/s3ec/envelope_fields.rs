@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-use super::{Error, encoded_word, names};
+use super::{Error, encoded_word, header_names as names};
 use crate::metadata::METADATA_READ_LIMIT;
 
 /// The known names among an object's metadata, or in its instruction file. An empty value is none.

@@ -1,11 +1,29 @@
-//! Several keyrings as one.
+//! A keyring made of several keyrings.
 
 use std::sync::Arc;
 
-use super::{BoxFuture, EncryptionMaterials, KeyMaterial, Keyring, KeyringError, Unwrap};
-use crate::{EncryptedDataKey, EncryptionContext, Place, PlaintextDataKey, WrapContext};
+use super::{EncryptionMaterials, KeyMaterial, Keyring, Unwrap};
+use crate::{
+    BoxFuture, EncryptedDataKey, EncryptionContext, KeyringError, PlaintextDataKey, WrapContext,
+    s3ec,
+};
 
-/// Wraps under the keys of all its keyrings; unwraps with the first one that can.
+/// Wraps under the wrapping keys of all its keyrings; unwraps with the first one that can.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use sealwax_envelope::{EncryptionContext, Keyring, LocalKeyring, MultiKeyring, WrapContext};
+///
+/// let primary = Arc::new(LocalKeyring::new("primary", &mut [1; 32])?);
+/// let recovery: Arc<dyn Keyring> = Arc::new(LocalKeyring::new("recovery", &mut [2; 32])?);
+/// let both = MultiKeyring::new(primary, [recovery]);
+///
+/// let context = EncryptionContext::new();
+/// let keys = both.expected_keys(WrapContext::new(&context, None));
+/// assert_eq!(keys.len(), 2, "either keyring alone can read the object");
+/// # Ok::<(), sealwax_envelope::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct MultiKeyring {
     generator: Arc<dyn Keyring>,
@@ -13,7 +31,8 @@ pub struct MultiKeyring {
 }
 
 impl MultiKeyring {
-    /// `generator` makes the data keys, `others` wrap them too. On reading they are asked in this order.
+    /// Creates a keyring in which `generator` generates the data keys and `others` wrap them too.
+    /// Reads try them in this order.
     #[must_use]
     pub fn new(
         generator: Arc<dyn Keyring>,
@@ -26,12 +45,13 @@ impl MultiKeyring {
         std::iter::once(&self.generator).chain(&self.others)
     }
 
-    /// The first keyring that would unwrap this key.
+    /// Returns the first keyring that would unwrap this key.
     fn accepting(&self, key: &EncryptedDataKey) -> Option<&Arc<dyn Keyring>> {
         self.all().find(|keyring| keyring.accepts(key))
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Keyring for MultiKeyring {
     fn generate<'a>(
         &'a self,
@@ -41,9 +61,8 @@ impl Keyring for MultiKeyring {
         Box::pin(async move {
             let mut materials = self.generator.generate(binding, plaintext_len).await?;
             for keyring in &self.others {
-                materials
-                    .encrypted_data_keys
-                    .extend(keyring.wrap(&materials.data_key, binding).await?);
+                let wrapped = keyring.wrap(materials.data_key(), binding).await?;
+                materials.add_encrypted_data_keys(wrapped);
             }
             Ok(materials)
         })
@@ -66,13 +85,12 @@ impl Keyring for MultiKeyring {
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-        place: Option<&'a Place>,
+        binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
         Box::pin(async move {
             let mut all = Vec::new();
             for keyring in self.all() {
-                match keyring.rewrap(keys, context, place).await? {
+                match keyring.rewrap(keys, binding).await? {
                     Some(rewrapped) => all.extend(rewrapped),
                     None => return Ok(None),
                 }
@@ -125,13 +143,8 @@ impl Keyring for MultiKeyring {
         })
     }
 
-    fn can_rewrap(
-        &self,
-        keys: &[EncryptedDataKey],
-        context: &EncryptionContext,
-        place: Option<&Place>,
-    ) -> bool {
-        self.all().all(|keyring| keyring.can_rewrap(keys, context, place))
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], binding: WrapContext<'_>) -> bool {
+        self.all().all(|keyring| keyring.can_rewrap(keys, binding))
     }
 
     fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
@@ -142,13 +155,12 @@ impl Keyring for MultiKeyring {
         self.accepting(key).is_some()
     }
 
-    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
-        self.all().flat_map(|keyring| keyring.outline(place)).collect()
+    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
+        self.all().flat_map(|keyring| keyring.expected_keys(binding)).collect()
     }
 
-    /// That of the first keyring that has one: these objects have one wrapping key.
-    #[cfg(feature = "s3ec")]
-    fn s3ec(&self) -> Option<&dyn crate::s3ec::Keyring> {
+    /// Returns that of the first keyring that has one: these objects have a single wrapping key.
+    fn s3ec(&self) -> Option<&dyn s3ec::Keyring> {
         self.all().find_map(|keyring| keyring.s3ec())
     }
 }

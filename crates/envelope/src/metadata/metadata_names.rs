@@ -30,7 +30,7 @@ pub fn is_reserved(name: &str) -> bool {
 
 /// Refuses metadata of the user's own that cannot be stored as it is: S3 would refuse it, or return another value.
 /// (RFC 9110 §5.1 "Field Names", §5.5 "Field Values".)
-pub(crate) fn check_own(own: &[(&str, &str)]) -> Result<(), Error> {
+pub(crate) fn check_user_defined(own: &[(&str, &str)]) -> Result<(), Error> {
     own.iter().enumerate().try_for_each(|(index, pair)| check_pair(pair, &own[..index]))
 }
 
