@@ -68,11 +68,12 @@ async fn a_dead_region_is_passed_over() {
             _ => Reaction::Pass,
         });
         let stack = LocalStack::over(wire, east());
-        let keyring =
-            keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
-        let client =
-            SealedClient::builder(stack.s3(), keyring.timeout(Duration::from_secs(2)).build())
-                .build();
+        let keyring = stack.keyring_builder().keys(&keys);
+        let client = SealedClient::builder(
+            stack.s3(),
+            keyring.timeout(Duration::from_secs(2)).build().expect("a keyring"),
+        )
+        .build();
         let read =
             timeout(Duration::from_secs(30), read(&client, &uri)).await.expect("in bounded time");
         assert_eq!(read.expect(case), "x");
@@ -108,10 +109,12 @@ async fn a_given_client_of_a_dead_endpoint_is_passed_over() {
         TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
     let silent_port = silent.local_addr().expect("an address").port();
     for (case, port) in [("closed", closed), ("silent", silent_port)] {
-        let keyring =
-            keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
-        let keyring =
-            keyring.client(EAST, kms_at(&stack, port)).timeout(Duration::from_secs(2)).build();
+        let keyring = stack.keyring_builder().keys(&keys);
+        let keyring = keyring
+            .client(EAST, kms_at(&stack, port))
+            .timeout(Duration::from_secs(2))
+            .build()
+            .expect("a keyring");
         let client = SealedClient::builder(stack.s3(), keyring).build();
         let read = timeout(Duration::from_secs(20), read(&client, &uri)).await;
         assert_eq!(
@@ -146,7 +149,7 @@ async fn a_multi_region_key_opens_by_its_replica() {
     let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
     let uri = sealed([&east.home.mrk]).await;
     let discovering = |filter: DiscoveryFilter| {
-        let keyring = west.keyring_builder().discovery(filter).build();
+        let keyring = west.keyring_builder().discovery(filter).build().expect("a keyring");
         SealedClient::builder(west.s3(), keyring).build()
     };
     let clients = [
@@ -185,7 +188,7 @@ async fn a_multi_region_key_opens_by_its_replica() {
 async fn discovery_asks_only_about_what_its_filter_allows() {
     let (stack, uri) = (LocalStack::new(east()), sealed([&east().key]).await);
     let read = async |filter: DiscoveryFilter| {
-        let keyring = stack.keyring_builder().discovery(filter).build();
+        let keyring = stack.keyring_builder().discovery(filter).build().expect("a keyring");
         stack.wire.forget();
         read(&SealedClient::builder(stack.s3(), keyring).build(), &uri).await
     };
@@ -207,7 +210,9 @@ async fn discovery_asks_only_about_what_its_filter_allows() {
         assert_eq!(stack.wire.kms(), kms(&[("Decrypt", EAST)]));
     }
     // It can read; to write it needs a key of its own.
-    let reader = SealedClient::builder(stack.s3(), stack.keyring_builder().build()).build();
+    let reader =
+        SealedClient::builder(stack.s3(), stack.keyring_builder().build().expect("a keyring"))
+            .build();
     stack.wire.forget();
     assert!(reader.put().uri(&uri).body("y").send().await.is_err());
     assert_eq!(stack.wire.calls().len(), 0);

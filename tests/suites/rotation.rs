@@ -215,9 +215,8 @@ async fn with_a_region_down_enough_keys_suffice_and_the_rest_come_later() {
     });
     let down = LocalStack::over(wire, east());
     let keyring = |stack: &LocalStack, policy| {
-        let builder =
-            keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
-        builder.wrap_policy(policy).timeout(Duration::from_secs(5)).build()
+        let builder = stack.keyring_builder().keys(&keys);
+        builder.wrap_policy(policy).timeout(Duration::from_secs(5)).build().expect("a keyring")
     };
     let uri = down.object("missing");
     for policy in [WrapPolicy::All, WrapPolicy::AtLeast(2)] {
@@ -270,10 +269,12 @@ async fn any_key_can_generate() {
         _ => Reaction::Pass,
     });
     let stack = LocalStack::over(wire, east());
-    let builder =
-        keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
-    let keyring =
-        builder.wrap_policy(WrapPolicy::AtLeast(1)).timeout(Duration::from_secs(5)).build();
+    let builder = stack.keyring_builder().keys(&keys);
+    let keyring = builder
+        .wrap_policy(WrapPolicy::AtLeast(1))
+        .timeout(Duration::from_secs(5))
+        .build()
+        .expect("a keyring");
     let (client, uri) =
         (SealedClient::builder(stack.s3(), keyring).build(), stack.object("generator"));
     let put = client.put().uri(&uri).body("x").send().await.expect("put");
@@ -306,7 +307,12 @@ async fn a_read_remembers_which_region_is_down() {
 #[tokio::test]
 async fn calls_keep_to_the_pace_that_is_set() {
     let stack = LocalStack::new(east());
-    let keyring = stack.keyring_builder().key(stack.home.key.clone()).calls_per_second(50).build();
+    let keyring = stack
+        .keyring_builder()
+        .key(stack.home.key.clone())
+        .calls_per_second(50)
+        .build()
+        .expect("a keyring");
     let client = SealedClient::builder(stack.s3(), keyring).build();
     let puts = (0..20).map(|_| {
         let (client, uri) = (client.clone(), stack.object("pace"));

@@ -191,7 +191,7 @@ impl Session {
 
     /// A keyring of these keys alone.
     pub(crate) fn keyring(&self, keys: impl IntoIterator<Item = KmsKeyArn>) -> KmsKeyring {
-        keys.into_iter().fold(self.kms_builder(), KmsKeyringBuilder::key).build()
+        self.kms_builder().keys(keys).build().expect("parsed ARNs")
     }
 
     /// A keyring of just these keys; those of KMS by `kms`.
@@ -220,7 +220,7 @@ impl Session {
         Ok(match (arns.is_empty(), local) {
             (true, Some(local)) => local,
             (_, local) => {
-                let kms = arns.into_iter().fold(kms, KmsKeyringBuilder::key).build();
+                let kms = kms.keys(arns).build().map_err(Failure::usage)?;
                 if local.is_some() { self.with_local(kms) } else { Arc::new(kms) }
             }
         })
@@ -249,10 +249,8 @@ impl Session {
             return Ok(Arc::clone(local) as Arc<dyn Keyring>);
         }
         let policy = at_least.map_or(WrapPolicy::All, |count| WrapPolicy::AtLeast(count.into()));
-        let kms = keys
-            .into_iter()
-            .fold(KmsKeyring::builder(&self.config), |keyring, key| keyring.key(key));
-        Ok(self.with_local(kms.wrap_policy(policy).build()))
+        let kms = self.kms_builder().keys(keys).wrap_policy(policy).build();
+        Ok(self.with_local(kms.map_err(Failure::usage)?))
     }
 
     /// A keyring to read with: of the named keys and the local one, else of all keys in the named accounts, else in the
@@ -300,18 +298,20 @@ impl Session {
                 regions.is_empty() || regions.iter().any(|region| region == key.region())
             };
             let keys = args.keys.into_iter().filter(meant);
-            return Ok(keys.fold(builder, |keyring, key| keyring.key(key)).build());
+            return builder.keys(keys).build().map_err(Failure::usage);
         }
         let filter = match (args.accounts.is_empty(), &self.local) {
             // Whoever names a local key and nothing else needs no KMS.
-            (true, Some(_)) if !args.besides_local => return Ok(builder.build()),
+            (true, Some(_)) if !args.besides_local => {
+                return builder.build().map_err(Failure::usage);
+            }
             (true, _) => self.own_account().await?,
             (false, _) => {
                 DiscoveryFilter::accounts(args.accounts).partition(partition(self.region.as_ref()))
             }
         };
         let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
-        Ok(builder.discovery(filter).build())
+        builder.discovery(filter).build().map_err(Failure::usage)
     }
 
     /// This keyring and the local key, if one is used. What is in this process is asked first.
@@ -341,7 +341,7 @@ impl Session {
             (true, None) => None,
             (true, Some(local)) => Some(local),
             (false, local) => {
-                let kms = arns.into_iter().fold(shared.sibling(), KmsKeyringBuilder::key).build();
+                let kms = shared.sibling().keys(arns).build().expect("parsed ARNs");
                 Some(if local.is_some() { self.with_local(kms) } else { Arc::new(kms) })
             }
         }

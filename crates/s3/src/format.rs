@@ -76,8 +76,7 @@ impl ObjectFormat {
 
     /// Whether an object with the metadata `stored` was sealed by the same call, whatever its wraps are by now.
     pub(crate) fn is_same_sealing(&self, stored: Option<&HashMap<String, String>>) -> bool {
-        let pairs =
-            metadata::pairs(stored.into_iter().flatten());
+        let pairs = metadata::pairs(stored.into_iter().flatten());
         match self {
             Self::Sealwax(header) => ObjectHeader::parse(pairs)
                 .is_ok_and(|found| found.body_header() == header.body_header()),

@@ -147,8 +147,7 @@ impl Vault {
         target: &ObjectRef,
         stored: Option<&HashMap<String, String>>,
     ) -> Result<ObjectFormat, Error> {
-        let pairs =
-            || metadata::pairs(stored.into_iter().flatten());
+        let pairs = || metadata::pairs(stored.into_iter().flatten());
         match ObjectHeader::parse(pairs()) {
             Ok(header) => return Ok(ObjectFormat::Sealwax(header)),
             // An object with reserved names but no format was shredded.

@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: cache BUCKET KEY-ARN".into());
     };
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
-    let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).build();
+    let keyring = KmsKeyring::builder(&config).key(key_arn).build()?;
 
     // Whoever has this process's memory has the cached keys; after a revocation in KMS they still work for so long.
     let limits = CacheLimits::new().with_max_age(Duration::from_secs(60));

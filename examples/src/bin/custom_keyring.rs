@@ -83,8 +83,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
     let mut tenants = BTreeMap::new();
     for (tenant, key_arn) in [("acme", acme), ("globex", globex)] {
-        tenants
-            .insert(tenant.to_owned(), KmsKeyring::builder(&config).key(key_arn.parse()?).build());
+        tenants.insert(tenant.to_owned(), KmsKeyring::builder(&config).key(key_arn).build()?);
     }
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), ByTenant(tenants)).build();
 

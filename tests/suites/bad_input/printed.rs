@@ -345,7 +345,7 @@ async fn print_operations(printed: &mut Printed) {
     let stack = LocalStack::new(east());
     let builder = KmsKeyring::builder(&stack.config).key(stack.home.key.clone());
     printed.debug(&builder);
-    printed.debug(&builder.build());
+    printed.debug(&builder.build().expect("a keyring"));
 
     let store = SeaweedFs::new().await;
     let (client, uri) = (store.client(keyring()), store.object("printed"));

@@ -7,7 +7,8 @@ use sealwax_jobs::rewrap::{
     Action, Apply, PlanFile, PlannedObject, Planning, Stop, Verdict, Work, plan_one,
 };
 use sealwax_s3::{
-    DataKeyWay, KeyChanges, ListedObject, MetadataWay, PlacePolicy, RewrapOutcome, Rewrapper, Skipped,
+    DataKeyWay, KeyChanges, ListedObject, MetadataWay, PlacePolicy, RewrapOutcome, Rewrapper,
+    Skipped,
     envelope::{CachingKeyring, EncryptionContext},
 };
 use sealwax_tests::{LocalStack, Wire, east, local_keyring, read, west};
@@ -184,9 +185,9 @@ async fn older_versions_are_told_and_left() {
         client.put().uri(&uri).body(text).send().await.expect("put");
     }
     let listing = sealwax_jobs::listing::Listing::versions(client.s3(), uri.bucket(), uri.key());
-    let rewrapper =
-        client.rewrapper(KeyChanges::new().add_keys(stack.keyring([&stack.home.key_2])))
-            .expect("edits");
+    let rewrapper = client
+        .rewrapper(KeyChanges::new().add_keys(stack.keyring([&stack.home.key_2])))
+        .expect("edits");
     let (reports, tally) =
         run(Apply::new(rewrapper.clone()), Work::listing(listing, "versions")).await;
     assert_eq!((tally.as_ref().expect("done").rewrapped, tally.expect("done").failed), (1, 1));
@@ -238,15 +239,15 @@ async fn a_plan_tells_ways_and_calls_by_region() {
         assert_eq!(kms_calls, expected, "{case}");
         assert_eq!(stack.wire.kms(), [], "{case}: no key is used for a plan");
     }
-    let last = client.rewrapper(KeyChanges::new().remove_key(stack.home.key.as_str()))
-        .expect("edits");
+    let last =
+        client.rewrapper(KeyChanges::new().remove_key(stack.home.key.as_str())).expect("edits");
     let Action::Impossible { kind, .. } = plan_one(&last, &object).await.action else {
         panic!("the last key goes")
     };
     assert_eq!(kind, "invalid-input");
-    let there =
-        client.rewrapper(KeyChanges::new().add_keys(stack.keyring([&stack.home.key])))
-            .expect("edits");
+    let there = client
+        .rewrapper(KeyChanges::new().add_keys(stack.keyring([&stack.home.key])))
+        .expect("edits");
     assert_eq!(plan_one(&there, &object).await.action, Action::Nothing);
 }
 
@@ -288,9 +289,9 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
 
     // Within the Region.
     let client = source.client([&source.home.key]);
-    let rewrapper =
-        client.rewrapper(KeyChanges::new().add_keys(source.keyring([&source.home.key_2])))
-            .expect("edits");
+    let rewrapper = client
+        .rewrapper(KeyChanges::new().add_keys(source.keyring([&source.home.key_2])))
+        .expect("edits");
     source.wire.forget();
     let (_, tally) = run(Apply::new(rewrapper.clone()), listed(prefix.bucket())).await;
     assert_eq!(tally.expect("done").rewrapped, 12);
@@ -309,9 +310,9 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
     let places = PlacePolicy::bound().replica_of(&replica.home.bucket, prefix.bucket());
     let client =
         replica.client_builder([&replica.home.key, &source.home.key]).places(places).build();
-    let rewrapper =
-        client.rewrapper(KeyChanges::new().replace_keys(replica.keyring([&replica.home.key])))
-            .expect("edits");
+    let rewrapper = client
+        .rewrapper(KeyChanges::new().replace_keys(replica.keyring([&replica.home.key])))
+        .expect("edits");
     replica.wire.forget();
     let (_, tally) = run(Apply::new(rewrapper.clone()), listed(&replica.home.bucket)).await;
     assert_eq!(tally.expect("done").rewrapped, 12);

@@ -38,8 +38,7 @@ async fn an_object_that_changes_under_the_job_is_decided_anew() {
         });
         let rewrapper = rewrapper(&wire, add_b()).await;
         let (reports, tally) =
-            run(Apply::new(rewrapper.clone()).concurrency(1), objects.work(rewrapper.s3()))
-                .await;
+            run(Apply::new(rewrapper.clone()).concurrency(1), objects.work(rewrapper.s3())).await;
         assert!(tally.expect("done").is_complete(), "{reports:?}");
         assert!(reports.iter().all(|report| report.outcome == Verdict::Rewrapped), "{reports:?}");
         let store = SeaweedFs::new().await;
@@ -86,9 +85,8 @@ async fn a_writer_loses_nothing_to_a_job() {
     let job = async {
         let mut reports = Vec::new();
         for _ in 0..3 {
-            reports.extend(
-                run(Apply::new(rewrapper.clone()), objects.work(rewrapper.s3())).await.0,
-            );
+            reports
+                .extend(run(Apply::new(rewrapper.clone()), objects.work(rewrapper.s3())).await.0);
         }
         reports
     };

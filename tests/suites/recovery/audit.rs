@@ -221,9 +221,11 @@ async fn materials_that_kms_does_not_tell_are_unknown() {
     put_for(&folder, &stack.client([&stack.home.key, &west().key]), "x", "new").await;
     // The account's keys, in the Region that the filter allows.
     let filter = DiscoveryFilter::accounts([stack.home.key.account()]).regions(["us-east-1"]);
-    let client =
-        SealedClient::builder(stack.s3(), stack.keyring_builder().discovery(filter).build())
-            .build();
+    let client = SealedClient::builder(
+        stack.s3(),
+        stack.keyring_builder().discovery(filter).build().expect("a keyring"),
+    )
+    .build();
     stack.wire.forget();
     let found = audited(&folder, client).await;
     let unknown = AuditedMaterial::Unknown;

@@ -3,7 +3,7 @@
 use futures_util::FutureExt as _;
 use sealwax_jobs::rewrap::{Action, plan_one};
 use sealwax_s3::{
-    Attributes, KeyChanges, ErrorKind, KeyStorage, ListedObject, MetadataWay, Rewrapper, S3Uri,
+    Attributes, ErrorKind, KeyChanges, KeyStorage, ListedObject, MetadataWay, Rewrapper, S3Uri,
     SealedClient, SidecarPolicy, aws_sdk_s3::Client, aws_sdk_s3::types::ObjectLockLegalHoldStatus,
     envelope::ObjectHeader, envelope::metadata::SIDECAR_LIMIT,
 };
@@ -278,8 +278,11 @@ async fn of_two_writers_of_a_sidecar_one_wins() {
         .await;
         other.put().uri(&uri).body("x").send().await.expect("put");
         if !first {
-            let add =
-                other.rewrap().uri(&uri).add_keys(local_keyring("d")).key_storage(KeyStorage::Sidecar);
+            let add = other
+                .rewrap()
+                .uri(&uri)
+                .add_keys(local_keyring("d"))
+                .key_storage(KeyStorage::Sidecar);
             add.send().await.expect("there is one already");
         }
         let racer = store.client(local_keyring("a"));
@@ -353,9 +356,8 @@ async fn locked_objects_get_a_sidecar_and_others_a_copy() {
     let client = stack.client([&stack.home.key]);
     let hold = Attributes::default().object_lock_legal_hold_status(ObjectLockLegalHoldStatus::On);
     let edits = || KeyChanges::new().add_keys(stack.keyring([&stack.home.key_2]));
-    let rewrapper = client.rewrapper(edits())
-        .expect("an edit")
-        .key_storage(KeyStorage::SidecarWhereNeeded);
+    let rewrapper =
+        client.rewrapper(edits()).expect("an edit").key_storage(KeyStorage::SidecarWhereNeeded);
     for (name, attributes, way) in
         [("locked", hold, MetadataWay::Sidecar), ("free", Attributes::default(), MetadataWay::Copy)]
     {

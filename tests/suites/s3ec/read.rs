@@ -118,8 +118,11 @@ async fn keys_are_discovered_within_bounds() {
     let uri = stack.object("discovery");
     stack.client([&stack.home.key]).put().uri(&uri).body("x").s3ec().send().await.expect("put");
     let reader = |account: &str| {
-        let keyring =
-            stack.keyring_builder().discovery(DiscoveryFilter::accounts([account])).build();
+        let keyring = stack
+            .keyring_builder()
+            .discovery(DiscoveryFilter::accounts([account]))
+            .build()
+            .expect("a keyring");
         SealedClient::builder(stack.s3(), keyring).build()
     };
     assert_eq!(

@@ -82,7 +82,7 @@ async fn client<K: Keyring + 'static>(
         .load()
         .await;
     let s3 = aws_sdk_s3::Client::from_conf(Builder::from(&config).force_path_style(true).build());
-    let kms = KmsKeyring::builder(&config).key(KEY_ARN.parse()?).build();
+    let kms = KmsKeyring::builder(&config).key(KEY_ARN).build()?;
     Ok(SealedClient::builder(s3, keyring(kms)).build())
 }
 

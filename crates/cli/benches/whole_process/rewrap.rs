@@ -163,11 +163,8 @@ fn real(server: &Server, store: &str, objects: u64, directory: &Path) -> Result<
         Builder::from(&config).endpoint_url(store).force_path_style(true).build(),
     );
     let client = |arn: &str| -> Result<SealedClient> {
-        Ok(SealedClient::builder(
-            s3.clone(),
-            KmsKeyring::builder(&config).key(arn.parse()?).build(),
-        )
-        .build())
+        Ok(SealedClient::builder(s3.clone(), KmsKeyring::builder(&config).key(arn).build()?)
+            .build())
     };
     let (old, new) = (client(KEY_ARN)?, client(OTHER_ARN)?);
     let runtime = Runtime::new()?;

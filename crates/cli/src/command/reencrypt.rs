@@ -65,7 +65,8 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     };
 
     let of_kms = (!of_kms.is_empty())
-        .then(|| Arc::new(of_kms.into_iter().fold(kms.sibling(), KmsKeyringBuilder::key).build()));
+        .then(|| kms.sibling().keys(of_kms).build().map(Arc::new).map_err(Failure::usage))
+        .transpose()?;
     let s3ec_settings = s3ec.settings_to_write(to, of_kms, kms)?;
     let mut client = session.client_builder_of(&prefix.bucket, keyring).s3ec(s3ec_settings);
     if seal_unencrypted {

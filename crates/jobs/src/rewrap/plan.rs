@@ -93,7 +93,8 @@ impl Planning {
             PlanHeader { sealwax_plan: VERSION, source: source.into(), edits, begun, settings };
         let mut line = |line: String| plan.write_all((line + "\n").as_bytes()).map_err(unwritten);
         line(json(&header))?;
-        let (window, forecaster) = (Arc::new(Window::up_to(concurrency)), Forecaster::new(&rewrapper));
+        let (window, forecaster) =
+            (Arc::new(Window::up_to(concurrency)), Forecaster::new(&rewrapper));
         let mut summary = Summary::default();
         let work = |object: ListedObject| {
             let forecaster = forecaster.clone();

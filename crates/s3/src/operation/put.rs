@@ -11,8 +11,7 @@ use std::{
 };
 
 use sealwax_envelope::{
-    BodyHeader, EncryptionContext, Keyring, ObjectHeader, Sealer, WrapContext,
-    geometry, metadata,
+    BodyHeader, EncryptionContext, Keyring, ObjectHeader, Sealer, WrapContext, geometry, metadata,
 };
 
 pub use self::encryption_client::{PutS3ec, PutS3ecOutput};

@@ -102,7 +102,8 @@ impl IntermediateKeys {
                 continue;
             }
             let moves = group[0].place() != object.place.as_ref();
-            let opened = moves || !keyring.can_rewrap(&wraps, WrapContext::for_intermediate_key(context));
+            let opened =
+                moves || !keyring.can_rewrap(&wraps, WrapContext::for_intermediate_key(context));
             let id = Id { change, opened, context: context.clone(), wraps };
             let slot = self.0.slot(&id);
             let Some(made) =

@@ -60,7 +60,8 @@ impl<'a> NewKeys<'a> {
         let trusted = object.trusted_keys()?;
         if let Some(wrapped) = intermediate_keys
             .wrapped(object, self.at, (self.keyring, &self.expected), &trusted)
-            .await? {
+            .await?
+        {
             return Ok(wrapped);
         }
         if let Some(wrapped) = self.re_encrypted(object, &trusted).await? {

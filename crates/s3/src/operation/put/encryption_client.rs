@@ -4,7 +4,7 @@ use std::fmt;
 
 use sealwax_envelope::{
     metadata,
-    s3ec::{ContentSealer, Envelope, Error as FormatError, MAX_PLAINTEXT_LEN, Storage,},
+    s3ec::{ContentSealer, Envelope, Error as FormatError, MAX_PLAINTEXT_LEN, Storage},
 };
 
 use super::Put;
@@ -112,7 +112,9 @@ impl PutS3ec {
         drop(data_key);
         let envelope =
             Envelope::new(content, key, storage).map_err(|error| target.s3ec_error(error))?;
-        envelope.check_fits(metadata::pairs(&put.metadata)).map_err(|error| target.envelope_error(error))?;
+        envelope
+            .check_fits(metadata::pairs(&put.metadata))
+            .map_err(|error| target.envelope_error(error))?;
 
         let mut written = false;
         if let Some(file) = envelope.to_instruction_file() {

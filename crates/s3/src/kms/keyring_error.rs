@@ -1,4 +1,4 @@
-//! KMS's errors as a keyring's.
+//! Maps failures of KMS to keyring errors.
 
 use aws_sdk_kms::{
     config::http::HttpResponse,
@@ -7,12 +7,13 @@ use aws_sdk_kms::{
 };
 use sealwax_envelope::{KeyringError, KeyringErrorKind};
 
-use super::KmsKeyArn;
+use super::key_arn::KmsKeyArn;
 use crate::error::aws_failure::{AwsFailure, Problem};
 
-/// Says what went wrong with `key`.
+/// Classifies a failed call with `key`.
 ///
-/// Several codes are not in the SDK's enums (throttling, access denied), so all are told apart by name.
+/// Several error codes are missing from the SDK's enums (throttling, access denied), so all are
+/// matched by name.
 pub(super) fn keyring_error<E>(key: &KmsKeyArn, error: &SdkError<E, HttpResponse>) -> KeyringError
 where
     E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
@@ -24,7 +25,8 @@ where
         (Some("AccessDeniedException" | "AccessDenied"), _) => KeyringErrorKind::AccessDenied,
         (Some("DisabledException" | "KMSInvalidStateException"), _) => KeyringErrorKind::Disabled,
         (Some("NotFoundException"), _) => KeyringErrorKind::NotFound,
-        // A wrong encryption context, a changed ciphertext and another key: all the same to KMS, and to us.
+        // KMS does not distinguish a wrong encryption context, a changed ciphertext and another
+        // key.
         (Some("InvalidCiphertextException" | "IncorrectKeyException"), _) => {
             KeyringErrorKind::Rejected
         }

@@ -1,35 +1,38 @@
-//! What became of an object, in the words of S3 Batch Operations.
+//! Results by object, with the result codes of S3 Batch Operations.
 
 use std::fmt;
 
-use sealwax_s3::{Error, RewrapOutcome, Skipped, error_chain};
+use sealwax_s3::{
+    Error, error_chain,
+    rewrap::{Outcome, Skipped},
+};
 
 use crate::batch_operations::Code;
 
-/// Longest text of a result, in bytes.
+/// Maximum length of a result text, in bytes.
 const MAX_TEXT_LEN: usize = 1024;
 
-/// What became of an object.
+/// Result for one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ObjectResult {
     pub(crate) code: Code,
-    /// One line, short, nothing secret.
+    /// One short line without secrets.
     pub(crate) text: String,
 }
 
 impl ObjectResult {
-    /// As it was, and will be if it is tried again.
+    /// A failure that a retry cannot fix; the object is unchanged.
     pub(crate) fn permanent(why: impl fmt::Display) -> Self {
         Self { code: Code::PermanentFailure, text: short(&why.to_string()) }
     }
 
-    /// As it was, and to be tried again.
+    /// A failure to retry; the object is unchanged.
     pub(crate) fn temporary(why: impl fmt::Display) -> Self {
         Self { code: Code::TemporaryFailure, text: short(&why.to_string()) }
     }
 
-    fn succeeded(what: impl Into<String>) -> Self {
-        Self { code: Code::Succeeded, text: what.into() }
+    fn succeeded(text: impl Into<String>) -> Self {
+        Self { code: Code::Succeeded, text: text.into() }
     }
 
     pub(crate) fn is_success(&self) -> bool {
@@ -67,7 +70,7 @@ fn described(error: &Error) -> String {
     format!("{}: {}", error.kind().name(), error_chain(error))
 }
 
-/// One line of at most [`MAX_TEXT_LEN`] bytes.
+/// Returns `text` as one line of at most [`MAX_TEXT_LEN`] bytes.
 fn short(text: &str) -> String {
     let mut line: String =
         text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
@@ -85,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_done_or_need_not_be_succeeds() {
+    fn rewrapped_unchanged_and_skipped_objects_succeed() {
         for (outcome, expected) in [
             (
                 RewrapOutcome::Rewrapped { generation: 2, version_id: None },
@@ -101,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_short_lines() {
+    fn texts_are_cut_to_one_short_line() {
         assert_eq!(short("a\r\nb\u{1b}c"), "a  b c");
         let long = short(&"é".repeat(2000));
         assert!(long.len() <= MAX_TEXT_LEN && long.ends_with("é…"), "{}", long.len());

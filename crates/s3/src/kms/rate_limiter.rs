@@ -1,4 +1,4 @@
-//! How many calls a second KMS is asked for.
+//! A rate limit for calls to KMS.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -14,19 +14,20 @@ use aws_sdk_kms::{
 use aws_smithy_runtime_api::client::retries::RequestAttempts;
 use tokio::time::sleep;
 
-/// A token bucket: so many calls a second, and as many at once after a rest. Cloning it gives the same one.
+/// A token bucket that holds the calls of one second. Clones share it.
 ///
-/// A call waits for its turn. Its retries come when the SDK's back-off says so, and the calls after them wait for longer.
+/// A call waits for its turn. Its retries follow the SDK's back-off instead, and the calls after
+/// them wait longer.
 #[derive(Debug, Clone)]
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     interval: Duration,
     burst: Duration,
-    /// When the bucket would be full again.
+    /// When the bucket will be full again.
     full_at: Arc<Mutex<Option<Instant>>>,
 }
 
-impl Pace {
-    /// At most `calls` calls a second.
+impl RateLimiter {
+    /// Allows at most `calls` calls per second.
     pub(super) fn per_second(calls: u32) -> Self {
         let interval = Duration::from_secs(1) / calls.max(1);
         Self { interval, burst: interval * (calls.max(1) - 1), full_at: Arc::default() }
@@ -40,7 +41,7 @@ impl Pace {
         }
     }
 
-    /// Takes a token; returns how long to wait for it.
+    /// Takes a token; returns the wait until it is valid.
     pub(super) fn reserve(&self, now: Instant) -> Duration {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let at = full_at.map_or(now, |at| at.max(now));
@@ -49,9 +50,9 @@ impl Pace {
     }
 }
 
-impl Intercept for Pace {
+impl Intercept for RateLimiter {
     fn name(&self) -> &'static str {
-        "Pace"
+        "RateLimiter"
     }
 
     fn read_before_attempt(
@@ -72,16 +73,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_passes_and_then_one_by_one() {
-        let (pace, now) = (Pace::per_second(4), Instant::now());
-        let waits: Vec<_> = (0..6).map(|_| pace.reserve(now).as_millis()).collect();
+    fn after_a_burst_calls_pass_one_by_one() {
+        let (limiter, now) = (RateLimiter::per_second(4), Instant::now());
+        let waits: Vec<_> = (0..6).map(|_| limiter.reserve(now).as_millis()).collect();
         assert_eq!(waits, [0, 0, 0, 0, 250, 500]);
-        // A second and a half make up for it; half a second less leaves two tokens.
+        // A rest of 1.5 seconds fills the bucket; 1 second leaves two tokens.
         let waits = |later: u64| {
-            let pace = Pace::per_second(4);
-            assert_eq!((0..6).map(|_| pace.reserve(now)).max(), Some(Duration::from_millis(500)));
+            let limiter = RateLimiter::per_second(4);
+            assert_eq!(
+                (0..6).map(|_| limiter.reserve(now)).max(),
+                Some(Duration::from_millis(500))
+            );
             let later = now + Duration::from_millis(later);
-            (0..5).map(|_| pace.reserve(later).as_millis()).collect::<Vec<_>>()
+            (0..5).map(|_| limiter.reserve(later).as_millis()).collect::<Vec<_>>()
         };
         assert_eq!(waits(1500), [0, 0, 0, 0, 250]);
         assert_eq!(waits(1000), [0, 0, 250, 500, 750]);

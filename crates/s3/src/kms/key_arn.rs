@@ -1,10 +1,14 @@
 //! ARNs of KMS keys.
 
-use std::{fmt, str::FromStr};
+use std::{convert::Infallible, fmt, str::FromStr};
+
+/// Provider name of data keys that AWS KMS wrapped.
+pub const KMS_PROVIDER: &str = "aws-kms";
 
 /// The ARN of one KMS key: `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`.
 ///
-/// Aliases are not accepted: an alias can be pointed at another key, and an object must name the key that it needs.
+/// Aliases are not accepted: an alias can be moved to another key, but an object must name the key
+/// that it needs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KmsKeyArn {
     arn: String,
@@ -19,13 +23,13 @@ impl KmsKeyArn {
         &self.arn
     }
 
-    /// The partition that the key's Region is of, such as `aws` or `aws-us-gov`.
+    /// The partition of the key's Region, such as `aws` or `aws-us-gov`.
     #[must_use]
     pub fn partition(&self) -> &str {
         &self.arn["arn:".len()..self.region.0 - ":kms:".len()]
     }
 
-    /// The Region that the key is in.
+    /// The key's Region.
     #[must_use]
     pub fn region(&self) -> &str {
         &self.arn[self.region.0..self.region.1]
@@ -43,20 +47,22 @@ impl KmsKeyArn {
         &self.arn[self.account.1 + ":key/".len()..]
     }
 
-    /// Whether it is a multi-Region key (AWS KMS Developer Guide, "Multi-Region keys": the id begins with `mrk-`).
+    /// `true` for a multi-Region key, whose id begins with `mrk-`. (AWS KMS Developer Guide,
+    /// "Multi-Region keys".)
     #[must_use]
     pub fn is_multi_region(&self) -> bool {
         self.key_id().starts_with("mrk-")
     }
 
-    /// The same multi-Region key in another Region; a single-Region key has no other.
+    /// The replica of a multi-Region key in `region`; `None` for a single-Region key.
     #[must_use]
     pub fn in_region(&self, region: &str) -> Option<Self> {
         let arn = format!("{}{region}{}", &self.arn[..self.region.0], &self.arn[self.region.1..]);
         self.is_multi_region().then(|| arn.parse().ok()).flatten()
     }
 
-    /// Whether both have the same key material: they are equal, or replicas of one multi-Region key.
+    /// `true` if both have the same key material: they are equal, or replicas of one multi-Region
+    /// key.
     #[must_use]
     pub fn is_related_to(&self, other: &Self) -> bool {
         self == other || self.in_region(other.region()).as_ref() == Some(other)
@@ -89,18 +95,54 @@ impl FromStr for KmsKeyArn {
     }
 }
 
+impl TryFrom<&str> for KmsKeyArn {
+    type Error = InvalidArn;
+
+    fn try_from(text: &str) -> Result<Self, InvalidArn> {
+        text.parse()
+    }
+}
+
+impl TryFrom<&String> for KmsKeyArn {
+    type Error = InvalidArn;
+
+    fn try_from(text: &String) -> Result<Self, InvalidArn> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for KmsKeyArn {
+    type Error = InvalidArn;
+
+    fn try_from(text: String) -> Result<Self, InvalidArn> {
+        text.parse()
+    }
+}
+
+impl From<&Self> for KmsKeyArn {
+    fn from(arn: &Self) -> Self {
+        arn.clone()
+    }
+}
+
 impl fmt::Display for KmsKeyArn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.arn)
     }
 }
 
-/// Not the ARN of a KMS key.
+/// A text that is not the ARN of a KMS key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID; not an alias, not a bare id)"
 )]
 pub struct InvalidArn(String);
+
+impl From<Infallible> for InvalidArn {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -136,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn other_texts_are_rejected() {
         let long = format!("{SINGLE}{}", "a".repeat(256));
         for text in [
             "",

@@ -1,4 +1,4 @@
-//! One KMS client for each Region, its pace and its health.
+//! One KMS client per Region, with its rate limit and its health.
 
 use std::{
     collections::HashMap,
@@ -17,12 +17,12 @@ use sealwax_envelope::{KeyringError, KeyringErrorKind};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use super::{KmsKeyArn, failure::keyring_error, pace::Pace};
+use super::{key_arn::KmsKeyArn, keyring_error::keyring_error, rate_limiter::RateLimiter};
 
-/// How long a Region that did not answer is asked last.
+/// How long a Region that did not answer is tried last.
 const DOWN_FOR: Duration = Duration::from_secs(30);
 
-/// The Regions' clients, made when first needed, and what is known of the Regions.
+/// Clients by Region, created on first use.
 #[derive(Debug)]
 pub(super) struct RegionalClients {
     config: aws_sdk_kms::config::Builder,
@@ -34,14 +34,14 @@ pub(super) struct RegionalClients {
 #[derive(Debug, Clone)]
 struct Regional {
     client: Client,
-    pace: Option<Pace>,
-    /// When it failed to answer, if that was the last that was heard of it.
+    limiter: Option<RateLimiter>,
+    /// Time of the last call, if KMS did not answer it.
     silent_since: Option<Instant>,
 }
 
 impl RegionalClients {
-    /// Clients of `config`; `given` are used as they are. Calls are to end within `timeout`, and at most
-    /// `calls_per_second` are made to each Region.
+    /// Creates clients from `config`, except for the Regions in `given`. Each call ends within
+    /// `timeout`, and each Region gets at most `calls_per_second`.
     pub(super) fn new(
         config: &SdkConfig,
         timeout: Duration,
@@ -60,8 +60,8 @@ impl RegionalClients {
         Self { config, timeout, calls_per_second, regions: Mutex::new(regions) }
     }
 
-    /// The result of a call with `key`, when it is its turn, and then in time or not at all: a client that was given may
-    /// have no timeout of its own.
+    /// Runs a call with `key` once the rate limit allows it, and fails if it exceeds the timeout. A
+    /// client that the application gave may have no timeout of its own.
     pub(super) async fn in_time<T, E>(
         &self,
         key: &KmsKeyArn,
@@ -70,8 +70,8 @@ impl RegionalClients {
     where
         E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
     {
-        if let Some(pace) = self.regional(key.region()).pace {
-            pace.turn().await;
+        if let Some(limiter) = self.regional(key.region()).limiter {
+            limiter.turn().await;
         }
         let call =
             call.instrument(tracing::debug_span!("kms", region = key.region(), key = key.as_str()));
@@ -92,7 +92,7 @@ impl RegionalClients {
         self.regional(region).client
     }
 
-    /// Whether the Region failed to answer a short while ago.
+    /// `true` if the Region failed to answer within the last 30 seconds.
     pub(super) fn is_down(&self, region: &str) -> bool {
         let silent_since = self.lock().get(region).and_then(|regional| regional.silent_since);
         silent_since.is_some_and(|since| since.elapsed() < DOWN_FOR)
@@ -116,12 +116,12 @@ impl RegionalClients {
 impl Regional {
     fn new(client: Client, calls_per_second: Option<u32>) -> Self {
         let Some(calls) = calls_per_second else {
-            return Self { client, pace: None, silent_since: None };
+            return Self { client, limiter: None, silent_since: None };
         };
-        let pace = Pace::per_second(calls);
+        let limiter = RateLimiter::per_second(calls);
         let client =
-            Client::from_conf(client.config().to_builder().interceptor(pace.clone()).build());
-        Self { client, pace: Some(pace), silent_since: None }
+            Client::from_conf(client.config().to_builder().interceptor(limiter.clone()).build());
+        Self { client, limiter: Some(limiter), silent_since: None }
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    /// KMS that throttles.
+    /// KMS that throttles every call.
     #[derive(Debug)]
     struct Throttling;
 
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn retries_keep_to_the_pace_too() {
+    async fn retries_count_against_the_rate_limit() {
         let credentials = Credentials::new("test", "test", None, None, "tests");
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
@@ -195,7 +195,7 @@ mod tests {
             let error = clients.in_time(&key, call.send()).await.expect_err("it throttles");
             assert_eq!(error.kind(), KeyringErrorKind::Throttled);
             // One call a second, and there were four.
-            let wait = clients.regional(key.region()).pace.expect("it is set").reserve(begun);
+            let wait = clients.regional(key.region()).limiter.expect("it is set").reserve(begun);
             assert!(wait >= Duration::from_secs(4), "the next call waits for {wait:?}");
         }
     }
