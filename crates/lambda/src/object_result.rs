@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use sealwax_s3::{
-    Error, error_chain,
-    rewrap::{Outcome, Skipped},
-};
+use sealwax_s3::{Error, RewrapOutcome, Skipped, error_chain};
 
 use crate::batch_operations::Code;
 

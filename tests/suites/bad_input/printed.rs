@@ -23,8 +23,8 @@ use sealwax_jobs::{
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{
     Attributes, BodyChecksum, DiscoveryFilter, InvalidArn, InvalidUri, KeyChanges, KmsKeyArn,
-    KmsKeyring, ListedObject, PlacePolicy, PlaintextSource, Rewrapper, S3Uri, SealedClient,
-    UnfinishedUpload, WrapPolicy,
+    KmsKeyring, ListedObject, PlacePolicy, PlaintextSource, S3Uri, SealedClient, UnfinishedUpload,
+    WrapPolicy,
     envelope::s3ec::{self, Keyring as _},
     envelope::{
         BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext, Error,

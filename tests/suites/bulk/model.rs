@@ -14,7 +14,7 @@ use sealwax_jobs::{
     listing::Listing,
     rewrap::{Apply, Work},
 };
-use sealwax_s3::{ErrorKind, KeyChanges, Rewrapper, S3Uri};
+use sealwax_s3::{ErrorKind, KeyChanges, S3Uri};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::{sync::Notify, time::sleep};
 

@@ -5,7 +5,7 @@ use sealwax_jobs::{
     listing::Listing,
     rewrap::{Apply, Report, Tally, Work},
 };
-use sealwax_s3::{Error, KeyChanges, Rewrapper, S3Uri, SealedClient};
+use sealwax_s3::{Error, KeyChanges, Rewrapper, S3Uri, SealedClient, aws_sdk_s3::Client};
 use sealwax_tests::{SeaweedFs, Wire, local_keyring, read};
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -3,8 +3,8 @@
 use futures_util::FutureExt as _;
 use sealwax_jobs::rewrap::{Action, plan_one};
 use sealwax_s3::{
-    Attributes, ErrorKind, KeyChanges, KeyStorage, ListedObject, MetadataWay, Rewrapper, S3Uri,
-    SealedClient, SidecarPolicy, aws_sdk_s3::Client, aws_sdk_s3::types::ObjectLockLegalHoldStatus,
+    Attributes, ErrorKind, KeyChanges, KeyStorage, ListedObject, MetadataWay, S3Uri, SealedClient,
+    SidecarPolicy, aws_sdk_s3::Client, aws_sdk_s3::types::ObjectLockLegalHoldStatus,
     envelope::ObjectHeader, envelope::metadata::SIDECAR_LIMIT,
 };
 use sealwax_tests::{

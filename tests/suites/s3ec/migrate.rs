@@ -6,7 +6,7 @@ use sealwax_jobs::{
     rewrap::{Action, Apply, Work, plan_one},
 };
 use sealwax_s3::{
-    ErrorKind, KeyChanges, MetadataWay, ObjectFormat, Rewrapper, UnencryptedObjects, WriteFormat,
+    ErrorKind, KeyChanges, MetadataWay, ObjectFormat, UnencryptedObjects, WriteFormat,
     s3ec::{Format, S3ec},
 };
 use sealwax_tests::{

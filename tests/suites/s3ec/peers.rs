@@ -315,7 +315,7 @@ fn both_refuse_what_is_forged() {
             suffix: None,
         };
         runtime.block_on(async {
-            let (client, uri) = (reader(&stack, &case), stack.object("forged"));
+            let (client, uri) = (reader(&stack, &case, ".instruction"), stack.object("forged"));
             client.put().uri(&uri).body(plaintext(100)).s3ec().send().await.expect("we write");
             let genuine = Stored::fetch(&stack.s3(), &uri).await;
             let mut body = genuine.body.to_vec();
