@@ -64,7 +64,7 @@ impl Keyrings {
         for key in keys {
             match (key, &self.local) {
                 (WrapKey::Kms(arn), _) => arns.push(arn.clone()),
-                (WrapKey::Local(name), Some(key)) if key.name() == name => {
+                (WrapKey::Local(name), Some(key)) if is_named(key, name) => {
                     local = Some(Arc::clone(key));
                 }
                 (WrapKey::Local(name), _) => {
@@ -228,6 +228,11 @@ impl Keyrings {
             _ => Err(unknown_account(Exit::Failed, "the answer names none")),
         }
     }
+}
+
+/// `true` if this is the local key's name.
+fn is_named(key: &LocalKeyring, name: &str) -> bool {
+    key.name() == name
 }
 
 fn unknown_account(exit: Exit, why: &str) -> Failure {
