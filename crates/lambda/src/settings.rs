@@ -4,11 +4,10 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use aws_config::{Region, SdkConfig};
 use sealwax_s3::{
-    DiscoveryFilter, Error, KmsKeyArn, KmsKeyring, Landing, PlacePolicy, SealedClient,
-    SidecarPolicy,
+    DiscoveryFilter, Error, KeyChanges, KeyStorage, KmsKeyArn, KmsKeyring, PlacePolicy, Rewrapper,
+    SealedClient, SidecarPolicy,
     aws_sdk_s3::{Client, config::Builder},
     envelope::CachingKeyring,
-    rewrap::{Edits, Rewrapper},
 };
 
 /// Prefix of the environment variables; the argument's name follows, in capitals.
@@ -119,7 +118,7 @@ pub(crate) struct Settings {
     /// `true` to rewrap keys that are wrapped under older key material.
     pub(crate) refresh: bool,
     replica_of: Option<String>,
-    landing: Landing,
+    key_storage: KeyStorage,
     sidecars: SidecarPolicy,
     /// Keys to read with.
     keys: Vec<KmsKeyArn>,
@@ -146,10 +145,10 @@ impl Settings {
                 "no keys to open objects with: set {PREFIX}KEYS or {PREFIX}ACCOUNTS"
             )));
         }
-        let landing = match raw.get("to_sidecar") {
-            None | Some("never") => Landing::Copy,
-            Some("needed") => Landing::SidecarWhereNeeded,
-            Some("always") => Landing::Sidecar,
+        let key_storage = match raw.get("to_sidecar") {
+            None | Some("never") => KeyStorage::Metadata,
+            Some("needed") => KeyStorage::SidecarWhereNeeded,
+            Some("always") => KeyStorage::Sidecar,
             Some(other) => {
                 return Err(invalid(
                     "to_sidecar",
@@ -176,7 +175,7 @@ impl Settings {
             remove: raw.arns("remove")?,
             refresh,
             replica_of: raw.get("replica_of").map(str::to_owned),
-            landing,
+            key_storage,
             sidecars: raw
                 .get("sidecars")
                 .map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix),
@@ -187,11 +186,15 @@ impl Settings {
         })
     }
 
-    /// Returns a rewrapper for the objects of `bucket`.
+    /// Returns a client and a rewrapper for the objects of `bucket`.
     ///
     /// # Errors
     /// The settings change no key.
-    pub(crate) fn rewrapper(&self, config: &SdkConfig, bucket: &str) -> Result<Rewrapper, Error> {
+    pub(crate) fn rewrapper(
+        &self,
+        config: &SdkConfig,
+        bucket: &str,
+    ) -> Result<(SealedClient, Rewrapper), Error> {
         let config = match &self.region {
             Some(region) => config.to_builder().region(region.clone()).build(),
             None => config.clone(),
@@ -208,31 +211,32 @@ impl Settings {
             Some(source) => PlacePolicy::bound().replica_of(bucket, source),
             None => PlacePolicy::bound(),
         };
-        let edits = self.edits(&reading);
+        let changes = self.key_changes(&reading);
         // Outside AWS, buckets seldom have host names of their own.
         let s3 = Builder::from(&config).force_path_style(config.endpoint_url().is_some()).build();
         // Unwraps an intermediate key once for many objects, for as long as Lambda keeps this
         // process.
         let client = SealedClient::builder(Client::from_conf(s3), CachingKeyring::new(reading));
         let client = client.places(places).sidecars(self.sidecars.clone()).build();
-        Ok(Rewrapper::new(client, edits)?.landing(self.landing))
+        let rewrapper = client.rewrapper(changes)?.key_storage(self.key_storage);
+        Ok((client, rewrapper))
     }
 
     /// Returns the key changes in the order that the command uses: replace, add, refresh, remove.
-    fn edits(&self, reading: &KmsKeyring) -> Edits {
+    fn key_changes(&self, reading: &KmsKeyring) -> KeyChanges {
         let keyring =
             |keys: &[KmsKeyArn]| reading.sibling().keys(keys).build().expect("parsed ARNs");
-        let mut edits = Edits::new();
+        let mut changes = KeyChanges::new();
         if !self.replace.is_empty() {
-            edits = edits.replace_keys(keyring(&self.replace));
+            changes = changes.replace_keys(keyring(&self.replace));
         }
         if !self.add.is_empty() {
-            edits = edits.add_keys(keyring(&self.add));
+            changes = changes.add_keys(keyring(&self.add));
         }
         if self.refresh {
-            edits = edits.refresh_keys();
+            changes = changes.refresh_keys();
         }
-        self.remove.iter().fold(edits, |edits, key| edits.remove_key(key.as_str()))
+        self.remove.iter().fold(changes, |changes, key| changes.remove_key(key.as_str()))
     }
 }
 
@@ -281,7 +285,7 @@ mod tests {
             remove: vec![east],
             refresh: false,
             replica_of: Some("invoices".into()),
-            landing: Landing::SidecarWhereNeeded,
+            key_storage: KeyStorage::SidecarWhereNeeded,
             sidecars: SidecarPolicy::off(),
             keys: vec![EAST.parse().expect("an ARN"), WEST.parse().expect("an ARN")],
             discovery: None,

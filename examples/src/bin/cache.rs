@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Cached keys are in this process's memory, and keep working for up to this time after KMS
     // revokes access.
-    let limits = CacheLimits { age: Duration::from_secs(60), ..CacheLimits::default() };
+    let limits = CacheLimits::new().with_max_age(Duration::from_secs(60));
     let keyring = CachingKeyring::with_limits(keyring, limits);
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
 

@@ -11,7 +11,7 @@ use sealwax_s3::{
     aws_sdk_s3,
     envelope::{
         BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, KeyringError,
-        KeyringErrorKind, Place, PlaintextDataKey, Unwrap, WrapContext,
+        KeyringErrorKind, PlaintextDataKey, Unwrap, WrapContext,
     },
 };
 
@@ -50,10 +50,9 @@ impl Keyring for ByTenant {
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-        place: Option<&'a Place>,
+        binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
-        Box::pin(async move { self.for_tenant(context)?.rewrap(keys, context, place).await })
+        Box::pin(async move { self.for_tenant(binding.context())?.rewrap(keys, binding).await })
     }
 
     fn unwrap<'a>(
@@ -73,9 +72,9 @@ impl Keyring for ByTenant {
         self.0.values().any(|keyring| keyring.accepts(key))
     }
 
-    fn outline(&self, _place: Option<&Place>) -> Vec<EncryptedDataKey> {
-        // The keys depend on the encryption context, which is not known here.
-        Vec::new()
+    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
+        self.for_tenant(binding.context())
+            .map_or(Vec::new(), |keyring| keyring.expected_keys(binding))
     }
 }
 
