@@ -12,6 +12,7 @@
 Python 3.11; the standard library and `cargo` are all it needs.
 """
 
+import itertools
 import json
 import os
 import re
@@ -80,7 +81,7 @@ UNSAFE_FILES = ("crates/aws-lc/src/gcm/context.rs", "crates/aws-lc/src/oaep.rs")
 
 def cargo(root, *arguments):
     """Runs cargo in `root` and returns its standard output."""
-    done = subprocess.run(["cargo", *arguments], cwd=root, text=True, stdout=subprocess.PIPE)
+    done = subprocess.run(["cargo", *arguments], check=False, cwd=root, text=True, stdout=subprocess.PIPE)
     if done.returncode != 0:
         sys.exit(f"error: cargo {arguments[0]} failed")
     return done.stdout
@@ -517,7 +518,7 @@ def unsafe_lines(text):
     tokens = tokenize(text)
     return [
         token.line
-        for token, after in zip(tokens, tokens[1:])
+        for token, after in itertools.pairwise(tokens)
         if token.kind == "word" and token.text == "unsafe" and after.text in {"{", "fn", "impl", "extern", "trait"}
     ]
 
