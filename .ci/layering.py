@@ -26,7 +26,7 @@ from pathlib import Path
 # The floors of crates/s3, from the bottom. A module that doesn't exist (yet) does no harm; a module without a floor is
 # a violation.
 FLOORS = [
-    ("backoff", "blocking", "error", "progress", "single_flight", "uri"),
+    ("attempts", "backoff", "blocking", "error", "progress", "single_flight", "uri"),
     ("kms", "store"),
     ("format", "object", "places", "s3ec"),
     ("vault",),
