@@ -10,3 +10,6 @@ mod s3_error;
 pub mod verify;
 
 pub use sealwax_s3;
+pub use tokio_util::sync::CancellationToken;
+
+pub use self::engine::{Outcomes, Summary};

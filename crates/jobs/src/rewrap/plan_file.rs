@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    PlanHeader, PlannedObject, Summary,
+    PlanHeader, PlanSummary, PlannedObject,
     plan_format::{PlanEnd, VERSION},
 };
 
@@ -32,7 +32,7 @@ const MAX_END_LEN: u64 = 1 << 20;
 pub struct PlanFile {
     path: PathBuf,
     header: PlanHeader,
-    summary: Summary,
+    summary: PlanSummary,
     digest: String,
 }
 
@@ -82,7 +82,7 @@ impl PlanFile {
 
     /// What it comes to.
     #[must_use]
-    pub fn summary(&self) -> &Summary {
+    pub fn summary(&self) -> &PlanSummary {
         &self.summary
     }
 

@@ -8,7 +8,7 @@ use sealwax_s3::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Summary;
+use super::PlanSummary;
 
 /// The format of plans.
 pub(super) const VERSION: u32 = 1;
@@ -98,7 +98,7 @@ pub enum Action {
 /// The last line of a plan: without it, the plan was cut off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct PlanEnd {
-    pub(super) summary: Summary,
+    pub(super) summary: PlanSummary,
 }
 
 impl PlannedObject {
