@@ -170,7 +170,7 @@ impl Audit {
     ) -> Outcomes<AuditSummary> {
         let Self { client, concurrency, cancellation, key_material } = self;
         let engine = Engine::new(concurrency, &cancellation, RetryPolicy::READ);
-        let materials = key_material.then(|| Arc::new(KeyMaterials::new(client.clone())));
+        let materials = key_material.then(|| Arc::new(client.key_materials()));
         let work = move |object, retry| audit(client.clone(), materials.clone(), object, retry);
         Pool::new(engine, objects, work).into_outcomes()
     }

@@ -25,8 +25,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_core::Stream;
 use sealwax_s3::{
-    Error, ErrorKind, ListedObject, ObjectFormat, SealedClient, WriteFormat,
-    envelope::{Keyring, s3ec::INSTRUCTION_FILE_SUFFIX},
+    Error, ErrorKind, ListedObject, ObjectFormat, SealedClient, WriteFormat, envelope::Keyring,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +42,6 @@ pub struct Migrate {
     keyring: Option<Arc<dyn Keyring>>,
     concurrency: usize,
     cancellation: CancellationToken,
-    instruction_file_suffix: String,
 }
 
 /// Outcome of the migration of one object.
@@ -82,7 +80,6 @@ impl Migrate {
             keyring: None,
             concurrency: DEFAULT_CONCURRENCY,
             cancellation: CancellationToken::new(),
-            instruction_file_suffix: INSTRUCTION_FILE_SUFFIX.to_owned(),
         }
     }
 
@@ -115,13 +112,6 @@ impl Migrate {
         self
     }
 
-    /// Sets the suffix of instruction files: `.instruction` unless set.
-    #[must_use]
-    pub fn instruction_file_suffix(mut self, suffix: impl Into<String>) -> Self {
-        self.instruction_file_suffix = suffix.into();
-        self
-    }
-
     /// Migrates `objects`, each in its latest version. An object that is not stored yet when the
     /// stream is dropped stays unchanged.
     pub fn run(
@@ -145,10 +135,10 @@ impl Migrate {
 
     async fn attempt(&self, object: &ListedObject) -> Result<Migrated, Error> {
         let head = self.client.head().bucket(&object.bucket).key(&object.key);
-        let info = match head.instruction_file_suffix(&self.instruction_file_suffix).send().await {
+        let info = match head.send().await {
             // An instruction file is not sealed; its object may have taken it along.
             Err(error)
-                if object.key.ends_with(&self.instruction_file_suffix)
+                if object.key.ends_with(self.client.s3ec().file_suffix())
                     && matches!(error.kind(), ErrorKind::NotSealed | ErrorKind::NotFound) =>
             {
                 return Ok(Migrated::InstructionFile);
@@ -168,7 +158,6 @@ impl Migrate {
         }
         let mut reencrypt =
             self.client.reencrypt().bucket(&object.bucket).key(&object.key).to(self.to);
-        reencrypt = reencrypt.instruction_file_suffix(&self.instruction_file_suffix);
         if let Some(keyring) = &self.keyring {
             reencrypt = reencrypt.keyring(Arc::clone(keyring));
         }

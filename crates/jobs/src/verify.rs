@@ -27,7 +27,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_core::Stream;
 use futures_util::{TryStreamExt as _, future::ready};
-use sealwax_s3::{Error, ErrorKind, ListedObject, SealedClient, Verified, VerifyDepth};
+use sealwax_s3::{Error, ErrorKind, ListedObject, SealedClient, VerifyDepth, VerifyOutput};
 use tokio_util::sync::CancellationToken;
 
 pub use self::sample::Sample;
@@ -53,7 +53,7 @@ pub struct VerifiedObject {
     /// The object, as it was listed.
     pub object: ListedObject,
     /// What was verified, or why the object doesn't open.
-    pub result: Result<Verified, Error>,
+    pub result: Result<VerifyOutput, Error>,
     /// `true` if the object is not sealed because it is the sidecar of another object.
     pub is_sidecar: bool,
 }

@@ -62,7 +62,7 @@ impl JobInput {
 
     /// Returns the identity of the job.
     fn job(&self, rewrapper: &Rewrapper) -> Result<String, Error> {
-        let edits = rewrapper.edits().names();
+        let edits = rewrapper.changes().names();
         let names = match &self.0 {
             Input::Plan(plan) if plan.header().edits == edits => {
                 return Ok(format!("plan {}", plan.digest()));

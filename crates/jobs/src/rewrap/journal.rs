@@ -216,7 +216,7 @@ fn open(path: &Path, job: String) -> Result<(File, Completed), Error> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let message = "another process is running this job";
-            return Err(Error::new("use", name(path), ErrorKind::UploadBusy, message));
+            return Err(Error::new("use", name(path), ErrorKind::Locked, message));
         }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
@@ -414,7 +414,7 @@ mod tests {
         run(&path, "a", []).await.expect("a journal");
         assert_eq!(run(&path, "b", []).await.expect_err("of a").kind(), ErrorKind::JobMismatch);
         let (open, _) = Journal::open(Some(path.clone()), "a".into()).await.expect("a journal");
-        assert_eq!(run(&path, "a", []).await.expect_err("in use").kind(), ErrorKind::UploadBusy);
+        assert_eq!(run(&path, "a", []).await.expect_err("in use").kind(), ErrorKind::Locked);
         open.close(|summary| summary).await.expect("closed");
         for text in [
             "something else\n",

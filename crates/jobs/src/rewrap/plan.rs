@@ -93,7 +93,7 @@ impl Plan {
         plan: impl Write + Send + 'static,
     ) -> Outcomes<PlanSummary> {
         let engine = Engine::new(self.concurrency, &self.cancellation, RetryPolicy::REWRAP);
-        let forecaster = self.rewrapper.forecaster();
+        let forecaster = Forecaster::new(&self.rewrapper);
         let work = move |object, retry| forecast(forecaster.clone(), object, retry);
         match PlanWriter::begin(self, source.into(), plan) {
             Ok(writer) => Outcomes::new(writer.write_all(Pool::new(engine, objects, work))),
@@ -104,7 +104,7 @@ impl Plan {
 
 /// Forecasts the rewrap of one object, as a line of a plan.
 pub async fn plan_one(rewrapper: &Rewrapper, object: &ListedObject) -> PlannedObject {
-    PlannedObject::new(object, rewrapper.forecaster().forecast(object).await)
+    PlannedObject::new(object, Forecaster::new(rewrapper).forecast(object).await)
 }
 
 async fn forecast(
@@ -141,7 +141,7 @@ impl<W: Write + Send + 'static> PlanWriter<W> {
         let header = PlanHeader {
             sealwax_plan: VERSION,
             source,
-            edits: plan.rewrapper.edits().names(),
+            edits: plan.rewrapper.changes().names(),
             begun,
             settings: std::mem::take(&mut plan.settings),
         };
