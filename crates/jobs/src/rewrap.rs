@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod applied;
 mod apply;
 mod completed;
 mod journal;
@@ -38,8 +39,8 @@ mod prices;
 mod summary;
 
 pub use self::{
+    applied::AppliedObject,
     apply::{Apply, JobInput},
-    journal::AppliedObject,
     plan::{Plan, plan_one},
     plan_file::PlanFile,
     plan_format::{Action, PlanHeader, PlannedObject},

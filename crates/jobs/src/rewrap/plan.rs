@@ -13,8 +13,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PlanHeader, PlanSummary, PlannedObject, PriceTable,
-    plan_format::{PlanEnd, VERSION},
+    PlanHeader, PlanSummary, PlannedObject, PriceTable, plan_format::VERSION, summary::PlanEnd,
 };
 use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Step, Summary as _};
 
@@ -27,7 +26,7 @@ pub(super) const DEFAULT_CONCURRENCY: usize = 128;
 /// # async fn example(rewrapper: sealwax_s3::Rewrapper) -> Result<(), Box<dyn std::error::Error>> {
 /// use sealwax_jobs::{listing::Listing, rewrap::Plan};
 ///
-/// let objects = Listing::objects(rewrapper.client().s3(), "bucket", "2026/");
+/// let objects = Listing::objects(rewrapper.s3(), "bucket", "2026/");
 /// let file = std::fs::File::create("add-west.plan")?;
 /// let summary = Plan::new(rewrapper).run(objects, "s3://bucket/2026/", file).finish().await?;
 /// println!("{} objects to rewrap", summary.rewrap);

@@ -17,10 +17,7 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
 };
 
-use super::{
-    PlanHeader, PlanSummary, PlannedObject,
-    plan_format::{PlanEnd, VERSION},
-};
+use super::{PlanHeader, PlanSummary, PlannedObject, plan_format::VERSION, summary::PlanEnd};
 
 /// How many lines are read ahead.
 const AHEAD: usize = 1000;

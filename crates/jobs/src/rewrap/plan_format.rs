@@ -8,8 +8,6 @@ use sealwax_s3::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::PlanSummary;
-
 /// The format of plans.
 pub(super) const VERSION: u32 = 1;
 
@@ -93,12 +91,6 @@ pub enum Action {
         /// Why.
         why: String,
     },
-}
-
-/// The last line of a plan: without it, the plan was cut off.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct PlanEnd {
-    pub(super) summary: PlanSummary,
 }
 
 impl PlannedObject {

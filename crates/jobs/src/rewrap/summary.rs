@@ -41,6 +41,12 @@ pub struct PlanSummary {
     pub estimate: Estimate,
 }
 
+/// The last line of a plan. A plan without it is incomplete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PlanEnd {
+    pub(super) summary: PlanSummary,
+}
+
 /// Estimate of a job's time and cost. Field names are stable JSON output.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
