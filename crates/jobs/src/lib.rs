@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub mod audit;
+#[cfg(test)]
+mod auto_traits;
+mod background;
 pub mod drill;
 mod engine;
 pub mod listing;

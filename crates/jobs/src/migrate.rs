@@ -50,7 +50,7 @@ pub struct Migrate {
 pub struct MigratedObject {
     /// The object, as it was listed.
     pub object: ListedObject,
-    /// What was done, or why it failed. The object is unchanged after a failure.
+    /// Result of the migration. The object is unchanged after a failure.
     pub result: Result<Migrated, Error>,
 }
 

@@ -52,7 +52,7 @@ pub struct VerifyAll {
 pub struct VerifiedObject {
     /// The object, as it was listed.
     pub object: ListedObject,
-    /// What was verified, or why the object doesn't open.
+    /// Result of the verification: an error if the object doesn't open.
     pub result: Result<VerifyOutput, Error>,
     /// `true` if the object is not sealed because it is the sidecar of another object.
     pub is_sidecar: bool,
