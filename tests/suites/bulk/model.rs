@@ -11,8 +11,9 @@ use std::{
 
 use proptest::{collection::vec, prelude::*, test_runner::Config};
 use sealwax_jobs::{
+    Summary as _,
     listing::Listing,
-    rewrap::{Apply, Work},
+    rewrap::{Apply, JobInput},
 };
 use sealwax_s3::{ErrorKind, KeyChanges, S3Uri};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
@@ -151,7 +152,7 @@ impl World {
                     .concurrency(4)
                     .journal(directory.path().join("journal"));
                 let listing = Listing::objects(rewrapper.s3(), &bucket, &self.prefix);
-                match apply.send(Work::listing(listing, "all")).await {
+                match apply.run(JobInput::listing(listing, "all")).finish().await {
                     Ok(tally) => return tally,
                     // The thread of one that crashed is still at its last line.
                     Err(error) if error.kind() == ErrorKind::Locked => {
@@ -194,9 +195,9 @@ impl World {
                 None => failed += 1,
             }
         }
-        assert_eq!(tally.failed, failed, "{tally:?}");
+        assert_eq!(tally.errors, failed, "{tally:?}");
         assert_eq!(
-            tally.done() + tally.done_before + tally.undone(),
+            tally.done() + tally.done_before + tally.failed(),
             self.model.len() as u64,
             "{tally:?}"
         );

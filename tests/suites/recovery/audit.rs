@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
+    Summary as _,
     audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence},
     listing::Listing,
 };
@@ -75,7 +76,7 @@ async fn every_object_is_told_by_its_keys_or_by_what_it_is() {
     assert!(by_name("broken").problem.is_some());
 
     let mut summary = AuditSummary::default();
-    found.iter().for_each(|one| summary.count(one));
+    found.iter().for_each(|one| summary.record(one));
     assert_eq!((summary.objects, summary.failed()), (11, 1));
     assert_eq!(summary.kinds.values().sum::<u64>(), 11);
     assert_eq!((summary.keys[here.as_str()].objects, summary.keys[here.as_str()].sole), (2, 1));
@@ -207,7 +208,7 @@ async fn kms_tells_the_material_of_each_wrap_and_of_an_intermediate_key_once() {
     );
 
     let mut summary = AuditSummary::default();
-    found.values().for_each(|one| summary.count(one));
+    found.values().for_each(|one| summary.record(one));
     let of = |key: &KmsKeyArn, material: &AuditedMaterial| {
         summary.materials[&(key.as_str().to_owned(), material.clone())]
     };
@@ -271,7 +272,7 @@ async fn what_kms_refuses_is_the_objects_problem_and_what_it_throttles_is_asked_
         (ObjectKind::Sealwax, &AuditedMaterial::Unknown)
     );
     let mut summary = AuditSummary::default();
-    summary.count(&found["x"]);
+    summary.record(&found["x"]);
     assert_eq!(summary.failed(), 1);
 }
 

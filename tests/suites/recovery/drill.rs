@@ -4,7 +4,7 @@ use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     drill::{BlockedRegions, Lag},
     listing::Listing,
-    verify::{VerifyAll, VerifyOutcome},
+    verify::{VerifiedObject, VerifyAll},
 };
 use sealwax_s3::{ErrorKind, PlacePolicy};
 use sealwax_tests::{LocalStack, Reaction, Wire, east, west};
@@ -58,7 +58,7 @@ async fn only_what_the_replicas_own_region_opens_counts() {
     // Both keys may be used; the East does not answer.
     let client = stack.client([here, there]);
     let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
-    let outcomes: Vec<VerifyOutcome> =
+    let outcomes: Vec<VerifiedObject> =
         VerifyAll::new(client).run(listing).try_collect().await.expect("a listing");
     for outcome in &outcomes {
         let failure = outcome.result.as_ref().err().map(|error| (error.kind(), error.to_string()));

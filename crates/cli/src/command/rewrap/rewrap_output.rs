@@ -2,7 +2,8 @@
 
 use std::io::{self, Write as _};
 
-use sealwax_jobs::rewrap::{Action, PlannedObject, Report, Summary, Tally, Verdict};
+use sealwax_jobs::rewrap::{Action, AppliedObject, PlanSummary, PlannedObject, RewrapSummary};
+use sealwax_s3::error_chain;
 use serde::Serialize;
 use serde_json::json;
 
@@ -35,20 +36,20 @@ impl Output {
     }
 
     /// What became of an object: in words only where it failed.
-    pub(super) fn report(&mut self, report: &Report) {
+    pub(super) fn applied(&mut self, applied: &AppliedObject) {
         if self.json {
-            print(&text(report));
-        } else if !report.outcome.is_done() {
-            let what = if report.outcome == Verdict::Changed { "changed" } else { "failed" };
-            let why = report.why.as_deref().unwrap_or("for an unknown reason");
-            print(&format!("{what} {}: {}\n", Printable(&report.object), Printable(why)));
+            print(&text(applied));
+        } else if let Some(error) = applied.outcome.error() {
+            let (what, object) = (applied.outcome.name(), applied.object.to_string());
+            let why = error_chain(error);
+            print(&format!("{what} {}: {}\n", Printable(&object), Printable(&why)));
         }
     }
 
     /// What a plan comes to.
     pub(super) fn summary(
         self,
-        summary: &Summary,
+        summary: &PlanSummary,
         impossible: &[PlannedObject],
     ) -> Result<(), Failure> {
         if self.json {
@@ -107,18 +108,22 @@ impl Output {
     }
 
     /// What came of a job.
-    pub(super) fn tally(self, session: &Session, tally: &Tally) -> Result<(), Failure> {
+    pub(super) fn rewrap_summary(
+        self,
+        session: &Session,
+        summary: &RewrapSummary,
+    ) -> Result<(), Failure> {
         if self.json {
-            write(&text(&json!({ "summary": tally })))?;
+            write(&text(&json!({ "summary": summary })))?;
         }
-        let mut said = format!("{} rewrapped, {} unchanged", tally.rewrapped, tally.unchanged);
+        let mut said = format!("{} rewrapped, {} unchanged", summary.rewrapped, summary.unchanged);
         let more = [
-            (tally.not_sealed, "not sealed"),
-            (tally.gone, "gone meanwhile"),
-            (tally.changed, "changed again and again"),
-            (tally.failed, "failed"),
-            (tally.replanned, "not as planned, and decided anew"),
-            (tally.done_before, "done by earlier runs"),
+            (summary.not_sealed, "not sealed"),
+            (summary.gone, "gone meanwhile"),
+            (summary.changed, "changed again and again"),
+            (summary.errors, "failed"),
+            (summary.replanned, "not as planned, and decided anew"),
+            (summary.done_before, "done by earlier runs"),
         ];
         for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {
             said.push_str(&format!(", {count} {what}"));

@@ -51,7 +51,7 @@ pub struct Forecast {
     pub state: ObjectState,
     /// Length of the stored body in bytes.
     pub size: Option<u64>,
-    /// What a rewrap would do.
+    /// Action of a rewrap.
     pub action: ForecastAction,
 }
 
@@ -78,15 +78,15 @@ pub struct RewrapCost {
     pub remove: Vec<String>,
     /// Wrapping keys whose wrapped keys are renewed if they are under older key material.
     pub refresh: Vec<String>,
-    /// How the data key is wrapped.
+    /// Way in which the data key is wrapped.
     pub data_key: DataKeyWay,
-    /// How the new metadata is stored.
+    /// Way in which the new metadata is stored.
     pub metadata: MetadataWay,
     /// Largest number of KMS calls, by Region.
     pub kms_calls: BTreeMap<String, u64>,
 }
 
-/// How a data key is wrapped under new keys. Exhaustive: summaries count every way.
+/// Way in which a data key is wrapped under new keys. Exhaustive: summaries count every way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DataKeyWay {
@@ -98,7 +98,7 @@ pub enum DataKeyWay {
     DecryptEncrypt,
 }
 
-/// How new metadata is stored. Exhaustive: summaries count every way.
+/// Way in which new metadata is stored. Exhaustive: summaries count every way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MetadataWay {
