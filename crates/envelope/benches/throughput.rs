@@ -1,10 +1,10 @@
-//! Throughput of sealing and opening bodies, compared with a bare aws-lc-rs loop over the same chunks
-//! in the same run.
+//! Throughput of sealing and opening bodies, compared with a bare aws-lc-rs loop over the same
+//! chunks in the same run.
 //!
 //! `cargo bench -p sealwax-envelope` measures the default ciphers; add `--no-default-features
-//! --features rustcrypto` to measure the pure Rust ones. Only the cipher operations are timed: buffers are
-//! filled before and freed after. Compare ratios within a run, never bytes per second between
-//! machines.
+//! --features rustcrypto` to measure the pure Rust ones. Only the cipher operations are timed:
+//! buffers are filled before and freed after. Compare ratios within a run, never bytes per second
+//! between machines.
 
 use std::{
     env, fs,

@@ -42,8 +42,8 @@ impl Bits {
     }
 }
 
-/// Measures the time of each prepared input in nanoseconds, for forgeries in the first and in the last
-/// byte.
+/// Measures the time of each prepared input in nanoseconds, for forgeries in the first and in the
+/// last byte.
 fn measure<T, R>(prepare: impl Fn(Class) -> T, compare: impl Fn(T) -> R) -> [Vec<f64>; 2] {
     let mut times = [Vec::with_capacity(SAMPLES), Vec::with_capacity(SAMPLES)];
     let mut bits = Bits(0x9e37_79b9_7f4a_7c15);

@@ -26,7 +26,7 @@ impl Formatter for AsciiFormatter {
     }
 }
 
-/// Returns `value` as compact JSON, with all other characters than printable ASCII escaped.
+/// Returns `value` as compact JSON, with all characters outside printable ASCII escaped.
 pub(crate) fn to_string(value: &impl Serialize) -> String {
     let mut bytes = Vec::new();
     value

@@ -7,7 +7,8 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The data does not authenticate under this key and encryption context. None of it was released.
+    /// The data does not authenticate under this key and encryption context. None of it was
+    /// released.
     #[error(
         "the object failed authentication: the key, the encryption context or the stored bytes are \
          not the original ones"

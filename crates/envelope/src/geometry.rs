@@ -1,8 +1,8 @@
 //! Positions of plaintext bytes in a sealed body: exact arithmetic without overflow.
 //!
-//! A body is a header of 56 bytes followed by chunks, each of 16 KiB plaintext and a 16-byte tag. The
-//! last chunk is shorter than 16 KiB and may be empty. (C2SP chunked-encryption, "Message chunking"
-//! and "Implementation notes".)
+//! A body is a header of 56 bytes followed by chunks, each of 16 KiB plaintext and a 16-byte tag.
+//! The last chunk is shorter than 16 KiB and may be empty. (C2SP chunked-encryption, "Message
+//! chunking" and "Implementation notes".)
 
 use std::ops::Range;
 
@@ -24,8 +24,8 @@ const SEALED_CHUNK: u64 = SEALED_CHUNK_LEN as u64;
 const HEADER: u64 = HEADER_LEN as u64;
 const TAG: u64 = TAG_LEN as u64;
 
-/// Returns the number of chunks for a plaintext of `plaintext_len` bytes, at least one. `None` above
-/// the format's limit.
+/// Returns the number of chunks for a plaintext of `plaintext_len` bytes, at least one. `None`
+/// above the format's limit.
 #[must_use]
 pub fn chunk_count(plaintext_len: u64) -> Option<u64> {
     let chunks = plaintext_len / CHUNK + 1;

@@ -128,9 +128,9 @@ impl ObjectHeader {
     /// compared without regard to case, because some stores change it.
     ///
     /// # Errors
-    /// [`Error::NotSealed`] without any name of the format, [`Error::UnsupportedFormat`] for another
-    /// version, [`Error::Malformed`] for metadata that [`ObjectHeader::to_metadata`] does not write.
-    /// Each limit is enforced before the data is processed.
+    /// [`Error::NotSealed`] without any name of the format, [`Error::UnsupportedFormat`] for
+    /// another version, [`Error::Malformed`] for metadata that [`ObjectHeader::to_metadata`] does
+    /// not write. Each limit is enforced before the data is processed.
     pub fn parse<'a>(
         metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, Error> {

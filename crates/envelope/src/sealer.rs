@@ -8,8 +8,8 @@ use crate::{
     key_schedule::{BodyHeader, BodyKey},
 };
 
-/// Seals one body. It issues each range of chunks once, so no nonce is used twice. The parts can then
-/// be sealed in any order, on any thread.
+/// Seals one body. It issues each range of chunks once, so no nonce is used twice. The parts can
+/// then be sealed in any order, on any thread.
 ///
 /// ```
 /// use sealwax_envelope::{PartBuffer, PlaintextDataKey, Sealer};

@@ -13,8 +13,8 @@ use crate::{
 /// Opens a body from its first byte to its last, in pieces of any size.
 ///
 /// Alternate between [`StreamOpener::feed`] and taking all available chunks with
-/// [`StreamOpener::next_chunk`]. At the end call [`StreamOpener::finish`]: only that proves that the
-/// body is complete.
+/// [`StreamOpener::next_chunk`]. At the end call [`StreamOpener::finish`]: only that proves that
+/// the body is complete.
 pub struct StreamOpener {
     opener: Opener,
     header: BodyHeader,

@@ -220,7 +220,7 @@ fn a_multi_keyring_rewraps_if_all_keyrings_can() {
 }
 
 #[test]
-fn a_pointer_to_a_keyring_forwards_all_methods() {
+fn a_pointer_to_a_keyring_is_a_keyring() {
     let (context, service) = (EncryptionContext::new(), Service::new(false));
     let shared: Arc<dyn Keyring> = Arc::clone(&service) as _;
     let binding = WrapContext::new(&context, None);

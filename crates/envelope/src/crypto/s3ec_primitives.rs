@@ -211,8 +211,8 @@ impl RsaKey {
         self.oaep_unwrap(&OAEP_SHA1_MGF1SHA1, wrapped)
     }
 
-    /// Unwraps with OAEP and SHA-256. Tries MGF1 with SHA-1 (Java), then with SHA-256 (Bouncy Castle
-    /// under the same name).
+    /// Unwraps with OAEP and SHA-256. Tries MGF1 with SHA-1 (Java), then with SHA-256 (Bouncy
+    /// Castle under the same name).
     pub(crate) fn oaep_sha256_unwrap(
         &self,
         wrapped: &[u8],

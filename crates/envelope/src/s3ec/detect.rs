@@ -26,9 +26,9 @@ pub struct Pending {
 /// Parses the envelope from an object's metadata and ignores other metadata.
 ///
 /// # Errors
-/// [`Error::InstructionFile`] for an object marked as one; [`Error::Malformed`] for names of several
-/// formats, for an incomplete envelope and for invalid values; [`Error::Unsupported`] for unknown
-/// algorithms.
+/// [`Error::InstructionFile`] for an object marked as one; [`Error::Malformed`] for names of
+/// several formats, for an incomplete envelope and for invalid values; [`Error::Unsupported`] for
+/// unknown algorithms.
 pub fn detect<'a>(
     metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<Detected, Error> {

@@ -1,7 +1,7 @@
 //! Decoding of metadata values that are not ASCII, in the form that S3 returns.
 //!
-//! An SDK sends UTF-8. S3 interprets each byte as a Latin-1 character and returns these characters as
-//! an encoded word in UTF-8 (RFC 2047 §4), so they are decoded twice.
+//! An SDK sends UTF-8. S3 interprets each byte as a Latin-1 character and returns these characters
+//! as an encoded word in UTF-8 (RFC 2047 §4), so they are decoded twice.
 
 use std::borrow::Cow;
 

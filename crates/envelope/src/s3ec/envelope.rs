@@ -67,7 +67,8 @@ impl Envelope {
     /// Creates the envelope of new content. The suite determines the format.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for AES-CBC and legacy wrapping algorithms, which are for reading only.
+    /// [`Error::Unsupported`] for AES-CBC and legacy wrapping algorithms, which are for reading
+    /// only.
     pub fn new(content: Content, key: WrappedKey, storage: Storage) -> Result<Self, Error> {
         let format = match content.suite() {
             ContentSuite::AesCbc => {
@@ -136,7 +137,8 @@ impl Envelope {
     /// Returns the caller's encryption context in the form of Sealwax's format.
     ///
     /// # Errors
-    /// [`crate::Error::InvalidContext`] for names that are reserved there, as in objects of Amazon SES.
+    /// [`crate::Error::InvalidContext`] for names that are reserved there, as in objects of Amazon
+    /// SES.
     pub fn encryption_context(&self) -> Result<EncryptionContext, crate::Error> {
         EncryptionContext::try_from_iter(self.context_pairs())
     }
@@ -187,8 +189,8 @@ impl Envelope {
     /// Verifies that S3 can store this envelope together with `user_defined` metadata.
     ///
     /// # Errors
-    /// [`crate::Error::MetadataTooLarge`]; [`crate::Error::InvalidMetadata`] for reserved names, and
-    /// for names and values that an HTTP header would not preserve.
+    /// [`crate::Error::MetadataTooLarge`]; [`crate::Error::InvalidMetadata`] for reserved names,
+    /// and for names and values that an HTTP header would not preserve.
     pub fn check_fits<'a>(
         &self,
         user_defined: impl IntoIterator<Item = (&'a str, &'a str)>,

@@ -40,8 +40,8 @@ impl ReadPolicy {
         self
     }
 
-    /// Accepts data keys wrapped with `kms`, `AESWrap`, RSA-OAEP with SHA-256, and the algorithms of
-    /// V1. These do not bind the content's suite.
+    /// Accepts data keys wrapped with `kms`, `AESWrap`, RSA-OAEP with SHA-256, and the algorithms
+    /// of V1. These do not bind the content's suite.
     #[must_use]
     pub fn legacy_wrapping_algorithms(mut self, allow: bool) -> Self {
         self.legacy_wrapping_algorithms = allow;
@@ -72,8 +72,9 @@ impl Envelope {
     /// using a key.
     ///
     /// # Errors
-    /// [`Error::CommitmentPolicy`], [`Error::LegacyContent`], [`Error::LegacyWrap`], [`Error::ContextMismatch`], or
-    /// [`Error::Malformed`] if the encryption context contradicts the content's suite.
+    /// [`Error::CommitmentPolicy`], [`Error::LegacyContent`], [`Error::LegacyWrap`],
+    /// [`Error::ContextMismatch`], or [`Error::Malformed`] if the encryption context contradicts
+    /// the content's suite.
     pub fn admit(
         self,
         policy: &ReadPolicy,

@@ -13,8 +13,8 @@ use crate::{
 /// Wraps data keys under one AES key with AES-GCM, bound to the content's suite. Also unwraps data
 /// keys wrapped by older clients, if the reader's policy accepts them.
 ///
-/// AES-GCM with random nonces permits 2^32 wrapped keys under one key (NIST SP 800-38D §8.3). Replace
-/// the key before that.
+/// AES-GCM with random nonces permits 2^32 wrapped keys under one key (NIST SP 800-38D §8.3).
+/// Replace the key before that.
 pub struct RawAesKeyring {
     key: AesKey,
     description: BTreeMap<String, String>,
@@ -33,8 +33,8 @@ impl RawAesKeyring {
         Ok(Self { key, description: BTreeMap::new() })
     }
 
-    /// Sets the materials description, stored in plaintext with each wrapped data key to identify the
-    /// wrapping key. It is not authenticated.
+    /// Sets the materials description, stored in plaintext with each wrapped data key to identify
+    /// the wrapping key. It is not authenticated.
     #[must_use]
     pub fn materials_description<N: Into<String>, V: Into<String>>(
         mut self,

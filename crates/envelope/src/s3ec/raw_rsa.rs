@@ -12,13 +12,13 @@ use crate::{
     crypto::{Unauthentic, s3ec_primitives::RsaKey},
 };
 
-/// Wraps data keys under one RSA key with OAEP and SHA-1, bound to the content's suite. Also unwraps
-/// data keys wrapped by older clients, if the reader's policy accepts them. A public key can only
-/// write.
+/// Wraps data keys under one RSA key with OAEP and SHA-1, bound to the content's suite. Also
+/// unwraps data keys wrapped by older clients, if the reader's policy accepts them. A public key
+/// can only write.
 ///
 /// All failures to unwrap are the same error. For the oldest algorithm, RSAES-PKCS1-v1_5, the time
-/// that a failure takes may still leak information (Bleichenbacher's attack). Allow legacy algorithms
-/// only if no attacker can make you read many objects of their choice.
+/// that a failure takes may still leak information (Bleichenbacher's attack). Allow legacy
+/// algorithms only if no attacker can make you read many objects of their choice.
 pub struct RawRsaKeyring {
     key: RsaKey,
     description: BTreeMap<String, String>,
@@ -49,8 +49,8 @@ impl RawRsaKeyring {
         Ok(Self { key, description: BTreeMap::new() })
     }
 
-    /// Sets the materials description, stored in plaintext with each wrapped data key to identify the
-    /// wrapping key. It is not authenticated.
+    /// Sets the materials description, stored in plaintext with each wrapped data key to identify
+    /// the wrapping key. It is not authenticated.
     #[must_use]
     pub fn materials_description<N: Into<String>, V: Into<String>>(
         mut self,

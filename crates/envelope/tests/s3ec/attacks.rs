@@ -12,9 +12,9 @@ use sealwax_envelope::{
 
 use crate::samples::{Keys, Sample, allow_decrypt, everything, raw_keyrings, sample};
 
-/// CVE-2020-8912: the attacker relabels an AES-GCM object as AES-CBC or AES-CTR, to use the reader as
-/// an oracle for single blocks. The wrapped key is bound to the suite, so even a reader that permits
-/// everything rejects it.
+/// CVE-2020-8912: the attacker relabels an AES-GCM object as AES-CBC or AES-CTR, to use the reader
+/// as an oracle for single blocks. The wrapped key is bound to the suite, so even a reader that
+/// permits everything rejects it.
 #[test]
 fn relabelled_content_is_rejected() {
     for id in ["v2-kms-ctx", "v2-aes", "v2-rsa", "v2-aes-instruction"] {
@@ -34,7 +34,8 @@ fn relabelled_content_is_rejected() {
                     *file = serde_json::to_vec(&pairs).expect("JSON");
                 }
             }
-            // The attacker's guess of one block, encrypted with the counter that GCM would use for it.
+            // The attacker's guess of one block, encrypted with the counter that GCM would use for
+            // it.
             object.body.truncate(16);
             let keys = Keys::all();
             let opened = object.open(&everything(), &keys);
@@ -121,10 +122,10 @@ fn one_header_makes_no_commitment() {
     }
 }
 
-/// CVE-2025-14763 and related ("Invisible Salamanders"): one V2 body that opens under two data keys,
-/// and an instruction file that selects one. The first half shows that the attack works if V2 is
-/// permitted. V3 prevents it: the commitment stays with the object, and a file with a commitment is
-/// rejected.
+/// CVE-2025-14763 and related ("Invisible Salamanders"): one V2 body that opens under two data
+/// keys, and an instruction file that selects one. The first half shows that the attack works if V2
+/// is permitted. V3 prevents it: the commitment stays with the object, and a file with a commitment
+/// is rejected.
 #[test]
 fn an_instruction_file_does_not_choose_the_plaintext() {
     let (aes, _) = raw_keyrings();
@@ -205,8 +206,8 @@ fn wrap(keyring: &RawAesKeyring, data_key: [u8; 32], suite: ContentSuite) -> Wra
         .expect("a wrap")
 }
 
-/// One AES-GCM ciphertext with one tag under two keys: Dodis, Grubbs, Ristenpart and Woodage, "Fast Message Franking: From
-/// Invisible Salamanders to Encryptment" (CRYPTO 2018), §3.
+/// One AES-GCM ciphertext with one tag under two keys: Dodis, Grubbs, Ristenpart and Woodage, "Fast
+/// Message Franking: From Invisible Salamanders to Encryptment" (CRYPTO 2018), §3.
 mod salamander {
     use aes_gcm::{
         Aes256Gcm, KeyInit as _,
@@ -220,7 +221,8 @@ mod salamander {
     pub(super) fn forge(one: &[u8; 32], other: &[u8; 32], nonce: &[u8; 12]) -> Vec<u8> {
         let mut body: Vec<u8> =
             (0..16 * BLOCKS).map(|at| u8::try_from(at).expect("short")).collect();
-        // tag(K) = mask(K) + Σ block_i · H(K)^(n + 1 - i) + lengths · H(K). The last block has H²: solve for it.
+        // tag(K) = mask(K) + Σ block_i · H(K)^(n + 1 - i) + lengths · H(K). The last block has H²:
+        // solve for it.
         let (h1, h2) = (hash_key(one), hash_key(other));
         let last = 16 * (BLOCKS - 1);
         body[last..].fill(0);

@@ -1,4 +1,5 @@
-//! The formats of the S3 Encryption Client: real objects, malformed ones, attacks, and written objects.
+//! The formats of the S3 Encryption Client: real objects, malformed ones, attacks, and written
+//! objects.
 
 mod attacks;
 mod malformed;

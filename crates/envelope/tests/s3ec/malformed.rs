@@ -1,5 +1,5 @@
-//! Malformed and unusual objects: all cases recorded with the official Python client that need no S3,
-//! and more. Each results in an error or in the whole plaintext, never in a wrong byte.
+//! Malformed and unusual objects: all cases recorded with the official Python client that need no
+//! S3, and more. Each results in an error or in the whole plaintext, never in a wrong byte.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sealwax_envelope::{

@@ -3,7 +3,7 @@
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
     metadata,
-    s3ec::{Detected, Error, Keyring as _, RangeOpener, ReadPolicy, Storage, detect},
+    s3ec::{Detected, Error, Format, Keyring as _, RangeOpener, ReadPolicy, Storage, detect},
 };
 
 use crate::samples::{Keys, allow_decrypt, entries, everything, raw_keyrings};
@@ -25,13 +25,17 @@ fn all_samples_decrypt() {
             entry.id
         );
         let in_file = envelope.storage() == Storage::InstructionFile;
+        // V1 and V2 objects leave no trace of the format when the key is in an instruction file.
+        let shows_format = !in_file || envelope.format() == Format::V3;
+        let claimed = Format::claimed(metadata::pairs(&sample.metadata));
+        assert_eq!(claimed, shows_format.then_some(envelope.format()), "{}", entry.id);
         assert_eq!(in_file, entry.storage == "instruction-file", "{}", entry.id);
         let opened = sample.open(&everything(), &keys);
         assert_eq!(opened.as_ref(), Ok(&sample.plaintext), "{}", entry.id);
-        let told = envelope.plaintext_len(sample.body.len() as u64).expect("a length");
+        let declared = envelope.plaintext_len(sample.body.len() as u64).expect("a length");
         let cbc = envelope.content().suite().to_string().contains("CBC");
-        assert_eq!(told, if cbc { sample.body.len() } else { sample.plaintext.len() } as u64);
-        assert_eq!(envelope.stored_len(told), Some(sample.body.len() as u64), "{}", entry.id);
+        assert_eq!(declared, if cbc { sample.body.len() } else { sample.plaintext.len() } as u64);
+        assert_eq!(envelope.stored_len(declared), Some(sample.body.len() as u64), "{}", entry.id);
         // Amazon SES adds pairs with reserved names.
         let context = envelope.encryption_context().ok();
         assert_eq!(context, (!entry.id.contains("ses")).then_some(sample.context), "{}", entry.id);
@@ -76,11 +80,20 @@ fn detection_without_the_instruction_file() {
     assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
 }
 
+#[test]
+fn an_instruction_file_claims_no_format() {
+    for names in [&["x-amz-crypto-instr-file", "x-amz-key-v2"][..], &["x-amz-c", "x-amz-d"], &[]] {
+        assert_eq!(Format::claimed(names.iter().map(|name| (*name, "x"))), None, "{names:?}");
+    }
+    let any_case = ["X-Amz-C", "x-amz-D", "x-amz-i", "x-amz-key"].map(|name| (name, ""));
+    assert_eq!(Format::claimed(any_case), Some(Format::V3));
+}
+
 /// Each policy rejects other objects before any wrapping key is used.
 #[test]
 fn policies() {
     let keys = Keys::all();
-    let mut let_through = [0; 5];
+    let mut accepted = [0; 5];
     let policies = [
         ReadPolicy::new(),
         ReadPolicy::new().legacy_wrapping_algorithms(true).legacy_unauthenticated_modes(true),
@@ -111,10 +124,10 @@ fn policies() {
                 assert!(refused, "{}: {error}", entry.id);
                 assert_eq!(keys.asked(), before, "{}: a key was used", entry.id);
             }
-            let_through[index] += usize::from(expected);
+            accepted[index] += usize::from(expected);
         }
     }
-    assert_eq!(let_through, [11, 11, 24, 26, 31]);
+    assert_eq!(accepted, [11, 11, 24, 26, 31]);
 }
 
 /// Content ends exactly at the declared length.
