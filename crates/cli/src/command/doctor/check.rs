@@ -1,4 +1,4 @@
-//! One check and what came of it.
+//! Checks and their results.
 
 use serde::Serialize;
 
@@ -8,26 +8,26 @@ use crate::{
     terminal_text::{Colors, Printable},
 };
 
-/// What came of a check.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
     Ok,
-    /// It works, but something is worth a look.
+    /// Works, but with a risk.
     Warning,
     Failed,
-    /// It cannot be told.
+    /// Could not be determined.
     Unknown,
     Skipped,
 }
 
-/// A check. Its names are those of the JSON, and stay as they are.
+/// Check and its result. Field names are stable JSON output.
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
     check: &'static str,
     status: Status,
     message: String,
-    /// What to do about it.
+    /// Instruction to fix the problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
 }
@@ -90,7 +90,7 @@ impl Check {
     }
 }
 
-/// All checks, printed as they come.
+/// All checks, each printed when it is done.
 #[derive(Debug)]
 pub(super) struct Checks {
     lines: Lines,
