@@ -4,10 +4,8 @@ use std::pin::Pin;
 
 use aws_sdk_s3::{Client, types::EncodingType};
 use futures_util::{Stream, TryStreamExt as _, stream};
-use sealwax_s3::{
-    Error,
-    listing::{ListedObject, Listing},
-};
+use sealwax_jobs::listing::Listing;
+use sealwax_s3::{Error, ListedObject};
 
 use crate::{
     args::{FilterArgs, Prefix},

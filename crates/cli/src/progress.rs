@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::{Stream, TryStreamExt as _};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use sealwax_s3::{Error, listing::ListedObject};
+use sealwax_s3::{Error, ListedObject};
 use tokio::task::JoinHandle;
 
 /// Progress bar of a transfer on standard error, cleared when dropped; hidden if standard error is

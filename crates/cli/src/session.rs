@@ -16,9 +16,9 @@ use aws_sdk_s3::{
     operation::RequestId,
 };
 use aws_types::service_config::ServiceConfigKey;
+use sealwax_jobs::drill::BlockedRegions;
 use sealwax_s3::{
-    Error, PlacePolicy, S3Uri, SealedClient, SealedClientBuilder, SidecarPolicy,
-    drill::BlockedRegions, envelope::Keyring,
+    Error, PlacePolicy, S3Uri, SealedClient, SealedClientBuilder, SidecarPolicy, envelope::Keyring,
 };
 
 use self::keyrings::{CONNECT_TIMEOUT, Keyrings};

@@ -5,10 +5,8 @@ use std::pin::Pin;
 use aws_sdk_s3::Client;
 use clap::Args;
 use futures_util::{Stream, TryStreamExt as _};
-use sealwax_s3::{
-    Error,
-    listing::{ListedObject, Listing, ManifestLocation},
-};
+use sealwax_jobs::listing::{Listing, ManifestLocation};
+use sealwax_s3::{Error, ListedObject};
 
 use super::prefix::Prefix;
 

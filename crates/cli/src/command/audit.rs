@@ -4,10 +4,8 @@ mod args;
 mod audit_output;
 
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    KmsKeyArn,
-    audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence, ObjectKind},
-};
+use sealwax_jobs::audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence};
+use sealwax_s3::{KmsKeyArn, ObjectKind};
 
 pub(crate) use self::args::AuditArgs;
 use self::audit_output::{Line, Report, table};

@@ -10,12 +10,12 @@ use std::{
 
 use clap::Args;
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    aws_sdk_kms,
+use sealwax_jobs::{
     drill::{BlockedRegions, Lag},
     listing::Listing,
     verify::{VerifyOutcome, VerifySummary},
 };
+use sealwax_s3::aws_sdk_kms;
 
 use self::drill_report::{Report, Source, time};
 use super::verify::{

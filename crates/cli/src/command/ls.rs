@@ -7,7 +7,7 @@ use clap::Args;
 use futures_util::{Stream, TryStreamExt as _};
 use indicatif::HumanBytes;
 use sealwax_s3::{
-    ErrorKind, KmsKeyArn, ObjectInfo, SealedClient, envelope::geometry, listing::ListedObject,
+    ErrorKind, KmsKeyArn, ListedObject, ObjectInfo, SealedClient, envelope::geometry,
 };
 use serde::Serialize;
 

@@ -6,7 +6,7 @@ mod dry_run;
 mod job_settings;
 mod rewrap_output;
 
-use sealwax_s3::{RewrapOutcome, RewrapOutput, S3Uri, envelope::EncryptedDataKey};
+use sealwax_s3::{RewrapOutput, S3Uri, envelope::EncryptedDataKey};
 
 pub(crate) use self::args::RewrapArgs;
 use crate::{
@@ -37,10 +37,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
     let uri = one(prefix.expect("required without a plan"))?;
     let keyring = session.keyrings().reading(reader).await?;
     let client = session.client_builder(&uri, keyring).s3ec(s3ec.settings()?).build();
-    let mut rewrap = client.rewrap().uri(&uri).landing(to_sidecar.into());
-    if let Some(suffix) = s3ec.instruction_file_suffix {
-        rewrap = rewrap.instruction_file_suffix(suffix);
-    }
+    let mut rewrap = client.rewrap().uri(&uri).key_storage(to_sidecar.into());
     if !replace.is_empty() {
         rewrap =
             rewrap.replace_keys(session.keyrings().of(&replace, session.keyrings().kms_builder())?);
@@ -75,10 +72,7 @@ fn one(prefix: Prefix) -> Result<S3Uri, Failure> {
 }
 
 fn summary(uri: &S3Uri, output: &RewrapOutput) -> String {
-    let what = match output.outcome {
-        RewrapOutcome::Unchanged => "unchanged",
-        _ => "rewrapped",
-    };
+    let what = if output.rewrapped { "rewrapped" } else { "unchanged" };
     let Some(header) = output.header() else {
         return format!("{what} {uri}");
     };

@@ -135,7 +135,7 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
     let deleted =
         done.map_err(|signal| Failure::stopped(signal, format!("{uri} may have been deleted")))??;
     let how = match (deleted.delete_marker, &args.version_id) {
-        (Some(true), None) => " (hidden by a delete marker: older versions remain)",
+        (true, None) => " (hidden by a delete marker: older versions remain)",
         _ => "",
     };
     session.say(format!("deleted {uri}{how}"));

@@ -6,10 +6,8 @@ use std::future::ready;
 
 use clap::Args;
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    SealedClient, VerifyDepth,
-    verify::{Sample, VerifyAll, VerifyOutcome, VerifySummary},
-};
+use sealwax_jobs::verify::{Sample, VerifyAll, VerifyOutcome, VerifySummary};
+use sealwax_s3::{SealedClient, VerifyDepth};
 
 use self::verify_output::{Counts, Line};
 use crate::{

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sealwax_s3::{
-    audit::{AuditSummary, AuditedKey, AuditedMaterial, AuditedObject, KeyUse},
-    error_chain,
-};
+use sealwax_jobs::audit::{AuditSummary, AuditedKey, AuditedMaterial, AuditedObject, KeyUse};
+use sealwax_s3::error_chain;
 use serde::Serialize;
 
 use crate::terminal_text::Printable;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
-use sealwax_s3::drill::{BlockedRegions, Lag, ReplicationStatus, Unreplicated};
+use sealwax_jobs::drill::{BlockedRegions, Lag, ReplicationStatus, Unreplicated};
 use serde::Serialize;
 
 use crate::args::{Age, Prefix};

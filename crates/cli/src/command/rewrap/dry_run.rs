@@ -7,7 +7,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use sealwax_s3::rewrap::{Action, PlannedObject, PriceTable, Rewrapper, Stop};
+use sealwax_jobs::rewrap::{Action, PlannedObject, Planning, PriceTable, Stop};
+use sealwax_s3::Rewrapper;
 
 use super::{
     args::BulkArgs,
@@ -40,11 +41,10 @@ pub(super) async fn dry_run(
     };
     let (source, name) = (bulk.source(), bulk.listing_name(prefix));
     let progress = session.job_progress(None);
-    let counting = progress.count(|| source.list_again(rewrapper.client().s3(), prefix));
+    let counting = progress.count(|| source.list_again(rewrapper.s3(), prefix));
     let impossible = Arc::new(Mutex::new(Vec::new()));
     let (mut lines, stop) = (Output::new(bulk.json), Stop::new());
-    let planning = rewrapper
-        .plan()
+    let planning = Planning::new(rewrapper.clone())
         .concurrency(bulk.concurrency.into())
         .prices(prices)
         .settings(settings.to_json());
@@ -61,13 +61,11 @@ pub(super) async fn dry_run(
             }
         }
     });
-    let planned = asked_to_stop(
-        planning.send(source.list(rewrapper.client().s3(), prefix), name, output),
-        || {
+    let planned =
+        asked_to_stop(planning.send(source.list(rewrapper.s3(), prefix), name, output), || {
             stop.stop();
-        },
-    )
-    .await;
+        })
+        .await;
     drop(counting);
     progress.end();
     let consequence = "nothing was changed, and no plan was written";

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use sealwax_s3::rewrap::{Action, PlannedObject, Report, Summary, Tally, Verdict};
+use sealwax_jobs::rewrap::{Action, PlannedObject, Report, Summary, Tally, Verdict};
 use serde::Serialize;
 use serde_json::json;
 

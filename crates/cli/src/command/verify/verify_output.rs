@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sealwax_s3::{
-    ErrorKind, error_chain,
-    verify::{VerifyOutcome, VerifySummary},
-};
+use sealwax_jobs::verify::{VerifyOutcome, VerifySummary};
+use sealwax_s3::{ErrorKind, error_chain};
 use serde::Serialize;
 
 use crate::terminal_text::{Counted, Printable};
