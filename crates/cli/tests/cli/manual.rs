@@ -62,12 +62,7 @@ fn the_manual_is_true() {
     // For an update of the manual.
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("CLI.md");
     fs::write(&path, actual).expect("written");
-    assert!(
-        wrong.is_empty(),
-        "of docs/CLI.md as it is in {}:\n{}",
-        path.display(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "docs/CLI.md differs from {}:\n{}", path.display(), wrong.join("\n"));
 }
 
 #[test]

@@ -292,7 +292,7 @@ fn a_changed_file_is_refused_and_the_upload_kept() {
 
     // The offered commands work.
     let restarted = it.at_home(Sealwax::by_shell(&offered(&run, "to start again")));
-    let anew = anew.run().exits(0);
+    let restarted = restarted.run().exits(0);
     assert!(restarted.stderr.contains("aborted upload"), "{}", restarted.stderr);
     assert!(it.stored() == other, "other bytes were stored");
     assert_eq!((it.state_file(), it.s3.unfinished_uploads(&it.scene)), (None, 0));
