@@ -1,4 +1,5 @@
-//! The baseline: the SDK alone on plain bytes, with the same parts, concurrency and checksums as Sealwax.
+//! The baseline: the SDK alone on plain bytes, with the same parts, concurrency and checksums as
+//! Sealwax.
 
 use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path, sync::Arc};
 

@@ -1,10 +1,10 @@
-//! Benchmarks of whole processes against a null S3 server: `sealwax`, the bare SDK on plain bytes, and other
-//! clients.
+//! Benchmarks of whole processes against a null S3 server: `sealwax`, the bare SDK on plain bytes,
+//! and other clients.
 //!
-//! `make bench` runs it and writes `docs/BENCHMARKS.md`. The server discards uploads and sends stored bytes
-//! without touching them, so the figures show the client. Each measured run is a separate process. This
-//! program also starts itself for everything that must not share a process: the server, the bare SDK, and
-//! the measurement of a child.
+//! `make bench` runs it and writes `docs/BENCHMARKS.md`. The server discards uploads and sends
+//! stored bytes without touching them, so the figures show the client. Each measured run is a
+//! separate process. This program also starts itself for everything that must not share a process:
+//! the server, the bare SDK, and the measurement of a child.
 
 mod args;
 mod bare_sdk;

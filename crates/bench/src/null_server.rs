@@ -1,8 +1,8 @@
 //! Null server for S3, KMS and STS on the loopback interface, which costs far less than any client.
 //!
-//! Uploads to the bucket `null` are discarded in the kernel, without a copy to user space. Uploads to the
-//! bucket `kept` are stored in files, and sent from there by `sendfile`. The server verifies and
-//! authenticates nothing. Each connection has a thread.
+//! Uploads to the bucket `null` are discarded in the kernel, without a copy to user space. Uploads
+//! to the bucket `kept` are stored in files, and sent from there by `sendfile`. The server verifies
+//! and authenticates nothing. Each connection has a thread.
 
 mod aws_json;
 mod generated_objects;
@@ -38,7 +38,8 @@ struct Server {
 
 /// Serves until standard input ends, which it does when the parent process exits.
 ///
-/// Prints the port first. Kept objects are in the directory `store`, which several servers can share.
+/// Prints the port first. Kept objects are in the directory `store`, which several servers can
+/// share.
 pub(crate) fn serve(store: &Path, latency_ms: u64) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     println!("{}", listener.local_addr()?.port());

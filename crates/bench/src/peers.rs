@@ -1,5 +1,5 @@
-//! Programs to measure: the command beside this program, and other clients in a Python environment that
-//! `make bench` creates from the pinned requirements.
+//! Programs to measure: the command beside this program, and other clients in a Python environment
+//! that `make bench` creates from the pinned requirements.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! Counted measurements: requests and bytes for a short range of a very long object, and KMS calls of many
-//! puts.
+//! Counted measurements: requests and bytes for a short range of a very long object, and KMS calls
+//! of many puts.
 
 use std::{
     fs::File,

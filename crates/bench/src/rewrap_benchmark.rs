@@ -116,7 +116,8 @@ impl Owned for Command {
     }
 }
 
-/// Returns the command with the null server as its only AWS endpoint, except for S3 if `s3` is given.
+/// Returns the command with the null server as its only AWS endpoint, except for S3 if `s3` is
+/// given.
 fn sealwax(server: &Server, s3: Option<&str>) -> Result<Command> {
     let mut command = Command::new(peers::sealwax()?);
     command

@@ -227,7 +227,8 @@ impl Bench<'_> {
 
 /// Touches as much memory as the runs will use.
 ///
-/// A virtual machine gets memory from its host at first use, which costs more than these measurements.
+/// A virtual machine gets memory from its host at first use, which costs more than these
+/// measurements.
 fn touch_memory(directory: &Path, plan: &Plan) -> Result<()> {
     let memory = fs::read_to_string("/proc/meminfo")?;
     let available = memory

@@ -31,8 +31,8 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Runs `work` on each item, with this concurrency. A failed item is printed and counted; an error
-    /// of the list ends the run.
+    /// Runs `work` on each item, with this concurrency. A failed item is printed and counted; an
+    /// error of the list ends the run.
     ///
     /// # Errors
     /// The list failed.

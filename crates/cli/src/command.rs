@@ -173,7 +173,7 @@ mod tests {
     fn each_help_text_has_its_key_sentence() {
         for (command, text) in [
             (&["put", "--help"][..], "An interrupted upload is aborted, unless --resume is given"),
-            (&["get", "--help"], "only when all of the object has verified"),
+            (&["get", "--help"], "only after the whole object has been verified"),
             (&["inspect", "--help"], "the output is not authenticated"),
             (&["ls", "--help"], "the stored length is shown instead, marked (as stored)"),
             (&["cat", "--help"], "Each piece is written after it has been verified"),

@@ -184,9 +184,9 @@ impl Failure {
         let _ = io::stderr().lock().write_all(line.as_bytes());
     }
 
-    fn text(&self, paint: Colors) -> String {
+    fn text(&self, colors: Colors) -> String {
         let mut said = self.error.to_string();
-        let mut text = format!("{} {}\n", paint.bad("error:"), Printable(&said));
+        let mut text = format!("{} {}\n", colors.red("error:"), Printable(&said));
         let mut next = self.error.source();
         while let Some(cause) = next {
             let cause_said = cause.to_string();
@@ -197,7 +197,7 @@ impl Failure {
             next = cause.source();
         }
         if let Some(advice) = self.advice {
-            text.push_str(&format!("  {} {advice}\n", paint.note("hint:")));
+            text.push_str(&format!("  {} {advice}\n", colors.bold("hint:")));
         }
         for (what, command) in &self.steps {
             text.push_str(&format!("  {what}: {}\n", Printable(command)));
@@ -213,7 +213,8 @@ impl From<sealwax_s3::Error> for Failure {
     }
 }
 
-/// Returns the failure for a single object; if there is none, the advice mentions folders and globs.
+/// Returns the failure for a single object; if there is none, the advice mentions folders and
+/// globs.
 pub(crate) fn of_one(error: sealwax_s3::Error, uri: &S3Uri) -> Failure {
     let is_absent = error.kind() == ErrorKind::NotFound;
     let failure = Failure::from(error);

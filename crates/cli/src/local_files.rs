@@ -56,8 +56,8 @@ impl Unfit {
 
 /// Lists all files in these files and folders, with paths relative to their folder.
 ///
-/// An entry that is neither a file nor a folder, or cannot be read, is unsuitable. Symbolic links are
-/// followed.
+/// An entry that is neither a file nor a folder, or cannot be read, is unsuitable. Symbolic links
+/// are followed.
 pub(crate) fn files(
     roots: Vec<PathBuf>,
 ) -> Pin<Box<dyn Stream<Item = Result<Found, Failure>> + Send>> {
@@ -118,7 +118,8 @@ fn inside_of<'a>(root: &Path, path: &'a Path) -> &'a Path {
 
 /// Returns the path in `folder` of the object with this relative key.
 ///
-/// The path is never outside the folder, although anyone who can write to the bucket chooses the key.
+/// The path is never outside the folder, although anyone who can write to the bucket chooses the
+/// key.
 pub(crate) fn inside(folder: &Path, relative: &str) -> Result<PathBuf, String> {
     let mut path = folder.to_owned();
     for name in relative.split('/') {

@@ -100,7 +100,8 @@ fn init_logging(args: &GlobalArgs) {
         tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).without_time();
     tracing_subscriber::registry()
         .with(filter)
-        // At TRACE the SDK logs bodies; with LOG_SENSITIVE_BODIES=true even KMS responses with data keys.
+        // At TRACE the SDK logs bodies; with LOG_SENSITIVE_BODIES=true even KMS responses with data
+        // keys.
         .with(LevelFilter::DEBUG)
         .with(lines)
         .init();

@@ -86,7 +86,8 @@ impl JobProgress {
         self.0.set_style(style.with_key("left", left));
     }
 
-    /// Counts the job's objects in parallel with a separate listing, to estimate the remaining time.
+    /// Counts the job's objects in parallel with a separate listing, to estimate the remaining
+    /// time.
     ///
     /// The count ends when the returned guard is dropped. If the bar is hidden, `objects` is not
     /// called.

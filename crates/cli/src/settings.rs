@@ -1,7 +1,7 @@
 //! Settings from environment variables and from a file of profiles: `sealwax.toml`.
 //!
-//! They become default values of arguments, so flags take precedence over variables, and variables over
-//! the file.
+//! They become default values of arguments, so flags take precedence over variables, and variables
+//! over the file.
 
 use std::{
     collections::BTreeMap,
@@ -53,8 +53,8 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Applies variables, which take precedence over the file. The SDK reads the AWS variables itself, so
-    /// for them only the file's value is removed.
+    /// Applies variables, which take precedence over the file. The SDK reads the AWS variables
+    /// itself, so for them only the file's value is removed.
     fn apply_variables(&mut self) -> Result<(), Failure> {
         for (id, names) in [
             ("region", &["AWS_REGION", "AWS_DEFAULT_REGION"][..]),
@@ -197,8 +197,8 @@ fn no_profile(name: &str, reason: &str) -> Failure {
     Failure::new(Exit::Usage, format!("no profile {name}: {reason}"), advice)
 }
 
-/// Returns the user's settings file. The current directory is never searched: its author could choose
-/// the wrapping keys.
+/// Returns the user's settings file. The current directory is never searched: its author could
+/// choose the wrapping keys.
 fn default_path() -> Option<PathBuf> {
     let config = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let config = config.or_else(|| Some(Path::new(&variable("HOME")?).join(".config")))?;
@@ -247,7 +247,8 @@ struct Profile {
 }
 
 impl Profile {
-    /// Checks each value as flags are checked; returns the position and the reason of the first error.
+    /// Checks each value as flags are checked; returns the position and the reason of the first
+    /// error.
     fn check(&self) -> Result<(), (Range<usize>, String)> {
         let endpoint_url = self.endpoint_url.iter().map(|value| (value, is_endpoint_url as Check));
         let keys = self.keys.iter().map(|value| (value, is_key as Check));

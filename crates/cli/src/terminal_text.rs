@@ -9,7 +9,8 @@ use std::{
 
 use clap::builder::styling::{AnsiColor, Style};
 
-/// Shows text with its control characters escaped, so that text from S3 cannot control the terminal.
+/// Shows text with its control characters escaped, so that text from S3 cannot control the
+/// terminal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Printable<'a>(pub(crate) &'a str);
 
@@ -62,19 +63,19 @@ impl Colors {
         Self(false)
     }
 
-    pub(crate) fn bad(self, text: &str) -> Painted<'_> {
+    pub(crate) fn red(self, text: &str) -> Painted<'_> {
         self.paint(text, AnsiColor::Red.on_default().bold())
     }
 
-    pub(crate) fn doubtful(self, text: &str) -> Painted<'_> {
+    pub(crate) fn yellow(self, text: &str) -> Painted<'_> {
         self.paint(text, AnsiColor::Yellow.on_default().bold())
     }
 
-    pub(crate) fn good(self, text: &str) -> Painted<'_> {
+    pub(crate) fn green(self, text: &str) -> Painted<'_> {
         self.paint(text, AnsiColor::Green.on_default().bold())
     }
 
-    pub(crate) fn note(self, text: &str) -> Painted<'_> {
+    pub(crate) fn bold(self, text: &str) -> Painted<'_> {
         self.paint(text, Style::new().bold())
     }
 
@@ -137,10 +138,10 @@ mod tests {
 
     #[test]
     fn only_a_terminal_gets_colours() {
-        assert_eq!(Colors(false).bad("text").to_string(), "text");
-        assert_eq!(Colors(true).bad("text").to_string(), "\u{1b}[1m\u{1b}[31mtext\u{1b}[0m");
+        assert_eq!(Colors(false).red("text").to_string(), "text");
+        assert_eq!(Colors(true).red("text").to_string(), "\u{1b}[1m\u{1b}[31mtext\u{1b}[0m");
         let file = std::fs::File::open("/dev/null").expect("there");
-        assert_eq!(Colors::of(&file).good("text").to_string(), "text");
+        assert_eq!(Colors::of(&file).green("text").to_string(), "text");
     }
 
     #[test]

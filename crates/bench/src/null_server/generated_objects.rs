@@ -1,7 +1,7 @@
 //! Bucket `many`: any number of generated sealed objects, none of which is stored.
 //!
-//! The prefix `n1000/` has 1,000 objects. Each is a copy of the object `template`, which the client puts
-//! beforehand, except that its wrapped keys are bound to its own place.
+//! The prefix `n1000/` has 1,000 objects. Each is a copy of the object `template`, which the client
+//! puts beforehand, except that its wrapped keys are bound to its own place.
 
 use std::fmt::Write as _;
 

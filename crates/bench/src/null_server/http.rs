@@ -126,7 +126,8 @@ impl Connection {
                 }
                 return Ok(Some(request));
             }
-            // Read little of the body with the head, because the rest can be discarded in the kernel.
+            // Read little of the body with the head, because the rest can be discarded in the
+            // kernel.
             let room = self.unused.end..(self.unused.end + 4096).min(BUFFER_LEN);
             match self.stream.read(&mut self.buffer[room])? {
                 0 => return Ok(None),

@@ -36,7 +36,8 @@ pub(super) struct Stored {
     pub(super) file: Option<File>,
 }
 
-/// Returns the file of an object in the bucket `kept`; a file with the extension `headers` has its headers.
+/// Returns the file of an object in the bucket `kept`; a file with the extension `headers` has its
+/// headers.
 pub(crate) fn kept_file(store: &Path, path: &str) -> PathBuf {
     store.join(path.trim_start_matches('/').replace('/', "_"))
 }

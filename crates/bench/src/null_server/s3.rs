@@ -9,8 +9,8 @@ use super::{
     stats::Stats,
 };
 
-/// Entity tag of every object. It has the form of a multipart upload's, so that no client compares it
-/// with the body's MD5.
+/// Entity tag of every object. It has the form of a multipart upload's, so that no client compares
+/// it with the body's MD5.
 const E_TAG: &str = "etag: \"d41d8cd98f00b204e9800998ecf8427e-1\"\r\n";
 const LAST_MODIFIED: &str = "last-modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n";
 

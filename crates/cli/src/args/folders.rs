@@ -37,14 +37,16 @@ pub(crate) struct FolderArgs {
 /// Filter on the files or objects of a folder.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct FilterArgs {
-    /// Include only matches: `*.pdf` matches names in any folder, `2026/**` matches paths; repeatable
+    /// Include only matches: `*.pdf` matches names in any folder, `2026/**` matches paths;
+    /// repeatable
     ///
     /// `*` and `?` don't match a slash, `**` matches any number of folders, and `{a,b}` matches
     /// either.
     #[arg(long, value_name = "GLOB", help_heading = "Folders")]
     include: Vec<Pattern>,
 
-    /// Exclude matches, even included ones; repeatable. The order of the two options does not matter
+    /// Exclude matches, even included ones; repeatable. The order of the two options does not
+    /// matter
     #[arg(long, value_name = "GLOB", help_heading = "Folders")]
     exclude: Vec<Pattern>,
 }

@@ -108,7 +108,8 @@ impl Filter {
             || !self.depends_on.is_empty()
     }
 
-    /// Returns the line of a matching object. An object that could not be read matches every filter.
+    /// Returns the line of a matching object. An object that could not be read matches every
+    /// filter.
     fn line(&self, object: &AuditedObject) -> Option<Line> {
         let dependence = self.depends_on.iter().map(|key| object.dependence(key.as_str()));
         let depends = dependence.filter_map(name).max();

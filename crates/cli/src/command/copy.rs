@@ -125,7 +125,8 @@ impl Copier {
         }
     }
 
-    /// Copies one object, and deletes the source of a move. Returns a message and the plaintext's length.
+    /// Copies one object, and deletes the source of a move. Returns a message and the plaintext's
+    /// length.
     async fn copy(&self, from: &S3Uri, to: &S3Uri) -> Result<(String, u64), Failure> {
         let info =
             self.client.head().uri(from).send().await.map_err(|error| of_one(error, from))?;
@@ -170,7 +171,8 @@ impl Copier {
         let Some(e_tag) = &copied.e_tag else { return delete.send().await.map(drop) };
         match delete.clone().if_match(e_tag).send().await {
             Ok(_) => Ok(()),
-            // Some stores don't support this condition. Another write between these two calls goes unnoticed.
+            // Some stores don't support this condition. Another write between these two calls goes
+            // unnoticed.
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 match self.client.head().uri(from).if_match(e_tag).send().await {
                     Ok(now) if now.e_tag == copied.e_tag => delete.send().await.map(drop),

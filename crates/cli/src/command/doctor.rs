@@ -28,9 +28,9 @@ Examples:
 
 /// Check credentials, Regions, keys, bucket and clock, with a hint for each problem.
 ///
-/// With a bucket, a small object is stored under `.sealwax-doctor/` and deleted permanently. This shows
-/// which conditional requests the store supports, and that an object sealed under the keys opens
-/// again; --read-only skips it. Exits with 1 if a check fails.
+/// With a bucket, a small object is stored under `.sealwax-doctor/` and deleted permanently. This
+/// shows which conditional requests the store supports, and that an object sealed under the keys
+/// opens again; --read-only skips it. Exits with 1 if a check fails.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DoctorArgs {

@@ -39,8 +39,8 @@ Examples:
 
 /// Rehearse the loss of a Region: prove that a replica opens without it.
 ///
-/// Every request of this process to S3, KMS or STS in the blocked Regions is refused before it is sent,
-/// and counted. An object that opens in the drill opens without these Regions.
+/// Every request of this process to S3, KMS or STS in the blocked Regions is refused before it is
+/// sent, and counted. An object that opens in the drill opens without these Regions.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DrillArgs {

@@ -13,9 +13,9 @@ Examples:
 
 /// Create a local wrapping key, for use with --local-key beside or instead of KMS keys.
 ///
-/// The file contains a 256-bit key and is readable by its owner only. Keep copies: if the key is lost,
-/// so are all objects that no other key wraps. Use of the key is not logged, and the key cannot be
-/// disabled.
+/// The file contains a 256-bit key and is readable by its owner only. Keep copies: if the key is
+/// lost, so are all objects that no other key wraps. Use of the key is not logged, and the key
+/// cannot be disabled.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct KeygenArgs {

@@ -31,9 +31,10 @@ Examples:
 
 /// List objects with the lengths of their plaintexts.
 ///
-/// An S3 listing contains stored lengths, and does not say which objects are sealed. The command shows
-/// the plaintext length of an object that Sealwax sealed. If no sealed object can have that length,
-/// the stored length is shown instead, marked (as stored). With --long, each object is inspected.
+/// An S3 listing contains stored lengths, and does not say which objects are sealed. The command
+/// shows the plaintext length of an object that Sealwax sealed. If no sealed object can have that
+/// length, the stored length is shown instead, marked (as stored). With --long, each object is
+/// inspected.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct LsArgs {

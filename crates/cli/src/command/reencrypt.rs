@@ -28,10 +28,10 @@ Examples:
   sealwax reencrypt s3://bucket/written/by/java --to native --under \"$KEY\"
   sealwax reencrypt s3://bucket/written/ --recursive --to native --under \"$KEY\"";
 
-/// Re-encrypt objects under new data keys, after a data key may have leaked or to change the format.
+/// Re-encrypt objects under new data keys or in another format.
 ///
-/// Downloads, verifies and uploads the object again under the same key. In a versioned bucket, older
-/// versions keep their bodies and data keys until they are deleted.
+/// Downloads, verifies and uploads the object again under the same key. In a versioned bucket,
+/// older versions keep their bodies and data keys until they are deleted.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
@@ -65,8 +65,8 @@ pub(crate) struct ReencryptArgs {
     )]
     pub(crate) concurrency: u16,
 
-    /// KMS key or local key to wrap the new data key under; repeatable [default: the object's wrapping
-    /// keys that the reader may use]
+    /// KMS key or local key to wrap the new data key under; repeatable [default: the object's
+    /// wrapping keys that the reader may use]
     #[arg(long, value_name = "ARN|local:NAME")]
     pub(crate) under: Vec<WrapKey>,
 

@@ -23,9 +23,9 @@ Examples:
 
 /// Delete objects.
 ///
-/// In a versioned bucket, delete markers hide the objects: older versions remain, with their keys. To
-/// make objects permanently unreadable, see `sealwax shred`. With --sidecars, sidecars are deleted with
-/// their objects.
+/// In a versioned bucket, delete markers hide the objects: older versions remain, with their keys.
+/// To make objects permanently unreadable, see `sealwax shred`. With --sidecars, sidecars are
+/// deleted with their objects.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RmArgs {

@@ -23,8 +23,8 @@ Examples:
 ///
 /// S3 cannot change a version in place. The command stores a new latest version without keys. Older
 /// versions keep their keys until they are deleted (--delete-versions), replicas until they are
-/// shredded separately. Without --confirm, versions with keys are listed. On a terminal, the command
-/// then asks for the object's name; without a terminal, nothing is changed.
+/// shredded separately. Without --confirm, versions with keys are listed. On a terminal, the
+/// command then asks for the object's name; without a terminal, nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ShredArgs {
@@ -40,7 +40,8 @@ pub(crate) struct ShredArgs {
     #[arg(long)]
     pub(crate) delete_versions: bool,
 
-    /// Also list versions with keys in this replica bucket and Region, without changing them; repeatable
+    /// Also list versions with keys in this replica bucket and Region, without changing them;
+    /// repeatable
     #[arg(long, value_name = "BUCKET=REGION")]
     pub(crate) replica: Vec<Pair>,
 

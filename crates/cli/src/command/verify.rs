@@ -28,7 +28,8 @@ Examples:
 
 /// Verify that objects open.
 ///
-/// Objects that are not sealed, cannot be read or do not open are counted and listed with the reason.
+/// Objects that are not sealed, cannot be read or do not open are counted and listed with the
+/// reason.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct VerifyArgs {
@@ -42,8 +43,8 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "REGION", help_heading = "Wrapping keys to read with")]
     pub(crate) keys_in: Vec<String>,
 
-    /// Print one JSON object per line, the counts last; without it, only objects that do not open are
-    /// listed
+    /// Print one JSON object per line, the counts last; without it, only objects that do not open
+    /// are listed
     #[arg(long)]
     pub(crate) json: bool,
 

@@ -112,7 +112,8 @@ impl Keyrings {
         Ok(self.with_local(self.kms(args, &[], None).await?))
     }
 
-    /// Returns the same, restricted to keys in these Regions if any are named. A local key is in none.
+    /// Returns the same, restricted to keys in these Regions if any are named. A local key is in
+    /// none.
     ///
     /// # Errors
     /// As [`Keyrings::reading`].
@@ -125,7 +126,8 @@ impl Keyrings {
         Ok(if regions.is_empty() { self.with_local(kms) } else { Arc::new(kms) })
     }
 
-    /// Returns the KMS part of such a keyring, with at most `calls_per_second` calls to each Region.
+    /// Returns the KMS part of such a keyring, with at most `calls_per_second` calls to each
+    /// Region.
     ///
     /// # Errors
     /// As [`Keyrings::reading`].

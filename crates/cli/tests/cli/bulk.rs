@@ -88,7 +88,8 @@ impl Many {
         self.scene.path(name).to_str().expect("a path in ASCII").to_owned()
     }
 
-    /// Asserts that all objects open by `key` alone with their plaintext; returns their generations.
+    /// Asserts that all objects open by `key` alone with their plaintext; returns their
+    /// generations.
     fn opened_by(&self, key: &str) -> Vec<u32> {
         let client = self.client(key);
         let read = |uri: &S3Uri| {

@@ -70,8 +70,8 @@ fn an_interrupted_get_does_not_wait_for_its_reader() {
     drop(stdout);
 }
 
-/// Starts a proxy to LocalStack that stalls each connection after `limit` bytes of responses; returns
-/// its address.
+/// Starts a proxy to LocalStack that stalls each connection after `limit` bytes of responses;
+/// returns its address.
 fn stalling_proxy(limit: u64) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");

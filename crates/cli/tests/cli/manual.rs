@@ -1,9 +1,9 @@
 //! Runs all of docs/CLI.md and compares the output.
 //!
-//! All `console` blocks run in one shell. A line with `$ ` is a command, `> ` continues it, `? 2` is an
-//! exit code other than 0, and the rest is output. There, `...` stands for any lines, `[..]` for any
-//! text in a line. HTML comments are actions of the test: `<!-- replicate -->`,
-//! `<!-- begin an upload of KEY -->`.
+//! All `console` blocks run in one shell. A line with `$ ` is a command, `> ` continues it, `? 2`
+//! is an exit code other than 0, and the rest is output. There, `...` stands for any lines, `[..]`
+//! for any text in a line. HTML comments are actions of the test: `<!-- replicate -->`, `<!-- begin
+//! an upload of KEY -->`.
 
 use std::{
     fs,

@@ -4,7 +4,8 @@ use std::{collections::HashMap, fs};
 
 use crate::support::{RawS3, Scene, Sealwax, bytes, east_key, west_key};
 
-/// Asserts that a get into a file fails and leaves the directory unchanged, with and without a file.
+/// Asserts that a get into a file fails and leaves the directory unchanged, with and without a
+/// file.
 #[track_caller]
 fn refused_into_a_file(scene: &Scene, more: &[&str], code: i32, text: &str) {
     let get =

@@ -235,7 +235,8 @@ fn a_state_file_is_private_and_contains_no_secret() {
     assert!(holds(b"no plaintext key"), "it does not say so");
 }
 
-/// Returns the Base64 digits of `bytes` at each offset, without digits that adjacent bytes influence.
+/// Returns the Base64 digits of `bytes` at each offset, without digits that adjacent bytes
+/// influence.
 fn base64_at_each_offset(bytes: &[u8]) -> Vec<String> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let whole_digits = |bytes: &[u8]| {

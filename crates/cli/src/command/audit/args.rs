@@ -53,9 +53,9 @@ pub(crate) struct AuditArgs {
     /// Ask KMS which key material wrapped each object, as `rewrap --refresh` does after a rotation
     ///
     /// Costs one `ReEncrypt` call per wrapped key, whose result is discarded; objects that share an
-    /// intermediate key share one call. Only keys in the caller's own account are used, unless --key or
-    /// --account is given.
-    /// Objects of the S3 Encryption Client don't name their wrapping key, so they are left out.
+    /// intermediate key share one call. Only keys in the caller's own account are used, unless
+    /// --key or --account is given. Objects of the S3 Encryption Client don't name their wrapping
+    /// key, so they are left out.
     #[arg(long, help_heading = "Key material")]
     pub(crate) key_material: bool,
 

@@ -18,8 +18,8 @@ Examples:
 
 /// Copy sealed objects within S3.
 ///
-/// S3 copies the body: nothing is downloaded or encrypted again. The data key is wrapped for the new
-/// place, under the source's wrapping keys or those of --under.
+/// S3 copies the body: nothing is downloaded or encrypted again. The data key is wrapped for the
+/// new place, under the source's wrapping keys or those of --under.
 #[derive(Debug, Args)]
 #[command(after_help = CP_EXAMPLES)]
 pub(crate) struct CpArgs {
@@ -29,8 +29,8 @@ pub(crate) struct CpArgs {
 
 /// Move sealed objects within S3.
 ///
-/// Copies each object as `sealwax cp` does, then deletes the source unless it has changed since. In a
-/// versioned bucket the source's older versions remain.
+/// Copies each object as `sealwax cp` does, then deletes the source unless it has changed since. In
+/// a versioned bucket the source's older versions remain.
 #[derive(Debug, Args)]
 #[command(after_help = MV_EXAMPLES)]
 pub(crate) struct MvArgs {

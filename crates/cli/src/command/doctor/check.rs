@@ -69,20 +69,20 @@ impl Check {
         Self { status: Status::Skipped, ..Self::warning(check, message, hint) }
     }
 
-    fn text(&self, paint: Colors) -> String {
+    fn text(&self, colors: Colors) -> String {
         let status = match self.status {
-            Status::Ok => paint.good("ok     "),
-            Status::Warning => paint.doubtful("warning"),
-            Status::Failed => paint.bad("failed "),
-            Status::Unknown => paint.doubtful("unknown"),
-            Status::Skipped => paint.note("skipped"),
+            Status::Ok => colors.green("ok     "),
+            Status::Warning => colors.yellow("warning"),
+            Status::Failed => colors.red("failed "),
+            Status::Unknown => colors.yellow("unknown"),
+            Status::Skipped => colors.bold("skipped"),
         };
         let mut text = format!("{status}  {:<12} {}", self.check, Printable(&self.message));
         if let Some(hint) = &self.hint {
             text.push_str(&format!(
                 "\n         {:<12} {} {}",
                 "",
-                paint.note("hint:"),
+                colors.bold("hint:"),
                 Printable(hint)
             ));
         }
@@ -95,15 +95,15 @@ impl Check {
 pub(super) struct Checks {
     lines: Lines,
     json: bool,
-    paint: Colors,
+    colors: Colors,
     all: u64,
     failed: u64,
     doubtful: u64,
 }
 
 impl Checks {
-    pub(super) fn new(json: bool, paint: Colors) -> Self {
-        Self { lines: Lines::new(), json, paint, all: 0, failed: 0, doubtful: 0 }
+    pub(super) fn new(json: bool, colors: Colors) -> Self {
+        Self { lines: Lines::new(), json, colors, all: 0, failed: 0, doubtful: 0 }
     }
 
     pub(super) fn add(&mut self, check: Check) -> Result<(), Failure> {
@@ -116,7 +116,7 @@ impl Checks {
         if self.json {
             self.lines.json(&check)?;
         } else {
-            self.lines.line(check.text(self.paint))?;
+            self.lines.line(check.text(self.colors))?;
         }
         // Some checks take a while.
         self.lines.finish()

@@ -16,9 +16,9 @@ Examples:
 
 /// Download and decrypt an object, or a folder of objects.
 ///
-/// FILE is created or replaced only after the whole object has been verified. With `-`, each piece of
-/// the plaintext is written after it has been verified; the output is complete only if the command
-/// exits with 0.
+/// FILE is created or replaced only after the whole object has been verified. With `-`, each piece
+/// of the plaintext is written after it has been verified; the output is complete only if the
+/// command exits with 0.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct GetArgs {

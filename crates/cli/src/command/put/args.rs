@@ -19,8 +19,8 @@ Examples:
 
 /// Encrypt and upload a file, standard input or a folder.
 ///
-/// The object becomes visible in S3 only when it is complete. An interrupted upload is aborted, unless
-/// --resume is given.
+/// The object becomes visible in S3 only when it is complete. An interrupted upload is aborted,
+/// unless --resume is given.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct PutArgs {
@@ -65,7 +65,8 @@ pub(crate) struct PutArgs {
     #[arg(long, value_enum, default_value = "native", help_heading = "S3 Encryption Client")]
     pub(crate) format: FormatArg,
 
-    /// Store the encrypted data key in an instruction file beside the object, which must not exist yet
+    /// Store the encrypted data key in an instruction file beside the object, which must not exist
+    /// yet
     #[arg(long, help_heading = "S3 Encryption Client")]
     pub(crate) instruction_file: bool,
 

@@ -26,12 +26,12 @@ Many objects; without --apply, this prints what would be done and changes nothin
 
 /// Change the wrapping keys of objects, without changing their bodies.
 ///
-/// S3 copies the object onto itself with the new metadata, on condition that it has not changed since.
-/// In a versioned bucket, older versions keep their keys. An object of the S3 Encryption Client has one
-/// wrapping key: use --replace or --refresh.
+/// S3 copies the object onto itself with the new metadata, on condition that it has not changed
+/// since. In a versioned bucket, older versions keep their keys. An object of the S3 Encryption
+/// Client has one wrapping key: use --replace or --refresh.
 ///
-/// A single object is rewrapped immediately. For many objects, the command prints what would be done
-/// until --apply is given.
+/// A single object is rewrapped immediately. For many objects, the command prints what would be
+/// done until --apply is given.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
@@ -56,8 +56,8 @@ pub(crate) struct RewrapArgs {
     #[arg(long)]
     pub(crate) refresh: bool,
 
-    /// Store the new keys in a sidecar beside the unchanged object: always, or only if the object is
-    /// locked or archived (`needed`). Only readers with --sidecars find them
+    /// Store the new keys in a sidecar beside the unchanged object: always, or only if the object
+    /// is locked or archived (`needed`). Only readers with --sidecars find them
     #[arg(
         long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_value = "never",
         default_missing_value = "always", conflicts_with = "plan",
@@ -111,7 +111,8 @@ pub(crate) struct BulkArgs {
     #[arg(short, long, conflicts_with_all = ["inventory", "stdin", "plan"])]
     pub(crate) recursive: bool,
 
-    /// All versions under the prefix; older versions are only reported, because S3 cannot change them
+    /// All versions under the prefix; older versions are only reported, because S3 cannot change
+    /// them
     #[arg(long, conflicts_with_all = ["inventory", "stdin", "plan"])]
     pub(crate) versions: bool,
 

@@ -18,8 +18,9 @@ Examples:
 
 /// List or abort incomplete multipart uploads.
 ///
-/// Their parts are not visible, but cost storage until the uploads are completed or aborted. S3 does
-/// not say which uploads are Sealwax's, so these commands list and abort uploads of all programs.
+/// Their parts are not visible, but cost storage until the uploads are completed or aborted. S3
+/// does not say which uploads are Sealwax's, so these commands list and abort uploads of all
+/// programs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum UploadsCommand {
     Ls(UploadsLsArgs),
@@ -28,8 +29,9 @@ pub(crate) enum UploadsCommand {
 
 /// List incomplete multipart uploads.
 ///
-/// Each line has the start time, the object, the upload ID, and the state file if it is in the user's
-/// state directory. S3 does not say which uploads are Sealwax's, so uploads of all programs are listed.
+/// Each line has the start time, the object, the upload ID, and the state file if it is in the
+/// user's state directory. S3 does not say which uploads are Sealwax's, so uploads of all programs
+/// are listed.
 #[derive(Debug, Args)]
 #[command(after_help = LS_EXAMPLES)]
 pub(crate) struct UploadsLsArgs {
@@ -48,9 +50,9 @@ pub(crate) struct UploadsLsArgs {
 
 /// Abort incomplete multipart uploads, and delete their parts.
 ///
-/// S3 does not say which uploads are Sealwax's: --older-than aborts uploads of all programs, including
-/// uploads still in progress. State files in the user's state directory are deleted with their
-/// uploads.
+/// S3 does not say which uploads are Sealwax's: --older-than aborts uploads of all programs,
+/// including uploads still in progress. State files in the user's state directory are deleted with
+/// their uploads.
 #[derive(Debug, Args)]
 #[command(
     after_help = ABORT_EXAMPLES,

@@ -8,8 +8,8 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// Answers `ReEncrypt`: data keys of tenant `old` are under the older material `a`, all others under
-/// the current one, `b`.
+/// Answers `ReEncrypt`: data keys of tenant `old` are under the older material `a`, all others
+/// under the current one, `b`.
 pub(crate) struct RotatedKms {
     url: String,
 }
