@@ -25,7 +25,7 @@ use crate::{
     terminal_text::Counted,
 };
 
-/// Fate of the source.
+/// Treatment of the source after its copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Kept,
