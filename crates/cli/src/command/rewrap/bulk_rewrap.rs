@@ -22,7 +22,7 @@ use crate::{
     terminal_text::{Counted, this_command_line},
 };
 
-/// Rewraps many objects, or says what that would do.
+/// Rewraps many objects, or prints what that would do.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
     let edits = edits(&args);
     let RewrapArgs { prefix, bulk, to_sidecar, reader, s3ec, .. } = args;
@@ -40,7 +40,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
     match (plan, bulk.apply) {
         (Some(plan), false) => {
             Output::new(bulk.json).summary(plan.summary(), &[])?;
-            session.say("nothing was changed: --apply does it");
+            session.say("nothing was changed; pass --apply to rewrap");
             Ok(())
         }
         (plan, apply) => {
@@ -58,7 +58,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
     }
 }
 
-/// What was typed to be changed, in the order in which it is done.
+/// Returns the key changes of the arguments, in the order of execution.
 fn edits(args: &RewrapArgs) -> Vec<KeyChange> {
     let names = |keys: &[WrapKey]| keys.iter().map(|key| key.name().to_owned()).collect::<Vec<_>>();
     let mut edits = Vec::new();
@@ -126,22 +126,22 @@ async fn apply(
     };
     let ask = || {
         cancellation.cancel();
-        session.say("stopping: objects in flight are finished; a second signal leaves them as they are, or rewrapped");
+        session.say("stopping after the objects in flight; a second signal stops now, and leaves each of them unchanged or rewrapped");
     };
     let done = asked_to_stop(work, ask).await;
     drop(counting);
     progress.end();
-    // Of two signals, or of one that all was done before, the second says more.
+    // A second signal takes precedence.
     let stopped = |signal| {
         let consequence = format!(
-            "each object is as it was, or rewrapped as a whole; the journal is {}",
+            "each object is either unchanged or completely rewrapped; the journal is {}",
             journal.display()
         );
-        Failure::stopped(signal, consequence).step("to go on", this_command_line())
+        Failure::stopped(signal, consequence).step("to resume", this_command_line())
     };
     let (summary, signal) = done.map_err(stopped)?;
     let summary =
-        summary.map_err(|error| Failure::from(error).step("to go on", this_command_line()))?;
+        summary.map_err(|error| Failure::from(error).step("to resume", this_command_line()))?;
     Output::new(bulk.json).rewrap_summary(session, &summary)?;
     if let (Some(signal), true) = (signal, summary.stopped) {
         return Err(stopped(signal));
@@ -156,5 +156,5 @@ async fn apply(
         all,
         format!("{undone} of {} were not rewrapped", Counted(all, "object")),
     );
-    failed.map_err(|failure| failure.step("to try those again", this_command_line()))
+    failed.map_err(|failure| failure.step("to retry those", this_command_line()))
 }

@@ -26,7 +26,7 @@ use crate::{
     terminal_text::Counted,
 };
 
-/// Says what would be done, and writes that to a plan if one is wanted.
+/// Prints what would be done, and writes the plan if one is requested.
 pub(super) async fn dry_run(
     session: &Session,
     rewrapper: &Rewrapper,
@@ -66,7 +66,7 @@ pub(super) async fn dry_run(
     let planned = asked_to_stop(work, || cancellation.cancel()).await;
     drop(counting);
     progress.end();
-    let consequence = "nothing was changed, and there is no plan";
+    let consequence = "nothing was changed, and no plan was written";
     let (summary, signal) = planned.map_err(|signal| Failure::stopped(signal, consequence))?;
     if let Some(signal) = signal {
         return Err(Failure::stopped(signal, consequence));
@@ -74,9 +74,9 @@ pub(super) async fn dry_run(
     let summary = summary?;
     if let Some(plan) = plan {
         let path = plan.finish()?;
-        session.say(format!("the plan is in {}: nothing was changed", path.display()));
+        session.say(format!("wrote the plan to {}; nothing was changed", path.display()));
     } else {
-        session.say("nothing was changed: --apply does it");
+        session.say("nothing was changed; pass --apply to rewrap");
     }
     Output::new(bulk.json).summary(&summary, &impossible)?;
     let (failed, all) = (summary.failed(), summary.objects());
@@ -84,11 +84,11 @@ pub(super) async fn dry_run(
     Failure::of_many(
         failed,
         all,
-        format!("{failed} of {} cannot be rewrapped as they are", Counted(all, "object")),
+        format!("{failed} of {} cannot be rewrapped", Counted(all, "object")),
     )
 }
 
-/// A plan that is not complete: it has its name only when it is.
+/// Plan that is being written; it gets its final name when it is complete.
 #[derive(Debug)]
 struct PartialPlan {
     file: File,
@@ -114,13 +114,13 @@ impl PartialPlan {
     }
 
     fn failed(&self, error: io::Error) -> Failure {
-        Failure::io(&format!("cannot write the plan {}", self.path.display()), error)
+        Failure::io(&format!("cannot write plan {}", self.path.display()), error)
     }
 }
 
 impl Drop for PartialPlan {
     fn drop(&mut self) {
-        // It is gone where the plan was finished.
+        // Fails if the plan was finished: it was renamed.
         let _ = fs::remove_file(&self.partial);
     }
 }
@@ -130,11 +130,11 @@ fn prices(path: Option<&Path>) -> Result<PriceTable, Failure> {
     let text = fs::read(path)
         .map_err(|error| Failure::io(&format!("cannot read {}", path.display()), error))?;
     serde_json::from_slice(&text).map_err(|error| {
-        let message = format!("{} is no table of prices: {error}", path.display());
+        let message = format!("cannot use price table {}: {error}", path.display());
         Failure::new(
             Exit::Usage,
             message,
-            "give a JSON object with the fields that `sealwax_jobs::rewrap::PriceTable` has",
+            "pass a JSON object with the price fields that the command's README lists",
         )
     })
 }

@@ -1,4 +1,4 @@
-//! Output of `sealwax verify`, which reports of drills also hold: lines of objects, and counts.
+//! Output of `sealwax verify` and part of a drill's report: lines of objects, and counts.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use serde::Serialize;
 
 use crate::terminal_text::{Counted, Printable};
 
-/// What is printed of one object. Its names are those of the JSON, and stay as they are.
+/// Line of one object. Field names are stable JSON output.
 #[derive(Debug, Serialize)]
 pub(crate) struct Line {
     pub(crate) object: String,
     pub(crate) version_id: Option<String>,
     pub(crate) opens: bool,
-    /// `not-sealed`, `no-matching-key` and so on; `sidecar`.
+    /// Name of an error kind such as `not-sealed`, or `sidecar`.
     pub(crate) reason: Option<&'static str>,
     pub(crate) message: Option<String>,
 }
 
-/// The counts, in JSON.
+/// Counts. Field names are stable JSON output.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Counts {
     pub(crate) objects: u64,
@@ -47,7 +47,7 @@ impl Line {
         }
     }
 
-    /// Whether there is nothing to say of it.
+    /// `true` if the text output omits this object.
     pub(crate) fn is_fine(&self, allow_unsealed: bool) -> bool {
         let unsealed = self.reason == Some(ErrorKind::NotSealed.name());
         self.opens || self.reason == Some("sidecar") || allow_unsealed && unsealed

@@ -1,4 +1,4 @@
-//! A proxy that tells which parts were sent, and can hold them up.
+//! Proxy that records and can delay uploaded parts.
 
 use std::{
     collections::BTreeSet,
@@ -11,32 +11,33 @@ use std::{
 
 use super::relay::relay;
 
-/// Passes everything on to a server, and takes note of the numbers of the parts that pass.
+/// Forwards everything to a server, and records the numbers of forwarded parts.
 pub(crate) struct PartsProxy {
     url: String,
     parts: Arc<Mutex<BTreeSet<i32>>>,
 }
 
 impl PartsProxy {
-    /// Begins to listen.
+    /// Starts the proxy.
     pub(crate) fn start(server: &str) -> Self {
         Self::delaying(server, Duration::ZERO)
     }
 
-    /// Begins to listen, and passes each part on after its number times `delay`: so that they arrive one after the other,
-    /// however fast the server is.
+    /// Starts the proxy, which delays each part by its number times `delay`.
+    ///
+    /// The parts arrive in order, even at a fast server.
     pub(crate) fn delaying(server: &str, delay: Duration) -> Self {
         let parts = Arc::new(Mutex::new(BTreeSet::new()));
         let seen = Arc::clone(&parts);
         Self { url: relay(server, move |client, server| pass(client, server, &seen, delay)), parts }
     }
 
-    /// Its address.
+    /// Returns its address.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// The parts that were sent through it.
+    /// Returns the numbers of the forwarded parts.
     pub(crate) fn parts(&self) -> BTreeSet<i32> {
         self.parts.lock().expect("no panic").clone()
     }
@@ -49,7 +50,7 @@ fn pass(
     delay: Duration,
 ) {
     let mut buffer = vec![0; 64 * 1024];
-    // The end of what was read last: a name may be cut in two.
+    // End of the last read, because a name may be split between two reads.
     let mut tail = Vec::new();
     while let Ok(len @ 1..) = client.read(&mut buffer) {
         tail.extend_from_slice(&buffer[..len]);
@@ -67,7 +68,7 @@ fn pass(
     let _ = server.shutdown(Shutdown::Write);
 }
 
-/// The numbers in all `partNumber=NUMBER&`: ciphertext does not happen to hold that.
+/// Returns the numbers in all `partNumber=NUMBER&`, which ciphertext does not contain in practice.
 fn part_numbers(bytes: &[u8]) -> Vec<i32> {
     const NAME: &[u8] = b"partNumber=";
     let at = bytes.windows(NAME.len()).enumerate().filter(|(_, window)| *window == NAME);

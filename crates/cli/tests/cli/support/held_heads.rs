@@ -1,4 +1,4 @@
-//! A proxy that holds up every look at an object.
+//! Proxy that holds back `HeadObject` requests.
 
 use std::{
     io::{Read as _, Write as _},
@@ -8,26 +8,26 @@ use std::{
 
 use super::relay::relay;
 
-/// Passes everything on to a server, but each `HeadObject` only once it is told to.
-pub(crate) struct HeldLooks {
+/// Forwards everything to a server, but `HeadObject` requests only after their release.
+pub(crate) struct HeldHeads {
     url: String,
     let_go: Arc<(Mutex<bool>, Condvar)>,
 }
 
-impl HeldLooks {
-    /// Begins to listen.
+impl HeldHeads {
+    /// Starts the proxy.
     pub(crate) fn start(server: &str) -> Self {
         let let_go = Arc::<(Mutex<bool>, Condvar)>::default();
         let gate = Arc::clone(&let_go);
         Self { url: relay(server, move |client, server| pass(client, server, &gate)), let_go }
     }
 
-    /// Its address.
+    /// Returns its address.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Lets them pass.
+    /// Releases them.
     pub(crate) fn let_go(&self) {
         *self.let_go.0.lock().expect("no panic") = true;
         self.let_go.1.notify_all();
