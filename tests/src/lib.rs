@@ -1,19 +1,19 @@
 //! What the suites share: the servers, a wire below the SDK that can be watched and disturbed, and random bytes.
 
-mod data;
 mod derived;
 mod environment;
 mod expect;
+mod harness;
 mod localstack;
 mod seaweedfs;
 mod stored;
 mod wire;
 
 pub use self::{
-    data::{plaintext, unique},
     derived::{BodyKey, aes_256_key_schedule},
     environment::{Region, east, west},
     expect::{assert_hidden, assert_kind, assert_unreadable, read},
+    harness::{PART, PATIENCE, file_names, in_time, plaintext, unique, wait_until},
     localstack::LocalStack,
     seaweedfs::{SeaweedFs, local_keyring},
     stored::{Stored, unfinished_uploads},

@@ -8,8 +8,8 @@ use sealwax_s3::{
 
 use crate::{
     Region, Wire,
-    data::unique,
     environment::variable,
+    harness::{PATIENCE, unique},
     seaweedfs::{credentials, s3},
 };
 
@@ -56,10 +56,10 @@ impl LocalStack {
         aws_sdk_kms::Client::new(&self.config)
     }
 
-    /// Begins a keyring of no key.
+    /// Begins a keyring without keys. It waits for KMS as long as a busy machine may take.
     #[must_use]
     pub fn keyring_builder(&self) -> KmsKeyringBuilder {
-        KmsKeyring::builder(&self.config)
+        KmsKeyring::builder(&self.config).timeout(PATIENCE)
     }
 
     /// A keyring of these keys.

@@ -15,7 +15,7 @@ use sealwax_s3::{
 };
 use tokio::sync::OnceCell;
 
-use crate::{Wire, data::unique, environment::variable};
+use crate::{Wire, environment::variable, harness::unique};
 
 /// Each bucket takes seven volumes of it: one must do.
 const BUCKET: &str = "sealwax-tests";

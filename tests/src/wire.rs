@@ -72,8 +72,12 @@ pub enum Reaction {
     Await(BoxFuture<'static, ()>),
     /// Lets it pass, and waits for this before the answer arrives.
     HoldAnswer(BoxFuture<'static, ()>),
-    /// Lets it pass, and loses the answer.
+    /// Lets it pass, and loses the answer: the connection breaks.
     LoseAnswer,
+    /// Does not send it, and fails as the HTTP client does when no answer comes in time.
+    TimeOut,
+    /// Lets it pass, and fails as the HTTP client does when no answer comes in time.
+    TimeOutAnswer,
     /// Answers in place of the server.
     Answer(u16, String),
     /// Lets it pass, and changes the body of the answer.
@@ -236,6 +240,11 @@ async fn react(
             buffered(next.call(request).await?).await?;
             Err(lost())
         }
+        Reaction::TimeOut => Err(timed_out()),
+        Reaction::TimeOutAnswer => {
+            buffered(next.call(request).await?).await?;
+            Err(timed_out())
+        }
         Reaction::Answer(status, body) => {
             let status = StatusCode::try_from(status).expect("an HTTP status");
             Ok(HttpResponse::new(status, SdkBody::from(body)))
@@ -294,6 +303,10 @@ async fn react(
         Reaction::Refuse => Err(lost()),
         Reaction::Hang => std::future::pending().await,
     }
+}
+
+fn timed_out() -> ConnectorError {
+    ConnectorError::timeout("the wire gave no answer in time".into())
 }
 
 fn lost() -> ConnectorError {

@@ -11,9 +11,10 @@ use sealwax_s3::{
     Error, ErrorKind, S3Uri, SealedClient,
     envelope::geometry::{CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN},
 };
-use sealwax_tests::{Reaction, SeaweedFs, Stored, Wire, assert_kind, local_keyring, plaintext};
+use sealwax_tests::{
+    PART, Reaction, SeaweedFs, Stored, Wire, assert_kind, local_keyring, plaintext,
+};
 
-const PART: usize = 5 << 20;
 /// Two parts and a bit.
 const LEN: usize = 2 * PART + 12_345;
 

@@ -18,11 +18,11 @@ use sealwax_s3::{
     envelope::{Keyring, MultiKeyring},
 };
 use sealwax_tests::{
-    Reaction, SeaweedFs, Wire, assert_kind, local_keyring, plaintext, read, unfinished_uploads,
+    PART, Reaction, SeaweedFs, Wire, assert_kind, local_keyring, plaintext, read,
+    unfinished_uploads,
 };
 use tempfile::TempDir;
 
-const PART: usize = 5 << 20;
 /// Four parts.
 const LEN: usize = 3 * PART + 100;
 

@@ -17,11 +17,10 @@ use sealwax_s3::{
     envelope::{EncryptionContext, ObjectHeader},
 };
 use sealwax_tests::{
-    Call, LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring,
+    Call, LocalStack, PART, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring,
     plaintext, read, unique, west,
 };
 
-const PART: usize = 5 << 20;
 /// Copies are made by one `CopyObject`, as far as S3 does that.
 const WHOLE: u64 = 5 << 30;
 /// All copies are made by `UploadPartCopy`.

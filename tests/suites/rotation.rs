@@ -1,7 +1,5 @@
 //! Keys that change: refreshed material, new data keys, wraps that are missing and come later.
 
-use std::time::Duration;
-
 use futures_util::FutureExt as _;
 use sealwax_s3::{
     Attributes, ErrorKind, KmsKeyArn, PlacePolicy, RewrapOutcome, S3Uri, SealedClient, WrapPolicy,
@@ -11,11 +9,9 @@ use sealwax_s3::{
     },
 };
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext,
-    read, unfinished_uploads, west,
+    LocalStack, PART, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring,
+    plaintext, read, unfinished_uploads, west,
 };
-
-const PART: usize = 5 << 20;
 
 fn missing(header: &ObjectHeader) -> Vec<&str> {
     header.missing().iter().map(MissingWrap::wrapping_key).collect()
@@ -218,7 +214,7 @@ async fn with_a_region_down_enough_keys_suffice_and_the_rest_come_later() {
     let keyring = |stack: &LocalStack, policy| {
         let builder =
             keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
-        builder.wrap_policy(policy).timeout(Duration::from_secs(5)).build()
+        builder.wrap_policy(policy).build()
     };
     let uri = down.object("missing");
     for policy in [WrapPolicy::All, WrapPolicy::AtLeast(2)] {
@@ -273,8 +269,7 @@ async fn any_key_can_generate() {
     let stack = LocalStack::over(wire, east());
     let builder =
         keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
-    let keyring =
-        builder.wrap_policy(WrapPolicy::AtLeast(1)).timeout(Duration::from_secs(5)).build();
+    let keyring = builder.wrap_policy(WrapPolicy::AtLeast(1)).build();
     let (client, uri) =
         (SealedClient::builder(stack.s3(), keyring).build(), stack.object("generator"));
     let put = client.put().uri(&uri).body("x").send().await.expect("put");

@@ -10,13 +10,12 @@ use sealwax_s3::{
     envelope::{EncryptionContext, geometry},
 };
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_hidden, assert_kind, east, local_keyring,
-    plaintext, read, unfinished_uploads,
+    LocalStack, PART, Reaction, SeaweedFs, Stored, Wire, assert_hidden, assert_kind, east,
+    local_keyring, plaintext, read, unfinished_uploads,
 };
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 
-const PART: usize = 5 << 20;
 /// Both sides of the chunk length and of the part length, and several parts.
 const SIZES: [usize; 10] =
     [0, 1, 16_383, 16_384, 16_385, PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 12_345];

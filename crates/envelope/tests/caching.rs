@@ -237,15 +237,24 @@ fn a_wrap_is_held_to_its_place_its_context_and_its_intermediate_key() {
 #[test]
 fn within_its_bounds_it_does_without_the_key_service() {
     let (inner, acme) = (Counting::new(), context("acme"));
-    let limits = CacheLimits { age: Duration::from_millis(300), ..CacheLimits::default() };
-    let keyring = CachingKeyring::with_limits(inner.clone(), limits);
+    let aged = |age| {
+        let limits = CacheLimits { age, ..CacheLimits::default() };
+        CachingKeyring::with_limits(inner.clone(), limits)
+    };
+    let keyring = aged(Duration::from_secs(86_400));
     let (data_key, keys) = generate(&keyring, &acme, &place("a"));
     assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key));
     inner.switch(true);
     generate(&keyring, &acme, &place("b"));
     assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key));
 
-    sleep(Duration::from_millis(350));
+    // Past its age, a key is used no longer.
+    inner.switch(false);
+    let keyring = aged(Duration::from_millis(1));
+    let (data_key, keys) = generate(&keyring, &acme, &place("a"));
+    assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key));
+    inner.switch(true);
+    sleep(Duration::from_millis(2));
     assert_eq!(unwrap(&keyring, &keys, &acme), Err(KeyringErrorKind::Unavailable));
     let failed = run(keyring.generate(WrapContext::new(&acme, None), None)).err().expect("too old");
     assert_eq!(failed.kind(), KeyringErrorKind::Unavailable);

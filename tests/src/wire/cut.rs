@@ -15,8 +15,8 @@ pub enum Ending {
     Clean,
     /// With an error of the connection.
     Broken,
-    /// Not at all: nothing more comes.
-    Stalled,
+    /// With the error of a client that waited too long for the next byte.
+    TimedOut,
 }
 
 /// What is left of a body.
@@ -47,7 +47,7 @@ impl Body for CutBody {
         match self.ending {
             Ending::Clean => Poll::Ready(None),
             Ending::Broken => Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into()))),
-            Ending::Stalled => Poll::Pending,
+            Ending::TimedOut => Poll::Ready(Some(Err(std::io::ErrorKind::TimedOut.into()))),
         }
     }
 }

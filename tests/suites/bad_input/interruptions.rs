@@ -1,6 +1,6 @@
 //! Futures that are dropped in the middle of an upload: after `settle` nothing is left of it.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 
 use futures_util::{
     future::BoxFuture,
@@ -8,12 +8,10 @@ use futures_util::{
 };
 use sealwax_s3::{ErrorKind::NotFound, PlaintextSource, S3Uri, SealedClient};
 use sealwax_tests::{
-    Call, LocalStack, Reaction, Wire, assert_kind, east, local_keyring, plaintext,
+    Call, LocalStack, PART, Reaction, Wire, assert_kind, east, in_time, local_keyring, plaintext,
     unfinished_uploads,
 };
-use tokio::{sync::Notify, time::timeout};
-
-const PART: usize = 5 << 20;
+use tokio::{sync::Notify, task::yield_now};
 
 fn client(stack: &LocalStack) -> SealedClient {
     SealedClient::builder(stack.s3(), local_keyring("a")).part_len(PART).memory_budget(PART).build()
@@ -44,7 +42,7 @@ fn jammed(reaction: impl Fn(&Call, &Jam) -> Reaction + Send + Sync + 'static) ->
 }
 
 async fn assert_nothing_left(client: &SealedClient, uri: &S3Uri) {
-    timeout(Duration::from_secs(20), client.settle()).await.expect("settled");
+    in_time("settle", client.settle()).await;
     let stack = LocalStack::new(east());
     assert_eq!(unfinished_uploads(&stack.s3(), uri).await, 0, "an upload was left behind");
     assert_kind(client.head().uri(uri).send().await, NotFound, uri, "dropped");
@@ -89,7 +87,17 @@ async fn when_the_upload_was_just_created() {
         () = jam.reached.notified() => {}
     }
     jam.released.notify_one();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    in_time("the answer arrives", async {
+        while !stack.wire.calls().iter().any(Call::is_answered) {
+            yield_now().await;
+        }
+    })
+    .await;
+    // The answer is in memory, and this runtime has one thread: the task that waits for it ends
+    // within a few turns.
+    for _ in 0..1000 {
+        yield_now().await;
+    }
     drop(put);
     assert_nothing_left(&client, &uri).await;
 }

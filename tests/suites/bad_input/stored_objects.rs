@@ -2,7 +2,7 @@
 
 use sealwax_s3::{ErrorKind, ErrorKind::*, envelope::EncryptionContext};
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_unreadable, east, local_keyring,
+    LocalStack, PART, Reaction, SeaweedFs, Stored, Wire, assert_unreadable, east, local_keyring,
     plaintext, read,
 };
 
@@ -271,7 +271,6 @@ async fn a_reserved_name_in_a_stored_context_is_malformed() {
 /// Of an object that is read in parts, several at once.
 #[tokio::test]
 async fn each_part_of_a_long_object_counts() {
-    const PART: usize = 5 << 20;
     let store = SeaweedFs::new().await;
     let client = store.client_builder(local_keyring("a")).part_len(PART).build();
     let (uri, data) = (store.object("parts"), plaintext(3 * PART + 100));
@@ -297,7 +296,6 @@ async fn each_part_of_a_long_object_counts() {
 /// Parts of two objects never mix.
 #[tokio::test]
 async fn an_object_that_is_replaced_while_it_is_read_is_an_error() {
-    const PART: usize = 5 << 20;
     let quiet = SeaweedFs::new().await;
     let (writer, uri) = (quiet.client(local_keyring("a")), quiet.object("replaced"));
     let (old, new) = (plaintext(2 * PART + 100), plaintext(2 * PART + 100).slice(1..));

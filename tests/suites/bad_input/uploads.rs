@@ -9,11 +9,9 @@ use bytes::Bytes;
 use futures_util::stream;
 use sealwax_s3::{ErrorKind, ErrorKind::*, PlaintextSource, S3Uri, SealedClient};
 use sealwax_tests::{
-    Call, Ending, LocalStack, Reaction, Wire, assert_kind, east, local_keyring, plaintext, read,
-    unfinished_uploads,
+    Call, Ending, LocalStack, PART, Reaction, Wire, assert_kind, east, local_keyring, plaintext,
+    read, unfinished_uploads,
 };
-
-const PART: usize = 5 << 20;
 
 /// A client of one part's memory, so that a part is read only when the one before has been sent.
 fn client(stack: &LocalStack) -> SealedClient {

@@ -13,7 +13,7 @@ use sealwax_s3::rewrap::{Edits, Verdict};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::time::sleep;
 
-use crate::rig::{Objects, rewrapper, run};
+use crate::objects::{Objects, rewrapper, run};
 
 const OBJECTS: usize = 3;
 /// A job over so many objects makes fewer calls.

@@ -14,7 +14,7 @@ use sealwax_s3::{
 };
 use sealwax_tests::{LocalStack, Wire, east, local_keyring, read, west};
 
-use crate::rig::{Objects, add_b, rewrapper, run};
+use crate::objects::{Objects, add_b, rewrapper, run};
 
 /// Plans into a file and opens it.
 async fn plan(rewrapper: &Rewrapper, objects: &Objects, directory: &tempfile::TempDir) -> PlanFile {
@@ -371,7 +371,7 @@ async fn a_plan_that_is_not_whole_is_refused() {
     std::fs::write(&path, &whole).expect("written");
     let plan = PlanFile::open(&path).await.expect("whole again");
     let other =
-        crate::rig::rewrapper(&Wire::default(), Edits::new().replace_keys(local_keyring("b")))
+        crate::objects::rewrapper(&Wire::default(), Edits::new().replace_keys(local_keyring("b")))
             .await;
     let (_, tally) = run(other.apply(), Work::plan(plan)).await;
     assert_eq!(tally.expect_err("other edits").kind(), sealwax_s3::ErrorKind::JobMismatch);

@@ -4,5 +4,5 @@ mod faults;
 mod jobs;
 mod listings;
 mod model;
+mod objects;
 mod races;
-mod rig;

@@ -9,7 +9,7 @@ use sealwax_s3::{
 };
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 
-use crate::rig::{Objects, add_b, rewrapper, run};
+use crate::objects::{Objects, add_b, rewrapper, run};
 
 /// Before the first copy arrives, all objects are changed by another.
 #[tokio::test]

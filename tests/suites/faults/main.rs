@@ -6,17 +6,18 @@
 
 mod gets;
 mod ledger;
-mod log;
+mod orphans;
 mod plan;
+mod planned_client;
 mod puts;
 mod rewraps;
-mod rig;
 mod tally;
 mod world;
 
-use std::{env, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{env, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
+use sealwax_tests::PATIENCE;
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
@@ -31,13 +32,10 @@ use self::{
 
 /// Random plans, unless said otherwise.
 const PLANS: u64 = 400;
-/// Plans at once. Most of them wait.
-const CONCURRENCY: usize = 24;
+/// Number of plans in flight.
+const CONCURRENCY: usize = 8;
 /// Attempts of an upload that is resumed; the other operations have one.
 const ATTEMPTS: usize = 4;
-/// No run takes so long: what does hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 /// One operation under its plan, with its checks.
 type Scenario = Box<dyn Send + for<'a> FnOnce(&'a World, &'a [Ledger]) -> BoxFuture<'a, Run>>;
 
@@ -56,11 +54,11 @@ fn scenario(seed: u64) -> Scenario {
 
 /// Runs scenarios, several at once. All of them come to their end; then those that broke a promise are reported.
 async fn run_all(world: World, scenarios: impl Iterator<Item = (String, Scenario)>) -> Tally {
-    // One test after the other: together they would keep the servers waiting until the SDK loses its patience.
+    // One test after another: memory holds the plaintexts of one.
     static ALONE: Mutex<()> = Mutex::const_new(());
     let _alone = ALONE.lock().await;
     let begun = Instant::now();
-    log::capture();
+    orphans::capture_warnings();
     let world = Arc::new(world);
     let mut runs = stream::iter(scenarios)
         .map(|(name, scenario)| {

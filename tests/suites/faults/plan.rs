@@ -44,11 +44,11 @@ pub(crate) enum Fault {
     SlowDown,
     Conflict,
     PreconditionFailed,
-    Hang,
+    TimeOut,
     Delay,
     Duplicate,
     LoseAnswer,
-    HangAnswer,
+    TimeOutAnswer,
     EndAnswerEarly,
     BreakAnswer,
     StallAnswer,
@@ -64,21 +64,16 @@ impl Fault {
         Self::SlowDown,
         Self::Conflict,
         Self::PreconditionFailed,
-        Self::Hang,
+        Self::TimeOut,
         Self::Delay,
         Self::Duplicate,
         Self::LoseAnswer,
-        Self::HangAnswer,
+        Self::TimeOutAnswer,
         Self::EndAnswerEarly,
         Self::BreakAnswer,
         Self::StallAnswer,
         Self::CorruptAnswer,
     ];
-
-    /// Whether it waits for a timeout.
-    pub(crate) fn is_slow(self) -> bool {
-        matches!(self, Self::Hang | Self::HangAnswer | Self::StallAnswer)
-    }
 
     /// Whether the server carries the request out, and knows it whole.
     pub(crate) fn reaches_server(self) -> bool {
@@ -132,16 +127,16 @@ impl Fault {
             Self::SlowDown => answer(503, "SlowDown"),
             Self::Conflict => answer(409, "ConditionalRequestConflict"),
             Self::PreconditionFailed => answer(412, "PreconditionFailed"),
-            Self::Hang => Reaction::Hang,
+            Self::TimeOut => Reaction::TimeOut,
             Self::Delay => {
                 Reaction::Await(Box::pin(tokio::time::sleep(Duration::from_millis(at as u64 % 20))))
             }
             Self::Duplicate => Reaction::Duplicate,
             Self::LoseAnswer => Reaction::LoseAnswer,
-            Self::HangAnswer => Reaction::HoldAnswer(Box::pin(std::future::pending())),
+            Self::TimeOutAnswer => Reaction::TimeOutAnswer,
             Self::EndAnswerEarly => Reaction::CutAnswer(at, Ending::Clean),
             Self::BreakAnswer => Reaction::CutAnswer(at, Ending::Broken),
-            Self::StallAnswer => Reaction::CutAnswer(at, Ending::Stalled),
+            Self::StallAnswer => Reaction::CutAnswer(at, Ending::TimedOut),
             Self::CorruptAnswer => Reaction::Corrupt(at),
         }
     }
@@ -185,11 +180,7 @@ impl Plan {
             .into_iter()
             .filter(|fault| sends.iter().any(|operation| fault.strikes(operation)));
         let possible: Vec<_> = possible.collect();
-        let fault = |random: &mut Random| match random.pick(&possible) {
-            // Waiting for timeouts takes long: less of it will do.
-            fault if fault.is_slow() && !random.one_in(3) => random.pick(&possible),
-            fault => fault,
-        };
+        let fault = |random: &mut Random| random.pick(&possible);
         let mut plan = Self { seed: random.next(), ..Self::calm() };
         plan.per_mille = random.pick(&[20, 100, 250, 500]);
         let kinds = if random.one_in(3) { 1 } else { 24 };

@@ -8,8 +8,9 @@ use sealwax_s3::{PlaintextSource, S3Uri};
 
 use crate::{
     ledger::Ledger,
+    orphans::assert_no_orphans,
     plan::{Fault, Plan, Random},
-    rig::{Rig, assert_no_orphans},
+    planned_client::PlannedClient,
     tally::{Outcome, Run},
     world::{BEFORE, World},
 };
@@ -107,12 +108,12 @@ async fn put(
             PlaintextSource::file(file.path())
         }
     };
-    let rig = Rig::new(&world.clean, plan, ledgers[0].clone(), parts);
-    let mut put = rig.client.put().uri(&uri).body(body);
+    let planned = PlannedClient::new(&world.clean, plan, ledgers[0].clone(), parts);
+    let mut put = planned.client.put().uri(&uri).body(body);
     if only_new {
         put = put.if_none_match("*");
     }
-    let result = rig.run(put.send()).await;
+    let result = planned.run(put.send()).await;
     let outcome = Outcome::of(&result);
 
     let found = world.look(&uri).await;
@@ -127,18 +128,21 @@ async fn put(
             assert!(found.as_ref() == Some(&data), "other bytes than those that were put");
             let head = world.client.head().uri(&uri).send().await.expect("head");
             // The SDK takes an answer that ends early for whole where it can, and an entity tag that is cut short with it.
-            let cut =
-                rig.ledger.entries().iter().any(|(_, fault)| *fault == Some(Fault::EndAnswerEarly));
+            let cut = planned
+                .ledger
+                .entries()
+                .iter()
+                .any(|(_, fault)| *fault == Some(Fault::EndAnswerEarly));
             assert!(cut || output.e_tag == head.e_tag, "{:?}", output.e_tag);
         }
         failed => {
             hidden = found != before;
             assert!(!hidden || found == Some(data), "neither the old object nor the new one");
-            let could_know = failed.is_some() && !rig.ledger.hid_the_outcome();
+            let could_know = failed.is_some() && !planned.ledger.hid_the_outcome();
             assert!(!hidden || !could_know, "it was stored, but the put failed: {failed:?}");
         }
     }
-    let orphans = assert_no_orphans(&world.clean.s3(), &uri, &[&rig.ledger]).await;
+    let orphans = assert_no_orphans(&world.clean.s3(), &uri, &[&planned.ledger]).await;
     world.remove(&uri).await;
     Run { operation: name, outcomes: vec![outcome], orphans, hidden }
 }
@@ -155,9 +159,10 @@ pub(crate) async fn resumed(world: &World, mut random: Random, ledgers: &[Ledger
     for (number, ledger) in ledgers.iter().enumerate() {
         let last = number + 1 == ledgers.len();
         let plan = if last { Plan::calm() } else { Plan::random(&mut random, &PARTS) };
-        let rig = Rig::new(&world.clean, plan, ledger.clone(), random.pick(&[1, 3]));
-        let put = rig.client.put().uri(&uri).body(PlaintextSource::file(&file)).state_file(&state);
-        let result = rig.run(put.send()).await;
+        let planned = PlannedClient::new(&world.clean, plan, ledger.clone(), random.pick(&[1, 3]));
+        let put =
+            planned.client.put().uri(&uri).body(PlaintextSource::file(&file)).state_file(&state);
+        let result = planned.run(put.send()).await;
         outcomes.push(Outcome::of(&result));
         used.push(ledger);
         assert_stored_or_nothing(world, &uri, &data, matches!(result, Some(Ok(_)))).await;

@@ -5,8 +5,9 @@ use sealwax_tests::{local_keyring, read};
 
 use crate::{
     ledger::Ledger,
+    orphans::Orphans,
     plan::{Plan, Random},
-    rig::{Orphans, Rig},
+    planned_client::PlannedClient,
     tally::{Outcome, Run},
     world::{BEFORE, World},
 };
@@ -23,11 +24,11 @@ pub(crate) async fn any(world: &World, mut random: Random, ledgers: &[Ledger]) -
 /// `replace`: to `b` alone.
 pub(crate) async fn rewrap(world: &World, plan: Plan, replace: bool, ledgers: &[Ledger]) -> Run {
     let uri = world.old_object().await;
-    let rig = Rig::new(&world.clean, plan, ledgers[0].clone(), 1);
-    let rewrap = rig.client.rewrap().uri(&uri);
+    let planned = PlannedClient::new(&world.clean, plan, ledgers[0].clone(), 1);
+    let rewrap = planned.client.rewrap().uri(&uri);
     let keyring = local_keyring("b");
     let rewrap = if replace { rewrap.replace_keys(keyring) } else { rewrap.add_keys(keyring) };
-    let result = rig.run(rewrap.send()).await;
+    let result = planned.run(rewrap.send()).await;
     let outcome = Outcome::of(&result);
 
     let opens = async |client: &SealedClient| match read(client, &uri).await {
@@ -53,7 +54,7 @@ pub(crate) async fn rewrap(world: &World, plan: Plan, replace: bool, ledgers: &[
         failed => {
             hidden = opens_with != before;
             assert!(!hidden || opens_with == after, "the keys that it opens with: {opens_with:?}");
-            let could_know = failed.is_some() && !rig.ledger.hid_the_outcome();
+            let could_know = failed.is_some() && !planned.ledger.hid_the_outcome();
             assert!(!hidden || !could_know, "it was rewrapped, but the rewrap failed: {failed:?}");
         }
     }
@@ -65,8 +66,8 @@ pub(crate) async fn rewrap(world: &World, plan: Plan, replace: bool, ledgers: &[
 pub(crate) async fn delete(world: &World, mut random: Random, ledgers: &[Ledger]) -> Run {
     let uri = world.old_object().await;
     let plan = Plan::random(&mut random, &["DeleteObject"]);
-    let rig = Rig::new(&world.clean, plan, ledgers[0].clone(), 1);
-    let result = rig.run(rig.client.delete().uri(&uri).send()).await;
+    let planned = PlannedClient::new(&world.clean, plan, ledgers[0].clone(), 1);
+    let result = planned.run(planned.client.delete().uri(&uri).send()).await;
     match world.look(&uri).await {
         None => {}
         Some(found) => {

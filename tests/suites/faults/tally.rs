@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use sealwax_s3::Error;
 
-use crate::{ledger::Ledger, plan::Fault, rig::Orphans};
+use crate::{ledger::Ledger, orphans::Orphans, plan::Fault};
 
 /// What became of an operation.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

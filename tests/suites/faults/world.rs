@@ -5,9 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use sealwax_s3::{ErrorKind, S3Uri, SealedClient};
-use sealwax_tests::{SeaweedFs, local_keyring, plaintext, read};
-
-use crate::rig::PART;
+use sealwax_tests::{PART, SeaweedFs, local_keyring, plaintext, read};
 
 /// What all plans share.
 pub(crate) struct World {

@@ -1,7 +1,5 @@
 //! What the suite does not ask of a store, and users of Sealwax do.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all};
 use object_store::{
@@ -10,11 +8,11 @@ use object_store::{
 };
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{ErrorKind, S3Uri, envelope::EncryptionContext};
-use sealwax_tests::{Stored, assert_hidden, plaintext, unfinished_uploads, unique};
+use sealwax_tests::{
+    PART, Stored, assert_hidden, plaintext, unfinished_uploads, unique, wait_until,
+};
 
 use super::{localstack, path};
-
-const PART: usize = 5 << 20;
 
 fn context(tenant: &str) -> EncryptionContext {
     EncryptionContext::try_from_iter([("tenant", tenant)]).expect("a context")
@@ -207,14 +205,11 @@ async fn an_upload_that_is_given_up_leaves_nothing() {
             assert!(upload.put_part("x".into()).await.is_err(), "aborted");
         }
         drop(upload);
-        // In the background, where it was dropped.
-        for _ in 0..100 {
-            if unfinished_uploads(&stack.s3(), &uri).await == 0 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        assert_eq!(unfinished_uploads(&stack.s3(), &uri).await, 0, "aborts: {aborts}");
+        // A dropped upload is aborted in the background.
+        wait_until("the upload is gone", || async {
+            unfinished_uploads(&stack.s3(), &uri).await == 0
+        })
+        .await;
         assert!(matches!(store.head(&path(&uri)).await, Err(Error::NotFound { .. })));
     }
 }

@@ -13,12 +13,10 @@ use sealwax_s3::{
     },
 };
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext,
-    read, unfinished_uploads,
+    LocalStack, PART, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring,
+    plaintext, read, unfinished_uploads,
 };
 use tokio::sync::Notify;
-
-const PART: usize = 5 << 20;
 
 /// Copies everything in parts.
 fn in_parts(client: SealedClientBuilder) -> SealedClient {

@@ -4,5 +4,5 @@
 mod migrate;
 mod peers;
 mod read;
-mod rig;
+mod samples;
 mod write;

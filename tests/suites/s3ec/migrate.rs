@@ -8,13 +8,11 @@ use sealwax_s3::{
     s3ec::{Format, S3ec},
 };
 use sealwax_tests::{
-    LocalStack, SeaweedFs, Stored, assert_kind, assert_unreadable, east, local_keyring, plaintext,
-    read,
+    LocalStack, PART, SeaweedFs, Stored, assert_kind, assert_unreadable, east, local_keyring,
+    plaintext, read,
 };
 
-use crate::rig::{aes_key, beside, client, context, everything, rsa_key, store_sample, v2};
-
-const PART: usize = 5 << 20;
+use crate::samples::{aes_key, beside, client, context, everything, rsa_key, store_sample, v2};
 
 /// Under another KMS key, by copy and by instruction file: the body is not moved, and all else stays.
 #[tokio::test]

@@ -19,16 +19,14 @@ use sealwax_s3::{
     envelope::EncryptionContext,
     s3ec::{S3ec, Storage},
 };
-use sealwax_tests::{LocalStack, Stored, east, plaintext};
+use sealwax_tests::{LocalStack, PART, Stored, east, plaintext};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::rig::{aes_key, beside, rsa_key, v2};
+use crate::samples::{aes_key, beside, rsa_key, v2};
 
 /// Cases, unless `SEALWAX_S3EC_CASES` says another number: each is one object of ours and one of theirs.
 const CASES: u32 = 500;
-const PART: usize = 5 << 20;
-
 /// What an official client can do.
 struct Kind {
     /// The variable that holds its command line, in words.

@@ -7,13 +7,13 @@ use sealwax_s3::{
     ErrorKind, ObjectFormat, UnencryptedObjects,
     s3ec::{CommitmentPolicy, Format, S3ec, Storage},
 };
-use sealwax_tests::{LocalStack, Stored, assert_kind, assert_unreadable, east, plaintext, read};
-
-use crate::rig::{
-    aes_key, beside, client, context, everything, rsa_key, sample_file, store_sample, v2,
+use sealwax_tests::{
+    LocalStack, PART, Stored, assert_kind, assert_unreadable, east, plaintext, read,
 };
 
-const PART: usize = 5 << 20;
+use crate::samples::{
+    aes_key, beside, client, context, everything, rsa_key, sample_file, store_sample, v2,
+};
 
 /// All samples under raw keys, from S3: as a stream, to a file, by HEAD; with each suffix of an instruction file.
 #[tokio::test]

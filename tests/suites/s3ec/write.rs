@@ -5,12 +5,10 @@ use sealwax_s3::{
     s3ec::{Format, S3ec, WrapAlgorithm},
 };
 use sealwax_tests::{
-    LocalStack, Stored, assert_kind, east, plaintext, read, unfinished_uploads, west,
+    LocalStack, PART, Stored, assert_kind, east, plaintext, read, unfinished_uploads, west,
 };
 
-use crate::rig::{aes_key, beside, client, context, everything, rsa_key, v2};
-
-const PART: usize = 5 << 20;
+use crate::samples::{aes_key, beside, client, context, everything, rsa_key, v2};
 
 /// Every keyring, format, storage and way of upload reads back.
 #[tokio::test]
