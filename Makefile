@@ -127,9 +127,16 @@ doc: ## build the documentation, a warning being an error
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --features sealwax-s3/testing
 
 .PHONY: layering
-layering: ## check which crate may depend on what
+layering: ## check the direction of crates and modules: no circle, no import of a higher floor
 	@echo '==> layering'
-	.ci/layering
+	@.ci/layering.py --self-test
+	@.ci/layering.py
+
+.PHONY: prose
+prose: ## check the wording of documentation, comments and messages
+	@echo '==> prose'
+	@.ci/prose.py --self-test
+	@.ci/prose.py
 
 # The brackets keep this file from matching itself.
 .PHONY: markers

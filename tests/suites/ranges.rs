@@ -106,7 +106,7 @@ async fn random_ranges_agree_with_the_plaintext() {
                 match run(range.clone()) {
                     Ok(bytes) => prop_assert!(range.start < len && bytes == it.slice(&range)),
                     Err(error) => {
-                        prop_assert!(range.start >= len && error.kind() == ErrorKind::InvalidInput)
+                        prop_assert!(range.start >= len && error.kind() == ErrorKind::InvalidInput);
                     }
                 }
                 Ok(())

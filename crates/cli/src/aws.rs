@@ -172,7 +172,9 @@ impl Session {
                     sealwax_s3::aws_sdk_kms::Client::new(&there.config).list_keys().send().await,
                 ),
                 _ => {
-                    drop(aws_sdk_sts::Client::new(&there.config).get_caller_identity().send().await)
+                    drop(
+                        aws_sdk_sts::Client::new(&there.config).get_caller_identity().send().await,
+                    );
                 }
             }
             if refused(service) == before {
@@ -206,7 +208,7 @@ impl Session {
             match (key, &self.local) {
                 (WrapKey::Kms(arn), _) => arns.push(arn.clone()),
                 (WrapKey::Local(name), Some(key)) if is_named(key, name) => {
-                    local = Some(Arc::clone(key))
+                    local = Some(Arc::clone(key));
                 }
                 (WrapKey::Local(name), _) => {
                     let error = format!("there is no local key {name} at hand to wrap under");

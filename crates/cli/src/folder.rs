@@ -176,7 +176,7 @@ mod tests {
             match found {
                 Ok(file) => files.push(file.relative),
                 Err(unfit) => {
-                    failed.push(unfit.path.strip_prefix(folder.path()).expect("inside").to_owned())
+                    failed.push(unfit.path.strip_prefix(folder.path()).expect("inside").to_owned());
                 }
             }
         }

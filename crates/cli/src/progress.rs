@@ -63,7 +63,7 @@ impl JobProgress {
         match total {
             Some(total) => this.expect(total),
             None => {
-                this.0.set_style(style("{human_pos} objects {spinner} {per_sec}, {elapsed}{msg}"))
+                this.0.set_style(style("{human_pos} objects {spinner} {per_sec}, {elapsed}{msg}"));
             }
         }
         this.0.enable_steady_tick(Duration::from_millis(200));

@@ -271,7 +271,7 @@ fn objects_and_bytes_are_bounded() {
         drop(
             run(keyring.generate(WrapContext::new(&acme, None), len))
                 .map_err(|error| panic!("{error}")),
-        )
+        );
     };
     (0..4).for_each(|_| put(Some(1)));
     assert_eq!(inner.calls().0, 1);

@@ -1,9 +1,9 @@
 //! What became of an object, in the words of S3 Batch Operations.
 
-use std::{error::Error as _, fmt};
+use std::fmt;
 
 use sealwax_s3::{
-    Error,
+    Error, error_chain,
     rewrap::{Outcome, Skipped},
 };
 
@@ -68,13 +68,9 @@ impl From<Error> for ObjectResult {
     }
 }
 
-/// The kind, the error and its cause.
+/// Returns the error's kind, the error and its causes.
 fn described(error: &Error) -> String {
-    let kind = error.kind().name();
-    match error.source() {
-        Some(cause) => format!("{kind}: {error}: {cause}"),
-        None => format!("{kind}: {error}"),
-    }
+    format!("{}: {}", error.kind().name(), error_chain(error))
 }
 
 /// One line of at most [`MAX_TEXT_LEN`] bytes.

@@ -87,13 +87,15 @@ impl AwsFailure {
             }
             SdkError::TimeoutError(_) => "no answer in time".into(),
             SdkError::DispatchFailure(failure) => {
-                let cause =
-                    failure.as_connector_error().map(|error| chain(error)).unwrap_or_default();
+                let cause = failure
+                    .as_connector_error()
+                    .map(|error| error_chain(error))
+                    .unwrap_or_default();
                 format!("the request could not be sent: {cause}")
             }
             SdkError::ResponseError(_) => "the answer was not understood".into(),
             SdkError::ConstructionFailure(_) => {
-                let cause = std::error::Error::source(error).map(chain).unwrap_or_default();
+                let cause = std::error::Error::source(error).map(error_chain).unwrap_or_default();
                 format!("the request could not be built: {cause}")
             }
             _ => "the call failed".into(),
@@ -115,12 +117,15 @@ impl AwsFailure {
     }
 }
 
-/// An error and its causes, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+/// Returns an error and its causes in one line.
+///
+/// A cause that the text before it already contains is left out.
+#[must_use]
+pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in causes(error) {
         let cause = cause.to_string();
-        if !text.ends_with(&cause) {
+        if !text.contains(&cause) {
             text.push_str(": ");
             text.push_str(&cause);
         }

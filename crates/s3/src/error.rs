@@ -211,6 +211,34 @@ impl Error {
 }
 
 impl Error {
+    /// Describes a failed call that the application made itself with an SDK client.
+    ///
+    /// `operation` is a verb such as `list`, `object` its object such as `s3://bucket/key`, and
+    /// `call` the API's name such as `ListObjectsV2`. `region` is the client's Region: it tells a
+    /// bucket of another Region from a bad request. The SDK's error is not kept, because it may
+    /// hold a whole response; its text without secrets becomes the [source].
+    ///
+    /// [source]: std::error::Error::source
+    #[must_use]
+    pub fn from_sdk<E>(
+        operation: &'static str,
+        object: impl Into<String>,
+        call: &str,
+        region: Option<&str>,
+        error: &SdkError<E, HttpResponse>,
+    ) -> Self
+    where
+        E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
+    {
+        let failure = AwsFailure::new(error);
+        let (kind, message) = judged(call, &failure, region);
+        let mut error = Self::of(operation, object, kind, message);
+        error.0.source = Some(failure.into());
+        error
+    }
+}
+
+impl Error {
     /// A failure of something else than an object: `what` is to be listed.
     pub(crate) fn of_listing(
         what: impl Into<String>,
@@ -293,6 +321,56 @@ fn for_want_of_credentials(failure: &KeyringError) -> bool {
     let source =
         std::error::Error::source(failure).and_then(|source| source.downcast_ref::<AwsFailure>());
     source.is_some_and(|failure| failure.problem == Some(Problem::Credentials))
+}
+
+/// Kind and message of a failed call by a client of `region`.
+fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind, String) {
+    // HEAD has no body, so its status is all there is to go by.
+    let kind = match (failure.code.as_deref(), failure.status) {
+        _ if failure.problem == Some(Problem::Credentials) => ErrorKind::Credentials,
+        _ if failure.problem == Some(Problem::NotBuilt) => ErrorKind::InvalidInput,
+        (Some("SlowDown" | "ThrottlingException" | "RequestLimitExceeded"), _) | (_, Some(429)) => {
+            ErrorKind::Throttled
+        }
+        (Some("InvalidObjectState" | "ObjectNotInActiveTierError"), _) => ErrorKind::Unsupported,
+        (Some("NoSuchUpload"), _) => ErrorKind::UploadNotFound,
+        (Some("MetadataTooLarge"), _) => ErrorKind::MetadataTooLarge,
+        (_, Some(401 | 403)) => ErrorKind::AccessDenied,
+        // (Amazon S3 API Reference, "Error responses": PermanentRedirect, AuthorizationHeaderMalformed.)
+        (_, Some(301)) => ErrorKind::WrongRegion,
+        (_, Some(400))
+            if failure.bucket_region.is_some() && failure.bucket_region.as_deref() != region =>
+        {
+            ErrorKind::WrongRegion
+        }
+        (_, Some(304)) => ErrorKind::NotModified,
+        (_, Some(404)) => ErrorKind::NotFound,
+        (_, Some(409 | 412)) => ErrorKind::Conflict,
+        (_, Some(501)) => ErrorKind::Unsupported,
+        (_, None | Some(200..=299 | 500..)) => ErrorKind::Unavailable,
+        _ => ErrorKind::Service,
+    };
+    let message = match kind {
+        ErrorKind::NotFound => format!("{call} found no such object or bucket"),
+        ErrorKind::UploadNotFound => {
+            format!(
+                "{call} found the unfinished upload gone: it was aborted, or has expired, or was completed"
+            )
+        }
+        ErrorKind::Conflict => {
+            format!("{call} met another state of the object than was required")
+        }
+        ErrorKind::NotModified => format!("{call} found the object unmodified"),
+        ErrorKind::AccessDenied => format!("{call} was denied"),
+        ErrorKind::WrongRegion => match &failure.bucket_region {
+            Some(region) => {
+                format!("{call} went to the wrong Region: the bucket is in {region}")
+            }
+            None => format!("{call} went to the wrong Region: the bucket is in another one"),
+        },
+        _ => format!("{call} failed"),
+    };
+    (kind, message)
 }
 
 /// What an operation works on; makes its errors.
@@ -383,52 +461,7 @@ impl Target {
     }
 
     pub(crate) fn s3_failure(&self, call: &'static str, failure: AwsFailure) -> Error {
-        // HEAD has no body, so its status is all there is to go by.
-        let kind = match (failure.code.as_deref(), failure.status) {
-            _ if failure.problem == Some(Problem::Credentials) => ErrorKind::Credentials,
-            _ if failure.problem == Some(Problem::NotBuilt) => ErrorKind::InvalidInput,
-            (Some("SlowDown" | "ThrottlingException" | "RequestLimitExceeded"), _)
-            | (_, Some(429)) => ErrorKind::Throttled,
-            (Some("InvalidObjectState" | "ObjectNotInActiveTierError"), _) => {
-                ErrorKind::Unsupported
-            }
-            (Some("NoSuchUpload"), _) => ErrorKind::UploadNotFound,
-            (Some("MetadataTooLarge"), _) => ErrorKind::MetadataTooLarge,
-            (_, Some(401 | 403)) => ErrorKind::AccessDenied,
-            // (Amazon S3 API Reference, "Error responses": PermanentRedirect, AuthorizationHeaderMalformed.)
-            (_, Some(301)) => ErrorKind::WrongRegion,
-            (_, Some(400))
-                if failure.bucket_region.is_some() && failure.bucket_region != self.region =>
-            {
-                ErrorKind::WrongRegion
-            }
-            (_, Some(304)) => ErrorKind::NotModified,
-            (_, Some(404)) => ErrorKind::NotFound,
-            (_, Some(409 | 412)) => ErrorKind::Conflict,
-            (_, Some(501)) => ErrorKind::Unsupported,
-            (_, None | Some(200..=299 | 500..)) => ErrorKind::Unavailable,
-            _ => ErrorKind::Service,
-        };
-        let message = match kind {
-            ErrorKind::NotFound => format!("{call} found no such object or bucket"),
-            ErrorKind::UploadNotFound => {
-                format!(
-                    "{call} found the unfinished upload gone: it was aborted, or has expired, or was completed"
-                )
-            }
-            ErrorKind::Conflict => {
-                format!("{call} met another state of the object than was required")
-            }
-            ErrorKind::NotModified => format!("{call} found the object unmodified"),
-            ErrorKind::AccessDenied => format!("{call} was denied"),
-            ErrorKind::WrongRegion => match &failure.bucket_region {
-                Some(region) => {
-                    format!("{call} went to the wrong Region: the bucket is in {region}")
-                }
-                None => format!("{call} went to the wrong Region: the bucket is in another one"),
-            },
-            _ => format!("{call} failed"),
-        };
+        let (kind, message) = judged(call, &failure, self.region.as_deref());
         self.caused(kind, message, failure)
     }
 

@@ -17,6 +17,7 @@ mod operation;
 mod places;
 pub mod rewrap;
 pub mod s3ec;
+mod server_clock;
 mod sidecars;
 mod slots;
 mod source;
@@ -30,6 +31,7 @@ pub mod verify;
 pub use {aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope};
 
 pub use self::{
+    aws_failure::error_chain,
     checksums::BodyChecksum,
     client::{SealedClient, SealedClientBuilder},
     error::{Error, ErrorKind},
@@ -51,6 +53,7 @@ pub use self::{
         verify::{Verified, Verify, VerifyDepth},
     },
     places::PlacePolicy,
+    server_clock::ServerClock,
     sidecars::SidecarPolicy,
     source::PlaintextSource,
     upload::unfinished::UnfinishedUpload,

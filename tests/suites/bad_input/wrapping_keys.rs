@@ -173,7 +173,7 @@ async fn answers_of_kms_that_make_no_sense_are_refused() {
         ("for another key", |body| replace(body, "arn:aws:kms:us-east-1", "arn:aws:kms:us-west-2")),
         ("without a data key", |body| replace(body, "\"Plaintext\"", "\"Nothing\"")),
         ("with a short data key", |body| {
-            replace(body, "\"Plaintext\":\"", "\"Plaintext\":\"AAAA\",\"Ignored\":\"")
+            replace(body, "\"Plaintext\":\"", "\"Plaintext\":\"AAAA\",\"Ignored\":\"");
         }),
         ("no JSON", |body| body.truncate(20)),
     ];

@@ -94,7 +94,7 @@ async fn run_with(fault: Fault, at: usize, objects: &Objects) -> usize {
         }
         // The list itself could not be had.
         Err(error) => {
-            assert!(fault == Fault::DenyFromHere && reports.is_empty(), "{case}: {error}")
+            assert!(fault == Fault::DenyFromHere && reports.is_empty(), "{case}: {error}");
         }
     }
     let store = SeaweedFs::new().await;

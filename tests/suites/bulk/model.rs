@@ -108,7 +108,7 @@ impl World {
                 self.model.remove(at);
             }
             Operation::Rewrap { region, edit, key, crashes } => {
-                self.rewrap(*region, *edit, *key, crashes).await
+                self.rewrap(*region, *edit, *key, crashes).await;
             }
             Operation::Lose { region } => self.check(Some(*region)).await,
         }
@@ -154,7 +154,7 @@ impl World {
                     Ok(tally) => return tally,
                     // The thread of one that crashed is still at its last line.
                     Err(error) if error.kind() == ErrorKind::UploadBusy => {
-                        sleep(Duration::from_millis(5)).await
+                        sleep(Duration::from_millis(5)).await;
                     }
                     Err(error) => panic!("{error}"),
                 }

@@ -79,7 +79,7 @@ pub(crate) async fn run(apply: Apply, work: Work) -> (Vec<Report>, Result<Tally,
     let reports = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&reports);
     let tell = move |report: &Report| {
-        told.lock().unwrap_or_else(PoisonError::into_inner).push(report.clone())
+        told.lock().unwrap_or_else(PoisonError::into_inner).push(report.clone());
     };
     let tally = apply.on_report(tell).send(work).await;
     let reports = std::mem::take(&mut *reports.lock().unwrap_or_else(PoisonError::into_inner));

@@ -142,7 +142,7 @@ async fn assert_safe_everywhere(world: World, under: Under) {
         let scenario: Scenario = Box::new(move |world, ledgers| {
             let run = under(world, plan, ledgers);
             run.inspect(move |run| {
-                assert!(!is_survived || run.outcomes == [Outcome::Ok], "{:?}", run.outcomes)
+                assert!(!is_survived || run.outcomes == [Outcome::Ok], "{:?}", run.outcomes);
             })
             .boxed()
         });

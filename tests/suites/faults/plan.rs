@@ -191,7 +191,7 @@ impl Plan {
             match operation {
                 // Nothing is aborted unless something else failed.
                 "AbortMultipartUpload" => {
-                    plan.for_good.push(("CompleteMultipartUpload", Fault::Refuse))
+                    plan.for_good.push(("CompleteMultipartUpload", Fault::Refuse));
                 }
                 _ if random.one_in(3) => plan.for_good.push(("HeadObject", fault(random))),
                 _ => {}

@@ -300,7 +300,7 @@ async fn who_rewraps_the_object_meanwhile_wins() {
                         .send()
                         .await
                         .expect("add c"),
-                )
+                );
             }
             .boxed()
         };

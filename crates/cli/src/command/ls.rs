@@ -232,7 +232,11 @@ async fn buckets(session: &Session, args: &LsArgs, lines: &mut Lines) -> Result<
             match args.json {
                 true => lines.json(&serde_json::json!({ "bucket": name, "created": made }))?,
                 false => {
-                    lines.line(format!("{:<20}  {}", made.unwrap_or_default(), Printable(&name)))?
+                    lines.line(format!(
+                        "{:<20}  {}",
+                        made.unwrap_or_default(),
+                        Printable(&name)
+                    ))?;
                 }
             }
         }

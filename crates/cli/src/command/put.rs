@@ -101,7 +101,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         let (session, uri) = (session.clone(), uri.clone());
         put = put.state_file(resume.state_file());
         put = put.on_resume(move |upload| {
-            session.say(format!("resuming the upload to {uri}: {}", stored(upload)))
+            session.say(format!("resuming the upload to {uri}: {}", stored(upload)));
         });
     }
 

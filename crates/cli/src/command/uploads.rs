@@ -133,10 +133,10 @@ async fn abort_one(
     match (was_there, state_file) {
         (true, None) => session.say(format!("aborted the upload {id} to {object}")),
         (true, Some(_)) => {
-            session.say(format!("aborted the upload {id} to {object}, and deleted its state file"))
+            session.say(format!("aborted the upload {id} to {object}, and deleted its state file"));
         }
         (false, Some(_)) => {
-            session.say(format!("the upload {id} to {object} was gone; deleted its state file"))
+            session.say(format!("the upload {id} to {object} was gone; deleted its state file"));
         }
         (false, None) => {
             let advice =

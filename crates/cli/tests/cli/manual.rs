@@ -176,7 +176,7 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
                     }
                     (_, Some(typed), _, Some(last)) => last.typed.push(typed),
                     (_, _, Some(code), Some(last)) => {
-                        last.code = code.parse().expect("an exit code")
+                        last.code = code.parse().expect("an exit code");
                     }
                     (_, _, _, Some(last)) => last.output.push(line.to_owned()),
                     (.., None) => panic!("line {}: output of no command", number + 1),

@@ -267,7 +267,7 @@ fn a_changed_file_is_refused_and_the_upload_left_alone() {
         (run, proxy.parts().difference(&sent).copied().collect::<Vec<_>>())
     };
     let touch = |time| {
-        File::options().write(true).open(&it.file).expect("there").set_modified(time).expect("set")
+        File::options().write(true).open(&it.file).expect("there").set_modified(time).expect("set");
     };
 
     touch(modified + Duration::from_secs(1));

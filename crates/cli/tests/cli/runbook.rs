@@ -92,7 +92,7 @@ impl World {
             }
             "replicate" => {
                 all.iter().for_each(|name| {
-                    self.s3.copy(&self.source.beside(name), &self.replica.beside(name))
+                    self.s3.copy(&self.source.beside(name), &self.replica.beside(name));
                 });
             }
             "replicate back" => {

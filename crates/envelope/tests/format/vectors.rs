@@ -109,7 +109,7 @@ fn the_files_are_made_of_the_cases_byte_for_byte() {
     assert_eq!(made.len(), count, "two cases have one name");
     if std::env::var_os("SEALWAX_WRITE_VECTORS").is_some() {
         files().keys().for_each(|name| {
-            fs::remove_file(directory().join(format!("{name}.json"))).expect("removed")
+            fs::remove_file(directory().join(format!("{name}.json"))).expect("removed");
         });
         let write = |(name, text): (&String, &String)| {
             fs::write(directory().join(format!("{name}.json")), text)

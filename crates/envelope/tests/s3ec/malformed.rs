@@ -452,7 +452,7 @@ fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
             "iv and key-v2 alone",
             v2,
             Box::new(|it| {
-                it.metadata.retain(|name, _| ["x-amz-iv", "x-amz-key-v2"].contains(&name.as_str()))
+                it.metadata.retain(|name, _| ["x-amz-iv", "x-amz-key-v2"].contains(&name.as_str()));
             }),
             allow,
             Malformed,

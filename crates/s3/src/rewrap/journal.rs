@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{Outcome, Skipped, done::Done};
 use crate::{
+    aws_failure::error_chain,
     error::{Error, ErrorKind},
     listing::ListedObject,
 };
@@ -99,7 +100,8 @@ impl Report {
         line: Option<u64>,
         (outcome, replanned): (Outcome, bool),
     ) -> Self {
-        let error = outcome.error().map(|error| (error.kind().name().to_owned(), described(error)));
+        let error =
+            outcome.error().map(|error| (error.kind().name().to_owned(), error_chain(error)));
         let (kind, why) = error.unzip();
         let (generation, outcome) = match outcome {
             Outcome::Rewrapped { generation, .. } => (Some(generation), Verdict::Rewrapped),
@@ -120,14 +122,6 @@ impl Report {
             kind,
             why,
         }
-    }
-}
-
-/// An error with its cause, in one line.
-fn described(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }
 

@@ -141,7 +141,7 @@ impl Rewrapper {
                     way = way.or(Some(DataKeyWay::ReEncrypt));
                 }
                 Change::Remove(wrapping_key) => {
-                    left.retain(|key| key.wrapping_key() != *wrapping_key)
+                    left.retain(|key| key.wrapping_key() != *wrapping_key);
                 }
                 Change::Wrap(wrap) => {
                     let by = costs.wrap(wrap)?;

@@ -295,7 +295,7 @@ impl Contents {
         for line in lines {
             match serde_json::from_str(line)? {
                 Line::Sending { part, fingerprint } => {
-                    parts.entry(part).or_default().fingerprint = Some(fingerprint)
+                    parts.entry(part).or_default().fingerprint = Some(fingerprint);
                 }
                 Line::Stored { part, e_tag, crc64_nvme } => {
                     let completed = CompletedPart::builder().part_number(part).set_e_tag(e_tag);

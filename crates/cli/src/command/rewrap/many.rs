@@ -124,7 +124,7 @@ async fn dry_run(
     });
     let planned =
         asked_to_stop(planning.send(source::wanted(listing, prefix, many), name, output), || {
-            stop.stop()
+            stop.stop();
         })
         .await;
     drop(counting);

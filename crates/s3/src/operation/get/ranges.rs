@@ -21,7 +21,7 @@ pub(super) fn coalesce(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
     for range in sorted {
         match spans.last_mut() {
             Some(span) if range.start <= span.end.saturating_add(MAX_GAP) => {
-                span.end = span.end.max(range.end)
+                span.end = span.end.max(range.end);
             }
             _ => spans.push(range),
         }

@@ -5,26 +5,17 @@
 //! since, once the second of its last change is over. (With `x-amz-copy-source-if-match` beside it, S3 would pass over
 //! that condition: Amazon S3 API Reference, `CopyObject`. The body is held by `If-Match` on the destination.)
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::{
-    config::{
-        ConfigBag, Intercept, RuntimeComponents,
-        interceptors::BeforeDeserializationInterceptorContextRef,
-    },
-    error::BoxError,
-    operation::head_object::HeadObjectOutput,
-    primitives::{DateTime, DateTimeFormat},
-    types::ChecksumMode,
+    operation::head_object::HeadObjectOutput, primitives::DateTime, types::ChecksumMode,
 };
 use tokio::time::sleep;
 
 use crate::{
     SealedClient,
     error::{Error, ErrorKind, Target},
+    server_clock::ServerClock,
 };
 
 /// Added to `Last-Modified` in the condition: some stores compare it with the unrounded time of the change.
@@ -105,34 +96,5 @@ impl Present {
     /// The time that S3 is to compare the object's last change with.
     pub(crate) fn unmodified_since(&self) -> DateTime {
         (self.last_modified + ROUNDING).into()
-    }
-}
-
-/// Reads the clock of the server off its answer.
-#[derive(Debug, Clone, Default)]
-struct ServerClock(Arc<Mutex<Option<SystemTime>>>);
-
-impl ServerClock {
-    fn time(&self) -> Option<SystemTime> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Intercept for ServerClock {
-    fn name(&self) -> &'static str {
-        "ServerClock"
-    }
-
-    fn read_before_deserialization(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let date = context.response().headers().get("date");
-        let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            date.and_then(|date| date.try_into().ok());
-        Ok(())
     }
 }

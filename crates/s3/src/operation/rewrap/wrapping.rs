@@ -130,7 +130,7 @@ impl Wrapping {
                     }
                 }
                 Change::Remove(wrapping_key) => {
-                    keys.retain(|key| key.wrapping_key() != *wrapping_key)
+                    keys.retain(|key| key.wrapping_key() != *wrapping_key);
                 }
                 Change::Wrap(wrap) => {
                     keys.retain(|key| wrap.keeps(key));
