@@ -53,7 +53,7 @@ pub fn file_names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// `len` bytes that look random and are the same in each run (`SplitMix64`).
+/// Returns `len` pseudorandom bytes, the same in each run (`SplitMix64`).
 #[must_use]
 pub fn plaintext(len: usize) -> Bytes {
     let mut state = len as u64;
@@ -69,7 +69,7 @@ pub fn plaintext(len: usize) -> Bytes {
     bytes.into()
 }
 
-/// A name that no other test, and no other run on the same server, uses.
+/// Returns a name that no other test, and no other run on the same server, uses.
 #[must_use]
 pub fn unique(name: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -1,4 +1,5 @@
-//! What the suites share: the servers, a wire below the SDK that can be watched and disturbed, and random bytes.
+//! Set-up shared by the suites: the servers, a wire below the SDK that records and disturbs requests,
+//! random bytes, and assertions.
 
 mod derived;
 mod environment;
@@ -20,12 +21,12 @@ pub use self::{
     wire::{Call, Ending, Reaction, Wire},
 };
 
-/// The README's example compiles.
+/// Compiles the README's example.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// The example of this page compiles.
+/// Compiles the page's example.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/S3-ENCRYPTION-CLIENT.md")]
 struct S3EncryptionClient;

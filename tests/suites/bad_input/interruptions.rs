@@ -1,4 +1,4 @@
-//! Futures that are dropped in the middle of an upload: after `settle` nothing is left of it.
+//! Futures dropped in the middle of an upload leave nothing behind after `settle`.
 
 use std::{pin::pin, sync::Arc};
 
@@ -17,7 +17,7 @@ fn client(stack: &LocalStack) -> SealedClient {
     SealedClient::builder(stack.s3(), local_keyring("a")).part_len(PART).memory_budget(PART).build()
 }
 
-/// A jam on the wire: it says when it is reached, and lasts until it is released.
+/// A jam on the wire: it notifies when a request reaches it, and lasts until it is released.
 #[derive(Debug, Clone, Default)]
 struct Jam {
     reached: Arc<Notify>,
@@ -34,7 +34,7 @@ impl Jam {
     }
 }
 
-/// A wire that is jammed where `reaction` says so.
+/// Returns LocalStack over a wire that is jammed where `reaction` says so.
 fn jammed(reaction: impl Fn(&Call, &Jam) -> Reaction + Send + Sync + 'static) -> (LocalStack, Jam) {
     let jam = Jam::default();
     let on_the_wire = jam.clone();
@@ -48,15 +48,15 @@ async fn assert_nothing_left(client: &SealedClient, uri: &S3Uri) {
     assert_kind(client.head().uri(uri).send().await, NotFound, uri, "dropped");
 }
 
-/// Puts, drops the future when the wire is jammed, and looks for remains.
+/// Puts, drops the future when the wire is jammed, and asserts that nothing is left.
 async fn assert_drop_is_clean((stack, jam): (LocalStack, Jam)) {
     let (client, uri) = (client(&stack), stack.object("dropped"));
     {
         let put = pin!(client.put().uri(&uri).body(plaintext(2 * PART + 10)).send());
         tokio::select! {
-            put = put => panic!("it was to be dropped: {put:?}"),
+            put = put => panic!("it ended before the drop: {put:?}"),
             () = jam.reached.notified() => {
-                assert_eq!(unfinished_uploads(&LocalStack::new(east()).s3(), &uri).await, 1, "there is something to leave behind");
+                assert_eq!(unfinished_uploads(&LocalStack::new(east()).s3(), &uri).await, 1, "no upload was started");
             }
         }
     }
@@ -65,7 +65,7 @@ async fn assert_drop_is_clean((stack, jam): (LocalStack, Jam)) {
 }
 
 #[tokio::test]
-async fn while_the_upload_is_being_created() {
+async fn a_drop_during_create_leaves_nothing() {
     assert_drop_is_clean(jammed(|call, jam| match call.operation.as_str() {
         "CreateMultipartUpload" => Reaction::HoldAnswer(jam.wait()),
         _ => Reaction::Pass,
@@ -73,9 +73,9 @@ async fn while_the_upload_is_being_created() {
     .await;
 }
 
-/// The answer has arrived, but the future was not polled since.
+/// The response has arrived, but the future was not polled since.
 #[tokio::test]
-async fn when_the_upload_was_just_created() {
+async fn a_drop_just_after_create_leaves_nothing() {
     let (stack, jam) = jammed(|call, jam| match call.operation.as_str() {
         "CreateMultipartUpload" => Reaction::HoldAnswer(jam.wait()),
         _ => Reaction::Pass,
@@ -83,7 +83,7 @@ async fn when_the_upload_was_just_created() {
     let (client, uri) = (client(&stack), stack.object("dropped"));
     let mut put = Box::pin(client.put().uri(&uri).body(plaintext(2 * PART + 10)).send());
     tokio::select! {
-        put = &mut put => panic!("it was to be dropped: {put:?}"),
+        put = &mut put => panic!("it ended before the drop: {put:?}"),
         () = jam.reached.notified() => {}
     }
     jam.released.notify_one();
@@ -93,7 +93,7 @@ async fn when_the_upload_was_just_created() {
         }
     })
     .await;
-    // The answer is in memory, and this runtime has one thread: the task that waits for it ends
+    // The response is in memory and this runtime has one thread, so the task that waits for it ends
     // within a few turns.
     for _ in 0..1000 {
         yield_now().await;
@@ -103,7 +103,7 @@ async fn when_the_upload_was_just_created() {
 }
 
 #[tokio::test]
-async fn while_a_part_is_being_sent() {
+async fn a_drop_during_a_part_leaves_nothing() {
     assert_drop_is_clean(jammed(|call, jam| match call.part {
         Some(2) => Reaction::Await(jam.wait()),
         _ => Reaction::Pass,
@@ -112,7 +112,7 @@ async fn while_a_part_is_being_sent() {
 }
 
 #[tokio::test]
-async fn while_the_upload_is_being_completed() {
+async fn a_drop_during_complete_leaves_nothing() {
     assert_drop_is_clean(jammed(|call, jam| match call.operation.as_str() {
         "CompleteMultipartUpload" => Reaction::Await(jam.wait()),
         _ => Reaction::Pass,
@@ -121,7 +121,7 @@ async fn while_the_upload_is_being_completed() {
 }
 
 #[tokio::test]
-async fn while_a_failed_upload_is_being_aborted() {
+async fn a_drop_during_abort_leaves_nothing() {
     assert_drop_is_clean(jammed(|call, jam| {
         match (call.operation.as_str(), call.part, call.nth) {
             (_, Some(2), _) => {
@@ -135,7 +135,7 @@ async fn while_a_failed_upload_is_being_aborted() {
 }
 
 #[tokio::test]
-async fn while_the_source_has_nothing_to_give() {
+async fn a_drop_while_the_source_is_idle_leaves_nothing() {
     let stack = LocalStack::new(east());
     let (client, uri, jam) = (client(&stack), stack.object("dropped"), Jam::default());
     let waiting = stream::once(jam.wait()).map(|()| unreachable!());
@@ -147,9 +147,9 @@ async fn while_the_source_has_nothing_to_give() {
     assert_nothing_left(&client, &uri).await;
 }
 
-/// Where the future outlives the runtime's context, as in a program that leaves `block_on` by a timeout.
+/// The future outlives the runtime's context, as in a program that leaves `block_on` by a timeout.
 #[test]
-fn outside_of_the_runtime() {
+fn a_drop_outside_the_runtime_leaves_nothing() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let (stack, jam) = jammed(|call, jam| match call.part {
         Some(2) => Reaction::Await(jam.wait()),
@@ -159,7 +159,7 @@ fn outside_of_the_runtime() {
     let mut put = Box::pin(client.put().uri(&uri).body(plaintext(2 * PART + 10)).send());
     runtime.block_on(async {
         tokio::select! {
-            put = &mut put => panic!("it was to be dropped: {put:?}"),
+            put = &mut put => panic!("it ended before the drop: {put:?}"),
             () = jam.reached.notified() => {}
         }
     });

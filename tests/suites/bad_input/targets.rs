@@ -1,4 +1,4 @@
-//! Files that cannot be written, or must not be.
+//! Target files that cannot or must not be written.
 
 use std::{fs, os::unix::net::UnixListener};
 
@@ -9,11 +9,12 @@ use sealwax_tests::{
 use tempfile::TempDir;
 
 #[tokio::test]
-async fn what_is_no_file_is_not_replaced_by_one() {
+async fn a_target_that_is_not_a_file_is_not_replaced() {
     let (store, directory) = (SeaweedFs::new().await, TempDir::new().expect("a directory"));
     let (client, uri) = (store.client(local_keyring("a")), store.object("target"));
     client.put().uri(&uri).body("x").send().await.expect("put");
-    // As root, `get s3://b/k /dev/null` must not rename a file over the device. A socket stands for it here.
+    // As root, `get s3://b/k /dev/null` must not rename a file over the device. Here, a socket stands
+    // in for it.
     let socket = directory.path().join("socket");
     let _listener = UnixListener::bind(&socket).expect("a socket");
     let folder = directory.path().join("folder");

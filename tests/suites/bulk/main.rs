@@ -1,4 +1,4 @@
-//! Rewraps of many objects: what is listed, planned and done; what faults, crashes and other writers leave.
+//! Bulk rewraps: listings, plans and jobs; faults, crashes and concurrent writers.
 
 mod faults;
 mod jobs;

@@ -1,4 +1,4 @@
-//! Many small objects under a prefix of their own.
+//! Many small objects under a unique prefix, and jobs over them.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_s3::{
@@ -9,7 +9,7 @@ use sealwax_s3::{
 use sealwax_tests::{SeaweedFs, Wire, local_keyring, read};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Objects that are sealed under the local key `a`.
+/// Objects sealed under the local key `a`.
 pub(crate) struct Objects {
     pub(crate) bucket: String,
     pub(crate) prefix: String,
@@ -18,7 +18,8 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
-    /// So many of them, each with its name as its plaintext. They are older than S3's second where `settled`.
+    /// Puts `count` objects, each with its key as its plaintext. If `settled`, waits until they are
+    /// older than the one-second resolution of S3's timestamps.
     pub(crate) async fn new(name: &str, count: usize, settled: bool) -> Self {
         let store = SeaweedFs::new().await;
         let client = store.client(local_keyring("a"));
@@ -44,7 +45,7 @@ impl Objects {
         Work::listing(self.list(client), &self.prefix)
     }
 
-    /// All of them open with the local key `name`, and hold what was put.
+    /// Asserts that all of them open with the local key `name` and hold their plaintext.
     pub(crate) async fn assert_open(&self, name: &str) {
         let client = SeaweedFs::new().await.client(local_keyring(name));
         for uri in &self.uris {
@@ -63,18 +64,18 @@ impl Objects {
     }
 }
 
-/// A rewrapper over `wire` that reads with the local key `a`.
+/// Returns a rewrapper over `wire` that reads with the local key `a`.
 pub(crate) async fn rewrapper(wire: &Wire, edits: Edits) -> Rewrapper {
     let client = SeaweedFs::over(wire.clone()).await.client(local_keyring("a"));
     Rewrapper::new(client, edits).expect("edits")
 }
 
-/// Adds the local key `b`.
+/// Returns the key change that adds the local key `b`.
 pub(crate) fn add_b() -> Edits {
     Edits::new().add_keys(local_keyring("b"))
 }
 
-/// What a job says of each object, and of all.
+/// Runs a job. Returns its reports and its summary.
 pub(crate) async fn run(apply: Apply, work: Work) -> (Vec<Report>, Result<Tally, Error>) {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&reports);

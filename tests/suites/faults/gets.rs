@@ -1,4 +1,4 @@
-//! Gets: never a wrong byte, never a file that is not whole.
+//! Gets never return a wrong byte or a partial file.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ use crate::{
     world::World,
 };
 
-/// A get in any of the ways that there are.
+/// Gets an object in a random way.
 pub(crate) async fn any(world: &World, mut random: Random, ledgers: &[Ledger]) -> Run {
     let plan = Plan::random(&mut random, &["GetObject"]);
     let planned = PlannedClient::new(&world.clean, plan, ledgers[0].clone(), 4);
@@ -45,7 +45,7 @@ type Result = Option<std::result::Result<(), Error>>;
 fn assert_equal(found: &[u8], expected: &[u8]) {
     assert!(
         found == expected,
-        "{} bytes, and others than the {} expected",
+        "{} bytes that differ from the {} expected",
         found.len(),
         expected.len()
     );
@@ -69,7 +69,7 @@ async fn stream(planned: &PlannedClient, uri: &S3Uri, data: &Bytes) -> Result {
     });
     let result = result.await;
     let released = released.lock().unwrap_or_else(PoisonError::into_inner);
-    assert!(data.starts_with(&released), "other bytes than the plaintext were released");
+    assert!(data.starts_with(&released), "bytes other than the plaintext were released");
     Some(result?.map(|()| assert_equal(&released, data)))
 }
 
@@ -77,7 +77,7 @@ async fn file(planned: &PlannedClient, uri: &S3Uri, data: &Bytes, there: bool) -
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("file");
     if there {
-        fs::write(&path, "as it was").expect("written");
+        fs::write(&path, "original").expect("written");
     }
     let result = planned.run(planned.client.get().uri(uri).to_file(&path)).await;
     if result.is_none() {
@@ -90,11 +90,11 @@ async fn file(planned: &PlannedClient, uri: &S3Uri, data: &Bytes, there: bool) -
     let found = fs::read(&path).ok();
     let whole = found.as_deref() == Some(data);
     let expected = if there || whole { vec!["file".to_owned()] } else { vec![] };
-    assert_eq!(file_names(directory.path()), expected, "what is in the directory");
-    let before = there.then_some(&b"as it was"[..]);
+    assert_eq!(file_names(directory.path()), expected, "files in the directory");
+    let before = there.then_some(&b"original"[..]);
     match &result {
-        Some(Ok(_)) => assert!(whole, "the file is not what was put"),
-        Some(Err(_)) => assert!(found.as_deref() == before, "a get that failed changed the file"),
+        Some(Ok(_)) => assert!(whole, "the file differs from the object"),
+        Some(Err(_)) => assert!(found.as_deref() == before, "a failed get changed the file"),
         None => assert!(
             whole || found.as_deref() == before,
             "the file is neither the old one nor the new one"
@@ -103,7 +103,7 @@ async fn file(planned: &PlannedClient, uri: &S3Uri, data: &Bytes, there: bool) -
     Some(result?.map(|_| ()))
 }
 
-/// Two bytes of the object at the least.
+/// Returns a random range of at least two bytes.
 fn any_range(len: usize, random: &mut Random) -> Range<usize> {
     let start = random.below(len - 1);
     start..(start + 2 + random.below(len - start - 1)).min(len)

@@ -1,4 +1,4 @@
-//! `SealedClient::copy`: the same data key, wrapped for another place.
+//! Copies of sealed objects: the same data key, wrapped for another place.
 
 use std::time::SystemTime;
 
@@ -90,7 +90,7 @@ async fn a_copy_keeps_everything_but_its_place() {
 }
 
 #[tokio::test]
-async fn wraps_of_other_keys_stay_as_they_are() {
+async fn a_copy_keeps_the_wrapped_keys_of_other_keyrings() {
     let stack = LocalStack::new(east());
     let (keys, from, to) =
         ([&stack.home.key, &stack.home.key_2], stack.object("from"), stack.object("to"));
@@ -123,7 +123,7 @@ async fn wraps_of_other_keys_stay_as_they_are() {
         .expect("by the place that it came from");
     assert_eq!(accepted.bytes().await.expect("bytes"), "x");
 
-    // Under another key, without the old ones' place.
+    // Under another key, without the place of the old keys.
     let moved = stack.object("moved");
     let copy = stack
         .client([keys[0]])
@@ -136,7 +136,7 @@ async fn wraps_of_other_keys_stay_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_copy_costs_one_call_of_kms_or_none() {
+async fn a_copy_costs_at_most_one_kms_call() {
     let (stack, west) = (LocalStack::new(east()), LocalStack::new(west()));
     let to = || stack.object("to");
     let (keyring, from) =
@@ -149,7 +149,7 @@ async fn a_copy_costs_one_call_of_kms_or_none() {
     assert!(stack.wire.kms().is_empty() || stack.wire.kms().len() == 1, "{:?}", stack.wire.kms());
     assert_eq!(read(&cached, &copy).await.expect("read"), "x");
 
-    // To a key of another Region: it is unwrapped, and wrapped there.
+    // To another Region's key: unwrapped in one Region and wrapped in the other.
     let (plain, uri) = (stack.client([&stack.home.key]), stack.object("from"));
     plain.put().uri(&uri).body("x").send().await.expect("put");
     stack.wire.forget();
@@ -164,7 +164,7 @@ async fn a_copy_costs_one_call_of_kms_or_none() {
     );
     assert_eq!(read(&stack.client([&west.home.key]), &copy).await.expect("read"), "x");
 
-    // Where places do not matter, or are shared, nothing needs to be wrapped.
+    // If places do not matter or are shared, no key needs to be wrapped.
     let off = stack.client_builder([&stack.home.key]).places(PlacePolicy::off()).build();
     off.put().uri(&uri).body("y").send().await.expect("put");
     stack.wire.forget();
@@ -191,7 +191,7 @@ async fn an_older_version_becomes_the_current_one_again() {
 }
 
 #[tokio::test]
-async fn what_must_not_be_copied_is_not() {
+async fn objects_that_must_not_be_copied_are_refused() {
     let stack = LocalStack::new(east());
     let (client, from, to) =
         (stack.client([&stack.home.key]), stack.object("from"), stack.object("to"));
@@ -200,7 +200,7 @@ async fn what_must_not_be_copied_is_not() {
     stack.s3().put_object().bucket(from.bucket()).key(from.key()).send().await.expect("put");
     assert_kind(copy().send().await, ErrorKind::NotSealed, &from, "not sealed");
 
-    // Under a stranger's key: KMS would re-encrypt it into one of ours.
+    // Under a foreign key, which KMS would re-encrypt to one of ours.
     stack.client([&stack.home.key_2]).put().uri(&from).body("x").send().await.expect("put");
     stack.wire.forget();
     assert_kind(copy().send().await, ErrorKind::NoMatchingKey, &from, "a stranger's key");
@@ -229,7 +229,7 @@ async fn what_must_not_be_copied_is_not() {
 }
 
 #[tokio::test]
-async fn conditions_on_source_and_destination_hold() {
+async fn a_copy_honours_conditions_on_source_and_destination() {
     let server = SeaweedFs::new().await;
     let (client, from, to) =
         (server.client(local_keyring("copies")), server.object("from"), server.object("to"));
@@ -252,7 +252,7 @@ async fn conditions_on_source_and_destination_hold() {
 }
 
 #[tokio::test]
-async fn a_source_that_is_replaced_meanwhile_is_not_mixed() {
+async fn a_source_replaced_during_a_copy_is_not_mixed() {
     let server = SeaweedFs::new().await;
     let rival = (server.client(local_keyring("copies")), server.object(&unique("from")));
     let (client, from) = rival.clone();
@@ -279,7 +279,7 @@ async fn a_source_that_is_replaced_meanwhile_is_not_mixed() {
 }
 
 #[tokio::test]
-async fn a_copy_whose_answer_was_lost_is_found() {
+async fn a_lost_response_to_a_copy_is_a_success() {
     let server = SeaweedFs::new().await;
     let (from, to) = (server.object("from"), server.object("to"));
     server.client(local_keyring("copies")).put().uri(&from).body("x").send().await.expect("put");

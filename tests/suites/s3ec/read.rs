@@ -1,4 +1,4 @@
-//! Reading.
+//! Reads of S3 Encryption Client objects.
 
 use std::fs;
 
@@ -15,9 +15,10 @@ use crate::samples::{
     aes_key, beside, client, context, everything, rsa_key, sample_file, store_sample, v2,
 };
 
-/// All samples under raw keys, from S3: as a stream, to a file, by HEAD; with each suffix of an instruction file.
+/// Reads all samples under raw keys from S3: as a stream, to a file, by HEAD, with each suffix of an
+/// instruction file.
 #[tokio::test]
-async fn samples_open() {
+async fn every_sample_opens() {
     let stack = LocalStack::new(east());
     let reader = client(&stack, everything().keyring(aes_key()).keyring(rsa_key()));
     let manifest: serde_json::Value =
@@ -49,9 +50,9 @@ async fn samples_open() {
     assert_eq!(opened, 2 * 17);
 }
 
-/// By default V3 alone; nothing is unwrapped of what is not let through, and KMS is not asked.
+/// By default only V3 is allowed. For a refused object no key is unwrapped and KMS is not called.
 #[tokio::test]
-async fn what_is_not_let_through_costs_no_call() {
+async fn a_refused_object_costs_no_kms_call() {
     let stack = LocalStack::new(east());
     let (old, strict) = (client(&stack, v2()), client(&stack, S3ec::new()));
     let uri = stack.object("policy");
@@ -77,7 +78,7 @@ async fn what_is_not_let_through_costs_no_call() {
 }
 
 #[tokio::test]
-async fn the_encryption_context_must_be_all_of_it() {
+async fn the_encryption_context_must_be_complete() {
     let stack = LocalStack::new(east());
     let reader = client(&stack, S3ec::new());
     let uri = stack.object("context");
@@ -107,9 +108,9 @@ async fn the_encryption_context_must_be_all_of_it() {
     assert_eq!(read(&client(&stack, S3ec::new().any_context(true)), &uri).await.expect("any"), "x");
 }
 
-/// Discovery: KMS says which key it is, and a key of another account is none.
+/// In discovery, KMS reports the key, and a key of another account is refused.
 #[tokio::test]
-async fn keys_are_discovered_within_bounds() {
+async fn keys_are_discovered_within_the_filter() {
     use sealwax_s3::{DiscoveryFilter, SealedClient};
     let stack = LocalStack::new(east());
     let uri = stack.object("discovery");
@@ -131,9 +132,10 @@ async fn keys_are_discovered_within_bounds() {
     );
 }
 
-/// A stream is held back up to a bound; a file and an unverified stream have none. A forged object leaves nothing behind.
+/// A stream is buffered up to a limit; files and unverified streams have no limit. A forged object leaves
+/// nothing behind.
 #[tokio::test]
-async fn release_is_verified() {
+async fn plaintext_is_released_only_after_verification() {
     let stack = LocalStack::new(east());
     let bounded = stack
         .client_builder([&stack.home.key])
@@ -194,7 +196,7 @@ async fn release_is_verified() {
 }
 
 #[tokio::test]
-async fn ranges_only_by_a_dangerous_name() {
+async fn ranges_need_the_dangerous_method() {
     let stack = LocalStack::new(east());
     let (data, reader) = (plaintext(70_001), client(&stack, v2()));
     for writer in [client(&stack, S3ec::new()), client(&stack, v2())] {
@@ -247,7 +249,7 @@ async fn ranges_only_by_a_dangerous_name() {
 }
 
 #[tokio::test]
-async fn unencrypted_objects_pass_by_policy_alone() {
+async fn unencrypted_objects_pass_only_by_policy() {
     let stack = LocalStack::new(east());
     let strict = stack.client([&stack.home.key]);
     let mixed = stack
@@ -275,7 +277,7 @@ async fn unencrypted_objects_pass_by_policy_alone() {
         let required = mixed.get().uri(&uri).require_context(context(&[("a", "b")])).send().await;
         assert_kind(required, ErrorKind::ContextMismatch, &uri, "a context is required");
     }
-    // What is encrypted is not passed through as it is, whatever is lost of it.
+    // An encrypted object does not pass as unencrypted, even if parts of it are lost.
     for id in ["v3-aes", "v2-aes", "v3-aes-instruction"] {
         let uri = stack.object(id);
         store_sample(&stack.s3(), &uri, id, ".lost").await;
@@ -290,9 +292,9 @@ async fn unencrypted_objects_pass_by_policy_alone() {
     }
 }
 
-/// What is beside the object in the bucket, and not what it should be.
+/// A wrong instruction file beside the object is refused.
 #[tokio::test]
-async fn instruction_files_are_held_to_their_object() {
+async fn an_instruction_file_must_belong_to_its_object() {
     let stack = LocalStack::new(east());
     let reader =
         client(&stack, S3ec::new().commitment_policy(CommitmentPolicy::RequireEncryptAllowDecrypt));
@@ -304,7 +306,7 @@ async fn instruction_files_are_held_to_their_object() {
     assert_eq!(read(&reader, &one).await.expect("get"), "one");
     assert_kind(read(&reader, &file).await, ErrorKind::NotSealed, &file, "the file as an object");
 
-    // CVE-2025-14763: the file of another object, under the same key and context.
+    // CVE-2025-14763: another object's file, under the same key and context.
     let planted = Stored::fetch(&stack.s3(), &beside(&other, ".instruction")).await;
     let genuine = Stored::fetch(&stack.s3(), &file).await;
     planted.store(&stack.s3(), &file).await;
