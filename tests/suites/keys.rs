@@ -280,7 +280,7 @@ async fn a_shared_bucket_name_opens_replicas_without_a_rewrap() {
         format!("s3://{}/{}", west.home.bucket, uri.key()).parse().expect("a name");
 
     let client = west.client_builder([&west.home.key]).places(places).build();
-    assert!(read(&client, &replica).await.expect("as it is") == data);
+    assert!(read(&client, &replica).await.expect("without a rewrap") == data);
     // Without the shared name it is a foreign place. Without binding, an unbound object opens
     // anywhere.
     assert_kind(
@@ -343,7 +343,7 @@ async fn an_access_point_reads_its_buckets_objects_if_the_policy_allows_it() {
         let told = error.to_string();
         assert!(
             told.contains("replica_of") && told.contains("accept_place"),
-            "both ways out: {told}"
+            "the error does not name both remedies: {told}"
         );
         assert_eq!(stack.wire.kms(), [], "{name}");
         let replica = client(PlacePolicy::bound().replica_of(name, bucket));

@@ -163,10 +163,14 @@ fn policies_are_well_formed() {
                 assert!(effect == "Deny" || !action.contains('*'), "{case}: it allows {action}");
             }
             let of_a_role = file.starts_with("iam-");
-            assert_eq!(statement.get("Principal").is_none(), of_a_role, "{case}: who is meant?");
+            assert_eq!(
+                statement.get("Principal").is_none(),
+                of_a_role,
+                "{case}: wrong use of a principal"
+            );
             assert!(
                 !(of_a_role && texts(&statement["Resource"]).contains(&"*")),
-                "{case}: it is for every resource"
+                "{case}: it covers every resource"
             );
             let known_fields = ["Sid", "Effect", "Principal", "Action", "Resource", "Condition"];
             for field in statement.as_object().expect(&case).keys() {
@@ -207,15 +211,11 @@ fn roles_may_do_exactly_what_security_md_lists() {
         "iam-key-material.json",
         "iam-shred.json",
     ] {
-        assert!(rows.contains_key(file), "SECURITY.md does not say what {file} is to allow");
+        assert!(rows.contains_key(file), "SECURITY.md has no row for {file}");
     }
     for (file, listed) in rows {
-        let policy = policies.get(&file).unwrap_or_else(|| panic!("there is no {file}"));
-        assert_eq!(
-            allowed(policy),
-            listed,
-            "{file} allows what is on the left; SECURITY.md says what is on the right"
-        );
+        let policy = policies.get(&file).unwrap_or_else(|| panic!("{file} is missing"));
+        assert_eq!(allowed(policy), listed, "actions in {file} (left) and in SECURITY.md (right)");
         for action in &listed {
             assert!(OF_SEALWAX.contains(&action.as_str()), "{file}: Sealwax does not use {action}");
         }

@@ -72,7 +72,7 @@ async fn every_kind_of_range_returns_its_bytes() {
         ("suffix", get().suffix(1), len - 1..len),
         ("suffix of a chunk", get().suffix(CHUNK_LEN as u64), len - CHUNK_LEN as u64..len),
         ("suffix of more than a part", get().suffix(len - 1), 1..len),
-        ("suffix of more than there is", get().suffix(len + 1), 0..len),
+        ("suffix longer than the object", get().suffix(len + 1), 0..len),
     ];
     for (case, get, range) in cases {
         let object = get.send().await.expect(case);

@@ -56,7 +56,7 @@ impl Fixture {
         });
         let it = Self::over(wire, name).await;
         assert_kind(it.put().await, ErrorKind::Unavailable, &it.uri, "the wire was cut");
-        assert!(it.state().exists(), "no state is left to go on from");
+        assert!(it.state().exists(), "the state file is missing");
         assert_eq!(unfinished_uploads(&it.store.s3(), &it.uri).await, 1, "the upload was not kept");
         it.store.wire.forget();
         it
@@ -133,9 +133,9 @@ async fn an_upload_that_was_aborted_elsewhere_is_reported_gone() {
     let abort = it.store.s3().abort_multipart_upload().bucket(it.uri.bucket()).key(it.uri.key());
     abort.upload_id(unfinished.upload_id()).send().await.expect("aborted");
     assert_kind(it.put().await, ErrorKind::UploadNotFound, &it.uri, "aborted");
-    assert!(it.state().exists(), "whoever put it there decides about it");
+    assert!(it.state().exists(), "the state file was deleted without being asked");
     fs::remove_file(it.state()).expect("there");
-    it.put().await.expect("begun anew");
+    it.put().await.expect("a new upload");
     it.assert_done().await;
 }
 
@@ -224,7 +224,7 @@ async fn a_changed_file_is_refused_before_anything_is_sent() {
 
     fs::write(it.file(), &it.data).expect("written");
     fs::File::open(it.file()).expect("a file").set_modified(modified).expect("set");
-    it.put().await.expect("the file is what it was again");
+    it.put().await.expect("resumed with the original file");
     it.assert_done().await;
 }
 
@@ -268,7 +268,7 @@ async fn the_state_file_is_private_and_holds_no_secret() {
     let it = Fixture::interrupted("private").await;
     assert_eq!(fs::metadata(it.state()).expect("there").permissions().mode() & 0o777, 0o600);
     let state = fs::read_to_string(it.state()).expect("text");
-    assert!(state.contains("no plaintext key"), "it does not say so");
+    assert!(state.contains("no plaintext key"), "the state file does not say that it holds no key");
     // The wrapping key is its own name, repeated. The file holds the name but must not hold the key.
     assert!(!state.contains("marker-key-marker-key-"), "the wrapping key is in the state file");
 }

@@ -208,8 +208,13 @@ async fn any_key_but_the_last_can_be_removed() {
     let client = stack.client(keys);
     client.put().uri(&uri).body("x").send().await.expect("put");
     stack.wire.forget();
-    let remove =
-        client.rewrap().uri(&uri).remove_key(keys[0].as_str()).send().await.expect("one is left");
+    let remove = client
+        .rewrap()
+        .uri(&uri)
+        .remove_key(keys[0].as_str())
+        .send()
+        .await
+        .expect("one key remains");
     assert_eq!(
         (
             wrapping_keys(remove.header().expect("sealed")),

@@ -40,7 +40,7 @@ async fn a_refresh_re_encrypts_under_the_same_key_inside_kms() {
     assert_eq!(wrapping_keys(rewrap.header().expect("ours")), wrapping_keys(&put.header));
     for (old, new) in put.header.keys().iter().zip(rewrap.keys()) {
         assert_eq!(old.place(), new.place());
-        assert_ne!(old.ciphertext(), new.ciphertext(), "it is the same wrap");
+        assert_ne!(old.ciphertext(), new.ciphertext(), "the wrapped key is unchanged");
     }
     assert_eq!(read(&client, &uri).await.expect("get"), "x");
 
@@ -112,11 +112,11 @@ async fn a_re_encryption_keeps_everything_about_the_object() {
             .keyring(local_keyring("b"))
             .send()
             .await
-            .expect("sealed anew");
+            .expect("re-encrypted");
         assert_eq!(wrapping_keys(anew.header().expect("ours")), ["b"]);
         assert_ne!(anew.header().expect("ours").body_header(), put.header.body_header());
         let after = Stored::fetch(client.s3(), &uri).await;
-        assert!(before.body[56..] != after.body[56..], "it is the same body");
+        assert!(before.body[56..] != after.body[56..], "the body is unchanged");
         let other = store.client(local_keyring("b"));
         assert!(read(&other, &uri).await.expect("get") == data);
         assert_kind(read(&client, &uri).await, ErrorKind::NoMatchingKey, &uri, "the old key");

@@ -319,7 +319,7 @@ async fn a_put_writes_nothing_if_its_condition_fails() {
     for size in [10, PART + 1] {
         let (uri, data, other) = (store.object("conditions"), plaintext(size), plaintext(size + 1));
         let put = |data: &Bytes| client.put().uri(&uri).body(data.clone());
-        let first = put(&data).if_none_match("*").send().await.expect("there is none yet");
+        let first = put(&data).if_none_match("*").send().await.expect("no object exists yet");
         assert_kind(
             put(&other).if_none_match("*").send().await,
             ErrorKind::Conflict,
@@ -339,7 +339,7 @@ async fn a_put_writes_nothing_if_its_condition_fails() {
         assert_eq!(unfinished_uploads(client.s3(), &uri).await, 0);
 
         let e_tag = first.e_tag.expect("an entity tag");
-        put(&other).if_match(&e_tag).send().await.expect("it is that one");
+        put(&other).if_match(&e_tag).send().await.expect("the entity tag matches");
         assert!(read(&client, &uri).await.expect("get") == other);
         let get = client.get().uri(&uri).if_match(&e_tag).send().await;
         assert_kind(get, ErrorKind::Conflict, &uri, "get if-match");

@@ -87,7 +87,7 @@ async fn a_drop_just_after_create_leaves_nothing() {
         () = jam.reached.notified() => {}
     }
     jam.released.notify_one();
-    in_time("the answer arrives", async {
+    in_time("the response arrives", async {
         while !stack.wire.calls().iter().any(Call::is_answered) {
             yield_now().await;
         }

@@ -157,7 +157,7 @@ fn printable() -> [BTreeSet<String>; 2] {
     assert_eq!(
         private.iter().map(String::as_str).collect::<Vec<_>>(),
         PRIVATE,
-        "private types, looked at one by one"
+        "private types, reviewed one by one"
     );
     [debug, display]
 }
@@ -389,10 +389,7 @@ async fn print_operations(printed: &mut Printed) {
     let error = put.send().await.expect_err("the wire is cut");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     printed.debug(
-        &UnfinishedUpload::from_state_file(&state)
-            .await
-            .expect("a state file")
-            .expect("it is there"),
+        &UnfinishedUpload::from_state_file(&state).await.expect("a state file").expect("an upload"),
     );
     printed.text.push_str(&fs::read_to_string(&state).expect("a state file"));
 }
@@ -408,13 +405,13 @@ async fn no_public_type_prints_a_secret() {
 
     let [debug, display] = printable();
     let not_yet: Vec<_> = debug.difference(&printed.debug).collect();
-    assert!(not_yet.is_empty(), "types that nothing here prints by `Debug`: {not_yet:#?}");
+    assert!(not_yet.is_empty(), "types that no test here prints by `Debug`: {not_yet:#?}");
     let not_yet: Vec<_> = display.difference(&printed.display).collect();
-    assert!(not_yet.is_empty(), "types that nothing here prints by `Display`: {not_yet:#?}");
+    assert!(not_yet.is_empty(), "types that no test here prints by `Display`: {not_yet:#?}");
     assert!(debug.len() > 30 && display.len() > 10, "the sources are not understood");
     let derived =
         BodyKey::derive(DATA_KEY, &header[..24], &EncryptionContext::new().body_context());
-    assert!(derived.commitment == header[24..], "it is derived otherwise");
+    assert!(derived.commitment == header[24..], "the test derives another body key");
     for secret in [&KEY[..], DATA_KEY, PLAINTEXT.as_bytes(), &derived.key, &derived.base_nonce] {
         assert_absent(&printed.text, secret);
     }

@@ -91,10 +91,10 @@ async fn a_failed_upload_leaves_the_existing_object() {
         east(),
     );
     let (client, uri) = (client(&stack), stack.object("before"));
-    client.put().uri(&uri).body("as it was").send().await.expect("put");
+    client.put().uri(&uri).body("original").send().await.expect("put");
     let put = client.put().uri(&uri).body(plaintext(2 * PART)).send().await;
     assert_kind(put, Unavailable, &uri, "part 2");
-    assert_eq!(read(&client, &uri).await.expect("get"), "as it was");
+    assert_eq!(read(&client, &uri).await.expect("get"), "original");
 }
 
 #[tokio::test]

@@ -156,7 +156,7 @@ async fn a_failed_listing_is_an_error() {
         Listing::objects(&stack.s3(), "no-such-bucket-0", ""),
         Listing::versions(&stack.s3(), "no-such-bucket-0", ""),
     ] {
-        let error = listing.try_collect::<Vec<_>>().await.expect_err("there is none");
+        let error = listing.try_collect::<Vec<_>>().await.expect_err("no such bucket");
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     }
 }

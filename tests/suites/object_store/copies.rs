@@ -108,10 +108,7 @@ async fn a_copy_keeps_the_wrapped_keys_of_other_keyrings() {
         bound,
         [(keys[1].as_str(), Some(place(&from))), (keys[0].as_str(), Some(place(&to)))]
     );
-    assert_eq!(
-        read(&stack.client([keys[0]]), &to).await.expect("by the key that was wrapped anew"),
-        "x"
-    );
+    assert_eq!(read(&stack.client([keys[0]]), &to).await.expect("by the newly wrapped key"), "x");
     let other = stack.client([keys[1]]);
     assert_kind(read(&other, &to).await, ErrorKind::NoMatchingKey, &to, "the other key");
     let accepted = other
@@ -132,7 +129,7 @@ async fn a_copy_keeps_the_wrapped_keys_of_other_keyrings() {
         .uri(&moved)
         .keyring(stack.keyring([keys[1]]));
     copy.send().await.expect("copy");
-    assert_eq!(read(&other, &moved).await.expect("by the key that was given"), "x");
+    assert_eq!(read(&other, &moved).await.expect("by the given key"), "x");
 }
 
 #[tokio::test]
@@ -217,7 +214,7 @@ async fn objects_that_must_not_be_copied_are_refused() {
     let source = format!("{}/{}", from.bucket(), from.key());
     let plain =
         stack.s3().copy_object().copy_source(&source).bucket(moved.bucket()).key(moved.key());
-    plain.metadata_directive(MetadataDirective::Copy).send().await.expect("copied by others");
+    plain.metadata_directive(MetadataDirective::Copy).send().await.expect("a plain S3 copy");
     assert_kind(
         client.copy().source_uri(&moved).uri(&to).send().await,
         ErrorKind::PlaceMismatch,
@@ -236,14 +233,19 @@ async fn a_copy_honours_conditions_on_source_and_destination() {
     let source = client.put().uri(&from).body("x").send().await.expect("put");
     let there = client.put().uri(&to).body("y").send().await.expect("put");
     let copy = || client.copy().source_uri(&from).uri(&to);
-    assert_kind(copy().if_none_match("*").send().await, ErrorKind::Conflict, &to, "it is there");
+    assert_kind(
+        copy().if_none_match("*").send().await,
+        ErrorKind::Conflict,
+        &to,
+        "the destination exists",
+    );
     assert_kind(
         copy().if_match("\"other\"").send().await,
         ErrorKind::Conflict,
         &to,
-        "another one is there",
+        "another object exists",
     );
-    assert_eq!(read(&client, &to).await.expect("as it was"), "y");
+    assert_eq!(read(&client, &to).await.expect("still the other object"), "y");
     let copy = copy()
         .if_match(there.e_tag.expect("an entity tag"))
         .source_if_match(source.e_tag.expect("one"));
@@ -288,6 +290,13 @@ async fn a_lost_response_to_a_copy_is_a_success() {
         false => Reaction::Pass,
     });
     let client = SeaweedFs::over(wire).await.client(local_keyring("copies"));
-    client.copy().source_uri(&from).uri(&to).if_none_match("*").send().await.expect("it is ours");
+    client
+        .copy()
+        .source_uri(&from)
+        .uri(&to)
+        .if_none_match("*")
+        .send()
+        .await
+        .expect("our own object");
     assert_eq!(read(&client, &to).await.expect("read"), "x");
 }

@@ -132,7 +132,7 @@ async fn a_calls_encryption_context_overrides_the_stores() {
     let error = strict.get_ranges(&path(&theirs), &[0..1, 0..1]).await.expect_err("has another");
     assert_eq!(kind_of(&error), Some(ErrorKind::ContextMismatch), "{error:?}");
     let options = GetOptions { extensions, ..GetOptions::default() };
-    strict.get_opts(&path(&theirs), options).await.expect("is what this call requires");
+    strict.get_opts(&path(&theirs), options).await.expect("this call requires that context");
 }
 
 #[tokio::test]

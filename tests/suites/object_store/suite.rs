@@ -99,7 +99,7 @@ async fn known_gaps_of_the_servers_still_exist() {
         .bucket(other.bucket())
         .key(other.key())
         .if_none_match("*");
-    copy.send().await.expect("it is copied over an object that is there");
+    copy.send().await.expect("a copy over an existing object");
 
     let (folder, s3) = (server.object("lack"), server.s3());
     for name in ["a/b", "aa"] {

@@ -290,7 +290,7 @@ async fn a_region_that_is_down_is_not_asked_for_every_object() {
     let found: Vec<AuditedObject> = found.try_collect().await.expect("a whole listing");
     assert_eq!(found.len(), 8);
     for one in &found {
-        assert!(one.keys[0].material.is_older(), "the other Region tells: {one:?}");
+        assert!(one.keys[0].material.is_older(), "the other Region responds: {one:?}");
         assert_eq!(one.keys[1].material, AuditedMaterial::Unknown);
         assert_eq!(one.problem.as_ref().map(sealwax_s3::Error::kind), Some(ErrorKind::Unavailable));
     }

@@ -167,7 +167,7 @@ async fn an_unreplicated_object_has_the_status_that_s3_reports() {
             .min_by_key(|it| { it.object.last_modified.expect("a time").secs() })
             .and_then(|it| it.status)
     );
-    assert_eq!(stack.wire.operations("s3"), vec!["HeadObject"; 7], "only what is not replicated");
+    assert_eq!(stack.wire.operations("s3"), vec!["HeadObject"; 7], "only unreplicated objects");
 }
 
 /// Without a given HTTP client, the SDK's own one is below it.

@@ -52,7 +52,7 @@ async fn a_sidecar_is_read_if_the_policy_allows_it_and_the_metadata_does_not_ope
     let store = SeaweedFs::new().await;
     let (uri, header) = under_a(&store, "policy").await;
     let absent = read(&reader(&store, "b", SidecarPolicy::read()), &uri).await;
-    assert_kind(absent, ErrorKind::NoMatchingKey, &uri, "there is no sidecar");
+    assert_kind(absent, ErrorKind::NoMatchingKey, &uri, "no sidecar exists");
     self::store(
         &store.client(local_keyring("a")).s3().clone(),
         &uri,
@@ -181,7 +181,7 @@ async fn a_delete_removes_the_sidecar_and_nothing_else() {
     let own = beside(&uri);
     super::store_plain(&s3, &own, &[]).await;
     client.delete().uri(&uri).send().await.expect("delete");
-    assert!(exists(&s3, &own).await, "it is no sidecar");
+    assert!(exists(&s3, &own).await, "a file that is not a sidecar was deleted");
 }
 
 fn names(header: &ObjectHeader) -> Vec<&str> {
@@ -218,10 +218,7 @@ async fn a_rewrap_to_a_sidecar_leaves_the_object_unchanged() {
     );
     let without_b =
         client.rewrap().uri(&uri).remove_key("b").landing(Landing::Sidecar).send().await;
-    assert_eq!(
-        names(without_b.expect("it is the sidecar's own").header().expect("ours")),
-        ["a", "c"]
-    );
+    assert_eq!(names(without_b.expect("a key of the sidecar").header().expect("ours")), ["a", "c"]);
     let without_a =
         client.rewrap().uri(&uri).remove_key("a").landing(Landing::Sidecar).send().await;
     assert_kind(without_a, ErrorKind::Unsupported, &uri, "it stays in the metadata");
@@ -283,7 +280,7 @@ async fn one_of_two_concurrent_writers_of_a_sidecar_wins() {
         if !first {
             let add =
                 other.rewrap().uri(&uri).add_keys(local_keyring("d")).landing(Landing::Sidecar);
-            add.send().await.expect("there is one already");
+            add.send().await.expect("a sidecar exists");
         }
         let racer = store.client(local_keyring("a"));
         let rewrap = racer
@@ -338,7 +335,7 @@ async fn a_lost_response_to_a_sidecar_write_is_a_success() {
         .landing(Landing::Sidecar)
         .send()
         .await;
-    assert_eq!(names(rewrap.expect("it is stored").header().expect("ours")), ["a", "b"]);
+    assert_eq!(names(rewrap.expect("the sidecar is stored").header().expect("ours")), ["a", "b"]);
 }
 
 #[tokio::test]

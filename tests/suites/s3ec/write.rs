@@ -110,7 +110,7 @@ async fn an_old_object_stays_readable_until_the_new_one_is_safe() {
         "over a file",
     );
     assert!(error.to_string().contains("replace_instruction_file"), "{error}");
-    assert_eq!(read(&client, &uri).await.expect("as it was"), "old");
+    assert_eq!(read(&client, &uri).await.expect("the old one still opens"), "old");
     put("new").replace_instruction_file().send().await.expect("asked for");
     assert_eq!(read(&client, &uri).await.expect("the new one"), "new");
     // The metadata is complete, so the file does no harm.
@@ -121,15 +121,15 @@ async fn an_old_object_stays_readable_until_the_new_one_is_safe() {
     client.put().uri(&taken).body("there").send().await.expect("put");
     let conditional =
         client.put().uri(&taken).body("x").if_none_match("*").s3ec().instruction_file();
-    assert_kind(conditional.send().await, ErrorKind::Conflict, &taken, "there is an object");
+    assert_kind(conditional.send().await, ErrorKind::Conflict, &taken, "the object exists");
     let file = beside(&taken, ".instruction");
     assert_kind(
         read(&client, &file).await,
         ErrorKind::NotFound,
         &file,
-        "the file of no object is left",
+        "an instruction file without an object is left",
     );
-    assert_eq!(read(&client, &taken).await.expect("as it was"), "there");
+    assert_eq!(read(&client, &taken).await.expect("the old one still opens"), "there");
 }
 
 /// The source fails in the middle, and no object becomes visible.
