@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# Functions shared by localstack.sh, seaweedfs.sh and with-servers.sh: sourced, never run.
+# Functions shared by the scripts that run test servers and Python tools. Sourced, never run.
 #
-# A server is a process in a session of its own, so that it outlives the script that started it and Ctrl-C in a terminal
-# does not reach it. Its state (venv, pid file, log, data) is one directory under target/servers/.
+# A server runs in a separate session, so it outlives the script that started it, and Ctrl-C in a terminal doesn't reach
+# it. Its state (venv, pid file, log, data) is one directory under target/servers/.
 
 # shellcheck disable=SC2034 # used by the scripts that source this file
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 servers_dir=$root/target/servers
 
-# The account of the test servers, and nothing of the developer's own AWS settings (a profile, an endpoint, a real key).
+# The test servers' account replaces the developer's AWS settings (profile, endpoint, credentials).
 for name in $(compgen -e AWS_ || true); do
     unset "$name"
 done
@@ -16,7 +16,7 @@ unset name
 export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
 export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
 
-# The servers are on the loopback interface, whatever proxy the environment names.
+# The servers listen on the loopback interface; requests to them bypass any proxy of the environment.
 export NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"
 export no_proxy=$NO_PROXY
 
@@ -38,7 +38,7 @@ port_open() {
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# port_holder PORT: who listens there, as far as this machine can tell.
+# port_holder PORT: prints the process that listens there, if this user can see it.
 port_holder() {
     local holder=
     if command -v ss >/dev/null; then
@@ -49,12 +49,12 @@ port_holder() {
     printf '%s\n' "${holder:-a process that this user cannot see}"
 }
 
-# require_free_port PORT VARIABLE: dies if anything answers at PORT; VARIABLE is how to choose another.
+# require_free_port PORT VARIABLE: dies if a process answers at PORT. VARIABLE is the setting that chooses another port.
 require_free_port() {
     ! port_open "$1" || die "port $1 is in use by another process ($(port_holder "$1")). Stop it, or set $2 to a free port."
 }
 
-# find_python: SEALWAX_PYTHON if it is set, else 3.11, which the requirements were pinned with, else what there is.
+# find_python: prints SEALWAX_PYTHON if set, else Python 3.11, which the requirements are pinned for, else a newer one.
 find_python() {
     local candidate
     for candidate in ${SEALWAX_PYTHON:+"$SEALWAX_PYTHON"} python3.11 python3; do
@@ -66,7 +66,7 @@ find_python() {
     die "no Python 3.11 or newer found; SEALWAX_PYTHON names one"
 }
 
-# ensure_venv VENV REQUIREMENTS: makes VENV, anew when REQUIREMENTS, the interpreter or the place has changed.
+# ensure_venv VENV REQUIREMENTS: creates VENV, again if REQUIREMENTS, the interpreter or VENV's path has changed.
 ensure_venv() {
     local venv=$1 requirements=$2 python stamp
     python=$(find_python)
@@ -83,13 +83,13 @@ print(digest.hexdigest())' "$requirements" "$venv")
     mkdir -p "$(dirname "$venv")"
     "$python" -m venv "$venv" ||
         die "'$python -m venv' failed; on Debian and Ubuntu the package python3-venv is missing"
-    # The file names every package that is needed, so nothing else is resolved.
+    # The file pins every package, so pip resolves no dependency.
     "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --requirement "$requirements" >&2 ||
         die "pip could not install ${requirements#"$root/"}"
     printf '%s\n' "$stamp" >"$venv/stamp"
 }
 
-# lock STATE: one script at a time may change a server's state (where the machine has flock).
+# lock STATE: lets one script at a time change a server's state, on machines with flock.
 lock() {
     mkdir -p "$1"
     exec 9>"$1/lock"
@@ -100,7 +100,7 @@ lock() {
 launch() {
     local state=$1 port=$2
     shift 2
-    # Python, because not every system has setsid(1). Neither the lock nor make's pipes go to the server.
+    # Python, because some systems lack setsid(1). The server inherits neither the lock nor make's pipes.
     "$state/venv/bin/python" -c '
 import os, sys
 os.setsid()
@@ -111,8 +111,8 @@ os.execv(sys.argv[2], sys.argv[2:])' "$state" "$@" </dev/null >"$state/log" 2>&1
     printf '%s\n' "$port" >"$state/port"
 }
 
-# running_pid STATE: prints the server's pid; fails if it does not run. A recycled pid is not mistaken for it: the
-# command line must name the state directory. A zombie has no command line.
+# running_pid STATE: prints the server's pid; fails if the server isn't running. The process's command line must name the
+# state directory, which excludes recycled pids and zombies.
 running_pid() {
     local pid arguments
     pid=$(cat "$1/pid" 2>/dev/null) || return 1
@@ -126,21 +126,21 @@ running_pid() {
     printf '%s\n' "$pid"
 }
 
-# say_running STATE: fails if it does not run.
+# say_running STATE: reports the running server; fails if the server isn't running.
 say_running() {
     local pid
     pid=$(running_pid "$1") || return 1
     say "running (pid $pid) at http://127.0.0.1:$(cat "$1/port")"
 }
 
-# on_port STATE PORT: whether the server runs and answers at PORT; dies if it runs at another.
+# on_port STATE PORT: succeeds if the server answers at PORT; dies if it runs at another port.
 on_port() {
     running_pid "$1" >/dev/null || return 1
     [ "$(cat "$1/port")" = "$2" ] && port_open "$2" || die "it runs, but does not answer on port $2: stop it first"
 }
 
-# await_ready STATE SECONDS COMMAND...: until COMMAND succeeds; fails with the log's tail when the server ends first or
-# the time is over.
+# await_ready STATE SECONDS COMMAND...: waits until COMMAND succeeds. If the server ends first or time runs out, prints
+# the end of the log and fails.
 await_ready() {
     local state=$1 seconds=$2 pid reason deadline
     shift 2
@@ -162,7 +162,7 @@ await_ready() {
     done
 }
 
-# stop_server STATE SECONDS: TERM to the process group, KILL after SECONDS, then checks that its port is free.
+# stop_server STATE SECONDS: sends TERM to the process group, KILL after SECONDS, then checks that its port is free.
 stop_server() {
     local state=$1 deadline=$((SECONDS + $2)) pid port
     if pid=$(running_pid "$state"); then
@@ -181,7 +181,7 @@ stop_server() {
     rm -f "$state/pid" "$state/port"
 }
 
-# undo_start STATE: from here until `trap - EXIT`, a script that ends for any reason takes its server down.
+# undo_start STATE: until `trap - EXIT`, stops the server when the script ends for any reason.
 undo_start() {
     # shellcheck disable=SC2064 # expanded now on purpose
     trap "trap '' INT TERM HUP; stop_server '$1' 2" EXIT

@@ -2,10 +2,10 @@
 # Runs LocalStack (S3, KMS, STS) without Docker on 127.0.0.1:${SEALWAX_LOCALSTACK_PORT:-4566}.
 #
 #   start     starts it unless it runs, and seeds it      stop      stops it
-#   restart   both: LocalStack keeps nothing on disk      status    exits 0 if it runs, 1 if not
-#   seed      makes the buckets and keys again, usable    logs      prints its log
+#   restart   stops and starts it, which empties it       status    exits 0 if it runs, 1 if not
+#   seed      creates or repairs the buckets and keys     logs      prints its log
 #
-# `seed URL` does the same on another server, such as the one that compose.yaml starts.
+# `seed URL` seeds another server, such as the one that compose.yaml starts.
 set -euo pipefail
 # shellcheck source=localstack/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -31,7 +31,7 @@ sys.exit(f"not available: {waiting}" if waiting else 0)' "$url/_localstack/healt
 seed() {
     ensure_venv "$venv" "$root/localstack/requirements.txt"
     "$venv/bin/python" -I "$root/localstack/seed.py" --endpoint "$1" --env-file "$state/seed.env"
-    # For a shell in which somebody tries the command.
+    # For a shell in which a person tries the command.
     {
         sed 's/^/export /' "$state/seed.env"
         echo "export AWS_ENDPOINT_URL=$1 AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test"
@@ -48,13 +48,13 @@ start() {
     fi
     require_free_port "$port" SEALWAX_LOCALSTACK_PORT
     ensure_venv "$venv" "$root/localstack/requirements.txt"
-    rm -rf "$state/tmp" # objects; what is in volume/ makes the next start faster
+    rm -rf "$state/tmp" # objects; volume/ stays, which makes the next start faster
     mkdir -p "$state/volume" "$state/tmp"
 
     undo_start "$state"
     say "starting"
-    # DNS_ADDRESS=0: no DNS server, which would rewrite the machine's resolver settings where it may.
-    # OVERRIDE_IN_DOCKER=0: inside any container it would take itself for its own image, and write to /var/lib and /etc.
+    # DNS_ADDRESS=0: no DNS server, which would rewrite the machine's resolver settings if permitted.
+    # OVERRIDE_IN_DOCKER=0: inside a container, LocalStack would assume its own image and write to /var/lib and /etc.
     GATEWAY_LISTEN=127.0.0.1:$port SERVICES=s3,kms,sts EAGER_SERVICE_LOADING=1 \
         DISABLE_EVENTS=1 SKIP_SSL_CERT_DOWNLOAD=1 DNS_ADDRESS=0 OVERRIDE_IN_DOCKER=0 \
         LOCALSTACK_VOLUME_DIR=$state/volume FILESYSTEM_ROOT=$state/volume TMPDIR=$state/tmp \

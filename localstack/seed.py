@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes the buckets and KMS keys that the tests and the demonstration use, in two Regions of a LocalStack.
+"""Creates the buckets and KMS keys that the tests and the demonstration use, in two Regions of a LocalStack.
 
-Prints their names as KEY=value lines that a shell can source. Safe to run again: what exists stays, a disabled key is
-enabled and a scheduled deletion is cancelled. Also a LocalStack init hook: there the file is `exec`uted in the server.
+Prints their names as KEY=value lines that a shell can source. Repeated runs keep existing buckets and keys, enable
+disabled keys and cancel scheduled deletions. Also a LocalStack init hook, which the server runs with `exec`.
 """
 
 import argparse
@@ -37,13 +37,13 @@ def client(service, region, endpoint):
 
 
 def ensure_bucket(s3, name, region):
-    """A versioned bucket in `region`."""
+    """Creates a versioned bucket in `region` unless it exists; returns its name."""
     try:
         s3.head_bucket(Bucket=name)
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
-        # The API has no name for us-east-1: there the constraint is absent.
+        # The API has no location constraint for us-east-1.
         where = {} if region == EAST else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         s3.create_bucket(Bucket=name, **where)
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
@@ -51,7 +51,7 @@ def ensure_bucket(s3, name, region):
 
 
 def find_key(kms, key):
-    """The key's metadata, or None."""
+    """Returns the key's metadata, or None if the key is missing."""
     try:
         return kms.describe_key(KeyId=key)["KeyMetadata"]
     except kms.exceptions.NotFoundException:
@@ -59,7 +59,7 @@ def find_key(kms, key):
 
 
 def make_usable(kms, metadata):
-    """The ARN of the key, enabled."""
+    """Enables the key; returns its ARN."""
     arn = metadata["Arn"]
     if metadata["KeyState"] in ("PendingDeletion", "PendingReplicaDeletion"):
         kms.cancel_key_deletion(KeyId=arn)  # which leaves the key disabled
@@ -69,7 +69,7 @@ def make_usable(kms, metadata):
 
 
 def ensure_key(kms, alias, **properties):
-    """The ARN of the symmetric key behind `alias`."""
+    """Creates the symmetric key behind `alias` unless it exists; returns its ARN."""
     metadata = find_key(kms, alias)
     if metadata is None:
         metadata = kms.create_key(Description=f"Sealwax tests: {alias}", **properties)["KeyMetadata"]
@@ -78,7 +78,10 @@ def ensure_key(kms, alias, **properties):
 
 
 def ensure_replica(primary, replica, region, alias, primary_arn):
-    """The ARN of the multi-Region key's replica in `region`; its key ID is the primary's."""
+    """Creates the multi-Region key's replica in `region` unless it exists; returns its ARN.
+
+    A replica has the primary's key ID.
+    """
     key_id = primary_arn.rpartition("/")[2]
     metadata = find_key(replica, key_id)
     if metadata is None:
@@ -120,9 +123,9 @@ def main(arguments):
     parser.add_argument(
         "--endpoint",
         default=os.environ.get("AWS_ENDPOINT_URL") or "http://127.0.0.1:4566",
-        help="the server; AWS_ENDPOINT_URL, or port 4566 of this machine, if absent",
+        help="server to seed (default: AWS_ENDPOINT_URL, else port 4566 of this machine)",
     )
-    parser.add_argument("--env-file", help="where to write the lines; standard output if absent")
+    parser.add_argument("--env-file", help="file for the lines (default: standard output)")
     options = parser.parse_args(arguments)
     lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in seed(options.endpoint).items())
     if options.env_file:
@@ -133,5 +136,5 @@ def main(arguments):
 
 if __name__ == "__main__":
     main(sys.argv[1:])
-elif "__file__" not in globals():  # an init hook: the arguments are the server's, not ours
+elif "__file__" not in globals():  # an init hook: the arguments are the server's
     main([])

@@ -1,7 +1,9 @@
-"""Runs LocalStack, with two things changed for which it has no setting.
+"""Runs LocalStack with two changes that it has no setting for.
 
-It takes the port from GATEWAY_LISTEN but not the host, and listens on every interface: on a shared network anybody
-could use it. And it keeps S3 objects in one directory for all its processes and users, which a killed one leaves behind.
+1. It listens on the loopback interface only. LocalStack ignores the host in GATEWAY_LISTEN and listens on every
+   interface, which would open it to the network.
+2. It keeps S3 objects in this server's temporary directory. LocalStack shares one directory among all processes
+   and users, and a killed process leaves it behind.
 """
 
 import functools

@@ -1,4 +1,4 @@
-//! Variables that `tests/servers/with-servers.sh` exports.
+//! Variables that `localstack/with-servers.sh` exports.
 
 use std::env;
 

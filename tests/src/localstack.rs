@@ -65,9 +65,7 @@ impl LocalStack {
     /// Returns a keyring with these keys.
     #[must_use]
     pub fn keyring<'a>(&self, keys: impl IntoIterator<Item = &'a KmsKeyArn>) -> KmsKeyring {
-        keys.into_iter()
-            .fold(self.keyring_builder(), |builder, key| builder.key(key.clone()))
-            .build()
+        self.keyring_builder().keys(keys).build().expect("parsed ARNs")
     }
 
     /// Starts to build a client with these keys.

@@ -102,12 +102,16 @@ async fn reads_skip_a_given_client_with_a_dead_endpoint() {
         TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
     let silent_port = silent.local_addr().expect("an address").port();
     for (case, port) in [("closed", closed), ("silent", silent_port)] {
-        let keyring =
-            keys.iter().fold(stack.keyring_builder(), |builder, key| builder.key(key.clone()));
         // The silent case takes this long. The other Region answers in a few milliseconds, and has
         // half of it for each attempt.
-        let keyring = keyring.client(EAST, kms_at(&stack, port)).timeout(Duration::from_secs(20));
-        let client = SealedClient::builder(stack.s3(), keyring.build()).build();
+        let keyring = stack
+            .keyring_builder()
+            .keys(&keys)
+            .client(EAST, kms_at(&stack, port))
+            .timeout(Duration::from_secs(20))
+            .build()
+            .expect("a keyring");
+        let client = SealedClient::builder(stack.s3(), keyring).build();
         assert_eq!(in_time(case, read(&client, &uri)).await.expect(case), "x");
     }
 }
@@ -137,7 +141,7 @@ async fn a_replica_of_a_multi_region_key_opens_the_object() {
     let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
     let uri = sealed([&east.home.mrk]).await;
     let discovering = |filter: DiscoveryFilter| {
-        let keyring = west.keyring_builder().discovery(filter).build();
+        let keyring = west.keyring_builder().discovery(filter).build().expect("a keyring");
         SealedClient::builder(west.s3(), keyring).build()
     };
     let clients = [
@@ -176,7 +180,7 @@ async fn a_replica_of_a_multi_region_key_opens_the_object() {
 async fn discovery_asks_only_about_keys_that_its_filter_allows() {
     let (stack, uri) = (LocalStack::new(east()), sealed([&east().key]).await);
     let read = async |filter: DiscoveryFilter| {
-        let keyring = stack.keyring_builder().discovery(filter).build();
+        let keyring = stack.keyring_builder().discovery(filter).build().expect("a keyring");
         stack.wire.forget();
         read(&SealedClient::builder(stack.s3(), keyring).build(), &uri).await
     };
@@ -198,7 +202,9 @@ async fn discovery_asks_only_about_keys_that_its_filter_allows() {
         assert_eq!(stack.wire.kms(), kms(&[("Decrypt", EAST)]));
     }
     // Discovery reads. A write needs a configured key.
-    let reader = SealedClient::builder(stack.s3(), stack.keyring_builder().build()).build();
+    let reader =
+        SealedClient::builder(stack.s3(), stack.keyring_builder().build().expect("a keyring"))
+            .build();
     stack.wire.forget();
     let put = reader.put().uri(&uri).body("y").send().await;
     assert_kind(put, ErrorKind::InvalidInput, &uri, "a keyring without keys");

@@ -337,7 +337,7 @@ fn key_policies_allow_the_calls_of_sealwax_and_no_others() {
         (Use::new(reader, "kms:Decrypt", bound(&other_year)), false, false),
         (Use::new(reader, "kms:Decrypt", bound(&other_bucket)), false, false),
         (Use::new(reader, "kms:Decrypt", WrapContext::new(&tenant, None)), false, false),
-        (Use::new(reader, "kms:Decrypt", WrapContext::of_intermediate_key(&tenant)), false, false),
+        (Use::new(reader, "kms:Decrypt", WrapContext::for_intermediate_key(&tenant)), false, false),
         (Use::new(reader, "kms:GenerateDataKey", bound(&here)), false, false),
         (Use::new(reader, "kms:CreateGrant", bound(&here)), false, false),
         (Use::new(recovery, "kms:ReEncryptFrom", bound(&here)), true, true),
@@ -388,7 +388,7 @@ fn key_policies_deny_calls_that_are_not_sealwaxs() {
             for binding in [
                 WrapContext::new(&context, Some(&elsewhere)),
                 WrapContext::new(&context, None),
-                WrapContext::of_intermediate_key(&context),
+                WrapContext::for_intermediate_key(&context),
             ] {
                 let other = Use::new("somebody", action, binding);
                 assert!(!other.is_allowed_by(&policy), "{file}: {action} {:?}", other.pairs);

@@ -1,12 +1,12 @@
-//! What S3 Batch Operations asks, and what it is told: schemas 1.0 and 2.0. (Amazon S3 User Guide, "Invoking an AWS Lambda
-//! function with S3 Batch Operations".)
+//! Requests of S3 Batch Operations and the responses to them: schemas 1.0 and 2.0. (Amazon S3 User
+//! Guide, "Invoking an AWS Lambda function with S3 Batch Operations".)
 
 use std::collections::BTreeMap;
 
-use sealwax_s3::listing::ListedObject;
+use sealwax_s3::ListedObject;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{bucket_of_arn, url_decoded};
+use crate::s3_names::{bucket_of_arn, url_decoded};
 
 /// A request.
 #[derive(Debug, Deserialize)]
@@ -18,7 +18,7 @@ pub(crate) struct Request {
     pub(crate) tasks: Vec<Task>,
 }
 
-/// The job that the request is of.
+/// The job that sent the request.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Job {
@@ -28,7 +28,7 @@ pub(crate) struct Job {
     pub(crate) user_arguments: Option<BTreeMap<String, String>>,
 }
 
-/// One object.
+/// One object of the job.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Task {
@@ -45,45 +45,45 @@ pub(crate) struct Task {
     s3_bucket: Option<String>,
 }
 
-/// The answer to a request.
+/// The response to a request.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) invocation_schema_version: String,
-    /// What becomes of a task that the answer leaves out; it leaves out none.
+    /// Result for tasks missing from the response; there are none.
     pub(crate) treat_missing_keys_as: Code,
     pub(crate) invocation_id: String,
     pub(crate) results: Vec<TaskResult>,
 }
 
-/// What became of a task.
+/// Result of one task.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TaskResult {
     pub(crate) task_id: String,
     pub(crate) result_code: Code,
-    /// For the completion report.
+    /// Text for the completion report.
     pub(crate) result_string: String,
 }
 
-/// What S3 Batch Operations makes of a task.
+/// Result code of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) enum Code {
     Succeeded,
-    /// It is tried again before the job ends.
+    /// S3 Batch Operations retries the task before the job ends.
     TemporaryFailure,
     PermanentFailure,
 }
 
 impl Request {
-    /// Whether this is a schema that is known.
-    pub(crate) fn is_known(&self) -> bool {
+    /// `true` for a supported schema.
+    pub(crate) fn is_supported(&self) -> bool {
         matches!(self.invocation_schema_version.as_str(), "1.0" | "2.0")
     }
 }
 
 impl Task {
-    /// The object, or why it is none.
+    /// Returns the object, or the reason why the task names none.
     pub(crate) fn object(&self) -> Result<ListedObject, String> {
         let bucket = match (&self.s3_bucket, &self.s3_bucket_arn) {
             (Some(name), _) => name,
@@ -125,13 +125,13 @@ mod tests {
             }],
         }))
         .expect("a request");
-        assert!(request.is_known() && request.job.user_arguments.is_none());
+        assert!(request.is_supported() && request.job.user_arguments.is_none());
         let expected = ListedObject::new("invoices-west", "a/b c+é.pdf").version("1");
         assert_eq!(request.tasks[0].object(), Ok(expected));
     }
 
     #[test]
-    fn schema_2_names_it_as_it_is_and_brings_arguments() {
+    fn schema_2_names_the_bucket_and_has_arguments() {
         let request: Request = serde_json::from_value(json!({
             "invocationSchemaVersion": "2.0",
             "invocationId": "i",
@@ -139,13 +139,13 @@ mod tests {
             "tasks": [{ "taskId": "t", "s3Key": "k", "s3VersionId": null, "s3Bucket": "b" }],
         }))
         .expect("a request");
-        assert!(request.is_known());
+        assert!(request.is_supported());
         assert_eq!(request.job.user_arguments.expect("arguments")["add"], "x");
         assert_eq!(request.tasks[0].object(), Ok(ListedObject::new("b", "k")));
     }
 
     #[test]
-    fn what_names_no_object_is_said() {
+    fn tasks_without_an_object_are_rejected() {
         for (value, expected) in [
             (json!({ "taskId": "t", "s3Key": "k" }), "the task names no bucket"),
             (
@@ -162,8 +162,8 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_as_documented() {
-        let answer = Answer {
+    fn the_response_has_the_documented_form() {
+        let response = Response {
             invocation_schema_version: "1.0".into(),
             treat_missing_keys_as: Code::PermanentFailure,
             invocation_id: "i".into(),
@@ -179,6 +179,6 @@ mod tests {
             "invocationId": "i",
             "results": [{ "taskId": "t", "resultCode": "TemporaryFailure", "resultString": "throttled" }],
         });
-        assert_eq!(serde_json::to_value(answer).expect("JSON"), expected);
+        assert_eq!(serde_json::to_value(response).expect("JSON"), expected);
     }
 }

@@ -1,9 +1,9 @@
-//! What the function does with an event.
+//! The event handler.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_config::SdkConfig;
-use sealwax_s3::{Error, ErrorKind, listing::ListedObject, rewrap::Rewrapper};
+use sealwax_s3::{Error, ErrorKind, ListedObject, Rewrapper, SealedClient};
 use serde_json::{Value, json};
 use tokio::{
     sync::Mutex,
@@ -11,40 +11,42 @@ use tokio::{
 };
 
 use crate::{
-    batch_operations::{Answer, Code, Request, TaskResult},
+    batch_operations::{Code, Request, Response, TaskResult},
     event::Event,
     notification::Record,
-    result::ObjectResult,
+    object_result::ObjectResult,
     runtime::Failure,
-    settings::{Given, Settings},
+    settings::{RawSettings, Settings},
 };
 
-/// What is left of the time for an answer when an object's work is given up, so that copies in parts can be aborted and the
-/// answer still comes.
+/// Time reserved before the deadline to abort a multipart copy and to send the response.
 const RESERVE: Duration = Duration::from_secs(5);
 
 /// Rewraps the objects that events name.
 #[derive(Debug)]
 pub(crate) struct Function {
     config: SdkConfig,
-    given: Given,
-    /// That of the last event; the next one is mostly of the same job.
-    last: Mutex<Option<(Given, String, Rewrapper)>>,
+    raw: RawSettings,
+    /// Settings, bucket, client and rewrapper of the last event; the next event usually belongs to the same
+    /// job.
+    last: Mutex<Option<(RawSettings, String, (SealedClient, Rewrapper))>>,
 }
 
 impl Function {
-    /// # Errors
-    /// The environment's settings cannot be used.
-    pub(crate) fn new(config: SdkConfig, given: Given) -> Result<Self, Failure> {
-        Settings::new(&given).map_err(|error| Failure::new("Settings", error.to_string()))?;
-        Ok(Self { config, given, last: Mutex::default() })
-    }
-
-    /// Answers an event within `time_left`.
+    /// Checks the settings of the environment.
     ///
     /// # Errors
-    /// It is no event of ours; or, of S3 event notifications, an object was not rewrapped.
-    pub(crate) async fn answer(
+    /// A setting in the environment is missing or invalid.
+    pub(crate) fn new(config: SdkConfig, raw: RawSettings) -> Result<Self, Failure> {
+        Settings::new(&raw).map_err(|error| Failure::new("Settings", error.to_string()))?;
+        Ok(Self { config, raw, last: Mutex::default() })
+    }
+
+    /// Handles an event within `time_left` and returns the response.
+    ///
+    /// # Errors
+    /// The event is invalid; or, for S3 event notifications, an object was not rewrapped.
+    pub(crate) async fn handle(
         &self,
         event: &[u8],
         time_left: Option<Duration>,
@@ -62,8 +64,8 @@ impl Function {
         let mut results = Vec::new();
         for task in &request.tasks {
             let result = match (&settings, task.object()) {
-                (Ok((given, settings)), Ok(object)) => {
-                    self.rewrap(given, settings, &object, until).await
+                (Ok((raw, settings)), Ok(object)) => {
+                    self.rewrap(raw, settings, &object, until).await
                 }
                 (Err(why), _) => ObjectResult::permanent(why),
                 (_, Err(why)) => ObjectResult::permanent(why),
@@ -77,13 +79,13 @@ impl Function {
                 result_string: text,
             });
         }
-        let answer = Answer {
+        let response = Response {
             invocation_schema_version: request.invocation_schema_version,
             treat_missing_keys_as: Code::PermanentFailure,
             invocation_id: request.invocation_id,
             results,
         };
-        serde_json::to_value(answer).expect("names are strings")
+        serde_json::to_value(response).expect("names are strings")
     }
 
     async fn notification(
@@ -91,97 +93,106 @@ impl Function {
         records: &[Record],
         until: Option<Instant>,
     ) -> Result<Value, Failure> {
-        let (given, settings) =
+        let (raw, settings) =
             self.settings(&BTreeMap::new()).map_err(|why| Failure::new("Settings", why))?;
         if settings.refresh {
-            // Its copy is an event too, and KMS does not tell on every store that a wrap is new: it could go on for ever.
-            let message =
-                "`refresh` is not for events: each rewrap would be the cause of the next one";
+            // The copy is an event too. KMS does not always report the key material, so rewraps
+            // could trigger each other without end.
+            let message = "`refresh` does not work with events: each rewrap would trigger the next";
             return Err(Failure::new("Settings", message));
         }
-        let (mut done, mut undone) = (Vec::new(), Vec::new());
+        let (mut rewrapped, mut failed) = (Vec::new(), Vec::new());
         for record in records {
             let (name, result) = match record.object() {
                 Ok(object) => {
-                    (object.to_string(), self.rewrap(&given, &settings, &object, until).await)
+                    (object.to_string(), self.rewrap(&raw, &settings, &object, until).await)
                 }
                 Err(why) => (record.event_name.clone(), ObjectResult::permanent(why)),
             };
             tracing::info!(event = record.event_name, object = name, code = ?result.code, "{}", result.text);
             match result.is_success() {
-                true => done.push(json!({ "object": name, "result": result.text })),
-                false => undone.push(result.text),
+                true => rewrapped.push(json!({ "object": name, "result": result.text })),
+                false => failed.push(result.text),
             }
         }
-        match undone.is_empty() {
-            true => Ok(json!({ "results": done })),
-            false => Err(Failure::new("NotRewrapped", undone.join("; "))),
+        match failed.is_empty() {
+            true => Ok(json!({ "results": rewrapped })),
+            false => Err(Failure::new("NotRewrapped", failed.join("; "))),
         }
     }
 
-    fn settings(&self, arguments: &BTreeMap<String, String>) -> Result<(Given, Settings), String> {
-        let given = self.given.and_of_job(arguments).map_err(|error| error.to_string())?;
-        let settings = Settings::new(&given).map_err(|error| error.to_string())?;
-        Ok((given, settings))
+    fn settings(
+        &self,
+        arguments: &BTreeMap<String, String>,
+    ) -> Result<(RawSettings, Settings), String> {
+        let raw = self.raw.with_arguments(arguments).map_err(|error| error.to_string())?;
+        let settings = Settings::new(&raw).map_err(|error| error.to_string())?;
+        Ok((raw, settings))
     }
 
     async fn rewrap(
         &self,
-        given: &Given,
+        raw: &RawSettings,
         settings: &Settings,
         object: &ListedObject,
         until: Option<Instant>,
     ) -> ObjectResult {
-        let rewrapper = match self.rewrapper(given, settings, &object.bucket).await {
-            Ok(rewrapper) => rewrapper,
+        let (client, rewrapper) = match self.rewrapper(raw, settings, &object.bucket).await {
+            Ok(made) => made,
             Err(error) => return error.into(),
         };
-        let Some(until) = until else { return rewrap_named(&rewrapper, object).await };
+        let Some(until) = until else { return rewrap_named(&client, &rewrapper, object).await };
         if until > Instant::now() {
-            if let Ok(result) = timeout_at(until, rewrap_named(&rewrapper, object)).await {
+            if let Ok(result) = timeout_at(until, rewrap_named(&client, &rewrapper, object)).await {
                 return result;
             }
-            // A copy in parts was dropped.
-            rewrapper.client().settle().await;
+            // Waits until the dropped multipart copy is aborted.
+            client.settle().await;
         }
         ObjectResult::temporary(
-            "the function's time was over: give it more, or rewrap this object by the command",
+            "timed out: raise the function's timeout, or rewrap this object with the sealwax command",
         )
     }
 
     async fn rewrapper(
         &self,
-        given: &Given,
+        raw: &RawSettings,
         settings: &Settings,
         bucket: &str,
-    ) -> Result<Rewrapper, Error> {
+    ) -> Result<(SealedClient, Rewrapper), Error> {
         let mut last = self.last.lock().await;
         match &*last {
-            Some((of, at, rewrapper)) if of == given && at == bucket => Ok(rewrapper.clone()),
+            Some((of, at, made)) if of == raw && at == bucket => Ok(made.clone()),
             _ => {
-                let rewrapper = settings.rewrapper(&self.config, bucket)?;
-                *last = Some((given.clone(), bucket.to_owned(), rewrapper.clone()));
-                Ok(rewrapper)
+                let made = settings.rewrapper(&self.config, bucket)?;
+                *last = Some((raw.clone(), bucket.to_owned(), made.clone()));
+                Ok(made)
             }
         }
     }
 }
 
-/// Rewraps an object. Where a version is named that is the newest no more because a rewrap replaced it, the newest one is
-/// meant: a task whose answer was lost comes again.
-async fn rewrap_named(rewrapper: &Rewrapper, object: &ListedObject) -> ObjectResult {
+/// Rewraps an object.
+///
+/// S3 Batch Operations repeats a task whose response it lost. The task then names a version that a
+/// rewrap has replaced, so the latest version is rewrapped instead.
+async fn rewrap_named(
+    client: &SealedClient,
+    rewrapper: &Rewrapper,
+    object: &ListedObject,
+) -> ObjectResult {
     let outcome = rewrapper.rewrap_one(object).await;
     let (Some(version_id), Some(ErrorKind::Unsupported)) =
         (&object.version_id, outcome.error().map(Error::kind))
     else {
         return outcome.into();
     };
-    let look = || rewrapper.client().head().bucket(&object.bucket).key(&object.key);
+    let look = || client.head().bucket(&object.bucket).key(&object.key);
     let (named, newest) = match tokio::join!(look().version_id(version_id).send(), look().send()) {
         (Ok(named), Ok(newest)) if named.version_id != newest.version_id => (named, newest),
         _ => return outcome.into(),
     };
-    // A body header is of one sealing alone.
+    // Each sealed body has its own header.
     let is_same_body = match (named.header(), newest.header()) {
         (Some(named), Some(newest)) => named.body_header() == newest.body_header(),
         _ => false,
@@ -193,7 +204,7 @@ async fn rewrap_named(rewrapper: &Rewrapper, object: &ListedObject) -> ObjectRes
     let mut result = ObjectResult::from(rewrapper.rewrap_one(&newest).await);
     if result.is_success() {
         result.text.push_str(
-            " (the newest version, of the same body; the one that was named keeps its keys)",
+            " (the latest version, which has the same body; the named version keeps its keys)",
         );
     }
     result
@@ -208,7 +219,7 @@ mod tests {
 
     const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/k";
 
-    /// A function whose services answer nobody.
+    /// A function whose endpoint does not answer.
     fn function(variables: &[(&str, &str)]) -> Function {
         let credentials = Credentials::new("test", "test", None, None, "test");
         let config = SdkConfig::builder()
@@ -223,7 +234,7 @@ mod tests {
             .iter()
             .chain(variables)
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Function::new(config, Given::by_environment(variables).expect("settings"))
+        Function::new(config, RawSettings::from_environment(variables).expect("settings"))
             .expect("a function")
     }
 
@@ -231,13 +242,14 @@ mod tests {
         let event = json!({
             "invocationSchemaVersion": "2.0", "invocationId": "i", "job": job, "tasks": [task],
         });
-        let answer = function.answer(event.to_string().as_bytes(), None).await.expect("an answer");
+        let response =
+            function.handle(event.to_string().as_bytes(), None).await.expect("a response");
         assert_eq!(
-            (&answer["invocationId"], &answer["invocationSchemaVersion"]),
+            (&response["invocationId"], &response["invocationSchemaVersion"]),
             (&json!("i"), &json!("2.0"))
         );
-        let [result] = &answer["results"].as_array().expect("results")[..] else {
-            panic!("{answer}")
+        let [result] = &response["results"].as_array().expect("results")[..] else {
+            panic!("{response}")
         };
         assert_eq!(result["taskId"], "t");
         let text = |name: &str| result[name].as_str().expect(name).to_owned();
@@ -245,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_failure_is_told_by_its_kind() {
+    async fn results_begin_with_the_error_kind() {
         let function = function(&[]);
         let task = json!({ "taskId": "t", "s3Key": "k", "s3Bucket": "b" });
         for (arguments, expected_code, expected) in [
@@ -259,7 +271,7 @@ mod tests {
                 "PermanentFailure",
                 "invalid-input: cannot rewrap the objects: no key to add",
             ),
-            (json!({ "add": "x" }), "PermanentFailure", "add cannot be used: "),
+            (json!({ "add": "x" }), "PermanentFailure", "invalid add: "),
             (json!({ "adds": KEY }), "PermanentFailure", "there is no argument adds"),
         ] {
             let (code, text) =
@@ -275,41 +287,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn time_that_is_over_is_no_end_of_the_object() {
+    async fn a_timeout_is_a_temporary_failure() {
         let function = function(&[("SEALWAX_REWRAP_ADD", KEY)]);
         let event = json!({
             "invocationSchemaVersion": "1.0", "invocationId": "i", "job": { "id": "j" },
             "tasks": [{ "taskId": "t", "s3Key": "k", "s3BucketArn": "arn:aws:s3:::b" }],
         });
-        let answer =
-            function.answer(event.to_string().as_bytes(), Some(RESERVE)).await.expect("an answer");
-        let result = &answer["results"][0];
+        let response =
+            function.handle(event.to_string().as_bytes(), Some(RESERVE)).await.expect("a response");
+        let result = &response["results"][0];
         assert_eq!(result["resultCode"], "TemporaryFailure", "{result}");
         assert!(
             result["resultString"]
                 .as_str()
                 .expect("a text")
-                .starts_with("the function's time was over"),
+                .starts_with("timed out: raise the function's timeout"),
             "{result}"
         );
     }
 
     #[tokio::test]
-    async fn an_event_of_an_object_that_stays_as_it_was_fails() {
+    async fn an_event_fails_if_its_object_is_not_rewrapped() {
         let created = json!({ "Records": [{
             "eventName": "ObjectCreated:Put",
             "s3": { "bucket": { "name": "b" }, "object": { "key": "k", "size": 1 } },
         }] });
-        let answered = function(&[("SEALWAX_REWRAP_ADD", KEY)])
-            .answer(created.to_string().as_bytes(), None)
+        let result = function(&[("SEALWAX_REWRAP_ADD", KEY)])
+            .handle(created.to_string().as_bytes(), None)
             .await;
-        let failure = answered.expect_err("no store");
+        let failure = result.expect_err("no store");
         assert_eq!(failure.kind, "NotRewrapped");
         assert!(failure.message.starts_with("unavailable: "), "{failure}");
 
-        let answered = function(&[("SEALWAX_REWRAP_REFRESH", "true")])
-            .answer(created.to_string().as_bytes(), None)
+        let result = function(&[("SEALWAX_REWRAP_REFRESH", "true")])
+            .handle(created.to_string().as_bytes(), None)
             .await;
-        assert_eq!(answered.expect_err("refused").kind, "Settings");
+        assert_eq!(result.expect_err("refused").kind, "Settings");
     }
 }

@@ -1,11 +1,13 @@
-//! An AWS Lambda function that re-wraps sealed objects: those of an S3 Batch Operations job, or of S3 event notifications.
+//! An AWS Lambda function that rewraps sealed objects, for S3 Batch Operations jobs and S3 event
+//! notifications.
 
 mod batch_operations;
 mod event;
 mod function;
 mod notification;
-mod result;
+mod object_result;
 mod runtime;
+mod s3_names;
 mod settings;
 
 use std::{convert::Infallible, env, error::Error, ffi::OsString, process::ExitCode};
@@ -18,13 +20,13 @@ use tracing_subscriber::{
 use self::{
     function::Function,
     runtime::{Failure, Runtime},
-    settings::Given,
+    settings::RawSettings,
 };
 
 #[tokio::main]
 async fn main() -> ExitCode {
     init_log();
-    let runtime = match Runtime::of_environment() {
+    let runtime = match Runtime::from_environment() {
         Ok(runtime) => runtime,
         Err(failure) => {
             tracing::error!("{failure}");
@@ -36,40 +38,42 @@ async fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Answers events until the runtime API fails, or at once if the function cannot begin.
+/// Handles events until the runtime API fails. Returns at once if the function cannot start.
 async fn serve(runtime: &Runtime) -> Result<Infallible, Box<dyn Error>> {
-    let function = match begin().await {
+    let function = match initialize().await {
         Ok(function) => function,
         Err(failure) => {
-            runtime.cannot_begin(&failure).await?;
+            runtime.initialization_failed(&failure).await?;
             return Err(failure.into());
         }
     };
     loop {
         let invocation = runtime.next().await?;
-        let answer = function.answer(&invocation.event, invocation.time_left).await;
-        if let Err(failure) = &answer {
+        let response = function.handle(&invocation.event, invocation.time_left).await;
+        if let Err(failure) = &response {
             tracing::error!("{failure}");
         }
-        runtime.answer(&invocation, &answer).await?;
+        runtime.respond(&invocation, &response).await?;
     }
 }
 
-async fn begin() -> Result<Function, Failure> {
+async fn initialize() -> Result<Function, Failure> {
     let text = |text: OsString| text.to_string_lossy().into_owned();
-    let given =
-        Given::by_environment(env::vars_os().map(|(name, value)| (text(name), text(value))));
-    let given = given.map_err(|error| Failure::new("Settings", error.to_string()))?;
-    Function::new(aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await, given)
+    let raw = RawSettings::from_environment(
+        env::vars_os().map(|(name, value)| (text(name), text(value))),
+    );
+    let raw = raw.map_err(|error| Failure::new("Settings", error.to_string()))?;
+    Function::new(aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await, raw)
 }
 
-/// Logs what `RUST_LOG` says, else each object and all warnings.
+/// Logs as `RUST_LOG` says; without it, each object and all warnings.
 fn init_log() {
     let default = "warn,sealwax_lambda=info";
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::registry()
         .with(filter)
-        // At TRACE the SDK logs bodies: with LOG_SENSITIVE_BODIES=true even answers of KMS, which hold data keys.
+        // At TRACE the SDK logs bodies; with LOG_SENSITIVE_BODIES=true even responses of KMS, which
+        // hold data keys.
         .with(LevelFilter::DEBUG)
         .with(
             tracing_subscriber::fmt::layer()

@@ -1,11 +1,11 @@
 //! S3 event notifications. (Amazon S3 User Guide, "Event message structure".)
 
-use sealwax_s3::listing::ListedObject;
+use sealwax_s3::ListedObject;
 use serde::Deserialize;
 
-use crate::event::{bucket_of_arn, url_decoded};
+use crate::s3_names::{bucket_of_arn, url_decoded};
 
-/// What happened to one object.
+/// One event.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Record {
@@ -40,7 +40,7 @@ struct Object {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ReplicationEventData {
-    /// Its ARN.
+    /// ARN of the bucket.
     #[serde(default)]
     destination_bucket: Option<String>,
     #[serde(default)]
@@ -48,11 +48,11 @@ struct ReplicationEventData {
 }
 
 impl Record {
-    /// The object that is there now: the created one, or the replica of a replicated one.
+    /// Returns the object that the event announces: the created object, or the replica.
     ///
     /// # Errors
-    /// Why there is none. An event that tells of no object is refused rather than passed over: who subscribes to it means
-    /// something by it.
+    /// The reason why there is no such object. The function rejects other events instead of
+    /// skipping them, because a subscription to them is a mistake.
     pub(crate) fn object(&self) -> Result<ListedObject, String> {
         let event = self.event_name.strip_prefix("s3:").unwrap_or(&self.event_name);
         let replication = self.replication_event_data.as_ref();
@@ -65,17 +65,18 @@ impl Record {
             Some(("Replication", _)) => {
                 let why = replication
                     .and_then(|data| data.failure_reason.as_deref())
-                    .unwrap_or("no reason is given");
-                return Err(format!("there is no replica to be rewrapped: {event} ({why})"));
+                    .unwrap_or("no reason given");
+                return Err(format!("there is no replica to rewrap: {event} ({why})"));
             }
-            _ => return Err(format!("{event} is not an event that this function is for")),
+            _ => return Err(format!("{event} is not an event that this function handles")),
         };
         let key = url_decoded(&self.s3.object.key).ok_or("the key is not URL-encoded UTF-8")?;
         let mut object = ListedObject::new(bucket, key);
-        // It was the newest one: one that replaced it meanwhile is rewrapped in its stead.
+        // The event is about the version that was the latest. If another version replaced it since,
+        // that one is rewrapped.
         object.is_latest = Some(true);
         object.version_id = self.s3.object.version_id.clone().filter(|id| !id.is_empty());
-        // With a size, one that was deleted meanwhile is no failure.
+        // With a size, an object that was deleted since is not a failure.
         object.size = Some(self.s3.object.size.unwrap_or_default());
         Ok(object)
     }
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn created_objects_are_where_the_event_is_from() {
+    fn created_objects_are_in_the_bucket_that_sent_the_event() {
         for event in
             ["ObjectCreated:Put", "s3:ObjectCreated:Copy", "ObjectCreated:CompleteMultipartUpload"]
         {
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn replicated_objects_are_where_they_were_replicated_to() {
+    fn replicated_objects_are_in_the_destination_bucket() {
         let data =
             json!({ "replicationRuleId": "r", "destinationBucket": "arn:aws:s3:::invoices-west" });
         let object = record("Replication:OperationReplicatedAfterThreshold", data)
@@ -130,18 +131,18 @@ mod tests {
     }
 
     #[test]
-    fn other_events_are_refused() {
+    fn other_events_are_rejected() {
         let failed = json!({ "destinationBucket": "arn:aws:s3:::invoices-west", "failureReason": "AssumeRoleNotPermitted" });
         for (event, data, expected) in [
             (
                 "Replication:OperationFailedReplication",
                 failed,
-                "there is no replica to be rewrapped: Replication:OperationFailedReplication (AssumeRoleNotPermitted)",
+                "there is no replica to rewrap: Replication:OperationFailedReplication (AssumeRoleNotPermitted)",
             ),
             (
                 "ObjectRemoved:Delete",
                 Value::Null,
-                "ObjectRemoved:Delete is not an event that this function is for",
+                "ObjectRemoved:Delete is not an event that this function handles",
             ),
             (
                 "Replication:OperationReplicatedAfterThreshold",

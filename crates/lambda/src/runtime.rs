@@ -1,5 +1,5 @@
-//! The loop of a Lambda function: take an event, answer it. (AWS Lambda Developer Guide, "Using the Lambda runtime API for
-//! custom runtimes".)
+//! A client of the Lambda runtime API: get the next event, post the response. (AWS Lambda Developer
+//! Guide, "Using the Lambda runtime API for custom runtimes".)
 
 use std::{
     env,
@@ -14,32 +14,32 @@ use hyper_util::{
 };
 use serde_json::{Value, json};
 
-/// The runtime API's only version.
+/// The only version of the runtime API.
 const VERSION: &str = "2018-06-01";
 
-/// The runtime API: at `AWS_LAMBDA_RUNTIME_API`, inside the function's sandbox.
+/// The runtime API at `AWS_LAMBDA_RUNTIME_API`, inside the function's execution environment.
 #[derive(Debug, Clone)]
 pub(crate) struct Runtime {
     base: String,
     http: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// An event that is to be answered.
+/// An event that waits for a response.
 #[derive(Debug)]
 pub(crate) struct Invocation {
     id: String,
     /// The event, in JSON.
     pub(crate) event: Bytes,
-    /// How long Lambda waits for the answer, if it says so.
+    /// Time that Lambda waits for the response, if it gives a deadline.
     pub(crate) time_left: Option<Duration>,
 }
 
-/// Why an event is not answered, or the function cannot begin: as Lambda shows it, and hands it to the function's
-/// destination for failures.
+/// An error that the function reports to Lambda, which logs it and sends it to the function's
+/// on-failure destination.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Failure {
-    /// Such as `InvalidEvent`.
+    /// Error type, such as `InvalidEvent`.
     pub(crate) kind: &'static str,
     pub(crate) message: String,
 }
@@ -54,24 +54,24 @@ impl Failure {
     }
 }
 
-/// The runtime API does not answer as it should: nothing can be done but to end, and be started anew.
+/// A failed call to the runtime API. The process exits, and Lambda starts a new one.
 #[derive(Debug, thiserror::Error)]
-#[error("the Lambda runtime API fails at {path}: {why}")]
-pub(crate) struct Broken {
+#[error("call to the Lambda runtime API failed: {path}: {why}")]
+pub(crate) struct RuntimeApiError {
     path: String,
     why: String,
 }
 
 impl Runtime {
-    /// The one that Lambda names.
+    /// Connects to the runtime API that Lambda names in the environment.
     ///
     /// # Errors
-    /// There is none: this is not Lambda.
-    pub(crate) fn of_environment() -> Result<Self, Failure> {
+    /// The environment names none: the process does not run in Lambda.
+    pub(crate) fn from_environment() -> Result<Self, Failure> {
         let Ok(address) = env::var("AWS_LAMBDA_RUNTIME_API") else {
             return Err(Failure::new(
                 "NotLambda",
-                "AWS_LAMBDA_RUNTIME_API is not set: run it in AWS Lambda, or by cargo-lambda",
+                "AWS_LAMBDA_RUNTIME_API is not set: run this program in AWS Lambda or with cargo-lambda",
             ));
         };
         Ok(Self::at(&address))
@@ -85,28 +85,31 @@ impl Runtime {
         }
     }
 
-    /// The next event, however long that takes.
-    pub(crate) async fn next(&self) -> Result<Invocation, Broken> {
+    /// Waits for the next event.
+    pub(crate) async fn next(&self) -> Result<Invocation, RuntimeApiError> {
         let path = "invocation/next";
         let request = Request::get(format!("{}/{path}", self.base)).body(Full::default());
         let (headers, event) = self.call(path, request, StatusCode::OK).await?;
         let Some(id) = header(&headers, "lambda-runtime-aws-request-id") else {
-            return Err(Broken { path: path.into(), why: "the event has no id".into() });
+            return Err(RuntimeApiError {
+                path: path.into(),
+                why: "the event has no request id".into(),
+            });
         };
         let deadline =
             header(&headers, "lambda-runtime-deadline-ms").and_then(|text| text.parse().ok());
         Ok(Invocation { id: id.to_owned(), event, time_left: deadline.and_then(until) })
     }
 
-    /// Gives the answer to an event.
-    pub(crate) async fn answer(
+    /// Posts the response to an event, or the error.
+    pub(crate) async fn respond(
         &self,
         invocation: &Invocation,
-        answer: &Result<Value, Failure>,
-    ) -> Result<(), Broken> {
-        match answer {
-            Ok(answer) => {
-                self.post(&format!("invocation/{}/response", invocation.id), answer, None).await
+        response: &Result<Value, Failure>,
+    ) -> Result<(), RuntimeApiError> {
+        match response {
+            Ok(response) => {
+                self.post(&format!("invocation/{}/response", invocation.id), response, None).await
             }
             Err(failure) => {
                 self.post(
@@ -119,12 +122,20 @@ impl Runtime {
         }
     }
 
-    /// Says that the function cannot begin.
-    pub(crate) async fn cannot_begin(&self, failure: &Failure) -> Result<(), Broken> {
+    /// Reports that the function cannot start.
+    pub(crate) async fn initialization_failed(
+        &self,
+        failure: &Failure,
+    ) -> Result<(), RuntimeApiError> {
         self.post("init/error", &failure.to_json(), Some(failure.kind)).await
     }
 
-    async fn post(&self, path: &str, body: &Value, error: Option<&str>) -> Result<(), Broken> {
+    async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        error: Option<&str>,
+    ) -> Result<(), RuntimeApiError> {
         let mut request = Request::post(format!("{}/{path}", self.base))
             .header("content-type", "application/json");
         if let Some(kind) = error {
@@ -140,19 +151,19 @@ impl Runtime {
         path: &str,
         request: Result<Request<Full<Bytes>>, hyper::http::Error>,
         expected: StatusCode,
-    ) -> Result<(HeaderMap, Bytes), Broken> {
-        let broken = |why: String| Broken { path: path.to_owned(), why };
-        let request = request.map_err(|error| broken(error.to_string()))?;
+    ) -> Result<(HeaderMap, Bytes), RuntimeApiError> {
+        let failed = |why: String| RuntimeApiError { path: path.to_owned(), why };
+        let request = request.map_err(|error| failed(error.to_string()))?;
         let (parts, body) = self
             .http
             .request(request)
             .await
-            .map_err(|error| broken(error.to_string()))?
+            .map_err(|error| failed(error.to_string()))?
             .into_parts();
-        let body = body.collect().await.map_err(|error| broken(error.to_string()))?.to_bytes();
-        // cargo-lambda says 200 where Lambda says 202.
+        let body = body.collect().await.map_err(|error| failed(error.to_string()))?.to_bytes();
+        // cargo-lambda returns 200 where Lambda returns 202.
         if parts.status != expected && parts.status != StatusCode::OK {
-            return Err(broken(format!("{}: {}", parts.status, String::from_utf8_lossy(&body))));
+            return Err(failed(format!("{}: {}", parts.status, String::from_utf8_lossy(&body))));
         }
         Ok((parts.headers, body))
     }
@@ -162,8 +173,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The time until then, in milliseconds since 1970. Nobody is given an event too late: a time of the past says nothing, as
-/// that of cargo-lambda.
+/// Returns the time until `deadline`, in milliseconds since 1970. `None` for a past deadline:
+/// Lambda never sends an event too late, but cargo-lambda sends such deadlines.
 fn until(deadline: u64) -> Option<Duration> {
     (UNIX_EPOCH + Duration::from_millis(deadline)).duration_since(SystemTime::now()).ok()
 }
@@ -177,7 +188,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers one request with `answer`; gives the request, as far as its head and a body that came with it.
+    /// Answers one request with `answer` and returns the request.
     async fn serve_once(listener: &TcpListener, answer: &str) -> String {
         let (mut stream, _) = listener.accept().await.expect("a connection");
         let mut request = Vec::new();
@@ -203,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_event_is_taken_and_answered() {
+    async fn an_event_gets_a_response() {
         let (listener, runtime) = api().await;
         let later = SystemTime::now() + Duration::from_secs(3600);
         let later = later.duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
@@ -223,7 +234,7 @@ mod tests {
         let accepted = "HTTP/1.1 202 Accepted\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
         let answer = Ok(json!({ "done": true }));
         let (asked, answered) =
-            tokio::join!(serve_once(&listener, accepted), runtime.answer(&invocation, &answer));
+            tokio::join!(serve_once(&listener, accepted), runtime.respond(&invocation, &answer));
         assert!(
             answered.is_ok()
                 && asked.starts_with("POST /2018-06-01/runtime/invocation/7/response "),
@@ -233,7 +244,7 @@ mod tests {
 
         let failure = Err(Failure::new("InvalidEvent", "none of ours"));
         let (asked, answered) =
-            tokio::join!(serve_once(&listener, accepted), runtime.answer(&invocation, &failure));
+            tokio::join!(serve_once(&listener, accepted), runtime.respond(&invocation, &failure));
         assert!(
             answered.is_ok() && asked.starts_with("POST /2018-06-01/runtime/invocation/7/error "),
             "{asked}"
@@ -249,16 +260,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_is_an_error() {
+    async fn a_rejected_call_is_an_error() {
         let (listener, runtime) = api().await;
         let refusal = "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno";
         let (_, invocation) = tokio::join!(serve_once(&listener, refusal), runtime.next());
         let said = invocation.expect_err("refused").to_string();
-        assert_eq!(said, "the Lambda runtime API fails at invocation/next: 403 Forbidden: no");
+        assert_eq!(
+            said,
+            "call to the Lambda runtime API failed: invocation/next: 403 Forbidden: no"
+        );
     }
 
     #[test]
-    fn a_deadline_of_the_past_is_none() {
+    fn a_past_deadline_is_ignored() {
         assert_eq!(until(600_000), None);
     }
 }

@@ -1,20 +1,20 @@
-//! What is to be done with the objects: by the function's environment, and by a job's arguments.
+//! Settings from the function's environment and from a job's arguments.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use aws_config::{Region, SdkConfig};
 use sealwax_s3::{
-    DiscoveryFilter, Error, KmsKeyArn, KmsKeyring, Landing, PlacePolicy, SealedClient,
-    SidecarPolicy,
+    DiscoveryFilter, Error, KeyChanges, KeyStorage, KmsKeyArn, KmsKeyring, PlacePolicy, Rewrapper,
+    SealedClient, SidecarPolicy,
     aws_sdk_s3::{Client, config::Builder},
     envelope::CachingKeyring,
-    rewrap::{Edits, Rewrapper},
 };
 
-/// What the names of the variables begin with. The rest is the argument's name, in capitals.
+/// Prefix of the environment variables; the argument's name follows, in capitals.
 const PREFIX: &str = "SEALWAX_REWRAP_";
 
-/// All names, and whether a job may set them too. What decides which objects are trusted, it may not.
+/// Names of all settings, and `true` for those that a job may set too. A job cannot set those that
+/// decide which objects are trusted.
 const NAMES: [(&str, bool); 12] = [
     ("accounts", false),
     ("add", true),
@@ -30,58 +30,61 @@ const NAMES: [(&str, bool); 12] = [
     ("to_sidecar", true),
 ];
 
-/// A setting that cannot be used.
+/// An invalid setting.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Invalid(String);
+pub(crate) struct InvalidSetting(String);
 
-/// Settings as they were given, without the empty ones.
+/// Unparsed settings, without empty ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Given(BTreeMap<&'static str, String>);
+pub(crate) struct RawSettings(BTreeMap<&'static str, String>);
 
-impl Given {
-    /// Those of the environment: `SEALWAX_REWRAP_ADD` and so on.
+impl RawSettings {
+    /// Reads the environment: `SEALWAX_REWRAP_ADD` and so on.
     ///
     /// # Errors
-    /// A variable that is none of ours though its name begins as theirs: a mistyped one must not go unnoticed.
-    pub(crate) fn by_environment(
+    /// A variable has the prefix but is not a setting, such as a mistyped one.
+    pub(crate) fn from_environment(
         variables: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, Invalid> {
-        let mut given = Self::default();
+    ) -> Result<Self, InvalidSetting> {
+        let mut raw = Self::default();
         for (variable, value) in variables {
             let Some(name) = variable.strip_prefix(PREFIX) else { continue };
             let known = NAMES.iter().find(|(known, _)| known.to_uppercase() == name);
             let (name, _) =
-                known.ok_or_else(|| Invalid(format!("there is no setting {variable}")))?;
-            given.set(name, &value);
+                known.ok_or_else(|| InvalidSetting(format!("there is no setting {variable}")))?;
+            raw.set(name, &value);
         }
-        Ok(given)
+        Ok(raw)
     }
 
-    /// These, and those of a job.
+    /// Adds the arguments of a job.
     ///
     /// # Errors
-    /// An argument that does not exist, that a job may not set, or that the environment sets in another way.
-    pub(crate) fn and_of_job(&self, arguments: &BTreeMap<String, String>) -> Result<Self, Invalid> {
-        let mut given = self.clone();
+    /// An argument does not exist, is reserved for the environment, or contradicts the environment.
+    pub(crate) fn with_arguments(
+        &self,
+        arguments: &BTreeMap<String, String>,
+    ) -> Result<Self, InvalidSetting> {
+        let mut raw = self.clone();
         for (argument, value) in arguments {
             let name = match NAMES.iter().find(|(known, _)| known == argument) {
                 Some((name, true)) => name,
                 Some((_, false)) => {
-                    return Err(Invalid(format!(
-                        "a job may not set {argument}: the function's environment does"
+                    return Err(InvalidSetting(format!(
+                        "a job cannot set {argument}: set it in the function's environment"
                     )));
                 }
-                None => return Err(Invalid(format!("there is no argument {argument}"))),
+                None => return Err(InvalidSetting(format!("there is no argument {argument}"))),
             };
             if self.0.get(name).is_some_and(|set| set != value.trim()) {
-                return Err(Invalid(format!(
-                    "{argument} is set in the function's environment, and in another way by the job"
+                return Err(InvalidSetting(format!(
+                    "{argument} has another value in the function's environment"
                 )));
             }
-            given.set(name, value);
+            raw.set(name, value);
         }
-        Ok(given)
+        Ok(raw)
     }
 
     fn set(&mut self, name: &'static str, value: &str) {
@@ -95,131 +98,135 @@ impl Given {
         self.0.get(name).map(String::as_str)
     }
 
-    /// A list, with spaces or commas between.
+    /// Returns the items of a list, which are separated by spaces or commas.
     fn list(&self, name: &str) -> impl Iterator<Item = &str> {
         let text = self.get(name).unwrap_or_default();
         text.split([' ', ',', '\n']).filter(|item| !item.is_empty())
     }
 
-    fn arns(&self, name: &str) -> Result<Vec<KmsKeyArn>, Invalid> {
+    fn arns(&self, name: &str) -> Result<Vec<KmsKeyArn>, InvalidSetting> {
         self.list(name).map(|arn| arn.parse().map_err(|error| invalid(name, &error))).collect()
     }
 }
 
-/// Settings that can be used.
+/// Parsed settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     add: Vec<KmsKeyArn>,
     replace: Vec<KmsKeyArn>,
     remove: Vec<KmsKeyArn>,
-    /// Whether wraps under older material are made anew.
+    /// `true` to rewrap keys that are wrapped under older key material.
     pub(crate) refresh: bool,
     replica_of: Option<String>,
-    landing: Landing,
+    landing: KeyStorage,
     sidecars: SidecarPolicy,
-    /// To read with: these,
+    /// Keys to read with.
     keys: Vec<KmsKeyArn>,
-    /// or all of these accounts.
+    /// Accounts whose keys may be used to read.
     discovery: Option<DiscoveryFilter>,
     calls_per_second: Option<u32>,
-    /// That of the buckets, if it is not the function's.
+    /// The buckets' Region, if it is not the function's.
     region: Option<Region>,
 }
 
 impl Settings {
-    /// Checks what was given.
+    /// Parses settings.
     ///
     /// # Errors
-    /// What cannot be used, or is missing.
-    pub(crate) fn new(given: &Given) -> Result<Self, Invalid> {
-        let keys = given.arns("keys")?;
-        let discovery = given.get("accounts").map(|_| {
-            DiscoveryFilter::accounts(given.list("accounts"))
-                .partition(given.get("partition").unwrap_or("aws"))
+    /// A setting is missing or invalid.
+    pub(crate) fn new(raw: &RawSettings) -> Result<Self, InvalidSetting> {
+        let keys = raw.arns("keys")?;
+        let discovery = raw.get("accounts").map(|_| {
+            DiscoveryFilter::accounts(raw.list("accounts"))
+                .partition(raw.get("partition").unwrap_or("aws"))
         });
         if keys.is_empty() && discovery.is_none() {
-            return Err(Invalid(format!(
-                "neither {PREFIX}KEYS nor {PREFIX}ACCOUNTS says which wrapping keys objects may be opened with"
+            return Err(InvalidSetting(format!(
+                "no keys to open objects with: set {PREFIX}KEYS or {PREFIX}ACCOUNTS"
             )));
         }
-        let landing = match given.get("to_sidecar") {
-            None | Some("never") => Landing::Copy,
-            Some("needed") => Landing::SidecarWhereNeeded,
-            Some("always") => Landing::Sidecar,
+        let landing = match raw.get("to_sidecar") {
+            None | Some("never") => KeyStorage::Metadata,
+            Some("needed") => KeyStorage::SidecarWhereNeeded,
+            Some("always") => KeyStorage::Sidecar,
             Some(other) => {
                 return Err(invalid(
                     "to_sidecar",
-                    &format!("{other} is none of never, needed, always"),
+                    &format!("must be one of never, needed, always (got {other:?})"),
                 ));
             }
         };
-        let refresh = match given.get("refresh") {
+        let refresh = match raw.get("refresh") {
             None | Some("false") => false,
             Some("true") => true,
             Some(other) => {
-                return Err(invalid("refresh", &format!("{other} is neither true nor false")));
+                return Err(invalid("refresh", &format!("must be true or false (got {other:?})")));
             }
         };
-        let calls = given.get("kms_calls_per_second").map(str::parse).transpose();
+        let calls = raw.get("kms_calls_per_second").map(str::parse).transpose();
         let calls_per_second: Option<u32> =
             calls.map_err(|error| invalid("kms_calls_per_second", &error))?;
         if calls_per_second == Some(0) {
-            return Err(invalid("kms_calls_per_second", &"none at all is not enough"));
+            return Err(invalid("kms_calls_per_second", &"must be at least 1"));
         }
         Ok(Self {
-            add: given.arns("add")?,
-            replace: given.arns("replace")?,
-            remove: given.arns("remove")?,
+            add: raw.arns("add")?,
+            replace: raw.arns("replace")?,
+            remove: raw.arns("remove")?,
             refresh,
-            replica_of: given.get("replica_of").map(str::to_owned),
+            replica_of: raw.get("replica_of").map(str::to_owned),
             landing,
-            sidecars: given
+            sidecars: raw
                 .get("sidecars")
                 .map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix),
             keys,
             discovery,
             calls_per_second,
-            region: given.get("region").map(|region| Region::new(region.to_owned())),
+            region: raw.get("region").map(|region| Region::new(region.to_owned())),
         })
     }
 
-    /// What rewraps the objects of `bucket` so.
+    /// Returns a client and a rewrapper for the objects of `bucket`.
     ///
     /// # Errors
-    /// Nothing is to be changed.
-    pub(crate) fn rewrapper(&self, config: &SdkConfig, bucket: &str) -> Result<Rewrapper, Error> {
+    /// The settings change no key.
+    pub(crate) fn rewrapper(
+        &self,
+        config: &SdkConfig,
+        bucket: &str,
+    ) -> Result<(SealedClient, Rewrapper), Error> {
         let config = match &self.region {
             Some(region) => config.to_builder().region(region.clone()).build(),
             None => config.clone(),
         };
-        let mut reading = KmsKeyring::builder(&config);
-        reading = self.keys.iter().cloned().fold(reading, |keyring, key| keyring.key(key));
+        let mut reading = KmsKeyring::builder(&config).keys(&self.keys);
         if let Some(discovery) = &self.discovery {
             reading = reading.discovery(discovery.clone());
         }
         if let Some(calls) = self.calls_per_second {
             reading = reading.calls_per_second(calls);
         }
-        let reading = Arc::new(reading.build());
+        let reading = Arc::new(reading.build().expect("parsed ARNs"));
         let places = match &self.replica_of {
             Some(source) => PlacePolicy::bound().replica_of(bucket, source),
             None => PlacePolicy::bound(),
         };
         let edits = self.edits(&reading);
-        // Elsewhere than at AWS, buckets seldom have host names of their own.
+        // Outside AWS, buckets seldom have host names of their own.
         let s3 = Builder::from(&config).force_path_style(config.endpoint_url().is_some()).build();
-        // Intermediate keys are unwrapped once for many objects, as long as Lambda keeps this process.
+        // Unwraps an intermediate key once for many objects, for as long as Lambda keeps this
+        // process.
         let client = SealedClient::builder(Client::from_conf(s3), CachingKeyring::new(reading));
         let client = client.places(places).sidecars(self.sidecars.clone()).build();
-        Ok(Rewrapper::new(client, edits)?.landing(self.landing))
+        let rewrapper = client.rewrapper(edits)?.key_storage(self.landing);
+        Ok((client, rewrapper))
     }
 
-    /// In the order of the command: replace, add, refresh, remove.
-    fn edits(&self, reading: &KmsKeyring) -> Edits {
-        let keyring = |keys: &[KmsKeyArn]| {
-            keys.iter().cloned().fold(reading.sibling(), |keyring, key| keyring.key(key)).build()
-        };
-        let mut edits = Edits::new();
+    /// Returns the key changes in the order that the command uses: replace, add, refresh, remove.
+    fn edits(&self, reading: &KmsKeyring) -> KeyChanges {
+        let keyring =
+            |keys: &[KmsKeyArn]| reading.sibling().keys(keys).build().expect("parsed ARNs");
+        let mut edits = KeyChanges::new();
         if !self.replace.is_empty() {
             edits = edits.replace_keys(keyring(&self.replace));
         }
@@ -233,8 +240,8 @@ impl Settings {
     }
 }
 
-fn invalid(name: &str, why: &dyn fmt::Display) -> Invalid {
-    Invalid(format!("{name} cannot be used: {why}"))
+fn invalid(name: &str, why: &dyn fmt::Display) -> InvalidSetting {
+    InvalidSetting(format!("invalid {name}: {why}"))
 }
 
 #[cfg(test)]
@@ -244,8 +251,8 @@ mod tests {
     const EAST: &str = "arn:aws:kms:us-east-1:111122223333:key/e";
     const WEST: &str = "arn:aws:kms:us-west-2:111122223333:key/w";
 
-    fn environment(variables: &[(&str, &str)]) -> Result<Given, Invalid> {
-        Given::by_environment(
+    fn environment(variables: &[(&str, &str)]) -> Result<RawSettings, InvalidSetting> {
+        RawSettings::from_environment(
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         )
     }
@@ -255,8 +262,8 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_and_the_job_together_say_what_to_do() {
-        let given = environment(&[
+    fn settings_come_from_the_environment_and_the_job() {
+        let raw = environment(&[
             ("PATH", "/bin"),
             ("SEALWAX_REWRAP_KEYS", &format!("{EAST}, {WEST}")),
             ("SEALWAX_REWRAP_REPLICA_OF", "invoices"),
@@ -269,7 +276,8 @@ mod tests {
             ("replica_of", "invoices"),
             ("to_sidecar", "needed"),
         ]);
-        let settings = Settings::new(&given.and_of_job(&job).expect("settings")).expect("settings");
+        let settings =
+            Settings::new(&raw.with_arguments(&job).expect("settings")).expect("settings");
         let (east, west) = (EAST.parse().expect("an ARN"), WEST.parse().expect("an ARN"));
         let expected = Settings {
             add: vec![west],
@@ -277,7 +285,7 @@ mod tests {
             remove: vec![east],
             refresh: false,
             replica_of: Some("invoices".into()),
-            landing: Landing::SidecarWhereNeeded,
+            landing: KeyStorage::SidecarWhereNeeded,
             sidecars: SidecarPolicy::off(),
             keys: vec![EAST.parse().expect("an ARN"), WEST.parse().expect("an ARN")],
             discovery: None,
@@ -288,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_has_each_setting() {
+    fn the_readme_lists_each_setting() {
         let readme = include_str!("../README.md");
         for (name, by_job) in NAMES {
             let argument = if by_job { format!("`{name}`") } else { String::new() };
@@ -299,61 +307,67 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_said() {
-        let refused = |variables: &[(&str, &str)]| {
+    fn invalid_settings_are_rejected() {
+        let rejected = |variables: &[(&str, &str)]| {
             environment(variables)
-                .and_then(|given| Settings::new(&given))
+                .and_then(|raw| Settings::new(&raw))
                 .expect_err("refused")
                 .to_string()
         };
         let keys = ("SEALWAX_REWRAP_KEYS", EAST);
         assert_eq!(
-            refused(&[("SEALWAX_REWRAP_ADDS", WEST)]),
+            rejected(&[("SEALWAX_REWRAP_ADDS", WEST)]),
             "there is no setting SEALWAX_REWRAP_ADDS"
         );
         assert!(
-            refused(&[("SEALWAX_REWRAP_ADD", WEST)]).starts_with("neither SEALWAX_REWRAP_KEYS nor")
+            rejected(&[("SEALWAX_REWRAP_ADD", WEST)])
+                .starts_with("no keys to open objects with: set SEALWAX_REWRAP_KEYS or")
         );
         for (variable, value, expected) in [
-            ("SEALWAX_REWRAP_ADD", "alias/west", "add cannot be used: "),
-            ("SEALWAX_REWRAP_TO_SIDECAR", "yes", "to_sidecar cannot be used: yes is none of"),
-            ("SEALWAX_REWRAP_REFRESH", "yes", "refresh cannot be used: yes is neither"),
+            ("SEALWAX_REWRAP_ADD", "alias/west", "invalid add: "),
+            (
+                "SEALWAX_REWRAP_TO_SIDECAR",
+                "yes",
+                "invalid to_sidecar: must be one of never, needed, always (got \"yes\")",
+            ),
+            (
+                "SEALWAX_REWRAP_REFRESH",
+                "yes",
+                "invalid refresh: must be true or false (got \"yes\")",
+            ),
             (
                 "SEALWAX_REWRAP_KMS_CALLS_PER_SECOND",
                 "0",
-                "kms_calls_per_second cannot be used: none",
+                "invalid kms_calls_per_second: must be at least 1",
             ),
         ] {
-            let said = refused(&[keys, (variable, value)]);
-            assert!(said.starts_with(expected), "{said}");
+            let message = rejected(&[keys, (variable, value)]);
+            assert!(message.starts_with(expected), "{message}");
         }
     }
 
     #[test]
-    fn a_job_cannot_widen_what_the_environment_trusts() {
-        let given = environment(&[
+    fn a_job_cannot_widen_trust() {
+        let raw = environment(&[
             ("SEALWAX_REWRAP_ACCOUNTS", "111122223333"),
             ("SEALWAX_REWRAP_ADD", WEST),
         ]);
-        let given = given.expect("settings");
-        assert!(Settings::new(&given).is_ok());
+        let raw = raw.expect("settings");
+        assert!(Settings::new(&raw).is_ok());
         for (name, value, expected) in [
             (
                 "accounts",
                 "444455556666",
-                "a job may not set accounts: the function's environment does",
+                "a job cannot set accounts: set it in the function's environment",
             ),
-            ("keys", EAST, "a job may not set keys: the function's environment does"),
-            (
-                "add",
-                EAST,
-                "add is set in the function's environment, and in another way by the job",
-            ),
-            ("add", "", "add is set in the function's environment, and in another way by the job"),
+            ("keys", EAST, "a job cannot set keys: set it in the function's environment"),
+            ("add", EAST, "add has another value in the function's environment"),
+            ("add", "", "add has another value in the function's environment"),
             ("ADD", WEST, "there is no argument ADD"),
         ] {
-            let said = given.and_of_job(&arguments(&[(name, value)])).expect_err(name).to_string();
-            assert_eq!(said, expected);
+            let message =
+                raw.with_arguments(&arguments(&[(name, value)])).expect_err(name).to_string();
+            assert_eq!(message, expected);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Attributes and tags, between `object_store`'s types and S3's.
+//! Conversion of attributes and tags between `object_store` and S3.
 
 use object_store::{Attribute, Attributes, Error, Result, TagSet};
 use sealwax_s3::{ObjectInfo, Put, aws_sdk_s3::types::StorageClass};
 
-/// Puts them on an object that is to be stored.
-pub(crate) fn onto(mut put: Put, attributes: &Attributes, tags: &TagSet) -> Result<Put> {
+/// Sets attributes and tags on a put.
+pub(crate) fn set_on(mut put: Put, attributes: &Attributes, tags: &TagSet) -> Result<Put> {
     let mut stored = sealwax_s3::Attributes::default();
     if !tags.encoded().is_empty() {
         stored = stored.tagging(tags.encoded());
@@ -24,7 +24,7 @@ pub(crate) fn onto(mut put: Put, attributes: &Attributes, tags: &TagSet) -> Resu
             }
             other => {
                 return Err(Error::NotSupported {
-                    source: format!("the attribute {other:?}").into(),
+                    source: format!("cannot store the attribute {other:?} in S3").into(),
                 });
             }
         };
@@ -32,8 +32,8 @@ pub(crate) fn onto(mut put: Put, attributes: &Attributes, tags: &TagSet) -> Resu
     Ok(put.attributes(stored))
 }
 
-/// Those of a stored object. Sealwax's own metadata is not among them.
-pub(crate) fn of(info: &ObjectInfo) -> Attributes {
+/// Returns the attributes of a stored object, without Sealwax's own metadata.
+pub(crate) fn of_object(info: &ObjectInfo) -> Attributes {
     let headers = [
         (Attribute::CacheControl, &info.cache_control),
         (Attribute::ContentDisposition, &info.content_disposition),
@@ -45,9 +45,9 @@ pub(crate) fn of(info: &ObjectInfo) -> Attributes {
         headers.into_iter().filter_map(|(attribute, value)| Some((attribute, value.clone()?)));
     let class =
         info.storage_class.iter().map(|class| (Attribute::StorageClass, class.as_str().to_owned()));
-    let own = info
+    let user_defined = info
         .metadata
         .iter()
         .map(|(name, value)| (Attribute::Metadata(name.clone().into()), value.clone()));
-    headers.chain(class).chain(own).collect()
+    headers.chain(class).chain(user_defined).collect()
 }

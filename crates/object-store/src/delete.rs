@@ -12,9 +12,9 @@ use crate::{
     error::{self, STORE, generic},
 };
 
-/// Most objects of one `DeleteObjects`. (Amazon S3 API Reference.)
+/// Maximum number of objects in one `DeleteObjects` request. (Amazon S3 API Reference.)
 const MAX_OBJECTS: usize = 1_000;
-/// Requests at once.
+/// Maximum number of concurrent requests.
 const CONCURRENCY: usize = 8;
 
 impl SealedStore {
@@ -23,7 +23,7 @@ impl SealedStore {
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
         let store = self.clone();
-        // What came before a failure of the input is deleted all the same, and told before it.
+        // Objects before a failed input item are still deleted, and reported before it.
         let batches = locations.ready_chunks(MAX_OBJECTS);
         let deleted = batches.map(move |batch| {
             let store = store.clone();
@@ -32,13 +32,13 @@ impl SealedStore {
         deleted.buffered(CONCURRENCY).flatten().boxed()
     }
 
-    /// What became of each, in their order.
+    /// Deletes a batch and returns one result per item, in the same order.
     async fn delete_batch(&self, batch: Vec<Result<Path>>) -> Vec<Result<Path>> {
         let paths: Vec<_> = batch.iter().filter_map(|path| path.as_ref().ok().cloned()).collect();
         let mut failures = match self.delete_paths(&paths).await {
             Ok(failures) => failures,
             Err(error) => {
-                // One call failed: so it is of each object.
+                // The whole request failed, so every object gets its error.
                 let message = error.to_string();
                 let failed = |path: Path| Err(generic(format!("{path}: {message}")));
                 return batch.into_iter().map(|path| path.and_then(failed)).collect();
@@ -50,12 +50,12 @@ impl SealedStore {
             .collect()
     }
 
-    /// The objects that were not deleted, by key.
+    /// Deletes `paths` and returns the failures by key.
     async fn delete_paths(&self, paths: &[Path]) -> Result<HashMap<String, Error>> {
         if paths.is_empty() {
             return Ok(HashMap::new());
         }
-        let place = format!("{} objects of s3://{}", paths.len(), self.bucket());
+        let target = format!("{} objects of s3://{}", paths.len(), self.bucket());
         let ids: Result<Vec<_>, _> = paths
             .iter()
             .map(|path| ObjectIdentifier::builder().key(path.as_ref()).build())
@@ -65,7 +65,8 @@ impl SealedStore {
         let delete =
             delete.map_err(|error| Error::Generic { store: STORE, source: error.into() })?;
         let request = self.client().s3().delete_objects().bucket(self.bucket()).delete(delete);
-        let output = request.send().await.map_err(|error| error::call("delete", &place, &error))?;
+        let output =
+            request.send().await.map_err(|error| error::of_call("delete", &target, &error))?;
         let failures = output.errors().iter().filter_map(|error| {
             let path = error.key()?.to_owned();
             let code = error.code().unwrap_or_default();

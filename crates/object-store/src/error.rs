@@ -1,4 +1,4 @@
-//! Failures, as `object_store` tells them apart. The source keeps what failed, where, and what to do.
+//! Mapping of failures to `object_store`'s errors.
 
 use object_store::{Error, path::Path};
 use sealwax_s3::{
@@ -11,19 +11,19 @@ use sealwax_s3::{
 
 pub(crate) const STORE: &str = "Sealwax";
 
-/// What was being done: the same answer of S3 means different things.
+/// The operation that failed; the same S3 error has different meanings by operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum During {
     Read,
     Write,
-    /// A write where there must be no object yet.
+    /// A write that requires that no object exists.
     Creation,
-    /// A write over an object that must be there, and be a certain one.
+    /// A write that requires a certain existing object.
     Update,
 }
 
-/// A failed operation of the client on the object at `location`.
-pub(crate) fn stored(
+/// Maps a failed operation of the sealed client on the object at `location`.
+pub(crate) fn of_operation(
     during: During,
     location: &Path,
 ) -> impl Fn(sealwax_s3::Error) -> Error + Send + 'static {
@@ -31,9 +31,9 @@ pub(crate) fn stored(
     move |error| {
         let (kind, path, source) = (error.kind(), path.clone(), Box::new(error));
         match kind {
-            // S3 says so of a write over an object that is not there.
+            // S3 answers so if the object to overwrite does not exist.
             ErrorKind::NotFound if during == During::Update => Error::Precondition { path, source },
-            ErrorKind::NotFound => Error::NotFound { path, source },
+            ErrorKind::NotFound | ErrorKind::NoSuchBucket => Error::NotFound { path, source },
             ErrorKind::Conflict if during == During::Creation => {
                 Error::AlreadyExists { path, source }
             }
@@ -47,14 +47,14 @@ pub(crate) fn stored(
     }
 }
 
-/// A failed call of S3 that reads or writes no object.
-pub(crate) fn call<E>(call: &str, place: &str, error: &SdkError<E, HttpResponse>) -> Error
+/// Maps a failed S3 call that reads or writes no object.
+pub(crate) fn of_call<E>(call: &str, target: &str, error: &SdkError<E, HttpResponse>) -> Error
 where
     E: std::error::Error + 'static,
 {
     let status = error.raw_response().map(|response| response.status().as_u16());
-    let source = format!("cannot {call} {place}: {}", DisplayErrorContext(error)).into();
-    let path = place.to_owned();
+    let source = format!("cannot {call} {target}: {}", DisplayErrorContext(error)).into();
+    let path = target.to_owned();
     match status {
         Some(403) => Error::PermissionDenied { path, source },
         Some(401) => Error::Unauthenticated { path, source },
@@ -63,7 +63,7 @@ where
     }
 }
 
-/// A failure that is no service's.
+/// An error that did not come from a service.
 pub(crate) fn generic(message: impl Into<String>) -> Error {
     Error::Generic { store: STORE, source: message.into().into() }
 }

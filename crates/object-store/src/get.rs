@@ -1,4 +1,4 @@
-//! Reading objects, and what is known of them.
+//! Reading objects and their metadata.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::{
@@ -8,11 +8,11 @@ use sealwax_s3::{ObjectInfo, envelope::EncryptionContext};
 
 use crate::{
     SealedStore, attributes,
-    error::{During, stored},
+    error::{During, of_operation},
     time,
 };
 
-/// Puts the conditions and the version on a get or a head.
+/// Sets the conditions and the version on a get or a head request.
 macro_rules! with_conditions {
     ($request:expr, $options:expr) => {{
         let mut request = $request;
@@ -51,18 +51,20 @@ impl SealedStore {
             .get()
             .bucket(self.bucket())
             .key(location.as_ref())
-            .require_context(context);
+            .encryption_context(context);
         let get = match options.range {
             Some(GetRange::Bounded(range)) => get.range(range),
             Some(GetRange::Offset(start)) => get.range(start..),
             Some(GetRange::Suffix(len)) => get.suffix(len),
             None => get,
         };
-        let object =
-            with_conditions!(get, options).send().await.map_err(stored(During::Read, location))?;
+        let object = with_conditions!(get, options)
+            .send()
+            .await
+            .map_err(of_operation(During::Read, location))?;
         let (meta, attributes, range) =
-            (meta(location, object.info()), attributes::of(object.info()), object.range());
-        let plaintext = object.into_stream().map_err(stored(During::Read, location)).boxed();
+            (meta(location, object.info()), attributes::of_object(object.info()), object.range());
+        let plaintext = object.into_stream().map_err(of_operation(During::Read, location)).boxed();
         Ok(GetResult { payload: GetResultPayload::Stream(plaintext), meta, range, attributes })
     }
 
@@ -72,13 +74,15 @@ impl SealedStore {
         options: GetOptions,
     ) -> Result<GetResult> {
         let head = self.client().head().bucket(self.bucket()).key(location.as_ref());
-        let info =
-            with_conditions!(head, options).send().await.map_err(stored(During::Read, location))?;
+        let info = with_conditions!(head, options)
+            .send()
+            .await
+            .map_err(of_operation(During::Read, location))?;
         Ok(GetResult {
             payload: GetResultPayload::Stream(stream::empty().boxed()),
             meta: meta(location, &info),
             range: 0..info.plaintext_len(),
-            attributes: attributes::of(&info),
+            attributes: attributes::of_object(&info),
         })
     }
 }

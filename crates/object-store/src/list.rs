@@ -1,4 +1,4 @@
-//! Listing, with the lengths of plaintexts.
+//! Listing of objects, with plaintext lengths.
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
@@ -15,7 +15,7 @@ use sealwax_s3::{
 
 use crate::{SealedStore, error, time};
 
-/// What of the bucket to list.
+/// Parameters of a listing.
 #[derive(Debug, Clone, Default)]
 struct Listing {
     prefix: Option<String>,
@@ -53,7 +53,7 @@ impl SealedStore {
         Ok(result)
     }
 
-    /// One page after the other, each asked for when it is wanted.
+    /// Streams the pages; each is requested on demand.
     fn pages(self, listing: Listing) -> BoxStream<'static, Result<ListObjectsV2Output>> {
         let pages = stream::try_unfold(Some(None), move |next: Option<Option<String>>| {
             let (store, listing) = (self.clone(), listing.clone());
@@ -68,13 +68,13 @@ impl SealedStore {
     }
 
     async fn page(&self, listing: Listing, token: Option<String>) -> Result<ListObjectsV2Output> {
-        let place =
+        let target =
             format!("s3://{}/{}", self.bucket(), listing.prefix.as_deref().unwrap_or_default());
         let request =
             self.client().s3().list_objects_v2().bucket(self.bucket()).set_prefix(listing.prefix);
         let request = request.set_start_after(listing.offset).set_delimiter(listing.delimiter);
         let request = request.set_max_keys(listing.max_keys).set_continuation_token(token);
-        request.send().await.map_err(|error| error::call("list", &place, &error))
+        request.send().await.map_err(|error| error::of_call("list", &target, &error))
     }
 }
 
@@ -96,7 +96,7 @@ impl PaginatedListStore for SealedStore {
     }
 }
 
-/// The prefix of all keys below `path`.
+/// Returns the prefix of all keys below `path`.
 fn folder(path: Option<&Path>) -> Option<String> {
     path.filter(|path| !path.is_root()).map(|path| format!("{path}{DELIMITER}"))
 }
@@ -124,8 +124,8 @@ fn meta(object: &Object) -> Result<ObjectMeta> {
     })
 }
 
-/// Of a sealed object it follows from the stored length. What has a length that no sealed object has was not sealed: its
-/// length is the stored one.
+/// Computes the plaintext length from the stored length. An object whose length no sealed object
+/// has is not sealed, and keeps its stored length.
 fn plaintext_len(stored_len: u64) -> u64 {
     geometry::plaintext_len(stored_len).unwrap_or(stored_len)
 }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_those_of_plaintexts() {
+    fn lengths_are_plaintext_lengths() {
         for len in [0, 1, 16_383, 16_384, 16_385, 5 << 30] {
             let stored = geometry::body_len(len).expect("within limit");
             assert_eq!(
@@ -150,18 +150,18 @@ mod tests {
         assert_eq!(
             meta(&object("k", 71)).expect("a path").size,
             71,
-            "no sealed object is as short"
+            "no sealed object is this short"
         );
     }
 
     #[test]
-    fn a_key_that_is_no_path_is_named() {
+    fn an_error_names_the_key_that_is_not_a_path() {
         let error = meta(&object("a//b", 72)).expect_err("an empty segment");
         assert!(error.to_string().contains("a//b"), "{error}");
     }
 
     #[test]
-    fn prefixes_are_folders() {
+    fn prefixes_end_with_a_slash() {
         assert_eq!(folder(None), None);
         assert_eq!(folder(Some(&Path::from("/"))), None);
         assert_eq!(folder(Some(&Path::from("a/b"))).as_deref(), Some("a/b/"));

@@ -1,4 +1,4 @@
-//! Objects that are put at once.
+//! Puts of whole objects.
 
 use bytes::Bytes;
 use object_store::{Extensions, PutMode, PutOptions, PutPayload, PutResult, Result, path::Path};
@@ -6,7 +6,7 @@ use sealwax_s3::{Put, envelope::EncryptionContext};
 
 use crate::{
     SealedStore, attributes,
-    error::{During, generic, stored},
+    error::{During, generic, of_operation},
 };
 
 impl SealedStore {
@@ -18,22 +18,22 @@ impl SealedStore {
     ) -> Result<PutResult> {
         let put = self.begin_put(location, &options.extensions);
         let put =
-            attributes::onto(put, &options.attributes, &options.tags)?.body(Bytes::from(payload));
+            attributes::set_on(put, &options.attributes, &options.tags)?.body(Bytes::from(payload));
         let (put, during) = match options.mode {
             PutMode::Overwrite => (put, During::Write),
             PutMode::Create => (put.if_none_match("*"), During::Creation),
             PutMode::Update(version) => {
-                let e_tag = version
-                    .e_tag
-                    .ok_or_else(|| generic("an update needs the entity tag of what it updates"))?;
+                let e_tag = version.e_tag.ok_or_else(|| {
+                    generic("PutMode::Update needs an entity tag: set e_tag of the version")
+                })?;
                 (put.if_match(e_tag), During::Update)
             }
         };
-        let output = put.send().await.map_err(stored(during, location))?;
+        let output = put.send().await.map_err(of_operation(during, location))?;
         Ok(PutResult { e_tag: output.e_tag, version: output.version_id })
     }
 
-    /// A put with its encryption context.
+    /// Starts a put with its encryption context.
     pub(crate) fn begin_put(&self, location: &Path, extensions: &Extensions) -> Put {
         let context = extensions.get::<EncryptionContext>().unwrap_or(self.context());
         self.client()

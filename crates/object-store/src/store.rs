@@ -1,4 +1,4 @@
-//! The store: what an application holds.
+//! The store and its `ObjectStore` implementation.
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -10,13 +10,14 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
     RenameTargetMode, Result, path::Path,
 };
-use sealwax_s3::{CopyOutput, ErrorKind, SealedClient, envelope::EncryptionContext};
+use sealwax_s3::{CopyObjectOutput, ErrorKind, SealedClient, envelope::EncryptionContext};
 
-use crate::error::{During, stored};
+use crate::error::{During, of_operation};
 
 /// One bucket of sealed objects, as an [`ObjectStore`].
 ///
-/// Cloning is cheap. For a part of a bucket, put it into [`object_store::prefix::PrefixStore`].
+/// Clones are cheap and share the client. For one prefix of a bucket, wrap the store in
+/// [`object_store::prefix::PrefixStore`].
 #[derive(Clone)]
 pub struct SealedStore(Arc<Inner>);
 
@@ -29,7 +30,7 @@ struct Inner {
 }
 
 impl SealedStore {
-    /// The objects of `bucket` (a name, or the ARN of an access point), sealed and opened by `client`.
+    /// Creates a store for the objects of `bucket`, a bucket name or an access point ARN.
     #[must_use]
     pub fn new(client: SealedClient, bucket: impl Into<String>) -> Self {
         Self(Arc::new(Inner {
@@ -40,29 +41,34 @@ impl SealedStore {
         }))
     }
 
-    /// The encryption context of objects that are put, unless the options of a put have one in their extensions. It is stored
-    /// in clear and appears in CloudTrail: no personal data, no secrets.
+    /// Sets the encryption context of new objects. A put can override it with an
+    /// [`EncryptionContext`] in the `extensions` of its options.
+    ///
+    /// The context is stored in clear and appears in CloudTrail, so it must not contain personal
+    /// data or secrets.
     #[must_use]
     pub fn encryption_context(mut self, context: EncryptionContext) -> Self {
         Arc::make_mut(&mut self.0).context = context;
         self
     }
 
-    /// Refuses to read objects whose encryption context lacks any of these pairs. The options of a get can require others,
-    /// by an [`EncryptionContext`] in their extensions. What needs no key, a head or a list, is not refused.
+    /// Rejects reads of objects whose encryption context lacks any of these pairs. A get can
+    /// require other pairs with an [`EncryptionContext`] in the `extensions` of its options.
+    ///
+    /// Heads and lists need no key and ignore the requirement.
     #[must_use]
     pub fn require_context(mut self, pairs: EncryptionContext) -> Self {
         Arc::make_mut(&mut self.0).required_context = pairs;
         self
     }
 
-    /// The client, for all that this interface does not have, such as rewrapping.
+    /// The client, for operations that `ObjectStore` does not have, such as rewrap.
     #[must_use]
     pub fn client(&self) -> &SealedClient {
         &self.0.client
     }
 
-    /// The bucket.
+    /// The bucket name or access point ARN.
     #[must_use]
     pub fn bucket(&self) -> &str {
         &self.0.bucket
@@ -76,8 +82,13 @@ impl SealedStore {
         &self.0.required_context
     }
 
-    /// Copies inside S3: the body as it is, the data key wrapped anew for its new place.
-    async fn copy_object(&self, from: &Path, to: &Path, mode: CopyMode) -> Result<CopyOutput> {
+    /// Copies inside S3: S3 copies the body, and KMS rewraps the data key for the new place.
+    async fn copy_object(
+        &self,
+        from: &Path,
+        to: &Path,
+        mode: CopyMode,
+    ) -> Result<CopyObjectOutput> {
         let bucket = self.bucket();
         let copy = self
             .client()
@@ -90,10 +101,10 @@ impl SealedStore {
             CopyMode::Overwrite => (copy, During::Write),
             CopyMode::Create => (copy.if_none_match("*"), During::Creation),
         };
-        copy.send().await.map_err(stored(during, to))
+        copy.send().await.map_err(of_operation(during, to))
     }
 
-    /// Deletes only what was copied: another object may be there by now.
+    /// Deletes the source of a copy, unless another object has replaced it since.
     async fn delete_copied(
         &self,
         from: &Path,
@@ -102,7 +113,7 @@ impl SealedStore {
         let delete = || self.client().delete().bucket(self.bucket()).key(from.as_ref());
         if let Some(e_tag) = e_tag {
             match delete().if_match(&e_tag).send().await {
-                // A store without conditional deletions: it is looked at just before.
+                // The server has no conditional deletes: check the entity tag just before.
                 Err(error) if error.kind() == ErrorKind::Unsupported => {
                     self.client()
                         .head()
@@ -112,7 +123,7 @@ impl SealedStore {
                         .send()
                         .await?;
                 }
-                done => return done.map(|_| ()),
+                result => return result.map(|_| ()),
             }
         }
         delete().send().await.map(|_| ())
@@ -149,8 +160,8 @@ impl ObjectStore for SealedStore {
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let get = self.client().get().bucket(self.bucket()).key(location.as_ref());
-        let get = get.require_context(self.required_context().clone());
-        get.ranges(ranges).await.map_err(stored(During::Read, location))
+        let get = get.encryption_context(self.required_context().clone());
+        get.ranges(ranges).await.map_err(of_operation(During::Read, location))
     }
 
     fn delete_stream(
@@ -186,7 +197,9 @@ impl ObjectStore for SealedStore {
             RenameTargetMode::Create => CopyMode::Create,
         };
         let copied = self.copy_object(from, to, mode).await?;
-        self.delete_copied(from, copied.source.e_tag).await.map_err(stored(During::Write, from))
+        self.delete_copied(from, copied.source.e_tag)
+            .await
+            .map_err(of_operation(During::Write, from))
     }
 }
 

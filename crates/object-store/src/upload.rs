@@ -1,7 +1,8 @@
-//! Objects that are put in parts.
+//! Multipart puts.
 //!
-//! The caller's parts may have any length, Sealwax's are whole chunks: so they are one stream to it, which it cuts anew,
-//! seals and sends in a task of its own.
+//! The caller's parts may have any length, but Sealwax's parts are whole chunks. The upload
+//! therefore joins the caller's parts into one stream, which a task cuts into Sealwax's parts,
+//! seals and sends.
 
 use std::{fmt, io, pin::Pin, sync::Arc};
 
@@ -25,27 +26,27 @@ use tokio::{
 
 use crate::{
     SealedStore, attributes,
-    error::{During, STORE, generic, stored},
+    error::{During, STORE, generic, of_operation},
 };
 
-/// What goes to the upload's task, in order.
+/// A message to the upload's task.
 enum Message {
-    /// A part, and who waits until it is taken.
+    /// A part, and the channel to report that it was accepted.
     Part(PutPayload, oneshot::Sender<()>),
-    /// The object is whole.
+    /// All parts were sent.
     Complete,
 }
 
-/// An upload whose parts are still to come. The object appears when it is completed, and only then; one that is dropped is
+/// An unfinished upload. The object appears only when the upload is completed. A dropped upload is
 /// aborted in the background.
 pub(crate) struct SealedUpload {
     location: Path,
-    /// As long as it is there, the upload goes on. `None` after it was completed or aborted.
+    /// Sender of the parts; `None` after the upload was completed or aborted.
     parts: Option<UnboundedSender<Message>>,
     task: Arc<Mutex<Task>>,
 }
 
-/// The task that seals and sends.
+/// State of the task that seals and sends.
 enum Task {
     Running(JoinHandle<Result<PutOutput, sealwax_s3::Error>>),
     Failed(String),
@@ -60,7 +61,7 @@ impl SealedStore {
     ) -> Result<SealedUpload> {
         let (sender, receiver) = unbounded_channel();
         let put = self.begin_put(location, &options.extensions);
-        let put = attributes::onto(put, &options.attributes, &options.tags)?;
+        let put = attributes::set_on(put, &options.attributes, &options.tags)?;
         let put = put.body(PlaintextSource::slow_stream(plaintext(receiver)));
         let task = Task::Running(tokio::spawn(put.send()));
         Ok(SealedUpload {
@@ -71,30 +72,32 @@ impl SealedStore {
     }
 }
 
-/// The parts as one stream. It ends well only by [`Message::Complete`].
+/// Joins the parts into one stream, which fails unless it ends with [`Message::Complete`].
 fn plaintext(parts: UnboundedReceiver<Message>) -> impl Stream<Item = io::Result<Bytes>> + Send {
     struct State {
         parts: UnboundedReceiver<Message>,
         pieces: std::vec::IntoIter<Bytes>,
-        taken: Option<oneshot::Sender<()>>,
+        accepted: Option<oneshot::Sender<()>>,
     }
-    let state = State { parts, pieces: Vec::new().into_iter(), taken: None };
+    let state = State { parts, pieces: Vec::new().into_iter(), accepted: None };
     stream::try_unfold(state, |mut state| async move {
         loop {
             if state.parts.is_closed() {
-                return Err(io::Error::other("the upload was given up before it was complete"));
+                return Err(io::Error::other(
+                    "the upload was aborted or dropped before it was complete",
+                ));
             }
             if let Some(piece) = state.pieces.next() {
                 return Ok(Some((piece, state)));
             }
-            if let Some(taken) = state.taken.take() {
-                // Its future may have been dropped.
-                let _ = taken.send(());
+            if let Some(accepted) = state.accepted.take() {
+                // The part's future may have been dropped.
+                let _ = accepted.send(());
             }
             match state.parts.recv().await {
-                Some(Message::Part(payload, taken)) => {
+                Some(Message::Part(payload, accepted)) => {
                     state.pieces = payload.into_iter().collect::<Vec<_>>().into_iter();
-                    state.taken = Some(taken);
+                    state.accepted = Some(accepted);
                 }
                 Some(Message::Complete) => return Ok(None),
                 None => {}
@@ -104,13 +107,18 @@ fn plaintext(parts: UnboundedReceiver<Message>) -> impl Stream<Item = io::Result
 }
 
 impl SealedUpload {
-    /// How the task ended, which fails the upload for good unless it stored the object.
+    /// Waits for the task and returns its result. If the task did not store the object, the upload
+    /// has failed for good.
     async fn end(task: &Mutex<Task>, location: &Path) -> Result<PutOutput> {
         let mut task = task.lock().await;
         let ended = match &mut *task {
             Task::Running(handle) => Pin::new(handle).await,
             Task::Failed(message) => return Err(generic(message.clone())),
-            Task::Ended => return Err(generic(format!("the upload of {location} has ended"))),
+            Task::Ended => {
+                return Err(generic(format!(
+                    "cannot continue the upload of {location}: it has already ended"
+                )));
+            }
         };
         match ended {
             Ok(Ok(output)) => {
@@ -119,7 +127,7 @@ impl SealedUpload {
             }
             Ok(Err(error)) => {
                 *task = Task::Failed(error.to_string());
-                Err(stored(During::Write, location)(error))
+                Err(of_operation(During::Write, location)(error))
             }
             Err(error) => {
                 *task = Task::Failed(error.to_string());
@@ -131,16 +139,17 @@ impl SealedUpload {
 
 #[async_trait]
 impl MultipartUpload for SealedUpload {
-    /// Takes the part at once, whenever the future is polled; the future is ready when the upload has room for the part.
+    /// Accepts the part at once, even if the future is never polled. The future is ready once the
+    /// task has read the part.
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let (taken, is_taken) = oneshot::channel();
+        let (accepted, is_accepted) = oneshot::channel();
         if let Some(parts) = &self.parts {
-            // If it is not sent, the task has failed: so says `is_taken`.
-            let _ = parts.send(Message::Part(data, taken));
+            // A failed send means that the task has failed; `is_accepted` reports that.
+            let _ = parts.send(Message::Part(data, accepted));
         }
         let (task, location) = (Arc::clone(&self.task), self.location.clone());
         async move {
-            match is_taken.await {
+            match is_accepted.await {
                 Ok(()) => Ok(()),
                 Err(_) => Self::end(&task, &location).await.map(|_| ()),
             }
@@ -161,7 +170,7 @@ impl MultipartUpload for SealedUpload {
     async fn abort(&mut self) -> Result<()> {
         let Some(parts) = self.parts.take() else { return Ok(()) };
         drop(parts);
-        // Its failure is what was asked for; by then, what was stored of it is aborted.
+        // The failure is expected. When it arrives, the multipart upload in S3 is aborted.
         let _ = Self::end(&self.task, &self.location).await;
         Ok(())
     }

@@ -1,18 +1,18 @@
-//! AWS KMS as a keyring.
+//! A keyring over AWS KMS.
 
-mod arn;
 mod calls;
 mod candidates;
-mod clients;
-mod failure;
-mod generate;
+mod key_arn;
 mod keyring;
-mod pace;
-mod s3ec;
+mod keyring_error;
+mod rate_limiter;
+mod regional_clients;
+mod s3ec_keyring;
+mod wrap_policy;
 
 pub use self::{
-    arn::{InvalidArn, KmsKeyArn},
     candidates::DiscoveryFilter,
-    generate::WrapPolicy,
-    keyring::{KMS_PROVIDER, KmsKeyring, KmsKeyringBuilder},
+    key_arn::{InvalidArn, KMS_PROVIDER, KmsKeyArn},
+    keyring::{KmsKeyring, KmsKeyringBuilder},
+    wrap_policy::WrapPolicy,
 };

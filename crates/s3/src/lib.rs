@@ -1,61 +1,64 @@
 #![doc = include_str!("../README.md")]
 
-pub mod audit;
 #[cfg(test)]
 mod auto_traits;
-mod aws_failure;
-mod checksums;
+mod backoff;
+mod blocking;
 mod client;
-pub mod drill;
+mod download;
 mod error;
 mod format;
 mod kms;
-pub mod listing;
-pub mod migrate;
 mod object;
 mod operation;
 mod places;
-pub mod rewrap;
+mod progress;
 pub mod s3ec;
-mod server_clock;
-mod sidecars;
-mod slots;
-mod source;
+mod single_flight;
+mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod timeouts;
 mod upload;
 mod uri;
-pub mod verify;
+mod vault;
 
 pub use {aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope};
 
 pub use self::{
-    aws_failure::error_chain,
-    checksums::BodyChecksum,
     client::{SealedClient, SealedClientBuilder},
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, error_chain},
     format::{ObjectFormat, UnencryptedObjects},
     kms::{
         DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder,
         WrapPolicy,
     },
-    object::{Attributes, ObjectInfo},
+    object::ObjectInfo,
     operation::{
-        copy::{Copy, CopyOutput},
-        delete::Delete,
+        copy::{CopyObject, CopyObjectOutput},
+        delete::{Delete, DeleteOutput},
         get::{Get, PlaintextStream, SealedObject},
         head::Head,
+        inspect::{Inspect, InspectOutput, InspectedKey},
+        key_materials::KeyMaterials,
         put::{Put, PutOutput, PutS3ec, PutS3ecOutput},
         reencrypt::{Reencrypt, ReencryptOutput, WriteFormat},
-        rewrap::{Landing, Rewrap, RewrapOutcome, RewrapOutput},
+        rewrap::{
+            DataKeyWay, Forecast, ForecastAction, Forecaster, KeyChange, KeyChanges, KeyStorage,
+            MetadataWay, ObjectState, PlannedRewrap, Rewrap, RewrapCost, RewrapOutcome,
+            RewrapOutput, Rewrapper, Skipped,
+        },
         shred::{KeyHolder, Shred, ShredOutput},
-        verify::{Verified, Verify, VerifyDepth},
+        verify::{Verify, VerifyDepth, VerifyOutput},
     },
     places::PlacePolicy,
-    server_clock::ServerClock,
-    sidecars::SidecarPolicy,
-    source::PlaintextSource,
-    upload::unfinished::UnfinishedUpload,
+    store::{
+        attributes::Attributes,
+        checksum::BodyChecksum,
+        limits,
+        list::{ListPages, ListedObject, decode_key},
+        server_clock::ServerClock,
+    },
+    upload::{source::PlaintextSource, unfinished::UnfinishedUpload},
     uri::{InvalidUri, S3Uri},
+    vault::{object_kind::ObjectKind, sidecar::SidecarPolicy},
 };

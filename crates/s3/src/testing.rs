@@ -163,11 +163,7 @@ impl TestRegion {
     /// A keyring of all keys that were made here.
     #[must_use]
     pub fn keyring(&self) -> KmsKeyring {
-        self.keys
-            .iter()
-            .cloned()
-            .fold(KmsKeyring::builder(&self.config), |builder, key| builder.key(key))
-            .build()
+        KmsKeyring::builder(&self.config).keys(&self.keys).build().expect("KMS returned ARNs")
     }
 
     /// A client with that keyring.

@@ -46,7 +46,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let s3 = aws_sdk_s3::config::Builder::from(&config)
         .endpoint_url(sealed_wire.url())
         .force_path_style(true);
-    let keyring = CachingKeyring::new(KmsKeyring::builder(&config).key(key_arn.parse()?).build());
+    let keyring = CachingKeyring::new(KmsKeyring::builder(&config).key(key_arn).build()?);
     let client = SealedClient::builder(aws_sdk_s3::Client::from_conf(s3.build()), keyring).build();
     let sealed = open(Arc::new(SealedStore::new(client, bucket)), "sealed").await?;
 

@@ -18,10 +18,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: cache BUCKET KEY-ARN".into());
     };
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
-    let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).build();
+    let keyring = KmsKeyring::builder(&config).key(key_arn).build()?;
 
     // Whoever has this process's memory has the cached keys; after a revocation in KMS they still work for so long.
-    let limits = CacheLimits { age: Duration::from_secs(60), ..CacheLimits::default() };
+    let limits = CacheLimits::new().with_max_age(Duration::from_secs(60));
     let keyring = CachingKeyring::with_limits(keyring, limits);
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
 

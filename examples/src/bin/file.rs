@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: file BUCKET KEY-ARN PATH".into());
     };
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
-    let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).build();
+    let keyring = KmsKeyring::builder(&config).key(key_arn).build()?;
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
 
     // The file is read, sealed and sent in parts, several at once. If this process is killed, run it again: the state file,

@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: range BUCKET KEY-ARN".into());
     };
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
-    let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).build();
+    let keyring = KmsKeyring::builder(&config).key(key_arn).build()?;
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
 
     let numbers: Vec<u8> = (0..500_000_u32).flat_map(u32::to_be_bytes).collect();

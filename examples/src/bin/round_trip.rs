@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .force_path_style(config.endpoint_url().is_some())
             .build(),
     );
-    let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).build();
+    let keyring = KmsKeyring::builder(&config).key(key_arn).build()?;
     let client = SealedClient::builder(s3, keyring).build();
 
     let context = EncryptionContext::try_from_iter([("tenant", "acme")])?;

@@ -20,9 +20,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let s3 = || aws_sdk_s3::Client::new(&config);
 
     // Each key's ARN says its Region; KMS is asked there. A write goes on while one Region is down.
-    let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).key(other.parse()?);
+    let keyring = KmsKeyring::builder(&config).key(key_arn).key(other);
     let both =
-        SealedClient::builder(s3(), keyring.wrap_policy(WrapPolicy::AtLeast(1)).build()).build();
+        SealedClient::builder(s3(), keyring.wrap_policy(WrapPolicy::AtLeast(1)).build()?).build();
     let stored =
         both.put().bucket(bucket).key("examples/regions").body("kept twice").send().await?;
     println!(
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
 
     // After the loss of the first Region, the other key alone will do.
-    let keyring = KmsKeyring::builder(&config).key(other.parse()?).build();
+    let keyring = KmsKeyring::builder(&config).key(other).build()?;
     let survivor = SealedClient::builder(s3(), keyring).build();
     let object = survivor.get().bucket(bucket).key("examples/regions").send().await?;
     println!("{}", String::from_utf8_lossy(&object.bytes().await?));

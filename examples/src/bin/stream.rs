@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let mib: usize = mib.parse()?;
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
-    let keyring = KmsKeyring::builder(&config).key(key_arn.parse()?).build();
+    let keyring = KmsKeyring::builder(&config).key(key_arn).build()?;
     // All uploads of this client together have no more than this of parts in memory.
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring)
         .memory_budget(32 << 20)

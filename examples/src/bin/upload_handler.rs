@@ -96,7 +96,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         _ => return Err("usage: upload_handler BUCKET KEY-ARN [ADDRESS]".into()),
     };
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
-    let keyring = CachingKeyring::new(KmsKeyring::builder(&config).key(key_arn.parse()?).build());
+    let keyring = CachingKeyring::new(KmsKeyring::builder(&config).key(key_arn).build()?);
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
 
     let uploads = Uploads { client: client.clone(), bucket: bucket.clone() };

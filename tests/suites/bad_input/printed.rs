@@ -15,20 +15,23 @@ use std::{
     sync::Arc,
 };
 
+use sealwax_jobs::{
+    drill::BlockedRegions,
+    listing::ManifestLocation,
+    migrate::Migrate,
+    rewrap::{Apply, Planning, Work},
+};
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{
-    Attributes, BodyChecksum, DiscoveryFilter, ErrorKind, InvalidArn, InvalidUri, KmsKeyArn,
-    KmsKeyring, PlacePolicy, PlaintextSource, S3Uri, SealedClient, UnfinishedUpload, WrapPolicy,
-    drill::BlockedRegions,
+    Attributes, BodyChecksum, DiscoveryFilter, ErrorKind, InvalidArn, InvalidUri, KeyChanges,
+    KmsKeyArn, KmsKeyring, ListedObject, PlacePolicy, PlaintextSource, S3Uri, SealedClient,
+    UnfinishedUpload, WrapPolicy,
+    envelope::s3ec::{self, Keyring as _},
     envelope::{
         BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext, Error,
-        Keyring as _, KeyringError, MissingWrap, MultiKeyring, ObjectHeader, Opener, PartBuffer,
+        Keyring as _, KeyringError, MissingKey, MultiKeyring, ObjectHeader, Opener, PartBuffer,
         Place, PlaintextDataKey, Sealer, StreamOpener, Unwrap, WrapContext, geometry,
-        s3ec::{self, Keyring as _},
     },
-    listing::{ListedObject, ManifestLocation},
-    migrate::Migrate,
-    rewrap::{Edits, Rewrapper, Work},
     s3ec::S3ec,
 };
 use sealwax_tests::{BodyKey, LocalStack, Reaction, SeaweedFs, Stored, Wire, east, read};
@@ -240,7 +243,7 @@ async fn print_keyrings(printed: &mut Printed, data_key: &PlaintextDataKey) {
     printed.debug(&caching);
     printed.debug(&keys[0]);
     printed.debug(&CacheLimits::default());
-    printed.debug(&MissingWrap::new("aws-kms", "key").expect("a name"));
+    printed.debug(&MissingKey::new("aws-kms", "key").expect("a name"));
     let elsewhere = Place::new("bucket", "other").expect("a place");
     let other = EncryptedDataKey::new(
         keys[0].provider(),
@@ -328,11 +331,10 @@ async fn print_s3ec(printed: &mut Printed) {
 
 /// Prints rewraps of many objects, and drills.
 fn print_jobs(printed: &mut Printed, client: &SealedClient) {
-    let rewrapper =
-        Rewrapper::new(client.clone(), Edits::new().add_keys(keyring())).expect("edits");
+    let rewrapper = client.rewrapper(KeyChanges::new().add_keys(keyring())).expect("edits");
     printed.debug(&rewrapper);
-    printed.debug(&rewrapper.plan());
-    printed.debug(&rewrapper.apply());
+    printed.debug(&Planning::new(rewrapper.clone()));
+    printed.debug(&Apply::new(rewrapper.clone()));
     printed.debug(&Work::listing(futures_util::stream::empty(), "none"));
     printed.debug(&Migrate::new(client.clone()).keyring(keyring()));
     printed.debug(&BlockedRegions::new(["us-east-1"]));
@@ -344,7 +346,7 @@ async fn print_operations(printed: &mut Printed) {
     let stack = LocalStack::new(east());
     let builder = KmsKeyring::builder(&stack.config).key(stack.home.key.clone());
     printed.debug(&builder);
-    printed.debug(&builder.build());
+    printed.debug(&builder.build().expect("a keyring"));
 
     let store = SeaweedFs::new().await;
     let (client, uri) = (store.client(keyring()), store.object("printed"));
@@ -371,7 +373,7 @@ async fn print_operations(printed: &mut Printed) {
     printed.debug(&rewrap);
     let rewrap = rewrap.send().await.expect("rewrap");
     printed.debug(&rewrap);
-    printed.debug(&rewrap.outcome);
+    printed.debug(&rewrap.rewrapped);
     Stored::fetch(client.s3(), &uri).await.with_body(vec![0; 105]).store(client.s3(), &uri).await;
     let error = read(&client, &uri).await.expect_err("tampered");
     assert_eq!(error.kind(), ErrorKind::Authentication);

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use futures_util::stream;
+use sealwax_jobs::rewrap::{
+    Action, Apply, PlanFile, PlannedObject, Planning, Stop, Verdict, Work, plan_one,
+};
 use sealwax_s3::{
-    ErrorKind, PlacePolicy, RewrapOutcome,
+    DataKeyWay, ErrorKind, KeyChanges, ListedObject, MetadataWay, PlacePolicy, RewrapOutcome,
+    Rewrapper, Skipped,
     envelope::{CachingKeyring, EncryptionContext},
-    listing::ListedObject,
-    rewrap::{
-        Action, DataKeyWay, Edits, MetadataWay, Outcome, PlanFile, PlannedObject, Rewrapper,
-        Skipped, Stop, Verdict, Work,
-    },
 };
 use sealwax_tests::{LocalStack, Wire, east, local_keyring, read, west};
 
@@ -20,8 +19,8 @@ use crate::objects::{Objects, add_b, rewrapper, run};
 async fn plan(rewrapper: &Rewrapper, objects: &Objects, directory: &tempfile::TempDir) -> PlanFile {
     let path = directory.path().join("plan");
     let file = std::fs::File::create(&path).expect("a file");
-    let listing = objects.list(rewrapper.client());
-    rewrapper.plan().send(listing, &objects.prefix, file).await.expect("a plan");
+    let listing = objects.list(rewrapper.s3());
+    Planning::new(rewrapper.clone()).send(listing, &objects.prefix, file).await.expect("a plan");
     PlanFile::open(&path).await.expect("a plan")
 }
 
@@ -49,7 +48,7 @@ async fn a_job_costs_one_head_and_one_copy_an_object_and_no_body() {
     assert_eq!(calls(&wire).get("HeadObject"), Some(&20));
     assert!(!calls(&wire).contains_key("CopyObject"), "a plan changes nothing");
     wire.forget();
-    let (reports, tally) = run(rewrapper.apply(), Work::plan(plan)).await;
+    let (reports, tally) = run(Apply::new(rewrapper.clone()), Work::plan(plan)).await;
     let tally = tally.expect("done");
     assert!(tally.is_complete());
     assert_eq!((reports.len(), tally.rewrapped, tally.replanned), (20, 20, 0));
@@ -61,7 +60,7 @@ async fn a_job_costs_one_head_and_one_copy_an_object_and_no_body() {
 
     // A second run does nothing.
     wire.forget();
-    let (_, tally) = run(rewrapper.apply(), objects.work(rewrapper.client())).await;
+    let (_, tally) = run(Apply::new(rewrapper.clone()), objects.work(rewrapper.s3())).await;
     assert_eq!(tally.expect("done").unchanged, 20);
     assert!(!wire.operations("s3").contains(&"CopyObject".to_owned()));
 }
@@ -89,7 +88,7 @@ async fn an_object_that_changed_since_the_plan_is_evaluated_again() {
         .send()
         .await
         .expect("put");
-    let (reports, tally) = run(rewrapper.apply(), Work::plan(plan)).await;
+    let (reports, tally) = run(Apply::new(rewrapper.clone()), Work::plan(plan)).await;
     assert!(tally.expect("done").is_complete());
     let found: BTreeMap<_, _> = reports
         .iter()
@@ -119,14 +118,15 @@ async fn a_stopped_job_resumes_where_it_was() {
         runs += 1;
         assert!(runs < 30, "it never ends");
         let (stop, mut told) = (Stop::new(), 0);
-        let apply = rewrapper.apply().concurrency(3).journal(&journal).stop(stop.clone());
+        let apply =
+            Apply::new(rewrapper.clone()).concurrency(3).journal(&journal).stop(stop.clone());
         let apply = apply.on_report(move |_| {
             told += 1;
             if told == stop_after {
                 stop.stop();
             }
         });
-        let tally = apply.send(objects.work(rewrapper.client())).await.expect("a run");
+        let tally = apply.send(objects.work(rewrapper.s3())).await.expect("a run");
         assert_eq!(tally.done_before, seen);
         seen += tally.done();
         if !tally.stopped {
@@ -155,7 +155,8 @@ async fn failures_are_reported_and_the_rest_is_done() {
     let journal = directory.path().join("journal");
     for run_of_two in 0..2 {
         let (reports, tally) =
-            run(rewrapper.apply().journal(&journal), objects.work(rewrapper.client())).await;
+            run(Apply::new(rewrapper.clone()).journal(&journal), objects.work(rewrapper.s3()))
+                .await;
         let tally = tally.expect("a run");
         let expected = if run_of_two == 0 { (4, 2, 0) } else { (0, 2, 4) };
         assert_eq!(
@@ -183,11 +184,12 @@ async fn older_versions_are_reported_and_left() {
     for text in ["old", "new"] {
         client.put().uri(&uri).body(text).send().await.expect("put");
     }
-    let listing = sealwax_s3::listing::Listing::versions(client.s3(), uri.bucket(), uri.key());
-    let rewrapper =
-        Rewrapper::new(client.clone(), Edits::new().add_keys(stack.keyring([&stack.home.key_2])))
-            .expect("edits");
-    let (reports, tally) = run(rewrapper.apply(), Work::listing(listing, "versions")).await;
+    let listing = sealwax_jobs::listing::Listing::versions(client.s3(), uri.bucket(), uri.key());
+    let rewrapper = client
+        .rewrapper(KeyChanges::new().add_keys(stack.keyring([&stack.home.key_2])))
+        .expect("edits");
+    let (reports, tally) =
+        run(Apply::new(rewrapper.clone()), Work::listing(listing, "versions")).await;
     assert_eq!((tally.as_ref().expect("done").rewrapped, tally.expect("done").failed), (1, 1));
     let failed = reports.iter().find(|report| report.outcome == Verdict::Failed).expect("one");
     assert_eq!(failed.kind.as_deref(), Some("unsupported"));
@@ -196,18 +198,18 @@ async fn older_versions_are_reported_and_left() {
     let named = ListedObject::new(uri.bucket(), uri.key()).version("not-the-newest");
     let outcome = rewrapper.rewrap_one(&named).await;
     assert!(
-        matches!(&outcome, Outcome::Failed(error) if error.kind() == ErrorKind::Unsupported),
+        matches!(&outcome, RewrapOutcome::Failed(error) if error.kind() == ErrorKind::Unsupported),
         "{outcome:?}"
     );
     let gone = ListedObject::new(uri.bucket(), format!("{}-not-there", uri.key()));
     let outcome = rewrapper.rewrap_one(&gone).await;
     assert!(
-        matches!(&outcome, Outcome::Failed(error) if error.kind() == ErrorKind::NotFound),
+        matches!(&outcome, RewrapOutcome::Failed(error) if error.kind() == ErrorKind::NotFound),
         "it was never listed, so it is not a deleted object: {outcome:?}"
     );
     let mut listed = gone;
     listed.size = Some(1);
-    assert!(matches!(rewrapper.rewrap_one(&listed).await, Outcome::Skipped(Skipped::Gone)));
+    assert!(matches!(rewrapper.rewrap_one(&listed).await, RewrapOutcome::Skipped(Skipped::Gone)));
 }
 
 #[tokio::test]
@@ -216,23 +218,23 @@ async fn a_plan_counts_methods_and_calls_by_region() {
     let (client, uri) = (stack.client([&stack.home.key]), stack.object("ways"));
     client.put().uri(&uri).body("x").send().await.expect("put");
     let object = ListedObject::new(uri.bucket(), uri.key());
-    let near = || Edits::new().add_keys(stack.keyring([&stack.home.key_2]));
-    type Case = (&'static str, Edits, DataKeyWay, &'static [(&'static str, u64)]);
+    let near = || KeyChanges::new().add_keys(stack.keyring([&stack.home.key_2]));
+    type Case = (&'static str, KeyChanges, DataKeyWay, &'static [(&'static str, u64)]);
     let cases: [Case; 3] = [
         ("within the Region", near(), DataKeyWay::ReEncrypt, &[("us-east-1", 1)]),
         (
             "across Regions",
-            Edits::new().replace_keys(stack.keyring([&other.key])),
+            KeyChanges::new().replace_keys(stack.keyring([&other.key])),
             DataKeyWay::DecryptEncrypt,
             &[("us-east-1", 1), ("us-west-2", 1)],
         ),
-        ("refresh", Edits::new().refresh_keys(), DataKeyWay::ReEncrypt, &[("us-east-1", 1)]),
+        ("refresh", KeyChanges::new().refresh_keys(), DataKeyWay::ReEncrypt, &[("us-east-1", 1)]),
     ];
     for (case, edits, way, calls) in cases {
         stack.wire.forget();
-        let rewrapper = Rewrapper::new(client.clone(), edits).expect("edits");
+        let rewrapper = client.rewrapper(edits).expect("edits");
         let PlannedObject { action: Action::Rewrap { data_key, metadata, kms_calls, .. }, .. } =
-            rewrapper.plan_one(&object).await
+            plan_one(&rewrapper, &object).await
         else {
             panic!("{case}: nothing to do")
         };
@@ -242,16 +244,16 @@ async fn a_plan_counts_methods_and_calls_by_region() {
         assert_eq!(kms_calls, expected, "{case}");
         assert_eq!(stack.wire.kms(), [], "{case}: no key is used for a plan");
     }
-    let last = Rewrapper::new(client.clone(), Edits::new().remove_key(stack.home.key.as_str()))
-        .expect("edits");
-    let Action::Impossible { kind, .. } = last.plan_one(&object).await.action else {
+    let last =
+        client.rewrapper(KeyChanges::new().remove_key(stack.home.key.as_str())).expect("edits");
+    let Action::Impossible { kind, .. } = plan_one(&last, &object).await.action else {
         panic!("the last key goes")
     };
     assert_eq!(kind, "invalid-input");
-    let there =
-        Rewrapper::new(client.clone(), Edits::new().add_keys(stack.keyring([&stack.home.key])))
-            .expect("edits");
-    assert_eq!(there.plan_one(&object).await.action, Action::Nothing);
+    let there = client
+        .rewrapper(KeyChanges::new().add_keys(stack.keyring([&stack.home.key])))
+        .expect("edits");
+    assert_eq!(plan_one(&there, &object).await.action, Action::Nothing);
 }
 
 /// All objects of one intermediate key cost as many KMS calls as one object: within a Region, across
@@ -293,11 +295,11 @@ async fn an_intermediate_key_is_wrapped_once_for_all_its_objects() {
 
     // Within the Region.
     let client = source.client([&source.home.key]);
-    let rewrapper =
-        Rewrapper::new(client, Edits::new().add_keys(source.keyring([&source.home.key_2])))
-            .expect("edits");
+    let rewrapper = client
+        .rewrapper(KeyChanges::new().add_keys(source.keyring([&source.home.key_2])))
+        .expect("edits");
     source.wire.forget();
-    let (_, tally) = run(rewrapper.apply(), listed(prefix.bucket())).await;
+    let (_, tally) = run(Apply::new(rewrapper.clone()), listed(prefix.bucket())).await;
     assert_eq!(tally.expect("done").rewrapped, 12);
     assert_eq!(count(&source), [("ReEncrypt us-east-1".to_owned(), 1)].into());
     let by_new = source.client([&source.home.key_2]);
@@ -314,11 +316,11 @@ async fn an_intermediate_key_is_wrapped_once_for_all_its_objects() {
     let places = PlacePolicy::bound().replica_of(&replica.home.bucket, prefix.bucket());
     let client =
         replica.client_builder([&replica.home.key, &source.home.key]).places(places).build();
-    let rewrapper =
-        Rewrapper::new(client, Edits::new().replace_keys(replica.keyring([&replica.home.key])))
-            .expect("edits");
+    let rewrapper = client
+        .rewrapper(KeyChanges::new().replace_keys(replica.keyring([&replica.home.key])))
+        .expect("edits");
     replica.wire.forget();
-    let (_, tally) = run(rewrapper.apply(), listed(&replica.home.bucket)).await;
+    let (_, tally) = run(Apply::new(rewrapper.clone()), listed(&replica.home.bucket)).await;
     assert_eq!(tally.expect("done").rewrapped, 12);
     let expected = [("Decrypt us-east-1".to_owned(), 1), ("Encrypt us-west-2".to_owned(), 1)];
     assert_eq!(count(&replica), expected.into());
@@ -347,7 +349,7 @@ async fn an_intermediate_key_is_wrapped_once_for_all_its_objects() {
         .send()
         .await
         .expect("rewrap");
-    assert_eq!(rewrap.outcome, RewrapOutcome::Unchanged);
+    assert!(!rewrap.rewrapped);
 }
 
 /// A truncated plan would silently skip objects.
@@ -371,15 +373,17 @@ async fn a_truncated_plan_is_refused() {
     let without: String = [0, 1, 3, 4, 5].iter().map(|at| format!("{}\n", lines[*at])).collect();
     std::fs::write(&path, without).expect("written");
     let plan = PlanFile::open(&path).await.expect("its ends are whole");
-    let (_, tally) = run(rewrapper.apply(), Work::plan(plan)).await;
+    let (_, tally) = run(Apply::new(rewrapper.clone()), Work::plan(plan)).await;
     assert_eq!(tally.expect_err("a line is missing").kind(), sealwax_s3::ErrorKind::JobMismatch);
     // A plan belongs to its own key changes.
     std::fs::write(&path, &whole).expect("written");
     let plan = PlanFile::open(&path).await.expect("whole again");
-    let other =
-        crate::objects::rewrapper(&Wire::default(), Edits::new().replace_keys(local_keyring("b")))
-            .await;
-    let (_, tally) = run(other.apply(), Work::plan(plan)).await;
+    let other = crate::objects::rewrapper(
+        &Wire::default(),
+        KeyChanges::new().replace_keys(local_keyring("b")),
+    )
+    .await;
+    let (_, tally) = run(Apply::new(other.clone()), Work::plan(plan)).await;
     assert_eq!(tally.expect_err("other edits").kind(), sealwax_s3::ErrorKind::JobMismatch);
     assert!(objects.generations().await.iter().all(|generation| *generation <= 2));
 }

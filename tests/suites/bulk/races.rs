@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
+use sealwax_jobs::rewrap::{Apply, Verdict};
 use sealwax_s3::{
-    ErrorKind,
+    ErrorKind, KeyChanges,
     envelope::{Keyring, MultiKeyring},
-    rewrap::{Edits, Verdict},
 };
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 
@@ -38,7 +38,7 @@ async fn an_object_that_changes_during_the_job_is_evaluated_again() {
         });
         let rewrapper = rewrapper(&wire, add_b()).await;
         let (reports, tally) =
-            run(rewrapper.apply().concurrency(1), objects.work(rewrapper.client())).await;
+            run(Apply::new(rewrapper.clone()).concurrency(1), objects.work(rewrapper.s3())).await;
         assert!(tally.expect("done").is_complete(), "{reports:?}");
         assert!(reports.iter().all(|report| report.outcome == Verdict::Rewrapped), "{reports:?}");
         let store = SeaweedFs::new().await;
@@ -80,12 +80,13 @@ async fn a_job_loses_no_concurrent_write_and_no_key() {
         }
     };
     let rewrapper =
-        rewrapper(&Wire::default(), Edits::new().remove_key("a").add_keys(local_keyring("c")))
+        rewrapper(&Wire::default(), KeyChanges::new().remove_key("a").add_keys(local_keyring("c")))
             .await;
     let job = async {
         let mut reports = Vec::new();
         for _ in 0..3 {
-            reports.extend(run(rewrapper.apply(), objects.work(rewrapper.client())).await.0);
+            reports
+                .extend(run(Apply::new(rewrapper.clone()), objects.work(rewrapper.s3())).await.0);
         }
         reports
     };

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    DiscoveryFilter, ErrorKind, KmsKeyArn, Landing, SealedClient, SidecarPolicy,
-    audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence, ObjectKind},
-    envelope::{CachingKeyring, EncryptionContext, KeyMaterial},
+use sealwax_jobs::{
+    audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence},
     listing::Listing,
+};
+use sealwax_s3::{
+    DiscoveryFilter, ErrorKind, KeyStorage, KmsKeyArn, ObjectKind, SealedClient, SidecarPolicy,
+    envelope::{CachingKeyring, EncryptionContext, KeyMaterial},
 };
 use sealwax_tests::{Call, LocalStack, Reaction, Stored, Wire, east, west};
 
@@ -173,7 +175,7 @@ async fn an_audit_asks_kms_once_for_each_wrapped_or_intermediate_key() {
         .rewrap()
         .uri(&folder.object("sidecar"))
         .add_keys(LocalStack::new(east()).keyring([key]));
-    added.landing(Landing::Sidecar).send().await.expect("a sidecar");
+    added.key_storage(KeyStorage::Sidecar).send().await.expect("a sidecar");
 
     stack.wire.forget();
     let found = audited(&folder, beside).await;
@@ -220,9 +222,11 @@ async fn materials_that_kms_does_not_report_are_unknown() {
     put_for(&folder, &stack.client([&stack.home.key, &west().key]), "x", "new").await;
     // The account's keys in the Region that the filter allows.
     let filter = DiscoveryFilter::accounts([stack.home.key.account()]).regions(["us-east-1"]);
-    let client =
-        SealedClient::builder(stack.s3(), stack.keyring_builder().discovery(filter).build())
-            .build();
+    let client = SealedClient::builder(
+        stack.s3(),
+        stack.keyring_builder().discovery(filter).build().expect("a keyring"),
+    )
+    .build();
     stack.wire.forget();
     let found = audited(&folder, client).await;
     let unknown = AuditedMaterial::Unknown;

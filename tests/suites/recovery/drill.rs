@@ -1,13 +1,12 @@
 //! Drills: a Region blocked inside the process, and objects missing from a replica.
 
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    ErrorKind, PlacePolicy,
-    aws_sdk_s3::error::SdkError,
+use sealwax_jobs::{
     drill::{BlockedRegions, Lag},
     listing::Listing,
     verify::{VerifyAll, VerifyOutcome},
 };
+use sealwax_s3::{ErrorKind, PlacePolicy, aws_sdk_s3::error::SdkError};
 use sealwax_tests::{LocalStack, Reaction, Wire, east, west};
 
 use super::Folder;

@@ -1,12 +1,11 @@
 //! Sidecars: keys beside an object, used only if the object's own keys do not open it.
 
 use futures_util::FutureExt as _;
+use sealwax_jobs::rewrap::{Action, plan_one};
 use sealwax_s3::{
-    Attributes, ErrorKind, Landing, RewrapOutcome, S3Uri, SealedClient, SidecarPolicy,
-    aws_sdk_s3::{Client, types::ObjectLockLegalHoldStatus},
-    envelope::{ObjectHeader, metadata::SIDECAR_LIMIT},
-    listing::ListedObject,
-    rewrap::{Action, Edits, MetadataWay, Rewrapper},
+    Attributes, ErrorKind, KeyChanges, KeyStorage, ListedObject, MetadataWay, S3Uri, SealedClient,
+    SidecarPolicy, aws_sdk_s3::Client, aws_sdk_s3::types::ObjectLockLegalHoldStatus,
+    envelope::ObjectHeader, envelope::metadata::SIDECAR_LIMIT,
 };
 use sealwax_tests::{
     LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, read, unique,
@@ -196,7 +195,7 @@ async fn a_rewrap_to_a_sidecar_leaves_the_object_unchanged() {
     client.put().uri(&uri).body("x").send().await.expect("put");
     let before = Stored::fetch(client.s3(), &uri).await;
     let add = |name: &str| {
-        client.rewrap().uri(&uri).add_keys(local_keyring(name)).landing(Landing::Sidecar)
+        client.rewrap().uri(&uri).add_keys(local_keyring(name)).key_storage(KeyStorage::Sidecar)
     };
 
     store.wire.forget();
@@ -209,7 +208,7 @@ async fn a_rewrap_to_a_sidecar_leaves_the_object_unchanged() {
         read(&reader(&store, "b", SidecarPolicy::read()), &uri).await.expect("by the sidecar"),
         "x"
     );
-    assert_eq!(add("b").send().await.expect("again").outcome, RewrapOutcome::Unchanged);
+    assert!(!add("b").send().await.expect("again").rewrapped);
 
     let rewrap = add("c").send().await.expect("one more");
     assert_eq!(
@@ -217,10 +216,10 @@ async fn a_rewrap_to_a_sidecar_leaves_the_object_unchanged() {
         (vec!["a", "b", "c"], 3)
     );
     let without_b =
-        client.rewrap().uri(&uri).remove_key("b").landing(Landing::Sidecar).send().await;
+        client.rewrap().uri(&uri).remove_key("b").key_storage(KeyStorage::Sidecar).send().await;
     assert_eq!(names(without_b.expect("a key of the sidecar").header().expect("ours")), ["a", "c"]);
     let without_a =
-        client.rewrap().uri(&uri).remove_key("a").landing(Landing::Sidecar).send().await;
+        client.rewrap().uri(&uri).remove_key("a").key_storage(KeyStorage::Sidecar).send().await;
     assert_kind(without_a, ErrorKind::Unsupported, &uri, "it stays in the metadata");
     assert_eq!(Stored::fetch(client.s3(), &uri).await, before);
 
@@ -267,7 +266,7 @@ async fn one_of_two_concurrent_writers_of_a_sidecar_wins() {
                             .rewrap()
                             .uri(&uri)
                             .add_keys(local_keyring("c"))
-                            .landing(Landing::Sidecar);
+                            .key_storage(KeyStorage::Sidecar);
                         add.send().await.expect("add c");
                     };
                     Reaction::Await(add.boxed())
@@ -278,8 +277,11 @@ async fn one_of_two_concurrent_writers_of_a_sidecar_wins() {
         .await;
         other.put().uri(&uri).body("x").send().await.expect("put");
         if !first {
-            let add =
-                other.rewrap().uri(&uri).add_keys(local_keyring("d")).landing(Landing::Sidecar);
+            let add = other
+                .rewrap()
+                .uri(&uri)
+                .add_keys(local_keyring("d"))
+                .key_storage(KeyStorage::Sidecar);
             add.send().await.expect("a sidecar exists");
         }
         let racer = store.client(local_keyring("a"));
@@ -287,7 +289,7 @@ async fn one_of_two_concurrent_writers_of_a_sidecar_wins() {
             .rewrap()
             .uri(&uri)
             .add_keys(local_keyring("b"))
-            .landing(Landing::Sidecar)
+            .key_storage(KeyStorage::Sidecar)
             .send()
             .await;
         assert!(
@@ -311,7 +313,7 @@ async fn an_object_that_is_not_a_sidecar_is_not_overwritten() {
         .rewrap()
         .uri(&uri)
         .add_keys(local_keyring("b"))
-        .landing(Landing::Sidecar)
+        .key_storage(KeyStorage::Sidecar)
         .send()
         .await;
     assert_kind(rewrap, ErrorKind::Malformed, &beside(&uri), "something of the user's own");
@@ -332,7 +334,7 @@ async fn a_lost_response_to_a_sidecar_write_is_a_success() {
         .rewrap()
         .uri(&uri)
         .add_keys(local_keyring("b"))
-        .landing(Landing::Sidecar)
+        .key_storage(KeyStorage::Sidecar)
         .send()
         .await;
     assert_eq!(names(rewrap.expect("the sidecar is stored").header().expect("ours")), ["a", "b"]);
@@ -352,17 +354,16 @@ async fn locked_objects_get_a_sidecar_and_others_a_copy() {
         .expect("a bucket");
     let client = stack.client([&stack.home.key]);
     let hold = Attributes::default().object_lock_legal_hold_status(ObjectLockLegalHoldStatus::On);
-    let edits = || Edits::new().add_keys(stack.keyring([&stack.home.key_2]));
-    let rewrapper = Rewrapper::new(client.clone(), edits())
-        .expect("an edit")
-        .landing(Landing::SidecarWhereNeeded);
+    let edits = || KeyChanges::new().add_keys(stack.keyring([&stack.home.key_2]));
+    let rewrapper =
+        client.rewrapper(edits()).expect("an edit").key_storage(KeyStorage::SidecarWhereNeeded);
     for (name, attributes, way) in
         [("locked", hold, MetadataWay::Sidecar), ("free", Attributes::default(), MetadataWay::Copy)]
     {
         let uri: S3Uri = format!("s3://{bucket}/{name}").parse().expect("a name");
         let put =
             client.put().uri(&uri).body("x").attributes(attributes).send().await.expect("put");
-        let planned = rewrapper.plan_one(&ListedObject::new(&bucket, name)).await;
+        let planned = plan_one(&rewrapper, &ListedObject::new(&bucket, name)).await;
         let Action::Rewrap { metadata, .. } = planned.action else { panic!("{name}: {planned:?}") };
         assert_eq!(metadata, way, "{name}");
         let done = rewrapper.rewrap_one(&ListedObject::new(&bucket, name)).await;

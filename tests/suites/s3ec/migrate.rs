@@ -1,11 +1,13 @@
 //! Rewraps of S3 Encryption Client objects, and migration between formats.
 
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    ErrorKind, ObjectFormat, RewrapOutcome, UnencryptedObjects, WriteFormat,
-    aws_sdk_s3::{error::SdkError, operation::head_object::HeadObjectError},
+use sealwax_jobs::{
     listing::Listing,
-    rewrap::{Action, Edits, MetadataWay, Rewrapper, Work},
+    rewrap::{Action, Apply, Work, plan_one},
+};
+use sealwax_s3::{
+    ErrorKind, KeyChanges, MetadataWay, ObjectFormat, UnencryptedObjects, WriteFormat,
+    aws_sdk_s3::{error::SdkError, operation::head_object::HeadObjectError},
     s3ec::{Format, S3ec},
 };
 use sealwax_tests::{
@@ -36,7 +38,7 @@ async fn a_rewrap_changes_only_the_keys() {
 
             let rewrap = writer.rewrap().uri(&uri).replace_keys(stack.keyring([&stack.home.key_2]));
             let output = rewrap.send().await.expect(name);
-            assert_eq!(output.outcome, RewrapOutcome::Rewrapped);
+            assert!(output.rewrapped);
             let after = Stored::fetch(&stack.s3(), &uri).await;
             assert_eq!(after.body, before.body, "{name}");
             assert_eq!(after.metadata == before.metadata, in_file, "{name}");
@@ -45,7 +47,9 @@ async fn a_rewrap_changes_only_the_keys() {
             let get = |key| {
                 let reader = stack.client_builder([key]).s3ec(everything()).build();
                 let (uri, pairs) = (uri.clone(), pairs.clone());
-                async move { reader.get().uri(&uri).require_context(pairs).send().await?.bytes().await }
+                async move {
+                    reader.get().uri(&uri).encryption_context(pairs).send().await?.bytes().await
+                }
             };
             assert_eq!(get(&stack.home.key_2).await.expect("the new key"), data, "{name}");
             assert_kind(get(&stack.home.key).await, ErrorKind::Authentication, &uri, "the old key");
@@ -108,14 +112,14 @@ async fn a_bulk_rewrap_covers_all_formats() {
         .await;
 
     let client = stack.client_builder([&stack.home.key]).s3ec(everything()).build();
-    let rewrapper =
-        Rewrapper::new(client, Edits::new().replace_keys(stack.keyring([&stack.home.key_2])))
-            .expect("edits");
+    let rewrapper = client
+        .rewrapper(KeyChanges::new().replace_keys(stack.keyring([&stack.home.key_2])))
+        .expect("edits");
     let listing = || Listing::objects(&stack.s3(), root.bucket(), format!("{}/", root.key()));
     let mut ways = Vec::new();
     let mut listed = listing();
     while let Some(object) = listed.try_next().await.expect("the listing") {
-        if let Action::Rewrap { metadata, .. } = rewrapper.plan_one(&object).await.action {
+        if let Action::Rewrap { metadata, .. } = plan_one(&rewrapper, &object).await.action {
             ways.push((object.key.rsplit('/').next().expect("a name").to_owned(), metadata));
         }
     }
@@ -127,8 +131,10 @@ async fn a_bulk_rewrap_covers_all_formats() {
     ];
     assert_eq!(ways, expected.map(|(name, way)| (name.to_owned(), way)));
 
-    let tally =
-        rewrapper.apply().send(Work::listing(listing(), root.to_string())).await.expect("applied");
+    let tally = Apply::new(rewrapper.clone())
+        .send(Work::listing(listing(), root.to_string()))
+        .await
+        .expect("applied");
     assert!(tally.is_complete(), "{tally:?}");
     // The instruction file is not a sealed object.
     assert_eq!((tally.rewrapped, tally.not_sealed), (4, 2), "{tally:?}");
@@ -179,7 +185,7 @@ async fn a_migration_and_back_keeps_everything() {
         assert_eq!((info.encryption_context(), info.metadata["colour"].as_str()), (&pairs, "red"));
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("plaintext");
-        client.get().uri(&uri).require_context(pairs.clone()).to_file(&file).await.expect("get");
+        client.get().uri(&uri).encryption_context(pairs.clone()).to_file(&file).await.expect("get");
         assert!(std::fs::read(&file).expect("the file") == data, "{len}");
     }
 }
@@ -244,7 +250,7 @@ async fn old_objects_are_migrated() {
 /// Failed objects stay unchanged, migrated ones are skipped, and another run resumes the job.
 #[tokio::test]
 async fn a_prefix_is_migrated_and_back() {
-    use sealwax_s3::migrate::{Migrate, MigrateSummary};
+    use sealwax_jobs::migrate::{Migrate, MigrateSummary};
 
     let weed = SeaweedFs::new().await;
     let settings = || S3ec::new().keyring(aes_key());

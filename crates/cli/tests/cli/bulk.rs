@@ -64,7 +64,7 @@ impl Many {
         let s3 = aws_sdk_s3::config::Builder::from(&self.config)
             .endpoint_url(second_s3())
             .force_path_style(true);
-        let keyring = KmsKeyring::builder(&self.config).key(key.parse().expect("an ARN")).build();
+        let keyring = KmsKeyring::builder(&self.config).key(key).build().expect("an ARN");
         SealedClient::builder(aws_sdk_s3::Client::from_conf(s3.build()), keyring).build()
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use sealwax_s3::{
     KmsKeyring,
-    envelope::{Keyring as _, ObjectHeader, Unwrap},
+    envelope::{Keyring as _, ObjectHeader, Unwrap, metadata},
 };
 use serde_json::Value;
 
@@ -200,16 +200,14 @@ fn a_state_file_is_private_and_holds_no_secret() {
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(path.parent().expect("a directory"))), (0o600, 0o700));
 
-    let header = ObjectHeader::parse(
-        state.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-    );
+    let header = ObjectHeader::parse(metadata::pairs(&state.metadata));
     let header = header.expect("Sealwax's metadata");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let data_key = runtime.block_on(async {
         let loader = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
             .endpoint_url(endpoint());
         let config = loader.region("us-east-1").load().await;
-        let keyring = KmsKeyring::builder(&config).key(east_key().parse().expect("an ARN")).build();
+        let keyring = KmsKeyring::builder(&config).key(east_key()).build().expect("an ARN");
         match keyring.unwrap(header.keys(), header.context()).await {
             Unwrap::Unwrapped(data_key) => data_key,
             Unwrap::NotMine | Unwrap::Failed(_) => panic!("the data key cannot be unwrapped"),

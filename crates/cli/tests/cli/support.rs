@@ -26,7 +26,7 @@ pub(crate) use self::{
     rotated_kms::RotatedKms, terminal::Terminal,
 };
 
-/// A variable that `tests/servers/with-servers.sh` exports.
+/// A variable that `localstack/with-servers.sh` exports.
 pub(crate) fn server_env(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| {
         panic!("{name} is not set, so there is no test server: run `make test`")

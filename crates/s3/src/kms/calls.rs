@@ -1,154 +1,209 @@
-//! The calls of KMS that make, wrap and unwrap keys, each held to its key and its encryption context.
+//! The KMS operations that generate, wrap and unwrap data keys.
+//!
+//! Each call names its KMS key and its encryption context. A response counts only if KMS used that
+//! key.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_kms::{primitives::Blob, types::DataKeySpec};
+use aws_sdk_kms::{Client, primitives::Blob, types::DataKeySpec};
 use sealwax_envelope::{
-    EncryptedDataKey, EncryptionContext, Error as EnvelopeError, KeyMaterial, KeyringError,
-    KeyringErrorKind, Place, PlaintextDataKey, WrapContext,
+    Error as EnvelopeError, KeyMaterial, KeyringError, KeyringErrorKind, PlaintextDataKey,
+    WrapContext,
 };
 
-use super::{KMS_PROVIDER, KmsKeyArn, KmsKeyring, candidates::Candidate};
+use super::{key_arn::KmsKeyArn, regional_clients::RegionalClients};
 
-/// What `GenerateDataKey` gives.
+/// Calls to KMS, each in the Region of its key.
+#[derive(Debug)]
+pub(super) struct KmsCalls {
+    clients: RegionalClients,
+}
+
+/// An encryption context in the form that KMS takes it. `None` if it is empty: some implementations
+/// of KMS distinguish an empty context from none.
+pub(super) struct KmsContext(Option<HashMap<String, String>>);
+
+/// A wrapped data key, with the KMS key and the encryption context that unwrap it.
+pub(super) struct KmsCiphertext<'a> {
+    pub(super) key: &'a KmsKeyArn,
+    pub(super) bytes: &'a [u8],
+    pub(super) context: KmsContext,
+}
+
+/// Result of `GenerateDataKey`.
 pub(super) struct Generated {
     pub(super) data_key: PlaintextDataKey,
-    pub(super) wrapped: EncryptedDataKey,
+    pub(super) ciphertext: Vec<u8>,
 }
 
-/// What `ReEncrypt` gives.
+/// Result of `ReEncrypt`.
 pub(super) struct ReEncrypted {
-    pub(super) wrapped: EncryptedDataKey,
-    /// The key material that the source is under, where KMS tells; whether it is the newest, where a key was wrapped
-    /// under the same one anew.
-    pub(super) from: Option<KeyMaterial>,
+    pub(super) ciphertext: Vec<u8>,
+    /// Key material that the source is wrapped under, if KMS reports it. It is the newest material
+    /// if source and destination are the same key and KMS used the same material for both.
+    pub(super) source_material: Option<KeyMaterial>,
 }
 
-impl KmsKeyring {
+impl KmsCalls {
+    pub(super) fn new(clients: RegionalClients) -> Self {
+        Self { clients }
+    }
+
+    /// `true` if the Region recently failed to answer.
+    pub(super) fn is_down(&self, region: &str) -> bool {
+        self.clients.is_down(region)
+    }
+
     pub(super) async fn generate_data_key(
         &self,
         key: &KmsKeyArn,
-        binding: WrapContext<'_>,
+        context: impl Into<KmsContext>,
     ) -> Result<Generated, KeyringError> {
         let call = self
-            .clients
-            .in_region(key.region())
+            .client(key)
             .generate_data_key()
             .key_id(key.as_str())
             .key_spec(DataKeySpec::Aes256)
-            .set_encryption_context(Some(kms_context(binding)))
+            .set_encryption_context(context.into().0)
             .send();
         let output = self.clients.in_time(key, call).await?;
         let data_key = plaintext(key, output.plaintext)?;
-        let wrapped =
-            wrapped(key, output.key_id.as_deref(), output.ciphertext_blob, binding.place())?;
-        Ok(Generated { data_key, wrapped })
+        expect_key(key, output.key_id.as_deref())?;
+        Ok(Generated { data_key, ciphertext: into_bytes(output.ciphertext_blob) })
     }
 
     pub(super) async fn encrypt(
         &self,
         key: &KmsKeyArn,
         data_key: &PlaintextDataKey,
-        binding: WrapContext<'_>,
-    ) -> Result<EncryptedDataKey, KeyringError> {
+        context: impl Into<KmsContext>,
+    ) -> Result<Vec<u8>, KeyringError> {
         let call = self
-            .clients
-            .in_region(key.region())
+            .client(key)
             .encrypt()
             .key_id(key.as_str())
             .plaintext(Blob::new(data_key.expose_secret().as_slice()))
-            .set_encryption_context(Some(kms_context(binding)))
+            .set_encryption_context(context.into().0)
             .send();
         let output = self.clients.in_time(key, call).await?;
-        wrapped(key, output.key_id.as_deref(), output.ciphertext_blob, binding.place())
+        expect_key(key, output.key_id.as_deref())?;
+        Ok(into_bytes(output.ciphertext_blob))
     }
 
     pub(super) async fn decrypt(
         &self,
-        candidate: &Candidate<'_>,
-        context: &EncryptionContext,
+        wrapped: KmsCiphertext<'_>,
     ) -> Result<PlaintextDataKey, KeyringError> {
-        let Candidate { key, arn } = candidate;
+        let KmsCiphertext { key, bytes, context } = wrapped;
         let call = self
-            .clients
-            .in_region(arn.region())
+            .client(key)
             .decrypt()
-            .key_id(arn.as_str())
-            .ciphertext_blob(Blob::new(key.ciphertext()))
-            .set_encryption_context(Some(kms_context(key.binding(context))))
+            .key_id(key.as_str())
+            .ciphertext_blob(Blob::new(bytes))
+            .set_encryption_context(context.0)
             .send();
-        let output = self.clients.in_time(arn, call).await?;
-        let decrypted = plaintext(arn, output.plaintext)?;
-        expect_key(arn, output.key_id.as_deref())?;
-        let rejected =
-            |error| KeyringError::new(KeyringErrorKind::Rejected, arn.as_str()).with_source(error);
-        key.open(decrypted, context).map_err(rejected)
+        let output = self.clients.in_time(key, call).await?;
+        let data_key = plaintext(key, output.plaintext)?;
+        expect_key(key, output.key_id.as_deref())?;
+        Ok(data_key)
     }
 
-    /// `ReEncrypt` in the Region of `to`, from a key that is in the same Region.
+    /// Lets KMS find the key, and uses its response only if `allows` accepts that key.
+    /// `wrapped.key` gives the Region, and stands for all keys there in errors.
+    pub(super) async fn decrypt_by_any(
+        &self,
+        wrapped: KmsCiphertext<'_>,
+        allows: impl FnOnce(&KmsKeyArn) -> bool,
+    ) -> Result<PlaintextDataKey, KeyringError> {
+        let KmsCiphertext { key: any, bytes, context } = wrapped;
+        let call = self
+            .client(any)
+            .decrypt()
+            .ciphertext_blob(Blob::new(bytes))
+            .set_encryption_context(context.0)
+            .send();
+        let output = self.clients.in_time(any, call).await?;
+        let used = output.key_id.unwrap_or_default();
+        match used.parse::<KmsKeyArn>() {
+            Ok(key) if allows(&key) => plaintext(&key, output.plaintext),
+            _ => {
+                let why = "the keyring's discovery filter does not allow this key";
+                Err(KeyringError::new(KeyringErrorKind::AccessDenied, used).with_source(why))
+            }
+        }
+    }
+
+    /// `ReEncrypt` in the Region of `to`; the source's key must be in the same Region.
     pub(super) async fn re_encrypt(
         &self,
-        from: &Candidate<'_>,
+        from: KmsCiphertext<'_>,
         to: &KmsKeyArn,
-        context: &EncryptionContext,
-        binding: WrapContext<'_>,
+        context: impl Into<KmsContext>,
     ) -> Result<ReEncrypted, KeyringError> {
         let call = self
-            .clients
-            .in_region(to.region())
+            .client(to)
             .re_encrypt()
-            .ciphertext_blob(Blob::new(from.key.ciphertext()))
-            .source_key_id(from.arn.as_str())
-            .set_source_encryption_context(Some(kms_context(from.key.binding(context))))
+            .ciphertext_blob(Blob::new(from.bytes))
+            .source_key_id(from.key.as_str())
+            .set_source_encryption_context(from.context.0)
             .destination_key_id(to.as_str())
-            .set_destination_encryption_context(Some(kms_context(binding)))
+            .set_destination_encryption_context(context.into().0)
             .send();
         let output = self.clients.in_time(to, call).await?;
-        expect_key(&from.arn, output.source_key_id.as_deref())?;
+        expect_key(from.key, output.source_key_id.as_deref())?;
+        expect_key(to, output.key_id.as_deref())?;
         let materials = output.source_key_material_id.zip(output.destination_key_material_id);
-        let material = materials
+        let source_material = materials
             .map(|(source, destination)| KeyMaterial::new(&*source, source == destination));
-        let wrapped =
-            wrapped(to, output.key_id.as_deref(), output.ciphertext_blob, binding.place())?;
-        let wrapped = from.key.with_intermediate(wrapped.clone()).unwrap_or(wrapped);
-        Ok(ReEncrypted { wrapped, from: material })
+        Ok(ReEncrypted { ciphertext: into_bytes(output.ciphertext_blob), source_material })
+    }
+
+    fn client(&self, key: &KmsKeyArn) -> Client {
+        self.clients.in_region(key.region())
     }
 }
 
-fn kms_context(binding: WrapContext<'_>) -> HashMap<String, String> {
-    binding.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+impl From<WrapContext<'_>> for KmsContext {
+    fn from(binding: WrapContext<'_>) -> Self {
+        Self::from_pairs(binding.pairs())
+    }
 }
 
-/// Takes the data key out of an answer. The answer's own buffer becomes ours where nobody else holds it, and is wiped.
-pub(super) fn plaintext(
-    key: &KmsKeyArn,
-    blob: Option<Blob>,
-) -> Result<PlaintextDataKey, KeyringError> {
-    let mut bytes = blob.map(Blob::into_inner).unwrap_or_default();
-    PlaintextDataKey::from_slice_wiping(&mut bytes).map_err(|error| not_understood(key, error))
+impl From<&BTreeMap<String, String>> for KmsContext {
+    fn from(pairs: &BTreeMap<String, String>) -> Self {
+        Self::from_pairs(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
 }
 
-fn wrapped(
-    key: &KmsKeyArn,
-    answered: Option<&str>,
-    blob: Option<Blob>,
-    place: Option<&Place>,
-) -> Result<EncryptedDataKey, KeyringError> {
-    expect_key(key, answered)?;
-    let ciphertext = blob.map(Blob::into_inner).unwrap_or_default();
-    EncryptedDataKey::new(KMS_PROVIDER, key.as_str(), place.cloned(), ciphertext)
+impl KmsContext {
+    fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let pairs = pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let pairs: HashMap<String, String> = pairs.collect();
+        Self((!pairs.is_empty()).then_some(pairs))
+    }
+}
+
+/// Error for a response that makes no sense.
+pub(super) fn not_understood(key: &KmsKeyArn, error: EnvelopeError) -> KeyringError {
+    KeyringError::new(KeyringErrorKind::Other, key.as_str()).with_source(error)
+}
+
+/// Takes the data key out of a response, and wipes the response's own buffer if it has no other
+/// owner.
+fn plaintext(key: &KmsKeyArn, blob: Option<Blob>) -> Result<PlaintextDataKey, KeyringError> {
+    PlaintextDataKey::from_slice_wiping(&mut into_bytes(blob))
         .map_err(|error| not_understood(key, error))
 }
 
-/// KMS names the key that it used: it must be the one that was asked for.
-pub(super) fn expect_key(key: &KmsKeyArn, answered: Option<&str>) -> Result<(), KeyringError> {
-    if answered == Some(key.as_str()) {
+/// Checks that KMS used the requested key.
+fn expect_key(key: &KmsKeyArn, used: Option<&str>) -> Result<(), KeyringError> {
+    if used == Some(key.as_str()) {
         return Ok(());
     }
     Err(KeyringError::new(KeyringErrorKind::Other, key.as_str())
         .with_source("KMS answered for another key"))
 }
 
-pub(super) fn not_understood(key: &KmsKeyArn, error: EnvelopeError) -> KeyringError {
-    KeyringError::new(KeyringErrorKind::Other, key.as_str()).with_source(error)
+fn into_bytes(blob: Option<Blob>) -> Vec<u8> {
+    blob.map(Blob::into_inner).unwrap_or_default()
 }

@@ -1,18 +1,36 @@
-//! Which KMS calls may unwrap an object's data key, and in which order: pure, so that it can be tested.
+//! Selects the KMS calls that may unwrap a data key, and their order. Makes no calls itself.
 
 use std::collections::BTreeSet;
 
 use sealwax_envelope::EncryptedDataKey;
 
-use super::{KmsKeyArn, keyring::KMS_PROVIDER};
+use super::key_arn::{KMS_PROVIDER, KmsKeyArn};
 
-/// Which wrapping keys a reader may ask KMS about, beyond those that it was given by ARN.
+/// Limits the wrapping keys that a reader may use beyond those given by ARN.
 ///
-/// KMS is never called for a key outside of it. Without such a bound, whoever can write to the bucket could make a reader
-/// accept objects that he sealed under a key of his own.
+/// The keyring names only allowed keys in its calls to KMS. Objects of the S3 Encryption Client
+/// name no key: for them KMS finds the key, and the keyring rejects the response unless the filter
+/// allows that key. Without this limit, an attacker who can write to the bucket could make a reader
+/// accept objects sealed under their own KMS key.
 ///
-/// A multi-Region key that wrapped a data key is asked for by the ARN of its replica in the keyring's own Region, by its own
-/// ARN, then in the filter's Regions as they are listed: by each of these that the filter allows.
+/// A data key wrapped by a multi-Region key is tried with each ARN that the filter allows, in this
+/// order: the replica in the keyring's own Region, the ARN that the object names, then the filter's
+/// Regions as listed.
+///
+/// ```
+/// use sealwax_s3::DiscoveryFilter;
+///
+/// // All keys of two accounts, in two Regions only.
+/// let filter = DiscoveryFilter::accounts(["111122223333", "444455556666"])
+///     .regions(["us-east-1", "us-west-2"]);
+///
+/// // Two keys, for reading only.
+/// let filter = DiscoveryFilter::keys([
+///     "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab".parse()?,
+///     "arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321".parse()?,
+/// ]);
+/// # Ok::<(), sealwax_s3::InvalidArn>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiscoveryFilter {
     partition: Option<String>,
@@ -22,14 +40,15 @@ pub struct DiscoveryFilter {
 }
 
 impl DiscoveryFilter {
-    /// Allows the keys of these accounts, in every Region of the partition `aws`.
+    /// Allows all keys of these accounts, in every Region of the partition `aws`.
     #[must_use]
     pub fn accounts(accounts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let accounts = Some(accounts.into_iter().map(Into::into).collect());
         Self { partition: Some("aws".into()), accounts, regions: None, keys: None }
     }
 
-    /// Allows these keys alone: to read with, not to wrap under. Of a multi-Region key, the replicas that are named.
+    /// Allows exactly these keys, for reading only. Of a multi-Region key, only the named replicas
+    /// are allowed.
     #[must_use]
     pub fn keys(keys: impl IntoIterator<Item = KmsKeyArn>) -> Self {
         Self {
@@ -40,21 +59,22 @@ impl DiscoveryFilter {
         }
     }
 
-    /// Allows only the keys of this partition, such as `aws-us-gov`: of accounts, instead of `aws`.
+    /// Restricts the filter to this partition, such as `aws-us-gov`. For accounts, it replaces the
+    /// default `aws`.
     #[must_use]
     pub fn partition(mut self, partition: impl Into<String>) -> Self {
         self.partition = Some(partition.into());
         self
     }
 
-    /// Allows only these Regions.
+    /// Restricts the filter to these Regions.
     #[must_use]
     pub fn regions(mut self, regions: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.regions = Some(regions.into_iter().map(Into::into).collect());
         self
     }
 
-    /// What stands for all of its keys in `region`, where nobody knows yet which of them is meant.
+    /// A made-up ARN that stands for all allowed keys in `region`, for calls that name no key.
     pub(super) fn any_key_in(&self, region: &str) -> Option<KmsKeyArn> {
         let partition = self.partition.as_deref().unwrap_or("aws");
         let any = |account: &String| {
@@ -63,7 +83,7 @@ impl DiscoveryFilter {
         self.accounts.iter().flatten().find_map(any)
     }
 
-    /// Whether KMS may be asked about exactly this ARN.
+    /// `true` if KMS may be called with exactly this ARN.
     pub(super) fn allows(&self, key: &KmsKeyArn) -> bool {
         self.partition.as_deref().is_none_or(|partition| key.partition() == partition)
             && self.accounts.as_ref().is_none_or(|accounts| accounts.contains(key.account()))
@@ -74,7 +94,7 @@ impl DiscoveryFilter {
             && self.keys.as_ref().is_none_or(|keys| keys.contains(key))
     }
 
-    /// The ARNs by which KMS may be asked about a data key that `stored` wrapped, the home Region's first.
+    /// The ARNs that may unwrap what `stored` wrapped, the home Region's first.
     fn arns<'a>(
         &'a self,
         stored: &'a KmsKeyArn,
@@ -98,11 +118,13 @@ impl DiscoveryFilter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Candidate<'a> {
     pub(super) key: &'a EncryptedDataKey,
-    /// The key to decrypt with; for a multi-Region key maybe another replica than the one that wrapped.
+    /// The KMS key to decrypt with; for a multi-Region key it may be another replica than the one
+    /// that wrapped.
     pub(super) arn: KmsKeyArn,
 }
 
-/// The calls that may unwrap one of `keys`: the home Region first, then in the order of `configured`, then as stored.
+/// Returns the calls that may unwrap one of `keys`: the home Region first, then in the order of
+/// `configured`, then as stored.
 pub(super) fn candidates<'a>(
     keys: &'a [EncryptedDataKey],
     configured: &[KmsKeyArn],
@@ -129,7 +151,8 @@ pub(super) fn candidates<'a>(
     found.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
-/// How `key` can be decrypted in `region`: its wrapping key is there, or has a replica there.
+/// Returns the call that unwraps `key` in `region`, if its wrapping key or a replica of it is
+/// there.
 pub(super) fn in_region<'a>(key: &'a EncryptedDataKey, region: &str) -> Option<Candidate<'a>> {
     let stored: KmsKeyArn =
         key.wrapping_key().parse().ok().filter(|_| key.provider() == KMS_PROVIDER)?;
@@ -177,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_were_not_given_are_never_asked() {
+    fn keys_that_were_not_given_are_never_used() {
         let (mine, theirs) =
             (arn("us-east-1", ACCOUNT, "a"), arn("us-east-1", "999999999999", "b"));
         let local = EncryptedDataKey::new("local", mine.as_str(), None, vec![1]).expect("a key");
@@ -212,48 +235,49 @@ mod tests {
         );
     }
 
-    /// As AWS's discovery keyrings have it: the account and the partition are those of the stored ARN, the Region is asked.
+    /// As in AWS's discovery keyrings: account and partition come from the stored ARN, the Region
+    /// from the filter.
     #[test]
-    fn discovery_asks_for_replicas_where_its_filter_lets_it() {
+    fn discovery_tries_replicas_that_its_filter_allows() {
         let [east, west, eu] =
             ["us-east-1", "us-west-2", "eu-west-1"].map(|region| arn(region, ACCOUNT, "mrk-a"));
         let keys = [wrapped(&east)];
-        let asked = |filter: &DiscoveryFilter, home| order(&keys, &[], Some(filter), home);
+        let tried = |filter: &DiscoveryFilter, home| order(&keys, &[], Some(filter), home);
         let filter = DiscoveryFilter::accounts([ACCOUNT]);
-        assert_eq!(asked(&filter, "us-west-2"), [west.clone(), east.clone()]);
+        assert_eq!(tried(&filter, "us-west-2"), [west.clone(), east.clone()]);
         assert_eq!(
-            asked(&filter.clone().regions(["us-west-2"]), "eu-west-1"),
+            tried(&filter.clone().regions(["us-west-2"]), "eu-west-1"),
             std::slice::from_ref(&west)
         );
         let both = filter.regions(["us-west-2", "us-east-1"]);
         assert_eq!(
-            asked(&both, "eu-west-1"),
+            tried(&both, "eu-west-1"),
             [east.clone(), west.clone()],
             "the key's own Region before others"
         );
-        assert_eq!(asked(&both, "us-west-2"), [west.clone(), east.clone()]);
+        assert_eq!(tried(&both, "us-west-2"), [west.clone(), east.clone()]);
         let single = [wrapped(&arn("us-east-1", ACCOUNT, "a"))];
         assert_eq!(order(&single, &[], Some(&both), "us-west-2"), [arn("us-east-1", ACCOUNT, "a")]);
 
         let named =
             |keys: &[&KmsKeyArn]| DiscoveryFilter::keys(keys.iter().map(|key| (*key).clone()));
         assert_eq!(
-            asked(&named(&[&east]), "us-west-2"),
+            tried(&named(&[&east]), "us-west-2"),
             std::slice::from_ref(&east),
             "a replica is not named"
         );
-        assert_eq!(asked(&named(&[&west]), "ap-south-1"), std::slice::from_ref(&west));
-        assert_eq!(asked(&named(&[&eu, &west]), "us-west-2"), [west, eu]);
+        assert_eq!(tried(&named(&[&west]), "ap-south-1"), std::slice::from_ref(&west));
+        assert_eq!(tried(&named(&[&eu, &west]), "us-west-2"), [west, eu]);
         let others =
             [arn("us-east-1", "999999999999", "mrk-a"), arn("us-east-1", ACCOUNT, "mrk-b")];
-        assert_eq!(asked(&named(&[&others[0], &others[1]]), "us-east-1"), []);
-        assert_eq!(asked(&named(&[]), "us-east-1"), []);
-        assert_eq!(asked(&named(&[&east]).partition("aws-cn"), "us-east-1"), []);
-        assert_eq!(asked(&named(&[&east]).regions(["eu-west-1"]), "us-east-1"), []);
+        assert_eq!(tried(&named(&[&others[0], &others[1]]), "us-east-1"), []);
+        assert_eq!(tried(&named(&[]), "us-east-1"), []);
+        assert_eq!(tried(&named(&[&east]).partition("aws-cn"), "us-east-1"), []);
+        assert_eq!(tried(&named(&[&east]).regions(["eu-west-1"]), "us-east-1"), []);
     }
 
     #[test]
-    fn a_single_region_key_is_not_looked_for_elsewhere() {
+    fn a_single_region_key_is_tried_in_its_own_region_only() {
         let (east, west) = (arn("us-east-1", ACCOUNT, "a"), arn("us-west-2", ACCOUNT, "a"));
         assert_eq!(order(&[wrapped(&east)], &[west], None, "us-west-2"), []);
     }

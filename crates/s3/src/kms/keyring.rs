@@ -1,57 +1,69 @@
-//! The keyring over AWS KMS.
+//! The keyring and its builder.
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use aws_config::SdkConfig;
+use aws_config::{Region, SdkConfig};
 use aws_sdk_kms::Client;
 use futures_util::future::try_join_all;
 use sealwax_envelope::{
     BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, KeyMaterial, Keyring,
-    KeyringError, KeyringErrorKind, Place, PlaintextDataKey, Unwrap, WrapContext,
+    KeyringError, KeyringErrorKind, PlaintextDataKey, Unwrap, WrapContext,
 };
 
 use super::{
-    DiscoveryFilter, KmsKeyArn, WrapPolicy,
-    candidates::{Candidate, candidates, in_region},
-    clients::RegionalClients,
+    calls::{KmsCalls, KmsCiphertext},
+    candidates::{Candidate, DiscoveryFilter, candidates, in_region},
+    key_arn::{InvalidArn, KMS_PROVIDER, KmsKeyArn},
+    regional_clients::RegionalClients,
+    wrap_policy::{WrapPolicy, encrypt, encrypted_data_key, generate},
 };
 
-/// Provider name of data keys that AWS KMS wrapped.
-pub const KMS_PROVIDER: &str = "aws-kms";
-
-/// Length of the ciphertext that KMS gives for a 256-bit data key, in bytes.
+/// Length of the ciphertext that KMS returns for a 256-bit data key, in bytes.
 const TYPICAL_CIPHERTEXT_LEN: usize = 184;
 
 /// Wraps data keys under KMS keys of one or several Regions.
 ///
-/// The first key generates the data keys (`GenerateDataKey`), the others wrap them too (`Encrypt`), each in its own
-/// Region. On reading, keys are tried nearest first (`Decrypt`). Each call passes the whole encryption context and names its
-/// key.
-///
-/// A *multi-Region key* is one whose id begins with `mrk-`. What it wrapped, a given key unwraps that has the same partition,
-/// account and id, and only that differs in the Region; the call names the given key. (AWS Encryption SDK specification, "AWS
-/// KMS MRK Match for Decrypt".) Two replicas of one key may be given, which AWS's keyrings refuse as unclear: here the keyring's
-/// own Region comes first, then the order in which they were given; and a write wraps under each. A key name that is not the ARN
-/// of a key is passed over.
+/// The first key generates the data keys (`GenerateDataKey`) and the others wrap them too
+/// (`Encrypt`), each in its own Region. Reads try the keys in order of distance (`Decrypt`): the
+/// keyring's own Region first, then the order in which the keys were given. Each call passes the
+/// whole encryption context and names its key.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use sealwax_s3::{KmsKeyring, aws_config};
+/// use sealwax_s3::{DiscoveryFilter, KmsKeyring, aws_config};
 ///
 /// let config = aws_config::load_from_env().await;
-/// let keyring = KmsKeyring::builder(&config)
-///     .key("arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab".parse()?)
-///     .key("arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321".parse()?)
-///     .build();
+/// // Writes under the keys of two Regions; reads with whichever answers.
+/// let writer = KmsKeyring::builder(&config)
+///     .key("arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab")
+///     .key("arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321")
+///     .build()?;
+///
+/// // Reads what any key of the account wrapped; writes nothing.
+/// let reader = KmsKeyring::builder(&config)
+///     .discovery(DiscoveryFilter::accounts(["111122223333"]))
+///     .build()?;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Multi-Region keys
+///
+/// A *multi-Region key* has an id that begins with `mrk-`. A given key unwraps what its replica
+/// wrapped: partition, account and id must match, and only the Region may differ. The call names
+/// the given key. (AWS Encryption SDK specification, "AWS KMS MRK Match for Decrypt".)
+///
+/// Two replicas of one key may be given, which AWS's keyrings reject as ambiguous. A write then
+/// wraps under each.
+///
+/// A stored key name that is not the ARN of a KMS key is skipped.
 pub struct KmsKeyring {
     pub(super) keys: Vec<KmsKeyArn>,
-    pub(super) wrap_policy: WrapPolicy,
-    pub(super) clients: Arc<RegionalClients>,
     pub(super) discovery: Option<DiscoveryFilter>,
+    /// The keyring's own Region.
     pub(super) home: Option<String>,
+    pub(super) calls: Arc<KmsCalls>,
+    wrap_policy: WrapPolicy,
 }
 
 /// Builds a [`KmsKeyring`].
@@ -59,21 +71,25 @@ pub struct KmsKeyring {
 pub struct KmsKeyringBuilder {
     config: SdkConfig,
     keys: Vec<KmsKeyArn>,
+    /// The first key that is not an ARN.
+    invalid: Option<InvalidArn>,
     discovery: Option<DiscoveryFilter>,
     clients: HashMap<String, Client>,
     timeout: Duration,
     calls_per_second: Option<u32>,
     wrap_policy: WrapPolicy,
-    shared: Option<Arc<RegionalClients>>,
+    shared: Option<Arc<KmsCalls>>,
 }
 
 impl KmsKeyring {
-    /// Begins a keyring whose clients use `config`: its credentials, its endpoint, and its Region as the nearest one.
+    /// Starts building a keyring whose clients use `config`: its credentials, its endpoint, and its
+    /// Region as the nearest one.
     #[must_use]
     pub fn builder(config: &SdkConfig) -> KmsKeyringBuilder {
         KmsKeyringBuilder {
             config: config.clone(),
             keys: Vec::new(),
+            invalid: None,
             discovery: None,
             clients: HashMap::new(),
             timeout: Duration::from_secs(10),
@@ -83,116 +99,181 @@ impl KmsKeyring {
         }
     }
 
-    /// Begins a keyring of no key that shares this one's clients, with their pace, time limit and knowledge of Regions that
-    /// are down: all calls of both count as those of one.
+    /// Starts building a keyring without keys that shares this keyring's clients.
+    ///
+    /// Rate limit, timeout and the memory of Regions that are down belong to the clients: calls of
+    /// both keyrings count together.
     #[must_use]
     pub fn sibling(&self) -> KmsKeyringBuilder {
-        let config =
-            SdkConfig::builder().region(self.home.clone().map(aws_config::Region::new)).build();
-        KmsKeyringBuilder { shared: Some(Arc::clone(&self.clients)), ..Self::builder(&config) }
+        let config = SdkConfig::builder().region(self.home.clone().map(Region::new)).build();
+        KmsKeyringBuilder { shared: Some(Arc::clone(&self.calls)), ..Self::builder(&config) }
     }
 
-    /// The keys that it wraps under, the generator first.
+    /// The keys that the keyring wraps under; the first one generates data keys.
     #[must_use]
     pub fn keys(&self) -> &[KmsKeyArn] {
         &self.keys
     }
 
-    /// The calls that may unwrap one of `keys`; those to a Region that failed to answer a short while ago come last.
+    /// Lists the calls that may unwrap one of `keys`; those to a Region that recently failed to
+    /// answer come last.
     fn candidates<'a>(&self, keys: &'a [EncryptedDataKey]) -> Vec<Candidate<'a>> {
         let mut candidates =
             candidates(keys, &self.keys, self.discovery.as_ref(), self.home.as_deref());
-        candidates.sort_by_key(|candidate| self.clients.is_down(candidate.arn.region()));
+        candidates.sort_by_key(|candidate| self.calls.is_down(candidate.arn.region()));
         candidates
     }
 
-    /// The calls of `ReEncrypt` that wrap under each of its keys what one of `keys` holds: from which, to which, and bound
-    /// to what. `None` where one of them is not possible.
+    /// Lists the `ReEncrypt` calls that wrap the data key in `keys` under each key of this keyring:
+    /// source, destination and new binding. `None` if one of them is not possible.
     fn re_encryptions<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-        place: Option<&'a Place>,
+        binding: WrapContext<'a>,
     ) -> Option<Vec<(Candidate<'a>, &'a KmsKeyArn, WrapContext<'a>)>> {
         let call = |to: &'a KmsKeyArn| {
-            keys.iter().find_map(|key| {
-                Some((in_region(key, to.region())?, to, key.binding_at(context, place)?))
-            })
+            keys.iter()
+                .find_map(|key| Some((in_region(key, to.region())?, to, key.binding_for(binding)?)))
         };
         self.keys.iter().map(call).collect()
+    }
+
+    async fn decrypt(
+        &self,
+        candidate: &Candidate<'_>,
+        context: &EncryptionContext,
+    ) -> Result<PlaintextDataKey, KeyringError> {
+        let decrypted = self.calls.decrypt(ciphertext_of(candidate, context)).await?;
+        candidate.key.open(decrypted, context).map_err(|error| {
+            KeyringError::new(KeyringErrorKind::Rejected, candidate.arn.as_str()).with_source(error)
+        })
+    }
+
+    /// Wraps the data key of `from` under `to`. Also returns the key material that `from` is
+    /// wrapped under, if KMS reports it.
+    async fn re_encrypt(
+        &self,
+        from: &Candidate<'_>,
+        to: &KmsKeyArn,
+        binding: WrapContext<'_>,
+    ) -> Result<(EncryptedDataKey, Option<KeyMaterial>), KeyringError> {
+        let source = ciphertext_of(from, binding.context());
+        let output = self.calls.re_encrypt(source, to, binding).await?;
+        let wrapped = encrypted_data_key(to, output.ciphertext, binding.place())?;
+        let wrapped = from.key.with_intermediate(wrapped.clone()).unwrap_or(wrapped);
+        Ok((wrapped, output.source_material))
+    }
+}
+
+fn ciphertext_of<'a>(
+    candidate: &'a Candidate<'_>,
+    context: &'a EncryptionContext,
+) -> KmsCiphertext<'a> {
+    KmsCiphertext {
+        key: &candidate.arn,
+        bytes: candidate.key.ciphertext(),
+        context: candidate.key.binding(context).into(),
     }
 }
 
 impl KmsKeyringBuilder {
     /// Wraps under `key`, and unwraps with it. The first key generates the data keys.
+    ///
+    /// Takes a [`KmsKeyArn`] or the text of one; [`build`](Self::build) reports a text that is not
+    /// an ARN.
     #[must_use]
-    pub fn key(mut self, key: KmsKeyArn) -> Self {
-        if !self.keys.contains(&key) {
-            self.keys.push(key);
+    pub fn key(mut self, key: impl TryInto<KmsKeyArn, Error: Into<InvalidArn>>) -> Self {
+        match key.try_into() {
+            Ok(key) if self.keys.contains(&key) => {}
+            Ok(key) => self.keys.push(key),
+            Err(error) => {
+                self.invalid.get_or_insert(error.into());
+            }
         }
         self
     }
 
-    /// Unwraps with other keys too, as far as `filter` allows. A keyring with no key of its own can only read.
+    /// Calls [`key`](Self::key) for each of `keys`.
+    #[must_use]
+    pub fn keys<K>(self, keys: impl IntoIterator<Item = K>) -> Self
+    where
+        K: TryInto<KmsKeyArn, Error: Into<InvalidArn>>,
+    {
+        keys.into_iter().fold(self, Self::key)
+    }
+
+    /// Unwraps with other keys too, as far as `filter` allows. A keyring without keys of its own
+    /// can only read.
     #[must_use]
     pub fn discovery(mut self, filter: DiscoveryFilter) -> Self {
         self.discovery = Some(filter);
         self
     }
 
-    /// Uses `client` for `region`, as it is.
+    /// Uses `client` for `region`, with the client's own settings.
     #[must_use]
     pub fn client(mut self, region: impl Into<String>, client: Client) -> Self {
         self.clients.insert(region.into(), client);
         self
     }
 
-    /// How many of its keys must wrap a new data key: all, unless set.
+    /// Sets how many of the keys must wrap a new data key. Default: all.
     #[must_use]
     pub fn wrap_policy(mut self, policy: WrapPolicy) -> Self {
         self.wrap_policy = policy;
         self
     }
 
-    /// At most so many calls a second to each Region, and as many at once after a rest: so that a job leaves room for
-    /// others under the account's quota. Retries count: they come when the SDK's back-off says so, and the calls after them
-    /// wait for longer. No bound unless set. (AWS KMS Developer Guide, "Request quotas".)
+    /// Limits the calls per second to each Region, so that a job leaves room for others under the
+    /// account's request quota. Default: no limit. (AWS KMS Developer Guide, "Request quotas".)
     ///
-    /// With or without it, what KMS throttles is retried by the SDK: after a random time whose bound doubles, and as long as
-    /// the budget for retries lasts that all KMS clients of the process share for a Region
-    /// ([`RetryPartition`](aws_sdk_kms::config::retry::RetryPartition)). The number of attempts is that of the `SdkConfig`.
+    /// After a rest, as many calls as fit in one second may be made at once. Retries count: they
+    /// follow the SDK's back-off, and the calls after them wait longer.
+    ///
+    /// With or without a limit, the SDK retries throttled calls: after a random delay whose upper
+    /// bound doubles, within the retry budget that all KMS clients of the process share for a
+    /// Region ([`RetryPartition`](aws_sdk_kms::config::retry::RetryPartition)). The `SdkConfig`
+    /// sets the number of attempts.
     #[must_use]
     pub fn calls_per_second(mut self, calls: u32) -> Self {
         self.calls_per_second = Some(calls);
         self
     }
 
-    /// How long one call may take with its retries, 10 seconds unless set. After that the next key is tried; and for half
-    /// a minute, keys of other Regions are tried before those of a Region that did not answer.
+    /// Sets how long one call, including its retries, may take. Default: 10 seconds.
+    ///
+    /// After that the next key is tried. For 30 seconds, keys of other Regions come before those of
+    /// a Region that did not answer.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Makes the keyring. No call is made yet.
-    #[must_use]
-    pub fn build(self) -> KmsKeyring {
-        let new = || {
-            Arc::new(RegionalClients::new(
+    /// Builds the keyring. Makes no call yet.
+    ///
+    /// # Errors
+    /// The first [`key`](Self::key) that is not the ARN of a KMS key.
+    pub fn build(self) -> Result<KmsKeyring, InvalidArn> {
+        if let Some(error) = self.invalid {
+            return Err(error);
+        }
+        let home = self.config.region().map(ToString::to_string);
+        let new_calls = || {
+            Arc::new(KmsCalls::new(RegionalClients::new(
                 &self.config,
                 self.timeout,
                 self.calls_per_second,
-                self.clients.clone(),
-            ))
+                self.clients,
+            )))
         };
-        KmsKeyring {
-            clients: self.shared.clone().unwrap_or_else(new),
+        Ok(KmsKeyring {
+            calls: self.shared.unwrap_or_else(new_calls),
             keys: self.keys,
             discovery: self.discovery,
-            home: self.config.region().map(ToString::to_string),
+            home,
             wrap_policy: self.wrap_policy,
-        }
+        })
     }
 }
 
@@ -202,7 +283,7 @@ impl Keyring for KmsKeyring {
         binding: WrapContext<'a>,
         _plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
-        Box::pin(self.generate_under_enough(binding))
+        Box::pin(generate(&self.calls, &self.keys, self.wrap_policy, binding))
     }
 
     fn wrap<'a>(
@@ -211,23 +292,20 @@ impl Keyring for KmsKeyring {
         binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
         Box::pin(try_join_all(
-            self.keys.iter().map(move |key| self.encrypt(key, data_key, binding)),
+            self.keys.iter().map(move |key| encrypt(&self.calls, key, data_key, binding)),
         ))
     }
 
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-        place: Option<&'a Place>,
+        binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
         Box::pin(async move {
-            let Some(calls) = self.re_encryptions(keys, context, place) else { return Ok(None) };
-            let calls = calls
-                .iter()
-                .map(|(from, to, binding)| self.re_encrypt(from, to, context, *binding));
+            let Some(calls) = self.re_encryptions(keys, binding) else { return Ok(None) };
+            let calls = calls.iter().map(|(from, to, binding)| self.re_encrypt(from, to, *binding));
             let re_encrypted = try_join_all(calls).await?;
-            Ok(Some(re_encrypted.into_iter().map(|it| it.wrapped).collect()))
+            Ok(Some(re_encrypted.into_iter().map(|(wrapped, _)| wrapped).collect()))
         })
     }
 
@@ -244,17 +322,19 @@ impl Keyring for KmsKeyring {
             else {
                 return Ok(None);
             };
-            let Some(binding) = key.binding_at(context, key.place()) else { return Ok(None) };
-            let re_encrypted = self.re_encrypt(&from, &arn, context, binding).await?;
-            let is_newest = re_encrypted.from.is_some_and(|material| material.is_newest);
-            Ok((!is_newest).then_some(re_encrypted.wrapped))
+            let (wrapped, material) = self.re_encrypt(&from, &arn, key.binding(context)).await?;
+            let is_newest = material.is_some_and(|material| material.is_newest);
+            Ok((!is_newest).then_some(wrapped))
         })
     }
 
-    /// By `ReEncrypt` from the key to itself, whose answer names both materials; what it wrapped is thrown away. A
-    /// multi-Region key has the same materials in all of its Regions: any replica tells that may be asked. (AWS KMS
-    /// Developer Guide, "Multi-Region keys in AWS KMS".) A Region that failed to answer a short while ago is not asked:
-    /// nobody waits for data.
+    /// Re-encrypts from the key to itself and discards the result; the response names both key
+    /// materials.
+    ///
+    /// A multi-Region key has the same materials in all of its Regions, so any replica that the
+    /// keyring may use can tell. (AWS KMS Developer Guide, "Multi-Region keys in AWS KMS".) A
+    /// Region that recently failed to answer is not asked again, because no read waits for the
+    /// result.
     fn key_material<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
@@ -263,18 +343,15 @@ impl Keyring for KmsKeyring {
         Box::pin(async move {
             let mut failure = None;
             for candidate in self.candidates(std::slice::from_ref(key)) {
-                if self.clients.is_down(candidate.arn.region()) {
+                if self.calls.is_down(candidate.arn.region()) {
                     let error =
                         KeyringError::new(KeyringErrorKind::Unavailable, candidate.arn.as_str());
-                    failure = failure
-                        .or(Some(error.with_source("its Region did not answer a short while ago")));
+                    failure =
+                        failure.or(Some(error.with_source("its Region recently failed to answer")));
                     continue;
                 }
-                match self
-                    .re_encrypt(&candidate, &candidate.arn, context, key.binding(context))
-                    .await
-                {
-                    Ok(re_encrypted) => return Ok(re_encrypted.from),
+                match self.re_encrypt(&candidate, &candidate.arn, key.binding(context)).await {
+                    Ok((_, material)) => return Ok(material),
                     Err(error) => failure = failure.or(Some(error)),
                 }
             }
@@ -302,13 +379,8 @@ impl Keyring for KmsKeyring {
         })
     }
 
-    fn can_rewrap(
-        &self,
-        keys: &[EncryptedDataKey],
-        context: &EncryptionContext,
-        place: Option<&Place>,
-    ) -> bool {
-        self.re_encryptions(keys, context, place).is_some()
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], binding: WrapContext<'_>) -> bool {
+        self.re_encryptions(keys, binding).is_some()
     }
 
     fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
@@ -319,17 +391,17 @@ impl Keyring for KmsKeyring {
         !self.candidates(std::slice::from_ref(key)).is_empty()
     }
 
-    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
-        let outline = |key: &KmsKeyArn| {
+    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
+        let expected = |key: &KmsKeyArn| {
             EncryptedDataKey::new(
                 KMS_PROVIDER,
                 key.as_str(),
-                place.cloned(),
+                binding.place().cloned(),
                 vec![0; TYPICAL_CIPHERTEXT_LEN],
             )
-            .expect("an ARN is a fine name")
+            .expect("an ARN is a valid key name")
         };
-        self.keys.iter().map(outline).collect()
+        self.keys.iter().map(expected).collect()
     }
 
     fn s3ec(&self) -> Option<&dyn sealwax_envelope::s3ec::Keyring> {

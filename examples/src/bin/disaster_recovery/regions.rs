@@ -51,7 +51,7 @@ impl Region {
 
     /// A keyring of this Region's key alone.
     pub(crate) fn keyring(&self) -> KmsKeyring {
-        KmsKeyring::builder(&self.config).key(self.key.clone()).build()
+        KmsKeyring::builder(&self.config).key(&self.key).build().expect("a parsed ARN")
     }
 
     /// A client for this Region's bucket.

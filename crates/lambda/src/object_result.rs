@@ -1,0 +1,110 @@
+//! Results by object, with the result codes of S3 Batch Operations.
+
+use std::fmt;
+
+use sealwax_s3::{Error, RewrapOutcome, Skipped, error_chain};
+
+use crate::batch_operations::Code;
+
+/// Maximum length of a result text, in bytes.
+const MAX_TEXT_LEN: usize = 1024;
+
+/// Result for one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ObjectResult {
+    pub(crate) code: Code,
+    /// One short line without secrets.
+    pub(crate) text: String,
+}
+
+impl ObjectResult {
+    /// A failure that a retry cannot fix; the object is unchanged.
+    pub(crate) fn permanent(why: impl fmt::Display) -> Self {
+        Self { code: Code::PermanentFailure, text: short(&why.to_string()) }
+    }
+
+    /// A failure to retry; the object is unchanged.
+    pub(crate) fn temporary(why: impl fmt::Display) -> Self {
+        Self { code: Code::TemporaryFailure, text: short(&why.to_string()) }
+    }
+
+    fn succeeded(text: impl Into<String>) -> Self {
+        Self { code: Code::Succeeded, text: text.into() }
+    }
+
+    pub(crate) fn is_success(&self) -> bool {
+        self.code == Code::Succeeded
+    }
+}
+
+impl From<RewrapOutcome> for ObjectResult {
+    fn from(outcome: RewrapOutcome) -> Self {
+        match outcome {
+            RewrapOutcome::Rewrapped { generation, .. } => {
+                Self::succeeded(format!("rewrapped: generation {generation}"))
+            }
+            RewrapOutcome::Unchanged => Self::succeeded("unchanged: it has the wanted keys"),
+            RewrapOutcome::Skipped(why @ (Skipped::NotSealed | Skipped::Gone)) => {
+                Self::succeeded(format!("skipped: {}", why.name()))
+            }
+            RewrapOutcome::Changed(error) => Self::temporary(described(&error)),
+            RewrapOutcome::Failed(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<Error> for ObjectResult {
+    fn from(error: Error) -> Self {
+        match error.kind().is_retryable() {
+            true => Self::temporary(described(&error)),
+            false => Self::permanent(described(&error)),
+        }
+    }
+}
+
+/// Returns the error's kind, the error and its causes.
+fn described(error: &Error) -> String {
+    format!("{}: {}", error.kind().name(), error_chain(error))
+}
+
+/// Returns `text` as one line of at most [`MAX_TEXT_LEN`] bytes.
+fn short(text: &str) -> String {
+    let mut line: String =
+        text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    if line.len() > MAX_TEXT_LEN {
+        const MORE: &str = "…";
+        let end = (0..=MAX_TEXT_LEN - MORE.len()).rev().find(|end| line.is_char_boundary(*end));
+        line.truncate(end.unwrap_or_default());
+        line.push_str(MORE);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rewrapped_unchanged_and_skipped_objects_succeed() {
+        for (outcome, expected) in [
+            (
+                RewrapOutcome::Rewrapped { generation: 2, version_id: None },
+                "rewrapped: generation 2",
+            ),
+            (RewrapOutcome::Unchanged, "unchanged: it has the wanted keys"),
+            (RewrapOutcome::Skipped(Skipped::NotSealed), "skipped: not-sealed"),
+            (RewrapOutcome::Skipped(Skipped::Gone), "skipped: gone"),
+        ] {
+            let expected = ObjectResult { code: Code::Succeeded, text: expected.into() };
+            assert_eq!(ObjectResult::from(outcome), expected);
+        }
+    }
+
+    #[test]
+    fn texts_are_cut_to_one_short_line() {
+        assert_eq!(short("a\r\nb\u{1b}c"), "a  b c");
+        let long = short(&"é".repeat(2000));
+        assert!(long.len() <= MAX_TEXT_LEN && long.ends_with("é…"), "{}", long.len());
+        assert_eq!(short(&"x".repeat(MAX_TEXT_LEN)).len(), MAX_TEXT_LEN);
+    }
+}

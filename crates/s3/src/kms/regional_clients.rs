@@ -1,0 +1,202 @@
+//! One KMS client per Region, with its rate limit and its health.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use aws_config::{Region, SdkConfig, timeout::TimeoutConfig};
+use aws_sdk_kms::{
+    Client,
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+};
+use sealwax_envelope::{KeyringError, KeyringErrorKind};
+use tokio::time::timeout;
+use tracing::Instrument as _;
+
+use super::{key_arn::KmsKeyArn, keyring_error::keyring_error, rate_limiter::RateLimiter};
+
+/// How long a Region that did not answer is tried last.
+const DOWN_FOR: Duration = Duration::from_secs(30);
+
+/// Clients by Region, created on first use.
+#[derive(Debug)]
+pub(super) struct RegionalClients {
+    config: aws_sdk_kms::config::Builder,
+    timeout: Duration,
+    calls_per_second: Option<u32>,
+    regions: Mutex<HashMap<String, Regional>>,
+}
+
+#[derive(Debug, Clone)]
+struct Regional {
+    client: Client,
+    limiter: Option<RateLimiter>,
+    /// Time of the last call, if KMS did not answer it.
+    silent_since: Option<Instant>,
+}
+
+impl RegionalClients {
+    /// Creates clients from `config`, except for the Regions in `given`. Each call ends within
+    /// `timeout`, and each Region gets at most `calls_per_second`.
+    pub(super) fn new(
+        config: &SdkConfig,
+        timeout: Duration,
+        calls_per_second: Option<u32>,
+        given: HashMap<String, Client>,
+    ) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(timeout.min(Duration::from_secs(3)))
+            .operation_attempt_timeout(timeout / 2)
+            .operation_timeout(timeout)
+            .build();
+        let config = aws_sdk_kms::config::Builder::from(config).timeout_config(timeouts);
+        let regional = |client| Regional::new(client, calls_per_second);
+        let regions =
+            given.into_iter().map(|(region, client)| (region, regional(client))).collect();
+        Self { config, timeout, calls_per_second, regions: Mutex::new(regions) }
+    }
+
+    /// Runs a call with `key` once the rate limit allows it, and fails if it exceeds the timeout. A
+    /// client that the application gave may have no timeout of its own.
+    pub(super) async fn in_time<T, E>(
+        &self,
+        key: &KmsKeyArn,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, KeyringError>
+    where
+        E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
+    {
+        if let Some(limiter) = self.regional(key.region()).limiter {
+            limiter.turn().await;
+        }
+        let call =
+            call.instrument(tracing::debug_span!("kms", region = key.region(), key = key.as_str()));
+        let result = match timeout(self.timeout, call).await {
+            Ok(result) => result.map_err(|error| keyring_error(key, &error)),
+            Err(_) => Err(KeyringError::new(KeyringErrorKind::Unavailable, key.as_str())
+                .with_source(format!("no answer within {:?}", self.timeout))),
+        };
+        let silent =
+            result.as_ref().is_err_and(|error| error.kind() == KeyringErrorKind::Unavailable);
+        if let Some(regional) = self.lock().get_mut(key.region()) {
+            regional.silent_since = silent.then(Instant::now);
+        }
+        result
+    }
+
+    pub(super) fn in_region(&self, region: &str) -> Client {
+        self.regional(region).client
+    }
+
+    /// `true` if the Region failed to answer within the last 30 seconds.
+    pub(super) fn is_down(&self, region: &str) -> bool {
+        let silent_since = self.lock().get(region).and_then(|regional| regional.silent_since);
+        silent_since.is_some_and(|since| since.elapsed() < DOWN_FOR)
+    }
+
+    fn regional(&self, region: &str) -> Regional {
+        let new = || {
+            let client = Client::from_conf(
+                self.config.clone().region(Region::new(region.to_owned())).build(),
+            );
+            Regional::new(client, self.calls_per_second)
+        };
+        self.lock().entry(region.to_owned()).or_insert_with(new).clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Regional>> {
+        self.regions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Regional {
+    fn new(client: Client, calls_per_second: Option<u32>) -> Self {
+        let Some(calls) = calls_per_second else {
+            return Self { client, limiter: None, silent_since: None };
+        };
+        let limiter = RateLimiter::per_second(calls);
+        let client =
+            Client::from_conf(client.config().to_builder().interceptor(limiter.clone()).build());
+        Self { client, limiter: Some(limiter), silent_since: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::{BehaviorVersion, retry::RetryConfig};
+    use aws_sdk_kms::{
+        config::{
+            Credentials, HttpClient, RuntimeComponents, SharedCredentialsProvider,
+            http::HttpRequest,
+        },
+        primitives::Blob,
+    };
+    use aws_sdk_s3::primitives::SdkBody;
+    use aws_smithy_runtime_api::{
+        client::http::{
+            HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+        },
+        http::StatusCode,
+    };
+
+    use super::*;
+
+    /// KMS that throttles every call.
+    #[derive(Debug)]
+    struct Throttling;
+
+    impl HttpClient for Throttling {
+        fn http_connector(
+            &self,
+            _: &HttpConnectorSettings,
+            _: &RuntimeComponents,
+        ) -> SharedHttpConnector {
+            SharedHttpConnector::new(Self)
+        }
+    }
+
+    impl HttpConnector for Throttling {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            let status = StatusCode::try_from(400).expect("an HTTP status");
+            let body = SdkBody::from(r#"{"__type":"ThrottlingException"}"#);
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status, body)))
+        }
+    }
+
+    #[tokio::test]
+    async fn retries_count_against_the_rate_limit() {
+        let credentials = Credentials::new("test", "test", None, None, "tests");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .region(Region::new("us-east-1"))
+            .retry_config(
+                RetryConfig::standard()
+                    .with_max_attempts(4)
+                    .with_initial_backoff(Duration::from_millis(1)),
+            )
+            .http_client(Throttling)
+            .build();
+        let key: KmsKeyArn = "arn:aws:kms:us-east-1:123456789012:key/a".parse().expect("an ARN");
+        let ours = RegionalClients::new(&config, Duration::from_secs(600), Some(1), HashMap::new());
+        let theirs = HashMap::from([(key.region().to_owned(), Client::new(&config))]);
+        let theirs = RegionalClients::new(&config, Duration::from_secs(600), Some(1), theirs);
+        for clients in [ours, theirs] {
+            let begun = Instant::now();
+            let call = clients
+                .in_region(key.region())
+                .decrypt()
+                .key_id(key.as_str())
+                .ciphertext_blob(Blob::new([1]));
+            let error = clients.in_time(&key, call.send()).await.expect_err("it throttles");
+            assert_eq!(error.kind(), KeyringErrorKind::Throttled);
+            // One call a second, and there were four.
+            let wait = clients.regional(key.region()).limiter.expect("it is set").reserve(begun);
+            assert!(wait >= Duration::from_secs(4), "the next call waits for {wait:?}");
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! Forecasts of rewraps: computed from an object's metadata, without using a key.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use sealwax_envelope::{
+    EncryptedDataKey, WrapContext,
+    s3ec::{Envelope, Storage},
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    KeyChange,
+    key_changes::Step,
+    rewrapper::{Absence, ObjectState, Rewrapper, Skipped},
+};
+use crate::{
+    error::{Error, ErrorKind, ObjectRef},
+    kms::KmsKeyArn,
+    operation::Handle,
+    store::{
+        Store,
+        list::ListedObject,
+        snapshot::{Snapshot, is_archived},
+    },
+    vault::{new_keys::NewKeys, object_keys::ObjectKeys},
+};
+
+/// Most intermediate keys that are told apart. Beyond that, calls for some of them count twice.
+const MAX_INTERMEDIATE_KEYS: usize = 1 << 16;
+
+/// Forecasts what a [`Rewrapper`] would do to objects. Cloning is cheap.
+///
+/// A call of KMS that many objects share is counted with the first object forecast.
+#[derive(Debug, Clone)]
+pub struct Forecaster {
+    rewrapper: Rewrapper,
+    counted: Arc<Counted>,
+}
+
+/// Forecast of the rewrap of one object.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Forecast {
+    /// State of the object, for [`Rewrapper::rewrap_planned`]. That of the listing, where the
+    /// object was not read.
+    pub state: ObjectState,
+    /// Length of the stored body in bytes.
+    pub size: Option<u64>,
+    /// What a rewrap would do.
+    pub action: ForecastAction,
+}
+
+/// Action of a rewrap. Exhaustive: a plan describes every action.
+#[derive(Debug)]
+pub enum ForecastAction {
+    /// The object already has the wanted keys.
+    Unchanged,
+    /// The object gets new keys.
+    Rewrap(RewrapCost),
+    /// Skipped: not eligible for rewrap.
+    Skip(Skipped),
+    /// The rewrap would fail.
+    Fail(Error),
+}
+
+/// Changes of an object's keys, and the calls that they take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RewrapCost {
+    /// Wrapping keys that are new, or get a new wrapped key.
+    pub add: Vec<String>,
+    /// Wrapping keys that are removed.
+    pub remove: Vec<String>,
+    /// Wrapping keys whose wrapped keys are renewed if they are under older key material.
+    pub refresh: Vec<String>,
+    /// How the data key is wrapped.
+    pub data_key: DataKeyWay,
+    /// How the new metadata is stored.
+    pub metadata: MetadataWay,
+    /// Largest number of KMS calls, by Region.
+    pub kms_calls: BTreeMap<String, u64>,
+}
+
+/// How a data key is wrapped under new keys. Exhaustive: summaries count every way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataKeyWay {
+    /// Not at all: keys are only removed, and a remaining key is shown to unwrap it.
+    Proof,
+    /// Inside the key service: AWS KMS `ReEncrypt`.
+    ReEncrypt,
+    /// Through this process: AWS KMS `Decrypt`, then `Encrypt`.
+    DecryptEncrypt,
+}
+
+/// How new metadata is stored. Exhaustive: summaries count every way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MetadataWay {
+    /// One `CopyObject` of the object onto itself.
+    Copy,
+    /// `UploadPartCopy` of each of its parts.
+    MultipartCopy,
+    /// An object beside it.
+    Sidecar,
+    /// The instruction file of an object of the S3 Encryption Client.
+    InstructionFile,
+}
+
+impl Forecaster {
+    /// Creates a forecaster that has counted no call yet.
+    #[must_use]
+    pub fn new(rewrapper: &Rewrapper) -> Self {
+        Self { rewrapper: rewrapper.clone(), counted: Arc::default() }
+    }
+
+    /// Forecasts the rewrap of an object: by one `HeadObject`, and one `GetObject` where it may
+    /// have a sidecar or an instruction file; never by a call of KMS.
+    pub async fn forecast(&self, object: &ListedObject) -> Forecast {
+        let listed = |action| {
+            let (e_tag, version_id) = (object.e_tag.clone(), object.version_id.clone());
+            let state = ObjectState { e_tag, version_id, generation: None };
+            Forecast { state, size: object.size, action }
+        };
+        let target = match self.rewrapper.target(object) {
+            Ok(target) => target,
+            Err(error) => return listed(ForecastAction::Fail(error)),
+        };
+        let snapshot = match self.rewrapper.look(&target, object).await {
+            Ok(snapshot) => snapshot,
+            Err(Absence::Skipped(why)) => return listed(ForecastAction::Skip(why)),
+            Err(Absence::Failed(error)) => return listed(ForecastAction::Fail(error)),
+        };
+        let action = match self.action(&target, &snapshot).await {
+            Ok(action) => action,
+            Err(error) if error.kind() == ErrorKind::NotSealed => {
+                ForecastAction::Skip(Skipped::NotSealed)
+            }
+            Err(error) if error.kind().is_retryable() => {
+                return listed(ForecastAction::Fail(error));
+            }
+            Err(error) => ForecastAction::Fail(error),
+        };
+        let size =
+            snapshot.head.content_length().and_then(|len| len.try_into().ok()).or(object.size);
+        Forecast { state: ObjectState::of(&snapshot), size, action }
+    }
+
+    async fn action(
+        &self,
+        target: &ObjectRef,
+        snapshot: &Snapshot,
+    ) -> Result<ForecastAction, Error> {
+        let wrapping = &*self.rewrapper.0;
+        let Handle { store, vault, .. } = &wrapping.handle;
+        let info = wrapping.info(target, snapshot).await?;
+        if let Some(envelope) = info.envelope() {
+            return self.action_s3ec(target, snapshot, envelope);
+        }
+        let object = wrapping.object_keys(target, info, snapshot).await?;
+        let steps = wrapping.changes.steps(&object)?;
+        if steps.is_empty() {
+            return Ok(ForecastAction::Unchanged);
+        }
+        if !object.is_sidecar {
+            check_not_archived(target, &snapshot.head)?;
+        }
+        let mut costs =
+            Costs { object: &object, counted: &self.counted, kms_calls: BTreeMap::new() };
+        let (mut add, mut refresh) = (Vec::new(), Vec::new());
+        let mut left = object.info.keys().to_vec();
+        let mut way = None;
+        for step in &steps {
+            match step {
+                Step::Refresh { at } => {
+                    for key in left.iter().filter(|key| vault.keyring().accepts(key)) {
+                        costs.refresh(*at, key);
+                        refresh.push(key.wrapping_key().to_owned());
+                    }
+                    way = way.or(Some(DataKeyWay::ReEncrypt));
+                }
+                Step::Remove(wrapping_key) => {
+                    left.retain(|key| key.wrapping_key() != *wrapping_key);
+                }
+                Step::Wrap(new) => {
+                    let by = costs.wrap(new)?;
+                    // The way through this process says more than the one inside the key service.
+                    way = if way == Some(DataKeyWay::DecryptEncrypt) { way } else { Some(by) };
+                    left.retain(|key| new.keeps(key));
+                    left.extend(new.expected.iter().cloned());
+                    add.extend(new.expected.iter().map(|key| key.wrapping_key().to_owned()));
+                }
+            }
+        }
+        let after = names(&left);
+        let remove = names(object.info.keys()).difference(&after).cloned().collect();
+        add.retain(|name| after.contains(name));
+        refresh.retain(|name| after.contains(name));
+        if way.is_none() {
+            costs.prove(&left)?;
+        }
+        Ok(ForecastAction::Rewrap(RewrapCost {
+            add,
+            remove,
+            refresh,
+            data_key: way.unwrap_or(DataKeyWay::Proof),
+            metadata: if object.is_sidecar {
+                MetadataWay::Sidecar
+            } else {
+                metadata_way(store, snapshot)
+            },
+            kms_calls: costs.kms_calls,
+        }))
+    }
+
+    /// Forecasts the rewrap of an object of the S3 Encryption Client, whose one wrapped key is
+    /// replaced.
+    fn action_s3ec(
+        &self,
+        target: &ObjectRef,
+        snapshot: &Snapshot,
+        envelope: &Envelope,
+    ) -> Result<ForecastAction, Error> {
+        let wrapping = &*self.rewrapper.0;
+        let store = &wrapping.handle.store;
+        wrapping.s3ec_keyring(target)?;
+        snapshot.check_copyable(target)?;
+        let in_file = envelope.storage() == Storage::InstructionFile;
+        if !in_file {
+            check_not_archived(target, &snapshot.head)?;
+        }
+        let add: Vec<_> = wrapping
+            .changes
+            .names()
+            .into_iter()
+            .flat_map(|name| match name {
+                KeyChange::Replace(names) => names,
+                _ => Vec::new(),
+            })
+            .collect();
+        // The old wrapped key does not name its key. The client's Region is assumed.
+        let home = store.s3().config().region().map(|region| region.as_ref().to_owned());
+        let mut kms_calls = BTreeMap::new();
+        let wrapped_in = add
+            .iter()
+            .filter_map(|name| name.parse::<KmsKeyArn>().ok())
+            .map(|arn| arn.region().to_owned());
+        for region in home.into_iter().chain(wrapped_in) {
+            *kms_calls.entry(region).or_default() += 1;
+        }
+        Ok(ForecastAction::Rewrap(RewrapCost {
+            add,
+            remove: Vec::new(),
+            refresh: Vec::new(),
+            data_key: DataKeyWay::DecryptEncrypt,
+            metadata: if in_file {
+                MetadataWay::InstructionFile
+            } else {
+                metadata_way(store, snapshot)
+            },
+            kms_calls,
+        }))
+    }
+}
+
+/// KMS calls for one object.
+struct Costs<'a> {
+    object: &'a ObjectKeys<'a>,
+    counted: &'a Counted,
+    kms_calls: BTreeMap<String, u64>,
+}
+
+impl Costs<'_> {
+    /// Counts the calls for new keys, and returns the way in which they are made.
+    fn wrap(&mut self, new: &NewKeys<'_>) -> Result<DataKeyWay, Error> {
+        let (object, context) = (self.object, self.object.info.encryption_context());
+        let trusted = object.trusted_keys()?;
+        let group = trusted
+            .chunk_by(EncryptedDataKey::shares_data_key)
+            .find(|group| group[0].intermediate().is_some());
+        let (way, keys, counts) = match group {
+            Some(group) => {
+                let wraps: Vec<_> =
+                    group.iter().filter_map(EncryptedDataKey::intermediate).collect();
+                let inside = group[0].place() == object.place.as_ref()
+                    && new.keyring.can_rewrap(&wraps, WrapContext::for_intermediate_key(context));
+                let way = if inside { DataKeyWay::ReEncrypt } else { DataKeyWay::DecryptEncrypt };
+                let first = self.counted.is_first(new.at, context.to_json(), &wraps);
+                (way, wraps, first)
+            }
+            None if new.keyring.can_rewrap(&trusted, object.binding()) => {
+                (DataKeyWay::ReEncrypt, trusted, true)
+            }
+            None => {
+                if trusted.is_empty() {
+                    let message = "the keyring has none of this object's wrapping keys";
+                    return Err(object.target.error(ErrorKind::NoMatchingKey, message));
+                }
+                (DataKeyWay::DecryptEncrypt, trusted, true)
+            }
+        };
+        if counts {
+            if way == DataKeyWay::DecryptEncrypt {
+                self.call(object.vault.keyring().first_choice(&keys).as_deref());
+            }
+            for key in &new.expected {
+                self.call(Some(key.wrapping_key()));
+            }
+        }
+        Ok(way)
+    }
+
+    fn refresh(&mut self, at: usize, key: &EncryptedDataKey) {
+        let context = self.object.info.encryption_context();
+        let first = key
+            .intermediate()
+            .is_none_or(|wrap| self.counted.is_first(at, context.to_json(), &[wrap]));
+        if first {
+            self.call(Some(key.wrapping_key()));
+        }
+    }
+
+    /// Counts the call that shows that one of the remaining keys works.
+    fn prove(&mut self, left: &[EncryptedDataKey]) -> Result<(), Error> {
+        let trusted = self.object.trusted_keys()?;
+        let usable: Vec<_> = trusted.into_iter().filter(|key| left.contains(key)).collect();
+        if usable.is_empty() {
+            let message = "nothing is removed, because none of the keys left could be used";
+            return Err(self.object.target.error(ErrorKind::NoMatchingKey, message));
+        }
+        self.call(self.object.vault.keyring().first_choice(&usable).as_deref());
+        Ok(())
+    }
+
+    fn call(&mut self, wrapping_key: Option<&str>) {
+        if let Some(arn) = wrapping_key.and_then(|name| name.parse::<KmsKeyArn>().ok()) {
+            *self.kms_calls.entry(arn.region().to_owned()).or_default() += 1;
+        }
+    }
+}
+
+/// Intermediate keys whose calls were counted.
+#[derive(Debug, Default)]
+struct Counted(Mutex<HashSet<[u8; 16]>>);
+
+impl Counted {
+    fn is_first(&self, change: usize, context: String, wrapped: &[EncryptedDataKey]) -> bool {
+        let mut digest = Sha256::new_with_prefix(change.to_be_bytes());
+        digest.update(context);
+        for key in wrapped {
+            digest.update(key.wrapping_key());
+            digest.update(key.ciphertext());
+        }
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.len() == MAX_INTERMEDIATE_KEYS {
+            counted.clear();
+        }
+        counted.insert(digest.finalize()[..16].try_into().expect("32 bytes"))
+    }
+}
+
+/// Refuses an object that S3 copies only after it was restored. (Amazon S3 User Guide, "Restoring
+/// an archived object".)
+fn check_not_archived(target: &ObjectRef, head: &HeadObjectOutput) -> Result<(), Error> {
+    if is_archived(head) {
+        return Err(target.error(
+            ErrorKind::Unsupported,
+            "it is archived: restore it first, or give it a sidecar",
+        ));
+    }
+    Ok(())
+}
+
+fn metadata_way(store: &Store, snapshot: &Snapshot) -> MetadataWay {
+    if store.copies_in_parts(&snapshot.head) {
+        MetadataWay::MultipartCopy
+    } else {
+        MetadataWay::Copy
+    }
+}
+
+/// Returns the names of wrapping keys, each once.
+fn names<'a>(keys: impl IntoIterator<Item = &'a EncryptedDataKey>) -> BTreeSet<String> {
+    keys.into_iter().map(|key| key.wrapping_key().to_owned()).collect()
+}
