@@ -207,7 +207,7 @@ async fn discovery_asks_only_about_keys_that_its_filter_allows() {
             .build();
     stack.wire.forget();
     let put = reader.put().uri(&uri).body("y").send().await;
-    assert_kind(put, ErrorKind::InvalidInput, &uri, "a keyring without keys");
+    assert_kind(put, ErrorKind::KeyNotFound, &uri, "a keyring without keys");
     assert_eq!(stack.wire.calls().len(), 0);
 }
 

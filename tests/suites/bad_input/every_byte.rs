@@ -67,6 +67,7 @@ async fn a_flipped_bit_in_the_metadata_fails_the_read_except_in_the_generation()
         ErrorKind::Authentication,
         ErrorKind::Malformed,
         ErrorKind::NoMatchingKey,
+        ErrorKind::PlaceMismatch,
         ErrorKind::Truncated,
         ErrorKind::Unsupported,
     ];

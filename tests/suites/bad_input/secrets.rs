@@ -50,7 +50,7 @@ async fn debug_output_holds_no_key_and_no_plaintext() {
 
     let sealed = Stored::fetch(client.s3(), &uri).await;
     for (tampered, kind) in [
-        (sealed.with("sealwax-context", r#"{"a":"b"}"#), ErrorKind::NoMatchingKey),
+        (sealed.with("sealwax-context", r#"{"a":"b"}"#), ErrorKind::Authentication),
         (sealed.with_body(vec![0; 105]), ErrorKind::Authentication),
         (sealed.with_body(""), ErrorKind::Truncated),
     ] {

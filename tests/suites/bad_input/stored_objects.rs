@@ -216,7 +216,9 @@ async fn tampered_objects_are_refused_even_after_a_rewrap() {
         let Err(error) = read(&reader, &uri).await else {
             panic!("{case}: readable after a rewrap")
         };
-        assert!(kinds.contains(&error.kind()), "{case}: {error:?}, expected {kinds:?}");
+        let kind = error.kind();
+        // With both keys, the reader may get as far as KMS.
+        assert!(kinds.contains(&kind) || kind == Authentication, "{case}: {error:?}");
     }
 
     // Untampered objects open, so no case was refused for another reason. Only HEAD needs the length.

@@ -49,11 +49,14 @@ async fn a_dropped_read_leaves_no_temporary_file() {
     let uri = store.object("target");
     client.put().uri(&uri).body(plaintext(5 * PART)).send().await.expect("put");
     let names = || file_names(directory.path());
-    let begun = wait_until("a temporary file appears", || async { !names().is_empty() });
+    let begun = async {
+        wait_until("a temporary file appears", || async { !names().is_empty() }).await;
+        names()
+    };
     let path = directory.path().join("target");
     tokio::select! {
         read = client.get().uri(&uri).to_file(&path) => panic!("it ended: {read:?}"),
-        () = begun => assert!(names()[0].starts_with(".sealwax-"), "{:?}", names()),
+        names = begun => assert!(names[0].starts_with(".sealwax-"), "{names:?}"),
     }
     // A write in progress ends on its own thread.
     wait_until("the temporary file is removed", || async { names().is_empty() }).await;

@@ -366,7 +366,7 @@ async fn a_truncated_plan_is_refused() {
     {
         std::fs::write(&path, &whole[..len]).expect("cut off");
         let error = PlanFile::open(&path).await.expect_err("it is truncated");
-        assert_eq!(error.kind(), sealwax_s3::ErrorKind::JobMismatch, "{len} bytes: {error}");
+        assert_eq!(error.kind(), ErrorKind::JobMismatch, "{len} bytes: {error}");
     }
     // A missing line in the middle is detected when the plan is applied.
     let lines: Vec<_> = std::str::from_utf8(&whole).expect("text").lines().collect();
@@ -374,7 +374,7 @@ async fn a_truncated_plan_is_refused() {
     std::fs::write(&path, without).expect("written");
     let plan = PlanFile::open(&path).await.expect("its ends are whole");
     let (_, tally) = run(Apply::new(rewrapper.clone()), Work::plan(plan)).await;
-    assert_eq!(tally.expect_err("a line is missing").kind(), sealwax_s3::ErrorKind::JobMismatch);
+    assert_eq!(tally.expect_err("a line is missing").kind(), ErrorKind::JobMismatch);
     // A plan belongs to its own key changes.
     std::fs::write(&path, &whole).expect("written");
     let plan = PlanFile::open(&path).await.expect("whole again");
@@ -384,6 +384,6 @@ async fn a_truncated_plan_is_refused() {
     )
     .await;
     let (_, tally) = run(Apply::new(other.clone()), Work::plan(plan)).await;
-    assert_eq!(tally.expect_err("other edits").kind(), sealwax_s3::ErrorKind::JobMismatch);
+    assert_eq!(tally.expect_err("other edits").kind(), ErrorKind::JobMismatch);
     assert!(objects.generations().await.iter().all(|generation| *generation <= 2));
 }
