@@ -348,7 +348,7 @@ async fn an_access_point_reads_its_buckets_objects_if_the_policy_allows_it() {
             assert_kind(read(&stranger, &there).await, ErrorKind::PlaceMismatch, &there, name);
         let told = error.to_string();
         assert!(
-            told.contains("replica_of") && told.contains("accept_place"),
+            told.contains("a replica of that bucket") && told.contains("with that place accepted"),
             "the error does not name both remedies: {told}"
         );
         assert_eq!(stack.wire.kms(), [], "{name}");
