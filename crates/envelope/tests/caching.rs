@@ -237,15 +237,24 @@ fn a_wrapped_key_is_bound_to_place_context_and_intermediate_key() {
 #[test]
 fn within_its_limits_the_cache_needs_no_key_service() {
     let (inner, acme) = (Counting::new(), context("acme"));
-    let limits = CacheLimits::new().with_max_age(Duration::from_millis(300));
-    let keyring = CachingKeyring::with_limits(inner.clone(), limits);
+    let aged = |age| {
+        let limits = CacheLimits::new().with_max_age(age);
+        CachingKeyring::with_limits(inner.clone(), limits)
+    };
+    let keyring = aged(Duration::from_secs(86_400));
     let (data_key, keys) = generate(&keyring, &acme, &place("a"));
     assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key));
     inner.switch(true);
     generate(&keyring, &acme, &place("b"));
     assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key));
 
-    sleep(Duration::from_millis(350));
+    // Past its age, a key is used no longer.
+    inner.switch(false);
+    let keyring = aged(Duration::from_millis(1));
+    let (data_key, keys) = generate(&keyring, &acme, &place("a"));
+    assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key));
+    inner.switch(true);
+    sleep(Duration::from_millis(2));
     assert_eq!(unwrap(&keyring, &keys, &acme), Err(KeyringErrorKind::Unavailable));
     let failed = run(keyring.generate(WrapContext::new(&acme, None), None)).err().expect("too old");
     assert_eq!(failed.kind(), KeyringErrorKind::Unavailable);
