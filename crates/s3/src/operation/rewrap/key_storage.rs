@@ -1,8 +1,8 @@
-//! Storage of new keys: in the object's metadata, or in a sidecar.
+//! Storage location of new keys: the object's metadata or a sidecar.
 
 use crate::store::snapshot::{Snapshot, is_archived, is_locked};
 
-/// Where a rewrap stores the new keys.
+/// Storage location of a rewrap's new keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyStorage {
@@ -10,7 +10,7 @@ pub enum KeyStorage {
     #[default]
     Metadata,
     /// In a sidecar for objects under Object Lock, because a copy would be one more locked version,
-    /// and for archived objects, which S3 does not copy. For all others as
+    /// and for archived objects, which S3 does not copy. Other objects are treated as with
     /// [`KeyStorage::Metadata`].
     SidecarWhereNeeded,
     /// In a sidecar. The object and the keys in its metadata stay unchanged. Only clients that look
