@@ -412,7 +412,7 @@ fn a_state_file_is_for_one_upload_alone() {
     let (uri, key) = (it.scene.uri(), east_key());
     let child = put(&uri, &key).env("AWS_ENDPOINT_URL_S3", it.slow.url()).spawn();
     wait_until("parts are stored", || path.exists() && !State::read(&path).stored.is_empty());
-    put(&uri, &key).run().fails(1, "another process is at work on the upload of this state file");
+    put(&uri, &key).run().fails(1, "another process is using this state file");
     kill(child);
 
     let state = State::read(&path);
@@ -443,7 +443,7 @@ fn two_at_once_do_not_share_an_upload() {
         if a.code == Some(0) { [a, b] } else { [b, a] }
     };
     done.exits(0);
-    let refused = refused.fails(1, "another process is at work on the upload of this state file");
+    let refused = refused.fails(1, "another process is using this state file");
     assert!(
         !refused.stderr.contains("to give up"),
         "the other's upload is offered to be aborted: {}",

@@ -302,8 +302,8 @@ impl ObjectOpening<'_> {
         let (vault, target) = (&handle.vault, &self.fetcher.target);
         let is_whole = *requested == RequestedRange::Whole;
         if !is_whole && !unauthenticated_range {
-            let message = "a range of an object of the S3 Encryption Client cannot be authenticated: \
-                           read the whole object, or allow an unauthenticated range";
+            let message = "a range of an object of the S3 Encryption Client cannot be \
+                           authenticated: read the whole object, or allow an unauthenticated range";
             return Err(target.error(ErrorKind::Unsupported, message));
         }
         let admitted = vault.admit(target, envelope.clone(), &self.context, *any_context)?;

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Reader, SealedObject};
 use crate::{
-    download::{fetch::firsts, parts::Download},
+    download::{fetch::first_then_none, parts::Download},
     error::{Error, ErrorKind},
 };
 
@@ -44,7 +44,7 @@ pub(super) async fn read(object: SealedObject, ranges: &[Range<u64>]) -> Result<
         return Err(download.target().error(ErrorKind::InvalidInput, message));
     }
     let spans = coalesce(ranges);
-    let fetched: Vec<Bytes> = stream::iter(spans.iter().cloned().zip(firsts(first)))
+    let fetched: Vec<Bytes> = stream::iter(spans.iter().cloned().zip(first_then_none(first)))
         .map(|(span, first)| {
             let object = SealedObject {
                 info: info.clone(),
