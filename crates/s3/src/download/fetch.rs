@@ -19,7 +19,7 @@ use crate::{
 
 /// Maximum number of consecutive attempts without a single new byte.
 const MAX_FRUITLESS: u32 = 4;
-/// Pause after the first attempt without a new byte. Each further pause is twice as long.
+/// Pause after an interruption. It doubles with each consecutive attempt without a new byte.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A response body that is being received, and the offset of its first byte in the stored body.

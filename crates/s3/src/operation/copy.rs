@@ -27,15 +27,15 @@ use crate::{
 ///
 /// The new wrapped keys are made as by [`Rewrap::add_keys`](crate::Rewrap::add_keys) with the
 /// client's keyring: by KMS `ReEncrypt` if possible. Wrapped keys whose wrapping keys the keyring
-/// does not have stay bound to their old place; [`Get::accept_place`](crate::Get::accept_place)
-/// reads with them.
+/// does not have are copied unchanged. They stay bound to their old place;
+/// [`Get::accept_place`](crate::Get::accept_place) reads with them.
 ///
-/// Content headers, user-defined metadata, tags, storage class, server-side encryption, Object Lock
-/// settings, website redirect and, if the bucket has ACLs, the ACL are those of the source, unless
-/// [`CopyObject::attributes`] sets others.
+/// The copy keeps the source's content headers, user-defined metadata, tags, storage class,
+/// server-side encryption, Object Lock settings and website redirect. If the bucket has ACLs, it
+/// keeps the ACL, too. [`CopyObject::attributes`] sets other attributes.
 ///
-/// The copy has the content that the source had when it was read, by its entity tag, and in a
-/// versioned bucket by its version. Both buckets must be in the client's Region.
+/// The copy is made of the source that was read first: of the same entity tag and, in a versioned
+/// bucket, of the same version. Both buckets must be in the client's Region.
 ///
 /// ```no_run
 /// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
@@ -139,8 +139,8 @@ impl CopyObject {
         self
     }
 
-    /// Accepts a source whose wrapped keys are bound to `place` (`bucket/key`), because it was
-    /// moved on purpose.
+    /// Accepts wrapped keys that are bound to `place` (`bucket/key`), for a source that was moved
+    /// on purpose.
     pub fn accept_place(mut self, place: impl Into<String>) -> Self {
         self.accepted_places.push(place.into());
         self

@@ -159,7 +159,8 @@ impl Get {
     /// * [`ErrorKind::NoMatchingKey`] if the keyring has none of the object's wrapping keys;
     /// * [`ErrorKind::Authentication`] if the key, the encryption context or the stored bytes are
     ///   not the original ones;
-    /// * [`ErrorKind::InvalidInput`] if the object has no byte of the requested range;
+    /// * [`ErrorKind::InvalidInput`] if an argument is missing or invalid, or the object has no
+    ///   byte of the requested range;
     /// * [`ErrorKind::Conflict`] or [`ErrorKind::NotModified`] if a condition does not hold;
     /// * the failure of a wrapping key or of S3.
     #[tracing::instrument(

@@ -11,7 +11,7 @@ use crate::{error::Error, single_flight::SingleFlightCache, vault::Vault};
 ///
 /// It calls the key service only for keys that the client's keyring accepts. Each call is one
 /// `ReEncrypt` from a wrapping key to itself, which authenticates the wrapped key. No data key
-/// leaves AWS KMS. Objects that share an intermediate key share one call.
+/// leaves AWS KMS for that. Objects that share an intermediate key share one call.
 ///
 /// ```no_run
 /// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {

@@ -129,7 +129,7 @@ impl Reencrypt {
         self
     }
 
-    /// Accepts wrapped keys that are bound to `place` (`bucket/key`), because the object was moved
+    /// Accepts wrapped keys that are bound to `place` (`bucket/key`), for an object that was moved
     /// on purpose.
     pub fn accept_place(mut self, place: impl Into<String>) -> Self {
         self.accepted_places.push(place.into());

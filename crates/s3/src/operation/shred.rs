@@ -37,8 +37,8 @@ use crate::{
 /// sidecars, until they are deleted ([`Shred::delete_versions`]). Replicas are separate objects:
 /// shred each of them on its own.
 ///
-/// [`ShredOutput::holders`] lists the versions that still hold a key. It does not know of backups,
-/// or of copies under other names.
+/// [`ShredOutput::holders`] lists the versions that still hold a key. Sealwax does not know of
+/// backups, or of copies under other names.
 ///
 /// To make *all* objects under a KMS key unreadable in every place, schedule the deletion of that
 /// key instead.

@@ -149,7 +149,7 @@ impl StateFile {
         .await
     }
 
-    /// Opens the state file of an unfinished upload, if there is one.
+    /// Opens the state file of an incomplete upload, if it exists.
     pub(crate) async fn open(path: &Path) -> io::Result<Option<Arc<Self>>> {
         let path = path.to_owned();
         blocking(move || {
@@ -293,8 +293,8 @@ pub(super) struct Contents {
 impl Contents {
     /// Parses the content of a state file.
     ///
-    /// A last line without an end was being written when the process died. The action that it
-    /// announces had not begun.
+    /// A last line without an end was being written when the process died, and is ignored: a part
+    /// that it announces was not sent yet, and a part that it reports as stored is sent again.
     pub(super) fn parse(text: &str) -> io::Result<Self> {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let mut lines = text[..whole].lines();

@@ -64,8 +64,8 @@ impl PutS3ec {
 
     /// Replaces an instruction file that already exists.
     ///
-    /// The old object cannot be read until the new one is stored. If that fails, the old object
-    /// stays unreadable. Only versions that the bucket keeps prevent that.
+    /// Until the new object is stored, the old one cannot be read, and if storing fails, it stays
+    /// unreadable. Only versions kept by the bucket prevent that.
     pub fn replace_instruction_file(mut self) -> Self {
         self.replaces_file = true;
         self
