@@ -19,7 +19,7 @@ use tracing::Instrument as _;
 
 use super::{key_arn::KmsKeyArn, keyring_error::keyring_error, rate_limiter::RateLimiter};
 
-/// How long a Region that did not answer is tried last.
+/// Time during which a Region that did not answer is tried last.
 const DOWN_FOR: Duration = Duration::from_secs(30);
 
 /// Clients by Region, created on first use.
