@@ -74,7 +74,6 @@ pub(crate) fn add_b() -> KeyChanges {
     KeyChanges::new().add_keys(local_keyring("b"))
 }
 
-<<<<<<< HEAD:tests/suites/bulk/rig.rs
 /// Runs a job to its end; returns the outcomes of its objects, and its summary.
 pub(crate) async fn run(
     apply: Apply,
@@ -88,16 +87,4 @@ pub(crate) async fn run(
             Err(error) => return (applied, Err(error)),
         }
     }
-=======
-/// Runs a job. Returns its reports and its summary.
-pub(crate) async fn run(apply: Apply, work: Work) -> (Vec<Report>, Result<Tally, Error>) {
-    let reports = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&reports);
-    let tell = move |report: &Report| {
-        told.lock().unwrap_or_else(PoisonError::into_inner).push(report.clone());
-    };
-    let tally = apply.on_report(tell).send(work).await;
-    let reports = std::mem::take(&mut *reports.lock().unwrap_or_else(PoisonError::into_inner));
-    (reports, tally)
->>>>>>> w/tests:tests/suites/bulk/objects.rs
 }

@@ -416,7 +416,7 @@ fn a_state_file_belongs_to_one_upload() {
     let (uri, key) = (it.scene.uri(), east_key());
     let child = put(&uri, &key).env("AWS_ENDPOINT_URL_S3", it.held.url()).spawn();
     wait_until("parts are stored", || path.exists() && !State::read(&path).stored.is_empty());
-    put(&uri, &key).run().fails(1, "another process is at work on the upload of this state file");
+    put(&uri, &key).run().fails(1, "another process is using this state file");
     kill(child);
 
     let state = State::read(&path);
@@ -447,7 +447,7 @@ fn concurrent_puts_do_not_share_an_upload() {
         if a.code == Some(0) { [a, b] } else { [b, a] }
     };
     done.exits(0);
-    let refused = refused.fails(1, "another process is at work on the upload of this state file");
+    let refused = refused.fails(1, "another process is using this state file");
     assert!(
         !refused.stderr.contains("to abort"),
         "the other's upload is offered to be aborted: {}",
