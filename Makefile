@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 servers := localstack/with-servers.sh
 target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 datafusion_target := $(target)/datafusion
-libraries := sealwax-aws-lc sealwax-envelope sealwax-s3 $(if $(wildcard crates/jobs),sealwax-jobs) sealwax-object-store
+libraries := sealwax-aws-lc sealwax-envelope sealwax-s3 sealwax-jobs sealwax-object-store
 published := $(libraries) sealwax-cli
 rustcrypto := -p sealwax-envelope --no-default-features --features rustcrypto
 
@@ -63,19 +63,20 @@ semver: ## compare the libraries' interfaces with those of BASE (a revision; def
 .PHONY: bench
 bench: ## measure beside other clients, into docs/BENCHMARKS.md; QUICK=1 for a trial in target/bench
 	@echo '==> the other clients'
-	@. localstack/lib.sh; ensure_venv "$(target)/bench/venv" crates/cli/benches/whole_process/peers/requirements.txt
+	@. localstack/lib.sh; ensure_venv "$(target)/bench/venv" crates/bench/peers/requirements.txt
 	@echo '==> the ciphers: AWS-LC, and pure Rust'
 	cargo bench --locked -p sealwax-envelope --bench throughput -- $(if $(QUICK),--quick)
 	cargo bench --locked $(rustcrypto) --bench throughput -- $(if $(QUICK),--quick)
 	@echo '==> whole processes'
-	cargo bench --locked -p sealwax-cli --bench whole_process -- $(if $(QUICK),--quick) $(BENCH)
+	cargo build --release --locked -p sealwax-cli -p sealwax-bench
+	$(target)/release/sealwax-bench $(if $(QUICK),--quick) $(BENCH)
 
 .PHONY: bench-rewrap
 bench-rewrap: ## measure bulk rewraps, into docs/BENCHMARKS-REWRAP.md; QUICK=1 for a trial in target/bench
 	@echo '==> build the command and the benchmark'
-	cargo bench --locked -p sealwax-cli --bench whole_process --no-run
+	cargo build --release --locked -p sealwax-cli -p sealwax-bench
 	@echo '==> bulk rewraps'
-	$(servers) cargo bench --locked -p sealwax-cli --bench whole_process -- --rewrap $(if $(QUICK),--quick)
+	$(servers) $(target)/release/sealwax-bench --rewrap $(if $(QUICK),--quick)
 
 .PHONY: fmt
 fmt: ## format the Rust code

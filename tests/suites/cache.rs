@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
 use sealwax_s3::{
-    ErrorKind, KmsKeyArn, PlacePolicy, RewrapOutcome, S3Uri, SealedClient,
+    ErrorKind, KmsKeyArn, PlacePolicy, S3Uri, SealedClient,
     envelope::{CachingKeyring, EncryptedDataKey, EncryptionContext, ObjectHeader, Place},
 };
 use sealwax_tests::{LocalStack, Reaction, Wire, assert_kind, east, read, west};
@@ -156,7 +156,7 @@ async fn rewraps_of_many_objects_in_one_region_are_one_call() {
     for uri in &uris {
         let rewrap =
             writer.rewrap().uri(uri).add_keys(Arc::clone(&other)).send().await.expect("rewrap");
-        assert_eq!(rewrap.outcome, RewrapOutcome::Rewrapped);
+        assert!(rewrap.rewrapped);
         let place = format!("{}/{}", uri.bucket(), uri.key());
         let expected = [&stack.home.key, &stack.home.key_2]
             .map(|key| (key.as_str(), Some(place.as_str()), true));

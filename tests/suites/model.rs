@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, test_runner::Config};
-use sealwax_s3::{Error, ErrorKind, RewrapOutcome, S3Uri, SealedClient};
+use sealwax_s3::{Error, ErrorKind, S3Uri, SealedClient};
 use sealwax_tests::{SeaweedFs, local_keyring, plaintext, read};
 
 const OBJECTS: usize = 3;
@@ -159,16 +159,13 @@ impl World {
                 let done = rewrap
                     .send()
                     .await
-                    .map(|output| output.outcome)
+                    .map(|output| output.rewrapped)
                     .map_err(|error: Error| error.kind());
                 let before = self.model.get(&at).ok_or(ErrorKind::NotFound);
                 let after =
                     before.and_then(|object| object.rewrapped(region, at, edit, key, accept));
-                let outcome = |after: &Object| match self.model.get(&at) == Some(after) {
-                    true => RewrapOutcome::Unchanged,
-                    false => RewrapOutcome::Rewrapped,
-                };
-                assert_eq!(done, after.as_ref().map(outcome).map_err(|kind| *kind));
+                let rewrapped = |after: &Object| self.model.get(&at) != Some(after);
+                assert_eq!(done, after.as_ref().map(rewrapped).map_err(|kind| *kind));
                 if let Ok(after) = after {
                     self.model.insert(at, after);
                 }

@@ -1,92 +1,25 @@
-//! What was typed.
+//! Arguments that several commands share.
 
-mod audit;
-mod cat;
-mod copy;
-mod doctor;
-mod documents;
-mod drill;
 mod folders;
-mod get;
-mod head;
-mod inspect;
-mod keygen;
-mod look;
-mod ls;
-mod put;
-mod reader;
-mod reencrypt;
-mod rewrap;
-mod rm;
-mod shred;
-mod uploads;
+mod objects;
+mod prefix;
+mod s3_encryption_client;
 mod values;
-mod verify;
+mod wrap_key;
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
+use clap::{ArgAction, Args, builder::NonEmptyStringValueParser};
+use sealwax_s3::{KmsKeyArn, S3Uri};
 
 pub(crate) use self::{
-    audit::AuditArgs,
-    cat::CatArgs,
-    copy::{CopyArgs, CpArgs, MvArgs},
-    doctor::DoctorArgs,
-    documents::{CompletionsArgs, ManArgs},
-    drill::DrillArgs,
-    folders::FolderArgs,
-    get::GetArgs,
-    head::HeadArgs,
-    inspect::InspectArgs,
-    keygen::KeygenArgs,
-    look::LookArgs,
-    ls::LsArgs,
-    put::PutArgs,
-    reader::ReaderArgs,
-    reencrypt::ReencryptArgs,
-    rewrap::{ManyArgs, RewrapArgs, SidecarWhen},
-    rm::RmArgs,
-    shred::ShredArgs,
-    uploads::{UploadsAbortArgs, UploadsCommand, UploadsLsArgs},
-    values::{account_id, endpoint_url},
-    verify::{HowToVerify, VerifyArgs},
+    folders::{FilterArgs, FolderArgs},
+    objects::{ObjectSource, ObjectsArgs},
+    prefix::{Prefix, name_of},
+    s3_encryption_client::{FormatArg, RawKeyArgs, S3ecArgs},
+    values::{Age, ByteRange, Pair, account_id, encryption_context, endpoint_url, fraction, place},
+    wrap_key::WrapKey,
 };
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    done
-  1    failed for another reason: the service, the network, a local file, or not supported
-  2    wrong usage or configuration
-  3    the object failed verification, and must not be used
-  4    no such object, or it is not sealed
-  5    access denied, no credentials, or no wrapping key can be used
-  6    the object, or the file of a key, exists already; or it, the file or the upload changed
-       meanwhile
-  7    of many objects, some failed: the report says which, and why
-  8    of many objects, all failed
-  130  interrupted (143: terminated)
-
-Credentials, Region and endpoint come from the AWS environment variables and files, as for every
-AWS tool. Data goes to standard output, all else to standard error.
-RUST_LOG chooses what is logged.
-
-Keys, Region and more may be kept in profiles of ~/.config/sealwax/sealwax.toml, or given by
-SEALWAX_KEYS, SEALWAX_ACCOUNTS, SEALWAX_CONTEXT (lists, with commas), SEALWAX_REPLICA_OF and
-SEALWAX_LOCAL_KEY. Flags precede variables, and these the file.";
-
-/// Client-side envelope encryption for Amazon S3.
-///
-/// Data is encrypted before it leaves this process. AWS KMS wraps the data key; the wrapped key and the encryption
-/// context travel in the object's metadata, so that a replica in another Region can be wrapped anew, for disaster
-/// recovery, without its body being moved.
-#[derive(Debug, Parser)]
-#[command(name = "sealwax", version, after_help = EXIT_CODES, max_term_width = 110)]
-pub(crate) struct Cli {
-    #[command(flatten)]
-    pub(crate) global: GlobalArgs,
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
 
 /// Options of every subcommand.
 #[derive(Debug, Clone, Args)]
@@ -149,71 +82,57 @@ pub(crate) struct GlobalArgs {
     pub(crate) verbose: u8,
 }
 
-/// What to do. What is said of each is the documentation of its arguments: here it would hide that in the help.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Put(PutArgs),
-    Get(GetArgs),
-    Cat(CatArgs),
-    Ls(LsArgs),
-    Head(HeadArgs),
-    Inspect(InspectArgs),
-    Cp(CpArgs),
-    Mv(MvArgs),
-    Rm(RmArgs),
-    Rewrap(RewrapArgs),
-    Reencrypt(ReencryptArgs),
-    Audit(AuditArgs),
-    Verify(VerifyArgs),
-    Drill(DrillArgs),
-    Shred(ShredArgs),
-    #[command(subcommand)]
-    Uploads(UploadsCommand),
-    Keygen(KeygenArgs),
-    Doctor(DoctorArgs),
-    Completions(CompletionsArgs),
-    Man(ManArgs),
+impl GlobalArgs {
+    /// Returns the options that say where the services are and who calls them, as they were given.
+    pub(crate) fn connection(&self) -> Vec<String> {
+        let options = [
+            ("--region", &self.region),
+            ("--endpoint-url", &self.endpoint_url),
+            ("--profile", &self.profile),
+        ];
+        let given =
+            options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value.clone()?]));
+        given.flatten().collect()
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
+/// Which wrapping keys may open the object.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReaderArgs {
+    /// Ask KMS about this wrapping key, and about no other; repeatable
+    ///
+    /// Without --key, the object names the keys that KMS is asked about, as long as they are in the caller's own account,
+    /// which one call of STS `GetCallerIdentity` tells. Were keys of every account allowed, whoever can write to the bucket
+    /// could substitute objects that are sealed under a key of their own.
+    #[arg(
+        long = "key",
+        value_name = "ARN",
+        conflicts_with = "accounts",
+        help_heading = "Wrapping keys to read with"
+    )]
+    pub(crate) keys: Vec<KmsKeyArn>,
 
-    use super::*;
+    /// Ask KMS about the object's wrapping keys in this account, instead of the caller's own; repeatable
+    #[arg(long = "account", value_name = "ID", value_parser = account_id, help_heading = "Wrapping keys to read with")]
+    pub(crate) accounts: Vec<String>,
 
-    #[test]
-    fn the_definition_is_consistent() {
-        Cli::command().debug_assert();
-    }
+    /// Whether keys of KMS are read with although a local one is given: it is to wrap what they wrap.
+    #[arg(skip)]
+    pub(crate) besides_local: bool,
+}
 
-    #[test]
-    fn the_help_says_all_that_is_documented() {
-        for (command, text) in [
-            (&["put", "--help"][..], "An interrupted upload is aborted, but for --resume"),
-            (&["get", "--help"], "only when all of the object has verified"),
-            (&["inspect", "--help"], "nothing that is shown is authenticated"),
-            (&["ls", "--help"], "where no object of its own format can have the stored length"),
-            (&["cat", "--help"], "Each piece is written once it has verified"),
-            (&["head", "--help"], "sealed or not"),
-            (&["cp", "--help"], "nothing is read or sealed anew"),
-            (&["mv", "--help"], "if it did not change meanwhile"),
-            (&["rm", "--help"], "older versions stay"),
-            (&["keygen", "--help"], "Keep copies"),
-            (&["doctor", "--help"], "deleted for good"),
-            (&["rewrap", "--help"], "older versions keep their keys"),
-            (&["audit", "--help"], "nothing that is shown is authenticated"),
-            (&["verify", "--help"], "Nothing is skipped unsaid"),
-            (&["drill", "--help"], "refused before it leaves"),
-            (&["shred", "--help"], "S3 changes no version in place"),
-            (&["uploads", "--help"], "cost storage until"),
-            (&["uploads", "ls", "--help"], "those of any program are listed"),
-            (&["uploads", "abort", "--help"], "one that is still going on"),
-        ] {
-            let help = Cli::try_parse_from(["sealwax"].iter().chain(command))
-                .expect_err("the help")
-                .to_string();
-            let words: Vec<_> = help.split_whitespace().collect();
-            assert!(words.join(" ").contains(text), "{command:?}: {help}");
-        }
-    }
+/// Which object, and how it is shown.
+#[derive(Debug, Args)]
+pub(crate) struct SingleObjectArgs {
+    /// What to look at
+    #[arg(value_name = "s3://BUCKET/KEY")]
+    pub(crate) uri: S3Uri,
+
+    /// Look at this version
+    #[arg(long, value_name = "ID")]
+    pub(crate) version_id: Option<String>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -11,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sealwax_s3::envelope::{DATA_KEY_LEN, LocalKeyring, PlaintextDataKey};
 use zeroize::Zeroizing;
 
-use crate::error::{Exit, Failure};
+use crate::failure::{Exit, Failure};
 
 /// What the line with the key begins with.
 const MARK: &str = "sealwax-local-key-1";

@@ -1,48 +1,40 @@
 //! The command `sealwax`: client-side envelope encryption for Amazon S3.
 
-mod age;
 mod args;
-mod ask;
-mod aws;
-mod aws_profile;
-mod byte_range;
+mod bulk;
 mod command;
-mod error;
-mod filter;
-mod folder;
+mod console;
+mod failure;
+mod folder_listing;
 mod interrupt;
-mod listing;
+mod local_files;
 mod local_key;
-mod log;
-mod many;
 mod mtime;
-mod objects;
-mod output;
-mod paint;
-mod pair;
-mod prefix;
+mod object_report;
 mod progress;
-mod report;
-mod resume;
-mod run;
-mod s3ec;
+mod session;
 mod settings;
-mod shell;
-mod state;
-mod text;
-mod uploads;
-mod wrap_key;
+mod state_directory;
+mod terminal_text;
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use clap::{
     CommandFactory as _, FromArgMatches as _,
     error::{ContextKind, ContextValue},
     parser::ValueSource,
 };
+use tokio::runtime::Runtime;
+use tracing_subscriber::{
+    EnvFilter, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+use crate::{
+    args::GlobalArgs, command::Cli, failure::Failure, session::Session, settings::Settings,
+};
 
 fn main() -> ExitCode {
-    match parse().and_then(run::run) {
+    match parse().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print();
@@ -52,10 +44,10 @@ fn main() -> ExitCode {
 }
 
 /// What was typed, with the user's settings where nothing was.
-fn parse() -> Result<args::Cli, error::Failure> {
+fn parse() -> Result<Cli, Failure> {
     let words: Vec<_> = std::env::args_os().collect();
-    let command = args::Cli::command();
-    let settings = match settings::Settings::load(&words) {
+    let command = Cli::command();
+    let settings = match Settings::load(&words) {
         Ok(settings) => settings,
         Err(failure) => {
             // Help is given whatever is in a file.
@@ -68,11 +60,50 @@ fn parse() -> Result<args::Cli, error::Failure> {
     let matches = settings.onto(command).try_get_matches_from(words);
     let mut matches = matches.unwrap_or_else(|error| by_our_name(error).exit());
     let is_typed = matches.value_source("profile") == Some(ValueSource::CommandLine);
-    let mut cli =
-        args::Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
+    let mut cli = Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
     cli.global.profile_in_use = settings.profile_in_use;
     cli.global.profile_is_typed = is_typed;
     Ok(cli)
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What failed, and how to exit for it.
+fn run(cli: Cli) -> Result<(), Failure> {
+    init_logging(&cli.global);
+    let cli = match cli.command.run_alone(&cli.global) {
+        Ok(done) => return done,
+        Err(command) => Cli { command: *command, ..cli },
+    };
+    let runtime = Runtime::new().map_err(|error| Failure::io("cannot start", error))?;
+    let grace = cli.command.grace();
+    let done = runtime.block_on(async {
+        let session = Session::open(&cli.global).await?;
+        cli.command.run(&session).await
+    });
+    // A thread that waits for standard input, or for whoever reads standard output, must not keep the process alive.
+    runtime.shutdown_timeout(grace);
+    done
+}
+
+/// Begins to log: what `RUST_LOG` says, else by the count of `-v`.
+fn init_logging(args: &GlobalArgs) {
+    let default = match (args.quiet, args.verbose) {
+        (true, _) => "error",
+        (false, 0) => "error,sealwax_s3=warn,sealwax_envelope=warn",
+        (false, 1) => "warn,sealwax_s3=debug,sealwax_envelope=debug",
+        (false, _) => "debug,hyper_util=info,rustls=info",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).without_time();
+    tracing_subscriber::registry()
+        .with(filter)
+        // At TRACE the SDK logs bodies: with LOG_SENSITIVE_BODIES=true even answers of KMS, which hold data keys.
+        .with(LevelFilter::DEBUG)
+        .with(lines)
+        .init();
 }
 
 /// What other tools call a command, and what it is here.

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::{Stream, TryStreamExt as _};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use sealwax_s3::{Error, listing::ListedObject};
+use sealwax_s3::{Error, ListedObject};
 use tokio::task::JoinHandle;
 
 /// A progress bar on standard error, gone when dropped; nothing at all where standard error is no terminal.

@@ -17,9 +17,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    args::{account_id, endpoint_url},
-    error::{Exit, Failure},
-    pair::Pair,
+    args::{Pair, account_id, endpoint_url},
+    failure::{Exit, Failure},
 };
 
 const ADVICE: &str = "correct the file; docs/CLI.md says what may be in it";
@@ -315,7 +314,7 @@ mod tests {
     use clap::{CommandFactory as _, FromArgMatches as _};
 
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::command::{Cli, Command};
 
     const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 

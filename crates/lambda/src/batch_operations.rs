@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sealwax_s3::listing::ListedObject;
+use sealwax_s3::ListedObject;
 use serde::{Deserialize, Serialize};
 
 use crate::s3_names::{bucket_of_arn, url_decoded};

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_config::SdkConfig;
-use sealwax_s3::{Error, ErrorKind, listing::ListedObject, rewrap::Rewrapper};
+use sealwax_s3::{Error, ErrorKind, ListedObject, Rewrapper};
 use serde_json::{Value, json};
 use tokio::{
     sync::Mutex,

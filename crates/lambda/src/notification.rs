@@ -1,6 +1,6 @@
 //! S3 event notifications. (Amazon S3 User Guide, "Event message structure".)
 
-use sealwax_s3::listing::ListedObject;
+use sealwax_s3::ListedObject;
 use serde::Deserialize;
 
 use crate::s3_names::{bucket_of_arn, url_decoded};

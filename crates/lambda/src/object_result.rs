@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use sealwax_s3::{
-    Error, error_chain,
-    rewrap::{Outcome, Skipped},
-};
+use sealwax_s3::{Error, RewrapOutcome, Skipped, error_chain};
 
 use crate::batch_operations::Code;
 
@@ -40,19 +37,18 @@ impl ObjectResult {
     }
 }
 
-impl From<Outcome> for ObjectResult {
-    fn from(outcome: Outcome) -> Self {
+impl From<RewrapOutcome> for ObjectResult {
+    fn from(outcome: RewrapOutcome) -> Self {
         match outcome {
-            Outcome::Rewrapped { generation, .. } => {
+            RewrapOutcome::Rewrapped { generation, .. } => {
                 Self::succeeded(format!("rewrapped: generation {generation}"))
             }
-            Outcome::Unchanged => Self::succeeded("unchanged: it has the wanted keys"),
-            Outcome::Skipped(why @ (Skipped::NotSealed | Skipped::Gone)) => {
+            RewrapOutcome::Unchanged => Self::succeeded("unchanged: it has the wanted keys"),
+            RewrapOutcome::Skipped(why @ (Skipped::NotSealed | Skipped::Gone)) => {
                 Self::succeeded(format!("skipped: {}", why.name()))
             }
-            Outcome::Changed(error) => Self::temporary(described(&error)),
-            Outcome::Failed(error) => Self::from(error),
-            other => Self::permanent(format!("unknown outcome: {other:?}")),
+            RewrapOutcome::Changed(error) => Self::temporary(described(&error)),
+            RewrapOutcome::Failed(error) => Self::from(error),
         }
     }
 }
@@ -91,10 +87,13 @@ mod tests {
     #[test]
     fn rewrapped_unchanged_and_skipped_objects_succeed() {
         for (outcome, expected) in [
-            (Outcome::Rewrapped { generation: 2, version_id: None }, "rewrapped: generation 2"),
-            (Outcome::Unchanged, "unchanged: it has the wanted keys"),
-            (Outcome::Skipped(Skipped::NotSealed), "skipped: not-sealed"),
-            (Outcome::Skipped(Skipped::Gone), "skipped: gone"),
+            (
+                RewrapOutcome::Rewrapped { generation: 2, version_id: None },
+                "rewrapped: generation 2",
+            ),
+            (RewrapOutcome::Unchanged, "unchanged: it has the wanted keys"),
+            (RewrapOutcome::Skipped(Skipped::NotSealed), "skipped: not-sealed"),
+            (RewrapOutcome::Skipped(Skipped::Gone), "skipped: gone"),
         ] {
             let expected = ObjectResult { code: Code::Succeeded, text: expected.into() };
             assert_eq!(ObjectResult::from(outcome), expected);

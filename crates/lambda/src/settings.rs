@@ -4,11 +4,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use aws_config::{Region, SdkConfig};
 use sealwax_s3::{
-    DiscoveryFilter, Error, KmsKeyArn, KmsKeyring, Landing, PlacePolicy, SealedClient,
-    SidecarPolicy,
-    aws_sdk_s3::{Client, config::Builder},
+    DiscoveryFilter, Edits, Error, KmsKeyArn, KmsKeyring, Landing, PlacePolicy, Rewrapper,
+    SealedClient, SidecarPolicy, aws_sdk_s3::Client, aws_sdk_s3::config::Builder,
     envelope::CachingKeyring,
-    rewrap::{Edits, Rewrapper},
 };
 
 /// Prefix of the environment variables; the argument's name follows, in capitals.

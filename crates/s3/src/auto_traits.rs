@@ -3,11 +3,12 @@
 use sealwax_envelope::Keyring;
 
 use crate::{
-    Attributes, Copy, CopyOutput, Delete, DiscoveryFilter, Error, Get, Head, InvalidArn,
-    InvalidUri, KeyHolder, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, ObjectInfo, PlacePolicy,
-    PlaintextSource, PlaintextStream, Put, PutOutput, PutS3ec, Reencrypt, Rewrap, RewrapOutput,
-    S3Uri, SealedClient, SealedClientBuilder, SealedObject, Shred, ShredOutput, Verified, Verify,
-    audit, drill, listing, migrate, rewrap, s3ec, verify,
+    Attributes, Copy, CopyOutput, Delete, DiscoveryFilter, Edits, Error, Get, Head, Inspect,
+    InspectOutput, InvalidArn, InvalidUri, KeyHolder, KeyMaterials, KmsKeyArn, KmsKeyring,
+    KmsKeyringBuilder, ListPages, ListedObject, ObjectInfo, PlacePolicy, PlaintextSource,
+    PlaintextStream, Put, PutOutput, PutS3ec, Reencrypt, Rewrap, RewrapOutcome, RewrapOutput,
+    Rewrapper, S3Uri, SealedClient, SealedClientBuilder, SealedObject, Shred, ShredOutput,
+    Verified, Verify, s3ec,
 };
 
 fn sent<T: Send + 'static>() {}
@@ -30,29 +31,11 @@ fn public_types() {
     )>();
     cloned::<(Copy, Delete, Head, Rewrap, Shred, Verify)>();
     cloned::<(CopyOutput, PutOutput, RewrapOutput, ShredOutput, Verified)>();
-    cloned::<(
-        audit::Audit,
-        migrate::Migrate,
-        verify::VerifyAll,
-        rewrap::Rewrapper,
-        rewrap::Edits,
-        rewrap::Stop,
-    )>();
-    cloned::<(drill::BlockedRegions, listing::ListedObject, listing::ManifestLocation, s3ec::S3ec)>(
-    );
-    shared::<(KmsKeyringBuilder, SealedClientBuilder, Get, rewrap::PlanFile, rewrap::Outcome)>();
-    shared::<(audit::AuditedObject, migrate::MigrateOutcome, verify::VerifyOutcome)>();
+    cloned::<(Edits, Inspect, ListedObject, Rewrapper, s3ec::S3ec)>();
+    shared::<(KmsKeyringBuilder, SealedClientBuilder, Get, RewrapOutcome)>();
+    shared::<(InspectOutput, KeyMaterials, ListPages)>();
     // A body that is read, and what reads it, need one owner at a time.
-    sent::<(
-        PlaintextSource,
-        Put,
-        PutS3ec,
-        Reencrypt,
-        SealedObject,
-        PlaintextStream,
-        listing::Listing,
-    )>();
-    sent::<(rewrap::Work, rewrap::Apply, rewrap::Planning)>();
+    sent::<(PlaintextSource, Put, PutS3ec, Reencrypt, SealedObject, PlaintextStream)>();
     error::<Error>();
     error::<InvalidArn>();
     error::<InvalidUri>();
@@ -68,6 +51,7 @@ fn futures() {
     task(|client| client.get().send());
     task(|client| client.get().to_file("file"));
     task(|client| client.head().send());
+    task(|client| client.inspect().send());
     task(|client| client.copy().send());
     task(|client| client.delete().send());
     task(|client| client.rewrap().send());

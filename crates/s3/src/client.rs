@@ -19,8 +19,8 @@ use crate::{
     error::{Error, ErrorKind, Target},
     format::UnencryptedObjects,
     operation::{
-        copy::Copy, delete::Delete, get::Get, head::Head, put::Put, reencrypt::Reencrypt,
-        rewrap::Rewrap, shred::Shred, verify::Verify,
+        copy::Copy, delete::Delete, get::Get, head::Head, inspect::Inspect, put::Put,
+        reencrypt::Reencrypt, rewrap::Rewrap, shred::Shred, verify::Verify,
     },
     places::PlacePolicy,
     s3ec::S3ec,
@@ -109,6 +109,11 @@ impl SealedClient {
         Head::new(self.clone())
     }
 
+    /// Reads which keys an object depends on, without using a key.
+    pub fn inspect(&self) -> Inspect {
+        Inspect::new(self.clone())
+    }
+
     /// Wraps an object's data key anew; the body stays as it is.
     pub fn rewrap(&self) -> Rewrap {
         Rewrap::new(self.clone())
@@ -161,11 +166,15 @@ impl SealedClient {
         &self.0.places
     }
 
-    pub(crate) fn sidecars(&self) -> &SidecarPolicy {
+    /// Returns the sidecar policy.
+    #[must_use]
+    pub fn sidecars(&self) -> &SidecarPolicy {
         &self.0.sidecars
     }
 
-    pub(crate) fn s3ec(&self) -> &S3ec {
+    /// Returns the settings for objects of the Amazon S3 Encryption Client.
+    #[must_use]
+    pub fn s3ec(&self) -> &S3ec {
         &self.0.s3ec
     }
 

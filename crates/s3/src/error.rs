@@ -191,6 +191,36 @@ struct Inner {
 }
 
 impl Error {
+    /// Creates an error of an operation such as `get` on an object: `s3://bucket/key`, or another
+    /// name of what the operation works on. It reads "cannot OPERATION OBJECT: MESSAGE".
+    ///
+    /// ```
+    /// use sealwax_s3::{Error, ErrorKind};
+    ///
+    /// let error = Error::new("read", "the list", ErrorKind::InvalidListing, "line 2 is empty");
+    /// assert_eq!(error.to_string(), "cannot read the list: line 2 is empty");
+    /// ```
+    #[must_use]
+    pub fn new(
+        operation: &'static str,
+        object: impl Into<String>,
+        kind: ErrorKind,
+        message: impl Into<String>,
+    ) -> Self {
+        let (object, message) = (object.into(), message.into());
+        Self(Box::new(Inner { kind, operation, object, message, source: None }))
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
     /// What kind of failure it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -232,33 +262,13 @@ impl Error {
     {
         let failure = AwsFailure::new(error);
         let (kind, message) = judged(call, &failure, region);
-        let mut error = Self::of(operation, object, kind, message);
+        let mut error = Self::new(operation, object, kind, message);
         error.0.source = Some(failure.into());
         error
     }
 }
 
 impl Error {
-    /// A failure of something else than an object: `what` is to be listed.
-    pub(crate) fn of_listing(
-        what: impl Into<String>,
-        kind: ErrorKind,
-        message: impl Into<String>,
-    ) -> Self {
-        Self::of("list", what, kind, message)
-    }
-
-    /// A failure of something else than an object.
-    pub(crate) fn of(
-        operation: &'static str,
-        what: impl Into<String>,
-        kind: ErrorKind,
-        message: impl Into<String>,
-    ) -> Self {
-        let (object, message) = (what.into(), message.into());
-        Self(Box::new(Inner { kind, operation, object, message, source: None }))
-    }
-
     /// The same failure, and what it means.
     pub(crate) fn meaning(mut self, what: &str) -> Self {
         self.0.message = format!("{what}: {}", self.0.message);

@@ -1,32 +1,28 @@
 #![doc = include_str!("../README.md")]
 
-pub mod audit;
 #[cfg(test)]
 mod auto_traits;
 mod aws_failure;
 mod checksums;
 mod client;
-pub mod drill;
 mod error;
 mod format;
 mod kms;
-pub mod listing;
-pub mod migrate;
+mod list;
 mod object;
+mod object_kind;
 mod operation;
 mod places;
-pub mod rewrap;
 pub mod s3ec;
 mod server_clock;
 mod sidecars;
-mod slots;
+mod single_flight;
 mod source;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timeouts;
 mod upload;
 mod uri;
-pub mod verify;
 
 pub use {aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope};
 
@@ -40,15 +36,23 @@ pub use self::{
         DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder,
         WrapPolicy,
     },
+    list::{ListPages, ListedObject, decode_key},
     object::{Attributes, ObjectInfo},
+    object_kind::ObjectKind,
     operation::{
         copy::{Copy, CopyOutput},
         delete::Delete,
         get::{Get, PlaintextStream, SealedObject},
         head::Head,
+        inspect::{Inspect, InspectOutput, InspectedKey},
+        key_materials::KeyMaterials,
         put::{Put, PutOutput, PutS3ec, PutS3ecOutput},
         reencrypt::{Reencrypt, ReencryptOutput, WriteFormat},
-        rewrap::{Landing, Rewrap, RewrapOutcome, RewrapOutput},
+        rewrap::{
+            DataKeyWay, EditName, Edits, Forecast, ForecastAction, Forecaster, Landing,
+            MetadataWay, ObjectState, PlannedRewrap, Rewrap, RewrapCost, RewrapOutcome,
+            RewrapOutput, Rewrapper, Skipped,
+        },
         shred::{KeyHolder, Shred, ShredOutput},
         verify::{Verified, Verify, VerifyDepth},
     },

@@ -5,6 +5,8 @@ pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod head;
+pub(crate) mod inspect;
+pub(crate) mod key_materials;
 pub(crate) mod put;
 pub(crate) mod reencrypt;
 pub(crate) mod rewrap;

@@ -119,7 +119,9 @@ impl S3ec {
         self.buffer_len
     }
 
-    pub(crate) fn policy(&self) -> CommitmentPolicy {
+    /// Returns the commitment policy, which decides which content is read and written.
+    #[must_use]
+    pub fn policy(&self) -> CommitmentPolicy {
         self.policy.commitment_policy()
     }
 }

@@ -14,20 +14,23 @@ use std::{
     sync::Arc,
 };
 
+use sealwax_jobs::{
+    drill::BlockedRegions,
+    listing::ManifestLocation,
+    migrate::Migrate,
+    rewrap::{Apply, Planning, Work},
+};
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{
-    Attributes, BodyChecksum, DiscoveryFilter, InvalidArn, InvalidUri, KmsKeyArn, KmsKeyring,
-    PlacePolicy, PlaintextSource, S3Uri, SealedClient, UnfinishedUpload, WrapPolicy,
-    drill::BlockedRegions,
+    Attributes, BodyChecksum, DiscoveryFilter, Edits, InvalidArn, InvalidUri, KmsKeyArn,
+    KmsKeyring, ListedObject, PlacePolicy, PlaintextSource, Rewrapper, S3Uri, SealedClient,
+    UnfinishedUpload, WrapPolicy,
+    envelope::s3ec::{self, Keyring as _},
     envelope::{
         BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext, Error,
         Keyring as _, KeyringError, MissingWrap, MultiKeyring, ObjectHeader, Opener, PartBuffer,
         Place, PlaintextDataKey, Sealer, StreamOpener, Unwrap, WrapContext, geometry,
-        s3ec::{self, Keyring as _},
     },
-    listing::{ListedObject, ManifestLocation},
-    migrate::Migrate,
-    rewrap::{Edits, Rewrapper, Work},
     s3ec::S3ec,
 };
 use sealwax_tests::{BodyKey, LocalStack, Reaction, SeaweedFs, Stored, Wire, east, read};
@@ -330,8 +333,8 @@ fn print_jobs(printed: &mut Printed, client: &SealedClient) {
     let rewrapper =
         Rewrapper::new(client.clone(), Edits::new().add_keys(keyring())).expect("edits");
     printed.debug(&rewrapper);
-    printed.debug(&rewrapper.plan());
-    printed.debug(&rewrapper.apply());
+    printed.debug(&Planning::new(rewrapper.clone()));
+    printed.debug(&Apply::new(rewrapper.clone()));
     printed.debug(&Work::listing(futures_util::stream::empty(), "none"));
     printed.debug(&Migrate::new(client.clone()).keyring(keyring()));
     printed.debug(&BlockedRegions::new(["us-east-1"]));
@@ -370,7 +373,7 @@ async fn print_operations(printed: &mut Printed) {
     printed.debug(&rewrap);
     let rewrap = rewrap.send().await.expect("rewrap");
     printed.debug(&rewrap);
-    printed.debug(&rewrap.outcome);
+    printed.debug(&rewrap.rewrapped);
     Stored::fetch(client.s3(), &uri).await.with_body(vec![0; 105]).store(client.s3(), &uri).await;
     let error = read(&client, &uri).await.expect_err("tampered");
     printed.both(&error);

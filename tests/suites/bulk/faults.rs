@@ -9,7 +9,8 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use sealwax_s3::rewrap::{Edits, Verdict};
+use sealwax_jobs::rewrap::{Apply, Verdict};
+use sealwax_s3::Edits;
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::time::sleep;
 
@@ -84,9 +85,11 @@ async fn run_with(fault: Fault, at: usize, objects: &Objects) -> usize {
     let (wire, calls) = wire(fault, at);
     let edits = || Edits::new().add_keys(local_keyring("b")).remove_key("a");
     let disturbed = rewrapper(&wire, edits()).await;
-    let (reports, tally) =
-        run(disturbed.apply().concurrency(1).journal(&journal), objects.work(disturbed.client()))
-            .await;
+    let (reports, tally) = run(
+        Apply::new(disturbed.clone()).concurrency(1).journal(&journal),
+        objects.work(disturbed.client()),
+    )
+    .await;
     match tally {
         Ok(tally) => {
             assert_eq!(reports.len(), OBJECTS, "{case}: none is skipped");
@@ -106,7 +109,8 @@ async fn run_with(fault: Fault, at: usize, objects: &Objects) -> usize {
         assert_eq!((opens("a").await, opens("b").await), expected, "{case}: {report:?}");
     }
     let clean = rewrapper(&Wire::default(), edits()).await;
-    let (_, tally) = run(clean.apply().journal(&journal), objects.work(clean.client())).await;
+    let (_, tally) =
+        run(Apply::new(clean.clone()).journal(&journal), objects.work(clean.client())).await;
     assert!(tally.expect(&case).is_complete(), "{case}");
     objects.assert_open("b").await;
     assert_eq!(objects.generations().await, [2; OBJECTS], "{case}: none was rewrapped twice");

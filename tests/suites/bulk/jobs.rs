@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use futures_util::stream;
+use sealwax_jobs::rewrap::{
+    Action, Apply, PlanFile, PlannedObject, Planning, Stop, Verdict, Work, plan_one,
+};
 use sealwax_s3::{
-    PlacePolicy, RewrapOutcome,
+    DataKeyWay, Edits, ListedObject, MetadataWay, PlacePolicy, RewrapOutcome, Rewrapper, Skipped,
     envelope::{CachingKeyring, EncryptionContext},
-    listing::ListedObject,
-    rewrap::{
-        Action, DataKeyWay, Edits, MetadataWay, Outcome, PlanFile, PlannedObject, Rewrapper,
-        Skipped, Stop, Verdict, Work,
-    },
 };
 use sealwax_tests::{LocalStack, Wire, east, local_keyring, read, west};
 
@@ -21,7 +19,7 @@ async fn plan(rewrapper: &Rewrapper, objects: &Objects, directory: &tempfile::Te
     let path = directory.path().join("plan");
     let file = std::fs::File::create(&path).expect("a file");
     let listing = objects.list(rewrapper.client());
-    rewrapper.plan().send(listing, &objects.prefix, file).await.expect("a plan");
+    Planning::new(rewrapper.clone()).send(listing, &objects.prefix, file).await.expect("a plan");
     PlanFile::open(&path).await.expect("a plan")
 }
 
@@ -49,7 +47,7 @@ async fn each_object_costs_one_head_and_one_copy_and_no_body() {
     assert_eq!(calls(&wire).get("HeadObject"), Some(&20));
     assert!(!calls(&wire).contains_key("CopyObject"), "a plan changes nothing");
     wire.forget();
-    let (reports, tally) = run(rewrapper.apply(), Work::plan(plan)).await;
+    let (reports, tally) = run(Apply::new(rewrapper.clone()), Work::plan(plan)).await;
     let tally = tally.expect("done");
     assert!(tally.is_complete());
     assert_eq!((reports.len(), tally.rewrapped, tally.replanned), (20, 20, 0));
@@ -61,7 +59,7 @@ async fn each_object_costs_one_head_and_one_copy_and_no_body() {
 
     // Once more does nothing.
     wire.forget();
-    let (_, tally) = run(rewrapper.apply(), objects.work(rewrapper.client())).await;
+    let (_, tally) = run(Apply::new(rewrapper.clone()), objects.work(rewrapper.client())).await;
     assert_eq!(tally.expect("done").unchanged, 20);
     assert!(!wire.operations("s3").contains(&"CopyObject".to_owned()));
 }
@@ -89,7 +87,7 @@ async fn what_changed_since_the_plan_is_decided_anew() {
         .send()
         .await
         .expect("put");
-    let (reports, tally) = run(rewrapper.apply(), Work::plan(plan)).await;
+    let (reports, tally) = run(Apply::new(rewrapper.clone()), Work::plan(plan)).await;
     assert!(tally.expect("done").is_complete());
     let found: BTreeMap<_, _> = reports
         .iter()
@@ -119,7 +117,8 @@ async fn a_job_that_is_stopped_goes_on_where_it_was() {
         runs += 1;
         assert!(runs < 30, "it never ends");
         let (stop, mut told) = (Stop::new(), 0);
-        let apply = rewrapper.apply().concurrency(3).journal(&journal).stop(stop.clone());
+        let apply =
+            Apply::new(rewrapper.clone()).concurrency(3).journal(&journal).stop(stop.clone());
         let apply = apply.on_report(move |_| {
             told += 1;
             if told == stop_after {
@@ -155,7 +154,8 @@ async fn what_fails_is_reported_and_the_rest_is_done() {
     let journal = directory.path().join("journal");
     for run_of_two in 0..2 {
         let (reports, tally) =
-            run(rewrapper.apply().journal(&journal), objects.work(rewrapper.client())).await;
+            run(Apply::new(rewrapper.clone()).journal(&journal), objects.work(rewrapper.client()))
+                .await;
         let tally = tally.expect("a run");
         let expected = if run_of_two == 0 { (4, 2, 0) } else { (0, 2, 4) };
         assert_eq!(
@@ -183,26 +183,27 @@ async fn older_versions_are_told_and_left() {
     for text in ["old", "new"] {
         client.put().uri(&uri).body(text).send().await.expect("put");
     }
-    let listing = sealwax_s3::listing::Listing::versions(client.s3(), uri.bucket(), uri.key());
+    let listing = sealwax_jobs::listing::Listing::versions(client.s3(), uri.bucket(), uri.key());
     let rewrapper =
         Rewrapper::new(client.clone(), Edits::new().add_keys(stack.keyring([&stack.home.key_2])))
             .expect("edits");
-    let (reports, tally) = run(rewrapper.apply(), Work::listing(listing, "versions")).await;
+    let (reports, tally) =
+        run(Apply::new(rewrapper.clone()), Work::listing(listing, "versions")).await;
     assert_eq!((tally.as_ref().expect("done").rewrapped, tally.expect("done").failed), (1, 1));
     let failed = reports.iter().find(|report| report.outcome == Verdict::Failed).expect("one");
     assert_eq!(failed.kind.as_deref(), Some("unsupported"));
     assert_eq!(read(&client, &uri).await.expect("the newest"), "new");
     // A version that is named, and is not the newest, is not taken for it.
     let named = ListedObject::new(uri.bucket(), uri.key()).version("not-the-newest");
-    assert!(matches!(rewrapper.rewrap_one(&named).await, Outcome::Failed(_)));
+    assert!(matches!(rewrapper.rewrap_one(&named).await, RewrapOutcome::Failed(_)));
     let gone = ListedObject::new(uri.bucket(), format!("{}-not-there", uri.key()));
     assert!(
-        matches!(rewrapper.rewrap_one(&gone).await, Outcome::Failed(_)),
+        matches!(rewrapper.rewrap_one(&gone).await, RewrapOutcome::Failed(_)),
         "nobody says that it ever was there"
     );
     let mut listed = gone;
     listed.size = Some(1);
-    assert!(matches!(rewrapper.rewrap_one(&listed).await, Outcome::Skipped(Skipped::Gone)));
+    assert!(matches!(rewrapper.rewrap_one(&listed).await, RewrapOutcome::Skipped(Skipped::Gone)));
 }
 
 #[tokio::test]
@@ -227,7 +228,7 @@ async fn a_plan_tells_ways_and_calls_by_region() {
         stack.wire.forget();
         let rewrapper = Rewrapper::new(client.clone(), edits).expect("edits");
         let PlannedObject { action: Action::Rewrap { data_key, metadata, kms_calls, .. }, .. } =
-            rewrapper.plan_one(&object).await
+            plan_one(&rewrapper, &object).await
         else {
             panic!("{case}: nothing to do")
         };
@@ -239,14 +240,14 @@ async fn a_plan_tells_ways_and_calls_by_region() {
     }
     let last = Rewrapper::new(client.clone(), Edits::new().remove_key(stack.home.key.as_str()))
         .expect("edits");
-    let Action::Impossible { kind, .. } = last.plan_one(&object).await.action else {
+    let Action::Impossible { kind, .. } = plan_one(&last, &object).await.action else {
         panic!("the last key goes")
     };
     assert_eq!(kind, "invalid-input");
     let there =
         Rewrapper::new(client.clone(), Edits::new().add_keys(stack.keyring([&stack.home.key])))
             .expect("edits");
-    assert_eq!(there.plan_one(&object).await.action, Action::Nothing);
+    assert_eq!(plan_one(&there, &object).await.action, Action::Nothing);
 }
 
 /// Objects of one intermediate key cost KMS as much as one object, within a Region, across Regions and when they move.
@@ -291,7 +292,7 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
         Rewrapper::new(client, Edits::new().add_keys(source.keyring([&source.home.key_2])))
             .expect("edits");
     source.wire.forget();
-    let (_, tally) = run(rewrapper.apply(), listed(prefix.bucket())).await;
+    let (_, tally) = run(Apply::new(rewrapper.clone()), listed(prefix.bucket())).await;
     assert_eq!(tally.expect("done").rewrapped, 12);
     assert_eq!(count(&source), [("ReEncrypt us-east-1".to_owned(), 1)].into());
     let by_new = source.client([&source.home.key_2]);
@@ -312,7 +313,7 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
         Rewrapper::new(client, Edits::new().replace_keys(replica.keyring([&replica.home.key])))
             .expect("edits");
     replica.wire.forget();
-    let (_, tally) = run(rewrapper.apply(), listed(&replica.home.bucket)).await;
+    let (_, tally) = run(Apply::new(rewrapper.clone()), listed(&replica.home.bucket)).await;
     assert_eq!(tally.expect("done").rewrapped, 12);
     let expected = [("Decrypt us-east-1".to_owned(), 1), ("Encrypt us-west-2".to_owned(), 1)];
     assert_eq!(count(&replica), expected.into());
@@ -341,7 +342,7 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
         .send()
         .await
         .expect("rewrap");
-    assert_eq!(rewrap.outcome, RewrapOutcome::Unchanged);
+    assert!(!rewrap.rewrapped);
 }
 
 /// A plan that was cut off would skip objects in silence.
@@ -365,7 +366,7 @@ async fn a_plan_that_is_not_whole_is_refused() {
     let without: String = [0, 1, 3, 4, 5].iter().map(|at| format!("{}\n", lines[*at])).collect();
     std::fs::write(&path, without).expect("written");
     let plan = PlanFile::open(&path).await.expect("its ends are whole");
-    let (_, tally) = run(rewrapper.apply(), Work::plan(plan)).await;
+    let (_, tally) = run(Apply::new(rewrapper.clone()), Work::plan(plan)).await;
     assert_eq!(tally.expect_err("a line is missing").kind(), sealwax_s3::ErrorKind::JobMismatch);
     // And it is of these edits alone.
     std::fs::write(&path, &whole).expect("written");
@@ -373,7 +374,7 @@ async fn a_plan_that_is_not_whole_is_refused() {
     let other =
         crate::rig::rewrapper(&Wire::default(), Edits::new().replace_keys(local_keyring("b")))
             .await;
-    let (_, tally) = run(other.apply(), Work::plan(plan)).await;
+    let (_, tally) = run(Apply::new(other.clone()), Work::plan(plan)).await;
     assert_eq!(tally.expect_err("other edits").kind(), sealwax_s3::ErrorKind::JobMismatch);
     assert!(objects.generations().await.iter().all(|generation| *generation <= 2));
 }

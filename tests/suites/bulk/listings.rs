@@ -3,11 +3,8 @@
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use sealwax_s3::{
-    ErrorKind,
-    aws_sdk_s3::Client,
-    listing::{ListedObject, Listing, ManifestLocation},
-};
+use sealwax_jobs::listing::{Listing, ManifestLocation};
+use sealwax_s3::{ErrorKind, ListedObject, aws_sdk_s3::Client};
 use sealwax_tests::{LocalStack, SeaweedFs, east};
 
 async fn fill(s3: &Client, bucket: &str, keys: &[String]) {
@@ -93,7 +90,7 @@ async fn an_inventory_in_s3_is_fetched_and_checked() {
     let stack = LocalStack::new(east());
     let (s3, uri) = (stack.s3(), stack.object("inventory"));
     for name in ["csv", "parquet"] {
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/s3/fixtures/inventory");
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/jobs/fixtures/inventory");
         let root = std::path::Path::new(root).join(name);
         let upload = async |path: &str, key: &str| {
             let body = std::fs::read(root.join(path)).expect("a fixture");

@@ -10,11 +10,11 @@ use std::{
 };
 
 use proptest::{collection::vec, prelude::*, test_runner::Config};
-use sealwax_s3::{
-    ErrorKind, S3Uri,
+use sealwax_jobs::{
     listing::Listing,
-    rewrap::{Edits, Rewrapper, Work},
+    rewrap::{Apply, Work},
 };
+use sealwax_s3::{Edits, ErrorKind, Rewrapper, S3Uri};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::{sync::Notify, time::sleep};
 
@@ -147,8 +147,9 @@ impl World {
             let client = SeaweedFs::over(wire).await.client(local_keyring(REGIONS[region]));
             let rewrapper = Rewrapper::new(client, edits()).expect("edits");
             loop {
-                let apply =
-                    rewrapper.apply().concurrency(4).journal(directory.path().join("journal"));
+                let apply = Apply::new(rewrapper.clone())
+                    .concurrency(4)
+                    .journal(directory.path().join("journal"));
                 let listing = Listing::objects(rewrapper.client().s3(), &bucket, &self.prefix);
                 match apply.send(Work::listing(listing, "all")).await {
                     Ok(tally) => return tally,

@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
+use sealwax_jobs::rewrap::{Apply, Verdict};
 use sealwax_s3::{
+    Edits,
     envelope::{Keyring, MultiKeyring},
-    rewrap::{Edits, Verdict},
 };
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 
@@ -37,7 +38,8 @@ async fn an_object_that_changes_under_the_job_is_decided_anew() {
         });
         let rewrapper = rewrapper(&wire, add_b()).await;
         let (reports, tally) =
-            run(rewrapper.apply().concurrency(1), objects.work(rewrapper.client())).await;
+            run(Apply::new(rewrapper.clone()).concurrency(1), objects.work(rewrapper.client()))
+                .await;
         assert!(tally.expect("done").is_complete(), "{reports:?}");
         assert!(reports.iter().all(|report| report.outcome == Verdict::Rewrapped), "{reports:?}");
         let store = SeaweedFs::new().await;
@@ -84,7 +86,9 @@ async fn a_writer_loses_nothing_to_a_job() {
     let job = async {
         let mut reports = Vec::new();
         for _ in 0..3 {
-            reports.extend(run(rewrapper.apply(), objects.work(rewrapper.client())).await.0);
+            reports.extend(
+                run(Apply::new(rewrapper.clone()), objects.work(rewrapper.client())).await.0,
+            );
         }
         reports
     };

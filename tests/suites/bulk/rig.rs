@@ -1,11 +1,11 @@
 //! Many small objects under a prefix of their own.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use sealwax_s3::{
-    Error, S3Uri, SealedClient,
+use sealwax_jobs::{
     listing::Listing,
-    rewrap::{Apply, Edits, Report, Rewrapper, Tally, Work},
+    rewrap::{Apply, Report, Tally, Work},
 };
+use sealwax_s3::{Edits, Error, Rewrapper, S3Uri, SealedClient};
 use sealwax_tests::{SeaweedFs, Wire, local_keyring, read};
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    DiscoveryFilter, ErrorKind, KmsKeyArn, Landing, SealedClient, SidecarPolicy,
-    audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence, ObjectKind},
-    envelope::{CachingKeyring, EncryptionContext, KeyMaterial},
+use sealwax_jobs::{
+    audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence},
     listing::Listing,
+};
+use sealwax_s3::{
+    DiscoveryFilter, ErrorKind, KmsKeyArn, Landing, ObjectKind, SealedClient, SidecarPolicy,
+    envelope::{CachingKeyring, EncryptionContext, KeyMaterial},
 };
 use sealwax_tests::{Call, LocalStack, Reaction, Stored, Wire, east, west};
 

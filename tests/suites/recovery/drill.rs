@@ -1,12 +1,12 @@
 //! A Region that is blocked inside the process, and what a replica lacks.
 
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    ErrorKind, PlacePolicy,
+use sealwax_jobs::{
     drill::{BlockedRegions, Lag},
     listing::Listing,
     verify::{VerifyAll, VerifyOutcome},
 };
+use sealwax_s3::{ErrorKind, PlacePolicy};
 use sealwax_tests::{LocalStack, Reaction, Wire, east, west};
 
 use super::Folder;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use sealwax_s3::{
-    Error, ErrorKind, SealedClient, SidecarPolicy, VerifyDepth,
-    listing::{ListedObject, Listing},
+use sealwax_jobs::{
+    listing::Listing,
     verify::{Sample, VerifyAll, VerifyOutcome, VerifySummary},
 };
+use sealwax_s3::{Error, ErrorKind, ListedObject, SealedClient, SidecarPolicy, VerifyDepth};
 use sealwax_tests::{
     LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext,
     west,

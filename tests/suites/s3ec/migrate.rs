@@ -1,10 +1,12 @@
 //! Rewrapping, and migration from one format to another.
 
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    ErrorKind, ObjectFormat, RewrapOutcome, UnencryptedObjects, WriteFormat,
+use sealwax_jobs::{
     listing::Listing,
-    rewrap::{Action, Edits, MetadataWay, Rewrapper, Work},
+    rewrap::{Action, Apply, Work, plan_one},
+};
+use sealwax_s3::{
+    Edits, ErrorKind, MetadataWay, ObjectFormat, Rewrapper, UnencryptedObjects, WriteFormat,
     s3ec::{Format, S3ec},
 };
 use sealwax_tests::{
@@ -36,7 +38,7 @@ async fn rewraps() {
 
             let rewrap = writer.rewrap().uri(&uri).replace_keys(stack.keyring([&stack.home.key_2]));
             let output = rewrap.send().await.expect(name);
-            assert_eq!(output.outcome, RewrapOutcome::Rewrapped);
+            assert!(output.rewrapped);
             let after = Stored::fetch(&stack.s3(), &uri).await;
             assert_eq!(after.body, before.body, "{name}");
             assert_eq!(after.metadata == before.metadata, in_file, "{name}");
@@ -115,7 +117,7 @@ async fn rewraps_of_many() {
     let mut ways = Vec::new();
     let mut listed = listing();
     while let Some(object) = listed.try_next().await.expect("the listing") {
-        if let Action::Rewrap { metadata, .. } = rewrapper.plan_one(&object).await.action {
+        if let Action::Rewrap { metadata, .. } = plan_one(&rewrapper, &object).await.action {
             ways.push((object.key.rsplit('/').next().expect("a name").to_owned(), metadata));
         }
     }
@@ -127,8 +129,10 @@ async fn rewraps_of_many() {
     ];
     assert_eq!(ways, expected.map(|(name, way)| (name.to_owned(), way)));
 
-    let tally =
-        rewrapper.apply().send(Work::listing(listing(), root.to_string())).await.expect("applied");
+    let tally = Apply::new(rewrapper.clone())
+        .send(Work::listing(listing(), root.to_string()))
+        .await
+        .expect("applied");
     assert!(tally.is_complete(), "{tally:?}");
     // The instruction file is no sealed object either.
     assert_eq!((tally.rewrapped, tally.not_sealed), (4, 2), "{tally:?}");
@@ -242,7 +246,7 @@ async fn old_objects_are_migrated() {
 /// Many at once: what fails is as it was, what is there already is left, and the same again goes on.
 #[tokio::test]
 async fn a_prefix_is_migrated_and_back() {
-    use sealwax_s3::migrate::{Migrate, MigrateSummary};
+    use sealwax_jobs::migrate::{Migrate, MigrateSummary};
 
     let weed = SeaweedFs::new().await;
     let settings = || S3ec::new().keyring(aes_key());

@@ -1,4 +1,94 @@
-//! Values that are checked as they are typed.
+//! Values of arguments, checked when the command line is parsed.
+
+use std::{str::FromStr, time::Duration};
+
+use sealwax_s3::envelope::EncryptionContext;
+
+use crate::failure::Failure;
+
+/// How old something is at least: a whole number of seconds, minutes, hours, days or weeks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Age(pub(crate) Duration);
+
+impl FromStr for Age {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const UNITS: [(char, u64); 5] =
+            [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)];
+        let form = "not a number and one of s, m, h, d and w, such as 12h or 7d";
+        let (number, seconds) = UNITS
+            .iter()
+            .find_map(|(unit, seconds)| Some((text.strip_suffix(*unit)?, *seconds)))
+            .ok_or(form)?;
+        if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(form);
+        }
+        let number: u64 = number.parse().map_err(|_| form)?;
+        match number.checked_mul(seconds) {
+            None => Err("too long"),
+            Some(0) => Err("everything is older than nothing"),
+            Some(seconds) => Ok(Self(Duration::from_secs(seconds))),
+        }
+    }
+}
+
+/// Some bytes of a plaintext, as HTTP has it: both ends are included. (RFC 9110 §14.1.2.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ByteRange {
+    /// `FIRST-LAST`, or `FIRST-` to the end.
+    From(u64, Option<u64>),
+    /// `-LENGTH`: the last bytes.
+    Last(u64),
+}
+
+impl FromStr for ByteRange {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let form = "not FIRST-LAST, FIRST- or -LENGTH, in bytes";
+        let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => text.parse::<u64>().map_err(|_| form),
+            false => Err(form),
+        };
+        match text.split_once('-').ok_or(form)? {
+            ("", length) => match number(length)? {
+                0 => Err("the last 0 bytes are none"),
+                length => Ok(Self::Last(length)),
+            },
+            (first, "") => Ok(Self::From(number(first)?, None)),
+            (first, last) => match (number(first)?, number(last)?) {
+                (first, last) if last < first => Err("the last byte is before the first"),
+                (first, last) => Ok(Self::From(first, Some(last))),
+            },
+        }
+    }
+}
+
+/// A name and a value, of which the value may hold `=` and may be empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pair {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+impl FromStr for Pair {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) = text.split_once('=').ok_or("not NAME=VALUE: there is no '='")?;
+        if name.is_empty() {
+            return Err("not NAME=VALUE: the name is empty");
+        }
+        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+    }
+}
+
+/// The encryption context of these pairs.
+pub(crate) fn encryption_context(pairs: Vec<Pair>) -> Result<EncryptionContext, Failure> {
+    EncryptionContext::try_from_iter(pairs.into_iter().map(|pair| (pair.name, pair.value)))
+        .map_err(Failure::usage)
+}
 
 pub(crate) fn endpoint_url(text: &str) -> Result<String, &'static str> {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
@@ -25,6 +115,75 @@ pub(crate) fn place(text: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_and_a_unit() {
+        for (text, seconds) in
+            [("1s", 1), ("90m", 5400), ("12h", 43_200), ("7d", 604_800), ("2w", 1_209_600)]
+        {
+            assert_eq!(text.parse(), Ok(Age(Duration::from_secs(seconds))), "{text}");
+        }
+        for text in [
+            "",
+            "d",
+            "7",
+            "7 d",
+            "7D",
+            "+7d",
+            "-7d",
+            "1.5h",
+            "0d",
+            "7dd",
+            "1d2h",
+            "é",
+            "99999999999999999w",
+        ] {
+            assert!(text.parse::<Age>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_those_of_http() {
+        assert_eq!("0-99".parse(), Ok(ByteRange::From(0, Some(99))));
+        assert_eq!("5-5".parse(), Ok(ByteRange::From(5, Some(5))));
+        assert_eq!("100-".parse(), Ok(ByteRange::From(100, None)));
+        assert_eq!("-100".parse(), Ok(ByteRange::Last(100)));
+        for text in
+            ["", "-", "5", "a-b", "1-+2", "9-8", "-0", "1-2-3", " 1-2", "99999999999999999999-"]
+        {
+            assert!(text.parse::<ByteRange>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_equals_sign_divides() {
+        for (text, name, value) in [
+            ("a=b", "a", "b"),
+            ("a=", "a", ""),
+            ("a=b=c", "a", "b=c"),
+            ("a==", "a", "="),
+            ("a b= c ", "a b", " c "),
+        ] {
+            assert_eq!(text.parse(), Ok(Pair { name: name.into(), value: value.into() }), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pair_needs_a_name_and_an_equals_sign() {
+        for text in ["", "a", "=", "=b"] {
+            assert!(text.parse::<Pair>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_context_has_no_name_twice_and_none_that_is_reserved() {
+        let context_of = |texts: &[&str]| {
+            encryption_context(texts.iter().map(|text| text.parse().expect("a pair")).collect())
+        };
+        assert_eq!(context_of(&["a=1", "b=2"]).expect("fine pairs").len(), 2);
+        assert!(context_of(&["a=1", "a=2"]).is_err());
+        assert!(context_of(&["aws:x=1"]).is_err());
+    }
 
     #[test]
     fn values_are_checked() {

@@ -2,11 +2,52 @@
 
 use std::sync::Arc;
 
+use clap::Args;
+use sealwax_s3::S3Uri;
+
 use super::get::to_stdout;
 use crate::{
-    args::CatArgs, aws::Session, byte_range::ByteRange, error::Failure, interrupt::unless_stopped,
-    pair, progress::Progress,
+    args::{ByteRange, Pair, ReaderArgs, S3ecArgs, encryption_context},
+    failure::Failure,
+    interrupt::unless_stopped,
+    progress::Progress,
+    session::Session,
 };
+
+const EXAMPLES: &str = "\
+Examples:
+  sealwax cat s3://bucket/shop.dump | psql shop
+  sealwax cat s3://bucket/events.log --range -1000     # the last 1000 bytes
+  sealwax cat s3://bucket/table.parquet --range 4-1003 # 1000 bytes, from the fifth";
+
+/// Open objects onto standard output, one after the other.
+///
+/// Each piece is written once it has verified. That nothing is missing is known only when the command exits with 0.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CatArgs {
+    /// What to read
+    #[arg(value_name = "s3://BUCKET/KEY", required = true)]
+    pub(crate) uris: Vec<S3Uri>,
+
+    /// Only these bytes of the plaintext: FIRST-LAST, both included and counted from 0; FIRST-; or -LENGTH, the last ones
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
+    pub(crate) range: Option<ByteRange>,
+
+    /// Refuse an object unless its encryption context has this pair; repeatable
+    #[arg(short = 'c', long = "context", value_name = "NAME=VALUE")]
+    pub(crate) context: Vec<Pair>,
+
+    /// Read this version
+    #[arg(long, value_name = "ID")]
+    pub(crate) version_id: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) reader: ReaderArgs,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecArgs,
+}
 
 /// Opens objects onto standard output.
 pub(super) async fn run(session: &Session, args: CatArgs) -> Result<(), Failure> {
@@ -14,8 +55,8 @@ pub(super) async fn run(session: &Session, args: CatArgs) -> Result<(), Failure>
     if version_id.is_some() && uris.len() > 1 {
         return Err(Failure::usage("--version-id is of one object"));
     }
-    let context = pair::context(context)?;
-    let keyring = session.reading_keyring(reader).await?;
+    let context = encryption_context(context)?;
+    let keyring = session.keyrings().reading(reader).await?;
     for uri in uris {
         let client =
             session.client_builder(&uri, Arc::clone(&keyring)).s3ec(s3ec.settings()?).build();

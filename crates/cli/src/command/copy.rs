@@ -1,5 +1,7 @@
 //! `sealwax cp` and `sealwax mv`.
 
+mod args;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -10,16 +12,17 @@ use sealwax_s3::{
     envelope::{EncryptedDataKey, Keyring},
 };
 
+use self::args::CopyArgs;
+pub(crate) use self::args::{CpArgs, MvArgs};
 use super::reencrypt::none_may_be_used;
 use crate::{
-    args::CopyArgs,
-    aws::Session,
-    error::{Exit, Failure, of_one},
+    args::{Prefix, name_of},
+    bulk::{Outcome, Summary},
+    failure::{Exit, Failure, of_one},
+    folder_listing::{self, Listed},
     interrupt::unless_stopped,
-    listing::{self, Listed},
-    many::{Outcome, Tally},
-    prefix::{Prefix, name_of},
-    text::Counted,
+    session::Session,
+    terminal_text::Counted,
 };
 
 /// What becomes of the source.
@@ -31,17 +34,17 @@ pub(super) enum Source {
 
 /// Copies or moves objects.
 pub(super) async fn run(session: &Session, args: CopyArgs, source: Source) -> Result<(), Failure> {
-    let reading = session.reading_keyring(args.reader.clone()).await?;
+    let reading = session.keyrings().reading(args.reader.clone()).await?;
     let client = session.client_of(&args.from.bucket, Arc::clone(&reading));
     let under = match args.under.is_empty() {
         true => None,
-        false => Some(session.writing_keyring(args.under.clone(), None)?),
+        false => Some(session.keyrings().writing(args.under.clone(), None)?),
     };
     let keyrings = Keyrings {
         session: session.clone(),
         reading,
         under,
-        shared: session.keyring([]),
+        shared: session.keyrings().empty(),
         known: Mutex::default(),
     };
     let copier = Copier { client, keyrings, args, source };
@@ -82,8 +85,8 @@ impl Copier {
     async fn folder(&self, session: &Session) -> Result<(), Failure> {
         let (from, to) = (self.args.from.clone().into_folder(), self.args.to.clone().into_folder());
         check_apart(&from, &to)?;
-        let mut tally = Tally::default();
-        let objects = listing::objects(self.client.s3(), &from, self.args.filter.clone());
+        let mut summary = Summary::default();
+        let objects = folder_listing::objects(self.client.s3(), &from, self.args.filter.clone());
         let to = &to;
         let copy = |Listed { object, relative }: Listed| async move {
             let name = object.to_string();
@@ -97,17 +100,17 @@ impl Copier {
             }
         };
         let done =
-            unless_stopped(tally.run(session, objects, self.args.concurrency.into(), copy)).await;
-        let (objects, bytes) = (Counted(tally.done, "object"), Counted(tally.bytes, "byte"));
-        if tally.all() > 0 {
-            session.say(format!("{} {objects} of {from} to {to} ({bytes}){tally}", self.verb()));
+            unless_stopped(summary.run(session, objects, self.args.concurrency.into(), copy)).await;
+        let (objects, bytes) = (Counted(summary.done, "object"), Counted(summary.bytes, "byte"));
+        if summary.all() > 0 {
+            session.say(format!("{} {objects} of {from} to {to} ({bytes}){summary}", self.verb()));
         }
         let stopped = |signal| {
             Failure::stopped(signal, "those that were not done are where they were; run it again")
         };
         done.map_err(stopped)??;
-        tally.some("object", &from)?;
-        tally.result("object")
+        summary.some("object", &from)?;
+        summary.result("object")
     }
 
     fn verb(&self) -> &'static str {
@@ -208,7 +211,8 @@ impl Keyrings {
         if let Some(keyring) = known.get(&names) {
             return Ok(Arc::clone(keyring));
         }
-        let keyring = self.session.same_keys(source.keys(), &*self.reading, &self.shared);
+        let keyring =
+            self.session.keyrings().same_keys(source.keys(), &*self.reading, &self.shared);
         let keyring = keyring.ok_or_else(|| none_may_be_used(uri))?;
         known.insert(names, Arc::clone(&keyring));
         Ok(keyring)

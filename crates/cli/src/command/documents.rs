@@ -1,33 +1,57 @@
 //! `sealwax completions` and `sealwax man`.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-};
+use std::{fs, path::PathBuf};
 
-use clap::CommandFactory as _;
+use clap::Args;
+use clap_complete::Shell;
 
-use crate::{
-    args::{Cli, CompletionsArgs, ManArgs},
-    error::Failure,
-};
+use crate::{console::Lines, failure::Failure};
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  sealwax completions bash >~/.local/share/bash-completion/completions/sealwax
+  sealwax completions zsh >\"${fpath[1]}/_sealwax\"
+  sealwax completions fish >~/.config/fish/completions/sealwax.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  mkdir -p ~/.local/share/man/man1 && sealwax man ~/.local/share/man/man1
+  man sealwax-put";
+
+/// Print what makes a shell complete this command.
+#[derive(Debug, Args)]
+#[command(after_help = COMPLETIONS_EXAMPLES)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// Write the manual pages, one for each command.
+#[derive(Debug, Args)]
+#[command(after_help = MAN_EXAMPLES)]
+pub(crate) struct ManArgs {
+    /// The directory to write them to
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+}
 
 /// Prints what makes a shell complete the command.
-pub(super) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
+pub(super) fn completions(
+    args: &CompletionsArgs,
+    mut command: clap::Command,
+) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "sealwax", &mut script);
-    match io::stdout().lock().write_all(&script) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::io("cannot write to standard output", error))
-        }
-        _ => Ok(()),
-    }
+    clap_complete::generate(args.shell, &mut command, "sealwax", &mut script);
+    let mut lines = Lines::new();
+    lines.text(&String::from_utf8_lossy(&script))?;
+    lines.finish()
 }
 
 /// Writes the manual pages.
-pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
+pub(super) fn man(args: &ManArgs, command: clap::Command) -> Result<(), Failure> {
     let written = fs::create_dir_all(&args.directory)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), &args.directory));
+        .and_then(|()| clap_mangen::generate_to(command, &args.directory));
     written.map_err(|error| {
         Failure::io(&format!("cannot write to {}", args.directory.display()), error)
     })

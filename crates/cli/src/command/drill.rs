@@ -1,6 +1,6 @@
 //! `sealwax drill`.
 
-mod report;
+mod drill_report;
 
 use std::{
     fs,
@@ -8,25 +8,72 @@ use std::{
     time::SystemTime,
 };
 
+use clap::Args;
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
+use sealwax_jobs::{
     drill::{BlockedRegions, Lag},
     listing::Listing,
     verify::{VerifyOutcome, VerifySummary},
 };
+use sealwax_s3::aws_sdk_kms;
 
-use self::report::{Report, Source, time};
-use super::verify::{Counts, Line, summary_failure, verify};
-use crate::{
-    args::DrillArgs,
-    aws::Session,
-    error::{Exit, Failure},
-    interrupt::unless_stopped,
-    objects::ObjectsArgs,
-    prefix::Prefix,
-    progress::Cleared,
-    text::Counted,
+use self::drill_report::{Report, Source, time};
+use super::verify::{
+    HowToVerify, summary_failure, verify,
+    verify_output::{Counts, Line},
 };
+use crate::{
+    args::{Age, ObjectsArgs, Prefix, ReaderArgs},
+    failure::{Exit, Failure},
+    interrupt::unless_stopped,
+    progress::Cleared,
+    session::Session,
+    terminal_text::Counted,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  sealwax drill s3://bucket-west --replica-of bucket-east --region us-west-2 --block us-east-1
+  sealwax drill s3://bucket-west --replica-of bucket-east --region us-west-2 --block us-east-1 \\
+      --source s3://bucket-east --first-last --report drill-2026-11";
+
+/// Rehearse the loss of a Region: prove that a replica opens without it.
+///
+/// Every request of this process to the blocked Regions, of S3, KMS or STS, is refused before it leaves, and counted. What
+/// opens then, opens when these Regions are gone.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct DrillArgs {
+    #[command(flatten)]
+    pub(crate) objects: ObjectsArgs,
+
+    /// The Region that is thought to be lost; repeatable
+    #[arg(long, required = true, value_name = "REGION")]
+    pub(crate) block: Vec<String>,
+
+    /// Before they are blocked, compare with this source: what was never replicated is lost. Of each such object, S3 is
+    /// asked for its replication status
+    #[arg(long, value_name = "s3://BUCKET[/PREFIX]")]
+    pub(crate) source: Option<Prefix>,
+
+    /// The Region of the source, where it is not the first one that is blocked
+    #[arg(long, value_name = "REGION", requires = "source")]
+    pub(crate) source_region: Option<String>,
+
+    /// How old an object of the source may be that is not in the replica yet
+    #[arg(long, value_name = "AGE", requires = "source", default_value = "15m")]
+    pub(crate) lag: Age,
+
+    /// Write the report to PATH.json, and for people to PATH.md
+    #[arg(long, value_name = "PATH", default_value = "sealwax-drill")]
+    pub(crate) report: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) how: HowToVerify,
+
+    #[command(flatten)]
+    pub(crate) reader: ReaderArgs,
+}
 
 /// How many objects that failed are named in the report.
 const MAX_FAILURES: usize = 1000;
@@ -46,7 +93,8 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
     let blocked = BlockedRegions::new(args.block.iter().cloned());
     let beyond = session.without(&blocked).await?;
     for region in &args.block {
-        let reached = unless_stopped(beyond.reaches(region, &blocked)).await.map_err(stopped)?;
+        let reached =
+            unless_stopped(reached_services(&beyond, region, &blocked)).await.map_err(stopped)?;
         if !reached.is_empty() {
             let error = format!(
                 "{region} is not blocked for {}: the drill would prove nothing",
@@ -61,7 +109,7 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
     }
     let probes = 3 * args.block.len();
 
-    let keyring = beyond.reading_keyring(args.reader.clone()).await?;
+    let keyring = beyond.keyrings().reading(args.reader.clone()).await?;
     let client = beyond.client_of(&args.objects.prefix.bucket, keyring);
     let (mut summary, mut failures, mut more) = (VerifySummary::default(), Vec::new(), 0_u64);
     let mut each = |outcome: &VerifyOutcome| {
@@ -105,12 +153,12 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
         region: session.region().to_owned(),
         blocked_regions: args.block.clone(),
         probes_refused: probes,
-        refused_requests: report::refused(&blocked),
+        refused_requests: drill_report::refused(&blocked),
         depth: args.how.depth_name(),
-        sample: args
-            .how
-            .sample()
-            .map(|sample| report::Sample { fraction: sample.fraction(), seed: sample.seed() }),
+        sample: args.how.sample().map(|sample| drill_report::Sample {
+            fraction: sample.fraction(),
+            seed: sample.seed(),
+        }),
         unsealed_allowed: args.how.allow_unsealed,
         counts: Counts::new(&summary),
         failed_objects: failures,
@@ -127,6 +175,36 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
         page.display()
     ));
     verdict
+}
+
+/// Returns the services in `region` whose requests are not refused before they leave this process.
+async fn reached_services(
+    session: &Session,
+    region: &str,
+    blocked: &BlockedRegions,
+) -> Vec<&'static str> {
+    let there = session.in_region(region);
+    let refused = |service: &str| {
+        let calls = blocked.refused().into_iter().filter(|(calls, _)| {
+            (calls.region.as_str(), calls.service.as_str()) == (region, service)
+        });
+        calls.map(|(_, count)| count).sum::<u64>()
+    };
+    let mut reached = Vec::new();
+    for service in ["s3", "kms", "sts"] {
+        let before = refused(service);
+        match service {
+            "s3" => drop(there.s3().list_buckets().send().await),
+            "kms" => drop(aws_sdk_kms::Client::new(there.config()).list_keys().send().await),
+            _ => {
+                drop(aws_sdk_sts::Client::new(there.config()).get_caller_identity().send().await);
+            }
+        }
+        if refused(service) == before {
+            reached.push(service);
+        }
+    }
+    reached
 }
 
 /// Compares the replica with its source, if one is named, while that can still be reached.

@@ -1,6 +1,7 @@
 //! `sealwax get`.
 
-mod folder;
+mod args;
+mod bulk_get;
 
 use std::{io, os::unix::ffi::OsStrExt as _, path::Path};
 
@@ -8,17 +9,16 @@ use futures_util::TryStreamExt as _;
 use sealwax_s3::{Error, Get, S3Uri, UnencryptedObjects};
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
-use super::is_standard_stream;
+pub(crate) use self::args::GetArgs;
 use crate::{
-    args::GetArgs,
-    aws::Session,
-    error::{Failure, of_one},
-    folder::inside,
+    args::{encryption_context, name_of},
+    console::is_standard_stream,
+    failure::{Failure, of_one},
     interrupt::unless_stopped,
-    pair,
-    prefix::name_of,
+    local_files::{create_parent, inside},
     progress::Progress,
-    text::Counted,
+    session::Session,
+    terminal_text::Counted,
 };
 
 /// Bytes that are written to standard output at once.
@@ -27,7 +27,7 @@ const OUTPUT_BUFFER_LEN: usize = 256 * 1024;
 /// Reads an object and opens it.
 pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure> {
     if args.folders.recursive {
-        return folder::run(session, args).await;
+        return bulk_get::run(session, args).await;
     }
     if args.folders.skip_unchanged || args.folders.dry_run {
         return Err(Failure::usage(
@@ -56,9 +56,10 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         let failure = Failure::usage(format!("{} is no regular file", file.display()));
         return Err(failure.advise("name a file, or `-` for standard output"));
     }
-    let context = pair::context(context)?;
-    let mut client =
-        session.client_builder(&uri, session.reading_keyring(reader).await?).s3ec(s3ec.settings()?);
+    let context = encryption_context(context)?;
+    let mut client = session
+        .client_builder(&uri, session.keyrings().reading(reader).await?)
+        .s3ec(s3ec.settings()?);
     if pass_unencrypted {
         client = client.unencrypted(UnencryptedObjects::PassThrough);
     }
@@ -92,7 +93,7 @@ async fn to_file(
 ) -> Result<(), Failure> {
     let object = get.send().await.map_err(|error| of_one(error, uri))?;
     progress.expect(object.info().plaintext_len());
-    folder::make_for(file).await?;
+    create_parent(file).await?;
     let info = object.to_file(file).await?;
     drop(progress);
     session.say(format!(

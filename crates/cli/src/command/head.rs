@@ -6,17 +6,33 @@ use std::{
 };
 
 use aws_sdk_s3::{operation::head_object::HeadObjectOutput, primitives::DateTimeFormat};
+use clap::Args;
 use sealwax_s3::{ErrorKind, ObjectInfo, S3Uri};
 use serde::Serialize;
 
 use crate::{
-    args::{HeadArgs, LookArgs},
-    aws::{FailedCall, Session},
-    error::Failure,
-    output::Lines,
-    report,
-    text::{Counted, Printable},
+    args::SingleObjectArgs,
+    console::Lines,
+    failure::Failure,
+    object_report,
+    session::Session,
+    terminal_text::{Counted, Printable},
 };
+
+const EXAMPLES: &str = "\
+Examples:
+  sealwax head s3://bucket/2026/report.pdf
+  sealwax head s3://bucket/2026/report.pdf --json | jq .plaintext_bytes";
+
+/// Show what S3 tells of an object, sealed or not.
+///
+/// Of a sealed object `sealwax inspect` shows more. No key is used, so nothing that is shown is authenticated.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct HeadArgs {
+    #[command(flatten)]
+    pub(crate) object: SingleObjectArgs,
+}
 
 /// What S3 tells. Its names are those of the JSON, and stay as they are.
 #[derive(Debug, Serialize)]
@@ -42,17 +58,11 @@ struct Told {
 
 /// Shows what S3 tells of an object.
 pub(super) async fn run(session: &Session, args: HeadArgs) -> Result<(), Failure> {
-    let LookArgs { uri, version_id, json } = args.look;
-    let client = session.client(&uri, session.keyring([]));
+    let SingleObjectArgs { uri, version_id, json } = args.object;
+    let client = session.client(&uri, session.keyrings().empty());
     let call = client.s3().head_object().bucket(uri.bucket()).key(uri.key());
-    let head = match call.set_version_id(version_id.clone()).send().await {
-        Ok(head) => head,
-        Err(error) => {
-            return Err(session
-                .failure(FailedCall::new(&format!("cannot look at {uri}"), &error))
-                .await);
-        }
-    };
+    let head = call.set_version_id(version_id.clone()).send().await;
+    let head = head.map_err(|error| session.call_error("head", &uri, "HeadObject", &error))?;
     let mut look = client.head().uri(&uri);
     if let Some(version_id) = head.version_id.clone().or(version_id) {
         look = look.version_id(version_id);
@@ -104,7 +114,7 @@ impl Told {
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", Printable(&self.object))?;
-        report::line(f, "sealed", if self.sealed { "yes" } else { "no" })?;
+        object_report::line(f, "sealed", if self.sealed { "yes" } else { "no" })?;
         let bytes = |count: Option<u64>| count.map(|count| Counted(count, "byte").to_string());
         for (name, value) in [
             ("plaintext", &bytes(self.plaintext_bytes)),
@@ -120,9 +130,9 @@ impl fmt::Display for Told {
             ("replication", &self.replication_status),
         ] {
             if let Some(value) = value {
-                report::line(f, name, value)?;
+                object_report::line(f, name, value)?;
             }
         }
-        report::section(f, "own metadata", &self.metadata)
+        object_report::section(f, "own metadata", &self.metadata)
     }
 }

@@ -1,18 +1,37 @@
 //! `sealwax inspect`.
 
-use std::io::{self, Write as _};
+use clap::{Args, builder::NonEmptyStringValueParser};
 
 use crate::{
-    args::{InspectArgs, LookArgs},
-    aws::Session,
-    error::Failure,
-    report::Report,
+    args::SingleObjectArgs, console::Lines, failure::Failure, object_report::ObjectReport,
+    session::Session,
 };
+
+const EXAMPLES: &str = "\
+Examples:
+  sealwax inspect s3://bucket/2026/report.pdf
+  sealwax inspect s3://bucket/2026/report.pdf --json | jq -r '.keys[].wrapping_key'";
+
+/// Show what is known of an object without any key.
+///
+/// No call to KMS is made, so nothing that is shown is authenticated.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    pub(crate) object: SingleObjectArgs,
+
+    /// What follows the object's key in that of its instruction file, if the S3 Encryption Client wrote one [default:
+    /// .instruction]
+    #[arg(long, value_name = "SUFFIX", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) instruction_file_suffix: Option<String>,
+}
 
 /// Shows what is known of an object without any key.
 pub(super) async fn run(session: &Session, args: InspectArgs) -> Result<(), Failure> {
-    let InspectArgs { look: LookArgs { uri, version_id, json }, instruction_file_suffix } = args;
-    let client = session.client(&uri, session.keyring([]));
+    let InspectArgs { object: SingleObjectArgs { uri, version_id, json }, instruction_file_suffix } =
+        args;
+    let client = session.client(&uri, session.keyrings().empty());
     let mut head = client.head().uri(&uri);
     if let Some(version_id) = version_id {
         head = head.version_id(version_id);
@@ -20,13 +39,12 @@ pub(super) async fn run(session: &Session, args: InspectArgs) -> Result<(), Fail
     if let Some(suffix) = instruction_file_suffix {
         head = head.instruction_file_suffix(suffix);
     }
-    let report = Report::new(&uri, head.send().await?);
-    let text = if json { format!("{}\n", report.json()) } else { report.to_string() };
-    let mut output = io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::io("cannot write to standard output", error))
-        }
-        _ => Ok(()),
+    let report = ObjectReport::new(&uri, head.send().await?);
+    let mut lines = Lines::new();
+    if json {
+        lines.json(&report)?;
+    } else {
+        lines.text(&report.to_string())?;
     }
+    lines.finish()
 }

@@ -3,24 +3,67 @@
 use std::{collections::BTreeMap, pin::Pin};
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+use clap::Args;
 use futures_util::{Stream, TryStreamExt as _};
 use indicatif::HumanBytes;
 use sealwax_s3::{
-    ErrorKind, KmsKeyArn, ObjectInfo, SealedClient, envelope::geometry, listing::ListedObject,
+    ErrorKind, KmsKeyArn, ListedObject, ObjectInfo, SealedClient, envelope::geometry,
 };
 use serde::Serialize;
 
 use crate::{
-    args::LsArgs,
-    aws::{FailedCall, Session},
-    error::Failure,
+    args::{FilterArgs, Prefix},
+    console::Lines,
+    failure::Failure,
+    folder_listing::{self, Entry},
     interrupt::unless_stopped,
-    listing::{self, Entry},
-    output::Lines,
-    prefix::Prefix,
-    report,
-    text::Printable,
+    object_report,
+    session::Session,
+    terminal_text::Printable,
 };
+
+const EXAMPLES: &str = "\
+Examples:
+  sealwax ls                                   # buckets
+  sealwax ls s3://bucket/2026/
+  sealwax ls s3://bucket --recursive --long --include '*.pdf'
+  sealwax ls s3://bucket -r --long --json | jq -r 'select(.sealed == false).object'";
+
+/// List objects with the length of their plaintext.
+///
+/// A list of S3 tells the length of what is stored, and not whether it is sealed. The lengths shown are those of the
+/// plaintext if Sealwax sealed it; where no object of its own format can have the stored length, that is shown. With --long
+/// each object is looked at.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct LsArgs {
+    /// Where to look; without it, the buckets are listed
+    #[arg(value_name = "s3://BUCKET[/PREFIX]")]
+    pub(crate) prefix: Option<Prefix>,
+
+    /// Also what is in folders
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+
+    /// Look at each object: whether it is sealed, under which keys, with which encryption context. Costs a request each
+    #[arg(short, long)]
+    pub(crate) long: bool,
+
+    /// Lengths as people like them
+    #[arg(short = 'H', long)]
+    pub(crate) human_readable: bool,
+
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+
+    /// How many objects are looked at together
+    #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) concurrency: u16,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// What is printed of one object. Its names are those of the JSON, and stay as they are.
 #[derive(Debug, Serialize)]
@@ -77,12 +120,12 @@ async fn list(
     all: &mut u64,
     failed: &mut u64,
 ) -> Result<(), Failure> {
-    let client = session.client_of(&prefix.bucket, session.keyring([]));
+    let client = session.client_of(&prefix.bucket, session.keyrings().empty());
     let filter = args.filter.clone();
     let skip = prefix.key.rfind('/').map_or(0, |slash| slash + 1);
     let entries: Pin<Box<dyn Stream<Item = Result<Entry, Failure>> + Send>> = match args.recursive {
-        false => listing::level(session, prefix.clone()),
-        true => Box::pin(listing::beginning_with(client.s3(), prefix).map_ok(Entry::Object)),
+        false => folder_listing::level(session, prefix.clone()),
+        true => Box::pin(folder_listing::beginning_with(client.s3(), prefix).map_ok(Entry::Object)),
     };
     // Folders are shown as they are, so that one sees where objects are.
     let is_meant = move |entry: &Entry| match entry {
@@ -161,7 +204,7 @@ impl Line {
     fn is_sealed(&mut self, info: &ObjectInfo) {
         let context = info.encryption_context().iter();
         self.sealed = Some(true);
-        self.format = Some(report::format(info));
+        self.format = Some(object_report::format(info));
         self.plaintext_bytes = Some(info.plaintext_len());
         self.keys = Some(info.keys().iter().map(|key| key.wrapping_key().to_owned()).collect());
         self.encryption_context =
@@ -217,14 +260,9 @@ impl Line {
 async fn buckets(session: &Session, args: &LsArgs, lines: &mut Lines) -> Result<(), Failure> {
     let mut pages = session.s3().list_buckets().into_paginator().send();
     while let Some(page) = pages.next().await {
-        let page = match page {
-            Ok(page) => page,
-            Err(error) => {
-                return Err(session
-                    .failure(FailedCall::new("cannot list the buckets", &error))
-                    .await);
-            }
-        };
+        let page = page.map_err(|error| {
+            session.call_error("list the buckets of", "the account", "ListBuckets", &error)
+        })?;
         for bucket in page.buckets.unwrap_or_default() {
             let (name, made) =
                 (format!("s3://{}", bucket.name.unwrap_or_default()), bucket.creation_date);

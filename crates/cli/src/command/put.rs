@@ -1,28 +1,29 @@
 //! `sealwax put`.
 
-mod folder;
+mod args;
+mod bulk_put;
+mod put_request;
+mod resumable_put;
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use sealwax_s3::{
-    Error, ErrorKind, PlaintextSource, Put, PutOutput, PutS3ecOutput, S3Uri, envelope::MissingWrap,
-    s3ec::S3ec,
-};
+use sealwax_s3::{PlaintextSource, PutS3ecOutput, S3Uri, s3ec::S3ec};
 
-use super::is_standard_stream;
+pub(crate) use self::args::PutArgs;
+use self::{
+    put_request::{destination, not_stored, summary, with_metadata},
+    resumable_put::{ResumablePut, stored},
+};
 use crate::{
-    args::PutArgs,
-    aws::Session,
-    error::{Exit, Failure},
+    args::{FormatArg, encryption_context},
+    console::is_standard_stream,
+    failure::{Exit, Failure},
     interrupt::unless_stopped,
-    pair::{self, Pair},
-    resume::{Resume, stored},
-    s3ec::FormatArg,
-    text::Counted,
+    session::Session,
+    terminal_text::Counted,
 };
 
 /// Seals a file or standard input, and stores it.
@@ -32,7 +33,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         || args.folders.dry_run
         || args.files.len() > 1
     {
-        return folder::run(session, args).await;
+        return bulk_put::run(session, args).await;
     }
     let (file, uri) = (args.files[0].clone(), destination(&args)?);
     let PutArgs {
@@ -57,17 +58,17 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
             "an upload in a format of the S3 Encryption Client cannot be resumed",
         ));
     }
-    if format != FormatArg::Native && session.local_key().is_some() {
+    if format != FormatArg::Native && session.keyrings().local().is_some() {
         return Err(Failure::usage(
             "a local key wraps in Sealwax's own format alone: leave --local-key or --format out",
         ));
     }
     let resume = resume.then(|| resumable(&file, &uri, state_file)).transpose()?;
-    let context = pair::context(context)?;
+    let context = encryption_context(context)?;
     let s3ec = raw.onto(S3ec::new().commitment_policy(format.policy()))?;
     let keyring = match keys.is_empty() && !raw.is_empty() {
-        true => Arc::new(session.keyring([])),
-        false => session.writing_keyring(keys, at_least)?,
+        true => Arc::new(session.keyrings().empty()),
+        false => session.keyrings().writing(keys, at_least)?,
     };
     let client = session.client_builder(&uri, keyring).s3ec(s3ec).build();
     let progress = session.progress(len(&file).await);
@@ -125,33 +126,11 @@ fn given_up(uri: &S3Uri) -> String {
     format!("the upload to {uri} was given up, unless all of it was stored already")
 }
 
-/// An object was not stored: perhaps because there is one.
-fn not_stored(error: Error, no_overwrite: bool) -> Failure {
-    match error.kind() {
-        ErrorKind::Conflict if no_overwrite => Failure::from(error)
-            .advise("leave --no-overwrite out to replace what is there, or choose another key"),
-        _ => error.into(),
-    }
-}
-
-/// Where a single file goes.
-fn destination(args: &PutArgs) -> Result<S3Uri, Failure> {
-    let file = &args.files[0];
-    if file.is_dir() {
-        return Err(is_a_folder(file));
-    }
-    match file.file_name().and_then(|name| name.to_str()).filter(|_| !is_standard_stream(file)) {
-        Some(name) => args.to.object(name),
-        None => args.to.to_string().parse().map_err(Failure::usage),
-    }
-}
-
-fn is_a_folder(file: &Path) -> Failure {
-    let error = format!("{} is a directory", file.display());
-    Failure::new(Exit::Failed, error, "give --recursive to put what is in it")
-}
-
-fn resumable(file: &Path, uri: &S3Uri, state_file: Option<PathBuf>) -> Result<Resume, Failure> {
+fn resumable(
+    file: &Path,
+    uri: &S3Uri,
+    state_file: Option<PathBuf>,
+) -> Result<ResumablePut, Failure> {
     if is_standard_stream(file) {
         let advice = "give a file, or leave --resume out";
         return Err(Failure::new(
@@ -160,7 +139,7 @@ fn resumable(file: &Path, uri: &S3Uri, state_file: Option<PathBuf>) -> Result<Re
             advice,
         ));
     }
-    Resume::new(file, uri, state_file)
+    ResumablePut::new(file, uri, state_file)
 }
 
 fn source(file: &Path) -> PlaintextSource {
@@ -183,17 +162,6 @@ async fn len(file: &Path) -> Option<u64> {
         .map(|metadata| metadata.len())
 }
 
-fn with_metadata(mut put: Put, pairs: Vec<Pair>) -> Result<Put, Failure> {
-    let mut names = BTreeSet::new();
-    for Pair { name, value } in pairs {
-        if !names.insert(name.clone()) {
-            return Err(Failure::usage(format!("the metadata name {name:?} is given twice")));
-        }
-        put = put.metadata(name, value);
-    }
-    Ok(put)
-}
-
 fn summary_of_s3ec(file: &Path, uri: &S3Uri, output: &PutS3ecOutput) -> String {
     let what =
         if is_standard_stream(file) { "standard input".into() } else { file.to_string_lossy() };
@@ -202,18 +170,4 @@ fn summary_of_s3ec(file: &Path, uri: &S3Uri, output: &PutS3ecOutput) -> String {
         "sealed {what} as {uri} ({bytes}, {} of the S3 Encryption Client)",
         output.envelope.format()
     )
-}
-
-fn summary(file: &Path, uri: &S3Uri, output: &PutOutput) -> String {
-    let what =
-        if is_standard_stream(file) { "standard input".into() } else { file.to_string_lossy() };
-    let bytes = Counted(output.plaintext_len, "byte");
-    let keys = Counted(output.header.keys().len() as u64, "key");
-    let missing: Vec<_> = output.header.missing().iter().map(MissingWrap::wrapping_key).collect();
-    let missing = if missing.is_empty() {
-        String::new()
-    } else {
-        format!("; missing: {}", missing.join(", "))
-    };
-    format!("sealed {what} as {uri} ({bytes}, {keys}{missing})")
 }

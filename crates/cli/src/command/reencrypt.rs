@@ -2,26 +2,98 @@
 
 use std::sync::Arc;
 
+use clap::{ArgGroup, Args};
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    ReencryptOutput, S3Uri, SealedClient, UnencryptedObjects,
-    envelope::Keyring,
+use sealwax_jobs::{
     listing::Listing,
     migrate::{Migrate, MigrateSummary},
 };
-
-use super::verify::message;
-use crate::{
-    args::ReencryptArgs,
-    aws::Session,
-    error::{Exit, Failure},
-    interrupt::unless_stopped,
-    prefix::Prefix,
-    progress::Cleared,
-    s3ec::FormatArg,
-    text::Counted,
-    wrap_key::WrapKey,
+use sealwax_s3::{
+    ReencryptOutput, S3Uri, SealedClient, UnencryptedObjects, envelope::Keyring, error_chain,
 };
+
+use crate::{
+    args::{FormatArg, Prefix, ReaderArgs, S3ecArgs, WrapKey, place},
+    failure::{Exit, Failure},
+    interrupt::unless_stopped,
+    progress::Cleared,
+    session::Session,
+    terminal_text::Counted,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  sealwax reencrypt s3://bucket/2026/report.pdf
+  sealwax reencrypt s3://bucket/2026/report.pdf --under \"$EAST_KEY\" --under \"$WEST_KEY\"
+  sealwax reencrypt s3://bucket/written/by/java --to native --under \"$KEY\"
+  sealwax reencrypt s3://bucket/written/ --recursive --to native --under \"$KEY\"";
+
+/// Seal an object anew, under a new data key: for a data key that may have become known, or for another format.
+///
+/// The object is read, verified and stored again in its place, through this process. In a versioned bucket older versions
+/// keep their bodies and their data key, until they are deleted.
+#[derive(Debug, Args)]
+#[command(
+    after_help = EXAMPLES,
+    group = ArgGroup::new("under_or_raw").args(["under", "aes_key_file", "rsa_key_file"]).multiple(true),
+)]
+pub(crate) struct ReencryptArgs {
+    /// What to seal anew; with --recursive, what the keys begin with
+    #[arg(value_name = "s3://BUCKET/KEY")]
+    pub(crate) prefix: Prefix,
+
+    /// All objects whose keys begin so, and that have another format than the one that is asked for
+    ///
+    /// Those that have it already are left as they are: a job that was interrupted is gone on with by the same command. An
+    /// object that fails is as it was, and does not end the job.
+    #[arg(
+        short,
+        long,
+        requires = "under_or_raw",
+        conflicts_with = "accept_place",
+        help_heading = "Many objects"
+    )]
+    pub(crate) recursive: bool,
+
+    /// How many objects are worked on together
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 8,
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = "Many objects"
+    )]
+    pub(crate) concurrency: u16,
+
+    /// KMS key to wrap the new data key under, or the key of --local-key; repeatable. Without it, those of the object's keys
+    /// that may be used
+    #[arg(long, value_name = "ARN|local:NAME")]
+    pub(crate) under: Vec<WrapKey>,
+
+    /// Accept wrapped keys that are bound to this place: the object was moved from there on purpose; repeatable
+    #[arg(long, value_name = "BUCKET/KEY", value_parser = place)]
+    pub(crate) accept_place: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) reader: ReaderArgs,
+
+    /// Write this format: migrates objects to and from the S3 Encryption Client
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "native",
+        help_heading = "S3 Encryption Client"
+    )]
+    pub(crate) to: FormatArg,
+
+    /// Seal an object too that is not encrypted by any client
+    #[arg(long)]
+    pub(crate) seal_unencrypted: bool,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecArgs,
+}
 
 /// Seals an object anew, or all that begin so.
 pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Failure> {
@@ -37,8 +109,8 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
         s3ec,
     } = args;
     reader.besides_local = under.iter().any(WrapKey::is_local);
-    let kms = Arc::new(session.kms_keyring(reader, &[], None).await?);
-    let keyring = session.with_local(Arc::clone(&kms));
+    let kms = Arc::new(session.keyrings().kms(reader, &[], None).await?);
+    let keyring = session.keyrings().with_local(Arc::clone(&kms));
     let of_kms = under.iter().filter_map(|key| match key {
         WrapKey::Kms(arn) => Some(arn.clone()),
         WrapKey::Local(_) => None,
@@ -48,7 +120,7 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
         return Err(Failure::usage("a local key wraps in Sealwax's own format alone"));
     }
     let to_wrap =
-        (!under.is_empty()).then(|| session.keyring_of(&under, kms.sibling())).transpose()?;
+        (!under.is_empty()).then(|| session.keyrings().of(&under, kms.sibling())).transpose()?;
     let uri = match recursive {
         true => None,
         false => Some(prefix.to_string().parse::<S3Uri>().map_err(Failure::usage)?),
@@ -56,8 +128,9 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     let new_keys: Option<Arc<dyn Keyring>> = match (&to_wrap, to, &uri) {
         (Some(keys), ..) => Some(Arc::clone(keys)),
         (None, FormatArg::Native, Some(uri)) => {
-            let info = session.client(uri, session.keyring([])).head().uri(uri).send().await?;
-            let same = session.same_keys(info.keys(), &*keyring, &kms);
+            let info =
+                session.client(uri, session.keyrings().empty()).head().uri(uri).send().await?;
+            let same = session.keyrings().same_keys(info.keys(), &*keyring, &kms);
             Some(same.ok_or_else(|| none_may_be_used(uri))?)
         }
         _ => None,
@@ -118,7 +191,7 @@ async fn many(
         while let Some(outcome) = outcomes.try_next().await? {
             summary.count(&outcome);
             if let Err(error) = &outcome.result {
-                progress.0.suspend(|| session.say(message(error)));
+                progress.0.suspend(|| session.say(error_chain(error)));
             }
             progress.0.one_more(summary.failed());
         }

@@ -1,20 +1,25 @@
 //! `sealwax rewrap`.
 
-mod many;
-mod outcome;
-mod source;
+mod args;
+mod bulk_rewrap;
+mod dry_run;
+mod job_settings;
+mod rewrap_output;
 
-use sealwax_s3::{RewrapOutcome, RewrapOutput, S3Uri, envelope::EncryptedDataKey};
+use sealwax_s3::{RewrapOutput, S3Uri, envelope::EncryptedDataKey};
 
+pub(crate) use self::args::RewrapArgs;
 use crate::{
-    args::RewrapArgs, aws::Session, error::Failure, interrupt::unless_stopped, prefix::Prefix,
-    wrap_key::WrapKey,
+    args::{Prefix, WrapKey},
+    failure::Failure,
+    interrupt::unless_stopped,
+    session::Session,
 };
 
 /// Wraps data keys anew: that of one object, or those of many.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
-    if args.many.is_meant() {
-        return many::run(session, args).await;
+    if args.bulk.is_meant() {
+        return bulk_rewrap::run(session, args).await;
     }
     let RewrapArgs {
         prefix,
@@ -24,23 +29,24 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         to_sidecar,
         remove,
         accept_place,
-        many: _,
+        bulk: _,
         mut reader,
         s3ec,
     } = args;
     reader.besides_local = add.iter().chain(&replace).any(WrapKey::is_local);
     let uri = one(prefix.expect("required without a plan"))?;
-    let keyring = session.reading_keyring(reader).await?;
+    let keyring = session.keyrings().reading(reader).await?;
     let client = session.client_builder(&uri, keyring).s3ec(s3ec.settings()?).build();
     let mut rewrap = client.rewrap().uri(&uri).landing(to_sidecar.into());
     if let Some(suffix) = s3ec.instruction_file_suffix {
         rewrap = rewrap.instruction_file_suffix(suffix);
     }
     if !replace.is_empty() {
-        rewrap = rewrap.replace_keys(session.keyring_of(&replace, session.kms_builder())?);
+        rewrap =
+            rewrap.replace_keys(session.keyrings().of(&replace, session.keyrings().kms_builder())?);
     }
     if !add.is_empty() {
-        rewrap = rewrap.add_keys(session.keyring_of(&add, session.kms_builder())?);
+        rewrap = rewrap.add_keys(session.keyrings().of(&add, session.keyrings().kms_builder())?);
     }
     if refresh {
         rewrap = rewrap.refresh_keys();
@@ -67,10 +73,7 @@ fn one(prefix: Prefix) -> Result<S3Uri, Failure> {
 }
 
 fn summary(uri: &S3Uri, output: &RewrapOutput) -> String {
-    let what = match output.outcome {
-        RewrapOutcome::Unchanged => "unchanged",
-        _ => "rewrapped",
-    };
+    let what = if output.rewrapped { "rewrapped" } else { "unchanged" };
     let Some(header) = output.header() else {
         return format!("{what} {uri}");
     };

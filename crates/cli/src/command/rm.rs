@@ -1,29 +1,69 @@
 //! `sealwax rm`.
 
+use clap::Args;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use sealwax_s3::{S3Uri, SealedClient};
+use sealwax_s3::{ErrorKind, S3Uri, SealedClient};
 
 use crate::{
-    args::RmArgs,
-    ask::{ask, somebody_is_there},
-    aws::{FailedCall, Session},
-    error::{Exit, Failure},
+    args::{FilterArgs, Prefix},
+    bulk::{Outcome, Summary},
+    console::{Lines, can_prompt, prompt},
+    failure::{Exit, Failure},
+    folder_listing::{self, Listed},
     interrupt::unless_stopped,
-    listing::{self, Listed},
-    many::{Outcome, Tally},
-    output::Lines,
-    prefix::Prefix,
-    text::{Counted, Printable},
+    session::Session,
+    terminal_text::{Counted, Printable},
 };
+
+const EXAMPLES: &str = "\
+Examples:
+  sealwax rm s3://bucket/2026/report.pdf
+  sealwax rm s3://bucket/2026/ --recursive --dry-run
+  sealwax rm s3://bucket/2026/ --recursive --exclude '*.pdf' --yes";
+
+/// Delete objects.
+///
+/// In a versioned bucket they are hidden behind delete markers: older versions stay, with their keys. To make objects
+/// unreadable for good, see `sealwax shred`. With --sidecars, sidecars are deleted with their objects.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RmArgs {
+    /// What to delete; with --recursive, a folder: keys that begin with PREFIX and a slash
+    #[arg(value_name = "s3://BUCKET/KEY|PREFIX")]
+    pub(crate) prefix: Prefix,
+
+    /// Delete all objects of the folder
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+
+    /// Do not ask; without it, --recursive lists what would be deleted and asks, if there is a terminal to ask on
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// List what would be deleted, and delete nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+
+    /// Delete this version for good
+    #[arg(long, value_name = "ID", conflicts_with = "recursive")]
+    pub(crate) version_id: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+
+    /// How many objects are deleted together
+    #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) concurrency: u16,
+}
 
 /// Deletes objects.
 pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> {
-    let client = session.client_of(&args.prefix.bucket, session.keyring([]));
+    let client = session.client_of(&args.prefix.bucket, session.keyrings().empty());
     if !args.recursive {
         return one(session, &client, &args).await;
     }
     let folder = args.prefix.clone().into_folder();
-    let objects = listing::objects_and_folder(client.s3(), &folder, args.filter.clone());
+    let objects = folder_listing::objects_and_folder(client.s3(), &folder, args.filter.clone());
     if args.dry_run {
         let (mut lines, mut all) = (Lines::new(), 0);
         let listed = unless_stopped(objects.try_for_each(|listed| {
@@ -38,7 +78,7 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
         session.say(format!("would delete {} of {folder}", Counted(all, "object")));
         return Ok(());
     }
-    let mut tally = Tally::default();
+    let mut summary = Summary::default();
     let work = async {
         let objects = match args.yes {
             true => objects,
@@ -56,14 +96,14 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
                 }
             }
         };
-        tally.run(session, objects, args.concurrency.into(), delete).await
+        summary.run(session, objects, args.concurrency.into(), delete).await
     };
     let done = unless_stopped(work).await;
-    if tally.all() > 0 || matches!(done, Ok(Ok(()))) {
-        session.say(format!("deleted {} of {folder}{tally}", Counted(tally.done, "object")));
+    if summary.all() > 0 || matches!(done, Ok(Ok(()))) {
+        session.say(format!("deleted {} of {folder}{summary}", Counted(summary.done, "object")));
     }
     done.map_err(|signal| Failure::stopped(signal, "the other objects were not deleted"))??;
-    tally.result("object")
+    summary.result("object")
 }
 
 async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<(), Failure> {
@@ -76,10 +116,10 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
     // S3 deletes what is not there without a word, and so would a mistyped key be.
     let head = client.s3().head_object().bucket(uri.bucket()).key(uri.key());
     if let Err(error) = head.set_version_id(args.version_id.clone()).send().await {
-        let failed = FailedCall::new(&format!("cannot delete {uri}"), &error);
-        if failed.status == Some(404) {
+        let error = session.call_error("delete", &uri, "HeadObject", &error);
+        if error.kind() == ErrorKind::NotFound {
             let advice = "check the bucket and the key; a folder is deleted with --recursive";
-            return Err(session.failure(failed).await.advise(advice));
+            return Err(Failure::from(error).advise(advice));
         }
     }
     if args.dry_run {
@@ -107,11 +147,11 @@ async fn confirmed(objects: Vec<Listed>, folder: &Prefix) -> Result<Vec<Listed>,
         return Ok(objects);
     }
     let what = format!("{} of {folder}", Counted(objects.len() as u64, "object"));
-    if !somebody_is_there() {
+    if !can_prompt() {
         let error = format!("{what} would be deleted, and nobody can be asked");
         return Err(Failure::new(Exit::Usage, error, "see which by --dry-run, then give --yes"));
     }
-    match ask(format!("delete {what}? [y/N]"), "nothing was deleted").await?.as_str() {
+    match prompt(format!("delete {what}? [y/N]"), "nothing was deleted").await?.as_str() {
         "y" | "Y" | "yes" => Ok(objects),
         _ => Err(Failure::new(Exit::Failed, "nothing was deleted", "answer y to delete")),
     }

@@ -1,17 +1,52 @@
 //! `sealwax shred`.
 
+use clap::Args;
 use sealwax_s3::{KeyHolder, S3Uri, Shred};
 use serde::Serialize;
 
 use crate::{
-    args::ShredArgs,
-    ask::{ask, somebody_is_there},
-    aws::Session,
-    error::{Exit, Failure},
+    args::Pair,
+    console::{Lines, can_prompt, prompt},
+    failure::{Exit, Failure},
     interrupt::unless_stopped,
-    output::Lines,
-    text::{Counted, Printable},
+    session::Session,
+    terminal_text::{Counted, Printable},
 };
+
+const EXAMPLES: &str = "\
+Examples:
+  sealwax shred s3://bucket/2026/report.pdf                  # says what holds a key, and changes nothing
+  sealwax shred s3://bucket/2026/report.pdf --delete-versions --replica bucket-west=us-west-2 \\
+      --confirm s3://bucket/2026/report.pdf";
+
+/// Remove an object's last keys, for good: nobody can read it afterwards.
+///
+/// S3 changes no version in place. The newest version gets a successor without keys; the versions before it hold their
+/// keys until they are deleted (--delete-versions), and a replica until it is shredded itself. Without --confirm what
+/// holds a key is listed, and on a terminal the object's name is asked for; without a terminal nothing is changed.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ShredArgs {
+    /// What to shred
+    #[arg(value_name = "s3://BUCKET/KEY")]
+    pub(crate) uri: S3Uri,
+
+    /// The object once more, to say that it is meant
+    #[arg(long, value_name = "s3://BUCKET/KEY")]
+    pub(crate) confirm: Option<String>,
+
+    /// Delete the versions that hold keys, of the object and of its sidecar
+    #[arg(long)]
+    pub(crate) delete_versions: bool,
+
+    /// Look for keys in this replica bucket of that Region too; repeatable. Nothing is changed there
+    #[arg(long, value_name = "BUCKET=REGION")]
+    pub(crate) replica: Vec<Pair>,
+
+    /// Print one JSON object for each version that holds a key
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// A version that holds a key. Its names are those of the JSON, and stay as they are.
 #[derive(Debug, Serialize)]
@@ -30,11 +65,11 @@ struct Line {
 /// Removes an object's last keys, or tells what holds them.
 pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failure> {
     let ShredArgs { uri, confirm, delete_versions, replica, json } = args;
-    let client = session.client(&uri, session.keyring([]));
+    let client = session.client(&uri, session.keyrings().empty());
     let mut shred = client.shred().uri(&uri);
     for pair in replica {
         let there = session.in_region(&pair.value);
-        shred = shred.replica(&there.client_of(&pair.name, there.keyring([])), pair.name);
+        shred = shred.replica(&there.client_of(&pair.name, there.keyrings().empty()), pair.name);
     }
     if delete_versions {
         shred = shred.delete_versions();
@@ -77,10 +112,10 @@ async fn asked(
     list(&holders, json)?;
     let count = Counted(holders.len() as u64, "version");
     // Where JSON is wanted, a program is at work.
-    if somebody_is_there() && !json && !holders.is_empty() {
+    if can_prompt() && !json && !holders.is_empty() {
         session.say(format!("{count} with a key of {uri}. Nobody can read it once it is shredded"));
         let answer =
-            ask(format!("type {uri} to shred it, or nothing to leave it:"), UNCHANGED).await?;
+            prompt(format!("type {uri} to shred it, or nothing to leave it:"), UNCHANGED).await?;
         if answer.is_empty() {
             session.say(UNCHANGED);
         }

@@ -1,52 +1,94 @@
 //! `sealwax verify`.
 
+pub(crate) mod verify_output;
+
 use std::future::ready;
 
+use clap::Args;
 use futures_util::TryStreamExt as _;
-use sealwax_s3::{
-    Error, ErrorKind, SealedClient, VerifyDepth,
-    verify::{Sample, VerifyAll, VerifyOutcome, VerifySummary},
-};
-use serde::Serialize;
+use sealwax_jobs::verify::{Sample, VerifyAll, VerifyOutcome, VerifySummary};
+use sealwax_s3::{SealedClient, VerifyDepth};
 
+use self::verify_output::{Counts, Line};
 use crate::{
-    args::{HowToVerify, VerifyArgs},
-    aws::Session,
-    error::{Exit, Failure},
+    args::{ObjectsArgs, ReaderArgs, fraction},
+    console::Lines,
+    failure::{Exit, Failure},
     interrupt::unless_stopped,
-    objects::ObjectsArgs,
-    output::Lines,
     progress::Cleared,
-    text::{Counted, Printable},
+    session::Session,
+    terminal_text::Counted,
 };
 
-/// What is printed of one object. Its names are those of the JSON, and stay as they are.
-#[derive(Debug, Serialize)]
-pub(super) struct Line {
-    pub(super) object: String,
-    pub(super) version_id: Option<String>,
-    pub(super) opens: bool,
-    /// `not-sealed`, `no-matching-key` and so on; `sidecar`.
-    pub(super) reason: Option<&'static str>,
-    pub(super) message: Option<String>,
+const EXAMPLES: &str = "\
+Examples:
+  sealwax verify s3://bucket-west --replica-of bucket-east --region us-west-2 --keys-in us-west-2
+  sealwax verify s3://bucket/2026/ --first-last
+  sealwax verify s3://bucket --full --sample 0.01 --seed 7 --json | jq -r 'select(.opens == false).object'";
+
+/// Prove that objects open.
+///
+/// Nothing is skipped unsaid: objects that are not sealed, that could not be looked at, or that do not open, are counted and
+/// listed with the reason.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) objects: ObjectsArgs,
+
+    #[command(flatten)]
+    pub(crate) how: HowToVerify,
+
+    /// Use only wrapping keys in this Region; repeatable
+    #[arg(long, value_name = "REGION", help_heading = "Wrapping keys to read with")]
+    pub(crate) keys_in: Vec<String>,
+
+    /// Print one JSON object a line, the counts last; without it, only the objects that do not open are listed
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) reader: ReaderArgs,
 }
 
-/// The counts, in JSON.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Counts {
-    pub(super) objects: u64,
-    pub(super) opened: u64,
-    pub(super) unsealed: u64,
-    pub(super) sidecars: u64,
-    pub(super) failures: std::collections::BTreeMap<&'static str, u64>,
-    pub(super) plaintext_bytes: u64,
-    pub(super) opened_bytes: u64,
+/// How much is opened.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HowToVerify {
+    /// Open no body: the data key is unwrapped and must meet the object's commitment. This is the default
+    #[arg(long = "keys", group = "depth", help_heading = "How much")]
+    pub(crate) keys_alone: bool,
+
+    /// Open the first and the last chunk of each object too
+    #[arg(long, group = "depth", help_heading = "How much")]
+    pub(crate) first_last: bool,
+
+    /// Open all of each object
+    #[arg(long, group = "depth", help_heading = "How much")]
+    pub(crate) full: bool,
+
+    /// Verify about this fraction of the objects, such as 0.01
+    #[arg(long, value_name = "FRACTION", help_heading = "How much", value_parser = fraction)]
+    pub(crate) sample: Option<f64>,
+
+    /// Which ones: the same seed gives the same ones
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        requires = "sample",
+        default_value_t = 0,
+        help_heading = "How much"
+    )]
+    pub(crate) seed: u64,
+
+    /// Count objects that are not sealed, but do not call them failures
+    #[arg(long, help_heading = "How much")]
+    pub(crate) allow_unsealed: bool,
 }
 
 /// Proves that objects open.
 pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failure> {
     let VerifyArgs { objects, how, keys_in, json, reader } = args;
-    let keyring = session.regional_keyring(reader, &keys_in).await?;
+    let keyring = session.keyrings().reading_in(reader, &keys_in).await?;
     let client = session.client_of(&objects.prefix.bucket, keyring);
     let (mut lines, mut summary) = (Lines::new(), VerifySummary::default());
     let each = |outcome: &VerifyOutcome, lines: &mut Lines| {
@@ -157,71 +199,5 @@ impl HowToVerify {
 
     pub(super) fn sample(&self) -> Option<Sample> {
         self.sample.and_then(|fraction| Sample::new(fraction, self.seed))
-    }
-}
-
-impl Line {
-    pub(super) fn new(outcome: &VerifyOutcome) -> Self {
-        let failure = outcome.result.as_ref().err();
-        Self {
-            object: outcome.object.to_string(),
-            version_id: outcome.object.version_id.clone(),
-            opens: failure.is_none(),
-            reason: failure
-                .map(|error| if outcome.is_sidecar { "sidecar" } else { error.kind().name() }),
-            message: failure.map(message),
-        }
-    }
-
-    /// Whether there is nothing to say of it.
-    fn is_fine(&self, allow_unsealed: bool) -> bool {
-        let unsealed = self.reason == Some(ErrorKind::NotSealed.name());
-        self.opens || self.reason == Some("sidecar") || allow_unsealed && unsealed
-    }
-
-    fn text(&self) -> String {
-        let version = self
-            .version_id
-            .as_ref()
-            .map(|id| format!(" version {}", Printable(id)))
-            .unwrap_or_default();
-        let (reason, message) =
-            (self.reason.unwrap_or_default(), self.message.as_deref().unwrap_or_default());
-        format!("{}{version}: {reason}: {}", Printable(&self.object), Printable(message))
-    }
-}
-
-/// What failed, with its cause.
-pub(super) fn message(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
-
-impl Counts {
-    pub(super) fn new(summary: &VerifySummary) -> Self {
-        Self {
-            objects: summary.objects(),
-            opened: summary.opened,
-            unsealed: summary.unsealed,
-            sidecars: summary.sidecars,
-            failures: summary.failures.clone(),
-            plaintext_bytes: summary.plaintext_bytes,
-            opened_bytes: summary.opened_bytes,
-        }
-    }
-
-    pub(super) fn text(&self) -> String {
-        let mut text = format!("{}: {} opened", Counted(self.objects, "object"), self.opened);
-        for (count, what) in [(self.unsealed, "not sealed"), (self.sidecars, "sidecars")] {
-            if count > 0 {
-                text.push_str(&format!(", {count} {what}"));
-            }
-        }
-        for (reason, count) in &self.failures {
-            text.push_str(&format!(", {count} failed ({reason})"));
-        }
-        text
     }
 }

@@ -3,10 +3,12 @@
 pub(super) mod acl;
 pub(crate) mod copy;
 pub(crate) mod edits;
+mod forecast;
 pub(crate) mod intermediate;
 pub(crate) mod landing;
 pub(crate) mod object;
 pub(crate) mod present;
+mod rewrapper;
 mod s3ec;
 pub(super) mod tags;
 pub(crate) mod wrapping;
@@ -15,7 +17,9 @@ use sealwax_envelope::{EncryptedDataKey, Keyring, ObjectHeader};
 
 pub use self::{
     edits::{EditName, Edits},
+    forecast::{DataKeyWay, Forecast, ForecastAction, Forecaster, MetadataWay, RewrapCost},
     landing::Landing,
+    rewrapper::{ObjectState, PlannedRewrap, RewrapOutcome, Rewrapper, Skipped},
 };
 use self::{intermediate::IntermediateKeys, present::Present, wrapping::Wrapping};
 use super::object_setters;
@@ -48,22 +52,13 @@ pub struct Rewrap {
     instruction_file_suffix: Option<String>,
 }
 
-/// Whether anything had to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RewrapOutcome {
-    /// The object has other keys now.
-    Rewrapped,
-    /// The object had just these keys already; nothing was written.
-    Unchanged,
-}
-
 /// What became of the object.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RewrapOutput {
-    /// Whether anything had to be done.
-    pub outcome: RewrapOutcome,
+    /// `true` if the object has new keys; `false` if it already had the wanted ones and nothing
+    /// was written.
+    pub rewrapped: bool,
     /// The object's format and all that its metadata says in it, as it is stored now.
     pub format: ObjectFormat,
     /// The entity tag, as S3 gave it.

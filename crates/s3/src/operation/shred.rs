@@ -1,6 +1,9 @@
 //! Removing an object's last keys, on purpose and for good.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    pin::pin,
+};
 
 use aws_sdk_s3::{
     operation::head_object::HeadObjectOutput,
@@ -23,7 +26,7 @@ use super::{
 use crate::{
     SealedClient,
     error::{Error, ErrorKind, Target},
-    listing::Listing,
+    list::ListPages,
     sidecars,
 };
 
@@ -247,7 +250,7 @@ impl Shred {
     ) -> Result<(), Error> {
         let target =
             Target::new("shred", client.s3(), Some(bucket.to_owned()), Some(key.to_owned()))?;
-        let mut versions = Listing::versions(client.s3(), bucket, key);
+        let mut versions = pin!(ListPages::versions(client.s3(), bucket, key).into_stream());
         while let Some(version) = versions.try_next().await? {
             if version.key != key {
                 // In the order of keys, the object's own versions are the first.

@@ -10,7 +10,7 @@ mod stored;
 use std::{error::Error, path::Path, time::Instant};
 
 use aws_sdk_s3::types::MetadataDirective;
-use sealwax_s3::{ErrorKind, KmsKeyring, RewrapOutcome, envelope::EncryptionContext};
+use sealwax_s3::{ErrorKind, KmsKeyring, envelope::EncryptionContext};
 
 use self::{
     records::MARKER,
@@ -163,7 +163,7 @@ async fn rewrap(report: &mut Report, east: &Region, west: &Region) -> Result<()>
         .replace_keys(west.keyring())
         .send()
         .await?;
-    require(rewrapped.outcome == RewrapOutcome::Rewrapped, "nothing was re-wrapped")?;
+    require(rewrapped.rewrapped, "nothing was re-wrapped")?;
     report.row("re-wrapped in us-west-2", "0 MiB moved".into(), started.elapsed());
     report.step(format!(
         "re-wrapped the replica under the key of {}: generation {}, {} key, no byte of the body moved",

@@ -4,13 +4,10 @@ use aws_sdk_s3::{
     error::ProvideErrorMetadata as _,
     types::{BucketVersioningStatus, ExpirationStatus, ReplicationRuleStatus},
 };
+use sealwax_s3::{ErrorKind, error_chain};
 
-use super::{Check, Checks};
-use crate::{
-    aws::{FailedCall, Session},
-    error::Failure,
-    text::Counted,
-};
+use super::check::{Check, Checks};
+use crate::{failure::Failure, session::Session, terminal_text::Counted};
 
 /// Checks a bucket. Whether it is there.
 pub(super) async fn check(
@@ -32,14 +29,17 @@ pub(super) async fn check(
             None => Check::ok("bucket", bucket),
         },
         Err(error) => {
-            let failed = FailedCall::new(&format!("{bucket} cannot be looked at"), &error);
-            let hint = match failed.status {
-                Some(404) => "check the name, or make the bucket",
-                Some(403) => "the caller needs s3:ListBucket, and the bucket's policy must let it",
-                Some(301) => "give the Region of the bucket by --region",
+            let object = format!("s3://{bucket}");
+            let error = session.call_error("head", object, "HeadBucket", &error);
+            let hint = match error.kind() {
+                ErrorKind::NotFound => "check the name, or make the bucket",
+                ErrorKind::AccessDenied => {
+                    "the caller needs s3:ListBucket, and the bucket's policy must let it"
+                }
+                ErrorKind::WrongRegion => "give the Region of the bucket by --region",
                 _ => "check the Region, the endpoint and the network",
             };
-            Check::failed("bucket", failed.to_string(), hint)
+            Check::failed("bucket", error_chain(&error), hint)
         }
     })?;
     if !is_there {
@@ -53,16 +53,16 @@ pub(super) async fn check(
             "aws s3api put-bucket-versioning --versioning-configuration Status=Enabled",
         ),
         Err(error) => {
-            let failed = FailedCall::new("it cannot be read", &error);
-            Check::unknown("versioning", failed.to_string(), "the caller needs s3:GetBucketVersioning to see it")
+            let error = session.call_error("read the settings of", format!("s3://{bucket}"), "GetBucketVersioning", &error);
+            Check::unknown("versioning", error_chain(&error), "the caller needs s3:GetBucketVersioning to see it")
         }
     })?;
-    checks.add(replication(&s3, bucket).await)?;
-    checks.add(lifecycle(&s3, bucket).await)?;
+    checks.add(replication(session, &s3, bucket).await)?;
+    checks.add(lifecycle(session, &s3, bucket).await)?;
     Ok(true)
 }
 
-async fn replication(s3: &aws_sdk_s3::Client, bucket: &str) -> Check {
+async fn replication(session: &Session, s3: &aws_sdk_s3::Client, bucket: &str) -> Check {
     let none = |message: &str| {
         let hint = "for disaster recovery, replicate it to another Region: examples/policies/config/replication.json";
         Check::warning("replication", message, hint)
@@ -72,10 +72,15 @@ async fn replication(s3: &aws_sdk_s3::Client, bucket: &str) -> Check {
         Ok(answer) => answer.replication_configuration,
         Err(error) if error.code() == Some("ReplicationConfigurationNotFoundError") => None,
         Err(error) => {
-            let failed = FailedCall::new("it cannot be read", &error);
+            let error = session.call_error(
+                "read the settings of",
+                format!("s3://{bucket}"),
+                "GetBucketReplication",
+                &error,
+            );
             return Check::unknown(
                 "replication",
-                failed.to_string(),
+                error_chain(&error),
                 "the caller needs s3:GetReplicationConfiguration to see it",
             );
         }
@@ -91,15 +96,20 @@ async fn replication(s3: &aws_sdk_s3::Client, bucket: &str) -> Check {
     }
 }
 
-async fn lifecycle(s3: &aws_sdk_s3::Client, bucket: &str) -> Check {
+async fn lifecycle(session: &Session, s3: &aws_sdk_s3::Client, bucket: &str) -> Check {
     let answer = s3.get_bucket_lifecycle_configuration().bucket(bucket).send().await;
     let rules = match answer {
         Ok(answer) => answer.rules.unwrap_or_default(),
         Err(error) if error.code() == Some("NoSuchLifecycleConfiguration") => Vec::new(),
         Err(error) => {
-            let failed = FailedCall::new("it cannot be read", &error);
+            let error = session.call_error(
+                "read the settings of",
+                format!("s3://{bucket}"),
+                "GetBucketLifecycleConfiguration",
+                &error,
+            );
             let hint = "the caller needs s3:GetLifecycleConfiguration to see it";
-            return Check::unknown("lifecycle", failed.to_string(), hint);
+            return Check::unknown("lifecycle", error_chain(&error), hint);
         }
     };
     let enabled = rules.iter().filter(|rule| rule.status == ExpirationStatus::Enabled);

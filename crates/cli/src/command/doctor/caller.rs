@@ -1,16 +1,20 @@
 //! Who calls, by which credentials.
 
 use aws_sdk_s3::config::ProvideCredentials as _;
+use sealwax_s3::{ErrorKind, ServerClock, error_chain};
 
-use super::{Check, Checks, clock::ServerClock};
-use crate::{
-    aws::{FailedCall, Session},
-    error::Failure,
-};
+use super::check::{Check, Checks};
+use crate::{failure::Failure, session::Session, terminal_text::Counted};
+
+/// Signatures of requests hold for 5 minutes of difference at KMS and STS, for 15 at S3. (AWS General Reference,
+/// "Signature Version 4".)
+const MAX_SECONDS: i64 = 300;
+/// More than any clock that is set by NTP is off.
+const FINE_SECONDS: i64 = 30;
 
 /// Checks credentials, by STS, and the clock. Whether there are any.
 pub(super) async fn check(session: &Session, checks: &mut Checks) -> Result<bool, Failure> {
-    if let Some(failure) = session.want_of_credentials().await {
+    if let Some(failure) = session.missing_credentials().await {
         let hint = "sign in, or set up credentials as for every AWS tool: environment, profile, SSO or instance role";
         checks.add(Check::failed("credentials", failure.in_one_line(), hint))?;
         return Ok(false);
@@ -39,14 +43,34 @@ pub(super) async fn check(session: &Session, checks: &mut Checks) -> Result<bool
             Check::ok("credentials", format!("{arn}, account {account}{until}"))
         }
         Err(error) => {
-            let failed = FailedCall::new("STS GetCallerIdentity failed", &error);
-            let hint = match failed.status {
-                Some(401 | 403) => "the credentials are wrong or have expired: sign in again",
+            let error = session.call_error("call", "STS", "GetCallerIdentity", &error);
+            let hint = match error.kind() {
+                ErrorKind::AccessDenied | ErrorKind::Credentials => {
+                    "the credentials are wrong or have expired: sign in again"
+                }
                 _ => "check the Region, the endpoint and the network",
             };
-            Check::failed("credentials", failed.to_string(), hint)
+            Check::failed("credentials", error_chain(&error), hint)
         }
     })?;
-    clock.check(checks)?;
+    checks.add(check_clock(&clock))?;
     Ok(is_known)
+}
+
+/// Compares the clocks.
+fn check_clock(clock: &ServerClock) -> Check {
+    let Some(ahead) = clock.local_ahead_secs() else {
+        return Check::unknown("clock", "the service does not tell the time", "compare it by hand");
+    };
+    let seconds = Counted(ahead.unsigned_abs(), "second");
+    let how = if ahead > 0 { "ahead of" } else { "behind" };
+    let message = format!("this machine is {seconds} {how} the service");
+    let hint = "set the clock, by NTP for instance: requests are signed with the time";
+    match ahead.abs() {
+        0..=FINE_SECONDS => {
+            Check::ok("clock", format!("within {FINE_SECONDS} seconds of the service's"))
+        }
+        31..MAX_SECONDS => Check::warning("clock", message, hint),
+        _ => Check::failed("clock", message, hint),
+    }
 }

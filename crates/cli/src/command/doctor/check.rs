@@ -2,7 +2,11 @@
 
 use serde::Serialize;
 
-use crate::{error::Failure, output::Lines, paint::Paint, text::Printable};
+use crate::{
+    console::Lines,
+    failure::Failure,
+    terminal_text::{Colors, Printable},
+};
 
 /// What came of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -65,7 +69,7 @@ impl Check {
         Self { status: Status::Skipped, ..Self::warning(check, message, hint) }
     }
 
-    fn text(&self, paint: Paint) -> String {
+    fn text(&self, paint: Colors) -> String {
         let status = match self.status {
             Status::Ok => paint.good("ok     "),
             Status::Warning => paint.doubtful("warning"),
@@ -91,14 +95,14 @@ impl Check {
 pub(super) struct Checks {
     lines: Lines,
     json: bool,
-    paint: Paint,
+    paint: Colors,
     all: u64,
     failed: u64,
     doubtful: u64,
 }
 
 impl Checks {
-    pub(super) fn new(json: bool, paint: Paint) -> Self {
+    pub(super) fn new(json: bool, paint: Colors) -> Self {
         Self { lines: Lines::new(), json, paint, all: 0, failed: 0, doubtful: 0 }
     }
 

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use aws_sdk_s3::{config::http::HttpResponse, error::SdkError};
+use aws_sdk_s3::{config::http::HttpResponse, error::SdkError, operation::RequestId};
 use sealwax_s3::{
-    KmsKeyArn,
+    Error, KmsKeyArn,
     aws_sdk_kms::{
         Client,
         error::ProvideErrorMetadata,
@@ -12,13 +12,11 @@ use sealwax_s3::{
         types::{DataKeySpec, DryRunModifierType, KeyMetadata, KeySpec, KeyState, KeyUsageType},
     },
     envelope::{EncryptionContext, Place, WrapContext},
+    error_chain,
 };
 
-use super::{Check, Checks};
-use crate::{
-    aws::{FailedCall, Session},
-    error::Failure,
-};
+use super::check::{Check, Checks};
+use crate::{failure::Failure, session::Session};
 
 /// Checks a key.
 pub(super) async fn check(
@@ -55,7 +53,7 @@ pub(super) fn check_regions(
 ) -> Result<(), Failure> {
     let regions: BTreeSet<_> = keys.iter().map(KmsKeyArn::region).collect();
     let names = regions.iter().copied().collect::<Vec<_>>().join(", ");
-    checks.add(match (regions.len(), session.local_key()) {
+    checks.add(match (regions.len(), session.keyrings().local()) {
         (0, Some(_)) => Check::ok("Regions", "a local key alone: no Region is needed to open"),
         (0, None) => Check::skipped("Regions", "no key was named", "name the keys by --key"),
         (1, None) => Check::warning(
@@ -77,20 +75,26 @@ async fn describe(kms: &Client, key: &KmsKeyArn, checks: &mut Checks) -> Result<
             true,
         ),
         Err(error) => {
-            let failed = FailedCall::new(&format!("KMS DescribeKey of {}", key.as_str()), &error);
+            let text = error_chain(&Error::from_sdk(
+                "look at",
+                key.as_str(),
+                "KMS DescribeKey",
+                Some(key.region()),
+                &error,
+            ));
             match error.code() {
                 Some("NotFoundException") => {
                     let hint = "check the ARN: its Region, its account and its ID";
-                    (Check::failed("key", failed.to_string(), hint), false)
+                    (Check::failed("key", text, hint), false)
                 }
                 Some("AccessDeniedException") => {
                     let hint = "sealing needs no kms:DescribeKey; with it, its state can be seen";
-                    (Check::unknown("key", failed.to_string(), hint), true)
+                    (Check::unknown("key", text, hint), true)
                 }
                 _ => {
                     let hint =
                         "check the endpoint and the network: this Region's KMS does not answer";
-                    (Check::failed("key", failed.to_string(), hint), false)
+                    (Check::failed("key", text, hint), false)
                 }
             }
         }
@@ -216,7 +220,7 @@ impl Caller<'_> {
 
     fn judged<E>(&self, call: &str, error: &SdkError<E, HttpResponse>) -> Check
     where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
+        E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
     {
         match error.code() {
             Some("DryRunOperationException") => {
@@ -230,10 +234,12 @@ impl Caller<'_> {
                 ),
             ),
             _ => {
-                let failed = FailedCall::new(&format!("KMS {call} in {}", self.region()), error);
+                let call = format!("KMS {call}");
+                let error =
+                    Error::from_sdk("use", self.key.as_str(), &call, Some(self.region()), error);
                 Check::unknown(
                     "key policy",
-                    failed.to_string(),
+                    error_chain(&error),
                     "seal an object and open it, to see",
                 )
             }

@@ -6,20 +6,17 @@ use aws_sdk_s3::{
     Client,
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
     primitives::ByteStream,
 };
 use sealwax_s3::{
-    KmsKeyArn, S3Uri,
+    Error, KmsKeyArn, S3Uri,
     envelope::{EncryptionContext, Place},
+    error_chain,
 };
 
-use super::{Check, Checks};
-use crate::{
-    aws::{FailedCall, Session},
-    error::Failure,
-    local_key,
-    prefix::Prefix,
-};
+use super::check::{Check, Checks};
+use crate::{args::Prefix, failure::Failure, local_key, session::Session};
 
 /// An entity tag that no object has.
 const OTHER_E_TAG: &str = "\"00000000000000000000000000000000\"";
@@ -53,15 +50,20 @@ impl Scratch {
     }
 
     /// Checks whether the store honours conditions.
-    pub(super) async fn check(&self, checks: &mut Checks) -> Result<(), Failure> {
+    pub(super) async fn check(
+        &self,
+        session: &Session,
+        checks: &mut Checks,
+    ) -> Result<(), Failure> {
         let put = || {
             let put = self.s3.put_object().bucket(self.uri.bucket()).key(self.uri.key());
             put.body(ByteStream::from_static(b"of sealwax doctor: it may be deleted"))
         };
         self.is_used.store(true, Ordering::Relaxed);
         if let Err(error) = put().if_none_match("*").send().await {
-            let failed = FailedCall::new(&format!("{} cannot be stored", self.uri), &error);
-            let hint = match failed.status {
+            let status = error.raw_response().map(|response| response.status().as_u16());
+            let error = session.call_error("put", &self.uri, "PutObject", &error);
+            let hint = match status {
                 Some(403) => {
                     "the caller needs s3:PutObject there, and the bucket's policy must let it"
                 }
@@ -70,7 +72,7 @@ impl Scratch {
                 }
                 _ => "check the bucket's policy, the endpoint and the network",
             };
-            return checks.add(Check::failed("store", failed.to_string(), hint));
+            return checks.add(Check::failed("store", error_chain(&error), hint));
         }
         let again = put().if_none_match("*").send().await;
         checks.add(honoured(
@@ -116,7 +118,7 @@ impl Scratch {
         context: EncryptionContext,
         checks: &mut Checks,
     ) -> Result<(), Failure> {
-        if keys.is_empty() && session.local_key().is_none() {
+        if keys.is_empty() && session.keyrings().local().is_none() {
             return checks.add(Check::skipped(
                 "round trip",
                 "no key was named",
@@ -124,7 +126,7 @@ impl Scratch {
             ));
         }
         const PLAINTEXT: &[u8] = b"sealed by sealwax doctor";
-        let client = session.client(&self.uri, session.writing_keyring(keys, None)?);
+        let client = session.client(&self.uri, session.keyrings().writing(keys, None)?);
         let put = client
             .put()
             .uri(&self.uri)
@@ -153,23 +155,27 @@ impl Scratch {
     }
 
     /// Deletes the object for good: all its versions.
-    pub(super) async fn clean_up(&self, checks: &mut Checks) -> Result<(), Failure> {
+    pub(super) async fn clean_up(
+        &self,
+        session: &Session,
+        checks: &mut Checks,
+    ) -> Result<(), Failure> {
         if !self.is_used.load(Ordering::Relaxed) {
             return Ok(());
         }
-        if let Err(failed) = self.delete().await {
+        if let Err(error) = self.delete(session).await {
             checks.add(Check::failed(
                 "clean-up",
-                failed.to_string(),
+                error_chain(&error),
                 format!("delete {} by hand", self.uri),
             ))?;
         }
         Ok(())
     }
 
-    async fn delete(&self) -> Result<(), FailedCall> {
+    async fn delete(&self, session: &Session) -> Result<(), Error> {
         let (bucket, key) = (self.uri.bucket(), self.uri.key());
-        let what = format!("{} cannot be deleted", self.uri);
+        let failed = |error| session.call_error("delete", &self.uri, "DeleteObject", &error);
         let versions = self.s3.list_object_versions().bucket(bucket).prefix(key).send().await;
         let ids: Vec<String> = match versions {
             Ok(found) => {
@@ -190,13 +196,13 @@ impl Scratch {
             // It was never stored, or its versions may not be seen.
             Err(_) => {
                 let deleted = self.s3.delete_object().bucket(bucket).key(key).send().await;
-                return deleted.map(drop).map_err(|error| FailedCall::new(&what, &error));
+                return deleted.map(drop).map_err(failed);
             }
         };
         for id in ids {
             let deleted =
                 self.s3.delete_object().bucket(bucket).key(key).version_id(id).send().await;
-            deleted.map_err(|error| FailedCall::new(&what, &error))?;
+            deleted.map_err(failed)?;
         }
         Ok(())
     }
@@ -209,7 +215,7 @@ fn honoured<T, E>(
     answer: &Result<T, SdkError<E, HttpResponse>>,
 ) -> Check
 where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
+    E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
 {
     match answer {
         Ok(_) => Check::warning("conditions", format!("{what} is ignored"), otherwise),
@@ -221,8 +227,8 @@ where
                 otherwise,
             ),
             _ => {
-                let failed = FailedCall::new(what, error);
-                Check::unknown("conditions", failed.to_string(), "try again")
+                let reason = error_chain(&Error::from_sdk("try", what, "the call", None, error));
+                Check::unknown("conditions", reason, "try again")
             }
         },
     }

@@ -14,7 +14,7 @@ use crate::{
 /// What a rewrap changes: edits, made in the order in which they are given.
 ///
 /// ```
-/// use sealwax_s3::{envelope::LocalKeyring, rewrap::Edits};
+/// use sealwax_s3::{Edits, envelope::LocalKeyring};
 /// # fn example(new: LocalKeyring) {
 /// let edits = Edits::new().add_keys(new).remove_key("old");
 /// # }

@@ -11,12 +11,12 @@ use super::{edits::Wrap, object::Object};
 use crate::{
     client::{envelope_error, wrap_error},
     error::Error,
-    slots::Slots,
+    single_flight::SingleFlightCache,
 };
 
 /// The new wraps of intermediate keys, as far as they were made, for one set of edits.
 #[derive(Default)]
-pub(crate) struct IntermediateKeys(Slots<Id, Made>);
+pub(crate) struct IntermediateKeys(SingleFlightCache<Id, Made>);
 
 /// An edit by its number, an encryption context, and all wraps of one intermediate key that an object has.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 use sealwax_envelope::s3ec::{Envelope, INSTRUCTION_FILE_SUFFIX, Keyring, Storage};
 
 use super::{
-    RewrapOutcome, RewrapOutput,
+    RewrapOutput,
     copy::{self, NewMetadata},
     edits::Edit,
     present::Present,
@@ -58,13 +58,7 @@ impl Wrapping {
                 (e_tag, version_id) = (stored.e_tag, stored.version_id);
             }
         }
-        Ok(RewrapOutput {
-            outcome: RewrapOutcome::Rewrapped,
-            format,
-            e_tag,
-            version_id,
-            sidecar: None,
-        })
+        Ok(RewrapOutput { rewrapped: true, format, e_tag, version_id, sidecar: None })
     }
 
     /// Writes the instruction file anew, if it still is what was read.

@@ -3,7 +3,7 @@
 use sealwax_envelope::{EncryptedDataKey, Keyring, KeyringErrorKind, Opener, WrapContext};
 
 use super::{
-    Edits, RewrapOutcome, RewrapOutput,
+    Edits, RewrapOutput,
     copy::{self, NewMetadata, Stored},
     edits::{Change, Wrap},
     intermediate::IntermediateKeys,
@@ -79,21 +79,26 @@ impl Wrapping {
             is_sidecar,
             "storing the new keys"
         );
-        let outcome = RewrapOutcome::Rewrapped;
         if is_sidecar {
             let key = sidecar
                 .replace(client, target, client.sidecars().suffix_to_write(), &header)
                 .await?;
             let ObjectInfo { e_tag, version_id, .. } = info;
             let format = ObjectFormat::Sealwax(header);
-            return Ok(RewrapOutput { outcome, format, e_tag, version_id, sidecar: Some(key) });
+            return Ok(RewrapOutput {
+                rewrapped: true,
+                format,
+                e_tag,
+                version_id,
+                sidecar: Some(key),
+            });
         }
         let present = present.settled(client, target).await?;
         let format = ObjectFormat::Sealwax(header);
         let metadata = NewMetadata::new(join_metadata(&format, &info.metadata));
         let Stored { e_tag, version_id } =
             copy::onto_itself(client, target, &present, metadata).await?;
-        Ok(RewrapOutput { outcome, format, e_tag, version_id, sidecar: None })
+        Ok(RewrapOutput { rewrapped: true, format, e_tag, version_id, sidecar: None })
     }
 
     /// What is known of the object.
@@ -206,7 +211,7 @@ async fn re_encrypted(
 
 fn unchanged(info: ObjectInfo) -> RewrapOutput {
     RewrapOutput {
-        outcome: RewrapOutcome::Unchanged,
+        rewrapped: false,
         format: info.format().clone(),
         e_tag: info.e_tag,
         version_id: info.version_id,

@@ -1,0 +1,127 @@
+//! What to measure.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use crate::{Result, contender::Contender};
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Whole processes against a null S3 server.
+#[derive(Debug, Parser)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
+    #[command(subcommand)]
+    pub(crate) own: Option<Own>,
+}
+
+/// What this program starts itself for.
+#[derive(Debug, Subcommand)]
+#[command(hide = true)]
+pub(crate) enum Own {
+    /// The null server
+    Serve { store: PathBuf, latency_ms: u64 },
+    /// Runs a command and prints what it took
+    Measure {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+    /// Writes bytes to standard output
+    Feed { bytes: u64 },
+    /// Stores plain bytes by the bare SDK
+    BarePut { file: PathBuf, bucket: String, key: String },
+    /// Reads plain bytes by the bare SDK
+    BareGet { bucket: String, key: String, file: PathBuf },
+}
+
+/// Options that choose what is measured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlanArgs {
+    /// Few, small and fast: to try the benchmark out
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Rewraps of many objects instead, into docs/BENCHMARKS-REWRAP.md
+    #[arg(long)]
+    pub(crate) rewrap: bool,
+    /// Lengths of the objects, such as 1MiB,64MiB,1GiB
+    #[arg(long, value_delimiter = ',', value_parser = bytes)]
+    sizes: Vec<u64>,
+    /// Length of the stream that is put from standard input; 0 leaves it out
+    #[arg(long, value_parser = bytes)]
+    stream: Option<u64>,
+    /// Delay of each answer of the server in ms, such as 0,30
+    #[arg(long, value_delimiter = ',')]
+    latencies: Vec<u64>,
+    /// Who takes part
+    #[arg(long, value_delimiter = ',', value_enum)]
+    contenders: Vec<Contender>,
+    /// Runs of each, instead of a number that depends on the length
+    #[arg(long)]
+    runs: Option<usize>,
+    /// Where to write the report
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// What is measured.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) sizes: Vec<u64>,
+    pub(crate) stream: Option<u64>,
+    pub(crate) latencies: Vec<u64>,
+    pub(crate) contenders: Vec<Contender>,
+    runs: Option<usize>,
+    pub(crate) out: PathBuf,
+}
+
+impl PlanArgs {
+    /// Fills in what was not given.
+    pub(crate) fn resolve(self) -> Result<Plan> {
+        let or = |given: Vec<u64>, quick: &[u64], full: &[u64]| match given.is_empty() {
+            true if self.quick => quick.to_vec(),
+            true => full.to_vec(),
+            false => given,
+        };
+        let stream = self.stream.unwrap_or(if self.quick { 256 * MIB } else { 20 * GIB });
+        let contenders =
+            if self.contenders.is_empty() { Contender::ALL.to_vec() } else { self.contenders };
+        // Only a full run is worth keeping.
+        let out = if self.quick { "target/bench/QUICK.md" } else { "docs/BENCHMARKS.md" };
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        Ok(Plan {
+            sizes: or(self.sizes, &[MIB, 64 * MIB], &[MIB, 64 * MIB, GIB]),
+            stream: (stream > 0).then_some(stream),
+            latencies: or(self.latencies, &[0], &[0, 30]),
+            contenders,
+            runs: self.runs.or(self.quick.then_some(3)),
+            out: self.out.unwrap_or_else(|| root.join(out)),
+        })
+    }
+}
+
+impl Plan {
+    /// How often each contender transfers `size` bytes.
+    pub(crate) fn runs(&self, size: u64) -> usize {
+        self.runs.unwrap_or(match size {
+            size if size <= MIB => 21,
+            size if size < GIB => 11,
+            _ => 5,
+        })
+    }
+}
+
+/// Reads `64MiB`, `1GiB` or `0`.
+fn bytes(text: &str) -> std::result::Result<u64, String> {
+    let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => MIB,
+        "GiB" => GIB,
+        unit => return Err(format!("{unit:?} is not KiB, MiB or GiB")),
+    };
+    digits.parse().map(|number: u64| number * unit).map_err(|error| error.to_string())
+}

@@ -1,0 +1,51 @@
+//! Whole processes against a null S3 server: `sealwax`, the bare SDK on plain bytes, and other clients.
+//!
+//! `make bench` runs it and writes `docs/BENCHMARKS.md`. The server throws uploads away and sends stored bytes without
+//! touching them, so that what is left is the client. Each measured run is a process of its own; this program starts
+//! itself anew for everything that must not share a process: the server, the bare SDK, the measurement of a child.
+
+mod args;
+mod bare_sdk;
+mod cipher;
+mod contender;
+mod findings;
+mod machine;
+mod measure;
+mod null_server;
+mod peers;
+mod report;
+mod request_counts;
+mod rewrap_benchmark;
+mod rounds;
+mod servers;
+
+use std::{error::Error, process::ExitCode};
+
+use clap::Parser as _;
+
+use self::args::{Args, Own};
+
+/// Whatever fails ends the benchmark.
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> Result<()> {
+    match args.own {
+        Some(Own::Serve { store, latency_ms }) => null_server::serve(&store, latency_ms),
+        Some(Own::Measure { command }) => measure::child(&command),
+        Some(Own::Feed { bytes }) => measure::feed(bytes),
+        Some(Own::BarePut { file, bucket, key }) => bare_sdk::put(&file, &bucket, &key),
+        Some(Own::BareGet { bucket, key, file }) => bare_sdk::get(&bucket, &key, &file),
+        None if args.plan.rewrap => rewrap_benchmark::run(args.plan.quick),
+        None => rounds::run(&args.plan.resolve()?),
+    }
+}

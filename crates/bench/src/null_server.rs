@@ -1,0 +1,90 @@
+//! A null server for S3, KMS and STS on the loopback interface: it costs far less than any client.
+//!
+//! Whatever is put into the bucket `null` is discarded inside the kernel, without being copied out of it. What is put into
+//! the bucket `kept` is stored in files, and later sent from there by `sendfile`. Nothing is verified, nobody is
+//! authenticated. Each connection has a thread of its own.
+
+mod aws_json;
+mod generated_objects;
+mod http;
+mod objects;
+mod s3;
+mod stats;
+
+use std::{
+    io::{self, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::Path,
+    process,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+pub(crate) use self::objects::kept_file;
+use self::{
+    http::{Answer, Connection, Request},
+    objects::Objects,
+    stats::Stats,
+};
+use crate::Result;
+
+/// What all connections share.
+struct Server {
+    latency: Duration,
+    objects: Objects,
+    stats: Stats,
+}
+
+/// Serves until standard input ends, as it does with the process that started it. The port is printed first. What is kept is in the directory `store`, which several servers may share.
+pub(crate) fn serve(store: &Path, latency_ms: u64) -> Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    println!("{}", listener.local_addr()?.port());
+    io::stdout().flush()?;
+    thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        process::exit(0);
+    });
+    let latency = Duration::from_millis(latency_ms);
+    let server =
+        Arc::new(Server { latency, objects: Objects::new(store), stats: Stats::default() });
+    for stream in listener.incoming() {
+        let (server, stream) = (Arc::clone(&server), stream?);
+        thread::spawn(move || {
+            if let Err(error) = server.converse(stream)
+                && !matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+                )
+            {
+                eprintln!("null server: {error}");
+            }
+        });
+    }
+    Ok(())
+}
+
+impl Server {
+    fn converse(&self, stream: TcpStream) -> io::Result<()> {
+        let mut connection = Connection::new(stream)?;
+        while let Some(request) = connection.next_request()? {
+            let answer = self.answer(&request, &mut connection)?;
+            if !request.path.starts_with(stats::PATH) {
+                thread::sleep(self.latency);
+            }
+            connection.send(&request, answer)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the request's body and says what to answer.
+    fn answer(&self, request: &Request, connection: &mut Connection) -> io::Result<Answer> {
+        if request.path.starts_with(stats::PATH) {
+            return Ok(Answer::ok("application/json", self.stats.to_json()?));
+        }
+        if request.path == "/" && request.method == "POST" {
+            return aws_json::answer(request, connection, &self.stats);
+        }
+        s3::answer(request, connection, &self.objects, &self.stats)
+    }
+}

@@ -1,0 +1,103 @@
+//! `s3://bucket` and `s3://bucket/prefix`.
+
+use std::{fmt, str::FromStr};
+
+use sealwax_s3::S3Uri;
+
+use crate::failure::Failure;
+
+/// A bucket, and what the keys in it begin with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Prefix {
+    pub(crate) bucket: String,
+    /// Empty: all keys.
+    pub(crate) key: String,
+}
+
+impl Prefix {
+    /// The same as a folder: what follows is a slash, unless it is the whole bucket.
+    pub(crate) fn into_folder(mut self) -> Self {
+        if !self.key.is_empty() && !self.key.ends_with('/') {
+            self.key.push('/');
+        }
+        self
+    }
+
+    /// Whether it means a folder by itself.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.key.is_empty() || self.key.ends_with('/')
+    }
+
+    /// The object with this key, or in this folder with this name.
+    ///
+    /// # Errors
+    /// There is no such key: it would be empty, or too long.
+    pub(crate) fn object(&self, name: &str) -> Result<S3Uri, Failure> {
+        let name = if self.is_folder() { name } else { "" };
+        format!("{self}{name}").parse().map_err(Failure::usage)
+    }
+
+    /// The object below this folder.
+    ///
+    /// # Errors
+    /// As [`Prefix::object`].
+    pub(crate) fn below(&self, relative: &str) -> Result<S3Uri, Failure> {
+        format!("{self}{relative}").parse().map_err(Failure::usage)
+    }
+}
+
+/// The last name of a key.
+pub(crate) fn name_of(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or(key)
+}
+
+impl FromStr for Prefix {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let form = "not s3://BUCKET or s3://BUCKET/PREFIX";
+        let rest = text.strip_prefix("s3://").ok_or(form)?;
+        // An access point ARN has one slash of its own: arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME.
+        let skip = if rest.starts_with("arn:") { rest.find('/').ok_or(form)? + 1 } else { 0 };
+        let (bucket, key) = match rest[skip..].find('/') {
+            Some(slash) => (&rest[..skip + slash], &rest[skip + slash + 1..]),
+            None => (rest, ""),
+        };
+        if bucket.is_empty() || bucket.ends_with('/') {
+            return Err(form);
+        }
+        Ok(Self { bucket: bucket.to_owned(), key: key.to_owned() })
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_with_or_without_a_prefix() {
+        for (text, bucket, key) in [
+            ("s3://b", "b", ""),
+            ("s3://b/", "b", ""),
+            ("s3://b/p", "b", "p"),
+            ("s3://b/p/q/", "b", "p/q/"),
+            ("s3://arn:aws:s3:r:1:accesspoint/ap", "arn:aws:s3:r:1:accesspoint/ap", ""),
+            ("s3://arn:aws:s3:r:1:accesspoint/ap/p/q", "arn:aws:s3:r:1:accesspoint/ap", "p/q"),
+        ] {
+            assert_eq!(
+                text.parse(),
+                Ok(Prefix { bucket: bucket.into(), key: key.into() }),
+                "{text}"
+            );
+        }
+        for text in ["", "b", "s3://", "s3:///p", "http://b/p", "s3://arn:x", "s3://arn:x/"] {
+            assert!(text.parse::<Prefix>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Output of `sealwax audit`: lines of objects, and counts.
+
+use std::collections::BTreeMap;
+
+use sealwax_jobs::audit::{AuditSummary, AuditedKey, AuditedMaterial, AuditedObject, KeyUse};
+use sealwax_s3::error_chain;
+use serde::Serialize;
+
+use crate::terminal_text::Printable;
+
+/// What is printed of one object. Its names are those of the JSON, and stay as they are.
+#[derive(Debug, Serialize)]
+pub(super) struct Line {
+    object: String,
+    version_id: Option<String>,
+    is_latest: Option<bool>,
+    format: &'static str,
+    wrapping_keys: Vec<Key>,
+    missing: Vec<String>,
+    generation: Option<u32>,
+    /// Of the keys that were asked about: `sole`, `shared` or absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    depends: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Key {
+    provider: String,
+    wrapping_key: String,
+    region: Option<String>,
+    multi_region: bool,
+    in_sidecar: bool,
+    /// Where it was asked about; null where nobody tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    material: Option<Option<Material>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Material {
+    id: String,
+    is_newest: bool,
+}
+
+/// The material, where it was asked about; `None` in it where nobody tells.
+fn material(material: &AuditedMaterial) -> Option<Option<Material>> {
+    match material {
+        AuditedMaterial::Known(known) => {
+            Some(Some(Material { id: known.id.clone(), is_newest: known.is_newest }))
+        }
+        AuditedMaterial::Unknown => Some(None),
+        _ => None,
+    }
+}
+
+impl Line {
+    pub(super) fn new(found: &AuditedObject, depends: Option<&'static str>) -> Self {
+        let key = |key: &AuditedKey| Key {
+            provider: key.provider.clone(),
+            wrapping_key: key.wrapping_key.clone(),
+            region: key.region.clone(),
+            multi_region: key.multi_region,
+            in_sidecar: key.in_sidecar,
+            material: material(&key.material),
+        };
+        Self {
+            object: found.object.to_string(),
+            version_id: found.object.version_id.clone(),
+            is_latest: found.object.is_latest,
+            format: found.kind.name(),
+            wrapping_keys: found.keys.iter().map(key).collect(),
+            missing: found.missing.clone(),
+            generation: found.generation,
+            depends,
+            problem: found.problem.as_ref().map(|error| error_chain(error)),
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text = Printable(&self.object).to_string();
+        if let Some(id) = &self.version_id {
+            text.push_str(&format!(" version {}", Printable(id)));
+        }
+        text.push_str(&format!(": {}", self.format));
+        if let Some(depends) = self.depends {
+            text.push_str(&format!(", {depends}"));
+        }
+        let keys: Vec<_> = self.wrapping_keys.iter().map(Key::text).collect();
+        if !keys.is_empty() {
+            text.push_str(&format!(", under {}", keys.join(" ")));
+        }
+        if let Some(problem) = &self.problem {
+            text.push_str(&format!(": {}", Printable(problem)));
+        }
+        text
+    }
+}
+
+impl Key {
+    fn text(&self) -> String {
+        let material = match &self.material {
+            None => String::new(),
+            Some(None) => " (material not told)".into(),
+            Some(Some(Material { is_newest: true, .. })) => " (newest material)".into(),
+            Some(Some(Material { id, .. })) => format!(" (older material {})", Printable(id)),
+        };
+        format!("{}{material}", Printable(&self.wrapping_key))
+    }
+}
+
+/// The counts, in JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    objects: u64,
+    stored_bytes: u64,
+    formats: BTreeMap<&'static str, u64>,
+    wrapping_keys: Vec<KeyCount>,
+    /// Of the wrapping keys that were asked about.
+    materials: Vec<MaterialCount>,
+    regions: Vec<RegionsCount>,
+    missing: BTreeMap<String, u64>,
+    problems: BTreeMap<&'static str, u64>,
+    /// Counts that are in none of the lists, because these are full.
+    others: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct KeyCount {
+    wrapping_key: String,
+    objects: u64,
+    sole: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct MaterialCount {
+    wrapping_key: String,
+    /// Null where nobody tells.
+    material: Option<Material>,
+    objects: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct RegionsCount {
+    regions: Vec<String>,
+    objects: u64,
+}
+
+impl Report {
+    pub(super) fn new(summary: &AuditSummary) -> Self {
+        let key = |(name, uses): (&String, &KeyUse)| KeyCount {
+            wrapping_key: name.clone(),
+            objects: uses.objects,
+            sole: uses.sole,
+        };
+        let materials =
+            |((name, found), count): (&(String, AuditedMaterial), &u64)| MaterialCount {
+                wrapping_key: name.clone(),
+                material: material(found).flatten(),
+                objects: *count,
+            };
+        let regions = |(regions, count): (&Vec<String>, &u64)| RegionsCount {
+            regions: regions.clone(),
+            objects: *count,
+        };
+        Self {
+            objects: summary.objects,
+            stored_bytes: summary.stored_bytes,
+            formats: summary.kinds.iter().map(|(kind, count)| (kind.name(), *count)).collect(),
+            wrapping_keys: summary.keys.iter().map(key).collect(),
+            materials: summary.materials.iter().map(materials).collect(),
+            regions: summary.regions.iter().map(regions).collect(),
+            missing: summary.missing.clone(),
+            problems: summary.problems.clone(),
+            others: summary.others,
+        }
+    }
+}
+
+/// The counts, for people.
+pub(super) fn table(summary: &AuditSummary) -> String {
+    let mut text =
+        format!("{:>12}  bytes stored\n{:>12}  objects\n", summary.stored_bytes, summary.objects);
+    for (kind, count) in &summary.kinds {
+        text.push_str(&format!("{count:>12}    {}\n", kind.name()));
+    }
+    if !summary.keys.is_empty() {
+        text.push_str(&format!("\n{:>12} {:>12}  wrapping key\n", "objects", "by it alone"));
+    }
+    for (key, uses) in &summary.keys {
+        text.push_str(&format!("{:>12} {:>12}  {}\n", uses.objects, uses.sole, Printable(key)));
+    }
+    if !summary.materials.is_empty() {
+        text.push_str(&format!("\n{:>12}  {:8}  material, and its wrapping key\n", "objects", ""));
+    }
+    for ((key, found), count) in &summary.materials {
+        let (age, id) = match material(found).flatten() {
+            Some(Material { id, is_newest: true }) => ("newest", id),
+            Some(Material { id, .. }) => ("older", id),
+            None => ("not told", "-".into()),
+        };
+        text.push_str(&format!("{count:>12}  {age:8}  {}  {}\n", Printable(&id), Printable(key)));
+    }
+    if !summary.regions.is_empty() {
+        text.push_str(&format!("\n{:>12}  Regions of its KMS keys\n", "objects"));
+    }
+    for (regions, count) in &summary.regions {
+        let names = if regions.is_empty() { "(none)".into() } else { regions.join(", ") };
+        text.push_str(&format!("{count:>12}  {}\n", Printable(&names)));
+    }
+    for (title, counts) in [("missing wrapping key", &summary.missing)] {
+        if !counts.is_empty() {
+            text.push_str(&format!("\n{:>12}  {title}\n", "objects"));
+        }
+        for (key, count) in counts {
+            text.push_str(&format!("{count:>12}  {}\n", Printable(key)));
+        }
+    }
+    if !summary.problems.is_empty() {
+        text.push_str(&format!("\n{:>12}  problem\n", "objects"));
+    }
+    for (kind, count) in &summary.problems {
+        text.push_str(&format!("{count:>12}  {kind}\n"));
+    }
+    if summary.others > 0 {
+        text.push_str(&format!(
+            "\n{:>12}  more of keys or Regions: too many names to count each\n",
+            summary.others
+        ));
+    }
+    text
+}

@@ -1,0 +1,155 @@
+//! `sealwax get` of folders.
+
+use std::{fs, path::Path, sync::Arc, time::SystemTime};
+
+use sealwax_s3::{
+    ListedObject, S3Uri, SealedClient, UnencryptedObjects,
+    envelope::{EncryptionContext, geometry},
+};
+use tokio::sync::Semaphore;
+
+use super::args::GetArgs;
+use crate::{
+    args::{Prefix, encryption_context},
+    bulk::{Outcome, Summary},
+    console::is_standard_stream,
+    failure::Failure,
+    folder_listing::{self, Listed},
+    interrupt::unless_stopped,
+    local_files::{self, create_parent},
+    mtime,
+    session::Session,
+    terminal_text::Counted,
+};
+
+/// Parts that may be in memory at once, over all objects: as those that are put.
+const BUDGET: usize = 128 << 20;
+/// What one object may have of it: so many parts of it are fetched at once.
+const MAX_OF_ONE: u64 = 64 << 20;
+/// The budget's unit.
+const UNIT: u64 = 64 << 10;
+
+/// Opens the objects of a folder.
+pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure> {
+    if is_standard_stream(&args.file) {
+        return Err(Failure::usage(
+            "a folder is not written to standard output: `sealwax cat` takes several objects",
+        ));
+    }
+    if args.version_id.is_some() {
+        return Err(Failure::usage("--version-id is of one object"));
+    }
+    let from = args.from.clone().into_folder();
+    let keyring = session.keyrings().reading(args.reader.clone()).await?;
+    let mut client = session.client_builder_of(&from.bucket, keyring).s3ec(args.s3ec.settings()?);
+    if args.pass_unencrypted {
+        client = client.unencrypted(UnencryptedObjects::PassThrough);
+    }
+    let client = client.build();
+    let objects = folder_listing::objects(client.s3(), &from, args.folders.filter.clone());
+    let getter = &Getter {
+        client,
+        context: encryption_context(args.context.clone())?,
+        budget: Arc::new(Semaphore::new(BUDGET / UNIT as usize)),
+        args,
+    };
+    let get = |Listed { object, relative }| async move {
+        let got = getter.get(&object, &relative).await;
+        got.unwrap_or_else(|failure| Outcome::Failed(object.to_string(), failure))
+    };
+    let mut summary = Summary::default();
+    let concurrency = getter.args.folders.concurrency.into();
+    let done = unless_stopped(summary.run(session, objects, concurrency, get)).await;
+    if summary.all() > 0 {
+        session.say(text_of(&from, &getter.args, &summary));
+    }
+    let stopped = |signal| {
+        Failure::stopped(signal, "the others were not written; once more with --skip-unchanged")
+    };
+    done.map_err(stopped)??;
+    summary.some("object", &from)?;
+    summary.result("object")
+}
+
+fn text_of(from: &Prefix, args: &GetArgs, summary: &Summary) -> String {
+    let verb = if args.folders.dry_run { "would open" } else { "opened" };
+    let (objects, bytes) = (Counted(summary.done, "object"), Counted(summary.bytes, "byte"));
+    format!("{verb} {objects} of {from} in {} ({bytes}){summary}", args.file.display())
+}
+
+/// Gets objects by one client.
+struct Getter {
+    client: SealedClient,
+    context: EncryptionContext,
+    budget: Arc<Semaphore>,
+    args: GetArgs,
+}
+
+impl Getter {
+    async fn get(&self, object: &ListedObject, relative: &str) -> Result<Outcome, Failure> {
+        let uri: S3Uri = object.to_string().parse().map_err(Failure::usage)?;
+        // What stands for a folder in some tools.
+        if relative.ends_with('/') && object.size == Some(0) {
+            return Ok(Outcome::Unchanged(format!("an empty folder: {uri}")));
+        }
+        let path = local_files::inside(&self.args.file, relative).map_err(Failure::other)?;
+        let len = object.size.and_then(geometry::plaintext_len);
+        if self.args.folders.skip_unchanged && self.is_there(&uri, object, len, &path).await? {
+            return Ok(Outcome::Unchanged(format!("unchanged: {}", path.display())));
+        }
+        if self.args.folders.dry_run {
+            return Ok(Outcome::Done(
+                format!("would open {uri} as {}", path.display()),
+                len.unwrap_or_default(),
+            ));
+        }
+        let units = len.unwrap_or(MAX_OF_ONE).min(MAX_OF_ONE).div_ceil(UNIT).max(1);
+        let _room = self.budget.acquire_many(units as u32).await.map_err(Failure::other)?;
+        create_parent(&path).await?;
+        let mut get = self.client.get().uri(&uri).require_context(self.context.clone());
+        if let Some(suffix) = &self.args.s3ec.instruction_file_suffix {
+            get = get.instruction_file_suffix(suffix);
+        }
+        let info = get.to_file(&path).await?;
+        if let Some(modified) = mtime::of(&info.metadata).or(time(object)) {
+            let path = path.clone();
+            let set = tokio::task::spawn_blocking(move || mtime::set(&path, modified)).await;
+            set.map_err(Failure::other)?
+                .map_err(|error| Failure::io("cannot set the time of its file", error))?;
+        }
+        let text = format!(
+            "opened {uri} as {} ({})",
+            path.display(),
+            Counted(info.plaintext_len(), "byte")
+        );
+        Ok(Outcome::Done(text, info.plaintext_len()))
+    }
+
+    /// Whether there is a file just as this object would give, as far as metadata tells.
+    async fn is_there(
+        &self,
+        uri: &S3Uri,
+        object: &ListedObject,
+        len: Option<u64>,
+        path: &Path,
+    ) -> Result<bool, Failure> {
+        let owned = path.to_owned();
+        let metadata = tokio::task::spawn_blocking(move || fs::metadata(owned))
+            .await
+            .map_err(Failure::other)?;
+        let Ok(metadata) = metadata else { return Ok(false) };
+        if !metadata.is_file() || Some(metadata.len()) != len {
+            return Ok(false);
+        }
+        let info = self.client.head().uri(uri).send().await?;
+        let modified = mtime::of(&info.metadata).or(time(object));
+        Ok(info.plaintext_len() == metadata.len()
+            && modified.is_some()
+            && modified == metadata.modified().ok())
+    }
+}
+
+/// When the object was stored, for want of the time of a file.
+fn time(object: &ListedObject) -> Option<SystemTime> {
+    object.last_modified.and_then(|time| time.try_into().ok())
+}

@@ -1,0 +1,213 @@
+//! `sealwax put` of folders and of several files.
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use futures_util::TryStreamExt as _;
+use sealwax_s3::{
+    ErrorKind, PlaintextSource, S3Uri, SealedClient,
+    envelope::{EncryptedDataKey, EncryptionContext, Keyring},
+};
+
+use super::{
+    args::PutArgs,
+    put_request::{destination, is_a_folder, not_stored, summary, with_metadata},
+};
+use crate::{
+    args::{FormatArg, encryption_context},
+    bulk::{Outcome, Summary},
+    console::is_standard_stream,
+    failure::Failure,
+    interrupt::unless_stopped,
+    local_files::{self, Found, LocalFile, Unfit},
+    mtime,
+    session::Session,
+    state_directory,
+    terminal_text::Counted,
+};
+
+/// Seals files, and stores them under the prefix.
+pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure> {
+    check(&args)?;
+    let keyring = session.keyrings().writing(args.keys.clone(), args.at_least)?;
+    let to = args.to.clone().into_folder();
+    let putter = Arc::new(Putter {
+        client: session.client_of(&to.bucket, Arc::clone(&keyring)),
+        context: encryption_context(args.context.clone())?,
+        keyring,
+        args,
+    });
+    // One client, and so one memory budget for all.
+    let args = &putter.args;
+    let mut seen = (args.files.len() > 1).then(HashSet::new);
+    let files = local_files::files(args.files.clone()).try_filter(|found: &Found| {
+        let filter = &args.folders.filter;
+        std::future::ready(match found {
+            Ok(file) => filter.takes(&file.relative),
+            Err(unfit) => unfit.is_meant(filter),
+        })
+    });
+    let files = files.and_then(|found: Found| {
+        // Two files of one name must not overwrite each other's object.
+        let mut is_new =
+            |file: &LocalFile| seen.as_mut().is_none_or(|seen| seen.insert(file.relative.clone()));
+        std::future::ready(Ok(match found {
+            Ok(file) if !is_new(&file) => {
+                let reason = format!("another file is {}{} already", to, file.relative);
+                Err(Unfit::of(file, reason))
+            }
+            found => found,
+        }))
+    });
+    let put = |found: Found| {
+        let (putter, to) = (Arc::clone(&putter), &to);
+        async move {
+            match found {
+                Err(unfit) => {
+                    Outcome::Failed(unfit.path.display().to_string(), Failure::other(unfit.reason))
+                }
+                Ok(LocalFile { path, relative }) => {
+                    let put = async {
+                        // A single file goes where it is said, under any name.
+                        let args = &putter.args;
+                        let uri = match args.files.len() == 1 && !args.folders.recursive {
+                            true => destination(args)?,
+                            false => to.below(&relative)?,
+                        };
+                        putter.put(&path, &uri).await
+                    };
+                    put.await.unwrap_or_else(|failure| {
+                        Outcome::Failed(path.display().to_string(), failure)
+                    })
+                }
+            }
+        }
+    };
+    let mut counts = Summary::default();
+    let done =
+        unless_stopped(counts.run(session, files, args.folders.concurrency.into(), put)).await;
+    // A second signal ends the wait for the aborts of the uploads.
+    let settled = unless_stopped(putter.client.settle()).await;
+    let verb = if args.folders.dry_run { "would seal" } else { "sealed" };
+    let (files, bytes) = (Counted(counts.done, "file"), Counted(counts.bytes, "byte"));
+    if counts.all() > 0 {
+        session.say(format!("{verb} {files} under {to} ({bytes}){counts}"));
+    }
+    let stopped = |signal| {
+        Failure::stopped(signal, "the others were not stored; once more with --skip-unchanged")
+    };
+    settled.and(done).map_err(stopped)??;
+    counts.some("file", args.files[0].display())?;
+    counts.result("file")
+}
+
+fn check(args: &PutArgs) -> Result<(), Failure> {
+    if args.files.iter().any(|file| is_standard_stream(file)) {
+        return Err(Failure::usage("standard input is put by itself"));
+    }
+    if args.format != FormatArg::Native || args.instruction_file || !args.raw.is_empty() {
+        return Err(Failure::usage("several files are put in Sealwax's own format"));
+    }
+    if args.state_file.is_some() {
+        return Err(Failure::usage(
+            "--state-file is of one file: without it, each file has its own in the state directory",
+        ));
+    }
+    if let Some(folder) = args.files.iter().find(|file| file.is_dir() && !args.folders.recursive) {
+        return Err(is_a_folder(folder));
+    }
+    if args.files.len() > 1 && !args.to.is_folder() {
+        let failure = Failure::usage(format!("several files go into a folder: {}/", args.to));
+        return Err(failure.advise("end the destination with a slash"));
+    }
+    Ok(())
+}
+
+/// Puts files by one client.
+struct Putter {
+    client: SealedClient,
+    keyring: Arc<dyn Keyring>,
+    context: EncryptionContext,
+    args: PutArgs,
+}
+
+impl Putter {
+    async fn put(&self, path: &Path, uri: &S3Uri) -> Result<Outcome, Failure> {
+        let folders = &self.args.folders;
+        let unreadable = |error| Failure::io("cannot look at it", error);
+        let (owned, looked_at) = (path.to_owned(), fs::metadata);
+        let metadata =
+            tokio::task::spawn_blocking(move || looked_at(owned)).await.map_err(Failure::other)?;
+        let metadata = metadata.map_err(unreadable)?;
+        let modified = metadata.modified().ok();
+        if folders.skip_unchanged && self.is_there(uri, metadata.len(), modified).await? {
+            return Ok(Outcome::Unchanged(format!("unchanged: {}", path.display())));
+        }
+        if folders.dry_run {
+            return Ok(Outcome::Done(
+                format!("would seal {} as {uri}", path.display()),
+                metadata.len(),
+            ));
+        }
+        let put = self
+            .client
+            .put()
+            .uri(uri)
+            .body(PlaintextSource::file(path))
+            .encryption_context(self.context.clone());
+        let mut put = with_metadata(put, self.args.metadata.clone())?;
+        let has_own = self.args.metadata.iter().any(|pair| pair.name == mtime::NAME);
+        if let Some(modified) = modified.filter(|_| !has_own).and_then(mtime::text) {
+            put = put.metadata(mtime::NAME, modified);
+        }
+        if let Some(content_type) = &self.args.content_type {
+            put = put.content_type(content_type);
+        }
+        if self.args.no_overwrite {
+            put = put.if_none_match("*");
+        }
+        if self.args.resume {
+            put = put.state_file(self.state_file(path, uri)?);
+        }
+        let output = put.send().await.map_err(|error| not_stored(error, self.args.no_overwrite))?;
+        Ok(Outcome::Done(summary(path, uri, &output), output.plaintext_len))
+    }
+
+    fn state_file(&self, path: &Path, uri: &S3Uri) -> Result<PathBuf, Failure> {
+        state_directory::path_for(path, uri)
+    }
+
+    /// Whether there is an object just as this file would be put, as far as metadata tells.
+    async fn is_there(
+        &self,
+        uri: &S3Uri,
+        len: u64,
+        modified: Option<SystemTime>,
+    ) -> Result<bool, Failure> {
+        let info = match self.client.head().uri(uri).send().await {
+            Ok(info) => info,
+            Err(error) => {
+                return match error.kind() {
+                    ErrorKind::NotFound
+                    | ErrorKind::NotSealed
+                    | ErrorKind::Malformed
+                    | ErrorKind::Truncated => Ok(false),
+                    _ => Err(error.into()),
+                };
+            }
+        };
+        let names =
+            |key: &EncryptedDataKey| (key.provider().to_owned(), key.wrapping_key().to_owned());
+        let has: HashSet<_> = info.keys().iter().map(names).collect();
+        Ok(info.plaintext_len() == len
+            && modified.is_some()
+            && mtime::of(&info.metadata) == modified
+            && *info.encryption_context() == self.context
+            && self.keyring.outline(None).iter().map(names).all(|key| has.contains(&key)))
+    }
+}

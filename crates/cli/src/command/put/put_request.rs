@@ -1,0 +1,64 @@
+//! The request of a put: destination, metadata and result, of one file or of many.
+
+use std::{collections::BTreeSet, path::Path};
+
+use sealwax_s3::{Error, ErrorKind, Put, PutOutput, S3Uri, envelope::MissingWrap};
+
+use super::args::PutArgs;
+use crate::{
+    args::Pair,
+    console::is_standard_stream,
+    failure::{Exit, Failure},
+    terminal_text::Counted,
+};
+
+/// An object was not stored: perhaps because there is one.
+pub(super) fn not_stored(error: Error, no_overwrite: bool) -> Failure {
+    match error.kind() {
+        ErrorKind::Conflict if no_overwrite => Failure::from(error)
+            .advise("leave --no-overwrite out to replace what is there, or choose another key"),
+        _ => error.into(),
+    }
+}
+
+/// Where a single file goes.
+pub(super) fn destination(args: &PutArgs) -> Result<S3Uri, Failure> {
+    let file = &args.files[0];
+    if file.is_dir() {
+        return Err(is_a_folder(file));
+    }
+    match file.file_name().and_then(|name| name.to_str()).filter(|_| !is_standard_stream(file)) {
+        Some(name) => args.to.object(name),
+        None => args.to.to_string().parse().map_err(Failure::usage),
+    }
+}
+
+pub(super) fn is_a_folder(file: &Path) -> Failure {
+    let error = format!("{} is a directory", file.display());
+    Failure::new(Exit::Failed, error, "give --recursive to put what is in it")
+}
+
+pub(super) fn with_metadata(mut put: Put, pairs: Vec<Pair>) -> Result<Put, Failure> {
+    let mut names = BTreeSet::new();
+    for Pair { name, value } in pairs {
+        if !names.insert(name.clone()) {
+            return Err(Failure::usage(format!("the metadata name {name:?} is given twice")));
+        }
+        put = put.metadata(name, value);
+    }
+    Ok(put)
+}
+
+pub(super) fn summary(file: &Path, uri: &S3Uri, output: &PutOutput) -> String {
+    let what =
+        if is_standard_stream(file) { "standard input".into() } else { file.to_string_lossy() };
+    let bytes = Counted(output.plaintext_len, "byte");
+    let keys = Counted(output.header.keys().len() as u64, "key");
+    let missing: Vec<_> = output.header.missing().iter().map(MissingWrap::wrapping_key).collect();
+    let missing = if missing.is_empty() {
+        String::new()
+    } else {
+        format!("; missing: {}", missing.join(", "))
+    };
+    format!("sealed {what} as {uri} ({bytes}, {keys}{missing})")
+}

@@ -1,0 +1,140 @@
+//! Which objects are to be rewrapped, and how: as typed, or as a plan tells it.
+
+use std::sync::Arc;
+
+use sealwax_jobs::rewrap::PlanHeader;
+use sealwax_s3::{
+    EditName, Edits, KmsKeyArn, KmsKeyring, Rewrapper,
+    envelope::{CachingKeyring, Keyring},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::args::SidecarWhen;
+use crate::{
+    args::{ReaderArgs, S3ecArgs, WrapKey},
+    failure::Failure,
+    session::Session,
+};
+
+/// What a plan keeps beside the edits: all that makes it the same job again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct JobSettings {
+    pub(super) bucket: String,
+    region: String,
+    replica_of: Option<String>,
+    no_place_binding: bool,
+    keys: Vec<String>,
+    accounts: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sidecars: Option<String>,
+    #[serde(default)]
+    to_sidecar: SidecarWhen,
+}
+
+impl JobSettings {
+    /// As typed.
+    pub(super) fn new(
+        session: &Session,
+        bucket: &str,
+        reader: &ReaderArgs,
+        to_sidecar: SidecarWhen,
+    ) -> Self {
+        let (replica_of, no_place_binding) = session.places();
+        Self {
+            bucket: bucket.to_owned(),
+            region: session.region().to_owned(),
+            replica_of: replica_of.map(str::to_owned),
+            no_place_binding,
+            keys: reader.keys.iter().map(|key| key.as_str().to_owned()).collect(),
+            accounts: reader.accounts.clone(),
+            sidecars: session.sidecars().map(str::to_owned),
+            to_sidecar,
+        }
+    }
+
+    /// Those of a plan; the Region must be the session's.
+    pub(super) fn of_plan(session: &Session, header: &PlanHeader) -> Result<Self, Failure> {
+        let settings: Self = serde_json::from_value(Value::Object(header.settings.clone()))
+            .map_err(|error| {
+                Failure::usage(format!("the plan was not made by this command: {error}"))
+            })?;
+        if settings.region != session.region() {
+            let message =
+                format!("the plan is of the Region {}, not {}", settings.region, session.region());
+            return Err(Failure::usage(message).advise("give the plan's Region by --region"));
+        }
+        Ok(settings)
+    }
+
+    pub(super) fn to_json(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(map)) => map,
+            _ => unreachable!("a struct is an object"),
+        }
+    }
+
+    /// The session with these settings for places, and the keys to read with.
+    pub(super) fn applied(&self, session: &Session) -> Result<(Session, ReaderArgs), Failure> {
+        let keys: Result<Vec<KmsKeyArn>, _> = self.keys.iter().map(|key| key.parse()).collect();
+        let (keys, accounts) = (keys.map_err(Failure::usage)?, self.accounts.clone());
+        let reader = ReaderArgs { keys, accounts, besides_local: false };
+        let (replica_of, sidecars) = (self.replica_of.clone(), self.sidecars.clone());
+        Ok((session.with_places(replica_of, self.no_place_binding, sidecars), reader))
+    }
+}
+
+/// A rewrapper that makes these edits, and calls KMS at most so often.
+pub(super) async fn rewrapper(
+    session: &Session,
+    settings: &JobSettings,
+    edits: &[EditName],
+    calls_per_second: Option<u32>,
+    s3ec: &S3ecArgs,
+) -> Result<Rewrapper, Failure> {
+    let (session, mut reader) = settings.applied(session)?;
+    reader.besides_local = edits.iter().any(adds_local);
+    let reading = Arc::new(session.keyrings().kms(reader, &[], calls_per_second).await?);
+    let mut made = Edits::new();
+    for edit in edits {
+        made = match edit {
+            EditName::Add(keys) => made.add_keys(keyring(&session, &reading, keys)?),
+            EditName::Replace(keys) => made.replace_keys(keyring(&session, &reading, keys)?),
+            EditName::Remove(key) => made.remove_key(key),
+            EditName::Refresh => made.refresh_keys(),
+            other => {
+                return Err(Failure::usage(format!(
+                    "this command does not make the edit {other:?}"
+                )));
+            }
+        };
+    }
+    // Intermediate keys are unwrapped once for many objects.
+    let client = session
+        .client_builder_of(
+            &settings.bucket,
+            CachingKeyring::new(session.keyrings().with_local(reading)),
+        )
+        .s3ec(s3ec.settings()?)
+        .build();
+    let rewrapper = Rewrapper::new(client, made)?.landing(settings.to_sidecar.into());
+    Ok(match &s3ec.instruction_file_suffix {
+        Some(suffix) => rewrapper.instruction_file_suffix(suffix),
+        None => rewrapper,
+    })
+}
+
+/// Whether objects are to be wrapped under the local key: those that are not yet have other keys.
+fn adds_local(edit: &EditName) -> bool {
+    let (EditName::Add(keys) | EditName::Replace(keys)) = edit else { return false };
+    keys.iter().any(|name| matches!(WrapKey::of_name(name), Ok(WrapKey::Local(_))))
+}
+
+fn keyring(
+    session: &Session,
+    reading: &KmsKeyring,
+    keys: &[String],
+) -> Result<Arc<dyn Keyring>, Failure> {
+    let keys: Result<Vec<_>, _> = keys.iter().map(|name| WrapKey::of_name(name)).collect();
+    session.keyrings().of(&keys.map_err(Failure::usage)?, reading.sibling())
+}

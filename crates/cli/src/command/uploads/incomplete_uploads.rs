@@ -1,0 +1,117 @@
+//! Multipart uploads that are neither completed nor aborted, of any program.
+//!
+//! S3 does not return an upload's metadata, so uploads of Sealwax cannot be told from other ones.
+//! Nothing in these calls is sealed, so they are calls of the plain SDK client.
+
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use aws_sdk_s3::{
+    primitives::{DateTime, DateTimeFormat},
+    types::MultipartUpload,
+};
+use sealwax_s3::{ErrorKind, UnfinishedUpload};
+
+use crate::{
+    args::{Age, Prefix},
+    failure::Failure,
+    session::Session,
+};
+
+/// An incomplete multipart upload.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) key: String,
+    pub(super) id: String,
+    initiated: Option<DateTime>,
+}
+
+impl Upload {
+    fn new(upload: MultipartUpload) -> Option<Self> {
+        let MultipartUpload { key, upload_id, initiated, .. } = upload;
+        Some(Self { key: key?, id: upload_id?, initiated })
+    }
+
+    /// Returns the time at which it was initiated, as in RFC 3339.
+    pub(super) fn initiated(&self) -> Option<String> {
+        self.initiated?.fmt(DateTimeFormat::DateTime).ok()
+    }
+
+    /// `true` if it was initiated before `time`; `false` if S3 does not return that time.
+    fn began_before(&self, time: SystemTime) -> bool {
+        self.initiated.is_some_and(|initiated| initiated < DateTime::from(time))
+    }
+}
+
+/// Lists the uploads to keys that begin with `prefix`, which are at least `age` old.
+pub(super) async fn find(
+    session: &Session,
+    prefix: &Prefix,
+    age: Option<Age>,
+) -> Result<Vec<Upload>, Failure> {
+    let mut uploads = list(session, prefix).await?;
+    if let Some(Age(age)) = age {
+        // An age that reaches back beyond 1970 matches no upload.
+        let limit = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        uploads.retain(|upload| upload.began_before(limit));
+    }
+    Ok(uploads)
+}
+
+async fn list(session: &Session, prefix: &Prefix) -> Result<Vec<Upload>, Failure> {
+    const OPERATION: &str = "list the uploads of";
+    let s3 = session.s3();
+    let mut uploads = Vec::new();
+    let mut markers = (None, None);
+    loop {
+        let call = s3.list_multipart_uploads().bucket(&prefix.bucket);
+        let call = call.set_prefix(Some(prefix.key.clone()).filter(|key| !key.is_empty()));
+        let (key_marker, id_marker) = markers.clone();
+        let page = call.set_key_marker(key_marker).set_upload_id_marker(id_marker).send().await;
+        let page = page.map_err(|error| {
+            session.call_error(OPERATION, prefix, "ListMultipartUploads", &error)
+        })?;
+        let found = page.uploads.unwrap_or_default().into_iter().filter_map(Upload::new);
+        // Some S3-compatible stores ignore the prefix.
+        uploads.extend(found.filter(|upload| upload.key.starts_with(&prefix.key)));
+        let next = (page.next_key_marker, page.next_upload_id_marker);
+        if page.is_truncated != Some(true) {
+            return Ok(uploads);
+        }
+        if next.0.is_none() || next == markers {
+            return Err(Failure::endless_list(&format!("cannot {OPERATION} {prefix}")));
+        }
+        markers = next;
+    }
+}
+
+/// Aborts an upload; returns `false` if there is none.
+pub(super) async fn abort(session: &Session, object: &Prefix, id: &str) -> Result<bool, Failure> {
+    let Prefix { bucket, key } = object;
+    let call = session.s3().abort_multipart_upload().bucket(bucket).key(key).upload_id(id);
+    match call.send().await {
+        Ok(_) => Ok(true),
+        Err(error) => {
+            let operation = "abort the upload to";
+            match session.call_error(operation, object, "AbortMultipartUpload", &error) {
+                error if error.kind() == ErrorKind::UploadNotFound => Ok(false),
+                error => Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Returns the state file of an upload.
+pub(super) fn state_file_of<'a>(
+    states: &'a [(PathBuf, UnfinishedUpload)],
+    bucket: &str,
+    key: &str,
+    id: &str,
+) -> Option<&'a Path> {
+    let is_its = |upload: &UnfinishedUpload| {
+        (upload.bucket(), upload.key(), upload.upload_id()) == (bucket, key, id)
+    };
+    states.iter().find(|(_, upload)| is_its(upload)).map(|(path, _)| path.as_path())
+}

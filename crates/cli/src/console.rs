@@ -1,0 +1,102 @@
+//! Standard output, and questions on the terminal.
+
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Stdout, Write as _},
+    path::Path,
+};
+
+use serde::Serialize;
+
+use crate::{failure::Failure, interrupt::unless_stopped, terminal_text::Printable};
+
+/// Standard output, as lines: each is written at once. Whoever reads them may stop.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    output: Stdout,
+    /// Nobody reads them any more.
+    closed: bool,
+}
+
+impl Lines {
+    /// No line yet.
+    pub(crate) fn new() -> Self {
+        Self { output: io::stdout(), closed: false }
+    }
+
+    /// Whether nobody reads them any more, so that no more need be found.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Writes a line.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn line(&mut self, text: impl AsRef<str>) -> Result<(), Failure> {
+        if self.closed {
+            return Ok(());
+        }
+        let written = self.output.write_all(format!("{}\n", text.as_ref()).as_bytes());
+        self.unless_closed(written)
+    }
+
+    /// Writes text that has its own ends of lines.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.line(text.strip_suffix('\n').unwrap_or(text))
+    }
+
+    /// Writes a line of JSON.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        self.line(serde_json::to_string(value).expect("texts, numbers and lists of them"))
+    }
+
+    /// Makes sure that all of it is written.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        let flushed = self.output.flush();
+        self.unless_closed(flushed)
+    }
+
+    fn unless_closed(&mut self, written: io::Result<()>) -> Result<(), Failure> {
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            Err(error) => Err(Failure::io("cannot write to standard output", error)),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// `true` if `file` is `-`, which means standard input or output.
+pub(crate) fn is_standard_stream(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+/// Whether somebody can be asked.
+pub(crate) fn can_prompt() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks `question`, and gives the line that is typed, without the space around it. `consequence` tells what a signal
+/// leads to.
+pub(crate) async fn prompt(question: String, consequence: &'static str) -> Result<String, Failure> {
+    // A thread of its own: a signal must not wait for an answer.
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut answer = String::new();
+        write!(io::stderr(), "{} ", Printable(&question))?;
+        io::stdin().lock().read_line(&mut answer).map(|_| answer.trim().to_owned())
+    });
+    let answer =
+        unless_stopped(asked).await.map_err(|signal| Failure::stopped(signal, consequence))?;
+    answer.map_err(io::Error::other).flatten().map_err(|error| Failure::io("cannot ask", error))
+}

@@ -1,0 +1,188 @@
+//! What `inspect` shows.
+
+use std::{collections::BTreeMap, fmt};
+
+use aws_sdk_s3::primitives::DateTimeFormat;
+use sealwax_s3::{
+    KMS_PROVIDER, KmsKeyArn, ObjectFormat, ObjectInfo, S3Uri,
+    envelope::{EncryptedDataKey, ObjectHeader},
+    s3ec::Storage,
+};
+use serde::Serialize;
+
+use crate::terminal_text::{Counted, Printable};
+
+/// What is known of an object without any key. Its names are those of the JSON, and stay as they are.
+#[derive(Debug, Serialize)]
+pub(crate) struct ObjectReport {
+    object: String,
+    /// Always false: no key was used.
+    authenticated: bool,
+    format: String,
+    plaintext_bytes: u64,
+    /// Of the S3 Encryption Client's objects alone, as the two that follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wrapping_algorithm: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_suite: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_instruction_file: Option<bool>,
+    encryption_context: BTreeMap<String, String>,
+    generation: u32,
+    keys: Vec<Key>,
+    /// Wrapping keys that are still to wrap the data key.
+    missing: Vec<String>,
+    content_type: Option<String>,
+    storage_class: Option<String>,
+    version_id: Option<String>,
+    e_tag: Option<String>,
+    /// As in RFC 3339.
+    last_modified: Option<String>,
+    metadata: BTreeMap<String, String>,
+}
+
+/// One of the object's wrapped data keys.
+#[derive(Debug, Serialize)]
+struct Key {
+    provider: String,
+    wrapping_key: String,
+    region: Option<String>,
+    place: Option<String>,
+}
+
+impl ObjectReport {
+    /// Reports what is known of the object at `uri`.
+    pub(crate) fn new(uri: &S3Uri, info: ObjectInfo) -> Self {
+        let context: BTreeMap<_, _> = match info.envelope() {
+            // As KMS sees it, or the materials description of a raw key.
+            Some(envelope) => envelope.key().description().clone(),
+            None => info
+                .encryption_context()
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        };
+        let last_modified =
+            info.last_modified.and_then(|time| time.fmt(DateTimeFormat::DateTime).ok());
+        Self {
+            object: uri.to_string(),
+            authenticated: false,
+            format: format(&info),
+            wrapping_algorithm: info
+                .envelope()
+                .map(|envelope| envelope.key().algorithm().to_string()),
+            content_suite: info.envelope().map(|envelope| envelope.content().suite().to_string()),
+            in_instruction_file: info
+                .envelope()
+                .map(|envelope| envelope.storage() == Storage::InstructionFile),
+            plaintext_bytes: info.plaintext_len(),
+            encryption_context: context,
+            generation: info.generation(),
+            keys: info.keys().iter().map(Key::new).collect(),
+            missing: info
+                .header()
+                .into_iter()
+                .flat_map(ObjectHeader::missing)
+                .map(|it| it.wrapping_key().to_owned())
+                .collect(),
+            content_type: info.content_type,
+            storage_class: info.storage_class.map(|class| class.as_str().to_owned()),
+            version_id: info.version_id,
+            e_tag: info.e_tag,
+            last_modified,
+            metadata: info.metadata.into_iter().collect(),
+        }
+    }
+}
+
+/// Returns the object's format, for people.
+pub(crate) fn format(info: &ObjectInfo) -> String {
+    match info.format() {
+        ObjectFormat::Sealwax(header) => header.format().to_owned(),
+        ObjectFormat::S3ec(envelope) => {
+            format!("Amazon S3 Encryption Client {}", envelope.format())
+        }
+        _ => "not encrypted".to_owned(),
+    }
+}
+
+impl Key {
+    fn new(key: &EncryptedDataKey) -> Self {
+        let arn = (key.provider() == KMS_PROVIDER)
+            .then(|| key.wrapping_key().parse::<KmsKeyArn>().ok())
+            .flatten();
+        Self {
+            provider: key.provider().to_owned(),
+            wrapping_key: key.wrapping_key().to_owned(),
+            region: arn.map(|arn| arn.region().to_owned()),
+            place: key.place().map(|place| place.as_str().to_owned()),
+        }
+    }
+}
+
+/// The report for people.
+impl fmt::Display for ObjectReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", Printable(&self.object))?;
+        line(f, "format", &self.format)?;
+        line(f, "plaintext", &Counted(self.plaintext_bytes, "byte").to_string())?;
+        let generation = (!self.keys.is_empty()).then(|| self.generation.to_string());
+        let stored = [
+            ("content", &self.content_suite),
+            ("wrapped by", &self.wrapping_algorithm),
+            ("generation", &generation),
+            ("content type", &self.content_type),
+            ("storage class", &self.storage_class),
+            ("version", &self.version_id),
+            ("e-tag", &self.e_tag),
+            ("last modified", &self.last_modified),
+        ];
+        for (name, value) in stored {
+            if let Some(value) = value {
+                line(f, name, value)?;
+            }
+        }
+        section(f, "encryption context", &self.encryption_context)?;
+        if self.in_instruction_file == Some(true) {
+            writeln!(f, "  its wrapped data key is in an instruction file")?;
+        }
+        if !self.keys.is_empty() {
+            writeln!(f, "  wrapping keys")?;
+        }
+        for key in &self.keys {
+            writeln!(f, "    {}", Printable(&key.wrapping_key))?;
+            writeln!(f, "      provider {}", Printable(&key.provider))?;
+            if let Some(region) = &key.region {
+                writeln!(f, "      Region   {}", Printable(region))?;
+            }
+            writeln!(f, "      place    {}", Printable(key.place.as_deref().unwrap_or("(any)")))?;
+        }
+        if !self.missing.is_empty() {
+            writeln!(f, "  missing wrapping keys")?;
+            for key in &self.missing {
+                writeln!(f, "    {}", Printable(key))?;
+            }
+        }
+        section(f, "own metadata", &self.metadata)?;
+        writeln!(f, "None of this is authenticated: no key was used.")
+    }
+}
+
+pub(crate) fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
+    writeln!(f, "  {name:<14} {}", Printable(value))
+}
+
+pub(crate) fn section(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    pairs: &BTreeMap<String, String>,
+) -> fmt::Result {
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "  {title}")?;
+    for (name, value) in pairs {
+        writeln!(f, "    {} = {}", Printable(name), Printable(value))?;
+    }
+    Ok(())
+}

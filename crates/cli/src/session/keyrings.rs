@@ -1,0 +1,279 @@
+//! Keyrings for reading and writing, of KMS keys and the local key.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_config::{SdkConfig, timeout::TimeoutConfig};
+use sealwax_s3::{
+    DiscoveryFilter, Error, ErrorKind, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, WrapPolicy,
+    envelope::{EncryptedDataKey, Keyring, LocalKeyring, MultiKeyring},
+    error_chain,
+};
+
+use super::credentials;
+use crate::{
+    args::{ReaderArgs, WrapKey},
+    failure::{Exit, Failure},
+};
+
+/// Time limit for establishing a connection.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit for one attempt of a small request.
+const SMALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The source of a session's keyrings.
+#[derive(Debug, Clone)]
+pub(crate) struct Keyrings {
+    config: SdkConfig,
+    local: Option<Arc<LocalKeyring>>,
+}
+
+impl Keyrings {
+    pub(super) fn new(config: SdkConfig, local: Option<LocalKeyring>) -> Self {
+        Self { config, local: local.map(Arc::new) }
+    }
+
+    pub(super) fn with_config(&self, config: SdkConfig) -> Self {
+        Self { config, local: self.local.clone() }
+    }
+
+    /// Returns the local key, if one is used.
+    pub(crate) fn local(&self) -> Option<&Arc<LocalKeyring>> {
+        self.local.as_ref()
+    }
+
+    /// Returns a builder of a keyring of KMS keys.
+    pub(crate) fn kms_builder(&self) -> KmsKeyringBuilder {
+        KmsKeyring::builder(&self.config)
+    }
+
+    /// Returns a keyring without keys, for work on metadata alone.
+    pub(crate) fn empty(&self) -> KmsKeyring {
+        self.kms_builder().build().expect("no ARN to parse")
+    }
+
+    /// Returns a keyring of exactly these keys; `kms` builds the part of KMS.
+    ///
+    /// # Errors
+    /// A local key is named that is not the one in use.
+    pub(crate) fn of(
+        &self,
+        keys: &[WrapKey],
+        kms: KmsKeyringBuilder,
+    ) -> Result<Arc<dyn Keyring>, Failure> {
+        let (mut arns, mut local) = (Vec::new(), None);
+        for key in keys {
+            match (key, &self.local) {
+                (WrapKey::Kms(arn), _) => arns.push(arn.clone()),
+                (WrapKey::Local(name), Some(key)) if is_named(key, name) => {
+                    local = Some(Arc::clone(key));
+                }
+                (WrapKey::Local(name), _) => {
+                    let error = format!("there is no local key {name} at hand to wrap under");
+                    let advice = "give its file by --local-key; a line in it, and `sealwax inspect`, tell its name";
+                    return Err(Failure::new(Exit::Usage, error, advice));
+                }
+            }
+        }
+        Ok(match (arns.is_empty(), local) {
+            (true, Some(local)) => local,
+            (_, local) => {
+                let kms = kms.keys(arns).build().map_err(Failure::usage)?;
+                if local.is_some() { self.with_local(kms) } else { Arc::new(kms) }
+            }
+        })
+    }
+
+    /// Returns a keyring of these keys and the local one, of which `at_least` this many must wrap a
+    /// new data key, or all.
+    ///
+    /// # Errors
+    /// There is no key.
+    pub(crate) fn writing(
+        &self,
+        keys: Vec<KmsKeyArn>,
+        at_least: Option<u8>,
+    ) -> Result<Arc<dyn Keyring>, Failure> {
+        if keys.is_empty() {
+            let advice = "give --key ARN or --local-key FILE, or set SEALWAX_KEYS, or `keys` in a profile of sealwax.toml";
+            let none =
+                || Failure::new(Exit::Usage, "there is no key to wrap the data key under", advice);
+            return self.local.clone().map(|local| local as _).ok_or_else(none);
+        }
+        let policy = at_least.map_or(WrapPolicy::All, |count| WrapPolicy::AtLeast(count.into()));
+        let kms = self.kms_builder().keys(keys).wrap_policy(policy).build();
+        Ok(self.with_local(kms.map_err(Failure::usage)?))
+    }
+
+    /// Returns a keyring to read with: of the named keys and the local one, else of all keys in the
+    /// named accounts, else in the caller's own account.
+    ///
+    /// # Errors
+    /// STS does not tell the caller's account.
+    pub(crate) async fn reading(&self, args: ReaderArgs) -> Result<Arc<dyn Keyring>, Failure> {
+        Ok(self.with_local(self.kms(args, &[], None).await?))
+    }
+
+    /// Returns the same, restricted to keys in these Regions if any are named. A local key is in none.
+    ///
+    /// # Errors
+    /// As [`Keyrings::reading`].
+    pub(crate) async fn reading_in(
+        &self,
+        args: ReaderArgs,
+        regions: &[String],
+    ) -> Result<Arc<dyn Keyring>, Failure> {
+        let kms = self.kms(args, regions, None).await?;
+        Ok(if regions.is_empty() { self.with_local(kms) } else { Arc::new(kms) })
+    }
+
+    /// Returns the KMS part of such a keyring, with at most `calls_per_second` calls to each Region.
+    ///
+    /// # Errors
+    /// As [`Keyrings::reading`].
+    pub(crate) async fn kms(
+        &self,
+        args: ReaderArgs,
+        regions: &[String],
+        calls_per_second: Option<u32>,
+    ) -> Result<KmsKeyring, Failure> {
+        let builder = match calls_per_second {
+            Some(calls) => self.kms_builder().calls_per_second(calls),
+            None => self.kms_builder(),
+        };
+        if !args.keys.is_empty() {
+            let meant = |key: &KmsKeyArn| {
+                regions.is_empty() || regions.iter().any(|region| region == key.region())
+            };
+            let keys = args.keys.into_iter().filter(meant);
+            return builder.keys(keys).build().map_err(Failure::usage);
+        }
+        let filter = match (args.accounts.is_empty(), &self.local) {
+            // A caller who names a local key and nothing else needs no KMS.
+            (true, Some(_)) if !args.besides_local => {
+                return builder.build().map_err(Failure::usage);
+            }
+            (true, _) => self.own_account().await?,
+            (false, _) => {
+                let region = self.config.region().map(AsRef::as_ref).unwrap_or_default();
+                DiscoveryFilter::accounts(args.accounts).partition(partition(region))
+            }
+        };
+        let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
+        builder.discovery(filter).build().map_err(Failure::usage)
+    }
+
+    /// Returns this keyring and the local key, if one is used. The local key is tried first.
+    pub(crate) fn with_local(&self, kms: impl Keyring + 'static) -> Arc<dyn Keyring> {
+        match &self.local {
+            None => Arc::new(kms),
+            Some(local) => Arc::new(MultiKeyring::new(
+                Arc::clone(local) as Arc<dyn Keyring>,
+                [Arc::new(kms) as Arc<dyn Keyring>],
+            )),
+        }
+    }
+
+    /// Returns a keyring to wrap under the same keys as `keys`, or `None` if it would have no key.
+    ///
+    /// Only keys that `reading` accepts are used, because anybody who can write to the bucket can
+    /// name other ones there. The keyring shares the clients of `shared`.
+    pub(crate) fn same_keys(
+        &self,
+        keys: &[EncryptedDataKey],
+        reading: &dyn Keyring,
+        shared: &KmsKeyring,
+    ) -> Option<Arc<dyn Keyring>> {
+        let accepted = || keys.iter().filter(|key| reading.accepts(key));
+        let arns: Vec<KmsKeyArn> =
+            accepted().filter_map(|key| key.wrapping_key().parse().ok()).collect();
+        let local = self.local.clone().filter(|local| accepted().any(|key| local.accepts(key)));
+        match (arns.is_empty(), local) {
+            (true, None) => None,
+            (true, Some(local)) => Some(local),
+            (false, local) => {
+                let kms = shared.sibling().keys(arns).build().expect("parsed ARNs");
+                Some(if local.is_some() { self.with_local(kms) } else { Arc::new(kms) })
+            }
+        }
+    }
+
+    /// Returns a filter for the caller's own account, by STS.
+    async fn own_account(&self) -> Result<DiscoveryFilter, Failure> {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(SMALL_TIMEOUT)
+            .build();
+        let config =
+            aws_sdk_sts::config::Builder::from(&self.config).timeout_config(timeouts).build();
+        let caller = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await;
+        let caller = match caller {
+            Ok(caller) => caller,
+            Err(error) => {
+                if let Some(failure) = credentials::missing(&self.config).await {
+                    return Err(failure);
+                }
+                let error = Error::from_sdk("call", "STS", "GetCallerIdentity", None, &error);
+                let exit = match error.kind() {
+                    ErrorKind::AccessDenied | ErrorKind::Credentials => Exit::Denied,
+                    _ => Exit::Failed,
+                };
+                return Err(unknown_account(exit, &error_chain(&error)));
+            }
+        };
+        let partition = caller.arn().and_then(|arn| arn.split(':').nth(1));
+        match (caller.account(), partition) {
+            (Some(account), Some(partition)) => {
+                Ok(DiscoveryFilter::accounts([account]).partition(partition))
+            }
+            _ => Err(unknown_account(Exit::Failed, "the answer names none")),
+        }
+    }
+}
+
+/// `true` if this is the local key's name.
+fn is_named(key: &LocalKeyring, name: &str) -> bool {
+    key.outline(None).iter().any(|wrap| wrap.wrapping_key() == name)
+}
+
+fn unknown_account(exit: Exit, why: &str) -> Failure {
+    let advice = "name the wrapping keys that may be used by --key, or their account by --account";
+    Failure::new(
+        exit,
+        format!("STS GetCallerIdentity does not tell the caller's account: {why}"),
+        advice,
+    )
+}
+
+/// Returns the partition of a Region.
+fn partition(region: &str) -> &'static str {
+    const BY_PREFIX: [(&str, &str); 7] = [
+        ("cn-", "aws-cn"),
+        ("us-gov-", "aws-us-gov"),
+        ("us-iso-", "aws-iso"),
+        ("us-isob-", "aws-iso-b"),
+        ("eu-isoe-", "aws-iso-e"),
+        ("us-isof-", "aws-iso-f"),
+        ("eusc-", "aws-eusc"),
+    ];
+    BY_PREFIX
+        .iter()
+        .find(|(prefix, _)| region.starts_with(prefix))
+        .map_or("aws", |(_, partition)| partition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions() {
+        for (region, expected) in [
+            ("us-east-1", "aws"),
+            ("us-gov-west-1", "aws-us-gov"),
+            ("us-isob-east-1", "aws-iso-b"),
+            ("cn-north-1", "aws-cn"),
+        ] {
+            assert_eq!(partition(region), expected, "{region}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Text for terminals and shells: escaped, counted, coloured, quoted.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fmt::{self, Write as _},
+    io::IsTerminal,
+};
+
+use clap::builder::styling::{AnsiColor, Style};
+
+/// Shows a text with its control characters escaped: what is stored in S3 must not command the terminal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Printable<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for char in self.0.chars() {
+            if char.is_control() || is_direction(char) {
+                write!(f, "{}", char.escape_unicode())?;
+            } else {
+                f.write_char(char)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a character changes the direction of the text around it (Unicode Standard Annex #9).
+fn is_direction(char: char) -> bool {
+    matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A count and its noun, such as `1 key` or `2 keys`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted(pub(crate) u64, pub(crate) &'static str);
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", self.0, self.1, if self.0 == 1 { "" } else { "s" })
+    }
+}
+
+/// Colours, or none: not on what is no terminal, nor where `NO_COLOR` is set (<https://no-color.org>) or `TERM` is `dumb`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Colors(bool);
+
+impl Colors {
+    /// For what is written to this stream.
+    pub(crate) fn of(stream: &impl IsTerminal) -> Self {
+        let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self(
+            stream.is_terminal()
+                && !no_color
+                && env::var_os("TERM").is_none_or(|term| term != "dumb"),
+        )
+    }
+
+    /// No colours.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self(false)
+    }
+
+    pub(crate) fn bad(self, text: &str) -> Painted<'_> {
+        self.paint(text, AnsiColor::Red.on_default().bold())
+    }
+
+    pub(crate) fn doubtful(self, text: &str) -> Painted<'_> {
+        self.paint(text, AnsiColor::Yellow.on_default().bold())
+    }
+
+    pub(crate) fn good(self, text: &str) -> Painted<'_> {
+        self.paint(text, AnsiColor::Green.on_default().bold())
+    }
+
+    pub(crate) fn note(self, text: &str) -> Painted<'_> {
+        self.paint(text, Style::new().bold())
+    }
+
+    fn paint(self, text: &str, style: Style) -> Painted<'_> {
+        Painted { text, style: if self.0 { style } else { Style::new() } }
+    }
+}
+
+/// A text in its colour.
+#[derive(Debug)]
+pub(crate) struct Painted<'a> {
+    text: &'a str,
+    style: Style,
+}
+
+impl fmt::Display for Painted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{}", self.style.render(), self.text, self.style.render_reset())
+    }
+}
+
+/// The words as a shell reads them.
+pub(crate) fn command_line(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+    words
+        .into_iter()
+        .map(|word| quoted(&word.as_ref().to_string_lossy()))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The command line of this process.
+pub(crate) fn this_command_line() -> String {
+    command_line(env::args_os())
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(
+            Printable("a\u{1b}[31mb\nc\u{202e}é\"\\").to_string(),
+            "a\\u{1b}[31mb\\u{a}c\\u{202e}é\"\\"
+        );
+    }
+
+    #[test]
+    fn nouns_agree_with_their_counts() {
+        assert_eq!([0, 1, 2].map(|n| Counted(n, "key").to_string()), ["0 keys", "1 key", "2 keys"]);
+    }
+
+    #[test]
+    fn only_a_terminal_gets_colours() {
+        assert_eq!(Colors(false).bad("text").to_string(), "text");
+        assert_eq!(Colors(true).bad("text").to_string(), "\u{1b}[1m\u{1b}[31mtext\u{1b}[0m");
+        let file = std::fs::File::open("/dev/null").expect("there");
+        assert_eq!(Colors::of(&file).good("text").to_string(), "text");
+    }
+
+    #[test]
+    fn words_are_quoted_where_they_must_be() {
+        let words = ["sealwax", "put", "a b", "s3://b/k", "-c", "t=a'b", "", "$HOME", "~", "é"];
+        assert_eq!(
+            command_line(words),
+            "sealwax put 'a b' s3://b/k -c 't=a'\\''b' '' '$HOME' '~' 'é'"
+        );
+    }
+}

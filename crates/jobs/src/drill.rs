@@ -1,0 +1,168 @@
+//! Proving that a replica is enough: that its objects open while the Regions of its source are out of reach.
+//!
+//! [`BlockedRegions`] is an HTTP client that lets no request of this process through to the Regions that it names, and
+//! counts what it refused; below it, [`crate::verify`] shows what opens. [`Lag`] compares the listings of the source
+//! and of the replica, and asks S3 why an object was not replicated: what never was is no failure of any object, and
+//! would go unseen.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use futures_util::TryStreamExt as _;
+//! use sealwax_jobs::{drill::BlockedRegions, listing::Listing, verify::{VerifyAll, VerifySummary}};
+//! use sealwax_s3::{
+//!     DiscoveryFilter, KmsKeyring, PlacePolicy, SealedClient,
+//!     aws_config::{self, BehaviorVersion, Region}, aws_sdk_s3,
+//! };
+//!
+//! let blocked = BlockedRegions::new(["us-east-1"]);
+//! let config = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(blocked.clone());
+//! let config = config.region(Region::new("us-west-2")).load().await;
+//! let keyring = KmsKeyring::builder(&config).discovery(DiscoveryFilter::accounts(["111122223333"])).build()?;
+//! let places = PlacePolicy::bound().replica_of("invoices-west", "invoices");
+//! let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).places(places).build();
+//!
+//! let mut outcomes = VerifyAll::new(client.clone()).run(Listing::objects(client.s3(), "invoices-west", ""));
+//! let mut summary = VerifySummary::default();
+//! while let Some(outcome) = outcomes.try_next().await? {
+//!     summary.count(&outcome);
+//! }
+//! println!("{summary:?}; refused on the way: {:?}", blocked.refused());
+//! # Ok(())
+//! # }
+//! ```
+
+mod lag;
+mod request;
+mod status;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::{
+    http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+        SharedHttpConnector,
+    },
+    orchestrator::HttpRequest,
+    result::ConnectorError,
+    runtime_components::RuntimeComponents,
+};
+
+pub use self::{
+    lag::{Lag, Unreplicated},
+    status::ReplicationStatus,
+};
+
+/// An HTTP client for the SDK that refuses every request to some Regions, as if these were down, and counts them.
+///
+/// Give it to [`sealwax_s3::aws_config::ConfigLoader::http_client`], so that all clients of the configuration use it, those that
+/// fetch credentials too. Which Region a request is for is told by its signature and by its host; a request that may be for
+/// any Region is refused too. Cloning it gives the same one.
+#[derive(Clone)]
+pub struct BlockedRegions(Arc<Inner>);
+
+struct Inner {
+    regions: BTreeSet<String>,
+    next: SharedHttpClient,
+    refused: Mutex<BTreeMap<RefusedCalls, u64>>,
+}
+
+/// Requests of one service to one Region.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct RefusedCalls {
+    /// The Region.
+    pub region: String,
+    /// The service, such as `s3`, `kms` or `sts`.
+    pub service: String,
+}
+
+impl BlockedRegions {
+    /// Refuses requests to `regions`, and sends all others as the SDK does by itself.
+    #[must_use]
+    pub fn new(regions: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let https = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+        Self::over(regions, https.build_https())
+    }
+
+    /// Refuses requests to `regions`, and sends all others by `next`.
+    #[must_use]
+    pub fn over(
+        regions: impl IntoIterator<Item = impl Into<String>>,
+        next: impl HttpClient + 'static,
+    ) -> Self {
+        let regions = regions.into_iter().map(Into::into).collect();
+        Self(Arc::new(Inner {
+            regions,
+            next: SharedHttpClient::new(next),
+            refused: Mutex::default(),
+        }))
+    }
+
+    /// The Regions.
+    pub fn regions(&self) -> impl Iterator<Item = &str> {
+        self.0.regions.iter().map(String::as_str)
+    }
+
+    /// How many requests were refused so far, retries included.
+    #[must_use]
+    pub fn refused(&self) -> BTreeMap<RefusedCalls, u64> {
+        self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why a request is refused, if it is.
+    fn refusal(&self, request: &HttpRequest) -> Option<RefusedCalls> {
+        let destination = request::Destination::of(request);
+        let region = destination.blocked_by(&self.0.regions)?;
+        let calls = RefusedCalls { region, service: destination.service };
+        *self
+            .0
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(calls.clone())
+            .or_default() += 1;
+        Some(calls)
+    }
+}
+
+impl HttpClient for BlockedRegions {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let next = self.0.next.http_connector(settings, components);
+        SharedHttpConnector::new(Blocking { blocked: self.clone(), next })
+    }
+}
+
+impl fmt::Debug for BlockedRegions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockedRegions").field("regions", &self.0.regions).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Blocking {
+    blocked: BlockedRegions,
+    next: SharedHttpConnector,
+}
+
+impl HttpConnector for Blocking {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        match self.blocked.refusal(&request) {
+            // As the caller's own doing: what is refused now is refused again, so that nothing retries it.
+            Some(RefusedCalls { region, service }) => HttpConnectorFuture::ready(Err(ConnectorError::user(
+                format!("a request to {service} of {region} was refused: that Region is blocked in this process")
+                    .into(),
+            ))),
+            None => self.next.call(request),
+        }
+    }
+}

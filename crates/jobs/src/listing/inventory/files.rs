@@ -1,0 +1,192 @@
+//! Where the manifest and its files are, and how they get here.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek as _},
+    path::{Path, PathBuf},
+};
+
+use aws_sdk_s3::{Client, primitives::ByteStream};
+use md5::{Digest as _, Md5};
+use sealwax_s3::{Error, ErrorKind, S3Uri};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::manifest::{InventoryFile, Manifest};
+use crate::{listing::ManifestLocation, s3_error::s3_error};
+
+/// Most bytes of a manifest that are read.
+const MAX_MANIFEST_LEN: u64 = 64 << 20;
+/// How often a file is fetched, where the connection breaks off.
+const TRIES: usize = 3;
+
+/// Where a manifest is; its files are found from there.
+pub(super) struct Place<'a> {
+    s3: &'a Client,
+    location: &'a ManifestLocation,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn of(s3: &'a Client, location: &'a ManifestLocation) -> Self {
+        Self { s3, location }
+    }
+
+    /// Reads the manifest.
+    pub(super) async fn manifest(&self) -> Result<Manifest, Error> {
+        let json = match self.location {
+            ManifestLocation::File(path) => {
+                let path = path.clone();
+                blocking(move || at_most(File::open(path)?, MAX_MANIFEST_LEN))
+                    .await
+                    .map_err(|error| self.io(error))?
+            }
+            ManifestLocation::S3(uri) => {
+                let mut json = Vec::new();
+                let body = self.get(uri).await?;
+                let body =
+                    body.into_async_read().take(MAX_MANIFEST_LEN).read_to_end(&mut json).await;
+                body.map_err(|error| io_error(uri, "the manifest broke off", error))?;
+                json
+            }
+        };
+        Manifest::parse(&json).map_err(|why| self.wrong(why))
+    }
+
+    /// One of the files, checked, to be read from its start.
+    pub(super) async fn fetch(
+        &self,
+        manifest: &Manifest,
+        file: &InventoryFile,
+    ) -> Result<File, Error> {
+        let local = match self.location {
+            ManifestLocation::S3(_) => None,
+            ManifestLocation::File(path) => local(path, &file.key),
+        };
+        let (rows, digest) = match (local, self.location) {
+            (Some(path), _) => {
+                let open = blocking(move || {
+                    let mut rows = File::open(path)?;
+                    let digest = md5_of(&mut rows)?;
+                    Ok((rows, digest))
+                });
+                open.await.map_err(|error| self.io(error))?
+            }
+            (None, ManifestLocation::S3(uri)) => self.download(uri.bucket(), &file.key).await?,
+            (None, ManifestLocation::File(_)) => match &manifest.bucket {
+                Some(bucket) => self.download(bucket, &file.key).await?,
+                None => {
+                    return Err(self
+                        .wrong(format!("{} is not beside it, and it names no bucket", file.key)));
+                }
+            },
+        };
+        let len = rows.metadata().map_err(|error| self.io(error))?.len();
+        if len != file.size || !digest.eq_ignore_ascii_case(&file.md5) {
+            let why = format!(
+                "{} has {len} bytes and the MD5 {digest}, and should have {} bytes and {}",
+                file.key, file.size, file.md5
+            );
+            return Err(self.wrong(why));
+        }
+        Ok(rows)
+    }
+
+    /// Fetches a file into a temporary one; gives its MD5 too.
+    async fn download(&self, bucket: &str, key: &str) -> Result<(File, String), Error> {
+        let uri = S3Uri::new(bucket, key).map_err(|error| self.wrong(error.to_string()))?;
+        let mut tries = 1;
+        loop {
+            match self.try_download(&uri).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable && tries < TRIES => tries += 1,
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_download(&self, uri: &S3Uri) -> Result<(File, String), Error> {
+        let mut body = self.get(uri).await?;
+        let no_room = |error| io_error(uri, "a temporary file could not be written", error);
+        let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(no_room)?);
+        let mut digest = Md5::new();
+        while let Some(bytes) = body.next().await {
+            let bytes = bytes.map_err(|error| {
+                let message = format!("the file broke off: {error}");
+                Error::new("read", uri.to_string(), ErrorKind::Unavailable, message)
+            })?;
+            digest.update(&bytes);
+            file.write_all(&bytes).await.map_err(no_room)?;
+        }
+        file.flush().await.map_err(no_room)?;
+        let mut file = file.into_std().await;
+        file.rewind().map_err(no_room)?;
+        Ok((file, hex(&digest.finalize())))
+    }
+
+    async fn get(&self, uri: &S3Uri) -> Result<ByteStream, Error> {
+        let answer = self.s3.get_object().bucket(uri.bucket()).key(uri.key()).send().await;
+        let answer = answer.map_err(|error| s3_error("read", self.s3, uri, "GetObject", &error))?;
+        Ok(answer.body)
+    }
+
+    fn wrong(&self, why: impl Into<String>) -> Error {
+        Error::new(
+            "list",
+            format!("the inventory {}", self.location),
+            ErrorKind::InvalidListing,
+            why,
+        )
+    }
+
+    fn io(&self, error: io::Error) -> Error {
+        Error::new(
+            "list",
+            format!("the inventory {}", self.location),
+            ErrorKind::Io,
+            error.to_string(),
+        )
+    }
+}
+
+fn io_error(uri: &S3Uri, what: &str, error: io::Error) -> Error {
+    Error::new("read", uri.to_string(), ErrorKind::Io, what).with_source(error)
+}
+
+/// The file with this key under a directory above the manifest, as far as there is one; else the one of this name in the
+/// manifest's own directory.
+fn local(manifest: &Path, key: &str) -> Option<PathBuf> {
+    // A key is no path: it must not lead anywhere else.
+    let is_plain =
+        !key.starts_with('/') && key.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    let directories = manifest.parent()?.ancestors().filter(|_| is_plain);
+    let beside =
+        key.rsplit('/').next().filter(|_| is_plain).map(|name| manifest.with_file_name(name));
+    directories.map(|directory| directory.join(key)).chain(beside).find(|path| path.is_file())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn at_most(file: File, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(len).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn md5_of(file: &mut File) -> io::Result<String> {
+    let mut digest = Md5::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            read => digest.update(&buffer[..read]),
+        }
+    }
+    file.rewind()?;
+    Ok(hex(&digest.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,52 @@
+//! What calls cost, and how many a service bears.
+
+use serde::{Deserialize, Serialize};
+
+/// Prices and limits that estimates are made with.
+///
+/// The default is an estimate itself: AWS's list prices and least default quotas in us-east-1, as [`PriceTable::note`]
+/// says. Replace it by what your account pays: every field may be given in JSON.
+///
+/// ```
+/// let prices: sealwax_jobs::rewrap::PriceTable = serde_json::from_str(r#"{"copies_per_1000": 0.0055}"#)?;
+/// assert_eq!(prices.heads_per_1000, 0.0004);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PriceTable {
+    /// Where the figures come from, and of when they are.
+    pub note: String,
+    /// The currency of all prices.
+    pub currency: String,
+    /// 1,000 `HeadObject`.
+    pub heads_per_1000: f64,
+    /// 1,000 `CopyObject` or `UploadPartCopy`.
+    pub copies_per_1000: f64,
+    /// 10,000 calls of KMS.
+    pub kms_per_10000: f64,
+    /// Calls of KMS a second and Region.
+    pub kms_calls_per_second: f64,
+    /// Copies a second and prefix.
+    pub copies_per_second: f64,
+    /// `HeadObject` a second and prefix.
+    pub heads_per_second: f64,
+}
+
+impl Default for PriceTable {
+    fn default() -> Self {
+        Self {
+            note:
+                "estimate: list prices and least default quotas in us-east-1, noted in November 2026 and not checked \
+                   since; requests only, without storage, early deletion or retrieval"
+                    .into(),
+            currency: "USD".into(),
+            heads_per_1000: 0.0004,
+            copies_per_1000: 0.005,
+            kms_per_10000: 0.03,
+            kms_calls_per_second: 20_000.0,
+            copies_per_second: 3500.0,
+            heads_per_second: 5500.0,
+        }
+    }
+}

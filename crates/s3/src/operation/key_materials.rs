@@ -1,0 +1,71 @@
+//! Key material that wrapped a data key. Only the key service knows it.
+
+use std::fmt;
+
+use sealwax_envelope::{EncryptedDataKey, EncryptionContext, KeyMaterial, Keyring as _};
+
+use super::inspect::InspectOutput;
+use crate::{SealedClient, client::wrap_error, error::Error, single_flight::SingleFlightCache};
+
+/// Asks the key service which material of a rotated wrapping key wrapped the data keys of objects.
+///
+/// It asks only about keys that the client's keyring accepts. No data key leaves AWS KMS for that:
+/// each question is one `ReEncrypt` of a wrapping key to itself, which authenticates the wrapped
+/// key. Objects that share an intermediate key share one question.
+///
+/// ```no_run
+/// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
+/// let materials = sealwax_s3::KeyMaterials::new(client.clone());
+/// let inspection = client.inspect().bucket("bucket").key("2026/1.pdf").send().await?;
+/// for inspected in &inspection.keys {
+///     println!("{:?}", materials.of(&inspection, &inspected.key).await?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct KeyMaterials {
+    client: SealedClient,
+    shared: SingleFlightCache<(EncryptionContext, EncryptedDataKey), Option<KeyMaterial>>,
+}
+
+impl KeyMaterials {
+    /// Creates an empty cache of materials that asks with the keyring of `client`.
+    #[must_use]
+    pub fn new(client: SealedClient) -> Self {
+        Self { client, shared: SingleFlightCache::default() }
+    }
+
+    /// Returns the material that wrapped `key`, which is a key of `object`. `None` where the key
+    /// service does not tell, or the keyring does not accept the wrapping key.
+    ///
+    /// # Errors
+    /// The key service fails.
+    pub async fn of(
+        &self,
+        object: &InspectOutput,
+        key: &EncryptedDataKey,
+    ) -> Result<Option<KeyMaterial>, Error> {
+        let keyring = self.client.keyring();
+        // KMS is asked about no key that this client would not read with.
+        if !keyring.accepts(key) {
+            return Ok(None);
+        }
+        let ask = async |key: &EncryptedDataKey| {
+            let material = keyring.key_material(key, &object.context).await;
+            material.map_err(wrap_error(&object.target))
+        };
+        match key.intermediate() {
+            Some(shared) => {
+                let slot = self.shared.slot(&(object.context.clone(), shared.clone()));
+                Ok(slot.get_or_try_init(|| ask(&shared)).await?.clone())
+            }
+            None => ask(key).await,
+        }
+    }
+}
+
+impl fmt::Debug for KeyMaterials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyMaterials").field("client", &self.client).finish_non_exhaustive()
+    }
+}

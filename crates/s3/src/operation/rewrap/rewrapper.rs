@@ -1,0 +1,329 @@
+//! Rewraps objects one by one, all in the same way.
+
+use std::sync::Arc;
+
+use sealwax_envelope::ObjectHeader;
+
+use super::{
+    Edits, Landing, forecast::Forecaster, intermediate::IntermediateKeys, present::Present,
+    wrapping::Wrapping,
+};
+use crate::{
+    SealedClient,
+    error::{Error, ErrorKind, Target},
+    list::ListedObject,
+};
+
+/// Most times that an object is read again because another writer changed it meanwhile.
+const MAX_CONFLICTS: usize = 4;
+
+/// Rewraps any number of objects in the same way, one at a time. Cloning is cheap.
+///
+/// Unlike [`Rewrap`](crate::Rewrap), it skips objects that are not eligible, repeats its work when
+/// another writer changes the object meanwhile, and calls the key service once for each
+/// intermediate key that objects share. The crate `sealwax-jobs` runs it over whole listings.
+///
+/// ```no_run
+/// # async fn example(
+/// #     client: sealwax_s3::SealedClient,
+/// #     west: sealwax_s3::KmsKeyring,
+/// # ) -> Result<(), sealwax_s3::Error> {
+/// use sealwax_s3::{Edits, ListedObject, RewrapOutcome, Rewrapper};
+///
+/// let rewrapper = Rewrapper::new(client, Edits::new().add_keys(west))?;
+/// for key in ["2026/1.pdf", "2026/2.pdf"] {
+///     match rewrapper.rewrap_one(&ListedObject::new("bucket", key)).await {
+///         RewrapOutcome::Failed(error) => eprintln!("{error}"),
+///         outcome => println!("{key}: {}", outcome.name()),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Rewrapper(pub(super) Arc<Wrapping>);
+
+/// Result of the rewrap of one object. Exhaustive: summaries count every outcome.
+#[derive(Debug)]
+pub enum RewrapOutcome {
+    /// The object has new keys.
+    Rewrapped {
+        /// Its new generation.
+        generation: u32,
+        /// Its new version id, in a versioned bucket.
+        version_id: Option<String>,
+    },
+    /// The object already had the wanted keys. Nothing was written.
+    Unchanged,
+    /// Skipped: not eligible for rewrap.
+    Skipped(Skipped),
+    /// Other writers changed the object again and again meanwhile. It is as they left it.
+    Changed(Error),
+    /// The rewrap failed. The object is unchanged.
+    Failed(Error),
+}
+
+/// Reason why an object is not eligible for rewrap. Exhaustive: summaries count every reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Skipped {
+    /// No client encrypted the object, or it is the instruction file of another object, whose keys
+    /// change together with that object.
+    NotSealed,
+    /// The object was deleted after it was listed.
+    Gone,
+}
+
+impl Skipped {
+    /// Returns the name in plans and reports: `not-sealed` or `gone`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotSealed => "not-sealed",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+impl RewrapOutcome {
+    /// Returns the failure, if any.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Changed(error) | Self::Failed(error) => Some(error),
+            Self::Rewrapped { .. } | Self::Unchanged | Self::Skipped(_) => None,
+        }
+    }
+
+    /// `true` if nothing is left to do for the object.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.error().is_none()
+    }
+
+    /// Returns the name in reports: `rewrapped`, `unchanged`, `not-sealed`, `gone`, `changed` or
+    /// `failed`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Rewrapped { .. } => "rewrapped",
+            Self::Unchanged => "unchanged",
+            Self::Skipped(why) => why.name(),
+            Self::Changed(_) => "changed",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// State of an object when a plan was made. It tells whether the object changed since.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectState {
+    /// The entity tag, without quotes.
+    pub e_tag: Option<String>,
+    /// The version id, in a versioned bucket.
+    pub version_id: Option<String>,
+    /// The generation of a sealed object.
+    pub generation: Option<u32>,
+}
+
+impl ObjectState {
+    pub(super) fn of(present: &Present) -> Self {
+        let metadata = present.head.metadata().into_iter().flatten();
+        let header =
+            ObjectHeader::parse(metadata.map(|(name, value)| (name.as_str(), value.as_str())));
+        Self {
+            e_tag: present.head.e_tag.as_deref().map(|e_tag| e_tag.trim_matches('"').to_owned()),
+            version_id: present.head.version_id.clone(),
+            generation: header.ok().map(|header| header.generation()),
+        }
+    }
+}
+
+/// Result of the rewrap of a planned object.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct PlannedRewrap {
+    /// Result of the rewrap.
+    pub outcome: RewrapOutcome,
+    /// `true` if the object changed since planning and was re-evaluated.
+    pub replanned: bool,
+}
+
+impl Rewrapper {
+    /// Creates a rewrapper that makes `edits` to objects that `client` reads.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for an empty list of edits.
+    pub fn new(client: SealedClient, edits: Edits) -> Result<Self, Error> {
+        if edits.is_empty() {
+            let message = "no key to add, replace, remove or refresh was given";
+            return Err(Error::new("rewrap", "the objects", ErrorKind::InvalidInput, message));
+        }
+        let (intermediate_keys, landing) = (IntermediateKeys::default(), Landing::Copy);
+        Ok(Self(Arc::new(Wrapping {
+            client,
+            edits,
+            accepted_places: Vec::new(),
+            intermediate_keys,
+            landing,
+            instruction_file_suffix: None,
+        })))
+    }
+
+    /// Sets where the new keys are stored: in the objects' metadata unless set. Starts with an
+    /// empty cache of intermediate keys.
+    #[must_use]
+    pub fn landing(self, landing: Landing) -> Self {
+        self.with(|wrapping| Wrapping { landing, ..wrapping })
+    }
+
+    /// Sets the suffix of the instruction files that the S3 Encryption Client writes:
+    /// `.instruction` unless set. Starts with an empty cache of intermediate keys.
+    #[must_use]
+    pub fn instruction_file_suffix(self, suffix: impl Into<String>) -> Self {
+        self.with(|wrapping| Wrapping { instruction_file_suffix: Some(suffix.into()), ..wrapping })
+    }
+
+    fn with(self, change: impl FnOnce(Wrapping) -> Wrapping) -> Self {
+        let Wrapping { client, edits, accepted_places, landing, instruction_file_suffix, .. } =
+            &*self.0;
+        Self(Arc::new(change(Wrapping {
+            client: client.clone(),
+            edits: edits.clone(),
+            accepted_places: accepted_places.clone(),
+            intermediate_keys: IntermediateKeys::default(),
+            landing: *landing,
+            instruction_file_suffix: instruction_file_suffix.clone(),
+        })))
+    }
+
+    /// Returns the client.
+    #[must_use]
+    pub fn client(&self) -> &SealedClient {
+        &self.0.client
+    }
+
+    /// Returns the edits.
+    #[must_use]
+    pub fn edits(&self) -> &Edits {
+        &self.0.edits
+    }
+
+    /// Rewraps an object unless it already has the wanted keys.
+    ///
+    /// It costs one `HeadObject`, the KMS calls and one copy inside S3. KMS calls for an
+    /// intermediate key are made once for all objects that share it.
+    ///
+    /// Where another writer changes the object meanwhile, it is read and evaluated again, up to
+    /// three times. A version that is not the latest cannot be rewrapped, for S3 does not change
+    /// the metadata of a stored version.
+    pub async fn rewrap_one(&self, object: &ListedObject) -> RewrapOutcome {
+        self.rewrap_planned(object, None).await.outcome
+    }
+
+    /// Rewraps an object as [`Rewrapper::rewrap_one`] does, and tells whether it changed since it
+    /// was in the state `planned`, if there is a plan, or while it was rewrapped.
+    pub async fn rewrap_planned(
+        &self,
+        object: &ListedObject,
+        planned: Option<&ObjectState>,
+    ) -> PlannedRewrap {
+        let mut replanned = false;
+        let outcome = match self.target(object) {
+            Ok(target) => self.rewrap_at(&target, object, planned, &mut replanned).await,
+            Err(error) => RewrapOutcome::Failed(error),
+        };
+        PlannedRewrap { outcome, replanned }
+    }
+
+    async fn rewrap_at(
+        &self,
+        target: &Target,
+        object: &ListedObject,
+        planned: Option<&ObjectState>,
+        replanned: &mut bool,
+    ) -> RewrapOutcome {
+        let mut conflict = None;
+        for _ in 0..MAX_CONFLICTS {
+            let present = match self.look(target, object).await {
+                Ok(present) => present,
+                Err(Absence::Skipped(why)) => return RewrapOutcome::Skipped(why),
+                Err(Absence::Failed(error)) => return RewrapOutcome::Failed(error),
+            };
+            *replanned |= planned.is_some_and(|planned| *planned != ObjectState::of(&present));
+            match self.0.rewrap(target, present).await {
+                Ok(output) if output.rewrapped => {
+                    let (generation, version_id) = (output.generation(), output.version_id);
+                    return RewrapOutcome::Rewrapped { generation, version_id };
+                }
+                Ok(_) => return RewrapOutcome::Unchanged,
+                Err(error) => match error.kind() {
+                    ErrorKind::NotSealed => return RewrapOutcome::Skipped(Skipped::NotSealed),
+                    ErrorKind::Conflict => conflict = Some(error),
+                    _ => return RewrapOutcome::Failed(error),
+                },
+            }
+        }
+        *replanned = true;
+        RewrapOutcome::Changed(conflict.expect("a conflict ended the last attempt"))
+    }
+
+    /// Returns a forecaster of what [`Rewrapper::rewrap_one`] would do.
+    #[must_use]
+    pub fn forecaster(&self) -> Forecaster {
+        Forecaster::new(self.clone())
+    }
+
+    pub(super) fn target(&self, object: &ListedObject) -> Result<Target, Error> {
+        let target = Target::new(
+            "rewrap",
+            self.0.client.s3(),
+            Some(object.bucket.clone()),
+            Some(object.key.clone()),
+        )?;
+        if object.is_latest == Some(false) {
+            return Err(older(&target));
+        }
+        Ok(target)
+    }
+
+    /// Reads an object's metadata.
+    pub(super) async fn look(
+        &self,
+        target: &Target,
+        object: &ListedObject,
+    ) -> Result<Present, Absence> {
+        match Present::look(&self.0.client, target).await {
+            Ok(present) => {
+                let of_version = |id: &Option<String>| {
+                    id.as_deref().filter(|id| *id != "null").map(str::to_owned)
+                };
+                let named = of_version(&object.version_id);
+                // The version that was the latest when it was listed stands for the latest one now.
+                if object.version_id.is_some()
+                    && object.is_latest.is_none()
+                    && named != of_version(&present.head.version_id)
+                {
+                    return Err(Absence::Failed(older(target)));
+                }
+                Ok(present)
+            }
+            // An object that was named and not listed may never have existed.
+            Err(error) if error.kind() == ErrorKind::NotFound && object.size.is_some() => {
+                Err(Absence::Skipped(Skipped::Gone))
+            }
+            Err(error) => Err(Absence::Failed(error)),
+        }
+    }
+}
+
+/// Reason why there is no object to work on.
+pub(super) enum Absence {
+    Skipped(Skipped),
+    Failed(Error),
+}
+
+fn older(target: &Target) -> Error {
+    let message = "it is not the object's newest version, and S3 does not change the metadata of an older one";
+    target.error(ErrorKind::Unsupported, message)
+}
