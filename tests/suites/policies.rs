@@ -336,7 +336,7 @@ fn key_policies_let_through_what_sealwax_does_and_nothing_else() {
         (Use::new(reader, "kms:Decrypt", bound(&other_year)), false, false),
         (Use::new(reader, "kms:Decrypt", bound(&other_bucket)), false, false),
         (Use::new(reader, "kms:Decrypt", WrapContext::new(&tenant, None)), false, false),
-        (Use::new(reader, "kms:Decrypt", WrapContext::of_intermediate_key(&tenant)), false, false),
+        (Use::new(reader, "kms:Decrypt", WrapContext::for_intermediate_key(&tenant)), false, false),
         (Use::new(reader, "kms:GenerateDataKey", bound(&here)), false, false),
         (Use::new(reader, "kms:CreateGrant", bound(&here)), false, false),
         (Use::new(recovery, "kms:ReEncryptFrom", bound(&here)), true, true),
@@ -386,7 +386,7 @@ fn key_policies_deny_what_is_not_sealwaxs() {
             for binding in [
                 WrapContext::new(&context, Some(&elsewhere)),
                 WrapContext::new(&context, None),
-                WrapContext::of_intermediate_key(&context),
+                WrapContext::for_intermediate_key(&context),
             ] {
                 let other = Use::new("somebody", action, binding);
                 assert!(!other.is_allowed_by(&policy), "{file}: {action} {:?}", other.pairs);

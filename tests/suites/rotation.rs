@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use sealwax_s3::{
     Attributes, ErrorKind, KmsKeyArn, PlacePolicy, S3Uri, SealedClient, WrapPolicy,
     envelope::{
-        CachingKeyring, EncryptionContext, Keyring as _, KeyringErrorKind, MissingWrap,
+        CachingKeyring, EncryptionContext, Keyring as _, KeyringErrorKind, MissingKey,
         ObjectHeader, WrapContext,
     },
 };
@@ -18,7 +18,7 @@ use sealwax_tests::{
 const PART: usize = 5 << 20;
 
 fn missing(header: &ObjectHeader) -> Vec<&str> {
-    header.missing().iter().map(MissingWrap::wrapping_key).collect()
+    header.missing().iter().map(MissingKey::wrapping_key).collect()
 }
 
 fn wrapping_keys(header: &ObjectHeader) -> Vec<&str> {

@@ -62,7 +62,7 @@ async fn assert_round_trip(
     assert_eq!(progress.load(Ordering::Relaxed), data.len() as u64, "{case}: progress");
     assert_eq!(put.header.plaintext_len(), (!is_sequential).then_some(data.len() as u64), "{case}");
 
-    let got = client.get().uri(uri).require_context(context()).send().await.expect(case);
+    let got = client.get().uri(uri).encryption_context(context()).send().await.expect(case);
     assert_eq!(got.info().plaintext_len(), data.len() as u64, "{case}");
     assert_eq!(got.info().header(), Some(&put.header), "{case}");
     assert!(got.bytes().await.expect(case) == data, "{case}: other bytes came back");

@@ -67,7 +67,7 @@ impl From<ErrorKind> for Exit {
             | ErrorKind::PlaceMismatch
             | ErrorKind::PolicyRefused
             | ErrorKind::Truncated => Self::NotVerified,
-            ErrorKind::NotFound | ErrorKind::NotSealed => Self::NotFound,
+            ErrorKind::NotFound | ErrorKind::NoSuchBucket | ErrorKind::NotSealed => Self::NotFound,
             ErrorKind::AccessDenied
             | ErrorKind::Credentials
             | ErrorKind::KeyDisabled
@@ -301,6 +301,7 @@ mod tests {
             (ErrorKind::Truncated, 3),
             (ErrorKind::Malformed, 3),
             (ErrorKind::NotFound, 4),
+            (ErrorKind::NoSuchBucket, 4),
             (ErrorKind::NotSealed, 4),
             (ErrorKind::AccessDenied, 5),
             (ErrorKind::Credentials, 5),
@@ -311,7 +312,7 @@ mod tests {
             (ErrorKind::SourceChanged, 6),
             (ErrorKind::UploadNotFound, 6),
             (ErrorKind::StateFileMismatch, 2),
-            (ErrorKind::UploadBusy, 1),
+            (ErrorKind::Locked, 1),
         ] {
             assert_eq!(Exit::from(kind).code(), code, "{kind:?}");
         }

@@ -180,7 +180,7 @@ fn wrap() -> [Vec<f64>; 2] {
     let local = || LocalKeyring::new("a", &mut [9; 32]).expect("a key");
     let (keyring, binding) = (CachingKeyring::new(local()), WrapContext::new(&context, None));
     let materials = keyring.generate(binding, None).now_or_never().expect("nothing waits");
-    let keys = materials.unwrap_or_else(|error| panic!("{error}")).encrypted_data_keys;
+    let keys = materials.unwrap_or_else(|error| panic!("{error}")).into_parts().1;
     let wrap = [keys[0].intermediate().expect("an intermediate key")];
     let Some(Unwrap::Unwrapped(intermediate)) = local().unwrap(&wrap, &context).now_or_never()
     else {

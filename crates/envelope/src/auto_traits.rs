@@ -2,7 +2,7 @@
 
 use crate::{
     BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
-    EncryptionMaterials, Error, Keyring, KeyringError, LocalKeyring, MissingWrap, MultiKeyring,
+    EncryptionMaterials, Error, Keyring, KeyringError, LocalKeyring, MissingKey, MultiKeyring,
     ObjectHeader, OpenedChunks, Opener, PartBuffer, PartSealer, Place, PlaintextDataKey, Sealer,
     StreamOpener, Unwrap, WrapContext, geometry::ChunkSpan,
 };
@@ -24,7 +24,7 @@ fn public_types() {
         EncryptionMaterials,
     )>();
     shared::<(
-        MissingWrap,
+        MissingKey,
         ObjectHeader,
         OpenedChunks<'_>,
         Opener,

@@ -1,47 +1,53 @@
-//! The encryption context: what an object's data key is bound to, in words.
+//! The encryption context and the binding of a wrapped key.
 
 use std::collections::{BTreeMap, btree_map};
 
 use crate::{Error, Place, ascii_json};
 
-/// Reserved pair that names the format, and what is wrapped; KMS sees it, callers cannot set it.
+/// Reserved pair for the format and the kind of the wrapped key. KMS sees it; callers cannot set it.
 pub const FORMAT_PAIR: &str = "sealwax:format";
-/// Reserved pair that names the place; KMS sees it, callers cannot set it.
+/// Reserved pair for the object's place. KMS sees it; callers cannot set it.
 pub const PLACE_PAIR: &str = "sealwax:place";
 
 const RESERVED_PREFIXES: [&str; 3] = ["sealwax:", "aws:", "aws-crypto-"];
 
-/// Non-secret names and values, authenticated with an object and with each of its wrapped data keys.
+/// Non-secret name-value pairs, authenticated with an object and with each of its wrapped keys.
 ///
-/// It is stored in clear with the object, it appears in clear in CloudTrail for every KMS call, and nobody can change it
-/// without making the object unreadable. So: no personal data, no secrets.
-/// (AWS KMS Developer Guide, "Encryption context".)
+/// The context is stored in plaintext with the object and appears in plaintext in CloudTrail for
+/// each KMS call, so it must hold no personal data and no secrets. Changing it makes the object
+/// unreadable. (AWS KMS Developer Guide, "Encryption context".)
 ///
 /// ```
 /// use sealwax_envelope::EncryptionContext;
 ///
-/// let context = EncryptionContext::try_from_iter([("tenant", "acme"), ("class", "invoice")])?;
+/// let context = EncryptionContext::new().with("tenant", "acme")?.with("class", "invoice")?;
 /// assert_eq!(context.get("tenant"), Some("acme"));
+///
+/// let same = EncryptionContext::try_from_iter([("class", "invoice"), ("tenant", "acme")])?;
+/// assert_eq!(context, same, "the order does not matter");
+///
+/// let reserved = EncryptionContext::new().with("aws:tenant", "acme");
+/// assert!(reserved.is_err());
 /// # Ok::<(), sealwax_envelope::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct EncryptionContext(BTreeMap<String, String>);
 
 impl EncryptionContext {
-    /// Most pairs in one context.
+    /// Maximum number of pairs in one context.
     pub const MAX_PAIRS: usize = 64;
 
-    /// An empty context.
+    /// Returns an empty context.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Builds a context of `pairs`.
+    /// Creates a context from `pairs`.
     ///
     /// # Errors
-    /// [`Error::InvalidContext`] for a name that is empty, reserved (`sealwax:`, `aws:`, `aws-crypto-`) or given twice,
-    /// and for more than [`EncryptionContext::MAX_PAIRS`] pairs.
+    /// [`Error::InvalidContext`] for a name that is empty, reserved (`sealwax:`, `aws:`,
+    /// `aws-crypto-`) or repeated, and for more than [`EncryptionContext::MAX_PAIRS`] pairs.
     pub fn try_from_iter<N, V>(pairs: impl IntoIterator<Item = (N, V)>) -> Result<Self, Error>
     where
         N: Into<String>,
@@ -52,6 +58,19 @@ impl EncryptionContext {
             context.insert(name, value)?;
         }
         Ok(context)
+    }
+
+    /// Returns the context with one more pair.
+    ///
+    /// # Errors
+    /// As [`EncryptionContext::try_from_iter`].
+    pub fn with(
+        mut self,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Result<Self, Error> {
+        self.insert(name, value)?;
+        Ok(self)
     }
 
     /// Adds one pair.
@@ -69,7 +88,7 @@ impl EncryptionContext {
         }
         if let Some(prefix) = RESERVED_PREFIXES.iter().find(|prefix| name.starts_with(**prefix)) {
             return Err(Error::InvalidContext(format!(
-                "{name:?} begins with the reserved {prefix:?}"
+                "the name {name:?} starts with the reserved prefix {prefix:?}"
             )));
         }
         if self.0.len() == Self::MAX_PAIRS {
@@ -77,7 +96,7 @@ impl EncryptionContext {
         }
         match self.0.entry(name) {
             btree_map::Entry::Occupied(pair) => {
-                Err(Error::InvalidContext(format!("{:?} is given twice", pair.key())))
+                Err(Error::InvalidContext(format!("the name {:?} is repeated", pair.key())))
             }
             btree_map::Entry::Vacant(slot) => {
                 slot.insert(value.into());
@@ -86,40 +105,41 @@ impl EncryptionContext {
         }
     }
 
-    /// The value of `name`.
+    /// Returns the value of `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The pairs, sorted by the bytes of their names.
+    /// Returns the pairs, sorted by the bytes of their names.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// How many pairs there are.
+    /// Returns the number of pairs.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are no pairs.
+    /// `true` if there are no pairs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The context as canonical JSON: one object, names sorted by their bytes, no blanks, ASCII only (`\uXXXX` else).
+    /// Returns the context as canonical JSON: one object, names sorted by their bytes, no white
+    /// space, ASCII only (other characters as `\uXXXX`).
     #[must_use]
     pub fn to_json(&self) -> String {
         ascii_json::to_string(&self.0)
     }
 
-    /// Reads what [`EncryptionContext::to_json`] wrote; any other spelling is refused.
+    /// Parses the output of [`EncryptionContext::to_json`] and rejects any other spelling.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for JSON that is not canonical, and for pairs that cannot be.
+    /// [`Error::Malformed`] for JSON that is not canonical and for invalid pairs.
     pub fn from_json(json: &str) -> Result<Self, Error> {
         let pairs: BTreeMap<String, String> = serde_json::from_str(json).map_err(|_| {
             Error::Malformed("the encryption context is not a JSON object of strings".into())
@@ -132,17 +152,28 @@ impl EncryptionContext {
         Ok(context)
     }
 
-    /// The `context` input of the body's key derivation: FORMAT.md, "Body context".
+    /// Returns the `context` input of the body's key derivation (FORMAT.md, "Body context").
     ///
-    /// `"sealwax/v1" ‖ 0x00 ‖ n ‖ (len ‖ name ‖ len ‖ value)…`, all numbers 32 bits, big-endian; lengths in bytes of
-    /// UTF-8; pairs sorted by the bytes of their names.
+    /// `"sealwax/v1" ‖ 0x00 ‖ n ‖ (len ‖ name ‖ len ‖ value)…`. All numbers are 32 bits,
+    /// big-endian. Lengths are in bytes of UTF-8. Pairs are sorted by the bytes of their names.
     #[must_use]
     pub fn body_context(&self) -> Vec<u8> {
         canonical_bytes(b"sealwax/v1\0", self.iter())
     }
 }
 
-/// What one wrap of a key is bound to: the caller's context, what kind of key it is and, if bound, the object's place.
+impl<N: Into<String>, V: Into<String>, const LEN: usize> TryFrom<[(N, V); LEN]>
+    for EncryptionContext
+{
+    type Error = Error;
+
+    fn try_from(pairs: [(N, V); LEN]) -> Result<Self, Error> {
+        Self::try_from_iter(pairs)
+    }
+}
+
+/// Binding of one wrapped key: the caller's encryption context, the kind of key and, for most data
+/// keys, the object's place.
 #[derive(Debug, Clone, Copy)]
 pub struct WrapContext<'a> {
     context: &'a EncryptionContext,
@@ -150,32 +181,42 @@ pub struct WrapContext<'a> {
     format: &'static str,
 }
 
+const DATA_KEY: &str = "v1";
+const INTERMEDIATE_KEY: &str = "v1/intermediate";
+
 impl<'a> WrapContext<'a> {
-    /// Binds the wrap of a data key to `context` and `place`.
+    /// Binds a data key to `context` and, if given, to `place`.
     #[must_use]
     pub fn new(context: &'a EncryptionContext, place: Option<&'a Place>) -> Self {
-        Self { context, place, format: "v1" }
+        Self { context, place, format: DATA_KEY }
     }
 
-    /// Binds the wrap of an intermediate key, which many objects share, to `context`. It passes for no data key.
+    /// Binds an intermediate key, which many objects share, to `context`. The result cannot be
+    /// mistaken for a wrapped data key.
     #[must_use]
-    pub fn of_intermediate_key(context: &'a EncryptionContext) -> Self {
-        Self { context, place: None, format: "v1/intermediate" }
+    pub fn for_intermediate_key(context: &'a EncryptionContext) -> Self {
+        Self { context, place: None, format: INTERMEDIATE_KEY }
     }
 
-    /// The caller's pairs.
+    /// Returns the caller's encryption context.
     #[must_use]
     pub fn context(self) -> &'a EncryptionContext {
         self.context
     }
 
-    /// The place, where the wrap is bound to one.
+    /// Returns the object's place, if the key is bound to one.
     #[must_use]
     pub fn place(self) -> Option<&'a Place> {
         self.place
     }
 
-    /// The full encryption context that KMS authenticates: the caller's pairs and the reserved ones.
+    /// `true` for a data key, `false` for an intermediate key.
+    pub(crate) fn is_for_data_key(self) -> bool {
+        self.format == DATA_KEY
+    }
+
+    /// Returns the full encryption context that KMS authenticates: the caller's pairs and the
+    /// reserved ones.
     pub fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let reserved =
             [(FORMAT_PAIR, Some(self.format)), (PLACE_PAIR, self.place.map(Place::as_str))];
@@ -184,7 +225,7 @@ impl<'a> WrapContext<'a> {
             .chain(reserved.into_iter().filter_map(|(name, value)| Some((name, value?))))
     }
 
-    /// The full encryption context as canonical bytes, for keyrings that wrap locally.
+    /// Returns the full encryption context as canonical bytes, for keyrings that wrap locally.
     #[must_use]
     pub fn canonical_bytes(self) -> Vec<u8> {
         let pairs: BTreeMap<&str, &str> = self.pairs().collect();
@@ -216,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bad_pairs_are_refused() {
+    fn invalid_pairs_are_rejected() {
         for name in ["", "sealwax:place", "aws:x", "aws-crypto-public-key"] {
             assert!(
                 matches!(
@@ -234,26 +275,30 @@ mod tests {
 
     #[test]
     fn pairs_are_found_and_counted() {
-        let mut context = EncryptionContext::new();
-        assert!(context.is_empty());
-        context.insert("b", "2").expect("a fine pair");
-        context.insert("a", "").expect("a fine pair");
+        assert!(EncryptionContext::new().is_empty());
+        let mut context = EncryptionContext::new().with("b", "2").expect("a valid pair");
+        context.insert("a", "").expect("a valid pair");
+        assert_eq!(EncryptionContext::try_from([("a", ""), ("b", "2")]).as_ref(), Ok(&context));
+        assert!(matches!(context.clone().with("a", ""), Err(Error::InvalidContext(_))));
         assert_eq!((context.len(), context.is_empty()), (2, false));
         assert_eq!(["a", "b", "c"].map(|name| context.get(name)), [Some(""), Some("2"), None]);
         assert_eq!(context.iter().collect::<Vec<_>>(), [("a", ""), ("b", "2")]);
         let most = (0..EncryptionContext::MAX_PAIRS).map(|n| (format!("n{n}"), "v"));
-        assert_eq!(EncryptionContext::try_from_iter(most).expect("as many as may be").len(), 64);
+        assert_eq!(
+            EncryptionContext::try_from_iter(most).expect("the maximum number of pairs").len(),
+            64
+        );
     }
 
     #[test]
-    fn json_is_sorted_ascii_without_blanks() {
+    fn json_is_sorted_ascii_without_white_space() {
         let context = EncryptionContext::try_from_iter([("z", "é"), ("a", "q\"\u{7f}\n😀")])
-            .expect("fine pairs");
+            .expect("valid pairs");
         assert_eq!(context.to_json(), r#"{"a":"q\"\u007f\n\ud83d\ude00","z":"\u00e9"}"#);
     }
 
     #[test]
-    fn other_spellings_of_the_same_json_are_refused() {
+    fn other_spellings_of_the_same_json_are_rejected() {
         for json in [
             r#"{"a": "1"}"#,
             r#"{"b":"1","a":"2"}"#,
@@ -274,14 +319,14 @@ mod tests {
     #[test]
     fn canonical_bytes_have_the_documented_layout() {
         let context =
-            EncryptionContext::try_from_iter([("b", "22"), ("a", "1")]).expect("fine pairs");
+            EncryptionContext::try_from_iter([("b", "22"), ("a", "1")]).expect("valid pairs");
         let expected = b"sealwax/v1\0\0\0\0\x02\0\0\0\x01a\0\0\0\x011\0\0\0\x01b\0\0\0\x0222";
         assert_eq!(context.body_context(), expected);
     }
 
     #[test]
-    fn a_wrap_is_bound_to_format_and_place() {
-        let context = EncryptionContext::try_from_iter([("t", "x")]).expect("fine pair");
+    fn a_wrapped_key_is_bound_to_format_and_place() {
+        let context = EncryptionContext::try_from_iter([("t", "x")]).expect("a valid pair");
         let place = Place::new("bucket", "a/key").expect("a place");
         let bound = WrapContext::new(&context, Some(&place));
         let pairs: Vec<_> = bound.pairs().collect();
@@ -308,7 +353,7 @@ mod tests {
             prop_assert_eq!(one == other, one.body_context() == other.body_context());
         }
 
-        /// What is moved from a name to its value, or from one pair to the next, is another context: nothing runs together.
+        /// Moving text between a name and its value, or between pairs, changes the context.
         #[test]
         fn no_two_splits_of_one_text_have_the_same_bytes(text in "[a-c]{4,12}", cuts: [prop::sample::Index; 6]) {
             let split = |cuts: &[prop::sample::Index]| {
@@ -323,9 +368,10 @@ mod tests {
             }
         }
 
-        /// A wrap says what it is of, and where: no two of these have the same bytes, and none those of a body.
+        /// Bindings of different kinds, contexts and places have different bytes, and none equals a
+        /// body context.
         #[test]
-        fn wraps_of_other_kinds_places_and_contexts_differ(
+        fn bindings_differ_by_kind_place_and_context(
             a in proptest::collection::btree_map("[ab]{1,2}", "[ab/]{0,2}", 0..3),
             b in proptest::collection::btree_map("[ab]{1,2}", "[ab/]{0,2}", 0..3),
             places in [("[ab]{1,2}", "[ab/]{1,2}"), ("[ab]{1,2}", "[ab/]{1,2}")],
@@ -335,7 +381,7 @@ mod tests {
             let mut seen = std::collections::HashMap::new();
             for context in &contexts {
                 let mut kinds = vec![("body", None, context.body_context())];
-                kinds.push(("intermediate", None, WrapContext::of_intermediate_key(context).canonical_bytes()));
+                kinds.push(("intermediate", None, WrapContext::for_intermediate_key(context).canonical_bytes()));
                 for place in [None, Some(&places[0]), Some(&places[1])] {
                     kinds.push(("data key", place, WrapContext::new(context, place).canonical_bytes()));
                 }

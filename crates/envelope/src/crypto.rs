@@ -15,7 +15,7 @@ mod rustcrypto;
 use rustcrypto as backend;
 
 #[cfg(feature = "s3ec")]
-pub(crate) mod s3ec;
+pub(crate) mod s3ec_primitives;
 
 #[cfg(not(any(feature = "aws-lc-rs", feature = "rustcrypto")))]
 compile_error!(
@@ -23,7 +23,9 @@ compile_error!(
 );
 
 #[cfg(test)]
-mod tests;
+mod backend_tests;
+#[cfg(all(test, feature = "s3ec"))]
+mod s3ec_primitives_tests;
 
 pub(crate) use backend::{Aes256Gcm, hkdf_expand_sha512};
 

@@ -1,4 +1,4 @@
-//! Data keys, in clear and wrapped.
+//! Data keys, plaintext and encrypted.
 
 use std::fmt;
 
@@ -12,18 +12,18 @@ use crate::{
 /// Length of a data key in bytes.
 pub const DATA_KEY_LEN: usize = crypto::KEY_LEN;
 
-/// Longest ciphertext of one encrypted data key that is read or written, in bytes. (AWS KMS: about 184.)
+/// Maximum ciphertext length of one encrypted data key, in bytes. (AWS KMS: about 184.)
 pub const MAX_ENCRYPTED_DATA_KEY_LEN: usize = 1024;
 
-/// A data key in clear: 256 random bits that encrypt one object.
+/// A plaintext data key: 256 random bits that encrypt one object.
 ///
-/// It cannot be cloned, compared or printed, and its memory is wiped on drop. It stays in one heap allocation, so that
-/// moving it leaves no copies behind.
+/// It cannot be cloned, compared or printed, and its memory is wiped on drop. It stays in one heap
+/// allocation, so moving it leaves no copies behind.
 #[expect(missing_debug_implementations, reason = "a type that owns one must not derive Debug")]
 pub struct PlaintextDataKey(Box<[u8; DATA_KEY_LEN]>);
 
 impl PlaintextDataKey {
-    /// A new data key from the system's random number generator.
+    /// Generates a data key with the operating system's random number generator.
     ///
     /// # Errors
     /// [`Error::RandomUnavailable`].
@@ -33,11 +33,11 @@ impl PlaintextDataKey {
         Ok(key)
     }
 
-    /// Takes the key from `bytes` and wipes `bytes`, whatever the outcome.
+    /// Takes the key from `bytes` and wipes `bytes`, also on failure.
     ///
     /// # Errors
-    /// [`Error::Authentication`] where `bytes` are not [`DATA_KEY_LEN`] long: whatever was unwrapped, it was no data
-    /// key.
+    /// [`Error::Authentication`] if `bytes` are not [`DATA_KEY_LEN`] long: the unwrapped bytes are
+    /// not a data key.
     pub fn from_slice_wiping(bytes: &mut [u8]) -> Result<Self, Error> {
         let mut key = Self(Box::new([0; DATA_KEY_LEN]));
         let fits = bytes.len() == DATA_KEY_LEN;
@@ -48,7 +48,7 @@ impl PlaintextDataKey {
         if fits { Ok(key) } else { Err(Error::Authentication) }
     }
 
-    /// The bytes of the key. Every use can be found by this name.
+    /// Returns the bytes of the key. The name makes every use easy to find.
     #[must_use]
     pub fn expose_secret(&self) -> &[u8; DATA_KEY_LEN] {
         &self.0
@@ -61,46 +61,48 @@ impl Drop for PlaintextDataKey {
     }
 }
 
-/// Length of a data key that is wrapped under an intermediate key, in bytes: nonce, ciphertext, tag.
+/// Length of a data key encrypted under an intermediate key, in bytes: nonce, ciphertext, tag.
 pub(crate) const WRAPPED_UNDER_INTERMEDIATE_LEN: usize = NONCE_LEN + DATA_KEY_LEN + TAG_LEN;
 
-/// A data key as it is stored: encrypted under one wrapping key, or under an *intermediate key* that is.
+/// An encrypted data key as stored: encrypted under one wrapping key, either directly or through an
+/// *intermediate key*.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EncryptedDataKey {
     provider: String,
     wrapping_key: String,
     place: Option<Place>,
     ciphertext: Vec<u8>,
-    holds: Holds,
+    payload: Payload,
 }
 
-/// What [`EncryptedDataKey::ciphertext`] holds.
+/// Content of [`EncryptedDataKey::ciphertext`].
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Holds {
+enum Payload {
     /// The data key.
     DataKey,
-    /// An intermediate key, under which this data key is wrapped.
-    KeyOf(Box<[u8; WRAPPED_UNDER_INTERMEDIATE_LEN]>),
-    /// An intermediate key, which is all that is asked for. Never stored.
+    /// An intermediate key. The data key, encrypted under it, is alongside.
+    IntermediateKeyAnd(Box<[u8; WRAPPED_UNDER_INTERMEDIATE_LEN]>),
+    /// An intermediate key without a data key. Never stored.
     IntermediateKey,
 }
 
 impl EncryptedDataKey {
-    /// Longest name of a provider, in bytes.
+    /// Maximum length of a provider name, in bytes.
     pub const MAX_PROVIDER_LEN: usize = 32;
-    /// Longest name of a wrapping key, in bytes.
+    /// Maximum length of a wrapping key name, in bytes.
     pub const MAX_WRAPPING_KEY_LEN: usize = 256;
 
-    /// Describes a wrapped data key.
+    /// Creates a data key encrypted directly under a wrapping key.
     ///
-    /// - `provider`: who can unwrap it, 1 to 32 bytes of `a-z`, `0-9` and `-`, such as `aws-kms`.
-    /// - `wrapping_key`: the key that it is encrypted under, 1 to 256 bytes of printable ASCII without `"` and `\`. For
-    ///   AWS KMS the key's ARN.
-    /// - `place`: where the object must be for this wrap to be accepted, if it is bound to a place.
+    /// - `provider`: the kind of keyring that can unwrap it, such as `aws-kms`; 1 to 32 bytes of
+    ///   `a-z`, `0-9` and `-`.
+    /// - `wrapping_key`: the key that it is encrypted under; 1 to 256 bytes of printable ASCII
+    ///   without `"` and `\`. For AWS KMS the key's ARN.
+    /// - `place`: the place that the object must have, if the key is bound to one.
     /// - `ciphertext`: 1 to [`MAX_ENCRYPTED_DATA_KEY_LEN`] bytes.
     ///
     /// # Errors
-    /// [`Error::Malformed`], naming the part that breaks these rules.
+    /// [`Error::Malformed`], naming the invalid argument.
     pub fn new(
         provider: impl Into<String>,
         wrapping_key: impl Into<String>,
@@ -108,90 +110,95 @@ impl EncryptedDataKey {
         ciphertext: Vec<u8>,
     ) -> Result<Self, Error> {
         let (provider, wrapping_key) = (provider.into(), wrapping_key.into());
-        let key = Self { provider, wrapping_key, place, ciphertext, holds: Holds::DataKey };
+        let key = Self { provider, wrapping_key, place, ciphertext, payload: Payload::DataKey };
         check_names(&key.provider, &key.wrapping_key)?;
         if !(1..=MAX_ENCRYPTED_DATA_KEY_LEN).contains(&key.ciphertext.len()) {
-            return Err(Error::Malformed("bad ciphertext length of an encrypted data key".into()));
+            return Err(Error::Malformed(
+                "an encrypted data key has an invalid ciphertext length".into(),
+            ));
         }
         Ok(key)
     }
 
-    /// Who can unwrap it, such as `aws-kms` or `local`.
+    /// Returns the kind of keyring that can unwrap it, such as `aws-kms` or `local`.
     #[must_use]
     pub fn provider(&self) -> &str {
         &self.provider
     }
 
-    /// The wrapping key that it is encrypted under: for AWS KMS the key's ARN.
+    /// Returns the wrapping key that it is encrypted under: for AWS KMS the key's ARN.
     #[must_use]
     pub fn wrapping_key(&self) -> &str {
         &self.wrapping_key
     }
 
-    /// The place that this wrap is bound to, if any.
+    /// Returns the place that it is bound to, if any.
     #[must_use]
     pub fn place(&self) -> Option<&Place> {
         self.place.as_ref()
     }
 
-    /// The ciphertext, as the provider gave it: of the data key, or of an intermediate key.
+    /// Returns the provider's ciphertext, either of the data key or of an intermediate key.
     #[must_use]
     pub fn ciphertext(&self) -> &[u8] {
         &self.ciphertext
     }
 
-    /// What the provider was given with the ciphertext, to authenticate: an object's encryption context, and what this wrap
-    /// adds to it.
+    /// Returns the binding that the provider authenticates with the ciphertext: the object's
+    /// encryption context and the key's own kind and place.
     #[must_use]
     pub fn binding<'a>(&'a self, context: &'a EncryptionContext) -> WrapContext<'a> {
-        match self.holds {
-            Holds::DataKey => WrapContext::new(context, self.place()),
-            Holds::KeyOf(_) | Holds::IntermediateKey => WrapContext::of_intermediate_key(context),
-        }
-    }
-
-    /// What the provider would have to be given with the ciphertext of the same key in another wrap, at `place`. `None`
-    /// where that needs the intermediate key: it is to it that the place is bound.
-    #[must_use]
-    pub fn binding_at<'a>(
-        &'a self,
-        context: &'a EncryptionContext,
-        place: Option<&'a Place>,
-    ) -> Option<WrapContext<'a>> {
-        match self.holds {
-            Holds::DataKey => Some(WrapContext::new(context, place)),
-            Holds::KeyOf(_) | Holds::IntermediateKey => {
-                (self.place() == place).then(|| self.binding(context))
+        match self.payload {
+            Payload::DataKey => WrapContext::new(context, self.place()),
+            Payload::IntermediateKeyAnd(_) | Payload::IntermediateKey => {
+                WrapContext::for_intermediate_key(context)
             }
         }
     }
 
-    /// The data key, where `decrypted` is what the ciphertext holds.
+    /// Returns the binding that the provider must give to a new ciphertext of the same key, so that
+    /// the data key is bound to `target`.
+    ///
+    /// Returns `None` if that takes the intermediate key in plaintext. A data key under an
+    /// intermediate key is bound to its place by that key, so a new ciphertext cannot move it.
+    #[must_use]
+    pub fn binding_for<'a>(&self, target: WrapContext<'a>) -> Option<WrapContext<'a>> {
+        match self.payload {
+            Payload::DataKey => target.is_for_data_key().then_some(target),
+            Payload::IntermediateKeyAnd(_) | Payload::IntermediateKey => (self.place()
+                == target.place())
+            .then(|| WrapContext::for_intermediate_key(target.context())),
+        }
+    }
+
+    /// Returns the data key, given the plaintext of the ciphertext.
     ///
     /// # Errors
-    /// [`Error::Authentication`] where the data key is not wrapped under this intermediate key, with this context and
-    /// place.
+    /// [`Error::Authentication`] if the data key was not encrypted under this intermediate key with
+    /// this context and place.
     pub fn open(
         &self,
         decrypted: PlaintextDataKey,
         context: &EncryptionContext,
     ) -> Result<PlaintextDataKey, Error> {
-        match &self.holds {
-            Holds::DataKey | Holds::IntermediateKey => Ok(decrypted),
-            Holds::KeyOf(_) => self.open_under(&decrypted, context),
+        match &self.payload {
+            Payload::DataKey | Payload::IntermediateKey => Ok(decrypted),
+            Payload::IntermediateKeyAnd(_) => self.open_under(&decrypted, context),
         }
     }
 
     /// As [`EncryptedDataKey::open`], with an intermediate key that stays in use.
     ///
     /// # Errors
-    /// [`Error::Authentication`] as there, and where there is no intermediate key.
+    /// [`Error::Authentication`] as there, and for a key without an intermediate key.
     pub fn open_under(
         &self,
         intermediate: &PlaintextDataKey,
         context: &EncryptionContext,
     ) -> Result<PlaintextDataKey, Error> {
-        let Holds::KeyOf(wrapped) = &self.holds else { return Err(Error::Authentication) };
+        let Payload::IntermediateKeyAnd(wrapped) = &self.payload else {
+            return Err(Error::Authentication);
+        };
         let mut wrapped = wrapped.clone();
         let (nonce, rest) = wrapped.split_first_chunk_mut::<NONCE_LEN>().expect("60 bytes");
         let (data_key, tag) = rest.split_first_chunk_mut::<DATA_KEY_LEN>().expect("48 bytes");
@@ -201,34 +208,36 @@ impl EncryptedDataKey {
         PlaintextDataKey::from_slice_wiping(data_key)
     }
 
-    /// The wrap of the intermediate key alone, if there is one between the wrapping key and the data key.
+    /// Returns the encrypted intermediate key alone, if there is one.
     #[must_use]
     pub fn intermediate(&self) -> Option<Self> {
-        matches!(self.holds, Holds::KeyOf(_)).then(|| Self {
+        matches!(self.payload, Payload::IntermediateKeyAnd(_)).then(|| Self {
             place: None,
-            holds: Holds::IntermediateKey,
+            payload: Payload::IntermediateKey,
             ..self.clone()
         })
     }
 
-    /// The same data key and place, where `other` is another wrap of the same intermediate key; `None` without one.
+    /// Returns the same data key and place with `other`, another encrypted form of the same
+    /// intermediate key; `None` without an intermediate key.
     #[must_use]
     pub fn with_intermediate(&self, other: Self) -> Option<Self> {
-        let holds = matches!(self.holds, Holds::KeyOf(_)).then(|| self.holds.clone())?;
-        Some(Self { place: self.place.clone(), holds, ..other })
+        let payload =
+            matches!(self.payload, Payload::IntermediateKeyAnd(_)).then(|| self.payload.clone())?;
+        Some(Self { place: self.place.clone(), payload, ..other })
     }
 
-    /// The data key as it is wrapped under the intermediate key, if there is one.
+    /// Returns the data key as encrypted under the intermediate key, if there is one.
     pub(crate) fn wrapped_under_intermediate(
         &self,
     ) -> Option<&[u8; WRAPPED_UNDER_INTERMEDIATE_LEN]> {
-        match &self.holds {
-            Holds::KeyOf(wrapped) => Some(wrapped),
-            Holds::DataKey | Holds::IntermediateKey => None,
+        match &self.payload {
+            Payload::IntermediateKeyAnd(wrapped) => Some(wrapped),
+            Payload::DataKey | Payload::IntermediateKey => None,
         }
     }
 
-    /// Whether both are wraps of one intermediate key with one data key, at the same place.
+    /// `true` if both hold the same data key under the same intermediate key, at the same place.
     #[must_use]
     pub fn shares_data_key(&self, other: &Self) -> bool {
         let wrapped = self.wrapped_under_intermediate();
@@ -237,45 +246,46 @@ impl EncryptedDataKey {
             && self.place == other.place
     }
 
-    /// These wraps of the intermediate key `intermediate`, with `data_key` wrapped anew under that key for `binding`.
+    /// Encrypts `data_key` under the intermediate key `intermediate` for `binding`, and returns it
+    /// with each of `encrypted`, the encrypted forms of that intermediate key.
     ///
     /// # Errors
     /// [`Error::RandomUnavailable`].
-    pub fn carry(
-        wraps: &[Self],
+    pub fn wrap_under(
         intermediate: &PlaintextDataKey,
+        encrypted: &[Self],
         data_key: &PlaintextDataKey,
         binding: WrapContext<'_>,
     ) -> Result<Vec<Self>, Error> {
         let wrapped = wrap_under_intermediate(intermediate, data_key, binding)?;
-        Ok(wraps
+        Ok(encrypted
             .iter()
-            .map(|wrap| wrap.clone().carrying(wrapped, binding.place().cloned()))
+            .map(|key| key.clone().with_wrapped(wrapped, binding.place().cloned()))
             .collect())
     }
 
-    /// This wrap of an intermediate key with a data key, `wrapped` under that key and bound to `place`.
-    pub(crate) fn carrying(
+    /// Adds the data key, encrypted under this intermediate key and bound to `place`.
+    pub(crate) fn with_wrapped(
         self,
         wrapped: [u8; WRAPPED_UNDER_INTERMEDIATE_LEN],
         place: Option<Place>,
     ) -> Self {
-        Self { place, holds: Holds::KeyOf(Box::new(wrapped)), ..self }
+        Self { place, payload: Payload::IntermediateKeyAnd(Box::new(wrapped)), ..self }
     }
 }
 
-/// A wrapping key that a data key was to be wrapped under, and could not be yet.
+/// An encrypted data key that an object still lacks: the wrapping key was unreachable on writing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct MissingWrap {
+pub struct MissingKey {
     provider: String,
     wrapping_key: String,
 }
 
-impl MissingWrap {
-    /// Names it as [`EncryptedDataKey::new`] does.
+impl MissingKey {
+    /// Names the wrapping key as in [`EncryptedDataKey::new`].
     ///
     /// # Errors
-    /// [`Error::Malformed`] for names that it does not take.
+    /// [`Error::Malformed`] for names that it rejects.
     pub fn new(
         provider: impl Into<String>,
         wrapping_key: impl Into<String>,
@@ -285,19 +295,19 @@ impl MissingWrap {
         Ok(missing)
     }
 
-    /// Who could unwrap it, such as `aws-kms`.
+    /// Returns the kind of keyring that could unwrap it, such as `aws-kms`.
     #[must_use]
     pub fn provider(&self) -> &str {
         &self.provider
     }
 
-    /// The wrapping key: for AWS KMS the key's ARN.
+    /// Returns the wrapping key: for AWS KMS the key's ARN.
     #[must_use]
     pub fn wrapping_key(&self) -> &str {
         &self.wrapping_key
     }
 
-    /// Whether `key` is the wrap that was missing.
+    /// `true` if `key` is the one that was missing.
     #[must_use]
     pub fn is_filled_by(&self, key: &EncryptedDataKey) -> bool {
         (self.provider(), self.wrapping_key()) == (key.provider(), key.wrapping_key())
@@ -308,18 +318,21 @@ fn check_names(provider: &str, wrapping_key: &str) -> Result<(), Error> {
     let provider_ok = (1..=EncryptedDataKey::MAX_PROVIDER_LEN).contains(&provider.len())
         && provider.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !provider_ok {
-        return Err(Error::Malformed("bad provider name in an encrypted data key".into()));
+        return Err(Error::Malformed("an encrypted data key has an invalid provider name".into()));
     }
     let wrapping_key_ok = (1..=EncryptedDataKey::MAX_WRAPPING_KEY_LEN)
         .contains(&wrapping_key.len())
         && wrapping_key.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\');
     if !wrapping_key_ok {
-        return Err(Error::Malformed("bad wrapping key name in an encrypted data key".into()));
+        return Err(Error::Malformed(
+            "an encrypted data key has an invalid wrapping key name".into(),
+        ));
     }
     Ok(())
 }
 
-/// Wraps a data key under an intermediate key: AES-256-GCM with a random nonce, the wrap's context as associated data.
+/// Encrypts a data key under an intermediate key: AES-256-GCM with a random nonce and the binding
+/// as associated data.
 pub(crate) fn wrap_under_intermediate(
     intermediate: &PlaintextDataKey,
     data_key: &PlaintextDataKey,
@@ -344,7 +357,7 @@ impl fmt::Debug for EncryptedDataKey {
             .field("provider", &self.provider)
             .field("wrapping_key", &self.wrapping_key)
             .field("place", &self.place)
-            .field("intermediate", &!matches!(self.holds, Holds::DataKey))
+            .field("intermediate", &!matches!(self.payload, Payload::DataKey))
             .finish_non_exhaustive()
     }
 }
@@ -354,7 +367,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_of_another_length_is_refused_and_wiped() {
+    fn a_key_of_another_length_is_rejected_and_wiped() {
         for len in [0, 16, 31, 33, 64] {
             let mut bytes = vec![7; len];
             assert_eq!(
@@ -370,18 +383,38 @@ mod tests {
     }
 
     #[test]
-    fn wraps_of_one_intermediate_key_with_one_data_key_at_one_place_share_it() {
+    fn keys_share_a_data_key_by_intermediate_key_and_place() {
         let place = |key| Some(Place::new("bucket", key).expect("a place"));
-        let wrap = |name: &str| EncryptedDataKey::new("p", name, None, vec![1]).expect("a key");
-        let carrying = |name, bytes, key| {
-            wrap(name).carrying([bytes; WRAPPED_UNDER_INTERMEDIATE_LEN], place(key))
+        let direct = |name: &str| EncryptedDataKey::new("p", name, None, vec![1]).expect("a key");
+        let indirect = |name, bytes, key| {
+            direct(name).with_wrapped([bytes; WRAPPED_UNDER_INTERMEDIATE_LEN], place(key))
         };
-        let one = carrying("a", 7, "k");
-        assert!(one.shares_data_key(&carrying("b", 7, "k")), "under another wrapping key");
-        assert!(!one.shares_data_key(&carrying("a", 8, "k")), "another data key");
-        assert!(!one.shares_data_key(&carrying("a", 7, "elsewhere")), "another place");
-        assert!(!wrap("a").shares_data_key(&wrap("a")), "no intermediate key");
-        assert!(!one.shares_data_key(&wrap("a")) && !wrap("a").shares_data_key(&one));
+        let one = indirect("a", 7, "k");
+        assert!(one.shares_data_key(&indirect("b", 7, "k")), "under another wrapping key");
+        assert!(!one.shares_data_key(&indirect("a", 8, "k")), "another data key");
+        assert!(!one.shares_data_key(&indirect("a", 7, "elsewhere")), "another place");
+        assert!(!direct("a").shares_data_key(&direct("a")), "no intermediate key");
+        assert!(!one.shares_data_key(&direct("a")) && !direct("a").shares_data_key(&one));
+    }
+
+    /// A data key must never be re-encrypted as an intermediate key, nor change its place unseen.
+    #[test]
+    fn a_new_ciphertext_keeps_the_kind_of_key() {
+        let context = EncryptionContext::new();
+        let [here, there] = ["here", "there"].map(|key| Place::new("b", key).expect("a place"));
+        let to = |place| WrapContext::new(&context, Some(place));
+        let intermediate = WrapContext::for_intermediate_key(&context);
+        let bytes = |binding: Option<WrapContext<'_>>| binding.map(WrapContext::canonical_bytes);
+
+        let direct = EncryptedDataKey::new("p", "a", Some(here.clone()), vec![1]).expect("a key");
+        assert_eq!(bytes(direct.binding_for(to(&there))), bytes(Some(to(&there))));
+        assert_eq!(bytes(direct.binding_for(intermediate)), None);
+        let indirect =
+            direct.clone().with_wrapped([7; WRAPPED_UNDER_INTERMEDIATE_LEN], Some(here.clone()));
+        assert_eq!(bytes(indirect.binding_for(to(&here))), bytes(Some(intermediate)));
+        assert_eq!(bytes(indirect.binding_for(to(&there))), None);
+        let alone = indirect.intermediate().expect("it has one");
+        assert_eq!(bytes(alone.binding_for(intermediate)), bytes(Some(intermediate)));
     }
 
     #[test]

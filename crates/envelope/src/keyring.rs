@@ -1,57 +1,93 @@
-//! Keyrings: who wraps and unwraps data keys.
+//! Keyrings: wrap and unwrap data keys.
 
-mod cache;
-mod caching;
-mod local;
-mod multi;
+mod caching_keyring;
+mod local_keyring;
+mod multi_keyring;
+mod single_flight;
 
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{fmt, ops::Deref};
 
 pub use self::{
-    caching::{CacheLimits, CachingKeyring},
-    local::{LOCAL_PROVIDER, LocalKeyring},
-    multi::MultiKeyring,
+    caching_keyring::{CacheLimits, CachingKeyring},
+    local_keyring::{LOCAL_PROVIDER, LocalKeyring},
+    multi_keyring::MultiKeyring,
 };
 use crate::{
-    EncryptedDataKey, EncryptionContext, Error, MissingWrap, Place, PlaintextDataKey, WrapContext,
+    BoxFuture, EncryptedDataKey, EncryptionContext, Error, KeyringError, MissingKey,
+    PlaintextDataKey, WrapContext, s3ec,
 };
 
-/// A boxed future, of any runtime.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// Wraps and unwraps data keys under wrapping keys that it alone reaches.
+/// Wraps and unwraps data keys under wrapping keys that only the keyring can reach.
 ///
-/// Implement it for a key store of your own; [`LocalKeyring`] is a short example.
+/// Implement it for a key store of your own; [`LocalKeyring`] is a short example. Pointers to
+/// keyrings (`Arc`, `Box`, `&`) are keyrings too.
+///
+/// # Bindings
+///
+/// A wrapped data key is bound to its object: the key service authenticates a [`WrapContext`] with
+/// it, which holds the encryption context and, for most objects, the object's place.
+///
+/// - Methods that produce wrapped keys for an object take that [`WrapContext`] as `binding`.
+/// - Methods that only read wrapped keys take the encryption context. Each [`EncryptedDataKey`]
+///   stores the rest of its binding, and [`EncryptedDataKey::binding`] combines the two. A key is
+///   therefore never authenticated with a place other than the one it was wrapped for. The caller
+///   decides beforehand which places it accepts.
+///
+/// ```
+/// use futures_util::FutureExt as _;
+/// use sealwax_envelope::{EncryptionContext, Keyring, LocalKeyring, Place, Unwrap, WrapContext};
+///
+/// let keyring = LocalKeyring::new("my-key", &mut [7; 32])?;
+/// let context = EncryptionContext::new().with("tenant", "acme")?;
+/// let place = Place::new("bucket", "key")?;
+///
+/// let binding = WrapContext::new(&context, Some(&place));
+/// let materials = keyring.generate(binding, None).now_or_never().expect("no I/O")?;
+/// let keys = materials.encrypted_data_keys();
+/// assert_eq!(keys[0].place(), Some(&place));
+///
+/// let unwrapped = keyring.unwrap(keys, &context).now_or_never().expect("no I/O");
+/// assert!(matches!(unwrapped, Unwrap::Unwrapped(_)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Keyring: fmt::Debug + Send + Sync {
-    /// Makes a new data key and wraps it under every wrapping key of this keyring. `plaintext_len` is how many bytes it
-    /// will encrypt, where that is known: for keyrings that bound the use of a key.
+    /// Generates a data key and wraps it under every wrapping key of this keyring.
+    ///
+    /// `plaintext_len` is the number of bytes that the data key will encrypt, if known. Keyrings
+    /// that limit the use of a key need it.
     fn generate<'a>(
         &'a self,
         binding: WrapContext<'a>,
         plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>>;
 
-    /// Wraps a data key that exists under every wrapping key of this keyring.
+    /// Wraps an existing data key under every wrapping key of this keyring.
     fn wrap<'a>(
         &'a self,
         data_key: &'a PlaintextDataKey,
         binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>>;
 
-    /// Wraps the data key in `keys` under every wrapping key of this keyring, without the data key appearing in clear in
-    /// this process (AWS KMS `ReEncrypt`). `None`: not possible for all of them; unwrap and wrap instead.
+    /// Wraps the data key in `keys` under every wrapping key of this keyring and binds it to
+    /// `binding`, without exposing it to this process (AWS KMS `ReEncrypt`).
     ///
-    /// The caller must trust `keys`: some keyring that it reads with [accepts](Keyring::accepts) each of them.
+    /// Returns `None` if that is impossible for any wrapping key: unwrap and wrap instead. The
+    /// encryption context of `binding` is also the one that `keys` were wrapped with; the place may
+    /// differ.
+    ///
+    /// The caller must trust `keys`: a keyring that it reads with [accepts](Keyring::accepts) each
+    /// of them.
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-        place: Option<&'a Place>,
+        binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>>;
 
-    /// Wraps anew what `key` holds, under the newest material of the same wrapping key, without it appearing in clear in
-    /// this process. `None`: it is under the newest already, or the wrapping key is none of this keyring's, or has only
-    /// one material.
+    /// Re-encrypts `key` under the newest material of the same wrapping key, without exposing the
+    /// data key to this process.
+    ///
+    /// Returns `None` if `key` is already under the newest material, if its wrapping key is not in
+    /// this keyring, or if the wrapping key has only one material.
     fn refresh<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
@@ -61,8 +97,11 @@ pub trait Keyring: fmt::Debug + Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
-    /// Which material of its wrapping key wrapped what `key` holds, which does not leave the key service for that.
-    /// `None`: the service does not tell, or the wrapping key is none of this keyring's.
+    /// Returns the material of the wrapping key that `key` is encrypted under. The data key does
+    /// not leave the key service for that.
+    ///
+    /// Returns `None` if the service does not report it, or if the wrapping key is not in this
+    /// keyring.
     fn key_material<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
@@ -72,49 +111,51 @@ pub trait Keyring: fmt::Debug + Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
-    /// Unwraps the first of `keys` that it can, in the order that suits it. Each key was wrapped with `context` and its
-    /// own [`EncryptedDataKey::place`].
+    /// Unwraps the first of `keys` that it can, in the keyring's order of preference. Each key was
+    /// wrapped with `context` and its own [`EncryptedDataKey::place`].
     fn unwrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Unwrap>;
 
-    /// Whether [`Keyring::rewrap`] is possible for `keys`, as far as that can be told without asking a key service: for a
-    /// plan of what a job would do.
-    fn can_rewrap(
-        &self,
-        keys: &[EncryptedDataKey],
-        context: &EncryptionContext,
-        place: Option<&Place>,
-    ) -> bool {
-        let _ = (keys, context, place);
+    /// `true` if [`Keyring::rewrap`] is possible, judged without a call to a key service: for
+    /// planning a job.
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], binding: WrapContext<'_>) -> bool {
+        let _ = (keys, binding);
         false
     }
 
-    /// The wrapping key that [`Keyring::unwrap`] would use first for `keys`, if it tells: for such a plan.
+    /// Returns the wrapping key that [`Keyring::unwrap`] would try first for `keys`, if the keyring
+    /// can tell: for planning a job.
     fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
         let _ = keys;
         None
     }
 
-    /// Whether [`Keyring::unwrap`] would try this key: it is under a wrapping key of this keyring, or one that its policy
-    /// allows.
+    /// `true` if [`Keyring::unwrap`] would try this key: its wrapping key is in this keyring or
+    /// allowed by the keyring's policy.
     fn accepts(&self, key: &EncryptedDataKey) -> bool;
 
-    /// The encrypted data keys that [`Keyring::wrap`] will give, with ciphertexts of the expected length and any content:
-    /// so that metadata can be measured before a key is asked for.
-    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey>;
+    /// Returns the encrypted data keys that [`Keyring::wrap`] would produce, with ciphertexts of
+    /// the expected length and arbitrary content. Callers use it to measure metadata before they
+    /// request a key, and to learn the names of the wrapping keys.
+    ///
+    /// Empty if the keyring cannot tell in advance.
+    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey>;
 
-    /// The same wrapping keys, as the S3 Encryption Client uses them; `None` where they cannot be used so.
-    #[cfg(feature = "s3ec")]
-    fn s3ec(&self) -> Option<&dyn crate::s3ec::Keyring> {
+    /// Returns the same wrapping keys for objects of the Amazon S3 Encryption Client; `None` if
+    /// they cannot be used that way.
+    fn s3ec(&self) -> Option<&dyn s3ec::Keyring> {
         None
     }
 }
 
-/// A keyring that is shared: a cache that many clients and rewraps use.
-impl<K: Keyring + ?Sized> Keyring for Arc<K> {
+#[deny(clippy::missing_trait_methods)]
+impl<P> Keyring for P
+where
+    P: Deref<Target: Keyring> + fmt::Debug + Send + Sync,
+{
     fn generate<'a>(
         &'a self,
         binding: WrapContext<'a>,
@@ -134,10 +175,9 @@ impl<K: Keyring + ?Sized> Keyring for Arc<K> {
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-        place: Option<&'a Place>,
+        binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
-        (**self).rewrap(keys, context, place)
+        (**self).rewrap(keys, binding)
     }
 
     fn refresh<'a>(
@@ -164,13 +204,8 @@ impl<K: Keyring + ?Sized> Keyring for Arc<K> {
         (**self).unwrap(keys, context)
     }
 
-    fn can_rewrap(
-        &self,
-        keys: &[EncryptedDataKey],
-        context: &EncryptionContext,
-        place: Option<&Place>,
-    ) -> bool {
-        (**self).can_rewrap(keys, context, place)
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], binding: WrapContext<'_>) -> bool {
+        (**self).can_rewrap(keys, binding)
     }
 
     fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
@@ -181,43 +216,43 @@ impl<K: Keyring + ?Sized> Keyring for Arc<K> {
         (**self).accepts(key)
     }
 
-    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
-        (**self).outline(place)
+    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
+        (**self).expected_keys(binding)
     }
 
-    #[cfg(feature = "s3ec")]
-    fn s3ec(&self) -> Option<&dyn crate::s3ec::Keyring> {
+    fn s3ec(&self) -> Option<&dyn s3ec::Keyring> {
         (**self).s3ec()
     }
 }
 
-/// What a keyring says to encrypted data keys.
+/// Result of [`Keyring::unwrap`].
+///
+/// Exhaustive: a caller must decide about each case, and no other case exists.
 #[expect(missing_debug_implementations, reason = "it can own a plaintext data key")]
 pub enum Unwrap {
-    /// None of them is under a wrapping key of this keyring, or one that its policy allows. No key service was asked.
+    /// No key is under a wrapping key of this keyring or one that its policy allows. The keyring
+    /// called no key service.
     NotMine,
-    /// One was unwrapped. Whether it is the object's key, the body's commitment says.
+    /// One key was unwrapped. Only the body's commitment proves that it is the object's key.
     Unwrapped(PlaintextDataKey),
-    /// Some are under its wrapping keys, and all of those failed: each with its reason, at least one.
+    /// At least one key is under the keyring's wrapping keys, and each of those failed. Holds the
+    /// reasons, at least one.
     Failed(Vec<KeyringError>),
 }
 
-/// A new data key, its wraps, and those that it lacks.
+/// A new data key with its encrypted forms, and those that are still missing.
 #[expect(missing_debug_implementations, reason = "it owns a plaintext data key")]
 pub struct EncryptionMaterials {
-    /// The key.
-    pub data_key: PlaintextDataKey,
-    /// Its wraps; at least one.
-    pub encrypted_data_keys: Vec<EncryptedDataKey>,
-    /// The wrapping keys that could not be reached.
-    pub missing: Vec<MissingWrap>,
+    data_key: PlaintextDataKey,
+    encrypted_data_keys: Vec<EncryptedDataKey>,
+    missing: Vec<MissingKey>,
 }
 
 impl EncryptionMaterials {
-    /// Pairs a data key with its wraps.
+    /// Combines a data key with its encrypted forms.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for no wraps: such a key could never be found again.
+    /// [`Error::Malformed`] for an empty list: such a data key could never be recovered.
     pub fn new(
         data_key: PlaintextDataKey,
         encrypted_data_keys: Vec<EncryptedDataKey>,
@@ -228,102 +263,57 @@ impl EncryptionMaterials {
         Ok(Self { data_key, encrypted_data_keys, missing: Vec::new() })
     }
 
-    /// Adds the wrapping keys that could not be reached.
+    /// Sets the wrapping keys that could not be reached.
     #[must_use]
-    pub fn with_missing(self, missing: Vec<MissingWrap>) -> Self {
+    pub fn with_missing(self, missing: Vec<MissingKey>) -> Self {
         Self { missing, ..self }
+    }
+
+    /// Adds encrypted forms of the same data key under other wrapping keys.
+    pub fn add_encrypted_data_keys(&mut self, keys: impl IntoIterator<Item = EncryptedDataKey>) {
+        self.encrypted_data_keys.extend(keys);
+    }
+
+    /// Returns the data key.
+    #[must_use]
+    pub fn data_key(&self) -> &PlaintextDataKey {
+        &self.data_key
+    }
+
+    /// Returns the encrypted forms of the data key, at least one.
+    #[must_use]
+    pub fn encrypted_data_keys(&self) -> &[EncryptedDataKey] {
+        &self.encrypted_data_keys
+    }
+
+    /// Returns the wrapping keys that could not be reached.
+    #[must_use]
+    pub fn missing(&self) -> &[MissingKey] {
+        &self.missing
+    }
+
+    /// Returns the data key, its encrypted forms (at least one) and the missing ones.
+    #[must_use]
+    pub fn into_parts(self) -> (PlaintextDataKey, Vec<EncryptedDataKey>, Vec<MissingKey>) {
+        (self.data_key, self.encrypted_data_keys, self.missing)
     }
 }
 
-/// One material of a wrapping key, which has another one after each rotation. (AWS KMS Developer Guide, "Rotating AWS KMS
-/// keys".)
+/// One material of a wrapping key. Each rotation adds one.
+/// (AWS KMS Developer Guide, "Rotating AWS KMS keys".)
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct KeyMaterial {
-    /// Its name: for AWS KMS 64 hexadecimal digits.
+    /// Identifier: for AWS KMS 64 hexadecimal digits.
     pub id: String,
-    /// Whether the wrapping key has no newer one: what it wraps now, it wraps under this.
+    /// `true` if the wrapping key has no newer material, so that it now encrypts under this one.
     pub is_newest: bool,
 }
 
 impl KeyMaterial {
-    /// Names a material.
+    /// Creates a description of a material.
     #[must_use]
     pub fn new(id: impl Into<String>, is_newest: bool) -> Self {
         Self { id: id.into(), is_newest }
-    }
-}
-
-/// Why a wrapping key could not be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum KeyringErrorKind {
-    /// The caller may not use this wrapping key, in this way or with this encryption context.
-    AccessDenied,
-    /// The wrapping key is disabled, pending deletion or otherwise not to be used now.
-    Disabled,
-    /// There is no such wrapping key, or it is not in this Region.
-    NotFound,
-    /// The ciphertext does not open under this wrapping key and encryption context. A cryptographic failure.
-    Rejected,
-    /// The key service asks to slow down.
-    Throttled,
-    /// The key service does not answer: a network failure, a timeout, or the Region is down.
-    Unavailable,
-    /// Anything else.
-    Other,
-}
-
-impl fmt::Display for KeyringErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AccessDenied => "access denied",
-            Self::Disabled => "the key is disabled or pending deletion",
-            Self::NotFound => "no such key",
-            Self::Rejected => "the wrapped data key failed authentication",
-            Self::Throttled => "the key service throttles",
-            Self::Unavailable => "the key service is unreachable",
-            Self::Other => "the key service refused",
-        })
-    }
-}
-
-/// A wrapping key failed, and which.
-#[derive(Debug, thiserror::Error)]
-#[error("wrapping key {wrapping_key}: {kind}")]
-pub struct KeyringError {
-    kind: KeyringErrorKind,
-    wrapping_key: String,
-    #[source]
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
-
-impl KeyringError {
-    /// `wrapping_key` failed; its name says where (an ARN has the Region in it).
-    #[must_use]
-    pub fn new(kind: KeyringErrorKind, wrapping_key: impl Into<String>) -> Self {
-        Self { kind, wrapping_key: wrapping_key.into(), source: None }
-    }
-
-    /// Adds the cause, which must hold nothing secret.
-    #[must_use]
-    pub fn with_source(
-        mut self,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        self.source = Some(source.into());
-        self
-    }
-
-    /// What happened.
-    #[must_use]
-    pub fn kind(&self) -> KeyringErrorKind {
-        self.kind
-    }
-
-    /// The wrapping key that failed.
-    #[must_use]
-    pub fn wrapping_key(&self) -> &str {
-        &self.wrapping_key
     }
 }

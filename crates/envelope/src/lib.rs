@@ -10,11 +10,11 @@ mod error;
 pub mod geometry;
 mod key_schedule;
 mod keyring;
+mod keyring_error;
 pub mod metadata;
 mod opener;
 mod part;
 mod place;
-#[cfg(feature = "s3ec")]
 pub mod s3ec;
 mod sealer;
 mod stream;
@@ -24,14 +24,15 @@ pub use bytes;
 pub use self::{
     context::{EncryptionContext, FORMAT_PAIR, PLACE_PAIR, WrapContext},
     data_key::{
-        DATA_KEY_LEN, EncryptedDataKey, MAX_ENCRYPTED_DATA_KEY_LEN, MissingWrap, PlaintextDataKey,
+        DATA_KEY_LEN, EncryptedDataKey, MAX_ENCRYPTED_DATA_KEY_LEN, MissingKey, PlaintextDataKey,
     },
     error::Error,
     key_schedule::BodyHeader,
     keyring::{
-        BoxFuture, CacheLimits, CachingKeyring, EncryptionMaterials, KeyMaterial, Keyring,
-        KeyringError, KeyringErrorKind, LOCAL_PROVIDER, LocalKeyring, MultiKeyring, Unwrap,
+        CacheLimits, CachingKeyring, EncryptionMaterials, KeyMaterial, Keyring, LOCAL_PROVIDER,
+        LocalKeyring, MultiKeyring, Unwrap,
     },
+    keyring_error::{KeyringError, KeyringErrorKind},
     metadata::ObjectHeader,
     opener::{OpenedChunks, Opener},
     part::PartBuffer,
@@ -39,3 +40,6 @@ pub use self::{
     sealer::{PartSealer, Sealer},
     stream::StreamOpener,
 };
+
+/// A boxed future that can run on any runtime.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

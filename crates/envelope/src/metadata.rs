@@ -1,25 +1,24 @@
 //! What a sealed object's metadata says: parsed within bounds, written in one canonical spelling.
 
 mod key_list;
-mod names;
-mod sidecar;
+mod metadata_names;
 #[cfg(test)]
-mod tests;
+mod metadata_tests;
+mod sidecar;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 
-#[cfg(feature = "s3ec")]
-pub(crate) use self::names::check_own as check_own_metadata;
+use self::metadata_names::Fields;
+pub(crate) use self::metadata_names::check_user_defined;
 pub use self::{
-    names::{
+    metadata_names::{
         CONTEXT, FORMAT, GENERATION, HEADER, KEYS, MISSING, PLAINTEXT_LEN, RESERVED_PREFIX,
         is_reserved,
     },
     sidecar::SIDECAR_LIMIT,
 };
 use crate::{
-    EncryptedDataKey, EncryptionContext, Error, MissingWrap, geometry::HEADER_LEN,
-    key_schedule::BodyHeader,
+    BodyHeader, EncryptedDataKey, EncryptionContext, Error, MissingKey, geometry::HEADER_LEN,
 };
 
 /// Most that S3 stores of names and values together, without the `x-amz-meta-` prefixes, in bytes.
@@ -38,7 +37,7 @@ const FORMAT_V1: &str = "v1+Cobblestone-256";
 pub struct ObjectHeader {
     context: EncryptionContext,
     keys: Vec<EncryptedDataKey>,
-    missing: Vec<MissingWrap>,
+    missing: Vec<MissingKey>,
     generation: u32,
     plaintext_len: Option<u64>,
     body_header: BodyHeader,
@@ -61,7 +60,7 @@ impl ObjectHeader {
 
     /// Records the wrapping keys that are still to wrap the data key, instead of those recorded before.
     #[must_use]
-    pub fn with_missing(self, missing: Vec<MissingWrap>) -> Self {
+    pub fn with_missing(self, missing: Vec<MissingKey>) -> Self {
         Self { missing, ..self }
     }
 
@@ -75,7 +74,7 @@ impl ObjectHeader {
             .generation
             .checked_add(1)
             .ok_or_else(|| Error::Malformed("no generation is left".into()))?;
-        let is_missing = |it: &MissingWrap| !keys.iter().any(|key| it.is_filled_by(key));
+        let is_missing = |it: &MissingKey| !keys.iter().any(|key| it.is_filled_by(key));
         let missing = self.missing.iter().filter(|it| is_missing(it)).cloned().collect();
         Ok(Self { keys, missing, generation, ..self.clone() })
     }
@@ -94,7 +93,7 @@ impl ObjectHeader {
 
     /// The wrapping keys that are still to wrap the data key: their Regions were down when the object was stored.
     #[must_use]
-    pub fn missing(&self) -> &[MissingWrap] {
+    pub fn missing(&self) -> &[MissingKey] {
         &self.missing
     }
 
@@ -131,7 +130,7 @@ impl ObjectHeader {
     pub fn parse<'a>(
         metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, Error> {
-        let ours = names::Fields::collect(metadata)?;
+        let ours = Fields::collect(metadata)?;
         let format = match ours.get(FORMAT) {
             Some(format) => format,
             // It was sealed, and is damaged: to say that it never was would be to pass over it.
@@ -211,8 +210,25 @@ impl ObjectHeader {
         if needed > METADATA_LIMIT {
             return Err(Error::MetadataTooLarge { needed, limit: METADATA_LIMIT });
         }
-        names::check_own(&own)
+        check_user_defined(&own)
     }
+}
+
+/// Borrows the pairs of a metadata map as the functions of this crate take them.
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use sealwax_envelope::{Error, ObjectHeader, metadata};
+///
+/// let stored: HashMap<String, String> = HashMap::from([("color".into(), "blue".into())]);
+/// let header = ObjectHeader::parse(metadata::pairs(&stored));
+/// assert_eq!(header, Err(Error::NotSealed));
+/// ```
+pub fn pairs<'a>(
+    metadata: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    metadata.into_iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
 fn malformed(name: &str) -> Error {

@@ -1,24 +1,25 @@
-//! Where an object lives, as far as its wrapped keys are bound to it.
+//! The object's place, to which its wrapped keys are bound.
 
 use std::fmt;
 
 use crate::Error;
 
-/// The place of an object: `bucket/key`, where the bucket may be a logical name that several Regions share.
+/// An object's place: `bucket/key`. The bucket may be a logical name that several Regions share.
 ///
-/// A place is a name, not an address. KMS authenticates it with each wrapped data key, so that two objects of a bucket
-/// cannot be exchanged by somebody who can only write to the bucket.
+/// A place is a name, not an address. KMS authenticates it with each wrapped data key, so an
+/// attacker who can only write to the bucket cannot swap two of its objects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place(String);
 
 impl Place {
-    /// Longest place in bytes: a bucket name or access point ARN, a slash, and a key of S3's 1,024 bytes.
+    /// Maximum length in bytes: a bucket name or access point ARN, a slash, and a key of at most
+    /// 1,024 bytes (S3's limit).
     pub const MAX_LEN: usize = 1280;
 
-    /// The place of `key` in `bucket`.
+    /// Creates the place of the object `key` in `bucket`.
     ///
     /// # Errors
-    /// [`Error::Malformed`] where either is empty or both together exceed [`Place::MAX_LEN`] bytes.
+    /// [`Error::Malformed`] if either is empty or the place exceeds [`Place::MAX_LEN`] bytes.
     pub fn new(bucket: &str, key: &str) -> Result<Self, Error> {
         if bucket.is_empty() || key.is_empty() {
             return Err(Error::Malformed("a place needs a bucket and a key".into()));
@@ -26,15 +27,15 @@ impl Place {
         Self::parse(format!("{bucket}/{key}"))
     }
 
-    /// Reads a place as it is stored.
+    /// Parses a stored place.
     pub(crate) fn parse(text: String) -> Result<Self, Error> {
         if text.is_empty() || text.len() > Self::MAX_LEN {
-            return Err(Error::Malformed("bad length of a place".into()));
+            return Err(Error::Malformed("a place has an invalid length".into()));
         }
         Ok(Self(text))
     }
 
-    /// The place as text, as it appears in the KMS encryption context.
+    /// Returns the place as text, in the form used in the KMS encryption context.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -75,10 +75,9 @@ impl Keyring for Counting {
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-        place: Option<&'a Place>,
+        binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
-        self.0.keyring.rewrap(keys, context, place)
+        self.0.keyring.rewrap(keys, binding)
     }
 
     fn unwrap<'a>(
@@ -99,8 +98,8 @@ impl Keyring for Counting {
         self.0.keyring.accepts(key)
     }
 
-    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
-        self.0.keyring.outline(place)
+    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
+        self.0.keyring.expected_keys(binding)
     }
 }
 
@@ -123,7 +122,8 @@ fn generate(
 ) -> ([u8; 32], Vec<EncryptedDataKey>) {
     let materials = run(keyring.generate(WrapContext::new(context, Some(place)), Some(1)));
     let materials = materials.unwrap_or_else(|error| panic!("{error}"));
-    (*materials.data_key.expose_secret(), materials.encrypted_data_keys)
+    let (data_key, keys, _) = materials.into_parts();
+    (*data_key.expose_secret(), keys)
 }
 
 fn unwrap(
@@ -237,7 +237,7 @@ fn a_wrap_is_held_to_its_place_its_context_and_its_intermediate_key() {
 #[test]
 fn within_its_bounds_it_does_without_the_key_service() {
     let (inner, acme) = (Counting::new(), context("acme"));
-    let limits = CacheLimits { age: Duration::from_millis(300), ..CacheLimits::default() };
+    let limits = CacheLimits::new().with_max_age(Duration::from_millis(300));
     let keyring = CachingKeyring::with_limits(inner.clone(), limits);
     let (data_key, keys) = generate(&keyring, &acme, &place("a"));
     assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key));
@@ -256,7 +256,7 @@ fn within_its_bounds_it_does_without_the_key_service() {
 #[test]
 fn objects_and_bytes_are_bounded() {
     let (inner, acme) = (Counting::new(), context("acme"));
-    let limits = CacheLimits { objects: 4, bytes: 10, ..CacheLimits::default() };
+    let limits = CacheLimits::new().with_max_objects(4).with_max_bytes(10);
     let keyring = CachingKeyring::with_limits(inner.clone(), limits);
     let put = |len| {
         drop(
@@ -278,7 +278,7 @@ fn objects_and_bytes_are_bounded() {
 #[test]
 fn reading_is_bounded_by_the_number_of_keys_and_not_of_objects() {
     let inner = Counting::new();
-    let limits = CacheLimits { objects: 1, bytes: 1, entries: 1, ..CacheLimits::default() };
+    let limits = CacheLimits::new().with_max_objects(1).with_max_bytes(1).with_max_entries(1);
     let (writer, reader) =
         (CachingKeyring::new(inner.clone()), CachingKeyring::with_limits(inner.clone(), limits));
     let objects = ["a", "b"]
@@ -299,10 +299,11 @@ fn concurrent_first_uses_make_one_call() {
     let all: Vec<_> =
         all.into_iter().map(|it| it.unwrap_or_else(|error| panic!("{error}"))).collect();
     assert_eq!(inner.calls(), (1, 0));
-    let readers = all.iter().map(|materials| keyring.unwrap(&materials.encrypted_data_keys, &acme));
+    let readers =
+        all.iter().map(|materials| keyring.unwrap(materials.encrypted_data_keys(), &acme));
     for (unwrapped, materials) in run(join_all(readers)).into_iter().zip(&all) {
         let Unwrap::Unwrapped(data_key) = unwrapped else { panic!("it does not open") };
-        assert_eq!(data_key.expose_secret(), materials.data_key.expose_secret());
+        assert_eq!(data_key.expose_secret(), materials.data_key().expose_secret());
     }
     assert_eq!(inner.calls(), (1, 1));
 }
@@ -329,8 +330,7 @@ fn four_kms_keys_fit_beside_200_bytes() {
         fn rewrap<'a>(
             &'a self,
             _: &'a [EncryptedDataKey],
-            _: &'a EncryptionContext,
-            _: Option<&'a Place>,
+            _: WrapContext<'a>,
         ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
             unreachable!("only measured")
         }
@@ -344,7 +344,7 @@ fn four_kms_keys_fit_beside_200_bytes() {
         fn accepts(&self, _: &EncryptedDataKey) -> bool {
             true
         }
-        fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
+        fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
             let arn = |region| {
                 format!(
                     "arn:aws:kms:{region}:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -352,8 +352,13 @@ fn four_kms_keys_fit_beside_200_bytes() {
             };
             ["us-east-1", "us-west-2", "eu-west-1", "ap-southeast-2"]
                 .map(|region| {
-                    EncryptedDataKey::new("aws-kms", arn(region), place.cloned(), vec![0; 184])
-                        .expect("a key")
+                    EncryptedDataKey::new(
+                        "aws-kms",
+                        arn(region),
+                        binding.place().cloned(),
+                        vec![0; 184],
+                    )
+                    .expect("a key")
                 })
                 .to_vec()
         }
@@ -361,9 +366,10 @@ fn four_kms_keys_fit_beside_200_bytes() {
     let context =
         EncryptionContext::try_from_iter([("tenant", "t".repeat(80))]).expect("a context");
     let place = Place::new("a-bucket-of-some-name", &"k".repeat(80)).expect("a place");
-    let outline = CachingKeyring::new(FourKms).outline(Some(&place));
+    let expected =
+        CachingKeyring::new(FourKms).expected_keys(WrapContext::new(&context, Some(&place)));
     let header =
-        ObjectHeader::new(context, outline, BodyHeader::from_bytes(&[0; 56]), Some(1 << 40))
+        ObjectHeader::new(context, expected, BodyHeader::from_bytes(&[0; 56]), Some(1 << 40))
             .expect("a header");
     header.check_fits([]).expect("it fits");
 }

@@ -8,7 +8,7 @@ use std::sync::{
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
     BoxFuture, CachingKeyring, EncryptedDataKey, EncryptionContext, EncryptionMaterials,
-    KeyMaterial, Keyring, KeyringError, KeyringErrorKind, LocalKeyring, MissingWrap, MultiKeyring,
+    KeyMaterial, Keyring, KeyringError, KeyringErrorKind, LocalKeyring, MissingKey, MultiKeyring,
     Place, PlaintextDataKey, Unwrap, WrapContext,
 };
 
@@ -60,18 +60,16 @@ impl Service {
         self.calls.swap(0, Ordering::Relaxed)
     }
 
-    async fn wrap_anew(
+    async fn re_encrypt(
         &self,
         key: &EncryptedDataKey,
-        context: &EncryptionContext,
-        place: Option<&Place>,
+        target: WrapContext<'_>,
     ) -> Result<Option<EncryptedDataKey>, KeyringError> {
-        let Some(binding) = key.binding_at(context, place).filter(|_| self.from.accepts(key))
-        else {
+        let Some(binding) = key.binding_for(target).filter(|_| self.from.accepts(key)) else {
             return Ok(None);
         };
         self.calls.fetch_add(1, Ordering::Relaxed);
-        match self.from.unwrap(std::slice::from_ref(key), context).await {
+        match self.from.unwrap(std::slice::from_ref(key), target.context()).await {
             Unwrap::Unwrapped(data_key) => Ok(self.to.wrap(&data_key, binding).await?.pop()),
             Unwrap::Failed(mut failures) => Err(failures.remove(0)),
             Unwrap::NotMine => unreachable!("it is accepted"),
@@ -86,7 +84,7 @@ impl Keyring for Service {
         len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
         Box::pin(async move {
-            let missing = MissingWrap::new("local", "lacking").expect("a name");
+            let missing = MissingKey::new("local", "lacking").expect("a name");
             Ok(self.from.generate(binding, len).await?.with_missing(vec![missing]))
         })
     }
@@ -102,12 +100,11 @@ impl Keyring for Service {
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-        place: Option<&'a Place>,
+        binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
         Box::pin(async move {
             for key in keys {
-                if let Some(wrapped) = self.wrap_anew(key, context, place).await? {
+                if let Some(wrapped) = self.re_encrypt(key, binding).await? {
                     return Ok(Some(vec![wrapped]));
                 }
             }
@@ -120,7 +117,7 @@ impl Keyring for Service {
         key: &'a EncryptedDataKey,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
-        Box::pin(async move { self.wrap_anew(key, context, key.place()).await })
+        Box::pin(async move { self.re_encrypt(key, WrapContext::new(context, key.place())).await })
     }
 
     fn key_material<'a>(
@@ -144,13 +141,8 @@ impl Keyring for Service {
         self.from.unwrap(keys, context)
     }
 
-    fn can_rewrap(
-        &self,
-        keys: &[EncryptedDataKey],
-        context: &EncryptionContext,
-        place: Option<&Place>,
-    ) -> bool {
-        keys.iter().any(|key| self.from.accepts(key) && key.binding_at(context, place).is_some())
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], binding: WrapContext<'_>) -> bool {
+        keys.iter().any(|key| self.from.accepts(key) && key.binding_for(binding).is_some())
     }
 
     fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
@@ -161,8 +153,8 @@ impl Keyring for Service {
         self.from.accepts(key)
     }
 
-    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
-        self.from.outline(place)
+    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
+        self.from.expected_keys(binding)
     }
 }
 
@@ -172,9 +164,9 @@ fn several_keyrings_wrap_each_and_any_unwraps() {
     let binding = WrapContext::new(&context, Some(&place));
     let both = MultiKeyring::new(Arc::new(local("a")), [Arc::new(local("b")) as Arc<dyn Keyring>]);
     let materials = run(both.generate(binding, None)).unwrap_or_else(|error| panic!("{error}"));
-    let data_key = *materials.data_key.expose_secret();
-    let generated = materials.encrypted_data_keys;
-    let wrapped = run(both.wrap(&materials.data_key, binding)).expect("wrapped");
+    let (plaintext_key, generated, _) = materials.into_parts();
+    let data_key = *plaintext_key.expose_secret();
+    let wrapped = run(both.wrap(&plaintext_key, binding)).expect("wrapped");
     for keys in [&generated, &wrapped] {
         assert_eq!(names(keys), ["a", "b"]);
         assert!(keys.iter().all(|key| both.accepts(key) && key.place() == Some(&place)));
@@ -182,17 +174,17 @@ fn several_keyrings_wrap_each_and_any_unwraps() {
             assert_eq!(unwrap(keyring, keys, &context), Ok(data_key));
         }
     }
-    let outline = both.outline(Some(&place));
-    assert_eq!(names(&outline), ["a", "b"]);
-    for (outlined, key) in outline.iter().zip(&generated) {
+    let expected = both.expected_keys(binding);
+    assert_eq!(names(&expected), ["a", "b"]);
+    for (expected, key) in expected.iter().zip(&generated) {
         assert_eq!(
-            (outlined.place(), outlined.ciphertext().len()),
+            (expected.place(), expected.ciphertext().len()),
             (key.place(), key.ciphertext().len())
         );
     }
 
     let stranger = local("c");
-    let strange = run(stranger.wrap(&materials.data_key, binding)).expect("wrapped");
+    let strange = run(stranger.wrap(&plaintext_key, binding)).expect("wrapped");
     assert!(!both.accepts(&strange[0]) && !stranger.accepts(&generated[0]));
     assert_eq!(unwrap(&both, &strange, &context), Err(Vec::new()), "it is asked nothing");
     // Each that fails says so, and the next one is asked.
@@ -203,7 +195,7 @@ fn several_keyrings_wrap_each_and_any_unwraps() {
         EncryptedDataKey::new("local", "a", Some(place.clone()), vec![0; 104]).expect("a key");
     assert_eq!(unwrap(&both, &[damaged, generated[1].clone()], &context), Ok(data_key));
     // The local keyrings cannot wrap anew without the key.
-    assert_eq!(run(both.rewrap(&generated, &context, Some(&place))).expect("asked"), None);
+    assert_eq!(run(both.rewrap(&generated, binding)).expect("asked"), None);
     assert_eq!(run(both.refresh(&generated[0], &context)).expect("asked"), None);
 }
 
@@ -211,19 +203,16 @@ fn several_keyrings_wrap_each_and_any_unwraps() {
 fn several_keyrings_wrap_anew_where_all_of_them_can() {
     let (context, place) = (EncryptionContext::new(), place("k"));
     let service = Service::new(false);
-    let materials = run(service.generate(WrapContext::new(&context, Some(&place)), None));
-    let keys = materials.unwrap_or_else(|error| panic!("{error}")).encrypted_data_keys;
+    let binding = WrapContext::new(&context, Some(&place));
+    let materials = run(service.generate(binding, None));
+    let keys = materials.unwrap_or_else(|error| panic!("{error}")).into_parts().1;
     let of = |others: &[Arc<dyn Keyring>]| {
         MultiKeyring::new(Arc::clone(&service) as _, others.iter().cloned())
     };
-    let rewrapped =
-        run(of(&[Arc::clone(&service) as _]).rewrap(&keys, &context, Some(&place))).expect("asked");
+    let rewrapped = run(of(&[Arc::clone(&service) as _]).rewrap(&keys, binding)).expect("asked");
     assert_eq!(rewrapped.as_deref().map(names), Some(vec!["to", "to"]));
     let with_local: Arc<dyn Keyring> = Arc::new(local("b"));
-    assert_eq!(
-        run(of(&[Arc::clone(&with_local)]).rewrap(&keys, &context, Some(&place))).expect("asked"),
-        None
-    );
+    assert_eq!(run(of(&[Arc::clone(&with_local)]).rewrap(&keys, binding)).expect("asked"), None);
     // A refresh is for the keyring whose key it is.
     let refreshed =
         run(MultiKeyring::new(with_local, [Arc::clone(&service) as _]).refresh(&keys[0], &context));
@@ -237,15 +226,16 @@ fn a_shared_keyring_is_the_keyring() {
     let binding = WrapContext::new(&context, None);
     let materials = run(shared.generate(binding, None)).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(
-        materials.missing.iter().map(MissingWrap::wrapping_key).collect::<Vec<_>>(),
+        materials.missing().iter().map(MissingKey::wrapping_key).collect::<Vec<_>>(),
         ["lacking"]
     );
-    let keys = run(shared.wrap(&materials.data_key, binding)).expect("wrapped");
-    assert_eq!(unwrap(&shared, &keys, &context), Ok(*materials.data_key.expose_secret()));
-    assert_eq!(shared.outline(None), service.outline(None));
-    assert!(shared.accepts(&keys[0]) && !shared.accepts(&local("to").outline(None)[0]));
+    let keys = run(shared.wrap(materials.data_key(), binding)).expect("wrapped");
+    assert_eq!(unwrap(&shared, &keys, &context), Ok(*materials.data_key().expose_secret()));
+    assert_eq!(shared.expected_keys(binding), service.expected_keys(binding));
+    let others = local("to").expected_keys(binding);
+    assert!(shared.accepts(&keys[0]) && !shared.accepts(&others[0]));
     assert_eq!(
-        run(shared.rewrap(&keys, &context, None)).expect("asked").as_deref().map(names),
+        run(shared.rewrap(&keys, binding)).expect("asked").as_deref().map(names),
         Some(vec!["to"])
     );
     assert!(run(shared.refresh(&keys[0], &context)).expect("asked").is_some());
@@ -257,10 +247,10 @@ fn the_keyring_that_a_key_is_of_tells_its_material() {
     let binding = WrapContext::new(&context, Some(&place));
     let materials =
         run(local("b").generate(binding, None)).unwrap_or_else(|error| panic!("{error}"));
-    let of_local = &materials.encrypted_data_keys[0];
+    let of_local = &materials.encrypted_data_keys()[0];
     let of_service =
-        &run(Service::new(false).wrap(&materials.data_key, binding)).expect("wrapped")[0];
-    let of_nobody = &run(local("c").wrap(&materials.data_key, binding)).expect("wrapped")[0];
+        &run(Service::new(false).wrap(materials.data_key(), binding)).expect("wrapped")[0];
+    let of_nobody = &run(local("c").wrap(materials.data_key(), binding)).expect("wrapped")[0];
     let both =
         || MultiKeyring::new(Arc::new(local("b")), [Service::new(false) as Arc<dyn Keyring>]);
     let keyrings: [Arc<dyn Keyring>; 3] =
@@ -285,15 +275,15 @@ fn the_keyring_that_a_key_is_of_tells_its_material() {
 #[test]
 fn keyrings_tell_beforehand_what_they_would_do() {
     let (context, service) = (EncryptionContext::new(), Service::new(false));
-    let [own, others] = [service.outline(None), local("b").outline(None)];
+    let binding = WrapContext::new(&context, None);
+    let [own, others] = [service.expected_keys(binding), local("b").expected_keys(binding)];
     let from = Some("from".to_owned());
     let shared: Arc<dyn Keyring> = Arc::clone(&service) as _;
     let cache = CachingKeyring::new(Arc::clone(&service));
     let twice = MultiKeyring::new(Arc::clone(&shared), [Arc::clone(&shared)]);
     for keyring in [&shared as &dyn Keyring, &cache, &twice] {
         assert!(
-            keyring.can_rewrap(&own, &context, None)
-                && !keyring.can_rewrap(&others, &context, None),
+            keyring.can_rewrap(&own, binding) && !keyring.can_rewrap(&others, binding),
             "{keyring:?}"
         );
         assert_eq!(
@@ -303,10 +293,10 @@ fn keyrings_tell_beforehand_what_they_would_do() {
         );
     }
     let mixed = MultiKeyring::new(Arc::new(local("b")), [shared]);
-    assert!(!mixed.can_rewrap(&own, &context, None), "one of its keyrings cannot");
+    assert!(!mixed.can_rewrap(&own, binding), "one of its keyrings cannot");
     assert_eq!(mixed.first_choice(&own), from);
     // A keyring that tells nothing.
-    assert!(!local("b").can_rewrap(&others, &context, None));
+    assert!(!local("b").can_rewrap(&others, binding));
     assert_eq!(local("b").first_choice(&others), None);
     assert_eq!(service.calls(), 0);
 }
@@ -320,32 +310,34 @@ fn a_cache_has_intermediate_keys_wrapped_anew() {
     let objects = places.each_ref().map(|place| {
         let materials = run(cache.generate(WrapContext::new(&context, Some(place)), Some(1)));
         let materials = materials.unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(materials.missing.len(), 1, "what the inner keyring lacks");
-        (*materials.data_key.expose_secret(), materials.encrypted_data_keys)
+        assert_eq!(materials.missing().len(), 1, "what the inner keyring lacks");
+        let (data_key, keys, _) = materials.into_parts();
+        (*data_key.expose_secret(), keys)
     });
     for (place, (data_key, keys)) in places.iter().zip(&objects) {
-        assert!(cache.accepts(&keys[0]) && !cache.accepts(&local("to").outline(Some(place))[0]));
-        let outline = cache.outline(Some(place));
-        assert_eq!((names(&outline), outline[0].place()), (names(keys), Some(place)));
-        assert_eq!(outline[0].ciphertext().len(), keys[0].ciphertext().len());
-        for anew in [
-            run(cache.rewrap(keys, &context, Some(place))).expect("rewrapped").expect("it can be"),
-            vec![run(cache.refresh(&keys[0], &context)).expect("refreshed").expect("it can be")],
+        let binding = WrapContext::new(&context, Some(place));
+        let others = local("to").expected_keys(binding);
+        assert!(cache.accepts(&keys[0]) && !cache.accepts(&others[0]));
+        let expected = cache.expected_keys(binding);
+        assert_eq!((names(&expected), expected[0].place()), (names(keys), Some(place)));
+        assert_eq!(expected[0].ciphertext().len(), keys[0].ciphertext().len());
+        for new in [
+            run(cache.rewrap(keys, binding)).expect("rewrapped").expect("possible"),
+            vec![run(cache.refresh(&keys[0], &context)).expect("refreshed").expect("possible")],
         ] {
-            assert_eq!((names(&anew), anew[0].place()), (vec!["to"], Some(place)));
-            assert_eq!(unwrap(&local("to"), &anew, &context).as_ref(), Ok(data_key));
+            assert_eq!((names(&new), new[0].place()), (vec!["to"], Some(place)));
+            assert_eq!(unwrap(&local("to"), &new, &context).as_ref(), Ok(data_key));
         }
     }
     assert_eq!(service.calls(), 2, "one to rewrap, one to refresh");
     // Its place is bound to the intermediate key, which the service does not show.
-    assert_eq!(run(cache.rewrap(&objects[0].1, &context, Some(&places[1]))).expect("asked"), None);
+    let elsewhere = WrapContext::new(&context, Some(&places[1]));
+    assert_eq!(run(cache.rewrap(&objects[0].1, elsewhere)).expect("asked"), None);
     // A data key that the service wraps itself needs no cache.
     let plain = run(service.generate(WrapContext::new(&context, Some(&places[0])), None));
-    let plain = plain.unwrap_or_else(|error| panic!("{error}")).encrypted_data_keys;
-    let anew = run(cache.rewrap(&plain, &context, Some(&places[1])))
-        .expect("rewrapped")
-        .expect("it can be");
-    assert_eq!(anew[0].place(), Some(&places[1]));
+    let plain = plain.unwrap_or_else(|error| panic!("{error}")).into_parts().1;
+    let new = run(cache.rewrap(&plain, elsewhere)).expect("rewrapped").expect("possible");
+    assert_eq!(new[0].place(), Some(&places[1]));
     assert!(run(cache.refresh(&plain[0], &context)).expect("refreshed").is_some());
 }
 
@@ -358,7 +350,7 @@ fn a_cache_tells_why_no_wrap_opens() {
     let materials =
         run(CachingKeyring::new(both(false))
             .generate(WrapContext::new(&context, Some(&place)), None));
-    let keys = materials.unwrap_or_else(|error| panic!("{error}")).encrypted_data_keys;
+    let keys = materials.unwrap_or_else(|error| panic!("{error}")).into_parts().1;
     assert_eq!(names(&keys), ["b", "from"]);
     let other = EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
     let Unwrap::Failed(failures) = run(CachingKeyring::new(both(true)).unwrap(&keys, &other))

@@ -154,7 +154,7 @@ impl Audit {
         objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
     ) -> std::pin::Pin<Box<dyn Stream<Item = Result<AuditedObject, Error>> + Send>> {
         let (client, concurrency) = (self.client, self.concurrency);
-        let materials = self.key_material.then(|| Arc::new(KeyMaterials::new(client.clone())));
+        let materials = self.key_material.then(|| Arc::new(client.key_materials()));
         let look = move |object: Result<ListedObject, Error>| {
             let (client, materials) = (client.clone(), materials.clone());
             async move {

@@ -27,8 +27,7 @@ use std::{collections::BTreeMap, pin::Pin, sync::Arc};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use sealwax_s3::{
-    Error, ErrorKind, ListedObject, ObjectFormat, SealedClient, WriteFormat,
-    envelope::{Keyring, s3ec::INSTRUCTION_FILE_SUFFIX},
+    Error, ErrorKind, ListedObject, ObjectFormat, SealedClient, WriteFormat, envelope::Keyring,
 };
 
 use crate::verify::{in_task, retrying};
@@ -43,7 +42,6 @@ pub struct Migrate {
     to: WriteFormat,
     keyring: Option<Arc<dyn Keyring>>,
     concurrency: usize,
-    instruction_file_suffix: String,
 }
 
 /// What became of one object.
@@ -78,13 +76,7 @@ impl Migrate {
     /// Reads what `client` reads, and writes Sealwax's own format.
     #[must_use]
     pub fn new(client: SealedClient) -> Self {
-        Self {
-            client,
-            to: WriteFormat::Sealwax,
-            keyring: None,
-            concurrency: DEFAULT_CONCURRENCY,
-            instruction_file_suffix: INSTRUCTION_FILE_SUFFIX.to_owned(),
-        }
+        Self { client, to: WriteFormat::Sealwax, keyring: None, concurrency: DEFAULT_CONCURRENCY }
     }
 
     /// Writes this format.
@@ -105,13 +97,6 @@ impl Migrate {
     #[must_use]
     pub fn concurrency(mut self, objects: usize) -> Self {
         self.concurrency = objects.max(1);
-        self
-    }
-
-    /// What follows an object's key in that of its instruction file: `.instruction` unless set.
-    #[must_use]
-    pub fn instruction_file_suffix(mut self, suffix: impl Into<String>) -> Self {
-        self.instruction_file_suffix = suffix.into();
         self
     }
 
@@ -140,10 +125,10 @@ impl Migrate {
 
     async fn migrate(&self, object: &ListedObject) -> Result<Migrated, Error> {
         let head = self.client.head().bucket(&object.bucket).key(&object.key);
-        let info = match head.instruction_file_suffix(&self.instruction_file_suffix).send().await {
+        let info = match head.send().await {
             // It is no sealed object, or its object took it along.
             Err(error)
-                if object.key.ends_with(&self.instruction_file_suffix)
+                if object.key.ends_with(self.client.s3ec().file_suffix())
                     && matches!(error.kind(), ErrorKind::NotSealed | ErrorKind::NotFound) =>
             {
                 return Ok(Migrated::InstructionFile);
@@ -163,7 +148,6 @@ impl Migrate {
         }
         let mut reencrypt =
             self.client.reencrypt().bucket(&object.bucket).key(&object.key).to(self.to);
-        reencrypt = reencrypt.instruction_file_suffix(&self.instruction_file_suffix);
         if let Some(keyring) = &self.keyring {
             reencrypt = reencrypt.keyring(Arc::clone(keyring));
         }

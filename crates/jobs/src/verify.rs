@@ -27,7 +27,7 @@ use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
 use futures_core::Stream;
 use futures_util::{StreamExt as _, future::ready};
-use sealwax_s3::{Error, ErrorKind, ListedObject, SealedClient, Verified, VerifyDepth};
+use sealwax_s3::{Error, ErrorKind, ListedObject, SealedClient, VerifyDepth, VerifyOutput};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::sample::Sample;
@@ -58,7 +58,7 @@ pub struct VerifyOutcome {
     /// The object, as it was listed.
     pub object: ListedObject,
     /// That it opens, or why it does not.
-    pub result: Result<Verified, Error>,
+    pub result: Result<VerifyOutput, Error>,
     /// It is not sealed, because it is the sidecar of another object.
     pub is_sidecar: bool,
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_config::SdkConfig;
-use sealwax_s3::{Error, ErrorKind, ListedObject, Rewrapper};
+use sealwax_s3::{Error, ErrorKind, ListedObject, Rewrapper, SealedClient};
 use serde_json::{Value, json};
 use tokio::{
     sync::Mutex,
@@ -27,9 +27,9 @@ const RESERVE: Duration = Duration::from_secs(5);
 pub(crate) struct Function {
     config: SdkConfig,
     raw: RawSettings,
-    /// Settings, bucket and rewrapper of the last event; the next event usually belongs to the same
+    /// Settings, bucket, client and rewrapper of the last event; the next event usually belongs to the same
     /// job.
-    last: Mutex<Option<(RawSettings, String, Rewrapper)>>,
+    last: Mutex<Option<(RawSettings, String, (SealedClient, Rewrapper))>>,
 }
 
 impl Function {
@@ -137,17 +137,17 @@ impl Function {
         object: &ListedObject,
         until: Option<Instant>,
     ) -> ObjectResult {
-        let rewrapper = match self.rewrapper(raw, settings, &object.bucket).await {
-            Ok(rewrapper) => rewrapper,
+        let (client, rewrapper) = match self.rewrapper(raw, settings, &object.bucket).await {
+            Ok(made) => made,
             Err(error) => return error.into(),
         };
-        let Some(until) = until else { return rewrap_named(&rewrapper, object).await };
+        let Some(until) = until else { return rewrap_named(&client, &rewrapper, object).await };
         if until > Instant::now() {
-            if let Ok(result) = timeout_at(until, rewrap_named(&rewrapper, object)).await {
+            if let Ok(result) = timeout_at(until, rewrap_named(&client, &rewrapper, object)).await {
                 return result;
             }
             // Waits until the dropped multipart copy is aborted.
-            rewrapper.client().settle().await;
+            client.settle().await;
         }
         ObjectResult::temporary(
             "timed out: raise the function's timeout, or rewrap this object with the sealwax command",
@@ -159,14 +159,14 @@ impl Function {
         raw: &RawSettings,
         settings: &Settings,
         bucket: &str,
-    ) -> Result<Rewrapper, Error> {
+    ) -> Result<(SealedClient, Rewrapper), Error> {
         let mut last = self.last.lock().await;
         match &*last {
-            Some((of, at, rewrapper)) if of == raw && at == bucket => Ok(rewrapper.clone()),
+            Some((of, at, made)) if of == raw && at == bucket => Ok(made.clone()),
             _ => {
-                let rewrapper = settings.rewrapper(&self.config, bucket)?;
-                *last = Some((raw.clone(), bucket.to_owned(), rewrapper.clone()));
-                Ok(rewrapper)
+                let made = settings.rewrapper(&self.config, bucket)?;
+                *last = Some((raw.clone(), bucket.to_owned(), made.clone()));
+                Ok(made)
             }
         }
     }
@@ -176,14 +176,18 @@ impl Function {
 ///
 /// S3 Batch Operations repeats a task whose response it lost. The task then names a version that a
 /// rewrap has replaced, so the latest version is rewrapped instead.
-async fn rewrap_named(rewrapper: &Rewrapper, object: &ListedObject) -> ObjectResult {
+async fn rewrap_named(
+    client: &SealedClient,
+    rewrapper: &Rewrapper,
+    object: &ListedObject,
+) -> ObjectResult {
     let outcome = rewrapper.rewrap_one(object).await;
     let (Some(version_id), Some(ErrorKind::Unsupported)) =
         (&object.version_id, outcome.error().map(Error::kind))
     else {
         return outcome.into();
     };
-    let look = || rewrapper.client().head().bucket(&object.bucket).key(&object.key);
+    let look = || client.head().bucket(&object.bucket).key(&object.key);
     let (named, newest) = match tokio::join!(look().version_id(version_id).send(), look().send()) {
         (Ok(named), Ok(newest)) if named.version_id != newest.version_id => (named, newest),
         _ => return outcome.into(),

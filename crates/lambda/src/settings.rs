@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use aws_config::{Region, SdkConfig};
 use sealwax_s3::{
-    DiscoveryFilter, Edits, Error, KmsKeyArn, KmsKeyring, Landing, PlacePolicy, Rewrapper,
-    SealedClient, SidecarPolicy, aws_sdk_s3::Client, aws_sdk_s3::config::Builder,
+    DiscoveryFilter, Error, KeyChanges, KeyStorage, KmsKeyArn, KmsKeyring, PlacePolicy, Rewrapper,
+    SealedClient, SidecarPolicy,
+    aws_sdk_s3::{Client, config::Builder},
     envelope::CachingKeyring,
 };
 
@@ -117,7 +118,7 @@ pub(crate) struct Settings {
     /// `true` to rewrap keys that are wrapped under older key material.
     pub(crate) refresh: bool,
     replica_of: Option<String>,
-    landing: Landing,
+    landing: KeyStorage,
     sidecars: SidecarPolicy,
     /// Keys to read with.
     keys: Vec<KmsKeyArn>,
@@ -145,9 +146,9 @@ impl Settings {
             )));
         }
         let landing = match raw.get("to_sidecar") {
-            None | Some("never") => Landing::Copy,
-            Some("needed") => Landing::SidecarWhereNeeded,
-            Some("always") => Landing::Sidecar,
+            None | Some("never") => KeyStorage::Metadata,
+            Some("needed") => KeyStorage::SidecarWhereNeeded,
+            Some("always") => KeyStorage::Sidecar,
             Some(other) => {
                 return Err(invalid(
                     "to_sidecar",
@@ -185,11 +186,15 @@ impl Settings {
         })
     }
 
-    /// Returns a rewrapper for the objects of `bucket`.
+    /// Returns a client and a rewrapper for the objects of `bucket`.
     ///
     /// # Errors
     /// The settings change no key.
-    pub(crate) fn rewrapper(&self, config: &SdkConfig, bucket: &str) -> Result<Rewrapper, Error> {
+    pub(crate) fn rewrapper(
+        &self,
+        config: &SdkConfig,
+        bucket: &str,
+    ) -> Result<(SealedClient, Rewrapper), Error> {
         let config = match &self.region {
             Some(region) => config.to_builder().region(region.clone()).build(),
             None => config.clone(),
@@ -213,14 +218,15 @@ impl Settings {
         // process.
         let client = SealedClient::builder(Client::from_conf(s3), CachingKeyring::new(reading));
         let client = client.places(places).sidecars(self.sidecars.clone()).build();
-        Ok(Rewrapper::new(client, edits)?.landing(self.landing))
+        let rewrapper = client.rewrapper(edits)?.key_storage(self.landing);
+        Ok((client, rewrapper))
     }
 
     /// Returns the key changes in the order that the command uses: replace, add, refresh, remove.
-    fn edits(&self, reading: &KmsKeyring) -> Edits {
+    fn edits(&self, reading: &KmsKeyring) -> KeyChanges {
         let keyring =
             |keys: &[KmsKeyArn]| reading.sibling().keys(keys).build().expect("parsed ARNs");
-        let mut edits = Edits::new();
+        let mut edits = KeyChanges::new();
         if !self.replace.is_empty() {
             edits = edits.replace_keys(keyring(&self.replace));
         }
@@ -279,7 +285,7 @@ mod tests {
             remove: vec![east],
             refresh: false,
             replica_of: Some("invoices".into()),
-            landing: Landing::SidecarWhereNeeded,
+            landing: KeyStorage::SidecarWhereNeeded,
             sidecars: SidecarPolicy::off(),
             keys: vec![EAST.parse().expect("an ARN"), WEST.parse().expect("an ARN")],
             discovery: None,

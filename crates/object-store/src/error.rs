@@ -33,7 +33,7 @@ pub(crate) fn of_operation(
         match kind {
             // S3 answers so if the object to overwrite does not exist.
             ErrorKind::NotFound if during == During::Update => Error::Precondition { path, source },
-            ErrorKind::NotFound => Error::NotFound { path, source },
+            ErrorKind::NotFound | ErrorKind::NoSuchBucket => Error::NotFound { path, source },
             ErrorKind::Conflict if during == During::Creation => {
                 Error::AlreadyExists { path, source }
             }

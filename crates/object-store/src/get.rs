@@ -51,7 +51,7 @@ impl SealedStore {
             .get()
             .bucket(self.bucket())
             .key(location.as_ref())
-            .require_context(context);
+            .encryption_context(context);
         let get = match options.range {
             Some(GetRange::Bounded(range)) => get.range(range),
             Some(GetRange::Offset(start)) => get.range(start..),

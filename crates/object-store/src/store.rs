@@ -10,7 +10,7 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
     RenameTargetMode, Result, path::Path,
 };
-use sealwax_s3::{CopyOutput, ErrorKind, SealedClient, envelope::EncryptionContext};
+use sealwax_s3::{CopyObjectOutput, ErrorKind, SealedClient, envelope::EncryptionContext};
 
 use crate::error::{During, of_operation};
 
@@ -83,7 +83,12 @@ impl SealedStore {
     }
 
     /// Copies inside S3: S3 copies the body, and KMS rewraps the data key for the new place.
-    async fn copy_object(&self, from: &Path, to: &Path, mode: CopyMode) -> Result<CopyOutput> {
+    async fn copy_object(
+        &self,
+        from: &Path,
+        to: &Path,
+        mode: CopyMode,
+    ) -> Result<CopyObjectOutput> {
         let bucket = self.bucket();
         let copy = self
             .client()
@@ -155,7 +160,7 @@ impl ObjectStore for SealedStore {
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let get = self.client().get().bucket(self.bucket()).key(location.as_ref());
-        let get = get.require_context(self.required_context().clone());
+        let get = get.encryption_context(self.required_context().clone());
         get.ranges(ranges).await.map_err(of_operation(During::Read, location))
     }
 

@@ -3,12 +3,12 @@
 use sealwax_envelope::Keyring;
 
 use crate::{
-    Attributes, Copy, CopyOutput, Delete, DiscoveryFilter, Edits, Error, Get, Head, Inspect,
-    InspectOutput, InvalidArn, InvalidUri, KeyHolder, KeyMaterials, KmsKeyArn, KmsKeyring,
-    KmsKeyringBuilder, ListPages, ListedObject, ObjectInfo, PlacePolicy, PlaintextSource,
-    PlaintextStream, Put, PutOutput, PutS3ec, Reencrypt, Rewrap, RewrapOutcome, RewrapOutput,
-    Rewrapper, S3Uri, SealedClient, SealedClientBuilder, SealedObject, Shred, ShredOutput,
-    Verified, Verify, s3ec,
+    Attributes, CopyObject, CopyObjectOutput, Delete, DiscoveryFilter, Error, Get, Head, Inspect,
+    InspectOutput, InvalidArn, InvalidUri, KeyChanges, KeyHolder, KeyMaterials, KmsKeyArn,
+    KmsKeyring, KmsKeyringBuilder, ListPages, ListedObject, ObjectInfo, PlacePolicy,
+    PlaintextSource, PlaintextStream, Put, PutOutput, PutS3ec, Reencrypt, Rewrap, RewrapOutcome,
+    RewrapOutput, Rewrapper, S3Uri, SealedClient, SealedClientBuilder, SealedObject, Shred,
+    ShredOutput, Verify, VerifyOutput, s3ec,
 };
 
 fn sent<T: Send + 'static>() {}
@@ -29,9 +29,9 @@ fn public_types() {
         S3Uri,
         KeyHolder,
     )>();
-    cloned::<(Copy, Delete, Head, Rewrap, Shred, Verify)>();
-    cloned::<(CopyOutput, PutOutput, RewrapOutput, ShredOutput, Verified)>();
-    cloned::<(Edits, Inspect, ListedObject, Rewrapper, s3ec::S3ec)>();
+    cloned::<(CopyObject, Delete, Head, Rewrap, Shred, Verify)>();
+    cloned::<(CopyObjectOutput, PutOutput, RewrapOutput, ShredOutput, VerifyOutput)>();
+    cloned::<(KeyChanges, Inspect, ListedObject, Rewrapper, s3ec::S3ec)>();
     shared::<(KmsKeyringBuilder, SealedClientBuilder, Get, RewrapOutcome)>();
     shared::<(InspectOutput, KeyMaterials, ListPages)>();
     // A body that is read, and what reads it, need one owner at a time.

@@ -1,4 +1,6 @@
-//! The one error of this crate: what failed, where, and what to do about it.
+//! The error of this crate: what failed, where, and what to do about it.
+
+pub(crate) mod aws_failure;
 
 use std::fmt;
 
@@ -7,78 +9,86 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
-use sealwax_envelope::{Error as EnvelopeError, KeyringError, KeyringErrorKind};
+use sealwax_envelope::{
+    Error as EnvelopeError, KeyringError, KeyringErrorKind, s3ec::Error as FormatError,
+};
 
-use crate::aws_failure::{AwsFailure, Problem};
+pub use self::aws_failure::error_chain;
+use self::aws_failure::{AwsFailure, Problem};
 
-/// What kind of failure it is; [`ErrorKind::advice`] says what to do about it.
+/// Kind of a failure. [`ErrorKind::advice`] says what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// S3 or KMS denies the caller the call.
+    /// S3 or KMS denied the call.
     AccessDenied,
-    /// The key, the encryption context or the stored bytes are not the original ones. Which, cannot be told.
+    /// The key, the encryption context or the stored bytes are not the original ones. Which of
+    /// them is wrong can't be told.
     Authentication,
-    /// The object was replaced while it was being read. What was read before is of the older one.
+    /// The object was replaced while it was being read. Everything read before is of the older one.
     Changed,
-    /// The object changed, or exists already, against the condition of the call.
+    /// A precondition of the call does not hold: the object changed, or exists already.
     Conflict,
-    /// The stored encryption context is not the one that the caller requires.
+    /// The stored encryption context is not the required one.
     ContextMismatch,
-    /// There are no AWS credentials, or they have expired or are not known to AWS.
+    /// There are no AWS credentials, they have expired, or AWS does not know them.
     Credentials,
-    /// An argument cannot be used.
+    /// An argument is invalid.
     InvalidInput,
-    /// An inventory or a list of objects cannot be read, or is not whole.
+    /// A list of objects or an inventory is incomplete or can't be read.
     InvalidListing,
     /// A local file could not be read or written.
     Io,
     /// The wrapping key is disabled or pending deletion.
     KeyDisabled,
-    /// There is no such wrapping key.
+    /// The wrapping key does not exist.
     KeyNotFound,
-    /// The plan is cut off or not one, or the journal is of another job.
+    /// The plan is incomplete or not a plan, or the journal belongs to another job.
     JobMismatch,
-    /// The object's metadata or body is not what a sealed object has.
+    /// Another process holds the lock of the state file or of the journal.
+    Locked,
+    /// The object's metadata or body is not that of a sealed object.
     Malformed,
-    /// Metadata would exceed what S3 stores.
+    /// The metadata would exceed S3's limit.
     MetadataTooLarge,
-    /// None of the object's wrapping keys belongs to the keyring.
+    /// The keyring has none of the object's wrapping keys.
     NoMatchingKey,
-    /// There is no such object or bucket.
+    /// The bucket does not exist.
+    NoSuchBucket,
+    /// The object does not exist; or the bucket, where S3's answer does not tell which.
     NotFound,
     /// The object is still the one that the caller has, by the condition of the call.
     NotModified,
     /// The object exists, but Sealwax did not seal it.
     NotSealed,
-    /// The object's wraps are bound to another place than the one that it is read from.
+    /// The object's wrapped keys are bound to another place than the one that it is read from.
     PlaceMismatch,
-    /// The object is of a kind that the client's policy does not let through.
+    /// The client's policy refuses objects of this kind.
     PolicyRefused,
-    /// The service answered with an error that none of the other kinds covers.
+    /// The service answered with an error that no other kind covers.
     Service,
-    /// The file is not what it was when its upload began.
+    /// The file changed since its upload began.
     SourceChanged,
-    /// The state file is of another upload: to another object, with another encryption context or other wrapping keys.
+    /// The state file describes another upload: to another object, with another encryption
+    /// context, or with other wrapping keys.
     StateFileMismatch,
-    /// The service asks to slow down.
+    /// The service asks for fewer requests.
     Throttled,
     /// The object ends early.
     Truncated,
-    /// The service does not answer: network, timeout, or its Region is down.
+    /// The service does not answer: network, timeout, or an outage of its Region.
     Unavailable,
-    /// What was asked for cannot be done with this object.
+    /// The operation is not possible with this object.
     Unsupported,
-    /// Another process is at work on the upload that the state file describes.
-    UploadBusy,
-    /// The unfinished upload is no longer in S3: it was aborted, by hand or by a lifecycle rule, or completed.
+    /// The multipart upload no longer exists in S3: it was aborted, manually or by a lifecycle
+    /// rule, or completed.
     UploadNotFound,
-    /// The bucket is in another Region than the client; the message names it, where S3 does.
+    /// The bucket is in another Region than the client. The message names the Region if S3 does.
     WrongRegion,
 }
 
 impl ErrorKind {
-    /// One line on what to do.
+    /// Returns advice in one line.
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
@@ -86,54 +96,60 @@ impl ErrorKind {
                 "check the caller's IAM policy, the bucket policy and the KMS key policy"
             }
             Self::Authentication => {
-                "do not use this object: restore another version, or check that it was not changed or swapped"
+                "do not use this object: restore another version, or check whether it was changed \
+                 or swapped"
             }
             Self::Changed => "read the object again from the start",
-            Self::Conflict => "read the object again and decide anew",
+            Self::Conflict => "read the object again before you retry",
             Self::ContextMismatch => {
-                "inspect the object, and require the encryption context that it has if that is right"
+                "inspect the object, and require its encryption context if it is the right one"
             }
-            Self::Credentials => "sign in, or set the credentials as for every AWS tool",
+            Self::Credentials => "sign in, or set the credentials as for any AWS tool",
             Self::InvalidInput => "correct the argument",
-            Self::InvalidListing => "take a complete inventory, or another list of the objects",
+            Self::InvalidListing => "use a complete inventory, or another list of the objects",
             Self::Io => "check the file, its permissions and the free space",
-            Self::JobMismatch => "make a new plan, or name the journal of this job",
+            Self::JobMismatch => "make a new plan, or use the journal of this job",
             Self::KeyDisabled => {
                 "enable the KMS key or cancel its deletion, or use another of the object's keys"
             }
             Self::KeyNotFound => "check the key's ARN, account and Region",
+            Self::Locked => "wait until the other process has ended",
             Self::Malformed => "restore another version of the object",
             Self::MetadataTooLarge => {
                 "use fewer wrapping keys, a shorter encryption context or less metadata"
             }
             Self::NoMatchingKey => "add one of the object's wrapping keys to the keyring",
+            Self::NoSuchBucket => "check the bucket's name and its Region",
             Self::NotFound => "check the bucket, the key and the Region",
-            Self::NotModified => "go on using what was read before",
+            Self::NotModified => "use the bytes that you already have",
             Self::NotSealed => "read it with a plain S3 client, or seal it",
             Self::PlaceMismatch => {
-                "do as the message says if the object belongs there; if not, it may have been put there to deceive"
+                "follow the message if the object belongs there; otherwise somebody may have put \
+                 it there to deceive"
             }
             Self::PolicyRefused => {
-                "allow such objects if they are expected; if not, this one may have been put there to deceive"
+                "allow such objects if you expect them; otherwise somebody may have put this one \
+                 there to deceive"
             }
             Self::Service => "see the service's message",
             Self::SourceChanged => {
-                "abort the unfinished upload, delete its state file, and begin anew"
+                "abort the incomplete upload, delete its state file, and upload the file again"
             }
             Self::StateFileMismatch => {
-                "give the arguments that the upload began with, or another state file"
+                "use the arguments that the upload began with, or another state file"
             }
-            Self::Throttled => "retry later, or ask for a higher quota",
+            Self::Throttled => "retry later, or request a higher quota",
             Self::Truncated => "restore another version of the object",
             Self::Unavailable => "retry, or use a key and a bucket in another Region",
             Self::Unsupported => "see the message",
-            Self::UploadBusy => "wait until the other process has ended",
-            Self::UploadNotFound => "delete the upload's state file, if it has one, and begin anew",
+            Self::UploadNotFound => {
+                "delete the upload's state file, if it has one, and upload the file again"
+            }
             Self::WrongRegion => "use a client of the bucket's Region",
         }
     }
 
-    /// Its name in reports, such as `no-matching-key`.
+    /// Returns the kind's name in reports, such as `no-matching-key`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -149,9 +165,11 @@ impl ErrorKind {
             Self::JobMismatch => "job-mismatch",
             Self::KeyDisabled => "key-disabled",
             Self::KeyNotFound => "key-not-found",
+            Self::Locked => "locked",
             Self::Malformed => "malformed",
             Self::MetadataTooLarge => "metadata-too-large",
             Self::NoMatchingKey => "no-matching-key",
+            Self::NoSuchBucket => "no-such-bucket",
             Self::NotFound => "not-found",
             Self::NotModified => "not-modified",
             Self::NotSealed => "not-sealed",
@@ -164,20 +182,22 @@ impl ErrorKind {
             Self::Truncated => "truncated",
             Self::Unavailable => "unavailable",
             Self::Unsupported => "unsupported",
-            Self::UploadBusy => "upload-busy",
             Self::UploadNotFound => "upload-not-found",
             Self::WrongRegion => "wrong-region",
         }
     }
 
-    /// Whether the same call may succeed later without anything being changed.
+    /// `true` if the same call may succeed later although nothing else changes.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Changed | Self::Throttled | Self::Unavailable | Self::UploadBusy)
+        matches!(self, Self::Changed | Self::Locked | Self::Throttled | Self::Unavailable)
     }
 }
 
 /// A failed operation on one object.
+///
+/// It displays as `cannot get s3://bucket/key in us-east-1: why`. It holds no secret: AWS responses
+/// are reduced to text.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
@@ -187,12 +207,72 @@ struct Inner {
     operation: &'static str,
     object: String,
     message: String,
+    answer: Option<Answer>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+/// Identification of a failed call in the service's own logs.
+#[derive(Debug, Clone, Default)]
+struct Answer {
+    status: Option<u16>,
+    code: Option<String>,
+    request_id: Option<String>,
+    extended_request_id: Option<String>,
+}
+
 impl Error {
-    /// Creates an error of an operation such as `get` on an object: `s3://bucket/key`, or another
-    /// name of what the operation works on. It reads "cannot OPERATION OBJECT: MESSAGE".
+    /// Returns the kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Returns the failed operation, such as `put`.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.0.operation
+    }
+
+    /// Returns the object, as `s3://bucket/key`, and its Region if known.
+    #[must_use]
+    pub fn object(&self) -> &str {
+        &self.0.object
+    }
+
+    /// Returns what failed, without where.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Returns the HTTP status of S3's answer, if S3 answered the failed call.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.0.answer.as_ref()?.status
+    }
+
+    /// Returns S3's error code, such as `NoSuchKey`. Answers to HEAD requests have none.
+    #[must_use]
+    pub fn service_code(&self) -> Option<&str> {
+        self.0.answer.as_ref()?.code.as_deref()
+    }
+
+    /// Returns the request id of S3's answer, which AWS Support asks for.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.answer.as_ref()?.request_id.as_deref()
+    }
+
+    /// Returns the extended request id of S3's answer, which AWS Support asks for.
+    #[must_use]
+    pub fn extended_request_id(&self) -> Option<&str> {
+        self.0.answer.as_ref()?.extended_request_id.as_deref()
+    }
+
+    /// Describes a failure in the terms of this crate, for tools that build on it.
+    ///
+    /// `operation` is a verb such as `list`, and `object` its object, such as `s3://bucket/key` or
+    /// `the plan`.
     ///
     /// ```
     /// use sealwax_s3::{Error, ErrorKind};
@@ -208,10 +288,10 @@ impl Error {
         message: impl Into<String>,
     ) -> Self {
         let (object, message) = (object.into(), message.into());
-        Self(Box::new(Inner { kind, operation, object, message, source: None }))
+        Self(Box::new(Inner { kind, operation, object, message, answer: None, source: None }))
     }
 
-    /// Adds the cause.
+    /// Adds the cause, which must hold no secret.
     #[must_use]
     pub fn with_source(
         mut self,
@@ -221,26 +301,6 @@ impl Error {
         self
     }
 
-    /// What kind of failure it is.
-    #[must_use]
-    pub fn kind(&self) -> ErrorKind {
-        self.0.kind
-    }
-
-    /// The operation that failed, such as `put`.
-    #[must_use]
-    pub fn operation(&self) -> &'static str {
-        self.0.operation
-    }
-
-    /// The object, as `s3://bucket/key`.
-    #[must_use]
-    pub fn object(&self) -> &str {
-        &self.0.object
-    }
-}
-
-impl Error {
     /// Describes a failed call that the application made itself with an SDK client.
     ///
     /// `operation` is a verb such as `list`, `object` its object such as `s3://bucket/key`, and
@@ -260,34 +320,48 @@ impl Error {
     where
         E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
     {
-        let failure = AwsFailure::new(error);
+        Self::from_failure(operation, object, call, region, AwsFailure::new(error))
+    }
+
+    fn from_failure(
+        operation: &'static str,
+        object: impl Into<String>,
+        call: &str,
+        region: Option<&str>,
+        failure: AwsFailure,
+    ) -> Self {
         let (kind, message) = judged(call, &failure, region);
         let mut error = Self::new(operation, object, kind, message);
+        error.0.answer = Some(Answer {
+            status: failure.status,
+            code: failure.code.clone(),
+            request_id: failure.request_id.clone(),
+            extended_request_id: failure.extended_request_id.clone(),
+        });
         error.0.source = Some(failure.into());
         error
     }
-}
 
-impl Error {
-    /// The same failure, and what it means.
-    pub(crate) fn meaning(mut self, what: &str) -> Self {
-        self.0.message = format!("{what}: {}", self.0.message);
+    /// Prefixes the message: `prefix: message`.
+    pub(crate) fn with_prefix(mut self, prefix: &str) -> Self {
+        self.0.message = format!("{prefix}: {}", self.0.message);
         self
     }
 
-    /// The same failure, and what failed besides.
-    pub(crate) fn and(mut self, what: &str) -> Self {
-        self.0.message = format!("{}; {what}", self.0.message);
+    /// Appends to the message: `message; suffix`.
+    pub(crate) fn with_suffix(mut self, suffix: &str) -> Self {
+        self.0.message = format!("{}; {suffix}", self.0.message);
         self
     }
 
-    /// What failed, without where.
-    pub(crate) fn message(&self) -> &str {
-        &self.0.message
+    /// Changes the operation to the one that the failed step was part of.
+    pub(crate) fn in_operation(mut self, operation: &'static str) -> Self {
+        self.0.operation = operation;
+        self
     }
 
-    /// The failure of the source, where that is an object of ours and is what failed.
-    pub(crate) fn of_the_source(mut self) -> Self {
+    /// Returns the plaintext source's error if it is one of ours, and `self` otherwise.
+    pub(crate) fn or_from_source(mut self) -> Self {
         let Some(source) = self.0.source.take() else { return self };
         match source.downcast::<std::io::Error>().map(|io| io.downcast::<Self>()) {
             Ok(Ok(ours)) => ours,
@@ -300,12 +374,6 @@ impl Error {
                 self
             }
         }
-    }
-
-    /// The same failure, of the operation that it happened during.
-    pub(crate) fn during(mut self, operation: &'static str) -> Self {
-        self.0.operation = operation;
-        self
     }
 }
 
@@ -326,8 +394,8 @@ impl std::error::Error for Error {
     }
 }
 
-/// Whether it was the caller's credentials that failed, and no key.
-fn for_want_of_credentials(failure: &KeyringError) -> bool {
+/// `true` if the caller's credentials failed, and not a key.
+fn is_credentials_failure(failure: &KeyringError) -> bool {
     let source =
         std::error::Error::source(failure).and_then(|source| source.downcast_ref::<AwsFailure>());
     source.is_some_and(|failure| failure.problem == Some(Problem::Credentials))
@@ -354,6 +422,7 @@ fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind,
             ErrorKind::WrongRegion
         }
         (_, Some(304)) => ErrorKind::NotModified,
+        (Some("NoSuchBucket"), _) => ErrorKind::NoSuchBucket,
         (_, Some(404)) => ErrorKind::NotFound,
         (_, Some(409 | 412)) => ErrorKind::Conflict,
         (_, Some(501)) => ErrorKind::Unsupported,
@@ -361,14 +430,13 @@ fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind,
         _ => ErrorKind::Service,
     };
     let message = match kind {
+        ErrorKind::NoSuchBucket => format!("{call} found no such bucket"),
         ErrorKind::NotFound => format!("{call} found no such object or bucket"),
         ErrorKind::UploadNotFound => {
-            format!(
-                "{call} found the unfinished upload gone: it was aborted, or has expired, or was completed"
-            )
+            format!("{call} found no such upload: it was aborted, has expired, or was completed")
         }
         ErrorKind::Conflict => {
-            format!("{call} met another state of the object than was required")
+            format!("{call} failed a precondition: the object changed or exists already")
         }
         ErrorKind::NotModified => format!("{call} found the object unmodified"),
         ErrorKind::AccessDenied => format!("{call} was denied"),
@@ -383,68 +451,54 @@ fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind,
     (kind, message)
 }
 
-/// What an operation works on; makes its errors.
+/// The object that an operation works on. It makes the operation's errors.
 #[derive(Debug, Clone)]
-pub(crate) struct Target {
+pub(crate) struct ObjectRef {
     pub(crate) operation: &'static str,
     pub(crate) bucket: String,
     pub(crate) key: String,
     region: Option<String>,
 }
 
-impl Target {
-    /// Takes the object that a fluent builder was given, if it was.
+impl ObjectRef {
+    /// Takes the bucket and the key that a fluent builder was given.
     pub(crate) fn new(
         operation: &'static str,
         s3: &aws_sdk_s3::Client,
         bucket: Option<String>,
         key: Option<String>,
     ) -> Result<Self, Error> {
-        let region = s3.config().region().map(ToString::to_string);
-        let target = Self {
-            operation,
-            bucket: bucket.unwrap_or_default(),
-            key: key.unwrap_or_default(),
-            region,
-        };
-        match () {
-            () if target.bucket.is_empty() => {
-                Err(target.error(ErrorKind::InvalidInput, "no bucket was given"))
-            }
-            () if target.key.is_empty() => {
-                Err(target.error(ErrorKind::InvalidInput, "no key was given"))
-            }
-            () => Ok(target),
+        let key = key.unwrap_or_default();
+        let target = Self::of_prefix(operation, s3, &bucket.unwrap_or_default(), &key)?;
+        if target.key.is_empty() {
+            return Err(target.error(ErrorKind::InvalidInput, "no key was given"));
         }
+        Ok(target)
     }
 
-    /// All objects whose keys begin with `prefix`, which may be empty.
+    /// Names all objects whose keys begin with `prefix`, which may be empty.
     pub(crate) fn of_prefix(
         operation: &'static str,
         s3: &aws_sdk_s3::Client,
         bucket: &str,
         prefix: &str,
     ) -> Result<Self, Error> {
-        let target = Self::new(operation, s3, Some(bucket.to_owned()), Some("(all)".to_owned()))?;
-        Ok(Self { key: prefix.to_owned(), ..target })
+        let region = s3.config().region().map(ToString::to_string);
+        let (bucket, key) = (bucket.to_owned(), prefix.to_owned());
+        let target = Self { operation, bucket, key, region };
+        if target.bucket.is_empty() {
+            return Err(target.error(ErrorKind::InvalidInput, "no bucket was given"));
+        }
+        Ok(target)
     }
 
-    /// Another object of the same bucket.
+    /// Names another object of the same bucket.
     pub(crate) fn with_key(&self, key: String) -> Self {
         Self { key, ..self.clone() }
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error(Box::new(Inner {
-            kind,
-            operation: self.operation,
-            object: match &self.region {
-                Some(region) => format!("s3://{}/{} in {region}", self.bucket, self.key),
-                None => format!("s3://{}/{}", self.bucket, self.key),
-            },
-            message: message.into(),
-            source: None,
-        }))
+        Error::new(self.operation, self.to_string(), kind, message)
     }
 
     fn caused(
@@ -462,8 +516,8 @@ impl Target {
         self.caused(ErrorKind::Io, what, source)
     }
 
-    /// A failed S3 call. `call` is the API's name, such as `GetObject`.
-    pub(crate) fn s3<E>(&self, call: &'static str, error: &SdkError<E, HttpResponse>) -> Error
+    /// Describes a failed S3 call. `call` is the API's name, such as `GetObject`.
+    pub(crate) fn s3_error<E>(&self, call: &'static str, error: &SdkError<E, HttpResponse>) -> Error
     where
         E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
     {
@@ -471,12 +525,11 @@ impl Target {
     }
 
     pub(crate) fn s3_failure(&self, call: &'static str, failure: AwsFailure) -> Error {
-        let (kind, message) = judged(call, &failure, self.region.as_deref());
-        self.caused(kind, message, failure)
+        Error::from_failure(self.operation, self.to_string(), call, self.region.as_deref(), failure)
     }
 
-    /// A failure of the envelope core.
-    pub(crate) fn envelope(&self, error: EnvelopeError) -> Error {
+    /// Describes a failure of the envelope core.
+    pub(crate) fn envelope_error(&self, error: EnvelopeError) -> Error {
         let kind = match &error {
             EnvelopeError::Authentication => ErrorKind::Authentication,
             EnvelopeError::MetadataTooLarge { .. } => ErrorKind::MetadataTooLarge,
@@ -493,8 +546,8 @@ impl Target {
         self.error(kind, error.to_string())
     }
 
-    /// Wrapping keys that failed, at least one.
-    pub(crate) fn keyring(&self, failures: Vec<KeyringError>) -> Error {
+    /// Describes the failures of wrapping keys, at least one.
+    pub(crate) fn keyring_error(&self, failures: Vec<KeyringError>) -> Error {
         // What the caller can act upon comes first; a cryptographic failure counts only where nothing else failed.
         const ORDER: [(KeyringErrorKind, ErrorKind); 6] = [
             (KeyringErrorKind::AccessDenied, ErrorKind::AccessDenied),
@@ -506,9 +559,11 @@ impl Target {
         ];
         let kind =
             ORDER.iter().find(|(kind, _)| failures.iter().any(|failure| failure.kind() == *kind));
-        let Some((_, kind)) = kind else { return self.envelope(EnvelopeError::Authentication) };
+        let Some((_, kind)) = kind else {
+            return self.envelope_error(EnvelopeError::Authentication);
+        };
         // No policy is to blame where KMS could not know who asks.
-        let (kind, message) = match failures.iter().any(for_want_of_credentials) {
+        let (kind, message) = match failures.iter().any(is_credentials_failure) {
             true => (&ErrorKind::Credentials, "no credentials that KMS knows".to_owned()),
             false => {
                 (kind, failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
@@ -522,6 +577,36 @@ impl Target {
         match causes.as_slice() {
             [] => self.error(*kind, message),
             causes => self.caused(*kind, message, causes.join("; ")),
+        }
+    }
+
+    /// Describes a failure of the formats of the S3 Encryption Client.
+    pub(crate) fn s3ec_error(&self, error: FormatError) -> Error {
+        let kind = match error {
+            FormatError::Authentication => ErrorKind::Authentication,
+            FormatError::InstructionFile => ErrorKind::NotSealed,
+            FormatError::Unsupported(_) => ErrorKind::Unsupported,
+            FormatError::CommitmentPolicy { .. }
+            | FormatError::LegacyContent(_)
+            | FormatError::LegacyWrap(_) => ErrorKind::PolicyRefused,
+            FormatError::ContextMismatch(_) => ErrorKind::ContextMismatch,
+            FormatError::TooLong => ErrorKind::InvalidInput,
+            FormatError::Truncated => ErrorKind::Truncated,
+            FormatError::RandomUnavailable => ErrorKind::Io,
+            FormatError::Metadata(error) => return self.envelope_error(error),
+            _ => ErrorKind::Malformed,
+        };
+        self.error(kind, error.to_string())
+    }
+}
+
+/// `s3://bucket/key in REGION`.
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)?;
+        match &self.region {
+            Some(region) => write!(f, " in {region}"),
+            None => Ok(()),
         }
     }
 }

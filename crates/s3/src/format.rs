@@ -1,17 +1,15 @@
 //! Which format a stored object has, told by its metadata: before any key is used.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sealwax_envelope::{
-    Error as EnvelopeError, ObjectHeader, geometry, metadata,
-    s3ec::{self, Detected, Envelope, INSTRUCTION_FILE_SUFFIX},
+    ObjectHeader, geometry, metadata,
+    s3ec::{self, Envelope},
 };
 
-use crate::{
-    SealedClient,
-    error::{Error, ErrorKind, Target},
-    s3ec::instruction_file::{self, Found},
-};
+/// The only reserved name in the metadata of a shredded object: the time of the shredding, as in
+/// RFC 3339. No other name is left, so nothing mistakes it for a sealed object.
+pub(crate) const SHREDDED: &str = "sealwax-shredded";
 
 /// The format of a stored object, and what its metadata says in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +76,7 @@ impl ObjectFormat {
 
     /// Whether an object with the metadata `stored` was sealed by the same call, whatever its wraps are by now.
     pub(crate) fn is_same_sealing(&self, stored: Option<&HashMap<String, String>>) -> bool {
-        let pairs =
-            stored.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs = metadata::pairs(stored.into_iter().flatten());
         match self {
             Self::Sealwax(header) => ObjectHeader::parse(pairs)
                 .is_ok_and(|found| found.body_header() == header.body_header()),
@@ -96,78 +93,19 @@ impl ObjectFormat {
             Self::Unencrypted => Some(plaintext_len),
         }
     }
-
-    /// That of a stored object with this metadata. Its instruction file, where it may have one, has `suffix`.
-    pub(crate) async fn of(
-        client: &SealedClient,
-        target: &Target,
-        stored: Option<&HashMap<String, String>>,
-        suffix: Option<&str>,
-    ) -> Result<Self, Error> {
-        let pairs =
-            || stored.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
-        match ObjectHeader::parse(pairs()) {
-            Ok(header) => return Ok(Self::Sealwax(header)),
-            // A name of ours that is of no format: its keys were shredded.
-            Err(EnvelopeError::NotSealed)
-                if !pairs().any(|(name, _)| metadata::is_reserved(name)) => {}
-            Err(error) => return Err(target.envelope(error)),
-        }
-        let refused = client.s3ec().is_refused();
-        let detected = s3ec::detect(pairs()).map_err(|error| target.s3ec(error))?;
-        let pending = match detected {
-            Detected::Complete(_) if refused => return Err(refused_here(target)),
-            Detected::Pending(pending) if refused && pending.is_certain() => {
-                return Err(refused_here(target));
-            }
-            Detected::Pending(_) if refused => {
-                return not_sealed(client, target, "it carries no Sealwax metadata");
-            }
-            Detected::Complete(envelope) => return Ok(Self::S3ec(envelope)),
-            Detected::Pending(pending) => pending,
-        };
-        let suffix = suffix.unwrap_or(INSTRUCTION_FILE_SUFFIX);
-        match instruction_file::fetch(client, target, suffix).await? {
-            Found::File(file) => {
-                Ok(Self::S3ec(pending.complete(&file.bytes).map_err(|error| target.s3ec(error))?))
-            }
-            Found::Nothing if pending.is_certain() => {
-                let message = format!(
-                    "its wrapped data key is in an instruction file, and there is none with {suffix:?}"
-                );
-                Err(target.error(ErrorKind::Malformed, message))
-            }
-            Found::Denied
-                if pending.is_certain()
-                    || client.unencrypted() == UnencryptedObjects::PassThrough =>
-            {
-                let message = format!(
-                    "it may have an instruction file, but GetObject of its key and {suffix:?} was denied"
-                );
-                Err(target.error(ErrorKind::AccessDenied, message))
-            }
-            Found::Nothing | Found::Denied => {
-                let why = format!(
-                    "it carries no metadata of an encrypting client, and no file {suffix:?} beside it is found"
-                );
-                not_sealed(client, target, &why)
-            }
-        }
-    }
 }
 
-fn not_sealed(client: &SealedClient, target: &Target, why: &str) -> Result<ObjectFormat, Error> {
-    match client.unencrypted() {
-        UnencryptedObjects::PassThrough => Ok(ObjectFormat::Unencrypted),
-        UnencryptedObjects::Refuse => {
-            Err(target.error(ErrorKind::NotSealed, format!("the object is not sealed: {why}")))
-        }
-    }
+/// `true` if both have the same metadata of formats, whatever user-defined metadata they have.
+///
+/// Names are compared in lowercase, because some stores change their case.
+pub(crate) fn same_format_metadata(
+    stored: Option<&HashMap<String, String>>,
+    expected: &HashMap<String, String>,
+) -> bool {
+    stored.is_some_and(|stored| of_formats(stored) == of_formats(expected))
 }
 
-fn refused_here(target: &Target) -> Error {
-    target.error(
-        ErrorKind::PolicyRefused,
-        "it is an object of the S3 Encryption Client, and this client refuses them",
-    )
+fn of_formats(stored: &HashMap<String, String>) -> BTreeMap<String, &str> {
+    let named = stored.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
+    named.filter(|(name, _)| metadata::is_reserved(name) || s3ec::is_reserved(name)).collect()
 }

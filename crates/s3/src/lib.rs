@@ -2,46 +2,40 @@
 
 #[cfg(test)]
 mod auto_traits;
-mod aws_failure;
-mod checksums;
+mod backoff;
+mod blocking;
 mod client;
+mod download;
 mod error;
 mod format;
 mod kms;
-mod list;
 mod object;
-mod object_kind;
 mod operation;
 mod places;
+mod progress;
 pub mod s3ec;
-mod server_clock;
-mod sidecars;
 mod single_flight;
-mod source;
+mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod timeouts;
 mod upload;
 mod uri;
+mod vault;
 
 pub use {aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope};
 
 pub use self::{
-    aws_failure::error_chain,
-    checksums::BodyChecksum,
     client::{SealedClient, SealedClientBuilder},
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, error_chain},
     format::{ObjectFormat, UnencryptedObjects},
     kms::{
         DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder,
         WrapPolicy,
     },
-    list::{ListPages, ListedObject, decode_key},
-    object::{Attributes, ObjectInfo},
-    object_kind::ObjectKind,
+    object::ObjectInfo,
     operation::{
-        copy::{Copy, CopyOutput},
-        delete::Delete,
+        copy::{CopyObject, CopyObjectOutput},
+        delete::{Delete, DeleteOutput},
         get::{Get, PlaintextStream, SealedObject},
         head::Head,
         inspect::{Inspect, InspectOutput, InspectedKey},
@@ -49,17 +43,22 @@ pub use self::{
         put::{Put, PutOutput, PutS3ec, PutS3ecOutput},
         reencrypt::{Reencrypt, ReencryptOutput, WriteFormat},
         rewrap::{
-            DataKeyWay, EditName, Edits, Forecast, ForecastAction, Forecaster, Landing,
+            DataKeyWay, Forecast, ForecastAction, Forecaster, KeyChange, KeyChanges, KeyStorage,
             MetadataWay, ObjectState, PlannedRewrap, Rewrap, RewrapCost, RewrapOutcome,
             RewrapOutput, Rewrapper, Skipped,
         },
         shred::{KeyHolder, Shred, ShredOutput},
-        verify::{Verified, Verify, VerifyDepth},
+        verify::{Verify, VerifyDepth, VerifyOutput},
     },
     places::PlacePolicy,
-    server_clock::ServerClock,
-    sidecars::SidecarPolicy,
-    source::PlaintextSource,
-    upload::unfinished::UnfinishedUpload,
+    store::{
+        attributes::Attributes,
+        checksum::BodyChecksum,
+        limits,
+        list::{ListPages, ListedObject, decode_key},
+        server_clock::ServerClock,
+    },
+    upload::{source::PlaintextSource, unfinished::UnfinishedUpload},
     uri::{InvalidUri, S3Uri},
+    vault::{object_kind::ObjectKind, sidecar::SidecarPolicy},
 };

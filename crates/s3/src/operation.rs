@@ -1,6 +1,5 @@
-//! The operations, one file each.
+//! The operations, one file or folder each.
 
-mod conditions;
 pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod get;
@@ -12,6 +11,23 @@ pub(crate) mod reencrypt;
 pub(crate) mod rewrap;
 pub(crate) mod shred;
 pub(crate) mod verify;
+
+use sealwax_envelope::EncryptionContext;
+
+use crate::{
+    error::{Error, ObjectRef},
+    store::Store,
+    upload::budget::UploadBudget,
+    vault::Vault,
+};
+
+/// Everything that an operation stands on. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    pub(crate) store: Store,
+    pub(crate) vault: Vault,
+    pub(crate) budget: UploadBudget,
+}
 
 /// Adds the setters that name an object to a fluent builder.
 macro_rules! object_setters {
@@ -35,3 +51,38 @@ macro_rules! object_setters {
     };
 }
 pub(crate) use object_setters;
+
+/// An encryption context as a fluent builder collects it. Invalid pairs are reported by `send`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ContextSetting {
+    pub(crate) context: EncryptionContext,
+    pub(crate) pairs: Vec<(String, String)>,
+}
+
+impl ContextSetting {
+    pub(crate) fn build(self, target: &ObjectRef) -> Result<EncryptionContext, Error> {
+        let Self { mut context, pairs } = self;
+        for (name, value) in pairs {
+            context.insert(name, value).map_err(|error| target.envelope_error(error))?;
+        }
+        Ok(context)
+    }
+}
+
+/// Adds the setters of a [`ContextSetting`] to a fluent builder, documented by `$doc`.
+macro_rules! context_setters {
+    ($(#[$doc:meta])*) => {
+        $(#[$doc])*
+        pub fn encryption_context(mut self, context: EncryptionContext) -> Self {
+            self.context = ContextSetting { context, pairs: Vec::new() };
+            self
+        }
+
+        /// Adds one pair to the encryption context. An invalid pair is reported by `send`.
+        pub fn context(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+            self.context.pairs.push((name.into(), value.into()));
+            self
+        }
+    };
+}
+pub(crate) use context_setters;

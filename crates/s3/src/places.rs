@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sealwax_envelope::{EncryptedDataKey, Error as EnvelopeError, ObjectHeader, Place};
 
-use crate::error::{Error, ErrorKind, Target};
+use crate::error::{Error, ErrorKind, ObjectRef};
 
 /// How a client binds wrapped keys to the places of their objects, and which places it accepts on reading.
 ///
@@ -58,19 +58,19 @@ impl PlacePolicy {
     }
 
     /// The place that a new wrap is bound to.
-    pub(crate) fn to_bind(&self, target: &Target) -> Result<Option<Place>, Error> {
+    pub(crate) fn to_bind(&self, target: &ObjectRef) -> Result<Option<Place>, Error> {
         if self.off {
             return Ok(None);
         }
         let place = Place::new(self.name(&target.bucket), &target.key)
-            .map_err(|error| target.envelope(error))?;
+            .map_err(|error| target.envelope_error(error))?;
         Ok(Some(place))
     }
 
     /// The object's keys that are bound to a place where it may be read, besides `accepted`. At least one.
     pub(crate) fn acceptable_keys(
         &self,
-        target: &Target,
+        target: &ObjectRef,
         header: &ObjectHeader,
         accepted: &[String],
     ) -> Result<Vec<EncryptedDataKey>, Error> {
@@ -82,7 +82,7 @@ impl PlacePolicy {
             .chain(sources.iter().map(|source| self.name(source)));
         let places: Result<Vec<Place>, EnvelopeError> =
             buckets.map(|bucket| Place::new(bucket, &target.key)).collect();
-        let places = places.map_err(|error| target.envelope(error))?;
+        let places = places.map_err(|error| target.envelope_error(error))?;
         let is_accepted = |place: &Place| {
             places.contains(place) || accepted.iter().any(|other| other == place.as_str())
         };

@@ -1,21 +1,11 @@
-//! Objects of the Amazon S3 Encryption Client: how a client reads and writes them.
-
-pub(crate) mod instruction_file;
+//! Settings for objects of the Amazon S3 Encryption Client.
 
 use std::{fmt, sync::Arc};
 
+use sealwax_envelope::s3ec::ReadPolicy;
 pub use sealwax_envelope::s3ec::{
     CommitmentPolicy, Content, ContentSuite, Envelope, Format, INSTRUCTION_FILE_SUFFIX, Keyring,
     RawAesKeyring, RawRsaKeyring, Storage, WrapAlgorithm, WrappedKey,
-};
-use sealwax_envelope::{
-    EncryptionContext, KeyringError, PlaintextDataKey,
-    s3ec::{Admitted, Error as FormatError, ReadPolicy},
-};
-
-use crate::{
-    SealedClient,
-    error::{Error, ErrorKind, Target},
 };
 
 /// Plaintext that is held back until it is verified, unless set: 64 MiB, as in the official Java client.
@@ -41,6 +31,7 @@ pub struct S3ec {
     keyrings: Vec<Arc<dyn Keyring>>,
     policy: ReadPolicy,
     buffer_len: u64,
+    instruction_file_suffix: String,
 }
 
 impl Default for S3ec {
@@ -50,6 +41,7 @@ impl Default for S3ec {
             keyrings: Vec::new(),
             policy: ReadPolicy::new(),
             buffer_len: DEFAULT_BUFFER_LEN,
+            instruction_file_suffix: INSTRUCTION_FILE_SUFFIX.to_owned(),
         }
     }
 }
@@ -111,6 +103,30 @@ impl S3ec {
         self
     }
 
+    /// Sets the suffix of instruction files, which follows the object's key: `.instruction` by
+    /// default.
+    ///
+    /// An empty suffix would name the object itself; writing such a file is refused.
+    #[must_use]
+    pub fn instruction_file_suffix(mut self, suffix: impl Into<String>) -> Self {
+        self.instruction_file_suffix = suffix.into();
+        self
+    }
+
+    /// Returns the suffix of instruction files.
+    #[must_use]
+    pub fn file_suffix(&self) -> &str {
+        &self.instruction_file_suffix
+    }
+
+    pub(crate) fn keyrings(&self) -> &[Arc<dyn Keyring>] {
+        &self.keyrings
+    }
+
+    pub(crate) fn read_policy(&self) -> ReadPolicy {
+        self.policy
+    }
+
     pub(crate) fn is_refused(&self) -> bool {
         self.refused
     }
@@ -133,85 +149,7 @@ impl fmt::Debug for S3ec {
             .field("keyrings", &self.keyrings)
             .field("policy", &self.policy)
             .field("buffer_len", &self.buffer_len)
+            .field("instruction_file_suffix", &self.instruction_file_suffix)
             .finish()
-    }
-}
-
-impl SealedClient {
-    /// The keyrings for these objects: those that were given, else the client's own.
-    pub(crate) fn s3ec_keyrings(&self) -> impl Iterator<Item = &dyn Keyring> {
-        let given = &self.s3ec().keyrings;
-        let own = if given.is_empty() { self.keyring().s3ec() } else { None };
-        given.iter().map(|keyring| &**keyring).chain(own)
-    }
-
-    /// Holds an envelope to the policy. `context` is what the reader requires, all of it unless `any_context`.
-    pub(crate) fn admit(
-        &self,
-        target: &Target,
-        envelope: Envelope,
-        context: &EncryptionContext,
-        any_context: bool,
-    ) -> Result<Admitted, Error> {
-        let policy = self.s3ec().policy;
-        let policy = if any_context { policy.any_context(true) } else { policy };
-        envelope.admit(&policy, context).map_err(|error| target.s3ec(error))
-    }
-
-    /// Unwraps the data key of an object with `plaintext_len` bytes; of V3, checks that it is that of the content.
-    pub(crate) async fn check_s3ec_key(
-        &self,
-        target: &Target,
-        envelope: &Envelope,
-        plaintext_len: u64,
-    ) -> Result<(), Error> {
-        let admitted = self.admit(target, envelope.clone(), &EncryptionContext::new(), true)?;
-        let data_key = self.unwrap_s3ec(target, &admitted).await?;
-        let stored_len =
-            envelope.stored_len(plaintext_len).ok_or_else(|| target.s3ec(FormatError::TooLong))?;
-        admitted.opener(&data_key, stored_len).map(drop).map_err(|error| target.s3ec(error))
-    }
-
-    /// Unwraps the data key of an envelope that was let through.
-    pub(crate) async fn unwrap_s3ec(
-        &self,
-        target: &Target,
-        envelope: &Admitted,
-    ) -> Result<PlaintextDataKey, Error> {
-        let algorithm = envelope.envelope().key().algorithm();
-        let mut failures: Vec<KeyringError> = Vec::new();
-        for keyring in self.s3ec_keyrings().filter(|keyring| keyring.accepts(algorithm)) {
-            match keyring.unwrap(envelope).await {
-                Ok(data_key) => return Ok(data_key),
-                Err(error) => failures.push(error),
-            }
-        }
-        if failures.is_empty() {
-            let message =
-                format!("its data key is wrapped by {algorithm}, for which there is no keyring");
-            return Err(target.error(ErrorKind::NoMatchingKey, message));
-        }
-        Err(target.keyring(failures))
-    }
-}
-
-impl Target {
-    /// A failure of these formats.
-    pub(crate) fn s3ec(&self, error: FormatError) -> Error {
-        let kind = match error {
-            FormatError::Authentication => ErrorKind::Authentication,
-            FormatError::InstructionFile => ErrorKind::NotSealed,
-            FormatError::Unsupported(_) => ErrorKind::Unsupported,
-            FormatError::CommitmentPolicy { .. }
-            | FormatError::LegacyContent(_)
-            | FormatError::LegacyWrap(_) => ErrorKind::PolicyRefused,
-            FormatError::ContextMismatch(_) => ErrorKind::ContextMismatch,
-            FormatError::TooLong => ErrorKind::InvalidInput,
-            FormatError::Truncated => ErrorKind::Truncated,
-            FormatError::RandomUnavailable => ErrorKind::Io,
-            FormatError::Metadata(error) => return self.envelope(error),
-            _ => ErrorKind::Malformed,
-        };
-        self.error(kind, error.to_string())
     }
 }

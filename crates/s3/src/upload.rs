@@ -1,62 +1,55 @@
-//! Getting a sealed body into S3: one `PutObject`, or parts in parallel.
+//! Uploads of a sealed body: one `PutObject`, or parts in parallel.
 
 mod body;
+pub(crate) mod budget;
 pub(crate) mod buffers;
-pub(crate) mod journal;
-pub(crate) mod multipart;
-mod plan;
-mod stored;
+mod multipart;
+mod part_plan;
+pub(crate) mod source;
+pub(crate) mod state_file;
 pub(crate) mod unfinished;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::{operation::head_object::HeadObjectOutput, primitives::ByteStream};
 use sealwax_envelope::{BodyHeader, geometry::CHUNK_LEN};
-use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use self::body::BodySealer;
 use self::{
-    body::{SealedPart, UnsentPart},
+    body::SealedPart,
+    budget::{PartRoom, UploadBudget},
     buffers::PartBuffers,
-    journal::Journal,
-    multipart::MultipartUpload,
-    plan::PartPlan,
-    stored::Stored,
+    multipart::PartUploads,
+    part_plan::PartPlan,
+    source::{PartSource, Parts, SourceFile},
+    state_file::StateFile,
 };
 use crate::{
-    Attributes, ObjectFormat, SealedClient,
-    aws_failure::AwsFailure,
-    error::{Error, ErrorKind, Target},
+    backoff::pause,
+    error::{Error, ObjectRef, aws_failure::AwsFailure},
+    format::ObjectFormat,
     object::join_metadata,
-    source::{PartSource, Parts, SourceFile},
+    progress::OnProgress,
+    store::{Store, attributes::Attributes, conditions::WriteConditions, lost_answer::Stored},
 };
 
-/// How often a conditional `PutObject` that met another write is tried again.
+/// Number of retries of a conditional `PutObject` that met another write.
 const MAX_CONFLICTS: u32 = 4;
-/// Pause before the first of these attempts; each further one waits twice as long.
+/// Pause before the first of these retries.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Called with the number of plaintext bytes that were stored since the last call.
-pub(crate) type OnProgress = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// An upload that is ready to run: everything but the plaintext.
 pub(crate) struct Upload {
-    pub(crate) client: SealedClient,
-    pub(crate) target: Target,
+    pub(crate) store: Store,
+    pub(crate) budget: UploadBudget,
+    pub(crate) target: ObjectRef,
     pub(crate) format: ObjectFormat,
     pub(crate) attributes: Attributes,
-    pub(crate) own_metadata: std::collections::HashMap<String, String>,
-    pub(crate) conditions: Conditions,
+    pub(crate) user_metadata: HashMap<String, String>,
+    pub(crate) conditions: WriteConditions,
     pub(crate) on_progress: Option<OnProgress>,
     /// Where to keep the state of a multipart upload of a file.
     pub(crate) state_file: Option<PathBuf>,
-}
-
-/// What must hold of the present object for the new one to be stored.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Conditions {
-    pub(crate) if_match: Option<String>,
-    pub(crate) if_none_match: Option<String>,
 }
 
 /// What S3 says of a stored object, and its plaintext's length.
@@ -66,20 +59,13 @@ pub(crate) struct Uploaded {
     pub(crate) plaintext_len: u64,
 }
 
-/// The right to hold part buffers, and how many bytes of plaintext it is for.
-struct PartRoom {
-    chunks: usize,
-    /// Gives the room back when it is dropped.
-    _permit: OwnedSemaphorePermit,
-}
-
 impl Upload {
     /// Seals the parts and stores them. Nothing becomes visible unless all of them are stored.
     pub(crate) async fn run(self, mut parts: Parts, sealer: BodySealer) -> Result<Uploaded, Error> {
-        let plan = PartPlan::new(self.client.part_len() / CHUNK_LEN, parts.len());
+        let plan = PartPlan::new(self.store.part_len() / CHUNK_LEN, parts.len());
         self.ready(&mut parts, plan.chunks(1)).await?;
-        let room = self.room(plan.chunks(1)).await?;
-        let buffers = self.client.buffers();
+        let room = self.budget.room(&self.target, plan.chunks(1)).await?;
+        let buffers = self.budget.buffers();
         let (source, last) = self.read(&mut parts, sealer.header(), &room, &buffers).await?;
         if last {
             let part = sealer.last_part(&self.target, source, &buffers).await?;
@@ -88,26 +74,26 @@ impl Upload {
             return self.put_object(body).await;
         }
 
-        let upload = MultipartUpload::create(&self, parts.file(), plan, buffers).await?;
+        let upload = PartUploads::create(&self, parts.file(), plan, buffers).await?;
         self.send_parts(upload, parts, sealer, plan, Some((room, source))).await
     }
 
-    /// Goes on with an upload that was interrupted. `sealer` has that upload's header.
+    /// Resumes an interrupted upload. `sealer` has that upload's header.
     pub(crate) async fn resume(
         self,
         parts: Parts,
         sealer: BodySealer,
-        journal: Arc<Journal>,
+        state_file: Arc<StateFile>,
     ) -> Result<Uploaded, Error> {
-        let plan = PartPlan::fixed(journal.begin.part_chunks);
-        let upload = MultipartUpload::resume(&self, journal);
+        let plan = PartPlan::fixed(state_file.start().part_chunks);
+        let upload = PartUploads::resume(&self, state_file);
         self.send_parts(upload, parts, sealer, plan, None).await
     }
 
     /// Seals and sends all parts and completes the upload. The first part may have been read already.
     async fn send_parts(
         &self,
-        mut upload: MultipartUpload<'_>,
+        mut upload: PartUploads<'_>,
         mut parts: Parts,
         mut sealer: BodySealer,
         plan: PartPlan,
@@ -156,17 +142,6 @@ impl Upload {
             .map_err(|error| self.target.io("the plaintext could not be read", error))
     }
 
-    /// Waits until a part of `chunks` chunks may be in memory.
-    async fn room(&self, chunks: usize) -> Result<PartRoom, Error> {
-        let (budget, whole) = self.client.budget();
-        // A part longer than the whole budget is let through alone.
-        let permits = u32::try_from(chunks.min(whole)).unwrap_or(u32::MAX);
-        let permit = Arc::clone(budget).acquire_many_owned(permits).await;
-        let permit =
-            permit.map_err(|_| self.target.error(ErrorKind::Io, "the client is shutting down"))?;
-        Ok(PartRoom { chunks, _permit: permit })
-    }
-
     async fn read(
         &self,
         parts: &mut Parts,
@@ -188,21 +163,25 @@ impl Upload {
     }
 
     async fn put_object(self, body: SealedPart) -> Result<Uploaded, Error> {
-        let mut attempt = 0;
+        let mut retries = 0;
         let sent = loop {
             let sent = self.try_put_object(&body).await;
             let met_another_write =
                 sent.as_ref().is_err_and(AwsFailure::is_conditional_request_conflict);
-            if !met_another_write || attempt == MAX_CONFLICTS {
+            if !met_another_write || retries == MAX_CONFLICTS {
                 break sent;
             }
-            // Another write was under way at that moment; whether the condition holds is known when that is over.
-            tokio::time::sleep(CONFLICT_PAUSE * 2_u32.pow(attempt)).await;
-            attempt += 1;
+            // Another write was in progress. Its end decides whether the condition holds.
+            pause(CONFLICT_PAUSE, retries).await;
+            retries += 1;
         };
         let stored = match sent {
             Ok(stored) => stored,
-            Err(failure) => self.stored_after_all("PutObject", failure).await?,
+            Err(failure) => {
+                let is_ours =
+                    |head: &HeadObjectOutput| self.format.is_same_sealing(head.metadata());
+                self.store.stored_after_all(&self.target, "PutObject", failure, is_ours).await?
+            }
         };
         self.progress(body.plaintext_len);
         Ok(Uploaded {
@@ -214,20 +193,20 @@ impl Upload {
 
     async fn try_put_object(&self, body: &SealedPart) -> Result<Stored, AwsFailure> {
         let request = self
-            .client
+            .store
             .s3()
             .put_object()
             .bucket(&self.target.bucket)
             .key(&self.target.key)
-            .set_metadata(Some(join_metadata(&self.format, &self.own_metadata)))
+            .set_metadata(Some(join_metadata(&self.format, &self.user_metadata)))
             .set_if_match(self.conditions.if_match.clone())
             .set_if_none_match(self.conditions.if_none_match.clone())
-            .set_checksum_algorithm(self.client.checksum().algorithm())
+            .set_checksum_algorithm(self.store.checksum().algorithm())
             .body(ByteStream::from(body.bytes.clone()));
         // The tags and the checksum guard the body: a second hash over it would cost more than the encryption.
         let request = self.attributes.clone().on_put(request).customize().disable_payload_signing();
         let sent =
-            request.config_override(self.client.config_for_body(body.bytes.len())).send().await;
+            request.config_override(self.store.config_for_body(body.bytes.len())).send().await;
         match sent {
             Ok(output) => Ok(Stored { e_tag: output.e_tag, version_id: output.version_id }),
             Err(error) => Err(AwsFailure::new(&error)),

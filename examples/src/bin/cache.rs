@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let keyring = KmsKeyring::builder(&config).key(key_arn).build()?;
 
     // Whoever has this process's memory has the cached keys; after a revocation in KMS they still work for so long.
-    let limits = CacheLimits { age: Duration::from_secs(60), ..CacheLimits::default() };
+    let limits = CacheLimits::new().with_max_age(Duration::from_secs(60));
     let keyring = CachingKeyring::with_limits(keyring, limits);
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
 

@@ -10,7 +10,7 @@ use sealwax_s3::{
     aws_sdk_s3,
     envelope::{
         BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, KeyringError,
-        KeyringErrorKind, Place, PlaintextDataKey, Unwrap, WrapContext,
+        KeyringErrorKind, PlaintextDataKey, Unwrap, WrapContext,
     },
 };
 
@@ -47,10 +47,9 @@ impl Keyring for ByTenant {
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-        place: Option<&'a Place>,
+        binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
-        Box::pin(async move { self.of(context)?.rewrap(keys, context, place).await })
+        Box::pin(async move { self.of(binding.context())?.rewrap(keys, binding).await })
     }
 
     fn unwrap<'a>(
@@ -70,9 +69,8 @@ impl Keyring for ByTenant {
         self.0.values().any(|keyring| keyring.accepts(key))
     }
 
-    fn outline(&self, _place: Option<&Place>) -> Vec<EncryptedDataKey> {
-        // Which keys it will be is not known without the context.
-        Vec::new()
+    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
+        self.of(binding.context()).map_or(Vec::new(), |keyring| keyring.expected_keys(binding))
     }
 }
 

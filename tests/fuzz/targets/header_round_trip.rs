@@ -5,7 +5,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use sealwax_envelope::{
-    BodyHeader, EncryptedDataKey, EncryptionContext, MissingWrap, ObjectHeader, Place, WrapContext,
+    BodyHeader, EncryptedDataKey, EncryptionContext, MissingKey, ObjectHeader, Place, WrapContext,
     geometry::HEADER_LEN,
     metadata::{METADATA_LIMIT, METADATA_READ_LIMIT},
 };
@@ -43,7 +43,7 @@ impl Parts<'_> {
         let missing: Vec<_> = self
             .missing
             .iter()
-            .map(|key| MissingWrap::new("aws-kms", *key).ok())
+            .map(|key| MissingKey::new("aws-kms", *key).ok())
             .collect::<Option<_>>()?;
         let body_header = BodyHeader::from_bytes(&self.body_header);
         assert_eq!(body_header.to_bytes(), self.body_header);
@@ -93,7 +93,7 @@ fuzz_target!(|parts: Parts<'_>| {
     let context = header.context();
     assert_eq!(EncryptionContext::from_json(&context.to_json()).as_ref(), Ok(context));
     let unbound = WrapContext::new(context, None).canonical_bytes();
-    assert_ne!(unbound, WrapContext::of_intermediate_key(context).canonical_bytes());
+    assert_ne!(unbound, WrapContext::for_intermediate_key(context).canonical_bytes());
     for key in header.keys() {
         let bound = WrapContext::new(context, key.place()).canonical_bytes();
         assert_eq!(bound == unbound, key.place().is_none());

@@ -15,8 +15,7 @@ use sealwax_s3::{
     S3Uri, SealedClient,
     envelope::{
         BoxFuture, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
-        EncryptionMaterials, Keyring, KeyringError, Place, PlaintextDataKey, Sealer, Unwrap,
-        WrapContext,
+        EncryptionMaterials, Keyring, KeyringError, PlaintextDataKey, Sealer, Unwrap, WrapContext,
     },
 };
 use sealwax_tests::{LocalStack, SeaweedFs, east, local_keyring, plaintext};
@@ -52,7 +51,7 @@ impl<K: Keyring> Keyring for Noting<K> {
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
         Box::pin(async move {
             let materials = self.keyring.generate(binding, plaintext_len).await?;
-            note(&self.secrets, self.name, &materials.data_key);
+            note(&self.secrets, self.name, materials.data_key());
             Ok(materials)
         })
     }
@@ -68,10 +67,9 @@ impl<K: Keyring> Keyring for Noting<K> {
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-        place: Option<&'a Place>,
+        binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
-        self.keyring.rewrap(keys, context, place)
+        self.keyring.rewrap(keys, binding)
     }
 
     fn unwrap<'a>(
@@ -92,8 +90,8 @@ impl<K: Keyring> Keyring for Noting<K> {
         self.keyring.accepts(key)
     }
 
-    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
-        self.keyring.outline(place)
+    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
+        self.keyring.expected_keys(binding)
     }
 }
 
@@ -128,14 +126,14 @@ async fn work<K: Keyring + 'static>(
 async fn evict(secrets: &Secrets) -> CachingKeyring {
     let inner =
         Noting { keyring: local_keyring("c"), name: "evicted key", secrets: Arc::clone(secrets) };
-    let limits = CacheLimits { objects: 2, entries: 1, ..CacheLimits::default() };
+    let limits = CacheLimits::new().with_max_objects(2).with_max_entries(1);
     let keyring = CachingKeyring::with_limits(inner, limits);
     let contexts =
         ["a", "b"].map(|n| EncryptionContext::try_from_iter([("n", n)]).expect("a context"));
     for context in [0, 0, 0, 1, 0].map(|n| &contexts[n]) {
         let materials =
             keyring.generate(WrapContext::new(context, None), Some(1)).await.expect("generated");
-        let unwrapped = keyring.unwrap(&materials.encrypted_data_keys, context).await;
+        let unwrapped = keyring.unwrap(materials.encrypted_data_keys(), context).await;
         assert!(matches!(unwrapped, Unwrap::Unwrapped(_)), "it is not read");
     }
     // Those that it holds now: the last one to write, and to read.

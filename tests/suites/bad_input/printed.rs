@@ -22,13 +22,13 @@ use sealwax_jobs::{
 };
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{
-    Attributes, BodyChecksum, DiscoveryFilter, Edits, InvalidArn, InvalidUri, KmsKeyArn,
-    KmsKeyring, ListedObject, PlacePolicy, PlaintextSource, Rewrapper, S3Uri, SealedClient,
-    UnfinishedUpload, WrapPolicy,
+    Attributes, BodyChecksum, DiscoveryFilter, InvalidArn, InvalidUri, KeyChanges, KmsKeyArn,
+    KmsKeyring, ListedObject, PlacePolicy, PlaintextSource, S3Uri, SealedClient, UnfinishedUpload,
+    WrapPolicy,
     envelope::s3ec::{self, Keyring as _},
     envelope::{
         BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext, Error,
-        Keyring as _, KeyringError, MissingWrap, MultiKeyring, ObjectHeader, Opener, PartBuffer,
+        Keyring as _, KeyringError, MissingKey, MultiKeyring, ObjectHeader, Opener, PartBuffer,
         Place, PlaintextDataKey, Sealer, StreamOpener, Unwrap, WrapContext, geometry,
     },
     s3ec::S3ec,
@@ -242,7 +242,7 @@ async fn print_keyrings(printed: &mut Printed, data_key: &PlaintextDataKey) {
     printed.debug(&caching);
     printed.debug(&keys[0]);
     printed.debug(&CacheLimits::default());
-    printed.debug(&MissingWrap::new("aws-kms", "key").expect("a name"));
+    printed.debug(&MissingKey::new("aws-kms", "key").expect("a name"));
     let elsewhere = Place::new("bucket", "other").expect("a place");
     let other = EncryptedDataKey::new(
         keys[0].provider(),
@@ -330,8 +330,7 @@ async fn print_s3ec(printed: &mut Printed) {
 
 /// Rewraps of many objects, and drills.
 fn print_jobs(printed: &mut Printed, client: &SealedClient) {
-    let rewrapper =
-        Rewrapper::new(client.clone(), Edits::new().add_keys(keyring())).expect("edits");
+    let rewrapper = client.rewrapper(KeyChanges::new().add_keys(keyring())).expect("edits");
     printed.debug(&rewrapper);
     printed.debug(&Planning::new(rewrapper.clone()));
     printed.debug(&Apply::new(rewrapper.clone()));

@@ -40,14 +40,14 @@ async fn a_required_context_is_checked_before_kms_is_asked() {
         &[("tenant", "acme"), ("class", "b")],
         &[("tenant", "")],
     ] {
-        let get = client.get().uri(&uri).require_context(context(pairs)).send().await;
+        let get = client.get().uri(&uri).encryption_context(context(pairs)).send().await;
         assert_kind(get, ContextMismatch, &uri, &format!("{pairs:?}"));
     }
     assert_eq!(stack.wire.kms(), []);
     client
         .get()
         .uri(&uri)
-        .require_context(context(&[("class", "a")]))
+        .encryption_context(context(&[("class", "a")]))
         .send()
         .await
         .expect("it has that pair");

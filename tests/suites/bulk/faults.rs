@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::future::join_all;
 use sealwax_jobs::rewrap::{Apply, Verdict};
-use sealwax_s3::Edits;
+use sealwax_s3::KeyChanges;
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::time::sleep;
 
@@ -83,11 +83,11 @@ async fn run_with(fault: Fault, at: usize, objects: &Objects) -> usize {
     let directory = tempfile::tempdir().expect("a directory");
     let journal = directory.path().join("journal");
     let (wire, calls) = wire(fault, at);
-    let edits = || Edits::new().add_keys(local_keyring("b")).remove_key("a");
+    let edits = || KeyChanges::new().add_keys(local_keyring("b")).remove_key("a");
     let disturbed = rewrapper(&wire, edits()).await;
     let (reports, tally) = run(
         Apply::new(disturbed.clone()).concurrency(1).journal(&journal),
-        objects.work(disturbed.client()),
+        objects.work(disturbed.s3()),
     )
     .await;
     match tally {
@@ -110,7 +110,7 @@ async fn run_with(fault: Fault, at: usize, objects: &Objects) -> usize {
     }
     let clean = rewrapper(&Wire::default(), edits()).await;
     let (_, tally) =
-        run(Apply::new(clean.clone()).journal(&journal), objects.work(clean.client())).await;
+        run(Apply::new(clean.clone()).journal(&journal), objects.work(clean.s3())).await;
     assert!(tally.expect(&case).is_complete(), "{case}");
     objects.assert_open("b").await;
     assert_eq!(objects.generations().await, [2; OBJECTS], "{case}: none was rewrapped twice");

@@ -7,7 +7,8 @@ use sealwax_jobs::rewrap::{
     Action, Apply, PlanFile, PlannedObject, Planning, Stop, Verdict, Work, plan_one,
 };
 use sealwax_s3::{
-    DataKeyWay, Edits, ListedObject, MetadataWay, PlacePolicy, RewrapOutcome, Rewrapper, Skipped,
+    DataKeyWay, KeyChanges, ListedObject, MetadataWay, PlacePolicy, RewrapOutcome, Rewrapper,
+    Skipped,
     envelope::{CachingKeyring, EncryptionContext},
 };
 use sealwax_tests::{LocalStack, Wire, east, local_keyring, read, west};
@@ -18,7 +19,7 @@ use crate::rig::{Objects, add_b, rewrapper, run};
 async fn plan(rewrapper: &Rewrapper, objects: &Objects, directory: &tempfile::TempDir) -> PlanFile {
     let path = directory.path().join("plan");
     let file = std::fs::File::create(&path).expect("a file");
-    let listing = objects.list(rewrapper.client());
+    let listing = objects.list(rewrapper.s3());
     Planning::new(rewrapper.clone()).send(listing, &objects.prefix, file).await.expect("a plan");
     PlanFile::open(&path).await.expect("a plan")
 }
@@ -59,7 +60,7 @@ async fn each_object_costs_one_head_and_one_copy_and_no_body() {
 
     // Once more does nothing.
     wire.forget();
-    let (_, tally) = run(Apply::new(rewrapper.clone()), objects.work(rewrapper.client())).await;
+    let (_, tally) = run(Apply::new(rewrapper.clone()), objects.work(rewrapper.s3())).await;
     assert_eq!(tally.expect("done").unchanged, 20);
     assert!(!wire.operations("s3").contains(&"CopyObject".to_owned()));
 }
@@ -125,7 +126,7 @@ async fn a_job_that_is_stopped_goes_on_where_it_was() {
                 stop.stop();
             }
         });
-        let tally = apply.send(objects.work(rewrapper.client())).await.expect("a run");
+        let tally = apply.send(objects.work(rewrapper.s3())).await.expect("a run");
         assert_eq!(tally.done_before, seen);
         seen += tally.done();
         if !tally.stopped {
@@ -154,7 +155,7 @@ async fn what_fails_is_reported_and_the_rest_is_done() {
     let journal = directory.path().join("journal");
     for run_of_two in 0..2 {
         let (reports, tally) =
-            run(Apply::new(rewrapper.clone()).journal(&journal), objects.work(rewrapper.client()))
+            run(Apply::new(rewrapper.clone()).journal(&journal), objects.work(rewrapper.s3()))
                 .await;
         let tally = tally.expect("a run");
         let expected = if run_of_two == 0 { (4, 2, 0) } else { (0, 2, 4) };
@@ -184,9 +185,9 @@ async fn older_versions_are_told_and_left() {
         client.put().uri(&uri).body(text).send().await.expect("put");
     }
     let listing = sealwax_jobs::listing::Listing::versions(client.s3(), uri.bucket(), uri.key());
-    let rewrapper =
-        Rewrapper::new(client.clone(), Edits::new().add_keys(stack.keyring([&stack.home.key_2])))
-            .expect("edits");
+    let rewrapper = client
+        .rewrapper(KeyChanges::new().add_keys(stack.keyring([&stack.home.key_2])))
+        .expect("edits");
     let (reports, tally) =
         run(Apply::new(rewrapper.clone()), Work::listing(listing, "versions")).await;
     assert_eq!((tally.as_ref().expect("done").rewrapped, tally.expect("done").failed), (1, 1));
@@ -212,21 +213,21 @@ async fn a_plan_tells_ways_and_calls_by_region() {
     let (client, uri) = (stack.client([&stack.home.key]), stack.object("ways"));
     client.put().uri(&uri).body("x").send().await.expect("put");
     let object = ListedObject::new(uri.bucket(), uri.key());
-    let near = || Edits::new().add_keys(stack.keyring([&stack.home.key_2]));
-    type Case = (&'static str, Edits, DataKeyWay, &'static [(&'static str, u64)]);
+    let near = || KeyChanges::new().add_keys(stack.keyring([&stack.home.key_2]));
+    type Case = (&'static str, KeyChanges, DataKeyWay, &'static [(&'static str, u64)]);
     let cases: [Case; 3] = [
         ("within the Region", near(), DataKeyWay::ReEncrypt, &[("us-east-1", 1)]),
         (
             "across Regions",
-            Edits::new().replace_keys(stack.keyring([&other.key])),
+            KeyChanges::new().replace_keys(stack.keyring([&other.key])),
             DataKeyWay::DecryptEncrypt,
             &[("us-east-1", 1), ("us-west-2", 1)],
         ),
-        ("refresh", Edits::new().refresh_keys(), DataKeyWay::ReEncrypt, &[("us-east-1", 1)]),
+        ("refresh", KeyChanges::new().refresh_keys(), DataKeyWay::ReEncrypt, &[("us-east-1", 1)]),
     ];
     for (case, edits, way, calls) in cases {
         stack.wire.forget();
-        let rewrapper = Rewrapper::new(client.clone(), edits).expect("edits");
+        let rewrapper = client.rewrapper(edits).expect("edits");
         let PlannedObject { action: Action::Rewrap { data_key, metadata, kms_calls, .. }, .. } =
             plan_one(&rewrapper, &object).await
         else {
@@ -238,15 +239,15 @@ async fn a_plan_tells_ways_and_calls_by_region() {
         assert_eq!(kms_calls, expected, "{case}");
         assert_eq!(stack.wire.kms(), [], "{case}: no key is used for a plan");
     }
-    let last = Rewrapper::new(client.clone(), Edits::new().remove_key(stack.home.key.as_str()))
-        .expect("edits");
+    let last =
+        client.rewrapper(KeyChanges::new().remove_key(stack.home.key.as_str())).expect("edits");
     let Action::Impossible { kind, .. } = plan_one(&last, &object).await.action else {
         panic!("the last key goes")
     };
     assert_eq!(kind, "invalid-input");
-    let there =
-        Rewrapper::new(client.clone(), Edits::new().add_keys(stack.keyring([&stack.home.key])))
-            .expect("edits");
+    let there = client
+        .rewrapper(KeyChanges::new().add_keys(stack.keyring([&stack.home.key])))
+        .expect("edits");
     assert_eq!(plan_one(&there, &object).await.action, Action::Nothing);
 }
 
@@ -288,9 +289,9 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
 
     // Within the Region.
     let client = source.client([&source.home.key]);
-    let rewrapper =
-        Rewrapper::new(client, Edits::new().add_keys(source.keyring([&source.home.key_2])))
-            .expect("edits");
+    let rewrapper = client
+        .rewrapper(KeyChanges::new().add_keys(source.keyring([&source.home.key_2])))
+        .expect("edits");
     source.wire.forget();
     let (_, tally) = run(Apply::new(rewrapper.clone()), listed(prefix.bucket())).await;
     assert_eq!(tally.expect("done").rewrapped, 12);
@@ -309,9 +310,9 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
     let places = PlacePolicy::bound().replica_of(&replica.home.bucket, prefix.bucket());
     let client =
         replica.client_builder([&replica.home.key, &source.home.key]).places(places).build();
-    let rewrapper =
-        Rewrapper::new(client, Edits::new().replace_keys(replica.keyring([&replica.home.key])))
-            .expect("edits");
+    let rewrapper = client
+        .rewrapper(KeyChanges::new().replace_keys(replica.keyring([&replica.home.key])))
+        .expect("edits");
     replica.wire.forget();
     let (_, tally) = run(Apply::new(rewrapper.clone()), listed(&replica.home.bucket)).await;
     assert_eq!(tally.expect("done").rewrapped, 12);
@@ -372,7 +373,7 @@ async fn a_plan_that_is_not_whole_is_refused() {
     std::fs::write(&path, &whole).expect("written");
     let plan = PlanFile::open(&path).await.expect("whole again");
     let other =
-        crate::rig::rewrapper(&Wire::default(), Edits::new().replace_keys(local_keyring("b")))
+        crate::rig::rewrapper(&Wire::default(), KeyChanges::new().replace_keys(local_keyring("b")))
             .await;
     let (_, tally) = run(Apply::new(other.clone()), Work::plan(plan)).await;
     assert_eq!(tally.expect_err("other edits").kind(), sealwax_s3::ErrorKind::JobMismatch);

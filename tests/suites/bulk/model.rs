@@ -14,7 +14,7 @@ use sealwax_jobs::{
     listing::Listing,
     rewrap::{Apply, Work},
 };
-use sealwax_s3::{Edits, ErrorKind, Rewrapper, S3Uri};
+use sealwax_s3::{ErrorKind, KeyChanges, S3Uri};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::{sync::Notify, time::sleep};
 
@@ -138,23 +138,23 @@ impl World {
         let directory = tempfile::tempdir().expect("a directory");
         let keyring = || local_keyring(REGIONS[key]);
         let edits = || match edit {
-            Edit::Add => Edits::new().add_keys(keyring()),
-            Edit::Replace => Edits::new().replace_keys(keyring()),
-            Edit::Remove => Edits::new().remove_key(REGIONS[key]),
+            Edit::Add => KeyChanges::new().add_keys(keyring()),
+            Edit::Replace => KeyChanges::new().replace_keys(keyring()),
+            Edit::Remove => KeyChanges::new().remove_key(REGIONS[key]),
         };
         let bucket = self.uris[0].bucket().to_owned();
         let attempt = async |wire: Wire| {
             let client = SeaweedFs::over(wire).await.client(local_keyring(REGIONS[region]));
-            let rewrapper = Rewrapper::new(client, edits()).expect("edits");
+            let rewrapper = client.rewrapper(edits()).expect("edits");
             loop {
                 let apply = Apply::new(rewrapper.clone())
                     .concurrency(4)
                     .journal(directory.path().join("journal"));
-                let listing = Listing::objects(rewrapper.client().s3(), &bucket, &self.prefix);
+                let listing = Listing::objects(rewrapper.s3(), &bucket, &self.prefix);
                 match apply.send(Work::listing(listing, "all")).await {
                     Ok(tally) => return tally,
                     // The thread of one that crashed is still at its last line.
-                    Err(error) if error.kind() == ErrorKind::UploadBusy => {
+                    Err(error) if error.kind() == ErrorKind::Locked => {
                         sleep(Duration::from_millis(5)).await;
                     }
                     Err(error) => panic!("{error}"),

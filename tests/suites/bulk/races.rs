@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 use sealwax_jobs::rewrap::{Apply, Verdict};
 use sealwax_s3::{
-    Edits,
+    KeyChanges,
     envelope::{Keyring, MultiKeyring},
 };
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
@@ -38,8 +38,7 @@ async fn an_object_that_changes_under_the_job_is_decided_anew() {
         });
         let rewrapper = rewrapper(&wire, add_b()).await;
         let (reports, tally) =
-            run(Apply::new(rewrapper.clone()).concurrency(1), objects.work(rewrapper.client()))
-                .await;
+            run(Apply::new(rewrapper.clone()).concurrency(1), objects.work(rewrapper.s3())).await;
         assert!(tally.expect("done").is_complete(), "{reports:?}");
         assert!(reports.iter().all(|report| report.outcome == Verdict::Rewrapped), "{reports:?}");
         let store = SeaweedFs::new().await;
@@ -81,14 +80,13 @@ async fn a_writer_loses_nothing_to_a_job() {
         }
     };
     let rewrapper =
-        rewrapper(&Wire::default(), Edits::new().remove_key("a").add_keys(local_keyring("c")))
+        rewrapper(&Wire::default(), KeyChanges::new().remove_key("a").add_keys(local_keyring("c")))
             .await;
     let job = async {
         let mut reports = Vec::new();
         for _ in 0..3 {
-            reports.extend(
-                run(Apply::new(rewrapper.clone()), objects.work(rewrapper.client())).await.0,
-            );
+            reports
+                .extend(run(Apply::new(rewrapper.clone()), objects.work(rewrapper.s3())).await.0);
         }
         reports
     };

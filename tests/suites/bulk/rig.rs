@@ -5,7 +5,7 @@ use sealwax_jobs::{
     listing::Listing,
     rewrap::{Apply, Report, Tally, Work},
 };
-use sealwax_s3::{Edits, Error, Rewrapper, S3Uri, SealedClient};
+use sealwax_s3::{Error, KeyChanges, Rewrapper, S3Uri, SealedClient, aws_sdk_s3::Client};
 use sealwax_tests::{SeaweedFs, Wire, local_keyring, read};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,12 +36,12 @@ impl Objects {
         Self { bucket: first.bucket().to_owned(), prefix, uris, client }
     }
 
-    pub(crate) fn list(&self, client: &SealedClient) -> Listing {
-        Listing::objects(client.s3(), &self.bucket, &self.prefix)
+    pub(crate) fn list(&self, s3: &Client) -> Listing {
+        Listing::objects(s3, &self.bucket, &self.prefix)
     }
 
-    pub(crate) fn work(&self, client: &SealedClient) -> Work {
-        Work::listing(self.list(client), &self.prefix)
+    pub(crate) fn work(&self, s3: &Client) -> Work {
+        Work::listing(self.list(s3), &self.prefix)
     }
 
     /// All of them open with the local key `name`, and hold what was put.
@@ -64,14 +64,14 @@ impl Objects {
 }
 
 /// A rewrapper over `wire` that reads with the local key `a`.
-pub(crate) async fn rewrapper(wire: &Wire, edits: Edits) -> Rewrapper {
+pub(crate) async fn rewrapper(wire: &Wire, edits: KeyChanges) -> Rewrapper {
     let client = SeaweedFs::over(wire.clone()).await.client(local_keyring("a"));
-    Rewrapper::new(client, edits).expect("edits")
+    client.rewrapper(edits).expect("edits")
 }
 
 /// Adds the local key `b`.
-pub(crate) fn add_b() -> Edits {
-    Edits::new().add_keys(local_keyring("b"))
+pub(crate) fn add_b() -> KeyChanges {
+    KeyChanges::new().add_keys(local_keyring("b"))
 }
 
 /// What a job says of each object, and of all.

@@ -37,7 +37,7 @@ async fn a_copy_keeps_everything_but_its_place() {
     let object = client
         .get()
         .uri(&to)
-        .require_context(context)
+        .encryption_context(context)
         .send()
         .await
         .expect("it is bound to its new place");

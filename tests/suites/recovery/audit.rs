@@ -8,7 +8,7 @@ use sealwax_jobs::{
     listing::Listing,
 };
 use sealwax_s3::{
-    DiscoveryFilter, ErrorKind, KmsKeyArn, Landing, ObjectKind, SealedClient, SidecarPolicy,
+    DiscoveryFilter, ErrorKind, KeyStorage, KmsKeyArn, ObjectKind, SealedClient, SidecarPolicy,
     envelope::{CachingKeyring, EncryptionContext, KeyMaterial},
 };
 use sealwax_tests::{Call, LocalStack, Reaction, Stored, Wire, east, west};
@@ -175,7 +175,7 @@ async fn kms_tells_the_material_of_each_wrap_and_of_an_intermediate_key_once() {
         .rewrap()
         .uri(&folder.object("sidecar"))
         .add_keys(LocalStack::new(east()).keyring([key]));
-    added.landing(Landing::Sidecar).send().await.expect("a sidecar");
+    added.key_storage(KeyStorage::Sidecar).send().await.expect("a sidecar");
 
     stack.wire.forget();
     let found = audited(&folder, beside).await;

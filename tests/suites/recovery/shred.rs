@@ -62,7 +62,7 @@ async fn versions_and_replicas_that_still_hold_a_key_are_told() {
 
     let far = west.client([]);
     let shred =
-        || client.shred().uri(&uri).confirm(uri.to_string()).replica(&far, &west.home.bucket);
+        || client.shred().uri(&uri).confirm(uri.to_string()).replica(far.s3(), &west.home.bucket);
     let survey = shred().survey().await.expect("a survey");
     assert_eq!(flags(&survey), [(false, false, true), (false, false, false), (true, false, true)]);
     assert!(

@@ -3,8 +3,8 @@
 use futures_util::FutureExt as _;
 use sealwax_jobs::rewrap::{Action, plan_one};
 use sealwax_s3::{
-    Attributes, Edits, ErrorKind, Landing, ListedObject, MetadataWay, Rewrapper, S3Uri,
-    SealedClient, SidecarPolicy, aws_sdk_s3::Client, aws_sdk_s3::types::ObjectLockLegalHoldStatus,
+    Attributes, ErrorKind, KeyChanges, KeyStorage, ListedObject, MetadataWay, S3Uri, SealedClient,
+    SidecarPolicy, aws_sdk_s3::Client, aws_sdk_s3::types::ObjectLockLegalHoldStatus,
     envelope::ObjectHeader, envelope::metadata::SIDECAR_LIMIT,
 };
 use sealwax_tests::{
@@ -193,7 +193,7 @@ async fn a_rewrap_to_a_sidecar_leaves_the_object_alone() {
     client.put().uri(&uri).body("x").send().await.expect("put");
     let before = Stored::fetch(client.s3(), &uri).await;
     let add = |name: &str| {
-        client.rewrap().uri(&uri).add_keys(local_keyring(name)).landing(Landing::Sidecar)
+        client.rewrap().uri(&uri).add_keys(local_keyring(name)).key_storage(KeyStorage::Sidecar)
     };
 
     store.wire.forget();
@@ -214,13 +214,13 @@ async fn a_rewrap_to_a_sidecar_leaves_the_object_alone() {
         (vec!["a", "b", "c"], 3)
     );
     let without_b =
-        client.rewrap().uri(&uri).remove_key("b").landing(Landing::Sidecar).send().await;
+        client.rewrap().uri(&uri).remove_key("b").key_storage(KeyStorage::Sidecar).send().await;
     assert_eq!(
         names(without_b.expect("it is the sidecar's own").header().expect("ours")),
         ["a", "c"]
     );
     let without_a =
-        client.rewrap().uri(&uri).remove_key("a").landing(Landing::Sidecar).send().await;
+        client.rewrap().uri(&uri).remove_key("a").key_storage(KeyStorage::Sidecar).send().await;
     assert_kind(without_a, ErrorKind::Unsupported, &uri, "it stays in the metadata");
     assert_eq!(Stored::fetch(client.s3(), &uri).await, before);
 
@@ -267,7 +267,7 @@ async fn of_two_writers_of_a_sidecar_one_wins() {
                             .rewrap()
                             .uri(&uri)
                             .add_keys(local_keyring("c"))
-                            .landing(Landing::Sidecar);
+                            .key_storage(KeyStorage::Sidecar);
                         add.send().await.expect("add c");
                     };
                     Reaction::Await(add.boxed())
@@ -278,8 +278,11 @@ async fn of_two_writers_of_a_sidecar_one_wins() {
         .await;
         other.put().uri(&uri).body("x").send().await.expect("put");
         if !first {
-            let add =
-                other.rewrap().uri(&uri).add_keys(local_keyring("d")).landing(Landing::Sidecar);
+            let add = other
+                .rewrap()
+                .uri(&uri)
+                .add_keys(local_keyring("d"))
+                .key_storage(KeyStorage::Sidecar);
             add.send().await.expect("there is one already");
         }
         let racer = store.client(local_keyring("a"));
@@ -287,7 +290,7 @@ async fn of_two_writers_of_a_sidecar_one_wins() {
             .rewrap()
             .uri(&uri)
             .add_keys(local_keyring("b"))
-            .landing(Landing::Sidecar)
+            .key_storage(KeyStorage::Sidecar)
             .send()
             .await;
         assert!(
@@ -311,7 +314,7 @@ async fn what_is_no_sidecar_is_not_overwritten() {
         .rewrap()
         .uri(&uri)
         .add_keys(local_keyring("b"))
-        .landing(Landing::Sidecar)
+        .key_storage(KeyStorage::Sidecar)
         .send()
         .await;
     assert_kind(rewrap, ErrorKind::Malformed, &beside(&uri), "something of the user's own");
@@ -332,7 +335,7 @@ async fn a_lost_answer_to_a_sidecar_is_a_success() {
         .rewrap()
         .uri(&uri)
         .add_keys(local_keyring("b"))
-        .landing(Landing::Sidecar)
+        .key_storage(KeyStorage::Sidecar)
         .send()
         .await;
     assert_eq!(names(rewrap.expect("it is stored").header().expect("ours")), ["a", "b"]);
@@ -352,10 +355,9 @@ async fn locked_objects_get_a_sidecar_and_others_a_copy() {
         .expect("a bucket");
     let client = stack.client([&stack.home.key]);
     let hold = Attributes::default().object_lock_legal_hold_status(ObjectLockLegalHoldStatus::On);
-    let edits = || Edits::new().add_keys(stack.keyring([&stack.home.key_2]));
-    let rewrapper = Rewrapper::new(client.clone(), edits())
-        .expect("an edit")
-        .landing(Landing::SidecarWhereNeeded);
+    let edits = || KeyChanges::new().add_keys(stack.keyring([&stack.home.key_2]));
+    let rewrapper =
+        client.rewrapper(edits()).expect("an edit").key_storage(KeyStorage::SidecarWhereNeeded);
     for (name, attributes, way) in
         [("locked", hold, MetadataWay::Sidecar), ("free", Attributes::default(), MetadataWay::Copy)]
     {

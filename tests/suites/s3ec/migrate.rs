@@ -6,7 +6,7 @@ use sealwax_jobs::{
     rewrap::{Action, Apply, Work, plan_one},
 };
 use sealwax_s3::{
-    Edits, ErrorKind, MetadataWay, ObjectFormat, Rewrapper, UnencryptedObjects, WriteFormat,
+    ErrorKind, KeyChanges, MetadataWay, ObjectFormat, UnencryptedObjects, WriteFormat,
     s3ec::{Format, S3ec},
 };
 use sealwax_tests::{
@@ -47,7 +47,9 @@ async fn rewraps() {
             let get = |key| {
                 let reader = stack.client_builder([key]).s3ec(everything()).build();
                 let (uri, pairs) = (uri.clone(), pairs.clone());
-                async move { reader.get().uri(&uri).require_context(pairs).send().await?.bytes().await }
+                async move {
+                    reader.get().uri(&uri).encryption_context(pairs).send().await?.bytes().await
+                }
             };
             assert_eq!(get(&stack.home.key_2).await.expect("the new key"), data, "{name}");
             assert_kind(get(&stack.home.key).await, ErrorKind::Authentication, &uri, "the old key");
@@ -110,9 +112,9 @@ async fn rewraps_of_many() {
         .await;
 
     let client = stack.client_builder([&stack.home.key]).s3ec(everything()).build();
-    let rewrapper =
-        Rewrapper::new(client, Edits::new().replace_keys(stack.keyring([&stack.home.key_2])))
-            .expect("edits");
+    let rewrapper = client
+        .rewrapper(KeyChanges::new().replace_keys(stack.keyring([&stack.home.key_2])))
+        .expect("edits");
     let listing = || Listing::objects(&stack.s3(), root.bucket(), format!("{}/", root.key()));
     let mut ways = Vec::new();
     let mut listed = listing();
@@ -183,7 +185,7 @@ async fn there_and_back() {
         assert_eq!((info.encryption_context(), info.metadata["colour"].as_str()), (&pairs, "red"));
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("plaintext");
-        client.get().uri(&uri).require_context(pairs.clone()).to_file(&file).await.expect("get");
+        client.get().uri(&uri).encryption_context(pairs.clone()).to_file(&file).await.expect("get");
         assert!(std::fs::read(&file).expect("the file") == data, "{len}");
     }
 }

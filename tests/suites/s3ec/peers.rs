@@ -199,13 +199,14 @@ fn cases(kind: &Kind) -> impl Strategy<Value = Case> + use<> {
     )
 }
 
-fn reader(stack: &LocalStack, case: &Case) -> SealedClient {
+fn reader(stack: &LocalStack, case: &Case, suffix: &str) -> SealedClient {
     let s3ec = if case.commits { S3ec::new() } else { v2() };
     let s3ec = match case.keys {
         Keys::Kms => s3ec,
         Keys::Aes => s3ec.keyring(aes_key()),
         Keys::Rsa => s3ec.keyring(rsa_key()),
     };
+    let s3ec = s3ec.instruction_file_suffix(suffix);
     stack.client_builder([&stack.home.key]).s3ec(s3ec).part_len(PART).build()
 }
 
@@ -215,11 +216,11 @@ async fn they_read(stack: &LocalStack, peer: &mut Peer, case: &Case) {
     let data = plaintext(case.len);
     let context =
         EncryptionContext::try_from_iter(case.context.clone()).expect("no reserved names");
-    let put =
-        reader(stack, case).put().uri(&uri).body(data.clone()).encryption_context(context).s3ec();
     let suffix = case.suffix.as_deref().unwrap_or(".instruction");
+    let put = reader(stack, case, suffix).put().uri(&uri).body(data.clone());
+    let put = put.encryption_context(context).s3ec();
     let in_file = case.in_file && peer.kind.reads_suffixes;
-    let put = if in_file { put.instruction_file().instruction_file_suffix(suffix) } else { put };
+    let put = if in_file { put.instruction_file() } else { put };
     put.send().await.expect("we write");
     let read = peer.get(&uri, case, case.suffix.as_deref().filter(|_| in_file));
     assert!(
@@ -256,11 +257,8 @@ async fn we_read(stack: &LocalStack, peer: &mut Peer, case: &Case) {
     }
     let context =
         EncryptionContext::try_from_iter(case.context.clone()).expect("no reserved names");
-    let get = reader(stack, &case)
-        .get()
-        .uri(&uri)
-        .instruction_file_suffix(suffix)
-        .require_context(context.clone());
+    let reader = reader(stack, &case, suffix);
+    let get = reader.get().uri(&uri).encryption_context(context.clone());
     let object = get.send().await.expect("we read");
     let envelope = object.info().envelope().expect("an envelope").clone();
     assert_eq!(envelope.storage() == Storage::InstructionFile, case.in_file);
@@ -317,7 +315,7 @@ fn both_refuse_what_is_forged() {
             suffix: None,
         };
         runtime.block_on(async {
-            let (client, uri) = (reader(&stack, &case), stack.object("forged"));
+            let (client, uri) = (reader(&stack, &case, ".instruction"), stack.object("forged"));
             client.put().uri(&uri).body(plaintext(100)).s3ec().send().await.expect("we write");
             let genuine = Stored::fetch(&stack.s3(), &uri).await;
             let mut body = genuine.body.to_vec();

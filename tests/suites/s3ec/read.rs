@@ -19,7 +19,10 @@ const PART: usize = 5 << 20;
 #[tokio::test]
 async fn samples_open() {
     let stack = LocalStack::new(east());
-    let reader = client(&stack, everything().keyring(aes_key()).keyring(rsa_key()));
+    let reader = |suffix: &str| {
+        let s3ec = everything().keyring(aes_key()).keyring(rsa_key());
+        client(&stack, s3ec.instruction_file_suffix(suffix))
+    };
     let manifest: serde_json::Value =
         serde_json::from_slice(&sample_file("manifest.json")).expect("JSON");
     let ids = manifest["entries"]
@@ -32,14 +35,14 @@ async fn samples_open() {
         for suffix in [".instruction", ".of-bob"] {
             let uri = stack.object(id);
             let expected = store_sample(&stack.s3(), &uri, id, suffix).await;
-            let get = || reader.get().uri(&uri).instruction_file_suffix(suffix);
+            let reader = reader(suffix);
+            let get = || reader.get().uri(&uri);
             assert_eq!(get().send().await.expect(id).bytes().await.expect(id), expected, "{id}");
             let directory = tempfile::tempdir().expect("a directory");
             let file = directory.path().join("plaintext");
             let info = get().to_file(&file).await.expect(id);
             assert_eq!(fs::read(&file).expect("the file"), expected, "{id}");
-            let head =
-                reader.head().uri(&uri).instruction_file_suffix(suffix).send().await.expect(id);
+            let head = reader.head().uri(&uri).send().await.expect(id);
             assert_eq!(head.format(), info.format(), "{id}");
             let in_file = head.envelope().expect(id).storage() == Storage::InstructionFile;
             assert_eq!(in_file, id.ends_with("-instruction"), "{id}");
@@ -91,7 +94,7 @@ async fn the_encryption_context_must_be_all_of_it() {
         .send()
         .await
         .expect("put");
-    let get = |pairs| reader.get().uri(&uri).require_context(pairs);
+    let get = |pairs| reader.get().uri(&uri).encryption_context(pairs);
     stack.wire.forget();
     assert_kind(read(&reader, &uri).await, ErrorKind::ContextMismatch, &uri, "none");
     assert_kind(
@@ -275,7 +278,8 @@ async fn unencrypted_objects_pass_by_policy_alone() {
             let suffix = mixed.get().uri(&uri).suffix(4).send().await.expect("range").bytes().await;
             assert_eq!(suffix.expect("range"), data.slice(len - 4..));
         }
-        let required = mixed.get().uri(&uri).require_context(context(&[("a", "b")])).send().await;
+        let required =
+            mixed.get().uri(&uri).encryption_context(context(&[("a", "b")])).send().await;
         assert_kind(required, ErrorKind::ContextMismatch, &uri, "a context is required");
     }
     // What is encrypted is not passed through as it is, whatever is lost of it.

@@ -82,8 +82,12 @@ async fn what_cannot_be_written_is_refused_before_kms() {
     );
     let resumed = kms.put().uri(&uri).body("x").state_file("/nowhere/state").s3ec();
     assert_kind(resumed.send().await, ErrorKind::InvalidInput, &uri, "a state file");
-    let suffix =
-        kms.put().uri(&uri).body("x").s3ec().instruction_file().instruction_file_suffix("");
+    let suffix = client(&stack, S3ec::new().instruction_file_suffix(""))
+        .put()
+        .uri(&uri)
+        .body("x")
+        .s3ec()
+        .instruction_file();
     assert_kind(suffix.send().await, ErrorKind::InvalidInput, &uri, "no suffix");
     assert_eq!(stack.wire.kms(), []);
     let two = stack.client([&stack.home.key, &west().key]);

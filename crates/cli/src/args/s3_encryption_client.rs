@@ -95,7 +95,7 @@ pub(crate) struct S3ecArgs {
         value_parser = NonEmptyStringValueParser::new(),
         help_heading = "S3 Encryption Client"
     )]
-    pub(crate) instruction_file_suffix: Option<String>,
+    instruction_file_suffix: Option<String>,
 
     /// Refuse all of them: they are bound to no place
     #[arg(
@@ -130,6 +130,10 @@ impl S3ecArgs {
             .legacy_wrapping_algorithms(self.legacy_wrapping_algorithms)
             .legacy_unauthenticated_modes(self.legacy_unauthenticated_modes)
             .any_context(self.any_context);
+        let s3ec = match &self.instruction_file_suffix {
+            Some(suffix) => s3ec.instruction_file_suffix(suffix),
+            None => s3ec,
+        };
         self.raw.onto(s3ec)
     }
 

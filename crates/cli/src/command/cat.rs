@@ -60,12 +60,9 @@ pub(super) async fn run(session: &Session, args: CatArgs) -> Result<(), Failure>
     for uri in uris {
         let client =
             session.client_builder(&uri, Arc::clone(&keyring)).s3ec(s3ec.settings()?).build();
-        let mut get = client.get().uri(&uri).require_context(context.clone());
+        let mut get = client.get().uri(&uri).encryption_context(context.clone());
         if let Some(version_id) = &version_id {
             get = get.version_id(version_id);
-        }
-        if let Some(suffix) = &s3ec.instruction_file_suffix {
-            get = get.instruction_file_suffix(suffix);
         }
         get = match range {
             None => get,

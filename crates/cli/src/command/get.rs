@@ -65,12 +65,10 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
     }
     let client = client.build();
     let progress = session.progress(None);
-    let mut get = client.get().uri(&uri).require_context(context).on_progress(progress.counter());
+    let mut get =
+        client.get().uri(&uri).encryption_context(context).on_progress(progress.counter());
     if let Some(version_id) = version_id {
         get = get.version_id(version_id);
-    }
-    if let Some(suffix) = s3ec.instruction_file_suffix {
-        get = get.instruction_file_suffix(suffix);
     }
     if is_standard_stream(&file) {
         let done = unless_stopped(to_stdout(get, &progress, release_unverified, |error| {

@@ -1,6 +1,7 @@
 //! `sealwax inspect`.
 
 use clap::{Args, builder::NonEmptyStringValueParser};
+use sealwax_s3::s3ec::S3ec;
 
 use crate::{
     args::SingleObjectArgs, console::Lines, failure::Failure, object_report::ObjectReport,
@@ -31,13 +32,14 @@ pub(crate) struct InspectArgs {
 pub(super) async fn run(session: &Session, args: InspectArgs) -> Result<(), Failure> {
     let InspectArgs { object: SingleObjectArgs { uri, version_id, json }, instruction_file_suffix } =
         args;
-    let client = session.client(&uri, session.keyrings().empty());
+    let mut client = session.client_builder(&uri, session.keyrings().empty());
+    if let Some(suffix) = instruction_file_suffix {
+        client = client.s3ec(S3ec::new().instruction_file_suffix(suffix));
+    }
+    let client = client.build();
     let mut head = client.head().uri(&uri);
     if let Some(version_id) = version_id {
         head = head.version_id(version_id);
-    }
-    if let Some(suffix) = instruction_file_suffix {
-        head = head.instruction_file_suffix(suffix);
     }
     let report = ObjectReport::new(&uri, head.send().await?);
     let mut lines = Lines::new();

@@ -151,9 +151,6 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
         if let Some(keys) = new_keys {
             migrate = migrate.keyring(keys);
         }
-        if let Some(suffix) = s3ec.instruction_file_suffix {
-            migrate = migrate.instruction_file_suffix(suffix);
-        }
         return many(session, &client, migrate, &prefix).await;
     };
 
@@ -162,9 +159,6 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
         client.reencrypt().uri(&uri).to(to.to_write()).on_progress(progress.counter());
     if let Some(keys) = new_keys {
         reencrypt = reencrypt.keyring(keys);
-    }
-    if let Some(suffix) = s3ec.instruction_file_suffix {
-        reencrypt = reencrypt.instruction_file_suffix(suffix);
     }
     let reencrypt =
         accept_place.into_iter().fold(reencrypt, |reencrypt, place| reencrypt.accept_place(place));

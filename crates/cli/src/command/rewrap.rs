@@ -37,10 +37,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
     let uri = one(prefix.expect("required without a plan"))?;
     let keyring = session.keyrings().reading(reader).await?;
     let client = session.client_builder(&uri, keyring).s3ec(s3ec.settings()?).build();
-    let mut rewrap = client.rewrap().uri(&uri).landing(to_sidecar.into());
-    if let Some(suffix) = s3ec.instruction_file_suffix {
-        rewrap = rewrap.instruction_file_suffix(suffix);
-    }
+    let mut rewrap = client.rewrap().uri(&uri).key_storage(to_sidecar.into());
     if !replace.is_empty() {
         rewrap =
             rewrap.replace_keys(session.keyrings().of(&replace, session.keyrings().kms_builder())?);

@@ -134,7 +134,7 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
     let deleted =
         done.map_err(|signal| Failure::stopped(signal, format!("{uri} may have been deleted")))??;
     let how = match (deleted.delete_marker, &args.version_id) {
-        (Some(true), None) => " (hidden behind a delete marker: its versions stay)",
+        (true, None) => " (hidden behind a delete marker: its versions stay)",
         _ => "",
     };
     session.say(format!("deleted {uri}{how}"));

@@ -69,7 +69,8 @@ pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failur
     let mut shred = client.shred().uri(&uri);
     for pair in replica {
         let there = session.in_region(&pair.value);
-        shred = shred.replica(&there.client_of(&pair.name, there.keyrings().empty()), pair.name);
+        let client = there.client_of(&pair.name, there.keyrings().empty());
+        shred = shred.replica(client.s3(), pair.name);
     }
     if delete_versions {
         shred = shred.delete_versions();

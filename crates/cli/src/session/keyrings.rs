@@ -232,7 +232,7 @@ impl Keyrings {
 
 /// `true` if this is the local key's name.
 fn is_named(key: &LocalKeyring, name: &str) -> bool {
-    key.outline(None).iter().any(|wrap| wrap.wrapping_key() == name)
+    key.name() == name
 }
 
 fn unknown_account(exit: Exit, why: &str) -> Failure {

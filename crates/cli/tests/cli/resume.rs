@@ -12,7 +12,7 @@ use std::{
 
 use sealwax_s3::{
     KmsKeyring,
-    envelope::{Keyring as _, ObjectHeader, Unwrap},
+    envelope::{Keyring as _, ObjectHeader, Unwrap, metadata},
 };
 use serde_json::Value;
 
@@ -202,9 +202,7 @@ fn a_state_file_is_private_and_holds_no_secret() {
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(path.parent().expect("a directory"))), (0o600, 0o700));
 
-    let header = ObjectHeader::parse(
-        state.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-    );
+    let header = ObjectHeader::parse(metadata::pairs(&state.metadata));
     let header = header.expect("Sealwax's metadata");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let data_key = runtime.block_on(async {

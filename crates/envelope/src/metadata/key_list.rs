@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{KEYS, MAX_ENCRYPTED_DATA_KEYS, MISSING, malformed};
 use crate::{
-    EncryptedDataKey, Error, MAX_ENCRYPTED_DATA_KEY_LEN, MissingWrap, Place, ascii_json,
+    EncryptedDataKey, Error, MAX_ENCRYPTED_DATA_KEY_LEN, MissingKey, Place, ascii_json,
     data_key::WRAPPED_UNDER_INTERMEDIATE_LEN,
 };
 
@@ -71,7 +71,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<EncryptedDataKey>, Error> {
             let ciphertext = BASE64.decode(ciphertext).map_err(|_| malformed(KEYS))?;
             let key = EncryptedDataKey::new(provider, wrapping_key, place.clone(), ciphertext)?;
             keys.push(match data_key {
-                Some(wrapped) => key.carrying(wrapped, place.clone()),
+                Some(wrapped) => key.with_wrapped(wrapped, place.clone()),
                 None => key,
             });
         }
@@ -83,14 +83,14 @@ pub(super) fn parse(text: &str) -> Result<Vec<EncryptedDataKey>, Error> {
 }
 
 /// Missing wraps: `[["aws-kms","arn:aws:kms:…"],…]`.
-pub(super) fn missing_to_string(missing: &[MissingWrap]) -> String {
+pub(super) fn missing_to_string(missing: &[MissingKey]) -> String {
     ascii_json::to_string(
         &missing.iter().map(|it| (it.provider(), it.wrapping_key())).collect::<Vec<_>>(),
     )
 }
 
 /// Reads what [`missing_to_string`] wrote, of at most [`super::METADATA_READ_LIMIT`] bytes.
-pub(super) fn parse_missing(text: &str) -> Result<Vec<MissingWrap>, Error> {
+pub(super) fn parse_missing(text: &str) -> Result<Vec<MissingKey>, Error> {
     let names: Vec<(String, String)> =
         serde_json::from_str(text).map_err(|_| malformed(MISSING))?;
     if !(1..=MAX_ENCRYPTED_DATA_KEYS).contains(&names.len()) {
@@ -98,7 +98,7 @@ pub(super) fn parse_missing(text: &str) -> Result<Vec<MissingWrap>, Error> {
     }
     let missing: Vec<_> = names
         .into_iter()
-        .map(|(provider, key)| MissingWrap::new(provider, key))
+        .map(|(provider, key)| MissingKey::new(provider, key))
         .collect::<Result<_, _>>()?;
     if missing_to_string(&missing) != text {
         return Err(malformed(MISSING));

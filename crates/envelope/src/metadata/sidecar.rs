@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{METADATA_READ_LIMIT, ObjectHeader, key_list};
-use crate::{Error, MissingWrap, ascii_json};
+use super::{METADATA_READ_LIMIT, ObjectHeader, key_list, pairs};
+use crate::{Error, MissingKey, ascii_json};
 
 /// Most bytes of a sidecar: a reader looks at no longer one.
 pub const SIDECAR_LIMIT: usize = 16_384;
@@ -37,8 +37,7 @@ impl ObjectHeader {
         }
         let metadata: BTreeMap<String, String> =
             serde_json::from_slice(sidecar).map_err(|_| malformed("is no JSON object of texts"))?;
-        let header =
-            Self::parse(metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+        let header = Self::parse(pairs(&metadata))?;
         if header.spell().as_bytes() != sidecar {
             return Err(malformed("is not canonical"));
         }
@@ -56,7 +55,7 @@ impl ObjectHeader {
         let more = sidecar.keys.iter().filter(|key| !self.keys.contains(key));
         let keys: Vec<_> = self.keys.iter().chain(more).cloned().collect();
         key_list::check_count(keys.len()).map_err(Error::InvalidMetadata)?;
-        let is_missing = |it: &&MissingWrap| !keys.iter().any(|key| it.is_filled_by(key));
+        let is_missing = |it: &&MissingKey| !keys.iter().any(|key| it.is_filled_by(key));
         let missing = self.missing.iter().filter(is_missing).cloned().collect();
         let generation = self.generation.max(sidecar.generation);
         Ok(Self { keys, missing, generation, ..self.clone() })

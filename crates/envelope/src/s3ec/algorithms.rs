@@ -1,6 +1,13 @@
-//! Formats, suites and wrapping algorithms, and how they are spelled.
+//! Formats, algorithm suites, wrapping algorithms and the commitment policy, with their spelling.
 
 use std::fmt;
+
+/// Length of the tag, which follows the ciphertext, in bytes.
+pub const TAG_LEN: usize = 16;
+/// Maximum plaintext length in bytes: one AES-GCM message. (NIST SP 800-38D §5.2.1.1.)
+pub const MAX_PLAINTEXT_LEN: u64 = (1 << 36) - 32;
+/// Length of a message id and of a commitment, in bytes.
+pub(super) const MESSAGE_ID_LEN: usize = 28;
 
 /// Version of the envelope. It is not the version of the client that wrote it: the clients of 2025 and later write V3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +61,7 @@ impl ContentSuite {
         }
     }
 
+    #[cfg(feature = "s3ec")]
     /// The same for a raw key: Java binds every suite that does not commit by the name of AES-GCM, whatever it is.
     pub(super) fn raw_key_binding(self) -> &'static str {
         match self {
@@ -157,5 +165,40 @@ impl WrapAlgorithm {
 impl fmt::Display for WrapAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Requirement that content is encrypted under a key that it commits to, with the names of the
+/// official clients.
+///
+/// Exhaustive: these are the specification's policies, and a new one needs a decision by each
+/// caller.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum CommitmentPolicy {
+    /// Writes V2; reads all formats.
+    ForbidEncryptAllowDecrypt,
+    /// Writes V3; reads all formats.
+    RequireEncryptAllowDecrypt,
+    /// Writes V3; reads only V3.
+    #[default]
+    RequireEncryptRequireDecrypt,
+}
+
+impl CommitmentPolicy {
+    /// Returns the suite for new objects.
+    #[must_use]
+    pub fn suite(self) -> ContentSuite {
+        match self {
+            Self::ForbidEncryptAllowDecrypt => ContentSuite::AesGcm,
+            Self::RequireEncryptAllowDecrypt | Self::RequireEncryptRequireDecrypt => {
+                ContentSuite::AesGcmCommitKey
+            }
+        }
+    }
+}
+
+impl fmt::Display for CommitmentPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
     }
 }

@@ -5,19 +5,46 @@ use std::fmt;
 use sealwax_aws_lc::gcm;
 use zeroize::Zeroizing;
 
-use super::{ContentSuite, Error, derive::GcmKey, envelope::Content};
+use super::{Admitted, Content, ContentSuite, Error, MAX_PLAINTEXT_LEN, TAG_LEN, derive::GcmKey};
 use crate::{
     PlaintextDataKey,
     crypto::{
         self, KEY_LEN, NONCE_LEN,
-        s3ec::{CbcOpener, ctr_in_place},
+        s3ec_primitives::{CbcOpener, ctr_in_place},
     },
 };
 
-/// Bytes of the tag, which follows the ciphertext.
-pub const TAG_LEN: usize = gcm::TAG_LEN;
-/// Longest plaintext in bytes: one AES-GCM message. (NIST SP 800-38D §5.2.1.1.)
-pub const MAX_PLAINTEXT_LEN: u64 = gcm::MAX_LEN;
+const _: () = assert!(TAG_LEN == gcm::TAG_LEN && MAX_PLAINTEXT_LEN == gcm::MAX_LEN);
+
+impl Admitted {
+    /// Starts to decrypt the content of a stored object of `stored_len` bytes, after verifying the
+    /// commitment.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`] if the content commits to another key; [`Error::Truncated`],
+    /// [`Error::TooLong`].
+    pub fn opener(
+        &self,
+        data_key: &PlaintextDataKey,
+        stored_len: u64,
+    ) -> Result<ContentOpener, Error> {
+        ContentOpener::new(self.envelope().content(), data_key, stored_len)
+    }
+
+    /// Returns a reader of ranges, which cannot be authenticated, after verifying the commitment.
+    ///
+    /// # Errors
+    /// [`Error::Authentication`]; [`Error::Unsupported`] for AES-CBC.
+    pub fn dangerous_range_opener(
+        &self,
+        data_key: &PlaintextDataKey,
+    ) -> Result<RangeOpener, Error> {
+        if matches!(self.envelope().content(), Content::AesCbc { .. }) {
+            return Err(Error::Unsupported("ranges of AES-CBC are not read".into()));
+        }
+        RangeOpener::new(self.envelope().content(), data_key)
+    }
+}
 
 /// Encrypts the content of one object, piece by piece, from its first byte to its last.
 pub struct ContentSealer(gcm::Sealer);
@@ -88,11 +115,7 @@ enum Cipher {
 }
 
 impl ContentOpener {
-    pub(super) fn new(
-        content: &Content,
-        data_key: &PlaintextDataKey,
-        stored_len: u64,
-    ) -> Result<Self, Error> {
+    fn new(content: &Content, data_key: &PlaintextDataKey, stored_len: u64) -> Result<Self, Error> {
         let (cipher, left) = match content {
             Content::AesCbc { iv } => {
                 (Cipher::Cbc(CbcOpener::new(data_key.expose_secret(), iv)), stored_len)
@@ -234,7 +257,7 @@ impl RangeOpener {
     /// What a range begins at a multiple of, in bytes.
     pub const BLOCK_LEN: u64 = 16;
 
-    pub(super) fn new(content: &Content, data_key: &PlaintextDataKey) -> Result<Self, Error> {
+    fn new(content: &Content, data_key: &PlaintextDataKey) -> Result<Self, Error> {
         let GcmKey { key, nonce, .. } = GcmKey::of_content(content, data_key)?;
         Ok(Self { key, nonce })
     }

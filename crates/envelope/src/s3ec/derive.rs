@@ -3,13 +3,10 @@
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::{
-    Error,
-    envelope::{Content, MESSAGE_ID_LEN},
-};
+use super::{Content, Error, algorithms::MESSAGE_ID_LEN};
 use crate::{
     PlaintextDataKey,
-    crypto::{KEY_LEN, NONCE_LEN, s3ec::Prk},
+    crypto::{KEY_LEN, NONCE_LEN, s3ec_primitives::Prk},
 };
 
 /// The suite's number, 115, big-endian: associated data of the content, and the start of both labels.

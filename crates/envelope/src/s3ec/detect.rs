@@ -1,6 +1,9 @@
 //! Which format an object has, by the names in its metadata: strictly, so that nothing is taken for an older one.
 
-use super::{Envelope, Error, Storage, fields::Fields, instruction_file, names};
+use super::{
+    Envelope, Error, Format, Storage, envelope_fields::Fields, header_names as names,
+    instruction_file,
+};
 
 /// What an object's metadata says.
 #[derive(Debug)]
@@ -42,6 +45,32 @@ pub fn detect<'a>(
         }
     }
     Ok(Detected::Pending(Pending { object }))
+}
+
+impl Format {
+    /// Returns the format that an object claims by the names in its metadata, which nothing
+    /// authenticates: for reports. Use [`detect`] to read the object.
+    ///
+    /// Returns `None` for objects of other kinds, for instruction files, and for objects of V1 and
+    /// V2 whose envelope is in an instruction file.
+    #[must_use]
+    pub fn claimed<'a>(metadata: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Self> {
+        let known: Vec<_> =
+            metadata.into_iter().filter_map(|(name, _)| names::known(name)).collect();
+        let has = |name: &&str| known.contains(name);
+        if has(&names::INSTRUCTION_FILE_MARKER) {
+            None
+        } else if names::CONTENT_V3.iter().all(has) {
+            // The wrapped key may be in an instruction file; these names are in the object.
+            Some(Self::V3)
+        } else if has(&names::KEY_V2) {
+            Some(Self::V2)
+        } else if has(&names::KEY_V1) {
+            Some(Self::V1)
+        } else {
+            None
+        }
+    }
 }
 
 impl Pending {

@@ -5,23 +5,18 @@ use std::{collections::BTreeMap, fmt};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    ContentSuite, Error, Format, Storage, WrapAlgorithm, WrappedKey,
-    fields::{Fields, bad},
-    names,
+    ContentSuite, Error, Format, MAX_PLAINTEXT_LEN, Storage, TAG_LEN, WrapAlgorithm, WrappedKey,
+    algorithms::MESSAGE_ID_LEN,
+    envelope_fields::{Fields, bad},
+    header_names::{self as names, KEY_ID_PAIR, SUITE_PAIR},
 };
 use crate::{
     EncryptionContext, ascii_json,
-    metadata::{METADATA_LIMIT, check_own_metadata},
+    metadata::{self, METADATA_LIMIT},
 };
 
-/// Length of a message id and of a commitment, in bytes.
-pub(super) const MESSAGE_ID_LEN: usize = 28;
 /// Longest wrapped data key, in bytes: AWS KMS gives at most 6,144.
 const MAX_ENCRYPTED_DATA_KEY_LEN: usize = 6144;
-/// The pair that binds a KMS wrap to the content's suite.
-pub(super) const SUITE_PAIR: &str = "aws:x-amz-cek-alg";
-/// The pair by which clients of V1 named the KMS key.
-pub(super) const KEY_ID_PAIR: &str = "kms_cmk_id";
 
 /// What an object's content was encrypted with, besides the data key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -149,9 +144,9 @@ impl Envelope {
     pub fn plaintext_len(&self, stored: u64) -> Result<u64, Error> {
         match self.content {
             Content::AesCbc { .. } => Ok(stored),
-            _ => match stored.checked_sub(super::TAG_LEN as u64) {
+            _ => match stored.checked_sub(TAG_LEN as u64) {
                 None => Err(Error::Truncated),
-                Some(len) if len > super::MAX_PLAINTEXT_LEN => Err(Error::TooLong),
+                Some(len) if len > MAX_PLAINTEXT_LEN => Err(Error::TooLong),
                 Some(len) => Ok(len),
             },
         }
@@ -163,8 +158,7 @@ impl Envelope {
     pub fn stored_len(&self, plaintext_len: u64) -> Option<u64> {
         match self.content {
             Content::AesCbc { .. } => Some(plaintext_len),
-            _ => (plaintext_len <= super::MAX_PLAINTEXT_LEN)
-                .then(|| plaintext_len + super::TAG_LEN as u64),
+            _ => (plaintext_len <= MAX_PLAINTEXT_LEN).then(|| plaintext_len + TAG_LEN as u64),
         }
     }
 
@@ -204,7 +198,7 @@ impl Envelope {
         if let Some((name, _)) = own.iter().find(|(name, _)| names::is_reserved(name)) {
             return Err(crate::Error::InvalidMetadata(format!("the name {name:?} is reserved")));
         }
-        check_own_metadata(&own)
+        metadata::check_user_defined(&own)
     }
 
     /// What stays with the object in any case.

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::{
     Error,
-    fields::{Fields, Pairs, bad},
-    names,
+    envelope_fields::{Fields, Pairs, bad},
+    header_names as names,
 };
 
 /// What an instruction file's key ends with, after the object's key, unless another suffix was chosen.

@@ -1,43 +1,11 @@
 //! What a reader lets through, before any key is used.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use super::{
-    Content, ContentOpener, ContentSuite, Envelope, Error, RangeOpener, WrapAlgorithm,
-    envelope::SUITE_PAIR,
+    CommitmentPolicy, ContentSuite, Envelope, Error, WrapAlgorithm, header_names::SUITE_PAIR,
 };
-use crate::{EncryptionContext, PlaintextDataKey, ascii_json};
-
-/// Whether content must be encrypted under a key that it commits to, by the names of the official clients.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum CommitmentPolicy {
-    /// Writes V2; reads all.
-    ForbidEncryptAllowDecrypt,
-    /// Writes V3; reads all.
-    RequireEncryptAllowDecrypt,
-    /// Writes V3 and reads V3.
-    #[default]
-    RequireEncryptRequireDecrypt,
-}
-
-impl CommitmentPolicy {
-    /// The suite that is written.
-    #[must_use]
-    pub fn suite(self) -> ContentSuite {
-        match self {
-            Self::ForbidEncryptAllowDecrypt => ContentSuite::AesGcm,
-            Self::RequireEncryptAllowDecrypt | Self::RequireEncryptRequireDecrypt => {
-                ContentSuite::AesGcmCommitKey
-            }
-        }
-    }
-}
-
-impl fmt::Display for CommitmentPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
+use crate::{EncryptionContext, ascii_json};
 
 /// What a reader lets through: V3 alone, unless told otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -154,31 +122,5 @@ impl Admitted {
     #[must_use]
     pub fn envelope(&self) -> &Envelope {
         &self.0
-    }
-
-    /// Begins to open the content of a stored object of `stored_len` bytes, once the commitment is met.
-    ///
-    /// # Errors
-    /// [`Error::Authentication`] where the content commits to another key; [`Error::Truncated`], [`Error::TooLong`].
-    pub fn opener(
-        &self,
-        data_key: &PlaintextDataKey,
-        stored_len: u64,
-    ) -> Result<ContentOpener, Error> {
-        ContentOpener::new(self.0.content(), data_key, stored_len)
-    }
-
-    /// A reader of ranges, which cannot be authenticated, once the commitment is met.
-    ///
-    /// # Errors
-    /// [`Error::Authentication`]; [`Error::Unsupported`] for AES-CBC.
-    pub fn dangerous_range_opener(
-        &self,
-        data_key: &PlaintextDataKey,
-    ) -> Result<RangeOpener, Error> {
-        if matches!(self.0.content(), Content::AesCbc { .. }) {
-            return Err(Error::Unsupported("ranges of AES-CBC are not read".into()));
-        }
-        RangeOpener::new(self.0.content(), data_key)
     }
 }

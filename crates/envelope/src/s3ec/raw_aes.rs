@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{Admitted, ContentSuite, Error, Keyring, WrapAlgorithm, WrappedKey};
 use crate::{
     BoxFuture, EncryptionContext, KeyringError, KeyringErrorKind, PlaintextDataKey,
-    crypto::s3ec::AesKey,
+    crypto::s3ec_primitives::AesKey,
 };
 
 /// Wraps data keys under one AES key: AES-GCM, bound to the content's suite. It also unwraps what older clients wrapped

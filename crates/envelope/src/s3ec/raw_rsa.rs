@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::{Admitted, ContentSuite, Error, Keyring, WrapAlgorithm, WrappedKey};
 use crate::{
     BoxFuture, DATA_KEY_LEN, EncryptionContext, KeyringError, KeyringErrorKind, PlaintextDataKey,
-    crypto::{Unauthentic, s3ec::RsaKey},
+    crypto::{Unauthentic, s3ec_primitives::RsaKey},
 };
 
 /// Wraps data keys under one RSA key: OAEP with SHA-1, bound to the content's suite. It also unwraps what older clients

@@ -13,6 +13,7 @@ use sealwax_envelope::{
     geometry::{
         CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN, body_len, chunk_count, chunk_span, plaintext_len,
     },
+    metadata,
 };
 
 use crate::{construct, vectors};
@@ -88,7 +89,7 @@ fn example_of_a_wrap_context() {
     let of = |binding: WrapContext<'_>| hex::encode(binding.canonical_bytes());
     assert_eq!(of(WrapContext::new(&context, Some(&place))), example["of a data key"]);
     assert_eq!(of(WrapContext::new(&context, None)), example["of a data key without a place"]);
-    assert_eq!(of(WrapContext::of_intermediate_key(&context)), example["of an intermediate key"]);
+    assert_eq!(of(WrapContext::for_intermediate_key(&context)), example["of an intermediate key"]);
 }
 
 #[test]
@@ -146,7 +147,7 @@ fn assert_object(title: &str, vector: &str) {
     assert_eq!(example["wrapping key"], vector.wrapping_keys["first"]);
     assert_eq!(Some(vec![example["place"].clone()]), vector.places);
 
-    let pairs = metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let pairs = metadata::pairs(&metadata);
     let header = ObjectHeader::parse(pairs).expect("an object");
     assert_eq!(header.context().to_json(), example["context"]);
     assert_eq!(header.keys()[0].place().map(Place::as_str), Some(example["place"].as_str()));

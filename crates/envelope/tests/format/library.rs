@@ -7,6 +7,7 @@ use sealwax_envelope::{
     CachingKeyring, EncryptedDataKey, Error, Keyring, KeyringErrorKind, LocalKeyring, MultiKeyring,
     ObjectHeader, StreamOpener, Unwrap,
     geometry::{HEADER_LEN, SEALED_CHUNK_LEN, plaintext_len},
+    metadata,
 };
 
 use crate::{construct::CHUNK, vectors::Vector};
@@ -39,7 +40,7 @@ pub(crate) fn keyring(vector: &Vector) -> MultiKeyring {
 }
 
 pub(crate) fn header(vector: &Vector) -> Result<ObjectHeader, Error> {
-    ObjectHeader::parse(vector.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    ObjectHeader::parse(metadata::pairs(&vector.metadata))
 }
 
 /// The keys that may be unwrapped, as the policy of the client in `sealwax-s3` chooses them.

@@ -10,7 +10,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
-    BoxFuture, EncryptionContext, KeyringError, KeyringErrorKind, PlaintextDataKey,
+    BoxFuture, EncryptionContext, KeyringError, KeyringErrorKind, PlaintextDataKey, metadata,
     s3ec::{
         Admitted, CommitmentPolicy, ContentSuite, Detected, Envelope, Error, Keyring,
         RawAesKeyring, RawRsaKeyring, ReadPolicy, WrapAlgorithm, WrappedKey, detect,
@@ -91,7 +91,7 @@ pub(crate) fn allow_decrypt() -> ReadPolicy {
 
 impl Sample {
     pub(crate) fn envelope(&self) -> Result<Envelope, Error> {
-        match detect(self.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())))? {
+        match detect(metadata::pairs(&self.metadata))? {
             Detected::Complete(envelope) => Ok(envelope),
             Detected::Pending(pending) => match &self.instruction_file {
                 Some(file) => pending.complete(file),

@@ -1,8 +1,9 @@
 //! All samples open, and say what they are; whole, and by ranges.
 
 use futures_util::FutureExt as _;
-use sealwax_envelope::s3ec::{
-    Detected, Error, Keyring as _, RangeOpener, ReadPolicy, Storage, detect,
+use sealwax_envelope::{
+    metadata,
+    s3ec::{Detected, Error, Keyring as _, RangeOpener, ReadPolicy, Storage, detect},
 };
 
 use crate::samples::{Keys, allow_decrypt, entries, everything, raw_keyrings};
@@ -66,7 +67,7 @@ fn what_an_instruction_file_leaves() {
     let mut seen = [0; 2];
     for entry in entries().iter().filter(|entry| entry.storage == "instruction-file") {
         let metadata = entry.load().metadata;
-        let detected = detect(metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let detected = detect(metadata::pairs(&metadata));
         let Ok(Detected::Pending(pending)) = detected else { panic!("{}: {detected:?}", entry.id) };
         assert_eq!(pending.is_certain(), entry.format == "V3", "{}", entry.id);
         seen[usize::from(pending.is_certain())] += 1;

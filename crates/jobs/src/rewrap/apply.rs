@@ -168,7 +168,7 @@ impl fmt::Debug for Apply {
 
 /// What tells one job from another.
 fn job(rewrapper: &Rewrapper, work: &Work) -> Result<String, Error> {
-    let edits = rewrapper.edits().names();
+    let edits = rewrapper.changes().names();
     let named = match &work.0 {
         Objects::Plan(plan) => {
             if plan.header().edits != edits {

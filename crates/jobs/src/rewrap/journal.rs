@@ -285,7 +285,7 @@ fn open(path: &Path, job: String) -> Result<(File, Completed), Error> {
             return Err(Error::new(
                 "use",
                 what,
-                ErrorKind::UploadBusy,
+                ErrorKind::Locked,
                 "another process is at work on this job",
             ));
         }
@@ -452,7 +452,7 @@ mod tests {
         let open = Journal::open(Some(path.clone()), "a".into(), Box::new(|_| {}))
             .await
             .expect("a journal");
-        assert_eq!(run(&path, "a", []).await.expect_err("in use").kind(), ErrorKind::UploadBusy);
+        assert_eq!(run(&path, "a", []).await.expect_err("in use").kind(), ErrorKind::Locked);
         open.0.close(|tally| tally).await.expect("closed");
         fs::write(&path, "something else\n").expect("written");
         assert_eq!(

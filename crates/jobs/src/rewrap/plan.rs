@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use sealwax_s3::{Error, ErrorKind, Forecast, ForecastAction, ListedObject, Rewrapper};
+use sealwax_s3::{Error, ErrorKind, Forecast, ForecastAction, Forecaster, ListedObject, Rewrapper};
 use serde_json::{Map, Value};
 
 use super::{
@@ -88,12 +88,13 @@ impl Planning {
     ) -> Result<Summary, Error> {
         let Self { rewrapper, concurrency, prices, settings, stop, mut on_object } = self;
         let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let edits = rewrapper.edits().names();
+        let edits = rewrapper.changes().names();
         let header =
             PlanHeader { sealwax_plan: VERSION, source: source.into(), edits, begun, settings };
         let mut line = |line: String| plan.write_all((line + "\n").as_bytes()).map_err(unwritten);
         line(json(&header))?;
-        let (window, forecaster) = (Arc::new(Window::up_to(concurrency)), rewrapper.forecaster());
+        let (window, forecaster) =
+            (Arc::new(Window::up_to(concurrency)), Forecaster::new(&rewrapper));
         let mut summary = Summary::default();
         let work = |object: ListedObject| {
             let forecaster = forecaster.clone();
@@ -142,7 +143,7 @@ fn json(line: &impl serde::Serialize) -> String {
 
 /// Forecasts the rewrap of one object, as a line of a plan.
 pub async fn plan_one(rewrapper: &Rewrapper, object: &ListedObject) -> PlannedObject {
-    PlannedObject::new(object, rewrapper.forecaster().forecast(object).await)
+    PlannedObject::new(object, Forecaster::new(rewrapper).forecast(object).await)
 }
 
 /// What may not be so the next time.

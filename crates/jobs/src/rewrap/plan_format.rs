@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sealwax_s3::{
-    DataKeyWay, EditName, Forecast, ForecastAction, ListedObject, MetadataWay, ObjectState,
+    DataKeyWay, Forecast, ForecastAction, KeyChange, ListedObject, MetadataWay, ObjectState,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -22,7 +22,7 @@ pub struct PlanHeader {
     /// Where the objects come from, such as `s3://bucket/prefix`.
     pub source: String,
     /// What is to be changed.
-    pub edits: Vec<EditName>,
+    pub edits: Vec<KeyChange>,
     /// When it was begun, in seconds since 1970.
     pub begun: u64,
     /// Whatever its maker wants to find in it again. Nothing secret.

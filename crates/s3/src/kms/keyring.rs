@@ -7,7 +7,7 @@ use aws_sdk_kms::Client;
 use futures_util::future::try_join_all;
 use sealwax_envelope::{
     BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, KeyMaterial, Keyring,
-    KeyringError, KeyringErrorKind, Place, PlaintextDataKey, Unwrap, WrapContext,
+    KeyringError, KeyringErrorKind, PlaintextDataKey, Unwrap, WrapContext,
 };
 
 use super::{
@@ -129,13 +129,11 @@ impl KmsKeyring {
     fn re_encryptions<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-        place: Option<&'a Place>,
+        binding: WrapContext<'a>,
     ) -> Option<Vec<(Candidate<'a>, &'a KmsKeyArn, WrapContext<'a>)>> {
         let call = |to: &'a KmsKeyArn| {
-            keys.iter().find_map(|key| {
-                Some((in_region(key, to.region())?, to, key.binding_at(context, place)?))
-            })
+            keys.iter()
+                .find_map(|key| Some((in_region(key, to.region())?, to, key.binding_for(binding)?)))
         };
         self.keys.iter().map(call).collect()
     }
@@ -157,10 +155,10 @@ impl KmsKeyring {
         &self,
         from: &Candidate<'_>,
         to: &KmsKeyArn,
-        context: &EncryptionContext,
         binding: WrapContext<'_>,
     ) -> Result<(EncryptedDataKey, Option<KeyMaterial>), KeyringError> {
-        let output = self.calls.re_encrypt(ciphertext_of(from, context), to, binding).await?;
+        let source = ciphertext_of(from, binding.context());
+        let output = self.calls.re_encrypt(source, to, binding).await?;
         let wrapped = encrypted_data_key(to, output.ciphertext, binding.place())?;
         let wrapped = from.key.with_intermediate(wrapped.clone()).unwrap_or(wrapped);
         Ok((wrapped, output.source_material))
@@ -301,14 +299,11 @@ impl Keyring for KmsKeyring {
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-        place: Option<&'a Place>,
+        binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
         Box::pin(async move {
-            let Some(calls) = self.re_encryptions(keys, context, place) else { return Ok(None) };
-            let calls = calls
-                .iter()
-                .map(|(from, to, binding)| self.re_encrypt(from, to, context, *binding));
+            let Some(calls) = self.re_encryptions(keys, binding) else { return Ok(None) };
+            let calls = calls.iter().map(|(from, to, binding)| self.re_encrypt(from, to, *binding));
             let re_encrypted = try_join_all(calls).await?;
             Ok(Some(re_encrypted.into_iter().map(|(wrapped, _)| wrapped).collect()))
         })
@@ -327,8 +322,7 @@ impl Keyring for KmsKeyring {
             else {
                 return Ok(None);
             };
-            let Some(binding) = key.binding_at(context, key.place()) else { return Ok(None) };
-            let (wrapped, material) = self.re_encrypt(&from, &arn, context, binding).await?;
+            let (wrapped, material) = self.re_encrypt(&from, &arn, key.binding(context)).await?;
             let is_newest = material.is_some_and(|material| material.is_newest);
             Ok((!is_newest).then_some(wrapped))
         })
@@ -356,10 +350,7 @@ impl Keyring for KmsKeyring {
                         failure.or(Some(error.with_source("its Region recently failed to answer")));
                     continue;
                 }
-                match self
-                    .re_encrypt(&candidate, &candidate.arn, context, key.binding(context))
-                    .await
-                {
+                match self.re_encrypt(&candidate, &candidate.arn, key.binding(context)).await {
                     Ok((_, material)) => return Ok(material),
                     Err(error) => failure = failure.or(Some(error)),
                 }
@@ -388,13 +379,8 @@ impl Keyring for KmsKeyring {
         })
     }
 
-    fn can_rewrap(
-        &self,
-        keys: &[EncryptedDataKey],
-        context: &EncryptionContext,
-        place: Option<&Place>,
-    ) -> bool {
-        self.re_encryptions(keys, context, place).is_some()
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], binding: WrapContext<'_>) -> bool {
+        self.re_encryptions(keys, binding).is_some()
     }
 
     fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
@@ -405,17 +391,17 @@ impl Keyring for KmsKeyring {
         !self.candidates(std::slice::from_ref(key)).is_empty()
     }
 
-    fn outline(&self, place: Option<&Place>) -> Vec<EncryptedDataKey> {
-        let outline = |key: &KmsKeyArn| {
+    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
+        let expected = |key: &KmsKeyArn| {
             EncryptedDataKey::new(
                 KMS_PROVIDER,
                 key.as_str(),
-                place.cloned(),
+                binding.place().cloned(),
                 vec![0; TYPICAL_CIPHERTEXT_LEN],
             )
             .expect("an ARN is a valid key name")
         };
-        self.keys.iter().map(outline).collect()
+        self.keys.iter().map(expected).collect()
     }
 
     fn s3ec(&self) -> Option<&dyn sealwax_envelope::s3ec::Keyring> {

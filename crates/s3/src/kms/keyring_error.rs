@@ -8,7 +8,7 @@ use aws_sdk_kms::{
 use sealwax_envelope::{KeyringError, KeyringErrorKind};
 
 use super::key_arn::KmsKeyArn;
-use crate::aws_failure::{AwsFailure, Problem};
+use crate::error::aws_failure::{AwsFailure, Problem};
 
 /// Classifies a failed call with `key`.
 ///

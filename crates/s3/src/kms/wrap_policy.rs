@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use sealwax_envelope::{
-    EncryptedDataKey, EncryptionMaterials, KeyringError, KeyringErrorKind, MissingWrap, Place,
+    EncryptedDataKey, EncryptionMaterials, KeyringError, KeyringErrorKind, MissingKey, Place,
     PlaintextDataKey, WrapContext,
 };
 
@@ -93,7 +93,7 @@ pub(super) async fn generate(
 
     let missing = keys.iter().filter(|key| !wrapped.iter().any(|(under, _)| under == key));
     let missing: Result<Vec<_>, _> =
-        missing.map(|key| MissingWrap::new(KMS_PROVIDER, key.as_str())).collect();
+        missing.map(|key| MissingKey::new(KMS_PROVIDER, key.as_str())).collect();
     let wrapped = wrapped.into_iter().map(|(_, encrypted)| encrypted).collect();
     let materials = missing
         .and_then(|missing| Ok(EncryptionMaterials::new(data_key, wrapped)?.with_missing(missing)));

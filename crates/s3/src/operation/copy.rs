@@ -2,26 +2,24 @@
 
 use std::sync::Arc;
 
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{Keyring, ObjectHeader};
 
-use super::{
-    object_setters,
-    rewrap::{
-        Edits, acl,
-        copy::{Held, NewMetadata, ServerCopy, Stored, check_possible},
-        intermediate::IntermediateKeys,
-        landing::{self, Landing},
-        object::Object,
-        present::Present,
-        wrapping::Wrapping,
-    },
-};
+use super::{Handle, head::Head, object_setters};
 use crate::{
-    Attributes, ObjectFormat, ObjectInfo, S3Uri, SealedClient,
-    client::envelope_error,
-    error::{Error, ErrorKind, Target},
-    object::join_metadata,
-    upload::Conditions,
+    error::{Error, ErrorKind, ObjectRef},
+    format::{ObjectFormat, same_format_metadata},
+    object::{ObjectInfo, join_metadata},
+    store::{
+        acl::Grants,
+        attributes::Attributes,
+        conditions::{WriteConditions, write_condition_setters},
+        copy::{ServerCopy, SourceGuard},
+        lost_answer::Stored,
+        snapshot::Snapshot,
+    },
+    uri::S3Uri,
+    vault::{intermediate::IntermediateKeys, new_keys::NewKeys, object_keys::ObjectKeys},
 };
 
 /// Copies an object inside S3 to another place, and wraps its data key anew for that place. The body is copied as it is.
@@ -31,21 +29,21 @@ use crate::{
 /// made for: [`Get::accept_place`](crate::Get::accept_place) reads by them.
 ///
 /// Content headers, the user's own metadata, tags, storage class, server-side encryption, Object Lock settings, website
-/// redirect and, where the bucket has ACLs, the ACL are those of the source, unless [`Copy::attributes`] says otherwise.
+/// redirect and, where the bucket has ACLs, the ACL are those of the source, unless [`CopyObject::attributes`] says otherwise.
 ///
 /// What is copied is the source as it is looked at, by its entity tag, and in a versioned bucket by its version. Both buckets
 /// must be in the Region of the client.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send`"]
-pub struct Copy {
-    client: SealedClient,
+pub struct CopyObject {
+    handle: Handle,
     source_bucket: Option<String>,
     source_key: Option<String>,
     source_version_id: Option<String>,
     source_if_match: Option<String>,
     bucket: Option<String>,
     key: Option<String>,
-    conditions: Conditions,
+    conditions: WriteConditions,
     accepted_places: Vec<String>,
     keyring: Option<Arc<dyn Keyring>>,
     attributes: Option<Attributes>,
@@ -54,7 +52,7 @@ pub struct Copy {
 /// What was copied, and what was stored.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct CopyOutput {
+pub struct CopyObjectOutput {
     /// The entity tag of the copy, as S3 gave it.
     pub e_tag: Option<String>,
     /// The version of the copy, in a versioned bucket.
@@ -65,17 +63,17 @@ pub struct CopyOutput {
     pub source: ObjectInfo,
 }
 
-impl Copy {
-    pub(crate) fn new(client: SealedClient) -> Self {
+impl CopyObject {
+    pub(crate) fn new(handle: Handle) -> Self {
         Self {
-            client,
+            handle,
             source_bucket: None,
             source_key: None,
             source_version_id: None,
             source_if_match: None,
             bucket: None,
             key: None,
-            conditions: Conditions::default(),
+            conditions: WriteConditions::default(),
             accepted_places: Vec::new(),
             keyring: None,
             attributes: None,
@@ -113,17 +111,7 @@ impl Copy {
 
     object_setters!();
 
-    /// Stores only over the object with this entity tag.
-    pub fn if_match(mut self, e_tag: impl Into<String>) -> Self {
-        self.conditions.if_match = Some(e_tag.into());
-        self
-    }
-
-    /// `*`: stores only where there is no object yet.
-    pub fn if_none_match(mut self, e_tag: impl Into<String>) -> Self {
-        self.conditions.if_none_match = Some(e_tag.into());
-        self
-    }
+    write_condition_setters!();
 
     /// Wraps the copy's data key under the wrapping keys of `keyring`, instead of the client's.
     pub fn keyring(mut self, keyring: impl Keyring + 'static) -> Self {
@@ -151,10 +139,11 @@ impl Copy {
     /// changed meanwhile; [`ErrorKind::Conflict`] where a condition does not hold; [`ErrorKind::Unsupported`] for one that must
     /// be restored from an archive first. Nothing was stored then.
     #[tracing::instrument(name = "copy", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
-    pub async fn send(self) -> Result<CopyOutput, Error> {
-        let s3 = self.client.s3();
-        let source = Target::new("copy", s3, self.source_bucket.clone(), self.source_key.clone())?;
-        let target = Target::new("copy", s3, self.bucket.clone(), self.key.clone())?;
+    pub async fn send(self) -> Result<CopyObjectOutput, Error> {
+        let s3 = self.handle.store.s3();
+        let source =
+            ObjectRef::new("copy", s3, self.source_bucket.clone(), self.source_key.clone())?;
+        let target = ObjectRef::new("copy", s3, self.bucket.clone(), self.key.clone())?;
         let is_onto_itself = (&source.bucket, &source.key) == (&target.bucket, &target.key);
         if is_onto_itself && self.source_version_id.is_none() {
             return Err(source.error(
@@ -163,42 +152,44 @@ impl Copy {
             ));
         }
 
-        let present =
-            Present::look_at(&self.client, &source, self.source_version_id.clone()).await?;
-        let format = ObjectFormat::of(&self.client, &source, present.head.metadata(), None).await?;
-        let info = ObjectInfo::of_head(&source, &present.head, format)?;
+        let Handle { store, vault, .. } = &self.handle;
+        let version_id = self.source_version_id.clone();
+        let snapshot = Snapshot::of_version(store, &source, version_id).await?;
+        let format = vault.format_of(store, &source, snapshot.head.metadata()).await?;
+        let info = ObjectInfo::of_head(&source, &snapshot.head, format)?;
         let sealed = info.sealed_header(&source)?.clone();
-        check_possible(&source, &present.head)?;
+        snapshot.check_copyable(&source)?;
         if self.source_if_match.is_some() && self.source_if_match != info.e_tag {
-            return Err(
-                source.error(ErrorKind::Conflict, "it has another entity tag than was required")
-            );
+            let message = "it has another entity tag than required";
+            return Err(source.error(ErrorKind::Conflict, message));
         }
 
         let (info, header) = self.header_for(&source, &target, info).await?;
         tracing::debug!(generation = header.generation(), keys = header.keys().len(), "copying");
-        let (attributes, expires) = self.attributes_for(&source, &target, &present).await?;
+        let (attributes, expires) = self.attributes_for(&source, &target, &snapshot).await?;
+        let metadata = join_metadata(&ObjectFormat::Sealwax(header.clone()), &info.metadata);
+        let expected = metadata.clone();
+        // No other copy has wrapped keys that were made just now.
+        let is_recognizable = header != sealed;
+        let is_ours = move |head: &HeadObjectOutput| {
+            is_recognizable && same_format_metadata(head.metadata(), &expected)
+        };
+        let version_id = self.source_version_id.clone().or_else(|| info.version_id.clone());
         let copy = ServerCopy {
-            client: &self.client,
+            store,
             source: &source,
-            present: &present,
-            held: Held::ByVersion(
-                self.source_version_id.clone().or_else(|| info.version_id.clone()),
-            ),
+            snapshot: &snapshot,
+            guard: SourceGuard::Version(version_id),
             target: &target,
             conditions: self.conditions.clone(),
             attributes,
             expires,
-            metadata: NewMetadata::new(join_metadata(
-                &ObjectFormat::Sealwax(header.clone()),
-                &info.metadata,
-            )),
-            // Wraps that were made just now are in no other copy.
-            is_recognisable: header != sealed,
+            metadata,
+            is_ours: &is_ours,
         };
         match copy.send().await {
             Ok(Stored { e_tag, version_id }) => {
-                Ok(CopyOutput { e_tag, version_id, header, source: info })
+                Ok(CopyObjectOutput { e_tag, version_id, header, source: info })
             }
             Err(error)
                 if error.kind() == ErrorKind::Conflict
@@ -210,64 +201,61 @@ impl Copy {
         }
     }
 
-    /// The source with the keys of its sidecar among its own, and the copy's metadata: the source's data key, wrapped for
-    /// `target`.
+    /// Returns the source with the keys of its sidecar, and the copy's metadata: the source's data
+    /// key, wrapped for `target`.
     async fn header_for(
         &self,
-        source: &Target,
-        target: &Target,
+        source: &ObjectRef,
+        target: &ObjectRef,
         info: ObjectInfo,
     ) -> Result<(ObjectInfo, ObjectHeader), Error> {
-        let keyring = self.keyring.as_ref().unwrap_or(self.client.keyring());
-        let wrapping = Wrapping {
-            client: self.client.clone(),
-            edits: Edits::new().add_keys(Arc::clone(keyring)),
-            accepted_places: self.accepted_places.clone(),
-            intermediate_keys: IntermediateKeys::default(),
-            landing: Landing::Copy,
-            instruction_file_suffix: None,
-        };
-        let object = Object::find(&wrapping, source, info, target, false).await?;
-        let keys = wrapping.keys(&object).await?;
-        let info = object.info;
-        // The same keys: bound to no place, or to a logical one that both share.
-        let header = match keys == info.keys() {
-            true => info.sealed_header(source)?.clone(),
-            false => info.sealed_header(source)?.rewrapped(keys).map_err(envelope_error(target))?,
-        };
-        landing::check_fits(&header, &info, false).map_err(envelope_error(target))?;
-        if self.client.places().acceptable_keys(target, &header, &[]).is_err() {
-            return Err(target.error(
-                ErrorKind::InvalidInput,
-                "the keyring has no key to wrap the copy's data key under",
-            ));
+        let Handle { store, vault, .. } = &self.handle;
+        let keyring = self.keyring.as_ref().unwrap_or(vault.keyring());
+        let places = &self.accepted_places;
+        let object = ObjectKeys::find((store, vault), source, info, target, places, false).await?;
+        let mut keys = object.info.keys().to_vec();
+        if let Some(new) = NewKeys::plan(0, &**keyring, false, &object, &mut keys)? {
+            keys = object.info.keys().to_vec();
+            keys.retain(|key| new.keeps(key));
+            keys.extend(new.make(&object, &IntermediateKeys::default()).await?);
         }
-        Ok((info, header))
+        let sealed = object.info.sealed_header(source)?;
+        // The same keys: bound to no place, or to a logical one that both share.
+        let header = if keys == object.info.keys() {
+            sealed.clone()
+        } else {
+            sealed.rewrapped(keys).map_err(|error| target.envelope_error(error))?
+        };
+        object.check_fits(&header)?;
+        if vault.places().acceptable_keys(target, &header, &[]).is_err() {
+            let message = "the keyring has no key to wrap the copy's data key under";
+            return Err(target.error(ErrorKind::InvalidInput, message));
+        }
+        Ok((object.info, header))
     }
 
-    /// The copy's attributes, and its `Expires`.
+    /// Returns the copy's attributes, and its `Expires` header.
     async fn attributes_for(
         &self,
-        source: &Target,
-        target: &Target,
-        present: &Present,
+        source: &ObjectRef,
+        target: &ObjectRef,
+        snapshot: &Snapshot,
     ) -> Result<(Attributes, Option<String>), Error> {
         if let Some(attributes) = &self.attributes {
             return Ok((attributes.clone(), None));
         }
-        let head = &present.head;
-        let grants = match self.client.acls_are_off(&target.bucket).await {
-            true => acl::Grants::default(),
-            false => acl::grants_to_keep(&self.client, source, head.version_id()).await?,
+        let (store, head) = (&self.handle.store, &snapshot.head);
+        let grants = if store.acls_are_disabled(&target.bucket).await {
+            Grants::default()
+        } else {
+            store.grants_to_keep(source, head.version_id()).await?
         };
-        Ok((
-            grants.onto(Attributes::of_stored(head, present.now.into())),
-            head.expires_string.clone(),
-        ))
+        let attributes = grants.onto(Attributes::of_stored(head, snapshot.now.into()));
+        Ok((attributes, head.expires_string.clone()))
     }
 
-    async fn source_has_changed(&self, source: &Target, info: &ObjectInfo) -> bool {
-        let mut head = self.client.head().bucket(&source.bucket).key(&source.key);
+    async fn source_has_changed(&self, source: &ObjectRef, info: &ObjectInfo) -> bool {
+        let mut head = Head::new(self.handle.clone()).bucket(&source.bucket).key(&source.key);
         if let Some(version_id) = self.source_version_id.as_ref().or(info.version_id.as_ref()) {
             head = head.version_id(version_id);
         }

@@ -1,57 +1,72 @@
-//! Deleting an object.
+//! Deletion of an object.
 
-use aws_sdk_s3::operation::delete_object::DeleteObjectOutput;
-
-use super::object_setters;
+use super::{Handle, object_setters};
 use crate::{
-    SealedClient,
-    error::{Error, Target},
-    sidecars,
+    error::{Error, ObjectRef},
+    vault::sidecar,
 };
 
-/// Deletes an object: in a versioned bucket, hides it behind a delete marker. Wraps `DeleteObject`.
+/// Deletes an object; in a versioned bucket, hides it behind a delete marker.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send`"]
 pub struct Delete {
-    client: SealedClient,
+    handle: Handle,
     bucket: Option<String>,
     key: Option<String>,
     version_id: Option<String>,
     if_match: Option<String>,
 }
 
+/// Result of a [`Delete`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DeleteOutput {
+    /// The version that was deleted, or the version of the delete marker, in a versioned bucket.
+    pub version_id: Option<String>,
+    /// `true` if a delete marker was written, or if the deleted version was one.
+    pub delete_marker: bool,
+}
+
 impl Delete {
-    pub(crate) fn new(client: SealedClient) -> Self {
-        Self { client, bucket: None, key: None, version_id: None, if_match: None }
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle, bucket: None, key: None, version_id: None, if_match: None }
     }
 
     object_setters!();
 
-    /// Deletes this version for good.
+    /// Deletes this version permanently.
     pub fn version_id(mut self, version_id: impl Into<String>) -> Self {
         self.version_id = Some(version_id.into());
         self
     }
 
-    /// Deletes only the object with this entity tag.
+    /// Deletes only the object with this entity tag, or fails with
+    /// [`Conflict`](crate::ErrorKind::Conflict).
     pub fn if_match(mut self, e_tag: impl Into<String>) -> Self {
         self.if_match = Some(e_tag.into());
         self
     }
 
-    /// Sends the request. It succeeds also where there was no such object.
+    /// Sends the request. It succeeds if the object does not exist, too.
     ///
-    /// Where the client looks for sidecars and no version was named, the object's sidecar is deleted after it: two requests
-    /// more.
+    /// If the client looks for sidecars and no version is named, the object's sidecar is deleted
+    /// after it, by two more requests.
     ///
     /// # Errors
-    /// An [`Error`] of S3's making; one of the sidecar says that the object itself was deleted.
-    pub async fn send(self) -> Result<DeleteObjectOutput, Error> {
-        let s3 = self.client.s3();
-        let target = Target::new("delete", s3, self.bucket, self.key)?;
-        // A version's sidecar cannot be told from that of a later one by its name: it stays.
-        let suffix = self.client.sidecars().suffix().filter(|_| self.version_id.is_none());
-        let deleted = s3
+    /// A failure of S3. A failure to delete the sidecar says that the object itself was deleted.
+    #[tracing::instrument(
+        name = "delete",
+        skip_all,
+        fields(bucket = self.bucket, key = self.key),
+        err(level = "debug")
+    )]
+    pub async fn send(self) -> Result<DeleteOutput, Error> {
+        let Handle { store, vault, .. } = &self.handle;
+        let target = ObjectRef::new("delete", store.s3(), self.bucket, self.key)?;
+        // Its name does not tell a version's sidecar from that of a later version: it stays.
+        let suffix = vault.sidecars().suffix().filter(|_| self.version_id.is_none());
+        let deleted = store
+            .s3()
             .delete_object()
             .bucket(&target.bucket)
             .key(&target.key)
@@ -59,12 +74,13 @@ impl Delete {
             .set_if_match(self.if_match)
             .send()
             .await
-            .map_err(|error| target.s3("DeleteObject", &error))?;
+            .map_err(|error| target.s3_error("DeleteObject", &error))?;
         if let Some(suffix) = suffix {
-            let sidecar = sidecars::delete(&self.client, &target, suffix).await;
-            sidecar
-                .map_err(|error| error.meaning("the object was deleted, but not its sidecar"))?;
+            sidecar::delete(store, &target, suffix).await.map_err(|error| {
+                error.with_prefix("the object was deleted, but not its sidecar")
+            })?;
         }
-        Ok(deleted)
+        let delete_marker = deleted.delete_marker.unwrap_or_default();
+        Ok(DeleteOutput { version_id: deleted.version_id, delete_marker })
     }
 }

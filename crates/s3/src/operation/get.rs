@@ -1,12 +1,6 @@
 //! Reading and opening an object.
 
-mod download;
-mod fetch;
-mod file;
 mod ranges;
-mod stream;
-mod wanted;
-mod whole;
 
 use std::{
     fmt,
@@ -20,22 +14,21 @@ use futures_util::TryStreamExt as _;
 use sealwax_envelope::{EncryptionContext, ObjectHeader, s3ec::Envelope};
 use tokio::io::AsyncBufRead;
 
-pub use self::stream::PlaintextStream;
-use self::{
-    download::{Download, Opening},
-    fetch::{Fetcher, FirstBody, Pin, ranged_get},
-    wanted::Wanted,
-    whole::WholeContent,
-};
-use super::{
-    conditions::{ReadConditions, condition_setters},
-    object_setters,
-};
+use super::{ContextSetting, Handle, context_setters, head::Head, object_setters};
+pub use crate::download::stream::PlaintextStream;
 use crate::{
-    ObjectFormat, ObjectInfo, SealedClient,
-    error::{Error, ErrorKind, Target},
-    object::{ContentRange, stored_len},
-    upload::OnProgress,
+    download::{
+        fetch::{Fetcher, FirstResponse, Pin, ranged_get},
+        file,
+        parts::{Download, Opening},
+        requested_range::RequestedRange,
+        whole_message::WholeMessage,
+    },
+    error::{Error, ErrorKind, ObjectRef},
+    format::ObjectFormat,
+    object::{ContentRange, ObjectInfo, stored_len},
+    progress::OnProgress,
+    store::conditions::{ReadConditions, read_condition_setters},
 };
 
 /// Reads and opens an object, or a range of it. No byte is released before it verifies.
@@ -45,33 +38,31 @@ use crate::{
 /// of the same version; a part whose connection breaks is resumed from its last byte.
 #[must_use = "nothing happens before `send` or `to_file`"]
 pub struct Get {
-    client: SealedClient,
+    handle: Handle,
     bucket: Option<String>,
     key: Option<String>,
     version_id: Option<String>,
     conditions: ReadConditions,
-    required_context: EncryptionContext,
+    context: ContextSetting,
     accepted_places: Vec<String>,
-    instruction_file_suffix: Option<String>,
     any_context: bool,
-    wanted: Wanted,
+    requested: RequestedRange,
     unauthenticated_range: bool,
     on_progress: Option<OnProgress>,
 }
 
 impl Get {
-    pub(crate) fn new(client: SealedClient) -> Self {
+    pub(crate) fn new(handle: Handle) -> Self {
         Self {
-            client,
+            handle,
             bucket: None,
             key: None,
             version_id: None,
             conditions: ReadConditions::default(),
-            required_context: EncryptionContext::new(),
+            context: ContextSetting::default(),
             accepted_places: Vec::new(),
-            instruction_file_suffix: None,
             any_context: false,
-            wanted: Wanted::Whole,
+            requested: RequestedRange::Whole,
             unauthenticated_range: false,
             on_progress: None,
         }
@@ -85,14 +76,14 @@ impl Get {
         self
     }
 
-    condition_setters!();
+    read_condition_setters!();
 
     /// Reads these bytes of the plaintext, counted from 0, as far as the object has them: `10..20`, `10..`, `..=19`.
     ///
     /// Only the chunks that hold them are fetched. A range that ends before the object does says nothing about the
     /// object's length.
     pub fn range(mut self, range: impl RangeBounds<u64>) -> Self {
-        self.wanted = Wanted::range(range);
+        self.requested = RequestedRange::range(range);
         self
     }
 
@@ -107,16 +98,17 @@ impl Get {
 
     /// Reads the last `len` bytes of the plaintext, or all of it where it is shorter. The object's end is authenticated.
     pub fn suffix(mut self, len: u64) -> Self {
-        self.wanted = Wanted::Suffix(len);
+        self.requested = RequestedRange::Suffix(len);
         self
     }
 
-    /// Refuses an object whose encryption context lacks any of these pairs, before KMS is asked. Of the S3 Encryption Client
-    /// these must be all of its pairs, unless [`crate::s3ec::S3ec::any_context`] is set.
-    pub fn require_context(mut self, pairs: EncryptionContext) -> Self {
-        self.required_context = pairs;
-        self
-    }
+    context_setters!(
+        /// Requires these pairs: an object whose encryption context lacks any of them is refused
+        /// with [`ErrorKind::ContextMismatch`], before KMS is asked.
+        ///
+        /// For an object of the S3 Encryption Client these must be all of its pairs, unless
+        /// [`crate::s3ec::S3ec::any_context`] is set.
+    );
 
     /// Accepts an object whose wraps are bound to `place` (`bucket/key`), for this read alone.
     pub fn accept_place(mut self, place: impl Into<String>) -> Self {
@@ -124,15 +116,8 @@ impl Get {
         self
     }
 
-    /// What follows the object's key in that of its instruction file, which the S3 Encryption Client may have written:
-    /// `.instruction` unless set.
-    pub fn instruction_file_suffix(mut self, suffix: impl Into<String>) -> Self {
-        self.instruction_file_suffix = Some(suffix.into());
-        self
-    }
-
     /// Reads an object of the S3 Encryption Client whatever its encryption context.
-    pub(crate) fn any_context(mut self) -> Self {
+    pub(crate) fn any_encryption_context(mut self) -> Self {
         self.any_context = true;
         self
     }
@@ -152,21 +137,20 @@ impl Get {
     /// [`ErrorKind::Conflict`] and [`ErrorKind::NotModified`] where a condition does not hold.
     #[tracing::instrument(name = "get", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<SealedObject, Error> {
-        let target = Target::new("get", self.client.s3(), self.bucket.clone(), self.key.clone())?;
-        self.wanted.check().map_err(|message| target.error(ErrorKind::InvalidInput, message))?;
-        let Answer { info, stored_len, pin, first } = self.first_answer(&target).await?;
-        let Some(window) = self.wanted.window(info.plaintext_len()) else {
+        let store = &self.handle.store;
+        let target = ObjectRef::new("get", store.s3(), self.bucket.clone(), self.key.clone())?;
+        let context = self.context.clone().build(&target)?;
+        self.requested.check().map_err(|message| target.error(ErrorKind::InvalidInput, message))?;
+        let FirstAnswer { info, stored_len, pin, first } = self.first_answer(&target).await?;
+        let Some(window) = self.requested.window(info.plaintext_len()) else {
             return Err(beyond_the_end(&target, info.plaintext_len()));
         };
-        let reading = Reading {
-            get: &self,
-            fetcher: Fetcher { client: self.client.clone(), target, pin },
-            window,
-        };
+        let fetcher = Fetcher { store: store.clone(), target, pin };
+        let opening = ObjectOpening { get: &self, context, fetcher, window };
         let reader = match info.format() {
-            ObjectFormat::Sealwax(header) => reading.sealed(header, &info).await?,
-            ObjectFormat::S3ec(envelope) => reading.s3ec(envelope, &info, stored_len).await?,
-            ObjectFormat::Unencrypted => reading.unencrypted(&info)?,
+            ObjectFormat::Sealwax(header) => opening.sealed(header, &info).await?,
+            ObjectFormat::S3ec(envelope) => opening.s3ec(envelope, &info, stored_len).await?,
+            ObjectFormat::Unencrypted => opening.unencrypted(&info)?,
         };
         Ok(SealedObject { info, reader, first })
     }
@@ -188,83 +172,80 @@ impl Get {
         let Some(first) = ranges::coalesce(ranges).into_iter().next() else {
             return Ok(Vec::new());
         };
-        self.wanted = Wanted::range(first);
+        self.requested = RequestedRange::range(first);
         ranges::read(self.send().await?, ranges).await
     }
 
-    /// The first `GetObject`: the first part of what is wanted, and the metadata with it.
-    async fn first_answer(&self, target: &Target) -> Result<Answer, Error> {
-        let suffix = self.instruction_file_suffix.as_deref();
+    /// Sends the first `GetObject`, for the first part of the requested bytes and the metadata.
+    async fn first_answer(&self, target: &ObjectRef) -> Result<FirstAnswer, Error> {
+        let Handle { store, vault, .. } = &self.handle;
         let pin = Pin { version_id: self.version_id.clone(), conditions: self.conditions.clone() };
-        let range = self.wanted.first_request(self.client.part_len());
-        match ranged_get(self.client.s3(), target, &pin, &range).await {
+        let range = self.requested.first_request(store.part_len());
+        match ranged_get(store.s3(), target, &pin, &range).await {
             Ok(output) => {
-                let format =
-                    ObjectFormat::of(&self.client, target, output.metadata(), suffix).await?;
+                let format = vault.format_of(store, target, output.metadata()).await?;
                 let info = ObjectInfo::of_get(target, &output, format)?;
                 let stored_len = stored_len(&output).unwrap_or_default();
                 let pin = Pin::new(pin.version_id.or(output.version_id), output.e_tag);
                 let range = output.content_range.as_deref().and_then(ContentRange::parse);
                 let first = Some((output.body, range.map_or(0, |range| range.start)));
-                Ok(Answer { info, stored_len, pin, first })
+                Ok(FirstAnswer { info, stored_len, pin, first })
             }
-            // The object has none of these bytes: say what it is, which may be no object of ours at all.
+            // The object has none of these bytes. The error says what it is: it may not be sealed.
             Err(failure) if failure.status == Some(416) => {
-                let mut head = self.client.head().bucket(&target.bucket).key(&target.key);
+                let mut head =
+                    Head::new(self.handle.clone()).bucket(&target.bucket).key(&target.key);
                 if let Some(version_id) = &self.version_id {
                     head = head.version_id(version_id);
                 }
-                if let Some(suffix) = suffix {
-                    head = head.instruction_file_suffix(suffix);
-                }
-                let info = head.send().await.map_err(|error| error.during("get"))?;
+                let info = head.send().await.map_err(|error| error.in_operation("get"))?;
                 let beyond = || beyond_the_end(target, info.plaintext_len());
                 if matches!(info.format(), ObjectFormat::Sealwax(_)) {
                     return Err(beyond());
                 }
                 let stored_len =
                     info.format().stored_len(info.plaintext_len()).ok_or_else(beyond)?;
-                let pin = Pin::new(
-                    pin.version_id.or_else(|| info.version_id.clone()),
-                    info.e_tag.clone(),
-                );
-                Ok(Answer { info, stored_len, pin, first: None })
+                let version_id = pin.version_id.or_else(|| info.version_id.clone());
+                let pin = Pin::new(version_id, info.e_tag.clone());
+                Ok(FirstAnswer { info, stored_len, pin, first: None })
             }
             Err(failure) => Err(target.s3_failure("GetObject", failure)),
         }
     }
 }
 
-/// What the first request tells.
-struct Answer {
+/// Content of the first response.
+struct FirstAnswer {
     info: ObjectInfo,
     stored_len: u64,
     pin: Pin,
-    first: Option<FirstBody>,
+    first: Option<FirstResponse>,
 }
 
-/// What is known when it is clear which format an object has.
-struct Reading<'a> {
+/// An object whose format is known, about to be opened.
+struct ObjectOpening<'a> {
     get: &'a Get,
+    /// The required encryption context.
+    context: EncryptionContext,
     fetcher: Fetcher,
     window: Range<u64>,
 }
 
-impl Reading<'_> {
-    /// An object of Sealwax's own.
+impl ObjectOpening<'_> {
+    /// Opens an object in Sealwax's own format.
     async fn sealed(self, header: &ObjectHeader, info: &ObjectInfo) -> Result<Reader, Error> {
-        let target = &self.fetcher.target;
+        let (get, target) = (self.get, &self.fetcher.target);
         let stored = header.context();
-        let mut required = self.get.required_context.iter();
-        if let Some((name, _)) = required.find(|(name, value)| stored.get(name) != Some(value)) {
+        let lacks = |(name, value): &(&str, &str)| stored.get(name) != Some(value);
+        if let Some((name, _)) = self.context.iter().find(lacks) {
             let message = format!("its encryption context does not have the required {name:?}");
             return Err(target.error(ErrorKind::ContextMismatch, message));
         }
-        let opener = self.get.client.opener(target, header, &self.get.accepted_places).await?;
-        let (plaintext_len, generation) = (info.plaintext_len(), header.generation());
+        let Handle { store, vault, .. } = &get.handle;
+        let opener = vault.opener(store, target, header, &get.accepted_places).await?;
         tracing::debug!(
-            plaintext_len,
-            generation,
+            plaintext_len = info.plaintext_len(),
+            generation = header.generation(),
             start = self.window.start,
             end = self.window.end,
             "opening"
@@ -272,42 +253,44 @@ impl Reading<'_> {
         Ok(self.parts(info, Opening::Chunks { opener, body_header: *header.body_header() }))
     }
 
-    /// An object of the S3 Encryption Client.
+    /// Opens an object of the S3 Encryption Client.
     async fn s3ec(
         self,
         envelope: &Envelope,
         info: &ObjectInfo,
         stored_len: u64,
     ) -> Result<Reader, Error> {
-        let Get { client, required_context, any_context, wanted, .. } = self.get;
-        let target = &self.fetcher.target;
-        if *wanted != Wanted::Whole && !self.get.unauthenticated_range {
-            let message = "a range of an object of the S3 Encryption Client cannot be authenticated: read all of it, or use \
-                           `dangerous_unauthenticated_range`";
+        let Get { handle, any_context, requested, unauthenticated_range, .. } = self.get;
+        let (vault, target) = (&handle.vault, &self.fetcher.target);
+        let is_whole = *requested == RequestedRange::Whole;
+        if !is_whole && !unauthenticated_range {
+            let message = "a range of an object of the S3 Encryption Client can't be authenticated: \
+                           read the whole object, or allow an unauthenticated range";
             return Err(target.error(ErrorKind::Unsupported, message));
         }
-        let admitted = client.admit(target, envelope.clone(), required_context, *any_context)?;
-        let data_key = client.unwrap_s3ec(target, &admitted).await?;
+        let admitted = vault.admit(target, envelope.clone(), &self.context, *any_context)?;
+        let data_key = vault.unwrap_s3ec(target, &admitted).await?;
         tracing::debug!(stored_len, format = %envelope.format(), "opening");
-        if *wanted != Wanted::Whole {
-            let opener =
-                admitted.dangerous_range_opener(&data_key).map_err(|error| target.s3ec(error))?;
+        if !is_whole {
+            let opener = admitted.dangerous_range_opener(&data_key);
+            let opener = opener.map_err(|error| target.s3ec_error(error))?;
             return Ok(self.parts(info, Opening::UnverifiedRange(Arc::new(opener))));
         }
-        let opener = admitted.opener(&data_key, stored_len).map_err(|error| target.s3ec(error))?;
-        Ok(Reader::Whole(Box::new(WholeContent {
-            opener,
+        let opener = admitted.opener(&data_key, stored_len);
+        Ok(Reader::Whole(Box::new(WholeMessage {
+            opener: opener.map_err(|error| target.s3ec_error(error))?,
             stored_len,
             plaintext_len: info.plaintext_len(),
+            max_buffer_len: vault.s3ec().max_buffer_len(),
             fetcher: self.fetcher,
             on_progress: self.get.on_progress.clone(),
         })))
     }
 
-    /// An object that the client's policy passes through.
+    /// Reads an object that is not encrypted, and that the client's policy passes through.
     fn unencrypted(self, info: &ObjectInfo) -> Result<Reader, Error> {
-        if !self.get.required_context.is_empty() {
-            let message = "an encryption context is required, and it is not encrypted at all";
+        if !self.context.is_empty() {
+            let message = "an encryption context is required, and the object is not encrypted";
             return Err(self.fetcher.target.error(ErrorKind::ContextMismatch, message));
         }
         Ok(self.parts(info, Opening::Unencrypted))
@@ -324,7 +307,7 @@ impl Reading<'_> {
     }
 }
 
-fn beyond_the_end(target: &Target, plaintext_len: u64) -> Error {
+fn beyond_the_end(target: &ObjectRef, plaintext_len: u64) -> Error {
     target.error(
         ErrorKind::InvalidInput,
         format!("the range begins beyond its end: it has {plaintext_len} bytes"),
@@ -336,7 +319,7 @@ impl fmt::Debug for Get {
         f.debug_struct("Get")
             .field("bucket", &self.bucket)
             .field("key", &self.key)
-            .field("wanted", &self.wanted)
+            .field("requested", &self.requested)
             .finish_non_exhaustive()
     }
 }
@@ -345,7 +328,7 @@ impl fmt::Debug for Get {
 pub struct SealedObject {
     info: ObjectInfo,
     reader: Reader,
-    first: Option<FirstBody>,
+    first: Option<FirstResponse>,
 }
 
 /// How the plaintext is read.
@@ -353,7 +336,7 @@ enum Reader {
     /// Part by part, each of them verified by itself; or unverified, as was asked for.
     Parts(Box<Download>),
     /// As one message, which is verified at its end.
-    Whole(Box<WholeContent>),
+    Whole(Box<WholeMessage>),
 }
 
 impl SealedObject {

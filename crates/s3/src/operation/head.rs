@@ -1,73 +1,70 @@
-//! What is known without any key.
+//! Metadata without any key.
 
-use super::{
-    conditions::{ReadConditions, condition_setters, on_request},
-    object_setters,
-};
+use super::{Handle, object_setters};
 use crate::{
-    ObjectFormat, ObjectInfo, SealedClient,
-    error::{Error, Target},
+    error::{Error, ObjectRef},
+    object::ObjectInfo,
+    store::conditions::{ReadConditions, on_request, read_condition_setters},
 };
 
-/// Reads what is known of an object without any key, by one `HeadObject`; and one `GetObject` of its instruction file, where
-/// the S3 Encryption Client may have written one. No KMS call is made, so nothing of the answer is authenticated.
+/// Reads an object's metadata without any key, by one `HeadObject`; and by one `GetObject` if the
+/// object may have an instruction file of the S3 Encryption Client.
+///
+/// KMS is not called, so nothing in the answer is authenticated.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send`"]
 pub struct Head {
-    client: SealedClient,
+    handle: Handle,
     bucket: Option<String>,
     key: Option<String>,
     version_id: Option<String>,
     conditions: ReadConditions,
-    instruction_file_suffix: Option<String>,
 }
 
 impl Head {
-    pub(crate) fn new(client: SealedClient) -> Self {
+    pub(crate) fn new(handle: Handle) -> Self {
         Self {
-            client,
+            handle,
             bucket: None,
             key: None,
             version_id: None,
             conditions: ReadConditions::default(),
-            instruction_file_suffix: None,
         }
     }
 
     object_setters!();
 
-    /// Asks for this version.
+    /// Reads this version.
     pub fn version_id(mut self, version_id: impl Into<String>) -> Self {
         self.version_id = Some(version_id.into());
         self
     }
 
-    /// What follows the object's key in that of its instruction file: `.instruction` unless set.
-    pub fn instruction_file_suffix(mut self, suffix: impl Into<String>) -> Self {
-        self.instruction_file_suffix = Some(suffix.into());
-        self
-    }
-
-    condition_setters!();
+    read_condition_setters!();
 
     /// Sends the request.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::NotSealed`] for an object that nobody sealed, unless the client passes these through,
-    /// [`crate::ErrorKind::Malformed`] or [`crate::ErrorKind::Truncated`] for one that was damaged, or an [`Error`] of S3's
-    /// making; [`crate::ErrorKind::Conflict`] and [`crate::ErrorKind::NotModified`] where a condition does not hold.
+    /// [`NotSealed`](crate::ErrorKind::NotSealed) for an object that no client encrypted, unless the
+    /// client passes these through; [`Malformed`](crate::ErrorKind::Malformed) or
+    /// [`Truncated`](crate::ErrorKind::Truncated) for a damaged one;
+    /// [`Conflict`](crate::ErrorKind::Conflict) and
+    /// [`NotModified`](crate::ErrorKind::NotModified) if a condition does not hold; or a failure of
+    /// S3.
+    #[tracing::instrument(
+        name = "head",
+        skip_all,
+        fields(bucket = self.bucket, key = self.key),
+        err(level = "debug")
+    )]
     pub async fn send(self) -> Result<ObjectInfo, Error> {
-        let s3 = self.client.s3();
-        let target = Target::new("head", s3, self.bucket, self.key)?;
-        let request = s3
-            .head_object()
-            .bucket(&target.bucket)
-            .key(&target.key)
-            .set_version_id(self.version_id);
-        let request = on_request!(&self.conditions, request);
-        let output = request.send().await.map_err(|error| target.s3("HeadObject", &error))?;
-        let suffix = self.instruction_file_suffix.as_deref();
-        let format = ObjectFormat::of(&self.client, &target, output.metadata(), suffix).await?;
+        let Handle { store, vault, .. } = &self.handle;
+        let target = ObjectRef::new("head", store.s3(), self.bucket, self.key)?;
+        let request = store.s3().head_object().bucket(&target.bucket).key(&target.key);
+        let request = on_request!(&self.conditions, request.set_version_id(self.version_id));
+        let output = request.send().await;
+        let output = output.map_err(|error| target.s3_error("HeadObject", &error))?;
+        let format = vault.format_of(store, &target, output.metadata()).await?;
         ObjectInfo::of_head(&target, &output, format)
     }
 }

@@ -1,16 +1,15 @@
 //! Reading which keys an object depends on.
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use sealwax_envelope::{
-    EncryptedDataKey, EncryptionContext, ObjectHeader, s3ec::INSTRUCTION_FILE_SUFFIX,
-};
+use sealwax_envelope::{EncryptedDataKey, EncryptionContext, ObjectHeader, metadata};
 
-use super::object_setters;
+use super::{Handle, object_setters};
 use crate::{
-    ObjectFormat, ObjectInfo, ObjectKind, SealedClient,
-    aws_failure::AwsFailure,
-    error::{Error, Target},
-    sidecars::{self, Sidecar},
+    error::{Error, ErrorKind, ObjectRef},
+    format::ObjectFormat,
+    object::ObjectInfo,
+    store::companion::Companion,
+    vault::{object_kind::ObjectKind, sidecar::Sidecar},
 };
 
 /// Reads which keys an object depends on, in its metadata and in its sidecar, without using a key.
@@ -31,7 +30,7 @@ use crate::{
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send`"]
 pub struct Inspect {
-    client: SealedClient,
+    handle: Handle,
     bucket: Option<String>,
     key: Option<String>,
     version_id: Option<String>,
@@ -52,7 +51,7 @@ pub struct InspectOutput {
     pub generation: Option<u32>,
     /// Fault of the sidecar, if it cannot be used.
     pub problem: Option<Error>,
-    pub(super) target: Target,
+    pub(super) target: ObjectRef,
     pub(super) context: EncryptionContext,
 }
 
@@ -67,8 +66,8 @@ pub struct InspectedKey {
 }
 
 impl Inspect {
-    pub(crate) fn new(client: SealedClient) -> Self {
-        Self { client, bucket: None, key: None, version_id: None }
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle, bucket: None, key: None, version_id: None }
     }
 
     object_setters!();
@@ -86,19 +85,20 @@ impl Inspect {
     /// [`InspectOutput::problem`].
     #[tracing::instrument(name = "inspect", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<InspectOutput, Error> {
-        let Self { client, bucket, key, version_id } = self;
-        let target = Target::new("audit", client.s3(), bucket, key)?;
+        let Self { handle, bucket, key, version_id } = self;
+        let s3 = handle.store.s3();
+        let target = ObjectRef::new("audit", s3, bucket, key)?;
         let is_versioned = version_id.is_some();
-        let request = client.s3().head_object().bucket(&target.bucket).key(&target.key);
+        let request = s3.head_object().bucket(&target.bucket).key(&target.key);
         let head = request.set_version_id(version_id).send().await;
-        let head = head.map_err(|error| target.s3("HeadObject", &error))?;
+        let head = head.map_err(|error| target.s3_error("HeadObject", &error))?;
         let kind = ObjectKind::of(&head);
         if kind == ObjectKind::Sealwax {
-            return inspect_sealed(&client, target, &head).await;
+            return inspect_sealed(&handle, target, &head).await;
         }
         let is_instructed = kind == ObjectKind::Unsealed
             && !is_versioned
-            && has_instruction_file(&client, &target).await?;
+            && has_instruction_file(&handle, &target).await?;
         let kind = if is_instructed { ObjectKind::EncryptionClientInstructed } else { kind };
         Ok(InspectOutput {
             kind,
@@ -113,20 +113,19 @@ impl Inspect {
 }
 
 async fn inspect_sealed(
-    client: &SealedClient,
-    target: Target,
+    Handle { store, vault, .. }: &Handle,
+    target: ObjectRef,
     head: &HeadObjectOutput,
 ) -> Result<InspectOutput, Error> {
-    let metadata = head.metadata().into_iter().flatten();
-    let metadata = metadata.map(|(name, value)| (name.as_str(), value.as_str()));
-    let header = ObjectHeader::parse(metadata).map_err(|error| target.envelope(error))?;
+    let metadata = metadata::pairs(head.metadata().into_iter().flatten());
+    let header = ObjectHeader::parse(metadata).map_err(|error| target.envelope_error(error))?;
     let info = ObjectInfo::of_head(&target, head, ObjectFormat::Sealwax(header.clone()))?;
     let inspected =
         |key: &EncryptedDataKey, in_sidecar| InspectedKey { key: key.clone(), in_sidecar };
     let mut keys: Vec<_> = info.keys().iter().map(|key| inspected(key, false)).collect();
     let mut problem = None;
-    if let Some(suffix) = client.sidecars().suffix() {
-        match Sidecar::find(client, &target, suffix, &header).await {
+    if let Some(suffix) = vault.sidecars().suffix() {
+        match Sidecar::find(store, &target, suffix, &header).await {
             Ok(sidecar) => {
                 let more = sidecar.header().into_iter().flat_map(ObjectHeader::keys);
                 let more = more.filter(|key| !info.keys().contains(key));
@@ -149,13 +148,25 @@ async fn inspect_sealed(
 }
 
 /// `true` if an instruction file of the Amazon S3 Encryption Client is beside the object.
-async fn has_instruction_file(client: &SealedClient, target: &Target) -> Result<bool, Error> {
-    let Some(beside) = sidecars::beside(target, INSTRUCTION_FILE_SUFFIX) else { return Ok(false) };
-    let head = client.s3().head_object().bucket(&beside.bucket).key(&beside.key).send().await;
-    match head.map_err(|error| AwsFailure::new(&error)) {
+async fn has_instruction_file(
+    Handle { store, vault, .. }: &Handle,
+    target: &ObjectRef,
+) -> Result<bool, Error> {
+    let file = Companion::of(target, vault.s3ec().file_suffix());
+    let Some(file) = file else { return Ok(false) };
+    let at = file.object();
+    let head = store.s3().head_object().bucket(&at.bucket).key(&at.key).send().await;
+    match head.map_err(|error| at.s3_error("HeadObject", &error)) {
         Ok(head) => Ok(ObjectKind::of(&head) == ObjectKind::InstructionFile),
         // Without the permission to list, S3 answers 403 instead of 404.
-        Err(failure) if matches!(failure.status, Some(403 | 404)) => Ok(false),
-        Err(failure) => Err(beside.s3_failure("HeadObject", failure)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::AccessDenied | ErrorKind::NotFound | ErrorKind::NoSuchBucket
+            ) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use sealwax_envelope::{EncryptedDataKey, EncryptionContext, KeyMaterial, Keyring as _};
 
 use super::inspect::InspectOutput;
-use crate::{SealedClient, client::wrap_error, error::Error, single_flight::SingleFlightCache};
+use crate::{error::Error, single_flight::SingleFlightCache, vault::Vault};
 
 /// Asks the key service which material of a rotated wrapping key wrapped the data keys of objects.
 ///
@@ -15,7 +15,7 @@ use crate::{SealedClient, client::wrap_error, error::Error, single_flight::Singl
 ///
 /// ```no_run
 /// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
-/// let materials = sealwax_s3::KeyMaterials::new(client.clone());
+/// let materials = client.key_materials();
 /// let inspection = client.inspect().bucket("bucket").key("2026/1.pdf").send().await?;
 /// for inspected in &inspection.keys {
 ///     println!("{:?}", materials.of(&inspection, &inspected.key).await?);
@@ -24,15 +24,13 @@ use crate::{SealedClient, client::wrap_error, error::Error, single_flight::Singl
 /// # }
 /// ```
 pub struct KeyMaterials {
-    client: SealedClient,
+    vault: Vault,
     shared: SingleFlightCache<(EncryptionContext, EncryptedDataKey), Option<KeyMaterial>>,
 }
 
 impl KeyMaterials {
-    /// Creates an empty cache of materials that asks with the keyring of `client`.
-    #[must_use]
-    pub fn new(client: SealedClient) -> Self {
-        Self { client, shared: SingleFlightCache::default() }
+    pub(crate) fn new(vault: Vault) -> Self {
+        Self { vault, shared: SingleFlightCache::default() }
     }
 
     /// Returns the material that wrapped `key`, which is a key of `object`. `None` where the key
@@ -45,14 +43,14 @@ impl KeyMaterials {
         object: &InspectOutput,
         key: &EncryptedDataKey,
     ) -> Result<Option<KeyMaterial>, Error> {
-        let keyring = self.client.keyring();
+        let keyring = self.vault.keyring();
         // KMS is asked about no key that this client would not read with.
         if !keyring.accepts(key) {
             return Ok(None);
         }
         let ask = async |key: &EncryptedDataKey| {
             let material = keyring.key_material(key, &object.context).await;
-            material.map_err(wrap_error(&object.target))
+            material.map_err(|error| object.target.keyring_error(vec![error]))
         };
         match key.intermediate() {
             Some(shared) => {
@@ -66,6 +64,6 @@ impl KeyMaterials {
 
 impl fmt::Debug for KeyMaterials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyMaterials").field("client", &self.client).finish_non_exhaustive()
+        f.debug_struct("KeyMaterials").field("vault", &self.vault).finish_non_exhaustive()
     }
 }

@@ -1,29 +1,35 @@
 //! Sealing and storing an object.
 
-mod s3ec;
+mod encryption_client;
+mod resumption;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use sealwax_envelope::{
-    BodyHeader, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, ObjectHeader,
-    Sealer, WrapContext, geometry,
+    BodyHeader, EncryptionContext, Keyring, ObjectHeader, Sealer, WrapContext, geometry, metadata,
 };
 
-pub use self::s3ec::{PutS3ec, PutS3ecOutput};
-use super::object_setters;
+pub use self::encryption_client::{PutS3ec, PutS3ecOutput};
+use self::resumption::Resumption;
+use super::{ContextSetting, Handle, context_setters, object_setters};
 use crate::{
-    Attributes, ObjectFormat, PlaintextSource, SealedClient, UnfinishedUpload,
-    client::{envelope_error, wrap_error},
-    error::{Error, ErrorKind, Target},
-    source::Parts,
+    error::{Error, ErrorKind, ObjectRef},
+    format::ObjectFormat,
+    progress::OnProgress,
+    store::{
+        attributes::Attributes,
+        conditions::{WriteConditions, write_condition_setters},
+    },
     upload::{
-        Conditions, OnProgress, Upload, Uploaded,
-        journal::{Begin, FileIdentity, Journal, state_file_failed},
+        Upload, Uploaded,
+        source::{Parts, PlaintextSource},
+        state_file::{StateFile, state_file_failed},
+        unfinished::UnfinishedUpload,
     },
 };
 
@@ -33,21 +39,21 @@ use crate::{
 /// aborted.
 #[must_use = "nothing happens before `send`"]
 pub struct Put {
-    client: SealedClient,
+    handle: Handle,
     bucket: Option<String>,
     key: Option<String>,
     body: Option<PlaintextSource>,
     keyring: Option<Arc<dyn Keyring>>,
-    context: EncryptionContext,
+    context: ContextSetting,
     metadata: HashMap<String, String>,
     attributes: Attributes,
-    conditions: Conditions,
+    conditions: WriteConditions,
     on_progress: Option<OnProgress>,
     state_file: Option<PathBuf>,
     on_resume: Option<OnResume>,
 }
 
-/// Called once, with the upload that is gone on with.
+/// Called once with the resumed upload.
 type OnResume = Box<dyn FnOnce(&UnfinishedUpload) + Send>;
 
 /// What was stored.
@@ -65,17 +71,17 @@ pub struct PutOutput {
 }
 
 impl Put {
-    pub(crate) fn new(client: SealedClient) -> Self {
+    pub(crate) fn new(handle: Handle) -> Self {
         Self {
-            client,
+            handle,
             bucket: None,
             key: None,
             body: None,
             keyring: None,
-            context: EncryptionContext::new(),
+            context: ContextSetting::default(),
             metadata: HashMap::new(),
             attributes: Attributes::default(),
-            conditions: Conditions::default(),
+            conditions: WriteConditions::default(),
             on_progress: None,
             state_file: None,
             on_resume: None,
@@ -90,12 +96,11 @@ impl Put {
         self
     }
 
-    /// What the object and each of its wrapped keys are bound to, besides the place. It is stored in clear and appears
-    /// in CloudTrail: no personal data, no secrets.
-    pub fn encryption_context(mut self, context: EncryptionContext) -> Self {
-        self.context = context;
-        self
-    }
+    context_setters!(
+        /// Sets the encryption context, which the object and each of its wrapped keys are bound to.
+        ///
+        /// It is stored in plaintext and appears in CloudTrail: no personal data, no secrets.
+    );
 
     /// Metadata of the object's own, in clear; names must not begin with `sealwax`. With Sealwax's it must fit into S3's
     /// 2 KB.
@@ -116,17 +121,7 @@ impl Put {
         self
     }
 
-    /// Stores only over the object with this entity tag.
-    pub fn if_match(mut self, e_tag: impl Into<String>) -> Self {
-        self.conditions.if_match = Some(e_tag.into());
-        self
-    }
-
-    /// `*`: stores only where there is no object yet.
-    pub fn if_none_match(mut self, e_tag: impl Into<String>) -> Self {
-        self.conditions.if_none_match = Some(e_tag.into());
-        self
-    }
+    write_condition_setters!();
 
     /// Calls `on_progress` with the number of plaintext bytes stored since its last call.
     pub fn on_progress(mut self, on_progress: impl Fn(u64) + Send + Sync + 'static) -> Self {
@@ -162,8 +157,8 @@ impl Put {
     }
 
     /// Wraps the data key under the keys of `keyring` instead of the client's.
-    pub(crate) fn wrapped_by(mut self, keyring: Arc<dyn Keyring>) -> Self {
-        self.keyring = Some(keyring);
+    pub fn keyring(mut self, keyring: impl Keyring + 'static) -> Self {
+        self.keyring = Some(Arc::new(keyring));
         self
     }
 
@@ -175,9 +170,16 @@ impl Put {
     /// [`ErrorKind::Conflict`] where a condition does not hold.
     #[tracing::instrument(name = "put", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<PutOutput, Error> {
-        let target = Target::new("put", self.client.s3(), self.bucket, self.key)?;
+        let mut handle = self.handle;
+        if let Some(keyring) = self.keyring {
+            handle.vault = handle.vault.with_keyring(keyring);
+        }
+        let Handle { store, vault, budget } = handle.clone();
+        let target = ObjectRef::new("put", store.s3(), self.bucket, self.key)?;
+        let context = self.context.build(&target)?;
+        let body = self.body;
         let body =
-            self.body.ok_or_else(|| target.error(ErrorKind::InvalidInput, "no body was given"))?;
+            body.ok_or_else(|| target.error(ErrorKind::InvalidInput, "no body was given"))?;
         let name = body.name();
         let parts = Parts::open(body).await;
         let parts =
@@ -185,54 +187,52 @@ impl Put {
         let plaintext_len = parts.len();
         if let Some(path) = &self.state_file {
             if parts.file().is_none() {
-                return Err(target.error(
-                    ErrorKind::InvalidInput,
-                    "only the upload of a file can have a state file",
-                ));
+                let message = "only the upload of a file can have a state file";
+                return Err(target.error(ErrorKind::InvalidInput, message));
             }
-            let journal = Journal::open(path).await.map_err(state_file_failed(&target))?;
-            if let Some(journal) = journal {
+            let state_file = StateFile::open(path).await.map_err(state_file_failed(&target))?;
+            if let Some(state_file) = state_file {
                 let resumption = Resumption {
-                    client: self.client,
+                    handle,
                     target,
-                    context: self.context,
+                    context,
                     conditions: self.conditions,
                     on_progress: self.on_progress,
                 };
-                return resumption.run(parts, journal, self.on_resume).await;
+                return resumption.run(parts, state_file, self.on_resume).await;
             }
         }
-        let own = || self.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs = || metadata::pairs(&self.metadata);
 
-        let place = self.client.places().to_bind(&target)?;
-        let keyring = self.keyring.as_ref().unwrap_or(self.client.keyring());
-        let outline = keyring.outline(place.as_ref());
-        if !outline.is_empty() {
+        let place = vault.places().to_bind(&target)?;
+        let binding = WrapContext::new(&context, place.as_ref());
+        let expected = vault.keyring().expected_keys(binding);
+        if !expected.is_empty() {
             // Measured before KMS is asked for a key that could not be stored.
             let no_header = BodyHeader::from_bytes(&[0; geometry::HEADER_LEN]);
-            ObjectHeader::new(self.context.clone(), outline, no_header, plaintext_len)
-                .and_then(|outline| outline.check_fits(own()))
-                .map_err(envelope_error(&target))?;
+            ObjectHeader::new(context.clone(), expected, no_header, plaintext_len)
+                .and_then(|expected| expected.check_fits(pairs()))
+                .map_err(|error| target.envelope_error(error))?;
         }
 
-        let binding = WrapContext::new(&self.context, place.as_ref());
-        let materials =
-            keyring.generate(binding, plaintext_len).await.map_err(wrap_error(&target))?;
-        let EncryptionMaterials { data_key, encrypted_data_keys: keys, missing } = materials;
-        let sealer = Sealer::new(&data_key, &self.context.body_context())
-            .map_err(envelope_error(&target))?;
+        let materials = vault.keyring().generate(binding, plaintext_len).await;
+        let materials = materials.map_err(|error| target.keyring_error(vec![error]))?;
+        let (data_key, keys, missing) = materials.into_parts();
+        let sealer = Sealer::new(&data_key, &context.body_context())
+            .map_err(|error| target.envelope_error(error))?;
         drop(data_key);
-        let header = ObjectHeader::new(self.context.clone(), keys, *sealer.header(), plaintext_len)
+        let header = ObjectHeader::new(context, keys, *sealer.header(), plaintext_len)
             .map(|header| header.with_missing(missing))
-            .and_then(|header| header.check_fits(own()).map(|()| header))
-            .map_err(envelope_error(&target))?;
+            .and_then(|header| header.check_fits(pairs()).map(|()| header))
+            .map_err(|error| target.envelope_error(error))?;
 
         let upload = Upload {
-            client: self.client.clone(),
+            store,
+            budget,
             target,
             format: ObjectFormat::Sealwax(header.clone()),
             attributes: self.attributes,
-            own_metadata: self.metadata.clone(),
+            user_metadata: self.metadata.clone(),
             conditions: self.conditions,
             on_progress: self.on_progress,
             state_file: self.state_file,
@@ -246,93 +246,6 @@ impl PutOutput {
         let Uploaded { e_tag, version_id, plaintext_len } = uploaded;
         tracing::debug!(plaintext_len, keys = header.keys().len(), "sealed and stored");
         Self { e_tag, version_id, plaintext_len, header }
-    }
-}
-
-/// A put that goes on with an interrupted upload.
-struct Resumption {
-    client: SealedClient,
-    target: Target,
-    context: EncryptionContext,
-    conditions: Conditions,
-    on_progress: Option<OnProgress>,
-}
-
-impl Resumption {
-    async fn run(
-        self,
-        parts: Parts,
-        journal: Arc<Journal>,
-        on_resume: Option<OnResume>,
-    ) -> Result<PutOutput, Error> {
-        let Self { client, target, context, .. } = &self;
-        let metadata =
-            journal.begin.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let header = ObjectHeader::parse(metadata).map_err(envelope_error(target))?;
-        self.check_same_upload(&journal.begin, &header)?;
-        if parts.file().map(|file| FileIdentity::of(&file)).as_ref() != Some(&journal.begin.file) {
-            let message =
-                "the file's length or modification time is not what it was when its upload began";
-            return Err(target.error(ErrorKind::SourceChanged, message));
-        }
-        let keys = client.places().acceptable_keys(target, &header, &[])?;
-        let data_key = client.unwrap(target, &header, &keys).await?;
-        let sealer =
-            Sealer::dangerous_resume(&data_key, &context.body_context(), header.body_header())
-                .map_err(envelope_error(target))?;
-        drop(data_key);
-        if let Some(on_resume) = on_resume {
-            on_resume(&journal.unfinished());
-        }
-        let upload = Upload {
-            client: self.client,
-            target: self.target,
-            format: ObjectFormat::Sealwax(header.clone()),
-            attributes: Attributes::default(),
-            own_metadata: HashMap::new(),
-            conditions: self.conditions,
-            on_progress: self.on_progress,
-            state_file: None,
-        };
-        Ok(PutOutput::new(upload.resume(parts, sealer.into(), journal).await?, header))
-    }
-
-    /// Fails if the object would not become what this put was asked for.
-    fn check_same_upload(&self, begin: &Begin, header: &ObjectHeader) -> Result<(), Error> {
-        let mismatch = |what: String| {
-            let message = format!("the upload that the state file describes {what}");
-            Err(self.target.error(ErrorKind::StateFileMismatch, message))
-        };
-        if (&begin.bucket, &begin.key) != (&self.target.bucket, &self.target.key) {
-            return mismatch(format!("goes to s3://{}/{}", begin.bucket, begin.key));
-        }
-        if header.context() != &self.context {
-            return mismatch(format!("has the encryption context {}", header.context().to_json()));
-        }
-        let place = self.client.places().to_bind(&self.target)?;
-        let mut wanted = self.client.keyring().outline(place.as_ref());
-        wanted.retain(|key| !header.missing().iter().any(|missing| missing.is_filled_by(key)));
-        // A keyring that does not know beforehand under which keys it wraps cannot be compared.
-        if !wanted.is_empty() && !same_wraps(&wanted, header.keys()) {
-            let keys: Vec<_> = header.keys().iter().map(wrap_name).collect();
-            return mismatch(format!("is sealed under {}", keys.join(", ")));
-        }
-        Ok(())
-    }
-}
-
-/// Whether these are wraps under the same keys, bound to the same places.
-fn same_wraps(a: &[EncryptedDataKey], b: &[EncryptedDataKey]) -> bool {
-    let wraps = |keys: &[EncryptedDataKey]| -> BTreeSet<_> {
-        keys.iter().map(|key| (key.provider().to_owned(), wrap_name(key))).collect()
-    };
-    wraps(a) == wraps(b)
-}
-
-fn wrap_name(key: &EncryptedDataKey) -> String {
-    match key.place() {
-        Some(place) => format!("{} bound to {place}", key.wrapping_key()),
-        None => format!("{} bound to no place", key.wrapping_key()),
     }
 }
 

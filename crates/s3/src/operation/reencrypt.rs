@@ -4,21 +4,21 @@ use std::{io, sync::Arc};
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use futures_util::TryStreamExt as _;
-use sealwax_envelope::{
-    EncryptionContext, Keyring, ObjectHeader,
-    s3ec::{INSTRUCTION_FILE_SUFFIX, Storage},
-};
+use sealwax_envelope::{EncryptionContext, Keyring, ObjectHeader, s3ec::Storage};
 
 use super::{
+    Handle,
+    get::Get,
     object_setters,
-    put::{PutOutput, PutS3ecOutput},
-    rewrap::{acl, present::Present, tags},
+    put::{Put, PutOutput, PutS3ecOutput},
 };
 use crate::{
-    Attributes, ObjectFormat, PlaintextSource, SealedClient,
-    error::{Error, ErrorKind, Target},
-    s3ec::instruction_file,
-    upload::OnProgress,
+    error::{Error, ErrorKind, ObjectRef},
+    format::ObjectFormat,
+    progress::OnProgress,
+    store::{attributes::Attributes, snapshot::Snapshot},
+    upload::source::PlaintextSource,
+    vault::instruction_file,
 };
 
 /// Seals an object anew, in its place: for a data key that may have become known.
@@ -35,14 +35,13 @@ use crate::{
 /// In a versioned bucket the older versions keep their bodies and their data key, until they are deleted.
 #[must_use = "nothing happens before `send`"]
 pub struct Reencrypt {
-    client: SealedClient,
+    handle: Handle,
     bucket: Option<String>,
     key: Option<String>,
     accepted_places: Vec<String>,
     keyring: Option<Arc<dyn Keyring>>,
     to: WriteFormat,
     context: Option<EncryptionContext>,
-    instruction_file_suffix: Option<String>,
     on_progress: Option<OnProgress>,
 }
 
@@ -83,16 +82,15 @@ impl ReencryptOutput {
 }
 
 impl Reencrypt {
-    pub(crate) fn new(client: SealedClient) -> Self {
+    pub(crate) fn new(handle: Handle) -> Self {
         Self {
-            client,
+            handle,
             bucket: None,
             key: None,
             accepted_places: Vec::new(),
             keyring: None,
             to: WriteFormat::Sealwax,
             context: None,
-            instruction_file_suffix: None,
             on_progress: None,
         }
     }
@@ -117,13 +115,6 @@ impl Reencrypt {
         self
     }
 
-    /// What follows the object's key in that of its instruction file, which the S3 Encryption Client may have written:
-    /// `.instruction` unless set.
-    pub fn instruction_file_suffix(mut self, suffix: impl Into<String>) -> Self {
-        self.instruction_file_suffix = Some(suffix.into());
-        self
-    }
-
     /// Accepts an object whose wraps are bound to `place` (`bucket/key`): it was moved here on purpose.
     pub fn accept_place(mut self, place: impl Into<String>) -> Self {
         self.accepted_places.push(place.into());
@@ -143,26 +134,28 @@ impl Reencrypt {
     /// unchanged then.
     #[tracing::instrument(name = "reencrypt", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<ReencryptOutput, Error> {
-        let target =
-            Target::new("reencrypt", self.client.s3(), self.bucket.clone(), self.key.clone())?;
-        let present = Present::look(&self.client, &target).await?;
-        let attributes = self.attributes(&target, &present).await?;
-        let e_tag = present
+        let target = ObjectRef::new(
+            "reencrypt",
+            self.handle.store.s3(),
+            self.bucket.clone(),
+            self.key.clone(),
+        )?;
+        let Handle { store, vault, .. } = &self.handle;
+        let snapshot = Snapshot::take(store, &target).await?;
+        let attributes = self.attributes(&target, &snapshot).await?;
+        let e_tag = snapshot
             .head
             .e_tag()
             .ok_or_else(|| target.error(ErrorKind::Service, "HeadObject gave no entity tag"))?;
 
-        let mut get =
-            self.client.get().bucket(&target.bucket).key(&target.key).if_match(e_tag).any_context();
-        if let Some(suffix) = &self.instruction_file_suffix {
-            get = get.instruction_file_suffix(suffix);
-        }
+        let get = Get::new(self.handle.clone()).bucket(&target.bucket).key(&target.key);
+        let mut get = get.if_match(e_tag).any_encryption_context();
         for place in &self.accepted_places {
             get = get.accept_place(place);
         }
-        let object = get.send().await.map_err(|error| error.during(target.operation))?;
+        let object = get.send().await.map_err(|error| error.in_operation(target.operation))?;
         let info = object.info().clone();
-        let suffix = self.instruction_file_suffix.as_deref().unwrap_or(INSTRUCTION_FILE_SUFFIX);
+        let suffix = vault.s3ec().file_suffix();
         if matches!(info.format(), ObjectFormat::Unencrypted) && target.key.ends_with(suffix) {
             let message = "by its name it is the instruction file of another object, which would be lost without it";
             return Err(target.error(ErrorKind::Unsupported, message));
@@ -181,9 +174,7 @@ impl Reencrypt {
             (None, None) => info.encryption_context().clone(),
         };
 
-        let mut put = self
-            .client
-            .put()
+        let mut put = Put::new(self.handle.clone())
             .bucket(&target.bucket)
             .key(&target.key)
             .body(plaintext)
@@ -193,12 +184,12 @@ impl Reencrypt {
             put = put.metadata(name, value);
         }
         if let Some(keyring) = self.keyring {
-            put = put.wrapped_by(keyring);
+            put = put.keyring(keyring);
         }
         if let Some(on_progress) = self.on_progress {
             put = put.on_progress(move |bytes| on_progress(bytes));
         }
-        let failed = |error: Error| error.of_the_source().during(target.operation);
+        let failed = |error: Error| error.or_from_source().in_operation(target.operation);
         let output = match self.to {
             WriteFormat::Sealwax => {
                 let PutOutput { e_tag, version_id, plaintext_len, header } =
@@ -224,22 +215,27 @@ impl Reencrypt {
         let had_file =
             info.envelope().is_some_and(|envelope| envelope.storage() == Storage::InstructionFile);
         if had_file && output.version_id.is_none() {
-            instruction_file::remove(&self.client, &target, suffix).await;
+            instruction_file::remove(store, &target, suffix).await;
         }
         Ok(output)
     }
 
-    /// All attributes of the present object.
-    async fn attributes(&self, target: &Target, present: &Present) -> Result<Attributes, Error> {
-        let head = &present.head;
+    /// Returns all attributes of the object.
+    async fn attributes(
+        &self,
+        target: &ObjectRef,
+        snapshot: &Snapshot,
+    ) -> Result<Attributes, Error> {
+        let head = &snapshot.head;
         if head.missing_meta().is_some_and(|count| count > 0) {
             let message =
                 "it has metadata that S3 does not return in headers and that would be lost";
             return Err(target.error(ErrorKind::Unsupported, message));
         }
-        let grants = acl::grants_to_keep(&self.client, target, head.version_id()).await?;
-        let mut attributes = grants.onto(Attributes::of_stored(head, present.now.into()));
-        attributes.tagging = tags::of_stored(self.client.s3(), target, head).await?;
+        let store = &self.handle.store;
+        let grants = store.grants_to_keep(target, head.version_id()).await?;
+        let mut attributes = grants.onto(Attributes::of_stored(head, snapshot.now.into()));
+        attributes.tagging = store.tags_to_keep(target, head).await?;
         if let Some(expires) = &head.expires_string {
             let date = DateTime::from_str(expires, DateTimeFormat::HttpDate).map_err(|_| {
                 target.error(

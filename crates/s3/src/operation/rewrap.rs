@@ -1,31 +1,30 @@
-//! Wrapping an object's data key anew. The body is not read, moved or changed.
+//! Re-wraps an object's data key. The body is not read, moved or changed.
 
-pub(super) mod acl;
-pub(crate) mod copy;
-pub(crate) mod edits;
+mod encryption_client;
 mod forecast;
-pub(crate) mod intermediate;
-pub(crate) mod landing;
-pub(crate) mod object;
-pub(crate) mod present;
+mod key_changes;
+mod key_storage;
 mod rewrapper;
-mod s3ec;
-pub(super) mod tags;
-pub(crate) mod wrapping;
+mod wrapping;
 
-use sealwax_envelope::{EncryptedDataKey, Keyring, ObjectHeader};
+use sealwax_envelope::{EncryptedDataKey, ObjectHeader};
 
 pub use self::{
-    edits::{EditName, Edits},
     forecast::{DataKeyWay, Forecast, ForecastAction, Forecaster, MetadataWay, RewrapCost},
-    landing::Landing,
+    key_changes::{KeyChange, KeyChanges},
+    key_storage::KeyStorage,
     rewrapper::{ObjectState, PlannedRewrap, RewrapOutcome, Rewrapper, Skipped},
 };
-use self::{intermediate::IntermediateKeys, present::Present, wrapping::Wrapping};
-use super::object_setters;
+use self::{
+    key_changes::{Change, key_change_setters},
+    wrapping::Wrapping,
+};
+use super::{Handle, object_setters};
 use crate::{
-    ObjectFormat, SealedClient,
-    error::{Error, ErrorKind, Target},
+    error::{Error, ErrorKind, ObjectRef},
+    format::ObjectFormat,
+    store::snapshot::Snapshot,
+    vault::intermediate::IntermediateKeys,
 };
 
 /// Wraps an object's data key anew: adds wrapping keys, replaces them or removes some.
@@ -43,21 +42,20 @@ use crate::{
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send`"]
 pub struct Rewrap {
-    client: SealedClient,
+    handle: Handle,
     bucket: Option<String>,
     key: Option<String>,
-    edits: Edits,
+    changes: KeyChanges,
     accepted_places: Vec<String>,
-    landing: Landing,
-    instruction_file_suffix: Option<String>,
+    key_storage: KeyStorage,
 }
 
 /// What became of the object.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RewrapOutput {
-    /// `true` if the object has new keys; `false` if it already had the wanted ones and nothing
-    /// was written.
+    /// `true` if the object has new keys; `false` if it already had just the wanted ones, and
+    /// nothing was written.
     pub rewrapped: bool,
     /// The object's format and all that its metadata says in it, as it is stored now.
     pub format: ObjectFormat,
@@ -94,57 +92,29 @@ impl RewrapOutput {
 }
 
 impl Rewrap {
-    pub(crate) fn new(client: SealedClient) -> Self {
+    pub(crate) fn new(handle: Handle) -> Self {
         Self {
-            client,
+            handle,
             bucket: None,
             key: None,
-            edits: Edits::new(),
+            changes: KeyChanges::new(),
             accepted_places: Vec::new(),
-            landing: Landing::Copy,
-            instruction_file_suffix: None,
+            key_storage: KeyStorage::Metadata,
         }
     }
 
     object_setters!();
 
-    /// Wraps the data key under the wrapping keys of `keyring` too.
-    pub fn add_keys(mut self, keyring: impl Keyring + 'static) -> Self {
-        self.edits = self.edits.add_keys(keyring);
+    key_change_setters!(and);
+
+    fn and(mut self, change: Change) -> Self {
+        self.changes = self.changes.and(change);
         self
     }
 
-    /// Wraps the data key under the wrapping keys of `keyring` alone: all others are dropped.
-    pub fn replace_keys(mut self, keyring: impl Keyring + 'static) -> Self {
-        self.edits = self.edits.replace_keys(keyring);
-        self
-    }
-
-    /// As [`Rewrap::replace_keys`], of an object of the S3 Encryption Client: under a raw key, say.
-    pub fn replace_s3ec_key(mut self, keyring: impl crate::s3ec::Keyring + 'static) -> Self {
-        self.edits = self.edits.replace_s3ec_key(keyring);
-        self
-    }
-
-    /// What follows the object's key in that of its instruction file, which the S3 Encryption Client may have written:
-    /// `.instruction` unless set.
-    pub fn instruction_file_suffix(mut self, suffix: impl Into<String>) -> Self {
-        self.instruction_file_suffix = Some(suffix.into());
-        self
-    }
-
-    /// Drops all wraps under `wrapping_key`: for AWS KMS the ARN of a key. The last key is not removed; and where no key
-    /// is added or replaced in the same rewrap, the client's keyring must unwrap one of those that are left.
-    pub fn remove_key(mut self, wrapping_key: impl Into<String>) -> Self {
-        self.edits = self.edits.remove_key(wrapping_key);
-        self
-    }
-
-    /// Wraps anew what is wrapped under older material of the client's own wrapping keys: after KMS has rotated them. Where
-    /// KMS tells that a wrap is under the newest material, it is left as it is. (AWS KMS Developer Guide, "Rotating AWS KMS
-    /// keys".)
-    pub fn refresh_keys(mut self) -> Self {
-        self.edits = self.edits.refresh_keys();
+    /// Makes all of `changes`, after those made before.
+    pub fn changes(mut self, changes: KeyChanges) -> Self {
+        self.changes = changes.all().iter().cloned().fold(self.changes, KeyChanges::and);
         self
     }
 
@@ -155,9 +125,9 @@ impl Rewrap {
         self
     }
 
-    /// Where the new keys are stored: in the object's metadata unless set.
-    pub fn landing(mut self, landing: Landing) -> Self {
-        self.landing = landing;
+    /// Sets where the new keys are stored: in the object's metadata by default.
+    pub fn key_storage(mut self, storage: KeyStorage) -> Self {
+        self.key_storage = storage;
         self
     }
 
@@ -170,25 +140,16 @@ impl Rewrap {
     /// is unchanged then.
     #[tracing::instrument(name = "rewrap", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
     pub async fn send(self) -> Result<RewrapOutput, Error> {
-        let Self { client, bucket, key, edits, accepted_places, landing, instruction_file_suffix } =
-            self;
-        let target = Target::new("rewrap", client.s3(), bucket, key)?;
-        if edits.is_empty() {
-            return Err(target.error(
-                ErrorKind::InvalidInput,
-                "no key to add, replace, remove or refresh was given",
-            ));
+        let Self { handle, bucket, key, changes, accepted_places, key_storage } = self;
+        let target = ObjectRef::new("rewrap", handle.store.s3(), bucket, key)?;
+        if changes.is_empty() {
+            let message = "no key to add, replace, remove or refresh was given";
+            return Err(target.error(ErrorKind::InvalidInput, message));
         }
-        let present = Present::look(&client, &target).await?;
+        let snapshot = Snapshot::take(&handle.store, &target).await?;
         let intermediate_keys = IntermediateKeys::default();
-        let wrapping = Wrapping {
-            client,
-            edits,
-            accepted_places,
-            intermediate_keys,
-            landing,
-            instruction_file_suffix,
-        };
-        wrapping.rewrap(&target, present).await
+        let wrapping =
+            Wrapping { handle, changes, accepted_places, intermediate_keys, key_storage };
+        wrapping.rewrap(&target, snapshot).await
     }
 }

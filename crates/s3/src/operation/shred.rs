@@ -3,36 +3,31 @@
 use std::{
     collections::{BTreeSet, HashMap},
     pin::pin,
+    time::SystemTime,
 };
 
 use aws_sdk_s3::{
+    Client,
     operation::head_object::HeadObjectOutput,
     primitives::{DateTime, DateTimeFormat},
 };
 use futures_util::TryStreamExt as _;
 use sealwax_envelope::{
     ObjectHeader,
-    metadata::{FORMAT, KEYS, is_reserved},
+    metadata::{self, FORMAT, KEYS, is_reserved},
 };
 
-use super::{
-    object_setters,
-    rewrap::{
-        copy::{self, NewMetadata},
-        landing::is_locked,
-        present::Present,
-    },
-};
+use super::{Handle, object_setters};
 use crate::{
-    SealedClient,
-    error::{Error, ErrorKind, Target},
-    list::ListPages,
-    sidecars,
+    error::{Error, ErrorKind, ObjectRef},
+    format::{SHREDDED, same_format_metadata},
+    store::{
+        companion::Companion,
+        list::ListPages,
+        snapshot::{Snapshot, is_locked},
+    },
+    vault::sidecar,
 };
-
-/// The one name of ours that a shredded object has: when it was shredded, as in RFC 3339. It has no other, so that nothing
-/// takes it for a sealed object.
-pub(crate) const SHREDDED: &str = "sealwax-shredded";
 
 /// Removes all of an object's wrapped keys, so that nobody can open it any more: neither its readers nor you.
 ///
@@ -45,12 +40,12 @@ pub(crate) const SHREDDED: &str = "sealwax-shredded";
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send` or `survey`"]
 pub struct Shred {
-    client: SealedClient,
+    handle: Handle,
     bucket: Option<String>,
     key: Option<String>,
     confirmation: Option<String>,
     delete_versions: bool,
-    replicas: Vec<(SealedClient, String)>,
+    replicas: Vec<(Client, String)>,
 }
 
 /// A version of an object, of its sidecar, or of a replica of either, that holds wrapped keys.
@@ -102,9 +97,9 @@ impl KeyHolder {
 }
 
 impl Shred {
-    pub(crate) fn new(client: SealedClient) -> Self {
+    pub(crate) fn new(handle: Handle) -> Self {
         Self {
-            client,
+            handle,
             bucket: None,
             key: None,
             confirmation: None,
@@ -130,8 +125,8 @@ impl Shred {
 
     /// Looks for holders of keys in this replica bucket too, by `client`, which reaches that bucket's Region. Nothing is
     /// changed there.
-    pub fn replica(mut self, client: &SealedClient, bucket: impl Into<String>) -> Self {
-        self.replicas.push((client.clone(), bucket.into()));
+    pub fn replica(mut self, s3: &Client, bucket: impl Into<String>) -> Self {
+        self.replicas.push((s3.clone(), bucket.into()));
         self
     }
 
@@ -161,11 +156,11 @@ impl Shred {
             return Err(target.error(ErrorKind::InvalidInput, message));
         }
         let before = self.holders(&target).await?;
-        let present = Present::look(&self.client, &target).await?;
-        let shredded = if holds_keys(&present.head) {
-            self.strip(&target, present).await?;
+        let snapshot = Snapshot::take(&self.handle.store, &target).await?;
+        let shredded = if holds_keys(&snapshot.head) {
+            self.strip(&target, snapshot).await?;
             true
-        } else if before.iter().any(|holder| !holder.is_replica) || is_shredded(&present.head) {
+        } else if before.iter().any(|holder| !holder.is_replica) || is_shredded(&snapshot.head) {
             false
         } else {
             return Err(target.error(ErrorKind::NotSealed, "it holds no wrapped key of Sealwax's"));
@@ -189,8 +184,8 @@ impl Shred {
         Ok(ShredOutput { shredded, deleted_versions, holders })
     }
 
-    fn target(&self) -> Result<Target, Error> {
-        Target::new("shred", self.client.s3(), self.bucket.clone(), self.key.clone())
+    fn target(&self) -> Result<ObjectRef, Error> {
+        ObjectRef::new("shred", self.handle.store.s3(), self.bucket.clone(), self.key.clone())
     }
 
     /// The sidecar of a bucket without versions goes with the object's own keys.
@@ -200,88 +195,87 @@ impl Shred {
         !holder.is_replica && (self.delete_versions || is_unversioned_sidecar)
     }
 
-    /// Copies the object onto itself without any of our metadata.
-    async fn strip(&self, target: &Target, present: Present) -> Result<(), Error> {
-        copy::check_possible(target, &present.head)?;
-        let present = present.settled(&self.client, target).await?;
-        let own = present.head.metadata.iter().flatten().filter(|(name, _)| !is_reserved(name));
-        let mut all: HashMap<_, _> =
-            own.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let now = DateTime::from(present.now)
-            .fmt(DateTimeFormat::DateTime)
-            .unwrap_or_else(|_| "unknown".into());
-        all.insert(SHREDDED.to_owned(), now);
-        copy::onto_itself(&self.client, target, &present, NewMetadata::new(all)).await.map(drop)
+    /// Copies the object onto itself without any of Sealwax's metadata.
+    async fn strip(&self, target: &ObjectRef, snapshot: Snapshot) -> Result<(), Error> {
+        let store = &self.handle.store;
+        snapshot.check_copyable(target)?;
+        let snapshot = snapshot.settled(store, target).await?;
+        let kept = snapshot.head.metadata.iter().flatten().filter(|(name, _)| !is_reserved(name));
+        let mut metadata: HashMap<_, _> =
+            kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let now = DateTime::from(snapshot.now).fmt(DateTimeFormat::DateTime);
+        metadata.insert(SHREDDED.to_owned(), now.unwrap_or_else(|_| "unknown".into()));
+        let expected = metadata.clone();
+        let is_ours =
+            move |head: &HeadObjectOutput| same_format_metadata(head.metadata(), &expected);
+        store.replace_metadata(target, &snapshot, metadata, &is_ours).await.map(drop)
     }
 
-    async fn delete(&self, target: &Target, holder: &KeyHolder) -> Result<(), Error> {
-        let request = self.client.s3().delete_object().bucket(&holder.bucket).key(&holder.key);
+    async fn delete(&self, target: &ObjectRef, holder: &KeyHolder) -> Result<(), Error> {
+        let s3 = self.handle.store.s3();
+        let request = s3.delete_object().bucket(&holder.bucket).key(&holder.key);
         let deleted = request.version_id(&holder.version_id).send().await;
         deleted
             .map(drop)
-            .map_err(|error| target.with_key(holder.key.clone()).s3("DeleteObject", &error))
+            .map_err(|error| target.with_key(holder.key.clone()).s3_error("DeleteObject", &error))
     }
 
-    async fn holders(&self, target: &Target) -> Result<Vec<KeyHolder>, Error> {
+    async fn holders(&self, target: &ObjectRef) -> Result<Vec<KeyHolder>, Error> {
+        let Handle { store, vault, .. } = &self.handle;
+        let sidecar = Companion::of(target, vault.sidecars().suffix_to_write());
+        let sidecar = sidecar.as_ref().map(|sidecar| (&sidecar.object().key, true));
+        let own = (store.s3(), target.bucket.as_str(), false);
+        let replicas = self.replicas.iter().map(|(s3, bucket)| (s3, bucket.as_str(), true));
         let mut holders = Vec::new();
-        let own = (&self.client, target.bucket.as_str(), false);
-        let replicas = self.replicas.iter().map(|(client, bucket)| (client, bucket.as_str(), true));
-        for (client, bucket, is_replica) in std::iter::once(own).chain(replicas) {
-            let suffix = self.client.sidecars().suffix_to_write();
-            let sidecar = sidecars::beside(target, suffix);
-            // The sidecar's key begins with the object's, but much else may too.
-            for (key, is_sidecar) in std::iter::once((&target.key, false))
-                .chain(sidecar.iter().map(|sidecar| (&sidecar.key, true)))
-            {
-                self.holders_by_name(client, bucket, key, (is_sidecar, is_replica), &mut holders)
-                    .await?;
+        for (s3, bucket, is_replica) in std::iter::once(own).chain(replicas) {
+            for (key, is_sidecar) in std::iter::once((&target.key, false)).chain(sidecar) {
+                let found = holders_by_key(s3, bucket, key, (is_sidecar, is_replica)).await?;
+                holders.extend(found);
             }
         }
         Ok(holders)
     }
+}
 
-    async fn holders_by_name(
-        &self,
-        client: &SealedClient,
-        bucket: &str,
-        key: &str,
-        (is_sidecar, is_replica): (bool, bool),
-        holders: &mut Vec<KeyHolder>,
-    ) -> Result<(), Error> {
-        let target =
-            Target::new("shred", client.s3(), Some(bucket.to_owned()), Some(key.to_owned()))?;
-        let mut versions = pin!(ListPages::versions(client.s3(), bucket, key).into_stream());
-        while let Some(version) = versions.try_next().await? {
-            if version.key != key {
-                // In the order of keys, the object's own versions are the first.
-                break;
-            }
-            let request = client.s3().head_object().bucket(bucket).key(key);
-            let version_id = version.version_id.unwrap_or_else(|| "null".into());
-            let head = request.version_id(&version_id).send().await;
-            let head = head.map_err(|error| target.s3("HeadObject", &error))?;
-            let holds = if is_sidecar {
-                head.content_type() == Some(sidecars::CONTENT_TYPE)
-            } else {
-                holds_keys(&head)
-            };
-            if holds {
-                holders.push(KeyHolder {
-                    bucket: bucket.to_owned(),
-                    key: key.to_owned(),
-                    version_id,
-                    e_tag: version.e_tag,
-                    is_latest: version.is_latest.unwrap_or(true),
-                    is_sidecar,
-                    is_replica,
-                    is_locked: is_locked(&head, DateTime::from(std::time::SystemTime::now())),
-                    wrapping_keys: if is_sidecar { BTreeSet::new() } else { wrapping_keys(&head) },
-                    failure: None,
-                });
-            }
+/// Returns the versions of exactly this key that hold wrapped keys.
+async fn holders_by_key(
+    s3: &Client,
+    bucket: &str,
+    key: &str,
+    (is_sidecar, is_replica): (bool, bool),
+) -> Result<Vec<KeyHolder>, Error> {
+    let target = ObjectRef::new("shred", s3, Some(bucket.to_owned()), Some(key.to_owned()))?;
+    let mut holders = Vec::new();
+    let mut versions = pin!(ListPages::versions(s3, bucket, key).into_stream());
+    while let Some(version) = versions.try_next().await? {
+        if version.key != key {
+            // In the order of keys, the versions of the key itself come first.
+            break;
         }
-        Ok(())
+        let version_id = version.version_id.unwrap_or_else(|| "null".into());
+        let request = s3.head_object().bucket(bucket).key(key).version_id(&version_id);
+        let head = request.send().await.map_err(|error| target.s3_error("HeadObject", &error))?;
+        let holds = if is_sidecar {
+            head.content_type() == Some(sidecar::CONTENT_TYPE)
+        } else {
+            holds_keys(&head)
+        };
+        if holds {
+            holders.push(KeyHolder {
+                bucket: bucket.to_owned(),
+                key: key.to_owned(),
+                version_id,
+                e_tag: version.e_tag,
+                is_latest: version.is_latest.unwrap_or(true),
+                is_sidecar,
+                is_replica,
+                is_locked: is_locked(&head, SystemTime::now().into()),
+                wrapping_keys: if is_sidecar { BTreeSet::new() } else { wrapping_keys(&head) },
+                failure: None,
+            });
+        }
     }
+    Ok(holders)
 }
 
 /// Whether there are wrapped keys in it, or what claims to be.
@@ -295,8 +289,7 @@ fn is_shredded(head: &HeadObjectOutput) -> bool {
 }
 
 fn wrapping_keys(head: &HeadObjectOutput) -> BTreeSet<String> {
-    let metadata =
-        head.metadata().into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+    let metadata = metadata::pairs(head.metadata().into_iter().flatten());
     let header = ObjectHeader::parse(metadata);
     header.iter().flat_map(ObjectHeader::keys).map(|key| key.wrapping_key().to_owned()).collect()
 }

@@ -3,17 +3,22 @@
 use futures_util::TryStreamExt as _;
 use sealwax_envelope::geometry::CHUNK_LEN;
 
-use super::object_setters;
+use super::{
+    Handle,
+    get::{Get, PlaintextStream},
+    head::Head,
+    object_setters,
+};
 use crate::{
-    ObjectInfo, SealedClient,
-    error::{Error, Target},
+    error::{Error, ObjectRef},
+    object::ObjectInfo,
 };
 
 /// Proves that an object opens with the client's keyring, as deeply as asked. Nothing of the plaintext is kept.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send`"]
 pub struct Verify {
-    client: SealedClient,
+    handle: Handle,
     bucket: Option<String>,
     key: Option<String>,
     version_id: Option<String>,
@@ -39,7 +44,7 @@ pub enum VerifyDepth {
 /// What was verified.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Verified {
+pub struct VerifyOutput {
     /// What is known of the object. Of its encryption context and of its length no more is authenticated than the depth
     /// says.
     pub info: ObjectInfo,
@@ -50,9 +55,9 @@ pub struct Verified {
 }
 
 impl Verify {
-    pub(crate) fn new(client: SealedClient) -> Self {
+    pub(crate) fn new(handle: Handle) -> Self {
         Self {
-            client,
+            handle,
             bucket: None,
             key: None,
             version_id: None,
@@ -86,27 +91,27 @@ impl Verify {
     /// # Errors
     /// As [`crate::Head::send`] and [`crate::Get::send`]: it does not open, or could not be looked at.
     #[tracing::instrument(name = "verify", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
-    pub async fn send(self) -> Result<Verified, Error> {
-        let target = Target::new("verify", self.client.s3(), self.bucket, self.key)?;
-        let mut head = self.client.head().bucket(&target.bucket).key(&target.key);
+    pub async fn send(self) -> Result<VerifyOutput, Error> {
+        let target = ObjectRef::new("verify", self.handle.store.s3(), self.bucket, self.key)?;
+        let Handle { store, vault, .. } = &self.handle;
+        let mut head = Head::new(self.handle.clone()).bucket(&target.bucket).key(&target.key);
         if let Some(version_id) = &self.version_id {
             head = head.version_id(version_id);
         }
-        let info = head.send().await.map_err(|error| error.during(target.operation))?;
+        let info = head.send().await.map_err(|error| error.in_operation(target.operation))?;
         let len = info.plaintext_len();
         if self.depth == VerifyDepth::Keys {
             match info.envelope() {
-                Some(envelope) => self.client.check_s3ec_key(&target, envelope, len).await?,
-                None => drop(
-                    self.client
-                        .opener(&target, info.sealed_header(&target)?, &self.accepted_places)
-                        .await?,
-                ),
+                Some(envelope) => vault.check_s3ec_key(&target, envelope, len).await?,
+                None => {
+                    let header = info.sealed_header(&target)?;
+                    drop(vault.opener(store, &target, header, &self.accepted_places).await?);
+                }
             }
-            return Ok(Verified { info, depth: self.depth, opened: 0 });
+            return Ok(VerifyOutput { info, depth: self.depth, opened: 0 });
         }
 
-        let mut get = self.client.get().bucket(&target.bucket).key(&target.key);
+        let mut get = Get::new(self.handle.clone()).bucket(&target.bucket).key(&target.key);
         if let Some(version_id) = self.version_id.or_else(|| info.version_id.clone()) {
             get = get.version_id(version_id);
         }
@@ -116,10 +121,12 @@ impl Verify {
         get = self.accepted_places.into_iter().fold(get, |get, place| get.accept_place(place));
         if info.envelope().is_some() {
             // One tag at the end verifies all of it. Nothing of it leaves this function before.
+            let opened = async {
+                count(get.any_encryption_context().send().await?.release_unverified()).await
+            };
             let opened =
-                async { count(get.any_context().send().await?.release_unverified()).await };
-            let opened = opened.await.map_err(|error: Error| error.during(target.operation))?;
-            return Ok(Verified { info, depth: VerifyDepth::Full, opened });
+                opened.await.map_err(|error: Error| error.in_operation(target.operation))?;
+            return Ok(VerifyOutput { info, depth: VerifyDepth::Full, opened });
         }
         let opened = match (self.depth, len) {
             // The only chunk of an empty object is its first and its last.
@@ -130,8 +137,8 @@ impl Verify {
             }
             _ => drain(get).await,
         };
-        let opened = opened.map_err(|error| error.during(target.operation))?;
-        Ok(Verified { info, depth: self.depth, opened })
+        let opened = opened.map_err(|error| error.in_operation(target.operation))?;
+        Ok(VerifyOutput { info, depth: self.depth, opened })
     }
 }
 
@@ -144,10 +151,10 @@ fn first_and_last(len: u64) -> u64 {
 }
 
 /// Opens all of an object and keeps nothing of it.
-async fn drain(get: crate::Get) -> Result<u64, Error> {
+async fn drain(get: Get) -> Result<u64, Error> {
     count(get.send().await?.into_stream()).await
 }
 
-async fn count(plaintext: crate::PlaintextStream) -> Result<u64, Error> {
+async fn count(plaintext: PlaintextStream) -> Result<u64, Error> {
     plaintext.try_fold(0, async |opened, piece| Ok(opened + piece.len() as u64)).await
 }

@@ -9,11 +9,8 @@ use sealwax_envelope::{
 };
 use tokio::task;
 
-use super::buffers::PartBuffers;
-use crate::{
-    error::{Error, Target},
-    source::PartSource,
-};
+use super::{buffers::PartBuffers, source::PartSource};
+use crate::error::{Error, ObjectRef};
 
 /// Seals one body.
 pub(crate) enum BodySealer {
@@ -65,14 +62,15 @@ impl BodySealer {
     /// The next part, of `chunks` chunks, which is not the last.
     pub(super) async fn next_part(
         self,
-        target: &Target,
+        target: &ObjectRef,
         chunks: usize,
         source: PartSource,
         buffers: &Arc<PartBuffers>,
     ) -> Result<(Self, UnsentPart), Error> {
         match self {
             Self::Chunks { mut sealer, header } => {
-                let part = sealer.next_part(chunks).map_err(|error| target.envelope(error))?;
+                let part =
+                    sealer.next_part(chunks).map_err(|error| target.envelope_error(error))?;
                 Ok((
                     Self::Chunks { sealer, header: None },
                     UnsentPart::ToSeal { source, header, sealer: part },
@@ -88,7 +86,7 @@ impl BodySealer {
 
     pub(super) async fn last_part(
         self,
-        target: &Target,
+        target: &ObjectRef,
         source: PartSource,
         buffers: &Arc<PartBuffers>,
     ) -> Result<UnsentPart, Error> {
@@ -113,7 +111,7 @@ impl UnsentPart {
     /// The part as it will be stored.
     pub(super) async fn sealed(
         self,
-        target: &Target,
+        target: &ObjectRef,
         buffers: Arc<PartBuffers>,
     ) -> Result<SealedPart, Error> {
         match self {
@@ -127,7 +125,7 @@ impl UnsentPart {
 
 /// Reads what is left to read of a part, and seals it, off the async threads.
 async fn seal(
-    target: &Target,
+    target: &ObjectRef,
     source: PartSource,
     header: Option<BodyHeader>,
     sealer: PartSealer,
@@ -142,13 +140,13 @@ async fn seal(
     .unwrap_or_else(|error| Err(io::Error::other(error)));
     let (bytes, plaintext_len) =
         sealed.map_err(|error| target.io("the plaintext could not be read", error))?;
-    let bytes = bytes.map_err(|error| target.envelope(error))?;
+    let bytes = bytes.map_err(|error| target.envelope_error(error))?;
     Ok(SealedPart { bytes, plaintext_len })
 }
 
 /// The same by `seal`, which cannot wait for other parts, and says what comes next.
 async fn seal_in_order<T: Send + 'static>(
-    target: &Target,
+    target: &ObjectRef,
     source: PartSource,
     buffers: &Arc<PartBuffers>,
     seal: impl FnOnce(&mut Vec<u8>) -> Result<T, FormatError> + Send + 'static,
@@ -163,5 +161,5 @@ async fn seal_in_order<T: Send + 'static>(
     .await
     .unwrap_or_else(|error| Err(io::Error::other(error)));
     let sealed = sealed.map_err(|error| target.io("the plaintext could not be read", error))?;
-    sealed.map_err(|error| target.s3ec(error))
+    sealed.map_err(|error| target.s3ec_error(error))
 }

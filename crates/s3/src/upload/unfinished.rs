@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use sealwax_envelope::geometry::CHUNK_LEN;
 
-use super::journal::{Begin, Contents, stored};
+use super::state_file::{Contents, StateFile, UploadStart, stored};
 
 /// An unfinished upload of a file, as its state file describes it: [`crate::Put::state_file`].
 #[derive(Debug, Clone)]
@@ -27,16 +27,20 @@ impl UnfinishedUpload {
         match tokio::fs::read_to_string(path).await {
             Ok(text) => {
                 let contents = Contents::parse(&text)?;
-                Ok(Some(Self::new(&contents.begin, stored(&contents.parts))))
+                Ok(Some(Self::new(&contents.start, stored(&contents.parts))))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// The upload that began with `begin`, of which S3 has the parts with these numbers.
-    pub(super) fn new(begin: &Begin, stored: impl Iterator<Item = i32>) -> Self {
-        let Begin { bucket, key, upload_id, file, part_chunks, .. } = begin;
+    pub(crate) fn of(state_file: &StateFile) -> Self {
+        Self::new(state_file.start(), state_file.stored_parts().into_iter())
+    }
+
+    /// Describes the upload that began with `start`. S3 has the parts with the numbers `stored`.
+    fn new(start: &UploadStart, stored: impl Iterator<Item = i32>) -> Self {
+        let UploadStart { bucket, key, upload_id, file, part_chunks, .. } = start;
         let part_len = part_chunks.saturating_mul(CHUNK_LEN) as u64;
         let len_of = |number: i32| {
             let begin =

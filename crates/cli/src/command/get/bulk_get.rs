@@ -106,10 +106,7 @@ impl Getter {
         let units = len.unwrap_or(MAX_OF_ONE).min(MAX_OF_ONE).div_ceil(UNIT).max(1);
         let _room = self.budget.acquire_many(units as u32).await.map_err(Failure::other)?;
         create_parent(&path).await?;
-        let mut get = self.client.get().uri(&uri).require_context(self.context.clone());
-        if let Some(suffix) = &self.args.s3ec.instruction_file_suffix {
-            get = get.instruction_file_suffix(suffix);
-        }
+        let get = self.client.get().uri(&uri).encryption_context(self.context.clone());
         let info = get.to_file(&path).await?;
         if let Some(modified) = mtime::of(&info.metadata).or(time(object)) {
             let path = path.clone();

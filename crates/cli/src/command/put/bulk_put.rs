@@ -11,7 +11,7 @@ use std::{
 use futures_util::TryStreamExt as _;
 use sealwax_s3::{
     ErrorKind, PlaintextSource, S3Uri, SealedClient,
-    envelope::{EncryptedDataKey, EncryptionContext, Keyring},
+    envelope::{EncryptedDataKey, EncryptionContext, Keyring, WrapContext},
 };
 
 use super::{
@@ -204,10 +204,11 @@ impl Putter {
         let names =
             |key: &EncryptedDataKey| (key.provider().to_owned(), key.wrapping_key().to_owned());
         let has: HashSet<_> = info.keys().iter().map(names).collect();
+        let binding = WrapContext::new(&self.context, None);
         Ok(info.plaintext_len() == len
             && modified.is_some()
             && mtime::of(&info.metadata) == modified
             && *info.encryption_context() == self.context
-            && self.keyring.outline(None).iter().map(names).all(|key| has.contains(&key)))
+            && self.keyring.expected_keys(binding).iter().map(names).all(|key| has.contains(&key)))
     }
 }

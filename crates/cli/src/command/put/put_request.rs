@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use sealwax_s3::{Error, ErrorKind, Put, PutOutput, S3Uri, envelope::MissingWrap};
+use sealwax_s3::{Error, ErrorKind, Put, PutOutput, S3Uri, envelope::MissingKey};
 
 use super::args::PutArgs;
 use crate::{
@@ -54,7 +54,7 @@ pub(super) fn summary(file: &Path, uri: &S3Uri, output: &PutOutput) -> String {
         if is_standard_stream(file) { "standard input".into() } else { file.to_string_lossy() };
     let bytes = Counted(output.plaintext_len, "byte");
     let keys = Counted(output.header.keys().len() as u64, "key");
-    let missing: Vec<_> = output.header.missing().iter().map(MissingWrap::wrapping_key).collect();
+    let missing: Vec<_> = output.header.missing().iter().map(MissingKey::wrapping_key).collect();
     let missing = if missing.is_empty() {
         String::new()
     } else {

@@ -61,7 +61,7 @@ impl ResumablePut {
         let Some(upload) = self.unfinished().await else { return failure };
         let again = this_command_line();
         match kind {
-            ErrorKind::UploadBusy => failure,
+            ErrorKind::Locked => failure,
             ErrorKind::UploadNotFound => {
                 let failure = failure.advise(
                     "nothing of it is left to go on with: delete its state file and begin anew",

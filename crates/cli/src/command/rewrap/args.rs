@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use sealwax_jobs::listing::ManifestLocation;
-use sealwax_s3::Landing;
+use sealwax_s3::KeyStorage;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{ObjectSource, Prefix, ReaderArgs, S3ecArgs, WrapKey, place};
@@ -91,10 +91,10 @@ pub(crate) enum SidecarWhen {
     Always,
 }
 
-impl From<SidecarWhen> for Landing {
+impl From<SidecarWhen> for KeyStorage {
     fn from(when: SidecarWhen) -> Self {
         match when {
-            SidecarWhen::Never => Self::Copy,
+            SidecarWhen::Never => Self::Metadata,
             SidecarWhen::Needed => Self::SidecarWhereNeeded,
             SidecarWhen::Always => Self::Sidecar,
         }

@@ -1,7 +1,7 @@
 //! `sealwax rewrap` of many objects: by a plan, or by a listing.
 
 use sealwax_jobs::rewrap::{Apply, PlanFile, Report, Stop, Tally, Work};
-use sealwax_s3::{EditName, Rewrapper};
+use sealwax_s3::{KeyChange, Rewrapper};
 
 use super::{
     args::{BulkArgs, RewrapArgs},
@@ -55,19 +55,19 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
 }
 
 /// What was typed to be changed, in the order in which it is done.
-fn edits(args: &RewrapArgs) -> Vec<EditName> {
+fn edits(args: &RewrapArgs) -> Vec<KeyChange> {
     let names = |keys: &[WrapKey]| keys.iter().map(|key| key.name().to_owned()).collect::<Vec<_>>();
     let mut edits = Vec::new();
     if !args.replace.is_empty() {
-        edits.push(EditName::Replace(names(&args.replace)));
+        edits.push(KeyChange::Replace(names(&args.replace)));
     }
     if !args.add.is_empty() {
-        edits.push(EditName::Add(names(&args.add)));
+        edits.push(KeyChange::Add(names(&args.add)));
     }
     if args.refresh {
-        edits.push(EditName::Refresh);
+        edits.push(KeyChange::Refresh);
     }
-    edits.extend(names(&args.remove).into_iter().map(EditName::Remove));
+    edits.extend(names(&args.remove).into_iter().map(KeyChange::Remove));
     edits
 }
 
@@ -76,7 +76,7 @@ async fn apply(
     session: &Session,
     rewrapper: &Rewrapper,
     settings: &JobSettings,
-    edits: &[EditName],
+    edits: &[KeyChange],
     (plan, prefix): (Option<PlanFile>, Option<Prefix>),
     bulk: &BulkArgs,
 ) -> Result<(), Failure> {
@@ -89,7 +89,7 @@ async fn apply(
         None => {
             let prefix = prefix.as_ref().expect("required without a plan");
             let name = bulk.listing_name(prefix);
-            let objects = bulk.source().list(rewrapper.client().s3(), prefix);
+            let objects = bulk.source().list(rewrapper.s3(), prefix);
             (Work::listing(objects, &name).settings(settings.to_json()), name)
         }
     };
@@ -103,7 +103,7 @@ async fn apply(
     let (progress, stop) = (session.job_progress(total), Stop::new());
     let counting = match (total, &prefix) {
         (None, Some(prefix)) => {
-            Some(progress.count(|| bulk.source().list_again(rewrapper.client().s3(), prefix)))
+            Some(progress.count(|| bulk.source().list_again(rewrapper.s3(), prefix)))
         }
         _ => None,
     };

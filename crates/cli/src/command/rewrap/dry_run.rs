@@ -41,7 +41,7 @@ pub(super) async fn dry_run(
     };
     let (source, name) = (bulk.source(), bulk.listing_name(prefix));
     let progress = session.job_progress(None);
-    let counting = progress.count(|| source.list_again(rewrapper.client().s3(), prefix));
+    let counting = progress.count(|| source.list_again(rewrapper.s3(), prefix));
     let impossible = Arc::new(Mutex::new(Vec::new()));
     let (mut lines, stop) = (Output::new(bulk.json), Stop::new());
     let planning = Planning::new(rewrapper.clone())
@@ -61,13 +61,11 @@ pub(super) async fn dry_run(
             }
         }
     });
-    let planned = asked_to_stop(
-        planning.send(source.list(rewrapper.client().s3(), prefix), name, output),
-        || {
+    let planned =
+        asked_to_stop(planning.send(source.list(rewrapper.s3(), prefix), name, output), || {
             stop.stop();
-        },
-    )
-    .await;
+        })
+        .await;
     drop(counting);
     progress.end();
     let consequence = "nothing was changed, and there is no plan";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealwax_jobs::rewrap::PlanHeader;
 use sealwax_s3::{
-    EditName, Edits, KmsKeyArn, KmsKeyring, Rewrapper,
+    KeyChange, KeyChanges, KmsKeyArn, KmsKeyring, Rewrapper,
     envelope::{CachingKeyring, Keyring},
 };
 use serde::{Deserialize, Serialize};
@@ -88,20 +88,20 @@ impl JobSettings {
 pub(super) async fn rewrapper(
     session: &Session,
     settings: &JobSettings,
-    edits: &[EditName],
+    edits: &[KeyChange],
     calls_per_second: Option<u32>,
     s3ec: &S3ecArgs,
 ) -> Result<Rewrapper, Failure> {
     let (session, mut reader) = settings.applied(session)?;
     reader.besides_local = edits.iter().any(adds_local);
     let reading = Arc::new(session.keyrings().kms(reader, &[], calls_per_second).await?);
-    let mut made = Edits::new();
+    let mut made = KeyChanges::new();
     for edit in edits {
         made = match edit {
-            EditName::Add(keys) => made.add_keys(keyring(&session, &reading, keys)?),
-            EditName::Replace(keys) => made.replace_keys(keyring(&session, &reading, keys)?),
-            EditName::Remove(key) => made.remove_key(key),
-            EditName::Refresh => made.refresh_keys(),
+            KeyChange::Add(keys) => made.add_keys(keyring(&session, &reading, keys)?),
+            KeyChange::Replace(keys) => made.replace_keys(keyring(&session, &reading, keys)?),
+            KeyChange::Remove(key) => made.remove_key(key),
+            KeyChange::Refresh => made.refresh_keys(),
             other => {
                 return Err(Failure::usage(format!(
                     "this command does not make the edit {other:?}"
@@ -117,16 +117,12 @@ pub(super) async fn rewrapper(
         )
         .s3ec(s3ec.settings()?)
         .build();
-    let rewrapper = Rewrapper::new(client, made)?.landing(settings.to_sidecar.into());
-    Ok(match &s3ec.instruction_file_suffix {
-        Some(suffix) => rewrapper.instruction_file_suffix(suffix),
-        None => rewrapper,
-    })
+    Ok(client.rewrapper(made)?.key_storage(settings.to_sidecar.into()))
 }
 
 /// Whether objects are to be wrapped under the local key: those that are not yet have other keys.
-fn adds_local(edit: &EditName) -> bool {
-    let (EditName::Add(keys) | EditName::Replace(keys)) = edit else { return false };
+fn adds_local(edit: &KeyChange) -> bool {
+    let (KeyChange::Add(keys) | KeyChange::Replace(keys)) = edit else { return false };
     keys.iter().any(|name| matches!(WrapKey::of_name(name), Ok(WrapKey::Local(_))))
 }
 

@@ -5,8 +5,11 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Reader, SealedObject, download::Download};
-use crate::error::{Error, ErrorKind};
+use super::{Reader, SealedObject};
+use crate::{
+    download::{fetch::firsts, parts::Download},
+    error::{Error, ErrorKind},
+};
 
 /// Ranges that lie no further apart than this are fetched together: 64 KiB cost less than a request.
 const MAX_GAP: u64 = 64 * 1024;
@@ -42,8 +45,7 @@ pub(super) async fn read(object: SealedObject, ranges: &[Range<u64>]) -> Result<
         return Err(download.target().error(ErrorKind::InvalidInput, message));
     }
     let spans = coalesce(ranges);
-    let firsts = std::iter::once(first).chain(std::iter::repeat_with(|| None));
-    let fetched: Vec<Bytes> = stream::iter(spans.iter().cloned().zip(firsts))
+    let fetched: Vec<Bytes> = stream::iter(spans.iter().cloned().zip(firsts(first)))
         .map(|(span, first)| {
             let object = SealedObject {
                 info: info.clone(),

@@ -7,25 +7,27 @@ use std::{
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{
-    EncryptedDataKey,
+    EncryptedDataKey, WrapContext,
     s3ec::{Envelope, Storage},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    EditName, copy,
-    edits::{Change, Wrap},
-    landing::is_archived,
-    object::Object,
-    present::Present,
+    KeyChange,
+    key_changes::Step,
     rewrapper::{Absence, ObjectState, Rewrapper, Skipped},
-    wrapping::Wrapping,
 };
 use crate::{
-    KmsKeyArn,
-    error::{Error, ErrorKind, Target},
-    list::ListedObject,
+    error::{Error, ErrorKind, ObjectRef},
+    kms::KmsKeyArn,
+    operation::Handle,
+    store::{
+        Store,
+        list::ListedObject,
+        snapshot::{Snapshot, is_archived},
+    },
+    vault::{new_keys::NewKeys, object_keys::ObjectKeys},
 };
 
 /// Most intermediate keys that are told apart. Beyond that, calls for some of them count twice.
@@ -111,8 +113,10 @@ pub enum MetadataWay {
 }
 
 impl Forecaster {
-    pub(super) fn new(rewrapper: Rewrapper) -> Self {
-        Self { rewrapper, counted: Arc::default() }
+    /// Creates a forecaster that has counted no call yet.
+    #[must_use]
+    pub fn new(rewrapper: &Rewrapper) -> Self {
+        Self { rewrapper: rewrapper.clone(), counted: Arc::default() }
     }
 
     /// Forecasts the rewrap of an object: by one `HeadObject`, and one `GetObject` where it may
@@ -127,12 +131,12 @@ impl Forecaster {
             Ok(target) => target,
             Err(error) => return listed(ForecastAction::Fail(error)),
         };
-        let present = match self.rewrapper.look(&target, object).await {
-            Ok(present) => present,
+        let snapshot = match self.rewrapper.look(&target, object).await {
+            Ok(snapshot) => snapshot,
             Err(Absence::Skipped(why)) => return listed(ForecastAction::Skip(why)),
             Err(Absence::Failed(error)) => return listed(ForecastAction::Fail(error)),
         };
-        let action = match self.action(&target, &present).await {
+        let action = match self.action(&target, &snapshot).await {
             Ok(action) => action,
             Err(error) if error.kind() == ErrorKind::NotSealed => {
                 ForecastAction::Skip(Skipped::NotSealed)
@@ -143,53 +147,53 @@ impl Forecaster {
             Err(error) => ForecastAction::Fail(error),
         };
         let size =
-            present.head.content_length().and_then(|len| len.try_into().ok()).or(object.size);
-        Forecast { state: ObjectState::of(&present), size, action }
+            snapshot.head.content_length().and_then(|len| len.try_into().ok()).or(object.size);
+        Forecast { state: ObjectState::of(&snapshot), size, action }
     }
 
-    async fn action(&self, target: &Target, present: &Present) -> Result<ForecastAction, Error> {
+    async fn action(
+        &self,
+        target: &ObjectRef,
+        snapshot: &Snapshot,
+    ) -> Result<ForecastAction, Error> {
         let wrapping = &*self.rewrapper.0;
-        let client = &wrapping.client;
-        let info = wrapping.info(target, present).await?;
+        let Handle { store, vault, .. } = &wrapping.handle;
+        let info = wrapping.info(target, snapshot).await?;
         if let Some(envelope) = info.envelope() {
-            return self.action_s3ec(target, present, envelope);
+            return self.action_s3ec(target, snapshot, envelope);
         }
-        let is_sidecar = wrapping.landing.is_sidecar(present);
-        if !is_sidecar {
-            copy::check_possible(target, &present.head)?;
-        }
-        let object = Object::find(wrapping, target, info, target, is_sidecar).await?;
-        let changes = wrapping.edits.changes(&object)?;
-        if changes.is_empty() {
+        let object = wrapping.object_keys(target, info, snapshot).await?;
+        let steps = wrapping.changes.steps(&object)?;
+        if steps.is_empty() {
             return Ok(ForecastAction::Unchanged);
         }
-        if !is_sidecar {
-            check_not_archived(target, &present.head)?;
+        if !object.is_sidecar {
+            check_not_archived(target, &snapshot.head)?;
         }
         let mut costs =
             Costs { object: &object, counted: &self.counted, kms_calls: BTreeMap::new() };
         let (mut add, mut refresh) = (Vec::new(), Vec::new());
         let mut left = object.info.keys().to_vec();
         let mut way = None;
-        for change in &changes {
-            match change {
-                Change::Refresh { at } => {
-                    for key in left.iter().filter(|key| client.keyring().accepts(key)) {
+        for step in &steps {
+            match step {
+                Step::Refresh { at } => {
+                    for key in left.iter().filter(|key| vault.keyring().accepts(key)) {
                         costs.refresh(*at, key);
                         refresh.push(key.wrapping_key().to_owned());
                     }
                     way = way.or(Some(DataKeyWay::ReEncrypt));
                 }
-                Change::Remove(wrapping_key) => {
+                Step::Remove(wrapping_key) => {
                     left.retain(|key| key.wrapping_key() != *wrapping_key);
                 }
-                Change::Wrap(wrap) => {
-                    let by = costs.wrap(wrap)?;
-                    // One that passes through this process says more than one that does not.
+                Step::Wrap(new) => {
+                    let by = costs.wrap(new)?;
+                    // The way through this process says more than the one inside the key service.
                     way = if way == Some(DataKeyWay::DecryptEncrypt) { way } else { Some(by) };
-                    left.retain(|key| wrap.keeps(key));
-                    left.extend(wrap.outline.iter().cloned());
-                    add.extend(wrap.outline.iter().map(|key| key.wrapping_key().to_owned()));
+                    left.retain(|key| new.keeps(key));
+                    left.extend(new.expected.iter().cloned());
+                    add.extend(new.expected.iter().map(|key| key.wrapping_key().to_owned()));
                 }
             }
         }
@@ -205,10 +209,10 @@ impl Forecaster {
             remove,
             refresh,
             data_key: way.unwrap_or(DataKeyWay::Proof),
-            metadata: match copy::in_parts(client, &present.head) {
-                _ if is_sidecar => MetadataWay::Sidecar,
-                true => MetadataWay::MultipartCopy,
-                false => MetadataWay::Copy,
+            metadata: if object.is_sidecar {
+                MetadataWay::Sidecar
+            } else {
+                metadata_way(store, snapshot)
             },
             kms_calls: costs.kms_calls,
         }))
@@ -218,27 +222,29 @@ impl Forecaster {
     /// replaced.
     fn action_s3ec(
         &self,
-        target: &Target,
-        present: &Present,
+        target: &ObjectRef,
+        snapshot: &Snapshot,
         envelope: &Envelope,
     ) -> Result<ForecastAction, Error> {
-        let Wrapping { client, edits, .. } = &*self.rewrapper.0;
-        self.rewrapper.0.s3ec_keyring(target)?;
-        copy::check_possible(target, &present.head)?;
+        let wrapping = &*self.rewrapper.0;
+        let store = &wrapping.handle.store;
+        wrapping.s3ec_keyring(target)?;
+        snapshot.check_copyable(target)?;
         let in_file = envelope.storage() == Storage::InstructionFile;
         if !in_file {
-            check_not_archived(target, &present.head)?;
+            check_not_archived(target, &snapshot.head)?;
         }
-        let add: Vec<_> = edits
+        let add: Vec<_> = wrapping
+            .changes
             .names()
             .into_iter()
             .flat_map(|name| match name {
-                EditName::Replace(names) => names,
+                KeyChange::Replace(names) => names,
                 _ => Vec::new(),
             })
             .collect();
-        // The old wrap does not name its key: its Region is taken to be the client's.
-        let home = client.s3().config().region().map(|region| region.as_ref().to_owned());
+        // The old wrapped key does not name its key. The client's Region is assumed.
+        let home = store.s3().config().region().map(|region| region.as_ref().to_owned());
         let mut kms_calls = BTreeMap::new();
         let wrapped_in = add
             .iter()
@@ -252,26 +258,26 @@ impl Forecaster {
             remove: Vec::new(),
             refresh: Vec::new(),
             data_key: DataKeyWay::DecryptEncrypt,
-            metadata: match copy::in_parts(client, &present.head) {
-                _ if in_file => MetadataWay::InstructionFile,
-                true => MetadataWay::MultipartCopy,
-                false => MetadataWay::Copy,
+            metadata: if in_file {
+                MetadataWay::InstructionFile
+            } else {
+                metadata_way(store, snapshot)
             },
             kms_calls,
         }))
     }
 }
 
-/// The calls of KMS for one object.
+/// KMS calls for one object.
 struct Costs<'a> {
-    object: &'a Object<'a>,
+    object: &'a ObjectKeys<'a>,
     counted: &'a Counted,
     kms_calls: BTreeMap<String, u64>,
 }
 
 impl Costs<'_> {
-    /// Those of new wraps, and by which way they are made.
-    fn wrap(&mut self, wrap: &Wrap<'_>) -> Result<DataKeyWay, Error> {
+    /// Counts the calls for new keys, and returns the way in which they are made.
+    fn wrap(&mut self, new: &NewKeys<'_>) -> Result<DataKeyWay, Error> {
         let (object, context) = (self.object, self.object.info.encryption_context());
         let trusted = object.trusted_keys()?;
         let group = trusted
@@ -282,17 +288,17 @@ impl Costs<'_> {
                 let wraps: Vec<_> =
                     group.iter().filter_map(EncryptedDataKey::intermediate).collect();
                 let inside = group[0].place() == object.place.as_ref()
-                    && wrap.keyring.can_rewrap(&wraps, context, None);
+                    && new.keyring.can_rewrap(&wraps, WrapContext::for_intermediate_key(context));
                 let way = if inside { DataKeyWay::ReEncrypt } else { DataKeyWay::DecryptEncrypt };
-                let first = self.counted.is_first(wrap.at, context.to_json(), &wraps);
+                let first = self.counted.is_first(new.at, context.to_json(), &wraps);
                 (way, wraps, first)
             }
-            None if wrap.keyring.can_rewrap(&trusted, context, object.place.as_ref()) => {
+            None if new.keyring.can_rewrap(&trusted, object.binding()) => {
                 (DataKeyWay::ReEncrypt, trusted, true)
             }
             None => {
                 if trusted.is_empty() {
-                    let message = "none of its wrapping keys is the keyring's";
+                    let message = "the keyring has none of this object's wrapping keys";
                     return Err(object.target.error(ErrorKind::NoMatchingKey, message));
                 }
                 (DataKeyWay::DecryptEncrypt, trusted, true)
@@ -300,10 +306,10 @@ impl Costs<'_> {
         };
         if counts {
             if way == DataKeyWay::DecryptEncrypt {
-                self.call(object.client.keyring().first_choice(&keys).as_deref());
+                self.call(object.vault.keyring().first_choice(&keys).as_deref());
             }
-            for new in &wrap.outline {
-                self.call(Some(new.wrapping_key()));
+            for key in &new.expected {
+                self.call(Some(key.wrapping_key()));
             }
         }
         Ok(way)
@@ -319,7 +325,7 @@ impl Costs<'_> {
         }
     }
 
-    /// That which shows that one of the keys that are left can be used.
+    /// Counts the call that shows that one of the remaining keys works.
     fn prove(&mut self, left: &[EncryptedDataKey]) -> Result<(), Error> {
         let trusted = self.object.trusted_keys()?;
         let usable: Vec<_> = trusted.into_iter().filter(|key| left.contains(key)).collect();
@@ -327,7 +333,7 @@ impl Costs<'_> {
             let message = "nothing is removed, because none of the keys left could be used";
             return Err(self.object.target.error(ErrorKind::NoMatchingKey, message));
         }
-        self.call(self.object.client.keyring().first_choice(&usable).as_deref());
+        self.call(self.object.vault.keyring().first_choice(&usable).as_deref());
         Ok(())
     }
 
@@ -338,17 +344,17 @@ impl Costs<'_> {
     }
 }
 
-/// The intermediate keys that were counted.
+/// Intermediate keys whose calls were counted.
 #[derive(Debug, Default)]
 struct Counted(Mutex<HashSet<[u8; 16]>>);
 
 impl Counted {
-    fn is_first(&self, edit: usize, context: String, wraps: &[EncryptedDataKey]) -> bool {
-        let mut digest = Sha256::new_with_prefix(edit.to_be_bytes());
+    fn is_first(&self, change: usize, context: String, wrapped: &[EncryptedDataKey]) -> bool {
+        let mut digest = Sha256::new_with_prefix(change.to_be_bytes());
         digest.update(context);
-        for wrap in wraps {
-            digest.update(wrap.wrapping_key());
-            digest.update(wrap.ciphertext());
+        for key in wrapped {
+            digest.update(key.wrapping_key());
+            digest.update(key.ciphertext());
         }
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counted.len() == MAX_INTERMEDIATE_KEYS {
@@ -358,8 +364,9 @@ impl Counted {
     }
 }
 
-/// Refuses what S3 copies only after it was restored. (Amazon S3 User Guide, "Restoring an archived object".)
-fn check_not_archived(target: &Target, head: &HeadObjectOutput) -> Result<(), Error> {
+/// Refuses an object that S3 copies only after it was restored. (Amazon S3 User Guide, "Restoring
+/// an archived object".)
+fn check_not_archived(target: &ObjectRef, head: &HeadObjectOutput) -> Result<(), Error> {
     if is_archived(head) {
         return Err(target.error(
             ErrorKind::Unsupported,
@@ -367,6 +374,14 @@ fn check_not_archived(target: &Target, head: &HeadObjectOutput) -> Result<(), Er
         ));
     }
     Ok(())
+}
+
+fn metadata_way(store: &Store, snapshot: &Snapshot) -> MetadataWay {
+    if store.copies_in_parts(&snapshot.head) {
+        MetadataWay::MultipartCopy
+    } else {
+        MetadataWay::Copy
+    }
 }
 
 /// Returns the names of wrapping keys, each once.

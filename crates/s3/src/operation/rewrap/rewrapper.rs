@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use sealwax_envelope::ObjectHeader;
+use sealwax_envelope::{ObjectHeader, metadata};
 
-use super::{
-    Edits, Landing, forecast::Forecaster, intermediate::IntermediateKeys, present::Present,
-    wrapping::Wrapping,
-};
+use super::{KeyChanges, KeyStorage, wrapping::Wrapping};
 use crate::{
-    SealedClient,
-    error::{Error, ErrorKind, Target},
-    list::ListedObject,
+    error::{Error, ErrorKind, ObjectRef},
+    operation::Handle,
+    store::{list::ListedObject, snapshot::Snapshot},
+    vault::intermediate::IntermediateKeys,
 };
 
 /// Most times that an object is read again because another writer changed it meanwhile.
@@ -28,9 +26,9 @@ const MAX_CONFLICTS: usize = 4;
 /// #     client: sealwax_s3::SealedClient,
 /// #     west: sealwax_s3::KmsKeyring,
 /// # ) -> Result<(), sealwax_s3::Error> {
-/// use sealwax_s3::{Edits, ListedObject, RewrapOutcome, Rewrapper};
+/// use sealwax_s3::{KeyChanges, ListedObject, RewrapOutcome};
 ///
-/// let rewrapper = Rewrapper::new(client, Edits::new().add_keys(west))?;
+/// let rewrapper = client.rewrapper(KeyChanges::new().add_keys(west))?;
 /// for key in ["2026/1.pdf", "2026/2.pdf"] {
 ///     match rewrapper.rewrap_one(&ListedObject::new("bucket", key)).await {
 ///         RewrapOutcome::Failed(error) => eprintln!("{error}"),
@@ -127,13 +125,12 @@ pub struct ObjectState {
 }
 
 impl ObjectState {
-    pub(super) fn of(present: &Present) -> Self {
-        let metadata = present.head.metadata().into_iter().flatten();
-        let header =
-            ObjectHeader::parse(metadata.map(|(name, value)| (name.as_str(), value.as_str())));
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let metadata = snapshot.head.metadata().into_iter().flatten();
+        let header = ObjectHeader::parse(metadata::pairs(metadata));
         Self {
-            e_tag: present.head.e_tag.as_deref().map(|e_tag| e_tag.trim_matches('"').to_owned()),
-            version_id: present.head.version_id.clone(),
+            e_tag: snapshot.head.e_tag.as_deref().map(|e_tag| e_tag.trim_matches('"').to_owned()),
+            version_id: snapshot.head.version_id.clone(),
             generation: header.ok().map(|header| header.generation()),
         }
     }
@@ -150,63 +147,41 @@ pub struct PlannedRewrap {
 }
 
 impl Rewrapper {
-    /// Creates a rewrapper that makes `edits` to objects that `client` reads.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`] for an empty list of edits.
-    pub fn new(client: SealedClient, edits: Edits) -> Result<Self, Error> {
-        if edits.is_empty() {
+    pub(crate) fn new(handle: Handle, changes: KeyChanges) -> Result<Self, Error> {
+        if changes.is_empty() {
             let message = "no key to add, replace, remove or refresh was given";
             return Err(Error::new("rewrap", "the objects", ErrorKind::InvalidInput, message));
         }
-        let (intermediate_keys, landing) = (IntermediateKeys::default(), Landing::Copy);
-        Ok(Self(Arc::new(Wrapping {
-            client,
-            edits,
-            accepted_places: Vec::new(),
-            intermediate_keys,
-            landing,
-            instruction_file_suffix: None,
-        })))
+        Ok(Self::of(handle, changes, KeyStorage::Metadata))
     }
 
-    /// Sets where the new keys are stored: in the objects' metadata unless set. Starts with an
+    fn of(handle: Handle, changes: KeyChanges, key_storage: KeyStorage) -> Self {
+        Self(Arc::new(Wrapping {
+            handle,
+            changes,
+            accepted_places: Vec::new(),
+            intermediate_keys: IntermediateKeys::default(),
+            key_storage,
+        }))
+    }
+
+    /// Sets where the new keys are stored: in the objects' metadata by default. Starts with an
     /// empty cache of intermediate keys.
     #[must_use]
-    pub fn landing(self, landing: Landing) -> Self {
-        self.with(|wrapping| Wrapping { landing, ..wrapping })
+    pub fn key_storage(self, storage: KeyStorage) -> Self {
+        Self::of(self.0.handle.clone(), self.0.changes.clone(), storage)
     }
 
-    /// Sets the suffix of the instruction files that the S3 Encryption Client writes:
-    /// `.instruction` unless set. Starts with an empty cache of intermediate keys.
+    /// Returns the SDK's client.
     #[must_use]
-    pub fn instruction_file_suffix(self, suffix: impl Into<String>) -> Self {
-        self.with(|wrapping| Wrapping { instruction_file_suffix: Some(suffix.into()), ..wrapping })
+    pub fn s3(&self) -> &aws_sdk_s3::Client {
+        self.0.handle.store.s3()
     }
 
-    fn with(self, change: impl FnOnce(Wrapping) -> Wrapping) -> Self {
-        let Wrapping { client, edits, accepted_places, landing, instruction_file_suffix, .. } =
-            &*self.0;
-        Self(Arc::new(change(Wrapping {
-            client: client.clone(),
-            edits: edits.clone(),
-            accepted_places: accepted_places.clone(),
-            intermediate_keys: IntermediateKeys::default(),
-            landing: *landing,
-            instruction_file_suffix: instruction_file_suffix.clone(),
-        })))
-    }
-
-    /// Returns the client.
+    /// Returns the key changes.
     #[must_use]
-    pub fn client(&self) -> &SealedClient {
-        &self.0.client
-    }
-
-    /// Returns the edits.
-    #[must_use]
-    pub fn edits(&self) -> &Edits {
-        &self.0.edits
+    pub fn changes(&self) -> &KeyChanges {
+        &self.0.changes
     }
 
     /// Rewraps an object unless it already has the wanted keys.
@@ -238,20 +213,20 @@ impl Rewrapper {
 
     async fn rewrap_at(
         &self,
-        target: &Target,
+        target: &ObjectRef,
         object: &ListedObject,
         planned: Option<&ObjectState>,
         replanned: &mut bool,
     ) -> RewrapOutcome {
         let mut conflict = None;
         for _ in 0..MAX_CONFLICTS {
-            let present = match self.look(target, object).await {
-                Ok(present) => present,
+            let snapshot = match self.look(target, object).await {
+                Ok(snapshot) => snapshot,
                 Err(Absence::Skipped(why)) => return RewrapOutcome::Skipped(why),
                 Err(Absence::Failed(error)) => return RewrapOutcome::Failed(error),
             };
-            *replanned |= planned.is_some_and(|planned| *planned != ObjectState::of(&present));
-            match self.0.rewrap(target, present).await {
+            *replanned |= planned.is_some_and(|planned| *planned != ObjectState::of(&snapshot));
+            match self.0.rewrap(target, snapshot).await {
                 Ok(output) if output.rewrapped => {
                     let (generation, version_id) = (output.generation(), output.version_id);
                     return RewrapOutcome::Rewrapped { generation, version_id };
@@ -268,16 +243,10 @@ impl Rewrapper {
         RewrapOutcome::Changed(conflict.expect("a conflict ended the last attempt"))
     }
 
-    /// Returns a forecaster of what [`Rewrapper::rewrap_one`] would do.
-    #[must_use]
-    pub fn forecaster(&self) -> Forecaster {
-        Forecaster::new(self.clone())
-    }
-
-    pub(super) fn target(&self, object: &ListedObject) -> Result<Target, Error> {
-        let target = Target::new(
+    pub(super) fn target(&self, object: &ListedObject) -> Result<ObjectRef, Error> {
+        let target = ObjectRef::new(
             "rewrap",
-            self.0.client.s3(),
+            self.0.handle.store.s3(),
             Some(object.bucket.clone()),
             Some(object.key.clone()),
         )?;
@@ -290,11 +259,11 @@ impl Rewrapper {
     /// Reads an object's metadata.
     pub(super) async fn look(
         &self,
-        target: &Target,
+        target: &ObjectRef,
         object: &ListedObject,
-    ) -> Result<Present, Absence> {
-        match Present::look(&self.0.client, target).await {
-            Ok(present) => {
+    ) -> Result<Snapshot, Absence> {
+        match Snapshot::take(&self.0.handle.store, target).await {
+            Ok(snapshot) => {
                 let of_version = |id: &Option<String>| {
                     id.as_deref().filter(|id| *id != "null").map(str::to_owned)
                 };
@@ -302,11 +271,11 @@ impl Rewrapper {
                 // The version that was the latest when it was listed stands for the latest one now.
                 if object.version_id.is_some()
                     && object.is_latest.is_none()
-                    && named != of_version(&present.head.version_id)
+                    && named != of_version(&snapshot.head.version_id)
                 {
                     return Err(Absence::Failed(older(target)));
                 }
-                Ok(present)
+                Ok(snapshot)
             }
             // An object that was named and not listed may never have existed.
             Err(error) if error.kind() == ErrorKind::NotFound && object.size.is_some() => {
@@ -323,7 +292,7 @@ pub(super) enum Absence {
     Failed(Error),
 }
 
-fn older(target: &Target) -> Error {
+fn older(target: &ObjectRef) -> Error {
     let message = "it is not the object's newest version, and S3 does not change the metadata of an older one";
     target.error(ErrorKind::Unsupported, message)
 }

@@ -1,0 +1,402 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::Place;
+
+fn key(arn: &str, place: Option<&str>, len: usize) -> EncryptedDataKey {
+    let place = place.map(|place| Place::parse(place.into()).expect("a place"));
+    EncryptedDataKey::new("aws-kms", arn, place, vec![0xa5; len]).expect("a key")
+}
+
+fn arn(region: &str, n: usize) -> String {
+    format!("arn:aws:kms:{region}:123456789012:key/{n:08}-12ab-34cd-56ef-1234567890ab")
+}
+
+fn sample() -> ObjectHeader {
+    let context = EncryptionContext::try_from_iter([("tenant", "acmé")]).expect("a context");
+    let keys =
+        vec![key("arn:1", Some("b/k"), 3), key("arn:2", Some("b/k"), 4), key("arn:3", None, 5)];
+    ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[9; 56]), Some(42)).expect("a header")
+}
+
+fn pairs(header: &ObjectHeader) -> Vec<(String, String)> {
+    header.to_metadata().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn parse(metadata: &[(String, String)]) -> Result<ObjectHeader, Error> {
+    ObjectHeader::parse(metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+/// FORMAT.md W2: each value has one spelling.
+#[test]
+fn the_canonical_spelling() {
+    let expected = [
+        ("sealwax-context", r#"{"tenant":"acm\u00e9"}"#),
+        ("sealwax-format", "v1+Cobblestone-256"),
+        ("sealwax-generation", "1"),
+        (
+            "sealwax-header",
+            "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk",
+        ),
+        (
+            "sealwax-keys",
+            r#"[{"place":"b/k","keys":[["aws-kms","arn:1","paWl"],["aws-kms","arn:2","paWlpQ"]]},{"keys":[["aws-kms","arn:3","paWlpaU"]]}]"#,
+        ),
+        ("sealwax-length", "42"),
+    ];
+    let metadata = sample().to_metadata();
+    assert_eq!(
+        metadata.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>(),
+        expected
+    );
+}
+
+#[test]
+fn it_reads_what_it_writes_in_any_case_and_company() {
+    let mut metadata = pairs(&sample());
+    metadata.iter_mut().for_each(|(name, _)| *name = name.to_uppercase());
+    metadata.push(("mine".into(), "é, as some stores return it".into()));
+    assert_eq!(parse(&metadata), Ok(sample()));
+}
+
+#[test]
+fn four_kms_keys_fit_beside_200_bytes_of_context_and_place() {
+    let context =
+        EncryptionContext::try_from_iter([("tenant", "t".repeat(80))]).expect("a context");
+    let place = format!("bucket/{}", "k".repeat(200 - 80 - 10 - 7));
+    let keys = ["us-east-1", "us-west-2", "eu-central-1", "ap-southeast-2"];
+    let keys = keys
+        .iter()
+        .enumerate()
+        .map(|(n, region)| key(&arn(region, n), Some(&place), 184))
+        .collect();
+    let header =
+        ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[9; 56]), Some(u64::MAX >> 12));
+    header.expect("a header").check_fits([("own", "some metadata of the user")]).expect("it fits");
+}
+
+/// FORMAT.md W3: nothing exceeds S3's limit.
+#[test]
+fn s3s_limit_holds_to_the_byte() {
+    let header = sample();
+    let ours: usize =
+        header.to_metadata().iter().map(|(name, value)| name.len() + value.len()).sum();
+    let own = "v".repeat(METADATA_LIMIT - ours - 1);
+    assert_eq!(header.check_fits([("n", own.as_str())]), Ok(()));
+    let over = Error::MetadataTooLarge { needed: METADATA_LIMIT + 1, limit: METADATA_LIMIT };
+    assert_eq!(header.check_fits([("nn", own.as_str())]), Err(over));
+}
+
+/// FORMAT.md W2: the user's own names are not ours.
+#[test]
+fn reserved_names_are_refused_in_any_case() {
+    for name in ["sealwax-keys", "SealWax", "sealwaxes"] {
+        assert!(
+            matches!(sample().check_fits([(name, "v")]), Err(Error::InvalidMetadata(_))),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_http_does_not_carry_as_it_is_is_refused() {
+    let fits = |own: &[(&str, &str)]| sample().check_fits(own.iter().copied());
+    assert_eq!(fits(&[("a-b_c.9", "printable ~ ASCII"), ("empty", "")]), Ok(()));
+    for own in [
+        [("", "v")].as_slice(),
+        &[("a b", "v")],
+        &[("é", "v")],
+        &[("a:b", "v")],
+        &[("n", "a\r\nb")],
+        &[("n", "é")],
+        &[("n", " v")],
+        &[("n", "v ")],
+        &[("n", "v"), ("N", "v")],
+    ] {
+        assert!(matches!(fits(own), Err(Error::InvalidMetadata(_))), "{own:?}");
+    }
+}
+
+#[test]
+fn an_object_without_our_format_is_not_sealed() {
+    let metadata = [("x".to_owned(), "y".to_owned())];
+    assert_eq!(parse(&metadata), Err(Error::NotSealed));
+    let without = |gone: &str| {
+        pairs(&sample()).into_iter().filter(|(name, _)| name != gone).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        parse(&[("sealwax-shredded".into(), "2026-11-25T00:00:00Z".into())]),
+        Err(Error::NotSealed)
+    );
+    // It was sealed, and is damaged.
+    for gone in [FORMAT, GENERATION, HEADER, KEYS] {
+        assert!(matches!(parse(&without(gone)), Err(Error::Malformed(_))), "without {gone}");
+    }
+}
+
+#[test]
+fn other_values_are_refused() {
+    let long_key = format!(r#"[{{"keys":[["p","k","{}"]]}}]"#, "A".repeat(1400));
+    let many_keys = format!(r#"[{{"keys":[{}]}}]"#, vec![r#"["p","k","AA"]"#; 17].join(","));
+    let cases = [
+        (FORMAT, "v2+Cobblestone-256"),
+        (GENERATION, "0"),
+        (GENERATION, "01"),
+        (GENERATION, "+1"),
+        (GENERATION, "4294967296"),
+        (PLAINTEXT_LEN, "-1"),
+        (PLAINTEXT_LEN, "007"),
+        (PLAINTEXT_LEN, "18446744073709551616"),
+        (HEADER, "CQk"),
+        (HEADER, "not base64!"),
+        (CONTEXT, "{}"),
+        (CONTEXT, "[]"),
+        (CONTEXT, r#"{"a": "b"}"#),
+        (CONTEXT, r#"{"sealwax:place":"b"}"#),
+        (KEYS, "[]"),
+        (KEYS, r#"[{"keys":[]}]"#),
+        (KEYS, r#"[{"keys":[["p","k","AB"]]}]"#),
+        (KEYS, r#"[{"keys":[["p","k","AAA="]]}]"#),
+        (KEYS, r#"[{"keys":[["p","k"]]}]"#),
+        (KEYS, r#"[{"keys":[["p","k","AA"]],"more":1}]"#),
+        (KEYS, r#"[ {"keys":[["p","k","AA"]]}]"#),
+        (KEYS, r#"[{"place":"","keys":[["p","k","AA"]]}]"#),
+        (KEYS, r#"[{"keys":[["p","k","AA"]]},{"keys":[["p","k","AA"]]}]"#),
+        (KEYS, &long_key),
+        (KEYS, &many_keys),
+        ("sealwax-unknown", "x"),
+    ];
+    for (name, value) in cases {
+        let mut metadata = pairs(&sample());
+        metadata.retain(|(known, _)| known != name);
+        metadata.push((name.into(), value.into()));
+        let error = parse(&metadata).expect_err(&format!("{name}: {value:.80}"));
+        match name {
+            FORMAT => assert_eq!(error, Error::UnsupportedFormat(value.into())),
+            _ => assert!(matches!(error, Error::Malformed(_)), "{name}: {value:.80}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn names_given_twice_and_floods_are_refused() {
+    let mut metadata = pairs(&sample());
+    metadata.push(("Sealwax-Keys".into(), "[]".into()));
+    assert!(matches!(parse(&metadata), Err(Error::Malformed(_))));
+    let flood = [("sealwax-format".to_owned(), "v".repeat(METADATA_READ_LIMIT))];
+    assert!(matches!(parse(&flood), Err(Error::Malformed(_))));
+}
+
+/// FORMAT.md W6: keys and generation change, and nothing else.
+#[test]
+fn a_rewrap_raises_the_generation_and_keeps_the_rest() {
+    let header = sample();
+    let rewrapped = header.rewrapped(vec![key("arn:9", Some("other/k"), 7)]).expect("a header");
+    assert_eq!(rewrapped.generation(), 2);
+    assert_eq!(rewrapped.keys().len(), 1);
+    assert_eq!(
+        (rewrapped.context(), rewrapped.body_header()),
+        (header.context(), header.body_header())
+    );
+    assert_eq!(rewrapped.plaintext_len(), header.plaintext_len());
+    assert_eq!([header.format(), rewrapped.format()], [FORMAT_V1; 2]);
+    assert_eq!(
+        header.rewrapped(Vec::new()),
+        Err(Error::InvalidMetadata("no encrypted data key".into()))
+    );
+    let most = vec![key("arn:9", None, 7); MAX_ENCRYPTED_DATA_KEYS];
+    assert!(header.rewrapped(most.clone()).is_ok());
+    let more = [most, vec![key("arn:9", None, 7)]].concat();
+    assert!(matches!(header.rewrapped(more), Err(Error::InvalidMetadata(_))));
+}
+
+#[test]
+fn missing_wraps_are_recorded_until_they_are_there() {
+    let missing = ["arn:8", "arn:9"].map(|arn| MissingKey::new("aws-kms", arn).expect("a name"));
+    let header = sample().with_missing(missing.to_vec());
+    assert_eq!(header.missing(), missing);
+    let metadata = pairs(&header);
+    assert!(
+        metadata.contains(&(MISSING.into(), r#"[["aws-kms","arn:8"],["aws-kms","arn:9"]]"#.into()))
+    );
+    assert_eq!(parse(&metadata), Ok(header.clone()));
+    let added = [header.keys(), &[key("arn:9", Some("b/k"), 7)]].concat();
+    assert_eq!(header.rewrapped(added).expect("a header").missing(), &missing[..1]);
+    assert!(header.with_missing(Vec::new()).missing().is_empty());
+}
+
+fn any_key() -> impl Strategy<Value = EncryptedDataKey> {
+    let place = proptest::option::of(("[a-z]{3,8}", ".{1,20}"));
+    let names = ("[a-z0-9-]{1,8}", "[ !#-\\[\\]-~]{1,30}");
+    (names, place, proptest::collection::vec(any::<u8>(), 1..64)).prop_map(
+        |((provider, name), place, ciphertext)| {
+            let place = place.map(|(bucket, key)| Place::new(&bucket, &key).expect("a place"));
+            EncryptedDataKey::new(provider, name, place, ciphertext).expect("a key")
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn every_header_round_trips_in_printable_ascii(
+        keys in proptest::collection::vec(any_key(), 1..=MAX_ENCRYPTED_DATA_KEYS),
+        context in proptest::collection::btree_map("[^:]{1,8}", ".{0,12}", 0..4),
+        len: Option<u64>,
+    ) {
+        let context = EncryptionContext::try_from_iter(context).expect("no reserved name");
+        let header = ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[1; 56]), len).expect("a header");
+        let metadata = pairs(&header);
+        for (name, value) in &metadata {
+            prop_assert!(!value.is_empty() && value.bytes().all(|b| (b' '..=b'~').contains(&b)), "{} {}", name, value);
+            prop_assert_eq!(value.trim(), value);
+        }
+        prop_assert_eq!(parse(&metadata), Ok(header));
+    }
+
+    #[test]
+    fn what_parses_is_canonical(flip in 0..400_usize, to in b' '..=b'~') {
+        let mut metadata = pairs(&sample());
+        let total: usize = metadata.iter().map(|(_, value)| value.len()).sum();
+        let mut at = flip % total;
+        for (_, value) in &mut metadata {
+            if at < value.len() {
+                value.replace_range(at..=at, char::from(to).encode_utf8(&mut [0; 4]));
+                break;
+            }
+            at -= value.len();
+        }
+        if let Ok(header) = parse(&metadata) {
+            prop_assert_eq!(pairs(&header), metadata);
+        }
+    }
+}
+
+/// FORMAT.md W10: a sidecar has one spelling.
+#[test]
+fn a_sidecar_is_the_metadata_as_json() {
+    let header = ObjectHeader::new(
+        EncryptionContext::new(),
+        vec![key("arn:1", None, 3)],
+        *sample().body_header(),
+        None,
+    );
+    let header = header.expect("a header");
+    let expected = concat!(
+        r#"{"sealwax-format":"v1+Cobblestone-256","sealwax-generation":"1","sealwax-header":"#,
+        r#""CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk","#,
+        r#""sealwax-keys":"[{\"keys\":[[\"aws-kms\",\"arn:1\",\"paWl\"]]}]"}"#,
+    );
+    assert_eq!(header.to_sidecar().as_deref(), Ok(expected));
+    assert_eq!(header.parse_sidecar(expected.as_bytes()), Ok(Some(header)));
+}
+
+/// FORMAT.md R14: anything but that spelling, within the limits, is refused.
+#[test]
+fn other_spellings_of_a_sidecar_are_refused() {
+    let header = sample();
+    let sidecar = header.to_sidecar().expect("a sidecar");
+    let (_, rest) = sidecar.split_at(1);
+    for (case, other) in [
+        ("blank", format!("{{ {rest}")),
+        ("name twice", format!("{{\"sealwax-length\":\"42\",{rest}")),
+        ("name of others", sidecar.replacen('{', "{\"mine\":\"x\",", 1)),
+        ("unknown name", sidecar.replacen('{', "{\"sealwax-aaa\":\"x\",", 1)),
+        ("capitals", sidecar.replace("sealwax-length", "Sealwax-length")),
+        ("number", sidecar.replace("\"42\"", "42")),
+        ("more", format!("{sidecar}\n")),
+        ("list", format!("[{sidecar}]")),
+        ("cut", sidecar[..sidecar.len() - 1].to_owned()),
+        ("nothing", String::new()),
+        ("too long", sidecar.replacen('{', &format!("{{{}", " ".repeat(SIDECAR_LIMIT)), 1)),
+    ] {
+        assert!(
+            matches!(header.parse_sidecar(other.as_bytes()), Err(Error::Malformed(_))),
+            "{case}"
+        );
+    }
+    assert_eq!(header.parse_sidecar(b"{}"), Err(Error::NotSealed));
+    let later = sidecar.replace("v1+Cobblestone-256", "v2");
+    assert!(matches!(header.parse_sidecar(later.as_bytes()), Err(Error::UnsupportedFormat(_))));
+}
+
+/// FORMAT.md R15: what is of another sealing says nothing of this one.
+#[test]
+fn only_keys_and_generation_of_a_sidecar_may_differ() {
+    let header = sample();
+    let rewrapped = header.rewrapped(vec![key("arn:4", Some("b/k"), 7)]).expect("a header");
+    let missing = MissingKey::new("aws-kms".to_owned(), "arn:5".to_owned()).expect("a name");
+    let rewrapped = rewrapped.with_missing(vec![missing]);
+    let sidecar = rewrapped.to_sidecar().expect("a sidecar");
+    assert_eq!(header.parse_sidecar(sidecar.as_bytes()), Ok(Some(rewrapped)));
+    let context = EncryptionContext::try_from_iter([("tenant", "other")]).expect("a context");
+    for (case, other) in [
+        ("context", ObjectHeader { context, ..header.clone() }),
+        ("length", ObjectHeader { plaintext_len: Some(41), ..header.clone() }),
+        ("length absent", ObjectHeader { plaintext_len: None, ..header.clone() }),
+        (
+            "header",
+            ObjectHeader { body_header: BodyHeader::from_bytes(&[8; 56]), ..header.clone() },
+        ),
+    ] {
+        let sidecar = other.to_sidecar().expect("a sidecar");
+        assert_eq!(header.parse_sidecar(sidecar.as_bytes()), Ok(None), "{case}");
+    }
+}
+
+/// FORMAT.md W10: more than S3's 2 KB of metadata may be in it, but no more than a reader takes.
+#[test]
+fn a_sidecar_has_room_for_more_keys_than_metadata() {
+    let header = |count, len| {
+        let keys = (0..count).map(|n| key(&arn("us-east-1", n), Some("b/k"), len)).collect();
+        ObjectHeader::new(EncryptionContext::new(), keys, *sample().body_header(), None)
+            .expect("a header")
+    };
+    let most = header(MAX_ENCRYPTED_DATA_KEYS, 184);
+    assert!(most.check_fits([]).is_err());
+    let sidecar = most.to_sidecar().expect("it fits");
+    assert_eq!(most.parse_sidecar(sidecar.as_bytes()), Ok(Some(most)));
+    assert!(matches!(
+        header(MAX_ENCRYPTED_DATA_KEYS, 1024).to_sidecar(),
+        Err(Error::MetadataTooLarge { .. })
+    ));
+}
+
+/// FORMAT.md W10, to the byte; and the limit of the whole sidecar is never met, whatever is in it.
+#[test]
+fn a_sidecar_holds_what_a_reader_takes() {
+    let header = |value: String| {
+        let context = EncryptionContext::try_from_iter([("q", value)]).expect("a context");
+        ObjectHeader::new(context, sample().keys().to_vec(), *sample().body_header(), None)
+            .expect("a header")
+    };
+    let without = header(String::new()).to_metadata();
+    let rest = METADATA_READ_LIMIT
+        - without.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    let most = header("l".repeat(rest));
+    let sidecar = most.to_sidecar().expect("it fits");
+    assert_eq!(most.parse_sidecar(sidecar.as_bytes()), Ok(Some(most)));
+    let needed = METADATA_READ_LIMIT + 1;
+    let refused = header("l".repeat(rest + 1)).to_sidecar();
+    assert_eq!(refused, Err(Error::MetadataTooLarge { needed, limit: METADATA_READ_LIMIT }));
+    // Escaped twice, a quote takes two bytes of the metadata and four of the sidecar.
+    let escaped = header("\"".repeat(rest / 2));
+    let sidecar = escaped.to_sidecar().expect("it fits");
+    assert!((SIDECAR_LIMIT - 1024..SIDECAR_LIMIT).contains(&sidecar.len()), "{}", sidecar.len());
+    assert_eq!(escaped.parse_sidecar(sidecar.as_bytes()), Ok(Some(escaped)));
+}
+
+#[test]
+fn a_header_joined_with_its_sidecar_has_the_keys_of_both() {
+    let header = sample();
+    let missing =
+        |name: &str| MissingKey::new("aws-kms".to_owned(), name.to_owned()).expect("a name");
+    let own = header.clone().with_missing(vec![missing("arn:4"), missing("arn:5")]);
+    let keys = vec![header.keys()[0].clone(), key("arn:4", Some("b/k"), 7)];
+    let sidecar = header.rewrapped(keys).expect("a header");
+    let joined = own.joined(&sidecar).expect("a header");
+    let names: Vec<_> = joined.keys().iter().map(EncryptedDataKey::wrapping_key).collect();
+    assert_eq!(names, ["arn:1", "arn:2", "arn:3", "arn:4"]);
+    assert_eq!((joined.generation(), joined.missing()), (2, &[missing("arn:5")][..]));
+    let many = (0..14).map(|n| key(&format!("arn:1{n}"), None, 1)).collect();
+    assert!(own.joined(&header.rewrapped(many).expect("a header")).is_err());
+}

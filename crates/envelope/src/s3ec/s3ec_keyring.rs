@@ -1,0 +1,84 @@
+//! Keyrings for these formats.
+
+use std::{fmt, ops::Deref};
+
+use super::{Admitted, ContentSuite, WrapAlgorithm, WrappedKey};
+use crate::{BoxFuture, EncryptionContext, KeyringError, KeyringErrorKind, PlaintextDataKey};
+
+/// Wraps and unwraps data keys as the S3 Encryption Client does: one wrapped key for each object.
+///
+/// Pointers to keyrings (`Arc`, `Box`, `&`) are keyrings too.
+pub trait Keyring: fmt::Debug + Send + Sync {
+    /// `true` if the keyring can unwrap keys wrapped with this algorithm.
+    fn accepts(&self, algorithm: WrapAlgorithm) -> bool;
+
+    /// `true` if the keyring binds an encryption context: AWS KMS does, a raw key doesn't.
+    fn binds_context(&self) -> bool;
+
+    /// Generates a data key for content encrypted with `suite`, and wraps it.
+    fn generate<'a>(
+        &'a self,
+        suite: ContentSuite,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<(PlaintextDataKey, WrappedKey), KeyringError>> {
+        Box::pin(async move {
+            let no_random =
+                |error| KeyringError::new(KeyringErrorKind::Other, "(none yet)").with_source(error);
+            let data_key = PlaintextDataKey::generate().map_err(no_random)?;
+            let wrapped = self.wrap(&data_key, suite, context).await?;
+            Ok((data_key, wrapped))
+        })
+    }
+
+    /// Wraps an existing data key for content encrypted with `suite`.
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        suite: ContentSuite,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, KeyringError>>;
+
+    /// Unwraps the data key of an admitted envelope.
+    fn unwrap<'a>(
+        &'a self,
+        envelope: &'a Admitted,
+    ) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>>;
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<P> Keyring for P
+where
+    P: Deref<Target: Keyring> + fmt::Debug + Send + Sync,
+{
+    fn accepts(&self, algorithm: WrapAlgorithm) -> bool {
+        (**self).accepts(algorithm)
+    }
+
+    fn binds_context(&self) -> bool {
+        (**self).binds_context()
+    }
+
+    fn generate<'a>(
+        &'a self,
+        suite: ContentSuite,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<(PlaintextDataKey, WrappedKey), KeyringError>> {
+        (**self).generate(suite, context)
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        suite: ContentSuite,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, KeyringError>> {
+        (**self).wrap(data_key, suite, context)
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        envelope: &'a Admitted,
+    ) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
+        (**self).unwrap(envelope)
+    }
+}

@@ -1,0 +1,11 @@
+//! Downloads of one version of an object: fetched in parts, opened, and given out in order.
+
+pub(crate) mod fetch;
+pub(crate) mod file;
+pub(crate) mod parts;
+pub(crate) mod requested_range;
+pub(crate) mod stream;
+pub(crate) mod whole_message;
+
+/// Number of parts that are fetched at once, in order, including the one being consumed.
+const READ_AHEAD: usize = 4;

@@ -1,0 +1,140 @@
+//! Fetching and opening parts of one version of an object, in any order.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use sealwax_envelope::{
+    BodyHeader, Error as EnvelopeError, Opener,
+    geometry::{self, CHUNK_LEN, HEADER_LEN},
+    s3ec::RangeOpener,
+};
+use tokio::task;
+
+use super::fetch::{Fetcher, FirstResponse};
+use crate::{
+    error::{Error, ObjectRef},
+    progress::OnProgress,
+};
+
+/// One version of an object, and what is wanted of it.
+#[derive(Clone)]
+pub(crate) struct Download {
+    pub(crate) fetcher: Fetcher,
+    pub(crate) opening: Opening,
+    pub(crate) plaintext_len: u64,
+    /// The bytes of the plaintext that are wanted.
+    pub(crate) window: Range<u64>,
+    pub(crate) on_progress: Option<OnProgress>,
+}
+
+/// How stored bytes become plaintext.
+#[derive(Clone)]
+pub(crate) enum Opening {
+    /// Sealwax's own chunks.
+    Chunks { opener: Opener, body_header: BodyHeader },
+    /// The S3 Encryption Client's content, of which a range cannot be authenticated.
+    UnverifiedRange(Arc<RangeOpener>),
+    /// They are the plaintext.
+    Unencrypted,
+}
+
+impl Download {
+    pub(crate) fn target(&self) -> &ObjectRef {
+        &self.fetcher.target
+    }
+
+    /// The window, cut into parts at chunks. An empty object has one empty part: its only chunk must verify too.
+    pub(crate) fn parts(&self) -> Vec<Range<u64>> {
+        let part_len = self.fetcher.store.part_len() as u64;
+        let Range { start, end } = self.window.clone();
+        let aligned = start / CHUNK_LEN as u64 * CHUNK_LEN as u64;
+        let parts = (aligned..end.max(aligned + 1)).step_by(self.fetcher.store.part_len());
+        parts.map(|from| from.max(start)..(from + part_len).min(end)).collect()
+    }
+
+    /// Fetches and opens the bytes `plain` of the plaintext. `first` is an answer that may hold them, or their beginning.
+    pub(crate) async fn part(
+        &self,
+        plain: Range<u64>,
+        first: Option<FirstResponse>,
+    ) -> Result<Bytes, Error> {
+        let len = plain.end - plain.start;
+        let opened = match &self.opening {
+            Opening::Chunks { opener, body_header } => {
+                self.chunks(plain, first, opener, body_header).await?
+            }
+            _ if plain.is_empty() => Bytes::new(),
+            Opening::UnverifiedRange(opener) => self.unverified_range(plain, first, opener).await?,
+            Opening::Unencrypted => self.fetcher.fetch(plain, first).await?.into(),
+        };
+        if let Some(on_progress) = &self.on_progress {
+            on_progress(len);
+        }
+        Ok(opened)
+    }
+
+    async fn chunks(
+        &self,
+        plain: Range<u64>,
+        first: Option<FirstResponse>,
+        opener: &Opener,
+        body_header: &BodyHeader,
+    ) -> Result<Bytes, Error> {
+        let (first_chunk, body, skip) = self.body_span(&plain)?;
+        // An answer that begins with the body's header is read from there, so that the header is compared.
+        let from_start = first_chunk == 0 && first.as_ref().is_some_and(|(_, at)| *at == 0);
+        let start = if from_start { HEADER_LEN } else { 0 };
+        let span = body.start - start as u64..body.end;
+        let sealed = self.fetcher.fetch(span, first).await?;
+        if from_start && sealed.first_chunk().map(BodyHeader::from_bytes) != Some(*body_header) {
+            return Err(self.target().envelope_error(EnvelopeError::Authentication));
+        }
+        let opener = opener.clone();
+        let opened =
+            task::spawn_blocking(move || opener.open_packed(first_chunk, sealed, start)).await;
+        let opened =
+            opened.map_err(|error| self.target().io("a part's task failed", error.into()))?;
+        let opened = Bytes::from(opened.map_err(|error| self.target().envelope_error(error))?);
+        let len = usize::try_from(plain.end - plain.start).ok();
+        let end = len.and_then(|len| skip.checked_add(len)).filter(|end| *end <= opened.len());
+        let end = end.ok_or_else(|| self.target().envelope_error(EnvelopeError::Truncated))?;
+        Ok(opened.slice(skip..end))
+    }
+
+    async fn unverified_range(
+        &self,
+        plain: Range<u64>,
+        first: Option<FirstResponse>,
+        opener: &Arc<RangeOpener>,
+    ) -> Result<Bytes, Error> {
+        let aligned = plain.start / RangeOpener::BLOCK_LEN * RangeOpener::BLOCK_LEN;
+        let mut bytes = self.fetcher.fetch(aligned..plain.end, first).await?;
+        let opener = Arc::clone(opener);
+        let opened = task::spawn_blocking(move || {
+            // The caller of `Get::dangerous_unauthenticated_range` asked for it.
+            opener.dangerous_open_unverified(aligned, &mut bytes).map(|()| bytes)
+        });
+        let opened =
+            opened.await.map_err(|error| self.target().io("a part's task failed", error.into()))?;
+        let skip = usize::try_from(plain.start - aligned).expect("less than a block");
+        Ok(Bytes::from(opened.map_err(|error| self.target().s3ec_error(error))?).slice(skip..))
+    }
+
+    /// First chunk, bytes of the body, and plaintext bytes to skip in that chunk.
+    ///
+    /// What reaches the end of the plaintext reaches the body's last chunk, even if that is empty: only it says that the
+    /// object ends there.
+    fn body_span(&self, plain: &Range<u64>) -> Result<(u64, Range<u64>, usize), Error> {
+        let too_long = || self.target().envelope_error(EnvelopeError::TooLong);
+        let body_len = geometry::body_len(self.plaintext_len).ok_or_else(too_long)?;
+        if plain.is_empty() {
+            return Ok((0, HEADER_LEN as u64..body_len, 0));
+        }
+        let mut span =
+            geometry::chunk_span(plain.clone(), self.plaintext_len).ok_or_else(too_long)?;
+        if plain.end == self.plaintext_len {
+            span.body.end = body_len;
+        }
+        Ok((span.first_chunk, span.body, span.skip))
+    }
+}

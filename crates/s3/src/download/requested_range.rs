@@ -1,0 +1,147 @@
+//! Which bytes of the plaintext are wanted, and what to ask S3 for first: pure.
+
+use std::ops::{Bound, Range, RangeBounds};
+
+use sealwax_envelope::geometry::{CHUNK_LEN, HEADER_LEN, MAX_CHUNKS, SEALED_CHUNK_LEN};
+
+/// The bytes of the plaintext that a caller wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RequestedRange {
+    Whole,
+    /// End exclusive, or open.
+    From {
+        start: u64,
+        end: Option<u64>,
+    },
+    /// So many bytes at the end.
+    Suffix(u64),
+}
+
+impl RequestedRange {
+    pub(crate) fn range(range: impl RangeBounds<u64>) -> Self {
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(start) => start.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(end) => end.checked_add(1),
+            Bound::Excluded(end) => Some(*end),
+            Bound::Unbounded => None,
+        };
+        if (start, end) == (0, None) { Self::Whole } else { Self::From { start, end } }
+    }
+
+    /// Refuses what holds no byte whatever the object.
+    pub(crate) fn check(self) -> Result<(), &'static str> {
+        match self {
+            Self::From { start, end: Some(end) } if start >= end => Err("the range holds no byte"),
+            Self::Suffix(0) => Err("the range holds no byte"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The bytes that an object of `plaintext_len` bytes has of it. `None`: it has none, though it was asked for some.
+    pub(crate) fn window(self, plaintext_len: u64) -> Option<Range<u64>> {
+        match self {
+            Self::Whole => Some(0..plaintext_len),
+            Self::From { start, end } => (start < plaintext_len)
+                .then(|| start..end.unwrap_or(plaintext_len).min(plaintext_len)),
+            Self::Suffix(len) => Some(plaintext_len.saturating_sub(len)..plaintext_len),
+        }
+    }
+
+    /// The `Range` header of the first request, which asks for no more than one part of `part_len` plaintext bytes.
+    ///
+    /// The object's length is not known yet: S3 itself cuts off what lies beyond its end.
+    pub(crate) fn first_request(self, part_len: usize) -> String {
+        const CHUNK: u64 = CHUNK_LEN as u64;
+        const SEALED_CHUNK: u64 = SEALED_CHUNK_LEN as u64;
+        let part_chunks = (part_len / CHUNK_LEN) as u64;
+        let body_offset =
+            |chunk: u64| chunk.saturating_mul(SEALED_CHUNK).saturating_add(HEADER_LEN as u64);
+        match self {
+            // With the header, so that it can be compared with the metadata.
+            Self::Whole => format!("bytes=0-{}", body_offset(part_chunks) - 1),
+            Self::From { start, end } => {
+                // Beyond all objects it is the same where, and the header must stay one that S3 does not pass over.
+                let first = (start / CHUNK).min(MAX_CHUNKS);
+                let after_part = first + part_chunks;
+                let after_range = end.map_or(after_part, |end| end.div_ceil(CHUNK));
+                format!(
+                    "bytes={}-{}",
+                    body_offset(first),
+                    body_offset(after_part.min(after_range)) - 1
+                )
+            }
+            // The last chunk may be empty, and the first one wanted may begin anywhere in its chunk.
+            Self::Suffix(len) => {
+                let chunks = (len / CHUNK + 2).min(MAX_CHUNKS);
+                format!("bytes=-{}", chunks * SEALED_CHUNK)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PART: usize = 4 * CHUNK_LEN;
+
+    #[test]
+    fn ranges_of_all_kinds() {
+        assert_eq!(RequestedRange::range(..), RequestedRange::Whole);
+        assert_eq!(RequestedRange::range(0..), RequestedRange::Whole);
+        assert_eq!(RequestedRange::range(3..), RequestedRange::From { start: 3, end: None });
+        assert_eq!(RequestedRange::range(3..5), RequestedRange::From { start: 3, end: Some(5) });
+        assert_eq!(RequestedRange::range(..=5), RequestedRange::From { start: 0, end: Some(6) });
+        assert_eq!(RequestedRange::range(0..=u64::MAX), RequestedRange::Whole);
+        assert!(RequestedRange::range(5..5).check().is_err());
+        assert!(RequestedRange::Suffix(0).check().is_err());
+        assert!(RequestedRange::range(0..1).check().is_ok());
+    }
+
+    #[test]
+    fn windows_are_cut_off_at_the_end() {
+        assert_eq!(RequestedRange::Whole.window(0), Some(0..0));
+        assert_eq!(RequestedRange::range(3..9).window(5), Some(3..5));
+        assert_eq!(RequestedRange::range(5..9).window(5), None);
+        assert_eq!(RequestedRange::Suffix(3).window(5), Some(2..5));
+        assert_eq!(RequestedRange::Suffix(9).window(5), Some(0..5));
+        assert_eq!(RequestedRange::Suffix(9).window(0), Some(0..0));
+    }
+
+    #[test]
+    fn the_first_request_asks_for_whole_chunks_and_no_more_than_a_part() {
+        let asks = |wanted: RequestedRange| wanted.first_request(PART);
+        assert_eq!(asks(RequestedRange::Whole), format!("bytes=0-{}", 56 + 4 * 16400 - 1));
+        assert_eq!(asks(RequestedRange::range(0..1)), format!("bytes=56-{}", 56 + 16400 - 1));
+        assert_eq!(
+            asks(RequestedRange::range(16383..16385)),
+            format!("bytes=56-{}", 56 + 2 * 16400 - 1)
+        );
+        assert_eq!(
+            asks(RequestedRange::range(16384..)),
+            format!("bytes={}-{}", 56 + 16400, 56 + 5 * 16400 - 1)
+        );
+        assert_eq!(
+            asks(RequestedRange::range(0..1 << 30)),
+            format!("bytes=56-{}", 56 + 4 * 16400 - 1)
+        );
+        assert_eq!(asks(RequestedRange::Suffix(1)), format!("bytes=-{}", 2 * 16400));
+        assert_eq!(asks(RequestedRange::Suffix(16384)), format!("bytes=-{}", 3 * 16400));
+        assert_eq!(
+            asks(RequestedRange::Suffix(u64::MAX)),
+            format!("bytes=-{}", MAX_CHUNKS * 16400)
+        );
+        let beyond = 56 + MAX_CHUNKS * 16400;
+        for range in [
+            RequestedRange::range(u64::MAX..),
+            RequestedRange::range(u64::MAX - 9..u64::MAX),
+            RequestedRange::range(1 << 52..1 << 53),
+        ] {
+            assert!(asks(range).starts_with(&format!("bytes={beyond}-")), "{}", asks(range));
+        }
+    }
+}

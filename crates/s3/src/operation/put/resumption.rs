@@ -1,0 +1,114 @@
+//! Resumption of an interrupted upload.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use sealwax_envelope::{
+    EncryptedDataKey, EncryptionContext, ObjectHeader, Sealer, WrapContext, metadata,
+};
+
+use super::{Handle, OnResume, PutOutput};
+use crate::{
+    error::{Error, ErrorKind, ObjectRef},
+    format::ObjectFormat,
+    progress::OnProgress,
+    store::{attributes::Attributes, conditions::WriteConditions},
+    upload::{
+        Upload,
+        source::Parts,
+        state_file::{FileIdentity, StateFile, UploadStart},
+        unfinished::UnfinishedUpload,
+    },
+};
+
+/// A put that resumes an interrupted upload.
+pub(super) struct Resumption {
+    pub(super) handle: Handle,
+    pub(super) target: ObjectRef,
+    pub(super) context: EncryptionContext,
+    pub(super) conditions: WriteConditions,
+    pub(super) on_progress: Option<OnProgress>,
+}
+
+impl Resumption {
+    pub(super) async fn run(
+        self,
+        parts: Parts,
+        state_file: Arc<StateFile>,
+        on_resume: Option<OnResume>,
+    ) -> Result<PutOutput, Error> {
+        let Handle { store, vault, budget } = self.handle.clone();
+        let Self { target, context, .. } = &self;
+        let metadata = metadata::pairs(&state_file.start().metadata);
+        let header = ObjectHeader::parse(metadata).map_err(|error| target.envelope_error(error))?;
+        self.check_same_upload(state_file.start(), &header)?;
+        if parts.file().map(|file| FileIdentity::of(&file)).as_ref()
+            != Some(&state_file.start().file)
+        {
+            let message = "the file's length or modification time changed since its upload began";
+            return Err(target.error(ErrorKind::SourceChanged, message));
+        }
+        let keys = vault.places().acceptable_keys(target, &header, &[])?;
+        let data_key = vault.unwrap(target, &header, &keys).await?;
+        let sealer =
+            Sealer::dangerous_resume(&data_key, &context.body_context(), header.body_header())
+                .map_err(|error| target.envelope_error(error))?;
+        drop(data_key);
+        if let Some(on_resume) = on_resume {
+            on_resume(&UnfinishedUpload::of(&state_file));
+        }
+        let upload = Upload {
+            store,
+            budget,
+            target: self.target,
+            format: ObjectFormat::Sealwax(header.clone()),
+            attributes: Attributes::default(),
+            user_metadata: HashMap::new(),
+            conditions: self.conditions,
+            on_progress: self.on_progress,
+            state_file: None,
+        };
+        Ok(PutOutput::new(upload.resume(parts, sealer.into(), state_file).await?, header))
+    }
+
+    /// Refuses an upload of another object than this put's.
+    fn check_same_upload(&self, start: &UploadStart, header: &ObjectHeader) -> Result<(), Error> {
+        let mismatch = |what: String| {
+            let message = format!("the upload that the state file describes {what}");
+            Err(self.target.error(ErrorKind::StateFileMismatch, message))
+        };
+        if (&start.bucket, &start.key) != (&self.target.bucket, &self.target.key) {
+            return mismatch(format!("goes to s3://{}/{}", start.bucket, start.key));
+        }
+        if header.context() != &self.context {
+            return mismatch(format!("has the encryption context {}", header.context().to_json()));
+        }
+        let place = self.handle.vault.places().to_bind(&self.target)?;
+        let binding = WrapContext::new(&self.context, place.as_ref());
+        let mut wanted = self.handle.vault.keyring().expected_keys(binding);
+        wanted.retain(|key| !header.missing().iter().any(|missing| missing.is_filled_by(key)));
+        // A keyring that does not know its keys in advance can't be compared.
+        if !wanted.is_empty() && !same_keys(&wanted, header.keys()) {
+            let keys: Vec<_> = header.keys().iter().map(key_name).collect();
+            return mismatch(format!("is sealed under {}", keys.join(", ")));
+        }
+        Ok(())
+    }
+}
+
+/// `true` if both are wrapped under the same keys and bound to the same places.
+fn same_keys(a: &[EncryptedDataKey], b: &[EncryptedDataKey]) -> bool {
+    let names = |keys: &[EncryptedDataKey]| -> BTreeSet<_> {
+        keys.iter().map(|key| (key.provider().to_owned(), key_name(key))).collect()
+    };
+    names(a) == names(b)
+}
+
+fn key_name(key: &EncryptedDataKey) -> String {
+    match key.place() {
+        Some(place) => format!("{} bound to {place}", key.wrapping_key()),
+        None => format!("{} bound to no place", key.wrapping_key()),
+    }
+}

@@ -1,0 +1,112 @@
+//! Rewrap of an object of the S3 Encryption Client: its only wrapping key is replaced.
+
+use sealwax_envelope::{
+    metadata,
+    s3ec::{Detected, Envelope, Keyring, Storage, detect},
+};
+
+use super::{RewrapOutput, key_changes::Change, wrapping::Wrapping};
+use crate::{
+    error::{Error, ErrorKind, ObjectRef},
+    format::ObjectFormat,
+    object::ObjectInfo,
+    operation::Handle,
+    store::{attributes::Attributes, companion::Replaces, snapshot::Snapshot},
+    vault::instruction_file::{self, InstructionFile},
+};
+
+impl Wrapping {
+    /// Wraps the data key under the key of the only key change, and stores it where the old one is.
+    pub(super) async fn rewrap_s3ec(
+        &self,
+        target: &ObjectRef,
+        snapshot: Snapshot,
+        info: ObjectInfo,
+        envelope: &Envelope,
+    ) -> Result<RewrapOutput, Error> {
+        let vault = &self.handle.vault;
+        let keyring = self.s3ec_keyring(target)?;
+        snapshot.check_copyable(target)?;
+        let admitted = vault.admit(target, envelope.clone(), &Default::default(), true)?;
+        let context =
+            envelope.encryption_context().map_err(|error| target.envelope_error(error))?;
+        let data_key = vault.unwrap_s3ec(target, &admitted).await?;
+        let stored_len = snapshot.head.content_length().and_then(|len| u64::try_from(len).ok());
+        // Of V3 this proves that it is the content's key. A wrapped key of anything else would lose
+        // the object.
+        admitted
+            .opener(&data_key, stored_len.unwrap_or_default())
+            .map_err(|error| target.s3ec_error(error))?;
+        let suite = envelope.content().suite();
+        let wrapped = keyring.wrap(&data_key, suite, &context).await;
+        let wrapped = wrapped.map_err(|error| target.keyring_error(vec![error]))?;
+        drop(data_key);
+        let rewrapped = envelope.rewrapped(wrapped).map_err(|error| target.s3ec_error(error))?;
+        rewrapped
+            .check_fits(metadata::pairs(&info.metadata))
+            .map_err(|error| target.envelope_error(error))?;
+
+        let (mut e_tag, mut version_id) = (info.e_tag.clone(), info.version_id.clone());
+        let format = ObjectFormat::S3ec(rewrapped.clone());
+        match rewrapped.to_instruction_file() {
+            Some(file) => self.replace_file(target, envelope, &snapshot, file).await?,
+            None => {
+                let stored = self.replace_metadata(target, snapshot, &format, &info).await?;
+                (e_tag, version_id) = (stored.e_tag, stored.version_id);
+            }
+        }
+        Ok(RewrapOutput { rewrapped: true, format, e_tag, version_id, sidecar: None })
+    }
+
+    /// Replaces the instruction file, if it is unchanged.
+    async fn replace_file(
+        &self,
+        target: &ObjectRef,
+        envelope: &Envelope,
+        snapshot: &Snapshot,
+        file: String,
+    ) -> Result<(), Error> {
+        let Handle { store, vault, .. } = &self.handle;
+        let suffix = vault.s3ec().file_suffix();
+        let changed = || {
+            let message = "its instruction file changed while its new key was being made";
+            target.error(ErrorKind::Conflict, message)
+        };
+        let found = InstructionFile::find(store, target, suffix).await?;
+        let InstructionFile::Present { bytes, e_tag } = found else { return Err(changed()) };
+        let metadata = metadata::pairs(snapshot.head.metadata().into_iter().flatten());
+        let now = match detect(metadata).map_err(|error| target.s3ec_error(error))? {
+            Detected::Pending(pending) => pending.complete(&bytes),
+            Detected::Complete(envelope) => Ok(envelope),
+        };
+        if now.as_ref() != Ok(envelope) || envelope.storage() != Storage::InstructionFile {
+            return Err(changed());
+        }
+        let attributes = Attributes::of_stored(&snapshot.head, snapshot.now.into()).of_companion();
+        let replaces = e_tag.map_or(Replaces::Anything, Replaces::ETag);
+        instruction_file::write(store, target, suffix, file, attributes, replaces).await
+    }
+
+    /// Returns the keyring that wraps: the object has one wrapping key, which can only be replaced.
+    pub(super) fn s3ec_keyring(&self, target: &ObjectRef) -> Result<&dyn Keyring, Error> {
+        let unsupported = |message: &str| target.error(ErrorKind::Unsupported, message);
+        let [change] = self.changes.all() else {
+            return Err(unsupported(
+                "an object of the S3 Encryption Client has one wrapping key: replace it by one key \
+                 change",
+            ));
+        };
+        match change {
+            Change::Replace(keyring) => keyring.s3ec().ok_or_else(|| {
+                unsupported("this keyring cannot wrap for the S3 Encryption Client")
+            }),
+            Change::ReplaceS3ec(keyring) => Ok(&**keyring),
+            Change::Refresh => self.handle.vault.s3ec_keyrings().next().ok_or_else(|| {
+                unsupported("the client's keyring cannot wrap for the S3 Encryption Client")
+            }),
+            Change::Add(_) | Change::Remove(_) => Err(unsupported(
+                "an object of the S3 Encryption Client has one wrapping key: replace or refresh it",
+            )),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Amazon S3 alone: what the service does, without any key or format of encryption.
+//!
+//! Nothing in here knows what an object's metadata means. The floors above decide that.
+
+pub(crate) mod acl;
+pub(crate) mod attributes;
+pub(crate) mod checksum;
+pub(crate) mod companion;
+pub(crate) mod conditions;
+pub(crate) mod copy;
+pub mod limits;
+pub(crate) mod list;
+pub(crate) mod lost_answer;
+pub(crate) mod multipart;
+pub(crate) mod server_clock;
+pub(crate) mod snapshot;
+pub(crate) mod tags;
+pub(crate) mod timeouts;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aws_sdk_s3::Client;
+use tokio_util::task::TaskTracker;
+
+use self::checksum::BodyChecksum;
+
+/// The SDK's client and the settings that all requests share. Cloning is cheap.
+#[derive(Clone)]
+pub(crate) struct Store(Arc<Inner>);
+
+struct Inner {
+    s3: Client,
+    settings: StoreSettings,
+    /// `true` for buckets whose ACLs are disabled, as far as S3 was asked.
+    acls_disabled: Mutex<HashMap<String, bool>>,
+    /// Aborts of uploads whose futures were dropped.
+    aborts: TaskTracker,
+}
+
+/// Settings of a [`Store`].
+#[derive(Debug, Clone)]
+pub(crate) struct StoreSettings {
+    /// Plaintext bytes in one part of an upload or download, a multiple of the chunk length.
+    pub(crate) part_len: usize,
+    /// Objects above this many stored bytes are copied in parts.
+    pub(crate) copy_in_parts_above: u64,
+    pub(crate) checksum: BodyChecksum,
+}
+
+impl Store {
+    /// Creates a store over `s3`, which gets a read timeout if it has no time limit.
+    pub(crate) fn new(s3: Client, settings: StoreSettings) -> Self {
+        Self(Arc::new(Inner {
+            s3: timeouts::with_read_timeout(s3),
+            settings,
+            acls_disabled: Mutex::default(),
+            aborts: TaskTracker::new(),
+        }))
+    }
+
+    pub(crate) fn s3(&self) -> &Client {
+        &self.0.s3
+    }
+
+    pub(crate) fn part_len(&self) -> usize {
+        self.0.settings.part_len
+    }
+
+    pub(crate) fn copy_in_parts_above(&self) -> u64 {
+        self.0.settings.copy_in_parts_above
+    }
+
+    pub(crate) fn checksum(&self) -> BodyChecksum {
+        self.0.settings.checksum
+    }
+
+    /// The tracker of background aborts.
+    pub(crate) fn aborts(&self) -> &TaskTracker {
+        &self.0.aborts
+    }
+
+    /// Waits until all background aborts have ended.
+    pub(crate) async fn settle(&self) {
+        self.0.aborts.close();
+        self.0.aborts.wait().await;
+        self.0.aborts.reopen();
+    }
+
+    /// Settings for a request whose body has `len` bytes.
+    pub(crate) fn config_for_body(&self, len: usize) -> aws_sdk_s3::config::Builder {
+        self.checksum().onto(timeouts::for_body(&self.0.s3, len))
+    }
+
+    fn known_acls_disabled(&self, bucket: &str) -> Option<bool> {
+        self.0.acls_disabled.lock().unwrap_or_else(PoisonError::into_inner).get(bucket).copied()
+    }
+
+    fn remember_acls_disabled(&self, bucket: &str, disabled: bool) {
+        let mut known = self.0.acls_disabled.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(bucket.to_owned(), disabled);
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("settings", &self.0.settings).finish_non_exhaustive()
+    }
+}

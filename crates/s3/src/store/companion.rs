@@ -1,0 +1,133 @@
+//! Companion objects: small objects beside an object, under its key and a suffix.
+//!
+//! Sidecars and instruction files are companions. Their content is none of this module's business.
+
+use aws_sdk_s3::{
+    operation::{head_object::HeadObjectOutput, put_object::builders::PutObjectFluentBuilder},
+    primitives::ByteStream,
+};
+
+use super::{Store, limits::MAX_KEY_LEN, lost_answer::may_be_stored};
+use crate::error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure};
+
+/// The address of a companion object.
+#[derive(Debug, Clone)]
+pub(crate) struct Companion(ObjectRef);
+
+/// Content at a companion's address.
+pub(crate) enum Found {
+    /// An object. Content longer than the reader's limit is cut off one byte behind the limit.
+    Object { bytes: Vec<u8>, e_tag: Option<String> },
+    /// No object.
+    Nothing,
+    /// S3 denied access. Without the permission to list the bucket, S3 also denies access to
+    /// objects that don't exist. (Amazon S3 API Reference, `GetObject`, "Permissions".)
+    Denied(Error),
+}
+
+/// Condition of a write to a companion's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Replaces {
+    /// No object exists there.
+    Nothing,
+    /// The object there has this entity tag.
+    ETag(String),
+    /// Whatever is there.
+    Anything,
+}
+
+impl Companion {
+    /// Returns the companion of `target` with `suffix`, or `None` if its key would be too long.
+    pub(crate) fn of(target: &ObjectRef, suffix: &str) -> Option<Self> {
+        let key = format!("{}{suffix}", target.key);
+        (key.len() <= MAX_KEY_LEN).then(|| Self(target.with_key(key)))
+    }
+
+    pub(crate) fn object(&self) -> &ObjectRef {
+        &self.0
+    }
+
+    /// Reads up to `limit` bytes, and one byte more if the object is longer.
+    pub(crate) async fn read(&self, store: &Store, limit: usize) -> Result<Found, Error> {
+        let Self(at) = self;
+        let request = store.s3().get_object().bucket(&at.bucket).key(&at.key);
+        let mut output = match request.range(format!("bytes=0-{limit}")).send().await {
+            Ok(output) => output,
+            Err(error) => {
+                let failure = AwsFailure::new(&error);
+                return match failure.status {
+                    Some(404) => Ok(Found::Nothing),
+                    Some(403) => Ok(Found::Denied(at.s3_failure("GetObject", failure))),
+                    // An empty object has no byte of any range.
+                    Some(416) => Ok(Found::Object { bytes: Vec::new(), e_tag: None }),
+                    _ => Err(at.s3_failure("GetObject", failure)),
+                };
+            }
+        };
+        let mut bytes = Vec::new();
+        // A store may ignore the range and send the whole object.
+        while bytes.len() <= limit
+            && let Some(frame) = output.body.try_next().await.map_err(|error| {
+                at.error(ErrorKind::Unavailable, format!("its body broke off: {error}"))
+            })?
+        {
+            let wanted = frame.len().min(limit + 1 - bytes.len());
+            bytes.extend_from_slice(&frame[..wanted]);
+        }
+        Ok(Found::Object { bytes, e_tag: output.e_tag })
+    }
+
+    /// Writes `body` with the attributes of `request` under the condition `replaces`.
+    ///
+    /// A write whose answer was lost succeeds if the companion now has this body.
+    pub(crate) async fn write(
+        &self,
+        store: &Store,
+        request: PutObjectFluentBuilder,
+        body: String,
+        replaces: Replaces,
+    ) -> Result<(), Error> {
+        let Self(at) = self;
+        let request = request.bucket(&at.bucket).key(&at.key);
+        let request = match replaces.clone() {
+            Replaces::Nothing => request.if_none_match("*"),
+            Replaces::ETag(e_tag) => request.if_match(e_tag),
+            Replaces::Anything => request,
+        };
+        let bytes = body.into_bytes();
+        let Err(error) = request.body(ByteStream::from(bytes.clone())).send().await else {
+            return Ok(());
+        };
+        let failure = AwsFailure::new(&error);
+        if may_be_stored(&failure)
+            && let Ok(Found::Object { bytes: stored, .. }) = self.read(store, bytes.len()).await
+            && stored == bytes
+        {
+            return Ok(());
+        }
+        Err(at.s3_failure("PutObject", failure))
+    }
+
+    /// Deletes the companion if `is_one` recognizes it. Any other object stays.
+    pub(crate) async fn delete_if(
+        &self,
+        store: &Store,
+        is_one: impl FnOnce(&HeadObjectOutput) -> bool,
+    ) -> Result<(), Error> {
+        let Self(at) = self;
+        let head = store.s3().head_object().bucket(&at.bucket).key(&at.key).send().await;
+        match head.map_err(|error| AwsFailure::new(&error)) {
+            Ok(head) if is_one(&head) => self.delete(store).await,
+            Ok(_) => Ok(()),
+            Err(failure) if failure.status == Some(404) => Ok(()),
+            Err(failure) => Err(at.s3_failure("HeadObject", failure)),
+        }
+    }
+
+    /// Deletes whatever is at the companion's address.
+    pub(crate) async fn delete(&self, store: &Store) -> Result<(), Error> {
+        let Self(at) = self;
+        let deleted = store.s3().delete_object().bucket(&at.bucket).key(&at.key).send().await;
+        deleted.map(drop).map_err(|error| at.s3_error("DeleteObject", &error))
+    }
+}

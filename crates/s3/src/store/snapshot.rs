@@ -1,0 +1,113 @@
+//! An object's state as S3 describes it, and how S3 can tell whether it changed since.
+//!
+//! An entity tag says nothing about metadata: a rewrap keeps it, and so does a concurrent rewrap.
+//! Every change moves `Last-Modified`, which has one-second resolution. So a copy is made on the
+//! condition that the source was not modified since, once the second of its last change is over.
+//! (With `x-amz-copy-source-if-match` beside it, S3 ignores that condition: Amazon S3 API
+//! Reference, `CopyObject`. `If-Match` on the destination guards the body.)
+
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_s3::{
+    operation::head_object::HeadObjectOutput,
+    primitives::DateTime,
+    types::{ChecksumMode, StorageClass},
+};
+use tokio::time::sleep;
+
+use super::{Store, server_clock::ServerClock};
+use crate::error::{Error, ErrorKind, ObjectRef};
+
+/// Added to `Last-Modified` in the condition: some stores compare it with the unrounded time of
+/// the change.
+const ROUNDING: Duration = Duration::from_secs(1);
+
+/// The state of an object at the time of one `HeadObject`.
+pub(crate) struct Snapshot {
+    pub(crate) head: HeadObjectOutput,
+    /// Time of the answer by S3's clock, or by the local one if S3 did not tell it.
+    pub(crate) now: SystemTime,
+    last_modified: SystemTime,
+}
+
+impl Snapshot {
+    /// Takes a snapshot of the current version.
+    pub(crate) async fn take(store: &Store, target: &ObjectRef) -> Result<Self, Error> {
+        Self::of_version(store, target, None).await
+    }
+
+    /// Takes a snapshot of one version.
+    pub(crate) async fn of_version(
+        store: &Store,
+        target: &ObjectRef,
+        version_id: Option<String>,
+    ) -> Result<Self, Error> {
+        let clock = ServerClock::default();
+        let head = store
+            .s3()
+            .head_object()
+            .bucket(&target.bucket)
+            .key(&target.key)
+            .set_version_id(version_id);
+        let head = head
+            .checksum_mode(ChecksumMode::Enabled)
+            .customize()
+            .interceptor(clock.clone())
+            .send()
+            .await;
+        let head = head.map_err(|error| target.s3_error("HeadObject", &error))?;
+        let last_modified = head.last_modified.and_then(|time| SystemTime::try_from(time).ok());
+        let last_modified = last_modified
+            .ok_or_else(|| target.error(ErrorKind::Service, "HeadObject gave no Last-Modified"))?;
+        Ok(Self { head, now: clock.time().unwrap_or_else(SystemTime::now), last_modified })
+    }
+
+    /// The same object, seen after the second of its last change is over: waits for that, and then looks again.
+    pub(crate) async fn settled(self, store: &Store, target: &ObjectRef) -> Result<Self, Error> {
+        let settled_at = self.last_modified + 2 * ROUNDING;
+        let Ok(wait) = settled_at.duration_since(self.now) else { return Ok(self) };
+        sleep(wait.min(2 * ROUNDING)).await;
+        let again = Self::take(store, target).await?;
+        self.check_same(&again, target)?;
+        Ok(again)
+    }
+
+    /// Fails if the object is not `again` as it was.
+    pub(crate) fn check_same(&self, again: &Self, target: &ObjectRef) -> Result<(), Error> {
+        let state = |snapshot: &Self| {
+            let head = &snapshot.head;
+            (
+                snapshot.last_modified,
+                head.e_tag.clone(),
+                head.version_id.clone(),
+                head.metadata.clone(),
+            )
+        };
+        if state(again) != state(self) {
+            return Err(
+                target.error(ErrorKind::Conflict, "it changed while its new keys were being made")
+            );
+        }
+        Ok(())
+    }
+
+    /// The time that S3 is to compare the object's last change with.
+    pub(crate) fn unmodified_since(&self) -> DateTime {
+        (self.last_modified + ROUNDING).into()
+    }
+}
+
+/// `true` if S3 must restore the object before it can be read or copied. (Amazon S3 User Guide,
+/// "Working with archived objects".)
+pub(crate) fn is_archived(head: &HeadObjectOutput) -> bool {
+    let archived =
+        matches!(head.storage_class(), Some(StorageClass::Glacier | StorageClass::DeepArchive))
+            || head.archive_status().is_some();
+    archived && !head.restore().is_some_and(|restore| restore.contains("ongoing-request=\"false\""))
+}
+
+/// `true` if Object Lock keeps this version from being deleted.
+pub(crate) fn is_locked(head: &HeadObjectOutput, now: DateTime) -> bool {
+    head.object_lock_legal_hold_status().is_some_and(|hold| hold.as_str() == "ON")
+        || head.object_lock_retain_until_date().is_some_and(|until| *until > now)
+}

@@ -1,0 +1,65 @@
+//! How long the parts of an upload are: pure arithmetic.
+
+use sealwax_envelope::geometry::CHUNK_LEN;
+
+use crate::store::limits::MAX_PARTS;
+
+/// Where the length is unknown, parts double after so many: 8 MiB parts carry 8 TiB in all.
+const PARTS_BEFORE_DOUBLING: usize = 1_000;
+
+/// The chunks of each part.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PartPlan {
+    chunks: usize,
+    grows: bool,
+}
+
+impl PartPlan {
+    /// Parts of at least `chunks` chunks, so long that S3's number of parts suffices for `len` plaintext bytes.
+    pub(super) fn new(chunks: usize, len: Option<u64>) -> Self {
+        let needed = len.map_or(0, |len| len.div_ceil(MAX_PARTS).div_ceil(CHUNK_LEN as u64));
+        let needed = usize::try_from(needed).unwrap_or(usize::MAX);
+        Self { chunks: chunks.max(needed), grows: len.is_none() }
+    }
+
+    /// Parts of `chunks` chunks each.
+    pub(super) fn fixed(chunks: usize) -> Self {
+        Self { chunks, grows: false }
+    }
+
+    /// Chunks of part `number`, which counts from 1.
+    pub(super) fn chunks(self, number: usize) -> usize {
+        let doublings = if self.grows { (number - 1) / PARTS_BEFORE_DOUBLING } else { 0 };
+        self.chunks << doublings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn ten_thousand_parts_suffice_for_every_known_length() {
+        for len in [0, 1, 8 * MIB, 80_000 * MIB - 1, 80_000 * MIB, 80_000 * MIB + 1, 50 << 40] {
+            let plan = PartPlan::new(512, Some(len));
+            let part_len = (plan.chunks(1) * CHUNK_LEN) as u64;
+            assert!(part_len >= 8 * MIB);
+            assert!(len.div_ceil(part_len) <= MAX_PARTS, "{len}");
+            assert_eq!(plan.chunks(1), plan.chunks(10_000));
+            if len <= 80_000 * MIB {
+                assert_eq!(part_len, 8 * MIB, "parts grow no earlier than they must");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_length_has_room_for_terabytes_within_s3s_part_limit() {
+        let plan = PartPlan::new(512, None);
+        assert_eq!((plan.chunks(1), plan.chunks(1000), plan.chunks(1001)), (512, 512, 1024));
+        let all: u64 = (1..=10_000).map(|number| (plan.chunks(number) * CHUNK_LEN) as u64).sum();
+        assert!(all > 5 << 40, "{all}");
+        assert!((plan.chunks(10_000) * CHUNK_LEN) as u64 <= 5 << 30);
+    }
+}

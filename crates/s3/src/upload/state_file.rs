@@ -1,0 +1,433 @@
+//! The state file of a multipart upload: what is needed to go on with it after the process was killed.
+//!
+//! JSON lines, appended to and never rewritten. It holds no plaintext and no plaintext key, and says so.
+//!
+//! A part's fingerprint is on disk before the part is first sent. Whoever goes on with the upload seals the part anew in
+//! memory, and sends it only if its fingerprint is the recorded one: so no two different plaintexts ever leave the process
+//! sealed under one nonce, whatever happened to the file in between.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::{File, OpenOptions, Permissions, TryLockError},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::UNIX_EPOCH,
+};
+
+use aws_sdk_s3::types::CompletedPart;
+use sealwax_envelope::geometry::{HEADER_LEN, SEALED_CHUNK_LEN, TAG_LEN};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tokio_util::task::TaskTracker;
+
+use super::source::SourceFile;
+use crate::{
+    blocking::blocking,
+    error::{Error, ErrorKind, ObjectRef},
+};
+
+const NOTE: &str =
+    "State of an unfinished Sealwax upload. It holds no plaintext and no plaintext key.";
+
+/// The first line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UploadStart {
+    sealwax_upload: u32,
+    note: String,
+    pub(crate) bucket: String,
+    pub(crate) key: String,
+    pub(crate) upload_id: String,
+    pub(crate) file: FileIdentity,
+    pub(crate) part_chunks: usize,
+    /// Sealwax's own metadata of the object.
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+impl UploadStart {
+    pub(crate) fn new(
+        (bucket, key): (&str, &str),
+        upload_id: &str,
+        file: FileIdentity,
+        part_chunks: usize,
+        metadata: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            sealwax_upload: 1,
+            note: NOTE.into(),
+            bucket: bucket.into(),
+            key: key.into(),
+            upload_id: upload_id.into(),
+            file,
+            part_chunks,
+            metadata,
+        }
+    }
+}
+
+/// A file as it was when its upload began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileIdentity {
+    pub(super) len: u64,
+    modified_nanos: Option<u128>,
+}
+
+impl FileIdentity {
+    pub(crate) fn of(file: &SourceFile) -> Self {
+        let since = file.modified.and_then(|modified| modified.duration_since(UNIX_EPOCH).ok());
+        Self { len: file.len, modified_nanos: since.map(|since| since.as_nanos()) }
+    }
+}
+
+/// Any further line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Line {
+    /// A part is about to be sent.
+    Sending { part: i32, fingerprint: String },
+    /// S3 has a part.
+    Stored { part: i32, e_tag: Option<String>, crc64_nvme: Option<String> },
+}
+
+/// What a state file says of one part.
+#[derive(Debug, Default)]
+pub(super) struct Recorded {
+    fingerprint: Option<String>,
+    stored: Option<CompletedPart>,
+}
+
+/// An open state file, locked against other processes.
+#[derive(Debug)]
+pub(crate) struct StateFile {
+    path: PathBuf,
+    start: UploadStart,
+    state: Mutex<State>,
+    /// Work in blocking threads, which goes on when nobody waits for it any more.
+    work: TaskTracker,
+}
+
+#[derive(Debug)]
+struct State {
+    file: File,
+    parts: HashMap<i32, Recorded>,
+}
+
+/// What to do with a part that was sealed.
+pub(crate) enum Decision {
+    /// Its plaintext is not what it was: it must not be sent.
+    Changed,
+    /// It is to be sent.
+    Send,
+    /// S3 has it already.
+    Stored(Box<CompletedPart>),
+}
+
+impl StateFile {
+    /// UploadStarts a state file, readable by its owner alone. There must be none yet. It appears with its first line in it.
+    pub(crate) async fn create(path: &Path, start: UploadStart) -> io::Result<Arc<Self>> {
+        let path = path.to_owned();
+        blocking(move || {
+            let directory = directory_of(&path);
+            let mut temporary = tempfile::Builder::new()
+                .prefix(".sealwax-")
+                .append(true)
+                .permissions(Permissions::from_mode(0o600))
+                .tempfile_in(directory)?;
+            // Before it has its name: whoever opens it by that finds it locked.
+            lock(temporary.as_file())?;
+            append(temporary.as_file_mut(), &start)?;
+            let file = temporary.persist_noclobber(&path).map_err(|error| error.error)?;
+            File::open(directory)?.sync_all()?;
+            Ok(Self::new(path, start, file, HashMap::new()))
+        })
+        .await
+    }
+
+    /// Opens the state file of an unfinished upload, if there is one.
+    pub(crate) async fn open(path: &Path) -> io::Result<Option<Arc<Self>>> {
+        let path = path.to_owned();
+        blocking(move || {
+            let mut file = match OpenOptions::new().read(true).append(true).open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            lock(&file)?;
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            let Contents { start, parts, whole } = Contents::parse(&text)?;
+            if whole < text.len() {
+                file.set_len(whole as u64)?;
+            }
+            Ok(Some(Self::new(path, start, file, parts)))
+        })
+        .await
+    }
+
+    fn new(
+        path: PathBuf,
+        start: UploadStart,
+        file: File,
+        parts: HashMap<i32, Recorded>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            path,
+            start,
+            state: Mutex::new(State { file, parts }),
+            work: TaskTracker::new(),
+        })
+    }
+
+    pub(crate) fn start(&self) -> &UploadStart {
+        &self.start
+    }
+
+    /// Returns the numbers of the parts that S3 has.
+    pub(super) fn stored_parts(&self) -> Vec<i32> {
+        stored(&self.state.lock().unwrap_or_else(PoisonError::into_inner).parts).collect()
+    }
+
+    /// Decides about a sealed part; if it is to be sent, its fingerprint is on disk when this returns.
+    pub(crate) async fn decide(self: &Arc<Self>, part: i32, sealed: &[u8]) -> io::Result<Decision> {
+        let fingerprint = fingerprint(sealed, part == 1);
+        self.work(move |State { file, parts }| {
+            let recorded = parts.entry(part).or_default();
+            match &recorded.fingerprint {
+                Some(known) if *known != fingerprint => return Ok(Decision::Changed),
+                Some(_) => {}
+                None => {
+                    append(file, &Line::Sending { part, fingerprint: fingerprint.clone() })?;
+                    recorded.fingerprint = Some(fingerprint);
+                }
+            }
+            Ok(recorded
+                .stored
+                .clone()
+                .map_or(Decision::Send, |completed| Decision::Stored(Box::new(completed))))
+        })
+        .await
+    }
+
+    /// Takes note of a part that S3 has.
+    pub(crate) async fn stored(self: &Arc<Self>, completed: &CompletedPart) -> io::Result<()> {
+        let line = Line::Stored {
+            part: completed.part_number().unwrap_or_default(),
+            e_tag: completed.e_tag.clone(),
+            crc64_nvme: completed.checksum_crc64_nvme.clone(),
+        };
+        self.work(move |state| append(&mut state.file, &line)).await
+    }
+
+    async fn work<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut State) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let state_file = Arc::clone(self);
+        let work = self.work.spawn_blocking(move || {
+            work(&mut state_file.state.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    /// Waits until no thread is at work on the file. Then it is unlocked when the state_file is dropped.
+    pub(crate) async fn settle(&self) {
+        self.work.close();
+        self.work.wait().await;
+    }
+
+    /// Removes the state file: the upload is done.
+    pub(crate) async fn remove(&self) -> io::Result<()> {
+        match tokio::fs::remove_file(&self.path).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+}
+
+/// A fingerprint of a sealed part: SHA-256 over the tags of its chunks, each of which authenticates its chunk under the
+/// object's own key.
+fn fingerprint(sealed: &[u8], has_header: bool) -> String {
+    let mut hash = Sha256::new();
+    for chunk in sealed[if has_header { HEADER_LEN } else { 0 }..].chunks(SEALED_CHUNK_LEN) {
+        hash.update(&chunk[chunk.len().saturating_sub(TAG_LEN)..]);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn lock(file: &File) -> io::Result<()> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => {
+            io::Error::new(io::ErrorKind::ResourceBusy, "another process is at work on this upload")
+        }
+        TryLockError::Error(error) => error,
+    })
+}
+
+/// Appends one line and waits until it is on the disk.
+fn append(file: &mut File, line: &impl Serialize) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    file.write_all(&bytes)?;
+    file.sync_data()
+}
+
+/// What a state file says.
+pub(super) struct Contents {
+    pub(super) start: UploadStart,
+    pub(super) parts: HashMap<i32, Recorded>,
+    /// Bytes up to the end of the last whole line.
+    whole: usize,
+}
+
+impl Contents {
+    /// A last line without an end was being written when the process died; what it announced was not done yet.
+    pub(super) fn parse(text: &str) -> io::Result<Self> {
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let mut lines = text[..whole].lines();
+        let start: UploadStart =
+            serde_json::from_str(lines.next().unwrap_or_default()).map_err(|error| {
+                io::Error::other(format!("it is no state file of an upload: {error}"))
+            })?;
+        if start.sealwax_upload != 1 {
+            return Err(io::Error::other("a newer version of Sealwax wrote this state file"));
+        }
+        let mut parts: HashMap<i32, Recorded> = HashMap::new();
+        for line in lines {
+            match serde_json::from_str(line)? {
+                Line::Sending { part, fingerprint } => {
+                    parts.entry(part).or_default().fingerprint = Some(fingerprint);
+                }
+                Line::Stored { part, e_tag, crc64_nvme } => {
+                    let completed = CompletedPart::builder().part_number(part).set_e_tag(e_tag);
+                    let completed = completed.set_checksum_crc64_nvme(crc64_nvme).build();
+                    parts.entry(part).or_default().stored = Some(completed);
+                }
+            }
+        }
+        Ok(Self { start, parts, whole })
+    }
+}
+
+/// The numbers of the parts that S3 has.
+pub(super) fn stored(parts: &HashMap<i32, Recorded>) -> impl Iterator<Item = i32> {
+    parts.iter().filter(|(_, recorded)| recorded.stored.is_some()).map(|(number, _)| *number)
+}
+
+/// A failure to use a state file.
+pub(crate) fn state_file_failed(target: &ObjectRef) -> impl Fn(io::Error) -> Error + '_ {
+    |error| match error.kind() {
+        // It is locked, or it appeared since it was looked for.
+        io::ErrorKind::ResourceBusy | io::ErrorKind::AlreadyExists => target.error(
+            ErrorKind::Locked,
+            "another process is at work on the upload of this state file",
+        ),
+        _ => target.io("the upload's state file failed", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn start() -> UploadStart {
+        let file = FileIdentity { len: 3, modified_nanos: Some(1) };
+        UploadStart::new(("b", "k"), "id", file, 512, BTreeMap::new())
+    }
+
+    #[tokio::test]
+    async fn it_remembers_across_processes_and_refuses_other_bytes() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state");
+        assert!(StateFile::open(&path).await.expect("no error").is_none());
+
+        let state_file = StateFile::create(&path, start()).await.expect("created");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        assert!(
+            StateFile::create(&path, start()).await.is_err(),
+            "a second upload would overwrite the first one's state"
+        );
+        assert!(StateFile::open(&path).await.is_err(), "another process is at work");
+        assert!(matches!(state_file.decide(2, &[1; 32]).await.expect("written"), Decision::Send));
+        assert!(matches!(state_file.decide(3, &[1; 32]).await.expect("written"), Decision::Send));
+        let completed = CompletedPart::builder().part_number(3).e_tag("tag").build();
+        state_file.stored(&completed).await.expect("written");
+        drop(state_file);
+
+        // The process was killed while it wrote a line.
+        let mut file = OpenOptions::new().append(true).open(&path).expect("there");
+        file.write_all(b"{\"sending\":{\"pa").expect("written");
+        drop(file);
+
+        let state_file = StateFile::open(&path).await.expect("readable").expect("there");
+        assert_eq!(state_file.start.upload_id, "id");
+        assert!(matches!(state_file.decide(2, &[1; 32]).await.expect("read"), Decision::Send));
+        assert!(matches!(state_file.decide(2, &[2; 32]).await.expect("read"), Decision::Changed));
+        assert!(matches!(state_file.decide(3, &[2; 32]).await.expect("read"), Decision::Changed));
+        let Decision::Stored(stored) = state_file.decide(3, &[1; 32]).await.expect("read") else {
+            panic!("not stored")
+        };
+        assert_eq!(*stored, completed);
+        assert!(matches!(state_file.decide(4, &[4; 32]).await.expect("written"), Decision::Send));
+        drop(state_file);
+        assert!(
+            StateFile::open(&path).await.expect("still readable after the torn line").is_some()
+        );
+    }
+
+    #[tokio::test]
+    async fn it_begins_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state");
+        StateFile::create(&directory.path().join("absent/state"), start())
+            .await
+            .expect_err("no such directory");
+        StateFile::create(&path, start()).await.expect("created").remove().await.expect("removed");
+        assert_eq!(
+            fs::read_dir(directory.path()).expect("readable").count(),
+            0,
+            "a temporary file was left behind"
+        );
+        for text in ["", "{\"sealwax_upload\":1", "{}\n", "{\"sealwax_upload\":1}\n"] {
+            fs::write(&path, text).expect("written");
+            let error = StateFile::open(&path).await.expect_err("no state file");
+            assert!(error.to_string().contains("no state file of an upload"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn it_is_unlocked_when_it_has_settled() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state");
+        let state_file = StateFile::create(&path, start()).await.expect("created");
+        for part in 2..10 {
+            // Dropped in the middle, as the parts of an upload that failed are.
+            let _ = state_file.decide(part, &[1; 32]).now_or_never();
+        }
+        state_file.settle().await;
+        drop(state_file);
+        StateFile::open(&path).await.expect("unlocked").expect("there");
+    }
+
+    #[test]
+    fn a_fingerprint_covers_the_tag_of_every_chunk() {
+        let part = vec![0; 2 * SEALED_CHUNK_LEN + 20];
+        let known = fingerprint(&part, false);
+        for tag_byte in [SEALED_CHUNK_LEN - 1, 2 * SEALED_CHUNK_LEN - 16, 2 * SEALED_CHUNK_LEN + 19]
+        {
+            let mut changed = part.clone();
+            changed[tag_byte] = 1;
+            assert_ne!(fingerprint(&changed, false), known, "{tag_byte}");
+        }
+    }
+}

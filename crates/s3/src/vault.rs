@@ -1,0 +1,216 @@
+//! Keys: which of them opens which object.
+//!
+//! A vault holds the keyring and every policy that decides about keys. Together with a [`Store`] it
+//! finds an object's format and keys, wherever these are stored.
+
+mod encryption_client;
+pub(crate) mod instruction_file;
+pub(crate) mod intermediate;
+pub(crate) mod new_keys;
+pub(crate) mod object_keys;
+pub(crate) mod object_kind;
+pub(crate) mod sidecar;
+
+use std::{collections::HashMap, sync::Arc};
+
+use sealwax_envelope::{
+    EncryptedDataKey, Error as EnvelopeError, Keyring, ObjectHeader, Opener, PlaintextDataKey,
+    Unwrap, metadata,
+    s3ec::{Detected, detect},
+};
+
+use self::{
+    instruction_file::InstructionFile,
+    sidecar::{Sidecar, SidecarPolicy},
+};
+use crate::{
+    error::{Error, ErrorKind, ObjectRef},
+    format::{ObjectFormat, UnencryptedObjects},
+    places::PlacePolicy,
+    s3ec::S3ec,
+    store::Store,
+};
+
+/// A keyring and the policies that decide about keys. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub(crate) struct Vault(Arc<VaultSettings>);
+
+/// Settings of a [`Vault`].
+#[derive(Debug, Clone)]
+pub(crate) struct VaultSettings {
+    pub(crate) keyring: Arc<dyn Keyring>,
+    pub(crate) places: PlacePolicy,
+    pub(crate) sidecars: SidecarPolicy,
+    pub(crate) s3ec: S3ec,
+    pub(crate) unencrypted: UnencryptedObjects,
+}
+
+impl Vault {
+    pub(crate) fn new(settings: VaultSettings) -> Self {
+        Self(Arc::new(settings))
+    }
+
+    /// Returns a vault with another keyring and the same policies.
+    pub(crate) fn with_keyring(&self, keyring: Arc<dyn Keyring>) -> Self {
+        Self::new(VaultSettings { keyring, ..VaultSettings::clone(&self.0) })
+    }
+
+    pub(crate) fn keyring(&self) -> &Arc<dyn Keyring> {
+        &self.0.keyring
+    }
+
+    pub(crate) fn places(&self) -> &PlacePolicy {
+        &self.0.places
+    }
+
+    pub(crate) fn sidecars(&self) -> &SidecarPolicy {
+        &self.0.sidecars
+    }
+
+    pub(crate) fn s3ec(&self) -> &S3ec {
+        &self.0.s3ec
+    }
+
+    /// Unwraps an object's data key by one of `keys`.
+    pub(crate) async fn unwrap(
+        &self,
+        target: &ObjectRef,
+        header: &ObjectHeader,
+        keys: &[EncryptedDataKey],
+    ) -> Result<PlaintextDataKey, Error> {
+        match self.0.keyring.unwrap(keys, header.context()).await {
+            Unwrap::Unwrapped(data_key) => Ok(data_key),
+            Unwrap::Failed(failures) => Err(target.keyring_error(failures)),
+            Unwrap::NotMine => {
+                let names: Vec<_> = keys.iter().map(EncryptedDataKey::wrapping_key).collect();
+                let message = format!(
+                    "the keyring has none of this object's wrapping keys: {}",
+                    names.join(", ")
+                );
+                Err(target.error(ErrorKind::NoMatchingKey, message))
+            }
+        }
+    }
+
+    /// Returns the opener of an object's body, by the keys in `header`.
+    pub(crate) async fn opener_by_metadata(
+        &self,
+        target: &ObjectRef,
+        header: &ObjectHeader,
+        accepted_places: &[String],
+    ) -> Result<Opener, Error> {
+        let keys = self.places().acceptable_keys(target, header, accepted_places)?;
+        let data_key = self.unwrap(target, header, &keys).await?;
+        Opener::new(&data_key, &header.context().body_context(), header.body_header())
+            .map_err(|error| target.envelope_error(error))
+    }
+
+    /// Returns the opener of an object's body: by the keys in its metadata, or else by those of its
+    /// sidecar if the policy allows sidecars.
+    pub(crate) async fn opener(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        header: &ObjectHeader,
+        accepted_places: &[String],
+    ) -> Result<Opener, Error> {
+        let error = match self.opener_by_metadata(target, header, accepted_places).await {
+            Ok(opener) => return Ok(opener),
+            Err(error) => error,
+        };
+        let Some(suffix) = self.sidecars().suffix() else { return Err(error) };
+        match Sidecar::find(store, target, suffix, header).await {
+            Ok(Sidecar::Present { header, .. }) => {
+                let generation = header.generation();
+                tracing::debug!(%error, generation, "trying the keys of the sidecar");
+                let opener = self.opener_by_metadata(target, &header, accepted_places).await;
+                opener.map_err(|sidecars| {
+                    let message = sidecars.message();
+                    error.with_suffix(&format!("nor do the keys of its sidecar open it: {message}"))
+                })
+            }
+            Ok(Sidecar::Absent | Sidecar::Stale { .. }) => Err(error),
+            Err(unread) => {
+                let message = unread.message();
+                Err(error.with_suffix(&format!("and its sidecar can't be used: {message}")))
+            }
+        }
+    }
+
+    /// Tells the format of an object with the user metadata `stored`.
+    ///
+    /// Only an object without any metadata of an encrypting client costs a request: it may have an
+    /// instruction file.
+    pub(crate) async fn format_of(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        stored: Option<&HashMap<String, String>>,
+    ) -> Result<ObjectFormat, Error> {
+        let pairs = || metadata::pairs(stored.into_iter().flatten());
+        match ObjectHeader::parse(pairs()) {
+            Ok(header) => return Ok(ObjectFormat::Sealwax(header)),
+            // An object with reserved names but no format was shredded.
+            Err(EnvelopeError::NotSealed)
+                if !pairs().any(|(name, _)| metadata::is_reserved(name)) => {}
+            Err(error) => return Err(target.envelope_error(error)),
+        }
+        let refused = self.s3ec().is_refused();
+        let pending = match detect(pairs()).map_err(|error| target.s3ec_error(error))? {
+            Detected::Complete(_) if refused => return Err(refused_here(target)),
+            Detected::Pending(pending) if refused && pending.is_certain() => {
+                return Err(refused_here(target));
+            }
+            Detected::Pending(_) if refused => {
+                return self.not_sealed(target, "it has no Sealwax metadata");
+            }
+            Detected::Complete(envelope) => return Ok(ObjectFormat::S3ec(envelope)),
+            Detected::Pending(pending) => pending,
+        };
+        let suffix = self.s3ec().file_suffix();
+        match InstructionFile::find(store, target, suffix).await? {
+            InstructionFile::Present { bytes, .. } => Ok(ObjectFormat::S3ec(
+                pending.complete(&bytes).map_err(|error| target.s3ec_error(error))?,
+            )),
+            InstructionFile::Absent if pending.is_certain() => {
+                let message = format!(
+                    "its wrapped data key is in an instruction file, and no file with the suffix \
+                     {suffix:?} exists"
+                );
+                Err(target.error(ErrorKind::Malformed, message))
+            }
+            InstructionFile::Denied
+                if pending.is_certain()
+                    || self.0.unencrypted == UnencryptedObjects::PassThrough =>
+            {
+                let message = format!(
+                    "it may have an instruction file, but GetObject of its key and {suffix:?} was \
+                     denied"
+                );
+                Err(target.error(ErrorKind::AccessDenied, message))
+            }
+            InstructionFile::Absent | InstructionFile::Denied => {
+                let why = format!(
+                    "it has no metadata of an encrypting client, and no instruction file with the \
+                     suffix {suffix:?} was found"
+                );
+                self.not_sealed(target, &why)
+            }
+        }
+    }
+
+    fn not_sealed(&self, target: &ObjectRef, why: &str) -> Result<ObjectFormat, Error> {
+        match self.0.unencrypted {
+            UnencryptedObjects::PassThrough => Ok(ObjectFormat::Unencrypted),
+            UnencryptedObjects::Refuse => {
+                let message = format!("the object is not sealed: {why}");
+                Err(target.error(ErrorKind::NotSealed, message))
+            }
+        }
+    }
+}
+
+fn refused_here(target: &ObjectRef) -> Error {
+    let message = "it is an object of the S3 Encryption Client, and this client refuses those";
+    target.error(ErrorKind::PolicyRefused, message)
+}

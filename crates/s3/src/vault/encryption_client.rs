@@ -1,0 +1,68 @@
+//! Keys of objects of the S3 Encryption Client.
+
+use sealwax_envelope::{
+    EncryptionContext, KeyringError, PlaintextDataKey,
+    s3ec::{Admitted, Envelope, Error as FormatError, Keyring},
+};
+
+use super::Vault;
+use crate::error::{Error, ErrorKind, ObjectRef};
+
+impl Vault {
+    /// The keyrings for these objects: those that were given, else the client's own.
+    pub(crate) fn s3ec_keyrings(&self) -> impl Iterator<Item = &dyn Keyring> {
+        let given = self.s3ec().keyrings();
+        let own = if given.is_empty() { self.keyring().s3ec() } else { None };
+        given.iter().map(|keyring| &**keyring).chain(own)
+    }
+
+    /// Holds an envelope to the policy. `context` is what the reader requires, all of it unless `any_context`.
+    pub(crate) fn admit(
+        &self,
+        target: &ObjectRef,
+        envelope: Envelope,
+        context: &EncryptionContext,
+        any_context: bool,
+    ) -> Result<Admitted, Error> {
+        let policy = self.s3ec().read_policy();
+        let policy = if any_context { policy.any_context(true) } else { policy };
+        envelope.admit(&policy, context).map_err(|error| target.s3ec_error(error))
+    }
+
+    /// Unwraps the data key of an object with `plaintext_len` bytes; of V3, checks that it is that of the content.
+    pub(crate) async fn check_s3ec_key(
+        &self,
+        target: &ObjectRef,
+        envelope: &Envelope,
+        plaintext_len: u64,
+    ) -> Result<(), Error> {
+        let admitted = self.admit(target, envelope.clone(), &EncryptionContext::new(), true)?;
+        let data_key = self.unwrap_s3ec(target, &admitted).await?;
+        let stored_len = envelope
+            .stored_len(plaintext_len)
+            .ok_or_else(|| target.s3ec_error(FormatError::TooLong))?;
+        admitted.opener(&data_key, stored_len).map(drop).map_err(|error| target.s3ec_error(error))
+    }
+
+    /// Unwraps the data key of an envelope that was let through.
+    pub(crate) async fn unwrap_s3ec(
+        &self,
+        target: &ObjectRef,
+        envelope: &Admitted,
+    ) -> Result<PlaintextDataKey, Error> {
+        let algorithm = envelope.envelope().key().algorithm();
+        let mut failures: Vec<KeyringError> = Vec::new();
+        for keyring in self.s3ec_keyrings().filter(|keyring| keyring.accepts(algorithm)) {
+            match keyring.unwrap(envelope).await {
+                Ok(data_key) => return Ok(data_key),
+                Err(error) => failures.push(error),
+            }
+        }
+        if failures.is_empty() {
+            let message =
+                format!("its data key is wrapped by {algorithm}, for which there is no keyring");
+            return Err(target.error(ErrorKind::NoMatchingKey, message));
+        }
+        Err(target.keyring_error(failures))
+    }
+}

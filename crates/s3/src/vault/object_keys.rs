@@ -1,0 +1,81 @@
+//! An object's wrapped keys, wherever they are stored.
+
+use sealwax_envelope::{EncryptedDataKey, ObjectHeader, Place, WrapContext, metadata};
+
+use super::{Vault, sidecar::Sidecar};
+use crate::{
+    error::{Error, ObjectRef},
+    object::ObjectInfo,
+    store::Store,
+};
+
+/// An object whose keys are about to change, with the keys of its sidecar among its own.
+pub(crate) struct ObjectKeys<'a> {
+    pub(crate) vault: &'a Vault,
+    pub(crate) target: &'a ObjectRef,
+    pub(crate) info: ObjectInfo,
+    /// Keys in the object's metadata. `info` has those of its sidecar too.
+    pub(crate) own_keys: Vec<EncryptedDataKey>,
+    pub(crate) sidecar: Sidecar,
+    /// Place that new wrapped keys are bound to.
+    pub(crate) place: Option<Place>,
+    /// Places that are accepted beside those of the policy.
+    pub(crate) accepted_places: &'a [String],
+    /// `true` if the new keys are stored in a sidecar.
+    pub(crate) is_sidecar: bool,
+}
+
+impl<'a> ObjectKeys<'a> {
+    /// Finds the keys of the object at `target`, to be wrapped for `to`.
+    ///
+    /// Its sidecar is read if the policy allows sidecars, or if the new keys are stored in it.
+    pub(crate) async fn find(
+        (store, vault): (&Store, &'a Vault),
+        target: &'a ObjectRef,
+        info: ObjectInfo,
+        to: &ObjectRef,
+        accepted_places: &'a [String],
+        is_sidecar: bool,
+    ) -> Result<Self, Error> {
+        let own_keys = info.keys().to_vec();
+        let sidecar = if vault.sidecars().suffix().is_some() || is_sidecar {
+            let suffix = vault.sidecars().suffix_to_write();
+            Sidecar::find(store, target, suffix, info.sealed_header(target)?).await?
+        } else {
+            Sidecar::Absent
+        };
+        let info = match sidecar.header() {
+            Some(header) => {
+                let joined = info.sealed_header(target)?.joined(header);
+                info.with_header(joined.map_err(|error| target.envelope_error(error))?)
+            }
+            None => info,
+        };
+        let place = vault.places().to_bind(to)?;
+        Ok(Self { vault, target, info, own_keys, sidecar, place, accepted_places, is_sidecar })
+    }
+
+    /// Returns the binding of new wrapped keys.
+    pub(crate) fn binding(&self) -> WrapContext<'_> {
+        WrapContext::new(self.info.encryption_context(), self.place.as_ref())
+    }
+
+    /// Returns the keys that the data key may be taken from: at an accepted place, and accepted by
+    /// the keyring. KMS would re-encrypt for any other key just as well.
+    pub(crate) fn trusted_keys(&self) -> Result<Vec<EncryptedDataKey>, Error> {
+        let header = self.info.sealed_header(self.target)?;
+        let keys =
+            self.vault.places().acceptable_keys(self.target, header, self.accepted_places)?;
+        Ok(keys.into_iter().filter(|key| self.vault.keyring().accepts(key)).collect())
+    }
+
+    /// Refuses a header that does not fit where it is to be stored.
+    pub(crate) fn check_fits(&self, header: &ObjectHeader) -> Result<(), Error> {
+        let fits = if self.is_sidecar {
+            header.to_sidecar().map(drop)
+        } else {
+            header.check_fits(metadata::pairs(&self.info.metadata))
+        };
+        fits.map_err(|error| self.target.envelope_error(error))
+    }
+}

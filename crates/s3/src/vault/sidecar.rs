@@ -1,0 +1,162 @@
+//! Sidecars: an object's newer keys in a companion object, if the object itself can't or shouldn't
+//! be copied. (docs/FORMAT.md, "Sidecar".)
+
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use sealwax_envelope::{Error as EnvelopeError, ObjectHeader, metadata::SIDECAR_LIMIT};
+
+use crate::{
+    error::{Error, ErrorKind, ObjectRef},
+    store::{
+        Store,
+        companion::{Companion, Found, Replaces},
+    },
+};
+
+/// What a sidecar's key has after the object's, unless set.
+const DEFAULT_SUFFIX: &str = ".sealwax";
+/// `Content-Type` of a sidecar.
+pub(crate) const CONTENT_TYPE: &str = "application/vnd.sealwax.sidecar+json";
+
+/// Whether a client looks for an object's sidecar where the keys in the object's own metadata do not open it.
+///
+/// A sidecar can add keys to an object; it cannot take any away, for the object's own metadata stays. Whoever can write
+/// beside the object can write its sidecar, and gains nothing by it: only the true data key meets the object's commitment.
+///
+/// ```
+/// use sealwax_s3::SidecarPolicy;
+///
+/// assert_eq!(SidecarPolicy::off().suffix(), None);
+/// assert_eq!(SidecarPolicy::read().suffix(), Some(".sealwax"));
+/// assert_eq!(SidecarPolicy::with_suffix(".keys").suffix(), Some(".keys"));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SidecarPolicy {
+    suffix: Option<String>,
+}
+
+impl SidecarPolicy {
+    /// Looks for none.
+    #[must_use]
+    pub fn off() -> Self {
+        Self::default()
+    }
+
+    /// Looks for `<key>.sealwax`.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::with_suffix(DEFAULT_SUFFIX)
+    }
+
+    /// Looks for the object whose key has `suffix` after the object's own. An empty one would name the object itself: none
+    /// is looked for then.
+    #[must_use]
+    pub fn with_suffix(suffix: impl Into<String>) -> Self {
+        Self { suffix: Some(suffix.into()).filter(|suffix| !suffix.is_empty()) }
+    }
+
+    /// What a sidecar's key has after the object's, if sidecars are looked for.
+    #[must_use]
+    pub fn suffix(&self) -> Option<&str> {
+        self.suffix.as_deref()
+    }
+
+    /// What a sidecar that is written by name has after the object's key.
+    pub(crate) fn suffix_to_write(&self) -> &str {
+        self.suffix().unwrap_or(DEFAULT_SUFFIX)
+    }
+}
+
+/// What is stored where an object's sidecar would be.
+#[derive(Debug)]
+pub(crate) enum Sidecar {
+    /// Nothing.
+    Absent,
+    /// A sidecar of another body: of what was there before it. It counts for nothing, and is replaced.
+    Stale { e_tag: Option<String> },
+    /// The object's.
+    Present { header: Box<ObjectHeader>, e_tag: Option<String> },
+}
+
+impl Sidecar {
+    /// Reads the companion of `target` with `suffix`.
+    pub(crate) async fn find(
+        store: &Store,
+        target: &ObjectRef,
+        suffix: &str,
+        object: &ObjectHeader,
+    ) -> Result<Self, Error> {
+        let Some(sidecar) = Companion::of(target, suffix) else { return Ok(Self::Absent) };
+        let at = sidecar.object();
+        let (bytes, e_tag) = match sidecar.read(store, SIDECAR_LIMIT).await? {
+            Found::Nothing => return Ok(Self::Absent),
+            Found::Denied(error) => return Err(hinted(error)),
+            Found::Object { bytes, e_tag } => (bytes, e_tag),
+        };
+        if bytes.is_empty() {
+            let error = EnvelopeError::Malformed("the sidecar is empty".into());
+            return Err(at.envelope_error(error));
+        }
+        if bytes.len() > SIDECAR_LIMIT {
+            let message = format!("the sidecar is longer than {SIDECAR_LIMIT} bytes");
+            return Err(at.error(ErrorKind::Malformed, message));
+        }
+        let header = object.parse_sidecar(&bytes).map_err(|error| at.envelope_error(error))?;
+        Ok(match header {
+            Some(header) => Self::Present { header: Box::new(header), e_tag },
+            None => Self::Stale { e_tag },
+        })
+    }
+
+    /// Returns the object's header as the sidecar has it.
+    pub(crate) fn header(&self) -> Option<&ObjectHeader> {
+        match self {
+            Self::Present { header, .. } => Some(header),
+            Self::Absent | Self::Stale { .. } => None,
+        }
+    }
+
+    /// Stores `header` in the sidecar's place, if the sidecar is unchanged. Returns its key.
+    pub(crate) async fn replace(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+        suffix: &str,
+        header: &ObjectHeader,
+    ) -> Result<String, Error> {
+        let sidecar = Companion::of(target, suffix).ok_or_else(|| {
+            target.error(ErrorKind::InvalidInput, "its key is too long for a sidecar")
+        })?;
+        let body = header.to_sidecar().map_err(|error| target.envelope_error(error))?;
+        let replaces = match self {
+            Self::Absent => Replaces::Nothing,
+            Self::Stale { e_tag } | Self::Present { e_tag, .. } => {
+                Replaces::ETag(e_tag.clone().ok_or_else(|| {
+                    let message = "GetObject returned no entity tag";
+                    sidecar.object().error(ErrorKind::Service, message)
+                })?)
+            }
+        };
+        let request = store.s3().put_object().content_type(CONTENT_TYPE);
+        sidecar.write(store, request, body, replaces).await?;
+        Ok(sidecar.object().key.clone())
+    }
+}
+
+/// Deletes the object's sidecar, if it has one. Any other object at that address stays.
+pub(crate) async fn delete(store: &Store, target: &ObjectRef, suffix: &str) -> Result<(), Error> {
+    let Some(sidecar) = Companion::of(target, suffix) else { return Ok(()) };
+    let is_sidecar = |head: &HeadObjectOutput| head.content_type() == Some(CONTENT_TYPE);
+    sidecar.delete_if(store, is_sidecar).await.map_err(hinted)
+}
+
+/// Adds a hint to S3's denial of a lookup.
+fn hinted(error: Error) -> Error {
+    match error.kind() {
+        // (Amazon S3 API Reference, `GetObject`, "Permissions".)
+        ErrorKind::AccessDenied => error.with_suffix(
+            "allow s3:ListBucket on the bucket too: without it, S3 answers 403 instead of 404 when \
+             there is no sidecar",
+        ),
+        _ => error,
+    }
+}
