@@ -1,4 +1,4 @@
-# Two roles: what the function does, and what S3 Batch Operations does for a job.
+# Two roles: one for the function, one for S3 Batch Operations jobs.
 
 resource "aws_iam_role" "function" {
   name = "${var.name}-function"
@@ -12,7 +12,7 @@ resource "aws_iam_role" "function" {
   })
 }
 
-# As examples/policies/iam-disaster-recovery.json; the key policies must let this role, too.
+# Same as examples/policies/iam-disaster-recovery.json. The key policies must allow this role, too.
 resource "aws_iam_role_policy" "function" {
   name = "rewrap"
   role = aws_iam_role.function.id
@@ -20,7 +20,7 @@ resource "aws_iam_role_policy" "function" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid      = "WrapAnew"
+        Sid      = "RewrapKeys"
         Effect   = "Allow"
         Action   = ["kms:Decrypt", "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
         Resource = var.keys
@@ -52,14 +52,14 @@ resource "aws_iam_role_policy" "function" {
         Resource = local.objects
       },
       {
-        Sid      = "SeeThatAclsAreOff"
+        Sid      = "CheckAclsDisabled"
         Effect   = "Allow"
         Action   = "s3:GetBucketOwnershipControls"
         Resource = local.bucket
       },
       {
-        # Without it, S3 says "access denied" of an object that is not there.
-        Sid      = "TellMissingFromDenied"
+        # Without it, S3 answers "access denied" for a missing object.
+        Sid      = "DistinguishMissingObjects"
         Effect   = "Allow"
         Action   = "s3:ListBucket"
         Resource = local.bucket
@@ -71,7 +71,7 @@ resource "aws_iam_role_policy" "function" {
         Resource = "${aws_cloudwatch_log_group.function.arn}:*"
       },
       {
-        Sid      = "HandOverWhatFailed"
+        Sid      = "SendFailedEvents"
         Effect   = "Allow"
         Action   = "sqs:SendMessage"
         Resource = aws_sqs_queue.failed.arn

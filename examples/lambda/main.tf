@@ -1,4 +1,4 @@
-# The function, and what may invoke it.
+# The function and its triggers.
 
 locals {
   account = data.aws_caller_identity.here.account_id
@@ -35,7 +35,7 @@ resource "aws_cloudwatch_log_group" "function" {
   retention_in_days = 90
 }
 
-# Events: what is not rewrapped after all tries waits here.
+# Events that failed after all retries.
 
 resource "aws_sqs_queue" "failed" {
   name                      = "${var.name}-failed"
@@ -66,7 +66,7 @@ resource "aws_lambda_permission" "events" {
   source_account = local.account
 }
 
-# A bucket has one such configuration: where there is another, put this into it.
+# A bucket has only one notification configuration. If yours has one, add this to it.
 resource "aws_s3_bucket_notification" "events" {
   count = var.on_events ? 1 : 0
 

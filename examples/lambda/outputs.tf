@@ -1,14 +1,14 @@
 output "function_arn" {
-  description = "What a job invokes."
+  description = "ARN of the function, for jobs."
   value       = aws_lambda_function.rewrap.arn
 }
 
 output "job_role_arn" {
-  description = "As what S3 Batch Operations runs a job."
+  description = "ARN of the role for S3 Batch Operations jobs."
   value       = aws_iam_role.job.arn
 }
 
 output "failed_queue_url" {
-  description = "Events whose object was not rewrapped after all tries."
+  description = "URL of the queue with the events that failed after all retries."
   value       = aws_sqs_queue.failed.url
 }

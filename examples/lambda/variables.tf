@@ -1,61 +1,61 @@
 variable "package" {
-  description = "The function as `cargo lambda build --output-format zip` makes it."
+  description = "Path of the zip file that `cargo lambda build --output-format zip` writes."
   type        = string
 }
 
 variable "bucket" {
-  description = "The bucket whose objects are rewrapped, in this Region."
+  description = "Bucket whose objects are rewrapped, in this Region."
   type        = string
 }
 
 variable "prefix" {
-  description = "What the keys of these objects begin with, such as `2026/`. Empty: all."
+  description = "Prefix of the objects' keys, such as `2026/`. Empty for all objects."
   type        = string
   default     = ""
 }
 
 variable "replica_of" {
-  description = "The bucket that this one is a replica of, if it is one."
+  description = "Source bucket, if `bucket` is a replica."
   type        = string
   default     = ""
 }
 
 variable "keys" {
-  description = "ARNs of all KMS keys, in whatever Region, that the function may open objects with and wrap under."
+  description = "ARNs of all KMS keys, in any Region, that the function may open objects with and wrap under."
   type        = list(string)
 }
 
 variable "add" {
-  description = "ARNs of the KMS keys to add. Empty: each job says by its arguments what to change."
+  description = "ARNs of the KMS keys to add. Empty: each job names its changes in its arguments."
   type        = list(string)
   default     = []
 }
 
 variable "on_events" {
-  description = "Whether new objects in the bucket are rewrapped as they come; `add` must be set then."
+  description = "Rewrap new objects as soon as they are stored. Requires `add`."
   type        = bool
   default     = false
 }
 
 variable "jobs_bucket" {
-  description = "The bucket of manifests (below `manifests/`) and completion reports (below `reports/`)."
+  description = "Bucket of manifests (under `manifests/`) and completion reports (under `reports/`)."
   type        = string
 }
 
 variable "concurrency" {
-  description = "How many objects are worked on at once, at most. It bounds the calls of KMS."
+  description = "Maximum number of objects processed at once. It limits the rate of KMS calls."
   type        = number
   default     = 50
 }
 
 variable "timeout" {
-  description = "Seconds for one object; up to 900. Copies in parts, above 5 GiB, need more than others."
+  description = "Timeout per object in seconds, at most 900. Multipart copies (objects above 5 GiB) take longest."
   type        = number
   default     = 300
 }
 
 variable "name" {
-  description = "Name of the function, and what the names of the roles begin with."
+  description = "Name of the function, and prefix of the roles' names."
   type        = string
   default     = "sealwax-rewrap"
 }

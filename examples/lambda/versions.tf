@@ -1,4 +1,4 @@
-# The function, in the Region of the bucket whose objects it rewraps:
+# Use this module in the Region of the bucket whose objects it rewraps:
 #
 #   module "rewrap" {
 #     source = "./examples/lambda"

@@ -1,4 +1,4 @@
-//! Runs each example for real, on LocalStack, and looks at what it prints.
+//! Runs each example on LocalStack and checks its output.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -12,7 +12,7 @@ use sealwax_s3::{
     testing::{LocalStack, TestRegion},
 };
 
-/// A program as its user would start it, with the test server in place of AWS.
+/// Returns a command that runs a program with the test server in place of AWS.
 fn command(program: &str, endpoint: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     let settings = [
@@ -32,7 +32,7 @@ fn run(program: &str, endpoint: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("it prints text")
 }
 
-/// Ends a service however its test ends.
+/// A service that is killed when its test ends.
 struct Service(Child);
 
 impl Drop for Service {
@@ -57,7 +57,7 @@ fn upload_and_download(endpoint: &str, bucket: &str, key: &str) {
     assert_eq!(exchange(&address, "GET /another HTTP/1.1", ""), (404, String::new()));
 }
 
-/// One request over a connection of its own: the status and the body of the answer.
+/// Sends a request over a new connection and returns the status and the body of the response.
 fn exchange(address: &str, request: &str, body: &str) -> (u16, String) {
     let mut connection = TcpStream::connect(address).expect("the service listens");
     let headers = format!("Host: {address}\r\nConnection: close\r\nContent-Length: {}", body.len());
@@ -108,14 +108,14 @@ async fn all_examples() {
 
     assert_eq!(
         run(env!("CARGO_BIN_EXE_stream"), &["10"]),
-        "streamed 10485760 bytes there and back\n"
+        "streamed 10485760 bytes to S3 and back\n"
     );
     assert_eq!(
         run(env!("CARGO_BIN_EXE_range"), &[]),
         "8 bytes of the middle, 4 of the end, 3 ranges\n"
     );
     let printed = run(env!("CARGO_BIN_EXE_several_regions"), &[west.key().as_str()]);
-    assert_eq!(printed, "2 keys wrap it, 0 are missing\nkept twice\n");
+    assert_eq!(printed, "2 wrapped keys, 0 missing\nreadable in both Regions\n");
     assert_eq!(run(env!("CARGO_BIN_EXE_cache"), &[]), "20 objects put and got\n");
     let printed = run(env!("CARGO_BIN_EXE_custom_keyring"), &[second.as_str()]);
     assert!(printed.starts_with("without a tenant: cannot put s3://"), "{printed}");

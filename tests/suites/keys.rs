@@ -354,7 +354,7 @@ async fn an_access_point_reads_what_its_bucket_holds_where_the_policy_says_so() 
             assert_kind(read(&stranger, &there).await, ErrorKind::PlaceMismatch, &there, name);
         let told = error.to_string();
         assert!(
-            told.contains("replica_of") && told.contains("accept_place"),
+            told.contains("a replica of that bucket") && told.contains("with that place accepted"),
             "both ways out: {told}"
         );
         assert_eq!(stack.wire.kms(), [], "{name}");

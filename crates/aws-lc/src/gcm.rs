@@ -1,7 +1,7 @@
-//! AES-256-GCM (NIST SP 800-38D) of one message that arrives in pieces, in constant memory.
+//! Incremental AES-256-GCM (NIST SP 800-38D): one message in pieces, in constant memory.
 //!
-//! The nonce has 96 bits and the tag 128. A message has at most [`MAX_LEN`] bytes; each [`Sealer`] and each [`Opener`]
-//! serves one message, and is used up with it.
+//! Nonces have 96 bits, tags 128 bits. A message has at most [`MAX_LEN`] bytes. Each [`Sealer`] and
+//! each [`Opener`] processes one message and is consumed at its end.
 //!
 //! ```
 //! use sealwax_aws_lc::gcm::{Opener, Sealer};
@@ -36,10 +36,11 @@ pub const KEY_LEN: usize = 32;
 pub const NONCE_LEN: usize = 12;
 /// Length of a tag in bytes.
 pub const TAG_LEN: usize = 16;
-/// Longest message in bytes: 2^36 - 32, where the counter of 32 bits ends. (SP 800-38D §5.2.1.1.)
+/// Maximum message length in bytes: 2^36 - 32, the limit of the 32-bit counter. (SP 800-38D
+/// §5.2.1.1.)
 pub const MAX_LEN: u64 = (1 << 36) - 32;
 
-/// The message would exceed [`MAX_LEN`]. Nothing of the piece was encrypted or decrypted.
+/// The message would exceed [`MAX_LEN`]. No byte of the piece was encrypted or decrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLong;
 
@@ -58,7 +59,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Begins a message. No other message may be sealed with this key and this nonce, ever.
+    /// Starts a message. A key and a nonce must never be used together for another message.
     #[must_use]
     pub fn new(key: &[u8; KEY_LEN], nonce: &[u8; NONCE_LEN], aad: &[u8]) -> Self {
         Self { context: Context::new(Direction::Seal, key, nonce, aad), left: MAX_LEN }
@@ -81,7 +82,8 @@ impl Sealer {
     }
 }
 
-/// Opens one message. What it returns is unverified until [`Opener::verify`] says that the whole message is genuine.
+/// Opens one message. Pieces are unverified until [`Opener::verify`] has authenticated the whole
+/// message.
 pub struct Opener {
     context: Context,
     left: u64,
@@ -89,7 +91,7 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// Begins a message.
+    /// Starts a message.
     #[must_use]
     pub fn new(key: &[u8; KEY_LEN], nonce: &[u8; NONCE_LEN], aad: &[u8]) -> Self {
         static MESSAGES: AtomicU64 = AtomicU64::new(0);
@@ -97,7 +99,7 @@ impl Opener {
         Self { context: Context::new(Direction::Open, key, nonce, aad), left: MAX_LEN, message }
     }
 
-    /// Decrypts the next piece, in its own memory, which is kept locked up until the message is verified.
+    /// Decrypts the next piece in place, and keeps it locked until the message is verified.
     ///
     /// # Errors
     /// [`TooLong`].
@@ -107,43 +109,43 @@ impl Opener {
         Ok(Unverified { piece, message: self.message })
     }
 
-    /// Ends the message: whether `tag`, compared in constant time, is its tag.
+    /// Ends the message and compares its tag with `tag`, in constant time.
     ///
     /// # Errors
-    /// [`Unauthentic`]: no piece of this message may be used.
+    /// [`Unauthentic`] if the tags differ: no piece of this message may be used.
     pub fn verify(self, tag: &[u8; TAG_LEN]) -> Result<Verified, Unauthentic> {
         self.context.verify(tag).map(|()| Verified { message: self.message })
     }
 }
 
 /// A decrypted piece of a message that may be forged.
-#[must_use = "it holds a piece of the message"]
+#[must_use = "contains a piece of the message"]
 pub struct Unverified<B> {
     piece: B,
     message: u64,
 }
 
 impl<B> Unverified<B> {
-    /// The piece, once the message that it is of was verified.
+    /// Returns the piece of a verified message.
     ///
     /// # Panics
-    /// Where `verified` is of another message.
+    /// If `verified` belongs to another message.
     pub fn release(self, verified: &Verified) -> B {
         assert_eq!(self.message, verified.message, "a piece of another message");
         self.piece
     }
 
-    /// The piece, unverified.
+    /// Returns the piece without verification.
     ///
     /// # Danger
-    /// Whoever can change the ciphertext can flip any bit of this. Put it only where nobody uses it before
-    /// [`Opener::verify`] succeeds, and where it vanishes if it does not.
+    /// An attacker who can change the ciphertext can flip any bit of the piece. Do not let anything
+    /// use it before [`Opener::verify`] succeeds, and discard it if verification fails.
     pub fn dangerous_release_unverified(self) -> B {
         self.piece
     }
 }
 
-/// A message was genuine to its last bit: what [`Unverified::release`] asks for.
+/// Proof that a whole message is authentic; [`Unverified::release`] requires it.
 #[derive(Debug)]
 pub struct Verified {
     message: u64,
@@ -205,7 +207,7 @@ mod tests {
         let _ = piece.release(&verified);
     }
 
-    /// The counter's last block, in AWS-LC itself: 64 GiB.
+    /// Tests the last counter block of AWS-LC itself, with 64 GiB.
     #[test]
     #[ignore = "encrypts 64 GiB: run it with --release"]
     fn the_longest_message_opens() {

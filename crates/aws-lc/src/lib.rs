@@ -7,7 +7,8 @@ pub use self::oaep::OaepSha256Mgf1Sha1;
 
 use std::fmt;
 
-/// The data did not authenticate, or did not decrypt. Says no more on purpose.
+/// The data did not authenticate or did not decrypt. Says no more, so that it cannot serve as an
+/// oracle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unauthentic;
 

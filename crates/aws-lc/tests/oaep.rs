@@ -1,4 +1,4 @@
-//! RSA-OAEP with SHA-256 and MGF1-SHA-1, against ciphertexts of OpenSSL's.
+//! RSA-OAEP with SHA-256 and MGF1-SHA-1, against ciphertexts made by OpenSSL.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sealwax_aws_lc::{OaepSha256Mgf1Sha1, Unauthentic};
@@ -6,8 +6,8 @@ use sealwax_aws_lc::{OaepSha256Mgf1Sha1, Unauthentic};
 const PRIVATE_KEY: &str =
     include_str!("../../../tests/vectors/s3ec/_keys/rsa2048-private-pkcs8.pem");
 
-/// `openssl pkeyutl -encrypt -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha1` of the
-/// bytes 0 to 31.
+/// Bytes 0 to 31, encrypted by `openssl pkeyutl -encrypt -pkeyopt rsa_padding_mode:oaep -pkeyopt
+/// rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha1`.
 const SHA256_MGF1_SHA1: &str = concat!(
     "YU/Jb4/kfYNAPUbLSqQgNt/K3foMM2FnhScG72JvAnkWPvGhFCca1/F7JSaBKFCDfZB6UGmqBq7ZwTqHsRcAskmcgBfCgWpE6I8EWj8C9epvIz",
     "zp5FxfElYkWKB8xoshiMtK8k2FskfFP2YqGV2AX39a/LdnYFVFn9W2UkB3zdVvLYzjMAGFEJIch4DMc/F9HX5U83OvrKN4TesoJLtUbgNuKBYw",
@@ -40,7 +40,7 @@ fn openssl_ciphertexts_decrypt() {
 }
 
 #[test]
-fn everything_else_is_refused_alike() {
+fn every_failure_is_the_same_error() {
     let genuine = STANDARD.decode(SHA256_MGF1_SHA1).expect("base64");
     let other_mask = STANDARD.decode(SHA256_MGF1_SHA256).expect("base64");
     let mut flipped = genuine.clone();
@@ -59,7 +59,7 @@ fn everything_else_is_refused_alike() {
 }
 
 #[test]
-fn what_is_no_key_is_none() {
+fn other_bytes_are_not_a_key() {
     let der = der();
     for bad in [&[][..], &der[..der.len() - 1], &[der.clone(), vec![0]].concat(), b"junk"] {
         assert!(OaepSha256Mgf1Sha1::from_pkcs8(bad).is_none());

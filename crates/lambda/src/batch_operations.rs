@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use sealwax_s3::ListedObject;
+use sealwax_s3::{ListedObject, decode_key};
 use serde::{Deserialize, Serialize};
 
-use crate::s3_names::{bucket_of_arn, url_decoded};
+use crate::bucket_arn::bucket_of_arn;
 
 /// A request.
 #[derive(Debug, Deserialize)]
@@ -92,7 +92,7 @@ impl Task {
             }
             (None, None) => return Err("the task names no bucket".into()),
         };
-        let key = url_decoded(&self.s3_key).ok_or("the key is not URL-encoded UTF-8")?;
+        let key = decode_key(&self.s3_key).ok_or("the key is not URL-encoded UTF-8")?;
         let object = ListedObject::new(bucket, key);
         Ok(match self.s3_version_id.as_deref() {
             None | Some("") => object,

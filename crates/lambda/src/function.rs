@@ -27,8 +27,8 @@ const RESERVE: Duration = Duration::from_secs(5);
 pub(crate) struct Function {
     config: SdkConfig,
     raw: RawSettings,
-    /// Settings, bucket, client and rewrapper of the last event; the next event usually belongs to the same
-    /// job.
+    /// Settings, bucket, client and rewrapper of the last event; the next event usually belongs to
+    /// the same job.
     last: Mutex<Option<(RawSettings, String, (SealedClient, Rewrapper))>>,
 }
 
@@ -110,14 +110,16 @@ impl Function {
                 Err(why) => (record.event_name.clone(), ObjectResult::permanent(why)),
             };
             tracing::info!(event = record.event_name, object = name, code = ?result.code, "{}", result.text);
-            match result.is_success() {
-                true => rewrapped.push(json!({ "object": name, "result": result.text })),
-                false => failed.push(result.text),
+            if result.is_success() {
+                rewrapped.push(json!({ "object": name, "result": result.text }));
+            } else {
+                failed.push(result.text);
             }
         }
-        match failed.is_empty() {
-            true => Ok(json!({ "results": rewrapped })),
-            false => Err(Failure::new("NotRewrapped", failed.join("; "))),
+        if failed.is_empty() {
+            Ok(json!({ "results": rewrapped }))
+        } else {
+            Err(Failure::new("NotRewrapped", failed.join("; ")))
         }
     }
 
@@ -138,7 +140,7 @@ impl Function {
         until: Option<Instant>,
     ) -> ObjectResult {
         let (client, rewrapper) = match self.rewrapper(raw, settings, &object.bucket).await {
-            Ok(made) => made,
+            Ok(pair) => pair,
             Err(error) => return error.into(),
         };
         let Some(until) = until else { return rewrap_named(&client, &rewrapper, object).await };
@@ -162,11 +164,11 @@ impl Function {
     ) -> Result<(SealedClient, Rewrapper), Error> {
         let mut last = self.last.lock().await;
         match &*last {
-            Some((of, at, made)) if of == raw && at == bucket => Ok(made.clone()),
+            Some((of, at, pair)) if of == raw && at == bucket => Ok(pair.clone()),
             _ => {
-                let made = settings.rewrapper(&self.config, bucket)?;
-                *last = Some((raw.clone(), bucket.to_owned(), made.clone()));
-                Ok(made)
+                let pair = settings.rewrapper(&self.config, bucket)?;
+                *last = Some((raw.clone(), bucket.to_owned(), pair.clone()));
+                Ok(pair)
             }
         }
     }
@@ -187,21 +189,21 @@ async fn rewrap_named(
     else {
         return outcome.into();
     };
-    let look = || client.head().bucket(&object.bucket).key(&object.key);
-    let (named, newest) = match tokio::join!(look().version_id(version_id).send(), look().send()) {
-        (Ok(named), Ok(newest)) if named.version_id != newest.version_id => (named, newest),
+    let head = || client.head().bucket(&object.bucket).key(&object.key);
+    let (named, latest) = match tokio::join!(head().version_id(version_id).send(), head().send()) {
+        (Ok(named), Ok(latest)) if named.version_id != latest.version_id => (named, latest),
         _ => return outcome.into(),
     };
     // Each sealed body has its own header.
-    let is_same_body = match (named.header(), newest.header()) {
-        (Some(named), Some(newest)) => named.body_header() == newest.body_header(),
+    let is_same_body = match (named.header(), latest.header()) {
+        (Some(named), Some(latest)) => named.body_header() == latest.body_header(),
         _ => false,
     };
     if !is_same_body {
         return outcome.into();
     }
-    let newest = ListedObject::new(&object.bucket, &object.key);
-    let mut result = ObjectResult::from(rewrapper.rewrap_one(&newest).await);
+    let latest = ListedObject::new(&object.bucket, &object.key);
+    let mut result = ObjectResult::from(rewrapper.rewrap_one(&latest).await);
     if result.is_success() {
         result.text.push_str(
             " (the latest version, which has the same body; the named version keeps its keys)",

@@ -2,12 +2,12 @@
 //! notifications.
 
 mod batch_operations;
+mod bucket_arn;
 mod event;
 mod function;
 mod notification;
 mod object_result;
 mod runtime;
-mod s3_names;
 mod settings;
 
 use std::{convert::Infallible, env, error::Error, ffi::OsString, process::ExitCode};

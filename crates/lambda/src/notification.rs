@@ -1,9 +1,9 @@
 //! S3 event notifications. (Amazon S3 User Guide, "Event message structure".)
 
-use sealwax_s3::ListedObject;
+use sealwax_s3::{ListedObject, decode_key};
 use serde::Deserialize;
 
-use crate::s3_names::{bucket_of_arn, url_decoded};
+use crate::bucket_arn::bucket_of_arn;
 
 /// One event.
 #[derive(Debug, Deserialize)]
@@ -70,7 +70,7 @@ impl Record {
             }
             _ => return Err(format!("{event} is not an event that this function handles")),
         };
-        let key = url_decoded(&self.s3.object.key).ok_or("the key is not URL-encoded UTF-8")?;
+        let key = decode_key(&self.s3.object.key).ok_or("the key is not URL-encoded UTF-8")?;
         let mut object = ListedObject::new(bucket, key);
         // The event is about the version that was the latest. If another version replaced it since,
         // that one is rewrapped.

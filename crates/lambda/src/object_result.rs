@@ -55,9 +55,10 @@ impl From<RewrapOutcome> for ObjectResult {
 
 impl From<Error> for ObjectResult {
     fn from(error: Error) -> Self {
-        match error.kind().is_retryable() {
-            true => Self::temporary(described(&error)),
-            false => Self::permanent(described(&error)),
+        if error.kind().is_retryable() {
+            Self::temporary(described(&error))
+        } else {
+            Self::permanent(described(&error))
         }
     }
 }

@@ -118,7 +118,7 @@ pub(crate) struct Settings {
     /// `true` to rewrap keys that are wrapped under older key material.
     pub(crate) refresh: bool,
     replica_of: Option<String>,
-    landing: KeyStorage,
+    key_storage: KeyStorage,
     sidecars: SidecarPolicy,
     /// Keys to read with.
     keys: Vec<KmsKeyArn>,
@@ -145,7 +145,7 @@ impl Settings {
                 "no keys to open objects with: set {PREFIX}KEYS or {PREFIX}ACCOUNTS"
             )));
         }
-        let landing = match raw.get("to_sidecar") {
+        let key_storage = match raw.get("to_sidecar") {
             None | Some("never") => KeyStorage::Metadata,
             Some("needed") => KeyStorage::SidecarWhereNeeded,
             Some("always") => KeyStorage::Sidecar,
@@ -175,7 +175,7 @@ impl Settings {
             remove: raw.arns("remove")?,
             refresh,
             replica_of: raw.get("replica_of").map(str::to_owned),
-            landing,
+            key_storage,
             sidecars: raw
                 .get("sidecars")
                 .map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix),
@@ -211,32 +211,32 @@ impl Settings {
             Some(source) => PlacePolicy::bound().replica_of(bucket, source),
             None => PlacePolicy::bound(),
         };
-        let edits = self.edits(&reading);
+        let changes = self.key_changes(&reading);
         // Outside AWS, buckets seldom have host names of their own.
         let s3 = Builder::from(&config).force_path_style(config.endpoint_url().is_some()).build();
         // Unwraps an intermediate key once for many objects, for as long as Lambda keeps this
         // process.
         let client = SealedClient::builder(Client::from_conf(s3), CachingKeyring::new(reading));
         let client = client.places(places).sidecars(self.sidecars.clone()).build();
-        let rewrapper = client.rewrapper(edits)?.key_storage(self.landing);
+        let rewrapper = client.rewrapper(changes)?.key_storage(self.key_storage);
         Ok((client, rewrapper))
     }
 
     /// Returns the key changes in the order that the command uses: replace, add, refresh, remove.
-    fn edits(&self, reading: &KmsKeyring) -> KeyChanges {
+    fn key_changes(&self, reading: &KmsKeyring) -> KeyChanges {
         let keyring =
             |keys: &[KmsKeyArn]| reading.sibling().keys(keys).build().expect("parsed ARNs");
-        let mut edits = KeyChanges::new();
+        let mut changes = KeyChanges::new();
         if !self.replace.is_empty() {
-            edits = edits.replace_keys(keyring(&self.replace));
+            changes = changes.replace_keys(keyring(&self.replace));
         }
         if !self.add.is_empty() {
-            edits = edits.add_keys(keyring(&self.add));
+            changes = changes.add_keys(keyring(&self.add));
         }
         if self.refresh {
-            edits = edits.refresh_keys();
+            changes = changes.refresh_keys();
         }
-        self.remove.iter().fold(edits, |edits, key| edits.remove_key(key.as_str()))
+        self.remove.iter().fold(changes, |changes, key| changes.remove_key(key.as_str()))
     }
 }
 
@@ -285,7 +285,7 @@ mod tests {
             remove: vec![east],
             refresh: false,
             replica_of: Some("invoices".into()),
-            landing: KeyStorage::SidecarWhereNeeded,
+            key_storage: KeyStorage::SidecarWhereNeeded,
             sidecars: SidecarPolicy::off(),
             keys: vec![EAST.parse().expect("an ARN"), WEST.parse().expect("an ARN")],
             discovery: None,

@@ -32,7 +32,7 @@ pub(crate) fn set_on(mut put: Put, attributes: &Attributes, tags: &TagSet) -> Re
     Ok(put.attributes(stored))
 }
 
-/// Returns the attributes of a stored object, without Sealwax's own metadata.
+/// Returns the attributes of a stored object, without Sealwax's metadata.
 pub(crate) fn of_object(info: &ObjectInfo) -> Attributes {
     let headers = [
         (Attribute::CacheControl, &info.cache_control),

@@ -1,4 +1,4 @@
-//! What every public type must be, so that it can be used in any task and in any error. It is the compiler that checks.
+//! Auto traits of public types, checked by the compiler: they can be used in any task and any error.
 
 use sealwax_envelope::Keyring;
 
@@ -34,7 +34,7 @@ fn public_types() {
     cloned::<(KeyChanges, Inspect, ListedObject, Rewrapper, s3ec::S3ec)>();
     shared::<(KmsKeyringBuilder, SealedClientBuilder, Get, RewrapOutcome)>();
     shared::<(InspectOutput, KeyMaterials, ListPages)>();
-    // A body that is read, and what reads it, need one owner at a time.
+    // A body, and the types that read one, need one owner at a time.
     sent::<(PlaintextSource, Put, PutS3ec, Reencrypt, SealedObject, PlaintextStream)>();
     error::<Error>();
     error::<InvalidArn>();
@@ -42,7 +42,7 @@ fn public_types() {
     keyring::<KmsKeyring>();
 }
 
-/// The futures of operations go into tasks.
+/// The futures of operations can run in tasks.
 #[test]
 fn futures() {
     fn task<T: Future + Send + 'static>(_: impl FnOnce(SealedClient) -> T) {}

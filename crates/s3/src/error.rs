@@ -380,7 +380,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match self.0.operation {
-            "head" => "look at",
+            "head" => "read the header of",
             "list" => "list the objects of",
             operation => operation,
         };

@@ -1,4 +1,4 @@
-//! Which format a stored object has, told by its metadata: before any key is used.
+//! Formats of stored objects, as their metadata tells them before any key is used.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,32 +11,33 @@ use sealwax_envelope::{
 /// RFC 3339. No other name is left, so nothing mistakes it for a sealed object.
 pub(crate) const SHREDDED: &str = "sealwax-shredded";
 
-/// The format of a stored object, and what its metadata says in it.
+/// Format of a stored object, with the content of its metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ObjectFormat {
-    /// Sealwax's own.
+    /// Sealwax's own format.
     Sealwax(ObjectHeader),
-    /// Of the Amazon S3 Encryption Client.
+    /// A format of the Amazon S3 Encryption Client.
     S3ec(Envelope),
-    /// None: the object is not encrypted by any client.
+    /// No format: no client encrypted the object.
     Unencrypted,
 }
 
-/// What a read does with an object that is not encrypted by any client.
+/// Treatment of objects that no client encrypted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnencryptedObjects {
-    /// Refuses it: [`ErrorKind::NotSealed`].
+    /// A read refuses them: [`ErrorKind::NotSealed`](crate::ErrorKind::NotSealed).
     #[default]
     Refuse,
-    /// Passes it through as it is. Whoever can write to the bucket can then put any bytes in the place of a sealed object.
+    /// A read returns the stored bytes. An attacker who can write to the bucket can then replace a
+    /// sealed object by any bytes.
     PassThrough,
 }
 
 impl ObjectFormat {
-    /// Whether `name` is metadata of this format, and not the user's own.
-    fn is_own_name(&self, name: &str) -> bool {
+    /// `true` if `name` is metadata of this format, and not user-defined.
+    fn is_reserved(&self, name: &str) -> bool {
         match self {
             Self::Sealwax(_) => metadata::is_reserved(name),
             Self::S3ec(_) => s3ec::is_reserved(name),
@@ -44,16 +45,16 @@ impl ObjectFormat {
         }
     }
 
-    /// The user's own part of an object's metadata.
-    pub(crate) fn own_metadata(
+    /// Returns the user-defined part of an object's metadata.
+    pub(crate) fn user_metadata(
         &self,
         stored: Option<&HashMap<String, String>>,
     ) -> HashMap<String, String> {
-        let own = stored.into_iter().flatten().filter(|(name, _)| !self.is_own_name(name));
-        own.map(|(name, value)| (name.clone(), value.clone())).collect()
+        let kept = stored.into_iter().flatten().filter(|(name, _)| !self.is_reserved(name));
+        kept.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
-    /// The names and values that are stored with an object of this format.
+    /// Returns the metadata that is stored with an object of this format.
     pub(crate) fn to_metadata(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Sealwax(header) => header.to_metadata(),
@@ -62,9 +63,9 @@ impl ObjectFormat {
         }
     }
 
-    /// Whether an object with the metadata `stored` has all of this in it, and nothing else of this format.
+    /// `true` if `stored` has exactly this metadata, beside user-defined metadata.
     pub(crate) fn is_all_of(&self, stored: Option<&HashMap<String, String>>) -> bool {
-        let own = stored.into_iter().flatten().filter(|(name, _)| self.is_own_name(name));
+        let own = stored.into_iter().flatten().filter(|(name, _)| self.is_reserved(name));
         let mut found: Vec<_> =
             own.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
         let mut expected: Vec<_> =
@@ -74,7 +75,8 @@ impl ObjectFormat {
         !expected.is_empty() && found == expected
     }
 
-    /// Whether an object with the metadata `stored` was sealed by the same call, whatever its wraps are by now.
+    /// `true` if the object with the metadata `stored` was sealed by the same call, whatever its
+    /// wrapped keys are now.
     pub(crate) fn is_same_sealing(&self, stored: Option<&HashMap<String, String>>) -> bool {
         let pairs = metadata::pairs(stored.into_iter().flatten());
         match self {
@@ -85,7 +87,7 @@ impl ObjectFormat {
         }
     }
 
-    /// Bytes of the stored body of so many bytes of plaintext.
+    /// Returns the length of the stored body in bytes, for a plaintext of `plaintext_len` bytes.
     pub(crate) fn stored_len(&self, plaintext_len: u64) -> Option<u64> {
         match self {
             Self::Sealwax(_) => geometry::body_len(plaintext_len),

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod attempts;
 #[cfg(test)]
 mod auto_traits;
 mod backoff;
@@ -58,7 +59,9 @@ pub use self::{
         list::{ListPages, ListedObject, decode_key},
         server_clock::ServerClock,
     },
-    upload::{source::PlaintextSource, unfinished::UnfinishedUpload},
+    upload::{
+        into_source::IntoPlaintextSource, source::PlaintextSource, unfinished::UnfinishedUpload,
+    },
     uri::{InvalidUri, S3Uri},
     vault::{object_kind::ObjectKind, sidecar::SidecarPolicy},
 };

@@ -1,4 +1,4 @@
-//! What is known about a stored object.
+//! Description of a stored object.
 
 use std::collections::HashMap;
 
@@ -17,23 +17,24 @@ use crate::{
     format::ObjectFormat,
 };
 
-/// What is known about a stored object.
+/// Description of a stored object.
 ///
-/// From [`crate::SealedClient::head`] nothing of it is authenticated, for no key was used. From
-/// [`crate::SealedClient::get`] the encryption context is: the data key commits to it, or its wrap does.
+/// [`crate::SealedClient::head`] uses no key, so nothing in its answer is authenticated. In the
+/// answer of [`crate::SealedClient::get`], the encryption context is authenticated: the data key
+/// commits to it, or the wrapped key does.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ObjectInfo {
     format: ObjectFormat,
     encryption_context: EncryptionContext,
     plaintext_len: u64,
-    /// The user's own metadata.
+    /// User-defined metadata.
     pub metadata: HashMap<String, String>,
-    /// The entity tag, as S3 gave it.
+    /// Entity tag, as S3 returned it.
     pub e_tag: Option<String>,
-    /// The version, in a versioned bucket.
+    /// Version id, in a versioned bucket.
     pub version_id: Option<String>,
-    /// When this version was stored.
+    /// Time at which this version was stored.
     pub last_modified: Option<DateTime>,
     /// `Cache-Control`.
     pub cache_control: Option<String>,
@@ -58,7 +59,7 @@ macro_rules! from_output {
             Ok(Self {
                 encryption_context: encryption_context(&format),
                 plaintext_len,
-                metadata: format.own_metadata(output.metadata()),
+                metadata: format.user_metadata(output.metadata()),
                 e_tag: output.e_tag.clone(),
                 version_id: output.version_id.clone(),
                 last_modified: output.last_modified,
@@ -79,49 +80,52 @@ impl ObjectInfo {
         .content_length()
         .and_then(|len| len.try_into().ok()));
     from_output!(
-        /// Of a ranged `GetObject`, or one of the whole.
+        /// Describes the object of a `GetObject`, ranged or not.
         of_get,
         GetObjectOutput,
         |get| stored_len(get)
     );
 
-    /// The same object with another header of the same body.
+    /// Replaces the header by another one of the same body.
     pub(crate) fn with_header(self, header: ObjectHeader) -> Self {
         Self { format: ObjectFormat::Sealwax(header), ..self }
     }
 
-    /// The format, and all that the metadata says in it.
+    /// Returns the format, with the content of the metadata.
     #[must_use]
     pub fn format(&self) -> &ObjectFormat {
         &self.format
     }
 
-    /// Length of the plaintext in bytes. Of AES-CBC, in old objects of the S3 Encryption Client, that of the ciphertext: 1
-    /// to 16 bytes more.
+    /// Returns the plaintext length in bytes.
+    ///
+    /// For AES-CBC, in old objects of the S3 Encryption Client, this is the ciphertext length: 1 to
+    /// 16 bytes more.
     #[must_use]
     pub fn plaintext_len(&self) -> u64 {
         self.plaintext_len
     }
 
-    /// The encryption context, as callers give it: without the pairs that clients add.
+    /// Returns the encryption context as the caller gave it, without the pairs that clients add.
     #[must_use]
     pub fn encryption_context(&self) -> &EncryptionContext {
         &self.encryption_context
     }
 
-    /// The encrypted data keys of Sealwax's own format; none of others.
+    /// Returns the encrypted data keys in Sealwax's own format; empty for other formats.
     #[must_use]
     pub fn keys(&self) -> &[EncryptedDataKey] {
         self.header().map(ObjectHeader::keys).unwrap_or_default()
     }
 
-    /// 1 for a new object, one more after each rewrap; 0 for other formats, which do not count.
+    /// Returns the generation. It starts at 1 and increases by one per rewrap; 0 for formats without
+    /// a generation.
     #[must_use]
     pub fn generation(&self) -> u32 {
         self.header().map(ObjectHeader::generation).unwrap_or_default()
     }
 
-    /// All of Sealwax's metadata; `None` for other formats.
+    /// Returns Sealwax's metadata; `None` for other formats.
     #[must_use]
     pub fn header(&self) -> Option<&ObjectHeader> {
         match &self.format {
@@ -130,7 +134,7 @@ impl ObjectInfo {
         }
     }
 
-    /// Sealwax's metadata, for what only its own format can do.
+    /// Returns Sealwax's metadata, for operations that only its own format supports.
     pub(crate) fn sealed_header(&self, target: &ObjectRef) -> Result<&ObjectHeader, Error> {
         self.header().ok_or_else(|| match self.format {
             ObjectFormat::Unencrypted => {
@@ -142,7 +146,7 @@ impl ObjectInfo {
         })
     }
 
-    /// The envelope of the S3 Encryption Client; `None` for other formats.
+    /// Returns the envelope of the S3 Encryption Client; `None` for other formats.
     #[must_use]
     pub fn envelope(&self) -> Option<&Envelope> {
         match &self.format {
@@ -152,7 +156,7 @@ impl ObjectInfo {
     }
 }
 
-/// Length of the stored object.
+/// Returns the length of the stored object in bytes.
 pub(crate) fn stored_len(get: &GetObjectOutput) -> Option<u64> {
     match ContentRange::of(get) {
         Some(range) => Some(range.total),
@@ -160,7 +164,8 @@ pub(crate) fn stored_len(get: &GetObjectOutput) -> Option<u64> {
     }
 }
 
-/// The caller's pairs. Some of Amazon SES's objects have names that no caller can give: they are in the envelope alone.
+/// Returns the caller's pairs. Some objects of Amazon SES have names that no caller can use: those
+/// are in the envelope only.
 fn encryption_context(format: &ObjectFormat) -> EncryptionContext {
     match format {
         ObjectFormat::Sealwax(header) => header.context().clone(),
@@ -172,9 +177,9 @@ fn encryption_context(format: &ObjectFormat) -> EncryptionContext {
 /// `Content-Range: bytes START-END/TOTAL` of an answer. (RFC 9110 §14.4.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ContentRange {
-    /// The first byte that was sent.
+    /// Offset of the first byte.
     pub(crate) start: u64,
-    /// Length of the whole object.
+    /// Length of the whole object in bytes.
     pub(crate) total: u64,
 }
 
@@ -190,7 +195,7 @@ impl ContentRange {
     }
 }
 
-/// The plaintext length by the stored length, which the metadata must not contradict.
+/// Returns the plaintext length for a stored length. The metadata must not contradict it.
 fn plaintext_len(
     target: &ObjectRef,
     stored: Option<u64>,
@@ -216,7 +221,7 @@ fn plaintext_len(
     }
 }
 
-/// A format's metadata and the user's own, as S3 takes them.
+/// Joins a format's metadata and user-defined metadata.
 pub(crate) fn join_metadata(
     format: &ObjectFormat,
     own: &HashMap<String, String>,

@@ -1,4 +1,4 @@
-//! Which places an object's wraps may be bound to.
+//! Places that an object's wrapped keys may be bound to.
 
 use std::collections::HashMap;
 
@@ -6,14 +6,15 @@ use sealwax_envelope::{EncryptedDataKey, Error as EnvelopeError, ObjectHeader, P
 
 use crate::error::{Error, ErrorKind, ObjectRef};
 
-/// How a client binds wrapped keys to the places of their objects, and which places it accepts on reading.
+/// Policy on places: how a client binds wrapped keys to the place of their object (`bucket/key`),
+/// and which places it accepts on reading.
 ///
-/// The default binds each wrap to `bucket/key` and accepts no other place.
+/// By default each wrapped key is bound to `bucket/key`, and no other place is accepted.
 ///
 /// ```
 /// use sealwax_s3::PlacePolicy;
 ///
-/// // What was sealed in `invoices-east` may also be read from its replica.
+/// // Objects that were sealed in `invoices-east` can also be read from its replica.
 /// let policy = PlacePolicy::bound().replica_of("invoices-west", "invoices-east");
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,29 +25,29 @@ pub struct PlacePolicy {
 }
 
 impl PlacePolicy {
-    /// Binds each wrap to `bucket/key`.
+    /// Binds each wrapped key to `bucket/key`.
     #[must_use]
     pub fn bound() -> Self {
         Self::default()
     }
 
-    /// Binds new wraps to no place, and accepts every place on reading. Whoever can write to the bucket can then
-    /// exchange two objects of the same encryption context unnoticed.
+    /// Binds new wrapped keys to no place, and accepts every place on reading. An attacker who can
+    /// write to the bucket can then swap two objects of the same encryption context unnoticed.
     #[must_use]
     pub fn off() -> Self {
         Self { off: true, ..Self::default() }
     }
 
-    /// Accepts objects in `bucket` whose wraps are bound to the same key in `source`: `bucket` is a replica of it, or an
-    /// access point to it.
+    /// Accepts objects in `bucket` whose wrapped keys are bound to the same key in `source`, because
+    /// `bucket` is a replica of `source` or an access point to it.
     #[must_use]
     pub fn replica_of(mut self, bucket: impl Into<String>, source: impl Into<String>) -> Self {
         self.sources.entry(bucket.into()).or_default().push(source.into());
         self
     }
 
-    /// Calls `bucket` by the logical name `name` in places. Buckets of several Regions that share a name share their
-    /// places: their replicas open as they are.
+    /// Uses the logical name `name` for `bucket` in places. Buckets of several Regions that share a
+    /// name share their places, so their replicas open without a rewrap.
     #[must_use]
     pub fn bucket_name(mut self, bucket: impl Into<String>, name: impl Into<String>) -> Self {
         self.names.insert(bucket.into(), name.into());
@@ -57,7 +58,7 @@ impl PlacePolicy {
         self.names.get(bucket).map_or(bucket, String::as_str)
     }
 
-    /// The place that a new wrap is bound to.
+    /// Returns the place that new wrapped keys are bound to.
     pub(crate) fn to_bind(&self, target: &ObjectRef) -> Result<Option<Place>, Error> {
         if self.off {
             return Ok(None);
@@ -67,7 +68,8 @@ impl PlacePolicy {
         Ok(Some(place))
     }
 
-    /// The object's keys that are bound to a place where it may be read, besides `accepted`. At least one.
+    /// Returns the object's keys that are bound to an acceptable place, at least one. The places in
+    /// `accepted` are acceptable too.
     pub(crate) fn acceptable_keys(
         &self,
         target: &ObjectRef,
@@ -100,8 +102,8 @@ impl PlacePolicy {
                 .collect();
             bound.dedup();
             let message = format!(
-                "its keys are bound to {}, not to {}: declare {} a replica of that bucket (`replica_of`), or, if it was \
-                 moved here on purpose, rewrap it while accepting that place (`accept_place`)",
+                "its keys are bound to {}, not to {}: declare {} a replica of that bucket; or, if \
+                 the object was moved on purpose, rewrap it with that place accepted",
                 bound.join(" and "),
                 places[0],
                 target.bucket,

@@ -8,20 +8,23 @@ pub use sealwax_envelope::s3ec::{
     RawAesKeyring, RawRsaKeyring, Storage, WrapAlgorithm, WrappedKey,
 };
 
-/// Plaintext that is held back until it is verified, unless set: 64 MiB, as in the official Java client.
+/// Default bound on plaintext that is held back until it is verified, in bytes: 64 MiB, as in the
+/// official Java client.
 const DEFAULT_BUFFER_LEN: u64 = 64 << 20;
 
-/// How a [`SealedClient`] treats objects of the Amazon S3 Encryption Client. They are recognised by their metadata.
+/// Settings of a [`SealedClient`](crate::SealedClient) for objects of the Amazon S3 Encryption
+/// Client, which it recognizes by their metadata.
 ///
-/// Unless set otherwise, objects of format V3 are read whose data key is wrapped by AWS KMS under the client's own wrapping
-/// keys, and whose encryption context is exactly the one that the reader requires. Their keys are bound to no place:
-/// whoever can write to the bucket can put another such object in the place of any; [`S3ec::refused`] rules that out.
+/// By default a client reads objects of format V3 whose data key AWS KMS wrapped under the client's
+/// own wrapping keys, and whose encryption context is exactly the required one. Their keys are bound
+/// to no place: an attacker who can write to the bucket can replace any object by another such
+/// object. [`S3ec::refused`] rules that out.
 ///
 /// ```
 /// use sealwax_s3::s3ec::{CommitmentPolicy, RawAesKeyring, S3ec};
 ///
 /// let key = RawAesKeyring::new(&mut [7; 32])?;
-/// // Reads what the clients before 2025 wrote, too.
+/// // Also reads objects of official clients from before 2025.
 /// let s3ec = S3ec::new().keyring(key).commitment_policy(CommitmentPolicy::RequireEncryptAllowDecrypt);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -47,56 +50,60 @@ impl Default for S3ec {
 }
 
 impl S3ec {
-    /// The settings of the newest official clients: V3 is written, and V3 alone is read.
+    /// Uses the settings of the newest official clients: format V3 only.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Refuses all of these objects: of a client that has none.
+    /// Refuses all objects of the S3 Encryption Client.
     #[must_use]
     pub fn refused() -> Self {
         Self { refused: true, ..Self::default() }
     }
 
-    /// Uses `keyring` for them, instead of the client's own; repeatable: the first writes, all read.
+    /// Adds a keyring for these objects, instead of the client's own. The first keyring writes, and
+    /// all of them read.
     #[must_use]
     pub fn keyring(mut self, keyring: impl Keyring + 'static) -> Self {
         self.keyrings.push(Arc::new(keyring));
         self
     }
 
-    /// Which content is written and read: [`CommitmentPolicy::RequireEncryptRequireDecrypt`] unless set.
+    /// Sets which content is written and read:
+    /// [`CommitmentPolicy::RequireEncryptRequireDecrypt`] by default.
     #[must_use]
     pub fn commitment_policy(mut self, policy: CommitmentPolicy) -> Self {
         self.policy = self.policy.commitment(policy);
         self
     }
 
-    /// Reads AES-CBC too, where the commitment policy lets it through: it is not authenticated. Off unless set.
+    /// Allows AES-CBC, which is not authenticated, if the commitment policy allows it too. Off by
+    /// default.
     #[must_use]
     pub fn legacy_unauthenticated_modes(mut self, allow: bool) -> Self {
         self.policy = self.policy.legacy_unauthenticated_modes(allow);
         self
     }
 
-    /// Reads what was wrapped by the algorithms of older clients too. Off unless set.
+    /// Allows data keys that were wrapped by the algorithms of older clients. Off by default.
     #[must_use]
     pub fn legacy_wrapping_algorithms(mut self, allow: bool) -> Self {
         self.policy = self.policy.legacy_wrapping_algorithms(allow);
         self
     }
 
-    /// Reads objects of which only a part of the encryption context is required, or none. Off unless set: it is what tells
-    /// two objects under one wrapping key apart.
+    /// Allows reads that require only a part of the encryption context, or none. Off by default: only
+    /// the encryption context tells two objects under one wrapping key apart.
     #[must_use]
-    pub fn any_context(mut self, allow: bool) -> Self {
+    pub fn any_encryption_context(mut self, allow: bool) -> Self {
         self.policy = self.policy.any_context(allow);
         self
     }
 
-    /// How many bytes of plaintext are held back in memory until the tag at the object's end was checked: 64 MiB unless
-    /// set. Longer objects are read into a file, or released unverified.
+    /// Sets how many bytes of plaintext a stream holds back in memory until the tag at the object's
+    /// end is verified: 64 MiB by default. Longer objects must be read into a file, or released
+    /// unverified.
     #[must_use]
     pub fn buffer_len(mut self, bytes: u64) -> Self {
         self.buffer_len = bytes;

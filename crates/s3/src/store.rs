@@ -26,6 +26,7 @@ use aws_sdk_s3::Client;
 use tokio_util::task::TaskTracker;
 
 use self::checksum::BodyChecksum;
+use crate::attempts::AttemptEvents;
 
 /// The SDK's client and the settings that all requests share. Cloning is cheap.
 #[derive(Clone)]
@@ -54,7 +55,7 @@ impl Store {
     /// Creates a store over `s3`, which gets a read timeout if it has no time limit.
     pub(crate) fn new(s3: Client, settings: StoreSettings) -> Self {
         Self(Arc::new(Inner {
-            s3: timeouts::with_read_timeout(s3),
+            s3: with_attempt_events(timeouts::with_read_timeout(s3)),
             settings,
             acls_disabled: Mutex::default(),
             aborts: TaskTracker::new(),
@@ -102,6 +103,10 @@ impl Store {
         let mut known = self.0.acls_disabled.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(bucket.to_owned(), disabled);
     }
+}
+
+fn with_attempt_events(s3: Client) -> Client {
+    Client::from_conf(s3.config().to_builder().interceptor(AttemptEvents).build())
 }
 
 impl std::fmt::Debug for Store {

@@ -1,5 +1,5 @@
-//! Set-up for tests of your own on [LocalStack](https://github.com/localstack/localstack), or another server with the same
-//! interface: a bucket and KMS keys in each Region that a test wants, under names that no other test has.
+//! Test fixtures for your own tests on [LocalStack](https://github.com/localstack/localstack) or a
+//! compatible server: a bucket and KMS keys per Region, with unique names.
 //!
 //! ```no_run
 //! use sealwax_s3::testing::LocalStack;
@@ -36,19 +36,19 @@ use aws_sdk_s3::{
 
 use crate::{KmsKeyArn, KmsKeyring, SealedClient};
 
-/// A failed set-up: of no interest but to people.
+/// An error during set-up or clean-up.
 pub type SetupError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The Region where a bucket has no location constraint.
+/// The Region whose buckets have no location constraint.
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// A LocalStack that runs.
+/// A running LocalStack.
 #[derive(Debug, Clone)]
 pub struct LocalStack {
     endpoint: String,
 }
 
-/// One Region of it: a versioned bucket and a KMS key, made for one test.
+/// One Region of a LocalStack, with a versioned bucket and KMS keys for one test.
 #[derive(Debug, Clone)]
 pub struct TestRegion {
     config: SdkConfig,
@@ -57,13 +57,14 @@ pub struct TestRegion {
 }
 
 impl LocalStack {
-    /// The one at `endpoint`, such as `http://127.0.0.1:4566`.
+    /// Uses the server at `endpoint`, such as `http://127.0.0.1:4566`.
     #[must_use]
     pub fn new(endpoint: impl Into<String>) -> Self {
         Self { endpoint: endpoint.into() }
     }
 
-    /// The configuration of its clients in `region`: the SDK's own settings and credentials do not matter.
+    /// Returns an SDK configuration for `region` that ignores the environment's settings and
+    /// credentials.
     #[must_use]
     pub fn config(&self, region: &str) -> SdkConfig {
         let credentials = Credentials::new("test", "test", None, None, "testing");
@@ -75,10 +76,10 @@ impl LocalStack {
             .build()
     }
 
-    /// Makes a versioned bucket and a KMS key in `region`.
+    /// Creates a versioned bucket and a KMS key in `region`.
     ///
     /// # Errors
-    /// What the server says, or that there is none.
+    /// The server does not answer, or a call fails.
     pub async fn region(&self, region: &str) -> Result<TestRegion, SetupError> {
         let config = self.config(region);
         let mut this = TestRegion { config, bucket: unique("sealwax"), keys: Vec::new() };
@@ -107,75 +108,75 @@ impl LocalStack {
 }
 
 impl TestRegion {
-    /// The configuration of all its clients.
+    /// SDK configuration of this Region.
     #[must_use]
     pub fn config(&self) -> &SdkConfig {
         &self.config
     }
 
-    /// The bucket.
+    /// Name of the bucket.
     #[must_use]
     pub fn bucket(&self) -> &str {
         &self.bucket
     }
 
-    /// The first key.
+    /// The first KMS key.
     #[must_use]
     pub fn key(&self) -> &KmsKeyArn {
         &self.keys[0]
     }
 
-    /// All keys that were made here.
+    /// All KMS keys of this Region, in order of creation.
     #[must_use]
     pub fn keys(&self) -> &[KmsKeyArn] {
         &self.keys
     }
 
-    /// Makes one more KMS key.
+    /// Creates another KMS key.
     ///
     /// # Errors
-    /// What the server says.
+    /// A call fails.
     pub async fn new_key(&mut self) -> Result<KmsKeyArn, SetupError> {
-        let created = self.kms().create_key().description("a test of Sealwax").send().await?;
+        let created = self.kms().create_key().description("Sealwax test key").send().await?;
         let arn = created
             .key_metadata()
             .and_then(|metadata| metadata.arn())
-            .ok_or("CreateKey gave no ARN")?;
+            .ok_or("CreateKey returned no ARN")?;
         let arn: KmsKeyArn = arn.parse()?;
         self.keys.push(arn.clone());
         Ok(arn)
     }
 
-    /// S3 here.
+    /// Returns an S3 client for this Region.
     #[must_use]
     pub fn s3(&self) -> aws_sdk_s3::Client {
-        // A bucket's name in front of "localhost" is not resolved everywhere.
+        // Not every resolver knows host names such as "bucket.localhost".
         let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(true);
         aws_sdk_s3::Client::from_conf(config.build())
     }
 
-    /// KMS here.
+    /// Returns a KMS client for this Region.
     #[must_use]
     pub fn kms(&self) -> aws_sdk_kms::Client {
         aws_sdk_kms::Client::new(&self.config)
     }
 
-    /// A keyring of all keys that were made here.
+    /// Returns a keyring with all KMS keys of this Region.
     #[must_use]
     pub fn keyring(&self) -> KmsKeyring {
         KmsKeyring::builder(&self.config).keys(&self.keys).build().expect("KMS returned ARNs")
     }
 
-    /// A client with that keyring.
+    /// Returns a client with [`keyring`](Self::keyring).
     #[must_use]
     pub fn client(&self) -> SealedClient {
         SealedClient::builder(self.s3(), self.keyring()).build()
     }
 
-    /// Deletes the bucket with all that is in it, all versions, and schedules the keys for deletion.
+    /// Deletes the bucket with all object versions, and schedules the keys for deletion.
     ///
     /// # Errors
-    /// What the server says.
+    /// A call fails.
     pub async fn clean_up(self) -> Result<(), SetupError> {
         let s3 = self.s3();
         loop {
@@ -203,7 +204,7 @@ impl TestRegion {
     }
 }
 
-/// A name that no other test, and no other run on the same server, has: `NAME-…`, fit for buckets and keys.
+/// Returns a name that is unique across tests and runs: `NAME-…`, valid for buckets and keys.
 #[must_use]
 pub fn unique(name: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -3,6 +3,7 @@
 mod body;
 pub(crate) mod budget;
 pub(crate) mod buffers;
+pub(crate) mod into_source;
 mod multipart;
 mod part_plan;
 pub(crate) mod source;

@@ -1,8 +1,8 @@
-//! `s3://bucket/key`.
+//! Addresses of objects: `s3://bucket/key`.
 
 use std::{fmt, str::FromStr};
 
-/// The address of one object.
+/// Address of one object.
 ///
 /// ```
 /// let uri: sealwax_s3::S3Uri = "s3://bucket/a/key".parse()?;
@@ -16,24 +16,25 @@ pub struct S3Uri {
 }
 
 impl S3Uri {
-    /// The object with this key, of 1 to 1,024 bytes, in this bucket: a name, or the ARN of an access point.
+    /// Creates the address of `key` in `bucket`: a name, or the ARN of an access point. A key has 1 to
+    /// 1,024 bytes.
     ///
     /// # Errors
-    /// There is no such bucket name or key.
+    /// The bucket name or the key is invalid.
     pub fn new(bucket: impl AsRef<str>, key: impl AsRef<str>) -> Result<Self, InvalidUri> {
         let (bucket, key) = (bucket.as_ref(), key.as_ref());
         let uri: Self = format!("s3://{bucket}/{key}").parse()?;
-        // With a slash in it, a bucket's name would be cut there.
+        // A bucket name with a slash would be cut there.
         if uri.bucket == bucket { Ok(uri) } else { Err(InvalidUri(format!("s3://{bucket}/{key}"))) }
     }
 
-    /// The bucket: a name, or the ARN of an access point.
+    /// Returns the bucket: a name, or the ARN of an access point.
     #[must_use]
     pub fn bucket(&self) -> &str {
         &self.bucket
     }
 
-    /// The key, taken as it is: nothing in it is decoded.
+    /// Returns the key. Nothing in it is decoded.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
@@ -46,7 +47,7 @@ impl FromStr for S3Uri {
     fn from_str(text: &str) -> Result<Self, InvalidUri> {
         let invalid = || InvalidUri(text.to_owned());
         let rest = text.strip_prefix("s3://").ok_or_else(invalid)?;
-        // An access point ARN has one slash of its own: arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME.
+        // An access point ARN contains one slash: arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME.
         let skip =
             if rest.starts_with("arn:") { rest.find('/').map_or(0, |slash| slash + 1) } else { 0 };
         let slash = skip + rest[skip..].find('/').ok_or_else(invalid)?;
@@ -64,7 +65,7 @@ impl fmt::Display for S3Uri {
     }
 }
 
-/// Not the address of an object.
+/// Error for text that is not an object's address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not s3://BUCKET/KEY with a key of 1 to 1,024 bytes")]
 pub struct InvalidUri(String);

@@ -1,7 +1,8 @@
-//! SQL over sealed Parquet, by DataFusion, and the bytes that it fetched beside plain Parquet.
+//! SQL over sealed Parquet with DataFusion, compared with plain Parquet by bytes read.
 //!
-//! The same table is written twice: sealed, through `SealedStore`, and plain, through `object_store`'s own S3 client. Both
-//! reach S3 through a proxy that counts bytes as they go over the wire. `make example-datafusion` runs it.
+//! The program writes the same table twice: sealed through `SealedStore`, and plain through
+//! `object_store`'s own S3 client. Both reach S3 through a proxy that counts the bytes on the wire.
+//! `make example-datafusion` runs it.
 
 mod orders;
 mod proxy;
@@ -59,27 +60,31 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "bytes from S3", "sealed", "plain", "ratio", "requests", "(plain)"
     );
     for (name, query) in QUERIES {
-        sealed_wire.forget();
+        sealed_wire.reset();
         let table = sealed.sql(query).await?.collect().await?;
-        let of_sealed = sealed_wire.counts();
-        plain_wire.forget();
+        let sealed_counts = sealed_wire.counts();
+        plain_wire.reset();
         let same = plain.sql(query).await?.collect().await?;
-        let of_plain = plain_wire.counts();
+        let plain_counts = plain_wire.counts();
         assert_eq!(pretty(&table)?, pretty(&same)?, "the same rows");
-        #[expect(clippy::cast_precision_loss, reason = "to be read by people")]
-        let ratio = of_sealed.received as f64 / of_plain.received as f64;
+        #[expect(clippy::cast_precision_loss, reason = "printed with three digits")]
+        let ratio = sealed_counts.received as f64 / plain_counts.received as f64;
         println!(
             "{name:<22}{:>12}{:>12}{ratio:>8.3}{:>10}{:>10}",
-            of_sealed.received, of_plain.received, of_sealed.requests, of_plain.requests
+            sealed_counts.received,
+            plain_counts.received,
+            sealed_counts.requests,
+            plain_counts.requests
         );
         println!("{query}\n{}\n", pretty(&table)?);
     }
     Ok(())
 }
 
-/// Writes the table to `store`, and registers it as it is stored.
+/// Writes the table to `store`, and registers the stored file with DataFusion.
 async fn open(store: Arc<dyn ObjectStore>, scheme: &str) -> Result<SessionContext, Box<dyn Error>> {
-    // One after the other, so that row groups are in the order of the ids, and most can be passed over.
+    // One partition keeps row groups in the order of the ids, so that queries can skip most of
+    // them.
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
     let url = Url::parse(&format!("{scheme}://bucket/datafusion/{scheme}/orders.parquet"))?;
     context.register_object_store(&url, store);

@@ -1,4 +1,4 @@
-//! The table: a million orders, made up.
+//! The table: a million generated orders.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ fn batch(ids: std::ops::Range<i64>) -> Result<RecordBatch, ArrowError> {
     ])
 }
 
-/// Row groups of 100,000 rows; nothing compressed, for the counts to be those of the table.
+/// Row groups of 100,000 rows, uncompressed so that byte counts reflect the table.
 pub(crate) fn parquet_options() -> TableParquetOptions {
     let mut options = TableParquetOptions::default();
     options.global.max_row_group_size = ROWS_IN_BATCH as usize;
@@ -46,7 +46,7 @@ pub(crate) fn parquet_options() -> TableParquetOptions {
     options
 }
 
-/// The same in each run (`SplitMix64`).
+/// Returns the same value for `id` in each run (`SplitMix64`).
 fn hash(id: i64) -> u64 {
     let word = (id as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
     let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

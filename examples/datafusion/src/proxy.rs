@@ -1,4 +1,4 @@
-//! What goes over the wire, counted: headers, bodies and all.
+//! A proxy that counts all bytes on the wire, headers included.
 
 use std::{
     io,
@@ -21,9 +21,9 @@ pub(crate) struct Proxy {
 }
 
 pub(crate) struct Counts {
-    /// Of reads.
+    /// Number of read requests.
     pub(crate) requests: u64,
-    /// From the server, in bytes.
+    /// Bytes from the server.
     pub(crate) received: u64,
 }
 
@@ -48,7 +48,7 @@ impl Proxy {
         &self.url
     }
 
-    pub(crate) fn forget(&self) {
+    pub(crate) fn reset(&self) {
         self.requests.store(0, Ordering::Relaxed);
         self.received.store(0, Ordering::Relaxed);
     }
@@ -59,7 +59,7 @@ impl Proxy {
     }
 }
 
-/// Passes on all that comes over one connection, until either side ends it.
+/// Forwards one connection in both directions until either side closes it.
 async fn pass(
     client: TcpStream,
     server: &str,
@@ -85,7 +85,7 @@ async fn pass(
         if len == 0 {
             break;
         }
-        // A read has no body, and is sent at once.
+        // A read request has no body and arrives in one piece.
         if [&b"GET "[..], b"HEAD"].iter().any(|verb| buffer[..len].starts_with(verb)) {
             requests.fetch_add(1, Ordering::Relaxed);
         }

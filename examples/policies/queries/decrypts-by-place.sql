@@ -1,4 +1,4 @@
--- Athena: how often each object's data key was unwrapped, by the hour, in the last day; the busiest first.
+-- Athena: number of unwraps of each object's data key per hour, in the last day, busiest first.
 -- v1/intermediate stands for all objects under an intermediate key.
 
 SELECT

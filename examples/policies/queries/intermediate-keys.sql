@@ -1,4 +1,4 @@
--- Athena: uses of intermediate keys in the last day. One stands for many objects, which CloudTrail does not name.
+-- Athena: uses of intermediate keys in the last day. Each stands for many objects, which CloudTrail does not name.
 
 SELECT date_trunc('hour', used_at) AS hour, event, who, key_arn, count(*) AS uses
 FROM sealwax_audit.uses

@@ -1,4 +1,4 @@
--- Athena: the trail's log files as a table, by Region and day. Set bucket, account, Regions and the first day.
+-- Athena: the trail's log files as a table, partitioned by Region and day. Set bucket, account, Regions and first day.
 
 CREATE EXTERNAL TABLE sealwax_audit.events (
     eventversion STRING,

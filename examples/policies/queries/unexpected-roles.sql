@@ -1,4 +1,4 @@
--- Athena: every use in the last week that is not of the role expected for it, refused ones too. Set the roles.
+-- Athena: uses of the keys by unexpected roles in the last week, including denied calls. Set the roles.
 
 SELECT used_at, event, place, format, who, session, address, region, error
 FROM sealwax_audit.uses

@@ -1,9 +1,9 @@
--- Athena: every use of the keys, by Sealwax or not, with what it was bound to. The other queries read this view.
+-- Athena: every use of the keys, by Sealwax and others, with its encryption context. The other queries read this view.
 -- Set the ARNs of the keys.
 --
--- Of a call that was refused, CloudTrail may keep no parameters: place and format are then missing.
--- A ReEncrypt has two contexts: the place is where the object was, new_place where it is now bound to.
--- An intermediate key (the caching keyring) has no place: `format` is then v1/intermediate.
+-- CloudTrail may omit the parameters of denied calls; place and format are then NULL.
+-- A ReEncrypt has two contexts: `place` is the old place, `new_place` the new one.
+-- An intermediate key (caching keyring) has no place; its `format` is v1/intermediate.
 
 CREATE OR REPLACE VIEW sealwax_audit.uses AS
 SELECT

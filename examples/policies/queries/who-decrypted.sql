@@ -1,7 +1,7 @@
--- Athena: who unwrapped the data key of one object, or tried to, in one month. Set place and days.
+-- Athena: callers that unwrapped the data key of one object, or tried to, in one month. Set place and days.
 --
--- A place is BUCKET/KEY as it was when the key was wrapped. What was sealed under an intermediate key does not show:
--- see intermediate-keys.sql.
+-- The place is BUCKET/KEY at the time of wrapping. Objects under an intermediate key do not appear here; see
+-- intermediate-keys.sql.
 
 SELECT used_at, event, who, session, address, region, key_arn, error
 FROM sealwax_audit.uses

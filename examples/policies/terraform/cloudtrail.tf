@@ -1,4 +1,4 @@
-# A trail of both Regions with every use of the keys, and Athena to ask it. The table and the queries: ../queries.
+# A trail of both Regions that logs every use of the keys, and Athena to query it. Table and queries: ../queries.
 
 resource "aws_s3_bucket" "trail" {
   bucket = var.trail_bucket
@@ -32,14 +32,14 @@ resource "aws_cloudtrail" "audit" {
   is_multi_region_trail      = true
   enable_log_file_validation = true
 
-  # As ../config/event-selectors.json. GenerateDataKey, Encrypt, Decrypt and ReEncrypt are management events, and
-  # *read* events: "WriteOnly" would drop them, and so would kms.amazonaws.com among the excluded sources.
+  # Same as ../config/event-selectors.json. GenerateDataKey, Encrypt, Decrypt and ReEncrypt are management events of
+  # type *read*: "WriteOnly" would drop them, and so would kms.amazonaws.com as an excluded source.
   event_selector {
     read_write_type                  = "All"
     include_management_events        = true
     exclude_management_event_sources = []
 
-    # Who read, wrote and copied the objects. These are charged for.
+    # Reads, writes and copies of the objects. CloudTrail charges for data events.
     data_resource {
       type   = "AWS::S3::Object"
       values = [for bucket in [var.bucket, var.replica_bucket] : "${local.arn}:s3:::${bucket}/${var.prefix}"]

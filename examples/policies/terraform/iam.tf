@@ -1,9 +1,9 @@
-# The roles. What each may do is in policies.tf.
+# The roles. policies.tf has their policies.
 
 locals {
   attached = merge(
     { for name in local.role_names : name => { role = name, policy = name } },
-    # Those that audit, verify and rewrap whole prefixes.
+    # Roles that audit, verify and rewrap whole prefixes.
     { for name in ["reader", "disaster-recovery"] : "${name}-list" => { role = name, policy = "list" } },
     var.readers_audit_key_material ? { "reader-key-material" = { role = "reader", policy = "key-material" } } : {},
     var.writers_resume ? { "writer-resume" = { role = "writer", policy = "writer-resume" } } : {},

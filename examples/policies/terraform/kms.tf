@@ -1,4 +1,4 @@
-# Two keys with key material of their own. Objects that are wrapped under both open in either Region without the other.
+# Two keys with independent key material. An object wrapped under both opens in each Region without the other.
 
 locals {
   account   = data.aws_caller_identity.here.account_id

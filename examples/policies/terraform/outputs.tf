@@ -1,15 +1,15 @@
 output "key_arns" {
-  description = "For --key, the generating key first."
+  description = "ARNs for --key, generator key first."
   value       = [aws_kms_key.source.arn, aws_kms_key.replica.arn]
 }
 
 output "role_arns" {
-  description = "The roles, by name."
+  description = "ARNs of the roles, by name."
   value       = { for name, role in aws_iam_role.of : name => role.arn }
 }
 
 output "buckets" {
-  description = "The source and the replica, for --replica-of."
+  description = "Source and replica bucket, for --replica-of."
   value       = { source = aws_s3_bucket.source.id, replica = aws_s3_bucket.replica.id }
 }
 

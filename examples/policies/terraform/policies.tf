@@ -1,4 +1,4 @@
-# All policies, as values: nothing here makes a resource. ../*.json is what comes out for the names in ../README.md.
+# All policies as values; this file creates no resource. ../*.json is the result for the names in ../README.md.
 
 locals {
   arn     = "arn:${local.partition}"
@@ -10,7 +10,7 @@ locals {
     for name in local.role_names : name => "${local.arn}:iam::${local.account}:role/${var.role_prefix}${name}"
   }
 
-  # An object's place is BUCKET/KEY: where it was sealed, or rewrapped.
+  # An object's place is BUCKET/KEY at the time it was sealed or rewrapped.
   place        = { for side, bucket in local.buckets : side => "${bucket}/${var.prefix}*" }
   places       = [local.place.source, local.place.replica]
   kms_format   = "kms:EncryptionContext:sealwax:format"
@@ -19,7 +19,7 @@ locals {
   formats      = concat(["v1"], var.intermediate_keys ? ["v1/intermediate"] : [])
   writer_names = concat(["sealwax:format", "sealwax:place"], var.context_names)
 
-  # Every use that can end in a key in clear, or make something that others take for sealed.
+  # Every action that can return a plaintext key, or make something that passes as sealed.
   uses = [
     "kms:Decrypt",
     "kms:Encrypt",
@@ -31,7 +31,7 @@ locals {
     "kms:ReEncryptTo",
   ]
 
-  # What each role does with the keys, and under which conditions. A wrap of an intermediate key has no place.
+  # Conditions on each role's use of the keys. A wrapped intermediate key has no place.
   bound_write = {
     StringEquals                = { (local.kms_format) = "v1" }
     StringLike                  = { (local.kms_place) = local.place.source }
@@ -53,7 +53,7 @@ locals {
     StringEquals = { (local.kms_format) = "v1/intermediate" }
   }
 
-  # The first key of a put generates the data key, the others wrap it too.
+  # The first key of a put generates the data key; the others wrap it too.
   writer_use  = { source = "kms:GenerateDataKey", replica = "kms:Encrypt" }
   ask_uses    = ["kms:ReEncryptFrom", "kms:ReEncryptTo"]
   rewrap_uses = ["kms:Decrypt", "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
@@ -77,11 +77,11 @@ locals {
         ],
         [
           for _ in var.readers_audit_key_material ? [0] : [] :
-          { sid = "ReaderAsksForKeyMaterial", role = "reader", actions = local.ask_uses, condition = local.bound_read }
+          { sid = "ReaderGetsKeyMaterial", role = "reader", actions = local.ask_uses, condition = local.bound_read }
         ],
         [
           for _ in var.readers_audit_key_material && var.intermediate_keys ? [0] : [] : {
-            sid       = "ReaderAsksForIntermediateKeyMaterial"
+            sid       = "ReaderGetsIntermediateKeyMaterial"
             role      = "reader"
             actions   = local.ask_uses
             condition = local.unplaced_read
@@ -123,7 +123,7 @@ locals {
   key_policies = {
     for side, grants in local.key_grants : side => {
       Version = "2012-10-17"
-      # In pieces, because the elements are of several shapes.
+      # `flatten`, because the statements have different types.
       Statement = flatten([
         [
           {
@@ -156,7 +156,7 @@ locals {
         ],
         [
           {
-            Sid       = "AuditorLooks"
+            Sid       = "AuditorInspects"
             Effect    = "Allow"
             Principal = { AWS = local.role["auditor"] }
             Action    = local.key_looks
@@ -165,9 +165,9 @@ locals {
         ],
         grants,
         [
-          # Whoever is allowed, by this policy or a grant: nothing without the context that Sealwax gives.
+          # Overrides every permission of this policy and of grants: no use without Sealwax's encryption context.
           {
-            Sid       = "NothingButSealwax"
+            Sid       = "DenyAllButSealwax"
             Effect    = "Deny"
             Principal = { AWS = "*" }
             Action    = local.uses
@@ -177,7 +177,7 @@ locals {
         ],
         [
           {
-            Sid       = "NothingElsewhere"
+            Sid       = "DenyOtherPlaces"
             Effect    = "Deny"
             Principal = { AWS = "*" }
             Action    = local.uses
@@ -189,9 +189,9 @@ locals {
           },
         ],
         [
-          # A grant would let its holder pass by the roles above.
+          # A grant would bypass the roles above.
           {
-            Sid       = "NoGrants"
+            Sid       = "DenyGrants"
             Effect    = "Deny"
             Principal = { AWS = "*" }
             Action    = "kms:CreateGrant"
@@ -226,7 +226,7 @@ locals {
             Condition = local.bound_write
           },
           {
-            Sid       = "WrapForTheReplica"
+            Sid       = "WrapForReplica"
             Effect    = "Allow"
             Action    = "kms:Encrypt"
             Resource  = local.key_arn.replica
@@ -246,7 +246,7 @@ locals {
           {
             Sid    = "Store"
             Effect = "Allow"
-            # GetObject: to see, after a lost answer, whether the object was stored. It reads ciphertext.
+            # GetObject checks after a lost response whether the object was stored. It reads ciphertext.
             Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
             Resource = local.objects.source
           },
@@ -306,7 +306,7 @@ locals {
       Statement = flatten([
         [
           {
-            Sid       = "AskForKeyMaterial"
+            Sid       = "GetKeyMaterial"
             Effect    = "Allow"
             Action    = ["kms:ReEncryptFrom", "kms:ReEncryptTo"]
             Resource  = local.keys
@@ -315,7 +315,7 @@ locals {
         ],
         [
           for _ in var.intermediate_keys ? [0] : [] : {
-            Sid       = "AskForIntermediateKeyMaterial"
+            Sid       = "GetIntermediateKeyMaterial"
             Effect    = "Allow"
             Action    = ["kms:ReEncryptFrom", "kms:ReEncryptTo"]
             Resource  = local.keys
@@ -330,7 +330,7 @@ locals {
       Statement = flatten([
         [
           {
-            Sid       = "WrapAnew"
+            Sid       = "RewrapKeys"
             Effect    = "Allow"
             Action    = local.rewrap_uses
             Resource  = local.keys
@@ -339,7 +339,7 @@ locals {
         ],
         [
           for _ in var.intermediate_keys ? [0] : [] : {
-            Sid       = "WrapIntermediateKeysAnew"
+            Sid       = "RewrapIntermediateKeys"
             Effect    = "Allow"
             Action    = local.rewrap_uses
             Resource  = local.keys
@@ -368,7 +368,7 @@ locals {
         ],
         [
           {
-            Sid      = "SeeThatAclsAreOff"
+            Sid      = "CheckAclsDisabled"
             Effect   = "Allow"
             Action   = "s3:GetBucketOwnershipControls"
             Resource = [for bucket in [var.bucket, var.replica_bucket] : "${local.arn}:s3:::${bucket}"]
@@ -381,7 +381,7 @@ locals {
       Version = "2012-10-17"
       Statement = [
         {
-          Sid      = "FindObjects"
+          Sid      = "ListObjects"
           Effect   = "Allow"
           Action   = ["s3:ListBucket", "s3:ListBucketVersions"]
           Resource = [for bucket in [var.bucket, var.replica_bucket] : "${local.arn}:s3:::${bucket}"]
@@ -394,7 +394,7 @@ locals {
       Statement = flatten([
         [
           {
-            Sid      = "FindVersions"
+            Sid      = "ListVersions"
             Effect   = "Allow"
             Action   = "s3:ListBucketVersions"
             Resource = [for bucket in [var.bucket, var.replica_bucket] : "${local.arn}:s3:::${bucket}"]
@@ -402,7 +402,7 @@ locals {
         ],
         [
           {
-            Sid    = "TakeKeysAway"
+            Sid    = "RemoveKeys"
             Effect = "Allow"
             Action = [
               "s3:AbortMultipartUpload",
@@ -423,7 +423,7 @@ locals {
         ],
         [
           {
-            Sid      = "SeeThatAclsAreOff"
+            Sid      = "CheckAclsDisabled"
             Effect   = "Allow"
             Action   = "s3:GetBucketOwnershipControls"
             Resource = [for bucket in [var.bucket, var.replica_bucket] : "${local.arn}:s3:::${bucket}"]
@@ -436,13 +436,13 @@ locals {
       Version = "2012-10-17"
       Statement = [
         {
-          Sid      = "FindUnfinishedUploads"
+          Sid      = "ListIncompleteUploads"
           Effect   = "Allow"
           Action   = "s3:ListBucketMultipartUploads"
           Resource = "${local.arn}:s3:::${var.bucket}"
         },
         {
-          Sid      = "AbortThem"
+          Sid      = "AbortUploads"
           Effect   = "Allow"
           Action   = "s3:AbortMultipartUpload"
           Resource = local.objects.source
@@ -455,7 +455,7 @@ locals {
       Statement = flatten([
         [
           {
-            Sid      = "LookAtTheKeys"
+            Sid      = "InspectKeys"
             Effect   = "Allow"
             Action   = local.key_looks
             Resource = local.keys
@@ -463,7 +463,7 @@ locals {
         ],
         [
           {
-            Sid    = "LookAtTheTrail"
+            Sid    = "InspectTrail"
             Effect = "Allow"
             Action = [
               "cloudtrail:GetEventSelectors",
@@ -475,7 +475,7 @@ locals {
         ],
         [
           {
-            Sid    = "AskAthena"
+            Sid    = "QueryAthena"
             Effect = "Allow"
             Action = [
               "athena:GetQueryExecution",
@@ -489,7 +489,7 @@ locals {
         ],
         [
           {
-            Sid    = "ReadTheTable"
+            Sid    = "ReadTable"
             Effect = "Allow"
             Action = ["glue:GetDatabase", "glue:GetPartitions", "glue:GetTable"]
             Resource = [for it in ["catalog", "database/${local.audit_database}", "table/${local.audit_database}/*"] :
@@ -499,7 +499,7 @@ locals {
         ],
         [
           {
-            Sid      = "FindTheLogs"
+            Sid      = "ListLogs"
             Effect   = "Allow"
             Action   = ["s3:GetBucketLocation", "s3:ListBucket"]
             Resource = "${local.arn}:s3:::${var.trail_bucket}"
@@ -507,7 +507,7 @@ locals {
         ],
         [
           {
-            Sid      = "ReadTheLogs"
+            Sid      = "ReadLogs"
             Effect   = "Allow"
             Action   = "s3:GetObject"
             Resource = "${local.arn}:s3:::${var.trail_bucket}/*"
@@ -515,7 +515,7 @@ locals {
         ],
         [
           {
-            Sid      = "KeepTheAnswers"
+            Sid      = "StoreResults"
             Effect   = "Allow"
             Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
             Resource = "${local.arn}:s3:::${var.trail_bucket}/athena/*"
@@ -530,7 +530,7 @@ locals {
       Statement = flatten([
         [
           {
-            Sid      = "ReadTheConfiguration"
+            Sid      = "ReadConfiguration"
             Effect   = "Allow"
             Action   = ["s3:GetReplicationConfiguration", "s3:ListBucket"]
             Resource = "${local.arn}:s3:::${var.bucket}"
@@ -538,7 +538,7 @@ locals {
         ],
         [
           {
-            Sid    = "ReadTheSource"
+            Sid    = "ReadSource"
             Effect = "Allow"
             Action = [
               "s3:GetObjectVersionAcl",
@@ -550,7 +550,7 @@ locals {
         ],
         [
           {
-            Sid      = "WriteTheReplica"
+            Sid      = "WriteReplica"
             Effect   = "Allow"
             Action   = ["s3:ReplicateObject", "s3:ReplicateTags"]
             Resource = local.objects.replica
@@ -566,7 +566,7 @@ locals {
       Statement = flatten([
         [
           {
-            Sid       = "NothingInClear"
+            Sid       = "RequireTls"
             Effect    = "Deny"
             Principal = "*"
             Action    = "s3:*"
@@ -576,7 +576,7 @@ locals {
         ],
         [
           {
-            Sid       = "NoOldTls"
+            Sid       = "RequireTls12"
             Effect    = "Deny"
             Principal = "*"
             Action    = "s3:*"
@@ -586,7 +586,7 @@ locals {
         ],
         [
           {
-            Sid       = "VersionsStay"
+            Sid       = "ProtectVersions"
             Effect    = "Deny"
             Principal = "*"
             Action    = ["s3:BypassGovernanceRetention", "s3:DeleteObjectVersion"]
@@ -596,7 +596,7 @@ locals {
         ],
         [
           {
-            Sid       = "ProtectionStays"
+            Sid       = "ProtectSettings"
             Effect    = "Deny"
             Principal = "*"
             Action = [
@@ -620,7 +620,7 @@ locals {
     Statement = flatten([
       [
         {
-          Sid       = "CloudTrailLooks"
+          Sid       = "CloudTrailChecksAcl"
           Effect    = "Allow"
           Principal = { Service = "cloudtrail.amazonaws.com" }
           Action    = "s3:GetBucketAcl"
@@ -642,7 +642,7 @@ locals {
       ],
       [
         {
-          Sid       = "NothingInClear"
+          Sid       = "RequireTls"
           Effect    = "Deny"
           Principal = "*"
           Action    = "s3:*"
@@ -652,7 +652,7 @@ locals {
       ],
       [
         {
-          Sid       = "LogsStay"
+          Sid       = "ProtectLogs"
           Effect    = "Deny"
           Principal = "*"
           Action    = ["s3:DeleteObject", "s3:DeleteObjectVersion"]

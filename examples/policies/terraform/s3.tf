@@ -1,4 +1,4 @@
-# The bucket and its replica. Replication goes one way: a rewrap of the replica must not come back over the source.
+# The bucket and its replica. Replication is one-way, so that a rewrapped replica never overwrites the source.
 
 resource "aws_s3_bucket" "source" {
   bucket = var.bucket
@@ -24,7 +24,7 @@ resource "aws_s3_bucket_versioning" "replica" {
   }
 }
 
-# ACLs off: a rewrap then has none to keep.
+# ACLs are disabled, so a rewrap has none to preserve.
 resource "aws_s3_bucket_ownership_controls" "source" {
   bucket = aws_s3_bucket.source.id
   rule {
@@ -73,7 +73,7 @@ resource "aws_s3_bucket_policy" "replica" {
   depends_on = [aws_s3_bucket_public_access_block.replica]
 }
 
-# As ../config/lifecycle.json.
+# Same as ../config/lifecycle.json.
 resource "aws_s3_bucket_lifecycle_configuration" "source" {
   bucket = aws_s3_bucket.source.id
 
@@ -136,7 +136,7 @@ resource "aws_s3_bucket_replication_configuration" "to_replica" {
       prefix = var.prefix
     }
 
-    # What is deleted in the source stays in the replica.
+    # Deletions in the source are not replicated.
     delete_marker_replication {
       status = "Disabled"
     }

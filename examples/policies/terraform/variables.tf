@@ -1,26 +1,26 @@
 variable "bucket" {
-  description = "Bucket that objects are sealed into."
+  description = "Bucket for sealed objects."
   type        = string
 }
 
 variable "replica_bucket" {
-  description = "Its replica, in the Region of the provider aws.replica."
+  description = "Replica of the bucket, in the Region of the provider aws.replica."
   type        = string
 }
 
 variable "trail_bucket" {
-  description = "Bucket for CloudTrail's log files and the answers of Athena."
+  description = "Bucket for CloudTrail's log files and Athena's results."
   type        = string
 }
 
 variable "prefix" {
-  description = "What the keys of all objects begin with; empty for the whole bucket."
+  description = "Prefix of all objects' keys; empty for the whole bucket."
   type        = string
   default     = ""
 
   validation {
     condition     = var.prefix == "" || endswith(var.prefix, "/")
-    error_message = "The prefix must end with a slash: else it takes in its neighbours."
+    error_message = "The prefix must end with a slash; otherwise it matches other prefixes too."
   }
 }
 
@@ -31,40 +31,40 @@ variable "context_names" {
 }
 
 variable "intermediate_keys" {
-  description = "Allow the caching keyring. KMS then sees no place, and cannot hold these uses to a prefix."
+  description = "Allow the caching keyring. KMS then sees no place and cannot limit these uses to a prefix."
   type        = bool
   default     = false
 }
 
 variable "readers_audit_key_material" {
-  description = "Let readers ask KMS which material of its key wrapped an object."
+  description = "Let readers ask KMS which key material wrapped an object."
   type        = bool
   default     = false
 }
 
 variable "writers_resume" {
-  description = "Let writers go on with interrupted uploads, for which they must be able to decrypt."
+  description = "Let writers resume interrupted uploads, for which they must be able to decrypt."
   type        = bool
   default     = false
 }
 
 variable "key_administrators" {
-  description = "ARNs of who manages the KMS keys, and cannot use them. Whoever applies this module must be among them."
+  description = "ARNs of principals that manage the KMS keys but cannot use them. Must include the principal that applies this module."
   type        = list(string)
 }
 
 variable "bucket_administrators" {
-  description = "ARNs of who alone may delete versions and weaken what protects them. Whoever applies this module, too."
+  description = "ARNs of the only principals that may delete versions or weaken their protection. Must include the principal that applies this module."
   type        = list(string)
 }
 
 variable "trusted" {
-  description = "Who may assume each role: ARNs, by writer, reader, disaster-recovery, uploads, shred and auditor."
+  description = "ARNs of principals that may assume each role: writer, reader, disaster-recovery, uploads, shred and auditor."
   type        = map(list(string))
 }
 
 variable "role_prefix" {
-  description = "What the names of all roles begin with."
+  description = "Prefix of all role names."
   type        = string
   default     = "sealwax-"
 }

@@ -1,4 +1,5 @@
-//! Many objects, few KMS calls: objects of one encryption context share an intermediate key for a while.
+//! Seals many objects with few KMS calls: objects with the same encryption context share an
+//! intermediate key.
 //!
 //! `cache BUCKET KEY-ARN`
 
@@ -20,7 +21,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
     let keyring = KmsKeyring::builder(&config).key(key_arn).build()?;
 
-    // Whoever has this process's memory has the cached keys; after a revocation in KMS they still work for so long.
+    // Cached keys are in this process's memory, and keep working for up to this time after KMS
+    // revokes access.
     let limits = CacheLimits::new().with_max_age(Duration::from_secs(60));
     let keyring = CachingKeyring::with_limits(keyring, limits);
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();

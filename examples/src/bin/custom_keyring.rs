@@ -1,4 +1,5 @@
-//! A keyring of one's own: each tenant's objects under that tenant's KMS key, chosen by the encryption context.
+//! Implements a keyring that wraps each tenant's objects under that tenant's KMS key. The
+//! encryption context names the tenant.
 //!
 //! `custom_keyring BUCKET KEY-ARN-OF-ACME KEY-ARN-OF-GLOBEX`
 
@@ -14,15 +15,15 @@ use sealwax_s3::{
     },
 };
 
-/// A keyring for each tenant. An object of one tenant is never under the key of another.
+/// One KMS keyring per tenant. No tenant's objects are ever wrapped under the key of another.
 #[derive(Debug)]
 struct ByTenant(BTreeMap<String, KmsKeyring>);
 
 impl ByTenant {
-    fn of(&self, context: &EncryptionContext) -> Result<&KmsKeyring, KeyringError> {
+    fn for_tenant(&self, context: &EncryptionContext) -> Result<&KmsKeyring, KeyringError> {
         let tenant = context.get("tenant").unwrap_or("(none)");
         self.0.get(tenant).ok_or_else(|| {
-            KeyringError::new(KeyringErrorKind::NotFound, format!("that of the tenant {tenant}"))
+            KeyringError::new(KeyringErrorKind::NotFound, format!("(none for tenant {tenant})"))
         })
     }
 }
@@ -33,7 +34,9 @@ impl Keyring for ByTenant {
         binding: WrapContext<'a>,
         plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
-        Box::pin(async move { self.of(binding.context())?.generate(binding, plaintext_len).await })
+        Box::pin(async move {
+            self.for_tenant(binding.context())?.generate(binding, plaintext_len).await
+        })
     }
 
     fn wrap<'a>(
@@ -41,7 +44,7 @@ impl Keyring for ByTenant {
         data_key: &'a PlaintextDataKey,
         binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
-        Box::pin(async move { self.of(binding.context())?.wrap(data_key, binding).await })
+        Box::pin(async move { self.for_tenant(binding.context())?.wrap(data_key, binding).await })
     }
 
     fn rewrap<'a>(
@@ -49,7 +52,7 @@ impl Keyring for ByTenant {
         keys: &'a [EncryptedDataKey],
         binding: WrapContext<'a>,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
-        Box::pin(async move { self.of(binding.context())?.rewrap(keys, binding).await })
+        Box::pin(async move { self.for_tenant(binding.context())?.rewrap(keys, binding).await })
     }
 
     fn unwrap<'a>(
@@ -58,7 +61,7 @@ impl Keyring for ByTenant {
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Unwrap> {
         Box::pin(async move {
-            match self.of(context) {
+            match self.for_tenant(context) {
                 Ok(keyring) => keyring.unwrap(keys, context).await,
                 Err(_) => Unwrap::NotMine,
             }
@@ -70,7 +73,8 @@ impl Keyring for ByTenant {
     }
 
     fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
-        self.of(binding.context()).map_or(Vec::new(), |keyring| keyring.expected_keys(binding))
+        self.for_tenant(binding.context())
+            .map_or(Vec::new(), |keyring| keyring.expected_keys(binding))
     }
 }
 
@@ -89,13 +93,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     for (tenant, key_arn) in [("acme", acme), ("globex", globex)] {
         let context = EncryptionContext::try_from_iter([("tenant", tenant)])?;
-        let put = client.put().bucket(bucket).key(format!("examples/{tenant}")).body("theirs");
+        let put = client.put().bucket(bucket).key(format!("examples/{tenant}")).body("their data");
         let stored = put.encryption_context(context).send().await?;
         assert_eq!(stored.header.keys()[0].wrapping_key(), key_arn);
         client.get().bucket(bucket).key(format!("examples/{tenant}")).send().await?.bytes().await?;
     }
-    let stranger =
-        client.put().bucket(bucket).key("examples/stranger").body("nobody's").send().await;
-    println!("without a tenant: {}", stranger.expect_err("no key"));
+    let without_tenant =
+        client.put().bucket(bucket).key("examples/stranger").body("no tenant's data").send().await;
+    println!("without a tenant: {}", without_tenant.expect_err("no key"));
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Seals a file and reads it back into another, with progress; an interrupted upload goes on where it was.
+//! Seals a file with progress, resumes an interrupted upload, and reads the object back into
+//! another file.
 //!
 //! `file BUCKET KEY-ARN PATH`
 
@@ -20,8 +21,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let keyring = KmsKeyring::builder(&config).key(key_arn).build()?;
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
 
-    // The file is read, sealed and sent in parts, several at once. If this process is killed, run it again: the state file,
-    // which holds no plaintext and no plaintext key, says what S3 has already.
+    // Parts are read, sealed and sent in parallel. If this process is killed, run it again to
+    // resume: the state file records the uploaded parts. It contains no plaintext and no plaintext
+    // key.
     let put = client.put().bucket(bucket).key("examples/file").body(PlaintextSource::file(path));
     let put = put.content_type("application/octet-stream").metadata("origin", "examples");
     let put = put
@@ -30,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let stored = put.send().await?;
     println!("sealed {} bytes", stored.plaintext_len);
 
-    // It appears whole, or not at all.
+    // The file appears complete, or not at all.
     let copy = format!("{path}.copy");
     let info = client.get().bucket(bucket).key("examples/file").to_file(&copy).await?;
     assert_eq!(fs::read(path)?, fs::read(&copy)?);

@@ -1,4 +1,5 @@
-//! Reads parts of an object: only the chunks of 16 KiB that hold them are fetched, and each verifies.
+//! Reads parts of an object. Only the 16 KiB chunks that contain them are fetched, and each chunk
+//! is verified.
 //!
 //! `range BUCKET KEY-ARN`
 
@@ -27,11 +28,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let middle = get().range(1_000_000..1_000_008).send().await?.bytes().await?;
     assert_eq!(middle, numbers[1_000_000..1_000_008]);
 
-    // The end is authenticated too: nobody can have cut the object short.
+    // The end is authenticated too, so a truncated object fails here.
     let end = get().suffix(4).send().await?.bytes().await?;
     assert_eq!(end, 499_999_u32.to_be_bytes()[..]);
 
-    // One unwrap of the data key for all; ranges that lie close together are one request.
+    // The data key is unwrapped once. Ranges that are close together share a request.
     let several = get().ranges(&[0..4, 4_000..4_004, 1_999_996..2_000_000]).await?;
     println!(
         "{} bytes of the middle, {} of the end, {} ranges",

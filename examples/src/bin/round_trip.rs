@@ -1,6 +1,6 @@
 //! Seals a few bytes under one KMS key and reads them back.
 //!
-//! `round_trip BUCKET KEY-ARN`, with the usual AWS environment. The README shows this program.
+//! `round_trip BUCKET KEY-ARN`, with the usual AWS environment.
 
 use sealwax_s3::{KmsKeyring, SealedClient, aws_config, aws_sdk_s3, envelope::EncryptionContext};
 
@@ -12,13 +12,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
 
     let config = aws_config::load_defaults(aws_config::BehaviorVersion::v2026_01_12()).await;
-    let s3 = aws_sdk_s3::Client::from_conf(
-        aws_sdk_s3::config::Builder::from(&config)
-            .force_path_style(config.endpoint_url().is_some())
-            .build(),
-    );
     let keyring = KmsKeyring::builder(&config).key(key_arn).build()?;
-    let client = SealedClient::builder(s3, keyring).build();
+    let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
 
     let context = EncryptionContext::try_from_iter([("tenant", "acme")])?;
     client

@@ -21,12 +21,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mib: usize = mib.parse()?;
     let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
     let keyring = KmsKeyring::builder(&config).key(key_arn).build()?;
-    // All uploads of this client together have no more than this of parts in memory.
+    // Limit for the parts in memory, of all uploads of this client together.
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring)
         .memory_budget(32 << 20)
         .build();
 
-    // An error in the stream fails the upload, and nothing becomes visible.
+    // An error in the stream fails the upload, and no object appears.
     let pieces = stream::iter(
         (0..mib).map(|number| Ok::<_, io::Error>(Bytes::from(vec![number as u8; 1 << 20]))),
     );
@@ -41,11 +41,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let object = client.get().bucket(bucket).key("examples/stream").send().await?;
     let mut stream = object.into_stream();
     let mut read = 0;
-    // Each piece has verified; that the object ends here, only the end of the stream without an error says.
+    // Each piece is verified. Only the end of the stream, without an error, proves that the object
+    // ends there.
     while let Some(piece) = stream.try_next().await? {
         read += piece.len();
     }
     assert_eq!(read, mib << 20);
-    println!("streamed {read} bytes there and back");
+    println!("streamed {read} bytes to S3 and back");
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! A web service that seals what is uploaded to it, as it comes, and gives it back.
+//! A web service that seals uploads while they arrive, and serves them.
 //!
-//! `upload_handler BUCKET KEY-ARN [ADDRESS]`, then `curl -T FILE http://ADDRESS/NAME` and `curl http://ADDRESS/NAME`.
-//! It prints its address.
+//! `upload_handler BUCKET KEY-ARN [ADDRESS]`, then `curl -T FILE http://ADDRESS/NAME` and `curl
+//! http://ADDRESS/NAME`. The program prints its address.
 
 use std::{env, error::Error, io};
 
@@ -27,7 +27,7 @@ struct Uploads {
     bucket: String,
 }
 
-/// What the caller is told: what kind of failure it is, and none of the names within.
+/// An error response that reveals its kind, but no names of buckets or keys.
 struct Failure(sealwax_s3::Error);
 
 impl IntoResponse for Failure {
@@ -49,7 +49,7 @@ async fn upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Failure> {
-    // A caller that is slow holds no room that others need; one that breaks off leaves nothing behind.
+    // A slow caller takes no memory from others. An interrupted upload leaves nothing behind.
     let body = PlaintextSource::slow_stream(body.into_data_stream().map_err(io::Error::other));
     let mut put = uploads
         .client
@@ -82,7 +82,7 @@ async fn download(
     let content_type =
         object.info().content_type.clone().unwrap_or_else(|| "application/octet-stream".into());
     let len = object.info().plaintext_len();
-    // With its length told, what breaks off is seen to be incomplete.
+    // With a Content-Length, the caller can tell that an interrupted response is incomplete.
     let headers = [(header::CONTENT_TYPE, content_type), (header::CONTENT_LENGTH, len.to_string())];
     Ok((headers, Body::from_stream(object.into_stream())).into_response())
 }
@@ -106,7 +106,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     axum::serve(listener, router)
         .with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) })
         .await?;
-    // Uploads that were broken off are aborted before the process ends.
+    // Waits until interrupted uploads are aborted.
     client.settle().await;
     Ok(())
 }

@@ -107,7 +107,10 @@ async fn the_encryption_context_must_be_all_of_it() {
     let object = get(pairs.clone()).send().await.expect("all of it");
     assert_eq!(object.info().encryption_context(), &pairs);
     assert_eq!(object.bytes().await.expect("get"), "x");
-    assert_eq!(read(&client(&stack, S3ec::new().any_context(true)), &uri).await.expect("any"), "x");
+    assert_eq!(
+        read(&client(&stack, S3ec::new().any_encryption_context(true)), &uri).await.expect("any"),
+        "x"
+    );
 }
 
 /// Discovery: KMS says which key it is, and a key of another account is none.

@@ -1,4 +1,5 @@
-//! AES-256-GCM of one long message in pieces: the two candidates, and the one-shot cipher of aws-lc-rs, in one run.
+//! AES-256-GCM of one long message in pieces: both candidates and the one-shot cipher of aws-lc-rs,
+//! in one run.
 
 mod rustcrypto;
 
@@ -10,7 +11,7 @@ use sealwax_aws_lc::gcm::{Opener, Sealer};
 
 const KEY: [u8; 32] = [7; 32];
 const NONCE: [u8; 12] = [1; 12];
-/// One message.
+/// Length of the message in bytes.
 const MESSAGE: usize = 64 << 20;
 
 fn main() {
@@ -33,7 +34,7 @@ fn main() {
                 for piece in buffer.chunks_mut(piece) {
                     black_box(opener.update(piece).expect("short").dangerous_release_unverified());
                 }
-                // The tag is wrong; that takes as long.
+                // The tag is wrong, but verification takes the same time.
                 black_box(opener.verify(&[0; 16]).is_ok())
             });
         });
@@ -58,7 +59,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// Both candidates give the same bytes.
+/// Checks that both candidates return the same bytes.
 fn agree() {
     let (mut one, mut other) = (vec![3; 100_001], vec![3; 100_001]);
     let (mut ours, mut theirs) =

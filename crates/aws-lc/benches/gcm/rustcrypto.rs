@@ -1,4 +1,5 @@
-//! GCM composed of RustCrypto's parts, without associated data: the candidate that needs no unsafe code.
+//! GCM composed of RustCrypto's building blocks, without associated data: the candidate without
+//! unsafe code.
 
 use aes::{
     Aes256,
@@ -7,7 +8,7 @@ use aes::{
 use ctr::Ctr32BE;
 use ghash::{GHash, universal_hash::UniversalHash as _};
 
-/// Takes pieces of a multiple of 16 bytes, but for the last.
+/// Takes pieces whose lengths are multiples of 16 bytes, except for the last.
 pub(crate) struct Sealer {
     counter: Ctr32BE<Aes256>,
     hash: GHash,

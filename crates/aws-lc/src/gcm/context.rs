@@ -1,4 +1,5 @@
-//! `EVP_CIPHER_CTX` with AES-256-GCM: the one unsafe piece of the cipher. (AWS-LC, `include/openssl/cipher.h`.)
+//! `EVP_CIPHER_CTX` with AES-256-GCM: the unsafe part of the cipher. (AWS-LC,
+//! `include/openssl/cipher.h`.)
 
 use std::{
     ffi::{c_int, c_void},
@@ -14,7 +15,7 @@ use aws_lc_sys::{
 use super::{KEY_LEN, NONCE_LEN, TAG_LEN};
 use crate::Unauthentic;
 
-/// The most that one call is given: its lengths are of type `int`.
+/// Maximum number of bytes per call; AWS-LC takes lengths of type `int`.
 const MAX_CALL: usize = 1 << 30;
 
 pub(super) enum Direction {
@@ -22,12 +23,14 @@ pub(super) enum Direction {
     Open,
 }
 
-/// An exclusively owned, initialised `EVP_CIPHER_CTX` of one message. AWS-LC wipes what it frees.
+/// An exclusively owned, initialized `EVP_CIPHER_CTX` for one message. AWS-LC wipes freed memory.
 pub(super) struct Context(NonNull<EVP_CIPHER_CTX>);
 
-// SAFETY: an EVP_CIPHER_CTX is plain heap memory without ties to a thread, and `Context` is its only owner.
+// SAFETY: an EVP_CIPHER_CTX is plain heap memory without ties to a thread, and `Context` is its
+// only owner.
 unsafe impl Send for Context {}
-// SAFETY: no method of `Context` takes `&self`, so nothing can be done with it through a shared reference.
+// SAFETY: no method of `Context` takes `&self`, so a shared reference gives no access to the
+// context.
 unsafe impl Sync for Context {}
 
 impl Context {
@@ -37,17 +40,18 @@ impl Context {
         nonce: &[u8; NONCE_LEN],
         aad: &[u8],
     ) -> Self {
-        // SAFETY: takes no arguments; gives a new context, which the caller owns, or null.
+        // SAFETY: takes no arguments; returns a new context, which the caller owns, or null.
         let context = NonNull::new(unsafe { EVP_CIPHER_CTX_new() });
         let mut this = Self(context.expect("out of memory"));
         let encrypt = match direction {
             Direction::Seal => 1,
             Direction::Open => 0,
         };
-        // SAFETY: takes no arguments; gives a pointer to a static, never null.
+        // SAFETY: takes no arguments; returns a pointer to a static, never null.
         let cipher = unsafe { EVP_aes_256_gcm() };
-        // SAFETY: the context is valid and ours; the cipher reads 32 bytes of key and, unless told otherwise, 12 bytes of
-        // nonce, which the arrays have; AWS-LC has no engines, so null is right there. All is copied.
+        // SAFETY: the context is valid and exclusively owned. The cipher reads 32 bytes of key and,
+        // by default, 12 bytes of nonce, which the arrays have, and copies them. AWS-LC has no
+        // engines, so that argument is null.
         let done = unsafe {
             EVP_CipherInit_ex(
                 this.0.as_ptr(),
@@ -63,12 +67,12 @@ impl Context {
         this
     }
 
-    /// Adds associated data, before any other.
+    /// Adds associated data; must precede all other data.
     fn authenticate(&mut self, aad: &[u8]) {
         for piece in aad.chunks(MAX_CALL) {
             let mut written = 0;
-            // SAFETY: `piece` is readable for its length, which fits an int; a null output means associated data, and
-            // nothing is written but the length.
+            // SAFETY: `piece` is readable for its length, which fits an int. A null output marks
+            // associated data, so only the length is written.
             let done = unsafe {
                 EVP_CipherUpdate(
                     self.0.as_ptr(),
@@ -82,13 +86,14 @@ impl Context {
         }
     }
 
-    /// Encrypts or decrypts in place. The caller counts the length.
+    /// Encrypts or decrypts in place. The caller checks the message length.
     pub(super) fn update(&mut self, data: &mut [u8]) {
         for piece in data.chunks_mut(MAX_CALL) {
             let mut written = 0;
             let at = piece.as_mut_ptr();
-            // SAFETY: `piece` is readable and writable for its length, which fits an int; a stream mode writes as many
-            // bytes as it reads, and in place is allowed where both pointers are the same. `at` alone is used meanwhile.
+            // SAFETY: `piece` is readable and writable for its length, which fits an int. A stream
+            // mode writes as many bytes as it reads, and may work in place if both pointers are
+            // equal. Only `at` is used during the call.
             let done = unsafe {
                 EVP_CipherUpdate(self.0.as_ptr(), at, &raw mut written, at, int(piece.len()))
             };
@@ -96,7 +101,7 @@ impl Context {
         }
     }
 
-    /// The tag of a message that was encrypted.
+    /// Returns the tag of an encrypted message.
     pub(super) fn tag(mut self) -> [u8; TAG_LEN] {
         assert!(self.finish(), "a message can be ended at any length");
         let mut tag = [0; TAG_LEN];
@@ -104,7 +109,7 @@ impl Context {
         tag
     }
 
-    /// Whether `tag` is that of the message that was decrypted. AWS-LC compares in constant time.
+    /// Checks `tag` against the decrypted message. AWS-LC compares in constant time.
     pub(super) fn verify(mut self, tag: &[u8; TAG_LEN]) -> Result<(), Unauthentic> {
         self.control(EVP_CTRL_AEAD_SET_TAG, &mut tag.clone());
         if self.finish() { Ok(()) } else { Err(Unauthentic) }
@@ -112,8 +117,8 @@ impl Context {
 
     fn finish(&mut self) -> bool {
         let (mut rest, mut written) = ([0; 16], 0);
-        // SAFETY: the context is valid and ours; GCM writes nothing here, and no cipher more than one block, for which
-        // there is room.
+        // SAFETY: the context is valid and exclusively owned. GCM writes nothing here, and no
+        // cipher writes more than one block, for which `rest` has room.
         let done =
             unsafe { EVP_CipherFinal_ex(self.0.as_ptr(), rest.as_mut_ptr(), &raw mut written) };
         done == 1
@@ -122,7 +127,7 @@ impl Context {
     /// Gets or sets the tag.
     fn control(&mut self, command: c_int, tag: &mut [u8; TAG_LEN]) {
         let pointer = tag.as_mut_ptr().cast::<c_void>();
-        // SAFETY: both commands copy as many bytes as the length says, 16, from or to the array.
+        // SAFETY: both commands copy exactly the given 16 bytes, from or to the array.
         let done = unsafe { EVP_CIPHER_CTX_ctrl(self.0.as_ptr(), command, int(TAG_LEN), pointer) };
         assert_eq!(done, 1, "GCM tags have 16 bytes");
     }
@@ -130,7 +135,7 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // SAFETY: it came from EVP_CIPHER_CTX_new, and nobody else has it.
+        // SAFETY: the context came from EVP_CIPHER_CTX_new, and `self` is its only owner.
         unsafe { EVP_CIPHER_CTX_free(self.0.as_ptr()) };
     }
 }

@@ -129,7 +129,7 @@ impl S3ecArgs {
             .commitment_policy(policy)
             .legacy_wrapping_algorithms(self.legacy_wrapping_algorithms)
             .legacy_unauthenticated_modes(self.legacy_unauthenticated_modes)
-            .any_context(self.any_context);
+            .any_encryption_context(self.any_context);
         let s3ec = match &self.instruction_file_suffix {
             Some(suffix) => s3ec.instruction_file_suffix(suffix),
             None => s3ec,

@@ -31,8 +31,9 @@ fn objects_under_a_local_key_need_no_kms() {
     let report = json_lines(&without_kms(&["inspect", &uri, "--json"], b"").exits(0)).remove(0);
     assert_eq!(report["keys"][0]["provider"], "local");
     let other = keygen(&scene, "other");
-    without_kms(&["cat", &uri, "--local-key", &other], b"").fails(5, "none of its wrapping keys");
-    scene.get(&[]).fails(5, "none of its wrapping keys");
+    without_kms(&["cat", &uri, "--local-key", &other], b"")
+        .fails(5, "none of this object's wrapping keys");
+    scene.get(&[]).fails(5, "none of this object's wrapping keys");
 
     let copy = format!("{uri}-copy");
     without_kms(&["cp", &uri, &copy, "--local-key", &key], b"").exits(0);

@@ -111,7 +111,9 @@ fn head_of_sealed_and_other_objects() {
         "{}",
         String::from_utf8_lossy(&text)
     );
-    Sealwax::new(["head", &format!("{}/absent", scene.uri())]).run().fails(4, "cannot look at");
+    Sealwax::new(["head", &format!("{}/absent", scene.uri())])
+        .run()
+        .fails(4, "cannot read the header of");
 }
 
 #[test]

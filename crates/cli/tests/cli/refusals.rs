@@ -73,7 +73,7 @@ fn no_object() {
 fn keys_that_may_not_be_used() {
     let scene = Scene::new("keys");
     scene.put(b"text", &[]).exits(0);
-    refused_into_a_file(&scene, &["--key", &west_key()], 5, "none of its wrapping keys");
+    refused_into_a_file(&scene, &["--key", &west_key()], 5, "none of this object's wrapping keys");
     scene.get(&["--account", "111122223333"]).fails(5, "--account");
     assert_eq!(scene.get(&["--account", "000000000000"]).exits(0).stdout, b"text");
     assert_eq!(scene.get(&["--key", &west_key(), "--key", &east_key()]).exits(0).stdout, b"text");

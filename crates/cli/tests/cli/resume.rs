@@ -388,7 +388,7 @@ fn an_upload_that_is_gone_is_not_gone_on_with() {
     let it = Upload::new("gone");
     it.s3.abort(&it.scene, &it.killed(1).upload_id);
     let run = it.command().run().exits(6);
-    assert!(run.stderr.contains("found the unfinished upload gone"), "{}", run.stderr);
+    assert!(run.stderr.contains("found no such upload"), "{}", run.stderr);
     assert!(it.state_file().is_some(), "the state file was deleted unasked");
     let command = offered(&run, "to begin anew");
     it.at_home(Sealwax::by_shell(&command)).run().exits(0);

@@ -27,7 +27,7 @@ fn header(scene: &Scene) -> (u64, Vec<String>) {
 fn an_added_key_reads_alone() {
     let (east, west) = (east_key(), west_key());
     let scene = sealed("add", &[]);
-    scene.get(&["--key", &west]).fails(5, "none of its wrapping keys");
+    scene.get(&["--key", &west]).fails(5, "none of this object's wrapping keys");
     let run = rewrap(&scene, &["--add", &west]).exits(0);
     assert_eq!(
         run.stderr,
@@ -54,7 +54,7 @@ fn a_replaced_key_reads_no_more() {
     let scene = sealed("replace", &[]);
     rewrap(&scene, &["--replace", &west]).exits(0);
     assert_eq!(header(&scene), (2, vec![west.clone()]));
-    scene.get(&["--key", &east]).fails(5, "none of its wrapping keys");
+    scene.get(&["--key", &east]).fails(5, "none of this object's wrapping keys");
     assert_eq!(scene.get(&["--key", &west]).exits(0).stdout, b"text");
 }
 
@@ -126,9 +126,11 @@ fn a_sidecar_is_found_by_those_who_look_for_it() {
         format!("rewrapped {} in {sidecar}: generation 2, keys: {east}, {west}\n", scene.uri())
     );
     assert_eq!(header(&scene), (1, vec![east]), "the object is as it was");
-    scene.get(&["--key", &west]).fails(5, "none of its wrapping keys");
+    scene.get(&["--key", &west]).fails(5, "none of this object's wrapping keys");
     assert_eq!(scene.get(&["--key", &west, "--sidecars"]).exits(0).stdout, b"text");
-    scene.get(&["--key", &west, "--sidecars=.other"]).fails(5, "none of its wrapping keys");
+    scene
+        .get(&["--key", &west, "--sidecars=.other"])
+        .fails(5, "none of this object's wrapping keys");
     let verify = ["verify", &scene.uri(), "--keys-in", "us-west-2", "--sidecars"];
     let run = Sealwax::new(verify).run().exits(0);
     assert_eq!(run.stderr, "2 objects: 1 opened, 1 sidecars\n");

@@ -38,9 +38,9 @@ fn flags_then_variables_then_the_file() {
     // What a profile says of keys holds for readers: one of another account cannot be slipped in.
     let file = scene.file("sealwax.toml", config.as_bytes());
     let get = Sealwax::new(["cat", &scene.uri()]).env("SEALWAX_CONFIG", &file);
-    get.run().fails(5, "none of its wrapping keys");
+    get.run().fails(5, "none of this object's wrapping keys");
     let get = Sealwax::new(["rewrap", &scene.uri(), "--add", &east]).env("SEALWAX_CONFIG", &file);
-    get.run().fails(5, "none of its wrapping keys");
+    get.run().fails(5, "none of this object's wrapping keys");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! AWS and transport failures, reduced to text without secrets.
 //!
-//! The SDK's own error values can hold a whole response, and a KMS response holds a data key: none of them is kept.
+//! The SDK's error values can hold a whole response, and a KMS response holds a data key, so none of
+//! them is kept.
 
 use std::fmt;
 
@@ -11,35 +12,34 @@ use aws_sdk_s3::{
     operation::RequestId,
 };
 
-/// A failed call, in words.
+/// A failed call, in text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AwsFailure {
-    /// Status of the HTTP answer, if there was one.
+    /// HTTP status of the answer, if there was one.
     pub(crate) status: Option<u16>,
-    /// The service's name for the error, if it gave one.
+    /// The service's error code, if there was one.
     pub(crate) code: Option<String>,
-    /// The Region that the bucket is in, where S3 tells that the request should have gone there.
+    /// The bucket's Region, if S3 says that the request should have gone there.
     pub(crate) bucket_region: Option<String>,
-    /// What no retry cures, where it is that.
+    /// The caller's problem, if it is one that no retry solves.
     pub(crate) problem: Option<Problem>,
-    /// The request id, in the service's own logs.
+    /// Request id, for the service's own logs.
     pub(crate) request_id: Option<String>,
-    /// S3's second request id.
+    /// S3's extended request id.
     pub(crate) extended_request_id: Option<String>,
     text: String,
 }
 
-/// A failure that is the caller's, and not of one object.
+/// A problem of the caller rather than of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// The caller's credentials: none, expired, or unknown to AWS.
+    /// The caller's credentials are missing, expired, or unknown to AWS.
     Credentials,
     /// The request could not be built from its arguments, and was not sent.
     NotBuilt,
 }
 
-/// What the services call credentials that they do not know, or no longer.
-/// (Amazon S3 API Reference, "Error responses"; AWS KMS API Reference, "Common Errors".)
+/// Error codes for unknown or expired credentials. (Amazon S3 API Reference, "Error responses"; AWS KMS API Reference, "Common Errors".)
 const BAD_CREDENTIALS: [&str; 8] = [
     "ExpiredToken",
     "ExpiredTokenException",
@@ -119,14 +119,14 @@ impl AwsFailure {
         }
     }
 
-    /// Whether a conditional write met another write of the same object at the same moment.
-    /// (Amazon S3 User Guide, "Conditional write behavior".)
+    /// `true` if a conditional write met a concurrent write of the same object. (Amazon S3 User
+    /// Guide, "Conditional write behavior".)
     pub(crate) fn is_conditional_request_conflict(&self) -> bool {
         self.status == Some(409) && self.code.as_deref() == Some("ConditionalRequestConflict")
     }
 
-    /// Whether the answer never came or said nothing of the outcome, so that the request may have been carried out. A
-    /// success that failed all the same is an answer whose body broke off, or was not understood.
+    /// `true` if the request may have been carried out: there was no answer, or one that does not
+    /// tell the outcome. A success with a failure is an answer whose body broke off or was invalid.
     pub(crate) fn is_ambiguous(&self) -> bool {
         self.problem.is_none()
             && self.status.is_none_or(|status| matches!(status, 200..300 | 500..))
@@ -149,7 +149,7 @@ pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
     in_one_line(&text)
 }
 
-/// The SDK tells in a line each which providers of credentials it tried.
+/// Joins lines: the SDK lists the credential providers that it tried in one line each.
 fn in_one_line(text: &str) -> String {
     text.lines().map(str::trim).fold(String::new(), |mut all, line| {
         all.push_str(if all.is_empty() || all.ends_with(':') { "" } else { ";" });

@@ -1,7 +1,7 @@
 //! The KMS operations that generate, wrap and unwrap data keys.
 //!
-//! Each call names its KMS key and its encryption context. A response counts only if KMS used that
-//! key.
+//! Each call passes an encryption context and names its KMS key; a response counts only if KMS used
+//! that key. `decrypt_by_any` names none, and checks afterwards whether the used key is allowed.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -26,13 +26,14 @@ const TYPICAL_CIPHERTEXT_LEN: usize = 184;
 /// The first key generates the data keys (`GenerateDataKey`) and the others wrap them too
 /// (`Encrypt`), each in its own Region. Reads try the keys in order of distance (`Decrypt`): the
 /// keyring's own Region first, then the order in which the keys were given. Each call passes the
-/// whole encryption context and names its key.
+/// whole encryption context and names its key, except that discovery names no key for objects of
+/// the S3 Encryption Client (see [`DiscoveryFilter`]).
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use sealwax_s3::{DiscoveryFilter, KmsKeyring, aws_config};
 ///
-/// let config = aws_config::load_from_env().await;
+/// let config = aws_config::load_defaults(aws_config::BehaviorVersion::v2026_01_12()).await;
 /// // Writes under the keys of two Regions; reads with whichever answers.
 /// let writer = KmsKeyring::builder(&config)
 ///     .key("arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab")
@@ -210,7 +211,8 @@ impl KmsKeyringBuilder {
         self
     }
 
-    /// Uses `client` for `region`, with the client's own settings.
+    /// Uses `client` for `region`, with the client's own settings. Rate limit and timeout of the
+    /// keyring apply to it too.
     #[must_use]
     pub fn client(mut self, region: impl Into<String>, client: Client) -> Self {
         self.clients.insert(region.into(), client);
@@ -416,5 +418,36 @@ impl fmt::Debug for KmsKeyring {
             .field("discovery", &self.discovery)
             .field("home", &self.home)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EAST: &str = "arn:aws:kms:us-east-1:111122223333:key/e";
+    const WEST: &str = "arn:aws:kms:us-west-2:111122223333:key/w";
+
+    #[test]
+    fn keys_are_arns_in_any_form() {
+        let west: KmsKeyArn = WEST.parse().expect("an ARN");
+        let keyring = KmsKeyring::builder(&SdkConfig::builder().build())
+            .key(EAST)
+            .key(EAST.to_owned())
+            .key(&west)
+            .keys([west.clone()])
+            .build()
+            .expect("a keyring");
+        assert_eq!(keyring.keys().iter().map(KmsKeyArn::as_str).collect::<Vec<_>>(), [EAST, WEST]);
+    }
+
+    #[test]
+    fn the_build_names_the_first_key_that_is_not_an_arn() {
+        let keys = [EAST, "alias/invoices", "1234abcd"];
+        let error = KmsKeyring::builder(&SdkConfig::builder().build())
+            .keys(keys)
+            .build()
+            .expect_err("not an ARN");
+        assert!(error.to_string().starts_with("\"alias/invoices\" is not the ARN of a KMS key"));
     }
 }

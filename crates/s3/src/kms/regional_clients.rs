@@ -18,8 +18,9 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::{key_arn::KmsKeyArn, keyring_error::keyring_error, rate_limiter::RateLimiter};
+use crate::attempts::AttemptEvents;
 
-/// How long a Region that did not answer is tried last.
+/// Time during which a Region that did not answer is tried last.
 const DOWN_FOR: Duration = Duration::from_secs(30);
 
 /// Clients by Region, created on first use.
@@ -115,13 +116,12 @@ impl RegionalClients {
 
 impl Regional {
     fn new(client: Client, calls_per_second: Option<u32>) -> Self {
-        let Some(calls) = calls_per_second else {
-            return Self { client, limiter: None, silent_since: None };
-        };
-        let limiter = RateLimiter::per_second(calls);
-        let client =
-            Client::from_conf(client.config().to_builder().interceptor(limiter.clone()).build());
-        Self { client, limiter: Some(limiter), silent_since: None }
+        let limiter = calls_per_second.map(RateLimiter::per_second);
+        let mut config = client.config().to_builder().interceptor(AttemptEvents);
+        if let Some(limiter) = &limiter {
+            config = config.interceptor(limiter.clone());
+        }
+        Self { client: Client::from_conf(config.build()), limiter, silent_since: None }
     }
 }
 

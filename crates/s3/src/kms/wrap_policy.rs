@@ -11,7 +11,7 @@ use super::{
     key_arn::{KMS_PROVIDER, KmsKeyArn},
 };
 
-/// How many of a keyring's keys must wrap a new data key.
+/// Number of a keyring's keys that must wrap a new data key.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -107,7 +107,7 @@ impl Get {
         /// with [`ErrorKind::ContextMismatch`], before KMS is asked.
         ///
         /// For an object of the S3 Encryption Client these must be all of its pairs, unless
-        /// [`crate::s3ec::S3ec::any_context`] is set.
+        /// [`crate::s3ec::S3ec::any_encryption_context`] is set.
     );
 
     /// Accepts an object whose wraps are bound to `place` (`bucket/key`), for this read alone.

@@ -27,6 +27,7 @@ use crate::{
     },
     upload::{
         Upload, Uploaded,
+        into_source::IntoPlaintextSource,
         source::{Parts, PlaintextSource},
         state_file::{StateFile, state_file_failed},
         unfinished::UnfinishedUpload,
@@ -91,8 +92,8 @@ impl Put {
     object_setters!();
 
     /// The plaintext.
-    pub fn body(mut self, body: impl Into<PlaintextSource>) -> Self {
-        self.body = Some(body.into());
+    pub fn body(mut self, body: impl IntoPlaintextSource) -> Self {
+        self.body = Some(body.into_plaintext_source());
         self
     }
 

@@ -16,7 +16,7 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
-    /// Adds them to the attributes of a copy.
+    /// Adds the grants to the attributes of a copy.
     pub(crate) fn onto(self, attributes: Attributes) -> Attributes {
         let join = |grantees: Vec<String>| (!grantees.is_empty()).then(|| grantees.join(", "));
         Attributes {
@@ -99,7 +99,7 @@ impl Store {
     }
 }
 
-/// A grantee as in `x-amz-grant-*`: `id="…"`, `uri="…"` or `emailAddress="…"`.
+/// Returns a grantee as in `x-amz-grant-*`: `id="…"`, `uri="…"` or `emailAddress="…"`.
 fn grantee(grant: &Grant) -> Option<String> {
     let grantee = grant.grantee()?;
     match grantee.r#type() {

@@ -17,7 +17,7 @@ macro_rules! attributes {
     ($($(#[$doc:meta])* $name:ident $setter:ident: $type:ty,)*) => {
         /// Attributes that S3 stores with an object and Sealwax passes through unchanged.
         ///
-        /// The names are those of the SDK's `put_object`, and so are the meanings.
+        /// Names and meanings are those of the SDK's `put_object`.
         #[derive(Debug, Clone, Default, PartialEq)]
         #[non_exhaustive]
         pub struct Attributes {
@@ -52,7 +52,7 @@ macro_rules! attributes {
 attributes! {
     /// Canned ACL.
     acl set_acl: ObjectCannedAcl,
-    /// Whether SSE-KMS uses an S3 Bucket Key.
+    /// `true` if SSE-KMS uses an S3 Bucket Key.
     bucket_key_enabled set_bucket_key_enabled: bool,
     /// `Cache-Control`.
     cache_control set_cache_control: String,
@@ -64,7 +64,7 @@ attributes! {
     content_language set_content_language: String,
     /// `Content-Type` of the plaintext.
     content_type set_content_type: String,
-    /// The account that must own the bucket.
+    /// Account that must own the bucket.
     expected_bucket_owner set_expected_bucket_owner: String,
     /// `Expires`.
     expires set_expires: DateTime,
@@ -78,26 +78,26 @@ attributes! {
     grant_write_acp set_grant_write_acp: String,
     /// Object Lock: legal hold.
     object_lock_legal_hold_status set_object_lock_legal_hold_status: ObjectLockLegalHoldStatus,
-    /// Object Lock: mode of retention.
+    /// Object Lock: retention mode.
     object_lock_mode set_object_lock_mode: ObjectLockMode,
-    /// Object Lock: end of retention.
+    /// Object Lock: end of the retention period.
     object_lock_retain_until_date set_object_lock_retain_until_date: DateTime,
-    /// Who pays for the request.
+    /// Payer of the request.
     request_payer set_request_payer: RequestPayer,
-    /// Server-side encryption, on top of ours.
+    /// Server-side encryption, in addition to Sealwax's.
     server_side_encryption set_server_side_encryption: ServerSideEncryption,
-    /// The KMS key of SSE-KMS.
+    /// KMS key of SSE-KMS.
     ssekms_key_id set_ssekms_key_id: String,
     /// Storage class.
     storage_class set_storage_class: StorageClass,
     /// Tags, as URL query parameters.
     tagging set_tagging: String,
-    /// Where a website endpoint redirects to.
+    /// Redirect location of a website endpoint.
     website_redirect_location set_website_redirect_location: String,
 }
 
 impl Attributes {
-    /// Those that an object beside this one is to share: who may see it, and how S3 keeps it.
+    /// Returns the attributes that a companion object shares: who may read it, and how S3 stores it.
     pub(crate) fn of_companion(&self) -> Self {
         let own = self.clone();
         Self {
@@ -112,9 +112,9 @@ impl Attributes {
         }
     }
 
-    /// All that HEAD tells and a copy made `now` does not keep by itself.
+    /// Returns the attributes in `head` that a copy made `now` does not keep by itself.
     pub(crate) fn of_stored(head: &HeadObjectOutput, now: DateTime) -> Self {
-        // S3 refuses a date of the past; a retention that is over protects nothing.
+        // S3 refuses a date in the past, and a retention period that is over protects nothing.
         let retained = head.object_lock_retain_until_date.is_some_and(|until| until > now);
         Self {
             bucket_key_enabled: head.bucket_key_enabled,

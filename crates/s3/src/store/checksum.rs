@@ -1,21 +1,22 @@
-//! Which checksum S3 is to keep of a body.
+//! Checksums that S3 keeps of bodies.
 
 use aws_sdk_s3::{
     config::{Builder, RequestChecksumCalculation},
     types::{ChecksumAlgorithm, ChecksumType},
 };
 
-/// Which checksum is sent with a body, for S3 to verify on arrival and to keep.
+/// Checksum that is sent with a body, which S3 verifies on arrival and keeps.
 ///
-/// It guards nothing that the body's own tags do not; but with it a damaged part is refused on arrival, and S3's own
-/// tools can verify what is stored. (Amazon S3 User Guide, "Checking object integrity".)
+/// The body's authentication tags guard every byte already. With a checksum, S3 refuses a damaged
+/// part on arrival, and S3's own tools can verify the stored body. (Amazon S3 User Guide, "Checking
+/// object integrity".)
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BodyChecksum {
-    /// CRC-64/NVME of each part, from which S3 makes that of the whole object.
+    /// CRC-64/NVME of each part. S3 computes the checksum of the whole object from them.
     #[default]
     Crc64Nvme,
-    /// None: for stores that do not know it.
+    /// No checksum, for stores that do not support it.
     None,
 }
 
@@ -27,12 +28,12 @@ impl BodyChecksum {
         }
     }
 
-    /// Of a multipart upload.
+    /// Returns the checksum type of a multipart upload.
     pub(crate) fn of_whole(self) -> Option<ChecksumType> {
         self.algorithm().map(|_| ChecksumType::FullObject)
     }
 
-    /// A request's settings: without this, the SDK would add a checksum of its own.
+    /// Adapts a request's settings. Without this, the SDK would add its own checksum.
     pub(crate) fn onto(self, config: Builder) -> Builder {
         match self {
             Self::Crc64Nvme => config,

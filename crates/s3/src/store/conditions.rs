@@ -21,25 +21,29 @@ pub(crate) struct WriteConditions {
 /// Adds the setters of [`ReadConditions`] to a fluent builder.
 macro_rules! read_condition_setters {
     () => {
-        /// Reads only the object with this entity tag; [`crate::ErrorKind::Conflict`] for another.
+        /// Reads only the object with this entity tag, or fails with
+        /// [`crate::ErrorKind::Conflict`].
         pub fn if_match(mut self, e_tag: impl Into<String>) -> Self {
             self.conditions.if_match = Some(e_tag.into());
             self
         }
 
-        /// Reads only an object with another entity tag than this; [`crate::ErrorKind::NotModified`] for this one.
+        /// Reads only an object with another entity tag, or fails with
+        /// [`crate::ErrorKind::NotModified`].
         pub fn if_none_match(mut self, e_tag: impl Into<String>) -> Self {
             self.conditions.if_none_match = Some(e_tag.into());
             self
         }
 
-        /// Reads only an object that was modified since, in whole seconds; else [`crate::ErrorKind::NotModified`].
+        /// Reads only an object that was modified after `time`, in whole seconds, or fails with
+        /// [`crate::ErrorKind::NotModified`].
         pub fn if_modified_since(mut self, time: aws_sdk_s3::primitives::DateTime) -> Self {
             self.conditions.if_modified_since = Some(time);
             self
         }
 
-        /// Reads only an object that was not modified since, in whole seconds; else [`crate::ErrorKind::Conflict`].
+        /// Reads only an object that was not modified after `time`, in whole seconds, or fails with
+        /// [`crate::ErrorKind::Conflict`].
         pub fn if_unmodified_since(mut self, time: aws_sdk_s3::primitives::DateTime) -> Self {
             self.conditions.if_unmodified_since = Some(time);
             self

@@ -57,12 +57,16 @@ impl Snapshot {
             .await;
         let head = head.map_err(|error| target.s3_error("HeadObject", &error))?;
         let last_modified = head.last_modified.and_then(|time| SystemTime::try_from(time).ok());
-        let last_modified = last_modified
-            .ok_or_else(|| target.error(ErrorKind::Service, "HeadObject gave no Last-Modified"))?;
+        let last_modified = last_modified.ok_or_else(|| {
+            target.error(ErrorKind::Service, "HeadObject returned no Last-Modified")
+        })?;
         Ok(Self { head, now: clock.time().unwrap_or_else(SystemTime::now), last_modified })
     }
 
-    /// The same object, seen after the second of its last change is over: waits for that, and then looks again.
+    /// Returns a snapshot that was taken after the second of the object's last change was over: if
+    /// needed, it waits for that and takes another one.
+    ///
+    /// Fails if the object changed meanwhile.
     pub(crate) async fn settled(self, store: &Store, target: &ObjectRef) -> Result<Self, Error> {
         let settled_at = self.last_modified + 2 * ROUNDING;
         let Ok(wait) = settled_at.duration_since(self.now) else { return Ok(self) };
@@ -72,7 +76,7 @@ impl Snapshot {
         Ok(again)
     }
 
-    /// Fails if the object is not `again` as it was.
+    /// Fails if the object changed between `self` and `again`.
     pub(crate) fn check_same(&self, again: &Self, target: &ObjectRef) -> Result<(), Error> {
         let state = |snapshot: &Self| {
             let head = &snapshot.head;
@@ -91,7 +95,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The time that S3 is to compare the object's last change with.
+    /// Returns the time of the condition that the object was not modified since.
     pub(crate) fn unmodified_since(&self) -> DateTime {
         (self.last_modified + ROUNDING).into()
     }

@@ -1,16 +1,17 @@
-//! How long S3 may take to answer, where the caller's client sets no limit: the SDK has none of its own.
+//! Time limits of S3's answers, for clients without any: the SDK sets none by default.
 
 use std::time::Duration;
 
 use aws_sdk_s3::{Client, Config, config::timeout::TimeoutConfig};
 
-/// Counted from a request's start, so that sending its body is in it: a part that shares a slow line with 15 others needs
-/// minutes. (A transfer that stalls is ended much earlier, by the SDK's stalled-stream protection.)
+/// Default read timeout. It counts from a request's start, so it includes sending the body: a part
+/// that shares a slow line with 15 others takes minutes. (The SDK's stalled-stream protection ends a
+/// stalled transfer much earlier.)
 const READ_TIMEOUT: Duration = Duration::from_secs(600);
-/// Long parts get more, as if they were sent at 128 KiB/s.
+/// Long bodies get more time, as if they were sent at this rate: 128 KiB/s.
 const SLOW_BYTES_PER_SECOND: u64 = 128 * 1024;
 
-/// The client with a time limit, if it has none.
+/// Sets a read timeout for a client without any time limit.
 pub(crate) fn with_read_timeout(s3: Client) -> Client {
     let limited = s3.config().timeout_config().is_some_and(|limits| {
         limits
@@ -28,10 +29,10 @@ pub(crate) fn with_read_timeout(s3: Client) -> Client {
     Client::from_conf(s3.config().to_builder().timeout_config(limits).build())
 }
 
-/// The settings of a request whose body has `len` bytes.
+/// Returns the settings for a request whose body has `len` bytes.
 pub(crate) fn for_body(s3: &Client, len: usize) -> aws_sdk_s3::config::Builder {
     let config = Config::builder();
-    // Another limit than ours is the caller's own.
+    // Any other limit is the caller's.
     match s3.config().timeout_config().and_then(TimeoutConfig::read_timeout) {
         Some(READ_TIMEOUT) => {
             let limit = READ_TIMEOUT + Duration::from_secs(len as u64 / SLOW_BYTES_PER_SECOND);

@@ -9,14 +9,15 @@ use super::Vault;
 use crate::error::{Error, ErrorKind, ObjectRef};
 
 impl Vault {
-    /// The keyrings for these objects: those that were given, else the client's own.
+    /// Returns the keyrings for these objects: the given ones, or else the client's own.
     pub(crate) fn s3ec_keyrings(&self) -> impl Iterator<Item = &dyn Keyring> {
         let given = self.s3ec().keyrings();
         let own = if given.is_empty() { self.keyring().s3ec() } else { None };
         given.iter().map(|keyring| &**keyring).chain(own)
     }
 
-    /// Holds an envelope to the policy. `context` is what the reader requires, all of it unless `any_context`.
+    /// Checks an envelope against the policy. `context` is the required encryption context: all of
+    /// it, unless `any_context`.
     pub(crate) fn admit(
         &self,
         target: &ObjectRef,
@@ -29,7 +30,8 @@ impl Vault {
         envelope.admit(&policy, context).map_err(|error| target.s3ec_error(error))
     }
 
-    /// Unwraps the data key of an object with `plaintext_len` bytes; of V3, checks that it is that of the content.
+    /// Unwraps the data key of an object with `plaintext_len` bytes. For V3, also checks that it is
+    /// the content's key.
     pub(crate) async fn check_s3ec_key(
         &self,
         target: &ObjectRef,
@@ -44,7 +46,7 @@ impl Vault {
         admitted.opener(&data_key, stored_len).map(drop).map_err(|error| target.s3ec_error(error))
     }
 
-    /// Unwraps the data key of an envelope that was let through.
+    /// Unwraps the data key of an admitted envelope.
     pub(crate) async fn unwrap_s3ec(
         &self,
         target: &ObjectRef,
@@ -60,7 +62,7 @@ impl Vault {
         }
         if failures.is_empty() {
             let message =
-                format!("its data key is wrapped by {algorithm}, for which there is no keyring");
+                format!("its data key is wrapped by {algorithm}, and there is no keyring for that");
             return Err(target.error(ErrorKind::NoMatchingKey, message));
         }
         Err(target.keyring_error(failures))

@@ -12,15 +12,17 @@ use crate::{
     },
 };
 
-/// What a sidecar's key has after the object's, unless set.
+/// Default suffix of a sidecar's key.
 const DEFAULT_SUFFIX: &str = ".sealwax";
 /// `Content-Type` of a sidecar.
 pub(crate) const CONTENT_TYPE: &str = "application/vnd.sealwax.sidecar+json";
 
-/// Whether a client looks for an object's sidecar where the keys in the object's own metadata do not open it.
+/// Policy on sidecars: whether a client looks for an object's sidecar if the keys in the object's
+/// metadata do not open it.
 ///
-/// A sidecar can add keys to an object; it cannot take any away, for the object's own metadata stays. Whoever can write
-/// beside the object can write its sidecar, and gains nothing by it: only the true data key meets the object's commitment.
+/// A sidecar can add keys to an object, but can't remove any, because the object's metadata stays.
+/// An attacker who can write to the bucket can write a sidecar, and gains nothing by it: only the
+/// true data key meets the object's commitment.
 ///
 /// ```
 /// use sealwax_s3::SidecarPolicy;
@@ -35,45 +37,45 @@ pub struct SidecarPolicy {
 }
 
 impl SidecarPolicy {
-    /// Looks for none.
+    /// Looks for no sidecar.
     #[must_use]
     pub fn off() -> Self {
         Self::default()
     }
 
-    /// Looks for `<key>.sealwax`.
+    /// Looks for `<key>.sealwax`, where `<key>` is the object's key.
     #[must_use]
     pub fn read() -> Self {
         Self::with_suffix(DEFAULT_SUFFIX)
     }
 
-    /// Looks for the object whose key has `suffix` after the object's own. An empty one would name the object itself: none
-    /// is looked for then.
+    /// Looks for the object's key followed by `suffix`. An empty suffix would name the object itself,
+    /// so it turns the lookup off.
     #[must_use]
     pub fn with_suffix(suffix: impl Into<String>) -> Self {
         Self { suffix: Some(suffix.into()).filter(|suffix| !suffix.is_empty()) }
     }
 
-    /// What a sidecar's key has after the object's, if sidecars are looked for.
+    /// Returns the suffix of a sidecar's key, if the client looks for sidecars.
     #[must_use]
     pub fn suffix(&self) -> Option<&str> {
         self.suffix.as_deref()
     }
 
-    /// What a sidecar that is written by name has after the object's key.
+    /// Returns the suffix of a sidecar that is written on request.
     pub(crate) fn suffix_to_write(&self) -> &str {
         self.suffix().unwrap_or(DEFAULT_SUFFIX)
     }
 }
 
-/// What is stored where an object's sidecar would be.
+/// Content at the address of an object's sidecar.
 #[derive(Debug)]
 pub(crate) enum Sidecar {
-    /// Nothing.
+    /// No object.
     Absent,
-    /// A sidecar of another body: of what was there before it. It counts for nothing, and is replaced.
+    /// A sidecar of an earlier body. It is ignored, and replaced by the next write.
     Stale { e_tag: Option<String> },
-    /// The object's.
+    /// The object's sidecar.
     Present { header: Box<ObjectHeader>, e_tag: Option<String> },
 }
 

@@ -1,6 +1,8 @@
-//! The main job, for real: seal in one Region, re-wrap the replica in another, lose the first Region, read on.
+//! The disaster recovery scenario: seal in one Region, rewrap the replica in another, lose the
+//! first Region, keep reading.
 //!
-//! `make demo` starts LocalStack and runs this program. Each step says in a line what it did and how it was checked.
+//! `make demo` starts LocalStack and runs this program. Each step prints what it did and how it was
+//! checked.
 
 mod records;
 mod regions;
@@ -20,7 +22,7 @@ use self::{
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Plaintext bytes of the demonstration's file: 200 MiB.
+/// Length of the plaintext file in bytes: 200 MiB.
 const FILE_LEN: u64 = 200 << 20;
 const KEY: &str = "patients/2026/admissions.csv";
 
@@ -28,7 +30,7 @@ const KEY: &str = "patients/2026/admissions.csv";
 async fn main() -> Result<()> {
     let regions = Regions::from_env().await?;
     let outcome = run(&regions).await;
-    // Leaves the seeded key usable, whatever happened.
+    // Leaves the seeded key usable in any case.
     regions.east.enable_key().await?;
     outcome
 }
@@ -48,7 +50,7 @@ async fn run(regions: &Regions) -> Result<()> {
     ));
 
     seal(&mut report, east, &source).await?;
-    look_at_stored_bytes(&mut report, east, &source).await?;
+    inspect_stored_bytes(&mut report, east, &source).await?;
     replicate(&mut report, east, west).await?;
     rewrap(&mut report, east, west).await?;
 
@@ -58,15 +60,15 @@ async fn run(regions: &Regions) -> Result<()> {
     let started = Instant::now();
     let info =
         west.client(west.keyring()).get().bucket(&west.bucket).key(KEY).to_file(&restored).await?;
-    report.row("read in us-west-2 alone", mib(info.plaintext_len()), started.elapsed());
+    report.row("read in us-west-2 only", mib(info.plaintext_len()), started.elapsed());
     report.step(format!(
-        "read the replica with {} alone, {} verified",
+        "read the replica with {} only, {} verified",
         west.name,
         mib(info.plaintext_len())
     ));
     let read = records::sha256(&restored)?;
     require(read == original, "the restored file differs")?;
-    report.step(format!("its SHA-256 is the original's: {read}"));
+    report.step(format!("its SHA-256 equals the original's: {read}"));
 
     let lost = east.client(east.keyring()).get().bucket(&east.bucket).key(KEY).send().await;
     let error = lost.err().ok_or("the source still opens although its key is disabled")?;
@@ -77,7 +79,7 @@ async fn run(regions: &Regions) -> Result<()> {
     Ok(())
 }
 
-/// Seals the file in `east` under its key alone, by a multipart upload.
+/// Seals the file in `east` under that Region's key only, with a multipart upload.
 async fn seal(report: &mut Report, east: &Region, source: &Path) -> Result<()> {
     let started = Instant::now();
     let context =
@@ -106,14 +108,14 @@ async fn seal(report: &mut Report, east: &Region, source: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads the object as S3 has it, without Sealwax.
-async fn look_at_stored_bytes(report: &mut Report, east: &Region, source: &Path) -> Result<()> {
+/// Reads the stored object without Sealwax.
+async fn inspect_stored_bytes(report: &mut Report, east: &Region, source: &Path) -> Result<()> {
     let plain = stored::Bytes::of_file(source)?;
     let sealed = stored::Bytes::of_object(&east.s3, &east.bucket, KEY).await?;
     require(plain.markers > 0 && sealed.markers == 0, "plaintext was found in the stored bytes")?;
     require(sealed.entropy > 7.999, "the stored bytes do not look random")?;
     report.step(format!(
-        "looked at the stored bytes: {MARKER:?} occurs {} times (in the file: {}), {:.4} bits of entropy a byte (in the \
+        "inspected the stored bytes: {MARKER:?} occurs {} times (in the file: {}), {:.4} bits of entropy per byte (in the \
          file: {:.4})",
         sealed.markers, plain.markers, sealed.entropy, plain.entropy,
     ));
@@ -145,13 +147,14 @@ async fn replicate(report: &mut Report, east: &Region, west: &Region) -> Result<
         .key(KEY)
         .send()
         .await;
-    let error = early.err().ok_or("the replica opens before it was re-wrapped")?;
+    let error = early.err().ok_or("the replica opens before the rewrap")?;
     require(error.kind() == ErrorKind::NoMatchingKey, "the replica fails for another reason")?;
-    report.step(format!("it does not open there yet: its only key is in {}", east.name));
+    report.step(format!("the replica does not open yet: its only key is in {}", east.name));
     Ok(())
 }
 
-/// Re-wraps the replica: the data key moves from the east key to the west key, the body stays where it is.
+/// Rewraps the replica: the data key moves from the east key to the west key, and the body stays
+/// unchanged.
 async fn rewrap(report: &mut Report, east: &Region, west: &Region) -> Result<()> {
     let started = Instant::now();
     let keyring: KmsKeyring = east.keyring();
@@ -163,10 +166,10 @@ async fn rewrap(report: &mut Report, east: &Region, west: &Region) -> Result<()>
         .replace_keys(west.keyring())
         .send()
         .await?;
-    require(rewrapped.rewrapped, "nothing was re-wrapped")?;
-    report.row("re-wrapped in us-west-2", "0 MiB moved".into(), started.elapsed());
+    require(rewrapped.rewrapped, "the replica was not rewrapped")?;
+    report.row("rewrapped in us-west-2", "0 MiB moved".into(), started.elapsed());
     report.step(format!(
-        "re-wrapped the replica under the key of {}: generation {}, {} key, no byte of the body moved",
+        "rewrapped the replica under the key of {}: generation {}, {} key, no byte of the body moved",
         west.name,
         rewrapped.generation(),
         rewrapped.keys().len(),

@@ -1,4 +1,4 @@
-//! The file: CSV records with a marker that is easy to find.
+//! The plaintext file: CSV records with a marker that is easy to find.
 
 use std::{
     fs::File,
@@ -8,15 +8,15 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-/// In every record.
+/// Text in every record.
 pub(crate) const MARKER: &str = "st-elsewhere-patient";
 
-/// Writes records of `len` bytes in all, the last one cut off. Returns how many there are.
+/// Writes records of `len` bytes in total, the last one truncated. Returns the number of records.
 pub(crate) fn write(path: &Path, len: u64) -> io::Result<u64> {
     let mut file = BufWriter::new(File::create(path)?);
     let (mut written, mut records) = (0, 0);
     while written < len {
-        // A multiplicative hash: no two neighbouring records are alike.
+        // A multiplicative hash, so that neighboring records differ.
         let mixed: u64 = (records + 1_u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let (ward, minutes) = (mixed >> 60, mixed >> 32 & 0xfff);
         let record =
@@ -31,7 +31,7 @@ pub(crate) fn write(path: &Path, len: u64) -> io::Result<u64> {
     Ok(records)
 }
 
-/// The SHA-256 of a file, in hexadecimal.
+/// Returns the SHA-256 of a file, in hexadecimal.
 pub(crate) fn sha256(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();

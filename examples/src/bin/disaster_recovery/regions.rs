@@ -1,4 +1,4 @@
-//! The two Regions, each with its bucket, its key and clients of its own.
+//! The two Regions, each with its own bucket, key and clients.
 
 use std::env;
 
@@ -49,23 +49,23 @@ impl Region {
         })
     }
 
-    /// A keyring of this Region's key alone.
+    /// Returns a keyring with this Region's key only.
     pub(crate) fn keyring(&self) -> KmsKeyring {
         KmsKeyring::builder(&self.config).key(&self.key).build().expect("a parsed ARN")
     }
 
-    /// A client for this Region's bucket.
+    /// Returns a client for this Region's bucket.
     pub(crate) fn client(&self, keyring: KmsKeyring) -> SealedClient {
         SealedClient::builder(self.s3.clone(), keyring).build()
     }
 
-    /// A client that knows this Region's bucket as a replica of `source`.
+    /// Returns a client that accepts this Region's bucket as a replica of `source`.
     pub(crate) fn replica_client(&self, keyring: KmsKeyring, source: &str) -> SealedClient {
         let places = PlacePolicy::bound().replica_of(&self.bucket, source);
         SealedClient::builder(self.s3.clone(), keyring).places(places).build()
     }
 
-    /// How many parts an object was uploaded in.
+    /// Returns the number of parts of an object.
     pub(crate) async fn parts_of(&self, key: &str) -> Result<usize> {
         let head =
             self.s3.head_object().bucket(&self.bucket).key(key).part_number(1).send().await?;
@@ -84,5 +84,6 @@ impl Region {
 }
 
 fn variable(name: &str) -> Result<String> {
-    env::var(name).map_err(|_| format!("{name} is not set: run this program by `make demo`").into())
+    env::var(name)
+        .map_err(|_| format!("{name} is not set: run this program with `make demo`").into())
 }

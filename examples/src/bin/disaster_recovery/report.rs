@@ -1,8 +1,8 @@
-//! Steps as they happen, and the table at the end.
+//! Output: a line per step, and a table at the end.
 
 use std::time::Duration;
 
-/// What was done so far.
+/// The steps so far.
 #[derive(Default)]
 pub(crate) struct Report {
     steps: usize,
@@ -10,13 +10,13 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Says what was just done.
+    /// Prints a step.
     pub(crate) fn step(&mut self, text: String) {
         self.steps += 1;
         println!("{:>2}. {text}", self.steps);
     }
 
-    /// Keeps a line of the table.
+    /// Adds a row to the table.
     pub(crate) fn row(&mut self, what: &'static str, how_much: String, time: Duration) {
         self.rows.push((what, how_much, time));
     }
@@ -30,7 +30,7 @@ impl Report {
     }
 }
 
-/// A length in MiB.
+/// Formats a length in MiB.
 pub(crate) fn mib(len: u64) -> String {
     format!("{} MiB", len >> 20)
 }

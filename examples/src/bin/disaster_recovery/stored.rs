@@ -1,14 +1,14 @@
-//! What an eavesdropper sees: bytes, counted.
+//! Statistics of the bytes that an eavesdropper sees.
 
 use std::{fs, path::Path};
 
 use super::{MARKER, Result};
 
-/// Figures of a run of bytes.
+/// Statistics of a file or an object.
 pub(crate) struct Bytes {
-    /// How often the marker occurs.
+    /// Number of occurrences of the marker.
     pub(crate) markers: usize,
-    /// Shannon entropy of single bytes, in bits.
+    /// Shannon entropy in bits per byte.
     pub(crate) entropy: f64,
 }
 

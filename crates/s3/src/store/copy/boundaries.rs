@@ -1,5 +1,5 @@
-//! Where an object's parts end: a copy with the same parts is read by part number as before, and keeps an entity tag that
-//! is made of theirs.
+//! Boundaries of an object's parts. A copy with the same parts can be read by part number as before,
+//! and keeps an entity tag that is made of theirs.
 
 use std::ops::Range;
 
@@ -14,12 +14,12 @@ use crate::{
     },
 };
 
-/// Length of the parts that are copied where the object has none of its own, in bytes: 128 MiB.
+/// Length in bytes of the copied parts, if the object has no parts: 128 MiB.
 const PART_LEN: u64 = 128 << 20;
-/// How many parts are asked about at once.
+/// Number of concurrent requests for the lengths of parts.
 const ASKED_AT_ONCE: usize = 16;
 
-/// The bytes of each part, ends exclusive: the object's own parts, as far as the store tells them.
+/// Returns the bytes of each part, ends exclusive: the object's own parts, if the store reports them.
 pub(super) async fn of_stored(
     store: &Store,
     target: &ObjectRef,
@@ -37,7 +37,7 @@ pub(super) async fn of_stored(
         {
             return Ok(parts);
         }
-        tracing::debug!(count, "the store does not tell where the parts of the object end");
+        tracing::debug!(count, "the store does not report the boundaries of the object's parts");
     }
     Ok(even(len, PART_LEN.min(store.copy_in_parts_above())))
 }
@@ -49,13 +49,14 @@ struct Own<'a> {
 }
 
 impl Own<'_> {
-    /// How many parts the object has, if it has any.
+    /// Returns the number of the object's parts, if it has any.
     async fn count(&self) -> Result<Option<u32>, Error> {
         let first = self.part(1).await?;
         Ok(first.and_then(|first| first.parts_count()).and_then(|count| count.try_into().ok()))
     }
 
-    /// The lengths as S3 lists them. It does so only where it keeps a checksum of each part.
+    /// Returns the lengths of the parts in bytes as S3 lists them. It does so only if it keeps a
+    /// checksum of each part.
     async fn by_attributes(&self) -> Result<Option<Vec<u64>>, Error> {
         let mut lens = Vec::new();
         let mut marker = None;
@@ -71,10 +72,10 @@ impl Own<'_> {
             let parts = match request.object_attributes(ObjectAttributes::ObjectParts).send().await
             {
                 Ok(output) => output.object_parts,
-                // Each part can be asked about instead, with no other permission than the copy needs.
+                // Requests for each part need no other permission than the copy.
                 Err(error) => {
                     let failure = AwsFailure::new(&error);
-                    tracing::debug!(%failure, "GetObjectAttributes does not tell the parts of the object");
+                    tracing::debug!(%failure, "GetObjectAttributes does not report the object's parts");
                     return Ok(None);
                 }
             };
@@ -96,7 +97,7 @@ impl Own<'_> {
         }
     }
 
-    /// The length of each part, asked one by one.
+    /// Returns the length of each part in bytes, by one request for each.
     async fn one_by_one(&self, count: u32) -> Result<Option<Vec<u64>>, Error> {
         let len = async |number: u32| {
             let part = self.part(i32::try_from(number).unwrap_or(i32::MAX)).await?;
@@ -113,7 +114,7 @@ impl Own<'_> {
             .await
     }
 
-    /// What `HeadObject` says of one part; nothing where the store does not know parts.
+    /// Describes one part by `HeadObject`; `None` if the store does not support parts.
     async fn part(&self, number: i32) -> Result<Option<HeadObjectOutput>, Error> {
         let request =
             self.store.s3().head_object().bucket(&self.target.bucket).key(&self.target.key);
@@ -127,7 +128,7 @@ impl Own<'_> {
                 match failure.status {
                     Some(404 | 412) => Err(self.target.error(
                         ErrorKind::Conflict,
-                        "it changed while its parts were being looked at",
+                        "it changed while the lengths of its parts were being read",
                     )),
                     Some(400 | 405 | 416 | 501) => Ok(None),
                     _ => Err(self.target.s3_failure("HeadObject", failure)),
@@ -137,7 +138,7 @@ impl Own<'_> {
     }
 }
 
-/// The bytes of parts with these lengths, if an object of `len` bytes can have them.
+/// Returns the bytes of parts with these lengths, if an object of `len` bytes can have them.
 fn ranges(lens: &[u64], count: u32, len: u64) -> Option<Vec<Range<u64>>> {
     let starts = lens.iter().scan(0_u64, |next, len| {
         let start = *next;
@@ -151,7 +152,7 @@ fn ranges(lens: &[u64], count: u32, len: u64) -> Option<Vec<Range<u64>>> {
     possible.then_some(ranges)
 }
 
-/// Parts of one length, the last one shorter.
+/// Returns parts of one length, the last one possibly shorter.
 fn even(len: u64, part_len: u64) -> Vec<Range<u64>> {
     let part_len = part_len.max(MIN_PART_LEN).max(len.div_ceil(MAX_PARTS));
     let count = len.div_ceil(part_len);

@@ -1,4 +1,4 @@
-//! The checksum that S3 keeps of the object, which its copy is to have too.
+//! The checksum that S3 keeps of an object, and that its copy keeps too.
 
 use aws_sdk_s3::{
     operation::{
@@ -11,7 +11,7 @@ use aws_sdk_s3::{
     },
 };
 
-/// Its algorithm, if it has one.
+/// Returns the checksum's algorithm, if there is a checksum.
 pub(super) fn algorithm(head: &HeadObjectOutput) -> Option<ChecksumAlgorithm> {
     let present = [
         (head.checksum_crc64_nvme(), ChecksumAlgorithm::Crc64Nvme),
@@ -28,8 +28,8 @@ pub(super) fn algorithm(head: &HeadObjectOutput) -> Option<ChecksumAlgorithm> {
     present.into_iter().find_map(|(checksum, algorithm)| checksum.map(|_| algorithm))
 }
 
-/// Its type, as a multipart upload takes it: only of CRCs can the checksum of the whole be made from those of parts.
-/// (Amazon S3 User Guide, "Checking object integrity in Amazon S3".)
+/// Returns the checksum's type for a multipart upload. Only for CRCs can the whole object's checksum
+/// be computed from those of the parts. (Amazon S3 User Guide, "Checking object integrity in Amazon S3".)
 pub(super) fn of_upload(head: &HeadObjectOutput) -> Option<ChecksumType> {
     match algorithm(head)? {
         ChecksumAlgorithm::Crc64Nvme => Some(ChecksumType::FullObject),
@@ -38,13 +38,13 @@ pub(super) fn of_upload(head: &HeadObjectOutput) -> Option<ChecksumType> {
     }
 }
 
-/// Has S3 compare the whole copy with the object's checksum, where that is one of the whole.
+/// Makes S3 compare the whole copy with the object's checksum, if that covers the whole object.
 pub(super) fn expect(
     request: CompleteMultipartUploadFluentBuilder,
     head: &HeadObjectOutput,
 ) -> CompleteMultipartUploadFluentBuilder {
     let of_whole = of_upload(head).filter(|kind| *kind == ChecksumType::FullObject);
-    // One of parts has their number behind it.
+    // A checksum of parts ends with their number.
     let whole = |checksum: &Option<String>| {
         checksum.clone().filter(|text| of_whole.is_some() && !text.contains('-'))
     };
@@ -55,7 +55,7 @@ pub(super) fn expect(
         .set_checksum_crc32(whole(&head.checksum_crc32))
 }
 
-/// A part that was copied, with its checksums.
+/// Describes a copied part with its checksums.
 pub(super) fn completed(part: CopyPartResult) -> CompletedPartBuilder {
     CompletedPart::builder()
         .set_e_tag(part.e_tag)

@@ -1,6 +1,4 @@
-//! Names of buckets and keys, in the forms that events use.
-
-use percent_encoding::percent_decode_str;
+//! Bucket names from ARNs.
 
 /// Returns the name in `arn:PARTITION:s3:::NAME`.
 pub(crate) fn bucket_of_arn(arn: &str) -> Option<&str> {
@@ -8,12 +6,6 @@ pub(crate) fn bucket_of_arn(arn: &str) -> Option<&str> {
         ["arn", _, "s3", "", "", name] if !name.is_empty() => Some(name),
         _ => None,
     }
-}
-
-/// Decodes a key of an event or a manifest, in which `+` is a space.
-pub(crate) fn url_decoded(text: &str) -> Option<String> {
-    let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().ok().map(Into::into)
 }
 
 #[cfg(test)]
