@@ -109,8 +109,11 @@ async fn run_with(fault: Fault, at: usize, objects: &Objects) -> usize {
             Err(error) if error.kind() == ErrorKind::NoMatchingKey => false,
             Err(error) => panic!("{case}: {error:?}"),
         };
-        let expected =
-            if matches!(report.outcome, RewrapOutcome::Failed(_)) { (true, false) } else { (false, true) };
+        let expected = if matches!(report.outcome, RewrapOutcome::Failed(_)) {
+            (true, false)
+        } else {
+            (false, true)
+        };
         assert_eq!((opens("a").await, opens("b").await), expected, "{case}: {report:?}");
     }
     let clean = rewrapper(&Wire::default(), edits()).await;

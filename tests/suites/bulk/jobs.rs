@@ -394,9 +394,11 @@ async fn a_truncated_plan_is_refused() {
     // A plan belongs to its own key changes.
     std::fs::write(&path, &whole).expect("written");
     let plan = PlanFile::open(&path).await.expect("whole again");
-    let other =
-        crate::objects::rewrapper(&Wire::default(), KeyChanges::new().replace_keys(local_keyring("b")))
-            .await;
+    let other = crate::objects::rewrapper(
+        &Wire::default(),
+        KeyChanges::new().replace_keys(local_keyring("b")),
+    )
+    .await;
     let (_, tally) = run(Apply::new(other.clone()), JobInput::plan(plan)).await;
     assert_eq!(tally.expect_err("other edits").kind(), ErrorKind::JobMismatch);
     assert!(objects.generations().await.iter().all(|generation| *generation <= 2));

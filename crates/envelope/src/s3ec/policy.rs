@@ -13,7 +13,7 @@ pub struct ReadPolicy {
     commitment: CommitmentPolicy,
     legacy_unauthenticated_modes: bool,
     legacy_wrapping_algorithms: bool,
-    any_context: bool,
+    any_encryption_context: bool,
 }
 
 impl ReadPolicy {
@@ -51,8 +51,8 @@ impl ReadPolicy {
     /// Accepts an encryption context with more pairs than the reader requires. Unless set, the
     /// reader must give all pairs, because only they distinguish objects under one wrapping key.
     #[must_use]
-    pub fn any_context(mut self, allow: bool) -> Self {
-        self.any_context = allow;
+    pub fn any_encryption_context(mut self, allow: bool) -> Self {
+        self.any_encryption_context = allow;
         self
     }
 
@@ -121,7 +121,7 @@ impl Envelope {
         let has_required = required.iter().all(|(name, value)| stored.get(name) == Some(&value));
         let matches = match self.key().algorithm() {
             WrapAlgorithm::KmsContext => {
-                has_required && (policy.any_context || stored.len() == required.len())
+                has_required && (policy.any_encryption_context || stored.len() == required.len())
             }
             // Raw keys and legacy algorithms bind no context, so none can be required.
             _ => required.is_empty(),

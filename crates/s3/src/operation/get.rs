@@ -60,7 +60,7 @@ pub struct Get {
     conditions: ReadConditions,
     context: ContextSetting,
     accepted_places: Vec<String>,
-    any_context: bool,
+    any_encryption_context: bool,
     requested: RequestedRange,
     unauthenticated_range: bool,
     on_progress: Option<OnProgress>,
@@ -76,7 +76,7 @@ impl Get {
             conditions: ReadConditions::default(),
             context: ContextSetting::default(),
             accepted_places: Vec::new(),
-            any_context: false,
+            any_encryption_context: false,
             requested: RequestedRange::Whole,
             unauthenticated_range: false,
             on_progress: None,
@@ -135,7 +135,7 @@ impl Get {
 
     /// Accepts any encryption context of an object of the S3 Encryption Client.
     pub(crate) fn any_encryption_context(mut self) -> Self {
-        self.any_context = true;
+        self.any_encryption_context = true;
         self
     }
 
@@ -299,7 +299,7 @@ impl ObjectOpening<'_> {
         info: &ObjectInfo,
         stored_len: u64,
     ) -> Result<Reader, Error> {
-        let Get { handle, any_context, requested, unauthenticated_range, .. } = self.get;
+        let Get { handle, any_encryption_context, requested, unauthenticated_range, .. } = self.get;
         let (vault, target) = (&handle.vault, &self.fetcher.target);
         let is_whole = *requested == RequestedRange::Whole;
         if !is_whole && !unauthenticated_range {
@@ -307,7 +307,8 @@ impl ObjectOpening<'_> {
                            authenticated: read the whole object, or allow an unauthenticated range";
             return Err(target.error(ErrorKind::Unsupported, message));
         }
-        let admitted = vault.admit(target, envelope.clone(), &self.context, *any_context)?;
+        let admitted =
+            vault.admit(target, envelope.clone(), &self.context, *any_encryption_context)?;
         let data_key = vault.unwrap_s3ec(target, &admitted).await?;
         tracing::debug!(stored_len, format = %envelope.format(), "opening");
         if !is_whole {
