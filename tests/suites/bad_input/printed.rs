@@ -19,7 +19,7 @@ use sealwax_jobs::{
     drill::BlockedRegions,
     listing::ManifestLocation,
     migrate::Migrate,
-    rewrap::{Apply, Planning, Work},
+    rewrap::{Apply, JobInput, Plan},
 };
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{
@@ -333,9 +333,9 @@ async fn print_s3ec(printed: &mut Printed) {
 fn print_jobs(printed: &mut Printed, client: &SealedClient) {
     let rewrapper = client.rewrapper(KeyChanges::new().add_keys(keyring())).expect("edits");
     printed.debug(&rewrapper);
-    printed.debug(&Planning::new(rewrapper.clone()));
+    printed.debug(&Plan::new(rewrapper.clone()));
     printed.debug(&Apply::new(rewrapper.clone()));
-    printed.debug(&Work::listing(futures_util::stream::empty(), "none"));
+    printed.debug(&JobInput::listing(futures_util::stream::empty(), "none"));
     printed.debug(&Migrate::new(client.clone()).keyring(keyring()));
     printed.debug(&BlockedRegions::new(["us-east-1"]));
     printed.both(&ListedObject::new("bucket", "key"));

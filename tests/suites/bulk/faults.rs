@@ -10,8 +10,8 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use sealwax_jobs::rewrap::{Apply, Verdict};
-use sealwax_s3::{ErrorKind, KeyChanges};
+use sealwax_jobs::rewrap::Apply;
+use sealwax_s3::{ErrorKind, KeyChanges, RewrapOutcome};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::time::sleep;
 
@@ -103,14 +103,17 @@ async fn run_with(fault: Fault, at: usize, objects: &Objects) -> usize {
     }
     let store = SeaweedFs::new().await;
     for report in &reports {
-        let uri = report.object.parse().expect("an address");
+        let uri = report.object.to_string().parse().expect("an address");
         let opens = async |name: &str| match read(&store.client(local_keyring(name)), &uri).await {
             Ok(_) => true,
             Err(error) if error.kind() == ErrorKind::NoMatchingKey => false,
             Err(error) => panic!("{case}: {error:?}"),
         };
-        let expected =
-            if report.outcome == Verdict::Failed { (true, false) } else { (false, true) };
+        let expected = if matches!(report.outcome, RewrapOutcome::Failed(_)) {
+            (true, false)
+        } else {
+            (false, true)
+        };
         assert_eq!((opens("a").await, opens("b").await), expected, "{case}: {report:?}");
     }
     let clean = rewrapper(&Wire::default(), edits()).await;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::stream;
-use sealwax_jobs::rewrap::{
-    Action, Apply, PlanFile, PlannedObject, Planning, Stop, Verdict, Work, plan_one,
+use futures_util::{TryStreamExt as _, stream};
+use sealwax_jobs::{
+    CancellationToken,
+    rewrap::{Action, Apply, JobInput, Plan, PlanFile, PlannedObject, plan_one},
 };
 use sealwax_s3::{
     DataKeyWay, ErrorKind, KeyChanges, ListedObject, MetadataWay, PlacePolicy, RewrapOutcome,
@@ -20,7 +21,11 @@ async fn plan(rewrapper: &Rewrapper, objects: &Objects, directory: &tempfile::Te
     let path = directory.path().join("plan");
     let file = std::fs::File::create(&path).expect("a file");
     let listing = objects.list(rewrapper.s3());
-    Planning::new(rewrapper.clone()).send(listing, &objects.prefix, file).await.expect("a plan");
+    Plan::new(rewrapper.clone())
+        .run(listing, &objects.prefix, file)
+        .finish()
+        .await
+        .expect("a plan");
     PlanFile::open(&path).await.expect("a plan")
 }
 
@@ -48,7 +53,7 @@ async fn a_job_costs_one_head_and_one_copy_an_object_and_no_body() {
     assert_eq!(calls(&wire).get("HeadObject"), Some(&20));
     assert!(!calls(&wire).contains_key("CopyObject"), "a plan changes nothing");
     wire.forget();
-    let (reports, tally) = run(Apply::new(rewrapper.clone()), Work::plan(plan)).await;
+    let (reports, tally) = run(Apply::new(rewrapper.clone()), JobInput::plan(plan)).await;
     let tally = tally.expect("done");
     assert!(tally.is_complete());
     assert_eq!((reports.len(), tally.rewrapped, tally.replanned), (20, 20, 0));
@@ -88,18 +93,18 @@ async fn an_object_that_changed_since_the_plan_is_evaluated_again() {
         .send()
         .await
         .expect("put");
-    let (reports, tally) = run(Apply::new(rewrapper.clone()), Work::plan(plan)).await;
+    let (reports, tally) = run(Apply::new(rewrapper.clone()), JobInput::plan(plan)).await;
     assert!(tally.expect("done").is_complete());
     let found: BTreeMap<_, _> = reports
         .iter()
-        .map(|report| (report.object.clone(), (report.outcome, report.replanned)))
+        .map(|report| (report.object.to_string(), (report.outcome.name(), report.replanned)))
         .collect();
     let expected = [
-        (Verdict::Rewrapped, true),
-        (Verdict::Unchanged, true),
-        (Verdict::Gone, false),
-        (Verdict::NotSealed, true),
-        (Verdict::Rewrapped, false),
+        ("rewrapped", true),
+        ("unchanged", true),
+        ("gone", false),
+        ("not-sealed", true),
+        ("rewrapped", false),
     ];
     for (uri, expected) in uris.iter().zip(expected) {
         assert_eq!(found.get(&uri.to_string()), Some(&expected), "{uri}");
@@ -117,16 +122,21 @@ async fn a_stopped_job_resumes_where_it_was() {
     loop {
         runs += 1;
         assert!(runs < 30, "it never ends");
-        let (stop, mut told) = (Stop::new(), 0);
-        let apply =
-            Apply::new(rewrapper.clone()).concurrency(3).journal(&journal).stop(stop.clone());
-        let apply = apply.on_report(move |_| {
+        let cancellation = CancellationToken::new();
+        let apply = Apply::new(rewrapper.clone()).concurrency(3).journal(&journal);
+        let mut outcomes =
+            apply.cancellation(cancellation.clone()).run(objects.work(rewrapper.s3()));
+        let mut told = 0;
+        while let Some(object) = outcomes.try_next().await.expect("a run") {
+            let line = serde_json::to_string(&object).expect("a line") + "\n";
+            let on_disk = std::fs::read_to_string(&journal).expect("a journal");
+            assert!(on_disk.contains(&line), "{line} is told before it is on disk");
             told += 1;
             if told == stop_after {
-                stop.stop();
+                cancellation.cancel();
             }
-        });
-        let tally = apply.send(objects.work(rewrapper.s3())).await.expect("a run");
+        }
+        let tally = outcomes.summary();
         assert_eq!(tally.done_before, seen);
         seen += tally.done();
         if !tally.stopped {
@@ -160,17 +170,20 @@ async fn failures_are_reported_and_the_rest_is_done() {
         let tally = tally.expect("a run");
         let expected = if run_of_two == 0 { (4, 2, 0) } else { (0, 2, 4) };
         assert_eq!(
-            (tally.rewrapped, tally.failed, tally.done_before),
+            (tally.rewrapped, tally.errors, tally.done_before),
             expected,
             "a second run retries the failures"
         );
         assert!(!tally.is_complete());
-        let failed: Vec<_> =
-            reports.iter().filter(|report| report.outcome == Verdict::Failed).collect();
+        let failed: Vec<_> = reports
+            .iter()
+            .filter(|report| matches!(report.outcome, RewrapOutcome::Failed(_)))
+            .collect();
         assert_eq!(failed.len(), 2);
-        assert!(failed.iter().all(
-            |report| report.kind.as_deref() == Some("no-matching-key") && report.why.is_some()
-        ));
+        for report in failed {
+            let error = report.outcome.error().expect("a failure");
+            assert_eq!(error.kind(), ErrorKind::NoMatchingKey);
+        }
     }
     for uri in &objects.uris[..2] {
         assert_eq!(read(&other, uri).await.expect("it still opens"), uri.key());
@@ -189,10 +202,13 @@ async fn older_versions_are_reported_and_left() {
         .rewrapper(KeyChanges::new().add_keys(stack.keyring([&stack.home.key_2])))
         .expect("edits");
     let (reports, tally) =
-        run(Apply::new(rewrapper.clone()), Work::listing(listing, "versions")).await;
-    assert_eq!((tally.as_ref().expect("done").rewrapped, tally.expect("done").failed), (1, 1));
-    let failed = reports.iter().find(|report| report.outcome == Verdict::Failed).expect("one");
-    assert_eq!(failed.kind.as_deref(), Some("unsupported"));
+        run(Apply::new(rewrapper.clone()), JobInput::listing(listing, "versions")).await;
+    assert_eq!((tally.as_ref().expect("done").rewrapped, tally.expect("done").errors), (1, 1));
+    let failed = reports
+        .iter()
+        .find(|report| matches!(report.outcome, RewrapOutcome::Failed(_)))
+        .expect("one");
+    assert_eq!(failed.outcome.error().expect("a failure").kind(), ErrorKind::Unsupported);
     assert_eq!(read(&client, &uri).await.expect("the newest"), "new");
     // A named version that is not the latest is not rewrapped as the latest.
     let named = ListedObject::new(uri.bucket(), uri.key()).version("not-the-newest");
@@ -283,7 +299,7 @@ async fn an_intermediate_key_is_wrapped_once_for_all_its_objects() {
     let listed = |bucket: &str| {
         let objects: Vec<_> =
             uris.iter().map(|uri| Ok(ListedObject::new(bucket, uri.key()))).collect();
-        Work::listing(stream::iter(objects), "these")
+        JobInput::listing(stream::iter(objects), "these")
     };
     let count = |stack: &LocalStack| {
         let mut counts = BTreeMap::new();
@@ -373,7 +389,7 @@ async fn a_truncated_plan_is_refused() {
     let without: String = [0, 1, 3, 4, 5].iter().map(|at| format!("{}\n", lines[*at])).collect();
     std::fs::write(&path, without).expect("written");
     let plan = PlanFile::open(&path).await.expect("its ends are whole");
-    let (_, tally) = run(Apply::new(rewrapper.clone()), Work::plan(plan)).await;
+    let (_, tally) = run(Apply::new(rewrapper.clone()), JobInput::plan(plan)).await;
     assert_eq!(tally.expect_err("a line is missing").kind(), ErrorKind::JobMismatch);
     // A plan belongs to its own key changes.
     std::fs::write(&path, &whole).expect("written");
@@ -383,7 +399,7 @@ async fn a_truncated_plan_is_refused() {
         KeyChanges::new().replace_keys(local_keyring("b")),
     )
     .await;
-    let (_, tally) = run(Apply::new(other.clone()), Work::plan(plan)).await;
+    let (_, tally) = run(Apply::new(other.clone()), JobInput::plan(plan)).await;
     assert_eq!(tally.expect_err("other edits").kind(), ErrorKind::JobMismatch);
     assert!(objects.generations().await.iter().all(|generation| *generation <= 2));
 }

@@ -12,8 +12,9 @@ use std::{
 
 use proptest::{collection::vec, prelude::*, test_runner::Config};
 use sealwax_jobs::{
+    Summary as _,
     listing::Listing,
-    rewrap::{Apply, Work},
+    rewrap::{Apply, JobInput},
 };
 use sealwax_s3::{ErrorKind, KeyChanges, S3Uri};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
@@ -153,7 +154,7 @@ impl World {
                     .concurrency(4)
                     .journal(directory.path().join("journal"));
                 let listing = Listing::objects(rewrapper.s3(), &bucket, &self.prefix);
-                match apply.send(Work::listing(listing, "all")).await {
+                match apply.run(JobInput::listing(listing, "all")).finish().await {
                     Ok(tally) => return tally,
                     // The thread of a crashed job still writes its last line.
                     Err(error) if error.kind() == ErrorKind::Locked => {
@@ -196,9 +197,9 @@ impl World {
                 None => failed += 1,
             }
         }
-        assert_eq!(tally.failed, failed, "{tally:?}");
+        assert_eq!(tally.errors, failed, "{tally:?}");
         assert_eq!(
-            tally.done() + tally.done_before + tally.undone(),
+            tally.done() + tally.done_before + tally.failed(),
             self.model.len() as u64,
             "{tally:?}"
         );

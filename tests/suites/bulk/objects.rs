@@ -3,11 +3,10 @@
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_jobs::{
     listing::Listing,
-    rewrap::{Apply, Report, Tally, Work},
+    rewrap::{AppliedObject, Apply, JobInput, RewrapSummary},
 };
 use sealwax_s3::{Error, KeyChanges, Rewrapper, S3Uri, SealedClient, aws_sdk_s3::Client};
 use sealwax_tests::{SeaweedFs, Wire, local_keyring, read};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// Objects sealed under the local key `a`.
 pub(crate) struct Objects {
@@ -41,8 +40,8 @@ impl Objects {
         Listing::objects(s3, &self.bucket, &self.prefix)
     }
 
-    pub(crate) fn work(&self, s3: &Client) -> Work {
-        Work::listing(self.list(s3), &self.prefix)
+    pub(crate) fn work(&self, s3: &Client) -> JobInput {
+        JobInput::listing(self.list(s3), &self.prefix)
     }
 
     /// Asserts that all of them open with the local key `name` and hold their plaintext.
@@ -75,14 +74,17 @@ pub(crate) fn add_b() -> KeyChanges {
     KeyChanges::new().add_keys(local_keyring("b"))
 }
 
-/// Runs a job. Returns its reports and its summary.
-pub(crate) async fn run(apply: Apply, work: Work) -> (Vec<Report>, Result<Tally, Error>) {
-    let reports = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&reports);
-    let tell = move |report: &Report| {
-        told.lock().unwrap_or_else(PoisonError::into_inner).push(report.clone());
-    };
-    let tally = apply.on_report(tell).send(work).await;
-    let reports = std::mem::take(&mut *reports.lock().unwrap_or_else(PoisonError::into_inner));
-    (reports, tally)
+/// Runs a job to its end; returns the outcomes of its objects, and its summary.
+pub(crate) async fn run(
+    apply: Apply,
+    input: JobInput,
+) -> (Vec<AppliedObject>, Result<RewrapSummary, Error>) {
+    let (mut outcomes, mut applied) = (apply.run(input), Vec::new());
+    loop {
+        match outcomes.try_next().await {
+            Ok(Some(object)) => applied.push(object),
+            Ok(None) => return (applied, Ok(*outcomes.summary())),
+            Err(error) => return (applied, Err(error)),
+        }
+    }
 }

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use sealwax_jobs::rewrap::{Apply, Verdict};
+use sealwax_jobs::rewrap::Apply;
 use sealwax_s3::{
-    ErrorKind, KeyChanges,
+    ErrorKind, KeyChanges, RewrapOutcome,
     envelope::{Keyring, MultiKeyring},
 };
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
@@ -40,7 +40,10 @@ async fn an_object_that_changes_during_the_job_is_evaluated_again() {
         let (reports, tally) =
             run(Apply::new(rewrapper.clone()).concurrency(1), objects.work(rewrapper.s3())).await;
         assert!(tally.expect("done").is_complete(), "{reports:?}");
-        assert!(reports.iter().all(|report| report.outcome == Verdict::Rewrapped), "{reports:?}");
+        assert!(
+            reports.iter().all(|report| matches!(report.outcome, RewrapOutcome::Rewrapped { .. })),
+            "{reports:?}"
+        );
         let store = SeaweedFs::new().await;
         for uri in &objects.uris {
             let expected = if overwrites { "newer" } else { uri.key() };

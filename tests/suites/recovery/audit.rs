@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
+    Summary as _,
     audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence},
     listing::Listing,
 };
@@ -75,7 +76,7 @@ async fn an_audit_reports_every_object_with_its_keys_or_its_kind() {
     assert!(by_name("broken").problem.is_some());
 
     let mut summary = AuditSummary::default();
-    found.iter().for_each(|one| summary.count(one));
+    found.iter().for_each(|one| summary.record(one));
     assert_eq!((summary.objects, summary.failed()), (11, 1));
     assert_eq!(summary.kinds.values().sum::<u64>(), 11);
     assert_eq!((summary.keys[here.as_str()].objects, summary.keys[here.as_str()].sole), (2, 1));
@@ -208,7 +209,7 @@ async fn an_audit_asks_kms_once_for_each_wrapped_or_intermediate_key() {
     );
 
     let mut summary = AuditSummary::default();
-    found.values().for_each(|one| summary.count(one));
+    found.values().for_each(|one| summary.record(one));
     let of = |key: &KmsKeyArn, material: &AuditedMaterial| {
         summary.materials[&(key.as_str().to_owned(), material.clone())]
     };
@@ -272,7 +273,7 @@ async fn an_audit_records_refusals_of_kms_and_retries_throttled_calls() {
         (ObjectKind::Sealwax, &AuditedMaterial::Unknown)
     );
     let mut summary = AuditSummary::default();
-    summary.count(&found["x"]);
+    summary.record(&found["x"]);
     assert_eq!(summary.failed(), 1);
 }
 

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     drill::{BlockedRegions, Lag},
     listing::Listing,
-    verify::{VerifyAll, VerifyOutcome},
+    verify::{VerifiedObject, VerifyAll},
 };
 use sealwax_s3::{ErrorKind, PlacePolicy, aws_sdk_s3::error::SdkError};
 use sealwax_tests::{LocalStack, Reaction, Wire, east, west};
@@ -60,7 +60,7 @@ async fn a_drill_counts_only_objects_that_the_replicas_region_opens() {
     // Both keys may be used, but us-east-1 does not respond.
     let client = stack.client([here, there]);
     let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
-    let outcomes: Vec<VerifyOutcome> =
+    let outcomes: Vec<VerifiedObject> =
         VerifyAll::new(client).run(listing).try_collect().await.expect("a listing");
     for outcome in &outcomes {
         let failure = outcome.result.as_ref().err().map(|error| (error.kind(), error.to_string()));

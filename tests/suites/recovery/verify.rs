@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_jobs::{
+    Summary as _,
     listing::Listing,
-    verify::{Sample, VerifyAll, VerifyOutcome, VerifySummary},
+    verify::{Sample, VerifiedObject, VerifyAll, VerifySummary},
 };
 use sealwax_s3::{Error, ErrorKind, ListedObject, SealedClient, SidecarPolicy, VerifyDepth};
 use sealwax_tests::{
@@ -15,10 +16,10 @@ use sealwax_tests::{
 
 use super::{Folder, store_plain};
 
-async fn all(verify: VerifyAll, objects: Listing) -> (Vec<VerifyOutcome>, VerifySummary) {
+async fn all(verify: VerifyAll, objects: Listing) -> (Vec<VerifiedObject>, VerifySummary) {
     let outcomes: Vec<_> = verify.run(objects).try_collect().await.expect("a whole listing");
     let mut summary = VerifySummary::default();
-    outcomes.iter().for_each(|outcome| summary.count(outcome));
+    outcomes.iter().for_each(|outcome| summary.record(outcome));
     (outcomes, summary)
 }
 
@@ -179,7 +180,7 @@ async fn a_sample_is_the_same_each_time() {
         let sample = Sample::new(0.5, seed).expect("a fraction");
         let expected = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
         let expected: Vec<_> = expected
-            .try_filter(|object| std::future::ready(sample.has(object)))
+            .try_filter(|object| std::future::ready(sample.contains(object)))
             .try_collect()
             .await
             .expect("a list");

@@ -2,8 +2,9 @@
 
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
+    Summary as _,
     listing::Listing,
-    rewrap::{Action, Apply, Work, plan_one},
+    rewrap::{Action, Apply, JobInput, plan_one},
 };
 use sealwax_s3::{
     ErrorKind, KeyChanges, MetadataWay, ObjectFormat, UnencryptedObjects, WriteFormat,
@@ -134,7 +135,8 @@ async fn a_bulk_rewrap_covers_all_formats() {
     assert_eq!(ways, expected.map(|(name, way)| (name.to_owned(), way)));
 
     let tally = Apply::new(rewrapper.clone())
-        .send(Work::listing(listing(), root.to_string()))
+        .run(JobInput::listing(listing(), root.to_string()))
+        .finish()
         .await
         .expect("applied");
     assert!(tally.is_complete(), "{tally:?}");
@@ -283,7 +285,7 @@ async fn a_prefix_is_migrated_and_back() {
             migrate.run(Listing::objects(&weed.s3(), root.bucket(), format!("{}/", root.key())));
         let mut summary = MigrateSummary::default();
         while let Some(outcome) = outcomes.try_next().await.expect("the listing") {
-            summary.count(&outcome);
+            summary.record(&outcome);
         }
         summary
     };

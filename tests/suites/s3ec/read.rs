@@ -160,7 +160,7 @@ async fn plaintext_is_released_only_after_verification() {
             assert_eq!(whole.expect("get"), data, "{len}");
         } else {
             let error = assert_kind(whole, ErrorKind::Unsupported, &uri, "longer than the bound");
-            assert!(error.to_string().contains("release_unverified"), "{error}");
+            assert!(error.to_string().contains("release it unverified"), "{error}");
         }
         let mut unverified =
             bounded.get().uri(&uri).send().await.expect("get").release_unverified();

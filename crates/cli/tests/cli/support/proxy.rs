@@ -40,12 +40,12 @@ impl PartsProxy {
         self.last.store(last, Ordering::Relaxed);
     }
 
-    /// Its address.
+    /// Returns its address.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// The parts that were sent through it.
+    /// Returns the numbers of the forwarded parts.
     pub(crate) fn parts(&self) -> BTreeSet<i32> {
         self.parts.lock().expect("no panic").clone()
     }

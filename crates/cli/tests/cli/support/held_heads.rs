@@ -13,12 +13,12 @@ use super::relay::relay;
 
 /// Passes everything on to a server, but holds `HeadObject` requests back until it is told to let
 /// go.
-pub(crate) struct HeldLooks {
+pub(crate) struct HeldHeads {
     url: String,
     let_go: Arc<(Mutex<bool>, Condvar)>,
 }
 
-impl HeldLooks {
+impl HeldHeads {
     /// Starts to listen, and holds every `HeadObject` back.
     pub(crate) fn start(server: &str) -> Self {
         Self::after(0, server)
@@ -33,7 +33,7 @@ impl HeldLooks {
         Self { url, let_go }
     }
 
-    /// Its address.
+    /// Returns its address.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
