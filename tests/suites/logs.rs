@@ -100,6 +100,10 @@ fn no_log_level_holds_a_secret() {
     });
     let log = log.take();
     assert!(log.contains(OWN) && log.contains("TRACE"), "nothing was logged");
+    let len = PLAINTEXT.len();
+    for field in [&format!("bytes={len}"), "hit=false", "hit=true", "attempt=1", "duration_ms="] {
+        assert!(log.contains(field), "no {field}: docs/OBSERVABILITY.md promises it");
+    }
     println!("{} bytes of logs", log.len());
     assert_absent(&log, KEY);
     let data_key = data_key.expose_secret();

@@ -61,7 +61,10 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Send + Sync + 'static> SingleFlightC
     ) -> Result<Arc<V>, KeyringError> {
         loop {
             let pending = match self.lookup(key, bytes, &request) {
-                Lookup::Hit(value) => return Ok(value),
+                Lookup::Hit(value) => {
+                    tracing::debug!(hit = true, "intermediate key");
+                    return Ok(value);
+                }
                 Lookup::Wait(pending) => pending,
             };
             // The age counts from before the call to the key service.
@@ -116,6 +119,7 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Send + Sync + 'static> SingleFlightC
         if let Some(value) = hit {
             return Lookup::Hit(value);
         }
+        tracing::debug!(hit = false, "intermediate key");
         let future: BoxFuture<'static, _> =
             Box::pin(request().map(|result| result.map(Arc::new).map_err(Arc::new)));
         let pending = future.shared();

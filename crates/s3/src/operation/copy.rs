@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{Keyring, ObjectHeader};
+use tracing::{Span, field::Empty};
 
 use super::{Handle, head::Head, object_setters};
 use crate::{
@@ -170,7 +171,7 @@ impl CopyObject {
     #[tracing::instrument(
         name = "copy",
         skip_all,
-        fields(bucket = self.bucket, key = self.key),
+        fields(bucket = self.bucket, key = self.key, bytes = Empty),
         err(level = "debug")
     )]
     pub async fn send(self) -> Result<CopyObjectOutput, Error> {
@@ -199,6 +200,7 @@ impl CopyObject {
         }
 
         let (info, header) = self.header_for(&source, &target, info).await?;
+        Span::current().record("bytes", info.plaintext_len());
         tracing::debug!(generation = header.generation(), keys = header.keys().len(), "copying");
         let (attributes, expires) = self.attributes_for(&source, &target, &snapshot).await?;
         let metadata = join_metadata(&ObjectFormat::Sealwax(header.clone()), &info.metadata);

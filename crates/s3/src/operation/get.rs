@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 use sealwax_envelope::{EncryptionContext, ObjectHeader, s3ec::Envelope};
 use tokio::io::AsyncBufRead;
+use tracing::{Span, field::Empty};
 
 use super::{ContextSetting, Handle, context_setters, head::Head, object_setters};
 pub use crate::download::stream::PlaintextStream;
@@ -166,7 +167,7 @@ impl Get {
     #[tracing::instrument(
         name = "get",
         skip_all,
-        fields(bucket = self.bucket, key = self.key),
+        fields(bucket = self.bucket, key = self.key, bytes = Empty),
         err(level = "debug")
     )]
     pub async fn send(self) -> Result<SealedObject, Error> {
@@ -178,6 +179,7 @@ impl Get {
         let Some(window) = self.requested.window(info.plaintext_len()) else {
             return Err(beyond_the_end(&target, info.plaintext_len()));
         };
+        Span::current().record("bytes", window.end - window.start);
         let fetcher = Fetcher { store: store.clone(), target, pin };
         let opening = ObjectOpening { get: &self, context, fetcher, window };
         let reader = match info.format() {

@@ -16,6 +16,8 @@ use sealwax_envelope::{
 
 pub use self::encryption_client::{PutS3ec, PutS3ecOutput};
 use self::resumption::Resumption;
+use tracing::{Span, field::Empty};
+
 use super::{ContextSetting, Handle, context_setters, object_setters};
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
@@ -211,7 +213,7 @@ impl Put {
     #[tracing::instrument(
         name = "put",
         skip_all,
-        fields(bucket = self.bucket, key = self.key),
+        fields(bucket = self.bucket, key = self.key, bytes = Empty),
         err(level = "debug")
     )]
     pub async fn send(self) -> Result<PutOutput, Error> {
@@ -291,6 +293,7 @@ impl Put {
 impl PutOutput {
     fn new(uploaded: Uploaded, header: ObjectHeader) -> Self {
         let Uploaded { e_tag, version_id, plaintext_len } = uploaded;
+        Span::current().record("bytes", plaintext_len);
         tracing::debug!(plaintext_len, keys = header.keys().len(), "sealed and stored");
         Self { e_tag, version_id, plaintext_len, header }
     }

@@ -5,6 +5,7 @@ use std::{fmt, io, sync::Arc};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use futures_util::TryStreamExt as _;
 use sealwax_envelope::{EncryptionContext, Keyring, ObjectHeader, s3ec::Storage};
+use tracing::{Span, field::Empty};
 
 use super::{
     Handle,
@@ -154,7 +155,7 @@ impl Reencrypt {
     #[tracing::instrument(
         name = "reencrypt",
         skip_all,
-        fields(bucket = self.bucket, key = self.key),
+        fields(bucket = self.bucket, key = self.key, bytes = Empty),
         err(level = "debug")
     )]
     pub async fn send(self) -> Result<ReencryptOutput, Error> {
@@ -238,6 +239,7 @@ impl Reencrypt {
                 }
             }
         };
+        Span::current().record("bytes", output.plaintext_len);
         let had_file =
             info.envelope().is_some_and(|envelope| envelope.storage() == Storage::InstructionFile);
         if had_file && output.version_id.is_none() {

@@ -2,6 +2,7 @@
 
 use futures_util::TryStreamExt as _;
 use sealwax_envelope::geometry::CHUNK_LEN;
+use tracing::{Span, field::Empty};
 
 use super::{
     Handle,
@@ -109,7 +110,7 @@ impl Verify {
     #[tracing::instrument(
         name = "verify",
         skip_all,
-        fields(bucket = self.bucket, key = self.key),
+        fields(bucket = self.bucket, key = self.key, bytes = Empty),
         err(level = "debug")
     )]
     pub async fn send(self) -> Result<VerifyOutput, Error> {
@@ -148,6 +149,7 @@ impl Verify {
             };
             let opened =
                 opened.await.map_err(|error: Error| error.in_operation(target.operation))?;
+            Span::current().record("bytes", opened);
             return Ok(VerifyOutput { info, depth: VerifyDepth::Full, opened });
         }
         let opened = match (self.depth, len) {
@@ -160,6 +162,7 @@ impl Verify {
             _ => drain(get).await,
         };
         let opened = opened.map_err(|error| error.in_operation(target.operation))?;
+        Span::current().record("bytes", opened);
         Ok(VerifyOutput { info, depth: self.depth, opened })
     }
 }

@@ -21,7 +21,7 @@ use tokio::{
     sync::oneshot,
     task::{JoinHandle, JoinSet},
 };
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field::Empty};
 
 use super::{Store, lost_answer::Stored};
 use crate::error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure};
@@ -182,7 +182,7 @@ impl<T: Send + 'static, R: Record> MultipartUpload<T, R> {
 
     /// Sends part `number` in the background.
     pub(crate) fn spawn(&mut self, number: usize, send: impl Future<Output = T> + Send + 'static) {
-        self.parts.spawn(send.instrument(tracing::debug_span!("part", number)));
+        self.parts.spawn(send.instrument(tracing::debug_span!("part", number, bytes = Empty)));
     }
 
     /// Waits for one part in flight; `None` if there is none.

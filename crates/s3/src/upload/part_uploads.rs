@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, pin::pin, sync::Arc};
 use aws_sdk_s3::{
     operation::head_object::HeadObjectOutput, primitives::ByteStream, types::CompletedPart,
 };
+use tracing::Span;
 
 use super::{
     Upload, Uploaded,
@@ -233,7 +234,7 @@ async fn send_part(
         }
     }
     let config = store.config_for_body(sealed.bytes.len());
-    tracing::debug!(bytes = sealed.bytes.len(), "sending");
+    Span::current().record("bytes", sealed.bytes.len());
     let output = store
         .s3()
         .upload_part()

@@ -6,6 +6,7 @@ use sealwax_envelope::{
     metadata,
     s3ec::{ContentSealer, Envelope, Error as FormatError, MAX_PLAINTEXT_LEN, Storage},
 };
+use tracing::{Span, field::Empty};
 
 use super::Put;
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     format::ObjectFormat,
     operation::Handle,
     store::companion::Replaces,
-    upload::{Upload, source::Parts},
+    upload::{Upload, Uploaded, source::Parts},
     vault::instruction_file,
 };
 
@@ -82,7 +83,7 @@ impl PutS3ec {
     #[tracing::instrument(
         name = "put",
         skip_all,
-        fields(bucket = self.put.bucket, key = self.put.key),
+        fields(bucket = self.put.bucket, key = self.put.key, bytes = Empty),
         err(level = "debug")
     )]
     pub async fn send(self) -> Result<PutS3ecOutput, Error> {
@@ -160,12 +161,10 @@ impl PutS3ec {
             state_file: None,
         };
         match upload.run(parts, Box::new(sealer).into()).await {
-            Ok(uploaded) => Ok(PutS3ecOutput {
-                e_tag: uploaded.e_tag,
-                version_id: uploaded.version_id,
-                plaintext_len: uploaded.plaintext_len,
-                envelope,
-            }),
+            Ok(Uploaded { e_tag, version_id, plaintext_len }) => {
+                Span::current().record("bytes", plaintext_len);
+                Ok(PutS3ecOutput { e_tag, version_id, plaintext_len, envelope })
+            }
             Err(error) => {
                 // If S3 did not answer, the object may be stored and then needs the file.
                 if written && !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Service) {

@@ -7,6 +7,7 @@
 use std::{future::ready, ops::Range};
 
 use aws_sdk_s3::types::CompletedPart;
+use tracing::Span;
 
 use super::{ServerCopy, SourceGuard, Stored, boundaries, kept_checksum};
 use crate::{
@@ -105,6 +106,7 @@ async fn copy_part(
 ) -> Result<CompletedPart, Error> {
     let UploadHandle { store, target, upload_id, .. } = &handle;
     let number = i32::try_from(number).unwrap_or(i32::MAX);
+    Span::current().record("bytes", bytes.end - bytes.start);
     let output = store
         .s3()
         .upload_part_copy()
