@@ -1,4 +1,4 @@
-//! What to measure.
+//! Arguments of the benchmark.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -9,7 +9,7 @@ use crate::{Result, contender::Contender};
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Whole processes against a null S3 server.
+/// Benchmark whole processes against a null S3 server.
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -18,55 +18,55 @@ pub(crate) struct Args {
     pub(crate) own: Option<Own>,
 }
 
-/// What this program starts itself for.
+/// Internal subcommands, for processes that this program starts.
 #[derive(Debug, Subcommand)]
 #[command(hide = true)]
 pub(crate) enum Own {
-    /// The null server
+    /// Run the null server
     Serve { store: PathBuf, latency_ms: u64 },
-    /// Runs a command and prints what it took
+    /// Run a command and print its cost
     Measure {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
-    /// Writes bytes to standard output
+    /// Write bytes to standard output
     Feed { bytes: u64 },
-    /// Stores plain bytes by the bare SDK
+    /// Upload plain bytes with the bare SDK
     BarePut { file: PathBuf, bucket: String, key: String },
-    /// Reads plain bytes by the bare SDK
+    /// Download plain bytes with the bare SDK
     BareGet { bucket: String, key: String, file: PathBuf },
 }
 
-/// Options that choose what is measured.
+/// Options that select the measurements.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlanArgs {
-    /// Few, small and fast: to try the benchmark out
+    /// Measure little, for a trial
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Rewraps of many objects instead, into docs/BENCHMARKS-REWRAP.md
+    /// Measure bulk rewraps instead, into docs/BENCHMARKS-REWRAP.md
     #[arg(long)]
     pub(crate) rewrap: bool,
-    /// Lengths of the objects, such as 1MiB,64MiB,1GiB
+    /// Lengths of objects, such as 1MiB,64MiB,1GiB
     #[arg(long, value_delimiter = ',', value_parser = bytes)]
     sizes: Vec<u64>,
-    /// Length of the stream that is put from standard input; 0 leaves it out
+    /// Length of the upload from standard input; 0 omits it
     #[arg(long, value_parser = bytes)]
     stream: Option<u64>,
-    /// Delay of each answer of the server in ms, such as 0,30
+    /// Delays of the server's responses in ms, such as 0,30
     #[arg(long, value_delimiter = ',')]
     latencies: Vec<u64>,
-    /// Who takes part
+    /// Clients to measure
     #[arg(long, value_delimiter = ',', value_enum)]
     contenders: Vec<Contender>,
-    /// Runs of each, instead of a number that depends on the length
+    /// Number of runs of each client [default: depends on the length]
     #[arg(long)]
     runs: Option<usize>,
-    /// Where to write the report
+    /// Report file
     #[arg(long)]
     out: Option<PathBuf>,
 }
 
-/// What is measured.
+/// Selected measurements.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) sizes: Vec<u64>,
@@ -78,7 +78,7 @@ pub(crate) struct Plan {
 }
 
 impl PlanArgs {
-    /// Fills in what was not given.
+    /// Fills in defaults.
     pub(crate) fn resolve(self) -> Result<Plan> {
         let or = |given: Vec<u64>, quick: &[u64], full: &[u64]| match given.is_empty() {
             true if self.quick => quick.to_vec(),
@@ -88,7 +88,7 @@ impl PlanArgs {
         let stream = self.stream.unwrap_or(if self.quick { 256 * MIB } else { 20 * GIB });
         let contenders =
             if self.contenders.is_empty() { Contender::ALL.to_vec() } else { self.contenders };
-        // Only a full run is worth keeping.
+        // Only a full run updates the documentation.
         let out = if self.quick { "target/bench/QUICK.md" } else { "docs/BENCHMARKS.md" };
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         Ok(Plan {
@@ -103,7 +103,7 @@ impl PlanArgs {
 }
 
 impl Plan {
-    /// How often each contender transfers `size` bytes.
+    /// Returns the number of runs for `size` bytes.
     pub(crate) fn runs(&self, size: u64) -> usize {
         self.runs.unwrap_or(match size {
             size if size <= MIB => 21,
@@ -113,7 +113,7 @@ impl Plan {
     }
 }
 
-/// Reads `64MiB`, `1GiB` or `0`.
+/// Parses `64MiB`, `1GiB` or `0`.
 fn bytes(text: &str) -> std::result::Result<u64, String> {
     let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {

@@ -1,4 +1,5 @@
-//! The baseline: the SDK alone on plain bytes, with the same parts, concurrency and checksums as Sealwax.
+//! The baseline: the SDK alone on plain bytes, with the same parts, concurrency and checksums as
+//! Sealwax.
 
 use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path, sync::Arc};
 
@@ -18,14 +19,14 @@ use tokio::{
 
 use crate::Result;
 
-/// Bytes in one part.
+/// Part length in bytes.
 const PART_LEN: usize = 8 << 20;
 /// Parts in memory at once: Sealwax's budget of 128 MiB.
 const PUT_CONCURRENCY: usize = 16;
-/// Parts that are fetched at once, as many as Sealwax fetches.
+/// Parts fetched in parallel, as many as Sealwax fetches.
 const GET_CONCURRENCY: usize = 8;
 
-/// Stores a file, or standard input for `-`.
+/// Uploads a file, or standard input for `-`.
 pub(crate) fn put(file: &Path, bucket: &str, key: &str) -> Result<()> {
     Runtime::new()?.block_on(async {
         let object = Object::open(bucket, key).await;
@@ -38,12 +39,12 @@ pub(crate) fn put(file: &Path, bucket: &str, key: &str) -> Result<()> {
     })
 }
 
-/// Reads an object into a file.
+/// Downloads an object to a file.
 pub(crate) fn get(bucket: &str, key: &str, file: &Path) -> Result<()> {
     Runtime::new()?.block_on(async { Object::open(bucket, key).await.get(file).await })
 }
 
-/// A client, and the object that it works on.
+/// Client and its object.
 #[derive(Clone)]
 struct Object {
     s3: Client,
@@ -51,13 +52,13 @@ struct Object {
     key: String,
 }
 
-/// What is left to send.
+/// Remaining bytes to send.
 enum Parts {
     File { file: Arc<File>, offset: u64, len: u64 },
     Stdin(tokio::io::Stdin),
 }
 
-/// A part, read or yet to be read by a blocking thread.
+/// Part, either read or to be read by a blocking thread.
 enum Part {
     File { file: Arc<File>, offset: u64, len: usize },
     Read(Vec<u8>),
@@ -135,7 +136,7 @@ impl Object {
 
     async fn get(&self, path: &Path) -> Result<()> {
         let file = Arc::new(File::create(path)?);
-        // The first answer tells the length.
+        // The first response has the length.
         let first = self.s3.get_object().bucket(&self.bucket).key(&self.key);
         let first = first.range(format!("bytes=0-{}", PART_LEN - 1)).send().await?;
         let len = first
@@ -184,7 +185,7 @@ impl Parts {
         Ok(Self::File { file: Arc::new(file), offset: 0, len })
     }
 
-    /// The next part, and whether it is the last.
+    /// Returns the next part, and `true` if it is the last.
     async fn next(&mut self) -> io::Result<(Part, bool)> {
         match self {
             Self::File { file, offset, len } => {
@@ -213,7 +214,7 @@ impl Parts {
     }
 }
 
-/// The bytes of a part, as a body.
+/// Reads a part as a body.
 async fn read(part: Part) -> Result<ByteStream> {
     let bytes = match part {
         Part::Read(bytes) => bytes,

@@ -1,4 +1,5 @@
-//! What criterion measured of the ciphers: `cargo bench -p sealwax-envelope` leaves it in `target/criterion`.
+//! Results of the cipher benchmarks, which `cargo bench -p sealwax-envelope` leaves in
+//! `target/criterion`.
 
 use std::fs;
 
@@ -9,7 +10,7 @@ use crate::{Result, peers::target_directory};
 pub(crate) const BACKENDS: [&str; 2] = ["aws-lc-rs", "rustcrypto"];
 pub(crate) const LENS: [u64; 3] = [16 << 10, 1 << 20, 8 << 20];
 
-/// Median time of one iteration in ns; `None` where it was not measured.
+/// Returns the median time of one iteration in ns, if measured.
 pub(crate) fn nanoseconds(backend: &str, benchmark: &str) -> Result<Option<f64>> {
     let file = target_directory()?
         .join("criterion")
@@ -21,14 +22,16 @@ pub(crate) fn nanoseconds(backend: &str, benchmark: &str) -> Result<Option<f64>>
     Ok(estimates["median"]["point_estimate"].as_f64())
 }
 
-/// GB/s of `operation` (`seal`, `open`, `seal-bare`, `open-bare`) on buffers of `len` bytes.
+/// Returns the GB/s of `operation` (`seal`, `open`, `seal-bare`, `open-bare`) on buffers of `len`
+/// bytes.
 pub(crate) fn throughput(backend: &str, operation: &str, len: u64) -> Result<Option<f64>> {
     let nanoseconds = nanoseconds(backend, &format!("{operation}/{len}"))?;
     #[expect(clippy::cast_precision_loss, reason = "a length far below 2^52")]
     Ok(nanoseconds.map(|nanoseconds| len as f64 / nanoseconds))
 }
 
-/// The share of a bare loop's speed that `operation` reaches on 8 MiB, both measured in turns.
+/// Returns the share of a bare loop's speed that `operation` reaches on 8 MiB, both measured in
+/// turns.
 pub(crate) fn share(backend: &str, operation: &str) -> Result<Option<f64>> {
     let file = target_directory()?.join("criterion").join(backend).join("share.json");
     let Ok(text) = fs::read(file) else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! Who takes part, and with which command line.
+//! Measured clients and their command lines.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,16 +12,17 @@ use crate::{
     peers::{self, Peers},
 };
 
-/// The only account, and the only key, of the null server's KMS.
+/// Only account of the null server's KMS.
 pub(crate) const ACCOUNT: &str = "111122223333";
+/// Only key of the null server's KMS.
 pub(crate) const KEY_ARN: &str =
     "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-/// Where uploads are discarded.
+/// Bucket that discards uploads.
 pub(crate) const NULL: &str = "null";
-/// Where uploads are kept, to be read.
+/// Bucket that keeps uploads, for downloads.
 pub(crate) const KEPT: &str = "kept";
 
-/// A client of S3.
+/// S3 client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Contender {
     Sealwax,
@@ -31,14 +32,14 @@ pub(crate) enum Contender {
     S3ecPython,
 }
 
-/// Where an upload's bytes come from.
+/// Source of an upload.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Source<'a> {
     File(&'a Path),
     Stdin,
 }
 
-/// An object.
+/// Object.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target<'a> {
     pub(crate) endpoint: &'a str,
@@ -47,7 +48,7 @@ pub(crate) struct Target<'a> {
 }
 
 impl Source<'_> {
-    /// How most commands name it.
+    /// Returns the source as most commands name it.
     fn or_dash(self) -> PathBuf {
         match self {
             Self::File(path) => path.to_owned(),
@@ -60,7 +61,7 @@ impl Contender {
     pub(crate) const ALL: [Self; 5] =
         [Self::Sealwax, Self::BareSdk, Self::S5cmd, Self::Rclone, Self::S3ecPython];
 
-    /// As the report names it.
+    /// Returns the name in the report.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sealwax => "sealwax",
@@ -71,7 +72,7 @@ impl Contender {
         }
     }
 
-    /// What the report says of it.
+    /// Returns the description in the report.
     pub(crate) fn description(self, peers: &Peers) -> Result<String> {
         Ok(match self {
             Self::Sealwax => "the command, release build, its defaults: parts of 8 MiB, a budget of 128 MiB".into(),
@@ -98,7 +99,7 @@ impl Contender {
         })
     }
 
-    /// Stores `source`.
+    /// Returns the command that uploads `source`.
     pub(crate) fn put(
         self,
         peers: &Peers,
@@ -133,7 +134,7 @@ impl Contender {
         Ok(command)
     }
 
-    /// Reads an object into `file`.
+    /// Returns the command that downloads an object to `file`.
     pub(crate) fn get(self, peers: &Peers, target: Target<'_>, file: &Path) -> Result<Command> {
         let Target { bucket, key, .. } = target;
         let mut command = self.command(peers, target)?;
@@ -151,7 +152,7 @@ impl Contender {
         Ok(command)
     }
 
-    /// The program, with the server as the only AWS that it knows.
+    /// Returns the program, with the null server as its only AWS endpoint.
     fn command(self, peers: &Peers, Target { endpoint, .. }: Target<'_>) -> Result<Command> {
         let mut command = match self {
             Self::Sealwax => Command::new(peers::sealwax()?),
@@ -177,7 +178,7 @@ impl Contender {
     }
 }
 
-/// An account that the null server does not look at, and nothing of the user's own settings.
+/// Credentials that the null server ignores, without any of the user's settings.
 pub(crate) const AWS_ENVIRONMENT: [(&str, &str); 8] = [
     ("AWS_ACCESS_KEY_ID", "bench"),
     ("AWS_SECRET_ACCESS_KEY", "bench"),
@@ -192,7 +193,7 @@ pub(crate) const AWS_ENVIRONMENT: [(&str, &str); 8] = [
 const S5CMD_PUT: [&str; 4] = ["--part-size", "8", "--concurrency", "16"];
 const S5CMD_GET: [&str; 4] = ["--part-size", "8", "--concurrency", "8"];
 
-/// `--ignore-times`: whatever is there is stored again.
+/// `--ignore-times`: existing files are uploaded again.
 const RCLONE: [&str; 8] = [
     "--config=",
     "--ignore-times",
@@ -204,7 +205,8 @@ const RCLONE: [&str; 8] = [
     "--multi-thread-streams=16",
 ];
 
-/// One encrypting remote for each bucket, named as the bucket. The password is "sealwax" as `rclone obscure` writes it.
+/// One encrypting remote per bucket, with the bucket's name. The password is "sealwax", obscured by
+/// `rclone obscure`.
 const RCLONE_CONFIG: [(&str, &str); 14] = [
     ("RCLONE_CONFIG_S3_TYPE", "s3"),
     ("RCLONE_CONFIG_S3_PROVIDER", "Other"),

@@ -1,10 +1,10 @@
-//! Where and of what the figures are.
+//! Machine and commit of the figures.
 
 use std::{fs, path::Path, process::Command, thread};
 
 use crate::Result;
 
-/// A line each, as Markdown list items.
+/// Describes the machine as Markdown list items.
 pub(crate) fn describe() -> Result<String> {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo")?;
     let field = |name: &str| {
@@ -34,7 +34,7 @@ pub(crate) fn describe() -> Result<String> {
 
 fn commit() -> Result<String> {
     let commit = output("git", &["rev-parse", "--short=12", "HEAD"])?;
-    // The report itself does not count: it is about to be written.
+    // Changes of the report itself don't count.
     let changed = output("git", &["status", "--porcelain", "--", ":/", ":!/docs/BENCHMARKS*.md"])?;
     Ok(if changed.is_empty() { commit } else { format!("{commit}, with uncommitted changes") })
 }

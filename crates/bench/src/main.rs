@@ -1,8 +1,10 @@
-//! Whole processes against a null S3 server: `sealwax`, the bare SDK on plain bytes, and other clients.
+//! Benchmarks of whole processes against a null S3 server: `sealwax`, the bare SDK on plain bytes,
+//! and other clients.
 //!
-//! `make bench` runs it and writes `docs/BENCHMARKS.md`. The server throws uploads away and sends stored bytes without
-//! touching them, so that what is left is the client. Each measured run is a process of its own; this program starts
-//! itself anew for everything that must not share a process: the server, the bare SDK, the measurement of a child.
+//! `make bench` runs it and writes `docs/BENCHMARKS.md`. The server discards uploads and sends
+//! stored bytes without touching them, so the figures show the client. Each measured run is a
+//! separate process. This program also starts itself for everything that must not share a process:
+//! the server, the bare SDK, and the measurement of a child.
 
 mod args;
 mod bare_sdk;
@@ -25,7 +27,7 @@ use clap::Parser as _;
 
 use self::args::{Args, Own};
 
-/// Whatever fails ends the benchmark.
+/// Result of a step; any error ends the benchmark.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> ExitCode {

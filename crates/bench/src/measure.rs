@@ -1,4 +1,4 @@
-//! One run of a child process, and what it took.
+//! Measured run of a child process.
 
 use std::{
     ffi::OsString,
@@ -14,26 +14,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-/// What one process took, with the processes that it waited for.
+/// Cost of one process and the children that it waited for.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Cost {
     pub(crate) wall: Duration,
     /// User and system time.
     pub(crate) cpu: Duration,
-    /// Peak of the resident memory in bytes.
+    /// Peak resident set size in bytes.
     pub(crate) memory: u64,
 }
 
-/// Where a child's standard input comes from.
+/// Standard input of a child.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stdin {
     Nothing,
-    /// So many bytes, from another process.
+    /// This many bytes, from another process.
     Bytes(u64),
 }
 
-/// Runs `command` in a process of its own that does nothing but wait for it: what the system then tells of its children is
-/// that of `command` alone. Returns the CPU time of the process that feeds it, too.
+/// Runs `command` in a process that only waits for it, so that the usage of its children is that of
+/// `command` alone. Also returns the CPU time of the process that feeds its standard input.
 pub(crate) fn run(command: &Command, stdin: Stdin, directory: &Path) -> Result<(Cost, Duration)> {
     let mut measure = Command::new(std::env::current_exe()?);
     measure.arg("measure").arg("--").arg(command.get_program()).args(command.get_args());
@@ -59,7 +59,7 @@ pub(crate) fn run(command: &Command, stdin: Stdin, directory: &Path) -> Result<(
         }
     };
     let child = measure.spawn()?;
-    // Else this process would keep the reading end of the feeder's pipe open.
+    // This process must not keep the read end of the feeder's pipe open.
     drop(measure);
     let output = child.wait_with_output()?;
     let mut fed = Duration::ZERO;
@@ -90,7 +90,7 @@ pub(crate) fn child(command: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// User and system time of all children that were waited for.
+/// Returns the user and system time of all children that were waited for.
 fn children_cpu() -> Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let micros = [usage.user_time(), usage.system_time()]
@@ -110,7 +110,7 @@ pub(crate) fn feed(mut bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// CPU time that all processes of the machine have used so far. It counts in ticks of 10 ms.
+/// Returns the CPU time of all processes on the machine so far, in ticks of 10 ms.
 pub(crate) fn machine_cpu() -> Result<Duration> {
     let stat = fs::read_to_string("/proc/stat")?;
     let line = stat

@@ -1,8 +1,8 @@
-//! A null server for S3, KMS and STS on the loopback interface: it costs far less than any client.
+//! Null server for S3, KMS and STS on the loopback interface, which costs far less than any client.
 //!
-//! Whatever is put into the bucket `null` is discarded inside the kernel, without being copied out of it. What is put into
-//! the bucket `kept` is stored in files, and later sent from there by `sendfile`. Nothing is verified, nobody is
-//! authenticated. Each connection has a thread of its own.
+//! Uploads to the bucket `null` are discarded in the kernel, without a copy to user space. Uploads
+//! to the bucket `kept` are stored in files, and sent from there by `sendfile`. The server verifies
+//! and authenticates nothing. Each connection has a thread.
 
 mod aws_json;
 mod generated_objects;
@@ -29,14 +29,17 @@ use self::{
 };
 use crate::Result;
 
-/// What all connections share.
+/// State that all connections share.
 struct Server {
     latency: Duration,
     objects: Objects,
     stats: Stats,
 }
 
-/// Serves until standard input ends, as it does with the process that started it. The port is printed first. What is kept is in the directory `store`, which several servers may share.
+/// Serves until standard input ends, which it does when the parent process exits.
+///
+/// Prints the port first. Kept objects are in the directory `store`, which several servers can
+/// share.
 pub(crate) fn serve(store: &Path, latency_ms: u64) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     println!("{}", listener.local_addr()?.port());
@@ -77,7 +80,7 @@ impl Server {
         Ok(())
     }
 
-    /// Takes the request's body and says what to answer.
+    /// Reads the request's body and returns the response.
     fn answer(&self, request: &Request, connection: &mut Connection) -> io::Result<Answer> {
         if request.path.starts_with(stats::PATH) {
             return Ok(Answer::ok("application/json", self.stats.to_json()?));

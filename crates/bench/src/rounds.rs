@@ -1,4 +1,4 @@
-//! The order of the runs: all contenders take turns, so that whatever slows the machine down slows all of them.
+//! Order of the runs: all clients take turns, so that noise on the machine affects all of them.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ use crate::{
 /// Most attempts of a run while other processes use the machine.
 const MAX_ATTEMPTS: usize = 4;
 
-/// The places and programs of all runs.
+/// Directories and programs of all runs.
 struct Bench<'a> {
     plan: &'a Plan,
     peers: Peers,
@@ -34,9 +34,9 @@ struct Bench<'a> {
     runs: Runs,
 }
 
-/// Measures what `plan` says, and writes the report.
+/// Runs the plan's measurements and writes the report.
 pub(crate) fn run(plan: &Plan) -> Result<()> {
-    // In memory where the system has such a place: a disk would be slower than any client.
+    // In memory if possible, because a disk would be slower than any client.
     let memory = Path::new("/dev/shm");
     let directory = if memory.is_dir() {
         TempDir::with_prefix_in("sealwax-bench-", memory)?
@@ -83,7 +83,7 @@ impl Bench<'_> {
         self.servers.get(index).ok_or_else(|| "no latency was given".into())
     }
 
-    /// Puts and gets of files of `size` bytes. Returns the requests that Sealwax made for one of each.
+    /// Measures puts and gets of files of `size` bytes; returns Sealwax's requests for one of each.
     fn files(&mut self, size: u64) -> Result<Vec<((Operation, u64), Counts)>> {
         let (plain, opened) =
             (self.directory.path().join("plain"), self.directory.path().join("opened"));
@@ -109,8 +109,9 @@ impl Bench<'_> {
         Ok(requests)
     }
 
-    /// Stores the object that `contender` will read, reads it once, and compares it: what is wrong is not measured. It
-    /// warms up, too. Returns what Sealwax asked of the server.
+    /// Stores the object that `contender` will read, reads it once, and compares the result.
+    ///
+    /// This is also the warm-up. Returns Sealwax's requests.
     fn prepare(
         &self,
         contender: Contender,
@@ -144,7 +145,7 @@ impl Bench<'_> {
         Ok(counts.into_iter().filter(move |_| contender == Contender::Sealwax))
     }
 
-    /// One run of each contender, beginning with another one each time.
+    /// Runs each client once, and begins each round with a different one.
     fn round(
         &mut self,
         operation: Operation,
@@ -201,7 +202,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// One put of `size` bytes from standard input by each contender.
+    /// Measures one put of `size` bytes from standard input by each client.
     fn stream(&mut self, size: u64) -> Result<()> {
         let opened = self.directory.path().join("opened");
         self.round(Operation::Stream, size, 0, 0, Path::new(""), &opened)
@@ -224,8 +225,10 @@ impl Bench<'_> {
     }
 }
 
-/// Uses as much memory as the runs will: a virtual machine gets its memory from its host only when it is first used, which
-/// costs more than what is measured here.
+/// Touches as much memory as the runs will use.
+///
+/// A virtual machine gets memory from its host at first use, which costs more than these
+/// measurements.
 fn touch_memory(directory: &Path, plan: &Plan) -> Result<()> {
     let memory = fs::read_to_string("/proc/meminfo")?;
     let available = memory
@@ -242,18 +245,18 @@ fn touch_memory(directory: &Path, plan: &Plan) -> Result<()> {
     Ok(fs::remove_file(path)?)
 }
 
-/// Where the object is that a contender reads: those who store plain bytes could share it, but need not.
+/// Returns the key of the object that a client reads.
 fn key_of(contender: Contender) -> String {
     format!("{contender:?}").to_lowercase()
 }
 
-/// A file of `size` bytes that no two parts have in common.
+/// Writes a file of `size` bytes whose parts all differ.
 fn write_plain(path: &Path, size: u64) -> Result<()> {
     let mut file = io::BufWriter::with_capacity(1 << 20, File::create(path)?);
     let mut state = 1_u64;
     let mut left = size;
     while left > 0 {
-        // xorshift64 (Marsaglia): fast, and not compressible.
+        // xorshift64 (Marsaglia): fast and incompressible.
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;

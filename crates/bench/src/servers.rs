@@ -1,4 +1,4 @@
-//! Null servers as processes, and what they tell of themselves.
+//! Null servers as processes, and their counts.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::Result;
 
-/// A running server, ended when dropped.
+/// Running server, killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Child,
@@ -19,12 +19,12 @@ pub(crate) struct Server {
     pub(crate) latency_ms: u64,
 }
 
-/// Counts of a server, by name.
+/// Counts of a server by name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counts(BTreeMap<String, u64>);
 
 impl Server {
-    /// Starts one that keeps its objects in `store`.
+    /// Starts a server that keeps its objects in `store`.
     pub(crate) fn start(store: &Path, latency_ms: u64) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("serve").arg(store).arg(latency_ms.to_string());
@@ -35,7 +35,7 @@ impl Server {
         Ok(Self { process, endpoint: format!("http://{address}"), address, latency_ms })
     }
 
-    /// All that it counted so far.
+    /// Returns all counts so far.
     pub(crate) fn counts(&self) -> Result<Counts> {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.write_all(b"GET /-/stats HTTP/1.1\r\n\r\n")?;
@@ -49,7 +49,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // There is nothing that it would have to finish.
+        // The server has nothing to finish.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -60,13 +60,13 @@ impl Counts {
         self.0.get(name).copied().unwrap_or_default()
     }
 
-    /// What was counted since `earlier`.
+    /// Returns the differences since `earlier`.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let since = |(name, count): (&String, &u64)| (name.clone(), count - earlier.get(name));
         Self(self.0.iter().map(since).filter(|(_, count)| *count > 0).collect())
     }
 
-    /// The requests among them, by operation.
+    /// Returns the counts of requests by operation.
     pub(crate) fn requests(&self) -> impl Iterator<Item = (&str, u64)> {
         let names_operation =
             |name: &str| name.starts_with(|first: char| first.is_ascii_uppercase());

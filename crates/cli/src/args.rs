@@ -24,60 +24,64 @@ pub(crate) use self::{
 /// Options of every subcommand.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GlobalArgs {
-    /// Region of the bucket; wrapping keys in it are asked first
+    /// Region of the bucket; its wrapping keys are tried first
     #[arg(long, global = true, value_name = "REGION", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) region: Option<String>,
 
-    /// Endpoint of all services, instead of AWS's
+    /// Endpoint URL for all AWS services
     #[arg(long, global = true, value_name = "URL", help_heading = "AWS", value_parser = endpoint_url)]
     pub(crate) endpoint_url: Option<String>,
 
-    /// Profile in the AWS files; its credentials precede those of environment variables
+    /// Profile in the AWS configuration files; its credentials take precedence over environment
+    /// variables
     #[arg(long, global = true, value_name = "NAME", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) profile: Option<String>,
 
-    /// File with profiles of settings, instead of `~/.config/sealwax/sealwax.toml` [env: `SEALWAX_CONFIG`]
+    /// Settings file [env: `SEALWAX_CONFIG`] [default: `~/.config/sealwax/sealwax.toml`]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Profile in that file, instead of `default` [env: `SEALWAX_PROFILE`]
+    /// Profile in the settings file [env: `SEALWAX_PROFILE`] [default: `default`]
     #[arg(long, global = true, value_name = "NAME", help_heading = "Settings", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) sealwax_profile: Option<String>,
 
-    /// Local wrapping key, made by `sealwax keygen`: wraps, and opens what it wrapped [env: `SEALWAX_LOCAL_KEY`]
+    /// File of a local wrapping key, made by `sealwax keygen`; it wraps new data keys and opens
+    /// objects [env: `SEALWAX_LOCAL_KEY`]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     pub(crate) local_key: Option<PathBuf>,
 
-    /// Which settings are those of a file.
+    /// Name and file of the settings profile in use.
     #[arg(skip)]
     pub(crate) profile_in_use: Option<String>,
 
-    /// Whether `--profile` was typed, and not set in a file.
+    /// `true` if `--profile` is on the command line rather than in the settings file.
     #[arg(skip)]
     pub(crate) profile_is_typed: bool,
 
-    /// The bucket is a replica of this one: accept what was sealed there under the same key
+    /// Source bucket of this replica: accept objects sealed for the same key there
     #[arg(long, global = true, value_name = "SOURCE-BUCKET", help_heading = "Place", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) replica_of: Option<String>,
 
-    /// Bind wrapped keys to no place, and accept every place
+    /// Don't bind wrapped keys to the object's place (`bucket/key`), and accept any place
     ///
-    /// Whoever can write to the bucket can then exchange two objects of the same encryption context unnoticed.
+    /// Anyone who can write to the bucket can then swap two objects of the same encryption context
+    /// unnoticed.
     #[arg(long, global = true, conflicts_with = "replica_of", help_heading = "Place")]
     pub(crate) no_place_binding: bool,
 
-    /// Where the object's own keys do not open it, look for its sidecar: KEY and SUFFIX, which is `.sealwax` unless given
+    /// If an object's own keys don't open it, look for its sidecar, the object KEY with this suffix
+    /// [default suffix: `.sealwax`]
     #[arg(
         long, global = true, value_name = "SUFFIX", num_args = 0..=1, require_equals = true,
         default_missing_value = ".sealwax", help_heading = "Place", value_parser = NonEmptyStringValueParser::new(),
     )]
     pub(crate) sidecars: Option<String>,
 
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
 
-    /// Say more of what is done; twice: still more
+    /// Print more; repeat for debug logs
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
 }
@@ -96,14 +100,14 @@ impl GlobalArgs {
     }
 }
 
-/// Which wrapping keys may open the object.
+/// Wrapping keys that may open objects.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ReaderArgs {
-    /// Ask KMS about this wrapping key, and about no other; repeatable
+    /// Use only this wrapping key; repeatable
     ///
-    /// Without --key, the object names the keys that KMS is asked about, as long as they are in the caller's own account,
-    /// which one call of STS `GetCallerIdentity` tells. Were keys of every account allowed, whoever can write to the bucket
-    /// could substitute objects that are sealed under a key of their own.
+    /// Without --key, any key in the caller's own account that the object names is used. One STS
+    /// `GetCallerIdentity` call returns that account. Keys of other accounts are not used: anyone
+    /// who can write to the bucket could replace objects with ones sealed under their own key.
     #[arg(
         long = "key",
         value_name = "ARN",
@@ -112,23 +116,23 @@ pub(crate) struct ReaderArgs {
     )]
     pub(crate) keys: Vec<KmsKeyArn>,
 
-    /// Ask KMS about the object's wrapping keys in this account, instead of the caller's own; repeatable
+    /// Use the object's wrapping keys in this account, instead of the caller's own; repeatable
     #[arg(long = "account", value_name = "ID", value_parser = account_id, help_heading = "Wrapping keys to read with")]
     pub(crate) accounts: Vec<String>,
 
-    /// Whether keys of KMS are read with although a local one is given: it is to wrap what they wrap.
+    /// `true` if KMS keys are used beside the local key, to read what the local key is to wrap.
     #[arg(skip)]
     pub(crate) besides_local: bool,
 }
 
-/// Which object, and how it is shown.
+/// Object of a command that shows one object.
 #[derive(Debug, Args)]
 pub(crate) struct SingleObjectArgs {
-    /// What to look at
+    /// Object
     #[arg(value_name = "s3://BUCKET/KEY")]
     pub(crate) uri: S3Uri,
 
-    /// Look at this version
+    /// Version of the object
     #[arg(long, value_name = "ID")]
     pub(crate) version_id: Option<String>,
 

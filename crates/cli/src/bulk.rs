@@ -1,4 +1,4 @@
-//! Work on many files or objects, some at once, of which each may fail by itself.
+//! Parallel work on many files or objects, each of which can fail independently.
 
 use std::{fmt, pin::pin};
 
@@ -10,18 +10,18 @@ use crate::{
     terminal_text::Counted,
 };
 
-/// What became of one.
+/// Outcome of one item.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It was done, as this text says; so many bytes.
+    /// Done: message and number of bytes.
     Done(String, u64),
-    /// There was nothing to do.
+    /// Skipped, because it is unchanged: message.
     Unchanged(String),
-    /// It failed.
+    /// Failed: item and failure.
     Failed(String, Failure),
 }
 
-/// What became of all.
+/// Counts of all outcomes.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) done: u64,
@@ -31,10 +31,11 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Does `work` on each item, so many at once. A failure of one is said and counted; an error in the list itself ends it.
+    /// Runs `work` on each item, with this concurrency. A failed item is printed and counted; an
+    /// error of the list ends the run.
     ///
     /// # Errors
-    /// The list's.
+    /// The list failed.
     pub(crate) async fn run<T, F>(
         &mut self,
         session: &Session,
@@ -72,27 +73,27 @@ impl Summary {
         Ok(())
     }
 
-    /// How many there were.
+    /// Returns the number of items.
     pub(crate) fn all(&self) -> u64 {
         self.done + self.unchanged + self.failed
     }
 
-    /// The failure that it is where there was nothing, such as for a mistyped name.
+    /// Fails if there was no item, for example because of a mistyped name.
     ///
     /// # Errors
-    /// There was nothing.
+    /// There was no item.
     pub(crate) fn some(&self, noun: &str, place: impl fmt::Display) -> Result<(), Failure> {
         if self.all() > 0 {
             return Ok(());
         }
-        let advice = "check the name, and what --include and --exclude leave";
-        Err(Failure::new(Exit::NotFound, format!("there are no {noun}s in {place}"), advice))
+        let advice = "check the name, and the filters --include and --exclude";
+        Err(Failure::new(Exit::NotFound, format!("no {noun}s in {place}"), advice))
     }
 
-    /// The failure that this is, if it is one.
+    /// Fails if any item failed.
     ///
     /// # Errors
-    /// Some, or all, failed.
+    /// Some or all items failed.
     pub(crate) fn result(&self, noun: &'static str) -> Result<(), Failure> {
         Failure::of_many(
             self.failed,
@@ -102,7 +103,7 @@ impl Summary {
     }
 }
 
-/// What follows `3 files` in a summary.
+/// Rest of a summary, after `3 files`.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.unchanged > 0 {

@@ -1,4 +1,4 @@
-//! The command line: its subcommands, one file or folder each.
+//! Command line, and the subcommands in one file or folder each.
 
 mod audit;
 mod cat;
@@ -47,31 +47,31 @@ use crate::{args::GlobalArgs, console::is_standard_stream, failure::Failure, ses
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    done
-  1    failed for another reason: the service, the network, a local file, or not supported
-  2    wrong usage or configuration
-  3    the object failed verification, and must not be used
-  4    no such object, or it is not sealed
-  5    access denied, no credentials, or no wrapping key can be used
-  6    the object, or the file of a key, exists already; or it, the file or the upload changed
-       meanwhile
-  7    of many objects, some failed: the report says which, and why
-  8    of many objects, all failed
+  0    success
+  1    other failure: service, network, local file, or unsupported operation
+  2    invalid usage or configuration
+  3    the object failed verification and must not be used
+  4    no such object, or the object is not sealed
+  5    access denied, no credentials, or no usable wrapping key
+  6    conflict: the object or key file already exists, or the object, file or upload changed
+       during the operation
+  7    some of the objects failed: the output lists each with the reason
+  8    all of the objects failed
   130  interrupted (143: terminated)
 
 Credentials, Region and endpoint come from the AWS environment variables and files, as for every
-AWS tool. Data goes to standard output, all else to standard error.
-RUST_LOG chooses what is logged.
+AWS tool. Data goes to standard output, everything else to standard error. RUST_LOG sets the log
+level.
 
-Keys, Region and more may be kept in profiles of ~/.config/sealwax/sealwax.toml, or given by
-SEALWAX_KEYS, SEALWAX_ACCOUNTS, SEALWAX_CONTEXT (lists, with commas), SEALWAX_REPLICA_OF and
-SEALWAX_LOCAL_KEY. Flags precede variables, and these the file.";
+Keys, Region and other defaults can be set in profiles of ~/.config/sealwax/sealwax.toml, or in
+SEALWAX_KEYS, SEALWAX_ACCOUNTS, SEALWAX_CONTEXT (comma-separated lists), SEALWAX_REPLICA_OF and
+SEALWAX_LOCAL_KEY. Flags take precedence over variables, and variables over the file.";
 
 /// Client-side envelope encryption for Amazon S3.
 ///
-/// Data is encrypted before it leaves this process. AWS KMS wraps the data key; the wrapped key and the encryption
-/// context travel in the object's metadata, so that a replica in another Region can be wrapped anew, for disaster
-/// recovery, without its body being moved.
+/// Encrypts data before it leaves this process. AWS KMS wraps the data key. The wrapped key and the
+/// encryption context are stored in the object's metadata, so a replica in another Region can be
+/// rewrapped for disaster recovery without moving its body.
 #[derive(Debug, Parser)]
 #[command(name = "sealwax", version, after_help = EXIT_CODES, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -81,7 +81,8 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What to do. What is said of each is the documentation of its arguments: here it would hide that in the help.
+/// Subcommands. The docs of the arguments are the help text, so the variants have none: they would
+/// replace it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Put(PutArgs),
@@ -107,11 +108,11 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
-/// How long a file write in flight may go on after an interrupt, so that its temporary file is removed.
+/// Time after an interrupt for a file write in flight to remove its temporary file.
 const FILE_GRACE: Duration = Duration::from_secs(30);
 
 impl Command {
-    /// Does what needs neither AWS nor its settings; gives back what does.
+    /// Runs a command that needs no AWS settings; returns any other command as the error.
     pub(crate) fn run_alone(self, global: &GlobalArgs) -> Result<Result<(), Failure>, Box<Self>> {
         match self {
             Self::Keygen(args) => Ok(keygen::run(global, args)),
@@ -121,7 +122,7 @@ impl Command {
         }
     }
 
-    /// Does what was asked for.
+    /// Runs a command that needs AWS settings.
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Self::Put(args) => put::run(session, args).await,
@@ -143,12 +144,12 @@ impl Command {
             Self::Uploads(UploadsCommand::Ls(args)) => uploads::list(session, args).await,
             Self::Uploads(UploadsCommand::Abort(args)) => uploads::abort(session, args).await,
             Self::Keygen(_) | Self::Completions(_) | Self::Man(_) => {
-                unreachable!("these were run alone")
+                unreachable!("run_alone runs these")
             }
         }
     }
 
-    /// How long what is still going on in the background at the end may take.
+    /// Time limit for background work at the end.
     pub(crate) fn grace(&self) -> Duration {
         match self {
             Self::Get(args) if !is_standard_stream(&args.file) => FILE_GRACE,
@@ -169,27 +170,27 @@ mod tests {
     }
 
     #[test]
-    fn the_help_says_all_that_is_documented() {
+    fn each_help_text_has_its_key_sentence() {
         for (command, text) in [
-            (&["put", "--help"][..], "An interrupted upload is aborted, but for --resume"),
-            (&["get", "--help"], "only when all of the object has verified"),
-            (&["inspect", "--help"], "nothing that is shown is authenticated"),
-            (&["ls", "--help"], "where no object of its own format can have the stored length"),
-            (&["cat", "--help"], "Each piece is written once it has verified"),
+            (&["put", "--help"][..], "An interrupted upload is aborted, unless --resume is given"),
+            (&["get", "--help"], "only after the whole object has been verified"),
+            (&["inspect", "--help"], "the output is not authenticated"),
+            (&["ls", "--help"], "the stored length is shown instead, marked (as stored)"),
+            (&["cat", "--help"], "Each piece is written after it has been verified"),
             (&["head", "--help"], "sealed or not"),
-            (&["cp", "--help"], "nothing is read or sealed anew"),
-            (&["mv", "--help"], "if it did not change meanwhile"),
-            (&["rm", "--help"], "older versions stay"),
+            (&["cp", "--help"], "nothing is downloaded or encrypted again"),
+            (&["mv", "--help"], "unless it has changed since"),
+            (&["rm", "--help"], "older versions remain"),
             (&["keygen", "--help"], "Keep copies"),
-            (&["doctor", "--help"], "deleted for good"),
+            (&["doctor", "--help"], "deleted permanently"),
             (&["rewrap", "--help"], "older versions keep their keys"),
-            (&["audit", "--help"], "nothing that is shown is authenticated"),
-            (&["verify", "--help"], "Nothing is skipped unsaid"),
-            (&["drill", "--help"], "refused before it leaves"),
-            (&["shred", "--help"], "S3 changes no version in place"),
+            (&["audit", "--help"], "the output is not authenticated"),
+            (&["verify", "--help"], "counted and listed with the reason"),
+            (&["drill", "--help"], "refused before it is sent"),
+            (&["shred", "--help"], "S3 cannot change a version in place"),
             (&["uploads", "--help"], "cost storage until"),
-            (&["uploads", "ls", "--help"], "those of any program are listed"),
-            (&["uploads", "abort", "--help"], "one that is still going on"),
+            (&["uploads", "ls", "--help"], "uploads of all programs are listed"),
+            (&["uploads", "abort", "--help"], "uploads still in progress"),
         ] {
             let help = Cli::try_parse_from(["sealwax"].iter().chain(command))
                 .expect_err("the help")

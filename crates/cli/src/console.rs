@@ -9,21 +9,21 @@ use serde::Serialize;
 
 use crate::{failure::Failure, interrupt::unless_stopped, terminal_text::Printable};
 
-/// Standard output, as lines: each is written at once. Whoever reads them may stop.
+/// Standard output, written line by line. A closed pipe is no error.
 #[derive(Debug)]
 pub(crate) struct Lines {
     output: Stdout,
-    /// Nobody reads them any more.
+    /// `true` after the reader has closed the pipe.
     closed: bool,
 }
 
 impl Lines {
-    /// No line yet.
+    /// Returns a writer of standard output.
     pub(crate) fn new() -> Self {
         Self { output: io::stdout(), closed: false }
     }
 
-    /// Whether nobody reads them any more, so that no more need be found.
+    /// `true` if the reader has closed the pipe, so that further lines are pointless.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
@@ -31,7 +31,7 @@ impl Lines {
     /// Writes a line.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// Standard output cannot be written.
     pub(crate) fn line(&mut self, text: impl AsRef<str>) -> Result<(), Failure> {
         if self.closed {
             return Ok(());
@@ -40,10 +40,10 @@ impl Lines {
         self.unless_closed(written)
     }
 
-    /// Writes text that has its own ends of lines.
+    /// Writes text that contains line breaks.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// Standard output cannot be written.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
         self.line(text.strip_suffix('\n').unwrap_or(text))
     }
@@ -51,15 +51,15 @@ impl Lines {
     /// Writes a line of JSON.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// Standard output cannot be written.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         self.line(serde_json::to_string(value).expect("texts, numbers and lists of them"))
     }
 
-    /// Makes sure that all of it is written.
+    /// Flushes all lines.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// Standard output cannot be written.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         let flushed = self.output.flush();
         self.unless_closed(flushed)
@@ -82,15 +82,14 @@ pub(crate) fn is_standard_stream(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
-/// Whether somebody can be asked.
+/// `true` if the user can be asked on a terminal.
 pub(crate) fn can_prompt() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks `question`, and gives the line that is typed, without the space around it. `consequence` tells what a signal
-/// leads to.
+/// Asks `question` and returns the trimmed answer. `consequence` says what a signal leads to.
 pub(crate) async fn prompt(question: String, consequence: &'static str) -> Result<String, Failure> {
-    // A thread of its own: a signal must not wait for an answer.
+    // In a separate thread, so that a signal does not wait for the answer.
     let asked = tokio::task::spawn_blocking(move || {
         let mut answer = String::new();
         write!(io::stderr(), "{} ", Printable(&question))?;
@@ -98,5 +97,8 @@ pub(crate) async fn prompt(question: String, consequence: &'static str) -> Resul
     });
     let answer =
         unless_stopped(asked).await.map_err(|signal| Failure::stopped(signal, consequence))?;
-    answer.map_err(io::Error::other).flatten().map_err(|error| Failure::io("cannot ask", error))
+    answer
+        .map_err(io::Error::other)
+        .flatten()
+        .map_err(|error| Failure::io("cannot read the answer", error))
 }

@@ -1,4 +1,4 @@
-//! Why the command failed: said as a chain of causes and one line of advice, and told by the exit code.
+//! Failures of the command: error with causes, advice, next steps and exit code.
 
 use std::{
     error::Error,
@@ -13,26 +13,26 @@ use crate::{
     terminal_text::{Colors, Printable},
 };
 
-/// How the command exits when it fails.
+/// Exit code of a failed command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// 1: for another reason than those below: the service, the network, a local file, or not supported.
+    /// 1: other failure, such as service, network, local file or unsupported operation.
     Failed,
-    /// 2: wrong usage or configuration.
+    /// 2: invalid usage or configuration.
     Usage,
     /// 3: the object failed verification.
     NotVerified,
-    /// 4: no such object, or it is not sealed.
+    /// 4: no such object, or the object is not sealed.
     NotFound,
-    /// 5: access denied, no credentials, or no wrapping key can be used.
+    /// 5: access denied, no credentials, or no usable wrapping key.
     Denied,
-    /// 6: the object exists already, or it, the file or the upload changed meanwhile.
+    /// 6: the object already exists, or the object, file or upload changed meanwhile.
     Conflict,
-    /// 7: of many objects, some failed.
+    /// 7: some of the objects failed.
     SomeFailed,
-    /// 8: of many objects, all failed.
+    /// 8: all of the objects failed.
     AllFailed,
-    /// 128 and the signal's number: 130 interrupted, 143 terminated.
+    /// 128 plus the signal number: 130 interrupted, 143 terminated.
     Stopped(Signal),
 }
 
@@ -81,18 +81,18 @@ impl From<ErrorKind> for Exit {
     }
 }
 
-/// Why the command failed.
+/// Failure of the command.
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
     error: Box<dyn Error + Send + Sync>,
     advice: Option<&'static str>,
-    /// What can be done now, and by which command.
+    /// Next steps: a label and a command line each.
     steps: Vec<(&'static str, String)>,
 }
 
 impl Failure {
-    /// Exits with `exit` for `error`.
+    /// Returns a failure with this exit code, error and advice.
     pub(crate) fn new(
         exit: Exit,
         error: impl Into<Box<dyn Error + Send + Sync>>,
@@ -101,90 +101,92 @@ impl Failure {
         Self { exit, error: error.into(), advice: Some(advice), steps: Vec::new() }
     }
 
-    /// An argument that cannot be used.
+    /// Returns the failure for an invalid argument.
     pub(crate) fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(Exit::Usage, error, ErrorKind::InvalidInput.advice())
     }
 
-    /// The operating system refused `what`.
+    /// Returns the failure for an I/O error; `what` names the failed action.
     pub(crate) fn io(what: &str, error: io::Error) -> Self {
         Self::new(Exit::Failed, format!("{what}: {error}"), ErrorKind::Io.advice())
     }
 
-    /// For another reason.
+    /// Returns the failure for any other error.
     pub(crate) fn other(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(Exit::Failed, error, ErrorKind::Io.advice())
     }
 
-    /// A list is truncated, but the service does not return where its next page begins.
+    /// Returns the failure for a truncated listing without the start of its next page.
     pub(crate) fn endless_list(what: &str) -> Self {
-        let error = format!("{what}: the service does not say where its list goes on");
+        let error = format!(
+            "{what}: the service returned a truncated page without the start of the next one"
+        );
         Self::new(Exit::Failed, error, ErrorKind::Service.advice())
     }
 
-    /// A signal ended the command; `consequence` says what became of the object.
+    /// Returns the failure for a signal; `consequence` says what it means for the object.
     pub(crate) fn stopped(signal: Signal, consequence: impl AsRef<str>) -> Self {
         let error = format!("{signal}: {}", consequence.as_ref()).into();
         Self { exit: Exit::Stopped(signal), error, advice: None, steps: Vec::new() }
     }
 
-    /// With other advice.
+    /// Replaces the advice.
     pub(crate) fn advise(self, advice: &'static str) -> Self {
         Self { advice: Some(advice), ..self }
     }
 
-    /// And says what can be done now, and by which command.
+    /// Adds a next step.
     pub(crate) fn step(mut self, what: &'static str, command: String) -> Self {
         self.steps.push((what, command));
         self
     }
 
-    /// Of `all` objects, `failed` did; `what` says so. Where none did, there is nothing to say.
+    /// Returns an error if any of `all` objects failed; `what` is its message.
     pub(crate) fn of_many(failed: u64, all: u64, what: String) -> Result<(), Self> {
         let exit = match failed {
             0 => return Ok(()),
             _ if failed == all => Exit::AllFailed,
             _ => Exit::SomeFailed,
         };
-        Err(Self::new(exit, what, "see the reason of each"))
+        Err(Self::new(exit, what, "see the reason for each object"))
     }
 
-    /// And says more of what failed.
+    /// Appends to the message.
     pub(crate) fn and(self, more: &str) -> Self {
         Self { error: format!("{}{more}", self.in_one_line()).into(), ..self }
     }
 
-    /// What kind of failure it is.
+    /// Returns the exit code.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
 
-    /// How the process exits.
+    /// Returns the process's exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         self.exit.code().into()
     }
 
-    /// Says it on standard error.
+    /// Prints the failure on standard error.
     pub(crate) fn print(&self) {
         let text = self.text(Colors::of(&io::stderr()));
-        // Where standard error is closed, the exit code is all that can be said.
+        // If standard error is closed, only the exit code remains.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 
-    /// What failed and why, without advice.
+    /// Returns the error and its causes in one line, without advice.
     pub(crate) fn in_one_line(&self) -> String {
         error_chain(&*self.error)
     }
 
-    /// Says on one line of standard error that this happened to `what`, one of many.
+    /// Prints the failure of one of many items on one line of standard error.
     pub(crate) fn print_about(&self, what: &str) {
         let line = format!("failed: {}: {}\n", Printable(what), Printable(&self.in_one_line()));
         let _ = io::stderr().lock().write_all(line.as_bytes());
     }
 
-    fn text(&self, paint: Colors) -> String {
+    fn text(&self, colors: Colors) -> String {
         let mut said = self.error.to_string();
-        let mut text = format!("{} {}\n", paint.bad("error:"), Printable(&said));
+        let mut text = format!("{} {}\n", colors.red("error:"), Printable(&said));
         let mut next = self.error.source();
         while let Some(cause) = next {
             let cause_said = cause.to_string();
@@ -195,7 +197,7 @@ impl Failure {
             next = cause.source();
         }
         if let Some(advice) = self.advice {
-            text.push_str(&format!("  {} {advice}\n", paint.note("hint:")));
+            text.push_str(&format!("  {} {advice}\n", colors.bold("hint:")));
         }
         for (what, command) in &self.steps {
             text.push_str(&format!("  {what}: {}\n", Printable(command)));
@@ -211,32 +213,33 @@ impl From<sealwax_s3::Error> for Failure {
     }
 }
 
-/// One object failed, which was named without --recursive: perhaps a folder was meant, or all that match.
+/// Returns the failure for a single object; if there is none, the advice mentions folders and
+/// globs.
 pub(crate) fn of_one(error: sealwax_s3::Error, uri: &S3Uri) -> Failure {
     let is_absent = error.kind() == ErrorKind::NotFound;
     let failure = Failure::from(error);
     match is_absent {
         true if uri.key().contains(['*', '?']) => failure.advise(
-            "no glob is expanded in a key: name the folder, with --recursive and --include GLOB",
+            "pass the folder with --recursive and --include GLOB: globs in a key are not expanded",
         ),
         true => failure
-            .advise("check the bucket, the key and the Region; a folder is taken with --recursive"),
+            .advise("check the bucket, the key and the Region; a folder requires --recursive"),
         false => failure,
     }
 }
 
-/// One line on what to do, in the words of this command.
+/// Returns the advice for an error kind, in terms of this command's flags.
 pub(crate) fn advice(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Credentials => {
-            "sign in, or set up credentials as for every AWS tool: environment, profile, SSO or instance role"
+            "sign in, or configure credentials as for every AWS tool: environment, profile, SSO or instance role"
         }
         ErrorKind::NoMatchingKey => {
-            "name one of its wrapping keys by --key, the account of one by --account, or the file of a local one by --local-key"
+            "name one of its wrapping keys with --key, a key's account with --account, or a local key's file with --local-key"
         }
-        ErrorKind::WrongRegion => "give the bucket's Region by --region, or by AWS_REGION",
+        ErrorKind::WrongRegion => "pass the bucket's Region with --region or AWS_REGION",
         ErrorKind::PlaceMismatch => {
-            "read a replica with --replica-of its source bucket; rewrap a moved object with --accept-place its old place"
+            "read a replica with --replica-of SOURCE-BUCKET; rewrap a moved object with --accept-place OLD-BUCKET/OLD-KEY"
         }
         kind => kind.advice(),
     }
@@ -248,7 +251,7 @@ mod tests {
 
     use super::*;
 
-    /// An error with a cause.
+    /// Error with a cause.
     #[derive(Debug)]
     struct Chain(&'static str, Option<Box<Self>>);
 
@@ -265,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_is_said_once_and_the_advice_last() {
+    fn each_cause_is_printed_once_and_the_advice_last() {
         let root = Chain("the disk is full", None);
         let again = Chain("write failed: the disk is full", Some(Box::new(root)));
         let failure = Failure::new(

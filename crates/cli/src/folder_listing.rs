@@ -1,4 +1,4 @@
-//! Objects of a folder, and of one level of it.
+//! Listings of folders: all objects, or one level.
 
 use std::pin::Pin;
 
@@ -13,15 +13,15 @@ use crate::{
     session::Session,
 };
 
-/// An object of a folder.
+/// Object in a folder.
 #[derive(Debug)]
 pub(crate) struct Listed {
     pub(crate) object: ListedObject,
-    /// Its key without the folder's.
+    /// Key, relative to the folder.
     pub(crate) relative: String,
 }
 
-/// The objects of a folder and of the folders in it, as far as they are meant.
+/// Lists the objects in a folder and its subfolders that the filter accepts.
 pub(crate) fn objects(
     s3: &Client,
     folder: &Prefix,
@@ -37,7 +37,7 @@ pub(crate) fn objects(
     Box::pin(listing.map_err(Failure::from))
 }
 
-/// The same, and the object that stands for the folder itself in some tools, if nothing is left out.
+/// Lists the same objects and the folder's own marker object, if the filter accepts everything.
 pub(crate) fn objects_and_folder(
     s3: &Client,
     folder: &Prefix,
@@ -53,7 +53,7 @@ pub(crate) fn objects_and_folder(
     Box::pin(listing.map_ok(listed).map_err(Failure::from))
 }
 
-/// All objects whose keys begin so.
+/// Lists all objects under a prefix.
 pub(crate) fn beginning_with(
     s3: &Client,
     prefix: &Prefix,
@@ -61,10 +61,10 @@ pub(crate) fn beginning_with(
     Listing::objects(s3, &prefix.bucket, &prefix.key).map_err(Failure::from)
 }
 
-/// What is on one level.
+/// Entry of one level.
 #[derive(Debug)]
 pub(crate) enum Entry {
-    /// What keys of a folder begin with, up to its slash.
+    /// Folder: the common prefix of its keys, with the trailing slash.
     Folder(String),
     Object(ListedObject),
 }
@@ -78,7 +78,7 @@ impl Entry {
     }
 }
 
-/// What begins with `prefix` up to the next slash.
+/// Lists one level: the entries under `prefix` up to the next slash.
 pub(crate) fn level(
     session: &Session,
     prefix: Prefix,
@@ -95,7 +95,7 @@ pub(crate) fn level(
     Box::pin(stream::try_unfold(Some(None), next).try_flatten())
 }
 
-/// A page of the list, and where the next one begins.
+/// Returns one page and the token of the next one.
 async fn page(
     session: &Session,
     s3: &Client,
@@ -129,7 +129,7 @@ async fn page(
     }
 }
 
-/// A key as S3 writes it in lists.
+/// Decodes a URL-encoded key of a listing.
 fn decoded(key: &str) -> String {
     percent_encoding::percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

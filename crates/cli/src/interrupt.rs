@@ -1,20 +1,20 @@
-//! Signals that ask the command to stop.
+//! Signals that stop the command.
 
 use std::{fmt, future::Future};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A signal that asked the command to stop.
+/// Signal that stops the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// `SIGINT`, such as by Ctrl-C.
+    /// `SIGINT`, for example by Ctrl-C.
     Interrupt,
     /// `SIGTERM`.
     Terminate,
 }
 
 impl Signal {
-    /// 128 and the signal's number, as shells have it.
+    /// Returns 128 plus the signal number, as shells do.
     pub(crate) fn exit_code(self) -> u8 {
         match self {
             Self::Interrupt => 130,
@@ -32,7 +32,7 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Does `work`, unless a signal comes first; `work` is dropped then.
+/// Runs `work` until a signal arrives, which drops `work`.
 pub(crate) async fn unless_stopped<T: Send>(
     work: impl Future<Output = T> + Send,
 ) -> Result<T, Signal> {
@@ -43,7 +43,9 @@ pub(crate) async fn unless_stopped<T: Send>(
     }
 }
 
-/// Does `work`, which `ask` asks to end early when a signal comes; at the second one, `work` is dropped. The signal, if one came.
+/// Runs `work`; returns its result and the signal that arrived, if any.
+///
+/// The first signal calls `ask`, which asks `work` to end early. The second one drops `work`.
 pub(crate) async fn asked_to_stop<T: Send>(
     work: impl Future<Output = T> + Send,
     ask: impl FnOnce() + Send,
@@ -62,7 +64,8 @@ pub(crate) async fn asked_to_stop<T: Send>(
     }
 }
 
-/// Waits for a signal; for ever where signals cannot be received, which leaves them to the system.
+/// Waits for a signal; forever if no signal handler can be installed, which keeps the system's
+/// default behaviour.
 async fn received() -> Signal {
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))

@@ -1,4 +1,4 @@
-//! Folders of files, and the keys of objects in them.
+//! Local folders: files to upload, and safe paths for downloads.
 
 use std::{
     fs, io,
@@ -12,27 +12,27 @@ use walkdir::WalkDir;
 
 use crate::{args::FilterArgs, failure::Failure};
 
-/// How many files a walk is ahead of its reader, at most.
+/// Maximum number of files that a walk is ahead of its reader.
 const AHEAD: usize = 1000;
 
-/// A file to be put.
+/// File to upload.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LocalFile {
     pub(crate) path: PathBuf,
-    /// Its path in its folder, with `/`.
+    /// Path in its folder, with `/`.
     pub(crate) relative: String,
 }
 
-/// What a walk came across.
+/// File or unsuitable entry of a walk.
 pub(crate) type Found = Result<LocalFile, Unfit>;
 
-/// What cannot be put, or be looked at.
+/// Entry that cannot be uploaded or read.
 #[derive(Debug)]
 pub(crate) struct Unfit {
     pub(crate) path: PathBuf,
-    /// Its path in its folder, as far as that is text.
+    /// Path in its folder; parts that are not UTF-8 are replaced.
     relative: String,
-    /// Whether files may be in it that nobody can see.
+    /// `true` for an unreadable folder, which may contain files.
     may_hide: bool,
     pub(crate) reason: String,
 }
@@ -43,20 +43,21 @@ impl Unfit {
         Self { path, relative, may_hide, reason }
     }
 
-    /// A file that is not to be put after all.
+    /// Returns the entry for a file that must not be uploaded.
     pub(crate) fn of(file: LocalFile, reason: String) -> Self {
         Self { path: file.path, relative: file.relative, may_hide: false, reason }
     }
 
-    /// Whether it would have been put: what may hide such files counts, unless it is left out by name.
+    /// `true` if the filter selects the entry. An unreadable folder counts unless it is excluded.
     pub(crate) fn is_meant(&self, filter: &FilterArgs) -> bool {
         if self.may_hide { !filter.excludes(&self.relative) } else { filter.takes(&self.relative) }
     }
 }
 
-/// All files of these files and folders. A folder's files have their path in it, a file has its name.
+/// Lists all files in these files and folders, with paths relative to their folder.
 ///
-/// What is neither a file nor a folder, or cannot be looked at, is told as an error. Symbolic links are followed.
+/// An entry that is neither a file nor a folder, or cannot be read, is unsuitable. Symbolic links
+/// are followed.
 pub(crate) fn files(
     roots: Vec<PathBuf>,
 ) -> Pin<Box<dyn Stream<Item = Result<Found, Failure>> + Send>> {
@@ -79,17 +80,14 @@ fn walk(root: &Path) -> impl Iterator<Item = Found> + use<'_> {
     let entries = WalkDir::new(root).follow_links(true).sort_by_file_name();
     entries.into_iter().filter_map(move |entry| match entry {
         Ok(entry) if entry.file_type().is_dir() => None,
-        Ok(entry) if !entry.file_type().is_file() => Some(Err(Unfit::new(
-            root,
-            entry.into_path(),
-            false,
-            "it is neither a file nor a folder".into(),
-        ))),
+        Ok(entry) if !entry.file_type().is_file() => {
+            Some(Err(Unfit::new(root, entry.into_path(), false, "not a file or folder".into())))
+        }
         Ok(entry) => Some(relative(root, entry.into_path())),
         Err(error) => {
             let path = error.path().unwrap_or(root).to_owned();
             let reason = match (error.loop_ancestor(), error.io_error()) {
-                (Some(ancestor), _) => format!("it links back to {}", ancestor.display()),
+                (Some(ancestor), _) => format!("symbolic link loop to {}", ancestor.display()),
                 (None, Some(error)) => error.to_string(),
                 (None, None) => error.to_string(),
             };
@@ -105,12 +103,12 @@ fn relative(root: &Path, path: PathBuf) -> Found {
             root,
             path,
             false,
-            "its name is not UTF-8, as keys of objects are".into(),
+            "the name is not UTF-8, which object keys require".into(),
         )),
     }
 }
 
-/// The path in the folder; of the root itself, its name.
+/// Returns the path in the folder, or the name of the root itself.
 fn inside_of<'a>(root: &Path, path: &'a Path) -> &'a Path {
     match path.strip_prefix(root) {
         Ok(inside) if !inside.as_os_str().is_empty() => inside,
@@ -118,24 +116,26 @@ fn inside_of<'a>(root: &Path, path: &'a Path) -> &'a Path {
     }
 }
 
-/// Where in `folder` the object with this key below the folder's prefix goes. Never outside: keys are made by whoever can
-/// write to the bucket.
+/// Returns the path in `folder` of the object with this relative key.
+///
+/// The path is never outside the folder, although anyone who can write to the bucket chooses the
+/// key.
 pub(crate) fn inside(folder: &Path, relative: &str) -> Result<PathBuf, String> {
     let mut path = folder.to_owned();
     for name in relative.split('/') {
         match name {
-            "" => return Err("its key has an empty folder or file name".into()),
+            "" => return Err("the key has an empty folder or file name".into()),
             "." | ".." => {
-                return Err(format!("its key has `{name}` as a name, which leads elsewhere"));
+                return Err(format!("the key contains `{name}`, which leads out of its folder"));
             }
-            _ if name.contains('\0') => return Err("its key has a zero byte in it".into()),
+            _ if name.contains('\0') => return Err("the key contains a NUL byte".into()),
             _ => path.push(name),
         }
     }
     Ok(path)
 }
 
-/// Makes the folder of this file.
+/// Creates the parent folder of this file.
 pub(crate) async fn create_parent(path: &Path) -> Result<(), Failure> {
     let folder: PathBuf = path.parent().unwrap_or(Path::new("")).to_owned();
     let made = tokio::task::spawn_blocking(move || match folder.as_os_str().is_empty() {
@@ -146,7 +146,7 @@ pub(crate) async fn create_parent(path: &Path) -> Result<(), Failure> {
     });
     made.await
         .map_err(Failure::other)?
-        .map_err(|error| Failure::io("cannot make the folder", error))
+        .map_err(|error| Failure::io("cannot create the folder", error))
 }
 
 #[cfg(test)]
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn files_have_their_path_in_the_folder() {
+    fn files_have_paths_relative_to_their_folder() {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("sub")).expect("made");
         for name in ["b", "a", "sub/c"] {

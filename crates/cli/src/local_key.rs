@@ -13,19 +13,19 @@ use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
 
-/// What the line with the key begins with.
+/// Start of the line with the key.
 const MARK: &str = "sealwax-local-key-1";
-/// More than any such file has.
+/// Maximum length of a key file, in bytes.
 const MAX_LEN: u64 = 4096;
 const HEADING: &str = "\
-# A local wrapping key of Sealwax. Whoever has it can open all that is wrapped under it; without it, nobody can.
-# The line has a mark, the key's name, which is stored with each object, and the key.
+# Local wrapping key of Sealwax. Anyone who has it can open all objects that it wraps. Keep a copy.
+# The line contains a marker, the key's name (stored with each object) and the key.
 ";
 
-/// Makes a new key in a new file that its owner alone can read, and gives its name.
+/// Creates a key in a new file that only its owner can read; returns the key's name.
 ///
 /// # Errors
-/// The file exists, or cannot be written; the name cannot be used.
+/// The file exists or cannot be written, or the name is not valid.
 pub(crate) fn make(path: &Path, name: Option<String>) -> Result<String, Failure> {
     let name = name.map_or_else(random_name, Ok)?;
     let key = random()?;
@@ -39,14 +39,14 @@ pub(crate) fn make(path: &Path, name: Option<String>) -> Result<String, Failure>
     let mut file = file.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             let advice =
-                "choose another name: a key that was overwritten takes all that it wrapped with it";
-            Failure::new(Exit::Conflict, format!("{} exists already", path.display()), advice)
+                "choose another file: overwriting a key makes the objects it wraps unreadable";
+            Failure::new(Exit::Conflict, format!("{} already exists", path.display()), advice)
         }
-        _ => Failure::io(&format!("cannot make {}", path.display()), error),
+        _ => Failure::io(&format!("cannot create {}", path.display()), error),
     })?;
     let written = file.write_all(HEADING.as_bytes()).and_then(|()| file.write_all(text.as_bytes()));
     written.and_then(|()| file.sync_all()).map_err(|error| {
-        // A key that is not whole is of no use to anybody.
+        // An incomplete key is useless.
         let _ = fs::remove_file(path);
         Failure::io(&format!("cannot write {}", path.display()), error)
     })?;
@@ -55,64 +55,63 @@ pub(crate) fn make(path: &Path, name: Option<String>) -> Result<String, Failure>
 
 fn random() -> Result<PlaintextDataKey, Failure> {
     PlaintextDataKey::generate()
-        .map_err(|error| Failure::io("cannot make a key", io::Error::other(error)))
+        .map_err(|error| Failure::io("cannot create a key", io::Error::other(error)))
 }
 
-/// A name that nothing else has.
+/// Returns a random, unique name.
 ///
 /// # Errors
-/// There are no random numbers.
+/// The random number generator failed.
 pub(crate) fn random_name() -> Result<String, Failure> {
     Ok(random()?.expose_secret()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// A keyring over the key in a file.
+/// Returns a keyring with the key in a file.
 ///
 /// # Errors
-/// It cannot be read, others can read it too, or it holds no such key.
+/// The file cannot be read, other users can read it, or it contains no local key.
 pub(crate) fn read(path: &Path) -> Result<LocalKeyring, Failure> {
-    let failed =
-        |error| Failure::io(&format!("cannot read the local key {}", path.display()), error);
+    let failed = |error| Failure::io(&format!("cannot read local key {}", path.display()), error);
     let mut text = Zeroizing::new(String::with_capacity(MAX_LEN as usize + 1));
     let file = fs::File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
     if mode & 0o007 != 0 {
         let error = format!(
-            "the local key {} can be read by everybody: its mode is {mode:04o}",
+            "local key {} is accessible to other users: its mode is {mode:04o}",
             path.display()
         );
         return Err(Failure::new(
             Exit::Usage,
             error,
-            "chmod 600 it, and ask yourself who may have read it",
+            "run chmod 600 on it, and consider who may have read it",
         ));
     }
     file.take(MAX_LEN + 1).read_to_string(&mut text).map_err(failed)?;
     parse(&text).map_err(|reason| {
-        let error = format!("{} is no local key of Sealwax: {reason}", path.display());
-        Failure::new(Exit::Usage, error, "give a file that `sealwax keygen` made")
+        let error = format!("{} is not a local key file: {reason}", path.display());
+        Failure::new(Exit::Usage, error, "pass a file that `sealwax keygen` made")
     })
 }
 
 fn parse(text: &str) -> Result<LocalKeyring, String> {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     let (Some(line), None) = (lines.next(), lines.next()) else {
-        return Err("it has not one line with a key".into());
+        return Err("it must have exactly one line with a key".into());
     };
     let words: Vec<_> = line.split(' ').collect();
     let [MARK, name, key] = words[..] else {
-        return Err(format!("its line is not `{MARK} NAME KEY`"));
+        return Err(format!("the line must be `{MARK} NAME KEY`"));
     };
     let mut bytes = Zeroizing::new([0; DATA_KEY_LEN + 4]);
     match STANDARD.decode_slice(key, &mut bytes[..]) {
         Ok(DATA_KEY_LEN) => keyring(name, &mut bytes[..DATA_KEY_LEN]),
-        _ => Err("its key is not 32 bytes in Base64".into()),
+        _ => Err("the key must be 32 bytes in Base64".into()),
     }
 }
 
 fn keyring(name: &str, bytes: &mut [u8]) -> Result<LocalKeyring, String> {
     if name.is_empty() || name.contains(char::is_whitespace) {
-        return Err("the name of a key is a word".into());
+        return Err("the name of a key must be one word".into());
     }
     LocalKeyring::new(name, bytes).map_err(|error| error.to_string())
 }
@@ -122,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_made_is_read_by_its_owner_alone() {
+    fn a_new_key_is_readable_by_its_owner_only() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("key");
         let name = make(&path, None).expect("made");
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn invalid_key_files_are_refused() {
         let key = STANDARD.encode([7; 32]);
         assert!(parse(&format!("{MARK} name {key}")).is_ok());
         assert!(parse(&format!("# text\n\n{MARK} name {key}\n")).is_ok());

@@ -43,14 +43,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// What was typed, with the user's settings where nothing was.
+/// Parses the command line, with defaults from the user's settings.
 fn parse() -> Result<Cli, Failure> {
     let words: Vec<_> = std::env::args_os().collect();
     let command = Cli::command();
     let settings = match Settings::load(&words) {
         Ok(settings) => settings,
         Err(failure) => {
-            // Help is given whatever is in a file.
+            // Help works even with an invalid settings file.
             return match command.try_get_matches_from(words) {
                 Err(error) if !error.use_stderr() => error.exit(),
                 _ => Err(failure),
@@ -69,7 +69,7 @@ fn parse() -> Result<Cli, Failure> {
 /// Runs the command.
 ///
 /// # Errors
-/// What failed, and how to exit for it.
+/// The command failed.
 fn run(cli: Cli) -> Result<(), Failure> {
     init_logging(&cli.global);
     let cli = match cli.command.run_alone(&cli.global) {
@@ -82,12 +82,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
         let session = Session::open(&cli.global).await?;
         cli.command.run(&session).await
     });
-    // A thread that waits for standard input, or for whoever reads standard output, must not keep the process alive.
+    // A thread blocked on standard input or output must not keep the process alive.
     runtime.shutdown_timeout(grace);
     done
 }
 
-/// Begins to log: what `RUST_LOG` says, else by the count of `-v`.
+/// Starts logging, with the filter of `RUST_LOG`, else of `-v`.
 fn init_logging(args: &GlobalArgs) {
     let default = match (args.quiet, args.verbose) {
         (true, _) => "error",
@@ -100,13 +100,14 @@ fn init_logging(args: &GlobalArgs) {
         tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).without_time();
     tracing_subscriber::registry()
         .with(filter)
-        // At TRACE the SDK logs bodies: with LOG_SENSITIVE_BODIES=true even answers of KMS, which hold data keys.
+        // At TRACE the SDK logs bodies; with LOG_SENSITIVE_BODIES=true even KMS responses with data
+        // keys.
         .with(LevelFilter::DEBUG)
         .with(lines)
         .init();
 }
 
-/// What other tools call a command, and what it is here.
+/// Names of commands in other tools, and their equivalents here.
 const ELSEWHERE: [(&str, &str); 12] = [
     ("sync", "put --recursive --skip-unchanged"),
     ("upload", "put"),
@@ -122,7 +123,7 @@ const ELSEWHERE: [(&str, &str); 12] = [
     ("check", "doctor"),
 ];
 
-/// The same error, with our name of a command that another tool has.
+/// Adds the equivalent command to the error for another tool's command name.
 fn by_our_name(mut error: clap::Error) -> clap::Error {
     let ours = match error.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(typed)) => ELSEWHERE.iter().find(|(theirs, _)| theirs == typed),

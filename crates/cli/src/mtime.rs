@@ -1,4 +1,4 @@
-//! When a file was modified, kept with its object: by this a folder's files are known to be unchanged.
+//! Modification times of files in object metadata, which show that a file is unchanged.
 
 use std::{
     collections::HashMap,
@@ -7,16 +7,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// The name in the object's own metadata. It is that of rclone, and so is the value: seconds since 1970, with a fraction.
+/// Name in the user-defined metadata. Name and value (seconds since 1970 with a fraction) are those
+/// of rclone.
 pub(crate) const NAME: &str = "mtime";
 
-/// The time as it is stored; none before 1970.
+/// Returns the metadata value of a time; `None` before 1970.
 pub(crate) fn text(modified: SystemTime) -> Option<String> {
     let since = modified.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(format!("{}.{:09}", since.as_secs(), since.subsec_nanos()))
 }
 
-/// The time that an object's own metadata tells.
+/// Returns the time in an object's user-defined metadata.
 pub(crate) fn of(metadata: &HashMap<String, String>) -> Option<SystemTime> {
     let text = metadata.get(NAME)?;
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -28,7 +29,7 @@ pub(crate) fn of(metadata: &HashMap<String, String>) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds.parse().ok()?, nanoseconds))
 }
 
-/// Makes the file as old as the one that was put.
+/// Sets the modification time of a file.
 pub(crate) fn set(path: &Path, modified: SystemTime) -> io::Result<()> {
     fs::File::options().write(true).open(path)?.set_modified(modified)
 }
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_stored_is_read() {
+    fn stored_times_are_read_back() {
         let time = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 50);
         let stored = |text: &str| of(&HashMap::from([(NAME.to_owned(), text.to_owned())]));
         assert_eq!(text(time).as_deref(), Some("1700000000.000000050"));

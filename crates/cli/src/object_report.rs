@@ -1,4 +1,4 @@
-//! What `inspect` shows.
+//! Report on an object: its header and metadata, read without a key.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -12,15 +12,15 @@ use serde::Serialize;
 
 use crate::terminal_text::{Counted, Printable};
 
-/// What is known of an object without any key. Its names are those of the JSON, and stay as they are.
+/// Header and metadata of an object. Field names are stable JSON output.
 #[derive(Debug, Serialize)]
 pub(crate) struct ObjectReport {
     object: String,
-    /// Always false: no key was used.
+    /// Always `false`: no key was used.
     authenticated: bool,
     format: String,
     plaintext_bytes: u64,
-    /// Of the S3 Encryption Client's objects alone, as the two that follow.
+    /// Present only for objects of the S3 Encryption Client, as are the next two fields.
     #[serde(skip_serializing_if = "Option::is_none")]
     wrapping_algorithm: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,7 +30,7 @@ pub(crate) struct ObjectReport {
     encryption_context: BTreeMap<String, String>,
     generation: u32,
     keys: Vec<Key>,
-    /// Wrapping keys that are still to wrap the data key.
+    /// Wrapping keys that still have to wrap the data key.
     missing: Vec<String>,
     content_type: Option<String>,
     storage_class: Option<String>,
@@ -41,7 +41,7 @@ pub(crate) struct ObjectReport {
     metadata: BTreeMap<String, String>,
 }
 
-/// One of the object's wrapped data keys.
+/// One of the object's encrypted data keys.
 #[derive(Debug, Serialize)]
 struct Key {
     provider: String,
@@ -51,10 +51,10 @@ struct Key {
 }
 
 impl ObjectReport {
-    /// Reports what is known of the object at `uri`.
+    /// Builds the report of the object at `uri`.
     pub(crate) fn new(uri: &S3Uri, info: ObjectInfo) -> Self {
         let context: BTreeMap<_, _> = match info.envelope() {
-            // As KMS sees it, or the materials description of a raw key.
+            // The KMS encryption context, or the materials description of a raw key.
             Some(envelope) => envelope.key().description().clone(),
             None => info
                 .encryption_context()
@@ -95,7 +95,7 @@ impl ObjectReport {
     }
 }
 
-/// Returns the object's format, for people.
+/// Returns the name of the object's format.
 pub(crate) fn format(info: &ObjectInfo) -> String {
     match info.format() {
         ObjectFormat::Sealwax(header) => header.format().to_owned(),
@@ -120,7 +120,7 @@ impl Key {
     }
 }
 
-/// The report for people.
+/// Text form of the report.
 impl fmt::Display for ObjectReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", Printable(&self.object))?;
@@ -144,7 +144,7 @@ impl fmt::Display for ObjectReport {
         }
         section(f, "encryption context", &self.encryption_context)?;
         if self.in_instruction_file == Some(true) {
-            writeln!(f, "  its wrapped data key is in an instruction file")?;
+            writeln!(f, "  the encrypted data key is in an instruction file")?;
         }
         if !self.keys.is_empty() {
             writeln!(f, "  wrapping keys")?;
@@ -163,8 +163,8 @@ impl fmt::Display for ObjectReport {
                 writeln!(f, "    {}", Printable(key))?;
             }
         }
-        section(f, "own metadata", &self.metadata)?;
-        writeln!(f, "None of this is authenticated: no key was used.")
+        section(f, "user-defined metadata", &self.metadata)?;
+        writeln!(f, "Not authenticated: no key was used.")
     }
 }
 

@@ -1,4 +1,4 @@
-//! How far a transfer is, on a terminal.
+//! Progress bars on a terminal.
 
 use std::{
     fmt,
@@ -11,12 +11,13 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, P
 use sealwax_s3::{Error, ListedObject};
 use tokio::task::JoinHandle;
 
-/// A progress bar on standard error, gone when dropped; nothing at all where standard error is no terminal.
+/// Progress bar of a transfer on standard error, cleared when dropped; hidden if standard error is
+/// not a terminal.
 #[derive(Debug)]
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Begins to show a transfer that has `total` bytes, if that is known.
+    /// Shows a transfer of `total` bytes, if that is known.
     pub(crate) fn new(total: Option<u64>) -> Self {
         if !stderr().is_terminal() {
             return Self::hidden();
@@ -31,30 +32,30 @@ impl Progress {
         this
     }
 
-    /// Shows nothing.
+    /// Returns a hidden bar.
     pub(crate) fn hidden() -> Self {
         Self(ProgressBar::hidden())
     }
 
-    /// From now on it is known that there are `total` bytes.
+    /// Sets the total number of bytes.
     pub(crate) fn expect(&self, total: u64) {
         self.0.set_length(total);
         self.0.set_style(style("{bytes} of {total_bytes} [{bar:30}] {bytes_per_sec}, {eta} left"));
     }
 
-    /// Counts bytes that are done, from anywhere, as long as this lives.
+    /// Returns a function that counts transferred bytes.
     pub(crate) fn counter(&self) -> impl Fn(u64) + Send + Sync + 'static {
         let bar = self.0.clone();
         move |bytes| bar.inc(bytes)
     }
 }
 
-/// A progress bar of many objects, gone when dropped. Clones are the same bar.
+/// Progress bar of a job on many objects. Clones share the bar.
 #[derive(Debug, Clone)]
 pub(crate) struct JobProgress(ProgressBar);
 
 impl JobProgress {
-    /// Begins to show a job of `total` objects, if that is known.
+    /// Shows a job of `total` objects, if that is known.
     pub(crate) fn new(total: Option<u64>) -> Self {
         if !stderr().is_terminal() {
             return Self::hidden();
@@ -70,11 +71,11 @@ impl JobProgress {
         this
     }
 
-    /// From now on it is known that there are `total` objects.
+    /// Sets the total number of objects.
     fn expect(&self, total: u64) {
         self.0.set_length(total);
         let left = |state: &ProgressState, text: &mut dyn fmt::Write| {
-            // Before the first one is done, nobody knows. What cannot be shown is not missed.
+            // There is no estimate before the first object. Write errors don't matter here.
             let _ = match state.pos() {
                 0 => text.write_char('?'),
                 _ => write!(text, "{:#}", HumanDuration(state.eta())),
@@ -85,9 +86,11 @@ impl JobProgress {
         self.0.set_style(style.with_key("left", left));
     }
 
-    /// Counts the job's objects beside it, by a listing of their own, and tells the time that is left once it knows how
-    /// many they are. It ends when what it gives is dropped. Where nothing is shown, nothing is listed: `objects` is
-    /// not called.
+    /// Counts the job's objects in parallel with a separate listing, to estimate the remaining
+    /// time.
+    ///
+    /// The count ends when the returned guard is dropped. If the bar is hidden, `objects` is not
+    /// called.
     pub(crate) fn count<S>(&self, objects: impl FnOnce() -> Option<S>) -> Counting
     where
         S: Stream<Item = Result<ListedObject, Error>> + Send + 'static,
@@ -98,7 +101,7 @@ impl JobProgress {
             tokio::spawn(async move {
                 let count =
                     objects.try_fold(0, |count: u64, _| std::future::ready(Ok(count + 1))).await;
-                // What is wrong with the listing, the job itself finds and tells.
+                // The job itself reports errors of the listing.
                 if let Ok(count) = count {
                     bar.expect(count);
                 }
@@ -106,12 +109,12 @@ impl JobProgress {
         }))
     }
 
-    /// Shows nothing.
+    /// Returns a hidden bar.
     pub(crate) fn hidden() -> Self {
         Self(ProgressBar::hidden())
     }
 
-    /// One object more is done; `failed` of all.
+    /// Counts one object as done; `failed` is the number of failures so far.
     pub(crate) fn one_more(&self, failed: u64) {
         self.0.inc(1);
         if failed > 0 {
@@ -119,18 +122,18 @@ impl JobProgress {
         }
     }
 
-    /// Takes the bar away while `show` writes to the terminal.
+    /// Hides the bar while `show` writes to the terminal.
     pub(crate) fn suspend(&self, show: impl FnOnce()) {
         self.0.suspend(show);
     }
 
-    /// Takes the bar away.
+    /// Clears the bar.
     pub(crate) fn end(&self) {
         self.0.finish_and_clear();
     }
 }
 
-/// A count that goes on until this is dropped.
+/// Guard of a running count, which ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Counting(Option<JoinHandle<()>>);
 
@@ -142,7 +145,7 @@ impl Drop for Counting {
     }
 }
 
-/// Takes the bar away when dropped.
+/// Clears the bar when dropped.
 #[derive(Debug)]
 pub(crate) struct Cleared(pub(crate) JobProgress);
 

@@ -43,12 +43,12 @@ impl Session {
     /// Loads the user's AWS settings.
     ///
     /// # Errors
-    /// No Region is set, there is no such profile in the AWS files, or the local key cannot be read.
+    /// No Region is set, the AWS files lack the profile, or the local key cannot be read.
     pub(crate) async fn open(args: &GlobalArgs) -> Result<Self, Failure> {
         Self::load(args, aws_config::defaults(BehaviorVersion::v2026_01_12())).await
     }
 
-    /// Returns the same session, whose requests to the Regions in `blocked` are refused.
+    /// Returns the same session with all requests to the Regions in `blocked` refused.
     ///
     /// # Errors
     /// As [`Session::open`].
@@ -86,7 +86,7 @@ impl Session {
         }
         let Some(region) = config.region().filter(|region| !region.as_ref().is_empty()).cloned()
         else {
-            let advice = "give --region, or set AWS_REGION, or set `region` in the profile, here or in the AWS files";
+            let advice = "pass --region, set AWS_REGION, or set `region` in a profile of sealwax.toml or of the AWS files";
             return Err(Failure::new(Exit::Usage, "no AWS Region is set", advice));
         };
         let keyrings = Keyrings::new(config.clone(), local);

@@ -1,6 +1,7 @@
 //! Settings from environment variables and from a file of profiles: `sealwax.toml`.
 //!
-//! They become the default values of the command's arguments, so flags precede them; a variable precedes the file.
+//! They become default values of arguments, so flags take precedence over variables, and variables
+//! over the file.
 
 use std::{
     collections::BTreeMap,
@@ -21,24 +22,24 @@ use crate::{
     failure::{Exit, Failure},
 };
 
-const ADVICE: &str = "correct the file; docs/CLI.md says what may be in it";
+const ADVICE: &str = "correct the file; docs/CLI.md describes its settings";
 
-/// What a variable is split at, if it has several values.
+/// Separators of several values in a variable.
 const SEPARATORS: [char; 4] = [',', ' ', '\n', '\t'];
 
-/// Default values of arguments, by their ids.
+/// Default values of arguments, by argument id.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     values: BTreeMap<&'static str, Vec<OsString>>,
-    /// Which profile of which file they are from.
+    /// Name and file of the profile in use.
     pub(crate) profile_in_use: Option<String>,
 }
 
 impl Settings {
-    /// Those that hold for a command with these words.
+    /// Loads the settings for a command with these words.
     ///
     /// # Errors
-    /// The file, or a variable, cannot be used.
+    /// The file or a variable is not valid.
     pub(crate) fn load(words: &[OsString]) -> Result<Self, Failure> {
         let mut settings = Self::default();
         let named = option(words, "--sealwax-profile").or_else(|| variable("SEALWAX_PROFILE"));
@@ -48,12 +49,13 @@ impl Settings {
             settings.values = profile.values();
             settings.profile_in_use = Some(origin);
         }
-        settings.heed_variables()?;
+        settings.apply_variables()?;
         Ok(settings)
     }
 
-    /// Variables precede the file. Those of AWS are read by its SDK, so it is enough to forget what the file says.
-    fn heed_variables(&mut self) -> Result<(), Failure> {
+    /// Applies variables, which take precedence over the file. The SDK reads the AWS variables
+    /// itself, so for them only the file's value is removed.
+    fn apply_variables(&mut self) -> Result<(), Failure> {
         for (id, names) in [
             ("region", &["AWS_REGION", "AWS_DEFAULT_REGION"][..]),
             ("endpoint_url", &["AWS_ENDPOINT_URL"]),
@@ -63,7 +65,7 @@ impl Settings {
                 self.values.remove(id);
             }
         }
-        // The keys, or else the accounts: as with flags, one says that the other does not matter.
+        // Keys replace accounts, as with flags.
         let lists = [
             ("keys", "SEALWAX_KEYS", is_key as Check),
             ("accounts", "SEALWAX_ACCOUNTS", is_account),
@@ -91,14 +93,14 @@ impl Settings {
         Ok(())
     }
 
-    /// The command with these default values, and that of its subcommands.
+    /// Returns the command and its subcommands with these default values.
     pub(crate) fn onto(&self, mut command: clap::Command) -> clap::Command {
         let has = |command: &clap::Command, id: &str| {
             command.get_arguments().any(|arg| arg.get_id() == id)
         };
         let has_accounts = has(&command, "accounts");
         for (&id, values) in &self.values {
-            // Whoever reads is told which keys, or else which accounts.
+            // Readers take either keys or accounts.
             let other = match id {
                 "keys" if has_accounts && self.values.contains_key("accounts") => continue,
                 "keys" if has_accounts => Some("accounts"),
@@ -123,7 +125,7 @@ impl Settings {
     }
 }
 
-/// The value of an option, which must be known before the others.
+/// Returns the value of an option that is needed before the command line is parsed.
 fn option(words: &[OsString], name: &str) -> Option<OsString> {
     let mut words = words.iter().skip(1).take_while(|word| *word != "--");
     while let Some(word) = words.next() {
@@ -138,7 +140,7 @@ fn option(words: &[OsString], name: &str) -> Option<OsString> {
     None
 }
 
-/// An environment variable that is set, and not to nothing.
+/// Returns an environment variable that is set and not empty.
 fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
@@ -146,12 +148,12 @@ fn variable(name: &str) -> Option<OsString> {
 fn unusable(name: &str, reason: &str) -> Failure {
     Failure::new(
         Exit::Usage,
-        format!("the environment variable {name} cannot be used: {reason}"),
+        format!("cannot use environment variable {name}: {reason}"),
         "correct it or unset it",
     )
 }
 
-/// The profile that is to be used, and what it is called in messages.
+/// Returns the profile to use, and its name and file for messages.
 fn profile(
     named: Option<OsString>,
     file: Option<PathBuf>,
@@ -161,21 +163,18 @@ fn profile(
     let Some(path) = file.or_else(default_path) else {
         return match name {
             None => Ok(None),
-            Some(name) => {
-                Err(no_profile(&name, "there is no home directory to look for sealwax.toml in"))
-            }
+            Some(name) => Err(no_profile(&name, "there is no home directory with a sealwax.toml")),
         };
     };
     let text = match fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let error =
-                format!("there are no settings in {}: there is no such file", path.display());
-            let advice = "check --config and SEALWAX_CONFIG, --sealwax-profile and SEALWAX_PROFILE, or make the file";
+            let error = format!("cannot read settings file {}: no such file", path.display());
+            let advice = "check --config, SEALWAX_CONFIG, --sealwax-profile and SEALWAX_PROFILE, or create the file";
             return Err(Failure::new(Exit::Usage, error, advice));
         }
         read => read.map_err(|error| {
-            Failure::io(&format!("cannot read the settings {}", path.display()), error)
+            Failure::io(&format!("cannot read settings file {}", path.display()), error)
         })?,
     };
     let mut file = File::parse(&text, &path)?;
@@ -194,11 +193,12 @@ fn profile(
 }
 
 fn no_profile(name: &str, reason: &str) -> Failure {
-    let advice = "name a profile that is there, or add [profiles.NAME] to the file";
-    Failure::new(Exit::Usage, format!("there is no profile {name}: {reason}"), advice)
+    let advice = "name an existing profile, or add [profiles.NAME] to the file";
+    Failure::new(Exit::Usage, format!("no profile {name}: {reason}"), advice)
 }
 
-/// Of the user, never of the directory that the command happens to run in: whoever wrote that would choose the keys.
+/// Returns the user's settings file. The current directory is never searched: its author could
+/// choose the wrapping keys.
 fn default_path() -> Option<PathBuf> {
     let config = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let config = config.or_else(|| Some(Path::new(&variable("HOME")?).join(".config")))?;
@@ -230,13 +230,13 @@ impl File {
     }
 }
 
-/// Settings by name.
+/// Settings of one profile.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Profile {
     region: Option<String>,
     endpoint_url: Option<Spanned<String>>,
-    /// In the AWS files.
+    /// Profile in the AWS files.
     aws_profile: Option<String>,
     keys: Vec<Spanned<String>>,
     accounts: Vec<Spanned<String>>,
@@ -247,7 +247,8 @@ struct Profile {
 }
 
 impl Profile {
-    /// Each value by itself, as flags are; tells where one is wrong, and why.
+    /// Checks each value as flags are checked; returns the position and the reason of the first
+    /// error.
     fn check(&self) -> Result<(), (Range<usize>, String)> {
         let endpoint_url = self.endpoint_url.iter().map(|value| (value, is_endpoint_url as Check));
         let keys = self.keys.iter().map(|value| (value, is_key as Check));
@@ -258,7 +259,7 @@ impl Profile {
         Ok(())
     }
 
-    /// A path is one beside the file, or in the home directory.
+    /// Resolves paths relative to the settings file or, with `~`, to the home directory.
     fn relative_to(mut self, file: &Path) -> Self {
         if let Some(path) = &mut self.local_key {
             let home = path
@@ -270,7 +271,7 @@ impl Profile {
         self
     }
 
-    /// By the ids of the arguments.
+    /// Returns the values by argument id.
     fn values(self) -> BTreeMap<&'static str, Vec<OsString>> {
         let one = |value: Option<String>| value.map(OsString::from).into_iter().collect::<Vec<_>>();
         let all = |values: Vec<String>| values.into_iter().map(OsString::from).collect();
@@ -332,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_precede_the_file() {
+    fn flags_take_precedence_over_the_file() {
         let text = format!(
             "[profiles.default]\nregion = \"r-1\"\nkeys = [\"{KEY}\"]\ncontext = {{ tenant = \"acme\" }}\nreplica_of = \"b\""
         );
@@ -359,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_are_told_keys_or_accounts() {
+    fn readers_get_either_keys_or_accounts() {
         let reader = |text: &str, words: &[&str]| {
             let words = [&["sealwax", "get", "s3://b/k", "f"], words].concat();
             let Command::Get(get) = command(parse(text).expect("it is right"), &words).command
@@ -397,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_found_before_they_are_parsed() {
+    fn options_are_found_before_parsing() {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         assert_eq!(option(&words("sealwax put --config f x"), "--config"), Some("f".into()));
         assert_eq!(option(&words("sealwax --config=f put"), "--config"), Some("f".into()));
@@ -406,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_beside_the_file() {
+    fn paths_are_relative_to_the_file() {
         let profile = |text: &str| Profile { local_key: Some(text.into()), ..Profile::default() };
         let path = |text| {
             profile(text)

@@ -1,4 +1,4 @@
-//! Where the state files of unfinished uploads are, and the journals of rewraps.
+//! The user's state directory: state files of interrupted uploads and journals of bulk rewraps.
 
 use std::{
     env,
@@ -14,50 +14,50 @@ use sha2::{Digest as _, Sha256};
 
 use crate::failure::{Exit, Failure};
 
-/// What the names of state files end with.
+/// Extension of state files.
 const EXTENSION: &str = "upload";
 
-/// The state file of the upload of `file` to `uri`, in the user's state directory, which is made if need be.
+/// Returns the state file for an upload of `file` to `uri`, and creates the state directory.
 ///
 /// # Errors
-/// There is no such directory, and none can be made.
+/// The directory cannot be determined or created.
 pub(crate) fn path_for(file: &Path, uri: &S3Uri) -> Result<PathBuf, Failure> {
     let directory = made_directory("state of the upload", "--state-file")?;
-    // One that does not exist fails where it is opened.
+    // A missing file fails later, when it is opened.
     let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     Ok(directory.join(name(&file, uri)))
 }
 
-/// The journal of the rewrap that `job` describes, in the user's state directory, which is made if need be.
+/// Returns the journal for the rewrap that `job` describes, and creates the state directory.
 ///
 /// # Errors
-/// There is no such directory, and none can be made.
+/// The directory cannot be determined or created.
 pub(crate) fn journal_for(job: &[u8]) -> Result<PathBuf, Failure> {
     let directory = made_directory("journal of the rewrap", "--journal")?;
     Ok(directory.join(format!("{}.rewrap", short_digest(job))))
 }
 
-/// The user's state directory, for `what`, which `option` puts elsewhere.
+/// Returns the state directory and creates it. `what` and `option` are for the error message.
 fn made_directory(what: &str, option: &str) -> Result<PathBuf, Failure> {
     let Some(directory) = directory() else {
         let advice = match option {
-            "--journal" => "name a journal by --journal, or set XDG_STATE_HOME or HOME",
-            _ => "name a state file by --state-file, or set XDG_STATE_HOME or HOME",
+            "--journal" => "pass --journal, or set XDG_STATE_HOME or HOME",
+            _ => "pass --state-file, or set XDG_STATE_HOME or HOME",
         };
         return Err(Failure::new(
             Exit::Usage,
-            format!("there is no directory to keep the {what} in"),
+            format!("no state directory for the {what}"),
             advice,
         ));
     };
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
     made.map_err(|error| {
-        Failure::io(&format!("cannot make the directory {}", directory.display()), error)
+        Failure::io(&format!("cannot create directory {}", directory.display()), error)
     })?;
     Ok(directory)
 }
 
-/// The state files in the user's state directory.
+/// Returns the state files in the state directory.
 pub(crate) async fn all() -> Vec<(PathBuf, UnfinishedUpload)> {
     let mut found = Vec::new();
     let entries = directory().and_then(|directory| fs::read_dir(directory).ok());
@@ -74,7 +74,7 @@ pub(crate) async fn all() -> Vec<(PathBuf, UnfinishedUpload)> {
 /// Deletes a state file or a journal.
 ///
 /// # Errors
-/// It is there, and cannot be deleted.
+/// The file exists but cannot be deleted.
 pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -88,7 +88,7 @@ fn directory() -> Option<PathBuf> {
     directory_from(env::var_os("XDG_STATE_HOME").as_deref(), env::home_dir())
 }
 
-/// A relative `XDG_STATE_HOME` is to be ignored. (XDG Base Directory Specification, "Basics".)
+/// Ignores a relative `XDG_STATE_HOME`. (XDG Base Directory Specification, "Basics".)
 fn directory_from(state_home: Option<&OsStr>, home: Option<PathBuf>) -> Option<PathBuf> {
     let set = state_home.map(PathBuf::from).filter(|path| path.is_absolute());
     let home = home.filter(|path| path.is_absolute()).map(|home| home.join(".local/state"));
@@ -96,7 +96,7 @@ fn directory_from(state_home: Option<&OsStr>, home: Option<PathBuf>) -> Option<P
 }
 
 fn name(file: &Path, uri: &S3Uri) -> String {
-    // Neither a path nor a bucket's name holds a zero byte.
+    // Neither a path nor a bucket name contains a NUL byte.
     let named =
         [file.as_os_str().as_bytes(), uri.bucket().as_bytes(), uri.key().as_bytes()].join(&0);
     format!("{}.{EXTENSION}", short_digest(&named))
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_directory_is_that_of_the_environment() {
+    fn the_directory_follows_the_environment() {
         let home = || Some(PathBuf::from("/home/me"));
         let directory = |state_home: &str| directory_from(Some(OsStr::new(state_home)), home());
         assert_eq!(directory("/state"), Some("/state/sealwax".into()));

@@ -9,7 +9,8 @@ use std::{
 
 use clap::builder::styling::{AnsiColor, Style};
 
-/// Shows a text with its control characters escaped: what is stored in S3 must not command the terminal.
+/// Shows text with its control characters escaped, so that text from S3 cannot control the
+/// terminal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Printable<'a>(pub(crate) &'a str);
 
@@ -26,12 +27,12 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Whether a character changes the direction of the text around it (Unicode Standard Annex #9).
+/// `true` if a character changes the direction of text (Unicode Standard Annex #9).
 fn is_direction(char: char) -> bool {
     matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A count and its noun, such as `1 key` or `2 keys`.
+/// Count with its noun, such as `1 key` or `2 keys`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Counted(pub(crate) u64, pub(crate) &'static str);
 
@@ -41,12 +42,12 @@ impl fmt::Display for Counted {
     }
 }
 
-/// Colours, or none: not on what is no terminal, nor where `NO_COLOR` is set (<https://no-color.org>) or `TERM` is `dumb`.
+/// Colours on a terminal, unless `NO_COLOR` is set (<https://no-color.org>) or `TERM` is `dumb`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Colors(bool);
 
 impl Colors {
-    /// For what is written to this stream.
+    /// Returns the colours for a stream.
     pub(crate) fn of(stream: &impl IsTerminal) -> Self {
         let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self(
@@ -56,25 +57,25 @@ impl Colors {
         )
     }
 
-    /// No colours.
+    /// Returns no colours.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
         Self(false)
     }
 
-    pub(crate) fn bad(self, text: &str) -> Painted<'_> {
+    pub(crate) fn red(self, text: &str) -> Painted<'_> {
         self.paint(text, AnsiColor::Red.on_default().bold())
     }
 
-    pub(crate) fn doubtful(self, text: &str) -> Painted<'_> {
+    pub(crate) fn yellow(self, text: &str) -> Painted<'_> {
         self.paint(text, AnsiColor::Yellow.on_default().bold())
     }
 
-    pub(crate) fn good(self, text: &str) -> Painted<'_> {
+    pub(crate) fn green(self, text: &str) -> Painted<'_> {
         self.paint(text, AnsiColor::Green.on_default().bold())
     }
 
-    pub(crate) fn note(self, text: &str) -> Painted<'_> {
+    pub(crate) fn bold(self, text: &str) -> Painted<'_> {
         self.paint(text, Style::new().bold())
     }
 
@@ -83,7 +84,7 @@ impl Colors {
     }
 }
 
-/// A text in its colour.
+/// Coloured text.
 #[derive(Debug)]
 pub(crate) struct Painted<'a> {
     text: &'a str,
@@ -96,7 +97,7 @@ impl fmt::Display for Painted<'_> {
     }
 }
 
-/// The words as a shell reads them.
+/// Returns a command line of these words, quoted for a shell.
 pub(crate) fn command_line(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
     words
         .into_iter()
@@ -105,7 +106,7 @@ pub(crate) fn command_line(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -
         .join(" ")
 }
 
-/// The command line of this process.
+/// Returns the command line of this process.
 pub(crate) fn this_command_line() -> String {
     command_line(env::args_os())
 }
@@ -137,14 +138,14 @@ mod tests {
 
     #[test]
     fn only_a_terminal_gets_colours() {
-        assert_eq!(Colors(false).bad("text").to_string(), "text");
-        assert_eq!(Colors(true).bad("text").to_string(), "\u{1b}[1m\u{1b}[31mtext\u{1b}[0m");
+        assert_eq!(Colors(false).red("text").to_string(), "text");
+        assert_eq!(Colors(true).red("text").to_string(), "\u{1b}[1m\u{1b}[31mtext\u{1b}[0m");
         let file = std::fs::File::open("/dev/null").expect("there");
-        assert_eq!(Colors::of(&file).good("text").to_string(), "text");
+        assert_eq!(Colors::of(&file).green("text").to_string(), "text");
     }
 
     #[test]
-    fn words_are_quoted_where_they_must_be() {
+    fn words_are_quoted_if_necessary() {
         let words = ["sealwax", "put", "a b", "s3://b/k", "-c", "t=a'b", "", "$HOME", "~", "é"];
         assert_eq!(
             command_line(words),

@@ -1,4 +1,4 @@
-//! A KMS whose only data key is zeros, and an STS with one caller.
+//! KMS with an all-zero data key, and STS with one caller.
 
 use std::io;
 
@@ -24,7 +24,7 @@ pub(super) fn answer(
     };
     let asked: Value = serde_json::from_slice(&body).map_err(io::Error::other)?;
     let plaintext = format!("{}=", "A".repeat(43)); // 32 bytes
-    let ciphertext = format!("{}==", "A".repeat(246)); // 184 bytes, as many as AWS KMS gives
+    let ciphertext = format!("{}==", "A".repeat(246)); // 184 bytes, as from AWS KMS
     let key = &asked["KeyId"];
     let answer = match operation {
         "GenerateDataKey" => {

@@ -1,7 +1,7 @@
-//! The bucket `many`: as many sealed objects as a prefix says, none of which is stored.
+//! Bucket `many`: any number of generated sealed objects, none of which is stored.
 //!
-//! Under `n1000/` there are 1,000. Each is as the object `template`, which is put by the client itself, but that its wraps
-//! are bound to its own place.
+//! The prefix `n1000/` has 1,000 objects. Each is a copy of the object `template`, which the client
+//! puts beforehand, except that its wrapped keys are bound to its own place.
 
 use std::fmt::Write as _;
 
@@ -13,10 +13,10 @@ use super::{
 
 pub(super) const BUCKET: &str = "many";
 const TEMPLATE: &str = "/many/template";
-/// How many objects a page has.
+/// Number of objects on a page.
 const PAGE: u64 = 1000;
 
-/// The page of a list that is asked for.
+/// Returns the requested page of a listing.
 pub(super) fn list(request: &Request, stats: &Stats) -> Answer {
     stats.count("ListObjectsV2");
     let prefix = request.parameter("prefix").unwrap_or_default().replace("%2F", "/");
@@ -48,7 +48,7 @@ pub(super) fn list(request: &Request, stats: &Stats) -> Answer {
     Answer::ok("application/xml", body)
 }
 
-/// One of the objects.
+/// Returns one of the objects.
 pub(super) fn object(path: &str, objects: &Objects) -> std::io::Result<Option<Stored>> {
     if path == TEMPLATE {
         return objects.get(path);

@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as clients of S3 use.
+//! Subset of HTTP/1.1 that S3 clients use.
 
 use std::{
     fs::File,
@@ -15,14 +15,14 @@ use nix::sys::{
 
 const BUFFER_LEN: usize = 1 << 20;
 
-/// A connection, and what was received of it and not yet used.
+/// Connection, and its received but unused bytes.
 pub(super) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     unused: Range<usize>,
 }
 
-/// The head of a request.
+/// Head of a request.
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) path: String,
@@ -30,19 +30,19 @@ pub(super) struct Request {
     headers: Vec<(String, String)>,
 }
 
-/// What to send.
+/// Response.
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// Lines that end with CR LF.
+    /// Header lines that end with CR LF.
     pub(super) headers: String,
     pub(super) body: Body,
 }
 
 pub(super) enum Body {
     Text(String),
-    /// A part of a file.
+    /// Range of a file.
     File(File, Range<u64>),
-    /// What an answer to HEAD leaves out.
+    /// Body length of a response to HEAD, without the body.
     Unsent(u64),
 }
 
@@ -64,18 +64,18 @@ impl Request {
         self.headers().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// Names in lower case, and values.
+    /// Returns the lower-case names and the values.
     pub(super) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The value of a query parameter, empty where it has none.
+    /// Returns the value of a query parameter; empty if it has none.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         let pairs = self.query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         pairs.into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// Length of the body as it is sent.
+    /// Returns the encoded length of the body.
     pub(super) fn body_len(&self) -> io::Result<u64> {
         if self.header("transfer-encoding").is_some() {
             return Err(io::Error::other("bodies of unknown length are not served"));
@@ -93,7 +93,7 @@ impl Answer {
         }
     }
 
-    /// No body, and these headers.
+    /// Returns a response with these headers and no body.
     pub(super) fn empty(status: u16, headers: String) -> Self {
         Self { status, headers, body: Body::Text(String::new()) }
     }
@@ -110,9 +110,9 @@ impl Connection {
         Ok(Self { stream, buffer: vec![0; BUFFER_LEN], unused: 0..0 })
     }
 
-    /// The next request's head; `None` at the end of the connection.
+    /// Reads the next request's head; `None` at the end of the connection.
     pub(super) fn next_request(&mut self) -> io::Result<Option<Request>> {
-        // To the front: the rest of the buffer is room for what comes.
+        // Move the unused bytes to the front, to make room.
         self.buffer.copy_within(self.unused.clone(), 0);
         self.unused = 0..self.unused.len();
         loop {
@@ -126,7 +126,8 @@ impl Connection {
                 }
                 return Ok(Some(request));
             }
-            // Little of a body is taken into the buffer with the head: what is left in the kernel is discarded there.
+            // Read little of the body with the head, because the rest can be discarded in the
+            // kernel.
             let room = self.unused.end..(self.unused.end + 4096).min(BUFFER_LEN);
             match self.stream.read(&mut self.buffer[room])? {
                 0 => return Ok(None),
@@ -135,12 +136,12 @@ impl Connection {
         }
     }
 
-    /// Takes `len` bytes of a body and drops them.
+    /// Reads `len` bytes of a body and discards them.
     pub(super) fn discard(&mut self, mut len: u64) -> io::Result<()> {
         len -= self.take_unused(len).len() as u64;
         while len > 0 {
             let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(BUFFER_LEN);
-            // On a TCP socket this flag drops the bytes instead of copying them. (tcp(7), "MSG_TRUNC".)
+            // On a TCP socket this flag discards the bytes without a copy. (tcp(7), "MSG_TRUNC".)
             let flags = MsgFlags::MSG_TRUNC | MsgFlags::MSG_WAITALL;
             len -=
                 received(recv(self.stream.as_raw_fd(), &mut self.buffer[..wanted], flags)?)? as u64;
@@ -148,7 +149,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes `len` bytes of a body and appends them to `file`.
+    /// Reads `len` bytes of a body and appends them to `file`.
     pub(super) fn save(&mut self, mut len: u64, file: &mut File) -> io::Result<()> {
         let unused = self.take_unused(len);
         file.write_all(&self.buffer[unused.clone()])?;
@@ -162,7 +163,7 @@ impl Connection {
         Ok(())
     }
 
-    /// A short body.
+    /// Reads a short body.
     pub(super) fn body(&mut self, len: u64) -> io::Result<Vec<u8>> {
         let unused = self.take_unused(len);
         let mut body = self.buffer[unused].to_vec();
@@ -171,7 +172,7 @@ impl Connection {
         Ok(body)
     }
 
-    /// Up to `len` bytes that have been received already.
+    /// Takes up to `len` already received bytes.
     fn take_unused(&mut self, len: u64) -> Range<usize> {
         let start = self.unused.start;
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(self.unused.len());
@@ -216,7 +217,7 @@ impl Connection {
     }
 }
 
-/// No byte at all is the end of the connection, or of the file.
+/// Returns an error for 0 bytes: the end of the connection or of the file.
 fn received(len: usize) -> io::Result<usize> {
     if len == 0 { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(len) }
 }

@@ -1,4 +1,4 @@
-//! Objects: of most only the length and the metadata are known, those of the bucket `kept` are files.
+//! Objects: length and metadata only, or files in the bucket `kept`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// All objects and unfinished uploads.
+/// All objects and incomplete uploads.
 pub(super) struct Objects {
     store: PathBuf,
     state: Mutex<State>,
@@ -28,21 +28,22 @@ struct Upload {
     parts: BTreeMap<u32, u64>,
 }
 
-/// An object as it is read.
+/// Stored object.
 pub(super) struct Stored {
     pub(super) len: u64,
     pub(super) headers: String,
-    /// None where the body was discarded.
+    /// `None` if the body was discarded.
     pub(super) file: Option<File>,
 }
 
-/// The file that holds an object of the bucket `kept`; its headers are in the same with the extension `headers`.
+/// Returns the file of an object in the bucket `kept`; a file with the extension `headers` has its
+/// headers.
 pub(crate) fn kept_file(store: &Path, path: &str) -> PathBuf {
     store.join(path.trim_start_matches('/').replace('/', "_"))
 }
 
 impl Objects {
-    /// The bucket whose objects are kept.
+    /// Bucket whose objects are kept.
     pub(super) const KEPT: &str = "kept";
 
     pub(super) fn new(store: &Path) -> Self {
@@ -57,7 +58,7 @@ impl Objects {
         path.split('/').nth(1) == Some(Self::KEPT)
     }
 
-    /// Where the body of a part is kept until its upload completes.
+    /// Creates the file of a part, which exists until its upload completes.
     pub(super) fn part_file(&self, upload: &str, number: u32) -> io::Result<File> {
         File::create(self.part_path(upload, number))
     }
@@ -66,7 +67,7 @@ impl Objects {
         self.store.join(format!("part-{upload}-{number}"))
     }
 
-    /// An object that came in one piece: part 1 of the upload `put`.
+    /// Stores an object of one request: part 1 of the upload `put`.
     pub(super) fn put(&self, path: &str, len: u64, headers: &str) -> io::Result<()> {
         self.finish(path, "put", headers, &BTreeMap::from([(1, len)]))
     }
@@ -112,7 +113,7 @@ impl Objects {
         fs::write(kept.with_added_extension("headers"), headers)
     }
 
-    /// The object at `path`.
+    /// Returns the object at `path`.
     pub(super) fn get(&self, path: &str) -> io::Result<Option<Stored>> {
         if !Self::is_kept(path) {
             let discarded = self.state().discarded.get(path).cloned();

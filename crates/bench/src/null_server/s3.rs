@@ -1,4 +1,4 @@
-//! The requests of S3 that put and get one object.
+//! S3 requests that put and get one object.
 
 use std::{io, ops::Range};
 
@@ -9,7 +9,8 @@ use super::{
     stats::Stats,
 };
 
-/// Of every object. It looks like that of a multipart upload, so that nobody takes it for the MD5 of the body.
+/// Entity tag of every object. It has the form of a multipart upload's, so that no client compares
+/// it with the body's MD5.
 const E_TAG: &str = "etag: \"d41d8cd98f00b204e9800998ecf8427e-1\"\r\n";
 const LAST_MODIFIED: &str = "last-modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n";
 
@@ -82,7 +83,7 @@ pub(super) fn answer(
     }
 }
 
-/// Takes the body of an object or a part; returns its length.
+/// Reads the body of an object or a part; returns its length.
 fn take_body(
     request: &Request,
     connection: &mut Connection,
@@ -150,7 +151,7 @@ fn range(header: &str, len: u64) -> Option<Range<u64>> {
     (range.start < range.end).then_some(range)
 }
 
-/// What S3 stores with an object, as lines.
+/// Returns the headers that S3 stores with an object, as lines.
 fn kept_headers(request: &Request) -> String {
     let kept = |name: &str| name.starts_with("x-amz-meta-") || name == "content-type";
     request
@@ -160,7 +161,7 @@ fn kept_headers(request: &Request) -> String {
         .collect()
 }
 
-/// The answer to a stored body repeats its checksum.
+/// Returns the response headers for a stored body, which repeat its checksum.
 fn stored(request: &Request) -> String {
     let checksums = request.headers().filter(|(name, _)| name.starts_with("x-amz-checksum-"));
     checksums.fold(E_TAG.to_owned(), |lines, (name, value)| lines + &format!("{name}: {value}\r\n"))

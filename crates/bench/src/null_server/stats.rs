@@ -1,4 +1,4 @@
-//! What was asked of the server.
+//! Counts of the server's requests and bytes.
 
 use std::{
     collections::BTreeMap,
@@ -8,10 +8,10 @@ use std::{
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-/// Where the counts are read.
+/// Path of the counts.
 pub(super) const PATH: &str = "/-/stats";
 
-/// Counts by name: requests by operation, and bytes of bodies.
+/// Counts by name: requests per operation, and bytes of bodies.
 #[derive(Default)]
 pub(super) struct Stats(Mutex<BTreeMap<&'static str, u64>>);
 
@@ -24,7 +24,7 @@ impl Stats {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += number;
     }
 
-    /// The counts, and the CPU time that the server has used so far.
+    /// Returns the counts and the server's CPU time so far.
     pub(super) fn to_json(&self) -> io::Result<String> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let usage = getrusage(UsageWho::RUSAGE_SELF)?;

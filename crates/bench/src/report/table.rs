@@ -1,4 +1,4 @@
-//! One table for each case.
+//! Table of each case.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,7 +7,7 @@ use crate::{
     findings::{Case, Findings, Run},
 };
 
-/// The runs of one contender, in short.
+/// Summary of one client's runs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Summary {
     pub(super) least_wall: f64,
@@ -43,7 +43,7 @@ impl Summary {
     }
 }
 
-/// The table of a case.
+/// Returns the table of a case.
 pub(super) fn of(case: Case, contenders: &BTreeMap<Contender, Vec<Run>>) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a length far below 2^52")]
     let gib = case.size as f64 / f64::from(1 << 30);
@@ -72,7 +72,7 @@ pub(super) fn of(case: Case, contenders: &BTreeMap<Contender, Vec<Run>>) -> Stri
     text
 }
 
-/// `64 MiB`.
+/// Formats a length, such as `64 MiB`.
 pub(super) fn bytes(len: u64) -> String {
     match len {
         len if len >= 1 << 30 && len.is_multiple_of(1 << 30) => format!("{} GiB", len >> 30),
@@ -81,7 +81,7 @@ pub(super) fn bytes(len: u64) -> String {
     }
 }
 
-/// The runs of one contender in a case.
+/// Returns the summary of one client in a case.
 pub(super) fn runs_of(
     findings: &Findings<'_>,
     case: Case,

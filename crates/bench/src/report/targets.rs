@@ -1,4 +1,4 @@
-//! What Sealwax must reach, and whether it did.
+//! Targets of Sealwax, met or missed.
 
 use super::table::{Summary, bytes, runs_of};
 use crate::{
@@ -9,12 +9,12 @@ use crate::{
     servers::Counts,
 };
 
-/// Byte budget of a client, unless set, and what may come on top.
+/// Default byte budget of a client plus 32 MiB.
 const MEMORY_LIMIT: u64 = (128 + 32) << 20;
-/// Most body bytes for one byte of an object: two chunks of 16 KiB and their tags.
+/// Maximum body bytes for one byte of an object: two chunks of 16 KiB and their tags.
 const RANGE_LIMIT: u64 = 33_000;
 
-/// One row; `met` is None where something was not measured.
+/// Row of the table; `met` is `None` if something was not measured.
 struct Row {
     what: String,
     must: String,
@@ -22,7 +22,7 @@ struct Row {
     met: Option<bool>,
 }
 
-/// The table.
+/// Returns the table.
 pub(super) fn rows(findings: &Findings<'_>) -> Result<String> {
     let mut rows = vec![cipher_row("seal")?, cipher_row("open")?];
     for size in findings.plan.sizes.iter().copied() {
@@ -34,7 +34,7 @@ pub(super) fn rows(findings: &Findings<'_>) -> Result<String> {
     rows.extend([memory(findings), range(findings)]);
     rows.extend([kms_calls(findings, Operation::Put), kms_calls(findings, Operation::Get)]);
     rows.push(cached_puts(findings));
-    let mut text = String::from("| what | must | measured | |\n|---|---|---|---|\n");
+    let mut text = String::from("| what | target | measured | |\n|---|---|---|---|\n");
     for Row { what, must, measured, met } in rows {
         let met = match met {
             Some(true) => "met",
@@ -60,7 +60,10 @@ fn against_bare_sdk(findings: &Findings<'_>, case: Case) -> Row {
     let ratios = both(findings, case, Contender::BareSdk)
         .map(|(ours, bare)| (ours.cpu / bare.cpu, ours.wall / bare.wall));
     Row {
-        what: format!("sealed upload against the bare SDK's of plain bytes, {}", conditions(case)),
+        what: format!(
+            "sealed upload compared with the bare SDK's of plain bytes, {}",
+            conditions(case)
+        ),
         must: "CPU ≤ 1.5×, wall ≤ 1.1×".into(),
         measured: ratios
             .map_or("–".into(), |(cpu, wall)| format!("CPU {cpu:.2}×, wall {wall:.2}×")),
@@ -72,7 +75,7 @@ fn against_s5cmd(findings: &Findings<'_>, case: Case) -> Row {
     let ratios = both(findings, case, Contender::S5cmd)
         .map(|(ours, s5cmd)| (ours.cpu / s5cmd.cpu, ours.wall / s5cmd.wall));
     Row {
-        what: format!("sealed upload against s5cmd's of plain bytes, {}", conditions(case)),
+        what: format!("sealed upload compared with s5cmd's of plain bytes, {}", conditions(case)),
         must: "less CPU, less wall time".into(),
         measured: ratios
             .map_or("–".into(), |(cpu, wall)| format!("CPU {cpu:.2}×, wall {wall:.2}×")),
@@ -99,7 +102,7 @@ fn memory(findings: &Findings<'_>) -> Row {
     let most = ours.max();
     let longest = findings.runs.keys().map(|case| case.size).max().unwrap_or_default();
     Row {
-        what: format!("peak memory, whatever the size: up to {}", bytes(longest)),
+        what: format!("peak memory at any size up to {}", bytes(longest)),
         must: "≤ byte budget + 32 MiB = 160 MiB".into(),
         measured: most.map_or("–".into(), |(memory, size)| {
             format!("{} MiB, at {}", memory >> 20, bytes(size))

@@ -1,71 +1,75 @@
-//! Options about folders.
+//! Arguments about folders.
 
 use std::str::FromStr;
 
 use clap::Args;
 use globset::{GlobBuilder, GlobMatcher};
 
-/// Options about folders.
+/// Arguments of commands that copy folders.
 #[derive(Debug, Args)]
 pub(crate) struct FolderArgs {
-    /// All that is in the folder, and in its folders
+    /// Include everything in the folder and its subfolders
     #[arg(short, long, help_heading = "Folders")]
     pub(crate) recursive: bool,
 
-    /// Leave out what is there already: as long, modified at the same time; for put also of the same encryption context and
-    /// under the same keys
+    /// Skip what already exists at the destination with the same length and modification time; for
+    /// put, also with the same encryption context and wrapping keys
     ///
-    /// The time of the file is in the object's own metadata, as `mtime`, with every object that was put with --recursive or
-    /// this option; `get` gives it to the file. None of it is authenticated: whoever can write to the bucket, or to the
-    /// folder, can make an object look unchanged.
+    /// With --recursive or this option, put stores the file's modification time in the object's
+    /// user-defined metadata, as `mtime`, and get sets it on the file. This comparison is not
+    /// authenticated: anyone who can write to the bucket or the folder can make an object look
+    /// unchanged.
     #[arg(short = 'u', long, help_heading = "Folders")]
     pub(crate) skip_unchanged: bool,
 
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
 
-    /// Say what would be done, and do nothing
+    /// Print what would be done, and change nothing
     #[arg(short = 'n', long, help_heading = "Folders")]
     pub(crate) dry_run: bool,
 
-    /// How many objects are worked on together; all of them share one memory budget
+    /// Number of objects in parallel; they share one memory budget
     #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Folders")]
     pub(crate) concurrency: u16,
 }
 
-/// Which files or objects of a folder are meant.
+/// Filter on the files or objects of a folder.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct FilterArgs {
-    /// Only what matches, such as `*.pdf` (a name, in any folder) or `2026/**` (a path in the folder); repeatable
+    /// Include only matches: `*.pdf` matches names in any folder, `2026/**` matches paths;
+    /// repeatable
     ///
-    /// `*` and `?` match no slash, `**` matches any number of folders, `{a,b}` either of both.
+    /// `*` and `?` don't match a slash, `**` matches any number of folders, and `{a,b}` matches
+    /// either.
     #[arg(long, value_name = "GLOB", help_heading = "Folders")]
     include: Vec<Pattern>,
 
-    /// Not what matches, even if it is included; repeatable. In which order the two are given does not matter
+    /// Exclude matches, even included ones; repeatable. The order of the two options does not
+    /// matter
     #[arg(long, value_name = "GLOB", help_heading = "Folders")]
     exclude: Vec<Pattern>,
 }
 
 impl FilterArgs {
-    /// Whether nothing is left out.
+    /// `true` if nothing is filtered out.
     pub(crate) fn takes_all(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty()
     }
 
-    /// Whether what has this path in the folder is left out, and not merely not included.
+    /// `true` if an `--exclude` pattern matches this path in the folder.
     pub(crate) fn excludes(&self, path: &str) -> bool {
         self.exclude.iter().any(|pattern| pattern.matches(path))
     }
 
-    /// Whether what has this path in the folder is meant.
+    /// `true` if the filter accepts this path in the folder.
     pub(crate) fn takes(&self, path: &str) -> bool {
         (self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(path)))
             && !self.excludes(path)
     }
 }
 
-/// A glob: of a whole path if there is a slash in it, else of a name.
+/// Glob that matches whole paths if it contains a slash, else names.
 #[derive(Debug, Clone)]
 struct Pattern {
     matcher: GlobMatcher,

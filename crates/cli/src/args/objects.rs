@@ -1,4 +1,4 @@
-//! Which objects a command is about.
+//! Arguments that select the objects of a bulk command.
 
 use std::pin::Pin;
 
@@ -10,31 +10,32 @@ use sealwax_s3::{Error, ListedObject};
 
 use super::prefix::Prefix;
 
-/// Which objects.
+/// Objects of a bulk command.
 #[derive(Debug, Args)]
 pub(crate) struct ObjectsArgs {
-    /// The bucket, and what the keys begin with
+    /// Bucket, and prefix of the keys
     #[arg(value_name = "s3://BUCKET[/PREFIX]")]
     pub(crate) prefix: Prefix,
 
-    /// Only the object with just this key
+    /// Only the object with exactly this key
     #[arg(long, conflicts_with_all = ["inventory", "stdin"], help_heading = "Which objects")]
     pub(crate) exact: bool,
 
-    /// All versions, not the newest alone
+    /// All versions, not only the latest
     #[arg(long, conflicts_with_all = ["inventory", "stdin"], help_heading = "Which objects")]
     pub(crate) versions: bool,
 
-    /// Those of an S3 Inventory: its `manifest.json`, in S3 or in a local directory; objects of other prefixes are left out
+    /// Objects of an S3 Inventory: its `manifest.json`, in S3 or a local directory; objects with
+    /// another prefix are skipped
     #[arg(long, value_name = "MANIFEST", conflicts_with = "stdin", help_heading = "Which objects")]
     pub(crate) inventory: Option<ManifestLocation>,
 
-    /// Those that standard input names, a line each: a key of the bucket, `s3://BUCKET/KEY`, or JSON with `key` and perhaps
-    /// `version_id`
+    /// Objects that standard input lists, one a line: a key, `s3://BUCKET/KEY`, or JSON with `key`
+    /// and optionally `version_id`
     #[arg(long, help_heading = "Which objects")]
     pub(crate) stdin: bool,
 
-    /// How many objects are worked on together
+    /// Number of objects in parallel
     #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) concurrency: u16,
 }
@@ -42,10 +43,10 @@ pub(crate) struct ObjectsArgs {
 /// Objects of a listing.
 pub(crate) type Objects = Pin<Box<dyn Stream<Item = Result<ListedObject, Error>> + Send>>;
 
-/// Where the objects of a bulk command are listed.
+/// Source of a bulk command's objects.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ObjectSource<'a> {
-    /// The bucket: the newest versions of keys that begin with the prefix.
+    /// The bucket: the latest versions of keys that begin with the prefix.
     Prefix,
     /// The bucket: only the object whose key is the prefix.
     Exact,

@@ -6,16 +6,16 @@ use sealwax_s3::S3Uri;
 
 use crate::failure::Failure;
 
-/// A bucket, and what the keys in it begin with.
+/// Bucket, and prefix of the keys in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Prefix {
     pub(crate) bucket: String,
-    /// Empty: all keys.
+    /// Empty for all keys.
     pub(crate) key: String,
 }
 
 impl Prefix {
-    /// The same as a folder: what follows is a slash, unless it is the whole bucket.
+    /// Returns the same prefix as a folder: with a trailing slash, unless it is the whole bucket.
     pub(crate) fn into_folder(mut self) -> Self {
         if !self.key.is_empty() && !self.key.ends_with('/') {
             self.key.push('/');
@@ -23,21 +23,21 @@ impl Prefix {
         self
     }
 
-    /// Whether it means a folder by itself.
+    /// `true` for a folder: the whole bucket, or a prefix with a trailing slash.
     pub(crate) fn is_folder(&self) -> bool {
         self.key.is_empty() || self.key.ends_with('/')
     }
 
-    /// The object with this key, or in this folder with this name.
+    /// Returns the object with this key, or with this name in this folder.
     ///
     /// # Errors
-    /// There is no such key: it would be empty, or too long.
+    /// The key would be empty or too long.
     pub(crate) fn object(&self, name: &str) -> Result<S3Uri, Failure> {
         let name = if self.is_folder() { name } else { "" };
         format!("{self}{name}").parse().map_err(Failure::usage)
     }
 
-    /// The object below this folder.
+    /// Returns the object at a relative path in this folder.
     ///
     /// # Errors
     /// As [`Prefix::object`].
@@ -46,7 +46,7 @@ impl Prefix {
     }
 }
 
-/// The last name of a key.
+/// Returns the last name of a key.
 pub(crate) fn name_of(key: &str) -> &str {
     key.rsplit('/').next().unwrap_or(key)
 }

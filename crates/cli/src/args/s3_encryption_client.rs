@@ -1,4 +1,4 @@
-//! Options about objects of the Amazon S3 Encryption Client.
+//! Arguments about objects of the Amazon S3 Encryption Client.
 
 use std::{fs, path::PathBuf, sync::Arc};
 
@@ -10,14 +10,14 @@ use sealwax_s3::{
 
 use crate::failure::Failure;
 
-/// A format that is written.
+/// Format of new objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FormatArg {
-    /// Sealwax's own: bound to its place, any number of wrapping keys, parts verified one by one
+    /// Sealwax's own: bound to its place, any number of wrapping keys, verified chunk by chunk
     Native,
-    /// V3 of the Amazon S3 Encryption Client, which commits to its data key
+    /// V3 of the Amazon S3 Encryption Client, with key commitment
     S3ecV3,
-    /// V2 of the Amazon S3 Encryption Client, for readers that know no V3
+    /// V2 of the Amazon S3 Encryption Client, for readers without V3 support
     S3ecV2,
 }
 
@@ -29,7 +29,7 @@ impl FormatArg {
         }
     }
 
-    /// The policy under which this format is written.
+    /// Returns the commitment policy that writes this format.
     pub(crate) fn policy(self) -> CommitmentPolicy {
         match self {
             Self::Native | Self::S3ecV3 => CommitmentPolicy::RequireEncryptRequireDecrypt,
@@ -39,21 +39,21 @@ impl FormatArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[expect(clippy::enum_variant_names, reason = "they are the official clients' names")]
+#[expect(clippy::enum_variant_names, reason = "names of the official clients")]
 enum PolicyArg {
     ForbidEncryptAllowDecrypt,
     RequireEncryptAllowDecrypt,
     RequireEncryptRequireDecrypt,
 }
 
-/// Keys that the caller holds, in files.
+/// Raw wrapping keys in files.
 #[derive(Debug, Default, Args)]
 pub(crate) struct RawKeyArgs {
     /// Raw AES wrapping key: a file of 16, 24 or 32 bytes
     #[arg(long, value_name = "PATH", help_heading = "S3 Encryption Client")]
     pub(crate) aes_key_file: Option<PathBuf>,
 
-    /// Raw RSA wrapping key: a private key in PKCS#8, PEM or DER; to write, a public key is enough
+    /// Raw RSA wrapping key: a private key in PKCS#8, PEM or DER; a public key is enough to write
     #[arg(
         long,
         value_name = "PATH",
@@ -63,10 +63,11 @@ pub(crate) struct RawKeyArgs {
     pub(crate) rsa_key_file: Option<PathBuf>,
 }
 
-/// Which objects of the S3 Encryption Client are read.
+/// Rules for reading objects of the S3 Encryption Client.
 #[derive(Debug, Args)]
 pub(crate) struct S3ecArgs {
-    /// Whether their content must commit to its key; V2 and V1 do not, and are read where decryption is allowed so
+    /// Commitment policy; V2 and V1 have no key commitment, so only the ...-allow-decrypt policies
+    /// read them
     #[arg(
         long,
         value_enum,
@@ -76,19 +77,21 @@ pub(crate) struct S3ecArgs {
     )]
     commitment_policy: PolicyArg,
 
-    /// Read data keys that older clients wrapped: by kms, AES key wrap, RSA-OAEP with SHA-256, and the algorithms of V1
+    /// Read data keys wrapped by legacy algorithms: kms, AES key wrap, RSA-OAEP with SHA-256, and
+    /// those of V1
     #[arg(long, help_heading = "S3 Encryption Client")]
     legacy_wrapping_algorithms: bool,
 
-    /// Read AES-CBC, which is not authenticated: whoever can write to the bucket can change what is read
+    /// Read AES-CBC, which is not authenticated: anyone who can write to the bucket can change the
+    /// plaintext
     #[arg(long, help_heading = "S3 Encryption Client")]
     legacy_unauthenticated_modes: bool,
 
-    /// Read them whatever their encryption context; else -c must give all of it
+    /// Accept any encryption context; without it, -c must name every pair
     #[arg(long, help_heading = "S3 Encryption Client")]
-    any_context: bool,
+    any_encryption_context: bool,
 
-    /// What follows an object's key in that of its instruction file [default: .instruction]
+    /// Suffix of instruction files [default: .instruction]
     #[arg(
         long,
         value_name = "SUFFIX",
@@ -97,10 +100,10 @@ pub(crate) struct S3ecArgs {
     )]
     instruction_file_suffix: Option<String>,
 
-    /// Refuse all of them: they are bound to no place
+    /// Refuse objects of the S3 Encryption Client: they are not bound to a place
     #[arg(
         long,
-        conflicts_with_all = ["legacy_wrapping_algorithms", "legacy_unauthenticated_modes", "any_context"],
+        conflicts_with_all = ["legacy_wrapping_algorithms", "legacy_unauthenticated_modes", "any_encryption_context"],
         help_heading = "S3 Encryption Client"
     )]
     no_s3ec: bool,
@@ -110,10 +113,10 @@ pub(crate) struct S3ecArgs {
 }
 
 impl S3ecArgs {
-    /// How a client with the keyring `own` reads them.
+    /// Returns the settings of a client that reads such objects.
     ///
     /// # Errors
-    /// A key file cannot be read, or holds no key.
+    /// A key file cannot be read or has no valid key.
     pub(crate) fn settings(&self) -> Result<S3ec, Failure> {
         if self.no_s3ec {
             return Ok(S3ec::refused());
@@ -129,7 +132,7 @@ impl S3ecArgs {
             .commitment_policy(policy)
             .legacy_wrapping_algorithms(self.legacy_wrapping_algorithms)
             .legacy_unauthenticated_modes(self.legacy_unauthenticated_modes)
-            .any_encryption_context(self.any_context);
+            .any_encryption_context(self.any_encryption_context);
         let s3ec = match &self.instruction_file_suffix {
             Some(suffix) => s3ec.instruction_file_suffix(suffix),
             None => s3ec,
@@ -137,10 +140,10 @@ impl S3ecArgs {
         self.raw.onto(s3ec)
     }
 
-    /// As [`S3ecArgs::settings`], for what is read with `own` and written anew, in `format`, under `under`.
+    /// Returns the settings of a client that reads with `own` and writes `format` under `under`.
     ///
     /// # Errors
-    /// As there.
+    /// As [`S3ecArgs::settings`].
     pub(crate) fn settings_to_write(
         &self,
         format: FormatArg,
@@ -165,18 +168,18 @@ impl RawKeyArgs {
         self.aes_key_file.is_none() && self.rsa_key_file.is_none()
     }
 
-    /// Adds the keys, if any are given.
+    /// Adds the raw keys to the settings, if any are given.
     ///
     /// # Errors
-    /// A file cannot be read, or holds no key.
+    /// A file cannot be read or has no valid key.
     pub(crate) fn onto(&self, s3ec: S3ec) -> Result<S3ec, Failure> {
         let read = |path: &PathBuf| {
             fs::read(path).map_err(|error| {
-                Failure::io(&format!("cannot read the key file {}", path.display()), error)
+                Failure::io(&format!("cannot read key file {}", path.display()), error)
             })
         };
         let no_key = |path: &PathBuf, error: &dyn std::error::Error| {
-            Failure::usage(format!("the key file {} cannot be used: {error}", path.display()))
+            Failure::usage(format!("cannot use key file {}: {error}", path.display()))
         };
         if let Some(path) = &self.aes_key_file {
             let keyring =

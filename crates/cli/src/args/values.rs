@@ -6,7 +6,7 @@ use sealwax_s3::envelope::EncryptionContext;
 
 use crate::failure::Failure;
 
-/// How old something is at least: a whole number of seconds, minutes, hours, days or weeks.
+/// Minimum age: a whole number of seconds, minutes, hours, days or weeks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Age(pub(crate) Duration);
 
@@ -16,7 +16,7 @@ impl FromStr for Age {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const UNITS: [(char, u64); 5] =
             [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)];
-        let form = "not a number and one of s, m, h, d and w, such as 12h or 7d";
+        let form = "must be a number with a unit of s, m, h, d or w, such as 12h or 7d";
         let (number, seconds) = UNITS
             .iter()
             .find_map(|(unit, seconds)| Some((text.strip_suffix(*unit)?, *seconds)))
@@ -26,14 +26,14 @@ impl FromStr for Age {
         }
         let number: u64 = number.parse().map_err(|_| form)?;
         match number.checked_mul(seconds) {
-            None => Err("too long"),
-            Some(0) => Err("everything is older than nothing"),
+            None => Err("too large"),
+            Some(0) => Err("must be greater than 0"),
             Some(seconds) => Ok(Self(Duration::from_secs(seconds))),
         }
     }
 }
 
-/// Some bytes of a plaintext, as HTTP has it: both ends are included. (RFC 9110 §14.1.2.)
+/// Range of plaintext bytes, with both ends inclusive. (RFC 9110 §14.1.2.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ByteRange {
     /// `FIRST-LAST`, or `FIRST-` to the end.
@@ -46,14 +46,14 @@ impl FromStr for ByteRange {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let form = "not FIRST-LAST, FIRST- or -LENGTH, in bytes";
+        let form = "must be FIRST-LAST, FIRST- or -LENGTH, in bytes";
         let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
             true => text.parse::<u64>().map_err(|_| form),
             false => Err(form),
         };
         match text.split_once('-').ok_or(form)? {
             ("", length) => match number(length)? {
-                0 => Err("the last 0 bytes are none"),
+                0 => Err("LENGTH must be greater than 0"),
                 length => Ok(Self::Last(length)),
             },
             (first, "") => Ok(Self::From(number(first)?, None)),
@@ -65,7 +65,7 @@ impl FromStr for ByteRange {
     }
 }
 
-/// A name and a value, of which the value may hold `=` and may be empty.
+/// Name and value; the value may be empty and may contain `=`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pair {
     pub(crate) name: String,
@@ -76,15 +76,15 @@ impl FromStr for Pair {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, value) = text.split_once('=').ok_or("not NAME=VALUE: there is no '='")?;
+        let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE: there is no '='")?;
         if name.is_empty() {
-            return Err("not NAME=VALUE: the name is empty");
+            return Err("must be NAME=VALUE: the name is empty");
         }
         Ok(Self { name: name.to_owned(), value: value.to_owned() })
     }
 }
 
-/// The encryption context of these pairs.
+/// Returns the encryption context with these pairs.
 pub(crate) fn encryption_context(pairs: Vec<Pair>) -> Result<EncryptionContext, Failure> {
     EncryptionContext::try_from_iter(pairs.into_iter().map(|pair| (pair.name, pair.value)))
         .map_err(Failure::usage)
@@ -94,22 +94,22 @@ pub(crate) fn endpoint_url(text: &str) -> Result<String, &'static str> {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     host.filter(|host| !host.is_empty())
         .map(|_| text.to_owned())
-        .ok_or("not an http:// or https:// URL")
+        .ok_or("must be an http:// or https:// URL")
 }
 
 pub(crate) fn fraction(text: &str) -> Result<f64, &'static str> {
     let fraction = text.parse().ok().filter(|fraction| *fraction > 0.0 && *fraction <= 1.0);
-    fraction.ok_or("not a fraction above 0 and up to 1, such as 0.01")
+    fraction.ok_or("must be greater than 0 and at most 1, such as 0.01")
 }
 
 pub(crate) fn account_id(text: &str) -> Result<String, &'static str> {
     let is_id = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_id.then(|| text.to_owned()).ok_or("not an AWS account ID of 12 digits")
+    is_id.then(|| text.to_owned()).ok_or("must be an AWS account ID of 12 digits")
 }
 
 pub(crate) fn place(text: &str) -> Result<String, &'static str> {
     let place = text.split_once('/').filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty());
-    place.map(|_| text.to_owned()).ok_or("not BUCKET/KEY")
+    place.map(|_| text.to_owned()).ok_or("must be BUCKET/KEY")
 }
 
 #[cfg(test)]
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_those_of_http() {
+    fn byte_ranges_follow_http() {
         assert_eq!("0-99".parse(), Ok(ByteRange::From(0, Some(99))));
         assert_eq!("5-5".parse(), Ok(ByteRange::From(5, Some(5))));
         assert_eq!("100-".parse(), Ok(ByteRange::From(100, None)));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_context_has_no_name_twice_and_none_that_is_reserved() {
+    fn a_context_refuses_duplicate_and_reserved_names() {
         let context_of = |texts: &[&str]| {
             encryption_context(texts.iter().map(|text| text.parse().expect("a pair")).collect())
         };

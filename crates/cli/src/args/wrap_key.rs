@@ -1,13 +1,13 @@
-//! A key to wrap under, as it is typed.
+//! Wrapping keys on the command line.
 
 use std::{fmt, str::FromStr};
 
 use sealwax_s3::KmsKeyArn;
 
-/// What a local key's name follows.
+/// Prefix of a local key's name.
 const LOCAL: &str = "local:";
 
-/// A key of KMS, or the local one with this name.
+/// KMS key, or the local key with this name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum WrapKey {
     Kms(KmsKeyArn),
@@ -15,10 +15,10 @@ pub(crate) enum WrapKey {
 }
 
 impl WrapKey {
-    /// The key that objects and plans name so.
+    /// Returns the key that objects and plans call `name`.
     ///
     /// # Errors
-    /// It looks like an ARN, but is none.
+    /// The name looks like an ARN but is not valid.
     pub(crate) fn of_name(name: &str) -> Result<Self, String> {
         match name.starts_with("arn:") {
             true => name
@@ -29,12 +29,12 @@ impl WrapKey {
         }
     }
 
-    /// Whether it is none of KMS's.
+    /// `true` for a local key.
     pub(crate) fn is_local(&self) -> bool {
         matches!(self, Self::Local(_))
     }
 
-    /// What objects and plans name it.
+    /// Returns the key's name in objects and plans.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Kms(arn) => arn.as_str(),
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn typed_and_named() {
+    fn arguments_and_stored_names_parse_to_the_same_key() {
         let arn = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
         for (typed, name) in [(arn, arn), ("local:archive-2026", "archive-2026")] {
             let key: WrapKey = typed.parse().expect("a key");

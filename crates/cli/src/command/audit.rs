@@ -4,7 +4,10 @@ mod args;
 mod audit_output;
 
 use futures_util::TryStreamExt as _;
-use sealwax_jobs::audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence};
+use sealwax_jobs::{
+    Summary as _,
+    audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence},
+};
 use sealwax_s3::{KmsKeyArn, ObjectKind};
 
 pub(crate) use self::args::AuditArgs;
@@ -18,7 +21,7 @@ use crate::{
     terminal_text::Counted,
 };
 
-/// Tells which keys objects depend on.
+/// Lists or counts objects by the keys they depend on.
 pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failure> {
     let filter = Filter::new(&args);
     let asks = args.key_material || args.stale;
@@ -38,7 +41,7 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
         let audit = Audit::new(client).concurrency(args.objects.concurrency.into());
         let mut found = if asks { audit.key_material() } else { audit }.run(listing);
         while let Some(object) = found.try_next().await? {
-            summary.count(&object);
+            summary.record(&object);
             if let Some(line) = filter.line(&object) {
                 let mut told = Ok(());
                 progress.0.suspend(|| {
@@ -55,28 +58,28 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
     match (args.json, filter.lists_any()) {
         (true, _) => lines.json(&serde_json::json!({ "summary": Report::new(&summary) }))?,
         (false, false) => lines.line(table(&summary).trim_end())?,
-        (false, true) => session.say(format!("{} looked at", Counted(summary.objects, "object"))),
+        (false, true) => session.say(format!("{} audited", Counted(summary.objects, "object"))),
     }
     lines.finish()?;
     done.map_err(|signal| {
         Failure::stopped(
             signal,
-            "the other objects were not looked at; run it again for all of them",
+            "the other objects were not audited; rerun the command to audit all of them",
         )
     })??;
     if summary.objects == 0 {
-        let error = format!("{} has no object", args.objects.prefix);
+        let error = format!("no objects in {}", args.objects.prefix);
         return Err(Failure::new(Exit::NotFound, error, "check the bucket and the prefix"));
     }
     let failed = summary.failed();
     let what = format!(
-        "{failed} of {} could not be looked at, or have something wrong",
+        "{failed} of {} could not be audited or have a problem",
         Counted(summary.objects, "object")
     );
     Failure::of_many(failed, summary.objects, what)
 }
 
-/// Which objects are listed.
+/// Filter of the objects to list.
 struct Filter {
     lacks: Vec<String>,
     depends_on: Vec<KmsKeyArn>,
@@ -108,7 +111,8 @@ impl Filter {
             || !self.depends_on.is_empty()
     }
 
-    /// The line of an object that is meant. What could not be looked at may be meant.
+    /// Returns the line of a matching object. An object that could not be read matches every
+    /// filter.
     fn line(&self, object: &AuditedObject) -> Option<Line> {
         let dependence = self.depends_on.iter().map(|key| object.dependence(key.as_str()));
         let depends = dependence.filter_map(name).max();
@@ -123,7 +127,7 @@ impl Filter {
     }
 }
 
-/// Whether the material is an older one, or may be.
+/// `true` if the key material is or may be an older one.
 fn is_stale(material: &AuditedMaterial) -> bool {
     material.is_older() || *material == AuditedMaterial::Unknown
 }

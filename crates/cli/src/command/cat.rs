@@ -18,27 +18,29 @@ const EXAMPLES: &str = "\
 Examples:
   sealwax cat s3://bucket/shop.dump | psql shop
   sealwax cat s3://bucket/events.log --range -1000     # the last 1000 bytes
-  sealwax cat s3://bucket/table.parquet --range 4-1003 # 1000 bytes, from the fifth";
+  sealwax cat s3://bucket/table.parquet --range 4-1003 # 1000 bytes from the fifth";
 
-/// Open objects onto standard output, one after the other.
+/// Decrypt objects to standard output, one after the other.
 ///
-/// Each piece is written once it has verified. That nothing is missing is known only when the command exits with 0.
+/// Each piece is written after it has been verified. The output is complete only if the command
+/// exits with 0.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct CatArgs {
-    /// What to read
+    /// Objects
     #[arg(value_name = "s3://BUCKET/KEY", required = true)]
     pub(crate) uris: Vec<S3Uri>,
 
-    /// Only these bytes of the plaintext: FIRST-LAST, both included and counted from 0; FIRST-; or -LENGTH, the last ones
+    /// Bytes of the plaintext: FIRST-LAST (inclusive, counted from 0), FIRST-, or -LENGTH (the last
+    /// bytes)
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
     pub(crate) range: Option<ByteRange>,
 
-    /// Refuse an object unless its encryption context has this pair; repeatable
+    /// Require this pair in the encryption context; repeatable
     #[arg(short = 'c', long = "context", value_name = "NAME=VALUE")]
     pub(crate) context: Vec<Pair>,
 
-    /// Read this version
+    /// Version of the object
     #[arg(long, value_name = "ID")]
     pub(crate) version_id: Option<String>,
 
@@ -49,11 +51,11 @@ pub(crate) struct CatArgs {
     pub(crate) s3ec: S3ecArgs,
 }
 
-/// Opens objects onto standard output.
+/// Writes the plaintext of objects to standard output.
 pub(super) async fn run(session: &Session, args: CatArgs) -> Result<(), Failure> {
     let CatArgs { uris, range, context, version_id, reader, s3ec } = args;
     if version_id.is_some() && uris.len() > 1 {
-        return Err(Failure::usage("--version-id is of one object"));
+        return Err(Failure::usage("--version-id requires a single object"));
     }
     let context = encryption_context(context)?;
     let keyring = session.keyrings().reading(reader).await?;
@@ -71,7 +73,9 @@ pub(super) async fn run(session: &Session, args: CatArgs) -> Result<(), Failure>
             Some(ByteRange::Last(length)) => get.suffix(length),
         };
         let done = unless_stopped(to_stdout(get, &Progress::hidden(), false, Failure::from)).await;
-        done.map_err(|signal| Failure::stopped(signal, format!("not all of {uri} was written")))??;
+        done.map_err(|signal| {
+            Failure::stopped(signal, format!("the output of {uri} is incomplete"))
+        })??;
     }
     Ok(())
 }

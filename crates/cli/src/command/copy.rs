@@ -25,7 +25,7 @@ use crate::{
     terminal_text::Counted,
 };
 
-/// What becomes of the source.
+/// Treatment of the source after its copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Kept,
@@ -54,7 +54,7 @@ pub(super) async fn run(session: &Session, args: CopyArgs, source: Source) -> Re
     }
 }
 
-/// Copies objects by one client.
+/// Copies objects with one client.
 struct Copier {
     client: SealedClient,
     keyrings: Keyrings,
@@ -66,7 +66,7 @@ impl Copier {
     async fn one(&self, session: &Session) -> Result<(), Failure> {
         let CopyArgs { from, to, .. } = &self.args;
         if from.is_folder() {
-            return Err(Failure::usage(format!("{from} is a folder: give --recursive")));
+            return Err(Failure::usage(format!("{from} is a folder: --recursive is required")));
         }
         let from: S3Uri = from.to_string().parse().map_err(Failure::usage)?;
         let to = to.object(name_of(from.key()))?;
@@ -74,7 +74,7 @@ impl Copier {
         let stopped = |signal| {
             Failure::stopped(
                 signal,
-                format!("{to} may be there, and {from} was not deleted before"),
+                format!("{to} may exist; {from} is deleted only after its copy is complete"),
             )
         };
         let (text, _) = done.map_err(stopped)??;
@@ -106,7 +106,10 @@ impl Copier {
             session.say(format!("{} {objects} of {from} to {to} ({bytes}){summary}", self.verb()));
         }
         let stopped = |signal| {
-            Failure::stopped(signal, "those that were not done are where they were; run it again")
+            Failure::stopped(
+                signal,
+                "the remaining objects are unchanged; rerun the command to continue",
+            )
         };
         done.map_err(stopped)??;
         summary.some("object", &from)?;
@@ -122,7 +125,8 @@ impl Copier {
         }
     }
 
-    /// Copies one object, and deletes its source if it is to be moved. Says so, and how long its plaintext is.
+    /// Copies one object, and deletes the source of a move. Returns a message and the plaintext's
+    /// length.
     async fn copy(&self, from: &S3Uri, to: &S3Uri) -> Result<(String, u64), Failure> {
         let info =
             self.client.head().uri(from).send().await.map_err(|error| of_one(error, from))?;
@@ -144,34 +148,31 @@ impl Copier {
         if self.source == Source::Deleted {
             self.delete(from, &info).await.map_err(|error| {
                 Failure::from(error)
-                    .and(&format!("; it was copied to {to}, and is still at its old place too"))
+                    .and(&format!("; it was copied to {to}, and the source still exists"))
             })?;
         }
         Ok((text, bytes))
     }
 
-    /// Refuses where there is an object already: not every store heeds that condition of a copy.
+    /// Fails if the destination exists: some S3-compatible stores ignore this condition of a copy.
     async fn check_absent(&self, uri: &S3Uri) -> Result<(), Failure> {
         match self.client.s3().head_object().bucket(uri.bucket()).key(uri.key()).send().await {
             Ok(_) => {
-                let advice = "leave --no-overwrite out to replace it, or choose another place";
-                Err(Failure::new(
-                    Exit::Conflict,
-                    format!("there is an object at {uri} already"),
-                    advice,
-                ))
+                let advice = "omit --no-overwrite to replace it, or choose another destination";
+                Err(Failure::new(Exit::Conflict, format!("{uri} already exists"), advice))
             }
             Err(_) => Ok(()),
         }
     }
 
-    /// Deletes what was copied, and nothing that was stored there since.
+    /// Deletes the copied source, unless another object has been stored there since.
     async fn delete(&self, from: &S3Uri, copied: &ObjectInfo) -> Result<(), Error> {
         let delete = self.client.delete().uri(from);
         let Some(e_tag) = &copied.e_tag else { return delete.send().await.map(drop) };
         match delete.clone().if_match(e_tag).send().await {
             Ok(_) => Ok(()),
-            // Some stores know no such condition. Then a moment remains in which another write is not noticed.
+            // Some stores don't support this condition. Another write between these two calls goes
+            // unnoticed.
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 match self.client.head().uri(from).if_match(e_tag).send().await {
                     Ok(now) if now.e_tag == copied.e_tag => delete.send().await.map(drop),
@@ -183,15 +184,15 @@ impl Copier {
     }
 }
 
-/// A folder that is copied into itself would never end.
+/// Fails if a folder would be copied into itself, which would never end.
 fn check_apart(from: &Prefix, to: &Prefix) -> Result<(), Failure> {
     if from.bucket == to.bucket && to.key.starts_with(&from.key) {
-        return Err(Failure::usage(format!("{to} is in {from}: it cannot be copied into itself")));
+        return Err(Failure::usage(format!("cannot copy {from} into itself: {to} is inside it")));
     }
     Ok(())
 }
 
-/// Keyrings to wrap under: that which was named, else one for each set of keys that sources have.
+/// Keyrings to wrap under: the one of `--under`, else one for each set of source keys.
 struct Keyrings {
     session: Session,
     reading: Arc<dyn Keyring>,

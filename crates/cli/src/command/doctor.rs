@@ -26,14 +26,15 @@ Examples:
   sealwax doctor s3://bucket/2026/ --sealwax-profile prod -c tenant=acme
   sealwax doctor s3://bucket --read-only --json | jq 'select(.status != \"ok\")'";
 
-/// Check credentials, Regions, keys, bucket and clock, and say what to do about each.
+/// Check credentials, Regions, keys, bucket and clock, with a hint for each problem.
 ///
-/// With a bucket, a small object is stored in it under `.sealwax-doctor/` and deleted for good, to see what the store honours
-/// and whether an object sealed under the keys opens again; --read-only leaves that out. Exits with 1 if a check failed.
+/// With a bucket, a small object is stored under `.sealwax-doctor/` and deleted permanently. This
+/// shows which conditional requests the store supports, and that an object sealed under the keys
+/// opens again; --read-only skips it. Exits with 1 if a check fails.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DoctorArgs {
-    /// The bucket, and a prefix to store the object below
+    /// Bucket, and prefix for the test object
     #[arg(value_name = "s3://BUCKET[/PREFIX]")]
     pub(crate) prefix: Option<Prefix>,
 
@@ -41,20 +42,20 @@ pub(crate) struct DoctorArgs {
     #[arg(long = "key", value_name = "ARN")]
     pub(crate) keys: Vec<KmsKeyArn>,
 
-    /// Encryption context to check the keys with: their policies may ask for it; repeatable
+    /// Encryption context for the key checks, because key policies can require it; repeatable
     #[arg(short = 'c', long = "context", value_name = "NAME=VALUE")]
     pub(crate) context: Vec<Pair>,
 
-    /// Store nothing
+    /// Store no object
     #[arg(long)]
     pub(crate) read_only: bool,
 
-    /// Print one JSON object for each check
+    /// Print one JSON object per check
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Checks what the command needs.
+/// Runs all checks.
 pub(super) async fn run(session: &Session, args: DoctorArgs) -> Result<(), Failure> {
     let DoctorArgs { prefix, keys, context, read_only, json } = args;
     let context: EncryptionContext = encryption_context(context)?;
@@ -84,29 +85,29 @@ pub(super) async fn run(session: &Session, args: DoctorArgs) -> Result<(), Failu
         if read_only {
             return checks.add(Check::skipped(
                 "store",
-                "nothing is stored with --read-only",
-                "leave it out to see",
+                "--read-only stores no object",
+                "omit --read-only to run this check",
             ));
         }
         scratch.check(session, &mut checks).await?;
         scratch.round_trip(session, keys.clone(), context, &mut checks).await
     };
     let done: Result<Result<(), Failure>, _> = unless_stopped(work).await;
-    // Whatever happened: nothing stays behind.
+    // The test object is deleted in any case.
     if let Some(scratch) = &scratch {
         scratch.clean_up(session, &mut checks).await?;
     }
     checks.finish()?;
-    done.map_err(|signal| Failure::stopped(signal, "not all was checked"))??;
+    done.map_err(|signal| Failure::stopped(signal, "some checks did not run"))??;
     let (failed, all) = (checks.failed(), checks.all());
     session.say(format!(
-        "{}: {} failed, {} to be looked at",
+        "{}: {} failed, {}",
         Counted(all, "check"),
         failed,
-        checks.doubtful()
+        Counted(checks.doubtful(), "warning")
     ));
     if failed > 0 {
-        let advice = "do what the hints of the failed checks say";
+        let advice = "follow the hints of the failed checks";
         return Err(Failure::new(
             Exit::Failed,
             format!("{failed} of {} failed", Counted(all, "check")),
@@ -119,7 +120,7 @@ pub(super) async fn run(session: &Session, args: DoctorArgs) -> Result<(), Failu
 fn settings(session: &Session, checks: &mut Checks) -> Result<(), Failure> {
     let from = match session.profile_in_use() {
         Some(profile) => profile.to_owned(),
-        None => "no profile of sealwax.toml, but flags and variables".to_owned(),
+        None => "flags and variables, no profile of sealwax.toml".to_owned(),
     };
     checks.add(Check::ok("settings", format!("Region {}; {from}", session.region())))
 }

@@ -18,25 +18,25 @@ Examples:
   mkdir -p ~/.local/share/man/man1 && sealwax man ~/.local/share/man/man1
   man sealwax-put";
 
-/// Print what makes a shell complete this command.
+/// Print a completion script for a shell.
 #[derive(Debug, Args)]
 #[command(after_help = COMPLETIONS_EXAMPLES)]
 pub(crate) struct CompletionsArgs {
-    /// The shell
+    /// Shell
     #[arg(value_enum)]
     pub(crate) shell: Shell,
 }
 
-/// Write the manual pages, one for each command.
+/// Write manual pages, one for each command.
 #[derive(Debug, Args)]
 #[command(after_help = MAN_EXAMPLES)]
 pub(crate) struct ManArgs {
-    /// The directory to write them to
+    /// Destination directory
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
 }
 
-/// Prints what makes a shell complete the command.
+/// Prints the completion script of a shell.
 pub(super) fn completions(
     args: &CompletionsArgs,
     mut command: clap::Command,

@@ -13,7 +13,7 @@ use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     drill::{BlockedRegions, Lag},
     listing::Listing,
-    verify::{VerifyOutcome, VerifySummary},
+    verify::{VerifiedObject, VerifySummary},
 };
 use sealwax_s3::aws_sdk_kms;
 
@@ -39,32 +39,32 @@ Examples:
 
 /// Rehearse the loss of a Region: prove that a replica opens without it.
 ///
-/// Every request of this process to the blocked Regions, of S3, KMS or STS, is refused before it leaves, and counted. What
-/// opens then, opens when these Regions are gone.
+/// Every request of this process to S3, KMS or STS in the blocked Regions is refused before it is
+/// sent, and counted. An object that opens in the drill opens without these Regions.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DrillArgs {
     #[command(flatten)]
     pub(crate) objects: ObjectsArgs,
 
-    /// The Region that is thought to be lost; repeatable
+    /// Region whose loss is rehearsed; repeatable
     #[arg(long, required = true, value_name = "REGION")]
     pub(crate) block: Vec<String>,
 
-    /// Before they are blocked, compare with this source: what was never replicated is lost. Of each such object, S3 is
-    /// asked for its replication status
+    /// First compare the replica with this source, to find objects that were never replicated and
+    /// their replication status
     #[arg(long, value_name = "s3://BUCKET[/PREFIX]")]
     pub(crate) source: Option<Prefix>,
 
-    /// The Region of the source, where it is not the first one that is blocked
+    /// Region of the source [default: the first blocked Region]
     #[arg(long, value_name = "REGION", requires = "source")]
     pub(crate) source_region: Option<String>,
 
-    /// How old an object of the source may be that is not in the replica yet
+    /// Maximum age of a source object that is not in the replica yet
     #[arg(long, value_name = "AGE", requires = "source", default_value = "15m")]
     pub(crate) lag: Age,
 
-    /// Write the report to PATH.json, and for people to PATH.md
+    /// Write the report to PATH.json and PATH.md
     #[arg(long, value_name = "PATH", default_value = "sealwax-drill")]
     pub(crate) report: PathBuf,
 
@@ -75,19 +75,18 @@ pub(crate) struct DrillArgs {
     pub(crate) reader: ReaderArgs,
 }
 
-/// How many objects that failed are named in the report.
+/// Maximum number of failed objects that the report names.
 const MAX_FAILURES: usize = 1000;
 
 /// Rehearses the loss of Regions.
 pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failure> {
     if args.block.iter().any(|region| region == session.region()) {
-        let error =
-            format!("{} is the Region of the replica, and cannot be blocked", session.region());
+        let error = format!("cannot block {}: it is the replica's Region", session.region());
         return Err(Failure::usage(error));
     }
     let started = SystemTime::now();
     let stopped =
-        |signal| Failure::stopped(signal, "the drill proves nothing; no report was written");
+        |signal| Failure::stopped(signal, "the drill is incomplete, and no report was written");
     let source = unless_stopped(compare(session, &args)).await.map_err(stopped)??;
 
     let blocked = BlockedRegions::new(args.block.iter().cloned());
@@ -97,13 +96,13 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
             unless_stopped(reached_services(&beyond, region, &blocked)).await.map_err(stopped)?;
         if !reached.is_empty() {
             let error = format!(
-                "{region} is not blocked for {}: the drill would prove nothing",
+                "cannot run the drill: requests to {} in {region} are not blocked",
                 reached.join(", ")
             );
             return Err(Failure::new(
                 Exit::Failed,
                 error,
-                "report this, with the endpoints that are set up",
+                "report a bug, with the configured endpoints",
             ));
         }
     }
@@ -112,7 +111,7 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
     let keyring = beyond.keyrings().reading(args.reader.clone()).await?;
     let client = beyond.client_of(&args.objects.prefix.bucket, keyring);
     let (mut summary, mut failures, mut more) = (VerifySummary::default(), Vec::new(), 0_u64);
-    let mut each = |outcome: &VerifyOutcome| {
+    let mut each = |outcome: &VerifiedObject| {
         if outcome.result.is_err() && !outcome.is_sidecar {
             match failures.len() {
                 MAX_FAILURES => more += 1,
@@ -137,7 +136,7 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
                     Err(Failure::new(
                         Exit::SomeFailed,
                         error,
-                        "see the report for the oldest one, and the replication rule",
+                        "check the oldest one in the report, and the replication rule",
                     ))
                 }
                 _ => Ok(()),
@@ -207,19 +206,17 @@ async fn reached_services(
     reached
 }
 
-/// Compares the replica with its source, if one is named, while that can still be reached.
+/// Compares the replica with its source, if one is named, before its Region is blocked.
 async fn compare(session: &Session, args: &DrillArgs) -> Result<Option<Source>, Failure> {
     let Some(source) = &args.source else { return Ok(None) };
     let ObjectsArgs { prefix: replica, inventory, stdin, versions, exact, .. } = &args.objects;
     if inventory.is_some() || *stdin || *versions || *exact {
         return Err(Failure::usage(
-            "a source can be compared with the whole of a replica's prefix alone",
+            "--source requires the whole prefix of the replica: omit --inventory, --stdin, --versions and --exact",
         ));
     }
     if source.key != replica.key {
-        return Err(Failure::usage(
-            "source and replica have other prefixes, so that their keys cannot be compared",
-        ));
+        return Err(Failure::usage("--source must have the same prefix as the replica"));
     }
     let region =
         args.source_region.as_ref().or(args.block.first()).map(String::as_str).unwrap_or_default();

@@ -21,18 +21,16 @@ use crate::{
     terminal_text::Counted,
 };
 
-/// Bytes that are written to standard output at once.
+/// Buffer size of standard output, in bytes.
 const OUTPUT_BUFFER_LEN: usize = 256 * 1024;
 
-/// Reads an object and opens it.
+/// Downloads and decrypts an object, or a folder of objects.
 pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure> {
     if args.folders.recursive {
         return bulk_get::run(session, args).await;
     }
     if args.folders.skip_unchanged || args.folders.dry_run {
-        return Err(Failure::usage(
-            "--skip-unchanged and --dry-run are about folders: give --recursive",
-        ));
+        return Err(Failure::usage("--skip-unchanged and --dry-run require --recursive"));
     }
     let GetArgs {
         from,
@@ -46,15 +44,15 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         ..
     } = args;
     if from.is_folder() {
-        return Err(Failure::usage(format!("{from} is a folder: give --recursive")));
+        return Err(Failure::usage(format!("{from} is a folder: --recursive is required")));
     }
     let uri: S3Uri = from.to_string().parse().map_err(Failure::usage)?;
     if file.is_dir() || file.as_os_str().as_bytes().ends_with(b"/") {
         file = inside(&file, name_of(uri.key())).map_err(Failure::usage)?;
     }
     if !is_standard_stream(&file) && file.exists() && !file.is_file() && !file.is_dir() {
-        let failure = Failure::usage(format!("{} is no regular file", file.display()));
-        return Err(failure.advise("name a file, or `-` for standard output"));
+        let failure = Failure::usage(format!("{} is not a regular file", file.display()));
+        return Err(failure.advise("pass a file, or `-` for standard output"));
     }
     let context = encryption_context(context)?;
     let mut client = session
@@ -75,8 +73,9 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
             of_one(error, &uri)
         }))
         .await;
-        return done
-            .map_err(|signal| Failure::stopped(signal, format!("not all of {uri} was written")))?;
+        return done.map_err(|signal| {
+            Failure::stopped(signal, format!("the output of {uri} is incomplete"))
+        })?;
     }
     let done = unless_stopped(to_file(session, get, progress, &uri, &file)).await;
     done.map_err(|signal| Failure::stopped(signal, format!("{} was not written", file.display())))?
@@ -102,8 +101,9 @@ async fn to_file(
     Ok(())
 }
 
-/// Writes plaintext to standard output as it comes: verified, unless told otherwise. Whoever reads it may stop. `failed` says
-/// that there is no such object, or that it does not open.
+/// Writes plaintext to standard output as it arrives; verified, unless `release_unverified`.
+///
+/// A closed pipe ends the output without an error. `failed` converts an error of the request.
 pub(super) async fn to_stdout(
     get: Get,
     progress: &Progress,

@@ -24,9 +24,10 @@ Examples:
   sealwax head s3://bucket/2026/report.pdf
   sealwax head s3://bucket/2026/report.pdf --json | jq .plaintext_bytes";
 
-/// Show what S3 tells of an object, sealed or not.
+/// Show an object's S3 metadata, sealed or not.
 ///
-/// Of a sealed object `sealwax inspect` shows more. No key is used, so nothing that is shown is authenticated.
+/// For a sealed object, `sealwax inspect` shows more. No key is used, so the output is not
+/// authenticated.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct HeadArgs {
@@ -34,12 +35,12 @@ pub(crate) struct HeadArgs {
     pub(crate) object: SingleObjectArgs,
 }
 
-/// What S3 tells. Its names are those of the JSON, and stay as they are.
+/// S3 metadata of an object. Field names are stable JSON output.
 #[derive(Debug, Serialize)]
 struct Told {
     object: String,
     sealed: bool,
-    /// Of a sealed object.
+    /// Plaintext length of a sealed object.
     plaintext_bytes: Option<u64>,
     stored_bytes: Option<u64>,
     content_type: Option<String>,
@@ -52,11 +53,11 @@ struct Told {
     /// As in RFC 3339.
     last_modified: Option<String>,
     replication_status: Option<String>,
-    /// The user's own.
+    /// User-defined metadata.
     metadata: BTreeMap<String, String>,
 }
 
-/// Shows what S3 tells of an object.
+/// Shows an object's S3 metadata.
 pub(super) async fn run(session: &Session, args: HeadArgs) -> Result<(), Failure> {
     let SingleObjectArgs { uri, version_id, json } = args.object;
     let client = session.client(&uri, session.keyrings().empty());
@@ -133,6 +134,6 @@ impl fmt::Display for Told {
                 object_report::line(f, name, value)?;
             }
         }
-        object_report::section(f, "own metadata", &self.metadata)
+        object_report::section(f, "user-defined metadata", &self.metadata)
     }
 }

@@ -13,22 +13,22 @@ Examples:
   sealwax inspect s3://bucket/2026/report.pdf
   sealwax inspect s3://bucket/2026/report.pdf --json | jq -r '.keys[].wrapping_key'";
 
-/// Show what is known of an object without any key.
+/// Show a sealed object's header and metadata, without using a key.
 ///
-/// No call to KMS is made, so nothing that is shown is authenticated.
+/// Makes no KMS call, so the output is not authenticated.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) object: SingleObjectArgs,
 
-    /// What follows the object's key in that of its instruction file, if the S3 Encryption Client wrote one [default:
+    /// Suffix of the instruction file that the S3 Encryption Client may have written [default:
     /// .instruction]
     #[arg(long, value_name = "SUFFIX", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) instruction_file_suffix: Option<String>,
 }
 
-/// Shows what is known of an object without any key.
+/// Shows a sealed object's header and metadata.
 pub(super) async fn run(session: &Session, args: InspectArgs) -> Result<(), Failure> {
     let InspectArgs { object: SingleObjectArgs { uri, version_id, json }, instruction_file_suffix } =
         args;

@@ -11,34 +11,33 @@ Examples:
   sealwax keygen archive.key
   sealwax put report.pdf s3://bucket/report.pdf --local-key archive.key";
 
-/// Make a local wrapping key, to be used by --local-key beside or instead of keys of KMS.
+/// Create a local wrapping key, for use with --local-key beside or instead of KMS keys.
 ///
-/// The file holds a key of 256 bits and can be read by its owner alone. Keep copies: when it is lost, so is all that no other
-/// key wraps. Nobody's use of it is logged, and nobody can disable it.
+/// The file contains a 256-bit key and is readable by its owner only. Keep copies: if the key is
+/// lost, so are all objects that no other key wraps. Use of the key is not logged, and the key
+/// cannot be disabled.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct KeygenArgs {
-    /// The new file; one that exists is never overwritten
+    /// New file; an existing file is never overwritten
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
-    /// The key's name, which is stored with each object: a word. Without it, one is made up
+    /// Name of the key, stored with each object: one word [default: a random name]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
 }
 
-/// Makes a local wrapping key.
+/// Creates a local wrapping key.
 pub(super) fn run(global: &GlobalArgs, args: KeygenArgs) -> Result<(), Failure> {
     let KeygenArgs { file, name } = args;
     if is_standard_stream(&file) {
-        return Err(Failure::usage(
-            "a key is not printed, where it would stay in sight: name a new file",
-        ));
+        return Err(Failure::usage("cannot write a key to standard output: pass a new file"));
     }
     let name = local_key::make(&file, name)?;
     if !global.quiet {
         eprintln!(
-            "made the local key {name} in {}: keep a copy, for what it wraps is lost without it",
+            "created local key {name} in {}: keep a copy, because objects that only it wraps are lost without it",
             file.display()
         );
     }

@@ -29,56 +29,58 @@ Examples:
   sealwax ls s3://bucket --recursive --long --include '*.pdf'
   sealwax ls s3://bucket -r --long --json | jq -r 'select(.sealed == false).object'";
 
-/// List objects with the length of their plaintext.
+/// List objects with the lengths of their plaintexts.
 ///
-/// A list of S3 tells the length of what is stored, and not whether it is sealed. The lengths shown are those of the
-/// plaintext if Sealwax sealed it; where no object of its own format can have the stored length, that is shown. With --long
-/// each object is looked at.
+/// An S3 listing contains stored lengths, and does not say which objects are sealed. The command
+/// shows the plaintext length of an object that Sealwax sealed. If no sealed object can have that
+/// length, the stored length is shown instead, marked (as stored). With --long, each object is
+/// inspected.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct LsArgs {
-    /// Where to look; without it, the buckets are listed
+    /// Bucket and prefix; without it, the buckets are listed
     #[arg(value_name = "s3://BUCKET[/PREFIX]")]
     pub(crate) prefix: Option<Prefix>,
 
-    /// Also what is in folders
+    /// Include the contents of folders
     #[arg(short, long)]
     pub(crate) recursive: bool,
 
-    /// Look at each object: whether it is sealed, under which keys, with which encryption context. Costs a request each
+    /// Show if each object is sealed, its keys and its encryption context; costs one request per
+    /// object
     #[arg(short, long)]
     pub(crate) long: bool,
 
-    /// Lengths as people like them
+    /// Print sizes in human-readable units
     #[arg(short = 'H', long)]
     pub(crate) human_readable: bool,
 
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
 
-    /// How many objects are looked at together
+    /// Number of objects in parallel
     #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) concurrency: u16,
 
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// What is printed of one object. Its names are those of the JSON, and stay as they are.
+/// Line of one object. Field names are stable JSON output.
 #[derive(Debug, Serialize)]
 struct Line {
     object: String,
-    /// Of a sealed object; where it was not looked at, if it is one.
+    /// Plaintext length; without --long, under the assumption that the object is sealed.
     plaintext_bytes: Option<u64>,
     stored_bytes: Option<u64>,
     /// As in RFC 3339.
     last_modified: Option<String>,
     storage_class: Option<String>,
     e_tag: Option<String>,
-    /// `null`: it was not looked at, or that failed.
+    /// `null` if the object was not inspected or that failed.
     sealed: Option<bool>,
-    /// By which client it is sealed.
+    /// Name of the object's format.
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,16 +102,16 @@ pub(super) async fn run(session: &Session, args: LsArgs) -> Result<(), Failure> 
     let listed =
         unless_stopped(list(session, &prefix, &args, &mut lines, &mut all, &mut failed)).await;
     lines.finish()?;
-    listed.map_err(|signal| Failure::stopped(signal, "not all was listed"))??;
+    listed.map_err(|signal| Failure::stopped(signal, "the listing is incomplete"))??;
     if all == 0 {
         let globs = if prefix.key.contains(['*', '?']) {
-            ": no glob is expanded in a key, but --include GLOB"
+            ": globs in a key are not expanded; use --include GLOB"
         } else {
             ""
         };
-        session.say(format!("there are no objects in {prefix}{globs}"));
+        session.say(format!("no objects in {prefix}{globs}"));
     }
-    Failure::of_many(failed, all, format!("{failed} of {all} could not be looked at"))
+    Failure::of_many(failed, all, format!("{failed} of {all} could not be inspected"))
 }
 
 async fn list(
@@ -127,7 +129,7 @@ async fn list(
         false => folder_listing::level(session, prefix.clone()),
         true => Box::pin(folder_listing::beginning_with(client.s3(), prefix).map_ok(Entry::Object)),
     };
-    // Folders are shown as they are, so that one sees where objects are.
+    // Folders are not filtered, so that the listing shows where objects are.
     let is_meant = move |entry: &Entry| match entry {
         Entry::Folder(_) => true,
         Entry::Object(object) => filter.takes(&object.key[skip..]),
@@ -232,7 +234,7 @@ impl Line {
             text.push_str(&format!("{state:<6}  {:<20}  ", self.where_keys_are()));
         }
         text.push_str(&Printable(&self.object).to_string());
-        // Not every length is that of an object that Sealwax sealed.
+        // No sealed object can have this length.
         if !args.long && self.plaintext_bytes.is_none() {
             text.push_str("  (as stored)");
         }
@@ -245,7 +247,7 @@ impl Line {
         text
     }
 
-    /// Regions of keys of KMS, and the names of others.
+    /// Returns the Regions of KMS keys and the names of other keys.
     fn where_keys_are(&self) -> String {
         let short = |key: &String| match key.parse::<KmsKeyArn>() {
             Ok(arn) => arn.region().to_owned(),

@@ -26,7 +26,7 @@ use crate::{
     terminal_text::Counted,
 };
 
-/// Seals a file or standard input, and stores it.
+/// Encrypts and uploads a file, standard input or a folder.
 pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure> {
     if args.folders.recursive
         || args.folders.skip_unchanged
@@ -50,17 +50,15 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     let (format, instruction_file, raw) = (args.format, args.instruction_file, args.raw);
     if format == FormatArg::Native && (instruction_file || !raw.is_empty()) {
         return Err(Failure::usage(
-            "instruction files and raw keys are the S3 Encryption Client's: give --format s3ec-v3",
+            "--instruction-file and raw keys require --format s3ec-v3 or s3ec-v2",
         ));
     }
     if format != FormatArg::Native && resume {
-        return Err(Failure::usage(
-            "an upload in a format of the S3 Encryption Client cannot be resumed",
-        ));
+        return Err(Failure::usage("--resume requires --format native"));
     }
     if format != FormatArg::Native && session.keyrings().local().is_some() {
         return Err(Failure::usage(
-            "a local key wraps in Sealwax's own format alone: leave --local-key or --format out",
+            "a local key requires --format native: omit --local-key or --format",
         ));
     }
     let resume = resume.then(|| resumable(&file, &uri, state_file)).transpose()?;
@@ -108,7 +106,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
 
     let sent = unless_stopped(put.send()).await;
     drop(progress);
-    // A second signal ends the wait for the abort of the upload.
+    // A second signal ends the wait until the upload is aborted.
     let settled = unless_stopped(client.settle()).await;
     match (settled.and(sent), resume) {
         (Ok(Ok(output)), _) => {
@@ -123,7 +121,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
 }
 
 fn given_up(uri: &S3Uri) -> String {
-    format!("the upload to {uri} was given up, unless all of it was stored already")
+    format!("the upload to {uri} was aborted, unless it was already complete")
 }
 
 fn resumable(
@@ -132,10 +130,10 @@ fn resumable(
     state_file: Option<PathBuf>,
 ) -> Result<ResumablePut, Failure> {
     if is_standard_stream(file) {
-        let advice = "give a file, or leave --resume out";
+        let advice = "pass a file, or omit --resume";
         return Err(Failure::new(
             Exit::Usage,
-            "standard input cannot be read again to resume its upload",
+            "cannot resume an upload of standard input: it cannot be read again",
             advice,
         ));
     }
@@ -150,7 +148,7 @@ fn source(file: &Path) -> PlaintextSource {
     }
 }
 
-/// The length of a file, if it is one.
+/// Returns the length of a regular file.
 async fn len(file: &Path) -> Option<u64> {
     if is_standard_stream(file) {
         return None;

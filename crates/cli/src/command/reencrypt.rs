@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::{ArgGroup, Args};
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
+    Summary as _,
     listing::Listing,
     migrate::{Migrate, MigrateSummary},
 };
@@ -28,24 +29,24 @@ Examples:
   sealwax reencrypt s3://bucket/written/by/java --to native --under \"$KEY\"
   sealwax reencrypt s3://bucket/written/ --recursive --to native --under \"$KEY\"";
 
-/// Seal an object anew, under a new data key: for a data key that may have become known, or for another format.
+/// Re-encrypt objects under new data keys or in another format.
 ///
-/// The object is read, verified and stored again in its place, through this process. In a versioned bucket older versions
-/// keep their bodies and their data key, until they are deleted.
+/// Downloads, verifies and uploads the object again under the same key. In a versioned bucket,
+/// older versions keep their bodies and data keys until they are deleted.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
     group = ArgGroup::new("under_or_raw").args(["under", "aes_key_file", "rsa_key_file"]).multiple(true),
 )]
 pub(crate) struct ReencryptArgs {
-    /// What to seal anew; with --recursive, what the keys begin with
+    /// Object; with --recursive, prefix of the keys
     #[arg(value_name = "s3://BUCKET/KEY")]
     pub(crate) prefix: Prefix,
 
-    /// All objects whose keys begin so, and that have another format than the one that is asked for
+    /// Re-encrypt all objects under the prefix that are not in the target format yet
     ///
-    /// Those that have it already are left as they are: a job that was interrupted is gone on with by the same command. An
-    /// object that fails is as it was, and does not end the job.
+    /// Objects already in the target format are skipped, so rerun the same command to resume an
+    /// interrupted job. An object that fails stays unchanged and does not end the job.
     #[arg(
         short,
         long,
@@ -55,7 +56,7 @@ pub(crate) struct ReencryptArgs {
     )]
     pub(crate) recursive: bool,
 
-    /// How many objects are worked on together
+    /// Number of objects in parallel
     #[arg(
         long,
         value_name = "NUMBER",
@@ -65,19 +66,20 @@ pub(crate) struct ReencryptArgs {
     )]
     pub(crate) concurrency: u16,
 
-    /// KMS key to wrap the new data key under, or the key of --local-key; repeatable. Without it, those of the object's keys
-    /// that may be used
+    /// KMS key or local key to wrap the new data key under; repeatable [default: the object's
+    /// wrapping keys that the reader may use]
     #[arg(long, value_name = "ARN|local:NAME")]
     pub(crate) under: Vec<WrapKey>,
 
-    /// Accept wrapped keys that are bound to this place: the object was moved from there on purpose; repeatable
+    /// Accept wrapped keys bound to this place, from which the object was moved deliberately;
+    /// repeatable
     #[arg(long, value_name = "BUCKET/KEY", value_parser = place)]
     pub(crate) accept_place: Vec<String>,
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
 
-    /// Write this format: migrates objects to and from the S3 Encryption Client
+    /// Target format: migrates objects to and from the S3 Encryption Client
     #[arg(
         long,
         value_enum,
@@ -87,7 +89,7 @@ pub(crate) struct ReencryptArgs {
     )]
     pub(crate) to: FormatArg,
 
-    /// Seal an object too that is not encrypted by any client
+    /// Also seal objects without client-side encryption
     #[arg(long)]
     pub(crate) seal_unencrypted: bool,
 
@@ -95,7 +97,7 @@ pub(crate) struct ReencryptArgs {
     pub(crate) s3ec: S3ecArgs,
 }
 
-/// Seals an object anew, or all that begin so.
+/// Re-encrypts one object, or all under a prefix.
 pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Failure> {
     let ReencryptArgs {
         prefix,
@@ -117,7 +119,7 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     });
     let of_kms: Vec<_> = of_kms.collect();
     if to != FormatArg::Native && of_kms.len() < under.len() {
-        return Err(Failure::usage("a local key wraps in Sealwax's own format alone"));
+        return Err(Failure::usage("a local key requires --to native"));
     }
     let to_wrap =
         (!under.is_empty()).then(|| session.keyrings().of(&under, kms.sibling())).transpose()?;
@@ -162,8 +164,9 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     }
     let reencrypt =
         accept_place.into_iter().fold(reencrypt, |reencrypt, place| reencrypt.accept_place(place));
-    let stopped =
-        |signal| Failure::stopped(signal, format!("{uri} is as it was, or sealed anew as a whole"));
+    let stopped = |signal| {
+        Failure::stopped(signal, format!("{uri} is either unchanged or completely re-encrypted"))
+    };
     let done = unless_stopped(reencrypt.send()).await;
     drop(progress);
     unless_stopped(client.settle()).await.map_err(stopped)?;
@@ -183,7 +186,7 @@ async fn many(
         let mut outcomes = migrate.run(Listing::objects(client.s3(), &prefix.bucket, &prefix.key));
         let progress = Cleared(session.job_progress(None));
         while let Some(outcome) = outcomes.try_next().await? {
-            summary.count(&outcome);
+            summary.record(&outcome);
             if let Err(error) = &outcome.result {
                 progress.0.suspend(|| session.say(error_chain(error)));
             }
@@ -195,13 +198,13 @@ async fn many(
     let stopped = |signal| {
         Failure::stopped(
             signal,
-            "each object is as it was, or sealed anew; run it again for the others",
+            "each object is either unchanged or re-encrypted; rerun the command to continue",
         )
     };
     unless_stopped(client.settle()).await.map_err(stopped)?;
     if summary.objects() > 0 {
         session.say(format!(
-            "{} sealed anew, {} as asked for already, {} failed",
+            "{} re-encrypted, {} skipped (already in the target format), {} failed",
             Counted(summary.migrated, "object"),
             summary.already_there,
             summary.failed(),
@@ -210,23 +213,19 @@ async fn many(
     done.map_err(stopped)??;
     if summary.objects() == 0 {
         let advice = "check the bucket and the prefix";
-        return Err(Failure::new(
-            Exit::NotFound,
-            format!("there is no object of {prefix}"),
-            advice,
-        ));
+        return Err(Failure::new(Exit::NotFound, format!("no objects in {prefix}"), advice));
     }
     let failed = format!("{} of {} failed", summary.failed(), Counted(summary.objects(), "object"));
     Failure::of_many(summary.failed(), summary.objects(), failed)
 }
 
-/// None of the object's keys can wrap a data key.
+/// Returns the failure if none of the object's keys can wrap a data key.
 pub(super) fn none_may_be_used(uri: &S3Uri) -> Failure {
-    let error = format!("none of the wrapping keys of {uri} may be used");
+    let error = format!("cannot use any of the wrapping keys of {uri}");
     Failure::new(
         Exit::Denied,
         error,
-        "name those of the new object by --under, or say by --key which may be used",
+        "name the new object's wrapping keys with --under, or usable keys with --key",
     )
 }
 
@@ -234,8 +233,8 @@ fn summary(uri: &S3Uri, output: &ReencryptOutput) -> String {
     let bytes = Counted(output.plaintext_len, "byte");
     match output.header() {
         Some(header) => {
-            format!("sealed {uri} anew ({bytes}, {})", Counted(header.keys().len() as u64, "key"))
+            format!("re-encrypted {uri} ({bytes}, {})", Counted(header.keys().len() as u64, "key"))
         }
-        None => format!("sealed {uri} anew ({bytes}), as the S3 Encryption Client does"),
+        None => format!("re-encrypted {uri} ({bytes}) in a format of the S3 Encryption Client"),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     session::Session,
 };
 
-/// Wraps data keys anew: that of one object, or those of many.
+/// Changes the wrapping keys of one object or of many.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
     if args.bulk.is_meant() {
         return bulk_rewrap::run(session, args).await;
@@ -55,17 +55,19 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         rewrap = rewrap.accept_place(place);
     }
     let done = unless_stopped(rewrap.send()).await;
-    let stopped =
-        |signal| Failure::stopped(signal, format!("{uri} is as it was, or rewrapped as a whole"));
+    let stopped = |signal| {
+        Failure::stopped(signal, format!("{uri} is either unchanged or completely rewrapped"))
+    };
     session.say(summary(&uri, &done.map_err(stopped)??));
     Ok(())
 }
 
-/// The one object that is named.
+/// Parses the single object.
 fn one(prefix: Prefix) -> Result<S3Uri, Failure> {
     let named = prefix.to_string();
     named.parse().map_err(|error| {
-        Failure::usage(error).advise("name one object, or all that begin so by --recursive")
+        Failure::usage(error)
+            .advise("name one object, or pass --recursive for all objects under the prefix")
     })
 }
 

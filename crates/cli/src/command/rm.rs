@@ -23,35 +23,36 @@ Examples:
 
 /// Delete objects.
 ///
-/// In a versioned bucket they are hidden behind delete markers: older versions stay, with their keys. To make objects
-/// unreadable for good, see `sealwax shred`. With --sidecars, sidecars are deleted with their objects.
+/// In a versioned bucket, delete markers hide the objects: older versions remain, with their keys.
+/// To make objects permanently unreadable, see `sealwax shred`. With --sidecars, sidecars are
+/// deleted with their objects.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RmArgs {
-    /// What to delete; with --recursive, a folder: keys that begin with PREFIX and a slash
+    /// Object; with --recursive, a folder (all keys that begin with PREFIX/)
     #[arg(value_name = "s3://BUCKET/KEY|PREFIX")]
     pub(crate) prefix: Prefix,
 
-    /// Delete all objects of the folder
+    /// Delete all objects in the folder
     #[arg(short, long)]
     pub(crate) recursive: bool,
 
-    /// Do not ask; without it, --recursive lists what would be deleted and asks, if there is a terminal to ask on
+    /// Don't ask for confirmation; without it, --recursive asks on the terminal
     #[arg(short, long)]
     pub(crate) yes: bool,
 
-    /// List what would be deleted, and delete nothing
+    /// Print what would be deleted, and delete nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
 
-    /// Delete this version for good
+    /// Permanently delete this version
     #[arg(long, value_name = "ID", conflicts_with = "recursive")]
     pub(crate) version_id: Option<String>,
 
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
 
-    /// How many objects are deleted together
+    /// Number of objects in parallel
     #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) concurrency: u16,
 }
@@ -82,7 +83,7 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
     let work = async {
         let objects = match args.yes {
             true => objects,
-            // What was asked about is what is deleted.
+            // Delete exactly the objects of the confirmation.
             false => stream::iter(confirmed(objects.try_collect().await?, &folder).await?)
                 .map(Ok)
                 .boxed(),
@@ -102,18 +103,18 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
     if summary.all() > 0 || matches!(done, Ok(Ok(()))) {
         session.say(format!("deleted {} of {folder}{summary}", Counted(summary.done, "object")));
     }
-    done.map_err(|signal| Failure::stopped(signal, "the other objects were not deleted"))??;
+    done.map_err(|signal| Failure::stopped(signal, "the remaining objects were not deleted"))??;
     summary.result("object")
 }
 
 async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<(), Failure> {
     if args.prefix.key.is_empty() {
         return Err(Failure::usage(
-            "name an object, or give --recursive to delete all in the bucket",
+            "name an object, or pass --recursive to delete all objects in the bucket",
         ));
     }
     let uri: S3Uri = args.prefix.to_string().parse().map_err(Failure::usage)?;
-    // S3 deletes what is not there without a word, and so would a mistyped key be.
+    // S3 reports success for a missing object, which would hide a mistyped key.
     let head = client.s3().head_object().bucket(uri.bucket()).key(uri.key());
     if let Err(error) = head.set_version_id(args.version_id.clone()).send().await {
         let error = session.call_error("delete", &uri, "HeadObject", &error);
@@ -134,22 +135,26 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
     let deleted =
         done.map_err(|signal| Failure::stopped(signal, format!("{uri} may have been deleted")))??;
     let how = match (deleted.delete_marker, &args.version_id) {
-        (true, None) => " (hidden behind a delete marker: its versions stay)",
+        (true, None) => " (hidden by a delete marker: older versions remain)",
         _ => "",
     };
     session.say(format!("deleted {uri}{how}"));
     Ok(())
 }
 
-/// The objects, if whoever sits at the terminal wants them deleted.
+/// Returns the objects if the user confirms.
 async fn confirmed(objects: Vec<Listed>, folder: &Prefix) -> Result<Vec<Listed>, Failure> {
     if objects.is_empty() {
         return Ok(objects);
     }
     let what = format!("{} of {folder}", Counted(objects.len() as u64, "object"));
     if !can_prompt() {
-        let error = format!("{what} would be deleted, and nobody can be asked");
-        return Err(Failure::new(Exit::Usage, error, "see which by --dry-run, then give --yes"));
+        let error = format!("refusing to delete {what} without confirmation: not a terminal");
+        return Err(Failure::new(
+            Exit::Usage,
+            error,
+            "check the objects with --dry-run, then pass --yes",
+        ));
     }
     match prompt(format!("delete {what}? [y/N]"), "nothing was deleted").await?.as_str() {
         "y" | "Y" | "yes" => Ok(objects),

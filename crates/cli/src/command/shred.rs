@@ -15,40 +15,42 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  sealwax shred s3://bucket/2026/report.pdf                  # says what holds a key, and changes nothing
+  sealwax shred s3://bucket/2026/report.pdf                  # lists versions with keys, changes nothing
   sealwax shred s3://bucket/2026/report.pdf --delete-versions --replica bucket-west=us-west-2 \\
       --confirm s3://bucket/2026/report.pdf";
 
-/// Remove an object's last keys, for good: nobody can read it afterwards.
+/// Permanently remove an object's last keys: afterwards it cannot be opened.
 ///
-/// S3 changes no version in place. The newest version gets a successor without keys; the versions before it hold their
-/// keys until they are deleted (--delete-versions), and a replica until it is shredded itself. Without --confirm what
-/// holds a key is listed, and on a terminal the object's name is asked for; without a terminal nothing is changed.
+/// S3 cannot change a version in place. The command stores a new latest version without keys. Older
+/// versions keep their keys until they are deleted (--delete-versions), replicas until they are
+/// shredded separately. Without --confirm, versions with keys are listed. On a terminal, the
+/// command then asks for the object's name; without a terminal, nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ShredArgs {
-    /// What to shred
+    /// Object
     #[arg(value_name = "s3://BUCKET/KEY")]
     pub(crate) uri: S3Uri,
 
-    /// The object once more, to say that it is meant
+    /// The same object again, as confirmation
     #[arg(long, value_name = "s3://BUCKET/KEY")]
     pub(crate) confirm: Option<String>,
 
-    /// Delete the versions that hold keys, of the object and of its sidecar
+    /// Delete all versions with keys, of the object and of its sidecar
     #[arg(long)]
     pub(crate) delete_versions: bool,
 
-    /// Look for keys in this replica bucket of that Region too; repeatable. Nothing is changed there
+    /// Also list versions with keys in this replica bucket and Region, without changing them;
+    /// repeatable
     #[arg(long, value_name = "BUCKET=REGION")]
     pub(crate) replica: Vec<Pair>,
 
-    /// Print one JSON object for each version that holds a key
+    /// Print one JSON object per version with keys
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// A version that holds a key. Its names are those of the JSON, and stay as they are.
+/// Version with keys. Field names are stable JSON output.
 #[derive(Debug, Serialize)]
 struct Line {
     object: String,
@@ -62,7 +64,7 @@ struct Line {
     failure: Option<String>,
 }
 
-/// Removes an object's last keys, or tells what holds them.
+/// Removes an object's last keys, or lists the versions with keys.
 pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failure> {
     let ShredArgs { uri, confirm, delete_versions, replica, json } = args;
     let client = session.client(&uri, session.keyrings().empty());
@@ -84,7 +86,10 @@ pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failur
     };
     let done = unless_stopped(shred.confirm(confirm).send()).await;
     let stopped = |signal| {
-        Failure::stopped(signal, format!("{uri} may have been shredded in part; run it again"))
+        Failure::stopped(
+            signal,
+            format!("{uri} may be partly shredded; rerun the command to complete it"),
+        )
     };
     let done = done.map_err(stopped)??;
     client.settle().await;
@@ -94,12 +99,12 @@ pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failur
         return Ok(());
     }
     let still = Counted(done.holders.len() as u64, "version");
-    let advice = "shred replicas by themselves, delete older versions by --delete-versions, and locked ones when their lock is over";
-    Err(Failure::new(Exit::SomeFailed, format!("{still} still hold a key of {uri}"), advice))
+    let advice = "shred replicas separately, delete older versions with --delete-versions, and locked versions after their lock expires";
+    Err(Failure::new(Exit::SomeFailed, format!("{still} with a key of {uri} left"), advice))
 }
 
-/// Tells what holds a key; gives what is typed to confirm that the object is meant, if there is a terminal and anything
-/// is typed.
+/// Lists the versions with keys, and asks for confirmation on a terminal; returns the answer unless
+/// it is empty.
 async fn asked(
     session: &Session,
     shred: &Shred,
@@ -112,24 +117,24 @@ async fn asked(
         .map_err(|signal| Failure::stopped(signal, UNCHANGED))??;
     list(&holders, json)?;
     let count = Counted(holders.len() as u64, "version");
-    // Where JSON is wanted, a program is at work.
+    // JSON output is for programs, which cannot answer.
     if can_prompt() && !json && !holders.is_empty() {
-        session.say(format!("{count} with a key of {uri}. Nobody can read it once it is shredded"));
+        session.say(format!("{count} with a key of {uri}. Shredding is permanent: the object cannot be opened afterwards"));
         let answer =
-            prompt(format!("type {uri} to shred it, or nothing to leave it:"), UNCHANGED).await?;
+            prompt(format!("type {uri} to shred it, or press Enter to cancel:"), UNCHANGED).await?;
         if answer.is_empty() {
             session.say(UNCHANGED);
         }
         return Ok(Some(answer).filter(|answer| !answer.is_empty()));
     }
     session.say(format!(
-        "{count} with a key of {uri}; {UNCHANGED}. To shred it, once more with --confirm {uri}"
+        "{count} with a key of {uri}; {UNCHANGED}. To shred the object, rerun with --confirm {uri}"
     ));
     Ok(None)
 }
 
 fn summary(uri: &S3Uri, shredded: bool, deleted_versions: u64) -> String {
-    let newest = if shredded { "shredded" } else { "has no key in its newest version:" };
+    let newest = if shredded { "shredded" } else { "no key in the latest version of" };
     let deleted = Counted(deleted_versions, "version");
     format!("{newest} {uri}; {deleted} deleted")
 }
@@ -161,7 +166,7 @@ impl Line {
         let mut text =
             format!("{} version {}", Printable(&self.object), Printable(&self.version_id));
         let notes = [
-            (self.is_latest, "newest"),
+            (self.is_latest, "latest"),
             (self.is_sidecar, "sidecar"),
             (self.is_replica, "replica"),
             (self.is_locked, "locked"),

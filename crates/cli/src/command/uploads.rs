@@ -34,8 +34,8 @@ pub(super) async fn list(session: &Session, args: UploadsLsArgs) -> Result<(), F
     let uploads = find(session, &prefix, older_than).await?;
     if uploads.is_empty() {
         session.say(format!(
-            "no unfinished uploads{} in {prefix}",
-            if older_than.is_some() { " so old" } else { "" }
+            "no incomplete uploads{} in {prefix}",
+            if older_than.is_some() { " of this age" } else { "" }
         ));
     }
     let mut lines = Lines::new();

@@ -6,7 +6,10 @@ use std::future::ready;
 
 use clap::Args;
 use futures_util::TryStreamExt as _;
-use sealwax_jobs::verify::{Sample, VerifyAll, VerifyOutcome, VerifySummary};
+use sealwax_jobs::{
+    Summary as _,
+    verify::{Sample, VerifiedObject, VerifyAll, VerifySummary},
+};
 use sealwax_s3::{SealedClient, VerifyDepth};
 
 use self::verify_output::{Counts, Line};
@@ -26,10 +29,10 @@ Examples:
   sealwax verify s3://bucket/2026/ --first-last
   sealwax verify s3://bucket --full --sample 0.01 --seed 7 --json | jq -r 'select(.opens == false).object'";
 
-/// Prove that objects open.
+/// Verify that objects open.
 ///
-/// Nothing is skipped unsaid: objects that are not sealed, that could not be looked at, or that do not open, are counted and
-/// listed with the reason.
+/// Objects that are not sealed, cannot be read or do not open are counted and listed with the
+/// reason.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct VerifyArgs {
@@ -43,7 +46,8 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "REGION", help_heading = "Wrapping keys to read with")]
     pub(crate) keys_in: Vec<String>,
 
-    /// Print one JSON object a line, the counts last; without it, only the objects that do not open are listed
+    /// Print one JSON object per line, the counts last; without it, only objects that do not open
+    /// are listed
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -51,47 +55,48 @@ pub(crate) struct VerifyArgs {
     pub(crate) reader: ReaderArgs,
 }
 
-/// How much is opened.
+/// Depth and extent of a verification.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct HowToVerify {
-    /// Open no body: the data key is unwrapped and must meet the object's commitment. This is the default
-    #[arg(long = "keys", group = "depth", help_heading = "How much")]
+    /// Unwrap the data key and check it against the object's commitment, without opening the body;
+    /// this is the default
+    #[arg(long = "keys", group = "depth", help_heading = "Depth")]
     pub(crate) keys_alone: bool,
 
-    /// Open the first and the last chunk of each object too
-    #[arg(long, group = "depth", help_heading = "How much")]
+    /// Also open the first and last chunk of each object
+    #[arg(long, group = "depth", help_heading = "Depth")]
     pub(crate) first_last: bool,
 
-    /// Open all of each object
-    #[arg(long, group = "depth", help_heading = "How much")]
+    /// Open each object completely
+    #[arg(long, group = "depth", help_heading = "Depth")]
     pub(crate) full: bool,
 
-    /// Verify about this fraction of the objects, such as 0.01
-    #[arg(long, value_name = "FRACTION", help_heading = "How much", value_parser = fraction)]
+    /// Verify approximately this fraction of the objects, such as 0.01
+    #[arg(long, value_name = "FRACTION", help_heading = "Depth", value_parser = fraction)]
     pub(crate) sample: Option<f64>,
 
-    /// Which ones: the same seed gives the same ones
+    /// Seed of the sample: the same seed selects the same objects
     #[arg(
         long,
         value_name = "NUMBER",
         requires = "sample",
         default_value_t = 0,
-        help_heading = "How much"
+        help_heading = "Depth"
     )]
     pub(crate) seed: u64,
 
-    /// Count objects that are not sealed, but do not call them failures
-    #[arg(long, help_heading = "How much")]
+    /// Don't count unsealed objects as failures
+    #[arg(long, help_heading = "Depth")]
     pub(crate) allow_unsealed: bool,
 }
 
-/// Proves that objects open.
+/// Verifies that objects open.
 pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failure> {
     let VerifyArgs { objects, how, keys_in, json, reader } = args;
     let keyring = session.keyrings().reading_in(reader, &keys_in).await?;
     let client = session.client_of(&objects.prefix.bucket, keyring);
     let (mut lines, mut summary) = (Lines::new(), VerifySummary::default());
-    let each = |outcome: &VerifyOutcome, lines: &mut Lines| {
+    let each = |outcome: &VerifiedObject, lines: &mut Lines| {
         let line = Line::new(outcome);
         match json {
             true => lines.json(&line),
@@ -99,7 +104,7 @@ pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failu
             false => lines.line(line.text()),
         }
     };
-    let mut each = |outcome: &VerifyOutcome| each(outcome, &mut lines);
+    let mut each = |outcome: &VerifiedObject| each(outcome, &mut lines);
     let done =
         unless_stopped(verify(session, client, &objects, &how, &mut summary, &mut each)).await;
     let counts = Counts::new(&summary);
@@ -111,7 +116,7 @@ pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failu
     done.map_err(|signal| {
         Failure::stopped(
             signal,
-            "the other objects were not verified; run it again for all of them",
+            "the remaining objects were not verified; rerun the command to verify all of them",
         )
     })??;
     summary_failure(&objects, &summary, how.allow_unsealed)
@@ -124,14 +129,14 @@ pub(super) async fn verify(
     objects: &ObjectsArgs,
     how: &HowToVerify,
     summary: &mut VerifySummary,
-    each: &mut (impl FnMut(&VerifyOutcome) -> Result<(), Failure> + Send),
+    each: &mut (impl FnMut(&VerifiedObject) -> Result<(), Failure> + Send),
 ) -> Result<(), Failure> {
     let listing = objects.list(client.s3());
     let progress = Cleared(session.job_progress(None));
     let _counting = progress.0.count(|| {
         let (all, sample) = (objects.list_again(client.s3())?, how.sample());
         Some(all.try_filter(move |object| {
-            ready(sample.as_ref().is_none_or(|sample| sample.has(object)))
+            ready(sample.as_ref().is_none_or(|sample| sample.contains(object)))
         }))
     });
     let mut verify =
@@ -141,7 +146,7 @@ pub(super) async fn verify(
     }
     let mut outcomes = verify.run(listing);
     while let Some(outcome) = outcomes.try_next().await? {
-        summary.count(&outcome);
+        summary.record(&outcome);
         let mut told = Ok(());
         progress.0.suspend(|| told = each(&outcome));
         told?;
@@ -150,12 +155,12 @@ pub(super) async fn verify(
     Ok(())
 }
 
-/// How many objects are not as they should be.
+/// Returns the number of objects that count as failures.
 fn failed(summary: &VerifySummary, allow_unsealed: bool) -> u64 {
     summary.failed() + if allow_unsealed { 0 } else { summary.unsealed }
 }
 
-/// The failure that this is, if it is one.
+/// Returns an error if an object failed or no object was verified.
 pub(super) fn summary_failure(
     objects: &ObjectsArgs,
     summary: &VerifySummary,
@@ -163,10 +168,10 @@ pub(super) fn summary_failure(
 ) -> Result<(), Failure> {
     let all = summary.objects();
     if all == 0 {
-        let advice = "check the bucket and the prefix, or take a greater sample";
+        let advice = "check the bucket and the prefix, or use a larger sample";
         return Err(Failure::new(
             Exit::NotFound,
-            format!("no object of {} was verified", objects.prefix),
+            format!("no object in {} was verified", objects.prefix),
             advice,
         ));
     }
@@ -179,7 +184,7 @@ pub(super) fn summary_failure(
 }
 
 impl HowToVerify {
-    /// How much of each object is opened.
+    /// Returns the verification depth.
     pub(super) fn depth(&self) -> VerifyDepth {
         match (self.first_last, self.full) {
             (true, _) => VerifyDepth::FirstLast,
@@ -188,7 +193,7 @@ impl HowToVerify {
         }
     }
 
-    /// The same in words of the options.
+    /// Returns the depth's name, as in the options.
     pub(super) fn depth_name(&self) -> &'static str {
         match self.depth() {
             VerifyDepth::FirstLast => "first-last",

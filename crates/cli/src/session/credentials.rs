@@ -1,4 +1,4 @@
-//! Credentials, and the profile in the AWS files that was named.
+//! Credentials, and profiles of the AWS files.
 
 use aws_config::{
     SdkConfig,
@@ -14,17 +14,17 @@ use sealwax_s3::{ErrorKind, error_chain};
 
 use crate::failure::{Exit, Failure, advice};
 
-/// Refuses a profile that is not there: the SDK would go on with whatever else it finds.
+/// Fails if the profile does not exist: the SDK would continue with other credentials.
 ///
 /// # Errors
-/// There is none of this name, or the files cannot be read.
+/// The profile does not exist, or the files cannot be read.
 pub(super) async fn check_profile(name: &str) -> Result<(), Failure> {
     let found = profile::load(&Fs::real(), &Env::real(), &EnvConfigFiles::default(), None).await;
     let found = found.map_err(|error| {
         Failure::new(
             Exit::Usage,
             error,
-            "correct the AWS files: ~/.aws/config and ~/.aws/credentials, unless set",
+            "correct the AWS files (by default ~/.aws/config and ~/.aws/credentials)",
         )
     })?;
     if found.get_profile(name).is_some() {
@@ -33,16 +33,18 @@ pub(super) async fn check_profile(name: &str) -> Result<(), Failure> {
     let mut names: Vec<_> = found.profiles().collect();
     names.sort_unstable();
     let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    let error = format!("there is no profile {name} in the AWS files, which have: {has}");
+    let error = format!("no profile {name} in the AWS files, which have: {has}");
     Err(Failure::new(
         Exit::Usage,
         error,
-        "check --profile; a profile of sealwax.toml is named by --sealwax-profile",
+        "check --profile; for a profile of sealwax.toml, use --sealwax-profile",
     ))
 }
 
-/// The same settings with the profile's own credentials, as by `aws --profile`: those of the environment, if there are
-/// some, are others. A profile that has none leaves it to the rest of the chain.
+/// Returns the same settings with the profile's credentials first, as `aws --profile` uses them.
+///
+/// Without this, credentials in environment variables take precedence. If the profile has no
+/// credentials, the default chain follows.
 pub(super) async fn prefer_profile(name: &str, config: SdkConfig) -> SdkConfig {
     let mut provider = ProviderConfig::without_region().with_region(config.region().cloned());
     if let Some(client) = config.http_client() {
@@ -60,7 +62,7 @@ pub(super) async fn prefer_profile(name: &str, config: SdkConfig) -> SdkConfig {
 pub(super) async fn missing(config: &SdkConfig) -> Option<Failure> {
     let error = match config.credentials_provider() {
         Some(provider) => error_chain(&provider.provide_credentials().await.err()?),
-        None => "none are set up".into(),
+        None => "none are configured".into(),
     };
     let kind = ErrorKind::Credentials;
     Some(Failure::new(kind.into(), format!("no AWS credentials: {error}"), advice(kind)))

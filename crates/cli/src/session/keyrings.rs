@@ -68,8 +68,8 @@ impl Keyrings {
                     local = Some(Arc::clone(key));
                 }
                 (WrapKey::Local(name), _) => {
-                    let error = format!("there is no local key {name} at hand to wrap under");
-                    let advice = "give its file by --local-key; a line in it, and `sealwax inspect`, tell its name";
+                    let error = format!("cannot wrap under local key {name}: it is not loaded");
+                    let advice = "pass the key's file with --local-key; the file and `sealwax inspect` show its name";
                     return Err(Failure::new(Exit::Usage, error, advice));
                 }
             }
@@ -94,9 +94,8 @@ impl Keyrings {
         at_least: Option<u8>,
     ) -> Result<Arc<dyn Keyring>, Failure> {
         if keys.is_empty() {
-            let advice = "give --key ARN or --local-key FILE, or set SEALWAX_KEYS, or `keys` in a profile of sealwax.toml";
-            let none =
-                || Failure::new(Exit::Usage, "there is no key to wrap the data key under", advice);
+            let advice = "pass --key ARN or --local-key FILE, set SEALWAX_KEYS, or set `keys` in a profile of sealwax.toml";
+            let none = || Failure::new(Exit::Usage, "no key to wrap the data key under", advice);
             return self.local.clone().map(|local| local as _).ok_or_else(none);
         }
         let policy = at_least.map_or(WrapPolicy::All, |count| WrapPolicy::AtLeast(count.into()));
@@ -108,12 +107,13 @@ impl Keyrings {
     /// named accounts, else in the caller's own account.
     ///
     /// # Errors
-    /// STS does not tell the caller's account.
+    /// STS does not return the caller's account.
     pub(crate) async fn reading(&self, args: ReaderArgs) -> Result<Arc<dyn Keyring>, Failure> {
         Ok(self.with_local(self.kms(args, &[], None).await?))
     }
 
-    /// Returns the same, restricted to keys in these Regions if any are named. A local key is in none.
+    /// Returns the same, restricted to keys in these Regions if any are named. A local key is in
+    /// none.
     ///
     /// # Errors
     /// As [`Keyrings::reading`].
@@ -126,7 +126,8 @@ impl Keyrings {
         Ok(if regions.is_empty() { self.with_local(kms) } else { Arc::new(kms) })
     }
 
-    /// Returns the KMS part of such a keyring, with at most `calls_per_second` calls to each Region.
+    /// Returns the KMS part of such a keyring, with at most `calls_per_second` calls to each
+    /// Region.
     ///
     /// # Errors
     /// As [`Keyrings::reading`].
@@ -225,7 +226,9 @@ impl Keyrings {
             (Some(account), Some(partition)) => {
                 Ok(DiscoveryFilter::accounts([account]).partition(partition))
             }
-            _ => Err(unknown_account(Exit::Failed, "the answer names none")),
+            _ => {
+                Err(unknown_account(Exit::Failed, "the response of STS GetCallerIdentity has none"))
+            }
         }
     }
 }
@@ -236,12 +239,8 @@ fn is_named(key: &LocalKeyring, name: &str) -> bool {
 }
 
 fn unknown_account(exit: Exit, why: &str) -> Failure {
-    let advice = "name the wrapping keys that may be used by --key, or their account by --account";
-    Failure::new(
-        exit,
-        format!("STS GetCallerIdentity does not tell the caller's account: {why}"),
-        advice,
-    )
+    let advice = "name the wrapping keys with --key, or their account with --account";
+    Failure::new(exit, format!("cannot determine the caller's account: {why}"), advice)
 }
 
 /// Returns the partition of a Region.

@@ -3,11 +3,11 @@
 use std::{collections::HashMap, io::Write as _};
 
 use crate::support::{
-    HeldLooks, RawS3, RotatedKms, Run, Scene, Sealwax, Terminal, east_key, endpoint, json_lines,
+    HeldHeads, RawS3, RotatedKms, Run, Scene, Sealwax, Terminal, east_key, endpoint, json_lines,
     server_env, west_key,
 };
 
-/// A prefix with an object of the East, one of both Regions, and one that is not sealed.
+/// Returns a prefix with an object of the East, one of both Regions, and an unsealed one.
 fn folder(name: &str) -> Scene {
     let scene = Scene::new(name);
     scene.beside("east").put(b"text", &[]).exits(0);
@@ -77,7 +77,7 @@ fn objects_that_lack_a_region_or_depend_on_a_key_are_listed() {
     let run = audit(&scene, &["--lacks", "us-west-2"]).exits(0);
     let text = String::from_utf8(run.stdout).expect("text");
     assert_eq!(text, format!("{}: sealwax, under {}\n", scene.beside("east").uri(), east_key()));
-    assert_eq!(run.stderr, "3 objects looked at\n");
+    assert_eq!(run.stderr, "3 objects audited\n");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn an_exact_key_standard_input_and_versions() {
 }
 
 #[test]
-fn what_is_wrong_is_counted_and_told_by_the_exit_code() {
+fn problems_are_counted_and_set_the_exit_code() {
     let scene = folder("audit-wrong");
     let broken = scene.beside("broken");
     let metadata = HashMap::from([("sealwax-format".to_owned(), "v1+Cobblestone-256".to_owned())]);
@@ -125,7 +125,7 @@ fn what_is_wrong_is_counted_and_told_by_the_exit_code() {
 }
 
 #[test]
-fn what_is_under_older_material_is_listed() {
+fn objects_under_older_key_material_are_listed() {
     let scene = Scene::new("audit-material");
     for (name, tenant) in [("new", "new"), ("old", "old"), ("older", "old")] {
         scene.beside(name).put(b"text", &["-c", &format!("tenant={tenant}")]).exits(0);
@@ -144,7 +144,7 @@ fn what_is_under_older_material_is_listed() {
     let text = String::from_utf8(audit(&["--stale"]).stdout).expect("text");
     let line = format!("{}: sealwax, under {key} (older material a)\n", scene.beside("old").uri());
     assert!(text.contains(&line), "{text}");
-    let line = format!("under {key} (newest material) {} (material not told)\n", west_key());
+    let line = format!("under {key} (current material) {} (unknown material)\n", west_key());
     assert!(text.contains(&line), "{text}");
 
     let table = String::from_utf8(audit(&["--key-material"]).stdout).expect("text");
@@ -173,7 +173,7 @@ fn what_is_under_older_material_is_listed() {
         "{report}"
     );
 
-    // LocalStack tells none; and without being asked for, KMS is not asked.
+    // LocalStack returns no key materials; without the option, KMS is not called.
     let told = Sealwax::new(["audit", &folder, "--stale", "--json"]).run().exits(0);
     assert_eq!(objects(&told), ["new", "old", "older", "west"]);
     let lines = json_lines(&Sealwax::new(["audit", &folder, "--list", "--json"]).run().exits(0));
@@ -181,7 +181,7 @@ fn what_is_under_older_material_is_listed() {
 }
 
 #[test]
-fn a_progress_bar_tells_how_many_there_are() {
+fn a_progress_bar_shows_the_total_number() {
     let scene = folder("audit-progress");
     let (uri, west, state) = (format!("{}/", scene.uri()), west_key(), scene.path("state"));
     let rewrap = ["rewrap", &uri, "--recursive", "--add", &west];
@@ -191,11 +191,11 @@ fn a_progress_bar_tells_how_many_there_are() {
         &rewrap,
         &[&rewrap[..], &["--apply"]].concat(),
     ] {
-        let held = HeldLooks::start(&endpoint());
+        let held = HeldHeads::start(&endpoint());
         let command =
             Sealwax::new(command).env("AWS_ENDPOINT_URL", held.url()).env("XDG_STATE_HOME", &state);
         let terminal = Terminal::run(command);
-        // Before a single object is done.
+        // Before the first object is done.
         terminal.shows("0 of 3 objects [");
         terminal.shows("0/s, ? left");
         held.let_go();

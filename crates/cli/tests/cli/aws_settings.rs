@@ -2,7 +2,7 @@
 
 use crate::support::{Scene, Sealwax, east_key, endpoint};
 
-/// The variables of the test environment that would hide what is in the files.
+/// Variables of the test environment that would override the files.
 const VARIABLES: [&str; 4] =
     ["AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 
@@ -38,8 +38,8 @@ fn a_profile() {
 }
 
 #[test]
-fn a_profile_that_is_typed_precedes_the_environment() {
-    // The test server takes an access key of 12 digits for the caller's account.
+fn the_profile_option_takes_precedence_over_the_environment() {
+    // The test server takes an access key of 12 digits as the caller's account.
     let file = "[profile it]\naws_access_key_id = 111111111111\naws_secret_access_key = test\n[profile bare]\noutput = json\n";
     let scene = Scene::new("typed");
     let file = scene.file("config", file.as_bytes());
@@ -65,7 +65,7 @@ fn a_profile_that_is_typed_precedes_the_environment() {
 fn endpoints_of_single_services() {
     let scene = Scene::new("services");
     scene.put(b"text", &[]).exits(0);
-    // By a name, which only a client that puts buckets into paths can use.
+    // A host name that works with path-style requests only.
     let endpoint = endpoint().replace("127.0.0.1", "localhost");
     let config = format!(
         "[default]\nregion = us-east-1\nservices = local\naws_access_key_id = test\naws_secret_access_key = test\n\
@@ -82,7 +82,7 @@ fn endpoints_of_single_services() {
 }
 
 #[test]
-fn options_precede_the_environment() {
+fn options_take_precedence_over_the_environment() {
     let scene = Scene::new("options");
     scene.put(b"text", &[]).exits(0);
     let args = ["get", &scene.uri(), "-", "--endpoint-url", &endpoint(), "--region", "us-east-1"];
@@ -113,7 +113,7 @@ fn no_credentials() {
             .without_env("AWS_SECRET_ACCESS_KEY")
             .run();
         let run = run.fails(5, "credentials");
-        // Whatever was called first, S3 or KMS: no policy is to blame. And it is said in lines, not with their escapes.
+        // Whether S3 or KMS was called first, the error blames no policy and has real line breaks.
         assert!(
             run.stderr.contains("hint: sign in") && !run.stderr.contains("\\u{a}"),
             "{}",

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     env, fs,
+    io::{BufRead as _, BufReader, Read as _},
     path::Path,
     process::Child,
     thread,
@@ -17,10 +18,10 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::support::{
-    Run, Scene, Sealwax, east_key, endpoint, second_s3, send, wait_until, west_key,
+    HeldHeads, Run, Scene, Sealwax, east_key, endpoint, second_s3, send, wait_until, west_key,
 };
 
-/// Each bucket takes seven volumes of SeaweedFS: one must do for all suites.
+/// One bucket for all tests, because each bucket takes seven volumes of SeaweedFS.
 const BUCKET: &str = "sealwax-tests";
 
 /// Many small objects in SeaweedFS, which honours conditions on copies; KMS is LocalStack's.
@@ -33,7 +34,7 @@ struct Many {
 }
 
 impl Many {
-    /// So many, sealed under the key in us-east-1. Each holds its own key as its plaintext.
+    /// Seals `count` objects under the key in us-east-1. Each has its own key as plaintext.
     fn new(name: &str, count: usize) -> Self {
         let scene = Scene::new(name);
         let credentials = Credentials::new("test", "test", None, None, "tests");
@@ -52,7 +53,7 @@ impl Many {
         let puts =
             this.uris.iter().map(|uri| client.put().uri(uri).body(uri.key().to_owned()).send());
         this.runtime.block_on(async {
-            // It may be there.
+            // It may already exist.
             let _ = client.s3().create_bucket().bucket(BUCKET).send().await;
             stream::iter(puts).buffer_unordered(8).try_collect::<Vec<_>>().await.expect("put");
         });
@@ -71,7 +72,7 @@ impl Many {
         format!("s3://{BUCKET}/{}", self.prefix)
     }
 
-    /// The command `rewrap`, of all objects.
+    /// Returns the command `rewrap` for all objects.
     fn rewrap(&self, args: &[&str]) -> Sealwax {
         self.command(&["rewrap", &self.address(), "--recursive"]).args(args)
     }
@@ -88,7 +89,8 @@ impl Many {
         self.scene.path(name).to_str().expect("a path in ASCII").to_owned()
     }
 
-    /// All objects open by `key` alone, and hold what was put. Their generations.
+    /// Asserts that all objects open by `key` alone with their plaintext; returns their
+    /// generations.
     fn opened_by(&self, key: &str) -> Vec<u32> {
         let client = self.client(key);
         let read = |uri: &S3Uri| {
@@ -117,7 +119,7 @@ impl Random {
     }
 }
 
-/// What a journal says of each object: how often it was done.
+/// Returns how often each object is done according to a journal.
 fn done(journal: &Path) -> BTreeMap<String, usize> {
     let mut done = BTreeMap::new();
     for line in fs::read_to_string(journal).expect("a journal").lines() {
@@ -131,13 +133,13 @@ fn done(journal: &Path) -> BTreeMap<String, usize> {
     done
 }
 
-/// Whether it says that the job is complete: the same again would be a new one.
+/// `true` if the journal says that the job is complete, so that a rerun is a new job.
 fn has_ended(journal: &Path) -> bool {
     fs::read_to_string(journal)
         .is_ok_and(|text| text.ends_with("}}\n") && text.contains("\n{\"ended\":"))
 }
 
-/// `kill -9` after a random time; whether it came in time.
+/// Kills the command after this time; returns its run if it ended before.
 fn kill_after(mut child: Child, after: Duration) -> Option<Run> {
     let until = Instant::now() + after;
     while Instant::now() < until {
@@ -154,9 +156,9 @@ fn kill_after(mut child: Child, after: Duration) -> Option<Run> {
     Some(Run::new(child.wait_with_output().expect("its output")))
 }
 
-/// `SEALWAX_KILLS` says how many times, `SEALWAX_KILLS_SEED` when.
+/// `SEALWAX_KILLS` sets the number of kills, `SEALWAX_KILLS_SEED` their times.
 #[test]
-fn a_job_that_is_killed_again_and_again_does_all_of_it_once() {
+fn a_repeatedly_killed_job_does_each_object_once() {
     let variable = |name: &str, default: u64| {
         env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(default)
     };
@@ -165,7 +167,7 @@ fn a_job_that_is_killed_again_and_again_does_all_of_it_once() {
         (Many::new("kills", 100), Random(seed), 0, 0_u32);
     let (east, west) = (east_key(), west_key());
     while killed < kills {
-        // To and fro between the keys of two Regions; by a plan every other time.
+        // Alternates between the keys of two Regions, and between a plan and a listing.
         let (old, new) = if jobs % 2 == 0 { (&east, &west) } else { (&west, &east) };
         let (journal, plan) =
             (many.path(&format!("{jobs}.journal")), many.path(&format!("{jobs}.plan")));
@@ -208,14 +210,17 @@ fn a_job_that_is_killed_again_and_again_does_all_of_it_once() {
 }
 
 #[test]
-fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
+fn a_dry_run_prints_the_plan_and_changes_nothing() {
     let many = Many::new("dry", 3);
     let west = west_key();
     let run = many.rewrap(&["--add", &west]).run().exits(0);
     let said = String::from_utf8(run.stdout).expect("text");
-    assert!(said.starts_with("3 objects: 3 to rewrap, 0 have the wanted keys\n"), "{said}");
-    assert!(said.contains("KMS in us-west-2: 3 calls") && said.contains("USD"), "{said}");
-    assert!(run.stderr.contains("nothing was changed: --apply does it"), "{}", run.stderr);
+    assert!(
+        said.starts_with("3 objects: 3 to rewrap, 0 already have the requested keys\n"),
+        "{said}"
+    );
+    assert!(said.contains("KMS in us-west-2: at most 3 calls") && said.contains("USD"), "{said}");
+    assert!(run.stderr.contains("nothing was changed; pass --apply to rewrap"), "{}", run.stderr);
     assert_eq!(many.opened_by(&east_key()), [1; 3]);
 
     let prices =
@@ -237,7 +242,7 @@ fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
 }
 
 #[test]
-fn a_plan_is_applied_with_the_settings_that_it_was_made_with() {
+fn a_plan_is_applied_with_its_own_settings() {
     let many = Many::new("plan", 3);
     let (plan, west) = (many.path("plan"), west_key());
     many.rewrap(&["--add", &west, "--save-plan", &plan]).run().exits(0);
@@ -278,7 +283,7 @@ fn exit_codes_tell_all_some_and_none() {
     assert!(some.stderr.contains("1 of 4 objects were not rewrapped"), "{}", some.stderr);
     of_names("not-there\n").exits(8);
     of_names("{}\n").fails(2, "names neither an object nor a key");
-    // The last key goes from none of them.
+    // No object loses its last key.
     many.rewrap(&["--remove", &west, "--remove", &east, "--apply"]).run().exits(8);
     assert_eq!(many.opened_by(&east), [2; 3]);
     many.rewrap(&["--remove", &west]).run().exits(0);
@@ -293,31 +298,37 @@ fn exit_codes_tell_all_some_and_none() {
             .args(more)
             .run()
             .exits(4);
-        assert!(run.stderr.contains("there is no such object"), "{}", run.stderr);
+        assert!(run.stderr.contains("no objects match"), "{}", run.stderr);
     }
     many.command(&["rewrap", &many.uris[0].to_string(), "--add", &west, "--apply"]).run().exits(2);
 }
 
 #[test]
-fn an_interrupted_job_finishes_what_is_in_flight_and_says_how_to_go_on() {
+fn an_interrupted_job_finishes_objects_in_flight_and_offers_to_resume() {
     let many = Many::new("interrupt", 40);
     let west = west_key();
     let journal = many.path("journal");
     let args = ["--add", &west, "--apply", "--concurrency", "2", "--journal", &journal];
-    let child = many.rewrap(&args).spawn();
+    // The job can't end before it is interrupted.
+    let held = HeldHeads::after(12, &second_s3());
+    let mut child = many.rewrap(&args).env("AWS_ENDPOINT_URL_S3", held.url()).spawn();
     let lines = || fs::read_to_string(&journal).map_or(0, |text| text.lines().count());
     wait_until("some objects are done", || lines() > 3);
     send("INT", &child);
-    let run = Run::new(child.wait_with_output().expect("it ends")).exits(130);
-    assert!(
-        run.stderr.contains("  to go on: ") && run.stderr.contains("stopping"),
-        "{}",
-        run.stderr
-    );
+    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut said = String::new();
+    while !said.contains("stopping") {
+        assert_ne!(stderr.read_line(&mut said).expect("text"), 0, "{said}");
+    }
+    held.let_go();
+    stderr.read_to_string(&mut said).expect("text");
+    let run = Run::new(child.wait_with_output().expect("it ends"));
+    let run = Run { stderr: said, ..run }.exits(130);
+    assert!(run.stderr.contains("  to go on: "), "{}", run.stderr);
     let before = done(Path::new(&journal)).len();
     assert!(before < 40, "it was not stopped");
     let run = many.rewrap(&args).run().exits(0);
-    assert!(run.stderr.contains(&format!("{before} done by earlier runs")), "{}", run.stderr);
+    assert!(run.stderr.contains(&format!("{before} completed by earlier runs")), "{}", run.stderr);
     assert_eq!(many.opened_by(&west), [2; 40]);
     assert!(done(Path::new(&journal)).values().all(|times| *times == 1));
 }

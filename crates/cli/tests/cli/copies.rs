@@ -6,7 +6,7 @@ fn run(command: &str, from: &str, to: &str, args: &[&str]) -> Run {
     Sealwax::new([command, from, to]).args(args).run()
 }
 
-/// The wrapping keys of an object, and the places that they are bound to.
+/// Returns an object's wrapping keys and the places they are bound to.
 fn keys(uri: &str) -> Vec<(String, String)> {
     let report = json_lines(&Sealwax::new(["inspect", uri, "--json"]).run().exits(0)).remove(0);
     let keys = report["keys"].as_array().expect("a list").clone();
@@ -44,7 +44,7 @@ fn a_copy_under_other_keys() {
 }
 
 #[test]
-fn a_moved_object_is_at_its_new_place_alone() {
+fn a_moved_object_exists_only_at_its_destination() {
     let (scene, target) = (Scene::new("mv"), Scene::new("mv-to"));
     scene.put(b"text", &[]).exits(0);
     run("mv", &scene.uri(), &target.uri(), &["--dry-run"]).exits(0);
@@ -94,7 +94,7 @@ fn deleted() {
 }
 
 #[test]
-fn a_folder_is_deleted_only_if_that_is_said() {
+fn a_folder_is_deleted_only_after_confirmation() {
     let scene = Scene::new("rm-folder");
     for name in ["a", "sub/b", "c.pdf"] {
         scene.beside(name).put(b"text", &[]).exits(0);
@@ -107,7 +107,7 @@ fn a_folder_is_deleted_only_if_that_is_said() {
     assert_eq!(String::from_utf8_lossy(&run.stdout).lines().count(), 2);
     let run = rm(&[]).exits(2);
     assert!(
-        run.stderr.contains("3 objects of") && run.stderr.contains("nobody can be asked"),
+        run.stderr.contains("3 objects of") && run.stderr.contains("not a terminal"),
         "{}",
         run.stderr
     );

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{RawS3, Run, Scene, Sealwax, east_key, json_lines, second_s3, west_key};
 
-/// What was found of one check, such as `ok` or `warning,ok`.
+/// Returns the statuses of one check, such as `ok` or `warning,ok`.
 fn found(run: &Run, check: &str) -> String {
     let lines = json_lines(run);
     let of = lines.iter().filter(|line| line["check"] == check);
@@ -42,7 +42,7 @@ fn all_is_well() {
     assert_eq!(found(&run, "key"), "ok,ok");
     assert_eq!(found(&run, "key policy"), "ok,ok,ok,ok,ok,ok,ok,ok");
     assert!(run.stderr.contains("0 failed"), "{}", run.stderr);
-    // LocalStack carries out what it should only try, and that is said.
+    // LocalStack ignores `DryRun`, and the message says so.
     let said =
         |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("ignores DryRun"));
     assert!(json_lines(&run).iter().any(said), "{run:?}");
@@ -56,7 +56,7 @@ fn all_is_well() {
 }
 
 #[test]
-fn what_a_store_honours() {
+fn conditional_requests_of_a_store() {
     let scene = Scene::new("doctor-store");
     let run = Sealwax::new(["doctor", &scene.uri(), "--json"]).run().exits(0);
     let of = |run: &Run, what: &str| {
@@ -83,7 +83,7 @@ fn what_a_store_honours() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_what_to_do() {
+fn failed_checks_have_hints() {
     let scene = Scene::new("doctor-wrong");
     let absent = format!("{}0", &east_key()[..east_key().len() - 1]);
     let run =
@@ -102,11 +102,12 @@ fn what_is_wrong_is_said_with_what_to_do() {
     let run =
         run.without_env("AWS_ACCESS_KEY_ID").without_env("AWS_SECRET_ACCESS_KEY").run().exits(1);
     assert_eq!(found(&run, "credentials"), "failed");
-    assert_eq!(found(&run, "bucket"), "", "there is nobody to look at it");
+    assert_eq!(found(&run, "bucket"), "", "not checked without credentials");
 }
 
-/// A KMS that answers dry runs as that of AWS does, which no test server does: `denied` may not be called. It tells what it was
-/// asked. (AWS KMS Developer Guide, "Test your AWS KMS API calls".)
+/// Starts a KMS that answers dry runs as AWS does, unlike the test servers, and denies `denied`.
+///
+/// It reports the calls. (AWS KMS Developer Guide, "Test your AWS KMS API calls".)
 fn kms_with_dry_runs(denied: &'static str) -> (String, mpsc::Receiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -154,7 +155,7 @@ fn kms_with_dry_runs(denied: &'static str) -> (String, mpsc::Receiver<(String, V
 }
 
 #[test]
-fn what_key_policies_allow_is_asked_without_doing_it() {
+fn key_policies_are_checked_by_dry_runs() {
     for (denied, status, code) in [
         ("", "ok,ok,ok,ok", 0),
         ("ReEncrypt", "ok,ok,ok,warning", 0),

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::support::{Scene, Sealwax};
 
 #[test]
-fn completions_know_the_commands() {
+fn completions_contain_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let run = Sealwax::new(["completions", shell]).without_env("AWS_REGION").run().exits(0);
         let text = String::from_utf8(run.stdout).expect("text");
@@ -17,7 +17,7 @@ fn completions_know_the_commands() {
 }
 
 #[test]
-fn bash_completes_what_is_typed() {
+fn bash_completes_commands_and_options() {
     let scene = Scene::new("completes");
     let script = scene.file("script", &Sealwax::new(["completions", "bash"]).run().exits(0).stdout);
     for (typed, completed) in [
@@ -43,7 +43,7 @@ fn bash_completes_what_is_typed() {
 }
 
 #[test]
-fn a_page_for_each_command() {
+fn each_command_has_a_manual_page() {
     let scene = Scene::new("man");
     Sealwax::new(["man"]).args([scene.path("")]).without_env("AWS_REGION").run().exits(0);
     let pages = scene.files();

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{RawS3, Run, Scene, Sealwax, server_env, west_key};
 
-/// A source, and its replica: one object of both Regions, and one of the East alone.
+/// Returns a source and its replica, with one object of both Regions and one of the East alone.
 fn replicated(name: &str) -> (Scene, Scene) {
     let (s3, source) = (RawS3::new(), Scene::new(name));
     source.beside("both").put(b"text", &["--key", &west_key()]).exits(0);
@@ -93,12 +93,12 @@ fn a_replica_that_needs_its_source_fails_and_passes_once_rewrapped() {
 }
 
 #[test]
-fn what_is_not_replicated_in_time_fails_the_drill() {
+fn late_replication_fails_the_drill() {
     let (source, replica) = replicated("drill-lag");
     source.beside("late").put(b"text", &["--key", &west_key()]).exits(0);
     let from = format!("s3://{}/{}/", source.bucket, source.key);
     let late = ["--source", &from, "--key", &west_key(), "--key", &crate::support::east_key()];
-    // The object of the East alone does not open; what is late is told beside it.
+    // The object of the East alone does not open; late objects are reported as well.
     drill(&source, &replica, &[&late[..], &["--lag", "1h"]].concat()).exits(7);
     let (json, page) = report(&replica);
     assert_eq!(
@@ -110,14 +110,15 @@ fn what_is_not_replicated_in_time_fails_the_drill() {
         (&oldest["object"], &oldest["is_outdated"]),
         (&source.beside("late").uri().into(), &false.into())
     );
-    // LocalStack tells none.
+    // LocalStack returns no replication status.
     assert_eq!(oldest["replication_status"], "not-told");
     assert_eq!(json["source"]["unreplicated_objects"], Value::Array(vec![oldest.clone()]));
     assert_eq!(json["source"]["replication_statuses"], serde_json::json!({"not-told": 1}));
     let of = oldest["last_modified"].as_str().expect("a time");
     let line = format!("| `{}` | {of} | absent | not told |", source.beside("late").uri());
     assert!(
-        page.contains(&line) && page.contains("| what S3 says of these two | 1 not told |"),
+        page.contains(&line)
+            && page.contains("| replication status of absent and older objects | 1 not told |"),
         "{page}"
     );
 

@@ -1,4 +1,4 @@
-//! What a newcomer types: how other tools have it, what is not there, what is not meant.
+//! Mistakes of new users: names of other tools, missing files and objects, folders and globs.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ fn sealwax(args: &[&str]) -> Sealwax {
 }
 
 #[test]
-fn the_names_that_other_tools_have() {
+fn names_of_other_tools_are_suggested() {
     for (theirs, ours) in
         [("sync", "'put --recursive --skip-unchanged'"), ("download", "'get'"), ("pu", "'put'")]
     {
@@ -33,14 +33,14 @@ fn the_names_that_other_tools_have() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named() {
+fn a_missing_file_is_named() {
     let scene = Scene::new("no-file");
     let put = ["put", "no-such-file", &scene.uri(), "--key", &east_key()];
     sealwax(&put).run().fails(1, "no-such-file could not be opened");
 }
 
 #[test]
-fn folders_are_made_where_an_object_is_to_go() {
+fn parent_folders_are_created() {
     let scene = Scene::new("folders");
     scene.put(b"text", &[]).exits(0);
     let get =
@@ -52,8 +52,8 @@ fn folders_are_made_where_an_object_is_to_go() {
         assert_eq!(fs::read(scene.path(path)).expect("there"), b"text", "{path}");
     }
     get("c/folders/").fails(1, "");
-    get("/dev/null").fails(2, "is no regular file");
-    // Nothing is made for what is not there.
+    get("/dev/null").fails(2, "is not a regular file");
+    // No folder is created for a missing object.
     Sealwax::new(["get", &scene.beside("absent").uri()])
         .args([scene.path("d/file")])
         .run()
@@ -62,7 +62,7 @@ fn folders_are_made_where_an_object_is_to_go() {
 }
 
 #[test]
-fn what_is_a_folder_or_a_glob_is_told() {
+fn folders_and_globs_have_hints() {
     let scene = Scene::new("told");
     scene.beside("a.txt").put(b"text", &[]).exits(0);
     let glob = format!("{}/*.txt", scene.uri());
@@ -71,7 +71,7 @@ fn what_is_a_folder_or_a_glob_is_told() {
         [["get", &scene.uri(), "-"], ["cp", &scene.uri(), &to], ["mv", &scene.uri(), &to]]
     {
         let run = sealwax(&command).run().fails(4, "");
-        assert!(run.stderr.contains("a folder is taken with --recursive"), "{}", run.stderr);
+        assert!(run.stderr.contains("a folder requires --recursive"), "{}", run.stderr);
     }
     let run = sealwax(&["get", &glob, "-"]).run().fails(4, "");
     assert!(run.stderr.contains("--include GLOB"), "{}", run.stderr);
@@ -80,18 +80,18 @@ fn what_is_a_folder_or_a_glob_is_told() {
 }
 
 #[test]
-fn an_object_that_must_not_be_replaced() {
+fn no_overwrite_protects_an_object() {
     let scene = Scene::new("no-overwrite");
     scene.put(b"text", &[]).exits(0);
     for more in [&[][..], &["--format", "s3ec-v3"]] {
         let run = scene.put(b"other", &[&["--no-overwrite"], more].concat()).fails(6, "");
-        assert!(run.stderr.contains("leave --no-overwrite out"), "{}", run.stderr);
+        assert!(run.stderr.contains("omit --no-overwrite"), "{}", run.stderr);
     }
     assert_eq!(scene.get(&[]).exits(0).stdout, b"text");
 }
 
 #[test]
-fn what_is_left_out_cannot_fail() {
+fn excluded_files_cannot_fail() {
     let scene = Scene::new("left-out");
     let folder = scene.path("folder");
     fs::create_dir(&folder).expect("made");
@@ -104,14 +104,14 @@ fn what_is_left_out_cannot_fail() {
         put.args(args).run()
     };
     assert!(put(&[]).exits(7).stderr.contains("error: 2 of 3 files failed"));
-    // It is not known what a link would have led to.
+    // The target of a dangling link is unknown.
     let run = put(&["--include", "*.txt"]).exits(7);
     assert!(run.stderr.contains("error: 1 of 2 files failed"), "{}", run.stderr);
     put(&["--exclude", "*.sock", "--exclude", "dangling"]).exits(0);
 }
 
 #[test]
-fn a_folder_is_deleted_with_what_stands_for_it() {
+fn a_folder_is_deleted_with_its_marker() {
     let scene = Scene::new("marker");
     let s3 = RawS3::new();
     for name in ["", "sub/", "sub/plain"] {
@@ -127,7 +127,7 @@ fn a_folder_is_deleted_with_what_stands_for_it() {
 }
 
 #[test]
-fn whoever_reads_may_stop() {
+fn a_closed_pipe_is_no_error() {
     let scene = Scene::new("pipes");
     scene.put(&bytes(20 << 20), &[]).exits(0);
     let line = |command: &str, reader: &str| {
@@ -141,7 +141,7 @@ fn whoever_reads_may_stop() {
     assert_eq!(run.stderr, "0\n");
 }
 
-/// An S3 that answers as that of AWS does in the wrong Region, which no test server does.
+/// Starts an S3 that answers as AWS does in the wrong Region, unlike the test servers.
 fn s3_elsewhere(status: &'static str, region: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -162,7 +162,7 @@ fn s3_elsewhere(status: &'static str, region: &'static str) -> String {
 }
 
 #[test]
-fn the_region_of_a_bucket_is_told() {
+fn the_error_names_the_buckets_region() {
     let run = |status, region, args: &[&str]| {
         sealwax(args).env("AWS_ENDPOINT_URL_S3", s3_elsewhere(status, region)).run()
     };
@@ -178,6 +178,6 @@ fn the_region_of_a_bucket_is_told() {
             assert!(run.stderr.contains("--region"), "{args:?}: {}", run.stderr);
         }
     }
-    // Where the Region is right, something else is wrong.
+    // With the right Region, something else is wrong.
     run("400 Bad Request", "us-east-1", &["head", "s3://b/k"]).fails(1, "400");
 }

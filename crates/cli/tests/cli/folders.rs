@@ -11,7 +11,7 @@ use crate::support::{
     PartsProxy, RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, send, wait_until, west_key,
 };
 
-/// A folder with files.
+/// Creates a folder with files.
 fn folder(scene: &Scene, files: &[(&str, &[u8])]) -> std::path::PathBuf {
     let folder = scene.path("folder");
     for (name, content) in files {
@@ -31,7 +31,7 @@ fn get(scene: &Scene, folder: &Path, args: &[&str]) -> Run {
     Sealwax::new(["get", &scene.uri()]).args([folder]).args(["-r"]).args(args).run()
 }
 
-/// All files of a folder, by their paths in it.
+/// Returns all files of a folder by relative path.
 fn tree(folder: &Path) -> HashMap<String, Vec<u8>> {
     let mut found = HashMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -56,7 +56,7 @@ fn tree(folder: &Path) -> HashMap<String, Vec<u8>> {
 }
 
 #[test]
-fn a_folder_there_and_back() {
+fn a_folder_round_trip() {
     let scene = Scene::new("folder");
     let long = bytes(9 * 1024 * 1024);
     let files = [
@@ -97,7 +97,7 @@ fn a_folder_there_and_back() {
 }
 
 #[test]
-fn what_is_unchanged_is_left_out() {
+fn unchanged_files_are_skipped() {
     let scene = Scene::new("unchanged");
     let source = folder(&scene, &[("a", b"one"), ("b", b"two")]);
     put(&source, &scene, &[]).exits(0);
@@ -109,7 +109,7 @@ fn what_is_unchanged_is_left_out() {
         "{}",
         again(&[])
     );
-    // Another encryption context or another key is another object.
+    // A different encryption context or wrapping key counts as a change.
     assert!(again(&["-c", "a=b", "-n"]).starts_with("would seal 2 files"));
     assert!(again(&["--key", &west_key(), "-n"]).starts_with("would seal 2 files"));
 
@@ -160,12 +160,12 @@ fn some_fail_and_the_others_do_not() {
     let run = get(&scene, &target, &["--include", "plain"]).exits(8);
     assert!(run.stderr.contains("error: 1 of 1 object failed"), "{}", run.stderr);
     fs::remove_file(source.join("dangling")).expect("removed");
-    get(&scene.beside("mistyped"), &target, &[]).fails(4, "there are no objects in");
-    put(&source, &scene, &["--include", "*.mistyped"]).fails(4, "there are no files in");
+    get(&scene.beside("mistyped"), &target, &[]).fails(4, "no objects in");
+    put(&source, &scene, &["--include", "*.mistyped"]).fails(4, "no files in");
 }
 
 #[test]
-fn keys_do_not_lead_out_of_the_folder() {
+fn keys_cannot_leave_the_folder() {
     let scene = Scene::new("traversal");
     let inside = scene.path("inside");
     for name in ["good", "../escaped", "/escaped", "a/../../escaped", "a//escaped", "./escaped"] {
@@ -180,7 +180,7 @@ fn keys_do_not_lead_out_of_the_folder() {
 }
 
 #[test]
-fn several_files_and_names_that_are_added() {
+fn several_files_get_their_names_appended() {
     let scene = Scene::new("several");
     let (a, b) = (scene.file("a", b"one"), scene.file("b", b"two"));
     let to = format!("{}/", scene.uri());
@@ -209,10 +209,10 @@ fn an_interrupted_folder_leaves_no_upload() {
     let scene = Scene::new("stopped");
     let long = bytes(24 * 1024 * 1024);
     let source = folder(&scene, &[("a", &long), ("b", &long), ("c", b"short")]);
-    let (s3, slow) = (RawS3::new(), PartsProxy::delaying(&endpoint(), Duration::from_secs(1)));
+    let (s3, held) = (RawS3::new(), PartsProxy::holding_after(&endpoint(), 0));
     let put =
         Sealwax::new(["put"]).args([&source]).args([&*scene.uri(), "-r", "--key", &east_key()]);
-    let child = put.env("AWS_ENDPOINT_URL_S3", slow.url()).spawn();
+    let child = put.env("AWS_ENDPOINT_URL_S3", held.url()).spawn();
     wait_until("both uploads begin", || s3.unfinished_uploads(&scene) == 2);
     send("INT", &child);
     let run = Run::new(child.wait_with_output().expect("it ends")).exits(130);
@@ -221,13 +221,13 @@ fn an_interrupted_folder_leaves_no_upload() {
 }
 
 #[test]
-fn what_several_files_cannot_have() {
+fn options_for_a_single_file_are_refused() {
     let scene = Scene::new("interrupted-folder");
     let source = folder(&scene, &[("a", b"one"), ("b", b"two")]);
     let run = put(&source, &scene, &["--resume", "-n"]).exits(0);
     assert!(run.stderr.starts_with("would seal 2 files"), "{}", run.stderr);
     put(&source, &scene, &["--resume", "--state-file", "x"])
         .fails(2, "--state-file is of one file");
-    put(Path::new("-"), &scene, &[]).fails(2, "standard input is put by itself");
+    put(Path::new("-"), &scene, &[]).fails(2, "standard input cannot be combined");
     put(&source, &scene, &["--format", "s3ec-v3"]).fails(2, "in Sealwax's own format");
 }

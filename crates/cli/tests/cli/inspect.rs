@@ -1,4 +1,4 @@
-//! What is known without any key.
+//! `sealwax inspect`.
 
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ fn needs_no_kms_and_no_sts() {
 }
 
 #[test]
-fn stored_text_does_not_command_the_terminal() {
+fn stored_text_cannot_control_the_terminal() {
     let scene = Scene::new("terminal");
     scene.put(b"", &["-c", "evil=\u{1b}[31m"]).exits(0);
     let run = Sealwax::new(["inspect", &scene.uri()]).run().exits(0);

@@ -1,4 +1,4 @@
-//! Ctrl-C leaves nothing behind.
+//! Interrupts leave nothing behind.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -8,7 +8,7 @@ use std::{
 
 use crate::support::{RawS3, Run, Scene, Sealwax, bytes, east_key, endpoint, send, wait_until};
 
-/// Begins to seal a stream that does not end, and stops it by `signal` when parts of it are in S3.
+/// Starts to put an endless stream, and stops it by `signal` when S3 has parts of it.
 fn stop_a_put(signal: &str, code: i32) {
     let scene = Scene::new(signal);
     let s3 = RawS3::new();
@@ -23,7 +23,7 @@ fn stop_a_put(signal: &str, code: i32) {
     assert_eq!(s3.unfinished_uploads(&scene), 0, "an upload was left behind");
     assert!(s3.head(&scene).is_none(), "an object appeared");
     assert!(
-        run.stderr.contains(&format!("the upload to {} was given up", scene.uri())),
+        run.stderr.contains(&format!("the upload to {} was aborted", scene.uri())),
         "{}",
         run.stderr
     );
@@ -70,8 +70,8 @@ fn an_interrupted_get_does_not_wait_for_its_reader() {
     drop(stdout);
 }
 
-/// The address of a proxy to LocalStack that passes on no more than `limit` bytes of the answers on each connection, and
-/// then keeps the connection open.
+/// Starts a proxy to LocalStack that stalls each connection after `limit` bytes of responses;
+/// returns its address.
 fn stalling_proxy(limit: u64) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");

@@ -7,11 +7,11 @@ use crate::support::{Run, Scene, Sealwax, east_key, json_lines};
 fn keygen(scene: &Scene, name: &str) -> String {
     let path = scene.path(name);
     let run = Sealwax::new(["keygen"]).args([&path]).without_env("AWS_REGION").run().exits(0);
-    assert!(run.stderr.starts_with("made the local key ") && run.stdout.is_empty(), "{run:?}");
+    assert!(run.stderr.starts_with("created local key ") && run.stdout.is_empty(), "{run:?}");
     path.to_str().expect("text").to_owned()
 }
 
-/// With KMS and STS out of reach.
+/// Runs the command with KMS and STS unreachable.
 fn without_kms(args: &[&str], input: &[u8]) -> Run {
     let nowhere = "http://127.0.0.1:1";
     Sealwax::new(args)
@@ -45,7 +45,7 @@ fn objects_under_a_local_key_need_no_kms() {
 }
 
 #[test]
-fn beside_keys_of_kms_either_opens() {
+fn a_local_key_or_a_kms_key_opens_alone() {
     let scene = Scene::new("local-and-kms");
     let key = keygen(&scene, "key");
     scene.put(b"text", &["--local-key", &key]).exits(0);
@@ -63,17 +63,17 @@ fn beside_keys_of_kms_either_opens() {
 }
 
 #[test]
-fn key_files_are_looked_after() {
+fn key_files_are_protected() {
     let scene = Scene::new("key-files");
     let key = keygen(&scene, "key");
     let before = fs::read(&key).expect("there");
-    Sealwax::new(["keygen", &key]).run().fails(6, "exists already");
+    Sealwax::new(["keygen", &key]).run().fails(6, "already exists");
     assert_eq!(fs::read(&key).expect("there"), before);
     Sealwax::new(["keygen", "-"]).run().fails(2, "not printed");
     Sealwax::new(["keygen", &format!("{key}2"), "--name", "two words"]).run().fails(2, "a word");
     Sealwax::new(["ls", "--local-key", &format!("{key}-absent")])
         .run()
-        .fails(1, "cannot read the local key");
+        .fails(1, "cannot read local key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o604)).expect("set");
     Sealwax::new(["ls", "--local-key", &key]).run().fails(2, "can be read by everybody");
     let no_key = scene.file("no-key", b"text");
@@ -82,7 +82,7 @@ fn key_files_are_looked_after() {
 }
 
 #[test]
-fn objects_are_rewrapped_to_a_local_key_and_from_it() {
+fn objects_are_rewrapped_to_and_from_a_local_key() {
     let scene = Scene::new("to-local");
     let key = scene.path("key");
     Sealwax::new(["keygen", "--name", "archive"]).args([&key]).run().exits(0);
@@ -96,7 +96,7 @@ fn objects_are_rewrapped_to_a_local_key_and_from_it() {
         without_kms(&[&["cat", &scene.beside(name).uri()], more].concat(), b"").exits(code)
     };
 
-    // One, and all of a folder: as a plan, and from it.
+    // One object, and a folder by a plan.
     let one = scene.beside("a").uri();
     rewrap(&[&one, "--add", "local:archive"]).fails(2, "no local key archive at hand");
     rewrap(&[&one, "--add", "local:other", "--local-key", key])
@@ -121,7 +121,7 @@ fn objects_are_rewrapped_to_a_local_key_and_from_it() {
         scene.beside(name).get(&[]).fails(5, "--local-key");
     }
 
-    // Back, by name alone: whoever removes a local key need not have it.
+    // Back, by name alone: removing a local key does not require its file.
     let run = rewrap(&[&uri, "-r", "--add", &east, "--local-key", key, "--apply"]);
     run.exits(0);
     rewrap(&[&uri, "-r", "--remove", "local:archive", "--apply"]).exits(0);
@@ -129,7 +129,7 @@ fn objects_are_rewrapped_to_a_local_key_and_from_it() {
     assert_eq!(report["keys"].as_array().map(Vec::len), Some(1), "{report}");
     assert_eq!(report["keys"][0]["wrapping_key"], east);
 
-    // New data keys, beside a key of KMS.
+    // New data keys, under a local key and a KMS key.
     let reencrypt =
         ["reencrypt", &one, "--under", &east, "--under", "local:archive", "--local-key", key];
     Sealwax::new(reencrypt).run().exits(0);

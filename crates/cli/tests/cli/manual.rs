@@ -1,8 +1,9 @@
-//! docs/CLI.md, run from its first line to its last: what it shows is what a user sees.
+//! Runs all of docs/CLI.md and compares the output.
 //!
-//! Blocks of `console` are run in one shell. A line with `$ ` is a command, one with `> ` goes on with it, `? 2` is its exit
-//! code where that is not 0; the rest is what it prints. There, `...` stands for any lines, `[..]` for any text in a line.
-//! What HTML comments ask for is done by the test: `<!-- replicate -->`, `<!-- begin an upload of KEY -->`.
+//! All `console` blocks run in one shell. A line with `$ ` is a command, `> ` continues it, `? 2`
+//! is an exit code other than 0, and the rest is output. There, `...` stands for any lines, `[..]`
+//! for any text in a line. HTML comments are actions of the test: `<!-- replicate -->`, `<!-- begin
+//! an upload of KEY -->`.
 
 use std::{
     fs,
@@ -15,14 +16,14 @@ use tempfile::TempDir;
 
 use crate::support::{RawS3, Scene, east_key, endpoint, west_key};
 
-/// What the names of the buckets begin with, in the manual and, with something unique, in the test.
+/// Prefix of the bucket names in the manual; the test replaces it by a unique one.
 const BUCKET: &str = "acme-invoices";
 const EAST_KEY: &str =
     "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const WEST_KEY: &str =
     "arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321";
 const TIME: &str = "2026-11-25T10:00:00Z";
-/// What ends the output of a command.
+/// Marker after the output of a command.
 const END: &str = "@@end ";
 
 #[test]
@@ -58,15 +59,10 @@ fn the_manual_is_true() {
             }
         }
     }
-    // So that what is right can be taken over.
+    // For an update of the manual.
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("CLI.md");
     fs::write(&path, actual).expect("written");
-    assert!(
-        wrong.is_empty(),
-        "of docs/CLI.md as it is in {}:\n{}",
-        path.display(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "docs/CLI.md differs from {}:\n{}", path.display(), wrong.join("\n"));
 }
 
 #[test]
@@ -104,17 +100,17 @@ fn elisions() {
     assert!(!is(&["a"], &["a", "b"]) && !is(&["a[..]c"], &["ab"]) && !is(&[], &["a"]));
 }
 
-/// A piece of the manual.
+/// Piece of the manual.
 enum Piece<'a> {
     Text(&'a str),
     Action(&'a str),
     Command(Transcript<'a>),
 }
 
-/// A command and what it prints.
+/// Command and its output.
 struct Transcript<'a> {
     line: usize,
-    /// Without prompts.
+    /// Lines without prompts.
     typed: Vec<&'a str>,
     code: i32,
     output: Vec<String>,
@@ -125,7 +121,7 @@ impl Transcript<'_> {
         self.typed.join("\n")
     }
 
-    /// As it is in the manual, with this output and exit code, if they are others.
+    /// Returns the transcript for the manual, with `other` output and exit code if given.
     fn shown(&self, other: Option<(&str, i32)>) -> String {
         let prompts = ["$ "].into_iter().chain(std::iter::repeat("> "));
         let typed = self
@@ -189,7 +185,7 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// Whether the output is as expected, but for what is elided.
+/// `true` if the output matches the expected lines, with elisions.
 fn matches(expected: &[String], output: &[&str]) -> bool {
     match (expected.split_first(), output.split_first()) {
         (None, output) => output.is_none(),
@@ -210,7 +206,7 @@ fn line_matches(expected: &str, line: &str) -> bool {
     ends.into_iter().any(|at| line_matches(after, &rest[at..]))
 }
 
-/// Where the manual is played: buckets and a home of its own.
+/// Environment of the manual: separate buckets and a home directory.
 struct Stage {
     unique: String,
     home: TempDir,
@@ -233,7 +229,7 @@ impl Stage {
         stage
     }
 
-    /// Does what the manual asks for in a comment.
+    /// Performs an action of the manual.
     fn act(&self, action: &str) {
         let west = format!("{}-west", self.unique);
         if action == "replicate" {
@@ -265,7 +261,7 @@ impl Stage {
     }
 }
 
-/// With one time in place of all.
+/// Replaces all times by one.
 fn with_one_time(text: &str) -> String {
     let form = b"0000-00-00T00:00:00";
     let (mut result, mut rest) = (String::new(), text);
@@ -289,7 +285,7 @@ fn with_one_time(text: &str) -> String {
     result
 }
 
-/// A shell that runs one command after the other.
+/// Shell that runs one command after the other.
 struct Shell {
     process: Child,
     input: ChildStdin,
@@ -321,7 +317,7 @@ impl Shell {
         shell
     }
 
-    /// What a command prints, and its exit code.
+    /// Returns a command's output and its exit code.
     fn run(&mut self, command: &str) -> (String, i32) {
         writeln!(self.input, "{{ {command}\n}} </dev/null\nprintf '%s%d\\n' '{END}' $?")
             .expect("the shell reads");
@@ -329,7 +325,7 @@ impl Shell {
         loop {
             let mut line = String::new();
             assert!(self.output.read_line(&mut line).expect("text") > 0, "the shell ended: {text}");
-            // What ends without an end of line is before it.
+            // Output without a final line break precedes the marker.
             if let Some((before, code)) = line.split_once(END) {
                 if !before.is_empty() {
                     text.push_str(&format!("{before}\n"));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::support::{RawS3, Scene, Sealwax, bytes, east_key, json_lines, west_key};
 
-/// Objects of which one is not sealed, in a folder of their own.
+/// Creates a folder with sealed and unsealed objects.
 fn objects(name: &str) -> Scene {
     let scene = Scene::new(name);
     scene
@@ -13,7 +13,7 @@ fn objects(name: &str) -> Scene {
         .exits(0);
     scene.beside("sub/deep").put(b"", &[]).exits(0);
     RawS3::new().put(&scene.beside("plain"), b"text".to_vec(), HashMap::new());
-    // As long as a sealed object may be.
+    // A length that a sealed object can have.
     RawS3::new().put(&scene.beside("plain-long"), vec![0; 100], HashMap::new());
     scene
 }
@@ -33,11 +33,11 @@ fn one_level_with_plaintext_lengths() {
     assert_eq!(of("sub")[..], ["folder", &format!("{}/sub/", scene.uri())]);
     assert_eq!(text.lines().count(), 4, "{text}");
     let run = Sealwax::new(["ls", &format!("{}/nothing", scene.uri())]).run().exits(0);
-    assert!(run.stdout.is_empty() && run.stderr.contains("there are no objects"), "{run:?}");
+    assert!(run.stdout.is_empty() && run.stderr.contains("no objects in"), "{run:?}");
 }
 
 #[test]
-fn whether_each_is_sealed_and_by_which_keys() {
+fn long_shows_sealed_objects_and_their_keys() {
     let scene = objects("ls-long");
     let run = Sealwax::new(["ls", &scene.uri(), "-r", "--long", "--json"]).run().exits(0);
     let lines = json_lines(&run);
@@ -66,7 +66,7 @@ fn whether_each_is_sealed_and_by_which_keys() {
         "{text}"
     );
     let run = Sealwax::new(["ls", &scene.uri(), "-r", "--json"]).run().exits(0);
-    assert!(json_lines(&run).iter().all(|line| line["sealed"] != true), "nobody looked");
+    assert!(json_lines(&run).iter().all(|line| line["sealed"] != true), "not inspected");
 }
 
 #[test]
@@ -78,9 +78,9 @@ fn buckets() {
 }
 
 #[test]
-fn an_object_that_is_damaged_is_told_of() {
+fn a_damaged_object_is_reported() {
     let scene = Scene::new("ls-damaged");
-    // Of a file the length is known, and kept with the object.
+    // The length of a file is known, and stored with the object.
     let file = scene.file("file", b"text");
     Sealwax::new(["put"]).args([file]).args([&*scene.uri(), "--key", &east_key()]).run().exits(0);
     let (body, metadata) = RawS3::new().get(&scene);

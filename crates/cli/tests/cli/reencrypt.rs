@@ -15,15 +15,15 @@ fn keys(report: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn an_object_is_sealed_anew_under_the_same_keys_or_others() {
-    let (scene, s3) = (Scene::new("anew"), RawS3::new());
+fn an_object_is_re_encrypted_under_the_same_or_other_keys() {
+    let (scene, s3) = (Scene::new("again"), RawS3::new());
     let context = ["-c", "tenant=acme", "--metadata", "own=1", "--content-type", "text/plain"];
     scene.put(b"text", &[&context[..], &["--key", &west_key()]].concat()).exits(0);
     let (before, _) = s3.get(&scene);
     let report = inspect(&scene);
 
     let run = Sealwax::new(["reencrypt", &scene.uri()]).run().exits(0);
-    assert!(run.stderr.contains("anew (4 bytes, 2 keys)"), "{}", run.stderr);
+    assert!(run.stderr.contains("(4 bytes, 2 keys)"), "{}", run.stderr);
     let (after, _) = s3.get(&scene);
     assert_ne!(before, after, "it is the same body");
     let now = inspect(&scene);
@@ -39,7 +39,7 @@ fn an_object_is_sealed_anew_under_the_same_keys_or_others() {
 }
 
 #[test]
-fn a_refresh_wraps_anew_under_the_same_key() {
+fn a_refresh_rewraps_under_the_same_key() {
     let scene = Scene::new("refresh");
     scene.put(b"text", &[]).exits(0);
     Sealwax::new(["rewrap", &scene.uri(), "--refresh"]).run().exits(0);
@@ -52,10 +52,10 @@ fn a_refresh_wraps_anew_under_the_same_key() {
 }
 
 #[test]
-fn what_is_missing_is_shown() {
+fn missing_keys_are_shown() {
     let scene = Scene::new("missing");
     let elsewhere = "arn:aws:kms:eu-west-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-    // A key that does not exist is no Region that is down.
+    // A key that does not exist differs from an unavailable Region.
     scene.put(b"text", &["--key", elsewhere, "--at-least", "1"]).fails(5, elsewhere);
     scene.put(b"text", &["--key", &west_key(), "--at-least", "1"]).exits(0);
     assert_eq!(inspect(&scene)["missing"], serde_json::json!([]));

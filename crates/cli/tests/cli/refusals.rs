@@ -1,10 +1,11 @@
-//! What must not work, how the command exits then, and that no file suffers.
+//! Refusals: their exit codes, and that no file is damaged.
 
 use std::{collections::HashMap, fs};
 
 use crate::support::{RawS3, Scene, Sealwax, bytes, east_key, west_key};
 
-/// A get into a file fails so, and leaves the directory as it was: with another file, or with none.
+/// Asserts that a get into a file fails and leaves the directory unchanged, with and without a
+/// file.
 #[track_caller]
 fn refused_into_a_file(scene: &Scene, more: &[&str], code: i32, text: &str) {
     let get =
@@ -70,7 +71,7 @@ fn no_object() {
 }
 
 #[test]
-fn keys_that_may_not_be_used() {
+fn keys_that_the_reader_does_not_allow() {
     let scene = Scene::new("keys");
     scene.put(b"text", &[]).exits(0);
     refused_into_a_file(&scene, &["--key", &west_key()], 5, "none of this object's wrapping keys");
@@ -146,7 +147,7 @@ fn too_much_metadata() {
 }
 
 #[test]
-fn an_object_that_is_there_already() {
+fn an_existing_object_is_not_overwritten() {
     let scene = Scene::new("overwrite");
     scene.put(b"first", &["--no-overwrite"]).exits(0);
     scene.put(b"second", &["--no-overwrite"]).fails(6, "another state");
@@ -167,13 +168,13 @@ fn files_that_cannot_be_used() {
     scene.put(b"text", &[]).exits(0);
     let get = |path| Sealwax::new(["get", &scene.uri()]).args([path]).run();
     scene.file("plain", b"a file");
-    get(scene.path("plain/file")).fails(1, "cannot make the folder");
+    get(scene.path("plain/file")).fails(1, "cannot create the folder");
     fs::create_dir_all(scene.path("files/x")).expect("made");
     get(scene.path("")).fails(1, "directory");
 }
 
 #[test]
-fn nobody_answers() {
+fn an_unreachable_service() {
     let run =
         Sealwax::new(["inspect", "s3://bucket/key", "--endpoint-url", "http://127.0.0.1:1"]).run();
     run.fails(1, "cannot");

@@ -1,4 +1,4 @@
-//! Uploads that are killed, and go on from their state files.
+//! Uploads that are killed and resumed from their state files.
 
 use std::{
     collections::BTreeMap,
@@ -26,20 +26,18 @@ const MIB: usize = 1 << 20;
 const LEN: usize = 8 * 8 * MIB - 100;
 const MARKER: &[u8] = b"a-marker-in-the-plaintext";
 
-/// A file that is uploaded so that it can be resumed, and a state directory of its own. To SeaweedFS: LocalStack writes a part
-/// that arrives over the one of the same number that it has, so that what a killed sender left on the way damages an upload
-/// that went on meanwhile; S3 exchanges whole parts.
+/// Resumable upload of a file to SeaweedFS, with a separate state directory.
+///
+/// Not to LocalStack: it writes an arriving part over the stored part of the same number. Data in
+/// flight from a killed sender would damage the resumed upload there; S3 replaces whole parts.
 struct Upload {
     scene: Scene,
     s3: RawS3,
     data: Vec<u8>,
     file: PathBuf,
-    /// The way to the server while it is to be killed.
-    slow: PartsProxy,
+    /// The way to the server of an upload that must not end.
+    held: PartsProxy,
 }
-
-/// How long after one another parts arrive there.
-const DELAY: Duration = Duration::from_millis(100);
 
 impl Upload {
     fn new(name: &str) -> Self {
@@ -56,9 +54,9 @@ impl Upload {
             let len = MARKER.len().min(part.len());
             part[..len].copy_from_slice(&MARKER[..len]);
         }
-        // A name that a shell would take apart.
+        // A name that a shell would split.
         let file = scene.file("a file", &data);
-        Self { scene, s3, data, file, slow: PartsProxy::delaying(&second_s3(), DELAY) }
+        Self { scene, s3, data, file, held: PartsProxy::holding_after(&second_s3(), 1) }
     }
 
     fn command(&self) -> Sealwax {
@@ -68,26 +66,26 @@ impl Upload {
         )
     }
 
-    /// With its own S3 server and state directory.
+    /// Sets the S3 server and the state directory.
     fn at_home(&self, command: Sealwax) -> Sealwax {
         command.env("AWS_ENDPOINT_URL_S3", second_s3()).env("XDG_STATE_HOME", self.state_home())
     }
 
-    /// What is stored, opened.
+    /// Returns the stored object's plaintext.
     fn stored(&self) -> Vec<u8> {
         self.at_home(Sealwax::new(["get", &self.scene.uri(), "-"])).run().exits(0).stdout
     }
 
-    /// The same command, at work for long enough to be killed.
-    fn slow_command(&self) -> Sealwax {
-        self.command().env("AWS_ENDPOINT_URL_S3", self.slow.url())
+    /// The same command by way of the proxy, which holds some parts back.
+    fn held_command(&self) -> Sealwax {
+        self.command().env("AWS_ENDPOINT_URL_S3", self.held.url())
     }
 
     fn state_home(&self) -> PathBuf {
         self.scene.path("state")
     }
 
-    /// The one state file in the state directory.
+    /// Returns the only state file in the state directory.
     fn state_file(&self) -> Option<PathBuf> {
         let entries = fs::read_dir(self.state_home().join("sealwax")).ok()?;
         let paths = entries.map(|entry| entry.expect("an entry").path());
@@ -98,9 +96,10 @@ impl Upload {
         State::read(&self.state_file().expect("a state file"))
     }
 
-    /// Begins the upload, and returns when `parts` parts are stored.
+    /// Starts the upload, and returns when the first `parts` parts are stored. No other part arrives.
     fn begun(&self, parts: usize) -> Child {
-        let child = self.slow_command().spawn();
+        self.held.hold_after(i32::try_from(parts).expect("few"));
+        let child = self.held_command().spawn();
         wait_until("parts are stored", || {
             self.state_file().is_some_and(|path| {
                 fs::metadata(&path).is_ok() && State::read(&path).stored.len() >= parts
@@ -109,7 +108,7 @@ impl Upload {
         child
     }
 
-    /// Kills it when `parts` parts are stored; tells what its state file says then.
+    /// Kills the upload when `parts` parts are stored; returns its state file's content.
     fn killed(&self, parts: usize) -> State {
         kill(self.begun(parts));
         assert!(
@@ -129,7 +128,7 @@ impl Upload {
     }
 }
 
-/// What a state file says.
+/// Content of a state file.
 #[derive(Debug, Clone, PartialEq)]
 struct State {
     upload_id: String,
@@ -141,7 +140,7 @@ struct State {
 impl State {
     fn read(path: &Path) -> Self {
         let text = fs::read_to_string(path).expect("text");
-        // The last line may be cut.
+        // The last line may be incomplete.
         let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
         let lines: Vec<Value> =
             whole.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
@@ -163,7 +162,7 @@ fn kill(mut child: Child) {
     child.wait().expect("it ends");
 }
 
-/// The command that a message offers as this.
+/// Returns the command that a message offers as this step.
 #[track_caller]
 fn offered(run: &Run, what: &str) -> String {
     let start = format!("  {what}: ");
@@ -172,7 +171,7 @@ fn offered(run: &Run, what: &str) -> String {
 }
 
 #[test]
-fn a_killed_put_goes_on_with_what_is_missing() {
+fn a_killed_put_resumes_with_the_missing_parts() {
     let it = Upload::new("killed");
     let before = it.killed(2);
     let on_s3 = it.s3.parts(&it.scene, &before.upload_id).expect("the upload");
@@ -195,7 +194,7 @@ fn a_killed_put_goes_on_with_what_is_missing() {
 }
 
 #[test]
-fn a_state_file_is_private_and_holds_no_secret() {
+fn a_state_file_is_private_and_contains_no_secret() {
     let it = Upload::new("private");
     let state = it.killed(1);
     let path = it.state_file().expect("a state file");
@@ -223,7 +222,7 @@ fn a_state_file_is_private_and_holds_no_secret() {
         !holds(secret) && !holds(hex.as_bytes()) && !holds(hex.to_uppercase().as_bytes()),
         "the data key is in it"
     );
-    // Base64 of whatever the data key may be preceded by holds one of these.
+    // Base64 of the data key after any other bytes contains one of these.
     for base64 in base64_at_each_offset(secret) {
         assert!(!holds(base64.as_bytes()), "the data key is in it, in Base64");
     }
@@ -234,7 +233,8 @@ fn a_state_file_is_private_and_holds_no_secret() {
     assert!(holds(b"no plaintext key"), "it does not say so");
 }
 
-/// What Base64 makes of `bytes` wherever they stand, without the digits that what is around them has a part in.
+/// Returns the Base64 digits of `bytes` at each offset, without digits that adjacent bytes
+/// influence.
 fn base64_at_each_offset(bytes: &[u8]) -> Vec<String> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let whole_digits = |bytes: &[u8]| {
@@ -248,7 +248,7 @@ fn base64_at_each_offset(bytes: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn a_changed_file_is_refused_and_the_upload_left_alone() {
+fn a_changed_file_is_refused_and_the_upload_kept() {
     let it = Upload::new("changed");
     let state = it.killed(2);
     let on_s3 = it.s3.parts(&it.scene, &state.upload_id).expect("the upload");
@@ -273,7 +273,7 @@ fn a_changed_file_is_refused_and_the_upload_left_alone() {
     touch(modified + Duration::from_secs(1));
     let (_, sent) = refused("length or modification time is not what it was");
     assert_eq!((sent, it.state()), (vec![], state.clone()), "the upload was not left alone");
-    // Its time is what it was, its bytes are not.
+    // The same modification time, but other bytes.
     let mut other = it.data.clone();
     let stored = *state.stored.keys().next().expect("a part") as usize;
     other[(stored - 1) * 8 * MIB] ^= 1;
@@ -289,16 +289,16 @@ fn a_changed_file_is_refused_and_the_upload_left_alone() {
     touch(modified);
     let (run, _) = refused("length or modification time is not what it was");
 
-    // What it says can be done can be done.
-    let anew = it.at_home(Sealwax::by_shell(&offered(&run, "to begin anew")));
-    let anew = anew.run().exits(0);
-    assert!(anew.stderr.contains("aborted the upload"), "{}", anew.stderr);
+    // The offered commands work.
+    let restarted = it.at_home(Sealwax::by_shell(&offered(&run, "to start again")));
+    let restarted = restarted.run().exits(0);
+    assert!(restarted.stderr.contains("aborted upload"), "{}", restarted.stderr);
     assert!(it.stored() == other, "other bytes were stored");
     assert_eq!((it.state_file(), it.s3.unfinished_uploads(&it.scene)), (None, 0));
 }
 
 #[test]
-fn a_put_that_is_killed_before_its_first_part_goes_on() {
+fn a_put_killed_before_its_first_part_resumes() {
     let it = Upload::new("first");
     kill(it.begun(0));
     let run = it.command().run().exits(0);
@@ -307,31 +307,35 @@ fn a_put_that_is_killed_before_its_first_part_goes_on() {
 }
 
 #[test]
-fn however_often_it_is_killed_it_ends() {
+fn a_repeatedly_killed_put_completes() {
     let it = Upload::of_len("often", 12 * 8 * MIB + 1);
     let mut random = u64::from(std::process::id());
     let mut stored = BTreeMap::new();
     let mut on_s3 = BTreeMap::new();
-    let mut kills = 0;
+    let (mut kills, mut last) = (0, 0);
     let run = loop {
         if kills == 10 {
             break it.command().run();
         }
-        let child = it.slow_command().spawn();
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let word = i32::try_from(random >> 33).expect("31 bits");
+        // At most three parts more arrive this time, so it is killed at least four times.
+        last += 1 + word.rem_euclid(3);
+        it.held.hold_after(last);
+        let child = it.held_command().spawn();
         let noted = || it.state_file().map_or(0, |path| State::read(&path).stored.len());
         wait_until("a part more is stored", || {
             noted() > stored.len() || it.s3.head(&it.scene).is_some()
         });
-        random =
-            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        thread::sleep(DELAY * u32::try_from(random >> 33).expect("31 bits").rem_euclid(150) / 100);
+        thread::sleep(Duration::from_millis(u64::from(word.unsigned_abs() % 150)));
         kill(child);
         kills += 1;
         let Some(path) = it.state_file() else {
             if it.s3.head(&it.scene).is_some() {
                 break it.command().run();
             }
-            // It was killed before it had a state file: an upload without one may be left.
+            // It was killed before it had a state file, so an upload without one may remain.
             continue;
         };
         let state = State::read(&path);
@@ -340,9 +344,9 @@ fn however_often_it_is_killed_it_ends() {
             "{stored:?}, then {state:?}"
         );
         stored = state.stored;
-        // Parts that arrived and were not noted are sent again: with the same bytes.
+        // Stored parts that the state file lacks are sent again, with the same bytes.
         let Some(now) = it.s3.parts(&it.scene, &state.upload_id) else {
-            // It was killed when all was stored, but for the removal of its state file.
+            // It was killed after the upload and before its state file was deleted.
             wait_until("the object appears", || it.s3.head(&it.scene).is_some());
             break it.command().run();
         };
@@ -359,13 +363,13 @@ fn however_often_it_is_killed_it_ends() {
 }
 
 #[test]
-fn a_stopped_put_says_how_to_go_on_and_how_to_give_up() {
-    for (signal, code, what) in [("INT", 130, "to resume"), ("TERM", 143, "to give up")] {
+fn an_interrupted_put_offers_to_resume_and_to_abort() {
+    for (signal, code, what) in [("INT", 130, "to resume"), ("TERM", 143, "to abort")] {
         let it = Upload::new(signal);
         let child = it.begun(1);
         send(signal, &child);
         let run = Run::new(child.wait_with_output().expect("it ends")).exits(code);
-        assert!(run.stderr.contains("is kept, with "), "{}", run.stderr);
+        assert!(run.stderr.contains("can be resumed: "), "{}", run.stderr);
         let state = it.state();
         assert!(
             it.s3.parts(&it.scene, &state.upload_id).is_some_and(|parts| !parts.is_empty()),
@@ -384,19 +388,19 @@ fn a_stopped_put_says_how_to_go_on_and_how_to_give_up() {
 }
 
 #[test]
-fn an_upload_that_is_gone_is_not_gone_on_with() {
+fn an_aborted_upload_is_not_resumed() {
     let it = Upload::new("gone");
     it.s3.abort(&it.scene, &it.killed(1).upload_id);
     let run = it.command().run().exits(6);
     assert!(run.stderr.contains("found no such upload"), "{}", run.stderr);
     assert!(it.state_file().is_some(), "the state file was deleted unasked");
-    let command = offered(&run, "to begin anew");
+    let command = offered(&run, "to start again");
     it.at_home(Sealwax::by_shell(&command)).run().exits(0);
     it.assert_done();
 }
 
 #[test]
-fn a_state_file_is_for_one_upload_alone() {
+fn a_state_file_belongs_to_one_upload() {
     let it = Upload::new("alone");
     let path = it.scene.path("state-file");
     let put = |uri: &str, key: &str| {
@@ -410,9 +414,9 @@ fn a_state_file_is_for_one_upload_alone() {
         it.at_home(put.args([&path]))
     };
     let (uri, key) = (it.scene.uri(), east_key());
-    let child = put(&uri, &key).env("AWS_ENDPOINT_URL_S3", it.slow.url()).spawn();
+    let child = put(&uri, &key).env("AWS_ENDPOINT_URL_S3", it.held.url()).spawn();
     wait_until("parts are stored", || path.exists() && !State::read(&path).stored.is_empty());
-    put(&uri, &key).run().fails(1, "another process is at work on the upload of this state file");
+    put(&uri, &key).run().fails(1, "another process is using this state file");
     kill(child);
 
     let state = State::read(&path);
@@ -425,7 +429,7 @@ fn a_state_file_is_for_one_upload_alone() {
         .run()
         .fails(2, &format!("is sealed under {key}"));
     assert_eq!(State::read(&path), state, "another state");
-    it.at_home(Sealwax::by_shell(&offered(&run, "to give up"))).run().exits(0);
+    it.at_home(Sealwax::by_shell(&offered(&run, "to abort"))).run().exits(0);
     assert!(!path.exists(), "the state file was left behind");
     assert_eq!(it.s3.unfinished_uploads(&it.scene), 0, "an upload was left behind");
     put(&uri, &key).run().exits(0);
@@ -434,7 +438,7 @@ fn a_state_file_is_for_one_upload_alone() {
 }
 
 #[test]
-fn two_at_once_do_not_share_an_upload() {
+fn concurrent_puts_do_not_share_an_upload() {
     let it = Upload::new("two");
     let children = [it.command().spawn(), it.command().spawn()];
     let runs = children.map(|child| Run::new(child.wait_with_output().expect("it ends")));
@@ -443,9 +447,9 @@ fn two_at_once_do_not_share_an_upload() {
         if a.code == Some(0) { [a, b] } else { [b, a] }
     };
     done.exits(0);
-    let refused = refused.fails(1, "another process is at work on the upload of this state file");
+    let refused = refused.fails(1, "another process is using this state file");
     assert!(
-        !refused.stderr.contains("to give up"),
+        !refused.stderr.contains("to abort"),
         "the other's upload is offered to be aborted: {}",
         refused.stderr
     );
@@ -453,7 +457,7 @@ fn two_at_once_do_not_share_an_upload() {
 }
 
 #[test]
-fn what_needs_no_state_leaves_none() {
+fn complete_puts_leave_no_state_file() {
     let it = Upload::of_len("small", 100);
     it.command().run().exits(0);
     it.assert_done();

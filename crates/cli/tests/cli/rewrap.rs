@@ -1,4 +1,4 @@
-//! Wrapping data keys anew.
+//! `sealwax rewrap`.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ fn rewrap(scene: &Scene, args: &[&str]) -> Run {
     Sealwax::new(["rewrap", &scene.uri()]).args(args).run()
 }
 
-/// The generation, and the wrapping keys.
+/// Returns the generation and the wrapping keys.
 fn header(scene: &Scene) -> (u64, Vec<String>) {
     let run = Sealwax::new(["inspect", "--json", &scene.uri()]).run().exits(0);
     let report: Value = serde_json::from_slice(&run.stdout).expect("JSON");
@@ -24,7 +24,7 @@ fn header(scene: &Scene) -> (u64, Vec<String>) {
 }
 
 #[test]
-fn an_added_key_reads_alone() {
+fn an_added_key_opens_alone() {
     let (east, west) = (east_key(), west_key());
     let scene = sealed("add", &[]);
     scene.get(&["--key", &west]).fails(5, "none of this object's wrapping keys");
@@ -49,7 +49,7 @@ fn nothing_to_do_writes_nothing() {
 }
 
 #[test]
-fn a_replaced_key_reads_no_more() {
+fn a_replaced_key_no_longer_opens() {
     let (east, west) = (east_key(), west_key());
     let scene = sealed("replace", &[]);
     rewrap(&scene, &["--replace", &west]).exits(0);
@@ -70,7 +70,7 @@ fn a_key_is_removed_but_never_the_last() {
 }
 
 #[test]
-fn one_key_is_exchanged_for_another_in_one_go() {
+fn one_key_is_exchanged_for_another_at_once() {
     let (east, west) = (east_key(), west_key());
     let scene = sealed("exchange", &[]);
     rewrap(&scene, &["--add", &west, "--remove", &east]).exits(0);
@@ -78,7 +78,7 @@ fn one_key_is_exchanged_for_another_in_one_go() {
 }
 
 #[test]
-fn edits_that_contradict_each_other_are_refused() {
+fn contradictory_changes_are_refused() {
     let (scene, key) = (Scene::new("edits"), east_key());
     rewrap(&scene, &[]).exits(2);
     rewrap(&scene, &["--replace", &key, "--add", &key]).exits(2);
@@ -116,7 +116,7 @@ fn a_moved_object_needs_its_old_place_accepted() {
 }
 
 #[test]
-fn a_sidecar_is_found_by_those_who_look_for_it() {
+fn a_sidecar_is_found_only_with_the_option() {
     let (east, west) = (east_key(), west_key());
     let scene = sealed("sidecar", &[]);
     let run = rewrap(&scene, &["--add", &west, "--to-sidecar"]).exits(0);
@@ -134,7 +134,7 @@ fn a_sidecar_is_found_by_those_who_look_for_it() {
     let verify = ["verify", &scene.uri(), "--keys-in", "us-west-2", "--sidecars"];
     let run = Sealwax::new(verify).run().exits(0);
     assert_eq!(run.stderr, "2 objects: 1 opened, 1 sidecars\n");
-    // Neither locked nor archived: a copy.
+    // Neither locked nor archived, so the object is copied.
     rewrap(&scene, &["--add", &west, "--to-sidecar=needed"]).exits(0);
     assert_eq!(header(&scene).0, 2);
 }

@@ -1,4 +1,4 @@
-//! What is put is what is got, and nothing else is on standard output.
+//! Round trips: get returns what put stored, and standard output has nothing else.
 
 use std::{fs, io::Read as _};
 
@@ -21,7 +21,7 @@ fn a_file() {
     assert_eq!(
         put.stderr,
         format!("sealed {} as {} (100000 bytes, 1 key)\n", source.display(), scene.uri()),
-        "one line is said"
+        "one line"
     );
     let (stored, _) = RawS3::new().get(&scene);
     assert!(!stored.windows(32).any(|window| window == &plaintext[..32]), "plaintext in S3");
@@ -73,14 +73,14 @@ fn standard_input_to_standard_output() {
 }
 
 #[test]
-fn nothing_at_all() {
+fn an_empty_plaintext() {
     let scene = Scene::new("empty");
     scene.put(b"", &[]).exits(0);
     assert_eq!(scene.get(&[]).exits(0).stdout, b"");
 }
 
 #[test]
-fn quiet_says_nothing() {
+fn quiet_prints_nothing() {
     let scene = Scene::new("quiet");
     assert_eq!(scene.put(b"text", &["--quiet"]).exits(0).stderr, "");
     let target = scene.path("target");
@@ -100,7 +100,7 @@ fn a_version() {
 }
 
 #[test]
-fn a_reader_that_stops_is_no_failure() {
+fn a_closed_pipe_is_no_failure() {
     let scene = Scene::new("pipe");
     scene.put(&bytes(4 * 1024 * 1024), &[]).exits(0);
     let mut child = Sealwax::new(["get", &scene.uri(), "-"]).spawn();

@@ -1,4 +1,4 @@
-//! docs/DISASTER-RECOVERY.md: every command of it, in its order.
+//! docs/DISASTER-RECOVERY.md: every command, in order.
 
 use std::{collections::BTreeMap, env, fs, path::Path};
 
@@ -8,11 +8,11 @@ use tokio::runtime::Runtime;
 
 use crate::support::{LostRegion, RawS3, Run, Scene, Sealwax, endpoint, server_env, west_key};
 
-/// A piece of the document.
+/// Step of the document.
 enum Step {
     /// Commands.
     Run(String),
-    /// What the world does meanwhile.
+    /// Event between the commands.
     Happens(String),
 }
 
@@ -39,14 +39,14 @@ fn steps() -> Vec<Step> {
     steps
 }
 
-/// The two Regions.
+/// Two Regions and their loss.
 struct World {
     source: Scene,
     replica: Scene,
-    /// Keys of this test's own, in the East: the first one is retired.
+    /// Keys of this test in the East; the first one is retired.
     east_keys: [String; 2],
     s3: RawS3,
-    /// Where the services are, once the East is lost.
+    /// Proxy without the East, once it is lost.
     lost: Option<LostRegion>,
 }
 
@@ -67,7 +67,7 @@ impl World {
         Self { source, replica, east_keys, s3: RawS3::new(), lost: None }
     }
 
-    /// The names that the document uses, with this test's values.
+    /// Returns the document's variables with this test's values.
     fn names(&self) -> BTreeMap<&'static str, String> {
         [
             ("SOURCE", self.source.bucket.clone()),
@@ -105,7 +105,7 @@ impl World {
         }
     }
 
-    /// Runs commands of the document in the directory of this test, with its names.
+    /// Runs commands of the document in this test's directory, with its variables.
     fn run(&self, commands: &str) -> Run {
         let directory = self.source.path("");
         let bin =
@@ -113,7 +113,7 @@ impl World {
         let path = env::join_paths(
             [bin].into_iter().chain(env::split_paths(&env::var_os("PATH").expect("a path"))),
         );
-        // The values are this test's; the document's own are an example.
+        // The document's values are examples; use this test's.
         let commands: Vec<_> =
             commands.lines().filter(|line| !line.starts_with("export ")).collect();
         let line = format!("set -eu; cd '{}'\n{}", directory.display(), commands.join("\n"));

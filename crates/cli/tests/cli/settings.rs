@@ -35,7 +35,7 @@ fn flags_then_variables_then_the_file() {
     assert_eq!(keys_of(&scene), [east_key(), west_key()]);
     put(&scene, &config, &["--key", &west]).env("SEALWAX_KEYS", &east).run().exits(0);
     assert_eq!(keys_of(&scene), [west_key()]);
-    // What a profile says of keys holds for readers: one of another account cannot be slipped in.
+    // A profile's keys also restrict readers, so a key of another account is not used.
     let file = scene.file("sealwax.toml", config.as_bytes());
     let get = Sealwax::new(["cat", &scene.uri()]).env("SEALWAX_CONFIG", &file);
     get.run().fails(5, "none of this object's wrapping keys");
@@ -44,7 +44,7 @@ fn flags_then_variables_then_the_file() {
 }
 
 #[test]
-fn where_services_are() {
+fn a_profile_sets_the_endpoints() {
     let scene = Scene::new("services-of-profile");
     let text =
         format!("[profiles.local]\nregion = \"us-east-1\"\nendpoint_url = \"{}\"\n", endpoint());
@@ -70,18 +70,21 @@ fn mistakes_name_the_file_and_the_line() {
     fails("[profiles.default]\nkesy = []\n", &[], "sealwax.toml, line 2: unknown field `kesy`");
     fails("[profiles.default]\nkeys = [\n\"x\"\n]\n", &[], "sealwax.toml, line 3: ");
     fails("[profiles.a]\n[profiles.b]\n", &["--sealwax-profile", "c"], "sealwax.toml has: a, b");
-    fails("", &[], "there is no key to wrap the data key under");
+    fails("", &[], "no key to wrap the data key under");
     let run = Sealwax::new(["ls"]).env("SEALWAX_CONFIG", scene.path("absent")).run();
-    run.fails(2, "there is no such file");
-    Sealwax::new(["ls", "--sealwax-profile", "absent"]).run().fails(2, "there are no settings in");
-    Sealwax::new(["ls"]).env("SEALWAX_KEYS", "x").run().fails(2, "SEALWAX_KEYS cannot be used");
-    // Help is given all the same.
+    run.fails(2, "no such file");
+    Sealwax::new(["ls", "--sealwax-profile", "absent"]).run().fails(2, "cannot read settings file");
+    Sealwax::new(["ls"])
+        .env("SEALWAX_KEYS", "x")
+        .run()
+        .fails(2, "cannot use environment variable SEALWAX_KEYS");
+    // Help works all the same.
     let run = Sealwax::new(["ls", "--help"]).env("SEALWAX_KEYS", "x").run().exits(0);
     assert!(String::from_utf8_lossy(&run.stdout).starts_with("List objects"), "{run:?}");
 }
 
 #[test]
-fn a_file_of_the_directory_is_not_trusted() {
+fn a_file_in_the_current_directory_is_ignored() {
     let scene = Scene::new("directory");
     let config = "[profiles.default]\nendpoint_url = \"http://127.0.0.1:1\"\n";
     scene.file("sealwax.toml", config.as_bytes());

@@ -7,7 +7,7 @@ fn shred(scene: &Scene, args: &[&str]) -> Run {
 }
 
 #[test]
-fn without_confirmation_it_only_tells_what_holds_a_key() {
+fn without_confirmation_versions_with_keys_are_only_listed() {
     let scene = Scene::new("shred-survey");
     scene.put(b"text", &[]).exits(0);
     let run = shred(&scene, &["--json"]).exits(0);
@@ -26,7 +26,7 @@ fn without_confirmation_it_only_tells_what_holds_a_key() {
 }
 
 #[test]
-fn versions_and_replicas_are_told_until_nothing_holds_a_key() {
+fn versions_and_replicas_are_listed_until_no_key_is_left() {
     let scene = Scene::new("shred");
     scene.put(b"text", &[]).exits(0);
     let mut replica = Scene::new("shred-replica");
@@ -67,7 +67,7 @@ fn versions_and_replicas_are_told_until_nothing_holds_a_key() {
 }
 
 #[test]
-fn what_is_not_sealed_is_not_touched() {
+fn an_unsealed_object_is_not_touched() {
     let scene = Scene::new("shred-plain");
     RawS3::new().put(&scene, b"text".to_vec(), std::collections::HashMap::new());
     shred(&scene, &["--confirm", &scene.uri(), "--delete-versions"]).fails(4, "no wrapped key");
@@ -75,7 +75,7 @@ fn what_is_not_sealed_is_not_touched() {
 }
 
 #[test]
-fn at_a_terminal_it_asks_for_the_name() {
+fn on_a_terminal_the_name_is_the_confirmation() {
     let scene = Scene::new("shred-asked");
     scene.put(b"text", &[]).exits(0);
     let asked = |answer: &str| {
@@ -104,7 +104,7 @@ fn at_a_terminal_it_asks_for_the_name() {
     let run = asked(&scene.uri()).exits(0);
     assert!(run.stderr.contains("1 version deleted"), "{}", run.stderr);
     scene.get(&[]).fails(4, "is not sealed");
-    // Nothing holds a key any more: there is nothing to ask.
+    // No key is left, so there is no question.
     let run = Terminal::run(Sealwax::new(["shred", &scene.uri()])).ends().exits(0);
     assert!(run.stderr.contains("0 versions with a key"), "{}", run.stderr);
 }

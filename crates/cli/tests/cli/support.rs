@@ -1,6 +1,6 @@
-//! Runs the command, and does to objects what it does not do itself.
+//! Runs the command, and manipulates objects in ways that the command cannot.
 
-mod held_looks;
+mod held_heads;
 mod lost_region;
 mod proxy;
 mod raw_s3;
@@ -22,38 +22,38 @@ use std::{
 use tempfile::TempDir;
 
 pub(crate) use self::{
-    held_looks::HeldLooks, lost_region::LostRegion, proxy::PartsProxy, raw_s3::RawS3,
+    held_heads::HeldHeads, lost_region::LostRegion, proxy::PartsProxy, raw_s3::RawS3,
     rotated_kms::RotatedKms, terminal::Terminal,
 };
 
-/// A variable that `localstack/with-servers.sh` exports.
+/// Returns a variable that `localstack/with-servers.sh` exports.
 pub(crate) fn server_env(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| {
         panic!("{name} is not set, so there is no test server: run `make test`")
     })
 }
 
-/// The address of LocalStack.
+/// Returns the address of LocalStack.
 pub(crate) fn endpoint() -> String {
     server_env("SEALWAX_TEST_LOCALSTACK_URL")
 }
 
-/// The address of SeaweedFS, a second S3 server.
+/// Returns the address of SeaweedFS, a second S3 server.
 pub(crate) fn second_s3() -> String {
     server_env("SEALWAX_TEST_SEAWEEDFS_URL")
 }
 
-/// The key in us-east-1 that objects are sealed under.
+/// Returns the key in us-east-1 that objects are sealed under.
 pub(crate) fn east_key() -> String {
     server_env("SEALWAX_EAST_KEY")
 }
 
-/// The key in us-west-2.
+/// Returns the key in us-west-2.
 pub(crate) fn west_key() -> String {
     server_env("SEALWAX_WEST_KEY")
 }
 
-/// A test's own objects and files.
+/// Objects and files of one test.
 pub(crate) struct Scene {
     pub(crate) bucket: String,
     pub(crate) key: String,
@@ -61,7 +61,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// A scene with nothing in it; `name` is the test's.
+    /// Creates an empty scene; `name` is the test's.
     pub(crate) fn new(name: &str) -> Self {
         let directory = TempDir::with_prefix("sealwax-").expect("a temporary directory");
         let unique = directory
@@ -77,36 +77,36 @@ impl Scene {
         }
     }
 
-    /// The object's address.
+    /// Returns the object's address.
     pub(crate) fn uri(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.key)
     }
 
-    /// That of an object anywhere.
+    /// Returns the scene of any object.
     pub(crate) fn at(bucket: &str, key: &str) -> Self {
         let directory = TempDir::with_prefix("sealwax-").expect("a temporary directory");
         Self { bucket: bucket.to_owned(), key: key.to_owned(), directory }
     }
 
-    /// Another object beside it: `s3://BUCKET/…/name/more`.
+    /// Returns the scene of an object beside it: `s3://BUCKET/…/name/more`.
     pub(crate) fn beside(&self, more: &str) -> Self {
         let directory = TempDir::with_prefix("sealwax-").expect("a temporary directory");
         Self { bucket: self.bucket.clone(), key: format!("{}/{more}", self.key), directory }
     }
 
-    /// The path of a file of this test.
+    /// Returns the path of a file of this test.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// The path of a new file with this content.
+    /// Creates a file with this content; returns its path.
     pub(crate) fn file(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, content).expect("written");
         path
     }
 
-    /// The names of all files of this test.
+    /// Returns the names of all files of this test.
     pub(crate) fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.directory.path()).expect("a directory");
         let name = |entry: fs::DirEntry| entry.file_name().into_string().expect("a name in ASCII");
@@ -123,21 +123,21 @@ impl Scene {
         Sealwax::new(args).args(more).input(plaintext).run()
     }
 
-    /// Opens the object onto standard output, with more arguments.
+    /// Opens the object to standard output, with more arguments.
     pub(crate) fn get(&self, more: &[&str]) -> Run {
         let uri = self.uri();
         Sealwax::new(["get", &uri, "-"]).args(more).run()
     }
 }
 
-/// The command about to be run, with the settings of the test server.
+/// Command to run, with the settings of the test server.
 pub(crate) struct Sealwax {
     command: Command,
     input: Vec<u8>,
 }
 
 impl Sealwax {
-    /// The command with these arguments.
+    /// Returns the command with these arguments.
     pub(crate) fn new<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealwax"));
         command
@@ -145,7 +145,7 @@ impl Sealwax {
             .env("AWS_ENDPOINT_URL", endpoint())
             .env("AWS_REGION", "us-east-1")
             .env_remove("RUST_LOG")
-            // Whoever runs the tests may have settings.
+            // Ignore the settings of the user who runs the tests.
             .env("XDG_CONFIG_HOME", "/nonexistent")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -153,7 +153,7 @@ impl Sealwax {
         Self { command, input: Vec::new() }
     }
 
-    /// A command line as a shell runs it, with the same settings.
+    /// Returns a shell command line with the same settings.
     pub(crate) fn by_shell(line: &str) -> Self {
         let mut this = Self::new([""; 0]);
         let mut command = Command::new("sh");
@@ -196,23 +196,23 @@ impl Sealwax {
         self
     }
 
-    /// Gives standard input.
+    /// Sets standard input.
     pub(crate) fn input(mut self, input: &[u8]) -> Self {
         self.input = input.to_vec();
         self
     }
 
-    /// Begins to run it; standard input stays open.
+    /// Starts it; standard input stays open.
     pub(crate) fn spawn(mut self) -> Child {
         self.command.spawn().expect("the command starts")
     }
 
-    /// Runs it to its end.
+    /// Runs it to completion.
     pub(crate) fn run(self) -> Run {
         let input = self.input.clone();
         let mut child = self.spawn();
         let mut stdin = child.stdin.take().expect("piped");
-        // The command may end before it has read everything.
+        // The command may exit before it has read everything.
         let writer = thread::spawn(move || drop(stdin.write_all(&input)));
         let output = child.wait_with_output().expect("it ends");
         writer.join().expect("written");
@@ -220,7 +220,7 @@ impl Sealwax {
     }
 }
 
-/// What a run of the command did.
+/// Result of a run of the command.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: Option<i32>,
@@ -229,7 +229,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Takes note of it.
+    /// Converts a process's output.
     pub(crate) fn new(output: Output) -> Self {
         let stderr = String::from_utf8(output.stderr).expect("standard error is text");
         Self { code: output.status.code(), stdout: output.stdout, stderr }
@@ -242,7 +242,7 @@ impl Run {
         self
     }
 
-    /// Asserts that it failed so, with one error that says `text` and one hint, and nothing on standard output.
+    /// Asserts the exit code, one error that contains `text`, one hint, and empty standard output.
     #[track_caller]
     pub(crate) fn fails(self, code: i32, text: &str) -> Self {
         let run = self.exits(code);
@@ -254,13 +254,13 @@ impl Run {
     }
 }
 
-/// Lines of JSON on standard output.
+/// Parses the JSON lines of standard output.
 pub(crate) fn json_lines(run: &Run) -> Vec<serde_json::Value> {
     let text = std::str::from_utf8(&run.stdout).expect("text");
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// `len` bytes that do not repeat.
+/// Returns `len` bytes without repetition.
 pub(crate) fn bytes(len: usize) -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let words = std::iter::repeat_with(|| {
@@ -278,12 +278,13 @@ pub(crate) fn send(signal: &str, child: &Child) {
     assert!(status.expect("kill runs").success());
 }
 
-/// Waits until `condition` holds.
+/// Waits until `condition` holds. The limit only catches a hang.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_secs(600);
+    let start = Instant::now();
     while !condition() {
-        assert!(Instant::now() < deadline, "in a minute, never: {what}");
+        assert!(start.elapsed() < PATIENCE, "{what}: still waiting after {PATIENCE:?}");
         thread::sleep(Duration::from_millis(5));
     }
 }

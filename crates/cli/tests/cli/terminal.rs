@@ -1,9 +1,9 @@
-//! What is shown on a terminal.
+//! Output on a terminal.
 
 use crate::support::{Scene, Sealwax, Terminal};
 
 #[test]
-fn colours_are_on_a_terminal_unless_they_are_not_wanted() {
+fn a_terminal_has_colours_unless_disabled() {
     let scene = Scene::new("colours");
     let head = || Sealwax::new(["head", &scene.uri()]);
     for (command, is_coloured) in

@@ -1,4 +1,4 @@
-//! Unfinished uploads, listed and aborted.
+//! `sealwax uploads`.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ fn ls(uri: &str, more: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn what_a_killed_put_leaves_is_shown_and_aborted() {
+fn the_upload_of_a_killed_put_is_listed_and_aborted() {
     let scene = Scene::new("orphan");
     let s3 = RawS3::new();
     let file = scene.file("file", &bytes(64 << 20));
@@ -46,24 +46,22 @@ fn what_a_killed_put_leaves_is_shown_and_aborted() {
 
     let abort = |more: &[&str]| Sealwax::new(["uploads", "abort", &uri]).args(more).run();
     abort(&[]).exits(2);
-    abort(&["--upload-id", "-no-such-id"]).fails(4, "there is no upload -no-such-id");
+    abort(&["--upload-id", "-no-such-id"]).fails(4, "no upload -no-such-id");
     assert_eq!(s3.unfinished_uploads(&scene), 1, "aborted without being named");
     let run = abort(&["--upload-id", id]).exits(0);
-    assert!(
-        run.stderr.contains(&format!("aborted the upload {id} to {uri}")) && run.stdout.is_empty()
-    );
+    assert!(run.stderr.contains(&format!("aborted upload {id} to {uri}")) && run.stdout.is_empty());
     assert_eq!(s3.unfinished_uploads(&scene), 0);
-    abort(&["--upload-id", id]).fails(4, "there is no upload");
+    abort(&["--upload-id", id]).fails(4, "no upload");
     let none = Sealwax::new(["uploads", "ls", &uri]).run().exits(0);
     assert!(
-        none.stdout.is_empty() && none.stderr.contains("no unfinished uploads"),
+        none.stdout.is_empty() && none.stderr.contains("no incomplete uploads"),
         "{}",
         none.stderr
     );
 }
 
 #[test]
-fn those_that_are_old_enough_are_aborted_and_no_others() {
+fn only_uploads_of_the_given_age_are_aborted() {
     let scene = Scene::new("old");
     let s3 = RawS3::new();
     let begin = |name: &str| s3.begin_upload(&scene.bucket, &format!("{}/{name}", scene.key));
@@ -90,11 +88,11 @@ fn those_that_are_old_enough_are_aborted_and_no_others() {
     assert!(run.stderr.contains("aborted 0 uploads"), "{}", run.stderr);
     thread::sleep(Duration::from_secs(2));
     let run = abort(&["--older-than", "1s", "--dry-run"]);
-    assert_eq!(run.stderr.matches("would abort the upload").count(), 3, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("would abort upload").count(), 3, "{}", run.stderr);
     assert_eq!(listed(&all, &[]).len(), 4);
     let run = abort(&["--older-than", "1s"]);
     assert!(
-        ids.iter().all(|id| run.stderr.contains(&format!("aborted the upload {id} to {within}"))),
+        ids.iter().all(|id| run.stderr.contains(&format!("aborted upload {id} to {within}"))),
         "{}",
         run.stderr
     );
@@ -105,7 +103,7 @@ fn those_that_are_old_enough_are_aborted_and_no_others() {
 }
 
 #[test]
-fn an_upload_that_can_be_resumed_is_aborted_with_its_state() {
+fn a_resumable_upload_is_aborted_with_its_state_file() {
     let scene = Scene::new("state");
     let s3 = RawS3::new();
     let file = scene.file("file", &bytes(64 << 20));
@@ -136,7 +134,7 @@ fn an_upload_that_can_be_resumed_is_aborted_with_its_state() {
 }
 
 #[test]
-fn a_bucket_that_is_not_there() {
+fn a_missing_bucket() {
     Sealwax::new(["uploads", "ls", "s3://sealwax-no-such-bucket"]).run().fails(4, "NoSuchBucket");
     let abort = ["uploads", "abort", "s3://sealwax-no-such-bucket/key", "--upload-id", "id"];
     Sealwax::new(abort).run().fails(4, "NoSuchBucket");
@@ -144,7 +142,7 @@ fn a_bucket_that_is_not_there() {
     Sealwax::new(closed).run().fails(1, "cannot list the uploads of s3://bucket/");
 }
 
-/// A server that answers each request with the page that its key marker names, and a page "" to the first.
+/// Starts a server whose responses are the pages that key markers name; the first marker is "".
 fn paged(page: impl Fn(&str) -> (String, Option<&'static str>) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -177,7 +175,7 @@ fn paged(page: impl Fn(&str) -> (String, Option<&'static str>) + Send + 'static)
 }
 
 #[test]
-fn a_list_of_several_pages_is_shown_to_its_end() {
+fn all_pages_are_listed() {
     let url = paged(|marker| match marker {
         "" => ("k1".into(), Some("m1")),
         "m1" => ("k2".into(), Some("m2")),
@@ -189,12 +187,12 @@ fn a_list_of_several_pages_is_shown_to_its_end() {
         .map(|it| it["object"].clone())
         .collect();
     assert_eq!(keys, ["s3://bucket/k1", "s3://bucket/k2", "s3://bucket/k3"]);
-    // Without a time, nothing is old.
+    // An upload without a time has no age.
     assert!(ls("s3://bucket", &["--endpoint-url", &url, "--older-than", "1s"]).is_empty());
 }
 
 #[test]
-fn a_list_that_does_not_go_on_ends() {
+fn a_listing_without_a_next_page_fails() {
     let url = paged(|_| ("k".into(), Some("same")));
     Sealwax::new(["uploads", "ls", "s3://bucket", "--endpoint-url", &url])
         .run()

@@ -38,7 +38,7 @@ fn every_depth_opens_what_is_intact() {
 }
 
 #[test]
-fn what_does_not_open_is_listed_with_the_reason() {
+fn failures_are_listed_with_the_reason() {
     let scene = Scene::new("verify-fails");
     let (s3, damaged) = (RawS3::new(), scene.beside("damaged"));
     scene.beside("east").put(b"text", &[]).exits(0);
@@ -66,7 +66,7 @@ fn what_does_not_open_is_listed_with_the_reason() {
     );
     verify(&scene, &["--keys", "--allow-unsealed"]).exits(0);
 
-    // By the keys of one Region alone.
+    // With keys of one Region only.
     let west = summary(&verify(&scene, &["--keys-in", "us-west-2", "--json"]).exits(7));
     assert_eq!((&west["opened"], &west["failures"]["no-matching-key"]), (&1.into(), &2.into()));
     let (east, west) = (east_key(), west_key());
@@ -77,14 +77,14 @@ fn what_does_not_open_is_listed_with_the_reason() {
 }
 
 #[test]
-fn an_interrupt_tells_how_far_it_came() {
+fn an_interrupt_prints_the_counts_so_far() {
     let scene = Scene::new("verify-interrupt");
     scene.put(b"text", &[]).exits(0);
     for command in ["verify", "audit"] {
         let bucket = format!("s3://{}", scene.bucket);
         let mut child =
             Sealwax::new([command, &bucket, "--stdin", "--json"]).args(list_all(command)).spawn();
-        // More may be named: the command waits for that.
+        // The command waits for more lines.
         let mut stdin = child.stdin.take().expect("piped");
         writeln!(stdin, "{}", scene.uri()).expect("written");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));

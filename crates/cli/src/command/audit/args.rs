@@ -10,64 +10,67 @@ Examples:
   sealwax audit s3://bucket
   sealwax audit s3://bucket/2026/ --lacks us-west-2
   sealwax audit s3://bucket --versions --depends-on \"$OLD_KEY\" --json | jq -r .object
-  sealwax audit s3://bucket --stale --json | jq -r .object       # what `rewrap --refresh` is for
+  sealwax audit s3://bucket --stale --json | jq -r .object       # candidates for `rewrap --refresh`
   sealwax audit s3://bucket --inventory s3://inventories/bucket/daily/2026-11-23T00-00Z/manifest.json";
 
-/// Tell which keys objects depend on, and which objects are not sealed.
+/// Count or list objects by the keys they depend on, and find unsealed objects.
 ///
-/// Without --lacks, --depends-on, --unsealed, --stale or --list: counts by format, wrapping key and Region. With them:
-/// the objects that are meant, a line each, and the counts on standard error. Without --key-material and --stale no key
-/// is used, so nothing that is shown is authenticated.
+/// Without --lacks, --depends-on, --unsealed, --stale or --list, prints counts by format, wrapping
+/// key and Region. With any of them, prints one line for each matching object. Without
+/// --key-material and --stale no key is used, so the output is not authenticated.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct AuditArgs {
     #[command(flatten)]
     pub(crate) objects: ObjectsArgs,
 
-    /// List the sealed objects that have no KMS key in this Region; repeatable: in any of these
-    #[arg(long, value_name = "REGION", help_heading = "Which to list")]
+    /// List sealed objects without a KMS key in this Region; repeatable: without one in any of them
+    #[arg(long, value_name = "REGION", help_heading = "Objects to list")]
     pub(crate) lacks: Vec<String>,
 
-    /// List the objects that this KMS key, or a replica of it, wraps; repeatable. The listing says whether it alone does
-    #[arg(long, value_name = "ARN", help_heading = "Which to list")]
+    /// List objects that this KMS key or a replica of it wraps, and whether it is the only key;
+    /// repeatable
+    #[arg(long, value_name = "ARN", help_heading = "Objects to list")]
     pub(crate) depends_on: Vec<KmsKeyArn>,
 
-    /// With --depends-on: only the objects that no other key opens
-    #[arg(long, requires = "depends_on", help_heading = "Which to list")]
+    /// With --depends-on: only objects that no other key opens
+    #[arg(long, requires = "depends_on", help_heading = "Objects to list")]
     pub(crate) solely: bool,
 
-    /// List the objects that are not sealed
-    #[arg(long, help_heading = "Which to list")]
+    /// List objects that are not sealed
+    #[arg(long, help_heading = "Objects to list")]
     pub(crate) unsealed: bool,
 
-    /// List the objects that an older material of a KMS key wraps, or one that nobody tells; asks as --key-material does
-    #[arg(long, help_heading = "Which to list")]
+    /// List objects wrapped under an older or unknown key material of a KMS key; calls KMS as
+    /// --key-material does
+    #[arg(long, help_heading = "Objects to list")]
     pub(crate) stale: bool,
 
     /// List all objects
-    #[arg(long, help_heading = "Which to list")]
+    #[arg(long, help_heading = "Objects to list")]
     pub(crate) list: bool,
 
-    /// Ask KMS which material of its wrapping key wrapped each object: `rewrap --refresh` follows a rotation
+    /// Ask KMS which key material wrapped each object, as `rewrap --refresh` does after a rotation
     ///
-    /// It takes one `ReEncrypt` for each wrap, whose result is thrown away; objects that share an intermediate key cost
-    /// one together. KMS is asked about the caller's own keys alone: see --key. Objects of the S3 Encryption Client do
-    /// not name their wrapping key, and are not asked about.
+    /// Costs one `ReEncrypt` call per wrapped key, whose result is discarded; objects that share an
+    /// intermediate key share one call. Only keys in the caller's own account are used, unless
+    /// --key or --account is given. Objects of the S3 Encryption Client don't name their wrapping
+    /// key, so they are left out.
     #[arg(long, help_heading = "Key material")]
     pub(crate) key_material: bool,
 
-    /// Call KMS at most so often a second, in each Region
+    /// Maximum KMS calls per second in each Region
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Key material")]
     pub(crate) kms_calls_per_second: Option<u32>,
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
 
-    /// Multi-Region keys have a replica in this Region too; repeatable
+    /// Assume that multi-Region keys have a replica in this Region; repeatable
     #[arg(long, value_name = "REGION")]
     pub(crate) replicated_to: Vec<String>,
 
-    /// Print one JSON object a line, the counts last
+    /// Print one JSON object per line, the counts last
     #[arg(long)]
     pub(crate) json: bool,
 }

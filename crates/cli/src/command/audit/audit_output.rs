@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::terminal_text::Printable;
 
-/// What is printed of one object. Its names are those of the JSON, and stay as they are.
+/// Line of one object. Field names are stable JSON output.
 #[derive(Debug, Serialize)]
 pub(super) struct Line {
     object: String,
@@ -18,7 +18,7 @@ pub(super) struct Line {
     wrapping_keys: Vec<Key>,
     missing: Vec<String>,
     generation: Option<u32>,
-    /// Of the keys that were asked about: `sole`, `shared` or absent.
+    /// Dependence on the keys of `--depends-on`: `sole`, `shared` or absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     depends: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,7 +32,7 @@ struct Key {
     region: Option<String>,
     multi_region: bool,
     in_sidecar: bool,
-    /// Where it was asked about; null where nobody tells.
+    /// Absent if it was not requested; null if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     material: Option<Option<Material>>,
 }
@@ -43,7 +43,7 @@ struct Material {
     is_newest: bool,
 }
 
-/// The material, where it was asked about; `None` in it where nobody tells.
+/// Returns the key material: `None` if it was not requested, `Some(None)` if unknown.
 fn material(material: &AuditedMaterial) -> Option<Option<Material>> {
     match material {
         AuditedMaterial::Known(known) => {
@@ -101,27 +101,27 @@ impl Key {
     fn text(&self) -> String {
         let material = match &self.material {
             None => String::new(),
-            Some(None) => " (material not told)".into(),
-            Some(Some(Material { is_newest: true, .. })) => " (newest material)".into(),
+            Some(None) => " (unknown material)".into(),
+            Some(Some(Material { is_newest: true, .. })) => " (current material)".into(),
             Some(Some(Material { id, .. })) => format!(" (older material {})", Printable(id)),
         };
         format!("{}{material}", Printable(&self.wrapping_key))
     }
 }
 
-/// The counts, in JSON.
+/// Counts. Field names are stable JSON output.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     objects: u64,
     stored_bytes: u64,
     formats: BTreeMap<&'static str, u64>,
     wrapping_keys: Vec<KeyCount>,
-    /// Of the wrapping keys that were asked about.
+    /// Key materials of the wrapping keys, if requested.
     materials: Vec<MaterialCount>,
     regions: Vec<RegionsCount>,
     missing: BTreeMap<String, u64>,
     problems: BTreeMap<&'static str, u64>,
-    /// Counts that are in none of the lists, because these are full.
+    /// Counts that the lists have no room for.
     others: u64,
 }
 
@@ -135,7 +135,7 @@ struct KeyCount {
 #[derive(Debug, Serialize)]
 struct MaterialCount {
     wrapping_key: String,
-    /// Null where nobody tells.
+    /// Null if unknown.
     material: Option<Material>,
     objects: u64,
 }
@@ -177,7 +177,7 @@ impl Report {
     }
 }
 
-/// The counts, for people.
+/// Returns the counts as a table.
 pub(super) fn table(summary: &AuditSummary) -> String {
     let mut text =
         format!("{:>12}  bytes stored\n{:>12}  objects\n", summary.stored_bytes, summary.objects);
@@ -185,24 +185,24 @@ pub(super) fn table(summary: &AuditSummary) -> String {
         text.push_str(&format!("{count:>12}    {}\n", kind.name()));
     }
     if !summary.keys.is_empty() {
-        text.push_str(&format!("\n{:>12} {:>12}  wrapping key\n", "objects", "by it alone"));
+        text.push_str(&format!("\n{:>12} {:>12}  wrapping key\n", "objects", "only key"));
     }
     for (key, uses) in &summary.keys {
         text.push_str(&format!("{:>12} {:>12}  {}\n", uses.objects, uses.sole, Printable(key)));
     }
     if !summary.materials.is_empty() {
-        text.push_str(&format!("\n{:>12}  {:8}  material, and its wrapping key\n", "objects", ""));
+        text.push_str(&format!("\n{:>12}  {:8}  key material and wrapping key\n", "objects", ""));
     }
     for ((key, found), count) in &summary.materials {
         let (age, id) = match material(found).flatten() {
-            Some(Material { id, is_newest: true }) => ("newest", id),
+            Some(Material { id, is_newest: true }) => ("current", id),
             Some(Material { id, .. }) => ("older", id),
-            None => ("not told", "-".into()),
+            None => ("unknown", "-".into()),
         };
         text.push_str(&format!("{count:>12}  {age:8}  {}  {}\n", Printable(&id), Printable(key)));
     }
     if !summary.regions.is_empty() {
-        text.push_str(&format!("\n{:>12}  Regions of its KMS keys\n", "objects"));
+        text.push_str(&format!("\n{:>12}  Regions of KMS keys\n", "objects"));
     }
     for (regions, count) in &summary.regions {
         let names = if regions.is_empty() { "(none)".into() } else { regions.join(", ") };
@@ -224,7 +224,7 @@ pub(super) fn table(summary: &AuditSummary) -> String {
     }
     if summary.others > 0 {
         text.push_str(&format!(
-            "\n{:>12}  more of keys or Regions: too many names to count each\n",
+            "\n{:>12}  with other keys or Regions, which are too many to list\n",
             summary.others
         ));
     }

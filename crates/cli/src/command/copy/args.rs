@@ -16,10 +16,10 @@ Examples:
   sealwax mv s3://bucket/draft.pdf s3://bucket/2026/report.pdf
   sealwax mv s3://bucket/2025/ s3://archive/2025/ --recursive --dry-run";
 
-/// Copy sealed objects inside S3.
+/// Copy sealed objects within S3.
 ///
-/// The body is copied by S3 as it is: nothing is read or sealed anew. The data key is wrapped for the new place, under the
-/// keys of the source or those that --under names.
+/// S3 copies the body: nothing is downloaded or encrypted again. The data key is wrapped for the
+/// new place, under the source's wrapping keys or those of --under.
 #[derive(Debug, Args)]
 #[command(after_help = CP_EXAMPLES)]
 pub(crate) struct CpArgs {
@@ -27,10 +27,10 @@ pub(crate) struct CpArgs {
     pub(crate) copy: CopyArgs,
 }
 
-/// Move sealed objects inside S3.
+/// Move sealed objects within S3.
 ///
-/// Each object is copied as by `sealwax cp`, and then deleted at its old place if it did not change meanwhile. In a versioned
-/// bucket the old place keeps its versions.
+/// Copies each object as `sealwax cp` does, then deletes the source unless it has changed since. In
+/// a versioned bucket the source's older versions remain.
 #[derive(Debug, Args)]
 #[command(after_help = MV_EXAMPLES)]
 pub(crate) struct MvArgs {
@@ -38,42 +38,43 @@ pub(crate) struct MvArgs {
     pub(crate) copy: CopyArgs,
 }
 
-/// From where to where.
+/// Arguments of `cp` and `mv`.
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
-    /// The object; with --recursive, a folder: keys that begin with PREFIX and a slash
+    /// Source object; with --recursive, a folder (all keys that begin with PREFIX/)
     #[arg(value_name = "s3://BUCKET/KEY|PREFIX", value_parser = inside_s3)]
     pub(crate) from: Prefix,
 
-    /// Its new place; the name of the source is added to what ends with a slash
+    /// Destination; if it ends with a slash, the source's name is appended
     #[arg(value_name = "s3://BUCKET/KEY|PREFIX", value_parser = inside_s3)]
     pub(crate) to: Prefix,
 
-    /// All objects of the folder
+    /// Include all objects in the folder
     #[arg(short, long)]
     pub(crate) recursive: bool,
 
-    /// Say what would be done, and do nothing
+    /// Print what would be done, and change nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
 
-    /// Fail where there is an object already
+    /// Fail if the destination already exists
     #[arg(long)]
     pub(crate) no_overwrite: bool,
 
-    /// KMS key to wrap the data key under at the new place; repeatable. Without it, those of the source's keys that may be
-    /// used
+    /// KMS key to wrap the data key under; repeatable [default: the source's wrapping keys that the
+    /// reader may use]
     #[arg(long, value_name = "ARN")]
     pub(crate) under: Vec<KmsKeyArn>,
 
-    /// Accept wrapped keys that are bound to this place: the object was moved from there on purpose; repeatable
+    /// Accept wrapped keys bound to this place, from which the object was moved deliberately;
+    /// repeatable
     #[arg(long, value_name = "BUCKET/KEY", value_parser = place)]
     pub(crate) accept_place: Vec<String>,
 
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
 
-    /// How many objects are copied together
+    /// Number of objects in parallel
     #[arg(long, value_name = "NUMBER", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) concurrency: u16,
 
@@ -83,6 +84,6 @@ pub(crate) struct CopyArgs {
 
 fn inside_s3(text: &str) -> Result<Prefix, String> {
     text.parse().map_err(|form| {
-        format!("{form}: `sealwax put` takes files to S3, and `sealwax get` takes them from there")
+        format!("{form}: use `sealwax put` to upload files, `sealwax get` to download them")
     })
 }

@@ -1,4 +1,4 @@
-//! How a bucket is set up.
+//! Configuration of a bucket.
 
 use aws_sdk_s3::{
     error::ProvideErrorMetadata as _,
@@ -9,7 +9,7 @@ use sealwax_s3::{ErrorKind, error_chain};
 use super::check::{Check, Checks};
 use crate::{failure::Failure, session::Session, terminal_text::Counted};
 
-/// Checks a bucket. Whether it is there.
+/// Checks a bucket; returns `true` if it exists.
 pub(super) async fn check(
     session: &Session,
     bucket: &str,
@@ -22,8 +22,11 @@ pub(super) async fn check(
         Ok(head) => match head.bucket_region() {
             Some(region) if region != session.region() => Check::warning(
                 "bucket",
-                format!("{bucket} is in {region}, and the Region is {}", session.region()),
-                format!("give --region {region}, so that keys near the bucket are asked first"),
+                format!(
+                    "{bucket} is in {region}, but the configured Region is {}",
+                    session.region()
+                ),
+                format!("pass --region {region}, so that keys near the bucket are tried first"),
             ),
             Some(region) => Check::ok("bucket", format!("{bucket}, in {region}")),
             None => Check::ok("bucket", bucket),
@@ -32,11 +35,11 @@ pub(super) async fn check(
             let object = format!("s3://{bucket}");
             let error = session.call_error("head", object, "HeadBucket", &error);
             let hint = match error.kind() {
-                ErrorKind::NotFound => "check the name, or make the bucket",
+                ErrorKind::NotFound => "check the name, or create the bucket",
                 ErrorKind::AccessDenied => {
-                    "the caller needs s3:ListBucket, and the bucket's policy must let it"
+                    "allow s3:ListBucket in the caller's and the bucket's policies"
                 }
-                ErrorKind::WrongRegion => "give the Region of the bucket by --region",
+                ErrorKind::WrongRegion => "pass the bucket's Region with --region",
                 _ => "check the Region, the endpoint and the network",
             };
             Check::failed("bucket", error_chain(&error), hint)
@@ -49,12 +52,12 @@ pub(super) async fn check(
         Ok(answer) if answer.status() == Some(&BucketVersioningStatus::Enabled) => Check::ok("versioning", "enabled"),
         Ok(_) => Check::warning(
             "versioning",
-            "not enabled: what is overwritten or deleted is gone, and S3 does not replicate the bucket",
-            "aws s3api put-bucket-versioning --versioning-configuration Status=Enabled",
+            "not enabled: overwritten and deleted objects are lost, and S3 cannot replicate the bucket",
+            "run aws s3api put-bucket-versioning --versioning-configuration Status=Enabled",
         ),
         Err(error) => {
             let error = session.call_error("read the settings of", format!("s3://{bucket}"), "GetBucketVersioning", &error);
-            Check::unknown("versioning", error_chain(&error), "the caller needs s3:GetBucketVersioning to see it")
+            Check::unknown("versioning", error_chain(&error), "allow s3:GetBucketVersioning to check it")
         }
     })?;
     checks.add(replication(session, &s3, bucket).await)?;
@@ -64,7 +67,7 @@ pub(super) async fn check(
 
 async fn replication(session: &Session, s3: &aws_sdk_s3::Client, bucket: &str) -> Check {
     let none = |message: &str| {
-        let hint = "for disaster recovery, replicate it to another Region: examples/policies/config/replication.json";
+        let hint = "for disaster recovery, replicate it to another Region: see examples/policies/config/replication.json";
         Check::warning("replication", message, hint)
     };
     let answer = s3.get_bucket_replication().bucket(bucket).send().await;
@@ -81,7 +84,7 @@ async fn replication(session: &Session, s3: &aws_sdk_s3::Client, bucket: &str) -
             return Check::unknown(
                 "replication",
                 error_chain(&error),
-                "the caller needs s3:GetReplicationConfiguration to see it",
+                "allow s3:GetReplicationConfiguration to check it",
             );
         }
     };
@@ -91,8 +94,8 @@ async fn replication(session: &Session, s3: &aws_sdk_s3::Client, bucket: &str) -
         enabled.filter_map(|rule| Some(rule.destination.as_ref()?.bucket.as_str())).collect();
     match (to.is_empty(), rules.is_empty()) {
         (false, _) => Check::ok("replication", format!("to {}", to.join(", "))),
-        (true, false) => none("all its rules are disabled"),
-        (true, true) => none("none is set up: when the Region is lost, so are the objects"),
+        (true, false) => none("all rules are disabled"),
+        (true, true) => none("not configured: if the Region is lost, so are the objects"),
     }
 }
 
@@ -108,7 +111,7 @@ async fn lifecycle(session: &Session, s3: &aws_sdk_s3::Client, bucket: &str) -> 
                 "GetBucketLifecycleConfiguration",
                 &error,
             );
-            let hint = "the caller needs s3:GetLifecycleConfiguration to see it";
+            let hint = "allow s3:GetLifecycleConfiguration to check it";
             return Check::unknown("lifecycle", error_chain(&error), hint);
         }
     };
@@ -119,12 +122,12 @@ async fn lifecycle(session: &Session, s3: &aws_sdk_s3::Client, bucket: &str) -> 
     match days {
         Some(days) => {
             let days = Counted(days.unsigned_abs().into(), "day");
-            Check::ok("lifecycle", format!("unfinished uploads are aborted after {days}"))
+            Check::ok("lifecycle", format!("incomplete uploads are aborted after {days}"))
         }
         None => Check::warning(
             "lifecycle",
-            "unfinished uploads are kept, and cost storage",
-            "add a rule with AbortIncompleteMultipartUpload: examples/policies/config/lifecycle.json",
+            "incomplete uploads are kept, and cost storage",
+            "add a rule with AbortIncompleteMultipartUpload: see examples/policies/config/lifecycle.json",
         ),
     }
 }

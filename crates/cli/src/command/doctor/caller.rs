@@ -1,4 +1,4 @@
-//! Who calls, by which credentials.
+//! Checks of the caller's credentials and clock.
 
 use aws_sdk_s3::config::ProvideCredentials as _;
 use sealwax_s3::{ErrorKind, ServerClock, error_chain};
@@ -6,16 +6,16 @@ use sealwax_s3::{ErrorKind, ServerClock, error_chain};
 use super::check::{Check, Checks};
 use crate::{failure::Failure, session::Session, terminal_text::Counted};
 
-/// Signatures of requests hold for 5 minutes of difference at KMS and STS, for 15 at S3. (AWS General Reference,
-/// "Signature Version 4".)
+/// KMS and STS accept request signatures with a clock skew of up to 5 minutes, S3 of up to 15.
+/// (AWS General Reference, "Signature Version 4".)
 const MAX_SECONDS: i64 = 300;
-/// More than any clock that is set by NTP is off.
+/// Skew that a clock set by NTP never reaches.
 const FINE_SECONDS: i64 = 30;
 
-/// Checks credentials, by STS, and the clock. Whether there are any.
+/// Checks the credentials by STS, and the clock; returns `true` if the credentials are valid.
 pub(super) async fn check(session: &Session, checks: &mut Checks) -> Result<bool, Failure> {
     if let Some(failure) = session.missing_credentials().await {
-        let hint = "sign in, or set up credentials as for every AWS tool: environment, profile, SSO or instance role";
+        let hint = "sign in, or configure credentials as for every AWS tool: environment, profile, SSO or instance role";
         checks.add(Check::failed("credentials", failure.in_one_line(), hint))?;
         return Ok(false);
     }
@@ -38,7 +38,7 @@ pub(super) async fn check(session: &Session, checks: &mut Checks) -> Result<bool
                     .unwrap_or_default()
                     .as_secs()
                     / 60;
-                format!(", for {left} minutes more")
+                format!(", valid for {left} more minutes")
             });
             Check::ok("credentials", format!("{arn}, account {account}{until}"))
         }
@@ -46,7 +46,7 @@ pub(super) async fn check(session: &Session, checks: &mut Checks) -> Result<bool
             let error = session.call_error("call", "STS", "GetCallerIdentity", &error);
             let hint = match error.kind() {
                 ErrorKind::AccessDenied | ErrorKind::Credentials => {
-                    "the credentials are wrong or have expired: sign in again"
+                    "sign in again: the credentials are invalid or have expired"
                 }
                 _ => "check the Region, the endpoint and the network",
             };
@@ -60,15 +60,19 @@ pub(super) async fn check(session: &Session, checks: &mut Checks) -> Result<bool
 /// Compares the clocks.
 fn check_clock(clock: &ServerClock) -> Check {
     let Some(ahead) = clock.local_ahead_secs() else {
-        return Check::unknown("clock", "the service does not tell the time", "compare it by hand");
+        return Check::unknown(
+            "clock",
+            "the service returns no time",
+            "compare the clock manually",
+        );
     };
     let seconds = Counted(ahead.unsigned_abs(), "second");
     let how = if ahead > 0 { "ahead of" } else { "behind" };
     let message = format!("this machine is {seconds} {how} the service");
-    let hint = "set the clock, by NTP for instance: requests are signed with the time";
+    let hint = "set the clock, for example by NTP: request signatures contain the time";
     match ahead.abs() {
         0..=FINE_SECONDS => {
-            Check::ok("clock", format!("within {FINE_SECONDS} seconds of the service's"))
+            Check::ok("clock", format!("within {FINE_SECONDS} seconds of the service's clock"))
         }
         31..MAX_SECONDS => Check::warning("clock", message, hint),
         _ => Check::failed("clock", message, hint),

@@ -1,4 +1,4 @@
-//! One check and what came of it.
+//! Checks and their results.
 
 use serde::Serialize;
 
@@ -8,26 +8,26 @@ use crate::{
     terminal_text::{Colors, Printable},
 };
 
-/// What came of a check.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
     Ok,
-    /// It works, but something is worth a look.
+    /// Works, but with a risk.
     Warning,
     Failed,
-    /// It cannot be told.
+    /// Could not be determined.
     Unknown,
     Skipped,
 }
 
-/// A check. Its names are those of the JSON, and stay as they are.
+/// Check and its result. Field names are stable JSON output.
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
     check: &'static str,
     status: Status,
     message: String,
-    /// What to do about it.
+    /// Instruction to fix the problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
 }
@@ -69,20 +69,20 @@ impl Check {
         Self { status: Status::Skipped, ..Self::warning(check, message, hint) }
     }
 
-    fn text(&self, paint: Colors) -> String {
+    fn text(&self, colors: Colors) -> String {
         let status = match self.status {
-            Status::Ok => paint.good("ok     "),
-            Status::Warning => paint.doubtful("warning"),
-            Status::Failed => paint.bad("failed "),
-            Status::Unknown => paint.doubtful("unknown"),
-            Status::Skipped => paint.note("skipped"),
+            Status::Ok => colors.green("ok     "),
+            Status::Warning => colors.yellow("warning"),
+            Status::Failed => colors.red("failed "),
+            Status::Unknown => colors.yellow("unknown"),
+            Status::Skipped => colors.bold("skipped"),
         };
         let mut text = format!("{status}  {:<12} {}", self.check, Printable(&self.message));
         if let Some(hint) = &self.hint {
             text.push_str(&format!(
                 "\n         {:<12} {} {}",
                 "",
-                paint.note("hint:"),
+                colors.bold("hint:"),
                 Printable(hint)
             ));
         }
@@ -90,20 +90,20 @@ impl Check {
     }
 }
 
-/// All checks, printed as they come.
+/// All checks, each printed when it is done.
 #[derive(Debug)]
 pub(super) struct Checks {
     lines: Lines,
     json: bool,
-    paint: Colors,
+    colors: Colors,
     all: u64,
     failed: u64,
     doubtful: u64,
 }
 
 impl Checks {
-    pub(super) fn new(json: bool, paint: Colors) -> Self {
-        Self { lines: Lines::new(), json, paint, all: 0, failed: 0, doubtful: 0 }
+    pub(super) fn new(json: bool, colors: Colors) -> Self {
+        Self { lines: Lines::new(), json, colors, all: 0, failed: 0, doubtful: 0 }
     }
 
     pub(super) fn add(&mut self, check: Check) -> Result<(), Failure> {
@@ -116,7 +116,7 @@ impl Checks {
         if self.json {
             self.lines.json(&check)?;
         } else {
-            self.lines.line(check.text(self.paint))?;
+            self.lines.line(check.text(self.colors))?;
         }
         // Some checks take a while.
         self.lines.finish()

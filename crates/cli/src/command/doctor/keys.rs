@@ -1,4 +1,4 @@
-//! Wrapping keys: their state, and what their policies allow the caller.
+//! Checks of wrapping keys: their state, and the calls that policies allow the caller.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -45,7 +45,7 @@ pub(super) async fn check(
     checks.add(caller.re_encrypt(ciphertext).await)
 }
 
-/// Whether all keys are lost with one Region.
+/// Checks whether one Region's loss makes all keys unavailable.
 pub(super) fn check_regions(
     session: &Session,
     keys: &[KmsKeyArn],
@@ -54,12 +54,14 @@ pub(super) fn check_regions(
     let regions: BTreeSet<_> = keys.iter().map(KmsKeyArn::region).collect();
     let names = regions.iter().copied().collect::<Vec<_>>().join(", ");
     checks.add(match (regions.len(), session.keyrings().local()) {
-        (0, Some(_)) => Check::ok("Regions", "a local key alone: no Region is needed to open"),
-        (0, None) => Check::skipped("Regions", "no key was named", "name the keys by --key"),
+        (0, Some(_)) => {
+            Check::ok("Regions", "only a local key: no Region is needed to open objects")
+        }
+        (0, None) => Check::skipped("Regions", "no key was named", "name the keys with --key"),
         (1, None) => Check::warning(
             "Regions",
-            format!("all keys are in {names}: while it is down nothing opens"),
-            "seal under a key of another Region too, or rewrap replicas there",
+            format!("all keys are in {names}: while it is down, no object opens"),
+            "also seal under a key in another Region, or rewrap replicas there",
         ),
         (1, Some(_)) => Check::ok("Regions", format!("keys in {names}, and a local one")),
         _ => Check::ok("Regions", format!("keys in {names}")),
@@ -71,7 +73,11 @@ async fn describe(kms: &Client, key: &KmsKeyArn, checks: &mut Checks) -> Result<
     let (check, is_usable) = match answer.map(|answer| answer.key_metadata) {
         Ok(Some(metadata)) => state(key, &metadata),
         Ok(None) => (
-            Check::unknown("key", format!("KMS says nothing of {}", key.as_str()), "try again"),
+            Check::unknown(
+                "key",
+                format!("KMS returned no metadata of {}", key.as_str()),
+                "try again",
+            ),
             true,
         ),
         Err(error) => {
@@ -84,16 +90,17 @@ async fn describe(kms: &Client, key: &KmsKeyArn, checks: &mut Checks) -> Result<
             ));
             match error.code() {
                 Some("NotFoundException") => {
-                    let hint = "check the ARN: its Region, its account and its ID";
+                    let hint = "check the ARN's Region, account and key ID";
                     (Check::failed("key", text, hint), false)
                 }
                 Some("AccessDeniedException") => {
-                    let hint = "sealing needs no kms:DescribeKey; with it, its state can be seen";
+                    let hint =
+                        "allow kms:DescribeKey to check the key's state; sealing does not need it";
                     (Check::unknown("key", text, hint), true)
                 }
                 _ => {
                     let hint =
-                        "check the endpoint and the network: this Region's KMS does not answer";
+                        "check the endpoint and the network: KMS in this Region does not respond";
                     (Check::failed("key", text, hint), false)
                 }
             }
@@ -103,24 +110,23 @@ async fn describe(kms: &Client, key: &KmsKeyArn, checks: &mut Checks) -> Result<
     Ok(is_usable)
 }
 
-/// What a key's metadata says of it, and whether it can be used.
+/// Returns the check of a key's metadata, and `true` if the key is usable.
 fn state(key: &KmsKeyArn, metadata: &KeyMetadata) -> (Check, bool) {
     let failed = |message: String, hint: &str| (Check::failed("key", message, hint), false);
     let name = key.as_str();
     match metadata.key_state() {
         Some(KeyState::Enabled) | None => {}
         Some(KeyState::Disabled) => {
-            return failed(format!("{name} is disabled"), "aws kms enable-key");
+            return failed(format!("{name} is disabled"), "run aws kms enable-key");
         }
         Some(KeyState::PendingDeletion) => {
-            let hint =
-                "aws kms cancel-key-deletion, then enable-key: what it alone wraps is lost with it";
-            return failed(format!("{name} is about to be deleted"), hint);
+            let hint = "run aws kms cancel-key-deletion, then enable-key: objects that only this key wraps are lost with it";
+            return failed(format!("{name} is pending deletion"), hint);
         }
         Some(other) => {
             return failed(
                 format!("{name} is in the state {}", other.as_str()),
-                "see the key in KMS",
+                "check the key in the KMS console",
             );
         }
     }
@@ -128,24 +134,24 @@ fn state(key: &KmsKeyArn, metadata: &KeyMetadata) -> (Check, bool) {
         || metadata.key_spec().is_some_and(|spec| *spec != KeySpec::SymmetricDefault)
     {
         return failed(
-            format!("{name} is no symmetric key for encryption"),
-            "make one: aws kms create-key",
+            format!("{name} is not a symmetric encryption key"),
+            "create one with aws kms create-key",
         );
     }
-    let kind = if metadata.multi_region() == Some(true) { "multi-Region" } else { "of one Region" };
+    let kind = if metadata.multi_region() == Some(true) { "multi-Region" } else { "single-Region" };
     (Check::ok("key", format!("{name} is enabled, {kind}")), true)
 }
 
-/// Asks what a key's policy, and the caller's, allow.
+/// Tests which calls the key's and the caller's policies allow, as dry runs.
 struct Caller<'a> {
     kms: Client,
     key: &'a KmsKeyArn,
-    /// As of an object that is sealed: policies may ask for it.
+    /// Encryption context as for a sealed object, because policies can require it.
     pairs: HashMap<String, String>,
 }
 
 impl Caller<'_> {
-    /// Also what was answered instead of a dry run.
+    /// Also returns the ciphertext, if the service ignored `DryRun` and made one.
     async fn generate(&self) -> (Check, Option<Blob>) {
         let call = self
             .kms
@@ -154,7 +160,7 @@ impl Caller<'_> {
             .key_spec(DataKeySpec::Aes256)
             .dry_run(true);
         match call.set_encryption_context(Some(self.pairs.clone())).send().await {
-            // Nothing is ever sealed under that data key.
+            // This data key is never used.
             Ok(answer) => (self.ignored("GenerateDataKey"), answer.ciphertext_blob),
             Err(error) => (self.judged("GenerateDataKey", &error), None),
         }
@@ -185,7 +191,7 @@ impl Caller<'_> {
         }
     }
 
-    /// Under the same key: what a refresh does. Writers and readers do without it.
+    /// Re-encrypts under the same key, as a refresh does. Only rewraps need this permission.
     async fn re_encrypt(&self, ciphertext: Option<Blob>) -> Check {
         let (key, pairs) = (self.key.as_str(), Some(self.pairs.clone()));
         let call = self.kms.re_encrypt().source_key_id(key).destination_key_id(key).dry_run(true);
@@ -201,18 +207,18 @@ impl Caller<'_> {
             Err(error) if error.code() == Some("AccessDeniedException") => Check::warning(
                 "key policy",
                 format!("kms:ReEncrypt is denied in {}: {}", self.region(), reason(&error)),
-                "rewraps alone need it: for them, allow kms:ReEncryptFrom and kms:ReEncryptTo, as examples/policies does",
+                "for rewraps, allow kms:ReEncryptFrom and kms:ReEncryptTo, as in examples/policies; nothing else needs them",
             ),
             Err(error) => self.judged("ReEncrypt", &error),
         }
     }
 
-    /// A service that does not know `DryRun` has done what it was asked to try.
+    /// A service without `DryRun` carried out the call.
     fn ignored(&self, call: &str) -> Check {
         Check::ok(
             "key policy",
             format!(
-                "kms:{call} works in {} (this service ignores DryRun: it was a real call)",
+                "kms:{call} works in {} (real call: this service ignores DryRun)",
                 self.region()
             ),
         )
@@ -230,7 +236,7 @@ impl Caller<'_> {
                 "key policy",
                 format!("kms:{call} is denied in {}: {}", self.region(), reason(error)),
                 format!(
-                    "allow kms:{call} in the key's policy and the caller's; see SECURITY.md and examples/policies"
+                    "allow kms:{call} in the key's and the caller's policies; see SECURITY.md and examples/policies"
                 ),
             ),
             _ => {
@@ -240,7 +246,7 @@ impl Caller<'_> {
                 Check::unknown(
                     "key policy",
                     error_chain(&error),
-                    "seal an object and open it, to see",
+                    "seal and open an object to test the key",
                 )
             }
         }
@@ -251,7 +257,7 @@ impl Caller<'_> {
     }
 }
 
-/// What KMS says of why it denies.
+/// Returns the reason that KMS gives for a denial.
 fn reason<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> &str {
-    error.message().unwrap_or("no reason is given")
+    error.message().unwrap_or("no reason given")
 }

@@ -1,4 +1,4 @@
-//! What a store honours, tried on an object that is deleted again.
+//! Checks of an S3 store's conditional requests and of a round trip, with a temporary test object.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,15 +18,15 @@ use sealwax_s3::{
 use super::check::{Check, Checks};
 use crate::{args::Prefix, failure::Failure, local_key, session::Session};
 
-/// An entity tag that no object has.
+/// Entity tag that no object has.
 const OTHER_E_TAG: &str = "\"00000000000000000000000000000000\"";
 
-/// The object that is stored and deleted again.
+/// Temporary test object.
 #[derive(Debug)]
 pub(super) struct Scratch {
     s3: Client,
     uri: S3Uri,
-    /// Whether anything may have been stored.
+    /// `true` if the object may have been stored.
     is_used: AtomicBool,
 }
 
@@ -44,12 +44,12 @@ impl Scratch {
         self.uri.bucket()
     }
 
-    /// Where an object is bound to.
+    /// Returns the object's place.
     pub(super) fn place(&self) -> Result<Place, Failure> {
         Place::new(self.uri.bucket(), self.uri.key()).map_err(Failure::usage)
     }
 
-    /// Checks whether the store honours conditions.
+    /// Checks whether the store honours conditional requests.
     pub(super) async fn check(
         &self,
         session: &Session,
@@ -57,18 +57,16 @@ impl Scratch {
     ) -> Result<(), Failure> {
         let put = || {
             let put = self.s3.put_object().bucket(self.uri.bucket()).key(self.uri.key());
-            put.body(ByteStream::from_static(b"of sealwax doctor: it may be deleted"))
+            put.body(ByteStream::from_static(b"test object of sealwax doctor; safe to delete"))
         };
         self.is_used.store(true, Ordering::Relaxed);
         if let Err(error) = put().if_none_match("*").send().await {
             let status = error.raw_response().map(|response| response.status().as_u16());
             let error = session.call_error("put", &self.uri, "PutObject", &error);
             let hint = match status {
-                Some(403) => {
-                    "the caller needs s3:PutObject there, and the bucket's policy must let it"
-                }
+                Some(403) => "allow s3:PutObject there, in the caller's and the bucket's policies",
                 Some(501 | 400) => {
-                    "this store does not know If-None-Match: --no-overwrite fails on it"
+                    "do not use --no-overwrite: this store does not support If-None-Match"
                 }
                 _ => "check the bucket's policy, the endpoint and the network",
             };
@@ -77,13 +75,13 @@ impl Scratch {
         let again = put().if_none_match("*").send().await;
         checks.add(honoured(
             "If-None-Match on puts",
-            "--no-overwrite can replace an object on this store",
+            "do not rely on --no-overwrite: it can replace an object on this store",
             &again,
         ))?;
         let other = put().if_match(OTHER_E_TAG).send().await;
         checks.add(honoured(
             "If-Match on puts",
-            "a put that depends on what is there can replace another object",
+            "do not rely on conditional puts: they can replace another object",
             &other,
         ))?;
 
@@ -98,19 +96,20 @@ impl Scratch {
             copy.metadata_directive(aws_sdk_s3::types::MetadataDirective::Replace)
         };
         let from_other = copy().copy_source_if_match(OTHER_E_TAG).send().await;
-        let lost = "a rewrap can undo what another writer stored at the same time; let one write at a time";
+        let lost = "allow one writer at a time: a rewrap can undo a concurrent write";
         checks.add(honoured("If-Match on the source of copies", lost, &from_other))?;
         let onto_other = copy().if_match(OTHER_E_TAG).send().await;
-        let lost = "of two rewraps of one object at the same moment, one can be lost; let one rewrap at a time";
+        let lost =
+            "run one rewrap at a time: of two concurrent rewraps of one object, one can be lost";
         checks.add(honoured("If-Match on the target of copies", lost, &onto_other))?;
         let delete = self.s3.delete_object().bucket(self.uri.bucket()).key(self.uri.key());
         let deleted = delete.if_match(OTHER_E_TAG).send().await;
-        let lost = "`sealwax mv` can delete what another writer stored at the old place meanwhile";
+        let lost = "stop writers before `sealwax mv`: it can delete an object stored at the source meanwhile";
         checks.add(honoured("If-Match on deletes", lost, &deleted))?;
         Ok(())
     }
 
-    /// Seals the object under the keys, and opens it.
+    /// Seals the object under the keys and opens it.
     pub(super) async fn round_trip(
         &self,
         session: &Session,
@@ -122,7 +121,7 @@ impl Scratch {
             return checks.add(Check::skipped(
                 "round trip",
                 "no key was named",
-                "name the keys by --key or --local-key",
+                "name the keys with --key or --local-key",
             ));
         }
         const PLAINTEXT: &[u8] = b"sealed by sealwax doctor";
@@ -144,8 +143,8 @@ impl Scratch {
             }
             Ok(_) => Check::failed(
                 "round trip",
-                "another plaintext came back",
-                "do not use this store, and tell us",
+                "a different plaintext came back",
+                "do not use this store, and report a bug",
             ),
             Err(error) => {
                 let hint = error.kind().advice();
@@ -154,7 +153,7 @@ impl Scratch {
         })
     }
 
-    /// Deletes the object for good: all its versions.
+    /// Deletes all versions of the object.
     pub(super) async fn clean_up(
         &self,
         session: &Session,
@@ -167,7 +166,7 @@ impl Scratch {
             checks.add(Check::failed(
                 "clean-up",
                 error_chain(&error),
-                format!("delete {} by hand", self.uri),
+                format!("delete {} manually", self.uri),
             ))?;
         }
         Ok(())
@@ -193,7 +192,7 @@ impl Scratch {
                     objects.chain(markers).filter(|(found, _)| found.as_deref() == Some(key));
                 ours.filter_map(|(_, id)| id).collect()
             }
-            // It was never stored, or its versions may not be seen.
+            // The object was never stored, or the caller may not list its versions.
             Err(_) => {
                 let deleted = self.s3.delete_object().bucket(bucket).key(key).send().await;
                 return deleted.map(drop).map_err(failed);
@@ -208,7 +207,7 @@ impl Scratch {
     }
 }
 
-/// Whether a request that must not be carried out was refused.
+/// Returns the check of a conditional request that the store must refuse.
 fn honoured<T, E>(
     what: &str,
     otherwise: &str,
@@ -223,7 +222,7 @@ where
             Some(412 | 409) => Check::ok("conditions", format!("{what} is honoured")),
             Some(501 | 400) => Check::warning(
                 "conditions",
-                format!("{what} is refused: the store does not know it"),
+                format!("{what} is refused: the store does not support it"),
                 otherwise,
             ),
             _ => {

@@ -1,4 +1,4 @@
-//! What is kept of a drill.
+//! Report of a drill.
 
 use std::{
     collections::BTreeMap,
@@ -13,28 +13,28 @@ use serde::Serialize;
 use crate::args::{Age, Prefix};
 use crate::command::verify::verify_output::{Counts, Line};
 
-/// A drill's report. Its names are those of the JSON, and stay as they are.
+/// Report of a drill. Field names are stable JSON output.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) tool: &'static str,
     pub(super) passed: bool,
-    /// Times are as in RFC 3339.
+    /// Start time. Times are as in RFC 3339.
     pub(super) started: String,
     pub(super) ended: String,
     pub(super) seconds: f64,
     pub(super) replica: String,
     pub(super) region: String,
     pub(super) blocked_regions: Vec<String>,
-    /// Requests that were made only to see that they are refused.
+    /// Refused test requests, which prove that the Regions are blocked.
     pub(super) probes_refused: usize,
-    /// All that were refused, these among them.
+    /// All refused requests, including the test requests.
     pub(super) refused_requests: Vec<Refused>,
     pub(super) depth: &'static str,
     pub(super) sample: Option<Sample>,
     pub(super) unsealed_allowed: bool,
     pub(super) counts: Counts,
     pub(super) failed_objects: Vec<Line>,
-    /// Those that are not named.
+    /// Number of failed objects that are not named.
     pub(super) more_failed_objects: u64,
     pub(super) source: Option<Source>,
 }
@@ -47,14 +47,14 @@ pub(super) struct Refused {
     requests: u64,
 }
 
-/// Which objects were verified.
+/// Sample of the verified objects.
 #[derive(Debug, Serialize)]
 pub(super) struct Sample {
     pub(super) fraction: f64,
     pub(super) seed: u64,
 }
 
-/// How the replica differs from its source.
+/// Differences between the replica and its source.
 #[derive(Debug, Serialize)]
 pub(super) struct Source {
     source: String,
@@ -65,28 +65,28 @@ pub(super) struct Source {
     outdated: u64,
     surplus: u64,
     oldest_unreplicated: Option<Late>,
-    /// Objects that are absent or outdated, by what S3 says of their replication: as S3 has it, else such as `not-told`.
+    /// Absent and outdated objects by replication status: S3's value, or a name such as `not-told`.
     replication_statuses: BTreeMap<&'static str, u64>,
-    /// The first of them.
+    /// The first of these objects.
     unreplicated_objects: Vec<Late>,
-    /// Those that are not named.
+    /// Number of unreplicated objects that are not named.
     more_unreplicated_objects: u64,
     tolerated_seconds: u64,
-    /// Whether something older than that is not replicated.
+    /// `true` if an older object is not replicated.
     pub(super) is_behind: bool,
 }
 
-/// An object of the source that the replica does not have as it is.
+/// Object of the source that the replica lacks or has in another version.
 #[derive(Debug, Serialize)]
 struct Late {
     object: String,
     last_modified: Option<String>,
-    /// Whether the replica has an older one, or one of another length; if not, none.
+    /// `true` if the replica has an older object or one of another length; `false` if it has none.
     is_outdated: bool,
     replication_status: Option<&'static str>,
 }
 
-/// What was refused, by Region and service.
+/// Returns the refused requests by Region and service.
 pub(super) fn refused(blocked: &BlockedRegions) -> Vec<Refused> {
     let refused = blocked.refused().into_iter();
     refused
@@ -94,7 +94,7 @@ pub(super) fn refused(blocked: &BlockedRegions) -> Vec<Refused> {
         .collect()
 }
 
-/// A time as in RFC 3339.
+/// Returns a time as in RFC 3339.
 pub(super) fn time(time: SystemTime) -> String {
     let seconds = time
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -105,7 +105,7 @@ pub(super) fn time(time: SystemTime) -> String {
 }
 
 impl Source {
-    /// `lag` between the source and its replica, of which `tolerated` is no failure.
+    /// Returns the differences in `lag`; objects younger than `tolerated` are no failure.
     pub(super) fn new(source: &Prefix, region: &str, lag: &Lag, Age(tolerated): Age) -> Self {
         let since = SystemTime::now() - tolerated;
         let is_behind = lag.oldest.as_ref().is_some_and(|oldest| {
@@ -134,19 +134,19 @@ impl Source {
         }
     }
 
-    /// Objects of the source that are not as they should be in the replica.
+    /// Returns the number of source objects that are absent from or outdated in the replica.
     pub(super) fn unreplicated(&self) -> u64 {
         self.absent + self.outdated
     }
 }
 
 impl Report {
-    /// For programs.
+    /// Returns the report as JSON.
     pub(super) fn json(&self) -> String {
         serde_json::to_string_pretty(self).expect("texts, numbers and lists of them") + "\n"
     }
 
-    /// For people.
+    /// Returns the report as Markdown.
     pub(super) fn markdown(&self) -> String {
         let mut page = format!(
             "# Disaster recovery drill: {}\n\n",
@@ -156,21 +156,21 @@ impl Report {
         let _ = writeln!(page, "| | |\n|---|---|");
         let sample = self.sample.as_ref().map_or_else(
             || "all objects".to_owned(),
-            |sample| format!("a sample: fraction {}, seed {}", sample.fraction, sample.seed),
+            |sample| format!("fraction {}, seed {}", sample.fraction, sample.seed),
         );
         let regions = self.blocked_regions.join(", ");
         for (name, value) in [
             ("replica", format!("{} in {}", code(&self.replica), self.region)),
-            ("Regions that were blocked", regions),
-            ("from", self.started.clone()),
-            ("to", format!("{} ({:.1} seconds)", self.ended, self.seconds)),
-            ("by", self.tool.to_owned()),
-            ("which objects", sample),
-            ("how deeply", self.depth.to_owned()),
+            ("blocked Regions", regions),
+            ("started", self.started.clone()),
+            ("ended", format!("{} ({:.1} seconds)", self.ended, self.seconds)),
+            ("tool", self.tool.to_owned()),
+            ("sample", sample),
+            ("depth", self.depth.to_owned()),
             ("objects", counts.objects.to_string()),
-            ("of which opened", counts.opened.to_string()),
-            ("plaintext bytes of these", counts.plaintext_bytes.to_string()),
-            ("bytes of them that were opened", counts.opened_bytes.to_string()),
+            ("opened objects", counts.opened.to_string()),
+            ("plaintext bytes of opened objects", counts.plaintext_bytes.to_string()),
+            ("verified plaintext bytes", counts.opened_bytes.to_string()),
             (
                 "not sealed",
                 format!(
@@ -187,13 +187,16 @@ impl Report {
 
         let _ = writeln!(
             page,
-            "\n## Requests that were refused\n\n| Region | service | requests |\n|---|---|---|"
+            "\n## Refused requests\n\n| Region | service | requests |\n|---|---|---|"
         );
         for Refused { region, service, requests } in &self.refused_requests {
             let _ = writeln!(page, "| {region} | {service} | {requests} |");
         }
         let probes = self.probes_refused;
-        let _ = writeln!(page, "\n{probes} of them were made only to see that they are refused.");
+        let _ = writeln!(
+            page,
+            "\n{probes} of them were test requests, to prove that the Regions are blocked."
+        );
 
         let _ = writeln!(page, "\n## Replication\n");
         match &self.source {
@@ -251,12 +254,12 @@ impl Source {
             ("objects of the source", self.objects.to_string()),
             ("objects of the replica", self.replica_objects.to_string()),
             ("absent from the replica", self.absent.to_string()),
-            ("older there, or of another length", self.outdated.to_string()),
-            ("in the replica alone", self.surplus.to_string()),
-            ("what S3 says of these two", statuses),
-            ("oldest that is not replicated", oldest),
-            ("may be as old as", format!("{tolerated:?}")),
-            ("in time", if self.is_behind { "NO" } else { "yes" }.to_owned()),
+            ("older or of another length in the replica", self.outdated.to_string()),
+            ("only in the replica", self.surplus.to_string()),
+            ("replication status of absent and older objects", statuses),
+            ("oldest unreplicated object", oldest),
+            ("tolerated age", format!("{tolerated:?}")),
+            ("replicated in time", if self.is_behind { "NO" } else { "yes" }.to_owned()),
         ] {
             let _ = writeln!(page, "| {name} | {value} |");
         }
@@ -265,11 +268,11 @@ impl Source {
         }
         let _ = writeln!(
             page,
-            "\n### Not replicated\n\n| object | of | in the replica | status |\n|---|---|---|---|"
+            "\n### Not replicated\n\n| object | last modified | in the replica | status |\n|---|---|---|---|"
         );
         for late in &self.unreplicated_objects {
             let of = late.last_modified.as_deref().unwrap_or("unknown");
-            let there = if late.is_outdated { "older, or of another length" } else { "absent" };
+            let there = if late.is_outdated { "older or of another length" } else { "absent" };
             let status = late.replication_status.map_or_else(String::new, in_words);
             let _ = writeln!(page, "| {} | {of} | {there} | {status} |", code(&late.object));
         }
@@ -293,17 +296,17 @@ impl Late {
     }
 }
 
-/// A status as people read it: `not told`.
+/// Returns a status in words, such as `not told`.
 fn in_words(status: &str) -> String {
     status.replace('-', " ")
 }
 
-/// A name of others, in a cell of a table.
+/// Returns an untrusted name as code in a table cell.
 fn code(text: &str) -> String {
     format!("`{}`", plain(text).replace('`', "'"))
 }
 
-/// Text of others that cannot end a cell, a line or a page.
+/// Escapes untrusted text so that it cannot end a cell, a line or a page.
 fn plain(text: &str) -> String {
     let escaped: String = text
         .chars()
@@ -317,12 +320,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_others_stay_in_their_cells() {
+    fn untrusted_names_stay_in_their_cells() {
         assert_eq!(code("s3://b/a|b`c\n<x>"), "`s3://b/a\\|b'c\\u{a}&lt;x>`");
     }
 
     #[test]
-    fn times_are_of_the_utc() {
+    fn times_are_in_utc() {
         assert_eq!(
             time(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
             "2023-11-14T22:13:20Z"

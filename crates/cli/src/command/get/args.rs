@@ -14,30 +14,31 @@ Examples:
   sealwax get s3://bucket-west/2026/report.pdf report.pdf \\
       --region us-west-2 --replica-of bucket-east";
 
-/// Read an object and open it.
+/// Download and decrypt an object, or a folder of objects.
 ///
-/// FILE appears, or is replaced, only when all of the object has verified. With `-`, each piece of the plaintext is
-/// written once it has verified; that nothing is missing is known only when the command exits with 0.
+/// FILE is created or replaced only after the whole object has been verified. With `-`, each piece
+/// of the plaintext is written after it has been verified; the output is complete only if the
+/// command exits with 0.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct GetArgs {
-    /// What to read; with --recursive, a folder: keys that begin with PREFIX and a slash
+    /// Object; with --recursive, a folder (all keys that begin with PREFIX/)
     #[arg(value_name = "s3://BUCKET/KEY|PREFIX")]
     pub(crate) from: Prefix,
 
-    /// Where to write it: a file, or a folder, which is made if need be; `-` is standard output
+    /// Destination: a file, a folder (created if missing), or `-` for standard output
     #[arg(value_name = "FILE|-")]
     pub(crate) file: PathBuf,
 
-    /// Refuse the object unless its encryption context has this pair; repeatable
+    /// Require this pair in the encryption context; repeatable
     #[arg(short = 'c', long = "context", value_name = "NAME=VALUE")]
     pub(crate) context: Vec<Pair>,
 
-    /// Read this version
+    /// Version of the object
     #[arg(long, value_name = "ID")]
     pub(crate) version_id: Option<String>,
 
-    /// Pass an object through that is not encrypted by any client, instead of refusing it
+    /// Accept an object without client-side encryption, and copy it unchanged
     #[arg(long, conflicts_with = "context")]
     pub(crate) pass_unencrypted: bool,
 
@@ -47,10 +48,11 @@ pub(crate) struct GetArgs {
     #[command(flatten)]
     pub(crate) folders: FolderArgs,
 
-    /// Write an object of the S3 Encryption Client to standard output before it is verified, whatever its length
+    /// Write an object of the S3 Encryption Client to standard output before it is verified
     ///
-    /// Its only tag is at its end. Without this option up to 64 MiB are held back until then, and a longer object is only
-    /// read into a file. With it, nothing of the output must be used before the command has exited with 0.
+    /// Its only authentication tag is at its end. Without this option, up to 64 MiB are held back
+    /// until it is verified, and a longer object requires a file. With it, don't use the output
+    /// before the command has exited with 0.
     #[arg(long, help_heading = "S3 Encryption Client")]
     pub(crate) release_unverified: bool,
 

@@ -22,22 +22,22 @@ use crate::{
     terminal_text::Counted,
 };
 
-/// Parts that may be in memory at once, over all objects: as those that are put.
+/// Memory budget for parts of all objects, in bytes; the same as for uploads.
 const BUDGET: usize = 128 << 20;
-/// What one object may have of it: so many parts of it are fetched at once.
+/// Maximum share of one object, in bytes; it limits the number of its parallel part requests.
 const MAX_OF_ONE: u64 = 64 << 20;
-/// The budget's unit.
+/// Unit of the budget, in bytes.
 const UNIT: u64 = 64 << 10;
 
-/// Opens the objects of a folder.
+/// Downloads and decrypts the objects of a folder.
 pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure> {
     if is_standard_stream(&args.file) {
         return Err(Failure::usage(
-            "a folder is not written to standard output: `sealwax cat` takes several objects",
+            "cannot write a folder to standard output: use `sealwax cat` for several objects",
         ));
     }
     if args.version_id.is_some() {
-        return Err(Failure::usage("--version-id is of one object"));
+        return Err(Failure::usage("--version-id requires a single object"));
     }
     let from = args.from.clone().into_folder();
     let keyring = session.keyrings().reading(args.reader.clone()).await?;
@@ -64,7 +64,10 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         session.say(text_of(&from, &getter.args, &summary));
     }
     let stopped = |signal| {
-        Failure::stopped(signal, "the others were not written; once more with --skip-unchanged")
+        Failure::stopped(
+            signal,
+            "the remaining files were not written; rerun with --skip-unchanged to continue",
+        )
     };
     done.map_err(stopped)??;
     summary.some("object", &from)?;
@@ -77,7 +80,7 @@ fn text_of(from: &Prefix, args: &GetArgs, summary: &Summary) -> String {
     format!("{verb} {objects} of {from} in {} ({bytes}){summary}", args.file.display())
 }
 
-/// Gets objects by one client.
+/// Downloads objects with one client.
 struct Getter {
     client: SealedClient,
     context: EncryptionContext,
@@ -88,14 +91,14 @@ struct Getter {
 impl Getter {
     async fn get(&self, object: &ListedObject, relative: &str) -> Result<Outcome, Failure> {
         let uri: S3Uri = object.to_string().parse().map_err(Failure::usage)?;
-        // What stands for a folder in some tools.
+        // Some tools represent a folder by an empty object.
         if relative.ends_with('/') && object.size == Some(0) {
-            return Ok(Outcome::Unchanged(format!("an empty folder: {uri}")));
+            return Ok(Outcome::Unchanged(format!("skipped {uri}: a folder marker")));
         }
         let path = local_files::inside(&self.args.file, relative).map_err(Failure::other)?;
         let len = object.size.and_then(geometry::plaintext_len);
         if self.args.folders.skip_unchanged && self.is_there(&uri, object, len, &path).await? {
-            return Ok(Outcome::Unchanged(format!("unchanged: {}", path.display())));
+            return Ok(Outcome::Unchanged(format!("skipped {}: unchanged", path.display())));
         }
         if self.args.folders.dry_run {
             return Ok(Outcome::Done(
@@ -112,7 +115,7 @@ impl Getter {
             let path = path.clone();
             let set = tokio::task::spawn_blocking(move || mtime::set(&path, modified)).await;
             set.map_err(Failure::other)?
-                .map_err(|error| Failure::io("cannot set the time of its file", error))?;
+                .map_err(|error| Failure::io("cannot set the file's modification time", error))?;
         }
         let text = format!(
             "opened {uri} as {} ({})",
@@ -122,7 +125,7 @@ impl Getter {
         Ok(Outcome::Done(text, info.plaintext_len()))
     }
 
-    /// Whether there is a file just as this object would give, as far as metadata tells.
+    /// `true` if metadata says that the file is identical to the object's plaintext.
     async fn is_there(
         &self,
         uri: &S3Uri,
@@ -146,7 +149,7 @@ impl Getter {
     }
 }
 
-/// When the object was stored, for want of the time of a file.
+/// Returns the object's `Last-Modified` time, for objects without `mtime`.
 fn time(object: &ListedObject) -> Option<SystemTime> {
     object.last_modified.and_then(|time| time.try_into().ok())
 }

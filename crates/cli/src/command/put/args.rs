@@ -15,33 +15,36 @@ Examples:
       -c tenant=acme
   pg_dump shop | sealwax put - s3://bucket/shop.dump --key \"$KEY\"
   sealwax put folder s3://bucket/backup/ --recursive --skip-unchanged --exclude '*.tmp' --key \"$KEY\"
-  sealwax put disk.img s3://bucket/disk.img --key \"$KEY\" --resume   # after a crash, once more";
+  sealwax put disk.img s3://bucket/disk.img --key \"$KEY\" --resume   # rerun it after a crash";
 
-/// Seal a file, or standard input, and store it.
+/// Encrypt and upload a file, standard input or a folder.
 ///
-/// Nothing becomes visible in S3 before all of it is stored. An interrupted upload is aborted, but for --resume.
+/// The object becomes visible in S3 only when it is complete. An interrupted upload is aborted,
+/// unless --resume is given.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct PutArgs {
-    /// What to seal: a file, several, or with --recursive folders; `-` is standard input
+    /// Files, folders with --recursive, or `-` for standard input
     #[arg(value_name = "FILE|-", required = true)]
     pub(crate) files: Vec<PathBuf>,
 
-    /// Where to store it; the name of the file is added to what ends with a slash
+    /// Destination; if it ends with a slash, the file's name is appended
     #[arg(value_name = "s3://BUCKET/KEY|PREFIX", required = true)]
     pub(crate) to: Prefix,
 
-    /// KMS key to wrap the data key under; repeatable, for keys in several Regions. The first one generates it
+    /// KMS key to wrap the data key under; repeatable, for keys in several Regions. The first one
+    /// generates the data key
     #[arg(long = "key", value_name = "ARN")]
     pub(crate) keys: Vec<KmsKeyArn>,
 
-    /// Encryption context: what the object is bound to, in clear; repeatable
+    /// Pair of the encryption context that the object is bound to; repeatable
     ///
-    /// It is stored in clear and appears in CloudTrail: no personal data, no secrets.
+    /// It is stored in clear and appears in CloudTrail, so it must not contain personal data or
+    /// secrets.
     #[arg(short = 'c', long = "context", value_name = "NAME=VALUE")]
     pub(crate) context: Vec<Pair>,
 
-    /// The object's own metadata, in clear; repeatable
+    /// Pair of user-defined metadata, stored in clear; repeatable
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) metadata: Vec<Pair>,
 
@@ -49,38 +52,40 @@ pub(crate) struct PutArgs {
     #[arg(long, value_name = "TYPE")]
     pub(crate) content_type: Option<String>,
 
-    /// Store the object if so many of its keys can be had: those of Regions that are down are recorded as missing, for a
-    /// later `sealwax rewrap --add`
+    /// Minimum number of wrapping keys that must be available; keys of unavailable Regions are
+    /// recorded as missing, for a later `sealwax rewrap --add` [default: all]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) at_least: Option<u8>,
 
-    /// Fail if there is an object already
+    /// Fail if the object already exists
     #[arg(long)]
     pub(crate) no_overwrite: bool,
 
-    /// Write this format
+    /// Format of the object
     #[arg(long, value_enum, default_value = "native", help_heading = "S3 Encryption Client")]
     pub(crate) format: FormatArg,
 
-    /// Store the wrapped data key in an instruction file beside the object, where there is none yet
+    /// Store the encrypted data key in an instruction file beside the object, which must not exist
+    /// yet
     #[arg(long, help_heading = "S3 Encryption Client")]
     pub(crate) instruction_file: bool,
 
     #[command(flatten)]
     pub(crate) raw: RawKeyArgs,
 
-    /// If the upload is interrupted, keep it: the same command again sends what is missing
+    /// Keep an interrupted upload, so that the same command resumes it
     ///
-    /// Its state is kept in a file that holds no plaintext and no plaintext key. Source, destination, encryption context
-    /// and wrapping keys must be the same again, and the file must not have changed; metadata and Content-Type stay those
-    /// of the first run. To resume, KMS must let the caller decrypt under one of the keys. An interrupted upload costs
-    /// storage until it is resumed, or given up by `sealwax uploads abort`.
+    /// The state file contains no plaintext and no plaintext key. Source, destination, encryption
+    /// context and wrapping keys must be the same, and the file must not have changed. Metadata and
+    /// Content-Type are those of the first run. To resume, the caller needs kms:Decrypt on one of
+    /// the keys. An interrupted upload costs storage until it is resumed, or aborted by
+    /// `sealwax uploads abort`.
     #[arg(long, help_heading = "Interrupted uploads")]
     pub(crate) resume: bool,
 
-    /// Keep the state in this file, instead of one in the user's state directory
+    /// State file [default: a file in the user's state directory]
     ///
-    /// That is `$XDG_STATE_HOME/sealwax`, else `~/.local/state/sealwax`.
+    /// The state directory is `$XDG_STATE_HOME/sealwax`, else `~/.local/state/sealwax`.
     #[arg(long, value_name = "PATH", requires = "resume", help_heading = "Interrupted uploads")]
     pub(crate) state_file: Option<PathBuf>,
 

@@ -31,7 +31,7 @@ use crate::{
     terminal_text::Counted,
 };
 
-/// Seals files, and stores them under the prefix.
+/// Encrypts and uploads files under the prefix.
 pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure> {
     check(&args)?;
     let keyring = session.keyrings().writing(args.keys.clone(), args.at_least)?;
@@ -42,7 +42,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         keyring,
         args,
     });
-    // One client, and so one memory budget for all.
+    // One client, so that all files share one memory budget.
     let args = &putter.args;
     let mut seen = (args.files.len() > 1).then(HashSet::new);
     let files = local_files::files(args.files.clone()).try_filter(|found: &Found| {
@@ -53,12 +53,13 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         })
     });
     let files = files.and_then(|found: Found| {
-        // Two files of one name must not overwrite each other's object.
+        // Two files with the same name must not overwrite each other's object.
         let mut is_new =
             |file: &LocalFile| seen.as_mut().is_none_or(|seen| seen.insert(file.relative.clone()));
         std::future::ready(Ok(match found {
             Ok(file) if !is_new(&file) => {
-                let reason = format!("another file is {}{} already", to, file.relative);
+                let reason =
+                    format!("another file has the same destination {}{}", to, file.relative);
                 Err(Unfit::of(file, reason))
             }
             found => found,
@@ -73,7 +74,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
                 }
                 Ok(LocalFile { path, relative }) => {
                     let put = async {
-                        // A single file goes where it is said, under any name.
+                        // A single file can have any destination.
                         let args = &putter.args;
                         let uri = match args.files.len() == 1 && !args.folders.recursive {
                             true => destination(args)?,
@@ -91,7 +92,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     let mut counts = Summary::default();
     let done =
         unless_stopped(counts.run(session, files, args.folders.concurrency.into(), put)).await;
-    // A second signal ends the wait for the aborts of the uploads.
+    // A second signal ends the wait until the uploads are aborted.
     let settled = unless_stopped(putter.client.settle()).await;
     let verb = if args.folders.dry_run { "would seal" } else { "sealed" };
     let (files, bytes) = (Counted(counts.done, "file"), Counted(counts.bytes, "byte"));
@@ -99,7 +100,10 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         session.say(format!("{verb} {files} under {to} ({bytes}){counts}"));
     }
     let stopped = |signal| {
-        Failure::stopped(signal, "the others were not stored; once more with --skip-unchanged")
+        Failure::stopped(
+            signal,
+            "the remaining files were not uploaded; rerun with --skip-unchanged to continue",
+        )
     };
     settled.and(done).map_err(stopped)??;
     counts.some("file", args.files[0].display())?;
@@ -108,27 +112,30 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
 
 fn check(args: &PutArgs) -> Result<(), Failure> {
     if args.files.iter().any(|file| is_standard_stream(file)) {
-        return Err(Failure::usage("standard input is put by itself"));
+        return Err(Failure::usage(
+            "standard input cannot be combined with other files or --recursive",
+        ));
     }
     if args.format != FormatArg::Native || args.instruction_file || !args.raw.is_empty() {
-        return Err(Failure::usage("several files are put in Sealwax's own format"));
+        return Err(Failure::usage("several files require --format native"));
     }
     if args.state_file.is_some() {
         return Err(Failure::usage(
-            "--state-file is of one file: without it, each file has its own in the state directory",
+            "--state-file requires a single file: omit it to keep state files in the state directory",
         ));
     }
     if let Some(folder) = args.files.iter().find(|file| file.is_dir() && !args.folders.recursive) {
         return Err(is_a_folder(folder));
     }
     if args.files.len() > 1 && !args.to.is_folder() {
-        let failure = Failure::usage(format!("several files go into a folder: {}/", args.to));
-        return Err(failure.advise("end the destination with a slash"));
+        let failure =
+            Failure::usage(format!("several files require a folder as destination: {}/", args.to));
+        return Err(failure.advise("append a slash to the destination"));
     }
     Ok(())
 }
 
-/// Puts files by one client.
+/// Uploads files with one client.
 struct Putter {
     client: SealedClient,
     keyring: Arc<dyn Keyring>,
@@ -139,14 +146,14 @@ struct Putter {
 impl Putter {
     async fn put(&self, path: &Path, uri: &S3Uri) -> Result<Outcome, Failure> {
         let folders = &self.args.folders;
-        let unreadable = |error| Failure::io("cannot look at it", error);
+        let unreadable = |error| Failure::io("cannot read the file's metadata", error);
         let (owned, looked_at) = (path.to_owned(), fs::metadata);
         let metadata =
             tokio::task::spawn_blocking(move || looked_at(owned)).await.map_err(Failure::other)?;
         let metadata = metadata.map_err(unreadable)?;
         let modified = metadata.modified().ok();
         if folders.skip_unchanged && self.is_there(uri, metadata.len(), modified).await? {
-            return Ok(Outcome::Unchanged(format!("unchanged: {}", path.display())));
+            return Ok(Outcome::Unchanged(format!("skipped {}: unchanged", path.display())));
         }
         if folders.dry_run {
             return Ok(Outcome::Done(
@@ -182,7 +189,7 @@ impl Putter {
         state_directory::path_for(path, uri)
     }
 
-    /// Whether there is an object just as this file would be put, as far as metadata tells.
+    /// `true` if metadata says that the object is identical to what this put would store.
     async fn is_there(
         &self,
         uri: &S3Uri,

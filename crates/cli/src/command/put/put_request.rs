@@ -1,4 +1,4 @@
-//! The request of a put: destination, metadata and result, of one file or of many.
+//! Request of a put: destination, metadata and result, for one file or many.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -12,16 +12,16 @@ use crate::{
     terminal_text::Counted,
 };
 
-/// An object was not stored: perhaps because there is one.
+/// Returns the failure of a put, with advice if the object already exists.
 pub(super) fn not_stored(error: Error, no_overwrite: bool) -> Failure {
     match error.kind() {
         ErrorKind::Conflict if no_overwrite => Failure::from(error)
-            .advise("leave --no-overwrite out to replace what is there, or choose another key"),
+            .advise("omit --no-overwrite to replace the object, or choose another key"),
         _ => error.into(),
     }
 }
 
-/// Where a single file goes.
+/// Returns the destination of a single file.
 pub(super) fn destination(args: &PutArgs) -> Result<S3Uri, Failure> {
     let file = &args.files[0];
     if file.is_dir() {
@@ -35,14 +35,14 @@ pub(super) fn destination(args: &PutArgs) -> Result<S3Uri, Failure> {
 
 pub(super) fn is_a_folder(file: &Path) -> Failure {
     let error = format!("{} is a directory", file.display());
-    Failure::new(Exit::Failed, error, "give --recursive to put what is in it")
+    Failure::new(Exit::Failed, error, "pass --recursive to upload its contents")
 }
 
 pub(super) fn with_metadata(mut put: Put, pairs: Vec<Pair>) -> Result<Put, Failure> {
     let mut names = BTreeSet::new();
     for Pair { name, value } in pairs {
         if !names.insert(name.clone()) {
-            return Err(Failure::usage(format!("the metadata name {name:?} is given twice")));
+            return Err(Failure::usage(format!("duplicate metadata name {name:?}")));
         }
         put = put.metadata(name, value);
     }

@@ -1,4 +1,4 @@
-//! A put that can be gone on with: where its state is, and what can be done where it failed.
+//! Resumable put: its state file, and next steps after a failure.
 
 use std::path::{Path, PathBuf};
 
@@ -12,17 +12,17 @@ use crate::{
     terminal_text::{Counted, command_line, this_command_line},
 };
 
-/// Where the state of an upload is kept.
+/// State file of an upload.
 #[derive(Debug)]
 pub(super) struct ResumablePut {
     state_file: PathBuf,
 }
 
 impl ResumablePut {
-    /// Keeps the state of the upload of `file` to `uri` in `state_file`, else in the user's state directory.
+    /// Uses `state_file` for the upload of `file` to `uri`, else a file in the state directory.
     ///
     /// # Errors
-    /// There is no place to keep it.
+    /// There is no state directory.
     pub(super) fn new(
         file: &Path,
         uri: &S3Uri,
@@ -35,26 +35,26 @@ impl ResumablePut {
         Ok(Self { state_file })
     }
 
-    /// The state file, which need not exist.
+    /// Returns the state file, which may not exist.
     pub(super) fn state_file(&self) -> &Path {
         &self.state_file
     }
 
-    /// A signal ended the put; says how to go on or to give up, if there is anything to go on with.
+    /// Returns the failure of an interrupted put, with commands to resume or abort the upload.
     pub(super) async fn stopped(&self, session: &Session, uri: &S3Uri, signal: Signal) -> Failure {
         match self.unfinished().await {
-            None => Failure::stopped(signal, format!("nothing of the upload to {uri} is kept")),
+            None => Failure::stopped(signal, format!("no state of the upload to {uri} was kept")),
             Some(upload) => {
                 let failure = Failure::stopped(
                     signal,
-                    format!("the upload to {uri} is kept, with {}", stored(&upload)),
+                    format!("the upload to {uri} can be resumed: {}", stored(&upload)),
                 );
                 self.with_give_up(session, failure.step("to resume", this_command_line()), &upload)
             }
         }
     }
 
-    /// The put failed; says how to go on, to begin anew or to give up, if there is anything to go on with.
+    /// Returns the failure of a failed put, with commands to resume, restart or abort the upload.
     pub(super) async fn failed(&self, session: &Session, error: sealwax_s3::Error) -> Failure {
         let kind = error.kind();
         let failure = Failure::from(error);
@@ -63,22 +63,23 @@ impl ResumablePut {
         match kind {
             ErrorKind::Locked => failure,
             ErrorKind::UploadNotFound => {
-                let failure = failure.advise(
-                    "nothing of it is left to go on with: delete its state file and begin anew",
-                );
+                let failure = failure
+                    .advise("delete the state file and start again: the upload no longer exists");
                 failure.step(
-                    "to begin anew",
+                    "to start again",
                     format!("{} && {again}", command_line(["rm".as_ref(), self.os()])),
                 )
             }
             ErrorKind::SourceChanged => {
-                let failure = failure
-                    .advise("bring the file back as it was, or give this upload up and begin anew");
-                failure
-                    .step("to begin anew", format!("{} && {again}", self.give_up(session, &upload)))
+                let failure =
+                    failure.advise("restore the file, or abort this upload and start again");
+                failure.step(
+                    "to start again",
+                    format!("{} && {again}", self.give_up(session, &upload)),
+                )
             }
             ErrorKind::StateFileMismatch => self.with_give_up(session, failure, &upload),
-            // The condition will not hold the next time either.
+            // The condition would fail again.
             ErrorKind::Conflict => self.with_give_up(session, failure, &upload),
             _ => self.with_give_up(session, failure.step("to resume", again), &upload),
         }
@@ -94,7 +95,7 @@ impl ResumablePut {
         failure: Failure,
         upload: &UnfinishedUpload,
     ) -> Failure {
-        failure.step("to give up", self.give_up(session, upload))
+        failure.step("to abort", self.give_up(session, upload))
     }
 
     fn give_up(&self, session: &Session, upload: &UnfinishedUpload) -> String {
@@ -113,7 +114,7 @@ impl ResumablePut {
     }
 }
 
-/// How much of an upload is stored.
+/// Returns the stored share of an upload, in words.
 pub(super) fn stored(upload: &UnfinishedUpload) -> String {
     let (parts, all) = (upload.stored_parts(), Counted(upload.parts(), "part"));
     format!(

@@ -17,20 +17,21 @@ Examples:
   sealwax rewrap s3://bucket/new/name --add \"$KEY\" --accept-place bucket/old/name
   sealwax rewrap s3://bucket/2026/report.pdf --local-key archive.key --add local:archive-2026
 
-Many objects; without --apply, it is said what would be done, and nothing is changed:
+Many objects; without --apply, this prints what would be done and changes nothing:
   sealwax rewrap s3://bucket/2026/ --recursive --add \"$WEST_KEY\"
   sealwax rewrap s3://bucket/2026/ --recursive --add \"$WEST_KEY\" --apply
   sealwax rewrap s3://bucket --inventory s3://inventories/bucket/daily/2026-11-23T00-00Z/manifest.json \\
       --add \"$NEW_KEY\" --remove \"$OLD_KEY\" --save-plan retire.plan
   sealwax rewrap --plan retire.plan --apply --kms-calls-per-second 2000";
 
-/// Wrap the data keys of objects anew; the bodies stay as they are.
+/// Change the wrapping keys of objects, without changing their bodies.
 ///
-/// The new metadata lands by a copy inside S3, on the condition that the object did not change meanwhile. In a versioned
-/// bucket older versions keep their keys. An object of the S3 Encryption Client has one wrapping key: use --replace or
-/// --refresh.
+/// S3 copies the object onto itself with the new metadata, on condition that it has not changed
+/// since. In a versioned bucket, older versions keep their keys. An object of the S3 Encryption
+/// Client has one wrapping key: use --replace or --refresh.
 ///
-/// One object is rewrapped at once. Of many, it is said what would be done, until --apply is given.
+/// A single object is rewrapped immediately. For many objects, the command prints what would be
+/// done until --apply is given.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
@@ -39,35 +40,36 @@ Many objects; without --apply, it is said what would be done, and nothing is cha
     group = ArgGroup::new("bulk").args(["recursive", "versions", "inventory", "stdin", "plan"]).multiple(true),
 )]
 pub(crate) struct RewrapArgs {
-    /// What to rewrap; with one of the options for many objects, what the keys begin with
+    /// Object; with an option for many objects, prefix of the keys
     #[arg(value_name = "s3://BUCKET/KEY|/PREFIX", required_unless_present = "plan")]
     pub(crate) prefix: Option<Prefix>,
 
-    /// Wrap the data key under this KMS key too, or the key of --local-key; repeatable
+    /// Add this KMS key or local key; repeatable
     #[arg(long, value_name = "ARN|local:NAME")]
     pub(crate) add: Vec<WrapKey>,
 
-    /// Wrap the data key under this key, and drop all that are not named so; repeatable
+    /// Use this key, and remove all keys that are not named by --replace; repeatable
     #[arg(long, value_name = "ARN|local:NAME", conflicts_with_all = ["add", "remove", "refresh"])]
     pub(crate) replace: Vec<WrapKey>,
 
-    /// Wrap the data key anew under the newest material of the same KMS keys, where KMS has rotated them
+    /// Rewrap under the current key material of the same KMS keys, after a rotation
     #[arg(long)]
     pub(crate) refresh: bool,
 
-    /// Store the new keys in a sidecar beside the object, which stays as it is: always, or where it is locked or archived
-    /// (`needed`). Only readers with --sidecars find them
+    /// Store the new keys in a sidecar beside the unchanged object: always, or only if the object
+    /// is locked or archived (`needed`). Only readers with --sidecars find them
     #[arg(
         long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_value = "never",
         default_missing_value = "always", conflicts_with = "plan",
     )]
     pub(crate) to_sidecar: SidecarWhen,
 
-    /// Drop this key, unless it is the last one; repeatable, and done after --add
+    /// Remove this key, unless it is the last one; repeatable, and done after --add
     #[arg(long, value_name = "ARN|local:NAME")]
     pub(crate) remove: Vec<WrapKey>,
 
-    /// Accept wrapped keys that are bound to this place: the object was moved from there on purpose; repeatable
+    /// Accept wrapped keys bound to this place, from which the object was moved deliberately;
+    /// repeatable
     #[arg(long, value_name = "BUCKET/KEY", value_parser = place, conflicts_with = "bulk")]
     pub(crate) accept_place: Vec<String>,
 
@@ -81,7 +83,7 @@ pub(crate) struct RewrapArgs {
     pub(crate) s3ec: S3ecArgs,
 }
 
-/// When new keys are stored in a sidecar.
+/// Condition under which new keys are stored in a sidecar.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SidecarWhen {
@@ -101,59 +103,62 @@ impl From<SidecarWhen> for KeyStorage {
     }
 }
 
-/// How many objects are rewrapped.
+/// Arguments of a bulk rewrap.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Many objects")]
 pub(crate) struct BulkArgs {
-    /// All objects whose keys begin so
+    /// All objects under the prefix
     #[arg(short, long, conflicts_with_all = ["inventory", "stdin", "plan"])]
     pub(crate) recursive: bool,
 
-    /// All of their versions: those that are not the newest are reported, for S3 cannot change them
+    /// All versions under the prefix; older versions are only reported, because S3 cannot change
+    /// them
     #[arg(long, conflicts_with_all = ["inventory", "stdin", "plan"])]
     pub(crate) versions: bool,
 
-    /// Those of an S3 Inventory: its `manifest.json`, in S3 or in a local directory; objects of other prefixes are left out
+    /// Objects of an S3 Inventory: its `manifest.json`, in S3 or a local directory; objects with
+    /// another prefix are skipped
     #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["stdin", "plan"])]
     pub(crate) inventory: Option<ManifestLocation>,
 
-    /// Those that standard input names, a line each: a key of the bucket, `s3://BUCKET/KEY`, or JSON with `key` and perhaps
-    /// `version_id`
+    /// Objects that standard input lists, one a line: a key, `s3://BUCKET/KEY`, or JSON with `key`
+    /// and optionally `version_id`
     #[arg(long, conflicts_with = "plan")]
     pub(crate) stdin: bool,
 
-    /// Those of a plan, which also says what to change, and with which keys to read
+    /// Objects of a plan, which also contains the key changes and the keys to read with
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prefix", "edit", "keys", "accounts", "save_plan"])]
     pub(crate) plan: Option<PathBuf>,
 
-    /// Write what would be done to this file: the plan
+    /// Write the plan to this file
     #[arg(long, value_name = "FILE", requires = "bulk", conflicts_with = "apply")]
     pub(crate) save_plan: Option<PathBuf>,
 
-    /// Do it
+    /// Rewrap the objects
     #[arg(long, requires = "bulk")]
     pub(crate) apply: bool,
 
-    /// Keep the journal in this file, instead of one in the user's state directory
+    /// Journal file [default: a file in the user's state directory]
     ///
-    /// After a crash or an interrupt, the same command again goes on where it stopped. The file in the state directory, which
-    /// is `$XDG_STATE_HOME/sealwax`, else `~/.local/state/sealwax`, is deleted when all objects are done.
+    /// After a crash or an interrupt, the same command resumes the job. A journal in the state
+    /// directory (`$XDG_STATE_HOME/sealwax`, else `~/.local/state/sealwax`) is deleted when all
+    /// objects are done.
     #[arg(long, value_name = "PATH", requires = "apply")]
     pub(crate) journal: Option<PathBuf>,
 
-    /// Work on so many objects at once, at most: fewer at first, and fewer when S3 or KMS asks to slow down
+    /// Maximum number of objects in parallel; it starts lower, and drops when S3 or KMS throttles
     #[arg(long, value_name = "NUMBER", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) concurrency: u16,
 
-    /// Call KMS at most so often a second, in each Region
+    /// Maximum KMS calls per second in each Region
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) kms_calls_per_second: Option<u32>,
 
-    /// Estimate time and cost with these prices and quotas: a JSON file
+    /// JSON file with prices and quotas, for the estimate of time and cost
     #[arg(long, value_name = "FILE", requires = "bulk", conflicts_with = "apply")]
     pub(crate) prices: Option<PathBuf>,
 
-    /// Print one JSON object a line, the counts last
+    /// Print one JSON object per line, the counts last
     #[arg(long, requires = "bulk")]
     pub(crate) json: bool,
 }

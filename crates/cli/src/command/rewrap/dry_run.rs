@@ -4,11 +4,14 @@ use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
 };
 
-use sealwax_jobs::rewrap::{Action, PlannedObject, Planning, PriceTable, Stop};
-use sealwax_s3::Rewrapper;
+use futures_util::TryStreamExt as _;
+use sealwax_jobs::{
+    CancellationToken, Summary as _,
+    rewrap::{Action, Plan, PlanSummary, PriceTable},
+};
+use sealwax_s3::{Error, Rewrapper};
 
 use super::{
     args::BulkArgs,
@@ -23,7 +26,7 @@ use crate::{
     terminal_text::Counted,
 };
 
-/// Says what would be done, and writes that to a plan if one is wanted.
+/// Prints what would be done, and writes the plan if one is requested.
 pub(super) async fn dry_run(
     session: &Session,
     rewrapper: &Rewrapper,
@@ -42,33 +45,28 @@ pub(super) async fn dry_run(
     let (source, name) = (bulk.source(), bulk.listing_name(prefix));
     let progress = session.job_progress(None);
     let counting = progress.count(|| source.list_again(rewrapper.s3(), prefix));
-    let impossible = Arc::new(Mutex::new(Vec::new()));
-    let (mut lines, stop) = (Output::new(bulk.json), Stop::new());
-    let planning = Planning::new(rewrapper.clone())
+    let (mut impossible, mut lines) = (Vec::new(), Output::new(bulk.json));
+    let cancellation = CancellationToken::new();
+    let planning = Plan::new(rewrapper.clone())
         .concurrency(bulk.concurrency.into())
         .prices(prices)
-        .settings(settings.to_json());
-    let planning = planning.stop(stop.clone()).on_object({
-        let (progress, impossible) = (progress.clone(), Arc::clone(&impossible));
-        let mut failed = 0;
-        move |object: &PlannedObject| {
-            failed += u64::from(matches!(object.action, Action::Impossible { .. }));
-            progress.one_more(failed);
-            progress.suspend(|| lines.planned(object));
-            let mut impossible = impossible.lock().unwrap_or_else(PoisonError::into_inner);
+        .settings(settings.to_json())
+        .cancellation(cancellation.clone());
+    let mut outcomes = planning.run(source.list(rewrapper.s3(), prefix), name, output);
+    let work = async {
+        while let Some(object) = outcomes.try_next().await? {
+            progress.one_more(outcomes.summary().failed());
+            progress.suspend(|| lines.planned(&object));
             if matches!(object.action, Action::Impossible { .. }) && impossible.len() < SHOWN {
-                impossible.push(object.clone());
+                impossible.push(object);
             }
         }
-    });
-    let planned =
-        asked_to_stop(planning.send(source.list(rewrapper.s3(), prefix), name, output), || {
-            stop.stop();
-        })
-        .await;
+        Ok::<PlanSummary, Error>(outcomes.summary().clone())
+    };
+    let planned = asked_to_stop(work, || cancellation.cancel()).await;
     drop(counting);
     progress.end();
-    let consequence = "nothing was changed, and there is no plan";
+    let consequence = "nothing was changed, and no plan was written";
     let (summary, signal) = planned.map_err(|signal| Failure::stopped(signal, consequence))?;
     if let Some(signal) = signal {
         return Err(Failure::stopped(signal, consequence));
@@ -76,24 +74,21 @@ pub(super) async fn dry_run(
     let summary = summary?;
     if let Some(plan) = plan {
         let path = plan.finish()?;
-        session.say(format!("the plan is in {}: nothing was changed", path.display()));
+        session.say(format!("wrote the plan to {}; nothing was changed", path.display()));
     } else {
-        session.say("nothing was changed: --apply does it");
+        session.say("nothing was changed; pass --apply to rewrap");
     }
-    let impossible =
-        std::mem::take(&mut *impossible.lock().unwrap_or_else(PoisonError::into_inner));
     Output::new(bulk.json).summary(&summary, &impossible)?;
-    let failed = summary.impossible.values().sum();
-    let all = summary.objects;
+    let (failed, all) = (summary.failed(), summary.objects());
     check_any(all)?;
     Failure::of_many(
         failed,
         all,
-        format!("{failed} of {} cannot be rewrapped as they are", Counted(all, "object")),
+        format!("{failed} of {} cannot be rewrapped", Counted(all, "object")),
     )
 }
 
-/// A plan that is not complete: it has its name only when it is.
+/// Plan that is being written; it gets its final name when it is complete.
 #[derive(Debug)]
 struct PartialPlan {
     file: File,
@@ -119,13 +114,13 @@ impl PartialPlan {
     }
 
     fn failed(&self, error: io::Error) -> Failure {
-        Failure::io(&format!("cannot write the plan {}", self.path.display()), error)
+        Failure::io(&format!("cannot write plan {}", self.path.display()), error)
     }
 }
 
 impl Drop for PartialPlan {
     fn drop(&mut self) {
-        // It is gone where the plan was finished.
+        // Fails if the plan was finished: it was renamed.
         let _ = fs::remove_file(&self.partial);
     }
 }
@@ -135,11 +130,11 @@ fn prices(path: Option<&Path>) -> Result<PriceTable, Failure> {
     let text = fs::read(path)
         .map_err(|error| Failure::io(&format!("cannot read {}", path.display()), error))?;
     serde_json::from_slice(&text).map_err(|error| {
-        let message = format!("{} is no table of prices: {error}", path.display());
+        let message = format!("cannot use price table {}: {error}", path.display());
         Failure::new(
             Exit::Usage,
             message,
-            "give a JSON object with the fields that `sealwax_jobs::rewrap::PriceTable` has",
+            "pass a JSON object with the price fields that the command's README lists",
         )
     })
 }

@@ -1,4 +1,4 @@
-//! Which objects are to be rewrapped, and how: as typed, or as a plan tells it.
+//! Settings of a bulk rewrap, from the command line or from a plan.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
     session::Session,
 };
 
-/// What a plan keeps beside the edits: all that makes it the same job again.
+/// Settings that a plan stores beside the key changes, so that it defines the same job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct JobSettings {
     pub(super) bucket: String,
@@ -33,7 +33,7 @@ pub(super) struct JobSettings {
 }
 
 impl JobSettings {
-    /// As typed.
+    /// Returns the settings of the command line.
     pub(super) fn new(
         session: &Session,
         bucket: &str,
@@ -53,16 +53,16 @@ impl JobSettings {
         }
     }
 
-    /// Those of a plan; the Region must be the session's.
+    /// Returns the settings of a plan, whose Region must be the session's.
     pub(super) fn of_plan(session: &Session, header: &PlanHeader) -> Result<Self, Failure> {
         let settings: Self = serde_json::from_value(Value::Object(header.settings.clone()))
             .map_err(|error| {
-                Failure::usage(format!("the plan was not made by this command: {error}"))
+                Failure::usage(format!("this command did not make the plan: {error}"))
             })?;
         if settings.region != session.region() {
             let message =
-                format!("the plan is of the Region {}, not {}", settings.region, session.region());
-            return Err(Failure::usage(message).advise("give the plan's Region by --region"));
+                format!("the plan is for Region {}, not {}", settings.region, session.region());
+            return Err(Failure::usage(message).advise("pass the plan's Region with --region"));
         }
         Ok(settings)
     }
@@ -74,7 +74,7 @@ impl JobSettings {
         }
     }
 
-    /// The session with these settings for places, and the keys to read with.
+    /// Returns the session with these settings, and the keys to read with.
     pub(super) fn applied(&self, session: &Session) -> Result<(Session, ReaderArgs), Failure> {
         let keys: Result<Vec<KmsKeyArn>, _> = self.keys.iter().map(|key| key.parse()).collect();
         let (keys, accounts) = (keys.map_err(Failure::usage)?, self.accounts.clone());
@@ -84,7 +84,7 @@ impl JobSettings {
     }
 }
 
-/// A rewrapper that makes these edits, and calls KMS at most so often.
+/// Returns a rewrapper for these key changes, with a limit on the rate of KMS calls.
 pub(super) async fn rewrapper(
     session: &Session,
     settings: &JobSettings,
@@ -104,12 +104,12 @@ pub(super) async fn rewrapper(
             KeyChange::Refresh => made.refresh_keys(),
             other => {
                 return Err(Failure::usage(format!(
-                    "this command does not make the edit {other:?}"
+                    "this command does not support the key change {other:?}"
                 )));
             }
         };
     }
-    // Intermediate keys are unwrapped once for many objects.
+    // The cache unwraps an intermediate key once for many objects.
     let client = session
         .client_builder_of(
             &settings.bucket,
@@ -120,7 +120,7 @@ pub(super) async fn rewrapper(
     Ok(client.rewrapper(made)?.key_storage(settings.to_sidecar.into()))
 }
 
-/// Whether objects are to be wrapped under the local key: those that are not yet have other keys.
+/// `true` if the change wraps data keys under the local key, so that objects may have other keys.
 fn adds_local(edit: &KeyChange) -> bool {
     let (KeyChange::Add(keys) | KeyChange::Replace(keys)) = edit else { return false };
     keys.iter().any(|name| matches!(WrapKey::of_name(name), Ok(WrapKey::Local(_))))

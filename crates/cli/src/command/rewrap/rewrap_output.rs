@@ -1,8 +1,9 @@
-//! What a rewrap of many objects prints.
+//! Output of a bulk rewrap.
 
 use std::io::{self, Write as _};
 
-use sealwax_jobs::rewrap::{Action, PlannedObject, Report, Summary, Tally, Verdict};
+use sealwax_jobs::rewrap::{Action, AppliedObject, PlanSummary, PlannedObject, RewrapSummary};
+use sealwax_s3::error_chain;
 use serde::Serialize;
 use serde_json::json;
 
@@ -13,10 +14,11 @@ use crate::{
     terminal_text::{Counted, Printable},
 };
 
-/// How many objects that cannot be rewrapped a dry run shows; the plan and the JSON have all of them.
+/// Maximum number of objects that cannot be rewrapped in a dry run's text; the plan and the JSON
+/// contain all of them.
 pub(super) const SHOWN: usize = 20;
 
-/// Standard output: in JSON everything, else what people need to see.
+/// Standard output: everything as JSON, or a summary as text.
 #[derive(Debug)]
 pub(super) struct Output {
     json: bool,
@@ -27,44 +29,44 @@ impl Output {
         Self { json }
     }
 
-    /// An object of a plan, in JSON.
+    /// Prints an object of a plan as JSON.
     pub(super) fn planned(&mut self, object: &PlannedObject) {
         if self.json {
             print(&text(object));
         }
     }
 
-    /// What became of an object: in words only where it failed.
-    pub(super) fn report(&mut self, report: &Report) {
+    /// Prints an object's outcome; as text, only if it failed.
+    pub(super) fn applied(&mut self, applied: &AppliedObject) {
         if self.json {
-            print(&text(report));
-        } else if !report.outcome.is_done() {
-            let what = if report.outcome == Verdict::Changed { "changed" } else { "failed" };
-            let why = report.why.as_deref().unwrap_or("for an unknown reason");
-            print(&format!("{what} {}: {}\n", Printable(&report.object), Printable(why)));
+            print(&text(applied));
+        } else if let Some(error) = applied.outcome.error() {
+            let (what, object) = (applied.outcome.name(), applied.object.to_string());
+            let why = error_chain(error);
+            print(&format!("{what} {}: {}\n", Printable(&object), Printable(&why)));
         }
     }
 
-    /// What a plan comes to.
+    /// Prints the summary of a plan.
     pub(super) fn summary(
         self,
-        summary: &Summary,
+        summary: &PlanSummary,
         impossible: &[PlannedObject],
     ) -> Result<(), Failure> {
         if self.json {
             return write(&text(&json!({ "summary": summary })));
         }
         let mut said = format!(
-            "{}: {} to rewrap, {} have the wanted keys\n",
+            "{}: {} to rewrap, {} already have the requested keys\n",
             Counted(summary.objects, "object"),
             summary.rewrap,
             summary.nothing
         );
         for (why, count) in &summary.skip {
-            said.push_str(&format!("  {count} left out: {why}\n"));
+            said.push_str(&format!("  {count} skipped: {why}\n"));
         }
         for (kind, count) in &summary.impossible {
-            said.push_str(&format!("  {count} cannot be rewrapped as they are: {kind}\n"));
+            said.push_str(&format!("  {count} cannot be rewrapped: {kind}\n"));
         }
         for object in impossible {
             if let Action::Impossible { why, .. } = &object.action {
@@ -78,26 +80,23 @@ impl Output {
         }
         if summary.rewrap > 0 {
             said.push_str(&format!(
-                "  data keys: {} re-encrypted inside KMS, {} by way of this process\n",
+                "  data keys: {} re-encrypted in KMS, {} decrypted and encrypted by this process\n",
                 summary.re_encrypt, summary.decrypt_encrypt
             ));
             said.push_str(&format!(
-                "  copies inside S3: {} by one call, {} in parts, {}; {}\n",
+                "  copies in S3: {} by CopyObject, {} by UploadPartCopy, {}; {}\n",
                 summary.copies,
                 summary.multipart_copies,
                 Counted(summary.sidecars, "sidecar"),
                 Counted(summary.bytes_copied, "byte"),
             ));
             for (region, calls) in &summary.kms_calls {
-                said.push_str(&format!(
-                    "  KMS in {region}: {}, at most\n",
-                    Counted(*calls, "call")
-                ));
+                said.push_str(&format!("  KMS in {region}: at most {}\n", Counted(*calls, "call")));
             }
         }
         let estimate = &summary.estimate;
         said.push_str(&format!(
-            "  about {:.0} s at the quotas, about {:.2} {} ({})\n",
+            "  estimate: {:.0} s at the quotas, {:.2} {} ({})\n",
             estimate.seconds.ceil(),
             estimate.cost,
             estimate.currency,
@@ -106,19 +105,23 @@ impl Output {
         write(&said)
     }
 
-    /// What came of a job.
-    pub(super) fn tally(self, session: &Session, tally: &Tally) -> Result<(), Failure> {
+    /// Prints the summary of a job.
+    pub(super) fn rewrap_summary(
+        self,
+        session: &Session,
+        summary: &RewrapSummary,
+    ) -> Result<(), Failure> {
         if self.json {
-            write(&text(&json!({ "summary": tally })))?;
+            write(&text(&json!({ "summary": summary })))?;
         }
-        let mut said = format!("{} rewrapped, {} unchanged", tally.rewrapped, tally.unchanged);
+        let mut said = format!("{} rewrapped, {} unchanged", summary.rewrapped, summary.unchanged);
         let more = [
-            (tally.not_sealed, "not sealed"),
-            (tally.gone, "gone meanwhile"),
-            (tally.changed, "changed again and again"),
-            (tally.failed, "failed"),
-            (tally.replanned, "not as planned, and decided anew"),
-            (tally.done_before, "done by earlier runs"),
+            (summary.not_sealed, "not sealed"),
+            (summary.gone, "deleted meanwhile"),
+            (summary.changed, "changed repeatedly"),
+            (summary.errors, "failed"),
+            (summary.replanned, "changed since planning and re-evaluated"),
+            (summary.done_before, "completed by earlier runs"),
         ];
         for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {
             said.push_str(&format!(", {count} {what}"));
@@ -132,7 +135,7 @@ fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("names are strings") + "\n"
 }
 
-/// Prints amid a job, which goes on where nobody reads it any more.
+/// Prints during a job, which continues if the output is closed.
 fn print(text: &str) {
     let _ = io::stdout().lock().write_all(text.as_bytes());
 }
@@ -143,13 +146,13 @@ fn write(text: &str) -> Result<(), Failure> {
     lines.finish()
 }
 
-/// Whoever names no object has named the wrong ones.
+/// Fails if the selection contains no object.
 pub(super) fn check_any(objects: u64) -> Result<(), Failure> {
     match objects {
         0 => Err(Failure::new(
             Exit::NotFound,
-            "there is no such object",
-            "check the bucket and the prefix, or the list",
+            "no objects match",
+            "check the bucket and the prefix, or the list of objects",
         )),
         _ => Ok(()),
     }

@@ -17,7 +17,7 @@ use crate::{
     terminal_text::Counted,
 };
 
-/// Aborts unfinished uploads.
+/// Aborts incomplete multipart uploads.
 pub(crate) async fn abort(session: &Session, args: UploadsAbortArgs) -> Result<(), Failure> {
     let UploadsAbortArgs { prefix, upload_id, state_file, older_than, dry_run } = args;
     let done = unless_stopped(async {
@@ -32,7 +32,7 @@ pub(crate) async fn abort(session: &Session, args: UploadsAbortArgs) -> Result<(
     })
     .await;
     done.map_err(|signal| {
-        Failure::stopped(signal, "the uploads that were named are aborted, the others are not")
+        Failure::stopped(signal, "the listed uploads were aborted, the remaining ones were not")
     })?
 }
 
@@ -45,18 +45,18 @@ async fn abort_by_state_file(
     let upload =
         upload.map_err(|error| Failure::io(&format!("cannot read {}", path.display()), error))?;
     let Some(upload) = upload else {
-        return Err(Failure::usage(format!("there is no state file {}", path.display())));
+        return Err(Failure::usage(format!("no state file {}", path.display())));
     };
     if (upload.bucket(), upload.key()) != (&prefix.bucket, &prefix.key) {
         let is = format!("s3://{}/{}", upload.bucket(), upload.key());
         return Err(Failure::usage(format!(
-            "the state file is of an upload to {is}, not to {prefix}"
+            "the state file belongs to an upload to {is}, not to {prefix}"
         )));
     }
     abort_one(session, prefix, upload.upload_id(), Some(path)).await
 }
 
-/// Aborts the upload to this key with this id, and deletes its state file.
+/// Aborts an upload and deletes its state file.
 async fn abort_one(
     session: &Session,
     object: &Prefix,
@@ -70,19 +70,19 @@ async fn abort_one(
         state_directory::remove(path)?;
     }
     match (was_there, state_file) {
-        (true, None) => session.say(format!("aborted the upload {id} to {object}")),
+        (true, None) => session.say(format!("aborted upload {id} to {object}")),
         (true, Some(_)) => {
-            session.say(format!("aborted the upload {id} to {object}, and deleted its state file"));
+            session.say(format!("aborted upload {id} to {object} and deleted its state file"));
         }
         (false, Some(_)) => {
-            session.say(format!("the upload {id} to {object} was gone; deleted its state file"));
+            session
+                .say(format!("upload {id} to {object} no longer exists; deleted its state file"));
         }
         (false, None) => {
-            let advice =
-                "it was completed or aborted; `sealwax uploads ls` shows those that are not";
+            let advice = "list incomplete uploads with `sealwax uploads ls`: this one was completed or aborted";
             return Err(Failure::new(
                 Exit::NotFound,
-                format!("there is no upload {id} to {object}"),
+                format!("no upload {id} to {object}"),
                 advice,
             ));
         }
@@ -101,12 +101,12 @@ async fn abort_older(
     for upload in &found {
         let object = Prefix { bucket: prefix.bucket.clone(), key: upload.key.clone() };
         if dry_run {
-            session.say(format!("would abort the upload {} to {object}", upload.id));
+            session.say(format!("would abort upload {} to {object}", upload.id));
             continue;
         }
         match abort_one(session, &object, &upload.id, None).await {
             Ok(()) => aborted += 1,
-            // Somebody else was faster.
+            // Another process completed or aborted it meanwhile.
             Err(failure) if failure.exit() == Exit::NotFound => {}
             Err(failure) => failures.push(failure),
         }
@@ -116,15 +116,18 @@ async fn abort_older(
     }
     let failed = failures.len();
     failures.into_iter().next().map_or(Ok(()), |first| {
-        let rest =
-            if failed == 1 { String::new() } else { format!(" (and {} more like it)", failed - 1) };
+        let rest = if failed == 1 {
+            String::new()
+        } else {
+            format!(" (and {} more failures)", failed - 1)
+        };
         Err(first.and(&rest))
     })
 }
 
 fn check_is_key(prefix: &Prefix) -> Result<(), Failure> {
     if prefix.key.is_empty() {
-        return Err(Failure::usage("--upload-id needs the key of the object: s3://BUCKET/KEY"));
+        return Err(Failure::usage("--upload-id requires an object: s3://BUCKET/KEY"));
     }
     Ok(())
 }

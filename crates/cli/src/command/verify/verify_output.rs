@@ -1,25 +1,28 @@
-//! Output of `sealwax verify`, which reports of drills also hold: lines of objects, and counts.
+//! Output of `sealwax verify` and part of a drill's report: lines of objects, and counts.
 
 use std::collections::BTreeMap;
 
-use sealwax_jobs::verify::{VerifyOutcome, VerifySummary};
+use sealwax_jobs::{
+    Summary as _,
+    verify::{VerifiedObject, VerifySummary},
+};
 use sealwax_s3::{ErrorKind, error_chain};
 use serde::Serialize;
 
 use crate::terminal_text::{Counted, Printable};
 
-/// What is printed of one object. Its names are those of the JSON, and stay as they are.
+/// Line of one object. Field names are stable JSON output.
 #[derive(Debug, Serialize)]
 pub(crate) struct Line {
     pub(crate) object: String,
     pub(crate) version_id: Option<String>,
     pub(crate) opens: bool,
-    /// `not-sealed`, `no-matching-key` and so on; `sidecar`.
+    /// Name of an error kind such as `not-sealed`, or `sidecar`.
     pub(crate) reason: Option<&'static str>,
     pub(crate) message: Option<String>,
 }
 
-/// The counts, in JSON.
+/// Counts. Field names are stable JSON output.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Counts {
     pub(crate) objects: u64,
@@ -32,7 +35,7 @@ pub(crate) struct Counts {
 }
 
 impl Line {
-    pub(crate) fn new(outcome: &VerifyOutcome) -> Self {
+    pub(crate) fn new(outcome: &VerifiedObject) -> Self {
         let failure = outcome.result.as_ref().err();
         Self {
             object: outcome.object.to_string(),
@@ -44,7 +47,7 @@ impl Line {
         }
     }
 
-    /// Whether there is nothing to say of it.
+    /// `true` if the text output omits this object.
     pub(crate) fn is_fine(&self, allow_unsealed: bool) -> bool {
         let unsealed = self.reason == Some(ErrorKind::NotSealed.name());
         self.opens || self.reason == Some("sidecar") || allow_unsealed && unsealed

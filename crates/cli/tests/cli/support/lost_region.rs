@@ -1,4 +1,4 @@
-//! A proxy behind which a Region is gone.
+//! Proxy with an unavailable Region.
 
 use std::{
     io::{Read as _, Write as _},
@@ -7,20 +7,20 @@ use std::{
 
 use super::relay::relay;
 
-/// Passes everything on to a server, but what is signed for one Region: then it breaks the connection.
+/// Forwards everything to a server, but drops connections with requests signed for one Region.
 pub(crate) struct LostRegion {
     url: String,
 }
 
 impl LostRegion {
-    /// Begins to listen.
+    /// Starts the proxy.
     pub(crate) fn start(server: &str, region: &str) -> Self {
-        // As in `Credential=ID/DATE/REGION/SERVICE/aws4_request`.
+        // Matches `Credential=ID/DATE/REGION/SERVICE/aws4_request`.
         let scope = format!("/{region}/");
         Self { url: relay(server, move |client, server| pass(client, server, scope.as_bytes())) }
     }
 
-    /// Its address.
+    /// Returns its address.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -28,7 +28,7 @@ impl LostRegion {
 
 fn pass(mut client: TcpStream, mut server: TcpStream, scope: &[u8]) {
     let mut buffer = vec![0; 64 * 1024];
-    // The end of what was read last: the scope may be cut in two.
+    // End of the last read, because the scope may be split between two reads.
     let mut tail = Vec::new();
     while let Ok(len @ 1..) = client.read(&mut buffer) {
         tail.extend_from_slice(&buffer[..len]);

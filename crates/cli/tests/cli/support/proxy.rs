@@ -1,42 +1,51 @@
-//! A proxy that tells which parts were sent, and can hold them up.
+//! A proxy that records which parts pass, and can hold some back.
 
 use std::{
     collections::BTreeSet,
     io::{Read as _, Write as _},
     net::{Shutdown, TcpStream},
-    sync::{Arc, Mutex},
-    thread,
-    time::Duration,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI32, Ordering},
+    },
 };
 
 use super::relay::relay;
 
-/// Passes everything on to a server, and takes note of the numbers of the parts that pass.
+/// Passes everything on to a server except held parts, and records the numbers of the parts that
+/// it sees.
 pub(crate) struct PartsProxy {
     url: String,
     parts: Arc<Mutex<BTreeSet<i32>>>,
+    last: Arc<AtomicI32>,
 }
 
 impl PartsProxy {
-    /// Begins to listen.
+    /// Starts to listen, and passes everything on.
     pub(crate) fn start(server: &str) -> Self {
-        Self::delaying(server, Duration::ZERO)
+        Self::holding_after(server, i32::MAX)
     }
 
-    /// Begins to listen, and passes each part on after its number times `delay`: so that they arrive one after the other,
-    /// however fast the server is.
-    pub(crate) fn delaying(server: &str, delay: Duration) -> Self {
+    /// Starts to listen, and holds back all parts above this number: the upload can't end.
+    pub(crate) fn holding_after(server: &str, last: i32) -> Self {
         let parts = Arc::new(Mutex::new(BTreeSet::new()));
-        let seen = Arc::clone(&parts);
-        Self { url: relay(server, move |client, server| pass(client, server, &seen, delay)), parts }
+        let last = Arc::new(AtomicI32::new(last));
+        let (seen, limit) = (Arc::clone(&parts), Arc::clone(&last));
+        let url = relay(server, move |client, server| pass(client, server, &seen, &limit));
+        Self { url, parts, last }
     }
 
-    /// Its address.
+    /// Holds back all later parts above this number. Parts that are held already stay held.
+    pub(crate) fn hold_after(&self, last: i32) {
+        self.last.store(last, Ordering::Relaxed);
+    }
+
+    /// Returns its address.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// The parts that were sent through it.
+    /// Returns the numbers of the forwarded parts.
     pub(crate) fn parts(&self) -> BTreeSet<i32> {
         self.parts.lock().expect("no panic").clone()
     }
@@ -46,18 +55,19 @@ fn pass(
     mut client: TcpStream,
     mut server: TcpStream,
     seen: &Mutex<BTreeSet<i32>>,
-    delay: Duration,
+    last: &AtomicI32,
 ) {
     let mut buffer = vec![0; 64 * 1024];
-    // The end of what was read last: a name may be cut in two.
+    // The end of the last read, because a parameter may be cut in two.
     let mut tail = Vec::new();
     while let Ok(len @ 1..) = client.read(&mut buffer) {
         tail.extend_from_slice(&buffer[..len]);
         let parts = part_numbers(&tail);
-        let new: Vec<_> =
-            parts.into_iter().filter(|part| seen.lock().expect("no panic").insert(*part)).collect();
-        if let Some(part) = new.iter().max() {
-            thread::sleep(delay * part.unsigned_abs());
+        seen.lock().expect("no panic").extend(&parts);
+        if parts.iter().any(|part| *part > last.load(Ordering::Relaxed)) {
+            // The server sees the beginning of the request at most, until the client is gone.
+            let _ = std::io::copy(&mut client, &mut std::io::sink());
+            break;
         }
         tail.drain(..tail.len().saturating_sub(32));
         if server.write_all(&buffer[..len]).is_err() {
@@ -67,7 +77,7 @@ fn pass(
     let _ = server.shutdown(Shutdown::Write);
 }
 
-/// The numbers in all `partNumber=NUMBER&`: ciphertext does not happen to hold that.
+/// The numbers in all `partNumber=NUMBER&`. Ciphertext does not contain that by chance.
 fn part_numbers(bytes: &[u8]) -> Vec<i32> {
     const NAME: &[u8] = b"partNumber=";
     let at = bytes.windows(NAME.len()).enumerate().filter(|(_, window)| *window == NAME);

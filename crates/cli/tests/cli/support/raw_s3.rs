@@ -1,4 +1,4 @@
-//! S3 without Sealwax.
+//! Plain S3 client.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use super::{Scene, endpoint};
 
-/// A plain client of the test server.
+/// Plain client of the test server.
 pub(crate) struct RawS3 {
     runtime: Runtime,
     client: Client,
@@ -35,7 +35,7 @@ impl RawS3 {
         Self { runtime, client: Client::from_conf(config) }
     }
 
-    /// Makes a bucket, if there is none.
+    /// Creates a bucket unless it exists.
     pub(crate) fn make_bucket(&self, bucket: &str) {
         let made = self.runtime.block_on(self.client.create_bucket().bucket(bucket).send());
         let there = made
@@ -44,7 +44,7 @@ impl RawS3 {
         assert!(made.is_ok() || there, "{made:?}");
     }
 
-    /// Keeps the versions of a bucket's objects.
+    /// Enables a bucket's versioning.
     pub(crate) fn version(&self, bucket: &str) {
         let enabled =
             VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
@@ -53,7 +53,7 @@ impl RawS3 {
         self.runtime.block_on(put.send()).expect("versioned");
     }
 
-    /// Stores an object as it is.
+    /// Stores an object without encryption.
     pub(crate) fn put(&self, scene: &Scene, body: Vec<u8>, metadata: HashMap<String, String>) {
         let put = self
             .client
@@ -64,7 +64,7 @@ impl RawS3 {
         self.runtime.block_on(put.body(body.into()).send()).expect("stored");
     }
 
-    /// Reads an object as it is, with its metadata.
+    /// Reads the stored bytes of an object and its metadata.
     pub(crate) fn get(&self, scene: &Scene) -> (Vec<u8>, HashMap<String, String>) {
         self.runtime.block_on(async {
             let output = self
@@ -80,7 +80,7 @@ impl RawS3 {
         })
     }
 
-    /// What S3 says of an object, if there is one.
+    /// Returns the response of `HeadObject`, if the object exists.
     pub(crate) fn head(&self, scene: &Scene) -> Option<HeadObjectOutput> {
         self.runtime
             .block_on(self.client.head_object().bucket(&scene.bucket).key(&scene.key).send())
@@ -94,7 +94,7 @@ impl RawS3 {
         self.runtime.block_on(copy.send()).expect("copied");
     }
 
-    /// The keys that begin so; at most a page of them.
+    /// Returns one page of the keys under a prefix.
     pub(crate) fn keys(&self, bucket: &str, prefix: &str) -> Vec<String> {
         let list = self.client.list_objects_v2().bucket(bucket).prefix(prefix);
         let listed =
@@ -102,14 +102,14 @@ impl RawS3 {
         listed.into_iter().filter_map(|object| object.key).collect()
     }
 
-    /// How many versions and delete markers there are under keys that begin so.
+    /// Returns the number of versions and delete markers under a prefix.
     pub(crate) fn versions(&self, bucket: &str, prefix: &str) -> usize {
         let list = self.client.list_object_versions().bucket(bucket).prefix(prefix);
         let listed = self.runtime.block_on(list.send()).expect("listed");
         listed.versions().len() + listed.delete_markers().len()
     }
 
-    /// The parts of an unfinished upload, if there is one: their numbers and entity tags.
+    /// Returns the part numbers and entity tags of an incomplete upload, if it exists.
     pub(crate) fn parts(&self, scene: &Scene, upload_id: &str) -> Option<BTreeMap<i32, String>> {
         let list =
             self.client.list_parts().bucket(&scene.bucket).key(&scene.key).upload_id(upload_id);
@@ -121,7 +121,7 @@ impl RawS3 {
         Some(listed.parts().iter().filter_map(part).collect())
     }
 
-    /// Begins a multipart upload of a key and tells its id.
+    /// Starts a multipart upload and returns its ID.
     pub(crate) fn begin_upload(&self, bucket: &str, key: &str) -> String {
         let create = self.client.create_multipart_upload().bucket(bucket).key(key);
         self.runtime.block_on(create.send()).expect("created").upload_id.expect("an id")
@@ -138,7 +138,7 @@ impl RawS3 {
         self.runtime.block_on(abort.send()).expect("aborted");
     }
 
-    /// How many multipart uploads of an object are neither completed nor aborted.
+    /// Returns the number of incomplete multipart uploads of an object.
     pub(crate) fn unfinished_uploads(&self, scene: &Scene) -> usize {
         let list = self.client.list_multipart_uploads().bucket(&scene.bucket).prefix(&scene.key);
         self.runtime.block_on(list.send()).expect("listed").uploads().len()

@@ -1,12 +1,13 @@
-//! What lies between the command and a server.
+//! Relay between the command and a server.
 
 use std::{
     net::{TcpListener, TcpStream},
     thread,
 };
 
-/// Begins to listen, and passes everything on to `server`: what the command sends by `pass`, in a thread for each
-/// connection; what comes back as it is. Its address.
+/// Starts a relay to `server`, and returns its address.
+///
+/// `pass` forwards requests, in a thread per connection. Responses are forwarded unchanged.
 pub(super) fn relay(
     server: &str,
     pass: impl Fn(TcpStream, TcpStream) + Clone + Send + 'static,

@@ -1,4 +1,4 @@
-//! A KMS whose keys were rotated, as far as that shows: LocalStack does not tell key materials.
+//! KMS with rotated keys. LocalStack returns no key materials.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -8,14 +8,14 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// Answers `ReEncrypt`: what is bound to the tenant `old` is under the older material `a`, all else under the newest
-/// one, `b`.
+/// Answers `ReEncrypt`: data keys of tenant `old` are under the older material `a`, all others
+/// under the current one, `b`.
 pub(crate) struct RotatedKms {
     url: String,
 }
 
 impl RotatedKms {
-    /// Begins to listen.
+    /// Starts the server.
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -27,7 +27,7 @@ impl RotatedKms {
         Self { url }
     }
 
-    /// Its address.
+    /// Returns its address.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }

@@ -1,4 +1,4 @@
-//! The command at a terminal.
+//! Command on a terminal.
 
 use std::{
     fs::File,
@@ -12,7 +12,7 @@ use nix::pty::{Winsize, openpty};
 
 use super::{Run, Sealwax, wait_until};
 
-/// A command whose standard input and standard error are a terminal; standard output is not.
+/// Command whose standard input and standard error are a terminal, but not standard output.
 pub(crate) struct Terminal {
     child: Child,
     keyboard: File,
@@ -31,7 +31,7 @@ impl Terminal {
             command.command.env("TERM", "xterm");
         }
         let child = command.command.spawn().expect("the command starts");
-        // It has the other side, and so would keep the terminal open.
+        // The parent's copy of the other side would keep the terminal open.
         drop(command);
         let (keyboard, shown) =
             (master.try_clone().expect("cloned"), Arc::<Mutex<String>>::default());
@@ -39,7 +39,7 @@ impl Terminal {
             let shown = Arc::clone(&shown);
             move || {
                 let mut buffer = [0; 4096];
-                // Once nobody has the other side, reading is an error.
+                // Reading fails after the other side is closed.
                 while let Ok(len @ 1..) = master.read(&mut buffer) {
                     shown
                         .lock()
@@ -51,7 +51,7 @@ impl Terminal {
         Self { child, keyboard, shown, screen }
     }
 
-    /// Waits until this text is shown.
+    /// Waits for this text.
     #[track_caller]
     pub(crate) fn shows(&self, text: &str) {
         wait_until(text, || self.shown.lock().expect("no panic").contains(text));
@@ -67,7 +67,7 @@ impl Terminal {
         super::send("INT", &self.child);
     }
 
-    /// Waits for its end. What was shown, what was typed in it, is standard error.
+    /// Waits for its exit. Standard error is the terminal's text, with the input.
     pub(crate) fn ends(self) -> Run {
         let output = self.child.wait_with_output().expect("it ends");
         self.screen.join().expect("no panic");
