@@ -26,7 +26,8 @@ pub fn assert_kind<T>(result: Result<T, Error>, kind: ErrorKind, uri: &S3Uri, ca
     error
 }
 
-/// Asserts that the object fails to open with an error of one of these kinds, by each way of reading.
+/// Asserts that the object fails to open with an error of one of these kinds, by each way of
+/// reading.
 ///
 /// A stream releases only whole verified chunks of `plaintext`. A new file does not appear. An
 /// existing file stays unchanged.

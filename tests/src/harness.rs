@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep, timeout};
 /// S3's smallest part length, in bytes.
 pub const PART: usize = 5 << 20;
 
-/// The limit that catches a hang. On a working system nothing comes near it, however busy the machine.
+/// The limit that catches a hang. On a working system nothing comes near it, however busy the
+/// machine.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Waits for `future`.

@@ -1,5 +1,5 @@
-//! Set-up shared by the suites: the servers, a wire below the SDK that records and disturbs requests,
-//! random bytes, and assertions.
+//! Set-up shared by the suites: the servers, a wire below the SDK that records and disturbs
+//! requests, random bytes, and assertions.
 
 mod derived;
 mod environment;

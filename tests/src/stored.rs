@@ -28,7 +28,8 @@ impl Stored {
         Self { body: output.body.collect().await.expect("its body").into_bytes(), metadata }
     }
 
-    /// Stores it with the bare SDK and valid checksums, as anyone with write access to the bucket can.
+    /// Stores it with the bare SDK and valid checksums, as anyone with write access to the bucket
+    /// can.
     pub async fn store(&self, s3: &Client, uri: &S3Uri) {
         let put = s3
             .put_object()

@@ -355,8 +355,8 @@ async fn an_access_point_reads_its_buckets_objects_if_the_policy_allows_it() {
         let replica = client(PlacePolicy::bound().replica_of(name, bucket));
         assert_eq!(read(&replica, &there).await.expect(name), "x");
 
-        // A put through it is bound to its name, or to the bucket's name if the policy maps one to the
-        // other.
+        // A put through it is bound to its name, or to the bucket's name if the policy maps one to
+        // the other.
         let (bound, shared) = (direct.object("access-point"), direct.object("access-point"));
         let place = |header: &sealwax_s3::envelope::ObjectHeader| {
             header.keys()[0].place().map(Place::to_string)

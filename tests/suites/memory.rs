@@ -12,7 +12,8 @@ use sealwax_tests::{BodyKey, aes_256_key_schedule};
 
 const MASK: u8 = 0xa5;
 
-/// Runs the process. Returns the number of occurrences of each secret and of each key derived from it.
+/// Runs the process. Returns the number of occurrences of each secret and of each key derived from
+/// it.
 fn found(scenario: &str) -> BTreeMap<String, usize> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_scanned_process"))
         .arg(scenario)
@@ -66,8 +67,8 @@ fn masked(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|byte| byte ^ MASK).collect()
 }
 
-/// Returns the key; its second half, because the allocator overwrites the start of freed memory; and
-/// the last two round keys of its key schedule.
+/// Returns the key; its second half, because the allocator overwrites the start of freed memory;
+/// and the last two round keys of its key schedule.
 fn spellings(name: &str, key: &[u8; 32]) -> [(String, Vec<u8>); 3] {
     [
         (name.to_owned(), key.to_vec()),

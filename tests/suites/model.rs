@@ -86,7 +86,8 @@ impl Object {
             return Ok(self.clone());
         }
         let rewrapped = Self { wraps, generation: self.generation + 1, ..self.clone() };
-        // Adding a key needs one of the existing keys. Removing one needs one of the remaining keys.
+        // Adding a key needs one of the existing keys. Removing one needs one of the remaining
+        // keys.
         let used = if matches!(edit, Edit::Remove) { &rewrapped } else { self };
         used.unwrap(region, at, accept)?;
         Ok(rewrapped)

@@ -1,5 +1,5 @@
-//! The policies in `examples/policies` are well formed, grant the permissions that SECURITY.md lists,
-//! and allow the calls of Sealwax.
+//! The policies in `examples/policies` are well formed, grant the permissions that SECURITY.md
+//! lists, and allow the calls of Sealwax.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -254,7 +254,8 @@ impl Use {
         texts(principals).into_iter().any(|principal| principal == "*" || principal == role)
     }
 
-    /// Evaluates conditions as IAM does: all must hold, and a negated one holds if the pair is absent.
+    /// Evaluates conditions as IAM does: all must hold, and a negated one holds if the pair is
+    /// absent.
     fn meets(&self, conditions: Option<&Value>) -> bool {
         let Some(conditions) = conditions else { return true };
         conditions.as_object().expect("conditions").iter().all(|(operator, keys)| {
@@ -358,8 +359,8 @@ fn key_policies_allow_the_calls_of_sealwax_and_no_others() {
     }
 }
 
-/// These statements deny calls without Sealwax's context, or for another place, even if others allow
-/// them.
+/// These statements deny calls without Sealwax's context, or for another place, even if others
+/// allow them.
 #[test]
 fn key_policies_deny_calls_that_are_not_sealwaxs() {
     for file in ["key-policy-us-east-1.json", "key-policy-us-west-2.json"] {

@@ -269,7 +269,8 @@ async fn the_state_file_is_private_and_holds_no_secret() {
     assert_eq!(fs::metadata(it.state()).expect("there").permissions().mode() & 0o777, 0o600);
     let state = fs::read_to_string(it.state()).expect("text");
     assert!(state.contains("no plaintext key"), "the state file does not say that it holds no key");
-    // The wrapping key is its own name, repeated. The file holds the name but must not hold the key.
+    // The wrapping key is its own name, repeated. The file holds the name but must not hold the
+    // key.
     assert!(!state.contains("marker-key-marker-key-"), "the wrapping key is in the state file");
 }
 

@@ -73,7 +73,8 @@ async fn a_replica_outlives_its_source_region() {
                 .expect("put");
             let replica = replicate(&west.s3(), &uri, &west.home.bucket).await;
 
-            // On arrival, the replica is bound to its source's place and sealed under its source's key.
+            // On arrival, the replica is bound to its source's place and sealed under its source's
+            // key.
             let west_alone = west.client([&west.home.key]);
             assert_kind(
                 read(&west_alone, &replica).await,
@@ -349,7 +350,7 @@ async fn a_rewrap_keeps_everything_else_about_the_object() {
                 ("content-language", head.content_language.clone()),
                 ("content-type", head.content_type.clone()),
                 ("expires", head.expires_string.clone()),
-                ("own metadata", own),
+                ("user-defined metadata", own),
                 ("redirect", head.website_redirect_location.clone()),
                 (
                     "server-side encryption",

@@ -93,7 +93,7 @@ async fn a_re_encryption_keeps_everything_about_the_object() {
     let store = SeaweedFs::new().await;
     let client = store.client_builder(local_keyring("a")).part_len(PART).build();
     for len in [10, 2 * PART + 7] {
-        let (uri, data) = (store.object("anew"), plaintext(len));
+        let (uri, data) = (store.object("sealed"), plaintext(len));
         let context = EncryptionContext::try_from_iter([("tenant", "acme")]).expect("a context");
         let attributes = Attributes::default().cache_control("no-store").tagging("a=1&b=x%20y");
         let put = client
@@ -105,15 +105,15 @@ async fn a_re_encryption_keeps_everything_about_the_object() {
         let put = put.attributes(attributes).content_type("text/plain").send().await.expect("put");
         let before = Stored::fetch(client.s3(), &uri).await;
 
-        let anew = client
+        let sealed = client
             .reencrypt()
             .uri(&uri)
             .keyring(local_keyring("b"))
             .send()
             .await
             .expect("re-encrypted");
-        assert_eq!(wrapping_keys(anew.header().expect("ours")), ["b"]);
-        assert_ne!(anew.header().expect("ours").body_header(), put.header.body_header());
+        assert_eq!(wrapping_keys(sealed.header().expect("ours")), ["b"]);
+        assert_ne!(sealed.header().expect("ours").body_header(), put.header.body_header());
         let after = Stored::fetch(client.s3(), &uri).await;
         assert!(before.body[56..] != after.body[56..], "the body is unchanged");
         let other = store.client(local_keyring("b"));

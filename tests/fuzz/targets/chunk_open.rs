@@ -1,4 +1,5 @@
-//! A sealed body, changed in any way and fed in any pieces, releases only its own plaintext, in order.
+//! A sealed body, changed in any way and fed in any pieces, releases only its own plaintext, in
+//! order.
 
 #![no_main]
 

@@ -49,7 +49,8 @@ impl Parts<'_> {
         assert_eq!(body_header.to_bytes(), self.body_header);
         let header =
             ObjectHeader::new(context, keys.clone(), body_header, self.plaintext_len).ok()?;
-        // As a keyring gives them: none with a wrapped key, and at most as many as there can be keys.
+        // As a keyring gives them: none with a wrapped key, and at most as many as there can be
+        // keys.
         let missing: Vec<_> =
             missing.into_iter().filter(|it| !keys.iter().any(|key| it.is_filled_by(key))).collect();
         let missing = missing.into_iter().take(16).collect();

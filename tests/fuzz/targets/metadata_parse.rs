@@ -1,5 +1,5 @@
-//! Any user-defined metadata, one `name: value` per line: parsed metadata is within the limits and has
-//! one spelling.
+//! Any user-defined metadata, one `name: value` per line: parsed metadata is within the limits and
+//! has one spelling.
 
 #![no_main]
 

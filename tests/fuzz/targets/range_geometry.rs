@@ -116,7 +116,8 @@ fuzz_target!(|question: Question| {
     let part_len = usize::try_from(part_chunks).expect("small") * CHUNK_LEN;
     let first = served(&wanted.first_request(part_len), body);
     let Some(window) = wanted.window(len) else {
-        // The range starts at the end of the object or beyond: only an empty last chunk may be there.
+        // The range starts at the end of the object or beyond: only an empty last chunk may be
+        // there.
         assert!(first.is_none_or(|first| first.end - first.start <= SEALED_CHUNK));
         return;
     };

@@ -1,4 +1,5 @@
-//! Any text as `s3://bucket/key`: a parsed URI prints as the same text, and names a bucket and a key.
+//! Any text as `s3://bucket/key`: a parsed URI prints as the same text, and names a bucket and a
+//! key.
 
 #![no_main]
 

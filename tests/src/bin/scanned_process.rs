@@ -1,7 +1,7 @@
 //! A process that uses keys, drops them, and then searches its own memory for them.
 //!
-//! It prints the keys that it used, masked so that printing leaves no copy. Then it reads the bytes to
-//! search for from standard input, masked too, and prints the number of occurrences of each.
+//! It prints the keys that it used, masked so that printing leaves no copy. Then it reads the bytes
+//! to search for from standard input, masked too, and prints the number of occurrences of each.
 //! `tests/suites/memory.rs` runs it.
 
 use std::{
@@ -124,7 +124,8 @@ async fn work<K: Keyring + 'static>(
     headers
 }
 
-/// Returns a live cache that has dropped keys: some for too many objects, some for too many contexts.
+/// Returns a live cache that has dropped keys: some for too many objects, some for too many
+/// contexts.
 async fn evict(secrets: &Secrets) -> CachingKeyring {
     let inner =
         Noting { keyring: local_keyring("c"), name: "evicted key", secrets: Arc::clone(secrets) };

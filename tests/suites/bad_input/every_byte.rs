@@ -7,8 +7,8 @@ use sealwax_tests::{SeaweedFs, Stored, local_keyring, plaintext, read};
 /// Number of objects tampered with in parallel.
 const LANES: usize = 8;
 
-/// Seals a small object, stores each tampered copy of it, and reads it back. The others fail with one of
-/// these kinds. Returns the names of the readable cases.
+/// Seals a small object, stores each tampered copy of it, and reads it back. The others fail with
+/// one of these kinds. Returns the names of the readable cases.
 async fn readable_after(
     kinds: &[ErrorKind],
     tamper: impl Fn(&Stored) -> Vec<(String, Stored)> + Send + Sync,
@@ -86,8 +86,8 @@ async fn a_flipped_bit_in_the_metadata_fails_the_read_except_in_the_generation()
         });
         flips.collect()
     });
-    // The generation distinguishes rewraps. It is not authenticated, because a rewrap inside KMS has
-    // no key to authenticate it with.
+    // The generation distinguishes rewraps. It is not authenticated, because a rewrap inside KMS
+    // has no key to authenticate it with.
     let others: Vec<_> =
         readable.await.into_iter().filter(|case| !case.starts_with("sealwax-generation")).collect();
     assert_eq!(others, [""; 0]);

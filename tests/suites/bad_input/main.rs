@@ -1,5 +1,5 @@
-//! Bad objects, keys, arguments, services and files: each has its own error, and leaves no unverified
-//! byte, no partial file, no incomplete upload and no needless KMS call.
+//! Bad objects, keys, arguments, services and files: each has its own error, and leaves no
+//! unverified byte, no partial file, no incomplete upload and no needless KMS call.
 
 mod arguments;
 mod every_byte;

@@ -81,8 +81,8 @@ fn type_names_are_reduced_to_crate_and_type() {
 
 /// Members that a derived `Debug` would print: bytes, and values of any type.
 const RAW: [&str; 5] = ["[u8", "<u8>", "Bytes", "dyn ", "Zeroizing"];
-/// Private types with a derived `Debug` over such members: an error's cause; and buffers, keyrings and
-/// digests, which occur only inside types that are printed here.
+/// Private types with a derived `Debug` over such members: an error's cause; and buffers, keyrings
+/// and digests, which occur only inside types that are printed here.
 const PRIVATE: [&str; 5] = [
     "sealwax_s3 Done",
     "sealwax_s3 Edit",

@@ -14,8 +14,8 @@ use sealwax_tests::{
 
 type Edit = fn(&mut Vec<u8>);
 
-/// Asserts that each operation fails with this kind of error. Operations that start with a HEAD, whose
-/// response has no error code, fail with `of_head`.
+/// Asserts that each operation fails with this kind of error. Operations that start with a HEAD,
+/// whose response has no error code, fail with `of_head`.
 async fn assert_all_fail(
     client: &SealedClient,
     uri: &S3Uri,
@@ -148,8 +148,8 @@ async fn a_body_that_breaks_off_is_not_taken_as_whole() {
     }
 }
 
-/// Returns a client that gets the nth `GetObject` response as `reaction` says, an object to read, and
-/// its plaintext.
+/// Returns a client that gets the nth `GetObject` response as `reaction` says, an object to read,
+/// and its plaintext.
 async fn damaged_on_the_way(
     reaction: impl Fn(usize) -> Reaction + Send + Sync + 'static,
 ) -> (SealedClient, S3Uri, Bytes) {

@@ -221,7 +221,8 @@ async fn tampered_objects_are_refused_even_after_a_rewrap() {
         assert!(kinds.contains(&kind) || kind == Authentication, "{case}: {error:?}");
     }
 
-    // Untampered objects open, so no case was refused for another reason. Only HEAD needs the length.
+    // Untampered objects open, so no case was refused for another reason. Only HEAD needs the
+    // length.
     for (case, untampered) in [("unchanged", good), ("no length", &unmeasured)] {
         untampered.store(&s3, &uri).await;
         assert!(read(&client, &uri).await.expect(case) == data, "{case}");

@@ -13,8 +13,8 @@ async fn a_target_that_is_not_a_file_is_not_replaced() {
     let (store, directory) = (SeaweedFs::new().await, TempDir::new().expect("a directory"));
     let (client, uri) = (store.client(local_keyring("a")), store.object("target"));
     client.put().uri(&uri).body("x").send().await.expect("put");
-    // As root, `get s3://b/k /dev/null` must not rename a file over the device. Here, a socket stands
-    // in for it.
+    // As root, `get s3://b/k /dev/null` must not rename a file over the device. Here, a socket
+    // stands in for it.
     let socket = directory.path().join("socket");
     let _listener = UnixListener::bind(&socket).expect("a socket");
     let folder = directory.path().join("folder");

@@ -30,8 +30,8 @@ async fn truncations_around_every_chunk_edge_are_refused() {
     }
 }
 
-/// Tries each cut with and without the length in the metadata. Without it, only the body itself marks
-/// its end.
+/// Tries each cut with and without the length in the metadata. Without it, only the body itself
+/// marks its end.
 async fn assert_all_truncations_fail(data: Bytes, cuts: impl Fn(usize) -> Vec<usize>) {
     let store = SeaweedFs::new().await;
     let (client, uri) = (store.client(local_keyring("a")), store.object("truncated"));

@@ -13,8 +13,8 @@ use sealwax_tests::{
     read, unfinished_uploads,
 };
 
-/// Returns a client with memory for one part, so that it reads a part only after sending the previous
-/// one.
+/// Returns a client with memory for one part, so that it reads a part only after sending the
+/// previous one.
 fn client(stack: &LocalStack) -> SealedClient {
     SealedClient::builder(stack.s3(), local_keyring("a")).part_len(PART).memory_budget(PART).build()
 }
@@ -153,8 +153,8 @@ async fn a_file_change_during_the_upload_fails_it() {
         ("rewritten", |path| fs::write(path, vec![1; 2 * PART + 10])),
         ("removed", |path| fs::remove_file(path)),
     ];
-    // In parts, the file changes while the first part is sent; in one piece, while KMS generates the
-    // key.
+    // In parts, the file changes while the first part is sent; in one piece, while KMS generates
+    // the key.
     for (len, when) in [(2 * PART + 10, "UploadPart"), (1000, "GenerateDataKey")] {
         for (case, change) in cases {
             let file = tempfile::NamedTempFile::new().expect("a file");
@@ -177,7 +177,8 @@ async fn a_file_change_during_the_upload_fails_it() {
     }
 }
 
-/// The SDK retries a conditional write after a lost response, and the retry then finds its own object.
+/// The SDK retries a conditional write after a lost response, and the retry then finds its own
+/// object.
 #[tokio::test]
 async fn a_lost_response_to_a_put_is_resolved() {
     for (operation, len) in [("PutObject", 10), ("CompleteMultipartUpload", PART + 10)] {

@@ -1,5 +1,5 @@
-//! A fault at every call of a job, one after another. Afterwards every object opens, and the job has
-//! reported every object.
+//! A fault at every call of a job, one after another. Afterwards every object opens, and the job
+//! has reported every object.
 
 use std::{
     sync::{

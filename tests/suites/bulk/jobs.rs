@@ -272,8 +272,8 @@ async fn a_plan_counts_methods_and_calls_by_region() {
     assert_eq!(plan_one(&there, &object).await.action, Action::Nothing);
 }
 
-/// All objects of one intermediate key cost as many KMS calls as one object: within a Region, across
-/// Regions, and after a move.
+/// All objects of one intermediate key cost as many KMS calls as one object: within a Region,
+/// across Regions, and after a move.
 #[tokio::test]
 async fn an_intermediate_key_is_wrapped_once_for_all_its_objects() {
     let (source, replica) = (LocalStack::new(east()), LocalStack::new(west()));

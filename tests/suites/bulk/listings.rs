@@ -24,7 +24,8 @@ fn keys(objects: &[ListedObject]) -> BTreeSet<&str> {
 async fn keys_are_listed_once_across_pages_and_with_unusual_names() {
     let (stack, store) = (LocalStack::new(east()), SeaweedFs::new().await);
     for (s3, uri) in [(stack.s3(), stack.object("list")), (store.s3(), store.object("list"))] {
-        // Unusual names in a listing of one page: LocalStack 4.10 loses non-ASCII keys on a second page.
+        // Unusual names in a listing of one page: LocalStack 4.10 loses non-ASCII keys on a second
+        // page.
         let odd = [
             "odd/a b+c",
             "odd/é%/?&=#",

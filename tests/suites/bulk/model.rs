@@ -1,4 +1,5 @@
-//! Random sequences of puts, overwrites, deletes, rewraps, lost Regions and crashes, against a model.
+//! Random sequences of puts, overwrites, deletes, rewraps, lost Regions and crashes, against a
+//! model.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -115,7 +116,8 @@ impl World {
         }
     }
 
-    /// Returns the Regions that open the object after this rewrap, or `None` if the rewrap must fail.
+    /// Returns the Regions that open the object after this rewrap, or `None` if the rewrap must
+    /// fail.
     fn rewrapped(
         regions: &BTreeSet<usize>,
         region: usize,

@@ -1,11 +1,11 @@
 //! Repeatable plans of faults on the wire.
 //!
 //! Whatever happens to requests and responses: a successful put reads back equal, a failed put
-//! changes nothing and leaves nothing behind, a get returns no wrong byte, a rewrap leaves the object
-//! readable, and every operation ends.
+//! changes nothing and leaves nothing behind, a get returns no wrong byte, a rewrap leaves the
+//! object readable, and every operation ends.
 //!
-//! `SEALWAX_FAULTS_PLANS=n` sets the number of random plans. `SEALWAX_FAULTS_SEED=n` runs only the plan
-//! with this seed.
+//! `SEALWAX_FAULTS_PLANS=n` sets the number of random plans. `SEALWAX_FAULTS_SEED=n` runs only the
+//! plan with this seed.
 
 mod gets;
 mod ledger;
@@ -126,8 +126,8 @@ async fn random_plans_break_no_guarantee() {
 /// An operation under a given plan.
 type Under = for<'a> fn(&'a World, Plan, &'a [Ledger]) -> BoxFuture<'a, Run>;
 
-/// Strikes each request of a faultless run of the operation with each fault, once and permanently, and
-/// with a drop. A transient fault must not fail the operation.
+/// Strikes each request of a faultless run of the operation with each fault, once and permanently,
+/// and with a drop. A transient fault must not fail the operation.
 async fn assert_safe_everywhere(world: World, under: Under) {
     let calm = [Ledger::default()];
     under(&world, Plan::calm(), &calm).await;

@@ -95,8 +95,8 @@ impl Fault {
         }
     }
 
-    /// `true` if the fault applies to this operation. Only `GetObject` responses are corrupted, because
-    /// only TLS protects the others. S3's checksums protect requests.
+    /// `true` if the fault applies to this operation. Only `GetObject` responses are corrupted,
+    /// because only TLS protects the others. S3's checksums protect requests.
     pub(crate) fn strikes(self, operation: &str) -> bool {
         match self {
             Self::CutRequest => {
@@ -144,8 +144,8 @@ impl Fault {
     }
 }
 
-/// Faults on the wire during one operation. The fault of a request depends on its kind and number of
-/// tries, not on its time, because parts are sent in parallel.
+/// Faults on the wire during one operation. The fault of a request depends on its kind and number
+/// of tries, not on its time, because parts are sent in parallel.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     seed: u64,
@@ -154,8 +154,8 @@ pub(crate) struct Plan {
     kinds: Vec<Fault>,
     /// Permanent faults by operation.
     for_good: Vec<(&'static str, Fault)>,
-    /// The fault of the request with this number. If the flag is set, all later requests of the same
-    /// operation have it too.
+    /// The fault of the request with this number. If the flag is set, all later requests of the
+    /// same operation have it too.
     exactly: Option<(usize, Fault, bool)>,
     /// Number of the request at which the operation's future is dropped.
     pub(crate) drop_at: Option<usize>,
@@ -215,8 +215,9 @@ impl Plan {
         Self { drop_at: Some(at), ..Self::calm() }
     }
 
-    /// Returns the fault of `call` and its position in a body. The call is the `index`th request of all
-    /// and the `tries`th of its kind. `struck` is the operation that the exact fault has struck.
+    /// Returns the fault of `call` and its position in a body. The call is the `index`th request of
+    /// all and the `tries`th of its kind. `struck` is the operation that the exact fault has
+    /// struck.
     pub(crate) fn strike(
         &self,
         call: &Call,

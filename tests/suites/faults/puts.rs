@@ -127,8 +127,8 @@ async fn put(
         Some(Ok(output)) => {
             assert!(found.as_ref() == Some(&data), "bytes other than those put");
             let head = world.client.head().uri(&uri).send().await.expect("head");
-            // If a response ends early but still parses, the SDK accepts it, with its truncated entity
-            // tag.
+            // If a response ends early but still parses, the SDK accepts it, with its truncated
+            // entity tag.
             let cut = planned
                 .ledger
                 .entries()

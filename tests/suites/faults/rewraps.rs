@@ -1,4 +1,5 @@
-//! Rewraps and deletes: an object is readable with its old keys or its new ones until it is deleted.
+//! Rewraps and deletes: an object is readable with its old keys or its new ones until it is
+//! deleted.
 
 use sealwax_s3::{ErrorKind, SealedClient};
 use sealwax_tests::{local_keyring, read};

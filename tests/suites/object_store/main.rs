@@ -23,7 +23,8 @@ fn localstack() -> (LocalStack, SealedStore) {
     (stack, store)
 }
 
-/// Returns a store over a bucket without versioning that honours conditions on copies. Its key is local.
+/// Returns a store over a bucket without versioning that honours conditions on copies. Its key is
+/// local.
 async fn seaweedfs() -> (SeaweedFs, SealedStore) {
     let server = SeaweedFs::new().await;
     let bucket = server.object("any").bucket().to_owned();

@@ -218,7 +218,8 @@ async fn an_abandoned_upload_leaves_nothing() {
     }
 }
 
-/// There are more uploads than parts in the client's memory budget, and all start before any completes.
+/// There are more uploads than parts in the client's memory budget, and all start before any
+/// completes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_uploads_do_not_block_others() {
     let (stack, _) = localstack();

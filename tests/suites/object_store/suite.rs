@@ -1,8 +1,8 @@
 //! `object_store::integration`, function by function.
 //!
 //! Functions for other traits are absent. `multipart` and the like test `MultipartStore`, where any
-//! holder of the upload ID stores parts of any length in any order. A sealed part comes from the one
-//! process that holds the data key, and its chunks are numbered before it is sent.
+//! holder of the upload ID stores parts of any length in any order. A sealed part comes from the
+//! one process that holds the data key, and its chunks are numbered before it is sent.
 
 use object_store::{ObjectStore, integration as suite};
 use sealwax_object_store::SealedStore;
@@ -28,8 +28,8 @@ macro_rules! suite_on {
     };
 }
 
-// Each function runs on a server that supports it. `known_gaps_of_the_servers_still_exist` shows the
-// gaps.
+// Each function runs on a server that supports it. `known_gaps_of_the_servers_still_exist` shows
+// the gaps.
 suite_on! {
     on_localstack, localstack(),
     copy_rename_nonexistent_object,
@@ -81,9 +81,10 @@ async fn list_paginated() {
     suite::list_paginated(&store, &store).await;
 }
 
-/// LocalStack 4.10 ignores `If-None-Match` on a copy, so `copy_if_not_exists` runs only on SeaweedFS.
-/// SeaweedFS 4.48 omits the folder `a/` from a list that starts after `a`, so `put_get_delete_list`
-/// runs only on LocalStack. If this test fails, a server has closed its gap: run the function there.
+/// LocalStack 4.10 ignores `If-None-Match` on a copy, so `copy_if_not_exists` runs only on
+/// SeaweedFS. SeaweedFS 4.48 omits the folder `a/` from a list that starts after `a`, so
+/// `put_get_delete_list` runs only on LocalStack. If this test fails, a server has closed its gap:
+/// run the function there.
 #[tokio::test]
 async fn known_gaps_of_the_servers_still_exist() {
     let (stack, (server, _)) = (LocalStack::new(east()), seaweedfs().await);

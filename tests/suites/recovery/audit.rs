@@ -106,8 +106,8 @@ async fn an_audit_reports_older_versions() {
     assert_eq!(found.len(), 2);
 }
 
-/// Responds as KMS does for a rotated key, in place of LocalStack, which does not report key materials.
-/// Data keys wrapped for the `tenant` of that name are under the older material.
+/// Responds as KMS does for a rotated key, in place of LocalStack, which does not report key
+/// materials. Data keys wrapped for the `tenant` of that name are under the older material.
 fn rotated(call: &Call) -> Reaction {
     if call.operation != "ReEncrypt" {
         return Reaction::Pass;
@@ -197,8 +197,8 @@ async fn an_audit_asks_kms_once_for_each_wrapped_or_intermediate_key() {
         assert_eq!(materials(&found[name]), [(key.as_str(), &older)], "{name}");
     }
     assert!(found.values().all(|one| one.problem.is_none()));
-    // Four objects and one intermediate key. The client asks nothing about keys that it does not read
-    // with.
+    // Four objects and one intermediate key. The client asks nothing about keys that it does not
+    // read with.
     assert_eq!(stack.wire.kms(), vec![("ReEncrypt".to_owned(), "us-east-1".to_owned()); 5]);
     assert!(
         stack

@@ -94,7 +94,8 @@ async fn a_forged_or_foreign_sidecar_opens_nothing() {
     let client = reader(&store, "b", SidecarPolicy::read());
     let fine = header.to_sidecar().expect("a sidecar");
 
-    // Another object's keys under this object's header: their data key does not match the commitment.
+    // Another object's keys under this object's header: their data key does not match the
+    // commitment.
     let keys = of_other.keys().to_vec();
     let forged = header.rewrapped(keys).expect("a header").to_sidecar().expect("a sidecar");
     let moved = format!("{}/{}", other.bucket(), other.key());

@@ -18,8 +18,8 @@ use sealwax_tests::{
 
 use crate::samples::{aes_key, beside, client, context, everything, rsa_key, store_sample, v2};
 
-/// Moves to another KMS key by copy and by instruction file, without moving the body or changing anything
-/// else.
+/// Moves to another KMS key by copy and by instruction file, without moving the body or changing
+/// anything else.
 #[tokio::test]
 async fn a_rewrap_changes_only_the_keys() {
     let stack = LocalStack::new(east());
@@ -55,7 +55,8 @@ async fn a_rewrap_changes_only_the_keys() {
             assert_eq!(get(&stack.home.key_2).await.expect("the new key"), data, "{name}");
             assert_kind(get(&stack.home.key).await, ErrorKind::Authentication, &uri, "the old key");
 
-            // Also back, by a refresh under the same key, and to a key outside KMS, which binds no context.
+            // Also back, by a refresh under the same key, and to a key outside KMS, which binds no
+            // context.
             let second = stack.client_builder([&stack.home.key_2]).s3ec(everything()).build();
             second.rewrap().uri(&uri).refresh_keys().send().await.expect("refresh");
             assert_eq!(get(&stack.home.key_2).await.expect("the same key"), data, "{name}");
@@ -90,7 +91,8 @@ async fn a_rewrap_changes_only_the_keys() {
     assert_eq!(read(&client(&stack, S3ec::new()), &uri).await.expect("KMS"), data);
 }
 
-/// Many objects, beside Sealwax's own: a plan shows how each is rewrapped and skips unsealed objects.
+/// Many objects, beside Sealwax's own: a plan shows how each is rewrapped and skips unsealed
+/// objects.
 #[tokio::test]
 async fn a_bulk_rewrap_covers_all_formats() {
     let stack = LocalStack::new(east());
@@ -146,7 +148,7 @@ async fn a_bulk_rewrap_covers_all_formats() {
     );
     for (name, _) in expected {
         assert_eq!(read(&new, &uri(name)).await.expect(name), name);
-        // Only Sealwax's own metadata names the wrapping key. Of the others, KMS refuses it.
+        // Only Sealwax's format names the wrapping key. For the other formats, KMS refuses.
         let kind = match name {
             "native" => ErrorKind::NoMatchingKey,
             _ => ErrorKind::Authentication,
@@ -155,7 +157,8 @@ async fn a_bulk_rewrap_covers_all_formats() {
     }
 }
 
-/// Objects of every kind migrate to Sealwax's format and back, and keep attributes, metadata and context.
+/// Objects of every kind migrate to Sealwax's format and back, and keep attributes, metadata and
+/// context.
 #[tokio::test]
 async fn a_migration_and_back_keeps_everything() {
     let stack = LocalStack::new(east());
@@ -319,8 +322,8 @@ async fn a_prefix_is_migrated_and_back() {
             "{number}"
         );
     }
-    // An instruction file without its marker looks like any object. Sealing it would make its object
-    // unreadable.
+    // An instruction file without its marker looks like any object. Sealing it would make its
+    // object unreadable.
     let (object, file) = (uri("kept"), uri("kept.instruction"));
     client.put().uri(&object).body("kept").s3ec().instruction_file().send().await.expect("put");
     let stored = Stored::fetch(&weed.s3(), &file).await;

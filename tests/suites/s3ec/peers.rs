@@ -209,8 +209,8 @@ fn reader(stack: &LocalStack, case: &Case, suffix: &str) -> SealedClient {
     stack.client_builder([&stack.home.key]).s3ec(s3ec).part_len(PART).build()
 }
 
-/// Asserts that they read our object. The Go client looks for instruction files by a client other than
-/// the given one.
+/// Asserts that they read our object. The Go client looks for instruction files by a client other
+/// than the given one.
 async fn they_read(stack: &LocalStack, peer: &mut Peer, case: &Case) {
     let uri = stack.object("ours");
     let data = plaintext(case.len);
@@ -230,8 +230,8 @@ async fn they_read(stack: &LocalStack, peer: &mut Peer, case: &Case) {
     );
 }
 
-/// Asserts that we read their object. If they write no instruction file, or none with that suffix, the
-/// test moves their envelope into one, as the format defines.
+/// Asserts that we read their object. If they write no instruction file, or none with that suffix,
+/// the test moves their envelope into one, as the format defines.
 async fn we_read(stack: &LocalStack, peer: &mut Peer, case: &Case) {
     let uri = stack.object("theirs");
     let data = plaintext(case.len);

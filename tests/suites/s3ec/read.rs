@@ -15,8 +15,8 @@ use crate::samples::{
     aes_key, beside, client, context, everything, rsa_key, sample_file, store_sample, v2,
 };
 
-/// Reads all samples under raw keys from S3: as a stream, to a file, by HEAD, with each suffix of an
-/// instruction file.
+/// Reads all samples under raw keys from S3: as a stream, to a file, by HEAD, with each suffix of
+/// an instruction file.
 #[tokio::test]
 async fn every_sample_opens() {
     let stack = LocalStack::new(east());
@@ -141,8 +141,8 @@ async fn keys_are_discovered_within_the_filter() {
     );
 }
 
-/// A stream is buffered up to a limit; files and unverified streams have no limit. A forged object leaves
-/// nothing behind.
+/// A stream is buffered up to a limit; files and unverified streams have no limit. A forged object
+/// leaves nothing behind.
 #[tokio::test]
 async fn plaintext_is_released_only_after_verification() {
     let stack = LocalStack::new(east());

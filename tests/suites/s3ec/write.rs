@@ -97,8 +97,8 @@ async fn unwritable_objects_are_refused_before_any_kms_call() {
     assert_kind(read(&kms, &uri).await, ErrorKind::NotFound, &uri, "something was stored");
 }
 
-/// An object is unreadable without its instruction file. The file is not overwritten, and is deleted if
-/// its object never appears.
+/// An object is unreadable without its instruction file. The file is not overwritten, and is
+/// deleted if its object never appears.
 #[tokio::test]
 async fn an_old_object_stays_readable_until_the_new_one_is_safe() {
     let stack = LocalStack::new(east());

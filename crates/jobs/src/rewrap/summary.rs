@@ -71,7 +71,7 @@ impl Summary for PlanSummary {
             Action::Nothing => self.nothing += 1,
             Action::Skip { why } => *self.skip.entry(why.clone()).or_default() += 1,
             Action::Impossible { kind, .. } => {
-                *self.impossible.entry(kind.clone()).or_default() += 1
+                *self.impossible.entry(kind.clone()).or_default() += 1;
             }
             Action::Rewrap { data_key, metadata, kms_calls, .. } => {
                 self.rewrap += 1;

@@ -101,7 +101,7 @@ impl<'a> Inventory<'a> {
         loop {
             match self.attempt_download(&uri).await {
                 Err(error) if error.kind() == ErrorKind::Unavailable && attempts < MAX_ATTEMPTS => {
-                    attempts += 1
+                    attempts += 1;
                 }
                 done => return done,
             }

@@ -46,20 +46,17 @@ pub enum KeyChange {
 macro_rules! key_change_setters {
     ($and:ident) => {
         /// Adds wrapped keys: wraps the data key under the wrapping keys of `keyring`, too.
-        #[must_use]
         pub fn add_keys(self, keyring: impl sealwax_envelope::Keyring + 'static) -> Self {
             self.$and(Change::Add(std::sync::Arc::new(keyring)))
         }
 
         /// Replaces all wrapped keys: wraps the data key under the wrapping keys of `keyring` only.
-        #[must_use]
         pub fn replace_keys(self, keyring: impl sealwax_envelope::Keyring + 'static) -> Self {
             self.$and(Change::Replace(std::sync::Arc::new(keyring)))
         }
 
         /// Replaces the wrapping key of an object of the S3 Encryption Client, for example by a raw
         /// key.
-        #[must_use]
         pub fn replace_s3ec_key(self, keyring: impl crate::s3ec::Keyring + 'static) -> Self {
             self.$and(Change::ReplaceS3ec(std::sync::Arc::new(keyring)))
         }
@@ -68,7 +65,6 @@ macro_rules! key_change_setters {
         ///
         /// The last key is never removed. If no key is added or replaced at the same time, the
         /// client's keyring must be able to unwrap one of the remaining keys.
-        #[must_use]
         pub fn remove_key(self, wrapping_key: impl Into<String>) -> Self {
             self.$and(Change::Remove(wrapping_key.into()))
         }
@@ -77,7 +73,6 @@ macro_rules! key_change_setters {
         ///
         /// A wrapped key under older key material is wrapped again. It stays if KMS reports that it
         /// is under the newest material. (AWS KMS Developer Guide, "Rotating AWS KMS keys".)
-        #[must_use]
         pub fn refresh_keys(self) -> Self {
             self.$and(Change::Refresh)
         }
