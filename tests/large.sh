@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# large.sh SEALWAX PYTHON: an object above 5 GiB, which S3 copies in parts alone, on SeaweedFS: it is sealed, re-wrapped for
-# another Region, and read by that Region's key. It takes 17 GB of disk for a while. To be run under with-servers.sh, by
-# `make large`; PYTHON has boto3.
+# large.sh SEALWAX PYTHON
+#
+# Seals an object above 5 GiB on SeaweedFS, rewraps it for another Region, and reads it with that Region's key. S3
+# copies such objects only in parts. It temporarily takes 17 GB of disk. `make large` runs it under with-servers.sh.
+# PYTHON has boto3.
 set -euo pipefail
 
 sealwax=$1 python=$2
@@ -12,16 +14,16 @@ object=s3://sealwax-large/object
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-# Of no length that a part, a chunk or a block has.
+# Not a multiple of a part, a chunk or a block.
 truncate -s 5500000123 "$folder/plaintext"
 "$python" -c 'import boto3, os
 boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"]).create_bucket(Bucket="sealwax-large")'
 
 echo '==> seal'
 time "$sealwax" put "$folder/plaintext" "$object" --key "$SEALWAX_EAST_KEY" --metadata name=kept
-echo '==> re-wrap'
+echo '==> rewrap'
 time "$sealwax" rewrap "$object" --replace "$SEALWAX_WEST_KEY"
-echo '==> read by the new key alone'
+echo '==> read with the new key only'
 time "$sealwax" get "$object" "$folder/opened" --key "$SEALWAX_WEST_KEY"
 cmp "$folder/plaintext" "$folder/opened"
 "$sealwax" inspect "$object" --json | "$python" -c '
@@ -30,5 +32,5 @@ told = json.load(sys.stdin)
 keys = [key["wrapping_key"] for key in told["keys"]]
 assert keys == [os.environ["SEALWAX_WEST_KEY"]], keys
 assert told["generation"] == 2 and told["metadata"] == {"name": "kept"}, told'
-[ -z "$("$sealwax" uploads ls s3://sealwax-large)" ] || { echo 'error: an upload is left' >&2; exit 1; }
+[ -z "$("$sealwax" uploads ls s3://sealwax-large)" ] || { echo 'error: an incomplete upload is left' >&2; exit 1; }
 echo OK

@@ -1,5 +1,6 @@
-"""A job of S3 Batch Operations that invokes a Lambda function, as far as it can be seen from outside: a manifest in, a
-completion report out, temporary failures tried again. No emulator has it.
+"""A simulator of an S3 Batch Operations job that invokes a Lambda function, as seen from outside.
+
+It reads a manifest, writes a completion report, and retries temporary failures. No emulator supports it.
 
 Shapes: Amazon S3 User Guide, "Invoking an AWS Lambda function with S3 Batch Operations", "Completion reports".
 """
@@ -11,26 +12,28 @@ import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
-# How often a task is tried, at most. AWS names no number.
+# Maximum number of tries per task. AWS does not document the number.
 TRIES = 3
+# Seconds. The limit that catches a hang.
+PATIENCE = 600
 
 
 def invoke(url, event):
-    """What the function answers; an error of the function raises."""
+    """Returns the function's response. Raises if the function fails."""
     request = urllib.request.Request(url, json.dumps(event).encode(), {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=120) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         return json.load(answer)
 
 
 def tasks_of(manifest):
-    """The lines `bucket,urlencoded-key[,version]`."""
+    """Yields the tasks of the lines `bucket,urlencoded-key[,version]`."""
     with open(manifest, newline="") as lines:
         for number, (bucket, key, *version) in enumerate(csv.reader(lines)):
             yield {"id": f"task-{number}", "bucket": bucket, "key": key, "version": next(iter(version), "") or None}
 
 
 def event_of(job, task, arguments):
-    """The event of one task: of schema 2.0 where the job has arguments."""
+    """Returns the event of one task: schema 2.0 if the job has arguments, else 1.0."""
     event = {
         "invocationSchemaVersion": "1.0" if arguments is None else "2.0",
         "invocationId": str(uuid.uuid4()),
@@ -46,7 +49,7 @@ def event_of(job, task, arguments):
 
 
 def attempt(url, job, task, arguments):
-    """Code and text of one try."""
+    """Returns the code and text of one try."""
     event = event_of(job, task, arguments)
     try:
         answer = invoke(url, event)
@@ -54,15 +57,18 @@ def attempt(url, job, task, arguments):
         return "PermanentFailure", f"unhandled: {error.read().decode(errors='replace')}"
     for field in ("invocationSchemaVersion", "invocationId"):
         if answer[field] != event[field]:
-            raise ValueError(f"the answer's {field} is {answer[field]!r}, not {event[field]!r}")
+            raise ValueError(f"the response's {field} is {answer[field]!r}, not {event[field]!r}")
     found = [result for result in answer["results"] if result["taskId"] == task["id"]]
     if not found:
-        return answer["treatMissingKeysAs"], "the answer leaves the task out"
+        return answer["treatMissingKeysAs"], "the response omits the task"
     return found[0]["resultCode"], found[0]["resultString"]
 
 
 def run(url, manifest, report, arguments=None, workers=4):
-    """Runs the job, and writes the report: bucket, key, version, status, HTTP status, error, text. Gives the tries by task."""
+    """Runs the job and writes its report. Returns the number of tries by task.
+
+    A line has bucket, key, version, status, HTTP status, error and text.
+    """
     job = str(uuid.uuid4())
     tries = {}
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The Lambda function under cargo-lambda's emulator, on LocalStack: jobs of S3 Batch Operations, and S3 events.
+"""The Lambda function under cargo-lambda's emulator, on LocalStack: S3 Batch Operations jobs and S3 events.
 
-`make lambda-test` runs it, with the servers' names in its environment: run.py CARGO-LAMBDA FUNCTION COMMAND.
+`make lambda-test` runs it with the servers in its environment: run.py CARGO-LAMBDA FUNCTION COMMAND.
 """
 
 import contextlib
@@ -30,10 +30,12 @@ SOURCE, REPLICA = os.environ["SEALWAX_EAST_BUCKET"], os.environ["SEALWAX_WEST_BU
 EAST_KEY, WEST_KEY = os.environ["SEALWAX_EAST_KEY"], os.environ["SEALWAX_WEST_KEY"]
 OTHER_WEST_KEY = os.environ["SEALWAX_WEST_KEY_2"]
 FOLDER = f"lambda/{uuid.uuid4()}/"
-# Keys that have to be encoded on the way.
+# Keys that must be encoded in requests.
 NAMES = ["plain.txt", "a b+c.txt", "ü/100%.txt", "comma,quote\".txt", "slow down.txt"]
-# What one worker works on at a time; the emulator gives an instance one event at a time, as Lambda does.
+# Concurrent instances of the function. The emulator gives an instance one event at a time, as Lambda does.
 INSTANCES = 3
+# Seconds. The limit that catches a hang. On a working system nothing comes near it, however busy the machine.
+PATIENCE = 600
 
 
 def s3(region):
@@ -47,7 +49,7 @@ def free_port():
 
 
 class Proxy(BaseHTTPRequestHandler):
-    """In front of LocalStack: the first requests for one object are told that S3 is overloaded."""
+    """A proxy to LocalStack that refuses the first requests for one object, as an overloaded S3 does."""
 
     protocol_version = "HTTP/1.1"
     lock = threading.Lock()
@@ -65,9 +67,9 @@ class Proxy(BaseHTTPRequestHandler):
             self.end_headers()
             return
         target = urllib.parse.urlsplit(ENDPOINT)
-        server = http.client.HTTPConnection(target.hostname, target.port, timeout=60)
+        server = http.client.HTTPConnection(target.hostname, target.port, timeout=PATIENCE)
         try:
-            # As it came, but for what names this hop.
+            # Forward the request unchanged, except for hop-by-hop headers.
             server.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 server.putheader(name, value)
@@ -93,14 +95,14 @@ class Proxy(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def process(*arguments, **options):
-    """A process that is gone afterwards."""
+    """A process that ends with the context."""
     child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, **options)
     try:
         yield child
     finally:
         child.terminate()
         try:
-            child.wait(10)
+            child.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
@@ -108,7 +110,7 @@ def process(*arguments, **options):
 
 @contextlib.contextmanager
 def function(cargo_lambda, program, proxy_port, scratch, **settings):
-    """The function behind the emulator, with these settings: the URL that invokes it."""
+    """The function behind the emulator, with these settings. Gives the URL that invokes it."""
     port = free_port()
     project = os.path.join(os.path.dirname(__file__), "../../crates/lambda")
     watch = (cargo_lambda, "lambda", "watch", "--only-lambda-apis", "--invoke-address", "127.0.0.1")
@@ -122,11 +124,11 @@ def function(cargo_lambda, program, proxy_port, scratch, **settings):
         log = stack.enter_context(open(os.path.join(scratch, "log"), "a"))
         output = {"stdout": log, "stderr": log}
         emulator = stack.enter_context(process(*watch, "--invoke-port", str(port), cwd=project, **output))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
-            assert emulator.poll() is None and time.monotonic() < deadline, "the emulator does not start"
+            assert emulator.poll() is None and time.monotonic() < deadline, "the emulator did not start"
             time.sleep(0.2)
         for _ in range(INSTANCES):
             stack.enter_context(process(program, env=environment, **output))
@@ -139,13 +141,13 @@ def sealwax(command, *arguments, data=None, region=WEST):
 
 
 def replicate(name):
-    """As S3 Replication does it: metadata and all."""
+    """Copies an object with its metadata, as S3 Replication does."""
     source = {"Bucket": SOURCE, "Key": FOLDER + name}
     return s3(WEST).copy_object(Bucket=REPLICA, Key=FOLDER + name, CopySource=source).get("VersionId")
 
 
 def opens(command, name, key):
-    """The plaintext, by this key of the West alone."""
+    """Reads the plaintext in us-west-2 with this key only."""
     uri = f"s3://{REPLICA}/{FOLDER}{name}"
     return sealwax(command, "get", uri, "-", "--key", key, "--replica-of", SOURCE)
 
@@ -156,11 +158,11 @@ def versions():
 
 
 def job(url, scratch, lines, arguments=None):
-    """Runs a job over these `(name, version)`. Gives status and text by name, and tries by number."""
+    """Runs a job over these `(name, version)`. Returns status, error and text by line, and tries by task."""
     manifest, report = os.path.join(scratch, "manifest.csv"), os.path.join(scratch, "report.csv")
     with open(manifest, "w", newline="") as output:
         for name, version in lines:
-            # As S3 Inventory encodes keys.
+            # Encoded as in S3 Inventory.
             csv.writer(output).writerow([REPLICA, urllib.parse.quote_plus(FOLDER + name, safe="/"), version or ""])
     tries = batch_operations.run(url, manifest, report, arguments)
     with open(report, newline="") as rows:
@@ -205,11 +207,11 @@ def run(cargo_lambda, program, command, port, scratch, newest, older):
     with function(cargo_lambda, program, port, scratch, add=WEST_KEY, **common) as url:
         for name in NAMES:
             try:
-                raise AssertionError(f"{name} opens before: {opens(command, name, WEST_KEY)}")
+                raise AssertionError(f"{name} opens before the job: {opens(command, name, WEST_KEY)}")
             except subprocess.CalledProcessError as error:
-                # No wrapping key can be used.
+                # Exit code 5: no usable wrapping key.
                 assert error.returncode == 5, error.stderr
-        # The SDK tries three times in one invocation.
+        # The SDK makes three attempts in one invocation.
         Proxy.refusals = 4
         done, tries = job(url, scratch, lines)
         for found in done[: len(NAMES)]:
@@ -223,14 +225,14 @@ def run(cargo_lambda, program, command, port, scratch, newest, older):
         assert tries == {f"task-{number}": 2 if number == slow else 1 for number in range(len(lines))}, tries
         for name in [*NAMES, "done.txt", "twice.txt"]:
             assert opens(command, name, WEST_KEY) == name.encode(), name
-        print(f"schema 1.0: {len(lines)} tasks as expected, one of them by a second try; all sealed objects open")
+        print(f"schema 1.0: {len(lines)} tasks as expected, one of them on the second try; all sealed objects open")
 
         before = versions()
         done, _ = job(url, scratch, lines)
         for found in [*done[:6], done[8]]:
             expect(found, "succeeded", "", "unchanged")
         assert versions() == before
-        print("the same job again: nothing was written")
+        print("the same job again wrote nothing")
 
         replica = {"Records": [record("ObjectCreated:Put", "plain.txt", REPLICA)]}
         replicate("plain.txt")
@@ -245,10 +247,10 @@ def run(cargo_lambda, program, command, port, scratch, newest, older):
         assert answer["results"][0]["result"].startswith("rewrapped"), answer
         for event in ({"Records": [record("Replication:OperationFailedReplication", "plain.txt", SOURCE)]}, {"Other": 1}):
             try:
-                raise AssertionError(f"{event} was answered: {batch_operations.invoke(url, event)}")
+                raise AssertionError(f"{event} succeeded: {batch_operations.invoke(url, event)}")
             except urllib.error.HTTPError as error:
                 assert error.code == 500 and b"errorMessage" in error.read()
-        print("events: replicas are rewrapped once, other events refused")
+        print("events: replicas are rewrapped once, other events are refused")
 
     with function(cargo_lambda, program, port, scratch, **common) as url:
         sealed = [(name, None) for name in [*NAMES, "done.txt", "twice.txt"]]
@@ -259,7 +261,7 @@ def run(cargo_lambda, program, command, port, scratch, newest, older):
             assert opens(command, name, OTHER_WEST_KEY) == opens(command, name, WEST_KEY) == name.encode(), name
             keys = sealwax(command, "inspect", f"s3://{REPLICA}/{FOLDER}{name}", "--json").decode()
             assert EAST_KEY not in keys and OTHER_WEST_KEY in keys, keys
-        print(f"schema 2.0: {len(sealed)} tasks by the job's arguments; all open with the new key, none has the old one")
+        print(f"schema 2.0: {len(sealed)} tasks with the job's arguments; all open with the new key, none has the old one")
 
         done, _ = job(url, scratch, sealed[:1], {"keys": EAST_KEY})
         expect(done[0], "failed", "PermanentFailure", "a job may not set keys")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A second reader of sealed objects, written from docs/FORMAT.md alone: opens the vectors in a directory.
+"""A second reader of sealed objects, written only from docs/FORMAT.md. It opens the vectors in a directory.
 
-R1 to R16 are the numbers of its MUSTs. Usage: sealwax_reader.py DIRECTORY
+R1 to R16 are the numbers of the document's MUSTs. Usage: sealwax_reader.py DIRECTORY
 """
 
 import base64
@@ -19,7 +19,7 @@ NAMES = {f"sealwax-{name}" for name in ("format", "context", "keys", "missing", 
 
 
 class Refused(Exception):
-    """What failed. `released` is what was verified before."""
+    """A failure of this name. `released` is the plaintext verified before it."""
 
     def __init__(self, failure, released=b""):
         super().__init__(failure)
@@ -47,7 +47,7 @@ def unbase64(text, low, high):
 def parse_json(text, sort):
     try:
         value = json.loads(text)
-        json.dumps(value, ensure_ascii=False).encode()  # fails for a surrogate that is alone
+        json.dumps(value, ensure_ascii=False).encode()  # fails for a lone surrogate
     except (ValueError, RecursionError):
         raise Refused("malformed") from None
     require(json.dumps(value, separators=(",", ":"), sort_keys=sort) == text)
@@ -102,7 +102,7 @@ def pairs(context):
 
 
 def derive(key, header, context):
-    """The cipher and base nonce of a body, past its commitment."""
+    """Check the commitment of a body. Return its cipher and base nonce."""
     info = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0" + header[:24] + context
     first = hmac.digest(key, info + b"\1", "sha512")
     derived = first + hmac.digest(key, first + info + b"\2", "sha512")
@@ -126,7 +126,7 @@ def unwrap(wrapping_key, group, wrap, context):
 
 
 def parse_metadata(metadata):
-    """The header and the names that it is made of."""
+    """Return the keys, the header, and the metadata that they come from."""
     folded = [(re.sub("[A-Z]", lambda letter: letter[0].lower(), name), value) for name, value in metadata.items()]
     ours = [(name, value) for name, value in folded if name.startswith("sealwax")]
     require(sum(len(name.encode()) + len(value.encode()) for name, value in ours) <= 8192)  # R2
@@ -147,18 +147,18 @@ def parse_metadata(metadata):
 
 
 def parse_sidecar(sidecar, same):
-    """The keys of the sidecar, if it is one of the object's."""
+    """Return the keys of the sidecar if it belongs to the object."""
     require(len(sidecar.encode()) <= 16384)  # R14
     metadata = parse_json(sidecar, sort=True)
     require(isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values()))
     keys, header, fields = parse_metadata(metadata)
-    require(fields == metadata)  # in its one spelling, and with nothing else
+    require(fields == metadata)  # in its only spelling, without other names
     require(header == same, "stale")  # R15
     return keys
 
 
 def open_body(keys, header, places, wrapping_keys):
-    """The cipher and base nonce of the body, by the first of the keys that opens."""
+    """Return the cipher and base nonce of the body, from the first key that opens."""
     context, body_header, _ = header
     keys = [key for key in keys if places is None or key[0].get("place") in places]  # R5
     require(keys, "place")
@@ -179,7 +179,7 @@ def open_body(keys, header, places, wrapping_keys):
 
 
 def read(metadata, sidecar, body, announced, places, wrapping_keys):
-    """The plaintext, or Refused. `places` is None where every place is accepted."""
+    """Return the plaintext, or raise Refused. If `places` is None, every place is accepted."""
     keys, header, _ = parse_metadata(metadata)
     whole, rest = divmod(announced - 56, 16400)  # R4
     require(announced >= 72 and rest >= 16 and whole < 2**38, "length")
@@ -228,7 +228,7 @@ def main(directory):
             print(f"{file.name}: {result} and {digest}, not {vector['expect']} and {vector['released']}")
         layer = result.split()[0]
         counts[layer] = counts.get(layer, 0) + 1
-    print(f"{len(files)} vectors, {wrong} read otherwise:", ", ".join(f"{n} {layer}" for layer, n in sorted(counts.items())))
+    print(f"{len(files)} vectors, {wrong} with another result:", ", ".join(f"{n} {layer}" for layer, n in sorted(counts.items())))
     return 0 if files and not wrong else 1
 
 

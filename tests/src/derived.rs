@@ -1,22 +1,22 @@
-//! What derives from keys, computed apart from the library.
+//! Keys derived from other keys, computed independently of the library.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha512;
 
-/// What a body is sealed with. (FORMAT.md, "Body".)
+/// Key material of one sealed body. (FORMAT.md, "Body".)
 #[derive(Clone, PartialEq, Eq)]
-#[expect(missing_debug_implementations, reason = "a test that compares it should not print it")]
+#[expect(missing_debug_implementations, reason = "a test that compares keys must not print them")]
 pub struct BodyKey {
-    /// The key of AES-256-GCM.
+    /// The AES-256-GCM key.
     pub key: [u8; 32],
     /// The nonce of chunk 0.
     pub base_nonce: [u8; 12],
-    /// What the body's header ends with.
+    /// The commitment, the last part of the body's header.
     pub commitment: [u8; 32],
 }
 
 impl BodyKey {
-    /// Of the body whose header begins with the 24 bytes of `salt`.
+    /// Derives the key material of the body whose header begins with the 24-byte `salt`.
     ///
     /// # Panics
     /// Never.
@@ -41,7 +41,7 @@ impl BodyKey {
     }
 }
 
-/// The 15 round keys of AES-256, which a cipher keeps instead of the key. (FIPS 197 §5.2.)
+/// Returns the 15 round keys of AES-256, which a cipher keeps instead of the key. (FIPS 197 §5.2.)
 #[must_use]
 pub fn aes_256_key_schedule(key: &[u8; 32]) -> [[u8; 16]; 15] {
     let mut words: Vec<[u8; 4]> = key.as_chunks().0.to_vec();
@@ -65,7 +65,7 @@ pub fn aes_256_key_schedule(key: &[u8; 32]) -> [[u8; 16]; 15] {
     std::array::from_fn(|round| bytes[16 * round..16 * (round + 1)].try_into().expect("16 bytes"))
 }
 
-/// Twice `byte`, in AES's field. (FIPS 197 §4.2.)
+/// Doubles `byte` in AES's finite field. (FIPS 197 §4.2.)
 fn double(byte: u8) -> u8 {
     (byte << 1) ^ if byte & 0x80 == 0 { 0 } else { 0x1b }
 }
@@ -89,9 +89,9 @@ fn substitute(byte: u8) -> u8 {
 mod tests {
     use super::*;
 
-    /// FIPS 197 (update 1), Appendix A.3.
+    /// FIPS 197 (update 1), appendix A.3.
     #[test]
-    fn the_key_schedule_of_the_standard() {
+    fn the_key_schedule_matches_the_standard() {
         let key = "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4";
         let schedule =
             aes_256_key_schedule(&hex::decode(key).expect("hex").try_into().expect("32 bytes"));

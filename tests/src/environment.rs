@@ -1,25 +1,26 @@
-//! What `localstack/with-servers.sh` exports.
+//! Variables that `localstack/with-servers.sh` exports.
 
 use std::env;
 
 use sealwax_s3::KmsKeyArn;
 
-/// The value of an environment variable. A test without its servers fails: it is never skipped.
+/// Returns the value of an environment variable. A test without its servers fails; it is never
+/// skipped.
 pub(crate) fn variable(name: &str) -> String {
     env::var(name)
         .unwrap_or_else(|_| panic!("{name} is not set: run `make test`, which starts the servers"))
 }
 
-/// One Region of the LocalStack, as seeded.
+/// One seeded Region of LocalStack.
 #[derive(Debug, Clone)]
 pub struct Region {
-    /// Its name, such as `us-east-1`.
+    /// Name, such as `us-east-1`.
     pub name: &'static str,
-    /// A versioned bucket.
+    /// A bucket with versioning.
     pub bucket: String,
-    /// A key of this Region.
+    /// A KMS key in this Region.
     pub key: KmsKeyArn,
-    /// Another key of this Region.
+    /// Another KMS key in this Region.
     pub key_2: KmsKeyArn,
     /// This Region's replica of a multi-Region key.
     pub mrk: KmsKeyArn,

@@ -1,4 +1,4 @@
-//! What must hold of readable and of unreadable objects.
+//! Assertions about readable and unreadable objects.
 
 use std::{collections::HashSet, fs};
 
@@ -6,28 +6,31 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use sealwax_s3::{Error, ErrorKind, S3Uri, SealedClient, envelope::geometry::CHUNK_LEN};
 
-/// The object's plaintext.
+/// Reads an object's plaintext.
 ///
 /// # Errors
-/// The client's.
+/// The error of the client.
 pub async fn read(client: &SealedClient, uri: &S3Uri) -> Result<Bytes, Error> {
     client.get().uri(uri).send().await?.bytes().await
 }
 
-/// The result must be an error of this kind that names the object.
+/// Asserts that the result is an error of this kind that names the object.
 #[track_caller]
 pub fn assert_kind<T>(result: Result<T, Error>, kind: ErrorKind, uri: &S3Uri, case: &str) -> Error {
     let Err(error) = result else { panic!("{case}: no error") };
     assert_eq!(error.kind(), kind, "{case}: {error:?}");
     assert!(
         error.to_string().contains(&uri.to_string()),
-        "{case}: the object is not named: {error}"
+        "{case}: the error does not name the object: {error}"
     );
     error
 }
 
-/// The object must fail to open with an error of one of these kinds, however it is read: as a stream, which releases
-/// nothing but whole verified chunks of `plaintext`; to a new file, which does not appear; over a file, which stays.
+/// Asserts that the object fails to open with an error of one of these kinds, by each way of
+/// reading.
+///
+/// A stream releases only whole verified chunks of `plaintext`. A new file does not appear. An
+/// existing file stays unchanged.
 pub async fn assert_unreadable(
     client: &SealedClient,
     uri: &S3Uri,
@@ -39,7 +42,7 @@ pub async fn assert_unreadable(
         assert!(kinds.contains(&error.kind()), "{case}: {error:?}, expected {kinds:?}");
         assert!(
             error.to_string().contains(&uri.to_string()),
-            "{case}: the object is not named: {error}"
+            "{case}: the error does not name the object: {error}"
         );
     };
 
@@ -57,20 +60,20 @@ pub async fn assert_unreadable(
             };
             assert!(
                 plaintext.starts_with(&released),
-                "{case}: other bytes than the plaintext were released"
+                "{case}: bytes other than the plaintext were released"
             );
             assert!(
                 released.len().is_multiple_of(CHUNK_LEN),
                 "{case}: a part of a chunk was released"
             );
-            assert!(stream.next().await.is_none(), "{case}: the stream went on after its error");
+            assert!(stream.next().await.is_none(), "{case}: the stream continued after its error");
             expect(error);
         }
     }
 
     let directory = tempfile::tempdir().expect("a directory");
     let (absent, present) = (directory.path().join("absent"), directory.path().join("present"));
-    fs::write(&present, "as it was").expect("a file");
+    fs::write(&present, "original").expect("a file");
     for path in [&absent, &present] {
         expect(client.get().uri(uri).to_file(path).await.expect_err(case));
     }
@@ -82,10 +85,10 @@ pub async fn assert_unreadable(
         matches!(&names[..], [Ok(left)] if *left == present),
         "{case}: {names:?} was left behind"
     );
-    assert_eq!(fs::read(&present).expect("the file"), b"as it was", "{case}: a file was changed");
+    assert_eq!(fs::read(&present).expect("the file"), b"original", "{case}: a file was changed");
 }
 
-/// No eight bytes of the plaintext may appear in what is stored.
+/// Asserts that no 8 aligned bytes of the plaintext appear in the stored bytes.
 #[track_caller]
 pub fn assert_hidden(plaintext: &[u8], stored: &[u8]) {
     let secret: HashSet<[u8; 8]> = plaintext.as_chunks().0.iter().copied().collect();

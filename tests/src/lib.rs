@@ -1,31 +1,32 @@
-//! What the suites share: the servers, a wire below the SDK that can be watched and disturbed, and random bytes.
+//! Set-up shared by the suites: the servers, a wire below the SDK that records and disturbs
+//! requests, random bytes, and assertions.
 
-mod data;
 mod derived;
 mod environment;
 mod expect;
+mod harness;
 mod localstack;
 mod seaweedfs;
 mod stored;
 mod wire;
 
 pub use self::{
-    data::{plaintext, unique},
     derived::{BodyKey, aes_256_key_schedule},
     environment::{Region, east, west},
     expect::{assert_hidden, assert_kind, assert_unreadable, read},
+    harness::{PART, PATIENCE, file_names, in_time, plaintext, unique, wait_until},
     localstack::LocalStack,
     seaweedfs::{SeaweedFs, local_keyring},
     stored::{Stored, unfinished_uploads},
     wire::{Call, Ending, Reaction, Wire},
 };
 
-/// The README's example compiles.
+/// Compiles the README's example.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// The example of this page compiles.
+/// Compiles the page's example.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/S3-ENCRYPTION-CLIENT.md")]
 struct S3EncryptionClient;

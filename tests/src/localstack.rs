@@ -1,4 +1,4 @@
-//! S3 and KMS of two Regions.
+//! LocalStack: S3 and KMS in two Regions.
 
 use sealwax_s3::{
     KmsKeyArn, KmsKeyring, KmsKeyringBuilder, S3Uri, SealedClient, SealedClientBuilder,
@@ -8,30 +8,30 @@ use sealwax_s3::{
 
 use crate::{
     Region, Wire,
-    data::unique,
     environment::variable,
+    harness::{PATIENCE, unique},
     seaweedfs::{credentials, s3},
 };
 
-/// A LocalStack, seen from one Region over one wire.
+/// LocalStack as seen from one Region over one wire.
 #[derive(Debug, Clone)]
 pub struct LocalStack {
-    /// What goes over the wire.
+    /// The wire below all its clients.
     pub wire: Wire,
-    /// Where the caller is.
+    /// The caller's Region.
     pub home: Region,
-    /// The configuration of all its clients.
+    /// Configuration of all its clients.
     pub config: SdkConfig,
 }
 
 impl LocalStack {
-    /// From `home`, over a wire of its own.
+    /// Connects from `home` over a new wire.
     #[must_use]
     pub fn new(home: Region) -> Self {
         Self::over(Wire::default(), home)
     }
 
-    /// From `home`, over `wire`.
+    /// Connects from `home` over `wire`.
     #[must_use]
     pub fn over(wire: Wire, home: Region) -> Self {
         let config = SdkConfig::builder()
@@ -44,31 +44,31 @@ impl LocalStack {
         Self { wire, home, config }
     }
 
-    /// S3 of the home Region.
+    /// Returns an S3 client for the home Region.
     #[must_use]
     pub fn s3(&self) -> aws_sdk_s3::Client {
         s3(&self.config)
     }
 
-    /// KMS of the home Region.
+    /// Returns a KMS client for the home Region.
     #[must_use]
     pub fn kms(&self) -> aws_sdk_kms::Client {
         aws_sdk_kms::Client::new(&self.config)
     }
 
-    /// Begins a keyring of no key.
+    /// Starts to build a keyring without keys. Its timeout only catches a hang.
     #[must_use]
     pub fn keyring_builder(&self) -> KmsKeyringBuilder {
-        KmsKeyring::builder(&self.config)
+        KmsKeyring::builder(&self.config).timeout(PATIENCE)
     }
 
-    /// A keyring of these keys.
+    /// Returns a keyring with these keys.
     #[must_use]
     pub fn keyring<'a>(&self, keys: impl IntoIterator<Item = &'a KmsKeyArn>) -> KmsKeyring {
         self.keyring_builder().keys(keys).build().expect("parsed ARNs")
     }
 
-    /// Begins a client of these keys.
+    /// Starts to build a client with these keys.
     #[must_use]
     pub fn client_builder<'a>(
         &self,
@@ -77,19 +77,19 @@ impl LocalStack {
         SealedClient::builder(self.s3(), self.keyring(keys))
     }
 
-    /// A client of these keys.
+    /// Returns a client with these keys.
     #[must_use]
     pub fn client<'a>(&self, keys: impl IntoIterator<Item = &'a KmsKeyArn>) -> SealedClient {
         self.client_builder(keys).build()
     }
 
-    /// A new object's name in the home bucket.
+    /// Returns the name of a new object in the home bucket.
     #[must_use]
     pub fn object(&self, name: &str) -> S3Uri {
         format!("s3://{}/{}", self.home.bucket, unique(name)).parse().expect("an object's name")
     }
 
-    /// A new KMS key of the home Region, of the caller's own: it may be disabled.
+    /// Creates a KMS key in the home Region. No other test uses it, so it may be disabled.
     pub async fn new_key(&self) -> KmsKeyArn {
         let created = self.kms().create_key().send().await.expect("create a key");
         created

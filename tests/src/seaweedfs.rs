@@ -1,4 +1,5 @@
-//! A second S3, which checks signatures and honours conditions on copies. It has no KMS.
+//! SeaweedFS: a second S3 server, which checks signatures and honours conditions on copies. It has
+//! no KMS.
 
 use aws_credential_types::{
     credential_fn::provide_credentials_fn, provider::error::CredentialsError,
@@ -15,45 +16,45 @@ use sealwax_s3::{
 };
 use tokio::sync::OnceCell;
 
-use crate::{Wire, data::unique, environment::variable};
+use crate::{Wire, environment::variable, harness::unique};
 
-/// Each bucket takes seven volumes of it: one must do.
+/// The only bucket: SeaweedFS reserves seven volumes for each.
 const BUCKET: &str = "sealwax-tests";
 
-/// A SeaweedFS, over one wire.
+/// SeaweedFS over one wire.
 #[derive(Debug, Clone)]
 pub struct SeaweedFs {
-    /// What goes over the wire.
+    /// The wire below its clients.
     pub wire: Wire,
     config: SdkConfig,
 }
 
 impl SeaweedFs {
-    /// Over a wire of its own.
+    /// Connects over a new wire.
     pub async fn new() -> Self {
         Self::over(Wire::default()).await
     }
 
-    /// Over `wire`.
+    /// Connects over `wire`.
     pub async fn over(wire: Wire) -> Self {
         static BUCKET_MADE: OnceCell<()> = OnceCell::const_new();
         BUCKET_MADE.get_or_init(|| Self::with_secret(Wire::default(), "test").make_bucket()).await;
         Self::with_secret(wire, "test")
     }
 
-    /// Over `wire`, signing with another secret than the server's unless it is `test`.
+    /// Connects over `wire`, and signs with `secret`. The server's secret is `test`.
     #[must_use]
     pub fn with_secret(wire: Wire, secret: &str) -> Self {
         Self::reached(wire, credentials(secret), &variable("SEALWAX_TEST_SEAWEEDFS_URL"))
     }
 
-    /// Looked for at another address than its own.
+    /// Connects to `url` instead of the server.
     #[must_use]
     pub fn at(url: &str) -> Self {
         Self::reached(Wire::default(), credentials("test"), url)
     }
 
-    /// By a caller whose credentials cannot be found.
+    /// Connects as a caller whose credentials cannot be found.
     #[must_use]
     pub fn without_credentials() -> Self {
         let none = provide_credentials_fn(async || {
@@ -86,32 +87,32 @@ impl SeaweedFs {
         }
     }
 
-    /// Its S3.
+    /// Returns an S3 client.
     #[must_use]
     pub fn s3(&self) -> aws_sdk_s3::Client {
         s3(&self.config)
     }
 
-    /// Begins a client with `keyring`.
+    /// Starts to build a client with `keyring`.
     #[must_use]
     pub fn client_builder(&self, keyring: impl Keyring + 'static) -> SealedClientBuilder {
         SealedClient::builder(self.s3(), keyring)
     }
 
-    /// A client with `keyring`.
+    /// Returns a client with `keyring`.
     #[must_use]
     pub fn client(&self, keyring: impl Keyring + 'static) -> SealedClient {
         self.client_builder(keyring).build()
     }
 
-    /// A new object's name.
+    /// Returns the name of a new object.
     #[must_use]
     pub fn object(&self, name: &str) -> S3Uri {
         format!("s3://{BUCKET}/{}", unique(name)).parse().expect("an object's name")
     }
 }
 
-/// The keyring of the local key `name`: the same key for the same name.
+/// Returns the keyring of the local key `name`. The same name gives the same key.
 #[must_use]
 pub fn local_keyring(name: &str) -> LocalKeyring {
     let mut key: Vec<u8> = name.bytes().cycle().take(32).collect();

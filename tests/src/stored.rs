@@ -1,4 +1,4 @@
-//! Objects as they are stored, to look into and to tamper with.
+//! Stored objects, to inspect and to tamper with.
 
 use std::collections::HashMap;
 
@@ -8,9 +8,9 @@ use sealwax_s3::{S3Uri, aws_sdk_s3::Client};
 /// A stored object's body and metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// The body, sealed.
+    /// The sealed body.
     pub body: Bytes,
-    /// The user metadata, Sealwax's and the user's own.
+    /// All user-defined metadata: the caller's and Sealwax's.
     pub metadata: HashMap<String, String>,
 }
 
@@ -28,7 +28,8 @@ impl Stored {
         Self { body: output.body.collect().await.expect("its body").into_bytes(), metadata }
     }
 
-    /// Stores it with the bare SDK, with the right checksums, as somebody who may write to the bucket can.
+    /// Stores it with the bare SDK and valid checksums, as anyone with write access to the bucket
+    /// can.
     pub async fn store(&self, s3: &Client, uri: &S3Uri) {
         let put = s3
             .put_object()
@@ -38,13 +39,13 @@ impl Stored {
         put.body(self.body.clone().into()).send().await.expect("store an object");
     }
 
-    /// With another body.
+    /// Returns a copy with another body.
     #[must_use]
     pub fn with_body(&self, body: impl Into<Bytes>) -> Self {
         Self { body: body.into(), metadata: self.metadata.clone() }
     }
 
-    /// With another value of `name`.
+    /// Returns a copy with another value of `name`.
     #[must_use]
     pub fn with(&self, name: &str, value: impl Into<String>) -> Self {
         let mut other = self.clone();
@@ -52,7 +53,7 @@ impl Stored {
         other
     }
 
-    /// Without `name`.
+    /// Returns a copy without `name`.
     #[must_use]
     pub fn without(&self, name: &str) -> Self {
         let mut other = self.clone();
@@ -61,7 +62,7 @@ impl Stored {
     }
 }
 
-/// The multipart uploads to `uri` that are neither completed nor aborted.
+/// Counts the incomplete multipart uploads to `uri`.
 pub async fn unfinished_uploads(s3: &Client, uri: &S3Uri) -> usize {
     let listed = s3.list_multipart_uploads().bucket(uri.bucket()).prefix(uri.key()).send().await;
     listed

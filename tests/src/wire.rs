@@ -1,4 +1,4 @@
-//! The wire below the SDK: it notes each request, retries included, and can disturb it.
+//! The wire below the SDK: it records each request, retries included, and can disturb it.
 
 mod cut;
 
@@ -37,63 +37,67 @@ use crate::environment::variable;
 pub struct Call {
     /// `s3` or `kms`.
     pub service: String,
-    /// The Region that it was signed for.
+    /// Region of its signature.
     pub region: String,
-    /// The API's name, such as `GetObject`.
+    /// Name of the API operation, such as `GetObject`.
     pub operation: String,
-    /// How many requests of this operation went before it over this wire, retries included.
+    /// Number of earlier requests of this operation over this wire, retries included.
     pub nth: usize,
-    /// The part's number, of an `UploadPart`.
+    /// Part number of an `UploadPart`.
     pub part: Option<u32>,
-    /// Bytes in its body.
+    /// Length of its body in bytes.
     pub body_len: usize,
-    /// Its address, as it is sent.
+    /// Its URI, as sent.
     pub uri: String,
     /// Its headers.
     pub headers: HashMap<String, String>,
-    /// Its body, of a request to KMS.
+    /// Its body, if it is a request to KMS.
     pub json: Value,
     answered: Arc<AtomicBool>,
 }
 
 impl Call {
-    /// Whether the server's whole answer has come to the SDK.
+    /// `true` if the SDK has the server's whole response.
     #[must_use]
     pub fn is_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
     }
 }
 
-/// What the wire does to a request.
+/// Effect of the wire on a request.
 pub enum Reaction {
-    /// Lets it pass.
+    /// Passes it on.
     Pass,
-    /// Waits for this first, then lets it pass.
+    /// Waits for this future, then passes it on.
     Await(BoxFuture<'static, ()>),
-    /// Lets it pass, and waits for this before the answer arrives.
+    /// Passes it on, and holds the response back until this future ends.
     HoldAnswer(BoxFuture<'static, ()>),
-    /// Lets it pass, and loses the answer.
+    /// Passes it on, and loses the response: the connection breaks.
     LoseAnswer,
-    /// Answers in place of the server.
+    /// Does not send it, and fails as the HTTP client does when no response comes in time.
+    TimeOut,
+    /// Passes it on, and fails as the HTTP client does when no response comes in time.
+    TimeOutAnswer,
+    /// Responds in place of the server with this status and body.
     Answer(u16, String),
-    /// Lets it pass, and changes the body of the answer.
+    /// Passes it on, and changes the body of the response.
     Edit(fn(&mut Vec<u8>)),
-    /// Lets it pass, and adds this header to the answer.
+    /// Passes it on, and adds this header to the response.
     AddHeader(&'static str, String),
-    /// Lets it pass, and inverts a bit of the answer's body: in this byte, counted round and round.
+    /// Passes it on, and flips a bit of the response's body, in this byte modulo the length.
     Corrupt(usize),
-    /// Lets it pass, and cuts the answer's body off before this byte, counted round and round.
+    /// Passes it on, and cuts the response's body before this byte modulo the length.
     CutAnswer(usize, Ending),
-    /// Breaks the connection off before this byte of the request's body, counted round and round.
+    /// Breaks the connection before this byte of the request's body, modulo the length.
     CutRequest(usize),
-    /// Sends it twice, and gives the second answer.
+    /// Sends it twice, and returns the second response.
     Duplicate,
-    /// Sends it to LocalStack's bucket of the second name, where it names the first one: an access point, which LocalStack has
-    /// none of.
+    /// Sends a request for the first name to LocalStack's bucket of the second name. It emulates an
+    /// access point, which LocalStack lacks.
     Reroute(String, String),
     /// Refuses the connection.
     Refuse,
-    /// Never answers.
+    /// Never responds.
     Hang,
 }
 
@@ -105,7 +109,7 @@ impl fmt::Debug for Reaction {
 
 type React = dyn Fn(&Call) -> Reaction + Send + Sync;
 
-/// A wire, for any number of SDK clients. Cloning it gives the same one.
+/// A wire for any number of SDK clients. Clones share it.
 #[derive(Clone)]
 pub struct Wire {
     calls: Arc<Mutex<Vec<Call>>>,
@@ -120,14 +124,14 @@ impl Default for Wire {
 }
 
 impl Wire {
-    /// A wire that does to each request what `react` says.
+    /// Returns a wire that treats each request as `react` says.
     #[must_use]
     pub fn new(react: impl Fn(&Call) -> Reaction + Send + Sync + 'static) -> Self {
         let http = aws_smithy_http_client::Builder::new().build_http();
         Self { calls: Arc::default(), react: Arc::new(react), http }
     }
 
-    /// A wire that answers all of `operation` in place of the server.
+    /// Returns a wire that responds to each `operation` in place of the server.
     #[must_use]
     pub fn answering(operation: &'static str, status: u16, body: impl Into<String>) -> Self {
         let body = body.into();
@@ -137,7 +141,7 @@ impl Wire {
         })
     }
 
-    /// The requests so far.
+    /// Returns the requests so far.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -148,7 +152,7 @@ impl Wire {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The operations so far, of one service.
+    /// Returns the names of one service's operations so far.
     #[must_use]
     pub fn operations(&self, service: &str) -> Vec<String> {
         self.calls()
@@ -158,7 +162,7 @@ impl Wire {
             .collect()
     }
 
-    /// The operations of KMS so far, each with its Region.
+    /// Returns the KMS operations so far, each with its Region.
     #[must_use]
     pub fn kms(&self) -> Vec<(String, String)> {
         let calls = self.calls().into_iter().filter(|call| call.service == "kms");
@@ -236,6 +240,11 @@ async fn react(
             buffered(next.call(request).await?).await?;
             Err(lost())
         }
+        Reaction::TimeOut => Err(timed_out()),
+        Reaction::TimeOutAnswer => {
+            buffered(next.call(request).await?).await?;
+            Err(timed_out())
+        }
         Reaction::Answer(status, body) => {
             let status = StatusCode::try_from(status).expect("an HTTP status");
             Ok(HttpResponse::new(status, SdkBody::from(body)))
@@ -259,7 +268,7 @@ async fn react(
             let body = Bytes::copy_from_slice(answer.body().bytes().unwrap_or_default());
             let rest = body.slice(..at.checked_rem(body.len()).unwrap_or_default());
             if ending == Ending::Clean && !body.is_empty() {
-                // Else the SDK itself would miss the rest.
+                // Otherwise the SDK itself would notice that bytes are missing.
                 answer.headers_mut().insert("content-length", rest.len().to_string());
             }
             *answer.body_mut() = SdkBody::from_body_1_x(CutBody::new(rest, ending));
@@ -270,7 +279,7 @@ async fn react(
             if let Some(at) = at.checked_rem(body.len()) {
                 *request.body_mut() =
                     SdkBody::from_body_1_x(CutBody::new(body.slice(..at), Ending::Broken));
-                // Whatever comes of it, even an answer to what arrived, the connection is gone.
+                // The connection breaks, even if the server responded to the bytes that arrived.
                 let _ = next.call(request).await;
             }
             Err(lost())
@@ -296,11 +305,15 @@ async fn react(
     }
 }
 
+fn timed_out() -> ConnectorError {
+    ConnectorError::timeout("the wire gave no answer in time".into())
+}
+
 fn lost() -> ConnectorError {
     ConnectorError::io("the wire was cut".into())
 }
 
-/// The answer with its whole body: so that the server has carried the request out.
+/// Reads the whole response, so that the server has carried out the request.
 async fn buffered(mut answer: HttpResponse) -> Result<HttpResponse, ConnectorError> {
     *answer.body_mut() = SdkBody::from(collected(answer.take_body()).await?);
     Ok(answer)

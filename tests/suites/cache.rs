@@ -1,4 +1,4 @@
-//! The caching keyring over KMS: what is called, what is stored, what is bound to what.
+//! The caching keyring over KMS: calls, stored keys, and bindings.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -27,9 +27,9 @@ fn data_keys(header: &ObjectHeader) -> Vec<(&str, Option<&str>, bool)> {
         .collect()
 }
 
-/// As many as a busy client makes in minutes. The wire takes the objects in place of S3.
+/// A busy client makes this many puts in minutes. The wire accepts the objects in place of S3.
 #[tokio::test]
-async fn ten_thousand_puts_are_one_call() {
+async fn ten_thousand_puts_cost_one_call() {
     let wire = Wire::new(|call| match call.service.as_str() {
         "s3" => Reaction::Answer(200, String::new()),
         _ => Reaction::Pass,
@@ -63,7 +63,7 @@ async fn ten_thousand_puts_are_one_call() {
 }
 
 #[tokio::test]
-async fn many_objects_written_at_once_and_read_cost_a_call_each_way() {
+async fn concurrent_writes_and_later_reads_cost_one_call_each_way() {
     let stack = LocalStack::new(east());
     let keys = [&stack.home.key, &west().key];
     let writer = cached(&stack, keys);
@@ -82,7 +82,7 @@ async fn many_objects_written_at_once_and_read_cost_a_call_each_way() {
     }
     assert_eq!(calls(&stack), ["Decrypt"]);
 
-    // Without a cache, and from either Region.
+    // Also without a cache, and from either Region.
     for key in keys {
         assert_eq!(read(&stack.client([key]), &uris[7]).await.expect("get"), uris[7].to_string());
     }
@@ -92,7 +92,7 @@ async fn many_objects_written_at_once_and_read_cost_a_call_each_way() {
 }
 
 #[tokio::test]
-async fn what_is_cached_is_read_and_written_while_kms_is_gone() {
+async fn cached_keys_serve_reads_and_writes_while_kms_is_down() {
     let wire = Wire::new(|call| match call.service == "kms" && call.nth > 0 {
         true => Reaction::Refuse,
         false => Reaction::Pass,
@@ -111,7 +111,7 @@ async fn what_is_cached_is_read_and_written_while_kms_is_gone() {
 
 /// FORMAT.md R8: a data key under an intermediate key is bound to its place.
 #[tokio::test]
-async fn two_objects_under_one_intermediate_key_cannot_be_exchanged() {
+async fn objects_under_one_intermediate_key_cannot_be_swapped() {
     let stack = LocalStack::new(east());
     let (client, one, two) =
         (cached(&stack, [&stack.home.key]), stack.object("swap"), stack.object("swap"));
@@ -122,7 +122,7 @@ async fn two_objects_under_one_intermediate_key_cannot_be_exchanged() {
     copy.bucket(two.bucket()).key(two.key()).send().await.expect("copy");
     assert_kind(read(&client, &two).await, ErrorKind::PlaceMismatch, &two, "the place is another");
 
-    // Nor where the attacker writes the place that is expected.
+    // Nor if the attacker writes the expected place into the metadata.
     let head =
         stack.s3().head_object().bucket(one.bucket()).key(one.key()).send().await.expect("head");
     let metadata = head.metadata.expect("metadata").into_iter();
@@ -142,9 +142,9 @@ async fn two_objects_under_one_intermediate_key_cannot_be_exchanged() {
     }
 }
 
-/// Inside one Region the intermediate key is re-encrypted by KMS, once for all its objects.
+/// Within a Region, KMS re-encrypts the intermediate key once for all its objects.
 #[tokio::test]
-async fn rewraps_of_many_objects_in_one_region_are_one_call() {
+async fn rewraps_within_a_region_cost_one_call_for_all_objects() {
     let stack = LocalStack::new(east());
     let (writer, uris) =
         (cached(&stack, [&stack.home.key]), [(); 4].map(|()| stack.object("rewrap")));
@@ -168,9 +168,9 @@ async fn rewraps_of_many_objects_in_one_region_are_one_call() {
     }
 }
 
-/// To another Region, and to another place: the data key is unwrapped here, and wrapped there.
+/// Across Regions and places, the data key is unwrapped in one Region and wrapped in the other.
 #[tokio::test]
-async fn rewraps_of_replicas_cost_a_call_each_way_for_all_of_them() {
+async fn rewraps_of_replicas_cost_one_call_each_way_for_all_objects() {
     let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
     let writer = cached(&east, [&east.home.key]);
     let mut replicas = Vec::new();

@@ -1,4 +1,4 @@
-//! What is logged, at every level, by Sealwax and by what it stands on: no key, no plaintext.
+//! Logs at every level, of Sealwax and its dependencies, hold no key and no plaintext.
 
 use std::{
     io::{self, Write},
@@ -15,7 +15,7 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 const KEY: &[u8; 32] = b"MARKER-OF-A-WRAPPING-KEY-32-BYTE";
 const PLAINTEXT: &str = "MARKER-OF-A-PLAINTEXT-IN-SOME-LEN";
-/// What must be there, or nothing was logged.
+/// Text that must be logged, or the test proves nothing.
 const OWN: &str = "sealed and stored";
 
 #[derive(Debug, Clone, Default)]
@@ -46,7 +46,7 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// Neither as text, nor in Base64, nor as a list of numbers, nor in hexadecimal.
+/// Asserts that the secret is absent as text, in Base64, as a list of numbers and in hexadecimal.
 fn assert_absent(log: &str, secret: &[u8]) {
     let piece = &secret[..8];
     let decimal = piece.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
@@ -62,11 +62,11 @@ fn assert_absent(log: &str, secret: &[u8]) {
 }
 
 #[test]
-fn no_level_of_any_log_holds_a_secret() {
+fn no_log_level_holds_a_secret() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let stack = LocalStack::new(east());
     let (client, sealed) = (stack.client([&stack.home.key]), stack.object("log"));
-    // Before anything is logged: the key that KMS will send once more.
+    // Before logging starts: the key that KMS will send again.
     let data_key = runtime.block_on(async {
         let put = client.put().uri(&sealed).body(PLAINTEXT).send().await.expect("put");
         match client.keyring().unwrap(put.header.keys(), put.header.context()).await {
@@ -76,7 +76,7 @@ fn no_level_of_any_log_holds_a_secret() {
     });
 
     let log = Log::default();
-    // All of it: of Sealwax, of the SDK, of HTTP below it.
+    // All logs: of Sealwax, of the SDK, and of the HTTP client.
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone());
     let subscriber = subscriber.with_env_filter(EnvFilter::new("trace")).finish();
     tracing::subscriber::set_global_default(subscriber).expect("the only one");

@@ -1,4 +1,4 @@
-//! What is left of keys in the memory of a process that used them: nothing of ours.
+//! The memory of a process that used keys: Sealwax leaves no key in it.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,8 @@ use sealwax_tests::{BodyKey, aes_256_key_schedule};
 
 const MASK: u8 = 0xa5;
 
-/// Runs the process; returns how often each of its secrets, and what derives from them, was found.
+/// Runs the process. Returns the number of occurrences of each secret and of each key derived from
+/// it.
 fn found(scenario: &str) -> BTreeMap<String, usize> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_scanned_process"))
         .arg(scenario)
@@ -41,7 +42,7 @@ fn found(scenario: &str) -> BTreeMap<String, usize> {
         for header in &headers {
             let derived =
                 BodyKey::derive(secret, &header[..24], &EncryptionContext::new().body_context());
-            // Each body has one data key; with another one, the commitment is another.
+            // Each body has one data key. Another key gives another commitment.
             if derived.commitment == header[24..HEADER_LEN] {
                 needles.extend(spellings(&format!("body key of a {name}"), &derived.key));
             }
@@ -66,8 +67,8 @@ fn masked(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|byte| byte ^ MASK).collect()
 }
 
-/// A key; its second half, for the allocator writes over the beginning of what is freed; and the last two round keys of the
-/// schedule that a cipher makes of it.
+/// Returns the key; its second half, because the allocator overwrites the start of freed memory;
+/// and the last two round keys of its key schedule.
 fn spellings(name: &str, key: &[u8; 32]) -> [(String, Vec<u8>); 3] {
     [
         (name.to_owned(), key.to_vec()),
@@ -76,12 +77,12 @@ fn spellings(name: &str, key: &[u8; 32]) -> [(String, Vec<u8>); 3] {
     ]
 }
 
-/// Nothing may be found but what is kept, and what ends with `but`.
+/// Asserts that only kept keys were found, and keys whose names end with `but`.
 #[track_caller]
 fn assert_nothing_left(found: &BTreeMap<String, usize>, but: &str) {
     assert!(
         found["kept key"] > 0 && found["half of kept key"] > 0,
-        "the search does not find what is there"
+        "the search does not find a kept key"
     );
     assert!(
         found["body key of a kept key"] > 0,
@@ -107,12 +108,12 @@ fn assert_nothing_left(found: &BTreeMap<String, usize>, but: &str) {
 }
 
 #[test]
-fn nothing_is_left_of_keys_that_were_made_and_wrapped_here() {
+fn no_trace_is_left_of_locally_generated_keys() {
     assert_nothing_left(&found("local"), "kept key");
 }
 
-/// KMS sends keys in Base64, and what the HTTP layer keeps of that is not ours to wipe: SECURITY.md says so.
+/// KMS sends keys in Base64, and Sealwax cannot wipe the buffers of the HTTP client (SECURITY.md).
 #[test]
-fn nothing_of_ours_is_left_of_keys_that_kms_made() {
+fn sealwax_leaves_no_trace_of_keys_that_kms_generated() {
     assert_nothing_left(&found("kms"), "in Base64");
 }

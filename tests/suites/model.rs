@@ -8,7 +8,7 @@ use sealwax_s3::{Error, ErrorKind, S3Uri, SealedClient};
 use sealwax_tests::{SeaweedFs, local_keyring, plaintext, read};
 
 const OBJECTS: usize = 3;
-/// A keyring each: who is in one of the Regions reads with that Region's key only.
+/// One keyring each: a caller in a Region reads with that Region's key only.
 const REGIONS: [&str; 2] = ["east", "west"];
 
 #[derive(Debug, Clone, Copy)]
@@ -42,17 +42,17 @@ fn any_operation() -> impl Strategy<Value = (usize, Operation)> {
     (0..REGIONS.len(), operation)
 }
 
-/// What an object must be.
+/// The expected state of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Object {
     data: Bytes,
-    /// The wrapping key and the place of each wrap, both by number.
+    /// The wrapping key and the place of each wrapped key, both by number.
     wraps: Vec<(usize, usize)>,
     generation: u32,
 }
 
 impl Object {
-    /// Whether who is in `region` can unwrap it at `at`.
+    /// Predicts the result of an unwrap by a caller in `region` at `at`.
     fn unwrap(&self, region: usize, at: usize, accept: bool) -> Result<(), ErrorKind> {
         let mut here = self.wraps.iter().filter(|(_, place)| accept || *place == at).peekable();
         here.peek().ok_or(ErrorKind::PlaceMismatch)?;
@@ -73,7 +73,7 @@ impl Object {
             Edit::Replace => vec![(key, at)],
             Edit::Remove => others.collect(),
         };
-        // The order counts only where something changes.
+        // The order matters only if something changes.
         let sorted = |wraps: &[(usize, usize)]| -> Vec<_> {
             let mut wraps = wraps.to_vec();
             wraps.sort_unstable();
@@ -86,7 +86,8 @@ impl Object {
             return Ok(self.clone());
         }
         let rewrapped = Self { wraps, generation: self.generation + 1, ..self.clone() };
-        // Whoever adds a key needs one that is there; whoever removes one, one that stays.
+        // Adding a key needs one of the existing keys. Removing one needs one of the remaining
+        // keys.
         let used = if matches!(edit, Edit::Remove) { &rewrapped } else { self };
         used.unwrap(region, at, accept)?;
         Ok(rewrapped)
@@ -173,7 +174,7 @@ impl World {
         }
     }
 
-    /// Each object is what the model says, down to its wraps.
+    /// Asserts that each object matches the model, down to its wrapped keys.
     async fn check(&self) {
         for (at, uri) in self.uris.iter().enumerate() {
             let head = self.clients[0].head().uri(uri).send().await.map_err(|error| error.kind());
@@ -202,7 +203,7 @@ proptest! {
     #![proptest_config(Config { cases: 48, max_shrink_iters: 64, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn objects_are_what_was_done_to_them(operations in vec(any_operation(), 1..24)) {
+    fn objects_match_the_model(operations in vec(any_operation(), 1..24)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let mut world = World::new().await;

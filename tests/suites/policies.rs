@@ -1,4 +1,5 @@
-//! The policies in `examples/policies` are well formed, grant what SECURITY.md lists, and let through what Sealwax does.
+//! The policies in `examples/policies` are well formed, grant the permissions that SECURITY.md
+//! lists, and allow the calls of Sealwax.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +10,7 @@ use std::{
 use sealwax_s3::envelope::{EncryptionContext, Place, WrapContext};
 use serde_json::Value;
 
-/// What Sealwax itself needs: of these, SECURITY.md says who needs which.
+/// Actions that Sealwax itself needs. SECURITY.md says which role needs which.
 const OF_SEALWAX: &[&str] = &[
     "kms:Decrypt",
     "kms:Encrypt",
@@ -34,7 +35,7 @@ const OF_SEALWAX: &[&str] = &[
     "s3:PutObjectTagging",
 ];
 
-/// What administrators, auditors and S3 Replication need besides, or what is denied.
+/// Actions that administrators, auditors and S3 Replication need besides, or that are denied.
 const OF_OTHERS: &[&str] = &[
     "athena:GetQueryExecution",
     "athena:GetQueryResults",
@@ -102,7 +103,7 @@ fn json(path: impl AsRef<Path>) -> Value {
         .unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
 }
 
-/// All policies by the names of their files.
+/// Returns all policies by file name.
 fn policies() -> BTreeMap<String, Value> {
     let entries = fs::read_dir(root().join("examples/policies")).expect("the policies");
     let names =
@@ -118,7 +119,7 @@ fn statements(policy: &Value) -> &[Value] {
     policy["Statement"].as_array().expect("a list of statements")
 }
 
-/// A text, or a list of texts.
+/// Reads a string or a list of strings.
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => vec![text],
@@ -133,7 +134,7 @@ fn actions(statement: &Value) -> Vec<&str> {
     texts(&statement["Action"])
 }
 
-/// What a policy allows, whatever the conditions.
+/// Returns the actions that a policy allows under some condition.
 fn allowed(policy: &Value) -> BTreeSet<String> {
     let allowing = statements(policy).iter().filter(|statement| statement["Effect"] == "Allow");
     allowing.flat_map(actions).map(str::to_owned).collect()
@@ -162,10 +163,14 @@ fn policies_are_well_formed() {
                 assert!(effect == "Deny" || !action.contains('*'), "{case}: it allows {action}");
             }
             let of_a_role = file.starts_with("iam-");
-            assert_eq!(statement.get("Principal").is_none(), of_a_role, "{case}: who is meant?");
+            assert_eq!(
+                statement.get("Principal").is_none(),
+                of_a_role,
+                "{case}: wrong use of a principal"
+            );
             assert!(
                 !(of_a_role && texts(&statement["Resource"]).contains(&"*")),
-                "{case}: it is for every resource"
+                "{case}: it covers every resource"
             );
             let known_fields = ["Sid", "Effect", "Principal", "Action", "Resource", "Condition"];
             for field in statement.as_object().expect(&case).keys() {
@@ -175,7 +180,7 @@ fn policies_are_well_formed() {
     }
 }
 
-/// The rows of SECURITY.md's table that name a policy: its file, and the actions.
+/// Returns the rows of SECURITY.md's table that name a policy: its file and the actions.
 fn least_privilege() -> BTreeMap<String, BTreeSet<String>> {
     let security = text("SECURITY.md");
     let section = security
@@ -195,7 +200,7 @@ fn least_privilege() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn roles_may_do_what_security_md_says_and_no_more() {
+fn roles_may_do_exactly_what_security_md_lists() {
     let (policies, rows) = (policies(), least_privilege());
     for file in [
         "iam-writer.json",
@@ -206,22 +211,18 @@ fn roles_may_do_what_security_md_says_and_no_more() {
         "iam-key-material.json",
         "iam-shred.json",
     ] {
-        assert!(rows.contains_key(file), "SECURITY.md does not say what {file} is to allow");
+        assert!(rows.contains_key(file), "SECURITY.md has no row for {file}");
     }
     for (file, listed) in rows {
-        let policy = policies.get(&file).unwrap_or_else(|| panic!("there is no {file}"));
-        assert_eq!(
-            allowed(policy),
-            listed,
-            "{file} allows what is on the left; SECURITY.md says what is on the right"
-        );
+        let policy = policies.get(&file).unwrap_or_else(|| panic!("{file} is missing"));
+        assert_eq!(allowed(policy), listed, "actions in {file} (left) and in SECURITY.md (right)");
         for action in &listed {
             assert!(OF_SEALWAX.contains(&action.as_str()), "{file}: Sealwax does not use {action}");
         }
     }
 }
 
-/// A call of KMS.
+/// A KMS call.
 struct Use {
     role: &'static str,
     action: &'static str,
@@ -235,7 +236,7 @@ impl Use {
         Self { role, action, pairs }
     }
 
-    /// What KMS would say by this key policy alone.
+    /// Evaluates this key policy alone, as KMS does.
     fn is_allowed_by(&self, policy: &Value) -> bool {
         let says = |effect: &str| {
             statements(policy).iter().any(|statement| {
@@ -253,7 +254,8 @@ impl Use {
         texts(principals).into_iter().any(|principal| principal == "*" || principal == role)
     }
 
-    /// As IAM evaluates conditions: all must hold; a negated one holds where there is no such pair.
+    /// Evaluates conditions as IAM does: all must hold, and a negated one holds if the pair is
+    /// absent.
     fn meets(&self, conditions: Option<&Value>) -> bool {
         let Some(conditions) = conditions else { return true };
         conditions.as_object().expect("conditions").iter().all(|(operator, keys)| {
@@ -291,13 +293,13 @@ impl Use {
     }
 }
 
-/// The one wildcard of the policies is an asterisk at the end.
+/// Matches a pattern. The policies' only wildcard is an asterisk at the end.
 fn is_like(pattern: &str, value: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == value, |beginning| value.starts_with(beginning))
 }
 
 #[test]
-fn key_policies_let_through_what_sealwax_does_and_nothing_else() {
+fn key_policies_allow_the_calls_of_sealwax_and_no_others() {
     let policies = policies();
     let (east, west) =
         (&policies["key-policy-us-east-1.json"], &policies["key-policy-us-west-2.json"]);
@@ -316,7 +318,7 @@ fn key_policies_let_through_what_sealwax_does_and_nothing_else() {
     let (writer, reader, recovery) =
         ("sealwax-writer", "sealwax-reader", "sealwax-disaster-recovery");
     let cases = [
-        // Who, what, where; and whether the key of us-east-1 and that of us-west-2 allow it.
+        // Role, action and binding; then the verdicts of the keys in us-east-1 and us-west-2.
         (Use::new(writer, "kms:GenerateDataKey", bound(&here)), true, false),
         (Use::new(writer, "kms:Encrypt", bound(&here)), false, true),
         (
@@ -357,9 +359,10 @@ fn key_policies_let_through_what_sealwax_does_and_nothing_else() {
     }
 }
 
-/// Whatever else allows a call: without Sealwax's context, or for another place, these statements deny it.
+/// These statements deny calls without Sealwax's context, or for another place, even if others
+/// allow them.
 #[test]
-fn key_policies_deny_what_is_not_sealwaxs() {
+fn key_policies_deny_calls_that_are_not_sealwaxs() {
     for file in ["key-policy-us-east-1.json", "key-policy-us-west-2.json"] {
         let mut policy = policies().remove(file).expect(file);
         let generous = serde_json::json!({
@@ -396,10 +399,10 @@ fn key_policies_deny_what_is_not_sealwaxs() {
 }
 
 #[test]
-fn the_trail_has_every_use_of_a_key_and_no_upload_stays_unfinished() {
+fn the_trail_records_every_key_use_and_incomplete_uploads_expire() {
     let selectors = json("examples/policies/config/event-selectors.json");
     for selector in selectors.as_array().expect("a list") {
-        // Uses of keys are read events.
+        // CloudTrail counts uses of keys as read events.
         assert_eq!(selector["ReadWriteType"], "All");
         assert_eq!(selector["IncludeManagementEvents"], true);
         assert!(!texts(&selector["ExcludeManagementEventSources"]).contains(&"kms.amazonaws.com"));
@@ -414,7 +417,7 @@ fn the_trail_has_every_use_of_a_key_and_no_upload_stays_unfinished() {
     assert_eq!(replication["Rules"][0]["DeleteMarkerReplication"]["Status"], "Disabled");
 }
 
-/// By name only: what Terraform makes of it, only Terraform knows.
+/// Compares names only, because only Terraform can evaluate the module.
 #[test]
 fn terraform_has_the_same_statements_and_actions() {
     let terraform = text("examples/policies/terraform/policies.tf");

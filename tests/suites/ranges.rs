@@ -1,4 +1,4 @@
-//! Ranges of an object: the right bytes, verified, and no more of the body fetched than they need.
+//! Ranges of an object: verified bytes, and no more of the body fetched than needed.
 
 use std::{
     ops::Range,
@@ -11,13 +11,14 @@ use sealwax_s3::{
     Error, ErrorKind, S3Uri, SealedClient,
     envelope::geometry::{CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN},
 };
-use sealwax_tests::{Reaction, SeaweedFs, Stored, Wire, assert_kind, local_keyring, plaintext};
+use sealwax_tests::{
+    PART, Reaction, SeaweedFs, Stored, Wire, assert_kind, local_keyring, plaintext,
+};
 
-const PART: usize = 5 << 20;
-/// Two parts and a bit.
+/// Two parts and a remainder.
 const LEN: usize = 2 * PART + 12_345;
 
-/// A store with one object of [`LEN`] bytes in it.
+/// A store with one object.
 struct Fixture {
     store: SeaweedFs,
     client: SealedClient,
@@ -50,7 +51,7 @@ impl Fixture {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_of_range() {
+async fn every_kind_of_range_returns_its_bytes() {
     let it = Fixture::new("kinds", LEN).await;
     let len = LEN as u64;
     let get = || it.client.get().uri(&it.uri);
@@ -71,7 +72,7 @@ async fn every_kind_of_range() {
         ("suffix", get().suffix(1), len - 1..len),
         ("suffix of a chunk", get().suffix(CHUNK_LEN as u64), len - CHUNK_LEN as u64..len),
         ("suffix of more than a part", get().suffix(len - 1), 1..len),
-        ("suffix of more than there is", get().suffix(len + 1), 0..len),
+        ("suffix longer than the object", get().suffix(len + 1), 0..len),
     ];
     for (case, get, range) in cases {
         let object = get.send().await.expect(case);
@@ -124,7 +125,7 @@ async fn a_byte_costs_one_request_for_one_chunk() {
         assert_eq!(it.store.wire.operations("s3"), ["GetObject"]);
     }
     let stored = Stored::fetch(&it.store.s3(), &it.uri).await;
-    // The figure itself: what S3 sends for the range that the client asks for.
+    // The figure itself: the bytes that S3 sends for the requested range.
     let chunk = it.store.s3().get_object().bucket(it.uri.bucket()).key(it.uri.key());
     let chunk = chunk
         .range(format!("bytes={HEADER_LEN}-{}", HEADER_LEN + SEALED_CHUNK_LEN - 1))
@@ -135,7 +136,7 @@ async fn a_byte_costs_one_request_for_one_chunk() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_ranges_share_requests_where_they_are_close() {
+async fn close_ranges_share_requests() {
     let it = Fixture::new("several", LEN).await;
     let ranges = [9_000_000..9_000_010, 0..10, 50_000..50_001, 5..20, 6_000_000..8_000_000];
     let read = it.client.get().uri(&it.uri).ranges(&ranges).await.expect("ranges");
@@ -151,7 +152,7 @@ async fn several_ranges_share_requests_where_they_are_close() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ranges_that_hold_nothing_are_refused() {
+async fn ranges_without_bytes_are_refused() {
     let it = Fixture::new("nothing", 100).await;
     let get = || it.client.get().uri(&it.uri);
     let cases = [
@@ -167,7 +168,7 @@ async fn ranges_that_hold_nothing_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unsealed_object_is_named_so_even_where_it_is_empty() {
+async fn an_empty_unsealed_object_is_reported_as_not_sealed() {
     let it = Fixture::new("unsealed", 1).await;
     for body in [&b""[..], b"plain"] {
         let uri = it.store.object("plain");
@@ -190,7 +191,7 @@ async fn an_unsealed_object_is_named_so_even_where_it_is_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damage_is_met_where_it_is_read() {
+async fn damage_fails_only_the_ranges_that_contain_it() {
     let it = Fixture::new("damage", 5 * CHUNK_LEN).await;
     let stored = Stored::fetch(&it.store.s3(), &it.uri).await;
     let mut body = stored.body.to_vec();
@@ -211,10 +212,11 @@ async fn damage_is_met_where_it_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_to_the_end_proves_the_end() {
+async fn a_read_to_the_end_verifies_the_end() {
     let it = Fixture::new("end", 3 * CHUNK_LEN + 5).await;
     let stored = Stored::fetch(&it.store.s3(), &it.uri).await;
-    // Cut in the second chunk, with a length that some plaintext has, and without the metadata that would tell.
+    // Cut in the second chunk, to a length that some plaintext has, and without the length in the
+    // metadata.
     let cut = stored.body.slice(..HEADER_LEN + SEALED_CHUNK_LEN + 100);
     stored.with_body(cut).without("sealwax-length").store(&it.store.s3(), &it.uri).await;
     assert_eq!(
@@ -230,13 +232,13 @@ async fn a_read_to_the_end_proves_the_end() {
     }
 }
 
-/// Bytes that a broken answer still brings.
+/// Bytes of a body that arrive before the connection breaks.
 const BROKEN_AFTER: usize = 100_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_body_is_resumed_from_its_last_byte() {
+async fn a_broken_body_resumes_from_its_last_byte() {
     static BREAKS: AtomicUsize = AtomicUsize::new(0);
-    // The answers to the first request, and to each of the next two, break off.
+    // The responses to the first three requests break off.
     let wire = Wire::new(|call| match call.operation.as_str() {
         "GetObject" if BREAKS.fetch_add(1, Ordering::Relaxed) < 3 => {
             Reaction::Edit(|body| body.truncate(BROKEN_AFTER))
@@ -250,7 +252,7 @@ async fn a_broken_body_is_resumed_from_its_last_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_never_comes_is_given_up() {
+async fn a_body_that_never_arrives_fails_the_read() {
     let wire = Wire::new(|call| match call.operation.as_str() {
         "GetObject" => Reaction::Edit(Vec::clear),
         _ => Reaction::Pass,
@@ -261,7 +263,7 @@ async fn a_body_that_never_comes_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_changes_while_it_is_read_is_its_own_error() {
+async fn an_object_that_changes_during_a_read_has_its_own_error() {
     let it = Fixture::new("changing", LEN).await;
     let object = it.client.get().uri(&it.uri).send().await.expect("get");
     it.client.put().uri(&it.uri).body(plaintext(LEN - 1)).send().await.expect("another put");

@@ -1,4 +1,4 @@
-//! Interrupted uploads: a state file brings them to their end, with the same bytes, or not at all.
+//! Interrupted uploads: a state file resumes them with the same bytes, or not at all.
 
 use std::{
     fs,
@@ -18,11 +18,11 @@ use sealwax_s3::{
     envelope::{Keyring, MultiKeyring},
 };
 use sealwax_tests::{
-    Reaction, SeaweedFs, Wire, assert_kind, local_keyring, plaintext, read, unfinished_uploads,
+    PART, Reaction, SeaweedFs, Wire, assert_kind, local_keyring, plaintext, read,
+    unfinished_uploads,
 };
 use tempfile::TempDir;
 
-const PART: usize = 5 << 20;
 /// Four parts.
 const LEN: usize = 3 * PART + 100;
 
@@ -37,7 +37,7 @@ struct Fixture {
 impl Fixture {
     async fn over(wire: Wire, name: &str) -> Self {
         let store = SeaweedFs::over(wire).await;
-        // One part at a time: what was sent before the interruption is known.
+        // One part at a time, so that the parts sent before the interruption are known.
         let keyring = local_keyring("marker-key-");
         let client = store.client_builder(keyring).part_len(PART).memory_budget(PART).build();
         let (uri, data) = (store.object(name), plaintext(LEN));
@@ -46,17 +46,17 @@ impl Fixture {
         Self { store, client, uri, data, directory }
     }
 
-    /// Cuts the wire at the third part.
+    /// Puts a file, and cuts the wire at the third part.
     async fn interrupted(name: &str) -> Self {
         let cut = AtomicUsize::new(0);
         let wire = Wire::new(move |call| match (call.operation.as_str(), call.part) {
-            // The SDK tries three times.
+            // The SDK makes three attempts.
             ("UploadPart", Some(3)) if cut.fetch_add(1, Ordering::Relaxed) < 3 => Reaction::Refuse,
             _ => Reaction::Pass,
         });
         let it = Self::over(wire, name).await;
         assert_kind(it.put().await, ErrorKind::Unavailable, &it.uri, "the wire was cut");
-        assert!(it.state().exists(), "no state is left to go on from");
+        assert!(it.state().exists(), "the state file is missing");
         assert_eq!(unfinished_uploads(&it.store.s3(), &it.uri).await, 1, "the upload was not kept");
         it.store.wire.forget();
         it
@@ -75,7 +75,7 @@ impl Fixture {
         self.client.put().uri(&self.uri).body(source).state_file(self.state()).send().await
     }
 
-    /// The parts that were sent, retries included.
+    /// Returns the parts sent so far, retries included.
     fn parts_sent(&self) -> Vec<u32> {
         let mut parts: Vec<_> =
             self.store.wire.calls().iter().filter_map(|call| call.part).collect();
@@ -94,7 +94,7 @@ impl Fixture {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_missing_parts_are_sent() {
+async fn a_resumed_upload_sends_only_missing_parts() {
     let it = Fixture::interrupted("missing").await;
     it.put().await.expect("resumed");
     assert_eq!(it.parts_sent(), [3, 4]);
@@ -102,7 +102,7 @@ async fn only_missing_parts_are_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_state_file_tells_how_far_the_upload_is() {
+async fn the_state_file_shows_the_progress_of_the_upload() {
     let it = Fixture::interrupted("how-far").await;
     let unfinished =
         UnfinishedUpload::from_state_file(it.state()).await.expect("readable").expect("there");
@@ -133,14 +133,14 @@ async fn an_upload_that_was_aborted_elsewhere_is_reported_gone() {
     let abort = it.store.s3().abort_multipart_upload().bucket(it.uri.bucket()).key(it.uri.key());
     abort.upload_id(unfinished.upload_id()).send().await.expect("aborted");
     assert_kind(it.put().await, ErrorKind::UploadNotFound, &it.uri, "aborted");
-    assert!(it.state().exists(), "whoever put it there decides about it");
+    assert!(it.state().exists(), "the state file was deleted without being asked");
     fs::remove_file(it.state()).expect("there");
-    it.put().await.expect("begun anew");
+    it.put().await.expect("a new upload");
     it.assert_done().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_state_file_that_cannot_be_begun_leaves_no_upload() {
+async fn a_state_file_that_cannot_be_created_leaves_no_upload() {
     let it = Fixture::over(Wire::default(), "no-state").await;
     let put = it.client.put().uri(&it.uri).body(PlaintextSource::file(it.file()));
     let result = put.state_file(it.directory.path().join("absent/state")).send().await;
@@ -149,7 +149,7 @@ async fn a_state_file_that_cannot_be_begun_leaves_no_upload() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dropped_upload_with_a_state_file_can_go_on() {
+async fn a_dropped_upload_with_a_state_file_can_be_resumed() {
     let reached = Arc::new(tokio::sync::Notify::new());
     let notify = Arc::clone(&reached);
     let hung = AtomicUsize::new(0);
@@ -173,7 +173,7 @@ async fn a_dropped_upload_with_a_state_file_can_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_was_completed_unnoticed_is_found() {
+async fn a_completed_upload_is_found_after_a_lost_response() {
     let dark = Arc::new(AtomicBool::new(true));
     let in_the_dark = Arc::clone(&dark);
     let wire = Wire::new(move |call| match call.operation.as_str() {
@@ -182,7 +182,7 @@ async fn an_upload_that_was_completed_unnoticed_is_found() {
         _ => Reaction::Pass,
     });
     let it = Fixture::over(wire, "unnoticed").await;
-    it.put().await.expect_err("no answer came");
+    assert_kind(it.put().await, ErrorKind::Unavailable, &it.uri, "no answer came");
     assert!(it.state().exists());
     dark.store(false, Ordering::Relaxed);
     it.put().await.expect("found");
@@ -204,12 +204,12 @@ async fn a_changed_file_is_refused_before_anything_is_sent() {
     assert_kind(it.put().await, ErrorKind::SourceChanged, &it.uri, "another time");
     assert_eq!(it.store.wire.calls().len(), 0);
 
-    // Length and time are what they were; the first part's bytes, which S3 has, are not.
+    // Same length and time, but other bytes in the first part, which S3 has.
     fs::File::open(it.file()).expect("a file").set_modified(modified).expect("set");
     assert_kind(it.put().await, ErrorKind::SourceChanged, &it.uri, "another byte in a stored part");
     assert_eq!(it.parts_sent(), [0; 0]);
 
-    // Nor those of the part that was on its way, which S3 may or may not have seen.
+    // Other bytes in the part in flight, which S3 may or may not have.
     other[0] ^= 1;
     other[2 * PART] ^= 1;
     fs::write(it.file(), &other).expect("written");
@@ -224,12 +224,12 @@ async fn a_changed_file_is_refused_before_anything_is_sent() {
 
     fs::write(it.file(), &it.data).expect("written");
     fs::File::open(it.file()).expect("a file").set_modified(modified).expect("set");
-    it.put().await.expect("the file is what it was again");
+    it.put().await.expect("resumed with the original file");
     it.assert_done().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_state_file_is_for_one_upload_alone() {
+async fn a_state_file_belongs_to_one_upload() {
     let it = Fixture::interrupted("alone").await;
     let other = it.store.object("other");
     let put = || it.client.put().body(PlaintextSource::file(it.file())).state_file(it.state());
@@ -268,13 +268,14 @@ async fn the_state_file_is_private_and_holds_no_secret() {
     let it = Fixture::interrupted("private").await;
     assert_eq!(fs::metadata(it.state()).expect("there").permissions().mode() & 0o777, 0o600);
     let state = fs::read_to_string(it.state()).expect("text");
-    assert!(state.contains("no plaintext key"), "it does not say so");
-    // The wrapping key is its own name, over and over: the name is there, the key must not be.
+    assert!(state.contains("no plaintext key"), "the state file does not say that it holds no key");
+    // The wrapping key is its own name, repeated. The file holds the name but must not hold the
+    // key.
     assert!(!state.contains("marker-key-marker-key-"), "the wrapping key is in the state file");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_small_file_needs_no_state() {
+async fn a_small_file_leaves_no_state_file() {
     let it = Fixture::over(Wire::default(), "small").await;
     fs::write(it.file(), "small").expect("written");
     it.put().await.expect("put");

@@ -1,4 +1,4 @@
-//! Other keys, the same object: what a rewrap changes, what it keeps, and who wins.
+//! Rewraps: the changes to an object, the parts that stay the same, and concurrent writers.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,21 +17,20 @@ use sealwax_s3::{
     envelope::{EncryptionContext, ObjectHeader},
 };
 use sealwax_tests::{
-    Call, LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring,
+    Call, LocalStack, PART, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring,
     plaintext, read, unique, west,
 };
 
-const PART: usize = 5 << 20;
-/// Copies are made by one `CopyObject`, as far as S3 does that.
+/// Copies by a single `CopyObject`, up to S3's limit.
 const WHOLE: u64 = 5 << 30;
-/// All copies are made by `UploadPartCopy`.
+/// Copies by `UploadPartCopy`, always.
 const IN_PARTS: u64 = 0;
 
 fn wrapping_keys(header: &ObjectHeader) -> Vec<&str> {
     header.keys().iter().map(|key| key.wrapping_key()).collect()
 }
 
-/// What bucket replication does.
+/// Copies an object as S3 Replication does.
 async fn replicate(s3: &Client, from: &S3Uri, bucket: &str) -> S3Uri {
     let source = format!("{}/{}", from.bucket(), from.key());
     s3.copy_object()
@@ -74,7 +73,8 @@ async fn a_replica_outlives_its_source_region() {
                 .expect("put");
             let replica = replicate(&west.s3(), &uri, &west.home.bucket).await;
 
-            // As it arrives, it is bound to its source's place and under its source's key.
+            // On arrival, the replica is bound to its source's place and sealed under its source's
+            // key.
             let west_alone = west.client([&west.home.key]);
             assert_kind(
                 read(&west_alone, &replica).await,
@@ -135,7 +135,7 @@ async fn a_replica_outlives_its_source_region() {
 }
 
 #[tokio::test]
-async fn a_moved_object_is_bound_to_its_new_place_on_request() {
+async fn a_rewrap_binds_a_moved_object_to_its_new_place_on_request() {
     let stack = LocalStack::new(east());
     let (client, uri) = (stack.client([&stack.home.key]), stack.object("moved"));
     client.put().uri(&uri).body("x").send().await.expect("put");
@@ -180,7 +180,7 @@ async fn within_a_region_kms_re_encrypts() {
 }
 
 #[tokio::test]
-async fn a_rewrap_to_what_is_there_does_nothing() {
+async fn a_rewrap_to_the_current_keys_does_nothing() {
     let stack = LocalStack::new(east());
     let (uri, keys) = (stack.object("idempotent"), [&stack.home.key, &stack.home.key_2]);
     let client = stack.client(keys);
@@ -203,14 +203,19 @@ async fn a_rewrap_to_what_is_there_does_nothing() {
 }
 
 #[tokio::test]
-async fn keys_are_removed_but_for_the_last() {
+async fn any_key_but_the_last_can_be_removed() {
     let stack = LocalStack::new(east());
     let (uri, keys) = (stack.object("remove"), [&stack.home.key, &stack.home.key_2]);
     let client = stack.client(keys);
     client.put().uri(&uri).body("x").send().await.expect("put");
     stack.wire.forget();
-    let remove =
-        client.rewrap().uri(&uri).remove_key(keys[0].as_str()).send().await.expect("one is left");
+    let remove = client
+        .rewrap()
+        .uri(&uri)
+        .remove_key(keys[0].as_str())
+        .send()
+        .await
+        .expect("one key remains");
     assert_eq!(
         (
             wrapping_keys(remove.header().expect("sealed")),
@@ -226,7 +231,7 @@ async fn keys_are_removed_but_for_the_last() {
     );
     let last = client.rewrap().uri(&uri).remove_key(keys[1].as_str()).send().await;
     assert_kind(last, ErrorKind::InvalidInput, &uri, "the last key");
-    // Also not by way of one that is added and removed again.
+    // Nor by adding a key and removing it in the same rewrap.
     let last = client
         .rewrap()
         .uri(&uri)
@@ -238,9 +243,9 @@ async fn keys_are_removed_but_for_the_last() {
     assert_eq!(read(&client, &uri).await.expect("still there"), "x");
 }
 
-/// FORMAT.md W7: a key that is left must be seen to unwrap the data key before another one goes.
+/// FORMAT.md W7: a remaining key must unwrap the data key before another one is removed.
 #[tokio::test]
-async fn no_key_is_removed_where_none_that_is_left_opens() {
+async fn no_key_is_removed_unless_a_remaining_key_opens_the_object() {
     let store = SeaweedFs::new().await;
     let (client, uri) = (store.client(local_keyring("a")), store.object("unproven"));
     client.put().uri(&uri).body("x").send().await.expect("put");
@@ -250,13 +255,13 @@ async fn no_key_is_removed_where_none_that_is_left_opens() {
     assert_eq!(read(&client, &uri).await.expect("a is still there"), "x");
 }
 
-/// Whoever may write to the bucket must not get a stranger's data key wrapped under ours.
+/// An attacker with write access to the bucket must not get another's data key wrapped under ours.
 #[tokio::test]
-async fn keys_that_the_client_would_not_read_with_are_not_re_encrypted() {
+async fn only_keys_that_the_client_reads_with_are_re_encrypted() {
     let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
     let uri = east.object("stranger");
     east.client([&east.home.key_2]).put().uri(&uri).body("x").send().await.expect("put");
-    // The client reads with a key of the other Region only.
+    // The client reads only with the other Region's key.
     let client = east.client([&west.home.key]);
     east.wire.forget();
     let rewrap =
@@ -266,7 +271,7 @@ async fn keys_that_the_client_would_not_read_with_are_not_re_encrypted() {
 }
 
 #[tokio::test]
-async fn odd_names_are_rewrapped_like_others() {
+async fn objects_with_unusual_names_are_rewrapped() {
     let (stack, store) = (LocalStack::new(east()), SeaweedFs::new().await);
     for odd in
         ["a b+c é/%?&=#.txt", "%2F%20", "quote\"back\\slash'", "日本語", "~!@$^*(){}[]|;:,<>"]
@@ -286,7 +291,7 @@ async fn odd_names_are_rewrapped_like_others() {
 
 /// FORMAT.md W6: keys and generation change, and nothing else.
 #[tokio::test]
-async fn everything_else_about_the_object_is_kept() {
+async fn a_rewrap_keeps_everything_else_about_the_object() {
     let stack = LocalStack::new(east());
     let s3 = stack.s3();
     for (size, in_parts_above) in
@@ -345,7 +350,7 @@ async fn everything_else_about_the_object_is_kept() {
                 ("content-language", head.content_language.clone()),
                 ("content-type", head.content_type.clone()),
                 ("expires", head.expires_string.clone()),
-                ("own metadata", own),
+                ("user-defined metadata", own),
                 ("redirect", head.website_redirect_location.clone()),
                 (
                     "server-side encryption",
@@ -376,7 +381,7 @@ async fn everything_else_about_the_object_is_kept() {
 }
 
 #[tokio::test]
-async fn the_acl_is_kept_where_the_bucket_has_acls() {
+async fn a_rewrap_keeps_the_acl_if_the_bucket_has_acls() {
     let stack = LocalStack::new(east());
     let (s3, bucket) = (stack.s3(), unique("acl"));
     let rule = OwnershipControlsRule::builder()
@@ -433,7 +438,7 @@ async fn the_acl_is_kept_where_the_bucket_has_acls() {
 }
 
 #[tokio::test]
-async fn object_lock_is_kept() {
+async fn a_rewrap_keeps_object_lock_settings() {
     let stack = LocalStack::new(east());
     let (s3, bucket) = (stack.s3(), unique("lock"));
     s3.create_bucket()
@@ -454,7 +459,7 @@ async fn object_lock_is_kept() {
             Attributes::default().object_lock_legal_hold_status(ObjectLockLegalHoldStatus::On),
         ),
         ("both", retention(86_400).object_lock_legal_hold_status(ObjectLockLegalHoldStatus::On)),
-        // S3 takes no date of the past: what has expired must not stand in the way.
+        // S3 refuses dates in the past, so an expired retention must not be sent.
         ("expired", retention(2)),
     ];
     let both_ways = cases
@@ -481,7 +486,7 @@ async fn object_lock_is_kept() {
         let rewrap =
             client.rewrap().uri(&uri).add_keys(stack.keyring([&stack.home.key_2])).send().await;
         rewrap.unwrap_or_else(|error| panic!("{case}: {error:?}"));
-        // LocalStack takes any date. S3 does not.
+        // LocalStack accepts any date; S3 does not.
         if *case == "expired" {
             let is_copy = |call: &Call| {
                 ["CopyObject", "CreateMultipartUpload"].contains(&call.operation.as_str())
@@ -498,7 +503,7 @@ async fn object_lock_is_kept() {
     }
 }
 
-/// A client whose first `CopyObject` waits until `meanwhile` has been done through another client.
+/// Returns a client whose first `CopyObject` waits until another client has done `meanwhile`.
 async fn racing(
     meanwhile: impl Fn(SealedClient, S3Uri) -> BoxFuture<'static, ()> + Send + Sync + 'static,
 ) -> (SealedClient, SealedClient, S3Uri) {
@@ -514,7 +519,7 @@ async fn racing(
 }
 
 #[tokio::test]
-async fn who_overwrites_the_object_meanwhile_wins() {
+async fn a_concurrent_overwrite_wins_over_a_rewrap() {
     let (racer, other, uri) = racing(|rival, uri| {
         async move { drop(rival.put().uri(&uri).body("newer").send().await.expect("overwrite")) }
             .boxed()
@@ -528,7 +533,7 @@ async fn who_overwrites_the_object_meanwhile_wins() {
 }
 
 #[tokio::test]
-async fn who_deletes_the_object_meanwhile_wins() {
+async fn a_concurrent_delete_wins_over_a_rewrap() {
     let (racer, other, uri) = racing(|rival, uri| {
         async move { drop(rival.delete().uri(&uri).send().await.expect("delete")) }.boxed()
     })
@@ -540,11 +545,11 @@ async fn who_deletes_the_object_meanwhile_wins() {
     assert_kind(other.head().uri(&uri).send().await, ErrorKind::NotFound, &uri, "deleted");
 }
 
-/// Another rewrap leaves the body, and so an MD5 entity tag, as it is: the tag alone does not tell.
+/// A rewrap changes neither the body nor an MD5 entity tag, so the tag alone cannot tell two apart.
 ///
-/// FORMAT.md W8: both are of the same second.
+/// FORMAT.md W8: both happen in the same second.
 #[tokio::test]
-async fn of_two_rewraps_at_once_neither_is_undone() {
+async fn concurrent_rewraps_do_not_undo_each_other() {
     let (racer, other, uri) = racing(|rival, uri| {
         async move {
             drop(
@@ -567,9 +572,9 @@ async fn of_two_rewraps_at_once_neither_is_undone() {
     }
 }
 
-/// An administrator who revokes a key must not find it back.
+/// A key that an administrator revoked must stay revoked.
 #[tokio::test]
-async fn a_key_that_is_removed_meanwhile_does_not_come_back() {
+async fn a_concurrently_removed_key_does_not_come_back() {
     let (racer, other, uri) = racing(|rival, uri| {
         async move { drop(rival.rewrap().uri(&uri).remove_key("c").send().await.expect("remove c")) }.boxed()
     })
@@ -585,7 +590,7 @@ async fn a_key_that_is_removed_meanwhile_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn other_changes_of_metadata_meanwhile_are_not_undone() {
+async fn concurrent_metadata_changes_are_not_undone() {
     let (racer, other, uri) = racing(|rival, uri| {
         async move {
             let stored = Stored::fetch(rival.s3(), &uri).await;
@@ -607,7 +612,7 @@ async fn other_changes_of_metadata_meanwhile_are_not_undone() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_a_success() {
+async fn a_lost_response_to_a_rewrap_is_a_success() {
     for losses in [1, usize::MAX] {
         let store = SeaweedFs::over(Wire::new(move |call| {
             match call.operation == "CopyObject" && call.nth < losses {
@@ -630,7 +635,7 @@ async fn a_lost_answer_is_a_success() {
 }
 
 #[tokio::test]
-async fn a_copy_that_fails_leaves_the_object_as_it_was() {
+async fn a_failed_copy_leaves_the_object_unchanged() {
     for (status, code, kind) in [
         (403, "AccessDenied", ErrorKind::AccessDenied),
         (500, "InternalError", ErrorKind::Unavailable),
@@ -647,7 +652,7 @@ async fn a_copy_that_fails_leaves_the_object_as_it_was() {
 }
 
 #[tokio::test]
-async fn generations_count_the_rewraps_of_a_version() {
+async fn the_generation_counts_rewraps() {
     let store = SeaweedFs::new().await;
     let (client, uri) = (store.client(local_keyring("a")), store.object("generation"));
     client.put().uri(&uri).body("x").send().await.expect("put");

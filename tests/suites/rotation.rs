@@ -1,6 +1,4 @@
-//! Keys that change: refreshed material, new data keys, wraps that are missing and come later.
-
-use std::time::Duration;
+//! Key rotation: refreshed key material, new data keys, and missing keys that are added later.
 
 use futures_util::FutureExt as _;
 use sealwax_s3::{
@@ -11,11 +9,9 @@ use sealwax_s3::{
     },
 };
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext,
-    read, unfinished_uploads, west,
+    LocalStack, PART, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring,
+    plaintext, read, unfinished_uploads, west,
 };
-
-const PART: usize = 5 << 20;
 
 fn missing(header: &ObjectHeader) -> Vec<&str> {
     header.missing().iter().map(MissingKey::wrapping_key).collect()
@@ -30,7 +26,7 @@ fn names<'a>(keys: impl IntoIterator<Item = &'a KmsKeyArn>) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn a_refresh_is_a_re_encryption_inside_kms_under_the_same_key() {
+async fn a_refresh_re_encrypts_under_the_same_key_inside_kms() {
     let stack = LocalStack::new(east());
     let (client, uri) = (stack.client([&stack.home.key, &west().key]), stack.object("refresh"));
     let put = client.put().uri(&uri).body("x").send().await.expect("put");
@@ -44,7 +40,7 @@ async fn a_refresh_is_a_re_encryption_inside_kms_under_the_same_key() {
     assert_eq!(wrapping_keys(rewrap.header().expect("ours")), wrapping_keys(&put.header));
     for (old, new) in put.header.keys().iter().zip(rewrap.keys()) {
         assert_eq!(old.place(), new.place());
-        assert_ne!(old.ciphertext(), new.ciphertext(), "it is the same wrap");
+        assert_ne!(old.ciphertext(), new.ciphertext(), "the wrapped key is unchanged");
     }
     assert_eq!(read(&client, &uri).await.expect("get"), "x");
 
@@ -57,9 +53,9 @@ async fn a_refresh_is_a_re_encryption_inside_kms_under_the_same_key() {
     );
 }
 
-/// LocalStack does not tell key materials, as AWS does: the wire answers in its place.
+/// LocalStack does not report key materials, so the wire responds as AWS does.
 #[tokio::test]
-async fn what_is_under_the_newest_material_is_left_as_it_is() {
+async fn a_refresh_skips_keys_under_the_newest_material() {
     let key = east().key;
     for (source, newest) in [("a", true), ("b", false)] {
         let answer = format!(
@@ -74,7 +70,7 @@ async fn what_is_under_the_newest_material_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn objects_under_one_intermediate_key_are_refreshed_by_one_call() {
+async fn one_call_refreshes_all_objects_under_one_intermediate_key() {
     let stack = LocalStack::new(east());
     let client =
         SealedClient::builder(stack.s3(), CachingKeyring::new(stack.keyring([&stack.home.key])))
@@ -93,11 +89,11 @@ async fn objects_under_one_intermediate_key_are_refreshed_by_one_call() {
 }
 
 #[tokio::test]
-async fn an_object_is_sealed_anew_with_all_that_it_has() {
+async fn a_re_encryption_keeps_everything_about_the_object() {
     let store = SeaweedFs::new().await;
     let client = store.client_builder(local_keyring("a")).part_len(PART).build();
     for len in [10, 2 * PART + 7] {
-        let (uri, data) = (store.object("anew"), plaintext(len));
+        let (uri, data) = (store.object("sealed"), plaintext(len));
         let context = EncryptionContext::try_from_iter([("tenant", "acme")]).expect("a context");
         let attributes = Attributes::default().cache_control("no-store").tagging("a=1&b=x%20y");
         let put = client
@@ -109,17 +105,17 @@ async fn an_object_is_sealed_anew_with_all_that_it_has() {
         let put = put.attributes(attributes).content_type("text/plain").send().await.expect("put");
         let before = Stored::fetch(client.s3(), &uri).await;
 
-        let anew = client
+        let sealed = client
             .reencrypt()
             .uri(&uri)
             .keyring(local_keyring("b"))
             .send()
             .await
-            .expect("sealed anew");
-        assert_eq!(wrapping_keys(anew.header().expect("ours")), ["b"]);
-        assert_ne!(anew.header().expect("ours").body_header(), put.header.body_header());
+            .expect("re-encrypted");
+        assert_eq!(wrapping_keys(sealed.header().expect("ours")), ["b"]);
+        assert_ne!(sealed.header().expect("ours").body_header(), put.header.body_header());
         let after = Stored::fetch(client.s3(), &uri).await;
-        assert!(before.body[56..] != after.body[56..], "it is the same body");
+        assert!(before.body[56..] != after.body[56..], "the body is unchanged");
         let other = store.client(local_keyring("b"));
         assert!(read(&other, &uri).await.expect("get") == data);
         assert_kind(read(&client, &uri).await, ErrorKind::NoMatchingKey, &uri, "the old key");
@@ -163,7 +159,7 @@ async fn an_object_is_sealed_anew_with_all_that_it_has() {
 }
 
 #[tokio::test]
-async fn an_object_that_does_not_verify_is_not_sealed_anew() {
+async fn an_object_that_fails_verification_is_not_re_encrypted() {
     let store = SeaweedFs::new().await;
     let client = store.client_builder(local_keyring("a")).part_len(PART).build();
     for len in [10, 2 * PART + 7] {
@@ -185,7 +181,7 @@ async fn an_object_that_does_not_verify_is_not_sealed_anew() {
 }
 
 #[tokio::test]
-async fn an_object_that_changes_meanwhile_is_not_overwritten() {
+async fn a_re_encryption_does_not_overwrite_a_concurrent_change() {
     let quiet = SeaweedFs::new().await;
     let (other, uri) = (quiet.client(local_keyring("a")), quiet.object("race"));
     for operation in ["GetObject", "PutObject"] {
@@ -207,7 +203,7 @@ async fn an_object_that_changes_meanwhile_is_not_overwritten() {
 }
 
 #[tokio::test]
-async fn with_a_region_down_enough_keys_suffice_and_the_rest_come_later() {
+async fn a_put_with_a_region_down_needs_enough_keys_and_a_rewrap_adds_the_rest() {
     let keys = [east().key, west().key];
     let wire = Wire::new(|call| match (call.service.as_str(), call.region.as_str()) {
         ("kms", "us-west-2") => Reaction::Refuse,
@@ -215,8 +211,7 @@ async fn with_a_region_down_enough_keys_suffice_and_the_rest_come_later() {
     });
     let down = LocalStack::over(wire, east());
     let keyring = |stack: &LocalStack, policy| {
-        let builder = stack.keyring_builder().keys(&keys);
-        builder.wrap_policy(policy).timeout(Duration::from_secs(5)).build().expect("a keyring")
+        stack.keyring_builder().keys(&keys).wrap_policy(policy).build().expect("a keyring")
     };
     let uri = down.object("missing");
     for policy in [WrapPolicy::All, WrapPolicy::AtLeast(2)] {
@@ -236,7 +231,7 @@ async fn with_a_region_down_enough_keys_suffice_and_the_rest_come_later() {
     );
     assert_eq!(client.head().uri(&uri).send().await.expect("head").header(), Some(&put.header));
 
-    // The Region that is down is not asked again for a while.
+    // For a while, the Region that is down is not asked again.
     down.wire.forget();
     client.put().uri(&uri).body("y").send().await.expect("put");
     assert_eq!(down.wire.kms(), [("GenerateDataKey".to_owned(), "us-east-1".to_owned())]);
@@ -260,7 +255,7 @@ async fn with_a_region_down_enough_keys_suffice_and_the_rest_come_later() {
     assert_eq!(read(&reader, &uri).await.expect("get"), "y");
 }
 
-/// Without its generator too: another key makes the data key.
+/// If the first key is unavailable, another one generates the data key.
 #[tokio::test]
 async fn any_key_can_generate() {
     let keys = [east().key, west().key];
@@ -269,10 +264,10 @@ async fn any_key_can_generate() {
         _ => Reaction::Pass,
     });
     let stack = LocalStack::over(wire, east());
-    let builder = stack.keyring_builder().keys(&keys);
-    let keyring = builder
+    let keyring = stack
+        .keyring_builder()
+        .keys(&keys)
         .wrap_policy(WrapPolicy::AtLeast(1))
-        .timeout(Duration::from_secs(5))
         .build()
         .expect("a keyring");
     let (client, uri) =
@@ -303,9 +298,9 @@ async fn a_read_remembers_which_region_is_down() {
     assert_eq!(stack.wire.kms(), [("Decrypt".to_owned(), "us-west-2".to_owned())]);
 }
 
-/// Under a quota: the calls are spread, and none is lost.
+/// Under a quota, calls are spread out and none is lost.
 #[tokio::test]
-async fn calls_keep_to_the_pace_that_is_set() {
+async fn calls_keep_to_the_configured_rate() {
     let stack = LocalStack::new(east());
     let keyring = stack
         .keyring_builder()
@@ -323,11 +318,11 @@ async fn calls_keep_to_the_pace_that_is_set() {
     assert_eq!(stack.wire.kms().len(), 20);
 }
 
-/// The SDK's budget for retries is one for a Region, whichever keyring asks: when KMS throttles all, the retries end before it
-/// has three times the load. It says so of each call, with Region and key.
+/// The SDK has one retry quota for a Region, shared by all keyrings. When KMS throttles every call,
+/// retries stop before they triple the load. Each error names its Region and key.
 #[tokio::test]
-async fn retries_have_one_budget_for_all_keyrings() {
-    // In a Region of its own: the budget is the process's.
+async fn all_keyrings_share_one_retry_quota() {
+    // In a Region that no other test uses, because the quota belongs to the process.
     let key: KmsKeyArn = "arn:aws:kms:eu-south-2:000000000000:key/budget".parse().expect("an ARN");
     let throttled = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
     let stack = LocalStack::over(Wire::answering("GenerateDataKey", 400, throttled), east());
@@ -340,14 +335,14 @@ async fn retries_have_one_budget_for_all_keyrings() {
             (KeyringErrorKind::Throttled, key.as_str())
         );
     }
-    // 500 tokens, and 5 for a retry: 100 retries, of the 400 that there could be.
+    // 500 tokens at 5 a retry allow 100 of the 400 possible retries.
     let retries = stack.wire.kms().len() - 200;
     assert!((90..=110).contains(&retries), "{retries} retries");
 }
 
-/// KMS says that it throttles in a word that the SDK's model of KMS does not have.
+/// KMS throttles with an error code that the SDK's model of KMS lacks.
 #[tokio::test]
-async fn throttled_calls_are_tried_again_and_named_when_that_is_in_vain() {
+async fn throttled_calls_are_retried_and_named_if_that_fails() {
     let throttled = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
     for (times, expected) in [(2, true), (usize::MAX, false)] {
         let wire =

@@ -1,4 +1,4 @@
-//! What is put is what is got: every size at which something changes, every source, every target.
+//! Objects read back as they were put: every boundary size, every source, every target.
 
 use std::{fs, io, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering};
 
@@ -10,14 +10,13 @@ use sealwax_s3::{
     envelope::{EncryptionContext, geometry},
 };
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_hidden, assert_kind, east, local_keyring,
-    plaintext, read, unfinished_uploads,
+    LocalStack, PART, Reaction, SeaweedFs, Stored, Wire, assert_hidden, assert_kind, east,
+    local_keyring, plaintext, read, unfinished_uploads,
 };
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 
-const PART: usize = 5 << 20;
-/// Both sides of the chunk length and of the part length, and several parts.
+/// Lengths on both sides of a chunk and a part, and of several parts.
 const SIZES: [usize; 10] =
     [0, 1, 16_383, 16_384, 16_385, PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 12_345];
 
@@ -25,11 +24,11 @@ fn context() -> EncryptionContext {
     EncryptionContext::try_from_iter([("tenant", "acmé"), ("class", "invoice")]).expect("a context")
 }
 
-/// A source of each kind, over the same bytes.
+/// Returns a source of each kind over the same bytes.
 fn sources(data: &Bytes, directory: &TempDir) -> [(&'static str, PlaintextSource); 5] {
     let path = directory.path().join("source");
     fs::write(&path, data).expect("a file");
-    // Pieces of every length from 0 bytes on, which meet no boundary but by chance.
+    // Pieces of 0, 1, 2 … bytes, which meet boundaries only by chance.
     let mut rest = data.clone();
     let pieces = (0..).step_by(997).map_while(|len| {
         (len == 0 || !rest.is_empty()).then(|| Ok(rest.split_to(len.min(rest.len()))))
@@ -75,7 +74,7 @@ async fn assert_round_trip(
 }
 
 #[tokio::test]
-async fn every_size_from_every_source_on_localstack_with_kms() {
+async fn every_size_and_source_round_trips_on_localstack_with_kms() {
     let (stack, directory) = (LocalStack::new(east()), TempDir::new().expect("a directory"));
     let client = stack.client_builder([&stack.home.key]).part_len(PART).build();
     for size in SIZES {
@@ -94,7 +93,7 @@ async fn every_size_from_every_source_on_localstack_with_kms() {
 }
 
 #[tokio::test]
-async fn every_size_from_every_source_on_seaweedfs_with_a_local_key() {
+async fn every_size_and_source_round_trips_on_seaweedfs_with_a_local_key() {
     let (store, directory) = (SeaweedFs::new().await, TempDir::new().expect("a directory"));
     let client = store.client_builder(local_keyring("a")).part_len(PART).build();
     for size in SIZES {
@@ -113,7 +112,7 @@ async fn every_size_from_every_source_on_seaweedfs_with_a_local_key() {
 }
 
 #[tokio::test]
-async fn more_parts_than_the_memory_budget_holds() {
+async fn a_put_has_more_parts_than_its_memory_budget() {
     let store = SeaweedFs::new().await;
     let client = store.client_builder(local_keyring("a")).part_len(PART).memory_budget(1).build();
     let (uri, data) = (store.object("budget"), plaintext(4 * PART + 1));
@@ -143,7 +142,7 @@ async fn every_target_gets_the_same_bytes() {
         get().await.into_async_read().read_to_end(&mut read).await.expect("a reader");
         assert!(read == data, "{size}: a reader");
 
-        // First a new file, then over it.
+        // First as a new file, then over it.
         for _ in 0..2 {
             let info = client.get().uri(&uri).to_file(&path).await.expect("a file");
             assert_eq!(info.plaintext_len(), size as u64);
@@ -159,7 +158,7 @@ async fn every_target_gets_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn one_kms_call_to_put_one_to_get_none_for_the_rest() {
+async fn a_put_and_a_get_cost_one_kms_call_each_and_the_rest_none() {
     let stack = LocalStack::new(east());
     let client = stack.client_builder([&stack.home.key]).part_len(PART).build();
     for size in [10, PART + 1] {
@@ -183,7 +182,7 @@ async fn one_kms_call_to_put_one_to_get_none_for_the_rest() {
 }
 
 #[tokio::test]
-async fn what_is_stored_shows_nothing_of_the_plaintext() {
+async fn stored_bytes_show_no_plaintext() {
     let stack = LocalStack::new(east());
     let client = stack.client_builder([&stack.home.key]).part_len(PART).build();
     for data in [plaintext(100_000), plaintext(PART + 50_000), Bytes::from(vec![b'a'; 70_000])] {
@@ -191,7 +190,7 @@ async fn what_is_stored_shows_nothing_of_the_plaintext() {
         client.put().uri(&uri).body(data.clone()).send().await.expect("put");
         let stored = Stored::fetch(client.s3(), &uri).await;
         assert_hidden(&data, &stored.body);
-        // Equal chunks do not look equal either.
+        // Equal chunks do not look equal.
         let chunk = |n: usize| &stored.body[56 + n * 16_400..][..16_384];
         assert_ne!(chunk(0), chunk(1));
     }
@@ -199,7 +198,7 @@ async fn what_is_stored_shows_nothing_of_the_plaintext() {
 
 /// FORMAT.md W1: each object has a data key of its own.
 #[tokio::test]
-async fn equal_plaintexts_are_stored_under_different_keys() {
+async fn equal_plaintexts_have_different_keys() {
     let store = SeaweedFs::new().await;
     let (client, uri) = (store.client(local_keyring("a")), store.object("again"));
     let mut bodies = Vec::new();
@@ -212,7 +211,7 @@ async fn equal_plaintexts_are_stored_under_different_keys() {
 }
 
 #[tokio::test]
-async fn attributes_and_own_metadata_are_stored_by_both_ways_of_upload() {
+async fn attributes_and_metadata_are_stored_by_both_kinds_of_upload() {
     let stack = LocalStack::new(east());
     let client = stack.client_builder([&stack.home.key]).part_len(PART).build();
     for size in [100, PART + 1] {
@@ -263,7 +262,7 @@ async fn attributes_and_own_metadata_are_stored_by_both_ways_of_upload() {
 }
 
 #[tokio::test]
-async fn head_tells_all_that_is_known_without_a_key() {
+async fn head_reports_all_that_is_known_without_a_key() {
     let stack = LocalStack::new(east());
     let (keys, uri) = ([&stack.home.key, &stack.home.key_2], stack.object("head"));
     let put =
@@ -284,7 +283,7 @@ async fn head_tells_all_that_is_known_without_a_key() {
 }
 
 #[tokio::test]
-async fn older_versions_are_read_by_their_ids() {
+async fn older_versions_are_read_by_version_id() {
     let stack = LocalStack::new(east());
     let (client, uri) = (stack.client([&stack.home.key]), stack.object("versions"));
     let old = client
@@ -314,13 +313,13 @@ async fn older_versions_are_read_by_their_ids() {
 }
 
 #[tokio::test]
-async fn conditions_hold_or_conflict_and_nothing_is_written() {
+async fn a_put_writes_nothing_if_its_condition_fails() {
     let store = SeaweedFs::new().await;
     let client = store.client_builder(local_keyring("a")).part_len(PART).build();
     for size in [10, PART + 1] {
         let (uri, data, other) = (store.object("conditions"), plaintext(size), plaintext(size + 1));
         let put = |data: &Bytes| client.put().uri(&uri).body(data.clone());
-        let first = put(&data).if_none_match("*").send().await.expect("there is none yet");
+        let first = put(&data).if_none_match("*").send().await.expect("no object exists yet");
         assert_kind(
             put(&other).if_none_match("*").send().await,
             ErrorKind::Conflict,
@@ -340,16 +339,16 @@ async fn conditions_hold_or_conflict_and_nothing_is_written() {
         assert_eq!(unfinished_uploads(client.s3(), &uri).await, 0);
 
         let e_tag = first.e_tag.expect("an entity tag");
-        put(&other).if_match(&e_tag).send().await.expect("it is that one");
+        put(&other).if_match(&e_tag).send().await.expect("the entity tag matches");
         assert!(read(&client, &uri).await.expect("get") == other);
         let get = client.get().uri(&uri).if_match(&e_tag).send().await;
         assert_kind(get, ErrorKind::Conflict, &uri, "get if-match");
     }
 }
 
-/// "Another write is under way": neither a refusal nor a reason to give up.
+/// A conflict with a concurrent write is neither a failed condition nor a reason to give up.
 #[tokio::test]
-async fn a_condition_that_meets_another_write_is_tried_again() {
+async fn a_conditional_put_is_retried_after_a_conflict() {
     let conflict = "<Error><Code>ConditionalRequestConflict</Code></Error>";
     for (conflicts, expected) in [(2, true), (usize::MAX, false)] {
         let wire =
@@ -376,7 +375,7 @@ async fn a_condition_that_meets_another_write_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_store_without_checksums_gets_none() {
+async fn a_server_without_checksums_gets_none() {
     for (checksum, expected) in [(BodyChecksum::Crc64Nvme, true), (BodyChecksum::None, false)] {
         let store = SeaweedFs::new().await;
         let client =
@@ -395,7 +394,7 @@ async fn a_store_without_checksums_gets_none() {
 }
 
 #[tokio::test]
-async fn odd_names_are_names_like_others() {
+async fn objects_with_unusual_names_round_trip() {
     let (stack, store) = (LocalStack::new(east()), SeaweedFs::new().await);
     let clients = [
         (stack.client([&stack.home.key]), stack.object("odd")),

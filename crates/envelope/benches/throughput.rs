@@ -1,8 +1,10 @@
-//! How fast bodies are sealed and opened, beside a bare loop of aws-lc-rs over the same chunks in the same run.
+//! Throughput of sealing and opening bodies, compared with a bare aws-lc-rs loop over the same
+//! chunks in the same run.
 //!
-//! `cargo bench -p sealwax-envelope` measures the default ciphers, and with `--no-default-features --features rustcrypto`
-//! the pure Rust ones. Only the ciphers' work is timed: buffers are filled before, and freed after. Compare ratios within
-//! a run, never bytes per second between machines.
+//! `cargo bench -p sealwax-envelope` measures the default ciphers; add `--no-default-features
+//! --features rustcrypto` to measure the pure Rust ones. Only the cipher operations are timed:
+//! buffers are filled before and freed after. Compare ratios within a run, never bytes per second
+//! between machines.
 
 use std::{
     env, fs,
@@ -19,13 +21,13 @@ use sealwax_envelope::{
     geometry::{CHUNK_LEN, SEALED_CHUNK_LEN, TAG_LEN},
 };
 
-/// Plaintext in one part, unless set otherwise; the longest buffer here.
+/// Default plaintext length of a part, which is the longest buffer here.
 const PART_LEN: usize = 8 * 1024 * 1024;
 const LENS: [usize; 3] = [CHUNK_LEN, 1024 * 1024, PART_LEN];
 const CONTEXT: &[u8] = b"context";
 const BACKEND: &str = if cfg!(feature = "aws-lc-rs") { "aws-lc-rs" } else { "rustcrypto" };
 
-/// Pairs of runs that make up the share of the bare loop's speed.
+/// Number of run pairs for the relative speed.
 const PAIRS: usize = 301;
 
 fn main() {
@@ -47,7 +49,7 @@ fn main() {
     keep_shares(seal_share, open_share);
 }
 
-/// Returns the share of the bare loop's speed.
+/// Returns the speed relative to the bare loop.
 fn seal(group: &mut BenchmarkGroup<'_, WallTime>, data_key: &PlaintextDataKey, len: usize) -> f64 {
     let chunks = len / CHUNK_LEN;
     let mut sealer = Sealer::new(data_key, CONTEXT).expect("random bytes");
@@ -64,7 +66,7 @@ fn seal(group: &mut BenchmarkGroup<'_, WallTime>, data_key: &PlaintextDataKey, l
 
     let cipher = Bare::new(data_key);
     let plaintext_with_room = vec![7; chunks * SEALED_CHUNK_LEN];
-    // A copy, as above: what is in the processor's caches is the same then.
+    // A copy, as above, for the same state of the processor's caches.
     let copied = || plaintext_with_room.clone();
     let seal_bare = |chunks| cipher.seal(chunks);
     group.bench_function(BenchmarkId::new("seal-bare", len), |bencher| {
@@ -73,7 +75,7 @@ fn seal(group: &mut BenchmarkGroup<'_, WallTime>, data_key: &PlaintextDataKey, l
     share(|| timed(filled(), seal), || timed(copied(), seal_bare))
 }
 
-/// Returns the share of the bare loop's speed.
+/// Returns the speed relative to the bare loop.
 fn open(group: &mut BenchmarkGroup<'_, WallTime>, data_key: &PlaintextDataKey, len: usize) -> f64 {
     let chunks = len / CHUNK_LEN;
     let mut sealer = Sealer::new(data_key, CONTEXT).expect("random bytes");
@@ -102,11 +104,11 @@ fn open(group: &mut BenchmarkGroup<'_, WallTime>, data_key: &PlaintextDataKey, l
     share(|| timed(sealed.clone(), open), || timed(sealed_bare.clone(), open_bare))
 }
 
-/// How fast `ours` is, `bare` being 1: the median over pairs of runs, one right after the other. What slows the machine
-/// down for longer than that slows both.
+/// Returns the speed of `ours` relative to `bare`: the median over pairs of consecutive runs. A
+/// disturbance that lasts longer than a pair slows down both.
 fn share(mut ours: impl FnMut() -> Duration, mut bare: impl FnMut() -> Duration) -> f64 {
     let mut pair = |number: usize| {
-        // Each goes first as often as the other.
+        // Each runs first in half of the pairs.
         let (ours, bare) = if number.is_multiple_of(2) {
             let ours = ours();
             (ours, bare())
@@ -121,7 +123,7 @@ fn share(mut ours: impl FnMut() -> Duration, mut bare: impl FnMut() -> Duration)
     shares[PAIRS / 2]
 }
 
-/// Only the work is timed, not what frees its result.
+/// Measures the work only, not the deallocation of its result.
 fn timed<T>(input: T, work: impl FnOnce(T) -> Vec<u8>) -> Duration {
     let begin = Instant::now();
     let output = black_box(work(input));
@@ -130,7 +132,7 @@ fn timed<T>(input: T, work: impl FnOnce(T) -> Vec<u8>) -> Duration {
     time
 }
 
-/// Keeps the shares beside what criterion keeps, for the report.
+/// Stores the relative speeds next to criterion's results, for the report.
 fn keep_shares(seal: f64, open: f64) {
     let program = env::current_exe().expect("the path of this program");
     // target/release/deps/throughput-0123456789abcdef
@@ -141,7 +143,8 @@ fn keep_shares(seal: f64, open: f64) {
         .expect("a file in target");
 }
 
-/// What one object costs before its first byte: the random salt, the HKDF, the commitment and the cipher's key schedule.
+/// Cost of an object before its first byte: the random salt, HKDF, the commitment and the cipher's
+/// key schedule.
 fn key_schedule(criterion: &mut Criterion, data_key: &PlaintextDataKey) {
     let mut group = criterion.benchmark_group(BACKEND);
     group.bench_function("key-schedule-seal", |bencher| {
@@ -156,12 +159,13 @@ fn key_schedule(criterion: &mut Criterion, data_key: &PlaintextDataKey) {
     });
 }
 
-/// As many buffers are filled at once as make up one part: what is timed is long beside the clock, and fits into memory.
+/// Fills enough buffers at once to make up one part: long compared with the clock's resolution, and
+/// small enough for memory.
 fn batch(len: usize) -> BatchSize {
     BatchSize::NumIterations((PART_LEN / len) as u64)
 }
 
-/// The baseline: the cipher and nothing else. A nonce of its own for each chunk, as a body has.
+/// The baseline: only the cipher, with a new nonce for each chunk as in a body.
 struct Bare(LessSafeKey);
 
 impl Bare {

@@ -1,9 +1,11 @@
-//! Whether the time that a comparison takes tells where two values differ: `make timing`.
+//! Test for timing leaks: the duration of a comparison must not reveal the position of the first
+//! difference (`make timing`).
 //!
-//! As dudect has it (Reparaz, Balasch, Verbauwhede: "Dude, is my code constant time?", 2017): two classes of input in random
-//! order, Welch's t-test over the times, of all of them and of those below each of 100 percentiles. A forged value differs
-//! from the true one in its first byte, or in its last; the caller is told the same of both. A comparison that ends at the
-//! first difference, in the same place, is the control: the test must find it.
+//! The method is that of dudect (Reparaz, Balasch, Verbauwhede: "Dude, is my code constant time?",
+//! 2017): two classes of input in random order, and Welch's t-test over all times and over those
+//! below each of 100 percentiles. A forged value differs from the true one in its first or in its
+//! last byte; the caller gets the same error for both. As a control, the test must detect a
+//! comparison that stops at the first difference.
 
 use std::{hint::black_box, process::ExitCode, time::Instant};
 
@@ -15,20 +17,20 @@ use sealwax_envelope::{
     geometry::HEADER_LEN,
 };
 
-/// Times of each comparison.
+/// Number of measurements of each comparison.
 const SAMPLES: usize = 400_000;
-/// What is noise, on a machine that does other things too.
+/// Threshold for noise on a machine with other load.
 const LIMIT: f64 = 10.0;
 const CONTEXT: &[u8] = b"context";
 
-/// Which byte of the value is forged.
+/// Forged byte of the value.
 #[derive(Clone, Copy)]
 enum Class {
     First,
     Last,
 }
 
-/// Random bits of no importance (xorshift64).
+/// Random bits without security requirements (xorshift64).
 struct Bits(u64);
 
 impl Bits {
@@ -40,7 +42,8 @@ impl Bits {
     }
 }
 
-/// Times what is `prepare`d, in nanoseconds: of forgeries in the first byte, and in the last.
+/// Measures the time of each prepared input in nanoseconds, for forgeries in the first and in the
+/// last byte.
 fn measure<T, R>(prepare: impl Fn(Class) -> T, compare: impl Fn(T) -> R) -> [Vec<f64>; 2] {
     let mut times = [Vec::with_capacity(SAMPLES), Vec::with_capacity(SAMPLES)];
     let mut bits = Bits(0x9e37_79b9_7f4a_7c15);
@@ -51,7 +54,7 @@ fn measure<T, R>(prepare: impl Fn(Class) -> T, compare: impl Fn(T) -> R) -> [Vec
         let result = black_box(compare(input));
         let time = begun.elapsed();
         drop(result);
-        // The first ones are for the processor to warm up.
+        // The first measurements warm up the processor.
         if n >= SAMPLES / 100 {
             times[usize::from(last)].push(time.as_nanos() as f64);
         }
@@ -59,7 +62,8 @@ fn measure<T, R>(prepare: impl Fn(Class) -> T, compare: impl Fn(T) -> R) -> [Vec
     times
 }
 
-/// The greatest |t| of all times, and of those below each percentile: interruptions make a long tail.
+/// Returns the greatest |t| over all times and over those below each percentile, because
+/// interruptions cause a long tail.
 fn max_t(times: &[Vec<f64>; 2]) -> f64 {
     let mut sorted = times.concat();
     sorted.sort_by(f64::total_cmp);
@@ -77,7 +81,7 @@ fn max_t(times: &[Vec<f64>; 2]) -> f64 {
     bounds.map(of).fold(0.0, f64::max)
 }
 
-/// Number, mean, and variance.
+/// Number, mean and variance.
 struct Moments {
     n: f64,
     mean: f64,
@@ -85,7 +89,7 @@ struct Moments {
 }
 
 impl Moments {
-    /// Of `values`. (Welford's algorithm.)
+    /// Computes the moments of `values` (Welford's algorithm).
     fn of(values: impl Iterator<Item = f64>) -> Self {
         let (mut n, mut mean, mut squares) = (0.0, 0.0, 0.0);
         for value in values {
@@ -97,7 +101,7 @@ impl Moments {
         Self { n, mean, variance: squares / (n - 1.0) }
     }
 
-    /// 0 where there is too little to tell.
+    /// Returns 0 for too few values.
     fn welch_t(&self, other: &Self) -> f64 {
         let error = (self.variance / self.n + other.variance / other.n).sqrt();
         if self.n < 1000.0 || other.n < 1000.0 || error == 0.0 {
@@ -132,7 +136,7 @@ fn header(body: &[u8]) -> BodyHeader {
     BodyHeader::from_bytes(body.first_chunk().expect("a header"))
 }
 
-/// The commitment in a body's header.
+/// Measures the commitment in a body's header.
 fn commitment() -> [Vec<f64>; 2] {
     let (data_key, body) = (data_key(), sealed());
     let prepare = |class| {
@@ -143,7 +147,7 @@ fn commitment() -> [Vec<f64>; 2] {
     measure(prepare, |header| Opener::new(&data_key, CONTEXT, &header).is_ok())
 }
 
-/// The same, and then a comparison that ends at the first difference: what the test must find.
+/// Measures the same followed by a comparison that stops at the first difference: the control.
 fn leak() -> [Vec<f64>; 2] {
     let (data_key, body) = (data_key(), sealed());
     let prepare = |class| {
@@ -162,7 +166,7 @@ fn leak() -> [Vec<f64>; 2] {
     measure(prepare, compare)
 }
 
-/// The tag of a chunk.
+/// Measures the tag of a chunk.
 fn tag() -> [Vec<f64>; 2] {
     let body = sealed();
     let opener = Opener::new(&data_key(), CONTEXT, &header(&body)).expect("the commitment");
@@ -174,7 +178,7 @@ fn tag() -> [Vec<f64>; 2] {
     measure(prepare, |mut chunk| opener.open_chunks(0, &mut chunk).is_ok())
 }
 
-/// The tag of a data key that is wrapped under an intermediate key.
+/// Measures the tag of a data key encrypted under an intermediate key.
 fn wrap() -> [Vec<f64>; 2] {
     let context = EncryptionContext::new();
     let local = || LocalKeyring::new("a", &mut [9; 32]).expect("a key");

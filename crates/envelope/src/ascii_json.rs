@@ -1,4 +1,4 @@
-//! JSON in printable ASCII: what S3 metadata carries unharmed through every SDK and store.
+//! JSON in printable ASCII, which every SDK and store preserves in S3 metadata.
 
 use std::io;
 
@@ -26,7 +26,7 @@ impl Formatter for AsciiFormatter {
     }
 }
 
-/// `value` as compact JSON, with everything outside of printable ASCII escaped.
+/// Returns `value` as compact JSON, with all characters outside printable ASCII escaped.
 pub(crate) fn to_string(value: &impl Serialize) -> String {
     let mut bytes = Vec::new();
     value

@@ -1,4 +1,4 @@
-//! What every public type must be, so that it can be used in any task and in any error. It is the compiler that checks.
+//! Compile-time checks that public types have the auto traits that tasks and errors need.
 
 use crate::{
     BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
@@ -56,7 +56,7 @@ fn public_types_for_the_s3_encryption_client() {
         s3ec::WrappedKey,
     )>();
     shared::<(s3ec::RawAesKeyring, s3ec::RawRsaKeyring)>();
-    // A message in the making has one owner at a time: AWS-LC's states are as its Rust binding has them.
+    // Streaming states of AWS-LC have one owner at a time, so they are `Send` only.
     sent::<(
         s3ec::ContentOpener,
         s3ec::ContentSealer,

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, btree_map};
 
 use crate::{Error, Place, ascii_json};
 
-/// Reserved pair for the format and the kind of the wrapped key. KMS sees it; callers cannot set it.
+/// Reserved pair for the format and the kind of the wrapped key. KMS sees it; callers cannot set
+/// it.
 pub const FORMAT_PAIR: &str = "sealwax:format";
 /// Reserved pair for the object's place. KMS sees it; callers cannot set it.
 pub const PLACE_PAIR: &str = "sealwax:place";

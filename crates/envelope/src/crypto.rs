@@ -1,6 +1,6 @@
-//! The primitives: the only module that calls a cryptographic library.
+//! Cryptographic primitives: the only module that calls a cryptographic library.
 //!
-//! Each backend offers the same two things: [`Aes256Gcm`] (NIST SP 800-38D, 96-bit nonce, 128-bit tag) and
+//! Each backend provides [`Aes256Gcm`] (NIST SP 800-38D, 96-bit nonce, 128-bit tag) and
 //! `hkdf_expand_sha512` (RFC 5869 §2.3). Random bytes come from the operating system.
 
 #[cfg(feature = "aws-lc-rs")]
@@ -36,15 +36,16 @@ pub(crate) const NONCE_LEN: usize = 12;
 /// Length of a GCM tag in bytes.
 pub(crate) const TAG_LEN: usize = 16;
 
-/// Fills `out` from the operating system. (AWS-LC's own generator takes tens of milliseconds to seed itself.)
+/// Fills `out` with random bytes of the operating system. (AWS-LC's generator takes tens of
+/// milliseconds to seed itself.)
 pub(crate) fn fill_random(out: &mut [u8]) -> Result<(), RandomUnavailable> {
     getrandom::fill(out).map_err(|_| RandomUnavailable)
 }
 
-/// The data did not authenticate. Says no more on purpose.
+/// The data does not authenticate. Deliberately without details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unauthentic;
 
-/// The operating system gave no random bytes.
+/// The operating system returned no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RandomUnavailable;

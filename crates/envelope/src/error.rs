@@ -1,52 +1,55 @@
-//! What can go wrong in the core, by whose fault it is.
+//! Errors of the envelope core.
 
 /// A failure of the envelope core.
 ///
-/// Whatever fails cryptographically is one and the same [`Error::Authentication`]: a wrong key, a changed byte and a
-/// changed encryption context cannot be told apart, by the caller or by an attacker.
+/// All cryptographic failures are the same [`Error::Authentication`]. Neither the caller nor an
+/// attacker can distinguish a wrong key, a changed byte and a changed encryption context.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The data did not authenticate under this key and encryption context. Nothing of it was released.
+    /// The data does not authenticate under this key and encryption context. None of it was
+    /// released.
     #[error(
-        "the object failed authentication: the key, the encryption context or the stored bytes are not the original ones"
+        "the object failed authentication: the key, the encryption context or the stored bytes are \
+         not the original ones"
     )]
     Authentication,
-    /// The caller broke a rule of the API that is visible in its own code.
-    #[error("wrong use of the API: {0}")]
+    /// The caller violated a rule of the API: a bug in the calling code.
+    #[error("incorrect use of the API: {0}")]
     ApiMisuse(&'static str),
-    /// An encryption context pair cannot be used.
-    #[error("bad encryption context: {0}")]
+    /// The encryption context contains an invalid pair, or too many.
+    #[error("invalid encryption context: {0}")]
     InvalidContext(String),
-    /// Metadata of the object's own cannot be stored with it.
-    #[error("bad metadata: {0}")]
+    /// The object's user-defined metadata or its number of encrypted data keys is invalid.
+    #[error("invalid metadata: {0}")]
     InvalidMetadata(String),
-    /// Stored metadata is not what a sealed object has.
+    /// The stored metadata is not that of a sealed object.
     #[error("malformed sealed object: {0}")]
     Malformed(String),
     /// The metadata exceeds what S3 accepts with an object.
     #[error(
-        "object metadata would take {needed} bytes, above the {limit} that S3 stores: shorten the encryption context or the object's own metadata, or use fewer wrapping keys"
+        "the object's metadata needs {needed} bytes, more than the maximum of {limit}: shorten the \
+         encryption context or the user-defined metadata, or use fewer wrapping keys"
     )]
     MetadataTooLarge {
-        /// Bytes that all names and values would take.
+        /// Bytes that all names and values need.
         needed: usize,
-        /// Bytes that are allowed.
+        /// Maximum number of bytes.
         limit: usize,
     },
-    /// The object carries none of Sealwax's metadata.
+    /// The object has no Sealwax metadata.
     #[error("the object is not sealed: it carries no Sealwax metadata")]
     NotSealed,
-    /// The operating system gave no random bytes.
+    /// The operating system returned no random bytes.
     #[error("the operating system's random number generator is unavailable")]
     RandomUnavailable,
-    /// The body is larger than the format allows.
-    #[error("the body would exceed the format's limit of 2^38 chunks (4 PiB)")]
+    /// The body exceeds the format's limit.
+    #[error("the body exceeds the format's limit of 2^38 chunks (4 PiB)")]
     TooLong,
     /// The body ends before its final chunk.
     #[error("the object is truncated: its final chunk is missing")]
     Truncated,
-    /// The object was sealed in a format that this version does not know.
+    /// The object is sealed in a format that this version does not support.
     #[error("unsupported format {0:?}: a newer version of Sealwax may read it")]
     UnsupportedFormat(String),
 }

@@ -1,21 +1,22 @@
-//! Where each plaintext byte is in a sealed body: pure arithmetic, exact, without overflow.
+//! Positions of plaintext bytes in a sealed body: exact arithmetic without overflow.
 //!
-//! A body is a header of 56 bytes, then chunks of 16 KiB plaintext and a 16-byte tag each. The last chunk is shorter than
-//! 16 KiB and may be empty. (C2SP chunked-encryption, "Message chunking" and "Implementation notes".)
+//! A body is a header of 56 bytes followed by chunks, each of 16 KiB plaintext and a 16-byte tag.
+//! The last chunk is shorter than 16 KiB and may be empty. (C2SP chunked-encryption, "Message
+//! chunking" and "Implementation notes".)
 
 use std::ops::Range;
 
 use crate::crypto;
 
-/// Plaintext bytes in every chunk but the last.
+/// Plaintext bytes in each chunk except the last.
 pub const CHUNK_LEN: usize = 16 * 1024;
 /// Bytes that sealing adds to each chunk.
 pub const TAG_LEN: usize = crypto::TAG_LEN;
-/// Stored bytes of every chunk but the last.
+/// Stored bytes of each chunk except the last.
 pub const SEALED_CHUNK_LEN: usize = CHUNK_LEN + TAG_LEN;
 /// Stored bytes before the first chunk: salt and commitment.
 pub const HEADER_LEN: usize = 56;
-/// Most chunks in one body: 2^38, or 4 PiB.
+/// Maximum number of chunks in one body: 2^38, or 4 PiB.
 pub const MAX_CHUNKS: u64 = 1 << 38;
 
 const CHUNK: u64 = CHUNK_LEN as u64;
@@ -23,21 +24,24 @@ const SEALED_CHUNK: u64 = SEALED_CHUNK_LEN as u64;
 const HEADER: u64 = HEADER_LEN as u64;
 const TAG: u64 = TAG_LEN as u64;
 
-/// How many chunks a plaintext of `plaintext_len` bytes has: at least one. `None` above the format's limit.
+/// Returns the number of chunks for a plaintext of `plaintext_len` bytes, at least one. `None`
+/// above the format's limit.
 #[must_use]
 pub fn chunk_count(plaintext_len: u64) -> Option<u64> {
     let chunks = plaintext_len / CHUNK + 1;
     (chunks <= MAX_CHUNKS).then_some(chunks)
 }
 
-/// Length of the sealed body of `plaintext_len` bytes. `None` above the format's limit.
+/// Returns the length of the sealed body for a plaintext of `plaintext_len` bytes. `None` above the
+/// format's limit.
 #[must_use]
 pub fn body_len(plaintext_len: u64) -> Option<u64> {
     let chunks = chunk_count(plaintext_len)?;
     Some(HEADER + plaintext_len + chunks * TAG)
 }
 
-/// Length of the plaintext in a body of `body_len` bytes. `None` where no body has that length: it is truncated.
+/// Returns the length of the plaintext in a body of `body_len` bytes. `None` if no body has that
+/// length, so that it must be truncated.
 #[must_use]
 pub fn plaintext_len(body_len: u64) -> Option<u64> {
     let chunks_len = body_len.checked_sub(HEADER)?;
@@ -46,22 +50,23 @@ pub fn plaintext_len(body_len: u64) -> Option<u64> {
     (whole < MAX_CHUNKS).then_some(whole * CHUNK + last)
 }
 
-/// The chunks that hold a range of the plaintext, and where they are stored.
+/// The chunks that hold a range of the plaintext, and their position in the body.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ChunkSpan {
     /// Number of the first chunk.
     pub first_chunk: u64,
-    /// Bytes of the body to fetch; end exclusive.
+    /// Bytes of the body to fetch, end exclusive.
     pub body: Range<u64>,
-    /// Plaintext bytes to drop from the front of the first chunk.
+    /// Plaintext bytes to skip at the start of the first chunk.
     pub skip: usize,
 }
 
-/// Finds the chunks that hold the bytes `range` (end exclusive) of a plaintext of `plaintext_len` bytes.
+/// Returns the chunks that hold the bytes `range` (end exclusive) of a plaintext of `plaintext_len`
+/// bytes.
 ///
-/// `None` where the range is empty, reversed or ends beyond the plaintext, or where the plaintext exceeds the format's
-/// limit.
+/// `None` if the range is empty, reversed or ends beyond the plaintext, or if the plaintext exceeds
+/// the format's limit.
 #[must_use]
 pub fn chunk_span(range: Range<u64>, plaintext_len: u64) -> Option<ChunkSpan> {
     if range.start >= range.end || range.end > plaintext_len {
@@ -83,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worked_lengths_of_the_specification() {
+    fn the_example_lengths_of_the_specification() {
         for (plaintext, chunks, body) in [
             (0, 1, 56 + 16),
             (1024, 1, 56 + 1024 + 16),
@@ -97,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_no_body_has_are_refused() {
+    fn impossible_body_lengths_are_rejected() {
         for body in (0..72).chain(56 + 16400..56 + 16400 + 16).chain([56 + 2 * 16400, u64::MAX]) {
             assert_eq!(plaintext_len(body), None, "{body}");
         }
@@ -119,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_that_ends_with_a_chunk_has_no_byte_of_the_next() {
+    fn a_range_that_ends_with_a_chunk_excludes_the_next_one() {
         let len = 4 * CHUNK + 5;
         for (end, chunks) in [(1, 1), (CHUNK - 1, 1), (CHUNK, 1), (CHUNK + 1, 2), (4 * CHUNK, 4)] {
             let span = chunk_span(0..end, len).expect("a range within the plaintext");
@@ -144,7 +149,7 @@ mod tests {
         }
 
         #[test]
-        fn a_span_covers_its_range_and_no_chunk_more(len in 1_u64..1 << 40, a: u64, b: u64) {
+        fn a_span_covers_its_range_with_the_fewest_chunks(len in 1_u64..1 << 40, a: u64, b: u64) {
             let (a, b) = (a % len, b % len);
             let range = a.min(b)..a.max(b) + 1;
             let span = chunk_span(range.clone(), len).expect("a range within the plaintext");

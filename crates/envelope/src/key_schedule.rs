@@ -1,4 +1,4 @@
-//! The whole key schedule of a body on one screen (C2SP chunked-encryption v1, "Key derivation").
+//! The key schedule of a body (C2SP chunked-encryption v1, "Key derivation").
 
 use std::fmt;
 
@@ -15,9 +15,10 @@ const INFO: &[u8] = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0";
 const SALT_LEN: usize = 24;
 const COMMITMENT_LEN: usize = 32;
 
-/// The first 56 bytes of a body: a random salt, and a commitment to the data key and the encryption context.
+/// The first 56 bytes of a body: a random salt, and a commitment to the data key and the encryption
+/// context.
 ///
-/// The salt is new for each sealing, so a header also tells two sealings apart.
+/// Each new body has a new salt, so the header also identifies the body.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BodyHeader {
     salt: [u8; SALT_LEN],
@@ -25,7 +26,7 @@ pub struct BodyHeader {
 }
 
 impl BodyHeader {
-    /// Reads the header from the start of a body.
+    /// Parses the header at the start of a body.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; HEADER_LEN]) -> Self {
         let (salt, commitment) = bytes.split_at(SALT_LEN);
@@ -35,7 +36,7 @@ impl BodyHeader {
         }
     }
 
-    /// The header as it is stored.
+    /// Returns the stored form of the header.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
@@ -58,7 +59,7 @@ pub(crate) struct BodyKey {
 }
 
 impl BodyKey {
-    /// A key for a new body, with a random salt.
+    /// Derives the key of a new body, with a random salt.
     pub(crate) fn for_sealing(
         data_key: &PlaintextDataKey,
         context: &[u8],
@@ -69,7 +70,7 @@ impl BodyKey {
         Ok((key, BodyHeader { salt, commitment }))
     }
 
-    /// The key of a stored body. There is no other way to it than past the commitment.
+    /// Derives the key of a stored body, and returns it only if the commitment matches.
     pub(crate) fn for_opening(
         data_key: &PlaintextDataKey,
         context: &[u8],
@@ -83,7 +84,7 @@ impl BodyKey {
         }
     }
 
-    /// The cipher and the nonce of chunk `chunk`: base nonce XOR chunk number, big-endian.
+    /// Returns the cipher and the nonce of chunk `chunk`: base nonce XOR chunk number, big-endian.
     pub(crate) fn chunk(&self, chunk: u64) -> Result<(&Aes256Gcm, [u8; NONCE_LEN]), Error> {
         if chunk >= MAX_CHUNKS {
             return Err(Error::TooLong);

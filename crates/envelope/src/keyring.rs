@@ -71,9 +71,8 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     /// Wraps the data key in `keys` under every wrapping key of this keyring and binds it to
     /// `binding`, without exposing it to this process (AWS KMS `ReEncrypt`).
     ///
-    /// Returns `None` if that is impossible for any wrapping key: unwrap and wrap instead. The
-    /// encryption context of `binding` is also the one that `keys` were wrapped with; the place may
-    /// differ.
+    /// Returns `None` if that is impossible for one of the wrapping keys: unwrap and wrap instead.
+    /// `keys` were wrapped with the encryption context of `binding`; their place may differ.
     ///
     /// The caller must trust `keys`: a keyring that it reads with [accepts](Keyring::accepts) each
     /// of them.

@@ -1,4 +1,4 @@
-//! What a sealed object's metadata says: parsed within bounds, written in one canonical spelling.
+//! The metadata of a sealed object: parsed within limits, written in one canonical spelling.
 
 mod key_list;
 mod metadata_names;
@@ -21,18 +21,18 @@ use crate::{
     BodyHeader, EncryptedDataKey, EncryptionContext, Error, MissingKey, geometry::HEADER_LEN,
 };
 
-/// Most that S3 stores of names and values together, without the `x-amz-meta-` prefixes, in bytes.
-/// (Amazon S3 User Guide, "Working with object metadata".)
+/// Maximum size of names and values together that S3 stores, without the `x-amz-meta-` prefixes, in
+/// bytes. (Amazon S3 User Guide, "Working with object metadata".)
 pub const METADATA_LIMIT: usize = 2048;
-/// Most that a reader looks at, in bytes: some stores keep more than S3 does.
+/// Maximum size that a reader accepts, in bytes. Some stores allow more than S3.
 pub const METADATA_READ_LIMIT: usize = 8192;
-/// Most encrypted data keys of one object.
+/// Maximum number of encrypted data keys in one object.
 pub const MAX_ENCRYPTED_DATA_KEYS: usize = 16;
 
-/// The value of [`FORMAT`]: version and suite.
+/// Value of [`FORMAT`]: version and suite.
 const FORMAT_V1: &str = "v1+Cobblestone-256";
 
-/// All that is stored about a sealed object beside its body.
+/// Everything stored about a sealed object besides its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectHeader {
     context: EncryptionContext,
@@ -44,10 +44,11 @@ pub struct ObjectHeader {
 }
 
 impl ObjectHeader {
-    /// The header of a newly sealed object: generation 1.
+    /// Creates the header of a new object, with generation 1.
     ///
     /// # Errors
-    /// [`Error::InvalidMetadata`] for no encrypted data key, or more than [`MAX_ENCRYPTED_DATA_KEYS`].
+    /// [`Error::InvalidMetadata`] for no encrypted data key or more than
+    /// [`MAX_ENCRYPTED_DATA_KEYS`].
     pub fn new(
         context: EncryptionContext,
         keys: Vec<EncryptedDataKey>,
@@ -58,82 +59,85 @@ impl ObjectHeader {
         Ok(Self { context, keys, missing: Vec::new(), generation: 1, plaintext_len, body_header })
     }
 
-    /// Records the wrapping keys that are still to wrap the data key, instead of those recorded before.
+    /// Replaces the list of missing keys.
     #[must_use]
     pub fn with_missing(self, missing: Vec<MissingKey>) -> Self {
         Self { missing, ..self }
     }
 
-    /// The header after a rewrap: other keys, which may be missing no more, the next generation, all else as it is.
+    /// Returns the header after a rewrap: with `keys` and the next generation. Keys that are no
+    /// longer missing leave the list of missing keys.
     ///
     /// # Errors
-    /// As [`ObjectHeader::new`]; [`Error::Malformed`] after 2^32 - 1 rewraps.
+    /// As [`ObjectHeader::new`]; [`Error::Malformed`] after 2^32 - 2 rewraps.
     pub fn rewrapped(&self, keys: Vec<EncryptedDataKey>) -> Result<Self, Error> {
         key_list::check_count(keys.len()).map_err(Error::InvalidMetadata)?;
         let generation = self
             .generation
             .checked_add(1)
-            .ok_or_else(|| Error::Malformed("no generation is left".into()))?;
+            .ok_or_else(|| Error::Malformed("the generation has reached its maximum".into()))?;
         let is_missing = |it: &MissingKey| !keys.iter().any(|key| it.is_filled_by(key));
         let missing = self.missing.iter().filter(|it| is_missing(it)).cloned().collect();
         Ok(Self { keys, missing, generation, ..self.clone() })
     }
 
-    /// The encryption context, not yet authenticated.
+    /// Returns the encryption context, which is not authenticated yet.
     #[must_use]
     pub fn context(&self) -> &EncryptionContext {
         &self.context
     }
 
-    /// The encrypted data keys, in the order in which they were added; at least one.
+    /// Returns the encrypted data keys, at least one, in the order in which they were added.
     #[must_use]
     pub fn keys(&self) -> &[EncryptedDataKey] {
         &self.keys
     }
 
-    /// The wrapping keys that are still to wrap the data key: their Regions were down when the object was stored.
+    /// Returns the missing keys: their Regions were unavailable when the object was stored.
     #[must_use]
     pub fn missing(&self) -> &[MissingKey] {
         &self.missing
     }
 
-    /// 1 for a new object, one more after each rewrap.
+    /// Returns the generation, which starts at 1 and increases by one with each rewrap.
     #[must_use]
     pub fn generation(&self) -> u32 {
         self.generation
     }
 
-    /// Length of the plaintext in bytes, where it was known before the upload. A reader compares it with the body's.
+    /// Returns the length of the plaintext in bytes, if it was known before the upload. A reader
+    /// compares it with the body's length.
     #[must_use]
     pub fn plaintext_len(&self) -> Option<u64> {
         self.plaintext_len
     }
 
-    /// The first 56 bytes of the body.
+    /// Returns the first 56 bytes of the body.
     #[must_use]
     pub fn body_header(&self) -> &BodyHeader {
         &self.body_header
     }
 
-    /// The format and its suite, as stored.
+    /// Returns the format and its suite, as stored.
     #[must_use]
     pub fn format(&self) -> &'static str {
         FORMAT_V1
     }
 
-    /// Reads the header out of an object's user metadata. Names are compared without regard to case, because some stores
-    /// change it; metadata of others is passed over.
+    /// Parses the header from an object's metadata and ignores user-defined metadata. Names are
+    /// compared without regard to case, because some stores change it.
     ///
     /// # Errors
-    /// [`Error::NotSealed`] without any name of the format, [`Error::UnsupportedFormat`] for another version,
-    /// [`Error::Malformed`] for anything else than what [`ObjectHeader::to_metadata`] writes. No bound is exceeded before it is checked.
+    /// [`Error::NotSealed`] without any name of the format, [`Error::UnsupportedFormat`] for
+    /// another version, [`Error::Malformed`] for metadata that [`ObjectHeader::to_metadata`] does
+    /// not write. Each limit is enforced before the data is processed.
     pub fn parse<'a>(
         metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, Error> {
         let ours = Fields::collect(metadata)?;
         let format = match ours.get(FORMAT) {
             Some(format) => format,
-            // It was sealed, and is damaged: to say that it never was would be to pass over it.
+            // A damaged sealed object. `NotSealed` could make callers skip it.
             None if ours.has_any() => return Err(malformed(FORMAT)),
             None => return Err(Error::NotSealed),
         };
@@ -172,7 +176,8 @@ impl ObjectHeader {
         })
     }
 
-    /// The names and values to store with the object: printable ASCII, sorted by name, no empty value.
+    /// Returns the names and values to store with the object: printable ASCII, sorted by name, no
+    /// empty value.
     #[must_use]
     pub fn to_metadata(&self) -> Vec<(&'static str, String)> {
         let mut metadata = vec![
@@ -194,27 +199,28 @@ impl ObjectHeader {
         metadata
     }
 
-    /// Checks that S3 will store this header together with the user's own metadata.
+    /// Verifies that S3 can store this header together with `user_defined` metadata.
     ///
     /// # Errors
-    /// [`Error::MetadataTooLarge`] above [`METADATA_LIMIT`]; [`Error::InvalidMetadata`] where the user's own names use the
-    /// reserved prefix, and for names and values that an HTTP header does not carry as they are.
+    /// [`Error::MetadataTooLarge`] above [`METADATA_LIMIT`]; [`Error::InvalidMetadata`] if a
+    /// user-defined name has the reserved prefix, or if an HTTP header would not preserve a name or
+    /// value.
     pub fn check_fits<'a>(
         &self,
-        own: impl IntoIterator<Item = (&'a str, &'a str)>,
+        user_defined: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<(), Error> {
-        let own: Vec<_> = own.into_iter().collect();
+        let user_defined: Vec<_> = user_defined.into_iter().collect();
         let ours = self.to_metadata();
         let needed = ours.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
-            + own.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+            + user_defined.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         if needed > METADATA_LIMIT {
             return Err(Error::MetadataTooLarge { needed, limit: METADATA_LIMIT });
         }
-        check_user_defined(&own)
+        check_user_defined(&user_defined)
     }
 }
 
-/// Borrows the pairs of a metadata map as the functions of this crate take them.
+/// Borrows the pairs of a metadata map, in the form that the functions of this crate take.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -235,7 +241,7 @@ fn malformed(name: &str) -> Error {
     Error::Malformed(format!("metadata {name:?} is missing or not canonical"))
 }
 
-/// A decimal number in its only spelling: digits, no sign, no leading zero.
+/// Parses a decimal number in its canonical spelling: digits, no sign, no leading zero.
 fn decimal<T: std::str::FromStr + ToString>(text: &str) -> Option<T> {
     text.parse::<T>().ok().filter(|number| number.to_string() == text)
 }

@@ -1,4 +1,4 @@
-//! Opening a body: any range of its chunks, in place.
+//! Decryption of any range of a body's chunks, in place.
 
 use std::{fmt, sync::Arc};
 
@@ -8,17 +8,18 @@ use crate::{
     key_schedule::{BodyHeader, BodyKey},
 };
 
-/// Opens chunks of one body, in any order, from any thread. It exists only where the commitment was met.
+/// Opens chunks of one body, in any order, from any thread. It exists only after the commitment was
+/// verified.
 #[derive(Clone)]
 pub struct Opener {
     key: Arc<BodyKey>,
 }
 
 impl Opener {
-    /// Checks that `data_key` and `context` are those that the body was sealed with.
+    /// Verifies that the body was sealed with `data_key` and `context`.
     ///
     /// # Errors
-    /// [`Error::Authentication`] where the body's commitment says otherwise.
+    /// [`Error::Authentication`] if they do not match the body's commitment.
     pub fn new(
         data_key: &PlaintextDataKey,
         context: &[u8],
@@ -27,14 +28,15 @@ impl Opener {
         Ok(Self { key: Arc::new(BodyKey::for_opening(data_key, context, header)?) })
     }
 
-    /// Opens, in place, the stored chunks in `body`, of which the first has the number `first_chunk`.
+    /// Opens the stored chunks in `body` in place. The first chunk has the number `first_chunk`.
     ///
-    /// `body` must begin at a chunk and end at the end of a chunk; only the last chunk of an object is shorter than
-    /// [`SEALED_CHUNK_LEN`].
+    /// `body` must begin at the start of a chunk and end at the end of one. Only the last chunk of
+    /// an object is shorter than [`SEALED_CHUNK_LEN`].
     ///
     /// # Errors
-    /// [`Error::Authentication`] where any of the chunks fails, [`Error::Truncated`] where the last one is too short to
-    /// be one, [`Error::TooLong`] beyond the format's 2^38 chunks. `body` holds zeros then.
+    /// [`Error::Authentication`] if any chunk fails, [`Error::Truncated`] if the last one is too
+    /// short for a chunk, [`Error::TooLong`] beyond the format's 2^38 chunks. `body` is then filled
+    /// with zeros.
     pub fn open_chunks<'a>(
         &self,
         first_chunk: u64,
@@ -54,14 +56,14 @@ impl Opener {
         Ok(OpenedChunks { body })
     }
 
-    /// Opens the stored chunks in `body` from byte `start` on, as [`Opener::open_chunks`] does, and packs their plaintext:
-    /// what is returned is plaintext alone, in the same allocation.
+    /// Opens the stored chunks in `body` from byte `start` on, as [`Opener::open_chunks`] does, and
+    /// returns only their plaintext, contiguous and in the same allocation.
     ///
     /// # Errors
     /// As [`Opener::open_chunks`].
     ///
     /// # Panics
-    /// Where `start` is beyond the end of `body`.
+    /// If `start` is beyond the end of `body`.
     pub fn open_packed(
         &self,
         first_chunk: u64,
@@ -73,7 +75,7 @@ impl Opener {
         let opened = chunks.try_for_each(|(index, from)| {
             let end = body.len().min(from + SEALED_CHUNK_LEN);
             self.open_chunks(first_chunk.saturating_add(index as u64), &mut body[from..end])?;
-            // Moved while it is still in the processor's cache.
+            // Move it while it is still in the processor's cache.
             body.copy_within(from..end - TAG_LEN, packed);
             packed += end - TAG_LEN - from;
             Ok(())
@@ -93,19 +95,19 @@ impl fmt::Debug for Opener {
     }
 }
 
-/// Verified plaintext, where its chunks were stored.
+/// Verified plaintext, at the positions of its stored chunks.
 #[derive(Clone, Copy)]
 pub struct OpenedChunks<'a> {
     body: &'a [u8],
 }
 
 impl<'a> OpenedChunks<'a> {
-    /// The plaintext of each chunk, in order.
+    /// Returns the plaintext of each chunk, in order.
     pub fn chunks(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.body.chunks(SEALED_CHUNK_LEN).map(|chunk| &chunk[..chunk.len() - TAG_LEN])
     }
 
-    /// Whether the last of these chunks is the one that ends the body.
+    /// `true` if the last of these chunks ends the body.
     #[must_use]
     pub fn is_end(&self) -> bool {
         !self.body.len().is_multiple_of(SEALED_CHUNK_LEN)

@@ -1,4 +1,4 @@
-//! The buffer that one part of a body is read into and sealed in.
+//! A buffer for one part of a body, read and sealed in place.
 
 use std::fmt;
 
@@ -7,10 +7,11 @@ use crate::{
     geometry::{CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN, TAG_LEN},
 };
 
-/// Plaintext laid out with room for the tags, so that it is sealed where it was read.
+/// Plaintext laid out with space for the tags, so that it can be sealed in place.
 ///
-/// Fill it with [`PartBuffer::put_slice`], or read straight into [`PartBuffer::spare_mut`] or
-/// [`PartBuffer::spare_chunks_mut`] and call [`PartBuffer::advance`]; then give it to [`crate::PartSealer::seal`].
+/// Fill it with [`PartBuffer::put_slice`], or read directly into [`PartBuffer::spare_mut`] or
+/// [`PartBuffer::spare_chunks_mut`] and call [`PartBuffer::advance`]. Then pass it to
+/// [`crate::PartSealer::seal`].
 pub struct PartBuffer {
     bytes: Vec<u8>,
     header_len: usize,
@@ -19,20 +20,21 @@ pub struct PartBuffer {
 }
 
 impl PartBuffer {
-    /// A buffer for `chunks` whole chunks, behind the body's header if `header` is given: the first part of a body.
+    /// Creates a buffer for `chunks` whole chunks. If `header` is given, the buffer starts with the
+    /// body's header: for the first part of a body.
     #[must_use]
     pub fn new(header: Option<&BodyHeader>, chunks: usize) -> Self {
         Self::reusing(Vec::new(), header, chunks)
     }
 
-    /// As [`PartBuffer::new`], in the memory of `bytes` if that suffices: it may be that of a part that was sealed before.
-    /// Nothing of what it held is ever part of this one.
+    /// As [`PartBuffer::new`], in the memory of `bytes` if its capacity suffices: for example, the
+    /// memory of a part sealed earlier. Its old content never becomes part of this buffer.
     #[must_use]
     pub fn reusing(mut bytes: Vec<u8>, header: Option<&BodyHeader>, chunks: usize) -> Self {
         let header_len = if header.is_some() { HEADER_LEN } else { 0 };
         let len = Self::stored_len(header, chunks);
         if bytes.capacity() < len {
-            // Fresh zeros cost nothing before they are written to.
+            // Zeroed memory costs nothing until it is written to.
             bytes = vec![0; len];
         } else {
             bytes.resize(len, 0);
@@ -43,39 +45,40 @@ impl PartBuffer {
         Self { bytes, header_len, chunks, filled: 0 }
     }
 
-    /// Bytes that such a buffer takes.
+    /// Returns the size of such a buffer in bytes.
     #[must_use]
     pub fn stored_len(header: Option<&BodyHeader>, chunks: usize) -> usize {
         let header_len = if header.is_some() { HEADER_LEN } else { 0 };
-        // One tag more than the chunks need: a last part may end with an empty chunk.
+        // One more tag than the chunks need: the last part may end with an empty chunk.
         header_len + chunks * SEALED_CHUNK_LEN + TAG_LEN
     }
 
-    /// Plaintext bytes that it holds.
+    /// Returns the number of plaintext bytes in the buffer.
     #[must_use]
     pub fn len(&self) -> usize {
         self.filled
     }
 
-    /// Whether it holds no plaintext.
+    /// `true` if the buffer holds no plaintext.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.filled == 0
     }
 
-    /// Plaintext bytes that it can hold.
+    /// Returns the number of plaintext bytes that the buffer can hold.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.chunks * CHUNK_LEN
     }
 
-    /// Whether no more plaintext fits.
+    /// `true` if no more plaintext fits.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.filled == self.capacity()
     }
 
-    /// Where the next plaintext bytes go: the rest of the current chunk. Empty where the buffer is full.
+    /// Returns the space for the next plaintext bytes: the rest of the current chunk. Empty if the
+    /// buffer is full.
     pub fn spare_mut(&mut self) -> &mut [u8] {
         if self.is_full() {
             return &mut [];
@@ -85,7 +88,8 @@ impl PartBuffer {
         &mut self.bytes[start..start + CHUNK_LEN - within]
     }
 
-    /// Where all further plaintext bytes go, in order: the rest of the current chunk, then every chunk after it.
+    /// Returns the space for all further plaintext bytes, in order: the rest of the current chunk,
+    /// then each following chunk.
     pub fn spare_chunks_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
         let (chunk, within) = (self.filled / CHUNK_LEN, self.filled % CHUNK_LEN);
         let chunks = self.bytes[self.header_len..]
@@ -97,17 +101,17 @@ impl PartBuffer {
             .map(move |(index, chunk)| &mut chunk[if index == 0 { within } else { 0 }..CHUNK_LEN])
     }
 
-    /// Says that the next `len` bytes are plaintext now: the first ones of [`PartBuffer::spare_mut`], or of
+    /// Marks the next `len` bytes as plaintext: the first `len` of [`PartBuffer::spare_mut`] or of
     /// [`PartBuffer::spare_chunks_mut`].
     ///
     /// # Panics
-    /// Where `len` exceeds the room that is left.
+    /// If `len` exceeds the remaining space.
     pub fn advance(&mut self, len: usize) {
-        assert!(len <= self.capacity() - self.filled, "advanced past the spare room");
+        assert!(len <= self.capacity() - self.filled, "advanced past the spare space");
         self.filled += len;
     }
 
-    /// Copies as much of `source` as fits; returns how many bytes that were.
+    /// Copies as much of `source` as fits; returns the number of copied bytes.
     pub fn put_slice(&mut self, source: &[u8]) -> usize {
         let mut rest = source;
         while !rest.is_empty() && !self.is_full() {
@@ -120,7 +124,8 @@ impl PartBuffer {
         source.len() - rest.len()
     }
 
-    /// The plaintext alone, in the same memory, with room for a tag behind it: for formats that have no chunks.
+    /// Returns only the plaintext, in the same memory, with spare capacity for a tag: for formats
+    /// without chunks.
     #[must_use]
     pub fn into_plaintext(mut self) -> Vec<u8> {
         for chunk in 0..self.filled.div_ceil(CHUNK_LEN) {
@@ -131,8 +136,9 @@ impl PartBuffer {
         self.bytes
     }
 
-    /// The chunks as they will be stored, each with the room for its tag: `chunks` whole ones, or, for the last part,
-    /// as many as the plaintext fills and the short one that ends the body.
+    /// Applies `seal` to each chunk with the space for its tag, and returns the stored bytes. The
+    /// last part holds the chunks that the plaintext fills and the short one that ends the body;
+    /// other parts hold `chunks` whole chunks.
     pub(crate) fn into_sealed(mut self, last: bool, mut seal: impl FnMut(&mut [u8])) -> Vec<u8> {
         let chunks_len = if last {
             self.filled + (self.filled / CHUNK_LEN + 1) * TAG_LEN
@@ -159,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_knows_what_it_holds() {
+    fn a_buffer_reports_its_content() {
         let header = BodyHeader::from_bytes(&[9; HEADER_LEN]);
         let mut buffer = PartBuffer::new(Some(&header), 2);
         assert_eq!(
@@ -186,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_that_it_takes() {
+    fn the_size_of_a_buffer() {
         let header = BodyHeader::from_bytes(&[9; HEADER_LEN]);
         for (header, chunks, len) in [
             (None, 1, 16_416),
@@ -201,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plaintext_alone_is_what_was_put() {
+    fn the_extracted_plaintext_equals_the_input() {
         let header = BodyHeader::from_bytes(&[9; HEADER_LEN]);
         let plaintext: Vec<u8> = (0..3 * CHUNK_LEN).map(|at| (at / 100) as u8).collect();
         for header in [None, Some(&header)] {
@@ -217,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_suffices_is_used_again() {
+    fn memory_of_sufficient_capacity_is_reused() {
         let len = PartBuffer::stored_len(None, 1);
         for (capacity, is_used) in [(len - 1, false), (len, true), (len + 1, true)] {
             let mut bytes = Vec::with_capacity(capacity);
@@ -229,8 +235,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "advanced past the spare room")]
-    fn no_more_than_there_is_room_for_can_be_filled() {
+    #[should_panic(expected = "advanced past the spare space")]
+    fn a_buffer_cannot_be_filled_beyond_its_capacity() {
         PartBuffer::new(None, 1).advance(CHUNK_LEN + 1);
     }
 }

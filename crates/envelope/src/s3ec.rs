@@ -8,8 +8,9 @@
 //! Envelopes, policies and the [`Keyring`] trait are always available. Content encryption and
 //! keyrings over raw keys need the feature `s3ec`.
 //!
-//! Sources: the specification of the S3 Encryption Client (awslabs/aws-encryption-sdk-specification,
-//! `s3-encryption`), and objects written by its implementations (`tests/vectors/s3ec`).
+//! Sources: the specification of the S3 Encryption Client
+//! (awslabs/aws-encryption-sdk-specification, `s3-encryption`), and objects written by its
+//! implementations (`tests/vectors/s3ec`).
 
 mod algorithms;
 #[cfg(feature = "s3ec")]

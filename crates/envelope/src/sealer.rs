@@ -1,4 +1,4 @@
-//! Sealing a body, part by part.
+//! Encryption of a body, part by part.
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::{
     key_schedule::{BodyHeader, BodyKey},
 };
 
-/// Seals one body. It hands out each range of chunks once, so nothing is ever sealed twice under one nonce; the parts may
+/// Seals one body. It issues each range of chunks once, so no nonce is used twice. The parts can
 /// then be sealed in any order, on any thread.
 ///
 /// ```
@@ -29,7 +29,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Begins a body under `data_key`, with a new random salt.
+    /// Starts a body under `data_key`, with a new random salt.
     ///
     /// # Errors
     /// [`Error::RandomUnavailable`].
@@ -38,15 +38,17 @@ impl Sealer {
         Ok(Self { key: Arc::new(key), header, next_chunk: 0 })
     }
 
-    /// Begins again with a body whose sealing was interrupted: the header, and so every nonce, is that of before.
+    /// Restarts a body whose sealing was interrupted, with its old header and therefore the same
+    /// nonces.
     ///
     /// # Danger
-    /// A part that left the process before must get the very same plaintext again. Sealing another plaintext under the
-    /// same nonce and letting it out reveals both, and the key that authenticates them. Compare the tags of the new part
-    /// with those of the old one before it goes anywhere.
+    /// A part that has already left the process must get exactly the same plaintext again. If
+    /// another plaintext is sealed under the same nonce and leaves the process, that reveals both
+    /// plaintexts and the key that authenticates them. Compare the tags of the new part with those
+    /// of the old one before the new part leaves the process.
     ///
     /// # Errors
-    /// [`Error::Authentication`] where `data_key` and `context` are not those of the header.
+    /// [`Error::Authentication`] if `data_key` and `context` do not match the header.
     pub fn dangerous_resume(
         data_key: &PlaintextDataKey,
         context: &[u8],
@@ -56,19 +58,19 @@ impl Sealer {
         Ok(Self { key: Arc::new(key), header: *header, next_chunk: 0 })
     }
 
-    /// What the body begins with, and what the object's metadata repeats.
+    /// Returns the first bytes of the body, which the object's metadata repeats.
     #[must_use]
     pub fn header(&self) -> &BodyHeader {
         &self.header
     }
 
-    /// Reserves the next `chunks` whole chunks, which are not the end of the body.
+    /// Reserves the next `chunks` whole chunks, which do not end the body.
     ///
     /// # Errors
     /// [`Error::TooLong`] beyond the format's 2^38 chunks.
     pub fn next_part(&mut self, chunks: usize) -> Result<PartSealer, Error> {
         let end = u64::try_from(chunks).ok().and_then(|chunks| self.next_chunk.checked_add(chunks));
-        // One chunk must be left for the end of the body.
+        // One chunk must remain for the end of the body.
         let end = end.filter(|end| *end < MAX_CHUNKS).ok_or(Error::TooLong)?;
         let chunks = self.next_chunk..end;
         self.next_chunk = end;
@@ -96,18 +98,18 @@ pub struct PartSealer {
 }
 
 impl PartSealer {
-    /// Seals the plaintext in `buffer` in place and returns the part as it is stored.
+    /// Seals the plaintext in `buffer` in place and returns the stored bytes of the part.
     ///
     /// # Errors
-    /// [`Error::ApiMisuse`] where a part other than the last is not full or has another number of chunks than it
-    /// reserved; [`Error::TooLong`] beyond the format's 2^38 chunks.
+    /// [`Error::ApiMisuse`] if a part other than the last is not full or has a different number of
+    /// chunks than reserved; [`Error::TooLong`] beyond the format's 2^38 chunks.
     pub fn seal(self, buffer: PartBuffer) -> Result<Vec<u8>, Error> {
         let whole = (buffer.len() / CHUNK_LEN) as u64;
         let reserved = self.chunks.end - self.chunks.start;
         let is_whole = buffer.is_full() && whole == reserved;
         if !self.last && !is_whole {
             return Err(Error::ApiMisuse(
-                "every part but the last must be filled with the chunks that it reserved",
+                "each part except the last must fill exactly the chunks that it reserved",
             ));
         }
         if self.last && whole >= reserved {

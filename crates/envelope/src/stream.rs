@@ -1,4 +1,4 @@
-//! Opening a whole body as it arrives.
+//! Decryption of a whole body as it arrives.
 
 use std::{collections::VecDeque, fmt, ops::Range};
 
@@ -10,10 +10,11 @@ use crate::{
     key_schedule::BodyHeader,
 };
 
-/// Opens a body from its first byte to its last, fed in pieces of any size.
+/// Opens a body from its first byte to its last, in pieces of any size.
 ///
-/// Feed it, take chunks until there are none, feed it again; then [`StreamOpener::finish`] it. Only that says that the
-/// body is whole.
+/// Alternate between [`StreamOpener::feed`] and taking all available chunks with
+/// [`StreamOpener::next_chunk`]. At the end call [`StreamOpener::finish`]: only that proves that
+/// the body is complete.
 pub struct StreamOpener {
     opener: Opener,
     header: BodyHeader,
@@ -24,7 +25,8 @@ pub struct StreamOpener {
 }
 
 impl StreamOpener {
-    /// Checks the commitment in `header`, which the object's metadata holds, as [`Opener::new`] does.
+    /// Verifies the commitment in `header`, taken from the object's metadata, as [`Opener::new`]
+    /// does.
     ///
     /// # Errors
     /// [`Error::Authentication`].
@@ -47,8 +49,8 @@ impl StreamOpener {
     /// Takes the next bytes of the body and opens each chunk that they complete.
     ///
     /// # Errors
-    /// [`Error::Authentication`]: a chunk fails, or the body begins with another header than its metadata says. Nothing
-    /// of these bytes is released.
+    /// [`Error::Authentication`] if a chunk fails, or if the body starts with a header other than
+    /// the one in the metadata. No plaintext of these bytes is released.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.pending.extend_from_slice(bytes);
         if !self.header_seen {
@@ -63,16 +65,18 @@ impl StreamOpener {
         self.open_pending(self.pending.len() / SEALED_CHUNK_LEN * SEALED_CHUNK_LEN)
     }
 
-    /// The next verified plaintext: one chunk, of 1 to 16,384 bytes. `None`: feed more, or finish.
+    /// Returns the next verified plaintext: one chunk of 1 to 16,384 bytes. `None` means: feed more
+    /// bytes, or finish.
     pub fn next_chunk(&mut self) -> Option<Bytes> {
         self.opened.pop_front()
     }
 
-    /// Ends the body and returns the plaintext of its last chunk (maybe empty), after all that
-    /// [`StreamOpener::next_chunk`] still holds.
+    /// Ends the body. Returns the chunks that [`StreamOpener::next_chunk`] has not returned yet,
+    /// then the plaintext of the last chunk, if it is not empty.
     ///
     /// # Errors
-    /// [`Error::Truncated`] where the body's last chunk is missing, [`Error::Authentication`] where it fails.
+    /// [`Error::Truncated`] if the body's last chunk is missing, [`Error::Authentication`] if it
+    /// fails.
     pub fn finish(mut self) -> Result<impl Iterator<Item = Bytes>, Error> {
         if !self.header_seen || self.pending.len() < TAG_LEN {
             return Err(Error::Truncated);
@@ -81,7 +85,7 @@ impl StreamOpener {
         Ok(self.opened.into_iter())
     }
 
-    /// Opens the first `len` pending bytes, which end with a chunk.
+    /// Opens the first `len` pending bytes, which end at the end of a chunk.
     fn open_pending(&mut self, len: usize) -> Result<(), Error> {
         if len == 0 {
             return Ok(());

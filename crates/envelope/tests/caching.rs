@@ -1,4 +1,4 @@
-//! The caching keyring, over one that counts its calls and can be switched off.
+//! The caching keyring over a keyring that counts its calls and can be switched off.
 
 use std::{
     collections::HashSet,
@@ -140,7 +140,7 @@ fn unwrap(
 
 /// FORMAT.md W5: no body is sealed under an intermediate key.
 #[test]
-fn ten_thousand_objects_cost_one_call_and_have_keys_of_their_own() {
+fn ten_thousand_objects_cost_one_call_and_have_distinct_data_keys() {
     let (inner, acme) = (Counting::new(), context("acme"));
     let (writer, reader) = (CachingKeyring::new(inner.clone()), CachingKeyring::new(inner.clone()));
     let mut data_keys = HashSet::new();
@@ -157,7 +157,7 @@ fn ten_thousand_objects_cost_one_call_and_have_keys_of_their_own() {
 }
 
 #[test]
-fn whoever_has_no_cache_reads_what_is_stored() {
+fn a_reader_without_a_cache_unwraps_stored_keys() {
     let (inner, acme) = (Counting::new(), context("acme"));
     let (data_key, keys) = generate(&CachingKeyring::new(inner.clone()), &acme, &place("a"));
     let header = ObjectHeader::new(acme.clone(), keys, BodyHeader::from_bytes(&[0; 56]), None)
@@ -181,7 +181,7 @@ fn contexts_share_no_intermediate_key() {
 }
 
 #[test]
-fn a_wrap_is_held_to_its_place_its_context_and_its_intermediate_key() {
+fn a_wrapped_key_is_bound_to_place_context_and_intermediate_key() {
     let (inner, acme) = (Counting::new(), context("acme"));
     let keyring = CachingKeyring::new(inner.clone());
     let stored = |keys: Vec<EncryptedDataKey>, edit: fn(&str) -> String| {
@@ -203,9 +203,9 @@ fn a_wrap_is_held_to_its_place_its_context_and_its_intermediate_key() {
     let elsewhere = stored(keys.clone(), |text| text.replace("bucket/here", "bucket/there"));
     let other = generate(&keyring, &context("other"), &place("here")).1;
     let of_other = keys[0]
-        .with_intermediate(other[0].intermediate().expect("it has one"))
-        .expect("it has one");
-    // The intermediate key's own wrap, taken for that of a data key.
+        .with_intermediate(other[0].intermediate().expect("an intermediate key"))
+        .expect("an intermediate key");
+    // The encrypted intermediate key, passed off as an encrypted data key.
     let bare = EncryptedDataKey::new(
         keys[0].provider(),
         keys[0].wrapping_key(),
@@ -235,26 +235,35 @@ fn a_wrap_is_held_to_its_place_its_context_and_its_intermediate_key() {
 }
 
 #[test]
-fn within_its_bounds_it_does_without_the_key_service() {
+fn within_its_limits_the_cache_needs_no_key_service() {
     let (inner, acme) = (Counting::new(), context("acme"));
-    let limits = CacheLimits::new().with_max_age(Duration::from_millis(300));
-    let keyring = CachingKeyring::with_limits(inner.clone(), limits);
+    let aged = |age| {
+        let limits = CacheLimits::new().with_max_age(age);
+        CachingKeyring::with_limits(inner.clone(), limits)
+    };
+    let keyring = aged(Duration::from_secs(86_400));
     let (data_key, keys) = generate(&keyring, &acme, &place("a"));
     assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key));
     inner.switch(true);
     generate(&keyring, &acme, &place("b"));
     assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key));
 
-    sleep(Duration::from_millis(350));
+    // A key past its age is no longer used.
+    inner.switch(false);
+    let keyring = aged(Duration::from_millis(1));
+    let (data_key, keys) = generate(&keyring, &acme, &place("a"));
+    assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key));
+    inner.switch(true);
+    sleep(Duration::from_millis(2));
     assert_eq!(unwrap(&keyring, &keys, &acme), Err(KeyringErrorKind::Unavailable));
     let failed = run(keyring.generate(WrapContext::new(&acme, None), None)).err().expect("too old");
     assert_eq!(failed.kind(), KeyringErrorKind::Unavailable);
     inner.switch(false);
-    assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key), "a failure was kept");
+    assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key), "a failure was cached");
 }
 
 #[test]
-fn objects_and_bytes_are_bounded() {
+fn objects_and_bytes_are_limited() {
     let (inner, acme) = (Counting::new(), context("acme"));
     let limits = CacheLimits::new().with_max_objects(4).with_max_bytes(10);
     let keyring = CachingKeyring::with_limits(inner.clone(), limits);
@@ -272,11 +281,11 @@ fn objects_and_bytes_are_bounded() {
     assert_eq!(inner.calls().0, 3, "ten bytes");
     put(None);
     put(Some(1));
-    assert_eq!(inner.calls().0, 5, "an object of unknown length has a key for itself");
+    assert_eq!(inner.calls().0, 5, "an object of unknown length has its own key");
 }
 
 #[test]
-fn reading_is_bounded_by_the_number_of_keys_and_not_of_objects() {
+fn reading_is_limited_by_the_number_of_keys_not_of_objects() {
     let inner = Counting::new();
     let limits = CacheLimits::new().with_max_objects(1).with_max_bytes(1).with_max_entries(1);
     let (writer, reader) =
@@ -285,14 +294,14 @@ fn reading_is_bounded_by_the_number_of_keys_and_not_of_objects() {
         .map(|tenant| (context(tenant), generate(&writer, &context(tenant), &place(tenant)).1));
     let read = |n: usize| {
         let (context, keys) = &objects[n];
-        unwrap(&reader, keys, context).expect("it opens");
+        unwrap(&reader, keys, context).expect("the data key is unwrapped");
         inner.calls().1
     };
     assert_eq!([0, 0, 0, 1, 1, 0].map(read), [1, 1, 1, 2, 2, 3]);
 }
 
 #[test]
-fn concurrent_first_uses_make_one_call() {
+fn concurrent_misses_make_one_call() {
     let (inner, acme) = (Counting::new(), context("acme"));
     let keyring = CachingKeyring::new(inner.clone());
     let all = run(join_all((0..50).map(|_| keyring.generate(WrapContext::new(&acme, None), None))));
@@ -302,7 +311,9 @@ fn concurrent_first_uses_make_one_call() {
     let readers =
         all.iter().map(|materials| keyring.unwrap(materials.encrypted_data_keys(), &acme));
     for (unwrapped, materials) in run(join_all(readers)).into_iter().zip(&all) {
-        let Unwrap::Unwrapped(data_key) = unwrapped else { panic!("it does not open") };
+        let Unwrap::Unwrapped(data_key) = unwrapped else {
+            panic!("the data key is not unwrapped")
+        };
         assert_eq!(data_key.expose_secret(), materials.data_key().expose_secret());
     }
     assert_eq!(inner.calls(), (1, 1));

@@ -1,4 +1,4 @@
-//! Several keyrings as one, shared ones, and what the cache makes of a key service that wraps anew.
+//! Multi-keyrings, shared keyrings, and the cache over a key service that re-encrypts.
 
 use std::sync::{
     Arc,
@@ -42,7 +42,7 @@ fn unwrap(
     }
 }
 
-/// A key service: what `from` wraps, it wraps anew under `to`, by itself. Or it is down.
+/// A key service that re-encrypts keys from `from` to `to` internally, or is down.
 #[derive(Debug)]
 struct Service {
     from: LocalKeyring,
@@ -72,7 +72,7 @@ impl Service {
         match self.from.unwrap(std::slice::from_ref(key), target.context()).await {
             Unwrap::Unwrapped(data_key) => Ok(self.to.wrap(&data_key, binding).await?.pop()),
             Unwrap::Failed(mut failures) => Err(failures.remove(0)),
-            Unwrap::NotMine => unreachable!("it is accepted"),
+            Unwrap::NotMine => unreachable!("the key is accepted"),
         }
     }
 }
@@ -159,7 +159,7 @@ impl Keyring for Service {
 }
 
 #[test]
-fn several_keyrings_wrap_each_and_any_unwraps() {
+fn a_multi_keyring_wraps_with_each_and_unwraps_with_any() {
     let (context, place) = (EncryptionContext::new(), place("k"));
     let binding = WrapContext::new(&context, Some(&place));
     let both = MultiKeyring::new(Arc::new(local("a")), [Arc::new(local("b")) as Arc<dyn Keyring>]);
@@ -186,21 +186,21 @@ fn several_keyrings_wrap_each_and_any_unwraps() {
     let stranger = local("c");
     let strange = run(stranger.wrap(&plaintext_key, binding)).expect("wrapped");
     assert!(!both.accepts(&strange[0]) && !stranger.accepts(&generated[0]));
-    assert_eq!(unwrap(&both, &strange, &context), Err(Vec::new()), "it is asked nothing");
-    // Each that fails says so, and the next one is asked.
+    assert_eq!(unwrap(&both, &strange, &context), Err(Vec::new()), "no key service is called");
+    // Each failure is reported, and the next keyring is tried.
     let other = EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
     let rejected = |name: &str| (KeyringErrorKind::Rejected, name.to_owned());
     assert_eq!(unwrap(&both, &generated, &other), Err(vec![rejected("a"), rejected("b")]));
     let damaged =
         EncryptedDataKey::new("local", "a", Some(place.clone()), vec![0; 104]).expect("a key");
     assert_eq!(unwrap(&both, &[damaged, generated[1].clone()], &context), Ok(data_key));
-    // The local keyrings cannot wrap anew without the key.
-    assert_eq!(run(both.rewrap(&generated, binding)).expect("asked"), None);
-    assert_eq!(run(both.refresh(&generated[0], &context)).expect("asked"), None);
+    // Local keyrings cannot re-encrypt without exposing the key.
+    assert_eq!(run(both.rewrap(&generated, binding)).expect("called"), None);
+    assert_eq!(run(both.refresh(&generated[0], &context)).expect("called"), None);
 }
 
 #[test]
-fn several_keyrings_wrap_anew_where_all_of_them_can() {
+fn a_multi_keyring_rewraps_if_all_keyrings_can() {
     let (context, place) = (EncryptionContext::new(), place("k"));
     let service = Service::new(false);
     let binding = WrapContext::new(&context, Some(&place));
@@ -209,18 +209,18 @@ fn several_keyrings_wrap_anew_where_all_of_them_can() {
     let of = |others: &[Arc<dyn Keyring>]| {
         MultiKeyring::new(Arc::clone(&service) as _, others.iter().cloned())
     };
-    let rewrapped = run(of(&[Arc::clone(&service) as _]).rewrap(&keys, binding)).expect("asked");
+    let rewrapped = run(of(&[Arc::clone(&service) as _]).rewrap(&keys, binding)).expect("called");
     assert_eq!(rewrapped.as_deref().map(names), Some(vec!["to", "to"]));
     let with_local: Arc<dyn Keyring> = Arc::new(local("b"));
-    assert_eq!(run(of(&[Arc::clone(&with_local)]).rewrap(&keys, binding)).expect("asked"), None);
-    // A refresh is for the keyring whose key it is.
+    assert_eq!(run(of(&[Arc::clone(&with_local)]).rewrap(&keys, binding)).expect("called"), None);
+    // The keyring that has the wrapping key refreshes it.
     let refreshed =
         run(MultiKeyring::new(with_local, [Arc::clone(&service) as _]).refresh(&keys[0], &context));
-    assert_eq!(refreshed.expect("asked").as_ref().map(EncryptedDataKey::wrapping_key), Some("to"));
+    assert_eq!(refreshed.expect("called").as_ref().map(EncryptedDataKey::wrapping_key), Some("to"));
 }
 
 #[test]
-fn a_shared_keyring_is_the_keyring() {
+fn a_pointer_to_a_keyring_is_a_keyring() {
     let (context, service) = (EncryptionContext::new(), Service::new(false));
     let shared: Arc<dyn Keyring> = Arc::clone(&service) as _;
     let binding = WrapContext::new(&context, None);
@@ -235,14 +235,14 @@ fn a_shared_keyring_is_the_keyring() {
     let others = local("to").expected_keys(binding);
     assert!(shared.accepts(&keys[0]) && !shared.accepts(&others[0]));
     assert_eq!(
-        run(shared.rewrap(&keys, binding)).expect("asked").as_deref().map(names),
+        run(shared.rewrap(&keys, binding)).expect("called").as_deref().map(names),
         Some(vec!["to"])
     );
-    assert!(run(shared.refresh(&keys[0], &context)).expect("asked").is_some());
+    assert!(run(shared.refresh(&keys[0], &context)).expect("called").is_some());
 }
 
 #[test]
-fn the_keyring_that_a_key_is_of_tells_its_material() {
+fn the_keyring_with_the_wrapping_key_returns_its_material() {
     let (context, place) = (EncryptionContext::new(), place("k"));
     let binding = WrapContext::new(&context, Some(&place));
     let materials =
@@ -250,30 +250,30 @@ fn the_keyring_that_a_key_is_of_tells_its_material() {
     let of_local = &materials.encrypted_data_keys()[0];
     let of_service =
         &run(Service::new(false).wrap(materials.data_key(), binding)).expect("wrapped")[0];
-    let of_nobody = &run(local("c").wrap(materials.data_key(), binding)).expect("wrapped")[0];
+    let of_another = &run(local("c").wrap(materials.data_key(), binding)).expect("wrapped")[0];
     let both =
         || MultiKeyring::new(Arc::new(local("b")), [Service::new(false) as Arc<dyn Keyring>]);
     let keyrings: [Arc<dyn Keyring>; 3] =
         [Arc::new(both()), Arc::new(Arc::new(both())), Arc::new(CachingKeyring::new(both()))];
     for keyring in keyrings {
-        let material = |key| run(keyring.key_material(key, &context)).expect("asked");
+        let material = |key| run(keyring.key_material(key, &context)).expect("called");
         assert_eq!(material(of_service), Some(KeyMaterial::new("the first", false)));
         assert_eq!(
             material(of_local),
             Some(KeyMaterial::new("b", true)),
-            "a local key has no other"
+            "a local key has one material"
         );
-        assert_eq!(material(of_nobody), None);
+        assert_eq!(material(of_another), None);
     }
-    // What it did not wrap.
+    // Another context than the one it was wrapped with.
     let other = EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
     let rejected = run(local("b").key_material(of_local, &other)).expect_err("another context");
     assert_eq!((rejected.kind(), rejected.wrapping_key()), (KeyringErrorKind::Rejected, "b"));
 }
 
-/// What a plan is made of, without asking the service: no keyring promises what its inner ones do not.
+/// Plans need no call to the key service, and no keyring promises more than its inner keyrings.
 #[test]
-fn keyrings_tell_beforehand_what_they_would_do() {
+fn keyrings_forecast_their_calls() {
     let (context, service) = (EncryptionContext::new(), Service::new(false));
     let binding = WrapContext::new(&context, None);
     let [own, others] = [service.expected_keys(binding), local("b").expected_keys(binding)];
@@ -295,22 +295,23 @@ fn keyrings_tell_beforehand_what_they_would_do() {
     let mixed = MultiKeyring::new(Arc::new(local("b")), [shared]);
     assert!(!mixed.can_rewrap(&own, binding), "one of its keyrings cannot");
     assert_eq!(mixed.first_choice(&own), from);
-    // A keyring that tells nothing.
+    // A keyring with the default methods.
     assert!(!local("b").can_rewrap(&others, binding));
     assert_eq!(local("b").first_choice(&others), None);
     assert_eq!(service.calls(), 0);
 }
 
-/// The key service wraps the intermediate key anew, once for all its objects, each of which stays bound to its place.
+/// The key service re-encrypts the intermediate key once for all its objects, each of which stays
+/// bound to its place.
 #[test]
-fn a_cache_has_intermediate_keys_wrapped_anew() {
+fn a_cache_rewraps_intermediate_keys() {
     let (context, service) = (EncryptionContext::new(), Service::new(false));
     let cache = CachingKeyring::new(Arc::clone(&service));
     let places = ["a", "b", "c"].map(place);
     let objects = places.each_ref().map(|place| {
         let materials = run(cache.generate(WrapContext::new(&context, Some(place)), Some(1)));
         let materials = materials.unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(materials.missing().len(), 1, "what the inner keyring lacks");
+        assert_eq!(materials.missing().len(), 1, "the missing key of the inner keyring");
         let (data_key, keys, _) = materials.into_parts();
         (*data_key.expose_secret(), keys)
     });
@@ -330,10 +331,10 @@ fn a_cache_has_intermediate_keys_wrapped_anew() {
         }
     }
     assert_eq!(service.calls(), 2, "one to rewrap, one to refresh");
-    // Its place is bound to the intermediate key, which the service does not show.
+    // Only the intermediate key, which the service does not expose, can bind another place.
     let elsewhere = WrapContext::new(&context, Some(&places[1]));
-    assert_eq!(run(cache.rewrap(&objects[0].1, elsewhere)).expect("asked"), None);
-    // A data key that the service wraps itself needs no cache.
+    assert_eq!(run(cache.rewrap(&objects[0].1, elsewhere)).expect("called"), None);
+    // A data key that the service wraps directly needs no cache.
     let plain = run(service.generate(WrapContext::new(&context, Some(&places[0])), None));
     let plain = plain.unwrap_or_else(|error| panic!("{error}")).into_parts().1;
     let new = run(cache.rewrap(&plain, elsewhere)).expect("rewrapped").expect("possible");
@@ -341,9 +342,9 @@ fn a_cache_has_intermediate_keys_wrapped_anew() {
     assert!(run(cache.refresh(&plain[0], &context)).expect("refreshed").is_some());
 }
 
-/// Of several failures, the one that the caller can act upon.
+/// Among several failures, the cache reports the one that the caller can act on.
 #[test]
-fn a_cache_tells_why_no_wrap_opens() {
+fn a_cache_reports_why_no_key_unwraps() {
     let (context, place) = (EncryptionContext::new(), place("k"));
     let both =
         |down| MultiKeyring::new(Arc::new(local("b")), [Service::new(down) as Arc<dyn Keyring>]);
@@ -355,25 +356,21 @@ fn a_cache_tells_why_no_wrap_opens() {
     let other = EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
     let Unwrap::Failed(failures) = run(CachingKeyring::new(both(true)).unwrap(&keys, &other))
     else {
-        panic!("it opens")
+        panic!("the data key is unwrapped")
     };
-    assert_eq!(
-        failures.len(),
-        1,
-        "both wraps are of one intermediate key, which is asked for once"
-    );
+    assert_eq!(failures.len(), 1, "both keys hold one intermediate key, which is requested once");
     assert_eq!(
         (failures[0].kind(), failures[0].wrapping_key()),
         (KeyringErrorKind::Unavailable, "from")
     );
     let cause = std::error::Error::source(&failures[0]).expect("a cause").to_string();
     assert!(cause.contains("wrapping key b: ") && cause.contains("wrapping key from: "), "{cause}");
-    // None of them is its own: it is not asked.
+    // No key belongs to the keyring, so it is not called.
     assert_eq!(unwrap(&CachingKeyring::new(local("c")), &keys, &context), Err(Vec::new()));
 }
 
 #[test]
-fn each_kind_of_failure_has_its_words() {
+fn each_kind_of_failure_has_its_own_text() {
     use KeyringErrorKind::*;
     let kinds = [AccessDenied, Disabled, NotFound, Rejected, Throttled, Unavailable, Other];
     let texts: std::collections::BTreeSet<_> = kinds.iter().map(ToString::to_string).collect();

@@ -1,21 +1,22 @@
-//! Which keys the objects of a bucket depend on, and which of them are not sealed at all.
+//! Audits which keys the objects of a bucket depend on, and which objects are not sealed.
 //!
-//! One `HeadObject` an object, and no key: nothing that is found is authenticated. Which material of a rotated KMS key
-//! wrapped an object, its metadata does not tell: [`Audit::key_material`] has KMS asked.
+//! An audit costs one `HeadObject` for each object and uses no key, so nothing that it finds is
+//! authenticated. An object's metadata does not tell which material of a rotated KMS key wrapped
+//! it; [`Audit::key_material`] asks KMS.
 //!
 //! ```no_run
 //! # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
 //! use futures_util::TryStreamExt as _;
-//! use sealwax_jobs::{audit::{Audit, AuditSummary}, listing::Listing};
+//! use sealwax_jobs::{audit::Audit, listing::Listing};
 //!
-//! let mut found = Audit::new(client.clone()).run(Listing::objects(client.s3(), "invoices", ""));
-//! let mut summary = AuditSummary::default();
-//! while let Some(object) = found.try_next().await? {
+//! let objects = Listing::objects(client.s3(), "invoices", "");
+//! let mut outcomes = Audit::new(client).run(objects);
+//! while let Some(object) = outcomes.try_next().await? {
 //!     if object.lacks("us-west-2", &[]) {
 //!         println!("{} has no key in us-west-2", object.object);
 //!     }
-//!     summary.count(&object);
 //! }
+//! println!("{:?}", outcomes.summary());
 //! # Ok(())
 //! # }
 //! ```
@@ -26,45 +27,45 @@ use std::{
 };
 
 use futures_core::Stream;
-use futures_util::StreamExt as _;
-pub use sealwax_s3::ObjectKind;
 use sealwax_s3::{
     Error, ErrorKind, InspectOutput, KMS_PROVIDER, KeyMaterials, KmsKeyArn, ListedObject,
-    SealedClient,
+    ObjectKind, SealedClient,
     envelope::{EncryptedDataKey, KeyMaterial},
 };
+use tokio_util::sync::CancellationToken;
 
-use crate::verify::{in_task, retrying};
+use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary};
 
-/// How many objects are looked at together, unless set.
+/// Default number of objects in work at a time.
 const DEFAULT_CONCURRENCY: usize = 64;
-/// How many wrapping keys, materials of them, and sets of Regions a summary tells apart: whoever can write to the
-/// bucket can invent names.
+/// Most wrapping keys, key materials and sets of Regions that a summary tells apart. Without a
+/// bound, a writer to the bucket could exhaust memory with invented names.
 const MAX_NAMES: usize = 10_000;
 
-/// Looks at the objects of a listing.
+/// Audits the objects of a listing.
 #[derive(Debug, Clone)]
 pub struct Audit {
     client: SealedClient,
     concurrency: usize,
+    cancellation: CancellationToken,
     key_material: bool,
 }
 
-/// What was found of one object.
+/// Outcome of the audit of one object.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct AuditedObject {
     /// The object, as it was listed.
     pub object: ListedObject,
-    /// What it is.
+    /// Kind of the object.
     pub kind: ObjectKind,
-    /// The keys that wrap its data key, in its metadata and in its sidecar, as far as these name them.
+    /// Keys that wrap its data key, by its metadata and its sidecar.
     pub keys: Vec<AuditedKey>,
-    /// Wrapping keys that are still to wrap its data key.
+    /// Wrapping keys that the object still lacks.
     pub missing: Vec<String>,
-    /// How often it was wrapped.
+    /// Its generation: 1 for a new object, and 1 more after each rewrap.
     pub generation: Option<u32>,
-    /// Why it could not be looked at, or what is wrong with its metadata or its sidecar.
+    /// Fault of the object, its metadata or its sidecar, or why it could not be read.
     pub problem: Option<Error>,
 }
 
@@ -74,162 +75,162 @@ pub struct AuditedObject {
 pub struct AuditedKey {
     /// Its provider, such as `aws-kms`.
     pub provider: String,
-    /// Its name: for AWS KMS an ARN.
+    /// Its name: an ARN for AWS KMS.
     pub wrapping_key: String,
-    /// Its Region, of a KMS key.
+    /// Region of a KMS key.
     pub region: Option<String>,
-    /// Whether it is a multi-Region key, which may have replicas in other Regions.
+    /// `true` for a multi-Region key, which may have replicas in other Regions.
     pub multi_region: bool,
-    /// Whether the object's sidecar names it, and not its metadata.
+    /// `true` if the object's sidecar names it and not its metadata.
     pub in_sidecar: bool,
-    /// Which material of it wrapped the data key, or the intermediate key that this is under.
+    /// Its key material that wrapped the data key, or the intermediate key above that.
     pub material: AuditedMaterial,
 }
 
-/// What is known of the material of a wrapping key that wrapped an object's data key.
+/// Material of a wrapping key that wrapped an object's data key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum AuditedMaterial {
-    /// Nothing: it was not asked about.
+    /// Unknown: the audit did not ask.
     NotAsked,
-    /// Nothing: the key service does not tell it, or failed, or the client's keyring does not accept the wrapping key.
+    /// Unknown: the key service did not tell or failed, or the client's keyring does not accept the
+    /// wrapping key.
     Unknown,
-    /// Which it is.
+    /// The material.
     Known(KeyMaterial),
 }
 
 impl AuditedMaterial {
-    /// Whether it is known to be an older one.
+    /// `true` if the material is known and older than the current one.
     #[must_use]
     pub fn is_older(&self) -> bool {
         matches!(self, Self::Known(material) if !material.is_newest)
     }
 }
 
-/// How an object depends on a wrapping key.
+/// Dependence of an object on a wrapping key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dependence {
-    /// It does not name the key.
+    /// The object does not name the key.
     None,
     /// The key is one of several.
     Shared,
-    /// The key alone opens it.
+    /// Only this key opens the object.
     Sole,
 }
 
 impl Audit {
-    /// Looks with `client`, whose keyring is not used unless [`Audit::key_material`] is set. Where it looks for
-    /// sidecars, each sealed object costs a `GetObject` more.
+    /// Creates a job that reads with `client`. Its keyring is not used unless
+    /// [`Audit::key_material`] is set. If the client looks for sidecars, each sealed object costs
+    /// one `GetObject` more.
     #[must_use]
     pub fn new(client: SealedClient) -> Self {
-        Self { client, concurrency: DEFAULT_CONCURRENCY, key_material: false }
+        Self {
+            client,
+            concurrency: DEFAULT_CONCURRENCY,
+            cancellation: CancellationToken::new(),
+            key_material: false,
+        }
     }
 
-    /// Asks the key service which material of its wrapping key wrapped each data key, and whether it is the newest:
-    /// about the keys that the client's keyring accepts, and no others. No data key leaves KMS for that; it
-    /// authenticates each wrap.
+    /// Asks the key service which material of its wrapping key wrapped each data key, and whether
+    /// that is the newest.
     ///
-    /// With AWS KMS this is one `ReEncrypt` of a wrapping key to itself for each wrap, or for each wrap of an
-    /// intermediate key, whatever number of objects shares it. Where it fails, the object has a problem. Objects of the
-    /// S3 Encryption Client do not name their wrapping key, and are not asked about.
+    /// It asks only about keys that the client's keyring accepts. No data key leaves KMS for that,
+    /// and each wrapped key is authenticated. With AWS KMS it costs one `ReEncrypt` of a wrapping
+    /// key to itself for each encrypted data key; objects that share an intermediate key share one
+    /// call. A failed call is a problem of the object. Objects of the S3 Encryption Client do not
+    /// name their wrapping key and are not asked about.
     #[must_use]
     pub fn key_material(mut self) -> Self {
         self.key_material = true;
         self
     }
 
-    /// How many objects are looked at together: 64 unless set, and at least 1.
+    /// Sets the largest number of objects in work at a time: 64 unless set, and at least 1.
     #[must_use]
     pub fn concurrency(mut self, objects: usize) -> Self {
-        self.concurrency = objects.max(1);
+        self.concurrency = objects;
         self
     }
 
-    /// Looks at `objects`, as the stream is read. An error is the listing's, and the last item; an object that could not
-    /// be looked at is no error, but has a problem.
+    /// Sets a token that ends the job early. Objects in flight are finished.
     #[must_use]
+    pub fn cancellation(mut self, token: CancellationToken) -> Self {
+        self.cancellation = token;
+        self
+    }
+
+    /// Audits `objects`. An object that can't be read is no `Err` item but has a
+    /// [problem](AuditedObject::problem).
     pub fn run(
         self,
         objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
-    ) -> std::pin::Pin<Box<dyn Stream<Item = Result<AuditedObject, Error>> + Send>> {
-        let (client, concurrency) = (self.client, self.concurrency);
-        let materials = self.key_material.then(|| Arc::new(client.key_materials()));
-        let look = move |object: Result<ListedObject, Error>| {
-            let (client, materials) = (client.clone(), materials.clone());
-            async move {
-                let object = object?;
-                let named = object.to_string();
-                in_task(named, async move { look(&client, object, materials.as_deref()).await })
-                    .await
-            }
-        };
-        Box::pin(objects.map(look).buffer_unordered(concurrency))
+    ) -> Outcomes<AuditSummary> {
+        let Self { client, concurrency, cancellation, key_material } = self;
+        let engine = Engine::new(concurrency, &cancellation, RetryPolicy::READ);
+        let materials = key_material.then(|| Arc::new(client.key_materials()));
+        let work = move |object, retry| audit(client.clone(), materials.clone(), object, retry);
+        Pool::new(engine, objects, work).into_outcomes()
     }
 }
 
-async fn look(
-    client: &SealedClient,
+async fn audit(
+    client: SealedClient,
+    materials: Option<Arc<KeyMaterials>>,
     object: ListedObject,
-    materials: Option<&KeyMaterials>,
+    mut retry: RetryState,
 ) -> AuditedObject {
-    match retrying(|| inspect(client, &object)).await {
-        Ok(found) => describe(object, found, materials).await,
-        Err(problem) => AuditedObject {
-            problem: Some(problem),
-            ..AuditedObject::of(object, ObjectKind::Unreadable)
-        },
+    let mut inspect = client.inspect().bucket(&object.bucket).key(&object.key);
+    if let Some(version_id) = &object.version_id {
+        inspect = inspect.version_id(version_id);
     }
-}
-
-async fn inspect(client: &SealedClient, object: &ListedObject) -> Result<InspectOutput, Error> {
-    let inspect = client.inspect().bucket(&object.bucket).key(&object.key);
-    match &object.version_id {
-        Some(version_id) => inspect.version_id(version_id).send().await,
-        None => inspect.send().await,
-    }
-}
-
-async fn describe(
-    object: ListedObject,
-    mut inspected: InspectOutput,
-    materials: Option<&KeyMaterials>,
-) -> AuditedObject {
+    let mut inspected = match retry.run(|| inspect.clone().send()).await {
+        Ok(inspected) => inspected,
+        Err(problem) => {
+            let unreadable = AuditedObject::new(object, ObjectKind::Unreadable);
+            return AuditedObject { problem: Some(problem), ..unreadable };
+        }
+    };
     let mut problem = inspected.problem.take();
     let mut keys = Vec::new();
-    for key in &inspected.keys {
-        let material = match materials {
-            Some(materials) => material(materials, &inspected, &key.key).await,
+    for inspected_key in &inspected.keys {
+        let key = &inspected_key.key;
+        let material = match &materials {
+            Some(materials) => material(materials, &inspected, key, &mut retry).await,
             None => Ok(AuditedMaterial::NotAsked),
         };
         let material = material.unwrap_or_else(|error| {
             problem.get_or_insert(error);
             AuditedMaterial::Unknown
         });
-        keys.push(AuditedKey { material, ..AuditedKey::new(&key.key, key.in_sidecar) });
+        keys.push(AuditedKey { material, ..AuditedKey::new(key, inspected_key.in_sidecar) });
     }
     AuditedObject {
         keys,
         missing: inspected.missing,
         generation: inspected.generation,
         problem,
-        ..AuditedObject::of(object, inspected.kind)
+        ..AuditedObject::new(object, inspected.kind)
     }
 }
 
-/// What throttles is asked again, and more slowly. A Region that is down would hold up all objects, each for a while.
+/// Returns the material that wrapped `key`. Only throttled calls are repeated: an object in a Region
+/// that is down would take long.
 async fn material(
     materials: &KeyMaterials,
     object: &InspectOutput,
     key: &EncryptedDataKey,
+    retry: &mut RetryState,
 ) -> Result<AuditedMaterial, Error> {
-    let asked = retrying(|| async {
+    let material = retry.run(|| async {
         match materials.of(object, key).await {
             Err(error) if error.kind() == ErrorKind::Throttled => Err(error),
-            told => Ok(told),
+            other => Ok(other),
         }
     });
-    let material = asked.await??;
+    let material = material.await??;
     Ok(material.map_or(AuditedMaterial::Unknown, AuditedMaterial::Known))
 }
 
@@ -248,7 +249,7 @@ impl AuditedKey {
         }
     }
 
-    /// Whether it is `wrapping_key`, or another Region's replica of it.
+    /// `true` for `wrapping_key` and for its replicas in other Regions.
     fn is(&self, wrapping_key: &str) -> bool {
         if self.wrapping_key == wrapping_key {
             return true;
@@ -261,7 +262,7 @@ impl AuditedKey {
 }
 
 impl AuditedObject {
-    fn of(object: ListedObject, kind: ObjectKind) -> Self {
+    fn new(object: ListedObject, kind: ObjectKind) -> Self {
         Self {
             object,
             kind,
@@ -272,8 +273,8 @@ impl AuditedObject {
         }
     }
 
-    /// The Regions in which it has a KMS key. A multi-Region key counts in its own Region, and in `replicas`: those that are
-    /// known to have a replica of it.
+    /// Returns the Regions in which the object has a KMS key. A multi-Region key counts in its own
+    /// Region and in `replicas`: the Regions that are known to have a replica of it.
     #[must_use]
     pub fn regions<'a>(&'a self, replicas: &'a [String]) -> BTreeSet<&'a str> {
         let own = self.keys.iter().filter_map(|key| key.region.as_deref());
@@ -281,13 +282,14 @@ impl AuditedObject {
         own.chain(replicas.iter().map(String::as_str).filter(|_| multi_region)).collect()
     }
 
-    /// Whether it is sealed by Sealwax and has no key in `region`.
+    /// `true` if the object is sealed and has no key in `region`.
     #[must_use]
     pub fn lacks(&self, region: &str, replicas: &[String]) -> bool {
         self.kind == ObjectKind::Sealwax && !self.regions(replicas).contains(region)
     }
 
-    /// How it depends on `wrapping_key`. A multi-Region key and its replicas are one key.
+    /// Returns how the object depends on `wrapping_key`. A multi-Region key and its replicas are one
+    /// key.
     #[must_use]
     pub fn dependence(&self, wrapping_key: &str) -> Dependence {
         let uses = self.keys.iter().filter(|key| key.is(wrapping_key)).count();
@@ -299,59 +301,59 @@ impl AuditedObject {
     }
 }
 
-/// How many objects depend on what, in memory for each distinct wrapping key.
+/// Counts of audited objects. It takes memory for each distinct wrapping key, up to a bound.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditSummary {
-    /// All objects that were looked at.
+    /// All objects.
     pub objects: u64,
-    /// Bytes that they have, as stored, as far as the listing tells.
+    /// Bytes that these objects have as stored, by their listing.
     pub stored_bytes: u64,
     /// Objects of each kind.
     pub kinds: BTreeMap<ObjectKind, u64>,
-    /// Objects under each wrapping key, and those that it alone opens.
+    /// Objects under each wrapping key.
     pub keys: BTreeMap<String, KeyUse>,
-    /// Objects by wrapping key and by the material of it that wrapped them, where that was asked about.
+    /// Objects by wrapping key and by the key material that wrapped them, if the audit asked.
     pub materials: BTreeMap<(String, AuditedMaterial), u64>,
-    /// Sealed objects by the Regions in which they have a KMS key, in the order of the alphabet.
+    /// Sealed objects by the Regions in which they have a KMS key, in alphabetical order.
     pub regions: BTreeMap<Vec<String>, u64>,
-    /// Objects that each wrapping key is still to wrap.
+    /// Objects that still lack each wrapping key.
     pub missing: BTreeMap<String, u64>,
-    /// Objects that could not be looked at, or have something wrong, by what the matter is.
+    /// Objects that could not be read or have a fault, by the name of the error kind.
     pub problems: BTreeMap<&'static str, u64>,
-    /// Counts of wrapping keys, materials and sets of Regions that are not in the above, because these have 10,000
-    /// already.
+    /// Counts of further wrapping keys, materials and sets of Regions, beyond 10,000 of each.
     pub others: u64,
 }
 
-/// How many objects use a wrapping key.
+/// Objects that use a wrapping key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyUse {
-    /// Those that it wraps.
+    /// Objects whose data key it wraps.
     pub objects: u64,
-    /// Those of them that it alone opens.
+    /// Objects that only this key opens.
     pub sole: u64,
 }
 
-impl AuditSummary {
-    /// Adds an object.
-    pub fn count(&mut self, found: &AuditedObject) {
+impl Summary for AuditSummary {
+    type Outcome = AuditedObject;
+
+    fn record(&mut self, object: &AuditedObject) {
         self.objects += 1;
-        self.stored_bytes += found.object.size.unwrap_or_default();
-        *self.kinds.entry(found.kind).or_default() += 1;
-        if let Some(problem) = &found.problem {
+        self.stored_bytes += object.object.size.unwrap_or_default();
+        *self.kinds.entry(object.kind).or_default() += 1;
+        if let Some(problem) = &object.problem {
             *self.problems.entry(problem.kind().name()).or_default() += 1;
         }
         let names: BTreeSet<&str> =
-            found.keys.iter().map(|key| key.wrapping_key.as_str()).collect();
+            object.keys.iter().map(|key| key.wrapping_key.as_str()).collect();
         for name in &names {
             if let Some(uses) = bounded(&mut self.keys, (*name).to_owned(), &mut self.others) {
                 uses.objects += 1;
                 uses.sole += u64::from(names.len() == 1);
             }
         }
-        let asked = found.keys.iter().filter(|key| key.material != AuditedMaterial::NotAsked);
+        let asked = object.keys.iter().filter(|key| key.material != AuditedMaterial::NotAsked);
         let materials: BTreeSet<_> =
             asked.map(|key| (key.wrapping_key.clone(), key.material.clone())).collect();
         for material in materials {
@@ -359,27 +361,30 @@ impl AuditSummary {
                 *count += 1;
             }
         }
-        for name in &found.missing {
+        for name in &object.missing {
             if let Some(count) = bounded(&mut self.missing, name.clone(), &mut self.others) {
                 *count += 1;
             }
         }
-        if found.kind == ObjectKind::Sealwax {
-            let regions = found.regions(&[]).into_iter().map(str::to_owned).collect();
+        if object.kind == ObjectKind::Sealwax {
+            let regions = object.regions(&[]).into_iter().map(str::to_owned).collect();
             if let Some(count) = bounded(&mut self.regions, regions, &mut self.others) {
                 *count += 1;
             }
         }
     }
 
-    /// Objects that could not be looked at, or have something wrong.
-    #[must_use]
-    pub fn failed(&self) -> u64 {
+    fn objects(&self) -> u64 {
+        self.objects
+    }
+
+    /// Returns the number of objects that could not be read or have a fault.
+    fn failed(&self) -> u64 {
         self.problems.values().sum()
     }
 }
 
-/// The value of `name`, unless it is a new one of too many.
+/// Returns the value of `name`. `None` for a new name in a full map.
 fn bounded<'a, K: Ord, V: Default>(
     map: &'a mut BTreeMap<K, V>,
     name: K,
@@ -409,7 +414,7 @@ mod tests {
             let key = EncryptedDataKey::new(KMS_PROVIDER, *name, None, vec![1]).expect("a key");
             AuditedKey::new(&key, false)
         };
-        let mut found = AuditedObject::of(ListedObject::new("b", "k"), ObjectKind::Sealwax);
+        let mut found = AuditedObject::new(ListedObject::new("b", "k"), ObjectKind::Sealwax);
         found.keys = keys.iter().map(key).collect();
         found
     }
@@ -458,7 +463,7 @@ mod tests {
             with(&[AuditedMaterial::Unknown]),
             with(&[AuditedMaterial::NotAsked]),
         ] {
-            summary.count(&object);
+            summary.record(&object);
         }
         let counts = [(newest, 2), (older, 2), (AuditedMaterial::Unknown, 1)];
         assert_eq!(
@@ -466,7 +471,7 @@ mod tests {
             counts.map(|(material, count)| ((EAST.to_owned(), material), count)).into()
         );
         for n in 0..MAX_NAMES {
-            summary.count(&with(&[known(&format!("invented-{n}"), false)]));
+            summary.record(&with(&[known(&format!("invented-{n}"), false)]));
         }
         assert_eq!((summary.materials.len(), summary.others), (MAX_NAMES, 3));
     }
@@ -475,14 +480,14 @@ mod tests {
     fn a_summary_counts_everything_in_bounded_memory() {
         let mut summary = AuditSummary::default();
         for object in [sealed(&[EAST]), sealed(&[EAST, WEST]), sealed(&[WEST, WEST])] {
-            summary.count(&object);
+            summary.record(&object);
         }
         assert_eq!(summary.objects, 3);
         assert_eq!(summary.keys[EAST], KeyUse { objects: 2, sole: 1 });
         assert_eq!(summary.keys[WEST], KeyUse { objects: 2, sole: 1 });
         assert_eq!(summary.regions[&vec!["us-east-1".to_owned(), "us-west-2".to_owned()]], 1);
         for n in 0..MAX_NAMES + 5 {
-            summary.count(&sealed(&[&format!("invented-{n}")]));
+            summary.record(&sealed(&[&format!("invented-{n}")]));
         }
         assert_eq!((summary.keys.len(), summary.others), (MAX_NAMES, 7));
         assert_eq!(summary.keys[EAST].objects, 2);

@@ -1,14 +1,15 @@
-//! Proving that a replica is enough: that its objects open while the Regions of its source are out of reach.
+//! Rehearses the loss of a Region: proves that a replica opens while the Regions of its source are out
+//! of reach.
 //!
-//! [`BlockedRegions`] is an HTTP client that lets no request of this process through to the Regions that it names, and
-//! counts what it refused; below it, [`crate::verify`] shows what opens. [`Lag`] compares the listings of the source
-//! and of the replica, and asks S3 why an object was not replicated: what never was is no failure of any object, and
-//! would go unseen.
+//! [`BlockedRegions`] is an HTTP client that refuses every request of this process to the Regions
+//! that it names, and counts the refusals. With it, [`crate::verify`] shows which objects open.
+//! [`Lag`] compares the listings of the source and of the replica, and asks S3 why an object was not
+//! replicated. It is needed too: an object that never reached the replica is no failure of any
+//! object there.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use futures_util::TryStreamExt as _;
-//! use sealwax_jobs::{drill::BlockedRegions, listing::Listing, verify::{VerifyAll, VerifySummary}};
+//! use sealwax_jobs::{drill::BlockedRegions, listing::Listing, verify::VerifyAll};
 //! use sealwax_s3::{
 //!     DiscoveryFilter, KmsKeyring, PlacePolicy, SealedClient,
 //!     aws_config::{self, BehaviorVersion, Region}, aws_sdk_s3,
@@ -17,16 +18,13 @@
 //! let blocked = BlockedRegions::new(["us-east-1"]);
 //! let config = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(blocked.clone());
 //! let config = config.region(Region::new("us-west-2")).load().await;
-//! let keyring = KmsKeyring::builder(&config).discovery(DiscoveryFilter::accounts(["111122223333"])).build()?;
+//! let keyring = KmsKeyring::builder(&config).discovery(DiscoveryFilter::accounts(["111122223333"])).build();
 //! let places = PlacePolicy::bound().replica_of("invoices-west", "invoices");
 //! let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).places(places).build();
 //!
-//! let mut outcomes = VerifyAll::new(client.clone()).run(Listing::objects(client.s3(), "invoices-west", ""));
-//! let mut summary = VerifySummary::default();
-//! while let Some(outcome) = outcomes.try_next().await? {
-//!     summary.count(&outcome);
-//! }
-//! println!("{summary:?}; refused on the way: {:?}", blocked.refused());
+//! let objects = Listing::objects(client.s3(), "invoices-west", "");
+//! let summary = VerifyAll::new(client).run(objects).finish().await?;
+//! println!("{summary:?}; refused: {:?}", blocked.refused());
 //! # Ok(())
 //! # }
 //! ```
@@ -57,11 +55,13 @@ pub use self::{
     status::ReplicationStatus,
 };
 
-/// An HTTP client for the SDK that refuses every request to some Regions, as if these were down, and counts them.
+/// An HTTP client for the SDK that refuses every request to some Regions, as if they were down, and
+/// counts the refusals.
 ///
-/// Give it to [`sealwax_s3::aws_config::ConfigLoader::http_client`], so that all clients of the configuration use it, those that
-/// fetch credentials too. Which Region a request is for is told by its signature and by its host; a request that may be for
-/// any Region is refused too. Cloning it gives the same one.
+/// Set it by [`sealwax_s3::aws_config::ConfigLoader::http_client`]: then all clients of the
+/// configuration use it, including those that fetch credentials. The signature and the host of a
+/// request tell its Region. A request that may go to any Region is refused too. Clones share their
+/// counts.
 #[derive(Clone)]
 pub struct BlockedRegions(Arc<Inner>);
 
@@ -71,7 +71,7 @@ struct Inner {
     refused: Mutex<BTreeMap<RefusedCalls, u64>>,
 }
 
-/// Requests of one service to one Region.
+/// Refused requests to one service in one Region.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct RefusedCalls {
@@ -82,7 +82,7 @@ pub struct RefusedCalls {
 }
 
 impl BlockedRegions {
-    /// Refuses requests to `regions`, and sends all others as the SDK does by itself.
+    /// Creates a client that refuses requests to `regions` and sends all others as the SDK does.
     #[must_use]
     pub fn new(regions: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let https = aws_smithy_http_client::Builder::new()
@@ -90,7 +90,7 @@ impl BlockedRegions {
         Self::over(regions, https.build_https())
     }
 
-    /// Refuses requests to `regions`, and sends all others by `next`.
+    /// Creates a client that refuses requests to `regions` and sends all others with `next`.
     #[must_use]
     pub fn over(
         regions: impl IntoIterator<Item = impl Into<String>>,
@@ -104,18 +104,18 @@ impl BlockedRegions {
         }))
     }
 
-    /// The Regions.
+    /// Returns the blocked Regions.
     pub fn regions(&self) -> impl Iterator<Item = &str> {
         self.0.regions.iter().map(String::as_str)
     }
 
-    /// How many requests were refused so far, retries included.
+    /// Returns the number of requests refused so far, including retries.
     #[must_use]
     pub fn refused(&self) -> BTreeMap<RefusedCalls, u64> {
         self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Why a request is refused, if it is.
+    /// Counts a request if it must be refused.
     fn refusal(&self, request: &HttpRequest) -> Option<RefusedCalls> {
         let destination = request::Destination::of(request);
         let region = destination.blocked_by(&self.0.regions)?;
@@ -157,7 +157,7 @@ struct Blocking {
 impl HttpConnector for Blocking {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         match self.blocked.refusal(&request) {
-            // As the caller's own doing: what is refused now is refused again, so that nothing retries it.
+            // A user error: the SDK does not retry it, for it would be refused again.
             Some(RefusedCalls { region, service }) => HttpConnectorFuture::ready(Err(ConnectorError::user(
                 format!("a request to {service} of {region} was refused: that Region is blocked in this process")
                     .into(),

@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub mod audit;
+#[cfg(test)]
+mod auto_traits;
+mod background;
 pub mod drill;
 mod engine;
 pub mod listing;
@@ -10,3 +13,6 @@ mod s3_error;
 pub mod verify;
 
 pub use sealwax_s3;
+pub use tokio_util::sync::CancellationToken;
+
+pub use self::engine::{Outcomes, Summary};

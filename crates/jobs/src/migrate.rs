@@ -1,38 +1,37 @@
-//! Migrating many objects from one format to another.
+//! Migrates objects from one format to another.
 //!
-//! Each object is read, verified and stored anew in its place, as [`Reencrypt`](sealwax_s3::Reencrypt) does; those that have the
-//! wanted format already are left as they are. So an interrupted job is gone on with by doing it again.
+//! Each object is read, verified and stored again in its place, as
+//! [`Reencrypt`](sealwax_s3::Reencrypt) does. Objects already in the target format are skipped, so
+//! run the same job again to resume an interrupted one.
 //!
 //! ```no_run
 //! # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
 //! use futures_util::TryStreamExt as _;
-//! use sealwax_jobs::{listing::Listing, migrate::{Migrate, MigrateSummary}};
+//! use sealwax_jobs::{Summary as _, listing::Listing, migrate::Migrate};
 //!
 //! let objects = Listing::objects(client.s3(), "bucket", "written/by/java/");
 //! let mut outcomes = Migrate::new(client).run(objects);
-//! let mut summary = MigrateSummary::default();
-//! while let Some(outcome) = outcomes.try_next().await? {
-//!     if let Err(error) = &outcome.result {
+//! while let Some(object) = outcomes.try_next().await? {
+//!     if let Err(error) = &object.result {
 //!         eprintln!("{error}");
 //!     }
-//!     summary.count(&outcome);
 //! }
-//! assert_eq!(summary.failed(), 0);
+//! assert_eq!(outcomes.summary().failed(), 0);
 //! # Ok(())
 //! # }
 //! ```
 
-use std::{collections::BTreeMap, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_core::Stream;
-use futures_util::StreamExt as _;
 use sealwax_s3::{
     Error, ErrorKind, ListedObject, ObjectFormat, SealedClient, WriteFormat, envelope::Keyring,
 };
+use tokio_util::sync::CancellationToken;
 
-use crate::verify::{in_task, retrying};
+use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary};
 
-/// How many objects are worked on together, unless set.
+/// Default number of objects in work at a time.
 const DEFAULT_CONCURRENCY: usize = 8;
 
 /// Migrates the objects of a listing.
@@ -42,91 +41,102 @@ pub struct Migrate {
     to: WriteFormat,
     keyring: Option<Arc<dyn Keyring>>,
     concurrency: usize,
+    cancellation: CancellationToken,
 }
 
-/// What became of one object.
+/// Outcome of the migration of one object.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct MigrateOutcome {
+pub struct MigratedObject {
     /// The object, as it was listed.
     pub object: ListedObject,
-    /// What was done, or why it failed: then the object is as it was.
+    /// Result of the migration. The object is unchanged after a failure.
     pub result: Result<Migrated, Error>,
 }
 
-/// What was done with an object.
+/// Result of the migration of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Migrated {
-    /// It has the wanted format now.
+    /// The object was stored in the target format.
     Migrated {
         /// Length of its plaintext in bytes.
         plaintext_len: u64,
     },
-    /// It had it already.
+    /// The object was already in the target format.
     AlreadyThere,
-    /// It is the instruction file of another object, and goes with that; or it went meanwhile.
+    /// Skipped: the object is the instruction file of another object and migrates with that, or did
+    /// so meanwhile.
     InstructionFile,
 }
 
-/// The outcomes, in the order in which they come. An error is the listing's, and the last item.
-pub type MigrateOutcomes = Pin<Box<dyn Stream<Item = Result<MigrateOutcome, Error>> + Send>>;
-
 impl Migrate {
-    /// Reads what `client` reads, and writes Sealwax's own format.
+    /// Creates a job that reads with `client` and writes Sealwax's own format.
     #[must_use]
     pub fn new(client: SealedClient) -> Self {
-        Self { client, to: WriteFormat::Sealwax, keyring: None, concurrency: DEFAULT_CONCURRENCY }
+        Self {
+            client,
+            to: WriteFormat::Sealwax,
+            keyring: None,
+            concurrency: DEFAULT_CONCURRENCY,
+            cancellation: CancellationToken::new(),
+        }
     }
 
-    /// Writes this format.
+    /// Sets the target format.
     #[must_use]
     pub fn to(mut self, format: WriteFormat) -> Self {
         self.to = format;
         self
     }
 
-    /// Wraps the new data keys of Sealwax's own format under the wrapping keys of `keyring`, instead of the client's.
+    /// Sets the keyring that wraps the new data keys of Sealwax's own format: the client's unless
+    /// set.
     #[must_use]
     pub fn keyring(mut self, keyring: impl Keyring + 'static) -> Self {
         self.keyring = Some(Arc::new(keyring));
         self
     }
 
-    /// How many objects are worked on together: 8 unless set, and at least 1.
+    /// Sets the largest number of objects in work at a time: 8 unless set, and at least 1.
     #[must_use]
     pub fn concurrency(mut self, objects: usize) -> Self {
-        self.concurrency = objects.max(1);
+        self.concurrency = objects;
         self
     }
 
-    /// Migrates `objects`, each in its newest version, as the stream is read. Dropping it stops the work: what is not
-    /// stored yet is given up.
+    /// Sets a token that ends the job early. Objects in flight are finished.
     #[must_use]
+    pub fn cancellation(mut self, token: CancellationToken) -> Self {
+        self.cancellation = token;
+        self
+    }
+
+    /// Migrates `objects`, each in its latest version. An object that is not stored yet when the
+    /// stream is dropped stays unchanged.
     pub fn run(
         self,
         objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
-    ) -> MigrateOutcomes {
-        let concurrency = self.concurrency;
-        let migrate = move |object: Result<ListedObject, Error>| {
-            let this = self.clone();
-            async move {
-                let object = object?;
-                let named = object.to_string();
-                let migrate = async move {
-                    let result = retrying(|| this.migrate(&object)).await;
-                    MigrateOutcome { object, result }
-                };
-                in_task(named, migrate).await
-            }
-        };
-        Box::pin(objects.map(migrate).buffer_unordered(concurrency))
+    ) -> Outcomes<MigrateSummary> {
+        let engine = Engine::new(self.concurrency, &self.cancellation, RetryPolicy::MIGRATE);
+        let this = Arc::new(self);
+        let work = move |object, retry| Arc::clone(&this).migrate(object, retry);
+        Pool::new(engine, objects, work).into_outcomes()
     }
 
-    async fn migrate(&self, object: &ListedObject) -> Result<Migrated, Error> {
+    async fn migrate(
+        self: Arc<Self>,
+        object: ListedObject,
+        mut retry: RetryState,
+    ) -> MigratedObject {
+        let result = retry.run(|| self.attempt(&object)).await;
+        MigratedObject { object, result }
+    }
+
+    async fn attempt(&self, object: &ListedObject) -> Result<Migrated, Error> {
         let head = self.client.head().bucket(&object.bucket).key(&object.key);
         let info = match head.send().await {
-            // It is no sealed object, or its object took it along.
+            // An instruction file is not sealed; its object may have taken it along.
             Err(error)
                 if object.key.ends_with(self.client.s3ec().file_suffix())
                     && matches!(error.kind(), ErrorKind::NotSealed | ErrorKind::NotFound) =>
@@ -156,26 +166,27 @@ impl Migrate {
     }
 }
 
-/// What became of how many objects.
+/// Counts of migrated objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MigrateSummary {
-    /// Objects that have the wanted format now.
+    /// Objects that were stored in the target format.
     pub migrated: u64,
-    /// Bytes of plaintext of these.
+    /// Bytes of plaintext in these objects.
     pub plaintext_bytes: u64,
-    /// Objects that had it already.
+    /// Objects that were already in the target format.
     pub already_there: u64,
-    /// Instruction files of others.
+    /// Instruction files of other objects.
     pub instruction_files: u64,
-    /// Objects that are as they were, by what the matter is.
+    /// Objects that are unchanged because of a failure, by the name of the error kind.
     pub failures: BTreeMap<&'static str, u64>,
 }
 
-impl MigrateSummary {
-    /// Adds an outcome.
-    pub fn count(&mut self, outcome: &MigrateOutcome) {
-        match &outcome.result {
+impl Summary for MigrateSummary {
+    type Outcome = MigratedObject;
+
+    fn record(&mut self, object: &MigratedObject) {
+        match &object.result {
             Ok(Migrated::Migrated { plaintext_len }) => {
                 self.migrated += 1;
                 self.plaintext_bytes += plaintext_len;
@@ -186,15 +197,13 @@ impl MigrateSummary {
         }
     }
 
-    /// All objects that were looked at, instruction files not among them.
-    #[must_use]
-    pub fn objects(&self) -> u64 {
+    /// Returns the number of objects, without instruction files.
+    fn objects(&self) -> u64 {
         self.migrated + self.already_there + self.failed()
     }
 
-    /// Objects that are as they were.
-    #[must_use]
-    pub fn failed(&self) -> u64 {
+    /// Returns the number of objects that are unchanged because of a failure.
+    fn failed(&self) -> u64 {
         self.failures.values().sum()
     }
 }

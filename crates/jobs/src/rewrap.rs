@@ -1,15 +1,34 @@
-//! Rewraps of many objects: plan them, apply the plan, go on after a crash.
+//! Rewraps of many objects: plan them, apply the plan, resume after a crash.
 //!
-//! The unit is [`Rewrapper::rewrap_one`](sealwax_s3::Rewrapper::rewrap_one), which does nothing to an object that has the wanted keys already. Above it:
+//! The unit of work is [`Rewrapper::rewrap_one`](sealwax_s3::Rewrapper::rewrap_one), which changes
+//! nothing in an object that already has the wanted keys. Two jobs are built on it:
 //!
-//! - [`Planning`] looks at objects and writes what a rewrap would change, by which way, and at what cost;
-//! - [`Apply`] does it, to the objects of a plan or of a listing, and keeps a journal: after a crash at any
-//!   point, the same again does the rest.
+//! - [`Plan`] reads objects and writes a plan: what a rewrap would change, how, and at what cost.
+//! - [`Apply`] rewraps the objects of a plan or of a listing and keeps a journal. After a crash at
+//!   any point, run the same job again to do the rest.
 //!
-//! All of it works in constant memory. An object costs one `HeadObject`, one call of KMS for each new wrap, or for each
-//! intermediate key instead, and one copy inside S3. How many objects are worked on at once adapts to what S3 and KMS
-//! bear.
+//! Both work in constant memory, but for 16 bytes for each object that earlier runs of a listing's
+//! job completed. A rewrap costs one `HeadObject`, one call of KMS for each new encrypted data key
+//! or each intermediate key, and one copy inside S3.
+//!
+//! ```no_run
+//! # async fn example(
+//! #     client: sealwax_s3::SealedClient,
+//! #     west: sealwax_s3::KmsKeyring,
+//! # ) -> Result<(), sealwax_s3::Error> {
+//! use sealwax_jobs::{listing::Listing, rewrap::{Apply, JobInput}};
+//! use sealwax_s3::{KeyChanges, Rewrapper};
+//!
+//! let rewrapper = Rewrapper::new(client.clone(), KeyChanges::new().add_keys(west))?;
+//! let objects = Listing::objects(client.s3(), "bucket", "2026/");
+//! let input = JobInput::listing(objects, "s3://bucket/2026/");
+//! let summary = Apply::new(rewrapper).journal("add-west.journal").run(input).finish().await?;
+//! assert!(summary.is_complete());
+//! # Ok(())
+//! # }
+//! ```
 
+mod applied;
 mod apply;
 mod completed;
 mod journal;
@@ -20,12 +39,11 @@ mod prices;
 mod summary;
 
 pub use self::{
-    apply::{Apply, Work},
-    journal::{Report, Tally, Verdict},
-    plan::{Planning, plan_one},
+    applied::AppliedObject,
+    apply::{Apply, JobInput},
+    plan::{Plan, plan_one},
     plan_file::PlanFile,
     plan_format::{Action, PlanHeader, PlannedObject},
     prices::PriceTable,
-    summary::{Estimate, Summary},
+    summary::{Estimate, PlanSummary, RewrapSummary},
 };
-pub use crate::engine::stop::Stop;

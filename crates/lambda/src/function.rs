@@ -29,8 +29,11 @@ pub(crate) struct Function {
     raw: RawSettings,
     /// Settings, bucket, client and rewrapper of the last event; the next event usually belongs to
     /// the same job.
-    last: Mutex<Option<(RawSettings, String, (SealedClient, Rewrapper))>>,
+    last: Mutex<Option<LastEvent>>,
 }
+
+/// Settings and bucket of an event, and the client and rewrapper that were made for them.
+type LastEvent = (RawSettings, String, (SealedClient, Rewrapper));
 
 impl Function {
     /// Checks the settings of the environment.

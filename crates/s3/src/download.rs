@@ -1,4 +1,4 @@
-//! Downloads of one version of an object: fetched in parts, opened, and given out in order.
+//! Downloads of one version of an object: fetched in parts, opened, and returned in order.
 
 pub(crate) mod fetch;
 pub(crate) mod file;
@@ -7,5 +7,5 @@ pub(crate) mod requested_range;
 pub(crate) mod stream;
 pub(crate) mod whole_message;
 
-/// Number of parts that are fetched at once, in order, including the one being consumed.
+/// Number of parts that are fetched at a time, in order, including the one being consumed.
 const READ_AHEAD: usize = 4;

@@ -1,4 +1,4 @@
-//! The operations, one file or folder each.
+//! Operations on objects: one file or folder each.
 
 pub(crate) mod copy;
 pub(crate) mod delete;
@@ -21,7 +21,7 @@ use crate::{
     vault::Vault,
 };
 
-/// Everything that an operation stands on. Cloning is cheap.
+/// Everything that an operation needs: store, vault and upload budget. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub(crate) struct Handle {
     pub(crate) store: Store,
@@ -32,19 +32,19 @@ pub(crate) struct Handle {
 /// Adds the setters that name an object to a fluent builder.
 macro_rules! object_setters {
     () => {
-        /// The bucket: a name, or the ARN of an access point.
+        /// Sets the bucket: a name, or the ARN of an access point.
         pub fn bucket(mut self, bucket: impl Into<String>) -> Self {
             self.bucket = Some(bucket.into());
             self
         }
 
-        /// The object's key.
+        /// Sets the object's key.
         pub fn key(mut self, key: impl Into<String>) -> Self {
             self.key = Some(key.into());
             self
         }
 
-        /// Bucket and key at once.
+        /// Sets bucket and key at once.
         pub fn uri(self, uri: &crate::S3Uri) -> Self {
             self.bucket(uri.bucket()).key(uri.key())
         }
@@ -52,7 +52,7 @@ macro_rules! object_setters {
 }
 pub(crate) use object_setters;
 
-/// An encryption context as a fluent builder collects it. Invalid pairs are reported by `send`.
+/// Encryption context of a fluent builder. `send` reports invalid pairs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ContextSetting {
     pub(crate) context: EncryptionContext,
@@ -78,7 +78,7 @@ macro_rules! context_setters {
             self
         }
 
-        /// Adds one pair to the encryption context. An invalid pair is reported by `send`.
+        /// Adds one pair to the encryption context. `send` reports an invalid pair.
         pub fn context(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
             self.context.pairs.push((name.into(), value.into()));
             self

@@ -97,7 +97,7 @@ impl S3ec {
     /// the encryption context tells two objects under one wrapping key apart.
     #[must_use]
     pub fn any_encryption_context(mut self, allow: bool) -> Self {
-        self.policy = self.policy.any_context(allow);
+        self.policy = self.policy.any_encryption_context(allow);
         self
     }
 

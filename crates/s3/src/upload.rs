@@ -4,8 +4,8 @@ mod body;
 pub(crate) mod budget;
 pub(crate) mod buffers;
 pub(crate) mod into_source;
-mod multipart;
 mod part_plan;
+mod part_uploads;
 pub(crate) mod source;
 pub(crate) mod state_file;
 pub(crate) mod unfinished;
@@ -20,8 +20,8 @@ use self::{
     body::SealedPart,
     budget::{PartRoom, UploadBudget},
     buffers::PartBuffers,
-    multipart::PartUploads,
     part_plan::PartPlan,
+    part_uploads::PartUploads,
     source::{PartSource, Parts, SourceFile},
     state_file::StateFile,
 };
@@ -34,12 +34,12 @@ use crate::{
     store::{Store, attributes::Attributes, conditions::WriteConditions, lost_answer::Stored},
 };
 
-/// Number of retries of a conditional `PutObject` that met another write.
+/// Maximum number of retries of a conditional `PutObject` that meets another write.
 const MAX_CONFLICTS: u32 = 4;
-/// Pause before the first of these retries.
+/// Pause before the first retry.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
 
-/// An upload that is ready to run: everything but the plaintext.
+/// Everything that an upload needs except the plaintext.
 pub(crate) struct Upload {
     pub(crate) store: Store,
     pub(crate) budget: UploadBudget,
@@ -49,11 +49,11 @@ pub(crate) struct Upload {
     pub(crate) user_metadata: HashMap<String, String>,
     pub(crate) conditions: WriteConditions,
     pub(crate) on_progress: Option<OnProgress>,
-    /// Where to keep the state of a multipart upload of a file.
+    /// Path of the state file of a multipart upload of a file.
     pub(crate) state_file: Option<PathBuf>,
 }
 
-/// What S3 says of a stored object, and its plaintext's length.
+/// Result of an upload: S3's description of the object, and the plaintext's length in bytes.
 pub(crate) struct Uploaded {
     pub(crate) e_tag: Option<String>,
     pub(crate) version_id: Option<String>,
@@ -61,7 +61,8 @@ pub(crate) struct Uploaded {
 }
 
 impl Upload {
-    /// Seals the parts and stores them. Nothing becomes visible unless all of them are stored.
+    /// Seals the parts and stores them. The object becomes visible only when all of them are
+    /// stored.
     pub(crate) async fn run(self, mut parts: Parts, sealer: BodySealer) -> Result<Uploaded, Error> {
         let plan = PartPlan::new(self.store.part_len() / CHUNK_LEN, parts.len());
         self.ready(&mut parts, plan.chunks(1)).await?;
@@ -91,7 +92,8 @@ impl Upload {
         self.send_parts(upload, parts, sealer, plan, None).await
     }
 
-    /// Seals and sends all parts and completes the upload. The first part may have been read already.
+    /// Seals and sends all parts, and completes the upload. `first` is the first part if it was
+    /// read already.
     async fn send_parts(
         &self,
         mut upload: PartUploads<'_>,
@@ -172,7 +174,7 @@ impl Upload {
             if !met_another_write || retries == MAX_CONFLICTS {
                 break sent;
             }
-            // Another write was in progress. Its end decides whether the condition holds.
+            // Another write is in progress. Its end decides whether the condition holds.
             pause(CONFLICT_PAUSE, retries).await;
             retries += 1;
         };
@@ -204,14 +206,15 @@ impl Upload {
             .set_if_none_match(self.conditions.if_none_match.clone())
             .set_checksum_algorithm(self.store.checksum().algorithm())
             .body(ByteStream::from(body.bytes.clone()));
-        // The tags and the checksum guard the body: a second hash over it would cost more than the encryption.
+        // The tags and the checksum protect the body: a second hash over it would cost more than
+        // the encryption.
         let request = self.attributes.clone().on_put(request).customize().disable_payload_signing();
-        let sent =
-            request.config_override(self.store.config_for_body(body.bytes.len())).send().await;
-        match sent {
-            Ok(output) => Ok(Stored { e_tag: output.e_tag, version_id: output.version_id }),
-            Err(error) => Err(AwsFailure::new(&error)),
-        }
+        request
+            .config_override(self.store.config_for_body(body.bytes.len()))
+            .send()
+            .await
+            .map(|output| Stored { e_tag: output.e_tag, version_id: output.version_id })
+            .map_err(|error| AwsFailure::new(&error))
     }
 
     fn progress(&self, plaintext_len: u64) {

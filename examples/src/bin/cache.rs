@@ -9,7 +9,7 @@ use sealwax_s3::{
     KmsKeyring, SealedClient,
     aws_config::{self, BehaviorVersion},
     aws_sdk_s3,
-    envelope::{CacheLimits, CachingKeyring, EncryptionContext},
+    envelope::{CacheLimits, CachingKeyring},
 };
 
 #[tokio::main]
@@ -27,10 +27,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let keyring = CachingKeyring::with_limits(keyring, limits);
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
 
-    let context = EncryptionContext::try_from_iter([("tenant", "acme")])?;
     for number in 0..20 {
         let put = client.put().bucket(bucket).key(format!("examples/cache/{number}")).body("x");
-        put.encryption_context(context.clone()).send().await?;
+        put.context("tenant", "acme").send().await?;
     }
     for number in 0..20 {
         client

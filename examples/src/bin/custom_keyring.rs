@@ -92,9 +92,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), ByTenant(tenants)).build();
 
     for (tenant, key_arn) in [("acme", acme), ("globex", globex)] {
-        let context = EncryptionContext::try_from_iter([("tenant", tenant)])?;
         let put = client.put().bucket(bucket).key(format!("examples/{tenant}")).body("their data");
-        let stored = put.encryption_context(context).send().await?;
+        let stored = put.context("tenant", tenant).send().await?;
         assert_eq!(stored.header.keys()[0].wrapping_key(), key_arn);
         client.get().bucket(bucket).key(format!("examples/{tenant}")).send().await?.bytes().await?;
     }

@@ -2,7 +2,7 @@
 //!
 //! `round_trip BUCKET KEY-ARN`, with the usual AWS environment.
 
-use sealwax_s3::{KmsKeyring, SealedClient, aws_config, aws_sdk_s3, envelope::EncryptionContext};
+use sealwax_s3::{KmsKeyring, SealedClient, aws_config, aws_sdk_s3};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,12 +15,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let keyring = KmsKeyring::builder(&config).key(key_arn).build()?;
     let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
 
-    let context = EncryptionContext::try_from_iter([("tenant", "acme")])?;
     client
         .put()
         .bucket(bucket)
         .key("greeting")
-        .encryption_context(context)
+        .context("tenant", "acme")
         .body("hello, sealed")
         .send()
         .await?;

@@ -1,4 +1,5 @@
-//! A sealed body, changed in any way and fed in any pieces: nothing is released but its own plaintext, in order.
+//! A sealed body, changed in any way and fed in any pieces, releases only its own plaintext, in
+//! order.
 
 #![no_main]
 
@@ -56,12 +57,12 @@ fn unwrap(keyring: &LocalKeyring, header: &ObjectHeader) -> PlaintextDataKey {
 #[derive(Debug, Arbitrary)]
 struct Attack<'a> {
     edits: Vec<Edit<'a>>,
-    /// Lengths of the pieces, again and again.
+    /// Lengths of the pieces, repeated.
     pieces: Vec<u16>,
-    /// Whether the errors are overlooked.
+    /// `true` if the reader ignores errors.
     careless: bool,
     first_chunk: FirstChunk,
-    /// Where in the body chunks are opened alone.
+    /// Position in the body where chunks are opened separately.
     from: u16,
     to: u16,
 }
@@ -146,25 +147,25 @@ fuzz_target!(|attack: Attack<'_>| {
         while let Some(chunk) = opener.next_chunk() {
             assert!((1..=CHUNK_LEN).contains(&chunk.len()));
             released.extend_from_slice(&chunk);
-            assert!(object.plaintext.starts_with(&released), "something else was released");
+            assert!(object.plaintext.starts_with(&released), "other bytes were released");
         }
     }
     if attack.careless || !failed {
         match opener.finish() {
             Ok(last) => {
                 last.for_each(|chunk| released.extend_from_slice(&chunk));
-                assert!(released == object.plaintext, "it ended as another one");
-                assert!(failed || !changed, "a changed body was taken for whole");
+                assert!(released == object.plaintext, "it ended as another object");
+                assert!(failed || !changed, "a changed body was accepted as whole");
             }
             Err(error) => {
                 assert!(matches!(error, Error::Authentication | Error::Truncated));
-                assert!(changed, "the body itself was refused");
+                assert!(changed, "the unchanged body was refused");
             }
         }
     }
-    assert!(object.plaintext.starts_with(&released), "something else was released");
+    assert!(object.plaintext.starts_with(&released), "other bytes were released");
 
-    // Any bytes as chunks of any number.
+    // Arbitrary bytes as chunks with arbitrary numbers.
     let first_chunk = match attack.first_chunk {
         FirstChunk::Small(number) => u64::from(number % 4),
         FirstChunk::Any(number) => number,
@@ -181,14 +182,14 @@ fuzz_target!(|attack: Attack<'_>| {
                 let start = usize::try_from(first_chunk).expect("one of three") * CHUNK_LEN;
                 assert!(
                     object.plaintext[start..].starts_with(&opened),
-                    "something else was opened"
+                    "other bytes were opened"
                 );
             }
         }
         Err(error) => {
             assert!(matches!(error, Error::Authentication | Error::Truncated | Error::TooLong));
             assert!(packed.is_err());
-            assert!(chunks.iter().all(|byte| *byte == 0), "something is left of what failed");
+            assert!(chunks.iter().all(|byte| *byte == 0), "a failed chunk left bytes behind");
         }
     }
 });

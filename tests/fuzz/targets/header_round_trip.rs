@@ -1,4 +1,4 @@
-//! Any header that can be made: it is written in printable ASCII, and read as it was.
+//! Any valid header is written in printable ASCII and reads back equal.
 
 #![no_main]
 
@@ -36,7 +36,7 @@ enum Provider<'a> {
 }
 
 impl Parts<'_> {
-    /// `None` where something in it is refused.
+    /// Returns `None` if any of its parts is invalid.
     fn header(&self) -> Option<ObjectHeader> {
         let context = EncryptionContext::try_from_iter(self.context.iter().copied()).ok()?;
         let keys: Vec<_> = self.keys.iter().map(Key::wrap).collect::<Option<_>>()?;
@@ -49,7 +49,8 @@ impl Parts<'_> {
         assert_eq!(body_header.to_bytes(), self.body_header);
         let header =
             ObjectHeader::new(context, keys.clone(), body_header, self.plaintext_len).ok()?;
-        // As a keyring gives them: none that has a wrap, and no more than there can be keys.
+        // As a keyring gives them: none with a wrapped key, and at most as many as there can be
+        // keys.
         let missing: Vec<_> =
             missing.into_iter().filter(|it| !keys.iter().any(|key| it.is_filled_by(key))).collect();
         let missing = missing.into_iter().take(16).collect();
@@ -89,7 +90,7 @@ fuzz_target!(|parts: Parts<'_>| {
         Err(error) => assert!(size > METADATA_READ_LIMIT, "{error}"),
     }
 
-    // What keys are bound to tells everything apart.
+    // Bindings of keys distinguish all inputs.
     let context = header.context();
     assert_eq!(EncryptionContext::from_json(&context.to_json()).as_ref(), Ok(context));
     let unbound = WrapContext::new(context, None).canonical_bytes();

@@ -1,10 +1,11 @@
-//! Any two texts as ARNs of KMS keys, one a line: the parts make the whole, and only replicas of one key are related.
+//! Any two lines as ARNs of KMS keys: the parts make up the whole, and only replicas of one key are
+//! related.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-// It depends on nothing: there is no need to build the AWS SDK for it.
+// It has no dependencies, so the AWS SDK need not be built for it.
 #[allow(dead_code)]
 #[path = "../../../crates/s3/src/kms/arn.rs"]
 mod arn;
@@ -28,7 +29,7 @@ fuzz_target!(|text: &str| {
                 assert_eq!(replica.in_region(region).as_ref(), Some(arn));
                 assert!(replica.is_related_to(arn));
             }
-            // Or the longer name of the Region makes it too long.
+            // The longer name of the Region may make it too long.
             None => assert!(!arn.is_multi_region() || arn.as_str().len() > 240),
         }
     }

@@ -1,4 +1,5 @@
-//! Any user metadata, one `name: value` a line: what parses is within the limits, and in its only spelling.
+//! Any user-defined metadata, one `name: value` per line: parsed metadata is within the limits and
+//! has one spelling.
 
 #![no_main]
 
@@ -23,7 +24,7 @@ fuzz_target!(|text: &str| {
     let written = header.to_metadata();
     let written: BTreeMap<String, &str> =
         written.iter().map(|(name, value)| ((*name).to_owned(), value.as_str())).collect();
-    assert_eq!(written, stored, "two spellings of one header");
+    assert_eq!(written, stored, "one header has two spellings");
 
     assert!((1..=MAX_ENCRYPTED_DATA_KEYS).contains(&header.keys().len()));
     assert!(header.missing().len() <= MAX_ENCRYPTED_DATA_KEYS);
@@ -38,7 +39,7 @@ fuzz_target!(|text: &str| {
         );
         assert!(!header.missing().iter().any(|missing| missing.is_filled_by(key)));
     }
-    // Whatever it is, it can be rewrapped, but for the last generation.
+    // Any header can be rewrapped, except one of the last generation.
     let rewrapped = header.rewrapped(header.keys().to_vec());
     assert_eq!(rewrapped.is_err(), header.generation() == u32::MAX);
 });

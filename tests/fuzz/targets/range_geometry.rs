@@ -1,4 +1,4 @@
-//! Any range of any object: what is fetched holds it, and not a chunk more.
+//! Any range of any object: the fetched bytes contain it, and no further chunk.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ use sealwax_envelope::geometry::{
     chunk_span, plaintext_len,
 };
 
-// It depends on nothing: there is no need to build the AWS SDK for it.
+// It has no dependencies, so the AWS SDK need not be built for it.
 #[path = "../../../crates/s3/src/operation/get/wanted.rs"]
 mod wanted;
 use wanted::Wanted;
@@ -61,7 +61,8 @@ impl Len {
     }
 }
 
-/// What S3 sends of a body of `len` bytes. `None`: it answers 416. (RFC 9110 §14.1.2.)
+/// Returns the bytes that S3 sends of a body of `len` bytes, or `None` for status 416.
+/// (RFC 9110 §14.1.2.)
 fn served(header: &str, len: u64) -> Option<Range<u64>> {
     let (first, last) =
         header.strip_prefix("bytes=").and_then(|range| range.split_once('-')).expect("one range");
@@ -71,7 +72,7 @@ fn served(header: &str, len: u64) -> Option<Range<u64>> {
     }
     assert!(
         number(first) <= number(last),
-        "S3 passes over such a range and sends the whole object"
+        "S3 ignores such a range and sends the whole object"
     );
     (number(first) < len).then(|| number(first)..number(last).saturating_add(1).min(len))
 }
@@ -115,18 +116,19 @@ fuzz_target!(|question: Question| {
     let part_len = usize::try_from(part_chunks).expect("small") * CHUNK_LEN;
     let first = served(&wanted.first_request(part_len), body);
     let Some(window) = wanted.window(len) else {
-        // A range that begins where the object ends, or beyond: at most an empty last chunk is there.
+        // The range starts at the end of the object or beyond: only an empty last chunk may be
+        // there.
         assert!(first.is_none_or(|first| first.end - first.start <= SEALED_CHUNK));
         return;
     };
     assert!(window.start <= window.end && window.end <= len);
-    let first = first.expect("there is something to serve");
+    let first = first.expect("bytes to serve");
     match wanted {
         Wanted::Whole => assert_eq!(first, 0..(HEADER + part_chunks * SEALED_CHUNK).min(body)),
         Wanted::From { .. } => {
             assert_eq!(first.start, HEADER + window.start / CHUNK * SEALED_CHUNK);
             assert!(first.end - first.start <= part_chunks * SEALED_CHUNK);
-            // All of it, and an empty last chunk maybe; or a whole part.
+            // The whole range with perhaps an empty last chunk, or a whole part.
             let needed = chunk_span(window, len).expect("a range").body;
             let is_all = first.end == needed.end
                 || first.end == body && first.end - needed.end == TAG_LEN as u64;
@@ -136,7 +138,7 @@ fuzz_target!(|question: Question| {
         Wanted::Suffix(_) => {
             let needed = chunk_span(window, len).expect("a range").body;
             assert!(first.start <= needed.start && first.end == body);
-            // The end of it is authenticated: one chunk may be fetched in vain, and a part of another one.
+            // The end is authenticated, so one chunk and a part of another may be fetched in vain.
             assert!(needed.start - first.start < 2 * SEALED_CHUNK);
         }
     }

@@ -1,10 +1,11 @@
-//! Any text as `s3://bucket/key`: what parses is printed as it was, and names a bucket and a key.
+//! Any text as `s3://bucket/key`: a parsed URI prints as the same text, and names a bucket and a
+//! key.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-// It depends on nothing: there is no need to build the AWS SDK for it.
+// It has no dependencies, so the AWS SDK need not be built for it.
 #[allow(dead_code)]
 #[path = "../../../crates/s3/src/uri.rs"]
 mod uri;
@@ -14,7 +15,7 @@ fuzz_target!(|text: &str| {
     assert_eq!(uri.to_string(), text);
     assert_eq!(text, format!("s3://{}/{}", uri.bucket(), uri.key()));
     assert!((1..=1024).contains(&uri.key().len()));
-    // A slash in the bucket is that of an access point's ARN, which has one.
+    // Only an access point's ARN has a slash in the bucket, and it has one.
     let slashes = uri.bucket().matches('/').count();
     assert_eq!(slashes, usize::from(uri.bucket().starts_with("arn:")));
     assert!(!uri.bucket().is_empty() && !uri.bucket().starts_with('/'));

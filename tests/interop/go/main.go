@@ -1,4 +1,4 @@
-// The official S3 Encryption Client for Go, driven by the tests: the protocol is that of ../python/peer.py.
+// The official S3 Encryption Client for Go, driven by the tests with the protocol of ../python/peer.py.
 package main
 
 import (

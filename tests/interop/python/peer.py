@@ -1,6 +1,7 @@
 """The official S3 Encryption Client for Python, driven by the tests.
 
-Reads one JSON object a line from standard input, and answers each with one. Plaintext goes by files.
+Reads one JSON object per line from standard input, and writes one response per line. Plaintext is
+passed in files.
 
     {"op": "put" | "get", "bucket", "key", "file", "context": {...} | null, "suite": "v2" | "v3", "suffix",
      "multipart": part length in bytes | null}
@@ -73,7 +74,7 @@ def main():
         context = {"EncryptionContext": call["context"]} if call["context"] else {}
         try:
             answer = {"put": put, "get": get}[call["op"]](clients[call["suite"]], call, named, context)
-        except Exception as error:  # The test is told, whatever it is.
+        except Exception as error:  # The test gets every failure.
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)
 

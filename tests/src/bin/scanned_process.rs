@@ -1,7 +1,8 @@
-//! A process that uses keys, drops them, and then looks for them in its own memory.
+//! A process that uses keys, drops them, and then searches its own memory for them.
 //!
-//! It tells the keys that it used, masked, so that telling leaves no copy; reads what to look for from standard input,
-//! masked too; and tells how often each occurs. `tests/suites/memory.rs` runs it.
+//! It prints the keys that it used, masked so that printing leaves no copy. Then it reads the bytes
+//! to search for from standard input, masked too, and prints the number of occurrences of each.
+//! `tests/suites/memory.rs` runs it.
 
 use std::{
     env,
@@ -20,16 +21,16 @@ use sealwax_s3::{
 };
 use sealwax_tests::{LocalStack, SeaweedFs, east, local_keyring, plaintext};
 
-/// What every byte of a secret is masked with.
+/// Mask of every byte of a secret.
 const MASK: u8 = 0xa5;
-/// Memory that is read at once, in bytes.
+/// Memory per read, in bytes.
 const WINDOW: usize = 1 << 20;
-/// Length of what is looked for at most, in bytes.
+/// Maximum length of a needle, in bytes.
 const MAX_NEEDLE: usize = 64;
 
 type Secrets = Arc<Mutex<Vec<(&'static str, Vec<u8>)>>>;
 
-/// Takes note of the keys that pass through a keyring.
+/// Records the keys that pass through a keyring.
 #[derive(Debug)]
 struct Noting<K> {
     keyring: K,
@@ -38,7 +39,7 @@ struct Noting<K> {
 }
 
 fn note(secrets: &Secrets, name: &'static str, key: &PlaintextDataKey) {
-    // Byte by byte: no copy of the key is made.
+    // Byte by byte, so that no copy of the key exists.
     let masked = key.expose_secret().iter().map(|byte| byte ^ MASK).collect();
     secrets.lock().unwrap_or_else(PoisonError::into_inner).push((name, masked));
 }
@@ -95,7 +96,8 @@ impl<K: Keyring> Keyring for Noting<K> {
     }
 }
 
-/// Puts, gets and rewraps an object of one part and one of several; tells the headers of their bodies.
+/// Puts, gets and rewraps an object of one part and one of several. Returns the headers of their
+/// bodies.
 async fn work<K: Keyring + 'static>(
     s3: sealwax_s3::aws_sdk_s3::Client,
     keyring: K,
@@ -122,7 +124,8 @@ async fn work<K: Keyring + 'static>(
     headers
 }
 
-/// A cache that lives, and that has dropped keys: those of too many objects, and those of too many contexts.
+/// Returns a live cache that has dropped keys: some for too many objects, some for too many
+/// contexts.
 async fn evict(secrets: &Secrets) -> CachingKeyring {
     let inner =
         Noting { keyring: local_keyring("c"), name: "evicted key", secrets: Arc::clone(secrets) };
@@ -136,7 +139,7 @@ async fn evict(secrets: &Secrets) -> CachingKeyring {
         let unwrapped = keyring.unwrap(materials.encrypted_data_keys(), context).await;
         assert!(matches!(unwrapped, Unwrap::Unwrapped(_)), "it is not read");
     }
-    // Those that it holds now: the last one to write, and to read.
+    // The keys that it still holds: the last one for writes and the last one for reads.
     let mut secrets = secrets.lock().unwrap_or_else(PoisonError::into_inner);
     let last = secrets.last().expect("some").1.clone();
     secrets.retain(|(_, secret)| *secret != last);
@@ -169,7 +172,7 @@ fn main() {
         }
     });
     let cache = runtime.block_on(evict(&secrets));
-    // One key that lives, and a cipher of one: the search must find them.
+    // A live key and a live cipher: the search must find both.
     let kept = PlaintextDataKey::generate().expect("random");
     note(&secrets, "kept key", &kept);
     let sealer = Sealer::new(&kept, &EncryptionContext::new().body_context()).expect("random");
@@ -183,7 +186,7 @@ fn main() {
     }
     println!("end");
 
-    // The threads of the runtime live, and their stacks with them.
+    // The runtime's threads are alive, and so are their stacks.
     for line in io::stdin().lock().lines() {
         let line = line.expect("text");
         let (name, needle) = line.rsplit_once(' ').expect("a name and what to look for");
@@ -192,7 +195,7 @@ fn main() {
     drop((kept, sealer, cache, runtime));
 }
 
-/// How often what is masked in `needle` occurs in this process's writable memory.
+/// Counts the occurrences of the masked `needle` in this process's writable memory.
 fn occurrences(needle: &[u8]) -> usize {
     assert!(
         (8..=MAX_NEEDLE).contains(&needle.len()),
@@ -212,18 +215,18 @@ fn occurrences(needle: &[u8]) -> usize {
         let (mut at, end) = (number(start), number(end));
         while at < end {
             let len = usize::try_from(end - at).unwrap_or(usize::MAX).min(window.len());
-            // Some pages cannot be read, such as those of the kernel.
+            // Some pages can't be read, such as the kernel's.
             let Ok(read) = memory.read_at(&mut window[..len], at) else { break };
             count += masked_occurrences(&window[..read], needle);
             at += WINDOW as u64;
         }
-        // What was read must not be found where it was read into.
+        // The search must not find the bytes in its own buffer.
         window.fill(0);
     }
     count
 }
 
-/// Counts what begins in the first [`WINDOW`] bytes.
+/// Counts the occurrences that begin in the first [`WINDOW`] bytes.
 fn masked_occurrences(bytes: &[u8], needle: &[u8]) -> usize {
     let first = needle[0] ^ MASK;
     let begins =

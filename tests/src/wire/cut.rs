@@ -1,4 +1,4 @@
-//! A body that does not come to its end.
+//! A body that is cut short.
 
 use std::{
     pin::Pin,
@@ -8,18 +8,18 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
-/// How a body ends that is cut off.
+/// Ending of a cut body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// As if that were all.
+    /// A clean end, as if that were all.
     Clean,
-    /// With an error of the connection.
+    /// A connection error.
     Broken,
-    /// Not at all: nothing more comes.
-    Stalled,
+    /// The error of a client that waited too long for the next byte.
+    TimedOut,
 }
 
-/// What is left of a body.
+/// The remaining bytes of a cut body.
 #[derive(Debug)]
 pub(super) struct CutBody {
     rest: Bytes,
@@ -47,7 +47,7 @@ impl Body for CutBody {
         match self.ending {
             Ending::Clean => Poll::Ready(None),
             Ending::Broken => Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into()))),
-            Ending::Stalled => Poll::Pending,
+            Ending::TimedOut => Poll::Ready(Some(Err(std::io::ErrorKind::TimedOut.into()))),
         }
     }
 }

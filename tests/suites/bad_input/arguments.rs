@@ -1,4 +1,4 @@
-//! Arguments that cannot be used are refused before any call.
+//! Unusable arguments are refused before any call.
 
 use std::path::Path;
 
@@ -16,9 +16,9 @@ fn context(value_len: usize) -> EncryptionContext {
     EncryptionContext::try_from_iter([("tenant", "t".repeat(value_len))]).expect("a context")
 }
 
-/// FORMAT.md W3: no data key is asked for before.
+/// FORMAT.md W3: the check precedes the request for a data key.
 #[tokio::test]
-async fn nothing_is_sent_for_arguments_that_cannot_be_stored() {
+async fn unstorable_arguments_are_refused_before_any_call() {
     let stack = LocalStack::new(east());
     let (client, uri) = (stack.client([&stack.home.key]), stack.object("arguments"));
     let metadata = |name: &str, value: &str| -> Edit {
@@ -26,14 +26,18 @@ async fn nothing_is_sent_for_arguments_that_cannot_be_stored() {
         Box::new(move |put| put.metadata(&name, &value))
     };
     let cases: Vec<(&str, Edit, ErrorKind)> = vec![
-        ("own metadata of 2 KB", metadata("n", &"v".repeat(2048)), MetadataTooLarge),
+        ("user-defined metadata of 2 KB", metadata("n", &"v".repeat(2048)), MetadataTooLarge),
         (
-            "own metadata that leaves no room for ours",
+            "user-defined metadata that leaves no room for ours",
             metadata("n", &"v".repeat(1700)),
             MetadataTooLarge,
         ),
-        ("own metadata of long names", metadata(&"n".repeat(2000), "v"), MetadataTooLarge),
-        ("own metadata of wide characters", metadata("n", &"é".repeat(900)), MetadataTooLarge),
+        ("user-defined metadata of long names", metadata(&"n".repeat(2000), "v"), MetadataTooLarge),
+        (
+            "user-defined metadata of wide characters",
+            metadata("n", &"é".repeat(900)),
+            MetadataTooLarge,
+        ),
         ("a long context", Box::new(|put| put.encryption_context(context(2000))), MetadataTooLarge),
         ("a reserved name", metadata("sealwax-keys", "v"), InvalidInput),
         ("a reserved name in capitals", metadata("SealWax-Keys", "v"), InvalidInput),
@@ -56,7 +60,7 @@ async fn nothing_is_sent_for_arguments_that_cannot_be_stored() {
     assert_eq!((error.kind(), stack.wire.calls().len()), (InvalidInput, 0));
 }
 
-/// What HTTP cannot carry: it will never succeed, however often it is tried again.
+/// HTTP cannot carry these values, so no retry succeeds.
 #[tokio::test]
 async fn header_values_that_http_cannot_carry_are_invalid() {
     let stack = LocalStack::new(east());
@@ -84,9 +88,9 @@ async fn header_values_that_http_cannot_carry_are_invalid() {
     assert_eq!(others, [""; 0]);
 }
 
-/// FORMAT.md W3: no data key is asked for before.
+/// FORMAT.md W3: the check precedes the request for a data key.
 #[tokio::test]
-async fn too_many_keys_are_refused_before_any_of_them_is_asked() {
+async fn too_many_keys_are_refused_before_any_kms_call() {
     let stack = LocalStack::new(east());
     let uri = stack.object("many");
     let many: Vec<KmsKeyArn> = (0..17)
@@ -107,10 +111,10 @@ async fn too_many_keys_are_refused_before_any_of_them_is_asked() {
 }
 
 #[tokio::test]
-async fn the_limit_of_the_metadata_holds_to_the_byte() {
+async fn the_metadata_limit_is_exact_to_the_byte() {
     let store = SeaweedFs::new().await;
     let client = store.client(local_keyring("a"));
-    // The key's length counts: the place is stored. The lengths of all names are the same here.
+    // The place is stored, so the key's length counts. All names here have the same length.
     let needed = |uri: &sealwax_s3::S3Uri| {
         let client = client.clone();
         let uri = uri.clone();
@@ -132,7 +136,7 @@ async fn the_limit_of_the_metadata_holds_to_the_byte() {
 }
 
 #[tokio::test]
-async fn a_rewrap_that_cannot_be_stored_makes_no_kms_call_and_no_copy() {
+async fn an_unstorable_rewrap_makes_no_kms_call_and_no_copy() {
     let stack = LocalStack::new(east());
     let (client, uri) = (stack.client([&stack.home.key]), stack.object("rewrap"));
     let put = client.put().uri(&uri).body("x").metadata("own", "v".repeat(1000));
@@ -173,7 +177,7 @@ async fn a_rewrap_that_cannot_be_stored_makes_no_kms_call_and_no_copy() {
     assert_eq!(client.head().uri(&uri).send().await.expect("head").e_tag, put.e_tag);
 }
 
-/// Files whose length the system does not tell must not be taken for empty ones.
+/// A file without a known length must not count as empty.
 #[tokio::test]
 async fn a_file_without_a_length_is_stored_whole_or_not_at_all() {
     let path = Path::new("/proc/version");

@@ -1,6 +1,6 @@
-//! Futures that are dropped in the middle of an upload: after `settle` nothing is left of it.
+//! Futures dropped in the middle of an upload leave nothing behind after `settle`.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 
 use futures_util::{
     future::BoxFuture,
@@ -8,18 +8,16 @@ use futures_util::{
 };
 use sealwax_s3::{ErrorKind::NotFound, PlaintextSource, S3Uri, SealedClient};
 use sealwax_tests::{
-    Call, LocalStack, Reaction, Wire, assert_kind, east, local_keyring, plaintext,
+    Call, LocalStack, PART, Reaction, Wire, assert_kind, east, in_time, local_keyring, plaintext,
     unfinished_uploads,
 };
-use tokio::{sync::Notify, time::timeout};
-
-const PART: usize = 5 << 20;
+use tokio::{sync::Notify, task::yield_now};
 
 fn client(stack: &LocalStack) -> SealedClient {
     SealedClient::builder(stack.s3(), local_keyring("a")).part_len(PART).memory_budget(PART).build()
 }
 
-/// A jam on the wire: it says when it is reached, and lasts until it is released.
+/// A jam on the wire: it notifies when a request reaches it, and lasts until it is released.
 #[derive(Debug, Clone, Default)]
 struct Jam {
     reached: Arc<Notify>,
@@ -36,7 +34,7 @@ impl Jam {
     }
 }
 
-/// A wire that is jammed where `reaction` says so.
+/// Returns LocalStack over a wire that is jammed where `reaction` says so.
 fn jammed(reaction: impl Fn(&Call, &Jam) -> Reaction + Send + Sync + 'static) -> (LocalStack, Jam) {
     let jam = Jam::default();
     let on_the_wire = jam.clone();
@@ -44,21 +42,21 @@ fn jammed(reaction: impl Fn(&Call, &Jam) -> Reaction + Send + Sync + 'static) ->
 }
 
 async fn assert_nothing_left(client: &SealedClient, uri: &S3Uri) {
-    timeout(Duration::from_secs(20), client.settle()).await.expect("settled");
+    in_time("settle", client.settle()).await;
     let stack = LocalStack::new(east());
     assert_eq!(unfinished_uploads(&stack.s3(), uri).await, 0, "an upload was left behind");
     assert_kind(client.head().uri(uri).send().await, NotFound, uri, "dropped");
 }
 
-/// Puts, drops the future when the wire is jammed, and looks for remains.
+/// Puts, drops the future when the wire is jammed, and asserts that nothing is left.
 async fn assert_drop_is_clean((stack, jam): (LocalStack, Jam)) {
     let (client, uri) = (client(&stack), stack.object("dropped"));
     {
         let put = pin!(client.put().uri(&uri).body(plaintext(2 * PART + 10)).send());
         tokio::select! {
-            put = put => panic!("it was to be dropped: {put:?}"),
+            put = put => panic!("it ended before the drop: {put:?}"),
             () = jam.reached.notified() => {
-                assert_eq!(unfinished_uploads(&LocalStack::new(east()).s3(), &uri).await, 1, "there is something to leave behind");
+                assert_eq!(unfinished_uploads(&LocalStack::new(east()).s3(), &uri).await, 1, "no upload was started");
             }
         }
     }
@@ -67,7 +65,7 @@ async fn assert_drop_is_clean((stack, jam): (LocalStack, Jam)) {
 }
 
 #[tokio::test]
-async fn while_the_upload_is_being_created() {
+async fn a_drop_during_create_leaves_nothing() {
     assert_drop_is_clean(jammed(|call, jam| match call.operation.as_str() {
         "CreateMultipartUpload" => Reaction::HoldAnswer(jam.wait()),
         _ => Reaction::Pass,
@@ -75,9 +73,9 @@ async fn while_the_upload_is_being_created() {
     .await;
 }
 
-/// The answer has arrived, but the future was not polled since.
+/// The response has arrived, but the future was not polled since.
 #[tokio::test]
-async fn when_the_upload_was_just_created() {
+async fn a_drop_just_after_create_leaves_nothing() {
     let (stack, jam) = jammed(|call, jam| match call.operation.as_str() {
         "CreateMultipartUpload" => Reaction::HoldAnswer(jam.wait()),
         _ => Reaction::Pass,
@@ -85,17 +83,27 @@ async fn when_the_upload_was_just_created() {
     let (client, uri) = (client(&stack), stack.object("dropped"));
     let mut put = Box::pin(client.put().uri(&uri).body(plaintext(2 * PART + 10)).send());
     tokio::select! {
-        put = &mut put => panic!("it was to be dropped: {put:?}"),
+        put = &mut put => panic!("it ended before the drop: {put:?}"),
         () = jam.reached.notified() => {}
     }
     jam.released.notify_one();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    in_time("the response arrives", async {
+        while !stack.wire.calls().iter().any(Call::is_answered) {
+            yield_now().await;
+        }
+    })
+    .await;
+    // The response is in memory and this runtime has one thread, so the task that waits for it ends
+    // within a few turns.
+    for _ in 0..1000 {
+        yield_now().await;
+    }
     drop(put);
     assert_nothing_left(&client, &uri).await;
 }
 
 #[tokio::test]
-async fn while_a_part_is_being_sent() {
+async fn a_drop_during_a_part_leaves_nothing() {
     assert_drop_is_clean(jammed(|call, jam| match call.part {
         Some(2) => Reaction::Await(jam.wait()),
         _ => Reaction::Pass,
@@ -104,7 +112,7 @@ async fn while_a_part_is_being_sent() {
 }
 
 #[tokio::test]
-async fn while_the_upload_is_being_completed() {
+async fn a_drop_during_complete_leaves_nothing() {
     assert_drop_is_clean(jammed(|call, jam| match call.operation.as_str() {
         "CompleteMultipartUpload" => Reaction::Await(jam.wait()),
         _ => Reaction::Pass,
@@ -113,7 +121,7 @@ async fn while_the_upload_is_being_completed() {
 }
 
 #[tokio::test]
-async fn while_a_failed_upload_is_being_aborted() {
+async fn a_drop_during_abort_leaves_nothing() {
     assert_drop_is_clean(jammed(|call, jam| {
         match (call.operation.as_str(), call.part, call.nth) {
             (_, Some(2), _) => {
@@ -127,7 +135,7 @@ async fn while_a_failed_upload_is_being_aborted() {
 }
 
 #[tokio::test]
-async fn while_the_source_has_nothing_to_give() {
+async fn a_drop_while_the_source_is_idle_leaves_nothing() {
     let stack = LocalStack::new(east());
     let (client, uri, jam) = (client(&stack), stack.object("dropped"), Jam::default());
     let waiting = stream::once(jam.wait()).map(|()| unreachable!());
@@ -139,9 +147,9 @@ async fn while_the_source_has_nothing_to_give() {
     assert_nothing_left(&client, &uri).await;
 }
 
-/// Where the future outlives the runtime's context, as in a program that leaves `block_on` by a timeout.
+/// The future outlives the runtime's context, as in a program that leaves `block_on` by a timeout.
 #[test]
-fn outside_of_the_runtime() {
+fn a_drop_outside_the_runtime_leaves_nothing() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let (stack, jam) = jammed(|call, jam| match call.part {
         Some(2) => Reaction::Await(jam.wait()),
@@ -151,7 +159,7 @@ fn outside_of_the_runtime() {
     let mut put = Box::pin(client.put().uri(&uri).body(plaintext(2 * PART + 10)).send());
     runtime.block_on(async {
         tokio::select! {
-            put = &mut put => panic!("it was to be dropped: {put:?}"),
+            put = &mut put => panic!("it ended before the drop: {put:?}"),
             () = jam.reached.notified() => {}
         }
     });

@@ -1,5 +1,5 @@
-//! Whatever is wrong with an object, a key, an argument, a service or a file: its own clear error, no unverified byte,
-//! no half-written file, no unfinished upload, and no KMS call that need not be.
+//! Bad objects, keys, arguments, services and files: each has its own error, and leaves no
+//! unverified byte, no partial file, no incomplete upload and no needless KMS call.
 
 mod arguments;
 mod every_byte;

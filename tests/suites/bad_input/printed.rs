@@ -1,8 +1,9 @@
-//! What decides how it is printed is printed while it holds keys and plaintext, and shows neither.
+//! Printed values hold no key and no plaintext.
 //!
-//! That is each public type whose `Debug` or `Display` is written by hand, or that has bytes or something unknown in it. All
-//! others derive `Debug`, and so show what their members show. Which types there are is read from the sources: a new one fails
-//! this test until it is printed here.
+//! This suite prints each public type with a hand-written `Debug` or `Display`, and each type with
+//! bytes or a value of unknown type in it. All other types derive `Debug`, and so print what their
+//! members print. The list of types comes from the sources: a new type fails this test until it is
+//! printed here.
 
 use std::{
     any::type_name_of_val,
@@ -18,13 +19,13 @@ use sealwax_jobs::{
     drill::BlockedRegions,
     listing::ManifestLocation,
     migrate::Migrate,
-    rewrap::{Apply, Planning, Work},
+    rewrap::{Apply, JobInput, Plan},
 };
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{
-    Attributes, BodyChecksum, DiscoveryFilter, InvalidArn, InvalidUri, KeyChanges, KmsKeyArn,
-    KmsKeyring, ListedObject, PlacePolicy, PlaintextSource, S3Uri, SealedClient, UnfinishedUpload,
-    WrapPolicy,
+    Attributes, BodyChecksum, DiscoveryFilter, ErrorKind, InvalidArn, InvalidUri, KeyChanges,
+    KmsKeyArn, KmsKeyring, ListedObject, PlacePolicy, PlaintextSource, S3Uri, SealedClient,
+    UnfinishedUpload, WrapPolicy,
     envelope::s3ec::{self, Keyring as _},
     envelope::{
         BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext, Error,
@@ -44,7 +45,7 @@ const CRATES: [(&str, &str); 3] = [
     ("sealwax_object_store", "object-store"),
 ];
 
-/// What was printed, and of which types.
+/// Printed text, and the types that it came from.
 #[derive(Default)]
 struct Printed {
     text: String,
@@ -65,7 +66,7 @@ impl Printed {
     }
 }
 
-/// The crate and the type.
+/// Returns the names of the crate and the type.
 fn name(path: &str) -> String {
     let path = path.split('<').next().expect("a path");
     let (krate, _) = path.split_once("::").expect("a crate");
@@ -73,15 +74,15 @@ fn name(path: &str) -> String {
 }
 
 #[test]
-fn names_are_those_of_the_crate_and_the_type() {
+fn type_names_are_reduced_to_crate_and_type() {
     assert_eq!(name("a::b::C"), "a C");
     assert_eq!(name("a::b::C<d::E>"), "a C");
 }
 
-/// What a derived `Debug` would show, or whoever is behind it: bytes, and values of any type.
+/// Members that a derived `Debug` would print: bytes, and values of any type.
 const RAW: [&str; 5] = ["[u8", "<u8>", "Bytes", "dyn ", "Zeroizing"];
-/// Private types with a derived `Debug` over such: an error's cause; buffers, keyrings and digests, which are members only of
-/// what is printed here.
+/// Private types with a derived `Debug` over such members: an error's cause; and buffers, keyrings
+/// and digests, which occur only inside types that are printed here.
 const PRIVATE: [&str; 5] = [
     "sealwax_s3 Done",
     "sealwax_s3 Edit",
@@ -90,9 +91,9 @@ const PRIVATE: [&str; 5] = [
     "sealwax_s3 Wrap",
 ];
 
-/// The public types that must be printed by `Debug`, and those by `Display`, as the sources have them. (The lint
-/// `unreachable_pub` holds `pub` to what can be named from outside, `missing_debug_implementations` to what says why it has
-/// none.)
+/// Returns the public types in the sources that must be printed by `Debug`, and those by `Display`.
+/// (The lint `unreachable_pub` limits `pub` to names reachable from outside. The lint
+/// `missing_debug_implementations` demands a reason for a type without `Debug`.)
 fn printable() -> [BTreeSet<String>; 2] {
     let (mut debug, mut display) = (BTreeSet::new(), BTreeSet::new());
     let (mut silent, mut private) = (BTreeSet::new(), BTreeSet::new());
@@ -119,7 +120,7 @@ fn printable() -> [BTreeSet<String>; 2] {
                     continue;
                 };
                 let name = format!("{krate} {ident}");
-                // Its attributes, back to whatever is before it, and its members.
+                // Its attributes, back to the previous item, and its members.
                 let begins =
                     |line: &&&str| !line.is_empty() && !line.ends_with('}') && !line.ends_with(';');
                 let attributes: String =
@@ -152,19 +153,19 @@ fn printable() -> [BTreeSet<String>; 2] {
     let expected = ["EncryptionMaterials", "PlaintextDataKey", "Unwrap"]
         .map(|name| format!("sealwax_envelope {name}"));
     assert_eq!(silent, expected, "the types that hold a data key and cannot be printed");
-    // Written by hand, to say less.
+    // Written by hand, to print less.
     for name in ["sealwax_s3 IntermediateKeys", "sealwax_object_store SealedUpload"] {
         assert!(private.remove(name), "{name}");
     }
     assert_eq!(
         private.iter().map(String::as_str).collect::<Vec<_>>(),
         PRIVATE,
-        "private types, looked at one by one"
+        "private types, reviewed one by one"
     );
     [debug, display]
 }
 
-/// The members of the type that is defined in the first of `lines`, without comments.
+/// Returns the members of the type defined in the first of `lines`, without comments.
 fn members(lines: &[&str]) -> String {
     let mut members = String::new();
     let mut depth = 0_i32;
@@ -196,7 +197,7 @@ fn data_key() -> PlaintextDataKey {
     PlaintextDataKey::from_slice_wiping(&mut DATA_KEY.clone()).expect("a key")
 }
 
-/// What seals and opens a body under [`DATA_KEY`]; returns the header of the body.
+/// Prints the types that seal and open a body under [`DATA_KEY`]. Returns the header of the body.
 fn print_bodies(printed: &mut Printed) -> BodyHeader {
     let data_key = data_key();
     let context = EncryptionContext::new().body_context();
@@ -280,7 +281,7 @@ fn print_names(printed: &mut Printed) {
     printed.debug(&Attributes::default());
 }
 
-/// The formats of the S3 Encryption Client.
+/// Prints the formats of the S3 Encryption Client.
 async fn print_s3ec(printed: &mut Printed) {
     let context = EncryptionContext::new();
     let keyring = || s3ec::RawAesKeyring::new(&mut KEY.clone()).expect("a key");
@@ -328,13 +329,13 @@ async fn print_s3ec(printed: &mut Printed) {
     assert_eq!(unverified.release(&verified), PLAINTEXT.as_bytes());
 }
 
-/// Rewraps of many objects, and drills.
+/// Prints rewraps of many objects, and drills.
 fn print_jobs(printed: &mut Printed, client: &SealedClient) {
     let rewrapper = client.rewrapper(KeyChanges::new().add_keys(keyring())).expect("edits");
     printed.debug(&rewrapper);
-    printed.debug(&Planning::new(rewrapper.clone()));
+    printed.debug(&Plan::new(rewrapper.clone()));
     printed.debug(&Apply::new(rewrapper.clone()));
-    printed.debug(&Work::listing(futures_util::stream::empty(), "none"));
+    printed.debug(&JobInput::listing(futures_util::stream::empty(), "none"));
     printed.debug(&Migrate::new(client.clone()).keyring(keyring()));
     printed.debug(&BlockedRegions::new(["us-east-1"]));
     printed.both(&ListedObject::new("bucket", "key"));
@@ -375,10 +376,11 @@ async fn print_operations(printed: &mut Printed) {
     printed.debug(&rewrap.rewrapped);
     Stored::fetch(client.s3(), &uri).await.with_body(vec![0; 105]).store(client.s3(), &uri).await;
     let error = read(&client, &uri).await.expect_err("tampered");
+    assert_eq!(error.kind(), ErrorKind::Authentication);
     printed.both(&error);
     printed.debug(&error.kind());
 
-    // An upload that is interrupted, as its state file tells.
+    // An interrupted upload, as read from its state file.
     let directory = tempfile::tempdir().expect("a directory");
     let (file, state) = (directory.path().join("file"), directory.path().join("state"));
     fs::write(&file, PLAINTEXT.repeat(400_000)).expect("a file");
@@ -386,18 +388,16 @@ async fn print_operations(printed: &mut Printed) {
         Wire::new(|call| if call.part == Some(2) { Reaction::Refuse } else { Reaction::Pass });
     let cut = SeaweedFs::over(wire).await.client_builder(keyring()).part_len(5 << 20).build();
     let put = cut.put().uri(&uri).body(PlaintextSource::file(&file)).state_file(&state);
-    put.send().await.expect_err("the wire is cut");
+    let error = put.send().await.expect_err("the wire is cut");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
     printed.debug(
-        &UnfinishedUpload::from_state_file(&state)
-            .await
-            .expect("a state file")
-            .expect("it is there"),
+        &UnfinishedUpload::from_state_file(&state).await.expect("a state file").expect("an upload"),
     );
     printed.text.push_str(&fs::read_to_string(&state).expect("a state file"));
 }
 
 #[tokio::test]
-async fn every_public_type_that_can_be_printed_shows_no_secret() {
+async fn no_public_type_prints_a_secret() {
     let mut printed = Printed::default();
     let header = print_bodies(&mut printed).to_bytes();
     print_keyrings(&mut printed, &data_key()).await;
@@ -407,13 +407,13 @@ async fn every_public_type_that_can_be_printed_shows_no_secret() {
 
     let [debug, display] = printable();
     let not_yet: Vec<_> = debug.difference(&printed.debug).collect();
-    assert!(not_yet.is_empty(), "types that nothing here prints by `Debug`: {not_yet:#?}");
+    assert!(not_yet.is_empty(), "types that no test here prints by `Debug`: {not_yet:#?}");
     let not_yet: Vec<_> = display.difference(&printed.display).collect();
-    assert!(not_yet.is_empty(), "types that nothing here prints by `Display`: {not_yet:#?}");
+    assert!(not_yet.is_empty(), "types that no test here prints by `Display`: {not_yet:#?}");
     assert!(debug.len() > 30 && display.len() > 10, "the sources are not understood");
     let derived =
         BodyKey::derive(DATA_KEY, &header[..24], &EncryptionContext::new().body_context());
-    assert!(derived.commitment == header[24..], "it is derived otherwise");
+    assert!(derived.commitment == header[24..], "the test derives another body key");
     for secret in [&KEY[..], DATA_KEY, PLAINTEXT.as_bytes(), &derived.key, &derived.base_nonce] {
         assert_absent(&printed.text, secret);
     }

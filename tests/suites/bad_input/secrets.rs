@@ -1,7 +1,7 @@
-//! Nothing that is printed holds a key or plaintext.
+//! Printed settings and errors hold no key and no plaintext.
 
 use sealwax_s3::{
-    SealedClient,
+    ErrorKind, SealedClient,
     envelope::{EncryptionContext, LocalKeyring, MultiKeyring},
 };
 use sealwax_tests::{LocalStack, Reaction, SeaweedFs, Stored, Wire, east, plaintext, read};
@@ -13,14 +13,14 @@ pub(crate) fn keyring() -> LocalKeyring {
     LocalKeyring::new("marked", &mut KEY.clone()).expect("a key")
 }
 
-/// `bytes` must not be in `text`: neither as such, nor as a list of numbers, nor in hexadecimal.
+/// Asserts that `bytes` is not in `text`: not verbatim, as a list of numbers, or in hexadecimal.
 #[track_caller]
 pub(crate) fn assert_absent(text: &str, bytes: &[u8]) {
     let piece = &bytes[..8];
     let decimal = piece.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
     let hex: String = piece.iter().map(|byte| format!("{byte:02x}")).collect();
     let raw = String::from_utf8_lossy(piece).into_owned();
-    // Line breaks and indentation of `{:#?}` do not hide a list.
+    // Line breaks and indentation of `{:#?}` must not hide a list.
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for spelling in [raw, decimal, hex] {
         assert!(!text.to_lowercase().contains(&spelling.to_lowercase()), "{spelling} is in {text}");
@@ -49,13 +49,14 @@ async fn debug_output_holds_no_key_and_no_plaintext() {
     texts.push(format!("{:#?}", client.head().uri(&uri).send().await.expect("head")));
 
     let sealed = Stored::fetch(client.s3(), &uri).await;
-    for tampered in [
-        sealed.with("sealwax-context", r#"{"a":"b"}"#),
-        sealed.with_body(vec![0; 105]),
-        sealed.with_body(""),
+    for (tampered, kind) in [
+        (sealed.with("sealwax-context", r#"{"a":"b"}"#), ErrorKind::Authentication),
+        (sealed.with_body(vec![0; 105]), ErrorKind::Authentication),
+        (sealed.with_body(""), ErrorKind::Truncated),
     ] {
         tampered.store(client.s3(), &uri).await;
         let error = read(&client, &uri).await.expect_err("tampered");
+        assert_eq!(error.kind(), kind);
         texts.push(format!("{error} {error:?} {error:#?}"));
     }
     for text in texts {
@@ -64,13 +65,13 @@ async fn debug_output_holds_no_key_and_no_plaintext() {
     }
 }
 
-/// What KMS answers holds the data key: however broken the answer is, its text appears nowhere.
+/// KMS responses contain the data key. An error must not quote a response, however broken it is.
 #[tokio::test]
-async fn a_broken_answer_of_kms_is_not_quoted() {
+async fn a_broken_kms_response_is_not_quoted() {
     let good = LocalStack::new(east());
     let uri = good.object("quoted");
     good.client([&good.home.key]).put().uri(&uri).body("x").send().await.expect("put");
-    // Base64 of "MARKER-OF-A-WRAPPING-KEY-32-BYTE", and a good part of it.
+    // Base64 of "MARKER-OF-A-WRAPPING-KEY-32-BYTE", and most of it.
     let plaintext = "TUFSS0VSLU9GLUEtV1JBUFBJTkctS0VZLTMyLUJZVEU=";
     for body in [
         format!(r#"{{"Plaintext":"{plaintext}"}}"#),
@@ -87,7 +88,8 @@ async fn a_broken_answer_of_kms_is_not_quoted() {
                 "Decrypt" => read(&client, &uri).await.map(drop),
                 _ => client.put().uri(&uri).body("x").send().await.map(drop),
             };
-            let error = error.expect_err("a broken answer");
+            let error = error.expect_err("a broken response");
+            assert_eq!(error.kind(), ErrorKind::Service, "{operation} {status} {body}");
             let mut text = format!("{error} {error:?}");
             let mut cause = std::error::Error::source(&error);
             while let Some(error) = cause {
@@ -100,14 +102,16 @@ async fn a_broken_answer_of_kms_is_not_quoted() {
     }
 }
 
-/// The caller's own credentials, and the plaintext, where the SDK itself fails to build a request.
+/// An error of the SDK's request building shows neither credentials nor plaintext.
 #[tokio::test]
 async fn a_request_that_cannot_be_built_is_not_quoted() {
     let store = SeaweedFs::over(Wire::new(|_| Reaction::Refuse)).await;
     let (client, uri) =
         (SealedClient::builder(store.s3(), keyring()).build(), store.object("refused"));
     let context = EncryptionContext::try_from_iter([("a", "b")]).expect("a context");
-    for (name, value) in [("n", "a\nb"), ("n", "good")] {
+    for (name, value, kind) in
+        [("n", "a\nb", ErrorKind::InvalidInput), ("n", "good", ErrorKind::Unavailable)]
+    {
         let put = client
             .put()
             .uri(&uri)
@@ -115,6 +119,7 @@ async fn a_request_that_cannot_be_built_is_not_quoted() {
             .encryption_context(context.clone())
             .metadata(name, value);
         let error = put.send().await.expect_err("refused");
+        assert_eq!(error.kind(), kind, "{value:?}");
         let text = format!("{error:?}");
         assert_absent(&text, KEY);
         assert_absent(&text, PLAINTEXT.as_bytes());

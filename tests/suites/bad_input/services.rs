@@ -1,4 +1,4 @@
-//! S3 that denies, lacks, breaks off or does not answer.
+//! S3 denies, is missing something, breaks off, or does not respond.
 
 use std::net::TcpListener;
 
@@ -14,7 +14,8 @@ use sealwax_tests::{
 
 type Edit = fn(&mut Vec<u8>);
 
-/// Each operation must fail with this kind of error; with `of_head` what begins with a HEAD, which has no error code.
+/// Asserts that each operation fails with this kind of error. Operations that start with a HEAD,
+/// whose response has no error code, fail with `of_head`.
 async fn assert_all_fail(
     client: &SealedClient,
     uri: &S3Uri,
@@ -71,7 +72,7 @@ async fn missing_objects_and_buckets_are_not_found() {
 }
 
 #[tokio::test]
-async fn a_dead_endpoint_is_unavailable() {
+async fn a_dead_endpoint_is_reported_as_unavailable() {
     let closed = TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a port");
@@ -89,12 +90,13 @@ async fn missing_credentials_are_named_as_the_cause() {
     let uri: S3Uri = "s3://b/k".parse().expect("a name");
     let error = client.get().uri(&uri).send().await.expect_err("no credentials");
     let text = format!("{error}: {:?}", std::error::Error::source(&error).map(ToString::to_string));
-    assert!(text.contains("credentials"), "the cause is not named: {text}");
-    assert!(!error.kind().is_retryable(), "trying again finds none either: {error:?}");
+    assert!(text.contains("credentials"), "the error does not name the cause: {text}");
+    assert_eq!(error.kind(), Credentials);
+    assert!(!error.kind().is_retryable(), "a retry finds none either: {error:?}");
 }
 
 #[tokio::test]
-async fn refusals_of_s3_have_their_kinds() {
+async fn each_refusal_of_s3_has_its_kind() {
     let store = SeaweedFs::new().await;
     let uri = store.object("refused");
     store.client(local_keyring("a")).put().uri(&uri).body("x").send().await.expect("put");
@@ -114,21 +116,21 @@ async fn refusals_of_s3_have_their_kinds() {
 }
 
 #[tokio::test]
-async fn a_body_that_arrives_changed_is_not_released() {
+async fn a_body_changed_in_transit_is_not_released() {
     let (first, last): (Edit, Edit) =
         (|body| body[60] ^= 1, |body| *body.last_mut().expect("a byte") ^= 1);
     for (case, edit) in [("at the start", first), ("at the end", last)] {
         let (damaged, uri, data) = damaged_on_the_way(move |_| Reaction::Edit(edit)).await;
-        // Whichever notices first: our tags or S3's checksum.
+        // Either our tags or S3's checksum detect it first.
         assert_unreadable(&damaged, &uri, &[Authentication, Unavailable], &data, case).await;
     }
 }
 
-/// It is resumed. Where it breaks off again and again, that is an error, and no end.
+/// A body that breaks off is resumed. If it never arrives whole, the read fails.
 ///
-/// FORMAT.md R11: what ends before its announced length is truncated.
+/// FORMAT.md R11: a body that ends before its announced length is truncated.
 #[tokio::test]
-async fn a_body_that_breaks_off_is_not_taken_for_the_whole() {
+async fn a_body_that_breaks_off_is_not_taken_as_whole() {
     let (middle, chunk): (Edit, Edit) =
         (|body| body.truncate(50_000), |body| body.truncate(56 + 2 * 16_400));
     for (case, edit) in [("in the middle", middle), ("after a chunk", chunk)] {
@@ -146,7 +148,8 @@ async fn a_body_that_breaks_off_is_not_taken_for_the_whole() {
     }
 }
 
-/// A client to whom the n-th answer to `GetObject` arrives as `reaction` says; an object to read; and its plaintext.
+/// Returns a client that gets the nth `GetObject` response as `reaction` says, an object to read,
+/// and its plaintext.
 async fn damaged_on_the_way(
     reaction: impl Fn(usize) -> Reaction + Send + Sync + 'static,
 ) -> (SealedClient, S3Uri, Bytes) {

@@ -1,27 +1,20 @@
-//! Files that cannot be written, or must not be.
+//! Target files that cannot or must not be written.
 
-use std::{fs, os::unix::net::UnixListener, time::Duration};
+use std::{fs, os::unix::net::UnixListener};
 
 use sealwax_s3::ErrorKind::Io;
-use sealwax_tests::{SeaweedFs, assert_kind, local_keyring, plaintext};
+use sealwax_tests::{
+    PART, Reaction, SeaweedFs, Wire, assert_kind, file_names, local_keyring, plaintext, wait_until,
+};
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
-
-fn names(directory: &TempDir) -> Vec<String> {
-    let entries = fs::read_dir(directory).expect("the directory");
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into())
-        .collect();
-    names.sort_unstable();
-    names
-}
 
 #[tokio::test]
-async fn what_is_no_file_is_not_replaced_by_one() {
+async fn a_target_that_is_not_a_file_is_not_replaced() {
     let (store, directory) = (SeaweedFs::new().await, TempDir::new().expect("a directory"));
     let (client, uri) = (store.client(local_keyring("a")), store.object("target"));
     client.put().uri(&uri).body("x").send().await.expect("put");
-    // As root, `get s3://b/k /dev/null` must not rename a file over the device. A socket stands for it here.
+    // As root, `get s3://b/k /dev/null` must not rename a file over the device. Here, a socket
+    // stands in for it.
     let socket = directory.path().join("socket");
     let _listener = UnixListener::bind(&socket).expect("a socket");
     let folder = directory.path().join("folder");
@@ -41,32 +34,30 @@ async fn what_is_no_file_is_not_replaced_by_one() {
             path.display()
         );
     }
-    assert_eq!(names(&directory), ["folder", "socket"]);
+    assert_eq!(file_names(directory.path()), ["folder", "socket"]);
 }
 
 #[tokio::test]
 async fn a_dropped_read_leaves_no_temporary_file() {
-    let (store, directory) = (SeaweedFs::new().await, TempDir::new().expect("a directory"));
-    let (client, uri) = (store.client(local_keyring("a")), store.object("target"));
-    client.put().uri(&uri).body(plaintext(24 << 20)).send().await.expect("put");
+    // The first part arrives and is written. No other part does, so the read can't end.
+    let wire = Wire::new(|call| match call.operation.as_str() {
+        "GetObject" if call.nth > 0 => Reaction::Hang,
+        _ => Reaction::Pass,
+    });
+    let (store, directory) = (SeaweedFs::over(wire).await, TempDir::new().expect("a directory"));
+    let client = store.client_builder(local_keyring("a")).part_len(PART).build();
+    let uri = store.object("target");
+    client.put().uri(&uri).body(plaintext(5 * PART)).send().await.expect("put");
+    let names = || file_names(directory.path());
     let begun = async {
-        while names(&directory).is_empty() {
-            sleep(Duration::from_millis(1)).await;
-        }
-        names(&directory)
+        wait_until("a temporary file appears", || async { !names().is_empty() }).await;
+        names()
     };
     let path = directory.path().join("target");
     tokio::select! {
-        _ = client.get().uri(&uri).to_file(&path) => panic!("it was not seen to begin"),
+        read = client.get().uri(&uri).to_file(&path) => panic!("it ended: {read:?}"),
         names = begun => assert!(names[0].starts_with(".sealwax-"), "{names:?}"),
     }
     // A write in progress ends on its own thread.
-    let gone = async {
-        while !names(&directory).is_empty() {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(Duration::from_secs(5), gone)
-        .await
-        .unwrap_or_else(|_| panic!("left behind: {:?}", names(&directory)));
+    wait_until("the temporary file is removed", || async { names().is_empty() }).await;
 }

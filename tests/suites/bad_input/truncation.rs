@@ -1,4 +1,4 @@
-//! Bodies that end early.
+//! Truncated bodies.
 
 use bytes::Bytes;
 use sealwax_s3::{ErrorKind::*, PlaintextSource};
@@ -7,17 +7,17 @@ use sealwax_tests::{SeaweedFs, Stored, assert_unreadable, local_keyring, plainte
 const CHUNK: usize = 16_400;
 
 #[tokio::test]
-async fn at_every_length_of_a_small_body() {
+async fn every_truncation_of_a_small_body_is_refused() {
     assert_all_truncations_fail(plaintext(100), |len| (0..len).collect()).await;
 }
 
 #[tokio::test]
-async fn at_every_length_of_an_empty_body() {
+async fn every_truncation_of_an_empty_body_is_refused() {
     assert_all_truncations_fail(Bytes::new(), |len| (0..len).collect()).await;
 }
 
 #[tokio::test]
-async fn around_every_edge_of_three_chunks() {
+async fn truncations_around_every_chunk_edge_are_refused() {
     for data in [plaintext(2 * 16_384 + 100), plaintext(2 * 16_384)] {
         assert_all_truncations_fail(data, |len| {
             let edges = [0, 56, 56 + CHUNK, 56 + 2 * CHUNK, len];
@@ -30,7 +30,8 @@ async fn around_every_edge_of_three_chunks() {
     }
 }
 
-/// With the length in the metadata, and without: then only the body itself says where it ends.
+/// Tries each cut with and without the length in the metadata. Without it, only the body itself
+/// marks its end.
 async fn assert_all_truncations_fail(data: Bytes, cuts: impl Fn(usize) -> Vec<usize>) {
     let store = SeaweedFs::new().await;
     let (client, uri) = (store.client(local_keyring("a")), store.object("truncated"));

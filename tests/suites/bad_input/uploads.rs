@@ -1,4 +1,4 @@
-//! Uploads that fail: nothing becomes visible, nothing is left to pay for.
+//! Failed uploads: no object becomes visible, and no incomplete upload costs storage.
 
 use std::{
     fs, io,
@@ -9,13 +9,12 @@ use bytes::Bytes;
 use futures_util::stream;
 use sealwax_s3::{ErrorKind, ErrorKind::*, PlaintextSource, S3Uri, SealedClient};
 use sealwax_tests::{
-    Call, Ending, LocalStack, Reaction, Wire, assert_kind, east, local_keyring, plaintext, read,
-    unfinished_uploads,
+    Call, Ending, LocalStack, PART, Reaction, Wire, assert_kind, east, local_keyring, plaintext,
+    read, unfinished_uploads,
 };
 
-const PART: usize = 5 << 20;
-
-/// A client of one part's memory, so that a part is read only when the one before has been sent.
+/// Returns a client with memory for one part, so that it reads a part only after sending the
+/// previous one.
 fn client(stack: &LocalStack) -> SealedClient {
     SealedClient::builder(stack.s3(), local_keyring("a")).part_len(PART).memory_budget(PART).build()
 }
@@ -35,7 +34,7 @@ fn refuse(status: u16, code: &str) -> Reaction {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_for_good_fails_the_upload() {
+async fn a_permanent_failure_of_a_call_fails_the_upload() {
     type Case = (&'static str, fn(&Call) -> bool, fn() -> Reaction, ErrorKind);
     let cases: [Case; 8] = [
         (
@@ -84,22 +83,22 @@ async fn a_call_that_fails_for_good_fails_the_upload() {
     }
 }
 
-/// FORMAT.md W4: an object appears whole.
+/// FORMAT.md W4: an object appears only as a whole.
 #[tokio::test]
-async fn a_failed_upload_leaves_the_object_that_was_there() {
+async fn a_failed_upload_leaves_the_existing_object() {
     let stack = LocalStack::over(
         Wire::new(|call| if call.part == Some(2) { Reaction::Refuse } else { Reaction::Pass }),
         east(),
     );
     let (client, uri) = (client(&stack), stack.object("before"));
-    client.put().uri(&uri).body("as it was").send().await.expect("put");
+    client.put().uri(&uri).body("original").send().await.expect("put");
     let put = client.put().uri(&uri).body(plaintext(2 * PART)).send().await;
     assert_kind(put, Unavailable, &uri, "part 2");
-    assert_eq!(read(&client, &uri).await.expect("get"), "as it was");
+    assert_eq!(read(&client, &uri).await.expect("get"), "original");
 }
 
 #[tokio::test]
-async fn a_passing_failure_is_retried() {
+async fn a_transient_failure_is_retried() {
     let stack = LocalStack::over(
         Wire::new(|call| match (call.part, call.nth) {
             (Some(1), 0) => Reaction::Refuse,
@@ -116,7 +115,7 @@ async fn a_passing_failure_is_retried() {
 
 /// FORMAT.md W4: an object appears whole, or not at all.
 #[tokio::test]
-async fn a_source_that_fails_fails_the_upload() {
+async fn a_failing_source_fails_the_upload() {
     let pieces = |len: usize| {
         let data = (0..len.div_ceil(PART)).map(|_| Ok(plaintext(PART)));
         stream::iter(data.chain([Err(io::Error::other("the source broke"))]).collect::<Vec<_>>())
@@ -141,7 +140,7 @@ async fn a_source_that_fails_fails_the_upload() {
 }
 
 #[tokio::test]
-async fn a_file_that_changes_during_its_upload_fails_it() {
+async fn a_file_change_during_the_upload_fails_it() {
     type Change = fn(&std::path::Path) -> io::Result<()>;
     let cases: [(&str, Change); 5] = [
         ("emptied", |path| fs::write(path, "")),
@@ -154,7 +153,8 @@ async fn a_file_that_changes_during_its_upload_fails_it() {
         ("rewritten", |path| fs::write(path, vec![1; 2 * PART + 10])),
         ("removed", |path| fs::remove_file(path)),
     ];
-    // By parts the file changes while the first is sent; in one piece, while KMS makes the key.
+    // In parts, the file changes while the first part is sent; in one piece, while KMS generates
+    // the key.
     for (len, when) in [(2 * PART + 10, "UploadPart"), (1000, "GenerateDataKey")] {
         for (case, change) in cases {
             let file = tempfile::NamedTempFile::new().expect("a file");
@@ -177,9 +177,10 @@ async fn a_file_that_changes_during_its_upload_fails_it() {
     }
 }
 
-/// A conditional write whose answer is lost is sent again by the SDK, and then meets itself.
+/// The SDK retries a conditional write after a lost response, and the retry then finds its own
+/// object.
 #[tokio::test]
-async fn a_lost_answer_is_resolved() {
+async fn a_lost_response_to_a_put_is_resolved() {
     for (operation, len) in [("PutObject", 10), ("CompleteMultipartUpload", PART + 10)] {
         for losses in [1, usize::MAX] {
             let wire =
@@ -200,9 +201,9 @@ async fn a_lost_answer_is_resolved() {
     }
 }
 
-/// The same, but it was somebody else who won.
+/// No request arrives, and the object is another writer's.
 #[tokio::test]
-async fn a_lost_answer_is_not_taken_for_anothers_object() {
+async fn a_lost_response_does_not_claim_another_writers_object() {
     let wire = Wire::new(|call| match (call.operation.as_str(), call.nth) {
         ("PutObject", 1..) => Reaction::Refuse,
         _ => Reaction::Pass,
@@ -215,9 +216,9 @@ async fn a_lost_answer_is_not_taken_for_anothers_object() {
     assert_eq!(read(&client, &uri).await.expect("get"), "theirs");
 }
 
-/// The status says that it was done, and then the connection breaks.
+/// The response has a success status, and then the connection breaks.
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_resolved() {
+async fn a_response_that_breaks_off_is_resolved() {
     for (operation, len) in [("PutObject", 10), ("CompleteMultipartUpload", PART + 10)] {
         let wire = Wire::new(move |call| match call.operation == operation {
             true => Reaction::CutAnswer(0, Ending::Broken),

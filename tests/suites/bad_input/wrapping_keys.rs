@@ -1,4 +1,4 @@
-//! Wrapping keys that cannot be used.
+//! Unusable wrapping keys.
 
 use sealwax_s3::{
     ErrorKind,
@@ -13,7 +13,7 @@ use sealwax_tests::{
 
 type Edit = fn(&mut Vec<u8>);
 
-/// An object under `key`.
+/// Puts an object under `key`.
 async fn sealed(stack: &LocalStack, key: &KmsKeyArn) -> S3Uri {
     let uri = stack.object("key");
     stack.client([key]).put().uri(&uri).body(plaintext(20_000)).send().await.expect("put");
@@ -21,7 +21,7 @@ async fn sealed(stack: &LocalStack, key: &KmsKeyArn) -> S3Uri {
 }
 
 #[tokio::test]
-async fn a_required_context_is_checked_before_kms_is_asked() {
+async fn a_required_context_is_checked_before_any_kms_call() {
     let stack = LocalStack::new(east());
     let (client, uri) = (stack.client([&stack.home.key]), stack.object("context"));
     let context = |pairs: &[(&str, &str)]| {
@@ -54,7 +54,7 @@ async fn a_required_context_is_checked_before_kms_is_asked() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_the_objects_is_never_asked() {
+async fn a_key_that_did_not_wrap_the_object_is_never_asked() {
     let stack = LocalStack::new(east());
     let uri = sealed(&stack, &stack.home.key).await;
     stack.wire.forget();
@@ -66,7 +66,7 @@ async fn a_key_that_is_not_the_objects_is_never_asked() {
 }
 
 #[tokio::test]
-async fn a_local_key_of_the_same_name_is_another_key() {
+async fn another_local_key_of_the_same_name_does_not_open() {
     let store = SeaweedFs::new().await;
     let uri = store.object("local");
     store
@@ -91,7 +91,7 @@ async fn a_local_key_of_the_same_name_is_another_key() {
 }
 
 #[tokio::test]
-async fn keys_that_kms_will_not_use() {
+async fn each_state_of_an_unusable_key_has_its_kind() {
     let stack = LocalStack::new(east());
     let (kms, key) = (stack.kms(), stack.new_key().await);
     let (client, uri) = (stack.client([&key]), sealed(&stack, &key).await);
@@ -125,7 +125,7 @@ async fn keys_that_kms_will_not_use() {
     assert!(read(&client, &uri).await.expect("untouched") == plaintext(20_000));
 }
 
-/// KMS's errors by name, and the SDK's retries of some.
+/// Each KMS error code, and the SDK's retries of some.
 #[tokio::test]
 async fn every_refusal_of_kms_has_its_kind() {
     let stack = LocalStack::new(east());
@@ -166,7 +166,7 @@ async fn every_refusal_of_kms_has_its_kind() {
 }
 
 #[tokio::test]
-async fn answers_of_kms_that_make_no_sense_are_refused() {
+async fn nonsensical_kms_responses_are_refused() {
     let stack = LocalStack::new(east());
     let uri = sealed(&stack, &stack.home.key).await;
     let cases: [(&str, Edit); 4] = [
@@ -204,16 +204,16 @@ fn replace(body: &mut Vec<u8>, from: &str, to: &str) {
     *body = text.into_bytes();
 }
 
-/// FORMAT.md R7: where one key fails, the others are tried.
+/// FORMAT.md R7: if one key fails, the others are tried.
 #[tokio::test]
-async fn one_bad_wrap_does_not_stand_in_the_way_of_a_good_one() {
+async fn a_bad_wrapped_key_does_not_prevent_the_use_of_a_good_one() {
     let stack = LocalStack::new(east());
     let (lost, uri) = (stack.new_key().await, stack.object("second"));
     let client = stack.client([&lost, &stack.home.key]);
     client.put().uri(&uri).body("x").send().await.expect("put");
     stack.kms().disable_key().key_id(lost.as_str()).send().await.expect("disable");
     assert_eq!(read(&client, &uri).await.expect("by the other key"), "x");
-    // Both fail: what the caller can act upon is the error's kind.
+    // Both fail: the error has the kind that the caller can act on.
     let only = stack.client([&lost]);
     assert_kind(read(&only, &uri).await, KeyDisabled, &uri, "the only key");
 }

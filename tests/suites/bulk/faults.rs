@@ -1,4 +1,5 @@
-//! A fault at every call of a job, one after another: afterwards every object opens, and nothing was skipped in silence.
+//! A fault at every call of a job, one after another. Afterwards every object opens, and the job
+//! has reported every object.
 
 use std::{
     sync::{
@@ -9,29 +10,29 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use sealwax_jobs::rewrap::{Apply, Verdict};
-use sealwax_s3::KeyChanges;
+use sealwax_jobs::rewrap::Apply;
+use sealwax_s3::{ErrorKind, KeyChanges, RewrapOutcome};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::time::sleep;
 
-use crate::rig::{Objects, rewrapper, run};
+use crate::objects::{Objects, rewrapper, run};
 
 const OBJECTS: usize = 3;
-/// A job over so many objects makes fewer calls.
+/// A job over [`OBJECTS`] objects makes fewer calls.
 const MAX_CALLS: usize = 24;
 
-/// What happens to a call.
+/// Fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
     Refuse,
     LoseAnswer,
     SlowDown,
     Duplicate,
-    /// It and all after it.
+    /// Denies it and all later calls.
     DenyFromHere,
 }
 
-/// A wire with a fault at the call number `at`, and how many calls it saw.
+/// Returns a wire with a fault at call number `at`, and its count of calls.
 fn wire(fault: Fault, at: usize) -> (Wire, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
@@ -58,7 +59,7 @@ fn wire(fault: Fault, at: usize) -> (Wire, Arc<AtomicUsize>) {
 async fn a_fault_at_any_call_loses_no_key_and_skips_no_object() {
     let faults =
         [Fault::Refuse, Fault::LoseAnswer, Fault::SlowDown, Fault::Duplicate, Fault::DenyFromHere];
-    // All at once, for they must be older than the second in which they change.
+    // All at once, because rewraps must start in a later second than the puts.
     let sets =
         faults.map(|_| join_all((0..MAX_CALLS).map(|_| Objects::new("faults", OBJECTS, false))));
     let sets = join_all(sets).await;
@@ -69,15 +70,15 @@ async fn a_fault_at_any_call_loses_no_key_and_skips_no_object() {
                 return at;
             }
         }
-        panic!("a job of more than {MAX_CALLS} calls")
+        panic!("a job made more than {MAX_CALLS} calls")
     });
     for calls in join_all(runs).await {
-        // A list, then for each object at least a HEAD and a copy.
+        // One list, then at least a HEAD and a copy for each object.
         assert!(calls > 2 * OBJECTS, "{calls} calls");
     }
 }
 
-/// A job with a fault, and the same again without; returns how many calls the first one made.
+/// Runs a job with a fault, then the same job without. Returns the number of calls of the first.
 async fn run_with(fault: Fault, at: usize, objects: &Objects) -> usize {
     let case = format!("{fault:?} at call {at}");
     let directory = tempfile::tempdir().expect("a directory");
@@ -92,20 +93,27 @@ async fn run_with(fault: Fault, at: usize, objects: &Objects) -> usize {
     .await;
     match tally {
         Ok(tally) => {
-            assert_eq!(reports.len(), OBJECTS, "{case}: none is skipped");
+            assert_eq!(reports.len(), OBJECTS, "{case}: an object was skipped");
             assert!(tally.is_complete() || fault == Fault::DenyFromHere, "{case}: {reports:?}");
         }
-        // The list itself could not be had.
+        // The listing itself failed.
         Err(error) => {
             assert!(fault == Fault::DenyFromHere && reports.is_empty(), "{case}: {error}");
         }
     }
     let store = SeaweedFs::new().await;
     for report in &reports {
-        let uri = report.object.parse().expect("an address");
-        let opens = async |name: &str| read(&store.client(local_keyring(name)), &uri).await.is_ok();
-        let expected =
-            if report.outcome == Verdict::Failed { (true, false) } else { (false, true) };
+        let uri = report.object.to_string().parse().expect("an address");
+        let opens = async |name: &str| match read(&store.client(local_keyring(name)), &uri).await {
+            Ok(_) => true,
+            Err(error) if error.kind() == ErrorKind::NoMatchingKey => false,
+            Err(error) => panic!("{case}: {error:?}"),
+        };
+        let expected = if matches!(report.outcome, RewrapOutcome::Failed(_)) {
+            (true, false)
+        } else {
+            (false, true)
+        };
         assert_eq!((opens("a").await, opens("b").await), expected, "{case}: {report:?}");
     }
     let clean = rewrapper(&Wire::default(), edits()).await;
@@ -113,6 +121,6 @@ async fn run_with(fault: Fault, at: usize, objects: &Objects) -> usize {
         run(Apply::new(clean.clone()).journal(&journal), objects.work(clean.s3())).await;
     assert!(tally.expect(&case).is_complete(), "{case}");
     objects.assert_open("b").await;
-    assert_eq!(objects.generations().await, [2; OBJECTS], "{case}: none was rewrapped twice");
+    assert_eq!(objects.generations().await, [2; OBJECTS], "{case}: an object was rewrapped twice");
     calls.load(Ordering::Relaxed)
 }

@@ -1,31 +1,36 @@
-//! Plans tell what jobs do, and jobs do it once.
+//! Plans predict jobs, and a job rewraps each object once.
 
 use std::collections::BTreeMap;
 
-use futures_util::stream;
-use sealwax_jobs::rewrap::{
-    Action, Apply, PlanFile, PlannedObject, Planning, Stop, Verdict, Work, plan_one,
+use futures_util::{TryStreamExt as _, stream};
+use sealwax_jobs::{
+    CancellationToken,
+    rewrap::{Action, Apply, JobInput, Plan, PlanFile, PlannedObject, plan_one},
 };
 use sealwax_s3::{
-    DataKeyWay, KeyChanges, ListedObject, MetadataWay, PlacePolicy, RewrapOutcome, Rewrapper,
-    Skipped,
+    DataKeyWay, ErrorKind, KeyChanges, ListedObject, MetadataWay, PlacePolicy, RewrapOutcome,
+    Rewrapper, Skipped,
     envelope::{CachingKeyring, EncryptionContext},
 };
 use sealwax_tests::{LocalStack, Wire, east, local_keyring, read, west};
 
-use crate::rig::{Objects, add_b, rewrapper, run};
+use crate::objects::{Objects, add_b, rewrapper, run};
 
-/// Plans into a file and opens it.
+/// Plans into a file, and opens the file.
 async fn plan(rewrapper: &Rewrapper, objects: &Objects, directory: &tempfile::TempDir) -> PlanFile {
     let path = directory.path().join("plan");
     let file = std::fs::File::create(&path).expect("a file");
     let listing = objects.list(rewrapper.s3());
-    Planning::new(rewrapper.clone()).send(listing, &objects.prefix, file).await.expect("a plan");
+    Plan::new(rewrapper.clone())
+        .run(listing, &objects.prefix, file)
+        .finish()
+        .await
+        .expect("a plan");
     PlanFile::open(&path).await.expect("a plan")
 }
 
 #[tokio::test]
-async fn each_object_costs_one_head_and_one_copy_and_no_body() {
+async fn a_job_costs_one_head_and_one_copy_an_object_and_no_body() {
     let (objects, wire, directory) = (
         Objects::new("calls", 20, true).await,
         Wire::default(),
@@ -48,7 +53,7 @@ async fn each_object_costs_one_head_and_one_copy_and_no_body() {
     assert_eq!(calls(&wire).get("HeadObject"), Some(&20));
     assert!(!calls(&wire).contains_key("CopyObject"), "a plan changes nothing");
     wire.forget();
-    let (reports, tally) = run(Apply::new(rewrapper.clone()), Work::plan(plan)).await;
+    let (reports, tally) = run(Apply::new(rewrapper.clone()), JobInput::plan(plan)).await;
     let tally = tally.expect("done");
     assert!(tally.is_complete());
     assert_eq!((reports.len(), tally.rewrapped, tally.replanned), (20, 20, 0));
@@ -58,7 +63,7 @@ async fn each_object_costs_one_head_and_one_copy_and_no_body() {
     objects.assert_open("b").await;
     objects.assert_open("a").await;
 
-    // Once more does nothing.
+    // A second run does nothing.
     wire.forget();
     let (_, tally) = run(Apply::new(rewrapper.clone()), objects.work(rewrapper.s3())).await;
     assert_eq!(tally.expect("done").unchanged, 20);
@@ -66,7 +71,7 @@ async fn each_object_costs_one_head_and_one_copy_and_no_body() {
 }
 
 #[tokio::test]
-async fn what_changed_since_the_plan_is_decided_anew() {
+async fn an_object_that_changed_since_the_plan_is_evaluated_again() {
     let (objects, wire, directory) = (
         Objects::new("replan", 5, false).await,
         Wire::default(),
@@ -74,7 +79,7 @@ async fn what_changed_since_the_plan_is_decided_anew() {
     );
     let rewrapper = rewrapper(&wire, add_b()).await;
     let plan = plan(&rewrapper, &objects, &directory).await;
-    // One is overwritten, one rewrapped already, one deleted, one replaced by what is not sealed.
+    // One is overwritten, one rewrapped, one deleted, one replaced by an unsealed object.
     let (client, uris) = (&objects.client, &objects.uris);
     client.put().uri(&uris[0]).body("newer").send().await.expect("put");
     client.rewrap().uri(&uris[1]).add_keys(local_keyring("b")).send().await.expect("rewrap");
@@ -88,18 +93,18 @@ async fn what_changed_since_the_plan_is_decided_anew() {
         .send()
         .await
         .expect("put");
-    let (reports, tally) = run(Apply::new(rewrapper.clone()), Work::plan(plan)).await;
+    let (reports, tally) = run(Apply::new(rewrapper.clone()), JobInput::plan(plan)).await;
     assert!(tally.expect("done").is_complete());
     let found: BTreeMap<_, _> = reports
         .iter()
-        .map(|report| (report.object.clone(), (report.outcome, report.replanned)))
+        .map(|report| (report.object.to_string(), (report.outcome.name(), report.replanned)))
         .collect();
     let expected = [
-        (Verdict::Rewrapped, true),
-        (Verdict::Unchanged, true),
-        (Verdict::Gone, false),
-        (Verdict::NotSealed, true),
-        (Verdict::Rewrapped, false),
+        ("rewrapped", true),
+        ("unchanged", true),
+        ("gone", false),
+        ("not-sealed", true),
+        ("rewrapped", false),
     ];
     for (uri, expected) in uris.iter().zip(expected) {
         assert_eq!(found.get(&uri.to_string()), Some(&expected), "{uri}");
@@ -108,7 +113,7 @@ async fn what_changed_since_the_plan_is_decided_anew() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_stopped_goes_on_where_it_was() {
+async fn a_stopped_job_resumes_where_it_was() {
     let (objects, directory) =
         (Objects::new("stop", 60, true).await, tempfile::tempdir().expect("a directory"));
     let journal = directory.path().join("journal");
@@ -117,16 +122,21 @@ async fn a_job_that_is_stopped_goes_on_where_it_was() {
     loop {
         runs += 1;
         assert!(runs < 30, "it never ends");
-        let (stop, mut told) = (Stop::new(), 0);
-        let apply =
-            Apply::new(rewrapper.clone()).concurrency(3).journal(&journal).stop(stop.clone());
-        let apply = apply.on_report(move |_| {
+        let cancellation = CancellationToken::new();
+        let apply = Apply::new(rewrapper.clone()).concurrency(3).journal(&journal);
+        let mut outcomes =
+            apply.cancellation(cancellation.clone()).run(objects.work(rewrapper.s3()));
+        let mut told = 0;
+        while let Some(object) = outcomes.try_next().await.expect("a run") {
+            let line = serde_json::to_string(&object).expect("a line") + "\n";
+            let on_disk = std::fs::read_to_string(&journal).expect("a journal");
+            assert!(on_disk.contains(&line), "{line} is told before it is on disk");
             told += 1;
             if told == stop_after {
-                stop.stop();
+                cancellation.cancel();
             }
-        });
-        let tally = apply.send(objects.work(rewrapper.s3())).await.expect("a run");
+        }
+        let tally = outcomes.summary();
         assert_eq!(tally.done_before, seen);
         seen += tally.done();
         if !tally.stopped {
@@ -141,10 +151,10 @@ async fn a_job_that_is_stopped_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn what_fails_is_reported_and_the_rest_is_done() {
+async fn failures_are_reported_and_the_rest_is_done() {
     let (objects, directory) =
         (Objects::new("fail", 6, true).await, tempfile::tempdir().expect("a directory"));
-    // Nobody here has the key of two of them.
+    // The job lacks the key of two of them.
     let other = sealwax_tests::SeaweedFs::new().await.client(local_keyring("c"));
     for uri in &objects.uris[..2] {
         other.put().uri(uri).body(uri.key().to_owned()).send().await.expect("put");
@@ -160,25 +170,28 @@ async fn what_fails_is_reported_and_the_rest_is_done() {
         let tally = tally.expect("a run");
         let expected = if run_of_two == 0 { (4, 2, 0) } else { (0, 2, 4) };
         assert_eq!(
-            (tally.rewrapped, tally.failed, tally.done_before),
+            (tally.rewrapped, tally.errors, tally.done_before),
             expected,
-            "what failed is tried again"
+            "a second run retries the failures"
         );
         assert!(!tally.is_complete());
-        let failed: Vec<_> =
-            reports.iter().filter(|report| report.outcome == Verdict::Failed).collect();
+        let failed: Vec<_> = reports
+            .iter()
+            .filter(|report| matches!(report.outcome, RewrapOutcome::Failed(_)))
+            .collect();
         assert_eq!(failed.len(), 2);
-        assert!(failed.iter().all(
-            |report| report.kind.as_deref() == Some("no-matching-key") && report.why.is_some()
-        ));
+        for report in failed {
+            let error = report.outcome.error().expect("a failure");
+            assert_eq!(error.kind(), ErrorKind::NoMatchingKey);
+        }
     }
     for uri in &objects.uris[..2] {
-        assert_eq!(read(&other, uri).await.expect("as it was"), uri.key());
+        assert_eq!(read(&other, uri).await.expect("it still opens"), uri.key());
     }
 }
 
 #[tokio::test]
-async fn older_versions_are_told_and_left() {
+async fn older_versions_are_reported_and_left() {
     let stack = LocalStack::new(east());
     let (client, uri) = (stack.client([&stack.home.key]), stack.object("older"));
     for text in ["old", "new"] {
@@ -189,18 +202,26 @@ async fn older_versions_are_told_and_left() {
         .rewrapper(KeyChanges::new().add_keys(stack.keyring([&stack.home.key_2])))
         .expect("edits");
     let (reports, tally) =
-        run(Apply::new(rewrapper.clone()), Work::listing(listing, "versions")).await;
-    assert_eq!((tally.as_ref().expect("done").rewrapped, tally.expect("done").failed), (1, 1));
-    let failed = reports.iter().find(|report| report.outcome == Verdict::Failed).expect("one");
-    assert_eq!(failed.kind.as_deref(), Some("unsupported"));
+        run(Apply::new(rewrapper.clone()), JobInput::listing(listing, "versions")).await;
+    assert_eq!((tally.as_ref().expect("done").rewrapped, tally.expect("done").errors), (1, 1));
+    let failed = reports
+        .iter()
+        .find(|report| matches!(report.outcome, RewrapOutcome::Failed(_)))
+        .expect("one");
+    assert_eq!(failed.outcome.error().expect("a failure").kind(), ErrorKind::Unsupported);
     assert_eq!(read(&client, &uri).await.expect("the newest"), "new");
-    // A version that is named, and is not the newest, is not taken for it.
+    // A named version that is not the latest is not rewrapped as the latest.
     let named = ListedObject::new(uri.bucket(), uri.key()).version("not-the-newest");
-    assert!(matches!(rewrapper.rewrap_one(&named).await, RewrapOutcome::Failed(_)));
-    let gone = ListedObject::new(uri.bucket(), format!("{}-not-there", uri.key()));
+    let outcome = rewrapper.rewrap_one(&named).await;
     assert!(
-        matches!(rewrapper.rewrap_one(&gone).await, RewrapOutcome::Failed(_)),
-        "nobody says that it ever was there"
+        matches!(&outcome, RewrapOutcome::Failed(error) if error.kind() == ErrorKind::Unsupported),
+        "{outcome:?}"
+    );
+    let gone = ListedObject::new(uri.bucket(), format!("{}-not-there", uri.key()));
+    let outcome = rewrapper.rewrap_one(&gone).await;
+    assert!(
+        matches!(&outcome, RewrapOutcome::Failed(error) if error.kind() == ErrorKind::NotFound),
+        "it was never listed, so it is not a deleted object: {outcome:?}"
     );
     let mut listed = gone;
     listed.size = Some(1);
@@ -208,7 +229,7 @@ async fn older_versions_are_told_and_left() {
 }
 
 #[tokio::test]
-async fn a_plan_tells_ways_and_calls_by_region() {
+async fn a_plan_counts_methods_and_calls_by_region() {
     let (stack, other) = (LocalStack::new(east()), west());
     let (client, uri) = (stack.client([&stack.home.key]), stack.object("ways"));
     client.put().uri(&uri).body("x").send().await.expect("put");
@@ -251,9 +272,10 @@ async fn a_plan_tells_ways_and_calls_by_region() {
     assert_eq!(plan_one(&there, &object).await.action, Action::Nothing);
 }
 
-/// Objects of one intermediate key cost KMS as much as one object, within a Region, across Regions and when they move.
+/// All objects of one intermediate key cost as many KMS calls as one object: within a Region,
+/// across Regions, and after a move.
 #[tokio::test]
-async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
+async fn an_intermediate_key_is_wrapped_once_for_all_its_objects() {
     let (source, replica) = (LocalStack::new(east()), LocalStack::new(west()));
     let context = EncryptionContext::try_from_iter([("tenant", "acme")]).expect("a context");
     let cached = CachingKeyring::new(source.keyring([&source.home.key]));
@@ -277,7 +299,7 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
     let listed = |bucket: &str| {
         let objects: Vec<_> =
             uris.iter().map(|uri| Ok(ListedObject::new(bucket, uri.key()))).collect();
-        Work::listing(stream::iter(objects), "these")
+        JobInput::listing(stream::iter(objects), "these")
     };
     let count = |stack: &LocalStack| {
         let mut counts = BTreeMap::new();
@@ -301,7 +323,7 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
         assert_eq!(read(&by_new, uri).await.expect("by the new key"), uri.key());
     }
 
-    // To a replica in another Region, where they are bound to their new places.
+    // In a replica in another Region, where they are bound to their new places.
     for uri in &uris {
         let copy =
             replica.s3().copy_object().copy_source(format!("{}/{}", uri.bucket(), uri.key()));
@@ -333,7 +355,7 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
         assert!(info.keys()[0].intermediate().is_some(), "still of an intermediate key");
     }
 
-    // One alone is rewrapped as many are.
+    // A single object is rewrapped the same way.
     let one =
         format!("s3://{}/{}", replica.home.bucket, uris[0].key()).parse().expect("an address");
     let rewrap = alone
@@ -346,9 +368,9 @@ async fn intermediate_keys_are_wrapped_once_for_all_their_objects() {
     assert!(!rewrap.rewrapped);
 }
 
-/// A plan that was cut off would skip objects in silence.
+/// A truncated plan would silently skip objects.
 #[tokio::test]
-async fn a_plan_that_is_not_whole_is_refused() {
+async fn a_truncated_plan_is_refused() {
     let (objects, directory) =
         (Objects::new("cut", 4, false).await, tempfile::tempdir().expect("a directory"));
     let rewrapper = rewrapper(&Wire::default(), add_b()).await;
@@ -359,23 +381,25 @@ async fn a_plan_that_is_not_whole_is_refused() {
     for len in ends.iter().flat_map(|end| [end - 1, *end, end + 1]).filter(|len| *len < whole.len())
     {
         std::fs::write(&path, &whole[..len]).expect("cut off");
-        let error = PlanFile::open(&path).await.expect_err("it is cut off");
-        assert_eq!(error.kind(), sealwax_s3::ErrorKind::JobMismatch, "{len} bytes: {error}");
+        let error = PlanFile::open(&path).await.expect_err("it is truncated");
+        assert_eq!(error.kind(), ErrorKind::JobMismatch, "{len} bytes: {error}");
     }
-    // A line that is missing in the middle shows when it is applied.
+    // A missing line in the middle is detected when the plan is applied.
     let lines: Vec<_> = std::str::from_utf8(&whole).expect("text").lines().collect();
     let without: String = [0, 1, 3, 4, 5].iter().map(|at| format!("{}\n", lines[*at])).collect();
     std::fs::write(&path, without).expect("written");
     let plan = PlanFile::open(&path).await.expect("its ends are whole");
-    let (_, tally) = run(Apply::new(rewrapper.clone()), Work::plan(plan)).await;
-    assert_eq!(tally.expect_err("a line is missing").kind(), sealwax_s3::ErrorKind::JobMismatch);
-    // And it is of these edits alone.
+    let (_, tally) = run(Apply::new(rewrapper.clone()), JobInput::plan(plan)).await;
+    assert_eq!(tally.expect_err("a line is missing").kind(), ErrorKind::JobMismatch);
+    // A plan belongs to its own key changes.
     std::fs::write(&path, &whole).expect("written");
     let plan = PlanFile::open(&path).await.expect("whole again");
-    let other =
-        crate::rig::rewrapper(&Wire::default(), KeyChanges::new().replace_keys(local_keyring("b")))
-            .await;
-    let (_, tally) = run(Apply::new(other.clone()), Work::plan(plan)).await;
-    assert_eq!(tally.expect_err("other edits").kind(), sealwax_s3::ErrorKind::JobMismatch);
+    let other = crate::objects::rewrapper(
+        &Wire::default(),
+        KeyChanges::new().replace_keys(local_keyring("b")),
+    )
+    .await;
+    let (_, tally) = run(Apply::new(other.clone()), JobInput::plan(plan)).await;
+    assert_eq!(tally.expect_err("other edits").kind(), ErrorKind::JobMismatch);
     assert!(objects.generations().await.iter().all(|generation| *generation <= 2));
 }

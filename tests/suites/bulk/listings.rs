@@ -1,4 +1,4 @@
-//! What is listed is what is there.
+//! Listings are complete and correct.
 
 use std::collections::BTreeSet;
 
@@ -21,10 +21,11 @@ fn keys(objects: &[ListedObject]) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn pages_and_odd_keys_are_listed_once_each() {
+async fn keys_are_listed_once_across_pages_and_with_unusual_names() {
     let (stack, store) = (LocalStack::new(east()), SeaweedFs::new().await);
     for (s3, uri) in [(stack.s3(), stack.object("list")), (store.s3(), store.object("list"))] {
-        // Apart from the pages: LocalStack 4.10 loses keys beyond ASCII where its list is continued.
+        // Unusual names in a listing of one page: LocalStack 4.10 loses non-ASCII keys on a second
+        // page.
         let odd = [
             "odd/a b+c",
             "odd/é%/?&=#",
@@ -58,7 +59,7 @@ async fn pages_and_odd_keys_are_listed_once_each() {
 }
 
 #[tokio::test]
-async fn versions_are_listed_and_delete_markers_are_not() {
+async fn a_listing_of_versions_skips_delete_markers() {
     let stack = LocalStack::new(east());
     let (s3, uri) = (stack.s3(), stack.object("versions"));
     let names: Vec<_> = (0..3).map(|n| format!("{}/{n}", uri.key())).collect();
@@ -86,7 +87,7 @@ async fn versions_are_listed_and_delete_markers_are_not() {
 }
 
 #[tokio::test]
-async fn an_inventory_in_s3_is_fetched_and_checked() {
+async fn an_inventory_in_s3_is_fetched_and_verified() {
     let stack = LocalStack::new(east());
     let (s3, uri) = (stack.s3(), stack.object("inventory"));
     for name in ["csv", "parquet"] {
@@ -117,7 +118,7 @@ async fn an_inventory_in_s3_is_fetched_and_checked() {
             Listing::inventory(&s3, location.clone()).try_collect().await.expect("an inventory");
         assert_eq!(listed.len(), 303, "{name}");
 
-        // One of its files is replaced: what was listed before that shows is an error's, and no shorter list.
+        // One of its files is replaced. The listing ends with an error, not as a shorter list.
         let last = manifest["files"][1]["key"].as_str().expect("a key");
         s3.put_object()
             .bucket(uri.bucket())
@@ -131,7 +132,7 @@ async fn an_inventory_in_s3_is_fetched_and_checked() {
         while let Some(result) = listing.next().await {
             results.push(result);
         }
-        let error = results.pop().expect("a result").expect_err("the file is another one");
+        let error = results.pop().expect("a result").expect_err("the file was replaced");
         assert_eq!(
             (error.kind(), results.len()),
             (ErrorKind::InvalidListing, 3),
@@ -147,13 +148,13 @@ async fn an_inventory_in_s3_is_fetched_and_checked() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_cannot_be_listed_is_an_error() {
+async fn a_failed_listing_is_an_error() {
     let stack = LocalStack::new(east());
     for listing in [
         Listing::objects(&stack.s3(), "no-such-bucket-0", ""),
         Listing::versions(&stack.s3(), "no-such-bucket-0", ""),
     ] {
-        let error = listing.try_collect::<Vec<_>>().await.expect_err("there is none");
+        let error = listing.try_collect::<Vec<_>>().await.expect_err("no such bucket");
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     }
 }

@@ -1,8 +1,8 @@
-//! Rewraps of many objects: what is listed, planned and done; what faults, crashes and other writers leave.
+//! Bulk rewraps: listings, plans and jobs; faults, crashes and concurrent writers.
 
 mod faults;
 mod jobs;
 mod listings;
 mod model;
+mod objects;
 mod races;
-mod rig;

@@ -1,4 +1,5 @@
-//! Random sequences of writes and jobs against a model: put, overwrite, delete, rewrap, the loss of a Region, crashes.
+//! Random sequences of puts, overwrites, deletes, rewraps, lost Regions and crashes, against a
+//! model.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,8 +12,9 @@ use std::{
 
 use proptest::{collection::vec, prelude::*, test_runner::Config};
 use sealwax_jobs::{
+    Summary as _,
     listing::Listing,
-    rewrap::{Apply, Work},
+    rewrap::{Apply, JobInput},
 };
 use sealwax_s3::{ErrorKind, KeyChanges, S3Uri};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
@@ -31,14 +33,14 @@ enum Operation {
     Delete {
         at: usize,
     },
-    /// A job over all objects, from a Region, that crashes at each of these calls and goes on.
+    /// Runs a job over all objects from a Region. It crashes at each of these calls and resumes.
     Rewrap {
         region: usize,
         edit: Edit,
         key: usize,
         crashes: Vec<usize>,
     },
-    /// All is read without this Region.
+    /// Reads everything without this Region.
     Lose {
         region: usize,
     },
@@ -63,7 +65,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// What an object must be: its plaintext, and the Regions that can open it.
+/// Expected state of each object: its plaintext, and the Regions that can open it.
 type Model = BTreeMap<usize, (String, BTreeSet<usize>)>;
 
 struct World {
@@ -114,7 +116,8 @@ impl World {
         }
     }
 
-    /// Whether the object can be rewrapped so, and the Regions that open it then.
+    /// Returns the Regions that open the object after this rewrap, or `None` if the rewrap must
+    /// fail.
     fn rewrapped(
         regions: &BTreeSet<usize>,
         region: usize,
@@ -151,9 +154,9 @@ impl World {
                     .concurrency(4)
                     .journal(directory.path().join("journal"));
                 let listing = Listing::objects(rewrapper.s3(), &bucket, &self.prefix);
-                match apply.send(Work::listing(listing, "all")).await {
+                match apply.run(JobInput::listing(listing, "all")).finish().await {
                     Ok(tally) => return tally,
-                    // The thread of one that crashed is still at its last line.
+                    // The thread of a crashed job still writes its last line.
                     Err(error) if error.kind() == ErrorKind::Locked => {
                         sleep(Duration::from_millis(5)).await;
                     }
@@ -162,7 +165,7 @@ impl World {
             }
         };
         for crash in crashes {
-            // At this call the process is gone: the call itself may or may not arrive.
+            // The process dies at this call, which may or may not arrive.
             let (calls, gone) = (AtomicUsize::new(0), Arc::new(Notify::new()));
             let dies = Arc::clone(&gone);
             let (crash, arrives) = (*crash, crash % 2 == 0);
@@ -194,15 +197,15 @@ impl World {
                 None => failed += 1,
             }
         }
-        assert_eq!(tally.failed, failed, "{tally:?}");
+        assert_eq!(tally.errors, failed, "{tally:?}");
         assert_eq!(
-            tally.done() + tally.done_before + tally.undone(),
+            tally.done() + tally.done_before + tally.failed(),
             self.model.len() as u64,
             "{tally:?}"
         );
     }
 
-    /// Each object is what the model says, seen from each Region that is not lost.
+    /// Asserts that each object matches the model, seen from each Region that is not lost.
     async fn check(&self, lost: Option<usize>) {
         let store = SeaweedFs::new().await;
         for (at, uri) in self.uris.iter().enumerate() {
@@ -227,7 +230,7 @@ proptest! {
     #![proptest_config(Config { cases: 6, max_shrink_iters: 16, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn jobs_do_what_the_model_says(operations in vec(any_operation(), 1..9)) {
+    fn jobs_match_the_model(operations in vec(any_operation(), 1..9)) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let mut world = World::new().await;

@@ -1,20 +1,20 @@
-//! Other writers at work on the same objects: each wins or loses as a whole.
+//! Concurrent writers on the same objects: each wins or loses as a whole.
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use sealwax_jobs::rewrap::{Apply, Verdict};
+use sealwax_jobs::rewrap::Apply;
 use sealwax_s3::{
-    KeyChanges,
+    ErrorKind, KeyChanges, RewrapOutcome,
     envelope::{Keyring, MultiKeyring},
 };
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 
-use crate::rig::{Objects, add_b, rewrapper, run};
+use crate::objects::{Objects, add_b, rewrapper, run};
 
-/// Before the first copy arrives, all objects are changed by another.
+/// Another writer changes all objects before the first copy arrives.
 #[tokio::test]
-async fn an_object_that_changes_under_the_job_is_decided_anew() {
+async fn an_object_that_changes_during_the_job_is_evaluated_again() {
     for overwrites in [true, false] {
         let objects = Objects::new("race", 4, true).await;
         let rival = objects.client.clone();
@@ -29,7 +29,7 @@ async fn an_object_that_changes_under_the_job_is_decided_anew() {
                     if overwrites {
                         rival.put().uri(uri).body("newer").send().await.expect("put");
                     } else {
-                        // It may meet another's: what counts is that it is there in the end.
+                        // It may conflict with the job, but in the end the key must be there.
                         let _ = rival.rewrap().uri(uri).add_keys(local_keyring("c")).send().await;
                     }
                 }
@@ -40,7 +40,10 @@ async fn an_object_that_changes_under_the_job_is_decided_anew() {
         let (reports, tally) =
             run(Apply::new(rewrapper.clone()).concurrency(1), objects.work(rewrapper.s3())).await;
         assert!(tally.expect("done").is_complete(), "{reports:?}");
-        assert!(reports.iter().all(|report| report.outcome == Verdict::Rewrapped), "{reports:?}");
+        assert!(
+            reports.iter().all(|report| matches!(report.outcome, RewrapOutcome::Rewrapped { .. })),
+            "{reports:?}"
+        );
         let store = SeaweedFs::new().await;
         for uri in &objects.uris {
             let expected = if overwrites { "newer" } else { uri.key() };
@@ -57,9 +60,9 @@ async fn an_object_that_changes_under_the_job_is_decided_anew() {
     }
 }
 
-/// Writers that put, and a job that rewraps, for a while: no write is lost, and no key.
+/// A writer puts while jobs rewrap: no write and no key is lost.
 #[tokio::test]
-async fn a_writer_loses_nothing_to_a_job() {
+async fn a_job_loses_no_concurrent_write_and_no_key() {
     let objects = Objects::new("writer", 8, false).await;
     let store = SeaweedFs::new().await;
     let both = {
@@ -93,12 +96,15 @@ async fn a_writer_loses_nothing_to_a_job() {
     let ((), reports) = tokio::join!(writer, job);
     assert_eq!(reports.len(), 24, "each object in each job");
     for uri in &objects.uris {
-        // The last write is there, whoever came after it.
+        // The last write is there, even if a job rewrapped it.
         let by = store.client(local_keyring("b"));
         let found = read(&by, uri).await;
         let found = match found {
             Ok(found) => found,
-            Err(_) => read(&store.client(local_keyring("c")), uri).await.expect("by b or c"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::NoMatchingKey, "{uri}");
+                read(&store.client(local_keyring("c")), uri).await.expect("by b or c")
+            }
         };
         assert_eq!(found, format!("5 {}", uri.key()), "{uri}");
     }

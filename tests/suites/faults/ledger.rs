@@ -1,4 +1,4 @@
-//! What happened on the wire during an operation, and what the client could know of it.
+//! The wire's record of an operation, and what the client could know from it.
 
 use std::{
     fmt,
@@ -9,11 +9,11 @@ use sealwax_tests::Call;
 
 use crate::plan::Fault;
 
-/// What happened, request by request.
+/// All requests of an operation.
 #[derive(Clone, Default)]
 pub(crate) struct Ledger(Arc<Mutex<Vec<Entry>>>);
 
-/// A request, and what it suffered.
+/// A request and its fault.
 pub(crate) type Entry = (Call, Option<Fault>);
 
 impl Ledger {
@@ -29,7 +29,7 @@ impl Ledger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many multipart uploads may have been begun of which the client cannot know.
+    /// Counts the multipart uploads that may exist without the client's knowledge.
     pub(crate) fn unknown_uploads(&self) -> usize {
         let entries = self
             .entries()
@@ -42,7 +42,7 @@ impl Ledger {
         unknown.count()
     }
 
-    /// Whether the plan, or a timeout, kept every `AbortMultipartUpload` from the server.
+    /// `true` if the plan kept every `AbortMultipartUpload` from the server.
     pub(crate) fn aborts_were_prevented(&self) -> bool {
         let mut aborts = self
             .entries()
@@ -53,8 +53,8 @@ impl Ledger {
             && aborts.all(|(_, fault)| fault.is_some_and(|fault| !fault.reaches_server()))
     }
 
-    /// Whether nothing could tell the client that its object was stored: the storing request was carried out, and the
-    /// last look at the object after it was spoiled.
+    /// `true` if the client could not know that its object was stored: the server carried out the
+    /// storing request, and the client got no valid response to its last `HeadObject` afterwards.
     pub(crate) fn hid_the_outcome(&self) -> bool {
         let entries = self.entries();
         let stores = |call: &Call| {

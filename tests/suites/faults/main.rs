@@ -1,22 +1,26 @@
-//! Faults on the wire, by plans that can be repeated: whatever requests and answers suffer, a put that ended well reads
-//! back equal, one that failed has changed nothing and leaves nothing behind, a get gives no wrong byte, a rewrap leaves
-//! the object readable, and everything ends.
+//! Repeatable plans of faults on the wire.
 //!
-//! `SEALWAX_FAULTS_PLANS=n` runs so many random plans; `SEALWAX_FAULTS_SEED=n` runs the one of this seed.
+//! Whatever happens to requests and responses: a successful put reads back equal, a failed put
+//! changes nothing and leaves nothing behind, a get returns no wrong byte, a rewrap leaves the
+//! object readable, and every operation ends.
+//!
+//! `SEALWAX_FAULTS_PLANS=n` sets the number of random plans. `SEALWAX_FAULTS_SEED=n` runs only the
+//! plan with this seed.
 
 mod gets;
 mod ledger;
-mod log;
+mod orphans;
 mod plan;
+mod planned_client;
 mod puts;
 mod rewraps;
-mod rig;
 mod tally;
 mod world;
 
-use std::{env, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{env, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
+use sealwax_tests::PATIENCE;
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
@@ -29,19 +33,16 @@ use self::{
     world::World,
 };
 
-/// Random plans, unless said otherwise.
+/// Default number of random plans.
 const PLANS: u64 = 400;
-/// Plans at once. Most of them wait.
-const CONCURRENCY: usize = 24;
-/// Attempts of an upload that is resumed; the other operations have one.
+/// Number of plans in flight.
+const CONCURRENCY: usize = 8;
+/// Attempts of a resumed upload. All other operations have one.
 const ATTEMPTS: usize = 4;
-/// No run takes so long: what does hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// One operation under its plan, with its checks.
+/// An operation under its plan, with its checks.
 type Scenario = Box<dyn Send + for<'a> FnOnce(&'a World, &'a [Ledger]) -> BoxFuture<'a, Run>>;
 
-/// The scenario of a seed.
+/// Returns the scenario of a seed.
 fn scenario(seed: u64) -> Scenario {
     let mut random = Random::of([seed]);
     match random.below(16) {
@@ -54,13 +55,13 @@ fn scenario(seed: u64) -> Scenario {
     }
 }
 
-/// Runs scenarios, several at once. All of them come to their end; then those that broke a promise are reported.
+/// Runs several scenarios at once. All of them end; then it reports the failed ones.
 async fn run_all(world: World, scenarios: impl Iterator<Item = (String, Scenario)>) -> Tally {
-    // One test after the other: together they would keep the servers waiting until the SDK loses its patience.
+    // One test after another: memory holds the plaintexts of one.
     static ALONE: Mutex<()> = Mutex::const_new(());
     let _alone = ALONE.lock().await;
     let begun = Instant::now();
-    log::capture();
+    orphans::capture_warnings();
     let world = Arc::new(world);
     let mut runs = stream::iter(scenarios)
         .map(|(name, scenario)| {
@@ -82,7 +83,7 @@ async fn run_all(world: World, scenarios: impl Iterator<Item = (String, Scenario
                 tally.add(run, &ledgers);
                 continue;
             }
-            Ok(Err(_)) => "it hangs",
+            Ok(Err(_)) => "it hung",
             Err(panic) => &panic
                 .downcast::<String>()
                 .map_or_else(|_| "it panicked".to_owned(), |message| *message),
@@ -97,7 +98,7 @@ async fn run_all(world: World, scenarios: impl Iterator<Item = (String, Scenario
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_plans_break_no_promise() {
+async fn random_plans_break_no_guarantee() {
     let number = |name| env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
     let one = number("SEALWAX_FAULTS_SEED");
     let plans = number("SEALWAX_FAULTS_PLANS").unwrap_or(PLANS);
@@ -108,7 +109,7 @@ async fn random_plans_break_no_promise() {
     let tally = run_all(world, named).await;
     if plans >= PLANS && one.is_none() {
         for fault in Fault::ALL {
-            assert!(tally.faults.contains_key(&fault), "{fault:?} was not met");
+            assert!(tally.faults.contains_key(&fault), "{fault:?} never occurred");
         }
         for operation in tally.outcomes.keys().map(|(operation, _)| *operation) {
             let outcome = |ok| {
@@ -117,7 +118,7 @@ async fn random_plans_break_no_promise() {
                     .keys()
                     .any(|(other, outcome)| *other == operation && (*outcome == Outcome::Ok) == ok)
             };
-            assert!(outcome(true) && outcome(false), "{operation} does not both succeed and fail");
+            assert!(outcome(true) && outcome(false), "{operation} must both succeed and fail");
         }
     }
 }
@@ -125,8 +126,8 @@ async fn random_plans_break_no_promise() {
 /// An operation under a given plan.
 type Under = for<'a> fn(&'a World, Plan, &'a [Ledger]) -> BoxFuture<'a, Run>;
 
-/// Each fault, once and for good, and a drop: at each request that the operation sends when all goes well. What passes
-/// must not fail it.
+/// Strikes each request of a faultless run of the operation with each fault, once and permanently,
+/// and with a drop. A transient fault must not fail the operation.
 async fn assert_safe_everywhere(world: World, under: Under) {
     let calm = [Ledger::default()];
     under(&world, Plan::calm(), &calm).await;

@@ -1,15 +1,15 @@
-//! Which request suffers what.
+//! Plans: which request meets which fault.
 
 use std::time::Duration;
 
 use sealwax_tests::{Call, Ending, Reaction};
 
-/// `SplitMix64`: the same numbers for the same seed.
+/// `SplitMix64`: one seed always gives the same numbers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Of several words, such as a seed and a name.
+    /// Seeds it with several words, such as a seed and a name.
     pub(crate) fn of(words: impl IntoIterator<Item = u64>) -> Self {
         words.into_iter().fold(Self(0), |mut all, word| Self(all.next() ^ word))
     }
@@ -34,7 +34,7 @@ impl Random {
     }
 }
 
-/// What a request suffers.
+/// Fault of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     Refuse,
@@ -44,11 +44,11 @@ pub(crate) enum Fault {
     SlowDown,
     Conflict,
     PreconditionFailed,
-    Hang,
+    TimeOut,
     Delay,
     Duplicate,
     LoseAnswer,
-    HangAnswer,
+    TimeOutAnswer,
     EndAnswerEarly,
     BreakAnswer,
     StallAnswer,
@@ -64,51 +64,46 @@ impl Fault {
         Self::SlowDown,
         Self::Conflict,
         Self::PreconditionFailed,
-        Self::Hang,
+        Self::TimeOut,
         Self::Delay,
         Self::Duplicate,
         Self::LoseAnswer,
-        Self::HangAnswer,
+        Self::TimeOutAnswer,
         Self::EndAnswerEarly,
         Self::BreakAnswer,
         Self::StallAnswer,
         Self::CorruptAnswer,
     ];
 
-    /// Whether it waits for a timeout.
-    pub(crate) fn is_slow(self) -> bool {
-        matches!(self, Self::Hang | Self::HangAnswer | Self::StallAnswer)
-    }
-
-    /// Whether the server carries the request out, and knows it whole.
+    /// `true` if the server receives the complete request and carries it out.
     pub(crate) fn reaches_server(self) -> bool {
         self >= Self::Delay
     }
 
-    /// Whether the answer is worth nothing, or is not the server's.
+    /// `true` if the response is unusable, or is not the server's.
     pub(crate) fn spoils_answer(self) -> bool {
         !matches!(self, Self::Delay | Self::Duplicate)
     }
 
-    /// Whether every operation but a get must end well in spite of it.
+    /// `true` if every operation except a get must succeed in spite of it.
     pub(crate) fn is_survived(self, for_good: bool) -> bool {
         match self {
-            // An answer of the server's, as far as anybody can tell.
+            // It looks like a genuine response of the server.
             Self::Conflict | Self::PreconditionFailed => false,
             Self::Delay | Self::Duplicate => true,
             _ => !for_good,
         }
     }
 
-    /// Whether it means anything to this operation. Only answers to `GetObject` are corrupted: nothing but TLS guards
-    /// the others, and S3's checksums the requests.
+    /// `true` if the fault applies to this operation. Only `GetObject` responses are corrupted,
+    /// because only TLS protects the others. S3's checksums protect requests.
     pub(crate) fn strikes(self, operation: &str) -> bool {
         match self {
             Self::CutRequest => {
                 matches!(operation, "PutObject" | "UploadPart" | "CompleteMultipartUpload")
             }
             Self::CorruptAnswer | Self::StallAnswer => operation == "GetObject",
-            // An upload's name that is cut short is another name: nothing but the framing of HTTP guards against that.
+            // A truncated upload ID is another ID. Only HTTP framing protects against that.
             Self::EndAnswerEarly => {
                 matches!(operation, "GetObject" | "CompleteMultipartUpload" | "CopyObject")
             }
@@ -116,12 +111,14 @@ impl Fault {
         }
     }
 
-    /// `at`: where, in a body.
+    /// Returns the wire's reaction. `at` is the position in a body.
     pub(crate) fn reaction(self, at: usize) -> Reaction {
         let answer = |status, code: &str| {
             Reaction::Answer(
                 status,
-                format!("<Error><Code>{code}</Code><Message>of the plan</Message></Error>"),
+                format!(
+                    "<Error><Code>{code}</Code><Message>injected by the plan</Message></Error>"
+                ),
             )
         };
         match self {
@@ -132,42 +129,43 @@ impl Fault {
             Self::SlowDown => answer(503, "SlowDown"),
             Self::Conflict => answer(409, "ConditionalRequestConflict"),
             Self::PreconditionFailed => answer(412, "PreconditionFailed"),
-            Self::Hang => Reaction::Hang,
+            Self::TimeOut => Reaction::TimeOut,
             Self::Delay => {
                 Reaction::Await(Box::pin(tokio::time::sleep(Duration::from_millis(at as u64 % 20))))
             }
             Self::Duplicate => Reaction::Duplicate,
             Self::LoseAnswer => Reaction::LoseAnswer,
-            Self::HangAnswer => Reaction::HoldAnswer(Box::pin(std::future::pending())),
+            Self::TimeOutAnswer => Reaction::TimeOutAnswer,
             Self::EndAnswerEarly => Reaction::CutAnswer(at, Ending::Clean),
             Self::BreakAnswer => Reaction::CutAnswer(at, Ending::Broken),
-            Self::StallAnswer => Reaction::CutAnswer(at, Ending::Stalled),
+            Self::StallAnswer => Reaction::CutAnswer(at, Ending::TimedOut),
             Self::CorruptAnswer => Reaction::Corrupt(at),
         }
     }
 }
 
-/// What happens on the wire during one operation. What a request suffers depends on what it is and on how often it was
-/// tried, and not on when it is sent: parts are sent in parallel.
+/// Faults on the wire during one operation. The fault of a request depends on its kind and number
+/// of tries, not on its time, because parts are sent in parallel.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     seed: u64,
-    /// So many requests of a thousand suffer something.
+    /// Share of requests with a fault, in thousandths.
     per_mille: usize,
     kinds: Vec<Fault>,
-    /// These operations suffer it each time, for long.
+    /// Permanent faults by operation.
     for_good: Vec<(&'static str, Fault)>,
-    /// The request of this number suffers it; all later ones of its operation too, where the flag is set.
+    /// The fault of the request with this number. If the flag is set, all later requests of the
+    /// same operation have it too.
     exactly: Option<(usize, Fault, bool)>,
-    /// The operation's future is dropped when this request is about to be sent.
+    /// Number of the request at which the operation's future is dropped.
     pub(crate) drop_at: Option<usize>,
 }
 
-/// A fault for good ends after so many requests: longer than any patience, but no run lasts forever.
+/// Number of requests that a permanent fault strikes. It outlasts all retries, but each run ends.
 const FOR_GOOD: usize = 16;
 
 impl Plan {
-    /// No faults.
+    /// Returns a plan without faults.
     pub(crate) fn calm() -> Self {
         Self {
             seed: 0,
@@ -179,17 +177,13 @@ impl Plan {
         }
     }
 
-    /// Of a seed, for an operation that sends requests of the kinds `sends`.
+    /// Returns a random plan for an operation that sends requests of the kinds `sends`.
     pub(crate) fn random(random: &mut Random, sends: &[&'static str]) -> Self {
         let possible = Fault::ALL
             .into_iter()
             .filter(|fault| sends.iter().any(|operation| fault.strikes(operation)));
         let possible: Vec<_> = possible.collect();
-        let fault = |random: &mut Random| match random.pick(&possible) {
-            // Waiting for timeouts takes long: less of it will do.
-            fault if fault.is_slow() && !random.one_in(3) => random.pick(&possible),
-            fault => fault,
-        };
+        let fault = |random: &mut Random| random.pick(&possible);
         let mut plan = Self { seed: random.next(), ..Self::calm() };
         plan.per_mille = random.pick(&[20, 100, 250, 500]);
         let kinds = if random.one_in(3) { 1 } else { 24 };
@@ -198,7 +192,7 @@ impl Plan {
             let operation = random.pick(sends);
             plan.for_good.push((operation, fault(random)));
             match operation {
-                // Nothing is aborted unless something else failed.
+                // An abort needs another failure before it.
                 "AbortMultipartUpload" => {
                     plan.for_good.push(("CompleteMultipartUpload", Fault::Refuse));
                 }
@@ -210,18 +204,20 @@ impl Plan {
         plan
     }
 
-    /// One fault at the request of this number; with `for_good` at all later ones of its operation too.
+    /// Returns a plan with one fault, at the request with this number. With `for_good`, all later
+    /// requests of the same operation have it too.
     pub(crate) fn exactly(at: usize, fault: Fault, for_good: bool) -> Self {
         Self { exactly: Some((at, fault, for_good)), ..Self::calm() }
     }
 
-    /// The future is dropped at the request of this number.
+    /// Returns a plan that drops the future at the request with this number.
     pub(crate) fn dropping(at: usize) -> Self {
         Self { drop_at: Some(at), ..Self::calm() }
     }
 
-    /// What `call` suffers, and where in a body. It is the `index`-th request of all, and the `tries`-th of its kind.
-    /// `struck`: the operation that the exact fault has struck.
+    /// Returns the fault of `call` and its position in a body. The call is the `index`th request of
+    /// all and the `tries`th of its kind. `struck` is the operation that the exact fault has
+    /// struck.
     pub(crate) fn strike(
         &self,
         call: &Call,

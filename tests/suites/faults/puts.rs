@@ -1,4 +1,4 @@
-//! Puts: what ended well reads back equal; what failed has changed nothing, and leaves nothing.
+//! Puts: a success reads back equal; a failure changes nothing and leaves nothing behind.
 
 use std::fs;
 
@@ -8,13 +8,14 @@ use sealwax_s3::{PlaintextSource, S3Uri};
 
 use crate::{
     ledger::Ledger,
+    orphans::assert_no_orphans,
     plan::{Fault, Plan, Random},
-    rig::{Rig, assert_no_orphans},
+    planned_client::PlannedClient,
     tally::{Outcome, Run},
     world::{BEFORE, World},
 };
 
-/// Requests of a put, those of its failures among them.
+/// Requests of a put, including those after a failure.
 const PARTS: [&str; 6] = [
     "CreateMultipartUpload",
     "UploadPart",
@@ -24,7 +25,7 @@ const PARTS: [&str; 6] = [
     "UploadPart",
 ];
 
-/// A put of a few bytes, by one request.
+/// Puts a few bytes in one request.
 pub(crate) async fn small(world: &World, mut random: Random, ledgers: &[Ledger]) -> Run {
     let plan = Plan::random(&mut random, &["PutObject", "PutObject", "HeadObject"]);
     let data = world.small()[random.below(world.small().len())].clone();
@@ -40,7 +41,7 @@ pub(crate) async fn small(world: &World, mut random: Random, ledgers: &[Ledger])
     .await
 }
 
-/// A put of several parts.
+/// Puts several parts.
 pub(crate) async fn large(world: &World, mut random: Random, ledgers: &[Ledger]) -> Run {
     let plan = Plan::random(&mut random, &PARTS);
     let data = world.large()[random.below(world.large().len())].clone();
@@ -49,7 +50,7 @@ pub(crate) async fn large(world: &World, mut random: Random, ledgers: &[Ledger])
     put("put large", world, plan, Put { source, data, there, only_new }, parts, ledgers).await
 }
 
-/// A put of three parts, one after the other, under this plan.
+/// Puts three parts, one after another, under this plan.
 pub(crate) async fn three_parts(world: &World, plan: Plan, ledgers: &[Ledger]) -> Run {
     let data = world.large()[2].clone();
     put(
@@ -79,7 +80,7 @@ impl Source {
 struct Put {
     source: Source,
     data: Bytes,
-    /// Whether there is an object already.
+    /// `true` if an object exists already.
     there: bool,
     /// `If-None-Match: *`.
     only_new: bool,
@@ -107,12 +108,12 @@ async fn put(
             PlaintextSource::file(file.path())
         }
     };
-    let rig = Rig::new(&world.clean, plan, ledgers[0].clone(), parts);
-    let mut put = rig.client.put().uri(&uri).body(body);
+    let planned = PlannedClient::new(&world.clean, plan, ledgers[0].clone(), parts);
+    let mut put = planned.client.put().uri(&uri).body(body);
     if only_new {
         put = put.if_none_match("*");
     }
-    let result = rig.run(put.send()).await;
+    let result = planned.run(put.send()).await;
     let outcome = Outcome::of(&result);
 
     let found = world.look(&uri).await;
@@ -121,29 +122,39 @@ async fn put(
     match result {
         _ if there && only_new => {
             assert!(found == before, "an object was overwritten against the condition");
-            assert_ne!(outcome, Outcome::Ok, "the condition did not hold");
+            assert_ne!(outcome, Outcome::Ok, "the put succeeded against its condition");
         }
         Some(Ok(output)) => {
-            assert!(found.as_ref() == Some(&data), "other bytes than those that were put");
+            assert!(found.as_ref() == Some(&data), "bytes other than those put");
             let head = world.client.head().uri(&uri).send().await.expect("head");
-            // The SDK takes an answer that ends early for whole where it can, and an entity tag that is cut short with it.
-            let cut =
-                rig.ledger.entries().iter().any(|(_, fault)| *fault == Some(Fault::EndAnswerEarly));
+            // If a response ends early but still parses, the SDK accepts it, with its truncated
+            // entity tag.
+            let cut = planned
+                .ledger
+                .entries()
+                .iter()
+                .any(|(_, fault)| *fault == Some(Fault::EndAnswerEarly));
             assert!(cut || output.e_tag == head.e_tag, "{:?}", output.e_tag);
         }
         failed => {
             hidden = found != before;
-            assert!(!hidden || found == Some(data), "neither the old object nor the new one");
-            let could_know = failed.is_some() && !rig.ledger.hid_the_outcome();
-            assert!(!hidden || !could_know, "it was stored, but the put failed: {failed:?}");
+            assert!(
+                !hidden || found == Some(data),
+                "the object is neither the old one nor the new one"
+            );
+            let could_know = failed.is_some() && !planned.ledger.hid_the_outcome();
+            assert!(
+                !hidden || !could_know,
+                "the object was stored, but the put failed: {failed:?}"
+            );
         }
     }
-    let orphans = assert_no_orphans(&world.clean.s3(), &uri, &[&rig.ledger]).await;
+    let orphans = assert_no_orphans(&world.clean.s3(), &uri, &[&planned.ledger]).await;
     world.remove(&uri).await;
     Run { operation: name, outcomes: vec![outcome], orphans, hidden }
 }
 
-/// A put of a file with a state file: attempt after attempt under a plan each, then one without faults.
+/// Puts a file with a state file. Each attempt has its own plan, and the last one has no faults.
 pub(crate) async fn resumed(world: &World, mut random: Random, ledgers: &[Ledger]) -> Run {
     let data = world.large()[random.below(world.large().len())].clone();
     let directory = tempfile::tempdir().expect("a directory");
@@ -155,19 +166,23 @@ pub(crate) async fn resumed(world: &World, mut random: Random, ledgers: &[Ledger
     for (number, ledger) in ledgers.iter().enumerate() {
         let last = number + 1 == ledgers.len();
         let plan = if last { Plan::calm() } else { Plan::random(&mut random, &PARTS) };
-        let rig = Rig::new(&world.clean, plan, ledger.clone(), random.pick(&[1, 3]));
-        let put = rig.client.put().uri(&uri).body(PlaintextSource::file(&file)).state_file(&state);
-        let result = rig.run(put.send()).await;
+        let planned = PlannedClient::new(&world.clean, plan, ledger.clone(), random.pick(&[1, 3]));
+        let put =
+            planned.client.put().uri(&uri).body(PlaintextSource::file(&file)).state_file(&state);
+        let result = planned.run(put.send()).await;
         outcomes.push(Outcome::of(&result));
         used.push(ledger);
         assert_stored_or_nothing(world, &uri, &data, matches!(result, Some(Ok(_)))).await;
         match result {
             Some(Ok(_)) => break,
             failed => {
-                assert!(!last, "it could not be resumed: {failed:?}");
+                assert!(!last, "the upload could not be resumed: {failed:?}");
                 could_know &= failed.is_some() && !ledger.hid_the_outcome();
                 hidden |= world.look(&uri).await.is_some();
-                assert!(!hidden || !could_know, "it was stored, but the put failed: {failed:?}");
+                assert!(
+                    !hidden || !could_know,
+                    "the object was stored, but the put failed: {failed:?}"
+                );
             }
         }
     }
@@ -179,7 +194,7 @@ pub(crate) async fn resumed(world: &World, mut random: Random, ledgers: &[Ledger
 
 async fn assert_stored_or_nothing(world: &World, uri: &S3Uri, data: &Bytes, stored: bool) {
     match world.look(uri).await {
-        Some(found) => assert!(found == *data, "other bytes than those that were put"),
-        None => assert!(!stored, "it is not there"),
+        Some(found) => assert!(found == *data, "bytes other than those put"),
+        None => assert!(!stored, "the object is absent"),
     }
 }

@@ -1,12 +1,12 @@
-//! What was met, and what came of it.
+//! Counts of faults and outcomes.
 
 use std::{collections::BTreeMap, fmt};
 
 use sealwax_s3::Error;
 
-use crate::{ledger::Ledger, plan::Fault, rig::Orphans};
+use crate::{ledger::Ledger, orphans::Orphans, plan::Fault};
 
-/// What became of an operation.
+/// Outcome of an operation.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
     Ok,
@@ -24,7 +24,7 @@ impl Outcome {
     }
 }
 
-/// Counts.
+/// Totals over all plans.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) plans: usize,
@@ -32,11 +32,11 @@ pub(crate) struct Tally {
     pub(crate) faults: BTreeMap<Fault, usize>,
     pub(crate) outcomes: BTreeMap<(&'static str, Outcome), usize>,
     pub(crate) orphans: Orphans,
-    /// Operations that failed, though their object was stored, and that could not know it.
+    /// Operations that failed although their object was stored, and could not know it.
     pub(crate) hidden: usize,
 }
 
-/// What one plan adds.
+/// Result of one plan.
 pub(crate) struct Run {
     pub(crate) operation: &'static str,
     pub(crate) outcomes: Vec<Outcome>,
@@ -82,7 +82,7 @@ impl fmt::Display for Tally {
         }
         write!(
             f,
-            "\n  stored, but no answer could tell: {}; uploads left: {} not aborted, {} unknown",
+            "\n  stored without the client's knowledge: {}; uploads left behind: {} not aborted, {} unknown",
             self.hidden, self.orphans.unaborted, self.orphans.unknown
         )
     }

@@ -1,32 +1,30 @@
-//! The server as a client without faults sees it, and what is stored there beforehand.
+//! The server seen without faults, and the objects stored on it beforehand.
 
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use sealwax_s3::{ErrorKind, S3Uri, SealedClient};
-use sealwax_tests::{SeaweedFs, local_keyring, plaintext, read};
+use sealwax_tests::{PART, SeaweedFs, local_keyring, plaintext, read};
 
-use crate::rig::PART;
-
-/// What all plans share.
+/// State shared by all plans.
 pub(crate) struct World {
     pub(crate) clean: SeaweedFs,
-    /// Without faults, with the keyring `a`.
+    /// A client without faults, with the key `a`.
     pub(crate) client: SealedClient,
-    /// To be read, never changed.
+    /// Objects to read, never changed.
     pub(crate) objects: Vec<(S3Uri, Bytes)>,
-    /// To be changed once, by who takes them.
+    /// Objects to change. Each is taken once.
     old: Mutex<Vec<S3Uri>>,
-    /// Plaintexts of some lengths.
+    /// Plaintexts of various lengths.
     data: Vec<Bytes>,
 }
 
-/// The plaintext of an object that was there before.
-pub(crate) const BEFORE: &str = "as it was";
+/// The plaintext of an existing object.
+pub(crate) const BEFORE: &str = "original";
 
 impl World {
-    /// With so many objects to be changed.
+    /// Stores the objects, `old` of them to change.
     pub(crate) async fn new(old: usize) -> Self {
         let clean = SeaweedFs::new().await;
         let client = clean.client_builder(local_keyring("a")).part_len(PART).build();
@@ -48,7 +46,7 @@ impl World {
         uri
     }
 
-    /// An object that holds [`BEFORE`]; if there is one, one that has not changed for a while.
+    /// Returns an object that holds [`BEFORE`], preferably one that has not changed for a while.
     pub(crate) async fn old_object(&self) -> S3Uri {
         let old = self.old.lock().unwrap_or_else(PoisonError::into_inner).pop();
         match old {
@@ -61,18 +59,18 @@ impl World {
         &self.data[..4]
     }
 
-    /// Of two parts, of two full ones, and of three.
+    /// Plaintexts of two parts, of two full parts, and of three parts.
     pub(crate) fn large(&self) -> &[Bytes] {
         &self.data[4..]
     }
 
-    /// The plaintext, whole and verified; `None` where there is no object.
+    /// Returns the whole verified plaintext, or `None` if there is no object.
     pub(crate) async fn look(&self, uri: &S3Uri) -> Option<Bytes> {
         loop {
             match read(&self.client, uri).await {
                 Ok(plaintext) => return Some(plaintext),
                 Err(error) if error.kind() == ErrorKind::NotFound => return None,
-                // A request of a put that was dropped may arrive while the object is being read.
+                // A request of a dropped put may arrive during the read.
                 Err(error) if error.kind() == ErrorKind::Changed => {}
                 Err(error) => panic!("{uri} cannot be read: {error:?}"),
             }

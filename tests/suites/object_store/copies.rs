@@ -1,4 +1,4 @@
-//! `SealedClient::copy`: the same data key, wrapped for another place.
+//! Copies of sealed objects: the same data key, wrapped for another place.
 
 use std::time::SystemTime;
 
@@ -90,7 +90,7 @@ async fn a_copy_keeps_everything_but_its_place() {
 }
 
 #[tokio::test]
-async fn wraps_of_other_keys_stay_as_they_are() {
+async fn a_copy_keeps_the_wrapped_keys_of_other_keyrings() {
     let stack = LocalStack::new(east());
     let (keys, from, to) =
         ([&stack.home.key, &stack.home.key_2], stack.object("from"), stack.object("to"));
@@ -108,10 +108,7 @@ async fn wraps_of_other_keys_stay_as_they_are() {
         bound,
         [(keys[1].as_str(), Some(place(&from))), (keys[0].as_str(), Some(place(&to)))]
     );
-    assert_eq!(
-        read(&stack.client([keys[0]]), &to).await.expect("by the key that was wrapped anew"),
-        "x"
-    );
+    assert_eq!(read(&stack.client([keys[0]]), &to).await.expect("by the newly wrapped key"), "x");
     let other = stack.client([keys[1]]);
     assert_kind(read(&other, &to).await, ErrorKind::NoMatchingKey, &to, "the other key");
     let accepted = other
@@ -123,7 +120,7 @@ async fn wraps_of_other_keys_stay_as_they_are() {
         .expect("by the place that it came from");
     assert_eq!(accepted.bytes().await.expect("bytes"), "x");
 
-    // Under another key, without the old ones' place.
+    // Under another key, without the place of the old keys.
     let moved = stack.object("moved");
     let copy = stack
         .client([keys[0]])
@@ -132,11 +129,11 @@ async fn wraps_of_other_keys_stay_as_they_are() {
         .uri(&moved)
         .keyring(stack.keyring([keys[1]]));
     copy.send().await.expect("copy");
-    assert_eq!(read(&other, &moved).await.expect("by the key that was given"), "x");
+    assert_eq!(read(&other, &moved).await.expect("by the given key"), "x");
 }
 
 #[tokio::test]
-async fn a_copy_costs_one_call_of_kms_or_none() {
+async fn a_copy_costs_at_most_one_kms_call() {
     let (stack, west) = (LocalStack::new(east()), LocalStack::new(west()));
     let to = || stack.object("to");
     let (keyring, from) =
@@ -149,7 +146,7 @@ async fn a_copy_costs_one_call_of_kms_or_none() {
     assert!(stack.wire.kms().is_empty() || stack.wire.kms().len() == 1, "{:?}", stack.wire.kms());
     assert_eq!(read(&cached, &copy).await.expect("read"), "x");
 
-    // To a key of another Region: it is unwrapped, and wrapped there.
+    // To another Region's key: unwrapped in one Region and wrapped in the other.
     let (plain, uri) = (stack.client([&stack.home.key]), stack.object("from"));
     plain.put().uri(&uri).body("x").send().await.expect("put");
     stack.wire.forget();
@@ -164,7 +161,7 @@ async fn a_copy_costs_one_call_of_kms_or_none() {
     );
     assert_eq!(read(&stack.client([&west.home.key]), &copy).await.expect("read"), "x");
 
-    // Where places do not matter, or are shared, nothing needs to be wrapped.
+    // If places do not matter or are shared, no key needs to be wrapped.
     let off = stack.client_builder([&stack.home.key]).places(PlacePolicy::off()).build();
     off.put().uri(&uri).body("y").send().await.expect("put");
     stack.wire.forget();
@@ -191,7 +188,7 @@ async fn an_older_version_becomes_the_current_one_again() {
 }
 
 #[tokio::test]
-async fn what_must_not_be_copied_is_not() {
+async fn objects_that_must_not_be_copied_are_refused() {
     let stack = LocalStack::new(east());
     let (client, from, to) =
         (stack.client([&stack.home.key]), stack.object("from"), stack.object("to"));
@@ -200,7 +197,7 @@ async fn what_must_not_be_copied_is_not() {
     stack.s3().put_object().bucket(from.bucket()).key(from.key()).send().await.expect("put");
     assert_kind(copy().send().await, ErrorKind::NotSealed, &from, "not sealed");
 
-    // Under a stranger's key: KMS would re-encrypt it into one of ours.
+    // Under a foreign key, which KMS would re-encrypt to one of ours.
     stack.client([&stack.home.key_2]).put().uri(&from).body("x").send().await.expect("put");
     stack.wire.forget();
     assert_kind(copy().send().await, ErrorKind::NoMatchingKey, &from, "a stranger's key");
@@ -217,7 +214,7 @@ async fn what_must_not_be_copied_is_not() {
     let source = format!("{}/{}", from.bucket(), from.key());
     let plain =
         stack.s3().copy_object().copy_source(&source).bucket(moved.bucket()).key(moved.key());
-    plain.metadata_directive(MetadataDirective::Copy).send().await.expect("copied by others");
+    plain.metadata_directive(MetadataDirective::Copy).send().await.expect("a plain S3 copy");
     assert_kind(
         client.copy().source_uri(&moved).uri(&to).send().await,
         ErrorKind::PlaceMismatch,
@@ -229,21 +226,26 @@ async fn what_must_not_be_copied_is_not() {
 }
 
 #[tokio::test]
-async fn conditions_on_source_and_destination_hold() {
+async fn a_copy_honours_conditions_on_source_and_destination() {
     let server = SeaweedFs::new().await;
     let (client, from, to) =
         (server.client(local_keyring("copies")), server.object("from"), server.object("to"));
     let source = client.put().uri(&from).body("x").send().await.expect("put");
     let there = client.put().uri(&to).body("y").send().await.expect("put");
     let copy = || client.copy().source_uri(&from).uri(&to);
-    assert_kind(copy().if_none_match("*").send().await, ErrorKind::Conflict, &to, "it is there");
+    assert_kind(
+        copy().if_none_match("*").send().await,
+        ErrorKind::Conflict,
+        &to,
+        "the destination exists",
+    );
     assert_kind(
         copy().if_match("\"other\"").send().await,
         ErrorKind::Conflict,
         &to,
-        "another one is there",
+        "another object exists",
     );
-    assert_eq!(read(&client, &to).await.expect("as it was"), "y");
+    assert_eq!(read(&client, &to).await.expect("still the other object"), "y");
     let copy = copy()
         .if_match(there.e_tag.expect("an entity tag"))
         .source_if_match(source.e_tag.expect("one"));
@@ -252,7 +254,7 @@ async fn conditions_on_source_and_destination_hold() {
 }
 
 #[tokio::test]
-async fn a_source_that_is_replaced_meanwhile_is_not_mixed() {
+async fn a_source_replaced_during_a_copy_is_not_mixed() {
     let server = SeaweedFs::new().await;
     let rival = (server.client(local_keyring("copies")), server.object(&unique("from")));
     let (client, from) = rival.clone();
@@ -279,7 +281,7 @@ async fn a_source_that_is_replaced_meanwhile_is_not_mixed() {
 }
 
 #[tokio::test]
-async fn a_copy_whose_answer_was_lost_is_found() {
+async fn a_lost_response_to_a_copy_is_a_success() {
     let server = SeaweedFs::new().await;
     let (from, to) = (server.object("from"), server.object("to"));
     server.client(local_keyring("copies")).put().uri(&from).body("x").send().await.expect("put");
@@ -288,6 +290,13 @@ async fn a_copy_whose_answer_was_lost_is_found() {
         false => Reaction::Pass,
     });
     let client = SeaweedFs::over(wire).await.client(local_keyring("copies"));
-    client.copy().source_uri(&from).uri(&to).if_none_match("*").send().await.expect("it is ours");
+    client
+        .copy()
+        .source_uri(&from)
+        .uri(&to)
+        .if_none_match("*")
+        .send()
+        .await
+        .expect("our own object");
     assert_eq!(read(&client, &to).await.expect("read"), "x");
 }

@@ -1,4 +1,4 @@
-//! `SealedStore` is an `object_store::ObjectStore`: that crate's own suite, and what it does not ask.
+//! `SealedStore` as an `object_store::ObjectStore`: the suite of that crate, and further tests.
 
 mod copies;
 mod sealed;
@@ -11,19 +11,20 @@ use sealwax_object_store::SealedStore;
 use sealwax_s3::S3Uri;
 use sealwax_tests::{LocalStack, SeaweedFs, east, local_keyring, unique};
 
-/// A part of the bucket that no other test, and no other run, uses.
+/// Returns a prefix of the bucket that no other test, and no other run, uses.
 fn part_of(store: SealedStore) -> Arc<PrefixStore<SealedStore>> {
     Arc::new(PrefixStore::new(store, unique("object-store")))
 }
 
-/// A versioned bucket, and KMS.
+/// Returns a store over a bucket with versioning, with KMS.
 fn localstack() -> (LocalStack, SealedStore) {
     let stack = LocalStack::new(east());
     let store = SealedStore::new(stack.client([&stack.home.key]), &stack.home.bucket);
     (stack, store)
 }
 
-/// An unversioned bucket, where S3's conditions on copies hold; keys without KMS.
+/// Returns a store over a bucket without versioning that honours conditions on copies. Its key is
+/// local.
 async fn seaweedfs() -> (SeaweedFs, SealedStore) {
     let server = SeaweedFs::new().await;
     let bucket = server.object("any").bucket().to_owned();

@@ -1,6 +1,4 @@
-//! What the suite does not ask of a store, and users of Sealwax do.
-
-use std::time::Duration;
+//! Properties of a sealed store beyond the suite of `object_store`.
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all};
@@ -10,11 +8,11 @@ use object_store::{
 };
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{ErrorKind, S3Uri, envelope::EncryptionContext};
-use sealwax_tests::{Stored, assert_hidden, plaintext, unfinished_uploads, unique};
+use sealwax_tests::{
+    PART, Stored, assert_hidden, plaintext, unfinished_uploads, unique, wait_until,
+};
 
 use super::{localstack, path};
-
-const PART: usize = 5 << 20;
 
 fn context(tenant: &str) -> EncryptionContext {
     EncryptionContext::try_from_iter([("tenant", tenant)]).expect("a context")
@@ -26,7 +24,7 @@ fn kind_of(error: &Error) -> Option<ErrorKind> {
 }
 
 #[tokio::test]
-async fn what_is_stored_is_sealed_and_lengths_are_those_of_plaintexts() {
+async fn objects_are_sealed_and_report_the_length_of_their_plaintext() {
     let (stack, store) = localstack();
     for len in [0, 1, 16_384, 100_000] {
         let (uri, data) = (stack.object("folder/sealed"), plaintext(len));
@@ -47,11 +45,11 @@ async fn what_is_stored_is_sealed_and_lengths_are_those_of_plaintexts() {
 }
 
 #[tokio::test]
-async fn a_list_goes_on_page_after_page() {
+async fn a_list_continues_across_pages() {
     let (_, store) = localstack();
     let folder = Path::from(unique("pages"));
     let names: Vec<_> = (0..1_005).map(|n| folder.clone().join(format!("{n:04}"))).collect();
-    // Pages are S3's; what is in them need not be sealed.
+    // Only S3's pages matter, so these objects are not sealed.
     let put = |name: &Path| {
         store
             .client()
@@ -85,7 +83,7 @@ async fn a_list_goes_on_page_after_page() {
 }
 
 #[tokio::test]
-async fn what_was_not_sealed_is_listed_but_not_read() {
+async fn an_unsealed_object_is_listed_but_not_read() {
     let (stack, store) = localstack();
     let uri: S3Uri = format!("{}/object", stack.object("plain")).parse().expect("a name");
     let put = stack
@@ -95,7 +93,7 @@ async fn what_was_not_sealed_is_listed_but_not_read() {
         .key(uri.key())
         .body(Bytes::from(vec![0; 71]).into());
     put.send().await.expect("put");
-    // Its folder alone: other tests keep names in the bucket that are no paths.
+    // Lists only its own folder, because other tests store keys that are not valid paths.
     let parts: Vec<_> = path(&uri).parts().map(|part| part.as_ref().to_owned()).collect();
     let folder: Path = parts[..parts.len() - 1].iter().map(String::as_str).collect();
     let listed: Vec<_> = store.list(Some(&folder)).try_collect().await.expect("list");
@@ -113,7 +111,7 @@ async fn what_was_not_sealed_is_listed_but_not_read() {
 }
 
 #[tokio::test]
-async fn encryption_contexts_are_the_stores_or_the_calls() {
+async fn a_calls_encryption_context_overrides_the_stores() {
     let (stack, store) = localstack();
     let store = store.encryption_context(context("acme"));
     let (ours, theirs) = (stack.object("ours"), stack.object("theirs"));
@@ -134,7 +132,7 @@ async fn encryption_contexts_are_the_stores_or_the_calls() {
     let error = strict.get_ranges(&path(&theirs), &[0..1, 0..1]).await.expect_err("has another");
     assert_eq!(kind_of(&error), Some(ErrorKind::ContextMismatch), "{error:?}");
     let options = GetOptions { extensions, ..GetOptions::default() };
-    strict.get_opts(&path(&theirs), options).await.expect("is what this call requires");
+    strict.get_opts(&path(&theirs), options).await.expect("this call requires that context");
 }
 
 #[tokio::test]
@@ -145,7 +143,7 @@ async fn a_copy_is_bound_to_its_place_and_costs_no_body() {
     stack.wire.forget();
     store.copy(&path(&from), &path(&to)).await.expect("copy");
     assert_eq!(stack.wire.kms(), [("ReEncrypt".to_owned(), "us-east-1".to_owned())]);
-    // Whether the bucket has ACLs is asked once.
+    // The client asks once if the bucket has ACLs.
     assert_eq!(
         stack.wire.operations("s3"),
         ["HeadObject", "GetBucketOwnershipControls", "CopyObject"]
@@ -176,7 +174,7 @@ async fn a_rename_deletes_only_what_it_copied() {
 }
 
 #[tokio::test]
-async fn parts_of_any_length_are_cut_anew() {
+async fn parts_of_any_length_are_recut() {
     let (stack, store) = localstack();
     let (uri, data) = (stack.object("parts"), plaintext(2 * 8_388_608 + 17));
     let mut upload = store.put_multipart(&path(&uri)).await.expect("begin");
@@ -189,12 +187,14 @@ async fn parts_of_any_length_are_cut_anew() {
         upload.put_part(payload).await.expect("a part");
     }
     upload.complete().await.expect("complete");
-    assert!(upload.complete().await.is_err(), "completed already");
+    let again = upload.complete().await.expect_err("completed already");
+    assert!(matches!(again, Error::Generic { .. }), "{again:?}");
+    assert!(again.to_string().contains(uri.key()), "the object is not named: {again}");
     assert!(store.get(&path(&uri)).await.expect("get").bytes().await.expect("bytes") == data);
 }
 
 #[tokio::test]
-async fn an_upload_that_is_given_up_leaves_nothing() {
+async fn an_abandoned_upload_leaves_nothing() {
     let (stack, store) = localstack();
     for aborts in [true, false] {
         let uri = stack.object("given-up");
@@ -204,24 +204,24 @@ async fn an_upload_that_is_given_up_leaves_nothing() {
         }
         if aborts {
             upload.abort().await.expect("abort");
-            assert!(upload.put_part("x".into()).await.is_err(), "aborted");
+            let late = upload.put_part("x".into()).await.expect_err("aborted");
+            assert!(matches!(late, Error::Generic { .. }), "{late:?}");
+            assert!(late.to_string().contains(uri.key()), "the object is not named: {late}");
         }
         drop(upload);
-        // In the background, where it was dropped.
-        for _ in 0..100 {
-            if unfinished_uploads(&stack.s3(), &uri).await == 0 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        assert_eq!(unfinished_uploads(&stack.s3(), &uri).await, 0, "aborts: {aborts}");
+        // A dropped upload is aborted in the background.
+        wait_until("the upload is gone", || async {
+            unfinished_uploads(&stack.s3(), &uri).await == 0
+        })
+        .await;
         assert!(matches!(store.head(&path(&uri)).await, Err(Error::NotFound { .. })));
     }
 }
 
-/// More uploads than the client's memory budget has parts, all begun before any is completed.
+/// There are more uploads than parts in the client's memory budget, and all start before any
+/// completes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uploads_that_wait_keep_no_other_waiting() {
+async fn idle_uploads_do_not_block_others() {
     let (stack, _) = localstack();
     let client =
         stack.client_builder([&stack.home.key]).part_len(PART).memory_budget(2 * PART).build();
@@ -233,7 +233,7 @@ async fn uploads_that_wait_keep_no_other_waiting() {
         upload
     });
     let uploads = join_all(begun).await;
-    // In turn: the first is not completed before the last had its second part.
+    // The first completes only after the last got its second part.
     let mut all = Vec::new();
     for mut upload in uploads {
         upload.put_part(plaintext(200).into()).await.expect("the second part");
@@ -246,7 +246,7 @@ async fn uploads_that_wait_keep_no_other_waiting() {
 }
 
 #[tokio::test]
-async fn a_failed_upload_says_so() {
+async fn a_failed_upload_reports_its_error() {
     let (stack, store) = localstack();
     let denied = store.clone().encryption_context(
         EncryptionContext::try_from_iter([("long", "x".repeat(3_000))]).expect("a context"),
@@ -254,17 +254,21 @@ async fn a_failed_upload_says_so() {
     let mut upload = denied.put_multipart(&path(&stack.object("fails"))).await.expect("begin");
     let error = upload.complete().await.expect_err("metadata is too large");
     assert_eq!(kind_of(&error), Some(ErrorKind::MetadataTooLarge), "{error:?}");
-    assert!(upload.complete().await.is_err(), "and so it stays");
+    let again = upload.complete().await.expect_err("it stays failed");
+    assert!(matches!(again, Error::Generic { .. }), "{again:?}");
+    let cause = std::error::Error::source(&error).expect("the client's error").to_string();
+    assert!(again.to_string().contains(&cause), "{cause:?} is not in {again}");
 
     let mut write = WriteMultipart::new(
         denied.put_multipart(&path(&stack.object("fails"))).await.expect("begin"),
     );
     write.write(&plaintext(2 * PART));
-    write.finish().await.expect_err("metadata is too large");
+    let error = write.finish().await.expect_err("metadata is too large");
+    assert_eq!(kind_of(&error), Some(ErrorKind::MetadataTooLarge), "{error:?}");
 }
 
 #[tokio::test]
-async fn an_update_needs_an_entity_tag() {
+async fn an_update_requires_an_entity_tag() {
     let (stack, store) = localstack();
     let version = object_store::UpdateVersion { e_tag: None, version: Some("1".into()) };
     let options = PutMode::Update(version).into();

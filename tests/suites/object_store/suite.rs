@@ -1,8 +1,8 @@
 //! `object_store::integration`, function by function.
 //!
-//! Those of its functions that are missing here are of other traits: `multipart` and its like are of `MultipartStore`, whose
-//! parts are stored by whoever has the upload's id, in any order and of any length; a sealed part is made by the one process
-//! that holds the data key, and its chunks are numbered before it is sent.
+//! Functions for other traits are absent. `multipart` and the like test `MultipartStore`, where any
+//! holder of the upload ID stores parts of any length in any order. A sealed part comes from the
+//! one process that holds the data key, and its chunks are numbered before it is sent.
 
 use object_store::{ObjectStore, integration as suite};
 use sealwax_object_store::SealedStore;
@@ -10,7 +10,7 @@ use sealwax_tests::{LocalStack, east, unique};
 
 use super::{localstack, part_of, seaweedfs};
 
-/// Runs functions of the suite on a part of a bucket of their own.
+/// Runs functions of the suite, each on its own prefix.
 macro_rules! suite_on {
     ($server:ident, $store:expr, $($name:ident $(($($argument:expr),*))?),* $(,)?) => {
         mod $server {
@@ -28,7 +28,8 @@ macro_rules! suite_on {
     };
 }
 
-// Each function runs where the server has what it asks for; what they lack, `what_the_servers_lack` shows.
+// Each function runs on a server that supports it. `known_gaps_of_the_servers_still_exist` shows
+// the gaps.
 suite_on! {
     on_localstack, localstack(),
     copy_rename_nonexistent_object,
@@ -70,7 +71,7 @@ async fn get_nonexistent_object() {
     assert!(matches!(error, object_store::Error::NotFound { .. }), "{error:?}");
 }
 
-/// It wants a bucket of its own.
+/// The function needs an empty bucket.
 #[tokio::test]
 async fn list_paginated() {
     let (stack, _) = localstack();
@@ -80,11 +81,12 @@ async fn list_paginated() {
     suite::list_paginated(&store, &store).await;
 }
 
-/// LocalStack 4.10 passes over `If-None-Match` on a copy: `copy_if_not_exists` runs on SeaweedFS alone. SeaweedFS 4.48 leaves
-/// out the folder `a/` where a list is to start after `a`: `put_get_delete_list` runs on LocalStack alone. If this fails, a
-/// server has learnt it: let the function run there.
+/// LocalStack 4.10 ignores `If-None-Match` on a copy, so `copy_if_not_exists` runs only on
+/// SeaweedFS. SeaweedFS 4.48 omits the folder `a/` from a list that starts after `a`, so
+/// `put_get_delete_list` runs only on LocalStack. If this test fails, a server has closed its gap:
+/// run the function there.
 #[tokio::test]
-async fn what_the_servers_lack() {
+async fn known_gaps_of_the_servers_still_exist() {
     let (stack, (server, _)) = (LocalStack::new(east()), seaweedfs().await);
     let (one, other) = (stack.object("lack"), stack.object("lack"));
     for uri in [&one, &other] {
@@ -98,7 +100,7 @@ async fn what_the_servers_lack() {
         .bucket(other.bucket())
         .key(other.key())
         .if_none_match("*");
-    copy.send().await.expect("it is copied over an object that is there");
+    copy.send().await.expect("a copy over an existing object");
 
     let (folder, s3) = (server.object("lack"), server.s3());
     for name in ["a/b", "aa"] {

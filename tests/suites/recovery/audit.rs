@@ -1,9 +1,10 @@
-//! What an audit tells of each kind of object.
+//! An audit's findings about each kind of object.
 
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
+    Summary as _,
     audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence},
     listing::Listing,
 };
@@ -16,7 +17,7 @@ use sealwax_tests::{Call, LocalStack, Reaction, Stored, Wire, east, west};
 use super::{Folder, store_plain};
 
 #[tokio::test]
-async fn every_object_is_told_by_its_keys_or_by_what_it_is() {
+async fn an_audit_reports_every_object_with_its_keys_or_its_kind() {
     let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
     let folder = Folder::new(&east.home.bucket, "audit");
     let (here, there, mrk) = (&east.home.key, &west.home.key, &east.home.mrk);
@@ -75,7 +76,7 @@ async fn every_object_is_told_by_its_keys_or_by_what_it_is() {
     assert!(by_name("broken").problem.is_some());
 
     let mut summary = AuditSummary::default();
-    found.iter().for_each(|one| summary.count(one));
+    found.iter().for_each(|one| summary.record(one));
     assert_eq!((summary.objects, summary.failed()), (11, 1));
     assert_eq!(summary.kinds.values().sum::<u64>(), 11);
     assert_eq!((summary.keys[here.as_str()].objects, summary.keys[here.as_str()].sole), (2, 1));
@@ -84,7 +85,7 @@ async fn every_object_is_told_by_its_keys_or_by_what_it_is() {
 }
 
 #[tokio::test]
-async fn older_versions_are_told_of_too() {
+async fn an_audit_reports_older_versions() {
     let stack = LocalStack::new(east());
     let folder = Folder::new(&stack.home.bucket, "audit-versions");
     let client = stack.client([&stack.home.key, &stack.home.key_2]);
@@ -105,8 +106,8 @@ async fn older_versions_are_told_of_too() {
     assert_eq!(found.len(), 2);
 }
 
-/// What KMS answers of a key that was rotated, in place of LocalStack, which does not tell key materials: what was
-/// wrapped for a `tenant` of that name is under the older one.
+/// Responds as KMS does for a rotated key, in place of LocalStack, which does not report key
+/// materials. Data keys wrapped for the `tenant` of that name are under the older material.
 fn rotated(call: &Call) -> Reaction {
     if call.operation != "ReEncrypt" {
         return Reaction::Pass;
@@ -125,7 +126,7 @@ fn rotated(call: &Call) -> Reaction {
     )
 }
 
-/// An object of a tenant.
+/// Puts an object of a tenant.
 async fn put_for(folder: &Folder, client: &SealedClient, name: &str, tenant: &str) {
     let context = EncryptionContext::try_from_iter([("tenant", tenant)]).expect("a context");
     client
@@ -138,7 +139,7 @@ async fn put_for(folder: &Folder, client: &SealedClient, name: &str, tenant: &st
         .expect("put");
 }
 
-/// Objects by their names.
+/// Audits a folder. Returns its objects by name.
 async fn audited(folder: &Folder, client: SealedClient) -> BTreeMap<String, AuditedObject> {
     let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
     let found = Audit::new(client).key_material().run(listing);
@@ -151,7 +152,7 @@ fn materials(found: &AuditedObject) -> Vec<(&str, &AuditedMaterial)> {
 }
 
 #[tokio::test]
-async fn kms_tells_the_material_of_each_wrap_and_of_an_intermediate_key_once() {
+async fn an_audit_asks_kms_once_for_each_wrapped_or_intermediate_key() {
     let stack = LocalStack::over(Wire::new(rotated), east());
     let (key, strange) = (&stack.home.key, &stack.home.key_2);
     let folder = Folder::new(&stack.home.bucket, "material");
@@ -196,7 +197,8 @@ async fn kms_tells_the_material_of_each_wrap_and_of_an_intermediate_key_once() {
         assert_eq!(materials(&found[name]), [(key.as_str(), &older)], "{name}");
     }
     assert!(found.values().all(|one| one.problem.is_none()));
-    // Four objects and one intermediate key; of keys that this client would not read with, nothing.
+    // Four objects and one intermediate key. The client asks nothing about keys that it does not
+    // read with.
     assert_eq!(stack.wire.kms(), vec![("ReEncrypt".to_owned(), "us-east-1".to_owned()); 5]);
     assert!(
         stack
@@ -207,7 +209,7 @@ async fn kms_tells_the_material_of_each_wrap_and_of_an_intermediate_key_once() {
     );
 
     let mut summary = AuditSummary::default();
-    found.values().for_each(|one| summary.count(one));
+    found.values().for_each(|one| summary.record(one));
     let of = |key: &KmsKeyArn, material: &AuditedMaterial| {
         summary.materials[&(key.as_str().to_owned(), material.clone())]
     };
@@ -215,11 +217,11 @@ async fn kms_tells_the_material_of_each_wrap_and_of_an_intermediate_key_once() {
 }
 
 #[tokio::test]
-async fn materials_that_kms_does_not_tell_are_unknown() {
+async fn materials_that_kms_does_not_report_are_unknown() {
     let stack = LocalStack::new(east());
     let folder = Folder::new(&stack.home.bucket, "material-unknown");
     put_for(&folder, &stack.client([&stack.home.key, &west().key]), "x", "new").await;
-    // The account's keys, in the Region that the filter allows.
+    // The account's keys in the Region that the filter allows.
     let filter = DiscoveryFilter::accounts([stack.home.key.account()]).regions(["us-east-1"]);
     let client = SealedClient::builder(
         stack.s3(),
@@ -237,9 +239,9 @@ async fn materials_that_kms_does_not_tell_are_unknown() {
 }
 
 #[tokio::test]
-async fn what_kms_refuses_is_the_objects_problem_and_what_it_throttles_is_asked_again() {
+async fn an_audit_records_refusals_of_kms_and_retries_throttled_calls() {
     let throttled = |call: &Call| match call.operation == "ReEncrypt" && call.nth < 4 {
-        // More than the SDK itself tries.
+        // More often than the SDK itself retries.
         true => Reaction::Answer(400, r#"{"__type":"ThrottlingException"}"#.into()),
         false => rotated(call),
     };
@@ -271,12 +273,12 @@ async fn what_kms_refuses_is_the_objects_problem_and_what_it_throttles_is_asked_
         (ObjectKind::Sealwax, &AuditedMaterial::Unknown)
     );
     let mut summary = AuditSummary::default();
-    summary.count(&found["x"]);
+    summary.record(&found["x"]);
     assert_eq!(summary.failed(), 1);
 }
 
 #[tokio::test]
-async fn a_region_that_is_down_does_not_hold_up_all_objects() {
+async fn a_region_that_is_down_is_not_asked_for_every_object() {
     let quiet = LocalStack::new(east());
     let folder = Folder::new(&quiet.home.bucket, "material-down");
     let (here, there) = (&quiet.home.key, &west().key);
@@ -293,11 +295,11 @@ async fn a_region_that_is_down_does_not_hold_up_all_objects() {
     let found: Vec<AuditedObject> = found.try_collect().await.expect("a whole listing");
     assert_eq!(found.len(), 8);
     for one in &found {
-        assert!(one.keys[0].material.is_older(), "the other Region tells: {one:?}");
+        assert!(one.keys[0].material.is_older(), "the other Region responds: {one:?}");
         assert_eq!(one.keys[1].material, AuditedMaterial::Unknown);
         assert_eq!(one.problem.as_ref().map(sealwax_s3::Error::kind), Some(ErrorKind::Unavailable));
     }
-    // The SDK tries three times.
+    // The SDK makes three attempts.
     let tries = stack.wire.kms().into_iter().filter(|(_, region)| region == "us-west-2").count();
     assert!((1..8 * 3).contains(&tries), "{tries} tries");
 }

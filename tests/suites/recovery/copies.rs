@@ -1,4 +1,4 @@
-//! Copies in parts: what S3 needs above 5 GiB, here of objects that are shorter.
+//! Multipart copies, which S3 requires above 5 GiB, here of shorter objects.
 
 use std::sync::Arc;
 
@@ -13,14 +13,12 @@ use sealwax_s3::{
     },
 };
 use sealwax_tests::{
-    LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext,
-    read, unfinished_uploads,
+    LocalStack, PART, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring,
+    plaintext, read, unfinished_uploads,
 };
 use tokio::sync::Notify;
 
-const PART: usize = 5 << 20;
-
-/// Copies everything in parts.
+/// Builds a client that copies everything in parts.
 fn in_parts(client: SealedClientBuilder) -> SealedClient {
     client.part_len(PART).copy_in_parts_above(0).build()
 }
@@ -30,7 +28,7 @@ async fn seaweedfs(wire: Wire) -> (SealedClient, S3Uri) {
     (in_parts(store.client_builder(local_keyring("a"))), store.object("copy"))
 }
 
-/// The lengths of the object's parts, as a reader by part number sees them.
+/// Returns the lengths of the object's parts, as read by part number.
 async fn part_lens(s3: &Client, uri: &S3Uri) -> Vec<i64> {
     let part = async |number| {
         let head =
@@ -46,7 +44,7 @@ async fn part_lens(s3: &Client, uri: &S3Uri) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn parts_end_where_they_ended() {
+async fn a_multipart_copy_keeps_part_boundaries() {
     let (stack, store) = (LocalStack::new(east()), SeaweedFs::new().await);
     for (case, wire, client, uri) in [
         (
@@ -95,9 +93,9 @@ async fn parts_end_where_they_ended() {
     }
 }
 
-/// S3 lists the lengths of parts only where it keeps their checksums.
+/// S3 lists part lengths only for objects with part checksums.
 #[tokio::test]
-async fn parts_are_asked_about_one_by_one_where_they_are_not_listed() {
+async fn parts_that_s3_does_not_list_are_asked_about_one_by_one() {
     for answer in [
         "<GetObjectAttributesResponse><ObjectParts><PartsCount>2</PartsCount></ObjectParts></GetObjectAttributesResponse>",
         "<Error><Code>NotImplemented</Code></Error>",
@@ -112,7 +110,7 @@ async fn parts_are_asked_about_one_by_one_where_they_are_not_listed() {
 }
 
 #[tokio::test]
-async fn an_object_without_parts_is_cut_evenly() {
+async fn an_object_without_parts_is_copied_in_even_parts() {
     let stack = LocalStack::new(east());
     let uri = stack.object("no-parts");
     let client = stack
@@ -131,7 +129,7 @@ async fn an_object_without_parts_is_cut_evenly() {
     assert!(read(&client, &uri).await.expect("get") == data);
 }
 
-/// Stores the object anew in two parts, with checksums of this kind.
+/// Stores the object again in two parts, with checksums of this kind.
 async fn store_with(
     s3: &Client,
     uri: &S3Uri,
@@ -200,9 +198,9 @@ async fn checksums_keep_their_algorithm_type_and_value() {
     }
 }
 
-/// FORMAT.md W6: what is not done as a whole is not done at all.
+/// FORMAT.md W6: a copy happens as a whole or not at all.
 #[tokio::test]
-async fn a_copy_that_fails_is_aborted() {
+async fn a_failed_multipart_copy_is_aborted() {
     for operation in ["UploadPartCopy", "CompleteMultipartUpload"] {
         // The first part arrives.
         let wire =
@@ -227,7 +225,7 @@ async fn a_copy_that_fails_is_aborted() {
 }
 
 #[tokio::test]
-async fn a_copy_that_is_dropped_is_aborted() {
+async fn a_dropped_multipart_copy_is_aborted() {
     for operation in ["CreateMultipartUpload", "UploadPartCopy", "CompleteMultipartUpload"] {
         let (reached, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (at, then) = (Arc::clone(&reached), Arc::clone(&go_on));
@@ -257,7 +255,7 @@ async fn a_copy_that_is_dropped_is_aborted() {
     }
 }
 
-/// The client's first `operation` waits until `meanwhile` has been done through another client.
+/// Returns a client whose first `operation` waits until another client has done `meanwhile`.
 async fn racing(
     operation: &'static str,
     meanwhile: fn(SealedClient, S3Uri) -> BoxFuture<'static, ()>,
@@ -275,7 +273,7 @@ async fn racing(
 }
 
 #[tokio::test]
-async fn who_overwrites_the_object_meanwhile_wins() {
+async fn a_concurrent_overwrite_wins_over_a_multipart_rewrap() {
     for operation in ["CreateMultipartUpload", "UploadPartCopy", "CompleteMultipartUpload"] {
         let overwrite = |rival: SealedClient, uri: S3Uri| {
             async move { drop(rival.put().uri(&uri).body("newer").send().await.expect("overwrite")) }.boxed()
@@ -288,9 +286,9 @@ async fn who_overwrites_the_object_meanwhile_wins() {
     }
 }
 
-/// The entity tag of a copy with the same parts is the same: it does not tell.
+/// A copy with the same parts has the same entity tag, so the tag cannot tell them apart.
 #[tokio::test]
-async fn who_rewraps_the_object_meanwhile_wins() {
+async fn a_concurrent_rewrap_wins_over_a_multipart_rewrap() {
     for operation in ["CreateMultipartUpload", "UploadPartCopy"] {
         let add = |rival: SealedClient, uri: S3Uri| {
             async move {
@@ -317,7 +315,7 @@ async fn who_rewraps_the_object_meanwhile_wins() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_a_success() {
+async fn a_lost_response_to_a_multipart_rewrap_is_a_success() {
     for operation in ["UploadPartCopy", "CompleteMultipartUpload"] {
         let losses = if operation == "UploadPartCopy" { 1 } else { usize::MAX };
         let (client, uri) = seaweedfs(Wire::new(move |call| {
@@ -339,9 +337,10 @@ async fn a_lost_answer_is_a_success() {
     }
 }
 
-/// Whatever call fails for good, in whatever way: the object opens, as before or as it was to be, and nothing is left behind.
+/// After a permanent failure of any call, in any way, the object opens with its old keys or its new
+/// ones, and nothing is left behind.
 #[tokio::test]
-async fn every_call_may_fail() {
+async fn a_permanent_failure_of_any_call_leaves_a_readable_object() {
     const CALLS: [&str; 7] = [
         "HeadObject",
         "GET tagging",
@@ -377,7 +376,7 @@ async fn every_call_may_fail() {
             assert_eq!(head.header(), rewrap.header(), "{case}");
         }
         assert!(read(&quiet, &uri).await.expect(&case) == data, "{case}");
-        // What was begun while its answer, and with it its name, was lost, nobody can abort.
+        // If the response with the upload ID was lost, the client cannot abort the upload.
         let unknown = call == "CreateMultipartUpload" && name == "lost answer";
         assert!(
             unknown || unfinished_uploads(quiet.s3(), &uri).await == 0,

@@ -1,17 +1,17 @@
-//! A Region that is blocked inside the process, and what a replica lacks.
+//! Drills: a Region blocked inside the process, and objects missing from a replica.
 
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     drill::{BlockedRegions, Lag},
     listing::Listing,
-    verify::{VerifyAll, VerifyOutcome},
+    verify::{VerifiedObject, VerifyAll},
 };
-use sealwax_s3::{ErrorKind, PlacePolicy};
+use sealwax_s3::{ErrorKind, PlacePolicy, aws_sdk_s3::error::SdkError};
 use sealwax_tests::{LocalStack, Reaction, Wire, east, west};
 
 use super::Folder;
 
-/// The LocalStack, seen from the West, with the East blocked.
+/// Returns LocalStack as seen from us-west-2, with us-east-1 blocked.
 fn blocked() -> (LocalStack, BlockedRegions) {
     let mut stack = LocalStack::over(Wire::default(), west());
     let blocked = BlockedRegions::over(["us-east-1"], stack.wire.clone());
@@ -20,7 +20,7 @@ fn blocked() -> (LocalStack, BlockedRegions) {
 }
 
 #[tokio::test]
-async fn no_request_gets_through_to_a_blocked_region() {
+async fn no_request_reaches_a_blocked_region() {
     let (stack, blocked) = blocked();
     let elsewhere = LocalStack { home: east(), ..stack.clone() };
     let config = elsewhere
@@ -29,8 +29,10 @@ async fn no_request_gets_through_to_a_blocked_region() {
         .region(sealwax_s3::aws_config::Region::new("us-east-1"))
         .build();
     let elsewhere = LocalStack { config, ..elsewhere };
-    assert!(elsewhere.s3().list_buckets().send().await.is_err());
-    assert!(elsewhere.kms().list_keys().send().await.is_err());
+    let s3 = elsewhere.s3().list_buckets().send().await.expect_err("blocked");
+    let kms = elsewhere.kms().list_keys().send().await.expect_err("blocked");
+    assert!(matches!(s3, SdkError::DispatchFailure(_)), "{s3:?}");
+    assert!(matches!(kms, SdkError::DispatchFailure(_)), "{kms:?}");
     assert!(stack.kms().list_keys().send().await.is_ok());
     let refused: Vec<_> = blocked
         .refused()
@@ -41,12 +43,12 @@ async fn no_request_gets_through_to_a_blocked_region() {
     assert_eq!(refused, [us_east("kms"), us_east("s3")]);
     assert!(
         stack.wire.calls().iter().all(|call| call.region == "us-west-2"),
-        "something got through"
+        "a request got through"
     );
 }
 
 #[tokio::test]
-async fn only_what_the_replicas_own_region_opens_counts() {
+async fn a_drill_counts_only_objects_that_the_replicas_region_opens() {
     let source = LocalStack::new(east());
     let (stack, blocked) = blocked();
     let folder = Folder::new(&stack.home.bucket, "drill");
@@ -55,10 +57,10 @@ async fn only_what_the_replicas_own_region_opens_counts() {
     folder.put(&writer.client([there, here]), "ready", "x").await;
     folder.put(&writer.client([there]), "not-rewrapped", "x").await;
 
-    // Both keys may be used; the East does not answer.
+    // Both keys may be used, but us-east-1 does not respond.
     let client = stack.client([here, there]);
     let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
-    let outcomes: Vec<VerifyOutcome> =
+    let outcomes: Vec<VerifiedObject> =
         VerifyAll::new(client).run(listing).try_collect().await.expect("a listing");
     for outcome in &outcomes {
         let failure = outcome.result.as_ref().err().map(|error| (error.kind(), error.to_string()));
@@ -76,12 +78,12 @@ async fn only_what_the_replicas_own_region_opens_counts() {
     );
     assert!(
         stack.wire.calls().iter().all(|call| call.region == "us-west-2"),
-        "something got through"
+        "a request got through"
     );
 }
 
 #[tokio::test]
-async fn what_was_never_replicated_is_told() {
+async fn objects_that_were_never_replicated_are_reported() {
     let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
     let source = Folder::new(&east.home.bucket, "lag");
     let replica = Folder { bucket: west.home.bucket.clone(), prefix: source.prefix.clone() };
@@ -115,9 +117,9 @@ async fn what_was_never_replicated_is_told() {
     assert_eq!(source.prefix, replica.prefix);
 }
 
-/// LocalStack tells no replication status: the wire answers in its place, and of one object it does not.
+/// LocalStack reports no replication status. The wire responds in its place, except for one object.
 #[tokio::test]
-async fn s3_tells_why_an_object_is_not_replicated() {
+async fn an_unreplicated_object_has_the_status_that_s3_reports() {
     let statuses = ["PENDING", "FAILED", "COMPLETED", "REPLICA"];
     let quiet = LocalStack::new(east());
     let source = Folder::new(&quiet.home.bucket, "lag-status");
@@ -164,12 +166,12 @@ async fn s3_tells_why_an_object_is_not_replicated() {
             .min_by_key(|it| { it.object.last_modified.expect("a time").secs() })
             .and_then(|it| it.status)
     );
-    assert_eq!(stack.wire.operations("s3"), vec!["HeadObject"; 7], "only what is not replicated");
+    assert_eq!(stack.wire.operations("s3"), vec!["HeadObject"; 7], "only unreplicated objects");
 }
 
-/// The HTTP client of the SDK's own is below it, where none is given.
+/// Without a given HTTP client, the SDK's own one is below it.
 #[tokio::test]
-async fn requests_to_other_regions_are_sent_as_ever() {
+async fn requests_to_other_regions_pass() {
     let blocked = BlockedRegions::new(["us-east-1"]);
     let mut stack = LocalStack::new(west());
     stack.config = stack.config.to_builder().http_client(blocked.clone()).build();

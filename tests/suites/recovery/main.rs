@@ -1,4 +1,4 @@
-//! Disaster recovery, object by object: every way by which new keys land, and every look at what there is.
+//! Disaster recovery: every way to store new keys, and every report about existing objects.
 
 mod audit;
 mod copies;
@@ -10,7 +10,7 @@ mod verify;
 use sealwax_s3::{S3Uri, SealedClient, aws_sdk_s3::Client};
 use sealwax_tests::{Stored, unique};
 
-/// A prefix of this test's own, and objects in it.
+/// A unique prefix and its objects.
 struct Folder {
     bucket: String,
     prefix: String,
@@ -25,7 +25,7 @@ impl Folder {
         format!("s3://{}/{}{name}", self.bucket, self.prefix).parse().expect("an object's name")
     }
 
-    /// The name that [`Folder::object`] was given.
+    /// Returns the name given to [`Folder::object`].
     fn name<'a>(&self, key: &'a str) -> &'a str {
         key.strip_prefix(&self.prefix).expect("a key of this folder")
     }
@@ -37,7 +37,7 @@ impl Folder {
     }
 }
 
-/// Stores something that is not sealed.
+/// Stores an unsealed object.
 async fn store_plain(s3: &Client, uri: &S3Uri, metadata: &[(&str, &str)]) {
     let metadata =
         metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

@@ -1,4 +1,4 @@
-//! Keys that are removed for good, and what still holds them.
+//! Permanently removed keys, and their remaining holders.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,13 +8,13 @@ use sealwax_s3::{
 };
 use sealwax_tests::{LocalStack, assert_kind, east, read, unique, west};
 
-/// The holders as (in a replica, sidecar, newest).
+/// Describes each holder: in a replica, a sidecar, the latest version.
 fn flags(holders: &[KeyHolder]) -> Vec<(bool, bool, bool)> {
     holders.iter().map(|holder| (holder.is_replica, holder.is_sidecar, holder.is_latest)).collect()
 }
 
 #[tokio::test]
-async fn nothing_is_shredded_that_is_not_named_twice() {
+async fn a_shred_without_confirmation_is_refused() {
     let stack = LocalStack::new(east());
     let (client, uri) = (stack.client([&stack.home.key]), stack.object("unconfirmed"));
     client.put().uri(&uri).body("x").send().await.expect("put");
@@ -31,7 +31,7 @@ async fn nothing_is_shredded_that_is_not_named_twice() {
 }
 
 #[tokio::test]
-async fn versions_and_replicas_that_still_hold_a_key_are_told() {
+async fn a_shred_reports_versions_and_replicas_that_still_hold_a_key() {
     let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
     let client = east.client_builder([&east.home.key]).sidecars(SidecarPolicy::read()).build();
     let uri = east.object("shred");
@@ -53,7 +53,7 @@ async fn versions_and_replicas_that_still_hold_a_key_are_told() {
         .send()
         .await
         .expect("put");
-    // Another object whose key begins with this one's.
+    // Another object whose name starts with this one's.
     let other: S3Uri = format!("{uri}-other").parse().expect("a name");
     client.put().uri(&other).body("other").send().await.expect("put");
     let source = format!("{}/{}", uri.bucket(), uri.key());
@@ -73,7 +73,7 @@ async fn versions_and_replicas_that_still_hold_a_key_are_told() {
     let shredded = shred().send().await.expect("shred");
     assert!(shredded.shredded);
     assert_eq!(shredded.deleted_versions, 0);
-    // S3 changes no version in place: both are there still, behind the one without keys.
+    // S3 does not change versions in place, so both remain behind the one without keys.
     assert_eq!(
         flags(&shredded.holders),
         [(false, false, false), (false, false, false), (true, false, true)]
@@ -99,7 +99,7 @@ async fn versions_and_replicas_that_still_hold_a_key_are_told() {
 }
 
 #[tokio::test]
-async fn a_bucket_without_versions_holds_nothing_afterwards() {
+async fn a_bucket_without_versioning_holds_no_key_after_a_shred() {
     let stack = LocalStack::new(east());
     let bucket = unique("shred-unversioned");
     stack.s3().create_bucket().bucket(&bucket).send().await.expect("a bucket");
@@ -130,7 +130,7 @@ async fn a_bucket_without_versions_holds_nothing_afterwards() {
 }
 
 #[tokio::test]
-async fn a_locked_version_is_told_with_the_reason() {
+async fn a_shred_reports_a_locked_version_with_the_reason() {
     let stack = LocalStack::new(east());
     let bucket = unique("shred-locked");
     stack

@@ -1,11 +1,12 @@
-//! What `verify` proves, and what it costs.
+//! Findings and costs of `verify`.
 
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_jobs::{
+    Summary as _,
     listing::Listing,
-    verify::{Sample, VerifyAll, VerifyOutcome, VerifySummary},
+    verify::{Sample, VerifiedObject, VerifyAll, VerifySummary},
 };
 use sealwax_s3::{Error, ErrorKind, ListedObject, SealedClient, SidecarPolicy, VerifyDepth};
 use sealwax_tests::{
@@ -15,15 +16,15 @@ use sealwax_tests::{
 
 use super::{Folder, store_plain};
 
-async fn all(verify: VerifyAll, objects: Listing) -> (Vec<VerifyOutcome>, VerifySummary) {
+async fn all(verify: VerifyAll, objects: Listing) -> (Vec<VerifiedObject>, VerifySummary) {
     let outcomes: Vec<_> = verify.run(objects).try_collect().await.expect("a whole listing");
     let mut summary = VerifySummary::default();
-    outcomes.iter().for_each(|outcome| summary.count(outcome));
+    outcomes.iter().for_each(|outcome| summary.record(outcome));
     (outcomes, summary)
 }
 
 #[tokio::test]
-async fn each_depth_costs_what_it_says() {
+async fn each_depth_has_its_documented_cost() {
     let stack = LocalStack::new(east());
     let client = stack.client([&stack.home.key]);
     for (len, ends) in [(100_000, 16_384 + 100_000 % 16_384), (32_768, 32_768), (1, 1), (0, 0)] {
@@ -47,7 +48,8 @@ async fn each_depth_costs_what_it_says() {
 }
 
 #[tokio::test]
-async fn damage_is_found_at_the_depth_that_reads_it() {
+async fn each_depth_finds_the_damage_in_the_parts_that_it_reads() {
+    use ErrorKind::{Authentication, Truncated};
     use VerifyDepth::{FirstLast, Full, Keys};
     let store = SeaweedFs::new().await;
     let (client, uri) = (store.client(local_keyring("a")), store.object("damage"));
@@ -61,24 +63,25 @@ async fn damage_is_found_at_the_depth_that_reads_it() {
     let last = intact.body.len() - 1;
     for (case, damaged, fails_from) in [
         ("nothing", intact.clone(), None),
-        ("first chunk", flipped(60), Some(FirstLast)),
-        ("a chunk within", flipped(40_000), Some(Full)),
-        ("last chunk", flipped(last), Some(FirstLast)),
-        ("cut", intact.with_body(intact.body.slice(..last)), Some(Keys)),
-        ("commitment", intact.with("sealwax-header", "A".repeat(75)), Some(Keys)),
+        ("first chunk", flipped(60), Some((FirstLast, Authentication))),
+        ("a chunk within", flipped(40_000), Some((Full, Authentication))),
+        ("last chunk", flipped(last), Some((FirstLast, Authentication))),
+        ("cut", intact.with_body(intact.body.slice(..last)), Some((Keys, Truncated))),
+        ("commitment", intact.with("sealwax-header", "A".repeat(75)), Some((Keys, Authentication))),
     ] {
         damaged.store(client.s3(), &uri).await;
         for depth in [Keys, FirstLast, Full] {
             let verified = client.verify().uri(&uri).depth(depth).send().await;
-            let fails = fails_from.is_some_and(|from| depth >= from);
-            assert_eq!(verified.is_err(), fails, "{case}, {depth:?}: {verified:?}");
+            let expected = fails_from.filter(|(from, _)| depth >= *from).map(|(_, kind)| kind);
+            let kind = verified.as_ref().err().map(Error::kind);
+            assert_eq!(kind, expected, "{case}, {depth:?}: {verified:?}");
         }
     }
 }
 
-/// One object of each kind, and what becomes of it.
+/// One object of each kind, with its outcome.
 #[tokio::test]
-async fn nothing_is_skipped() {
+async fn every_object_has_an_outcome() {
     let store = SeaweedFs::new().await;
     let folder = Folder::new(store.object("").bucket(), "verify");
     let (ours, others) = (store.client(local_keyring("a")), store.client(local_keyring("b")));
@@ -122,7 +125,7 @@ async fn nothing_is_skipped() {
 }
 
 #[tokio::test]
-async fn the_keys_of_one_region_alone_are_asked() {
+async fn verify_asks_only_the_clients_keys() {
     let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));
     let folder = Folder::new(&west.home.bucket, "region");
     let both = west.client([&east.home.key, &west.home.key]);
@@ -137,7 +140,7 @@ async fn the_keys_of_one_region_alone_are_asked() {
 }
 
 #[tokio::test]
-async fn what_is_throttled_is_tried_again() {
+async fn throttled_objects_are_retried() {
     let wire = Wire::new(|call| match call.operation == "HeadObject" && call.nth < 4 {
         true => Reaction::Answer(503, String::new()),
         false => Reaction::Pass,
@@ -152,13 +155,15 @@ async fn what_is_throttled_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_listing_that_breaks_off_is_no_whole_one() {
+async fn a_broken_listing_is_an_error() {
     let store = SeaweedFs::new().await;
     let (client, uri) = (store.client(local_keyring("a")), store.object("broken-listing"));
-    let broken = client.get().uri(&uri).send().await.expect_err("it is absent");
+    let broken = client.get().uri(&uri).send().await;
+    let broken = assert_kind(broken, ErrorKind::NotFound, &uri, "it is absent");
     let listing = stream::iter([Ok(ListedObject::new(uri.bucket(), uri.key())), Err(broken)]);
     let outcomes: Vec<_> = VerifyAll::new(client).run(listing).collect().await;
-    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_err()).count(), 1);
+    let broken: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect();
+    assert_eq!(broken.iter().map(|error| error.kind()).collect::<Vec<_>>(), [ErrorKind::NotFound]);
     assert_eq!(outcomes.len(), 2);
 }
 
@@ -175,7 +180,7 @@ async fn a_sample_is_the_same_each_time() {
         let sample = Sample::new(0.5, seed).expect("a fraction");
         let expected = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
         let expected: Vec<_> = expected
-            .try_filter(|object| std::future::ready(sample.has(object)))
+            .try_filter(|object| std::future::ready(sample.contains(object)))
             .try_collect()
             .await
             .expect("a list");
@@ -191,7 +196,7 @@ async fn a_sample_is_the_same_each_time() {
 }
 
 #[tokio::test]
-async fn an_older_version_is_verified_as_such() {
+async fn an_older_version_is_verified() {
     let stack = LocalStack::new(east());
     let (client, uri) = (stack.client([&stack.home.key]), stack.object("version"));
     let older = client.put().uri(&uri).body("older").send().await.expect("put");

@@ -1,8 +1,8 @@
-//! Objects of the Amazon S3 Encryption Client: real ones, ours read by the official Python client and its read by us,
-//! migration, and what an attacker with the bucket can do.
+//! Objects of the Amazon S3 Encryption Client: samples, exchange with the official Python client,
+//! migration, and attacks by a writer of the bucket.
 
 mod migrate;
 mod peers;
 mod read;
-mod rig;
+mod samples;
 mod write;

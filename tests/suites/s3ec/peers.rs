@@ -1,4 +1,5 @@
-//! The official clients read what we write, and we read what they write: Python always; Go and Java by `make interop`.
+//! Sealwax and the official clients read each other's objects: Python always, Go and Java by
+//! `make interop`.
 
 use std::{
     collections::BTreeMap,
@@ -15,29 +16,27 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use sealwax_s3::{
-    S3Uri, SealedClient,
+    ErrorKind, S3Uri, SealedClient,
     envelope::EncryptionContext,
     s3ec::{S3ec, Storage},
 };
-use sealwax_tests::{LocalStack, Stored, east, plaintext};
+use sealwax_tests::{LocalStack, PART, Stored, assert_kind, east, plaintext};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::rig::{aes_key, beside, rsa_key, v2};
+use crate::samples::{aes_key, beside, rsa_key, v2};
 
-/// Cases, unless `SEALWAX_S3EC_CASES` says another number: each is one object of ours and one of theirs.
+/// Default number of cases (`SEALWAX_S3EC_CASES`): each is one object of ours and one of theirs.
 const CASES: u32 = 500;
-const PART: usize = 5 << 20;
-
-/// What an official client can do.
+/// Capabilities of an official client.
 struct Kind {
-    /// The variable that holds its command line, in words.
+    /// Environment variable with its command line, separated by spaces.
     command: &'static str,
-    /// Whether it has raw keys, and writes instruction files.
+    /// `true` if it has raw keys and writes instruction files.
     has_raw_keys: bool,
     reads_suffixes: bool,
     has_multipart: bool,
-    /// Whether it takes an encryption context that is not ASCII.
+    /// `true` if it accepts a non-ASCII encryption context.
     any_text: bool,
 }
 
@@ -63,7 +62,7 @@ const JAVA: Kind = Kind {
     any_text: true,
 };
 
-/// An official client, in a process that lives as long as the test.
+/// An official client, in a process that lives as long as the value.
 struct Peer {
     kind: Kind,
     process: Child,
@@ -168,7 +167,7 @@ struct Case {
     suffix: Option<String>,
 }
 
-/// Sizes around the block's and the part's ends; contexts of all that the peer takes.
+/// Generates lengths around block and part boundaries, and contexts that the peer accepts.
 fn cases(kind: &Kind) -> impl Strategy<Value = Case> + use<> {
     let len = prop_oneof![
         8 => 0..70_usize,
@@ -210,7 +209,8 @@ fn reader(stack: &LocalStack, case: &Case, suffix: &str) -> SealedClient {
     stack.client_builder([&stack.home.key]).s3ec(s3ec).part_len(PART).build()
 }
 
-/// The object is ours: they read it. The Go client looks for instruction files elsewhere than the client that it was given.
+/// Asserts that they read our object. The Go client looks for instruction files by a client other
+/// than the given one.
 async fn they_read(stack: &LocalStack, peer: &mut Peer, case: &Case) {
     let uri = stack.object("ours");
     let data = plaintext(case.len);
@@ -230,12 +230,12 @@ async fn they_read(stack: &LocalStack, peer: &mut Peer, case: &Case) {
     );
 }
 
-/// The object is theirs: we read it. Where they write no instruction file, or none with that suffix, their envelope is
-/// moved into one, as the format says.
+/// Asserts that we read their object. If they write no instruction file, or none with that suffix,
+/// the test moves their envelope into one, as the format defines.
 async fn we_read(stack: &LocalStack, peer: &mut Peer, case: &Case) {
     let uri = stack.object("theirs");
     let data = plaintext(case.len);
-    // What is not ASCII does to LocalStack something else than to S3 where it is not escaped.
+    // LocalStack treats unescaped non-ASCII metadata differently from S3.
     let ascii = |text: &String| text.is_ascii();
     let mut case = case.clone();
     case.context.retain(|name, value| ascii(name) && ascii(value));
@@ -245,7 +245,7 @@ async fn we_read(stack: &LocalStack, peer: &mut Peer, case: &Case) {
     if case.in_file && !peer.kind.has_raw_keys {
         let mut stored = Stored::fetch(&stack.s3(), &uri).await;
         let stays = |name: &str| ["x-amz-c", "x-amz-d", "x-amz-i"].contains(&name);
-        // The Go client says the plaintext's length, which stays with the object too.
+        // The Go client stores the plaintext's length, which stays with the object too.
         let stays = |name: &str| stays(name) || name == "x-amz-unencrypted-content-length";
         let file: BTreeMap<_, _> = stored.metadata.extract_if(|name, _| !stays(name)).collect();
         stored.store(&stack.s3(), &uri).await;
@@ -283,25 +283,25 @@ fn both_read_both(kind: Kind) {
 }
 
 #[test]
-fn python() {
+fn python_and_sealwax_read_each_other() {
     both_read_both(PYTHON);
 }
 
 #[test]
 #[ignore = "needs Go: make interop"]
-fn go() {
+fn go_and_sealwax_read_each_other() {
     both_read_both(GO);
 }
 
 #[test]
 #[ignore = "needs Java and Maven: make interop"]
-fn java() {
+fn java_and_sealwax_read_each_other() {
     both_read_both(JAVA);
 }
 
-/// What we refuse to read, they do too, and the other way round, where it matters.
+/// Both sides refuse the same forgeries.
 #[test]
-fn both_refuse_what_is_forged() {
+fn both_refuse_forged_objects() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let stack = LocalStack::new(east());
     let mut peer = Peer::new(&stack, PYTHON);
@@ -320,18 +320,23 @@ fn both_refuse_what_is_forged() {
             let genuine = Stored::fetch(&stack.s3(), &uri).await;
             let mut body = genuine.body.to_vec();
             body[3] ^= 1;
-            let mut forged = vec![genuine.with_body(body)];
-            forged.push(genuine.with_body(genuine.body.slice(..115)));
-            forged.push(genuine.with("x-amz-key", "AAAA"));
-            forged.push(if commits {
-                genuine.with("x-amz-c", "116")
+            let relabelled = if commits {
+                (genuine.with("x-amz-c", "116"), ErrorKind::Unsupported)
             } else {
-                genuine.with("x-amz-c", "115")
-            });
-            for object in forged {
+                (genuine.with("x-amz-c", "115"), ErrorKind::Malformed)
+            };
+            let forged = [
+                (genuine.with_body(body), ErrorKind::Authentication),
+                (genuine.with_body(genuine.body.slice(..115)), ErrorKind::Authentication),
+                (genuine.with("x-amz-key", "AAAA"), ErrorKind::Malformed),
+                relabelled,
+            ];
+            for (object, kind) in forged {
                 object.store(&stack.s3(), &uri).await;
-                assert!(sealwax_tests::read(&client, &uri).await.is_err(), "we read it");
-                assert!(peer.get(&uri, &case, None).is_err(), "they read it");
+                let ours = sealwax_tests::read(&client, &uri).await;
+                assert_kind(ours, kind, &uri, "we read it");
+                let theirs = peer.get(&uri, &case, None).expect_err("they read it");
+                assert!(theirs.contains("S3EncryptionClientError"), "{theirs}");
             }
         });
     }

@@ -1,4 +1,4 @@
-//! Reading.
+//! Reads of S3 Encryption Client objects.
 
 use std::fs;
 
@@ -7,17 +7,18 @@ use sealwax_s3::{
     ErrorKind, ObjectFormat, UnencryptedObjects,
     s3ec::{CommitmentPolicy, Format, S3ec, Storage},
 };
-use sealwax_tests::{LocalStack, Stored, assert_kind, assert_unreadable, east, plaintext, read};
+use sealwax_tests::{
+    LocalStack, PART, Stored, assert_kind, assert_unreadable, east, plaintext, read,
+};
 
-use crate::rig::{
+use crate::samples::{
     aes_key, beside, client, context, everything, rsa_key, sample_file, store_sample, v2,
 };
 
-const PART: usize = 5 << 20;
-
-/// All samples under raw keys, from S3: as a stream, to a file, by HEAD; with each suffix of an instruction file.
+/// Reads all samples under raw keys from S3: as a stream, to a file, by HEAD, with each suffix of
+/// an instruction file.
 #[tokio::test]
-async fn samples_open() {
+async fn every_sample_opens() {
     let stack = LocalStack::new(east());
     let reader = |suffix: &str| {
         let s3ec = everything().keyring(aes_key()).keyring(rsa_key());
@@ -52,9 +53,9 @@ async fn samples_open() {
     assert_eq!(opened, 2 * 17);
 }
 
-/// By default V3 alone; nothing is unwrapped of what is not let through, and KMS is not asked.
+/// By default only V3 is allowed. For a refused object no key is unwrapped and KMS is not called.
 #[tokio::test]
-async fn what_is_not_let_through_costs_no_call() {
+async fn a_refused_object_costs_no_kms_call() {
     let stack = LocalStack::new(east());
     let (old, strict) = (client(&stack, v2()), client(&stack, S3ec::new()));
     let uri = stack.object("policy");
@@ -80,7 +81,7 @@ async fn what_is_not_let_through_costs_no_call() {
 }
 
 #[tokio::test]
-async fn the_encryption_context_must_be_all_of_it() {
+async fn the_encryption_context_must_be_complete() {
     let stack = LocalStack::new(east());
     let reader = client(&stack, S3ec::new());
     let uri = stack.object("context");
@@ -113,9 +114,9 @@ async fn the_encryption_context_must_be_all_of_it() {
     );
 }
 
-/// Discovery: KMS says which key it is, and a key of another account is none.
+/// In discovery, KMS reports the key, and a key of another account is refused.
 #[tokio::test]
-async fn keys_are_discovered_within_bounds() {
+async fn keys_are_discovered_within_the_filter() {
     use sealwax_s3::{DiscoveryFilter, SealedClient};
     let stack = LocalStack::new(east());
     let uri = stack.object("discovery");
@@ -140,9 +141,10 @@ async fn keys_are_discovered_within_bounds() {
     );
 }
 
-/// A stream is held back up to a bound; a file and an unverified stream have none. A forged object leaves nothing behind.
+/// A stream is buffered up to a limit; files and unverified streams have no limit. A forged object
+/// leaves nothing behind.
 #[tokio::test]
-async fn release_is_verified() {
+async fn plaintext_is_released_only_after_verification() {
     let stack = LocalStack::new(east());
     let bounded = stack
         .client_builder([&stack.home.key])
@@ -158,7 +160,7 @@ async fn release_is_verified() {
             assert_eq!(whole.expect("get"), data, "{len}");
         } else {
             let error = assert_kind(whole, ErrorKind::Unsupported, &uri, "longer than the bound");
-            assert!(error.to_string().contains("release_unverified"), "{error}");
+            assert!(error.to_string().contains("release it unverified"), "{error}");
         }
         let mut unverified =
             bounded.get().uri(&uri).send().await.expect("get").release_unverified();
@@ -203,7 +205,7 @@ async fn release_is_verified() {
 }
 
 #[tokio::test]
-async fn ranges_only_by_a_dangerous_name() {
+async fn ranges_need_the_dangerous_method() {
     let stack = LocalStack::new(east());
     let (data, reader) = (plaintext(70_001), client(&stack, v2()));
     for writer in [client(&stack, S3ec::new()), client(&stack, v2())] {
@@ -256,7 +258,7 @@ async fn ranges_only_by_a_dangerous_name() {
 }
 
 #[tokio::test]
-async fn unencrypted_objects_pass_by_policy_alone() {
+async fn unencrypted_objects_pass_only_by_policy() {
     let stack = LocalStack::new(east());
     let strict = stack.client([&stack.home.key]);
     let mixed = stack
@@ -285,7 +287,7 @@ async fn unencrypted_objects_pass_by_policy_alone() {
             mixed.get().uri(&uri).encryption_context(context(&[("a", "b")])).send().await;
         assert_kind(required, ErrorKind::ContextMismatch, &uri, "a context is required");
     }
-    // What is encrypted is not passed through as it is, whatever is lost of it.
+    // An encrypted object does not pass as unencrypted, even if parts of it are lost.
     for id in ["v3-aes", "v2-aes", "v3-aes-instruction"] {
         let uri = stack.object(id);
         store_sample(&stack.s3(), &uri, id, ".lost").await;
@@ -300,9 +302,9 @@ async fn unencrypted_objects_pass_by_policy_alone() {
     }
 }
 
-/// What is beside the object in the bucket, and not what it should be.
+/// A wrong instruction file beside the object is refused.
 #[tokio::test]
-async fn instruction_files_are_held_to_their_object() {
+async fn an_instruction_file_must_belong_to_its_object() {
     let stack = LocalStack::new(east());
     let reader =
         client(&stack, S3ec::new().commitment_policy(CommitmentPolicy::RequireEncryptAllowDecrypt));
@@ -314,7 +316,7 @@ async fn instruction_files_are_held_to_their_object() {
     assert_eq!(read(&reader, &one).await.expect("get"), "one");
     assert_kind(read(&reader, &file).await, ErrorKind::NotSealed, &file, "the file as an object");
 
-    // CVE-2025-14763: the file of another object, under the same key and context.
+    // CVE-2025-14763: another object's file, under the same key and context.
     let planted = Stored::fetch(&stack.s3(), &beside(&other, ".instruction")).await;
     let genuine = Stored::fetch(&stack.s3(), &file).await;
     planted.store(&stack.s3(), &file).await;

@@ -1,20 +1,18 @@
-//! Writing.
+//! Writes of S3 Encryption Client objects.
 
 use sealwax_s3::{
     ErrorKind, PlaintextSource,
     s3ec::{Format, S3ec, WrapAlgorithm},
 };
 use sealwax_tests::{
-    LocalStack, Stored, assert_kind, east, plaintext, read, unfinished_uploads, west,
+    LocalStack, PART, Stored, assert_kind, east, plaintext, read, unfinished_uploads, west,
 };
 
-use crate::rig::{aes_key, beside, client, context, everything, rsa_key, v2};
+use crate::samples::{aes_key, beside, client, context, everything, rsa_key, v2};
 
-const PART: usize = 5 << 20;
-
-/// Every keyring, format, storage and way of upload reads back.
+/// Covers every keyring, format, storage and kind of upload.
 #[tokio::test]
-async fn round_trips() {
+async fn every_kind_of_object_round_trips() {
     let stack = LocalStack::new(east());
     let reader =
         |s3ec: S3ec| stack.client_builder([&stack.home.key]).s3ec(s3ec).part_len(PART).build();
@@ -68,7 +66,7 @@ async fn round_trips() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_is_refused_before_kms() {
+async fn unwritable_objects_are_refused_before_any_kms_call() {
     let stack = LocalStack::new(east());
     let (kms, raw) = (client(&stack, S3ec::new()), client(&stack, S3ec::new().keyring(aes_key())));
     let uri = stack.object("refused");
@@ -99,7 +97,8 @@ async fn what_cannot_be_written_is_refused_before_kms() {
     assert_kind(read(&kms, &uri).await, ErrorKind::NotFound, &uri, "something was stored");
 }
 
-/// An instruction file is what keeps an object readable: it is not written over, and goes if its object never comes.
+/// An object is unreadable without its instruction file. The file is not overwritten, and is
+/// deleted if its object never appears.
 #[tokio::test]
 async fn an_old_object_stays_readable_until_the_new_one_is_safe() {
     let stack = LocalStack::new(east());
@@ -114,10 +113,10 @@ async fn an_old_object_stays_readable_until_the_new_one_is_safe() {
         "over a file",
     );
     assert!(error.to_string().contains("replace_instruction_file"), "{error}");
-    assert_eq!(read(&client, &uri).await.expect("as it was"), "old");
+    assert_eq!(read(&client, &uri).await.expect("the old one still opens"), "old");
     put("new").replace_instruction_file().send().await.expect("asked for");
     assert_eq!(read(&client, &uri).await.expect("the new one"), "new");
-    // The metadata is complete: the file does no harm.
+    // The metadata is complete, so the file does no harm.
     client.put().uri(&uri).body("newer").s3ec().send().await.expect("put");
     assert_eq!(read(&client, &uri).await.expect("the newest"), "newer");
 
@@ -125,18 +124,18 @@ async fn an_old_object_stays_readable_until_the_new_one_is_safe() {
     client.put().uri(&taken).body("there").send().await.expect("put");
     let conditional =
         client.put().uri(&taken).body("x").if_none_match("*").s3ec().instruction_file();
-    assert_kind(conditional.send().await, ErrorKind::Conflict, &taken, "there is an object");
+    assert_kind(conditional.send().await, ErrorKind::Conflict, &taken, "the object exists");
     let file = beside(&taken, ".instruction");
     assert_kind(
         read(&client, &file).await,
         ErrorKind::NotFound,
         &file,
-        "the file of no object is left",
+        "an instruction file without an object is left",
     );
-    assert_eq!(read(&client, &taken).await.expect("as it was"), "there");
+    assert_eq!(read(&client, &taken).await.expect("the old one still opens"), "there");
 }
 
-/// A source that fails in the middle: nothing becomes visible.
+/// The source fails in the middle, and no object becomes visible.
 #[tokio::test]
 async fn a_broken_source_leaves_nothing() {
     let stack = LocalStack::new(east());
@@ -150,9 +149,9 @@ async fn a_broken_source_leaves_nothing() {
     assert_kind(read(&client, &uri).await, ErrorKind::NotFound, &uri, "nothing");
 }
 
-/// The names and values are those of the format, and what was never trusted is not written.
+/// Names and values follow the format, and metadata that readers do not trust is not written.
 #[tokio::test]
-async fn metadata_as_the_clients_spell_it() {
+async fn metadata_follows_the_spelling_of_the_official_clients() {
     let stack = LocalStack::new(east());
     let client = client(&stack, S3ec::new());
     let uri = stack.object("spelled");

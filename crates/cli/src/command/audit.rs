@@ -4,7 +4,10 @@ mod args;
 mod audit_output;
 
 use futures_util::TryStreamExt as _;
-use sealwax_jobs::audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence};
+use sealwax_jobs::{
+    Summary as _,
+    audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence},
+};
 use sealwax_s3::{KmsKeyArn, ObjectKind};
 
 pub(crate) use self::args::AuditArgs;
@@ -38,7 +41,7 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
         let audit = Audit::new(client).concurrency(args.objects.concurrency.into());
         let mut found = if asks { audit.key_material() } else { audit }.run(listing);
         while let Some(object) = found.try_next().await? {
-            summary.count(&object);
+            summary.record(&object);
             if let Some(line) = filter.line(&object) {
                 let mut told = Ok(());
                 progress.0.suspend(|| {

@@ -13,7 +13,7 @@ use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     drill::{BlockedRegions, Lag},
     listing::Listing,
-    verify::{VerifyOutcome, VerifySummary},
+    verify::{VerifiedObject, VerifySummary},
 };
 use sealwax_s3::aws_sdk_kms;
 
@@ -111,7 +111,7 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
     let keyring = beyond.keyrings().reading(args.reader.clone()).await?;
     let client = beyond.client_of(&args.objects.prefix.bucket, keyring);
     let (mut summary, mut failures, mut more) = (VerifySummary::default(), Vec::new(), 0_u64);
-    let mut each = |outcome: &VerifyOutcome| {
+    let mut each = |outcome: &VerifiedObject| {
         if outcome.result.is_err() && !outcome.is_sidecar {
             match failures.len() {
                 MAX_FAILURES => more += 1,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::{ArgGroup, Args};
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
+    Summary as _,
     listing::Listing,
     migrate::{Migrate, MigrateSummary},
 };
@@ -185,7 +186,7 @@ async fn migrate_all(
         let mut outcomes = migrate.run(Listing::objects(client.s3(), &prefix.bucket, &prefix.key));
         let progress = Cleared(session.job_progress(None));
         while let Some(outcome) = outcomes.try_next().await? {
-            summary.count(&outcome);
+            summary.record(&outcome);
             if let Err(error) = &outcome.result {
                 progress.0.suspend(|| session.say(error_chain(error)));
             }

@@ -6,7 +6,10 @@ use std::future::ready;
 
 use clap::Args;
 use futures_util::TryStreamExt as _;
-use sealwax_jobs::verify::{Sample, VerifyAll, VerifyOutcome, VerifySummary};
+use sealwax_jobs::{
+    Summary as _,
+    verify::{Sample, VerifiedObject, VerifyAll, VerifySummary},
+};
 use sealwax_s3::{SealedClient, VerifyDepth};
 
 use self::verify_output::{Counts, Line};
@@ -93,7 +96,7 @@ pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failu
     let keyring = session.keyrings().reading_in(reader, &keys_in).await?;
     let client = session.client_of(&objects.prefix.bucket, keyring);
     let (mut lines, mut summary) = (Lines::new(), VerifySummary::default());
-    let each = |outcome: &VerifyOutcome, lines: &mut Lines| {
+    let each = |outcome: &VerifiedObject, lines: &mut Lines| {
         let line = Line::new(outcome);
         match json {
             true => lines.json(&line),
@@ -101,7 +104,7 @@ pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failu
             false => lines.line(line.text()),
         }
     };
-    let mut each = |outcome: &VerifyOutcome| each(outcome, &mut lines);
+    let mut each = |outcome: &VerifiedObject| each(outcome, &mut lines);
     let done =
         unless_stopped(verify(session, client, &objects, &how, &mut summary, &mut each)).await;
     let counts = Counts::new(&summary);
@@ -126,14 +129,14 @@ pub(super) async fn verify(
     objects: &ObjectsArgs,
     how: &HowToVerify,
     summary: &mut VerifySummary,
-    each: &mut (impl FnMut(&VerifyOutcome) -> Result<(), Failure> + Send),
+    each: &mut (impl FnMut(&VerifiedObject) -> Result<(), Failure> + Send),
 ) -> Result<(), Failure> {
     let listing = objects.list(client.s3());
     let progress = Cleared(session.job_progress(None));
     let _counting = progress.0.count(|| {
         let (all, sample) = (objects.list_again(client.s3())?, how.sample());
         Some(all.try_filter(move |object| {
-            ready(sample.as_ref().is_none_or(|sample| sample.has(object)))
+            ready(sample.as_ref().is_none_or(|sample| sample.contains(object)))
         }))
     });
     let mut verify =
@@ -143,7 +146,7 @@ pub(super) async fn verify(
     }
     let mut outcomes = verify.run(listing);
     while let Some(outcome) = outcomes.try_next().await? {
-        summary.count(&outcome);
+        summary.record(&outcome);
         let mut told = Ok(());
         progress.0.suspend(|| told = each(&outcome));
         told?;

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     env, fs,
+    io::{BufRead as _, BufReader, Read as _},
     path::Path,
     process::Child,
     thread,
@@ -17,7 +18,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::support::{
-    Run, Scene, Sealwax, east_key, endpoint, second_s3, send, wait_until, west_key,
+    HeldHeads, Run, Scene, Sealwax, east_key, endpoint, second_s3, send, wait_until, west_key,
 };
 
 /// One bucket for all tests, because each bucket takes seven volumes of SeaweedFS.
@@ -308,16 +309,22 @@ fn an_interrupted_job_finishes_objects_in_flight_and_offers_to_resume() {
     let west = west_key();
     let journal = many.path("journal");
     let args = ["--add", &west, "--apply", "--concurrency", "2", "--journal", &journal];
-    let child = many.rewrap(&args).spawn();
+    // The job can't end before it is interrupted.
+    let held = HeldHeads::after(12, &second_s3());
+    let mut child = many.rewrap(&args).env("AWS_ENDPOINT_URL_S3", held.url()).spawn();
     let lines = || fs::read_to_string(&journal).map_or(0, |text| text.lines().count());
     wait_until("some objects are done", || lines() > 3);
     send("INT", &child);
-    let run = Run::new(child.wait_with_output().expect("it ends")).exits(130);
-    assert!(
-        run.stderr.contains("  to go on: ") && run.stderr.contains("stopping"),
-        "{}",
-        run.stderr
-    );
+    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut said = String::new();
+    while !said.contains("stopping") {
+        assert_ne!(stderr.read_line(&mut said).expect("text"), 0, "{said}");
+    }
+    held.let_go();
+    stderr.read_to_string(&mut said).expect("text");
+    let run = Run::new(child.wait_with_output().expect("it ends"));
+    let run = Run { stderr: said, ..run }.exits(130);
+    assert!(run.stderr.contains("  to go on: "), "{}", run.stderr);
     let before = done(Path::new(&journal)).len();
     assert!(before < 40, "it was not stopped");
     let run = many.rewrap(&args).run().exits(0);

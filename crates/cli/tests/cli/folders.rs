@@ -209,10 +209,10 @@ fn an_interrupted_folder_leaves_no_upload() {
     let scene = Scene::new("stopped");
     let long = bytes(24 * 1024 * 1024);
     let source = folder(&scene, &[("a", &long), ("b", &long), ("c", b"short")]);
-    let (s3, slow) = (RawS3::new(), PartsProxy::delaying(&endpoint(), Duration::from_secs(1)));
+    let (s3, held) = (RawS3::new(), PartsProxy::holding_after(&endpoint(), 0));
     let put =
         Sealwax::new(["put"]).args([&source]).args([&*scene.uri(), "-r", "--key", &east_key()]);
-    let child = put.env("AWS_ENDPOINT_URL_S3", slow.url()).spawn();
+    let child = put.env("AWS_ENDPOINT_URL_S3", held.url()).spawn();
     wait_until("both uploads begin", || s3.unfinished_uploads(&scene) == 2);
     send("INT", &child);
     let run = Run::new(child.wait_with_output().expect("it ends")).exits(130);

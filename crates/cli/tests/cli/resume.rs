@@ -35,12 +35,9 @@ struct Upload {
     s3: RawS3,
     data: Vec<u8>,
     file: PathBuf,
-    /// Slow proxy to the server, for uploads that are to be killed.
-    slow: PartsProxy,
+    /// The way to the server of an upload that must not end.
+    held: PartsProxy,
 }
-
-/// Delay between the arrivals of parts.
-const DELAY: Duration = Duration::from_millis(100);
 
 impl Upload {
     fn new(name: &str) -> Self {
@@ -59,7 +56,7 @@ impl Upload {
         }
         // A name that a shell would split.
         let file = scene.file("a file", &data);
-        Self { scene, s3, data, file, slow: PartsProxy::delaying(&second_s3(), DELAY) }
+        Self { scene, s3, data, file, held: PartsProxy::holding_after(&second_s3(), 1) }
     }
 
     fn command(&self) -> Sealwax {
@@ -79,9 +76,9 @@ impl Upload {
         self.at_home(Sealwax::new(["get", &self.scene.uri(), "-"])).run().exits(0).stdout
     }
 
-    /// Returns the same command, slow enough to be killed.
-    fn slow_command(&self) -> Sealwax {
-        self.command().env("AWS_ENDPOINT_URL_S3", self.slow.url())
+    /// The same command by way of the proxy, which holds some parts back.
+    fn held_command(&self) -> Sealwax {
+        self.command().env("AWS_ENDPOINT_URL_S3", self.held.url())
     }
 
     fn state_home(&self) -> PathBuf {
@@ -99,9 +96,10 @@ impl Upload {
         State::read(&self.state_file().expect("a state file"))
     }
 
-    /// Starts the upload, and returns when `parts` parts are stored.
+    /// Starts the upload, and returns when the first `parts` parts are stored. No other part arrives.
     fn begun(&self, parts: usize) -> Child {
-        let child = self.slow_command().spawn();
+        self.held.hold_after(i32::try_from(parts).expect("few"));
+        let child = self.held_command().spawn();
         wait_until("parts are stored", || {
             self.state_file().is_some_and(|path| {
                 fs::metadata(&path).is_ok() && State::read(&path).stored.len() >= parts
@@ -314,19 +312,23 @@ fn a_repeatedly_killed_put_completes() {
     let mut random = u64::from(std::process::id());
     let mut stored = BTreeMap::new();
     let mut on_s3 = BTreeMap::new();
-    let mut kills = 0;
+    let (mut kills, mut last) = (0, 0);
     let run = loop {
         if kills == 10 {
             break it.command().run();
         }
-        let child = it.slow_command().spawn();
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let word = i32::try_from(random >> 33).expect("31 bits");
+        // At most three parts more arrive this time, so it is killed at least four times.
+        last += 1 + word.rem_euclid(3);
+        it.held.hold_after(last);
+        let child = it.held_command().spawn();
         let noted = || it.state_file().map_or(0, |path| State::read(&path).stored.len());
         wait_until("a part more is stored", || {
             noted() > stored.len() || it.s3.head(&it.scene).is_some()
         });
-        random =
-            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        thread::sleep(DELAY * u32::try_from(random >> 33).expect("31 bits").rem_euclid(150) / 100);
+        thread::sleep(Duration::from_millis(u64::from(word.unsigned_abs() % 150)));
         kill(child);
         kills += 1;
         let Some(path) = it.state_file() else {
@@ -412,9 +414,9 @@ fn a_state_file_belongs_to_one_upload() {
         it.at_home(put.args([&path]))
     };
     let (uri, key) = (it.scene.uri(), east_key());
-    let child = put(&uri, &key).env("AWS_ENDPOINT_URL_S3", it.slow.url()).spawn();
+    let child = put(&uri, &key).env("AWS_ENDPOINT_URL_S3", it.held.url()).spawn();
     wait_until("parts are stored", || path.exists() && !State::read(&path).stored.is_empty());
-    put(&uri, &key).run().fails(1, "another process is at work on the upload of this state file");
+    put(&uri, &key).run().fails(1, "another process is using this state file");
     kill(child);
 
     let state = State::read(&path);
@@ -445,7 +447,7 @@ fn concurrent_puts_do_not_share_an_upload() {
         if a.code == Some(0) { [a, b] } else { [b, a] }
     };
     done.exits(0);
-    let refused = refused.fails(1, "another process is at work on the upload of this state file");
+    let refused = refused.fails(1, "another process is using this state file");
     assert!(
         !refused.stderr.contains("to abort"),
         "the other's upload is offered to be aborted: {}",

@@ -1,4 +1,4 @@
-//! AWS-LC by `aws-lc-rs`. Its key schedules and HKDF state are wiped on drop by the library.
+//! AWS-LC through `aws-lc-rs`. The library wipes its key schedules and HKDF state on drop.
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
@@ -41,7 +41,7 @@ impl Aes256Gcm {
     ) -> Result<(), Unauthentic> {
         let nonce = Nonce::assume_unique_for_key(nonce);
         if self.0.open_in_place_separate_tag(nonce, Aad::from(aad), tag, data).is_err() {
-            // The library decrypts while it authenticates: what is in the buffer now is unverified.
+            // The library decrypts while it authenticates, so the buffer now has unverified data.
             data.fill(0);
             return Err(Unauthentic);
         }
@@ -49,7 +49,8 @@ impl Aes256Gcm {
     }
 }
 
-/// `out = HKDF-Expand-SHA512(prk, info)`, RFC 5869 §2.3, where `info` is the concatenation of its slices.
+/// Computes `out = HKDF-Expand-SHA512(prk, info)` (RFC 5869 §2.3) over the concatenated slices of
+/// `info`.
 pub(crate) fn hkdf_expand_sha512(prk: &[u8; KEY_LEN], info: &[&[u8]], out: &mut [u8]) {
     struct Len(usize);
     impl hkdf::KeyType for Len {

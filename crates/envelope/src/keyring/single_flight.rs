@@ -51,8 +51,8 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Send + Sync + 'static> SingleFlightC
         Self { limits, slots: Mutex::default() }
     }
 
-    /// Returns the value of `key` for one more object of `bytes` bytes: the cached one if its limits
-    /// allow it, otherwise the result of `request`.
+    /// Returns the value of `key` for one more object of `bytes` bytes: the cached one if its
+    /// limits allow it, otherwise the result of `request`.
     pub(super) async fn get(
         &self,
         key: &K,

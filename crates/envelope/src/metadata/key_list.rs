@@ -1,8 +1,9 @@
 //! The list of encrypted data keys as one metadata value.
 //!
-//! Canonical JSON. Neighbouring keys that are bound to the same place share a group, so that the place is stored once:
-//! `[{"place":"bucket/key","keys":[["aws-kms","arn:aws:kms:…","base64…"],…]},…]`. A group of wraps of an intermediate key
-//! has the data key, wrapped under that key, as `"data-key":"base64…"`.
+//! Canonical JSON. Adjacent keys that are bound to the same place share a group, so that the place
+//! is stored once: `[{"place":"bucket/key","keys":[["aws-kms","arn:aws:kms:…","base64…"],…]},…]`.
+//! A group for an intermediate key also has the data key, encrypted under that key, as
+//! `"data-key":"base64…"`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 use serde::{Deserialize, Serialize};
@@ -23,12 +24,14 @@ struct Group {
     keys: Vec<(String, String, String)>,
 }
 
-/// Says what is wrong with a number of keys that no object has.
+/// Describes the problem with an invalid number of keys.
 pub(super) fn check_count(count: usize) -> Result<(), String> {
     match count {
         0 => Err("no encrypted data key".into()),
         1..=MAX_ENCRYPTED_DATA_KEYS => Ok(()),
-        _ => Err(format!("{count} encrypted data keys, of at most {MAX_ENCRYPTED_DATA_KEYS}")),
+        _ => Err(format!(
+            "{count} encrypted data keys, more than the maximum of {MAX_ENCRYPTED_DATA_KEYS}"
+        )),
     }
 }
 
@@ -56,7 +59,7 @@ pub(super) fn to_string(keys: &[EncryptedDataKey]) -> String {
     ascii_json::to_string(&groups)
 }
 
-/// Reads a list of at most [`super::METADATA_READ_LIMIT`] bytes, which the caller has bounded.
+/// Parses a list. The caller has limited it to [`super::METADATA_READ_LIMIT`] bytes.
 pub(super) fn parse(text: &str) -> Result<Vec<EncryptedDataKey>, Error> {
     let groups: Vec<Group> = serde_json::from_str(text).map_err(|_| malformed(KEYS))?;
     check_count(groups.iter().map(|group| group.keys.len()).sum()).map_err(Error::Malformed)?;
@@ -82,14 +85,14 @@ pub(super) fn parse(text: &str) -> Result<Vec<EncryptedDataKey>, Error> {
     Ok(keys)
 }
 
-/// Missing wraps: `[["aws-kms","arn:aws:kms:…"],…]`.
+/// Formats missing keys: `[["aws-kms","arn:aws:kms:…"],…]`.
 pub(super) fn missing_to_string(missing: &[MissingKey]) -> String {
     ascii_json::to_string(
         &missing.iter().map(|it| (it.provider(), it.wrapping_key())).collect::<Vec<_>>(),
     )
 }
 
-/// Reads what [`missing_to_string`] wrote, of at most [`super::METADATA_READ_LIMIT`] bytes.
+/// Parses the output of [`missing_to_string`], limited to [`super::METADATA_READ_LIMIT`] bytes.
 pub(super) fn parse_missing(text: &str) -> Result<Vec<MissingKey>, Error> {
     let names: Vec<(String, String)> =
         serde_json::from_str(text).map_err(|_| malformed(MISSING))?;

@@ -1,63 +1,64 @@
-//! The names of our metadata, and picking them out of an object's.
+//! Metadata names of the format, and their lookup in an object's metadata.
 
-use crate::{Error, metadata::METADATA_READ_LIMIT};
+use super::METADATA_READ_LIMIT;
+use crate::Error;
 
-/// What every name of ours begins with; no metadata of the user's own may.
+/// Prefix of all names of the format. User-defined metadata cannot use it.
 pub const RESERVED_PREFIX: &str = "sealwax";
 /// Format version and suite.
 pub const FORMAT: &str = "sealwax-format";
-/// Encryption context as canonical JSON; absent where it is empty.
+/// Encryption context as canonical JSON; absent if empty.
 pub const CONTEXT: &str = "sealwax-context";
 /// Encrypted data keys.
 pub const KEYS: &str = "sealwax-keys";
-/// Wrapping keys that are still to wrap the data key; absent where there are none.
+/// Missing keys; absent if there are none.
 pub const MISSING: &str = "sealwax-missing";
-/// How often the object was wrapped.
+/// Generation: 1 plus the number of rewraps.
 pub const GENERATION: &str = "sealwax-generation";
-/// Plaintext length in bytes; absent where it was unknown at the start of the upload.
+/// Plaintext length in bytes; absent if unknown at the start of the upload.
 pub const PLAINTEXT_LEN: &str = "sealwax-length";
 /// The body's first 56 bytes, base64.
 pub const HEADER: &str = "sealwax-header";
 
 const ALL: [&str; 7] = [CONTEXT, FORMAT, GENERATION, HEADER, KEYS, MISSING, PLAINTEXT_LEN];
 
-/// Whether a metadata name belongs to Sealwax, in any case.
+/// `true` if a metadata name is reserved for Sealwax, ignoring case.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     name.get(..RESERVED_PREFIX.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(RESERVED_PREFIX))
 }
 
-/// Refuses metadata of the user's own that cannot be stored as it is: S3 would refuse it, or return another value.
+/// Rejects user-defined metadata that S3 would reject or return with another value.
 /// (RFC 9110 §5.1 "Field Names", §5.5 "Field Values".)
-pub(crate) fn check_user_defined(own: &[(&str, &str)]) -> Result<(), Error> {
-    own.iter().enumerate().try_for_each(|(index, pair)| check_pair(pair, &own[..index]))
+pub(crate) fn check_user_defined(metadata: &[(&str, &str)]) -> Result<(), Error> {
+    metadata.iter().enumerate().try_for_each(|(index, pair)| check_pair(pair, &metadata[..index]))
 }
 
 fn check_pair((name, value): &(&str, &str), others: &[(&str, &str)]) -> Result<(), Error> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let problem = match () {
-        () if is_reserved(name) => "is reserved",
-        () if name.is_empty() || !name.bytes().all(is_token) => "is no HTTP header name",
-        () if !value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
-            "has a value that is not printable ASCII: encode it, as base64 say"
-        }
-        () if others.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) => {
-            "is given twice: S3 does not tell capitals from small letters"
-        }
-        () if value.trim_matches(' ') != *value => {
-            "has a value with a blank at an end, which HTTP drops"
-        }
-        () => return Ok(()),
+    let problem = if is_reserved(name) {
+        "is reserved"
+    } else if name.is_empty() || !name.bytes().all(is_token) {
+        "is not a valid HTTP header name"
+    } else if !value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        "has a value that is not printable ASCII: encode it, for example as base64"
+    } else if others.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+        "is repeated: S3 ignores the case of metadata names"
+    } else if value.trim_matches(' ') != *value {
+        "has a value that starts or ends with a space, which HTTP drops"
+    } else {
+        return Ok(());
     };
     Err(Error::InvalidMetadata(format!("the name {name:?} {problem}")))
 }
 
-/// Our part of an object's metadata; borrowed.
+/// Metadata of an object that has names of the format, borrowed.
 pub(super) struct Fields<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Fields<'a> {
-    /// Collects what is ours, each name at most once, within [`METADATA_READ_LIMIT`].
+    /// Collects the metadata with reserved names, each at most once, within
+    /// [`METADATA_READ_LIMIT`].
     pub(super) fn collect(
         metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, Error> {
@@ -74,7 +75,7 @@ impl<'a> Fields<'a> {
                 )));
             }
             if fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
-                return Err(Error::Malformed("a metadata name occurs twice".into()));
+                return Err(Error::Malformed("a metadata name is repeated".into()));
             }
             fields.push((name, value));
         }
@@ -85,7 +86,7 @@ impl<'a> Fields<'a> {
         self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 
-    /// Whether any name of this version is there.
+    /// `true` if any name of this version is present.
     pub(super) fn has_any(&self) -> bool {
         ALL.iter().any(|name| self.get(name).is_some())
     }
@@ -94,7 +95,7 @@ impl<'a> Fields<'a> {
         self.get(name).ok_or_else(|| super::malformed(name))
     }
 
-    /// Names that this version does not know could change what the others mean.
+    /// Rejects unknown names, which could change the meaning of the others.
     pub(super) fn refuse_unknown(&self) -> Result<(), Error> {
         match self
             .0

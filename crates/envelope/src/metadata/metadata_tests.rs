@@ -52,7 +52,7 @@ fn the_canonical_spelling() {
 }
 
 #[test]
-fn it_reads_what_it_writes_in_any_case_and_company() {
+fn written_metadata_parses_in_any_case_and_with_other_names() {
     let mut metadata = pairs(&sample());
     metadata.iter_mut().for_each(|(name, _)| *name = name.to_uppercase());
     metadata.push(("mine".into(), "é, as some stores return it".into()));
@@ -87,9 +87,9 @@ fn s3s_limit_holds_to_the_byte() {
     assert_eq!(header.check_fits([("nn", own.as_str())]), Err(over));
 }
 
-/// FORMAT.md W2: the user's own names are not ours.
+/// FORMAT.md W2: user-defined names cannot be reserved names.
 #[test]
-fn reserved_names_are_refused_in_any_case() {
+fn reserved_names_are_rejected_in_any_case() {
     for name in ["sealwax-keys", "SealWax", "sealwaxes"] {
         assert!(
             matches!(sample().check_fits([(name, "v")]), Err(Error::InvalidMetadata(_))),
@@ -99,7 +99,7 @@ fn reserved_names_are_refused_in_any_case() {
 }
 
 #[test]
-fn what_http_does_not_carry_as_it_is_is_refused() {
+fn metadata_that_http_would_change_is_rejected() {
     let fits = |own: &[(&str, &str)]| sample().check_fits(own.iter().copied());
     assert_eq!(fits(&[("a-b_c.9", "printable ~ ASCII"), ("empty", "")]), Ok(()));
     for own in [
@@ -118,7 +118,7 @@ fn what_http_does_not_carry_as_it_is_is_refused() {
 }
 
 #[test]
-fn an_object_without_our_format_is_not_sealed() {
+fn an_object_without_the_format_name_is_not_sealed() {
     let metadata = [("x".to_owned(), "y".to_owned())];
     assert_eq!(parse(&metadata), Err(Error::NotSealed));
     let without = |gone: &str| {
@@ -128,14 +128,14 @@ fn an_object_without_our_format_is_not_sealed() {
         parse(&[("sealwax-shredded".into(), "2026-11-25T00:00:00Z".into())]),
         Err(Error::NotSealed)
     );
-    // It was sealed, and is damaged.
+    // A damaged sealed object.
     for gone in [FORMAT, GENERATION, HEADER, KEYS] {
         assert!(matches!(parse(&without(gone)), Err(Error::Malformed(_))), "without {gone}");
     }
 }
 
 #[test]
-fn other_values_are_refused() {
+fn other_values_are_rejected() {
     let long_key = format!(r#"[{{"keys":[["p","k","{}"]]}}]"#, "A".repeat(1400));
     let many_keys = format!(r#"[{{"keys":[{}]}}]"#, vec![r#"["p","k","AA"]"#; 17].join(","));
     let cases = [
@@ -179,7 +179,7 @@ fn other_values_are_refused() {
 }
 
 #[test]
-fn names_given_twice_and_floods_are_refused() {
+fn repeated_names_and_excessive_metadata_are_rejected() {
     let mut metadata = pairs(&sample());
     metadata.push(("Sealwax-Keys".into(), "[]".into()));
     assert!(matches!(parse(&metadata), Err(Error::Malformed(_))));
@@ -187,7 +187,7 @@ fn names_given_twice_and_floods_are_refused() {
     assert!(matches!(parse(&flood), Err(Error::Malformed(_))));
 }
 
-/// FORMAT.md W6: keys and generation change, and nothing else.
+/// FORMAT.md W6: only keys and generation change.
 #[test]
 fn a_rewrap_raises_the_generation_and_keeps_the_rest() {
     let header = sample();
@@ -211,7 +211,7 @@ fn a_rewrap_raises_the_generation_and_keeps_the_rest() {
 }
 
 #[test]
-fn missing_wraps_are_recorded_until_they_are_there() {
+fn missing_keys_are_recorded_until_they_are_added() {
     let missing = ["arn:8", "arn:9"].map(|arn| MissingKey::new("aws-kms", arn).expect("a name"));
     let header = sample().with_missing(missing.to_vec());
     assert_eq!(header.missing(), missing);
@@ -290,9 +290,9 @@ fn a_sidecar_is_the_metadata_as_json() {
     assert_eq!(header.parse_sidecar(expected.as_bytes()), Ok(Some(header)));
 }
 
-/// FORMAT.md R14: anything but that spelling, within the limits, is refused.
+/// FORMAT.md R14: all other spellings, and content above the limits, are rejected.
 #[test]
-fn other_spellings_of_a_sidecar_are_refused() {
+fn other_spellings_of_a_sidecar_are_rejected() {
     let header = sample();
     let sidecar = header.to_sidecar().expect("a sidecar");
     let (_, rest) = sidecar.split_at(1);
@@ -319,7 +319,7 @@ fn other_spellings_of_a_sidecar_are_refused() {
     assert!(matches!(header.parse_sidecar(later.as_bytes()), Err(Error::UnsupportedFormat(_))));
 }
 
-/// FORMAT.md R15: what is of another sealing says nothing of this one.
+/// FORMAT.md R15: a sidecar of another body does not apply.
 #[test]
 fn only_keys_and_generation_of_a_sidecar_may_differ() {
     let header = sample();
@@ -343,16 +343,16 @@ fn only_keys_and_generation_of_a_sidecar_may_differ() {
     }
 }
 
-/// FORMAT.md W10: more than S3's 2 KB of metadata may be in it, but no more than a reader takes.
+/// FORMAT.md W10: a sidecar may exceed S3's 2 KB of metadata, but not the limit of readers.
 #[test]
-fn a_sidecar_has_room_for_more_keys_than_metadata() {
+fn a_sidecar_holds_more_keys_than_metadata() {
     let header = |count, len| {
         let keys = (0..count).map(|n| key(&arn("us-east-1", n), Some("b/k"), len)).collect();
         ObjectHeader::new(EncryptionContext::new(), keys, *sample().body_header(), None)
             .expect("a header")
     };
     let most = header(MAX_ENCRYPTED_DATA_KEYS, 184);
-    assert!(most.check_fits([]).is_err());
+    assert!(matches!(most.check_fits([]), Err(Error::MetadataTooLarge { .. })));
     let sidecar = most.to_sidecar().expect("it fits");
     assert_eq!(most.parse_sidecar(sidecar.as_bytes()), Ok(Some(most)));
     assert!(matches!(
@@ -361,9 +361,9 @@ fn a_sidecar_has_room_for_more_keys_than_metadata() {
     ));
 }
 
-/// FORMAT.md W10, to the byte; and the limit of the whole sidecar is never met, whatever is in it.
+/// FORMAT.md W10: the exact limit. The limit of the whole sidecar is never reached.
 #[test]
-fn a_sidecar_holds_what_a_reader_takes() {
+fn a_sidecar_holds_up_to_the_limit_of_readers() {
     let header = |value: String| {
         let context = EncryptionContext::try_from_iter([("q", value)]).expect("a context");
         ObjectHeader::new(context, sample().keys().to_vec(), *sample().body_header(), None)
@@ -398,5 +398,6 @@ fn a_header_joined_with_its_sidecar_has_the_keys_of_both() {
     assert_eq!(names, ["arn:1", "arn:2", "arn:3", "arn:4"]);
     assert_eq!((joined.generation(), joined.missing()), (2, &[missing("arn:5")][..]));
     let many = (0..14).map(|n| key(&format!("arn:1{n}"), None, 1)).collect();
-    assert!(own.joined(&header.rewrapped(many).expect("a header")).is_err());
+    let joined = own.joined(&header.rewrapped(many).expect("a header"));
+    assert!(matches!(&joined, Err(Error::InvalidMetadata(_))), "{joined:?}");
 }

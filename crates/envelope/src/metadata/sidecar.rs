@@ -1,42 +1,45 @@
-//! The sidecar: an object's metadata in an object of its own, for where the object's own cannot be replaced.
+//! Sidecars: the metadata of a sealed object in a separate object, for objects whose metadata
+//! cannot be replaced.
 
 use std::collections::BTreeMap;
 
 use super::{METADATA_READ_LIMIT, ObjectHeader, key_list, pairs};
 use crate::{Error, MissingKey, ascii_json};
 
-/// Most bytes of a sidecar: a reader looks at no longer one.
+/// Maximum length of a sidecar that a reader accepts, in bytes.
 pub const SIDECAR_LIMIT: usize = 16_384;
 
 impl ObjectHeader {
-    /// The header as a sidecar of the object holds it: the names and values of [`ObjectHeader::to_metadata`] as canonical
-    /// JSON. (docs/FORMAT.md, "Sidecar".)
+    /// Returns the content of the object's sidecar: the names and values of
+    /// [`ObjectHeader::to_metadata`] as canonical JSON. (FORMAT.md, "Sidecar".)
     ///
     /// # Errors
-    /// [`Error::MetadataTooLarge`] where no reader would take it.
+    /// [`Error::MetadataTooLarge`] above [`METADATA_READ_LIMIT`], which no reader would accept.
     pub fn to_sidecar(&self) -> Result<String, Error> {
         let metadata = self.to_metadata();
         let needed = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
         if needed > METADATA_READ_LIMIT {
             return Err(Error::MetadataTooLarge { needed, limit: METADATA_READ_LIMIT });
         }
-        // In JSON no byte of these takes more than two, and those of the body's header take one: it is within SIDECAR_LIMIT.
+        // JSON takes at most two bytes for each of these, and one for each byte of the body's
+        // header, so the result is within SIDECAR_LIMIT.
         Ok(self.spell())
     }
 
-    /// Reads a sidecar of the object that this is the header of. `None`: it is of another body, or of another encryption
-    /// context, and says nothing of this object.
+    /// Parses a sidecar of the object with this header. Returns `None` if the sidecar belongs to
+    /// another body or another encryption context, so that it does not apply to this object.
     ///
     /// # Errors
-    /// [`Error::NotSealed`], [`Error::UnsupportedFormat`] or [`Error::Malformed`], as [`ObjectHeader::parse`], for anything
-    /// else than what [`ObjectHeader::to_sidecar`] writes. No bound is exceeded before it is checked.
+    /// [`Error::NotSealed`], [`Error::UnsupportedFormat`] or [`Error::Malformed`], as in
+    /// [`ObjectHeader::parse`], for content that [`ObjectHeader::to_sidecar`] does not write. Each
+    /// limit is enforced before the data is processed.
     pub fn parse_sidecar(&self, sidecar: &[u8]) -> Result<Option<Self>, Error> {
         let malformed = |what: &str| Error::Malformed(format!("the sidecar {what}"));
         if sidecar.len() > SIDECAR_LIMIT {
             return Err(malformed(&format!("is longer than {SIDECAR_LIMIT} bytes")));
         }
-        let metadata: BTreeMap<String, String> =
-            serde_json::from_slice(sidecar).map_err(|_| malformed("is no JSON object of texts"))?;
+        let metadata: BTreeMap<String, String> = serde_json::from_slice(sidecar)
+            .map_err(|_| malformed("is not a JSON object of strings"))?;
         let header = Self::parse(pairs(&metadata))?;
         if header.spell().as_bytes() != sidecar {
             return Err(malformed("is not canonical"));
@@ -46,11 +49,11 @@ impl ObjectHeader {
         Ok(same.then_some(header))
     }
 
-    /// The header as if the keys of `sidecar` were among its own: what a rewrap begins with. The generation is the later
-    /// one, and nothing is missing that either has.
+    /// Returns the header with the keys of `sidecar` added, as the starting point of a rewrap. The
+    /// generation is the higher of the two, and keys that either has are not missing.
     ///
     /// # Errors
-    /// [`Error::InvalidMetadata`] for more keys than one object has.
+    /// [`Error::InvalidMetadata`] for more than [`super::MAX_ENCRYPTED_DATA_KEYS`] keys.
     pub fn joined(&self, sidecar: &Self) -> Result<Self, Error> {
         let more = sidecar.keys.iter().filter(|key| !self.keys.contains(key));
         let keys: Vec<_> = self.keys.iter().chain(more).cloned().collect();

@@ -9,12 +9,14 @@ pub const MAX_PLAINTEXT_LEN: u64 = (1 << 36) - 32;
 /// Length of a message id and of a commitment, in bytes.
 pub(super) const MESSAGE_ID_LEN: usize = 28;
 
-/// Version of the envelope. It is not the version of the client that wrote it: the clients of 2025 and later write V3.
+/// Version of the envelope, not of the client that wrote it: clients since 2025 write V3.
+///
+/// Exhaustive: a new version needs a decision by each caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
-    /// AES-CBC, of the oldest clients.
+    /// AES-CBC, written by the oldest clients.
     V1,
-    /// AES-GCM, without key commitment; or AES-CBC.
+    /// AES-GCM without key commitment, or AES-CBC.
     V2,
     /// AES-GCM with key commitment.
     V3,
@@ -30,20 +32,24 @@ impl fmt::Display for Format {
     }
 }
 
-/// Where the wrapped data key is.
+/// Location of the wrapped data key.
+///
+/// Exhaustive: the specification has no other location.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Storage {
     /// In the object's metadata.
     #[default]
     Metadata,
-    /// In an object of its own beside it.
+    /// In a separate object, the instruction file.
     InstructionFile,
 }
 
-/// How the content is encrypted, by the name that the specification gives it.
+/// Algorithm suite of the content, with its name in the specification.
+///
+/// Exhaustive: a new suite needs a decision by each caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ContentSuite {
-    /// `ALG_AES_256_CBC_IV16_NO_KDF`: read only, not authenticated.
+    /// `ALG_AES_256_CBC_IV16_NO_KDF`: not authenticated, for reading only.
     AesCbc,
     /// `ALG_AES_256_GCM_IV12_TAG16_NO_KDF`.
     AesGcm,
@@ -52,7 +58,7 @@ pub enum ContentSuite {
 }
 
 impl ContentSuite {
-    /// What a key wrap is bound to, in words: `x-amz-cek-alg` of V2, `x-amz-c` of V3.
+    /// Returns the name that a wrapped key is bound to: `x-amz-cek-alg` in V2, `x-amz-c` in V3.
     pub(crate) fn binding(self) -> &'static str {
         match self {
             Self::AesCbc => "AES/CBC/PKCS5Padding",
@@ -61,8 +67,9 @@ impl ContentSuite {
         }
     }
 
+    /// Returns the name for a raw key: the Java client binds all suites without commitment by the
+    /// name of AES-GCM.
     #[cfg(feature = "s3ec")]
-    /// The same for a raw key: Java binds every suite that does not commit by the name of AES-GCM, whatever it is.
     pub(super) fn raw_key_binding(self) -> &'static str {
         match self {
             Self::AesCbc => Self::AesGcm.binding(),
@@ -81,30 +88,30 @@ impl fmt::Display for ContentSuite {
     }
 }
 
-/// How the data key is wrapped.
+/// Wrapping algorithm of the data key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WrapAlgorithm {
-    /// AWS KMS, with the encryption context and the content's suite.
+    /// AWS KMS, bound to the encryption context and the content's suite.
     KmsContext,
-    /// AWS KMS, bound to no suite. Legacy.
+    /// AWS KMS, not bound to the content's suite. Legacy.
     Kms,
-    /// AES-GCM under a key of the caller's.
+    /// AES-GCM under a raw key.
     AesGcm,
-    /// AES key wrap (RFC 3394) under a key of the caller's. Legacy.
+    /// AES key wrap (RFC 3394) under a raw key. Legacy.
     AesWrap,
-    /// AES-ECB under a key of the caller's, in V1. Legacy.
+    /// AES-ECB under a raw key, in V1. Legacy.
     AesEcb,
-    /// RSA-OAEP with SHA-1 under a key of the caller's.
+    /// RSA-OAEP with SHA-1 under a raw key.
     RsaOaepSha1,
-    /// RSA-OAEP with SHA-256, and MGF1 with SHA-1, under a key of the caller's. Legacy.
+    /// RSA-OAEP with SHA-256, and MGF1 with SHA-1, under a raw key. Legacy.
     RsaOaepSha256,
-    /// RSAES-PKCS1-v1_5 under a key of the caller's, in V1. Legacy.
+    /// RSAES-PKCS1-v1_5 under a raw key, in V1. Legacy.
     RsaPkcs1,
 }
 
 impl WrapAlgorithm {
-    /// Whether a reader must have been told to expect it.
+    /// `true` if a reader must enable legacy wrapping algorithms.
     #[must_use]
     pub fn is_legacy(self) -> bool {
         match self {
@@ -113,7 +120,7 @@ impl WrapAlgorithm {
         }
     }
 
-    /// Whether AWS KMS holds the wrapping key.
+    /// `true` if AWS KMS holds the wrapping key.
     #[must_use]
     pub fn is_kms(self) -> bool {
         matches!(self, Self::KmsContext | Self::Kms)
@@ -137,7 +144,7 @@ impl WrapAlgorithm {
             .find(|it| it.v3() == Some(text))
     }
 
-    /// `x-amz-wrap-alg`.
+    /// Returns the value of `x-amz-wrap-alg`.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::KmsContext => "kms+context",
@@ -151,7 +158,7 @@ impl WrapAlgorithm {
         }
     }
 
-    /// `x-amz-w`.
+    /// Returns the value of `x-amz-w`.
     pub(super) fn v3(self) -> Option<&'static str> {
         match self {
             Self::KmsContext => Some("12"),

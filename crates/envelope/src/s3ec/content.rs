@@ -1,4 +1,4 @@
-//! The content: one AES-GCM message with its tag at the very end, or, of old, AES-CBC.
+//! Content encryption: one AES-GCM message with its tag at the end, or legacy AES-CBC.
 
 use std::fmt;
 
@@ -40,23 +40,26 @@ impl Admitted {
         data_key: &PlaintextDataKey,
     ) -> Result<RangeOpener, Error> {
         if matches!(self.envelope().content(), Content::AesCbc { .. }) {
-            return Err(Error::Unsupported("ranges of AES-CBC are not read".into()));
+            return Err(Error::Unsupported("reading ranges of AES-CBC is not supported".into()));
         }
         RangeOpener::new(self.envelope().content(), data_key)
     }
 }
 
-/// Encrypts the content of one object, piece by piece, from its first byte to its last.
+/// Encrypts the content of one object in pieces, from its first byte to its last.
 pub struct ContentSealer(gcm::Sealer);
 
 impl ContentSealer {
-    /// Begins a content of `suite` under `data_key`, with a new nonce or message id.
+    /// Starts content with `suite` under `data_key`, with a new nonce or message id.
     ///
     /// # Errors
-    /// [`Error::RandomUnavailable`]; [`Error::Unsupported`] for AES-CBC, which is only read.
+    /// [`Error::RandomUnavailable`]; [`Error::Unsupported`] for AES-CBC, which is for reading
+    /// only.
     pub fn new(suite: ContentSuite, data_key: &PlaintextDataKey) -> Result<(Self, Content), Error> {
         let (key, content) = match suite {
-            ContentSuite::AesCbc => return Err(Error::Unsupported("AES-CBC is only read".into())),
+            ContentSuite::AesCbc => {
+                return Err(Error::Unsupported("AES-CBC is supported for reading only".into()));
+            }
             ContentSuite::AesGcm => {
                 let iv = random()?;
                 (GcmKey::plain(data_key, iv), Content::AesGcm { iv })
@@ -78,7 +81,7 @@ impl ContentSealer {
         self.0.update(piece).map_err(|gcm::TooLong| Error::TooLong)
     }
 
-    /// Ends the content. The tag follows its last byte.
+    /// Ends the content and returns its tag, to be stored after the last byte.
     #[must_use]
     pub fn finish(self) -> [u8; TAG_LEN] {
         self.0.finish()
@@ -91,7 +94,7 @@ impl fmt::Debug for ContentSealer {
     }
 }
 
-/// Random bytes that are not all zero, which some readers refuse.
+/// Returns random bytes that are not all zero, because some readers reject zeros.
 fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     while bytes == [0; N] {
@@ -100,11 +103,11 @@ fn random<const N: usize>() -> Result<[u8; N], Error> {
     Ok(bytes)
 }
 
-/// Opens the content of one object, piece by piece, from its first byte to its last. What it gives is unverified until
-/// [`ContentOpener::finish`] says otherwise.
+/// Decrypts the content of one object in pieces, from its first byte to its last. All plaintext is
+/// unverified until [`ContentOpener::finish`] succeeds.
 pub struct ContentOpener {
     cipher: Cipher,
-    /// Bytes that are still to come, those of the tag not among them.
+    /// Remaining bytes, without the tag.
     left: u64,
     tag: Vec<u8>,
 }
@@ -132,10 +135,10 @@ impl ContentOpener {
         Ok(Self { cipher, left, tag: Vec::with_capacity(TAG_LEN) })
     }
 
-    /// Decrypts the next stored bytes, in their own memory.
+    /// Decrypts the next stored bytes, reusing their memory where possible.
     ///
     /// # Errors
-    /// [`Error::Authentication`] for more bytes than the object was said to have.
+    /// [`Error::Authentication`] for more bytes than the declared length of the object.
     pub fn open(&mut self, mut piece: Vec<u8>) -> Result<Unverified, Error> {
         let body = usize::try_from(self.left).unwrap_or(usize::MAX).min(piece.len());
         self.left -= body as u64;
@@ -159,10 +162,10 @@ impl ContentOpener {
         }
     }
 
-    /// Ends the object: compares the tag, or, of AES-CBC, takes off the padding, which says little.
+    /// Ends the object: verifies the tag or, for AES-CBC, removes the padding, which proves little.
     ///
     /// # Errors
-    /// [`Error::Authentication`], for whatever reason: no piece may be used.
+    /// [`Error::Authentication`] for any failure: no piece may be used.
     pub fn finish(self) -> Result<Verified, Error> {
         if self.left > 0 {
             return Err(Error::Authentication);
@@ -184,7 +187,7 @@ impl fmt::Debug for ContentOpener {
     }
 }
 
-/// A decrypted piece of a content that may be forged.
+/// A decrypted piece of content that may be forged.
 #[must_use = "it holds a piece of the content"]
 pub struct Unverified(Piece);
 
@@ -194,24 +197,24 @@ enum Piece {
 }
 
 impl Unverified {
-    /// The piece, once the content that it is of was verified.
+    /// Releases the piece after its content was verified.
     ///
     /// # Panics
-    /// Where `verified` is of another content.
+    /// If `verified` belongs to other content.
     #[must_use]
     pub fn release(self, verified: &Verified) -> Vec<u8> {
         match (self.0, &verified.proof) {
             (Piece::Gcm(piece), Some(proof)) => piece.release(proof),
             (Piece::Cbc(piece), None) => piece,
-            _ => panic!("a piece of another content"),
+            _ => panic!("the proof belongs to other content"),
         }
     }
 
-    /// The piece, unverified.
+    /// Releases the piece unverified.
     ///
     /// # Danger
-    /// Whoever can change the stored object can flip any bit of this. Put it only where nobody uses it before
-    /// [`ContentOpener::finish`] succeeds, and where it vanishes if it does not.
+    /// An attacker who can change the stored object can flip any bit of the piece. Store it only
+    /// where no one uses it before [`ContentOpener::finish`] succeeds, and delete it if that fails.
     #[must_use]
     pub fn dangerous_release_unverified(self) -> Vec<u8> {
         match self.0 {
@@ -227,14 +230,14 @@ impl fmt::Debug for Unverified {
     }
 }
 
-/// The whole content was genuine; of AES-CBC: well padded, and no more is known.
+/// Proof that the whole content is authentic. For AES-CBC it proves only valid padding.
 pub struct Verified {
     proof: Option<gcm::Verified>,
     rest: Zeroizing<Vec<u8>>,
 }
 
 impl Verified {
-    /// The last plaintext bytes, after those of all pieces: AES-CBC keeps some back.
+    /// Returns the last plaintext bytes, after those of all pieces: AES-CBC holds some back.
     #[must_use]
     pub fn rest(&self) -> &[u8] {
         &self.rest
@@ -247,14 +250,14 @@ impl fmt::Debug for Verified {
     }
 }
 
-/// Decrypts ranges of one content, which nothing authenticates.
+/// Decrypts ranges of content, without authentication.
 pub struct RangeOpener {
     key: Zeroizing<[u8; KEY_LEN]>,
     nonce: [u8; NONCE_LEN],
 }
 
 impl RangeOpener {
-    /// What a range begins at a multiple of, in bytes.
+    /// Alignment of the start of a range, in bytes.
     pub const BLOCK_LEN: u64 = 16;
 
     fn new(content: &Content, data_key: &PlaintextDataKey) -> Result<Self, Error> {
@@ -262,19 +265,23 @@ impl RangeOpener {
         Ok(Self { key, nonce })
     }
 
-    /// Decrypts, in place, the stored bytes from `offset` on, a multiple of [`RangeOpener::BLOCK_LEN`]: AES-CTR, with
-    /// GCM's counter (NIST SP 800-38D §7.1), which block 0 takes from 2 on.
+    /// Decrypts the stored bytes at `offset`, a multiple of [`RangeOpener::BLOCK_LEN`], in place.
+    /// Uses AES-CTR with GCM's counter, which starts at 2 for block 0. (NIST SP 800-38D §7.1.)
     ///
     /// # Danger
-    /// Nothing is authenticated: whoever can change the stored object can flip any bit of the result.
+    /// The result is not authenticated: an attacker who can change the stored object can flip any
+    /// bit of it.
     ///
     /// # Errors
     /// [`Error::TooLong`] for bytes beyond [`MAX_PLAINTEXT_LEN`].
     ///
     /// # Panics
-    /// Where `offset` is no multiple of a block.
+    /// If `offset` is not a multiple of the block length.
     pub fn dangerous_open_unverified(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
-        assert!(offset.is_multiple_of(Self::BLOCK_LEN), "a range begins at a block");
+        assert!(
+            offset.is_multiple_of(Self::BLOCK_LEN),
+            "the range does not start at a block boundary"
+        );
         if offset.checked_add(bytes.len() as u64).is_none_or(|end| end > MAX_PLAINTEXT_LEN) {
             return Err(Error::TooLong);
         }

@@ -1,4 +1,4 @@
-//! The key of a content: the data key itself, or in V3 a key derived from it that the object commits to.
+//! Content keys: the data key itself or, in V3, a key derived from it that the object commits to.
 
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -9,12 +9,12 @@ use crate::{
     crypto::{KEY_LEN, NONCE_LEN, s3ec_primitives::Prk},
 };
 
-/// The suite's number, 115, big-endian: associated data of the content, and the start of both labels.
+/// The suite's number, 115, big-endian: associated data of the content, and prefix of both labels.
 const SUITE_ID: [u8; 2] = [0x00, 0x73];
-/// V3's nonce: each content has a key of its own.
+/// Nonce of V3: each content has its own key.
 const FIXED_NONCE: [u8; NONCE_LEN] = [0x01; NONCE_LEN];
 
-/// Everything that AES-256-GCM needs.
+/// Key, nonce and associated data for AES-256-GCM.
 pub(super) struct GcmKey {
     pub(super) key: Zeroizing<[u8; KEY_LEN]>,
     pub(super) nonce: [u8; NONCE_LEN],
@@ -22,12 +22,12 @@ pub(super) struct GcmKey {
 }
 
 impl GcmKey {
-    /// The key of V2: the data key, under a nonce that must not have been used with it.
+    /// Returns the key of V2: the data key, with a nonce that must be unused under that key.
     pub(super) fn plain(data_key: &PlaintextDataKey, nonce: [u8; NONCE_LEN]) -> Self {
         Self { key: Zeroizing::new(*data_key.expose_secret()), nonce, aad: &[] }
     }
 
-    /// The key of V3, and the commitment to the data key.
+    /// Returns the key of V3 and the commitment to the data key.
     pub(super) fn committing(
         data_key: &PlaintextDataKey,
         message_id: &[u8; MESSAGE_ID_LEN],
@@ -40,7 +40,7 @@ impl GcmKey {
         (Self { key, nonce: FIXED_NONCE, aad: &SUITE_ID }, commitment)
     }
 
-    /// The key of a stored content. There is no other way to V3's than past the commitment.
+    /// Returns the key of stored content; for V3 only if the commitment matches.
     pub(super) fn of_content(
         content: &Content,
         data_key: &PlaintextDataKey,
@@ -55,7 +55,7 @@ impl GcmKey {
                     Err(Error::Authentication)
                 }
             }
-            Content::AesCbc { .. } => Err(Error::Unsupported("AES-CBC has no such key".into())),
+            Content::AesCbc { .. } => Err(Error::Unsupported("AES-CBC has no AES-GCM key".into())),
         }
     }
 }
@@ -64,7 +64,7 @@ impl GcmKey {
 mod tests {
     use super::*;
 
-    /// The first two are also in `v4/internal/key_derivation_test.go` of the Go client.
+    /// The first two are also in the Go client: `v4/internal/key_derivation_test.go`.
     #[test]
     fn known_answers() {
         let zeros = format!("{}01", "00".repeat(31));

@@ -1,14 +1,17 @@
-//! Which format an object has, by the names in its metadata: strictly, so that nothing is taken for an older one.
+//! Detection of an object's format by the names in its metadata. Strict, so that no object is
+//! mistaken for one of an older format.
 
 use super::{
     Envelope, Error, Format, Storage, envelope_fields::Fields, header_names as names,
     instruction_file,
 };
 
-/// What an object's metadata says.
+/// Envelope in an object's metadata.
+///
+/// Exhaustive: a caller must decide about each case, and no other case exists.
 #[derive(Debug)]
 pub enum Detected {
-    /// All of an envelope.
+    /// The envelope is complete.
     Complete(Envelope),
     /// The envelope may be in an instruction file.
     Pending(Pending),
@@ -20,11 +23,12 @@ pub struct Pending {
     object: Fields,
 }
 
-/// Reads the envelope out of an object's user metadata; other metadata is passed over.
+/// Parses the envelope from an object's metadata and ignores other metadata.
 ///
 /// # Errors
-/// [`Error::InstructionFile`] for what is marked as one; [`Error::Malformed`] for names of several formats, for an incomplete
-/// envelope and for bad values; [`Error::Unsupported`] for unknown algorithms.
+/// [`Error::InstructionFile`] for an object marked as one; [`Error::Malformed`] for names of
+/// several formats, for an incomplete envelope and for invalid values; [`Error::Unsupported`] for
+/// unknown algorithms.
 pub fn detect<'a>(
     metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<Detected, Error> {
@@ -35,9 +39,9 @@ pub fn detect<'a>(
     if object.any_of(&[names::KEY_V1, names::KEY_V2, names::KEY_V3]).is_some() {
         return Ok(Detected::Complete(Envelope::of_fields(&object, Storage::Metadata)?));
     }
-    // The parts of an envelope whose key is gone are not to be completed by whatever file is there.
+    // An instruction file must not complete an envelope from which the wrapped key was removed.
     if let Some(stray) = object.any_of(&names::LEGACY).or_else(|| object.any_of(&names::KEYS_V3)) {
-        return Err(Error::Malformed(format!("{stray} is there, and no wrapped data key")));
+        return Err(Error::Malformed(format!("{stray} is present without a wrapped data key")));
     }
     if object.any_of(&names::CONTENT_V3).is_some() {
         for name in names::CONTENT_V3 {
@@ -74,14 +78,14 @@ impl Format {
 }
 
 impl Pending {
-    /// Whether the object is of this format without a doubt: V3. An object of V1 or V2 whose envelope is in an instruction
-    /// file looks like any other object.
+    /// `true` if the object certainly has a format of the S3 Encryption Client: V3. An object of V1
+    /// or V2 with its envelope in an instruction file looks like any other object.
     #[must_use]
     pub fn is_certain(&self) -> bool {
         self.object.has(names::SUITE_V3)
     }
 
-    /// The whole envelope, where `file` is the object's instruction file.
+    /// Completes the envelope with the content of the object's instruction file.
     ///
     /// # Errors
     /// As [`detect`].

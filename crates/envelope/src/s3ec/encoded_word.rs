@@ -1,20 +1,20 @@
-//! Metadata values that are not ASCII, as S3 returns them.
+//! Decoding of metadata values that are not ASCII, in the form that S3 returns.
 //!
-//! An SDK sends UTF-8; S3 takes each byte for a character of Latin-1, and returns these characters as an encoded word of
-//! UTF-8 (RFC 2047 §4): so they are decoded twice.
+//! An SDK sends UTF-8. S3 interprets each byte as a Latin-1 character and returns these characters
+//! as an encoded word in UTF-8 (RFC 2047 §4), so they are decoded twice.
 
 use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-/// The text that was stored, where `value` is what S3 returned for it. What is no encoded word is as it is; `None` for what
-/// is one and does not decode.
+/// Returns the stored text for `value`, which S3 returned. Values that are not encoded words stay
+/// unchanged. `None` for an encoded word that does not decode.
 pub(super) fn decode(value: &str) -> Option<Cow<'_, str>> {
     if !value.starts_with("=?") {
         return Some(Cow::Borrowed(value));
     }
     let mut characters = String::new();
-    // Several words with white space between them are one text (RFC 2047 §6.2).
+    // White space between encoded words is not part of the text (RFC 2047 §6.2).
     for word in value.split_ascii_whitespace() {
         let word = word.strip_prefix("=?")?.strip_suffix("?=")?;
         let mut parts = word.splitn(3, '?');
@@ -34,7 +34,7 @@ pub(super) fn decode(value: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(String::from_utf8(bytes?).ok()?))
 }
 
-/// The `Q` encoding, RFC 2047 §4.2.
+/// Decodes the `Q` encoding (RFC 2047 §4.2).
 fn quoted_printable(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -61,16 +61,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_s3_does_to_a_value_is_undone() {
+    fn encoding_by_s3_is_reversed() {
         assert_eq!(decode(r#"{"a":"b"}"#).as_deref(), Some(r#"{"a":"b"}"#));
-        // Each of the three bytes of "€" (E2 82 AC) as a character of Latin-1, in UTF-8.
+        // Each of the three bytes of "€" (E2 82 AC) as a Latin-1 character, in UTF-8.
         assert_eq!(decode("=?UTF-8?Q?=C3=A2=C2=82=C2=AC?=").as_deref(), Some("€"));
         assert_eq!(decode("=?UTF-8?B?w6LCgsKs?=").as_deref(), Some("€"));
         assert_eq!(decode("=?utf-8?q?a_=C3=A2=C2=82?= =?UTF-8?B?wqw=?=").as_deref(), Some("a €"));
     }
 
     #[test]
-    fn other_encoded_words_are_refused() {
+    fn other_encoded_words_are_rejected() {
         for bad in [
             "=?",
             "=?UTF-8?Q?=?=",
@@ -78,7 +78,7 @@ mod tests {
             "=?UTF-8?X?a?=",
             "=?UTF-16?Q?a?=",
             "=?UTF-8?B?%?=",
-            // A character beyond Latin-1, and bytes that are no UTF-8 the second time.
+            // A character beyond Latin-1, and bytes that are invalid UTF-8 in the second decoding.
             "=?UTF-8?B?4oKs?=",
             "=?UTF-8?Q?=C3=A2?=",
         ] {

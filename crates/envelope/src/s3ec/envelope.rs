@@ -1,4 +1,4 @@
-//! The envelope: everything about an object's encryption but its content.
+//! The envelope: all encryption metadata of an object.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -15,10 +15,12 @@ use crate::{
     metadata::{self, METADATA_LIMIT},
 };
 
-/// Longest wrapped data key, in bytes: AWS KMS gives at most 6,144.
+/// Maximum length of a wrapped data key in bytes: AWS KMS returns at most 6,144.
 const MAX_ENCRYPTED_DATA_KEY_LEN: usize = 6144;
 
-/// What an object's content was encrypted with, besides the data key.
+/// Parameters of an object's content encryption, besides the data key.
+///
+/// Exhaustive, like [`ContentSuite`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Content {
     /// [`ContentSuite::AesCbc`].
@@ -33,15 +35,15 @@ pub enum Content {
     },
     /// [`ContentSuite::AesGcmCommitKey`].
     AesGcmCommitKey {
-        /// Salt of the key derivation; new for each message.
+        /// Salt of the key derivation, new for each message.
         message_id: [u8; MESSAGE_ID_LEN],
-        /// Of the data key.
+        /// Commitment to the data key.
         commitment: [u8; MESSAGE_ID_LEN],
     },
 }
 
 impl Content {
-    /// The suite.
+    /// Returns the algorithm suite.
     #[must_use]
     pub fn suite(&self) -> ContentSuite {
         match self {
@@ -52,7 +54,7 @@ impl Content {
     }
 }
 
-/// An object's envelope. Nothing of it is authenticated yet: [`Envelope::admit`] is the way on.
+/// An object's envelope, not authenticated yet. [`Envelope::admit`] checks it against a policy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Envelope {
     format: Format,
@@ -62,26 +64,29 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// The envelope of new content. The format follows from the suite.
+    /// Creates the envelope of new content. The suite determines the format.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for AES-CBC, and for a wrapping algorithm that is only read.
+    /// [`Error::Unsupported`] for AES-CBC and legacy wrapping algorithms, which are for reading
+    /// only.
     pub fn new(content: Content, key: WrappedKey, storage: Storage) -> Result<Self, Error> {
         let format = match content.suite() {
-            ContentSuite::AesCbc => return Err(Error::Unsupported("AES-CBC is only read".into())),
+            ContentSuite::AesCbc => {
+                return Err(Error::Unsupported("AES-CBC is supported for reading only".into()));
+            }
             ContentSuite::AesGcm => Format::V2,
             ContentSuite::AesGcmCommitKey => Format::V3,
         };
         if key.algorithm().is_legacy() {
             return Err(Error::Unsupported(format!(
-                "the wrapping algorithm {} is only read",
+                "the wrapping algorithm {} is supported for reading only",
                 key.algorithm()
             )));
         }
         Ok(Self { format, storage, content, key })
     }
 
-    /// The same content, its data key wrapped by `key`.
+    /// Returns the envelope with another wrapped form of the same data key.
     ///
     /// # Errors
     /// As [`Envelope::new`].
@@ -89,37 +94,37 @@ impl Envelope {
         Self::new(self.content, key, self.storage)
     }
 
-    /// The same envelope, stored elsewhere.
+    /// Returns the envelope with another storage location.
     #[must_use]
     pub fn stored_in(self, storage: Storage) -> Self {
         Self { storage, ..self }
     }
 
-    /// Version of the envelope.
+    /// Returns the version of the envelope.
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// Where the wrapped data key is.
+    /// Returns the location of the wrapped data key.
     #[must_use]
     pub fn storage(&self) -> Storage {
         self.storage
     }
 
-    /// How the content is encrypted.
+    /// Returns the parameters of the content encryption.
     #[must_use]
     pub fn content(&self) -> &Content {
         &self.content
     }
 
-    /// The wrapped data key.
+    /// Returns the wrapped data key.
     #[must_use]
     pub fn key(&self) -> &WrappedKey {
         &self.key
     }
 
-    /// The caller's pairs of the encryption context, where AWS KMS wrapped the data key: without those that clients add.
+    /// Returns the caller's pairs of the KMS encryption context, without those that clients add.
     /// Empty for a raw key, which binds none.
     pub(crate) fn context_pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         let is_kms = self.key.algorithm().is_kms();
@@ -129,15 +134,17 @@ impl Envelope {
             .filter(|(name, _)| ![SUITE_PAIR, KEY_ID_PAIR].contains(name))
     }
 
-    /// The caller's encryption context, as Sealwax's own format could carry it.
+    /// Returns the caller's encryption context in the form of Sealwax's format.
     ///
     /// # Errors
-    /// [`crate::Error::InvalidContext`] where it has names that are reserved there, as objects of Amazon SES do.
+    /// [`crate::Error::InvalidContext`] for names that are reserved there, as in objects of Amazon
+    /// SES.
     pub fn encryption_context(&self) -> Result<EncryptionContext, crate::Error> {
         EncryptionContext::try_from_iter(self.context_pairs())
     }
 
-    /// Length of the plaintext in bytes, by that of the stored object. With AES-CBC it is 1 to 16 bytes less than this.
+    /// Returns the length of the plaintext in bytes, given that of the stored object. For AES-CBC
+    /// the plaintext is 1 to 16 bytes shorter than the result.
     ///
     /// # Errors
     /// [`Error::Truncated`], [`Error::TooLong`].
@@ -152,8 +159,8 @@ impl Envelope {
         }
     }
 
-    /// Length of the stored object in bytes, by that of the plaintext as [`Envelope::plaintext_len`] gives it. `None` above
-    /// the format's limit.
+    /// Returns the length of the stored object in bytes, given the length returned by
+    /// [`Envelope::plaintext_len`]. `None` above the format's limit.
     #[must_use]
     pub fn stored_len(&self, plaintext_len: u64) -> Option<u64> {
         match self.content {
@@ -162,7 +169,7 @@ impl Envelope {
         }
     }
 
-    /// The names and values to store with the object.
+    /// Returns the names and values to store with the object.
     #[must_use]
     pub fn to_metadata(&self) -> Vec<(&'static str, String)> {
         let mut pairs = self.content_fields();
@@ -172,36 +179,36 @@ impl Envelope {
         pairs
     }
 
-    /// The object's instruction file; `None` where it has none.
+    /// Returns the content of the object's instruction file, if the envelope has one.
     #[must_use]
     pub fn to_instruction_file(&self) -> Option<String> {
         let pairs: BTreeMap<_, _> = self.key_fields().into_iter().collect();
         (self.storage == Storage::InstructionFile).then(|| ascii_json::to_string(&pairs))
     }
 
-    /// Checks that S3 will store this envelope together with the user's own metadata.
+    /// Verifies that S3 can store this envelope together with `user_defined` metadata.
     ///
     /// # Errors
-    /// [`crate::Error::MetadataTooLarge`], and [`crate::Error::InvalidMetadata`] for reserved names and for what an HTTP
-    /// header does not carry as it is.
+    /// [`crate::Error::MetadataTooLarge`]; [`crate::Error::InvalidMetadata`] for reserved names,
+    /// and for names and values that an HTTP header would not preserve.
     pub fn check_fits<'a>(
         &self,
-        own: impl IntoIterator<Item = (&'a str, &'a str)>,
+        user_defined: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<(), crate::Error> {
-        let own: Vec<_> = own.into_iter().collect();
+        let user_defined: Vec<_> = user_defined.into_iter().collect();
         let needed =
             self.to_metadata().iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
-                + own.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+                + user_defined.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         if needed > METADATA_LIMIT {
             return Err(crate::Error::MetadataTooLarge { needed, limit: METADATA_LIMIT });
         }
-        if let Some((name, _)) = own.iter().find(|(name, _)| names::is_reserved(name)) {
+        if let Some((name, _)) = user_defined.iter().find(|(name, _)| names::is_reserved(name)) {
             return Err(crate::Error::InvalidMetadata(format!("the name {name:?} is reserved")));
         }
-        metadata::check_user_defined(&own)
+        metadata::check_user_defined(&user_defined)
     }
 
-    /// What stays with the object in any case.
+    /// Returns the metadata that always stays with the object.
     fn content_fields(&self) -> Vec<(&'static str, String)> {
         match &self.content {
             Content::AesGcmCommitKey { message_id, commitment } => vec![
@@ -213,7 +220,7 @@ impl Envelope {
         }
     }
 
-    /// What the instruction file holds, where there is one.
+    /// Returns the metadata that an instruction file can hold.
     fn key_fields(&self) -> Vec<(&'static str, String)> {
         let algorithm = self.key.algorithm();
         let encrypted = STANDARD.encode(self.key.encrypted_data_key());
@@ -245,11 +252,11 @@ impl Envelope {
         }
     }
 
-    /// Reads all fields of an envelope. One of the three wrapped data keys must be among them.
+    /// Parses all fields of an envelope, which must include exactly one wrapped data key.
     pub(super) fn of_fields(fields: &Fields, storage: Storage) -> Result<Self, Error> {
         let conflict = |one: &str, other: &str| {
             Error::Malformed(format!(
-                "{one} and {other} are of different formats: it may have been tampered with"
+                "{one} and {other} belong to different formats: the envelope may have been tampered with"
             ))
         };
         let keys = [names::KEY_V1, names::KEY_V2, names::KEY_V3]
@@ -257,7 +264,7 @@ impl Envelope {
             .filter(|name| fields.has(name));
         let keys: Vec<_> = keys.collect();
         let key = match keys[..] {
-            [] => return Err(Error::Malformed("it has no wrapped data key".into())),
+            [] => return Err(Error::Malformed("there is no wrapped data key".into())),
             [key] => key,
             [one, other, ..] => return Err(conflict(one, other)),
         };
@@ -284,7 +291,7 @@ impl Envelope {
     }
 }
 
-/// Format, content, wrapping algorithm, and where its description is.
+/// Format, content, wrapping algorithm, and the name of its description.
 type Parsed = (Format, Content, WrapAlgorithm, &'static str);
 
 fn v3(fields: &Fields) -> Result<Parsed, Error> {
@@ -312,7 +319,7 @@ fn v2(fields: &Fields) -> Result<Parsed, Error> {
             }
             Content::AesGcm { iv: fields.array(names::IV)? }
         }
-        // One and the same padding by two names: the Ruby client's readers take both.
+        // Two names of the same padding: the Ruby client reads both.
         "AES/CBC/PKCS5Padding" | "AES/CBC/PKCS7Padding" => {
             Content::AesCbc { iv: fields.array(names::IV)? }
         }
@@ -325,7 +332,8 @@ fn v1(fields: &Fields, encrypted_len: usize) -> Result<Parsed, Error> {
     let algorithm = match fields.get(names::WRAP_ALGORITHM) {
         Some("kms") => WrapAlgorithm::Kms,
         Some(other) => return Err(unknown("wrapping algorithm of V1", other)),
-        // AES-ECB with padding makes 48 bytes of a data key; an RSA ciphertext is as long as the modulus.
+        // AES-ECB with padding turns a data key into 48 bytes; an RSA ciphertext is as long as the
+        // modulus.
         None if encrypted_len > 48 => WrapAlgorithm::RsaPkcs1,
         None => WrapAlgorithm::AesEcb,
     };
@@ -343,7 +351,7 @@ fn v1(fields: &Fields, encrypted_len: usize) -> Result<Parsed, Error> {
 
 fn unknown(what: &str, value: &str) -> Error {
     let value: String = value.chars().take(64).collect();
-    Error::Unsupported(format!("there is no {what} {value:?}"))
+    Error::Unsupported(format!("unknown {what} {value:?}"))
 }
 
 impl fmt::Debug for Envelope {

@@ -1,4 +1,4 @@
-//! Envelope names and values, from wherever they are, each at most once and within bounds.
+//! Names and values of an envelope, each at most once and within limits.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use super::{Error, encoded_word, header_names as names};
 use crate::metadata::METADATA_READ_LIMIT;
 
-/// The known names among an object's metadata, or in its instruction file. An empty value is none.
+/// Known names in an object's metadata or instruction file. Empty values count as absent.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fields(BTreeMap<&'static str, String>);
 
 impl Fields {
-    /// Collects what is the S3 Encryption Client's of an object's metadata.
+    /// Collects the S3 Encryption Client's names from an object's metadata.
     pub(super) fn of_metadata<'a>(
         metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, Error> {
@@ -39,14 +39,14 @@ impl Fields {
         Ok(fields)
     }
 
-    /// Adds a value, unless it is empty. A marker has no other value than that.
+    /// Adds a value unless it is empty. Only the marker may be empty.
     pub(super) fn insert(&mut self, name: &'static str, value: String) -> Result<(), Error> {
         if value.is_empty() && name != names::INSTRUCTION_FILE_MARKER {
             return Ok(());
         }
         match self.0.insert(name, value) {
             None => Ok(()),
-            Some(_) => Err(Error::Malformed(format!("{name} occurs twice"))),
+            Some(_) => Err(Error::Malformed(format!("{name} is repeated"))),
         }
     }
 
@@ -54,7 +54,7 @@ impl Fields {
         self.0.contains_key(name)
     }
 
-    /// The first of `names` that is there.
+    /// Returns the first of `names` that is present.
     pub(super) fn any_of(&self, names: &[&'static str]) -> Option<&'static str> {
         names.iter().copied().find(|name| self.has(name))
     }
@@ -67,19 +67,20 @@ impl Fields {
         self.get(name).ok_or_else(|| Error::Malformed(format!("{name} is missing")))
     }
 
-    /// Base64 with padding, RFC 4648 §4, of at most `max` bytes.
+    /// Decodes base64 with padding (RFC 4648 §4) of 1 to `max` bytes.
     pub(super) fn bytes(&self, name: &'static str, max: usize) -> Result<Vec<u8>, Error> {
         let bytes = STANDARD.decode(self.required(name)?).map_err(|_| bad(name))?;
         if (1..=max).contains(&bytes.len()) { Ok(bytes) } else { Err(bad(name)) }
     }
 
-    /// Base64 of exactly `N` bytes, not all of them zero: no client writes that, and some refuse it.
+    /// Decodes base64 of exactly `N` bytes that are not all zero: no client writes zeros, and some
+    /// reject them.
     pub(super) fn array<const N: usize>(&self, name: &'static str) -> Result<[u8; N], Error> {
         let bytes: [u8; N] = self.bytes(name, N)?.try_into().map_err(|_| bad(name))?;
         if bytes == [0; N] { Err(bad(name)) } else { Ok(bytes) }
     }
 
-    /// A JSON object of strings; an empty one where it is absent.
+    /// Parses a JSON object of strings; empty if the name is absent.
     pub(super) fn map(&self, name: &'static str) -> Result<BTreeMap<String, String>, Error> {
         let Some(json) = self.get(name) else { return Ok(BTreeMap::new()) };
         let Pairs(pairs) = serde_json::from_str::<Pairs<String>>(json).map_err(|_| bad(name))?;
@@ -90,10 +91,10 @@ impl Fields {
 }
 
 pub(super) fn bad(name: &str) -> Error {
-    Error::Malformed(format!("bad value of {name}"))
+    Error::Malformed(format!("{name} has an invalid value"))
 }
 
-/// The pairs of a JSON object, names that occur twice among them.
+/// Pairs of a JSON object, including repeated names.
 pub(super) struct Pairs<V>(pub(super) Vec<(String, V)>);
 
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<V> {

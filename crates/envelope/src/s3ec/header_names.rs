@@ -9,7 +9,7 @@ pub(super) const CONTENT_ALGORITHM: &str = "x-amz-cek-alg";
 pub(super) const TAG_LEN: &str = "x-amz-tag-len";
 /// Informational, not trusted.
 pub(super) const PLAINTEXT_LEN: &str = "x-amz-unencrypted-content-length";
-/// Written by clients before CVE-2022-2582: ignored, never written.
+/// Written by a client of 2020 (CVE-2022-2582). Ignored here, never written.
 const PLAINTEXT_MD5: &str = "x-amz-unencrypted-content-md5";
 /// Marks an instruction file. Always written, never required.
 pub const INSTRUCTION_FILE_MARKER: &str = "x-amz-crypto-instr-file";

@@ -1,4 +1,4 @@
-//! Instruction files: the part of an envelope that is in an object of its own.
+//! Instruction files: separate objects that hold part of an envelope.
 
 use serde::Deserialize;
 
@@ -8,12 +8,13 @@ use super::{
     header_names as names,
 };
 
-/// What an instruction file's key ends with, after the object's key, unless another suffix was chosen.
+/// Default suffix of an instruction file's key, after the object's key.
 pub const INSTRUCTION_FILE_SUFFIX: &str = ".instruction";
-/// Longest instruction file that is read, in bytes. A real one has some hundreds.
+/// Maximum length of an instruction file that is read, in bytes. Typical ones have some hundred
+/// bytes.
 pub const MAX_INSTRUCTION_FILE_LEN: usize = 64 * 1024;
 
-/// A value of an instruction file; clients of V1 wrote lengths as numbers.
+/// A value in an instruction file. V1 clients wrote lengths as numbers.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Value {
@@ -21,8 +22,8 @@ enum Value {
     Number(u64),
 }
 
-/// Reads one: a JSON object in UTF-8, maybe behind a byte order mark. Names that are none of the format's are passed over,
-/// but for those that begin like them.
+/// Parses an instruction file: a JSON object in UTF-8, optionally after a byte order mark. Ignores
+/// unknown names, but rejects those that start like the format's names.
 pub(super) fn parse(bytes: &[u8]) -> Result<Fields, Error> {
     let malformed = |what: &str| Error::Malformed(format!("the instruction file {what}"));
     if bytes.len() > MAX_INSTRUCTION_FILE_LEN {
@@ -35,16 +36,18 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Fields, Error> {
     for (name, value) in pairs {
         let known = names::known(&name).filter(|known| *known == name);
         let Some(known) = known else {
-            let begins_like_ours =
+            let starts_like_ours =
                 name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"));
-            if begins_like_ours {
+            if starts_like_ours {
                 let name: String = name.chars().take(64).collect();
                 return Err(malformed(&format!("has the unknown name {name:?}")));
             }
             continue;
         };
         if names::CONTENT_V3.contains(&known) {
-            return Err(malformed(&format!("was tampered with: {known} is the object's alone")));
+            return Err(malformed(&format!(
+                "was tampered with: {known} belongs in the object's metadata only"
+            )));
         }
         let is_length = matches!(known, names::TAG_LEN | names::PLAINTEXT_LEN);
         let value = match serde_json::from_value(value).map_err(|_| bad(known))? {

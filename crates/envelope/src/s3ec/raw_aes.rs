@@ -1,4 +1,4 @@
-//! A wrapping key of AES that the caller holds.
+//! Keyring over a raw AES key.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -10,17 +10,18 @@ use crate::{
     crypto::s3ec_primitives::AesKey,
 };
 
-/// Wraps data keys under one AES key: AES-GCM, bound to the content's suite. It also unwraps what older clients wrapped
-/// under it, where the reader's policy lets that through.
+/// Wraps data keys under one AES key with AES-GCM, bound to the content's suite. Also unwraps data
+/// keys wrapped by older clients, if the reader's policy accepts them.
 ///
-/// AES-GCM with random nonces bears 2^32 wraps under one key (NIST SP 800-38D §8.3): take a new one before.
+/// AES-GCM with random nonces permits 2^32 wrapped keys under one key (NIST SP 800-38D §8.3).
+/// Replace the key before that.
 pub struct RawAesKeyring {
     key: AesKey,
     description: BTreeMap<String, String>,
 }
 
 impl RawAesKeyring {
-    /// A keyring over the key in `bytes`, of 16, 24 or 32 bytes, which are wiped.
+    /// Creates a keyring from the key in `bytes`, of 16, 24 or 32 bytes, and wipes `bytes`.
     ///
     /// # Errors
     /// [`Error::Metadata`] for other lengths.
@@ -32,7 +33,8 @@ impl RawAesKeyring {
         Ok(Self { key, description: BTreeMap::new() })
     }
 
-    /// What is stored beside each wrapped data key, in clear, to tell keys apart. Nothing authenticates it.
+    /// Sets the materials description, stored in plaintext with each wrapped data key to identify
+    /// the wrapping key. It is not authenticated.
     #[must_use]
     pub fn materials_description<N: Into<String>, V: Into<String>>(
         mut self,

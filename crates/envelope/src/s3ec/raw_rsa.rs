@@ -1,4 +1,4 @@
-//! A wrapping key of RSA that the caller holds.
+//! Keyring over a raw RSA key.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -12,41 +12,45 @@ use crate::{
     crypto::{Unauthentic, s3ec_primitives::RsaKey},
 };
 
-/// Wraps data keys under one RSA key: OAEP with SHA-1, bound to the content's suite. It also unwraps what older clients
-/// wrapped under it, where the reader's policy lets that through. With a public key it only writes.
+/// Wraps data keys under one RSA key with OAEP and SHA-1, bound to the content's suite. Also
+/// unwraps data keys wrapped by older clients, if the reader's policy accepts them. A public key
+/// can only write.
 ///
-/// Every failure to unwrap is the same error. Of the oldest algorithm, RSAES-PKCS1-v1_5, the time that a failure takes may
-/// still tell something (Bleichenbacher's attack): allow legacy algorithms only where nobody can make you read many
-/// objects of theirs.
+/// All failures to unwrap are the same error. For the oldest algorithm, RSAES-PKCS1-v1_5, the time
+/// that a failure takes may still leak information (Bleichenbacher's attack). Allow legacy
+/// algorithms only if no attacker can make you read many objects of their choice.
 pub struct RawRsaKeyring {
     key: RsaKey,
     description: BTreeMap<String, String>,
 }
 
 impl RawRsaKeyring {
-    /// A keyring over a private key: PEM (`PRIVATE KEY`), or DER, in PKCS#8; of 2,048 to 8,192 bits.
+    /// Creates a keyring from a private key in PKCS#8, as PEM (`PRIVATE KEY`) or DER, of 2,048 to
+    /// 8,192 bits.
     ///
     /// # Errors
     /// [`Error::Metadata`] for anything else.
     pub fn from_private_key(pkcs8: &[u8]) -> Result<Self, Error> {
         let der = der(pkcs8, "PRIVATE KEY");
         let key = RsaKey::from_pkcs8(&der)
-            .ok_or(crate::Error::ApiMisuse("no RSA private key in PKCS#8"))?;
+            .ok_or(crate::Error::ApiMisuse("not an RSA private key in PKCS#8"))?;
         Ok(Self { key, description: BTreeMap::new() })
     }
 
-    /// A keyring over a public key, which only writes: PEM (`PUBLIC KEY`), or DER, as `SubjectPublicKeyInfo`.
+    /// Creates a keyring from a public key, which can only write: a `SubjectPublicKeyInfo` as PEM
+    /// (`PUBLIC KEY`) or DER.
     ///
     /// # Errors
     /// [`Error::Metadata`] for anything else.
     pub fn from_public_key(spki: &[u8]) -> Result<Self, Error> {
         let der = der(spki, "PUBLIC KEY");
-        let key =
-            RsaKey::from_public_der(&der).ok_or(crate::Error::ApiMisuse("no RSA public key"))?;
+        let key = RsaKey::from_public_der(&der)
+            .ok_or(crate::Error::ApiMisuse("not an RSA public key"))?;
         Ok(Self { key, description: BTreeMap::new() })
     }
 
-    /// What is stored beside each wrapped data key, in clear, to tell keys apart. Nothing authenticates it.
+    /// Sets the materials description, stored in plaintext with each wrapped data key to identify
+    /// the wrapping key. It is not authenticated.
     #[must_use]
     pub fn materials_description<N: Into<String>, V: Into<String>>(
         mut self,
@@ -70,7 +74,7 @@ impl RawRsaKeyring {
         };
         let data_key = match algorithm {
             WrapAlgorithm::RsaOaepSha1 => {
-                // Length, data key, suite; and nothing after it.
+                // Length, data key and suite, without trailing bytes.
                 let (len, rest) = message.split_first_mut().ok_or(Unauthentic)?;
                 let (data_key, bound_to) =
                     rest.split_first_chunk_mut::<DATA_KEY_LEN>().ok_or(Unauthentic)?;
@@ -136,7 +140,7 @@ impl Keyring for RawRsaKeyring {
     }
 }
 
-/// The bytes of a PEM block (RFC 7468), or `key` itself where it is no PEM.
+/// Returns the bytes of a PEM block (RFC 7468), or `key` itself if it is not PEM.
 fn der(key: &[u8], label: &str) -> Zeroizing<Vec<u8>> {
     let block = std::str::from_utf8(key).ok().and_then(|text| {
         let (_, rest) = text.split_once(&format!("-----BEGIN {label}-----"))?;

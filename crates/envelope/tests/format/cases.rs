@@ -1,4 +1,4 @@
-//! The vectors: what is stored, and what a reader makes of it.
+//! The test vectors: stored objects and the expected result of reading them.
 
 mod sidecars;
 
@@ -61,7 +61,7 @@ impl Cases {
         self.add(name, musts, shows, stored, ("opened", recipe.plaintext.clone()));
     }
 
-    /// Refused before any byte is released.
+    /// Adds a case that is rejected before any byte is released.
     fn refused(
         &mut self,
         failure: &str,
@@ -74,7 +74,7 @@ impl Cases {
     }
 }
 
-/// All vectors.
+/// Returns all vectors.
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = Cases::default();
     opened(&mut cases);
@@ -303,7 +303,7 @@ fn many_pairs(count: usize) -> Recipe {
     Recipe { context, ..small() }
 }
 
-/// Metadata that takes `total` bytes, by further keys of a KMS.
+/// Metadata of `total` bytes, padded with KMS keys.
 fn metadata_of(total: usize) -> Stored {
     let recipe = small();
     let len = |stored: &Stored| {
@@ -514,7 +514,7 @@ fn spelling_of_keys(cases: &mut Cases) {
     let wrap = &sealed.metadata[KEYS].clone();
     let ciphertext = wrap.rsplit('"').nth(1).expect("a ciphertext");
     let last = ciphertext.chars().last().expect("a digit");
-    // Of 104 bytes the last digit has two unused bits, which are zero.
+    // For 104 bytes the last base64 digit has two unused bits, which are zero.
     let unused = char::from(u8::try_from(last).expect("ASCII") + 1);
     for (name, from, to, shows) in [
         ("keys-with-blanks", "[{", "[ {", "a blank between tokens"),
@@ -696,7 +696,7 @@ fn lengths(cases: &mut Cases) {
         "2^64 - 1 is a number, and not the length",
         told,
     );
-    // No wrapping key is of the reader's: it is not asked before the length was compared.
+    // The reader has no wrapping key here: it compares the length before it calls a keyring.
     let first = recipe
         .stored(&[Group { keys: vec![kms_key("us-east-1")], ..recipe.group(None) }])
         .set(LENGTH, "9");

@@ -1,4 +1,5 @@
-//! Sealed objects made from FORMAT.md without the library, so that every salt, nonce and key can be given.
+//! Construction of sealed objects from FORMAT.md without the library, with chosen salts, nonces and
+//! keys.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ pub(crate) fn counting<const N: usize>(start: u8) -> [u8; N] {
     std::array::from_fn(|index| start.wrapping_add(u8::try_from(index % 256).expect("a byte")))
 }
 
-/// `len` bytes of a plaintext in which no two chunks are alike.
+/// Returns `len` bytes of plaintext in which no two chunks are equal.
 pub(crate) fn plaintext(len: usize) -> Vec<u8> {
     (0..len).map(|index| u8::try_from(index % 251).expect("a byte")).collect()
 }
@@ -31,7 +32,7 @@ pub(crate) fn context(pairs: &[(&str, &str)]) -> Context {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// `text` as a JSON string in its one spelling.
+/// Returns `text` as a JSON string in canonical spelling.
 pub(crate) fn json_string(text: &str) -> String {
     let escaped = text.chars().map(|c| match c {
         '"' | '\\' => format!("\\{c}"),
@@ -73,7 +74,7 @@ pub(crate) fn wrap_context(context: &Context, format: &str, place: Option<&str>)
     pairs(b"sealwax/v1/wrap\0", &all)
 }
 
-/// Key, base nonce and commitment of a body.
+/// Derives key, base nonce and commitment of a body.
 pub(crate) fn derive(key: &[u8; 32], salt: &[u8; 24], context: &[u8]) -> [u8; 76] {
     let info =
         [b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0".as_slice(), salt, context].concat();
@@ -98,7 +99,7 @@ fn seal(key: &[u8], nonce: &[u8], aad: &[u8], data: &[u8]) -> Vec<u8> {
     sealed
 }
 
-/// A chunked-encryption message.
+/// Creates a chunked-encryption message.
 pub(crate) fn message(
     key: &[u8; 32],
     salt: &[u8; 24],
@@ -120,12 +121,12 @@ pub(crate) fn sealed_chunk(derived: &[u8; 76], number: usize, chunk: &[u8]) -> V
     seal(&derived[..32], &nonce, &[], chunk)
 }
 
-/// A local wrapping key: `first` is the one that the vectors' reader has.
+/// Returns a local wrapping key. The vectors' reader has the one named `first`.
 pub(crate) fn wrapping_key(name: &str) -> [u8; 32] {
     if name == "first" { counting(0) } else { counting(name.bytes().fold(100, u8::wrapping_add)) }
 }
 
-/// A wrap of `key` under a local wrapping key.
+/// Wraps `key` under a local wrapping key.
 pub(crate) fn wrap(name: &str, key: &[u8; 32], wrap_context: &[u8]) -> Key {
     Key(
         "local".into(),
@@ -134,7 +135,7 @@ pub(crate) fn wrap(name: &str, key: &[u8; 32], wrap_context: &[u8]) -> Key {
     )
 }
 
-/// A data key under an intermediate key.
+/// Encrypts a data key under an intermediate key.
 pub(crate) fn wrap_under(
     intermediate: &[u8; 32],
     data_key: &[u8; 32],
@@ -155,7 +156,7 @@ pub(crate) struct Group {
     pub(crate) keys: Vec<Key>,
 }
 
-/// What an object is made of.
+/// Ingredients of an object.
 #[derive(Clone)]
 pub(crate) struct Recipe {
     pub(crate) context: Context,
@@ -166,7 +167,7 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    /// The object that most cases are about.
+    /// Creates the object that most cases use.
     pub(crate) fn new(plaintext: impl Into<Vec<u8>>) -> Self {
         Self {
             context: context(&[("tenant", "acme")]),
@@ -181,7 +182,7 @@ impl Recipe {
         Self { context: context(pairs), ..self }
     }
 
-    /// Another object: data key and salt are others.
+    /// Returns another object, with another data key and salt.
     pub(crate) fn other(self) -> Self {
         Self { data_key: counting(0xc0), salt: counting(0xe0), ..self }
     }
@@ -190,7 +191,7 @@ impl Recipe {
         message(&self.data_key, &self.salt, &body_context(&self.context), &self.plaintext)
     }
 
-    /// The data key under the wrapping key `name`, bound to `place`.
+    /// Wraps the data key under the wrapping key `name`, bound to `place`.
     pub(crate) fn key(&self, name: &str, place: Option<&str>) -> Key {
         wrap(name, &self.data_key, &wrap_context(&self.context, "v1", place))
     }
@@ -199,12 +200,12 @@ impl Recipe {
         Group { place: place.map(Into::into), data_key: None, keys: vec![self.key("first", place)] }
     }
 
-    /// The intermediate key under the wrapping key `name`.
+    /// Wraps the intermediate key under the wrapping key `name`.
     pub(crate) fn intermediate(&self, name: &str) -> Key {
         wrap(name, &self.intermediate_key, &wrap_context(&self.context, "v1/intermediate", None))
     }
 
-    /// The data key under the intermediate key, bound to `place`.
+    /// Encrypts the data key under the intermediate key, bound to `place`.
     pub(crate) fn under_intermediate(&self, place: Option<&str>) -> Vec<u8> {
         wrap_under(
             &self.intermediate_key,
@@ -221,7 +222,7 @@ impl Recipe {
         }
     }
 
-    /// The object as it is stored, with these groups of keys.
+    /// Returns the stored object with these groups of keys.
     pub(crate) fn stored(&self, groups: &[Group]) -> Stored {
         let body = self.body();
         let mut metadata = BTreeMap::from([
@@ -244,7 +245,7 @@ impl Recipe {
         }
     }
 
-    /// The object as it is stored, with one key, bound to its place.
+    /// Returns the stored object with one key, bound to its place.
     pub(crate) fn sealed(&self) -> Stored {
         self.stored(&[self.group(Some(PLACE))])
     }
@@ -268,31 +269,31 @@ pub(crate) fn json_keys(groups: &[Group]) -> String {
     format!("[{}]", groups.collect::<Vec<_>>().join(","))
 }
 
-/// An object in a store, and where its reader looks for it.
+/// A stored object, and the settings of its reader.
 #[derive(Clone)]
 pub(crate) struct Stored {
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) body: Vec<u8>,
     pub(crate) announced: Option<u64>,
     pub(crate) places: Option<Vec<String>>,
-    /// What is stored beside it.
+    /// Content of the sidecar.
     pub(crate) sidecar: Option<String>,
-    /// Whether the reader's policy looks for that.
+    /// `true` if the reader's policy reads sidecars.
     pub(crate) sidecars: bool,
 }
 
 impl Stored {
-    /// The metadata as a sidecar has it.
+    /// Returns the metadata as the content of a sidecar.
     pub(crate) fn to_sidecar(&self) -> String {
         json_context(&self.metadata)
     }
 
-    /// With this sidecar.
+    /// Adds a sidecar.
     pub(crate) fn beside(self, sidecar: impl Into<String>) -> Self {
         Self { sidecar: Some(sidecar.into()), ..self }
     }
 
-    /// The reader looks for no sidecar.
+    /// Lets the reader ignore sidecars.
     pub(crate) fn without_sidecars(self) -> Self {
         Self { sidecars: false, ..self }
     }
@@ -307,7 +308,7 @@ impl Stored {
         self
     }
 
-    /// Changes a value; the change must do something.
+    /// Changes a value. Panics if the value stays the same.
     pub(crate) fn edit(mut self, name: &str, from: &str, to: &str) -> Self {
         let value = self.metadata.get_mut(name).expect("it is there");
         let edited = value.replacen(from, to, 1);
@@ -321,7 +322,7 @@ impl Stored {
         self
     }
 
-    /// Lets the metadata repeat what the body begins with.
+    /// Copies the header of the body to the metadata.
     pub(crate) fn header_of_body(self) -> Self {
         let header = base64(&self.body[..56]);
         self.set("sealwax-header", header)
@@ -331,12 +332,12 @@ impl Stored {
         Self { announced: Some(len as u64), ..self }
     }
 
-    /// The reader accepts these places.
+    /// Lets the reader accept these places.
     pub(crate) fn at(self, places: &[&str]) -> Self {
         Self { places: Some(places.iter().map(|place| (*place).to_owned()).collect()), ..self }
     }
 
-    /// The reader asks for no place.
+    /// Lets the reader accept any place.
     pub(crate) fn anywhere(self) -> Self {
         Self { places: None, ..self }
     }

@@ -1,4 +1,4 @@
-//! FORMAT.md itself: its examples, and whether each MUST is tested.
+//! Tests of FORMAT.md: its examples are correct, and each MUST has a test.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ fn document() -> String {
     fs::read_to_string(Path::new(ROOT).join("docs/FORMAT.md")).expect("the document")
 }
 
-/// The text under a heading of the examples.
+/// Returns the text under a heading of the examples.
 fn section(title: &str) -> String {
     let document = document();
     let (_, section) =
@@ -32,7 +32,8 @@ fn section(title: &str) -> String {
     section.split("\n#").next().expect("a text").to_owned()
 }
 
-/// What the code block under a heading says: `name: value`, where lines that begin with a blank go on.
+/// Parses the code block under a heading: `name: value`. Lines that start with a space continue the
+/// previous one.
 fn example(title: &str) -> BTreeMap<String, String> {
     let section = section(title);
     let block = section.split("```").nth(1).expect("a code block");
@@ -49,7 +50,7 @@ fn example(title: &str) -> BTreeMap<String, String> {
     values.into_iter().collect()
 }
 
-/// The rows of the `index`th table under a heading, as numbers.
+/// Returns the rows of the `index`th table under a heading, as numbers.
 fn table(title: &str, index: usize) -> Vec<Vec<u64>> {
     let section = section(title);
     let tables: Vec<_> =
@@ -135,7 +136,8 @@ fn examples_of_lengths() {
     );
 }
 
-/// An example of an object: opened by the library, derived without it, and the same as a vector.
+/// Asserts that an example object decrypts with the library, equals its derivation without the
+/// library, and equals a vector.
 fn assert_object(title: &str, vector: &str) {
     let example = example(title);
     let vector =
@@ -169,7 +171,7 @@ fn assert_object(title: &str, vector: &str) {
     let plaintext: Vec<u8> = opener.finish().expect("the end").flatten().collect();
     assert_eq!(plaintext, bytes(&example, "plaintext"));
 
-    // The wrap, made anew of the values shown.
+    // The wrapped key, computed from the values in the example.
     let wrap_context = bytes(&example, "wrap context");
     let wrapped: [u8; 32] = match example.get("intermediate key") {
         Some(_) => array(&example, "intermediate key"),
@@ -207,7 +209,7 @@ fn example_of_an_object_under_an_intermediate_key() {
     );
 }
 
-/// The numbers in `text`: `R1`, `W2`, …
+/// Returns the numbers in `text`: `R1`, `W2`, …
 fn numbers(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     let is_number = |word: &&str| {
@@ -231,7 +233,7 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn each_must_has_a_number_and_a_test() {
     let document = document();
-    // A list under a heading with MUST consists of MUSTs; elsewhere there are none without a number.
+    // Lists under a heading with MUST consist of MUSTs; elsewhere each MUST has a number.
     let mut defined = BTreeSet::new();
     for section in document.split("\n## ") {
         let (heading, text) = section.split_once('\n').expect("a heading");

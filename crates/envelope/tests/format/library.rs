@@ -1,4 +1,4 @@
-//! A reader made of the library, which tells where it failed.
+//! A reader built on the library that reports the failed step.
 
 use std::{error::Error as _, sync::Arc};
 
@@ -12,9 +12,9 @@ use sealwax_envelope::{
 
 use crate::{construct::CHUNK, vectors::Vector};
 
-/// What comes of reading an object, and the plaintext that is released.
+/// Reads an object; returns the result and the released plaintext.
 ///
-/// FORMAT.md R12: whatever fails cryptographically is one error.
+/// FORMAT.md R12: all cryptographic failures are the same error.
 pub(crate) fn read(vector: &Vector, cached: bool) -> (String, Vec<u8>) {
     let mut released = Vec::new();
     let outcome = match open(vector, cached, &mut released) {
@@ -24,7 +24,7 @@ pub(crate) fn read(vector: &Vector, cached: bool) -> (String, Vec<u8>) {
     (outcome, released)
 }
 
-/// The vectors' name of a failure that must not say more than that it is one.
+/// Returns the vectors' name of a cryptographic failure, whose error must not contain details.
 fn alike(error: Error, layer: impl Into<String>) -> String {
     assert_eq!(error, Error::Authentication);
     layer.into()
@@ -43,7 +43,7 @@ pub(crate) fn header(vector: &Vector) -> Result<ObjectHeader, Error> {
     ObjectHeader::parse(metadata::pairs(&vector.metadata))
 }
 
-/// The keys that may be unwrapped, as the policy of the client in `sealwax-s3` chooses them.
+/// Returns the keys that may be unwrapped, selected like the client's policy in `sealwax-s3`.
 fn acceptable(vector: &Vector, header: &ObjectHeader) -> Vec<EncryptedDataKey> {
     let accepts = |key: &&EncryptedDataKey| match &vector.places {
         None => true,
@@ -71,7 +71,7 @@ fn open(vector: &Vector, cached: bool, released: &mut Vec<u8>) -> Result<(), Str
         let sidecar = vector
             .sidecar()
             .and_then(|sidecar| header.parse_sidecar(sidecar.as_bytes()).ok().flatten());
-        // Where the sidecar is of no use either, the failure is that of the object's own keys.
+        // If the sidecar does not help either, the result is the failure of the object's own keys.
         sidecar.and_then(|sidecar| opener(vector, cached, &sidecar).ok()).ok_or(failure)
     });
     let mut opener = opener?;
@@ -87,7 +87,8 @@ fn open(vector: &Vector, cached: bool, released: &mut Vec<u8>) -> Result<(), Str
     }
     let end = opener.finish();
     if (body.len() as u64) < announced {
-        assert!(end.is_err());
+        let error = end.err().expect("a cut body does not open");
+        assert!(matches!(error, Error::Truncated | Error::Authentication), "{error:?}");
         return Err("truncated".into());
     }
     let end = end.map_err(|error| alike(error, format!("chunk {}", released.len() / CHUNK)))?;
@@ -95,7 +96,7 @@ fn open(vector: &Vector, cached: bool, released: &mut Vec<u8>) -> Result<(), Str
     Ok(())
 }
 
-/// Begins to open the body with the keys of a header.
+/// Starts to open the body with the keys of a header.
 fn opener(vector: &Vector, cached: bool, header: &ObjectHeader) -> Result<StreamOpener, String> {
     let keys = acceptable(vector, header);
     if keys.is_empty() {

@@ -1,4 +1,4 @@
-//! FORMAT.md, its examples and its vectors, against the library.
+//! Tests of the library against FORMAT.md, its examples and its vectors.
 
 mod cases;
 mod construct;

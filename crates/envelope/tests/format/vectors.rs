@@ -1,4 +1,4 @@
-//! The files in `tests/vectors`: one for each case.
+//! The files in `tests/vectors`, one for each case.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +16,7 @@ use crate::{
     library,
 };
 
-/// One file. `tests/vectors/README.md` says what its members are.
+/// One file. `tests/vectors/README.md` describes its members.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Vector {
@@ -72,7 +72,7 @@ impl Vector {
         STANDARD.decode(&self.body).expect("base64")
     }
 
-    /// What the reader finds beside the object, where it looks for that.
+    /// Returns the sidecar, if the reader reads sidecars.
     pub(crate) fn sidecar(&self) -> Option<&str> {
         self.sidecar.as_deref().filter(|_| self.sidecars != Some(false))
     }
@@ -86,7 +86,7 @@ pub(crate) fn directory() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors"))
 }
 
-/// The files, by name.
+/// Returns the files by name.
 fn files() -> BTreeMap<String, String> {
     let entries =
         fs::read_dir(directory()).expect("the vectors").map(|entry| entry.expect("a file").path());
@@ -101,7 +101,7 @@ pub(crate) fn stored() -> Vec<Vector> {
 }
 
 #[test]
-fn the_files_are_made_of_the_cases_byte_for_byte() {
+fn the_files_equal_the_cases_byte_for_byte() {
     let made: Vec<_> = cases::all().into_iter().map(Vector::of).collect();
     let count = made.len();
     let made: BTreeMap<_, _> =
@@ -128,7 +128,7 @@ fn the_files_are_made_of_the_cases_byte_for_byte() {
 }
 
 #[test]
-fn the_library_reads_each_as_it_says() {
+fn the_library_reads_each_vector_as_expected() {
     for vector in stored() {
         for cached in [false, true] {
             let (outcome, released) = library::read(&vector, cached);

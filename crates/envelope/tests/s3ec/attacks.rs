@@ -1,4 +1,4 @@
-//! Known attacks, carried out. Each test holds the attacker's whole work, and would fail if it succeeded.
+//! Known attacks. Each test carries out the full attack and fails if the attack succeeds.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::FutureExt as _;
@@ -12,10 +12,11 @@ use sealwax_envelope::{
 
 use crate::samples::{Keys, Sample, allow_decrypt, everything, raw_keyrings, sample};
 
-/// CVE-2020-8912: an object of AES-GCM is relabelled as one of AES-CBC, or of AES-CTR, to use the reader as an oracle of
-/// single blocks. The wrap is bound to the suite: even a reader that allows everything refuses.
+/// CVE-2020-8912: the attacker relabels an AES-GCM object as AES-CBC or AES-CTR, to use the reader
+/// as an oracle for single blocks. The wrapped key is bound to the suite, so even a reader that
+/// permits everything rejects it.
 #[test]
-fn relabelled_content_is_refused() {
+fn relabelled_content_is_rejected() {
     for id in ["v2-kms-ctx", "v2-aes", "v2-rsa", "v2-aes-instruction"] {
         for suite in ["AES/CBC/PKCS5Padding", "AES/CBC/PKCS7Padding", "AES/CTR/NoPadding"] {
             let mut object = sample(id);
@@ -33,11 +34,18 @@ fn relabelled_content_is_refused() {
                     *file = serde_json::to_vec(&pairs).expect("JSON");
                 }
             }
-            // The attacker's guess of one block, encrypted in the counter that GCM would use for it.
+            // The attacker's guess of one block, encrypted with the counter that GCM would use for
+            // it.
             object.body.truncate(16);
             let keys = Keys::all();
             let opened = object.open(&everything(), &keys);
-            assert!(opened.is_err(), "{id} as {suite}");
+            let is_expected = match (suite, id) {
+                ("AES/CTR/NoPadding", _) => matches!(opened, Err(Error::Unsupported(_))),
+                // KMS binds the suite by a pair of the encryption context, which contradicts it.
+                (_, "v2-kms-ctx") => matches!(opened, Err(Error::Malformed(_))),
+                _ => opened == Err(Error::Authentication),
+            };
+            assert!(is_expected, "{id} as {suite}: {opened:?}");
             let by_policy = object.open(&allow_decrypt(), &keys);
             assert!(
                 matches!(by_policy, Err(Error::LegacyContent(_) | Error::Unsupported(_))),
@@ -47,10 +55,10 @@ fn relabelled_content_is_refused() {
     }
 }
 
-/// CVE-2020-8911: with AES-CBC, an attacker who learns why decryption failed learns the plaintext. All failures are one;
-/// and nothing of this is reached without two flags.
+/// CVE-2020-8911: with AES-CBC, an attacker who learns why decryption failed learns the plaintext.
+/// All failures are the same error, and two settings must be enabled to reach this code at all.
 #[test]
-fn padding_tells_nothing() {
+fn padding_failures_leak_nothing() {
     let keys = Keys::all();
     let genuine = sample("v2-kmsv1-cbc");
     let mut refused = 0;
@@ -76,8 +84,9 @@ fn padding_tells_nothing() {
     );
 }
 
-/// CVE-2026-110310: a current object is relabelled as one of V1, whose RSA padding is an oracle. A legacy envelope is
-/// refused before the private key is used; and with legacy on, all failures are one.
+/// CVE-2026-110310: the attacker relabels a current object as V1, whose RSA padding is an oracle. A
+/// legacy envelope is rejected before the private key is used. With legacy algorithms enabled, all
+/// failures are the same error.
 #[test]
 fn a_legacy_label_reaches_no_private_key() {
     let current = sample("v3-rsa");
@@ -102,7 +111,8 @@ fn a_legacy_label_reaches_no_private_key() {
     }
 }
 
-/// A V3 header on a V2 object, so that it passes for one that commits (the .NET client until 4.0.2).
+/// A V3 header on a V2 object, so that it is mistaken for a committing one (the .NET client until
+/// 4.0.2).
 #[test]
 fn one_header_makes_no_commitment() {
     let spoof = |names: &[&str]| {
@@ -118,9 +128,10 @@ fn one_header_makes_no_commitment() {
     }
 }
 
-/// CVE-2025-14763 and its siblings ("Invisible Salamanders"): one V2 body that opens under two data keys, and an instruction
-/// file that chooses between them. The first half shows that the attack is real, with V2 allowed; V3 ends it, for the
-/// commitment stays with the object, and a file that brings one of its own is refused.
+/// CVE-2025-14763 and related ("Invisible Salamanders"): one V2 body that opens under two data
+/// keys, and an instruction file that selects one. The first half shows that the attack works if V2
+/// is permitted. V3 prevents it: the commitment stays with the object, and a file with a commitment
+/// is rejected.
 #[test]
 fn an_instruction_file_does_not_choose_the_plaintext() {
     let (aes, _) = raw_keyrings();
@@ -161,7 +172,8 @@ fn an_instruction_file_does_not_choose_the_plaintext() {
         "the default policy refuses V2"
     );
 
-    // V3: the object commits to the first key; the file brings the second, alone or with its own commitment.
+    // V3: the object commits to the first key; the file has the second one, alone or with its own
+    // commitment.
     let commit = |data_key: [u8; 32]| {
         let data_key =
             PlaintextDataKey::from_slice_wiping(&mut data_key.clone()).expect("32 bytes");
@@ -200,8 +212,8 @@ fn wrap(keyring: &RawAesKeyring, data_key: [u8; 32], suite: ContentSuite) -> Wra
         .expect("a wrap")
 }
 
-/// One AES-GCM ciphertext with one tag under two keys: Dodis, Grubbs, Ristenpart and Woodage, "Fast Message Franking: From
-/// Invisible Salamanders to Encryptment" (CRYPTO 2018), §3.
+/// One AES-GCM ciphertext with one tag under two keys: Dodis, Grubbs, Ristenpart and Woodage, "Fast
+/// Message Franking: From Invisible Salamanders to Encryptment" (CRYPTO 2018), §3.
 mod salamander {
     use aes_gcm::{
         Aes256Gcm, KeyInit as _,
@@ -209,13 +221,14 @@ mod salamander {
         aes::{Aes256, cipher::BlockCipherEncrypt as _},
     };
 
-    /// Blocks of the ciphertext; the last one is what makes the tags meet.
+    /// Blocks of the ciphertext. The last one makes the tags equal.
     const BLOCKS: usize = 4;
 
     pub(super) fn forge(one: &[u8; 32], other: &[u8; 32], nonce: &[u8; 12]) -> Vec<u8> {
         let mut body: Vec<u8> =
             (0..16 * BLOCKS).map(|at| u8::try_from(at).expect("short")).collect();
-        // tag(K) = mask(K) + Σ block_i · H(K)^(n + 1 - i) + lengths · H(K). The last block has H²: solve for it.
+        // tag(K) = mask(K) + Σ block_i · H(K)^(n + 1 - i) + lengths · H(K). The last block has H²:
+        // solve for it.
         let (h1, h2) = (hash_key(one), hash_key(other));
         let last = 16 * (BLOCKS - 1);
         body[last..].fill(0);
@@ -234,7 +247,7 @@ mod salamander {
         u128::from_be_bytes(block.into())
     }
 
-    /// The tag of a ciphertext: that of encrypting what it decrypts to.
+    /// Returns the tag of a ciphertext, by encrypting its decryption.
     fn raw_tag(key: &[u8; 32], nonce: &[u8; 12], ciphertext: &[u8]) -> u128 {
         let cipher = Aes256Gcm::new(key.into());
         let mut plaintext = ciphertext.to_vec();
@@ -244,12 +257,12 @@ mod salamander {
         let tag = cipher
             .encrypt_inout_detached(&(*nonce).into(), &[], plaintext.as_mut_slice().into())
             .expect("short");
-        // Encrypting twice gives the ciphertext back, and the tag over it.
+        // Encrypting twice returns the ciphertext and its tag.
         assert_eq!(plaintext, ciphertext);
         u128::from_be_bytes(tag.into())
     }
 
-    /// In GCM's field (NIST SP 800-38D §6.3).
+    /// Multiplies in GCM's field (NIST SP 800-38D §6.3).
     fn multiply(a: u128, b: u128) -> u128 {
         let (mut product, mut shifted) = (0, b);
         for bit in (0..128).rev() {
@@ -265,7 +278,7 @@ mod salamander {
         product
     }
 
-    /// a^(2^128 - 2).
+    /// Returns the inverse, a^(2^128 - 2).
     fn inverse(a: u128) -> u128 {
         let (mut result, mut square) = (1 << 127, a);
         for _ in 1..128 {

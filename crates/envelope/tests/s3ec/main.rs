@@ -1,8 +1,9 @@
-//! The formats of the S3 Encryption Client: real objects, malformed ones, attacks, and what is written.
+//! The formats of the S3 Encryption Client: real objects, malformed ones, attacks, and written
+//! objects.
 
 mod attacks;
 mod malformed;
 mod raw_keys;
+mod reading;
 mod samples;
-mod vectors;
 mod written;

@@ -1,6 +1,7 @@
-//! Raw keys: what older clients wrapped, and what only looks like it.
+//! Raw keys: data keys wrapped by older clients, and forgeries.
 //!
-//! The wraps are of the data key of the sample `v2-rsa`, under the samples' RSA key, by Python's `cryptography` 48.0.
+//! The wrapped keys hold the data key of the sample `v2-rsa` under the samples' RSA key. They were
+//! created with Python's `cryptography` 48.0.
 
 use std::sync::Arc;
 
@@ -10,16 +11,16 @@ use sealwax_envelope::s3ec::{
 
 use crate::samples::{Keys, allow_decrypt, everything, raw_keyrings, sample};
 
-/// As `RSA/ECB/OAEPWithSHA-256AndMGF1Padding` is in Java: MGF1 with SHA-1.
+/// `RSA/ECB/OAEPWithSHA-256AndMGF1Padding` of Java: MGF1 with SHA-1.
 const OAEP_SHA256_MGF1_SHA1: &str = "\
 L68LHc2YhtoqiCzJMoKauuePSU0xdkjI9UznmNsJmxnmZInWD976oI9MKrbakrfqJrWYU9rCpnylCwNnjg7PqRhHY3/uF997klFFrmZc43oPzxlh3YIyxe2MMg6W+ntLejUMb7dd5+kPjaXL5PCvvgY8YCPELujO1FU2/CkxK53t9phoesk0xncOq6n3VTDkpriFHDTpm4H/ztgOuiToCnybtGEzmlhD437C9MQUgmJTymyTe2k0Yy1Fkw6D3jyB0g50j+eXsWp4QXwyNqUOjd5L+Tyf1JX9/rBmseIzbOr2wLJVY9YrfOtvaxInNnZQJafm9WC9R1Wshn4J0NQlWg==";
 /// The same name in Bouncy Castle: MGF1 with SHA-256.
 const OAEP_SHA256_MGF1_SHA256: &str = "\
 foYAYrIaev8NTmtxOSoVNCaL3NqqMT0GQdMzUX4ZNHpmKePV82DTS/SN0dv9tV32D0A20hxNR5sme1E7LBhs5qMmU0uKxFoJohngFCvkPiIDlitmfrcvqLfgQ0FlrDpO/I1bZuRuAb3fSM1qA4WLsN+3lCTLMkuUAKoCXtYgz3xhm8lz2NissTZ5k/HFpmz8bAXtxCRc3wr2CxIkyIksyuSYuthDtuw73nfsM2mfJ8UR2QojO9iFknV1dujCTLTmO1WmIPI5bNVBHYfnVSjZW2crGh6BCEWRYZZ+GKAjkl0ORPNsN1lVL1+2f0tYDjjtqbekbUMEaP/VTRZ7ZKJEqg==";
-/// As `RSA-OAEP-SHA1`, of a message whose first byte says 31 bytes, where 32 follow.
+/// `RSA-OAEP-SHA1` of a message whose first byte claims 31 bytes although 32 follow.
 const OAEP_SHA1_OF_ANOTHER_LENGTH: &str = "\
 F9V1nkgKXuvTSgRynR6kV7keHWb9QLHw8AMma9fUM5BycqQFCwfc/pxV+GSJOJ0cA71KVfvbR6ih8cmMHztJIbodeLoFOnZuSXLBay7j9rghtD+lqIc9GwMJAUD661oxDHJwJWI06eVAvcW7aetjZc+x7JUFRx56o1NA5LvqBIj+IXVoVD+X2ChjFdiGTCIbpIDOfFOPrjOL/TSnnqXUMDI5U6jufzsVHwY1kwv9tNs56SIFxLdE5yFD49IFeaXGL8mB7wCV3FlrlSyY4JY+Qpb5auHgM+pFA5gocEyBdcer5F7HFKlMFswCF92j2YSN81ANi3cCBxNNnwhq+KO8cQ==";
-/// As `RSA-OAEP-SHA1`, of a message that binds the data key to content of V3.
+/// `RSA-OAEP-SHA1` of a message that binds the data key to V3 content.
 const OAEP_SHA1_OF_ANOTHER_SUITE: &str = "\
 Qh/X6IkXqm3W+FGklesAVk1wdcHWwJPCxeT158aqKpnxB/V3Zd3knQaXK1zOwS5CXWnvPPDtTsNDpWo0iJQx1LgVFXWI8DkKGMjXFo0blAAg+na+iiFOXQvendNE2itSmgXoZALpSqme7DnIkQbSCyZxPTO70w+JGW615uCVAnZIsgh8HwrOU2cJquF8lpdHG8IkN+azxuwA0jxi77Afyv7KNEQOG54VesT/916QzruWSWIoUqudbJNbeXvv0MuFBiagxyqNTf5Q8lEbQINu5/zB1ISU0G/s+hlvZwi8cNLg/k7WfCDkrs2PKCYFULSMnHyRUVz4CwOGss0xFEbtPw==";
 
@@ -41,7 +42,7 @@ fn oaep_with_sha_256_by_either_meaning_of_its_name() {
 }
 
 #[test]
-fn length_and_suite_must_both_be_those_of_the_wrap() {
+fn length_and_suite_must_match_the_wrapped_key() {
     for wrapped in [OAEP_SHA1_OF_ANOTHER_LENGTH, OAEP_SHA1_OF_ANOTHER_SUITE, OAEP_SHA256_MGF1_SHA1]
     {
         let mut sample = sample("v2-rsa");
@@ -50,7 +51,7 @@ fn length_and_suite_must_both_be_those_of_the_wrap() {
     }
 }
 
-/// What a raw keyring tells of itself; and a shared one tells the same.
+/// A pointer to a raw keyring returns the same.
 #[test]
 fn raw_keyrings_bind_no_context_and_accept_their_own_algorithms() {
     use WrapAlgorithm::*;
@@ -75,7 +76,7 @@ fn raw_keyrings_bind_no_context_and_accept_their_own_algorithms() {
 }
 
 #[test]
-fn policies_tell_what_they_are() {
+fn policies_return_their_settings() {
     use CommitmentPolicy::*;
     for (policy, name, suite) in [
         (ForbidEncryptAllowDecrypt, "ForbidEncryptAllowDecrypt", ContentSuite::AesGcm),

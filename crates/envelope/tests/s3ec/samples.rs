@@ -1,4 +1,4 @@
-//! The objects in `tests/vectors/s3ec`, and stand-ins for who holds their keys.
+//! The objects in `tests/vectors/s3ec`, and keyrings with their keys.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,7 +23,7 @@ struct Manifest {
     entries: Vec<Entry>,
 }
 
-/// One of the manifest's entries, as far as the tests need it.
+/// An entry of the manifest, with the fields that the tests need.
 #[derive(Deserialize)]
 pub(crate) struct Entry {
     pub(crate) id: String,
@@ -39,7 +39,7 @@ pub(crate) struct Entry {
     kms_encryption_context: BTreeMap<String, String>,
 }
 
-/// An object as it is stored, and its plaintext.
+/// A stored object and its plaintext.
 #[derive(Clone)]
 pub(crate) struct Sample {
     pub(crate) metadata: BTreeMap<String, String>,
@@ -100,7 +100,7 @@ impl Sample {
         }
     }
 
-    /// Opens it, in pieces of 100 bytes. Whatever was decrypted and not released is lost.
+    /// Decrypts the object in pieces of 100 bytes. Plaintext that was not released is discarded.
     pub(crate) fn open(&self, policy: &ReadPolicy, keys: &Keys) -> Result<Vec<u8>, Error> {
         let admitted = self.envelope()?.admit(policy, &self.context)?;
         let data_key = keys.unwrap(&admitted)?;
@@ -116,7 +116,7 @@ impl Sample {
     }
 }
 
-/// All who hold a wrapping key of the samples; counts how often one was asked to unwrap.
+/// Keyrings with all wrapping keys of the samples; counts the calls of `unwrap`.
 pub(crate) struct Keys {
     keyrings: Vec<Box<dyn Keyring>>,
     asked: AtomicUsize,
@@ -156,7 +156,7 @@ pub(crate) fn raw_keyrings() -> (RawAesKeyring, RawRsaKeyring) {
     (RawAesKeyring::new(&mut aes).expect("32 bytes"), rsa)
 }
 
-/// Who answers for the samples' KMS.
+/// Keyring in place of the samples' KMS.
 pub(crate) fn exported() -> impl Keyring {
     Exported::new()
 }
@@ -165,7 +165,8 @@ pub(crate) fn public_rsa_keyring() -> RawRsaKeyring {
     RawRsaKeyring::from_public_key(&read("_keys/rsa2048-public-spki.pem")).expect("a public key")
 }
 
-/// Answers as the KMS did that wrapped the samples' keys: to the very ciphertext and encryption context alone.
+/// Answers like the KMS that wrapped the samples' keys, but only to their exact ciphertexts and
+/// encryption contexts.
 #[derive(Debug)]
 struct Exported(HashMap<(Vec<u8>, BTreeMap<String, String>), String>);
 

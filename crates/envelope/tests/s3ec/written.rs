@@ -1,4 +1,4 @@
-//! What is written reads back, and is spelled as the clients spell it.
+//! Written objects decrypt again and have the spelling of the official clients.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +64,7 @@ fn names_are_those_of_the_format() {
     assert_eq!(names(&aes, ContentSuite::AesGcm, Storage::InstructionFile), expect("", v2));
 }
 
-/// Under one data key, too: what is random is new for each content.
+/// Random values are new for each content, even under the same data key.
 #[test]
 fn no_two_contents_share_their_random_bytes() {
     let data_key = PlaintextDataKey::generate().expect("random bytes");
@@ -76,7 +76,7 @@ fn no_two_contents_share_their_random_bytes() {
 }
 
 #[test]
-fn an_envelope_can_be_stored_elsewhere() {
+fn an_envelope_can_change_its_storage() {
     let (aes, _) = raw_keyrings();
     let (envelope, _) = write(&aes, ContentSuite::AesGcmCommitKey, Storage::Metadata, b"");
     let moved = envelope.clone().stored_in(Storage::InstructionFile);
@@ -111,7 +111,7 @@ fn metadata_is_checked_before_it_is_stored() {
             "{reserved}"
         );
     }
-    // S3's 2 KB, to the byte.
+    // Exactly the 2 KB of S3.
     let ours =
         envelope.to_metadata().iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
     let fits = |len: usize| envelope.check_fits([("name", "x".repeat(len).as_str()), ("a", "b")]);
@@ -125,7 +125,7 @@ fn metadata_is_checked_before_it_is_stored() {
 }
 
 #[test]
-fn what_kms_is_to_bind() {
+fn the_encryption_context_for_kms() {
     let context = EncryptionContext::try_from_iter([("dept", "é")]).expect("a pair");
     let pairs = |suite| WrappedKey::kms_context(suite, &context).into_iter().collect::<Vec<_>>();
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());

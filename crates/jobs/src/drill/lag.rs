@@ -1,62 +1,65 @@
-//! What a replica lacks.
+//! Comparison of a replica with its source.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap, pin::pin};
 
 use aws_sdk_s3::{Client, primitives::DateTime};
 use futures_core::Stream;
-use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_s3::{Error, ErrorKind, ListedObject};
+use tokio_util::sync::CancellationToken;
 
 use super::ReplicationStatus;
+use crate::engine::{Engine, Pool, RetryPolicy};
 
-/// How many objects that are not replicated are named.
+/// Most unreplicated objects that are named.
 const MAX_NAMED: usize = 1000;
-/// How many objects S3 is asked about together.
-const TOGETHER: usize = 64;
+/// Most objects that S3 is asked about at a time.
+const BATCH: usize = 64;
 
-/// How a replica's listing differs from its source's.
+/// Difference between the listings of a replica and of its source.
 ///
-/// An object counts as replicated where the replica has one of that key and length that is not older: S3 keeps the time of
-/// the source's, and a rewrap of the replica makes it newer. (Amazon S3 User Guide, "What does Amazon S3 replicate?")
+/// An object counts as replicated if the replica has an object of the same key and length that is
+/// not older. S3 gives a replica the modification time of its source, and a rewrap of the replica
+/// makes it newer. (Amazon S3 User Guide, "What does Amazon S3 replicate?")
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Lag {
-    /// Objects of the source.
+    /// Objects in the source.
     pub source_objects: u64,
-    /// Objects of the replica.
+    /// Objects in the replica.
     pub replica_objects: u64,
-    /// Those of the source that the replica does not have.
+    /// Objects of the source that the replica lacks.
     pub absent: u64,
-    /// Those of which the replica has an older one, or one of another length.
+    /// Objects of the source of which the replica has an older one, or one of another length.
     pub outdated: u64,
-    /// Those of the replica that the source does not have: deleted there, say.
+    /// Objects of the replica that the source lacks: deleted there, for example.
     pub surplus: u64,
-    /// The oldest object of the source that is absent or outdated: what is lost with the source reaches back to it.
+    /// The oldest unreplicated object. A loss of the source loses changes since then.
     pub oldest: Option<Unreplicated>,
-    /// The first 1,000 objects of the source that are absent or outdated, in the order of their keys.
+    /// The first 1,000 unreplicated objects, in the order of their keys.
     pub named: Vec<Unreplicated>,
-    /// All of them by what S3 says of their replication, where it was asked.
+    /// All unreplicated objects by their replication status, if S3 was asked.
     pub statuses: BTreeMap<ReplicationStatus, u64>,
 }
 
-/// An object of the source that the replica does not have as it is.
+/// An object of the source that is absent or outdated in the replica.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Unreplicated {
     /// The object.
     pub object: ListedObject,
-    /// Whether the replica has one of that key: an older one, or one of another length.
+    /// `true` if the replica has an older object of that key, or one of another length.
     pub is_outdated: bool,
-    /// What S3 says of its replication, where it was asked.
+    /// Its replication status, if S3 was asked.
     pub status: Option<ReplicationStatus>,
 }
 
 impl Lag {
-    /// Compares two listings of the newest versions, both in the order of their keys' bytes, in constant memory. Keys have to
-    /// be equal beneath the prefixes, which each is listed under.
+    /// Compares two listings of latest versions in constant memory. Both must be in the order of
+    /// their keys' bytes, and the keys of an object must be equal in both.
     ///
     /// # Errors
-    /// Those of the listings; [`ErrorKind::InvalidListing`] where one is not in order.
+    /// A listing fails; [`ErrorKind::InvalidListing`] if one is not in order.
     pub async fn between(
         source: impl Stream<Item = Result<ListedObject, Error>> + Send,
         replica: impl Stream<Item = Result<ListedObject, Error>> + Send,
@@ -64,8 +67,9 @@ impl Lag {
         Self::compare(None, source, replica).await
     }
 
-    /// As [`Lag::between`], and asks `s3`, which reaches the source, about each object that is absent or outdated: one
-    /// `HeadObject` for each. That it cannot be asked is no error, but told of the object.
+    /// Compares as [`Lag::between`] does, and asks S3 for the replication status of each
+    /// unreplicated object: one `HeadObject` each. `s3` is a client for the source. A status that
+    /// can't be read is no error but [`ReplicationStatus::Unreadable`].
     ///
     /// # Errors
     /// As [`Lag::between`].
@@ -82,17 +86,17 @@ impl Lag {
         source: impl Stream<Item = Result<ListedObject, Error>> + Send,
         replica: impl Stream<Item = Result<ListedObject, Error>> + Send,
     ) -> Result<Self, Error> {
-        let (source, replica) = (in_order(source), in_order(replica));
-        futures_util::pin_mut!(source, replica);
+        let engine = Engine::new(BATCH, &CancellationToken::new(), RetryPolicy::READ);
+        let (mut source, mut replica) = (pin!(in_order(source)), pin!(in_order(replica)));
         let (mut lag, mut behind) = (Self::default(), Vec::new());
         let (mut ours, mut theirs) = (source.try_next().await?, replica.try_next().await?);
         loop {
             let order = match (&ours, &theirs) {
                 (Some(ours), Some(theirs)) => ours.key.as_bytes().cmp(theirs.key.as_bytes()),
-                (Some(_), None) => std::cmp::Ordering::Less,
-                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
                 (None, None) => {
-                    lag.note(s3, &mut behind).await;
+                    lag.record(&engine, s3, &mut behind).await?;
                     return Ok(lag);
                 }
             };
@@ -107,8 +111,8 @@ impl Lag {
                     lag.outdated += 1;
                     behind.push(Unreplicated { object, is_outdated: true, status: None });
                 }
-                if behind.len() == TOGETHER {
-                    lag.note(s3, &mut behind).await;
+                if behind.len() == BATCH {
+                    lag.record(&engine, s3, &mut behind).await?;
                 }
                 ours = source.try_next().await?;
             }
@@ -120,24 +124,36 @@ impl Lag {
         }
     }
 
-    /// Objects of the source that are not as they should be in the replica.
+    /// Returns the number of objects of the source that are absent or outdated in the replica.
     #[must_use]
     pub fn unreplicated(&self) -> u64 {
         self.absent + self.outdated
     }
 
-    /// Takes note of objects that are not replicated, and of what S3 says of that.
-    async fn note(&mut self, s3: Option<&Client>, behind: &mut Vec<Unreplicated>) {
-        let seconds =
-            |it: &Unreplicated| it.object.last_modified.as_ref().map_or(i64::MAX, DateTime::secs);
+    /// Records unreplicated objects, with their replication status if there is a client.
+    async fn record(
+        &mut self,
+        engine: &Engine,
+        s3: Option<&Client>,
+        behind: &mut Vec<Unreplicated>,
+    ) -> Result<(), Error> {
         if let Some(s3) = s3 {
-            let statuses =
-                join_all(behind.iter().map(|it| ReplicationStatus::of(s3, &it.object))).await;
-            for (it, status) in behind.iter_mut().zip(statuses) {
-                it.status = Some(status);
+            let objects: Vec<_> = behind.iter().map(|it| it.object.clone()).enumerate().collect();
+            let s3 = s3.clone();
+            let work = move |(at, object): (usize, ListedObject), retry| {
+                let s3 = s3.clone();
+                async move { (at, ReplicationStatus::of(&s3, &object, retry).await) }
+            };
+            let mut pool =
+                Pool::new(engine.clone(), stream::iter(objects.into_iter().map(Ok)), work);
+            while let Some(result) = pool.next().await {
+                let (at, status) = result?;
+                behind[at].status = Some(status);
                 *self.statuses.entry(status).or_default() += 1;
             }
         }
+        let seconds =
+            |it: &Unreplicated| it.object.last_modified.as_ref().map_or(i64::MAX, DateTime::secs);
         for it in behind.drain(..) {
             if self.oldest.as_ref().is_none_or(|oldest| seconds(&it) < seconds(oldest)) {
                 self.oldest = Some(it.clone());
@@ -146,6 +162,7 @@ impl Lag {
                 self.named.push(it);
             }
         }
+        Ok(())
     }
 }
 
@@ -157,7 +174,7 @@ fn is_outdated(replica: &ListedObject, source: &ListedObject) -> bool {
     older || replica.size.zip(source.size).is_some_and(|(replica, source)| replica != source)
 }
 
-/// The listing, or an error where a key does not come after the one before it.
+/// Passes a listing through, and fails if a key does not come after the one before it.
 fn in_order(
     listing: impl Stream<Item = Result<ListedObject, Error>> + Send,
 ) -> impl Stream<Item = Result<ListedObject, Error>> + Send {
@@ -165,8 +182,9 @@ fn in_order(
     listing.map(move |object| {
         let object = object?;
         if last.as_ref().is_some_and(|last| last.as_bytes() >= object.key.as_bytes()) {
-            let message = "its keys are not in order, each once, so that it cannot be compared";
-            return Err(Error::new("list", object.to_string(), ErrorKind::InvalidListing, message));
+            let message = "the keys are not in order, each once, so they cannot be compared";
+            let kind = ErrorKind::InvalidListing;
+            return Err(Error::new("list", object.to_string(), kind, message));
         }
         last = Some(object.key.clone());
         Ok(object)
@@ -186,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_absent_older_or_of_another_length_is_unreplicated() {
+    async fn absent_older_and_longer_objects_are_unreplicated() {
         let source = [
             object("a", 10, 1),
             object("b", 20, 1),
@@ -212,12 +230,12 @@ mod tests {
             .map(|it| (it.object.key.as_str(), it.is_outdated, it.status))
             .collect();
         assert_eq!(named, [("b", true, None), ("c", false, None), ("f", true, None)]);
-        assert!(lag.statuses.is_empty(), "nobody was asked");
+        assert!(lag.statuses.is_empty(), "S3 was not asked");
     }
 
     #[tokio::test]
     async fn only_the_first_are_named_and_all_are_counted() {
-        let names: Vec<_> = (0..MAX_NAMED + TOGETHER + 1).map(|n| format!("{n:08}")).collect();
+        let names: Vec<_> = (0..MAX_NAMED + BATCH + 1).map(|n| format!("{n:08}")).collect();
         let source =
             stream::iter(names.iter().enumerate().map(|(at, name)| object(name, -(at as i64), 1)));
         let lag = Lag::between(source, stream::iter([])).await.expect("a comparison");

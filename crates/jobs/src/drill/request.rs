@@ -1,17 +1,17 @@
-//! Which Region a request is for: pure.
+//! The Region that a request goes to.
 
 use std::collections::BTreeSet;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
-/// Where the global endpoints of AWS are. (AWS General Reference, "AWS service endpoints".)
+/// Region of the global endpoints of AWS. (AWS General Reference, "AWS service endpoints".)
 const GLOBAL: &str = "us-east-1";
 
-/// Where a request goes, as far as it tells.
+/// Destination of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Destination {
     pub(super) service: String,
-    /// The Regions that it is signed for, and the one of its host. `*` is any.
+    /// Regions of its signature and of its host. `*` is any Region.
     regions: Vec<String>,
 }
 
@@ -45,8 +45,8 @@ impl Destination {
         Self::new(host, credential.as_deref(), region_set.as_deref())
     }
 
-    /// `credential`: `ID/DATE/REGION/SERVICE/aws4_request`, or without the Region where there is a `region_set`.
-    /// (AWS IAM User Guide, "Elements of an AWS API request signature".)
+    /// Parses a credential `ID/DATE/REGION/SERVICE/aws4_request`, which has no Region if there is a
+    /// `region_set`. (AWS IAM User Guide, "Elements of an AWS API request signature".)
     fn new(host: &str, credential: Option<&str>, region_set: Option<&str>) -> Self {
         let scope: Vec<&str> =
             credential.into_iter().flat_map(|credential| credential.rsplit('/')).collect();
@@ -67,18 +67,19 @@ impl Destination {
         Self { service, regions }
     }
 
-    /// The first of `blocked` that it goes to, or may go to.
+    /// Returns the first of `blocked` that the request goes to, or may go to.
     pub(super) fn blocked_by(&self, blocked: &BTreeSet<String>) -> Option<String> {
         let goes = |region: &&String| self.regions.iter().any(|one| is_of(one, region));
         blocked.iter().find(goes).cloned()
     }
 }
 
-/// Whether what a host or a signature names is `region`; `us-*` in a signature is a set of Regions.
+/// `true` if `name`, from a host or a signature, is `region`. `us-*` in a signature is a set of
+/// Regions.
 fn is_of(name: &str, region: &str) -> bool {
     match name.split_once('*') {
         Some((start, end)) => region.starts_with(start) && region.ends_with(end),
-        // Hosts of the old kind: s3-us-west-2.amazonaws.com.
+        // Legacy hosts: s3-us-west-2.amazonaws.com.
         None => {
             name == region
                 || name.strip_suffix(region).is_some_and(|service| service.ends_with('-'))
@@ -86,7 +87,7 @@ fn is_of(name: &str, region: &str) -> bool {
     }
 }
 
-/// The Region's label in the host name of an AWS endpoint; that of global ones is [`GLOBAL`].
+/// Returns the Region in the host name of an AWS endpoint; [`GLOBAL`] for global endpoints.
 fn of_host(host: &str) -> Option<String> {
     let domains = [
         ".amazonaws.com.cn",
@@ -99,7 +100,7 @@ fn of_host(host: &str) -> Option<String> {
     let endpoint = endpoint.strip_suffix(".vpce").unwrap_or(endpoint);
     let label = endpoint.rsplit('.').next().unwrap_or(endpoint);
     let is_global = ["s3", "s3-external-1", "sts", "iam", "kms", "portal", "oidc"].contains(&label);
-    // Requests to a multi-Region access point are routed anywhere.
+    // A multi-Region access point routes requests to any Region.
     let anywhere = label == "s3-global";
     Some(if anywhere {
         "*".into()
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_tells_the_region_whatever_the_host() {
+    fn the_signature_tells_the_region_on_any_host() {
         let scope = |region: &str| format!("AKID/20260101/{region}/kms/aws4_request");
         assert_eq!(
             blocked("127.0.0.1:4566", Some(&scope("us-east-1")), None).as_deref(),
@@ -131,12 +132,12 @@ mod tests {
             Some("us-east-1")
         );
         assert_eq!(Destination::new("h", Some(&scope("us-east-1")), None).service, "kms");
-        // Some access key ids of other makers have a slash in them.
+        // Access key ids of other stores may contain a slash.
         assert!(blocked("h", Some("a/b/20260101/us-east-1/s3/aws4_request"), None).is_some());
     }
 
     #[test]
-    fn hosts_tell_the_region_of_unsigned_requests() {
+    fn the_host_tells_the_region_of_unsigned_requests() {
         for host in [
             "s3.us-east-1.amazonaws.com",
             "bucket.s3.us-east-1.amazonaws.com",
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_regions_is_blocked_if_one_is() {
+    fn a_set_of_regions_is_blocked_if_one_of_them_is() {
         let scope = Some("AKID/20260101/s3/aws4_request");
         for set in ["*", "us-*", "us-west-2,us-east-1", "us-west-2, us-east-1"] {
             assert!(blocked("h", scope, Some(set)).is_some(), "{set}");

@@ -1,57 +1,48 @@
-//! What S3 itself says of an object's replication.
+//! Replication status of an object, as S3 tells it.
 
-use aws_sdk_s3::{Client, types::ReplicationStatus as Said};
+use aws_sdk_s3::{Client, types::ReplicationStatus as S3Status};
 use sealwax_s3::{Error, ErrorKind, ListedObject, S3Uri};
 
-use crate::{s3_error::s3_error, verify::retrying};
+use crate::{engine::RetryState, s3_error::s3_error};
 
-/// What S3 says of the replication of an object of the source. (Amazon S3 User Guide, "Getting replication status
+/// Replication status of an object of the source. (Amazon S3 User Guide, "Getting replication status
 /// information".)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ReplicationStatus {
-    /// It is to be replicated, and was not yet.
+    /// Replication has not happened yet.
     Pending,
-    /// It could not be replicated: by the rule's role, say, or the keys of SSE-KMS. S3 does not try it again by itself.
+    /// Replication failed: the rule's role or the keys of SSE-KMS did not allow it, for example. S3
+    /// does not retry on its own.
     Failed,
-    /// It was replicated: what the replica lacks, it lost since then.
+    /// The object was replicated. If the replica lacks it, it was lost there since.
     Completed,
-    /// It is a replica itself, which S3 does not replicate on unless a rule says so.
+    /// The object is a replica, which S3 replicates only if a rule says so.
     Replica,
-    /// S3 tells none: no rule covered the object when it was stored. Or the store is one that does not tell.
+    /// S3 tells no status: no rule covered the object when it was stored, or the store doesn't
+    /// tell.
     NotTold,
-    /// The object is gone from the source by now.
+    /// The object was deleted from the source meanwhile.
     Gone,
-    /// S3 did not let itself be asked.
+    /// S3 could not be asked.
     Unreadable(ErrorKind),
 }
 
 impl ReplicationStatus {
-    /// Asks S3 about an object.
-    pub(super) async fn of(s3: &Client, object: &ListedObject) -> Self {
-        let asked = retrying(|| async {
-            let uri = S3Uri::new(&object.bucket, &object.key).map_err(|error| {
-                Error::new("drill", object.to_string(), ErrorKind::InvalidInput, error.to_string())
-            })?;
-            let head = s3.head_object().bucket(uri.bucket()).key(uri.key());
-            let head = head.set_version_id(object.version_id.clone()).send().await;
-            Ok::<_, Error>(
-                head.map_err(|error| s3_error("drill", s3, &uri, "HeadObject", &error))?
-                    .replication_status,
-            )
-        });
-        match asked.await {
-            Ok(Some(Said::Pending)) => Self::Pending,
-            Ok(Some(Said::Failed)) => Self::Failed,
-            Ok(Some(Said::Complete | Said::Completed)) => Self::Completed,
-            Ok(Some(Said::Replica)) => Self::Replica,
+    /// Asks S3 for the status of an object.
+    pub(super) async fn of(s3: &Client, object: &ListedObject, mut retry: RetryState) -> Self {
+        match retry.run(|| read(s3, object)).await {
+            Ok(Some(S3Status::Pending)) => Self::Pending,
+            Ok(Some(S3Status::Failed)) => Self::Failed,
+            Ok(Some(S3Status::Complete | S3Status::Completed)) => Self::Completed,
+            Ok(Some(S3Status::Replica)) => Self::Replica,
             Ok(_) => Self::NotTold,
             Err(error) if error.kind() == ErrorKind::NotFound => Self::Gone,
             Err(error) => Self::Unreadable(error.kind()),
         }
     }
 
-    /// Its name in reports: as S3 has it, else such as `not-told` or `access-denied`.
+    /// Returns the name in reports: S3's name, or one such as `not-told` or `access-denied`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -64,4 +55,14 @@ impl ReplicationStatus {
             Self::Unreadable(kind) => kind.name(),
         }
     }
+}
+
+async fn read(s3: &Client, object: &ListedObject) -> Result<Option<S3Status>, Error> {
+    let uri = S3Uri::new(&object.bucket, &object.key).map_err(|error| {
+        Error::new("drill", object.to_string(), ErrorKind::InvalidInput, error.to_string())
+    })?;
+    let head = s3.head_object().bucket(uri.bucket()).key(uri.key());
+    let head = head.set_version_id(object.version_id.clone()).send().await;
+    let head = head.map_err(|error| s3_error("drill", s3, &uri, "HeadObject", &error))?;
+    Ok(head.replication_status)
 }

@@ -1,4 +1,4 @@
-//! S3 Inventory: a manifest, and the files that it names.
+//! S3 Inventory: a manifest and its files.
 
 mod csv;
 mod files;
@@ -11,36 +11,37 @@ mod tests;
 use std::fs::File;
 
 use aws_sdk_s3::{Client, primitives::DateTime};
-use sealwax_s3::{Error, ErrorKind};
+use sealwax_s3::{Error, ErrorKind, ListedObject};
 
-use self::{files::Place, manifest::Format};
-use super::{ListedObject, ManifestLocation, Output, Unheard};
+use self::{files::Inventory, manifest::Format};
+use super::{ManifestLocation, Output};
+use crate::background::ReceiverClosed;
 
-/// All objects of the inventory.
+/// Sends all objects of the inventory.
 pub(super) async fn objects(
     s3: &Client,
     location: &ManifestLocation,
     output: &Output,
 ) -> Result<(), Error> {
-    let place = Place::of(s3, location);
-    let manifest = place.manifest().await?;
+    let inventory = Inventory::new(s3, location);
+    let manifest = inventory.manifest().await?;
     for file in &manifest.files {
         let name = format!("the inventory file {} of {location}", file.key);
-        let rows = place.fetch(&manifest, file).await?;
+        let rows = inventory.fetch(&manifest, file).await?;
         let (format, output) = (manifest.format.clone(), output.clone());
         let read = tokio::task::spawn_blocking(move || read(&format, rows, &output)).await;
-        let wrong = |why: String| Error::new("list", &name, ErrorKind::InvalidListing, why);
-        match read.map_err(|died| wrong(died.to_string()))? {
+        let invalid = |why: String| Error::new("list", &name, ErrorKind::InvalidListing, why);
+        match read.map_err(|panic| invalid(panic.to_string()))? {
             Ok(()) => {}
-            Err(Ended::Unheard) => return Ok(()),
-            Err(Ended::Wrong(why)) => return Err(wrong(why)),
+            Err(ReadError::Closed) => return Ok(()),
+            Err(ReadError::Invalid(why)) => return Err(invalid(why)),
         }
     }
     Ok(())
 }
 
-/// Gives out all rows of one file.
-fn read(format: &Format, file: File, output: &Output) -> Result<(), Ended> {
+/// Sends the objects of one file.
+fn read(format: &Format, file: File, output: &Output) -> Result<(), ReadError> {
     match format {
         Format::Csv(columns) => csv::read(columns, file, output),
         #[cfg(feature = "parquet")]
@@ -48,21 +49,21 @@ fn read(format: &Format, file: File, output: &Output) -> Result<(), Ended> {
     }
 }
 
-/// Why not all of a file was read.
-enum Ended {
-    /// Nobody listens any more.
-    Unheard,
-    /// The file is not what it should be.
-    Wrong(String),
+/// Reason why a file was not read to its end.
+enum ReadError {
+    /// The reader of the listing is gone.
+    Closed,
+    /// The file is invalid.
+    Invalid(String),
 }
 
-impl From<Unheard> for Ended {
-    fn from(_: Unheard) -> Self {
-        Self::Unheard
+impl From<ReceiverClosed> for ReadError {
+    fn from(ReceiverClosed: ReceiverClosed) -> Self {
+        Self::Closed
     }
 }
 
-/// One row, as far as it was told. Empty texts are those of fields that do not apply.
+/// A row of an inventory. A text is empty where the field does not apply.
 #[derive(Debug, Default)]
 struct Row {
     bucket: String,
@@ -77,10 +78,10 @@ struct Row {
 }
 
 impl Row {
-    /// Gives the object out; a delete marker is none.
-    fn give(self, output: &Output) -> Result<(), Ended> {
+    /// Sends the object, unless the row is a delete marker.
+    fn send(self, output: &Output) -> Result<(), ReadError> {
         if self.bucket.is_empty() || self.key.is_empty() {
-            return Err(Ended::Wrong("a row lacks its bucket or its key".into()));
+            return Err(ReadError::Invalid("a row has no bucket or no key".into()));
         }
         if self.is_delete_marker == Some(true) {
             return Ok(());
@@ -93,6 +94,6 @@ impl Row {
         object.e_tag = known(self.e_tag).map(|e_tag| e_tag.trim_matches('"').to_owned());
         object.last_modified = self.last_modified;
         object.storage_class = known(self.storage_class);
-        Ok(output.give_blocking(object)?)
+        Ok(output.blocking_send(object)?)
     }
 }

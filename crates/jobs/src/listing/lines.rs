@@ -1,17 +1,16 @@
-//! Objects named by lines of text.
+//! Objects that lines of text name.
 
-use sealwax_s3::{Error, ErrorKind, InvalidUri, S3Uri};
+use sealwax_s3::{Error, ErrorKind, InvalidUri, ListedObject, S3Uri, limits::MAX_KEY_LEN};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
-use super::{ListedObject, Output, Unheard};
+use super::Output;
+use crate::background::ReceiverClosed;
 
-/// Most bytes of a line: a key of 1,024 bytes, each as six of JSON, and room for more fields.
+/// Most bytes of a line: a key of 1,024 bytes, each as 6 bytes of JSON, and room for more fields.
 const MAX_LINE_LEN: u64 = 16 * 1024;
-/// S3's longest key, in bytes.
-const MAX_KEY_LEN: usize = 1024;
 
-/// What a line of JSON may say; other fields are passed over.
+/// A line of JSON. Other fields are ignored.
 #[derive(Deserialize)]
 struct Named {
     object: Option<S3UriText>,
@@ -32,7 +31,7 @@ impl TryFrom<String> for S3UriText {
     }
 }
 
-/// All objects that the lines of `text` name.
+/// Sends all objects that the lines of `text` name.
 pub(super) async fn objects(
     text: impl AsyncRead + Send + Unpin,
     bucket: Option<String>,
@@ -42,7 +41,7 @@ pub(super) async fn objects(
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
-        let wrong = |why: String| {
+        let invalid = |why: String| {
             Error::new("list", format!("line {number}"), ErrorKind::InvalidListing, why)
         };
         let read = (&mut text).take(MAX_LINE_LEN).read_until(b'\n', &mut line).await;
@@ -51,7 +50,7 @@ pub(super) async fn objects(
         })? {
             0 => return Ok(()),
             len if len as u64 == MAX_LINE_LEN => {
-                return Err(wrong(format!("is longer than {MAX_LINE_LEN} bytes")));
+                return Err(invalid(format!("is longer than {MAX_LINE_LEN} bytes")));
             }
             _ => {}
         }
@@ -60,16 +59,16 @@ pub(super) async fn objects(
         if line.is_empty() {
             continue;
         }
-        let line = str::from_utf8(line).map_err(|_| wrong("is not UTF-8".into()))?;
-        let object = named(line, bucket.as_deref()).map_err(wrong)?;
-        if let Err(Unheard) = output.give(object).await {
+        let line = str::from_utf8(line).map_err(|_| invalid("is not UTF-8".into()))?;
+        let object = named(line, bucket.as_deref()).map_err(invalid)?;
+        if let Err(ReceiverClosed) = output.send(object).await {
             return Ok(());
         }
     }
     Ok(())
 }
 
-/// The object that a line names.
+/// Returns the object that a line names.
 fn named(line: &str, bucket: Option<&str>) -> Result<ListedObject, String> {
     if line.starts_with("s3://") {
         let uri: S3Uri = line.parse().map_err(|error: InvalidUri| error.to_string())?;
@@ -92,10 +91,7 @@ fn named(line: &str, bucket: Option<&str>) -> Result<ListedObject, String> {
     let bucket = named_bucket.or(bucket.map(str::to_owned)).filter(|bucket| !bucket.is_empty());
     let bucket = bucket.ok_or("names a key, and no bucket was given: write s3://BUCKET/KEY")?;
     if key.is_empty() || key.len() > MAX_KEY_LEN {
-        return Err(format!(
-            "names a key of {} bytes, and S3's have 1 to {MAX_KEY_LEN}",
-            key.len()
-        ));
+        return Err(format!("names a key of {} bytes; S3 allows 1 to {MAX_KEY_LEN}", key.len()));
     }
     let object = ListedObject::new(bucket, key);
     Ok(match version_id {
@@ -135,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_names_no_object_is_an_error_that_names_the_line() {
+    async fn a_line_that_names_no_object_is_an_error_with_its_number() {
         let long: &'static [u8] = Vec::leak([b"s3://b/k\n".as_slice(), &[b'k'; 20_000]].concat());
         for (text, why) in [
             (b"s3://b/k\nkey".as_slice(), "line 2: names a key, and no bucket was given"),

@@ -1,10 +1,10 @@
-//! Where an inventory's manifest is.
+//! Locations of inventory manifests.
 
 use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
 
 use sealwax_s3::S3Uri;
 
-/// Where the `manifest.json` of an S3 Inventory is.
+/// Location of the `manifest.json` of an S3 Inventory.
 ///
 /// ```
 /// use sealwax_jobs::listing::ManifestLocation;
@@ -16,13 +16,13 @@ use sealwax_s3::S3Uri;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ManifestLocation {
-    /// In S3.
+    /// An object in S3.
     S3(S3Uri),
     /// A local file.
     File(PathBuf),
 }
 
-/// `s3://BUCKET/KEY`, or else a path.
+/// Parses `s3://BUCKET/KEY`; any other text is a path.
 impl FromStr for ManifestLocation {
     type Err = Infallible;
 

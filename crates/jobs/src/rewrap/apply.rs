@@ -1,208 +1,276 @@
 //! Rewraps many objects.
 
-use std::{fmt, path::PathBuf, pin::Pin, sync::Arc};
+use std::{fmt, path::PathBuf};
 
 use futures_core::Stream;
-use futures_util::{StreamExt as _, future::ready};
+use futures_util::{
+    StreamExt as _, TryStreamExt as _,
+    future::ready,
+    stream::{self, BoxStream},
+};
 use sealwax_s3::{Error, ErrorKind, ListedObject, ObjectState, Rewrapper};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    PlanFile, Report, Tally,
-    completed::Completed,
-    journal::{Journal, Listener},
+    AppliedObject, PlanFile, PlannedObject, RewrapSummary, completed::Completed, journal::Journal,
     plan::DEFAULT_CONCURRENCY,
 };
-use crate::engine::{
-    limiter::Window,
-    pool::{self, Tries},
-    stop::Stop,
-};
+use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Step};
 
-/// Which objects a job is about.
-pub struct Work(Objects);
+/// Objects to rewrap: a plan or a listing.
+pub struct JobInput(Input);
 
-enum Objects {
+enum Input {
     Plan(Box<PlanFile>),
-    Listing { listing: Listed, source: String, settings: Map<String, Value> },
+    Listing {
+        objects: BoxStream<'static, Result<ListedObject, Error>>,
+        source: String,
+        settings: Map<String, Value>,
+    },
 }
 
-type Listed = Pin<Box<dyn Stream<Item = Result<ListedObject, Error>> + Send>>;
-
-impl Work {
-    /// Those of a plan. Its journal tells them by their lines, so that a later run too needs constant memory.
+impl JobInput {
+    /// Takes the objects of a plan. The journal identifies them by line, so a later run needs
+    /// constant memory too.
     #[must_use]
     pub fn plan(plan: PlanFile) -> Self {
-        Self(Objects::Plan(Box::new(plan)))
+        Self(Input::Plan(Box::new(plan)))
     }
 
-    /// Those of a [`Listing`](crate::listing::Listing), or of a part of one, which `source` names. A later run remembers 16 bytes for each object that was done before.
+    /// Takes the objects of a [`Listing`](crate::listing::Listing), or of a part of one. `source`
+    /// names the listing. A later run remembers 16 bytes for each completed object.
     #[must_use]
     pub fn listing(
         objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
         source: impl Into<String>,
     ) -> Self {
-        Self(Objects::Listing {
-            listing: Box::pin(objects),
-            source: source.into(),
-            settings: Map::new(),
-        })
+        let (objects, source) = (objects.boxed(), source.into());
+        Self(Input::Listing { objects, source, settings: Map::new() })
     }
 
-    /// What else makes it another job than one of the same objects and edits. Of a plan, its own settings do.
+    /// Adds settings that distinguish this job from others of the same listing and edits. The
+    /// settings of a plan are in its header.
     #[must_use]
     pub fn settings(mut self, more: Map<String, Value>) -> Self {
-        if let Objects::Listing { settings, .. } = &mut self.0 {
+        if let Input::Listing { settings, .. } = &mut self.0 {
             *settings = more;
         }
         self
     }
-}
 
-impl fmt::Debug for Work {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Objects::Plan(plan) => f.debug_tuple("Work").field(plan).finish(),
-            Objects::Listing { source, .. } => f.debug_tuple("Work").field(source).finish(),
+    /// Returns the identity of the job.
+    fn job(&self, rewrapper: &Rewrapper) -> Result<String, Error> {
+        let edits = rewrapper.changes().names();
+        let names = match &self.0 {
+            Input::Plan(plan) if plan.header().edits == edits => {
+                return Ok(format!("plan {}", plan.digest()));
+            }
+            Input::Plan(_) => {
+                let message = "it is a plan of other changes";
+                return Err(Error::new("apply", "the plan", ErrorKind::JobMismatch, message));
+            }
+            Input::Listing { source, settings, .. } => {
+                serde_json::to_vec(&(source, edits, settings)).expect("names are strings")
+            }
+        };
+        let digest = Sha256::digest(names);
+        let digest: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(format!("listing {digest}"))
+    }
+
+    /// Returns the objects that are not completed yet.
+    fn items(self, completed: Completed) -> BoxStream<'static, Result<Item, Error>> {
+        match self.0 {
+            Input::Plan(plan) => {
+                let objects = plan.objects();
+                let open = objects.try_filter(move |(line, _)| ready(!completed.has_line(*line)));
+                open.map_ok(|(line, planned)| Item::planned(line, &planned)).boxed()
+            }
+            Input::Listing { objects, .. } => {
+                let is_open = move |object: &ListedObject| {
+                    completed.count() == 0
+                        || !completed.has_name(&object.to_string(), object.version_id.as_deref())
+                };
+                objects
+                    .try_filter(move |object| ready(is_open(object)))
+                    .map_ok(|object| Item { object, line: None, state: None })
+                    .boxed()
+            }
         }
     }
 }
 
-/// Rewraps many objects, and keeps a journal.
-#[must_use = "nothing happens before `send`"]
+impl fmt::Debug for JobInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Input::Plan(plan) => f.debug_tuple("JobInput").field(plan).finish(),
+            Input::Listing { source, .. } => f.debug_tuple("JobInput").field(source).finish(),
+        }
+    }
+}
+
+/// An object to rewrap.
+struct Item {
+    object: ListedObject,
+    line: Option<u64>,
+    state: Option<ObjectState>,
+}
+
+impl Item {
+    fn planned(line: u64, planned: &PlannedObject) -> Self {
+        Self { object: planned.listed(), line: Some(line), state: Some(planned.state()) }
+    }
+}
+
+/// Rewraps many objects and keeps a journal.
+#[derive(Debug)]
 pub struct Apply {
     rewrapper: Rewrapper,
     concurrency: usize,
     journal: Option<PathBuf>,
-    stop: Stop,
-    tell: Listener,
-}
-
-/// An object that is to be rewrapped.
-struct Item {
-    object: ListedObject,
-    line: Option<u64>,
-    seen: Option<ObjectState>,
+    cancellation: CancellationToken,
 }
 
 impl Apply {
-    /// Rewraps many objects.
+    /// Creates a job that rewraps with `rewrapper`, without a journal.
+    #[must_use]
     pub fn new(rewrapper: Rewrapper) -> Self {
         Self {
             rewrapper,
             concurrency: DEFAULT_CONCURRENCY,
             journal: None,
-            stop: Stop::new(),
-            tell: Box::new(|_| {}),
+            cancellation: CancellationToken::new(),
         }
     }
 
-    /// How many objects are worked on at once, at most: 128 unless set. It begins with fewer, and makes do with fewer when
-    /// S3 or KMS asks to slow down.
+    /// Sets the largest number of objects in work at a time: 128 unless set, and at least 1. The
+    /// job starts with fewer, and slows down when S3 or KMS throttles.
+    #[must_use]
     pub fn concurrency(self, objects: usize) -> Self {
         Self { concurrency: objects, ..self }
     }
 
-    /// Where it is kept what became of each object. With the same journal, the same job again does what is left to do, and
-    /// tries again what failed. It holds no key and no plaintext.
+    /// Sets the path of the journal, a file that records the outcome of each object. It holds no key
+    /// and no plaintext.
+    ///
+    /// With the same journal, the same job skips the objects that are completed and works again on
+    /// those that failed. A journal serves one process at a time.
+    #[must_use]
     pub fn journal(self, path: impl Into<PathBuf>) -> Self {
         Self { journal: Some(path.into()), ..self }
     }
 
-    /// What asks it to end early: objects in flight are finished.
-    pub fn stop(self, stop: Stop) -> Self {
-        Self { stop, ..self }
+    /// Sets a token that ends the job early. Objects in flight are finished.
+    #[must_use]
+    pub fn cancellation(self, token: CancellationToken) -> Self {
+        Self { cancellation: token, ..self }
     }
 
-    /// Tells what became of each object, once that is in the journal. It is called from a thread that may wait.
-    pub fn on_report(self, tell: impl FnMut(&Report) + Send + 'static) -> Self {
-        Self { tell: Box::new(tell), ..self }
-    }
-
-    /// Rewraps the objects. One that fails does not end the job: it is reported.
+    /// Rewraps the objects of `input`. An object that fails does not end the job: its outcome has
+    /// the error.
     ///
-    /// # Errors
-    /// The objects cannot be listed, the plan cannot be read, or the journal is of another job or cannot be written. What
-    /// was done until then is done, and in the journal.
-    pub async fn send(self, work: Work) -> Result<Tally, Error> {
-        let Self { rewrapper, concurrency, journal, stop, tell } = self;
-        let (journal, done) = Journal::open(journal, job(&rewrapper, &work)?, tell).await?;
-        let done_before = done.count();
-        let window = Arc::new(Window::up_to(concurrency));
-        let work_on = |item: Item| {
-            let (rewrapper, window, stop) = (rewrapper.clone(), Arc::clone(&window), stop.clone());
-            async move {
-                let Item { object, line, seen } = item;
-                let mut tries = Tries::new(window, stop);
-                loop {
-                    let rewrapped = rewrapper.rewrap_planned(&object, seen.as_ref()).await;
-                    let (outcome, replanned) = (rewrapped.outcome, rewrapped.replanned);
-                    if !tries.again(outcome.error().map(Error::kind)).await {
-                        return Report::new(&object, line, (outcome, replanned));
+    /// With a journal, an outcome is on disk before the stream yields it. When the stream has been
+    /// read to its end and the job is complete, the journal is closed: the same job then starts
+    /// again from the first object. An `Err` item means that the objects can't be listed, that the
+    /// plan can't be read, or that the journal belongs to another job, is in use or can't be
+    /// written.
+    pub fn run(self, input: JobInput) -> Outcomes<RewrapSummary> {
+        let steps = stream::once(Run::start(self, input));
+        Outcomes::new(steps.map_ok(Run::into_steps).try_flatten())
+    }
+}
+
+/// A job in progress.
+struct Run {
+    pool: Pool<Item, AppliedObject>,
+    journal: Journal,
+    completed_before: u64,
+    cancellation: CancellationToken,
+    failure: Option<Error>,
+    /// `true` if the job ended before all objects were in work.
+    is_stopped: bool,
+    is_drained: bool,
+}
+
+impl Run {
+    async fn start(apply: Apply, input: JobInput) -> Result<Self, Error> {
+        let Apply { rewrapper, concurrency, journal, cancellation } = apply;
+        let (journal, completed) = Journal::open(journal, input.job(&rewrapper)?).await?;
+        let completed_before = completed.count();
+        let engine = Engine::new(concurrency, &cancellation, RetryPolicy::REWRAP);
+        let work = move |item, retry| rewrap(rewrapper.clone(), item, retry);
+        Ok(Self {
+            pool: Pool::new(engine, input.items(completed), work),
+            journal,
+            completed_before,
+            cancellation,
+            failure: None,
+            is_stopped: false,
+            is_drained: false,
+        })
+    }
+
+    fn into_steps(self) -> impl Stream<Item = Result<Step<RewrapSummary>, Error>> + Send {
+        let done_before = self.completed_before;
+        let begin = Step::Update(Box::new(move |summary: &mut RewrapSummary| {
+            summary.done_before = done_before;
+        }));
+        let steps = stream::unfold(Some(self), |run| async move {
+            let mut run = run?;
+            match run.next().await {
+                Some(object) => Some((Ok(Step::Outcome(object)), Some(run))),
+                None => Some((run.close().await, None)),
+            }
+        });
+        stream::iter([Ok(begin)]).chain(steps)
+    }
+
+    /// Returns the next object whose outcome is on disk.
+    async fn next(&mut self) -> Option<AppliedObject> {
+        loop {
+            tokio::select! {
+                biased;
+                Some(object) = self.journal.next_written() => return Some(object),
+                result = self.pool.next(), if !self.is_drained => match result {
+                    Some(Ok(object)) => {
+                        if let Err(error) = self.journal.append(object).await {
+                            self.pool.fail(error);
+                        }
                     }
-                }
+                    Some(Err(error)) => self.failure = Some(error),
+                    None => {
+                        self.is_drained = true;
+                        self.is_stopped = self.cancellation.is_cancelled() || self.failure.is_some();
+                        self.journal.end();
+                    }
+                },
+                else => return None,
             }
-        };
-        let ended = pool::each(
-            items(work, done),
-            Arc::clone(&window),
-            stop.clone(),
-            work_on,
-            journal.taker(),
-        )
-        .await;
-        // What was done is on disk in any case; and the journal's own failure explains the others.
-        let stopped = stop.is_asked() || ended.is_err();
-        let tally = journal.close(|tally| Tally { done_before, stopped, ..tally }).await?;
-        ended?;
-        Ok(tally)
-    }
-}
-
-impl fmt::Debug for Apply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Apply").field("rewrapper", &self.rewrapper).finish_non_exhaustive()
-    }
-}
-
-/// What tells one job from another.
-fn job(rewrapper: &Rewrapper, work: &Work) -> Result<String, Error> {
-    let edits = rewrapper.changes().names();
-    let named = match &work.0 {
-        Objects::Plan(plan) => {
-            if plan.header().edits != edits {
-                let message = "it is a plan of other changes";
-                return Err(Error::new("apply", "the plan", ErrorKind::JobMismatch, message));
-            }
-            return Ok(format!("plan {}", plan.digest()));
         }
-        Objects::Listing { source, settings, .. } => serde_json::to_vec(&(source, edits, settings)),
-    };
-    let digest = Sha256::digest(named.expect("names are strings"));
-    Ok(format!(
-        "listing {}",
-        digest[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    ))
+    }
+
+    /// Closes the journal. Its own failure comes first, for it explains the others.
+    async fn close(self) -> Result<Step<RewrapSummary>, Error> {
+        let (done_before, stopped) = (self.completed_before, self.is_stopped);
+        let finish =
+            move |summary: RewrapSummary| RewrapSummary { done_before, stopped, ..summary };
+        self.journal.close(finish).await?;
+        match self.failure {
+            Some(error) => Err(error),
+            None => Ok(Step::Update(Box::new(move |summary| summary.stopped = stopped))),
+        }
+    }
 }
 
-/// The objects that are left to do.
-fn items(work: Work, done: Completed) -> Pin<Box<dyn Stream<Item = Result<Item, Error>> + Send>> {
-    match work.0 {
-        Objects::Plan(plan) => Box::pin(plan.objects().filter_map(move |next| {
-            let item = |(line, planned): (u64, super::PlannedObject)| {
-                let (object, seen) = (planned.listed(), Some(planned.state()));
-                Item { object, line: Some(line), seen }
-            };
-            let is_done = matches!(&next, Ok((line, _)) if done.has_line(*line));
-            ready((!is_done).then(|| next.map(item)))
-        })),
-        Objects::Listing { listing, .. } => Box::pin(listing.filter_map(move |next| {
-            let is_done = |object: &ListedObject| {
-                done.count() > 0 && done.has_name(&object.to_string(), object.version_id.as_deref())
-            };
-            let is_done = next.as_ref().is_ok_and(is_done);
-            ready((!is_done).then(|| next.map(|object| Item { object, line: None, seen: None })))
-        })),
+async fn rewrap(rewrapper: Rewrapper, item: Item, mut retry: RetryState) -> AppliedObject {
+    let Item { object, line, state } = item;
+    loop {
+        let rewrapped = rewrapper.rewrap_planned(&object, state.as_ref()).await;
+        if !retry.should_retry(rewrapped.outcome.error().map(Error::kind)).await {
+            let (outcome, replanned) = (rewrapped.outcome, rewrapped.replanned);
+            return AppliedObject { object, line, outcome, replanned };
+        }
     }
 }

@@ -1,16 +1,16 @@
-//! What earlier runs of a job did.
+//! Objects that earlier runs of a job completed.
 
 use std::collections::{BTreeMap, HashSet};
 
 use sha2::{Digest as _, Sha256};
 
-/// Objects that need no more to be done.
+/// A set of completed objects.
 #[derive(Debug, Default)]
 pub(super) struct Completed {
-    /// Lines of a plan: the first and the last of each run of them. Few, whatever their number, for they are done nearly in
-    /// order.
+    /// Ranges of lines of a plan: the first and the last line of each. They are few, for lines are
+    /// completed nearly in order.
     lines: BTreeMap<u64, u64>,
-    /// Objects of a listing, whose order nobody vouches for: 16 bytes each.
+    /// Digests of the objects of a listing, which may come in any order: 16 bytes each.
     names: HashSet<[u8; 16]>,
     count: u64,
 }
@@ -42,14 +42,14 @@ impl Completed {
         self.names.contains(&digest(object, version_id))
     }
 
-    /// How many there are.
+    /// Returns the number of completed objects.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 }
 
 fn digest(object: &str, version_id: Option<&str>) -> [u8; 16] {
-    // The length of the first keeps apart what is put together.
+    // The length in front keeps the two strings apart.
     let digest = Sha256::new_with_prefix(object.len().to_be_bytes()).chain_update(object);
     digest.chain_update(version_id.unwrap_or_default()).finalize()[..16]
         .try_into()
@@ -64,27 +64,29 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_are_kept_as_a_set_and_in_few_runs(lines in vec(1_u64..60, 0..120)) {
-            let mut done = Completed::default();
+        fn lines_are_a_set_in_few_ranges(lines in vec(1_u64..60, 0..120)) {
+            let mut completed = Completed::default();
             let mut model = std::collections::BTreeSet::new();
             for line in lines {
-                done.add_line(line);
+                completed.add_line(line);
                 model.insert(line);
-                prop_assert_eq!(done.count(), model.len() as u64);
+                prop_assert_eq!(completed.count(), model.len() as u64);
             }
             for line in 0..62 {
-                prop_assert_eq!(done.has_line(line), model.contains(&line));
+                prop_assert_eq!(completed.has_line(line), model.contains(&line));
             }
-            let runs = model.iter().filter(|line| !model.contains(&(*line + 1))).count();
-            prop_assert_eq!(done.lines.len(), runs);
+            let ranges = model.iter().filter(|line| !model.contains(&(*line + 1))).count();
+            prop_assert_eq!(completed.lines.len(), ranges);
         }
     }
 
     #[test]
-    fn versions_of_an_object_are_told_apart() {
-        let mut done = Completed::default();
-        done.add_name("s3://b/k", Some("v"));
-        assert!(done.has_name("s3://b/k", Some("v")) && !done.has_name("s3://b/k", None));
-        assert!(!done.has_name("s3://b/kv", None) && !done.has_name("s3://b/k", Some("w")));
+    fn versions_of_an_object_are_distinct() {
+        let mut completed = Completed::default();
+        completed.add_name("s3://b/k", Some("v"));
+        assert!(completed.has_name("s3://b/k", Some("v")) && !completed.has_name("s3://b/k", None));
+        assert!(
+            !completed.has_name("s3://b/kv", None) && !completed.has_name("s3://b/k", Some("w"))
+        );
     }
 }

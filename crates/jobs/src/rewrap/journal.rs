@@ -1,4 +1,5 @@
-//! The journal of a job: JSON lines, appended to and never rewritten. An object counts as done when its line is on disk.
+//! The journal of a job: JSON lines that are appended and never rewritten. An object counts as
+//! completed when its line is on disk.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -7,17 +8,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use futures_util::future::BoxFuture;
-use sealwax_s3::{Error, ErrorKind, ListedObject, RewrapOutcome, Skipped, error_chain};
+use sealwax_s3::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::mpsc,
-    task::{JoinHandle, spawn_blocking},
+    task::{JoinError, JoinHandle, spawn_blocking},
 };
 
-use super::completed::Completed;
+use super::{AppliedObject, RewrapSummary, applied::Entry, completed::Completed};
+use crate::engine::Summary as _;
 
-/// Most lines that are written at once.
+/// Most lines that are written at a time.
 const BATCH: usize = 1000;
 
 /// The first line.
@@ -28,252 +29,116 @@ struct Begin {
     job: String,
 }
 
-/// The last line of a job that is complete. The same job again begins anew behind it: nothing of before counts for it.
+/// The last line of a complete job. If the same job runs again, it starts again behind this line and
+/// ignores earlier entries.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct End {
-    ended: Tally,
+    ended: RewrapSummary,
 }
 
-/// What became of one object: a line of the journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Report {
-    /// The object, as `s3://bucket/key`.
-    pub object: String,
-    /// The version that was named.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version_id: Option<String>,
-    /// Which object of the plan it is, counted from 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line: Option<u64>,
-    /// What became of it.
-    pub outcome: Verdict,
-    /// Its generation, where it has other keys now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub generation: Option<u32>,
-    /// Whether it was no more as it was planned, and was decided anew.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub replanned: bool,
-    /// What kind of failure it is, such as `access-denied`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-}
-
-/// [`RewrapOutcome`], by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Verdict {
-    /// [`RewrapOutcome::Rewrapped`].
-    Rewrapped,
-    /// [`RewrapOutcome::Unchanged`].
-    Unchanged,
-    /// [`Skipped::NotSealed`].
-    NotSealed,
-    /// [`Skipped::Gone`].
-    Gone,
-    /// [`RewrapOutcome::Changed`].
-    Changed,
-    /// [`RewrapOutcome::Failed`].
-    Failed,
-}
-
-impl Verdict {
-    /// Whether nothing is left to be done.
-    #[must_use]
-    pub fn is_done(self) -> bool {
-        !matches!(self, Self::Changed | Self::Failed)
-    }
-}
-
-impl Report {
-    pub(super) fn new(
-        object: &ListedObject,
-        line: Option<u64>,
-        (outcome, replanned): (RewrapOutcome, bool),
-    ) -> Self {
-        let error =
-            outcome.error().map(|error| (error.kind().name().to_owned(), error_chain(error)));
-        let (kind, why) = error.unzip();
-        let (generation, outcome) = match outcome {
-            RewrapOutcome::Rewrapped { generation, .. } => (Some(generation), Verdict::Rewrapped),
-            RewrapOutcome::Unchanged => (None, Verdict::Unchanged),
-            RewrapOutcome::Skipped(Skipped::NotSealed) => (None, Verdict::NotSealed),
-            RewrapOutcome::Skipped(Skipped::Gone) => (None, Verdict::Gone),
-            RewrapOutcome::Changed(_) => (None, Verdict::Changed),
-            RewrapOutcome::Failed(_) => (None, Verdict::Failed),
-        };
-        let version_id = object.version_id.clone();
-        Self {
-            object: object.to_string(),
-            version_id,
-            line,
-            outcome,
-            generation,
-            replanned,
-            kind,
-            why,
-        }
-    }
-}
-
-/// How many objects came to what.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Tally {
-    /// Objects that have other keys now.
-    pub rewrapped: u64,
-    /// Objects that had the wanted keys.
-    pub unchanged: u64,
-    /// Objects that Sealwax did not seal.
-    pub not_sealed: u64,
-    /// Objects that were deleted since they were listed.
-    pub gone: u64,
-    /// Objects that others kept changing.
-    pub changed: u64,
-    /// Objects that failed.
-    pub failed: u64,
-    /// Objects that were decided anew, because they were not as planned. They count above too.
-    pub replanned: u64,
-    /// Objects that earlier runs did.
-    pub done_before: u64,
-    /// Whether the job was asked to end early: there may be more objects.
-    pub stopped: bool,
-}
-
-impl Tally {
-    /// Objects that this run came to.
-    #[must_use]
-    pub fn objects(&self) -> u64 {
-        self.done() + self.undone()
-    }
-
-    /// Objects of this run of which nothing is left to be done.
-    #[must_use]
-    pub fn done(&self) -> u64 {
-        self.rewrapped + self.unchanged + self.not_sealed + self.gone
-    }
-
-    /// Objects of this run that are not as they should be.
-    #[must_use]
-    pub fn undone(&self) -> u64 {
-        self.changed + self.failed
-    }
-
-    /// Whether all objects are as they should be.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.undone() == 0 && !self.stopped
-    }
-
-    /// Counts one object more.
-    pub fn count(&mut self, report: &Report) {
-        let count = match report.outcome {
-            Verdict::Rewrapped => &mut self.rewrapped,
-            Verdict::Unchanged => &mut self.unchanged,
-            Verdict::NotSealed => &mut self.not_sealed,
-            Verdict::Gone => &mut self.gone,
-            Verdict::Changed => &mut self.changed,
-            Verdict::Failed => &mut self.failed,
-        };
-        *count += 1;
-        self.replanned += u64::from(report.replanned);
-    }
-}
-
-/// Told of each object once its line is on disk.
-pub(super) type Listener = Box<dyn FnMut(&Report) + Send>;
-
-/// A journal at work in a thread of its own.
+/// A journal that a thread of its own writes.
 pub(super) struct Journal {
-    reports: mpsc::Sender<Report>,
+    entries: Option<mpsc::Sender<AppliedObject>>,
+    /// Objects whose lines are on disk. Unbounded, but never longer than two batches: the job reads
+    /// it before it appends more.
+    written: mpsc::UnboundedReceiver<AppliedObject>,
     writer: JoinHandle<Result<Written, Error>>,
 }
 
-/// What came of all lines, and the file that they are in.
-type Written = (Tally, Option<(File, PathBuf)>);
+/// Summary of all lines of this run, and the file.
+type Written = (RewrapSummary, Option<(File, PathBuf)>);
 
 impl Journal {
-    /// Opens the journal of `job`, or begins it, and says what it tells; without a path nothing is kept.
+    /// Opens or creates the journal of `job`, and returns the objects that it lists as completed.
+    /// Without a path, outcomes pass through and nothing is stored.
     pub(super) async fn open(
         path: Option<PathBuf>,
         job: String,
-        mut tell: Listener,
     ) -> Result<(Self, Completed), Error> {
         let opened = spawn_blocking(move || match path {
-            Some(path) => open(&path, job).map(|(file, done)| (Some((file, path)), done)),
+            Some(path) => open(&path, job).map(|(file, completed)| (Some((file, path)), completed)),
             None => Ok((None, Completed::default())),
         });
-        let (mut file, done) =
-            opened.await.map_err(|died| no_journal(Path::new("?"), died.to_string()))??;
-        let (reports, mut received) = mpsc::channel::<Report>(BATCH);
-        let writer = spawn_blocking(move || {
-            let mut tally = Tally::default();
-            let mut batch = Vec::new();
-            while let Some(report) = received.blocking_recv() {
-                batch.push(report);
-                while batch.len() < BATCH
-                    && let Ok(report) = received.try_recv()
-                {
-                    batch.push(report);
-                }
-                if let Some((file, path)) = &mut file {
-                    let lines: String = batch.iter().map(line).collect();
-                    let written = file.write_all(lines.as_bytes()).and_then(|()| file.sync_data());
-                    written.map_err(|error| io_error(path, error))?;
-                }
-                for report in batch.drain(..) {
-                    tally.count(&report);
-                    tell(&report);
-                }
-            }
-            Ok((tally, file))
-        });
-        Ok((Self { reports, writer }, done))
+        let (file, completed) = opened.await.map_err(died)??;
+        let (entries, received) = mpsc::channel(BATCH);
+        let (sender, written) = mpsc::unbounded_channel();
+        let writer = spawn_blocking(move || write(file, received, &sender));
+        Ok((Self { entries: Some(entries), written, writer }, completed))
     }
 
-    /// Hands lines over. Fails when the journal can no longer be written.
-    pub(super) fn taker(
-        &self,
-    ) -> impl FnMut(Report) -> BoxFuture<'static, Result<(), Error>> + Send + use<> {
-        let reports = self.reports.clone();
-        move |report| {
-            let reports = reports.clone();
-            Box::pin(async move {
-                let refused = |_| no_journal(Path::new("?"), "it can no longer be written".into());
-                reports.send(report).await.map_err(refused)
-            })
-        }
+    /// Appends a line. Fails when the journal can no longer be written.
+    pub(super) async fn append(&self, object: AppliedObject) -> Result<(), Error> {
+        let refused = || unusable(Path::new("?"), "it can no longer be written");
+        let entries = self.entries.as_ref().ok_or_else(refused)?;
+        entries.send(object).await.map_err(|_| refused())
     }
 
-    /// Waits until all lines are on disk. `finish` completes the tally; where the job is complete by that, the journal says
-    /// so.
-    pub(super) async fn close(self, finish: impl FnOnce(Tally) -> Tally) -> Result<Tally, Error> {
-        drop(self.reports);
-        let died = |died: tokio::task::JoinError| no_journal(Path::new("?"), died.to_string());
-        let (tally, file) = self.writer.await.map_err(died)??;
-        let tally = finish(tally);
-        let Some((mut file, path)) = file.filter(|_| tally.is_complete()) else { return Ok(tally) };
-        let end = line(&End { ended: tally });
+    /// Returns the next object whose line is on disk; `None` after [`Journal::end`] when there are
+    /// no more, and when the journal can no longer be written.
+    pub(super) async fn next_written(&mut self) -> Option<AppliedObject> {
+        self.written.recv().await
+    }
+
+    /// Takes no more lines.
+    pub(super) fn end(&mut self) {
+        self.entries = None;
+    }
+
+    /// Waits until all lines are on disk. `finish` completes the summary; if the job is complete by
+    /// that, writes the closing line.
+    pub(super) async fn close(
+        mut self,
+        finish: impl FnOnce(RewrapSummary) -> RewrapSummary,
+    ) -> Result<(), Error> {
+        self.end();
+        let (summary, file) = self.writer.await.map_err(died)??;
+        let summary = finish(summary);
+        let Some((mut file, path)) = file.filter(|_| summary.is_complete()) else { return Ok(()) };
+        let end = line(&End { ended: summary });
         let ended = spawn_blocking(move || {
             file.write_all(end.as_bytes())
                 .and_then(|()| file.sync_data())
                 .map_err(|error| io_error(&path, error))
         });
-        ended.await.map_err(died)??;
-        Ok(tally)
+        ended.await.map_err(died)?
     }
+}
+
+/// Writes lines in batches, and passes objects on when their lines are on disk.
+fn write(
+    mut file: Option<(File, PathBuf)>,
+    mut received: mpsc::Receiver<AppliedObject>,
+    written: &mpsc::UnboundedSender<AppliedObject>,
+) -> Result<Written, Error> {
+    let mut summary = RewrapSummary::default();
+    let mut batch = Vec::new();
+    while let Some(object) = received.blocking_recv() {
+        batch.push(object);
+        while batch.len() < BATCH
+            && let Ok(object) = received.try_recv()
+        {
+            batch.push(object);
+        }
+        if let Some((file, path)) = &mut file {
+            let lines: String = batch.iter().map(line).collect();
+            let synced = file.write_all(lines.as_bytes()).and_then(|()| file.sync_data());
+            synced.map_err(|error| io_error(path, error))?;
+        }
+        for object in batch.drain(..) {
+            summary.record(&object);
+            // The job may have been dropped. Its lines count all the same.
+            let _ = written.send(object);
+        }
+    }
+    Ok((summary, file))
 }
 
 fn line(of: &impl Serialize) -> String {
     serde_json::to_string(of).expect("names are strings") + "\n"
 }
 
-/// Opens a journal, locked against other processes, to be appended to.
+/// Opens a journal to append to it, and locks it against other processes.
 fn open(path: &Path, job: String) -> Result<(File, Completed), Error> {
     let failed = |error| io_error(path, error);
     let options = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
@@ -281,54 +146,49 @@ fn open(path: &Path, job: String) -> Result<(File, Completed), Error> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let what = format!("the journal {}", path.display());
-            return Err(Error::new(
-                "use",
-                what,
-                ErrorKind::Locked,
-                "another process is at work on this job",
-            ));
+            let message = "another process is running this job";
+            return Err(Error::new("use", name(path), ErrorKind::Locked, message));
         }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
-    let Read { whole, begun, done } = read(path, &file, &job)?;
-    // A line that was cut off, by a crash or a full disk, says nothing.
-    if file.metadata().map_err(failed)?.len() > whole {
-        file.set_len(whole).map_err(failed)?;
+    let Contents { len, is_begun, completed } = read(path, &file, &job)?;
+    // A torn last line, after a crash or on a full disk, does not count.
+    if file.metadata().map_err(failed)?.len() > len {
+        file.set_len(len).map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;
     }
-    if !begun {
+    if !is_begun {
         file.write_all(line(&Begin { sealwax_journal: 1, job }).as_bytes()).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         let directory =
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
     }
-    Ok((file, done))
+    Ok((file, completed))
 }
 
-/// What a journal says.
-struct Read {
-    /// Length of all whole lines.
-    whole: u64,
-    /// Whether the job was begun, and is not complete.
-    begun: bool,
-    done: Completed,
+/// Contents of a journal.
+struct Contents {
+    /// Length of all whole lines in bytes.
+    len: u64,
+    /// `true` if the job has begun and is not complete.
+    is_begun: bool,
+    completed: Completed,
 }
 
-/// A line, of whichever kind.
+/// A line of any kind.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
     Begin(Begin),
-    /// What it says is for people.
+    /// Its summary is for people.
     End(#[expect(dead_code, reason = "it must be there")] End),
-    Report(Report),
+    Entry(Entry),
 }
 
-fn read(path: &Path, file: &File, job: &str) -> Result<Read, Error> {
+fn read(path: &Path, file: &File, job: &str) -> Result<Contents, Error> {
     let mut reader = BufReader::new(file);
-    let mut found = Read { whole: 0, begun: false, done: Completed::default() };
+    let mut contents = Contents { len: 0, is_begun: false, completed: Completed::default() };
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
@@ -336,109 +196,144 @@ fn read(path: &Path, file: &File, job: &str) -> Result<Read, Error> {
         if line.last() != Some(&b'\n') {
             break;
         }
-        match (found.begun, serde_json::from_slice(&line)) {
+        let invalid = || unusable(path, format!("line {number} is not a valid journal entry"));
+        match (contents.is_begun, serde_json::from_slice(&line)) {
             (false, Ok(Line::Begin(begin))) if begin.sealwax_journal == 1 => {
                 if begin.job != job {
-                    return Err(no_journal(
-                        path,
-                        "it is of another job: other objects, keys or settings".into(),
-                    ));
+                    let why = "it is of another job: other objects, keys or settings";
+                    return Err(unusable(path, why));
                 }
-                found.begun = true;
+                contents.is_begun = true;
             }
-            (true, Ok(Line::End(_))) => (found.begun, found.done) = (false, Completed::default()),
-            (true, Ok(Line::Report(report))) => match report.line {
-                _ if !report.outcome.is_done() => {}
-                Some(line) => found.done.add_line(line),
-                None => found.done.add_name(&report.object, report.version_id.as_deref()),
-            },
-            _ => return Err(no_journal(path, format!("line {number} is none of a journal"))),
+            (true, Ok(Line::End(_))) => {
+                (contents.is_begun, contents.completed) = (false, Completed::default());
+            }
+            (true, Ok(Line::Entry(entry))) => {
+                if entry.is_done().ok_or_else(invalid)? {
+                    let version_id = entry.version_id.as_deref();
+                    match entry.line {
+                        Some(line) => contents.completed.add_line(line),
+                        None => contents.completed.add_name(&entry.object, version_id),
+                    }
+                }
+            }
+            _ => return Err(invalid()),
         }
-        found.whole += len as u64;
+        contents.len += len as u64;
     }
-    Ok(found)
+    Ok(contents)
 }
 
-fn no_journal(path: &Path, why: String) -> Error {
-    Error::new("use", format!("the journal {}", path.display()), ErrorKind::JobMismatch, why)
+fn name(path: &Path) -> String {
+    format!("the journal {}", path.display())
+}
+
+fn unusable(path: &Path, why: impl Into<String>) -> Error {
+    Error::new("use", name(path), ErrorKind::JobMismatch, why)
 }
 
 fn io_error(path: &Path, error: io::Error) -> Error {
-    Error::new("use", format!("the journal {}", path.display()), ErrorKind::Io, error.to_string())
+    Error::new("use", name(path), ErrorKind::Io, error.to_string())
+}
+
+fn died(error: JoinError) -> Error {
+    unusable(Path::new("?"), error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use sealwax_s3::{ListedObject, RewrapOutcome, Skipped};
+
     use super::*;
 
-    fn report(line: u64, outcome: Verdict) -> Report {
-        Report {
-            object: format!("s3://b/{line}"),
-            version_id: None,
-            line: Some(line),
-            outcome,
-            generation: None,
-            replanned: false,
-            kind: None,
-            why: None,
-        }
+    fn applied(line: u64, outcome: RewrapOutcome) -> AppliedObject {
+        let object = ListedObject::new("b", line.to_string());
+        AppliedObject { object, line: Some(line), outcome, replanned: false }
     }
 
+    fn rewrapped(line: u64) -> AppliedObject {
+        applied(line, RewrapOutcome::Rewrapped { generation: 2, version_id: None })
+    }
+
+    fn failure() -> Error {
+        Error::new("rewrap", "s3://b/k", ErrorKind::AccessDenied, "by this test")
+    }
+
+    fn stopped(summary: RewrapSummary) -> RewrapSummary {
+        RewrapSummary { stopped: true, ..summary }
+    }
+
+    /// Runs a job that is stopped after `objects`.
     async fn run(
         path: &Path,
         job: &str,
-        reports: impl IntoIterator<Item = Report>,
-    ) -> Result<(Tally, Completed), Error> {
-        let (journal, done) =
-            Journal::open(Some(path.to_owned()), job.to_owned(), Box::new(|_| {})).await?;
-        for report in reports {
-            journal.taker()(report).await?;
+        objects: impl IntoIterator<Item = AppliedObject>,
+    ) -> Result<(RewrapSummary, Completed), Error> {
+        let (mut journal, completed) = Journal::open(Some(path.to_owned()), job.to_owned()).await?;
+        let mut summary = RewrapSummary::default();
+        for object in objects {
+            journal.append(object).await?;
+            summary.record(&journal.next_written().await.expect("its line is on disk"));
         }
-        Ok((journal.close(|tally| Tally { stopped: true, ..tally }).await?, done))
+        journal.close(stopped).await?;
+        Ok((summary, completed))
     }
 
     #[tokio::test]
-    async fn what_was_done_is_known_again_whatever_was_cut_off() {
+    async fn completed_objects_are_known_again_after_any_cut() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("journal");
-        let reports = [
-            (1, Verdict::Rewrapped),
-            (2, Verdict::Failed),
-            (3, Verdict::NotSealed),
-            (4, Verdict::Unchanged),
+        let objects = [
+            rewrapped(1),
+            applied(2, RewrapOutcome::Failed(failure())),
+            applied(3, RewrapOutcome::Skipped(Skipped::NotSealed)),
+            applied(4, RewrapOutcome::Unchanged),
         ];
-        let reports = reports.map(|(line, outcome)| report(line, outcome));
-        let (tally, done) = run(&path, "a", reports).await.expect("a journal");
-        assert_eq!((tally.done(), tally.undone(), done.count()), (3, 1, 0));
+        let (summary, completed) = run(&path, "a", objects).await.expect("a journal");
+        assert_eq!((summary.done(), summary.failed(), completed.count()), (3, 1, 0));
         let whole = fs::read(&path).expect("a journal");
         let ends: Vec<_> =
             (0..whole.len()).filter(|at| whole[*at] == b'\n').map(|at| at + 1).collect();
         for len in 0..=whole.len() {
             fs::write(&path, &whole[..len]).expect("cut off");
-            let (_, done) =
-                run(&path, "a", [report(9, Verdict::Rewrapped)]).await.expect("still a journal");
+            let (_, completed) = run(&path, "a", [rewrapped(9)]).await.expect("still a journal");
             let lines = ends.iter().filter(|end| **end <= len).count();
             let expected = [1, 3, 4].map(|line| line < lines);
-            assert_eq!([1, 3, 4].map(|line| done.has_line(line)), expected, "{len} bytes");
-            assert!(!done.has_line(2), "what failed is tried again");
-            let (_, done) = run(&path, "a", []).await.expect("still a journal");
-            assert!(done.has_line(9), "what came after a torn line is whole, at {len} bytes");
+            assert_eq!([1, 3, 4].map(|line| completed.has_line(line)), expected, "{len} bytes");
+            assert!(!completed.has_line(2), "a failed object is worked on again");
+            let (_, completed) = run(&path, "a", []).await.expect("still a journal");
+            assert!(completed.has_line(9), "the line after a torn one is whole, at {len} bytes");
         }
     }
 
     #[tokio::test]
-    async fn a_complete_job_begins_anew() {
+    async fn an_outcome_is_on_disk_before_it_is_told() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("journal");
+        let (mut journal, _) =
+            Journal::open(Some(path.clone()), "a".into()).await.expect("a journal");
+        for number in 1..20 {
+            journal.append(rewrapped(number)).await.expect("appended");
+            let object = journal.next_written().await.expect("written");
+            let text = fs::read_to_string(&path).expect("a journal");
+            assert_eq!(text.lines().count() as u64, 1 + number);
+            assert!(text.ends_with(&line(&object)), "{text}");
+        }
+        journal.close(stopped).await.expect("closed");
+    }
+
+    #[tokio::test]
+    async fn a_complete_job_starts_again() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("journal");
         for _ in 0..3 {
-            let (journal, done) = Journal::open(Some(path.clone()), "a".into(), Box::new(|_| {}))
-                .await
-                .expect("a journal");
-            assert_eq!(done.count(), 0, "what was done before counts no more");
-            journal.taker()(report(1, Verdict::Rewrapped)).await.expect("added");
-            assert!(journal.close(|tally| tally).await.expect("closed").is_complete());
+            let (journal, completed) =
+                Journal::open(Some(path.clone()), "a".into()).await.expect("a journal");
+            assert_eq!(completed.count(), 0, "earlier entries are ignored");
+            journal.append(rewrapped(1)).await.expect("appended");
+            journal.close(|summary| summary).await.expect("closed");
         }
         assert_eq!(fs::read_to_string(&path).expect("a journal").lines().count(), 9);
     }
@@ -449,16 +344,17 @@ mod tests {
         let path = directory.path().join("journal");
         run(&path, "a", []).await.expect("a journal");
         assert_eq!(run(&path, "b", []).await.expect_err("of a").kind(), ErrorKind::JobMismatch);
-        let open = Journal::open(Some(path.clone()), "a".into(), Box::new(|_| {}))
-            .await
-            .expect("a journal");
+        let (open, _) = Journal::open(Some(path.clone()), "a".into()).await.expect("a journal");
         assert_eq!(run(&path, "a", []).await.expect_err("in use").kind(), ErrorKind::Locked);
-        open.0.close(|tally| tally).await.expect("closed");
-        fs::write(&path, "something else\n").expect("written");
-        assert_eq!(
-            run(&path, "a", []).await.expect_err("no journal").kind(),
-            ErrorKind::JobMismatch
-        );
-        assert_eq!(fs::read(&path).expect("it"), b"something else\n", "not ours: left as it is");
+        open.close(|summary| summary).await.expect("closed");
+        for text in [
+            "something else\n",
+            "{\"sealwax_journal\":1,\"job\":\"a\"}\n{\"object\":\"s3://b/k\",\"outcome\":\"lost\"}\n",
+        ] {
+            fs::write(&path, text).expect("written");
+            let error = run(&path, "a", []).await.expect_err("not a journal");
+            assert_eq!(error.kind(), ErrorKind::JobMismatch);
+            assert_eq!(fs::read_to_string(&path).expect("it"), text, "it is left unchanged");
+        }
     }
 }

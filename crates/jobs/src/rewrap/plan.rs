@@ -1,144 +1,104 @@
-//! What a rewrap would do to many objects: told without changing any, and without asking KMS.
+//! Plans of rewraps: computed without changing an object and without calling KMS.
 
 use std::{
-    fmt,
-    future::ready,
     io::Write,
-    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use futures_core::Stream;
+use futures_util::{future::ready, stream};
 use sealwax_s3::{Error, ErrorKind, Forecast, ForecastAction, Forecaster, ListedObject, Rewrapper};
+use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    PlanHeader, PlannedObject, PriceTable, Summary,
-    plan_format::{PlanEnd, VERSION},
+    PlanHeader, PlanSummary, PlannedObject, PriceTable, plan_format::VERSION, summary::PlanEnd,
 };
-use crate::engine::{
-    limiter::Window,
-    pool::{self, Tries},
-    stop::Stop,
-};
+use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Step, Summary as _};
 
-/// How many objects are looked at at once, unless set.
+/// Default number of objects in work at a time, of plans and rewraps.
 pub(super) const DEFAULT_CONCURRENCY: usize = 128;
 
-/// Looks at objects and writes a plan.
-#[must_use = "nothing happens before `send`"]
-pub struct Planning {
+/// Reads objects and writes a plan of their rewraps.
+///
+/// ```no_run
+/// # async fn example(rewrapper: sealwax_s3::Rewrapper) -> Result<(), Box<dyn std::error::Error>> {
+/// use sealwax_jobs::{listing::Listing, rewrap::Plan};
+///
+/// let objects = Listing::objects(rewrapper.s3(), "bucket", "2026/");
+/// let file = std::fs::File::create("add-west.plan")?;
+/// let summary = Plan::new(rewrapper).run(objects, "s3://bucket/2026/", file).finish().await?;
+/// println!("{} objects to rewrap", summary.rewrap);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Plan {
     rewrapper: Rewrapper,
     concurrency: usize,
+    cancellation: CancellationToken,
     prices: PriceTable,
     settings: Map<String, Value>,
-    stop: Stop,
-    on_object: Box<dyn FnMut(&PlannedObject) + Send>,
 }
 
-impl Planning {
-    /// Says what a rewrap of many objects would do.
+impl Plan {
+    /// Creates a job that plans what `rewrapper` would do.
+    #[must_use]
     pub fn new(rewrapper: Rewrapper) -> Self {
         Self {
             rewrapper,
             concurrency: DEFAULT_CONCURRENCY,
+            cancellation: CancellationToken::new(),
             prices: PriceTable::default(),
             settings: Map::new(),
-            stop: Stop::new(),
-            on_object: Box::new(|_| {}),
         }
     }
 
-    /// How many objects are looked at at once, at most: 128 unless set.
+    /// Sets the largest number of objects in work at a time: 128 unless set, and at least 1.
+    #[must_use]
     pub fn concurrency(self, objects: usize) -> Self {
         Self { concurrency: objects, ..self }
     }
 
-    /// What the estimate is made with; [`PriceTable::default`] unless set.
+    /// Sets a token that ends the job early. The plan then lacks its last line and can't be applied.
+    #[must_use]
+    pub fn cancellation(self, token: CancellationToken) -> Self {
+        Self { cancellation: token, ..self }
+    }
+
+    /// Sets the prices of the estimate: [`PriceTable::default`] unless set.
+    #[must_use]
     pub fn prices(self, prices: PriceTable) -> Self {
         Self { prices, ..self }
     }
 
-    /// What is to be found again in [`PlanHeader::settings`]. Nothing secret.
+    /// Sets the [settings](PlanHeader::settings) in the plan's header. They must not be secret.
+    #[must_use]
     pub fn settings(self, settings: Map<String, Value>) -> Self {
         Self { settings, ..self }
     }
 
-    /// What asks it to end early.
-    pub fn stop(self, stop: Stop) -> Self {
-        Self { stop, ..self }
-    }
-
-    /// Tells each object once it is in the plan.
-    pub fn on_object(self, tell: impl FnMut(&PlannedObject) + Send + 'static) -> Self {
-        Self { on_object: Box::new(tell), ..self }
-    }
-
-    /// Writes the plan of `objects`, which `source` names, to `plan`: JSON lines, the first of which is a [`PlanHeader`],
-    /// and the last one says that it is complete. The order is that in which answers came.
+    /// Plans the rewrap of `objects`, a listing that `source` names, and writes the plan to `plan`.
     ///
-    /// # Errors
-    /// The objects cannot be listed, or the plan cannot be written. Where it was asked to end early, the summary is of
-    /// what was seen, and the plan lacks its last line: it cannot be applied.
-    pub async fn send(
+    /// The plan consists of JSON lines: a [`PlanHeader`], a [`PlannedObject`] for each object in the
+    /// order of the outcomes, and a last line that makes it complete. The last line is written when
+    /// the stream has been read to its end. An `Err` item means that the objects can't be listed or
+    /// that the plan can't be written.
+    pub fn run(
         self,
-        objects: impl Stream<Item = Result<ListedObject, Error>> + Unpin + Send,
+        objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
         source: impl Into<String>,
-        mut plan: impl Write + Send,
-    ) -> Result<Summary, Error> {
-        let Self { rewrapper, concurrency, prices, settings, stop, mut on_object } = self;
-        let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let edits = rewrapper.changes().names();
-        let header =
-            PlanHeader { sealwax_plan: VERSION, source: source.into(), edits, begun, settings };
-        let mut line = |line: String| plan.write_all((line + "\n").as_bytes()).map_err(unwritten);
-        line(json(&header))?;
-        let (window, forecaster) =
-            (Arc::new(Window::up_to(concurrency)), Forecaster::new(&rewrapper));
-        let mut summary = Summary::default();
-        let work = |object: ListedObject| {
-            let forecaster = forecaster.clone();
-            let (window, stop) = (Arc::clone(&window), stop.clone());
-            async move {
-                let mut tries = Tries::new(window, stop);
-                loop {
-                    let forecast = forecaster.forecast(&object).await;
-                    if !tries.again(failure(&forecast)).await {
-                        return PlannedObject::new(&object, forecast);
-                    }
-                }
-            }
-        };
-        let take = |object: PlannedObject| {
-            let written = line(json(&object));
-            if written.is_ok() {
-                summary.count(&object);
-                on_object(&object);
-            }
-            ready(written)
-        };
-        pool::each(objects, Arc::clone(&window), stop.clone(), work, take).await?;
-        let summary = summary.estimated(&prices);
-        if !stop.is_asked() {
-            line(json(&PlanEnd { summary: summary.clone() }))?;
+        plan: impl Write + Send + 'static,
+    ) -> Outcomes<PlanSummary> {
+        let engine = Engine::new(self.concurrency, &self.cancellation, RetryPolicy::REWRAP);
+        let forecaster = Forecaster::new(&self.rewrapper);
+        let work = move |object, retry| forecast(forecaster.clone(), object, retry);
+        match PlanWriter::begin(self, source.into(), plan) {
+            Ok(writer) => Outcomes::new(writer.write_all(Pool::new(engine, objects, work))),
+            Err(error) => Outcomes::new(stream::once(ready(Err(error)))),
         }
-        plan.flush().map_err(unwritten)?;
-        Ok(summary)
     }
-}
-
-impl fmt::Debug for Planning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Planning").field("rewrapper", &self.rewrapper).finish_non_exhaustive()
-    }
-}
-
-fn unwritten(error: std::io::Error) -> Error {
-    Error::new("write", "the plan", ErrorKind::Io, error.to_string())
-}
-
-fn json(line: &impl serde::Serialize) -> String {
-    serde_json::to_string(line).expect("names are strings")
 }
 
 /// Forecasts the rewrap of one object, as a line of a plan.
@@ -146,10 +106,88 @@ pub async fn plan_one(rewrapper: &Rewrapper, object: &ListedObject) -> PlannedOb
     PlannedObject::new(object, Forecaster::new(rewrapper).forecast(object).await)
 }
 
-/// What may not be so the next time.
+async fn forecast(
+    forecaster: Forecaster,
+    object: ListedObject,
+    mut retry: RetryState,
+) -> PlannedObject {
+    loop {
+        let forecast = forecaster.forecast(&object).await;
+        if !retry.should_retry(failure(&forecast)).await {
+            return PlannedObject::new(&object, forecast);
+        }
+    }
+}
+
 fn failure(forecast: &Forecast) -> Option<ErrorKind> {
     match &forecast.action {
         ForecastAction::Fail(error) => Some(error.kind()),
-        _ => None,
+        ForecastAction::Unchanged | ForecastAction::Rewrap(_) | ForecastAction::Skip(_) => None,
     }
+}
+
+/// A plan in progress.
+struct PlanWriter<W> {
+    plan: Plan,
+    writer: W,
+    summary: PlanSummary,
+}
+
+impl<W: Write + Send + 'static> PlanWriter<W> {
+    /// Writes the header.
+    fn begin(mut plan: Plan, source: String, writer: W) -> Result<Self, Error> {
+        let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let header = PlanHeader {
+            sealwax_plan: VERSION,
+            source,
+            edits: plan.rewrapper.changes().names(),
+            begun,
+            settings: std::mem::take(&mut plan.settings),
+        };
+        let mut this = Self { plan, writer, summary: PlanSummary::default() };
+        this.write(&header)?;
+        Ok(this)
+    }
+
+    /// Writes a line for each object, and the last line.
+    fn write_all(
+        self,
+        pool: Pool<ListedObject, PlannedObject>,
+    ) -> impl Stream<Item = Result<Step<PlanSummary>, Error>> + Send {
+        stream::unfold(Some((self, pool)), |state| async move {
+            let (mut this, mut pool) = state?;
+            let step = match pool.next().await {
+                Some(next) => next.and_then(|object| this.object(object)),
+                None => return Some((this.end(), None)),
+            };
+            let state = step.is_ok().then_some((this, pool));
+            Some((step, state))
+        })
+    }
+
+    fn object(&mut self, object: PlannedObject) -> Result<Step<PlanSummary>, Error> {
+        self.write(&object)?;
+        self.summary.record(&object);
+        Ok(Step::Outcome(object))
+    }
+
+    /// Completes the plan, unless the job was cancelled.
+    fn end(mut self) -> Result<Step<PlanSummary>, Error> {
+        let summary = std::mem::take(&mut self.summary).estimated(&self.plan.prices);
+        let estimate = summary.estimate.clone();
+        if !self.plan.cancellation.is_cancelled() {
+            self.write(&PlanEnd { summary })?;
+        }
+        self.writer.flush().map_err(unwritten)?;
+        Ok(Step::Update(Box::new(|summary| summary.estimate = estimate)))
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> Result<(), Error> {
+        let line = serde_json::to_string(line).expect("names are strings") + "\n";
+        self.writer.write_all(line.as_bytes()).map_err(unwritten)
+    }
+}
+
+fn unwritten(error: std::io::Error) -> Error {
+    Error::new("write", "the plan", ErrorKind::Io, error.to_string())
 }

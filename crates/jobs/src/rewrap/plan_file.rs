@@ -1,47 +1,37 @@
-//! A plan, read again.
+//! Reads plans.
 
 use std::{
     fs::File,
     io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
-    pin::Pin,
-    task::{Context, Poll, ready},
 };
 
-use futures_core::Stream;
 use sealwax_s3::{Error, ErrorKind};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
-use tokio::{
-    sync::mpsc,
-    task::{JoinHandle, spawn_blocking},
-};
+use tokio::task::spawn_blocking;
 
-use super::{
-    PlanHeader, PlannedObject, Summary,
-    plan_format::{PlanEnd, VERSION},
-};
+use super::{PlanHeader, PlanSummary, PlannedObject, plan_format::VERSION, summary::PlanEnd};
+use crate::background::{Background, Output, ReceiverClosed};
 
-/// How many lines are read ahead.
-const AHEAD: usize = 1000;
-/// Longest last line that is looked for, in bytes.
+/// Length of the longest last line in bytes.
 const MAX_END_LEN: u64 = 1 << 20;
 
-/// A plan in a file, which is complete.
+/// A complete plan in a file.
 #[derive(Debug)]
 pub struct PlanFile {
     path: PathBuf,
     header: PlanHeader,
-    summary: Summary,
+    summary: PlanSummary,
     digest: String,
 }
 
 impl PlanFile {
-    /// Opens a plan.
+    /// Opens a plan and checks its first and its last line.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] where it cannot be read; [`ErrorKind::JobMismatch`] where it is no plan of this format, or was cut
-    /// off.
+    /// [`ErrorKind::Io`] if the file can't be read; [`ErrorKind::JobMismatch`] if it is not a plan
+    /// of this format, or incomplete.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref().to_owned();
         let opened = spawn_blocking(move || Self::open_blocking(path)).await;
@@ -52,7 +42,7 @@ impl PlanFile {
         let mut file = File::open(&path).map_err(|error| io(&path, error))?;
         let mut first = String::new();
         BufReader::new(&file).read_line(&mut first).map_err(|error| io(&path, error))?;
-        let header: PlanHeader = parse(&path, &first, "it does not begin as a plan")?;
+        let header: PlanHeader = parse(&path, &first, "its first line is not a plan header")?;
         if header.sealwax_plan != VERSION {
             return Err(wrong(
                 &path,
@@ -64,7 +54,7 @@ impl PlanFile {
         file.seek(SeekFrom::Start(len.saturating_sub(MAX_END_LEN)))
             .map_err(|error| io(&path, error))?;
         file.read_to_end(&mut tail).map_err(|error| io(&path, error))?;
-        let cut_off = "it was cut off: its last line is missing";
+        let cut_off = "it is incomplete: its last line is missing";
         let tail = tail.strip_suffix(b"\n").ok_or_else(|| wrong(&path, cut_off))?;
         let start = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let last = str::from_utf8(&tail[start..]).map_err(|_| wrong(&path, cut_off))?;
@@ -74,73 +64,37 @@ impl PlanFile {
         Ok(Self { path, header, summary, digest })
     }
 
-    /// What it is a plan of.
+    /// Returns the header.
     #[must_use]
     pub fn header(&self) -> &PlanHeader {
         &self.header
     }
 
-    /// What it comes to.
+    /// Returns the summary.
     #[must_use]
-    pub fn summary(&self) -> &Summary {
+    pub fn summary(&self) -> &PlanSummary {
         &self.summary
     }
 
-    /// What tells it from other plans, in hexadecimal digits.
+    /// Returns the plan's identity: 32 hexadecimal digits.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Its objects, each with the number of its line, from 1 for the first object.
-    pub(super) fn objects(&self) -> PlannedObjects {
-        let (sender, lines) = mpsc::channel(AHEAD);
+    /// Reads the objects, each with its position in the plan, from 1.
+    pub(super) fn objects(&self) -> Background<Numbered> {
         let (path, expected) = (self.path.clone(), self.summary.objects);
-        let task = spawn_blocking(move || {
-            let failed = match give_lines(&path, expected, &sender) {
-                Ok(()) => return,
-                Err(error) => error,
-            };
-            // Nobody listens any more: nobody misses it.
-            let _ = sender.blocking_send(Err(failed));
-        });
-        PlannedObjects { lines, task: Some(task) }
+        Background::spawn_blocking(("read", "the plan", ErrorKind::Io), move |output| {
+            send_lines(&path, expected, output)
+        })
     }
 }
 
+/// An object, after its position in the plan.
 type Numbered = (u64, PlannedObject);
 
-/// The objects of a plan.
-#[derive(Debug)]
-pub(super) struct PlannedObjects {
-    lines: mpsc::Receiver<Result<Numbered, Error>>,
-    task: Option<JoinHandle<()>>,
-}
-
-impl Stream for PlannedObjects {
-    type Item = Result<Numbered, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(line) = ready!(self.lines.poll_recv(context)) {
-            return Poll::Ready(Some(line));
-        }
-        // A thread that died must not look like the end of the plan.
-        let Some(task) = &mut self.task else { return Poll::Ready(None) };
-        let ended = ready!(Pin::new(task).poll(context));
-        self.task = None;
-        Poll::Ready(
-            ended
-                .err()
-                .map(|died| Err(Error::new("read", "the plan", ErrorKind::Io, died.to_string()))),
-        )
-    }
-}
-
-fn give_lines(
-    path: &Path,
-    expected: u64,
-    sender: &mpsc::Sender<Result<Numbered, Error>>,
-) -> Result<(), Error> {
+fn send_lines(path: &Path, expected: u64, output: &Output<Numbered>) -> Result<(), Error> {
     let file = BufReader::new(File::open(path).map_err(|error| io(path, error))?);
     for (number, line) in (0..).zip(file.lines()) {
         let line = line.map_err(|error| io(path, error))?;
@@ -153,7 +107,7 @@ fn give_lines(
         }
         let object: PlannedObject =
             parse(path, &line, &format!("line {} is not an object", number + 1))?;
-        if sender.blocking_send(Ok((number, object))).is_err() {
+        if let Err(ReceiverClosed) = output.blocking_send((number, object)) {
             return Ok(());
         }
     }

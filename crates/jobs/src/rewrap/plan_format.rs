@@ -1,4 +1,4 @@
-//! The lines of a plan.
+//! Lines of a plan.
 
 use std::collections::BTreeMap;
 
@@ -8,29 +8,28 @@ use sealwax_s3::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Summary;
-
-/// The format of plans.
+/// Version of the format.
 pub(super) const VERSION: u32 = 1;
 
-/// The first line of a plan: what it is a plan of.
+/// The first line of a plan. Field names are stable JSON output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PlanHeader {
-    /// The format: 1.
+    /// Version of the format: 1.
     pub sealwax_plan: u32,
-    /// Where the objects come from, such as `s3://bucket/prefix`.
+    /// Name of the listing, such as `s3://bucket/prefix`.
     pub source: String,
-    /// What is to be changed.
+    /// The changes to make.
     pub edits: Vec<KeyChange>,
-    /// When it was begun, in seconds since 1970.
+    /// Start of the planning, in seconds since 1970.
     pub begun: u64,
-    /// Whatever its maker wants to find in it again. Nothing secret.
+    /// Settings of the program that made the plan. They are not secret.
     #[serde(default)]
     pub settings: Map<String, Value>,
 }
 
-/// A line of a plan: one object, and what a rewrap would do to it.
+/// A line of a plan: one object, and what a rewrap would do to it. Field names are stable JSON
+/// output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PlannedObject {
@@ -38,71 +37,66 @@ pub struct PlannedObject {
     pub bucket: String,
     /// The key.
     pub key: String,
-    /// The version that was seen, in a versioned bucket.
+    /// The version id at planning, in a versioned bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
-    /// The entity tag that was seen.
+    /// The entity tag at planning, without quotes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub e_tag: Option<String>,
-    /// The generation that was seen, of a sealed object.
+    /// The generation of a sealed object at planning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u32>,
     /// Length of the stored body in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// What would be done.
+    /// Action of a rewrap.
     #[serde(flatten)]
     pub action: Action,
 }
 
-/// What a rewrap would do to an object.
+/// Action of a rewrap.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Action {
-    /// It has the wanted keys.
+    /// The object already has the wanted keys.
     Nothing,
-    /// It gets other keys.
+    /// The object gets new keys.
     Rewrap {
-        /// The wrapping keys that are new, or get a new wrap.
+        /// Wrapping keys that are new, or get a new encrypted data key.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         add: Vec<String>,
-        /// The wrapping keys that go.
+        /// Wrapping keys that are removed.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         remove: Vec<String>,
-        /// The wrapping keys whose wraps are made anew, if they are under older material.
+        /// Wrapping keys whose encrypted data keys are renewed if they are under older key material.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         refresh: Vec<String>,
-        /// How the data key gets its new wraps.
+        /// Way in which the data key is wrapped.
         data_key: DataKeyWay,
-        /// How the new metadata lands.
+        /// Way in which the new metadata is stored.
         metadata: MetadataWay,
-        /// Calls of KMS by Region, at most. Those for an intermediate key are told with one of its objects.
+        /// Largest number of KMS calls, by Region. Calls for an intermediate key count once, with the
+        /// first of its objects.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         kms_calls: BTreeMap<String, u64>,
     },
-    /// It is none to be rewrapped.
+    /// Skipped: not eligible for rewrap.
     Skip {
-        /// Why: `not-sealed` or `gone`.
+        /// The reason: `not-sealed` or `gone`.
         why: String,
     },
-    /// It cannot be rewrapped as it is.
+    /// The rewrap would fail.
     Impossible {
-        /// What kind of failure it would be, such as `no-matching-key`.
+        /// Name of the error kind, such as `no-matching-key`.
         kind: String,
-        /// Why.
+        /// The error.
         why: String,
     },
-}
-
-/// The last line of a plan: without it, the plan was cut off.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct PlanEnd {
-    pub(super) summary: Summary,
 }
 
 impl PlannedObject {
-    /// Describes the forecast for an object.
+    /// Describes a forecast for an object.
     #[must_use]
     pub fn new(object: &ListedObject, forecast: Forecast) -> Self {
         let Forecast { state, size, action, .. } = forecast;
@@ -117,19 +111,19 @@ impl PlannedObject {
         }
     }
 
-    /// The object, as a listing would name it.
+    /// Returns the object as a listing names it.
     #[must_use]
     pub fn listed(&self) -> ListedObject {
         let mut listed = ListedObject::new(self.bucket.clone(), self.key.clone());
         listed.version_id = self.version_id.clone();
-        // It was when the plan was made; a newer one is rewrapped in its stead.
+        // It was the latest version at planning. If there is a newer one, that is rewrapped.
         listed.is_latest = Some(true);
         listed.size = self.size;
         listed.e_tag = self.e_tag.clone();
         listed
     }
 
-    /// The state of the object when the plan was made.
+    /// Returns the state of the object at planning.
     #[must_use]
     pub fn state(&self) -> ObjectState {
         let mut state = ObjectState::default();

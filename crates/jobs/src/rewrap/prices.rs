@@ -1,11 +1,12 @@
-//! What calls cost, and how many a service bears.
+//! Prices of calls, and quotas.
 
 use serde::{Deserialize, Serialize};
 
-/// Prices and limits that estimates are made with.
+/// Prices and quotas for estimates. Field names are stable JSON input.
 ///
-/// The default is an estimate itself: AWS's list prices and least default quotas in us-east-1, as [`PriceTable::note`]
-/// says. Replace it by what your account pays: every field may be given in JSON.
+/// The default is an estimate itself: AWS's list prices and lowest default quotas in us-east-1, as
+/// [`PriceTable::note`] says. Replace it by the prices of your account: each field can be given in
+/// JSON.
 ///
 /// ```
 /// let prices: sealwax_jobs::rewrap::PriceTable = serde_json::from_str(r#"{"copies_per_1000": 0.0055}"#)?;
@@ -15,21 +16,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PriceTable {
-    /// Where the figures come from, and of when they are.
+    /// Source and date of the figures.
     pub note: String,
-    /// The currency of all prices.
+    /// Currency of all prices.
     pub currency: String,
-    /// 1,000 `HeadObject`.
+    /// Price of 1,000 `HeadObject`.
     pub heads_per_1000: f64,
-    /// 1,000 `CopyObject` or `UploadPartCopy`.
+    /// Price of 1,000 `CopyObject` or `UploadPartCopy`.
     pub copies_per_1000: f64,
-    /// 10,000 calls of KMS.
+    /// Price of 10,000 calls of KMS.
     pub kms_per_10000: f64,
-    /// Calls of KMS a second and Region.
+    /// Calls of KMS per second and Region.
     pub kms_calls_per_second: f64,
-    /// Copies a second and prefix.
+    /// Copies per second and prefix.
     pub copies_per_second: f64,
-    /// `HeadObject` a second and prefix.
+    /// `HeadObject` calls per second and prefix.
     pub heads_per_second: f64,
 }
 

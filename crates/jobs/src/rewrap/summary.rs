@@ -1,63 +1,71 @@
-//! What a plan comes to.
+//! Summaries of plans and rewraps.
 
 use std::collections::BTreeMap;
 
-use sealwax_s3::{DataKeyWay, MetadataWay};
+use sealwax_s3::{DataKeyWay, MetadataWay, RewrapOutcome, Skipped};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, PlannedObject, PriceTable};
+use super::{Action, AppliedObject, PlannedObject, PriceTable};
+use crate::engine::Summary;
 
-/// What a plan comes to.
+/// Counts of planned objects. Field names are stable JSON output.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Summary {
-    /// Objects that were looked at.
+pub struct PlanSummary {
+    /// All objects.
     pub objects: u64,
-    /// Objects that get other keys.
+    /// Objects that get new keys.
     pub rewrap: u64,
-    /// Objects that have the wanted keys.
+    /// Objects that already have the wanted keys.
     pub nothing: u64,
-    /// Objects that are none to be rewrapped, by reason.
+    /// Objects that are not eligible for rewrap, by reason.
     pub skip: BTreeMap<String, u64>,
-    /// Objects that cannot be rewrapped as they are, by kind of failure.
+    /// Objects that can't be rewrapped, by the name of the error kind.
     pub impossible: BTreeMap<String, u64>,
-    /// Data keys that are wrapped anew inside the key service.
+    /// Data keys that are re-encrypted inside the key service.
     pub re_encrypt: u64,
-    /// Data keys that are unwrapped and wrapped.
+    /// Data keys that are unwrapped and wrapped by this process.
     pub decrypt_encrypt: u64,
     /// Objects that are copied by one call.
     pub copies: u64,
     /// Objects that are copied in parts.
     pub multipart_copies: u64,
-    /// Objects that get a sidecar.
+    /// Objects that get a sidecar or a new instruction file.
     pub sidecars: u64,
-    /// Bytes that S3 copies. None of them passes through this process.
+    /// Bytes that S3 copies. They do not pass through this process.
     pub bytes_copied: u64,
-    /// Calls of KMS by Region, at most.
+    /// Largest number of KMS calls, by Region.
     pub kms_calls: BTreeMap<String, u64>,
-    /// How long it takes and what it costs.
+    /// Estimate of time and cost.
     pub estimate: Estimate,
 }
 
-/// How long a job takes, and what it costs.
+/// The last line of a plan. A plan without it is incomplete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PlanEnd {
+    pub(super) summary: PlanSummary,
+}
+
+/// Estimate of a job's time and cost. Field names are stable JSON output.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Estimate {
-    /// Seconds at the quotas of KMS and S3, whichever is reached first.
+    /// Seconds at the quota of KMS or S3 that is reached first.
     pub seconds: f64,
-    /// The price of all calls.
+    /// Price of all calls.
     pub cost: f64,
-    /// Its currency.
+    /// Currency of the price.
     pub currency: String,
-    /// Where the prices come from.
+    /// Source of the prices.
     pub note: String,
 }
 
-impl Summary {
-    /// Counts one object more.
-    pub(super) fn count(&mut self, object: &PlannedObject) {
+impl Summary for PlanSummary {
+    type Outcome = PlannedObject;
+
+    fn record(&mut self, object: &PlannedObject) {
         self.objects += 1;
         match &object.action {
             Action::Nothing => self.nothing += 1,
@@ -87,11 +95,22 @@ impl Summary {
         }
     }
 
+    fn objects(&self) -> u64 {
+        self.objects
+    }
+
+    /// Returns the number of objects that can't be rewrapped.
+    fn failed(&self) -> u64 {
+        self.impossible.values().sum()
+    }
+}
+
+impl PlanSummary {
     /// Adds the estimate.
     pub(super) fn estimated(mut self, prices: &PriceTable) -> Self {
         let kms = self.kms_calls.values().sum::<u64>() as f64;
         let busiest = self.kms_calls.values().copied().max().unwrap_or_default() as f64;
-        // An object in parts has more than one call; how many, its parts tell.
+        // A copy in parts counts as one call: only its parts tell how many there are.
         let copies = (self.copies + self.multipart_copies + self.sidecars) as f64;
         let heads = self.objects as f64;
         let seconds = [
@@ -111,18 +130,84 @@ impl Summary {
     }
 }
 
+/// Counts of rewrapped objects. Field names are stable JSON output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RewrapSummary {
+    /// Objects that have new keys.
+    pub rewrapped: u64,
+    /// Objects that already had the wanted keys.
+    pub unchanged: u64,
+    /// Objects that no client encrypted.
+    pub not_sealed: u64,
+    /// Objects that were deleted after they were listed.
+    pub gone: u64,
+    /// Objects that other writers changed again and again.
+    pub changed: u64,
+    /// Objects whose rewrap failed.
+    #[serde(rename = "failed")]
+    pub errors: u64,
+    /// Objects that changed since planning and were re-evaluated. They count above too.
+    pub replanned: u64,
+    /// Objects that earlier runs completed.
+    pub done_before: u64,
+    /// `true` if the job was cancelled or could not continue: there may be more objects.
+    pub stopped: bool,
+}
+
+impl RewrapSummary {
+    /// Returns the number of objects of this run for which nothing is left to do.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.rewrapped + self.unchanged + self.not_sealed + self.gone
+    }
+
+    /// `true` if nothing is left to do for any object.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failed() == 0 && !self.stopped
+    }
+}
+
+impl Summary for RewrapSummary {
+    type Outcome = AppliedObject;
+
+    fn record(&mut self, object: &AppliedObject) {
+        let count = match object.outcome {
+            RewrapOutcome::Rewrapped { .. } => &mut self.rewrapped,
+            RewrapOutcome::Unchanged => &mut self.unchanged,
+            RewrapOutcome::Skipped(Skipped::NotSealed) => &mut self.not_sealed,
+            RewrapOutcome::Skipped(Skipped::Gone) => &mut self.gone,
+            RewrapOutcome::Changed(_) => &mut self.changed,
+            RewrapOutcome::Failed(_) => &mut self.errors,
+        };
+        *count += 1;
+        self.replanned += u64::from(object.replanned);
+    }
+
+    /// Returns the number of objects of this run.
+    fn objects(&self) -> u64 {
+        self.done() + self.failed()
+    }
+
+    /// Returns the number of objects of this run that still lack the wanted keys.
+    fn failed(&self) -> u64 {
+        self.changed + self.errors
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_million_objects_are_estimated_by_the_tightest_quota() {
-        let summary = Summary {
+        let summary = PlanSummary {
             objects: 1_000_000,
             copies: 1_000_000,
             kms_calls: [("us-east-1".to_owned(), 1_000_000), ("us-west-2".to_owned(), 500_000)]
                 .into(),
-            ..Summary::default()
+            ..PlanSummary::default()
         };
         let prices = PriceTable { kms_calls_per_second: 1000.0, ..PriceTable::default() };
         let estimate = summary.clone().estimated(&prices).estimate;

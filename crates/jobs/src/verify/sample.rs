@@ -1,20 +1,21 @@
-//! A part of the objects, chosen by their names.
+//! Samples of objects, chosen by their names.
 
 use sealwax_s3::ListedObject;
 use sha2::{Digest as _, Sha256};
 
-/// A random sample that is the same in each run: whether an object is in it depends on the seed, and on its bucket, key
-/// and version, alone.
+/// A random sample that is the same in each run. It depends only on the seed and on the bucket, the
+/// key and the version of an object.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
     seed: u64,
-    /// Of hashes, as 64-bit numbers: those below are in.
+    /// Objects whose hash, as a 64-bit number, is below it are in the sample.
     threshold: u64,
     fraction: f64,
 }
 
 impl Sample {
-    /// About `fraction` of all objects, from 0 to 1; another seed gives other ones. `None` for a fraction that is none.
+    /// Creates a sample of about `fraction` of all objects, from 0 to 1 inclusive. Another seed
+    /// gives another sample. `None` if the fraction is out of range.
     #[must_use]
     pub fn new(fraction: f64, seed: u64) -> Option<Self> {
         if !(0.0..=1.0).contains(&fraction) {
@@ -29,21 +30,21 @@ impl Sample {
         Some(Self { seed, threshold, fraction })
     }
 
-    /// The fraction.
+    /// Returns the fraction.
     #[must_use]
     pub fn fraction(&self) -> f64 {
         self.fraction
     }
 
-    /// The seed.
+    /// Returns the seed.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// Whether the object is in the sample.
+    /// `true` if the object is in the sample.
     #[must_use]
-    pub fn has(&self, object: &ListedObject) -> bool {
+    pub fn contains(&self, object: &ListedObject) -> bool {
         let mut hash = Sha256::new_with_prefix(self.seed.to_be_bytes());
         for part in
             [&object.bucket, &object.key, object.version_id.as_ref().unwrap_or(&String::new())]
@@ -62,14 +63,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sample_has_its_share_and_is_the_same_each_time() {
+    fn a_sample_has_its_fraction_of_the_objects_and_is_the_same_in_each_run() {
         let objects: Vec<_> =
             (0..2000).map(|n| ListedObject::new("b", format!("key-{n}"))).collect();
         let sample = |fraction, seed| {
             let sample = Sample::new(fraction, seed).expect("a fraction");
             objects
                 .iter()
-                .filter(|object| sample.has(object))
+                .filter(|object| sample.contains(object))
                 .map(|object| object.key.clone())
                 .collect::<Vec<_>>()
         };

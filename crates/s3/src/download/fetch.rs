@@ -1,4 +1,4 @@
-//! Fetching stored bytes of one version of an object, resumed where a connection breaks.
+//! Fetches stored bytes of one version of an object, and resumes after broken connections.
 
 use std::{ops::Range, time::Duration};
 
@@ -17,15 +17,15 @@ use crate::{
     },
 };
 
-/// How often in a row a body may break off without a single new byte.
+/// Maximum number of consecutive attempts without a single new byte.
 const MAX_FRUITLESS: u32 = 4;
-/// Pause after the first fruitless attempt; each further one waits twice as long.
+/// Pause after an interruption. It doubles with each consecutive attempt without a new byte.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A body that is being received, and the offset of its first byte in the stored body.
+/// A response body that is being received, and the offset of its first byte in the stored body.
 pub(crate) type FirstResponse = (ByteStream, u64);
 
-/// The version of an object that is read. All requests of one read are held to it.
+/// The version of an object that is read. All requests of one read are pinned to it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pin {
     pub(crate) version_id: Option<String>,
@@ -41,14 +41,14 @@ impl Pin {
     }
 }
 
-/// Hands the first response to the first part, and none to the others.
-pub(crate) fn firsts(
+/// Returns the first response for the first part, and `None` for all others.
+pub(crate) fn first_then_none(
     first: Option<FirstResponse>,
 ) -> impl Iterator<Item = Option<FirstResponse>> + Send {
     std::iter::once(first).chain(std::iter::repeat_with(|| None))
 }
 
-/// One version of an object.
+/// Fetches bytes of one version of an object.
 #[derive(Clone)]
 pub(crate) struct Fetcher {
     pub(crate) store: Store,
@@ -57,7 +57,7 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    /// The bytes `span` of the body, resumed where a connection breaks.
+    /// Fetches the bytes `span` of the stored body, and resumes after a broken connection.
     pub(crate) async fn fetch(
         &self,
         span: Range<u64>,
@@ -81,7 +81,7 @@ impl Fetcher {
             fruitless = if bytes.len() > have { 0 } else { fruitless + 1 };
             if fruitless == MAX_FRUITLESS {
                 let message = format!(
-                    "the body broke off at byte {}: {broken}",
+                    "the response body was interrupted at byte {}: {broken}",
                     span.start + bytes.len() as u64
                 );
                 return Err(self.target.error(ErrorKind::Unavailable, message));
@@ -89,7 +89,7 @@ impl Fetcher {
             tracing::debug!(
                 at = span.start + bytes.len() as u64,
                 broken,
-                "the body broke off: resuming"
+                "the response body was interrupted: resuming"
             );
             pause(PAUSE, fruitless).await;
         }
@@ -108,7 +108,8 @@ impl Fetcher {
     }
 }
 
-/// Appends what comes after the first `skip` bytes of `body`, until `bytes` has `len`. Returns why it ended.
+/// Appends `body` without its first `skip` bytes until `bytes` has `len`. Returns the reason why it
+/// ended early.
 async fn receive(body: &mut ByteStream, mut skip: u64, len: usize, bytes: &mut Vec<u8>) -> String {
     while bytes.len() < len {
         match body.try_next().await {
@@ -119,21 +120,22 @@ async fn receive(body: &mut ByteStream, mut skip: u64, len: usize, bytes: &mut V
                 bytes.extend_from_slice(&frame[..frame.len().min(len - bytes.len())]);
             }
             Ok(None) => return "it ended early".into(),
-            // Its text tells of the transport only; the bytes are not in it.
+            // The text describes the transport only. It holds none of the bytes.
             Err(error) => return error.to_string(),
         }
     }
     String::new()
 }
 
-/// One `GetObject` for a range of the stored body.
+/// Sends one `GetObject` for a range of the stored body.
 pub(crate) async fn ranged_get(
     s3: &Client,
     target: &ObjectRef,
     pin: &Pin,
     range: &str,
 ) -> Result<GetObjectOutput, AwsFailure> {
-    // The tags guard every byte: a checksum over the same bytes would find nothing that they do not.
+    // The tags protect every byte of a sealed body: a checksum over the same bytes would detect
+    // nothing more.
     let no_checksum =
         Config::builder().response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     let request = s3.get_object().bucket(&target.bucket).key(&target.key).range(range);

@@ -1,4 +1,4 @@
-//! The plaintext as a file that appears whole or not at all.
+//! Writes the plaintext to a file that appears whole or not at all.
 
 use std::{
     fs::{File, Permissions},
@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    fetch::{FirstResponse, firsts},
+    fetch::{FirstResponse, first_then_none},
     parts::Download,
 };
 use crate::{
@@ -22,10 +22,11 @@ use crate::{
     error::{Error, ObjectRef},
 };
 
-/// Parts that are fetched, opened and written at once.
+/// Number of parts that are fetched, opened and written at a time.
 const CONCURRENCY: usize = 8;
 
-/// Writes all that is wanted to a temporary file beside `path`, each part at its place, then renames it to `path`.
+/// Writes the requested plaintext to a temporary file beside `path`, each part at its offset. Then
+/// renames the file to `path`.
 pub(crate) async fn write(
     download: Download,
     first: Option<FirstResponse>,
@@ -36,7 +37,7 @@ pub(crate) async fn write(
         new.temporary.as_file().try_clone().map_err(|error| unwritten(&new.target, path, error))?,
     );
 
-    stream::iter(download.parts().into_iter().zip(firsts(first)))
+    stream::iter(download.parts().into_iter().zip(first_then_none(first)))
         .map(|(part, first)| {
             let (download, file, path) = (download.clone(), Arc::clone(&file), path.to_owned());
             let target = download.target().clone();
@@ -55,7 +56,7 @@ pub(crate) async fn write(
     new.persist().await
 }
 
-/// A temporary file that gets its name when it is whole, and goes if it never is.
+/// A temporary file that gets its name when it is complete, and is deleted otherwise.
 pub(crate) struct NewFile {
     temporary: NamedTempFile,
     path: PathBuf,
@@ -63,30 +64,33 @@ pub(crate) struct NewFile {
 }
 
 impl NewFile {
-    /// A file in the directory of `path`; `target` is what will be in it.
+    /// Creates a file in the directory of `path`, to hold the object `target`.
     pub(crate) async fn beside(path: &Path, target: ObjectRef) -> Result<Self, Error> {
         let owned = path.to_owned();
-        let temporary = blocking(move || create_beside(&owned)).await;
-        let temporary = temporary.map_err(|error| unwritten(&target, path, error))?;
+        let temporary = blocking(move || create_beside(&owned))
+            .await
+            .map_err(|error| unwritten(&target, path, error))?;
         Ok(Self { temporary, path: path.to_owned(), target })
     }
 
     pub(crate) async fn append(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
         let file = self.temporary.as_file().try_clone();
-        let written = blocking(move || file?.write_all(&bytes)).await;
-        written.map_err(|error| unwritten(&self.target, &self.path, error))
+        blocking(move || file?.write_all(&bytes))
+            .await
+            .map_err(|error| unwritten(&self.target, &self.path, error))
     }
 
-    /// Gives it its name.
+    /// Gives the file its name, after its content is on disk.
     pub(crate) async fn persist(self) -> Result<(), Error> {
         let Self { temporary, path, target } = self;
         let to = path.clone();
-        let persisted = blocking(move || {
+        blocking(move || {
             temporary.as_file().sync_all()?;
             temporary.persist(&to).map_err(|error| error.error)?;
             Ok(())
-        });
-        persisted.await.map_err(|error| unwritten(&target, &path, error))
+        })
+        .await
+        .map_err(|error| unwritten(&target, &path, error))
     }
 }
 
@@ -99,21 +103,25 @@ async fn write_part(
 ) -> Result<(), Error> {
     let offset = part.start - download.window.start;
     let plaintext = download.part(part, first).await?;
-    let written = blocking(move || file.write_all_at(&plaintext, offset)).await;
-    written.map_err(|error| unwritten(download.target(), path, error))
+    blocking(move || file.write_all_at(&plaintext, offset))
+        .await
+        .map_err(|error| unwritten(download.target(), path, error))
 }
 
 fn unwritten(target: &ObjectRef, path: &Path, error: io::Error) -> Error {
     target.io(format!("{} could not be written", path.display()), error)
 }
 
-/// A temporary file in the directory of `path`, with the permissions that any new file would have.
+/// Creates a temporary file in the directory of `path`, with the permissions that any new file
+/// would have.
 fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
     match path.metadata() {
-        Ok(there) if there.is_dir() => return Err(io::Error::from(io::ErrorKind::IsADirectory)),
-        // A device, a pipe or a socket, which a file in its place would destroy.
-        Ok(there) if !there.is_file() => {
-            return Err(io::Error::other("it exists and is no regular file"));
+        Ok(existing) if existing.is_dir() => {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory));
+        }
+        // A device, a pipe or a socket: a file in its place would destroy it.
+        Ok(existing) if !existing.is_file() => {
+            return Err(io::Error::other("it exists and is not a regular file"));
         }
         _ => {}
     }

@@ -1,4 +1,4 @@
-//! Fetching and opening parts of one version of an object, in any order.
+//! Fetches and opens parts of one version of an object, in any order.
 
 use std::{ops::Range, sync::Arc};
 
@@ -16,25 +16,25 @@ use crate::{
     progress::OnProgress,
 };
 
-/// One version of an object, and what is wanted of it.
+/// One version of an object, and the range of it to read.
 #[derive(Clone)]
 pub(crate) struct Download {
     pub(crate) fetcher: Fetcher,
     pub(crate) opening: Opening,
     pub(crate) plaintext_len: u64,
-    /// The bytes of the plaintext that are wanted.
+    /// Range of the plaintext to read (end exclusive).
     pub(crate) window: Range<u64>,
     pub(crate) on_progress: Option<OnProgress>,
 }
 
-/// How stored bytes become plaintext.
+/// Way in which stored bytes become plaintext.
 #[derive(Clone)]
 pub(crate) enum Opening {
     /// Sealwax's own chunks.
     Chunks { opener: Opener, body_header: BodyHeader },
-    /// The S3 Encryption Client's content, of which a range cannot be authenticated.
+    /// Content of the S3 Encryption Client, a range of which cannot be authenticated.
     UnverifiedRange(Arc<RangeOpener>),
-    /// They are the plaintext.
+    /// The stored bytes are the plaintext.
     Unencrypted,
 }
 
@@ -43,7 +43,9 @@ impl Download {
         &self.fetcher.target
     }
 
-    /// The window, cut into parts at chunks. An empty object has one empty part: its only chunk must verify too.
+    /// Returns the window, cut into parts at chunk boundaries.
+    ///
+    /// An empty object has one empty part, because its only chunk must be verified, too.
     pub(crate) fn parts(&self) -> Vec<Range<u64>> {
         let part_len = self.fetcher.store.part_len() as u64;
         let Range { start, end } = self.window.clone();
@@ -52,7 +54,8 @@ impl Download {
         parts.map(|from| from.max(start)..(from + part_len).min(end)).collect()
     }
 
-    /// Fetches and opens the bytes `plain` of the plaintext. `first` is an answer that may hold them, or their beginning.
+    /// Fetches and opens the range `plain` of the plaintext. `first` is a response that may hold
+    /// it, or its beginning.
     pub(crate) async fn part(
         &self,
         plain: Range<u64>,
@@ -81,7 +84,8 @@ impl Download {
         body_header: &BodyHeader,
     ) -> Result<Bytes, Error> {
         let (first_chunk, body, skip) = self.body_span(&plain)?;
-        // An answer that begins with the body's header is read from there, so that the header is compared.
+        // A response that begins with the body's header is read from there, so that the header is
+        // compared.
         let from_start = first_chunk == 0 && first.as_ref().is_some_and(|(_, at)| *at == 0);
         let start = if from_start { HEADER_LEN } else { 0 };
         let span = body.start - start as u64..body.end;
@@ -120,10 +124,11 @@ impl Download {
         Ok(Bytes::from(opened.map_err(|error| self.target().s3ec_error(error))?).slice(skip..))
     }
 
-    /// First chunk, bytes of the body, and plaintext bytes to skip in that chunk.
+    /// Returns the first chunk, the range of the body, and the number of plaintext bytes to skip in
+    /// that chunk.
     ///
-    /// What reaches the end of the plaintext reaches the body's last chunk, even if that is empty: only it says that the
-    /// object ends there.
+    /// A range that reaches the end of the plaintext includes the body's last chunk, even if that
+    /// is empty: only the last chunk tells that the object ends there.
     fn body_span(&self, plain: &Range<u64>) -> Result<(u64, Range<u64>, usize), Error> {
         let too_long = || self.target().envelope_error(EnvelopeError::TooLong);
         let body_len = geometry::body_len(self.plaintext_len).ok_or_else(too_long)?;

@@ -1,10 +1,10 @@
-//! Which bytes of the plaintext are wanted, and what to ask S3 for first: pure.
+//! Requested range of the plaintext, and the first request to S3 for it: pure computation.
 
 use std::ops::{Bound, Range, RangeBounds};
 
 use sealwax_envelope::geometry::{CHUNK_LEN, HEADER_LEN, MAX_CHUNKS, SEALED_CHUNK_LEN};
 
-/// The bytes of the plaintext that a caller wants.
+/// Range of the plaintext that a caller requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestedRange {
     Whole,
@@ -13,7 +13,7 @@ pub(crate) enum RequestedRange {
         start: u64,
         end: Option<u64>,
     },
-    /// So many bytes at the end.
+    /// Number of bytes at the end.
     Suffix(u64),
 }
 
@@ -32,16 +32,18 @@ impl RequestedRange {
         if (start, end) == (0, None) { Self::Whole } else { Self::From { start, end } }
     }
 
-    /// Refuses what holds no byte whatever the object.
+    /// Refuses a range that is empty for every object.
     pub(crate) fn check(self) -> Result<(), &'static str> {
         match self {
-            Self::From { start, end: Some(end) } if start >= end => Err("the range holds no byte"),
-            Self::Suffix(0) => Err("the range holds no byte"),
+            Self::From { start, end: Some(end) } if start >= end => Err("the range is empty"),
+            Self::Suffix(0) => Err("the range is empty"),
             _ => Ok(()),
         }
     }
 
-    /// The bytes that an object of `plaintext_len` bytes has of it. `None`: it has none, though it was asked for some.
+    /// Returns the part of the range that is in an object of `plaintext_len` bytes (end exclusive).
+    ///
+    /// Returns `None` if the range starts beyond the object's last byte.
     pub(crate) fn window(self, plaintext_len: u64) -> Option<Range<u64>> {
         match self {
             Self::Whole => Some(0..plaintext_len),
@@ -51,9 +53,10 @@ impl RequestedRange {
         }
     }
 
-    /// The `Range` header of the first request, which asks for no more than one part of `part_len` plaintext bytes.
+    /// Returns the `Range` header of the first request, which asks for at most one part of
+    /// `part_len` plaintext bytes.
     ///
-    /// The object's length is not known yet: S3 itself cuts off what lies beyond its end.
+    /// The object's length is not known yet: S3 cuts the range off at the object's end.
     pub(crate) fn first_request(self, part_len: usize) -> String {
         const CHUNK: u64 = CHUNK_LEN as u64;
         const SEALED_CHUNK: u64 = SEALED_CHUNK_LEN as u64;
@@ -61,10 +64,11 @@ impl RequestedRange {
         let body_offset =
             |chunk: u64| chunk.saturating_mul(SEALED_CHUNK).saturating_add(HEADER_LEN as u64);
         match self {
-            // With the header, so that it can be compared with the metadata.
+            // Includes the header, so that it can be compared with the metadata.
             Self::Whole => format!("bytes=0-{}", body_offset(part_chunks) - 1),
             Self::From { start, end } => {
-                // Beyond all objects it is the same where, and the header must stay one that S3 does not pass over.
+                // Beyond the longest object, all offsets are equal. The limit keeps the header
+                // valid: S3 ignores an invalid one.
                 let first = (start / CHUNK).min(MAX_CHUNKS);
                 let after_part = first + part_chunks;
                 let after_range = end.map_or(after_part, |end| end.div_ceil(CHUNK));
@@ -74,7 +78,8 @@ impl RequestedRange {
                     body_offset(after_part.min(after_range)) - 1
                 )
             }
-            // The last chunk may be empty, and the first one wanted may begin anywhere in its chunk.
+            // The last chunk may be empty, and the first requested byte may be anywhere in its
+            // chunk.
             Self::Suffix(len) => {
                 let chunks = (len / CHUNK + 2).min(MAX_CHUNKS);
                 format!("bytes=-{}", chunks * SEALED_CHUNK)
@@ -90,7 +95,7 @@ mod tests {
     const PART: usize = 4 * CHUNK_LEN;
 
     #[test]
-    fn ranges_of_all_kinds() {
+    fn all_kinds_of_ranges_are_accepted() {
         assert_eq!(RequestedRange::range(..), RequestedRange::Whole);
         assert_eq!(RequestedRange::range(0..), RequestedRange::Whole);
         assert_eq!(RequestedRange::range(3..), RequestedRange::From { start: 3, end: None });
@@ -113,8 +118,8 @@ mod tests {
     }
 
     #[test]
-    fn the_first_request_asks_for_whole_chunks_and_no_more_than_a_part() {
-        let asks = |wanted: RequestedRange| wanted.first_request(PART);
+    fn the_first_request_asks_for_whole_chunks_of_at_most_one_part() {
+        let asks = |range: RequestedRange| range.first_request(PART);
         assert_eq!(asks(RequestedRange::Whole), format!("bytes=0-{}", 56 + 4 * 16400 - 1));
         assert_eq!(asks(RequestedRange::range(0..1)), format!("bytes=56-{}", 56 + 16400 - 1));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The plaintext as a stream.
+//! Plaintext as a stream.
 
 use std::{
     fmt,
@@ -13,21 +13,21 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     READ_AHEAD,
-    fetch::{FirstResponse, firsts},
+    fetch::{FirstResponse, first_then_none},
     parts::Download,
 };
 use crate::error::Error;
 
 /// Verified plaintext, in order, in pieces of up to one part.
 ///
-/// It ends with an error where the object fails to verify, breaks off for good or is truncated; only an end without an
-/// error says that all was there.
+/// The stream ends with an error if the object cannot be verified, cannot be read to its end or is
+/// truncated. Only an end without an error shows that the plaintext is complete.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct PlaintextStream(Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>);
 
 impl PlaintextStream {
     pub(crate) fn new(download: Download, first: Option<FirstResponse>) -> Self {
-        let parts = download.parts().into_iter().zip(firsts(first));
+        let parts = download.parts().into_iter().zip(first_then_none(first));
         let parts = stream::iter(parts).map(move |(part, first)| {
             let (download, target) = (download.clone(), download.target().clone());
             let task =
@@ -42,16 +42,16 @@ impl PlaintextStream {
         Self::until_error(parts.buffered(READ_AHEAD))
     }
 
-    /// The pieces of `stream`, up to its first error.
+    /// Returns the pieces of `stream`, up to and including its first error.
     pub(crate) fn until_error(
         stream: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
     ) -> Self {
         let mut failed = false;
-        // Nothing follows an error: what comes after a gap is not this object's plaintext any more.
+        // Nothing follows an error: data after a gap is no longer this object's plaintext.
         let until_error = stream.take_while(move |part| {
-            let go_on = !failed;
+            let continues = !failed;
             failed = part.is_err();
-            future::ready(go_on)
+            future::ready(continues)
         });
         Self(Box::pin(
             until_error.filter(|part| {

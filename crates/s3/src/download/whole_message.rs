@@ -1,4 +1,4 @@
-//! A content of the S3 Encryption Client as a whole: one message, whose tag is at its very end.
+//! Content of the S3 Encryption Client as a whole: one message, with its tag at the very end.
 
 use std::{ops::Range, path::Path, pin::Pin};
 
@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     READ_AHEAD,
-    fetch::{Fetcher, FirstResponse, firsts},
+    fetch::{Fetcher, FirstResponse, first_then_none},
     file::NewFile,
 };
 use crate::{
@@ -19,28 +19,28 @@ use crate::{
     progress::OnProgress,
 };
 
-/// A content that is about to be opened, from its first byte to its last.
+/// Content that is opened from its first byte to its last.
 pub(crate) struct WholeMessage {
     pub(crate) fetcher: Fetcher,
     pub(crate) opener: ContentOpener,
-    /// Bytes of the stored object.
+    /// Length of the stored object in bytes.
     pub(crate) stored_len: u64,
     pub(crate) plaintext_len: u64,
-    /// Maximum plaintext bytes that are held back until they are verified.
+    /// Maximum number of plaintext bytes that are held back until they are verified.
     pub(crate) max_buffer_len: u64,
     pub(crate) on_progress: Option<OnProgress>,
 }
 
 enum Opened {
     Piece(Unverified),
-    /// After all pieces.
+    /// Verification, after all pieces.
     End(Verified),
 }
 
 type OpenedPieces = Pin<Box<dyn Stream<Item = Result<Opened, Error>> + Send>>;
 
 impl WholeMessage {
-    /// Holds all of the plaintext back until the tag was checked.
+    /// Holds all of the plaintext back until the tag is verified.
     pub(crate) fn verified(
         self,
         first: Option<FirstResponse>,
@@ -54,8 +54,8 @@ impl WholeMessage {
         let bound = self.max_buffer_len;
         if self.plaintext_len > bound {
             let message = format!(
-                "its {} bytes cannot be verified before the last of them, and more than {bound} are not held back in \
-                 memory: read it into a file, raise `S3ec::buffer_len`, or use `release_unverified`",
+                "its {} bytes can be verified only at the end, and at most {bound} bytes are held \
+                 back in memory: read it into a file, raise that limit, or release it unverified",
                 self.plaintext_len,
             );
             return Err(self.fetcher.target.error(ErrorKind::Unsupported, message));
@@ -75,10 +75,11 @@ impl WholeMessage {
                 }
             }
         }
-        unreachable!("it ends with its verification, or with an error")
+        unreachable!("the stream ends with the verification or an error")
     }
 
-    /// Gives the plaintext out as it is decrypted. The stream ends with an error where it was not genuine.
+    /// Releases the plaintext while it is decrypted. The stream ends with an error if it was not
+    /// genuine.
     pub(crate) fn unverified(
         self,
         first: Option<FirstResponse>,
@@ -90,7 +91,8 @@ impl WholeMessage {
         })
     }
 
-    /// Writes the plaintext to a temporary file beside `path`, and renames it to `path` once it is verified.
+    /// Writes the plaintext to a temporary file beside `path`, and renames it to `path` once it is
+    /// verified.
     pub(crate) async fn into_file(
         self,
         first: Option<FirstResponse>,
@@ -100,7 +102,8 @@ impl WholeMessage {
         let mut opened = self.open(first);
         while let Some(next) = opened.try_next().await? {
             match next {
-                // Nobody knows the file by its name yet, and it goes if the content is not genuine.
+                // The file does not have its name yet, and is deleted if the content is not
+                // genuine.
                 Opened::Piece(piece) => file.append(piece.dangerous_release_unverified()).await?,
                 Opened::End(verified) => {
                     file.append(verified.rest().to_vec()).await?;
@@ -108,14 +111,14 @@ impl WholeMessage {
                 }
             }
         }
-        unreachable!("it ends with its verification, or with an error")
+        unreachable!("the stream ends with the verification or an error")
     }
 
-    /// Fetches several parts at once, and opens them in order.
+    /// Fetches several parts at a time and opens them in order.
     fn open(self, first: Option<FirstResponse>) -> OpenedPieces {
         let Self { fetcher, opener, stored_len, on_progress, .. } = self;
         let target = fetcher.target.clone();
-        let parts = spans(stored_len, fetcher.store.part_len()).zip(firsts(first));
+        let parts = spans(stored_len, fetcher.store.part_len()).zip(first_then_none(first));
         let parts = stream::iter(parts).map(move |(span, first)| {
             let (fetcher, target) = (fetcher.clone(), fetcher.target.clone());
             let task =
@@ -151,7 +154,7 @@ impl WholeMessage {
     }
 }
 
-/// The stored object, cut into parts.
+/// Returns the ranges of the parts that the stored object is cut into.
 fn spans(stored_len: u64, part_len: usize) -> impl Iterator<Item = Range<u64>> + Send {
     (0..stored_len)
         .step_by(part_len)

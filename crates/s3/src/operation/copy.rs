@@ -1,4 +1,4 @@
-//! Copying an object inside S3 to another place. Its body is not read, moved through this process, or sealed anew.
+//! Copies objects inside S3 to another place, without reading their bodies or sealing them again.
 
 use std::sync::Arc;
 
@@ -22,17 +22,36 @@ use crate::{
     vault::{intermediate::IntermediateKeys, new_keys::NewKeys, object_keys::ObjectKeys},
 };
 
-/// Copies an object inside S3 to another place, and wraps its data key anew for that place. The body is copied as it is.
+/// Copies an object inside S3 to another place, and wraps its data key for that place. The body is
+/// copied unchanged.
 ///
-/// The new wraps are made as by [`Rewrap::add_keys`](crate::Rewrap::add_keys) with the client's keyring: by KMS `ReEncrypt`
-/// where it can be. Wraps under keys that the keyring does not have stay as they are, bound to the place that they were
-/// made for: [`Get::accept_place`](crate::Get::accept_place) reads by them.
+/// The new wrapped keys are made as by [`Rewrap::add_keys`](crate::Rewrap::add_keys) with the
+/// client's keyring: by KMS `ReEncrypt` if possible. Wrapped keys whose wrapping keys the keyring
+/// does not have are copied unchanged. They stay bound to their old place;
+/// [`Get::accept_place`](crate::Get::accept_place) reads with them.
 ///
-/// Content headers, the user's own metadata, tags, storage class, server-side encryption, Object Lock settings, website
-/// redirect and, where the bucket has ACLs, the ACL are those of the source, unless [`CopyObject::attributes`] says otherwise.
+/// The copy keeps the source's content headers, user-defined metadata, tags, storage class,
+/// server-side encryption, Object Lock settings and website redirect. If the bucket has ACLs, it
+/// keeps the ACL, too. [`CopyObject::attributes`] sets other attributes.
 ///
-/// What is copied is the source as it is looked at, by its entity tag, and in a versioned bucket by its version. Both buckets
-/// must be in the Region of the client.
+/// The copy is made of the source that was read first: of the same entity tag and, in a versioned
+/// bucket, of the same version. Both buckets must be in the client's Region.
+///
+/// ```no_run
+/// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
+/// let output = client
+///     .copy()
+///     .source_bucket("invoices")
+///     .source_key("2026/0001.pdf")
+///     .bucket("archive")
+///     .key("invoices/2026/0001.pdf")
+///     .if_none_match("*")
+///     .send()
+///     .await?;
+/// println!("copied with {} keys", output.header.keys().len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send`"]
 pub struct CopyObject {
@@ -49,17 +68,17 @@ pub struct CopyObject {
     attributes: Option<Attributes>,
 }
 
-/// What was copied, and what was stored.
+/// Result of a [`CopyObject`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CopyObjectOutput {
-    /// The entity tag of the copy, as S3 gave it.
+    /// Entity tag of the copy, as returned by S3.
     pub e_tag: Option<String>,
-    /// The version of the copy, in a versioned bucket.
+    /// Version id of the copy, in a versioned bucket.
     pub version_id: Option<String>,
     /// Sealwax's metadata of the copy, as stored.
     pub header: ObjectHeader,
-    /// The source.
+    /// Properties of the source.
     pub source: ObjectInfo,
 }
 
@@ -80,30 +99,31 @@ impl CopyObject {
         }
     }
 
-    /// The bucket of the source: a name, or the ARN of an access point.
+    /// Sets the source's bucket: a name, or the ARN of an access point.
     pub fn source_bucket(mut self, bucket: impl Into<String>) -> Self {
         self.source_bucket = Some(bucket.into());
         self
     }
 
-    /// The key of the source.
+    /// Sets the source's key.
     pub fn source_key(mut self, key: impl Into<String>) -> Self {
         self.source_key = Some(key.into());
         self
     }
 
-    /// Bucket and key of the source at once.
+    /// Sets the source's bucket and key at once.
     pub fn source_uri(self, uri: &S3Uri) -> Self {
         self.source_bucket(uri.bucket()).source_key(uri.key())
     }
 
-    /// Copies this version of the source. To the source's own place, it becomes the current one again.
+    /// Copies this version of the source. If the source is copied onto itself, this version becomes
+    /// the current one again.
     pub fn source_version_id(mut self, version_id: impl Into<String>) -> Self {
         self.source_version_id = Some(version_id.into());
         self
     }
 
-    /// Copies only a source with this entity tag.
+    /// Copies only a source with this entity tag, or fails with [`ErrorKind::Conflict`].
     pub fn source_if_match(mut self, e_tag: impl Into<String>) -> Self {
         self.source_if_match = Some(e_tag.into());
         self
@@ -113,32 +133,46 @@ impl CopyObject {
 
     write_condition_setters!();
 
-    /// Wraps the copy's data key under the wrapping keys of `keyring`, instead of the client's.
+    /// Wraps the copy's data key under the wrapping keys of `keyring` instead of the client's.
     pub fn keyring(mut self, keyring: impl Keyring + 'static) -> Self {
         self.keyring = Some(Arc::new(keyring));
         self
     }
 
-    /// Accepts a source whose wraps are bound to `place` (`bucket/key`): it was moved there on purpose.
+    /// Accepts wrapped keys that are bound to `place` (`bucket/key`), for a source that was moved
+    /// on purpose.
     pub fn accept_place(mut self, place: impl Into<String>) -> Self {
         self.accepted_places.push(place.into());
         self
     }
 
-    /// The copy's attributes, instead of the source's: all of them but the tags, which are the source's unless given.
+    /// Sets the copy's attributes. They replace all of the source's, except its tags unless tags
+    /// are set.
     pub fn attributes(mut self, attributes: Attributes) -> Self {
         self.attributes = Some(attributes);
         self
     }
 
-    /// Copies the object: one `HeadObject`, the KMS calls, one `CopyObject`; above 5 GiB, or above
-    /// [`crate::SealedClientBuilder::copy_in_parts_above`], an `UploadPartCopy` for each of the object's parts instead.
+    /// Copies the object with one `HeadObject`, the KMS calls and one `CopyObject`.
+    ///
+    /// Above 5 GiB, or above [`crate::SealedClientBuilder::copy_in_parts_above`], the copy takes
+    /// one `UploadPartCopy` for each of the object's parts instead.
     ///
     /// # Errors
-    /// As [`crate::Get::send`]; [`ErrorKind::InvalidInput`] for a copy onto itself; [`ErrorKind::Changed`] where the source
-    /// changed meanwhile; [`ErrorKind::Conflict`] where a condition does not hold; [`ErrorKind::Unsupported`] for one that must
-    /// be restored from an archive first. Nothing was stored then.
-    #[tracing::instrument(name = "copy", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
+    /// As [`crate::Get::send`], and:
+    ///
+    /// * [`ErrorKind::InvalidInput`] if the source is the destination and no version is given;
+    /// * [`ErrorKind::Changed`] if the source changed meanwhile;
+    /// * [`ErrorKind::Conflict`] if a condition does not hold;
+    /// * [`ErrorKind::Unsupported`] if the source must be restored from an archive first.
+    ///
+    /// On these errors, nothing was stored.
+    #[tracing::instrument(
+        name = "copy",
+        skip_all,
+        fields(bucket = self.bucket, key = self.key),
+        err(level = "debug")
+    )]
     pub async fn send(self) -> Result<CopyObjectOutput, Error> {
         let s3 = self.handle.store.s3();
         let source =
@@ -160,7 +194,7 @@ impl CopyObject {
         let sealed = info.sealed_header(&source)?.clone();
         snapshot.check_copyable(&source)?;
         if self.source_if_match.is_some() && self.source_if_match != info.e_tag {
-            let message = "it has another entity tag than required";
+            let message = "its entity tag is not the required one";
             return Err(source.error(ErrorKind::Conflict, message));
         }
 
@@ -169,7 +203,7 @@ impl CopyObject {
         let (attributes, expires) = self.attributes_for(&source, &target, &snapshot).await?;
         let metadata = join_metadata(&ObjectFormat::Sealwax(header.clone()), &info.metadata);
         let expected = metadata.clone();
-        // No other copy has wrapped keys that were made just now.
+        // Only this copy has the wrapped keys that were made just now.
         let is_recognizable = header != sealed;
         let is_ours = move |head: &HeadObjectOutput| {
             is_recognizable && same_format_metadata(head.metadata(), &expected)
@@ -220,7 +254,7 @@ impl CopyObject {
             keys.extend(new.make(&object, &IntermediateKeys::default()).await?);
         }
         let sealed = object.info.sealed_header(source)?;
-        // The same keys: bound to no place, or to a logical one that both share.
+        // The keys are the same if they are bound to no place, or to a logical one that both share.
         let header = if keys == object.info.keys() {
             sealed.clone()
         } else {

@@ -1,4 +1,4 @@
-//! Deletion of an object.
+//! Deletes objects.
 
 use super::{Handle, object_setters};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     vault::sidecar,
 };
 
-/// Deletes an object; in a versioned bucket, hides it behind a delete marker.
+/// Deletes an object, or hides it behind a delete marker in a versioned bucket.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send`"]
 pub struct Delete {
@@ -21,7 +21,7 @@ pub struct Delete {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DeleteOutput {
-    /// The version that was deleted, or the version of the delete marker, in a versioned bucket.
+    /// Id of the deleted version, or of the delete marker, in a versioned bucket.
     pub version_id: Option<String>,
     /// `true` if a delete marker was written, or if the deleted version was one.
     pub delete_marker: bool,
@@ -47,13 +47,15 @@ impl Delete {
         self
     }
 
-    /// Sends the request. It succeeds if the object does not exist, too.
+    /// Deletes the object. It succeeds even if the object does not exist.
     ///
-    /// If the client looks for sidecars and no version is named, the object's sidecar is deleted
-    /// after it, by two more requests.
+    /// If the client looks for sidecars and no version is given, two more requests delete the
+    /// object's sidecar afterwards.
     ///
     /// # Errors
-    /// A failure of S3. A failure to delete the sidecar says that the object itself was deleted.
+    /// [`Conflict`](crate::ErrorKind::Conflict) if the object has another entity tag than required,
+    /// or the failure of S3. If only the sidecar could not be deleted, the message says that the
+    /// object was.
     #[tracing::instrument(
         name = "delete",
         skip_all,
@@ -63,7 +65,8 @@ impl Delete {
     pub async fn send(self) -> Result<DeleteOutput, Error> {
         let Handle { store, vault, .. } = &self.handle;
         let target = ObjectRef::new("delete", store.s3(), self.bucket, self.key)?;
-        // Its name does not tell a version's sidecar from that of a later version: it stays.
+        // A sidecar's name does not tell which version it belongs to: it stays if one version is
+        // deleted.
         let suffix = vault.sidecars().suffix().filter(|_| self.version_id.is_none());
         let deleted = store
             .s3()

@@ -1,4 +1,4 @@
-//! Reading and opening an object.
+//! Reads and opens objects.
 
 mod ranges;
 
@@ -31,12 +31,27 @@ use crate::{
     store::conditions::{ReadConditions, read_condition_setters},
 };
 
-/// Reads and opens an object, or a range of it. No byte is released before it verifies.
+/// Reads and opens an object, or a range of it. No byte is released before it is verified.
 ///
-/// Objects of Sealwax and of the Amazon S3 Encryption Client are told apart by their metadata; [`crate::s3ec::S3ec`] says
-/// which of the latter are read. The data key is unwrapped once. Longer objects are fetched in parts, several at once, all
-/// of the same version; a part whose connection breaks is resumed from its last byte.
-#[must_use = "nothing happens before `send` or `to_file`"]
+/// The metadata tells whether an object is Sealwax's or the Amazon S3 Encryption Client's;
+/// [`S3ec`](crate::s3ec::S3ec) sets which of the latter are read. The data key is unwrapped once.
+/// Longer objects are fetched in parts, several at a time, all of the same version. A part whose
+/// connection breaks is resumed after its last received byte.
+///
+/// ```no_run
+/// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
+/// let get = client.get().bucket("invoices").key("2026/0001.pdf").context("tenant", "acme");
+///
+/// // The whole object in memory, its first KiB, and the whole object as a file.
+/// let plaintext = get.clone().send().await?.bytes().await?;
+/// let start = get.clone().range(..1024).send().await?.bytes().await?;
+/// let info = get.to_file("0001.pdf").await?;
+/// println!("wrote {} bytes", info.plaintext_len());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "nothing happens before `send`, `to_file` or `ranges`"]
 pub struct Get {
     handle: Handle,
     bucket: Option<String>,
@@ -45,7 +60,7 @@ pub struct Get {
     conditions: ReadConditions,
     context: ContextSetting,
     accepted_places: Vec<String>,
-    any_context: bool,
+    any_encryption_context: bool,
     requested: RequestedRange,
     unauthenticated_range: bool,
     on_progress: Option<OnProgress>,
@@ -61,7 +76,7 @@ impl Get {
             conditions: ReadConditions::default(),
             context: ContextSetting::default(),
             accepted_places: Vec::new(),
-            any_context: false,
+            any_encryption_context: false,
             requested: RequestedRange::Whole,
             unauthenticated_range: false,
             on_progress: None,
@@ -78,25 +93,27 @@ impl Get {
 
     read_condition_setters!();
 
-    /// Reads these bytes of the plaintext, counted from 0, as far as the object has them: `10..20`, `10..`, `..=19`.
+    /// Reads only these bytes of the plaintext, counted from 0: `10..20`, `10..`, `..=19`.
     ///
-    /// Only the chunks that hold them are fetched. A range that ends before the object does says nothing about the
-    /// object's length.
+    /// The range is cut off at the object's end. Only the chunks that hold it are fetched. A range
+    /// that ends before the object does says nothing about the object's length.
     pub fn range(mut self, range: impl RangeBounds<u64>) -> Self {
         self.requested = RequestedRange::range(range);
         self
     }
 
-    /// As [`Get::range`], and also of an object of the S3 Encryption Client, where nothing authenticates a range.
+    /// Reads only these bytes as [`Get::range`] does, but also of an object of the S3 Encryption
+    /// Client, where nothing authenticates a range.
     ///
     /// # Danger
-    /// Of such an object, whoever can write to the bucket can flip any bit of what is read.
+    /// Anyone who can write to the bucket can flip any bit of what is read of such an object.
     pub fn dangerous_unauthenticated_range(mut self, range: impl RangeBounds<u64>) -> Self {
         self.unauthenticated_range = true;
         self.range(range)
     }
 
-    /// Reads the last `len` bytes of the plaintext, or all of it where it is shorter. The object's end is authenticated.
+    /// Reads only the last `len` bytes of the plaintext, or all of it if it is shorter. The
+    /// object's end is authenticated.
     pub fn suffix(mut self, len: u64) -> Self {
         self.requested = RequestedRange::Suffix(len);
         self
@@ -104,44 +121,60 @@ impl Get {
 
     context_setters!(
         /// Requires these pairs: an object whose encryption context lacks any of them is refused
-        /// with [`ErrorKind::ContextMismatch`], before KMS is asked.
+        /// with [`ErrorKind::ContextMismatch`], before any call to KMS.
         ///
-        /// For an object of the S3 Encryption Client these must be all of its pairs, unless
-        /// [`crate::s3ec::S3ec::any_encryption_context`] is set.
+        /// For an object of the S3 Encryption Client, they must be its whole encryption context,
+        /// unless [`S3ec::any_encryption_context`](crate::s3ec::S3ec::any_encryption_context) is set.
     );
 
-    /// Accepts an object whose wraps are bound to `place` (`bucket/key`), for this read alone.
+    /// Accepts wrapped keys that are bound to `place` (`bucket/key`), for this read only.
     pub fn accept_place(mut self, place: impl Into<String>) -> Self {
         self.accepted_places.push(place.into());
         self
     }
 
-    /// Reads an object of the S3 Encryption Client whatever its encryption context.
+    /// Accepts any encryption context of an object of the S3 Encryption Client.
     pub(crate) fn any_encryption_context(mut self) -> Self {
-        self.any_context = true;
+        self.any_encryption_context = true;
         self
     }
 
-    /// Calls `on_progress` with the number of plaintext bytes that were opened since its last call.
+    /// Calls `on_progress` with the number of plaintext bytes opened since its last call.
     pub fn on_progress(mut self, on_progress: impl Fn(u64) + Send + Sync + 'static) -> Self {
         self.on_progress = Some(Arc::new(on_progress));
         self
     }
 
-    /// Sends the first request, unwraps the data key and checks the object's commitment to it. The plaintext follows.
+    /// Sends the first request, unwraps the data key and checks the object's commitment to it.
+    ///
+    /// The returned [`SealedObject`] reads the plaintext.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotSealed`], [`ErrorKind::Malformed`], [`ErrorKind::ContextMismatch`],
-    /// [`ErrorKind::PlaceMismatch`], [`ErrorKind::NoMatchingKey`], [`ErrorKind::Authentication`], what the wrapping keys
-    /// say, or an [`Error`] of S3's making; [`ErrorKind::InvalidInput`] for a range of which the object has no byte;
-    /// [`ErrorKind::Conflict`] and [`ErrorKind::NotModified`] where a condition does not hold.
-    #[tracing::instrument(name = "get", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
+    /// * [`ErrorKind::NotFound`] if the object does not exist;
+    /// * [`ErrorKind::NotSealed`] if no client encrypted the object, unless the client passes such
+    ///   objects through;
+    /// * [`ErrorKind::Malformed`] or [`ErrorKind::Truncated`] if the object is damaged;
+    /// * [`ErrorKind::ContextMismatch`] if the encryption context is not the required one;
+    /// * [`ErrorKind::PlaceMismatch`] if the wrapped keys are bound to another place;
+    /// * [`ErrorKind::NoMatchingKey`] if the keyring has none of the object's wrapping keys;
+    /// * [`ErrorKind::Authentication`] if the key, the encryption context or the stored bytes are
+    ///   not the original ones;
+    /// * [`ErrorKind::InvalidInput`] if an argument is missing or invalid, or the object has no
+    ///   byte of the requested range;
+    /// * [`ErrorKind::Conflict`] or [`ErrorKind::NotModified`] if a condition does not hold;
+    /// * the failure of a wrapping key or of S3.
+    #[tracing::instrument(
+        name = "get",
+        skip_all,
+        fields(bucket = self.bucket, key = self.key),
+        err(level = "debug")
+    )]
     pub async fn send(self) -> Result<SealedObject, Error> {
         let store = &self.handle.store;
         let target = ObjectRef::new("get", store.s3(), self.bucket.clone(), self.key.clone())?;
         let context = self.context.clone().build(&target)?;
         self.requested.check().map_err(|message| target.error(ErrorKind::InvalidInput, message))?;
-        let FirstAnswer { info, stored_len, pin, first } = self.first_answer(&target).await?;
+        let OpeningResponse { info, stored_len, pin, first } = self.first_response(&target).await?;
         let Some(window) = self.requested.window(info.plaintext_len()) else {
             return Err(beyond_the_end(&target, info.plaintext_len()));
         };
@@ -155,19 +188,24 @@ impl Get {
         Ok(SealedObject { info, reader, first })
     }
 
-    /// Reads the object into a file, which appears at `path`, or is replaced there, only when all of it has verified.
+    /// Reads the object into a file at `path`.
+    ///
+    /// The file appears, or replaces an existing one, only after all of it is verified.
     ///
     /// # Errors
-    /// As [`Get::send`]; [`ErrorKind::Io`] where the file cannot be written. No file is left behind then.
+    /// As [`Get::send`], and [`ErrorKind::Io`] if the file cannot be written. On failure, no file
+    /// is left behind.
     pub async fn to_file(self, path: impl AsRef<Path>) -> Result<ObjectInfo, Error> {
         self.send().await?.to_file(path).await
     }
 
-    /// Reads several ranges of the plaintext (ends exclusive) with one unwrap of the data key. Ranges that lie close
-    /// together are fetched by one request. The answers are in the order of `ranges`.
+    /// Reads several ranges of the plaintext (ends exclusive), and unwraps the data key once.
+    ///
+    /// Ranges that lie close together share one request. The results are in the order of `ranges`.
     ///
     /// # Errors
-    /// As [`Get::send`]; [`ErrorKind::InvalidInput`] also for a range that is empty, or ends beyond the object.
+    /// As [`Get::send`], and [`ErrorKind::InvalidInput`] if a range is empty or ends beyond the
+    /// object.
     pub async fn ranges(mut self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
         let Some(first) = ranges::coalesce(ranges).into_iter().next() else {
             return Ok(Vec::new());
@@ -176,8 +214,8 @@ impl Get {
         ranges::read(self.send().await?, ranges).await
     }
 
-    /// Sends the first `GetObject`, for the first part of the requested bytes and the metadata.
-    async fn first_answer(&self, target: &ObjectRef) -> Result<FirstAnswer, Error> {
+    /// Sends the first `GetObject`, for the metadata and the first part of the requested bytes.
+    async fn first_response(&self, target: &ObjectRef) -> Result<OpeningResponse, Error> {
         let Handle { store, vault, .. } = &self.handle;
         let pin = Pin { version_id: self.version_id.clone(), conditions: self.conditions.clone() };
         let range = self.requested.first_request(store.part_len());
@@ -189,9 +227,10 @@ impl Get {
                 let pin = Pin::new(pin.version_id.or(output.version_id), output.e_tag);
                 let range = output.content_range.as_deref().and_then(ContentRange::parse);
                 let first = Some((output.body, range.map_or(0, |range| range.start)));
-                Ok(FirstAnswer { info, stored_len, pin, first })
+                Ok(OpeningResponse { info, stored_len, pin, first })
             }
-            // The object has none of these bytes. The error says what it is: it may not be sealed.
+            // The object has none of these bytes. The error depends on its format: it may not be
+            // sealed.
             Err(failure) if failure.status == Some(416) => {
                 let mut head =
                     Head::new(self.handle.clone()).bucket(&target.bucket).key(&target.key);
@@ -207,15 +246,15 @@ impl Get {
                     info.format().stored_len(info.plaintext_len()).ok_or_else(beyond)?;
                 let version_id = pin.version_id.or_else(|| info.version_id.clone());
                 let pin = Pin::new(version_id, info.e_tag.clone());
-                Ok(FirstAnswer { info, stored_len, pin, first: None })
+                Ok(OpeningResponse { info, stored_len, pin, first: None })
             }
             Err(failure) => Err(target.s3_failure("GetObject", failure)),
         }
     }
 }
 
-/// Content of the first response.
-struct FirstAnswer {
+/// Content of the first response, and the version that it came from.
+struct OpeningResponse {
     info: ObjectInfo,
     stored_len: u64,
     pin: Pin,
@@ -260,25 +299,28 @@ impl ObjectOpening<'_> {
         info: &ObjectInfo,
         stored_len: u64,
     ) -> Result<Reader, Error> {
-        let Get { handle, any_context, requested, unauthenticated_range, .. } = self.get;
+        let Get { handle, any_encryption_context, requested, unauthenticated_range, .. } = self.get;
         let (vault, target) = (&handle.vault, &self.fetcher.target);
         let is_whole = *requested == RequestedRange::Whole;
         if !is_whole && !unauthenticated_range {
-            let message = "a range of an object of the S3 Encryption Client can't be authenticated: \
-                           read the whole object, or allow an unauthenticated range";
+            let message = "a range of an object of the S3 Encryption Client cannot be \
+                           authenticated: read the whole object, or allow an unauthenticated range";
             return Err(target.error(ErrorKind::Unsupported, message));
         }
-        let admitted = vault.admit(target, envelope.clone(), &self.context, *any_context)?;
+        let admitted =
+            vault.admit(target, envelope.clone(), &self.context, *any_encryption_context)?;
         let data_key = vault.unwrap_s3ec(target, &admitted).await?;
         tracing::debug!(stored_len, format = %envelope.format(), "opening");
         if !is_whole {
-            let opener = admitted.dangerous_range_opener(&data_key);
-            let opener = opener.map_err(|error| target.s3ec_error(error))?;
+            let opener = admitted
+                .dangerous_range_opener(&data_key)
+                .map_err(|error| target.s3ec_error(error))?;
             return Ok(self.parts(info, Opening::UnverifiedRange(Arc::new(opener))));
         }
-        let opener = admitted.opener(&data_key, stored_len);
+        let opener =
+            admitted.opener(&data_key, stored_len).map_err(|error| target.s3ec_error(error))?;
         Ok(Reader::Whole(Box::new(WholeMessage {
-            opener: opener.map_err(|error| target.s3ec_error(error))?,
+            opener,
             stored_len,
             plaintext_len: info.plaintext_len(),
             max_buffer_len: vault.s3ec().max_buffer_len(),
@@ -310,7 +352,7 @@ impl ObjectOpening<'_> {
 fn beyond_the_end(target: &ObjectRef, plaintext_len: u64) -> Error {
     target.error(
         ErrorKind::InvalidInput,
-        format!("the range begins beyond its end: it has {plaintext_len} bytes"),
+        format!("the range starts beyond the object's end: the object has {plaintext_len} bytes"),
     )
 }
 
@@ -319,34 +361,34 @@ impl fmt::Debug for Get {
         f.debug_struct("Get")
             .field("bucket", &self.bucket)
             .field("key", &self.key)
-            .field("requested", &self.requested)
             .finish_non_exhaustive()
     }
 }
 
-/// An object whose data key was unwrapped and whose body is about to be opened.
+/// An object whose data key is unwrapped and whose plaintext is ready to be read.
 pub struct SealedObject {
     info: ObjectInfo,
     reader: Reader,
     first: Option<FirstResponse>,
 }
 
-/// How the plaintext is read.
+/// Way of reading the plaintext.
 enum Reader {
-    /// Part by part, each of them verified by itself; or unverified, as was asked for.
+    /// In parts, each verified on its own; or unverified, if the caller allowed it.
     Parts(Box<Download>),
     /// As one message, which is verified at its end.
     Whole(Box<WholeMessage>),
 }
 
 impl SealedObject {
-    /// What is known of the object.
+    /// Returns the properties of the object.
     #[must_use]
     pub fn info(&self) -> &ObjectInfo {
         &self.info
     }
 
-    /// The bytes of the plaintext that will be read, end exclusive: the whole of it, or the range that was asked for.
+    /// Returns the range of the plaintext that is read (end exclusive): the requested range, or the
+    /// whole plaintext.
     #[must_use]
     pub fn range(&self) -> Range<u64> {
         match &self.reader {
@@ -355,12 +397,14 @@ impl SealedObject {
         }
     }
 
-    /// The plaintext in order, as a stream of verified pieces, up to one part in length each. Up to four parts are read
-    /// ahead. An error in it means that the rest was not verified: use nothing of it as if it were the whole.
+    /// Returns the plaintext in order, as a stream of verified pieces of up to one part each.
     ///
-    /// An object of the S3 Encryption Client is held back until all of it has verified, up to
-    /// [`crate::s3ec::S3ec::buffer_len`]; above that, the stream is an error: use [`SealedObject::to_file`], or
-    /// [`SealedObject::release_unverified`].
+    /// Up to four parts are read ahead. An error in the stream means that the rest was not
+    /// verified: do not use the pieces before it as if they were the whole plaintext.
+    ///
+    /// An object of the S3 Encryption Client is held back until all of it is verified, up to
+    /// [`S3ec::buffer_len`](crate::s3ec::S3ec::buffer_len). For a longer object, the stream returns
+    /// an error: use [`SealedObject::to_file`] or [`SealedObject::release_unverified`].
     pub fn into_stream(self) -> PlaintextStream {
         match self.reader {
             Reader::Parts(download) => PlaintextStream::new(*download, self.first),
@@ -368,11 +412,14 @@ impl SealedObject {
         }
     }
 
-    /// As [`SealedObject::into_stream`], but an object of the S3 Encryption Client is given out as it is decrypted, of any
-    /// length: whether it was genuine is known only when the stream ends without an error.
+    /// Returns the plaintext as [`SealedObject::into_stream`] does, but releases an object of the
+    /// S3 Encryption Client, of any length, while it is decrypted.
     ///
-    /// Whoever can write to the bucket can flip any bit of what comes before that. Use it only where all that was done with
-    /// it can be undone.
+    /// Only a stream that ends without an error shows that the object was genuine.
+    ///
+    /// # Danger
+    /// Anyone who can write to the bucket can flip any bit of what is released before the end. Use
+    /// it only if everything done with the plaintext can be undone.
     pub fn release_unverified(self) -> PlaintextStream {
         match self.reader {
             Reader::Parts(download) => PlaintextStream::new(*download, self.first),
@@ -380,13 +427,13 @@ impl SealedObject {
         }
     }
 
-    /// The plaintext in order, as a reader.
+    /// Returns the plaintext in order, as a reader.
     #[must_use]
     pub fn into_async_read(self) -> impl AsyncBufRead + Send + use<> {
         tokio_util::io::StreamReader::new(self.into_stream().map_err(std::io::Error::other))
     }
 
-    /// All of the plaintext.
+    /// Returns the whole plaintext, or the whole requested range.
     ///
     /// # Errors
     /// As the stream's.
@@ -395,10 +442,9 @@ impl SealedObject {
         let mut pieces = self.into_stream();
         let first = pieces.try_next().await?.unwrap_or_default();
         if first.len() as u64 == len {
-            // One piece is all: nothing needs to be copied. What follows it is the end, or an error.
-            return match pieces.try_next().await? {
-                Some(_) | None => Ok(first),
-            };
+            // One piece is the whole plaintext, so it is not copied. An error may still follow it.
+            pieces.try_next().await?;
+            return Ok(first);
         }
         let whole = BytesMut::with_capacity(usize::try_from(len).unwrap_or_default().min(64 << 20));
         let append = |mut whole: BytesMut, piece: Bytes| async move {

@@ -1,4 +1,4 @@
-//! Metadata without any key.
+//! Reads the metadata of objects without any key.
 
 use super::{Handle, object_setters};
 use crate::{
@@ -7,10 +7,10 @@ use crate::{
     store::conditions::{ReadConditions, on_request, read_condition_setters},
 };
 
-/// Reads an object's metadata without any key, by one `HeadObject`; and by one `GetObject` if the
-/// object may have an instruction file of the S3 Encryption Client.
+/// Reads an object's metadata without any key.
 ///
-/// KMS is not called, so nothing in the answer is authenticated.
+/// It costs one `HeadObject`, and one `GetObject` if the object may have an instruction file of the
+/// S3 Encryption Client. KMS is not called, so the result is not authenticated.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send`"]
 pub struct Head {
@@ -42,15 +42,17 @@ impl Head {
 
     read_condition_setters!();
 
-    /// Sends the request.
+    /// Reads the metadata.
     ///
     /// # Errors
-    /// [`NotSealed`](crate::ErrorKind::NotSealed) for an object that no client encrypted, unless the
-    /// client passes these through; [`Malformed`](crate::ErrorKind::Malformed) or
-    /// [`Truncated`](crate::ErrorKind::Truncated) for a damaged one;
-    /// [`Conflict`](crate::ErrorKind::Conflict) and
-    /// [`NotModified`](crate::ErrorKind::NotModified) if a condition does not hold; or a failure of
-    /// S3.
+    /// * [`NotFound`](crate::ErrorKind::NotFound) if the object does not exist;
+    /// * [`NotSealed`](crate::ErrorKind::NotSealed) if no client encrypted the object, unless the
+    ///   client passes such objects through;
+    /// * [`Malformed`](crate::ErrorKind::Malformed) or [`Truncated`](crate::ErrorKind::Truncated)
+    ///   if the object is damaged;
+    /// * [`Conflict`](crate::ErrorKind::Conflict) or [`NotModified`](crate::ErrorKind::NotModified)
+    ///   if a condition does not hold;
+    /// * the failure of S3.
     #[tracing::instrument(
         name = "head",
         skip_all,
@@ -62,8 +64,7 @@ impl Head {
         let target = ObjectRef::new("head", store.s3(), self.bucket, self.key)?;
         let request = store.s3().head_object().bucket(&target.bucket).key(&target.key);
         let request = on_request!(&self.conditions, request.set_version_id(self.version_id));
-        let output = request.send().await;
-        let output = output.map_err(|error| target.s3_error("HeadObject", &error))?;
+        let output = request.send().await.map_err(|error| target.s3_error("HeadObject", &error))?;
         let format = vault.format_of(store, &target, output.metadata()).await?;
         ObjectInfo::of_head(&target, &output, format)
     }

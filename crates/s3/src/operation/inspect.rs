@@ -1,4 +1,4 @@
-//! Reading which keys an object depends on.
+//! Reads which keys objects depend on.
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{EncryptedDataKey, EncryptionContext, ObjectHeader, metadata};
@@ -14,12 +14,12 @@ use crate::{
 
 /// Reads which keys an object depends on, in its metadata and in its sidecar, without using a key.
 ///
-/// It costs one `HeadObject`, one `GetObject` where the client looks for sidecars, and one more
-/// `HeadObject` for an object that may have an instruction file. Nothing of it is authenticated.
+/// It costs one `HeadObject`, one `GetObject` if the client looks for sidecars, and one more
+/// `HeadObject` for an object that may have an instruction file. The result is not authenticated.
 ///
 /// ```no_run
 /// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
-/// let inspection = client.inspect().bucket("bucket").key("2026/1.pdf").send().await?;
+/// let inspection = client.inspect().bucket("invoices").key("2026/0001.pdf").send().await?;
 /// println!("{}", inspection.kind.name());
 /// for inspected in &inspection.keys {
 ///     println!("  wrapped by {}", inspected.key.wrapping_key());
@@ -36,7 +36,7 @@ pub struct Inspect {
     version_id: Option<String>,
 }
 
-/// Keys and kind of an object.
+/// Result of an [`Inspect`]: the kind and the keys of an object.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct InspectOutput {
@@ -47,9 +47,9 @@ pub struct InspectOutput {
     pub keys: Vec<InspectedKey>,
     /// Wrapping keys that the object still lacks.
     pub missing: Vec<String>,
-    /// The generation of a sealed object.
+    /// Generation of a sealed object.
     pub generation: Option<u32>,
-    /// Fault of the sidecar, if it cannot be used.
+    /// Reason why the sidecar cannot be used, if it cannot.
     pub problem: Option<Error>,
     pub(super) target: ObjectRef,
     pub(super) context: EncryptionContext,
@@ -59,9 +59,9 @@ pub struct InspectOutput {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InspectedKey {
-    /// The encrypted data key.
+    /// The key itself.
     pub key: EncryptedDataKey,
-    /// `true` if the object's sidecar has it and not its metadata.
+    /// `true` if the key is in the object's sidecar and not in its metadata.
     pub in_sidecar: bool,
 }
 
@@ -72,7 +72,7 @@ impl Inspect {
 
     object_setters!();
 
-    /// Inspects this version. Instruction files are looked up for unversioned names only.
+    /// Inspects this version, without looking for an instruction file.
     pub fn version_id(mut self, version_id: impl Into<String>) -> Self {
         self.version_id = Some(version_id.into());
         self
@@ -81,9 +81,17 @@ impl Inspect {
     /// Inspects the object.
     ///
     /// # Errors
-    /// S3 refuses a call, or the object's metadata is damaged. A damaged sidecar is no error but
-    /// [`InspectOutput::problem`].
-    #[tracing::instrument(name = "inspect", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
+    /// * [`ErrorKind::NotFound`] if the object does not exist;
+    /// * [`ErrorKind::Malformed`] if the object's metadata is damaged;
+    /// * the failure of S3.
+    ///
+    /// A damaged sidecar is not an error: [`InspectOutput::problem`] reports it.
+    #[tracing::instrument(
+        name = "inspect",
+        skip_all,
+        fields(bucket = self.bucket, key = self.key),
+        err(level = "debug")
+    )]
     pub async fn send(self) -> Result<InspectOutput, Error> {
         let Self { handle, bucket, key, version_id } = self;
         let s3 = handle.store.s3();
@@ -147,7 +155,7 @@ async fn inspect_sealed(
     })
 }
 
-/// `true` if an instruction file of the Amazon S3 Encryption Client is beside the object.
+/// `true` if there is an instruction file of the Amazon S3 Encryption Client beside the object.
 async fn has_instruction_file(
     Handle { store, vault, .. }: &Handle,
     target: &ObjectRef,

@@ -1,4 +1,4 @@
-//! Key material that wrapped a data key. Only the key service knows it.
+//! Key material under which data keys are wrapped. Only the key service knows it.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use sealwax_envelope::{EncryptedDataKey, EncryptionContext, KeyMaterial, Keyring
 use super::inspect::InspectOutput;
 use crate::{error::Error, single_flight::SingleFlightCache, vault::Vault};
 
-/// Asks the key service which material of a rotated wrapping key wrapped the data keys of objects.
+/// Reports which material of a rotated wrapping key wrapped the data keys of objects.
 ///
-/// It asks only about keys that the client's keyring accepts. No data key leaves AWS KMS for that:
-/// each question is one `ReEncrypt` of a wrapping key to itself, which authenticates the wrapped
-/// key. Objects that share an intermediate key share one question.
+/// It calls the key service only for keys that the client's keyring accepts. Each call is one
+/// `ReEncrypt` from a wrapping key to itself, which authenticates the wrapped key. No data key
+/// leaves AWS KMS for that. Objects that share an intermediate key share one call.
 ///
 /// ```no_run
 /// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
 /// let materials = client.key_materials();
-/// let inspection = client.inspect().bucket("bucket").key("2026/1.pdf").send().await?;
+/// let inspection = client.inspect().bucket("invoices").key("2026/0001.pdf").send().await?;
 /// for inspected in &inspection.keys {
 ///     println!("{:?}", materials.of(&inspection, &inspected.key).await?);
 /// }
@@ -33,18 +33,20 @@ impl KeyMaterials {
         Self { vault, shared: SingleFlightCache::default() }
     }
 
-    /// Returns the material that wrapped `key`, which is a key of `object`. `None` where the key
-    /// service does not tell, or the keyring does not accept the wrapping key.
+    /// Returns the material that wrapped `key`, a key of `object`.
+    ///
+    /// Returns `None` if the key service does not report the material, or if the keyring does not
+    /// accept the wrapping key.
     ///
     /// # Errors
-    /// The key service fails.
+    /// The failure of the key service.
     pub async fn of(
         &self,
         object: &InspectOutput,
         key: &EncryptedDataKey,
     ) -> Result<Option<KeyMaterial>, Error> {
         let keyring = self.vault.keyring();
-        // KMS is asked about no key that this client would not read with.
+        // KMS is called only for keys that this client would read with.
         if !keyring.accepts(key) {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! Sealing and storing an object.
+//! Seals and stores objects.
 
 mod encryption_client;
 mod resumption;
@@ -34,10 +34,30 @@ use crate::{
     },
 };
 
-/// Seals and stores an object: one `PutObject`, or a multipart upload whose parts are sealed and sent in parallel.
+/// Seals and stores an object: with one `PutObject`, or with a multipart upload that seals and
+/// sends its parts in parallel.
 ///
-/// Nothing becomes visible before everything is stored. On failure, and when the future is dropped, a multipart upload is
-/// aborted.
+/// The object becomes visible only when all of it is stored. A multipart upload is aborted if it
+/// fails or if its future is dropped, unless it has a [state file](Put::state_file).
+///
+/// ```no_run
+/// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
+/// use sealwax_s3::PlaintextSource;
+///
+/// let output = client
+///     .put()
+///     .bucket("invoices")
+///     .key("2026/0001.pdf")
+///     .body(PlaintextSource::file("0001.pdf"))
+///     .content_type("application/pdf")
+///     .context("tenant", "acme")
+///     .if_none_match("*")
+///     .send()
+///     .await?;
+/// println!("stored {} bytes under {} keys", output.plaintext_len, output.header.keys().len());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing happens before `send`"]
 pub struct Put {
     handle: Handle,
@@ -57,17 +77,17 @@ pub struct Put {
 /// Called once with the resumed upload.
 type OnResume = Box<dyn FnOnce(&UnfinishedUpload) + Send>;
 
-/// What was stored.
+/// Result of a [`Put`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PutOutput {
-    /// The entity tag, as S3 gave it.
+    /// Entity tag, as returned by S3.
     pub e_tag: Option<String>,
-    /// The version, in a versioned bucket.
+    /// Version id, in a versioned bucket.
     pub version_id: Option<String>,
     /// Length of the plaintext in bytes.
     pub plaintext_len: u64,
-    /// Sealwax's metadata, as stored.
+    /// Sealwax's metadata of the object, as stored.
     pub header: ObjectHeader,
 }
 
@@ -91,7 +111,7 @@ impl Put {
 
     object_setters!();
 
-    /// The plaintext.
+    /// Sets the plaintext.
     pub fn body(mut self, body: impl IntoPlaintextSource) -> Self {
         self.body = Some(body.into_plaintext_source());
         self
@@ -100,23 +120,26 @@ impl Put {
     context_setters!(
         /// Sets the encryption context, which the object and each of its wrapped keys are bound to.
         ///
-        /// It is stored in plaintext and appears in CloudTrail: no personal data, no secrets.
+        /// It is stored in plaintext and appears in CloudTrail, so it must not contain personal
+        /// data or secrets.
     );
 
-    /// Metadata of the object's own, in clear; names must not begin with `sealwax`. With Sealwax's it must fit into S3's
-    /// 2 KB.
+    /// Adds user-defined metadata, which is stored in plaintext.
+    ///
+    /// Names must not begin with `sealwax`. S3 limits user-defined metadata to 2 KB, including
+    /// Sealwax's.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(name.into(), value.into());
         self
     }
 
-    /// All other attributes of the object.
+    /// Sets the object's other attributes. They replace all attributes set before.
     pub fn attributes(mut self, attributes: Attributes) -> Self {
         self.attributes = attributes;
         self
     }
 
-    /// `Content-Type` of the plaintext.
+    /// Sets the `Content-Type` of the plaintext.
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.attributes.content_type = Some(content_type.into());
         self
@@ -130,34 +153,43 @@ impl Put {
         self
     }
 
-    /// Keeps the state of a multipart upload of a file in `path`, and goes on with the upload that `path` describes, if
-    /// there is one. It holds no plaintext and no plaintext key, can be read by its owner alone, and is deleted when the
-    /// object is stored. An upload with a state file is not aborted on failure: call again to go on, or abort it and
-    /// delete the state file; [`UnfinishedUpload`] tells its id.
+    /// Keeps the state of a multipart upload of a file in a state file at `path`. If that file
+    /// exists, resumes the upload that it describes.
     ///
-    /// On going on, object, encryption context and wrapping keys must be those of the first call
-    /// ([`ErrorKind::StateFileMismatch`]), the file must not have changed since ([`ErrorKind::SourceChanged`]), and S3
-    /// must still have the upload ([`ErrorKind::UploadNotFound`]). The data key is unwrapped, which with KMS needs the
-    /// permission to decrypt. Only the parts that S3 lacks are sent, with the same bytes as before; attributes and
-    /// metadata are those of the first call.
+    /// The state file holds no plaintext and no plaintext key. Only its owner can read it, and it
+    /// is deleted once the object is stored. An upload with a state file is not aborted on failure:
+    /// call again to resume it, or abort it and delete the state file. [`UnfinishedUpload`] has the
+    /// upload id.
+    ///
+    /// To resume an upload:
+    ///
+    /// * the object, the encryption context and the wrapping keys must be those of the first call
+    ///   ([`ErrorKind::StateFileMismatch`]);
+    /// * the file must not have changed since then ([`ErrorKind::SourceChanged`]);
+    /// * S3 must still have the upload ([`ErrorKind::UploadNotFound`]).
+    ///
+    /// A resumed upload unwraps the data key, which needs the permission to decrypt with KMS. It
+    /// sends only the parts that S3 lacks, with the same bytes as before. Attributes and metadata
+    /// are those of the first call.
     pub fn state_file(mut self, path: impl AsRef<Path>) -> Self {
         self.state_file = Some(path.as_ref().to_owned());
         self
     }
 
-    /// Calls `on_resume` if an interrupted upload is gone on with, once its state file has been checked and its data key
-    /// unwrapped.
+    /// Calls `on_resume` if an interrupted upload is resumed, after its state file was checked and
+    /// its data key unwrapped.
     pub fn on_resume(mut self, on_resume: impl FnOnce(&UnfinishedUpload) + Send + 'static) -> Self {
         self.on_resume = Some(Box::new(on_resume));
         self
     }
 
-    /// Stores the object as the Amazon S3 Encryption Client does, so that the official clients read it.
+    /// Stores the object in a format of the Amazon S3 Encryption Client, so that the official
+    /// clients can read it.
     pub fn s3ec(self) -> PutS3ec {
         PutS3ec::new(self)
     }
 
-    /// Wraps the data key under the keys of `keyring` instead of the client's.
+    /// Wraps the data key under the wrapping keys of `keyring` instead of the client's.
     pub fn keyring(mut self, keyring: impl Keyring + 'static) -> Self {
         self.keyring = Some(Arc::new(keyring));
         self
@@ -166,10 +198,22 @@ impl Put {
     /// Seals and stores the object.
     ///
     /// # Errors
-    /// Before any call to KMS: [`ErrorKind::InvalidInput`], [`ErrorKind::Io`] where a file cannot be opened, and
-    /// [`ErrorKind::MetadataTooLarge`]. Then what the wrapping keys say, and an [`Error`] of S3's making;
-    /// [`ErrorKind::Conflict`] where a condition does not hold.
-    #[tracing::instrument(name = "put", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
+    /// Before any call to KMS:
+    ///
+    /// * [`ErrorKind::InvalidInput`] if an argument is missing or invalid;
+    /// * [`ErrorKind::Io`] if the file cannot be opened;
+    /// * [`ErrorKind::MetadataTooLarge`] if the metadata would exceed S3's limit.
+    ///
+    /// After that:
+    ///
+    /// * [`ErrorKind::Conflict`] if a condition does not hold;
+    /// * the failure of a wrapping key or of S3.
+    #[tracing::instrument(
+        name = "put",
+        skip_all,
+        fields(bucket = self.bucket, key = self.key),
+        err(level = "debug")
+    )]
     pub async fn send(self) -> Result<PutOutput, Error> {
         let mut handle = self.handle;
         if let Some(keyring) = self.keyring {
@@ -178,13 +222,12 @@ impl Put {
         let Handle { store, vault, budget } = handle.clone();
         let target = ObjectRef::new("put", store.s3(), self.bucket, self.key)?;
         let context = self.context.build(&target)?;
-        let body = self.body;
         let body =
-            body.ok_or_else(|| target.error(ErrorKind::InvalidInput, "no body was given"))?;
+            self.body.ok_or_else(|| target.error(ErrorKind::InvalidInput, "no body was given"))?;
         let name = body.name();
-        let parts = Parts::open(body).await;
-        let parts =
-            parts.map_err(|error| target.io(format!("{name} could not be opened"), error))?;
+        let parts = Parts::open(body)
+            .await
+            .map_err(|error| target.io(format!("{name} could not be opened"), error))?;
         let plaintext_len = parts.len();
         if let Some(path) = &self.state_file {
             if parts.file().is_none() {
@@ -209,15 +252,18 @@ impl Put {
         let binding = WrapContext::new(&context, place.as_ref());
         let expected = vault.keyring().expected_keys(binding);
         if !expected.is_empty() {
-            // Measured before KMS is asked for a key that could not be stored.
+            // Checked before KMS generates a key that could not be stored.
             let no_header = BodyHeader::from_bytes(&[0; geometry::HEADER_LEN]);
             ObjectHeader::new(context.clone(), expected, no_header, plaintext_len)
                 .and_then(|expected| expected.check_fits(pairs()))
                 .map_err(|error| target.envelope_error(error))?;
         }
 
-        let materials = vault.keyring().generate(binding, plaintext_len).await;
-        let materials = materials.map_err(|error| target.keyring_error(vec![error]))?;
+        let materials = vault
+            .keyring()
+            .generate(binding, plaintext_len)
+            .await
+            .map_err(|error| target.keyring_error(vec![error]))?;
         let (data_key, keys, missing) = materials.into_parts();
         let sealer = Sealer::new(&data_key, &context.body_context())
             .map_err(|error| target.envelope_error(error))?;

@@ -1,6 +1,6 @@
-//! Sealing an object anew: a new data key, and so a new body; from any format to any.
+//! Seals objects again under a new data key, from any format to any.
 
-use std::{io, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use futures_util::TryStreamExt as _;
@@ -21,18 +21,31 @@ use crate::{
     vault::instruction_file,
 };
 
-/// Seals an object anew, in its place: for a data key that may have become known.
+/// Seals an object again in its place, under a new data key. Use it if the old data key may have
+/// become known.
 ///
-/// The object is read, verified and stored under a new data key as it comes, in parts, through this process; the new object
-/// takes the old one's place only when all of it is stored, and only if the body is still the one that was read. Encryption
-/// context, content headers, the user's own metadata, tags, storage class, server-side encryption, Object Lock settings,
-/// website redirect and ACL are kept. A change of these alone, made meanwhile, is lost.
+/// The object is read, verified and stored in parts through this process. The new object takes the
+/// old one's place only when all of it is stored, and only if the body is still the one that was
+/// read. Encryption context, content headers, user-defined metadata, tags, storage class,
+/// server-side encryption, Object Lock settings, website redirect and ACL are kept. A concurrent
+/// change of these alone is lost.
 ///
-/// It reads every format that the client reads, and writes Sealwax's own, unless [`Reencrypt::to`] says otherwise: so it
-/// migrates objects of the Amazon S3 Encryption Client, whatever their encryption context, and back. Their instruction files
-/// are deleted afterwards, unless the bucket keeps versions, whose keys they are.
+/// It reads every format that the client reads, and writes Sealwax's own unless [`Reencrypt::to`]
+/// sets another. So it migrates objects of the Amazon S3 Encryption Client, with any encryption
+/// context, and back. Their instruction files are deleted afterwards, unless the bucket keeps
+/// versions, which depend on these files.
 ///
-/// In a versioned bucket the older versions keep their bodies and their data key, until they are deleted.
+/// In a versioned bucket, older versions keep their bodies and their data key until they are
+/// deleted.
+///
+/// ```no_run
+/// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
+/// let output = client.reencrypt().bucket("invoices").key("2026/0001.pdf").send().await?;
+/// println!("sealed {} bytes again", output.plaintext_len);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
 #[must_use = "nothing happens before `send`"]
 pub struct Reencrypt {
     handle: Handle,
@@ -45,33 +58,34 @@ pub struct Reencrypt {
     on_progress: Option<OnProgress>,
 }
 
-/// A format that is written.
+/// Format that a [`Reencrypt`] writes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WriteFormat {
-    /// Sealwax's own.
+    /// Sealwax's own format.
     #[default]
     Sealwax,
-    /// That of the Amazon S3 Encryption Client: V3, or V2 where the client's commitment policy forbids commitment.
+    /// Format of the Amazon S3 Encryption Client: V3, or V2 if the client's commitment policy
+    /// forbids commitment.
     S3ec,
 }
 
-/// What was stored.
+/// Result of a [`Reencrypt`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ReencryptOutput {
-    /// The object's format and all that its metadata says in it.
+    /// Format of the object, with its metadata in that format, as stored.
     pub format: ObjectFormat,
-    /// The entity tag, as S3 gave it.
+    /// Entity tag, as returned by S3.
     pub e_tag: Option<String>,
-    /// The version, in a versioned bucket.
+    /// Version id, in a versioned bucket.
     pub version_id: Option<String>,
     /// Length of the plaintext in bytes.
     pub plaintext_len: u64,
 }
 
 impl ReencryptOutput {
-    /// Sealwax's metadata, as stored; `None` for other formats.
+    /// Returns Sealwax's metadata, as stored; `None` for other formats.
     #[must_use]
     pub fn header(&self) -> Option<&ObjectHeader> {
         match &self.format {
@@ -97,42 +111,52 @@ impl Reencrypt {
 
     object_setters!();
 
-    /// Wraps the new data key under the wrapping keys of `keyring`, instead of the client's.
+    /// Wraps the new data key under the wrapping keys of `keyring` instead of the client's.
     pub fn keyring(mut self, keyring: impl Keyring + 'static) -> Self {
         self.keyring = Some(Arc::new(keyring));
         self
     }
 
-    /// Writes this format.
+    /// Sets the format to write: Sealwax's own by default.
     pub fn to(mut self, format: WriteFormat) -> Self {
         self.to = format;
         self
     }
 
-    /// Gives the object this encryption context, instead of the one that it has.
+    /// Sets the encryption context, which replaces the object's own.
     pub fn encryption_context(mut self, context: EncryptionContext) -> Self {
         self.context = Some(context);
         self
     }
 
-    /// Accepts an object whose wraps are bound to `place` (`bucket/key`): it was moved here on purpose.
+    /// Accepts wrapped keys that are bound to `place` (`bucket/key`), for an object that was moved
+    /// on purpose.
     pub fn accept_place(mut self, place: impl Into<String>) -> Self {
         self.accepted_places.push(place.into());
         self
     }
 
-    /// Calls `on_progress` with the number of plaintext bytes that were stored since its last call.
+    /// Calls `on_progress` with the number of plaintext bytes stored since its last call.
     pub fn on_progress(mut self, on_progress: impl Fn(u64) + Send + Sync + 'static) -> Self {
         self.on_progress = Some(Arc::new(on_progress));
         self
     }
 
-    /// Seals the object anew.
+    /// Seals the object again.
     ///
     /// # Errors
-    /// As [`crate::Get::send`] and [`crate::Put::send`]; [`ErrorKind::Conflict`] where the object changed meanwhile. It is
-    /// unchanged then.
-    #[tracing::instrument(name = "reencrypt", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
+    /// As [`crate::Get::send`] and [`crate::Put::send`], and:
+    ///
+    /// * [`ErrorKind::Conflict`] if the object changed meanwhile;
+    /// * [`ErrorKind::Unsupported`] if some of the object's attributes cannot be kept.
+    ///
+    /// On these errors, the object is unchanged.
+    #[tracing::instrument(
+        name = "reencrypt",
+        skip_all,
+        fields(bucket = self.bucket, key = self.key),
+        err(level = "debug")
+    )]
     pub async fn send(self) -> Result<ReencryptOutput, Error> {
         let target = ObjectRef::new(
             "reencrypt",
@@ -146,7 +170,7 @@ impl Reencrypt {
         let e_tag = snapshot
             .head
             .e_tag()
-            .ok_or_else(|| target.error(ErrorKind::Service, "HeadObject gave no entity tag"))?;
+            .ok_or_else(|| target.error(ErrorKind::Service, "HeadObject returned no entity tag"))?;
 
         let get = Get::new(self.handle.clone()).bucket(&target.bucket).key(&target.key);
         let mut get = get.if_match(e_tag).any_encryption_context();
@@ -157,17 +181,19 @@ impl Reencrypt {
         let info = object.info().clone();
         let suffix = vault.s3ec().file_suffix();
         if matches!(info.format(), ObjectFormat::Unencrypted) && target.key.ends_with(suffix) {
-            let message = "by its name it is the instruction file of another object, which would be lost without it";
+            let message = "its name is that of another object's instruction file, and that object \
+                           would be lost without it";
             return Err(target.error(ErrorKind::Unsupported, message));
         }
-        // What is not genuine ends with an error, which the upload ends with too: nothing of it becomes visible.
+        // A plaintext that is not genuine ends with an error, which also ends the upload: nothing
+        // of it becomes visible.
         let plaintext =
             PlaintextSource::stream(object.release_unverified().map_err(io::Error::other));
         let context = match (self.context, info.envelope()) {
             (Some(context), _) => context,
             (None, Some(envelope)) => envelope.encryption_context().map_err(|error| {
                 let message = format!(
-                    "its encryption context cannot be kept, and another one must be given: {error}"
+                    "its encryption context cannot be kept, so another one is required: {error}"
                 );
                 target.error(ErrorKind::InvalidInput, message)
             })?,
@@ -220,7 +246,7 @@ impl Reencrypt {
         Ok(output)
     }
 
-    /// Returns all attributes of the object.
+    /// Returns all attributes of the object, or refuses one with attributes that would be lost.
     async fn attributes(
         &self,
         target: &ObjectRef,
@@ -240,7 +266,7 @@ impl Reencrypt {
             let date = DateTime::from_str(expires, DateTimeFormat::HttpDate).map_err(|_| {
                 target.error(
                     ErrorKind::Unsupported,
-                    "its Expires header is no date, which S3 takes in a copy alone",
+                    "its Expires header is not a date, which S3 accepts only in a copy",
                 )
             })?;
             attributes.expires = Some(date);
@@ -249,8 +275,8 @@ impl Reencrypt {
     }
 }
 
-impl std::fmt::Debug for Reencrypt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Reencrypt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reencrypt")
             .field("bucket", &self.bucket)
             .field("key", &self.key)

@@ -1,4 +1,4 @@
-//! Re-wraps an object's data key. The body is not read, moved or changed.
+//! Rewraps objects: changes their wrapped keys, without reading, moving or changing their bodies.
 
 mod encryption_client;
 mod forecast;
@@ -27,18 +27,34 @@ use crate::{
     vault::intermediate::IntermediateKeys,
 };
 
-/// Wraps an object's data key anew: adds wrapping keys, replaces them or removes some.
+/// Changes an object's wrapping keys: adds, replaces, removes or refreshes its wrapped keys.
 ///
-/// The new metadata lands by a copy of the object onto itself inside S3, on the condition that the object is still as it
-/// was looked at; S3 tells that by the second, so the rewrap of an object that changed just now waits up to two seconds
-/// and looks again. Content headers, the user's own metadata, tags, storage class, server-side encryption, Object
-/// Lock settings, website redirect and ACL are kept. In a versioned bucket the object gets a new version; older versions
-/// keep their keys.
+/// The new metadata is stored by a copy of the object onto itself inside S3, on the condition that
+/// the object did not change meanwhile. S3 compares whole seconds, so the rewrap of an object that
+/// changed just now waits up to two seconds and reads it again. Content headers, user-defined
+/// metadata, tags, storage class, server-side encryption, Object Lock settings, website redirect
+/// and ACL are kept. In a versioned bucket, the object gets a new version; older versions keep
+/// their keys.
 ///
-/// New wraps are bound to the place where the object is now.
+/// New wrapped keys are bound to the object's current place (`bucket/key`).
 ///
-/// An object of the Amazon S3 Encryption Client has one wrapping key, which can be replaced or refreshed: by such a copy, or
-/// by writing its instruction file. The new wrap is bound to the encryption context as the old one, and to no place.
+/// An object of the Amazon S3 Encryption Client has one wrapping key, which can be replaced or
+/// refreshed: by such a copy, or by a write of its instruction file. The new wrapped key is bound
+/// to the encryption context of the old one, and to no place.
+///
+/// ```no_run
+/// # async fn example(
+/// #     client: sealwax_s3::SealedClient,
+/// #     west: sealwax_s3::KmsKeyring,
+/// # ) -> Result<(), sealwax_s3::Error> {
+/// let output =
+///     client.rewrap().bucket("invoices").key("2026/0001.pdf").add_keys(west).send().await?;
+/// for key in output.keys() {
+///     println!("wrapped by {}", key.wrapping_key());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send`"]
 pub struct Rewrap {
@@ -50,26 +66,26 @@ pub struct Rewrap {
     key_storage: KeyStorage,
 }
 
-/// What became of the object.
+/// Result of a [`Rewrap`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RewrapOutput {
-    /// `true` if the object has new keys; `false` if it already had just the wanted ones, and
+    /// `true` if the object has new keys; `false` if it already had exactly the wanted keys and
     /// nothing was written.
     pub rewrapped: bool,
-    /// The object's format and all that its metadata says in it, as it is stored now.
+    /// Format of the object, with its metadata in that format, as now stored.
     pub format: ObjectFormat,
-    /// The entity tag, as S3 gave it.
+    /// Entity tag, as returned by S3.
     pub e_tag: Option<String>,
-    /// The version, in a versioned bucket.
+    /// Version id, in a versioned bucket.
     pub version_id: Option<String>,
-    /// The key of the sidecar that was written instead of the object's metadata. [`RewrapOutput::header`] is what it
-    /// holds.
+    /// Key of the sidecar that was written instead of the object's metadata.
+    /// [`RewrapOutput::header`] returns its content.
     pub sidecar: Option<String>,
 }
 
 impl RewrapOutput {
-    /// Sealwax's metadata, as it is stored now; `None` for other formats.
+    /// Returns Sealwax's metadata as now stored; `None` for other formats.
     #[must_use]
     pub fn header(&self) -> Option<&ObjectHeader> {
         match &self.format {
@@ -78,13 +94,13 @@ impl RewrapOutput {
         }
     }
 
-    /// The encrypted data keys of Sealwax's own format, as they are stored now; none of others.
+    /// Returns the encrypted data keys as now stored; empty for formats other than Sealwax's.
     #[must_use]
     pub fn keys(&self) -> &[EncryptedDataKey] {
         self.header().map(ObjectHeader::keys).unwrap_or_default()
     }
 
-    /// The generation, as it is stored now; 0 for other formats, which do not count.
+    /// Returns the generation as now stored; 0 for formats without generations.
     #[must_use]
     pub fn generation(&self) -> u32 {
         self.header().map(ObjectHeader::generation).unwrap_or_default()
@@ -112,14 +128,14 @@ impl Rewrap {
         self
     }
 
-    /// Makes all of `changes`, after those made before.
+    /// Adds `changes` after the key changes made before.
     pub fn changes(mut self, changes: KeyChanges) -> Self {
         self.changes = changes.all().iter().cloned().fold(self.changes, KeyChanges::and);
         self
     }
 
-    /// Accepts wraps that are bound to `place` (`bucket/key`): the object was moved here on purpose. The new wraps are
-    /// bound to the place where it is now.
+    /// Accepts wrapped keys that are bound to `place` (`bucket/key`), for an object that was moved
+    /// on purpose. The new wrapped keys are bound to its current place.
     pub fn accept_place(mut self, place: impl Into<String>) -> Self {
         self.accepted_places.push(place.into());
         self
@@ -131,14 +147,25 @@ impl Rewrap {
         self
     }
 
-    /// Rewraps the object: one `HeadObject`, the KMS calls, one `CopyObject`; above 5 GiB, or above
-    /// [`crate::SealedClientBuilder::copy_in_parts_above`], an `UploadPartCopy` for each of the object's parts instead.
+    /// Rewraps the object with one `HeadObject`, the KMS calls and one `CopyObject`.
+    ///
+    /// Above 5 GiB, or above [`crate::SealedClientBuilder::copy_in_parts_above`], the copy takes
+    /// one `UploadPartCopy` for each of the object's parts instead.
     ///
     /// # Errors
-    /// As [`crate::Get::send`]; [`ErrorKind::InvalidInput`] where no key would be left; [`ErrorKind::Conflict`] where the
-    /// object changed meanwhile; [`ErrorKind::Unsupported`] for one that must be restored from an archive first. The object
-    /// is unchanged then.
-    #[tracing::instrument(name = "rewrap", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
+    /// As [`crate::Get::send`], and:
+    ///
+    /// * [`ErrorKind::InvalidInput`] if no key change is given, or no key would be left;
+    /// * [`ErrorKind::Conflict`] if the object changed meanwhile;
+    /// * [`ErrorKind::Unsupported`] if the object must be restored from an archive first.
+    ///
+    /// On these errors, the object is unchanged.
+    #[tracing::instrument(
+        name = "rewrap",
+        skip_all,
+        fields(bucket = self.bucket, key = self.key),
+        err(level = "debug")
+    )]
     pub async fn send(self) -> Result<RewrapOutput, Error> {
         let Self { handle, bucket, key, changes, accepted_places, key_storage } = self;
         let target = ObjectRef::new("rewrap", handle.store.s3(), bucket, key)?;

@@ -1,4 +1,4 @@
-//! Removing an object's last keys, on purpose and for good.
+//! Removes an object's last keys, permanently.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -29,14 +29,31 @@ use crate::{
     vault::sidecar,
 };
 
-/// Removes all of an object's wrapped keys, so that nobody can open it any more: neither its readers nor you.
+/// Removes all of an object's wrapped keys, permanently. After that, no one can open the object:
+/// neither its readers nor you.
 ///
-/// S3 changes no version in place. The newest version gets a successor with the same body and attributes and without any of
-/// Sealwax's metadata; the versions before it keep their keys, and so do their sidecars, unless they are deleted
-/// ([`Shred::delete_versions`]). Replicas are objects of their own: each is shredded by itself. Whatever still holds a key is
-/// told in [`ShredOutput::holders`]. What it cannot tell of are backups, and copies under other names.
+/// S3 never changes a stored version. The newest version gets a successor with the same body and
+/// attributes, but without Sealwax's metadata. Older versions keep their keys, and so do their
+/// sidecars, until they are deleted ([`Shred::delete_versions`]). Replicas are separate objects:
+/// shred each of them on its own.
 ///
-/// To make *all* objects under a KMS key unreadable, wherever they are, schedule the deletion of that key instead.
+/// [`ShredOutput::holders`] lists the versions that still hold a key. Sealwax does not know of
+/// backups, or of copies under other names.
+///
+/// To make *all* objects under a KMS key unreadable in every place, schedule the deletion of that
+/// key instead.
+///
+/// ```no_run
+/// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
+/// let shred = client.shred().bucket("invoices").key("2026/0001.pdf").delete_versions();
+/// println!("{} versions hold a key", shred.survey().await?.len());
+/// let output = shred.confirm("s3://invoices/2026/0001.pdf").send().await?;
+/// for holder in output.holders {
+///     println!("version {} still holds a key", holder.version_id);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send` or `survey`"]
 pub struct Shred {
@@ -48,46 +65,46 @@ pub struct Shred {
     replicas: Vec<(Client, String)>,
 }
 
-/// A version of an object, of its sidecar, or of a replica of either, that holds wrapped keys.
+/// A version that holds wrapped keys: of an object, of its sidecar, or of a replica of either.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyHolder {
-    /// Its bucket.
+    /// Bucket of the version.
     pub bucket: String,
-    /// Its key.
+    /// Key of the object or of the sidecar.
     pub key: String,
-    /// Its version; `null` in a bucket that is not versioned, or was not then.
+    /// Version id; `null` if the bucket was not versioned when the version was stored.
     pub version_id: String,
-    /// Its entity tag, without quotes.
+    /// Entity tag, without quotes.
     pub e_tag: Option<String>,
-    /// Whether it is the newest version.
+    /// `true` if it is the newest version.
     pub is_latest: bool,
-    /// Whether it is a sidecar.
+    /// `true` if it is a version of a sidecar.
     pub is_sidecar: bool,
-    /// Whether it is in a replica bucket.
+    /// `true` if it is in a replica bucket.
     pub is_replica: bool,
-    /// Whether Object Lock keeps it from being deleted.
+    /// `true` if Object Lock protects it from deletion.
     pub is_locked: bool,
-    /// The wrapping keys, as far as they can be read.
+    /// Wrapping keys, as far as they can be read.
     pub wrapping_keys: BTreeSet<String>,
-    /// Why it could not be deleted, if that was tried.
+    /// Reason why it could not be deleted, if that was attempted.
     pub failure: Option<String>,
 }
 
-/// What became of the object.
+/// Result of a [`Shred`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ShredOutput {
-    /// Whether the newest version lost its keys now; if not, it had none.
+    /// `true` if the newest version lost its keys now; `false` if it had none.
     pub shredded: bool,
-    /// How many versions, of the object and of its sidecar, were deleted for good.
+    /// Number of versions, of the object and of its sidecar, that were permanently deleted.
     pub deleted_versions: u64,
-    /// What still holds a key that opens the object.
+    /// Versions that still hold a key that opens the object.
     pub holders: Vec<KeyHolder>,
 }
 
 impl KeyHolder {
-    /// Whether both are the same version, whatever came after it.
+    /// `true` if both are the same version, even if newer versions were added.
     fn same_as(&self, other: &Self) -> bool {
         let state = |it: &Self| {
             (it.bucket.clone(), it.key.clone(), it.version_id.clone(), it.e_tag.clone())
@@ -110,30 +127,30 @@ impl Shred {
 
     object_setters!();
 
-    /// The object once more, as `s3://BUCKET/KEY`: nothing is shredded that is not named twice.
+    /// Confirms the object by its name, `s3://BUCKET/KEY`. Without it, `send` shreds nothing.
     pub fn confirm(mut self, uri: impl Into<String>) -> Self {
         self.confirmation = Some(uri.into());
         self
     }
 
-    /// Deletes the versions of the object, and of its sidecar, that hold keys, for good: also the ciphertext is gone then,
-    /// but for the newest version's.
+    /// Permanently deletes the versions of the object and of its sidecar that hold keys. Their
+    /// ciphertext is lost, too, except for that of the newest version.
     pub fn delete_versions(mut self) -> Self {
         self.delete_versions = true;
         self
     }
 
-    /// Looks for holders of keys in this replica bucket too, by `client`, which reaches that bucket's Region. Nothing is
-    /// changed there.
+    /// Adds a replica bucket that is searched for holders of keys. `s3` is a client for its Region.
+    /// Nothing in it is changed.
     pub fn replica(mut self, s3: &Client, bucket: impl Into<String>) -> Self {
         self.replicas.push((s3.clone(), bucket.into()));
         self
     }
 
-    /// What holds a key that opens the object. Changes nothing.
+    /// Returns the versions that hold a key that opens the object. Changes nothing.
     ///
     /// # Errors
-    /// An [`Error`] of S3's making.
+    /// [`ErrorKind::InvalidInput`] if the bucket or the key is missing, or the failure of S3.
     pub async fn survey(&self) -> Result<Vec<KeyHolder>, Error> {
         let target = self.target()?;
         self.holders(&target).await
@@ -142,16 +159,23 @@ impl Shred {
     /// Shreds the object.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] where the confirmation is not the object's name; [`ErrorKind::NotSealed`] where there is
-    /// nothing to shred; as [`crate::Rewrap::send`], for the newest version, which is as it was then. A version that could
-    /// not be deleted is no error, but among the holders.
-    #[tracing::instrument(name = "shred", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
+    /// * [`ErrorKind::InvalidInput`] if the confirmation is not the object's name;
+    /// * [`ErrorKind::NotSealed`] if there is nothing to shred;
+    /// * as [`crate::Rewrap::send`] for the newest version, which is unchanged then.
+    ///
+    /// A version that cannot be deleted is not an error: it stays in [`ShredOutput::holders`].
+    #[tracing::instrument(
+        name = "shred",
+        skip_all,
+        fields(bucket = self.bucket, key = self.key),
+        err(level = "debug")
+    )]
     pub async fn send(self) -> Result<ShredOutput, Error> {
         let target = self.target()?;
         let name = format!("s3://{}/{}", target.bucket, target.key);
         if self.confirmation.as_deref() != Some(name.as_str()) {
             let message = format!(
-                "it is shredded only if {name} is confirmed: nobody can read it afterwards"
+                "it is shredded only if {name} is confirmed: no one can read it afterwards"
             );
             return Err(target.error(ErrorKind::InvalidInput, message));
         }
@@ -163,10 +187,10 @@ impl Shred {
         } else if before.iter().any(|holder| !holder.is_replica) || is_shredded(&snapshot.head) {
             false
         } else {
-            return Err(target.error(ErrorKind::NotSealed, "it holds no wrapped key of Sealwax's"));
+            return Err(target.error(ErrorKind::NotSealed, "it has no wrapped keys of Sealwax"));
         };
 
-        // Only what was seen before: a version that a writer has put there since is not deleted.
+        // Deletes only versions seen before: one that a writer has added since then stays.
         let mut deleted_versions = 0;
         let mut holders = Vec::new();
         for mut holder in self.holders(&target).await? {
@@ -188,14 +212,16 @@ impl Shred {
         ObjectRef::new("shred", self.handle.store.s3(), self.bucket.clone(), self.key.clone())
     }
 
-    /// The sidecar of a bucket without versions goes with the object's own keys.
+    /// `true` if the version is to be deleted: as requested, or because it is the sidecar in an
+    /// unversioned bucket, which is deleted together with the object's own keys.
     fn is_to_be_deleted(&self, holder: &KeyHolder) -> bool {
         let is_unversioned_sidecar =
             holder.is_sidecar && holder.version_id == "null" && holder.is_latest;
         !holder.is_replica && (self.delete_versions || is_unversioned_sidecar)
     }
 
-    /// Copies the object onto itself without any of Sealwax's metadata.
+    /// Copies the object onto itself without Sealwax's metadata. Only the time of the shredding is
+    /// added.
     async fn strip(&self, target: &ObjectRef, snapshot: Snapshot) -> Result<(), Error> {
         let store = &self.handle.store;
         snapshot.check_copyable(target)?;
@@ -213,9 +239,12 @@ impl Shred {
 
     async fn delete(&self, target: &ObjectRef, holder: &KeyHolder) -> Result<(), Error> {
         let s3 = self.handle.store.s3();
-        let request = s3.delete_object().bucket(&holder.bucket).key(&holder.key);
-        let deleted = request.version_id(&holder.version_id).send().await;
-        deleted
+        s3.delete_object()
+            .bucket(&holder.bucket)
+            .key(&holder.key)
+            .version_id(&holder.version_id)
+            .send()
+            .await
             .map(drop)
             .map_err(|error| target.with_key(holder.key.clone()).s3_error("DeleteObject", &error))
     }
@@ -249,7 +278,7 @@ async fn holders_by_key(
     let mut versions = pin!(ListPages::versions(s3, bucket, key).into_stream());
     while let Some(version) = versions.try_next().await? {
         if version.key != key {
-            // In the order of keys, the versions of the key itself come first.
+            // Listings are in the order of keys: the versions of the key itself come first.
             break;
         }
         let version_id = version.version_id.unwrap_or_else(|| "null".into());
@@ -278,7 +307,7 @@ async fn holders_by_key(
     Ok(holders)
 }
 
-/// Whether there are wrapped keys in it, or what claims to be.
+/// `true` if the metadata has wrapped keys, or claims to have them.
 fn holds_keys(head: &HeadObjectOutput) -> bool {
     let names = || head.metadata().into_iter().flatten().map(|(name, _)| name);
     names().any(|name| name.eq_ignore_ascii_case(FORMAT) || name.eq_ignore_ascii_case(KEYS))

@@ -1,4 +1,4 @@
-//! Proving that an object opens.
+//! Proves that objects open.
 
 use futures_util::TryStreamExt as _;
 use sealwax_envelope::geometry::CHUNK_LEN;
@@ -14,7 +14,19 @@ use crate::{
     object::ObjectInfo,
 };
 
-/// Proves that an object opens with the client's keyring, as deeply as asked. Nothing of the plaintext is kept.
+/// Proves that an object opens with the client's keyring, to the chosen depth. The plaintext is
+/// discarded.
+///
+/// ```no_run
+/// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
+/// use sealwax_s3::VerifyDepth;
+///
+/// let verify = client.verify().bucket("invoices").key("2026/0001.pdf");
+/// let output = verify.depth(VerifyDepth::Full).send().await?;
+/// println!("opened {} bytes", output.opened);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send`"]
 pub struct Verify {
@@ -26,31 +38,34 @@ pub struct Verify {
     accepted_places: Vec<String>,
 }
 
-/// How much of an object is opened to verify it.
+/// Part of an object that is opened to verify it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum VerifyDepth {
-    /// None of its body: the data key is unwrapped and meets the commitment in the metadata. One `HeadObject`, and what
-    /// the keyring calls. It does not show that the body is there as it was sealed.
+    /// The keys only: the data key is unwrapped and matches the commitment in the metadata.
+    ///
+    /// It costs one `HeadObject` and the keyring's calls. It does not show that the body is stored
+    /// as it was sealed.
     #[default]
     Keys,
-    /// Its first and its last chunk too: so that it begins as it was sealed and ends where it ended. Two requests and
-    /// 32 KiB more.
+    /// The first and the last chunk, too: the body begins as it was sealed and ends where it ended.
+    ///
+    /// It costs two more requests and 32 KiB of transfer.
     FirstLast,
-    /// All of it.
+    /// The whole body.
     Full,
 }
 
-/// What was verified.
+/// Result of a [`Verify`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct VerifyOutput {
-    /// What is known of the object. Of its encryption context and of its length no more is authenticated than the depth
-    /// says.
+    /// Properties of the object. Its encryption context and length are authenticated only as far as
+    /// the depth says.
     pub info: ObjectInfo,
-    /// How deeply.
+    /// Depth to which the object was verified.
     pub depth: VerifyDepth,
-    /// Bytes of the plaintext that were opened.
+    /// Number of plaintext bytes that were opened.
     pub opened: u64,
 }
 
@@ -74,13 +89,13 @@ impl Verify {
         self
     }
 
-    /// How much is opened: the keys alone unless set.
+    /// Sets the depth: [`VerifyDepth::Keys`] by default.
     pub fn depth(mut self, depth: VerifyDepth) -> Self {
         self.depth = depth;
         self
     }
 
-    /// Accepts wraps that are bound to `place` (`bucket/key`).
+    /// Accepts wrapped keys that are bound to `place` (`bucket/key`).
     pub fn accept_place(mut self, place: impl Into<String>) -> Self {
         self.accepted_places.push(place.into());
         self
@@ -89,8 +104,14 @@ impl Verify {
     /// Verifies the object.
     ///
     /// # Errors
-    /// As [`crate::Head::send`] and [`crate::Get::send`]: it does not open, or could not be looked at.
-    #[tracing::instrument(name = "verify", skip_all, fields(bucket = self.bucket, key = self.key), err(level = "debug"))]
+    /// As [`crate::Head::send`] and [`crate::Get::send`]: the object does not open, or could not be
+    /// read.
+    #[tracing::instrument(
+        name = "verify",
+        skip_all,
+        fields(bucket = self.bucket, key = self.key),
+        err(level = "debug")
+    )]
     pub async fn send(self) -> Result<VerifyOutput, Error> {
         let target = ObjectRef::new("verify", self.handle.store.s3(), self.bucket, self.key)?;
         let Handle { store, vault, .. } = &self.handle;
@@ -120,7 +141,8 @@ impl Verify {
         }
         get = self.accepted_places.into_iter().fold(get, |get, place| get.accept_place(place));
         if info.envelope().is_some() {
-            // One tag at the end verifies all of it. Nothing of it leaves this function before.
+            // One tag at the end verifies the whole message. No plaintext leaves this function
+            // before.
             let opened = async {
                 count(get.any_encryption_context().send().await?.release_unverified()).await
             };
@@ -129,10 +151,10 @@ impl Verify {
             return Ok(VerifyOutput { info, depth: VerifyDepth::Full, opened });
         }
         let opened = match (self.depth, len) {
-            // The only chunk of an empty object is its first and its last.
+            // The only chunk of an empty object is both its first and its last.
             (VerifyDepth::FirstLast, 1..) => {
                 let ends = [0..1, len - 1..len];
-                // Whole chunks are opened for it.
+                // Whole chunks are opened for these two bytes.
                 get.ranges(&ends[usize::from(len == 1)..]).await.map(|_| first_and_last(len))
             }
             _ => drain(get).await,
@@ -142,15 +164,16 @@ impl Verify {
     }
 }
 
-/// Plaintext bytes in the first and the last chunk of an object that has `len` of them.
+/// Returns the number of plaintext bytes in the first and the last chunk of an object of `len`
+/// bytes.
 fn first_and_last(len: u64) -> u64 {
     let chunk = CHUNK_LEN as u64;
-    // Behind a whole last chunk there is an empty one.
+    // A full last chunk is followed by an empty one.
     let last = if len.is_multiple_of(chunk) { chunk } else { len % chunk };
     len.min(chunk + last)
 }
 
-/// Opens all of an object and keeps nothing of it.
+/// Opens the whole object and discards the plaintext.
 async fn drain(get: Get) -> Result<u64, Error> {
     count(get.send().await?.into_stream()).await
 }

@@ -1,4 +1,4 @@
-//! How a body is sealed, part by part, in each format.
+//! Seals bodies part by part, in each format.
 
 use std::{io, sync::Arc};
 
@@ -14,15 +14,16 @@ use crate::error::{Error, ObjectRef};
 
 /// Seals one body.
 pub(crate) enum BodySealer {
-    /// Sealwax's own: its parts can be sealed in any order. The header is that of a part yet to come.
+    /// Sealwax's own format: parts can be sealed in any order. `header` is the body's header until
+    /// a part has it.
     Chunks { sealer: Sealer, header: Option<BodyHeader> },
-    /// The S3 Encryption Client's: one message, so that its parts are sealed in order.
+    /// Format of the S3 Encryption Client: one message, whose parts are sealed in order.
     Content(Box<ContentSealer>),
 }
 
-/// A part that is to be sent.
+/// A part that was not sent yet.
 pub(super) enum UnsentPart {
-    /// It is sealed when it is sent, beside others.
+    /// Sealed when it is sent, in parallel with others.
     ToSeal {
         source: PartSource,
         header: Option<BodyHeader>,
@@ -31,7 +32,7 @@ pub(super) enum UnsentPart {
     Sealed(SealedPart),
 }
 
-/// One part as it will be stored.
+/// A sealed part, ready to be stored.
 pub(super) struct SealedPart {
     pub(super) bytes: Bytes,
     pub(super) plaintext_len: u64,
@@ -51,7 +52,7 @@ impl From<Box<ContentSealer>> for BodySealer {
 }
 
 impl BodySealer {
-    /// What the next part begins with.
+    /// Returns the header that the next part begins with, if any.
     pub(super) fn header(&self) -> Option<&BodyHeader> {
         match self {
             Self::Chunks { header, .. } => header.as_ref(),
@@ -59,7 +60,7 @@ impl BodySealer {
         }
     }
 
-    /// The next part, of `chunks` chunks, which is not the last.
+    /// Prepares the next part, which has `chunks` chunks and is not the last.
     pub(super) async fn next_part(
         self,
         target: &ObjectRef,
@@ -84,6 +85,7 @@ impl BodySealer {
         }
     }
 
+    /// Prepares the last part.
     pub(super) async fn last_part(
         self,
         target: &ObjectRef,
@@ -108,7 +110,7 @@ impl BodySealer {
 }
 
 impl UnsentPart {
-    /// The part as it will be stored.
+    /// Returns the sealed part, and seals it first if needed.
     pub(super) async fn sealed(
         self,
         target: &ObjectRef,
@@ -123,7 +125,7 @@ impl UnsentPart {
     }
 }
 
-/// Reads what is left to read of a part, and seals it, off the async threads.
+/// Reads the rest of a part and seals it, on a blocking thread.
 async fn seal(
     target: &ObjectRef,
     source: PartSource,
@@ -144,7 +146,10 @@ async fn seal(
     Ok(SealedPart { bytes, plaintext_len })
 }
 
-/// The same by `seal`, which cannot wait for other parts, and says what comes next.
+/// Reads the rest of a part and seals it with `seal`, on a blocking thread. Also returns the result
+/// of `seal`.
+///
+/// It is for parts that must be sealed in order.
 async fn seal_in_order<T: Send + 'static>(
     target: &ObjectRef,
     source: PartSource,
@@ -160,6 +165,7 @@ async fn seal_in_order<T: Send + 'static>(
     })
     .await
     .unwrap_or_else(|error| Err(io::Error::other(error)));
-    let sealed = sealed.map_err(|error| target.io("the plaintext could not be read", error))?;
-    sealed.map_err(|error| target.s3ec_error(error))
+    sealed
+        .map_err(|error| target.io("the plaintext could not be read", error))?
+        .map_err(|error| target.s3ec_error(error))
 }

@@ -1,4 +1,4 @@
-//! Memory that all uploads of a client share.
+//! Memory budget that all uploads of a client share.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::buffers::PartBuffers;
 use crate::error::{Error, ErrorKind, ObjectRef};
 
-/// A bound on the bytes of parts in memory. Clones share it.
+/// Limit for the bytes of parts in memory. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct UploadBudget(Arc<Inner>);
 
@@ -17,11 +17,11 @@ struct Inner {
     /// One permit for each chunk.
     chunks: Arc<Semaphore>,
     len: usize,
-    /// Buffers of the uploads that run now.
+    /// Buffers of the running uploads.
     buffers: Mutex<Weak<PartBuffers>>,
 }
 
-/// The right to hold the buffers of one part.
+/// Permission to hold the buffers of one part in memory.
 pub(crate) struct PartRoom {
     pub(super) chunks: usize,
     /// Returns the room when it is dropped.
@@ -39,9 +39,10 @@ impl UploadBudget {
     /// is admitted alone.
     pub(super) async fn room(&self, target: &ObjectRef, chunks: usize) -> Result<PartRoom, Error> {
         let permits = u32::try_from(chunks.min(self.0.len / CHUNK_LEN)).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.0.chunks).acquire_many_owned(permits).await;
-        let permit =
-            permit.map_err(|_| target.error(ErrorKind::Io, "the client is shutting down"))?;
+        let permit = Arc::clone(&self.0.chunks)
+            .acquire_many_owned(permits)
+            .await
+            .map_err(|_| target.error(ErrorKind::Io, "the client is shutting down"))?;
         Ok(PartRoom { chunks, _permit: permit })
     }
 

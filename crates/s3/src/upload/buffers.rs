@@ -1,7 +1,7 @@
-//! Part buffers that are used again.
+//! Reuse of part buffers.
 //!
-//! A fresh buffer for each part would cost the pages' zeroing each time, and `malloc` keeps much of what is freed on
-//! other threads: the process would come to hold far more than its budget.
+//! With a new buffer for each part, the system would zero its pages each time, and `malloc` would
+//! keep much of what other threads free: the process would hold far more memory than its budget.
 
 use std::{
     mem,
@@ -11,15 +11,15 @@ use std::{
 use bytes::Bytes;
 use sealwax_envelope::{BodyHeader, PartBuffer};
 
-/// Shorter buffers than this are not kept, in bytes: they are cheap.
+/// Minimum length in bytes of buffers that are kept: shorter ones are cheap.
 const MIN_LEN: usize = 1 << 20;
 
-/// The buffers of a client's uploads that are not in use. They go when the last of the uploads ends.
+/// Idle buffers of a client's uploads. They are freed when the last of these uploads ends.
 #[derive(Debug, Default)]
 pub(crate) struct PartBuffers(Mutex<Vec<Vec<u8>>>);
 
 impl PartBuffers {
-    /// A buffer for `chunks` chunks.
+    /// Returns a buffer for `chunks` chunks.
     pub(crate) fn take(&self, header: Option<&BodyHeader>, chunks: usize) -> PartBuffer {
         let len = PartBuffer::stored_len(header, chunks);
         let idle = if len >= MIN_LEN { self.take_idle(len) } else { None };
@@ -32,14 +32,15 @@ impl PartBuffers {
         match idle.iter().position(|bytes| bytes.capacity() >= len && bytes.capacity() / 2 < len) {
             Some(index) => Some(idle.swap_remove(index)),
             None => {
-                // They are of another length: kept, they would count beyond the budget.
+                // The idle buffers have another length. If they were kept, they would exceed the
+                // budget.
                 idle.clear();
                 None
             }
         }
     }
 
-    /// A sealed part to send; its buffer comes back when nobody holds it any more.
+    /// Returns a sealed part to send. Its buffer comes back when the last clone is dropped.
     pub(crate) fn lend(self: &Arc<Self>, bytes: Vec<u8>) -> Bytes {
         if bytes.capacity() < MIN_LEN {
             return bytes.into();
@@ -48,7 +49,7 @@ impl PartBuffers {
     }
 }
 
-/// A buffer that goes back to its owner.
+/// A buffer that returns to its owner when it is dropped.
 struct Lent {
     bytes: Vec<u8>,
     owner: Arc<PartBuffers>,
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_comes_back_when_the_last_holder_is_gone() {
+    fn a_buffer_comes_back_when_its_last_clone_is_dropped() {
         let buffers = Arc::new(PartBuffers::default());
         let part = buffers.lend(filled(&buffers, 100));
         let retry = part.clone();
@@ -91,15 +92,15 @@ mod tests {
         drop(retry);
         assert_eq!(idle(&buffers), 1);
         filled(&buffers, 100);
-        assert_eq!(idle(&buffers), 0, "it was not used again");
+        assert_eq!(idle(&buffers), 0, "the idle buffer was not reused");
     }
 
     #[test]
-    fn buffers_of_another_length_go_and_short_ones_are_not_kept() {
+    fn buffers_of_another_length_are_freed_and_short_ones_are_not_kept() {
         let buffers = Arc::new(PartBuffers::default());
         drop(buffers.lend(filled(&buffers, 100)));
         filled(&buffers, 1);
-        assert_eq!(idle(&buffers), 1, "a short one is none of theirs");
+        assert_eq!(idle(&buffers), 1, "a short buffer does not come from the idle ones");
         filled(&buffers, 1000);
         assert_eq!(idle(&buffers), 0);
         drop(buffers.lend(filled(&buffers, 1)));

@@ -1,13 +1,14 @@
-//! How long the parts of an upload are: pure arithmetic.
+//! Part lengths of an upload: pure arithmetic.
 
 use sealwax_envelope::geometry::CHUNK_LEN;
 
 use crate::store::limits::MAX_PARTS;
 
-/// Where the length is unknown, parts double after so many: 8 MiB parts carry 8 TiB in all.
+/// Number of parts after which the part length doubles, if the plaintext's length is unknown. Parts
+/// of 8 MiB then carry about 8 TiB in all.
 const PARTS_BEFORE_DOUBLING: usize = 1_000;
 
-/// The chunks of each part.
+/// Number of chunks in each part.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PartPlan {
     chunks: usize,
@@ -15,19 +16,20 @@ pub(super) struct PartPlan {
 }
 
 impl PartPlan {
-    /// Parts of at least `chunks` chunks, so long that S3's number of parts suffices for `len` plaintext bytes.
+    /// Plans parts of at least `chunks` chunks, long enough that S3's number of parts suffices for
+    /// `len` plaintext bytes.
     pub(super) fn new(chunks: usize, len: Option<u64>) -> Self {
         let needed = len.map_or(0, |len| len.div_ceil(MAX_PARTS).div_ceil(CHUNK_LEN as u64));
         let needed = usize::try_from(needed).unwrap_or(usize::MAX);
         Self { chunks: chunks.max(needed), grows: len.is_none() }
     }
 
-    /// Parts of `chunks` chunks each.
+    /// Plans parts of `chunks` chunks each.
     pub(super) fn fixed(chunks: usize) -> Self {
         Self { chunks, grows: false }
     }
 
-    /// Chunks of part `number`, which counts from 1.
+    /// Returns the number of chunks in part `number`, which counts from 1.
     pub(super) fn chunks(self, number: usize) -> usize {
         let doublings = if self.grows { (number - 1) / PARTS_BEFORE_DOUBLING } else { 0 };
         self.chunks << doublings
@@ -49,7 +51,7 @@ mod tests {
             assert!(len.div_ceil(part_len) <= MAX_PARTS, "{len}");
             assert_eq!(plan.chunks(1), plan.chunks(10_000));
             if len <= 80_000 * MIB {
-                assert_eq!(part_len, 8 * MIB, "parts grow no earlier than they must");
+                assert_eq!(part_len, 8 * MIB, "parts do not grow before they must");
             }
         }
     }

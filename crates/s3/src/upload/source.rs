@@ -1,6 +1,6 @@
-//! Where plaintext comes from.
+//! Sources of plaintext.
 
-mod blocking;
+mod blocking_reader;
 mod sequential;
 
 use std::{
@@ -19,12 +19,12 @@ use sealwax_envelope::{BodyHeader, PartBuffer, geometry::CHUNK_LEN};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use self::{
-    blocking::{Blocking, read_up_to},
+    blocking_reader::{BlockingReader, read_up_to},
     sequential::Sequential,
 };
 use super::buffers::PartBuffers;
 
-/// Plaintext to be sealed.
+/// Source of the plaintext to seal. Bytes and strings convert into it.
 pub struct PlaintextSource(Kind);
 
 enum Kind {
@@ -37,38 +37,43 @@ enum Kind {
 }
 
 impl PlaintextSource {
-    /// A file. It is read in parallel, and must not change meanwhile: a change of its length or modification time fails
-    /// the upload.
+    /// Reads a file in parallel.
+    ///
+    /// The file must not change meanwhile: a change of its length or modification time fails the
+    /// upload.
     #[must_use]
     pub fn file(path: impl AsRef<Path>) -> Self {
         Self(Kind::File(path.as_ref().to_owned()))
     }
 
-    /// A reader of unknown length, read to its end.
+    /// Reads a reader of unknown length to its end.
     #[must_use]
     pub fn reader(reader: impl AsyncRead + Send + 'static) -> Self {
         Self(Kind::Reader(Box::pin(reader)))
     }
 
-    /// A reader of unknown length, read to its end on blocking threads, a whole part at a time: for standard input, pipes
-    /// and devices the fastest way. A dropped upload leaves such a read to end by itself.
+    /// Reads a reader of unknown length to its end, on blocking threads and one whole part at a
+    /// time.
+    ///
+    /// This is the fastest way to read standard input, pipes and devices. If the upload is dropped,
+    /// a read in progress continues until it returns.
     #[must_use]
     pub fn blocking_reader(reader: impl Read + Send + 'static) -> Self {
         Self(Kind::Blocking(Box::new(reader)))
     }
 
-    /// A stream of unknown length, read to its end. An error in it fails the upload.
+    /// Reads a stream of unknown length to its end. An error in the stream fails the upload.
     #[must_use]
     pub fn stream(stream: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
         Self(Kind::Stream(Box::pin(stream)))
     }
 
-    /// A stream that may keep an upload waiting, such as the body of a request from far away, or one of many streams that
-    /// are written in turn.
+    /// Reads a stream that may keep an upload waiting, such as the body of a slow request, or one
+    /// of many streams that are written in turn.
     ///
-    /// Pieces are gathered until there is a whole part of them, and only then is room taken from the client's memory budget:
-    /// an upload that waits keeps no other one waiting. The gathered pieces, up to one part of each upload, are not in that
-    /// budget.
+    /// The upload gathers pieces until they fill a part, and only then takes room from the client's
+    /// memory budget. So an upload that waits does not block others. The gathered pieces, up to one
+    /// part of each upload, are not in that budget.
     #[must_use]
     pub fn slow_stream(stream: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
         Self(Kind::SlowStream(Box::pin(stream)))
@@ -76,7 +81,7 @@ impl PlaintextSource {
 }
 
 impl PlaintextSource {
-    /// What it is called in messages.
+    /// Returns the name of the source in messages.
     pub(crate) fn name(&self) -> String {
         match &self.0 {
             Kind::File(path) => path.display().to_string(),
@@ -104,22 +109,22 @@ impl fmt::Debug for PlaintextSource {
     }
 }
 
-/// An open source that gives out one part after the other.
+/// An open source that returns one part after the other.
 pub(crate) enum Parts {
     Bytes(Bytes),
     File { file: Arc<SourceFile>, offset: u64 },
     Sequential(Sequential),
-    Blocking(Blocking),
+    Blocking(BlockingReader),
 }
 
-/// A file as it was when it was opened.
+/// Path, length and modification time of a file when it was opened.
 pub(crate) struct SourceFile {
     path: PathBuf,
     pub(crate) len: u64,
     pub(crate) modified: Option<SystemTime>,
 }
 
-/// The plaintext of one part, read or yet to be read by a blocking thread.
+/// Plaintext of one part, read or to be read by a blocking thread.
 pub(crate) enum PartSource {
     Bytes(Bytes),
     File { file: Arc<SourceFile>, offset: u64, len: usize },
@@ -136,16 +141,16 @@ impl Parts {
                 if metadata.is_dir() {
                     return Err(io::Error::from(io::ErrorKind::IsADirectory));
                 }
-                // Opened here so that a file that cannot be read is known before any key is asked for.
+                // Opened here, so that an unreadable file fails before any call to a key service.
                 let mut open = tokio::fs::File::open(&path).await?;
                 let mut first = vec![0];
                 if !metadata.is_file() {
-                    // A pipe or a device: its length says nothing.
-                    Self::Blocking(Blocking::new(Box::new(open.into_std().await)))
+                    // A pipe or a device: its reported length means nothing.
+                    Self::Blocking(BlockingReader::new(Box::new(open.into_std().await)))
                 } else if metadata.len() == 0 && open.read(&mut first).await? > 0 {
-                    // A file that the system makes up as it is read, such as those in /proc.
+                    // A file whose content the system generates on read, such as those in /proc.
                     let rest = open.into_std().await;
-                    Self::Blocking(Blocking::new(Box::new(Read::chain(
+                    Self::Blocking(BlockingReader::new(Box::new(Read::chain(
                         io::Cursor::new(first),
                         rest,
                     ))))
@@ -161,11 +166,11 @@ impl Parts {
             Kind::Reader(reader) => Self::Sequential(Sequential::reader(reader)),
             Kind::Stream(stream) => Self::Sequential(Sequential::stream(stream)),
             Kind::SlowStream(stream) => Self::Sequential(Sequential::slow_stream(stream)),
-            Kind::Blocking(reader) => Self::Blocking(Blocking::new(reader)),
+            Kind::Blocking(reader) => Self::Blocking(BlockingReader::new(reader)),
         })
     }
 
-    /// Plaintext bytes, where known before reading.
+    /// Returns the plaintext's length in bytes, if it is known before reading.
     pub(crate) fn len(&self) -> Option<u64> {
         match self {
             Self::Bytes(bytes) => Some(bytes.len() as u64),
@@ -174,7 +179,8 @@ impl Parts {
         }
     }
 
-    /// Waits until [`Parts::next`] would not wait long for a part of `chunks` chunks. Nothing is lost where it is dropped.
+    /// Waits until [`Parts::next`] would not wait long for a part of `chunks` chunks. Dropping the
+    /// future loses nothing.
     pub(crate) async fn ready(&mut self, chunks: usize) -> io::Result<()> {
         match self {
             Self::Sequential(source) => source.ready(chunks * CHUNK_LEN).await,
@@ -182,7 +188,7 @@ impl Parts {
         }
     }
 
-    /// The next part, of `chunks` chunks or up to the end; and whether it is the last.
+    /// Returns the next part, of `chunks` chunks or up to the end, and `true` if it is the last.
     pub(crate) async fn next(
         &mut self,
         header: Option<&BodyHeader>,
@@ -217,7 +223,7 @@ impl Parts {
         }
     }
 
-    /// The file, where it is one.
+    /// Returns the file, if the source is one.
     pub(crate) fn file(&self) -> Option<Arc<SourceFile>> {
         match self {
             Self::File { file, .. } => Some(Arc::clone(file)),
@@ -227,7 +233,7 @@ impl Parts {
 }
 
 impl SourceFile {
-    /// Fails if the file is no longer what it was when its upload began.
+    /// Fails if the length or the modification time of the file changed since its upload began.
     pub(crate) async fn check_unchanged(&self) -> io::Result<()> {
         let now = tokio::fs::metadata(&self.path).await?;
         if now.len() != self.len || now.modified().ok() != self.modified {
@@ -237,12 +243,12 @@ impl SourceFile {
     }
 
     fn changed(&self) -> io::Error {
-        io::Error::other(format!("{} changed while it was read", self.path.display()))
+        io::Error::other(format!("{} changed while it was being read", self.path.display()))
     }
 }
 
 impl PartSource {
-    /// The plaintext in a buffer, ready to be sealed. Blocks where it is in a file.
+    /// Returns the plaintext in a buffer, ready to be sealed. Blocks if it reads a file.
     pub(crate) fn into_buffer(
         self,
         header: Option<&BodyHeader>,
@@ -274,7 +280,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads a source of pieces to its end in parts of one chunk.
+    /// Returns the lengths of the parts, of one chunk each, that a stream of pieces is cut into.
     fn parts_of(pieces: Vec<usize>) -> Vec<usize> {
         let pieces =
             || stream::iter(pieces.clone().into_iter().map(|len| Ok(Bytes::from(vec![1; len]))));
@@ -302,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_cut_into_full_parts_whatever_its_pieces() {
+    fn a_stream_of_any_pieces_is_cut_into_full_parts() {
         assert_eq!(parts_of(vec![]), [0]);
         assert_eq!(parts_of(vec![0, 0]), [0]);
         assert_eq!(parts_of(vec![5, 0, 6]), [11]);

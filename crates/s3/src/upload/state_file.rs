@@ -1,10 +1,12 @@
-//! The state file of a multipart upload: what is needed to go on with it after the process was killed.
+//! State file of a multipart upload: all that is needed to resume it after the process was killed.
 //!
-//! JSON lines, appended to and never rewritten. It holds no plaintext and no plaintext key, and says so.
+//! It consists of JSON lines, which are appended and never rewritten. It holds no plaintext and no
+//! plaintext key, and says so.
 //!
-//! A part's fingerprint is on disk before the part is first sent. Whoever goes on with the upload seals the part anew in
-//! memory, and sends it only if its fingerprint is the recorded one: so no two different plaintexts ever leave the process
-//! sealed under one nonce, whatever happened to the file in between.
+//! A part's fingerprint is on disk before the part is first sent. A resumed upload seals the part
+//! again in memory, and sends it only if its fingerprint is the recorded one. So no two different
+//! plaintexts ever leave the process sealed under one nonce, regardless of what happened to the
+//! file in between.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -31,7 +33,7 @@ use crate::{
 const NOTE: &str =
     "State of an unfinished Sealwax upload. It holds no plaintext and no plaintext key.";
 
-/// The first line.
+/// First line of a state file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UploadStart {
@@ -42,7 +44,7 @@ pub(crate) struct UploadStart {
     pub(crate) upload_id: String,
     pub(crate) file: FileIdentity,
     pub(crate) part_chunks: usize,
-    /// Sealwax's own metadata of the object.
+    /// Sealwax's metadata of the object.
     pub(crate) metadata: BTreeMap<String, String>,
 }
 
@@ -67,7 +69,7 @@ impl UploadStart {
     }
 }
 
-/// A file as it was when its upload began.
+/// Length and modification time of a file when its upload began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileIdentity {
@@ -82,7 +84,7 @@ impl FileIdentity {
     }
 }
 
-/// Any further line.
+/// Any later line of a state file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Line {
@@ -92,7 +94,7 @@ enum Line {
     Stored { part: i32, e_tag: Option<String>, crc64_nvme: Option<String> },
 }
 
-/// What a state file says of one part.
+/// Recorded state of one part.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     fingerprint: Option<String>,
@@ -105,7 +107,7 @@ pub(crate) struct StateFile {
     path: PathBuf,
     start: UploadStart,
     state: Mutex<State>,
-    /// Work in blocking threads, which goes on when nobody waits for it any more.
+    /// Work on blocking threads, which continues after its caller is dropped.
     work: TaskTracker,
 }
 
@@ -115,18 +117,19 @@ struct State {
     parts: HashMap<i32, Recorded>,
 }
 
-/// What to do with a part that was sealed.
+/// Action for a sealed part.
 pub(crate) enum Decision {
-    /// Its plaintext is not what it was: it must not be sent.
+    /// The plaintext changed: the part must not be sent.
     Changed,
-    /// It is to be sent.
+    /// The part must be sent.
     Send,
-    /// S3 has it already.
+    /// S3 has the part already.
     Stored(Box<CompletedPart>),
 }
 
 impl StateFile {
-    /// UploadStarts a state file, readable by its owner alone. There must be none yet. It appears with its first line in it.
+    /// Creates a state file, which must not exist yet. Only its owner can read it, and it appears
+    /// with its first line in it.
     pub(crate) async fn create(path: &Path, start: UploadStart) -> io::Result<Arc<Self>> {
         let path = path.to_owned();
         blocking(move || {
@@ -136,7 +139,7 @@ impl StateFile {
                 .append(true)
                 .permissions(Permissions::from_mode(0o600))
                 .tempfile_in(directory)?;
-            // Before it has its name: whoever opens it by that finds it locked.
+            // Locked before it has its name: a process that opens it by that name finds it locked.
             lock(temporary.as_file())?;
             append(temporary.as_file_mut(), &start)?;
             let file = temporary.persist_noclobber(&path).map_err(|error| error.error)?;
@@ -146,7 +149,7 @@ impl StateFile {
         .await
     }
 
-    /// Opens the state file of an unfinished upload, if there is one.
+    /// Opens the state file of an incomplete upload, if it exists.
     pub(crate) async fn open(path: &Path) -> io::Result<Option<Arc<Self>>> {
         let path = path.to_owned();
         blocking(move || {
@@ -190,7 +193,8 @@ impl StateFile {
         stored(&self.state.lock().unwrap_or_else(PoisonError::into_inner).parts).collect()
     }
 
-    /// Decides about a sealed part; if it is to be sent, its fingerprint is on disk when this returns.
+    /// Decides about a sealed part. If it must be sent, its fingerprint is on disk when this
+    /// returns.
     pub(crate) async fn decide(self: &Arc<Self>, part: i32, sealed: &[u8]) -> io::Result<Decision> {
         let fingerprint = fingerprint(sealed, part == 1);
         self.work(move |State { file, parts }| {
@@ -211,7 +215,7 @@ impl StateFile {
         .await
     }
 
-    /// Takes note of a part that S3 has.
+    /// Records a part that S3 has.
     pub(crate) async fn stored(self: &Arc<Self>, completed: &CompletedPart) -> io::Result<()> {
         let line = Line::Stored {
             part: completed.part_number().unwrap_or_default(),
@@ -232,23 +236,23 @@ impl StateFile {
         work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
-    /// Waits until no thread is at work on the file. Then it is unlocked when the state_file is dropped.
+    /// Waits until no thread works on the file. After that, dropping the `StateFile` unlocks it.
     pub(crate) async fn settle(&self) {
         self.work.close();
         self.work.wait().await;
     }
 
-    /// Removes the state file: the upload is done.
+    /// Deletes the state file of a completed upload.
     pub(crate) async fn remove(&self) -> io::Result<()> {
         match tokio::fs::remove_file(&self.path).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            done => done,
+            removed => removed,
         }
     }
 }
 
-/// A fingerprint of a sealed part: SHA-256 over the tags of its chunks, each of which authenticates its chunk under the
-/// object's own key.
+/// Returns the fingerprint of a sealed part: SHA-256 over the tags of its chunks. Each tag
+/// authenticates its chunk under the object's own key.
 fn fingerprint(sealed: &[u8], has_header: bool) -> String {
     let mut hash = Sha256::new();
     for chunk in sealed[if has_header { HEADER_LEN } else { 0 }..].chunks(SEALED_CHUNK_LEN) {
@@ -264,7 +268,7 @@ fn directory_of(path: &Path) -> &Path {
 fn lock(file: &File) -> io::Result<()> {
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => {
-            io::Error::new(io::ErrorKind::ResourceBusy, "another process is at work on this upload")
+            io::Error::new(io::ErrorKind::ResourceBusy, "another process is using it")
         }
         TryLockError::Error(error) => error,
     })
@@ -278,23 +282,24 @@ fn append(file: &mut File, line: &impl Serialize) -> io::Result<()> {
     file.sync_data()
 }
 
-/// What a state file says.
+/// Content of a state file.
 pub(super) struct Contents {
     pub(super) start: UploadStart,
     pub(super) parts: HashMap<i32, Recorded>,
-    /// Bytes up to the end of the last whole line.
+    /// Length in bytes up to the end of the last whole line.
     whole: usize,
 }
 
 impl Contents {
-    /// A last line without an end was being written when the process died; what it announced was not done yet.
+    /// Parses the content of a state file.
+    ///
+    /// A last line without an end was being written when the process died, and is ignored: a part
+    /// that it announces was not sent yet, and a part that it reports as stored is sent again.
     pub(super) fn parse(text: &str) -> io::Result<Self> {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let mut lines = text[..whole].lines();
-        let start: UploadStart =
-            serde_json::from_str(lines.next().unwrap_or_default()).map_err(|error| {
-                io::Error::other(format!("it is no state file of an upload: {error}"))
-            })?;
+        let start: UploadStart = serde_json::from_str(lines.next().unwrap_or_default())
+            .map_err(|error| io::Error::other(format!("not a state file of an upload: {error}")))?;
         if start.sealwax_upload != 1 {
             return Err(io::Error::other("a newer version of Sealwax wrote this state file"));
         }
@@ -315,20 +320,19 @@ impl Contents {
     }
 }
 
-/// The numbers of the parts that S3 has.
+/// Returns the numbers of the parts that S3 has.
 pub(super) fn stored(parts: &HashMap<i32, Recorded>) -> impl Iterator<Item = i32> {
     parts.iter().filter(|(_, recorded)| recorded.stored.is_some()).map(|(number, _)| *number)
 }
 
-/// A failure to use a state file.
+/// Describes a failure to use a state file.
 pub(crate) fn state_file_failed(target: &ObjectRef) -> impl Fn(io::Error) -> Error + '_ {
     |error| match error.kind() {
-        // It is locked, or it appeared since it was looked for.
-        io::ErrorKind::ResourceBusy | io::ErrorKind::AlreadyExists => target.error(
-            ErrorKind::Locked,
-            "another process is at work on the upload of this state file",
-        ),
-        _ => target.io("the upload's state file failed", error),
+        // It is locked, or another process created it in the meantime.
+        io::ErrorKind::ResourceBusy | io::ErrorKind::AlreadyExists => {
+            target.error(ErrorKind::Locked, "another process is using this state file")
+        }
+        _ => target.io("the upload's state file could not be used", error),
     }
 }
 
@@ -346,18 +350,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_remembers_across_processes_and_refuses_other_bytes() {
+    async fn a_reopened_state_file_knows_its_parts_and_refuses_other_bytes() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state");
         assert!(StateFile::open(&path).await.expect("no error").is_none());
 
         let state_file = StateFile::create(&path, start()).await.expect("created");
-        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&path).expect("it exists").permissions().mode() & 0o777, 0o600);
         assert!(
             StateFile::create(&path, start()).await.is_err(),
             "a second upload would overwrite the first one's state"
         );
-        assert!(StateFile::open(&path).await.is_err(), "another process is at work");
+        assert!(StateFile::open(&path).await.is_err(), "it was opened although it is locked");
         assert!(matches!(state_file.decide(2, &[1; 32]).await.expect("written"), Decision::Send));
         assert!(matches!(state_file.decide(3, &[1; 32]).await.expect("written"), Decision::Send));
         let completed = CompletedPart::builder().part_number(3).e_tag("tag").build();
@@ -365,11 +369,11 @@ mod tests {
         drop(state_file);
 
         // The process was killed while it wrote a line.
-        let mut file = OpenOptions::new().append(true).open(&path).expect("there");
+        let mut file = OpenOptions::new().append(true).open(&path).expect("it exists");
         file.write_all(b"{\"sending\":{\"pa").expect("written");
         drop(file);
 
-        let state_file = StateFile::open(&path).await.expect("readable").expect("there");
+        let state_file = StateFile::open(&path).await.expect("readable").expect("it exists");
         assert_eq!(state_file.start.upload_id, "id");
         assert!(matches!(state_file.decide(2, &[1; 32]).await.expect("read"), Decision::Send));
         assert!(matches!(state_file.decide(2, &[2; 32]).await.expect("read"), Decision::Changed));
@@ -386,7 +390,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_begins_whole_or_not_at_all() {
+    async fn a_state_file_appears_whole_or_not_at_all() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state");
         StateFile::create(&directory.path().join("absent/state"), start())
@@ -401,22 +405,22 @@ mod tests {
         for text in ["", "{\"sealwax_upload\":1", "{}\n", "{\"sealwax_upload\":1}\n"] {
             fs::write(&path, text).expect("written");
             let error = StateFile::open(&path).await.expect_err("no state file");
-            assert!(error.to_string().contains("no state file of an upload"), "{error}");
+            assert!(error.to_string().contains("not a state file of an upload"), "{error}");
         }
     }
 
     #[tokio::test]
-    async fn it_is_unlocked_when_it_has_settled() {
+    async fn a_state_file_is_unlocked_after_it_settled() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state");
         let state_file = StateFile::create(&path, start()).await.expect("created");
         for part in 2..10 {
-            // Dropped in the middle, as the parts of an upload that failed are.
+            // Dropped half-way, as the parts of a failed upload are.
             let _ = state_file.decide(part, &[1; 32]).now_or_never();
         }
         state_file.settle().await;
         drop(state_file);
-        StateFile::open(&path).await.expect("unlocked").expect("there");
+        StateFile::open(&path).await.expect("unlocked").expect("it exists");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a state file tells of its upload.
+//! Description of an incomplete upload by its state file.
 
 use std::{io, path::Path};
 
@@ -6,7 +6,7 @@ use sealwax_envelope::geometry::CHUNK_LEN;
 
 use super::state_file::{Contents, StateFile, UploadStart, stored};
 
-/// An unfinished upload of a file, as its state file describes it: [`crate::Put::state_file`].
+/// An incomplete upload of a file, as described by its [state file](crate::Put::state_file).
 #[derive(Debug, Clone)]
 pub struct UnfinishedUpload {
     bucket: String,
@@ -19,10 +19,11 @@ pub struct UnfinishedUpload {
 }
 
 impl UnfinishedUpload {
-    /// Reads the state file at `path`, if there is one. It is neither locked nor changed: the upload may be going on.
+    /// Reads the state file at `path`, if it exists. It is neither locked nor changed, because the
+    /// upload may be running.
     ///
     /// # Errors
-    /// It cannot be read, or is no state file.
+    /// An I/O error if the file cannot be read, or is not a state file.
     pub async fn from_state_file(path: impl AsRef<Path>) -> io::Result<Option<Self>> {
         match tokio::fs::read_to_string(path).await {
             Ok(text) => {
@@ -38,7 +39,7 @@ impl UnfinishedUpload {
         Self::new(state_file.start(), state_file.stored_parts().into_iter())
     }
 
-    /// Describes the upload that began with `start`. S3 has the parts with the numbers `stored`.
+    /// Describes the upload that began with `start`, and of which S3 has the parts `stored`.
     fn new(start: &UploadStart, stored: impl Iterator<Item = i32>) -> Self {
         let UploadStart { bucket, key, upload_id, file, part_chunks, .. } = start;
         let part_len = part_chunks.saturating_mul(CHUNK_LEN) as u64;
@@ -60,43 +61,43 @@ impl UnfinishedUpload {
         }
     }
 
-    /// The bucket that it goes to.
+    /// Returns the bucket of the object.
     #[must_use]
     pub fn bucket(&self) -> &str {
         &self.bucket
     }
 
-    /// The key of the object that it makes.
+    /// Returns the key of the object.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// Its id in S3: `AbortMultipartUpload` with it gives it up.
+    /// Returns the upload id in S3. `AbortMultipartUpload` with this id aborts the upload.
     #[must_use]
     pub fn upload_id(&self) -> &str {
         &self.upload_id
     }
 
-    /// Length of the whole plaintext in bytes.
+    /// Returns the length of the whole plaintext in bytes.
     #[must_use]
     pub fn plaintext_len(&self) -> u64 {
         self.plaintext_len
     }
 
-    /// How many parts it has in all.
+    /// Returns the total number of parts.
     #[must_use]
     pub fn parts(&self) -> u64 {
         self.plaintext_len.div_ceil(self.part_len.max(1)).max(1)
     }
 
-    /// How many parts S3 is known to have.
+    /// Returns the number of parts that S3 is known to have.
     #[must_use]
     pub fn stored_parts(&self) -> u64 {
         self.stored_parts
     }
 
-    /// How many bytes of plaintext are in those.
+    /// Returns the number of plaintext bytes in the parts that S3 is known to have.
     #[must_use]
     pub fn stored_len(&self) -> u64 {
         self.stored_len

@@ -17,16 +17,17 @@ impl Vault {
     }
 
     /// Checks an envelope against the policy. `context` is the required encryption context: all of
-    /// it, unless `any_context`.
+    /// it, unless `any_encryption_context`.
     pub(crate) fn admit(
         &self,
         target: &ObjectRef,
         envelope: Envelope,
         context: &EncryptionContext,
-        any_context: bool,
+        any_encryption_context: bool,
     ) -> Result<Admitted, Error> {
         let policy = self.s3ec().read_policy();
-        let policy = if any_context { policy.any_context(true) } else { policy };
+        let policy =
+            if any_encryption_context { policy.any_encryption_context(true) } else { policy };
         envelope.admit(&policy, context).map_err(|error| target.s3ec_error(error))
     }
 

@@ -12,7 +12,7 @@ mod stored;
 use std::{error::Error, path::Path, time::Instant};
 
 use aws_sdk_s3::types::MetadataDirective;
-use sealwax_s3::{ErrorKind, KmsKeyring, envelope::EncryptionContext};
+use sealwax_s3::{ErrorKind, KmsKeyring};
 
 use self::{
     records::MARKER,
@@ -82,15 +82,14 @@ async fn run(regions: &Regions) -> Result<()> {
 /// Seals the file in `east` under that Region's key only, with a multipart upload.
 async fn seal(report: &mut Report, east: &Region, source: &Path) -> Result<()> {
     let started = Instant::now();
-    let context =
-        EncryptionContext::try_from_iter([("class", "patient-data"), ("tenant", "st-elsewhere")])?;
     let stored = east
         .client(east.keyring())
         .put()
         .bucket(&east.bucket)
         .key(KEY)
         .body(sealwax_s3::PlaintextSource::file(source))
-        .encryption_context(context)
+        .context("class", "patient-data")
+        .context("tenant", "st-elsewhere")
         .content_type("text/csv")
         .metadata("origin", "demo")
         .send()

@@ -1,7 +1,11 @@
 //! `sealwax rewrap` of many objects: by a plan, or by a listing.
 
-use sealwax_jobs::rewrap::{Apply, PlanFile, Report, Stop, Tally, Work};
-use sealwax_s3::{KeyChange, Rewrapper};
+use futures_util::TryStreamExt as _;
+use sealwax_jobs::{
+    CancellationToken, Summary as _,
+    rewrap::{Apply, JobInput, PlanFile, RewrapSummary},
+};
+use sealwax_s3::{Error, KeyChange, Rewrapper};
 
 use super::{
     args::{BulkArgs, RewrapArgs},
@@ -81,16 +85,16 @@ async fn apply(
     bulk: &BulkArgs,
 ) -> Result<(), Failure> {
     let total = plan.as_ref().map(|plan| plan.summary().objects);
-    let (work, name) = match plan {
+    let (input, name) = match plan {
         Some(plan) => {
             let name = plan.digest().to_owned();
-            (Work::plan(plan), name)
+            (JobInput::plan(plan), name)
         }
         None => {
             let prefix = prefix.as_ref().expect("required without a plan");
             let name = bulk.listing_name(prefix);
             let objects = bulk.source().list(rewrapper.s3(), prefix);
-            (Work::listing(objects, &name).settings(settings.to_json()), name)
+            (JobInput::listing(objects, &name).settings(settings.to_json()), name)
         }
     };
     let journal = match &bulk.journal {
@@ -100,7 +104,7 @@ async fn apply(
             state_directory::journal_for(&job)?
         }
     };
-    let (progress, stop) = (session.job_progress(total), Stop::new());
+    let (progress, cancellation) = (session.job_progress(total), CancellationToken::new());
     let counting = match (total, &prefix) {
         (None, Some(prefix)) => {
             Some(progress.count(|| bulk.source().list_again(rewrapper.s3(), prefix)))
@@ -108,24 +112,23 @@ async fn apply(
         _ => None,
     };
     let mut lines = Output::new(bulk.json);
-    let apply = Apply::new(rewrapper.clone())
+    let mut outcomes = Apply::new(rewrapper.clone())
         .concurrency(bulk.concurrency.into())
         .journal(&journal)
-        .stop(stop.clone());
-    let apply = apply.on_report({
-        let progress = progress.clone();
-        let mut tally = Tally::default();
-        move |report: &Report| {
-            tally.count(report);
-            progress.one_more(tally.undone());
-            progress.suspend(|| lines.report(report));
+        .cancellation(cancellation.clone())
+        .run(input);
+    let work = async {
+        while let Some(object) = outcomes.try_next().await? {
+            progress.one_more(outcomes.summary().failed());
+            progress.suspend(|| lines.applied(&object));
         }
-    });
+        Ok::<RewrapSummary, Error>(*outcomes.summary())
+    };
     let ask = || {
-        stop.stop();
+        cancellation.cancel();
         session.say("stopping after the objects in flight; a second signal stops now, and leaves each of them unchanged or rewrapped");
     };
-    let done = asked_to_stop(apply.send(work), ask).await;
+    let done = asked_to_stop(work, ask).await;
     drop(counting);
     progress.end();
     // A second signal takes precedence.
@@ -136,18 +139,18 @@ async fn apply(
         );
         Failure::stopped(signal, consequence).step("to resume", this_command_line())
     };
-    let (tally, signal) = done.map_err(stopped)?;
-    let tally =
-        tally.map_err(|error| Failure::from(error).step("to resume", this_command_line()))?;
-    Output::new(bulk.json).tally(session, &tally)?;
-    if let (Some(signal), true) = (signal, tally.stopped) {
+    let (summary, signal) = done.map_err(stopped)?;
+    let summary =
+        summary.map_err(|error| Failure::from(error).step("to resume", this_command_line()))?;
+    Output::new(bulk.json).rewrap_summary(session, &summary)?;
+    if let (Some(signal), true) = (signal, summary.stopped) {
         return Err(stopped(signal));
     }
-    if tally.is_complete() && bulk.journal.is_none() {
+    if summary.is_complete() && bulk.journal.is_none() {
         state_directory::remove(&journal)?;
     }
-    let (undone, all) = (tally.undone(), tally.objects());
-    check_any(all + tally.done_before)?;
+    let (undone, all) = (summary.failed(), summary.objects());
+    check_any(all + summary.done_before)?;
     let failed = Failure::of_many(
         undone,
         all,

@@ -4,11 +4,14 @@ use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
 };
 
-use sealwax_jobs::rewrap::{Action, PlannedObject, Planning, PriceTable, Stop};
-use sealwax_s3::Rewrapper;
+use futures_util::TryStreamExt as _;
+use sealwax_jobs::{
+    CancellationToken, Summary as _,
+    rewrap::{Action, Plan, PlanSummary, PriceTable},
+};
+use sealwax_s3::{Error, Rewrapper};
 
 use super::{
     args::BulkArgs,
@@ -42,30 +45,25 @@ pub(super) async fn dry_run(
     let (source, name) = (bulk.source(), bulk.listing_name(prefix));
     let progress = session.job_progress(None);
     let counting = progress.count(|| source.list_again(rewrapper.s3(), prefix));
-    let impossible = Arc::new(Mutex::new(Vec::new()));
-    let (mut lines, stop) = (Output::new(bulk.json), Stop::new());
-    let planning = Planning::new(rewrapper.clone())
+    let (mut impossible, mut lines) = (Vec::new(), Output::new(bulk.json));
+    let cancellation = CancellationToken::new();
+    let planning = Plan::new(rewrapper.clone())
         .concurrency(bulk.concurrency.into())
         .prices(prices)
-        .settings(settings.to_json());
-    let planning = planning.stop(stop.clone()).on_object({
-        let (progress, impossible) = (progress.clone(), Arc::clone(&impossible));
-        let mut failed = 0;
-        move |object: &PlannedObject| {
-            failed += u64::from(matches!(object.action, Action::Impossible { .. }));
-            progress.one_more(failed);
-            progress.suspend(|| lines.planned(object));
-            let mut impossible = impossible.lock().unwrap_or_else(PoisonError::into_inner);
+        .settings(settings.to_json())
+        .cancellation(cancellation.clone());
+    let mut outcomes = planning.run(source.list(rewrapper.s3(), prefix), name, output);
+    let work = async {
+        while let Some(object) = outcomes.try_next().await? {
+            progress.one_more(outcomes.summary().failed());
+            progress.suspend(|| lines.planned(&object));
             if matches!(object.action, Action::Impossible { .. }) && impossible.len() < SHOWN {
-                impossible.push(object.clone());
+                impossible.push(object);
             }
         }
-    });
-    let planned =
-        asked_to_stop(planning.send(source.list(rewrapper.s3(), prefix), name, output), || {
-            stop.stop();
-        })
-        .await;
+        Ok::<PlanSummary, Error>(outcomes.summary().clone())
+    };
+    let planned = asked_to_stop(work, || cancellation.cancel()).await;
     drop(counting);
     progress.end();
     let consequence = "nothing was changed, and no plan was written";
@@ -80,11 +78,8 @@ pub(super) async fn dry_run(
     } else {
         session.say("nothing was changed; pass --apply to rewrap");
     }
-    let impossible =
-        std::mem::take(&mut *impossible.lock().unwrap_or_else(PoisonError::into_inner));
     Output::new(bulk.json).summary(&summary, &impossible)?;
-    let failed = summary.impossible.values().sum();
-    let all = summary.objects;
+    let (failed, all) = (summary.failed(), summary.objects());
     check_any(all)?;
     Failure::of_many(
         failed,

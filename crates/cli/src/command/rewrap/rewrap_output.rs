@@ -2,7 +2,8 @@
 
 use std::io::{self, Write as _};
 
-use sealwax_jobs::rewrap::{Action, PlannedObject, Report, Summary, Tally, Verdict};
+use sealwax_jobs::rewrap::{Action, AppliedObject, PlanSummary, PlannedObject, RewrapSummary};
+use sealwax_s3::error_chain;
 use serde::Serialize;
 use serde_json::json;
 
@@ -36,20 +37,20 @@ impl Output {
     }
 
     /// Prints an object's outcome; as text, only if it failed.
-    pub(super) fn report(&mut self, report: &Report) {
+    pub(super) fn applied(&mut self, applied: &AppliedObject) {
         if self.json {
-            print(&text(report));
-        } else if !report.outcome.is_done() {
-            let what = if report.outcome == Verdict::Changed { "changed" } else { "failed" };
-            let why = report.why.as_deref().unwrap_or("unknown reason");
-            print(&format!("{what} {}: {}\n", Printable(&report.object), Printable(why)));
+            print(&text(applied));
+        } else if let Some(error) = applied.outcome.error() {
+            let (what, object) = (applied.outcome.name(), applied.object.to_string());
+            let why = error_chain(error);
+            print(&format!("{what} {}: {}\n", Printable(&object), Printable(&why)));
         }
     }
 
     /// Prints the summary of a plan.
     pub(super) fn summary(
         self,
-        summary: &Summary,
+        summary: &PlanSummary,
         impossible: &[PlannedObject],
     ) -> Result<(), Failure> {
         if self.json {
@@ -105,18 +106,22 @@ impl Output {
     }
 
     /// Prints the summary of a job.
-    pub(super) fn tally(self, session: &Session, tally: &Tally) -> Result<(), Failure> {
+    pub(super) fn rewrap_summary(
+        self,
+        session: &Session,
+        summary: &RewrapSummary,
+    ) -> Result<(), Failure> {
         if self.json {
-            write(&text(&json!({ "summary": tally })))?;
+            write(&text(&json!({ "summary": summary })))?;
         }
-        let mut said = format!("{} rewrapped, {} unchanged", tally.rewrapped, tally.unchanged);
+        let mut said = format!("{} rewrapped, {} unchanged", summary.rewrapped, summary.unchanged);
         let more = [
-            (tally.not_sealed, "not sealed"),
-            (tally.gone, "deleted meanwhile"),
-            (tally.changed, "changed repeatedly"),
-            (tally.failed, "failed"),
-            (tally.replanned, "changed since planning and re-evaluated"),
-            (tally.done_before, "completed by earlier runs"),
+            (summary.not_sealed, "not sealed"),
+            (summary.gone, "deleted meanwhile"),
+            (summary.changed, "changed repeatedly"),
+            (summary.errors, "failed"),
+            (summary.replanned, "changed since planning and re-evaluated"),
+            (summary.done_before, "completed by earlier runs"),
         ];
         for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {
             said.push_str(&format!(", {count} {what}"));

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sealwax_jobs::verify::{VerifyOutcome, VerifySummary};
+use sealwax_jobs::{
+    Summary as _,
+    verify::{VerifiedObject, VerifySummary},
+};
 use sealwax_s3::{ErrorKind, error_chain};
 use serde::Serialize;
 
@@ -32,7 +35,7 @@ pub(crate) struct Counts {
 }
 
 impl Line {
-    pub(crate) fn new(outcome: &VerifyOutcome) -> Self {
+    pub(crate) fn new(outcome: &VerifiedObject) -> Self {
         let failure = outcome.result.as_ref().err();
         Self {
             object: outcome.object.to_string(),

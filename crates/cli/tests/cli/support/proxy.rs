@@ -1,35 +1,43 @@
-//! Proxy that records and can delay uploaded parts.
+//! A proxy that records which parts pass, and can hold some back.
 
 use std::{
     collections::BTreeSet,
     io::{Read as _, Write as _},
     net::{Shutdown, TcpStream},
-    sync::{Arc, Mutex},
-    thread,
-    time::Duration,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI32, Ordering},
+    },
 };
 
 use super::relay::relay;
 
-/// Forwards everything to a server, and records the numbers of forwarded parts.
+/// Passes everything on to a server except held parts, and records the numbers of the parts that
+/// it sees.
 pub(crate) struct PartsProxy {
     url: String,
     parts: Arc<Mutex<BTreeSet<i32>>>,
+    last: Arc<AtomicI32>,
 }
 
 impl PartsProxy {
-    /// Starts the proxy.
+    /// Starts to listen, and passes everything on.
     pub(crate) fn start(server: &str) -> Self {
-        Self::delaying(server, Duration::ZERO)
+        Self::holding_after(server, i32::MAX)
     }
 
-    /// Starts the proxy, which delays each part by its number times `delay`.
-    ///
-    /// The parts arrive in order, even at a fast server.
-    pub(crate) fn delaying(server: &str, delay: Duration) -> Self {
+    /// Starts to listen, and holds back all parts above this number: the upload can't end.
+    pub(crate) fn holding_after(server: &str, last: i32) -> Self {
         let parts = Arc::new(Mutex::new(BTreeSet::new()));
-        let seen = Arc::clone(&parts);
-        Self { url: relay(server, move |client, server| pass(client, server, &seen, delay)), parts }
+        let last = Arc::new(AtomicI32::new(last));
+        let (seen, limit) = (Arc::clone(&parts), Arc::clone(&last));
+        let url = relay(server, move |client, server| pass(client, server, &seen, &limit));
+        Self { url, parts, last }
+    }
+
+    /// Holds back all later parts above this number. Parts that are held already stay held.
+    pub(crate) fn hold_after(&self, last: i32) {
+        self.last.store(last, Ordering::Relaxed);
     }
 
     /// Returns its address.
@@ -47,18 +55,19 @@ fn pass(
     mut client: TcpStream,
     mut server: TcpStream,
     seen: &Mutex<BTreeSet<i32>>,
-    delay: Duration,
+    last: &AtomicI32,
 ) {
     let mut buffer = vec![0; 64 * 1024];
-    // End of the last read, because a name may be split between two reads.
+    // The end of the last read, because a parameter may be cut in two.
     let mut tail = Vec::new();
     while let Ok(len @ 1..) = client.read(&mut buffer) {
         tail.extend_from_slice(&buffer[..len]);
         let parts = part_numbers(&tail);
-        let new: Vec<_> =
-            parts.into_iter().filter(|part| seen.lock().expect("no panic").insert(*part)).collect();
-        if let Some(part) = new.iter().max() {
-            thread::sleep(delay * part.unsigned_abs());
+        seen.lock().expect("no panic").extend(&parts);
+        if parts.iter().any(|part| *part > last.load(Ordering::Relaxed)) {
+            // The server sees the beginning of the request at most, until the client is gone.
+            let _ = std::io::copy(&mut client, &mut std::io::sink());
+            break;
         }
         tail.drain(..tail.len().saturating_sub(32));
         if server.write_all(&buffer[..len]).is_err() {
@@ -68,7 +77,7 @@ fn pass(
     let _ = server.shutdown(Shutdown::Write);
 }
 
-/// Returns the numbers in all `partNumber=NUMBER&`, which ciphertext does not contain in practice.
+/// The numbers in all `partNumber=NUMBER&`. Ciphertext does not contain that by chance.
 fn part_numbers(bytes: &[u8]) -> Vec<i32> {
     const NAME: &[u8] = b"partNumber=";
     let at = bytes.windows(NAME.len()).enumerate().filter(|(_, window)| *window == NAME);

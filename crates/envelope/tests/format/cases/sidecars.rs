@@ -1,11 +1,11 @@
-//! Objects with a sidecar beside them.
+//! Objects with a sidecar.
 
 use super::*;
 
-/// Most bytes of a sidecar.
+/// Maximum length of a sidecar in bytes.
 const LIMIT: usize = 16_384;
 
-/// An object whose own key the reader does not have.
+/// An object without a key of the reader in its metadata.
 fn lacking(recipe: &Recipe) -> Stored {
     recipe.stored(&[Group {
         keys: vec![recipe.key("second", Some(PLACE))],
@@ -13,14 +13,14 @@ fn lacking(recipe: &Recipe) -> Stored {
     }])
 }
 
-/// What a sidecar that adds the reader's key holds.
+/// Content of a sidecar that adds the reader's key.
 fn adding(recipe: &Recipe) -> Stored {
     recipe.sealed().set(GENERATION, "2")
 }
 
 pub(super) fn all(cases: &mut Cases) {
     opened(cases);
-    passed_over(cases);
+    ignored(cases);
     malformed(cases);
     of_other_bodies(cases);
     forged(cases);
@@ -65,8 +65,8 @@ fn opened(cases: &mut Cases) {
     cases.refused("chunk 0", "sidecar-chunk-changed", &["R11", "R16"], shows, flipped);
 }
 
-/// Not looked at, or in vain.
-fn passed_over(cases: &mut Cases) {
+/// Sidecars that are not read or do not apply.
+fn ignored(cases: &mut Cases) {
     let recipe = small();
     let not_looked_for = lacking(&recipe).beside(adding(&recipe).to_sidecar()).without_sidecars();
     let shows = "the reader's policy looks for no sidecar";

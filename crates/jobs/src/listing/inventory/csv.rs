@@ -1,4 +1,4 @@
-//! Files in CSV, in gzip. Keys are URL-encoded in them.
+//! Inventory files in CSV with gzip. Their keys are URL-encoded.
 
 use std::fs::File;
 
@@ -6,20 +6,20 @@ use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use flate2::read::MultiGzDecoder;
 use sealwax_s3::decode_key;
 
-use super::{Ended, Output, Row};
+use super::{Output, ReadError, Row};
 
-/// Gives out all rows of `file`, which has these columns.
-pub(super) fn read(columns: &[String], file: File, output: &Output) -> Result<(), Ended> {
+/// Sends the objects of `file`, which has these columns.
+pub(super) fn read(columns: &[String], file: File, output: &Output) -> Result<(), ReadError> {
     let rows = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .from_reader(MultiGzDecoder::new(file));
     for (at, record) in rows.into_records().enumerate() {
-        let wrong = |why: String| Ended::Wrong(format!("row {}: {why}", at + 1));
-        let record = record.map_err(|error| wrong(error.to_string()))?;
+        let invalid = |why: String| ReadError::Invalid(format!("row {}: {why}", at + 1));
+        let record = record.map_err(|error| invalid(error.to_string()))?;
         if record.len() != columns.len() {
-            return Err(wrong(format!(
-                "it has {} fields, the manifest names {}",
+            return Err(invalid(format!(
+                "it has {} fields; the manifest names {}",
                 record.len(),
                 columns.len()
             )));
@@ -27,14 +27,14 @@ pub(super) fn read(columns: &[String], file: File, output: &Output) -> Result<()
         let mut row = Row::default();
         for (column, value) in columns.iter().zip(&record) {
             take(&mut row, column, value)
-                .map_err(|()| wrong(format!("{column} cannot be {value:?}")))?;
+                .map_err(|()| invalid(format!("invalid {column} {value:?}")))?;
         }
-        row.give(output)?;
+        row.send(output)?;
     }
     Ok(())
 }
 
-/// Takes one field, if it is of use; empty ones do not apply.
+/// Takes a field, if it is of use. Empty fields do not apply.
 fn take(row: &mut Row, column: &str, value: &str) -> Result<(), ()> {
     if value.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Where the manifest and its files are, and how they get here.
+//! Reads the manifest and its files, from S3 or from local files.
 
 use std::{
     fs::File,
@@ -14,19 +14,19 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::manifest::{InventoryFile, Manifest};
 use crate::{listing::ManifestLocation, s3_error::s3_error};
 
-/// Most bytes of a manifest that are read.
+/// Longest manifest in bytes.
 const MAX_MANIFEST_LEN: u64 = 64 << 20;
-/// How often a file is fetched, where the connection breaks off.
-const TRIES: usize = 3;
+/// Most attempts to fetch a file.
+const MAX_ATTEMPTS: usize = 3;
 
-/// Where a manifest is; its files are found from there.
-pub(super) struct Place<'a> {
+/// An inventory by the location of its manifest.
+pub(super) struct Inventory<'a> {
     s3: &'a Client,
     location: &'a ManifestLocation,
 }
 
-impl<'a> Place<'a> {
-    pub(super) fn of(s3: &'a Client, location: &'a ManifestLocation) -> Self {
+impl<'a> Inventory<'a> {
+    pub(super) fn new(s3: &'a Client, location: &'a ManifestLocation) -> Self {
         Self { s3, location }
     }
 
@@ -44,14 +44,16 @@ impl<'a> Place<'a> {
                 let body = self.get(uri).await?;
                 let body =
                     body.into_async_read().take(MAX_MANIFEST_LEN).read_to_end(&mut json).await;
-                body.map_err(|error| io_error(uri, "the manifest broke off", error))?;
+                body.map_err(|error| {
+                    io_error(uri, "the connection was lost while the manifest was read", error)
+                })?;
                 json
             }
         };
-        Manifest::parse(&json).map_err(|why| self.wrong(why))
+        Manifest::parse(&json).map_err(|why| self.invalid(why))
     }
 
-    /// One of the files, checked, to be read from its start.
+    /// Opens one of the files, and checks its length and its MD5.
     pub(super) async fn fetch(
         &self,
         manifest: &Manifest,
@@ -74,50 +76,54 @@ impl<'a> Place<'a> {
             (None, ManifestLocation::File(_)) => match &manifest.bucket {
                 Some(bucket) => self.download(bucket, &file.key).await?,
                 None => {
-                    return Err(self
-                        .wrong(format!("{} is not beside it, and it names no bucket", file.key)));
+                    return Err(self.invalid(format!(
+                        "{} is not there, and the manifest names no bucket",
+                        file.key
+                    )));
                 }
             },
         };
         let len = rows.metadata().map_err(|error| self.io(error))?.len();
         if len != file.size || !digest.eq_ignore_ascii_case(&file.md5) {
             let why = format!(
-                "{} has {len} bytes and the MD5 {digest}, and should have {} bytes and {}",
+                "{} has {len} bytes and MD5 {digest}; it should have {} bytes and MD5 {}",
                 file.key, file.size, file.md5
             );
-            return Err(self.wrong(why));
+            return Err(self.invalid(why));
         }
         Ok(rows)
     }
 
-    /// Fetches a file into a temporary one; gives its MD5 too.
+    /// Fetches a file into a temporary one. Returns its MD5 too.
     async fn download(&self, bucket: &str, key: &str) -> Result<(File, String), Error> {
-        let uri = S3Uri::new(bucket, key).map_err(|error| self.wrong(error.to_string()))?;
-        let mut tries = 1;
+        let uri = S3Uri::new(bucket, key).map_err(|error| self.invalid(error.to_string()))?;
+        let mut attempts = 1;
         loop {
-            match self.try_download(&uri).await {
-                Err(error) if error.kind() == ErrorKind::Unavailable && tries < TRIES => tries += 1,
+            match self.attempt_download(&uri).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable && attempts < MAX_ATTEMPTS => {
+                    attempts += 1;
+                }
                 done => return done,
             }
         }
     }
 
-    async fn try_download(&self, uri: &S3Uri) -> Result<(File, String), Error> {
+    async fn attempt_download(&self, uri: &S3Uri) -> Result<(File, String), Error> {
         let mut body = self.get(uri).await?;
-        let no_room = |error| io_error(uri, "a temporary file could not be written", error);
-        let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(no_room)?);
+        let write_error = |error| io_error(uri, "cannot write a temporary file", error);
+        let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(write_error)?);
         let mut digest = Md5::new();
         while let Some(bytes) = body.next().await {
             let bytes = bytes.map_err(|error| {
-                let message = format!("the file broke off: {error}");
+                let message = format!("the connection was lost: {error}");
                 Error::new("read", uri.to_string(), ErrorKind::Unavailable, message)
             })?;
             digest.update(&bytes);
-            file.write_all(&bytes).await.map_err(no_room)?;
+            file.write_all(&bytes).await.map_err(write_error)?;
         }
-        file.flush().await.map_err(no_room)?;
+        file.flush().await.map_err(write_error)?;
         let mut file = file.into_std().await;
-        file.rewind().map_err(no_room)?;
+        file.rewind().map_err(write_error)?;
         Ok((file, hex(&digest.finalize())))
     }
 
@@ -127,7 +133,7 @@ impl<'a> Place<'a> {
         Ok(answer.body)
     }
 
-    fn wrong(&self, why: impl Into<String>) -> Error {
+    fn invalid(&self, why: impl Into<String>) -> Error {
         Error::new(
             "list",
             format!("the inventory {}", self.location),
@@ -150,10 +156,10 @@ fn io_error(uri: &S3Uri, what: &str, error: io::Error) -> Error {
     Error::new("read", uri.to_string(), ErrorKind::Io, what).with_source(error)
 }
 
-/// The file with this key under a directory above the manifest, as far as there is one; else the one of this name in the
-/// manifest's own directory.
+/// Finds the file with this key in a directory above the manifest, or else the file of this name
+/// beside the manifest.
 fn local(manifest: &Path, key: &str) -> Option<PathBuf> {
-    // A key is no path: it must not lead anywhere else.
+    // A key must not lead out of these directories.
     let is_plain =
         !key.starts_with('/') && key.split('/').all(|part| !matches!(part, "" | "." | ".."));
     let directories = manifest.parent()?.ancestors().filter(|_| is_plain);

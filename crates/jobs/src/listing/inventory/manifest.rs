@@ -2,30 +2,30 @@
 
 use serde::Deserialize;
 
-/// What a manifest says.
+/// An inventory manifest.
 #[derive(Debug)]
 pub(super) struct Manifest {
     pub(super) format: Format,
-    /// The bucket that the inventory was delivered to.
+    /// Bucket that holds the inventory.
     pub(super) bucket: Option<String>,
     pub(super) files: Vec<InventoryFile>,
 }
 
-/// How the files are to be read.
+/// Format of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Format {
-    /// CSV in gzip, with these columns.
+    /// CSV with gzip, with these columns.
     Csv(Vec<String>),
     #[cfg(feature = "parquet")]
     Parquet,
 }
 
-/// One file of the inventory.
+/// A file of the inventory.
 #[derive(Debug, Deserialize)]
 pub(super) struct InventoryFile {
     pub(super) key: String,
     pub(super) size: u64,
-    /// In hexadecimal digits.
+    /// MD5 in hexadecimal digits.
     #[serde(rename = "MD5checksum")]
     pub(super) md5: String,
 }
@@ -40,11 +40,11 @@ struct Json {
 }
 
 impl Manifest {
-    /// Reads a manifest, or says what is wrong with it.
+    /// Parses a manifest, or tells why it is invalid.
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
         let Json { destination_bucket, file_format, file_schema, files } =
             serde_json::from_slice(json)
-                .map_err(|error| format!("it is not a manifest of S3 Inventory: {error}"))?;
+                .map_err(|error| format!("it is not an S3 Inventory manifest: {error}"))?;
         let format = match file_format.as_str() {
             "CSV" => {
                 let columns: Vec<_> =
@@ -53,7 +53,7 @@ impl Manifest {
                     .iter()
                     .all(|needed| columns.iter().any(|column| column == needed))
                 {
-                    return Err(format!("its schema names no Bucket and Key: {file_schema}"));
+                    return Err(format!("its schema lacks Bucket or Key: {file_schema}"));
                 }
                 Format::Csv(columns)
             }
@@ -61,7 +61,7 @@ impl Manifest {
             "Parquet" => Format::Parquet,
             other => {
                 return Err(format!(
-                    "inventories in {other} are not read: configure one in CSV or Parquet"
+                    "inventories in {other} are not supported: configure one in CSV or Parquet"
                 ));
             }
         };

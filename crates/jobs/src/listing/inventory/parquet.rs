@@ -1,4 +1,4 @@
-//! Files in Parquet.
+//! Inventory files in Parquet.
 
 use std::{fs::File, sync::Arc};
 
@@ -10,9 +10,9 @@ use parquet::{
     schema::types::Type,
 };
 
-use super::{Ended, Output, Row};
+use super::{Output, ReadError, Row};
 
-/// The columns that are of use.
+/// Columns that are of use.
 const COLUMNS: [&str; 9] = [
     "bucket",
     "key",
@@ -25,10 +25,10 @@ const COLUMNS: [&str; 9] = [
     "storage_class",
 ];
 
-/// Gives out all rows of `file`.
-pub(super) fn read(file: File, output: &Output) -> Result<(), Ended> {
-    let wrong = |error: ParquetError| Ended::Wrong(error.to_string());
-    let reader = SerializedFileReader::new(file).map_err(wrong)?;
+/// Sends the objects of `file`.
+pub(super) fn read(file: File, output: &Output) -> Result<(), ReadError> {
+    let invalid = |error: ParquetError| ReadError::Invalid(error.to_string());
+    let reader = SerializedFileReader::new(file).map_err(invalid)?;
     let schema = reader.metadata().file_metadata().schema();
     let columns = schema
         .get_fields()
@@ -37,26 +37,26 @@ pub(super) fn read(file: File, output: &Output) -> Result<(), Ended> {
         .map(Arc::clone)
         .collect();
     let projection =
-        Type::group_type_builder(schema.name()).with_fields(columns).build().map_err(wrong)?;
+        Type::group_type_builder(schema.name()).with_fields(columns).build().map_err(invalid)?;
     let expected = reader.metadata().file_metadata().num_rows();
     let mut read = 0;
-    for record in RowIter::from_file(Some(projection), &reader).map_err(wrong)? {
+    for record in RowIter::from_file(Some(projection), &reader).map_err(invalid)? {
         let mut row = Row::default();
-        for (column, field) in record.map_err(wrong)?.into_columns() {
+        for (column, field) in record.map_err(invalid)?.into_columns() {
             take(&mut row, &column, field).map_err(|field| {
-                Ended::Wrong(format!("row {}: {column} cannot be {field}", read + 1))
+                ReadError::Invalid(format!("row {}: invalid {column} {field}", read + 1))
             })?;
         }
-        row.give(output)?;
+        row.send(output)?;
         read += 1;
     }
     if read != expected {
-        return Err(Ended::Wrong(format!("it has {read} rows and says {expected}")));
+        return Err(ReadError::Invalid(format!("it has {read} rows instead of {expected}")));
     }
     Ok(())
 }
 
-/// Takes one field; or gives it back.
+/// Takes a field, or returns it if its type is wrong.
 fn take(row: &mut Row, column: &str, field: Field) -> Result<(), Field> {
     match (column, field) {
         (_, Field::Null) => {}

@@ -15,7 +15,7 @@ fn fixture(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/inventory").join(name)
 }
 
-/// A client that reaches nothing.
+/// Returns a client that reaches no server.
 fn nowhere() -> Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(aws_sdk_s3::config::BehaviorVersion::v2026_01_12())
@@ -29,7 +29,7 @@ async fn list(manifest: &Path) -> Result<Vec<ListedObject>, Error> {
     Listing::inventory(&nowhere(), ManifestLocation::File(manifest.to_owned())).try_collect().await
 }
 
-/// A copy of a fixture, to be damaged.
+/// Copies a fixture, to be damaged.
 fn copy(name: &str) -> tempfile::TempDir {
     fn copy_all(from: &Path, to: &Path) {
         for entry in fs::read_dir(from).expect("a directory") {
@@ -54,7 +54,7 @@ fn edit(path: &Path, edit: impl FnOnce(String) -> String) {
 }
 
 #[tokio::test]
-async fn all_that_an_inventory_tells_is_listed() {
+async fn all_columns_of_an_inventory_are_listed() {
     #[cfg(feature = "parquet")]
     let names = ["csv", "parquet"];
     #[cfg(not(feature = "parquet"))]
@@ -86,19 +86,19 @@ async fn all_that_an_inventory_tells_is_listed() {
 }
 
 #[tokio::test]
-async fn columns_are_told_by_the_manifest() {
+async fn the_manifest_tells_the_columns() {
     let copied = copy("csv");
     let manifest = copied.path().join(MANIFEST);
     edit(&manifest, |text| {
         text.replace("IsDeleteMarker", "NewColumn").replace("IsLatest", "AnotherOne")
     });
     let objects = list(&manifest).await.expect("an inventory");
-    assert_eq!(objects.len(), 304, "nothing tells of a delete marker");
+    assert_eq!(objects.len(), 304, "no column marks delete markers");
     assert!(objects.iter().all(|object| object.is_latest.is_none()));
 }
 
 #[tokio::test]
-async fn a_file_beside_the_manifest_will_do() {
+async fn files_beside_the_manifest_are_found() {
     let copied = copy("csv");
     let flat = tempfile::tempdir().expect("a temporary directory");
     let data = copied.path().join(FIRST_FILE).parent().expect("a directory").to_owned();
@@ -110,9 +110,9 @@ async fn a_file_beside_the_manifest_will_do() {
     assert_eq!(list(&manifest).await.expect("an inventory").len(), 303);
 }
 
-/// What is not whole is never taken for a shorter list.
+/// A damaged inventory is never taken for a shorter list.
 #[tokio::test]
-async fn what_is_damaged_is_an_error() {
+async fn damage_is_an_error() {
     type Damage = fn(&Path);
     let damages: [(&str, Damage, &str); 7] = [
         ("a file changed", |root| flip(&root.join(FIRST_FILE).with_extension("csv.gz")), "MD5"),
@@ -139,14 +139,18 @@ async fn what_is_damaged_is_an_error() {
         (
             "no key",
             |root| edit(&root.join(MANIFEST), |text| text.replace("Key, ", "Name, ")),
-            "no Bucket and Key",
+            "lacks Bucket or Key",
         ),
         (
             "another format",
             |root| edit(&root.join(MANIFEST), |text| text.replace("\"CSV\"", "\"ORC\"")),
             "in ORC",
         ),
-        ("no manifest", |root| edit(&root.join(MANIFEST), |_| "{}".into()), "not a manifest"),
+        (
+            "no manifest",
+            |root| edit(&root.join(MANIFEST), |_| "{}".into()),
+            "not an S3 Inventory manifest",
+        ),
     ];
     for (what, damage, why) in damages {
         let copied = copy("csv");
@@ -158,12 +162,12 @@ async fn what_is_damaged_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_key_that_leads_elsewhere_is_not_followed() {
+async fn a_key_that_leads_out_of_the_directories_is_not_followed() {
     let copied = copy("csv");
     let manifest = copied.path().join(MANIFEST);
     edit(&manifest, |text| text.replacen("inventories/invoices/daily/data/", "../data/", 1));
     let error = list(&manifest).await.expect_err("no such file");
-    // Looked for in the inventory's bucket instead, which this client does not reach.
+    // It is searched in the inventory's bucket instead, which this client does not reach.
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
 }
 
@@ -175,7 +179,7 @@ impl std::fmt::LowerHex for Hex {
     }
 }
 
-/// The manifest with another length and digest of its first file.
+/// Changes length and digest of the first file in a manifest.
 fn with_first(manifest: &str, len: usize, md5: &str) -> String {
     let mut json: serde_json::Value = serde_json::from_str(manifest).expect("JSON");
     json["files"][0]["size"] = len.into();

@@ -1,4 +1,4 @@
-//! Several ranges of one object.
+//! Reads of several ranges of one object.
 
 use std::ops::Range;
 
@@ -7,16 +7,17 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Reader, SealedObject};
 use crate::{
-    download::{fetch::firsts, parts::Download},
+    download::{fetch::first_then_none, parts::Download},
     error::{Error, ErrorKind},
 };
 
-/// Ranges that lie no further apart than this are fetched together: 64 KiB cost less than a request.
+/// Maximum distance in bytes of ranges that are fetched together: 64 KiB cost less than a request.
 const MAX_GAP: u64 = 64 * 1024;
-/// Requests at once.
+/// Number of requests that are sent at a time.
 const CONCURRENCY: usize = 8;
 
-/// The fewest spans, in order, that cover `ranges`: those that overlap or lie close together are one.
+/// Returns the fewest spans, in order, that cover `ranges`. Ranges that overlap or lie close
+/// together share a span.
 pub(super) fn coalesce(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut sorted = ranges.to_vec();
     sorted.sort_by_key(|range| range.start);
@@ -32,20 +33,18 @@ pub(super) fn coalesce(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
     spans
 }
 
-/// Reads `ranges` of an object whose first span `object` was opened for.
+/// Reads `ranges` of `object`, which was opened for the first span.
 pub(super) async fn read(object: SealedObject, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
     let SealedObject { info, reader, first } = object;
-    // A range was asked for.
-    let Reader::Parts(download) = reader else {
-        unreachable!("only a whole content is read otherwise")
-    };
+    // Only a whole object is read as one message.
+    let Reader::Parts(download) = reader else { unreachable!("a range is read in parts") };
     let len = info.plaintext_len();
     if let Some(bad) = ranges.iter().find(|range| range.start >= range.end || range.end > len) {
         let message = format!("the range {}..{} is not within its {len} bytes", bad.start, bad.end);
         return Err(download.target().error(ErrorKind::InvalidInput, message));
     }
     let spans = coalesce(ranges);
-    let fetched: Vec<Bytes> = stream::iter(spans.iter().cloned().zip(firsts(first)))
+    let fetched: Vec<Bytes> = stream::iter(spans.iter().cloned().zip(first_then_none(first)))
         .map(|(span, first)| {
             let object = SealedObject {
                 info: info.clone(),
@@ -74,8 +73,8 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
-    fn close_ranges_are_one_span() {
+    #[expect(clippy::single_range_in_vec_init, reason = "the list has one range on purpose")]
+    fn close_ranges_share_one_span() {
         assert_eq!(coalesce(&[]), []);
         assert_eq!(coalesce(&[5..9, 0..2]), [0..9]);
         assert_eq!(coalesce(&[0..10, 2..4]), [0..10]);

@@ -1,4 +1,4 @@
-//! Storing an object as the Amazon S3 Encryption Client does.
+//! Stores objects in the formats of the Amazon S3 Encryption Client.
 
 use std::fmt;
 
@@ -17,11 +17,12 @@ use crate::{
     vault::instruction_file,
 };
 
-/// Encrypts and stores an object so that the official clients read it: one `PutObject`, or a multipart upload whose parts are
-/// encrypted in order and sent in parallel.
+/// Encrypts and stores an object in a format that the official S3 Encryption Clients read.
 ///
-/// The commitment policy of the client's [`crate::s3ec::S3ec`] says in which format: V3, or V2 where it forbids commitment.
-/// The object is bound to no place, and has one wrapping key.
+/// It sends one `PutObject`, or a multipart upload whose parts are encrypted in order and sent in
+/// parallel. The commitment policy of the client's [`S3ec`](crate::s3ec::S3ec) settings selects the
+/// format: V3, or V2 if the policy forbids commitment. The object has one wrapping key and is bound
+/// to no place.
 #[must_use = "nothing happens before `send`"]
 pub struct PutS3ec {
     put: Put,
@@ -29,17 +30,17 @@ pub struct PutS3ec {
     replaces_file: bool,
 }
 
-/// What was stored.
+/// Result of a [`PutS3ec`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PutS3ecOutput {
-    /// The entity tag, as S3 gave it.
+    /// Entity tag, as returned by S3.
     pub e_tag: Option<String>,
-    /// The version, in a versioned bucket.
+    /// Version id, in a versioned bucket.
     pub version_id: Option<String>,
     /// Length of the plaintext in bytes.
     pub plaintext_len: u64,
-    /// The envelope, as stored.
+    /// Envelope, as stored.
     pub envelope: Envelope,
 }
 
@@ -48,18 +49,23 @@ impl PutS3ec {
         Self { put, storage: Storage::Metadata, replaces_file: false }
     }
 
-    /// Stores the wrapped data key in an instruction file beside the object, instead of its metadata: for wraps and metadata
-    /// that do not fit into S3's 2 KB. An object and its file must be copied, moved and deleted together.
+    /// Stores the wrapped key in an instruction file beside the object instead of in the object's
+    /// metadata.
     ///
-    /// It is written before the object, and only where there is none: the file of an object that is there already is what
-    /// keeps that object readable ([`ErrorKind::Conflict`]).
+    /// Use it if the wrapped key and the user-defined metadata do not fit into S3's 2 KB. Copy,
+    /// move and delete the object and its instruction file together.
+    ///
+    /// The instruction file is written before the object. If one already exists, `send` fails with
+    /// [`ErrorKind::Conflict`]: an existing object depends on its instruction file.
     pub fn instruction_file(mut self) -> Self {
         self.storage = Storage::InstructionFile;
         self
     }
 
-    /// Writes the instruction file also over another one. Until the new object is stored, and for good if that fails, the
-    /// old object cannot be read then, unless the bucket keeps versions.
+    /// Replaces an instruction file that already exists.
+    ///
+    /// Until the new object is stored, the old one cannot be read, and if storing fails, it stays
+    /// unreadable. Only versions kept by the bucket prevent that.
     pub fn replace_instruction_file(mut self) -> Self {
         self.replaces_file = true;
         self
@@ -68,9 +74,17 @@ impl PutS3ec {
     /// Encrypts and stores the object.
     ///
     /// # Errors
-    /// As [`Put::send`]; [`ErrorKind::InvalidInput`] for more than 64 GiB, for which the format has no room, and for an
-    /// encryption context under a raw key, which binds none.
-    #[tracing::instrument(name = "put", skip_all, fields(bucket = self.put.bucket, key = self.put.key), err(level = "debug"))]
+    /// As [`Put::send`], and [`ErrorKind::InvalidInput`] if:
+    ///
+    /// * the plaintext is longer than the format's limit of 64 GiB;
+    /// * an encryption context is given and the wrapping key is a raw key, which cannot bind it;
+    /// * a state file is given.
+    #[tracing::instrument(
+        name = "put",
+        skip_all,
+        fields(bucket = self.put.bucket, key = self.put.key),
+        err(level = "debug")
+    )]
     pub async fn send(self) -> Result<PutS3ecOutput, Error> {
         let Self { put, storage, replaces_file } = self;
         let Handle { store, vault, budget } = put.handle;
@@ -80,18 +94,18 @@ impl PutS3ec {
         let body = put.body.ok_or_else(|| invalid("no body was given"))?;
         if put.state_file.is_some() {
             return Err(invalid(
-                "an upload in the format of the S3 Encryption Client can't be resumed: it takes no \
-                 state file",
+                "an upload in the format of the S3 Encryption Client cannot be resumed: it takes \
+                 no state file",
             ));
         }
         let suffix = vault.s3ec().file_suffix();
         if suffix.is_empty() {
-            return Err(invalid("the suffix of an instruction file is empty"));
+            return Err(invalid("the suffix of instruction files is empty"));
         }
         let name = body.name();
-        let parts = Parts::open(body).await;
-        let parts =
-            parts.map_err(|error| target.io(format!("{name} could not be opened"), error))?;
+        let parts = Parts::open(body)
+            .await
+            .map_err(|error| target.io(format!("{name} could not be opened"), error))?;
         if parts.len().is_some_and(|len| len > MAX_PLAINTEXT_LEN) {
             return Err(target.s3ec_error(FormatError::TooLong));
         }
@@ -101,14 +115,16 @@ impl PutS3ec {
         })?;
         if !keyring.binds_context() && !context.is_empty() {
             return Err(invalid(
-                "a raw key binds no encryption context: leave it out, or use AWS KMS",
+                "a raw key cannot bind an encryption context: leave it out, or use AWS KMS",
             ));
         }
         let suite = vault.s3ec().policy().suite();
-        let generated = keyring.generate(suite, &context).await;
-        let (data_key, key) = generated.map_err(|error| target.keyring_error(vec![error]))?;
-        let sealer = ContentSealer::new(suite, &data_key);
-        let (sealer, content) = sealer.map_err(|error| target.s3ec_error(error))?;
+        let (data_key, key) = keyring
+            .generate(suite, &context)
+            .await
+            .map_err(|error| target.keyring_error(vec![error]))?;
+        let (sealer, content) =
+            ContentSealer::new(suite, &data_key).map_err(|error| target.s3ec_error(error))?;
         drop(data_key);
         let envelope =
             Envelope::new(content, key, storage).map_err(|error| target.s3ec_error(error))?;
@@ -120,15 +136,16 @@ impl PutS3ec {
         if let Some(file) = envelope.to_instruction_file() {
             let attributes = put.attributes.of_companion();
             let replaces = if replaces_file { Replaces::Anything } else { Replaces::Nothing };
-            let stored =
-                instruction_file::write(&store, &target, suffix, file, attributes, replaces).await;
-            stored.map_err(|error| match error.kind() {
-                ErrorKind::Conflict => error.with_prefix(
-                    "an instruction file exists already, and without it its object would be lost: \
-                     delete both, choose another key or suffix, or allow replacing the file",
-                ),
-                _ => error,
-            })?;
+            instruction_file::write(&store, &target, suffix, file, attributes, replaces)
+                .await
+                .map_err(|error| match error.kind() {
+                    ErrorKind::Conflict => error.with_prefix(
+                        "an instruction file already exists, and its object would be lost without \
+                         it: delete both, choose another key or suffix, or allow replacing the \
+                         file",
+                    ),
+                    _ => error,
+                })?;
             written = !replaces_file;
         }
         let upload = Upload {
@@ -150,7 +167,7 @@ impl PutS3ec {
                 envelope,
             }),
             Err(error) => {
-                // If S3 did not answer, the object may have been stored: then it needs the file.
+                // If S3 did not answer, the object may be stored and then needs the file.
                 if written && !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Service) {
                     instruction_file::remove(&store, &target, suffix).await;
                 }

@@ -73,7 +73,8 @@ impl Resumption {
         Ok(PutOutput::new(upload.resume(parts, sealer.into(), state_file).await?, header))
     }
 
-    /// Refuses an upload of another object than this put's.
+    /// Refuses a state file of another upload: to another object, with another encryption context
+    /// or with other wrapping keys.
     fn check_same_upload(&self, start: &UploadStart, header: &ObjectHeader) -> Result<(), Error> {
         let mismatch = |what: String| {
             let message = format!("the upload that the state file describes {what}");
@@ -89,7 +90,7 @@ impl Resumption {
         let binding = WrapContext::new(&self.context, place.as_ref());
         let mut wanted = self.handle.vault.keyring().expected_keys(binding);
         wanted.retain(|key| !header.missing().iter().any(|missing| missing.is_filled_by(key)));
-        // A keyring that does not know its keys in advance can't be compared.
+        // A keyring that does not know its keys in advance cannot be compared.
         if !wanted.is_empty() && !same_keys(&wanted, header.keys()) {
             let keys: Vec<_> = header.keys().iter().map(key_name).collect();
             return mismatch(format!("is sealed under {}", keys.join(", ")));

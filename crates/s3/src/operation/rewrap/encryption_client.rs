@@ -1,4 +1,4 @@
-//! Rewrap of an object of the S3 Encryption Client: its only wrapping key is replaced.
+//! Rewrap of S3 Encryption Client objects: their only wrapping key is replaced.
 
 use sealwax_envelope::{
     metadata,
@@ -16,7 +16,8 @@ use crate::{
 };
 
 impl Wrapping {
-    /// Wraps the data key under the key of the only key change, and stores it where the old one is.
+    /// Wraps the data key under the key of the only key change, and stores it in place of the old
+    /// wrapped key.
     pub(super) async fn rewrap_s3ec(
         &self,
         target: &ObjectRef,
@@ -32,14 +33,16 @@ impl Wrapping {
             envelope.encryption_context().map_err(|error| target.envelope_error(error))?;
         let data_key = vault.unwrap_s3ec(target, &admitted).await?;
         let stored_len = snapshot.head.content_length().and_then(|len| u64::try_from(len).ok());
-        // Of V3 this proves that it is the content's key. A wrapped key of anything else would lose
-        // the object.
+        // For V3, this proves that the data key is the content's: a wrapped key of any other key
+        // would lose the object.
         admitted
             .opener(&data_key, stored_len.unwrap_or_default())
             .map_err(|error| target.s3ec_error(error))?;
         let suite = envelope.content().suite();
-        let wrapped = keyring.wrap(&data_key, suite, &context).await;
-        let wrapped = wrapped.map_err(|error| target.keyring_error(vec![error]))?;
+        let wrapped = keyring
+            .wrap(&data_key, suite, &context)
+            .await
+            .map_err(|error| target.keyring_error(vec![error]))?;
         drop(data_key);
         let rewrapped = envelope.rewrapped(wrapped).map_err(|error| target.s3ec_error(error))?;
         rewrapped
@@ -58,7 +61,7 @@ impl Wrapping {
         Ok(RewrapOutput { rewrapped: true, format, e_tag, version_id, sidecar: None })
     }
 
-    /// Replaces the instruction file, if it is unchanged.
+    /// Replaces the instruction file if it is unchanged.
     async fn replace_file(
         &self,
         target: &ObjectRef,
@@ -69,7 +72,7 @@ impl Wrapping {
         let Handle { store, vault, .. } = &self.handle;
         let suffix = vault.s3ec().file_suffix();
         let changed = || {
-            let message = "its instruction file changed while its new key was being made";
+            let message = "its instruction file changed while the new wrapped key was being made";
             target.error(ErrorKind::Conflict, message)
         };
         let found = InstructionFile::find(store, target, suffix).await?;
@@ -87,13 +90,14 @@ impl Wrapping {
         instruction_file::write(store, target, suffix, file, attributes, replaces).await
     }
 
-    /// Returns the keyring that wraps: the object has one wrapping key, which can only be replaced.
+    /// Returns the keyring that wraps the new key. The object has one wrapping key, which can only
+    /// be replaced or refreshed.
     pub(super) fn s3ec_keyring(&self, target: &ObjectRef) -> Result<&dyn Keyring, Error> {
         let unsupported = |message: &str| target.error(ErrorKind::Unsupported, message);
         let [change] = self.changes.all() else {
             return Err(unsupported(
-                "an object of the S3 Encryption Client has one wrapping key: replace it by one key \
-                 change",
+                "an object of the S3 Encryption Client has one wrapping key: replace it by a \
+                 single key change",
             ));
         };
         match change {

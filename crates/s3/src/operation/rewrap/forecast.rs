@@ -1,4 +1,4 @@
-//! Forecasts of rewraps: computed from an object's metadata, without using a key.
+//! Forecasts of rewraps, computed from an object's metadata without using a key.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -30,12 +30,13 @@ use crate::{
     vault::{new_keys::NewKeys, object_keys::ObjectKeys},
 };
 
-/// Most intermediate keys that are told apart. Beyond that, calls for some of them count twice.
+/// Maximum number of intermediate keys that are told apart. Beyond it, calls for some of them count
+/// twice.
 const MAX_INTERMEDIATE_KEYS: usize = 1 << 16;
 
-/// Forecasts what a [`Rewrapper`] would do to objects. Cloning is cheap.
+/// Forecasts the effect of a [`Rewrapper`] on objects. Cloning is cheap.
 ///
-/// A call of KMS that many objects share is counted with the first object forecast.
+/// A KMS call that many objects share counts for the first of them only.
 #[derive(Debug, Clone)]
 pub struct Forecaster {
     rewrapper: Rewrapper,
@@ -46,16 +47,16 @@ pub struct Forecaster {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Forecast {
-    /// State of the object, for [`Rewrapper::rewrap_planned`]. That of the listing, where the
-    /// object was not read.
+    /// State of the object, for [`Rewrapper::rewrap_planned`]. It is the listed state if the object
+    /// was not read.
     pub state: ObjectState,
     /// Length of the stored body in bytes.
     pub size: Option<u64>,
-    /// What a rewrap would do.
+    /// Action that a rewrap would take.
     pub action: ForecastAction,
 }
 
-/// Action of a rewrap. Exhaustive: a plan describes every action.
+/// Action that a rewrap would take. Exhaustive: a plan describes every action.
 #[derive(Debug)]
 pub enum ForecastAction {
     /// The object already has the wanted keys.
@@ -68,7 +69,7 @@ pub enum ForecastAction {
     Fail(Error),
 }
 
-/// Changes of an object's keys, and the calls that they take.
+/// Changes of an object's keys, and the calls that they need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RewrapCost {
@@ -78,19 +79,19 @@ pub struct RewrapCost {
     pub remove: Vec<String>,
     /// Wrapping keys whose wrapped keys are renewed if they are under older key material.
     pub refresh: Vec<String>,
-    /// How the data key is wrapped.
+    /// Way in which the data key is wrapped.
     pub data_key: DataKeyWay,
-    /// How the new metadata is stored.
+    /// Way in which the new metadata is stored.
     pub metadata: MetadataWay,
-    /// Largest number of KMS calls, by Region.
+    /// Maximum number of KMS calls, by Region.
     pub kms_calls: BTreeMap<String, u64>,
 }
 
-/// How a data key is wrapped under new keys. Exhaustive: summaries count every way.
+/// Way of wrapping a data key under new keys. Exhaustive: summaries count every way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DataKeyWay {
-    /// Not at all: keys are only removed, and a remaining key is shown to unwrap it.
+    /// No wrapping: keys are only removed, and a remaining key is shown to unwrap the data key.
     Proof,
     /// Inside the key service: AWS KMS `ReEncrypt`.
     ReEncrypt,
@@ -98,7 +99,7 @@ pub enum DataKeyWay {
     DecryptEncrypt,
 }
 
-/// How new metadata is stored. Exhaustive: summaries count every way.
+/// Way of storing new metadata. Exhaustive: summaries count every way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MetadataWay {
@@ -106,21 +107,23 @@ pub enum MetadataWay {
     Copy,
     /// `UploadPartCopy` of each of its parts.
     MultipartCopy,
-    /// An object beside it.
+    /// A sidecar beside the object.
     Sidecar,
     /// The instruction file of an object of the S3 Encryption Client.
     InstructionFile,
 }
 
 impl Forecaster {
-    /// Creates a forecaster that has counted no call yet.
+    /// Creates a forecaster that has not counted any call.
     #[must_use]
     pub fn new(rewrapper: &Rewrapper) -> Self {
         Self { rewrapper: rewrapper.clone(), counted: Arc::default() }
     }
 
-    /// Forecasts the rewrap of an object: by one `HeadObject`, and one `GetObject` where it may
-    /// have a sidecar or an instruction file; never by a call of KMS.
+    /// Forecasts the rewrap of an object, without calling KMS.
+    ///
+    /// It takes one `HeadObject`, and one `GetObject` if the object may have a sidecar or an
+    /// instruction file.
     pub async fn forecast(&self, object: &ListedObject) -> Forecast {
         let listed = |action| {
             let (e_tag, version_id) = (object.e_tag.clone(), object.version_id.clone());
@@ -131,7 +134,7 @@ impl Forecaster {
             Ok(target) => target,
             Err(error) => return listed(ForecastAction::Fail(error)),
         };
-        let snapshot = match self.rewrapper.look(&target, object).await {
+        let snapshot = match self.rewrapper.snapshot(&target, object).await {
             Ok(snapshot) => snapshot,
             Err(Absence::Skipped(why)) => return listed(ForecastAction::Skip(why)),
             Err(Absence::Failed(error)) => return listed(ForecastAction::Fail(error)),
@@ -189,7 +192,7 @@ impl Forecaster {
                 }
                 Step::Wrap(new) => {
                     let by = costs.wrap(new)?;
-                    // The way through this process says more than the one inside the key service.
+                    // A way through this process outranks one inside the key service.
                     way = if way == Some(DataKeyWay::DecryptEncrypt) { way } else { Some(by) };
                     left.retain(|key| new.keeps(key));
                     left.extend(new.expected.iter().cloned());
@@ -218,7 +221,7 @@ impl Forecaster {
         }))
     }
 
-    /// Forecasts the rewrap of an object of the S3 Encryption Client, whose one wrapped key is
+    /// Forecasts the rewrap of an object of the S3 Encryption Client, whose only wrapped key is
     /// replaced.
     fn action_s3ec(
         &self,
@@ -276,7 +279,7 @@ struct Costs<'a> {
 }
 
 impl Costs<'_> {
-    /// Counts the calls for new keys, and returns the way in which they are made.
+    /// Counts the calls for new keys, and returns the way of wrapping.
     fn wrap(&mut self, new: &NewKeys<'_>) -> Result<DataKeyWay, Error> {
         let (object, context) = (self.object, self.object.info.encryption_context());
         let trusted = object.trusted_keys()?;
@@ -285,13 +288,13 @@ impl Costs<'_> {
             .find(|group| group[0].intermediate().is_some());
         let (way, keys, counts) = match group {
             Some(group) => {
-                let wraps: Vec<_> =
+                let shared: Vec<_> =
                     group.iter().filter_map(EncryptedDataKey::intermediate).collect();
                 let inside = group[0].place() == object.place.as_ref()
-                    && new.keyring.can_rewrap(&wraps, WrapContext::for_intermediate_key(context));
+                    && new.keyring.can_rewrap(&shared, WrapContext::for_intermediate_key(context));
                 let way = if inside { DataKeyWay::ReEncrypt } else { DataKeyWay::DecryptEncrypt };
-                let first = self.counted.is_first(new.at, context.to_json(), &wraps);
-                (way, wraps, first)
+                let first = self.counted.is_first(new.at, context.to_json(), &shared);
+                (way, shared, first)
             }
             None if new.keyring.can_rewrap(&trusted, object.binding()) => {
                 (DataKeyWay::ReEncrypt, trusted, true)
@@ -319,18 +322,18 @@ impl Costs<'_> {
         let context = self.object.info.encryption_context();
         let first = key
             .intermediate()
-            .is_none_or(|wrap| self.counted.is_first(at, context.to_json(), &[wrap]));
+            .is_none_or(|shared| self.counted.is_first(at, context.to_json(), &[shared]));
         if first {
             self.call(Some(key.wrapping_key()));
         }
     }
 
-    /// Counts the call that shows that one of the remaining keys works.
+    /// Counts the call that proves that one of the remaining keys works.
     fn prove(&mut self, left: &[EncryptedDataKey]) -> Result<(), Error> {
         let trusted = self.object.trusted_keys()?;
         let usable: Vec<_> = trusted.into_iter().filter(|key| left.contains(key)).collect();
         if usable.is_empty() {
-            let message = "nothing is removed, because none of the keys left could be used";
+            let message = "no key is removed, because none of the remaining keys could be used";
             return Err(self.object.target.error(ErrorKind::NoMatchingKey, message));
         }
         self.call(self.object.vault.keyring().first_choice(&usable).as_deref());
@@ -344,7 +347,7 @@ impl Costs<'_> {
     }
 }
 
-/// Intermediate keys whose calls were counted.
+/// Intermediate keys whose calls are counted already.
 #[derive(Debug, Default)]
 struct Counted(Mutex<HashSet<[u8; 16]>>);
 
@@ -364,13 +367,13 @@ impl Counted {
     }
 }
 
-/// Refuses an object that S3 copies only after it was restored. (Amazon S3 User Guide, "Restoring
+/// Refuses an archived object: S3 copies it only after a restore. (Amazon S3 User Guide, "Restoring
 /// an archived object".)
 fn check_not_archived(target: &ObjectRef, head: &HeadObjectOutput) -> Result<(), Error> {
     if is_archived(head) {
         return Err(target.error(
             ErrorKind::Unsupported,
-            "it is archived: restore it first, or give it a sidecar",
+            "it is archived: restore it first, or store its new keys in a sidecar",
         ));
     }
     Ok(())
@@ -384,7 +387,7 @@ fn metadata_way(store: &Store, snapshot: &Snapshot) -> MetadataWay {
     }
 }
 
-/// Returns the names of wrapping keys, each once.
+/// Returns the names of wrapping keys, without duplicates.
 fn names<'a>(keys: impl IntoIterator<Item = &'a EncryptedDataKey>) -> BTreeSet<String> {
     keys.into_iter().map(|key| key.wrapping_key().to_owned()).collect()
 }

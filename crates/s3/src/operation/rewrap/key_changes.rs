@@ -1,6 +1,6 @@
-//! Changes of an object's keys: what a rewrap changes, and what that means for one object.
+//! Key changes of a rewrap, and the steps that they take for one object.
 //!
-//! Everything in here is decided without calling any service.
+//! Everything here is decided without calling a service.
 
 use std::sync::Arc;
 
@@ -12,14 +12,7 @@ use crate::{
     vault::{new_keys::NewKeys, object_keys::ObjectKeys},
 };
 
-/// Changes of an object's keys, made in the order in which they are given.
-///
-/// ```
-/// use sealwax_s3::{KeyChanges, envelope::LocalKeyring};
-/// # fn example(new: LocalKeyring) {
-/// let changes = KeyChanges::new().add_keys(new).remove_key("old");
-/// # }
-/// ```
+/// Changes of an object's keys, applied in the given order.
 #[derive(Debug, Clone, Default)]
 pub struct KeyChanges(Vec<Change>);
 
@@ -32,7 +25,7 @@ pub(crate) enum Change {
     Refresh,
 }
 
-/// A key change by the names of its wrapping keys: for AWS KMS their ARNs.
+/// A key change by the names of its wrapping keys. AWS KMS keys are named by their ARNs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 #[serde(rename_all = "kebab-case")]
@@ -41,7 +34,7 @@ pub enum KeyChange {
     Add(Vec<String>),
     /// [`KeyChanges::replace_keys`].
     Replace(Vec<String>),
-    /// [`KeyChanges::replace_s3ec_key`]. The names of its keyring's keys are unknown.
+    /// [`KeyChanges::replace_s3ec_key`]. The names of its wrapping keys are unknown.
     ReplaceS3ec,
     /// [`KeyChanges::remove_key`].
     Remove(String),
@@ -49,40 +42,37 @@ pub enum KeyChange {
     Refresh,
 }
 
-/// Adds the methods that change keys. `$and` takes a [`Change`].
+/// Adds the setters of key changes to a fluent builder. `$and` takes a [`Change`].
 macro_rules! key_change_setters {
     ($and:ident) => {
-        /// Wraps the data key under the wrapping keys of `keyring` too.
-        #[must_use]
+        /// Adds wrapped keys: wraps the data key under the wrapping keys of `keyring`, too.
         pub fn add_keys(self, keyring: impl sealwax_envelope::Keyring + 'static) -> Self {
             self.$and(Change::Add(std::sync::Arc::new(keyring)))
         }
 
-        /// Wraps the data key under the wrapping keys of `keyring` alone, and drops all others.
-        #[must_use]
+        /// Replaces all wrapped keys: wraps the data key under the wrapping keys of `keyring` only.
         pub fn replace_keys(self, keyring: impl sealwax_envelope::Keyring + 'static) -> Self {
             self.$and(Change::Replace(std::sync::Arc::new(keyring)))
         }
 
-        /// Replaces the key of an object of the S3 Encryption Client, for example by a raw key.
-        #[must_use]
+        /// Replaces the wrapping key of an object of the S3 Encryption Client, for example by a raw
+        /// key.
         pub fn replace_s3ec_key(self, keyring: impl crate::s3ec::Keyring + 'static) -> Self {
             self.$and(Change::ReplaceS3ec(std::sync::Arc::new(keyring)))
         }
 
-        /// Drops all wrapped keys under `wrapping_key`: for AWS KMS the ARN of a key.
+        /// Removes all wrapped keys under `wrapping_key`, for AWS KMS a key ARN.
         ///
-        /// The last key is never removed. If no key is added or replaced beside it, the client's
-        /// keyring must unwrap one of those that are left.
-        #[must_use]
+        /// The last key is never removed. If no key is added or replaced at the same time, the
+        /// client's keyring must be able to unwrap one of the remaining keys.
         pub fn remove_key(self, wrapping_key: impl Into<String>) -> Self {
             self.$and(Change::Remove(wrapping_key.into()))
         }
 
-        /// Wraps the data key again under the client's own wrapping keys, if it is under older key
-        /// material: after KMS has rotated them. If KMS reports the newest material, the wrapped
-        /// key stays. (AWS KMS Developer Guide, "Rotating AWS KMS keys".)
-        #[must_use]
+        /// Refreshes the wrapped keys under the client's own wrapping keys after KMS rotated them.
+        ///
+        /// A wrapped key under older key material is wrapped again. It stays if KMS reports that it
+        /// is under the newest material. (AWS KMS Developer Guide, "Rotating AWS KMS keys".)
         pub fn refresh_keys(self) -> Self {
             self.$and(Change::Refresh)
         }
@@ -91,7 +81,7 @@ macro_rules! key_change_setters {
 pub(super) use key_change_setters;
 
 impl KeyChanges {
-    /// Changes nothing yet.
+    /// Creates an empty list of key changes.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -99,13 +89,13 @@ impl KeyChanges {
 
     key_change_setters!(and);
 
-    /// `true` if nothing is to be changed.
+    /// `true` if there are no key changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns the changes by name.
+    /// Returns the key changes by name.
     #[must_use]
     pub fn names(&self) -> Vec<KeyChange> {
         let no_context = EncryptionContext::new();
@@ -133,7 +123,7 @@ impl KeyChanges {
         self
     }
 
-    /// `true` if a missing key is still to be added after all changes.
+    /// `true` if a missing key is still wanted after all changes.
     pub(super) fn leave_wanted(&self, missing: &MissingKey) -> bool {
         self.0.iter().all(|change| match change {
             Change::Add(_) | Change::Refresh => true,
@@ -142,7 +132,8 @@ impl KeyChanges {
         })
     }
 
-    /// Returns the steps that change the object's keys; none if it has just the wanted ones.
+    /// Returns the steps that change the object's keys; empty if it already has exactly the wanted
+    /// keys.
     pub(super) fn steps<'a>(&'a self, object: &ObjectKeys<'_>) -> Result<Vec<Step<'a>>, Error> {
         let ObjectKeys { vault, target, info, .. } = object;
         let mut keys = info.keys().to_vec();
@@ -186,7 +177,7 @@ fn remove(
     let is_own = object.own_keys.iter().any(|key| key.wrapping_key() == wrapping_key);
     if object.is_sidecar && is_own {
         let message =
-            format!("a sidecar can't remove keys: {wrapping_key} stays in the object's metadata");
+            format!("a sidecar cannot remove {wrapping_key}, which stays in the object's metadata");
         return Err(object.target.error(ErrorKind::Unsupported, message));
     }
     let before = keys.len();
@@ -202,13 +193,13 @@ fn remove(
 /// One step that changes an object's keys.
 #[derive(Debug)]
 pub(super) enum Step<'a> {
-    /// Refreshes the keys of the client's keyring that are under older material.
+    /// Refreshes the wrapped keys under older material of the client's wrapping keys.
     Refresh {
-        /// Number of the key change.
+        /// Index of the key change.
         at: usize,
     },
-    /// Drops the keys under this wrapping key.
+    /// Removes the wrapped keys under this wrapping key.
     Remove(&'a str),
-    /// Makes new ones.
+    /// Makes new wrapped keys.
     Wrap(NewKeys<'a>),
 }

@@ -1,17 +1,19 @@
-//! Storage of new keys: in the object's metadata, or in a sidecar.
+//! Storage location of new keys: the object's metadata or a sidecar.
 
 use crate::store::snapshot::{Snapshot, is_archived, is_locked};
 
-/// Where a rewrap stores the new keys.
+/// Storage location of a rewrap's new keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyStorage {
     /// In the object's metadata, by a copy of the object onto itself.
     #[default]
     Metadata,
-    /// In a sidecar for objects under Object Lock, because a copy would be one more locked version,
-    /// and for archived objects, which S3 does not copy. For all others as
+    /// In a sidecar if the object is under Object Lock or archived, and otherwise as with
     /// [`KeyStorage::Metadata`].
+    ///
+    /// A copy of a locked object would be one more locked version. S3 does not copy archived
+    /// objects.
     SidecarWhereNeeded,
     /// In a sidecar. The object and the keys in its metadata stay unchanged. Only clients that look
     /// for sidecars find the new keys: [`crate::SidecarPolicy`].

@@ -1,4 +1,4 @@
-//! Rewraps objects one by one, all in the same way.
+//! Rewraps of many objects with the same key changes.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::{
     vault::intermediate::IntermediateKeys,
 };
 
-/// Most times that an object is read again because another writer changed it meanwhile.
+/// Maximum number of attempts for an object that other writers change meanwhile.
 const MAX_CONFLICTS: usize = 4;
 
-/// Rewraps any number of objects in the same way, one at a time. Cloning is cheap.
+/// Rewraps any number of objects with the same key changes, one at a time. Cloning is cheap.
 ///
-/// Unlike [`Rewrap`](crate::Rewrap), it skips objects that are not eligible, repeats its work when
-/// another writer changes the object meanwhile, and calls the key service once for each
-/// intermediate key that objects share. The crate `sealwax-jobs` runs it over whole listings.
+/// Unlike [`Rewrap`](crate::Rewrap), it skips objects that are not eligible, tries again if another
+/// writer changes the object meanwhile, and calls the key service once for each intermediate key
+/// that objects share. The crate `sealwax-jobs` runs it over whole listings.
 ///
 /// ```no_run
 /// # async fn example(
@@ -29,8 +29,8 @@ const MAX_CONFLICTS: usize = 4;
 /// use sealwax_s3::{KeyChanges, ListedObject, RewrapOutcome};
 ///
 /// let rewrapper = client.rewrapper(KeyChanges::new().add_keys(west))?;
-/// for key in ["2026/1.pdf", "2026/2.pdf"] {
-///     match rewrapper.rewrap_one(&ListedObject::new("bucket", key)).await {
+/// for key in ["2026/0001.pdf", "2026/0002.pdf"] {
+///     match rewrapper.rewrap_one(&ListedObject::new("invoices", key)).await {
 ///         RewrapOutcome::Failed(error) => eprintln!("{error}"),
 ///         outcome => println!("{key}: {}", outcome.name()),
 ///     }
@@ -55,7 +55,7 @@ pub enum RewrapOutcome {
     Unchanged,
     /// Skipped: not eligible for rewrap.
     Skipped(Skipped),
-    /// Other writers changed the object again and again meanwhile. It is as they left it.
+    /// Failed: other writers changed the object during every attempt, and their last change stands.
     Changed(Error),
     /// The rewrap failed. The object is unchanged.
     Failed(Error),
@@ -112,7 +112,7 @@ impl RewrapOutcome {
     }
 }
 
-/// State of an object when a plan was made. It tells whether the object changed since.
+/// State of an object when a plan was made. It shows whether the object changed since then.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ObjectState {
@@ -189,15 +189,16 @@ impl Rewrapper {
     /// It costs one `HeadObject`, the KMS calls and one copy inside S3. KMS calls for an
     /// intermediate key are made once for all objects that share it.
     ///
-    /// Where another writer changes the object meanwhile, it is read and evaluated again, up to
-    /// three times. A version that is not the latest cannot be rewrapped, for S3 does not change
-    /// the metadata of a stored version.
+    /// If another writer changes the object meanwhile, it is read and evaluated again, up to three
+    /// times. Only the latest version can be rewrapped, because S3 does not change the metadata of
+    /// a stored version.
     pub async fn rewrap_one(&self, object: &ListedObject) -> RewrapOutcome {
         self.rewrap_planned(object, None).await.outcome
     }
 
-    /// Rewraps an object as [`Rewrapper::rewrap_one`] does, and tells whether it changed since it
-    /// was in the state `planned`, if there is a plan, or while it was rewrapped.
+    /// Rewraps an object as [`Rewrapper::rewrap_one`] does, and reports whether it changed.
+    ///
+    /// A change is one since the state `planned`, if there is a plan, or during the rewrap.
     pub async fn rewrap_planned(
         &self,
         object: &ListedObject,
@@ -220,7 +221,7 @@ impl Rewrapper {
     ) -> RewrapOutcome {
         let mut conflict = None;
         for _ in 0..MAX_CONFLICTS {
-            let snapshot = match self.look(target, object).await {
+            let snapshot = match self.snapshot(target, object).await {
                 Ok(snapshot) => snapshot,
                 Err(Absence::Skipped(why)) => return RewrapOutcome::Skipped(why),
                 Err(Absence::Failed(error)) => return RewrapOutcome::Failed(error),
@@ -256,8 +257,8 @@ impl Rewrapper {
         Ok(target)
     }
 
-    /// Reads an object's metadata.
-    pub(super) async fn look(
+    /// Takes a snapshot of an object, unless it is gone or not the listed version.
+    pub(super) async fn snapshot(
         &self,
         target: &ObjectRef,
         object: &ListedObject,
@@ -277,7 +278,7 @@ impl Rewrapper {
                 }
                 Ok(snapshot)
             }
-            // An object that was named and not listed may never have existed.
+            // An object that was named but not listed may never have existed.
             Err(error) if error.kind() == ErrorKind::NotFound && object.size.is_some() => {
                 Err(Absence::Skipped(Skipped::Gone))
             }
@@ -293,6 +294,7 @@ pub(super) enum Absence {
 }
 
 fn older(target: &ObjectRef) -> Error {
-    let message = "it is not the object's newest version, and S3 does not change the metadata of an older one";
+    let message = "it is not the object's newest version, and S3 does not change the metadata of \
+                   an older one";
     target.error(ErrorKind::Unsupported, message)
 }

@@ -1,4 +1,4 @@
-//! The rewrap of one object: its steps carried out, and the new keys stored.
+//! Rewrap of one object: carries out its steps and stores the new keys.
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::EncryptedDataKey;
@@ -28,7 +28,7 @@ pub(crate) struct Wrapping {
 }
 
 impl Wrapping {
-    /// Rewraps the object, if it still is as in `snapshot`.
+    /// Rewraps the object if it is unchanged since `snapshot`.
     pub(crate) async fn rewrap(
         &self,
         target: &ObjectRef,
@@ -48,18 +48,23 @@ impl Wrapping {
         if keys == object.info.keys() {
             return Ok(unchanged(object.info));
         }
-        let header = object.info.sealed_header(target)?.rewrapped(keys);
-        let header = header.map_err(|error| target.envelope_error(error))?;
-        let missing = header.missing().iter().filter(|key| self.changes.leave_wanted(key));
-        let missing = missing.cloned().collect();
+        let header = object
+            .info
+            .sealed_header(target)?
+            .rewrapped(keys)
+            .map_err(|error| target.envelope_error(error))?;
+        let missing =
+            header.missing().iter().filter(|key| self.changes.leave_wanted(key)).cloned().collect();
         let header = header.with_missing(missing);
         object.check_fits(&header)?;
         let ObjectKeys { info, sidecar, accepted_places, is_sidecar, .. } = object;
         if header.keys().iter().all(|key| info.keys().contains(key)) {
-            // Keys were removed and no other was used: one that is left must be seen to work.
-            let proof = vault.opener_by_metadata(target, &header, accepted_places).await;
-            proof.map_err(|error| {
-                error.with_prefix("nothing is removed, because none of the keys left could be used")
+            // Keys were only removed, and none was used: one of the remaining keys must be proven
+            // to work.
+            vault.opener_by_metadata(target, &header, accepted_places).await.map_err(|error| {
+                error.with_prefix(
+                    "no key is removed, because none of the remaining keys could be used",
+                )
             })?;
         }
 
@@ -96,14 +101,14 @@ impl Wrapping {
         let snapshot = snapshot.settled(store, target).await?;
         let metadata = join_metadata(format, &info.metadata);
         let expected = metadata.clone();
-        // User-defined metadata does not count: the generation, or the wrapped keys, tell this copy
+        // User-defined metadata does not count: the generation or the wrapped keys tell this copy
         // from others.
         let is_ours =
             move |head: &HeadObjectOutput| same_format_metadata(head.metadata(), &expected);
         store.replace_metadata(target, &snapshot, metadata, &is_ours).await
     }
 
-    /// Returns the object's format and all that is known of it.
+    /// Reads the format of the object, and returns its properties.
     pub(crate) async fn info(
         &self,
         target: &ObjectRef,
@@ -114,7 +119,7 @@ impl Wrapping {
         ObjectInfo::of_head(target, &snapshot.head, format)
     }
 
-    /// Finds the object's keys, and refuses an object that can't be copied where that is needed.
+    /// Finds the object's keys. Refuses an object that must be copied but cannot be.
     pub(super) async fn object_keys<'a>(
         &'a self,
         target: &'a ObjectRef,

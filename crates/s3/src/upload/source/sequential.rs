@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use sealwax_envelope::{PartBuffer, geometry::CHUNK_LEN};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// A reader or a stream, and what was read of it beyond the last part.
+/// A reader or a stream, and the bytes that were read beyond the last part.
 pub(crate) struct Sequential {
     kind: Kind,
     lookahead: Bytes,
@@ -20,7 +20,7 @@ enum Kind {
     Slow(Gathering),
 }
 
-/// A stream whose pieces are gathered until there is enough of them for a part.
+/// A stream whose pieces are gathered until they fill a part.
 struct Gathering {
     stream: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
     pieces: VecDeque<Bytes>,
@@ -43,11 +43,11 @@ impl Sequential {
         Self { kind: Kind::Slow(gathering), lookahead: Bytes::new() }
     }
 
-    /// Waits until [`Sequential::fill`] would not wait for `len` bytes, where that may take long.
+    /// Waits until [`Sequential::fill`] would not wait for `len` bytes, if the source may be slow.
     pub(super) async fn ready(&mut self, len: usize) -> io::Result<()> {
         let Kind::Slow(Gathering { stream, pieces, ended }) = &mut self.kind else { return Ok(()) };
         let mut have = self.lookahead.len() + pieces.iter().map(Bytes::len).sum::<usize>();
-        // One byte more: it tells whether the source ends with this part.
+        // One more byte tells whether the source ends with this part.
         while !*ended && have <= len {
             match stream.next().await.transpose()? {
                 Some(piece) => {
@@ -60,7 +60,7 @@ impl Sequential {
         Ok(())
     }
 
-    /// Fills `buffer`; says whether the source ended with it.
+    /// Fills `buffer`. Returns `true` if the source ended with it.
     pub(super) async fn fill(&mut self, buffer: &mut PartBuffer) -> io::Result<bool> {
         loop {
             let taken = buffer.put_slice(&self.lookahead);
@@ -74,7 +74,8 @@ impl Sequential {
         }
     }
 
-    /// Reads once: into `buffer` where it can and there is room, else ahead. `false` at the end.
+    /// Reads once: into `buffer` if the source is a reader and there is room, and ahead otherwise.
+    /// Returns `false` at the end.
     async fn read(&mut self, buffer: &mut PartBuffer) -> io::Result<bool> {
         match &mut self.kind {
             Kind::Reader(reader) if buffer.is_full() => {

@@ -28,7 +28,7 @@ import software.amazon.encryption.s3.algorithms.AlgorithmSuite;
 import software.amazon.encryption.s3.internal.InstructionFileConfig;
 import software.amazon.encryption.s3.materials.KmsKeyring;
 
-/** The official S3 Encryption Client for Java, driven by the tests: the protocol is that of ../python/peer.py. */
+/** The official S3 Encryption Client for Java, driven by the tests with the protocol of ../python/peer.py. */
 public final class Peer {
   private final S3Client s3;
   private final S3AsyncClient s3Async;

@@ -1,4 +1,4 @@
-//! The parts of one multipart upload: sealed, sent, and kept for later by a state file.
+//! Parts of one multipart upload: sealed, sent, and recorded in a state file.
 
 use std::{collections::BTreeMap, path::PathBuf, pin::pin, sync::Arc};
 
@@ -35,13 +35,13 @@ type Handle = UploadHandle<StateFile>;
 
 /// A multipart upload whose parts are sealed and sent in parallel.
 ///
-/// Dropping it aborts the upload in the background, except for one with a state file, which can be
+/// Dropping it aborts the upload in the background, unless the upload has a state file and can be
 /// resumed.
 pub(super) struct PartUploads<'a> {
     upload: &'a Upload,
     multipart: MultipartUpload<SentPart, StateFile>,
     buffers: Arc<PartBuffers>,
-    done: Vec<CompletedPart>,
+    completed: Vec<CompletedPart>,
     plaintext_len: u64,
 }
 
@@ -71,8 +71,8 @@ struct Part {
     plaintext_len: u64,
 }
 
-/// The result of one part. Its room is returned once the result is known, so a failure is seen
-/// before another part is read.
+/// Result of one part. Its room is returned once the result is known, so a failure is seen before
+/// another part is read.
 struct SentPart {
     result: Result<Part, Error>,
     room: PartRoom,
@@ -125,21 +125,21 @@ impl<'a> PartUploads<'a> {
 
     fn new(upload: &'a Upload, handle: Handle, buffers: Arc<PartBuffers>) -> Self {
         let multipart = MultipartUpload::new(handle);
-        Self { upload, multipart, buffers, done: Vec::new(), plaintext_len: 0 }
+        Self { upload, multipart, buffers, completed: Vec::new(), plaintext_len: 0 }
     }
 
-    /// Buffers that the parts are read into.
+    /// Returns the buffers that parts are read into.
     pub(super) fn buffers(&self) -> &Arc<PartBuffers> {
         &self.buffers
     }
 
-    /// Waits until a part of `chunks` chunks may be in memory; fails if a part in flight failed.
+    /// Waits until a part of `chunks` chunks may be in memory. Fails if a part in flight failed.
     pub(super) async fn wait_for_room(&mut self, chunks: usize) -> Result<PartRoom, Error> {
         let upload = self.upload;
         self.meanwhile(upload.budget.room(&upload.target, chunks)).await
     }
 
-    /// Waits for `work`; fails if a part in flight failed.
+    /// Waits for `work`. Fails if a part in flight failed.
     pub(super) async fn meanwhile<T>(
         &mut self,
         work: impl Future<Output = Result<T, Error>>,
@@ -177,16 +177,16 @@ impl<'a> PartUploads<'a> {
         let part = result?;
         self.plaintext_len += part.plaintext_len;
         self.upload.progress(part.plaintext_len);
-        self.done.push(part.completed);
+        self.completed.push(part.completed);
         Ok(())
     }
 
-    /// Makes the object visible.
+    /// Completes the upload, which makes the object visible.
     pub(super) async fn complete(self) -> Result<Uploaded, Error> {
-        let Self { upload, multipart, done, plaintext_len, .. } = self;
+        let Self { upload, multipart, completed, plaintext_len, .. } = self;
         let body_len = upload.format.stored_len(plaintext_len);
         let request = multipart
-            .completion(done)
+            .completion(completed)
             .set_checksum_type(upload.store.checksum().of_whole())
             .set_mpu_object_size(body_len.and_then(|len| i64::try_from(len).ok()))
             .set_if_match(upload.conditions.if_match.clone())

@@ -1,15 +1,15 @@
-//! All samples open, and say what they are; whole, and by ranges.
+//! All samples decrypt, whole and in ranges, and have the declared properties.
 
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
     metadata,
-    s3ec::{Detected, Error, Keyring as _, RangeOpener, ReadPolicy, Storage, detect},
+    s3ec::{Detected, Error, Format, Keyring as _, RangeOpener, ReadPolicy, Storage, detect},
 };
 
 use crate::samples::{Keys, allow_decrypt, entries, everything, raw_keyrings};
 
 #[test]
-fn all_open() {
+fn all_samples_decrypt() {
     let keys = Keys::all();
     let entries = entries();
     assert_eq!(entries.len(), 31);
@@ -25,21 +25,25 @@ fn all_open() {
             entry.id
         );
         let in_file = envelope.storage() == Storage::InstructionFile;
+        // V1 and V2 objects leave no trace of the format when the key is in an instruction file.
+        let shows_format = !in_file || envelope.format() == Format::V3;
+        let claimed = Format::claimed(metadata::pairs(&sample.metadata));
+        assert_eq!(claimed, shows_format.then_some(envelope.format()), "{}", entry.id);
         assert_eq!(in_file, entry.storage == "instruction-file", "{}", entry.id);
         let opened = sample.open(&everything(), &keys);
         assert_eq!(opened.as_ref(), Ok(&sample.plaintext), "{}", entry.id);
-        let told = envelope.plaintext_len(sample.body.len() as u64).expect("a length");
+        let declared = envelope.plaintext_len(sample.body.len() as u64).expect("a length");
         let cbc = envelope.content().suite().to_string().contains("CBC");
-        assert_eq!(told, if cbc { sample.body.len() } else { sample.plaintext.len() } as u64);
-        assert_eq!(envelope.stored_len(told), Some(sample.body.len() as u64), "{}", entry.id);
-        // Amazon SES has pairs of its own, whose names are reserved.
+        assert_eq!(declared, if cbc { sample.body.len() } else { sample.plaintext.len() } as u64);
+        assert_eq!(envelope.stored_len(declared), Some(sample.body.len() as u64), "{}", entry.id);
+        // Amazon SES adds pairs with reserved names.
         let context = envelope.encryption_context().ok();
         assert_eq!(context, (!entry.id.contains("ses")).then_some(sample.context), "{}", entry.id);
     }
 }
 
 #[test]
-fn lengths_up_to_that_of_one_message() {
+fn lengths_up_to_the_maximum() {
     const MOST: u64 = (1 << 36) - 32;
     for (id, tag) in [("v3-aes", 16), ("v2-aes", 16), ("v1-aes-cbc", 0)] {
         let envelope = crate::samples::sample(id).envelope().expect("an envelope");
@@ -61,9 +65,10 @@ fn lengths_up_to_that_of_one_message() {
     }
 }
 
-/// Without its instruction file, an object of V3 is known by what is left; one of V2 looks like any other object.
+/// Without its instruction file, a V3 object is recognized by its metadata; a V2 object looks like
+/// any other object.
 #[test]
-fn what_an_instruction_file_leaves() {
+fn detection_without_the_instruction_file() {
     let mut seen = [0; 2];
     for entry in entries().iter().filter(|entry| entry.storage == "instruction-file") {
         let metadata = entry.load().metadata;
@@ -75,11 +80,20 @@ fn what_an_instruction_file_leaves() {
     assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
 }
 
-/// What each policy lets through; and what it does not is refused before any wrapping key is used.
+#[test]
+fn an_instruction_file_claims_no_format() {
+    for names in [&["x-amz-crypto-instr-file", "x-amz-key-v2"][..], &["x-amz-c", "x-amz-d"], &[]] {
+        assert_eq!(Format::claimed(names.iter().map(|name| (*name, "x"))), None, "{names:?}");
+    }
+    let any_case = ["X-Amz-C", "x-amz-D", "x-amz-i", "x-amz-key"].map(|name| (name, ""));
+    assert_eq!(Format::claimed(any_case), Some(Format::V3));
+}
+
+/// Each policy rejects other objects before any wrapping key is used.
 #[test]
 fn policies() {
     let keys = Keys::all();
-    let mut let_through = [0; 5];
+    let mut accepted = [0; 5];
     let policies = [
         ReadPolicy::new(),
         ReadPolicy::new().legacy_wrapping_algorithms(true).legacy_unauthenticated_modes(true),
@@ -110,15 +124,15 @@ fn policies() {
                 assert!(refused, "{}: {error}", entry.id);
                 assert_eq!(keys.asked(), before, "{}: a key was used", entry.id);
             }
-            let_through[index] += usize::from(expected);
+            accepted[index] += usize::from(expected);
         }
     }
-    assert_eq!(let_through, [11, 11, 24, 26, 31]);
+    assert_eq!(accepted, [11, 11, 24, 26, 31]);
 }
 
-/// A content ends where the object was said to end: not before, and not after.
+/// Content ends exactly at the declared length.
 #[test]
-fn lengths_are_held_to() {
+fn lengths_are_enforced() {
     let keys = Keys::all();
     for id in ["v3-kms-ctx", "v2-kms-ctx", "v2-kmsv1-cbc-aligned", "v1-aes-cbc"] {
         let sample = crate::samples::sample(id);
@@ -134,7 +148,7 @@ fn lengths_are_held_to() {
             Ok(released)
         };
         let (all, more) = (&sample.body[..], [&sample.body[..], &[0; 16]].concat());
-        // What is released unverified is the plaintext, where it turns out to be genuine.
+        // Unverified pieces of authentic content are the plaintext.
         for at in [0, 1, 16, len - 16, len] {
             assert_eq!(
                 open(len, &[&all[..at], &all[at..]]).as_ref(),
@@ -179,7 +193,7 @@ fn ranges() {
             opener.dangerous_open_unverified(start as u64, &mut bytes).expect("within the limit");
             assert_eq!(bytes, sample.plaintext[start..end], "{id} {start}..{end}");
         }
-        // The counter's last block is that of the longest content.
+        // The last block of the longest content has the last counter value.
         let last = ((1 << 36) - 32) - RangeOpener::BLOCK_LEN;
         assert_eq!(opener.dangerous_open_unverified(last, &mut [0; 16]), Ok(()));
         assert_eq!(opener.dangerous_open_unverified(last, &mut [0; 17]), Err(Error::TooLong));

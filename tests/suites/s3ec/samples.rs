@@ -1,4 +1,4 @@
-//! What these tests share.
+//! The samples, their keys, and settings to read them.
 
 use std::{collections::HashMap, fs, path::PathBuf};
 
@@ -10,7 +10,7 @@ use sealwax_s3::{
 };
 use sealwax_tests::{LocalStack, Stored};
 
-/// A file of the samples.
+/// Reads a file of the samples.
 pub(crate) fn sample_file(path: &str) -> Vec<u8> {
     let directory = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/s3ec"));
     fs::read(directory.join(path)).expect("a file of the samples")
@@ -26,7 +26,7 @@ pub(crate) fn rsa_key() -> RawRsaKeyring {
         .expect("a private key")
 }
 
-/// Settings that read everything.
+/// Returns settings that read every kind of object.
 pub(crate) fn everything() -> S3ec {
     S3ec::new()
         .commitment_policy(CommitmentPolicy::RequireEncryptAllowDecrypt)
@@ -34,12 +34,12 @@ pub(crate) fn everything() -> S3ec {
         .legacy_unauthenticated_modes(true)
 }
 
-/// Settings that write V2.
+/// Returns settings that write V2.
 pub(crate) fn v2() -> S3ec {
     S3ec::new().commitment_policy(CommitmentPolicy::ForbidEncryptAllowDecrypt)
 }
 
-/// A client of the home key with these settings.
+/// Returns a client with the home key and these settings.
 pub(crate) fn client(stack: &LocalStack, s3ec: S3ec) -> SealedClient {
     stack.client_builder([&stack.home.key]).s3ec(s3ec).build()
 }
@@ -48,12 +48,12 @@ pub(crate) fn context(pairs: &[(&str, &str)]) -> EncryptionContext {
     EncryptionContext::try_from_iter(pairs.iter().copied()).expect("pairs")
 }
 
-/// Beside `uri`.
+/// Returns the name of the object beside `uri` with this suffix.
 pub(crate) fn beside(uri: &S3Uri, suffix: &str) -> S3Uri {
     format!("{uri}{suffix}").parse().expect("an object's name")
 }
 
-/// Stores one of the samples as it is.
+/// Stores a sample unchanged. Returns its plaintext.
 pub(crate) async fn store_sample(s3: &Client, uri: &S3Uri, id: &str, suffix: &str) -> Vec<u8> {
     let json = |name: &str| -> HashMap<String, String> {
         serde_json::from_slice(&sample_file(&format!("{id}/{name}"))).expect("metadata")

@@ -1,29 +1,30 @@
-//! A blocking source that can only be read in order: many chunks with one system call, off the async threads.
+//! Blocking source that is read in order, many chunks with one system call.
 
 use std::io::{self, IoSliceMut, Read};
 
 use sealwax_envelope::PartBuffer;
 use tokio::task;
 
-/// Most slices that one read fills: Linux takes no more.
+/// Maximum number of slices in one read: Linux accepts no more.
 const MAX_SLICES: usize = 1024;
 
-/// A reader, and the byte that was read of it beyond the last part.
-pub(crate) struct Blocking {
-    /// `None` once a read was given up.
+/// A reader, and the byte that was read beyond the last part.
+pub(crate) struct BlockingReader {
+    /// `None` after a read was cancelled.
     reader: Option<Box<dyn Read + Send>>,
     lookahead: Vec<u8>,
 }
 
-impl Blocking {
+impl BlockingReader {
     pub(super) fn new(reader: Box<dyn Read + Send>) -> Self {
         Self { reader: Some(reader), lookahead: Vec::new() }
     }
 
-    /// Fills `buffer`, which has room for a chunk at least; says whether the source ended with it.
+    /// Fills `buffer`, which has room for at least one chunk. Returns `true` if the source ended
+    /// with it.
     pub(super) async fn fill(&mut self, mut buffer: PartBuffer) -> io::Result<(PartBuffer, bool)> {
         let mut reader =
-            self.reader.take().ok_or_else(|| io::Error::other("its last read was given up"))?;
+            self.reader.take().ok_or_else(|| io::Error::other("its last read was cancelled"))?;
         buffer.put_slice(&self.lookahead);
         let read = task::spawn_blocking(move || {
             let room = buffer.capacity() - buffer.len();
@@ -39,7 +40,7 @@ impl Blocking {
     }
 }
 
-/// Reads `len` bytes into `buffer`, or up to the end; returns how many these were.
+/// Reads `len` bytes into `buffer`, or up to the end. Returns the number of bytes read.
 pub(super) fn read_up_to(
     source: &mut impl Read,
     buffer: &mut PartBuffer,
@@ -76,7 +77,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives at most `step` bytes at once, across slices, and is interrupted before each.
+    /// Returns at most `step` bytes at a time, across slices, and is interrupted before each read.
     struct Slow {
         data: Vec<u8>,
         at: usize,
@@ -102,12 +103,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn parts_are_full_whatever_the_reads() {
+    async fn parts_are_full_with_reads_of_any_length() {
         for step in [1000, CHUNK_LEN, 3 * CHUNK_LEN + 1] {
             for len in [0, 1, CHUNK_LEN, 2 * CHUNK_LEN, 2 * CHUNK_LEN + 1, 5 * CHUNK_LEN - 1] {
                 let slow = Slow { data: vec![7; len], at: 0, step, interrupted: false };
                 let (mut source, mut read, mut ended) =
-                    (Blocking::new(Box::new(slow)), Vec::new(), false);
+                    (BlockingReader::new(Box::new(slow)), Vec::new(), false);
                 while !ended {
                     let (buffer, last) =
                         source.fill(PartBuffer::new(None, 2)).await.expect("no error");

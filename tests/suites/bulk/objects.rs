@@ -1,15 +1,14 @@
-//! Many small objects under a prefix of their own.
+//! Many small objects under a unique prefix, and jobs over them.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_jobs::{
     listing::Listing,
-    rewrap::{Apply, Report, Tally, Work},
+    rewrap::{AppliedObject, Apply, JobInput, RewrapSummary},
 };
 use sealwax_s3::{Error, KeyChanges, Rewrapper, S3Uri, SealedClient, aws_sdk_s3::Client};
 use sealwax_tests::{SeaweedFs, Wire, local_keyring, read};
-use std::sync::{Arc, Mutex, PoisonError};
 
-/// Objects that are sealed under the local key `a`.
+/// Objects sealed under the local key `a`.
 pub(crate) struct Objects {
     pub(crate) bucket: String,
     pub(crate) prefix: String,
@@ -18,7 +17,8 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
-    /// So many of them, each with its name as its plaintext. They are older than S3's second where `settled`.
+    /// Puts `count` objects, each with its key as its plaintext. If `settled`, waits until they are
+    /// older than the one-second resolution of S3's timestamps.
     pub(crate) async fn new(name: &str, count: usize, settled: bool) -> Self {
         let store = SeaweedFs::new().await;
         let client = store.client(local_keyring("a"));
@@ -40,11 +40,11 @@ impl Objects {
         Listing::objects(s3, &self.bucket, &self.prefix)
     }
 
-    pub(crate) fn work(&self, s3: &Client) -> Work {
-        Work::listing(self.list(s3), &self.prefix)
+    pub(crate) fn work(&self, s3: &Client) -> JobInput {
+        JobInput::listing(self.list(s3), &self.prefix)
     }
 
-    /// All of them open with the local key `name`, and hold what was put.
+    /// Asserts that all of them open with the local key `name` and hold their plaintext.
     pub(crate) async fn assert_open(&self, name: &str) {
         let client = SeaweedFs::new().await.client(local_keyring(name));
         for uri in &self.uris {
@@ -63,25 +63,28 @@ impl Objects {
     }
 }
 
-/// A rewrapper over `wire` that reads with the local key `a`.
+/// Returns a rewrapper over `wire` that reads with the local key `a`.
 pub(crate) async fn rewrapper(wire: &Wire, edits: KeyChanges) -> Rewrapper {
     let client = SeaweedFs::over(wire.clone()).await.client(local_keyring("a"));
     client.rewrapper(edits).expect("edits")
 }
 
-/// Adds the local key `b`.
+/// Returns the key change that adds the local key `b`.
 pub(crate) fn add_b() -> KeyChanges {
     KeyChanges::new().add_keys(local_keyring("b"))
 }
 
-/// What a job says of each object, and of all.
-pub(crate) async fn run(apply: Apply, work: Work) -> (Vec<Report>, Result<Tally, Error>) {
-    let reports = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&reports);
-    let tell = move |report: &Report| {
-        told.lock().unwrap_or_else(PoisonError::into_inner).push(report.clone());
-    };
-    let tally = apply.on_report(tell).send(work).await;
-    let reports = std::mem::take(&mut *reports.lock().unwrap_or_else(PoisonError::into_inner));
-    (reports, tally)
+/// Runs a job to its end; returns the outcomes of its objects, and its summary.
+pub(crate) async fn run(
+    apply: Apply,
+    input: JobInput,
+) -> (Vec<AppliedObject>, Result<RewrapSummary, Error>) {
+    let (mut outcomes, mut applied) = (apply.run(input), Vec::new());
+    loop {
+        match outcomes.try_next().await {
+            Ok(Some(object)) => applied.push(object),
+            Ok(None) => return (applied, Ok(*outcomes.summary())),
+            Err(error) => return (applied, Err(error)),
+        }
+    }
 }

@@ -1,0 +1,39 @@
+//! Compile-time checks: public types can be used in tasks and threads.
+
+use sealwax_s3::SealedClient;
+
+use crate::{
+    CancellationToken, Outcomes, audit, drill, listing, migrate,
+    rewrap::{self, AppliedObject, Apply, JobInput, Plan, PlanFile, PlanSummary, RewrapSummary},
+    verify,
+};
+
+fn sent<T: Send + 'static>() {}
+fn shared<T: Send + Sync + 'static>() {}
+fn cloned<T: Clone + Send + Sync + 'static>() {}
+
+#[test]
+fn public_types() {
+    cloned::<(audit::Audit, migrate::Migrate, verify::VerifyAll, drill::BlockedRegions)>();
+    cloned::<(rewrap::PlannedObject, rewrap::PriceTable, verify::Sample, CancellationToken)>();
+    #[cfg(feature = "inventory")]
+    cloned::<listing::ManifestLocation>();
+    shared::<(audit::AuditedObject, migrate::MigratedObject, verify::VerifiedObject)>();
+    shared::<(AppliedObject, Apply, Plan, PlanFile)>();
+    // A stream needs one owner at a time.
+    sent::<(listing::Listing, JobInput)>();
+    sent::<(Outcomes<audit::AuditSummary>, Outcomes<migrate::MigrateSummary>)>();
+    sent::<(Outcomes<verify::VerifySummary>, Outcomes<RewrapSummary>, Outcomes<PlanSummary>)>();
+}
+
+#[test]
+fn futures() {
+    fn task<T: Future + Send + 'static>(_: impl FnOnce(SealedClient) -> T) {}
+
+    let list = |client: &SealedClient| listing::Listing::objects(client.s3(), "bucket", "");
+    task(move |client| audit::Audit::new(client.clone()).run(list(&client)).finish());
+    task(move |client| migrate::Migrate::new(client.clone()).run(list(&client)).finish());
+    task(move |client| verify::VerifyAll::new(client.clone()).run(list(&client)).finish());
+    task(move |client| drill::Lag::between(list(&client), list(&client)));
+    task(|_| PlanFile::open("plan"));
+}

@@ -1,0 +1,173 @@
+//! Retries of the work on one object.
+
+use std::{
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    time::{Duration, Instant},
+};
+
+use sealwax_s3::{Error, ErrorKind};
+use tokio::time::sleep;
+
+use super::Engine;
+
+/// Bound of the first pause, before it doubles.
+const BASE_PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause before a retry.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+
+/// Number of attempts, and which failures limit the concurrency of the job.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RetryPolicy {
+    /// Most attempts at one object, beyond the retries of the SDK.
+    pub(crate) max_attempts: u32,
+    /// `true` if services that do not answer limit the concurrency, as throttling services do.
+    pub(crate) slows_when_unavailable: bool,
+}
+
+impl RetryPolicy {
+    /// Policy of jobs that rewrap objects or plan that: patient, for an object that fails must be
+    /// worked on again.
+    pub(crate) const REWRAP: Self = Self { max_attempts: 8, slows_when_unavailable: true };
+    /// Policy of jobs that store objects.
+    pub(crate) const MIGRATE: Self = Self { max_attempts: 5, slows_when_unavailable: true };
+    /// Policy of jobs that only read. Where a Region is down, as in a drill, a slower job would not
+    /// get more answers.
+    pub(crate) const READ: Self = Self { max_attempts: 5, slows_when_unavailable: false };
+}
+
+/// Attempts at one object. They report to the limiter of the job.
+#[derive(Debug)]
+pub(crate) struct RetryState {
+    engine: Engine,
+    attempts: u32,
+}
+
+impl RetryState {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine, attempts: 0 }
+    }
+
+    /// `true` if the attempt that ended in `failure`, or in a success, is to be repeated. Pauses
+    /// before that.
+    pub(crate) async fn should_retry(&mut self, failure: Option<ErrorKind>) -> bool {
+        let Engine { limiter, cancellation, retries } = &self.engine;
+        let is_slow = match failure {
+            Some(ErrorKind::Throttled) => true,
+            Some(ErrorKind::Unavailable) => retries.slows_when_unavailable,
+            _ => false,
+        };
+        if is_slow {
+            limiter.decrease(Instant::now());
+        }
+        if !failure.is_some_and(ErrorKind::is_retryable) {
+            limiter.increase();
+            return false;
+        }
+        self.attempts += 1;
+        if self.attempts >= retries.max_attempts || cancellation.is_cancelled() {
+            return false;
+        }
+        sleep(pause(self.attempts)).await;
+        true
+    }
+
+    /// Runs `attempt`, and repeats it while it fails in a way that may pass. Each call has all
+    /// attempts of the policy.
+    pub(crate) async fn run<T, F>(&mut self, attempt: impl Fn() -> F + Send) -> Result<T, Error>
+    where
+        T: Send,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        self.attempts = 0;
+        loop {
+            let result = attempt().await;
+            if !self.should_retry(result.as_ref().err().map(Error::kind)).await {
+                return result;
+            }
+        }
+    }
+}
+
+/// Returns the pause after a number of attempts, from 1: a random time below a bound that doubles.
+fn pause(attempts: u32) -> Duration {
+    let bound = bound(attempts);
+    // The standard library's hasher has random keys: random enough for a pause.
+    let random = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;
+    bound.mul_f64(0.5 + random / 2.0)
+}
+
+fn bound(attempts: u32) -> Duration {
+    MAX_PAUSE.min(BASE_PAUSE * 2_u32.pow(attempts.min(16)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    fn error(kind: ErrorKind) -> Error {
+        Error::new("test", "an object", kind, "by this test")
+    }
+
+    fn engine(retries: RetryPolicy) -> Engine {
+        Engine::new(16, &CancellationToken::new(), retries)
+    }
+
+    #[test]
+    fn pauses_grow_within_bounds() {
+        for attempts in 1..40 {
+            let bound = bound(attempts);
+            assert!((bound / 2..=bound).contains(&pause(attempts)), "{attempts}");
+        }
+    }
+
+    #[tokio::test]
+    async fn throttled_work_is_repeated_and_limits_the_job() {
+        let (engine, attempts) = (engine(RetryPolicy::READ), AtomicU32::new(0));
+        let mut retry = RetryState::new(engine.clone());
+        let work = || async {
+            match attempts.fetch_add(1, Ordering::Relaxed) {
+                0 => Err(error(ErrorKind::Throttled)),
+                _ => Ok(7),
+            }
+        };
+        assert_eq!(retry.run(work).await.expect("the second attempt"), 7);
+        assert_eq!((attempts.load(Ordering::Relaxed), engine.limiter.limit()), (2, 8));
+    }
+
+    #[tokio::test]
+    async fn work_ends_after_the_last_attempt_or_a_failure_that_does_not_pass() {
+        for (kind, max_attempts, expected) in
+            [(ErrorKind::Unavailable, 2, 2), (ErrorKind::AccessDenied, 2, 1)]
+        {
+            let attempts = AtomicU32::new(0);
+            let work = || async {
+                attempts.fetch_add(1, Ordering::Relaxed);
+                Err::<(), _>(error(kind))
+            };
+            let policy = RetryPolicy { max_attempts, ..RetryPolicy::READ };
+            let failed = RetryState::new(engine(policy)).run(work).await.expect_err("it fails");
+            assert_eq!((failed.kind(), attempts.into_inner()), (kind, expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn only_some_jobs_slow_down_when_a_service_does_not_answer() {
+        for (policy, expected) in [(RetryPolicy::READ, 16), (RetryPolicy::REWRAP, 8)] {
+            let engine = engine(RetryPolicy { max_attempts: 1, ..policy });
+            let mut retry = RetryState::new(engine.clone());
+            assert!(!retry.should_retry(Some(ErrorKind::Unavailable)).await);
+            assert_eq!(engine.limiter.limit(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn cancelled_work_is_not_repeated() {
+        let engine = engine(RetryPolicy::REWRAP);
+        engine.cancellation.cancel();
+        assert!(!RetryState::new(engine).should_retry(Some(ErrorKind::Throttled)).await);
+    }
+}

@@ -1,0 +1,114 @@
+//! Outcomes of rewraps, and their lines in the journal.
+
+use sealwax_s3::{ListedObject, RewrapOutcome, error_chain};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Outcome of the rewrap of one object. Serialized, it is a line of the journal.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct AppliedObject {
+    /// The object, as it was listed or planned.
+    pub object: ListedObject,
+    /// Position in the plan, from 1.
+    pub line: Option<u64>,
+    /// Outcome of the rewrap.
+    pub outcome: RewrapOutcome,
+    /// `true` if the object changed since planning and was re-evaluated.
+    pub replanned: bool,
+}
+
+impl Serialize for AppliedObject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let generation = match self.outcome {
+            RewrapOutcome::Rewrapped { generation, .. } => Some(generation),
+            _ => None,
+        };
+        let error = self.outcome.error();
+        let entry = Entry {
+            object: self.object.to_string(),
+            version_id: self.object.version_id.clone(),
+            line: self.line,
+            outcome: self.outcome.name().to_owned(),
+            generation,
+            replanned: self.replanned,
+            kind: error.map(|error| error.kind().name().to_owned()),
+            why: error.map(|error| error_chain(error)),
+        };
+        entry.serialize(serializer)
+    }
+}
+
+/// A line about one object. Field names are stable JSON output.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// `s3://bucket/key`.
+    pub(super) object: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) version_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) line: Option<u64>,
+    /// Name of the outcome.
+    outcome: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    generation: Option<u32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    replanned: bool,
+    /// Name of the error kind, such as `access-denied`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    /// The error with its causes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+impl Entry {
+    /// `true` if nothing is left to do for the object; `None` for an unknown outcome.
+    pub(super) fn is_done(&self) -> Option<bool> {
+        match self.outcome.as_str() {
+            "rewrapped" | "unchanged" | "not-sealed" | "gone" => Some(true),
+            "changed" | "failed" => Some(false),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealwax_s3::{Error, ErrorKind, Skipped};
+
+    use super::*;
+
+    fn failure() -> Error {
+        Error::new("rewrap", "s3://b/k", ErrorKind::AccessDenied, "by this test")
+    }
+
+    #[test]
+    fn lines_are_stable_and_read_back() {
+        let rewrapped = RewrapOutcome::Rewrapped { generation: 2, version_id: Some("new".into()) };
+        let outcomes = [
+            (rewrapped, true, r#""rewrapped","generation":2,"replanned":true"#),
+            (RewrapOutcome::Unchanged, true, r#""unchanged","replanned":true"#),
+            (RewrapOutcome::Skipped(Skipped::NotSealed), true, r#""not-sealed","replanned":true"#),
+            (RewrapOutcome::Skipped(Skipped::Gone), true, r#""gone","replanned":true"#),
+            (
+                RewrapOutcome::Changed(failure()),
+                false,
+                r#""changed","replanned":true,"kind":"access-denied","why":"cannot rewrap s3://b/k: by this test""#,
+            ),
+            (
+                RewrapOutcome::Failed(failure()),
+                false,
+                r#""failed","replanned":true,"kind":"access-denied","why":"cannot rewrap s3://b/k: by this test""#,
+            ),
+        ];
+        for (outcome, is_done, expected) in outcomes {
+            let object = ListedObject::new("b", "k").version("v");
+            let object = AppliedObject { object, line: Some(7), outcome, replanned: true };
+            let text = serde_json::to_string(&object).expect("names are strings");
+            let begin = r#"{"object":"s3://b/k","version_id":"v","line":7,"outcome":"#;
+            assert_eq!(text, format!("{begin}{expected}}}"));
+            let entry: Entry = serde_json::from_str(&text).expect("an entry");
+            assert_eq!(entry.is_done(), Some(is_done));
+        }
+    }
+}
