@@ -15,7 +15,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: check
-check: fmt-check markers layering locks clippy doc ## run all checks of CI except tests and `make deny`
+check: fmt-check markers layering prose locks clippy doc ## run all checks of CI except tests and `make deny`
 
 .PHONY: test
 test: ## run all tests, against LocalStack and SeaweedFS, which it starts

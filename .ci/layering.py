@@ -23,8 +23,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# The floors of crates/s3, from the bottom. A module that doesn't exist (yet) does no harm; a module without a floor is
-# a violation.
+# The floors of crates/s3, from the bottom. A module of crates/s3 that has no floor is a violation.
 FLOORS = [
     ("attempts", "backoff", "blocking", "error", "progress", "single_flight", "uri"),
     ("kms", "store"),
@@ -40,13 +39,13 @@ FLOORS_OF = "sealwax-s3"
 
 @dataclass(frozen=True)
 class Rule:
-    """What one crate may depend on. The patterns match the whole name of a crate."""
+    """Limits of one crate's dependencies. The patterns match the whole name of a crate."""
 
-    # Crates of the workspace that it may depend on, directly or not.
+    # Allowed crates of the workspace, direct and indirect.
     on: tuple = ()
-    # Crates that it must not be built from, directly or not.
+    # Refused crates, direct and indirect.
     refuse: str = ""
-    # Crates that it must not name in its manifest, though a dependency may bring them.
+    # Crates refused in its manifest only: a dependency may bring them.
     refuse_direct: str = ""
 
 
@@ -188,10 +187,10 @@ def is_test_only(tokens):
 
 @dataclass
 class Module:
-    """What the source of one module declares and refers to."""
+    """Declarations and references in the source of one module."""
 
     file: Path
-    # Where the files of its child modules are.
+    # Folder of its child modules' files.
     folder: Path
     children: set = field(default_factory=set)
     items: set = field(default_factory=set)
@@ -414,7 +413,7 @@ class Crate:
         seen = seen | {(at, name)}
         found = set()
         for target in module.bindings.get(name, ()):
-            # What is behind the name matters only if the name is a module.
+            # The rest of the path matters only if the name is a module.
             found |= self.resolve(at, [*target, *path[1:]], seen)
         if name not in module.bindings:
             for target in module.globs:
@@ -632,7 +631,7 @@ def write_tree(folder, files):
 
 
 def self_test():
-    """Runs the checks on trees with known faults; returns what they got wrong."""
+    """Runs the checks on trees with known faults; returns the wrong results."""
     faults = []
 
     def expect(name, want, got):

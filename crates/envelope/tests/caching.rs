@@ -248,7 +248,7 @@ fn within_its_limits_the_cache_needs_no_key_service() {
     generate(&keyring, &acme, &place("b"));
     assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key));
 
-    // Past its age, a key is used no longer.
+    // A key past its age is no longer used.
     inner.switch(false);
     let keyring = aged(Duration::from_millis(1));
     let (data_key, keys) = generate(&keyring, &acme, &place("a"));

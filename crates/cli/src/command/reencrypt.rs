@@ -153,7 +153,7 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
         if let Some(keys) = new_keys {
             migrate = migrate.keyring(keys);
         }
-        return many(session, &client, migrate, &prefix).await;
+        return migrate_all(session, &client, migrate, &prefix).await;
     };
 
     let progress = session.progress(None);
@@ -175,7 +175,7 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
 }
 
 /// Migrates all objects under `prefix`.
-async fn many(
+async fn migrate_all(
     session: &Session,
     client: &SealedClient,
     migrate: Migrate,

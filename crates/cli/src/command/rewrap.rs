@@ -34,7 +34,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         s3ec,
     } = args;
     reader.besides_local = add.iter().chain(&replace).any(WrapKey::is_local);
-    let uri = one(prefix.expect("required without a plan"))?;
+    let uri = single_object(prefix.expect("required without a plan"))?;
     let keyring = session.keyrings().reading(reader).await?;
     let client = session.client_builder(&uri, keyring).s3ec(s3ec.settings()?).build();
     let mut rewrap = client.rewrap().uri(&uri).key_storage(to_sidecar.into());
@@ -63,7 +63,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
 }
 
 /// Parses the single object.
-fn one(prefix: Prefix) -> Result<S3Uri, Failure> {
+fn single_object(prefix: Prefix) -> Result<S3Uri, Failure> {
     let named = prefix.to_string();
     named.parse().map_err(|error| {
         Failure::usage(error)

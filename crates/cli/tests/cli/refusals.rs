@@ -67,7 +67,7 @@ fn no_object() {
     let scene = Scene::new("missing");
     refused_into_a_file(&scene, &[], 4, "no such object");
     Sealwax::new(["inspect", &scene.uri()]).run().fails(4, "no such object");
-    Sealwax::new(["get", "s3://sealwax-no-such-bucket/key", "-"]).run().fails(4, "no such object");
+    Sealwax::new(["get", "s3://sealwax-no-such-bucket/key", "-"]).run().fails(4, "no such bucket");
 }
 
 #[test]

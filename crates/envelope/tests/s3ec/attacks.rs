@@ -39,7 +39,13 @@ fn relabelled_content_is_rejected() {
             object.body.truncate(16);
             let keys = Keys::all();
             let opened = object.open(&everything(), &keys);
-            assert_eq!(opened, Err(Error::Authentication), "{id} as {suite}");
+            let is_expected = match (suite, id) {
+                ("AES/CTR/NoPadding", _) => matches!(opened, Err(Error::Unsupported(_))),
+                // KMS binds the suite by a pair of the encryption context, which contradicts it.
+                (_, "v2-kms-ctx") => matches!(opened, Err(Error::Malformed(_))),
+                _ => opened == Err(Error::Authentication),
+            };
+            assert!(is_expected, "{id} as {suite}: {opened:?}");
             let by_policy = object.open(&allow_decrypt(), &keys);
             assert!(
                 matches!(by_policy, Err(Error::LegacyContent(_) | Error::Unsupported(_))),

@@ -125,7 +125,9 @@ impl Get {
         /// with [`ErrorKind::ContextMismatch`], before any call to KMS.
         ///
         /// For an object of the S3 Encryption Client, they must be its whole encryption context,
-        /// unless [`S3ec::any_encryption_context`](crate::s3ec::S3ec::any_encryption_context) is set.
+        /// unless [`S3ec::any_encryption_context`] is set.
+        ///
+        /// [`S3ec::any_encryption_context`]: crate::s3ec::S3ec::any_encryption_context
     );
 
     /// Accepts wrapped keys that are bound to `place` (`bucket/key`), for this read only.

@@ -1,4 +1,4 @@
-//! Values that can be sealed as they are given.
+//! Conversion of values into sources of plaintext.
 
 use std::path::{Path, PathBuf};
 
@@ -9,16 +9,16 @@ use super::source::PlaintextSource;
 
 /// A value that [`Put::body`](crate::Put::body) takes as the plaintext.
 ///
-/// Bytes and strings are the plaintext itself. A [`Path`] or [`PathBuf`] names a file, which is read
-/// in parallel. A [`tokio::fs::File`] is read from its current position to its end, and a
-/// [`ByteStream`] to its end. For everything else, [`PlaintextSource`] has a constructor.
+/// Bytes and strings are the plaintext itself. A [`Path`] or [`PathBuf`] names a file, which is
+/// read in parallel. A [`tokio::fs::File`] is read from its current position to its end, and a
+/// [`ByteStream`] to its end. [`PlaintextSource`] has constructors for other sources.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be sealed as it is",
+    message = "`{Self}` cannot be used as plaintext",
     label = "not a plaintext",
     note = "pass bytes, a string, a path, a `tokio::fs::File` or a `ByteStream`",
     note = "use `PlaintextSource::reader` for an `AsyncRead`, `PlaintextSource::stream` for a \
             `Stream` of `Bytes`, and `PlaintextSource::blocking_reader` for a `std::io::Read`",
-    note = "bytes must be owned or `'static`: copy a slice by `Bytes::copy_from_slice`"
+    note = "bytes must be owned or `'static`: copy a slice with `Bytes::copy_from_slice`"
 )]
 pub trait IntoPlaintextSource {
     /// Converts the value.
@@ -84,7 +84,7 @@ impl IntoPlaintextSource for ByteStream {
 mod tests {
     use super::*;
 
-    /// Returns how the source of a value is displayed for debugging.
+    /// Returns the debug output of the source that a value converts into.
     fn source_of(value: impl IntoPlaintextSource) -> String {
         format!("{:?}", value.into_plaintext_source())
     }

@@ -33,7 +33,7 @@ pub(super) async fn check(
         },
         Err(error) => {
             let object = format!("s3://{bucket}");
-            let error = session.call_error("head", object, "HeadBucket", &error);
+            let error = session.call_error("access", object, "HeadBucket", &error);
             let hint = match error.kind() {
                 ErrorKind::NotFound => "check the name, or create the bucket",
                 ErrorKind::AccessDenied => {

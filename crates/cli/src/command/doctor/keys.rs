@@ -82,7 +82,7 @@ async fn describe(kms: &Client, key: &KmsKeyArn, checks: &mut Checks) -> Result<
         ),
         Err(error) => {
             let text = error_chain(&Error::from_sdk(
-                "look at",
+                "describe",
                 key.as_str(),
                 "KMS DescribeKey",
                 Some(key.region()),
