@@ -17,9 +17,9 @@
 //! #     west: sealwax_s3::KmsKeyring,
 //! # ) -> Result<(), sealwax_s3::Error> {
 //! use sealwax_jobs::{listing::Listing, rewrap::{Apply, JobInput}};
-//! use sealwax_s3::{KeyChanges, Rewrapper};
+//! use sealwax_s3::KeyChanges;
 //!
-//! let rewrapper = Rewrapper::new(client.clone(), KeyChanges::new().add_keys(west))?;
+//! let rewrapper = client.rewrapper(KeyChanges::new().add_keys(west))?;
 //! let objects = Listing::objects(client.s3(), "bucket", "2026/");
 //! let input = JobInput::listing(objects, "s3://bucket/2026/");
 //! let summary = Apply::new(rewrapper).journal("add-west.journal").run(input).finish().await?;

@@ -155,6 +155,6 @@ async fn a_failed_listing_is_an_error() {
         Listing::versions(&stack.s3(), "no-such-bucket-0", ""),
     ] {
         let error = listing.try_collect::<Vec<_>>().await.expect_err("no such bucket");
-        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert_eq!(error.kind(), ErrorKind::NoSuchBucket, "{error}");
     }
 }
