@@ -254,6 +254,8 @@ mod tests {
         let disordered =
             Lag::between(list(&["b", "a"]), list(&[])).await.expect_err("not in order");
         assert_eq!(disordered.kind(), ErrorKind::InvalidListing);
-        assert!(Lag::between(list(&["a"]), list(&["a", "a"])).await.is_err());
+        let repeated =
+            Lag::between(list(&["a"]), list(&["a", "a"])).await.expect_err("a repeated key");
+        assert_eq!(repeated.kind(), ErrorKind::InvalidListing);
     }
 }

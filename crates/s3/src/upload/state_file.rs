@@ -357,11 +357,13 @@ mod tests {
 
         let state_file = StateFile::create(&path, start()).await.expect("created");
         assert_eq!(fs::metadata(&path).expect("it exists").permissions().mode() & 0o777, 0o600);
-        assert!(
-            StateFile::create(&path, start()).await.is_err(),
-            "a second upload would overwrite the first one's state"
+        let second = StateFile::create(&path, start()).await.map(drop);
+        assert_eq!(
+            second.expect_err("a second upload's state file").kind(),
+            io::ErrorKind::AlreadyExists
         );
-        assert!(StateFile::open(&path).await.is_err(), "it was opened although it is locked");
+        let locked = StateFile::open(&path).await.map(drop);
+        assert_eq!(locked.expect_err("it is locked").kind(), io::ErrorKind::ResourceBusy);
         assert!(matches!(state_file.decide(2, &[1; 32]).await.expect("written"), Decision::Send));
         assert!(matches!(state_file.decide(3, &[1; 32]).await.expect("written"), Decision::Send));
         let completed = CompletedPart::builder().part_number(3).e_tag("tag").build();
@@ -393,9 +395,11 @@ mod tests {
     async fn a_state_file_appears_whole_or_not_at_all() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state");
-        StateFile::create(&directory.path().join("absent/state"), start())
-            .await
-            .expect_err("no such directory");
+        let absent = StateFile::create(&directory.path().join("absent/state"), start()).await;
+        assert_eq!(
+            absent.map(drop).expect_err("no such directory").kind(),
+            io::ErrorKind::NotFound
+        );
         StateFile::create(&path, start()).await.expect("created").remove().await.expect("removed");
         assert_eq!(
             fs::read_dir(directory.path()).expect("readable").count(),
