@@ -139,7 +139,7 @@ fn objects_under_older_key_material_are_listed() {
     assert_eq!(
         objects(&audit(&["--stale", "--json"])),
         ["old", "older", "west"],
-        "what is not told may be older"
+        "unknown material may be older"
     );
     let text = String::from_utf8(audit(&["--stale"]).stdout).expect("text");
     let line = format!("{}: sealwax, under {key} (older material a)\n", scene.beside("old").uri());
@@ -149,7 +149,7 @@ fn objects_under_older_key_material_are_listed() {
 
     let table = String::from_utf8(audit(&["--key-material"]).stdout).expect("text");
     for (count, age, id, key) in
-        [(2, "older   ", "a", &key), (2, "newest  ", "b", &key), (1, "not told", "-", &west_key())]
+        [(2, "older   ", "a", &key), (2, "current ", "b", &key), (1, "unknown ", "-", &west_key())]
     {
         assert!(table.contains(&format!("{count}  {age}  {id}  {key}\n")), "{table}");
     }

@@ -139,14 +139,14 @@ fn late_replication_fails_the_drill() {
     let run = drill(&source, &replica, &[&late[..], &["--lag", "1s"]].concat()).exits(7);
     assert!(run.stderr.contains("1 object of the source not replicated in time"), "{}", run.stderr);
     let (_, page) = report(&replica);
-    assert!(page.contains("| in time | NO |"), "{page}");
+    assert!(page.contains("| replicated in time | NO |"), "{page}");
 }
 
 #[test]
 fn the_replicas_own_region_cannot_be_blocked() {
     let scene = Scene::new("drill-usage");
     let run = Sealwax::new(["drill", &scene.uri(), "--block", "us-east-1"]).run();
-    run.fails(2, "is the Region of the replica");
+    run.fails(2, "it is the replica's Region");
     Sealwax::new(["drill", &scene.uri()]).run().exits(2);
     assert_eq!(scene.files(), [""; 0], "no report");
 }

@@ -37,7 +37,7 @@ fn as_text() {
         &west_key(),
         "us-west-2",
         &format!("{}/{}", scene.bucket, scene.key),
-        "None of this is authenticated",
+        "Not authenticated: no key was used.",
     ] {
         assert!(text.contains(expected), "{expected:?} is not in:\n{text}");
     }

@@ -48,7 +48,7 @@ fn a_refresh_rewraps_under_the_same_key() {
     assert_eq!(scene.get(&[]).exits(0).stdout, b"text");
     Sealwax::new(["rewrap", &scene.uri(), "--refresh", "--key", &west_key()])
         .run()
-        .fails(5, "is the keyring's");
+        .fails(5, "the keyring has none of this object's wrapping keys");
 }
 
 #[test]
