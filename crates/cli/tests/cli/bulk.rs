@@ -238,7 +238,7 @@ fn a_dry_run_prints_the_plan_and_changes_nothing() {
     let wrong = many.scene.file("wrong.json", b"{\"copies\": 1}");
     many.rewrap(&["--add", &west, "--prices", wrong.to_str().expect("a path")])
         .run()
-        .fails(2, "no table of prices");
+        .fails(2, "cannot use price table");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn a_plan_is_applied_with_its_own_settings() {
     assert!(shown.stdout.starts_with(b"3 objects: 3 to rewrap"));
     many.command(&["rewrap", "--plan", &plan, "--apply", "--region", "us-west-2"])
         .run()
-        .fails(2, "of the Region us-east-1");
+        .fails(2, "the plan is for Region us-east-1, not us-west-2");
     many.command(&["rewrap", "--plan", &plan, "--add", &west]).run().exits(2);
     let run = many.command(&["rewrap", "--plan", &plan, "--apply"]).run().exits(0);
     assert_eq!(run.stderr, "3 rewrapped, 0 unchanged\n");
@@ -324,7 +324,7 @@ fn an_interrupted_job_finishes_objects_in_flight_and_offers_to_resume() {
     stderr.read_to_string(&mut said).expect("text");
     let run = Run::new(child.wait_with_output().expect("it ends"));
     let run = Run { stderr: said, ..run }.exits(130);
-    assert!(run.stderr.contains("  to go on: "), "{}", run.stderr);
+    assert!(run.stderr.contains("  to resume: "), "{}", run.stderr);
     let before = done(Path::new(&journal)).len();
     assert!(before < 40, "it was not stopped");
     let run = many.rewrap(&args).run().exits(0);

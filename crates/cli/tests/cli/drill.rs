@@ -139,7 +139,7 @@ fn late_replication_fails_the_drill() {
     let run = drill(&source, &replica, &[&late[..], &["--lag", "1s"]].concat()).exits(7);
     assert!(run.stderr.contains("1 object of the source not replicated in time"), "{}", run.stderr);
     let (_, page) = report(&replica);
-    assert!(page.contains("| in time | NO |"), "{page}");
+    assert!(page.contains("| replicated in time | NO |"), "{page}");
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn names_of_other_tools_are_suggested() {
     }
     for (from, to) in [("file", "s3://b/k"), ("s3://b/k", "file")] {
         let run = sealwax(&["cp", from, to]).run().exits(2);
-        assert!(run.stderr.contains("`sealwax put` takes files to S3"), "{}", run.stderr);
+        assert!(run.stderr.contains("use `sealwax put` to upload files"), "{}", run.stderr);
     }
 }
 

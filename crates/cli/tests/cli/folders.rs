@@ -189,7 +189,7 @@ fn several_files_get_their_names_appended() {
         Sealwax::new(["put"]).args(files).args([to, "--key", &key]).run()
     };
     put(&[&a, &b], &to).exits(0);
-    put(&[&a, &b], &scene.uri()).fails(2, "several files go into a folder");
+    put(&[&a, &b], &scene.uri()).fails(2, "several files require a folder as destination");
     put(&[&a], &to).exits(0);
     let folder = scene.path("");
     put(&[&folder], &to).fails(1, "is a directory");
@@ -201,7 +201,10 @@ fn several_files_get_their_names_appended() {
     fs::remove_file(&b).expect("removed");
     Sealwax::new(["get", &format!("{to}b")]).args([&folder]).run().exits(0);
     assert_eq!(fs::read(&b).expect("there"), b"two");
-    Sealwax::new(["get", &to]).args([&folder]).run().fails(2, "give --recursive");
+    Sealwax::new(["get", &to])
+        .args([&folder])
+        .run()
+        .fails(2, "is a folder: --recursive is required");
 }
 
 #[test]
@@ -216,7 +219,7 @@ fn an_interrupted_folder_leaves_no_upload() {
     wait_until("both uploads begin", || s3.unfinished_uploads(&scene) == 2);
     send("INT", &child);
     let run = Run::new(child.wait_with_output().expect("it ends")).exits(130);
-    assert!(run.stderr.contains("the others were not stored"), "{}", run.stderr);
+    assert!(run.stderr.contains("the remaining files were not uploaded"), "{}", run.stderr);
     assert_eq!(s3.unfinished_uploads(&scene), 0, "an upload was left behind");
 }
 
@@ -227,7 +230,7 @@ fn options_for_a_single_file_are_refused() {
     let run = put(&source, &scene, &["--resume", "-n"]).exits(0);
     assert!(run.stderr.starts_with("would seal 2 files"), "{}", run.stderr);
     put(&source, &scene, &["--resume", "--state-file", "x"])
-        .fails(2, "--state-file is of one file");
+        .fails(2, "--state-file requires a single file");
     put(Path::new("-"), &scene, &[]).fails(2, "standard input cannot be combined");
     put(&source, &scene, &["--format", "s3ec-v3"]).fails(2, "in Sealwax's own format");
 }

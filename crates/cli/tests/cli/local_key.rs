@@ -69,16 +69,18 @@ fn key_files_are_protected() {
     let before = fs::read(&key).expect("there");
     Sealwax::new(["keygen", &key]).run().fails(6, "already exists");
     assert_eq!(fs::read(&key).expect("there"), before);
-    Sealwax::new(["keygen", "-"]).run().fails(2, "not printed");
-    Sealwax::new(["keygen", &format!("{key}2"), "--name", "two words"]).run().fails(2, "a word");
+    Sealwax::new(["keygen", "-"]).run().fails(2, "cannot write a key to standard output");
+    Sealwax::new(["keygen", &format!("{key}2"), "--name", "two words"])
+        .run()
+        .fails(2, "must be one word");
     Sealwax::new(["ls", "--local-key", &format!("{key}-absent")])
         .run()
         .fails(1, "cannot read local key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o604)).expect("set");
-    Sealwax::new(["ls", "--local-key", &key]).run().fails(2, "can be read by everybody");
+    Sealwax::new(["ls", "--local-key", &key]).run().fails(2, "is accessible to other users");
     let no_key = scene.file("no-key", b"text");
     fs::set_permissions(&no_key, fs::Permissions::from_mode(0o600)).expect("set");
-    Sealwax::new(["ls", "--local-key"]).args([no_key]).run().fails(2, "is no local key");
+    Sealwax::new(["ls", "--local-key"]).args([no_key]).run().fails(2, "is not a local key file");
 }
 
 #[test]
@@ -98,9 +100,10 @@ fn objects_are_rewrapped_to_and_from_a_local_key() {
 
     // One object, and a folder by a plan.
     let one = scene.beside("a").uri();
-    rewrap(&[&one, "--add", "local:archive"]).fails(2, "no local key archive at hand");
+    rewrap(&[&one, "--add", "local:archive"])
+        .fails(2, "cannot wrap under local key archive: it is not loaded");
     rewrap(&[&one, "--add", "local:other", "--local-key", key])
-        .fails(2, "no local key other at hand");
+        .fails(2, "cannot wrap under local key other: it is not loaded");
     let run = rewrap(&[&one, "--add", "archive"]).exits(2);
     assert!(run.stderr.contains("a local key is local:NAME"), "{}", run.stderr);
     rewrap(&[&one, "--add", "local:archive", "--local-key", key]).exits(0);
@@ -109,7 +112,8 @@ fn objects_are_rewrapped_to_and_from_a_local_key() {
     let plan = plan.to_str().expect("text");
     rewrap(&[&uri, "-r", "--replace", "local:archive", "--local-key", key, "--save-plan", plan])
         .exits(0);
-    rewrap(&["--plan", plan, "--apply"]).fails(2, "no local key archive at hand");
+    rewrap(&["--plan", plan, "--apply"])
+        .fails(2, "cannot wrap under local key archive: it is not loaded");
     let run = rewrap(&["--plan", plan, "--apply", "--local-key", key]).exits(0);
     assert!(
         run.stderr.contains("2 rewrapped")
@@ -137,5 +141,5 @@ fn objects_are_rewrapped_to_and_from_a_local_key() {
     assert_eq!(scene.beside("a").get(&[]).exits(0).stdout, b"text");
     let to_s3ec =
         ["reencrypt", &one, "--to", "s3ec-v3", "--under", "local:archive", "--local-key", key];
-    Sealwax::new(to_s3ec).run().fails(2, "in Sealwax's own format alone");
+    Sealwax::new(to_s3ec).run().fails(2, "a local key requires --to native");
 }

@@ -477,5 +477,5 @@ fn complete_puts_leave_no_state_file() {
         .env("XDG_STATE_HOME", "relative")
         .env("HOME", "relative")
         .run()
-        .fails(2, "no directory to keep the state");
+        .fails(2, "no state directory for the state of the upload");
 }

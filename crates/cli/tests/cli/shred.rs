@@ -42,11 +42,11 @@ fn versions_and_replicas_are_listed_until_no_key_is_left() {
         "{}",
         run.stderr
     );
-    assert!(run.stderr.contains("2 versions still hold a key"), "{}", run.stderr);
+    assert!(run.stderr.contains("2 versions with a key of"), "{}", run.stderr);
     scene.get(&[]).fails(4, "is not sealed");
 
     let run = shred(&scene, &[&confirmed[..], &["--delete-versions"]].concat()).exits(7);
-    assert!(run.stderr.contains("1 version still hold"), "{}", run.stderr);
+    assert!(run.stderr.contains("1 version with a key of"), "{}", run.stderr);
     let text = String::from_utf8(run.stdout).expect("text");
     assert!(text.starts_with(&replica.uri()) && text.contains("replica"), "{text}");
 
