@@ -251,7 +251,7 @@ fn a_plan_is_applied_with_its_own_settings() {
     assert!(shown.stdout.starts_with(b"3 objects: 3 to rewrap"));
     many.command(&["rewrap", "--plan", &plan, "--apply", "--region", "us-west-2"])
         .run()
-        .fails(2, "the plan is for Region us-east-1");
+        .fails(2, "the plan is for Region us-east-1, not us-west-2");
     many.command(&["rewrap", "--plan", &plan, "--add", &west]).run().exits(2);
     let run = many.command(&["rewrap", "--plan", &plan, "--apply"]).run().exits(0);
     assert_eq!(run.stderr, "3 rewrapped, 0 unchanged\n");

@@ -189,7 +189,7 @@ fn several_files_get_their_names_appended() {
         Sealwax::new(["put"]).args(files).args([to, "--key", &key]).run()
     };
     put(&[&a, &b], &to).exits(0);
-    put(&[&a, &b], &scene.uri()).fails(2, "several files require a folder");
+    put(&[&a, &b], &scene.uri()).fails(2, "several files require a folder as destination");
     put(&[&a], &to).exits(0);
     let folder = scene.path("");
     put(&[&folder], &to).fails(1, "is a directory");
@@ -201,7 +201,10 @@ fn several_files_get_their_names_appended() {
     fs::remove_file(&b).expect("removed");
     Sealwax::new(["get", &format!("{to}b")]).args([&folder]).run().exits(0);
     assert_eq!(fs::read(&b).expect("there"), b"two");
-    Sealwax::new(["get", &to]).args([&folder]).run().fails(2, "--recursive is required");
+    Sealwax::new(["get", &to])
+        .args([&folder])
+        .run()
+        .fails(2, "is a folder: --recursive is required");
 }
 
 #[test]

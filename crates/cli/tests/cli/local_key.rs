@@ -100,9 +100,10 @@ fn objects_are_rewrapped_to_and_from_a_local_key() {
 
     // One object, and a folder by a plan.
     let one = scene.beside("a").uri();
-    rewrap(&[&one, "--add", "local:archive"]).fails(2, "cannot wrap under local key archive");
+    rewrap(&[&one, "--add", "local:archive"])
+        .fails(2, "cannot wrap under local key archive: it is not loaded");
     rewrap(&[&one, "--add", "local:other", "--local-key", key])
-        .fails(2, "cannot wrap under local key other");
+        .fails(2, "cannot wrap under local key other: it is not loaded");
     let run = rewrap(&[&one, "--add", "archive"]).exits(2);
     assert!(run.stderr.contains("a local key is local:NAME"), "{}", run.stderr);
     rewrap(&[&one, "--add", "local:archive", "--local-key", key]).exits(0);
@@ -111,7 +112,8 @@ fn objects_are_rewrapped_to_and_from_a_local_key() {
     let plan = plan.to_str().expect("text");
     rewrap(&[&uri, "-r", "--replace", "local:archive", "--local-key", key, "--save-plan", plan])
         .exits(0);
-    rewrap(&["--plan", plan, "--apply"]).fails(2, "cannot wrap under local key archive");
+    rewrap(&["--plan", plan, "--apply"])
+        .fails(2, "cannot wrap under local key archive: it is not loaded");
     let run = rewrap(&["--plan", plan, "--apply", "--local-key", key]).exits(0);
     assert!(
         run.stderr.contains("2 rewrapped")
@@ -139,5 +141,5 @@ fn objects_are_rewrapped_to_and_from_a_local_key() {
     assert_eq!(scene.beside("a").get(&[]).exits(0).stdout, b"text");
     let to_s3ec =
         ["reencrypt", &one, "--to", "s3ec-v3", "--under", "local:archive", "--local-key", key];
-    Sealwax::new(to_s3ec).run().fails(2, "a local key requires");
+    Sealwax::new(to_s3ec).run().fails(2, "a local key requires --to native");
 }
