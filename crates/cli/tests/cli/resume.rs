@@ -271,7 +271,7 @@ fn a_changed_file_is_refused_and_the_upload_kept() {
     };
 
     touch(modified + Duration::from_secs(1));
-    let (_, sent) = refused("length or modification time is not what it was");
+    let (_, sent) = refused("length or modification time changed");
     assert_eq!((sent, it.state()), (vec![], state.clone()), "the upload was not left alone");
     // The same modification time, but other bytes.
     let mut other = it.data.clone();
@@ -279,7 +279,7 @@ fn a_changed_file_is_refused_and_the_upload_kept() {
     other[(stored - 1) * 8 * MIB] ^= 1;
     fs::write(&it.file, &other).expect("written");
     touch(modified);
-    let (_, sent) = refused(&format!("part {stored} of the file is not what it was"));
+    let (_, sent) = refused(&format!("part {stored} of the file changed"));
     assert!(
         !sent.iter().any(|part| state.stored.contains_key(part)),
         "{sent:?} were sent, but {state:?}"
@@ -287,7 +287,7 @@ fn a_changed_file_is_refused_and_the_upload_kept() {
     other.push(0);
     fs::write(&it.file, &other).expect("written");
     touch(modified);
-    let (run, _) = refused("length or modification time is not what it was");
+    let (run, _) = refused("length or modification time changed");
 
     // The offered commands work.
     let restarted = it.at_home(Sealwax::by_shell(&offered(&run, "to start again")));
@@ -462,7 +462,7 @@ fn complete_puts_leave_no_state_file() {
     it.command().run().exits(0);
     it.assert_done();
     let input = Sealwax::new(["put", "-", &it.scene.uri(), "--key", &east_key(), "--resume"]);
-    input.run().fails(2, "standard input cannot be read again");
+    input.run().fails(2, "cannot resume an upload of standard input");
     let pipe =
         Sealwax::new(["put", "/dev/stdin", &it.scene.uri(), "--key", &east_key(), "--resume"]);
     let pipe = pipe.env("XDG_STATE_HOME", it.state_home());
