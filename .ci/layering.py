@@ -207,7 +207,7 @@ OPEN, CLOSE = {"(", "[", "{"}, {")", "]", "}"}
 
 
 class Crate:
-    """The modules below one root file, by path: `()` is the root, `("store", "copy")` is `crate::store::copy`."""
+    """The modules below one root file, by path: `()` is the root, `("store", "server_copy")` is `crate::store::server_copy`."""
 
     def __init__(self, root_file):
         self.modules = {}

@@ -1,7 +1,7 @@
 //! Seals and stores objects.
 
-mod encryption_client;
 mod resumption;
+mod s3ec_put;
 
 use std::{
     collections::HashMap,
@@ -14,8 +14,8 @@ use sealwax_envelope::{
     BodyHeader, EncryptionContext, Keyring, ObjectHeader, Sealer, WrapContext, geometry, metadata,
 };
 
-pub use self::encryption_client::{PutS3ec, PutS3ecOutput};
 use self::resumption::Resumption;
+pub use self::s3ec_put::{PutS3ec, PutS3ecOutput};
 use tracing::{Span, field::Empty};
 
 use super::{ContextSetting, Handle, context_setters, object_setters};

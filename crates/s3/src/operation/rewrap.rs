@@ -1,10 +1,10 @@
 //! Rewraps objects: changes their wrapped keys, without reading, moving or changing their bodies.
 
-mod encryption_client;
 mod forecast;
 mod key_changes;
 mod key_storage;
 mod rewrapper;
+mod s3ec_rewrap;
 mod wrapping;
 
 use sealwax_envelope::{EncryptedDataKey, ObjectHeader};
