@@ -95,7 +95,7 @@ impl Inspect {
     pub async fn send(self) -> Result<InspectOutput, Error> {
         let Self { handle, bucket, key, version_id } = self;
         let s3 = handle.store.s3();
-        let target = ObjectRef::new("audit", s3, bucket, key)?;
+        let target = ObjectRef::new("inspect", s3, bucket, key)?;
         let is_versioned = version_id.is_some();
         let request = s3.head_object().bucket(&target.bucket).key(&target.key);
         let head = request.set_version_id(version_id).send().await;
