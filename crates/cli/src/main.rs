@@ -92,7 +92,7 @@ fn init_logging(args: &GlobalArgs) {
     let default = match (args.quiet, args.verbose) {
         (true, _) => "error",
         (false, 0) => "error,sealwax_s3=warn,sealwax_envelope=warn",
-        (false, 1) => "warn,sealwax_s3=debug,sealwax_envelope=debug",
+        (false, 1) => "warn,sealwax_s3=debug,sealwax_s3::attempts=warn,sealwax_envelope=debug",
         (false, _) => "debug,hyper_util=info,rustls=info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

@@ -373,7 +373,6 @@ async fn print_operations(printed: &mut Printed) {
     printed.debug(&rewrap);
     let rewrap = rewrap.send().await.expect("rewrap");
     printed.debug(&rewrap);
-    printed.debug(&rewrap.rewrapped);
     Stored::fetch(client.s3(), &uri).await.with_body(vec![0; 105]).store(client.s3(), &uri).await;
     let error = read(&client, &uri).await.expect_err("tampered");
     assert_eq!(error.kind(), ErrorKind::Authentication);

@@ -68,7 +68,7 @@ async fn missing_objects_and_buckets_are_not_found() {
     assert_eq!(stack.wire.kms(), []);
 
     let no_bucket: S3Uri = "s3://sealwax-no-such-bucket/k".parse().expect("a name");
-    assert_all_fail(&client, &no_bucket, NotFound, NotFound, "no bucket").await;
+    assert_all_fail(&client, &no_bucket, NoSuchBucket, NotFound, "no bucket").await;
 }
 
 #[tokio::test]

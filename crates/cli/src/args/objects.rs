@@ -48,8 +48,6 @@ pub(crate) type Objects = Pin<Box<dyn Stream<Item = Result<ListedObject, Error>>
 pub(crate) enum ObjectSource<'a> {
     /// The bucket: the latest versions of keys that begin with the prefix.
     Prefix,
-    /// The bucket: only the object whose key is the prefix.
-    Exact,
     /// The bucket: all versions of keys that begin with the prefix.
     Versions,
     /// An S3 Inventory.
@@ -63,15 +61,14 @@ impl ObjectSource<'_> {
     pub(crate) fn list(self, s3: &Client, prefix: &Prefix) -> Objects {
         let Prefix { bucket, key } = prefix.clone();
         let listing = match self {
-            Self::Prefix | Self::Exact => Listing::objects(s3, &bucket, &key),
+            Self::Prefix => Listing::objects(s3, &bucket, &key),
             Self::Versions => Listing::versions(s3, &bucket, &key),
             Self::Inventory(manifest) => Listing::inventory(s3, manifest.clone()),
             Self::Stdin => Listing::lines(tokio::io::stdin(), Some(bucket.clone())),
         };
-        let (all, exact) = (matches!(self, Self::Stdin), matches!(self, Self::Exact));
+        let all = matches!(self, Self::Stdin);
         let wanted = move |object: &ListedObject| {
-            all || object.bucket == bucket
-                && if exact { object.key == key } else { object.key.starts_with(&key) }
+            all || object.bucket == bucket && object.key.starts_with(&key)
         };
         Box::pin(listing.try_filter(move |object| std::future::ready(wanted(object))))
     }
@@ -88,18 +85,27 @@ impl ObjectsArgs {
             Some(manifest) => ObjectSource::Inventory(manifest),
             None if self.stdin => ObjectSource::Stdin,
             None if self.versions => ObjectSource::Versions,
-            None if self.exact => ObjectSource::Exact,
             None => ObjectSource::Prefix,
         }
     }
 
     /// Lists the objects by `s3`.
     pub(crate) fn list(&self, s3: &Client) -> Objects {
-        self.source().list(s3, &self.prefix)
+        self.exact_only(self.source().list(s3, &self.prefix))
     }
 
     /// Lists the same objects again, to count them; `None` if they can be read only once.
     pub(crate) fn list_again(&self, s3: &Client) -> Option<Objects> {
-        self.source().list_again(s3, &self.prefix)
+        self.source().list_again(s3, &self.prefix).map(|objects| self.exact_only(objects))
+    }
+
+    /// Leaves out all other keys if `--exact` is set. Objects that standard input names are not
+    /// filtered.
+    fn exact_only(&self, objects: Objects) -> Objects {
+        if !self.exact || self.stdin {
+            return objects;
+        }
+        let key = self.prefix.key.clone();
+        Box::pin(objects.try_filter(move |object| std::future::ready(object.key == key)))
     }
 }

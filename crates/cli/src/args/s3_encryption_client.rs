@@ -89,7 +89,7 @@ pub(crate) struct S3ecArgs {
 
     /// Accept any encryption context; without it, -c must name every pair
     #[arg(long, help_heading = "S3 Encryption Client")]
-    any_encryption_context: bool,
+    any_context: bool,
 
     /// Suffix of instruction files [default: .instruction]
     #[arg(
@@ -103,7 +103,7 @@ pub(crate) struct S3ecArgs {
     /// Refuse objects of the S3 Encryption Client: they are not bound to a place
     #[arg(
         long,
-        conflicts_with_all = ["legacy_wrapping_algorithms", "legacy_unauthenticated_modes", "any_encryption_context"],
+        conflicts_with_all = ["legacy_wrapping_algorithms", "legacy_unauthenticated_modes", "any_context"],
         help_heading = "S3 Encryption Client"
     )]
     no_s3ec: bool,
@@ -132,7 +132,7 @@ impl S3ecArgs {
             .commitment_policy(policy)
             .legacy_wrapping_algorithms(self.legacy_wrapping_algorithms)
             .legacy_unauthenticated_modes(self.legacy_unauthenticated_modes)
-            .any_encryption_context(self.any_encryption_context);
+            .any_encryption_context(self.any_context);
         let s3ec = match &self.instruction_file_suffix {
             Some(suffix) => s3ec.instruction_file_suffix(suffix),
             None => s3ec,

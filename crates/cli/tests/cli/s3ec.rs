@@ -157,5 +157,5 @@ fn a_prefix() {
         &east_key(),
     ])
     .run()
-    .fails(4, "there is no object");
+    .fails(4, "no objects in");
 }

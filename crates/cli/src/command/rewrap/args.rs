@@ -189,7 +189,7 @@ impl BulkArgs {
             ObjectSource::Inventory(manifest) => format!("the inventory {manifest} of {prefix}"),
             ObjectSource::Stdin => format!("standard input, of {prefix}"),
             ObjectSource::Versions => format!("all versions of {prefix}"),
-            ObjectSource::Prefix | ObjectSource::Exact => prefix.to_string(),
+            ObjectSource::Prefix => prefix.to_string(),
         }
     }
 }
