@@ -124,12 +124,12 @@ impl ErrorKind {
             Self::NotModified => "use the bytes that you already have",
             Self::NotSealed => "read it with a plain S3 client, or seal it",
             Self::PlaceMismatch => {
-                "follow the message if the object belongs there; otherwise somebody may have put \
-                 it there to deceive"
+                "follow the message if the object belongs there; otherwise an attacker may \
+                 have put it there"
             }
             Self::PolicyRefused => {
-                "allow such objects if you expect them; otherwise somebody may have put this one \
-                 there to deceive"
+                "allow such objects if you expect them; otherwise an attacker may have put \
+                 this one there"
             }
             Self::Service => "see the service's message",
             Self::SourceChanged => {

@@ -51,7 +51,7 @@ fn both_formats_round_trip() {
                 .stdout
                 == plaintext
         );
-        scene.get(&["--no-s3ec"]).fails(3, "refuses them");
+        scene.get(&["--no-s3ec"]).fails(3, "this client refuses those");
 
         Sealwax::new(["rewrap", &scene.uri(), "--replace", &west_key()]).args(allow).run().exits(0);
         let key = west_key();
