@@ -112,7 +112,7 @@ async fn an_old_object_stays_readable_until_the_new_one_is_safe() {
         &beside(&uri, ".instruction"),
         "over a file",
     );
-    assert!(error.to_string().contains("replace_instruction_file"), "{error}");
+    assert!(error.to_string().contains("allow replacing the file"), "{error}");
     assert_eq!(read(&client, &uri).await.expect("the old one still opens"), "old");
     put("new").replace_instruction_file().send().await.expect("asked for");
     assert_eq!(read(&client, &uri).await.expect("the new one"), "new");
