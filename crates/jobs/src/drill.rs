@@ -18,7 +18,7 @@
 //! let blocked = BlockedRegions::new(["us-east-1"]);
 //! let config = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(blocked.clone());
 //! let config = config.region(Region::new("us-west-2")).load().await;
-//! let keyring = KmsKeyring::builder(&config).discovery(DiscoveryFilter::accounts(["111122223333"])).build();
+//! let keyring = KmsKeyring::builder(&config).discovery(DiscoveryFilter::accounts(["111122223333"])).build()?;
 //! let places = PlacePolicy::bound().replica_of("invoices-west", "invoices");
 //! let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).places(places).build();
 //!

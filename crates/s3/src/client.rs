@@ -48,8 +48,8 @@ const DEFAULT_MEMORY_BUDGET: usize = 128 << 20;
 ///
 /// let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
 /// let keyring = KmsKeyring::builder(&config)
-///     .key("arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab".parse()?)
-///     .build();
+///     .key("arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab")
+///     .build()?;
 /// let client = SealedClient::builder(aws_sdk_s3::Client::new(&config), keyring).build();
 ///
 /// client

@@ -125,7 +125,7 @@ async fn a_calls_encryption_context_overrides_the_stores() {
         assert_eq!(info.encryption_context(), &context(tenant));
     }
 
-    let strict = store.clone().encryption_context(context("acme"));
+    let strict = store.clone().require_context(context("acme"));
     strict.get(&path(&ours)).await.expect("has it");
     let error = strict.get(&path(&theirs)).await.expect_err("has another");
     assert_eq!(kind_of(&error), Some(ErrorKind::ContextMismatch), "{error:?}");
