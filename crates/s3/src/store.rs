@@ -1,6 +1,6 @@
 //! Amazon S3 alone: what the service does, without any key or format of encryption.
 //!
-//! Nothing in here knows what an object's metadata means. The floors above decide that.
+//! The meaning of an object's metadata is decided on the floors above.
 
 pub(crate) mod acl;
 pub(crate) mod attributes;

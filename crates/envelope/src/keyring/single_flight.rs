@@ -60,11 +60,10 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Send + Sync + 'static> SingleFlightC
         request: impl Fn() -> BoxFuture<'static, Result<V, KeyringError>> + Send + Sync,
     ) -> Result<Arc<V>, KeyringError> {
         loop {
-            let pending = match self.lookup(key, bytes, &request) {
-                Lookup::Hit(value) => {
-                    tracing::debug!(hit = true, "intermediate key");
-                    return Ok(value);
-                }
+            let found = self.lookup(key, bytes, &request);
+            tracing::debug!(hit = matches!(found, Lookup::Hit(_)), "intermediate key");
+            let pending = match found {
+                Lookup::Hit(value) => return Ok(value),
                 Lookup::Wait(pending) => pending,
             };
             // The age counts from before the call to the key service.
@@ -119,7 +118,6 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Send + Sync + 'static> SingleFlightC
         if let Some(value) = hit {
             return Lookup::Hit(value);
         }
-        tracing::debug!(hit = false, "intermediate key");
         let future: BoxFuture<'static, _> =
             Box::pin(request().map(|result| result.map(Arc::new).map_err(Arc::new)));
         let pending = future.shared();

@@ -141,7 +141,7 @@ impl Shred {
     }
 
     /// Adds a replica bucket that is searched for holders of keys. `s3` is a client for its Region.
-    /// Nothing in it is changed.
+    /// The search changes nothing.
     pub fn replica(mut self, s3: &Client, bucket: impl Into<String>) -> Self {
         self.replicas.push((s3.clone(), bucket.into()));
         self

@@ -1,7 +1,7 @@
 //! Multipart uploads that are neither completed nor aborted, of any program.
 //!
 //! S3 does not return an upload's metadata, so uploads of Sealwax cannot be told from other ones.
-//! Nothing in these calls is sealed, so they are calls of the plain SDK client.
+//! No call here seals anything, so all are calls of the plain SDK client.
 
 use std::{
     path::{Path, PathBuf},
