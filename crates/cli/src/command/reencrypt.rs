@@ -24,7 +24,7 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  sealwax reencrypt s3://bucket/2026/report.pdf --key "$KEY" -c tenant=acme
+  sealwax reencrypt s3://bucket/2026/report.pdf --key \"$KEY\" -c tenant=acme
   sealwax reencrypt s3://bucket/2026/report.pdf --under \"$EAST_KEY\" --under \"$WEST_KEY\"
   sealwax reencrypt s3://bucket/written/by/java --to native --under \"$KEY\"
   sealwax reencrypt s3://bucket/written/ --recursive --to native --under \"$KEY\"";

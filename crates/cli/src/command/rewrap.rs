@@ -98,10 +98,16 @@ fn summary(uri: &S3Uri, output: &RewrapOutput) -> String {
         .as_ref()
         .map(|key| format!(" in s3://{}/{key}", uri.bucket()))
         .unwrap_or_default();
-    let mut text =
-        format!("{what} {uri}{place}: generation {}, keys: {}", header.generation(), keys.join(", "));
+    let mut text = format!(
+        "{what} {uri}{place}: generation {}, keys: {}",
+        header.generation(),
+        keys.join(", ")
+    );
     if !report.disproved.is_empty() {
-        text.push_str(&format!("; dropped keys that do not open it: {}", report.disproved.join(", ")));
+        text.push_str(&format!(
+            "; dropped keys that do not open it: {}",
+            report.disproved.join(", ")
+        ));
     }
     text
 }
