@@ -187,7 +187,7 @@ fn repeated_names_and_excessive_metadata_are_rejected() {
     assert!(matches!(parse(&flood), Err(Error::Malformed(_))));
 }
 
-/// FORMAT.md W6: only keys and generation change.
+/// FORMAT.md W7: only keys and generation change.
 #[test]
 fn a_rewrap_raises_the_generation_and_keeps_the_rest() {
     let header = sample();
@@ -271,7 +271,7 @@ proptest! {
     }
 }
 
-/// FORMAT.md W10: a sidecar has one spelling.
+/// FORMAT.md W17: a sidecar has one spelling.
 #[test]
 fn a_sidecar_is_the_metadata_as_json() {
     let header = ObjectHeader::new(
@@ -290,7 +290,7 @@ fn a_sidecar_is_the_metadata_as_json() {
     assert_eq!(header.parse_sidecar(expected.as_bytes()), Ok(Some(header)));
 }
 
-/// FORMAT.md R14: all other spellings, and content above the limits, are rejected.
+/// FORMAT.md R17: all other spellings, and content above the limits, are rejected.
 #[test]
 fn other_spellings_of_a_sidecar_are_rejected() {
     let header = sample();
@@ -319,7 +319,7 @@ fn other_spellings_of_a_sidecar_are_rejected() {
     assert!(matches!(header.parse_sidecar(later.as_bytes()), Err(Error::UnsupportedFormat(_))));
 }
 
-/// FORMAT.md R15: a sidecar of another body does not apply.
+/// FORMAT.md R18: a sidecar of another body does not apply.
 #[test]
 fn only_keys_and_generation_of_a_sidecar_may_differ() {
     let header = sample();
@@ -343,7 +343,7 @@ fn only_keys_and_generation_of_a_sidecar_may_differ() {
     }
 }
 
-/// FORMAT.md W10: a sidecar may exceed S3's 2 KB of metadata, but not the limit of readers.
+/// FORMAT.md W17: a sidecar may exceed S3's 2 KB of metadata, but not the limit of readers.
 #[test]
 fn a_sidecar_holds_more_keys_than_metadata() {
     let header = |count, len| {
@@ -361,7 +361,7 @@ fn a_sidecar_holds_more_keys_than_metadata() {
     ));
 }
 
-/// FORMAT.md W10: the exact limit. The limit of the whole sidecar is never reached.
+/// FORMAT.md W17: the exact limit. The limit of the whole sidecar is never reached.
 #[test]
 fn a_sidecar_holds_up_to_the_limit_of_readers() {
     let header = |value: String| {
