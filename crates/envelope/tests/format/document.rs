@@ -136,7 +136,7 @@ fn the_metadata_budget_adds_up() {
     assert_eq!((parts.iter().sum::<usize>(), parts.len()), (*sum, 9));
 
     let place = format!("bucket/{}/key", "p".repeat(95));
-    let recipe = Recipe::new("").with_context(&[("tenant", &"t".repeat(82))]);
+    let recipe = Recipe::new("").with_context(&[("tenant", &"t".repeat(81))]);
     let group = recipe.scoped_group(Some(&place), Some(103));
     let arn = "arn:aws:kms:us-east-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
     let kms = Key("aws-kms".into(), arn.into(), vec![0; 184]);
