@@ -411,7 +411,9 @@ mod tests {
 
     fn sealed(keys: &[&str]) -> AuditedObject {
         let key = |name: &&str| {
-            let key = EncryptedDataKey::new(KMS_PROVIDER, *name, None, vec![1]).expect("a key");
+            let key =
+                EncryptedDataKey::new(KMS_PROVIDER, *name, vec![1], &WrapContext::for_names())
+                    .expect("a key");
             AuditedKey::new(&key, false)
         };
         let mut found = AuditedObject::new(ListedObject::new("b", "k"), ObjectKind::Sealwax);
