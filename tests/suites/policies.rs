@@ -522,6 +522,8 @@ fn policies_of_roles_agree_with_the_key_policies() {
         data_key(&tenant, Some(OTHER_YEAR)),
         data_key(&context(&[("e-mail", "a@example.org")]), Some(HERE)),
         with(&genuine, "sealwax:scope", "invoices/2026/"),
+        with(&genuine, "sealwax:intermediate-id", "id"),
+        with(&genuine, "sealwax:more", ""),
         intermediate_key(&tenant, Some(HERE), 1),
         Pairs::new(),
     ];
@@ -556,7 +558,7 @@ fn key_policies_deny_calls_that_are_not_sealwaxs() {
         let generous = serde_json::json!({
             "Effect": "Allow",
             "Principal": {"AWS": "*"},
-            "Action": USES,
+            "Action": USES.iter().chain(&["kms:CreateGrant"]).collect::<Vec<_>>(),
             "Resource": "*",
         });
         policy["Statement"].as_array_mut().expect("statements").push(generous);
@@ -577,6 +579,8 @@ fn key_policies_deny_calls_that_are_not_sealwaxs() {
             with(&without(&shared, "sealwax:scope"), "sealwax:place", "invoices/2026/a"),
             with(&without(&ours, "sealwax:place"), "sealwax:scope", "invoices/2026/"),
         ];
+        let grant = Use::new("somebody", "kms:CreateGrant", ours.clone());
+        assert!(!grant.is_allowed_by(&policy), "a grant bypasses the roles");
         for action in USES {
             for pairs in [&ours, &shared] {
                 let case = Use::new("somebody", action, pairs.clone());
