@@ -59,11 +59,18 @@ def parse_json(text, sort):
     return value
 
 
+def fold(name):
+    """Return the name in lower case, as far as it is ASCII."""
+    return re.sub("[A-Z]", lambda letter: letter[0].lower(), name)
+
+
 def parse_context(text):
     context = parse_json(text, sort=True)
     require(isinstance(context, dict) and 1 <= len(context) <= 64)
     require(all(isinstance(value, str) for value in context.values()))
-    require(all(name and not re.match("(?ai:sealwax:|aws:|aws-crypto-)", name) for name in context))
+    names = [fold(name) for name in context]
+    require(all(name and not name.startswith(("sealwax:", "aws:", "aws-crypto-")) for name in names))
+    require(len(set(names)) == len(names))
     return context
 
 
@@ -87,7 +94,9 @@ def check_scope(group):
     require(("scope" in group) == ("place" in group and "intermediate" in group))
     if "scope" in group:
         scope, place = group["scope"], group["place"].encode()
-        require(type(scope) is int and 1 <= scope < len(place) and place[scope - 1 : scope] == b"/")
+        bucket = re.match(b"arn:[^/]*/[^/]*/|(?!arn:)[^/]*/", place)
+        require(type(scope) is int and bucket and bucket.end() <= scope < len(place))
+        require(place[scope - 1 : scope] == b"/")
         group["scope"] = place[:scope].decode()
 
 
@@ -160,7 +169,7 @@ def unwrap(wrapping_key, group, wrapped, context, salt):
 
 def parse_metadata(metadata):
     """Return the keys, the header, and the metadata that they come from."""
-    folded = [(re.sub("[A-Z]", lambda letter: letter[0].lower(), name), value) for name, value in metadata.items()]
+    folded = [(fold(name), value) for name, value in metadata.items()]
     ours = [(name, value) for name, value in folded if name.startswith("sealwax")]
     require(sum(len(name.encode()) + len(value.encode()) for name, value in ours) <= 8192)  # R2
     fields = dict(ours)

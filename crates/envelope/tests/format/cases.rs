@@ -513,6 +513,9 @@ fn spelling_of_context(cases: &mut Cases) {
             small().with_context(&[(reserved, "bucket/key")]).sealed(),
         );
     }
+    let twice = small().with_context(&[("Tenant", "evil"), ("tenant", "acme")]).sealed();
+    let shows = "two names that differ in case, which are one condition key of IAM";
+    cases.refused("malformed", "context-names-differ-in-case", &["R3"], shows, twice);
     let empty = small().with_context(&[]).sealed().set(CONTEXT, "{}");
     cases.refused("malformed", "context-empty", &["R3"], "an empty context is absent", empty);
 }

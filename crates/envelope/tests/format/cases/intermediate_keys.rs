@@ -3,6 +3,7 @@
 use super::*;
 
 const DEEP: &str = "bucket/a/key";
+const ACCESS_POINT: &str = "arn:aws:s3:us-east-1:111122223333:accesspoint/ap/key";
 
 pub(super) fn all(cases: &mut Cases) {
     groups(cases);
@@ -189,6 +190,10 @@ fn scopes(cases: &mut Cases) {
     let group = recipe.scoped_group(Some(wide), Some(10));
     let shows = "a scope that is counted in bytes";
     cases.opened("scope-in-bytes", &["R4"], shows, recipe.stored(&[group]).at(&[wide]), &recipe);
+    let group = recipe.scoped_group(Some(ACCESS_POINT), Some(ACCESS_POINT.len() - 3));
+    let shows = "the ARN of an access point as bucket";
+    let at_access_point = recipe.stored(&[group]).at(&[ACCESS_POINT]);
+    cases.opened("scope-of-access-point", &["R4"], shows, at_access_point, &recipe);
     let folder = "bucket/a/";
     let group = recipe.scoped_group(Some(folder), Some(7));
     let shows = "a place that ends in a slash";
@@ -240,6 +245,11 @@ fn spelling_of_scopes(cases: &mut Cases) {
         ("scope-beyond-place", group(PLACE, 11), "more than the place"),
         ("scope-whole-folder", group("bucket/a/", 9), "the whole place, which ends in a slash"),
         ("scope-in-characters", group("bucket/é/key", 9), "a scope that is counted in characters"),
+        (
+            "scope-of-all-access-points",
+            group(ACCESS_POINT, ACCESS_POINT.len() - 6),
+            "a scope that ends before the access point's name",
+        ),
         ("scope-missing", with(|group| group.scope = None), "no scope beside place and id"),
         ("scope-without-place", with(|group| group.place = None).anywhere(), "a scope of no place"),
         (
