@@ -91,9 +91,21 @@ impl CarriedKeys {
                 group.iter().for_each(|key| note(key, Carried::Keys(vec![key.clone()])));
                 continue;
             }
-            if let Some(moved) = intermediate_keys.moved(object, group).await? {
-                moved.into_iter().for_each(|key| note(&key.clone(), Carried::Keys(vec![key])));
-                continue;
+            match intermediate_keys.moved(object, group).await {
+                Ok(Some(moved)) => {
+                    moved.into_iter().for_each(|key| note(&key.clone(), Carried::Keys(vec![key])));
+                    continue;
+                }
+                // A genuine intermediate key, and a data key of another body.
+                Err(error) if error.kind() == ErrorKind::Authentication => {
+                    for key in group {
+                        let kind = KeyringErrorKind::Rejected;
+                        note(key, Carried::Disproved(KeyringError::new(kind, key.wrapping_key())));
+                    }
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => return Err(error),
             }
             for key in group {
                 match object.vault.keyring().carry(key, &wrap_context).await {

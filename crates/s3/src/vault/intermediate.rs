@@ -7,7 +7,10 @@ use sealwax_envelope::{
 };
 
 use super::object_keys::ObjectKeys;
-use crate::{error::Error, single_flight::SingleFlightCache};
+use crate::{
+    error::{Error, ErrorKind},
+    single_flight::SingleFlightCache,
+};
 
 /// New wrapped forms of intermediate keys, made once for one set of key changes.
 #[derive(Default)]
@@ -92,7 +95,6 @@ impl IntermediateKeys {
             return Ok(None);
         }
         let mut unproven = Vec::new();
-        let mut failure = None;
         for group in keys.chunk_by(EncryptedDataKey::shares_group) {
             let wraps: Vec<_> = group.iter().filter_map(EncryptedDataKey::intermediate).collect();
             if wraps.is_empty() {
@@ -111,9 +113,9 @@ impl IntermediateKeys {
                     match under(object, group, key, made, moves) {
                         Ok(keys) => return Ok(Some(MadeKeys { keys, proven: true })),
                         // Another group may hold the body's own key.
-                        Err(error) => failure = failure.or(Some(error)),
+                        Err(error) if error.kind() == ErrorKind::Authentication => continue,
+                        Err(error) => return Err(error),
                     }
-                    continue;
                 }
             }
             if must_open {
@@ -125,11 +127,8 @@ impl IntermediateKeys {
             let join = |form: &EncryptedDataKey| group[0].with_intermediate(form.clone());
             unproven.extend(made.wraps.iter().filter_map(join));
         }
-        match failure {
-            _ if !unproven.is_empty() => Ok(Some(MadeKeys { keys: unproven, proven: false })),
-            Some(error) => Err(error),
-            None => Ok(None),
-        }
+        let made = MadeKeys { keys: unproven, proven: false };
+        Ok((!made.keys.is_empty()).then_some(made))
     }
 
     /// Wraps the data key of `group` under the group's intermediate key for the object's new place,
