@@ -1,15 +1,10 @@
-//! The encryption context and the binding of a wrapped key.
+//! The caller's encryption context.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::BTreeMap;
 
-use crate::{Error, Place, ascii_json};
+use crate::{Error, ascii_json};
 
-/// Reserved pair for the format and the kind of the wrapped key. KMS sees it; callers cannot set
-/// it.
-pub const FORMAT_PAIR: &str = "sealwax:format";
-/// Reserved pair for the object's place. KMS sees it; callers cannot set it.
-pub const PLACE_PAIR: &str = "sealwax:place";
-
+/// Prefixes of names that callers cannot use, in any case.
 const RESERVED_PREFIXES: [&str; 3] = ["sealwax:", "aws:", "aws-crypto-"];
 
 /// Non-secret name-value pairs, authenticated with an object and with each of its wrapped keys.
@@ -48,7 +43,8 @@ impl EncryptionContext {
     ///
     /// # Errors
     /// [`Error::InvalidContext`] for a name that is empty, reserved (`sealwax:`, `aws:`,
-    /// `aws-crypto-`) or repeated, and for more than [`EncryptionContext::MAX_PAIRS`] pairs.
+    /// `aws-crypto-`) or repeated, and for more than [`EncryptionContext::MAX_PAIRS`] pairs. Names
+    /// are compared without regard to ASCII case, as the condition keys of IAM are.
     pub fn try_from_iter<N, V>(pairs: impl IntoIterator<Item = (N, V)>) -> Result<Self, Error>
     where
         N: Into<String>,
@@ -87,7 +83,10 @@ impl EncryptionContext {
         if name.is_empty() {
             return Err(Error::InvalidContext("a name is empty".into()));
         }
-        if let Some(prefix) = RESERVED_PREFIXES.iter().find(|prefix| name.starts_with(**prefix)) {
+        let is_reserved = |prefix: &&&str| {
+            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        if let Some(prefix) = RESERVED_PREFIXES.iter().find(is_reserved) {
             return Err(Error::InvalidContext(format!(
                 "the name {name:?} starts with the reserved prefix {prefix:?}"
             )));
@@ -95,12 +94,15 @@ impl EncryptionContext {
         if self.0.len() == Self::MAX_PAIRS {
             return Err(Error::InvalidContext(format!("more than {} pairs", Self::MAX_PAIRS)));
         }
-        match self.0.entry(name) {
-            btree_map::Entry::Occupied(pair) => {
-                Err(Error::InvalidContext(format!("the name {:?} is repeated", pair.key())))
+        match self.0.keys().find(|known| known.eq_ignore_ascii_case(&name)) {
+            Some(known) if *known == name => {
+                Err(Error::InvalidContext(format!("the name {name:?} is repeated")))
             }
-            btree_map::Entry::Vacant(slot) => {
-                slot.insert(value.into());
+            Some(known) => Err(Error::InvalidContext(format!(
+                "the names {known:?} and {name:?} differ only in case"
+            ))),
+            None => {
+                self.0.insert(name, value.into());
                 Ok(())
             }
         }
@@ -173,68 +175,8 @@ impl<N: Into<String>, V: Into<String>, const LEN: usize> TryFrom<[(N, V); LEN]>
     }
 }
 
-/// Binding of one wrapped key: the caller's encryption context, the kind of key and, for most data
-/// keys, the object's place.
-#[derive(Debug, Clone, Copy)]
-pub struct WrapContext<'a> {
-    context: &'a EncryptionContext,
-    place: Option<&'a Place>,
-    format: &'static str,
-}
-
-const DATA_KEY: &str = "v1";
-const INTERMEDIATE_KEY: &str = "v1/intermediate";
-
-impl<'a> WrapContext<'a> {
-    /// Binds a data key to `context` and, if given, to `place`.
-    #[must_use]
-    pub fn new(context: &'a EncryptionContext, place: Option<&'a Place>) -> Self {
-        Self { context, place, format: DATA_KEY }
-    }
-
-    /// Binds an intermediate key, which many objects share, to `context`. The result cannot be
-    /// mistaken for a wrapped data key.
-    #[must_use]
-    pub fn for_intermediate_key(context: &'a EncryptionContext) -> Self {
-        Self { context, place: None, format: INTERMEDIATE_KEY }
-    }
-
-    /// Returns the caller's encryption context.
-    #[must_use]
-    pub fn context(self) -> &'a EncryptionContext {
-        self.context
-    }
-
-    /// Returns the object's place, if the key is bound to one.
-    #[must_use]
-    pub fn place(self) -> Option<&'a Place> {
-        self.place
-    }
-
-    /// `true` for a data key, `false` for an intermediate key.
-    pub(crate) fn is_for_data_key(self) -> bool {
-        self.format == DATA_KEY
-    }
-
-    /// Returns the full encryption context that KMS authenticates: the caller's pairs and the
-    /// reserved ones.
-    pub fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let reserved =
-            [(FORMAT_PAIR, Some(self.format)), (PLACE_PAIR, self.place.map(Place::as_str))];
-        self.context
-            .iter()
-            .chain(reserved.into_iter().filter_map(|(name, value)| Some((name, value?))))
-    }
-
-    /// Returns the full encryption context as canonical bytes, for keyrings that wrap locally.
-    #[must_use]
-    pub fn canonical_bytes(self) -> Vec<u8> {
-        let pairs: BTreeMap<&str, &str> = self.pairs().collect();
-        canonical_bytes(b"sealwax/v1/wrap\0", pairs.into_iter())
-    }
-}
-
-fn canonical_bytes<'a>(
+/// Returns `label` and then `pairs`, unambiguously. (FORMAT.md, "Encryption context".)
+pub(crate) fn canonical_bytes<'a>(
     label: &[u8],
     pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
 ) -> Vec<u8> {
@@ -259,13 +201,34 @@ mod tests {
 
     #[test]
     fn invalid_pairs_are_rejected() {
-        for name in ["", "sealwax:place", "aws:x", "aws-crypto-public-key"] {
+        for name in [
+            "",
+            "sealwax:place",
+            "Sealwax:place",
+            "SEALWAX:FORMAT",
+            "aws:x",
+            "AWS:x",
+            "aws-crypto-public-key",
+            "Aws-Crypto-Public-Key",
+        ] {
             assert!(
                 matches!(
                     EncryptionContext::try_from_iter([(name, "v")]),
                     Err(Error::InvalidContext(_))
                 ),
                 "{name:?} was accepted"
+            );
+            let json = format!("{{{name:?}:\"v\"}}");
+            assert!(
+                matches!(EncryptionContext::from_json(&json), Err(Error::Malformed(_))),
+                "{json} was read"
+            );
+        }
+        for name in ["sealwax", "sealwaxé", "aws", "é:aws:"] {
+            assert_eq!(
+                EncryptionContext::try_from_iter([(name, "v")]).map(|context| context.len()),
+                Ok(1),
+                "{name:?}"
             );
         }
         let twice = EncryptionContext::try_from_iter([("a", "1"), ("a", "2")]);
@@ -289,6 +252,18 @@ mod tests {
             EncryptionContext::try_from_iter(most).expect("the maximum number of pairs").len(),
             64
         );
+    }
+
+    /// IAM takes such names for one condition key.
+    #[test]
+    fn names_that_differ_only_in_case_are_rejected() {
+        let both = EncryptionContext::try_from_iter([("tenant", "acme"), ("Tenant", "evil")]);
+        let expected = r#"the names "tenant" and "Tenant" differ only in case"#;
+        assert_eq!(both, Err(Error::InvalidContext(expected.into())));
+        let stored = r#"{"Tenant":"evil","tenant":"acme"}"#;
+        assert!(matches!(EncryptionContext::from_json(stored), Err(Error::Malformed(_))));
+        let other = EncryptionContext::try_from_iter([("é", "1"), ("É", "2")]);
+        assert_eq!(other.map(|context| context.len()), Ok(2), "only ASCII has such pairs in IAM");
     }
 
     #[test]
@@ -325,27 +300,11 @@ mod tests {
         assert_eq!(context.body_context(), expected);
     }
 
-    #[test]
-    fn a_wrapped_key_is_bound_to_format_and_place() {
-        let context = EncryptionContext::try_from_iter([("t", "x")]).expect("a valid pair");
-        let place = Place::new("bucket", "a/key").expect("a place");
-        let bound = WrapContext::new(&context, Some(&place));
-        let pairs: Vec<_> = bound.pairs().collect();
-        assert_eq!(
-            pairs,
-            [("t", "x"), ("sealwax:format", "v1"), ("sealwax:place", "bucket/a/key")]
-        );
-        let unbound = WrapContext::new(&context, None);
-        assert_eq!(unbound.pairs().count(), 2);
-        assert_ne!(bound.canonical_bytes(), unbound.canonical_bytes());
-        assert_ne!(unbound.canonical_bytes(), context.body_context());
-    }
-
     proptest! {
         #[test]
         fn json_round_trips_and_canonical_bytes_are_injective(
-            a in proptest::collection::btree_map("[^:]{1,8}", ".{0,12}", 0..5),
-            b in proptest::collection::btree_map("[^:]{1,8}", ".{0,12}", 0..5),
+            a in proptest::collection::btree_map("[^:A-Z]{1,8}", ".{0,12}", 0..5),
+            b in proptest::collection::btree_map("[^:A-Z]{1,8}", ".{0,12}", 0..5),
         ) {
             let one = EncryptionContext::try_from_iter(a).expect("no reserved names");
             let other = EncryptionContext::try_from_iter(b).expect("no reserved names");
@@ -366,30 +325,6 @@ mod tests {
             if let (Some(one), Some(other)) = (split(&cuts[..3]), split(&cuts[3..])) {
                 prop_assert_eq!(one == other, one.body_context() == other.body_context());
                 prop_assert_eq!(one == other, one.to_json() == other.to_json());
-            }
-        }
-
-        /// Bindings of different kinds, contexts and places have different bytes, and none equals a
-        /// body context.
-        #[test]
-        fn bindings_differ_by_kind_place_and_context(
-            a in proptest::collection::btree_map("[ab]{1,2}", "[ab/]{0,2}", 0..3),
-            b in proptest::collection::btree_map("[ab]{1,2}", "[ab/]{0,2}", 0..3),
-            places in [("[ab]{1,2}", "[ab/]{1,2}"), ("[ab]{1,2}", "[ab/]{1,2}")],
-        ) {
-            let contexts = [a, b].map(|pairs| EncryptionContext::try_from_iter(pairs).expect("no reserved names"));
-            let places = places.map(|(bucket, key)| Place::new(&bucket, &key).expect("a place"));
-            let mut seen = std::collections::HashMap::new();
-            for context in &contexts {
-                let mut kinds = vec![("body", None, context.body_context())];
-                kinds.push(("intermediate", None, WrapContext::for_intermediate_key(context).canonical_bytes()));
-                for place in [None, Some(&places[0]), Some(&places[1])] {
-                    kinds.push(("data key", place, WrapContext::new(context, place).canonical_bytes()));
-                }
-                for (kind, place, bytes) in kinds {
-                    let is = (kind, place, context);
-                    prop_assert_eq!(*seen.entry(bytes).or_insert(is), is);
-                }
             }
         }
     }
