@@ -88,7 +88,17 @@ async fn concurrent_writes_and_later_reads_cost_one_call_each_way() {
     }
     let context =
         stack.wire.calls().into_iter().rfind(|call| call.service == "kms").expect("a call").json;
-    assert_eq!(context["EncryptionContext"], json!({"sealwax:format": "v1/intermediate"}));
+    let info = reader.head().uri(&uris[7]).send().await.expect("head");
+    let id = info.keys()[0].intermediate_id().expect("an intermediate key").to_string();
+    let expected = json!({
+        "sealwax:format": "v1/intermediate",
+        // The first 16 bytes of the id, without the bits that belong to the next one.
+        "sealwax:intermediate": context["EncryptionContext"]["sealwax:intermediate"],
+        "sealwax:scope": format!("{}/", stack.home.bucket),
+    });
+    assert_eq!(context["EncryptionContext"], expected);
+    let random = expected["sealwax:intermediate"].as_str().expect("text");
+    assert_eq!((random.len(), &random[..21]), (22, &id[..21]));
 }
 
 #[tokio::test]

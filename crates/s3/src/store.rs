@@ -19,10 +19,11 @@ pub(crate) mod timeouts;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use aws_sdk_s3::Client;
+use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
 use self::checksum::BodyChecksum;
@@ -37,8 +38,8 @@ struct Inner {
     settings: StoreSettings,
     /// `true` for buckets whose ACLs are disabled, as far as S3 was asked.
     acls_disabled: Mutex<HashMap<String, bool>>,
-    /// `true` once a copy showed that the store replaces metadata when it is asked to.
-    replaces_metadata: AtomicBool,
+    /// Set once a copy showed that the store replaces metadata when it is asked to.
+    replaces_metadata: OnceCell<()>,
     /// Aborts of uploads whose futures were dropped.
     aborts: TaskTracker,
 }
@@ -60,7 +61,7 @@ impl Store {
             s3: with_attempt_events(timeouts::with_read_timeout(s3)),
             settings,
             acls_disabled: Mutex::default(),
-            replaces_metadata: AtomicBool::new(false),
+            replaces_metadata: OnceCell::new(),
             aborts: TaskTracker::new(),
         }))
     }

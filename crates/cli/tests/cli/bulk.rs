@@ -124,7 +124,7 @@ fn done(journal: &Path) -> BTreeMap<String, usize> {
     let mut done = BTreeMap::new();
     for line in fs::read_to_string(journal).expect("a journal").lines() {
         let line: Value = serde_json::from_str(line).expect("JSON");
-        if let (Some(object), Some("rewrapped" | "unchanged")) =
+        if let (Some(object), Some("rewrapped" | "claimed")) =
             (line["object"].as_str(), line["outcome"].as_str())
         {
             *done.entry(object.to_owned()).or_insert(0) += 1;

@@ -44,7 +44,16 @@ fn nothing_to_do_writes_nothing() {
     let run = rewrap(&scene, &["--add", &east_key()]).exits(0);
     assert_eq!(
         run.stderr,
-        format!("unchanged {}: generation 1, keys: {}\n", scene.uri(), east_key())
+        format!(
+            "claimed (--prove checks the keys): {}: generation 1, keys: {}\n",
+            scene.uri(),
+            east_key()
+        )
+    );
+    let run = rewrap(&scene, &["--add", &east_key(), "--prove"]).exits(0);
+    assert_eq!(
+        run.stderr,
+        format!("proven: {}: generation 1, keys: {}\n", scene.uri(), east_key())
     );
 }
 

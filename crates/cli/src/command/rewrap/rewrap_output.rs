@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use sealwax_jobs::rewrap::{Action, AppliedObject, PlanSummary, PlannedObject, RewrapSummary};
-use sealwax_s3::error_chain;
+use sealwax_s3::{RewrapOutcome, error_chain};
 use serde::Serialize;
 use serde_json::json;
 
@@ -36,7 +36,7 @@ impl Output {
         }
     }
 
-    /// Prints an object's outcome; as text, only if it failed.
+    /// Prints an object's outcome; as text, only if it failed or kept keys.
     pub(super) fn applied(&mut self, applied: &AppliedObject) {
         if self.json {
             print(&text(applied));
@@ -44,6 +44,9 @@ impl Output {
             let (what, object) = (applied.outcome.name(), applied.object.to_string());
             let why = error_chain(error);
             print(&format!("{what} {}: {}\n", Printable(&object), Printable(&why)));
+        } else if let RewrapOutcome::Kept { wrapping_keys, .. } = &applied.outcome {
+            let (object, keys) = (applied.object.to_string(), wrapping_keys.join(", "));
+            print(&format!("kept {}: {}\n", Printable(&object), Printable(&keys)));
         }
     }
 

@@ -1,7 +1,5 @@
 //! A copy by one `CopyObject`.
 
-use std::sync::atomic::Ordering;
-
 use aws_sdk_s3::types::{MetadataDirective, TaggingDirective};
 
 use super::{ServerCopy, SourceGuard, Stored, kept_checksum};
@@ -57,18 +55,23 @@ pub(super) async fn copy(copy: &ServerCopy<'_>) -> Result<Stored, Error> {
 async fn check_replaced(copy: &ServerCopy<'_>, stored: &Stored) -> Result<(), Error> {
     let ServerCopy { store, snapshot, target, .. } = copy;
     let old = snapshot.head.metadata();
-    let is_known = &store.0.replaces_metadata;
-    if snapshot.is_amazon_s3 || is_known.load(Ordering::Relaxed) || old == Some(&copy.metadata) {
+    if snapshot.is_amazon_s3 || old == Some(&copy.metadata) {
         return Ok(());
     }
-    let head = store.s3().head_object().bucket(&target.bucket).key(&target.key);
-    let head = head.set_version_id(stored.version_id.clone()).send().await;
-    let head = head.map_err(|error| target.s3_error("HeadObject", &error))?;
-    if head.metadata() == old {
+    let look = || async {
+        let head = store.s3().head_object().bucket(&target.bucket).key(&target.key);
+        let head = head.set_version_id(stored.version_id.clone()).send().await;
+        // The copy was made, and nothing says that it kept the metadata: the next one is looked at.
+        let head = head.map_err(|_| None)?;
+        if head.metadata() != old {
+            return Ok(());
+        }
         let message = "the store reported a copy with new metadata, and stored the old: it does \
                        not support the metadata directive of CopyObject";
-        return Err(target.error(ErrorKind::Unsupported, message));
+        Err(Some(target.error(ErrorKind::Unsupported, message)))
+    };
+    match store.0.replaces_metadata.get_or_try_init(look).await {
+        Ok(()) | Err(None) => Ok(()),
+        Err(Some(error)) => Err(error),
     }
-    is_known.store(true, Ordering::Relaxed);
-    Ok(())
 }
