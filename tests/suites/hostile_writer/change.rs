@@ -40,13 +40,14 @@ pub(crate) enum Change {
     Reordered,
 
     // Wrapped keys of other bodies.
-    OlderKeysFirst,
+    /// The older version's under East. (More would not fit beside new ones.)
+    OlderKeyFirst,
     OlderKeysOnly,
-    /// Another object's, with this object's place.
-    OtherKeysFirst,
+    /// Another object's under East, with this object's place.
+    OtherKeyFirst,
     OtherKeysOnly,
-    /// Another object's, at its own place.
-    OtherKeysElsewhere,
+    /// Another object's under East, at its own place.
+    OtherKeyElsewhere,
 
     // Parts of an intermediate key's group.
     OtherId,
@@ -122,11 +123,11 @@ impl Change {
             EastRemoved,
             Swapped,
             Reordered,
-            OlderKeysFirst,
+            OlderKeyFirst,
             OlderKeysOnly,
-            OtherKeysFirst,
+            OtherKeyFirst,
             OtherKeysOnly,
-            OtherKeysElsewhere,
+            OtherKeyElsewhere,
             OtherId,
             ForgedId,
             OtherScope,
@@ -171,7 +172,26 @@ impl Change {
                 | Self::OtherScope
                 | Self::OtherDataKey
         );
-        kind != Kind::Direct || !needs_intermediate
+        let needs_one_key = matches!(
+            self,
+            Self::Nothing
+                | Self::ForeignGenuine
+                | Self::EastReplacedByStrangers
+                | Self::EastCut
+                | Self::OlderKeysOnly
+                | Self::NoKeys
+                | Self::OtherContext
+                | Self::OlderHeader
+                | Self::OlderObject
+                | Self::OlderBody
+                | Self::BodyFlipped
+                | Self::InstructionFile
+        );
+        match kind {
+            Kind::Direct => !needs_intermediate,
+            Kind::Shared | Kind::Mixed => true,
+            Kind::V3 | Kind::V2 | Kind::V3File => needs_one_key,
+        }
     }
 
     /// Changes the object of `scene`.
@@ -263,11 +283,13 @@ impl Change {
                 keys.0.iter_mut().for_each(|group| group.keys.reverse());
                 with_keys(keys)
             }
-            Self::OlderKeysFirst => with_keys(keys.after(keys_of(&loot.older).0)),
+            Self::OlderKeyFirst => with_keys(keys.after(keys_of(&loot.older).only(east).0)),
             Self::OlderKeysOnly => with_keys(keys_of(&loot.older)),
-            Self::OtherKeysFirst => with_keys(keys.after(keys_of(&loot.other).at(&loot.place).0)),
+            Self::OtherKeyFirst => {
+                with_keys(keys.after(keys_of(&loot.other).only(east).at(&loot.place).0))
+            }
             Self::OtherKeysOnly => with_keys(keys_of(&loot.other).at(&loot.place)),
-            Self::OtherKeysElsewhere => with_keys(keys.before(keys_of(&loot.other).0)),
+            Self::OtherKeyElsewhere => with_keys(keys.before(keys_of(&loot.other).only(east).0)),
             Self::OtherId => {
                 keys.shared().intermediate = keys_of(&loot.other).shared().intermediate.clone();
                 with_keys(keys)

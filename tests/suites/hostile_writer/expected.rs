@@ -8,11 +8,15 @@ use crate::{
     operation::Operation,
     outcome::{Names, Outcome, Report, Version},
     rules::{Carried, Keys, Made},
+    s3ec,
     scene::{Kind, Name, Role},
 };
 
 /// Returns the expected outcome.
 pub(crate) fn expected(operation: Operation, change: Change, role: Role, kind: Kind) -> Outcome {
+    if kind.is_s3ec() {
+        return s3ec::expected(operation, change, role, kind);
+    }
     let case = Case { held: Held::after(change, kind), change, keys: Keys::reading(role), role };
     case.expected(operation).unwrap_or_else(Outcome::Failed)
 }
@@ -135,9 +139,9 @@ impl Case {
         }
     }
 
-    /// KMS is asked about each wrapped key that the keyring accepts.
+    /// KMS is asked about each wrapped key at the object's place that the keyring accepts.
     fn asked(&self, claims: &[Claim]) -> Option<ErrorKind> {
-        let claims = claims.iter().filter(|claim| self.keys.accepts(claim));
+        let claims = claims.iter().filter(|claim| claim.here && self.keys.accepts(claim));
         claims.map(|claim| self.re_encrypts(claim)).find_map(Result::err)
     }
 
@@ -146,6 +150,7 @@ impl Case {
             if self.is_only_new() {
                 return Ok(Outcome::Job("unchanged"));
             }
+            self.has_next_generation()?;
             match self.keys.open_held(&self.held) {
                 Err(error @ (ErrorKind::PlaceMismatch | ErrorKind::NoMatchingKey)) => Err(error),
                 _ => Ok(Outcome::Job("rewrap")),
@@ -159,7 +164,6 @@ impl Case {
         self.parsed()?;
         match self.held.sidecar {
             Sidecar::Damaged => Err(ErrorKind::Malformed),
-            _ if self.held.is_last_generation => Err(ErrorKind::Malformed),
             _ => Ok(()),
         }
     }
@@ -168,6 +172,7 @@ impl Case {
         self.copy_source()?;
         let Carried { disproved, missing, .. } =
             self.keys.carry(&self.held, is_near, at_least_one)?;
+        self.has_next_generation()?;
         Ok(Outcome::Keys(Report { disproved, missing, stored: true, ..Report::default() }))
     }
 
@@ -175,6 +180,7 @@ impl Case {
     fn moved(&self, is_near: bool) -> Expected {
         self.copy_source()?;
         let Carried { claims, disproved, missing } = self.keys.carry(&self.held, is_near, false)?;
+        self.has_next_generation()?;
         let opens = match self.keys.open(&claims) {
             Ok(()) => true,
             Err(ErrorKind::NoMatchingKey | ErrorKind::AccessDenied) => false,
@@ -191,6 +197,7 @@ impl Case {
 
     fn copied_under_new(&self) -> Expected {
         self.copy_source()?;
+        self.has_next_generation()?;
         let made = self.keys.make(&self.held, true, Some(true))?;
         Ok(added(Report { opens: made.proven, ..Report::default() }))
     }
@@ -204,17 +211,20 @@ impl Case {
             return Err(ErrorKind::Malformed);
         }
         let outcome = change()?;
-        match &outcome {
-            Outcome::Keys(report) if report.stored && self.held.is_last_generation => {
-                Err(ErrorKind::Malformed)
-            }
-            _ => Ok(outcome),
+        if matches!(&outcome, Outcome::Keys(report) if report.stored) {
+            self.has_next_generation()?;
         }
+        Ok(outcome)
     }
 
     /// Returns the claims under New at the object's place.
     fn new_claims(&self) -> Vec<Claim> {
         self.held.all().into_iter().filter(|claim| claim.name == Name::New && claim.here).collect()
+    }
+
+    /// Keys that could not be stored are not made.
+    fn has_next_generation(&self) -> Result<(), ErrorKind> {
+        if self.held.is_last_generation { Err(ErrorKind::Malformed) } else { Ok(()) }
     }
 
     fn is_only_new(&self) -> bool {
@@ -236,6 +246,7 @@ impl Case {
         if !self.new_claims().is_empty() {
             return self.claimed();
         }
+        self.has_next_generation()?;
         let made = self.keys.make(&self.held, false, None)?;
         Ok(added(Report { opens: made.proven, missing: self.missing(true), ..Report::default() }))
     }
@@ -265,6 +276,7 @@ impl Case {
     }
 
     fn replaced(&self, needs_proof: bool) -> Expected {
+        self.has_next_generation()?;
         let Made { claims, proven } = self.keys.make(&self.held, true, None)?;
         if proven || !needs_proof {
             return Ok(added(Report { opens: proven, ..Report::default() }));
@@ -295,6 +307,7 @@ impl Case {
             let report = Report { claimed, opens: true, stored: true, ..Report::default() };
             return Ok(Outcome::Keys(report));
         }
+        self.has_next_generation()?;
         let made = self.keys.make(&self.held, false, None)?;
         let missing = self.missing(true);
         if made.proven || left.len() == self.held.all().len() {
@@ -356,12 +369,11 @@ impl Case {
     }
 
     fn refreshed(&self) -> Expected {
-        let claims = self.held.all();
-        let mine: Vec<_> = claims.iter().filter(|claim| self.keys.accepts(claim)).collect();
+        let mine = self.keys.trusted(&self.held)?;
         if mine.is_empty() {
             return Err(ErrorKind::NoMatchingKey);
         }
-        mine.into_iter().try_for_each(|claim| self.re_encrypts(claim))?;
+        mine.iter().try_for_each(|claim| self.re_encrypts(claim))?;
         let missing = self.missing(true);
         Ok(Outcome::Keys(Report { missing, stored: true, ..Report::default() }))
     }

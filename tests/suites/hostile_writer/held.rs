@@ -82,6 +82,7 @@ fn genuine(kind: Kind) -> Vec<Claim> {
     let (data_key, shared) = (Wraps::DataKey, Wraps::Intermediate(0));
     let [east, west] = match kind {
         Kind::Direct => [data_key, data_key],
+        Kind::V3 | Kind::V2 | Kind::V3File => unreachable!("one key, which nothing names"),
         Kind::Shared => [shared, shared],
         Kind::Mixed => [shared, data_key],
     };
@@ -143,14 +144,16 @@ impl Held {
             | Change::LaterGeneration
             | Change::MissingForeign
             | Change::InstructionFile => Self::new(all()),
-            Change::NewGenuine => Self::new(and(claim(Name::New, east.wraps, Genuine))),
+            Change::NewGenuine => {
+                Self::new(vec![east, claim(Name::New, east.wraps, Genuine), west])
+            }
 
             Change::ForeignGarbage => Self::new(and(claim(Name::Foreign, west.wraps, Rejected))),
             Change::NewGarbage => Self::new(and(claim(Name::New, west.wraps, Rejected))),
             Change::ForeignGenuine => Self::new(and(direct(Name::Foreign, Strangers))),
             Change::NewByStrangers => Self::new(and(direct(Name::New, Strangers))),
             Change::ForeignIntermediate => {
-                Self::new(and(claim(Name::Foreign, east.wraps, Strangers)))
+                Self::new(vec![east, claim(Name::Foreign, east.wraps, Strangers), west])
             }
 
             Change::EastByStrangersFirst => Self::new(before(vec![direct(Name::East, Strangers)])),
@@ -167,12 +170,12 @@ impl Held {
             Change::Swapped => Self::new(all_are(Rejected)),
 
             // Older versions are under the same intermediate key; other objects are not.
-            Change::OlderKeysFirst | Change::OtherKeysFirst => {
-                Self::new(before(of_other_body(kind, 1)))
+            Change::OlderKeyFirst | Change::OtherKeyFirst => {
+                Self::new(before(of_other_body(kind, 1)[..1].to_vec()))
             }
             Change::OlderKeysOnly | Change::OtherKeysOnly => Self::new(of_other_body(kind, 1)),
-            Change::OtherKeysElsewhere => {
-                Self::new([all(), elsewhere(of_other_body(kind, 1))].concat())
+            Change::OtherKeyElsewhere => {
+                Self::new([all(), elsewhere(of_other_body(kind, 1)[..1].to_vec())].concat())
             }
 
             Change::OtherId | Change::OtherScope => Self::new(group_is(Rejected)),

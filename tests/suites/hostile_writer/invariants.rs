@@ -2,6 +2,7 @@
 
 use sealwax_s3::ErrorKind;
 use sealwax_tests::read;
+use serde_json::Value;
 
 use crate::{
     change::{Change, Tampered},
@@ -9,7 +10,8 @@ use crate::{
     loot::Plaintexts,
     operation::Operation,
     outcome::{Names, Outcome},
-    scene::{Name, Role, Scene},
+    s3ec,
+    scene::{Kind, Name, Role, Scene},
 };
 
 /// Asserts the invariants, but those of KMS calls.
@@ -21,16 +23,21 @@ pub(crate) async fn check(
     plaintexts: &Plaintexts,
 ) {
     let object = before.object.as_ref().expect("the object before");
+    let is_sealed_again = operation == Operation::Reencrypt
+        || (operation == Operation::Migrate && scene.kind.is_s3ec());
     check_strangers(operation, object, after);
-    check_bodies(operation, object, after);
     let is_stored = !matches!(outcome, Outcome::Failed(_) | Outcome::CopiedOnly(_));
-    if !is_stored || is_reader(operation) {
+    if !is_sealed_again {
+        check_bodies(object, after);
+    }
+    if !is_stored || (is_reader(operation) && !is_sealed_again) {
         assert_eq!(after.object, before.object, "the object was changed");
         return;
     }
-    check_nothing_is_lost(operation, outcome, object, after);
-    if operation == Operation::Reencrypt {
-        let client = scene.quiet_store.client(scene.only(Name::West));
+    check_nothing_is_lost((scene.kind, operation), outcome, object, after);
+    if is_sealed_again {
+        let client = scene.quiet_store.client_builder(scene.only(Name::East));
+        let client = client.s3ec(s3ec::settings().any_encryption_context(true)).build();
         let now = read(&client, &scene.object).await.expect("sealed again");
         let versions = [&plaintexts.original, &plaintexts.older];
         assert!(versions.contains(&&now), "other bytes were sealed");
@@ -50,6 +57,7 @@ fn check_strangers(operation: Operation, before: &Seen, after: &State) {
         | Operation::Lambda
         | Operation::CopyUnderNew => [Name::New].into(),
         Operation::Reencrypt => [Name::East, Name::West].into(),
+        Operation::Migrate => [Name::East].into(),
         _ => Names::new(),
     };
     for seen in [&after.object, &after.copy].into_iter().flatten() {
@@ -60,12 +68,10 @@ fn check_strangers(operation: Operation, before: &Seen, after: &State) {
     }
 }
 
-/// No operation but one changes a body.
-fn check_bodies(operation: Operation, before: &Seen, after: &State) {
-    if operation != Operation::Reencrypt {
-        for seen in [&after.object, &after.copy].into_iter().flatten() {
-            assert_eq!(seen.stored.body, before.stored.body, "the body was changed");
-        }
+/// No operation changes a body, but those that seal it again.
+fn check_bodies(before: &Seen, after: &State) {
+    for seen in [&after.object, &after.copy].into_iter().flatten() {
+        assert_eq!(seen.stored.body, before.stored.body, "the body was changed");
     }
 }
 
@@ -89,7 +95,12 @@ fn is_reader(operation: Operation) -> bool {
 }
 
 /// Nothing that opened for the operator's keys stops opening, unless the report says so.
-fn check_nothing_is_lost(operation: Operation, outcome: &Outcome, before: &Seen, after: &State) {
+fn check_nothing_is_lost(
+    (kind, operation): (Kind, Operation),
+    outcome: &Outcome,
+    before: &Seen,
+    after: &State,
+) {
     let (mut kept, mut missing, mut opens) = (Names::new(), Names::new(), false);
     if let Outcome::Keys(report) = outcome {
         (kept, missing, opens) = (report.kept.clone(), report.missing.clone(), report.opens);
@@ -133,7 +144,9 @@ fn check_nothing_is_lost(operation: Operation, outcome: &Outcome, before: &Seen,
         }
         // The operator allowed it.
         Operation::ReplaceUnproven => {}
-        Operation::Reencrypt => assert!(operators.is_subset(&now), "not all keys: {now:?}"),
+        Operation::Reencrypt if !kind.is_s3ec() => {
+            assert!(operators.is_subset(&now), "not all keys: {now:?}");
+        }
         _ => assert!(had.is_subset(&now), "keys were lost: {now:?} of {had:?}"),
     }
 }
@@ -175,7 +188,7 @@ pub(crate) fn check_kms_calls(
         };
         let (from, to, key) = (name("SourceKeyId"), name("DestinationKeyId"), name("KeyId"));
         let is_bound = |member: &str| check_binding(scene, operation, tampered, &call.json[member]);
-        match (call.operation.as_str(), writes(operation)) {
+        match (call.operation.as_str(), writes(operation, scene.kind)) {
             ("Decrypt", Writes::Nothing | Writes::Under(_) | Writes::SameKeys) => {
                 assert!(key.is_some(), "no key was named: {call:?}");
                 is_bound("EncryptionContext");
@@ -212,8 +225,12 @@ enum Writes {
     Under(&'static [Name]),
 }
 
-fn writes(operation: Operation) -> Writes {
+fn writes(operation: Operation, kind: Kind) -> Writes {
     match operation {
+        // In the format of the S3 Encryption Client, or out of it.
+        Operation::Refresh | Operation::Reencrypt | Operation::Migrate if kind.is_s3ec() => {
+            Writes::Under(&[Name::East])
+        }
         Operation::Head
         | Operation::Inspect
         | Operation::Plan
@@ -241,40 +258,42 @@ fn writes(operation: Operation) -> Writes {
 }
 
 /// The encryption context is that of the object or of its copy, and has no other pairs.
-fn check_binding(
-    scene: &Scene,
-    operation: Operation,
-    tampered: &Tampered,
-    context: &serde_json::Value,
-) {
+fn check_binding(scene: &Scene, operation: Operation, tampered: &Tampered, context: &Value) {
     let context = context.as_object().expect("an encryption context");
+    let metadata = &tampered.object.metadata;
     let places = [Some(&scene.object), operation.target(scene)];
     let places: Vec<_> = places.into_iter().flatten().map(Scene::place).collect();
-    let header = &tampered.object.metadata["sealwax-header"];
-    let mut is_body = false;
+    let is_new_body = matches!(operation, Operation::Reencrypt | Operation::Migrate);
+    let mut needed = vec!["tenant"];
     for (name, value) in context {
         let value = value.as_str().expect("text");
         let is_allowed = match name.as_str() {
-            "tenant" => tampered.object.metadata["sealwax-context"].contains(value),
+            // Only what the object itself claims is passed on, and refused by KMS.
+            "tenant" => value == "acme" || value == "evil",
+            "aws:x-amz-cek-alg" => scene.kind.is_s3ec(),
+            "sealwax:format" if value == "v1" => {
+                needed.extend(["sealwax:place", "sealwax:salt"]);
+                true
+            }
             "sealwax:format" => {
-                is_body = value == "v1";
-                ["v1", "v1/intermediate"].contains(&value)
+                needed.extend(["sealwax:scope", "sealwax:intermediate"]);
+                value == "v1/intermediate"
             }
             "sealwax:place" => places.iter().any(|place| place == value),
             "sealwax:scope" => places.iter().any(|place| place.starts_with(value)),
-            // A new body has another salt.
-            "sealwax:salt" => header.starts_with(value) || operation == Operation::Reencrypt,
+            "sealwax:salt" => {
+                let header = metadata.get("sealwax-header");
+                is_new_body || header.is_some_and(|header| header.starts_with(value))
+            }
             "sealwax:intermediate" => true,
             _ => false,
         };
         assert!(is_allowed, "{name}={value} is not of this object");
     }
-    let needed = if is_body {
-        ["sealwax:place", "sealwax:salt"]
-    } else {
-        ["sealwax:scope", "sealwax:intermediate"]
-    };
-    for name in needed.into_iter().chain(["tenant"]) {
+    if needed.len() == 1 {
+        needed.push("aws:x-amz-cek-alg");
+    }
+    for name in needed {
         assert!(context.contains_key(name), "{name} is missing: {context:?}");
     }
 }

@@ -89,6 +89,12 @@ impl KeyList {
         self
     }
 
+    /// Returns the list with the wrapped keys under `arn` alone.
+    pub(crate) fn only(mut self, arn: &str) -> Self {
+        self.0.iter_mut().for_each(|group| group.keys.retain(|key| key[1] == arn));
+        self
+    }
+
     /// Returns the group with a wrapped key under `arn`, and the position of that key.
     pub(crate) fn find(&mut self, arn: &str) -> (&mut Group, usize) {
         let has = |group: &Group| group.keys.iter().position(|key| key[1] == arn);

@@ -1,5 +1,5 @@
-//! A fresh look at the bucket: which wrapping keys open what is stored. It uses no operation of the
-//! library, only the stored bytes and KMS.
+//! A fresh look at the bucket: which wrapping keys open what is stored. It uses the stored bytes and
+//! KMS, and no operation of the library but reads of the S3 Encryption Client's objects.
 
 use std::{collections::HashMap, slice};
 
@@ -8,15 +8,21 @@ use sealwax_s3::{
     S3Uri,
     envelope::{EncryptedDataKey, Keyring as _, ObjectHeader, Opener, Unwrap, metadata},
 };
-use sealwax_tests::Stored;
+use sealwax_tests::{Stored, read};
 
-use crate::{change::Tampered, outcome::Names, scene::Scene};
+use crate::{
+    change::Tampered,
+    outcome::Names,
+    s3ec,
+    scene::{Name, Scene},
+};
 
 /// A stored object, and the keys that open it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) stored: Stored,
-    sidecar: Option<Bytes>,
+    /// Its sidecar or its instruction file.
+    companion: Option<Bytes>,
     /// By wrapped keys that are bound to the object's place.
     pub(crate) opens: Names,
     /// By any wrapped key.
@@ -32,7 +38,11 @@ pub(crate) struct State {
 
 /// Looks at objects. It asks KMS once about each wrapped key.
 #[derive(Default)]
-pub(crate) struct Eye(HashMap<(EncryptedDataKey, [u8; 56]), bool>);
+pub(crate) struct Eye {
+    keys: HashMap<(EncryptedDataKey, [u8; 56]), bool>,
+    /// Objects of the S3 Encryption Client, with their files.
+    s3ec: Vec<((Stored, Option<Bytes>), Names)>,
+}
 
 impl Eye {
     /// Looks at the scene's object, and at `copy`.
@@ -47,11 +57,12 @@ impl Eye {
 
     async fn see(&mut self, scene: &Scene, uri: &S3Uri) -> Option<Seen> {
         let stored = fetch(scene, uri).await?;
-        let sidecar = fetch(scene, &beside(uri, ".sealwax")).await.map(|it| it.body);
+        let companion = fetch(scene, &beside(uri, scene.kind.companion())).await;
+        let companion = companion.map(|it| it.body);
         let (mut opens, mut opens_anywhere) = (Names::new(), Names::new());
         if let Ok(header) = ObjectHeader::parse(metadata::pairs(&stored.metadata)) {
-            let more =
-                sidecar.as_deref().and_then(|bytes| header.parse_sidecar(bytes).ok().flatten());
+            let sidecar = companion.as_deref().filter(|_| !scene.kind.is_s3ec());
+            let more = sidecar.and_then(|bytes| header.parse_sidecar(bytes).ok().flatten());
             let more = more.iter().flat_map(ObjectHeader::keys);
             for key in header.keys().iter().chain(more) {
                 let name = scene.name(key.wrapping_key()).expect("a key of the scene");
@@ -63,7 +74,11 @@ impl Eye {
                 }
             }
         }
-        Some(Seen { stored, sidecar, opens, opens_anywhere })
+        if scene.kind.is_s3ec() && opens.is_empty() {
+            opens = self.opens_s3ec(scene, uri, (&stored, &companion)).await;
+            opens_anywhere.clone_from(&opens);
+        }
+        Some(Seen { stored, companion, opens, opens_anywhere })
     }
 
     /// `true` if whoever has the wrapping key of `key`, and nothing else, gets the body's data key.
@@ -74,7 +89,7 @@ impl Eye {
         key: &EncryptedDataKey,
     ) -> bool {
         let known = (key.clone(), header.body_header().to_bytes());
-        if let Some(opens) = self.0.get(&known) {
+        if let Some(opens) = self.keys.get(&known) {
             return *opens;
         }
         let name = scene.name(key.wrapping_key()).expect("a key of the scene");
@@ -85,35 +100,52 @@ impl Eye {
             }
             Unwrap::Failed(_) | Unwrap::NotMine => false,
         };
-        self.0.insert(known, opens);
+        self.keys.insert(known, opens);
+        opens
+    }
+
+    /// Returns the keys that open an object of the S3 Encryption Client: only a read can tell.
+    async fn opens_s3ec(
+        &mut self,
+        scene: &Scene,
+        uri: &S3Uri,
+        (stored, file): (&Stored, &Option<Bytes>),
+    ) -> Names {
+        let known = self.s3ec.iter().find(|((a, b), _)| (a, b) == (stored, file));
+        if let Some((_, opens)) = known {
+            return opens.clone();
+        }
+        let mut opens = Names::new();
+        for name in [Name::East, Name::New, Name::Foreign] {
+            let client = scene.quiet_store.client_builder(scene.only(name));
+            let client = client.s3ec(s3ec::settings().any_encryption_context(true)).build();
+            if read(&client, uri).await.is_ok() {
+                opens.insert(name);
+            }
+        }
+        self.s3ec.push(((stored.clone(), file.clone()), opens.clone()));
         opens
     }
 }
 
-/// Stores what the writer made of the object, and removes everything else that is there.
-pub(crate) async fn plant(scene: &Scene, tampered: &Tampered, leftovers: &State) {
+/// Stores what the writer made of the object, without the companions of an earlier combination.
+pub(crate) async fn plant(scene: &Scene, tampered: &Tampered, is_used: bool) {
     let s3 = scene.quiet_store.s3();
     tampered.object.store(&s3, &scene.object).await;
-    for (suffix, body, had) in [
-        (
-            ".sealwax",
-            &tampered.sidecar,
-            leftovers.object.as_ref().is_some_and(|it| it.sidecar.is_some()),
-        ),
-        (".instruction", &tampered.instruction_file, false),
+    let instruction = HashMap::from([("x-amz-crypto-instr-file".to_owned(), String::new())]);
+    for (suffix, body, metadata) in [
+        (".sealwax", &tampered.sidecar, HashMap::new()),
+        (".instruction", &tampered.instruction_file, instruction),
     ] {
         let uri = beside(&scene.object, suffix);
         match body {
             Some(body) => {
-                let metadata =
-                    HashMap::from([("x-amz-crypto-instr-file".to_owned(), String::new())]);
-                let metadata = if suffix == ".instruction" { metadata } else { HashMap::new() };
-                let put =
-                    s3.put_object().bucket(uri.bucket()).key(uri.key()).body(body.clone().into());
+                let put = s3.put_object().bucket(uri.bucket()).key(uri.key());
+                let put = put.body(body.clone().into()).set_metadata(Some(metadata));
                 let put = put.content_type("application/vnd.sealwax.sidecar+json");
-                put.set_metadata(Some(metadata)).send().await.expect("stored");
+                put.send().await.expect("stored");
             }
-            None if had => remove(scene, &uri).await,
+            None if is_used => remove(scene, &uri).await,
             None => {}
         }
     }
@@ -130,7 +162,8 @@ pub(crate) fn beside(uri: &S3Uri, suffix: &str) -> S3Uri {
     format!("{uri}{suffix}").parse().expect("an object's name")
 }
 
-async fn fetch(scene: &Scene, uri: &S3Uri) -> Option<Stored> {
+/// Returns an object, if there is one.
+pub(crate) async fn fetch(scene: &Scene, uri: &S3Uri) -> Option<Stored> {
     let s3 = scene.quiet_store.s3();
     let got = s3.get_object().bucket(uri.bucket()).key(uri.key()).send().await;
     let output = match got {

@@ -20,10 +20,12 @@ mod operation;
 mod outcome;
 mod random;
 mod rules;
+mod s3ec;
 mod scene;
 mod tally;
 
 use std::{
+    any::Any,
     collections::VecDeque,
     env,
     panic::AssertUnwindSafe,
@@ -36,12 +38,13 @@ use sealwax_tests::{LocalStack, east, in_time};
 use tokio::time::Instant;
 
 use self::{
-    change::Change,
+    change::{Change, Tampered},
     expected::expected,
-    look::{Eye, State},
-    loot::Loot,
+    look::Eye,
+    loot::{Loot, Plaintexts},
     operation::Operation,
     random::Random,
+    s3ec::S3ecLoot,
     scene::{Kind, Role, Scene},
     tally::Tally,
 };
@@ -69,9 +72,13 @@ impl Combination {
         let kinds: Vec<_> = Kind::ALL.into_iter().filter(|kind| change.applies_to(*kind)).collect();
         let roles = if round == 0 { &Role::ALL[..2] } else { &Role::ALL[..] };
         let may_pass = |role: &Role| matches!(role, Role::EastDown | Role::Throttled);
-        let roles = roles.iter().copied().filter(|role| !operation.retries() || !may_pass(role));
-        let role = random.pick(&roles.collect::<Vec<_>>());
         let kind = random.pick(&kinds);
+        // Objects of the S3 Encryption Client do not name their key, which an account may find.
+        let is_role = |role: &Role| {
+            (!operation.retries() || !may_pass(role)) && (*role != Role::Account || !kind.is_s3ec())
+        };
+        let roles: Vec<_> = roles.iter().copied().filter(is_role).collect();
+        let role = random.pick(&roles);
         Self { operation, change, role, kind, random }
     }
 
@@ -81,42 +88,72 @@ impl Combination {
     }
 }
 
+/// What the writer has for changes of an object.
+enum AnyLoot {
+    Sealwax(Box<Loot>),
+    S3ec(Box<S3ecLoot>),
+}
+
+impl AnyLoot {
+    async fn collect(scene: &Scene) -> Self {
+        match scene.kind.is_s3ec() {
+            true => Self::S3ec(Box::new(S3ecLoot::collect(scene).await)),
+            false => Self::Sealwax(Box::new(Loot::collect(scene).await)),
+        }
+    }
+
+    fn plaintexts(&self) -> &Plaintexts {
+        match self {
+            Self::Sealwax(loot) => &loot.plaintexts,
+            Self::S3ec(loot) => &loot.plaintexts,
+        }
+    }
+
+    fn apply(&self, change: Change, scene: &Scene, random: &mut Random) -> Tampered {
+        match self {
+            Self::Sealwax(loot) => change.apply(scene, loot, random),
+            Self::S3ec(loot) => loot.apply(change, scene.kind, random),
+        }
+    }
+}
+
 /// A scene with its loot, for one combination after another.
 struct Stage {
     scene: Scene,
-    loot: Loot,
+    loot: AnyLoot,
     eye: Eye,
-    leftovers: State,
+    is_used: bool,
 }
 
 impl Stage {
     async fn new(kind: Kind, foreign: &KmsKeyArn) -> Self {
         let scene = Scene::new(kind, foreign).await;
-        let loot = Loot::collect(&scene).await;
-        Self { scene, loot, eye: Eye::default(), leftovers: State { object: None, copy: None } }
+        let loot = AnyLoot::collect(&scene).await;
+        // The operator's own instruction file is there already.
+        Self { scene, loot, eye: Eye::default(), is_used: kind.is_s3ec() }
     }
 
     /// Runs a combination, and asserts the expected outcome and the invariants.
     async fn run(&mut self, combination: &Combination, tally: &Mutex<Tally>) {
         let Combination { operation, change, role, kind, mut random } = combination.clone();
-        let Self { scene, loot, eye, leftovers } = self;
+        let Self { scene, loot, eye, is_used } = self;
         let target = operation.target(scene);
-        let tampered = change.apply(scene, loot, &mut random);
-        look::plant(scene, &tampered, leftovers).await;
+        let tampered = loot.apply(change, scene, &mut random);
+        look::plant(scene, &tampered, *is_used).await;
+        *is_used = true;
         let before = eye.look(scene, None).await;
-        *leftovers = before.clone();
 
         scene.begin(role);
-        let outcome = operation.run(scene, role, &loot.plaintexts).await;
+        let plaintexts = loot.plaintexts();
+        let outcome = operation.run(scene, role, plaintexts).await;
         let kms_calls = scene.wire.kms().len();
         let after = eye.look(scene, target).await;
-        *leftovers = after.clone();
         if let Some(copy) = target.filter(|_| after.copy.is_some()) {
             look::remove(scene, copy).await;
         }
 
         assert_eq!(outcome, expected(operation, change, role, kind), "outcome, and expected");
-        invariants::check(scene, operation, &outcome, (&before, &after), &loot.plaintexts).await;
+        invariants::check(scene, operation, &outcome, (&before, &after), plaintexts).await;
         invariants::check_kms_calls(scene, (operation, change, role), &outcome, &tampered);
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.add((operation, change, role, kind), &outcome, kms_calls);
@@ -133,6 +170,12 @@ fn combinations(seed: u64) -> Vec<Combination> {
         }
     }
     all
+}
+
+/// Returns the message of a panic.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,7 +207,7 @@ async fn a_writer_gains_nothing_from_any_operation() {
                     let name = format!("SEALWAX_HOSTILE_SEED={seed} {}", combination.name());
                     let run = in_time(&name, stage.run(&combination, &tally));
                     if let Err(panic) = AssertUnwindSafe(run).catch_unwind().await {
-                        let why = panic.downcast::<String>().map_or_else(|_| "?".into(), |it| *it);
+                        let why = said(&*panic);
                         let mut all = failures.lock().unwrap_or_else(PoisonError::into_inner);
                         all.push(format!("{name}: {why}"));
                     }

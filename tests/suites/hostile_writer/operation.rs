@@ -205,8 +205,11 @@ impl Operation {
             }
             Self::Reencrypt => {
                 let reencrypt = client.reencrypt().uri(uri).encryption_context(Scene::context());
-                let keyring = scene.keyring(&[Name::East, Name::West]);
-                reencrypt.keyring(keyring).send().await.map(|_| Outcome::Done)
+                let reencrypt = match scene.kind.is_s3ec() {
+                    true => reencrypt,
+                    false => reencrypt.keyring(scene.keyring(&[Name::East, Name::West])),
+                };
+                reencrypt.send().await.map(|_| Outcome::Done)
             }
             Self::Migrate => {
                 let migrate = Migrate::new(client).encryption_context(Scene::context());

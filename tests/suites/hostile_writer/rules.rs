@@ -32,10 +32,11 @@ pub(crate) struct Carried {
 }
 
 /// What became of the claims of one name.
-enum Fate {
-    Carried(Vec<Claim>),
-    Unknown(ErrorKind),
-    Disproved,
+#[derive(Default)]
+struct Fate {
+    carried: Vec<Claim>,
+    /// Failure of a claim that could not be asked about.
+    unknown: Option<ErrorKind>,
 }
 
 /// Returns the kind that outweighs the others: what the caller can act upon, and a cryptographic
@@ -128,7 +129,7 @@ impl Keys {
     }
 
     /// Returns the claims at the object's place that the keys open or re-encrypt.
-    fn trusted(&self, held: &Held) -> Result<Vec<Claim>, ErrorKind> {
+    pub(crate) fn trusted(&self, held: &Held) -> Result<Vec<Claim>, ErrorKind> {
         let claims = held.all();
         if claims.iter().all(|claim| !claim.here) {
             return Err(ErrorKind::PlaceMismatch);
@@ -180,15 +181,12 @@ impl Keys {
             groups(&trusted).partition(|group| group[0].wraps != Wraps::DataKey);
         let mut unproven = Vec::new();
         for group in shared.iter().filter(|_| near != Some(false)) {
-            let re_encrypted = self.re_encrypt(group)?;
             let must_open = near.is_some() || !group.iter().any(|claim| claim.name.is_east());
             let made = |truth| Claim { name: Name::New, truth, ..group[0] };
             if must_open || proves {
                 match self.open_group(group) {
                     Ok(is_own) => {
-                        if re_encrypted.is_none() {
-                            self.permit(Name::New, false)?;
-                        }
+                        self.permit(Name::New, false)?;
                         if is_own {
                             return Ok(Made { claims: vec![made(Truth::Genuine)], proven: true });
                         }
@@ -199,16 +197,14 @@ impl Keys {
                     Err(None) => {}
                 }
             }
-            match re_encrypted {
-                Some(claim) => unproven.push(claim),
-                None => match self.open_group(group) {
-                    Ok(is_own) => {
-                        self.permit(Name::New, false)?;
-                        unproven.push(made(if is_own { Truth::Genuine } else { Truth::Hollow }));
-                    }
-                    Err(Some(kind)) => return Err(kind),
-                    Err(None) => {}
-                },
+            match (self.re_encrypt(group)?, self.open_group(group)) {
+                (Some(claim), _) => unproven.push(claim),
+                (None, Ok(is_own)) => {
+                    self.permit(Name::New, false)?;
+                    unproven.push(made(if is_own { Truth::Genuine } else { Truth::Hollow }));
+                }
+                (None, Err(Some(kind))) => return Err(kind),
+                (None, Err(None)) => {}
             }
         }
         if !unproven.is_empty() {
@@ -234,74 +230,50 @@ impl Keys {
             return Err(ErrorKind::NoMatchingKey);
         }
         let mut fates: BTreeMap<Name, Fate> = BTreeMap::new();
-        let mut note = |name: Name, fate: Fate| {
-            let before = fates.remove(&name);
-            fates.insert(name, before.into_iter().fold(fate, |fate, before| before.and(fate)));
-        };
         for group in groups(&trusted) {
+            // In its scope, an intermediate key and all of its wrapped forms go along.
             let is_shared = group[0].wraps != Wraps::DataKey;
-            match is_shared.then_some(is_near).filter(|near| *near).map(|_| self.open_group(group))
-            {
-                Some(Ok(true)) => {
-                    group.iter().for_each(|it| note(it.name, Fate::Carried(vec![*it])));
-                    continue;
-                }
-                Some(Ok(false)) => {
-                    group.iter().for_each(|it| note(it.name, Fate::Disproved));
-                    continue;
-                }
-                Some(Err(Some(kind))) => return Err(kind),
-                Some(Err(None)) | None => {}
-            }
+            let opened = (is_shared && is_near).then(|| self.open_group(group));
             for claim in group {
-                note(claim.name, self.carry_one(claim));
+                let fate = fates.entry(claim.name).or_default();
+                match opened {
+                    Some(Ok(true)) => fate.carried.push(*claim),
+                    Some(Ok(false)) => {}
+                    Some(Err(_)) | None => match self.carry_one(claim) {
+                        Ok(carried) => fate.carried.extend(carried),
+                        Err(kind) => fate.unknown = Some(kind),
+                    },
+                }
             }
         }
-        let usable = fates.values().filter(|fate| matches!(fate, Fate::Carried(_))).count();
-        let (mut carried, mut failures) = (
-            Carried { claims: Vec::new(), disproved: Names::new(), missing: Names::new() },
-            Vec::new(),
-        );
-        for (name, fate) in fates {
-            match fate {
-                Fate::Carried(claims) => carried.claims.extend(claims),
-                Fate::Disproved => {
-                    failures.push(ErrorKind::Authentication);
-                    carried.disproved.insert(name);
-                }
-                Fate::Unknown(kind) => {
+        let (mut usable, mut failures) = (0, Vec::new());
+        let (mut claims, mut disproved, mut missing) = (Vec::new(), Names::new(), Names::new());
+        for (name, Fate { carried, unknown }) in fates {
+            match unknown {
+                Some(kind) => {
                     failures.push(kind);
-                    carried.missing.insert(name);
+                    missing.insert(name);
                 }
+                None if carried.is_empty() => {
+                    failures.push(ErrorKind::Authentication);
+                    disproved.insert(name);
+                }
+                None => usable += 1,
             }
+            claims.extend(carried);
         }
-        if usable == 0 || (!at_least_one && !carried.missing.is_empty()) {
+        if usable == 0 || (!at_least_one && !missing.is_empty()) {
             return Err(worst(failures));
         }
-        Ok(carried)
+        Ok(Carried { claims, disproved, missing })
     }
 
-    fn carry_one(&self, claim: &Claim) -> Fate {
+    /// Wraps the key of a claim for another place, under the same name; `None` if it is disproved.
+    fn carry_one(&self, claim: &Claim) -> Result<Option<Claim>, ErrorKind> {
         let is_direct = claim.wraps == Wraps::DataKey;
         // The data key under an intermediate key leaves KMS on its way to another place.
-        match self.permit(claim.name, is_direct) {
-            Err(kind) => Fate::Unknown(kind),
-            Ok(()) if is_genuine(claim) || (is_direct && claim.truth == Truth::Strangers) => {
-                Fate::Carried(vec![Claim { wraps: Wraps::DataKey, ..*claim }])
-            }
-            Ok(()) => Fate::Disproved,
-        }
-    }
-}
-
-impl Fate {
-    /// Combines what became of two claims of one name.
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Carried(a), Self::Carried(b)) => Self::Carried([a, b].concat()),
-            (carried @ Self::Carried(_), _) | (_, carried @ Self::Carried(_)) => carried,
-            (unknown @ Self::Unknown(_), _) | (_, unknown @ Self::Unknown(_)) => unknown,
-            (disproved, _) => disproved,
-        }
+        self.permit(claim.name, is_direct)?;
+        let passes = is_genuine(claim) || (is_direct && claim.truth == Truth::Strangers);
+        Ok(passes.then_some(Claim { wraps: Wraps::DataKey, ..*claim }))
     }
 }

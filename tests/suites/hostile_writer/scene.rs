@@ -9,7 +9,9 @@ use sealwax_s3::{
     envelope::{CacheLimits, CachingKeyring, EncryptionContext, Keyring, MultiKeyring},
     s3ec::S3ec,
 };
-use sealwax_tests::{Call, LocalStack, Reaction, SeaweedFs, Wire, east, unique, west};
+use sealwax_tests::{Call, LocalStack, Reaction, SeaweedFs, Wire, east, west};
+
+use crate::s3ec;
 
 /// A wrapping key by its part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,10 +82,26 @@ pub(crate) enum Kind {
     Shared,
     /// Under an intermediate key, which is under East; and under West itself.
     Mixed,
+    /// An object of the S3 Encryption Client, under East.
+    V3,
+    V2,
+    /// With its key in an instruction file.
+    V3File,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Direct, Self::Shared, Self::Mixed];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Direct, Self::Shared, Self::Mixed, Self::V3, Self::V2, Self::V3File];
+
+    /// `true` for objects of the S3 Encryption Client.
+    pub(crate) fn is_s3ec(self) -> bool {
+        matches!(self, Self::V3 | Self::V2 | Self::V3File)
+    }
+
+    /// Returns the suffix of the object beside the object that has keys of it.
+    pub(crate) fn companion(self) -> &'static str {
+        if self.is_s3ec() { ".instruction" } else { ".sealwax" }
+    }
 }
 
 /// The servers and keys of one object and its copies. Combinations use it one after another.
@@ -119,7 +137,7 @@ impl Scene {
         let (store, quiet_store) =
             (SeaweedFs::over(wire.clone()).await, SeaweedFs::over(Wire::default()).await);
         let quiet_kms = LocalStack::new(east());
-        let folder = quiet_store.object(&unique("hostile")).to_string();
+        let folder = quiet_store.object("h").to_string();
         let named = |name: &str| format!("{folder}{name}").parse().expect("an object's name");
         Self {
             kind,
@@ -174,6 +192,7 @@ impl Scene {
                 let filter = DiscoveryFilter::accounts([self.key(Name::East).account()]);
                 self.kms.keyring_builder().discovery(filter).build().expect("no ARN to parse")
             }
+            _ if self.kind.is_s3ec() => self.keyring(&[Name::East]),
             _ => self.keyring(&[Name::East, Name::West]),
         }
     }
@@ -181,7 +200,8 @@ impl Scene {
     /// Returns the operator's client with this keyring. It looks for sidecars.
     pub(crate) fn client(&self, keyring: impl Keyring + 'static) -> SealedClient {
         let client = self.store.client_builder(keyring).sidecars(SidecarPolicy::read());
-        client.s3ec(S3ec::refused()).build()
+        let s3ec = if self.kind.is_s3ec() { s3ec::settings() } else { S3ec::refused() };
+        client.s3ec(s3ec).build()
     }
 
     /// Returns the operator's KMS settings.
@@ -207,6 +227,7 @@ impl Scene {
         let limits = CacheLimits::new().with_scope_folders(1);
         match self.kind {
             Kind::Direct => Arc::new(both()),
+            Kind::V3 | Kind::V2 | Kind::V3File => Arc::new(self.only(Name::East)),
             Kind::Shared => Arc::new(CachingKeyring::with_limits(both(), limits)),
             Kind::Mixed => {
                 let shared = CachingKeyring::with_limits(self.only(Name::East), limits);
