@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod address_limit;
 mod attempts;
 #[cfg(test)]
 mod auto_traits;
@@ -10,6 +11,7 @@ mod download;
 mod error;
 mod format;
 mod kms;
+pub mod limits;
 mod object;
 mod operation;
 mod places;
@@ -26,12 +28,13 @@ mod vault;
 pub use {aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope};
 
 pub use self::{
+    address_limit::with_address_limit,
     client::{SealedClient, SealedClientBuilder},
     error::{Error, ErrorKind, error_chain},
     format::{ObjectFormat, UnencryptedObjects},
     kms::{
         DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder,
-        WrapPolicy,
+        WrapPolicy, partition_of,
     },
     object::ObjectInfo,
     operation::{
@@ -55,8 +58,9 @@ pub use self::{
     store::{
         attributes::Attributes,
         checksum::BodyChecksum,
-        limits,
-        list::{ListPages, ListedObject, decode_key},
+        list::{
+            ListPages, ListedObject, ListedPage, ListedUpload, PageTokens, UploadPages, decode_key,
+        },
         server_clock::ServerClock,
     },
     upload::{

@@ -37,7 +37,7 @@ pub(crate) async fn write(
         new.temporary.as_file().try_clone().map_err(|error| unwritten(&new.target, path, error))?,
     );
 
-    stream::iter(download.parts().into_iter().zip(first_then_none(first)))
+    stream::iter(download.parts().zip(first_then_none(first)))
         .map(|(part, first)| {
             let (download, file, path) = (download.clone(), Arc::clone(&file), path.to_owned());
             let target = download.target().clone();

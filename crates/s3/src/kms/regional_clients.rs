@@ -23,7 +23,12 @@ use crate::attempts::AttemptEvents;
 /// Time during which a Region that did not answer is tried last.
 const DOWN_FOR: Duration = Duration::from_secs(30);
 
-/// Clients by Region, created on first use.
+/// Maximum number of Regions that have a client. Objects name Regions, and anybody who can write
+/// to the bucket can name any. AWS has fewer.
+const MAX_REGIONS: usize = 128;
+
+/// Clients by Region, created on first use. Of too many, the one that was used last long ago is
+/// forgotten, and with it the Region's rate limit and health.
 #[derive(Debug)]
 pub(super) struct RegionalClients {
     config: aws_sdk_kms::config::Builder,
@@ -38,6 +43,9 @@ struct Regional {
     limiter: Option<RateLimiter>,
     /// Time of the last call, if KMS did not answer it.
     silent_since: Option<Instant>,
+    used: Instant,
+    /// `true` if the application gave the client. It is never forgotten.
+    given: bool,
 }
 
 impl RegionalClients {
@@ -55,7 +63,7 @@ impl RegionalClients {
             .operation_timeout(timeout)
             .build();
         let config = aws_sdk_kms::config::Builder::from(config).timeout_config(timeouts);
-        let regional = |client| Regional::new(client, calls_per_second);
+        let regional = |client| Regional { given: true, ..Regional::new(client, calls_per_second) };
         let regions =
             given.into_iter().map(|(region, client)| (region, regional(client))).collect();
         Self { config, timeout, calls_per_second, regions: Mutex::new(regions) }
@@ -106,7 +114,16 @@ impl RegionalClients {
             );
             Regional::new(client, self.calls_per_second)
         };
-        self.lock().entry(region.to_owned()).or_insert_with(new).clone()
+        let mut regions = self.lock();
+        if regions.len() >= MAX_REGIONS && !regions.contains_key(region) {
+            let own = regions.iter().filter(|(_, regional)| !regional.given);
+            let oldest =
+                own.min_by_key(|(_, regional)| regional.used).map(|(name, _)| name.clone());
+            oldest.and_then(|name| regions.remove(&name));
+        }
+        let regional = regions.entry(region.to_owned()).or_insert_with(new);
+        regional.used = Instant::now();
+        regional.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Regional>> {
@@ -121,7 +138,13 @@ impl Regional {
         if let Some(limiter) = &limiter {
             config = config.interceptor(limiter.clone());
         }
-        Self { client: Client::from_conf(config.build()), limiter, silent_since: None }
+        Self {
+            client: Client::from_conf(config.build()),
+            limiter,
+            silent_since: None,
+            used: Instant::now(),
+            given: false,
+        }
     }
 }
 
@@ -167,10 +190,9 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn retries_count_against_the_rate_limit() {
+    fn config() -> SdkConfig {
         let credentials = Credentials::new("test", "test", None, None, "tests");
-        let config = SdkConfig::builder()
+        SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .region(Region::new("us-east-1"))
@@ -180,7 +202,30 @@ mod tests {
                     .with_initial_backoff(Duration::from_millis(1)),
             )
             .http_client(Throttling)
-            .build();
+            .build()
+    }
+
+    /// Objects can name any number of Regions.
+    #[test]
+    fn clients_are_bounded_and_those_in_use_stay() {
+        let config = config();
+        let given = HashMap::from([("given-1".to_owned(), Client::new(&config))]);
+        let clients = RegionalClients::new(&config, Duration::from_secs(1), None, given);
+        for number in 0..10 * MAX_REGIONS {
+            clients.in_region(&format!("made-up-{number}"));
+            clients.in_region("us-east-1");
+            assert!(clients.lock().len() <= MAX_REGIONS);
+        }
+        let regions = clients.lock();
+        let last = format!("made-up-{}", 10 * MAX_REGIONS - 1);
+        assert_eq!(regions.len(), MAX_REGIONS);
+        assert!(["given-1", "us-east-1", &last].iter().all(|name| regions.contains_key(*name)));
+        assert!(!regions.contains_key("made-up-0"));
+    }
+
+    #[tokio::test]
+    async fn retries_count_against_the_rate_limit() {
+        let config = config();
         let key: KmsKeyArn = "arn:aws:kms:us-east-1:123456789012:key/a".parse().expect("an ARN");
         let ours = RegionalClients::new(&config, Duration::from_secs(600), Some(1), HashMap::new());
         let theirs = HashMap::from([(key.region().to_owned(), Client::new(&config))]);
