@@ -10,6 +10,7 @@ pub mod listing;
 pub mod migrate;
 pub mod rewrap;
 mod s3_error;
+mod text_lines;
 pub mod verify;
 
 pub use sealwax_s3;

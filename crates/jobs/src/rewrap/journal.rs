@@ -3,12 +3,12 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
+    io::{self, BufReader, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use sealwax_s3::{Error, ErrorKind};
+use sealwax_s3::{Error, ErrorKind, envelope::ascii_json};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::mpsc,
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{AppliedObject, RewrapSummary, applied::Entry, completed::Completed};
-use crate::engine::Summary as _;
+use crate::{engine::Summary as _, text_lines::next_line};
 
 /// Most lines that are written at a time.
 const BATCH: usize = 1000;
@@ -135,7 +135,7 @@ fn write(
 }
 
 fn line(of: &impl Serialize) -> String {
-    serde_json::to_string(of).expect("names are strings") + "\n"
+    ascii_json::to_string(of) + "\n"
 }
 
 /// Opens a journal to append to it, and locks it against other processes.
@@ -191,8 +191,7 @@ fn read(path: &Path, file: &File, job: &str) -> Result<Contents, Error> {
     let mut contents = Contents { len: 0, is_begun: false, completed: Completed::default() };
     let mut line = Vec::new();
     for number in 1_u64.. {
-        line.clear();
-        let len = reader.read_until(b'\n', &mut line).map_err(|error| io_error(path, error))?;
+        next_line(&mut reader, &mut line).map_err(|error| io_error(path, error))?;
         if line.last() != Some(&b'\n') {
             break;
         }
@@ -219,7 +218,7 @@ fn read(path: &Path, file: &File, job: &str) -> Result<Contents, Error> {
             }
             _ => return Err(invalid()),
         }
-        contents.len += len as u64;
+        contents.len += line.len() as u64;
     }
     Ok(contents)
 }

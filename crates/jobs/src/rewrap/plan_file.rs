@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
+    io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
 };
 
@@ -12,10 +12,10 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 
 use super::{PlanHeader, PlanSummary, PlannedObject, plan_format::VERSION, summary::PlanEnd};
-use crate::background::{Background, Output, ReceiverClosed};
-
-/// Length of the longest last line in bytes.
-const MAX_END_LEN: u64 = 1 << 20;
+use crate::{
+    background::{Background, Output, ReceiverClosed},
+    text_lines::next_line,
+};
 
 /// A complete plan in a file.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct PlanFile {
 }
 
 impl PlanFile {
-    /// Opens a plan and checks its first and its last line.
+    /// Opens a plan: reads all of it, and checks its first and its last line.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if the file can't be read; [`ErrorKind::JobMismatch`] if it is not a plan
@@ -39,28 +39,23 @@ impl PlanFile {
     }
 
     fn open_blocking(path: PathBuf) -> Result<Self, Error> {
-        let mut file = File::open(&path).map_err(|error| io(&path, error))?;
-        let mut first = String::new();
-        BufReader::new(&file).read_line(&mut first).map_err(|error| io(&path, error))?;
-        let header: PlanHeader = parse(&path, &first, "its first line is not a plan header")?;
+        let mut lines = PlanLines::open(&path)?;
+        let first = lines.next()?.unwrap_or_default();
+        let header: PlanHeader = parse(&path, first, "its first line is not a plan header")?;
         if header.sealwax_plan != VERSION {
             return Err(wrong(
                 &path,
                 format!("its format is {}, not {VERSION}", header.sealwax_plan),
             ));
         }
-        let len = file.metadata().map_err(|error| io(&path, error))?.len();
-        let mut tail = Vec::new();
-        file.seek(SeekFrom::Start(len.saturating_sub(MAX_END_LEN)))
-            .map_err(|error| io(&path, error))?;
-        file.read_to_end(&mut tail).map_err(|error| io(&path, error))?;
+        let mut last = Vec::new();
+        while let Some(line) = lines.next()? {
+            line.clone_into(&mut last);
+        }
         let cut_off = "it is incomplete: its last line is missing";
-        let tail = tail.strip_suffix(b"\n").ok_or_else(|| wrong(&path, cut_off))?;
-        let start = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let last = str::from_utf8(&tail[start..]).map_err(|_| wrong(&path, cut_off))?;
+        let last = last.strip_suffix(b"\n").ok_or_else(|| wrong(&path, cut_off))?;
         let PlanEnd { summary } = parse(&path, last, cut_off)?;
-        let digest = Sha256::new_with_prefix(&first).chain_update(last).finalize();
-        let digest = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = lines.digest();
         Ok(Self { path, header, summary, digest })
     }
 
@@ -76,7 +71,7 @@ impl PlanFile {
         &self.summary
     }
 
-    /// Returns the plan's identity: 32 hexadecimal digits.
+    /// Returns the plan's identity, a digest of the whole file: 32 hexadecimal digits.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
@@ -85,8 +80,9 @@ impl PlanFile {
     /// Reads the objects, each with its position in the plan, from 1.
     pub(super) fn objects(&self) -> Background<Numbered> {
         let (path, expected) = (self.path.clone(), self.summary.objects);
+        let digest = self.digest.clone();
         Background::spawn_blocking(("read", "the plan", ErrorKind::Io), move |output| {
-            send_lines(&path, expected, output)
+            send_lines(&path, (expected, &digest), output)
         })
     }
 }
@@ -94,34 +90,77 @@ impl PlanFile {
 /// An object, after its position in the plan.
 type Numbered = (u64, PlannedObject);
 
-fn send_lines(path: &Path, expected: u64, output: &Output<Numbered>) -> Result<(), Error> {
-    let file = BufReader::new(File::open(path).map_err(|error| io(path, error))?);
-    for (number, line) in (0..).zip(file.lines()) {
-        let line = line.map_err(|error| io(path, error))?;
-        if number == 0 {
-            continue;
+/// The lines of a plan, and the digest of those that were read.
+struct PlanLines<'a, R> {
+    path: &'a Path,
+    reader: R,
+    line: Vec<u8>,
+    digest: Sha256,
+}
+
+impl<'a> PlanLines<'a, BufReader<File>> {
+    fn open(path: &'a Path) -> Result<Self, Error> {
+        let reader = BufReader::new(File::open(path).map_err(|error| io(path, error))?);
+        Ok(Self { path, reader, line: Vec::new(), digest: Sha256::new() })
+    }
+}
+
+impl<R: BufRead> PlanLines<'_, R> {
+    /// Returns the next line, with its line break if it has one.
+    fn next(&mut self) -> Result<Option<&[u8]>, Error> {
+        match next_line(&mut self.reader, &mut self.line) {
+            Ok(false) => Ok(None),
+            Ok(true) => {
+                self.digest.update(&self.line);
+                Ok(Some(&self.line))
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(wrong(self.path, error.to_string()))
+            }
+            Err(error) => Err(io(self.path, error)),
         }
-        if number > expected {
-            parse::<PlanEnd>(path, &line, "it has more lines than it says")?;
-            return Ok(());
-        }
+    }
+
+    /// Returns the digest of the lines so far, in 32 hexadecimal digits.
+    fn digest(self) -> String {
+        self.digest.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn send_lines(
+    path: &Path,
+    (expected, digest): (u64, &str),
+    output: &Output<Numbered>,
+) -> Result<(), Error> {
+    let mut lines = PlanLines::open(path)?;
+    lines.next()?;
+    for number in 1..=expected {
+        let line = lines.next()?.ok_or_else(|| wrong(path, "it has fewer lines than it says"))?;
         let object: PlannedObject =
-            parse(path, &line, &format!("line {} is not an object", number + 1))?;
+            parse(path, line, &format!("line {} is not an object", number + 1))?;
         if let Err(ReceiverClosed) = output.blocking_send((number, object)) {
             return Ok(());
         }
     }
-    Err(wrong(path, "it has fewer lines than it says"))
+    let more = "it has more lines than it says";
+    parse::<PlanEnd>(path, lines.next()?.unwrap_or_default(), more)?;
+    if lines.next()?.is_some() {
+        return Err(wrong(path, more));
+    }
+    if lines.digest() != digest {
+        return Err(wrong(path, "it was changed while it was applied"));
+    }
+    Ok(())
 }
 
-fn parse<T: DeserializeOwned>(path: &Path, line: &str, what: &str) -> Result<T, Error> {
-    serde_json::from_str(line).map_err(|error| wrong(path, format!("{what} ({error})")))
+fn parse<T: DeserializeOwned>(path: &Path, line: &[u8], what: &str) -> Result<T, Error> {
+    serde_json::from_slice(line).map_err(|error| wrong(path, format!("{what} ({error})")))
 }
 
 fn wrong(path: &Path, why: impl Into<String>) -> Error {
     Error::new("read", format!("the plan {}", path.display()), ErrorKind::JobMismatch, why)
 }
 
-fn io(path: &Path, error: std::io::Error) -> Error {
+fn io(path: &Path, error: io::Error) -> Error {
     Error::new("read", format!("the plan {}", path.display()), ErrorKind::Io, error.to_string())
 }
