@@ -6,6 +6,9 @@ mod auto_traits;
 mod background;
 pub mod drill;
 mod engine;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod listing;
 pub mod migrate;
 pub mod rewrap;

@@ -1,7 +1,7 @@
 //! Objects for a job: from a bucket's listing, an S3 Inventory or lines of text.
 
 #[cfg(feature = "inventory")]
-mod inventory;
+pub(crate) mod inventory;
 mod lines;
 #[cfg(feature = "inventory")]
 mod location;

@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod address_limit;
 mod attempts;
 #[cfg(test)]
 mod auto_traits;
@@ -17,6 +16,7 @@ mod operation;
 mod places;
 mod progress;
 pub mod s3ec;
+mod sdk_limits;
 mod single_flight;
 mod store;
 #[cfg(feature = "testing")]
@@ -28,7 +28,6 @@ mod vault;
 pub use {aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope};
 
 pub use self::{
-    address_limit::with_address_limit,
     client::{SealedClient, SealedClientBuilder},
     error::{Error, ErrorKind, error_chain},
     format::{ObjectFormat, UnencryptedObjects},
@@ -55,6 +54,7 @@ pub use self::{
         verify::{Verify, VerifyDepth, VerifyOutput},
     },
     places::PlacePolicy,
+    sdk_limits::with_sdk_limits,
     store::{
         attributes::Attributes,
         checksum::BodyChecksum,

@@ -25,7 +25,7 @@ use aws_sdk_s3::Client;
 use tokio_util::task::TaskTracker;
 
 use self::checksum::BodyChecksum;
-use crate::{address_limit::AddressLimit, attempts::AttemptEvents};
+use crate::{attempts::AttemptEvents, sdk_limits::SdkLimits};
 
 /// The SDK's client and the settings that all requests share. Cloning is cheap.
 #[derive(Clone)]
@@ -105,7 +105,7 @@ impl Store {
 }
 
 fn with_interceptors(s3: Client) -> Client {
-    let config = s3.config().to_builder().interceptor(AttemptEvents).interceptor(AddressLimit);
+    let config = s3.config().to_builder().interceptor(AttemptEvents).interceptor(SdkLimits);
     Client::from_conf(config.build())
 }
 

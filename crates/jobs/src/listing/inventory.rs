@@ -2,6 +2,8 @@
 
 mod csv;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod manifest;
 #[cfg(feature = "parquet")]
 mod parquet;

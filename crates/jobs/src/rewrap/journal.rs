@@ -3,7 +3,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::{self, BufReader, Seek as _, SeekFrom, Write as _},
+    io::{self, BufRead, BufReader, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -151,7 +151,7 @@ fn open(path: &Path, job: String) -> Result<(File, Completed), Error> {
         }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
-    let Contents { len, is_begun, completed } = read(path, &file, &job)?;
+    let Contents { len, is_begun, completed } = read(path, BufReader::new(&file), &job)?;
     // A torn last line, after a crash or on a full disk, does not count.
     if file.metadata().map_err(failed)?.len() > len {
         file.set_len(len).map_err(failed)?;
@@ -168,12 +168,12 @@ fn open(path: &Path, job: String) -> Result<(File, Completed), Error> {
 }
 
 /// Contents of a journal.
-struct Contents {
+pub(super) struct Contents {
     /// Length of all whole lines in bytes.
-    len: u64,
+    pub(super) len: u64,
     /// `true` if the job has begun and is not complete.
-    is_begun: bool,
-    completed: Completed,
+    pub(super) is_begun: bool,
+    pub(super) completed: Completed,
 }
 
 /// A line of any kind.
@@ -186,8 +186,7 @@ enum Line {
     Entry(Entry),
 }
 
-fn read(path: &Path, file: &File, job: &str) -> Result<Contents, Error> {
-    let mut reader = BufReader::new(file);
+pub(super) fn read(path: &Path, mut reader: impl BufRead, job: &str) -> Result<Contents, Error> {
     let mut contents = Contents { len: 0, is_begun: false, completed: Completed::default() };
     let mut line = Vec::new();
     for number in 1_u64.. {

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::{PlanHeader, PlanSummary, PlannedObject, plan_format::VERSION, summary::PlanEnd};
 use crate::{
-    background::{Background, Output, ReceiverClosed},
+    background::{Background, ReceiverClosed},
     text_lines::next_line,
 };
 
@@ -40,21 +40,7 @@ impl PlanFile {
 
     fn open_blocking(path: PathBuf) -> Result<Self, Error> {
         let mut lines = PlanLines::open(&path)?;
-        let first = lines.next()?.unwrap_or_default();
-        let header: PlanHeader = parse(&path, first, "its first line is not a plan header")?;
-        if header.sealwax_plan != VERSION {
-            return Err(wrong(
-                &path,
-                format!("its format is {}, not {VERSION}", header.sealwax_plan),
-            ));
-        }
-        let mut last = Vec::new();
-        while let Some(line) = lines.next()? {
-            line.clone_into(&mut last);
-        }
-        let cut_off = "it is incomplete: its last line is missing";
-        let last = last.strip_suffix(b"\n").ok_or_else(|| wrong(&path, cut_off))?;
-        let PlanEnd { summary } = parse(&path, last, cut_off)?;
+        let (header, summary) = lines.check()?;
         let digest = lines.digest();
         Ok(Self { path, header, summary, digest })
     }
@@ -82,7 +68,14 @@ impl PlanFile {
         let (path, expected) = (self.path.clone(), self.summary.objects);
         let digest = self.digest.clone();
         Background::spawn_blocking(("read", "the plan", ErrorKind::Io), move |output| {
-            send_lines(&path, (expected, &digest), output)
+            let mut lines = PlanLines::open(&path)?;
+            let sent =
+                lines.objects(expected, |number, object| output.blocking_send((number, object)));
+            match sent? {
+                Err(ReceiverClosed) => Ok(()),
+                Ok(()) if lines.digest() == digest => Ok(()),
+                Ok(()) => Err(wrong(&path, "it was changed while it was applied")),
+            }
         })
     }
 }
@@ -91,7 +84,7 @@ impl PlanFile {
 type Numbered = (u64, PlannedObject);
 
 /// The lines of a plan, and the digest of those that were read.
-struct PlanLines<'a, R> {
+pub(super) struct PlanLines<'a, R> {
     path: &'a Path,
     reader: R,
     line: Vec<u8>,
@@ -101,11 +94,60 @@ struct PlanLines<'a, R> {
 impl<'a> PlanLines<'a, BufReader<File>> {
     fn open(path: &'a Path) -> Result<Self, Error> {
         let reader = BufReader::new(File::open(path).map_err(|error| io(path, error))?);
-        Ok(Self { path, reader, line: Vec::new(), digest: Sha256::new() })
+        Ok(Self::new(path, reader))
     }
 }
 
-impl<R: BufRead> PlanLines<'_, R> {
+impl<'a, R: BufRead> PlanLines<'a, R> {
+    /// Reads the plan at `path` from `reader`.
+    pub(super) fn new(path: &'a Path, reader: R) -> Self {
+        Self { path, reader, line: Vec::new(), digest: Sha256::new() }
+    }
+
+    /// Reads all lines, and parses the first and the last one.
+    pub(super) fn check(&mut self) -> Result<(PlanHeader, PlanSummary), Error> {
+        let path = self.path;
+        let first = self.next()?.unwrap_or_default();
+        let header: PlanHeader = parse(path, first, "its first line is not a plan header")?;
+        if header.sealwax_plan != VERSION {
+            let why = format!("its format is {}, not {VERSION}", header.sealwax_plan);
+            return Err(wrong(path, why));
+        }
+        let mut last = Vec::new();
+        while let Some(line) = self.next()? {
+            line.clone_into(&mut last);
+        }
+        let cut_off = "it is incomplete: its last line is missing";
+        let last = last.strip_suffix(b"\n").ok_or_else(|| wrong(path, cut_off))?;
+        let PlanEnd { summary } = parse(path, last, cut_off)?;
+        Ok((header, summary))
+    }
+
+    /// Reads all lines, and passes the `expected` objects on, each with its position, until `each`
+    /// fails.
+    pub(super) fn objects<E>(
+        &mut self,
+        expected: u64,
+        mut each: impl FnMut(u64, PlannedObject) -> Result<(), E>,
+    ) -> Result<Result<(), E>, Error> {
+        let path = self.path;
+        self.next()?;
+        for number in 1..=expected {
+            let line = self.next()?;
+            let line = line.ok_or_else(|| wrong(path, "it has fewer lines than it says"))?;
+            let what = format!("line {} is not an object", number.saturating_add(1));
+            if let Err(error) = each(number, parse(path, line, &what)?) {
+                return Ok(Err(error));
+            }
+        }
+        let more = "it has more lines than it says";
+        parse::<PlanEnd>(path, self.next()?.unwrap_or_default(), more)?;
+        match self.next()? {
+            Some(_) => Err(wrong(path, more)),
+            None => Ok(Ok(())),
+        }
+    }
+
     /// Returns the next line, with its line break if it has one.
     fn next(&mut self) -> Result<Option<&[u8]>, Error> {
         match next_line(&mut self.reader, &mut self.line) {
@@ -125,32 +167,6 @@ impl<R: BufRead> PlanLines<'_, R> {
     fn digest(self) -> String {
         self.digest.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
     }
-}
-
-fn send_lines(
-    path: &Path,
-    (expected, digest): (u64, &str),
-    output: &Output<Numbered>,
-) -> Result<(), Error> {
-    let mut lines = PlanLines::open(path)?;
-    lines.next()?;
-    for number in 1..=expected {
-        let line = lines.next()?.ok_or_else(|| wrong(path, "it has fewer lines than it says"))?;
-        let object: PlannedObject =
-            parse(path, line, &format!("line {} is not an object", number + 1))?;
-        if let Err(ReceiverClosed) = output.blocking_send((number, object)) {
-            return Ok(());
-        }
-    }
-    let more = "it has more lines than it says";
-    parse::<PlanEnd>(path, lines.next()?.unwrap_or_default(), more)?;
-    if lines.next()?.is_some() {
-        return Err(wrong(path, more));
-    }
-    if lines.digest() != digest {
-        return Err(wrong(path, "it was changed while it was applied"));
-    }
-    Ok(())
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, line: &[u8], what: &str) -> Result<T, Error> {

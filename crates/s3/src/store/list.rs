@@ -19,6 +19,7 @@ pub use self::page_tokens::PageTokens;
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
     limits::MAX_KEY_LEN,
+    sdk_limits::with_sdk_limits,
 };
 
 /// Maximum length in bytes of the texts that name the next page. Amazon S3 needs far less.
@@ -139,7 +140,7 @@ impl ListPages {
 
     fn new(s3: &Client, bucket: String, prefix: String, next: Next) -> Self {
         Self {
-            s3: s3.clone(),
+            s3: with_sdk_limits(s3),
             bucket,
             prefix,
             delimiter: None,
@@ -382,7 +383,7 @@ impl UploadPages {
     #[must_use]
     pub fn new(s3: &Client, bucket: impl Into<String>, prefix: impl Into<String>) -> Self {
         Self {
-            s3: s3.clone(),
+            s3: with_sdk_limits(s3),
             bucket: bucket.into(),
             prefix: prefix.into(),
             next: Some([None, None]),

@@ -1,10 +1,14 @@
-//! A limit on the address of a request.
+//! Limits that the SDK lacks: on the address of a request, and on an answer that it keeps in memory.
+
+use std::mem;
 
 use aws_sdk_s3::{
     Client,
     config::{
         ConfigBag, Intercept, RuntimeComponents,
-        interceptors::BeforeSerializationInterceptorContextRef,
+        interceptors::{
+            BeforeDeserializationInterceptorContextMut, BeforeSerializationInterceptorContextRef,
+        },
     },
     error::BoxError,
     operation::{
@@ -18,29 +22,51 @@ use aws_sdk_s3::{
         put_object::PutObjectInput, upload_part::UploadPartInput,
         upload_part_copy::UploadPartCopyInput,
     },
+    primitives::SdkBody,
 };
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use http_body_util::Limited;
 
+/// Maximum length in bytes of an answer, unless it is an object's body: 32 MiB. A page of 1,000 keys
+/// takes a few MiB at most.
+const MAX_ANSWER_LEN: usize = 32 << 20;
 /// Maximum length in bytes of all texts in an address, before they are encoded. Encoded, each byte
 /// takes at most three, and HTTP's implementation allows 65,534. Amazon S3 needs far less.
-const MAX_LEN: usize = 16 * 1024;
+const MAX_ADDRESS_LEN: usize = 16 * 1024;
 
-/// Returns `client`, which refuses requests whose address would be too long, with a construction
-/// failure.
+/// Returns `client` with limits for a store that is not trusted. The clients inside
+/// [`SealedClient`](crate::SealedClient) have them already.
 ///
-/// The SDK panics on them. The texts of an address often come from the store: keys, versions,
-/// upload ids, and tokens of pages.
+/// A request whose address would be too long fails as one that cannot be built: the SDK would panic.
+/// The texts of an address often come from the store: keys, versions, upload ids, and tokens of
+/// pages. An answer of more than 32 MiB is not read to its end, unless it is an object's body.
 #[must_use]
-pub fn with_address_limit(client: &Client) -> Client {
-    Client::from_conf(client.config().to_builder().interceptor(AddressLimit).build())
+pub fn with_sdk_limits(client: &Client) -> Client {
+    Client::from_conf(client.config().to_builder().interceptor(SdkLimits).build())
 }
 
-/// The SDK interceptor that checks the texts in the address of each request.
+/// The SDK interceptor that enforces the limits.
 #[derive(Debug)]
-pub(crate) struct AddressLimit;
+pub(crate) struct SdkLimits;
 
-impl Intercept for AddressLimit {
+impl Intercept for SdkLimits {
     fn name(&self) -> &'static str {
-        "AddressLimit"
+        "SdkLimits"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let is_get = config.load::<Metadata>().is_some_and(|it| it.name() == "GetObject");
+        let response = context.response_mut();
+        if !is_get || !response.status().is_success() {
+            let body = mem::replace(response.body_mut(), SdkBody::taken());
+            *response.body_mut() = SdkBody::from_body_1_x(Limited::new(body, MAX_ANSWER_LEN));
+        }
+        Ok(())
     }
 
     fn read_before_serialization(
@@ -77,7 +103,7 @@ impl Intercept for AddressLimit {
             UploadPartInput { bucket, key, upload_id }
             UploadPartCopyInput { bucket, key, upload_id }
         };
-        if len > MAX_LEN {
+        if len > MAX_ADDRESS_LEN {
             return Err(format!("the names and ids in its address have {len} bytes").into());
         }
         Ok(())
