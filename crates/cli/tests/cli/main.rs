@@ -9,6 +9,7 @@ mod documents;
 mod drill;
 mod first_steps;
 mod folders;
+mod hostile_store;
 mod inspect;
 mod interrupts;
 mod local_key;

@@ -180,3 +180,89 @@ fn wrong(path: &Path, why: impl Into<String>) -> Error {
 fn io(path: &Path, error: io::Error) -> Error {
     Error::new("read", format!("the plan {}", path.display()), ErrorKind::Io, error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use futures_util::TryStreamExt as _;
+
+    use super::*;
+
+    const HEADER: &str = r#"{"sealwax_plan":1,"source":"s3://b/","edits":[],"begun":0}"#;
+
+    /// Writes a plan of objects with these keys.
+    fn written(keys: &[&str]) -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("plan");
+        let object =
+            |key: &&str| format!("{{\"bucket\":\"b\",\"key\":\"{key}\",\"action\":\"nothing\"}}");
+        let end = format!("{{\"summary\":{{\"objects\":{}}}}}", keys.len());
+        let lines: Vec<_> =
+            [HEADER.to_owned()].into_iter().chain(keys.iter().map(object)).chain([end]).collect();
+        fs::write(&path, lines.join("\n") + "\n").expect("written");
+        (directory, path)
+    }
+
+    fn edit(path: &Path, from: &str, to: &str) {
+        let text = fs::read_to_string(path).expect("a plan");
+        assert!(text.contains(from));
+        fs::write(path, text.replace(from, to)).expect("written");
+    }
+
+    /// The journal of a plan has the plan's digest, and names objects by their lines.
+    #[tokio::test]
+    async fn every_line_is_part_of_the_identity() {
+        let (_directory, path) = written(&["one", "two", "three"]);
+        let digest = PlanFile::open(&path).await.expect("a plan").digest().to_owned();
+        assert_eq!(PlanFile::open(&path).await.expect("a plan").digest(), digest);
+        for (from, to) in [("one", "ten"), ("\"begun\":0", "\"begun\":1"), ("}\n{\"s", "}\n{ \"s")]
+        {
+            edit(&path, from, to);
+            assert_ne!(PlanFile::open(&path).await.expect("a plan").digest(), digest, "{to}");
+            edit(&path, to, from);
+        }
+        assert_eq!(PlanFile::open(&path).await.expect("as before").digest(), digest);
+    }
+
+    #[tokio::test]
+    async fn an_edit_while_the_plan_is_read_is_an_error() {
+        let (_directory, path) = written(&["one", "two"]);
+        let plan = PlanFile::open(&path).await.expect("a plan");
+        let objects: Vec<_> = plan.objects().try_collect().await.expect("its objects");
+        assert_eq!(
+            objects.iter().map(|(line, it)| (*line, it.key.as_str())).collect::<Vec<_>>(),
+            [(1, "one"), (2, "two")]
+        );
+        for (from, to, why) in [
+            ("two", "ten", "was changed"),
+            ("\"objects\":2", "\"objects\":3", "was changed"),
+            ("{\"summary", "\n{\"summary", "more lines"),
+        ] {
+            edit(&path, from, to);
+            let error = plan.objects().try_collect::<Vec<_>>().await.expect_err(why);
+            assert_eq!(error.kind(), ErrorKind::JobMismatch);
+            assert!(error.to_string().contains(why), "{error}");
+            edit(&path, to, from);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_whole_plan_does_not_open() {
+        let (_directory, path) = written(&["one"]);
+        let whole = fs::read(&path).expect("a plan");
+        for (text, why) in [
+            (Vec::new(), "first line is not a plan header"),
+            (whole[..whole.len() - 1].to_vec(), "incomplete"),
+            (whole[..whole.len() / 2].to_vec(), "incomplete"),
+            (format!("{HEADER}\n").into_bytes(), "incomplete"),
+            ([HEADER.as_bytes(), b"\n", &vec![b' '; 2 << 20]].concat(), "longer than 1 MiB"),
+            (HEADER.replace(":1", ":2").into_bytes(), "its format is 2"),
+        ] {
+            fs::write(&path, text).expect("written");
+            let error = PlanFile::open(&path).await.expect_err(why);
+            assert_eq!(error.kind(), ErrorKind::JobMismatch);
+            assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+}
