@@ -66,7 +66,7 @@ pub enum ErrorKind {
     PlaceMismatch,
     /// The client's policy refuses objects of this kind.
     PolicyRefused,
-    /// The service answered with an error that no other kind covers.
+    /// The service answered with an error that no other kind covers, or not as its API says.
     Service,
     /// The file changed since its upload began.
     SourceChanged,
@@ -132,7 +132,7 @@ impl ErrorKind {
                 "allow such objects if you expect them; otherwise an attacker may have put \
                  this one there"
             }
-            Self::Service => "see the service's message",
+            Self::Service => "see the message, and check that the endpoint is one of this service",
             Self::SourceChanged => {
                 "abort the incomplete upload, delete its state file, and upload the file again"
             }

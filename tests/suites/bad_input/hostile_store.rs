@@ -185,7 +185,7 @@ async fn a_list_of_other_objects_than_the_requested_ones_is_an_error() {
     ] {
         let mut pages = pages;
         let error = pages.next_page().await.expect_err(why);
-        assert_eq!(error.kind(), InvalidListing);
+        assert_eq!(error.kind(), Service);
         assert!(error.to_string().contains(why), "{error}");
     }
     let page = level(&["é/", "é/a", "é/b/>"]).next_page().await.expect("as requested");
@@ -204,7 +204,7 @@ async fn a_listing_without_an_end_is_an_error() {
     for pages in [objects(&["A"]), objects(&["A", "B"]), objects(&["A", "B", "C", "D", "E"])] {
         let listed: Vec<_> = pages.into_stream().collect().await;
         let [Err(error)] = &listed[..] else { panic!("{listed:?}") };
-        assert_eq!(error.kind(), InvalidListing, "{error}");
+        assert_eq!(error.kind(), Service, "{error}");
     }
     let cycling = |nth: usize| {
         let marker = ["A", "B"][nth % 2];
@@ -217,7 +217,7 @@ async fn a_listing_without_an_end_is_an_error() {
     let stack = answering("ListObjectVersions", cycling);
     let listed: Vec<_> = ListPages::versions(&stack.s3(), "b", "").into_stream().collect().await;
     let [Err(error)] = &listed[..] else { panic!("{listed:?}") };
-    assert_eq!(error.kind(), InvalidListing, "{error}");
+    assert_eq!(error.kind(), Service, "{error}");
 
     let uploads = answering("ListMultipartUploads", |nth| {
         let marker = ["A", "B", "C"][nth % 3];
@@ -234,12 +234,12 @@ async fn a_listing_without_an_end_is_an_error() {
             Err(error) => break error,
         }
     };
-    assert_eq!(error.kind(), InvalidListing, "{error}");
+    assert_eq!(error.kind(), Service, "{error}");
     assert!(uploads.wire.calls().len() < 10, "{}", uploads.wire.calls().len());
 
     let long = answering("ListObjectsV2", |_| page(&[], Some(&"t".repeat(70_000))));
     let error = ListPages::objects(&long.s3(), "b", "").next_page().await.expect_err("too long");
-    assert_eq!(error.kind(), InvalidListing, "{error}");
+    assert_eq!(error.kind(), Service, "{error}");
 }
 
 /// A listing passes such an object on, and the job reports it as every other failure.

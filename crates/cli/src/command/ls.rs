@@ -271,7 +271,7 @@ async fn buckets(session: &Session, args: &LsArgs, lines: &mut Lines) -> Result<
         })?;
         if page.continuation_token.as_ref().is_some_and(|token| !tokens.advance(token)) {
             let why = "S3 does not say where the next page begins";
-            let kind = ErrorKind::InvalidListing;
+            let kind = ErrorKind::Service;
             return Err(Error::new("list the buckets of", "the account", kind, why).into());
         }
         next = page.continuation_token.map(Some);

@@ -189,7 +189,7 @@ impl ListPages {
     ///
     /// # Errors
     /// S3 refuses the call, or sends a list that this crate cannot follow
-    /// ([`ErrorKind::InvalidListing`]). After an error, the same page is fetched again.
+    /// ([`ErrorKind::Service`]). After an error, the same page is fetched again.
     pub async fn next_page(&mut self) -> Result<Option<ListedPage>, Error> {
         let target = ObjectRef::of_prefix("list", &self.s3, &self.bucket, &self.prefix)?;
         let (page, next) = match self.next.clone() {
@@ -454,7 +454,7 @@ fn unquoted(e_tag: &str) -> String {
 fn key(target: &ObjectRef, key: Option<String>, is_encoded: bool) -> Result<String, Error> {
     let decoded = key.and_then(|key| if is_encoded { decode_key(&key) } else { Some(key) });
     decoded.ok_or_else(|| {
-        target.error(ErrorKind::InvalidListing, "S3 lists an object without a key in UTF-8")
+        target.error(ErrorKind::Service, "S3 lists an object without a key in UTF-8")
     })
 }
 
@@ -466,18 +466,18 @@ fn below_prefix<'a>(target: &ObjectRef, key: &'a str, prefix: &str) -> Result<&'
 
 fn unasked(target: &ObjectRef, key: &str, why: &str) -> Error {
     let shown = &key[..key.floor_char_boundary(MAX_KEY_LEN)];
-    target.error(ErrorKind::InvalidListing, format!("S3 lists {shown:?}, {why}"))
+    target.error(ErrorKind::Service, format!("S3 lists {shown:?}, {why}"))
 }
 
 fn endless(target: &ObjectRef) -> Error {
-    target.error(ErrorKind::InvalidListing, "S3 does not say where the next page begins")
+    target.error(ErrorKind::Service, "S3 does not say where the next page begins")
 }
 
 fn check_token(target: &ObjectRef, texts: [&Option<String>; 2]) -> Result<(), Error> {
     let len: usize = texts.into_iter().flatten().map(String::len).sum();
     if len > MAX_TOKEN_LEN {
         let message = format!("S3 names the next page in {len} bytes, more than {MAX_TOKEN_LEN}");
-        return Err(target.error(ErrorKind::InvalidListing, message));
+        return Err(target.error(ErrorKind::Service, message));
     }
     Ok(())
 }
