@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A second reader of sealed objects, written only from docs/FORMAT.md. It opens the vectors in a directory.
 
-R1 to R16 are the numbers of the document's MUSTs. Usage: sealwax_reader.py DIRECTORY
+R1 to R19 are the numbers of the document's MUSTs. Usage: sealwax_reader.py DIRECTORY
 """
 
 import base64
@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+MEMBERS = ("place", "scope", "intermediate", "data-key", "keys")
 NAMES = {f"sealwax-{name}" for name in ("format", "context", "keys", "missing", "generation", "header", "length")}
 
 
@@ -36,12 +37,16 @@ def number(text, low, high):
     return int(text)
 
 
-def unbase64(text, low, high):
-    require(isinstance(text, str) and re.fullmatch("[A-Za-z0-9+/]*", text) and low <= len(text) * 3 // 4 <= high)
-    require(len(text) % 4 != 1)
-    decoded = base64.b64decode(text + "=" * (-len(text) % 4))
-    require(base64.b64encode(decoded).decode().rstrip("=") == text)
+def unbase64(text, low, high, last_two="+/"):
+    require(isinstance(text, str) and re.fullmatch(f"[A-Za-z0-9{last_two}]*", text))
+    require(low <= len(text) * 3 // 4 <= high and len(text) % 4 != 1)
+    decoded = base64.b64decode(text + "=" * (-len(text) % 4), last_two)
+    require(to_base64(decoded, last_two) == text)
     return decoded
+
+
+def to_base64(data, last_two="+/"):
+    return base64.b64encode(data, last_two.encode()).decode().rstrip("=")
 
 
 def parse_json(text, sort):
@@ -54,11 +59,18 @@ def parse_json(text, sort):
     return value
 
 
+def fold(name):
+    """Return the name in lower case, as far as it is ASCII."""
+    return re.sub("[A-Z]", lambda letter: letter[0].lower(), name)
+
+
 def parse_context(text):
     context = parse_json(text, sort=True)
     require(isinstance(context, dict) and 1 <= len(context) <= 64)
     require(all(isinstance(value, str) for value in context.values()))
-    require(all(name and not name.startswith(("sealwax:", "aws:", "aws-crypto-")) for name in context))
+    names = [fold(name) for name in context]
+    require(all(name and not name.startswith(("sealwax:", "aws:", "aws-crypto-")) for name in names))
+    require(len(set(names)) == len(names))
     return context
 
 
@@ -76,23 +88,38 @@ def check_missing(text, keys):
         require(all(names != [provider, name] for _, provider, name, _ in keys))
 
 
+def check_scope(group):
+    """Check R4. Replace the length of the scope by the scope."""
+    require(("intermediate" in group) == ("data-key" in group))
+    require(("scope" in group) == ("place" in group and "intermediate" in group))
+    if "scope" in group:
+        scope, place = group["scope"], group["place"].encode()
+        bucket = re.match(b"arn:[^/]*/[^/]*/|(?!arn:)[^/]*/", place)
+        require(type(scope) is int and bucket and bucket.end() <= scope < len(place))
+        require(place[scope - 1 : scope] == b"/")
+        group["scope"] = place[:scope].decode()
+
+
 def parse_keys(text):
     groups = parse_json(text, sort=False)
     require(isinstance(groups, list) and all(isinstance(group, dict) for group in groups))
     for group in groups:
-        require(list(group) == [name for name in ("place", "data-key", "keys") if name in group])
+        require(list(group) == [name for name in MEMBERS if name in group])
         require(isinstance(group.get("keys"), list) and group["keys"])
         if "place" in group:
             require(isinstance(group["place"], str) and 1 <= len(group["place"].encode()) <= 1280)
         if "data-key" in group:
             group["data-key"] = unbase64(group["data-key"], 60, 60)
-    kinds = [(group.get("place"), group.get("data-key")) for group in groups]
+        if "intermediate" in group:
+            unbase64(group["intermediate"], 32, 32, "-_")
+        check_scope(group)
+    kinds = [[group.get(name) for name in MEMBERS[:4]] for group in groups]
     require(all(kind != after for kind, after in zip(kinds, kinds[1:])))
     keys = [(group, *key) for group in groups for key in group["keys"] if isinstance(key, list) and len(key) == 3]
     require(1 <= len(keys) <= 16 and len(keys) == sum(len(group["keys"]) for group in groups))
     for _, provider, wrapping_key, _ in keys:
         check_names(provider, wrapping_key)
-    return [(group, provider, name, unbase64(wrap, 1, 1024)) for group, provider, name, wrap in keys]
+    return [(group, provider, name, unbase64(wrapped, 1, 1024)) for group, provider, name, wrapped in keys]
 
 
 def pairs(context):
@@ -101,33 +128,48 @@ def pairs(context):
     return len(encoded).to_bytes(4, "big") + texts
 
 
+def expand(key, info, length):
+    """HKDF-Expand-SHA512."""
+    first = hmac.digest(key, info + b"\1", "sha512")
+    return (first + hmac.digest(key, first + info + b"\2", "sha512"))[:length]
+
+
 def derive(key, header, context):
     """Check the commitment of a body. Return its cipher and base nonce."""
-    info = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0" + header[:24] + context
-    first = hmac.digest(key, info + b"\1", "sha512")
-    derived = first + hmac.digest(key, first + info + b"\2", "sha512")
+    derived = expand(key, b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0" + header[:24] + context, 76)
     if not hmac.compare_digest(derived[44:76], header[24:56]):
         raise InvalidTag
     return AESGCM(derived[:32]), int.from_bytes(derived[32:44], "big")
 
 
-def unwrap(wrapping_key, group, wrap, context):
-    def wrap_context(form, place):
-        reserved = {"sealwax:format": form} | ({"sealwax:place": place} if place is not None else {})
-        return b"sealwax/v1/wrap\0" + pairs(context | reserved)
-
-    of_data_key = wrap_context("v1", group.get("place"))
-    under = group.get("data-key")
-    if len(wrap) != 104:
+def open_wrapped(wrapping_key, wrapped, wrap_context):
+    if len(wrapped) != 104:
         raise InvalidTag
-    cipher, nonce = derive(wrapping_key, wrap[:56], wrap_context("v1/intermediate", None) if under else of_data_key)
-    key = cipher.decrypt(nonce.to_bytes(12, "big"), wrap[56:], b"")
-    return AESGCM(key).decrypt(under[:12], under[12:], of_data_key) if under else key  # R8
+    cipher, nonce = derive(wrapping_key, wrapped[:56], wrap_context)
+    return cipher.decrypt(nonce.to_bytes(12, "big"), wrapped[56:], b"")
+
+
+def unwrap(wrapping_key, group, wrapped, context, salt):
+    def wrap_context(**reserved):
+        named = {f"sealwax:{name.replace('_', '-')}": value for name, value in reserved.items() if value is not None}
+        return b"sealwax/v1/wrap\0" + pairs(context | named)
+
+    place, scope, key_id = (group.get(name) for name in MEMBERS[:3])
+    of_data_key = wrap_context(format="v1", place=place, salt=to_base64(salt), intermediate_id=key_id)
+    if key_id is None:
+        return open_wrapped(wrapping_key, wrapped, of_data_key)
+    r, c = unbase64(key_id, 32, 32, "-_")[:16], unbase64(key_id, 32, 32, "-_")[16:]
+    of_intermediate_key = wrap_context(format="v1/intermediate", intermediate=to_base64(r, "-_"), scope=scope)
+    intermediate_key = open_wrapped(wrapping_key, wrapped, of_intermediate_key)
+    if not hmac.compare_digest(expand(intermediate_key, b"sealwax/v1/intermediate-id\0" + r, 16), c):  # R9
+        raise InvalidTag
+    key = expand(intermediate_key, b"sealwax/v1/data-key\0" + of_data_key, 32)  # R11
+    return AESGCM(key).decrypt(group["data-key"][:12], group["data-key"][12:], b"")
 
 
 def parse_metadata(metadata):
     """Return the keys, the header, and the metadata that they come from."""
-    folded = [(re.sub("[A-Z]", lambda letter: letter[0].lower(), name), value) for name, value in metadata.items()]
+    folded = [(fold(name), value) for name, value in metadata.items()]
     ours = [(name, value) for name, value in folded if name.startswith("sealwax")]
     require(sum(len(name.encode()) + len(value.encode()) for name, value in ours) <= 8192)  # R2
     fields = dict(ours)
@@ -148,25 +190,25 @@ def parse_metadata(metadata):
 
 def parse_sidecar(sidecar, same):
     """Return the keys of the sidecar if it belongs to the object."""
-    require(len(sidecar.encode()) <= 16384)  # R14
+    require(len(sidecar.encode()) <= 16384)  # R17
     metadata = parse_json(sidecar, sort=True)
     require(isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values()))
     keys, header, fields = parse_metadata(metadata)
     require(fields == metadata)  # in its only spelling, without other names
-    require(header == same, "stale")  # R15
+    require(header == same, "stale")  # R18
     return keys
 
 
 def open_body(keys, header, places, wrapping_keys):
     """Return the cipher and base nonce of the body, from the first key that opens."""
     context, body_header, _ = header
-    keys = [key for key in keys if places is None or key[0].get("place") in places]  # R5
+    keys = [key for key in keys if places is None or key[0].get("place") in places]  # R6
     require(keys, "place")
-    keys = [(group, name, wrap) for group, provider, name, wrap in keys if provider == "local" and name in wrapping_keys]
-    require(keys, "no-matching-key")  # R6
-    for group, name, wrap in keys:  # R7
+    keys = [key for key in keys if key[1] == "local" and key[2] in wrapping_keys]  # R7
+    require(keys, "no-matching-key")
+    for group, _, name, wrapped in keys:  # R8
         try:
-            data_key = unwrap(wrapping_keys[name], group, wrap, context)
+            data_key = unwrap(wrapping_keys[name], group, wrapped, context, body_header[:24])
             break
         except InvalidTag:
             continue
@@ -175,26 +217,26 @@ def open_body(keys, header, places, wrapping_keys):
     try:
         return derive(data_key, body_header, b"sealwax/v1\0" + pairs(context))
     except InvalidTag:
-        raise Refused("commitment") from None  # R9
+        raise Refused("commitment") from None  # R12
 
 
 def read(metadata, sidecar, body, announced, places, wrapping_keys):
     """Return the plaintext, or raise Refused. If `places` is None, every place is accepted."""
     keys, header, _ = parse_metadata(metadata)
-    whole, rest = divmod(announced - 56, 16400)  # R4
+    whole, rest = divmod(announced - 56, 16400)  # R5
     require(announced >= 72 and rest >= 16 and whole < 2**38, "length")
     require(header[2] in (None, whole * 16384 + rest - 16), "length")
     try:
         cipher, nonce = open_body(keys, header, places, wrapping_keys)
-    except Refused as refused:  # R13
+    except Refused as refused:  # R16
         try:
             require(sidecar is not None)
-            cipher, nonce = open_body(parse_sidecar(sidecar, header), header, places, wrapping_keys)  # R16
+            cipher, nonce = open_body(parse_sidecar(sidecar, header), header, places, wrapping_keys)  # R19
         except Refused:
             raise refused from None
-    require(len(body) < 56 or body[:56] == header[1], "header-mismatch")  # R10
+    require(len(body) < 56 or body[:56] == header[1], "header-mismatch")  # R13
     plaintext = b""
-    for k in range(whole + 1):  # R11
+    for k in range(whole + 1):  # R14
         begin, length = 56 + k * 16400, 16400 if k < whole else rest
         if len(body) < begin + length:
             raise Refused("truncated", plaintext)

@@ -109,7 +109,7 @@ async fn cached_keys_serve_reads_and_writes_while_kms_is_down() {
     assert_kind(read(&uncached, &two).await, ErrorKind::Unavailable, &two, "no cache");
 }
 
-/// FORMAT.md R8: a data key under an intermediate key is bound to its place.
+/// FORMAT.md R11: a data key under an intermediate key is bound to its place.
 #[tokio::test]
 async fn objects_under_one_intermediate_key_cannot_be_swapped() {
     let stack = LocalStack::new(east());

@@ -175,7 +175,7 @@ async fn a_replica_of_a_multi_region_key_opens_the_object() {
     assert_eq!(read(&west.client([&west.home.key]), &uri).await.expect("get"), "x");
 }
 
-/// FORMAT.md R6: KMS is asked about no other key.
+/// FORMAT.md R7: KMS is asked about no other key.
 #[tokio::test]
 async fn discovery_asks_only_about_keys_that_its_filter_allows() {
     let (stack, uri) = (LocalStack::new(east()), sealed([&east().key]).await);
@@ -211,7 +211,7 @@ async fn discovery_asks_only_about_keys_that_its_filter_allows() {
     assert_eq!(stack.wire.calls().len(), 0);
 }
 
-/// FORMAT.md R7: KMS gets the complete wrap context.
+/// FORMAT.md R8: KMS gets the complete wrap context.
 #[tokio::test]
 async fn each_call_carries_the_complete_context_and_names_its_key() {
     let (east, west) = (LocalStack::new(east()), LocalStack::new(west()));

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sealwax_s3::envelope::{EncryptionContext, Place, WrapContext};
+use sealwax_s3::envelope::{
+    BodySalt, CacheLimits, CachingKeyring, EncryptionContext, Keyring as _, LocalKeyring, Place,
+    WrapContext,
+};
 use serde_json::Value;
 
 /// Actions that Sealwax itself needs. SECURITY.md says which role needs which.
@@ -222,17 +225,58 @@ fn roles_may_do_exactly_what_security_md_lists() {
     }
 }
 
+const KEYS: [&str; 2] = [
+    "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    "arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321",
+];
+
+type Pairs = BTreeMap<String, String>;
+
+/// Encryption context of a call for the data key of a new body at `place`.
+fn data_key(context: &EncryptionContext, place: Option<(&str, &str)>) -> Pairs {
+    binding(context, place).pairs()
+}
+
+fn binding(context: &EncryptionContext, place: Option<(&str, &str)>) -> WrapContext {
+    let place = place.map(|(bucket, key)| Place::new(bucket, key).expect("a place"));
+    WrapContext::for_data_key(context.clone(), place, &BodySalt::generate().expect("random"))
+}
+
+/// Encryption context of a call for an intermediate key of an object at `place`, whose scope has
+/// this number of folders.
+fn intermediate_key(
+    context: &EncryptionContext,
+    place: Option<(&str, &str)>,
+    folders: usize,
+) -> Pairs {
+    let inner = LocalKeyring::new("any", &mut [0; 32]).expect("a wrapping key");
+    let limits = CacheLimits::new().with_scope_folders(folders);
+    let keyring = CachingKeyring::with_limits(inner, limits);
+    keyring.expected_keys(&binding(context, place))[0].wrap_context().pairs()
+}
+
+/// Returns the encryption context without one pair.
+fn without(pairs: &Pairs, name: &str) -> Pairs {
+    let mut changed = pairs.clone();
+    changed.remove(name).expect("it was there");
+    changed
+}
+
+fn with(pairs: &Pairs, name: &str, value: &str) -> Pairs {
+    let mut changed = pairs.clone();
+    changed.insert(name.into(), value.into());
+    changed
+}
+
 /// A KMS call.
 struct Use {
     role: &'static str,
     action: &'static str,
-    pairs: Vec<(String, String)>,
+    pairs: Pairs,
 }
 
 impl Use {
-    fn new(role: &'static str, action: &'static str, binding: WrapContext<'_>) -> Self {
-        let pairs =
-            binding.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    fn new(role: &'static str, action: &'static str, pairs: Pairs) -> Self {
         Self { role, action, pairs }
     }
 
@@ -247,6 +291,16 @@ impl Use {
             })
         };
         says("Allow") && !says("Deny")
+    }
+
+    /// `true` if the role's own policy allows the call with this key.
+    fn is_allowed_to_the_role_by(&self, policy: &Value, key: &str) -> bool {
+        statements(policy).iter().any(|statement| {
+            statement["Effect"] == "Allow"
+                && actions(statement).contains(&self.action)
+                && texts(&statement["Resource"]).contains(&key)
+                && self.meets(statement.get("Condition"))
+        })
     }
 
     fn is_principal(&self, principals: &Value) -> bool {
@@ -270,6 +324,7 @@ impl Use {
                     "StringNotEquals" => !equal(),
                     "StringLike" => alike(),
                     "StringNotLike" => !alike(),
+                    "Null" => values == [if present.is_empty() { "true" } else { "false" }],
                     "ForAllValues:StringEquals" => {
                         present.iter().all(|value| values.contains(value))
                     }
@@ -281,13 +336,10 @@ impl Use {
 
     fn values_of(&self, key: &str) -> Vec<&str> {
         match key.strip_prefix("kms:EncryptionContext:") {
-            Some(name) => {
-                let named = self.pairs.iter().filter(|pair| pair.0 == name);
-                named.map(|pair| pair.1.as_str()).collect()
-            }
+            Some(name) => self.pairs.get(name).into_iter().map(String::as_str).collect(),
             None => {
                 assert_eq!(key, "kms:EncryptionContextKeys");
-                self.pairs.iter().map(|pair| pair.0.as_str()).collect()
+                self.pairs.keys().map(String::as_str).collect()
             }
         }
     }
@@ -298,101 +350,245 @@ fn is_like(pattern: &str, value: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == value, |beginning| value.starts_with(beginning))
 }
 
-#[test]
-fn key_policies_allow_the_calls_of_sealwax_and_no_others() {
+/// The key policies of both Regions, with the statements for the caching keyring if wanted.
+fn key_policies(with_intermediate_keys: bool) -> [Value; 2] {
     let policies = policies();
-    let (east, west) =
-        (&policies["key-policy-us-east-1.json"], &policies["key-policy-us-west-2.json"]);
-    let context = |pairs: &[(&str, &str)]| {
-        EncryptionContext::try_from_iter(pairs.iter().copied()).expect("a context")
-    };
-    let place = |bucket: &str, key: &str| Place::new(bucket, key).expect("a place");
-    let (tenant, personal) =
-        (context(&[("tenant", "acme")]), context(&[("e-mail", "a@example.org")]));
-    let (here, replica) =
-        (place("invoices", "2026/report.pdf"), place("invoices-west", "2026/report.pdf"));
-    let (other_year, other_bucket) =
-        (place("invoices", "2025/report.pdf"), place("payroll", "2026/report.pdf"));
+    ["us-east-1", "us-west-2"].map(|region| {
+        let mut policy = policies[&format!("key-policy-{region}.json")].clone();
+        if with_intermediate_keys {
+            let addition = &policies[&format!("key-policy-{region}-intermediate-keys.json")];
+            let all = policy["Statement"].as_array_mut().expect("statements");
+            all.extend(statements(addition).iter().cloned());
+        }
+        policy
+    })
+}
 
-    let bound = |place| WrapContext::new(&tenant, Some(place));
-    let (writer, reader, recovery) =
-        ("sealwax-writer", "sealwax-reader", "sealwax-disaster-recovery");
-    let cases = [
-        // Role, action and binding; then the verdicts of the keys in us-east-1 and us-west-2.
-        (Use::new(writer, "kms:GenerateDataKey", bound(&here)), true, false),
-        (Use::new(writer, "kms:Encrypt", bound(&here)), false, true),
-        (
-            Use::new(writer, "kms:GenerateDataKey", WrapContext::new(&context(&[]), Some(&here))),
-            true,
-            false,
-        ),
-        (
-            Use::new(writer, "kms:GenerateDataKey", WrapContext::new(&personal, Some(&here))),
-            false,
-            false,
-        ),
-        (Use::new(writer, "kms:GenerateDataKey", bound(&replica)), false, false),
-        (Use::new(writer, "kms:Decrypt", bound(&here)), false, false),
-        (Use::new(reader, "kms:Decrypt", bound(&here)), true, true),
-        (Use::new(reader, "kms:Decrypt", bound(&replica)), true, true),
-        (Use::new(reader, "kms:Decrypt", bound(&other_year)), false, false),
-        (Use::new(reader, "kms:Decrypt", bound(&other_bucket)), false, false),
-        (Use::new(reader, "kms:Decrypt", WrapContext::new(&tenant, None)), false, false),
-        (Use::new(reader, "kms:Decrypt", WrapContext::for_intermediate_key(&tenant)), false, false),
-        (Use::new(reader, "kms:GenerateDataKey", bound(&here)), false, false),
-        (Use::new(reader, "kms:CreateGrant", bound(&here)), false, false),
-        (Use::new(recovery, "kms:ReEncryptFrom", bound(&here)), true, true),
-        (Use::new(recovery, "kms:ReEncryptTo", bound(&replica)), true, true),
-        (Use::new(recovery, "kms:Decrypt", bound(&here)), true, true),
-        (Use::new(recovery, "kms:Encrypt", bound(&replica)), true, true),
-        (Use::new(recovery, "kms:Encrypt", bound(&other_bucket)), false, false),
-        (Use::new(recovery, "kms:GenerateDataKey", bound(&here)), false, false),
-        (Use::new("key-administrator", "kms:PutKeyPolicy", bound(&here)), true, true),
-        (Use::new("key-administrator", "kms:Decrypt", bound(&here)), false, false),
-        (Use::new("sealwax-auditor", "kms:DescribeKey", bound(&here)), true, true),
-        (Use::new("sealwax-auditor", "kms:Decrypt", bound(&here)), false, false),
-        (Use::new("somebody", "kms:Decrypt", bound(&here)), false, false),
-    ];
+fn context(pairs: &[(&str, &str)]) -> EncryptionContext {
+    EncryptionContext::try_from_iter(pairs.iter().copied()).expect("a context")
+}
+
+const HERE: (&str, &str) = ("invoices", "2026/acme/report.pdf");
+const REPLICA: (&str, &str) = ("invoices-west", "2026/acme/report.pdf");
+const OTHER_YEAR: (&str, &str) = ("invoices", "2025/acme/report.pdf");
+const OTHER_BUCKET: (&str, &str) = ("payroll", "2026/acme/report.pdf");
+
+const WRITER: &str = "sealwax-writer";
+const READER: &str = "sealwax-reader";
+const RECOVERY: &str = "sealwax-disaster-recovery";
+
+/// Asserts what the keys in us-east-1 and us-west-2 allow.
+fn assert_verdicts(with_intermediate_keys: bool, cases: Vec<(Use, bool, bool)>) {
+    let [east, west] = key_policies(with_intermediate_keys);
     for (case, by_east, by_west) in cases {
-        let decided = (case.is_allowed_by(east), case.is_allowed_by(west));
+        let decided = (case.is_allowed_by(&east), case.is_allowed_by(&west));
         assert_eq!(decided, (by_east, by_west), "{} {} {:?}", case.role, case.action, case.pairs);
     }
 }
+
+#[test]
+fn key_policies_allow_the_calls_of_sealwax_and_no_others() {
+    let tenant = context(&[("tenant", "acme")]);
+    let (none, personal) = (context(&[]), context(&[("e-mail", "a@example.org")]));
+    let bound = |place| data_key(&tenant, Some(place));
+    let shared = intermediate_key(&tenant, Some(HERE), 1);
+    let writes = |context| Use::new(WRITER, "kms:GenerateDataKey", data_key(context, Some(HERE)));
+    assert_verdicts(
+        false,
+        vec![
+            (Use::new(WRITER, "kms:GenerateDataKey", bound(HERE)), true, false),
+            (Use::new(WRITER, "kms:Encrypt", bound(HERE)), false, true),
+            (writes(&none), true, false),
+            (writes(&personal), false, false),
+            (Use::new(WRITER, "kms:GenerateDataKey", bound(REPLICA)), false, false),
+            (Use::new(WRITER, "kms:GenerateDataKey", shared.clone()), false, false),
+            (Use::new(WRITER, "kms:Decrypt", bound(HERE)), false, false),
+            (Use::new(READER, "kms:Decrypt", bound(HERE)), true, true),
+            (Use::new(READER, "kms:Decrypt", bound(REPLICA)), true, true),
+            (Use::new(READER, "kms:Decrypt", bound(OTHER_YEAR)), false, false),
+            (Use::new(READER, "kms:Decrypt", bound(OTHER_BUCKET)), false, false),
+            (Use::new(READER, "kms:Decrypt", data_key(&tenant, None)), false, false),
+            (Use::new(READER, "kms:Decrypt", shared.clone()), false, false),
+            (Use::new(READER, "kms:GenerateDataKey", bound(HERE)), false, false),
+            (Use::new(READER, "kms:CreateGrant", bound(HERE)), false, false),
+            (Use::new(RECOVERY, "kms:ReEncryptFrom", bound(HERE)), true, true),
+            (Use::new(RECOVERY, "kms:ReEncryptTo", bound(REPLICA)), true, true),
+            (Use::new(RECOVERY, "kms:Decrypt", bound(HERE)), true, true),
+            (Use::new(RECOVERY, "kms:Encrypt", bound(REPLICA)), true, true),
+            (Use::new(RECOVERY, "kms:Encrypt", bound(OTHER_BUCKET)), false, false),
+            (Use::new(RECOVERY, "kms:GenerateDataKey", bound(HERE)), false, false),
+            (Use::new(RECOVERY, "kms:ReEncryptFrom", shared), false, false),
+            (Use::new("key-administrator", "kms:PutKeyPolicy", bound(HERE)), true, true),
+            (Use::new("key-administrator", "kms:Decrypt", bound(HERE)), false, false),
+            (Use::new("sealwax-auditor", "kms:DescribeKey", bound(HERE)), true, true),
+            (Use::new("sealwax-auditor", "kms:Decrypt", bound(HERE)), false, false),
+            (Use::new("somebody", "kms:Decrypt", bound(HERE)), false, false),
+        ],
+    );
+}
+
+#[test]
+fn intermediate_keys_are_held_to_the_same_prefixes() {
+    let tenant = context(&[("tenant", "acme")]);
+    let shared = |place, folders| intermediate_key(&tenant, Some(place), folders);
+    assert_verdicts(
+        true,
+        vec![
+            (Use::new(WRITER, "kms:GenerateDataKey", shared(HERE, 1)), true, false),
+            (Use::new(WRITER, "kms:GenerateDataKey", shared(HERE, 2)), true, false),
+            (Use::new(WRITER, "kms:Encrypt", shared(HERE, 1)), false, true),
+            // The whole bucket is more than the prefix.
+            (Use::new(WRITER, "kms:GenerateDataKey", shared(HERE, 0)), false, false),
+            (Use::new(WRITER, "kms:GenerateDataKey", shared(REPLICA, 1)), false, false),
+            (Use::new(WRITER, "kms:Decrypt", shared(HERE, 1)), false, false),
+            (Use::new(WRITER, "kms:GenerateDataKey", data_key(&tenant, Some(HERE))), true, false),
+            (Use::new(READER, "kms:Decrypt", shared(HERE, 1)), true, true),
+            (Use::new(READER, "kms:Decrypt", shared(REPLICA, 2)), true, true),
+            (Use::new(READER, "kms:Decrypt", shared(HERE, 0)), false, false),
+            (Use::new(READER, "kms:Decrypt", shared(OTHER_YEAR, 1)), false, false),
+            (Use::new(READER, "kms:Decrypt", shared(OTHER_BUCKET, 1)), false, false),
+            (Use::new(READER, "kms:Decrypt", intermediate_key(&tenant, None, 0)), false, false),
+            (Use::new(READER, "kms:GenerateDataKey", shared(HERE, 1)), false, false),
+            (Use::new(RECOVERY, "kms:ReEncryptFrom", shared(HERE, 1)), true, true),
+            (Use::new(RECOVERY, "kms:ReEncryptTo", shared(REPLICA, 1)), true, true),
+            (Use::new(RECOVERY, "kms:GenerateDataKey", shared(HERE, 1)), false, false),
+            (Use::new("somebody", "kms:Decrypt", shared(HERE, 1)), false, false),
+        ],
+    );
+}
+
+/// Changes each reserved pair of each allowed call alone.
+#[test]
+fn key_policies_require_each_pair() {
+    let tenant = context(&[("tenant", "acme")]);
+    let [east, west] = key_policies(true);
+    let (of_data_key, of_intermediate_key) =
+        (data_key(&tenant, Some(HERE)), intermediate_key(&tenant, Some(HERE), 1));
+    let mut refused = 0;
+    for (role, action, policy) in [
+        (WRITER, "kms:GenerateDataKey", &east),
+        (WRITER, "kms:Encrypt", &west),
+        (READER, "kms:Decrypt", &east),
+        (READER, "kms:Decrypt", &west),
+        (RECOVERY, "kms:Decrypt", &east),
+        (RECOVERY, "kms:Encrypt", &west),
+        (RECOVERY, "kms:ReEncryptFrom", &west),
+        (RECOVERY, "kms:ReEncryptTo", &east),
+    ] {
+        let mut changed: Vec<Pairs> = Vec::new();
+        for genuine in [&of_data_key, &of_intermediate_key] {
+            assert!(
+                Use::new(role, action, genuine.clone()).is_allowed_by(policy),
+                "{role} {action}"
+            );
+            let reserved = genuine.keys().filter(|name| name.starts_with("sealwax:"));
+            changed.extend(reserved.map(|name| without(genuine, name)));
+            changed.push(with(genuine, "sealwax:format", "v2"));
+            let other = with(&of_intermediate_key, "sealwax:scope", "invoices/2025/");
+            changed.extend([other, with(&of_data_key, "sealwax:place", "invoices/2025/a")]);
+            // Writers choose the context; for the others, the ciphertext has it.
+            if role == WRITER {
+                let names = [
+                    "sealwax:place",
+                    "sealwax:salt",
+                    "sealwax:intermediate",
+                    "sealwax:scope",
+                    "sealwax:intermediate-id",
+                    "sealwax:more",
+                    "e-mail",
+                ];
+                let new = names.iter().filter(|name| !genuine.contains_key(**name));
+                changed.extend(new.map(|name| with(genuine, name, "invoices/2026/")));
+            }
+        }
+        for pairs in changed {
+            let case = Use::new(role, action, pairs);
+            assert!(!case.is_allowed_by(policy), "{role} {action} {:?}", case.pairs);
+            refused += 1;
+        }
+    }
+    assert!(refused > 100, "{refused}");
+}
+
+/// The policy of each role allows what the key policies allow it, and no other context.
+#[test]
+fn policies_of_roles_agree_with_the_key_policies() {
+    let (policies, keys) = (policies(), key_policies(false));
+    let tenant = context(&[("tenant", "acme")]);
+    let genuine = data_key(&tenant, Some(HERE));
+    let contexts = [
+        genuine.clone(),
+        data_key(&tenant, Some(REPLICA)),
+        data_key(&tenant, Some(OTHER_YEAR)),
+        data_key(&context(&[("e-mail", "a@example.org")]), Some(HERE)),
+        with(&genuine, "sealwax:scope", "invoices/2026/"),
+        with(&genuine, "sealwax:intermediate-id", "id"),
+        with(&genuine, "sealwax:more", ""),
+        intermediate_key(&tenant, Some(HERE), 1),
+        Pairs::new(),
+    ];
+    let mut allowed = 0;
+    for (role, file) in [
+        (WRITER, "iam-writer.json"),
+        (READER, "iam-reader.json"),
+        (RECOVERY, "iam-disaster-recovery.json"),
+    ] {
+        for action in USES {
+            for (key, by_key) in KEYS.iter().zip(&keys) {
+                for pairs in &contexts {
+                    let case = Use::new(role, action, pairs.clone());
+                    let by_role = case.is_allowed_to_the_role_by(&policies[file], key);
+                    assert_eq!(by_role, case.is_allowed_by(by_key), "{file} {action} {pairs:?}");
+                    allowed += usize::from(by_role);
+                }
+            }
+        }
+    }
+    assert!(allowed > 10, "{allowed}");
+}
+
+const USES: [&str; 5] =
+    ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"];
 
 /// These statements deny calls without Sealwax's context, or for another place, even if others
 /// allow them.
 #[test]
 fn key_policies_deny_calls_that_are_not_sealwaxs() {
-    for file in ["key-policy-us-east-1.json", "key-policy-us-west-2.json"] {
-        let mut policy = policies().remove(file).expect(file);
+    for mut policy in key_policies(false) {
         let generous = serde_json::json!({
             "Effect": "Allow",
             "Principal": {"AWS": "*"},
-            "Action": ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"],
+            "Action": USES.iter().chain(&["kms:CreateGrant"]).collect::<Vec<_>>(),
             "Resource": "*",
         });
         policy["Statement"].as_array_mut().expect("statements").push(generous);
-        let context = EncryptionContext::new();
-        let (here, elsewhere) = (Place::new("invoices", "2026/a"), Place::new("payroll", "2026/a"));
-        let (here, elsewhere) = (here.expect("a place"), elsewhere.expect("a place"));
-        for action in [
-            "kms:Decrypt",
-            "kms:Encrypt",
-            "kms:GenerateDataKey",
-            "kms:ReEncryptFrom",
-            "kms:ReEncryptTo",
-        ] {
-            let ours = Use::new("somebody", action, WrapContext::new(&context, Some(&here)));
-            assert!(ours.is_allowed_by(&policy), "{file}: {action}");
-            let nothing = Use { role: "somebody", action, pairs: Vec::new() };
-            assert!(!nothing.is_allowed_by(&policy), "{file}: {action} without a context");
-            for binding in [
-                WrapContext::new(&context, Some(&elsewhere)),
-                WrapContext::new(&context, None),
-                WrapContext::for_intermediate_key(&context),
-            ] {
-                let other = Use::new("somebody", action, binding);
-                assert!(!other.is_allowed_by(&policy), "{file}: {action} {:?}", other.pairs);
+        let none = EncryptionContext::new();
+        let (ours, shared) = (data_key(&none, Some(HERE)), intermediate_key(&none, Some(HERE), 1));
+        let denied = [
+            Pairs::new(),
+            data_key(&none, Some(OTHER_BUCKET)),
+            data_key(&none, None),
+            without(&ours, "sealwax:format"),
+            without(&ours, "sealwax:salt"),
+            intermediate_key(&none, Some(OTHER_BUCKET), 1),
+            intermediate_key(&none, Some(HERE), 0),
+            intermediate_key(&none, None, 0),
+            without(&shared, "sealwax:format"),
+            without(&shared, "sealwax:scope"),
+            without(&shared, "sealwax:intermediate"),
+            with(&without(&shared, "sealwax:scope"), "sealwax:place", "invoices/2026/a"),
+            with(&without(&ours, "sealwax:place"), "sealwax:scope", "invoices/2026/"),
+        ];
+        let grant = Use::new("somebody", "kms:CreateGrant", ours.clone());
+        assert!(!grant.is_allowed_by(&policy), "a grant bypasses the roles");
+        for action in USES {
+            for pairs in [&ours, &shared] {
+                let case = Use::new("somebody", action, pairs.clone());
+                assert!(case.is_allowed_by(&policy), "{action} {pairs:?}");
+            }
+            for pairs in &denied {
+                let case = Use::new("somebody", action, pairs.clone());
+                assert!(!case.is_allowed_by(&policy), "{action} {pairs:?}");
             }
         }
     }

@@ -243,7 +243,7 @@ async fn any_key_but_the_last_can_be_removed() {
     assert_eq!(read(&client, &uri).await.expect("still there"), "x");
 }
 
-/// FORMAT.md W7: a remaining key must unwrap the data key before another one is removed.
+/// FORMAT.md W8: a remaining key must unwrap the data key before another one is removed.
 #[tokio::test]
 async fn no_key_is_removed_unless_a_remaining_key_opens_the_object() {
     let store = SeaweedFs::new().await;
@@ -289,7 +289,7 @@ async fn objects_with_unusual_names_are_rewrapped() {
     }
 }
 
-/// FORMAT.md W6: keys and generation change, and nothing else.
+/// FORMAT.md W7: keys and generation change, and nothing else.
 #[tokio::test]
 async fn a_rewrap_keeps_everything_else_about_the_object() {
     let stack = LocalStack::new(east());
@@ -547,7 +547,7 @@ async fn a_concurrent_delete_wins_over_a_rewrap() {
 
 /// A rewrap changes neither the body nor an MD5 entity tag, so the tag alone cannot tell two apart.
 ///
-/// FORMAT.md W8: both happen in the same second.
+/// FORMAT.md W15: both happen in the same second.
 #[tokio::test]
 async fn concurrent_rewraps_do_not_undo_each_other() {
     let (racer, other, uri) = racing(|rival, uri| {

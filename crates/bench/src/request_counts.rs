@@ -14,8 +14,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_s3::{
     KMS_PROVIDER, KmsKeyring, SealedClient,
     envelope::{
-        CachingKeyring, DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, Keyring, ObjectHeader,
-        PartBuffer, Place, PlaintextDataKey, Sealer,
+        BodySalt, CachingKeyring, DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, Keyring,
+        ObjectHeader, PartBuffer, Place, PlaintextDataKey, Sealer, WrapContext,
         geometry::{self, CHUNK_LEN},
     },
 };
@@ -91,9 +91,11 @@ async fn client<K: Keyring + 'static>(
 fn sparse_object(store: &Path) -> Result<PathBuf> {
     let data_key = PlaintextDataKey::from_slice_wiping(&mut [0; DATA_KEY_LEN])?;
     let context = EncryptionContext::new();
-    let mut sealer = Sealer::new(&data_key, &context.body_context())?;
-    let wrapped =
-        EncryptedDataKey::new(KMS_PROVIDER, KEY_ARN, Some(Place::new(KEPT, KEY)?), vec![0; 184])?;
+    let salt = BodySalt::generate()?;
+    let place = Place::new(KEPT, KEY)?;
+    let wrap_context = WrapContext::for_data_key(context.clone(), Some(place), &salt);
+    let mut sealer = Sealer::new(&data_key, &context.body_context(), salt);
+    let wrapped = EncryptedDataKey::new(KMS_PROVIDER, KEY_ARN, vec![0; 184], &wrap_context)?;
     let header = ObjectHeader::new(context, vec![wrapped], *sealer.header(), Some(LEN))?;
 
     let span = geometry::chunk_span(OFFSET..OFFSET + 1, LEN).ok_or("not in the object")?;

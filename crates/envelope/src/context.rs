@@ -1,14 +1,8 @@
-//! The encryption context and the binding of a wrapped key.
+//! The caller's encryption context.
 
 use std::collections::BTreeMap;
 
-use crate::{Error, Place, ascii_json};
-
-/// Reserved pair for the format and the kind of the wrapped key. KMS sees it; callers cannot set
-/// it.
-pub const FORMAT_PAIR: &str = "sealwax:format";
-/// Reserved pair for the object's place. KMS sees it; callers cannot set it.
-pub const PLACE_PAIR: &str = "sealwax:place";
+use crate::{Error, ascii_json};
 
 /// Prefixes of names that callers cannot use, in any case.
 const RESERVED_PREFIXES: [&str; 3] = ["sealwax:", "aws:", "aws-crypto-"];
@@ -181,68 +175,8 @@ impl<N: Into<String>, V: Into<String>, const LEN: usize> TryFrom<[(N, V); LEN]>
     }
 }
 
-/// Binding of one wrapped key: the caller's encryption context, the kind of key and, for most data
-/// keys, the object's place.
-#[derive(Debug, Clone, Copy)]
-pub struct WrapContext<'a> {
-    context: &'a EncryptionContext,
-    place: Option<&'a Place>,
-    format: &'static str,
-}
-
-const DATA_KEY: &str = "v1";
-const INTERMEDIATE_KEY: &str = "v1/intermediate";
-
-impl<'a> WrapContext<'a> {
-    /// Binds a data key to `context` and, if given, to `place`.
-    #[must_use]
-    pub fn new(context: &'a EncryptionContext, place: Option<&'a Place>) -> Self {
-        Self { context, place, format: DATA_KEY }
-    }
-
-    /// Binds an intermediate key, which many objects share, to `context`. The result cannot be
-    /// mistaken for a wrapped data key.
-    #[must_use]
-    pub fn for_intermediate_key(context: &'a EncryptionContext) -> Self {
-        Self { context, place: None, format: INTERMEDIATE_KEY }
-    }
-
-    /// Returns the caller's encryption context.
-    #[must_use]
-    pub fn context(self) -> &'a EncryptionContext {
-        self.context
-    }
-
-    /// Returns the object's place, if the key is bound to one.
-    #[must_use]
-    pub fn place(self) -> Option<&'a Place> {
-        self.place
-    }
-
-    /// `true` for a data key, `false` for an intermediate key.
-    pub(crate) fn is_for_data_key(self) -> bool {
-        self.format == DATA_KEY
-    }
-
-    /// Returns the full encryption context that KMS authenticates: the caller's pairs and the
-    /// reserved ones.
-    pub fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let reserved =
-            [(FORMAT_PAIR, Some(self.format)), (PLACE_PAIR, self.place.map(Place::as_str))];
-        self.context
-            .iter()
-            .chain(reserved.into_iter().filter_map(|(name, value)| Some((name, value?))))
-    }
-
-    /// Returns the full encryption context as canonical bytes, for keyrings that wrap locally.
-    #[must_use]
-    pub fn canonical_bytes(self) -> Vec<u8> {
-        let pairs: BTreeMap<&str, &str> = self.pairs().collect();
-        canonical_bytes(b"sealwax/v1/wrap\0", pairs.into_iter())
-    }
-}
-
-fn canonical_bytes<'a>(
+/// Returns `label` and then `pairs`, unambiguously. (FORMAT.md, "Encryption context".)
+pub(crate) fn canonical_bytes<'a>(
     label: &[u8],
     pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
 ) -> Vec<u8> {
@@ -366,22 +300,6 @@ mod tests {
         assert_eq!(context.body_context(), expected);
     }
 
-    #[test]
-    fn a_wrapped_key_is_bound_to_format_and_place() {
-        let context = EncryptionContext::try_from_iter([("t", "x")]).expect("a valid pair");
-        let place = Place::new("bucket", "a/key").expect("a place");
-        let bound = WrapContext::new(&context, Some(&place));
-        let pairs: Vec<_> = bound.pairs().collect();
-        assert_eq!(
-            pairs,
-            [("t", "x"), ("sealwax:format", "v1"), ("sealwax:place", "bucket/a/key")]
-        );
-        let unbound = WrapContext::new(&context, None);
-        assert_eq!(unbound.pairs().count(), 2);
-        assert_ne!(bound.canonical_bytes(), unbound.canonical_bytes());
-        assert_ne!(unbound.canonical_bytes(), context.body_context());
-    }
-
     proptest! {
         #[test]
         fn json_round_trips_and_canonical_bytes_are_injective(
@@ -407,30 +325,6 @@ mod tests {
             if let (Some(one), Some(other)) = (split(&cuts[..3]), split(&cuts[3..])) {
                 prop_assert_eq!(one == other, one.body_context() == other.body_context());
                 prop_assert_eq!(one == other, one.to_json() == other.to_json());
-            }
-        }
-
-        /// Bindings of different kinds, contexts and places have different bytes, and none equals a
-        /// body context.
-        #[test]
-        fn bindings_differ_by_kind_place_and_context(
-            a in proptest::collection::btree_map("[ab]{1,2}", "[ab/]{0,2}", 0..3),
-            b in proptest::collection::btree_map("[ab]{1,2}", "[ab/]{0,2}", 0..3),
-            places in [("[ab]{1,2}", "[ab/]{1,2}"), ("[ab]{1,2}", "[ab/]{1,2}")],
-        ) {
-            let contexts = [a, b].map(|pairs| EncryptionContext::try_from_iter(pairs).expect("no reserved names"));
-            let places = places.map(|(bucket, key)| Place::new(&bucket, &key).expect("a place"));
-            let mut seen = std::collections::HashMap::new();
-            for context in &contexts {
-                let mut kinds = vec![("body", None, context.body_context())];
-                kinds.push(("intermediate", None, WrapContext::for_intermediate_key(context).canonical_bytes()));
-                for place in [None, Some(&places[0]), Some(&places[1])] {
-                    kinds.push(("data key", place, WrapContext::new(context, place).canonical_bytes()));
-                }
-                for (kind, place, bytes) in kinds {
-                    let is = (kind, place, context);
-                    prop_assert_eq!(*seen.entry(bytes).or_insert(is), is);
-                }
             }
         }
     }

@@ -12,8 +12,46 @@ use crate::{
 };
 
 const INFO: &[u8] = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0";
-const SALT_LEN: usize = 24;
+/// Length of a body's salt, in bytes.
+pub(crate) const SALT_LEN: usize = 24;
 const COMMITMENT_LEN: usize = 32;
+
+/// The random salt of a new body, to be used once.
+///
+/// The data key's [`WrapContext`](crate::WrapContext) borrows it, so that the wrapped keys are
+/// bound to this body alone. The [`Sealer`](crate::Sealer) consumes it, so no second body has it.
+///
+/// ```compile_fail
+/// # use sealwax_envelope::{BodySalt, PlaintextDataKey, Sealer};
+/// # let data_key = PlaintextDataKey::generate()?;
+/// let salt = BodySalt::generate()?;
+/// let one = Sealer::new(&data_key, b"context", salt);
+/// let two = Sealer::new(&data_key, b"context", salt);
+/// # Ok::<(), sealwax_envelope::Error>(())
+/// ```
+pub struct BodySalt([u8; SALT_LEN]);
+
+impl BodySalt {
+    /// Generates a salt with the operating system's random number generator.
+    ///
+    /// # Errors
+    /// [`Error::RandomUnavailable`].
+    pub fn generate() -> Result<Self, Error> {
+        let mut salt = [0; SALT_LEN];
+        fill_random(&mut salt)?;
+        Ok(Self(salt))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; SALT_LEN] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BodySalt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodySalt").finish_non_exhaustive()
+    }
+}
 
 /// The first 56 bytes of a body: a random salt, and a commitment to the data key and the encryption
 /// context.
@@ -34,6 +72,18 @@ impl BodyHeader {
             salt: salt.try_into().expect("24 bytes"),
             commitment: commitment.try_into().expect("56 - 24 bytes"),
         }
+    }
+
+    /// Returns the header of a body to come, with a commitment of zeros: for measuring metadata
+    /// before there is a data key.
+    #[must_use]
+    pub fn expected(salt: &BodySalt) -> Self {
+        Self { salt: *salt.bytes(), commitment: [0; COMMITMENT_LEN] }
+    }
+
+    /// Returns the body's salt.
+    pub(crate) fn salt(&self) -> &[u8; SALT_LEN] {
+        &self.salt
     }
 
     /// Returns the stored form of the header.
@@ -59,15 +109,14 @@ pub(crate) struct BodyKey {
 }
 
 impl BodyKey {
-    /// Derives the key of a new body, with a random salt.
+    /// Derives the key of a new body.
     pub(crate) fn for_sealing(
         data_key: &PlaintextDataKey,
         context: &[u8],
-    ) -> Result<(Self, BodyHeader), Error> {
-        let mut salt = [0; SALT_LEN];
-        fill_random(&mut salt)?;
+        BodySalt(salt): BodySalt,
+    ) -> (Self, BodyHeader) {
         let (key, commitment) = derive(data_key, &salt, context);
-        Ok((key, BodyHeader { salt, commitment }))
+        (key, BodyHeader { salt, commitment })
     }
 
     /// Derives the key of a stored body, and returns it only if the commitment matches.

@@ -13,8 +13,8 @@ pub use self::{
     multi_keyring::MultiKeyring,
 };
 use crate::{
-    BoxFuture, EncryptedDataKey, EncryptionContext, Error, KeyringError, MissingKey,
-    PlaintextDataKey, WrapContext, s3ec,
+    BoxFuture, EncryptedDataKey, Error, KeyringError, MissingKey, PlaintextDataKey, WrapContext,
+    s3ec,
 };
 
 /// Wraps and unwraps data keys under wrapping keys that only the keyring can reach.
@@ -24,29 +24,35 @@ use crate::{
 ///
 /// # Bindings
 ///
-/// A wrapped data key is bound to its object: the key service authenticates a [`WrapContext`] with
-/// it, which holds the encryption context and, for most objects, the object's place.
+/// The key service authenticates a [`WrapContext`] with each wrapped key: the caller's encryption
+/// context, and pairs that name the object's place and body, or an intermediate key. Pass all of
+/// its [`pairs`](WrapContext::pairs) to the key service, or authenticate its
+/// [`canonical_bytes`](WrapContext::canonical_bytes).
 ///
-/// - Methods that produce wrapped keys for an object take that [`WrapContext`] as `binding`.
-/// - Methods that only read wrapped keys take the encryption context. Each [`EncryptedDataKey`]
-///   stores the rest of its binding, and [`EncryptedDataKey::binding`] combines the two. A key is
-///   therefore never authenticated with a place other than the one it was wrapped for. The caller
-///   decides beforehand which places it accepts.
+/// - Methods that make wrapped keys take the [`WrapContext`] of the new ones.
+/// - Methods that use wrapped keys take no other: each [`EncryptedDataKey`] has
+///   [its own](EncryptedDataKey::wrap_context). So no wrapped key is used with the binding of
+///   another. The caller decides beforehand which places it accepts.
+///
+/// [`conformance::check`](crate::conformance::check) tests a keyring of your own.
 ///
 /// ```
 /// use futures_util::FutureExt as _;
-/// use sealwax_envelope::{EncryptionContext, Keyring, LocalKeyring, Place, Unwrap, WrapContext};
+/// use sealwax_envelope::{
+///     BodySalt, EncryptionContext, Keyring, LocalKeyring, Place, Unwrap, WrapContext,
+/// };
 ///
 /// let keyring = LocalKeyring::new("my-key", &mut [7; 32])?;
 /// let context = EncryptionContext::new().with("tenant", "acme")?;
 /// let place = Place::new("bucket", "key")?;
 ///
-/// let binding = WrapContext::new(&context, Some(&place));
-/// let materials = keyring.generate(binding, None).now_or_never().expect("no I/O")?;
+/// let salt = BodySalt::generate()?; // of the body that the data key will encrypt
+/// let wrap_context = WrapContext::for_data_key(context, Some(place.clone()), &salt);
+/// let materials = keyring.generate(&wrap_context, None).now_or_never().expect("no I/O")?;
 /// let keys = materials.encrypted_data_keys();
 /// assert_eq!(keys[0].place(), Some(&place));
 ///
-/// let unwrapped = keyring.unwrap(keys, &context).now_or_never().expect("no I/O");
+/// let unwrapped = keyring.unwrap(keys).now_or_never().expect("no I/O");
 /// assert!(matches!(unwrapped, Unwrap::Unwrapped(_)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -57,7 +63,7 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     /// that limit the use of a key need it.
     fn generate<'a>(
         &'a self,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
         plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>>;
 
@@ -65,22 +71,48 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     fn wrap<'a>(
         &'a self,
         data_key: &'a PlaintextDataKey,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>>;
 
     /// Wraps the data key in `keys` under every wrapping key of this keyring and binds it to
-    /// `binding`, without exposing it to this process (AWS KMS `ReEncrypt`).
+    /// `wrap_context`, without exposing it to this process (AWS KMS `ReEncrypt`).
     ///
-    /// Returns `None` if that is impossible for one of the wrapping keys: unwrap and wrap instead.
-    /// `keys` were wrapped with the encryption context of `binding`; their place may differ.
+    /// A wrapping key that one of `keys` is encrypted under takes the data key from that one.
+    /// Returns `None` if there is no way for one of the wrapping keys: unwrap and wrap instead.
+    /// [`EncryptedDataKey::wrap_context_for`] returns what the new ciphertext of a key is bound to.
     ///
     /// The caller must trust `keys`: a keyring that it reads with [accepts](Keyring::accepts) each
-    /// of them.
+    /// of them. Success does not prove that they hold the key of this body.
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>>;
+
+    /// Wraps the data key in `key` under the same wrapping key, or a replica of it, and binds it to
+    /// `wrap_context`. No other encrypted data key is used, so the new one opens what `key` opened.
+    ///
+    /// Returns `None` if the wrapping key is not in this keyring, or if `wrap_context` is the binding
+    /// of [another key](EncryptedDataKey::is_key_of).
+    fn carry<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        wrap_context: &'a WrapContext,
+    ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
+        Box::pin(async move {
+            if !key.is_key_of(wrap_context) {
+                return Ok(None);
+            }
+            match self.unwrap(std::slice::from_ref(key)).await {
+                Unwrap::Unwrapped(data_key) => {
+                    let wrapped = self.wrap(&data_key, wrap_context).await?;
+                    Ok(wrapped.into_iter().find(|new| new.has_same_wrapping_key(key)))
+                }
+                Unwrap::Failed(mut failures) => Err(failures.swap_remove(0)),
+                Unwrap::NotMine => Ok(None),
+            }
+        })
+    }
 
     /// Re-encrypts `key` under the newest material of the same wrapping key, without exposing the
     /// data key to this process.
@@ -90,9 +122,8 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     fn refresh<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
-        context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
-        let _ = (key, context);
+        let _ = key;
         Box::pin(async { Ok(None) })
     }
 
@@ -104,24 +135,22 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     fn key_material<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
-        context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
-        let _ = (key, context);
+        let _ = key;
         Box::pin(async { Ok(None) })
     }
 
-    /// Unwraps the first of `keys` that it can, in the keyring's order of preference. Each key was
-    /// wrapped with `context` and its own [`EncryptedDataKey::place`].
-    fn unwrap<'a>(
-        &'a self,
-        keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-    ) -> BoxFuture<'a, Unwrap>;
+    /// Unwraps the first of `keys` that it can, in the keyring's order of preference.
+    ///
+    /// Decrypt the [ciphertext](EncryptedDataKey::ciphertext) with its
+    /// [wrap context](EncryptedDataKey::wrap_context), and give the plaintext to
+    /// [`EncryptedDataKey::open`], which returns the data key.
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap>;
 
     /// `true` if [`Keyring::rewrap`] is possible, judged without a call to a key service: for
     /// planning a job.
-    fn can_rewrap(&self, keys: &[EncryptedDataKey], binding: WrapContext<'_>) -> bool {
-        let _ = (keys, binding);
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], wrap_context: &WrapContext) -> bool {
+        let _ = (keys, wrap_context);
         false
     }
 
@@ -141,7 +170,7 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     /// request a key, and to learn the names of the wrapping keys.
     ///
     /// Empty if the keyring cannot tell in advance.
-    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey>;
+    fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey>;
 
     /// Returns the same wrapping keys for objects of the Amazon S3 Encryption Client; `None` if
     /// they cannot be used that way.
@@ -157,54 +186,56 @@ where
 {
     fn generate<'a>(
         &'a self,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
         plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
-        (**self).generate(binding, plaintext_len)
+        (**self).generate(wrap_context, plaintext_len)
     }
 
     fn wrap<'a>(
         &'a self,
         data_key: &'a PlaintextDataKey,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
-        (**self).wrap(data_key, binding)
+        (**self).wrap(data_key, wrap_context)
     }
 
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
-        (**self).rewrap(keys, binding)
+        (**self).rewrap(keys, wrap_context)
+    }
+
+    fn carry<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        wrap_context: &'a WrapContext,
+    ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
+        (**self).carry(key, wrap_context)
     }
 
     fn refresh<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
-        context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
-        (**self).refresh(key, context)
+        (**self).refresh(key)
     }
 
     fn key_material<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
-        context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
-        (**self).key_material(key, context)
+        (**self).key_material(key)
     }
 
-    fn unwrap<'a>(
-        &'a self,
-        keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-    ) -> BoxFuture<'a, Unwrap> {
-        (**self).unwrap(keys, context)
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap> {
+        (**self).unwrap(keys)
     }
 
-    fn can_rewrap(&self, keys: &[EncryptedDataKey], binding: WrapContext<'_>) -> bool {
-        (**self).can_rewrap(keys, binding)
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], wrap_context: &WrapContext) -> bool {
+        (**self).can_rewrap(keys, wrap_context)
     }
 
     fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
@@ -215,8 +246,8 @@ where
         (**self).accepts(key)
     }
 
-    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
-        (**self).expected_keys(binding)
+    fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
+        (**self).expected_keys(wrap_context)
     }
 
     fn s3ec(&self) -> Option<&dyn s3ec::Keyring> {

@@ -3,11 +3,13 @@
 pub mod ascii_json;
 #[cfg(test)]
 mod auto_traits;
+pub mod conformance;
 mod context;
 mod crypto;
-mod data_key;
+mod encrypted_data_key;
 mod error;
 pub mod geometry;
+mod intermediate_key;
 mod key_schedule;
 mod keyring;
 mod keyring_error;
@@ -15,19 +17,20 @@ pub mod metadata;
 mod opener;
 mod part;
 mod place;
+mod plaintext_data_key;
 pub mod s3ec;
 mod sealer;
 mod stream;
+mod wrap_context;
 
 pub use bytes;
 
 pub use self::{
-    context::{EncryptionContext, FORMAT_PAIR, PLACE_PAIR, WrapContext},
-    data_key::{
-        DATA_KEY_LEN, EncryptedDataKey, MAX_ENCRYPTED_DATA_KEY_LEN, MissingKey, PlaintextDataKey,
-    },
+    context::EncryptionContext,
+    encrypted_data_key::{EncryptedDataKey, MAX_ENCRYPTED_DATA_KEY_LEN, MissingKey},
     error::Error,
-    key_schedule::BodyHeader,
+    intermediate_key::IntermediateKeyId,
+    key_schedule::{BodyHeader, BodySalt},
     keyring::{
         CacheLimits, CachingKeyring, EncryptionMaterials, KeyMaterial, Keyring, LOCAL_PROVIDER,
         LocalKeyring, MultiKeyring, Unwrap,
@@ -36,9 +39,13 @@ pub use self::{
     metadata::ObjectHeader,
     opener::{OpenedChunks, Opener},
     part::PartBuffer,
-    place::Place,
+    place::{Place, Scope},
+    plaintext_data_key::{DATA_KEY_LEN, PlaintextDataKey},
     sealer::{PartSealer, Sealer},
     stream::StreamOpener,
+    wrap_context::{
+        FORMAT_PAIR, INTERMEDIATE_PAIR, PLACE_PAIR, SALT_PAIR, SCOPE_PAIR, WrapContext,
+    },
 };
 
 /// A boxed future that can run on any runtime.

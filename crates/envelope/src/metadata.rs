@@ -18,7 +18,8 @@ pub use self::{
     sidecar::SIDECAR_LIMIT,
 };
 use crate::{
-    BodyHeader, EncryptedDataKey, EncryptionContext, Error, MissingKey, geometry::HEADER_LEN,
+    BodyHeader, EncryptedDataKey, EncryptionContext, Error, MissingKey, Place, WrapContext,
+    geometry::HEADER_LEN,
 };
 
 /// Maximum size of names and values together that S3 stores, without the `x-amz-meta-` prefixes, in
@@ -48,15 +49,18 @@ impl ObjectHeader {
     ///
     /// # Errors
     /// [`Error::InvalidMetadata`] for no encrypted data key or more than
-    /// [`MAX_ENCRYPTED_DATA_KEYS`].
+    /// [`MAX_ENCRYPTED_DATA_KEYS`]; [`Error::ApiMisuse`] for a key that is not bound to this
+    /// encryption context and to the salt of this body.
     pub fn new(
         context: EncryptionContext,
         keys: Vec<EncryptedDataKey>,
         body_header: BodyHeader,
         plaintext_len: Option<u64>,
     ) -> Result<Self, Error> {
-        key_list::check_count(keys.len()).map_err(Error::InvalidMetadata)?;
-        Ok(Self { context, keys, missing: Vec::new(), generation: 1, plaintext_len, body_header })
+        let missing = Vec::new();
+        let header = Self { context, keys, missing, generation: 1, plaintext_len, body_header };
+        header.check_keys(&header.keys)?;
+        Ok(Self { keys: key_list::grouped(header.keys), ..header })
     }
 
     /// Replaces the list of missing keys.
@@ -71,7 +75,8 @@ impl ObjectHeader {
     /// # Errors
     /// As [`ObjectHeader::new`]; [`Error::Malformed`] after 2^32 - 2 rewraps.
     pub fn rewrapped(&self, keys: Vec<EncryptedDataKey>) -> Result<Self, Error> {
-        key_list::check_count(keys.len()).map_err(Error::InvalidMetadata)?;
+        self.check_keys(&keys)?;
+        let keys = key_list::grouped(keys);
         let generation = self
             .generation
             .checked_add(1)
@@ -79,6 +84,24 @@ impl ObjectHeader {
         let is_missing = |it: &MissingKey| !keys.iter().any(|key| it.is_filled_by(key));
         let missing = self.missing.iter().filter(|it| is_missing(it)).cloned().collect();
         Ok(Self { keys, missing, generation, ..self.clone() })
+    }
+
+    /// Refuses keys that could not open this body.
+    fn check_keys(&self, keys: &[EncryptedDataKey]) -> Result<(), Error> {
+        key_list::check_count(keys.len()).map_err(Error::InvalidMetadata)?;
+        let is_own = |key: &EncryptedDataKey| {
+            key.data_key_context().is_of_body(&self.context, &self.body_header)
+        };
+        if keys.iter().all(is_own) {
+            return Ok(());
+        }
+        Err(Error::ApiMisuse("a wrapped key is bound to another body or encryption context"))
+    }
+
+    /// Returns the binding of this body's data key at `place`, if given.
+    #[must_use]
+    pub fn wrap_context(&self, place: Option<Place>) -> WrapContext {
+        WrapContext::for_stored_data_key(self.context.clone(), place, &self.body_header)
     }
 
     /// Returns the encryption context, which is not authenticated yet.
@@ -150,7 +173,11 @@ impl ObjectHeader {
             Some(json) => EncryptionContext::from_json(json)?,
             None => EncryptionContext::new(),
         };
-        let keys = key_list::parse(ours.required(KEYS)?)?;
+        let header = BASE64.decode(ours.required(HEADER)?).map_err(|_| malformed(HEADER))?;
+        let header: &[u8; HEADER_LEN] =
+            header.as_slice().try_into().map_err(|_| malformed(HEADER))?;
+        let body_header = BodyHeader::from_bytes(header);
+        let keys = key_list::parse(ours.required(KEYS)?, &context, &body_header)?;
         let missing =
             ours.get(MISSING).map(key_list::parse_missing).transpose()?.unwrap_or_default();
         if missing.iter().any(|it| keys.iter().any(|key| it.is_filled_by(key))) {
@@ -163,17 +190,7 @@ impl ObjectHeader {
             Some(text) => Some(decimal(text).ok_or_else(|| malformed(PLAINTEXT_LEN))?),
             None => None,
         };
-        let header = BASE64.decode(ours.required(HEADER)?).map_err(|_| malformed(HEADER))?;
-        let header: &[u8; HEADER_LEN] =
-            header.as_slice().try_into().map_err(|_| malformed(HEADER))?;
-        Ok(Self {
-            context,
-            keys,
-            missing,
-            generation,
-            plaintext_len,
-            body_header: BodyHeader::from_bytes(header),
-        })
+        Ok(Self { context, keys, missing, generation, plaintext_len, body_header })
     }
 
     /// Returns the names and values to store with the object: printable ASCII, sorted by name, no

@@ -1,4 +1,4 @@
-//! The object's place, to which its wrapped keys are bound.
+//! The object's place, to which its wrapped keys are bound, and the scope of an intermediate key.
 
 use std::fmt;
 
@@ -57,6 +57,13 @@ impl Place {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns the length of the bucket and its `/`, or of the whole place without one.
+    fn bucket_len(&self) -> usize {
+        // The ARN of an access point has a `/` of its own.
+        let own = usize::from(self.0.starts_with("arn:"));
+        self.0.match_indices('/').nth(own).map_or(self.0.len(), |(at, slash)| at + slash.len())
+    }
 }
 
 /// `true` if a place can begin with this bucket. A place that begins with `arn:` has its key after
@@ -76,6 +83,52 @@ impl fmt::Display for Place {
     }
 }
 
+/// The places of the objects that may use one intermediate key: all that begin with this prefix.
+///
+/// It ends in `/` and holds at least the bucket: `bucket/` or `bucket/folder/`. The key service
+/// authenticates it with the intermediate key, so a key policy can hold a role to a prefix.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scope(String);
+
+impl Scope {
+    /// Returns the scope that holds `place` and ends after its bucket and `folders` further `/` of
+    /// its key; after the last `/` if the key has fewer.
+    #[must_use]
+    pub fn of(place: &Place, folders: usize) -> Self {
+        let bucket = place.bucket_len();
+        let slashes = place.0[bucket..].match_indices('/');
+        let ends = slashes.take(folders).map(|(at, slash)| bucket + at + slash.len());
+        // The key may end in `/`: a scope is shorter than each of its places.
+        let end = ends.filter(|end| *end < place.0.len()).last().unwrap_or(bucket);
+        Self(place.0[..end].to_owned())
+    }
+
+    /// Returns the first `len` bytes of `place` as a scope, unless they are none.
+    pub(crate) fn of_len(place: &Place, len: usize) -> Option<Self> {
+        let has_bucket = (place.bucket_len()..place.0.len()).contains(&len);
+        let prefix = place.0.get(..len).filter(|_| has_bucket)?;
+        prefix.ends_with('/').then(|| Self(prefix.to_owned()))
+    }
+
+    /// `true` if an intermediate key of this scope may serve an object at `place`.
+    #[must_use]
+    pub fn contains(&self, place: &Place) -> bool {
+        place.0.len() > self.0.len() && place.0.starts_with(&self.0)
+    }
+
+    /// Returns the scope as text, in the form used in the KMS encryption context.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -84,7 +137,61 @@ mod tests {
 
     use super::*;
 
+    fn place(text: &str) -> Place {
+        Place::parse(text.into()).expect("a place")
+    }
+
     const ACCESS_POINT: &str = "arn:aws:s3:us-east-1:111122223333:accesspoint/ap";
+
+    #[test]
+    fn a_scope_contains_the_whole_arn_of_an_access_point() {
+        let place = Place::new(ACCESS_POINT, "a/k").expect("a place");
+        for (folders, scope) in [(0, format!("{ACCESS_POINT}/")), (1, format!("{ACCESS_POINT}/a/"))]
+        {
+            assert_eq!(Scope::of(&place, folders).as_str(), scope);
+            assert_eq!(Scope::of_len(&place, scope.len()), Some(Scope(scope)));
+        }
+        let too_short = "arn:aws:s3:us-east-1:111122223333:accesspoint/".len();
+        assert_eq!(Scope::of_len(&place, too_short), None, "all access points");
+    }
+
+    #[test]
+    fn a_scope_is_the_bucket_and_some_folders() {
+        for (text, folders, scope) in [
+            ("b/k", 0, "b/"),
+            ("b/k", 3, "b/"),
+            ("b/a/k", 0, "b/"),
+            ("b/a/k", 1, "b/a/"),
+            ("b/a/c/k", 1, "b/a/"),
+            ("b/a/", 1, "b/"),
+            ("b/a/", usize::MAX, "b/"),
+            ("b//k", 1, "b//"),
+        ] {
+            let place = place(text);
+            let of = Scope::of(&place, folders);
+            assert_eq!(of.as_str(), scope, "{text} {folders}");
+            assert!(of.contains(&place), "{text} {folders}");
+            assert_eq!(Scope::of_len(&place, scope.len()).as_ref(), Some(&of));
+        }
+    }
+
+    #[test]
+    fn a_scope_holds_the_places_below_it_only() {
+        let scope = Scope::of(&place("b/a/k"), 1);
+        for (text, expected) in [
+            ("b/a/k", true),
+            ("b/a/c/k", true),
+            ("b/a/", false),
+            ("b/ab/k", false),
+            ("c/a/k", false),
+        ] {
+            assert_eq!(scope.contains(&place(text)), expected, "{text}");
+        }
+        for len in [0, 1, 3, 5, 6, usize::MAX] {
+            assert_eq!(Scope::of_len(&place("b/a/k"), len), None, "{len}");
+        }
+        assert_eq!(Scope::of_len(&place("b/\u{e9}/k"), 3), None, "inside a character");
+    }
 
     #[test]
     fn a_bucket_is_a_name_or_an_access_point() {

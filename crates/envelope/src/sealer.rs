@@ -5,17 +5,17 @@ use std::{fmt, ops::Range, sync::Arc};
 use crate::{
     Error, PartBuffer, PlaintextDataKey,
     geometry::{CHUNK_LEN, MAX_CHUNKS, TAG_LEN},
-    key_schedule::{BodyHeader, BodyKey},
+    key_schedule::{BodyHeader, BodyKey, BodySalt},
 };
 
 /// Seals one body. It issues each range of chunks once, so no nonce is used twice. The parts can
 /// then be sealed in any order, on any thread.
 ///
 /// ```
-/// use sealwax_envelope::{PartBuffer, PlaintextDataKey, Sealer};
+/// use sealwax_envelope::{BodySalt, PartBuffer, PlaintextDataKey, Sealer};
 ///
 /// let data_key = PlaintextDataKey::generate()?;
-/// let sealer = Sealer::new(&data_key, b"context")?;
+/// let sealer = Sealer::new(&data_key, b"context", BodySalt::generate()?);
 /// let mut buffer = PartBuffer::new(Some(sealer.header()), 1);
 /// buffer.put_slice(b"plaintext");
 /// let body = sealer.last_part().seal(buffer)?;
@@ -29,13 +29,11 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Starts a body under `data_key`, with a new random salt.
-    ///
-    /// # Errors
-    /// [`Error::RandomUnavailable`].
-    pub fn new(data_key: &PlaintextDataKey, context: &[u8]) -> Result<Self, Error> {
-        let (key, header) = BodyKey::for_sealing(data_key, context)?;
-        Ok(Self { key: Arc::new(key), header, next_chunk: 0 })
+    /// Starts a body under `data_key`.
+    #[must_use]
+    pub fn new(data_key: &PlaintextDataKey, context: &[u8], salt: BodySalt) -> Self {
+        let (key, header) = BodyKey::for_sealing(data_key, context, salt);
+        Self { key: Arc::new(key), header, next_chunk: 0 }
     }
 
     /// Restarts a body whose sealing was interrupted, with its old header and therefore the same

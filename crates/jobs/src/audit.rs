@@ -401,6 +401,8 @@ fn bounded<'a, K: Ord, V: Default>(
 
 #[cfg(test)]
 mod tests {
+    use sealwax_s3::envelope::WrapContext;
+
     use super::*;
 
     const EAST: &str =
@@ -413,7 +415,9 @@ mod tests {
 
     fn sealed(keys: &[&str]) -> AuditedObject {
         let key = |name: &&str| {
-            let key = EncryptedDataKey::new(KMS_PROVIDER, *name, None, vec![1]).expect("a key");
+            let key =
+                EncryptedDataKey::new(KMS_PROVIDER, *name, vec![1], &WrapContext::for_names())
+                    .expect("a key");
             AuditedKey::new(&key, false)
         };
         let mut found = AuditedObject::new(ListedObject::new("b", "k"), ObjectKind::Sealwax);

@@ -14,6 +14,7 @@ pub mod limits;
 mod object;
 mod operation;
 mod places;
+mod plain_http;
 mod progress;
 pub mod s3ec;
 mod sdk_limits;
@@ -54,6 +55,7 @@ pub use self::{
         verify::{Verify, VerifyDepth, VerifyOutput},
     },
     places::PlacePolicy,
+    plain_http::PlainHttp,
     sdk_limits::with_sdk_limits,
     store::{
         attributes::Attributes,

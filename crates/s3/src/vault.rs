@@ -71,14 +71,42 @@ impl Vault {
         &self.0.s3ec
     }
 
-    /// Unwraps an object's data key by one of `keys`.
-    pub(crate) async fn unwrap(
+    /// Unwraps an object's data key by one of `keys`, and proves that it is this body's.
+    ///
+    /// A key service vouches for a wrapped key of anybody who may use the wrapping key. If the first
+    /// that unwraps is not the body's, each of the others is tried.
+    pub(crate) async fn prove(
         &self,
         target: &ObjectRef,
         header: &ObjectHeader,
         keys: &[EncryptedDataKey],
+    ) -> Result<(PlaintextDataKey, Opener), Error> {
+        let opener = |data_key: &PlaintextDataKey| {
+            Opener::new(data_key, &header.context().body_context(), header.body_header())
+        };
+        let data_key = self.unwrap(target, keys).await?;
+        let error = match opener(&data_key) {
+            Ok(opener) => return Ok((data_key, opener)),
+            Err(error) => target.envelope_error(error),
+        };
+        for key in keys.iter().filter(|_| keys.len() > 1) {
+            if let Unwrap::Unwrapped(data_key) =
+                self.0.keyring.unwrap(std::slice::from_ref(key)).await
+                && let Ok(opener) = opener(&data_key)
+            {
+                return Ok((data_key, opener));
+            }
+        }
+        Err(error)
+    }
+
+    /// Unwraps the first of `keys` that the keyring can. It may be anybody's.
+    async fn unwrap(
+        &self,
+        target: &ObjectRef,
+        keys: &[EncryptedDataKey],
     ) -> Result<PlaintextDataKey, Error> {
-        match self.0.keyring.unwrap(keys, header.context()).await {
+        match self.0.keyring.unwrap(keys).await {
             Unwrap::Unwrapped(data_key) => Ok(data_key),
             Unwrap::Failed(failures) => Err(target.keyring_error(failures)),
             Unwrap::NotMine => {
@@ -100,9 +128,7 @@ impl Vault {
         accepted_places: &[String],
     ) -> Result<Opener, Error> {
         let keys = self.places().acceptable_keys(target, header, accepted_places)?;
-        let data_key = self.unwrap(target, header, &keys).await?;
-        Opener::new(&data_key, &header.context().body_context(), header.body_header())
-            .map_err(|error| target.envelope_error(error))
+        self.prove(target, header, &keys).await.map(|(_, opener)| opener)
     }
 
     /// Returns the opener of an object's body: by the keys in its metadata, or else by those of its

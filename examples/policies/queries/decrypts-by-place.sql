@@ -1,9 +1,9 @@
 -- Athena: number of unwraps of each object's data key per hour, in the last day, busiest first.
--- v1/intermediate stands for all objects under an intermediate key.
+-- A scope, which ends in a slash, stands for all objects under its intermediate keys.
 
 SELECT
     date_trunc('hour', used_at) AS hour,
-    coalesce(place, format, '(not known)') AS place,
+    coalesce(place, scope, format, '(not known)') AS place,
     count(*) AS decrypts,
     count(DISTINCT who) AS roles,
     count_if(error IS NOT NULL) AS refused

@@ -1,6 +1,6 @@
 -- Athena: uses of the keys by unexpected roles in the last week, including denied calls. Set the roles.
 
-SELECT used_at, event, place, format, who, session, address, region, error
+SELECT used_at, event, place, scope, format, who, session, address, region, error
 FROM sealwax_audit.uses
 WHERE day >= date_format(current_timestamp - INTERVAL '7' DAY, '%Y/%m/%d')
     AND NOT (

@@ -3,7 +3,8 @@
 --
 -- CloudTrail may omit the parameters of denied calls; place and format are then NULL.
 -- A ReEncrypt has two contexts: `place` is the old place, `new_place` the new one.
--- An intermediate key (caching keyring) has no place; its `format` is v1/intermediate.
+-- `salt` names the body. An intermediate key (caching keyring) has neither place nor salt: its `format` is
+-- v1/intermediate, `scope` is the prefix of the places that it may serve, and `intermediate` names it.
 
 CREATE OR REPLACE VIEW sealwax_audit.uses AS
 SELECT
@@ -16,6 +17,18 @@ SELECT
         json_extract_scalar(requestparameters, '$.sourceEncryptionContext["sealwax:place"]')
     ) AS place,
     json_extract_scalar(requestparameters, '$.destinationEncryptionContext["sealwax:place"]') AS new_place,
+    coalesce(
+        json_extract_scalar(requestparameters, '$.encryptionContext["sealwax:salt"]'),
+        json_extract_scalar(requestparameters, '$.sourceEncryptionContext["sealwax:salt"]')
+    ) AS salt,
+    coalesce(
+        json_extract_scalar(requestparameters, '$.encryptionContext["sealwax:scope"]'),
+        json_extract_scalar(requestparameters, '$.sourceEncryptionContext["sealwax:scope"]')
+    ) AS scope,
+    coalesce(
+        json_extract_scalar(requestparameters, '$.encryptionContext["sealwax:intermediate"]'),
+        json_extract_scalar(requestparameters, '$.sourceEncryptionContext["sealwax:intermediate"]')
+    ) AS intermediate,
     coalesce(
         json_extract_scalar(requestparameters, '$.encryptionContext["sealwax:format"]'),
         json_extract_scalar(requestparameters, '$.sourceEncryptionContext["sealwax:format"]')

@@ -15,9 +15,15 @@ locals {
   places       = [local.place.source, local.place.replica]
   kms_format   = "kms:EncryptionContext:sealwax:format"
   kms_place    = "kms:EncryptionContext:sealwax:place"
+  kms_salt     = "kms:EncryptionContext:sealwax:salt"
+  kms_r        = "kms:EncryptionContext:sealwax:intermediate"
+  kms_scope    = "kms:EncryptionContext:sealwax:scope"
   kms_names    = "kms:EncryptionContextKeys"
-  formats      = concat(["v1"], var.intermediate_keys ? ["v1/intermediate"] : [])
-  writer_names = concat(["sealwax:format", "sealwax:place"], var.context_names)
+  writer_names = concat(["sealwax:format", "sealwax:place", "sealwax:salt"], var.context_names)
+  intermediate_names = concat(
+    ["sealwax:format", "sealwax:intermediate", "sealwax:scope"],
+    var.context_names,
+  )
 
   # Every action that can return a plaintext key, or make something that passes as sealed.
   uses = [
@@ -31,7 +37,7 @@ locals {
     "kms:ReEncryptTo",
   ]
 
-  # Conditions on each role's use of the keys. A wrapped intermediate key has no place.
+  # Conditions on each role's use of the keys. A wrapped intermediate key has a scope, a prefix of places.
   bound_write = {
     StringEquals                = { (local.kms_format) = "v1" }
     StringLike                  = { (local.kms_place) = local.place.source }
@@ -45,12 +51,14 @@ locals {
     StringEquals = { (local.kms_format) = "v1" }
     StringLike   = { (local.kms_place) = local.places }
   }
-  unplaced_write = {
+  scoped_write = {
     StringEquals                = { (local.kms_format) = "v1/intermediate" }
-    "ForAllValues:StringEquals" = { (local.kms_names) = local.writer_names }
+    StringLike                  = { (local.kms_scope) = local.place.source }
+    "ForAllValues:StringEquals" = { (local.kms_names) = local.intermediate_names }
   }
-  unplaced_read = {
+  scoped_read = {
     StringEquals = { (local.kms_format) = "v1/intermediate" }
+    StringLike   = { (local.kms_scope) = local.places }
   }
 
   # The first key of a put generates the data key; the others wrap it too.
@@ -84,7 +92,7 @@ locals {
             sid       = "ReaderGetsIntermediateKeyMaterial"
             role      = "reader"
             actions   = local.ask_uses
-            condition = local.unplaced_read
+            condition = local.scoped_read
           }
         ],
         [
@@ -93,19 +101,19 @@ locals {
               sid       = "WriterIntermediateKeys"
               role      = "writer"
               actions   = [writer_use]
-              condition = local.unplaced_write
+              condition = local.scoped_write
             },
             {
               sid       = "ReaderIntermediateKeys"
               role      = "reader"
               actions   = ["kms:Decrypt"]
-              condition = local.unplaced_read
+              condition = local.scoped_read
             },
             {
               sid       = "DisasterRecoveryIntermediateKeys"
               role      = "disaster-recovery"
               actions   = local.rewrap_uses
-              condition = local.unplaced_read
+              condition = local.scoped_read
             },
           ] : it if var.intermediate_keys
         ],
@@ -172,7 +180,7 @@ locals {
             Principal = { AWS = "*" }
             Action    = local.uses
             Resource  = "*"
-            Condition = { StringNotEquals = { (local.kms_format) = local.formats } }
+            Condition = { StringNotEquals = { (local.kms_format) = ["v1", "v1/intermediate"] } }
           },
         ],
         [
@@ -185,6 +193,46 @@ locals {
             Condition = {
               StringEquals  = { (local.kms_format) = "v1" }
               StringNotLike = { (local.kms_place) = local.places }
+            }
+          },
+        ],
+        [
+          # The salt names the body, in CloudTrail and for KMS, which then rejects wrapped keys of other bodies.
+          {
+            Sid       = "DenyWithoutSalt"
+            Effect    = "Deny"
+            Principal = { AWS = "*" }
+            Action    = local.uses
+            Resource  = "*"
+            Condition = {
+              Null         = { (local.kms_salt) = "true" }
+              StringEquals = { (local.kms_format) = "v1" }
+            }
+          },
+        ],
+        [
+          {
+            Sid       = "DenyOtherScopes"
+            Effect    = "Deny"
+            Principal = { AWS = "*" }
+            Action    = local.uses
+            Resource  = "*"
+            Condition = {
+              StringEquals  = { (local.kms_format) = "v1/intermediate" }
+              StringNotLike = { (local.kms_scope) = local.places }
+            }
+          },
+        ],
+        [
+          {
+            Sid       = "DenyWithoutId"
+            Effect    = "Deny"
+            Principal = { AWS = "*" }
+            Action    = local.uses
+            Resource  = "*"
+            Condition = {
+              Null         = { (local.kms_r) = "true" }
+              StringEquals = { (local.kms_format) = "v1/intermediate" }
             }
           },
         ],
@@ -239,7 +287,7 @@ locals {
             Effect    = "Allow"
             Action    = local.writer_use[side]
             Resource  = local.key_arn[side]
-            Condition = local.unplaced_write
+            Condition = local.scoped_write
           }
         ],
         [
@@ -287,7 +335,7 @@ locals {
             Effect    = "Allow"
             Action    = "kms:Decrypt"
             Resource  = local.keys
-            Condition = local.unplaced_read
+            Condition = local.scoped_read
           }
         ],
         [
@@ -319,7 +367,7 @@ locals {
             Effect    = "Allow"
             Action    = ["kms:ReEncryptFrom", "kms:ReEncryptTo"]
             Resource  = local.keys
-            Condition = local.unplaced_read
+            Condition = local.scoped_read
           }
         ],
       ])
@@ -343,7 +391,7 @@ locals {
             Effect    = "Allow"
             Action    = local.rewrap_uses
             Resource  = local.keys
-            Condition = local.unplaced_read
+            Condition = local.scoped_read
           }
         ],
         [

@@ -31,7 +31,7 @@ variable "context_names" {
 }
 
 variable "intermediate_keys" {
-  description = "Allow the caching keyring. KMS then sees no place and cannot limit these uses to a prefix."
+  description = "Allow the caching keyring, for scopes under the prefix. CloudTrail then names no object for these uses."
   type        = bool
   default     = false
 }

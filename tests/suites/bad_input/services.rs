@@ -128,7 +128,7 @@ async fn a_body_changed_in_transit_is_not_released() {
 
 /// A body that breaks off is resumed. If it never arrives whole, the read fails.
 ///
-/// FORMAT.md R11: a body that ends before its announced length is truncated.
+/// FORMAT.md R14: a body that ends before its announced length is truncated.
 #[tokio::test]
 async fn a_body_that_breaks_off_is_not_taken_as_whole() {
     let (middle, chunk): (Edit, Edit) =

@@ -26,7 +26,7 @@ fn flipped(text: &str, at: usize) -> String {
     String::from_utf8(bytes).expect("ASCII")
 }
 
-/// FORMAT.md R1 to R12, as errors of a client. All cryptographic failures have one kind (R12).
+/// FORMAT.md R1 to R15, as errors of a client. All cryptographic failures have one kind (R15).
 #[tokio::test]
 async fn tampered_objects_are_refused_even_after_a_rewrap() {
     let stack = LocalStack::new(east());

@@ -204,7 +204,7 @@ fn replace(body: &mut Vec<u8>, from: &str, to: &str) {
     *body = text.into_bytes();
 }
 
-/// FORMAT.md R7: if one key fails, the others are tried.
+/// FORMAT.md R8: if one key fails, the others are tried.
 #[tokio::test]
 async fn a_bad_wrapped_key_does_not_prevent_the_use_of_a_good_one() {
     let stack = LocalStack::new(east());

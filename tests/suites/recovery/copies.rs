@@ -198,7 +198,7 @@ async fn checksums_keep_their_algorithm_type_and_value() {
     }
 }
 
-/// FORMAT.md W6: a copy happens as a whole or not at all.
+/// FORMAT.md W7: a copy happens as a whole or not at all.
 #[tokio::test]
 async fn a_failed_multipart_copy_is_aborted() {
     for operation in ["UploadPartCopy", "CompleteMultipartUpload"] {

@@ -45,7 +45,7 @@ fn gets(store: &SeaweedFs) -> usize {
     store.wire.operations("s3").iter().filter(|operation| *operation == "GetObject").count()
 }
 
-/// FORMAT.md R13: only if the policy allows it, and only if the object's own keys do not open it.
+/// FORMAT.md R16: only if the policy allows it, and only if the object's own keys do not open it.
 #[tokio::test]
 async fn a_sidecar_is_read_if_the_policy_allows_it_and_the_metadata_does_not_open() {
     let store = SeaweedFs::new().await;
@@ -84,7 +84,7 @@ async fn a_sidecar_is_read_if_the_policy_allows_it_and_the_metadata_does_not_ope
     }
 }
 
-/// FORMAT.md R14, R15, R16: a forged sidecar, a damaged one and one for another body open nothing.
+/// FORMAT.md R17, R18, R19: a forged sidecar, a damaged one and one for another body open nothing.
 #[tokio::test]
 async fn a_forged_or_foreign_sidecar_opens_nothing() {
     let store = SeaweedFs::new().await;
@@ -188,7 +188,7 @@ fn names(header: &ObjectHeader) -> Vec<&str> {
     header.keys().iter().map(|key| key.wrapping_key()).collect()
 }
 
-/// FORMAT.md W9, W10: the object stays unchanged.
+/// FORMAT.md W16, W17: the object stays unchanged.
 #[tokio::test]
 async fn a_rewrap_to_a_sidecar_leaves_the_object_unchanged() {
     let store = SeaweedFs::new().await;

@@ -7,14 +7,11 @@ use super::{
     single_flight::{Limits, SingleFlightCache},
 };
 use crate::{
-    BoxFuture, EncryptedDataKey, EncryptionContext, Error, KeyringError, KeyringErrorKind,
-    MissingKey, PlaintextDataKey, WrapContext, data_key::WRAPPED_UNDER_INTERMEDIATE_LEN, s3ec,
+    BoxFuture, EncryptedDataKey, EncryptionContext, Error, IntermediateKeyId, KeyringError,
+    KeyringErrorKind, MissingKey, PlaintextDataKey, Scope, WrapContext,
+    intermediate_key::{IntermediateNonce, WRAPPED_DATA_KEY_LEN, new_nonce},
+    s3ec,
 };
-
-/// Maximum number of objects under one intermediate key, whatever the configured limit. With random
-/// 96-bit nonces, the probability that two of them collide stays below 2^-32.
-/// (NIST SP 800-38D §8.3.)
-const MAX_OBJECTS: u64 = 1 << 32;
 
 /// Limits on the use of one intermediate key by a [`CachingKeyring`].
 ///
@@ -36,6 +33,7 @@ pub struct CacheLimits {
     max_objects: u64,
     max_bytes: u64,
     max_entries: usize,
+    scope_folders: usize,
 }
 
 impl Default for CacheLimits {
@@ -53,6 +51,7 @@ impl CacheLimits {
             max_objects: 1_000_000,
             max_bytes: u64::MAX,
             max_entries: 1_000,
+            scope_folders: 0,
         }
     }
 
@@ -62,8 +61,7 @@ impl CacheLimits {
         Self { max_age, ..self }
     }
 
-    /// Sets the maximum number of objects written under one intermediate key. Values above 2^32
-    /// count as 2^32.
+    /// Sets the maximum number of objects written under one intermediate key.
     #[must_use]
     pub fn with_max_objects(self, max_objects: u64) -> Self {
         Self { max_objects, ..self }
@@ -81,6 +79,22 @@ impl CacheLimits {
     #[must_use]
     pub fn with_max_entries(self, max_entries: usize) -> Self {
         Self { max_entries, ..self }
+    }
+
+    /// Narrows the scope of each intermediate key: to the object's bucket and the first `folders`
+    /// folders of its key. Default: 0, the whole bucket.
+    ///
+    /// KMS sees the scope, so a key policy can hold a role to a prefix of places. Objects share an
+    /// intermediate key only if they share its scope.
+    #[must_use]
+    pub fn with_scope_folders(self, folders: usize) -> Self {
+        Self { scope_folders: folders, ..self }
+    }
+
+    /// Returns how many folders of an object's key are in the scope of its intermediate key.
+    #[must_use]
+    pub fn scope_folders(&self) -> usize {
+        self.scope_folders
     }
 
     /// Returns how long an intermediate key is used.
@@ -110,7 +124,7 @@ impl CacheLimits {
     fn for_writing(self) -> Limits {
         Limits {
             age: self.max_age,
-            objects: self.max_objects.min(MAX_OBJECTS),
+            objects: self.max_objects,
             bytes: self.max_bytes,
             entries: self.max_entries,
         }
@@ -124,11 +138,14 @@ impl CacheLimits {
 /// Reduces calls to a key service: objects with the same encryption context share an *intermediate
 /// key* for a limited time.
 ///
-/// Each object has its own data key, which this keyring encrypts locally under the intermediate
-/// key. The inner keyring wraps the intermediate key, and each object stores both encrypted keys.
-/// Many objects therefore cost one call for each wrapping key. They stay readable during an outage
-/// of the key service for as long as the intermediate key is cached. Objects remain bound to their
-/// encryption context and place, but the key service sees only the context, no longer each place.
+/// Each object has its own data key, which this keyring wraps locally under the intermediate key.
+/// The inner keyring wraps the intermediate key, and each object stores both wrapped keys. Many
+/// objects therefore cost one call for each wrapping key. They stay readable during an outage of
+/// the key service for as long as the intermediate key is cached. Objects remain bound to their
+/// encryption context and place, but the key service sees only the context and the scope, no longer
+/// each place.
+///
+/// An intermediate key itself goes to the inner keyring, never under another one.
 ///
 /// Readers need no cache: any keyring with the wrapping keys can unwrap these objects.
 ///
@@ -145,22 +162,22 @@ impl CacheLimits {
 pub struct CachingKeyring {
     inner: Arc<dyn Keyring>,
     limits: CacheLimits,
-    writing: SingleFlightCache<EncryptionContext, IntermediateKey>,
+    writing: SingleFlightCache<(EncryptionContext, Option<Scope>), NewIntermediateKey>,
     reading: SingleFlightCache<CacheKey, PlaintextDataKey>,
-    rewrapping: SingleFlightCache<CacheKey, Option<Vec<EncryptedDataKey>>>,
-    refreshing: SingleFlightCache<CacheKey, Option<Vec<EncryptedDataKey>>>,
+    rewrapping: SingleFlightCache<Vec<EncryptedDataKey>, Option<Vec<EncryptedDataKey>>>,
+    refreshing: SingleFlightCache<EncryptedDataKey, Option<EncryptedDataKey>>,
 }
 
-/// An intermediate key with its encrypted forms.
-struct IntermediateKey {
+/// An intermediate key that this process generated, with its encrypted forms.
+struct NewIntermediateKey {
     key: PlaintextDataKey,
     encrypted: Vec<EncryptedDataKey>,
     missing: Vec<MissingKey>,
 }
 
-/// Identity of an intermediate key: the encryption context and all its encrypted forms that an
-/// object stores.
-type CacheKey = (EncryptionContext, Vec<EncryptedDataKey>);
+/// Identity of a stored intermediate key: its binding, with encryption context and scope, and its
+/// id. Each cached key has proven that it is the one that the id names.
+type CacheKey = (WrapContext, IntermediateKeyId);
 
 impl CachingKeyring {
     /// Creates a cache over `inner` with [`CacheLimits::default`].
@@ -182,56 +199,71 @@ impl CachingKeyring {
         }
     }
 
-    /// Returns an intermediate key for one more object of `bytes` bytes.
+    /// Returns the scope of intermediate keys for objects with the binding `wrap_context`.
+    fn scope(&self, wrap_context: &WrapContext) -> Option<Scope> {
+        wrap_context.place().map(|place| Scope::of(place, self.limits.scope_folders))
+    }
+
+    /// Returns an intermediate key for one more object of `plaintext_len` bytes.
     async fn for_writing(
         &self,
-        context: &EncryptionContext,
-        bytes: u64,
-    ) -> Result<Arc<IntermediateKey>, KeyringError> {
-        let request = || -> BoxFuture<'static, Result<IntermediateKey, KeyringError>> {
-            let (inner, context) = (Arc::clone(&self.inner), context.clone());
+        wrap_context: &WrapContext,
+        plaintext_len: Option<u64>,
+    ) -> Result<Arc<NewIntermediateKey>, KeyringError> {
+        let unknown_len = if self.limits.max_bytes == u64::MAX { 0 } else { u64::MAX };
+        let bytes = plaintext_len.unwrap_or(unknown_len);
+        let id = (wrap_context.context().clone(), self.scope(wrap_context));
+        let request = || -> BoxFuture<'static, Result<NewIntermediateKey, KeyringError>> {
+            let (inner, (context, scope)) = (Arc::clone(&self.inner), id.clone());
             Box::pin(async move {
-                let binding = WrapContext::for_intermediate_key(&context);
-                let (key, encrypted, missing) = inner.generate(binding, None).await?.into_parts();
-                Ok(IntermediateKey { key, encrypted, missing })
+                let nonce = new_nonce().map_err(|error| failed(&[], error))?;
+                let binding = WrapContext::for_intermediate_key(context, scope, nonce);
+                let (key, encrypted, missing) = inner.generate(&binding, None).await?.into_parts();
+                Ok(NewIntermediateKey { key, encrypted, missing })
             })
         };
-        self.writing.get(context, bytes, request).await
+        self.writing.get(&id, bytes, request).await
     }
 
     /// Wraps `data_key` under an intermediate key.
     fn wrap_under(
-        intermediate: &IntermediateKey,
+        intermediate: &NewIntermediateKey,
         data_key: &PlaintextDataKey,
-        binding: WrapContext<'_>,
+        wrap_context: &WrapContext,
     ) -> Result<Vec<EncryptedDataKey>, KeyringError> {
-        EncryptedDataKey::wrap_under(&intermediate.key, &intermediate.encrypted, data_key, binding)
-            .map_err(|error| failed(&intermediate.encrypted, error))
+        let NewIntermediateKey { key, encrypted, .. } = intermediate;
+        EncryptedDataKey::wrap_under(key, encrypted, data_key, wrap_context)
+            .map_err(|error| failed(encrypted, error))
     }
 
-    /// Unwraps the data key of `group`, whose keys share one intermediate key.
-    async fn unwrap_group(
-        &self,
-        group: &[EncryptedDataKey],
-        context: &EncryptionContext,
-    ) -> Unwrap {
+    /// Unwraps the key of `group`, whose keys are forms of one intermediate key.
+    ///
+    /// A cached key is used only if the inner keyring accepts a wrapped key of this very object.
+    async fn unwrap_group(&self, group: &[EncryptedDataKey], id: IntermediateKeyId) -> Unwrap {
+        if !group.iter().any(|key| self.inner.accepts(key)) {
+            return Unwrap::NotMine;
+        }
+        let is_alone = group[0].intermediate().is_none();
+        if is_alone {
+            return self.inner.unwrap(group).await;
+        }
         let encrypted = intermediate_keys(group);
-        let cache_key = (context.clone(), encrypted);
         let request = || -> BoxFuture<'static, Result<PlaintextDataKey, KeyringError>> {
-            let (inner, (context, encrypted)) = (Arc::clone(&self.inner), cache_key.clone());
+            let (inner, encrypted) = (Arc::clone(&self.inner), encrypted.clone());
             Box::pin(async move {
-                match inner.unwrap(&encrypted, &context).await {
-                    Unwrap::Unwrapped(key) => Ok(key),
+                match inner.unwrap(&encrypted).await {
+                    Unwrap::Unwrapped(key) => {
+                        id.verify(&key).map_err(|error| failed(&encrypted, error))?;
+                        Ok(key)
+                    }
                     Unwrap::Failed(failures) => Err(combined(&failures)),
                     Unwrap::NotMine => Err(failed(&encrypted, Error::Authentication)),
                 }
             })
         };
-        if !cache_key.1.iter().any(|key| self.inner.accepts(key)) {
-            return Unwrap::NotMine;
-        }
+        let cache_key = (group[0].wrap_context().clone(), id);
         match self.reading.get(&cache_key, 0, request).await {
-            Ok(intermediate) => match group[0].open_under(&intermediate, context) {
+            Ok(intermediate) => match group[0].open_under(&intermediate) {
                 Ok(data_key) => Unwrap::Unwrapped(data_key),
                 Err(error) => Unwrap::Failed(vec![failed(group, error)]),
             },
@@ -244,18 +276,19 @@ impl CachingKeyring {
 impl Keyring for CachingKeyring {
     fn generate<'a>(
         &'a self,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
         plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
+        if wrap_context.is_for_intermediate_key() {
+            return self.inner.generate(wrap_context, plaintext_len);
+        }
         Box::pin(async move {
-            let unknown_len = if self.limits.max_bytes == u64::MAX { 0 } else { u64::MAX };
-            let bytes = plaintext_len.unwrap_or(unknown_len);
-            let intermediate = self.for_writing(binding.context(), bytes).await?;
+            let intermediate = self.for_writing(wrap_context, plaintext_len).await?;
             let data_key = PlaintextDataKey::generate()
                 .map_err(|error| failed(&intermediate.encrypted, error))?;
-            let keys = Self::wrap_under(&intermediate, &data_key, binding)?;
+            let keys = Self::wrap_under(&intermediate, &data_key, wrap_context)?;
             let materials = EncryptionMaterials::new(data_key, keys)
-                .expect("an intermediate key has at least one encrypted form");
+                .map_err(|error| failed(&intermediate.encrypted, error))?;
             Ok(materials.with_missing(intermediate.missing.clone()))
         })
     }
@@ -263,65 +296,76 @@ impl Keyring for CachingKeyring {
     fn wrap<'a>(
         &'a self,
         data_key: &'a PlaintextDataKey,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
+        if wrap_context.is_for_intermediate_key() {
+            return self.inner.wrap(data_key, wrap_context);
+        }
         Box::pin(async move {
-            let intermediate = self.for_writing(binding.context(), 0).await?;
-            Self::wrap_under(&intermediate, data_key, binding)
+            let intermediate = self.for_writing(wrap_context, None).await?;
+            Self::wrap_under(&intermediate, data_key, wrap_context)
         })
     }
 
+    /// Re-encrypts the intermediate keys of `keys`, each once for all objects that share it.
+    ///
+    /// Each new key joins the group that it came from, since nothing here proves which group has
+    /// the object's data key.
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
         Box::pin(async move {
-            for group in groups(keys).filter(|group| group[0].place() == binding.place()) {
+            let (mut all, mut failure) = (Vec::new(), None);
+            for group in groups(keys).filter(|group| group[0].data_key_context() == wrap_context) {
                 let encrypted = intermediate_keys(group);
                 if encrypted.is_empty() {
                     continue;
                 }
-                let cache_key = (binding.context().clone(), encrypted);
                 let request = || -> BoxFuture<'static, Result<Option<Vec<_>>, KeyringError>> {
-                    let (inner, (context, encrypted)) =
-                        (Arc::clone(&self.inner), cache_key.clone());
+                    let (inner, encrypted) = (Arc::clone(&self.inner), encrypted.clone());
                     Box::pin(async move {
-                        let binding = WrapContext::for_intermediate_key(&context);
-                        inner.rewrap(&encrypted, binding).await
+                        let binding = encrypted[0].wrap_context().clone();
+                        inner.rewrap(&encrypted, &binding).await
                     })
                 };
-                if let Some(rewrapped) = self.rewrapping.get(&cache_key, 0, request).await?.as_ref()
-                {
-                    return Ok(rewrapped
-                        .iter()
-                        .map(|key| group[0].with_intermediate(key.clone()))
-                        .collect());
+                let join = |form: &EncryptedDataKey| group[0].with_intermediate(form.clone());
+                match self.rewrapping.get(&encrypted, 0, request).await {
+                    Ok(forms) => all.extend(forms.iter().flatten().filter_map(join)),
+                    Err(error) => failure = failure.or(Some(error)),
                 }
             }
-            self.inner.rewrap(keys, binding).await
+            match failure {
+                _ if !all.is_empty() => Ok(Some(all)),
+                Some(error) => Err(error),
+                None => self.inner.rewrap(keys, wrap_context).await,
+            }
         })
+    }
+
+    fn carry<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        wrap_context: &'a WrapContext,
+    ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
+        self.inner.carry(key, wrap_context)
     }
 
     fn refresh<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
-        context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
         Box::pin(async move {
             let Some(intermediate) = key.intermediate() else {
-                return self.inner.refresh(key, context).await;
+                return self.inner.refresh(key).await;
             };
-            let cache_key = (context.clone(), vec![intermediate]);
-            let request = || -> BoxFuture<'static, Result<Option<Vec<_>>, KeyringError>> {
-                let (inner, (context, encrypted)) = (Arc::clone(&self.inner), cache_key.clone());
-                Box::pin(async move {
-                    Ok(inner.refresh(&encrypted[0], &context).await?.map(|key| vec![key]))
-                })
+            let request = || -> BoxFuture<'static, Result<Option<_>, KeyringError>> {
+                let (inner, intermediate) = (Arc::clone(&self.inner), intermediate.clone());
+                Box::pin(async move { inner.refresh(&intermediate).await })
             };
-            let refreshed = self.refreshing.get(&cache_key, 0, request).await?;
-            let refreshed = refreshed.iter().flatten().next().cloned();
-            Ok(refreshed.and_then(|intermediate| key.with_intermediate(intermediate)))
+            let refreshed = self.refreshing.get(&intermediate, 0, request).await?;
+            Ok(refreshed.as_ref().clone().and_then(|form| key.with_intermediate(form)))
         })
     }
 
@@ -329,22 +373,17 @@ impl Keyring for CachingKeyring {
     fn key_material<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
-        context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
-        self.inner.key_material(key, context)
+        self.inner.key_material(key)
     }
 
-    fn unwrap<'a>(
-        &'a self,
-        keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-    ) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap> {
         Box::pin(async move {
             let mut failures = Vec::new();
             for group in groups(keys) {
-                let unwrapped = match group[0].wrapped_under_intermediate() {
-                    Some(_) => self.unwrap_group(group, context).await,
-                    None => self.inner.unwrap(group, context).await,
+                let unwrapped = match group[0].intermediate_id() {
+                    Some(id) => self.unwrap_group(group, *id).await,
+                    None => self.inner.unwrap(group).await,
                 };
                 match unwrapped {
                     Unwrap::Unwrapped(data_key) => return Unwrap::Unwrapped(data_key),
@@ -356,8 +395,8 @@ impl Keyring for CachingKeyring {
         })
     }
 
-    fn can_rewrap(&self, keys: &[EncryptedDataKey], binding: WrapContext<'_>) -> bool {
-        self.inner.can_rewrap(keys, binding)
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], wrap_context: &WrapContext) -> bool {
+        self.inner.can_rewrap(keys, wrap_context)
     }
 
     fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
@@ -368,13 +407,17 @@ impl Keyring for CachingKeyring {
         self.inner.accepts(key)
     }
 
-    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
-        let intermediate =
-            self.inner.expected_keys(WrapContext::for_intermediate_key(binding.context()));
+    fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
+        if wrap_context.is_for_intermediate_key() {
+            return self.inner.expected_keys(wrap_context);
+        }
+        let (context, nonce) = (wrap_context.context().clone(), IntermediateNonce::default());
+        let binding = WrapContext::for_intermediate_key(context, self.scope(wrap_context), nonce);
+        let id = IntermediateKeyId::from_bytes([0; 32]);
         let with_data_key = |key: EncryptedDataKey| {
-            key.with_wrapped([0; WRAPPED_UNDER_INTERMEDIATE_LEN], binding.place().cloned())
+            key.with_wrapped(id, [0; WRAPPED_DATA_KEY_LEN], wrap_context.clone())
         };
-        intermediate.into_iter().map(with_data_key).collect()
+        self.inner.expected_keys(&binding).into_iter().map(with_data_key).collect()
     }
 
     /// Returns that of the inner keyring, without a cache: these objects cannot store an
@@ -389,11 +432,9 @@ fn intermediate_keys(group: &[EncryptedDataKey]) -> Vec<EncryptedDataKey> {
     group.iter().filter_map(EncryptedDataKey::intermediate).collect()
 }
 
-/// Splits `keys` into runs that share an intermediate key, or have none.
+/// Splits `keys` into runs of one group.
 fn groups(keys: &[EncryptedDataKey]) -> impl Iterator<Item = &[EncryptedDataKey]> {
-    keys.chunk_by(|a, b| {
-        (a.place(), a.wrapped_under_intermediate()) == (b.place(), b.wrapped_under_intermediate())
-    })
+    keys.chunk_by(EncryptedDataKey::shares_group)
 }
 
 impl fmt::Debug for CachingKeyring {
@@ -427,19 +468,4 @@ fn failed(keys: &[EncryptedDataKey], error: Error) -> KeyringError {
     };
     KeyringError::new(kind, keys.first().map_or("", EncryptedDataKey::wrapping_key))
         .with_source(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// FORMAT.md W5: at most 2^32 data keys under one intermediate key, whatever the limit.
-    #[test]
-    fn no_intermediate_key_wraps_more_than_2_to_the_32_data_keys() {
-        let objects = |max| CacheLimits::new().with_max_objects(max).for_writing().objects;
-        assert_eq!(
-            [1, MAX_OBJECTS, MAX_OBJECTS + 1, u64::MAX].map(objects),
-            [1, 1 << 32, 1 << 32, 1 << 32]
-        );
-    }
 }

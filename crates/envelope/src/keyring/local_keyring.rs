@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::{EncryptionMaterials, KeyMaterial, Keyring, Unwrap};
 use crate::{
-    BodyHeader, BoxFuture, DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, Error, KeyringError,
-    KeyringErrorKind, Opener, PartBuffer, PlaintextDataKey, Sealer, WrapContext,
+    BodyHeader, BodySalt, BoxFuture, DATA_KEY_LEN, EncryptedDataKey, Error, KeyringError,
+    KeyringErrorKind, MissingKey, Opener, PartBuffer, PlaintextDataKey, Sealer, WrapContext,
     geometry::{HEADER_LEN, TAG_LEN},
 };
 
@@ -45,7 +45,8 @@ impl LocalKeyring {
         let wrapping_key = PlaintextDataKey::from_slice_wiping(bytes)
             .map_err(|_| Error::ApiMisuse("a local wrapping key has 32 bytes"))?;
         let name = name.into();
-        EncryptedDataKey::new(LOCAL_PROVIDER, name.as_str(), None, vec![0; WRAPPED_LEN])?;
+        // The same names are valid.
+        MissingKey::new(LOCAL_PROVIDER, name.as_str())?;
         Ok(Self { name, wrapping_key })
     }
 
@@ -58,32 +59,24 @@ impl LocalKeyring {
     fn seal(
         &self,
         data_key: &PlaintextDataKey,
-        binding: WrapContext<'_>,
+        wrap_context: &WrapContext,
     ) -> Result<EncryptedDataKey, Error> {
-        let sealer = Sealer::new(&self.wrapping_key, &binding.canonical_bytes())?;
+        let salt = BodySalt::generate()?;
+        let sealer = Sealer::new(&self.wrapping_key, &wrap_context.canonical_bytes(), salt);
         let mut buffer = PartBuffer::new(Some(sealer.header()), 1);
         buffer.put_slice(data_key.expose_secret());
         let ciphertext = sealer.last_part().seal(buffer)?;
-        EncryptedDataKey::new(
-            LOCAL_PROVIDER,
-            self.name.as_str(),
-            binding.place().cloned(),
-            ciphertext,
-        )
+        EncryptedDataKey::new(LOCAL_PROVIDER, self.name.as_str(), ciphertext, wrap_context)
     }
 
-    fn open(
-        &self,
-        key: &EncryptedDataKey,
-        context: &EncryptionContext,
-    ) -> Result<PlaintextDataKey, Error> {
+    fn open(&self, key: &EncryptedDataKey) -> Result<PlaintextDataKey, Error> {
         let mut wrapped: [u8; WRAPPED_LEN] =
             key.ciphertext().try_into().map_err(|_| Error::Authentication)?;
         let (header, body) = wrapped.split_first_chunk_mut::<HEADER_LEN>().expect("104 bytes");
-        let binding = key.binding(context).canonical_bytes();
-        Opener::new(&self.wrapping_key, &binding, &BodyHeader::from_bytes(header))?
+        let wrap_context = key.wrap_context().canonical_bytes();
+        Opener::new(&self.wrapping_key, &wrap_context, &BodyHeader::from_bytes(header))?
             .open_chunks(0, body)?;
-        key.open(PlaintextDataKey::from_slice_wiping(&mut body[..DATA_KEY_LEN])?, context)
+        key.open(PlaintextDataKey::from_slice_wiping(&mut body[..DATA_KEY_LEN])?)
     }
 
     fn failed(&self, error: Error) -> KeyringError {
@@ -98,12 +91,12 @@ impl LocalKeyring {
 impl Keyring for LocalKeyring {
     fn generate<'a>(
         &'a self,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
         _plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
         Box::pin(async move {
             let materials = PlaintextDataKey::generate().and_then(|data_key| {
-                let wrapped = self.seal(&data_key, binding)?;
+                let wrapped = self.seal(&data_key, wrap_context)?;
                 EncryptionMaterials::new(data_key, vec![wrapped])
             });
             materials.map_err(|error| self.failed(error))
@@ -113,17 +106,19 @@ impl Keyring for LocalKeyring {
     fn wrap<'a>(
         &'a self,
         data_key: &'a PlaintextDataKey,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
         Box::pin(async move {
-            self.seal(data_key, binding).map(|key| vec![key]).map_err(|error| self.failed(error))
+            self.seal(data_key, wrap_context)
+                .map(|key| vec![key])
+                .map_err(|error| self.failed(error))
         })
     }
 
     fn rewrap<'a>(
         &'a self,
         _keys: &'a [EncryptedDataKey],
-        _binding: WrapContext<'a>,
+        _wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
         // The wrapping key is in this process, so the data key cannot stay out of it.
         Box::pin(async { Ok(None) })
@@ -133,26 +128,21 @@ impl Keyring for LocalKeyring {
     fn key_material<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
-        context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
         Box::pin(async move {
             if !self.accepts(key) {
                 return Ok(None);
             }
-            self.open(key, context).map_err(|error| self.failed(error))?;
+            self.open(key).map_err(|error| self.failed(error))?;
             Ok(Some(KeyMaterial::new(self.name.as_str(), true)))
         })
     }
 
-    fn unwrap<'a>(
-        &'a self,
-        keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-    ) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap> {
         Box::pin(async move {
             let mut failures = Vec::new();
             for key in keys.iter().filter(|key| self.accepts(key)) {
-                match self.open(key, context) {
+                match self.open(key) {
                     Ok(data_key) => return Unwrap::Unwrapped(data_key),
                     Err(error) => failures.push(self.failed(error)),
                 }
@@ -165,13 +155,10 @@ impl Keyring for LocalKeyring {
         key.provider() == LOCAL_PROVIDER && key.wrapping_key() == self.name
     }
 
-    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
-        let key = EncryptedDataKey::new(
-            LOCAL_PROVIDER,
-            self.name.as_str(),
-            binding.place().cloned(),
-            vec![0; WRAPPED_LEN],
-        );
+    fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
+        let name = self.name.as_str();
+        let ciphertext = vec![0; WRAPPED_LEN];
+        let key = EncryptedDataKey::new(LOCAL_PROVIDER, name, ciphertext, wrap_context);
         vec![key.expect("the constructor checked the name")]
     }
 }

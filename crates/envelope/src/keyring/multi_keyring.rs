@@ -3,24 +3,24 @@
 use std::sync::Arc;
 
 use super::{EncryptionMaterials, KeyMaterial, Keyring, Unwrap};
-use crate::{
-    BoxFuture, EncryptedDataKey, EncryptionContext, KeyringError, PlaintextDataKey, WrapContext,
-    s3ec,
-};
+use crate::{BoxFuture, EncryptedDataKey, KeyringError, PlaintextDataKey, WrapContext, s3ec};
 
 /// Wraps under the wrapping keys of all its keyrings; unwraps with the first one that can.
 ///
 /// ```
 /// use std::sync::Arc;
 ///
-/// use sealwax_envelope::{EncryptionContext, Keyring, LocalKeyring, MultiKeyring, WrapContext};
+/// use sealwax_envelope::{
+///     BodySalt, EncryptionContext, Keyring, LocalKeyring, MultiKeyring, WrapContext,
+/// };
 ///
 /// let primary = Arc::new(LocalKeyring::new("primary", &mut [1; 32])?);
 /// let recovery: Arc<dyn Keyring> = Arc::new(LocalKeyring::new("recovery", &mut [2; 32])?);
 /// let both = MultiKeyring::new(primary, [recovery]);
 ///
-/// let context = EncryptionContext::new();
-/// let keys = both.expected_keys(WrapContext::new(&context, None));
+/// let salt = BodySalt::generate()?;
+/// let wrap_context = WrapContext::for_data_key(EncryptionContext::new(), None, &salt);
+/// let keys = both.expected_keys(&wrap_context);
 /// assert_eq!(keys.len(), 2, "either keyring alone can read the object");
 /// # Ok::<(), sealwax_envelope::Error>(())
 /// ```
@@ -55,13 +55,13 @@ impl MultiKeyring {
 impl Keyring for MultiKeyring {
     fn generate<'a>(
         &'a self,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
         plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
         Box::pin(async move {
-            let mut materials = self.generator.generate(binding, plaintext_len).await?;
+            let mut materials = self.generator.generate(wrap_context, plaintext_len).await?;
             for keyring in &self.others {
-                let wrapped = keyring.wrap(materials.data_key(), binding).await?;
+                let wrapped = keyring.wrap(materials.data_key(), wrap_context).await?;
                 materials.add_encrypted_data_keys(wrapped);
             }
             Ok(materials)
@@ -71,12 +71,12 @@ impl Keyring for MultiKeyring {
     fn wrap<'a>(
         &'a self,
         data_key: &'a PlaintextDataKey,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
         Box::pin(async move {
             let mut keys = Vec::new();
             for keyring in self.all() {
-                keys.extend(keyring.wrap(data_key, binding).await?);
+                keys.extend(keyring.wrap(data_key, wrap_context).await?);
             }
             Ok(keys)
         })
@@ -85,12 +85,12 @@ impl Keyring for MultiKeyring {
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
         Box::pin(async move {
             let mut all = Vec::new();
             for keyring in self.all() {
-                match keyring.rewrap(keys, binding).await? {
+                match keyring.rewrap(keys, wrap_context).await? {
                     Some(rewrapped) => all.extend(rewrapped),
                     None => return Ok(None),
                 }
@@ -99,14 +99,26 @@ impl Keyring for MultiKeyring {
         })
     }
 
-    fn refresh<'a>(
+    fn carry<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
-        context: &'a EncryptionContext,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
         Box::pin(async move {
             match self.accepting(key) {
-                Some(keyring) => keyring.refresh(key, context).await,
+                Some(keyring) => keyring.carry(key, wrap_context).await,
+                None => Ok(None),
+            }
+        })
+    }
+
+    fn refresh<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+    ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
+        Box::pin(async move {
+            match self.accepting(key) {
+                Some(keyring) => keyring.refresh(key).await,
                 None => Ok(None),
             }
         })
@@ -115,25 +127,20 @@ impl Keyring for MultiKeyring {
     fn key_material<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
-        context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
         Box::pin(async move {
             match self.accepting(key) {
-                Some(keyring) => keyring.key_material(key, context).await,
+                Some(keyring) => keyring.key_material(key).await,
                 None => Ok(None),
             }
         })
     }
 
-    fn unwrap<'a>(
-        &'a self,
-        keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-    ) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap> {
         Box::pin(async move {
             let mut failures = Vec::new();
             for keyring in self.all() {
-                match keyring.unwrap(keys, context).await {
+                match keyring.unwrap(keys).await {
                     Unwrap::Unwrapped(data_key) => return Unwrap::Unwrapped(data_key),
                     Unwrap::Failed(more) => failures.extend(more),
                     Unwrap::NotMine => {}
@@ -143,8 +150,8 @@ impl Keyring for MultiKeyring {
         })
     }
 
-    fn can_rewrap(&self, keys: &[EncryptedDataKey], binding: WrapContext<'_>) -> bool {
-        self.all().all(|keyring| keyring.can_rewrap(keys, binding))
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], wrap_context: &WrapContext) -> bool {
+        self.all().all(|keyring| keyring.can_rewrap(keys, wrap_context))
     }
 
     fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
@@ -155,8 +162,8 @@ impl Keyring for MultiKeyring {
         self.accepting(key).is_some()
     }
 
-    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
-        self.all().flat_map(|keyring| keyring.expected_keys(binding)).collect()
+    fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
+        self.all().flat_map(|keyring| keyring.expected_keys(wrap_context)).collect()
     }
 
     /// Returns that of the first keyring that has one: these objects have a single wrapping key.

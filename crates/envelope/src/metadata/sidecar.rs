@@ -56,8 +56,8 @@ impl ObjectHeader {
     /// [`Error::InvalidMetadata`] for more than [`super::MAX_ENCRYPTED_DATA_KEYS`] keys.
     pub fn joined(&self, sidecar: &Self) -> Result<Self, Error> {
         let more = sidecar.keys.iter().filter(|key| !self.keys.contains(key));
-        let keys: Vec<_> = self.keys.iter().chain(more).cloned().collect();
-        key_list::check_count(keys.len()).map_err(Error::InvalidMetadata)?;
+        let keys = key_list::grouped(self.keys.iter().chain(more).cloned().collect());
+        self.check_keys(&keys)?;
         let is_missing = |it: &&MissingKey| !keys.iter().any(|key| it.is_filled_by(key));
         let missing = self.missing.iter().filter(is_missing).cloned().collect();
         let generation = self.generation.max(sidecar.generation);

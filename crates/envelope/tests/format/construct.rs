@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use aes_gcm::{Aes256Gcm, KeyInit as _, aead::AeadInOut as _};
-use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha512;
 
@@ -24,6 +27,10 @@ pub(crate) fn plaintext(len: usize) -> Vec<u8> {
 
 pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD_NO_PAD.encode(bytes)
+}
+
+pub(crate) fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 pub(crate) type Context = BTreeMap<String, String>;
@@ -67,28 +74,46 @@ pub(crate) fn body_context(context: &Context) -> Vec<u8> {
     pairs(b"sealwax/v1\0", context)
 }
 
-pub(crate) fn wrap_context(context: &Context, format: &str, place: Option<&str>) -> Vec<u8> {
+/// Returns the wrap context bytes for these reserved pairs, named here without `sealwax:`.
+pub(crate) fn wrap_context(context: &Context, reserved: &[(&str, &str)]) -> Vec<u8> {
     let mut all = context.clone();
-    all.insert("sealwax:format".into(), format.into());
-    all.extend(place.map(|place| ("sealwax:place".into(), place.into())));
+    let reserved =
+        reserved.iter().map(|(name, value)| (format!("sealwax:{name}"), (*value).into()));
+    all.extend(reserved);
     pairs(b"sealwax/v1/wrap\0", &all)
 }
 
-/// Derives key, base nonce and commitment of a body.
-pub(crate) fn derive(key: &[u8; 32], salt: &[u8; 24], context: &[u8]) -> [u8; 76] {
-    let info =
-        [b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0".as_slice(), salt, context].concat();
+/// HKDF-Expand-SHA512.
+fn expand<const LEN: usize>(key: &[u8; 32], info: &[u8]) -> [u8; LEN] {
     let hmac = |message: &[u8]| {
         let mut mac = Hmac::<Sha512>::new_from_slice(key).expect("any length");
         mac.update(message);
         mac.finalize().into_bytes()
     };
-    let first = hmac(&[&info, [1].as_slice()].concat());
-    let second = hmac(&[&first, info.as_slice(), &[2]].concat());
-    [&first[..], &second[..]].concat()[..76].try_into().expect("76 bytes")
+    let first = hmac(&[info, [1].as_slice()].concat());
+    let second = hmac(&[&first, info, &[2]].concat());
+    [&first[..], &second[..]].concat()[..LEN].try_into().expect("at most 128 bytes")
 }
 
-fn seal(key: &[u8], nonce: &[u8], aad: &[u8], data: &[u8]) -> Vec<u8> {
+/// Derives key, base nonce and commitment of a body.
+pub(crate) fn derive(key: &[u8; 32], salt: &[u8; 24], context: &[u8]) -> [u8; 76] {
+    let label = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0".as_slice();
+    expand(key, &[label, salt, context].concat())
+}
+
+/// Returns the id of an intermediate key whose random half is `r`.
+pub(crate) fn intermediate_id(intermediate: &[u8; 32], r: &[u8; 16]) -> [u8; 32] {
+    let info = [b"sealwax/v1/intermediate-id\0".as_slice(), r].concat();
+    let c: [u8; 16] = expand(intermediate, &info);
+    [r.as_slice(), &c].concat().try_into().expect("32 bytes")
+}
+
+/// Derives the key that encrypts one data key under an intermediate key.
+pub(crate) fn data_key_wrapping_key(intermediate: &[u8; 32], wrap_context: &[u8]) -> [u8; 32] {
+    expand(intermediate, &[b"sealwax/v1/data-key\0".as_slice(), wrap_context].concat())
+}
+
+pub(crate) fn seal(key: &[u8], nonce: &[u8], aad: &[u8], data: &[u8]) -> Vec<u8> {
     let cipher = Aes256Gcm::new_from_slice(key).expect("32 bytes");
     let nonce: [u8; 12] = nonce.try_into().expect("12 bytes");
     let mut sealed = data.to_vec();
@@ -142,7 +167,8 @@ pub(crate) fn wrap_under(
     wrap_context: &[u8],
 ) -> Vec<u8> {
     let nonce: [u8; 12] = counting(0xa0);
-    [nonce.as_slice(), &seal(intermediate, &nonce, wrap_context, data_key)].concat()
+    let key = data_key_wrapping_key(intermediate, wrap_context);
+    [nonce.as_slice(), &seal(&key, &nonce, &[], data_key)].concat()
 }
 
 /// Provider, wrapping key, ciphertext.
@@ -152,6 +178,8 @@ pub(crate) struct Key(pub(crate) String, pub(crate) String, pub(crate) Vec<u8>);
 #[derive(Clone)]
 pub(crate) struct Group {
     pub(crate) place: Option<String>,
+    pub(crate) scope: Option<usize>,
+    pub(crate) intermediate: Option<Vec<u8>>,
     pub(crate) data_key: Option<Vec<u8>>,
     pub(crate) keys: Vec<Key>,
 }
@@ -162,6 +190,8 @@ pub(crate) struct Recipe {
     pub(crate) context: Context,
     pub(crate) data_key: [u8; 32],
     pub(crate) intermediate_key: [u8; 32],
+    /// Random half of the intermediate key's id.
+    pub(crate) r: [u8; 16],
     pub(crate) salt: [u8; 24],
     pub(crate) plaintext: Vec<u8>,
 }
@@ -173,6 +203,7 @@ impl Recipe {
             context: context(&[("tenant", "acme")]),
             data_key: counting(0x20),
             intermediate_key: counting(0x80),
+            r: counting(0xb0),
             salt: counting(0x40),
             plaintext: plaintext.into(),
         }
@@ -191,34 +222,87 @@ impl Recipe {
         message(&self.data_key, &self.salt, &body_context(&self.context), &self.plaintext)
     }
 
+    /// Returns the same object under another intermediate key.
+    pub(crate) fn other_intermediate(self) -> Self {
+        Self { intermediate_key: counting(0x90), r: counting(0x10), ..self }
+    }
+
+    /// Returns the same body with another data key in its keys.
+    pub(crate) fn other_data_key(self) -> Self {
+        Self { data_key: counting(0xc0), ..self }
+    }
+
+    /// Returns the id of the intermediate key.
+    pub(crate) fn id(&self) -> [u8; 32] {
+        intermediate_id(&self.intermediate_key, &self.r)
+    }
+
+    /// Returns the wrap context of the data key, bound to `place`, under a wrapping key.
+    pub(crate) fn data_key_context(&self, place: Option<&str>) -> Vec<u8> {
+        self.bound(place, None)
+    }
+
+    /// Returns the wrap context of the data key, bound to `place`, under the intermediate key `id`.
+    pub(crate) fn inner_context(&self, place: Option<&str>, id: &[u8; 32]) -> Vec<u8> {
+        self.bound(place, Some(&base64url(id)))
+    }
+
+    fn bound(&self, place: Option<&str>, id: Option<&str>) -> Vec<u8> {
+        let salt = base64(&self.salt);
+        let mut reserved = vec![("format", "v1"), ("salt", salt.as_str())];
+        reserved.extend(place.map(|place| ("place", place)));
+        reserved.extend(id.map(|id| ("intermediate-id", id)));
+        wrap_context(&self.context, &reserved)
+    }
+
+    /// Returns the wrap context of the intermediate key, bound to `scope`.
+    pub(crate) fn intermediate_context(&self, scope: Option<&str>) -> Vec<u8> {
+        let r = base64url(&self.r);
+        let mut reserved = vec![("format", "v1/intermediate"), ("intermediate", r.as_str())];
+        reserved.extend(scope.map(|scope| ("scope", scope)));
+        wrap_context(&self.context, &reserved)
+    }
+
     /// Wraps the data key under the wrapping key `name`, bound to `place`.
     pub(crate) fn key(&self, name: &str, place: Option<&str>) -> Key {
-        wrap(name, &self.data_key, &wrap_context(&self.context, "v1", place))
+        wrap(name, &self.data_key, &self.data_key_context(place))
     }
 
     pub(crate) fn group(&self, place: Option<&str>) -> Group {
-        Group { place: place.map(Into::into), data_key: None, keys: vec![self.key("first", place)] }
+        Group {
+            place: place.map(Into::into),
+            scope: None,
+            intermediate: None,
+            data_key: None,
+            keys: vec![self.key("first", place)],
+        }
     }
 
-    /// Wraps the intermediate key under the wrapping key `name`.
-    pub(crate) fn intermediate(&self, name: &str) -> Key {
-        wrap(name, &self.intermediate_key, &wrap_context(&self.context, "v1/intermediate", None))
+    /// Wraps the intermediate key under the wrapping key `name`, bound to `scope`.
+    pub(crate) fn intermediate(&self, name: &str, scope: Option<&str>) -> Key {
+        wrap(name, &self.intermediate_key, &self.intermediate_context(scope))
     }
 
     /// Encrypts the data key under the intermediate key, bound to `place`.
     pub(crate) fn under_intermediate(&self, place: Option<&str>) -> Vec<u8> {
-        wrap_under(
-            &self.intermediate_key,
-            &self.data_key,
-            &wrap_context(&self.context, "v1", place),
-        )
+        let context = self.inner_context(place, &self.id());
+        wrap_under(&self.intermediate_key, &self.data_key, &context)
     }
 
+    /// Returns a group under the intermediate key, whose scope is the bucket.
     pub(crate) fn intermediate_group(&self, place: Option<&str>) -> Group {
+        self.scoped_group(place, place.map(|place| place.find('/').expect("a slash") + 1))
+    }
+
+    /// Returns a group under the intermediate key, whose scope has `scope` bytes of the place.
+    pub(crate) fn scoped_group(&self, place: Option<&str>, scope: Option<usize>) -> Group {
+        let text = place.zip(scope).map(|(place, scope)| &place[..scope]);
         Group {
             place: place.map(Into::into),
+            scope,
+            intermediate: Some(self.id().into()),
             data_key: Some(self.under_intermediate(place)),
-            keys: vec![self.intermediate("first")],
+            keys: vec![self.intermediate("first", text)],
         }
     }
 
@@ -253,18 +337,19 @@ impl Recipe {
 
 pub(crate) fn json_keys(groups: &[Group]) -> String {
     let groups = groups.iter().map(|group| {
-        let place = group.place.as_ref().map(|place| format!("\"place\":{},", json_string(place)));
-        let data_key =
-            group.data_key.as_ref().map(|wrapped| format!("\"data-key\":\"{}\",", base64(wrapped)));
-        let keys = group.keys.iter().map(|Key(provider, name, wrap)| {
-            format!("[{},{},\"{}\"]", json_string(provider), json_string(name), base64(wrap))
+        let mut members = Vec::new();
+        members
+            .extend(group.place.as_ref().map(|place| format!("\"place\":{}", json_string(place))));
+        members.extend(group.scope.map(|scope| format!("\"scope\":{scope}")));
+        let id = group.intermediate.as_ref();
+        members.extend(id.map(|id| format!("\"intermediate\":\"{}\"", base64url(id))));
+        let data_key = group.data_key.as_ref();
+        members.extend(data_key.map(|wrapped| format!("\"data-key\":\"{}\"", base64(wrapped))));
+        let keys = group.keys.iter().map(|Key(provider, name, wrapped)| {
+            format!("[{},{},\"{}\"]", json_string(provider), json_string(name), base64(wrapped))
         });
-        let keys = keys.collect::<Vec<_>>().join(",");
-        format!(
-            "{{{}{}\"keys\":[{keys}]}}",
-            place.unwrap_or_default(),
-            data_key.unwrap_or_default()
-        )
+        members.push(format!("\"keys\":[{}]", keys.collect::<Vec<_>>().join(",")));
+        format!("{{{}}}", members.join(","))
     });
     format!("[{}]", groups.collect::<Vec<_>>().join(","))
 }

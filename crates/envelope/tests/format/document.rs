@@ -8,15 +8,18 @@ use std::{
 
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
-    EncryptionContext, Keyring as _, LocalKeyring, ObjectHeader, Place, StreamOpener, Unwrap,
-    WrapContext,
+    BodyHeader, EncryptedDataKey, EncryptionContext, IntermediateKeyId, Keyring as _, LocalKeyring,
+    ObjectHeader, Place, Scope, StreamOpener, Unwrap, WrapContext,
     geometry::{
         CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN, body_len, chunk_count, chunk_span, plaintext_len,
     },
     metadata,
 };
 
-use crate::{construct, vectors};
+use crate::{
+    construct::{self, Group, Key, Recipe, Stored},
+    vectors,
+};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -87,10 +90,65 @@ fn example_of_a_wrap_context() {
     let context = EncryptionContext::from_json(&example["context"]).expect("a context");
     let (bucket, key) = example["place"].split_once('/').expect("a slash");
     let place = Place::new(bucket, key).expect("a place");
-    let of = |binding: WrapContext<'_>| hex::encode(binding.canonical_bytes());
-    assert_eq!(of(WrapContext::new(&context, Some(&place))), example["of a data key"]);
-    assert_eq!(of(WrapContext::new(&context, None)), example["of a data key without a place"]);
-    assert_eq!(of(WrapContext::for_intermediate_key(&context)), example["of an intermediate key"]);
+    let of = |binding: &WrapContext| hex::encode(binding.canonical_bytes());
+    let salt: [u8; 24] = array(&example, "salt");
+    assert_eq!(construct::base64(&salt), example["salt, as text"]);
+    let header: [u8; 56] = [salt.as_slice(), &[0; 32]].concat().try_into().expect("56 bytes");
+    let header = BodyHeader::from_bytes(&header);
+    let bound = WrapContext::for_stored_data_key(context, Some(place), &header);
+    assert_eq!(of(&bound), example["of a data key"]);
+    assert_eq!(of(&bound.at(None)), example["of a data key without a place"]);
+
+    // The library has wrap contexts of intermediate keys that it reads.
+    let recipe = Recipe::new("");
+    let key = |place: Option<&str>| {
+        let stored = recipe.stored(&[recipe.intermediate_group(place)]);
+        let header = ObjectHeader::parse(metadata::pairs(&stored.metadata)).expect("an object");
+        header.keys()[0].clone()
+    };
+    let (scoped, unscoped) = (key(Some(&example["place"])), key(None));
+    assert_eq!(of(scoped.wrap_context()), example["of the intermediate key"]);
+    assert_eq!(of(unscoped.wrap_context()), example["of the intermediate key without a scope"]);
+    assert_eq!(scoped.scope().map(Scope::as_str), Some(example["scope"].as_str()));
+    let id = |key: &EncryptedDataKey| key.intermediate_id().map(IntermediateKeyId::to_string);
+    assert_eq!(id(&scoped), Some(example["id"].clone()));
+
+    let (intermediate, r) = (array(&example, "intermediate key"), array(&example, "r"));
+    assert_eq!(construct::base64url(&r), example["r, as text"]);
+    let id = construct::intermediate_id(&intermediate, &r);
+    assert_eq!(hex::encode(&id[16..]), example["c"]);
+    assert_eq!(construct::base64url(&id), example["id"]);
+    let inner = recipe.inner_context(Some(&example["place"]), &id);
+    assert_eq!(hex::encode(inner), example["of a data key under the intermediate key"]);
+}
+
+/// FORMAT.md says how many bytes each part of the metadata takes, and that four KMS keys fit.
+#[test]
+fn the_metadata_budget_adds_up() {
+    let document = document();
+    let (_, budget) = document.split_once("\n## Metadata budget\n").expect("the section");
+    let rows = budget.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| part"));
+    let bytes = |row: &str| {
+        row.trim_matches(['|', ' ']).rsplit('|').next()?.trim().replace(',', "").parse().ok()
+    };
+    let rows: Vec<usize> = rows.map_while(bytes).collect();
+    let (sum, parts) = rows.split_last().expect("rows");
+    assert_eq!((parts.iter().sum::<usize>(), parts.len()), (*sum, 9));
+
+    let place = format!("bucket/{}/key", "p".repeat(95));
+    let recipe = Recipe::new("").with_context(&[("tenant", &"t".repeat(81))]);
+    let group = recipe.scoped_group(Some(&place), Some(103));
+    let arn = "arn:aws:kms:us-east-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
+    let kms = Key("aws-kms".into(), arn.into(), vec![0; 184]);
+    let Stored { metadata: mut values, .. } =
+        recipe.stored(&[Group { keys: vec![kms; 4], ..group }]);
+    assert_eq!(values["sealwax-context"].len() + place.len(), 200);
+    values.insert("sealwax-generation".into(), u32::MAX.to_string());
+    values.insert("sealwax-length".into(), ((1_u64 << 52) - 1).to_string());
+    let len: usize = values.iter().map(|(name, value)| name.len() + value.len()).sum();
+    assert_eq!(len, *sum);
+    let header = ObjectHeader::parse(metadata::pairs(&values)).expect("an object");
+    header.check_fits([]).expect("it fits");
 }
 
 #[test]
@@ -155,8 +213,7 @@ fn assert_object(title: &str, vector: &str) {
     assert_eq!(header.keys()[0].place().map(Place::as_str), Some(example["place"].as_str()));
     let keyring =
         LocalKeyring::new("first", &mut bytes(&example, "wrapping key")).expect("a keyring");
-    let unwrapped =
-        keyring.unwrap(header.keys(), header.context()).now_or_never().expect("nothing waits");
+    let unwrapped = keyring.unwrap(header.keys()).now_or_never().expect("nothing waits");
     let Unwrap::Unwrapped(data_key) = unwrapped else { panic!("it does not open") };
     assert_eq!(data_key.expose_secret()[..], bytes(&example, "data key"));
     let body_context = header.context().body_context();
@@ -197,12 +254,14 @@ fn example_of_an_object_under_an_intermediate_key() {
     assert_object(title, "intermediate-key");
     let example = example(title);
     let context = hex::decode(&example["wrap context of the data key"]).expect("hex");
-    let wrapped = construct::wrap_under(
-        &array(&example, "intermediate key"),
-        &array(&example, "data key"),
-        &context,
-    );
+    let intermediate = array(&example, "intermediate key");
+    let key = construct::data_key_wrapping_key(&intermediate, &context);
+    assert_eq!(key[..], bytes(&example, "K"));
+    let wrapped = construct::wrap_under(&intermediate, &array(&example, "data key"), &context);
     assert_eq!(wrapped, bytes(&example, "data key, wrapped"));
+    let id = construct::intermediate_id(&intermediate, &array(&example, "r"));
+    assert_eq!(construct::base64url(&id), example["id"]);
+    assert!(example["place"].starts_with(&example["scope"]));
     assert!(
         example["sealwax-keys"]
             .contains(&format!("\"data-key\":\"{}\"", construct::base64(&wrapped)))
@@ -253,7 +312,7 @@ fn each_must_has_a_number_and_a_test() {
             "a MUST without a number in {heading:?}"
         );
     }
-    assert!(defined.contains("R16") && defined.contains("W10"), "{defined:?}");
+    assert!(defined.contains("R19") && defined.contains("W17"), "{defined:?}");
 
     let mut named: BTreeSet<_> =
         vectors::stored().into_iter().flat_map(|vector| vector.musts).collect();

@@ -14,7 +14,7 @@ use crate::{construct::CHUNK, vectors::Vector};
 
 /// Reads an object; returns the result and the released plaintext.
 ///
-/// FORMAT.md R12: all cryptographic failures are the same error.
+/// FORMAT.md R15: all cryptographic failures are the same error.
 pub(crate) fn read(vector: &Vector, cached: bool) -> (String, Vec<u8>) {
     let mut released = Vec::new();
     let outcome = match open(vector, cached, &mut released) {
@@ -107,22 +107,21 @@ fn opener(vector: &Vector, cached: bool, header: &ObjectHeader) -> Result<Stream
     } else {
         Box::new(keyring(vector))
     };
-    let data_key =
-        match keyring.unwrap(&keys, header.context()).now_or_never().expect("nothing waits") {
-            Unwrap::Unwrapped(data_key) => data_key,
-            Unwrap::NotMine => return Err("no-matching-key".into()),
-            Unwrap::Failed(failures) => {
-                for failure in failures {
-                    assert_eq!(failure.kind(), KeyringErrorKind::Rejected, "{}", vector.name);
-                    assert!(
-                        failure.source().is_some_and(|cause| cause
-                            .to_string()
-                            .contains("failed authentication"))
-                    );
-                }
-                return Err("unwrap".into());
+    let data_key = match keyring.unwrap(&keys).now_or_never().expect("nothing waits") {
+        Unwrap::Unwrapped(data_key) => data_key,
+        Unwrap::NotMine => return Err("no-matching-key".into()),
+        Unwrap::Failed(failures) => {
+            for failure in failures {
+                assert_eq!(failure.kind(), KeyringErrorKind::Rejected, "{}", vector.name);
+                assert!(
+                    failure
+                        .source()
+                        .is_some_and(|cause| cause.to_string().contains("failed authentication"))
+                );
             }
-        };
+            return Err("unwrap".into());
+        }
+    };
     let opener =
         StreamOpener::new(&data_key, &header.context().body_context(), *header.body_header());
     opener.map_err(|error| alike(error, "commitment"))

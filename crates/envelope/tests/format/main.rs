@@ -4,4 +4,5 @@ mod cases;
 mod construct;
 mod document;
 mod library;
+mod rules;
 mod vectors;

@@ -163,22 +163,21 @@ impl KmsCalls {
     }
 }
 
-impl From<WrapContext<'_>> for KmsContext {
-    fn from(binding: WrapContext<'_>) -> Self {
-        Self::from_pairs(binding.pairs())
+impl From<&WrapContext> for KmsContext {
+    fn from(wrap_context: &WrapContext) -> Self {
+        wrap_context.pairs().into_iter().collect()
     }
 }
 
 impl From<&BTreeMap<String, String>> for KmsContext {
     fn from(pairs: &BTreeMap<String, String>) -> Self {
-        Self::from_pairs(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        pairs.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 }
 
-impl KmsContext {
-    fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let pairs = pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let pairs: HashMap<String, String> = pairs.collect();
+impl FromIterator<(String, String)> for KmsContext {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        let pairs: HashMap<String, String> = pairs.into_iter().collect();
         Self((!pairs.is_empty()).then_some(pairs))
     }
 }

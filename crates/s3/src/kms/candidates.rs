@@ -162,6 +162,8 @@ pub(super) fn in_region<'a>(key: &'a EncryptedDataKey, region: &str) -> Option<C
 
 #[cfg(test)]
 mod tests {
+    use sealwax_envelope::{BodySalt, EncryptionContext, WrapContext};
+
     use super::*;
 
     const ACCOUNT: &str = "123456789012";
@@ -170,8 +172,14 @@ mod tests {
         format!("arn:aws:kms:{region}:{account}:key/{id}").parse().expect("an ARN")
     }
 
+    fn named(provider: &str, name: &str) -> EncryptedDataKey {
+        let salt = BodySalt::generate().expect("random bytes");
+        let wrap_context = WrapContext::for_data_key(EncryptionContext::new(), None, &salt);
+        EncryptedDataKey::new(provider, name, vec![1], &wrap_context).expect("a key")
+    }
+
     fn wrapped(arn: &KmsKeyArn) -> EncryptedDataKey {
-        EncryptedDataKey::new(KMS_PROVIDER, arn.as_str(), None, vec![1]).expect("a key")
+        named(KMS_PROVIDER, arn.as_str())
     }
 
     fn order(
@@ -203,7 +211,7 @@ mod tests {
     fn keys_that_were_not_given_are_never_used() {
         let (mine, theirs) =
             (arn("us-east-1", ACCOUNT, "a"), arn("us-east-1", "999999999999", "b"));
-        let local = EncryptedDataKey::new("local", mine.as_str(), None, vec![1]).expect("a key");
+        let local = named("local", mine.as_str());
         let keys = [local, wrapped(&theirs), wrapped(&mine)];
         assert_eq!(
             order(&keys, std::slice::from_ref(&mine), None, "us-east-1"),

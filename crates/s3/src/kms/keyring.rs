@@ -6,8 +6,8 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_kms::Client;
 use futures_util::future::try_join_all;
 use sealwax_envelope::{
-    BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, KeyMaterial, Keyring,
-    KeyringError, KeyringErrorKind, PlaintextDataKey, Unwrap, WrapContext,
+    BoxFuture, EncryptedDataKey, EncryptionMaterials, KeyMaterial, Keyring, KeyringError,
+    KeyringErrorKind, PlaintextDataKey, Unwrap, WrapContext,
 };
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
     regional_clients::RegionalClients,
     wrap_policy::{WrapPolicy, encrypt, encrypted_data_key, generate},
 };
+use crate::plain_http::PlainHttp;
 
 /// Length of the ciphertext that KMS returns for a 256-bit data key, in bytes.
 const TYPICAL_CIPHERTEXT_LEN: usize = 184;
@@ -78,6 +79,7 @@ pub struct KmsKeyringBuilder {
     clients: HashMap<String, Client>,
     timeout: Duration,
     calls_per_second: Option<u32>,
+    allow_http: bool,
     wrap_policy: WrapPolicy,
     shared: Option<Arc<KmsCalls>>,
 }
@@ -95,6 +97,7 @@ impl KmsKeyring {
             clients: HashMap::new(),
             timeout: Duration::from_secs(10),
             calls_per_second: None,
+            allow_http: PlainHttp::is_allowed_by_environment(),
             wrap_policy: WrapPolicy::All,
             shared: None,
         }
@@ -125,55 +128,89 @@ impl KmsKeyring {
         candidates
     }
 
-    /// Lists the `ReEncrypt` calls that wrap the data key in `keys` under each key of this keyring:
-    /// source, destination and new binding. `None` if one of them is not possible.
-    fn re_encryptions<'a>(
-        &'a self,
+    /// Lists the sources of `ReEncrypt` calls that wrap the data key in `keys` under `to`, each with
+    /// the new binding. The wrapped key under `to` itself comes first, then others in its Region.
+    fn sources<'a>(
         keys: &'a [EncryptedDataKey],
-        binding: WrapContext<'a>,
-    ) -> Option<Vec<(Candidate<'a>, &'a KmsKeyArn, WrapContext<'a>)>> {
-        let call = |to: &'a KmsKeyArn| {
-            keys.iter()
-                .find_map(|key| Some((in_region(key, to.region())?, to, key.binding_for(binding)?)))
+        to: &KmsKeyArn,
+        wrap_context: &WrapContext,
+    ) -> Vec<(Candidate<'a>, WrapContext)> {
+        let source = |key: &'a EncryptedDataKey| {
+            Some((in_region(key, to.region())?, key.wrap_context_for(wrap_context)?))
         };
-        self.keys.iter().map(call).collect()
+        let mut sources: Vec<_> = keys.iter().filter_map(source).collect();
+        sources.sort_by_key(|(candidate, _)| candidate.arn != *to);
+        sources
     }
 
-    async fn decrypt(
+    /// Wraps the data key in `keys` under `to` by `ReEncrypt`; `None` without a source.
+    ///
+    /// Tries the next source only if KMS rejects the ciphertext of one: anyone who can write to the
+    /// bucket can name any key.
+    async fn re_encrypt_any(
         &self,
-        candidate: &Candidate<'_>,
-        context: &EncryptionContext,
-    ) -> Result<PlaintextDataKey, KeyringError> {
-        let decrypted = self.calls.decrypt(ciphertext_of(candidate, context)).await?;
-        candidate.key.open(decrypted, context).map_err(|error| {
+        keys: &[EncryptedDataKey],
+        to: &KmsKeyArn,
+        wrap_context: &WrapContext,
+    ) -> Result<Option<EncryptedDataKey>, KeyringError> {
+        let mut rejected = None;
+        for (from, binding) in Self::sources(keys, to, wrap_context) {
+            match self.re_encrypt(&from, to, &binding).await {
+                Ok((wrapped, _)) => return Ok(Some(wrapped)),
+                Err(error) if error.kind() == KeyringErrorKind::Rejected => {
+                    rejected = rejected.or(Some(error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        rejected.map_or(Ok(None), Err)
+    }
+
+    async fn decrypt(&self, candidate: &Candidate<'_>) -> Result<PlaintextDataKey, KeyringError> {
+        let decrypted = self.calls.decrypt(ciphertext_of(candidate)).await?;
+        candidate.key.open(decrypted).map_err(|error| {
             KeyringError::new(KeyringErrorKind::Rejected, candidate.arn.as_str()).with_source(error)
         })
     }
 
-    /// Wraps the data key of `from` under `to`. Also returns the key material that `from` is
-    /// wrapped under, if KMS reports it.
+    /// Wraps the key in `from` under `to`, bound to `wrap_context`. Also returns the key material
+    /// that `from` is wrapped under, if KMS reports it.
     async fn re_encrypt(
         &self,
         from: &Candidate<'_>,
         to: &KmsKeyArn,
-        binding: WrapContext<'_>,
+        wrap_context: &WrapContext,
     ) -> Result<(EncryptedDataKey, Option<KeyMaterial>), KeyringError> {
-        let source = ciphertext_of(from, binding.context());
-        let output = self.calls.re_encrypt(source, to, binding).await?;
-        let wrapped = encrypted_data_key(to, output.ciphertext, binding.place())?;
+        let output = self.calls.re_encrypt(ciphertext_of(from), to, wrap_context).await?;
+        let wrapped = encrypted_data_key(to, output.ciphertext, wrap_context)?;
         let wrapped = from.key.with_intermediate(wrapped.clone()).unwrap_or(wrapped);
         Ok((wrapped, output.source_material))
     }
+
+    /// Wraps the data key in `from` under the key that opens it, bound to `wrap_context`: by
+    /// `ReEncrypt`, or through this process if that is not allowed or not possible.
+    async fn carry_from(
+        &self,
+        from: &Candidate<'_>,
+        wrap_context: &WrapContext,
+    ) -> Result<EncryptedDataKey, KeyringError> {
+        if let Some(binding) = from.key.wrap_context_for(wrap_context) {
+            match self.re_encrypt(from, &from.arn, &binding).await {
+                Ok((wrapped, _)) => return Ok(wrapped),
+                Err(error) if error.kind() == KeyringErrorKind::AccessDenied => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let data_key = self.decrypt(from).await?;
+        encrypt(&self.calls, &from.arn, &data_key, wrap_context).await
+    }
 }
 
-fn ciphertext_of<'a>(
-    candidate: &'a Candidate<'_>,
-    context: &'a EncryptionContext,
-) -> KmsCiphertext<'a> {
+fn ciphertext_of<'a>(candidate: &'a Candidate<'_>) -> KmsCiphertext<'a> {
     KmsCiphertext {
         key: &candidate.arn,
         bytes: candidate.key.ciphertext(),
-        context: candidate.key.binding(context).into(),
+        context: candidate.key.wrap_context().into(),
     }
 }
 
@@ -212,7 +249,7 @@ impl KmsKeyringBuilder {
     }
 
     /// Uses `client` for `region`, with the client's own settings. Rate limit and timeout of the
-    /// keyring apply to it too.
+    /// keyring apply to it too, and so does the refusal of plain HTTP.
     #[must_use]
     pub fn client(mut self, region: impl Into<String>, client: Client) -> Self {
         self.clients.insert(region.into(), client);
@@ -242,6 +279,18 @@ impl KmsKeyringBuilder {
         self
     }
 
+    /// Allows calls over plain HTTP to other machines, for tests on a trusted network: everyone on
+    /// the way sees the data keys, and can choose them. Default: no, unless the environment variable
+    /// [`PlainHttp::VARIABLE`] says so.
+    ///
+    /// Without it, such a call fails with [`KeyringErrorKind::InsecureEndpoint`] and is not sent,
+    /// wherever the endpoint was set. Plain HTTP to this machine is always allowed.
+    #[must_use]
+    pub fn allow_http(mut self, allow: bool) -> Self {
+        self.allow_http = allow;
+        self
+    }
+
     /// Sets how long one call, including its retries, may take. Default: 10 seconds.
     ///
     /// After that the next key is tried. For 30 seconds, keys of other Regions come before those of
@@ -266,6 +315,7 @@ impl KmsKeyringBuilder {
                 &self.config,
                 self.timeout,
                 self.calls_per_second,
+                self.allow_http,
                 self.clients,
             )))
         };
@@ -282,39 +332,62 @@ impl KmsKeyringBuilder {
 impl Keyring for KmsKeyring {
     fn generate<'a>(
         &'a self,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
         _plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
-        Box::pin(generate(&self.calls, &self.keys, self.wrap_policy, binding))
+        Box::pin(generate(&self.calls, &self.keys, self.wrap_policy, wrap_context))
     }
 
     fn wrap<'a>(
         &'a self,
         data_key: &'a PlaintextDataKey,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
         Box::pin(try_join_all(
-            self.keys.iter().map(move |key| encrypt(&self.calls, key, data_key, binding)),
+            self.keys.iter().map(move |key| encrypt(&self.calls, key, data_key, wrap_context)),
         ))
     }
 
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
         Box::pin(async move {
-            let Some(calls) = self.re_encryptions(keys, binding) else { return Ok(None) };
-            let calls = calls.iter().map(|(from, to, binding)| self.re_encrypt(from, to, *binding));
-            let re_encrypted = try_join_all(calls).await?;
-            Ok(Some(re_encrypted.into_iter().map(|(wrapped, _)| wrapped).collect()))
+            if !self.can_rewrap(keys, wrap_context) {
+                return Ok(None);
+            }
+            let calls = self.keys.iter().map(|to| self.re_encrypt_any(keys, to, wrap_context));
+            Ok(try_join_all(calls).await?.into_iter().collect())
+        })
+    }
+
+    /// Tries the stored key first, then its replicas that the keyring may use.
+    fn carry<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+        wrap_context: &'a WrapContext,
+    ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
+        Box::pin(async move {
+            if !key.is_key_of(wrap_context) {
+                return Ok(None);
+            }
+            let mut candidates = self.candidates(std::slice::from_ref(key));
+            candidates.sort_by_key(|candidate| candidate.arn.as_str() != key.wrapping_key());
+            let mut failure = None;
+            for candidate in candidates {
+                match self.carry_from(&candidate, wrap_context).await {
+                    Ok(carried) => return Ok(Some(carried)),
+                    Err(error) => failure = failure.or(Some(error)),
+                }
+            }
+            failure.map_or(Ok(None), Err)
         })
     }
 
     fn refresh<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
-        context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
         Box::pin(async move {
             let stored: Option<KmsKeyArn> =
@@ -324,7 +397,7 @@ impl Keyring for KmsKeyring {
             else {
                 return Ok(None);
             };
-            let (wrapped, material) = self.re_encrypt(&from, &arn, key.binding(context)).await?;
+            let (wrapped, material) = self.re_encrypt(&from, &arn, key.wrap_context()).await?;
             let is_newest = material.is_some_and(|material| material.is_newest);
             Ok((!is_newest).then_some(wrapped))
         })
@@ -340,7 +413,6 @@ impl Keyring for KmsKeyring {
     fn key_material<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
-        context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
         Box::pin(async move {
             let mut failure = None;
@@ -352,7 +424,7 @@ impl Keyring for KmsKeyring {
                         failure.or(Some(error.with_source("its Region recently failed to answer")));
                     continue;
                 }
-                match self.re_encrypt(&candidate, &candidate.arn, key.binding(context)).await {
+                match self.re_encrypt(&candidate, &candidate.arn, key.wrap_context()).await {
                     Ok((_, material)) => return Ok(material),
                     Err(error) => failure = failure.or(Some(error)),
                 }
@@ -361,15 +433,11 @@ impl Keyring for KmsKeyring {
         })
     }
 
-    fn unwrap<'a>(
-        &'a self,
-        keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-    ) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap> {
         Box::pin(async move {
             let mut failures = Vec::new();
             for candidate in self.candidates(keys) {
-                match self.decrypt(&candidate, context).await {
+                match self.decrypt(&candidate).await {
                     Ok(data_key) => return Unwrap::Unwrapped(data_key),
                     Err(error) => {
                         tracing::debug!(key = %candidate.arn, kind = ?error.kind(), "data key not unwrapped");
@@ -381,8 +449,8 @@ impl Keyring for KmsKeyring {
         })
     }
 
-    fn can_rewrap(&self, keys: &[EncryptedDataKey], binding: WrapContext<'_>) -> bool {
-        self.re_encryptions(keys, binding).is_some()
+    fn can_rewrap(&self, keys: &[EncryptedDataKey], wrap_context: &WrapContext) -> bool {
+        self.keys.iter().all(|to| !Self::sources(keys, to, wrap_context).is_empty())
     }
 
     fn first_choice(&self, keys: &[EncryptedDataKey]) -> Option<String> {
@@ -393,15 +461,11 @@ impl Keyring for KmsKeyring {
         !self.candidates(std::slice::from_ref(key)).is_empty()
     }
 
-    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
+    fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
         let expected = |key: &KmsKeyArn| {
-            EncryptedDataKey::new(
-                KMS_PROVIDER,
-                key.as_str(),
-                binding.place().cloned(),
-                vec![0; TYPICAL_CIPHERTEXT_LEN],
-            )
-            .expect("an ARN is a valid key name")
+            let ciphertext = vec![0; TYPICAL_CIPHERTEXT_LEN];
+            EncryptedDataKey::new(KMS_PROVIDER, key.as_str(), ciphertext, wrap_context)
+                .expect("an ARN is a valid key name")
         };
         self.keys.iter().map(expected).collect()
     }

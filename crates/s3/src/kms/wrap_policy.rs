@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use sealwax_envelope::{
-    EncryptedDataKey, EncryptionMaterials, KeyringError, KeyringErrorKind, MissingKey, Place,
+    EncryptedDataKey, EncryptionMaterials, KeyringError, KeyringErrorKind, MissingKey,
     PlaintextDataKey, WrapContext,
 };
 
@@ -63,21 +63,21 @@ pub(super) async fn generate(
     calls: &KmsCalls,
     keys: &[KmsKeyArn],
     policy: WrapPolicy,
-    binding: WrapContext<'_>,
+    wrap_context: &WrapContext,
 ) -> Result<EncryptionMaterials, KeyringError> {
     let mut failure = None;
     let mut candidates = keys_to_ask(calls, keys, policy).into_iter();
     let (generator, Generated { data_key, ciphertext }) = loop {
         let Some(key) = candidates.next() else { return Err(failure.unwrap_or_else(no_key)) };
-        match calls.generate_data_key(key, binding).await {
+        match calls.generate_data_key(key, wrap_context).await {
             Ok(generated) => break (key, generated),
             Err(error) if policy.tolerates(&error) => failure = Some(error),
             Err(error) => return Err(error),
         }
     };
-    let mut wrapped =
-        vec![(generator, encrypted_data_key(generator, ciphertext, binding.place())?)];
-    let others = candidates.map(async |key| (key, encrypt(calls, key, &data_key, binding).await));
+    let mut wrapped = vec![(generator, encrypted_data_key(generator, ciphertext, wrap_context)?)];
+    let others =
+        candidates.map(async |key| (key, encrypt(calls, key, &data_key, wrap_context).await));
     for (key, result) in join_all(others).await {
         match result {
             Ok(encrypted) => wrapped.push((key, encrypted)),
@@ -105,19 +105,19 @@ pub(super) async fn encrypt(
     calls: &KmsCalls,
     key: &KmsKeyArn,
     data_key: &PlaintextDataKey,
-    binding: WrapContext<'_>,
+    wrap_context: &WrapContext,
 ) -> Result<EncryptedDataKey, KeyringError> {
-    let ciphertext = calls.encrypt(key, data_key, binding).await?;
-    encrypted_data_key(key, ciphertext, binding.place())
+    let ciphertext = calls.encrypt(key, data_key, wrap_context).await?;
+    encrypted_data_key(key, ciphertext, wrap_context)
 }
 
-/// Names the KMS key and the place that `ciphertext` is bound to.
+/// Names the KMS key of `ciphertext`, and what it is bound to.
 pub(super) fn encrypted_data_key(
     key: &KmsKeyArn,
     ciphertext: Vec<u8>,
-    place: Option<&Place>,
+    wrap_context: &WrapContext,
 ) -> Result<EncryptedDataKey, KeyringError> {
-    EncryptedDataKey::new(KMS_PROVIDER, key.as_str(), place.cloned(), ciphertext)
+    EncryptedDataKey::new(KMS_PROVIDER, key.as_str(), ciphertext, wrap_context)
         .map_err(|error| not_understood(key, error))
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sealwax_envelope::{EncryptedDataKey, EncryptionContext, KeyMaterial, Keyring as _};
+use sealwax_envelope::{EncryptedDataKey, KeyMaterial, Keyring as _};
 
 use super::inspect::InspectOutput;
 use crate::{error::Error, single_flight::SingleFlightCache, vault::Vault};
@@ -25,7 +25,7 @@ use crate::{error::Error, single_flight::SingleFlightCache, vault::Vault};
 /// ```
 pub struct KeyMaterials {
     vault: Vault,
-    shared: SingleFlightCache<(EncryptionContext, EncryptedDataKey), Option<KeyMaterial>>,
+    shared: SingleFlightCache<EncryptedDataKey, Option<KeyMaterial>>,
 }
 
 impl KeyMaterials {
@@ -51,12 +51,12 @@ impl KeyMaterials {
             return Ok(None);
         }
         let ask = async |key: &EncryptedDataKey| {
-            let material = keyring.key_material(key, &object.context).await;
+            let material = keyring.key_material(key).await;
             material.map_err(|error| object.target.keyring_error(vec![error]))
         };
         match key.intermediate() {
             Some(shared) => {
-                let slot = self.shared.slot(&(object.context.clone(), shared.clone()));
+                let slot = self.shared.slot(&shared);
                 Ok(slot.get_or_try_init(|| ask(&shared)).await?.clone())
             }
             None => ask(key).await,

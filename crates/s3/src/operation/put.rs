@@ -11,7 +11,7 @@ use std::{
 };
 
 use sealwax_envelope::{
-    BodyHeader, EncryptionContext, Keyring, ObjectHeader, Sealer, WrapContext, geometry, metadata,
+    BodyHeader, BodySalt, EncryptionContext, Keyring, ObjectHeader, Sealer, WrapContext, metadata,
 };
 
 use self::resumption::Resumption;
@@ -251,24 +251,24 @@ impl Put {
         let pairs = || metadata::pairs(&self.metadata);
 
         let place = vault.places().to_bind(&target)?;
-        let binding = WrapContext::new(&context, place.as_ref());
-        let expected = vault.keyring().expected_keys(binding);
+        let salt = BodySalt::generate().map_err(|error| target.envelope_error(error))?;
+        let wrap_context = WrapContext::for_data_key(context.clone(), place, &salt);
+        let expected = vault.keyring().expected_keys(&wrap_context);
         if !expected.is_empty() {
             // Checked before KMS generates a key that could not be stored.
-            let no_header = BodyHeader::from_bytes(&[0; geometry::HEADER_LEN]);
-            ObjectHeader::new(context.clone(), expected, no_header, plaintext_len)
+            let header = BodyHeader::expected(&salt);
+            ObjectHeader::new(context.clone(), expected, header, plaintext_len)
                 .and_then(|expected| expected.check_fits(pairs()))
                 .map_err(|error| target.envelope_error(error))?;
         }
 
         let materials = vault
             .keyring()
-            .generate(binding, plaintext_len)
+            .generate(&wrap_context, plaintext_len)
             .await
             .map_err(|error| target.keyring_error(vec![error]))?;
         let (data_key, keys, missing) = materials.into_parts();
-        let sealer = Sealer::new(&data_key, &context.body_context())
-            .map_err(|error| target.envelope_error(error))?;
+        let sealer = Sealer::new(&data_key, &context.body_context(), salt);
         drop(data_key);
         let header = ObjectHeader::new(context, keys, *sealer.header(), plaintext_len)
             .map(|header| header.with_missing(missing))

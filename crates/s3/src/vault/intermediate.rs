@@ -3,8 +3,7 @@
 use std::fmt;
 
 use sealwax_envelope::{
-    EncryptedDataKey, EncryptionContext, Keyring, KeyringErrorKind, Opener, PlaintextDataKey,
-    Unwrap, WrapContext,
+    EncryptedDataKey, Keyring, KeyringErrorKind, Opener, PlaintextDataKey, Unwrap,
 };
 
 use super::object_keys::ObjectKeys;
@@ -14,14 +13,12 @@ use crate::{error::Error, single_flight::SingleFlightCache};
 #[derive(Default)]
 pub(crate) struct IntermediateKeys(SingleFlightCache<Id, Made>);
 
-/// A key change by its number, an encryption context, and all wrapped forms of one intermediate key
-/// that an object has.
+/// A key change by its number, and all wrapped forms of one intermediate key that an object has.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Id {
     change: usize,
     /// `true` if the key itself was needed.
     opened: bool,
-    context: EncryptionContext,
     wraps: Vec<EncryptedDataKey>,
 }
 
@@ -45,8 +42,7 @@ impl IntermediateKeys {
         if key.intermediate().is_some() {
             return self.refreshed(object, change, key).await;
         }
-        let context = object.info.encryption_context();
-        let refreshed = object.vault.keyring().refresh(key, context).await;
+        let refreshed = object.vault.keyring().refresh(key).await;
         refreshed.map_err(|error| object.target.keyring_error(vec![error]))
     }
 
@@ -56,19 +52,14 @@ impl IntermediateKeys {
         change: usize,
         key: &EncryptedDataKey,
     ) -> Result<Option<EncryptedDataKey>, Error> {
-        let context = object.info.encryption_context();
-        let id = Id {
-            change,
-            opened: false,
-            context: context.clone(),
-            wraps: key.intermediate().into_iter().collect(),
-        };
+        let wraps = key.intermediate().into_iter().collect();
+        let id = Id { change, opened: false, wraps };
         let made = self.0.slot(&id);
         let refresh = || async {
             let refreshed = object
                 .vault
                 .keyring()
-                .refresh(key, context)
+                .refresh(key)
                 .await
                 .map_err(|error| object.target.keyring_error(vec![error]))?;
             let wraps =
@@ -91,20 +82,22 @@ impl IntermediateKeys {
         (keyring, expected): (&dyn Keyring, &[EncryptedDataKey]),
         keys: &[EncryptedDataKey],
     ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
-        let (context, target) = (object.info.encryption_context(), object.target);
+        let (target, wrap_context) = (object.target, object.wrap_context()?);
         if expected.iter().any(|key| key.intermediate().is_some()) {
             // The keyring has its own intermediate keys, and saves calls itself.
             return Ok(None);
         }
-        for group in keys.chunk_by(EncryptedDataKey::shares_data_key) {
+        for group in keys.chunk_by(EncryptedDataKey::shares_group) {
             let wraps: Vec<_> = group.iter().filter_map(EncryptedDataKey::intermediate).collect();
             if wraps.is_empty() {
                 continue;
             }
-            let moves = group[0].place() != object.place.as_ref();
-            let opened =
-                moves || !keyring.can_rewrap(&wraps, WrapContext::for_intermediate_key(context));
-            let id = Id { change, opened, context: context.clone(), wraps };
+            let moves = *group[0].data_key_context() != wrap_context;
+            if moves && !group[0].may_serve(&wrap_context) {
+                continue;
+            }
+            let opened = moves || !keyring.can_rewrap(&wraps, group[0].wrap_context());
+            let id = Id { change, opened, wraps };
             let slot = self.0.slot(&id);
             let Some(made) =
                 slot.get_or_try_init(|| make(object, keyring, &id)).await.map(Made::usable)?
@@ -120,18 +113,13 @@ impl IntermediateKeys {
                 ));
             };
             // A wrapped key of anything but the body's own key would lose the object.
-            let data_key = group[0]
-                .open_under(intermediate, context)
-                .map_err(|error| target.envelope_error(error))?;
+            let data_key =
+                group[0].open_under(intermediate).map_err(|error| target.envelope_error(error))?;
             let header = object.info.sealed_header(target)?;
-            Opener::new(&data_key, &context.body_context(), header.body_header())
+            Opener::new(&data_key, &header.context().body_context(), header.body_header())
                 .map_err(|error| target.envelope_error(error))?;
-            let wrapped = EncryptedDataKey::wrap_under(
-                intermediate,
-                &made.wraps,
-                &data_key,
-                object.binding(),
-            );
+            let wrapped =
+                EncryptedDataKey::wrap_under(intermediate, &made.wraps, &data_key, &wrap_context);
             return wrapped.map(Some).map_err(|error| target.envelope_error(error));
         }
         Ok(None)
@@ -151,8 +139,10 @@ impl Made {
 async fn make(object: &ObjectKeys<'_>, keyring: &dyn Keyring, id: &Id) -> Result<Made, Error> {
     let nothing = Made { wraps: Vec::new(), key: None };
     let failed = |error| object.target.keyring_error(vec![error]);
-    let binding = WrapContext::for_intermediate_key(&id.context);
-    let re_encrypted = match keyring.rewrap(&id.wraps, binding).await {
+    let Some(wrap_context) = id.wraps.first().map(EncryptedDataKey::wrap_context) else {
+        return Ok(nothing);
+    };
+    let re_encrypted = match keyring.rewrap(&id.wraps, wrap_context).await {
         Ok(wraps) => wraps,
         Err(error) if error.kind() == KeyringErrorKind::Throttled => return Err(failed(error)),
         Err(error) => {
@@ -163,7 +153,7 @@ async fn make(object: &ObjectKeys<'_>, keyring: &dyn Keyring, id: &Id) -> Result
     if let Some(wraps) = re_encrypted.clone().filter(|_| !id.opened) {
         return Ok(Made { wraps, key: None });
     }
-    let key = match object.vault.keyring().unwrap(&id.wraps, &id.context).await {
+    let key = match object.vault.keyring().unwrap(&id.wraps).await {
         Unwrap::Unwrapped(key) => key,
         Unwrap::NotMine => return Ok(nothing),
         Unwrap::Failed(failures) => {
@@ -174,11 +164,11 @@ async fn make(object: &ObjectKeys<'_>, keyring: &dyn Keyring, id: &Id) -> Result
     };
     let wraps = match re_encrypted {
         Some(wraps) => wraps,
-        None => keyring.wrap(&key, binding).await.map_err(failed)?,
+        None => keyring.wrap(&key, wrap_context).await.map_err(failed)?,
     };
     // A wrapped form must hold the intermediate key itself, and not be under another one: the data
     // key under it would be lost.
-    if wraps.iter().any(|wrap| wrap.intermediate().is_some()) {
+    if wraps.iter().any(|wrap| wrap.intermediate_id().is_some()) {
         return Ok(nothing);
     }
     Ok(Made { wraps, key: Some(key) })

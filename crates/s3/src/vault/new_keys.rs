@@ -1,6 +1,6 @@
 //! New wrapped keys of an object's data key.
 
-use sealwax_envelope::{EncryptedDataKey, Keyring, KeyringErrorKind, Opener};
+use sealwax_envelope::{EncryptedDataKey, Keyring, KeyringErrorKind};
 
 use super::{intermediate::IntermediateKeys, object_keys::ObjectKeys};
 use crate::error::{Error, ErrorKind};
@@ -28,10 +28,10 @@ impl<'a> NewKeys<'a> {
         object: &ObjectKeys<'_>,
         keys: &mut Vec<EncryptedDataKey>,
     ) -> Result<Option<Self>, Error> {
-        let expected = keyring.expected_keys(object.binding());
+        let expected = keyring.expected_keys(&object.wrap_context()?);
         let new = Self { at, keyring, expected, replaces_all };
         let is_present = |new: &EncryptedDataKey| {
-            keys.iter().any(|key| same_wrapping_key(new, key) && key.place() == new.place())
+            keys.iter().any(|key| new.has_same_wrapping_key(key) && key.place() == new.place())
         };
         let others = keys.iter().filter(|key| new.keeps(key)).count();
         if new.expected.iter().all(is_present) && others + new.expected.len() == keys.len() {
@@ -47,7 +47,7 @@ impl<'a> NewKeys<'a> {
 
     /// `true` if `key` stays beside the new keys.
     pub(crate) fn keeps(&self, key: &EncryptedDataKey) -> bool {
-        !self.replaces_all && !self.expected.iter().any(|new| same_wrapping_key(new, key))
+        !self.replaces_all && !self.expected.iter().any(|new| new.has_same_wrapping_key(key))
     }
 
     /// Wraps the object's data key under the keys of the keyring.
@@ -69,11 +69,9 @@ impl<'a> NewKeys<'a> {
         }
         let header = info.sealed_header(target)?;
         let keys = vault.places().acceptable_keys(target, header, accepted_places)?;
-        let data_key = vault.unwrap(target, header, &keys).await?;
         // A wrapped key of anything but the body's own key would lose the object.
-        Opener::new(&data_key, &header.context().body_context(), header.body_header())
-            .map_err(|error| target.envelope_error(error))?;
-        let wrapped = self.keyring.wrap(&data_key, object.binding()).await;
+        let (data_key, _) = vault.prove(target, header, &keys).await?;
+        let wrapped = self.keyring.wrap(&data_key, &object.wrap_context()?).await;
         let wrapped = wrapped.map_err(|error| target.keyring_error(vec![error]))?;
         if wrapped.is_empty() {
             let message = "the keyring has no key to wrap under";
@@ -88,7 +86,7 @@ impl<'a> NewKeys<'a> {
         object: &ObjectKeys<'_>,
         trusted: &[EncryptedDataKey],
     ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
-        match self.keyring.rewrap(trusted, object.binding()).await {
+        match self.keyring.rewrap(trusted, &object.wrap_context()?).await {
             Ok(wrapped) => Ok(wrapped),
             Err(error) if error.kind() == KeyringErrorKind::Throttled => {
                 Err(object.target.keyring_error(vec![error]))
@@ -99,8 +97,4 @@ impl<'a> NewKeys<'a> {
             }
         }
     }
-}
-
-fn same_wrapping_key(a: &EncryptedDataKey, b: &EncryptedDataKey) -> bool {
-    a.provider() == b.provider() && a.wrapping_key() == b.wrapping_key()
 }

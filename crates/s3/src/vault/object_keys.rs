@@ -55,9 +55,9 @@ impl<'a> ObjectKeys<'a> {
         Ok(Self { vault, target, info, own_keys, sidecar, place, accepted_places, is_sidecar })
     }
 
-    /// Returns the binding of new wrapped keys.
-    pub(crate) fn binding(&self) -> WrapContext<'_> {
-        WrapContext::new(self.info.encryption_context(), self.place.as_ref())
+    /// Returns the binding of new wrapped keys of the data key.
+    pub(crate) fn wrap_context(&self) -> Result<WrapContext, Error> {
+        Ok(self.info.sealed_header(self.target)?.wrap_context(self.place.clone()))
     }
 
     /// Returns the keys that the data key may be taken from: at an accepted place, and accepted by

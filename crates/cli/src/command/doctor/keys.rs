@@ -11,12 +11,15 @@ use sealwax_s3::{
         primitives::Blob,
         types::{DataKeySpec, DryRunModifierType, KeyMetadata, KeySpec, KeyState, KeyUsageType},
     },
-    envelope::{EncryptionContext, Place, WrapContext},
+    envelope::{BodySalt, EncryptionContext, Place, WrapContext},
     error_chain,
 };
 
 use super::check::{Check, Checks};
-use crate::{failure::Failure, session::Session};
+use crate::{
+    failure::{Exit, Failure},
+    session::Session,
+};
 
 /// Checks a key.
 pub(super) async fn check(
@@ -27,17 +30,16 @@ pub(super) async fn check(
     checks: &mut Checks,
 ) -> Result<(), Failure> {
     let there = session.in_region(key.region());
-    let kms = Client::new(there.config());
+    let kms = Client::new(there.kms_config());
     let is_usable = describe(&kms, key, checks).await?;
     if !is_usable {
         return Ok(());
     }
-    let pairs = WrapContext::new(context, place).pairs();
-    let caller = Caller {
-        kms,
-        key,
-        pairs: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-    };
+    let salt = BodySalt::generate().map_err(|error| {
+        Failure::new(Exit::Failed, error.to_string(), "check the operating system's random numbers")
+    })?;
+    let wrap_context = WrapContext::for_data_key(context.clone(), place.cloned(), &salt);
+    let caller = Caller { kms, key, pairs: wrap_context.pairs().into_iter().collect() };
     let (check, ciphertext) = caller.generate().await;
     checks.add(check)?;
     checks.add(caller.encrypt().await)?;

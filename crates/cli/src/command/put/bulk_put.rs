@@ -211,11 +211,11 @@ impl Putter {
         let names =
             |key: &EncryptedDataKey| (key.provider().to_owned(), key.wrapping_key().to_owned());
         let has: HashSet<_> = info.keys().iter().map(names).collect();
-        let binding = WrapContext::new(&self.context, None);
+        let expected = self.keyring.expected_keys(&WrapContext::for_names());
         Ok(info.plaintext_len() == len
             && modified.is_some()
             && mtime::of(&info.metadata) == modified
             && *info.encryption_context() == self.context
-            && self.keyring.expected_keys(binding).iter().map(names).all(|key| has.contains(&key)))
+            && expected.iter().map(names).all(|key| has.contains(&key)))
     }
 }

@@ -31,19 +31,19 @@ fn opened(cases: &mut Cases) {
     let beside = |sidecar: &Stored| lacking(&recipe).beside(sidecar.to_sidecar());
     cases.opened(
         "sidecar",
-        &["R13", "R16"],
+        &["R16", "R19"],
         "the sidecar's key opens it",
         beside(&adding(&recipe)),
         &recipe,
     );
     let under = recipe.stored(&[recipe.intermediate_group(Some(PLACE))]).set(GENERATION, "2");
     let shows = "the sidecar has the data key under an intermediate key";
-    cases.opened("sidecar-intermediate-key", &["R8", "R16"], shows, beside(&under), &recipe);
+    cases.opened("sidecar-intermediate-key", &["R9", "R11", "R19"], shows, beside(&under), &recipe);
     let missing = adding(&recipe)
         .set(MISSING, r#"[["aws-kms","arn:aws:kms:us-west-2:111122223333:key/1234"]]"#);
     cases.opened(
         "sidecar-missing",
-        &["R14"],
+        &["R17"],
         "a wrap is missing, by the sidecar alone",
         beside(&missing),
         &recipe,
@@ -54,15 +54,15 @@ fn opened(cases: &mut Cases) {
     let damaged = recipe.stored(&[Group { keys: vec![damaged], ..recipe.group(Some(PLACE)) }]);
     let shows = "the object's own wrap is damaged, and the sidecar's opens it";
     let stored = damaged.beside(adding(&recipe).to_sidecar());
-    cases.opened("sidecar-after-damaged-wrap", &["R13"], shows, stored, &recipe);
+    cases.opened("sidecar-after-damaged-wrap", &["R16"], shows, stored, &recipe);
     let elsewhere =
         recipe.stored(&[recipe.group(Some("other/key"))]).beside(adding(&recipe).to_sidecar());
     let shows = "the object's own key is bound to another place, the sidecar's to this one";
-    cases.opened("sidecar-after-other-place", &["R13", "R16"], shows, elsewhere, &recipe);
+    cases.opened("sidecar-after-other-place", &["R16", "R19"], shows, elsewhere, &recipe);
 
     let flipped = beside(&adding(&recipe)).body(|body| body[HEADER_LEN] ^= 1);
     let shows = "the sidecar's key opens a body that was changed";
-    cases.refused("chunk 0", "sidecar-chunk-changed", &["R11", "R16"], shows, flipped);
+    cases.refused("chunk 0", "sidecar-chunk-changed", &["R14", "R19"], shows, flipped);
 }
 
 /// Sidecars that are not read or do not apply.
@@ -70,11 +70,11 @@ fn ignored(cases: &mut Cases) {
     let recipe = small();
     let not_looked_for = lacking(&recipe).beside(adding(&recipe).to_sidecar()).without_sidecars();
     let shows = "the reader's policy looks for no sidecar";
-    cases.refused("no-matching-key", "sidecar-not-looked-for", &["R13"], shows, not_looked_for);
+    cases.refused("no-matching-key", "sidecar-not-looked-for", &["R16"], shows, not_looked_for);
     let needless = recipe.sealed().beside("not a sidecar");
     cases.opened(
         "sidecar-not-needed",
-        &["R13"],
+        &["R16"],
         "its own key opens it, whatever is beside it",
         needless,
         &recipe,
@@ -82,7 +82,7 @@ fn ignored(cases: &mut Cases) {
     let elsewhere =
         recipe.stored(&[recipe.group(Some("other/key"))]).beside(lacking(&recipe).to_sidecar());
     let shows = "neither opens it: the failure is that of its own keys";
-    cases.refused("place", "sidecar-of-no-use", &["R13"], shows, elsewhere);
+    cases.refused("place", "sidecar-of-no-use", &["R16"], shows, elsewhere);
 }
 
 /// Each of these has a key that would open the object.
@@ -142,7 +142,7 @@ fn malformed(cases: &mut Cases) {
     ] {
         assert_ne!(sidecar, fine, "{name}");
         let stored = lacking(&recipe).beside(sidecar);
-        cases.refused("no-matching-key", name, &["R14"], shows, stored);
+        cases.refused("no-matching-key", name, &["R17"], shows, stored);
     }
 }
 
@@ -160,30 +160,64 @@ fn of_other_bodies(cases: &mut Cases) {
         ),
     ] {
         let stored = lacking(&recipe).beside(sidecar.to_sidecar());
-        cases.refused("no-matching-key", name, &["R15"], shows, stored);
+        cases.refused("no-matching-key", name, &["R18"], shows, stored);
     }
 }
 
 fn forged(cases: &mut Cases) {
     let recipe = small();
-    let strange = Group {
-        keys: vec![small().other().key("first", Some(PLACE))],
-        ..recipe.group(Some(PLACE))
-    };
-    let elsewhere = recipe.group(Some("other/key"));
-    let of_context =
-        wrap("first", &recipe.data_key, &wrap_context(&context(&[]), "v1", Some(PLACE)));
+    let of_context = recipe.clone().with_context(&[]).key("first", Some(PLACE));
     let of_context = Group { keys: vec![of_context], ..recipe.group(Some(PLACE)) };
+    let under_other = small().other().other_intermediate().intermediate_group(Some(PLACE));
+    let made_under_other =
+        small().other_data_key().other_intermediate().intermediate_group(Some(PLACE));
     for (name, shows, group) in [
-        ("sidecar-other-data-key", "its key is not the body's", strange),
-        ("sidecar-other-place", "its key is bound to another place", elsewhere),
+        (
+            "sidecar-of-old-version",
+            "its key is that of an older version: same place and context, other salt",
+            small().other().group(Some(PLACE)),
+        ),
+        (
+            "sidecar-other-data-key",
+            "its key is another data key, wrapped for this context, place and salt",
+            small().other_data_key().group(Some(PLACE)),
+        ),
+        (
+            "sidecar-other-place",
+            "its key is bound to another place",
+            recipe.group(Some("other/key")),
+        ),
         (
             "sidecar-key-of-other-context",
             "its key is bound to another encryption context",
             of_context,
         ),
+        (
+            "sidecar-group-of-other-intermediate-key",
+            "a genuine group of another object, under another intermediate key",
+            under_other,
+        ),
+        (
+            "sidecar-group-made-under-other-intermediate-key",
+            "another intermediate key, whose holder wrapped another data key for this body",
+            made_under_other,
+        ),
     ] {
         let sidecar = recipe.stored(&[group]).set(GENERATION, "2").to_sidecar();
-        cases.refused("no-matching-key", name, &["R16"], shows, lacking(&recipe).beside(sidecar));
+        cases.refused("no-matching-key", name, &["R19"], shows, lacking(&recipe).beside(sidecar));
     }
+
+    let sidecar = |groups: &[Group]| recipe.stored(groups).set(GENERATION, "2").to_sidecar();
+    let planted = sidecar(&[
+        small().other().other_intermediate().intermediate_group(Some(PLACE)),
+        recipe.intermediate_group(Some(PLACE)),
+    ]);
+    let shows = "a group of another intermediate key before the true one";
+    let stored = lacking(&recipe).beside(planted);
+    cases.opened("sidecar-second-group", &["R8", "R19"], shows, stored, &recipe);
+    let mut changed = recipe.intermediate_group(Some(PLACE));
+    changed.scope = None;
+    let shows = "a group without its scope";
+    let stored = lacking(&recipe).beside(sidecar(&[changed]));
+    cases.refused("no-matching-key", "sidecar-without-scope", &["R4", "R17"], shows, stored);
 }

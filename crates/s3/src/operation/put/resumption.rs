@@ -5,9 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use sealwax_envelope::{
-    EncryptedDataKey, EncryptionContext, ObjectHeader, Sealer, WrapContext, metadata,
-};
+use sealwax_envelope::{EncryptedDataKey, EncryptionContext, ObjectHeader, Sealer, metadata};
 
 use super::{Handle, OnResume, PutOutput};
 use crate::{
@@ -51,7 +49,7 @@ impl Resumption {
             return Err(target.error(ErrorKind::SourceChanged, message));
         }
         let keys = vault.places().acceptable_keys(target, &header, &[])?;
-        let data_key = vault.unwrap(target, &header, &keys).await?;
+        let (data_key, _) = vault.prove(target, &header, &keys).await?;
         let sealer =
             Sealer::dangerous_resume(&data_key, &context.body_context(), header.body_header())
                 .map_err(|error| target.envelope_error(error))?;
@@ -87,8 +85,7 @@ impl Resumption {
             return mismatch(format!("has the encryption context {}", header.context().to_json()));
         }
         let place = self.handle.vault.places().to_bind(&self.target)?;
-        let binding = WrapContext::new(&self.context, place.as_ref());
-        let mut wanted = self.handle.vault.keyring().expected_keys(binding);
+        let mut wanted = self.handle.vault.keyring().expected_keys(&header.wrap_context(place));
         wanted.retain(|key| !header.missing().iter().any(|missing| missing.is_filled_by(key)));
         // A keyring that does not know its keys in advance cannot be compared.
         if !wanted.is_empty() && !same_keys(&wanted, header.keys()) {

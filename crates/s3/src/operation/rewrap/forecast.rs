@@ -7,7 +7,7 @@ use std::{
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{
-    EncryptedDataKey, WrapContext,
+    EncryptedDataKey,
     s3ec::{Envelope, Storage},
 };
 use serde::{Deserialize, Serialize};
@@ -281,22 +281,26 @@ struct Costs<'a> {
 impl Costs<'_> {
     /// Counts the calls for new keys, and returns the way of wrapping.
     fn wrap(&mut self, new: &NewKeys<'_>) -> Result<DataKeyWay, Error> {
-        let (object, context) = (self.object, self.object.info.encryption_context());
+        let (object, wrap_context) = (self.object, self.object.wrap_context()?);
         let trusted = object.trusted_keys()?;
+        let serves = |group: &&[EncryptedDataKey]| {
+            *group[0].data_key_context() == wrap_context || group[0].may_serve(&wrap_context)
+        };
         let group = trusted
-            .chunk_by(EncryptedDataKey::shares_data_key)
-            .find(|group| group[0].intermediate().is_some());
+            .chunk_by(EncryptedDataKey::shares_group)
+            .filter(|group| group[0].intermediate_id().is_some())
+            .find(serves);
         let (way, keys, counts) = match group {
             Some(group) => {
                 let shared: Vec<_> =
                     group.iter().filter_map(EncryptedDataKey::intermediate).collect();
-                let inside = group[0].place() == object.place.as_ref()
-                    && new.keyring.can_rewrap(&shared, WrapContext::for_intermediate_key(context));
+                let inside = *group[0].data_key_context() == wrap_context
+                    && new.keyring.can_rewrap(&shared, group[0].wrap_context());
                 let way = if inside { DataKeyWay::ReEncrypt } else { DataKeyWay::DecryptEncrypt };
-                let first = self.counted.is_first(new.at, context.to_json(), &shared);
+                let first = self.counted.is_first(new.at, &shared);
                 (way, shared, first)
             }
-            None if new.keyring.can_rewrap(&trusted, object.binding()) => {
+            None if new.keyring.can_rewrap(&trusted, &wrap_context) => {
                 (DataKeyWay::ReEncrypt, trusted, true)
             }
             None => {
@@ -319,10 +323,7 @@ impl Costs<'_> {
     }
 
     fn refresh(&mut self, at: usize, key: &EncryptedDataKey) {
-        let context = self.object.info.encryption_context();
-        let first = key
-            .intermediate()
-            .is_none_or(|shared| self.counted.is_first(at, context.to_json(), &[shared]));
+        let first = key.intermediate().is_none_or(|shared| self.counted.is_first(at, &[shared]));
         if first {
             self.call(Some(key.wrapping_key()));
         }
@@ -352,10 +353,10 @@ impl Costs<'_> {
 struct Counted(Mutex<HashSet<[u8; 16]>>);
 
 impl Counted {
-    fn is_first(&self, change: usize, context: String, wrapped: &[EncryptedDataKey]) -> bool {
+    fn is_first(&self, change: usize, wrapped: &[EncryptedDataKey]) -> bool {
         let mut digest = Sha256::new_with_prefix(change.to_be_bytes());
-        digest.update(context);
         for key in wrapped {
+            digest.update(key.wrap_context().canonical_bytes());
             digest.update(key.wrapping_key());
             digest.update(key.ciphertext());
         }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use sealwax_envelope::{EncryptedDataKey, EncryptionContext, Keyring, MissingKey, WrapContext};
+use sealwax_envelope::{EncryptedDataKey, Keyring, MissingKey, WrapContext};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -98,10 +98,9 @@ impl KeyChanges {
     /// Returns the key changes by name.
     #[must_use]
     pub fn names(&self) -> Vec<KeyChange> {
-        let no_context = EncryptionContext::new();
-        let binding = WrapContext::new(&no_context, None);
+        let wrap_context = WrapContext::for_names();
         let of = |keyring: &Arc<dyn Keyring>| {
-            let keys = keyring.expected_keys(binding);
+            let keys = keyring.expected_keys(&wrap_context);
             keys.iter().map(|key| key.wrapping_key().to_owned()).collect()
         };
         let name = |change: &Change| match change {
