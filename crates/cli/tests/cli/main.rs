@@ -13,6 +13,7 @@ mod folders;
 mod hostile_store;
 mod inspect;
 mod interrupts;
+mod local_files;
 mod local_key;
 mod manual;
 mod reading;
