@@ -9,8 +9,8 @@ use arbitrary::Arbitrary;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use libfuzzer_sys::fuzz_target;
 use sealwax_envelope::{
-    BodyHeader, EncryptionContext, Error, Keyring as _, LocalKeyring, ObjectHeader, Opener,
-    PlaintextDataKey, StreamOpener, Unwrap,
+    BodyHeader, Error, Keyring as _, LocalKeyring, ObjectHeader, Opener, PlaintextDataKey,
+    StreamOpener, Unwrap,
     geometry::{CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN},
 };
 
@@ -45,8 +45,7 @@ static OBJECT: LazyLock<Object> = LazyLock::new(|| {
 });
 
 fn unwrap(keyring: &LocalKeyring, header: &ObjectHeader) -> PlaintextDataKey {
-    let context: &EncryptionContext = header.context();
-    let mut unwrapping = keyring.unwrap(header.keys(), context);
+    let mut unwrapping = keyring.unwrap(header.keys());
     let mut task = std::task::Context::from_waker(std::task::Waker::noop());
     match unwrapping.as_mut().poll(&mut task) {
         std::task::Poll::Ready(Unwrap::Unwrapped(data_key)) => data_key,
