@@ -39,13 +39,14 @@ impl Parts<'_> {
     /// Returns `None` if any of its parts is invalid.
     fn header(&self) -> Option<ObjectHeader> {
         let context = EncryptionContext::try_from_iter(self.context.iter().copied()).ok()?;
-        let keys: Vec<_> = self.keys.iter().map(Key::wrap).collect::<Option<_>>()?;
+        let body_header = BodyHeader::from_bytes(&self.body_header);
+        let wrap = |key: &Key<'_>| key.wrap(&context, &body_header);
+        let keys: Vec<_> = self.keys.iter().map(wrap).collect::<Option<_>>()?;
         let missing: Vec<_> = self
             .missing
             .iter()
             .map(|key| MissingKey::new("aws-kms", *key).ok())
             .collect::<Option<_>>()?;
-        let body_header = BodyHeader::from_bytes(&self.body_header);
         assert_eq!(body_header.to_bytes(), self.body_header);
         let header =
             ObjectHeader::new(context, keys.clone(), body_header, self.plaintext_len).ok()?;
@@ -60,7 +61,7 @@ impl Parts<'_> {
 }
 
 impl Key<'_> {
-    fn wrap(&self) -> Option<EncryptedDataKey> {
+    fn wrap(&self, context: &EncryptionContext, body: &BodyHeader) -> Option<EncryptedDataKey> {
         let place = match self.place {
             Some((bucket, key)) => Some(Place::new(bucket, key).ok()?),
             None => None,
@@ -70,7 +71,8 @@ impl Key<'_> {
             Provider::Local => "local",
             Provider::Any(name) => name,
         };
-        EncryptedDataKey::new(provider, self.wrapping_key, place, self.ciphertext.to_vec()).ok()
+        let binding = WrapContext::for_stored_data_key(context.clone(), place, body);
+        EncryptedDataKey::new(provider, self.wrapping_key, self.ciphertext.to_vec(), &binding).ok()
     }
 }
 
@@ -93,10 +95,15 @@ fuzz_target!(|parts: Parts<'_>| {
     // Bindings of keys distinguish all inputs.
     let context = header.context();
     assert_eq!(EncryptionContext::from_json(&context.to_json()).as_ref(), Ok(context));
-    let unbound = WrapContext::new(context, None).canonical_bytes();
-    assert_ne!(unbound, WrapContext::for_intermediate_key(context).canonical_bytes());
+    let unbound = |header: &[u8; HEADER_LEN]| {
+        let header = BodyHeader::from_bytes(header);
+        WrapContext::for_stored_data_key(context.clone(), None, &header).canonical_bytes()
+    };
+    let mut other = parts.body_header;
+    other[0] ^= 1;
     for key in header.keys() {
-        let bound = WrapContext::new(context, key.place()).canonical_bytes();
-        assert_eq!(bound == unbound, key.place().is_none());
+        let bound = key.wrap_context().canonical_bytes();
+        assert_eq!(bound == unbound(&parts.body_header), key.place().is_none());
+        assert_ne!(bound, unbound(&other), "another salt");
     }
 });
