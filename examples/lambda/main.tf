@@ -21,9 +21,9 @@ resource "aws_lambda_function" "rewrap" {
 
   environment {
     variables = {
-      SEALWAX_REWRAP_KEYS       = join(" ", var.keys)
-      SEALWAX_REWRAP_ADD        = join(" ", var.add)
-      SEALWAX_REWRAP_REPLICA_OF = var.replica_of
+      SEALWAX_REWRAP_KEYS     = join(" ", var.keys)
+      SEALWAX_REWRAP_ADD      = join(" ", var.add)
+      SEALWAX_REWRAP_REPLICAS = var.replica_of == "" ? "" : "${var.bucket}=${var.replica_of}"
     }
   }
 

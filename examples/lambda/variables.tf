@@ -15,18 +15,18 @@ variable "prefix" {
 }
 
 variable "replica_of" {
-  description = "Source bucket, if `bucket` is a replica."
+  description = "Source bucket, if `bucket` is a replica. Empty: none. A job cannot change it."
   type        = string
   default     = ""
 }
 
 variable "keys" {
-  description = "ARNs of all KMS keys, in any Region, that the function may open objects with and wrap under."
+  description = "ARNs of all KMS keys, in any Region, that the function may open objects with and wrap under. A job names others in vain."
   type        = list(string)
 }
 
 variable "add" {
-  description = "ARNs of the KMS keys to add. Empty: each job names its changes in its arguments."
+  description = "ARNs of the KMS keys to add. Empty: each job names its changes in its arguments, and chooses from `keys`."
   type        = list(string)
   default     = []
 }

@@ -200,7 +200,7 @@ def main(cargo_lambda, program, command):
 
 
 def run(cargo_lambda, program, command, port, scratch, newest, older):
-    common = {"keys": f"{EAST_KEY} {WEST_KEY} {OTHER_WEST_KEY}", "replica_of": SOURCE}
+    common = {"keys": f"{EAST_KEY} {WEST_KEY} {OTHER_WEST_KEY}", "replicas": f"{REPLICA}={SOURCE}"}
     lines = [(name, None) for name in NAMES] + [("done.txt", None), ("unsealed.txt", None), ("missing.txt", None)]
     lines += [("twice.txt", newest["twice.txt"]), ("twice.txt", older)]
 
@@ -263,9 +263,23 @@ def run(cargo_lambda, program, command, port, scratch, newest, older):
             assert EAST_KEY not in keys and OTHER_WEST_KEY in keys, keys
         print(f"schema 2.0: {len(sealed)} tasks with the job's arguments; all open with the new key, none has the old one")
 
-        done, _ = job(url, scratch, sealed[:1], {"keys": EAST_KEY})
-        expect(done[0], "failed", "PermanentFailure", "a job may not set keys")
+        for argument, value in (("keys", EAST_KEY), ("replicas", f"{REPLICA}=another")):
+            done, _ = job(url, scratch, sealed[:1], {argument: value})
+            expect(done[0], "failed", "PermanentFailure", f"a job cannot set {argument}")
+        foreign = "arn:aws:kms:us-west-2:444455556666:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+        done, _ = job(url, scratch, sealed[:1], {"add": foreign})
+        expect(done[0], "failed", "PermanentFailure", "invalid add: a job can name keys of SEALWAX_REWRAP_KEYS only")
         print("a job cannot widen what the function trusts")
+
+    # An instance without the replica in its environment, and a job that names the source: the copy stays unchanged.
+    keys = {"keys": common["keys"], "replicas": ""}
+    with function(cargo_lambda, program, port, scratch, **keys) as url:
+        replicate("plain.txt")
+        done, _ = job(url, scratch, [("plain.txt", None)], {"add": WEST_KEY, "replica_of": SOURCE})
+        expect(done[0], "failed", "PermanentFailure", "there is no argument replica_of")
+        done, _ = job(url, scratch, [("plain.txt", None)], {"add": WEST_KEY})
+        expect(done[0], "failed", "PermanentFailure", "place-mismatch: ")
+        print("a copy in a bucket that is no declared replica stays unchanged")
 
 
 def record(event, name, bucket):

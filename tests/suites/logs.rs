@@ -69,7 +69,7 @@ fn no_log_level_holds_a_secret() {
     // Before logging starts: the key that KMS will send again.
     let data_key = runtime.block_on(async {
         let put = client.put().uri(&sealed).body(PLAINTEXT).send().await.expect("put");
-        match client.keyring().unwrap(put.header.keys(), put.header.context()).await {
+        match client.keyring().unwrap(put.header.keys()).await {
             Unwrap::Unwrapped(data_key) => data_key,
             Unwrap::NotMine | Unwrap::Failed(_) => panic!("the data key cannot be unwrapped"),
         }

@@ -4,7 +4,7 @@ use futures_util::FutureExt as _;
 use sealwax_s3::{
     Attributes, ErrorKind, KmsKeyArn, PlacePolicy, S3Uri, SealedClient, WrapPolicy,
     envelope::{
-        CachingKeyring, EncryptionContext, Keyring as _, KeyringErrorKind, MissingKey,
+        BodySalt, CachingKeyring, EncryptionContext, Keyring as _, KeyringErrorKind, MissingKey,
         ObjectHeader, WrapContext,
     },
 };
@@ -326,8 +326,10 @@ async fn all_keyrings_share_one_retry_quota() {
     let key: KmsKeyArn = "arn:aws:kms:eu-south-2:000000000000:key/budget".parse().expect("an ARN");
     let throttled = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
     let stack = LocalStack::over(Wire::answering("GenerateDataKey", 400, throttled), east());
-    let (keyrings, context) = ([(); 2].map(|()| stack.keyring([&key])), EncryptionContext::new());
-    let calls = (0..200).map(|n| keyrings[n % 2].generate(WrapContext::new(&context, None), None));
+    let keyrings = [(); 2].map(|()| stack.keyring([&key]));
+    let salt = BodySalt::generate().expect("random");
+    let wrap_context = WrapContext::for_data_key(EncryptionContext::new(), None, &salt);
+    let calls = (0..200).map(|n| keyrings[n % 2].generate(&wrap_context, None));
     for outcome in futures_util::future::join_all(calls).await {
         let error = outcome.err().expect("throttled");
         assert_eq!(

@@ -14,8 +14,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_s3::{
     KMS_PROVIDER, KmsKeyring, SealedClient,
     envelope::{
-        CachingKeyring, DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, Keyring, ObjectHeader,
-        PartBuffer, Place, PlaintextDataKey, Sealer,
+        BodySalt, CachingKeyring, DATA_KEY_LEN, EncryptedDataKey, EncryptionContext, Keyring,
+        ObjectHeader, PartBuffer, Place, PlaintextDataKey, Sealer, WrapContext,
         geometry::{self, CHUNK_LEN},
     },
 };

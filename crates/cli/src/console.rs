@@ -9,6 +9,12 @@ use serde::Serialize;
 
 use crate::{failure::Failure, interrupt::unless_stopped, terminal_text::Printable};
 
+/// Prints a line of JSON during a job, which continues if the output is closed.
+pub(crate) fn print_json(value: &impl Serialize) {
+    let text = serde_json::to_string(value).expect("texts, numbers and lists of them");
+    let _ = io::stdout().lock().write_all(format!("{text}\n").as_bytes());
+}
+
 /// Standard output, written line by line. A closed pipe is no error.
 #[derive(Debug)]
 pub(crate) struct Lines {

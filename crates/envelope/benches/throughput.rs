@@ -17,7 +17,7 @@ use criterion::{
     BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime,
 };
 use sealwax_envelope::{
-    Opener, PartBuffer, PartSealer, PlaintextDataKey, Sealer,
+    BodySalt, Opener, PartBuffer, PartSealer, PlaintextDataKey, Sealer,
     geometry::{CHUNK_LEN, SEALED_CHUNK_LEN, TAG_LEN},
 };
 
@@ -52,7 +52,7 @@ fn main() {
 /// Returns the speed relative to the bare loop.
 fn seal(group: &mut BenchmarkGroup<'_, WallTime>, data_key: &PlaintextDataKey, len: usize) -> f64 {
     let chunks = len / CHUNK_LEN;
-    let mut sealer = Sealer::new(data_key, CONTEXT).expect("random bytes");
+    let mut sealer = Sealer::new(data_key, CONTEXT, salt());
     let plaintext = vec![7; len];
     let mut filled = || {
         let mut buffer = PartBuffer::new(None, chunks);
@@ -78,7 +78,7 @@ fn seal(group: &mut BenchmarkGroup<'_, WallTime>, data_key: &PlaintextDataKey, l
 /// Returns the speed relative to the bare loop.
 fn open(group: &mut BenchmarkGroup<'_, WallTime>, data_key: &PlaintextDataKey, len: usize) -> f64 {
     let chunks = len / CHUNK_LEN;
-    let mut sealer = Sealer::new(data_key, CONTEXT).expect("random bytes");
+    let mut sealer = Sealer::new(data_key, CONTEXT, salt());
     let opener = Opener::new(data_key, CONTEXT, sealer.header()).expect("the same key");
     let mut buffer = PartBuffer::new(None, chunks);
     buffer.put_slice(&vec![7; len]);
@@ -148,15 +148,18 @@ fn keep_shares(seal: f64, open: f64) {
 fn key_schedule(criterion: &mut Criterion, data_key: &PlaintextDataKey) {
     let mut group = criterion.benchmark_group(BACKEND);
     group.bench_function("key-schedule-seal", |bencher| {
-        bencher
-            .iter(|| Sealer::new(black_box(data_key), black_box(CONTEXT)).expect("random bytes"));
+        bencher.iter(|| Sealer::new(black_box(data_key), black_box(CONTEXT), salt()));
     });
-    let header = *Sealer::new(data_key, CONTEXT).expect("random bytes").header();
+    let header = *Sealer::new(data_key, CONTEXT, salt()).header();
     group.bench_function("key-schedule-open", |bencher| {
         bencher.iter(|| {
             Opener::new(black_box(data_key), black_box(CONTEXT), &header).expect("the same key")
         });
     });
+}
+
+fn salt() -> BodySalt {
+    BodySalt::generate().expect("random bytes")
 }
 
 /// Fills enough buffers at once to make up one part: long compared with the clock's resolution, and

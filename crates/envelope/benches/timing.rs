@@ -12,8 +12,8 @@ use std::{hint::black_box, process::ExitCode, time::Instant};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
-    BodyHeader, CachingKeyring, EncryptedDataKey, EncryptionContext, Keyring as _, LocalKeyring,
-    ObjectHeader, Opener, PartBuffer, PlaintextDataKey, Sealer, Unwrap, WrapContext,
+    BodyHeader, BodySalt, CachingKeyring, EncryptedDataKey, EncryptionContext, Keyring as _,
+    LocalKeyring, ObjectHeader, Opener, PartBuffer, PlaintextDataKey, Sealer, Unwrap, WrapContext,
     geometry::HEADER_LEN,
 };
 
@@ -121,12 +121,16 @@ fn forge(value: &mut [u8], class: Class) {
     value[at] ^= 1;
 }
 
+fn salt() -> BodySalt {
+    BodySalt::generate().expect("random")
+}
+
 fn data_key() -> PlaintextDataKey {
     PlaintextDataKey::from_slice_wiping(&mut [7; 32]).expect("32 bytes")
 }
 
 fn sealed() -> [u8; HEADER_LEN + 64 + 16] {
-    let sealer = Sealer::new(&data_key(), CONTEXT).expect("random");
+    let sealer = Sealer::new(&data_key(), CONTEXT, salt());
     let mut buffer = PartBuffer::new(Some(sealer.header()), 1);
     buffer.put_slice(&[1; 64]);
     sealer.last_part().seal(buffer).expect("sealed").try_into().expect("one chunk")
@@ -182,21 +186,21 @@ fn tag() -> [Vec<f64>; 2] {
 fn wrap() -> [Vec<f64>; 2] {
     let context = EncryptionContext::new();
     let local = || LocalKeyring::new("a", &mut [9; 32]).expect("a key");
-    let (keyring, binding) = (CachingKeyring::new(local()), WrapContext::new(&context, None));
-    let materials = keyring.generate(binding, None).now_or_never().expect("nothing waits");
+    let body = BodyHeader::from_bytes(&[0; HEADER_LEN]);
+    let wrap_context = WrapContext::for_stored_data_key(context.clone(), None, &body);
+    let keyring = CachingKeyring::new(local());
+    let materials = keyring.generate(&wrap_context, None).now_or_never().expect("nothing waits");
     let keys = materials.unwrap_or_else(|error| panic!("{error}")).into_parts().1;
     let wrap = [keys[0].intermediate().expect("an intermediate key")];
-    let Some(Unwrap::Unwrapped(intermediate)) = local().unwrap(&wrap, &context).now_or_never()
-    else {
+    let Some(Unwrap::Unwrapped(intermediate)) = local().unwrap(&wrap).now_or_never() else {
         panic!("the intermediate key does not open")
     };
     let intermediate = || {
         PlaintextDataKey::from_slice_wiping(&mut { *intermediate.expose_secret() })
             .expect("32 bytes")
     };
-    assert!(keys[0].open(intermediate(), &context).is_ok());
-    let stored = ObjectHeader::new(context.clone(), keys, BodyHeader::from_bytes(&[0; 56]), None)
-        .expect("a header");
+    assert!(keys[0].open(intermediate()).is_ok());
+    let stored = ObjectHeader::new(context, keys, body, None).expect("a header");
     let forged = |class| -> EncryptedDataKey {
         let mut metadata = stored.to_metadata();
         let (_, keys) =
@@ -219,7 +223,7 @@ fn wrap() -> [Vec<f64>; 2] {
         };
         (key.clone(), intermediate())
     };
-    measure(prepare, |(key, intermediate)| key.open(intermediate, &context).is_ok())
+    measure(prepare, |(key, intermediate)| key.open(intermediate).is_ok())
 }
 
 fn main() -> ExitCode {

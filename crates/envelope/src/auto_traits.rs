@@ -1,10 +1,11 @@
 //! Compile-time checks that public types have the auto traits that tasks and errors need.
 
 use crate::{
-    BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
-    EncryptionMaterials, Error, Keyring, KeyringError, LocalKeyring, MissingKey, MultiKeyring,
-    ObjectHeader, OpenedChunks, Opener, PartBuffer, PartSealer, Place, PlaintextDataKey, Sealer,
-    StreamOpener, Unwrap, WrapContext, geometry::ChunkSpan,
+    BodyHeader, BodySalt, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
+    EncryptionMaterials, Error, IntermediateKeyId, Keyring, KeyringError, LocalKeyring, MissingKey,
+    MultiKeyring, ObjectHeader, OpenedChunks, Opener, PartBuffer, PartSealer, Place,
+    PlaintextDataKey, Scope, Sealer, StreamOpener, Unwrap, WrapContext, conformance,
+    geometry::ChunkSpan,
 };
 
 fn shared<T: Send + Sync + Unpin>() {}
@@ -17,6 +18,7 @@ fn keyring<T: Keyring + std::fmt::Debug + Send + Sync + 'static>() {}
 fn public_types() {
     shared::<(
         BodyHeader,
+        BodySalt,
         CacheLimits,
         ChunkSpan,
         EncryptedDataKey,
@@ -33,9 +35,11 @@ fn public_types() {
         Place,
         PlaintextDataKey,
     )>();
-    shared::<(Sealer, StreamOpener, Unwrap, WrapContext<'_>)>();
+    shared::<(Sealer, StreamOpener, Unwrap, WrapContext)>();
+    shared::<(IntermediateKeyId, Scope)>();
     error::<Error>();
     error::<KeyringError>();
+    error::<conformance::Violation>();
     keyring::<LocalKeyring>();
     keyring::<MultiKeyring>();
     keyring::<CachingKeyring>();

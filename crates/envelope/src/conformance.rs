@@ -68,12 +68,14 @@ pub async fn check(keyring: &dyn Keyring) -> Result<(), Violation> {
         ("another place", data_key(&context, Some(&elsewhere))),
         ("no place", data_key(&context, None)),
         ("another salt", other_body.clone()),
+        ("another format", own.of_another_format()),
         ("another kind", intermediate.clone()),
     ];
     let mut others_of_intermediate = vec![
         ("another scope", shared(&context, Some(1), one)),
         ("no scope", shared(&context, None, one)),
         ("another id", shared(&context, Some(0), other)),
+        ("another format", intermediate.of_another_format()),
         ("another kind", own.clone()),
     ];
     for other in &other_contexts {
@@ -85,15 +87,20 @@ pub async fn check(keyring: &dyn Keyring) -> Result<(), Violation> {
     let unplaced = data_key(&context, None);
     let keys = check_binding(keyring, &own, &others_of_data_key).await?;
     check_binding(keyring, &unplaced, &[("a place", own.clone())]).await?;
-    check_binding(keyring, &intermediate, &others_of_intermediate).await?;
+    let forms = check_binding(keyring, &intermediate, &others_of_intermediate).await?;
+    check_intermediate(keyring, &forms, &own, &others_of_data_key).await?;
     let unscoped = shared(&context, None, one);
     check_binding(keyring, &unscoped, &[("a scope", intermediate.clone())]).await?;
 
     let target = data_key(&context, Some(&elsewhere));
     check_new_place(keyring, &keys, &target, &others_of_data_key).await?;
     for (what, target) in [("another body", &other_body), ("an intermediate key", &intermediate)] {
+        let by = |method| Violation(format!("`{method}` makes a data key the key of {what}"));
         if let Ok(Some(_)) = keyring.rewrap(&keys, target).await {
-            return Err(Violation(format!("`rewrap` makes a data key the key of {what}")));
+            return Err(by("rewrap"));
+        }
+        if let Ok(Some(_)) = keyring.carry(&keys[0], target).await {
+            return Err(by("carry"));
         }
     }
     Ok(())
@@ -135,6 +142,33 @@ async fn check_binding(
         }
     }
     Ok(generated_keys.to_vec())
+}
+
+/// Checks a data key under the intermediate key in `forms`: it opens, and neither with one of
+/// `others` nor by the id of another intermediate key.
+async fn check_intermediate(
+    keyring: &dyn Keyring,
+    forms: &[EncryptedDataKey],
+    binding: &WrapContext,
+    others: &[(&str, WrapContext)],
+) -> Result<(), Violation> {
+    let of = |error: crate::Error| broken("sample", error);
+    let Unwrap::Unwrapped(intermediate) = keyring.unwrap(forms).await else {
+        return Err(Violation("`unwrap` fails for its own keys".into()));
+    };
+    let data_key = PlaintextDataKey::generate().map_err(of)?;
+    let keys =
+        EncryptedDataKey::wrap_under(&intermediate, forms, &data_key, binding).map_err(of)?;
+    for key in &keys {
+        check_opens(keyring, key, &data_key, "a data key under an intermediate key").await?;
+        check_refuses(keyring, key, others).await?;
+        let Some(forged) = key.with_id_of(&data_key) else { continue };
+        if let Unwrap::Unwrapped(_) = keyring.unwrap(&[forged]).await {
+            let what = "`unwrap` accepts an intermediate key with the id of another one";
+            return Err(Violation(what.into()));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the keys, re-encrypted for `target`, open there alone.
@@ -193,22 +227,25 @@ async fn check_refuses(
     key: &EncryptedDataKey,
     others: &[(&str, WrapContext)],
 ) -> Result<(), Violation> {
-    // A key under an intermediate key claims its binding in the group, not to the key service.
-    let others = others.iter().filter(|_| key.intermediate_id().is_none());
     let mut forged: Vec<_> =
-        others.map(|(what, other)| ((*what).to_owned(), key.claiming(other.clone()))).collect();
+        others.iter().map(|(what, other)| (*what, key.claiming(other.clone()))).collect();
     let mut ciphertext = key.ciphertext().to_vec();
     let middle = ciphertext.len() / 2;
     ciphertext[middle] ^= 1;
     let changed =
         EncryptedDataKey::new(key.provider(), key.wrapping_key(), ciphertext, key.wrap_context());
+    // That of an intermediate key is not asked for while the key is cached.
     if let (Ok(changed), None) = (changed, key.intermediate_id()) {
-        forged.push(("a changed ciphertext".into(), changed));
+        forged.push(("a changed ciphertext", changed));
     }
     for (what, forged) in forged {
         let by = |method: &str| Violation(format!("`{method}` accepts a wrapped key with {what}"));
         if let Unwrap::Unwrapped(_) = keyring.unwrap(std::slice::from_ref(&forged)).await {
             return Err(by("unwrap"));
+        }
+        // The other methods use the intermediate key alone, whose binding is the true one.
+        if forged.intermediate_id().is_some() {
+            continue;
         }
         let target = forged.wrap_context().clone();
         if let Ok(Some(_)) = keyring.rewrap(std::slice::from_ref(&forged), &target).await {

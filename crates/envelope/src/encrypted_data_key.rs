@@ -161,6 +161,14 @@ impl EncryptedDataKey {
         }
     }
 
+    /// `true` if `target` is a binding of the same key: of this body's data key, at any place, or of
+    /// the same intermediate key.
+    #[must_use]
+    pub fn is_key_of(&self, target: &WrapContext) -> bool {
+        let own = self.data_key_context();
+        own == target || own.is_same_body(target)
+    }
+
     /// Returns the key in plaintext, given the plaintext of the ciphertext: the data key or, of
     /// [`EncryptedDataKey::intermediate`], the intermediate key.
     ///
@@ -284,9 +292,21 @@ impl EncryptedDataKey {
         }
     }
 
-    /// Returns the same ciphertext with the claim that it was encrypted for `wrap_context`.
+    /// Returns the encrypted intermediate key alone, with the claim that it is `other`.
+    pub(crate) fn with_id_of(&self, other: &PlaintextDataKey) -> Option<Self> {
+        let id = IntermediateKeyId::of(other, self.wrap_context.nonce()?);
+        Some(Self { content: Content::Intermediate(id), ..self.clone() })
+    }
+
+    /// Returns the same encrypted data key with the claim that it was encrypted for `wrap_context`:
+    /// the ciphertext or, under an intermediate key, the data key.
     pub(crate) fn claiming(&self, wrap_context: WrapContext) -> Self {
-        Self { wrap_context, ..self.clone() }
+        match &self.content {
+            Content::Key | Content::Intermediate(_) => Self { wrap_context, ..self.clone() },
+            Content::IntermediateAnd(under) => {
+                self.clone().with_wrapped(under.id, under.wrapped, wrap_context)
+            }
+        }
     }
 }
 

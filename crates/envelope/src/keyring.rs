@@ -92,13 +92,17 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     /// Wraps the data key in `key` under the same wrapping key, or a replica of it, and binds it to
     /// `wrap_context`. No other encrypted data key is used, so the new one opens what `key` opened.
     ///
-    /// Returns `None` if the wrapping key is not in this keyring.
+    /// Returns `None` if the wrapping key is not in this keyring, or if `wrap_context` is the binding
+    /// of [another key](EncryptedDataKey::is_key_of).
     fn carry<'a>(
         &'a self,
         key: &'a EncryptedDataKey,
         wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
         Box::pin(async move {
+            if !key.is_key_of(wrap_context) {
+                return Ok(None);
+            }
             match self.unwrap(std::slice::from_ref(key)).await {
                 Unwrap::Unwrapped(data_key) => {
                     let wrapped = self.wrap(&data_key, wrap_context).await?;

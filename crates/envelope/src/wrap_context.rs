@@ -40,11 +40,12 @@ pub struct WrapContext(Arc<Inner>);
 #[derive(PartialEq, Eq, Hash)]
 struct Inner {
     context: EncryptionContext,
+    format: &'static str,
     kind: Kind,
 }
 
 /// The kind of the wrapped key, with the pairs that only this kind has.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Kind {
     DataKey { place: Option<Place>, salt: [u8; SALT_LEN] },
     Intermediate { scope: Option<Scope>, nonce: IntermediateNonce },
@@ -74,7 +75,7 @@ impl WrapContext {
     }
 
     fn with_salt(context: EncryptionContext, place: Option<Place>, salt: [u8; SALT_LEN]) -> Self {
-        Self(Arc::new(Inner { context, kind: Kind::DataKey { place, salt } }))
+        Self(Arc::new(Inner { context, format: "v1", kind: Kind::DataKey { place, salt } }))
     }
 
     /// Binds an intermediate key, which the objects of `scope` share, to `context` and to the
@@ -84,7 +85,14 @@ impl WrapContext {
         scope: Option<Scope>,
         nonce: IntermediateNonce,
     ) -> Self {
-        Self(Arc::new(Inner { context, kind: Kind::Intermediate { scope, nonce } }))
+        let kind = Kind::Intermediate { scope, nonce };
+        Self(Arc::new(Inner { context, format: "v1/intermediate", kind }))
+    }
+
+    /// Returns the binding with another value of one pair alone, the format's. No stored key has it.
+    pub(crate) fn of_another_format(&self) -> Self {
+        let Inner { context, kind, .. } = &*self.0;
+        Self(Arc::new(Inner { context: context.clone(), format: "v2", kind: kind.clone() }))
     }
 
     /// Returns the caller's encryption context.
@@ -155,13 +163,13 @@ impl WrapContext {
     fn reserved_pairs(&self) -> Vec<(&'static str, String)> {
         let text = |name: &'static str, value: &str| (name, value.to_owned());
         match &self.0.kind {
-            Kind::DataKey { place, salt } => [text(FORMAT_PAIR, "v1")]
+            Kind::DataKey { place, salt } => [text(FORMAT_PAIR, self.0.format)]
                 .into_iter()
                 .chain(place.iter().map(|place| text(PLACE_PAIR, place.as_str())))
                 .chain([(SALT_PAIR, STANDARD_NO_PAD.encode(salt))])
                 .collect(),
             Kind::Intermediate { scope, nonce } => [
-                text(FORMAT_PAIR, "v1/intermediate"),
+                text(FORMAT_PAIR, self.0.format),
                 (INTERMEDIATE_PAIR, URL_SAFE_NO_PAD.encode(nonce)),
             ]
             .into_iter()

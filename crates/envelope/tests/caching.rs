@@ -1,7 +1,7 @@
 //! The caching keyring over a keyring that counts its calls and can be switched off.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -10,11 +10,16 @@ use std::{
     time::Duration,
 };
 
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
 use futures_util::{FutureExt as _, future::join_all};
 use sealwax_envelope::{
     BodyHeader, BoxFuture, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
-    EncryptionMaterials, Keyring, KeyringError, KeyringErrorKind, LocalKeyring, ObjectHeader,
-    Place, PlaintextDataKey, Unwrap, WrapContext,
+    EncryptionMaterials, Error, Keyring, KeyringError, KeyringErrorKind, LocalKeyring,
+    ObjectHeader, PLACE_PAIR, Place, PlaintextDataKey, SALT_PAIR, SCOPE_PAIR, Scope, Unwrap,
+    WrapContext,
 };
 
 #[derive(Debug, Clone)]
@@ -54,41 +59,37 @@ impl Counting {
 impl Keyring for Counting {
     fn generate<'a>(
         &'a self,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
         plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
         self.0.generated.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             self.check()?;
-            self.0.keyring.generate(binding, plaintext_len).await
+            self.0.keyring.generate(wrap_context, plaintext_len).await
         })
     }
 
     fn wrap<'a>(
         &'a self,
         data_key: &'a PlaintextDataKey,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
-        self.0.keyring.wrap(data_key, binding)
+        self.0.keyring.wrap(data_key, wrap_context)
     }
 
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
-        self.0.keyring.rewrap(keys, binding)
+        self.0.keyring.rewrap(keys, wrap_context)
     }
 
-    fn unwrap<'a>(
-        &'a self,
-        keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-    ) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap> {
         self.0.unwrapped.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             match self.check() {
-                Ok(()) => self.0.keyring.unwrap(keys, context).await,
+                Ok(()) => self.0.keyring.unwrap(keys).await,
                 Err(error) => Unwrap::Failed(vec![error]),
             }
         })
@@ -98,8 +99,8 @@ impl Keyring for Counting {
         self.0.keyring.accepts(key)
     }
 
-    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
-        self.0.keyring.expected_keys(binding)
+    fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
+        self.0.keyring.expected_keys(wrap_context)
     }
 }
 
@@ -115,23 +116,48 @@ fn place(key: &str) -> Place {
     Place::new("bucket", key).expect("a place")
 }
 
+/// Returns the header of a body whose salt begins with `number`.
+fn body(number: u8) -> BodyHeader {
+    BodyHeader::from_bytes(&[number; 56])
+}
+
+fn bound_to(context: &EncryptionContext, place: Option<&Place>) -> WrapContext {
+    WrapContext::for_stored_data_key(context.clone(), place.cloned(), &body(0))
+}
+
 fn generate(
     keyring: &dyn Keyring,
     context: &EncryptionContext,
     place: &Place,
 ) -> ([u8; 32], Vec<EncryptedDataKey>) {
-    let materials = run(keyring.generate(WrapContext::new(context, Some(place)), Some(1)));
+    generate_for(keyring, &bound_to(context, Some(place)))
+}
+
+fn generate_for(
+    keyring: &dyn Keyring,
+    wrap_context: &WrapContext,
+) -> ([u8; 32], Vec<EncryptedDataKey>) {
+    let materials = run(keyring.generate(wrap_context, Some(1)));
     let materials = materials.unwrap_or_else(|error| panic!("{error}"));
     let (data_key, keys, _) = materials.into_parts();
     (*data_key.expose_secret(), keys)
 }
 
-fn unwrap(
-    keyring: &dyn Keyring,
-    keys: &[EncryptedDataKey],
-    context: &EncryptionContext,
-) -> Result<[u8; 32], KeyringErrorKind> {
-    match run(keyring.unwrap(keys, context)) {
+/// Returns the keys as stored, after `edit` changed the value of each of the object's metadata. So
+/// an attacker makes keys claim a binding that they do not have.
+fn edited(header: &ObjectHeader, edit: impl Fn(&str) -> String) -> Vec<EncryptedDataKey> {
+    let metadata = header.to_metadata();
+    let edited: Vec<_> = metadata.iter().map(|(name, value)| (*name, edit(value))).collect();
+    let parsed = ObjectHeader::parse(edited.iter().map(|(name, value)| (*name, value.as_str())));
+    parsed.expect("well-formed").keys().to_vec()
+}
+
+fn header(context: &EncryptionContext, keys: &[EncryptedDataKey]) -> ObjectHeader {
+    ObjectHeader::new(context.clone(), keys.to_vec(), body(0), None).expect("a header")
+}
+
+fn unwrap(keyring: &dyn Keyring, keys: &[EncryptedDataKey]) -> Result<[u8; 32], KeyringErrorKind> {
+    match run(keyring.unwrap(keys)) {
         Unwrap::Unwrapped(data_key) => Ok(*data_key.expose_secret()),
         Unwrap::Failed(failures) => Err(failures[0].kind()),
         Unwrap::NotMine => panic!("not mine"),
@@ -150,7 +176,7 @@ fn ten_thousand_objects_cost_one_call_and_have_distinct_data_keys() {
         assert!(data_keys.insert(data_key), "two objects have one data key");
         assert_eq!(keys.iter().map(EncryptedDataKey::place).collect::<Vec<_>>(), [Some(&place)]);
         if n % 100 == 0 {
-            assert_eq!(unwrap(&reader, &keys, &acme), Ok(data_key));
+            assert_eq!(unwrap(&reader, &keys), Ok(data_key));
         }
     }
     assert_eq!(inner.calls(), (1, 1));
@@ -160,13 +186,12 @@ fn ten_thousand_objects_cost_one_call_and_have_distinct_data_keys() {
 fn a_reader_without_a_cache_unwraps_stored_keys() {
     let (inner, acme) = (Counting::new(), context("acme"));
     let (data_key, keys) = generate(&CachingKeyring::new(inner.clone()), &acme, &place("a"));
-    let header = ObjectHeader::new(acme.clone(), keys, BodyHeader::from_bytes(&[0; 56]), None)
-        .expect("a header");
+    let header = header(&acme, &keys);
     let metadata = header.to_metadata();
     let parsed = ObjectHeader::parse(metadata.iter().map(|(name, value)| (*name, value.as_str())))
         .expect("parsed");
     assert_eq!(parsed, header);
-    assert_eq!(unwrap(&inner, parsed.keys(), &acme), Ok(data_key));
+    assert_eq!(unwrap(&inner, parsed.keys()), Ok(data_key));
 }
 
 /// FORMAT.md W5: an intermediate key has one encryption context.
@@ -180,57 +205,190 @@ fn contexts_share_no_intermediate_key() {
     assert!(keys[0] == keys[2] && keys[0] != keys[1]);
 }
 
+/// Whatever the metadata claim, a wrapped key opens with its own binding only, whether or not the
+/// reader has its intermediate key already.
 #[test]
-fn a_wrapped_key_is_bound_to_place_context_and_intermediate_key() {
-    let (inner, acme) = (Counting::new(), context("acme"));
-    let keyring = CachingKeyring::new(inner.clone());
-    let stored = |keys: Vec<EncryptedDataKey>, edit: fn(&str) -> String| {
-        let header = ObjectHeader::new(
-            EncryptionContext::new(),
-            keys,
-            BodyHeader::from_bytes(&[0; 56]),
-            None,
-        );
-        let metadata = header.expect("a header").to_metadata();
-        let edited = metadata.iter().map(|(name, value)| (*name, edit(value))).collect::<Vec<_>>();
-        let parsed =
-            ObjectHeader::parse(edited.iter().map(|(name, value)| (*name, value.as_str())));
-        parsed.expect("well-formed").keys().to_vec()
-    };
-    let (data_key, keys) = generate(&keyring, &acme, &place("here"));
-    assert_eq!(unwrap(&keyring, &stored(keys.clone(), str::to_owned), &acme), Ok(data_key));
+fn a_wrapped_key_is_bound_to_place_context_body_and_intermediate_key() {
+    let (inner, acme, here) = (Counting::new(), context("acme"), place("folder/here"));
+    let limits = CacheLimits::new().with_max_objects(1);
+    let writer = CachingKeyring::with_limits(inner.clone(), limits);
+    let (data_key, keys) = generate(&writer, &acme, &here);
+    let (others_data_key, others) = generate(&writer, &acme, &here);
+    assert_ne!(keys[0].intermediate_id(), others[0].intermediate_id());
+    let scopes = writer.expected_keys(&bound_to(&acme, Some(&here)));
+    assert_eq!(scopes[0].scope().map(ToString::to_string).as_deref(), Some("bucket/"));
 
-    let elsewhere = stored(keys.clone(), |text| text.replace("bucket/here", "bucket/there"));
-    let other = generate(&keyring, &context("other"), &place("here")).1;
-    let of_other = keys[0]
-        .with_intermediate(other[0].intermediate().expect("an intermediate key"))
-        .expect("an intermediate key");
-    // The encrypted intermediate key, passed off as an encrypted data key.
-    let bare = EncryptedDataKey::new(
-        keys[0].provider(),
-        keys[0].wrapping_key(),
-        None,
-        keys[0].ciphertext().to_vec(),
-    );
-    for reader in [&keyring as &dyn Keyring, &inner] {
-        assert_eq!(
-            unwrap(reader, &elsewhere, &acme),
-            Err(KeyringErrorKind::Rejected),
-            "another place"
-        );
-        assert_eq!(
-            unwrap(reader, &keys, &context("other")),
-            Err(KeyringErrorKind::Rejected),
-            "another context"
-        );
-        assert_eq!(
-            unwrap(reader, std::slice::from_ref(&of_other), &acme),
-            Err(KeyringErrorKind::Rejected)
-        );
-        assert_eq!(
-            unwrap(reader, std::slice::from_ref(bare.as_ref().expect("a key")), &acme),
-            Err(KeyringErrorKind::Rejected)
-        );
+    let stored = header(&acme, &keys);
+    let id = |keys: &[EncryptedDataKey]| keys[0].intermediate_id().expect("one").to_string();
+    let (own_id, other_id) = (id(&keys), id(&others));
+    let with_id = |at: usize| {
+        let mut bytes = URL_SAFE_NO_PAD.decode(&own_id).expect("base64url");
+        bytes[at] ^= 1;
+        edited(&stored, |text| text.replace(&own_id, &URL_SAFE_NO_PAD.encode(&bytes)))
+    };
+    let base64 = |keys: &[EncryptedDataKey]| STANDARD_NO_PAD.encode(keys[0].ciphertext());
+    let body = |number| STANDARD_NO_PAD.encode(body(number).to_bytes());
+    let forgeries = [
+        ("another place", edited(&stored, |text| text.replace("/here", "/there"))),
+        ("no place", {
+            let unplaced =
+                |text: &str| text.replace(r#""place":"bucket/folder/here","scope":7,"#, "");
+            edited(&stored, unplaced)
+        }),
+        ("another context", edited(&stored, |text| text.replace("acme", "acme2"))),
+        ("another body", edited(&stored, |text| text.replace(&body(0), &body(1)))),
+        ("another scope", edited(&stored, |text| text.replace(r#""scope":7"#, r#""scope":14"#))),
+        ("another r", with_id(0)),
+        ("another c", with_id(31)),
+        ("another id", edited(&stored, |text| text.replace(&own_id, &other_id))),
+        (
+            "another intermediate key",
+            edited(&stored, |text| {
+                text.replace(&own_id, &other_id).replace(&base64(&keys), &base64(&others))
+            }),
+        ),
+        // The encrypted intermediate key, passed off as an encrypted data key.
+        ("no intermediate key", {
+            let direct = bound_to(&acme, Some(&here));
+            let bare = EncryptedDataKey::new(
+                keys[0].provider(),
+                keys[0].wrapping_key(),
+                keys[0].ciphertext().to_vec(),
+                &direct,
+            );
+            vec![bare.expect("a key")]
+        }),
+    ];
+    let (new, knowing) =
+        (|| CachingKeyring::new(inner.clone()), CachingKeyring::new(inner.clone()));
+    assert_eq!(unwrap(&knowing, &edited(&stored, str::to_owned)), Ok(data_key));
+    assert_eq!(unwrap(&knowing, &others), Ok(others_data_key));
+    for (what, forged) in &forgeries {
+        for reader in [&inner as &dyn Keyring, &new(), &knowing] {
+            assert_eq!(unwrap(reader, forged), Err(KeyringErrorKind::Rejected), "{what}");
+        }
+    }
+    assert_eq!(unwrap(&knowing, &keys), Ok(data_key), "a forgery displaced it");
+    // A reader that knows the intermediate key of the id does not need its wrapped form.
+    let other_form = edited(&stored, |text| text.replace(&base64(&keys), &base64(&others)));
+    assert_eq!(unwrap(&knowing, &other_form), Ok(data_key));
+    for reader in [&inner as &dyn Keyring, &new()] {
+        assert_eq!(unwrap(reader, &other_form), Err(KeyringErrorKind::Rejected));
+    }
+}
+
+/// FORMAT.md R10: a cached key opens an object only if the reader accepts one of its wrapped keys.
+#[test]
+fn what_a_reader_opened_before_opens_no_object_that_it_must_not_open() {
+    let (inner, acme) = (Counting::new(), context("acme"));
+    let reader = CachingKeyring::new(inner.clone());
+    let (data_key, keys) = generate(&reader, &acme, &place("k"));
+    assert_eq!(unwrap(&reader, &keys), Ok(data_key));
+    // The same intermediate key, encrypted under a key that the reader does not accept.
+    let stored = header(&acme, &keys);
+    let others = edited(&stored, |text| text.replace("wrapping-key", "anothers-key"));
+    assert_eq!(others[0].intermediate_id(), keys[0].intermediate_id());
+    assert!(matches!(run(reader.unwrap(&others)), Unwrap::NotMine));
+}
+
+/// FORMAT.md W5: an intermediate key has one scope.
+#[test]
+fn objects_share_an_intermediate_key_only_within_its_scope() {
+    let (inner, acme) = (Counting::new(), context("acme"));
+    let objects = ["k", "a/k", "a/l", "a/b/k", "b/k", "b/c/k", "b/c/l"];
+    for (folders, scopes, calls) in [
+        (0, ["bucket/"; 7], 1),
+        (
+            1,
+            [
+                "bucket/",
+                "bucket/a/",
+                "bucket/a/",
+                "bucket/a/",
+                "bucket/b/",
+                "bucket/b/",
+                "bucket/b/",
+            ],
+            3,
+        ),
+        (
+            2,
+            [
+                "bucket/",
+                "bucket/a/",
+                "bucket/a/",
+                "bucket/a/b/",
+                "bucket/b/",
+                "bucket/b/c/",
+                "bucket/b/c/",
+            ],
+            5,
+        ),
+    ] {
+        let limits = CacheLimits::new().with_scope_folders(folders);
+        assert_eq!(limits.scope_folders(), folders);
+        let keyring = CachingKeyring::with_limits(inner.clone(), limits);
+        let before = inner.calls().0;
+        let mut ids = HashMap::new();
+        for (key, scope) in objects.iter().zip(scopes) {
+            let wrap_context = bound_to(&acme, Some(&place(key)));
+            let (data_key, keys) = generate_for(&keyring, &wrap_context);
+            assert_eq!(keys[0].scope().map(Scope::as_str), Some(scope), "{key}");
+            let pairs = keys[0].wrap_context().pairs();
+            assert_eq!(pairs.get(SCOPE_PAIR).map(String::as_str), Some(scope), "{key}");
+            assert!(!pairs.contains_key(PLACE_PAIR) && !pairs.contains_key(SALT_PAIR));
+            assert_eq!(unwrap(&keyring, &keys), Ok(data_key), "{key}");
+            let id = *keys[0].intermediate_id().expect("an intermediate key");
+            assert_eq!(*ids.entry(scope).or_insert(id), id, "{key}");
+            let expected = keyring.expected_keys(&wrap_context);
+            assert_eq!(expected[0].scope(), keys[0].scope(), "{key}");
+        }
+        assert_eq!((ids.len(), inner.calls().0 - before), (calls, calls));
+        assert_eq!(ids.values().collect::<HashSet<_>>().len(), calls);
+    }
+    // Without places there are no scopes.
+    let keyring = CachingKeyring::new(inner.clone());
+    let (data_key, keys) = generate_for(&keyring, &bound_to(&acme, None));
+    assert_eq!((keys[0].scope(), unwrap(&inner, &keys)), (None, Ok(data_key)));
+}
+
+/// FORMAT.md W1: wrapped keys belong to one body.
+#[test]
+fn a_header_takes_no_keys_of_another_body_or_context() {
+    let (inner, acme) = (Counting::new(), context("acme"));
+    let misuse =
+        Err(Error::ApiMisuse("a wrapped key is bound to another body or encryption context"));
+    for keyring in [&inner as &dyn Keyring, &CachingKeyring::new(inner.clone())] {
+        let keys = generate(keyring, &acme, &place("k")).1;
+        let of = |context: &EncryptionContext, number| {
+            ObjectHeader::new(context.clone(), keys.clone(), body(number), None).map(drop)
+        };
+        assert_eq!(of(&acme, 0), Ok(()));
+        assert_eq!(of(&acme, 1), misuse, "{keyring:?}");
+        assert_eq!(of(&context("other"), 0), misuse, "{keyring:?}");
+        let other = WrapContext::for_stored_data_key(acme.clone(), Some(place("k")), &body(1));
+        let others = generate_for(keyring, &other).1;
+        let stored = ObjectHeader::new(acme.clone(), others.clone(), body(1), None);
+        let stored = stored.expect("a header");
+        assert_eq!(stored.rewrapped(keys.clone()).map(drop), misuse, "{keyring:?}");
+        assert_eq!(stored.rewrapped([others, keys].concat()).map(drop), misuse, "{keyring:?}");
+    }
+}
+
+/// A wrapped key of another body of the same place and context, such as an older version of the
+/// object, does not open.
+#[test]
+fn a_wrapped_key_of_another_body_is_rejected() {
+    let (inner, acme) = (Counting::new(), context("acme"));
+    for keyring in [&inner as &dyn Keyring, &CachingKeyring::new(inner.clone())] {
+        let (data_key, keys) = generate(keyring, &acme, &place("k"));
+        let header_of = |number| STANDARD_NO_PAD.encode(body(number).to_bytes());
+        let stored = header(&acme, &keys);
+        assert_eq!(unwrap(keyring, &edited(&stored, str::to_owned)), Ok(data_key));
+        let forged = edited(&stored, |text| text.replace(&header_of(0), &header_of(1)));
+        for reader in [keyring, &inner] {
+            assert_eq!(unwrap(reader, &forged), Err(KeyringErrorKind::Rejected), "{reader:?}");
+        }
     }
 }
 
@@ -243,23 +401,23 @@ fn within_its_limits_the_cache_needs_no_key_service() {
     };
     let keyring = aged(Duration::from_secs(86_400));
     let (data_key, keys) = generate(&keyring, &acme, &place("a"));
-    assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key));
+    assert_eq!(unwrap(&keyring, &keys), Ok(data_key));
     inner.switch(true);
     generate(&keyring, &acme, &place("b"));
-    assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key));
+    assert_eq!(unwrap(&keyring, &keys), Ok(data_key));
 
     // A key past its age is no longer used.
     inner.switch(false);
     let keyring = aged(Duration::from_millis(1));
     let (data_key, keys) = generate(&keyring, &acme, &place("a"));
-    assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key));
+    assert_eq!(unwrap(&keyring, &keys), Ok(data_key));
     inner.switch(true);
     sleep(Duration::from_millis(2));
-    assert_eq!(unwrap(&keyring, &keys, &acme), Err(KeyringErrorKind::Unavailable));
-    let failed = run(keyring.generate(WrapContext::new(&acme, None), None)).err().expect("too old");
+    assert_eq!(unwrap(&keyring, &keys), Err(KeyringErrorKind::Unavailable));
+    let failed = run(keyring.generate(&bound_to(&acme, None), None)).err().expect("too old");
     assert_eq!(failed.kind(), KeyringErrorKind::Unavailable);
     inner.switch(false);
-    assert_eq!(unwrap(&keyring, &keys, &acme), Ok(data_key), "a failure was cached");
+    assert_eq!(unwrap(&keyring, &keys), Ok(data_key), "a failure was cached");
 }
 
 #[test]
@@ -268,10 +426,7 @@ fn objects_and_bytes_are_limited() {
     let limits = CacheLimits::new().with_max_objects(4).with_max_bytes(10);
     let keyring = CachingKeyring::with_limits(inner.clone(), limits);
     let put = |len| {
-        drop(
-            run(keyring.generate(WrapContext::new(&acme, None), len))
-                .map_err(|error| panic!("{error}")),
-        );
+        drop(run(keyring.generate(&bound_to(&acme, None), len)).map_err(|error| panic!("{error}")));
     };
     (0..4).for_each(|_| put(Some(1)));
     assert_eq!(inner.calls().0, 1);
@@ -290,11 +445,9 @@ fn reading_is_limited_by_the_number_of_keys_not_of_objects() {
     let limits = CacheLimits::new().with_max_objects(1).with_max_bytes(1).with_max_entries(1);
     let (writer, reader) =
         (CachingKeyring::new(inner.clone()), CachingKeyring::with_limits(inner.clone(), limits));
-    let objects = ["a", "b"]
-        .map(|tenant| (context(tenant), generate(&writer, &context(tenant), &place(tenant)).1));
+    let objects = ["a", "b"].map(|tenant| generate(&writer, &context(tenant), &place(tenant)).1);
     let read = |n: usize| {
-        let (context, keys) = &objects[n];
-        unwrap(&reader, keys, context).expect("the data key is unwrapped");
+        unwrap(&reader, &objects[n]).expect("the data key is unwrapped");
         inner.calls().1
     };
     assert_eq!([0, 0, 0, 1, 1, 0].map(read), [1, 1, 1, 2, 2, 3]);
@@ -304,12 +457,12 @@ fn reading_is_limited_by_the_number_of_keys_not_of_objects() {
 fn concurrent_misses_make_one_call() {
     let (inner, acme) = (Counting::new(), context("acme"));
     let keyring = CachingKeyring::new(inner.clone());
-    let all = run(join_all((0..50).map(|_| keyring.generate(WrapContext::new(&acme, None), None))));
+    let wrap_context = bound_to(&acme, None);
+    let all = run(join_all((0..50).map(|_| keyring.generate(&wrap_context, None))));
     let all: Vec<_> =
         all.into_iter().map(|it| it.unwrap_or_else(|error| panic!("{error}"))).collect();
     assert_eq!(inner.calls(), (1, 0));
-    let readers =
-        all.iter().map(|materials| keyring.unwrap(materials.encrypted_data_keys(), &acme));
+    let readers = all.iter().map(|materials| keyring.unwrap(materials.encrypted_data_keys()));
     for (unwrapped, materials) in run(join_all(readers)).into_iter().zip(&all) {
         let Unwrap::Unwrapped(data_key) = unwrapped else {
             panic!("the data key is not unwrapped")
@@ -326,7 +479,7 @@ fn four_kms_keys_fit_beside_200_bytes() {
     impl Keyring for FourKms {
         fn generate<'a>(
             &'a self,
-            _: WrapContext<'a>,
+            _: &'a WrapContext,
             _: Option<u64>,
         ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
             unreachable!("only measured")
@@ -334,28 +487,24 @@ fn four_kms_keys_fit_beside_200_bytes() {
         fn wrap<'a>(
             &'a self,
             _: &'a PlaintextDataKey,
-            _: WrapContext<'a>,
+            _: &'a WrapContext,
         ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
             unreachable!("only measured")
         }
         fn rewrap<'a>(
             &'a self,
             _: &'a [EncryptedDataKey],
-            _: WrapContext<'a>,
+            _: &'a WrapContext,
         ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
             unreachable!("only measured")
         }
-        fn unwrap<'a>(
-            &'a self,
-            _: &'a [EncryptedDataKey],
-            _: &'a EncryptionContext,
-        ) -> BoxFuture<'a, Unwrap> {
+        fn unwrap<'a>(&'a self, _: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap> {
             unreachable!("only measured")
         }
         fn accepts(&self, _: &EncryptedDataKey) -> bool {
             true
         }
-        fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
+        fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
             let arn = |region| {
                 format!(
                     "arn:aws:kms:{region}:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -363,24 +512,24 @@ fn four_kms_keys_fit_beside_200_bytes() {
             };
             ["us-east-1", "us-west-2", "eu-west-1", "ap-southeast-2"]
                 .map(|region| {
-                    EncryptedDataKey::new(
-                        "aws-kms",
-                        arn(region),
-                        binding.place().cloned(),
-                        vec![0; 184],
-                    )
-                    .expect("a key")
+                    EncryptedDataKey::new("aws-kms", arn(region), vec![0; 184], wrap_context)
+                        .expect("a key")
                 })
                 .to_vec()
         }
     }
     let context =
-        EncryptionContext::try_from_iter([("tenant", "t".repeat(80))]).expect("a context");
-    let place = Place::new("a-bucket-of-some-name", &"k".repeat(80)).expect("a place");
-    let expected =
-        CachingKeyring::new(FourKms).expected_keys(WrapContext::new(&context, Some(&place)));
-    let header =
-        ObjectHeader::new(context, expected, BodyHeader::from_bytes(&[0; 56]), Some(1 << 40))
-            .expect("a header");
-    header.check_fits([]).expect("it fits");
+        EncryptionContext::try_from_iter([("tenant", "t".repeat(87))]).expect("a context");
+    let place = Place::new("a-bucket-of-some-name", &"k".repeat(78)).expect("a place");
+    assert_eq!((context.to_json().len(), place.as_str().len()), (100, 100));
+    let wrap_context = bound_to(&context, Some(&place));
+    let needed = |keyring: &dyn Keyring| {
+        let keys = keyring.expected_keys(&wrap_context);
+        let header = ObjectHeader::new(context.clone(), keys, body(0), Some((1 << 52) - 1));
+        let header = header.expect("a header");
+        header.check_fits([]).expect("it fits");
+        header.to_metadata().iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+    };
+    let cached = CachingKeyring::new(FourKms);
+    assert_eq!((needed(&FourKms), needed(&cached)), (0, 0));
 }

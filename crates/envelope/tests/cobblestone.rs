@@ -3,7 +3,7 @@
 use cobblestone::Key256;
 use proptest::prelude::*;
 use sealwax_envelope::{
-    BodyHeader, Error, Opener, PartBuffer, PlaintextDataKey, Sealer, StreamOpener,
+    BodyHeader, BodySalt, Error, Opener, PartBuffer, PlaintextDataKey, Sealer, StreamOpener,
     geometry::{CHUNK_LEN, HEADER_LEN, MAX_CHUNKS, SEALED_CHUNK_LEN, body_len, plaintext_len},
 };
 use sha2::{Digest as _, Sha512};
@@ -13,9 +13,13 @@ fn data_key(bytes: &[u8]) -> Option<PlaintextDataKey> {
     PlaintextDataKey::from_slice_wiping(&mut bytes.to_vec()).ok()
 }
 
+fn salt() -> BodySalt {
+    BodySalt::generate().expect("random")
+}
+
 /// Seals `plaintext` in parts of `part_chunks` chunks.
 fn seal(key: &PlaintextDataKey, context: &[u8], plaintext: &[u8], part_chunks: usize) -> Vec<u8> {
-    let mut sealer = Sealer::new(key, context).expect("random");
+    let mut sealer = Sealer::new(key, context, salt());
     let header = *sealer.header();
     let mut parts = plaintext.chunks(part_chunks * CHUNK_LEN).peekable();
     let mut body = Vec::new();
@@ -192,7 +196,7 @@ fn chunks_beyond_the_last_number_are_rejected() {
 #[test]
 fn a_body_has_at_most_the_maximum_number_of_chunks() {
     let key = PlaintextDataKey::generate().expect("random");
-    let sealer = || Sealer::new(&key, b"").expect("random");
+    let sealer = || Sealer::new(&key, b"", salt());
     let most = usize::try_from(MAX_CHUNKS).expect("64 bits");
     for too_many in [most, most + 1, usize::MAX] {
         assert_eq!(sealer().next_part(too_many).err(), Some(Error::TooLong), "{too_many}");
@@ -233,7 +237,7 @@ fn opened_chunks_are_packed_and_report_the_end() {
 #[test]
 fn the_body_does_not_depend_on_the_use_of_the_buffer() {
     let key = PlaintextDataKey::generate().expect("random");
-    let header = *Sealer::new(&key, b"").expect("random").header();
+    let header = *Sealer::new(&key, b"", salt()).header();
     let resumed = || Sealer::dangerous_resume(&key, b"", &header).expect("the same key");
     for len in [0, 1, CHUNK_LEN - 1, CHUNK_LEN, CHUNK_LEN + 1, 3 * CHUNK_LEN - 1] {
         let plaintext: Vec<_> = (0..len).map(|byte| (byte % 251) as u8).collect();
@@ -269,7 +273,7 @@ fn the_body_does_not_depend_on_the_use_of_the_buffer() {
 #[test]
 fn a_part_must_match_its_reservation() {
     let key = PlaintextDataKey::generate().expect("random");
-    let mut sealer = Sealer::new(&key, b"").expect("random");
+    let mut sealer = Sealer::new(&key, b"", salt());
     let part = |len: usize, chunks: usize| {
         let mut buffer = PartBuffer::new(None, chunks);
         buffer.put_slice(&vec![0; len]);

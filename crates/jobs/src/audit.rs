@@ -399,6 +399,8 @@ fn bounded<'a, K: Ord, V: Default>(
 
 #[cfg(test)]
 mod tests {
+    use sealwax_s3::envelope::WrapContext;
+
     use super::*;
 
     const EAST: &str =

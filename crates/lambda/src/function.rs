@@ -1,6 +1,9 @@
 //! The event handler.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use aws_config::SdkConfig;
 use sealwax_s3::{Error, ErrorKind, ListedObject, Rewrapper, SealedClient};
@@ -22,18 +25,34 @@ use crate::{
 /// Time reserved before the deadline to abort a multipart copy and to send the response.
 const RESERVE: Duration = Duration::from_secs(5);
 
+/// Longest use of a rewrapper, and so of the intermediate keys in its caches: as long as a
+/// `CachingKeyring` keeps a key.
+const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+
 /// Rewraps the objects that events name.
 #[derive(Debug)]
 pub(crate) struct Function {
     config: SdkConfig,
     raw: RawSettings,
-    /// Settings, bucket, client and rewrapper of the last event; the next event usually belongs to
-    /// the same job.
-    last: Mutex<Option<LastEvent>>,
+    /// Client and rewrapper of the last event; the next event usually belongs to the same job.
+    last: Mutex<Option<Made>>,
 }
 
-/// Settings and bucket of an event, and the client and rewrapper that were made for them.
-type LastEvent = (RawSettings, String, (SealedClient, Rewrapper));
+/// A client and a rewrapper, with the settings and the time that they were made for.
+#[derive(Debug)]
+struct Made {
+    raw: RawSettings,
+    /// By the wall clock, which continues while Lambda has frozen the process.
+    at: SystemTime,
+    pair: (SealedClient, Rewrapper),
+}
+
+impl Made {
+    /// `true` if an event at `now` with these settings may use it.
+    fn serves(&self, raw: &RawSettings, now: SystemTime) -> bool {
+        self.raw == *raw && now.duration_since(self.at).is_ok_and(|age| age < MAX_AGE)
+    }
+}
 
 impl Function {
     /// Checks the settings of the environment.
@@ -142,7 +161,7 @@ impl Function {
         object: &ListedObject,
         until: Option<Instant>,
     ) -> ObjectResult {
-        let (client, rewrapper) = match self.rewrapper(raw, settings, &object.bucket).await {
+        let (client, rewrapper) = match self.rewrapper(raw, settings).await {
             Ok(pair) => pair,
             Err(error) => return error.into(),
         };
@@ -163,14 +182,15 @@ impl Function {
         &self,
         raw: &RawSettings,
         settings: &Settings,
-        bucket: &str,
     ) -> Result<(SealedClient, Rewrapper), Error> {
-        let mut last = self.last.lock().await;
+        let (mut last, now) = (self.last.lock().await, SystemTime::now());
         match &*last {
-            Some((of, at, pair)) if of == raw && at == bucket => Ok(pair.clone()),
+            Some(made) if made.serves(raw, now) => Ok(made.pair.clone()),
             _ => {
-                let pair = settings.rewrapper(&self.config, bucket)?;
-                *last = Some((raw.clone(), bucket.to_owned(), pair.clone()));
+                // The old one is dropped first, with its keys.
+                *last = None;
+                let pair = settings.rewrapper(&self.config)?;
+                *last = Some(Made { raw: raw.clone(), at: now, pair: pair.clone() });
                 Ok(pair)
             }
         }
@@ -289,6 +309,25 @@ mod tests {
         let (code, _) =
             batch(&function, json!({ "id": "j", "userArguments": { "add": KEY } }), nameless).await;
         assert_eq!(code, "PermanentFailure");
+    }
+
+    #[tokio::test]
+    async fn a_rewrapper_and_its_keys_age() {
+        let function = function(&[("SEALWAX_REWRAP_ADD", KEY)]);
+        let settings = Settings::new(&function.raw).expect("settings");
+        let made_at = async || {
+            function.rewrapper(&function.raw, &settings).await.expect("a rewrapper");
+            function.last.lock().await.as_ref().expect("made").at
+        };
+        let first = made_at().await;
+        assert_eq!(made_at().await, first, "a second event uses the same one");
+        let made = async |at| function.last.lock().await.as_mut().expect("made").at = at;
+        let old = first - MAX_AGE;
+        made(old).await;
+        assert!(made_at().await >= first, "an old one is used");
+        let future = first + 2 * MAX_AGE;
+        made(future).await;
+        assert!(made_at().await < future, "the clock was set back, so the age is unknown");
     }
 
     #[tokio::test]

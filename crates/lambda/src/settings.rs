@@ -13,21 +13,32 @@ use sealwax_s3::{
 /// Prefix of the environment variables; the argument's name follows, in capitals.
 const PREFIX: &str = "SEALWAX_REWRAP_";
 
-/// Names of all settings, and `true` for those that a job may set too. A job cannot set those that
-/// decide which objects are trusted.
-const NAMES: [(&str, bool); 12] = [
-    ("accounts", false),
-    ("add", true),
-    ("keys", false),
-    ("kms_calls_per_second", false),
-    ("partition", false),
-    ("refresh", true),
-    ("region", false),
-    ("remove", true),
-    ("replace", true),
-    ("replica_of", true),
-    ("sidecars", false),
-    ("to_sidecar", true),
+/// What a job may do with a setting. It can narrow what the environment allows, and never widen it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JobAccess {
+    /// Nothing: the setting decides which objects and keys are trusted, or which services are
+    /// called.
+    None,
+    /// Sets it if the environment doesn't.
+    Set,
+    /// Chooses from the environment's `keys` if the environment doesn't set it.
+    ChooseKeys,
+}
+
+/// Names of all settings, and what a job may do with each.
+const NAMES: [(&str, JobAccess); 12] = [
+    ("accounts", JobAccess::None),
+    ("add", JobAccess::ChooseKeys),
+    ("keys", JobAccess::None),
+    ("kms_calls_per_second", JobAccess::None),
+    ("partition", JobAccess::None),
+    ("refresh", JobAccess::Set),
+    ("region", JobAccess::None),
+    ("remove", JobAccess::Set),
+    ("replace", JobAccess::ChooseKeys),
+    ("replicas", JobAccess::None),
+    ("sidecars", JobAccess::None),
+    ("to_sidecar", JobAccess::Set),
 ];
 
 /// An invalid setting.
@@ -61,28 +72,36 @@ impl RawSettings {
     /// Adds the arguments of a job.
     ///
     /// # Errors
-    /// An argument does not exist, is reserved for the environment, or contradicts the environment.
+    /// An argument does not exist, is reserved for the environment, contradicts the environment, or
+    /// names a key to wrap under that is not one of the environment's `keys`.
     pub(crate) fn with_arguments(
         &self,
         arguments: &BTreeMap<String, String>,
     ) -> Result<Self, InvalidSetting> {
         let mut raw = self.clone();
         for (argument, value) in arguments {
-            let name = match NAMES.iter().find(|(known, _)| known == argument) {
-                Some((name, true)) => name,
-                Some((_, false)) => {
-                    return Err(InvalidSetting(format!(
-                        "a job cannot set {argument}: set it in the function's environment"
-                    )));
-                }
-                None => return Err(InvalidSetting(format!("there is no argument {argument}"))),
+            let Some(&(name, access)) = NAMES.iter().find(|(known, _)| known == argument) else {
+                return Err(InvalidSetting(format!("there is no argument {argument}")));
             };
+            if access == JobAccess::None {
+                return Err(InvalidSetting(format!(
+                    "a job cannot set {argument}: set it in the function's environment"
+                )));
+            }
             if self.0.get(name).is_some_and(|set| set != value.trim()) {
                 return Err(InvalidSetting(format!(
                     "{argument} has another value in the function's environment"
                 )));
             }
             raw.set(name, value);
+            if access == JobAccess::ChooseKeys && !self.0.contains_key(name) {
+                let keys = self.arns("keys")?;
+                if let Some(key) = raw.arns(name)?.into_iter().find(|key| !keys.contains(key)) {
+                    return Err(InvalidSetting(format!(
+                        "invalid {argument}: a job can name keys of {PREFIX}KEYS only, and {key} is not one"
+                    )));
+                }
+            }
         }
         Ok(raw)
     }
@@ -107,6 +126,21 @@ impl RawSettings {
     fn arns(&self, name: &str) -> Result<Vec<KmsKeyArn>, InvalidSetting> {
         self.list(name).map(|arn| arn.parse().map_err(|error| invalid(name, &error))).collect()
     }
+
+    /// Returns the buckets that are replicas, each with its source.
+    fn replicas(&self) -> Result<Vec<(String, String)>, InvalidSetting> {
+        let pair = |item: &str| {
+            let pair = item.split_once('=').filter(|(replica, source)| {
+                [replica, source].iter().all(|name| !name.is_empty() && !name.contains(['/', '=']))
+            });
+            let (replica, source) = pair.ok_or_else(|| {
+                let why = format!("must be REPLICA=SOURCE pairs of bucket names (got {item:?})");
+                invalid("replicas", &why)
+            })?;
+            Ok((replica.to_owned(), source.to_owned()))
+        };
+        self.list("replicas").map(pair).collect()
+    }
 }
 
 /// Parsed settings.
@@ -117,7 +151,8 @@ pub(crate) struct Settings {
     remove: Vec<KmsKeyArn>,
     /// `true` to rewrap keys that are wrapped under older key material.
     pub(crate) refresh: bool,
-    replica_of: Option<String>,
+    /// Buckets that are replicas, each with its source.
+    replicas: Vec<(String, String)>,
     key_storage: KeyStorage,
     sidecars: SidecarPolicy,
     /// Keys to read with.
@@ -174,7 +209,7 @@ impl Settings {
             replace: raw.arns("replace")?,
             remove: raw.arns("remove")?,
             refresh,
-            replica_of: raw.get("replica_of").map(str::to_owned),
+            replicas: raw.replicas()?,
             key_storage,
             sidecars: raw
                 .get("sidecars")
@@ -186,15 +221,11 @@ impl Settings {
         })
     }
 
-    /// Returns a client and a rewrapper for the objects of `bucket`.
+    /// Returns a client and a rewrapper.
     ///
     /// # Errors
     /// The settings change no key.
-    pub(crate) fn rewrapper(
-        &self,
-        config: &SdkConfig,
-        bucket: &str,
-    ) -> Result<(SealedClient, Rewrapper), Error> {
+    pub(crate) fn rewrapper(&self, config: &SdkConfig) -> Result<(SealedClient, Rewrapper), Error> {
         let config = match &self.region {
             Some(region) => config.to_builder().region(region.clone()).build(),
             None => config.clone(),
@@ -207,15 +238,14 @@ impl Settings {
             reading = reading.calls_per_second(calls);
         }
         let reading = Arc::new(reading.build().expect("parsed ARNs"));
-        let places = match &self.replica_of {
-            Some(source) => PlacePolicy::bound().replica_of(bucket, source),
-            None => PlacePolicy::bound(),
-        };
+        let places =
+            self.replicas.iter().fold(PlacePolicy::bound(), |places, (replica, source)| {
+                places.replica_of(replica, source)
+            });
         let changes = self.key_changes(&reading);
         // Outside AWS, buckets seldom have host names of their own.
         let s3 = Builder::from(&config).force_path_style(config.endpoint_url().is_some()).build();
-        // Unwraps an intermediate key once for many objects, for as long as Lambda keeps this
-        // process.
+        // Unwraps an intermediate key once for many objects.
         let client = SealedClient::builder(Client::from_conf(s3), CachingKeyring::new(reading));
         let client = client.places(places).sidecars(self.sidecars.clone()).build();
         let rewrapper = client.rewrapper(changes)?.key_storage(self.key_storage);
@@ -266,16 +296,11 @@ mod tests {
         let raw = environment(&[
             ("PATH", "/bin"),
             ("SEALWAX_REWRAP_KEYS", &format!("{EAST}, {WEST}")),
-            ("SEALWAX_REWRAP_REPLICA_OF", "invoices"),
+            ("SEALWAX_REWRAP_REPLICAS", "invoices-west=invoices, orders-west=orders"),
             ("SEALWAX_REWRAP_REMOVE", ""),
         ])
         .expect("settings");
-        let job = arguments(&[
-            ("add", WEST),
-            ("remove", EAST),
-            ("replica_of", "invoices"),
-            ("to_sidecar", "needed"),
-        ]);
+        let job = arguments(&[("add", WEST), ("remove", EAST), ("to_sidecar", "needed")]);
         let settings =
             Settings::new(&raw.with_arguments(&job).expect("settings")).expect("settings");
         let (east, west) = (EAST.parse().expect("an ARN"), WEST.parse().expect("an ARN"));
@@ -284,7 +309,10 @@ mod tests {
             replace: Vec::new(),
             remove: vec![east],
             refresh: false,
-            replica_of: Some("invoices".into()),
+            replicas: vec![
+                ("invoices-west".into(), "invoices".into()),
+                ("orders-west".into(), "orders".into()),
+            ],
             key_storage: KeyStorage::SidecarWhereNeeded,
             sidecars: SidecarPolicy::off(),
             keys: vec![EAST.parse().expect("an ARN"), WEST.parse().expect("an ARN")],
@@ -298,8 +326,9 @@ mod tests {
     #[test]
     fn the_readme_lists_each_setting() {
         let readme = include_str!("../README.md");
-        for (name, by_job) in NAMES {
-            let argument = if by_job { format!("`{name}`") } else { String::new() };
+        for (name, access) in NAMES {
+            let is_argument = access != JobAccess::None;
+            let argument = if is_argument { format!("`{name}`") } else { String::new() };
             let row = format!("| `{PREFIX}{}` | {argument}", name.to_uppercase());
             assert!(readme.contains(&row), "{row}");
         }
@@ -336,6 +365,14 @@ mod tests {
                 "invalid refresh: must be true or false (got \"yes\")",
             ),
             (
+                "SEALWAX_REWRAP_REPLICAS",
+                "invoices",
+                "invalid replicas: must be REPLICA=SOURCE pairs of bucket names (got \"invoices\")",
+            ),
+            ("SEALWAX_REWRAP_REPLICAS", "a=b/c", "invalid replicas: must be REPLICA=SOURCE pairs"),
+            ("SEALWAX_REWRAP_REPLICAS", "a=b=c", "invalid replicas: must be REPLICA=SOURCE pairs"),
+            ("SEALWAX_REWRAP_REPLICAS", "=b", "invalid replicas: must be REPLICA=SOURCE pairs"),
+            (
                 "SEALWAX_REWRAP_KMS_CALLS_PER_SECOND",
                 "0",
                 "invalid kms_calls_per_second: must be at least 1",
@@ -346,28 +383,88 @@ mod tests {
         }
     }
 
+    /// Each setting × set in the environment or not × what a job says of it.
     #[test]
-    fn a_job_cannot_widen_trust() {
-        let raw = environment(&[
-            ("SEALWAX_REWRAP_ACCOUNTS", "111122223333"),
-            ("SEALWAX_REWRAP_ADD", WEST),
-        ]);
-        let raw = raw.expect("settings");
-        assert!(Settings::new(&raw).is_ok());
-        for (name, value, expected) in [
-            (
-                "accounts",
-                "444455556666",
-                "a job cannot set accounts: set it in the function's environment",
-            ),
-            ("keys", EAST, "a job cannot set keys: set it in the function's environment"),
-            ("add", EAST, "add has another value in the function's environment"),
-            ("add", "", "add has another value in the function's environment"),
-            ("ADD", WEST, "there is no argument ADD"),
-        ] {
-            let message =
-                raw.with_arguments(&arguments(&[(name, value)])).expect_err(name).to_string();
-            assert_eq!(message, expected);
+    fn a_job_narrows_and_never_widens() {
+        const OTHER: &str = "arn:aws:kms:us-east-1:444455556666:key/o";
+        /// Result of one row: the setting that applies, or the reason of the refusal.
+        type Expected = Result<Option<&'static str>, &'static str>;
+        const FIXED: &str = "has another value in the function's environment";
+        const RESERVED: &str = "a job cannot set";
+        const FOREIGN: &str = "a job can name keys of SEALWAX_REWRAP_KEYS only";
+        let table: &[(&str, Option<&str>, &str, Expected)] = &[
+            // Reserved for the environment, even to repeat what it says.
+            ("accounts", None, "444455556666", Err(RESERVED)),
+            ("accounts", Some("111122223333"), "111122223333", Err(RESERVED)),
+            ("keys", Some(EAST), OTHER, Err(RESERVED)),
+            ("keys", Some(EAST), EAST, Err(RESERVED)),
+            ("kms_calls_per_second", None, "100", Err(RESERVED)),
+            ("partition", None, "aws-cn", Err(RESERVED)),
+            ("region", None, "us-west-2", Err(RESERVED)),
+            ("replicas", None, "invoices-west=secrets", Err(RESERVED)),
+            ("replicas", Some("invoices-west=invoices"), "invoices-west=secrets", Err(RESERVED)),
+            ("replicas", Some(""), "invoices-west=secrets", Err(RESERVED)),
+            ("sidecars", None, ".sealwax", Err(RESERVED)),
+            ("sidecars", Some(".sealwax"), "", Err(RESERVED)),
+            // Keys to wrap under: the environment's own, of which a job chooses.
+            ("add", None, WEST, Ok(Some(WEST))),
+            ("add", None, OTHER, Err(FOREIGN)),
+            ("add", None, "", Ok(None)),
+            ("add", Some(""), WEST, Ok(Some(WEST))),
+            ("add", Some(""), OTHER, Err(FOREIGN)),
+            ("add", Some(WEST), WEST, Ok(Some(WEST))),
+            ("add", Some(WEST), EAST, Err(FIXED)),
+            ("add", Some(WEST), "", Err(FIXED)),
+            ("add", Some(OTHER), OTHER, Ok(Some(OTHER))),
+            ("replace", None, WEST, Ok(Some(WEST))),
+            ("replace", None, OTHER, Err(FOREIGN)),
+            ("replace", Some(WEST), EAST, Err(FIXED)),
+            ("replace", Some(WEST), "", Err(FIXED)),
+            // Changes that add no reader.
+            ("refresh", None, "true", Ok(Some("true"))),
+            ("refresh", Some("false"), "true", Err(FIXED)),
+            ("remove", None, OTHER, Ok(Some(OTHER))),
+            ("remove", Some(EAST), WEST, Err(FIXED)),
+            ("to_sidecar", None, "always", Ok(Some("always"))),
+            ("to_sidecar", Some("never"), "always", Err(FIXED)),
+            // Not settings.
+            ("ADD", None, WEST, Err("there is no argument ADD")),
+            ("replica_of", None, "secrets", Err("there is no argument replica_of")),
+        ];
+        for (name, of_environment, of_job, expected) in table {
+            let mut variables =
+                BTreeMap::from([("SEALWAX_REWRAP_KEYS".to_owned(), format!("{EAST} {WEST}"))]);
+            if let Some(value) = of_environment {
+                variables.insert(format!("{PREFIX}{}", name.to_uppercase()), (*value).to_owned());
+            }
+            let raw = RawSettings::from_environment(variables).expect("settings");
+            let row = format!("{name}: {of_environment:?}, then {of_job:?} by the job");
+            match (raw.with_arguments(&arguments(&[(name, of_job)])), expected) {
+                (Ok(settings), Ok(expected)) => {
+                    assert_eq!(settings.get(name), *expected, "{row}");
+                    Settings::new(&settings).expect(&row);
+                }
+                (Err(error), Err(expected)) => {
+                    assert!(error.to_string().contains(expected), "{row}: {error}");
+                }
+                (found, _) => panic!("{row}: {found:?}"),
+            }
         }
+        for (name, _) in NAMES {
+            assert!(table.iter().any(|(listed, ..)| *listed == name), "{name} is not in the table");
+        }
+    }
+
+    /// A job with `accounts` alone in the environment can name no key to wrap under.
+    #[test]
+    fn accounts_are_not_keys_to_wrap_under() {
+        let raw = environment(&[("SEALWAX_REWRAP_ACCOUNTS", "111122223333")]).expect("settings");
+        let refused = raw.with_arguments(&arguments(&[("add", EAST)])).expect_err("refused");
+        assert_eq!(
+            refused.to_string(),
+            format!(
+                "invalid add: a job can name keys of SEALWAX_REWRAP_KEYS only, and {EAST} is not one"
+            )
+        );
     }
 }

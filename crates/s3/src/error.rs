@@ -588,7 +588,8 @@ impl ObjectRef {
             FormatError::Unsupported(_) => ErrorKind::Unsupported,
             FormatError::CommitmentPolicy { .. }
             | FormatError::LegacyContent(_)
-            | FormatError::LegacyWrap(_) => ErrorKind::PolicyRefused,
+            | FormatError::LegacyWrap(_)
+            | FormatError::RawKeyCbc(_) => ErrorKind::PolicyRefused,
             FormatError::ContextMismatch(_) => ErrorKind::ContextMismatch,
             FormatError::TooLong => ErrorKind::InvalidInput,
             FormatError::Truncated => ErrorKind::Truncated,

@@ -63,5 +63,5 @@ pub use self::{
         into_source::IntoPlaintextSource, source::PlaintextSource, unfinished::UnfinishedUpload,
     },
     uri::{InvalidUri, S3Uri},
-    vault::{object_kind::ObjectKind, sidecar::SidecarPolicy},
+    vault::{key_report::KeyReport, object_kind::ObjectKind, sidecar::SidecarPolicy},
 };

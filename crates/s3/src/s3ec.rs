@@ -87,9 +87,27 @@ impl S3ec {
     }
 
     /// Allows data keys that were wrapped by the algorithms of older clients. Off by default.
+    ///
+    /// These wrapped keys do not bind the content's cipher. Together with
+    /// [`S3ec::legacy_unauthenticated_modes`], AES-GCM content of these keys can be relabelled as
+    /// AES-CBC (CVE-2020-8912).
     #[must_use]
     pub fn legacy_wrapping_algorithms(mut self, allow: bool) -> Self {
         self.policy = self.policy.legacy_wrapping_algorithms(allow);
+        self
+    }
+
+    /// Allows AES-CBC content whose data key is wrapped with `AES/GCM` or `RSA-OAEP-SHA1`, if
+    /// [`S3ec::legacy_unauthenticated_modes`] allows AES-CBC. Off by default; no known client writes
+    /// this combination.
+    ///
+    /// # Danger
+    /// AES-GCM content can then be relabelled as AES-CBC (CVE-2020-8912). An attacker who can write
+    /// to the bucket and learns whether reads succeed confirms guesses of 16-byte blocks of
+    /// plaintext.
+    #[must_use]
+    pub fn dangerous_raw_key_cbc(mut self, allow: bool) -> Self {
+        self.policy = self.policy.dangerous_raw_key_cbc(allow);
         self
     }
 

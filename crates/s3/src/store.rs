@@ -19,7 +19,7 @@ pub(crate) mod timeouts;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 
 use aws_sdk_s3::Client;
@@ -37,6 +37,8 @@ struct Inner {
     settings: StoreSettings,
     /// `true` for buckets whose ACLs are disabled, as far as S3 was asked.
     acls_disabled: Mutex<HashMap<String, bool>>,
+    /// `true` once a copy showed that the store replaces metadata when it is asked to.
+    replaces_metadata: AtomicBool,
     /// Aborts of uploads whose futures were dropped.
     aborts: TaskTracker,
 }
@@ -58,6 +60,7 @@ impl Store {
             s3: with_attempt_events(timeouts::with_read_timeout(s3)),
             settings,
             acls_disabled: Mutex::default(),
+            replaces_metadata: AtomicBool::new(false),
             aborts: TaskTracker::new(),
         }))
     }

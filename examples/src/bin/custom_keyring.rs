@@ -10,8 +10,8 @@ use sealwax_s3::{
     aws_config::{self, BehaviorVersion},
     aws_sdk_s3,
     envelope::{
-        BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, KeyringError,
-        KeyringErrorKind, PlaintextDataKey, Unwrap, WrapContext,
+        BoxFuture, EncryptedDataKey, EncryptionMaterials, Keyring, KeyringError, KeyringErrorKind,
+        PlaintextDataKey, Unwrap, WrapContext,
     },
 };
 
@@ -20,8 +20,8 @@ use sealwax_s3::{
 struct ByTenant(BTreeMap<String, KmsKeyring>);
 
 impl ByTenant {
-    fn for_tenant(&self, context: &EncryptionContext) -> Result<&KmsKeyring, KeyringError> {
-        let tenant = context.get("tenant").unwrap_or("(none)");
+    fn for_tenant(&self, wrap_context: &WrapContext) -> Result<&KmsKeyring, KeyringError> {
+        let tenant = wrap_context.context().get("tenant").unwrap_or("(none)");
         self.0.get(tenant).ok_or_else(|| {
             KeyringError::new(KeyringErrorKind::NotFound, format!("(none for tenant {tenant})"))
         })
@@ -31,50 +31,47 @@ impl ByTenant {
 impl Keyring for ByTenant {
     fn generate<'a>(
         &'a self,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
         plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
         Box::pin(async move {
-            self.for_tenant(binding.context())?.generate(binding, plaintext_len).await
+            self.for_tenant(wrap_context)?.generate(wrap_context, plaintext_len).await
         })
     }
 
     fn wrap<'a>(
         &'a self,
         data_key: &'a PlaintextDataKey,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
-        Box::pin(async move { self.for_tenant(binding.context())?.wrap(data_key, binding).await })
+        Box::pin(async move { self.for_tenant(wrap_context)?.wrap(data_key, wrap_context).await })
     }
 
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
-        Box::pin(async move { self.for_tenant(binding.context())?.rewrap(keys, binding).await })
+        Box::pin(async move { self.for_tenant(wrap_context)?.rewrap(keys, wrap_context).await })
     }
 
-    fn unwrap<'a>(
-        &'a self,
-        keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-    ) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap> {
         Box::pin(async move {
-            match self.for_tenant(context) {
-                Ok(keyring) => keyring.unwrap(keys, context).await,
-                Err(_) => Unwrap::NotMine,
+            // All keys of an object have its encryption context.
+            match keys.first().map(|key| self.for_tenant(key.wrap_context())) {
+                Some(Ok(keyring)) => keyring.unwrap(keys).await,
+                Some(Err(_)) | None => Unwrap::NotMine,
             }
         })
     }
 
     fn accepts(&self, key: &EncryptedDataKey) -> bool {
-        self.0.values().any(|keyring| keyring.accepts(key))
+        self.for_tenant(key.wrap_context()).is_ok_and(|keyring| keyring.accepts(key))
     }
 
-    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
-        self.for_tenant(binding.context())
-            .map_or(Vec::new(), |keyring| keyring.expected_keys(binding))
+    fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
+        self.for_tenant(wrap_context)
+            .map_or(Vec::new(), |keyring| keyring.expected_keys(wrap_context))
     }
 }
 

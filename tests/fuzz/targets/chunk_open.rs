@@ -9,8 +9,8 @@ use arbitrary::Arbitrary;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use libfuzzer_sys::fuzz_target;
 use sealwax_envelope::{
-    BodyHeader, Error, Keyring as _, LocalKeyring, ObjectHeader, Opener, PlaintextDataKey,
-    StreamOpener, Unwrap,
+    BodyHeader, Error, Keyring as _, LocalKeyring, ObjectHeader, Opener,
+    PlaintextDataKey, StreamOpener, Unwrap,
     geometry::{CHUNK_LEN, HEADER_LEN, SEALED_CHUNK_LEN},
 };
 

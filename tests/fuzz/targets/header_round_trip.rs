@@ -71,8 +71,9 @@ impl Key<'_> {
             Provider::Local => "local",
             Provider::Any(name) => name,
         };
-        let binding = WrapContext::for_stored_data_key(context.clone(), place, body);
-        EncryptedDataKey::new(provider, self.wrapping_key, self.ciphertext.to_vec(), &binding).ok()
+        let wrap_context = WrapContext::for_stored_data_key(context.clone(), place, body);
+        let ciphertext = self.ciphertext.to_vec();
+        EncryptedDataKey::new(provider, self.wrapping_key, ciphertext, &wrap_context).ok()
     }
 }
 
@@ -95,15 +96,16 @@ fuzz_target!(|parts: Parts<'_>| {
     // Bindings of keys distinguish all inputs.
     let context = header.context();
     assert_eq!(EncryptionContext::from_json(&context.to_json()).as_ref(), Ok(context));
-    let unbound = |header: &[u8; HEADER_LEN]| {
-        let header = BodyHeader::from_bytes(header);
-        WrapContext::for_stored_data_key(context.clone(), None, &header).canonical_bytes()
-    };
-    let mut other = parts.body_header;
-    other[0] ^= 1;
+    let unbound = header.wrap_context(None).canonical_bytes();
+    let mut other_body = parts.body_header;
+    other_body[0] ^= 1;
+    let other_body = BodyHeader::from_bytes(&other_body);
     for key in header.keys() {
-        let bound = key.wrap_context().canonical_bytes();
-        assert_eq!(bound == unbound(&parts.body_header), key.place().is_none());
-        assert_ne!(bound, unbound(&other), "another salt");
+        let place = key.place().cloned();
+        let bound = header.wrap_context(place.clone()).canonical_bytes();
+        assert_eq!(bound, key.wrap_context().canonical_bytes());
+        assert_eq!(bound == unbound, place.is_none());
+        let others = WrapContext::for_stored_data_key(context.clone(), place, &other_body);
+        assert_ne!(bound, others.canonical_bytes());
     }
 });

@@ -15,7 +15,7 @@ use std::{
 use sealwax_s3::{
     S3Uri, SealedClient,
     envelope::{
-        BoxFuture, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
+        BodySalt, BoxFuture, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
         EncryptionMaterials, Keyring, KeyringError, PlaintextDataKey, Sealer, Unwrap, WrapContext,
     },
 };
@@ -47,11 +47,11 @@ fn note(secrets: &Secrets, name: &'static str, key: &PlaintextDataKey) {
 impl<K: Keyring> Keyring for Noting<K> {
     fn generate<'a>(
         &'a self,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
         plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
         Box::pin(async move {
-            let materials = self.keyring.generate(binding, plaintext_len).await?;
+            let materials = self.keyring.generate(wrap_context, plaintext_len).await?;
             note(&self.secrets, self.name, materials.data_key());
             Ok(materials)
         })
@@ -60,26 +60,22 @@ impl<K: Keyring> Keyring for Noting<K> {
     fn wrap<'a>(
         &'a self,
         data_key: &'a PlaintextDataKey,
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
-        self.keyring.wrap(data_key, binding)
+        self.keyring.wrap(data_key, wrap_context)
     }
 
     fn rewrap<'a>(
         &'a self,
         keys: &'a [EncryptedDataKey],
-        binding: WrapContext<'a>,
+        wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
-        self.keyring.rewrap(keys, binding)
+        self.keyring.rewrap(keys, wrap_context)
     }
 
-    fn unwrap<'a>(
-        &'a self,
-        keys: &'a [EncryptedDataKey],
-        context: &'a EncryptionContext,
-    ) -> BoxFuture<'a, Unwrap> {
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap> {
         Box::pin(async move {
-            let unwrapped = self.keyring.unwrap(keys, context).await;
+            let unwrapped = self.keyring.unwrap(keys).await;
             if let Unwrap::Unwrapped(key) = &unwrapped {
                 note(&self.secrets, self.name, key);
             }
@@ -91,8 +87,8 @@ impl<K: Keyring> Keyring for Noting<K> {
         self.keyring.accepts(key)
     }
 
-    fn expected_keys(&self, binding: WrapContext<'_>) -> Vec<EncryptedDataKey> {
-        self.keyring.expected_keys(binding)
+    fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
+        self.keyring.expected_keys(wrap_context)
     }
 }
 
@@ -134,9 +130,9 @@ async fn evict(secrets: &Secrets) -> CachingKeyring {
     let contexts =
         ["a", "b"].map(|n| EncryptionContext::try_from_iter([("n", n)]).expect("a context"));
     for context in [0, 0, 0, 1, 0].map(|n| &contexts[n]) {
-        let materials =
-            keyring.generate(WrapContext::new(context, None), Some(1)).await.expect("generated");
-        let unwrapped = keyring.unwrap(materials.encrypted_data_keys(), context).await;
+        let wrap_context = WrapContext::for_data_key(context.clone(), None, &salt());
+        let materials = keyring.generate(&wrap_context, Some(1)).await.expect("generated");
+        let unwrapped = keyring.unwrap(materials.encrypted_data_keys()).await;
         assert!(matches!(unwrapped, Unwrap::Unwrapped(_)), "it is not read");
     }
     // The keys that it still holds: the last one for writes and the last one for reads.
@@ -149,6 +145,10 @@ async fn evict(secrets: &Secrets) -> CachingKeyring {
         "made, and read, three"
     );
     keyring
+}
+
+fn salt() -> BodySalt {
+    BodySalt::generate().expect("random")
 }
 
 fn main() {
@@ -175,7 +175,7 @@ fn main() {
     // A live key and a live cipher: the search must find both.
     let kept = PlaintextDataKey::generate().expect("random");
     note(&secrets, "kept key", &kept);
-    let sealer = Sealer::new(&kept, &EncryptionContext::new().body_context()).expect("random");
+    let sealer = Sealer::new(&kept, &EncryptionContext::new().body_context(), salt());
     headers.push(sealer.header().to_bytes().to_vec());
 
     for (name, masked) in secrets.lock().unwrap_or_else(PoisonError::into_inner).iter() {

@@ -28,9 +28,10 @@ use sealwax_s3::{
     UnfinishedUpload, WrapPolicy,
     envelope::s3ec::{self, Keyring as _},
     envelope::{
-        BodyHeader, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext, Error,
-        Keyring as _, KeyringError, MissingKey, MultiKeyring, ObjectHeader, Opener, PartBuffer,
-        Place, PlaintextDataKey, Sealer, StreamOpener, Unwrap, WrapContext, geometry,
+        BodyHeader, BodySalt, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
+        Error, Keyring as _, KeyringError, MissingKey, MultiKeyring, ObjectHeader, Opener,
+        PartBuffer, Place, PlaintextDataKey, Scope, Sealer, StreamOpener, Unwrap, WrapContext,
+        geometry,
     },
     s3ec::S3ec,
 };
@@ -203,7 +204,9 @@ fn data_key() -> PlaintextDataKey {
 fn print_bodies(printed: &mut Printed) -> BodyHeader {
     let data_key = data_key();
     let context = EncryptionContext::new().body_context();
-    let mut sealer = Sealer::new(&data_key, &context).expect("random");
+    let salt = BodySalt::generate().expect("random");
+    printed.debug(&salt);
+    let mut sealer = Sealer::new(&data_key, &context, salt);
     let header = *sealer.header();
     printed.debug(&sealer);
     printed.debug(&header);
@@ -233,28 +236,31 @@ fn print_bodies(printed: &mut Printed) -> BodyHeader {
 async fn print_keyrings(printed: &mut Printed, data_key: &PlaintextDataKey) {
     let (context, place) =
         (EncryptionContext::new(), Place::new("bucket", "key").expect("a place"));
-    let binding = WrapContext::new(&context, Some(&place));
+    let body = BodyHeader::from_bytes(&[0; 56]);
+    let wrap_context =
+        WrapContext::for_stored_data_key(context.clone(), Some(place.clone()), &body);
     printed.debug(&context);
     printed.both(&place);
-    printed.debug(&binding);
+    printed.both(&Scope::of(&place, 0));
+    printed.debug(&wrap_context);
     printed.debug(&keyring());
     printed.debug(&MultiKeyring::new(Arc::new(keyring()), []));
     let caching = CachingKeyring::new(keyring());
-    let keys = caching.wrap(data_key, binding).await.expect("wrapped");
-    assert!(matches!(caching.unwrap(&keys, &context).await, Unwrap::Unwrapped(_)));
+    let keys = caching.wrap(data_key, &wrap_context).await.expect("wrapped");
+    assert!(matches!(caching.unwrap(&keys).await, Unwrap::Unwrapped(_)));
     printed.debug(&caching);
     printed.debug(&keys[0]);
+    printed.both(keys[0].intermediate_id().expect("an intermediate key"));
     printed.debug(&CacheLimits::default());
     printed.debug(&MissingKey::new("aws-kms", "key").expect("a name"));
     let elsewhere = Place::new("bucket", "other").expect("a place");
     let other = EncryptedDataKey::new(
         keys[0].provider(),
         keys[0].wrapping_key(),
-        Some(elsewhere),
         KEY.to_vec(),
+        &wrap_context.at(Some(elsewhere)),
     );
-    let Unwrap::Failed(failures) = keyring().unwrap(&[other.expect("a key")], &context).await
-    else {
+    let Unwrap::Failed(failures) = keyring().unwrap(&[other.expect("a key")]).await else {
         panic!("it opens")
     };
     let failure: &KeyringError = &failures[0];
@@ -262,10 +268,7 @@ async fn print_keyrings(printed: &mut Printed, data_key: &PlaintextDataKey) {
     printed.both(&failure.kind());
     printed
         .both(failure.source().and_then(|cause| cause.downcast_ref::<Error>()).expect("a cause"));
-    printed.debug(
-        &ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[0; 56]), None)
-            .expect("a header"),
-    );
+    printed.debug(&ObjectHeader::new(context, keys, body, None).expect("a header"));
 }
 
 fn print_names(printed: &mut Printed) {

@@ -87,6 +87,15 @@ pub(crate) struct S3ecArgs {
     #[arg(long, help_heading = "S3 Encryption Client")]
     legacy_unauthenticated_modes: bool,
 
+    /// Read AES-CBC content whose data key is wrapped by AES/GCM or RSA-OAEP-SHA1; it may be
+    /// relabelled AES-GCM
+    ///
+    /// Anyone who can write to the bucket and sees whether reads succeed then has a decryption
+    /// oracle, which confirms guesses of plaintext (CVE-2020-8912). No known client writes such
+    /// objects.
+    #[arg(long, requires = "legacy_unauthenticated_modes", help_heading = "S3 Encryption Client")]
+    dangerous_raw_key_cbc: bool,
+
     /// Accept any encryption context; without it, -c must name every pair
     #[arg(long, help_heading = "S3 Encryption Client")]
     any_context: bool,
@@ -103,7 +112,10 @@ pub(crate) struct S3ecArgs {
     /// Refuse objects of the S3 Encryption Client: they are not bound to a place
     #[arg(
         long,
-        conflicts_with_all = ["legacy_wrapping_algorithms", "legacy_unauthenticated_modes", "any_context"],
+        conflicts_with_all = [
+            "legacy_wrapping_algorithms", "legacy_unauthenticated_modes", "dangerous_raw_key_cbc",
+            "any_context",
+        ],
         help_heading = "S3 Encryption Client"
     )]
     no_s3ec: bool,
@@ -132,6 +144,7 @@ impl S3ecArgs {
             .commitment_policy(policy)
             .legacy_wrapping_algorithms(self.legacy_wrapping_algorithms)
             .legacy_unauthenticated_modes(self.legacy_unauthenticated_modes)
+            .dangerous_raw_key_cbc(self.dangerous_raw_key_cbc)
             .any_encryption_context(self.any_context);
         let s3ec = match &self.instruction_file_suffix {
             Some(suffix) => s3ec.instruction_file_suffix(suffix),

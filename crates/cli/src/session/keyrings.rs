@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use sealwax_s3::{
     DiscoveryFilter, Error, ErrorKind, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, WrapPolicy,
-    envelope::{EncryptedDataKey, Keyring, LocalKeyring, MultiKeyring},
+    envelope::{Keyring, LocalKeyring, MultiKeyring},
     error_chain,
 };
 
@@ -174,26 +174,22 @@ impl Keyrings {
         }
     }
 
-    /// Returns a keyring to wrap under the same keys as `keys`, or `None` if it would have no key.
+    /// Returns a keyring to wrap under the keys that the caller named: those of `kms`, and the local
+    /// one.
     ///
-    /// Only keys that `reading` accepts are used, because anybody who can write to the bucket can
-    /// name other ones there. The keyring shares the clients of `shared`.
-    pub(crate) fn same_keys(
-        &self,
-        keys: &[EncryptedDataKey],
-        reading: &dyn Keyring,
-        shared: &KmsKeyring,
-    ) -> Option<Arc<dyn Keyring>> {
-        let accepted = || keys.iter().filter(|key| reading.accepts(key));
-        let arns: Vec<KmsKeyArn> =
-            accepted().filter_map(|key| key.wrapping_key().parse().ok()).collect();
-        let local = self.local.clone().filter(|local| accepted().any(|key| local.accepts(key)));
-        match (arns.is_empty(), local) {
-            (true, None) => None,
-            (true, Some(local)) => Some(local),
-            (false, local) => {
-                let kms = shared.sibling().keys(arns).build().expect("parsed ARNs");
-                Some(if local.is_some() { self.with_local(kms) } else { Arc::new(kms) })
+    /// # Errors
+    /// None is named: `kms` may use keys, but no one said which.
+    pub(crate) fn named(&self, kms: &KmsKeyring) -> Result<Arc<dyn Keyring>, Failure> {
+        match (kms.keys(), &self.local) {
+            ([], None) => Err(Failure::new(
+                Exit::Usage,
+                "no key to wrap the new data key under",
+                "name the new object's wrapping keys with --under or --key",
+            )),
+            ([], Some(local)) => Ok(Arc::clone(local) as _),
+            (keys, _) => {
+                let kms = kms.sibling().keys(keys).build().map_err(Failure::usage)?;
+                Ok(self.with_local(kms))
             }
         }
     }

@@ -209,7 +209,7 @@ fn a_state_file_is_private_and_contains_no_secret() {
             .endpoint_url(endpoint());
         let config = loader.region("us-east-1").load().await;
         let keyring = KmsKeyring::builder(&config).key(east_key()).build().expect("an ARN");
-        match keyring.unwrap(header.keys(), header.context()).await {
+        match keyring.unwrap(header.keys()).await {
             Unwrap::Unwrapped(data_key) => data_key,
             Unwrap::NotMine | Unwrap::Failed(_) => panic!("the data key cannot be unwrapped"),
         }

@@ -116,6 +116,30 @@ fn raw_keys_and_instruction_files() {
     native.run().fails(2, "--format s3ec-v3");
 }
 
+/// AES-GCM content of a raw key, relabelled as AES-CBC (CVE-2020-8912): refused unless the flag for
+/// it is given, which requires the other one.
+#[test]
+fn relabelled_content_is_refused() {
+    let scene = Scene::new("relabelled");
+    let key = scene.file("key", &[7; 32]);
+    let key = ["--aes-key-file", key.to_str().expect("text")];
+    let source = scene.file("source", b"plaintext");
+    let put = Sealwax::new(["put"]).args([&source]).args([&*scene.uri(), "--format", "s3ec-v2"]);
+    put.args(key).run().exits(0);
+    let (body, mut metadata) = RawS3::new().get(&scene);
+    metadata.insert("x-amz-cek-alg".into(), "AES/CBC/PKCS5Padding".into());
+    metadata.insert("x-amz-iv".into(), "BwcHBwcHBwcHBwcHBwcHBw==".into());
+    RawS3::new().put(&scene, body[..16].to_vec(), metadata);
+    let legacy = [&key[..], &ALLOW, &["--legacy-unauthenticated-modes"]].concat();
+    scene.get(&legacy).fails(3, "the content may be relabelled AES-GCM");
+    let wraps_too = [&legacy[..], &["--legacy-wrapping-algorithms"]].concat();
+    scene.get(&wraps_too).fails(3, "the content may be relabelled AES-GCM");
+    let dangerous = [&legacy[..], &["--dangerous-raw-key-cbc"]].concat();
+    scene.get(&dangerous).fails(3, "the object failed authentication");
+    let alone = scene.get(&["--dangerous-raw-key-cbc"]).exits(2);
+    assert!(alone.stderr.contains("--legacy-unauthenticated-modes"), "{}", alone.stderr);
+}
+
 #[test]
 fn unencrypted_objects() {
     let scene = Scene::new("plain");

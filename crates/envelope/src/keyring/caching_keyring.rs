@@ -145,6 +145,8 @@ impl CacheLimits {
 /// encryption context and place, but the key service sees only the context and the scope, no longer
 /// each place.
 ///
+/// An intermediate key itself goes to the inner keyring, never under another one.
+///
 /// Readers need no cache: any keyring with the wrapping keys can unwrap these objects.
 ///
 /// ```
@@ -277,6 +279,9 @@ impl Keyring for CachingKeyring {
         wrap_context: &'a WrapContext,
         plaintext_len: Option<u64>,
     ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
+        if wrap_context.is_for_intermediate_key() {
+            return self.inner.generate(wrap_context, plaintext_len);
+        }
         Box::pin(async move {
             let intermediate = self.for_writing(wrap_context, plaintext_len).await?;
             let data_key = PlaintextDataKey::generate()
@@ -293,6 +298,9 @@ impl Keyring for CachingKeyring {
         data_key: &'a PlaintextDataKey,
         wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
+        if wrap_context.is_for_intermediate_key() {
+            return self.inner.wrap(data_key, wrap_context);
+        }
         Box::pin(async move {
             let intermediate = self.for_writing(wrap_context, None).await?;
             Self::wrap_under(&intermediate, data_key, wrap_context)
@@ -400,6 +408,9 @@ impl Keyring for CachingKeyring {
     }
 
     fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
+        if wrap_context.is_for_intermediate_key() {
+            return self.inner.expected_keys(wrap_context);
+        }
         let (context, nonce) = (wrap_context.context().clone(), IntermediateNonce::default());
         let binding = WrapContext::for_intermediate_key(context, self.scope(wrap_context), nonce);
         let id = IntermediateKeyId::from_bytes([0; 32]);

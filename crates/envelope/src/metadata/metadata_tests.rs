@@ -1,11 +1,41 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::Place;
+use crate::{IntermediateKeyId, Scope, intermediate_key::WRAPPED_DATA_KEY_LEN};
 
+/// Returns a key of [`sample`].
 fn key(arn: &str, place: Option<&str>, len: usize) -> EncryptedDataKey {
+    key_of(&sample_context(), arn, place, len)
+}
+
+fn key_of(
+    context: &EncryptionContext,
+    arn: &str,
+    place: Option<&str>,
+    len: usize,
+) -> EncryptedDataKey {
     let place = place.map(|place| Place::parse(place.into()).expect("a place"));
-    EncryptedDataKey::new("aws-kms", arn, place, vec![0xa5; len]).expect("a key")
+    let wrap_context = WrapContext::for_stored_data_key(context.clone(), place, &sample_body());
+    EncryptedDataKey::new("aws-kms", arn, vec![0xa5; len], &wrap_context).expect("a key")
+}
+
+/// Returns a key of [`sample`] under the intermediate key `number`.
+fn key_under(number: u8, arn: &str, place: Option<&str>, folders: usize) -> EncryptedDataKey {
+    let place = place.map(|place| Place::parse(place.into()).expect("a place"));
+    let scope = place.as_ref().map(|place| Scope::of(place, folders));
+    let of_key = WrapContext::for_intermediate_key(sample_context(), scope, [number; 16]);
+    let key = EncryptedDataKey::new("aws-kms", arn, vec![0xa5; 3], &of_key).expect("a key");
+    let of_data_key = WrapContext::for_stored_data_key(sample_context(), place, &sample_body());
+    let id = IntermediateKeyId::from_bytes([number; 32]);
+    key.with_wrapped(id, [0x5a; WRAPPED_DATA_KEY_LEN], of_data_key)
+}
+
+fn sample_context() -> EncryptionContext {
+    EncryptionContext::try_from_iter([("tenant", "acmé")]).expect("a context")
+}
+
+fn sample_body() -> BodyHeader {
+    BodyHeader::from_bytes(&[9; 56])
 }
 
 fn arn(region: &str, n: usize) -> String {
@@ -13,10 +43,9 @@ fn arn(region: &str, n: usize) -> String {
 }
 
 fn sample() -> ObjectHeader {
-    let context = EncryptionContext::try_from_iter([("tenant", "acmé")]).expect("a context");
     let keys =
         vec![key("arn:1", Some("b/k"), 3), key("arn:2", Some("b/k"), 4), key("arn:3", None, 5)];
-    ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[9; 56]), Some(42)).expect("a header")
+    ObjectHeader::new(sample_context(), keys, sample_body(), Some(42)).expect("a header")
 }
 
 fn pairs(header: &ObjectHeader) -> Vec<(String, String)> {
@@ -68,10 +97,9 @@ fn four_kms_keys_fit_beside_200_bytes_of_context_and_place() {
     let keys = keys
         .iter()
         .enumerate()
-        .map(|(n, region)| key(&arn(region, n), Some(&place), 184))
+        .map(|(n, region)| key_of(&context, &arn(region, n), Some(&place), 184))
         .collect();
-    let header =
-        ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[9; 56]), Some(u64::MAX >> 12));
+    let header = ObjectHeader::new(context, keys, sample_body(), Some(u64::MAX >> 12));
     header.expect("a header").check_fits([("own", "some metadata of the user")]).expect("it fits");
 }
 
@@ -178,6 +206,91 @@ fn other_values_are_rejected() {
     }
 }
 
+/// FORMAT.md R4: a scope is a prefix of the place that ends in `/`, and only groups of intermediate
+/// keys in places have one.
+#[test]
+fn groups_of_intermediate_keys_have_one_spelling() {
+    let parse_group = |members: &str| {
+        let value = format!(r#"[{{{members},"keys":[["aws-kms","arn:1","paWl"]]}}]"#);
+        let mut metadata = pairs(&sample());
+        metadata.retain(|(name, _)| name != KEYS);
+        metadata.push((KEYS.into(), value));
+        parse(&metadata).map(|header| header.keys().to_vec())
+    };
+    let id = format!(r#""intermediate":"{}""#, IntermediateKeyId::from_bytes([7; 32]));
+    let data_key = format!(r#""data-key":"{}""#, BASE64.encode([0x5a; WRAPPED_DATA_KEY_LEN]));
+    let group = |place: &str, scope: &str| format!("{place}{scope}{id},{data_key}");
+    let place = r#""place":"b/a/k","#;
+    for (members, expected) in [
+        (group(place, r#""scope":2,"#), key_under(7, "arn:1", Some("b/a/k"), 0)),
+        (group(place, r#""scope":4,"#), key_under(7, "arn:1", Some("b/a/k"), 1)),
+        (group("", ""), key_under(7, "arn:1", None, 0)),
+    ] {
+        assert_eq!(parse_group(&members), Ok(vec![expected]), "{members}");
+    }
+    let scoped = group(place, r#""scope":2,"#);
+    let short = BASE64.encode([0x5a; WRAPPED_DATA_KEY_LEN - 1]);
+    for members in [
+        group(place, ""),
+        group("", r#""scope":2,"#),
+        format!(r#""place":"b/a/k","scope":2"#),
+        format!(r#""place":"b/a/k","scope":2,{data_key}"#),
+        format!(r#""place":"b/a/k","scope":2,{id}"#),
+        format!(r#""place":"b/a/k",{data_key}"#),
+        format!(r#""place":"b/a/k","scope":2,{data_key},{id}"#),
+        group(place, r#""scope":0,"#),
+        group(place, r#""scope":1,"#),
+        group(place, r#""scope":3,"#),
+        group(place, r#""scope":5,"#),
+        group(place, r#""scope":6,"#),
+        group(place, r#""scope":-2,"#),
+        group(place, r#""scope":2.0,"#),
+        group(place, r#""scope":02,"#),
+        group(place, r#""scope":"2","#),
+        group(place, r#""scope":18446744073709551618,"#),
+        group(r#""place":"b/a/","#, r#""scope":4,"#),
+        // The second byte of a letter.
+        group(r#""place":"b/\u00e9/k","#, r#""scope":3,"#),
+        scoped.replace("BwcHBwcHBw", "BwcHBwcH"),
+        scoped.replace(&id, &id.replace("Bwc\"", "Bwd\"")),
+        scoped.replace(&id, &id.replacen("Bwc", "B+c", 1)),
+        scoped.replace(&BASE64.encode([0x5a; WRAPPED_DATA_KEY_LEN]), &short),
+    ] {
+        let error = parse_group(&members).expect_err(&members);
+        assert!(matches!(error, Error::Malformed(_)), "{members}: {error}");
+    }
+}
+
+/// FORMAT.md W9: a new key of an intermediate key joins the group of that key and its data key.
+#[test]
+fn a_new_key_joins_its_group() {
+    let place = Some("b/k");
+    let keys = vec![
+        key_under(1, "arn:1", place, 0),
+        key("arn:2", place, 3),
+        key_under(2, "arn:3", place, 0),
+    ];
+    let header = ObjectHeader::new(sample_context(), keys.clone(), sample_body(), None);
+    let header = header.expect("a header");
+    assert_eq!(header.keys(), keys);
+    let more = vec![
+        key_under(2, "arn:4", place, 0),
+        key_under(1, "arn:5", place, 0),
+        key("arn:6", place, 3),
+        key("arn:7", Some("b/other"), 3),
+    ];
+    let rewrapped = header.rewrapped([keys, more].concat()).expect("a header");
+    let names = |header: &ObjectHeader| -> Vec<_> {
+        header.keys().iter().map(|key| key.wrapping_key().to_owned()).collect()
+    };
+    let expected = ["arn:1", "arn:5", "arn:2", "arn:6", "arn:3", "arn:4", "arn:7"];
+    assert_eq!(names(&rewrapped), expected);
+    let metadata = pairs(&rewrapped);
+    let stored = metadata.iter().find(|(name, _)| name == KEYS).expect("keys");
+    assert_eq!(stored.1.matches(r#""keys":"#).count(), 4, "{}", stored.1);
+    assert_eq!(parse(&metadata), Ok(rewrapped));
+}
+
 #[test]
 fn repeated_names_and_excessive_metadata_are_rejected() {
     let mut metadata = pairs(&sample());
@@ -204,6 +317,8 @@ fn a_rewrap_raises_the_generation_and_keeps_the_rest() {
         header.rewrapped(Vec::new()),
         Err(Error::InvalidMetadata("no encrypted data key".into()))
     );
+    let others = key_of(&EncryptionContext::new(), "arn:9", None, 7);
+    assert!(matches!(header.rewrapped(vec![others]), Err(Error::ApiMisuse(_))));
     let most = vec![key("arn:9", None, 7); MAX_ENCRYPTED_DATA_KEYS];
     assert!(header.rewrapped(most.clone()).is_ok());
     let more = [most, vec![key("arn:9", None, 7)]].concat();
@@ -225,15 +340,32 @@ fn missing_keys_are_recorded_until_they_are_added() {
     assert!(header.with_missing(Vec::new()).missing().is_empty());
 }
 
-fn any_key() -> impl Strategy<Value = EncryptedDataKey> {
+/// Parts of a key: provider and name, place, ciphertext, and for an intermediate key the number of
+/// its id and of the folders in its scope.
+type KeyParts = ((String, String), Option<(String, String)>, Vec<u8>, Option<(u8, usize)>);
+
+fn any_key() -> impl Strategy<Value = KeyParts> {
     let place = proptest::option::of(("[a-z]{3,8}", ".{1,20}"));
     let names = ("[a-z0-9-]{1,8}", "[ !#-\\[\\]-~]{1,30}");
-    (names, place, proptest::collection::vec(any::<u8>(), 1..64)).prop_map(
-        |((provider, name), place, ciphertext)| {
-            let place = place.map(|(bucket, key)| Place::new(&bucket, &key).expect("a place"));
-            EncryptedDataKey::new(provider, name, place, ciphertext).expect("a key")
-        },
-    )
+    let ciphertext = proptest::collection::vec(any::<u8>(), 1..64);
+    (names, place, ciphertext, proptest::option::of((0..4_u8, 0..3_usize)))
+}
+
+/// Makes a key of the body `sample_body` with this context.
+fn key_of_parts(context: &EncryptionContext, parts: KeyParts) -> EncryptedDataKey {
+    let ((provider, name), place, ciphertext, under) = parts;
+    let place = place.map(|(bucket, key)| Place::new(&bucket, &key).expect("a place"));
+    let of_data_key =
+        WrapContext::for_stored_data_key(context.clone(), place.clone(), &sample_body());
+    let Some((number, folders)) = under else {
+        let key = EncryptedDataKey::new(provider, name, ciphertext, &of_data_key);
+        return key.expect("a key");
+    };
+    let scope = place.map(|place| Scope::of(&place, folders));
+    let of_key = WrapContext::for_intermediate_key(context.clone(), scope, [number; 16]);
+    let key = EncryptedDataKey::new(provider, name, ciphertext, &of_key).expect("a key");
+    let id = IntermediateKeyId::from_bytes([number; 32]);
+    key.with_wrapped(id, [number; WRAPPED_DATA_KEY_LEN], of_data_key)
 }
 
 proptest! {
@@ -244,7 +376,8 @@ proptest! {
         len: Option<u64>,
     ) {
         let context = EncryptionContext::try_from_iter(context).expect("no reserved name");
-        let header = ObjectHeader::new(context, keys, BodyHeader::from_bytes(&[1; 56]), len).expect("a header");
+        let keys = keys.into_iter().map(|parts| key_of_parts(&context, parts)).collect();
+        let header = ObjectHeader::new(context, keys, sample_body(), len).expect("a header");
         let metadata = pairs(&header);
         for (name, value) in &metadata {
             prop_assert!(!value.is_empty() && value.bytes().all(|b| (b' '..=b'~').contains(&b)), "{} {}", name, value);
@@ -274,13 +407,9 @@ proptest! {
 /// FORMAT.md W17: a sidecar has one spelling.
 #[test]
 fn a_sidecar_is_the_metadata_as_json() {
-    let header = ObjectHeader::new(
-        EncryptionContext::new(),
-        vec![key("arn:1", None, 3)],
-        *sample().body_header(),
-        None,
-    );
-    let header = header.expect("a header");
+    let context = EncryptionContext::new();
+    let keys = vec![key_of(&context, "arn:1", None, 3)];
+    let header = ObjectHeader::new(context, keys, sample_body(), None).expect("a header");
     let expected = concat!(
         r#"{"sealwax-format":"v1+Cobblestone-256","sealwax-generation":"1","sealwax-header":"#,
         r#""CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk","#,
@@ -348,8 +477,7 @@ fn only_keys_and_generation_of_a_sidecar_may_differ() {
 fn a_sidecar_holds_more_keys_than_metadata() {
     let header = |count, len| {
         let keys = (0..count).map(|n| key(&arn("us-east-1", n), Some("b/k"), len)).collect();
-        ObjectHeader::new(EncryptionContext::new(), keys, *sample().body_header(), None)
-            .expect("a header")
+        ObjectHeader::new(sample_context(), keys, sample_body(), None).expect("a header")
     };
     let most = header(MAX_ENCRYPTED_DATA_KEYS, 184);
     assert!(matches!(most.check_fits([]), Err(Error::MetadataTooLarge { .. })));
@@ -366,8 +494,12 @@ fn a_sidecar_holds_more_keys_than_metadata() {
 fn a_sidecar_holds_up_to_the_limit_of_readers() {
     let header = |value: String| {
         let context = EncryptionContext::try_from_iter([("q", value)]).expect("a context");
-        ObjectHeader::new(context, sample().keys().to_vec(), *sample().body_header(), None)
-            .expect("a header")
+        let keys = vec![
+            key_of(&context, "arn:1", Some("b/k"), 3),
+            key_of(&context, "arn:2", Some("b/k"), 4),
+            key_of(&context, "arn:3", None, 5),
+        ];
+        ObjectHeader::new(context, keys, sample_body(), None).expect("a header")
     };
     let without = header(String::new()).to_metadata();
     let rest = METADATA_READ_LIMIT

@@ -68,7 +68,8 @@ impl ContentSuite {
     }
 
     /// Returns the name for a raw key: the Java client binds all suites without commitment by the
-    /// name of AES-GCM.
+    /// name of AES-GCM. [`Envelope::admit`](super::Envelope::admit) therefore refuses AES-CBC under
+    /// a raw key's current algorithms.
     #[cfg(feature = "s3ec")]
     pub(super) fn raw_key_binding(self) -> &'static str {
         match self {

@@ -13,6 +13,7 @@ pub struct ReadPolicy {
     commitment: CommitmentPolicy,
     legacy_unauthenticated_modes: bool,
     legacy_wrapping_algorithms: bool,
+    raw_key_cbc: bool,
     any_encryption_context: bool,
 }
 
@@ -41,10 +42,27 @@ impl ReadPolicy {
     }
 
     /// Accepts data keys wrapped with `kms`, `AESWrap`, RSA-OAEP with SHA-256, and the algorithms
-    /// of V1. These do not bind the content's suite.
+    /// of V1. These do not bind the content's suite: together with
+    /// [`ReadPolicy::legacy_unauthenticated_modes`], AES-GCM content of these keys can be relabelled
+    /// as AES-CBC (CVE-2020-8912).
     #[must_use]
     pub fn legacy_wrapping_algorithms(mut self, allow: bool) -> Self {
         self.legacy_wrapping_algorithms = allow;
+        self
+    }
+
+    /// Accepts AES-CBC content whose data key is wrapped with `AES/GCM` or `RSA-OAEP-SHA1`, if
+    /// [`ReadPolicy::legacy_unauthenticated_modes`] accepts AES-CBC. No known client writes this
+    /// combination.
+    ///
+    /// # Danger
+    /// These wrapped keys bind AES-CBC and AES-GCM by the same name, so AES-GCM content can be
+    /// relabelled as AES-CBC (CVE-2020-8912). An attacker who can write to the bucket and learns
+    /// whether reads succeed then has a decryption oracle: it confirms guesses of 16-byte blocks of
+    /// plaintext.
+    #[must_use]
+    pub fn dangerous_raw_key_cbc(mut self, allow: bool) -> Self {
+        self.raw_key_cbc = allow;
         self
     }
 
@@ -73,7 +91,7 @@ impl Envelope {
     ///
     /// # Errors
     /// [`Error::CommitmentPolicy`], [`Error::LegacyContent`], [`Error::LegacyWrap`],
-    /// [`Error::ContextMismatch`], or [`Error::Malformed`] if the encryption context contradicts
+    /// [`Error::RawKeyCbc`], [`Error::ContextMismatch`], or [`Error::Malformed`] if the encryption context contradicts
     /// the content's suite.
     pub fn admit(
         self,
@@ -94,6 +112,11 @@ impl Envelope {
         }
         let bound_suite = self.key().description().get(SUITE_PAIR).map(String::as_str);
         match algorithm {
+            WrapAlgorithm::AesGcm | WrapAlgorithm::RsaOaepSha1
+                if suite == ContentSuite::AesCbc && !policy.raw_key_cbc =>
+            {
+                return Err(Error::RawKeyCbc(algorithm));
+            }
             WrapAlgorithm::KmsContext if bound_suite != Some(suite.binding()) => {
                 return Err(Error::Malformed(format!(
                     "{SUITE_PAIR} in the encryption context does not match the content's suite"

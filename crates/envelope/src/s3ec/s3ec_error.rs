@@ -47,6 +47,13 @@ pub enum Error {
          legacy wrapping algorithms"
     )]
     LegacyWrap(WrapAlgorithm),
+    /// AES-CBC content whose data key is wrapped with a current algorithm of a raw key. That
+    /// wrapped key does not tell AES-CBC from AES-GCM.
+    #[error(
+        "the content is labelled as ALG_AES_256_CBC_IV16_NO_KDF, but its data key is wrapped with \
+         {0}: no known client writes that, and the content may be relabelled AES-GCM"
+    )]
+    RawKeyCbc(WrapAlgorithm),
     /// The object's encryption context differs from the one that the reader requires.
     #[error("the encryption context is {0}, which is not the required one")]
     ContextMismatch(String),

@@ -5,53 +5,132 @@ use futures_util::FutureExt as _;
 use sealwax_envelope::{
     EncryptionContext, PlaintextDataKey,
     s3ec::{
-        ContentSealer, ContentSuite, Envelope, Error, Keyring as _, RawAesKeyring, Storage,
-        WrappedKey,
+        Content, ContentSealer, ContentSuite, Envelope, Error, Keyring as _, RawAesKeyring,
+        Storage, WrapAlgorithm, WrappedKey,
     },
 };
 
 use crate::samples::{Keys, Sample, allow_decrypt, everything, raw_keyrings, sample};
 
-/// CVE-2020-8912: the attacker relabels an AES-GCM object as AES-CBC or AES-CTR, to use the reader
-/// as an oracle for single blocks. The wrapped key is bound to the suite, so even a reader that
-/// permits everything rejects it.
+/// Returns the first block of AES-GCM content, relabelled as AES-CBC.
+///
+/// If `guess` is that block's plaintext, it decrypts to zeros and `last`; otherwise to a random
+/// block. With `last` 1, the padding is valid.
+fn relabelled(genuine: &Sample, guess: &[u8], last: u8) -> Sample {
+    let mut object = genuine.clone();
+    let Content::AesGcm { iv: nonce } = *genuine.envelope().expect("genuine").content() else {
+        panic!("AES-GCM content");
+    };
+    // AES-GCM adds AES(counter) to the first block (NIST SP 800-38D §7.1).
+    let counter: Vec<u8> = nonce.into_iter().chain(2_u32.to_be_bytes()).collect();
+    object.body = object.body[..16].iter().zip(guess).map(|(byte, guess)| byte ^ guess).collect();
+    let mut iv = counter;
+    iv[15] ^= last;
+    object.set("x-amz-cek-alg", "AES/CBC/PKCS5Padding");
+    object.set("x-amz-iv", &STANDARD.encode(iv));
+    object
+}
+
+/// CVE-2020-8912 under raw keys: a wrapped key of `AES/GCM` or `RSA-OAEP-SHA1` does not tell AES-CBC
+/// from AES-GCM. The oracle works with the flag that is for it alone; without that flag, right and
+/// wrong guesses are the same error, and no key is used.
 #[test]
-fn relabelled_content_is_rejected() {
-    for id in ["v2-kms-ctx", "v2-aes", "v2-rsa", "v2-aes-instruction"] {
-        for suite in ["AES/CBC/PKCS5Padding", "AES/CBC/PKCS7Padding", "AES/CTR/NoPadding"] {
-            let mut object = sample(id);
-            let iv = STANDARD.encode([7; 16]);
-            match &mut object.instruction_file {
-                None => {
-                    object.metadata.insert("x-amz-cek-alg".into(), suite.into());
-                    object.metadata.insert("x-amz-iv".into(), iv);
-                }
-                Some(file) => {
-                    let mut pairs: serde_json::Map<_, _> =
-                        serde_json::from_slice(file).expect("JSON");
-                    pairs.insert("x-amz-cek-alg".into(), suite.into());
-                    pairs.insert("x-amz-iv".into(), iv.into());
-                    *file = serde_json::to_vec(&pairs).expect("JSON");
-                }
+fn relabelled_content_confirms_no_guess() {
+    for (id, algorithm) in [
+        ("v2-aes", WrapAlgorithm::AesGcm),
+        ("v2-aes-instruction", WrapAlgorithm::AesGcm),
+        ("v2-rsa", WrapAlgorithm::RsaOaepSha1),
+        ("v2-rsa-instruction", WrapAlgorithm::RsaOaepSha1),
+    ] {
+        let (genuine, keys) = (sample(id), Keys::all());
+        let right = &genuine.plaintext[..16];
+        let wrong: Vec<u8> = right.iter().map(|byte| byte ^ 1).collect();
+        for last in 0..=255 {
+            for guess in [right, &wrong] {
+                let object = relabelled(&genuine, guess, last);
+                assert_eq!(
+                    object.open(&everything(), &keys),
+                    Err(Error::RawKeyCbc(algorithm)),
+                    "{id}, padding {last}"
+                );
+                assert_eq!(
+                    object.open(&allow_decrypt().dangerous_raw_key_cbc(true), &keys),
+                    Err(Error::LegacyContent(ContentSuite::AesCbc)),
+                    "{id}, padding {last}"
+                );
             }
-            // The attacker's guess of one block, encrypted with the counter that GCM would use for
-            // it.
-            object.body.truncate(16);
-            let keys = Keys::all();
-            let opened = object.open(&everything(), &keys);
-            let is_expected = match (suite, id) {
-                ("AES/CTR/NoPadding", _) => matches!(opened, Err(Error::Unsupported(_))),
-                // KMS binds the suite by a pair of the encryption context, which contradicts it.
-                (_, "v2-kms-ctx") => matches!(opened, Err(Error::Malformed(_))),
-                _ => opened == Err(Error::Authentication),
-            };
-            assert!(is_expected, "{id} as {suite}: {opened:?}");
-            let by_policy = object.open(&allow_decrypt(), &keys);
-            assert!(
-                matches!(by_policy, Err(Error::LegacyContent(_) | Error::Unsupported(_))),
-                "{id} as {suite}"
+        }
+        assert_eq!(keys.asked(), 0, "{id}: a key was used");
+
+        let with_flag = everything().dangerous_raw_key_cbc(true);
+        let opened = |guess| relabelled(&genuine, guess, 1).open(&with_flag, &keys);
+        assert_eq!(opened(right), Ok(vec![0; 15]), "{id}: the oracle is none");
+        assert_eq!(opened(&wrong), Err(Error::Authentication), "{id}");
+    }
+}
+
+/// CVE-2020-8912 under legacy wrapping algorithms, which bind no suite: either legacy flag alone
+/// refuses relabelled content before a key is used. Both together open the oracle, as in the
+/// official clients.
+#[test]
+fn one_legacy_flag_opens_no_oracle() {
+    for (id, algorithm) in
+        [("v2-aeswrap-gcm", WrapAlgorithm::AesWrap), ("v2-kmsv1-gcm-ses-style", WrapAlgorithm::Kms)]
+    {
+        let (genuine, keys) = (sample(id), Keys::all());
+        let right = &genuine.plaintext[..16];
+        let object = relabelled(&genuine, right, 1);
+        assert_eq!(
+            object.open(&allow_decrypt().legacy_wrapping_algorithms(true), &keys),
+            Err(Error::LegacyContent(ContentSuite::AesCbc)),
+            "{id}"
+        );
+        assert_eq!(
+            object.open(&allow_decrypt().legacy_unauthenticated_modes(true), &keys),
+            Err(Error::LegacyWrap(algorithm)),
+            "{id}"
+        );
+        assert_eq!(keys.asked(), 0, "{id}: a key was used");
+        assert_eq!(
+            object.open(&everything(), &keys),
+            Ok(vec![0; 15]),
+            "{id}: the documented limit"
+        );
+    }
+}
+
+/// CVE-2020-8912 under `kms+context`: KMS authenticates the suite, as a pair of the encryption
+/// context. A label that contradicts the pair is refused without a call; KMS refuses another pair.
+#[test]
+fn kms_binds_the_suite() {
+    let (genuine, keys) = (sample("v2-kms-ctx"), Keys::all());
+    let with_flag = everything().dangerous_raw_key_cbc(true);
+    let mut object = relabelled(&genuine, &genuine.plaintext[..16], 1);
+    let message = "aws:x-amz-cek-alg in the encryption context does not match the content's suite";
+    assert_eq!(object.open(&with_flag, &keys), Err(Error::Malformed(message.into())));
+    assert_eq!(keys.asked(), 0, "a key was used");
+    let pairs =
+        object.metadata["x-amz-matdesc"].replace("AES/GCM/NoPadding", "AES/CBC/PKCS5Padding");
+    object.set("x-amz-matdesc", &pairs);
+    assert_eq!(object.open(&with_flag, &keys), Err(Error::Authentication));
+    assert_eq!(keys.asked(), 1, "KMS refuses");
+}
+
+/// No client reads AES-CTR: no flag allows it.
+#[test]
+fn counter_mode_is_unsupported() {
+    for id in ["v2-kms-ctx", "v2-aes", "v2-rsa", "v2-aes-instruction", "v2-aeswrap-gcm"] {
+        let (mut object, keys) = (sample(id), Keys::all());
+        object.set("x-amz-cek-alg", "AES/CTR/NoPadding");
+        for policy in [allow_decrypt(), everything().dangerous_raw_key_cbc(true)] {
+            let message = "unknown content algorithm \"AES/CTR/NoPadding\"";
+            assert_eq!(
+                object.open(&policy, &keys),
+                Err(Error::Unsupported(message.into())),
+                "{id}"
             );
         }
+        assert_eq!(keys.asked(), 0, "{id}: a key was used");
     }
 }
 
@@ -141,7 +220,7 @@ fn an_instruction_file_does_not_choose_the_plaintext() {
 
     let file = |data_key: [u8; 32], suite: ContentSuite| {
         let wrapped = wrap(&aes, data_key, suite);
-        let content = sealwax_envelope::s3ec::Content::AesGcm { iv: nonce };
+        let content = Content::AesGcm { iv: nonce };
         Envelope::new(content, wrapped, Storage::InstructionFile)
             .expect("V2")
             .to_instruction_file()

@@ -90,6 +90,21 @@ pub(crate) fn allow_decrypt() -> ReadPolicy {
 }
 
 impl Sample {
+    /// Sets a field of the envelope, which is in the metadata or in the instruction file.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        match &mut self.instruction_file {
+            None => {
+                self.metadata.insert(name.into(), value.into());
+            }
+            Some(file) => {
+                let mut pairs: BTreeMap<String, String> =
+                    serde_json::from_slice(file).expect("JSON");
+                pairs.insert(name.into(), value.into());
+                *file = serde_json::to_vec(&pairs).expect("JSON");
+            }
+        }
+    }
+
     pub(crate) fn envelope(&self) -> Result<Envelope, Error> {
         match detect(metadata::pairs(&self.metadata))? {
             Detected::Complete(envelope) => Ok(envelope),

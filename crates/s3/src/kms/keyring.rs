@@ -353,6 +353,9 @@ impl Keyring for KmsKeyring {
         wrap_context: &'a WrapContext,
     ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
         Box::pin(async move {
+            if !key.is_key_of(wrap_context) {
+                return Ok(None);
+            }
             let mut candidates = self.candidates(std::slice::from_ref(key));
             candidates.sort_by_key(|candidate| candidate.arn.as_str() != key.wrapping_key());
             let mut failure = None;

@@ -1,7 +1,7 @@
 //! Reads which keys objects depend on.
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use sealwax_envelope::{EncryptedDataKey, EncryptionContext, ObjectHeader, metadata};
+use sealwax_envelope::{EncryptedDataKey, ObjectHeader, metadata};
 
 use super::{Handle, object_setters};
 use crate::{
@@ -52,7 +52,6 @@ pub struct InspectOutput {
     /// Reason why the sidecar cannot be used, if it cannot.
     pub problem: Option<Error>,
     pub(super) target: ObjectRef,
-    pub(super) context: EncryptionContext,
 }
 
 /// An encrypted data key, and where it is stored.
@@ -115,7 +114,6 @@ impl Inspect {
             generation: None,
             problem: None,
             target,
-            context: EncryptionContext::new(),
         })
     }
 }
@@ -151,7 +149,6 @@ async fn inspect_sealed(
         generation: Some(info.generation()),
         problem,
         target,
-        context: info.encryption_context().clone(),
     })
 }
 

@@ -16,7 +16,10 @@ use sealwax_s3::{
 };
 
 use super::check::{Check, Checks};
-use crate::{failure::Failure, session::Session};
+use crate::{
+    failure::{Exit, Failure},
+    session::Session,
+};
 
 /// Checks a key.
 pub(super) async fn check(

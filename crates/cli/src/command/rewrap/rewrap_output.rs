@@ -116,6 +116,9 @@ impl Output {
         }
         let mut said = format!("{} rewrapped, {} unchanged", summary.rewrapped, summary.unchanged);
         let more = [
+            (summary.proven, "proven to have the wanted keys"),
+            (summary.claimed, "claimed to have the wanted keys (--prove checks)"),
+            (summary.kept, "with keys that stay, because nothing proved the others"),
             (summary.not_sealed, "not sealed"),
             (summary.gone, "deleted meanwhile"),
             (summary.changed, "changed repeatedly"),
