@@ -1,5 +1,7 @@
 //! Objects of the S3 Encryption Client.
 
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
 use serde_json::Value;
 
 use crate::support::{RawS3, Scene, Sealwax, bytes, east_key, west_key};
@@ -67,6 +69,8 @@ fn both_formats_round_trip() {
             &east_key(),
             "--key",
             &west_key(),
+            "-c",
+            "tenant=acme",
         ])
         .args(allow)
         .run()
@@ -79,6 +83,9 @@ fn both_formats_round_trip() {
         Sealwax::new(["reencrypt", &scene.uri(), "--to", format, "--under", &east_key()])
             .run()
             .exits(0);
+        // Its format stays unless another one is asked for by name.
+        let kept = Sealwax::new(["reencrypt", &scene.uri(), "--under", &east_key()]).run();
+        kept.fails(2, "--to native");
         assert_eq!(inspect(&scene)["format"], name);
         assert!(
             scene.get(&[&context[..], allow].concat()).exits(0).stdout == plaintext,
@@ -92,6 +99,9 @@ fn raw_keys_and_instruction_files() {
     let scene = Scene::new("raw");
     let (source, key, short) =
         (scene.file("source", b"text"), scene.file("key", &[7; 32]), scene.file("short", &[7; 31]));
+    for key in [&key, &short] {
+        fs::set_permissions(key, fs::Permissions::from_mode(0o600)).expect("set");
+    }
     let put = |key: &std::path::Path| {
         let put = Sealwax::new(["put"]).args([&source]).args([
             &*scene.uri(),
@@ -177,6 +187,8 @@ fn a_prefix() {
         "reencrypt",
         &format!("{}-nothing", scene.uri()),
         "--recursive",
+        "--to",
+        "native",
         "--under",
         &east_key(),
     ])
