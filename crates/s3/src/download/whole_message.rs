@@ -1,18 +1,20 @@
 //! Content of the S3 Encryption Client as a whole: one message, with its tag at the very end.
 
-use std::{ops::Range, path::Path, pin::Pin};
+use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_envelope::s3ec::{ContentOpener, Unverified, Verified};
+use sealwax_files::NewFile;
 use tokio::task;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     READ_AHEAD,
     fetch::{Fetcher, FirstResponse, first_then_none},
-    file::NewFile,
+    file::PlaintextFile,
+    parts::parts,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -91,14 +93,13 @@ impl WholeMessage {
         })
     }
 
-    /// Writes the plaintext to a temporary file beside `path`, and renames it to `path` once it is
-    /// verified.
+    /// Writes the plaintext to `new`, which gets its name once the plaintext is verified.
     pub(crate) async fn into_file(
         self,
         first: Option<FirstResponse>,
-        path: &Path,
+        new: NewFile,
     ) -> Result<(), Error> {
-        let mut file = NewFile::beside(path, self.fetcher.target.clone()).await?;
+        let mut file = PlaintextFile { new, target: self.fetcher.target.clone() };
         let mut opened = self.open(first);
         while let Some(next) = opened.try_next().await? {
             match next {
@@ -107,7 +108,7 @@ impl WholeMessage {
                 Opened::Piece(piece) => file.append(piece.dangerous_release_unverified()).await?,
                 Opened::End(verified) => {
                     file.append(verified.rest().to_vec()).await?;
-                    return file.persist().await;
+                    return file.complete().await;
                 }
             }
         }
@@ -118,7 +119,7 @@ impl WholeMessage {
     fn open(self, first: Option<FirstResponse>) -> OpenedPieces {
         let Self { fetcher, opener, stored_len, on_progress, .. } = self;
         let target = fetcher.target.clone();
-        let parts = spans(stored_len, fetcher.store.part_len()).zip(first_then_none(first));
+        let parts = parts(0..stored_len, fetcher.store.part_len()).zip(first_then_none(first));
         let parts = stream::iter(parts).map(move |(span, first)| {
             let (fetcher, target) = (fetcher.clone(), fetcher.target.clone());
             let task =
@@ -152,11 +153,4 @@ impl WholeMessage {
             });
         Box::pin(opened)
     }
-}
-
-/// Returns the ranges of the parts that the stored object is cut into.
-fn spans(stored_len: u64, part_len: usize) -> impl Iterator<Item = Range<u64>> + Send {
-    (0..stored_len)
-        .step_by(part_len)
-        .map(move |start| start..(start + part_len as u64).min(stored_len))
 }
