@@ -11,6 +11,7 @@ mod endpoints;
 mod first_steps;
 mod folders;
 mod hostile_store;
+mod hostile_writer;
 mod inspect;
 mod interrupts;
 mod local_files;
