@@ -68,6 +68,26 @@ impl PlacePolicy {
         Ok(Some(place))
     }
 
+    /// `true` if `key` is bound to an acceptable place of the object at `target`.
+    pub(crate) fn accepts(
+        &self,
+        target: &ObjectRef,
+        key: &EncryptedDataKey,
+        accepted: &[String],
+    ) -> Result<bool, Error> {
+        Ok(self.off || is_acceptable(key, &self.acceptable_places(target)?, accepted))
+    }
+
+    /// Returns the place of the object at `target`, then those of its sources.
+    fn acceptable_places(&self, target: &ObjectRef) -> Result<Vec<Place>, Error> {
+        let sources = self.sources.get(&target.bucket).map(Vec::as_slice).unwrap_or_default();
+        let buckets = std::iter::once(self.name(&target.bucket))
+            .chain(sources.iter().map(|source| self.name(source)));
+        let places: Result<Vec<Place>, EnvelopeError> =
+            buckets.map(|bucket| Place::new(bucket, &target.key)).collect();
+        places.map_err(|error| target.envelope_error(error))
+    }
+
     /// Returns the object's keys that are bound to an acceptable place, at least one. The places in
     /// `accepted` are acceptable too.
     pub(crate) fn acceptable_keys(
@@ -79,21 +99,9 @@ impl PlacePolicy {
         if self.off {
             return Ok(header.keys().to_vec());
         }
-        let sources = self.sources.get(&target.bucket).map(Vec::as_slice).unwrap_or_default();
-        let buckets = std::iter::once(self.name(&target.bucket))
-            .chain(sources.iter().map(|source| self.name(source)));
-        let places: Result<Vec<Place>, EnvelopeError> =
-            buckets.map(|bucket| Place::new(bucket, &target.key)).collect();
-        let places = places.map_err(|error| target.envelope_error(error))?;
-        let is_accepted = |place: &Place| {
-            places.contains(place) || accepted.iter().any(|other| other == place.as_str())
-        };
-        let keys: Vec<_> = header
-            .keys()
-            .iter()
-            .filter(|key| key.place().is_some_and(is_accepted))
-            .cloned()
-            .collect();
+        let places = self.acceptable_places(target)?;
+        let acceptable = header.keys().iter().filter(|key| is_acceptable(key, &places, accepted));
+        let keys: Vec<_> = acceptable.cloned().collect();
         if keys.is_empty() {
             let mut bound: Vec<_> = header
                 .keys()
@@ -112,4 +120,11 @@ impl PlacePolicy {
         }
         Ok(keys)
     }
+}
+
+fn is_acceptable(key: &EncryptedDataKey, places: &[Place], accepted: &[String]) -> bool {
+    let is_accepted = |place: &Place| {
+        places.contains(place) || accepted.iter().any(|other| other == place.as_str())
+    };
+    key.place().is_some_and(is_accepted)
 }

@@ -10,6 +10,8 @@ mod drill;
 mod endpoints;
 mod first_steps;
 mod folders;
+mod hostile_store;
+mod hostile_writer;
 mod inspect;
 mod interrupts;
 mod local_files;

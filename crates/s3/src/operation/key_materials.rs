@@ -35,8 +35,8 @@ impl KeyMaterials {
 
     /// Returns the material that wrapped `key`, a key of `object`.
     ///
-    /// Returns `None` if the key service does not report the material, or if the keyring does not
-    /// accept the wrapping key.
+    /// Returns `None` if the key service does not report the material, if the keyring does not
+    /// accept the wrapping key, or if the wrapped key is bound to a place that is not accepted.
     ///
     /// # Errors
     /// The failure of the key service.
@@ -47,7 +47,7 @@ impl KeyMaterials {
     ) -> Result<Option<KeyMaterial>, Error> {
         let keyring = self.vault.keyring();
         // KMS is called only for keys that this client would read with.
-        if !keyring.accepts(key) {
+        if !keyring.accepts(key) || !self.vault.places().accepts(&object.target, key, &[])? {
             return Ok(None);
         }
         let ask = async |key: &EncryptedDataKey| {

@@ -1,6 +1,6 @@
 //! The same keys for a copy of an object: each from the wrapped key under that key.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
 use sealwax_envelope::{
     EncryptedDataKey, Keyring as _, KeyringError, KeyringErrorKind, MissingKey,
@@ -18,38 +18,30 @@ pub(crate) struct CarriedKeys {
     pub(crate) keys: Vec<EncryptedDataKey>,
     /// Wrapping keys under which no wrapped key opens anything for this object.
     pub(crate) disproved: Vec<String>,
-    /// Wrapping keys that could not be asked.
+    /// Wrapping keys of which a wrapped key could not be asked about.
     pub(crate) missing: Vec<MissingKey>,
 }
 
 /// What became of the wrapped keys under one wrapping key.
-enum Carried {
-    Keys(Vec<EncryptedDataKey>),
-    /// The key service rejects all of them.
-    Disproved(KeyringError),
-    /// At least one could not be asked about.
-    Unknown(KeyringError),
+#[derive(Default)]
+struct Carried {
+    keys: Vec<EncryptedDataKey>,
+    /// Failure of a wrapped key that could not be asked about. It may be the one that opens.
+    unknown: Option<KeyringError>,
+    /// Failure of a wrapped key that the key service rejects.
+    rejected: Option<KeyringError>,
 }
 
 impl Carried {
-    fn of(result: Result<EncryptedDataKey, KeyringError>) -> Self {
+    fn note(&mut self, result: Result<EncryptedDataKey, KeyringError>) {
         match result {
-            Ok(key) => Self::Keys(vec![key]),
-            Err(error) if error.kind() == KeyringErrorKind::Rejected => Self::Disproved(error),
-            Err(error) => Self::Unknown(error),
-        }
-    }
-
-    /// Combines the results for two wrapped keys under one wrapping key.
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Keys(mut keys), Self::Keys(more)) => {
-                keys.extend(more);
-                Self::Keys(keys)
+            Ok(key) => self.keys.push(key),
+            Err(error) if error.kind() == KeyringErrorKind::Rejected => {
+                self.rejected.get_or_insert(error);
             }
-            (keys @ Self::Keys(_), _) | (_, keys @ Self::Keys(_)) => keys,
-            (unknown @ Self::Unknown(_), _) | (_, unknown @ Self::Unknown(_)) => unknown,
-            (disproved, _) => disproved,
+            Err(error) => {
+                self.unknown.get_or_insert(error);
+            }
         }
     }
 }
@@ -76,75 +68,68 @@ impl CarriedKeys {
             return Err(target.error(ErrorKind::NoMatchingKey, message));
         }
         let mut by_name: BTreeMap<(String, String), Carried> = BTreeMap::new();
-        let mut note = |key: &EncryptedDataKey, carried: Carried| {
+        let mut note = |key: &EncryptedDataKey, result: Result<EncryptedDataKey, KeyringError>| {
             let name = (key.provider().to_owned(), key.wrapping_key().to_owned());
-            match by_name.entry(name) {
-                Entry::Vacant(slot) => drop(slot.insert(carried)),
-                Entry::Occupied(slot) => {
-                    let (name, before) = slot.remove_entry();
-                    by_name.insert(name, before.and(carried));
-                }
-            }
+            by_name.entry(name).or_default().note(result);
         };
         for group in trusted.chunk_by(EncryptedDataKey::shares_group) {
             if *group[0].data_key_context() == wrap_context {
-                group.iter().for_each(|key| note(key, Carried::Keys(vec![key.clone()])));
+                group.iter().for_each(|key| note(key, Ok(key.clone())));
                 continue;
             }
             match intermediate_keys.moved(object, group).await {
                 Ok(Some(moved)) => {
-                    moved.into_iter().for_each(|key| note(&key.clone(), Carried::Keys(vec![key])));
+                    moved.into_iter().for_each(|key| note(&key.clone(), Ok(key)));
                     continue;
                 }
                 // A genuine intermediate key, and a data key of another body.
                 Err(error) if error.kind() == ErrorKind::Authentication => {
                     for key in group {
                         let kind = KeyringErrorKind::Rejected;
-                        note(key, Carried::Disproved(KeyringError::new(kind, key.wrapping_key())));
+                        note(key, Err(KeyringError::new(kind, key.wrapping_key())));
                     }
                     continue;
                 }
                 Ok(None) => {}
+                // Each key of the group is asked about alone, and counts as unknown.
+                Err(error) if error.kind().is_retryable() => {}
                 Err(error) => return Err(error),
             }
             for key in group {
                 match object.vault.keyring().carry(key, &wrap_context).await {
-                    Ok(Some(carried)) => note(key, Carried::of(Ok(carried))),
+                    Ok(Some(carried)) => note(key, Ok(carried)),
                     Ok(None) => {}
-                    Err(error) => note(key, Carried::of(Err(error))),
+                    Err(error) => note(key, Err(error)),
                 }
             }
         }
 
         let mut carried = Self::default();
         let (mut failures, mut usable) = (Vec::new(), 0);
-        for ((provider, wrapping_key), result) in by_name {
-            match result {
-                Carried::Keys(keys) => {
-                    usable += 1;
-                    carried.keys.extend(keys);
-                }
-                Carried::Disproved(error) => {
-                    carried.disproved.push(wrapping_key);
-                    failures.push(error);
-                }
-                Carried::Unknown(error) => {
-                    let missing = MissingKey::new(provider, wrapping_key);
-                    carried.missing.extend(missing.ok());
-                    failures.push(error);
-                }
+        for ((provider, wrapping_key), Carried { keys, unknown, rejected }) in by_name {
+            let is_unknown = unknown.is_some();
+            if is_unknown {
+                carried.missing.extend(MissingKey::new(provider, &wrapping_key).ok());
+            } else if keys.is_empty() {
+                carried.disproved.push(wrapping_key);
+            } else {
+                usable += 1;
             }
+            if is_unknown || keys.is_empty() {
+                failures.extend(unknown.or(rejected));
+            }
+            carried.keys.extend(keys);
         }
         if usable == 0 || policy.is_short(usable, carried.missing.len()) {
             return Err(target.keyring_error(failures));
         }
-        // In the object's order.
-        let position = |key: &EncryptedDataKey| {
-            trusted.iter().position(|stored| stored.has_same_wrapping_key(key))
-        };
-        carried.keys.sort_by_key(position);
+        let stored = object.info.keys();
         let stays = |key: &&EncryptedDataKey| !trusted.contains(key);
-        carried.keys.extend(object.info.keys().iter().filter(stays).cloned());
+        carried.keys.extend(stored.iter().filter(stays).cloned());
+        // In the object's order.
+        let position =
+            |key: &EncryptedDataKey| stored.iter().position(|it| it.has_same_wrapping_key(key));
+        carried.keys.sort_by_key(position);
         Ok(carried)
     }
 }

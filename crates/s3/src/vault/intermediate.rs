@@ -216,21 +216,24 @@ async fn make(object: &ObjectKeys<'_>, keyring: &dyn Keyring, id: &Id) -> Result
     let Some(wrap_context) = id.wraps.first().map(EncryptedDataKey::wrap_context) else {
         return Ok(nothing);
     };
-    let re_encrypted = match keyring.rewrap(&id.wraps, wrap_context).await {
-        Ok(wraps) => wraps,
-        Err(error) if error.kind() == KeyringErrorKind::Throttled => return Err(failed(error)),
-        Err(error) => {
-            tracing::debug!(%error, "an intermediate key was not re-encrypted inside the key service");
-            None
+    if !id.opened {
+        match keyring.rewrap(&id.wraps, wrap_context).await {
+            Ok(Some(wraps)) => return Ok(Made { wraps, key: None }),
+            Ok(None) => {}
+            Err(error) if error.kind() == KeyringErrorKind::Throttled => return Err(failed(error)),
+            Err(error) => {
+                tracing::debug!(%error, "an intermediate key was not re-encrypted inside the key service");
+            }
         }
-    };
-    if let Some(wraps) = re_encrypted.clone().filter(|_| !id.opened) {
-        return Ok(Made { wraps, key: None });
     }
     let Some(key) = opened(object, &id.wraps).await? else { return Ok(nothing) };
-    let wraps = match re_encrypted {
-        Some(wraps) => wraps,
-        None => keyring.wrap(&key, wrap_context).await.map_err(failed)?,
+    // `ReEncrypt` may take any of the wrapped forms, and only one of them has shown this key.
+    let wraps = match keyring.wrap(&key, wrap_context).await {
+        Ok(wraps) => wraps,
+        Err(error) if id.opened && error.kind() == KeyringErrorKind::AccessDenied => {
+            return Ok(nothing);
+        }
+        Err(error) => return Err(failed(error)),
     };
     // A wrapped form must hold the intermediate key itself, and not be under another one: the data
     // key under it would be lost.

@@ -69,6 +69,12 @@ impl<'a> ObjectKeys<'a> {
         Ok(keys.into_iter().filter(|key| self.vault.keyring().accepts(key)).collect())
     }
 
+    /// `true` if `key` may be used: it is at an accepted place, and accepted by the keyring.
+    pub(crate) fn may_use(&self, key: &EncryptedDataKey) -> Result<bool, Error> {
+        let is_here = self.vault.places().accepts(self.target, key, self.accepted_places)?;
+        Ok(is_here && self.vault.keyring().accepts(key))
+    }
+
     /// Refuses a header that does not fit where it is to be stored.
     pub(crate) fn check_fits(&self, header: &ObjectHeader) -> Result<(), Error> {
         let fits = if self.is_sidecar {

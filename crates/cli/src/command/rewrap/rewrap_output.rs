@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use sealwax_jobs::rewrap::{Action, AppliedObject, PlanSummary, PlannedObject, RewrapSummary};
-use sealwax_s3::{RewrapOutcome, error_chain};
+use sealwax_s3::{RewrapOutcome, envelope::ascii_json, error_chain};
 use serde::Serialize;
 use serde_json::json;
 
@@ -138,7 +138,7 @@ impl Output {
 }
 
 fn text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("names are strings") + "\n"
+    ascii_json::to_string(value) + "\n"
 }
 
 /// Prints during a job, which continues if the output is closed.

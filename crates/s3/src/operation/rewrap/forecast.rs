@@ -160,7 +160,7 @@ impl Forecaster {
         snapshot: &Snapshot,
     ) -> Result<ForecastAction, Error> {
         let wrapping = &*self.rewrapper.0;
-        let Handle { store, vault, .. } = &wrapping.handle;
+        let Handle { store, .. } = &wrapping.handle;
         let info = wrapping.info(target, snapshot).await?;
         if let Some(envelope) = info.envelope() {
             return self.action_s3ec(target, snapshot, envelope);
@@ -184,9 +184,11 @@ impl Forecaster {
                     wanted.iter().for_each(|name| costs.call(Some(name)));
                 }
                 Step::Refresh { at } => {
-                    for key in left.iter().filter(|key| vault.keyring().accepts(key)) {
-                        costs.refresh(*at, key);
-                        refresh.push(key.wrapping_key().to_owned());
+                    for key in &left {
+                        if object.may_use(key)? {
+                            costs.refresh(*at, key);
+                            refresh.push(key.wrapping_key().to_owned());
+                        }
                     }
                     way = way.or(Some(DataKeyWay::ReEncrypt));
                 }
@@ -300,7 +302,9 @@ impl Costs<'_> {
             Some(group) => {
                 let shared: Vec<_> =
                     group.iter().filter_map(EncryptedDataKey::intermediate).collect();
-                let inside = *group[0].data_key_context() == wrap_context
+                // What replaces all others is proven, and wrapped in this process.
+                let inside = !new.replaces_all
+                    && *group[0].data_key_context() == wrap_context
                     && new.keyring.can_rewrap(&shared, group[0].wrap_context());
                 let way = if inside { DataKeyWay::ReEncrypt } else { DataKeyWay::DecryptEncrypt };
                 let first = self.counted.is_first(new.at, &shared);

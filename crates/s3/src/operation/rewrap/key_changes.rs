@@ -182,7 +182,7 @@ impl KeyChanges {
     /// Returns the steps that change the object's keys; none if it already claims exactly the
     /// wanted keys.
     pub(super) fn steps<'a>(&'a self, object: &ObjectKeys<'_>) -> Result<Steps<'a>, Error> {
-        let ObjectKeys { vault, target, info, .. } = object;
+        let ObjectKeys { target, info, .. } = object;
         let mut keys = info.keys().to_vec();
         let (mut steps, mut claimed) = (Vec::new(), Vec::new());
         for (at, change) in self.changes.iter().enumerate() {
@@ -193,7 +193,10 @@ impl KeyChanges {
                     return Err(target.error(ErrorKind::Unsupported, message));
                 }
                 Change::Refresh => {
-                    if !keys.iter().any(|key| vault.keyring().accepts(key)) {
+                    object.trusted_keys()?;
+                    let usable: Vec<_> =
+                        keys.iter().map(|key| object.may_use(key)).collect::<Result<_, _>>()?;
+                    if !usable.contains(&true) {
                         let message = "the keyring has none of this object's wrapping keys";
                         return Err(target.error(ErrorKind::NoMatchingKey, message));
                     }
@@ -208,13 +211,15 @@ impl KeyChanges {
                     let replaces_all = matches!(change, Change::Replace(_));
                     let new = NewKeys::of(at, &**keyring, replaces_all, object)?;
                     let present = new.present(&keys);
-                    if self.proves_present && !present.is_empty() {
-                        steps.push(Step::Prove { keyring, at, wanted: present });
-                    } else {
-                        claimed.extend(present);
+                    let proves = self.proves_present && !present.is_empty();
+                    if proves {
+                        let wanted = present.clone();
+                        steps.push(Step::Prove { keyring, at, wanted });
                     }
                     if new.plan(object, &mut keys)? {
                         steps.push(Step::Wrap(new));
+                    } else if !proves {
+                        claimed.extend(present);
                     }
                 }
             }

@@ -154,8 +154,10 @@ impl Wrapping {
                     presence.prove(object, keys, report).await?;
                 }
                 Step::Refresh { at } => {
-                    let keyring = object.vault.keyring();
-                    for key in keys.iter_mut().filter(|key| keyring.accepts(key)) {
+                    for key in keys.iter_mut() {
+                        if !object.may_use(key)? {
+                            continue;
+                        }
                         let refreshed = self.intermediate_keys.refresh(object, *at, key).await?;
                         if let Some(refreshed) = refreshed {
                             *key = refreshed;
