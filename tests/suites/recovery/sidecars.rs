@@ -1,11 +1,16 @@
 //! Sidecars: keys beside an object, used only if the object's own keys do not open it.
 
+use std::collections::BTreeMap;
+
 use futures_util::FutureExt as _;
 use sealwax_jobs::rewrap::{Action, plan_one};
 use sealwax_s3::{
     Attributes, ErrorKind, KeyChanges, KeyStorage, ListedObject, MetadataWay, S3Uri, SealedClient,
-    SidecarPolicy, aws_sdk_s3::Client, aws_sdk_s3::types::ObjectLockLegalHoldStatus,
-    envelope::ObjectHeader, envelope::metadata::SIDECAR_LIMIT,
+    SidecarPolicy,
+    aws_sdk_s3::Client,
+    aws_sdk_s3::types::ObjectLockLegalHoldStatus,
+    envelope::ObjectHeader,
+    envelope::metadata::{self, SIDECAR_LIMIT},
 };
 use sealwax_tests::{
     LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, read, unique,
