@@ -64,9 +64,12 @@ impl SealedStore {
             ids.and_then(|ids| Delete::builder().set_objects(Some(ids)).quiet(true).build());
         let delete =
             delete.map_err(|error| Error::Generic { store: STORE, source: error.into() })?;
-        let request = self.client().s3().delete_objects().bucket(self.bucket()).delete(delete);
-        let output =
-            request.send().await.map_err(|error| error::of_call("delete", &target, &error))?;
+        let s3 = self.client().s3();
+        let request = s3.delete_objects().bucket(self.bucket()).delete(delete);
+        let output = request
+            .send()
+            .await
+            .map_err(|error| error::of_call("delete", &target, (s3, "DeleteObjects"), &error))?;
         let failures = output.errors().iter().filter_map(|error| {
             let path = error.key()?.to_owned();
             let code = error.code().unwrap_or_default();

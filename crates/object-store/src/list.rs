@@ -70,11 +70,12 @@ impl SealedStore {
     async fn page(&self, listing: Listing, token: Option<String>) -> Result<ListObjectsV2Output> {
         let target =
             format!("s3://{}/{}", self.bucket(), listing.prefix.as_deref().unwrap_or_default());
-        let request =
-            self.client().s3().list_objects_v2().bucket(self.bucket()).set_prefix(listing.prefix);
+        let s3 = self.client().s3();
+        let request = s3.list_objects_v2().bucket(self.bucket()).set_prefix(listing.prefix);
         let request = request.set_start_after(listing.offset).set_delimiter(listing.delimiter);
         let request = request.set_max_keys(listing.max_keys).set_continuation_token(token);
-        request.send().await.map_err(|error| error::of_call("list", &target, &error))
+        let page = request.send().await;
+        page.map_err(|error| error::of_call("list", &target, (s3, "ListObjectsV2"), &error))
     }
 }
 
