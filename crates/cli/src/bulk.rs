@@ -15,6 +15,8 @@ use crate::{
 pub(crate) enum Outcome {
     /// Done: message and number of bytes.
     Done(String, u64),
+    /// Done, with something to tell: message and number of bytes.
+    Noted(String, u64),
     /// Skipped, because it is unchanged: message.
     Unchanged(String),
     /// Skipped, because it is a symbolic link: message.
@@ -61,6 +63,10 @@ impl Summary {
                 Outcome::Done(text, bytes) => {
                     (self.done, self.bytes) = (self.done + 1, self.bytes + bytes);
                     session.detail(text);
+                }
+                Outcome::Noted(text, bytes) => {
+                    (self.done, self.bytes) = (self.done + 1, self.bytes + bytes);
+                    progress.suspend(|| session.say(text));
                 }
                 Outcome::Unchanged(text) => {
                     self.unchanged += 1;

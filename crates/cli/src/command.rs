@@ -131,7 +131,10 @@ impl Command {
             Self::Ls(args) => ls::run(session, args).await,
             Self::Head(args) => head::run(session, args).await,
             Self::Cp(args) => copy::run(session, args.copy, copy::Source::Kept).await,
-            Self::Mv(args) => copy::run(session, args.copy, copy::Source::Deleted).await,
+            Self::Mv(args) => {
+                let source = copy::Source::Deleted { unproven: args.unproven };
+                copy::run(session, args.copy, source).await
+            }
             Self::Rm(args) => rm::run(session, args).await,
             Self::Doctor(args) => doctor::run(session, args).await,
             Self::Inspect(args) => inspect::run(session, args).await,

@@ -25,7 +25,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_core::Stream;
 use sealwax_s3::{
-    Error, ErrorKind, ListedObject, ObjectFormat, SealedClient, WriteFormat, envelope::Keyring,
+    Error, ErrorKind, ListedObject, ObjectFormat, SealedClient, WriteFormat,
+    envelope::{EncryptionContext, Keyring},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,7 @@ const DEFAULT_CONCURRENCY: usize = 8;
 pub struct Migrate {
     client: SealedClient,
     to: WriteFormat,
+    context: EncryptionContext,
     keyring: Option<Arc<dyn Keyring>>,
     concurrency: usize,
     cancellation: CancellationToken,
@@ -77,6 +79,7 @@ impl Migrate {
         Self {
             client,
             to: WriteFormat::Sealwax,
+            context: EncryptionContext::new(),
             keyring: None,
             concurrency: DEFAULT_CONCURRENCY,
             cancellation: CancellationToken::new(),
@@ -87,6 +90,14 @@ impl Migrate {
     #[must_use]
     pub fn to(mut self, format: WriteFormat) -> Self {
         self.to = format;
+        self
+    }
+
+    /// Requires these pairs in the encryption context of each object, as a reader would. A migrated
+    /// object is genuine whatever the old one was.
+    #[must_use]
+    pub fn encryption_context(mut self, context: EncryptionContext) -> Self {
+        self.context = context;
         self
     }
 
@@ -156,8 +167,13 @@ impl Migrate {
         if is_there {
             return Ok(Migrated::AlreadyThere);
         }
-        let mut reencrypt =
-            self.client.reencrypt().bucket(&object.bucket).key(&object.key).to(self.to);
+        let mut reencrypt = self
+            .client
+            .reencrypt()
+            .bucket(&object.bucket)
+            .key(&object.key)
+            .encryption_context(self.context.clone())
+            .to(self.to);
         if let Some(keyring) = &self.keyring {
             reencrypt = reencrypt.keyring(Arc::clone(keyring));
         }
@@ -189,7 +205,7 @@ impl Summary for MigrateSummary {
         match &object.result {
             Ok(Migrated::Migrated { plaintext_len }) => {
                 self.migrated += 1;
-                self.plaintext_bytes += plaintext_len;
+                self.plaintext_bytes = self.plaintext_bytes.saturating_add(*plaintext_len);
             }
             Ok(Migrated::AlreadyThere) => self.already_there += 1,
             Ok(Migrated::InstructionFile) => self.instruction_files += 1,

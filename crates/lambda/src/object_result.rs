@@ -43,7 +43,15 @@ impl From<RewrapOutcome> for ObjectResult {
             RewrapOutcome::Rewrapped { generation, .. } => {
                 Self::succeeded(format!("rewrapped: generation {generation}"))
             }
-            RewrapOutcome::Unchanged => Self::succeeded("unchanged: it has the wanted keys"),
+            RewrapOutcome::Kept { wrapping_keys, .. } => Self::permanent(format!(
+                "kept: nothing proved the new keys, so it still has {}",
+                wrapping_keys.join(", ")
+            )),
+            RewrapOutcome::Claimed => {
+                Self::succeeded("claimed: it names the wanted keys, and nothing proved them")
+            }
+            RewrapOutcome::Proven => Self::succeeded("proven: it has the wanted keys"),
+            RewrapOutcome::Unchanged => Self::succeeded("unchanged: nothing to remove or refresh"),
             RewrapOutcome::Skipped(why @ (Skipped::NotSealed | Skipped::Gone)) => {
                 Self::succeeded(format!("skipped: {}", why.name()))
             }
@@ -92,7 +100,9 @@ mod tests {
                 RewrapOutcome::Rewrapped { generation: 2, version_id: None },
                 "rewrapped: generation 2",
             ),
-            (RewrapOutcome::Unchanged, "unchanged: it has the wanted keys"),
+            (RewrapOutcome::Unchanged, "unchanged: nothing to remove or refresh"),
+            (RewrapOutcome::Claimed, "claimed: it names the wanted keys, and nothing proved them"),
+            (RewrapOutcome::Proven, "proven: it has the wanted keys"),
             (RewrapOutcome::Skipped(Skipped::NotSealed), "skipped: not-sealed"),
             (RewrapOutcome::Skipped(Skipped::Gone), "skipped: gone"),
         ] {

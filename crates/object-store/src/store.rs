@@ -10,7 +10,9 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
     RenameTargetMode, Result, path::Path,
 };
-use sealwax_s3::{CopyObjectOutput, ErrorKind, SealedClient, envelope::EncryptionContext};
+use sealwax_s3::{
+    CopyObjectOutput, ErrorKind, KeyReport, SealedClient, envelope::EncryptionContext,
+};
 
 use crate::error::{During, of_operation};
 
@@ -82,12 +84,14 @@ impl SealedStore {
         &self.0.required_context
     }
 
-    /// Copies inside S3: S3 copies the body, and KMS rewraps the data key for the new place.
+    /// Copies inside S3: S3 copies the body, and KMS rewraps the data key for the new place. A copy
+    /// before a deletion is proven to open.
     async fn copy_object(
         &self,
         from: &Path,
         to: &Path,
         mode: CopyMode,
+        is_move: bool,
     ) -> Result<CopyObjectOutput> {
         let bucket = self.bucket();
         let copy = self
@@ -97,6 +101,7 @@ impl SealedStore {
             .source_key(from.as_ref())
             .bucket(bucket)
             .key(to.as_ref());
+        let copy = if is_move { copy.prove_keys() } else { copy };
         let (copy, during) = match mode {
             CopyMode::Overwrite => (copy, During::Write),
             CopyMode::Create => (copy.if_none_match("*"), During::Creation),
@@ -188,7 +193,7 @@ impl ObjectStore for SealedStore {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.copy_object(from, to, options.mode).await.map(|_| ())
+        self.copy_object(from, to, options.mode, false).await.map(|_| ())
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
@@ -196,11 +201,27 @@ impl ObjectStore for SealedStore {
             RenameTargetMode::Overwrite => CopyMode::Overwrite,
             RenameTargetMode::Create => CopyMode::Create,
         };
-        let copied = self.copy_object(from, to, mode).await?;
+        let copied = self.copy_object(from, to, mode, true).await?;
+        check_moved(from, to, &copied.report).map_err(of_operation(During::Write, from))?;
         self.delete_copied(from, copied.source.e_tag)
             .await
             .map_err(of_operation(During::Write, from))
     }
+}
+
+/// Refuses to delete the source of a copy that lacks some of its keys, or that nothing showed to
+/// open.
+fn check_moved(from: &Path, to: &Path, report: &KeyReport) -> Result<(), sealwax_s3::Error> {
+    let (kind, why) = if !report.disproved.is_empty() {
+        let keys = report.disproved.join(", ");
+        (ErrorKind::Authentication, format!("these wrapping keys do not open it: {keys}"))
+    } else if !report.opens {
+        (ErrorKind::AccessDenied, "no key of the copy could be unwrapped".to_owned())
+    } else {
+        return Ok(());
+    };
+    let message = format!("copied to {to}, and kept the source: {why}");
+    Err(sealwax_s3::Error::new("rename", from.as_ref(), kind, message))
 }
 
 impl fmt::Debug for SealedStore {

@@ -3,9 +3,11 @@
 //! A vault holds the keyring and every policy that decides about keys. Together with a [`Store`] it
 //! finds an object's format and keys, wherever these are stored.
 
+pub(crate) mod carried_keys;
 mod encryption_client;
 pub(crate) mod instruction_file;
 pub(crate) mod intermediate;
+pub(crate) mod key_report;
 pub(crate) mod new_keys;
 pub(crate) mod object_keys;
 pub(crate) mod object_kind;

@@ -2,22 +2,19 @@
 
 mod args;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use sealwax_s3::{
-    Error, ErrorKind, KmsKeyring, ObjectInfo, S3Uri, SealedClient,
-    envelope::{EncryptedDataKey, Keyring},
+    Error, ErrorKind, ObjectInfo, S3Uri, SealedClient, WrapPolicy, envelope::Keyring,
 };
+use serde::Serialize;
 
 use self::args::CopyArgs;
 pub(crate) use self::args::{CpArgs, MvArgs};
-use super::reencrypt::none_may_be_used;
 use crate::{
     args::{Prefix, name_of},
     bulk::{Outcome, Summary},
+    console::print_json,
     failure::{Exit, Failure, of_one},
     folder_listing::{self, Listed},
     interrupt::unless_stopped,
@@ -29,25 +26,21 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Kept,
-    Deleted,
+    /// Deleted if the copy has all of its keys and one was proven; or, if `unproven`, in any case.
+    Deleted {
+        unproven: bool,
+    },
 }
 
 /// Copies or moves objects.
 pub(super) async fn run(session: &Session, args: CopyArgs, source: Source) -> Result<(), Failure> {
     let reading = session.keyrings().reading(args.reader.clone()).await?;
-    let client = session.client_of(&args.from.bucket, Arc::clone(&reading));
+    let client = session.client_of(&args.from.bucket, reading);
     let under = match args.under.is_empty() {
         true => None,
         false => Some(session.keyrings().writing(args.under.clone(), None)?),
     };
-    let keyrings = Keyrings {
-        session: session.clone(),
-        reading,
-        under,
-        shared: session.keyrings().empty(),
-        known: Mutex::default(),
-    };
-    let copier = Copier { client, keyrings, args, source };
+    let copier = Copier { client, under, args, source };
     match copier.args.recursive {
         true => copier.folder(session).await,
         false => copier.one(session).await,
@@ -57,9 +50,51 @@ pub(super) async fn run(session: &Session, args: CopyArgs, source: Source) -> Re
 /// Copies objects with one client.
 struct Copier {
     client: SealedClient,
-    keyrings: Keyrings,
+    /// The keyring of `--under`.
+    under: Option<Arc<dyn Keyring>>,
     args: CopyArgs,
     source: Source,
+}
+
+/// One copied object. Field names are stable JSON output.
+#[derive(Debug, Serialize)]
+struct Copied {
+    source: String,
+    destination: String,
+    bytes: u64,
+    /// Wrapping keys of the copy.
+    keys: Vec<String>,
+    /// Wrapping keys of the source that were dropped: none of their wrapped keys opens it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    disproved: Vec<String>,
+    /// Wrapping keys of the source that could not be used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<String>,
+    /// `true` if one of the keys was shown to open the copy.
+    proven: bool,
+    source_deleted: bool,
+}
+
+/// A copy that was made, or would be.
+struct Done {
+    text: String,
+    bytes: u64,
+    /// `true` if the copy lacks some of the source's keys.
+    is_loss: bool,
+}
+
+impl Copied {
+    /// Describes what the copy lacks, if anything.
+    fn losses(&self) -> Option<String> {
+        let of = |keys: &[String], why: &str| {
+            (!keys.is_empty()).then(|| format!("{why}: {}", keys.join(", ")))
+        };
+        let losses: Vec<_> = of(&self.disproved, "dropped keys that do not open it")
+            .into_iter()
+            .chain(of(&self.missing, "missing keys that could not be used"))
+            .collect();
+        (!losses.is_empty()).then(|| losses.join("; "))
+    }
 }
 
 impl Copier {
@@ -77,8 +112,7 @@ impl Copier {
                 format!("{to} may exist; {from} is deleted only after its copy is complete"),
             )
         };
-        let (text, _) = done.map_err(stopped)??;
-        session.say(text);
+        session.say(done.map_err(stopped)??.text);
         Ok(())
     }
 
@@ -95,7 +129,8 @@ impl Copier {
                 self.copy(&from, &to.below(&relative)?).await
             };
             match copied.await {
-                Ok((text, bytes)) => Outcome::Done(text, bytes),
+                Ok(Done { text, bytes, is_loss: false }) => Outcome::Done(text, bytes),
+                Ok(Done { text, bytes, is_loss: true }) => Outcome::Noted(text, bytes),
                 Err(failure) => Outcome::Failed(name, failure),
             }
         };
@@ -119,23 +154,28 @@ impl Copier {
     fn verb(&self) -> &'static str {
         match (self.args.dry_run, self.source) {
             (true, Source::Kept) => "would copy",
-            (true, Source::Deleted) => "would move",
+            (true, Source::Deleted { .. }) => "would move",
             (false, Source::Kept) => "copied",
-            (false, Source::Deleted) => "moved",
+            (false, Source::Deleted { .. }) => "moved",
         }
     }
 
-    /// Copies one object, and deletes the source of a move. Returns a message and the plaintext's
-    /// length.
-    async fn copy(&self, from: &S3Uri, to: &S3Uri) -> Result<(String, u64), Failure> {
+    /// Copies one object, and deletes the source of a move.
+    async fn copy(&self, from: &S3Uri, to: &S3Uri) -> Result<Done, Failure> {
         let info =
             self.client.head().uri(from).send().await.map_err(|error| of_one(error, from))?;
-        let (bytes, keyring) = (info.plaintext_len(), self.keyrings.of(from, &info)?);
-        let text = format!("{} {from} to {to} ({})", self.verb(), Counted(bytes, "byte"));
+        let bytes = info.plaintext_len();
+        let mut text = format!("{} {from} to {to} ({})", self.verb(), Counted(bytes, "byte"));
         if self.args.dry_run {
-            return Ok((text, bytes));
+            return Ok(Done { text, bytes, is_loss: false });
         }
-        let mut copy = self.client.copy().source_uri(from).uri(to).keyring(keyring);
+        let mut copy = self.client.copy().source_uri(from).uri(to);
+        if let Some(keyring) = &self.under {
+            copy = copy.keyring(Arc::clone(keyring));
+        }
+        if let Some(count) = self.args.at_least {
+            copy = copy.wrap_policy(WrapPolicy::AtLeast(count.into()));
+        }
         if let Some(e_tag) = &info.e_tag {
             copy = copy.source_if_match(e_tag);
         }
@@ -143,15 +183,63 @@ impl Copier {
             self.check_absent(to).await?;
             copy = copy.if_none_match("*");
         }
-        copy = self.args.accept_place.iter().fold(copy, |copy, place| copy.accept_place(place));
-        copy.send().await?;
-        if self.source == Source::Deleted {
-            self.delete(from, &info).await.map_err(|error| {
-                Failure::from(error)
-                    .and(&format!("; it was copied to {to}, and the source still exists"))
-            })?;
+        if matches!(self.source, Source::Deleted { unproven: false }) {
+            copy = copy.prove_keys();
         }
-        Ok((text, bytes))
+        copy = self.args.accept_place.iter().fold(copy, |copy, place| copy.accept_place(place));
+        let output = copy.send().await?;
+        let keys = output.header.keys().iter().map(|key| key.wrapping_key().to_owned()).collect();
+        let mut copied = Copied {
+            source: from.to_string(),
+            destination: to.to_string(),
+            bytes,
+            keys,
+            disproved: output.report.disproved,
+            missing: output.report.missing,
+            proven: output.report.opens,
+            source_deleted: false,
+        };
+        let losses = copied.losses();
+        let is_loss = losses.is_some();
+        if let Some(losses) = &losses {
+            text.push_str(&format!("; {losses}"));
+        }
+        if self.under.is_some() {
+            text.push_str(&format!("; keys: {}", copied.keys.join(", ")));
+        }
+        let result = self.finish(from, &info, &mut copied, losses).await;
+        if self.args.json {
+            print_json(&copied);
+        }
+        result.map(|()| Done { text, bytes, is_loss })
+    }
+
+    /// Deletes the source of a move, unless the copy may have lost something.
+    async fn finish(
+        &self,
+        from: &S3Uri,
+        info: &ObjectInfo,
+        copied: &mut Copied,
+        losses: Option<String>,
+    ) -> Result<(), Failure> {
+        let Source::Deleted { unproven } = self.source else { return Ok(()) };
+        let to = &copied.destination;
+        if !unproven {
+            let loss = losses.or_else(|| {
+                (!copied.proven).then(|| "no key of the copy could be shown to open it".to_owned())
+            });
+            if let Some(loss) = loss {
+                let error = format!("copied {from} to {to}, and kept the source: {loss}");
+                let advice = "rewrap the copy, or pass --unproven to delete the source anyway";
+                return Err(Failure::new(Exit::Failed, error, advice));
+            }
+        }
+        self.delete(from, info).await.map_err(|error| {
+            Failure::from(error)
+                .and(&format!("; it was copied to {to}, and the source still exists"))
+        })?;
+        copied.source_deleted = true;
+        Ok(())
     }
 
     /// Fails if the destination exists: some S3-compatible stores ignore this condition of a copy.
@@ -190,34 +278,6 @@ fn check_apart(from: &Prefix, to: &Prefix) -> Result<(), Failure> {
         return Err(Failure::usage(format!("cannot copy {from} into itself: {to} is inside it")));
     }
     Ok(())
-}
-
-/// Keyrings to wrap under: the one of `--under`, else one for each set of source keys.
-struct Keyrings {
-    session: Session,
-    reading: Arc<dyn Keyring>,
-    under: Option<Arc<dyn Keyring>>,
-    shared: KmsKeyring,
-    known: Mutex<HashMap<Vec<String>, Arc<dyn Keyring>>>,
-}
-
-impl Keyrings {
-    fn of(&self, uri: &S3Uri, source: &ObjectInfo) -> Result<Arc<dyn Keyring>, Failure> {
-        if let Some(under) = &self.under {
-            return Ok(Arc::clone(under));
-        }
-        let names: Vec<_> =
-            source.keys().iter().map(EncryptedDataKey::wrapping_key).map(str::to_owned).collect();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(keyring) = known.get(&names) {
-            return Ok(Arc::clone(keyring));
-        }
-        let keyring =
-            self.session.keyrings().same_keys(source.keys(), &*self.reading, &self.shared);
-        let keyring = keyring.ok_or_else(|| none_may_be_used(uri))?;
-        known.insert(names, Arc::clone(&keyring));
-        Ok(keyring)
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use sealwax_s3::{
 };
 
 use crate::{
-    args::{FormatArg, Prefix, ReaderArgs, S3ecArgs, WrapKey, place},
+    args::{FormatArg, Pair, Prefix, ReaderArgs, S3ecArgs, WrapKey, encryption_context, place},
     failure::{Exit, Failure},
     interrupt::unless_stopped,
     progress::Cleared,
@@ -24,7 +24,7 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  sealwax reencrypt s3://bucket/2026/report.pdf
+  sealwax reencrypt s3://bucket/2026/report.pdf --key \"$KEY\" -c tenant=acme
   sealwax reencrypt s3://bucket/2026/report.pdf --under \"$EAST_KEY\" --under \"$WEST_KEY\"
   sealwax reencrypt s3://bucket/written/by/java --to native --under \"$KEY\"
   sealwax reencrypt s3://bucket/written/ --recursive --to native --under \"$KEY\"";
@@ -66,10 +66,15 @@ pub(crate) struct ReencryptArgs {
     )]
     pub(crate) concurrency: u16,
 
-    /// KMS key or local key to wrap the new data key under; repeatable [default: the object's
-    /// wrapping keys that the reader may use]
+    /// KMS key or local key to wrap the new data key under; repeatable [default: the keys named by
+    /// --key and --local-key]
     #[arg(long, value_name = "ARN|local:NAME")]
     pub(crate) under: Vec<WrapKey>,
+
+    /// Require this pair in the encryption context, as a reader would; repeatable. The new object
+    /// is genuine whatever the old one was
+    #[arg(short = 'c', long = "context", value_name = "NAME=VALUE")]
+    pub(crate) context: Vec<Pair>,
 
     /// Accept wrapped keys bound to this place, from which the object was moved deliberately;
     /// repeatable
@@ -79,15 +84,16 @@ pub(crate) struct ReencryptArgs {
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
 
-    /// Target format: migrates objects to and from the S3 Encryption Client
+    /// Target format: migrates objects to and from the S3 Encryption Client [default: the object's
+    /// own, if it is native]
     #[arg(
         long,
         value_enum,
         value_name = "FORMAT",
-        default_value = "native",
+        required_if_eq("recursive", "true"),
         help_heading = "S3 Encryption Client"
     )]
-    pub(crate) to: FormatArg,
+    pub(crate) to: Option<FormatArg>,
 
     /// Also seal objects without client-side encryption
     #[arg(long)]
@@ -104,6 +110,7 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
         recursive,
         concurrency,
         under,
+        context,
         accept_place,
         mut reader,
         to,
@@ -111,6 +118,9 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
         s3ec,
     } = args;
     reader.besides_local = under.iter().any(WrapKey::is_local);
+    let context = encryption_context(context)?;
+    let keeps_format = to.is_none();
+    let to = to.unwrap_or(FormatArg::Native);
     let kms = Arc::new(session.keyrings().kms(reader, &[], None).await?);
     let keyring = session.keyrings().with_local(Arc::clone(&kms));
     let of_kms = under.iter().filter_map(|key| match key {
@@ -121,21 +131,15 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     if to != FormatArg::Native && of_kms.len() < under.len() {
         return Err(Failure::usage("a local key requires --to native"));
     }
-    let to_wrap =
-        (!under.is_empty()).then(|| session.keyrings().of(&under, kms.sibling())).transpose()?;
     let uri = match recursive {
         true => None,
         false => Some(prefix.to_string().parse::<S3Uri>().map_err(Failure::usage)?),
     };
-    let new_keys: Option<Arc<dyn Keyring>> = match (&to_wrap, to, &uri) {
-        (Some(keys), ..) => Some(Arc::clone(keys)),
-        (None, FormatArg::Native, Some(uri)) => {
-            let info =
-                session.client(uri, session.keyrings().empty()).head().uri(uri).send().await?;
-            let same = session.keyrings().same_keys(info.keys(), &*keyring, &kms);
-            Some(same.ok_or_else(|| none_may_be_used(uri))?)
-        }
-        _ => None,
+    let new_keys: Option<Arc<dyn Keyring>> = match to {
+        // Names in the object's metadata are no reason to wrap a new data key for anyone.
+        FormatArg::Native if under.is_empty() => Some(session.keyrings().named(&kms)?),
+        _ if under.is_empty() => None,
+        _ => Some(session.keyrings().of(&under, kms.sibling())?),
     };
 
     let of_kms = (!of_kms.is_empty())
@@ -148,17 +152,31 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     }
     let client = client.build();
     let Some(uri) = uri else {
-        let mut migrate =
-            Migrate::new(client.clone()).to(to.to_write()).concurrency(concurrency.into());
+        let mut migrate = Migrate::new(client.clone())
+            .to(to.to_write())
+            .encryption_context(context)
+            .concurrency(concurrency.into());
         if let Some(keys) = new_keys {
             migrate = migrate.keyring(keys);
         }
         return migrate_all(session, &client, migrate, &prefix).await;
     };
 
+    if keeps_format {
+        let info = client.head().uri(&uri).send().await?;
+        if info.envelope().is_some() {
+            let error = format!("{uri} is an object of the S3 Encryption Client");
+            let advice = "pass --to native to migrate it, or the format that it should have";
+            return Err(Failure::new(Exit::Usage, error, advice));
+        }
+    }
     let progress = session.progress(None);
-    let mut reencrypt =
-        client.reencrypt().uri(&uri).to(to.to_write()).on_progress(progress.counter());
+    let mut reencrypt = client
+        .reencrypt()
+        .uri(&uri)
+        .to(to.to_write())
+        .encryption_context(context)
+        .on_progress(progress.counter());
     if let Some(keys) = new_keys {
         reencrypt = reencrypt.keyring(keys);
     }
@@ -217,16 +235,6 @@ async fn migrate_all(
     }
     let failed = format!("{} of {} failed", summary.failed(), Counted(summary.objects(), "object"));
     Failure::of_many(summary.failed(), summary.objects(), failed)
-}
-
-/// Returns the failure if none of the object's keys can wrap a data key.
-pub(super) fn none_may_be_used(uri: &S3Uri) -> Failure {
-    let error = format!("cannot use any of the wrapping keys of {uri}");
-    Failure::new(
-        Exit::Denied,
-        error,
-        "name the new object's wrapping keys with --under, or usable keys with --key",
-    )
 }
 
 fn summary(uri: &S3Uri, output: &ReencryptOutput) -> String {

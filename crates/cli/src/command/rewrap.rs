@@ -6,12 +6,12 @@ mod dry_run;
 mod job_settings;
 mod rewrap_output;
 
-use sealwax_s3::{RewrapOutput, S3Uri, envelope::EncryptedDataKey};
+use sealwax_s3::{KeyChanges, RewrapOutput, S3Uri, envelope::EncryptedDataKey};
 
 pub(crate) use self::args::RewrapArgs;
 use crate::{
     args::{Prefix, WrapKey},
-    failure::Failure,
+    failure::{Exit, Failure},
     interrupt::unless_stopped,
     session::Session,
 };
@@ -29,6 +29,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         to_sidecar,
         remove,
         accept_place,
+        proof,
         bulk: _,
         mut reader,
         s3ec,
@@ -51,6 +52,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
     for key in remove {
         rewrap = rewrap.remove_key(key.name());
     }
+    rewrap = rewrap.changes(proof.on(KeyChanges::new()));
     for place in accept_place {
         rewrap = rewrap.accept_place(place);
     }
@@ -58,8 +60,16 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
     let stopped = |signal| {
         Failure::stopped(signal, format!("{uri} is either unchanged or completely rewrapped"))
     };
-    session.say(summary(&uri, &done.map_err(stopped)??));
-    Ok(())
+    let output = done.map_err(stopped)??;
+    session.say(summary(&uri, &output));
+    if output.report.kept.is_empty() {
+        return Ok(());
+    }
+    let kept = output.report.kept.join(", ");
+    let error = format!("{uri} keeps {kept}: no other key could be shown to open it");
+    let advice = "allow kms:Decrypt on one of its other keys, or pass --unproven to remove the old \
+                  keys anyway";
+    Err(Failure::new(Exit::Denied, error, advice))
 }
 
 /// Parses the single object.
@@ -72,7 +82,13 @@ fn single_object(prefix: Prefix) -> Result<S3Uri, Failure> {
 }
 
 fn summary(uri: &S3Uri, output: &RewrapOutput) -> String {
-    let what = if output.rewrapped { "rewrapped" } else { "unchanged" };
+    let report = &output.report;
+    let what = match (output.rewrapped, report.claimed.is_empty(), report.proven.is_empty()) {
+        (true, ..) => "rewrapped",
+        (false, false, _) => "claimed (--prove checks the keys):",
+        (false, true, false) => "proven:",
+        (false, true, true) => "unchanged",
+    };
     let Some(header) = output.header() else {
         return format!("{what} {uri}");
     };
@@ -82,5 +98,16 @@ fn summary(uri: &S3Uri, output: &RewrapOutput) -> String {
         .as_ref()
         .map(|key| format!(" in s3://{}/{key}", uri.bucket()))
         .unwrap_or_default();
-    format!("{what} {uri}{place}: generation {}, keys: {}", header.generation(), keys.join(", "))
+    let mut text = format!(
+        "{what} {uri}{place}: generation {}, keys: {}",
+        header.generation(),
+        keys.join(", ")
+    );
+    if !report.disproved.is_empty() {
+        text.push_str(&format!(
+            "; dropped keys that do not open it: {}",
+            report.disproved.join(", ")
+        ));
+    }
+    text
 }

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use sealwax_s3::{
     DiscoveryFilter, Error, ErrorKind, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, WrapPolicy,
-    envelope::{EncryptedDataKey, Keyring, LocalKeyring, MultiKeyring},
-    error_chain,
+    envelope::{Keyring, LocalKeyring, MultiKeyring},
+    error_chain, partition_of,
 };
 
 use super::credentials;
@@ -84,8 +84,8 @@ impl Keyrings {
         })
     }
 
-    /// Returns a keyring of these keys and the local one, of which `at_least` this many must wrap a
-    /// new data key, or all.
+    /// Returns a keyring of these keys and the local one. The local key must wrap a new data key,
+    /// and `at_least` this many of the others, or all.
     ///
     /// # Errors
     /// There is no key.
@@ -101,7 +101,12 @@ impl Keyrings {
         }
         let policy = at_least.map_or(WrapPolicy::All, |count| WrapPolicy::AtLeast(count.into()));
         let kms = self.kms_builder().keys(keys).wrap_policy(policy).build();
-        Ok(self.with_local(kms.map_err(Failure::usage)?))
+        let kms = kms.map_err(Failure::usage)?;
+        Ok(match self.local.clone() {
+            None => Arc::new(kms),
+            // The wrap policy holds for keys that the KMS part generates.
+            Some(local) => Arc::new(MultiKeyring::new(Arc::new(kms), [local as Arc<dyn Keyring>])),
+        })
     }
 
     /// Returns a keyring to read with: of the named keys and the local one, else of all keys in the
@@ -157,7 +162,7 @@ impl Keyrings {
             (true, _) => self.own_account().await?,
             (false, _) => {
                 let region = self.config.region().map(AsRef::as_ref).unwrap_or_default();
-                DiscoveryFilter::accounts(args.accounts).partition(partition(region))
+                DiscoveryFilter::accounts(args.accounts).partition(partition_of(region))
             }
         };
         let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
@@ -175,26 +180,22 @@ impl Keyrings {
         }
     }
 
-    /// Returns a keyring to wrap under the same keys as `keys`, or `None` if it would have no key.
+    /// Returns a keyring to wrap under the keys that the caller named: those of `kms`, and the local
+    /// one.
     ///
-    /// Only keys that `reading` accepts are used, because anybody who can write to the bucket can
-    /// name other ones there. The keyring shares the clients of `shared`.
-    pub(crate) fn same_keys(
-        &self,
-        keys: &[EncryptedDataKey],
-        reading: &dyn Keyring,
-        shared: &KmsKeyring,
-    ) -> Option<Arc<dyn Keyring>> {
-        let accepted = || keys.iter().filter(|key| reading.accepts(key));
-        let arns: Vec<KmsKeyArn> =
-            accepted().filter_map(|key| key.wrapping_key().parse().ok()).collect();
-        let local = self.local.clone().filter(|local| accepted().any(|key| local.accepts(key)));
-        match (arns.is_empty(), local) {
-            (true, None) => None,
-            (true, Some(local)) => Some(local),
-            (false, local) => {
-                let kms = shared.sibling().keys(arns).build().expect("parsed ARNs");
-                Some(if local.is_some() { self.with_local(kms) } else { Arc::new(kms) })
+    /// # Errors
+    /// None is named: `kms` may use keys, but no one said which.
+    pub(crate) fn named(&self, kms: &KmsKeyring) -> Result<Arc<dyn Keyring>, Failure> {
+        match (kms.keys(), &self.local) {
+            ([], None) => Err(Failure::new(
+                Exit::Usage,
+                "no key to wrap the new data key under",
+                "name the new object's wrapping keys with --under or --key",
+            )),
+            ([], Some(local)) => Ok(Arc::clone(local) as _),
+            (keys, _) => {
+                let kms = kms.sibling().keys(keys).build().map_err(Failure::usage)?;
+                Ok(self.with_local(kms))
             }
         }
     }
@@ -243,38 +244,4 @@ fn is_named(key: &LocalKeyring, name: &str) -> bool {
 fn unknown_account(exit: Exit, why: &str) -> Failure {
     let advice = "name the wrapping keys with --key, or their account with --account";
     Failure::new(exit, format!("cannot determine the caller's account: {why}"), advice)
-}
-
-/// Returns the partition of a Region.
-fn partition(region: &str) -> &'static str {
-    const BY_PREFIX: [(&str, &str); 7] = [
-        ("cn-", "aws-cn"),
-        ("us-gov-", "aws-us-gov"),
-        ("us-iso-", "aws-iso"),
-        ("us-isob-", "aws-iso-b"),
-        ("eu-isoe-", "aws-iso-e"),
-        ("us-isof-", "aws-iso-f"),
-        ("eusc-", "aws-eusc"),
-    ];
-    BY_PREFIX
-        .iter()
-        .find(|(prefix, _)| region.starts_with(prefix))
-        .map_or("aws", |(_, partition)| partition)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn partitions() {
-        for (region, expected) in [
-            ("us-east-1", "aws"),
-            ("us-gov-west-1", "aws-us-gov"),
-            ("us-isob-east-1", "aws-iso-b"),
-            ("cn-north-1", "aws-cn"),
-        ] {
-            assert_eq!(partition(region), expected, "{region}");
-        }
-    }
 }

@@ -20,16 +20,22 @@ pub struct AppliedObject {
 impl Serialize for AppliedObject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let generation = match self.outcome {
-            RewrapOutcome::Rewrapped { generation, .. } => Some(generation),
+            RewrapOutcome::Rewrapped { generation, .. }
+            | RewrapOutcome::Kept { generation, .. } => Some(generation),
             _ => None,
         };
         let error = self.outcome.error();
+        let kept = match &self.outcome {
+            RewrapOutcome::Kept { wrapping_keys, .. } => wrapping_keys.clone(),
+            _ => Vec::new(),
+        };
         let entry = Entry {
             object: self.object.to_string(),
             version_id: self.object.version_id.clone(),
             line: self.line,
             outcome: self.outcome.name().to_owned(),
             generation,
+            kept,
             replanned: self.replanned,
             kind: error.map(|error| error.kind().name().to_owned()),
             why: error.map(|error| error_chain(error)),
@@ -51,6 +57,9 @@ pub(super) struct Entry {
     outcome: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     generation: Option<u32>,
+    /// Wrapping keys that were to be removed, and stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     replanned: bool,
     /// Name of the error kind, such as `access-denied`.
@@ -65,8 +74,8 @@ impl Entry {
     /// `true` if nothing is left to do for the object; `None` for an unknown outcome.
     pub(super) fn is_done(&self) -> Option<bool> {
         match self.outcome.as_str() {
-            "rewrapped" | "unchanged" | "not-sealed" | "gone" => Some(true),
-            "changed" | "failed" => Some(false),
+            "rewrapped" | "claimed" | "proven" | "unchanged" | "not-sealed" | "gone" => Some(true),
+            "kept" | "changed" | "failed" => Some(false),
             _ => None,
         }
     }

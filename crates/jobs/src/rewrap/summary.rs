@@ -86,7 +86,8 @@ impl Summary for PlanSummary {
                     MetadataWay::Sidecar | MetadataWay::InstructionFile => self.sidecars += 1,
                 }
                 if !matches!(metadata, MetadataWay::Sidecar | MetadataWay::InstructionFile) {
-                    self.bytes_copied += object.size.unwrap_or_default();
+                    let size = object.size.unwrap_or_default();
+                    self.bytes_copied = self.bytes_copied.saturating_add(size);
                 }
                 for (region, calls) in kms_calls {
                     *self.kms_calls.entry(region.clone()).or_default() += calls;
@@ -136,7 +137,16 @@ impl PlanSummary {
 pub struct RewrapSummary {
     /// Objects that have new keys.
     pub rewrapped: u64,
-    /// Objects that already had the wanted keys.
+    /// Objects with new keys that still have old ones: nothing proved that the others open them.
+    #[serde(default)]
+    pub kept: u64,
+    /// Objects that already name the wanted keys. Nothing proved these.
+    #[serde(default)]
+    pub claimed: u64,
+    /// Objects that already had the wanted keys, and whose keys were proven.
+    #[serde(default)]
+    pub proven: u64,
+    /// Objects with nothing to remove or to refresh.
     pub unchanged: u64,
     /// Objects that no client encrypted.
     pub not_sealed: u64,
@@ -159,7 +169,7 @@ impl RewrapSummary {
     /// Returns the number of objects of this run for which nothing is left to do.
     #[must_use]
     pub fn done(&self) -> u64 {
-        self.rewrapped + self.unchanged + self.not_sealed + self.gone
+        self.rewrapped + self.claimed + self.proven + self.unchanged + self.not_sealed + self.gone
     }
 
     /// `true` if nothing is left to do for any object.
@@ -175,6 +185,9 @@ impl Summary for RewrapSummary {
     fn record(&mut self, object: &AppliedObject) {
         let count = match object.outcome {
             RewrapOutcome::Rewrapped { .. } => &mut self.rewrapped,
+            RewrapOutcome::Kept { .. } => &mut self.kept,
+            RewrapOutcome::Claimed => &mut self.claimed,
+            RewrapOutcome::Proven => &mut self.proven,
             RewrapOutcome::Unchanged => &mut self.unchanged,
             RewrapOutcome::Skipped(Skipped::NotSealed) => &mut self.not_sealed,
             RewrapOutcome::Skipped(Skipped::Gone) => &mut self.gone,
@@ -190,9 +203,9 @@ impl Summary for RewrapSummary {
         self.done() + self.failed()
     }
 
-    /// Returns the number of objects of this run that still lack the wanted keys.
+    /// Returns the number of objects of this run that do not have exactly the wanted keys.
     fn failed(&self) -> u64 {
-        self.changed + self.errors
+        self.kept + self.changed + self.errors
     }
 }
 

@@ -49,6 +49,11 @@ impl WrapPolicy {
         self != Self::All && is_down
     }
 
+    /// `true` if the write must fail with `usable` keys of which `missing` more could not be used.
+    pub(crate) fn is_short(self, usable: usize, missing: usize) -> bool {
+        usable < self.required(usable + missing)
+    }
+
     /// Returns the number of keys, of `keys`, that must wrap a data key.
     fn required(self, keys: usize) -> usize {
         match self {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use sealwax_envelope::{Keyring, ObjectHeader};
+use sealwax_envelope::{EncryptedDataKey, Keyring, MissingKey, ObjectHeader};
 use tracing::{Span, field::Empty};
 
 use super::{Handle, head::Head, object_setters};
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
     format::{ObjectFormat, same_format_metadata},
+    kms::WrapPolicy,
     object::{ObjectInfo, join_metadata},
     store::{
         acl::Grants,
@@ -20,16 +21,24 @@ use crate::{
         snapshot::Snapshot,
     },
     uri::S3Uri,
-    vault::{intermediate::IntermediateKeys, new_keys::NewKeys, object_keys::ObjectKeys},
+    vault::{
+        carried_keys::CarriedKeys, intermediate::IntermediateKeys, key_report::KeyReport,
+        new_keys::NewKeys, object_keys::ObjectKeys,
+    },
 };
+
+/// The keys of a copy, those that it lacks, and what became of each.
+type NewHeaderKeys = (Vec<EncryptedDataKey>, Vec<MissingKey>, KeyReport);
 
 /// Copies an object inside S3 to another place, and wraps its data key for that place. The body is
 /// copied unchanged.
 ///
-/// The new wrapped keys are made as by [`Rewrap::add_keys`](crate::Rewrap::add_keys) with the
-/// client's keyring: by KMS `ReEncrypt` if possible. Wrapped keys whose wrapping keys the keyring
-/// does not have are copied unchanged. They stay bound to their old place;
-/// [`Get::accept_place`](crate::Get::accept_place) reads with them.
+/// The copy has the same wrapping keys. Each new wrapped key is made from the one under the same
+/// wrapping key: by KMS `ReEncrypt` if possible. So a name that somebody wrote into the metadata
+/// gains nothing. Wrapped keys that KMS rejects are dropped. Those whose wrapping keys the client's
+/// keyring does not have are copied unchanged. They stay bound to their old place;
+/// [`Get::accept_place`](crate::Get::accept_place) reads with them. With [`CopyObject::keyring`],
+/// the copy has other wrapping keys instead, and none of the old ones.
 ///
 /// The copy keeps the source's content headers, user-defined metadata, tags, storage class,
 /// server-side encryption, Object Lock settings and website redirect. If the bucket has ACLs, it
@@ -66,6 +75,8 @@ pub struct CopyObject {
     conditions: WriteConditions,
     accepted_places: Vec<String>,
     keyring: Option<Arc<dyn Keyring>>,
+    wrap_policy: WrapPolicy,
+    proves: bool,
     attributes: Option<Attributes>,
 }
 
@@ -79,6 +90,8 @@ pub struct CopyObjectOutput {
     pub version_id: Option<String>,
     /// Sealwax's metadata of the copy, as stored.
     pub header: ObjectHeader,
+    /// What became of each wrapping key of the source.
+    pub report: KeyReport,
     /// Properties of the source.
     pub source: ObjectInfo,
 }
@@ -96,6 +109,8 @@ impl CopyObject {
             conditions: WriteConditions::default(),
             accepted_places: Vec::new(),
             keyring: None,
+            wrap_policy: WrapPolicy::All,
+            proves: false,
             attributes: None,
         }
     }
@@ -134,9 +149,29 @@ impl CopyObject {
 
     write_condition_setters!();
 
-    /// Wraps the copy's data key under the wrapping keys of `keyring` instead of the client's.
+    /// Wraps the copy's data key under the wrapping keys of `keyring` instead of the source's. The
+    /// source's wrapped keys are not copied.
     pub fn keyring(mut self, keyring: impl Keyring + 'static) -> Self {
         self.keyring = Some(Arc::new(keyring));
+        self
+    }
+
+    /// Sets how many of the source's wrapping keys the copy must have. Default: all.
+    ///
+    /// With fewer, keys that could not be used are recorded as missing in the copy. Keys that KMS
+    /// rejects never count.
+    pub fn wrap_policy(mut self, policy: WrapPolicy) -> Self {
+        self.wrap_policy = policy;
+        self
+    }
+
+    /// Proves the copy's keys before the copy is made: unwraps one and compares it with the body's
+    /// commitment. [`KeyReport::opens`] says whether that was possible; a role that may not decrypt
+    /// can't.
+    ///
+    /// Do this before the source is deleted.
+    pub fn prove_keys(mut self) -> Self {
+        self.proves = true;
         self
     }
 
@@ -199,7 +234,7 @@ impl CopyObject {
             return Err(source.error(ErrorKind::Conflict, message));
         }
 
-        let (info, header) = self.header_for(&source, &target, info).await?;
+        let (info, header, report) = self.header_for(&source, &target, info).await?;
         Span::current().record("bytes", info.plaintext_len());
         tracing::debug!(generation = header.generation(), keys = header.keys().len(), "copying");
         let (attributes, expires) = self.attributes_for(&source, &target, &snapshot).await?;
@@ -225,7 +260,7 @@ impl CopyObject {
         };
         match copy.send().await {
             Ok(Stored { e_tag, version_id }) => {
-                Ok(CopyObjectOutput { e_tag, version_id, header, source: info })
+                Ok(CopyObjectOutput { e_tag, version_id, header, report, source: info })
             }
             Err(error)
                 if error.kind() == ErrorKind::Conflict
@@ -244,30 +279,83 @@ impl CopyObject {
         source: &ObjectRef,
         target: &ObjectRef,
         info: ObjectInfo,
-    ) -> Result<(ObjectInfo, ObjectHeader), Error> {
+    ) -> Result<(ObjectInfo, ObjectHeader, KeyReport), Error> {
         let Handle { store, vault, .. } = &self.handle;
-        let keyring = self.keyring.as_ref().unwrap_or(vault.keyring());
         let places = &self.accepted_places;
         let object = ObjectKeys::find((store, vault), source, info, target, places, false).await?;
-        let mut keys = object.info.keys().to_vec();
-        if let Some(new) = NewKeys::plan(0, &**keyring, false, &object, &mut keys)? {
-            keys = object.info.keys().to_vec();
-            keys.retain(|key| new.keeps(key));
-            keys.extend(new.make(&object, &IntermediateKeys::default()).await?);
-        }
         let sealed = object.info.sealed_header(source)?;
+        let (keys, missing, mut report) = match &self.keyring {
+            Some(keyring) => self.other_keys(&object, &**keyring).await?,
+            None => self.same_keys(&object).await?,
+        };
         // The keys are the same if they are bound to no place, or to a logical one that both share.
         let header = if keys == object.info.keys() {
             sealed.clone()
         } else {
             sealed.rewrapped(keys).map_err(|error| target.envelope_error(error))?
         };
+        let header = header.with_missing(missing);
         object.check_fits(&header)?;
-        if vault.places().acceptable_keys(target, &header, &[]).is_err() {
-            let message = "the keyring has no key to wrap the copy's data key under";
-            return Err(target.error(ErrorKind::InvalidInput, message));
+        if self.proves && !report.opens {
+            report.opens = self.opens(target, &header).await?;
         }
-        Ok((object.info, header))
+        Ok((object.info, header, report))
+    }
+
+    /// Returns the source's keys, each wrapped for the copy under its own wrapping key.
+    async fn same_keys(&self, object: &ObjectKeys<'_>) -> Result<NewHeaderKeys, Error> {
+        let intermediate_keys = IntermediateKeys::default();
+        let CarriedKeys { keys, disproved, missing: unknown } =
+            CarriedKeys::of(object, &intermediate_keys, self.wrap_policy).await?;
+        let report = KeyReport {
+            disproved,
+            missing: unknown.iter().map(|key| key.wrapping_key().to_owned()).collect(),
+            ..KeyReport::default()
+        };
+        let sealed = object.info.sealed_header(object.target)?;
+        let missing = sealed.missing().iter().chain(&unknown);
+        let is_missing = |it: &&MissingKey| !keys.iter().any(|key| it.is_filled_by(key));
+        let missing = missing.filter(is_missing).cloned().collect();
+        Ok((keys, missing, report))
+    }
+
+    /// Returns the keys of `keyring` alone. Those that the source claims already count as claimed.
+    async fn other_keys(
+        &self,
+        object: &ObjectKeys<'_>,
+        keyring: &dyn Keyring,
+    ) -> Result<NewHeaderKeys, Error> {
+        let mut keys = object.info.keys().to_vec();
+        let new = NewKeys::of(0, keyring, true, object)?;
+        let mut report = KeyReport::default();
+        if new.plan(object, &mut keys)? {
+            let made = new.make(object, &IntermediateKeys::default(), true).await?;
+            keys = made.keys;
+            report.opens = made.proven;
+            report.added = keys.iter().map(|key| key.wrapping_key().to_owned()).collect();
+        } else {
+            report.claimed = new.present(&keys);
+        }
+        Ok((keys, Vec::new(), report))
+    }
+
+    /// `true` if one of the keys in `header` opens the body; `false` if the caller may not know.
+    async fn opens(&self, target: &ObjectRef, header: &ObjectHeader) -> Result<bool, Error> {
+        let vault = &self.handle.vault;
+        let keys = vault.places().acceptable_keys(target, header, &[])?;
+        let keyrings = [Some(vault.keyring()), self.keyring.as_ref()];
+        for keyring in keyrings.into_iter().flatten() {
+            match vault.with_keyring(Arc::clone(keyring)).prove(target, header, &keys).await {
+                Ok(_) => return Ok(true),
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::NoMatchingKey | ErrorKind::AccessDenied
+                    ) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the copy's attributes, and its `Expires` header.

@@ -8,7 +8,7 @@ use sealwax_envelope::{EncryptionContext, Keyring, ObjectHeader, s3ec::Storage};
 use tracing::{Span, field::Empty};
 
 use super::{
-    Handle,
+    ContextSetting, Handle, context_setters,
     get::Get,
     object_setters,
     put::{Put, PutOutput, PutS3ecOutput},
@@ -31,10 +31,15 @@ use crate::{
 /// server-side encryption, Object Lock settings, website redirect and ACL are kept. A concurrent
 /// change of these alone is lost.
 ///
-/// It reads every format that the client reads, and writes Sealwax's own unless [`Reencrypt::to`]
-/// sets another. So it migrates objects of the Amazon S3 Encryption Client, with any encryption
-/// context, and back. Their instruction files are deleted afterwards, unless the bucket keeps
-/// versions, which depend on these files.
+/// It reads every format that the client reads, and keeps the object's format unless
+/// [`Reencrypt::to`] sets another. So it migrates objects of the Amazon S3 Encryption Client, and
+/// back. Their instruction files are deleted afterwards, unless the bucket keeps versions, which
+/// depend on these files.
+///
+/// The new object is genuine whatever the old one was. So require what a reader would require: its
+/// pairs of the [encryption context](Reencrypt::encryption_context). The new data key is wrapped
+/// under the wrapping keys of the client's keyring, or of [`Reencrypt::keyring`]; the names in the
+/// old object have no part in it.
 ///
 /// In a versioned bucket, older versions keep their bodies and their data key until they are
 /// deleted.
@@ -54,17 +59,17 @@ pub struct Reencrypt {
     key: Option<String>,
     accepted_places: Vec<String>,
     keyring: Option<Arc<dyn Keyring>>,
-    to: WriteFormat,
-    context: Option<EncryptionContext>,
+    to: Option<WriteFormat>,
+    context: ContextSetting,
+    new_context: Option<EncryptionContext>,
     on_progress: Option<OnProgress>,
 }
 
 /// Format that a [`Reencrypt`] writes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WriteFormat {
     /// Sealwax's own format.
-    #[default]
     Sealwax,
     /// Format of the Amazon S3 Encryption Client: V3, or V2 if the client's commitment policy
     /// forbids commitment.
@@ -104,8 +109,9 @@ impl Reencrypt {
             key: None,
             accepted_places: Vec::new(),
             keyring: None,
-            to: WriteFormat::Sealwax,
-            context: None,
+            to: None,
+            context: ContextSetting::default(),
+            new_context: None,
             on_progress: None,
         }
     }
@@ -118,15 +124,20 @@ impl Reencrypt {
         self
     }
 
-    /// Sets the format to write: Sealwax's own by default.
+    /// Sets the format to write. Default: the object's own, and Sealwax's for an object that no
+    /// client encrypted.
     pub fn to(mut self, format: WriteFormat) -> Self {
-        self.to = format;
+        self.to = Some(format);
         self
     }
 
-    /// Sets the encryption context, which replaces the object's own.
-    pub fn encryption_context(mut self, context: EncryptionContext) -> Self {
-        self.context = Some(context);
+    context_setters!(
+        /// Requires these pairs, as [`Get::encryption_context`] does, before anything is stored.
+    );
+
+    /// Sets the encryption context of the new object. Default: the object's own.
+    pub fn new_encryption_context(mut self, context: EncryptionContext) -> Self {
+        self.new_context = Some(context);
         self
     }
 
@@ -174,7 +185,8 @@ impl Reencrypt {
             .ok_or_else(|| target.error(ErrorKind::Service, "HeadObject returned no entity tag"))?;
 
         let get = Get::new(self.handle.clone()).bucket(&target.bucket).key(&target.key);
-        let mut get = get.if_match(e_tag).any_encryption_context();
+        let context = self.context.build(&target)?;
+        let mut get = get.if_match(e_tag).encryption_context(context);
         for place in &self.accepted_places {
             get = get.accept_place(place);
         }
@@ -190,7 +202,7 @@ impl Reencrypt {
         // of it becomes visible.
         let plaintext =
             PlaintextSource::stream(object.release_unverified().map_err(io::Error::other));
-        let context = match (self.context, info.envelope()) {
+        let context = match (self.new_context, info.envelope()) {
             (Some(context), _) => context,
             (None, Some(envelope)) => envelope.encryption_context().map_err(|error| {
                 let message = format!(
@@ -217,7 +229,11 @@ impl Reencrypt {
             put = put.on_progress(move |bytes| on_progress(bytes));
         }
         let failed = |error: Error| error.or_from_source().in_operation(target.operation);
-        let output = match self.to {
+        let format = self.to.unwrap_or(match info.format() {
+            ObjectFormat::S3ec(_) => WriteFormat::S3ec,
+            ObjectFormat::Sealwax(_) | ObjectFormat::Unencrypted => WriteFormat::Sealwax,
+        });
+        let output = match format {
             WriteFormat::Sealwax => {
                 let PutOutput { e_tag, version_id, plaintext_len, header } =
                     put.send().await.map_err(failed)?;

@@ -24,7 +24,7 @@ use crate::{
     error::{Error, ErrorKind, ObjectRef},
     format::ObjectFormat,
     store::snapshot::Snapshot,
-    vault::intermediate::IntermediateKeys,
+    vault::{intermediate::IntermediateKeys, key_report::KeyReport},
 };
 
 /// Changes an object's wrapping keys: adds, replaces, removes or refreshes its wrapped keys.
@@ -82,6 +82,8 @@ pub struct RewrapOutput {
     /// Key of the sidecar that was written instead of the object's metadata.
     /// [`RewrapOutput::header`] returns its content.
     pub sidecar: Option<String>,
+    /// What became of each wrapping key.
+    pub report: KeyReport,
 }
 
 impl RewrapOutput {
@@ -130,7 +132,22 @@ impl Rewrap {
 
     /// Adds `changes` after the key changes made before.
     pub fn changes(mut self, changes: KeyChanges) -> Self {
-        self.changes = changes.all().iter().cloned().fold(self.changes, KeyChanges::and);
+        self.changes = self.changes.and_all(changes);
+        self
+    }
+
+    /// Removes keys even if no key that stays could be proven.
+    ///
+    /// # Danger
+    /// As [`KeyChanges::dangerous_allow_unproven`].
+    pub fn dangerous_allow_unproven(mut self) -> Self {
+        self.changes = self.changes.dangerous_allow_unproven();
+        self
+    }
+
+    /// Proves keys to add that are present already, as [`KeyChanges::prove_present`] does.
+    pub fn prove_present(mut self) -> Self {
+        self.changes = self.changes.prove_present();
         self
     }
 

@@ -26,6 +26,7 @@ pub struct ServerClock(Arc<Mutex<Option<Reading>>>);
 struct Reading {
     server: SystemTime,
     local: SystemTime,
+    is_amazon_s3: bool,
 }
 
 impl ServerClock {
@@ -38,8 +39,13 @@ impl ServerClock {
     /// Returns how many seconds the local clock was ahead of the service's at the last response.
     #[must_use]
     pub fn local_ahead_secs(&self) -> Option<i64> {
-        let Reading { server, local } = self.reading()?;
+        let Reading { server, local, .. } = self.reading()?;
         Some(DateTime::from(local).secs() - DateTime::from(server).secs())
+    }
+
+    /// `true` if the last response names Amazon S3 as its server.
+    pub(super) fn is_amazon_s3(&self) -> bool {
+        self.reading().is_some_and(|reading| reading.is_amazon_s3)
     }
 
     fn reading(&self) -> Option<Reading> {
@@ -61,8 +67,9 @@ impl Intercept for ServerClock {
         let date = context.response().headers().get("date");
         let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
         let server = date.and_then(|date| SystemTime::try_from(date).ok());
+        let is_amazon_s3 = context.response().headers().get("server") == Some("AmazonS3");
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            server.map(|server| Reading { server, local: SystemTime::now() });
+            server.map(|server| Reading { server, local: SystemTime::now(), is_amazon_s3 });
         Ok(())
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Snapshot {
     pub(crate) head: HeadObjectOutput,
     /// Time of the answer by S3's clock, or by the local one if S3 did not tell it.
     pub(crate) now: SystemTime,
+    /// `true` if Amazon S3 itself answered, by its own word.
+    pub(super) is_amazon_s3: bool,
     last_modified: SystemTime,
 }
 
@@ -60,7 +62,8 @@ impl Snapshot {
         let last_modified = last_modified.ok_or_else(|| {
             target.error(ErrorKind::Service, "HeadObject returned no Last-Modified")
         })?;
-        Ok(Self { head, now: clock.time().unwrap_or_else(SystemTime::now), last_modified })
+        let now = clock.time().unwrap_or_else(SystemTime::now);
+        Ok(Self { head, now, is_amazon_s3: clock.is_amazon_s3(), last_modified })
     }
 
     /// Returns a snapshot that was taken after the second of the object's last change was over: if

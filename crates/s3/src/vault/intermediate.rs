@@ -7,7 +7,10 @@ use sealwax_envelope::{
 };
 
 use super::object_keys::ObjectKeys;
-use crate::{error::Error, single_flight::SingleFlightCache};
+use crate::{
+    error::{Error, ErrorKind},
+    single_flight::SingleFlightCache,
+};
 
 /// New wrapped forms of intermediate keys, made once for one set of key changes.
 #[derive(Default)]
@@ -75,18 +78,23 @@ impl IntermediateKeys {
     ///
     /// The data key stays under it, and is wrapped under it again if its place changes. Returns
     /// `None` if there is no such key, or none that can be used.
+    ///
+    /// If `proves`, the intermediate key is unwrapped if possible, to prove the data key. Without
+    /// proof, each group gets new keys, because any of them may be the one that opens the object.
     pub(super) async fn wrapped(
         &self,
         object: &ObjectKeys<'_>,
         change: usize,
         (keyring, expected): (&dyn Keyring, &[EncryptedDataKey]),
         keys: &[EncryptedDataKey],
-    ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
-        let (target, wrap_context) = (object.target, object.wrap_context()?);
+        proves: bool,
+    ) -> Result<Option<MadeKeys>, Error> {
+        let wrap_context = object.wrap_context()?;
         if expected.iter().any(|key| key.intermediate().is_some()) {
             // The keyring has its own intermediate keys, and saves calls itself.
             return Ok(None);
         }
+        let mut unproven = Vec::new();
         for group in keys.chunk_by(EncryptedDataKey::shares_group) {
             let wraps: Vec<_> = group.iter().filter_map(EncryptedDataKey::intermediate).collect();
             if wraps.is_empty() {
@@ -96,41 +104,107 @@ impl IntermediateKeys {
             if moves && !group[0].may_serve(&wrap_context) {
                 continue;
             }
-            let opened = moves || !keyring.can_rewrap(&wraps, group[0].wrap_context());
-            let id = Id { change, opened, wraps };
-            let slot = self.0.slot(&id);
-            let Some(made) =
-                slot.get_or_try_init(|| make(object, keyring, &id)).await.map(Made::usable)?
-            else {
+            let must_open = moves || !keyring.can_rewrap(&wraps, group[0].wrap_context());
+            if must_open || proves {
+                let id = Id { change, opened: true, wraps: wraps.clone() };
+                let slot = self.0.slot(&id);
+                let made = slot.get_or_try_init(|| make(object, keyring, &id)).await?;
+                if let Some(key) = &made.key {
+                    match under(object, group, key, made, moves) {
+                        Ok(keys) => return Ok(Some(MadeKeys { keys, proven: true })),
+                        // Another group may hold the body's own key.
+                        Err(error) if error.kind() == ErrorKind::Authentication => continue,
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            if must_open {
                 continue;
-            };
-            let Some(intermediate) = &made.key else {
-                return Ok(Some(
-                    made.wraps
-                        .iter()
-                        .filter_map(|new| group[0].with_intermediate(new.clone()))
-                        .collect(),
-                ));
-            };
-            // A wrapped key of anything but the body's own key would lose the object.
-            let data_key =
-                group[0].open_under(intermediate).map_err(|error| target.envelope_error(error))?;
-            let header = object.info.sealed_header(target)?;
-            Opener::new(&data_key, &header.context().body_context(), header.body_header())
-                .map_err(|error| target.envelope_error(error))?;
-            let wrapped =
-                EncryptedDataKey::wrap_under(intermediate, &made.wraps, &data_key, &wrap_context);
-            return wrapped.map(Some).map_err(|error| target.envelope_error(error));
+            }
+            let id = Id { change, opened: false, wraps };
+            let slot = self.0.slot(&id);
+            let made = slot.get_or_try_init(|| make(object, keyring, &id)).await?;
+            let join = |form: &EncryptedDataKey| group[0].with_intermediate(form.clone());
+            unproven.extend(made.wraps.iter().filter_map(join));
         }
-        Ok(None)
+        let made = MadeKeys { keys: unproven, proven: false };
+        Ok((!made.keys.is_empty()).then_some(made))
+    }
+
+    /// Wraps the data key of `group` under the group's intermediate key for the object's new place,
+    /// and keeps the wrapped forms of that intermediate key.
+    ///
+    /// Returns `None` if the intermediate key has another scope, or could not be unwrapped.
+    pub(super) async fn moved(
+        &self,
+        object: &ObjectKeys<'_>,
+        group: &[EncryptedDataKey],
+    ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
+        let wrap_context = object.wrap_context()?;
+        let wraps: Vec<_> = group.iter().filter_map(EncryptedDataKey::intermediate).collect();
+        if wraps.is_empty() || !group[0].may_serve(&wrap_context) {
+            return Ok(None);
+        }
+        let id = Id { change: usize::MAX, opened: true, wraps };
+        let slot = self.0.slot(&id);
+        let open = || async {
+            let key = opened(object, &id.wraps).await?;
+            Ok::<_, Error>(Made { wraps: id.wraps.clone(), key })
+        };
+        let made = slot.get_or_try_init(open).await?;
+        match &made.key {
+            Some(key) => under(object, group, key, made, true).map(Some),
+            None => Ok(None),
+        }
     }
 }
 
-impl Made {
-    /// Returns `None` if there was no way to make it.
-    fn usable(&self) -> Option<&Self> {
-        (!self.wraps.is_empty()).then_some(self)
+/// Returns the data key of `group` with the new forms of its intermediate key `key`, after a proof
+/// that it is the body's.
+fn under(
+    object: &ObjectKeys<'_>,
+    group: &[EncryptedDataKey],
+    key: &PlaintextDataKey,
+    made: &Made,
+    moves: bool,
+) -> Result<Vec<EncryptedDataKey>, Error> {
+    let failed = |error| object.target.envelope_error(error);
+    let data_key = group[0].open_under(key).map_err(failed)?;
+    // A wrapped key of anything but the body's own key would lose the object.
+    let header = object.info.sealed_header(object.target)?;
+    Opener::new(&data_key, &header.context().body_context(), header.body_header())
+        .map_err(failed)?;
+    if moves {
+        let wrap_context = object.wrap_context()?;
+        return EncryptedDataKey::wrap_under(key, &made.wraps, &data_key, &wrap_context)
+            .map_err(failed);
     }
+    let join = |form: &EncryptedDataKey| group[0].with_intermediate(form.clone());
+    Ok(made.wraps.iter().filter_map(join).collect())
+}
+
+/// Unwraps an intermediate key; `None` if that is impossible, which is not remembered if it may
+/// pass.
+async fn opened(
+    object: &ObjectKeys<'_>,
+    wraps: &[EncryptedDataKey],
+) -> Result<Option<PlaintextDataKey>, Error> {
+    match object.vault.keyring().unwrap(wraps).await {
+        Unwrap::Unwrapped(key) => Ok(Some(key)),
+        Unwrap::NotMine => Ok(None),
+        Unwrap::Failed(failures) => {
+            let error = object.target.keyring_error(failures);
+            // Any other failure, each object reports itself.
+            if error.kind().is_retryable() { Err(error) } else { Ok(None) }
+        }
+    }
+}
+
+/// New wrapped keys of a data key.
+pub(crate) struct MadeKeys {
+    pub(crate) keys: Vec<EncryptedDataKey>,
+    /// `true` if the data key met the body's commitment.
+    pub(crate) proven: bool,
 }
 
 /// Wraps an intermediate key under the keys of `keyring`.
@@ -153,15 +227,7 @@ async fn make(object: &ObjectKeys<'_>, keyring: &dyn Keyring, id: &Id) -> Result
     if let Some(wraps) = re_encrypted.clone().filter(|_| !id.opened) {
         return Ok(Made { wraps, key: None });
     }
-    let key = match object.vault.keyring().unwrap(&id.wraps).await {
-        Unwrap::Unwrapped(key) => key,
-        Unwrap::NotMine => return Ok(nothing),
-        Unwrap::Failed(failures) => {
-            let error = object.target.keyring_error(failures);
-            // A temporary failure is not remembered. Any other one, each object reports itself.
-            return if error.kind().is_retryable() { Err(error) } else { Ok(nothing) };
-        }
-    };
+    let Some(key) = opened(object, &id.wraps).await? else { return Ok(nothing) };
     let wraps = match re_encrypted {
         Some(wraps) => wraps,
         None => keyring.wrap(&key, wrap_context).await.map_err(failed)?,

@@ -2,7 +2,10 @@
 
 use sealwax_envelope::{EncryptedDataKey, Keyring, KeyringErrorKind};
 
-use super::{intermediate::IntermediateKeys, object_keys::ObjectKeys};
+use super::{
+    intermediate::{IntermediateKeys, MadeKeys},
+    object_keys::ObjectKeys,
+};
 use crate::error::{Error, ErrorKind};
 
 /// Wrapped keys that a keyring is to make.
@@ -18,31 +21,42 @@ pub(crate) struct NewKeys<'a> {
 }
 
 impl<'a> NewKeys<'a> {
-    /// Plans the keys of `keyring` for an object that will have `keys`, and adds them to `keys`.
-    ///
-    /// Returns `None` if `keys` already has just these. Makes no call.
-    pub(crate) fn plan(
+    /// Returns the keys that `keyring` would make for an object.
+    pub(crate) fn of(
         at: usize,
         keyring: &'a dyn Keyring,
         replaces_all: bool,
         object: &ObjectKeys<'_>,
-        keys: &mut Vec<EncryptedDataKey>,
-    ) -> Result<Option<Self>, Error> {
+    ) -> Result<Self, Error> {
         let expected = keyring.expected_keys(&object.wrap_context()?);
-        let new = Self { at, keyring, expected, replaces_all };
-        let is_present = |new: &EncryptedDataKey| {
-            keys.iter().any(|key| new.has_same_wrapping_key(key) && key.place() == new.place())
-        };
-        let others = keys.iter().filter(|key| new.keeps(key)).count();
-        if new.expected.iter().all(is_present) && others + new.expected.len() == keys.len() {
-            return Ok(None);
+        Ok(Self { at, keyring, expected, replaces_all })
+    }
+
+    /// Returns the names of the wrapping keys that `keys` claims already, at the object's place.
+    pub(crate) fn present(&self, keys: &[EncryptedDataKey]) -> Vec<String> {
+        let is_present = |new: &&EncryptedDataKey| keys.iter().any(|key| is_same(new, key));
+        self.expected.iter().filter(is_present).map(|key| key.wrapping_key().to_owned()).collect()
+    }
+
+    /// Plans these keys for an object that will have `keys`, and adds them to `keys`.
+    ///
+    /// Returns `false` if `keys` already claims just these. Makes no call.
+    pub(crate) fn plan(
+        &self,
+        object: &ObjectKeys<'_>,
+        keys: &mut Vec<EncryptedDataKey>,
+    ) -> Result<bool, Error> {
+        let is_present = |new: &EncryptedDataKey| keys.iter().any(|key| is_same(new, key));
+        let others = keys.iter().filter(|key| self.keeps(key)).count();
+        if self.expected.iter().all(is_present) && others + self.expected.len() == keys.len() {
+            return Ok(false);
         }
-        keys.retain(|key| new.keeps(key));
-        keys.extend(new.expected.iter().cloned());
+        keys.retain(|key| self.keeps(key));
+        keys.extend(self.expected.iter().cloned());
         // Measured before KMS is asked for a wrapped key that could not be stored.
         let header = object.info.sealed_header(object.target)?.rewrapped(keys.clone());
         object.check_fits(&header.map_err(|error| object.target.envelope_error(error))?)?;
-        Ok(Some(new))
+        Ok(true)
     }
 
     /// `true` if `key` stays beside the new keys.
@@ -51,33 +65,42 @@ impl<'a> NewKeys<'a> {
     }
 
     /// Wraps the object's data key under the keys of the keyring.
+    ///
+    /// If `proves`, keys of an intermediate key are proven if that is possible. Others may still be
+    /// unproven: `ReEncrypt` does not show the data key.
     pub(crate) async fn make(
         &self,
         object: &ObjectKeys<'_>,
         intermediate_keys: &IntermediateKeys,
-    ) -> Result<Vec<EncryptedDataKey>, Error> {
-        let ObjectKeys { vault, target, info, accepted_places, .. } = object;
+        proves: bool,
+    ) -> Result<MadeKeys, Error> {
         let trusted = object.trusted_keys()?;
-        if let Some(wrapped) = intermediate_keys
-            .wrapped(object, self.at, (self.keyring, &self.expected), &trusted)
-            .await?
+        let wanted = (self.keyring, self.expected.as_slice());
+        if let Some(made) =
+            intermediate_keys.wrapped(object, self.at, wanted, &trusted, proves).await?
         {
-            return Ok(wrapped);
+            return Ok(made);
         }
-        if let Some(wrapped) = self.re_encrypted(object, &trusted).await? {
-            return Ok(wrapped);
+        if let Some(keys) = self.re_encrypted(object, &trusted).await? {
+            return Ok(MadeKeys { keys, proven: false });
         }
+        self.wrapped_again(object).await
+    }
+
+    /// Unwraps the object's data key, proves it, and wraps it under the keys of the keyring.
+    pub(crate) async fn wrapped_again(&self, object: &ObjectKeys<'_>) -> Result<MadeKeys, Error> {
+        let ObjectKeys { vault, target, info, accepted_places, .. } = object;
         let header = info.sealed_header(target)?;
         let keys = vault.places().acceptable_keys(target, header, accepted_places)?;
         // A wrapped key of anything but the body's own key would lose the object.
         let (data_key, _) = vault.prove(target, header, &keys).await?;
         let wrapped = self.keyring.wrap(&data_key, &object.wrap_context()?).await;
-        let wrapped = wrapped.map_err(|error| target.keyring_error(vec![error]))?;
-        if wrapped.is_empty() {
+        let keys = wrapped.map_err(|error| target.keyring_error(vec![error]))?;
+        if keys.is_empty() {
             let message = "the keyring has no key to wrap under";
             return Err(target.error(ErrorKind::InvalidInput, message));
         }
-        Ok(wrapped)
+        Ok(MadeKeys { keys, proven: true })
     }
 
     /// Makes the new keys inside the key service; `None` if that is impossible or failed.
@@ -97,4 +120,9 @@ impl<'a> NewKeys<'a> {
             }
         }
     }
+}
+
+/// `true` if both name the same wrapping key and the same place.
+fn is_same(a: &EncryptedDataKey, b: &EncryptedDataKey) -> bool {
+    a.has_same_wrapping_key(b) && a.place() == b.place()
 }

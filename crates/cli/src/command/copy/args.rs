@@ -19,7 +19,8 @@ Examples:
 /// Copy sealed objects within S3.
 ///
 /// S3 copies the body: nothing is downloaded or encrypted again. The data key is wrapped for the
-/// new place, under the source's wrapping keys or those of --under.
+/// new place, under the source's wrapping keys or those of --under. Each of the source's keys is
+/// used only with the wrapped key that it opens. Keys that KMS rejects are dropped and named.
 #[derive(Debug, Args)]
 #[command(after_help = CP_EXAMPLES)]
 pub(crate) struct CpArgs {
@@ -31,11 +32,19 @@ pub(crate) struct CpArgs {
 ///
 /// Copies each object as `sealwax cp` does, then deletes the source unless it has changed since. In
 /// a versioned bucket the source's older versions remain.
+///
+/// The source stays if the copy lacks some of its keys, or if none of the copy's keys could be
+/// shown to open it.
 #[derive(Debug, Args)]
 #[command(after_help = MV_EXAMPLES)]
 pub(crate) struct MvArgs {
     #[command(flatten)]
     pub(crate) copy: CopyArgs,
+
+    /// Delete the source even if the copy lacks some of its keys, or if none of its keys could be
+    /// shown to open it
+    #[arg(long)]
+    pub(crate) unproven: bool,
 }
 
 /// Arguments of `cp` and `mv`.
@@ -61,10 +70,19 @@ pub(crate) struct CopyArgs {
     #[arg(long)]
     pub(crate) no_overwrite: bool,
 
-    /// KMS key to wrap the data key under; repeatable [default: the source's wrapping keys that the
-    /// reader may use]
+    /// KMS key to wrap the data key under, instead of the source's wrapping keys; repeatable
+    /// [default: the source's wrapping keys that the reader may use]
     #[arg(long, value_name = "ARN")]
     pub(crate) under: Vec<KmsKeyArn>,
+
+    /// Copy an object if at least this many of its wrapping keys can be used; the others are
+    /// recorded as missing [default: all]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..), conflicts_with = "under")]
+    pub(crate) at_least: Option<u8>,
+
+    /// Print one line of JSON for each object
+    #[arg(long)]
+    pub(crate) json: bool,
 
     /// Accept wrapped keys bound to this place, from which the object was moved deliberately;
     /// repeatable

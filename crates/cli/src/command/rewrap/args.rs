@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use sealwax_jobs::listing::ManifestLocation;
-use sealwax_s3::KeyStorage;
+use sealwax_s3::{KeyChanges, KeyStorage};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{ObjectSource, Prefix, ReaderArgs, S3ecArgs, WrapKey, place};
@@ -74,6 +74,9 @@ pub(crate) struct RewrapArgs {
     pub(crate) accept_place: Vec<String>,
 
     #[command(flatten)]
+    pub(crate) proof: ProofArgs,
+
+    #[command(flatten)]
     pub(crate) bulk: BulkArgs,
 
     #[command(flatten)]
@@ -81,6 +84,34 @@ pub(crate) struct RewrapArgs {
 
     #[command(flatten)]
     pub(crate) s3ec: S3ecArgs,
+}
+
+/// Arguments about the proof of keys.
+#[derive(Debug, Clone, Copy, Default, Args, Serialize, Deserialize)]
+pub(crate) struct ProofArgs {
+    /// Remove keys even if no key that stays could be shown to open the object, for a role that may
+    /// not decrypt. Without it, such an object keeps its old keys
+    #[arg(long, conflicts_with = "plan")]
+    #[serde(default)]
+    pub(crate) unproven: bool,
+
+    /// Unwrap keys to add that are present already, and replace those that do not open the object
+    #[arg(long, requires = "add", conflicts_with = "plan")]
+    #[serde(default)]
+    pub(crate) prove: bool,
+}
+
+impl ProofArgs {
+    /// Sets these options of `changes`.
+    pub(crate) fn on(self, mut changes: KeyChanges) -> KeyChanges {
+        if self.unproven {
+            changes = changes.dangerous_allow_unproven();
+        }
+        if self.prove {
+            changes = changes.prove_present();
+        }
+        changes
+    }
 }
 
 /// Condition under which new keys are stored in a sidecar.

@@ -10,7 +10,7 @@ use sealwax_s3::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::args::SidecarWhen;
+use super::args::{ProofArgs, SidecarWhen};
 use crate::{
     args::{ReaderArgs, S3ecArgs, WrapKey},
     failure::Failure,
@@ -30,6 +30,8 @@ pub(super) struct JobSettings {
     sidecars: Option<String>,
     #[serde(default)]
     to_sidecar: SidecarWhen,
+    #[serde(flatten)]
+    proof: ProofArgs,
 }
 
 impl JobSettings {
@@ -39,6 +41,7 @@ impl JobSettings {
         bucket: &str,
         reader: &ReaderArgs,
         to_sidecar: SidecarWhen,
+        proof: ProofArgs,
     ) -> Self {
         let (replica_of, no_place_binding) = session.places();
         Self {
@@ -50,6 +53,7 @@ impl JobSettings {
             accounts: reader.accounts.clone(),
             sidecars: session.sidecars().map(str::to_owned),
             to_sidecar,
+            proof,
         }
     }
 
@@ -109,6 +113,7 @@ pub(super) async fn rewrapper(
             }
         };
     }
+    let made = settings.proof.on(made);
     // The cache unwraps an intermediate key once for many objects.
     let client = session
         .client_builder_of(

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     KeyChange,
-    key_changes::Step,
+    key_changes::{Step, Steps},
     rewrapper::{Absence, ObjectState, Rewrapper, Skipped},
 };
 use crate::{
@@ -166,7 +166,7 @@ impl Forecaster {
             return self.action_s3ec(target, snapshot, envelope);
         }
         let object = wrapping.object_keys(target, info, snapshot).await?;
-        let steps = wrapping.changes.steps(&object)?;
+        let Steps { steps, .. } = wrapping.changes.steps(&object)?;
         if steps.is_empty() {
             return Ok(ForecastAction::Unchanged);
         }
@@ -180,6 +180,9 @@ impl Forecaster {
         let mut way = None;
         for step in &steps {
             match step {
+                Step::Prove { wanted, .. } => {
+                    wanted.iter().for_each(|name| costs.call(Some(name)));
+                }
                 Step::Refresh { at } => {
                     for key in left.iter().filter(|key| vault.keyring().accepts(key)) {
                         costs.refresh(*at, key);
@@ -201,11 +204,14 @@ impl Forecaster {
             }
         }
         let after = names(&left);
-        let remove = names(object.info.keys()).difference(&after).cloned().collect();
+        let remove: Vec<_> = names(object.info.keys()).difference(&after).cloned().collect();
         add.retain(|name| after.contains(name));
         refresh.retain(|name| after.contains(name));
         if way.is_none() {
             costs.prove(&left)?;
+        } else if !remove.is_empty() && way == Some(DataKeyWay::ReEncrypt) {
+            // One key that stays is unwrapped before others go.
+            costs.call(left.first().map(EncryptedDataKey::wrapping_key));
         }
         Ok(ForecastAction::Rewrap(RewrapCost {
             add,

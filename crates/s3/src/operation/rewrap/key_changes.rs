@@ -13,8 +13,15 @@ use crate::{
 };
 
 /// Changes of an object's keys, applied in the given order.
+///
+/// A name in stored metadata proves nothing. So a wrapped key is removed only after one that stays,
+/// or a new one, was unwrapped and met the body's commitment.
 #[derive(Debug, Clone, Default)]
-pub struct KeyChanges(Vec<Change>);
+pub struct KeyChanges {
+    changes: Vec<Change>,
+    allows_unproven: bool,
+    proves_present: bool,
+}
 
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
@@ -89,10 +96,35 @@ impl KeyChanges {
 
     key_change_setters!(and);
 
+    /// Removes keys even if no key that stays could be proven, for a role that can't decrypt.
+    ///
+    /// Without it, such an object keeps the old keys beside the new ones.
+    ///
+    /// # Danger
+    /// A wrapped key that an attacker planted in the metadata can then replace those that open the
+    /// object.
+    #[must_use]
+    pub fn dangerous_allow_unproven(mut self) -> Self {
+        self.allows_unproven = true;
+        self
+    }
+
+    /// Proves keys to add that are present already: unwraps them, and replaces those that do not
+    /// open the object. Costs one call to the key service for each.
+    #[must_use]
+    pub fn prove_present(mut self) -> Self {
+        self.proves_present = true;
+        self
+    }
+
     /// `true` if there are no key changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.changes.is_empty()
+    }
+
+    pub(super) fn allows_unproven(&self) -> bool {
+        self.allows_unproven
     }
 
     /// Returns the key changes by name.
@@ -110,34 +142,50 @@ impl KeyChanges {
             Change::Remove(wrapping_key) => KeyChange::Remove(wrapping_key.clone()),
             Change::Refresh => KeyChange::Refresh,
         };
-        self.0.iter().map(name).collect()
+        self.changes.iter().map(name).collect()
     }
 
     pub(super) fn all(&self) -> &[Change] {
-        &self.0
+        &self.changes
+    }
+
+    /// Returns these changes and then `others`, with the options of both.
+    pub(super) fn and_all(mut self, others: Self) -> Self {
+        self.changes.extend(others.changes);
+        self.allows_unproven |= others.allows_unproven;
+        self.proves_present |= others.proves_present;
+        self
     }
 
     pub(super) fn and(mut self, change: Change) -> Self {
-        self.0.push(change);
+        self.changes.push(change);
         self
     }
 
     /// `true` if a missing key is still wanted after all changes.
     pub(super) fn leave_wanted(&self, missing: &MissingKey) -> bool {
-        self.0.iter().all(|change| match change {
+        self.changes.iter().all(|change| match change {
             Change::Add(_) | Change::Refresh => true,
             Change::Remove(wrapping_key) => missing.wrapping_key() != wrapping_key,
             Change::Replace(_) | Change::ReplaceS3ec(_) => false,
         })
     }
 
-    /// Returns the steps that change the object's keys; empty if it already has exactly the wanted
-    /// keys.
-    pub(super) fn steps<'a>(&'a self, object: &ObjectKeys<'_>) -> Result<Vec<Step<'a>>, Error> {
+    /// Returns the keyrings of the changes that make new keys.
+    pub(super) fn keyrings(&self) -> impl Iterator<Item = &Arc<dyn Keyring>> {
+        self.changes.iter().filter_map(|change| match change {
+            Change::Add(keyring) | Change::Replace(keyring) => Some(keyring),
+            Change::ReplaceS3ec(_) | Change::Remove(_) | Change::Refresh => None,
+        })
+    }
+
+    /// Returns the steps that change the object's keys; none if it already claims exactly the
+    /// wanted keys.
+    pub(super) fn steps<'a>(&'a self, object: &ObjectKeys<'_>) -> Result<Steps<'a>, Error> {
         let ObjectKeys { vault, target, info, .. } = object;
         let mut keys = info.keys().to_vec();
-        let mut steps = Vec::new();
-        for (at, change) in self.0.iter().enumerate() {
+        let (mut steps, mut claimed) = (Vec::new(), Vec::new());
+        for (at, change) in self.changes.iter().enumerate() {
             match change {
                 Change::ReplaceS3ec(_) => {
                     let message = "not an S3 Encryption Client object, and this key change applies \
@@ -158,12 +206,21 @@ impl KeyChanges {
                 }
                 Change::Add(keyring) | Change::Replace(keyring) => {
                     let replaces_all = matches!(change, Change::Replace(_));
-                    let new = NewKeys::plan(at, &**keyring, replaces_all, object, &mut keys)?;
-                    steps.extend(new.map(Step::Wrap));
+                    let new = NewKeys::of(at, &**keyring, replaces_all, object)?;
+                    let present = new.present(&keys);
+                    if self.proves_present && !present.is_empty() {
+                        steps.push(Step::Prove { keyring, at, wanted: present });
+                    } else {
+                        claimed.extend(present);
+                    }
+                    if new.plan(object, &mut keys)? {
+                        steps.push(Step::Wrap(new));
+                    }
                 }
             }
         }
-        Ok(steps)
+        claimed.retain(|name| keys.iter().any(|key| key.wrapping_key() == name));
+        Ok(Steps { steps, claimed })
     }
 }
 
@@ -189,9 +246,26 @@ fn remove(
     Ok(keys.len() < before)
 }
 
+/// Steps that change an object's keys.
+#[derive(Debug)]
+pub(super) struct Steps<'a> {
+    pub(super) steps: Vec<Step<'a>>,
+    /// Wrapping keys that are wanted and whose names are present already.
+    pub(super) claimed: Vec<String>,
+}
+
 /// One step that changes an object's keys.
 #[derive(Debug)]
 pub(super) enum Step<'a> {
+    /// Proves the wrapped keys under these wrapping keys, and replaces those that are disproved.
+    Prove {
+        /// Keyring that has the wrapping keys.
+        keyring: &'a Arc<dyn Keyring>,
+        /// Index of the key change.
+        at: usize,
+        /// Names of the wrapping keys.
+        wanted: Vec<String>,
+    },
     /// Refreshes the wrapped keys under older material of the client's wrapping keys.
     Refresh {
         /// Index of the key change.

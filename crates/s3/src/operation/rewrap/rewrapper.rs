@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealwax_envelope::{ObjectHeader, metadata};
 
-use super::{KeyChanges, KeyStorage, wrapping::Wrapping};
+use super::{KeyChanges, KeyStorage, RewrapOutput, wrapping::Wrapping};
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
     operation::Handle,
@@ -51,7 +51,19 @@ pub enum RewrapOutcome {
         /// Its new version id, in a versioned bucket.
         version_id: Option<String>,
     },
-    /// The object already had the wanted keys. Nothing was written.
+    /// The object has new keys, and still has old ones that were to be removed: nothing proved that
+    /// the others open it.
+    Kept {
+        /// Its new generation.
+        generation: u32,
+        /// Wrapping keys that stay.
+        wrapping_keys: Vec<String>,
+    },
+    /// The object already names the wanted keys. Nothing was written, and nothing proved them.
+    Claimed,
+    /// The object already had the wanted keys, and they opened it. Nothing was written.
+    Proven,
+    /// There was nothing to remove or to refresh. Nothing was written.
     Unchanged,
     /// Skipped: not eligible for rewrap.
     Skipped(Skipped),
@@ -83,27 +95,49 @@ impl Skipped {
 }
 
 impl RewrapOutcome {
+    fn of(output: RewrapOutput) -> Self {
+        let generation = output.generation();
+        let RewrapOutput { rewrapped, version_id, report, .. } = output;
+        match rewrapped {
+            true if !report.kept.is_empty() => {
+                Self::Kept { generation, wrapping_keys: report.kept }
+            }
+            true => Self::Rewrapped { generation, version_id },
+            false if !report.claimed.is_empty() => Self::Claimed,
+            false if !report.proven.is_empty() => Self::Proven,
+            false => Self::Unchanged,
+        }
+    }
+
     /// Returns the failure, if any.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         match self {
             Self::Changed(error) | Self::Failed(error) => Some(error),
-            Self::Rewrapped { .. } | Self::Unchanged | Self::Skipped(_) => None,
+            Self::Rewrapped { .. }
+            | Self::Kept { .. }
+            | Self::Claimed
+            | Self::Proven
+            | Self::Unchanged
+            | Self::Skipped(_) => None,
         }
     }
 
     /// `true` if nothing is left to do for the object.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.error().is_none()
+        self.error().is_none() && !matches!(self, Self::Kept { .. })
     }
 
-    /// Returns the name in reports: `rewrapped`, `unchanged`, `not-sealed`, `gone`, `changed` or
-    /// `failed`.
+    /// Returns the name in reports: `rewrapped`, `kept`, `claimed`, `proven`, `unchanged`,
+    /// `not-sealed`, `gone`, `changed` or `failed`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::Rewrapped { .. } => "rewrapped",
+            Self::Kept { .. } => "kept",
+            Self::Claimed => "claimed",
+            Self::Proven => "proven",
             Self::Unchanged => "unchanged",
             Self::Skipped(why) => why.name(),
             Self::Changed(_) => "changed",
@@ -228,11 +262,7 @@ impl Rewrapper {
             };
             *replanned |= planned.is_some_and(|planned| *planned != ObjectState::of(&snapshot));
             match self.0.rewrap(target, snapshot).await {
-                Ok(output) if output.rewrapped => {
-                    let (generation, version_id) = (output.generation(), output.version_id);
-                    return RewrapOutcome::Rewrapped { generation, version_id };
-                }
-                Ok(_) => return RewrapOutcome::Unchanged,
+                Ok(output) => return RewrapOutcome::of(output),
                 Err(error) => match error.kind() {
                     ErrorKind::NotSealed => return RewrapOutcome::Skipped(Skipped::NotSealed),
                     ErrorKind::Conflict => conflict = Some(error),

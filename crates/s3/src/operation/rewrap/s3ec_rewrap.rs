@@ -12,7 +12,10 @@ use crate::{
     object::ObjectInfo,
     operation::Handle,
     store::{attributes::Attributes, companion::Replaces, snapshot::Snapshot},
-    vault::instruction_file::{self, InstructionFile},
+    vault::{
+        instruction_file::{self, InstructionFile},
+        key_report::KeyReport,
+    },
 };
 
 impl Wrapping {
@@ -58,7 +61,8 @@ impl Wrapping {
                 (e_tag, version_id) = (stored.e_tag, stored.version_id);
             }
         }
-        Ok(RewrapOutput { rewrapped: true, format, e_tag, version_id, sidecar: None })
+        let report = KeyReport::default();
+        Ok(RewrapOutput { rewrapped: true, format, e_tag, version_id, sidecar: None, report })
     }
 
     /// Replaces the instruction file if it is unchanged.

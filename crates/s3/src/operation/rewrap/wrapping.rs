@@ -1,20 +1,27 @@
 //! Rewrap of one object: carries out its steps and stores the new keys.
 
+use std::sync::Arc;
+
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use sealwax_envelope::EncryptedDataKey;
+use sealwax_envelope::{EncryptedDataKey, Keyring};
 
 use super::{
     RewrapOutput,
-    key_changes::{KeyChanges, Step},
+    key_changes::{KeyChanges, Step, Steps},
     key_storage::KeyStorage,
 };
 use crate::{
-    error::{Error, ObjectRef},
+    error::{Error, ErrorKind, ObjectRef},
     format::{ObjectFormat, same_format_metadata},
     object::{ObjectInfo, join_metadata},
     operation::Handle,
     store::{lost_answer::Stored, snapshot::Snapshot},
-    vault::{intermediate::IntermediateKeys, object_keys::ObjectKeys},
+    vault::{
+        intermediate::{IntermediateKeys, MadeKeys},
+        key_report::KeyReport,
+        new_keys::NewKeys,
+        object_keys::ObjectKeys,
+    },
 };
 
 /// Settings and shared state of the rewrap of any number of objects.
@@ -40,33 +47,26 @@ impl Wrapping {
             return self.rewrap_s3ec(target, snapshot, info, &envelope).await;
         }
         let object = self.object_keys(target, info, &snapshot).await?;
-        let steps = self.changes.steps(&object)?;
+        let Steps { steps, claimed } = self.changes.steps(&object)?;
+        let report = KeyReport { claimed, ..KeyReport::default() };
         if steps.is_empty() {
-            return Ok(unchanged(object.info));
+            return Ok(unchanged(object.info, report));
         }
-        let keys = self.changed_keys(&object, &steps).await?;
+        let ChangedKeys { keys, mut report } = self.changed_keys(&object, &steps, report).await?;
         if keys == object.info.keys() {
-            return Ok(unchanged(object.info));
+            return Ok(unchanged(object.info, report));
         }
         let header = object
             .info
             .sealed_header(target)?
             .rewrapped(keys)
             .map_err(|error| target.envelope_error(error))?;
-        let missing =
+        let missing: Vec<_> =
             header.missing().iter().filter(|key| self.changes.leave_wanted(key)).cloned().collect();
+        report.missing = missing.iter().map(|key| key.wrapping_key().to_owned()).collect();
         let header = header.with_missing(missing);
         object.check_fits(&header)?;
-        let ObjectKeys { info, sidecar, accepted_places, is_sidecar, .. } = object;
-        if header.keys().iter().all(|key| info.keys().contains(key)) {
-            // Keys were only removed, and none was used: one of the remaining keys must be proven
-            // to work.
-            vault.opener_by_metadata(target, &header, accepted_places).await.map_err(|error| {
-                error.with_prefix(
-                    "no key is removed, because none of the remaining keys could be used",
-                )
-            })?;
-        }
+        let ObjectKeys { info, sidecar, is_sidecar, .. } = object;
 
         let (generation, keys) = (header.generation(), header.keys().len());
         tracing::debug!(generation, keys, is_sidecar, "storing the new keys");
@@ -81,12 +81,13 @@ impl Wrapping {
                 e_tag,
                 version_id,
                 sidecar: Some(key),
+                report,
             });
         }
         let format = ObjectFormat::Sealwax(header);
         let Stored { e_tag, version_id } =
             self.replace_metadata(target, snapshot, &format, &info).await?;
-        Ok(RewrapOutput { rewrapped: true, format, e_tag, version_id, sidecar: None })
+        Ok(RewrapOutput { rewrapped: true, format, e_tag, version_id, sidecar: None, report })
     }
 
     /// Copies the object onto itself with the metadata of `format`.
@@ -135,15 +136,23 @@ impl Wrapping {
         ObjectKeys::find((store, vault), target, info, target, places, is_sidecar).await
     }
 
-    /// Returns the object's keys after all steps.
+    /// Returns the object's keys after all steps, and what became of each.
     async fn changed_keys(
         &self,
         object: &ObjectKeys<'_>,
         steps: &[Step<'_>],
-    ) -> Result<Vec<EncryptedDataKey>, Error> {
-        let mut keys = object.info.keys().to_vec();
+        report: KeyReport,
+    ) -> Result<ChangedKeys, Error> {
+        let mut changed = ChangedKeys { keys: object.info.keys().to_vec(), report };
+        // Keys that leave the object once another one is proven.
+        let mut doomed = Vec::new();
         for step in steps {
+            let ChangedKeys { keys, report } = &mut changed;
             match step {
+                Step::Prove { keyring, at, wanted } => {
+                    let presence = Presence { keyring, at: *at, wanted };
+                    presence.prove(object, keys, report).await?;
+                }
                 Step::Refresh { at } => {
                     let keyring = object.vault.keyring();
                     for key in keys.iter_mut().filter(|key| keyring.accepts(key)) {
@@ -154,24 +163,189 @@ impl Wrapping {
                     }
                 }
                 Step::Remove(wrapping_key) => {
-                    keys.retain(|key| key.wrapping_key() != *wrapping_key);
+                    doomed.extend(keys.extract_if(.., |key| key.wrapping_key() == *wrapping_key));
                 }
                 Step::Wrap(new) => {
-                    keys.retain(|key| new.keeps(key));
-                    keys.extend(new.make(object, &self.intermediate_keys).await?);
+                    let MadeKeys { keys: made, proven } =
+                        new.make(object, &self.intermediate_keys, new.replaces_all).await?;
+                    report.opens |= proven;
+                    report
+                        .added
+                        .extend(new.expected.iter().map(|key| key.wrapping_key().to_owned()));
+                    let mut others: Vec<_> = keys.extract_if(.., |key| !new.keeps(key)).collect();
+                    if !new.replaces_all && !proven {
+                        // The new keys were made from these, or these were rejected.
+                        others.retain(|key| !is_single(object, key));
+                        keys.append(&mut others);
+                    }
+                    doomed.append(&mut others);
+                    keys.extend(made);
                 }
             }
         }
-        Ok(keys)
+        self.drop_doomed(object, changed, doomed, steps).await
+    }
+
+    /// Drops the `doomed` keys if a key that stays is proven; otherwise keeps them, or fails.
+    async fn drop_doomed(
+        &self,
+        object: &ObjectKeys<'_>,
+        mut changed: ChangedKeys,
+        doomed: Vec<EncryptedDataKey>,
+        steps: &[Step<'_>],
+    ) -> Result<ChangedKeys, Error> {
+        if doomed.is_empty() || changed.report.opens || self.changes.allows_unproven() {
+            return Ok(changed);
+        }
+        let error = match self.prove_any(object, &changed.keys).await {
+            Ok(()) => {
+                changed.report.opens = true;
+                return Ok(changed);
+            }
+            Err(error) => error,
+        };
+        let is_new = !changed.report.added.is_empty();
+        let unable = matches!(error.kind(), ErrorKind::NoMatchingKey | ErrorKind::AccessDenied);
+        if is_new && unable {
+            // A role that can't decrypt: ReEncrypt proves enough to add, not to remove.
+            let names = names(&doomed).filter(|name| !changed.report.added.contains(name));
+            changed.report.kept.extend(names);
+            changed.keys.splice(0..0, doomed);
+            return Ok(changed);
+        }
+        if is_new && error.kind() == ErrorKind::Authentication {
+            // The new keys were made from planted ones. Others may hold the body's own key.
+            let mut keys = changed.keys;
+            for step in steps {
+                if let Step::Wrap(new) = step {
+                    keys.retain(|key| new.keeps(key));
+                    keys.extend(new.wrapped_again(object).await?.keys);
+                }
+            }
+            changed.report.opens = true;
+            return Ok(ChangedKeys { keys, ..changed });
+        }
+        Err(error
+            .with_prefix("no key is removed, because none of the remaining keys could be used"))
+    }
+
+    /// Proves one of `keys` with the client's keyring, or else with those of the key changes.
+    async fn prove_any(
+        &self,
+        object: &ObjectKeys<'_>,
+        keys: &[EncryptedDataKey],
+    ) -> Result<(), Error> {
+        let ObjectKeys { vault, target, info, accepted_places, .. } = object;
+        let header = info.sealed_header(target)?;
+        let keys: Vec<_> = vault
+            .places()
+            .acceptable_keys(target, header, accepted_places)?
+            .into_iter()
+            .filter(|key| keys.contains(key))
+            .chain(keys.iter().filter(|key| key.place() == object.place.as_ref()).cloned())
+            .collect();
+        let mut first = None;
+        let keyrings = std::iter::once(vault.keyring()).chain(self.changes.keyrings());
+        for keyring in keyrings {
+            match vault.with_keyring(Arc::clone(keyring)).prove(target, header, &keys).await {
+                Ok(_) => return Ok(()),
+                // What KMS found out outweighs that somebody may not ask it.
+                Err(error) if error.kind() == ErrorKind::NoMatchingKey => {
+                    first = first.or(Some(error));
+                }
+                Err(error) => {
+                    let known = first.filter(|it| it.kind() != ErrorKind::NoMatchingKey);
+                    first = known.or(Some(error));
+                }
+            }
+        }
+        Err(first.expect("the client has a keyring"))
     }
 }
 
-fn unchanged(info: ObjectInfo) -> RewrapOutput {
+/// An object's keys after a rewrap.
+struct ChangedKeys {
+    keys: Vec<EncryptedDataKey>,
+    report: KeyReport,
+}
+
+/// Wrapping keys that are to be proven, because their names are present already.
+struct Presence<'a> {
+    keyring: &'a Arc<dyn Keyring>,
+    at: usize,
+    wanted: &'a [String],
+}
+
+impl Presence<'_> {
+    /// Unwraps each wrapped key under the wanted names, and drops those that are disproved. Makes
+    /// new ones for a name of which none is left.
+    async fn prove(
+        &self,
+        object: &ObjectKeys<'_>,
+        keys: &mut Vec<EncryptedDataKey>,
+        report: &mut KeyReport,
+    ) -> Result<(), Error> {
+        let ObjectKeys { vault, target, info, .. } = object;
+        let header = info.sealed_header(target)?;
+        let vault = vault.with_keyring(Arc::clone(self.keyring));
+        let mut lost = false;
+        for name in self.wanted {
+            let mut proven = false;
+            for at in (0..keys.len()).rev() {
+                let key = &keys[at];
+                if key.wrapping_key() != name || key.place() != object.place.as_ref() {
+                    continue;
+                }
+                match vault.prove(target, header, std::slice::from_ref(key)).await {
+                    Ok(_) => proven = true,
+                    Err(error) if error.kind() == ErrorKind::Authentication => {
+                        keys.remove(at);
+                        report.disproved.push(name.clone());
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            if proven {
+                report.opens = true;
+                report.proven.push(name.clone());
+            }
+            lost |= !proven;
+        }
+        if lost {
+            let new = NewKeys::of(self.at, &**self.keyring, false, object)?;
+            let made = new.wrapped_again(object).await?;
+            report.opens = true;
+            let is_lost = |key: &EncryptedDataKey| {
+                self.wanted.iter().any(|name| key.wrapping_key() == name)
+                    && !report.proven.iter().any(|name| key.wrapping_key() == name)
+            };
+            let made: Vec<_> = made.keys.into_iter().filter(is_lost).collect();
+            report.added.extend(names(&made));
+            keys.extend(made);
+        }
+        Ok(())
+    }
+}
+
+/// `true` if the object has one key under the wrapping key of `key`, at an accepted place.
+fn is_single(object: &ObjectKeys<'_>, key: &EncryptedDataKey) -> bool {
+    let same = object.info.keys().iter().filter(|other| other.has_same_wrapping_key(key)).count();
+    same == 1 && object.trusted_keys().is_ok_and(|trusted| trusted.contains(key))
+}
+
+fn names(keys: &[EncryptedDataKey]) -> impl Iterator<Item = String> {
+    let mut names: Vec<_> = keys.iter().map(|key| key.wrapping_key().to_owned()).collect();
+    names.dedup();
+    names.into_iter()
+}
+
+fn unchanged(info: ObjectInfo, report: KeyReport) -> RewrapOutput {
     RewrapOutput {
         rewrapped: false,
         format: info.format().clone(),
         e_tag: info.e_tag,
         version_id: info.version_id,
         sidecar: None,
+        report,
     }
 }

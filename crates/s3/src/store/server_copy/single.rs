@@ -1,9 +1,11 @@
 //! A copy by one `CopyObject`.
 
+use std::sync::atomic::Ordering;
+
 use aws_sdk_s3::types::{MetadataDirective, TaggingDirective};
 
 use super::{ServerCopy, SourceGuard, Stored, kept_checksum};
-use crate::error::{Error, aws_failure::AwsFailure};
+use crate::error::{Error, ErrorKind, aws_failure::AwsFailure};
 
 /// Copies the object in one request.
 pub(super) async fn copy(copy: &ServerCopy<'_>) -> Result<Stored, Error> {
@@ -40,8 +42,33 @@ pub(super) async fn copy(copy: &ServerCopy<'_>) -> Result<Stored, Error> {
     match request.send().await {
         Ok(output) => {
             let e_tag = output.copy_object_result.and_then(|result| result.e_tag);
-            Ok(Stored { e_tag, version_id: output.version_id })
+            let stored = Stored { e_tag, version_id: output.version_id };
+            check_replaced(copy, &stored).await?;
+            Ok(stored)
         }
         Err(error) => copy.stored_after_all("CopyObject", AwsFailure::new(&error)).await,
     }
+}
+
+/// Fails if the copy kept the metadata of its source, although it should have replaced it.
+///
+/// Some stores ignore the directive and report success. One look is enough for each store, and
+/// Amazon S3 needs none.
+async fn check_replaced(copy: &ServerCopy<'_>, stored: &Stored) -> Result<(), Error> {
+    let ServerCopy { store, snapshot, target, .. } = copy;
+    let old = snapshot.head.metadata();
+    let is_known = &store.0.replaces_metadata;
+    if snapshot.is_amazon_s3 || is_known.load(Ordering::Relaxed) || old == Some(&copy.metadata) {
+        return Ok(());
+    }
+    let head = store.s3().head_object().bucket(&target.bucket).key(&target.key);
+    let head = head.set_version_id(stored.version_id.clone()).send().await;
+    let head = head.map_err(|error| target.s3_error("HeadObject", &error))?;
+    if head.metadata() == old {
+        let message = "the store reported a copy with new metadata, and stored the old: it does \
+                       not support the metadata directive of CopyObject";
+        return Err(target.error(ErrorKind::Unsupported, message));
+    }
+    is_known.store(true, Ordering::Relaxed);
+    Ok(())
 }

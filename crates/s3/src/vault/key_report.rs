@@ -1,0 +1,26 @@
+//! What an operation found out about an object's keys.
+
+/// Wrapping keys of an object after an operation that changed its keys, by what became of them.
+///
+/// A name in stored metadata is a claim. Only a wrapped key that was unwrapped, and met the body's
+/// commitment, is proven.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyReport {
+    /// Wrapping keys that were wanted and have a new wrapped key.
+    pub added: Vec<String>,
+    /// Wrapping keys that were wanted and whose names were present already. Nothing proves that
+    /// their wrapped keys open the object.
+    pub claimed: Vec<String>,
+    /// Wrapping keys that were wanted and present already, and whose wrapped keys were proven.
+    pub proven: Vec<String>,
+    /// Wrapping keys that were dropped because none of their wrapped keys opens the object.
+    pub disproved: Vec<String>,
+    /// Wrapping keys that were to be removed, and stay: nothing proved the others.
+    pub kept: Vec<String>,
+    /// Wrapping keys that could not be used, and are recorded as missing.
+    pub missing: Vec<String>,
+    /// `true` if a wrapped key that the object now has was unwrapped in this operation, and met the
+    /// body's commitment.
+    pub opens: bool,
+}
