@@ -40,6 +40,13 @@ impl Place {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns the length of the bucket and its `/`, or of the whole place without one.
+    fn bucket_len(&self) -> usize {
+        // The ARN of an access point has a `/` of its own.
+        let own = usize::from(self.0.starts_with("arn:"));
+        self.0.match_indices('/').nth(own).map_or(self.0.len(), |(at, slash)| at + slash.len())
+    }
 }
 
 impl fmt::Display for Place {
@@ -60,16 +67,18 @@ impl Scope {
     /// its key; after the last `/` if the key has fewer.
     #[must_use]
     pub fn of(place: &Place, folders: usize) -> Self {
-        let ends = || place.0.match_indices('/').map(|(at, slash)| at + slash.len());
+        let bucket = place.bucket_len();
+        let slashes = place.0[bucket..].match_indices('/');
+        let ends = slashes.take(folders).map(|(at, slash)| bucket + at + slash.len());
         // The key may end in `/`: a scope is shorter than each of its places.
-        let end = ends().take(folders.saturating_add(1)).filter(|end| *end < place.0.len()).last();
-        let end = end.or_else(|| ends().next()).unwrap_or(place.0.len());
+        let end = ends.filter(|end| *end < place.0.len()).last().unwrap_or(bucket);
         Self(place.0[..end].to_owned())
     }
 
     /// Returns the first `len` bytes of `place` as a scope, unless they are none.
     pub(crate) fn of_len(place: &Place, len: usize) -> Option<Self> {
-        let prefix = place.0.get(..len).filter(|_| len < place.0.len())?;
+        let has_bucket = (place.bucket_len()..place.0.len()).contains(&len);
+        let prefix = place.0.get(..len).filter(|_| has_bucket)?;
         prefix.ends_with('/').then(|| Self(prefix.to_owned()))
     }
 
@@ -98,6 +107,20 @@ mod tests {
 
     fn place(text: &str) -> Place {
         Place::parse(text.into()).expect("a place")
+    }
+
+    const ACCESS_POINT: &str = "arn:aws:s3:us-east-1:111122223333:accesspoint/ap";
+
+    #[test]
+    fn a_scope_contains_the_whole_arn_of_an_access_point() {
+        let place = Place::new(ACCESS_POINT, "a/k").expect("a place");
+        for (folders, scope) in [(0, format!("{ACCESS_POINT}/")), (1, format!("{ACCESS_POINT}/a/"))]
+        {
+            assert_eq!(Scope::of(&place, folders).as_str(), scope);
+            assert_eq!(Scope::of_len(&place, scope.len()), Some(Scope(scope)));
+        }
+        let too_short = "arn:aws:s3:us-east-1:111122223333:accesspoint/".len();
+        assert_eq!(Scope::of_len(&place, too_short), None, "all access points");
     }
 
     #[test]

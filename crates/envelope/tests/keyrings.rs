@@ -284,7 +284,7 @@ fn a_key_is_carried_to_another_place_under_its_own_wrapping_key() {
         let (data_key, keys, _) = generate(from, &here);
         assert_eq!(names(&keys), ["a", "b"]);
         for (keyring, key) in keyrings.iter().flat_map(|it| keys.iter().map(move |key| (it, key))) {
-            let carry = |target| run(keyring.carry(key, target)).expect("carried");
+            let carry = |target: &WrapContext| run(keyring.carry(key, target)).expect("carried");
             for target in [&there, &there.at(None), &here] {
                 let carried = carry(target).expect("its wrapping key is in the keyring");
                 assert!(carried.has_same_wrapping_key(key) && carried.wrap_context() == target);
