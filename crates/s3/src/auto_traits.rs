@@ -4,7 +4,7 @@ use sealwax_envelope::Keyring;
 
 use crate::{
     Attributes, CopyObject, CopyObjectOutput, Delete, DiscoveryFilter, Error, Get, Head, Inspect,
-    InspectOutput, InvalidArn, InvalidUri, KeyChanges, KeyHolder, KeyMaterials, KmsKeyArn,
+    InspectOutput, InvalidArn, InvalidUri, KeyChanges, KeyHolder, KeyAudit, KmsKeyArn,
     KmsKeyring, KmsKeyringBuilder, ListPages, ListedObject, ObjectInfo, PlacePolicy,
     PlaintextSource, PlaintextStream, Put, PutOutput, PutS3ec, Reencrypt, Rewrap, RewrapOutcome,
     RewrapOutput, Rewrapper, S3Uri, SealedClient, SealedClientBuilder, SealedObject, Shred,
@@ -33,7 +33,7 @@ fn public_types() {
     cloned::<(CopyObjectOutput, PutOutput, RewrapOutput, ShredOutput, VerifyOutput)>();
     cloned::<(KeyChanges, Inspect, ListedObject, Rewrapper, s3ec::S3ec)>();
     shared::<(KmsKeyringBuilder, SealedClientBuilder, Get, RewrapOutcome)>();
-    shared::<(InspectOutput, KeyMaterials, ListPages)>();
+    shared::<(InspectOutput, KeyAudit, ListPages)>();
     // A body, and the types that read one, need one owner at a time.
     sent::<(PlaintextSource, Put, PutS3ec, Reencrypt, SealedObject, PlaintextStream)>();
     error::<Error>();

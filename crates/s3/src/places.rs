@@ -68,6 +68,33 @@ impl PlacePolicy {
         Ok(Some(place))
     }
 
+    /// Returns the places that this client reads the object from. `None` if it accepts every place.
+    fn places(&self, target: &ObjectRef) -> Result<Option<Vec<Place>>, Error> {
+        if self.off {
+            return Ok(None);
+        }
+        let sources = self.sources.get(&target.bucket).map(Vec::as_slice).unwrap_or_default();
+        let buckets = std::iter::once(self.name(&target.bucket))
+            .chain(sources.iter().map(|source| self.name(source)));
+        let places: Result<Vec<Place>, EnvelopeError> =
+            buckets.map(|bucket| Place::new(bucket, &target.key)).collect();
+        places.map(Some).map_err(|error| target.envelope_error(error))
+    }
+
+    /// Tells of each of `keys` whether it is bound to an acceptable place.
+    pub(crate) fn accepts(
+        &self,
+        target: &ObjectRef,
+        keys: &[EncryptedDataKey],
+    ) -> Result<Vec<bool>, Error> {
+        let places = self.places(target)?;
+        let is_accepted = |key: &EncryptedDataKey| match &places {
+            Some(places) => key.place().is_some_and(|place| places.contains(place)),
+            None => true,
+        };
+        Ok(keys.iter().map(is_accepted).collect())
+    }
+
     /// Returns the object's keys that are bound to an acceptable place, at least one. The places in
     /// `accepted` are acceptable too.
     pub(crate) fn acceptable_keys(
@@ -76,15 +103,7 @@ impl PlacePolicy {
         header: &ObjectHeader,
         accepted: &[String],
     ) -> Result<Vec<EncryptedDataKey>, Error> {
-        if self.off {
-            return Ok(header.keys().to_vec());
-        }
-        let sources = self.sources.get(&target.bucket).map(Vec::as_slice).unwrap_or_default();
-        let buckets = std::iter::once(self.name(&target.bucket))
-            .chain(sources.iter().map(|source| self.name(source)));
-        let places: Result<Vec<Place>, EnvelopeError> =
-            buckets.map(|bucket| Place::new(bucket, &target.key)).collect();
-        let places = places.map_err(|error| target.envelope_error(error))?;
+        let Some(places) = self.places(target)? else { return Ok(header.keys().to_vec()) };
         let is_accepted = |place: &Place| {
             places.contains(place) || accepted.iter().any(|other| other == place.as_str())
         };
