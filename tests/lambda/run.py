@@ -136,8 +136,9 @@ def function(cargo_lambda, program, proxy_port, scratch, **settings):
 
 
 def sealwax(command, *arguments, data=None, region=WEST):
-    line = [command, *arguments, "--endpoint-url", ENDPOINT, "--region", region]
-    return subprocess.run(line, input=data, capture_output=True, check=True).stdout
+    line = [command, *arguments, "--region", region]
+    environment = os.environ | {"AWS_ENDPOINT_URL": ENDPOINT}
+    return subprocess.run(line, input=data, env=environment, capture_output=True, check=True).stdout
 
 
 def replicate(name):

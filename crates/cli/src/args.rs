@@ -28,9 +28,21 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "REGION", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) region: Option<String>,
 
-    /// Endpoint URL for all AWS services
+    /// Endpoint URL for S3, for example of an S3-compatible store
     #[arg(long, global = true, value_name = "URL", help_heading = "AWS", value_parser = endpoint_url)]
     pub(crate) endpoint_url: Option<String>,
+
+    /// Endpoint URL for KMS and STS; whoever runs it sees the data keys [env:
+    /// `SEALWAX_KMS_ENDPOINT_URL`]
+    #[arg(long, global = true, value_name = "URL", help_heading = "AWS", value_parser = endpoint_url)]
+    pub(crate) kms_endpoint_url: Option<String>,
+
+    /// Allow plain http:// to KMS and STS on other machines, for tests [env: `SEALWAX_ALLOW_HTTP_KMS`]
+    ///
+    /// Everyone on the way then sees the data keys, and can choose them. Plain HTTP to this machine
+    /// is always allowed.
+    #[arg(long, global = true, help_heading = "AWS")]
+    pub(crate) allow_http_kms: bool,
 
     /// Profile in the AWS configuration files; its credentials take precedence over environment
     /// variables
@@ -92,11 +104,13 @@ impl GlobalArgs {
         let options = [
             ("--region", &self.region),
             ("--endpoint-url", &self.endpoint_url),
+            ("--kms-endpoint-url", &self.kms_endpoint_url),
             ("--profile", &self.profile),
         ];
         let given =
             options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value.clone()?]));
-        given.flatten().collect()
+        let allowed = self.allow_http_kms.then(|| "--allow-http-kms".to_owned());
+        given.flatten().chain(allowed).collect()
     }
 }
 

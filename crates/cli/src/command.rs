@@ -59,13 +59,13 @@ Exit codes:
   8    all of the objects failed
   130  interrupted (143: terminated)
 
-Credentials, Region and endpoint come from the AWS environment variables and files, as for every
+Credentials, Region and endpoints come from the AWS environment variables and files, as for every
 AWS tool. Data goes to standard output, everything else to standard error. RUST_LOG sets the log
 level.
 
 Keys, Region and other defaults can be set in profiles of ~/.config/sealwax/sealwax.toml, or in
-SEALWAX_KEYS, SEALWAX_ACCOUNTS, SEALWAX_CONTEXT (comma-separated lists), SEALWAX_REPLICA_OF and
-SEALWAX_LOCAL_KEY. Flags take precedence over variables, and variables over the file.";
+SEALWAX_KEYS, SEALWAX_ACCOUNTS, SEALWAX_CONTEXT (comma-separated lists), SEALWAX_REPLICA_OF,
+SEALWAX_LOCAL_KEY, SEALWAX_KMS_ENDPOINT_URL and SEALWAX_ALLOW_HTTP_KMS. Flags take precedence over variables, and variables over the file.";
 
 /// Client-side envelope encryption for Amazon S3.
 ///

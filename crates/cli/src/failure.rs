@@ -55,7 +55,8 @@ impl Exit {
 impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Self {
         match kind {
-            ErrorKind::InvalidInput
+            ErrorKind::InsecureEndpoint
+            | ErrorKind::InvalidInput
             | ErrorKind::InvalidListing
             | ErrorKind::JobMismatch
             | ErrorKind::MetadataTooLarge
@@ -234,6 +235,9 @@ pub(crate) fn advice(kind: ErrorKind) -> &'static str {
         ErrorKind::Credentials => {
             "sign in, or configure credentials as for every AWS tool: environment, profile, SSO or instance role"
         }
+        ErrorKind::InsecureEndpoint => {
+            "use an https:// endpoint for KMS and STS (--kms-endpoint-url), or pass --allow-http-kms on a trusted network"
+        }
         ErrorKind::NoMatchingKey => {
             "name one of its wrapping keys with --key, a key's account with --account, or a local key's file with --local-key"
         }
@@ -294,6 +298,7 @@ mod tests {
             (ErrorKind::Throttled, 1),
             (ErrorKind::Io, 1),
             (ErrorKind::Unsupported, 1),
+            (ErrorKind::InsecureEndpoint, 2),
             (ErrorKind::InvalidInput, 2),
             (ErrorKind::WrongRegion, 2),
             (ErrorKind::MetadataTooLarge, 2),

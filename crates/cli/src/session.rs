@@ -1,7 +1,9 @@
 //! One run's connection to AWS: settings, clients, and messages to the user.
 
 mod credentials;
+mod endpoints;
 mod keyrings;
+mod refuse_plain_http;
 
 use std::{
     env,
@@ -9,19 +11,22 @@ use std::{
     io::{self, Write as _},
 };
 
-use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
-use aws_types::service_config::ServiceConfigKey;
 use sealwax_jobs::drill::BlockedRegions;
 use sealwax_s3::{
     Error, PlacePolicy, S3Uri, SealedClient, SealedClientBuilder, SidecarPolicy, envelope::Keyring,
 };
 
-use self::keyrings::{CONNECT_TIMEOUT, Keyrings};
+pub(crate) use self::endpoints::{Endpoint, Service};
+use self::{
+    keyrings::{CONNECT_TIMEOUT, Keyrings},
+    refuse_plain_http::RefusePlainHttp,
+};
 use crate::{
     args::GlobalArgs,
     failure::{Exit, Failure},
@@ -33,7 +38,10 @@ use crate::{
 /// State that all subcommands share.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
+    /// AWS's settings, for S3.
     config: SdkConfig,
+    /// The same for KMS and STS.
+    kms_config: SdkConfig,
     region: Region,
     args: GlobalArgs,
     keyrings: Keyrings,
@@ -45,7 +53,7 @@ impl Session {
     /// # Errors
     /// No Region is set, the AWS files lack the profile, or the local key cannot be read.
     pub(crate) async fn open(args: &GlobalArgs) -> Result<Self, Failure> {
-        Self::load(args, aws_config::defaults(BehaviorVersion::v2026_01_12())).await
+        Self::load(args, &BlockedRegions::new([""; 0])).await
     }
 
     /// Returns the same session with all requests to the Regions in `blocked` refused.
@@ -53,25 +61,26 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub(crate) async fn without(&self, blocked: &BlockedRegions) -> Result<Self, Failure> {
-        let loader =
-            aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(blocked.clone());
-        Self::load(&self.args, loader).await
+        Self::load(&self.args, blocked).await
     }
 
     /// Returns the same session in another Region.
     pub(crate) fn in_region(&self, region: &str) -> Self {
         let region = Region::new(region.to_owned());
-        let config = self.config.to_builder().region(region.clone()).build();
-        let keyrings = self.keyrings.with_config(config.clone());
-        Self { config, region, keyrings, args: self.args.clone() }
+        let there = |config: &SdkConfig| config.to_builder().region(region.clone()).build();
+        let (config, kms_config) = (there(&self.config), there(&self.kms_config));
+        let keyrings = self.keyrings.with_config(kms_config.clone());
+        Self { config, kms_config, region, keyrings, args: self.args.clone() }
     }
 
-    async fn load(args: &GlobalArgs, mut loader: ConfigLoader) -> Result<Self, Failure> {
+    async fn load(args: &GlobalArgs, http: &BlockedRegions) -> Result<Self, Failure> {
+        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        let mut loader = match args.allow_http_kms {
+            true => loader.http_client(http.clone()),
+            false => loader.http_client(RefusePlainHttp::over(http.clone())),
+        };
         if let Some(region) = &args.region {
             loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(endpoint_url) = &args.endpoint_url {
-            loader = loader.endpoint_url(endpoint_url);
         }
         if let Some(profile) = &args.profile {
             loader = loader.profile_name(profile);
@@ -89,8 +98,15 @@ impl Session {
             let advice = "pass --region, set AWS_REGION, or set `region` in a profile of sealwax.toml or of the AWS files";
             return Err(Failure::new(Exit::Usage, "no AWS Region is set", advice));
         };
-        let keyrings = Keyrings::new(config.clone(), local);
-        Ok(Self { config, region, args: args.clone(), keyrings })
+        let kms_config = match &args.kms_endpoint_url {
+            Some(url) => endpoints::at(&config, url),
+            None => config.clone(),
+        };
+        if let Some(url) = &args.endpoint_url {
+            config = endpoints::at(&config, url);
+        }
+        let keyrings = Keyrings::new(kms_config.clone(), local, args.allow_http_kms);
+        Ok(Self { config, kms_config, region, args: args.clone(), keyrings })
     }
 
     /// Returns a client for the object at `uri`.
@@ -139,15 +155,21 @@ impl Session {
 
     /// `true` if S3 has an endpoint other than AWS's: buckets seldom have host names there.
     fn has_own_endpoint(&self) -> bool {
-        let of_s3 = ServiceConfigKey::builder()
-            .service_id("S3")
-            .env("AWS_ENDPOINT_URL")
-            .profile("endpoint_url")
-            .build();
-        self.config.endpoint_url().is_some()
-            || of_s3.is_ok_and(|key| {
-                self.config.service_config().is_some_and(|it| it.load_config(key).is_some())
-            })
+        endpoints::configured(&self.config, Service::S3).is_some()
+    }
+
+    /// Returns where requests to a service go.
+    pub(crate) async fn endpoint(&self, service: Service) -> Endpoint {
+        let config = match service {
+            Service::S3 => &self.config,
+            Service::Kms | Service::Sts => &self.kms_config,
+        };
+        endpoints::endpoint(config, service).await
+    }
+
+    /// `true` if KMS and STS may be called over plain HTTP on other machines.
+    pub(crate) fn allows_http_kms(&self) -> bool {
+        self.args.allow_http_kms
     }
 
     /// Returns the Region of the bucket.
@@ -155,9 +177,9 @@ impl Session {
         self.region.as_ref()
     }
 
-    /// Returns AWS's settings.
-    pub(crate) fn config(&self) -> &SdkConfig {
-        &self.config
+    /// Returns the settings for clients of KMS and STS.
+    pub(crate) fn kms_config(&self) -> &SdkConfig {
+        &self.kms_config
     }
 
     /// Returns the source of this session's keyrings.

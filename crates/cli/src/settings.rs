@@ -13,7 +13,7 @@ use std::{
 };
 
 use clap::builder::ArgPredicate;
-use sealwax_s3::KmsKeyArn;
+use sealwax_s3::{KmsKeyArn, PlainHttp};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -23,6 +23,8 @@ use crate::{
 };
 
 const ADVICE: &str = "correct the file; docs/CLI.md describes its settings";
+
+const KMS_ENDPOINT_URL: &str = "SEALWAX_KMS_ENDPOINT_URL";
 
 /// Separators of several values in a variable.
 const SEPARATORS: [char; 4] = [',', ' ', '\n', '\t'];
@@ -56,12 +58,19 @@ impl Settings {
     /// Applies variables, which take precedence over the file. The SDK reads the AWS variables
     /// itself, so for them only the file's value is removed.
     fn apply_variables(&mut self) -> Result<(), Failure> {
+        let ignores_endpoints = variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"));
         for (id, names) in [
             ("region", &["AWS_REGION", "AWS_DEFAULT_REGION"][..]),
-            ("endpoint_url", &["AWS_ENDPOINT_URL"]),
+            ("endpoint_url", &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]),
+            (
+                "kms_endpoint_url",
+                &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL_STS"],
+            ),
             ("profile", &["AWS_PROFILE"]),
         ] {
-            if names.iter().any(|name| variable(name).is_some()) {
+            let is_ignored = ignores_endpoints && id.ends_with("endpoint_url");
+            if !is_ignored && names.iter().any(|name| variable(name).is_some()) {
                 self.values.remove(id);
             }
         }
@@ -90,6 +99,19 @@ impl Settings {
                 self.values.insert(id, vec![value]);
             }
         }
+        if let Some(value) = variable(KMS_ENDPOINT_URL) {
+            let text =
+                value.to_str().ok_or_else(|| unusable(KMS_ENDPOINT_URL, "it is not UTF-8"))?;
+            endpoint_url(text).map_err(|reason| unusable(KMS_ENDPOINT_URL, reason))?;
+            self.values.insert("kms_endpoint_url", vec![value]);
+        }
+        if let Some(value) = variable(PlainHttp::VARIABLE) {
+            match value.to_str() {
+                Some("true" | "1") => self.values.insert("allow_http_kms", vec!["true".into()]),
+                Some("false" | "0") => self.values.remove("allow_http_kms"),
+                _ => return Err(unusable(PlainHttp::VARIABLE, "must be true or false")),
+            };
+        }
         Ok(())
     }
 
@@ -109,7 +131,9 @@ impl Settings {
             };
             if has(&command, id) {
                 command = command.mut_arg(id, |arg| {
-                    let arg = arg.default_values(values.iter().cloned()).hide_default_value(true);
+                    let takes_value = arg.get_action().takes_values();
+                    let arg = arg.default_values(values.iter().cloned());
+                    let arg = arg.hide_default_value(takes_value);
                     match other {
                         Some(other) => arg.default_value_if(other, ArgPredicate::IsPresent, None),
                         None => arg,
@@ -236,6 +260,8 @@ impl File {
 struct Profile {
     region: Option<String>,
     endpoint_url: Option<Spanned<String>>,
+    kms_endpoint_url: Option<Spanned<String>>,
+    allow_http_kms: bool,
     /// Profile in the AWS files.
     aws_profile: Option<String>,
     keys: Vec<Spanned<String>>,
@@ -250,10 +276,11 @@ impl Profile {
     /// Checks each value as flags are checked; returns the position and the reason of the first
     /// error.
     fn check(&self) -> Result<(), (Range<usize>, String)> {
-        let endpoint_url = self.endpoint_url.iter().map(|value| (value, is_endpoint_url as Check));
+        let urls = self.endpoint_url.iter().chain(&self.kms_endpoint_url);
+        let urls = urls.map(|value| (value, is_endpoint_url as Check));
         let keys = self.keys.iter().map(|value| (value, is_key as Check));
         let accounts = self.accounts.iter().map(|value| (value, is_account as Check));
-        for (value, check) in endpoint_url.chain(keys).chain(accounts) {
+        for (value, check) in urls.chain(keys).chain(accounts) {
             check(value.get_ref()).map_err(|reason| (value.span(), reason))?;
         }
         Ok(())
@@ -280,6 +307,8 @@ impl Profile {
         let values = [
             ("region", one(self.region)),
             ("endpoint_url", one(self.endpoint_url.map(Spanned::into_inner))),
+            ("kms_endpoint_url", one(self.kms_endpoint_url.map(Spanned::into_inner))),
+            ("allow_http_kms", one(self.allow_http_kms.then(|| "true".to_owned()))),
             ("profile", one(self.aws_profile)),
             ("keys", all(self.keys.into_iter().map(Spanned::into_inner).collect())),
             ("accounts", all(self.accounts.into_iter().map(Spanned::into_inner).collect())),

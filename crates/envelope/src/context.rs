@@ -1,9 +1,10 @@
 //! The caller's encryption context.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::BTreeMap;
 
 use crate::{Error, ascii_json};
 
+/// Prefixes of names that callers cannot use, in any case.
 const RESERVED_PREFIXES: [&str; 3] = ["sealwax:", "aws:", "aws-crypto-"];
 
 /// Non-secret name-value pairs, authenticated with an object and with each of its wrapped keys.
@@ -42,7 +43,8 @@ impl EncryptionContext {
     ///
     /// # Errors
     /// [`Error::InvalidContext`] for a name that is empty, reserved (`sealwax:`, `aws:`,
-    /// `aws-crypto-`) or repeated, and for more than [`EncryptionContext::MAX_PAIRS`] pairs.
+    /// `aws-crypto-`) or repeated, and for more than [`EncryptionContext::MAX_PAIRS`] pairs. Names
+    /// are compared without regard to ASCII case, as the condition keys of IAM are.
     pub fn try_from_iter<N, V>(pairs: impl IntoIterator<Item = (N, V)>) -> Result<Self, Error>
     where
         N: Into<String>,
@@ -81,7 +83,10 @@ impl EncryptionContext {
         if name.is_empty() {
             return Err(Error::InvalidContext("a name is empty".into()));
         }
-        if let Some(prefix) = RESERVED_PREFIXES.iter().find(|prefix| name.starts_with(**prefix)) {
+        let is_reserved = |prefix: &&&str| {
+            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        if let Some(prefix) = RESERVED_PREFIXES.iter().find(is_reserved) {
             return Err(Error::InvalidContext(format!(
                 "the name {name:?} starts with the reserved prefix {prefix:?}"
             )));
@@ -89,12 +94,15 @@ impl EncryptionContext {
         if self.0.len() == Self::MAX_PAIRS {
             return Err(Error::InvalidContext(format!("more than {} pairs", Self::MAX_PAIRS)));
         }
-        match self.0.entry(name) {
-            btree_map::Entry::Occupied(pair) => {
-                Err(Error::InvalidContext(format!("the name {:?} is repeated", pair.key())))
+        match self.0.keys().find(|known| known.eq_ignore_ascii_case(&name)) {
+            Some(known) if *known == name => {
+                Err(Error::InvalidContext(format!("the name {name:?} is repeated")))
             }
-            btree_map::Entry::Vacant(slot) => {
-                slot.insert(value.into());
+            Some(known) => Err(Error::InvalidContext(format!(
+                "the names {known:?} and {name:?} differ only in case"
+            ))),
+            None => {
+                self.0.insert(name, value.into());
                 Ok(())
             }
         }
@@ -193,13 +201,34 @@ mod tests {
 
     #[test]
     fn invalid_pairs_are_rejected() {
-        for name in ["", "sealwax:place", "aws:x", "aws-crypto-public-key"] {
+        for name in [
+            "",
+            "sealwax:place",
+            "Sealwax:place",
+            "SEALWAX:FORMAT",
+            "aws:x",
+            "AWS:x",
+            "aws-crypto-public-key",
+            "Aws-Crypto-Public-Key",
+        ] {
             assert!(
                 matches!(
                     EncryptionContext::try_from_iter([(name, "v")]),
                     Err(Error::InvalidContext(_))
                 ),
                 "{name:?} was accepted"
+            );
+            let json = format!("{{{name:?}:\"v\"}}");
+            assert!(
+                matches!(EncryptionContext::from_json(&json), Err(Error::Malformed(_))),
+                "{json} was read"
+            );
+        }
+        for name in ["sealwax", "sealwaxé", "aws", "é:aws:"] {
+            assert_eq!(
+                EncryptionContext::try_from_iter([(name, "v")]).map(|context| context.len()),
+                Ok(1),
+                "{name:?}"
             );
         }
         let twice = EncryptionContext::try_from_iter([("a", "1"), ("a", "2")]);
@@ -223,6 +252,18 @@ mod tests {
             EncryptionContext::try_from_iter(most).expect("the maximum number of pairs").len(),
             64
         );
+    }
+
+    /// IAM takes such names for one condition key.
+    #[test]
+    fn names_that_differ_only_in_case_are_rejected() {
+        let both = EncryptionContext::try_from_iter([("tenant", "acme"), ("Tenant", "evil")]);
+        let expected = r#"the names "tenant" and "Tenant" differ only in case"#;
+        assert_eq!(both, Err(Error::InvalidContext(expected.into())));
+        let stored = r#"{"Tenant":"evil","tenant":"acme"}"#;
+        assert!(matches!(EncryptionContext::from_json(stored), Err(Error::Malformed(_))));
+        let other = EncryptionContext::try_from_iter([("é", "1"), ("É", "2")]);
+        assert_eq!(other.map(|context| context.len()), Ok(2), "only ASCII has such pairs in IAM");
     }
 
     #[test]
@@ -262,8 +303,8 @@ mod tests {
     proptest! {
         #[test]
         fn json_round_trips_and_canonical_bytes_are_injective(
-            a in proptest::collection::btree_map("[^:]{1,8}", ".{0,12}", 0..5),
-            b in proptest::collection::btree_map("[^:]{1,8}", ".{0,12}", 0..5),
+            a in proptest::collection::btree_map("[^:A-Z]{1,8}", ".{0,12}", 0..5),
+            b in proptest::collection::btree_map("[^:A-Z]{1,8}", ".{0,12}", 0..5),
         ) {
             let one = EncryptionContext::try_from_iter(a).expect("no reserved names");
             let other = EncryptionContext::try_from_iter(b).expect("no reserved names");

@@ -19,6 +19,8 @@ pub enum KeyringErrorKind {
     Throttled,
     /// The key service does not answer: a network failure, a timeout, or an outage of the Region.
     Unavailable,
+    /// The connection to the key service would not be encrypted. It was not called.
+    InsecureEndpoint,
     /// Any other failure.
     Other,
 }
@@ -32,6 +34,7 @@ impl fmt::Display for KeyringErrorKind {
             Self::Rejected => "the wrapped data key failed authentication",
             Self::Throttled => "the key service throttles",
             Self::Unavailable => "the key service is unreachable",
+            Self::InsecureEndpoint => "the key service was not called",
             Self::Other => "the key service refused",
         })
     }

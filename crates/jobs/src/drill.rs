@@ -39,7 +39,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{
+    Connector,
+    proxy::ProxyConfig,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
 use aws_smithy_runtime_api::client::{
     http::{
         HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
@@ -85,9 +89,18 @@ impl BlockedRegions {
     /// Creates a client that refuses requests to `regions` and sends all others as the SDK does.
     #[must_use]
     pub fn new(regions: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let https = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc));
-        Self::over(regions, https.build_https())
+        // As the SDK's default client, which honours HTTPS_PROXY and the like.
+        let next = aws_smithy_http_client::Builder::new().build_with_connector_fn(
+            |settings, components| {
+                let mut connector = Connector::builder()
+                    .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+                    .proxy_config(ProxyConfig::from_env());
+                connector.set_connector_settings(settings.cloned());
+                connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+                connector.build()
+            },
+        );
+        Self::over(regions, next)
     }
 
     /// Creates a client that refuses requests to `regions` and sends all others with `next`.

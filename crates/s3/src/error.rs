@@ -33,6 +33,10 @@ pub enum ErrorKind {
     ContextMismatch,
     /// There are no AWS credentials, they have expired, or AWS does not know them.
     Credentials,
+    /// KMS or STS would have been called over plain HTTP, and was not: [`PlainHttp`].
+    ///
+    /// [`PlainHttp`]: crate::PlainHttp
+    InsecureEndpoint,
     /// An argument is invalid.
     InvalidInput,
     /// A list of objects or an inventory is incomplete or can't be read.
@@ -105,6 +109,7 @@ impl ErrorKind {
                 "inspect the object, and require its encryption context if it is the right one"
             }
             Self::Credentials => "sign in, or set the credentials as for any AWS tool",
+            Self::InsecureEndpoint => "use an https:// endpoint for KMS and STS",
             Self::InvalidInput => "correct the argument",
             Self::InvalidListing => "use a complete inventory, or another list of the objects",
             Self::Io => "check the file, its permissions and the free space",
@@ -159,6 +164,7 @@ impl ErrorKind {
             Self::Conflict => "conflict",
             Self::ContextMismatch => "context-mismatch",
             Self::Credentials => "credentials",
+            Self::InsecureEndpoint => "insecure-endpoint",
             Self::InvalidInput => "invalid-input",
             Self::InvalidListing => "invalid-listing",
             Self::Io => "io",
@@ -406,6 +412,7 @@ fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind,
     // HEAD has no body, so its status is all there is to go by.
     let kind = match (failure.code.as_deref(), failure.status) {
         _ if failure.problem == Some(Problem::Credentials) => ErrorKind::Credentials,
+        _ if failure.problem == Some(Problem::PlainHttp) => ErrorKind::InsecureEndpoint,
         _ if failure.problem == Some(Problem::NotBuilt) => ErrorKind::InvalidInput,
         (Some("SlowDown" | "ThrottlingException" | "RequestLimitExceeded"), _) | (_, Some(429)) => {
             ErrorKind::Throttled
@@ -549,7 +556,8 @@ impl ObjectRef {
     /// Describes the failures of wrapping keys, at least one.
     pub(crate) fn keyring_error(&self, failures: Vec<KeyringError>) -> Error {
         // What the caller can act upon comes first; a cryptographic failure counts only where nothing else failed.
-        const ORDER: [(KeyringErrorKind, ErrorKind); 6] = [
+        const ORDER: [(KeyringErrorKind, ErrorKind); 7] = [
+            (KeyringErrorKind::InsecureEndpoint, ErrorKind::InsecureEndpoint),
             (KeyringErrorKind::AccessDenied, ErrorKind::AccessDenied),
             (KeyringErrorKind::Disabled, ErrorKind::KeyDisabled),
             (KeyringErrorKind::Unavailable, ErrorKind::Unavailable),

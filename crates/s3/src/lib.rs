@@ -13,6 +13,7 @@ mod kms;
 mod object;
 mod operation;
 mod places;
+mod plain_http;
 mod progress;
 pub mod s3ec;
 mod single_flight;
@@ -52,6 +53,7 @@ pub use self::{
         verify::{Verify, VerifyDepth, VerifyOutput},
     },
     places::PlacePolicy,
+    plain_http::PlainHttp,
     store::{
         attributes::Attributes,
         checksum::BodyChecksum,

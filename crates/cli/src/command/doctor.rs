@@ -3,6 +3,7 @@
 mod bucket;
 mod caller;
 mod check;
+mod endpoints;
 mod keys;
 mod store;
 
@@ -26,7 +27,7 @@ Examples:
   sealwax doctor s3://bucket/2026/ --sealwax-profile prod -c tenant=acme
   sealwax doctor s3://bucket --read-only --json | jq 'select(.status != \"ok\")'";
 
-/// Check credentials, Regions, keys, bucket and clock, with a hint for each problem.
+/// Check credentials, endpoints, Regions, keys, bucket and clock, with a hint for each problem.
 ///
 /// With a bucket, a small object is stored under `.sealwax-doctor/` and deleted permanently. This
 /// shows which conditional requests the store supports, and that an object sealed under the keys
@@ -63,6 +64,7 @@ pub(super) async fn run(session: &Session, args: DoctorArgs) -> Result<(), Failu
     let scratch = prefix.as_ref().map(|prefix| store::Scratch::new(session, prefix)).transpose()?;
     let work = async {
         settings(session, &mut checks)?;
+        endpoints::check(session, &keys, &mut checks).await?;
         let is_known = caller::check(session, &mut checks).await?;
         if !is_known {
             return Ok(());

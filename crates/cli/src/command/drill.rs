@@ -194,9 +194,11 @@ async fn reached_services(
         let before = refused(service);
         match service {
             "s3" => drop(there.s3().list_buckets().send().await),
-            "kms" => drop(aws_sdk_kms::Client::new(there.config()).list_keys().send().await),
+            "kms" => drop(aws_sdk_kms::Client::new(there.kms_config()).list_keys().send().await),
             _ => {
-                drop(aws_sdk_sts::Client::new(there.config()).get_caller_identity().send().await);
+                drop(
+                    aws_sdk_sts::Client::new(there.kms_config()).get_caller_identity().send().await,
+                );
             }
         }
         if refused(service) == before {

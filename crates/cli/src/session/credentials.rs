@@ -10,7 +10,7 @@ use aws_config::{
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_s3::config::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_types::os_shim_internal::{Env, Fs};
-use sealwax_s3::{ErrorKind, error_chain};
+use sealwax_s3::{ErrorKind, PlainHttp, error_chain};
 
 use crate::failure::{Exit, Failure, advice};
 
@@ -60,10 +60,16 @@ pub(super) async fn prefer_profile(name: &str, config: SdkConfig) -> SdkConfig {
 
 /// Returns why there are no credentials, or `None` if there are some.
 pub(super) async fn missing(config: &SdkConfig) -> Option<Failure> {
-    let error = match config.credentials_provider() {
-        Some(provider) => error_chain(&provider.provide_credentials().await.err()?),
-        None => "none are configured".into(),
+    let (error, kind) = match config.credentials_provider() {
+        Some(provider) => {
+            let error = provider.provide_credentials().await.err()?;
+            let kind = match PlainHttp::among_causes(&error) {
+                Some(_) => ErrorKind::InsecureEndpoint,
+                None => ErrorKind::Credentials,
+            };
+            (error_chain(&error), kind)
+        }
+        None => ("none are configured".into(), ErrorKind::Credentials),
     };
-    let kind = ErrorKind::Credentials;
     Some(Failure::new(kind.into(), format!("no AWS credentials: {error}"), advice(kind)))
 }

@@ -25,15 +25,16 @@ const SMALL_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Keyrings {
     config: SdkConfig,
     local: Option<Arc<LocalKeyring>>,
+    allow_http: bool,
 }
 
 impl Keyrings {
-    pub(super) fn new(config: SdkConfig, local: Option<LocalKeyring>) -> Self {
-        Self { config, local: local.map(Arc::new) }
+    pub(super) fn new(config: SdkConfig, local: Option<LocalKeyring>, allow_http: bool) -> Self {
+        Self { config, local: local.map(Arc::new), allow_http }
     }
 
     pub(super) fn with_config(&self, config: SdkConfig) -> Self {
-        Self { config, local: self.local.clone() }
+        Self { config, ..self.clone() }
     }
 
     /// Returns the local key, if one is used.
@@ -43,7 +44,7 @@ impl Keyrings {
 
     /// Returns a builder of a keyring of KMS keys.
     pub(crate) fn kms_builder(&self) -> KmsKeyringBuilder {
-        KmsKeyring::builder(&self.config)
+        KmsKeyring::builder(&self.config).allow_http(self.allow_http)
     }
 
     /// Returns a keyring without keys, for work on metadata alone.
@@ -211,6 +212,7 @@ impl Keyrings {
                 }
                 let error = Error::from_sdk("call", "STS", "GetCallerIdentity", None, &error);
                 let exit = match error.kind() {
+                    ErrorKind::InsecureEndpoint => return Err(error.into()),
                     ErrorKind::AccessDenied | ErrorKind::Credentials => Exit::Denied,
                     _ => Exit::Failed,
                 };

@@ -85,8 +85,9 @@ fn endpoints_of_single_services() {
 fn options_take_precedence_over_the_environment() {
     let scene = Scene::new("options");
     scene.put(b"text", &[]).exits(0);
-    let args = ["get", &scene.uri(), "-", "--endpoint-url", &endpoint(), "--region", "us-east-1"];
+    let args = ["get", &scene.uri(), "-", "--region", "us-east-1"];
     let run = Sealwax::new(args)
+        .args(["--endpoint-url", &endpoint(), "--kms-endpoint-url", &endpoint()])
         .env("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         .env("AWS_REGION", "nowhere-1")
         .run();

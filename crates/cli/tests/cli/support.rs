@@ -4,6 +4,7 @@ mod held_heads;
 mod lost_region;
 mod proxy;
 mod raw_s3;
+mod recorder;
 mod relay;
 mod rotated_kms;
 mod terminal;
@@ -23,7 +24,7 @@ use tempfile::TempDir;
 
 pub(crate) use self::{
     held_heads::HeldHeads, lost_region::LostRegion, proxy::PartsProxy, raw_s3::RawS3,
-    rotated_kms::RotatedKms, terminal::Terminal,
+    recorder::Recorder, rotated_kms::RotatedKms, terminal::Terminal,
 };
 
 /// Returns a variable that `localstack/with-servers.sh` exports.

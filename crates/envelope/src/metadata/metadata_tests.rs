@@ -233,7 +233,7 @@ fn groups_of_intermediate_keys_have_one_spelling() {
     for members in [
         group(place, ""),
         group("", r#""scope":2,"#),
-        format!(r#""place":"b/a/k","scope":2"#),
+        r#""place":"b/a/k","scope":2"#.to_owned(),
         format!(r#""place":"b/a/k","scope":2,{data_key}"#),
         format!(r#""place":"b/a/k","scope":2,{id}"#),
         format!(r#""place":"b/a/k",{data_key}"#),
@@ -372,7 +372,7 @@ proptest! {
     #[test]
     fn every_header_round_trips_in_printable_ascii(
         keys in proptest::collection::vec(any_key(), 1..=MAX_ENCRYPTED_DATA_KEYS),
-        context in proptest::collection::btree_map("[^:]{1,8}", ".{0,12}", 0..4),
+        context in proptest::collection::btree_map("[^:A-Z]{1,8}", ".{0,12}", 0..4),
         len: Option<u64>,
     ) {
         let context = EncryptionContext::try_from_iter(context).expect("no reserved name");
@@ -527,7 +527,7 @@ fn a_header_joined_with_its_sidecar_has_the_keys_of_both() {
     let sidecar = header.rewrapped(keys).expect("a header");
     let joined = own.joined(&sidecar).expect("a header");
     let names: Vec<_> = joined.keys().iter().map(EncryptedDataKey::wrapping_key).collect();
-    assert_eq!(names, ["arn:1", "arn:2", "arn:3", "arn:4"]);
+    assert_eq!(names, ["arn:1", "arn:2", "arn:4", "arn:3"], "a new key joins its group");
     assert_eq!((joined.generation(), joined.missing()), (2, &[missing("arn:5")][..]));
     let many = (0..14).map(|n| key(&format!("arn:1{n}"), None, 1)).collect();
     let joined = own.joined(&header.rewrapped(many).expect("a header"));

@@ -12,6 +12,8 @@ use aws_sdk_s3::{
     operation::RequestId,
 };
 
+use crate::plain_http::PlainHttp;
+
 /// A failed call, in text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AwsFailure {
@@ -37,6 +39,8 @@ pub(crate) enum Problem {
     Credentials,
     /// The request could not be built from its arguments, and was not sent.
     NotBuilt,
+    /// The request would have crossed the network over plain HTTP, and was not sent.
+    PlainHttp,
 }
 
 /// Error codes for unknown or expired credentials. (Amazon S3 API Reference, "Error responses"; AWS KMS API Reference, "Common Errors".)
@@ -65,7 +69,9 @@ impl AwsFailure {
             response.headers().get(name).map(str::to_owned)
         };
         let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
+        let plain_http = PlainHttp::among_causes(error);
         let problem = match error {
+            _ if plain_http.is_some() => Some(Problem::PlainHttp),
             SdkError::ConstructionFailure(_) => Some(Problem::NotBuilt),
             SdkError::DispatchFailure(_)
                 if causes(error).any(|cause| cause.is::<CredentialsError>()) =>
@@ -115,7 +121,7 @@ impl AwsFailure {
             problem,
             request_id: header("x-amz-request-id").or_else(|| header("x-amzn-requestid")),
             extended_request_id: header("x-amz-id-2"),
-            text,
+            text: plain_http.map_or(text, ToString::to_string),
         }
     }
 

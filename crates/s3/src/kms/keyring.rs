@@ -17,6 +17,7 @@ use super::{
     regional_clients::RegionalClients,
     wrap_policy::{WrapPolicy, encrypt, encrypted_data_key, generate},
 };
+use crate::plain_http::PlainHttp;
 
 /// Length of the ciphertext that KMS returns for a 256-bit data key, in bytes.
 const TYPICAL_CIPHERTEXT_LEN: usize = 184;
@@ -78,6 +79,7 @@ pub struct KmsKeyringBuilder {
     clients: HashMap<String, Client>,
     timeout: Duration,
     calls_per_second: Option<u32>,
+    allow_http: bool,
     wrap_policy: WrapPolicy,
     shared: Option<Arc<KmsCalls>>,
 }
@@ -95,6 +97,7 @@ impl KmsKeyring {
             clients: HashMap::new(),
             timeout: Duration::from_secs(10),
             calls_per_second: None,
+            allow_http: PlainHttp::is_allowed_by_environment(),
             wrap_policy: WrapPolicy::All,
             shared: None,
         }
@@ -263,7 +266,7 @@ impl KmsKeyringBuilder {
     }
 
     /// Uses `client` for `region`, with the client's own settings. Rate limit and timeout of the
-    /// keyring apply to it too.
+    /// keyring apply to it too, and so does the refusal of plain HTTP.
     #[must_use]
     pub fn client(mut self, region: impl Into<String>, client: Client) -> Self {
         self.clients.insert(region.into(), client);
@@ -293,6 +296,18 @@ impl KmsKeyringBuilder {
         self
     }
 
+    /// Allows calls over plain HTTP to other machines, for tests on a trusted network: everyone on
+    /// the way sees the data keys, and can choose them. Default: no, unless the environment variable
+    /// [`PlainHttp::VARIABLE`] says so.
+    ///
+    /// Without it, such a call fails with [`KeyringErrorKind::InsecureEndpoint`] and is not sent,
+    /// wherever the endpoint was set. Plain HTTP to this machine is always allowed.
+    #[must_use]
+    pub fn allow_http(mut self, allow: bool) -> Self {
+        self.allow_http = allow;
+        self
+    }
+
     /// Sets how long one call, including its retries, may take. Default: 10 seconds.
     ///
     /// After that the next key is tried. For 30 seconds, keys of other Regions come before those of
@@ -317,6 +332,7 @@ impl KmsKeyringBuilder {
                 &self.config,
                 self.timeout,
                 self.calls_per_second,
+                self.allow_http,
                 self.clients,
             )))
         };

@@ -21,6 +21,7 @@ where
     let failure = AwsFailure::new(error);
     let kind = match (failure.code.as_deref(), failure.status) {
         _ if failure.problem == Some(Problem::Credentials) => KeyringErrorKind::AccessDenied,
+        _ if failure.problem == Some(Problem::PlainHttp) => KeyringErrorKind::InsecureEndpoint,
         _ if failure.problem == Some(Problem::NotBuilt) => KeyringErrorKind::Other,
         (Some("AccessDeniedException" | "AccessDenied"), _) => KeyringErrorKind::AccessDenied,
         (Some("DisabledException" | "KMSInvalidStateException"), _) => KeyringErrorKind::Disabled,

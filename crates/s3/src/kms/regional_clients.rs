@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::{key_arn::KmsKeyArn, keyring_error::keyring_error, rate_limiter::RateLimiter};
-use crate::attempts::AttemptEvents;
+use crate::{attempts::AttemptEvents, plain_http::RefusePlainHttp};
 
 /// Time during which a Region that did not answer is tried last.
 const DOWN_FOR: Duration = Duration::from_secs(30);
@@ -29,6 +29,7 @@ pub(super) struct RegionalClients {
     config: aws_sdk_kms::config::Builder,
     timeout: Duration,
     calls_per_second: Option<u32>,
+    allow_http: bool,
     regions: Mutex<HashMap<String, Regional>>,
 }
 
@@ -42,11 +43,13 @@ struct Regional {
 
 impl RegionalClients {
     /// Creates clients from `config`, except for the Regions in `given`. Each call ends within
-    /// `timeout`, and each Region gets at most `calls_per_second`.
+    /// `timeout`, and each Region gets at most `calls_per_second`. Plain HTTP to other machines is
+    /// refused unless `allow_http`.
     pub(super) fn new(
         config: &SdkConfig,
         timeout: Duration,
         calls_per_second: Option<u32>,
+        allow_http: bool,
         given: HashMap<String, Client>,
     ) -> Self {
         let timeouts = TimeoutConfig::builder()
@@ -55,10 +58,10 @@ impl RegionalClients {
             .operation_timeout(timeout)
             .build();
         let config = aws_sdk_kms::config::Builder::from(config).timeout_config(timeouts);
-        let regional = |client| Regional::new(client, calls_per_second);
+        let regional = |client| Regional::new(client, calls_per_second, allow_http);
         let regions =
             given.into_iter().map(|(region, client)| (region, regional(client))).collect();
-        Self { config, timeout, calls_per_second, regions: Mutex::new(regions) }
+        Self { config, timeout, calls_per_second, allow_http, regions: Mutex::new(regions) }
     }
 
     /// Runs a call with `key` once the rate limit allows it, and fails if it exceeds the timeout. A
@@ -104,7 +107,7 @@ impl RegionalClients {
             let client = Client::from_conf(
                 self.config.clone().region(Region::new(region.to_owned())).build(),
             );
-            Regional::new(client, self.calls_per_second)
+            Regional::new(client, self.calls_per_second, self.allow_http)
         };
         self.lock().entry(region.to_owned()).or_insert_with(new).clone()
     }
@@ -115,11 +118,14 @@ impl RegionalClients {
 }
 
 impl Regional {
-    fn new(client: Client, calls_per_second: Option<u32>) -> Self {
+    fn new(client: Client, calls_per_second: Option<u32>, allow_http: bool) -> Self {
         let limiter = calls_per_second.map(RateLimiter::per_second);
         let mut config = client.config().to_builder().interceptor(AttemptEvents);
         if let Some(limiter) = &limiter {
             config = config.interceptor(limiter.clone());
+        }
+        if !allow_http {
+            config = config.interceptor(RefusePlainHttp);
         }
         Self { client: Client::from_conf(config.build()), limiter, silent_since: None }
     }
@@ -127,6 +133,11 @@ impl Regional {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
     use aws_config::{BehaviorVersion, retry::RetryConfig};
     use aws_sdk_kms::{
         config::{
@@ -145,9 +156,9 @@ mod tests {
 
     use super::*;
 
-    /// KMS that throttles every call.
-    #[derive(Debug)]
-    struct Throttling;
+    /// KMS that throttles every call, and counts them.
+    #[derive(Debug, Clone, Default)]
+    struct Throttling(Arc<AtomicUsize>);
 
     impl HttpClient for Throttling {
         fn http_connector(
@@ -155,36 +166,85 @@ mod tests {
             _: &HttpConnectorSettings,
             _: &RuntimeComponents,
         ) -> SharedHttpConnector {
-            SharedHttpConnector::new(Self)
+            SharedHttpConnector::new(self.clone())
         }
     }
 
     impl HttpConnector for Throttling {
         fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            self.0.fetch_add(1, Ordering::Relaxed);
             let status = StatusCode::try_from(400).expect("an HTTP status");
             let body = SdkBody::from(r#"{"__type":"ThrottlingException"}"#);
             HttpConnectorFuture::ready(Ok(HttpResponse::new(status, body)))
         }
     }
 
-    #[tokio::test]
-    async fn retries_count_against_the_rate_limit() {
+    fn config(kms: &Throttling, attempts: u32) -> SdkConfig {
         let credentials = Credentials::new("test", "test", None, None, "tests");
-        let config = SdkConfig::builder()
+        SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .region(Region::new("us-east-1"))
             .retry_config(
                 RetryConfig::standard()
-                    .with_max_attempts(4)
+                    .with_max_attempts(attempts)
                     .with_initial_backoff(Duration::from_millis(1)),
             )
-            .http_client(Throttling)
-            .build();
-        let key: KmsKeyArn = "arn:aws:kms:us-east-1:123456789012:key/a".parse().expect("an ARN");
-        let ours = RegionalClients::new(&config, Duration::from_secs(600), Some(1), HashMap::new());
+            .http_client(kms.clone())
+            .build()
+    }
+
+    fn key() -> KmsKeyArn {
+        "arn:aws:kms:us-east-1:123456789012:key/a".parse().expect("an ARN")
+    }
+
+    /// The endpoint of the configuration, or of a client that the application gave.
+    #[tokio::test]
+    async fn plain_http_to_another_machine_sends_no_request() {
+        let (kms, key) = (Throttling::default(), key());
+        for (endpoint, allow_http, expected) in [
+            ("http://kms.example:4566", false, KeyringErrorKind::InsecureEndpoint),
+            ("http://kms.example:4566", true, KeyringErrorKind::Throttled),
+            ("http://127.0.0.1:4566", false, KeyringErrorKind::Throttled),
+            ("https://kms.example", false, KeyringErrorKind::Throttled),
+        ] {
+            let plain = config(&kms, 4);
+            let there = plain.to_builder().endpoint_url(endpoint).build();
+            let given = HashMap::from([(key.region().to_owned(), Client::new(&there))]);
+            for (config, given) in [(&there, HashMap::new()), (&plain, given)] {
+                let before = kms.0.load(Ordering::Relaxed);
+                let clients =
+                    RegionalClients::new(config, Duration::from_secs(600), None, allow_http, given);
+                let call = clients
+                    .in_region(key.region())
+                    .decrypt()
+                    .key_id(key.as_str())
+                    .ciphertext_blob(Blob::new([1]));
+                let error = clients.in_time(&key, call.send()).await.expect_err("it throttles");
+                assert_eq!(error.kind(), expected, "{endpoint}, allowed: {allow_http}");
+                let sent = kms.0.load(Ordering::Relaxed) - before;
+                if expected == KeyringErrorKind::InsecureEndpoint {
+                    let why = std::error::Error::source(&error).expect("the reason").to_string();
+                    assert!(
+                        why.starts_with("refusing to call KMS at http://kms.example:4566: plain"),
+                        "{why}"
+                    );
+                    assert_eq!(sent, 0, "a request was sent");
+                    assert!(!clients.is_down(key.region()), "the Region is not down");
+                } else {
+                    assert_eq!(sent, 4, "{endpoint}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn retries_count_against_the_rate_limit() {
+        let (config, key) = (config(&Throttling::default(), 4), key());
+        let patience = Duration::from_secs(600);
+        let ours = RegionalClients::new(&config, patience, Some(1), false, HashMap::new());
         let theirs = HashMap::from([(key.region().to_owned(), Client::new(&config))]);
-        let theirs = RegionalClients::new(&config, Duration::from_secs(600), Some(1), theirs);
+        let theirs = RegionalClients::new(&config, patience, Some(1), false, theirs);
         for clients in [ours, theirs] {
             let begun = Instant::now();
             let call = clients

@@ -20,13 +20,14 @@ pub(super) async fn check(session: &Session, checks: &mut Checks) -> Result<bool
         return Ok(false);
     }
     let clock = ServerClock::default();
-    let config = aws_sdk_sts::config::Builder::from(session.config()).interceptor(clock.clone());
+    let config =
+        aws_sdk_sts::config::Builder::from(session.kms_config()).interceptor(clock.clone());
     let caller = aws_sdk_sts::Client::from_conf(config.build()).get_caller_identity().send().await;
     let is_known = caller.is_ok();
     checks.add(match caller {
         Ok(caller) => {
             let (account, arn) = (caller.account().unwrap_or("?"), caller.arn().unwrap_or("?"));
-            let until = match session.config().credentials_provider() {
+            let until = match session.kms_config().credentials_provider() {
                 Some(provider) => {
                     provider.provide_credentials().await.ok().and_then(|it| it.expiry())
                 }

@@ -30,7 +30,7 @@ pub(super) async fn check(
     checks: &mut Checks,
 ) -> Result<(), Failure> {
     let there = session.in_region(key.region());
-    let kms = Client::new(there.config());
+    let kms = Client::new(there.kms_config());
     let is_usable = describe(&kms, key, checks).await?;
     if !is_usable {
         return Ok(());
