@@ -179,8 +179,24 @@ async fn a_migration_and_back_keeps_everything() {
         let put = put.encryption_context(pairs.clone()).s3ec();
         if in_file { put.instruction_file() } else { put }.send().await.expect("put");
 
-        let native = client.reencrypt().uri(&uri).send().await.expect("to native");
+        // As a reader: the whole context, which is not empty.
+        assert_kind(
+            client.reencrypt().uri(&uri).to(WriteFormat::Sealwax).send().await,
+            ErrorKind::ContextMismatch,
+            &uri,
+            "without its context",
+        );
+        let native = client.reencrypt().uri(&uri).to(WriteFormat::Sealwax);
+        let native = native.encryption_context(pairs.clone()).send().await.expect("to native");
         assert!(matches!(native.format, ObjectFormat::Sealwax(_)));
+        let again = client.reencrypt().uri(&uri).context("dept", "research").send().await;
+        assert!(matches!(again.expect("again").format, ObjectFormat::Sealwax(_)));
+        assert_kind(
+            client.reencrypt().uri(&uri).context("dept", "sales").send().await,
+            ErrorKind::ContextMismatch,
+            &uri,
+            "another context",
+        );
         let object = client.get().uri(&uri).send().await.expect("get");
         let info = object.info().clone();
         assert_eq!((info.encryption_context(), info.metadata["colour"].as_str()), (&pairs, "red"));
@@ -214,7 +230,7 @@ async fn a_forged_object_is_not_migrated() {
         let forged = genuine.with_body(body);
         forged.store(&stack.s3(), &uri).await;
         assert_kind(
-            client.reencrypt().uri(&uri).send().await,
+            client.reencrypt().uri(&uri).to(WriteFormat::Sealwax).send().await,
             ErrorKind::Authentication,
             &uri,
             "forged",
@@ -239,12 +255,13 @@ async fn old_objects_are_migrated() {
         let uri = weed.object(id);
         let data = store_sample(&weed.s3(), &uri, id, ".instruction").await;
         let strict = builder().build();
-        let refused = strict.reencrypt().uri(&uri).send().await;
+        let refused = strict.reencrypt().uri(&uri).to(WriteFormat::Sealwax).send().await;
         // The default policy admits V3, for which the client lacks the key.
         let expected =
             if id.starts_with("v3") { ErrorKind::NoMatchingKey } else { ErrorKind::PolicyRefused };
         assert_kind(refused, expected, &uri, id);
-        client.reencrypt().uri(&uri).send().await.expect(id);
+        let migrated = client.reencrypt().uri(&uri).to(WriteFormat::Sealwax).send().await;
+        migrated.expect(id);
         assert_eq!(
             read(&builder().s3ec(S3ec::refused()).build(), &uri).await.expect(id),
             data,

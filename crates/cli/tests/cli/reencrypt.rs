@@ -22,7 +22,13 @@ fn an_object_is_re_encrypted_under_the_same_or_other_keys() {
     let (before, _) = s3.get(&scene);
     let report = inspect(&scene);
 
-    let run = Sealwax::new(["reencrypt", &scene.uri()]).run().exits(0);
+    // The names in the metadata are no reason to wrap a new data key for anyone.
+    let alone = Sealwax::new(["reencrypt", &scene.uri(), "-c", "tenant=acme"]).run();
+    alone.fails(2, "--under");
+    let (east, west) = (east_key(), west_key());
+    let named = ["reencrypt", &scene.uri(), "--key", &east, "--key", &west];
+    Sealwax::new(named).args(["-c", "tenant=other"]).run().fails(3, "encryption context");
+    let run = Sealwax::new(named).args(["-c", "tenant=acme"]).run().exits(0);
     assert!(run.stderr.contains("(4 bytes, 2 keys)"), "{}", run.stderr);
     let (after, _) = s3.get(&scene);
     assert_ne!(before, after, "it is the same body");

@@ -67,6 +67,8 @@ fn both_formats_round_trip() {
             &east_key(),
             "--key",
             &west_key(),
+            "-c",
+            "tenant=acme",
         ])
         .args(allow)
         .run()
@@ -79,6 +81,9 @@ fn both_formats_round_trip() {
         Sealwax::new(["reencrypt", &scene.uri(), "--to", format, "--under", &east_key()])
             .run()
             .exits(0);
+        // Its format stays unless another one is asked for by name.
+        let kept = Sealwax::new(["reencrypt", &scene.uri(), "--under", &east_key()]).run();
+        kept.fails(2, "--to native");
         assert_eq!(inspect(&scene)["format"], name);
         assert!(
             scene.get(&[&context[..], allow].concat()).exits(0).stdout == plaintext,
@@ -177,6 +182,8 @@ fn a_prefix() {
         "reencrypt",
         &format!("{}-nothing", scene.uri()),
         "--recursive",
+        "--to",
+        "native",
         "--under",
         &east_key(),
     ])
