@@ -5,8 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use aws_sdk_s3::primitives::DateTimeFormat;
 use sealwax_s3::{
     InspectOutput, InspectedKey, KMS_PROVIDER, KmsKeyArn, ObjectFormat, ObjectInfo, S3Uri,
-    error_chain,
-    s3ec::Storage,
+    error_chain, s3ec::Storage,
 };
 use serde::Serialize;
 
@@ -190,7 +189,7 @@ impl fmt::Display for ObjectReport {
         if let Some(problem) = &self.problem {
             writeln!(f, "Problem: {}", Printable(problem))?;
         }
-        writeln!(f, "Not authenticated: no key was used, and all of this is what the metadata claims.")
+        writeln!(f, "Not authenticated: no key was used. This is what the metadata claims.")
     }
 }
 

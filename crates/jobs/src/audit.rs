@@ -33,8 +33,7 @@ use std::{
 use futures_core::Stream;
 use sealwax_s3::{
     Error, ErrorKind, InspectOutput, InspectedKey, KMS_PROVIDER, KeyAudit, KeyProof, KmsKeyArn,
-    ListedObject, ObjectKind, SealedClient,
-    envelope::KeyMaterial,
+    ListedObject, ObjectKind, SealedClient, envelope::KeyMaterial,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -731,7 +730,10 @@ mod tests {
         assert_eq!(summary.proofs, proofs.into());
         let west = KeyUse { objects: 4, sole: 1, proven: 1, disproved: 3, unknown: 1 };
         assert_eq!(summary.keys[WEST], west);
-        assert_eq!(summary.keys[EAST], KeyUse { objects: 2, sole: 1, proven: 2, ..KeyUse::default() });
+        assert_eq!(
+            summary.keys[EAST],
+            KeyUse { objects: 2, sole: 1, proven: 2, ..KeyUse::default() }
+        );
     }
 
     /// A multi-Region key whose replica was deleted must not pass for one that is there.

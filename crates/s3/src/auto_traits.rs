@@ -4,11 +4,11 @@ use sealwax_envelope::Keyring;
 
 use crate::{
     Attributes, CopyObject, CopyObjectOutput, Delete, DiscoveryFilter, Error, Get, Head, Inspect,
-    InspectOutput, InvalidArn, InvalidUri, KeyChanges, KeyHolder, KeyAudit, KmsKeyArn,
-    KmsKeyring, KmsKeyringBuilder, ListPages, ListedObject, ObjectInfo, PlacePolicy,
-    PlaintextSource, PlaintextStream, Put, PutOutput, PutS3ec, Reencrypt, Rewrap, RewrapOutcome,
-    RewrapOutput, Rewrapper, S3Uri, SealedClient, SealedClientBuilder, SealedObject, Shred,
-    ShredOutput, Verify, VerifyOutput, s3ec,
+    InspectOutput, InvalidArn, InvalidUri, KeyAudit, KeyChanges, KeyHolder, KmsKeyArn, KmsKeyring,
+    KmsKeyringBuilder, ListPages, ListedObject, ObjectInfo, PlacePolicy, PlaintextSource,
+    PlaintextStream, Put, PutOutput, PutS3ec, Reencrypt, Rewrap, RewrapOutcome, RewrapOutput,
+    Rewrapper, S3Uri, SealedClient, SealedClientBuilder, SealedObject, Shred, ShredOutput, Verify,
+    VerifyOutput, s3ec,
 };
 
 fn sent<T: Send + 'static>() {}

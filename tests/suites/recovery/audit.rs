@@ -71,8 +71,15 @@ async fn an_audit_reports_every_object_with_its_keys_or_its_kind() {
     let lacking: Vec<_> = found.iter().filter(|one| one.lacks("us-west-2", &replicas)).collect();
     assert_eq!(
         lacking.iter().map(|one| folder.name(&one.object.key)).collect::<Vec<_>>(),
-        ["east"]
+        ["broken", "east", "instructed", "v1", "v2", "v3"],
+        "those that do not tell may lack it"
     );
+    for name in ["broken", "instructed", "instructed.instruction", "v1", "v2", "v3"] {
+        assert_eq!(by_name(name).dependence(here.as_str()), Dependence::Unknown, "{name}");
+    }
+    for name in ["plain", "shredded"] {
+        assert_eq!(by_name(name).dependence(here.as_str()), Dependence::None, "{name}");
+    }
     assert!(by_name("broken").problem.is_some());
 
     let mut summary = AuditSummary::default();

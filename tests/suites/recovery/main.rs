@@ -3,6 +3,7 @@
 mod audit;
 mod copies;
 mod drill;
+mod proofs;
 mod shred;
 mod sidecars;
 mod verify;

@@ -175,10 +175,7 @@ impl KmsKeyring {
 
     /// Lists the calls that may unwrap `key`, without those to a Region that recently failed to
     /// answer: these are the failures.
-    fn reachable<'a>(
-        &self,
-        key: &'a EncryptedDataKey,
-    ) -> (Vec<Candidate<'a>>, Vec<KeyringError>) {
+    fn reachable<'a>(&self, key: &'a EncryptedDataKey) -> (Vec<Candidate<'a>>, Vec<KeyringError>) {
         let candidates = self.candidates(std::slice::from_ref(key));
         let (down, reachable): (Vec<_>, Vec<_>) = candidates
             .into_iter()

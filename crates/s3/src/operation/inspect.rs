@@ -166,11 +166,8 @@ async fn inspect_sealed(
     let own_len = own.len();
     let keys: Vec<_> = own.into_iter().chain(more).collect();
     let at_place = vault.places().accepts(&target, &keys)?;
-    let inspected = |(at, (key, is_at_place))| InspectedKey {
-        key,
-        is_at_place,
-        in_sidecar: at >= own_len,
-    };
+    let inspected =
+        |(at, (key, is_at_place))| InspectedKey { key, is_at_place, in_sidecar: at >= own_len };
     Ok(InspectOutput {
         kind: ObjectKind::Sealwax,
         keys: keys.into_iter().zip(at_place).enumerate().map(inspected).collect(),

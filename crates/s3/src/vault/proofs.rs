@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use sealwax_envelope::{EncryptedDataKey, Keyring as _, ObjectHeader, Opener, PlaintextDataKey, UnwrappedKey};
+use sealwax_envelope::{
+    EncryptedDataKey, Keyring as _, ObjectHeader, Opener, PlaintextDataKey, UnwrappedKey,
+};
 
 use super::Vault;
 use crate::{
