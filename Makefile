@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 servers := localstack/with-servers.sh
 target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 datafusion_target := $(target)/datafusion
-libraries := sealwax-aws-lc sealwax-envelope sealwax-s3 sealwax-jobs sealwax-object-store
+libraries := sealwax-aws-lc sealwax-envelope sealwax-files sealwax-s3 sealwax-jobs sealwax-object-store
 published := $(libraries) sealwax-cli
 rustcrypto := -p sealwax-envelope --no-default-features --features rustcrypto
 

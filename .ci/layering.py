@@ -49,7 +49,7 @@ class Rule:
     refuse_direct: str = ""
 
 
-_S3 = ("sealwax-s3", "sealwax-envelope", "sealwax-aws-lc")
+_S3 = ("sealwax-s3", "sealwax-envelope", "sealwax-files", "sealwax-aws-lc")
 _JOBS = ("sealwax-jobs", *_S3)
 # Crates that aren't listed (tests, examples, benchmarks) stand on top: none of the listed crates may depend on them.
 CRATES = {
@@ -60,9 +60,11 @@ CRATES = {
         on=("sealwax-aws-lc",),
         refuse="aws-(sdk-|config|smithy-|runtime|types).*|(tokio|hyper|reqwest)(-.*)?",
     ),
+    # Local files: usable by every crate but the envelope.
+    "sealwax-files": Rule(refuse="aws-.*|(tokio|hyper|reqwest)(-.*)?"),
     # The formats of inventories belong to the jobs. The SDK brings md-5 for checksums.
     "sealwax-s3": Rule(
-        on=("sealwax-envelope", "sealwax-aws-lc"), refuse="csv|flate2|parquet", refuse_direct="md-5"
+        on=("sealwax-envelope", "sealwax-files", "sealwax-aws-lc"), refuse="csv|flate2|parquet", refuse_direct="md-5"
     ),
     "sealwax-jobs": Rule(on=_S3),
     # No HTTP client of its own.

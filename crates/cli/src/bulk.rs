@@ -19,6 +19,8 @@ pub(crate) enum Outcome {
     Noted(String, u64),
     /// Skipped, because it is unchanged: message.
     Unchanged(String),
+    /// Skipped, because it is a symbolic link: message.
+    Link(String),
     /// Failed: item and failure.
     Failed(String, Failure),
 }
@@ -29,6 +31,7 @@ pub(crate) struct Summary {
     pub(crate) done: u64,
     pub(crate) bytes: u64,
     unchanged: u64,
+    links: u64,
     failed: u64,
 }
 
@@ -69,6 +72,10 @@ impl Summary {
                     self.unchanged += 1;
                     session.detail(text);
                 }
+                Outcome::Link(text) => {
+                    self.links += 1;
+                    session.detail(text);
+                }
                 Outcome::Failed(what, failure) => {
                     self.failed += 1;
                     progress.suspend(|| failure.print_about(&what));
@@ -81,7 +88,7 @@ impl Summary {
 
     /// Returns the number of items.
     pub(crate) fn all(&self) -> u64 {
-        self.done + self.unchanged + self.failed
+        self.done + self.unchanged + self.links + self.failed
     }
 
     /// Fails if there was no item, for example because of a mistyped name.
@@ -114,6 +121,9 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.unchanged > 0 {
             write!(f, "; {} unchanged", self.unchanged)?;
+        }
+        if self.links > 0 {
+            write!(f, "; {} skipped", Counted(self.links, "symbolic link"))?;
         }
         if self.failed > 0 {
             write!(f, "; {} failed", self.failed)?;

@@ -1,12 +1,14 @@
-//! Local folders: files to upload, and safe paths for downloads.
+//! Local folders: files to upload.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     pin::Pin,
 };
 
 use futures_util::{Stream, stream};
+use sealwax_files::{Folder, RelativePath};
 use tokio::sync::mpsc;
 use walkdir::WalkDir;
 
@@ -16,23 +18,55 @@ use crate::{args::FilterArgs, failure::Failure};
 const AHEAD: usize = 1000;
 
 /// File to upload.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct LocalFile {
     pub(crate) path: PathBuf,
     /// Path in its folder, with `/`.
     pub(crate) relative: String,
+    /// Folder, if no link in it is followed, and the path there.
+    inside: Option<(Folder, RelativePath)>,
 }
 
-/// File or unsuitable entry of a walk.
-pub(crate) type Found = Result<LocalFile, Unfit>;
+impl LocalFile {
+    /// Opens the file to read it. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be opened; or it became a link, and links are not followed.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        match &self.inside {
+            Some((folder, path)) => folder.open_file(path),
+            None => File::open(&self.path),
+        }
+    }
+}
 
-/// Entry that cannot be uploaded or read.
+/// Entry of a walk: all but folders.
+#[derive(Debug)]
+pub(crate) enum Found {
+    File(LocalFile),
+    /// A symbolic link that is not followed.
+    Link(Unfit),
+    /// An entry that cannot be uploaded or read.
+    Unfit(Unfit),
+}
+
+impl Found {
+    /// `true` if the filter selects the entry.
+    pub(crate) fn is_meant(&self, filter: &FilterArgs) -> bool {
+        match self {
+            Self::File(file) => filter.takes(&file.relative),
+            Self::Link(unfit) | Self::Unfit(unfit) => unfit.is_meant(filter),
+        }
+    }
+}
+
+/// Entry that is not uploaded.
 #[derive(Debug)]
 pub(crate) struct Unfit {
     pub(crate) path: PathBuf,
     /// Path in its folder; parts that are not UTF-8 are replaced.
     relative: String,
-    /// `true` for an unreadable folder, which may contain files.
+    /// `true` for what may contain files: an unreadable folder, or a link to a folder.
     may_hide: bool,
     pub(crate) reason: String,
 }
@@ -48,8 +82,8 @@ impl Unfit {
         Self { path: file.path, relative: file.relative, may_hide: false, reason }
     }
 
-    /// `true` if the filter selects the entry. An unreadable folder counts unless it is excluded.
-    pub(crate) fn is_meant(&self, filter: &FilterArgs) -> bool {
+    /// `true` if the filter selects the entry. A folder counts unless it is excluded.
+    fn is_meant(&self, filter: &FilterArgs) -> bool {
         if self.may_hide { !filter.excludes(&self.relative) } else { filter.takes(&self.relative) }
     }
 }
@@ -57,14 +91,15 @@ impl Unfit {
 /// Lists all files in these files and folders, with paths relative to their folder.
 ///
 /// An entry that is neither a file nor a folder, or cannot be read, is unsuitable. Symbolic links
-/// are followed.
+/// below these folders are followed, or listed as links.
 pub(crate) fn files(
     roots: Vec<PathBuf>,
+    follow_links: bool,
 ) -> Pin<Box<dyn Stream<Item = Result<Found, Failure>> + Send>> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::task::spawn_blocking(move || {
         for root in roots {
-            for found in walk(&root) {
+            for found in walk(&root, follow_links) {
                 if sender.blocking_send(Ok(found)).is_err() {
                     return;
                 }
@@ -76,35 +111,55 @@ pub(crate) fn files(
     Box::pin(stream::unfold(receiver, next))
 }
 
-fn walk(root: &Path) -> impl Iterator<Item = Found> + use<'_> {
-    let entries = WalkDir::new(root).follow_links(true).sort_by_file_name();
-    entries.into_iter().filter_map(move |entry| match entry {
-        Ok(entry) if entry.file_type().is_dir() => None,
-        Ok(entry) if !entry.file_type().is_file() => {
-            Some(Err(Unfit::new(root, entry.into_path(), false, "not a file or folder".into())))
+fn walk(root: &Path, follow_links: bool) -> impl Iterator<Item = Found> + use<'_> {
+    let entries = WalkDir::new(root).follow_links(follow_links).sort_by_file_name();
+    // A root that is a file is opened by the path that the user gave.
+    let folder = if follow_links { None } else { Folder::open(root).ok() };
+    entries.into_iter().filter_map(move |entry| {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => return Some(Found::Unfit(unreadable(root, &error))),
+        };
+        // A root that is a link is followed: the user named it.
+        if entry.depth() == 0 && entry.path().is_dir() {
+            return None;
         }
-        Ok(entry) => Some(relative(root, entry.into_path())),
-        Err(error) => {
-            let path = error.path().unwrap_or(root).to_owned();
-            let reason = match (error.loop_ancestor(), error.io_error()) {
-                (Some(ancestor), _) => format!("symbolic link loop to {}", ancestor.display()),
-                (None, Some(error)) => error.to_string(),
-                (None, None) => error.to_string(),
-            };
-            Some(Err(Unfit::new(root, path, true, reason)))
-        }
+        let kind = entry.file_type();
+        let path = entry.into_path();
+        Some(match () {
+            () if kind.is_dir() => return None,
+            () if kind.is_symlink() => {
+                let may_hide = fs::metadata(&path).is_ok_and(|target| target.is_dir());
+                Found::Link(Unfit::new(root, path, may_hide, "a symbolic link".into()))
+            }
+            () if !kind.is_file() => {
+                Found::Unfit(Unfit::new(root, path, false, "not a file or folder".into()))
+            }
+            () => file(root, path, folder.as_ref()),
+        })
     })
 }
 
-fn relative(root: &Path, path: PathBuf) -> Found {
-    match inside_of(root, &path).to_str() {
-        Some(relative) => Ok(LocalFile { relative: relative.to_owned(), path }),
-        None => Err(Unfit::new(
-            root,
-            path,
-            false,
-            "the name is not UTF-8, which object keys require".into(),
-        )),
+fn unreadable(root: &Path, error: &walkdir::Error) -> Unfit {
+    let path = error.path().unwrap_or(root).to_owned();
+    let reason = match (error.loop_ancestor(), error.io_error()) {
+        (Some(ancestor), _) => format!("symbolic link loop to {}", ancestor.display()),
+        (None, Some(error)) => error.to_string(),
+        (None, None) => error.to_string(),
+    };
+    Unfit::new(root, path, true, reason)
+}
+
+fn file(root: &Path, path: PathBuf, folder: Option<&Folder>) -> Found {
+    let inside = folder.and_then(|folder| {
+        RelativePath::below(root, &path).map(|relative| (folder.clone(), relative))
+    });
+    match inside_of(root, &path).to_str().map(str::to_owned) {
+        Some(relative) => Found::File(LocalFile { relative, path, inside }),
+        None => {
+            let reason = "the name is not UTF-8, which object keys require".into();
+            Found::Unfit(Unfit::new(root, path, false, reason))
+        }
     }
 }
 
@@ -114,25 +169,6 @@ fn inside_of<'a>(root: &Path, path: &'a Path) -> &'a Path {
         Ok(inside) if !inside.as_os_str().is_empty() => inside,
         _ => Path::new(path.file_name().unwrap_or_default()),
     }
-}
-
-/// Returns the path in `folder` of the object with this relative key.
-///
-/// The path is never outside the folder, although anyone who can write to the bucket chooses the
-/// key.
-pub(crate) fn inside(folder: &Path, relative: &str) -> Result<PathBuf, String> {
-    let mut path = folder.to_owned();
-    for name in relative.split('/') {
-        match name {
-            "" => return Err("the key has an empty folder or file name".into()),
-            "." | ".." => {
-                return Err(format!("the key contains `{name}`, which leads out of its folder"));
-            }
-            _ if name.contains('\0') => return Err("the key contains a NUL byte".into()),
-            _ => path.push(name),
-        }
-    }
-    Ok(path)
 }
 
 /// Creates the parent folder of this file.
@@ -151,55 +187,84 @@ pub(crate) async fn create_parent(path: &Path) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
+    use sealwax_files::Refusal;
+
     use super::*;
 
     #[test]
-    fn no_key_leads_out_of_the_folder() {
-        let folder = Path::new("f");
-        assert_eq!(inside(folder, "a/b.txt"), Ok("f/a/b.txt".into()));
-        assert_eq!(inside(folder, "..a/...b"), Ok("f/..a/...b".into()));
-        for key in [
-            "",
-            "/",
-            "/etc/passwd",
-            "..",
-            "../x",
-            "a/../x",
-            "a/..",
-            "a//b",
-            "a/",
-            "./a",
-            ".",
-            "a/./b",
-            "a\0b",
-        ] {
-            assert!(inside(folder, key).is_err(), "{key:?}");
-        }
-    }
-
-    #[test]
     fn files_have_paths_relative_to_their_folder() {
-        let folder = tempfile::tempdir().expect("a folder");
+        let (folder, outside) = (tempfile::tempdir(), tempfile::tempdir());
+        let (folder, outside) = (folder.expect("a folder"), outside.expect("a folder"));
         fs::create_dir(folder.path().join("sub")).expect("made");
         for name in ["b", "a", "sub/c"] {
             fs::write(folder.path().join(name), name).expect("written");
         }
-        std::os::unix::fs::symlink(folder.path(), folder.path().join("loop")).expect("linked");
-        std::os::unix::fs::symlink("nowhere", folder.path().join("dangling")).expect("linked");
-        let (mut files, mut failed) = (Vec::new(), Vec::new());
-        for found in walk(folder.path()) {
-            match found {
-                Ok(file) => files.push(file.relative),
-                Err(unfit) => {
-                    failed.push(unfit.path.strip_prefix(folder.path()).expect("inside").to_owned());
+        symlink(folder.path(), folder.path().join("loop")).expect("linked");
+        symlink("nowhere", folder.path().join("dangling")).expect("linked");
+        fs::write(outside.path().join("secret"), "secret").expect("written");
+        symlink(outside.path(), folder.path().join("out")).expect("linked");
+        symlink("a", folder.path().join("second-a")).expect("linked");
+        // The folder itself may be named by a link.
+        let root = outside.path().join("root");
+        symlink(folder.path(), &root).expect("linked");
+
+        let found = |follow_links| {
+            let (mut files, mut links, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+            for found in walk(&root, follow_links) {
+                match found {
+                    Found::File(file) => {
+                        assert!(file.open().is_ok_and(|file| file.metadata().is_ok()));
+                        files.push(file.relative);
+                    }
+                    Found::Link(unfit) => links.push(unfit.relative),
+                    Found::Unfit(unfit) => failed.push(unfit.relative),
                 }
             }
+            (files, links, failed)
+        };
+        let (files, links, failed) = found(true);
+        assert_eq!(files, ["a", "b", "out/secret", "second-a", "sub/c"]);
+        assert_eq!(
+            (links, failed),
+            (vec![], vec!["dangling".into(), "loop".into(), "out/root".into()])
+        );
+        let (files, links, failed) = found(false);
+        assert_eq!((files, failed), (vec!["a".into(), "b".into(), "sub/c".into()], vec![]));
+        assert_eq!(links, ["dangling", "loop", "out", "second-a"]);
+
+        for follow_links in [true, false] {
+            let root = folder.path().join("sub/c");
+            let one = walk(&root, follow_links).map(|found| match found {
+                Found::File(file) => file.open().map(|_| file.relative).expect("opened"),
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(one.collect::<Vec<_>>(), ["c"]);
         }
-        assert_eq!(files, ["a", "b", "sub/c"]);
-        assert_eq!(failed, [Path::new("dangling"), Path::new("loop")]);
-        let one: Vec<_> = walk(&folder.path().join("sub/c"))
-            .map(|found| found.expect("a file").relative)
-            .collect();
-        assert_eq!(one, ["c"]);
+    }
+
+    #[test]
+    fn a_file_that_becomes_a_link_after_the_walk_is_not_followed() {
+        let (folder, outside) = (tempfile::tempdir(), tempfile::tempdir());
+        let (folder, outside) = (folder.expect("a folder"), outside.expect("a folder"));
+        for folder in [folder.path().join("sub"), outside.path().join("sub")] {
+            fs::create_dir(&folder).expect("made");
+            fs::write(folder.join("file"), "text").expect("written");
+        }
+        let found: Vec<_> = walk(folder.path(), false).collect();
+        let [Found::File(file)] = &found[..] else { panic!("{found:?}") };
+        file.open().expect("opened");
+        let (sub, moved) = (folder.path().join("sub"), folder.path().join("moved"));
+        fs::rename(&sub, &moved).expect("moved");
+        symlink(outside.path().join("sub"), &sub).expect("linked");
+        let error = file.open().expect_err("its folder is a link");
+        assert_eq!(Refusal::of(&error), Some(&Refusal::LinkInside(sub.clone())));
+        fs::remove_file(&sub).expect("removed");
+        fs::rename(&moved, &sub).expect("moved back");
+        fs::remove_file(sub.join("file")).expect("removed");
+        symlink(outside.path().join("sub/file"), sub.join("file")).expect("linked");
+        let error = file.open().expect_err("it is a link");
+        assert_eq!(Refusal::of(&error), Some(&Refusal::LinkInside(sub.join("file"))));
     }
 }

@@ -1,22 +1,26 @@
 //! Files of local wrapping keys.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    io::{self, Write as _},
     path::Path,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use sealwax_files::NewFile;
 use sealwax_s3::envelope::{DATA_KEY_LEN, LocalKeyring, PlaintextDataKey};
 use zeroize::Zeroizing;
 
-use crate::failure::{Exit, Failure};
+use crate::{
+    failure::{Exit, Failure},
+    key_file,
+};
 
 /// Start of the line with the key.
 const MARK: &str = "sealwax-local-key-1";
 /// Maximum length of a key file, in bytes.
-const MAX_LEN: u64 = 4096;
+const MAX_LEN: usize = 4096;
+/// Length of a key in Base64, in bytes.
+const ENCODED_LEN: usize = DATA_KEY_LEN.div_ceil(3) * 4;
 const HEADING: &str = "\
 # Local wrapping key of Sealwax. Anyone who has it can open all objects that it wraps. Keep a copy.
 # The line contains a marker, the key's name (stored with each object) and the key.
@@ -30,26 +34,27 @@ pub(crate) fn make(path: &Path, name: Option<String>) -> Result<String, Failure>
     let name = name.map_or_else(random_name, Ok)?;
     let key = random()?;
     keyring(&name, &mut key.expose_secret().to_vec()).map_err(Failure::usage)?;
-    let text = Zeroizing::new(format!(
-        "{MARK} {name} {}\n",
-        *Zeroizing::new(STANDARD.encode(key.expose_secret()))
-    ));
+    let mut encoded = Zeroizing::new([0; ENCODED_LEN]);
+    let len = STANDARD.encode_slice(key.expose_secret(), &mut encoded[..]);
+    assert_eq!(len, Ok(ENCODED_LEN), "the length of a key is constant");
 
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = file.map_err(|error| match error.kind() {
+    let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             let advice =
                 "choose another file: overwriting a key makes the objects it wraps unreadable";
             Failure::new(Exit::Conflict, format!("{} already exists", path.display()), advice)
         }
         _ => Failure::io(&format!("cannot create {}", path.display()), error),
-    })?;
-    let written = file.write_all(HEADING.as_bytes()).and_then(|()| file.write_all(text.as_bytes()));
-    written.and_then(|()| file.sync_all()).map_err(|error| {
-        // An incomplete key is useless.
-        let _ = fs::remove_file(path);
-        Failure::io(&format!("cannot write {}", path.display()), error)
-    })?;
+    };
+    let written = NewFile::create_private(path).and_then(|new| {
+        let mut file = new.file();
+        write!(file, "{HEADING}{MARK} {name} ")?;
+        // Not formatted: a growing buffer would leave copies of the key behind.
+        file.write_all(&encoded[..])?;
+        file.write_all(b"\n")?;
+        new.complete()
+    });
+    written.map_err(failed)?;
     Ok(name)
 }
 
@@ -71,23 +76,14 @@ pub(crate) fn random_name() -> Result<String, Failure> {
 /// # Errors
 /// The file cannot be read, other users can read it, or it contains no local key.
 pub(crate) fn read(path: &Path) -> Result<LocalKeyring, Failure> {
-    let failed = |error| Failure::io(&format!("cannot read local key {}", path.display()), error);
-    let mut text = Zeroizing::new(String::with_capacity(MAX_LEN as usize + 1));
-    let file = fs::File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-    if mode & 0o007 != 0 {
-        let error = format!(
-            "local key {} is accessible to other users: its mode is {mode:04o}",
-            path.display()
-        );
-        return Err(Failure::new(
-            Exit::Usage,
-            error,
-            "run chmod 600 on it, and consider who may have read it",
-        ));
-    }
-    file.take(MAX_LEN + 1).read_to_string(&mut text).map_err(failed)?;
-    parse(&text).map_err(|reason| {
+    const WHAT: &str = "local key";
+    let file = key_file::read(WHAT, path, MAX_LEN)?;
+    let bytes = file.secret().map_err(|exposure| key_file::exposed(WHAT, path, exposure))?;
+    let parsed = match std::str::from_utf8(bytes) {
+        Ok(text) => parse(text),
+        Err(_) => Err("it is not text".into()),
+    };
+    parsed.map_err(|reason| {
         let error = format!("{} is not a local key file: {reason}", path.display());
         Failure::new(Exit::Usage, error, "pass a file that `sealwax keygen` made")
     })
@@ -118,6 +114,8 @@ fn keyring(name: &str, bytes: &mut [u8]) -> Result<LocalKeyring, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
     use super::*;
 
     #[test]

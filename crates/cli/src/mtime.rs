@@ -2,8 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
-    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -27,11 +25,6 @@ pub(crate) fn of(metadata: &HashMap<String, String>) -> Option<SystemTime> {
     }
     let nanoseconds = format!("{fraction:0<9}").parse().ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds.parse().ok()?, nanoseconds))
-}
-
-/// Sets the modification time of a file.
-pub(crate) fn set(path: &Path, modified: SystemTime) -> io::Result<()> {
-    fs::File::options().write(true).open(path)?.set_modified(modified)
 }
 
 #[cfg(test)]

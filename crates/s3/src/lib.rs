@@ -24,7 +24,9 @@ mod upload;
 mod uri;
 mod vault;
 
-pub use {aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope};
+pub use {
+    aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope, sealwax_files as files,
+};
 
 pub use self::{
     client::{SealedClient, SealedClientBuilder},

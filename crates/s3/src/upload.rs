@@ -27,6 +27,7 @@ use self::{
 };
 use crate::{
     backoff::pause,
+    blocking::blocking,
     error::{Error, ObjectRef, aws_failure::AwsFailure},
     format::ObjectFormat,
     object::join_metadata,
@@ -160,7 +161,7 @@ impl Upload {
 
     async fn check_unchanged(&self, file: Option<Arc<SourceFile>>) -> Result<(), Error> {
         let Some(file) = file else { return Ok(()) };
-        file.check_unchanged()
+        blocking(move || file.check_unchanged())
             .await
             .map_err(|error| self.target.io("the plaintext could not be read", error))
     }

@@ -1,6 +1,9 @@
 //! Arguments about objects of the Amazon S3 Encryption Client.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use sealwax_s3::{
@@ -8,7 +11,7 @@ use sealwax_s3::{
     s3ec::{CommitmentPolicy, RawAesKeyring, RawRsaKeyring, S3ec},
 };
 
-use crate::failure::Failure;
+use crate::{failure::Failure, key_file};
 
 /// Format of new objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,7 +52,7 @@ enum PolicyArg {
 /// Raw wrapping keys in files.
 #[derive(Debug, Default, Args)]
 pub(crate) struct RawKeyArgs {
-    /// Raw AES wrapping key: a file of 16, 24 or 32 bytes
+    /// Raw AES wrapping key: a file of 16, 24 or 32 bytes that only its owner has access to
     #[arg(long, value_name = "PATH", help_heading = "S3 Encryption Client")]
     pub(crate) aes_key_file: Option<PathBuf>,
 
@@ -128,7 +131,7 @@ impl S3ecArgs {
     /// Returns the settings of a client that reads such objects.
     ///
     /// # Errors
-    /// A key file cannot be read or has no valid key.
+    /// A key file cannot be read, others have access to it, or it has no valid key.
     pub(crate) fn settings(&self) -> Result<S3ec, Failure> {
         if self.no_s3ec {
             return Ok(S3ec::refused());
@@ -184,27 +187,41 @@ impl RawKeyArgs {
     /// Adds the raw keys to the settings, if any are given.
     ///
     /// # Errors
-    /// A file cannot be read or has no valid key.
+    /// A file cannot be read, others have access to it, or it has no valid key.
     pub(crate) fn onto(&self, s3ec: S3ec) -> Result<S3ec, Failure> {
-        let read = |path: &PathBuf| {
-            fs::read(path).map_err(|error| {
-                Failure::io(&format!("cannot read key file {}", path.display()), error)
-            })
-        };
-        let no_key = |path: &PathBuf, error: &dyn std::error::Error| {
-            Failure::usage(format!("cannot use key file {}: {error}", path.display()))
-        };
         if let Some(path) = &self.aes_key_file {
-            let keyring =
-                RawAesKeyring::new(&mut read(path)?).map_err(|error| no_key(path, &error))?;
-            return Ok(s3ec.keyring(keyring));
+            return Ok(s3ec.keyring(aes_keyring(path)?));
         }
         if let Some(path) = &self.rsa_key_file {
-            let key = read(path)?;
-            let keyring = RawRsaKeyring::from_private_key(&key)
-                .or_else(|_| RawRsaKeyring::from_public_key(&key));
-            return Ok(s3ec.keyring(keyring.map_err(|error| no_key(path, &error))?));
+            return Ok(s3ec.keyring(rsa_keyring(path)?));
         }
         Ok(s3ec)
     }
+}
+
+/// Kind of these files in messages.
+const KEY_FILE: &str = "key file";
+/// Maximum length of a key file, in bytes: RSA keys of 8,192 bits in PEM have about 6,400.
+const MAX_KEY_FILE_LEN: usize = 64 << 10;
+
+fn aes_keyring(path: &Path) -> Result<RawAesKeyring, Failure> {
+    let file = key_file::read(KEY_FILE, path, MAX_KEY_FILE_LEN)?;
+    let secret = file.secret().map_err(|exposure| key_file::exposed(KEY_FILE, path, exposure))?;
+    // The keyring wipes what it takes.
+    RawAesKeyring::new(&mut secret.to_vec()).map_err(|error| no_key(path, &error))
+}
+
+fn rsa_keyring(path: &Path) -> Result<RawRsaKeyring, Failure> {
+    let exposed = |exposure| key_file::exposed(KEY_FILE, path, exposure);
+    let file = key_file::read(KEY_FILE, path, MAX_KEY_FILE_LEN)?;
+    // A public key is no secret, but only its owner may change it.
+    let public = file.public().map_err(exposed)?;
+    match RawRsaKeyring::from_private_key(public) {
+        Ok(keyring) => file.secret().map(|_| keyring).map_err(exposed),
+        Err(_) => RawRsaKeyring::from_public_key(public).map_err(|error| no_key(path, &error)),
+    }
+}
+
+fn no_key(path: &Path, error: &dyn std::error::Error) -> Failure {
+    Failure::usage(format!("cannot use key file {}: {error}", path.display()))
 }

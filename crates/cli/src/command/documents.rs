@@ -1,9 +1,15 @@
 //! `sealwax completions` and `sealwax man`.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use clap_complete::Shell;
+use clap_mangen::Man;
+use sealwax_files::NewFile;
 
 use crate::{console::Lines, failure::Failure};
 
@@ -50,9 +56,24 @@ pub(super) fn completions(
 
 /// Writes the manual pages.
 pub(super) fn man(args: &ManArgs, command: clap::Command) -> Result<(), Failure> {
-    let written = fs::create_dir_all(&args.directory)
-        .and_then(|()| clap_mangen::generate_to(command, &args.directory));
+    let mut command = command.disable_help_subcommand(true);
+    // So that the subcommands have their full names.
+    command.build();
+    let written =
+        fs::create_dir_all(&args.directory).and_then(|()| write_page(&command, &args.directory));
     written.map_err(|error| {
         Failure::io(&format!("cannot write to {}", args.directory.display()), error)
     })
+}
+
+/// Writes the pages of a command and its subcommands.
+fn write_page(command: &clap::Command, directory: &Path) -> io::Result<()> {
+    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+        write_page(subcommand, directory)?;
+    }
+    let (man, mut page) = (Man::new(command.clone()), Vec::new());
+    man.render(&mut page)?;
+    let new = NewFile::create(directory.join(man.get_filename()))?;
+    new.file().write_all(&page)?;
+    new.complete().map(drop)
 }

@@ -3,13 +3,14 @@
 mod drill_report;
 
 use std::{
-    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use clap::Args;
 use futures_util::TryStreamExt as _;
+use sealwax_files::NewFile;
 use sealwax_jobs::{
     drill::{BlockedRegions, Lag},
     listing::Listing,
@@ -83,6 +84,10 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
     if args.block.iter().any(|region| region == session.region()) {
         let error = format!("cannot block {}: it is the replica's Region", session.region());
         return Err(Failure::usage(error));
+    }
+    let (json, page) = (beside(&args.report, "json"), beside(&args.report, "md"));
+    for path in [&json, &page] {
+        NewFile::check(path).map_err(|error| unwritten(path, error))?;
     }
     let started = SystemTime::now();
     let stopped =
@@ -164,7 +169,6 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
         more_failed_objects: more,
         source,
     };
-    let (json, page) = (beside(&args.report, "json"), beside(&args.report, "md"));
     write(&json, &report.json())?;
     write(&page, &report.markdown())?;
     session.say(format!(
@@ -239,6 +243,13 @@ fn beside(path: &Path, extension: &str) -> PathBuf {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::write(path, text)
-        .map_err(|error| Failure::io(&format!("cannot write {}", path.display()), error))
+    let written = NewFile::create(path).and_then(|new| {
+        new.file().write_all(text.as_bytes())?;
+        new.complete()
+    });
+    written.map(drop).map_err(|error| unwritten(path, error))
+}
+
+fn unwritten(path: &Path, error: io::Error) -> Failure {
+    Failure::io(&format!("cannot write {}", path.display()), error)
 }

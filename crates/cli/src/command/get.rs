@@ -6,6 +6,7 @@ mod bulk_get;
 use std::{io, os::unix::ffi::OsStrExt as _, path::Path};
 
 use futures_util::TryStreamExt as _;
+use sealwax_files::{NewFile, RelativePath};
 use sealwax_s3::{Error, Get, S3Uri, UnencryptedObjects};
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 
@@ -15,7 +16,7 @@ use crate::{
     console::is_standard_stream,
     failure::{Failure, of_one},
     interrupt::unless_stopped,
-    local_files::{create_parent, inside},
+    local_files::create_parent,
     progress::Progress,
     session::Session,
     terminal_text::Counted,
@@ -48,10 +49,13 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
     }
     let uri: S3Uri = from.to_string().parse().map_err(Failure::usage)?;
     if file.is_dir() || file.as_os_str().as_bytes().ends_with(b"/") {
-        file = inside(&file, name_of(uri.key())).map_err(Failure::usage)?;
+        let name = RelativePath::parse(name_of(uri.key())).map_err(Failure::usage)?;
+        file.push(name.as_path());
     }
-    if !is_standard_stream(&file) && file.exists() && !file.is_file() && !file.is_dir() {
-        let failure = Failure::usage(format!("{} is not a regular file", file.display()));
+    if !is_standard_stream(&file)
+        && let Err(error) = NewFile::check(&file)
+    {
+        let failure = Failure::usage(format!("cannot write {}: {error}", file.display()));
         return Err(failure.advise("pass a file, or `-` for standard output"));
     }
     let context = encryption_context(context)?;

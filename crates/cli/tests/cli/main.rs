@@ -12,6 +12,7 @@ mod first_steps;
 mod folders;
 mod inspect;
 mod interrupts;
+mod local_files;
 mod local_key;
 mod manual;
 mod reading;

@@ -1,5 +1,7 @@
 //! Objects of the S3 Encryption Client.
 
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
 use serde_json::Value;
 
 use crate::support::{RawS3, Scene, Sealwax, bytes, east_key, west_key};
@@ -97,6 +99,9 @@ fn raw_keys_and_instruction_files() {
     let scene = Scene::new("raw");
     let (source, key, short) =
         (scene.file("source", b"text"), scene.file("key", &[7; 32]), scene.file("short", &[7; 31]));
+    for key in [&key, &short] {
+        fs::set_permissions(key, fs::Permissions::from_mode(0o600)).expect("set");
+    }
     let put = |key: &std::path::Path| {
         let put = Sealwax::new(["put"]).args([&source]).args([
             &*scene.uri(),

@@ -2,12 +2,12 @@
 //! completed when its line is on disk.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
+use sealwax_files::create_or_append;
 use sealwax_s3::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -141,8 +141,7 @@ fn line(of: &impl Serialize) -> String {
 /// Opens a journal to append to it, and locks it against other processes.
 fn open(path: &Path, job: String) -> Result<(File, Completed), Error> {
     let failed = |error| io_error(path, error);
-    let options = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
-    let mut file = options.map_err(failed)?;
+    let mut file = create_or_append(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

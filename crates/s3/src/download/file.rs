@@ -1,16 +1,16 @@
 //! Writes the plaintext to a file that appears whole or not at all.
 
 use std::{
-    fs::{File, Permissions},
+    fs::File,
     io::{self, Write as _},
     ops::Range,
-    os::unix::fs::{FileExt as _, PermissionsExt as _},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use tempfile::NamedTempFile;
+use sealwax_files::NewFile;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
@@ -25,21 +25,18 @@ use crate::{
 /// Number of parts that are fetched, opened and written at a time.
 const CONCURRENCY: usize = 8;
 
-/// Writes the requested plaintext to a temporary file beside `path`, each part at its offset. Then
-/// renames the file to `path`.
+/// Writes the requested plaintext to `new`, each part at its offset.
 pub(crate) async fn write(
     download: Download,
     first: Option<FirstResponse>,
-    path: &Path,
+    new: NewFile,
 ) -> Result<(), Error> {
-    let new = NewFile::beside(path, download.target().clone()).await?;
-    let file = Arc::new(
-        new.temporary.as_file().try_clone().map_err(|error| unwritten(&new.target, path, error))?,
-    );
+    let new = PlaintextFile { new, target: download.target().clone() };
+    let (file, path) = (new.file()?, new.path());
 
     stream::iter(download.parts().into_iter().zip(first_then_none(first)))
         .map(|(part, first)| {
-            let (download, file, path) = (download.clone(), Arc::clone(&file), path.to_owned());
+            let (download, file, path) = (download.clone(), Arc::clone(&file), path.clone());
             let target = download.target().clone();
             let task =
                 tokio::spawn(async move { write_part(&download, part, first, file, &path).await });
@@ -53,44 +50,47 @@ pub(crate) async fn write(
         .try_collect::<()>()
         .await?;
 
-    new.persist().await
+    new.complete().await
 }
 
-/// A temporary file that gets its name when it is complete, and is deleted otherwise.
-pub(crate) struct NewFile {
-    temporary: NamedTempFile,
-    path: PathBuf,
-    target: ObjectRef,
+/// A file for an object's plaintext, which gets its name when it is complete.
+pub(crate) struct PlaintextFile {
+    pub(crate) new: NewFile,
+    pub(crate) target: ObjectRef,
 }
 
-impl NewFile {
-    /// Creates a file in the directory of `path`, to hold the object `target`.
-    pub(crate) async fn beside(path: &Path, target: ObjectRef) -> Result<Self, Error> {
+impl PlaintextFile {
+    /// Creates a file that will replace the one at `path`, for the object `target`.
+    pub(crate) async fn create(path: &Path, target: &ObjectRef) -> Result<NewFile, Error> {
         let owned = path.to_owned();
-        let temporary = blocking(move || create_beside(&owned))
+        blocking(move || NewFile::create(owned))
             .await
-            .map_err(|error| unwritten(&target, path, error))?;
-        Ok(Self { temporary, path: path.to_owned(), target })
+            .map_err(|error| unwritten(target, path, error))
     }
 
     pub(crate) async fn append(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
-        let file = self.temporary.as_file().try_clone();
-        blocking(move || file?.write_all(&bytes))
+        let (file, path) = (self.file()?, self.path());
+        blocking(move || (&*file).write_all(&bytes))
             .await
-            .map_err(|error| unwritten(&self.target, &self.path, error))
+            .map_err(|error| unwritten(&self.target, &path, error))
     }
 
     /// Gives the file its name, after its content is on disk.
-    pub(crate) async fn persist(self) -> Result<(), Error> {
-        let Self { temporary, path, target } = self;
-        let to = path.clone();
-        blocking(move || {
-            temporary.as_file().sync_all()?;
-            temporary.persist(&to).map_err(|error| error.error)?;
-            Ok(())
-        })
-        .await
-        .map_err(|error| unwritten(&target, &path, error))
+    pub(crate) async fn complete(self) -> Result<(), Error> {
+        let path = self.path();
+        let Self { new, target } = self;
+        blocking(move || new.complete().map(drop))
+            .await
+            .map_err(|error| unwritten(&target, &path, error))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.new.path().to_owned()
+    }
+
+    fn file(&self) -> Result<Arc<File>, Error> {
+        let file = self.new.file().try_clone();
+        file.map(Arc::new).map_err(|error| unwritten(&self.target, self.new.path(), error))
     }
 }
 
@@ -110,28 +110,4 @@ async fn write_part(
 
 fn unwritten(target: &ObjectRef, path: &Path, error: io::Error) -> Error {
     target.io(format!("{} could not be written", path.display()), error)
-}
-
-/// Creates a temporary file in the directory of `path`, with the permissions that any new file
-/// would have.
-fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
-    match path.metadata() {
-        Ok(existing) if existing.is_dir() => {
-            return Err(io::Error::from(io::ErrorKind::IsADirectory));
-        }
-        // A device, a pipe or a socket: a file in its place would destroy it.
-        Ok(existing) if !existing.is_file() => {
-            return Err(io::Error::other("it exists and is not a regular file"));
-        }
-        _ => {}
-    }
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    tempfile::Builder::new()
-        .prefix(".sealwax-")
-        .suffix(".part")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(directory)
 }

@@ -1,18 +1,19 @@
 //! Content of the S3 Encryption Client as a whole: one message, with its tag at the very end.
 
-use std::{ops::Range, path::Path, pin::Pin};
+use std::{ops::Range, pin::Pin};
 
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_envelope::s3ec::{ContentOpener, Unverified, Verified};
+use sealwax_files::NewFile;
 use tokio::task;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     READ_AHEAD,
     fetch::{Fetcher, FirstResponse, first_then_none},
-    file::NewFile,
+    file::PlaintextFile,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -91,14 +92,13 @@ impl WholeMessage {
         })
     }
 
-    /// Writes the plaintext to a temporary file beside `path`, and renames it to `path` once it is
-    /// verified.
+    /// Writes the plaintext to `new`, which gets its name once the plaintext is verified.
     pub(crate) async fn into_file(
         self,
         first: Option<FirstResponse>,
-        path: &Path,
+        new: NewFile,
     ) -> Result<(), Error> {
-        let mut file = NewFile::beside(path, self.fetcher.target.clone()).await?;
+        let mut file = PlaintextFile { new, target: self.fetcher.target.clone() };
         let mut opened = self.open(first);
         while let Some(next) = opened.try_next().await? {
             match next {
@@ -107,7 +107,7 @@ impl WholeMessage {
                 Opened::Piece(piece) => file.append(piece.dangerous_release_unverified()).await?,
                 Opened::End(verified) => {
                     file.append(verified.rest().to_vec()).await?;
-                    return file.persist().await;
+                    return file.complete().await;
                 }
             }
         }

@@ -12,6 +12,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 use sealwax_envelope::{EncryptionContext, ObjectHeader, s3ec::Envelope};
+use sealwax_files::NewFile;
 use tokio::io::AsyncBufRead;
 use tracing::{Span, field::Empty};
 
@@ -20,7 +21,7 @@ pub use crate::download::stream::PlaintextStream;
 use crate::{
     download::{
         fetch::{Fetcher, FirstResponse, Pin, ranged_get},
-        file,
+        file::{self, PlaintextFile},
         parts::{Download, Opening},
         requested_range::RequestedRange,
         whole_message::WholeMessage,
@@ -194,7 +195,11 @@ impl Get {
 
     /// Reads the object into a file at `path`.
     ///
-    /// The file appears, or replaces an existing one, only after all of it is verified.
+    /// The file appears, or replaces an existing one, only after all of it is verified: whole, or
+    /// not at all. Until then, it has mode 0600 and an unpredictable name in the same folder. An
+    /// existing file's mode, owner and group are kept; a new file gets those of any new file. A
+    /// symbolic link to a regular file is followed. Other links, special files and folders are
+    /// refused. ([`files`](crate::files) has the whole policy.)
     ///
     /// # Errors
     /// As [`Get::send`], and [`ErrorKind::Io`] if the file cannot be written. On failure, no file
@@ -463,11 +468,30 @@ impl SealedObject {
     /// # Errors
     /// As [`Get::to_file`].
     pub async fn to_file(self, path: impl AsRef<Path>) -> Result<ObjectInfo, Error> {
+        let new = PlaintextFile::create(path.as_ref(), self.target()).await?;
+        self.to_new_file(new).await
+    }
+
+    /// Writes the plaintext to a new file, such as one in a [`Folder`](crate::files::Folder).
+    ///
+    /// The file gets its name only after all of the plaintext is verified. On failure, it is
+    /// removed.
+    ///
+    /// # Errors
+    /// As [`Get::to_file`].
+    pub async fn to_new_file(self, new: NewFile) -> Result<ObjectInfo, Error> {
         match self.reader {
-            Reader::Parts(download) => file::write(*download, self.first, path.as_ref()).await?,
-            Reader::Whole(content) => content.into_file(self.first, path.as_ref()).await?,
+            Reader::Parts(download) => file::write(*download, self.first, new).await?,
+            Reader::Whole(content) => content.into_file(self.first, new).await?,
         }
         Ok(self.info)
+    }
+
+    fn target(&self) -> &ObjectRef {
+        match &self.reader {
+            Reader::Parts(download) => download.target(),
+            Reader::Whole(content) => &content.fetcher.target,
+        }
     }
 }
 

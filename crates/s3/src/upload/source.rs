@@ -6,7 +6,7 @@ mod sequential;
 use std::{
     fmt,
     fs::File,
-    io::{self, Read, Seek as _, SeekFrom},
+    io::{self, Read},
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
@@ -16,13 +16,15 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 use sealwax_envelope::{BodyHeader, PartBuffer, geometry::CHUNK_LEN};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use sealwax_files::ReadAt;
+use tokio::io::AsyncRead;
 
 use self::{
     blocking_reader::{BlockingReader, read_up_to},
     sequential::Sequential,
 };
 use super::buffers::PartBuffers;
+use crate::blocking::blocking;
 
 /// Source of the plaintext to seal. Bytes and strings convert into it.
 pub struct PlaintextSource(Kind);
@@ -30,6 +32,7 @@ pub struct PlaintextSource(Kind);
 enum Kind {
     Bytes(Bytes),
     File(PathBuf),
+    OpenFile(File, PathBuf),
     Reader(Pin<Box<dyn AsyncRead + Send>>),
     Stream(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
     SlowStream(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
@@ -44,6 +47,15 @@ impl PlaintextSource {
     #[must_use]
     pub fn file(path: impl AsRef<Path>) -> Self {
         Self(Kind::File(path.as_ref().to_owned()))
+    }
+
+    /// Reads an open file in parallel, from its beginning. `path` names it in messages.
+    ///
+    /// Use it to choose how the file is opened, for example without following a symbolic link
+    /// ([`Folder::open_file`](crate::files::Folder::open_file)).
+    #[must_use]
+    pub fn open_file(file: File, path: impl AsRef<Path>) -> Self {
+        Self(Kind::OpenFile(file, path.as_ref().to_owned()))
     }
 
     /// Reads a reader of unknown length to its end.
@@ -84,7 +96,7 @@ impl PlaintextSource {
     /// Returns the name of the source in messages.
     pub(crate) fn name(&self) -> String {
         match &self.0 {
-            Kind::File(path) => path.display().to_string(),
+            Kind::File(path) | Kind::OpenFile(_, path) => path.display().to_string(),
             _ => "the plaintext".into(),
         }
     }
@@ -102,7 +114,9 @@ impl fmt::Debug for PlaintextSource {
             Kind::Bytes(bytes) => {
                 f.debug_struct("Bytes").field("len", &bytes.len()).finish_non_exhaustive()
             }
-            Kind::File(path) => f.debug_tuple("File").field(path).finish(),
+            Kind::File(path) | Kind::OpenFile(_, path) => {
+                f.debug_tuple("File").field(path).finish()
+            }
             Kind::Reader(_) | Kind::Blocking(_) => f.write_str("Reader"),
             Kind::Stream(_) | Kind::SlowStream(_) => f.write_str("Stream"),
         }
@@ -117,8 +131,9 @@ pub(crate) enum Parts {
     Blocking(BlockingReader),
 }
 
-/// Path, length and modification time of a file when it was opened.
+/// An open file, and its length and modification time when it was opened.
 pub(crate) struct SourceFile {
+    file: File,
     path: PathBuf,
     pub(crate) len: u64,
     pub(crate) modified: Option<SystemTime>,
@@ -136,38 +151,30 @@ impl Parts {
     pub(crate) async fn open(source: PlaintextSource) -> io::Result<Self> {
         Ok(match source.0 {
             Kind::Bytes(bytes) => Self::Bytes(bytes),
-            Kind::File(path) => {
-                let metadata = tokio::fs::metadata(&path).await?;
-                if metadata.is_dir() {
-                    return Err(io::Error::from(io::ErrorKind::IsADirectory));
-                }
-                // Opened here, so that an unreadable file fails before any call to a key service.
-                let mut open = tokio::fs::File::open(&path).await?;
-                let mut first = vec![0];
-                if !metadata.is_file() {
-                    // A pipe or a device: its reported length means nothing.
-                    Self::Blocking(BlockingReader::new(Box::new(open.into_std().await)))
-                } else if metadata.len() == 0 && open.read(&mut first).await? > 0 {
-                    // A file whose content the system generates on read, such as those in /proc.
-                    let rest = open.into_std().await;
-                    Self::Blocking(BlockingReader::new(Box::new(Read::chain(
-                        io::Cursor::new(first),
-                        rest,
-                    ))))
-                } else {
-                    let file = SourceFile {
-                        path,
-                        len: metadata.len(),
-                        modified: metadata.modified().ok(),
-                    };
-                    Self::File { file: Arc::new(file), offset: 0 }
-                }
-            }
+            // Opened here, so that an unreadable file fails before any call to a key service.
+            Kind::File(path) => blocking(move || Self::of_file(File::open(&path)?, path)).await?,
+            Kind::OpenFile(file, path) => blocking(move || Self::of_file(file, path)).await?,
             Kind::Reader(reader) => Self::Sequential(Sequential::reader(reader)),
             Kind::Stream(stream) => Self::Sequential(Sequential::stream(stream)),
             Kind::SlowStream(stream) => Self::Sequential(Sequential::slow_stream(stream)),
             Kind::Blocking(reader) => Self::Blocking(BlockingReader::new(reader)),
         })
+    }
+
+    fn of_file(file: File, path: PathBuf) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory));
+        }
+        // A pipe or a device, whose reported length means nothing; or a file whose content the
+        // system generates on read, such as those in /proc.
+        let is_regular = metadata.is_file()
+            && (metadata.len() > 0 || ReadAt::new(&file, 0).read(&mut [0])? == 0);
+        if !is_regular {
+            return Ok(Self::Blocking(BlockingReader::new(Box::new(file))));
+        }
+        let (len, modified) = (metadata.len(), metadata.modified().ok());
+        Ok(Self::File { file: Arc::new(SourceFile { file, path, len, modified }), offset: 0 })
     }
 
     /// Returns the plaintext's length in bytes, if it is known before reading.
@@ -234,8 +241,8 @@ impl Parts {
 
 impl SourceFile {
     /// Fails if the length or the modification time of the file changed since its upload began.
-    pub(crate) async fn check_unchanged(&self) -> io::Result<()> {
-        let now = tokio::fs::metadata(&self.path).await?;
+    pub(crate) fn check_unchanged(&self) -> io::Result<()> {
+        let now = self.file.metadata()?;
         if now.len() != self.len || now.modified().ok() != self.modified {
             return Err(self.changed());
         }
@@ -263,9 +270,8 @@ impl PartSource {
             }
             Self::File { file, offset, len } => {
                 let mut buffer = buffers.take(header, len.div_ceil(CHUNK_LEN));
-                let mut open = File::open(&file.path)?;
-                open.seek(SeekFrom::Start(offset))?;
-                if read_up_to(&mut open, &mut buffer, len)? < len {
+                let mut source = ReadAt::new(&file.file, offset);
+                if read_up_to(&mut source, &mut buffer, len)? < len {
                     return Err(file.changed());
                 }
                 Ok(buffer)

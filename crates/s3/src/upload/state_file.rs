@@ -10,9 +10,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{File, OpenOptions, Permissions, TryLockError},
+    fs::{File, TryLockError},
     io::{self, Read as _, Write as _},
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::UNIX_EPOCH,
@@ -20,6 +19,7 @@ use std::{
 
 use aws_sdk_s3::types::CompletedPart;
 use sealwax_envelope::geometry::{HEADER_LEN, SEALED_CHUNK_LEN, TAG_LEN};
+use sealwax_files::{NewFile, open_to_append};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
@@ -133,18 +133,11 @@ impl StateFile {
     pub(crate) async fn create(path: &Path, start: UploadStart) -> io::Result<Arc<Self>> {
         let path = path.to_owned();
         blocking(move || {
-            let directory = directory_of(&path);
-            let mut temporary = tempfile::Builder::new()
-                .prefix(".sealwax-")
-                .append(true)
-                .permissions(Permissions::from_mode(0o600))
-                .tempfile_in(directory)?;
+            let new = NewFile::create_private(&path)?;
             // Locked before it has its name: a process that opens it by that name finds it locked.
-            lock(temporary.as_file())?;
-            append(temporary.as_file_mut(), &start)?;
-            let file = temporary.persist_noclobber(&path).map_err(|error| error.error)?;
-            File::open(directory)?.sync_all()?;
-            Ok(Self::new(path, start, file, HashMap::new()))
+            lock(new.file())?;
+            append(new.file(), &start)?;
+            Ok(Self::new(path, start, new.complete()?, HashMap::new()))
         })
         .await
     }
@@ -153,11 +146,7 @@ impl StateFile {
     pub(crate) async fn open(path: &Path) -> io::Result<Option<Arc<Self>>> {
         let path = path.to_owned();
         blocking(move || {
-            let mut file = match OpenOptions::new().read(true).append(true).open(&path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(error),
-            };
+            let Some(mut file) = open_to_append(&path)? else { return Ok(None) };
             lock(&file)?;
             let mut text = String::new();
             file.read_to_string(&mut text)?;
@@ -222,7 +211,7 @@ impl StateFile {
             e_tag: completed.e_tag.clone(),
             crc64_nvme: completed.checksum_crc64_nvme.clone(),
         };
-        self.work(move |state| append(&mut state.file, &line)).await
+        self.work(move |state| append(&state.file, &line)).await
     }
 
     async fn work<T: Send + 'static>(
@@ -261,10 +250,6 @@ fn fingerprint(sealed: &[u8], has_header: bool) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 fn lock(file: &File) -> io::Result<()> {
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => {
@@ -275,7 +260,7 @@ fn lock(file: &File) -> io::Result<()> {
 }
 
 /// Appends one line and waits until it is on the disk.
-fn append(file: &mut File, line: &impl Serialize) -> io::Result<()> {
+fn append(mut file: &File, line: &impl Serialize) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(line)?;
     bytes.push(b'\n');
     file.write_all(&bytes)?;
@@ -338,7 +323,10 @@ pub(crate) fn state_file_failed(target: &ObjectRef) -> impl Fn(io::Error) -> Err
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{
+        fs::{self, OpenOptions},
+        os::unix::fs::PermissionsExt as _,
+    };
 
     use futures_util::FutureExt as _;
 

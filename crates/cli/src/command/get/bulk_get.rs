@@ -1,12 +1,16 @@
 //! `sealwax get` of folders.
 
-use std::{fs, path::Path, sync::Arc, time::SystemTime};
+use std::{io, path::Path, sync::Arc, time::SystemTime};
 
+use sealwax_files::{Folder, RelativePath};
 use sealwax_s3::{
     ListedObject, S3Uri, SealedClient, UnencryptedObjects,
     envelope::{EncryptionContext, geometry},
 };
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    task::spawn_blocking,
+};
 
 use super::args::GetArgs;
 use crate::{
@@ -16,7 +20,6 @@ use crate::{
     failure::Failure,
     folder_listing::{self, Listed},
     interrupt::unless_stopped,
-    local_files::{self, create_parent},
     mtime,
     session::Session,
     terminal_text::Counted,
@@ -51,6 +54,7 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         client,
         context: encryption_context(args.context.clone())?,
         budget: Arc::new(Semaphore::new(BUDGET / UNIT as usize)),
+        folder: OnceCell::new(),
         args,
     };
     let get = |Listed { object, relative }| async move {
@@ -85,6 +89,8 @@ struct Getter {
     client: SealedClient,
     context: EncryptionContext,
     budget: Arc<Semaphore>,
+    /// Destination, once it is created.
+    folder: OnceCell<Folder>,
     args: GetArgs,
 }
 
@@ -95,9 +101,10 @@ impl Getter {
         if relative.ends_with('/') && object.size == Some(0) {
             return Ok(Outcome::Unchanged(format!("skipped {uri}: a folder marker")));
         }
-        let path = local_files::inside(&self.args.file, relative).map_err(Failure::other)?;
+        let inside = RelativePath::parse(relative).map_err(Failure::other)?;
+        let path = self.args.file.join(inside.as_path());
         let len = object.size.and_then(geometry::plaintext_len);
-        if self.args.folders.skip_unchanged && self.is_there(&uri, object, len, &path).await? {
+        if self.args.folders.skip_unchanged && self.is_there(&uri, object, len, &inside).await? {
             return Ok(Outcome::Unchanged(format!("skipped {}: unchanged", path.display())));
         }
         if self.args.folders.dry_run {
@@ -108,15 +115,13 @@ impl Getter {
         }
         let units = len.unwrap_or(MAX_OF_ONE).min(MAX_OF_ONE).div_ceil(UNIT).max(1);
         let _room = self.budget.acquire_many(units as u32).await.map_err(Failure::other)?;
-        create_parent(&path).await?;
         let get = self.client.get().uri(&uri).encryption_context(self.context.clone());
-        let info = get.to_file(&path).await?;
-        if let Some(modified) = mtime::of(&info.metadata).or(time(object)) {
-            let path = path.clone();
-            let set = tokio::task::spawn_blocking(move || mtime::set(&path, modified)).await;
-            set.map_err(Failure::other)?
-                .map_err(|error| Failure::io("cannot set the file's modification time", error))?;
-        }
+        let found = get.send().await?;
+        let modified = mtime::of(&found.info().metadata).or(time(object));
+        let folder = self.folder().await?;
+        let new = spawn_blocking(move || folder.new_file(&inside)).await.map_err(Failure::other)?;
+        let new = new.map_err(|error| unwritten(&path, error))?;
+        let info = found.to_new_file(new.modified(modified)).await?;
         let text = format!(
             "opened {uri} as {} ({})",
             path.display(),
@@ -125,20 +130,30 @@ impl Getter {
         Ok(Outcome::Done(text, info.plaintext_len()))
     }
 
+    /// Returns the destination, and creates it on the first call.
+    async fn folder(&self) -> Result<Folder, Failure> {
+        let create = || async {
+            let path = self.args.file.clone();
+            let created = spawn_blocking(move || Folder::create(path)).await;
+            created.map_err(Failure::other)?.map_err(|error| unwritten(&self.args.file, error))
+        };
+        self.folder.get_or_try_init(create).await.cloned()
+    }
+
     /// `true` if metadata says that the file is identical to the object's plaintext.
     async fn is_there(
         &self,
         uri: &S3Uri,
         object: &ListedObject,
         len: Option<u64>,
-        path: &Path,
+        inside: &RelativePath,
     ) -> Result<bool, Failure> {
-        let owned = path.to_owned();
-        let metadata = tokio::task::spawn_blocking(move || fs::metadata(owned))
+        let (folder, inside) = (self.args.file.clone(), inside.clone());
+        let metadata = spawn_blocking(move || Folder::open(folder)?.open_file(&inside)?.metadata())
             .await
             .map_err(Failure::other)?;
         let Ok(metadata) = metadata else { return Ok(false) };
-        if !metadata.is_file() || Some(metadata.len()) != len {
+        if Some(metadata.len()) != len {
             return Ok(false);
         }
         let info = self.client.head().uri(uri).send().await?;
@@ -147,6 +162,10 @@ impl Getter {
             && modified.is_some()
             && modified == metadata.modified().ok())
     }
+}
+
+fn unwritten(path: &Path, error: io::Error) -> Failure {
+    Failure::io(&format!("cannot write {}", path.display()), error)
 }
 
 /// Returns the object's `Last-Modified` time, for objects without `mtime`.

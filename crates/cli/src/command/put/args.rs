@@ -91,4 +91,9 @@ pub(crate) struct PutArgs {
 
     #[command(flatten)]
     pub(crate) folders: FolderArgs,
+
+    /// Skip symbolic links in the folder, and report how many; without it, they are followed, also
+    /// out of the folder
+    #[arg(long, requires = "recursive", help_heading = "Folders")]
+    pub(crate) no_follow_symlinks: bool,
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -45,22 +44,17 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     // One client, so that all files share one memory budget.
     let args = &putter.args;
     let mut seen = (args.files.len() > 1).then(HashSet::new);
-    let files = local_files::files(args.files.clone()).try_filter(|found: &Found| {
-        let filter = &args.folders.filter;
-        std::future::ready(match found {
-            Ok(file) => filter.takes(&file.relative),
-            Err(unfit) => unfit.is_meant(filter),
-        })
-    });
+    let files = local_files::files(args.files.clone(), !args.no_follow_symlinks)
+        .try_filter(|found: &Found| std::future::ready(found.is_meant(&args.folders.filter)));
     let files = files.and_then(|found: Found| {
         // Two files with the same name must not overwrite each other's object.
         let mut is_new =
             |file: &LocalFile| seen.as_mut().is_none_or(|seen| seen.insert(file.relative.clone()));
         std::future::ready(Ok(match found {
-            Ok(file) if !is_new(&file) => {
+            Found::File(file) if !is_new(&file) => {
                 let reason =
                     format!("another file has the same destination {}{}", to, file.relative);
-                Err(Unfit::of(file, reason))
+                Found::Unfit(Unfit::of(file, reason))
             }
             found => found,
         }))
@@ -69,18 +63,22 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         let (putter, to) = (Arc::clone(&putter), &to);
         async move {
             match found {
-                Err(unfit) => {
+                Found::Link(unfit) => {
+                    Outcome::Link(format!("skipped {}: {}", unfit.path.display(), unfit.reason))
+                }
+                Found::Unfit(unfit) => {
                     Outcome::Failed(unfit.path.display().to_string(), Failure::other(unfit.reason))
                 }
-                Ok(LocalFile { path, relative }) => {
+                Found::File(file) => {
+                    let path = file.path.clone();
                     let put = async {
                         // A single file can have any destination.
                         let args = &putter.args;
                         let uri = match args.files.len() == 1 && !args.folders.recursive {
                             true => destination(args)?,
-                            false => to.below(&relative)?,
+                            false => to.below(&file.relative)?,
                         };
-                        putter.put(&path, &uri).await
+                        putter.put(file, &uri).await
                     };
                     put.await.unwrap_or_else(|failure| {
                         Outcome::Failed(path.display().to_string(), failure)
@@ -144,13 +142,18 @@ struct Putter {
 }
 
 impl Putter {
-    async fn put(&self, path: &Path, uri: &S3Uri) -> Result<Outcome, Failure> {
+    async fn put(&self, file: LocalFile, uri: &S3Uri) -> Result<Outcome, Failure> {
         let folders = &self.args.folders;
-        let unreadable = |error| Failure::io("cannot read the file's metadata", error);
-        let (owned, looked_at) = (path.to_owned(), fs::metadata);
-        let metadata =
-            tokio::task::spawn_blocking(move || looked_at(owned)).await.map_err(Failure::other)?;
-        let metadata = metadata.map_err(unreadable)?;
+        let path = &file.path.clone();
+        // All that follows is about this open file, whatever takes its name.
+        let opened = tokio::task::spawn_blocking(move || {
+            let file = file.open()?;
+            Ok((file.metadata()?, file))
+        });
+        let (metadata, file) = opened
+            .await
+            .map_err(Failure::other)?
+            .map_err(|error| Failure::io("cannot read the file", error))?;
         let modified = metadata.modified().ok();
         if folders.skip_unchanged && self.is_there(uri, metadata.len(), modified).await? {
             return Ok(Outcome::Unchanged(format!("skipped {}: unchanged", path.display())));
@@ -165,7 +168,7 @@ impl Putter {
             .client
             .put()
             .uri(uri)
-            .body(PlaintextSource::file(path))
+            .body(PlaintextSource::open_file(file, path))
             .encryption_context(self.context.clone());
         let mut put = with_metadata(put, self.args.metadata.clone())?;
         let has_own = self.args.metadata.iter().any(|pair| pair.name == mtime::NAME);

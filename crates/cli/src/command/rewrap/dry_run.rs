@@ -1,12 +1,13 @@
 //! `sealwax rewrap` of many objects without `--apply`: what it would do, and its plan.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use futures_util::TryStreamExt as _;
+use sealwax_files::NewFile;
 use sealwax_jobs::{
     CancellationToken, Summary as _,
     rewrap::{Action, Plan, PlanSummary, PriceTable},
@@ -35,10 +36,15 @@ pub(super) async fn dry_run(
     bulk: &BulkArgs,
 ) -> Result<(), Failure> {
     let prices = prices(bulk.prices.as_deref())?;
-    let plan = bulk.save_plan.as_deref().map(PartialPlan::create).transpose()?;
+    // It gets its name when it is complete.
+    let plan = match &bulk.save_plan {
+        Some(path) => Some(NewFile::create(path).map_err(|error| plan_failed(path, error))?),
+        None => None,
+    };
     let output: Box<dyn Write + Send> = match &plan {
         Some(plan) => {
-            Box::new(BufWriter::new(plan.file.try_clone().map_err(|error| plan.failed(error))?))
+            let file = plan.file().try_clone();
+            Box::new(BufWriter::new(file.map_err(|error| plan_failed(plan.path(), error))?))
         }
         None => Box::new(io::sink()),
     };
@@ -73,7 +79,8 @@ pub(super) async fn dry_run(
     }
     let summary = summary?;
     if let Some(plan) = plan {
-        let path = plan.finish()?;
+        let path = plan.path().to_owned();
+        plan.complete().map_err(|error| plan_failed(&path, error))?;
         session.say(format!("wrote the plan to {}; nothing was changed", path.display()));
     } else {
         session.say("nothing was changed; pass --apply to rewrap");
@@ -88,41 +95,8 @@ pub(super) async fn dry_run(
     )
 }
 
-/// Plan that is being written; it gets its final name when it is complete.
-#[derive(Debug)]
-struct PartialPlan {
-    file: File,
-    partial: PathBuf,
-    path: PathBuf,
-}
-
-impl PartialPlan {
-    fn create(path: &Path) -> Result<Self, Failure> {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let (partial, path) = (PathBuf::from(partial), path.to_owned());
-        let created = File::create(&partial);
-        let file = created
-            .map_err(|error| Failure::io(&format!("cannot write {}", partial.display()), error))?;
-        Ok(Self { file, partial, path })
-    }
-
-    fn finish(mut self) -> Result<PathBuf, Failure> {
-        let renamed = self.file.sync_all().and_then(|()| fs::rename(&self.partial, &self.path));
-        renamed.map_err(|error| self.failed(error))?;
-        Ok(std::mem::take(&mut self.path))
-    }
-
-    fn failed(&self, error: io::Error) -> Failure {
-        Failure::io(&format!("cannot write plan {}", self.path.display()), error)
-    }
-}
-
-impl Drop for PartialPlan {
-    fn drop(&mut self) {
-        // Fails if the plan was finished: it was renamed.
-        let _ = fs::remove_file(&self.partial);
-    }
+fn plan_failed(path: &Path, error: io::Error) -> Failure {
+    Failure::io(&format!("cannot write plan {}", path.display()), error)
 }
 
 fn prices(path: Option<&Path>) -> Result<PriceTable, Failure> {

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod append;
+mod folder;
+mod key_file;
+mod new_file;
+mod read_at;
+mod refusal;
+mod temporary;
+
+pub use self::{
+    append::{create_or_append, open_to_append},
+    folder::{Folder, InvalidRelativePath, RelativePath},
+    key_file::{Exposure, KeyFile},
+    new_file::NewFile,
+    read_at::ReadAt,
+    refusal::{FileKind, Refusal},
+};
