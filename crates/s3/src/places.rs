@@ -68,31 +68,24 @@ impl PlacePolicy {
         Ok(Some(place))
     }
 
-    /// Returns the places that this client reads the object from. `None` if it accepts every place.
-    fn places(&self, target: &ObjectRef) -> Result<Option<Vec<Place>>, Error> {
-        if self.off {
-            return Ok(None);
-        }
+    /// `true` if `key` is bound to an acceptable place of the object at `target`.
+    pub(crate) fn accepts(
+        &self,
+        target: &ObjectRef,
+        key: &EncryptedDataKey,
+        accepted: &[String],
+    ) -> Result<bool, Error> {
+        Ok(self.off || is_acceptable(key, &self.acceptable_places(target)?, accepted))
+    }
+
+    /// Returns the place of the object at `target`, then those of its sources.
+    fn acceptable_places(&self, target: &ObjectRef) -> Result<Vec<Place>, Error> {
         let sources = self.sources.get(&target.bucket).map(Vec::as_slice).unwrap_or_default();
         let buckets = std::iter::once(self.name(&target.bucket))
             .chain(sources.iter().map(|source| self.name(source)));
         let places: Result<Vec<Place>, EnvelopeError> =
             buckets.map(|bucket| Place::new(bucket, &target.key)).collect();
-        places.map(Some).map_err(|error| target.envelope_error(error))
-    }
-
-    /// Tells of each of `keys` whether it is bound to an acceptable place.
-    pub(crate) fn accepts(
-        &self,
-        target: &ObjectRef,
-        keys: &[EncryptedDataKey],
-    ) -> Result<Vec<bool>, Error> {
-        let places = self.places(target)?;
-        let is_accepted = |key: &EncryptedDataKey| match &places {
-            Some(places) => key.place().is_some_and(|place| places.contains(place)),
-            None => true,
-        };
-        Ok(keys.iter().map(is_accepted).collect())
+        places.map_err(|error| target.envelope_error(error))
     }
 
     /// Returns the object's keys that are bound to an acceptable place, at least one. The places in
@@ -103,16 +96,12 @@ impl PlacePolicy {
         header: &ObjectHeader,
         accepted: &[String],
     ) -> Result<Vec<EncryptedDataKey>, Error> {
-        let Some(places) = self.places(target)? else { return Ok(header.keys().to_vec()) };
-        let is_accepted = |place: &Place| {
-            places.contains(place) || accepted.iter().any(|other| other == place.as_str())
-        };
-        let keys: Vec<_> = header
-            .keys()
-            .iter()
-            .filter(|key| key.place().is_some_and(is_accepted))
-            .cloned()
-            .collect();
+        if self.off {
+            return Ok(header.keys().to_vec());
+        }
+        let places = self.acceptable_places(target)?;
+        let acceptable = header.keys().iter().filter(|key| is_acceptable(key, &places, accepted));
+        let keys: Vec<_> = acceptable.cloned().collect();
         if keys.is_empty() {
             let mut bound: Vec<_> = header
                 .keys()
@@ -131,4 +120,11 @@ impl PlacePolicy {
         }
         Ok(keys)
     }
+}
+
+fn is_acceptable(key: &EncryptedDataKey, places: &[Place], accepted: &[String]) -> bool {
+    let is_accepted = |place: &Place| {
+        places.contains(place) || accepted.iter().any(|other| other == place.as_str())
+    };
+    key.place().is_some_and(is_accepted)
 }

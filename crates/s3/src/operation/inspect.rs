@@ -165,7 +165,8 @@ async fn inspect_sealed(
         joined.keys().iter().cloned().partition(|key| header.keys().contains(key));
     let own_len = own.len();
     let keys: Vec<_> = own.into_iter().chain(more).collect();
-    let at_place = vault.places().accepts(&target, &keys)?;
+    let is_at_place = |key| vault.places().accepts(&target, key, &[]);
+    let at_place = keys.iter().map(is_at_place).collect::<Result<Vec<_>, Error>>()?;
     let inspected =
         |(at, (key, is_at_place))| InspectedKey { key, is_at_place, in_sidecar: at >= own_len };
     Ok(InspectOutput {
