@@ -8,11 +8,12 @@ mod keyring_error;
 mod rate_limiter;
 mod regional_clients;
 mod s3ec_keyring;
+mod secret_plaintext;
 mod wrap_policy;
 
 pub use self::{
     candidates::DiscoveryFilter,
-    key_arn::{InvalidArn, KMS_PROVIDER, KmsKeyArn},
+    key_arn::{InvalidArn, KMS_PROVIDER, KmsKeyArn, partition_of},
     keyring::{KmsKeyring, KmsKeyringBuilder},
     wrap_policy::WrapPolicy,
 };
