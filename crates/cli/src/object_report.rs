@@ -4,9 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use aws_sdk_s3::primitives::DateTimeFormat;
 use sealwax_s3::{
-    KMS_PROVIDER, KmsKeyArn, ObjectFormat, ObjectInfo, S3Uri,
-    envelope::{EncryptedDataKey, ObjectHeader},
-    s3ec::Storage,
+    InspectOutput, InspectedKey, KMS_PROVIDER, KmsKeyArn, ObjectFormat, ObjectInfo, S3Uri,
+    error_chain, s3ec::Storage,
 };
 use serde::Serialize;
 
@@ -29,9 +28,13 @@ pub(crate) struct ObjectReport {
     in_instruction_file: Option<bool>,
     encryption_context: BTreeMap<String, String>,
     generation: u32,
+    /// Claimed wrapping keys, those of the sidecar included.
     keys: Vec<Key>,
     /// Wrapping keys that still have to wrap the data key.
     missing: Vec<String>,
+    /// Why the sidecar can't be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
     content_type: Option<String>,
     storage_class: Option<String>,
     version_id: Option<String>,
@@ -48,11 +51,18 @@ struct Key {
     wrapping_key: String,
     region: Option<String>,
     place: Option<String>,
+    /// `true` if the object is read from this place. Other keys open nothing here.
+    is_at_place: bool,
+    in_sidecar: bool,
+    /// Id of the intermediate key that it wraps, which many objects can share.
+    intermediate: Option<String>,
+    /// Prefix of the places that the intermediate key serves.
+    scope: Option<String>,
 }
 
 impl ObjectReport {
-    /// Builds the report of the object at `uri`.
-    pub(crate) fn new(uri: &S3Uri, info: ObjectInfo) -> Self {
+    /// Builds the report of the object at `uri`. `keys` are those of an object in Sealwax's format.
+    pub(crate) fn new(uri: &S3Uri, info: ObjectInfo, keys: Option<InspectOutput>) -> Self {
         let context: BTreeMap<_, _> = match info.envelope() {
             // The KMS encryption context, or the materials description of a raw key.
             Some(envelope) => envelope.key().description().clone(),
@@ -62,6 +72,8 @@ impl ObjectReport {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
         };
+        let (keys, missing, problem) =
+            keys.map_or_else(Default::default, |it| (it.keys, it.missing, it.problem));
         let last_modified =
             info.last_modified.and_then(|time| time.fmt(DateTimeFormat::DateTime).ok());
         Self {
@@ -78,13 +90,9 @@ impl ObjectReport {
             plaintext_bytes: info.plaintext_len(),
             encryption_context: context,
             generation: info.generation(),
-            keys: info.keys().iter().map(Key::new).collect(),
-            missing: info
-                .header()
-                .into_iter()
-                .flat_map(ObjectHeader::missing)
-                .map(|it| it.wrapping_key().to_owned())
-                .collect(),
+            keys: keys.iter().map(Key::new).collect(),
+            missing,
+            problem: problem.map(|problem| error_chain(&problem)),
             content_type: info.content_type,
             storage_class: info.storage_class.map(|class| class.as_str().to_owned()),
             version_id: info.version_id,
@@ -107,7 +115,8 @@ pub(crate) fn format(info: &ObjectInfo) -> String {
 }
 
 impl Key {
-    fn new(key: &EncryptedDataKey) -> Self {
+    fn new(inspected: &InspectedKey) -> Self {
+        let key = &inspected.key;
         let arn = (key.provider() == KMS_PROVIDER)
             .then(|| key.wrapping_key().parse::<KmsKeyArn>().ok())
             .flatten();
@@ -116,6 +125,10 @@ impl Key {
             wrapping_key: key.wrapping_key().to_owned(),
             region: arn.map(|arn| arn.region().to_owned()),
             place: key.place().map(|place| place.as_str().to_owned()),
+            is_at_place: inspected.is_at_place,
+            in_sidecar: inspected.in_sidecar,
+            intermediate: key.intermediate_id().map(ToString::to_string),
+            scope: key.scope().map(|scope| scope.as_str().to_owned()),
         }
     }
 }
@@ -147,7 +160,7 @@ impl fmt::Display for ObjectReport {
             writeln!(f, "  the encrypted data key is in an instruction file")?;
         }
         if !self.keys.is_empty() {
-            writeln!(f, "  wrapping keys")?;
+            writeln!(f, "  claimed wrapping keys")?;
         }
         for key in &self.keys {
             writeln!(f, "    {}", Printable(&key.wrapping_key))?;
@@ -155,7 +168,16 @@ impl fmt::Display for ObjectReport {
             if let Some(region) = &key.region {
                 writeln!(f, "      Region   {}", Printable(region))?;
             }
-            writeln!(f, "      place    {}", Printable(key.place.as_deref().unwrap_or("(any)")))?;
+            let place = Printable(key.place.as_deref().unwrap_or("(any)"));
+            let note = if key.is_at_place { "" } else { " (another place: it opens nothing here)" };
+            writeln!(f, "      place    {place}{note}")?;
+            if let Some(id) = &key.intermediate {
+                let scope = Printable(key.scope.as_deref().unwrap_or("(any)"));
+                writeln!(f, "      intermediate key {}, scope {scope}", Printable(id))?;
+            }
+            if key.in_sidecar {
+                writeln!(f, "      in the sidecar")?;
+            }
         }
         if !self.missing.is_empty() {
             writeln!(f, "  missing wrapping keys")?;
@@ -164,7 +186,10 @@ impl fmt::Display for ObjectReport {
             }
         }
         section(f, "user-defined metadata", &self.metadata)?;
-        writeln!(f, "Not authenticated: no key was used.")
+        if let Some(problem) = &self.problem {
+            writeln!(f, "Problem: {}", Printable(problem))?;
+        }
+        writeln!(f, "Not authenticated: no key was used. This is what the metadata claims.")
     }
 }
 

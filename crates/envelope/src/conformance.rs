@@ -213,10 +213,21 @@ async fn check_opens(
         return Err(Violation(format!("the keyring does not accept the result of {what}")));
     }
     match keyring.unwrap(std::slice::from_ref(key)).await {
-        Unwrap::Unwrapped(opened) if opened.expose_secret() == expected.expose_secret() => Ok(()),
-        Unwrap::Unwrapped(_) => Err(Violation(format!("{what} opens as another key"))),
-        Unwrap::Failed(failures) => Err(broken(&format!("{what} does not open"), &failures[0])),
-        Unwrap::NotMine => Err(Violation(format!("the keyring does not try the result of {what}"))),
+        Unwrap::Unwrapped(opened) if opened.expose_secret() == expected.expose_secret() => {}
+        Unwrap::Unwrapped(_) => return Err(Violation(format!("{what} opens as another key"))),
+        Unwrap::Failed(failures) => {
+            return Err(broken(&format!("{what} does not open"), &failures[0]));
+        }
+        Unwrap::NotMine => {
+            return Err(Violation(format!("the keyring does not try the result of {what}")));
+        }
+    }
+    match keyring.unwrap_one(key).await {
+        Ok(Some(opened)) if opened.key().expose_secret() == expected.expose_secret() => Ok(()),
+        Ok(_) => Err(Violation(format!("`unwrap_one` does not open the result of {what}"))),
+        Err(failures) => {
+            Err(broken(&format!("`unwrap_one` fails for the result of {what}"), &failures[0]))
+        }
     }
 }
 
@@ -234,14 +245,27 @@ async fn check_refuses(
     ciphertext[middle] ^= 1;
     let changed =
         EncryptedDataKey::new(key.provider(), key.wrapping_key(), ciphertext, key.wrap_context());
-    // That of an intermediate key is not asked for while the key is cached.
-    if let (Ok(changed), None) = (changed, key.intermediate_id()) {
-        forged.push(("a changed ciphertext", changed));
+    match (changed, key.intermediate_id()) {
+        (Ok(changed), None) => forged.push(("a changed ciphertext", changed)),
+        // While an intermediate key is cached, only a proof asks for its ciphertext.
+        (Ok(changed), Some(_)) => {
+            let changed = key.with_intermediate(changed);
+            if let Some(changed) = &changed
+                && let Ok(Some(_)) = keyring.unwrap_one(changed).await
+            {
+                let what = "`unwrap_one` accepts a changed ciphertext of an intermediate key";
+                return Err(Violation(what.into()));
+            }
+        }
+        (Err(_), _) => {}
     }
     for (what, forged) in forged {
         let by = |method: &str| Violation(format!("`{method}` accepts a wrapped key with {what}"));
         if let Unwrap::Unwrapped(_) = keyring.unwrap(std::slice::from_ref(&forged)).await {
             return Err(by("unwrap"));
+        }
+        if let Ok(Some(_)) = keyring.unwrap_one(&forged).await {
+            return Err(by("unwrap_one"));
         }
         // The other methods use the intermediate key alone, whose binding is the true one.
         if forged.intermediate_id().is_some() {

@@ -147,6 +147,30 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     /// [`EncryptedDataKey::open`], which returns the data key.
     fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap>;
 
+    /// Unwraps `key` for a proof: from its own ciphertext, and from no cache.
+    ///
+    /// The wrapping key that `key` names comes first, then its replicas that the keyring may use.
+    /// Returns `None` if the keyring may use none of them: it called no key service then.
+    ///
+    /// Implement it for a keyring that unwraps by other wrapping keys than the named one.
+    ///
+    /// # Errors
+    /// The reasons, at least one.
+    fn unwrap_one<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+    ) -> BoxFuture<'a, Result<Option<UnwrappedKey>, Vec<KeyringError>>> {
+        Box::pin(async move {
+            match self.unwrap(std::slice::from_ref(key)).await {
+                Unwrap::Unwrapped(unwrapped) => {
+                    Ok(Some(UnwrappedKey::new(unwrapped, key.wrapping_key())))
+                }
+                Unwrap::Failed(failures) => Err(failures),
+                Unwrap::NotMine => Ok(None),
+            }
+        })
+    }
+
     /// `true` if [`Keyring::rewrap`] is possible, judged without a call to a key service: for
     /// planning a job.
     fn can_rewrap(&self, keys: &[EncryptedDataKey], wrap_context: &WrapContext) -> bool {
@@ -234,6 +258,13 @@ where
         (**self).unwrap(keys)
     }
 
+    fn unwrap_one<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+    ) -> BoxFuture<'a, Result<Option<UnwrappedKey>, Vec<KeyringError>>> {
+        (**self).unwrap_one(key)
+    }
+
     fn can_rewrap(&self, keys: &[EncryptedDataKey], wrap_context: &WrapContext) -> bool {
         (**self).can_rewrap(keys, wrap_context)
     }
@@ -268,6 +299,33 @@ pub enum Unwrap {
     /// At least one key is under the keyring's wrapping keys, and each of those failed. Holds the
     /// reasons, at least one.
     Failed(Vec<KeyringError>),
+}
+
+/// A key that was unwrapped alone, with the wrapping key that did it.
+#[expect(missing_debug_implementations, reason = "it owns a plaintext key")]
+pub struct UnwrappedKey {
+    key: PlaintextDataKey,
+    wrapping_key: String,
+}
+
+impl UnwrappedKey {
+    /// Combines a key with the name of the wrapping key that unwrapped it.
+    #[must_use]
+    pub fn new(key: PlaintextDataKey, wrapping_key: impl Into<String>) -> Self {
+        Self { key, wrapping_key: wrapping_key.into() }
+    }
+
+    /// Returns the key in plaintext. Only the body's commitment proves that it is the object's key.
+    #[must_use]
+    pub fn key(&self) -> &PlaintextDataKey {
+        &self.key
+    }
+
+    /// Returns the wrapping key that unwrapped it: the named one, or a replica.
+    #[must_use]
+    pub fn wrapping_key(&self) -> &str {
+        &self.wrapping_key
+    }
 }
 
 /// A new data key with its encrypted forms, and those that are still missing.

@@ -33,7 +33,7 @@ pub use self::{
     key_schedule::{BodyHeader, BodySalt},
     keyring::{
         CacheLimits, CachingKeyring, EncryptionMaterials, KeyMaterial, Keyring, LOCAL_PROVIDER,
-        LocalKeyring, MultiKeyring, Unwrap,
+        LocalKeyring, MultiKeyring, Unwrap, UnwrappedKey,
     },
     keyring_error::{KeyringError, KeyringErrorKind},
     metadata::ObjectHeader,

@@ -7,7 +7,7 @@ use sealwax_envelope::{
     BodyHeader, BodySalt, BoxFuture, CachingKeyring, EncryptedDataKey, EncryptionMaterials, Error,
     FORMAT_PAIR, INTERMEDIATE_PAIR, KeyMaterial, Keyring, KeyringError, KeyringErrorKind,
     LocalKeyring, MultiKeyring, Opener, PLACE_PAIR, PartBuffer, PlaintextDataKey, SALT_PAIR,
-    SCOPE_PAIR, Sealer, Unwrap, WrapContext, conformance, geometry::HEADER_LEN,
+    SCOPE_PAIR, Sealer, Unwrap, UnwrappedKey, WrapContext, conformance, geometry::HEADER_LEN,
 };
 
 /// A fault of a keyring.
@@ -20,6 +20,8 @@ enum Fault {
     /// It takes what it decrypts for the data key, without a look at the id.
     ReturnsWhatItDecrypts,
     UnwrapsAny,
+    ProvesAny,
+    ProvesNone,
     RewrapsAny,
     CarriesAny,
     RefreshesAny,
@@ -159,6 +161,21 @@ impl Keyring for Faulty {
         })
     }
 
+    fn unwrap_one<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+    ) -> BoxFuture<'a, Result<Option<UnwrappedKey>, Vec<KeyringError>>> {
+        Box::pin(async {
+            let opened = match self.0 {
+                Fault::ProvesNone => return Ok(None),
+                Fault::ProvesAny => Ok(self.open(key).unwrap_or_else(|_| any_key())),
+                _ => self.open(key),
+            };
+            let named = |opened| Some(UnwrappedKey::new(opened, "k"));
+            opened.map(named).map_err(|error| vec![error])
+        })
+    }
+
     fn accepts(&self, key: &EncryptedDataKey) -> bool {
         key.provider() == "faulty"
     }
@@ -166,6 +183,48 @@ impl Keyring for Faulty {
     fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
         let name = if self.0 == Fault::ExpectsOthers { "other" } else { "k" };
         vec![EncryptedDataKey::new("faulty", name, vec![0; 104], wrap_context).expect("a key")]
+    }
+}
+
+/// A keyring of a user's own over a cache, which forgets to bypass it for proofs.
+#[derive(Debug)]
+struct ProvesByCache(CachingKeyring);
+
+impl Keyring for ProvesByCache {
+    fn generate<'a>(
+        &'a self,
+        wrap_context: &'a WrapContext,
+        plaintext_len: Option<u64>,
+    ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
+        self.0.generate(wrap_context, plaintext_len)
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        wrap_context: &'a WrapContext,
+    ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
+        self.0.wrap(data_key, wrap_context)
+    }
+
+    fn rewrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        wrap_context: &'a WrapContext,
+    ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
+        self.0.rewrap(keys, wrap_context)
+    }
+
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap> {
+        self.0.unwrap(keys)
+    }
+
+    fn accepts(&self, key: &EncryptedDataKey) -> bool {
+        self.0.accepts(key)
+    }
+
+    fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
+        self.0.expected_keys(wrap_context)
     }
 }
 
@@ -220,6 +279,8 @@ fn a_pair_that_a_keyring_ignores_is_found() {
 fn each_method_is_checked() {
     for (fault, expected) in [
         (Fault::UnwrapsAny, "`unwrap` accepts a wrapped key with another place"),
+        (Fault::ProvesAny, "`unwrap_one` accepts a wrapped key with another place"),
+        (Fault::ProvesNone, "`unwrap_one` does not open the result of `generate` of a data key"),
         (Fault::ReturnsWhatItDecrypts, "a data key under an intermediate key opens as another key"),
         (Fault::RewrapsAny, "`rewrap` makes a data key the key of another body"),
         (Fault::CarriesAny, "`carry` makes a data key the key of another body"),
@@ -230,4 +291,11 @@ fn each_method_is_checked() {
     ] {
         assert_eq!(check(&Faulty(fault)), Err(expected.to_owned()), "{fault:?}");
     }
+}
+
+#[test]
+fn a_proof_by_a_cached_key_is_found() {
+    let expected = "`unwrap_one` accepts a changed ciphertext of an intermediate key";
+    let keyring = ProvesByCache(CachingKeyring::new(local("a")));
+    assert_eq!(check(&keyring), Err(expected.to_owned()));
 }

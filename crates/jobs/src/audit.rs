@@ -1,8 +1,12 @@
 //! Audits which keys the objects of a bucket depend on, and which objects are not sealed.
 //!
-//! An audit costs one `HeadObject` for each object and uses no key, so nothing that it finds is
-//! authenticated. An object's metadata does not tell which material of a rotated KMS key wrapped
-//! it; [`Audit::key_material`] asks KMS.
+//! An audit costs one `HeadObject` for each object and uses no key. What it reports are the claims
+//! of stored metadata, which everybody who can write to the bucket can change. [`Audit::prove`]
+//! asks the key service for each claim. An object's metadata does not tell which material of a
+//! rotated KMS key wrapped it; [`Audit::key_material`] asks KMS.
+//!
+//! Where it can't tell, an audit errs on the side that loses no object: one that may lack a Region
+//! lacks it, and one that may depend on a key depends on it.
 //!
 //! ```no_run
 //! # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
@@ -28,9 +32,8 @@ use std::{
 
 use futures_core::Stream;
 use sealwax_s3::{
-    Error, ErrorKind, InspectOutput, KMS_PROVIDER, KeyMaterials, KmsKeyArn, ListedObject,
-    ObjectKind, SealedClient,
-    envelope::{EncryptedDataKey, KeyMaterial},
+    Error, ErrorKind, InspectOutput, InspectedKey, KMS_PROVIDER, KeyAudit, KeyProof, KmsKeyArn,
+    ListedObject, ObjectKind, SealedClient, envelope::KeyMaterial,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +51,14 @@ pub struct Audit {
     client: SealedClient,
     concurrency: usize,
     cancellation: CancellationToken,
+    questions: Questions,
+}
+
+/// What is asked of the key service.
+#[derive(Debug, Clone, Copy, Default)]
+struct Questions {
     key_material: bool,
+    proof: bool,
 }
 
 /// Outcome of the audit of one object.
@@ -59,8 +69,15 @@ pub struct AuditedObject {
     pub object: ListedObject,
     /// Kind of the object.
     pub kind: ObjectKind,
-    /// Keys that wrap its data key, by its metadata and its sidecar.
+    /// Keys that wrap its data key, as its metadata and its sidecar claim.
     pub keys: Vec<AuditedKey>,
+    /// `true` if it may have keys that are not in `keys`: it is an object of the S3 Encryption
+    /// Client, which does not name its wrapping key; its sidecar could not be read; or it is itself
+    /// a sidecar or instruction file that was not looked for.
+    pub may_have_other_keys: bool,
+    /// Result of the proof of its keys: that of the best one. `None` if the audit did not ask, or
+    /// if the object has no keys.
+    pub proof: Option<AuditedProof>,
     /// Wrapping keys that the object still lacks.
     pub missing: Vec<String>,
     /// Its generation: 1 for a new object, and 1 more after each rewrap.
@@ -83,6 +100,13 @@ pub struct AuditedKey {
     pub multi_region: bool,
     /// `true` if the object's sidecar names it and not its metadata.
     pub in_sidecar: bool,
+    /// Place that it is bound to, as `bucket/key`; `None` if it is bound to none.
+    pub place: Option<String>,
+    /// `true` if the client reads the object from this place. Any other key opens nothing for it,
+    /// and counts for nothing but [`AuditedObject::dependence`].
+    pub is_at_place: bool,
+    /// Proof that it opens the object.
+    pub proof: AuditedProof,
     /// Its key material that wrapped the data key, or the intermediate key above that.
     pub material: AuditedMaterial,
 }
@@ -100,6 +124,44 @@ pub enum AuditedMaterial {
     Known(KeyMaterial),
 }
 
+/// Result of the attempt to prove a key of an object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum AuditedProof {
+    /// A claim: the audit did not ask, or the client does not read with this key.
+    Claimed,
+    /// The key service rejects it, or it holds another key than the body's.
+    Disproved,
+    /// The key service denied the call, did not answer, or can't use the wrapping key; or nothing
+    /// less than the whole body proves the key.
+    Unknown,
+    /// It was unwrapped, and met the body's commitment.
+    Proven {
+        /// Wrapping key that unwrapped it: the claimed one, or a replica of it. `None` for an
+        /// object that does not name its wrapping key.
+        by: Option<String>,
+    },
+}
+
+impl AuditedProof {
+    /// Returns its name in reports, such as `proven`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::Disproved => "disproved",
+            Self::Unknown => "unknown",
+            Self::Proven { .. } => "proven",
+        }
+    }
+
+    /// `true` if the key opens the object.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        matches!(self, Self::Proven { .. })
+    }
+}
+
 impl AuditedMaterial {
     /// `true` if the material is known and older than the current one.
     #[must_use]
@@ -108,43 +170,77 @@ impl AuditedMaterial {
     }
 }
 
-/// Dependence of an object on a wrapping key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Dependence of an object on a wrapping key, in ascending order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Dependence {
-    /// The object does not name the key.
+    /// The object does not name the key, or it was disproved.
     None,
     /// The key is one of several.
     Shared,
-    /// Only this key opens the object.
+    /// The object may depend on the key without naming it.
+    Unknown,
+    /// No other key opens the object.
     Sole,
 }
 
+impl Dependence {
+    /// Returns its name in reports, such as `sole`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Shared => "shared",
+            Self::Unknown => "unknown",
+            Self::Sole => "sole",
+        }
+    }
+}
+
 impl Audit {
-    /// Creates a job that reads with `client`. Its keyring is not used unless
+    /// Creates a job that reads with `client`. Its keyring is not used unless [`Audit::prove`] or
     /// [`Audit::key_material`] is set. If the client looks for sidecars, each sealed object costs
-    /// one `GetObject` more.
+    /// one `GetObject` more, and the sidecar's keys count as the object's.
     #[must_use]
     pub fn new(client: SealedClient) -> Self {
         Self {
             client,
             concurrency: DEFAULT_CONCURRENCY,
             cancellation: CancellationToken::new(),
-            key_material: false,
+            questions: Questions::default(),
         }
+    }
+
+    /// Proves each key that an object claims: unwraps it alone, and compares the result with the
+    /// body's commitment.
+    ///
+    /// It asks only about keys that the client reads with: its keyring accepts the wrapping key, and
+    /// the place is the object's own or another accepted one. Only proven keys then count for
+    /// [`AuditedObject::regions`], [`AuditedObject::lacks`] and as another key in
+    /// [`AuditedObject::dependence`]. With AWS KMS it costs one `Decrypt` for each encrypted data
+    /// key; objects that share an encrypted form of an intermediate key share one call, and up to
+    /// 1,024 intermediate keys stay in memory until the job ends.
+    ///
+    /// A key that is disproved or stays unknown is a problem of the object; so is a sealed object of
+    /// which no key could be asked about. Of the S3 Encryption Client's formats, only V3 commits to
+    /// its data key: keys of V2 and V1 stay unknown.
+    #[must_use]
+    pub fn prove(mut self) -> Self {
+        self.questions.proof = true;
+        self
     }
 
     /// Asks the key service which material of its wrapping key wrapped each data key, and whether
     /// that is the newest.
     ///
-    /// It asks only about keys that the client's keyring accepts. No data key leaves KMS for that,
+    /// It asks only about keys that the client reads with. No data key leaves KMS for that,
     /// and each wrapped key is authenticated. With AWS KMS it costs one `ReEncrypt` of a wrapping
     /// key to itself for each encrypted data key; objects that share an intermediate key share one
     /// call. A failed call is a problem of the object. Objects of the S3 Encryption Client do not
     /// name their wrapping key and are not asked about.
     #[must_use]
     pub fn key_material(mut self) -> Self {
-        self.key_material = true;
+        self.questions.key_material = true;
         self
     }
 
@@ -168,17 +264,19 @@ impl Audit {
         self,
         objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
     ) -> Outcomes<AuditSummary> {
-        let Self { client, concurrency, cancellation, key_material } = self;
+        let Self { client, concurrency, cancellation, questions } = self;
         let engine = Engine::new(concurrency, &cancellation, RetryPolicy::READ);
-        let materials = key_material.then(|| Arc::new(client.key_materials()));
-        let work = move |object, retry| audit(client.clone(), materials.clone(), object, retry);
+        let keys = Arc::new(client.key_audit());
+        let work =
+            move |object, retry| audit(client.clone(), Arc::clone(&keys), questions, object, retry);
         Pool::new(engine, objects, work).into_outcomes()
     }
 }
 
 async fn audit(
     client: SealedClient,
-    materials: Option<Arc<KeyMaterials>>,
+    key_audit: Arc<KeyAudit>,
+    questions: Questions,
     object: ListedObject,
     mut retry: RetryState,
 ) -> AuditedObject {
@@ -193,39 +291,95 @@ async fn audit(
             return AuditedObject { problem: Some(problem), ..unreadable };
         }
     };
-    let mut problem = inspected.problem.take();
-    let mut keys = Vec::new();
-    for inspected_key in &inspected.keys {
-        let key = &inspected_key.key;
-        let material = match &materials {
-            Some(materials) => material(materials, &inspected, key, &mut retry).await,
-            None => Ok(AuditedMaterial::NotAsked),
-        };
-        let material = material.unwrap_or_else(|error| {
-            problem.get_or_insert(error);
-            AuditedMaterial::Unknown
-        });
-        keys.push(AuditedKey { material, ..AuditedKey::new(key, inspected_key.in_sidecar) });
-    }
-    AuditedObject {
-        keys,
-        missing: inspected.missing,
+    let mut found = AuditedObject {
+        missing: std::mem::take(&mut inspected.missing),
+        may_have_other_keys: inspected.may_have_other_keys,
         generation: inspected.generation,
-        problem,
+        problem: inspected.problem.take(),
         ..AuditedObject::new(object, inspected.kind)
+    };
+    for inspected_key in &inspected.keys {
+        let mut key = AuditedKey::new(inspected_key);
+        if questions.key_material {
+            let material = material(&key_audit, &inspected, inspected_key, &mut retry).await;
+            key.material = material.unwrap_or_else(|error| {
+                found.problem.get_or_insert(error);
+                AuditedMaterial::Unknown
+            });
+        }
+        if questions.proof {
+            let ask = || key_audit.prove(&inspected, inspected_key);
+            key.proof = proven(ask, &mut retry, &mut found.problem).await;
+        }
+        found.keys.push(key);
     }
+    if questions.proof && found.kind.is_sealed() {
+        let proof = if found.kind.is_encryption_client() {
+            let ask = || key_audit.prove_unnamed(&inspected);
+            proven(ask, &mut retry, &mut found.problem).await
+        } else {
+            let proofs = found.keys.iter().map(|key| key.proof.clone());
+            proofs.max().unwrap_or(AuditedProof::Claimed)
+        };
+        if proof == AuditedProof::Claimed {
+            found.problem.get_or_insert_with(|| unasked(&found.object, &found.keys));
+        }
+        found.proof = Some(proof);
+    }
+    found
+}
+
+/// Returns the result of one proof, and records as the object's problem why it is not proven. Only
+/// throttled calls are repeated: an object in a Region that is down would take long.
+async fn proven<F>(
+    ask: impl Fn() -> F + Send + Sync,
+    retry: &mut RetryState,
+    problem: &mut Option<Error>,
+) -> AuditedProof
+where
+    F: Future<Output = KeyProof> + Send,
+{
+    let asked = retry.run(|| async {
+        match ask().await {
+            KeyProof::Unknown(error) if error.kind() == ErrorKind::Throttled => Err(error),
+            proof => Ok(proof),
+        }
+    });
+    match asked.await.unwrap_or_else(KeyProof::Unknown) {
+        KeyProof::Proven { by } => AuditedProof::Proven { by },
+        KeyProof::Disproved(error) => {
+            problem.get_or_insert(error);
+            AuditedProof::Disproved
+        }
+        KeyProof::Unknown(error) => {
+            problem.get_or_insert(error);
+            AuditedProof::Unknown
+        }
+        _ => AuditedProof::Claimed,
+    }
+}
+
+/// Describes that no key of an object could be proven, because the client reads with none.
+fn unasked(object: &ListedObject, keys: &[AuditedKey]) -> Error {
+    let has_keys_at_place = keys.iter().any(|key| key.is_at_place);
+    let (kind, message) = if keys.is_empty() || has_keys_at_place {
+        (ErrorKind::NoMatchingKey, "the client's keyring accepts none of its wrapping keys")
+    } else {
+        (ErrorKind::PlaceMismatch, "its keys are bound to another place")
+    };
+    Error::new("prove the keys of", object.to_string(), kind, message)
 }
 
 /// Returns the material that wrapped `key`. Only throttled calls are repeated: an object in a Region
 /// that is down would take long.
 async fn material(
-    materials: &KeyMaterials,
+    key_audit: &KeyAudit,
     object: &InspectOutput,
-    key: &EncryptedDataKey,
+    key: &InspectedKey,
     retry: &mut RetryState,
 ) -> Result<AuditedMaterial, Error> {
     let material = retry.run(|| async {
-        match materials.of(object, key).await {
+        match key_audit.material(object, key).await {
             Err(error) if error.kind() == ErrorKind::Throttled => Err(error),
             other => Ok(other),
         }
@@ -235,7 +389,8 @@ async fn material(
 }
 
 impl AuditedKey {
-    fn new(key: &EncryptedDataKey, in_sidecar: bool) -> Self {
+    fn new(inspected: &InspectedKey) -> Self {
+        let key = &inspected.key;
         let arn = (key.provider() == KMS_PROVIDER)
             .then(|| key.wrapping_key().parse::<KmsKeyArn>().ok())
             .flatten();
@@ -244,8 +399,22 @@ impl AuditedKey {
             wrapping_key: key.wrapping_key().to_owned(),
             region: arn.as_ref().map(|arn| arn.region().to_owned()),
             multi_region: arn.is_some_and(|arn| arn.is_multi_region()),
-            in_sidecar,
+            in_sidecar: inspected.in_sidecar,
+            place: key.place().map(|place| place.as_str().to_owned()),
+            is_at_place: inspected.is_at_place,
+            proof: AuditedProof::Claimed,
             material: AuditedMaterial::NotAsked,
+        }
+    }
+
+    /// Returns the Region in which the key can be used: that of the key that proved it, or the
+    /// claimed one.
+    fn usable_region(&self) -> Option<String> {
+        match &self.proof {
+            AuditedProof::Proven { by: Some(by) } => {
+                by.parse::<KmsKeyArn>().ok().map(|arn| arn.region().to_owned())
+            }
+            _ => self.region.clone(),
         }
     }
 
@@ -267,37 +436,61 @@ impl AuditedObject {
             object,
             kind,
             keys: Vec::new(),
+            may_have_other_keys: kind == ObjectKind::Unreadable,
+            proof: None,
             missing: Vec::new(),
             generation: None,
             problem: None,
         }
     }
 
-    /// Returns the Regions in which the object has a KMS key. A multi-Region key counts in its own
-    /// Region and in `replicas`: the Regions that are known to have a replica of it.
-    #[must_use]
-    pub fn regions<'a>(&'a self, replicas: &'a [String]) -> BTreeSet<&'a str> {
-        let own = self.keys.iter().filter_map(|key| key.region.as_deref());
-        let multi_region = self.keys.iter().any(|key| key.multi_region);
-        own.chain(replicas.iter().map(String::as_str).filter(|_| multi_region)).collect()
+    /// `true` if `key` counts as a key of the object: it is at its place and, if the audit asked for
+    /// proofs, proven.
+    fn counts(&self, key: &AuditedKey) -> bool {
+        key.is_at_place && (self.proof.is_none() || key.proof.is_proven())
     }
 
-    /// `true` if the object is sealed and has no key in `region`.
+    fn counting_keys(&self) -> impl Iterator<Item = &AuditedKey> {
+        self.keys.iter().filter(|key| self.counts(key))
+    }
+
+    /// Returns the Regions in which the object has a KMS key: a proven one if the audit asked for
+    /// proofs, else a claimed one. Keys that are bound to another place do not count.
+    ///
+    /// A multi-Region key counts in its own Region (if proven, in that of the replica that was
+    /// used) and in `replicas`: the Regions that are known to have a replica of it.
+    #[must_use]
+    pub fn regions(&self, replicas: &[String]) -> BTreeSet<String> {
+        let multi_region = self.counting_keys().any(|key| key.multi_region);
+        self.counting_keys()
+            .filter_map(AuditedKey::usable_region)
+            .chain(replicas.iter().filter(|_| multi_region).cloned())
+            .collect()
+    }
+
+    /// `true` if the object is or may be sealed, and has no key in `region`, as
+    /// [`AuditedObject::regions`] counts. An object of the S3 Encryption Client does not name its
+    /// wrapping key, so it may lack every Region; so may one that could not be read.
     #[must_use]
     pub fn lacks(&self, region: &str, replicas: &[String]) -> bool {
-        self.kind == ObjectKind::Sealwax && !self.regions(replicas).contains(region)
+        (self.kind.is_sealed() || self.kind == ObjectKind::Unreadable)
+            && !self.regions(replicas).contains(region)
     }
 
     /// Returns how the object depends on `wrapping_key`. A multi-Region key and its replicas are one
     /// key.
+    ///
+    /// Every claim of the key counts, at whatever place, unless it was disproved. Of other keys,
+    /// only those count that are at the object's place and, if the audit asked for proofs, proven.
     #[must_use]
     pub fn dependence(&self, wrapping_key: &str) -> Dependence {
-        let uses = self.keys.iter().filter(|key| key.is(wrapping_key)).count();
-        match uses {
-            0 => Dependence::None,
-            _ if uses == self.keys.len() => Dependence::Sole,
-            _ => Dependence::Shared,
+        let is_claimed =
+            |key: &AuditedKey| key.is(wrapping_key) && key.proof != AuditedProof::Disproved;
+        if self.keys.iter().any(is_claimed) {
+            let has_another = self.counting_keys().any(|key| !key.is(wrapping_key));
+            return if has_another { Dependence::Shared } else { Dependence::Sole };
         }
+        if self.may_have_other_keys { Dependence::Unknown } else { Dependence::None }
     }
 }
 
@@ -311,11 +504,16 @@ pub struct AuditSummary {
     pub stored_bytes: u64,
     /// Objects of each kind.
     pub kinds: BTreeMap<ObjectKind, u64>,
-    /// Objects under each wrapping key.
+    /// Sealed objects by the result of the proof of their keys, if the audit asked.
+    pub proofs: BTreeMap<&'static str, u64>,
+    /// Objects that claim each wrapping key, at their place.
     pub keys: BTreeMap<String, KeyUse>,
+    /// Objects that claim each wrapping key for another place only.
+    pub elsewhere: BTreeMap<String, u64>,
     /// Objects by wrapping key and by the key material that wrapped them, if the audit asked.
     pub materials: BTreeMap<(String, AuditedMaterial), u64>,
-    /// Sealed objects by the Regions in which they have a KMS key, in alphabetical order.
+    /// Objects in Sealwax's format by the Regions in which they have a KMS key, as
+    /// [`AuditedObject::regions`] counts, in alphabetical order.
     pub regions: BTreeMap<Vec<String>, u64>,
     /// Objects that still lack each wrapping key.
     pub missing: BTreeMap<String, u64>,
@@ -325,14 +523,20 @@ pub struct AuditSummary {
     pub others: u64,
 }
 
-/// Objects that use a wrapping key.
+/// Objects that claim a wrapping key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyUse {
-    /// Objects whose data key it wraps.
+    /// Objects that claim it at their place.
     pub objects: u64,
-    /// Objects that only this key opens.
+    /// Objects that depend on this key alone.
     pub sole: u64,
+    /// Objects that it was proven to open. Zero if the audit did not ask, like the next two.
+    pub proven: u64,
+    /// Objects with a wrapped key under it that was disproved.
+    pub disproved: u64,
+    /// Objects with a wrapped key under it that could not be asked about.
+    pub unknown: u64,
 }
 
 impl Summary for AuditSummary {
@@ -347,12 +551,30 @@ impl Summary for AuditSummary {
         if let Some(problem) = &object.problem {
             *self.problems.entry(problem.kind().name()).or_default() += 1;
         }
-        let names: BTreeSet<&str> =
-            object.keys.iter().map(|key| key.wrapping_key.as_str()).collect();
-        for name in &names {
-            if let Some(uses) = bounded(&mut self.keys, (*name).to_owned(), &mut self.others) {
+        if let Some(proof) = &object.proof {
+            *self.proofs.entry(proof.name()).or_default() += 1;
+        }
+        let at_place = |key: &&AuditedKey| key.is_at_place;
+        let names = |keys: &mut dyn Iterator<Item = &AuditedKey>| -> BTreeSet<String> {
+            keys.map(|key| key.wrapping_key.clone()).collect()
+        };
+        let here = names(&mut object.keys.iter().filter(at_place));
+        let elsewhere = names(&mut object.keys.iter().filter(|key| !key.is_at_place));
+        for name in &here {
+            if let Some(uses) = bounded(&mut self.keys, name.clone(), &mut self.others) {
+                let own = object.keys.iter().filter(at_place);
+                let own = || own.clone().filter(|key| key.wrapping_key == *name);
                 uses.objects += 1;
-                uses.sole += u64::from(names.len() == 1);
+                uses.sole += u64::from(object.dependence(name) == Dependence::Sole);
+                uses.proven += u64::from(own().any(|key| key.proof.is_proven()));
+                let has = |proof| u64::from(own().any(|key| key.proof == proof));
+                uses.disproved += has(AuditedProof::Disproved);
+                uses.unknown += has(AuditedProof::Unknown);
+            }
+        }
+        for name in elsewhere.difference(&here) {
+            if let Some(count) = bounded(&mut self.elsewhere, name.clone(), &mut self.others) {
+                *count += 1;
             }
         }
         let asked = object.keys.iter().filter(|key| key.material != AuditedMaterial::NotAsked);
@@ -369,7 +591,7 @@ impl Summary for AuditSummary {
             }
         }
         if object.kind == ObjectKind::Sealwax {
-            let regions = object.regions(&[]).into_iter().map(str::to_owned).collect();
+            let regions = object.regions(&[]).into_iter().collect();
             if let Some(count) = bounded(&mut self.regions, regions, &mut self.others) {
                 *count += 1;
             }
@@ -401,8 +623,6 @@ fn bounded<'a, K: Ord, V: Default>(
 
 #[cfg(test)]
 mod tests {
-    use sealwax_s3::envelope::WrapContext;
-
     use super::*;
 
     const EAST: &str =
@@ -413,16 +633,143 @@ mod tests {
     const MRK_WEST: &str =
         "arn:aws:kms:us-west-2:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
 
+    fn claimed(name: &str) -> AuditedKey {
+        let arn = name.parse::<KmsKeyArn>().ok();
+        AuditedKey {
+            provider: KMS_PROVIDER.to_owned(),
+            wrapping_key: name.to_owned(),
+            region: arn.as_ref().map(|arn| arn.region().to_owned()),
+            multi_region: arn.is_some_and(|arn| arn.is_multi_region()),
+            in_sidecar: false,
+            place: Some("b/k".to_owned()),
+            is_at_place: true,
+            proof: AuditedProof::Claimed,
+            material: AuditedMaterial::NotAsked,
+        }
+    }
+
+    fn elsewhere(name: &str) -> AuditedKey {
+        AuditedKey { place: Some("b/other".to_owned()), is_at_place: false, ..claimed(name) }
+    }
+
+    fn proven(name: &str, by: &str) -> AuditedKey {
+        AuditedKey { proof: AuditedProof::Proven { by: Some(by.to_owned()) }, ..claimed(name) }
+    }
+
+    fn disproved(name: &str) -> AuditedKey {
+        AuditedKey { proof: AuditedProof::Disproved, ..claimed(name) }
+    }
+
+    fn unknown(name: &str) -> AuditedKey {
+        AuditedKey { proof: AuditedProof::Unknown, ..claimed(name) }
+    }
+
+    fn with(keys: impl Into<Vec<AuditedKey>>) -> AuditedObject {
+        let found = AuditedObject::new(ListedObject::new("b", "k"), ObjectKind::Sealwax);
+        AuditedObject { keys: keys.into(), ..found }
+    }
+
+    fn asked(keys: impl Into<Vec<AuditedKey>>) -> AuditedObject {
+        let found = with(keys);
+        let proof = found.keys.iter().map(|key| key.proof.clone()).max();
+        AuditedObject { proof, ..found }
+    }
+
     fn sealed(keys: &[&str]) -> AuditedObject {
-        let key = |name: &&str| {
-            let key =
-                EncryptedDataKey::new(KMS_PROVIDER, *name, vec![1], &WrapContext::for_names())
-                    .expect("a key");
-            AuditedKey::new(&key, false)
-        };
-        let mut found = AuditedObject::new(ListedObject::new("b", "k"), ObjectKind::Sealwax);
-        found.keys = keys.iter().map(key).collect();
-        found
+        with(keys.iter().map(|name| claimed(name)).collect::<Vec<_>>())
+    }
+
+    fn of_kind(kind: ObjectKind) -> AuditedObject {
+        let may_have_other_keys = kind.is_encryption_client();
+        AuditedObject {
+            may_have_other_keys,
+            ..AuditedObject::new(ListedObject::new("b", "k"), kind)
+        }
+    }
+
+    #[test]
+    fn keys_at_another_place_count_for_nothing_but_a_dependence() {
+        let found = with([claimed(EAST), elsewhere(WEST)]);
+        assert!(found.lacks("us-west-2", &[]) && !found.lacks("us-east-1", &[]));
+        assert_eq!(found.dependence(EAST), Dependence::Sole, "the other key is no help");
+        assert_eq!(found.dependence(WEST), Dependence::Shared);
+        assert_eq!(with([elsewhere(WEST)]).dependence(WEST), Dependence::Sole);
+        let moved = with([elsewhere(MRK)]);
+        assert!(moved.lacks("us-west-2", &["us-west-2".to_owned()]));
+
+        let mut summary = AuditSummary::default();
+        for object in [&found, &moved, &with([claimed(EAST), elsewhere(EAST)])] {
+            summary.record(object);
+        }
+        assert_eq!(summary.elsewhere, [(WEST.to_owned(), 1), (MRK.to_owned(), 1)].into());
+        assert_eq!(summary.keys.keys().collect::<Vec<_>>(), [EAST]);
+        assert_eq!(summary.regions, [(vec![], 1), (vec!["us-east-1".to_owned()], 2)].into());
+    }
+
+    #[test]
+    fn with_proofs_only_proven_keys_count() {
+        let found = asked([proven(EAST, EAST), disproved(WEST)]);
+        assert!(found.lacks("us-west-2", &[]) && !found.lacks("us-east-1", &[]));
+        assert_eq!(found.dependence(EAST), Dependence::Sole);
+        assert_eq!(found.dependence(WEST), Dependence::None);
+
+        for other in [unknown(WEST), claimed(WEST)] {
+            let found = asked([proven(EAST, EAST), other.clone()]);
+            assert!(found.lacks("us-west-2", &[]), "{other:?}");
+            assert_eq!(found.dependence(EAST), Dependence::Sole, "{other:?}");
+            assert_eq!(found.dependence(WEST), Dependence::Shared, "{other:?} may be needed");
+            assert_eq!(asked([other.clone()]).dependence(WEST), Dependence::Sole, "{other:?}");
+        }
+        let both = asked([proven(EAST, EAST), proven(WEST, WEST), disproved(WEST)]);
+        assert!(!both.lacks("us-west-2", &[]), "one of two duplicates opens it");
+        assert_eq!(both.dependence(WEST), Dependence::Shared);
+
+        let mut summary = AuditSummary::default();
+        for object in [found, both, asked([disproved(WEST)]), asked([unknown(WEST)])] {
+            summary.record(&object);
+        }
+        let proofs = [("proven", 2), ("disproved", 1), ("unknown", 1)];
+        assert_eq!(summary.proofs, proofs.into());
+        let west = KeyUse { objects: 4, sole: 1, proven: 1, disproved: 3, unknown: 1 };
+        assert_eq!(summary.keys[WEST], west);
+        assert_eq!(
+            summary.keys[EAST],
+            KeyUse { objects: 2, sole: 1, proven: 2, ..KeyUse::default() }
+        );
+    }
+
+    /// A multi-Region key whose replica was deleted must not pass for one that is there.
+    #[test]
+    fn a_multi_region_key_is_proven_in_the_region_that_answered() {
+        let found = asked([proven(MRK_WEST, MRK)]);
+        assert!(found.lacks("us-west-2", &[]) && !found.lacks("us-east-1", &[]));
+        assert!(!found.lacks("us-west-2", &["us-west-2".to_owned()]), "the caller says so");
+        assert_eq!(found.dependence(MRK_WEST), Dependence::Sole);
+    }
+
+    #[test]
+    fn what_an_object_does_not_tell_counts_against_it() {
+        for kind in [
+            ObjectKind::EncryptionClientV1,
+            ObjectKind::EncryptionClientV2,
+            ObjectKind::EncryptionClientV3,
+            ObjectKind::EncryptionClientInstructed,
+            ObjectKind::Unreadable,
+        ] {
+            let found = of_kind(kind);
+            let found = AuditedObject { may_have_other_keys: true, ..found };
+            assert!(found.lacks("us-east-1", &[]), "{kind:?}");
+            assert_eq!(found.dependence(EAST), Dependence::Unknown, "{kind:?}");
+        }
+        for kind in [ObjectKind::Unsealed, ObjectKind::Shredded, ObjectKind::Sidecar] {
+            assert!(!of_kind(kind).lacks("us-east-1", &[]), "{kind:?}");
+            assert_eq!(of_kind(kind).dependence(EAST), Dependence::None, "{kind:?}");
+        }
+        let unread = AuditedObject { may_have_other_keys: true, ..sealed(&[EAST]) };
+        assert_eq!(unread.dependence(WEST), Dependence::Unknown, "its sidecar could not be read");
+        assert_eq!(unread.dependence(EAST), Dependence::Sole);
+        let order = [Dependence::None, Dependence::Shared, Dependence::Unknown, Dependence::Sole];
+        assert!(order.is_sorted());
     }
 
     #[test]
@@ -449,7 +796,7 @@ mod tests {
 
     #[test]
     fn a_summary_counts_each_material_of_a_key_once_an_object() {
-        let with = |materials: &[AuditedMaterial]| {
+        let of = |materials: &[AuditedMaterial]| {
             let mut found = sealed(&vec![EAST; materials.len()]);
             found
                 .keys
@@ -463,11 +810,11 @@ mod tests {
             (known("b", true), known("a", false), AuditSummary::default());
         assert!(older.is_older() && !newest.is_older() && !AuditedMaterial::Unknown.is_older());
         for object in [
-            with(std::slice::from_ref(&newest)),
-            with(&[older.clone(), older.clone()]),
-            with(&[newest.clone(), older.clone()]),
-            with(&[AuditedMaterial::Unknown]),
-            with(&[AuditedMaterial::NotAsked]),
+            of(std::slice::from_ref(&newest)),
+            of(&[older.clone(), older.clone()]),
+            of(&[newest.clone(), older.clone()]),
+            of(&[AuditedMaterial::Unknown]),
+            of(&[AuditedMaterial::NotAsked]),
         ] {
             summary.record(&object);
         }
@@ -477,7 +824,7 @@ mod tests {
             counts.map(|(material, count)| ((EAST.to_owned(), material), count)).into()
         );
         for n in 0..MAX_NAMES {
-            summary.record(&with(&[known(&format!("invented-{n}"), false)]));
+            summary.record(&of(&[known(&format!("invented-{n}"), false)]));
         }
         assert_eq!((summary.materials.len(), summary.others), (MAX_NAMES, 3));
     }
@@ -489,8 +836,9 @@ mod tests {
             summary.record(&object);
         }
         assert_eq!(summary.objects, 3);
-        assert_eq!(summary.keys[EAST], KeyUse { objects: 2, sole: 1 });
-        assert_eq!(summary.keys[WEST], KeyUse { objects: 2, sole: 1 });
+        let two = KeyUse { objects: 2, sole: 1, ..KeyUse::default() };
+        assert_eq!(summary.keys[EAST], two);
+        assert_eq!(summary.keys[WEST], two);
         assert_eq!(summary.regions[&vec!["us-east-1".to_owned(), "us-west-2".to_owned()]], 1);
         for n in 0..MAX_NAMES + 5 {
             summary.record(&sealed(&[&format!("invented-{n}")]));

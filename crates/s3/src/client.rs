@@ -16,7 +16,7 @@ use crate::{
         get::Get,
         head::Head,
         inspect::Inspect,
-        key_materials::KeyMaterials,
+        key_audit::KeyAudit,
         put::Put,
         reencrypt::Reencrypt,
         rewrap::{KeyChanges, Rewrap, Rewrapper},
@@ -132,10 +132,10 @@ impl SealedClient {
         Inspect::new(self.0.clone())
     }
 
-    /// Creates an empty cache of key materials that asks with the client's keyring.
+    /// Asks the key service about the keys of inspected objects, with the client's keyring.
     #[must_use]
-    pub fn key_materials(&self) -> KeyMaterials {
-        KeyMaterials::new(self.0.vault.clone())
+    pub fn key_audit(&self) -> KeyAudit {
+        KeyAudit::new(self.0.clone())
     }
 
     /// Creates a rewrapper that makes `changes` to objects that this client reads.

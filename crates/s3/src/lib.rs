@@ -45,7 +45,7 @@ pub use self::{
         get::{Get, PlaintextStream, SealedObject},
         head::Head,
         inspect::{Inspect, InspectOutput, InspectedKey},
-        key_materials::KeyMaterials,
+        key_audit::KeyAudit,
         put::{Put, PutOutput, PutS3ec, PutS3ecOutput},
         reencrypt::{Reencrypt, ReencryptOutput, WriteFormat},
         rewrap::{
@@ -71,5 +71,7 @@ pub use self::{
         into_source::IntoPlaintextSource, source::PlaintextSource, unfinished::UnfinishedUpload,
     },
     uri::{InvalidUri, S3Uri},
-    vault::{key_report::KeyReport, object_kind::ObjectKind, sidecar::SidecarPolicy},
+    vault::{
+        key_report::KeyReport, object_kind::ObjectKind, proofs::KeyProof, sidecar::SidecarPolicy,
+    },
 };

@@ -5,7 +5,7 @@ pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod head;
 pub(crate) mod inspect;
-pub(crate) mod key_materials;
+pub(crate) mod key_audit;
 pub(crate) mod put;
 pub(crate) mod reencrypt;
 pub(crate) mod rewrap;

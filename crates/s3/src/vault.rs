@@ -4,13 +4,14 @@
 //! finds an object's format and keys, wherever these are stored.
 
 pub(crate) mod carried_keys;
-mod encryption_client;
+pub(crate) mod encryption_client;
 pub(crate) mod instruction_file;
 pub(crate) mod intermediate;
 pub(crate) mod key_report;
 pub(crate) mod new_keys;
 pub(crate) mod object_keys;
 pub(crate) mod object_kind;
+pub(crate) mod proofs;
 pub(crate) mod sidecar;
 
 use std::{collections::HashMap, sync::Arc};
@@ -23,6 +24,7 @@ use sealwax_envelope::{
 
 use self::{
     instruction_file::InstructionFile,
+    proofs::no_matching_key,
     sidecar::{Sidecar, SidecarPolicy},
 };
 use crate::{
@@ -111,14 +113,7 @@ impl Vault {
         match self.0.keyring.unwrap(keys).await {
             Unwrap::Unwrapped(data_key) => Ok(data_key),
             Unwrap::Failed(failures) => Err(target.keyring_error(failures)),
-            Unwrap::NotMine => {
-                let names: Vec<_> = keys.iter().map(EncryptedDataKey::wrapping_key).collect();
-                let message = format!(
-                    "the keyring has none of this object's wrapping keys: {}",
-                    names.join(", ")
-                );
-                Err(target.error(ErrorKind::NoMatchingKey, message))
-            }
+            Unwrap::NotMine => Err(no_matching_key(target, keys)),
         }
     }
 

@@ -355,7 +355,7 @@ async fn print_s3ec(printed: &mut Printed) {
 
 /// Prints rewraps of many objects, and drills.
 fn print_jobs(printed: &mut Printed, client: &SealedClient) {
-    printed.debug(&client.key_materials());
+    printed.debug(&client.key_audit());
     let rewrapper = client.rewrapper(KeyChanges::new().add_keys(keyring())).expect("edits");
     printed.debug(&rewrapper);
     printed.debug(&Plan::new(rewrapper.clone()));

@@ -68,11 +68,20 @@ async fn an_audit_reports_every_object_with_its_keys_or_its_kind() {
     assert_eq!(by_name("both").dependence(here.as_str()), Dependence::Shared);
     assert_eq!(by_name("mrk").dependence(west.home.mrk.as_str()), Dependence::Sole);
     let replicas = ["us-west-2".to_owned()];
-    let lacking: Vec<_> = found.iter().filter(|one| one.lacks("us-west-2", &replicas)).collect();
+    let lacking = found.iter().filter(|one| one.lacks("us-west-2", &replicas));
+    let mut lacking: Vec<_> = lacking.map(|one| folder.name(&one.object.key)).collect();
+    lacking.sort_unstable();
     assert_eq!(
-        lacking.iter().map(|one| folder.name(&one.object.key)).collect::<Vec<_>>(),
-        ["east"]
+        lacking,
+        ["broken", "east", "instructed", "v1", "v2", "v3"],
+        "those that do not tell may lack it"
     );
+    for name in ["broken", "instructed", "instructed.instruction", "v1", "v2", "v3"] {
+        assert_eq!(by_name(name).dependence(here.as_str()), Dependence::Unknown, "{name}");
+    }
+    for name in ["plain", "shredded"] {
+        assert_eq!(by_name(name).dependence(here.as_str()), Dependence::None, "{name}");
+    }
     assert!(by_name("broken").problem.is_some());
 
     let mut summary = AuditSummary::default();

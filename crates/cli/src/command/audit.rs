@@ -3,12 +3,14 @@
 mod args;
 mod audit_output;
 
+use std::io::{self, Write as _};
+
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     Summary as _,
     audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence},
 };
-use sealwax_s3::{KmsKeyArn, ObjectKind};
+use sealwax_s3::{KmsKeyArn, ObjectKind, error_chain};
 
 pub(crate) use self::args::AuditArgs;
 use self::audit_output::{Line, Report, table};
@@ -18,14 +20,14 @@ use crate::{
     interrupt::unless_stopped,
     progress::Cleared,
     session::Session,
-    terminal_text::Counted,
+    terminal_text::{Counted, Printable},
 };
 
 /// Lists or counts objects by the keys they depend on.
 pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failure> {
     let filter = Filter::new(&args);
-    let asks = args.key_material || args.stale;
-    let client = match asks {
+    let asks_material = args.key_material || args.stale;
+    let client = match asks_material || args.prove {
         true => {
             let kms =
                 session.keyrings().kms(args.reader.clone(), &[], args.kms_calls_per_second).await?;
@@ -38,17 +40,24 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
     let progress = Cleared(session.job_progress(None));
     let counting = progress.0.count(|| args.objects.list_again(client.s3()));
     let done = unless_stopped(async {
-        let audit = Audit::new(client).concurrency(args.objects.concurrency.into());
-        let mut found = if asks { audit.key_material() } else { audit }.run(listing);
+        let mut audit = Audit::new(client).concurrency(args.objects.concurrency.into());
+        if asks_material {
+            audit = audit.key_material();
+        }
+        if args.prove {
+            audit = audit.prove();
+        }
+        let mut found = audit.run(listing);
         while let Some(object) = found.try_next().await? {
             summary.record(&object);
-            if let Some(line) = filter.line(&object) {
-                let mut told = Ok(());
-                progress.0.suspend(|| {
-                    told = if args.json { lines.json(&line) } else { lines.line(line.text()) }
-                });
-                told?;
-            }
+            let mut told = Ok(());
+            progress.0.suspend(|| match (filter.line(&object), &object.problem) {
+                (Some(line), _) if args.json => told = lines.json(&line),
+                (Some(line), _) => told = lines.line(line.text()),
+                (None, Some(problem)) => print_problem(&object, problem),
+                (None, None) => {}
+            });
+            told?;
             progress.0.one_more(summary.failed());
         }
         Ok::<_, Failure>(())
@@ -77,6 +86,13 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
         Counted(summary.objects, "object")
     );
     Failure::of_many(failed, summary.objects, what)
+}
+
+/// Prints the problem of an object that is not listed.
+fn print_problem(object: &AuditedObject, problem: &sealwax_s3::Error) {
+    let line = format!("failed: {}: {}\n", object.object, Printable(&error_chain(problem)));
+    // If standard error is closed, only the counts and the exit code remain.
+    let _ = io::stderr().lock().write_all(line.as_bytes());
 }
 
 /// Filter of the objects to list.
@@ -115,29 +131,20 @@ impl Filter {
     /// filter.
     fn line(&self, object: &AuditedObject) -> Option<Line> {
         let dependence = self.depends_on.iter().map(|key| object.dependence(key.as_str()));
-        let depends = dependence.filter_map(name).max();
-        let depends_as_asked = depends.is_some_and(|depends| depends == SOLE || !self.solely);
+        let depends = dependence.max().filter(|depends| *depends != Dependence::None);
+        let depends_as_asked =
+            depends.is_some_and(|depends| depends > Dependence::Shared || !self.solely);
         let meant = self.all
             || self.lists_any() && object.kind == ObjectKind::Unreadable
             || self.unsealed && object.kind == ObjectKind::Unsealed
             || self.stale && object.keys.iter().any(|key| is_stale(&key.material))
             || self.lacks.iter().any(|region| object.lacks(region, &self.replicated_to))
             || depends_as_asked;
-        meant.then(|| Line::new(object, depends))
+        meant.then(|| Line::new(object, depends.map(Dependence::name)))
     }
 }
 
 /// `true` if the key material is or may be an older one.
 fn is_stale(material: &AuditedMaterial) -> bool {
     material.is_older() || *material == AuditedMaterial::Unknown
-}
-
-const SOLE: &str = "sole";
-
-fn name(dependence: Dependence) -> Option<&'static str> {
-    match dependence {
-        Dependence::Sole => Some(SOLE),
-        Dependence::Shared => Some("shared"),
-        _ => None,
-    }
 }

@@ -13,9 +13,10 @@ Examples:
   sealwax inspect s3://bucket/2026/report.pdf
   sealwax inspect s3://bucket/2026/report.pdf --json | jq -r '.keys[].wrapping_key'";
 
-/// Show a sealed object's header and metadata, without using a key.
+/// Show a sealed object's header and metadata, and the keys it claims, without using a key.
 ///
-/// Makes no KMS call, so the output is not authenticated.
+/// Makes no KMS call, so the output is not authenticated. With --sidecars, the keys of the object's
+/// sidecar are shown too.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InspectArgs {
@@ -37,11 +38,17 @@ pub(super) async fn run(session: &Session, args: InspectArgs) -> Result<(), Fail
         client = client.s3ec(S3ec::new().instruction_file_suffix(suffix));
     }
     let client = client.build();
-    let mut head = client.head().uri(&uri);
+    let (mut head, mut inspect) = (client.head().uri(&uri), client.inspect().uri(&uri));
     if let Some(version_id) = version_id {
-        head = head.version_id(version_id);
+        head = head.version_id(&version_id);
+        inspect = inspect.version_id(version_id);
     }
-    let report = ObjectReport::new(&uri, head.send().await?);
+    let info = head.send().await?;
+    let keys = match info.header() {
+        Some(_) => Some(inspect.send().await?),
+        None => None,
+    };
+    let report = ObjectReport::new(&uri, info, keys);
     let mut lines = Lines::new();
     if json {
         lines.json(&report)?;

@@ -47,9 +47,15 @@ fn counts_by_format_key_and_region() {
     assert_eq!((&of(west_key())["objects"], &of(west_key())["sole"]), (&1.into(), &0.into()));
 
     let table = String::from_utf8(audit(&scene, &[]).exits(0).stdout).expect("text");
-    for expected in
-        ["3  objects", "2    sealwax", "1    unsealed", &east_key(), "us-east-1, us-west-2"]
-    {
+    for expected in [
+        "3  objects",
+        "2    sealwax",
+        "1    unsealed",
+        "only key  claimed wrapping key",
+        &east_key(),
+        "Regions of claimed KMS keys",
+        "us-east-1, us-west-2",
+    ] {
         assert!(table.contains(expected), "{expected}: {table}");
     }
 }
@@ -76,7 +82,7 @@ fn objects_that_lack_a_region_or_depend_on_a_key_are_listed() {
 
     let run = audit(&scene, &["--lacks", "us-west-2"]).exits(0);
     let text = String::from_utf8(run.stdout).expect("text");
-    assert_eq!(text, format!("{}: sealwax, under {}\n", scene.beside("east").uri(), east_key()));
+    assert_eq!(text, format!("{}: sealwax, claims {}\n", scene.beside("east").uri(), east_key()));
     assert_eq!(run.stderr, "3 objects audited\n");
 }
 
@@ -143,9 +149,9 @@ fn objects_under_older_key_material_are_listed() {
         "unknown material may be older"
     );
     let text = String::from_utf8(audit(&["--stale"]).stdout).expect("text");
-    let line = format!("{}: sealwax, under {key} (older material a)\n", scene.beside("old").uri());
+    let line = format!("{}: sealwax, claims {key} (older material a)\n", scene.beside("old").uri());
     assert!(text.contains(&line), "{text}");
-    let line = format!("under {key} (current material) {} (unknown material)\n", west_key());
+    let line = format!("claims {key} (current material) {} (unknown material)\n", west_key());
     assert!(text.contains(&line), "{text}");
 
     let table = String::from_utf8(audit(&["--key-material"]).stdout).expect("text");
@@ -179,6 +185,96 @@ fn objects_under_older_key_material_are_listed() {
     assert_eq!(objects(&told), ["new", "old", "older", "west"]);
     let lines = json_lines(&Sealwax::new(["audit", &folder, "--list", "--json"]).run().exits(0));
     assert!(lines[0]["wrapping_keys"][0].as_object().expect("a key").get("material").is_none());
+}
+
+/// Stores the object with a worthless wrapped key under the West's key, as anyone who can write to
+/// the bucket can.
+fn plant(scene: &Scene) {
+    let s3 = RawS3::new();
+    let (body, mut metadata) = s3.get(scene);
+    let keys = metadata.get_mut("sealwax-keys").expect("sealed");
+    *keys =
+        keys.replace(r#""keys":["#, &format!(r#""keys":[["aws-kms","{}","AAAA"],"#, west_key()));
+    s3.put(scene, body, metadata);
+}
+
+#[test]
+fn prove_tells_a_planted_key_from_a_genuine_one() {
+    let scene = Scene::new("audit-prove");
+    scene.beside("both").put(b"text", &["--key", &west_key()]).exits(0);
+    scene.beside("planted").put(b"text", &[]).exits(0);
+    plant(&scene.beside("planted"));
+    let (uri, east, west) = (scene.beside("planted").uri(), east_key(), west_key());
+    assert_eq!(objects(&audit(&scene, &["--json", "--lacks", "us-west-2"]).exits(0)), [""; 0]);
+
+    let run = audit(&scene, &["--prove", "--lacks", "us-west-2"]).exits(7);
+    let text = String::from_utf8(run.stdout).expect("text");
+    let line = format!("{uri}: sealwax, claims {west} (disproved) {east} (proven): ");
+    assert!(text.starts_with(&line), "{text}");
+    assert!(text.contains("does not open it"), "{text}");
+    assert!(run.stderr.contains("1 of 2 objects"), "{}", run.stderr);
+
+    let run = audit(&scene, &["--prove", "--depends-on", &east, "--solely", "--json"]).exits(7);
+    let lines = json_lines(&run);
+    let [line, summary] = &lines[..] else { panic!("one object: {lines:?}") };
+    assert_eq!((&line["object"], &line["depends"]), (&uri.into(), &"sole".into()));
+    let keys = line["wrapping_keys"].as_array().expect("keys");
+    let proofs: Vec<_> = keys.iter().map(|key| (&key["proof"], &key["is_at_place"])).collect();
+    let yes = true.into();
+    assert_eq!(proofs, [(&"disproved".into(), &yes), (&"proven".into(), &yes)]);
+    assert_eq!((&line["proof"], &keys[1]["proven_by"]), (&"proven".into(), &east.clone().into()));
+    let summary = &summary["summary"];
+    assert_eq!(summary["proofs"], serde_json::json!({"proven": 2}));
+    assert_eq!(summary["problems"], serde_json::json!({"authentication": 1}));
+    let counts = summary["wrapping_keys"].as_array().expect("keys");
+    let of_west = counts.iter().find(|count| count["wrapping_key"] == west.as_str());
+    let expected = serde_json::json!({
+        "wrapping_key": west, "objects": 2, "sole": 0, "proven": 1, "disproved": 1, "unknown": 0,
+    });
+    assert_eq!(of_west, Some(&expected));
+
+    let run = audit(&scene, &["--prove", "--kms-calls-per-second", "100"]).exits(7);
+    let failed = format!("failed: {}: ", scene.beside("planted").uri());
+    assert!(run.stderr.contains(&failed), "{}", run.stderr);
+    let table = String::from_utf8(run.stdout).expect("text");
+    let count = |count: u64| format!("{count:>12}");
+    for expected in [
+        format!("{}  proven\n", count(2)),
+        [2, 0, 1, 1, 0].map(count).join(" ") + &format!("  {west}\n"),
+        [2, 1, 2, 0, 0].map(count).join(" ") + &format!("  {east}\n"),
+        "objects     only key       proven    disproved      unknown  claimed wrapping key".into(),
+        "Regions of proven KMS keys".into(),
+    ] {
+        assert!(table.contains(&expected), "{expected}: {table}");
+    }
+}
+
+#[test]
+fn keys_bound_to_another_place_are_listed_apart() {
+    let scene = Scene::new("audit-moved");
+    let source = scene.beside("source");
+    source.put(b"text", &[]).exits(0);
+    let moved = Scene::at(&server_env("SEALWAX_WEST_BUCKET"), &source.key);
+    RawS3::new().copy(&source, &moved);
+    let (uri, place) = (moved.uri(), format!("{}/{}", source.bucket, source.key));
+    let audit = |args: &[&str]| Sealwax::new(["audit", &uri, "--exact"]).args(args).run();
+    let text = String::from_utf8(audit(&["--list"]).exits(0).stdout).expect("text");
+    let elsewhere = format!("{uri}: sealwax, bound to another place: {} ({place})\n", east_key());
+    assert_eq!(text, elsewhere);
+    let lines = json_lines(&audit(&["--lacks", "us-east-1", "--json"]).exits(0));
+    assert_eq!(lines[0]["wrapping_keys"][0]["place"], place.as_str());
+    assert_eq!(lines[0]["wrapping_keys"][0]["is_at_place"], false);
+    assert_eq!(lines[1]["summary"]["elsewhere"], serde_json::json!({ east_key(): 1 }));
+    assert_eq!(lines[1]["summary"]["wrapping_keys"], serde_json::json!([]));
+    let lines = json_lines(&audit(&["--depends-on", &east_key(), "--json"]).exits(0));
+    assert_eq!(lines[0]["depends"], "sole", "a reader may accept the place");
+    let run = audit(&["--prove"]).exits(8);
+    assert!(run.stderr.contains("bound to another place"), "{}", run.stderr);
+
+    let replica = ["--replica-of", &source.bucket];
+    let lacking = audit(&[&replica[..], &["--lacks", "us-east-1", "--json"]].concat()).exits(0);
+    assert_eq!(objects(&lacking), [""; 0]);
+    audit(&[&replica[..], &["--prove"]].concat()).exits(0);
 }
 
 #[test]

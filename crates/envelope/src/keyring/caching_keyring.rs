@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    EncryptionMaterials, KeyMaterial, Keyring, Unwrap,
+    EncryptionMaterials, KeyMaterial, Keyring, Unwrap, UnwrappedKey,
     single_flight::{Limits, SingleFlightCache},
 };
 use crate::{
@@ -393,6 +393,14 @@ impl Keyring for CachingKeyring {
             }
             if failures.is_empty() { Unwrap::NotMine } else { Unwrap::Failed(failures) }
         })
+    }
+
+    /// Does not use the cache, whose keys prove nothing about other encrypted forms of them.
+    fn unwrap_one<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+    ) -> BoxFuture<'a, Result<Option<UnwrappedKey>, Vec<KeyringError>>> {
+        self.inner.unwrap_one(key)
     }
 
     fn can_rewrap(&self, keys: &[EncryptedDataKey], wrap_context: &WrapContext) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{EncryptionMaterials, KeyMaterial, Keyring, Unwrap};
+use super::{EncryptionMaterials, KeyMaterial, Keyring, Unwrap, UnwrappedKey};
 use crate::{BoxFuture, EncryptedDataKey, KeyringError, PlaintextDataKey, WrapContext, s3ec};
 
 /// Wraps under the wrapping keys of all its keyrings; unwraps with the first one that can.
@@ -147,6 +147,23 @@ impl Keyring for MultiKeyring {
                 }
             }
             if failures.is_empty() { Unwrap::NotMine } else { Unwrap::Failed(failures) }
+        })
+    }
+
+    fn unwrap_one<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+    ) -> BoxFuture<'a, Result<Option<UnwrappedKey>, Vec<KeyringError>>> {
+        Box::pin(async move {
+            let mut failures = Vec::new();
+            for keyring in self.all() {
+                match keyring.unwrap_one(key).await {
+                    Ok(Some(unwrapped)) => return Ok(Some(unwrapped)),
+                    Ok(None) => {}
+                    Err(more) => failures.extend(more),
+                }
+            }
+            if failures.is_empty() { Ok(None) } else { Err(failures) }
         })
     }
 

@@ -7,7 +7,7 @@ use aws_sdk_kms::Client;
 use futures_util::future::try_join_all;
 use sealwax_envelope::{
     BoxFuture, EncryptedDataKey, EncryptionMaterials, KeyMaterial, Keyring, KeyringError,
-    KeyringErrorKind, PlaintextDataKey, Unwrap, WrapContext,
+    KeyringErrorKind, PlaintextDataKey, Unwrap, UnwrappedKey, WrapContext,
 };
 
 use super::{
@@ -171,6 +171,20 @@ impl KmsKeyring {
         candidate.key.open(decrypted).map_err(|error| {
             KeyringError::new(KeyringErrorKind::Rejected, candidate.arn.as_str()).with_source(error)
         })
+    }
+
+    /// Lists the calls that may unwrap `key`, without those to a Region that recently failed to
+    /// answer: these are the failures.
+    fn reachable<'a>(&self, key: &'a EncryptedDataKey) -> (Vec<Candidate<'a>>, Vec<KeyringError>) {
+        let candidates = self.candidates(std::slice::from_ref(key));
+        let (down, reachable): (Vec<_>, Vec<_>) = candidates
+            .into_iter()
+            .partition(|candidate| self.calls.is_down(candidate.arn.region()));
+        let failed = |candidate: Candidate<'_>| {
+            KeyringError::new(KeyringErrorKind::Unavailable, candidate.arn.as_str())
+                .with_source("its Region recently failed to answer")
+        };
+        (reachable, down.into_iter().map(failed).collect())
     }
 
     /// Wraps the key in `from` under `to`, bound to `wrap_context`. Also returns the key material
@@ -415,21 +429,14 @@ impl Keyring for KmsKeyring {
         key: &'a EncryptedDataKey,
     ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
         Box::pin(async move {
-            let mut failure = None;
-            for candidate in self.candidates(std::slice::from_ref(key)) {
-                if self.calls.is_down(candidate.arn.region()) {
-                    let error =
-                        KeyringError::new(KeyringErrorKind::Unavailable, candidate.arn.as_str());
-                    failure =
-                        failure.or(Some(error.with_source("its Region recently failed to answer")));
-                    continue;
-                }
+            let (reachable, mut failures) = self.reachable(key);
+            for candidate in reachable {
                 match self.re_encrypt(&candidate, &candidate.arn, key.wrap_context()).await {
                     Ok((_, material)) => return Ok(material),
-                    Err(error) => failure = failure.or(Some(error)),
+                    Err(error) => failures.push(error),
                 }
             }
-            failure.map_or(Ok(None), Err)
+            failures.into_iter().next().map_or(Ok(None), Err)
         })
     }
 
@@ -446,6 +453,26 @@ impl Keyring for KmsKeyring {
                 }
             }
             if failures.is_empty() { Unwrap::NotMine } else { Unwrap::Failed(failures) }
+        })
+    }
+
+    /// Does not ask a Region that recently failed to answer, because no read waits for the result.
+    fn unwrap_one<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+    ) -> BoxFuture<'a, Result<Option<UnwrappedKey>, Vec<KeyringError>>> {
+        Box::pin(async move {
+            let (mut reachable, mut failures) = self.reachable(key);
+            reachable.sort_by_key(|candidate| candidate.arn.as_str() != key.wrapping_key());
+            for candidate in reachable {
+                match self.decrypt(&candidate).await {
+                    Ok(unwrapped) => {
+                        return Ok(Some(UnwrappedKey::new(unwrapped, candidate.arn.as_str())));
+                    }
+                    Err(error) => failures.push(error),
+                }
+            }
+            if failures.is_empty() { Ok(None) } else { Err(failures) }
         })
     }
 

@@ -23,7 +23,7 @@ use crate::{
     uri::S3Uri,
     vault::{
         carried_keys::CarriedKeys, intermediate::IntermediateKeys, key_report::KeyReport,
-        new_keys::NewKeys, object_keys::ObjectKeys,
+        new_keys::NewKeys, object_keys::ObjectKeys, proofs::Proofs,
     },
 };
 
@@ -344,9 +344,11 @@ impl CopyObject {
         let vault = &self.handle.vault;
         let keys = vault.places().acceptable_keys(target, header, &[])?;
         let keyrings = [Some(vault.keyring()), self.keyring.as_ref()];
+        let proofs = Proofs::default();
         for keyring in keyrings.into_iter().flatten() {
-            match vault.with_keyring(Arc::clone(keyring)).prove(target, header, &keys).await {
-                Ok(_) => return Ok(true),
+            let vault = vault.with_keyring(Arc::clone(keyring));
+            match proofs.prove_any(&vault, target, header, &keys).await {
+                Ok(()) => return Ok(true),
                 Err(error)
                     if matches!(
                         error.kind(),

@@ -45,21 +45,32 @@ pub struct InspectOutput {
     /// Encrypted data keys of a sealed object: those in its metadata, then those that only its
     /// sidecar has.
     pub keys: Vec<InspectedKey>,
-    /// Wrapping keys that the object still lacks.
+    /// Wrapping keys that the object still lacks, by its metadata and its sidecar.
     pub missing: Vec<String>,
+    /// `true` if the object may have keys that are not in `keys`: it does not name its wrapping key,
+    /// its sidecar cannot be used, or it is itself the sidecar or instruction file of an object and
+    /// the client does not look for such a file.
+    pub may_have_other_keys: bool,
     /// Generation of a sealed object.
     pub generation: Option<u32>,
     /// Reason why the sidecar cannot be used, if it cannot.
     pub problem: Option<Error>,
     pub(super) target: ObjectRef,
+    pub(super) version_id: Option<String>,
+    /// Header in the object's metadata, if it is sealed.
+    pub(super) header: Option<Box<ObjectHeader>>,
 }
 
 /// An encrypted data key, and where it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InspectedKey {
-    /// The key itself.
+    /// The key itself: its names are claims.
     pub key: EncryptedDataKey,
+    /// `true` if the key is bound to a place that the client reads the object from: the object's
+    /// own, or one that its [`PlacePolicy`](crate::PlacePolicy) accepts. No other key opens the
+    /// object for this client.
+    pub is_at_place: bool,
     /// `true` if the key is in the object's sidecar and not in its metadata.
     pub in_sidecar: bool,
 }
@@ -95,25 +106,35 @@ impl Inspect {
         let Self { handle, bucket, key, version_id } = self;
         let s3 = handle.store.s3();
         let target = ObjectRef::new("inspect", s3, bucket, key)?;
-        let is_versioned = version_id.is_some();
         let request = s3.head_object().bucket(&target.bucket).key(&target.key);
-        let head = request.set_version_id(version_id).send().await;
+        let head = request.set_version_id(version_id.clone()).send().await;
         let head = head.map_err(|error| target.s3_error("HeadObject", &error))?;
         let kind = ObjectKind::of(&head);
         if kind == ObjectKind::Sealwax {
-            return inspect_sealed(&handle, target, &head).await;
+            let output = inspect_sealed(&handle, target, &head).await?;
+            return Ok(InspectOutput { version_id, ..output });
         }
         let is_instructed = kind == ObjectKind::Unsealed
-            && !is_versioned
+            && version_id.is_none()
             && has_instruction_file(&handle, &target).await?;
         let kind = if is_instructed { ObjectKind::EncryptionClientInstructed } else { kind };
+        let may_have_other_keys = match kind {
+            // Its keys are among those of the object that it belongs to.
+            ObjectKind::Sidecar => handle.vault.sidecars().suffix().is_none(),
+            // That of an older version is found by no name.
+            ObjectKind::InstructionFile => true,
+            kind => kind.is_encryption_client(),
+        };
         Ok(InspectOutput {
             kind,
             keys: Vec::new(),
             missing: Vec::new(),
+            may_have_other_keys,
             generation: None,
             problem: None,
             target,
+            version_id,
+            header: None,
         })
     }
 }
@@ -125,30 +146,39 @@ async fn inspect_sealed(
 ) -> Result<InspectOutput, Error> {
     let metadata = metadata::pairs(head.metadata().into_iter().flatten());
     let header = ObjectHeader::parse(metadata).map_err(|error| target.envelope_error(error))?;
-    let info = ObjectInfo::of_head(&target, head, ObjectFormat::Sealwax(header.clone()))?;
-    let inspected =
-        |key: &EncryptedDataKey, in_sidecar| InspectedKey { key: key.clone(), in_sidecar };
-    let mut keys: Vec<_> = info.keys().iter().map(|key| inspected(key, false)).collect();
-    let mut problem = None;
+    // Its length must be that of a sealed object.
+    ObjectInfo::of_head(&target, head, ObjectFormat::Sealwax(header.clone()))?;
+    let (mut joined, mut problem) = (header.clone(), None);
     if let Some(suffix) = vault.sidecars().suffix() {
-        match Sidecar::find(store, &target, suffix, &header).await {
-            Ok(sidecar) => {
-                let more = sidecar.header().into_iter().flat_map(ObjectHeader::keys);
-                let more = more.filter(|key| !info.keys().contains(key));
-                keys.extend(more.map(|key| inspected(key, true)));
-            }
+        let sidecar = Sidecar::find(store, &target, suffix, &header).await;
+        let with_sidecar = sidecar.and_then(|sidecar| match sidecar.header() {
+            Some(more) => header.joined(more).map_err(|error| target.envelope_error(error)),
+            None => Ok(header.clone()),
+        });
+        match with_sidecar {
+            Ok(header) => joined = header,
             Err(error) if error.kind().is_retryable() => return Err(error),
             Err(error) => problem = Some(error),
         }
     }
-    let missing = header.missing().iter();
+    let (own, more): (Vec<_>, Vec<_>) =
+        joined.keys().iter().cloned().partition(|key| header.keys().contains(key));
+    let own_len = own.len();
+    let keys: Vec<_> = own.into_iter().chain(more).collect();
+    let is_at_place = |key| vault.places().accepts(&target, key, &[]);
+    let at_place = keys.iter().map(is_at_place).collect::<Result<Vec<_>, Error>>()?;
+    let inspected =
+        |(at, (key, is_at_place))| InspectedKey { key, is_at_place, in_sidecar: at >= own_len };
     Ok(InspectOutput {
         kind: ObjectKind::Sealwax,
-        keys,
-        missing: missing.map(|missing| missing.wrapping_key().to_owned()).collect(),
-        generation: Some(info.generation()),
+        keys: keys.into_iter().zip(at_place).enumerate().map(inspected).collect(),
+        missing: joined.missing().iter().map(|it| it.wrapping_key().to_owned()).collect(),
+        may_have_other_keys: problem.is_some(),
+        generation: Some(joined.generation()),
         problem,
         target,
+        version_id: None,
+        header: Some(Box::new(header)),
     })
 }
 

@@ -24,7 +24,7 @@ use crate::{
     error::{Error, ErrorKind, ObjectRef},
     format::ObjectFormat,
     store::snapshot::Snapshot,
-    vault::{intermediate::IntermediateKeys, key_report::KeyReport},
+    vault::{intermediate::IntermediateKeys, key_report::KeyReport, proofs::Proofs},
 };
 
 /// Changes an object's wrapping keys: adds, replaces, removes or refreshes its wrapped keys.
@@ -192,8 +192,9 @@ impl Rewrap {
         }
         let snapshot = Snapshot::take(&handle.store, &target).await?;
         let intermediate_keys = IntermediateKeys::default();
+        let proofs = Proofs::default();
         let wrapping =
-            Wrapping { handle, changes, accepted_places, intermediate_keys, key_storage };
+            Wrapping { handle, changes, accepted_places, intermediate_keys, proofs, key_storage };
         wrapping.rewrap(&target, snapshot).await
     }
 }

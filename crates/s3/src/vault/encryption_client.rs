@@ -2,10 +2,10 @@
 
 use sealwax_envelope::{
     EncryptionContext, KeyringError, PlaintextDataKey,
-    s3ec::{Admitted, Envelope, Error as FormatError, Keyring},
+    s3ec::{Admitted, ContentSuite, Envelope, Error as FormatError, Keyring},
 };
 
-use super::Vault;
+use super::{Vault, proofs::KeyProof};
 use crate::error::{Error, ErrorKind, ObjectRef};
 
 impl Vault {
@@ -47,6 +47,45 @@ impl Vault {
         admitted.opener(&data_key, stored_len).map(drop).map_err(|error| target.s3ec_error(error))
     }
 
+    /// Proves the key of an object with `plaintext_len` bytes. No key service is called if only the
+    /// whole body could prove it.
+    pub(crate) async fn prove_s3ec(
+        &self,
+        target: &ObjectRef,
+        envelope: &Envelope,
+        plaintext_len: u64,
+    ) -> KeyProof {
+        if envelope.content().suite() != ContentSuite::AesGcmCommitKey {
+            return KeyProof::Unknown(no_commitment(target));
+        }
+        let admitted = self.admit(target, envelope.clone(), &EncryptionContext::new(), true);
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(error) => return KeyProof::Unknown(error),
+        };
+        let data_key = match self.unwrap_s3ec(target, &admitted).await {
+            Ok(data_key) => data_key,
+            Err(error) if error.kind() == ErrorKind::NoMatchingKey => return KeyProof::NotAsked,
+            Err(error) if error.kind() == ErrorKind::Authentication => {
+                let message = "none of the keyring's keys unwraps its data key, and the object \
+                               does not name its wrapping key";
+                return KeyProof::Unknown(target.error(ErrorKind::NoMatchingKey, message));
+            }
+            Err(error) => return KeyProof::Unknown(error),
+        };
+        let Some(stored_len) = envelope.stored_len(plaintext_len) else {
+            return KeyProof::Unknown(target.s3ec_error(FormatError::TooLong));
+        };
+        match admitted.opener(&data_key, stored_len) {
+            Ok(_) => KeyProof::Proven { by: None },
+            Err(FormatError::Authentication) => {
+                let message = "its wrapped key does not open it";
+                KeyProof::Disproved(target.error(ErrorKind::Authentication, message))
+            }
+            Err(error) => KeyProof::Unknown(target.s3ec_error(error)),
+        }
+    }
+
     /// Unwraps the data key of an admitted envelope.
     pub(crate) async fn unwrap_s3ec(
         &self,
@@ -68,4 +107,10 @@ impl Vault {
         }
         Err(target.keyring_error(failures))
     }
+}
+
+/// Describes that nothing less than the whole body proves a key.
+pub(crate) fn no_commitment(target: &ObjectRef) -> Error {
+    let message = "its format does not commit to the data key, so only the whole body proves it";
+    target.error(ErrorKind::Unsupported, message)
 }

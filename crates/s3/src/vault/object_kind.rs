@@ -36,6 +36,25 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
+    /// `true` for a sealed object of any format, whose keys or key may be needed to open it.
+    #[must_use]
+    pub fn is_sealed(self) -> bool {
+        self == Self::Sealwax || self.is_encryption_client()
+    }
+
+    /// `true` for an object of the Amazon S3 Encryption Client. It has one wrapped key and does not
+    /// name the wrapping key.
+    #[must_use]
+    pub fn is_encryption_client(self) -> bool {
+        matches!(
+            self,
+            Self::EncryptionClientV1
+                | Self::EncryptionClientV2
+                | Self::EncryptionClientV3
+                | Self::EncryptionClientInstructed
+        )
+    }
+
     /// Returns the name in reports, such as `s3ec-v2`.
     #[must_use]
     pub fn name(self) -> &'static str {

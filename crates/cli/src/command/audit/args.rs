@@ -9,31 +9,39 @@ const EXAMPLES: &str = "\
 Examples:
   sealwax audit s3://bucket
   sealwax audit s3://bucket/2026/ --lacks us-west-2
-  sealwax audit s3://bucket --versions --depends-on \"$OLD_KEY\" --json | jq -r .object
+  sealwax audit s3://bucket --versions --prove --depends-on \"$OLD_KEY\"     # before it is deleted
   sealwax audit s3://bucket --stale --json | jq -r .object       # candidates for `rewrap --refresh`
   sealwax audit s3://bucket --inventory s3://inventories/bucket/daily/2026-11-23T00-00Z/manifest.json";
 
-/// Count or list objects by the keys they depend on, and find unsealed objects.
+/// Count or list objects by the keys they claim, and find unsealed objects.
 ///
 /// Without --lacks, --depends-on, --unsealed, --stale or --list, prints counts by format, wrapping
-/// key and Region. With any of them, prints one line for each matching object. Without
-/// --key-material and --stale no key is used, so the output is not authenticated.
+/// key and Region. With any of them, prints one line for each matching object. Without --prove,
+/// keys are what the metadata claims, and anyone who can write to the bucket can claim them. A key
+/// counts only if it is bound to the object's place, or with --replica-of to the source's.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct AuditArgs {
     #[command(flatten)]
     pub(crate) objects: ObjectsArgs,
 
-    /// List sealed objects without a KMS key in this Region; repeatable: without one in any of them
+    /// List sealed objects without a KMS key in this Region, or without a proven one with --prove;
+    /// repeatable: without one in any of them
+    ///
+    /// Objects of the S3 Encryption Client don't name their wrapping key, so they are listed too.
     #[arg(long, value_name = "REGION", help_heading = "Objects to list")]
     pub(crate) lacks: Vec<String>,
 
-    /// List objects that this KMS key or a replica of it wraps, and whether it is the only key;
+    /// List objects that claim this KMS key or a replica of it, and whether it is the only key;
     /// repeatable
+    ///
+    /// An object may also claim it for another place. Objects of the S3 Encryption Client don't name
+    /// their wrapping key; they are listed as unknown. With --prove, a disproved key doesn't count,
+    /// and no other key counts unless it is proven.
     #[arg(long, value_name = "ARN", help_heading = "Objects to list")]
     pub(crate) depends_on: Vec<KmsKeyArn>,
 
-    /// With --depends-on: only objects that no other key opens
+    /// With --depends-on: only objects that no other key opens, as far as is known
     #[arg(long, requires = "depends_on", help_heading = "Objects to list")]
     pub(crate) solely: bool,
 
@@ -50,17 +58,26 @@ pub(crate) struct AuditArgs {
     #[arg(long, help_heading = "Objects to list")]
     pub(crate) list: bool,
 
+    /// Unwrap each claimed key, and check that it opens the object
+    ///
+    /// Costs one `Decrypt` call per wrapped key; objects that share an intermediate key share one
+    /// call. Only keys in the caller's own account are used, unless --key or --account is given. A
+    /// key that doesn't open its object fails the audit, as does one that KMS can't be asked about.
+    /// Of the S3 Encryption Client's objects, only those of V3 can be proven.
+    #[arg(long, help_heading = "Calls to KMS")]
+    pub(crate) prove: bool,
+
     /// Ask KMS which key material wrapped each object, as `rewrap --refresh` does after a rotation
     ///
     /// Costs one `ReEncrypt` call per wrapped key, whose result is discarded; objects that share an
     /// intermediate key share one call. Only keys in the caller's own account are used, unless
     /// --key or --account is given. Objects of the S3 Encryption Client don't name their wrapping
     /// key, so they are left out.
-    #[arg(long, help_heading = "Key material")]
+    #[arg(long, help_heading = "Calls to KMS")]
     pub(crate) key_material: bool,
 
     /// Maximum KMS calls per second in each Region
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Key material")]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Calls to KMS")]
     pub(crate) kms_calls_per_second: Option<u32>,
 
     #[command(flatten)]

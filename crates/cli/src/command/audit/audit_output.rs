@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sealwax_jobs::audit::{AuditSummary, AuditedKey, AuditedMaterial, AuditedObject, KeyUse};
+use sealwax_jobs::audit::{
+    AuditSummary, AuditedKey, AuditedMaterial, AuditedObject, AuditedProof, KeyUse,
+};
 use sealwax_s3::error_chain;
 use serde::Serialize;
 
@@ -15,10 +17,14 @@ pub(super) struct Line {
     version_id: Option<String>,
     is_latest: Option<bool>,
     format: &'static str,
+    /// Claimed wrapping keys.
     wrapping_keys: Vec<Key>,
+    /// Proof of the best of its keys; absent without `--prove`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<&'static str>,
     missing: Vec<String>,
     generation: Option<u32>,
-    /// Dependence on the keys of `--depends-on`: `sole`, `shared` or absent.
+    /// Dependence on the keys of `--depends-on`: `sole`, `unknown`, `shared` or absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     depends: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,6 +38,15 @@ struct Key {
     region: Option<String>,
     multi_region: bool,
     in_sidecar: bool,
+    /// Place that it is bound to; null if it is bound to none.
+    place: Option<String>,
+    /// `true` if the object is read from this place. Other keys count for nothing.
+    is_at_place: bool,
+    /// `claimed`, `proven`, `disproved` or `unknown`.
+    proof: &'static str,
+    /// Wrapping key that proved it: the claimed one, or a replica of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proven_by: Option<String>,
     /// Absent if it was not requested; null if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     material: Option<Option<Material>>,
@@ -62,6 +77,13 @@ impl Line {
             region: key.region.clone(),
             multi_region: key.multi_region,
             in_sidecar: key.in_sidecar,
+            place: key.place.clone(),
+            is_at_place: key.is_at_place,
+            proof: key.proof.name(),
+            proven_by: match &key.proof {
+                AuditedProof::Proven { by } => by.clone(),
+                _ => None,
+            },
             material: material(&key.material),
         };
         Self {
@@ -70,6 +92,7 @@ impl Line {
             is_latest: found.object.is_latest,
             format: found.kind.name(),
             wrapping_keys: found.keys.iter().map(key).collect(),
+            proof: found.proof.as_ref().map(AuditedProof::name),
             missing: found.missing.clone(),
             generation: found.generation,
             depends,
@@ -86,9 +109,16 @@ impl Line {
         if let Some(depends) = self.depends {
             text.push_str(&format!(", {depends}"));
         }
-        let keys: Vec<_> = self.wrapping_keys.iter().map(Key::text).collect();
-        if !keys.is_empty() {
-            text.push_str(&format!(", under {}", keys.join(" ")));
+        if let (true, Some(proof)) = (self.wrapping_keys.is_empty(), self.proof) {
+            text.push_str(&format!(", key {proof}"));
+        }
+        let (here, elsewhere): (Vec<_>, Vec<_>) =
+            self.wrapping_keys.iter().partition(|key| key.is_at_place);
+        for (what, keys) in [("claims", here), ("bound to another place:", elsewhere)] {
+            let keys: Vec<_> = keys.into_iter().map(Key::text).collect();
+            if !keys.is_empty() {
+                text.push_str(&format!(", {what} {}", keys.join(" ")));
+            }
         }
         if let Some(problem) = &self.problem {
             text.push_str(&format!(": {}", Printable(problem)));
@@ -99,13 +129,19 @@ impl Line {
 
 impl Key {
     fn text(&self) -> String {
-        let material = match &self.material {
-            None => String::new(),
-            Some(None) => " (unknown material)".into(),
-            Some(Some(Material { is_newest: true, .. })) => " (current material)".into(),
-            Some(Some(Material { id, .. })) => format!(" (older material {})", Printable(id)),
-        };
-        format!("{}{material}", Printable(&self.wrapping_key))
+        let place = (!self.is_at_place).then(|| match &self.place {
+            Some(place) => Printable(place).to_string(),
+            None => "no place".into(),
+        });
+        let proof = (self.proof != AuditedProof::Claimed.name()).then(|| self.proof.to_owned());
+        let material = self.material.as_ref().map(|material| match material {
+            None => "unknown material".into(),
+            Some(Material { is_newest: true, .. }) => "current material".into(),
+            Some(Material { id, .. }) => format!("older material {}", Printable(id)),
+        });
+        let notes: Vec<_> = [place, proof, material].into_iter().flatten().collect();
+        let name = Printable(&self.wrapping_key);
+        if notes.is_empty() { name.to_string() } else { format!("{name} ({})", notes.join(", ")) }
     }
 }
 
@@ -115,7 +151,13 @@ pub(super) struct Report {
     objects: u64,
     stored_bytes: u64,
     formats: BTreeMap<&'static str, u64>,
+    /// Objects by the proof of the best of their keys; absent without `--prove`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    proofs: BTreeMap<&'static str, u64>,
+    /// Claimed wrapping keys.
     wrapping_keys: Vec<KeyCount>,
+    /// Wrapping keys that objects claim for another place only.
+    elsewhere: BTreeMap<String, u64>,
     /// Key materials of the wrapping keys, if requested.
     materials: Vec<MaterialCount>,
     regions: Vec<RegionsCount>,
@@ -130,6 +172,16 @@ struct KeyCount {
     wrapping_key: String,
     objects: u64,
     sole: u64,
+    /// Absent without `--prove`.
+    #[serde(flatten)]
+    proofs: Option<ProofCounts>,
+}
+
+#[derive(Debug, Serialize)]
+struct ProofCounts {
+    proven: u64,
+    disproved: u64,
+    unknown: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -152,6 +204,11 @@ impl Report {
             wrapping_key: name.clone(),
             objects: uses.objects,
             sole: uses.sole,
+            proofs: (!summary.proofs.is_empty()).then_some(ProofCounts {
+                proven: uses.proven,
+                disproved: uses.disproved,
+                unknown: uses.unknown,
+            }),
         };
         let materials =
             |((name, found), count): (&(String, AuditedMaterial), &u64)| MaterialCount {
@@ -167,7 +224,9 @@ impl Report {
             objects: summary.objects,
             stored_bytes: summary.stored_bytes,
             formats: summary.kinds.iter().map(|(kind, count)| (kind.name(), *count)).collect(),
+            proofs: summary.proofs.clone(),
             wrapping_keys: summary.keys.iter().map(key).collect(),
+            elsewhere: summary.elsewhere.clone(),
             materials: summary.materials.iter().map(materials).collect(),
             regions: summary.regions.iter().map(regions).collect(),
             missing: summary.missing.clone(),
@@ -177,6 +236,9 @@ impl Report {
     }
 }
 
+/// Titles of the counts of proofs.
+const PROOF_COLUMNS: &str = "       proven    disproved      unknown";
+
 /// Returns the counts as a table.
 pub(super) fn table(summary: &AuditSummary) -> String {
     let mut text =
@@ -184,11 +246,26 @@ pub(super) fn table(summary: &AuditSummary) -> String {
     for (kind, count) in &summary.kinds {
         text.push_str(&format!("{count:>12}    {}\n", kind.name()));
     }
+    let is_proof = !summary.proofs.is_empty();
+    if is_proof {
+        text.push_str(&format!("\n{:>12}  best key\n", "objects"));
+    }
+    for (proof, count) in &summary.proofs {
+        text.push_str(&format!("{count:>12}  {proof}\n"));
+    }
     if !summary.keys.is_empty() {
-        text.push_str(&format!("\n{:>12} {:>12}  wrapping key\n", "objects", "only key"));
+        let proofs = if is_proof { PROOF_COLUMNS } else { "" };
+        let title = "claimed wrapping key";
+        text.push_str(&format!("\n{:>12} {:>12}{proofs}  {title}\n", "objects", "only key"));
     }
     for (key, uses) in &summary.keys {
-        text.push_str(&format!("{:>12} {:>12}  {}\n", uses.objects, uses.sole, Printable(key)));
+        let KeyUse { proven, disproved, unknown, .. } = uses;
+        let proofs = match is_proof {
+            true => format!(" {proven:>12} {disproved:>12} {unknown:>12}"),
+            false => String::new(),
+        };
+        let key = Printable(key);
+        text.push_str(&format!("{:>12} {:>12}{proofs}  {key}\n", uses.objects, uses.sole));
     }
     if !summary.materials.is_empty() {
         text.push_str(&format!("\n{:>12}  {:8}  key material and wrapping key\n", "objects", ""));
@@ -202,13 +279,17 @@ pub(super) fn table(summary: &AuditSummary) -> String {
         text.push_str(&format!("{count:>12}  {age:8}  {}  {}\n", Printable(&id), Printable(key)));
     }
     if !summary.regions.is_empty() {
-        text.push_str(&format!("\n{:>12}  Regions of KMS keys\n", "objects"));
+        let keys = if is_proof { "proven" } else { "claimed" };
+        text.push_str(&format!("\n{:>12}  Regions of {keys} KMS keys\n", "objects"));
     }
     for (regions, count) in &summary.regions {
         let names = if regions.is_empty() { "(none)".into() } else { regions.join(", ") };
         text.push_str(&format!("{count:>12}  {}\n", Printable(&names)));
     }
-    for (title, counts) in [("missing wrapping key", &summary.missing)] {
+    for (title, counts) in [
+        ("wrapping key claimed for another place", &summary.elsewhere),
+        ("wrapping key recorded as missing", &summary.missing),
+    ] {
         if !counts.is_empty() {
             text.push_str(&format!("\n{:>12}  {title}\n", "objects"));
         }

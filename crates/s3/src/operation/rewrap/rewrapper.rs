@@ -9,7 +9,7 @@ use crate::{
     error::{Error, ErrorKind, ObjectRef},
     operation::Handle,
     store::{list::ListedObject, snapshot::Snapshot},
-    vault::intermediate::IntermediateKeys,
+    vault::{intermediate::IntermediateKeys, proofs::Proofs},
 };
 
 /// Maximum number of attempts for an object that other writers change meanwhile.
@@ -195,6 +195,7 @@ impl Rewrapper {
             changes,
             accepted_places: Vec::new(),
             intermediate_keys: IntermediateKeys::default(),
+            proofs: Proofs::default(),
             key_storage,
         }))
     }

@@ -21,6 +21,7 @@ use crate::{
         key_report::KeyReport,
         new_keys::NewKeys,
         object_keys::ObjectKeys,
+        proofs::{KeyProof, Proofs, no_matching_key},
     },
 };
 
@@ -31,6 +32,7 @@ pub(crate) struct Wrapping {
     pub(crate) changes: KeyChanges,
     pub(crate) accepted_places: Vec<String>,
     pub(crate) intermediate_keys: IntermediateKeys,
+    pub(crate) proofs: Proofs,
     pub(crate) key_storage: KeyStorage,
 }
 
@@ -150,7 +152,7 @@ impl Wrapping {
             let ChangedKeys { keys, report } = &mut changed;
             match step {
                 Step::Prove { keyring, at, wanted } => {
-                    let presence = Presence { keyring, at: *at, wanted };
+                    let presence = Presence { proofs: &self.proofs, keyring, at: *at, wanted };
                     presence.prove(object, keys, report).await?;
                 }
                 Step::Refresh { at } => {
@@ -246,22 +248,23 @@ impl Wrapping {
             .filter(|key| keys.contains(key))
             .chain(keys.iter().filter(|key| key.place() == object.place.as_ref()).cloned())
             .collect();
-        let mut first = None;
+        let mut failure: Option<Error> = None;
         let keyrings = std::iter::once(vault.keyring()).chain(self.changes.keyrings());
         for keyring in keyrings {
-            match vault.with_keyring(Arc::clone(keyring)).prove(target, header, &keys).await {
-                Ok(_) => return Ok(()),
+            let vault = vault.with_keyring(Arc::clone(keyring));
+            match self.proofs.prove_any(&vault, target, header, &keys).await {
+                Ok(()) => return Ok(()),
                 // What KMS found out outweighs that somebody may not ask it.
-                Err(error) if error.kind() == ErrorKind::NoMatchingKey => {
-                    first = first.or(Some(error));
-                }
                 Err(error) => {
-                    let known = first.filter(|it| it.kind() != ErrorKind::NoMatchingKey);
-                    first = known.or(Some(error));
+                    failure = match failure {
+                        Some(known) if known.kind() != ErrorKind::NoMatchingKey => Some(known),
+                        Some(known) if error.kind() == ErrorKind::NoMatchingKey => Some(known),
+                        _ => Some(error),
+                    };
                 }
             }
         }
-        Err(first.expect("the client has a keyring"))
+        Err(failure.expect("the client has a keyring"))
     }
 }
 
@@ -273,6 +276,7 @@ struct ChangedKeys {
 
 /// Wrapping keys that are to be proven, because their names are present already.
 struct Presence<'a> {
+    proofs: &'a Proofs,
     keyring: &'a Arc<dyn Keyring>,
     at: usize,
     wanted: &'a [String],
@@ -298,13 +302,16 @@ impl Presence<'_> {
                 if key.wrapping_key() != name || key.place() != object.place.as_ref() {
                     continue;
                 }
-                match vault.prove(target, header, std::slice::from_ref(key)).await {
-                    Ok(_) => proven = true,
-                    Err(error) if error.kind() == ErrorKind::Authentication => {
+                match self.proofs.prove(&vault, target, header, key).await {
+                    KeyProof::Proven { .. } => proven = true,
+                    KeyProof::Disproved(_) => {
                         keys.remove(at);
                         report.disproved.push(name.clone());
                     }
-                    Err(error) => return Err(error),
+                    KeyProof::Unknown(error) => return Err(error),
+                    KeyProof::NotAsked => {
+                        return Err(no_matching_key(target, std::slice::from_ref(key)));
+                    }
                 }
             }
             if proven {

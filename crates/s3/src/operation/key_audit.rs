@@ -1,0 +1,136 @@
+//! What only a key service knows about wrapped keys: whether they open the object, and their key
+//! material.
+
+use std::fmt;
+
+use sealwax_envelope::{EncryptedDataKey, KeyMaterial, Keyring as _};
+
+use super::{
+    Handle,
+    head::Head,
+    inspect::{InspectOutput, InspectedKey},
+};
+use crate::{
+    error::Error,
+    single_flight::SingleFlightCache,
+    vault::{
+        encryption_client::no_commitment,
+        object_kind::ObjectKind,
+        proofs::{KeyProof, Proofs},
+    },
+};
+
+/// Asks the key service about the keys of inspected objects: whether they open the object, and
+/// which material of a rotated wrapping key wrapped them.
+///
+/// It calls the key service only for keys that the client reads with: the client's keyring accepts
+/// the wrapping key, and the place is accepted. Each call authenticates the wrapped key. Objects
+/// that share an encrypted form of an intermediate key share one call, and up to 1,024 unwrapped
+/// intermediate keys stay in memory until this value is dropped.
+///
+/// ```no_run
+/// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
+/// use sealwax_s3::KeyProof;
+///
+/// let audit = client.key_audit();
+/// let inspection = client.inspect().bucket("invoices").key("2026/0001.pdf").send().await?;
+/// for inspected in &inspection.keys {
+///     match audit.prove(&inspection, inspected).await {
+///         KeyProof::Proven { .. } => println!("{} opens it", inspected.key.wrapping_key()),
+///         proof => println!("{}: {proof:?}", inspected.key.wrapping_key()),
+///     }
+///     println!("{:?}", audit.material(&inspection, inspected).await?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct KeyAudit {
+    handle: Handle,
+    materials: SingleFlightCache<EncryptedDataKey, Option<KeyMaterial>>,
+    proofs: Proofs,
+}
+
+impl KeyAudit {
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle, materials: SingleFlightCache::default(), proofs: Proofs::default() }
+    }
+
+    /// Unwraps `key`, a key of `object`, and compares the result with the body's commitment.
+    ///
+    /// The key is unwrapped alone: by its own wrapping key or a replica of it, and from no key
+    /// cache.
+    pub async fn prove(&self, object: &InspectOutput, key: &InspectedKey) -> KeyProof {
+        match &object.header {
+            Some(header) if key.is_at_place => {
+                self.proofs.prove(&self.handle.vault, &object.target, header, &key.key).await
+            }
+            _ => KeyProof::NotAsked,
+        }
+    }
+
+    /// Proves the key of an object of the Amazon S3 Encryption Client, which does not name its
+    /// wrapping key. V3 only: V2 and V1 have no commitment, so nothing less than the whole body
+    /// proves their keys, and no key service is called.
+    ///
+    /// It costs one more `HeadObject`, one `GetObject` if the key is in an instruction file, and
+    /// the keyring's calls. Objects of other kinds are [`KeyProof::NotAsked`].
+    pub async fn prove_unnamed(&self, object: &InspectOutput) -> KeyProof {
+        let target = &object.target;
+        match object.kind {
+            ObjectKind::EncryptionClientV3 => {}
+            kind if kind.is_encryption_client() => {
+                return KeyProof::Unknown(no_commitment(target));
+            }
+            _ => return KeyProof::NotAsked,
+        }
+        let mut head = Head::new(self.handle.clone()).bucket(&target.bucket).key(&target.key);
+        if let Some(version_id) = &object.version_id {
+            head = head.version_id(version_id);
+        }
+        match head.send().await {
+            Ok(info) => match info.envelope() {
+                Some(envelope) => {
+                    self.handle.vault.prove_s3ec(target, envelope, info.plaintext_len()).await
+                }
+                None => KeyProof::NotAsked,
+            },
+            Err(error) => KeyProof::Unknown(error.in_operation(target.operation)),
+        }
+    }
+
+    /// Returns the material that wrapped `key`, a key of `object`.
+    ///
+    /// Each call is one `ReEncrypt` from a wrapping key to itself, so no data key leaves AWS KMS.
+    /// Returns `None` if the key service does not report the material, or if the client does not
+    /// read with this key.
+    ///
+    /// # Errors
+    /// The failure of the key service.
+    pub async fn material(
+        &self,
+        object: &InspectOutput,
+        key: &InspectedKey,
+    ) -> Result<Option<KeyMaterial>, Error> {
+        let keyring = self.handle.vault.keyring();
+        if !key.is_at_place || !keyring.accepts(&key.key) {
+            return Ok(None);
+        }
+        let ask = async |key: &EncryptedDataKey| {
+            let material = keyring.key_material(key).await;
+            material.map_err(|error| object.target.keyring_error(vec![error]))
+        };
+        match key.key.intermediate() {
+            Some(shared) => {
+                let slot = self.materials.slot(&shared);
+                Ok(slot.get_or_try_init(|| ask(&shared)).await?.clone())
+            }
+            None => ask(&key.key).await,
+        }
+    }
+}
+
+impl fmt::Debug for KeyAudit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyAudit").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
