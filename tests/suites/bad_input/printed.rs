@@ -24,8 +24,8 @@ use sealwax_jobs::{
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{
     Attributes, BodyChecksum, DiscoveryFilter, ErrorKind, InvalidArn, InvalidUri, KeyChanges,
-    KmsKeyArn, KmsKeyring, ListedObject, PlacePolicy, PlaintextSource, S3Uri, SealedClient,
-    UnfinishedUpload, WrapPolicy,
+    KmsKeyArn, KmsKeyring, ListedObject, PlacePolicy, PlainHttp, PlaintextSource, S3Uri,
+    SealedClient, UnfinishedUpload, WrapPolicy,
     envelope::s3ec::{self, Keyring as _},
     envelope::{
         BodyHeader, BodySalt, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
@@ -33,6 +33,7 @@ use sealwax_s3::{
         PartBuffer, Place, PlaintextDataKey, Scope, Sealer, StreamOpener, Unwrap, WrapContext,
         geometry,
     },
+    files::{Exposure, FileKind, KeyFile, Refusal, RelativePath},
     s3ec::S3ec,
 };
 use sealwax_tests::{BodyKey, LocalStack, Reaction, SeaweedFs, Stored, Wire, east, read};
@@ -40,8 +41,9 @@ use sealwax_tests::{BodyKey, LocalStack, Reaction, SeaweedFs, Stored, Wire, east
 use crate::secrets::{KEY, PLAINTEXT, assert_absent, keyring};
 
 const DATA_KEY: &[u8; 32] = b"MARKER-OF-A-DATA-KEY-OF-32-BYTES";
-const CRATES: [(&str, &str); 3] = [
+const CRATES: [(&str, &str); 4] = [
     ("sealwax_envelope", "envelope"),
+    ("sealwax_files", "files"),
     ("sealwax_s3", "s3"),
     ("sealwax_object_store", "object-store"),
 ];
@@ -157,7 +159,11 @@ fn printable() -> [BTreeSet<String>; 2] {
         .map(|name| format!("sealwax_envelope {name}"));
     assert_eq!(silent, expected, "the types that hold a data key and cannot be printed");
     // Written by hand, to print less.
-    for name in ["sealwax_s3 IntermediateKeys", "sealwax_object_store SealedUpload"] {
+    for name in [
+        "sealwax_s3 IntermediateKeys",
+        "sealwax_s3 SecretPlaintext",
+        "sealwax_object_store SealedUpload",
+    ] {
         assert!(private.remove(name), "{name}");
     }
     assert_eq!(
@@ -279,11 +285,24 @@ fn print_names(printed: &mut Printed) {
     printed.both(&"s3://b/k".parse::<S3Uri>().expect("a name"));
     let invalid: InvalidUri = "b/k".parse::<S3Uri>().expect_err("no scheme");
     printed.both(&invalid);
+    printed.both(&PlainHttp::check("KMS", "http://kms.example").expect_err("not this machine"));
     printed.debug(&DiscoveryFilter::keys([arn]));
     printed.debug(&WrapPolicy::All);
     printed.debug(&PlacePolicy::bound());
     printed.debug(&BodyChecksum::default());
     printed.debug(&Attributes::default());
+}
+
+/// Prints a file with a key, and errors about files.
+fn print_files(printed: &mut Printed) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("key");
+    fs::write(&path, DATA_KEY).expect("written");
+    printed.debug(&KeyFile::read(&path, DATA_KEY.len()).expect("a key file"));
+    printed.both(&Exposure::Readable(0o644));
+    printed.both(&Refusal::NotRegular(FileKind::Pipe));
+    printed.both(&FileKind::Pipe);
+    printed.both(&RelativePath::parse("..").expect_err("it leads out"));
 }
 
 /// Prints the formats of the S3 Encryption Client.
@@ -407,6 +426,7 @@ async fn no_public_type_prints_a_secret() {
     let header = print_bodies(&mut printed).to_bytes();
     print_keyrings(&mut printed, &data_key()).await;
     print_names(&mut printed);
+    print_files(&mut printed);
     print_s3ec(&mut printed).await;
     print_operations(&mut printed).await;
 
