@@ -1,5 +1,6 @@
-//! The function as a process, on objects that a writer to the bucket changed. The test stands in for
-//! Lambda's runtime API. The suite `hostile_writer` has all changes and the function's library calls.
+//! The function as a process, on objects that a writer to the bucket changed. The test stands in
+//! for Lambda's runtime API. The suite `hostile_writer` has all changes, and the function's library
+//! calls.
 
 use std::{
     env,

@@ -1,4 +1,5 @@
-//! What each change leaves of the object: the truth about every wrapped key, which no metadata tells.
+//! What each change leaves of the object: the truth about every wrapped key, which no metadata
+//! tells.
 
 use sealwax_s3::ErrorKind;
 

@@ -1,5 +1,5 @@
-//! A fresh look at the bucket: which wrapping keys open what is stored. It uses the stored bytes and
-//! KMS, and no operation of the library but reads of the S3 Encryption Client's objects.
+//! A fresh look at the bucket: which wrapping keys open what is stored. It uses the stored bytes
+//! and KMS, and no operation of the library but reads of the S3 Encryption Client's objects.
 
 use std::{collections::HashMap, slice};
 

@@ -1,5 +1,5 @@
-//! Everything that a writer to the bucket has for changes: the stored objects, their older versions,
-//! and wrapped keys that somebody with `GenerateDataKey` made for the very same binding.
+//! Everything that a writer to the bucket has for changes: the stored objects, their older
+//! versions, and wrapped keys that somebody with `GenerateDataKey` made for the very same binding.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,4 +1,5 @@
-//! What the key service answers about claims, and what must follow. Nothing here looks at the library.
+//! What the key service answers about claims, and what must follow. Nothing here looks at the
+//! library.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +53,7 @@ fn worst(kinds: impl IntoIterator<Item = ErrorKind>) -> ErrorKind {
     ORDER.into_iter().find(|kind| kinds.contains(kind)).expect("a failure")
 }
 
-/// Returns the groups of neighbours that wrap one intermediate key, and of single wrapped data keys.
+/// Returns the groups of neighbours that wrap one intermediate key, and single wrapped data keys.
 fn groups(claims: &[Claim]) -> impl Iterator<Item = &[Claim]> {
     claims.chunk_by(|a, b| a.wraps == b.wraps && a.wraps != Wraps::DataKey)
 }
@@ -142,7 +143,7 @@ impl Keys {
         self.trusted(held).and_then(|claims| self.open(&claims))
     }
 
-    /// Re-encrypts one of `claims` to New, in New's Region: the first that KMS accepts. `None`: none.
+    /// Re-encrypts one of `claims` to New, in New's Region: the first that KMS accepts, if any.
     fn re_encrypt(&self, claims: &[Claim]) -> Result<Option<Claim>, ErrorKind> {
         let mut sources: Vec<_> = claims.iter().filter(|claim| claim.name.is_east()).collect();
         sources.sort_by_key(|claim| claim.name != Name::New);
