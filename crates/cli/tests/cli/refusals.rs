@@ -172,7 +172,7 @@ fn files_that_cannot_be_used() {
     scene.file("plain", b"a file");
     get(scene.path("plain/file")).fails(1, "cannot create the folder");
     fs::create_dir_all(scene.path("files/x")).expect("made");
-    get(scene.path("")).fails(1, "directory");
+    get(scene.path("")).fails(2, "it is a folder, not a regular file");
 }
 
 #[test]
