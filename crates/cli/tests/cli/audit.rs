@@ -4,7 +4,7 @@ use std::{collections::HashMap, io::Write as _};
 
 use crate::support::{
     HeldHeads, RawS3, RotatedKms, Run, Scene, Sealwax, Terminal, east_key, endpoint, json_lines,
-    west_key,
+    server_env, west_key,
 };
 
 /// Returns a prefix with an object of the East, one of both Regions, and an unsealed one.
