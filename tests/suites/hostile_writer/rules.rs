@@ -104,7 +104,7 @@ impl Keys {
         // A data key of another body came out: it fails the commitment.
         let is_strangers =
             |claim: &&Claim| claim.truth == Truth::Strangers && claim.wraps == Wraps::DataKey;
-        if mine.iter().filter(permitted).any(|claim| is_strangers(claim)) {
+        if mine.iter().filter(permitted).any(is_strangers) {
             return Err(ErrorKind::Authentication);
         }
         let failure = |claim: &&Claim| {
