@@ -388,6 +388,8 @@ fn s3_operation(method: &str, query: &str) -> String {
         ("GET", _) if has("acl") => "GetObjectAcl",
         ("GET", _) if has("ownershipControls") => "GetBucketOwnershipControls",
         ("GET", _) if has("uploads") => "ListMultipartUploads",
+        ("GET", _) if has("list-type") => "ListObjectsV2",
+        ("GET", _) if has("versions") => "ListObjectVersions",
         _ => return format!("{method} {query}"),
     }
     .to_owned()

@@ -5,6 +5,7 @@ use std::{
     path::Path,
 };
 
+use sealwax_s3::envelope::ascii_json;
 use serde::Serialize;
 
 use crate::{failure::Failure, interrupt::unless_stopped, terminal_text::Printable};
@@ -54,12 +55,12 @@ impl Lines {
         self.line(text.strip_suffix('\n').unwrap_or(text))
     }
 
-    /// Writes a line of JSON.
+    /// Writes a line of JSON in ASCII, so that text from S3 cannot control the terminal.
     ///
     /// # Errors
     /// Standard output cannot be written.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        self.line(serde_json::to_string(value).expect("texts, numbers and lists of them"))
+        self.line(ascii_json::to_string(value))
     }
 
     /// Flushes all lines.

@@ -117,14 +117,6 @@ impl Failure {
         Self::new(Exit::Failed, error, ErrorKind::Io.advice())
     }
 
-    /// Returns the failure for a truncated listing without the start of its next page.
-    pub(crate) fn endless_list(what: &str) -> Self {
-        let error = format!(
-            "{what}: the service returned a truncated page without the start of the next one"
-        );
-        Self::new(Exit::Failed, error, ErrorKind::Service.advice())
-    }
-
     /// Returns the failure for a signal; `consequence` says what it means for the object.
     pub(crate) fn stopped(signal: Signal, consequence: impl AsRef<str>) -> Self {
         let error = format!("{signal}: {}", consequence.as_ref()).into();

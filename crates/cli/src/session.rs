@@ -20,6 +20,7 @@ use aws_sdk_s3::{
 use sealwax_jobs::drill::BlockedRegions;
 use sealwax_s3::{
     Error, PlacePolicy, S3Uri, SealedClient, SealedClientBuilder, SidecarPolicy, envelope::Keyring,
+    with_sdk_limits,
 };
 
 pub(crate) use self::endpoints::{Endpoint, Service};
@@ -150,7 +151,7 @@ impl Session {
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             .timeout_config(timeouts)
             .force_path_style(self.has_own_endpoint());
-        aws_sdk_s3::Client::from_conf(config.build())
+        with_sdk_limits(&aws_sdk_s3::Client::from_conf(config.build()))
     }
 
     /// `true` if S3 has an endpoint other than AWS's: buckets seldom have host names there.

@@ -23,6 +23,9 @@ pub enum Error {
     /// The object's user-defined metadata or its number of encrypted data keys is invalid.
     #[error("invalid metadata: {0}")]
     InvalidMetadata(String),
+    /// No wrapped key can be bound to this bucket and key.
+    #[error("invalid place: {0}")]
+    InvalidPlace(String),
     /// The stored metadata is not that of a sealed object.
     #[error("malformed sealed object: {0}")]
     Malformed(String),

@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-mod ascii_json;
+pub mod ascii_json;
 #[cfg(test)]
 mod auto_traits;
 pub mod conformance;

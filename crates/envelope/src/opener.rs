@@ -60,16 +60,16 @@ impl Opener {
     /// returns only their plaintext, contiguous and in the same allocation.
     ///
     /// # Errors
-    /// As [`Opener::open_chunks`].
-    ///
-    /// # Panics
-    /// If `start` is beyond the end of `body`.
+    /// As [`Opener::open_chunks`], and [`Error::Truncated`] if `start` is beyond the end of `body`.
     pub fn open_packed(
         &self,
         first_chunk: u64,
         mut body: Vec<u8>,
         start: usize,
     ) -> Result<Vec<u8>, Error> {
+        if start > body.len() {
+            return Err(Error::Truncated);
+        }
         let mut packed = 0;
         let mut chunks = (start..body.len()).step_by(SEALED_CHUNK_LEN).enumerate();
         let opened = chunks.try_for_each(|(index, from)| {

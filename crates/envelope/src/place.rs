@@ -16,15 +16,32 @@ impl Place {
     /// 1,024 bytes (S3's limit).
     pub const MAX_LEN: usize = 1280;
 
-    /// Creates the place of the object `key` in `bucket`.
+    /// Creates the place of the object `key` in `bucket`: a name without a slash, or the ARN of an
+    /// access point (`arn:PARTITION:SERVICE:REGION:ACCOUNT:accesspoint/NAME`).
+    ///
+    /// No other pair of a bucket and a key has the same place.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if either is empty or the place exceeds [`Place::MAX_LEN`] bytes.
+    /// [`Error::InvalidPlace`] if the bucket is neither, the key is empty, or the place exceeds
+    /// [`Place::MAX_LEN`] bytes.
     pub fn new(bucket: &str, key: &str) -> Result<Self, Error> {
-        if bucket.is_empty() || key.is_empty() {
-            return Err(Error::Malformed("a place needs a bucket and a key".into()));
+        if key.is_empty() {
+            return Err(Error::InvalidPlace("the key is empty".into()));
         }
-        Self::parse(format!("{bucket}/{key}"))
+        if !is_bucket(bucket) {
+            return Err(Error::InvalidPlace(format!(
+                "{bucket:?} is neither a bucket name without a slash nor the ARN of an access \
+                 point: use a logical bucket name for it"
+            )));
+        }
+        let len = bucket.len() + 1 + key.len();
+        if len > Self::MAX_LEN {
+            return Err(Error::InvalidPlace(format!(
+                "{len} bytes of bucket and key, more than the maximum of {}",
+                Self::MAX_LEN
+            )));
+        }
+        Ok(Self(format!("{bucket}/{key}")))
     }
 
     /// Parses a stored place.
@@ -47,6 +64,17 @@ impl Place {
         let own = usize::from(self.0.starts_with("arn:"));
         self.0.match_indices('/').nth(own).map_or(self.0.len(), |(at, slash)| at + slash.len())
     }
+}
+
+/// `true` if a place can begin with this bucket. A place that begins with `arn:` has its key after
+/// the second slash, every other one after the first.
+fn is_bucket(bucket: &str) -> bool {
+    if !bucket.starts_with("arn:") {
+        return !bucket.is_empty() && !bucket.contains('/');
+    }
+    let Some((arn, name)) = bucket.split_once('/') else { return false };
+    let parts: Vec<&str> = arn.split(':').collect();
+    matches!(parts[..], [_, _, _, _, _, "accesspoint"]) && !name.is_empty() && !name.contains('/')
 }
 
 impl fmt::Display for Place {
@@ -103,6 +131,10 @@ impl fmt::Display for Scope {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn place(text: &str) -> Place {
@@ -159,5 +191,54 @@ mod tests {
             assert_eq!(Scope::of_len(&place("b/a/k"), len), None, "{len}");
         }
         assert_eq!(Scope::of_len(&place("b/\u{e9}/k"), 3), None, "inside a character");
+    }
+
+    #[test]
+    fn a_bucket_is_a_name_or_an_access_point() {
+        for bucket in ["b", "invoices.eu", "arn", ACCESS_POINT] {
+            let place = Place::new(bucket, "/k/l").expect(bucket);
+            assert_eq!(place.as_str(), format!("{bucket}//k/l"));
+        }
+        for bucket in [
+            "",
+            "/",
+            "prod/eu",
+            "prod/",
+            "/prod",
+            "arn:aws:s3:us-east-1:111122223333:accesspoint",
+            "arn:aws:s3:us-east-1:111122223333:accesspoint:ap",
+            "arn:aws:s3:us-east-1:111122223333:accesspoint/",
+            "arn:aws:s3:us-east-1:111122223333:accesspoint/ap/object",
+            "arn:aws:s3-outposts:us-west-2:111122223333:outpost/op-1/accesspoint/ap",
+            "arn:aws:s3:us-east-1:111122223333:bucket/b",
+            "arn:/k",
+        ] {
+            assert!(matches!(Place::new(bucket, "k"), Err(Error::InvalidPlace(_))), "{bucket:?}");
+        }
+        assert!(matches!(Place::new("b", ""), Err(Error::InvalidPlace(_))));
+    }
+
+    #[test]
+    fn a_place_has_a_longest_length() {
+        let longest = Place::MAX_LEN - "b/".len();
+        assert_eq!(
+            Place::new("b", &"k".repeat(longest)).map(|place| place.as_str().len()),
+            Ok(Place::MAX_LEN)
+        );
+        let longer = Place::new("b", &"k".repeat(longest + 1));
+        assert!(matches!(longer, Err(Error::InvalidPlace(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_objects_share_a_place(text in "(arn:a:b:c:d:accesspoint/)?[ab/]{2,8}") {
+            let mut seen = HashMap::new();
+            for at in (0..text.len()).filter(|at| text.as_bytes()[*at] == b'/') {
+                let (bucket, key) = (&text[..at], &text[at + 1..]);
+                if let Ok(place) = Place::new(bucket, key) {
+                    prop_assert_eq!(seen.insert(place, (bucket, key)), None);
+                }
+            }
+        }
     }
 }

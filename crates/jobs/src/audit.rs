@@ -340,7 +340,9 @@ impl Summary for AuditSummary {
 
     fn record(&mut self, object: &AuditedObject) {
         self.objects += 1;
-        self.stored_bytes += object.object.size.unwrap_or_default();
+        // The store claims the lengths.
+        let size = object.object.size.unwrap_or_default();
+        self.stored_bytes = self.stored_bytes.saturating_add(size);
         *self.kinds.entry(object.kind).or_default() += 1;
         if let Some(problem) = &object.problem {
             *self.problems.entry(problem.kind().name()).or_default() += 1;

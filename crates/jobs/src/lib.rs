@@ -6,10 +6,14 @@ mod auto_traits;
 mod background;
 pub mod drill;
 mod engine;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod listing;
 pub mod migrate;
 pub mod rewrap;
 mod s3_error;
+mod text_lines;
 pub mod verify;
 
 pub use sealwax_s3;

@@ -1,7 +1,7 @@
 //! Objects for a job: from a bucket's listing, an S3 Inventory or lines of text.
 
 #[cfg(feature = "inventory")]
-mod inventory;
+pub(crate) mod inventory;
 mod lines;
 #[cfg(feature = "inventory")]
 mod location;
@@ -100,7 +100,7 @@ impl Stream for Listing {
 /// Sends all objects of a bucket's listing.
 async fn all(mut pages: ListPages, output: Output) -> Result<(), Error> {
     while let Some(page) = pages.next_page().await? {
-        for object in page {
+        for object in page.objects {
             if let Err(ReceiverClosed) = output.send(object).await {
                 return Ok(());
             }

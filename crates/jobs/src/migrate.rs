@@ -205,7 +205,7 @@ impl Summary for MigrateSummary {
         match &object.result {
             Ok(Migrated::Migrated { plaintext_len }) => {
                 self.migrated += 1;
-                self.plaintext_bytes += plaintext_len;
+                self.plaintext_bytes = self.plaintext_bytes.saturating_add(*plaintext_len);
             }
             Ok(Migrated::AlreadyThere) => self.already_there += 1,
             Ok(Migrated::InstructionFile) => self.instruction_files += 1,

@@ -31,6 +31,8 @@
 mod applied;
 mod apply;
 mod completed;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod journal;
 mod plan;
 mod plan_file;

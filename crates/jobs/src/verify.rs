@@ -159,7 +159,8 @@ impl Summary for VerifySummary {
         match &object.result {
             Ok(verified) => {
                 self.opened += 1;
-                self.plaintext_bytes += verified.info.plaintext_len();
+                let len = verified.info.plaintext_len();
+                self.plaintext_bytes = self.plaintext_bytes.saturating_add(len);
                 self.opened_bytes += verified.opened;
             }
             Err(_) if object.is_sidecar => self.sidecars += 1,

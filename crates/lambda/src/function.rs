@@ -311,6 +311,32 @@ mod tests {
         assert_eq!(code, "PermanentFailure");
     }
 
+    /// The SDK would panic on such an address, and the function would end without an answer.
+    #[tokio::test]
+    async fn a_name_that_no_object_has_is_a_failure_of_its_task() {
+        let function = function(&[("SEALWAX_REWRAP_ADD", KEY)]);
+        let long = "k".repeat(70_000);
+        for task in [
+            json!({ "taskId": "t", "s3Key": &long, "s3Bucket": "b" }),
+            json!({ "taskId": "t", "s3Key": "k", "s3Bucket": &long }),
+        ] {
+            let (code, text) = batch(&function, json!({ "id": "j" }), task).await;
+            assert_eq!(code, "PermanentFailure");
+            assert!(text.starts_with("invalid-input: cannot rewrap s3://"), "{text}");
+        }
+        let version = json!({ "taskId": "t", "s3Key": "k", "s3Bucket": "b", "s3VersionId": &long });
+        let (code, _) = batch(&function, json!({ "id": "j" }), version).await;
+        assert_ne!(code, "Succeeded");
+        let created = json!({ "Records": [{
+            "eventName": "ObjectCreated:Put",
+            "s3": { "bucket": { "name": "b" }, "object": { "key": &long, "size": 1 } },
+        }] });
+        let failure = function.handle(created.to_string().as_bytes(), None).await;
+        let failure = failure.expect_err("no object");
+        assert_eq!(failure.kind, "NotRewrapped");
+        assert!(failure.message.starts_with("invalid-input: cannot rewrap s3://b/k"), "{failure}");
+    }
+
     #[tokio::test]
     async fn a_rewrapper_and_its_keys_age() {
         let function = function(&[("SEALWAX_REWRAP_ADD", KEY)]);

@@ -9,7 +9,7 @@ use sealwax_s3::aws_sdk_s3::types::{Delete, ObjectIdentifier};
 
 use crate::{
     SealedStore,
-    error::{self, STORE, generic},
+    error::{During, STORE, generic, of_operation},
 };
 
 /// Maximum number of objects in one `DeleteObjects` request. (Amazon S3 API Reference.)
@@ -64,9 +64,14 @@ impl SealedStore {
             ids.and_then(|ids| Delete::builder().set_objects(Some(ids)).quiet(true).build());
         let delete =
             delete.map_err(|error| Error::Generic { store: STORE, source: error.into() })?;
-        let request = self.client().s3().delete_objects().bucket(self.bucket()).delete(delete);
-        let output =
-            request.send().await.map_err(|error| error::of_call("delete", &target, &error))?;
+        let s3 = self.client().s3();
+        let request = s3.delete_objects().bucket(self.bucket()).delete(delete);
+        let region = s3.config().region().map(AsRef::as_ref);
+        let output = request.send().await.map_err(|error| {
+            let error =
+                sealwax_s3::Error::from_sdk("delete", target, "DeleteObjects", region, &error);
+            of_operation(During::Write, &Path::default())(error)
+        })?;
         let failures = output.errors().iter().filter_map(|error| {
             let path = error.key()?.to_owned();
             let code = error.code().unwrap_or_default();

@@ -1,13 +1,7 @@
 //! Mapping of failures to `object_store`'s errors.
 
 use object_store::{Error, path::Path};
-use sealwax_s3::{
-    ErrorKind,
-    aws_sdk_s3::{
-        config::http::HttpResponse,
-        error::{DisplayErrorContext, SdkError},
-    },
-};
+use sealwax_s3::ErrorKind;
 
 pub(crate) const STORE: &str = "Sealwax";
 
@@ -44,22 +38,6 @@ pub(crate) fn of_operation(
             ErrorKind::Unsupported => Error::NotSupported { source },
             _ => Error::Generic { store: STORE, source },
         }
-    }
-}
-
-/// Maps a failed S3 call that reads or writes no object.
-pub(crate) fn of_call<E>(call: &str, target: &str, error: &SdkError<E, HttpResponse>) -> Error
-where
-    E: std::error::Error + 'static,
-{
-    let status = error.raw_response().map(|response| response.status().as_u16());
-    let source = format!("cannot {call} {target}: {}", DisplayErrorContext(error)).into();
-    let path = target.to_owned();
-    match status {
-        Some(403) => Error::PermissionDenied { path, source },
-        Some(401) => Error::Unauthenticated { path, source },
-        Some(404) => Error::NotFound { path, source },
-        _ => Error::Generic { store: STORE, source },
     }
 }
 

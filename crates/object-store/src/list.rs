@@ -2,27 +2,19 @@
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::ready};
 use object_store::{
     ListResult, ObjectMeta, Result,
     list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore},
     path::{DELIMITER, Path},
 };
-use sealwax_s3::{
-    aws_sdk_s3::{operation::list_objects_v2::ListObjectsV2Output, types::Object},
-    envelope::geometry,
+use sealwax_s3::{ListPages, ListedObject, ListedPage, envelope::geometry};
+
+use crate::{
+    SealedStore,
+    error::{During, of_operation},
+    time,
 };
-
-use crate::{SealedStore, error, time};
-
-/// Parameters of a listing.
-#[derive(Debug, Clone, Default)]
-struct Listing {
-    prefix: Option<String>,
-    offset: Option<String>,
-    delimiter: Option<String>,
-    max_keys: Option<i32>,
-}
 
 impl SealedStore {
     pub(crate) fn list_objects(
@@ -30,22 +22,22 @@ impl SealedStore {
         prefix: Option<&Path>,
         offset: Option<&Path>,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let offset =
-            offset.map(|path| path.as_ref().to_owned()).filter(|offset| !offset.is_empty());
-        let listing = Listing { prefix: folder(prefix), offset, ..Listing::default() };
-        let pages = self.clone().pages(listing);
-        pages
-            .map_ok(|page| stream::iter(page.contents().to_vec()).map(|object| meta(&object)))
-            .try_flatten()
-            .boxed()
+        let pages = self.pages(folder(prefix));
+        let offset = offset.filter(|offset| !offset.as_ref().is_empty());
+        let pages = match offset {
+            Some(offset) => pages.start_after(offset.as_ref()),
+            None => pages,
+        };
+        let failed = of_operation(During::Read, prefix.unwrap_or(&Path::default()));
+        let objects = pages.into_stream().map_err(failed);
+        objects.and_then(|object| ready(meta(&object))).boxed()
     }
 
     pub(crate) async fn list_folder(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let delimiter = Some(DELIMITER.to_owned());
-        let listing = Listing { prefix: folder(prefix), delimiter, ..Listing::default() };
-        let mut pages = self.clone().pages(listing);
+        let mut pages = self.pages(folder(prefix)).delimiter(DELIMITER);
+        let failed = of_operation(During::Read, prefix.unwrap_or(&Path::default()));
         let mut result = ListResult { common_prefixes: Vec::new(), objects: Vec::new() };
-        while let Some(page) = pages.try_next().await? {
+        while let Some(page) = pages.next_page().await.map_err(&failed)? {
             let ListResult { common_prefixes, objects } = listed(&page)?;
             result.common_prefixes.extend(common_prefixes);
             result.objects.extend(objects);
@@ -53,28 +45,8 @@ impl SealedStore {
         Ok(result)
     }
 
-    /// Streams the pages; each is requested on demand.
-    fn pages(self, listing: Listing) -> BoxStream<'static, Result<ListObjectsV2Output>> {
-        let pages = stream::try_unfold(Some(None), move |next: Option<Option<String>>| {
-            let (store, listing) = (self.clone(), listing.clone());
-            async move {
-                let Some(token) = next else { return Ok(None) };
-                let page = store.page(listing, token).await?;
-                let next = next_token(&page).map(Some);
-                Ok(Some((page, next)))
-            }
-        });
-        pages.boxed()
-    }
-
-    async fn page(&self, listing: Listing, token: Option<String>) -> Result<ListObjectsV2Output> {
-        let target =
-            format!("s3://{}/{}", self.bucket(), listing.prefix.as_deref().unwrap_or_default());
-        let request =
-            self.client().s3().list_objects_v2().bucket(self.bucket()).set_prefix(listing.prefix);
-        let request = request.set_start_after(listing.offset).set_delimiter(listing.delimiter);
-        let request = request.set_max_keys(listing.max_keys).set_continuation_token(token);
-        request.send().await.map_err(|error| error::of_call("list", &target, &error))
+    fn pages(&self, prefix: Option<String>) -> ListPages {
+        ListPages::objects(self.client().s3(), self.bucket(), prefix.unwrap_or_default())
     }
 }
 
@@ -85,14 +57,23 @@ impl PaginatedListStore for SealedStore {
         prefix: Option<&str>,
         options: PaginatedListOptions,
     ) -> Result<PaginatedListResult> {
-        let listing = Listing {
-            prefix: prefix.map(str::to_owned),
-            offset: options.offset,
-            delimiter: options.delimiter.map(Into::into),
-            max_keys: options.max_keys.map(|keys| i32::try_from(keys).unwrap_or(i32::MAX)),
-        };
-        let page = self.page(listing, options.page_token).await?;
-        Ok(PaginatedListResult { result: listed(&page)?, page_token: next_token(&page) })
+        let mut pages = self.pages(prefix.map(str::to_owned));
+        if let Some(offset) = options.offset {
+            pages = pages.start_after(offset);
+        }
+        if let Some(delimiter) = options.delimiter {
+            pages = pages.delimiter(delimiter);
+        }
+        if let Some(keys) = options.max_keys {
+            pages = pages.max_keys(i32::try_from(keys).unwrap_or(i32::MAX));
+        }
+        if let Some(token) = options.page_token {
+            pages = pages.resume_at(token);
+        }
+        let path = Path::from(prefix.unwrap_or_default());
+        let page = pages.next_page().await.map_err(of_operation(During::Read, &path))?;
+        let result = listed(&page.unwrap_or_default())?;
+        Ok(PaginatedListResult { result, page_token: pages.token().map(str::to_owned) })
     }
 }
 
@@ -101,25 +82,20 @@ fn folder(path: Option<&Path>) -> Option<String> {
     path.filter(|path| !path.is_root()).map(|path| format!("{path}{DELIMITER}"))
 }
 
-fn next_token(page: &ListObjectsV2Output) -> Option<String> {
-    page.next_continuation_token().filter(|_| page.is_truncated() == Some(true)).map(str::to_owned)
-}
-
-fn listed(page: &ListObjectsV2Output) -> Result<ListResult> {
-    let prefixes = page.common_prefixes().iter().filter_map(|common| common.prefix());
+fn listed(page: &ListedPage) -> Result<ListResult> {
+    let folders = page.folders.iter().map(|folder| Ok(Path::parse(folder)?));
     Ok(ListResult {
-        common_prefixes: prefixes.map(|prefix| Ok(Path::parse(prefix)?)).collect::<Result<_>>()?,
-        objects: page.contents().iter().map(meta).collect::<Result<_>>()?,
+        common_prefixes: folders.collect::<Result<_>>()?,
+        objects: page.objects.iter().map(meta).collect::<Result<_>>()?,
     })
 }
 
-fn meta(object: &Object) -> Result<ObjectMeta> {
-    let stored_len = object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+fn meta(object: &ListedObject) -> Result<ObjectMeta> {
     Ok(ObjectMeta {
-        location: Path::parse(object.key().unwrap_or_default())?,
-        last_modified: time::from_aws(object.last_modified().copied()),
-        size: plaintext_len(stored_len),
-        e_tag: object.e_tag().map(str::to_owned),
+        location: Path::parse(&object.key)?,
+        last_modified: time::from_aws(object.last_modified),
+        size: plaintext_len(object.size.unwrap_or_default()),
+        e_tag: object.e_tag.as_ref().map(|e_tag| format!("\"{e_tag}\"")),
         version: None,
     })
 }
@@ -134,18 +110,17 @@ fn plaintext_len(stored_len: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn object(key: &str, size: i64) -> Object {
-        Object::builder().key(key).size(size).build()
+    fn object(key: &str, size: u64) -> ListedObject {
+        let mut object = ListedObject::new("bucket", key);
+        object.size = Some(size);
+        object
     }
 
     #[test]
     fn lengths_are_plaintext_lengths() {
         for len in [0, 1, 16_383, 16_384, 16_385, 5 << 30] {
             let stored = geometry::body_len(len).expect("within limit");
-            assert_eq!(
-                meta(&object("k", i64::try_from(stored).expect("fits"))).expect("a path").size,
-                len
-            );
+            assert_eq!(meta(&object("k", stored)).expect("a path").size, len);
         }
         assert_eq!(
             meta(&object("k", 71)).expect("a path").size,

@@ -5,10 +5,10 @@ use sealwax_envelope::Keyring;
 use crate::{
     Attributes, CopyObject, CopyObjectOutput, Delete, DiscoveryFilter, Error, Get, Head, Inspect,
     InspectOutput, InvalidArn, InvalidUri, KeyChanges, KeyHolder, KeyMaterials, KmsKeyArn,
-    KmsKeyring, KmsKeyringBuilder, ListPages, ListedObject, ObjectInfo, PlacePolicy,
-    PlaintextSource, PlaintextStream, Put, PutOutput, PutS3ec, Reencrypt, Rewrap, RewrapOutcome,
-    RewrapOutput, Rewrapper, S3Uri, SealedClient, SealedClientBuilder, SealedObject, Shred,
-    ShredOutput, Verify, VerifyOutput, s3ec,
+    KmsKeyring, KmsKeyringBuilder, ListPages, ListedObject, ListedPage, ListedUpload, ObjectInfo,
+    PageTokens, PlacePolicy, PlaintextSource, PlaintextStream, Put, PutOutput, PutS3ec, Reencrypt,
+    Rewrap, RewrapOutcome, RewrapOutput, Rewrapper, S3Uri, SealedClient, SealedClientBuilder,
+    SealedObject, Shred, ShredOutput, UploadPages, Verify, VerifyOutput, s3ec,
 };
 
 fn sent<T: Send + 'static>() {}
@@ -34,6 +34,7 @@ fn public_types() {
     cloned::<(KeyChanges, Inspect, ListedObject, Rewrapper, s3ec::S3ec)>();
     shared::<(KmsKeyringBuilder, SealedClientBuilder, Get, RewrapOutcome)>();
     shared::<(InspectOutput, KeyMaterials, ListPages)>();
+    shared::<(ListedPage, ListedUpload, PageTokens<String>, UploadPages)>();
     // A body, and the types that read one, need one owner at a time.
     sent::<(PlaintextSource, Put, PutS3ec, Reencrypt, SealedObject, PlaintextStream)>();
     error::<Error>();

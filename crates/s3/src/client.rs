@@ -8,6 +8,7 @@ use sealwax_envelope::{Keyring, geometry::CHUNK_LEN};
 use crate::{
     error::Error,
     format::UnencryptedObjects,
+    limits::{MAX_COPY_LEN, MIN_PART_LEN},
     operation::{
         Handle,
         copy::CopyObject,
@@ -24,11 +25,7 @@ use crate::{
     },
     places::PlacePolicy,
     s3ec::S3ec,
-    store::{
-        Store, StoreSettings,
-        checksum::BodyChecksum,
-        limits::{MAX_COPY_LEN, MIN_PART_LEN},
-    },
+    store::{Store, StoreSettings, checksum::BodyChecksum},
     upload::budget::UploadBudget,
     vault::{Vault, VaultSettings, sidecar::SidecarPolicy},
 };

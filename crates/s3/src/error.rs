@@ -15,6 +15,7 @@ use sealwax_envelope::{
 
 pub use self::aws_failure::error_chain;
 use self::aws_failure::{AwsFailure, Problem};
+use crate::limits::{MAX_BUCKET_LEN, MAX_KEY_LEN};
 
 /// Kind of a failure. [`ErrorKind::advice`] says what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,7 +70,7 @@ pub enum ErrorKind {
     PlaceMismatch,
     /// The client's policy refuses objects of this kind.
     PolicyRefused,
-    /// The service answered with an error that no other kind covers.
+    /// The service answered with an error that no other kind covers, or not as its API says.
     Service,
     /// The file changed since its upload began.
     SourceChanged,
@@ -136,7 +137,7 @@ impl ErrorKind {
                 "allow such objects if you expect them; otherwise an attacker may have put \
                  this one there"
             }
-            Self::Service => "see the service's message",
+            Self::Service => "see the message, and check that the endpoint is one of this service",
             Self::SourceChanged => {
                 "abort the incomplete upload, delete its state file, and upload the file again"
             }
@@ -493,8 +494,17 @@ impl ObjectRef {
         let region = s3.config().region().map(ToString::to_string);
         let (bucket, key) = (bucket.to_owned(), prefix.to_owned());
         let target = Self { operation, bucket, key, region };
+        let invalid = |message: &str| Err(target.error(ErrorKind::InvalidInput, message));
         if target.bucket.is_empty() {
-            return Err(target.error(ErrorKind::InvalidInput, "no bucket was given"));
+            return invalid("no bucket was given");
+        }
+        // The SDK panics where an address gets too long for HTTP.
+        if target.bucket.len() > MAX_BUCKET_LEN {
+            return invalid(&format!("the bucket's name has more than {MAX_BUCKET_LEN} bytes"));
+        }
+        if target.key.len() > MAX_KEY_LEN {
+            let len = target.key.len();
+            return invalid(&format!("the key has {len} bytes; S3 allows {MAX_KEY_LEN}"));
         }
         Ok(target)
     }
@@ -546,6 +556,7 @@ impl ObjectRef {
             EnvelopeError::ApiMisuse(_)
             | EnvelopeError::InvalidContext(_)
             | EnvelopeError::InvalidMetadata(_)
+            | EnvelopeError::InvalidPlace(_)
             | EnvelopeError::TooLong => ErrorKind::InvalidInput,
             EnvelopeError::RandomUnavailable => ErrorKind::Io,
             _ => ErrorKind::Malformed,
@@ -609,10 +620,15 @@ impl ObjectRef {
     }
 }
 
-/// `s3://bucket/key in REGION`.
+/// `s3://bucket/key in REGION`. Of a key that no object has, it shows the beginning.
 impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket, self.key)?;
+        match self.key.get(..self.key.floor_char_boundary(MAX_KEY_LEN)) {
+            Some(start) if start.len() < self.key.len() => {
+                write!(f, "s3://{}/{start}…", self.bucket)?;
+            }
+            _ => write!(f, "s3://{}/{}", self.bucket, self.key)?,
+        }
         match &self.region {
             Some(region) => write!(f, " in {region}"),
             None => Ok(()),

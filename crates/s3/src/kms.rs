@@ -12,7 +12,7 @@ mod wrap_policy;
 
 pub use self::{
     candidates::DiscoveryFilter,
-    key_arn::{InvalidArn, KMS_PROVIDER, KmsKeyArn},
+    key_arn::{InvalidArn, KMS_PROVIDER, KmsKeyArn, partition_of},
     keyring::{KmsKeyring, KmsKeyringBuilder},
     wrap_policy::WrapPolicy,
 };

@@ -10,12 +10,14 @@ mod download;
 mod error;
 mod format;
 mod kms;
+pub mod limits;
 mod object;
 mod operation;
 mod places;
 mod plain_http;
 mod progress;
 pub mod s3ec;
+mod sdk_limits;
 mod single_flight;
 mod store;
 #[cfg(feature = "testing")]
@@ -34,7 +36,7 @@ pub use self::{
     format::{ObjectFormat, UnencryptedObjects},
     kms::{
         DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder,
-        WrapPolicy,
+        WrapPolicy, partition_of,
     },
     object::ObjectInfo,
     operation::{
@@ -56,11 +58,13 @@ pub use self::{
     },
     places::PlacePolicy,
     plain_http::PlainHttp,
+    sdk_limits::with_sdk_limits,
     store::{
         attributes::Attributes,
         checksum::BodyChecksum,
-        limits,
-        list::{ListPages, ListedObject, decode_key},
+        list::{
+            ListPages, ListedObject, ListedPage, ListedUpload, PageTokens, UploadPages, decode_key,
+        },
         server_clock::ServerClock,
     },
     upload::{

@@ -7,7 +7,6 @@ pub(crate) mod attributes;
 pub(crate) mod checksum;
 pub(crate) mod companion;
 pub(crate) mod conditions;
-pub mod limits;
 pub(crate) mod list;
 pub(crate) mod lost_answer;
 pub(crate) mod multipart;
@@ -26,7 +25,7 @@ use aws_sdk_s3::Client;
 use tokio_util::task::TaskTracker;
 
 use self::checksum::BodyChecksum;
-use crate::attempts::AttemptEvents;
+use crate::{attempts::AttemptEvents, sdk_limits::SdkLimits};
 
 /// The SDK's client and the settings that all requests share. Cloning is cheap.
 #[derive(Clone)]
@@ -57,7 +56,7 @@ impl Store {
     /// Creates a store over `s3`, which gets a read timeout if it has no time limit.
     pub(crate) fn new(s3: Client, settings: StoreSettings) -> Self {
         Self(Arc::new(Inner {
-            s3: with_attempt_events(timeouts::with_read_timeout(s3)),
+            s3: with_interceptors(timeouts::with_read_timeout(s3)),
             settings,
             acls_disabled: Mutex::default(),
             replaces_metadata: AtomicBool::new(false),
@@ -108,8 +107,9 @@ impl Store {
     }
 }
 
-fn with_attempt_events(s3: Client) -> Client {
-    Client::from_conf(s3.config().to_builder().interceptor(AttemptEvents).build())
+fn with_interceptors(s3: Client) -> Client {
+    let config = s3.config().to_builder().interceptor(AttemptEvents).interceptor(SdkLimits);
+    Client::from_conf(config.build())
 }
 
 impl std::fmt::Debug for Store {

@@ -5,11 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-// It has no dependencies, so the AWS SDK need not be built for it.
-#[allow(dead_code)]
-#[path = "../../../crates/s3/src/kms/arn.rs"]
-mod arn;
-use arn::KmsKeyArn;
+use sealwax_s3::KmsKeyArn;
 
 fn parts(arn: &KmsKeyArn) -> (&str, &str, &str, &str) {
     let partition = arn.as_str().split(':').nth(1).expect("a partition");

@@ -38,6 +38,11 @@ fuzz_target!(|text: &str| {
             key.place().is_none_or(|place| (1..=Place::MAX_LEN).contains(&place.as_str().len()))
         );
         assert!(!header.missing().iter().any(|missing| missing.is_filled_by(key)));
+        let is_shared = key.intermediate_id().is_some();
+        assert_eq!(key.scope().is_some(), is_shared && key.place().is_some());
+        if let (Some(scope), Some(place)) = (key.scope(), key.place()) {
+            assert!(scope.as_str().ends_with('/') && scope.contains(place));
+        }
     }
     // Any header can be rewrapped, except one of the last generation.
     let rewrapped = header.rewrapped(header.keys().to_vec());

@@ -11,10 +11,10 @@ use sealwax_envelope::geometry::{
     chunk_span, plaintext_len,
 };
 
-// It has no dependencies, so the AWS SDK need not be built for it.
-#[path = "../../../crates/s3/src/operation/get/wanted.rs"]
-mod wanted;
-use wanted::Wanted;
+// It is private to its crate, and has no dependencies.
+#[path = "../../../crates/s3/src/download/requested_range.rs"]
+mod requested_range;
+use requested_range::RequestedRange;
 
 const CHUNK: u64 = CHUNK_LEN as u64;
 const SEALED_CHUNK: u64 = SEALED_CHUNK_LEN as u64;
@@ -103,11 +103,11 @@ fuzz_target!(|question: Question| {
     }
 
     let wanted = match question.wanted {
-        Kind::Closed => Wanted::range(a..b),
-        Kind::Inclusive => Wanted::range(a..=b),
-        Kind::Open => Wanted::range(a..),
-        Kind::Suffix => Wanted::Suffix(b),
-        Kind::Whole => Wanted::Whole,
+        Kind::Closed => RequestedRange::range(a..b),
+        Kind::Inclusive => RequestedRange::range(a..=b),
+        Kind::Open => RequestedRange::range(a..),
+        Kind::Suffix => RequestedRange::Suffix(b),
+        Kind::Whole => RequestedRange::Whole,
     };
     if wanted.check().is_err() {
         return;
@@ -124,8 +124,8 @@ fuzz_target!(|question: Question| {
     assert!(window.start <= window.end && window.end <= len);
     let first = first.expect("bytes to serve");
     match wanted {
-        Wanted::Whole => assert_eq!(first, 0..(HEADER + part_chunks * SEALED_CHUNK).min(body)),
-        Wanted::From { .. } => {
+        RequestedRange::Whole => assert_eq!(first, 0..(HEADER + part_chunks * SEALED_CHUNK).min(body)),
+        RequestedRange::From { .. } => {
             assert_eq!(first.start, HEADER + window.start / CHUNK * SEALED_CHUNK);
             assert!(first.end - first.start <= part_chunks * SEALED_CHUNK);
             // The whole range with perhaps an empty last chunk, or a whole part.
@@ -134,8 +134,8 @@ fuzz_target!(|question: Question| {
                 || first.end == body && first.end - needed.end == TAG_LEN as u64;
             assert!(is_all || first.end - first.start == part_chunks * SEALED_CHUNK);
         }
-        Wanted::Suffix(_) if window.is_empty() => {}
-        Wanted::Suffix(_) => {
+        RequestedRange::Suffix(_) if window.is_empty() => {}
+        RequestedRange::Suffix(_) => {
             let needed = chunk_span(window, len).expect("a range").body;
             assert!(first.start <= needed.start && first.end == body);
             // The end is authenticated, so one chunk and a part of another may be fetched in vain.

@@ -4,14 +4,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-
-// It has no dependencies, so the AWS SDK need not be built for it.
-#[allow(dead_code)]
-#[path = "../../../crates/s3/src/uri.rs"]
-mod uri;
+use sealwax_s3::S3Uri;
 
 fuzz_target!(|text: &str| {
-    let Ok(uri) = text.parse::<uri::S3Uri>() else { return };
+    let Ok(uri) = text.parse::<S3Uri>() else { return };
     assert_eq!(uri.to_string(), text);
     assert_eq!(text, format!("s3://{}/{}", uri.bucket(), uri.key()));
     assert!((1..=1024).contains(&uri.key().len()));

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod every_byte;
+mod hostile_store;
 mod interruptions;
 mod printed;
 mod secrets;

@@ -1,6 +1,7 @@
 //! Disaster recovery: every way to store new keys, and every report about existing objects.
 
 mod audit;
+mod claims;
 mod copies;
 mod drill;
 mod shred;

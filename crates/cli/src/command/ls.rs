@@ -7,7 +7,8 @@ use clap::Args;
 use futures_util::{Stream, TryStreamExt as _};
 use indicatif::HumanBytes;
 use sealwax_s3::{
-    ErrorKind, KmsKeyArn, ListedObject, ObjectInfo, SealedClient, envelope::geometry,
+    Error, ErrorKind, KmsKeyArn, ListedObject, ObjectInfo, PageTokens, SealedClient,
+    envelope::geometry,
 };
 use serde::Serialize;
 
@@ -124,15 +125,16 @@ async fn list(
 ) -> Result<(), Failure> {
     let client = session.client_of(&prefix.bucket, session.keyrings().empty());
     let filter = args.filter.clone();
-    let skip = prefix.key.rfind('/').map_or(0, |slash| slash + 1);
+    let folder = prefix.key[..prefix.key.rfind('/').map_or(0, |slash| slash + 1)].to_owned();
     let entries: Pin<Box<dyn Stream<Item = Result<Entry, Failure>> + Send>> = match args.recursive {
-        false => folder_listing::level(session, prefix.clone()),
+        false => Box::pin(folder_listing::level(client.s3(), prefix)),
         true => Box::pin(folder_listing::beginning_with(client.s3(), prefix).map_ok(Entry::Object)),
     };
     // Folders are not filtered, so that the listing shows where objects are.
     let is_meant = move |entry: &Entry| match entry {
         Entry::Folder(_) => true,
-        Entry::Object(object) => filter.takes(&object.key[skip..]),
+        // A listing has no keys without the prefix.
+        Entry::Object(object) => filter.takes(object.key.strip_prefix(&folder).unwrap_or_default()),
     };
     let entries = entries.try_filter(move |entry| std::future::ready(is_meant(entry)));
     let looked_at = entries.map_ok(|entry| look(client.clone(), entry, args.long));
@@ -260,11 +262,19 @@ impl Line {
 }
 
 async fn buckets(session: &Session, args: &LsArgs, lines: &mut Lines) -> Result<(), Failure> {
-    let mut pages = session.s3().list_buckets().into_paginator().send();
-    while let Some(page) = pages.next().await {
+    let s3 = session.s3();
+    let (mut next, mut tokens) = (Some(None), PageTokens::new());
+    while let Some(token) = next {
+        let page = s3.list_buckets().set_continuation_token(token).send().await;
         let page = page.map_err(|error| {
             session.call_error("list the buckets of", "the account", "ListBuckets", &error)
         })?;
+        if page.continuation_token.as_ref().is_some_and(|token| !tokens.advance(token)) {
+            let why = "S3 does not say where the next page begins";
+            let kind = ErrorKind::Service;
+            return Err(Error::new("list the buckets of", "the account", kind, why).into());
+        }
+        next = page.continuation_token.map(Some);
         for bucket in page.buckets.unwrap_or_default() {
             let (name, made) =
                 (format!("s3://{}", bucket.name.unwrap_or_default()), bucket.creation_date);

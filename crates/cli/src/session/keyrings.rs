@@ -6,7 +6,7 @@ use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use sealwax_s3::{
     DiscoveryFilter, Error, ErrorKind, KmsKeyArn, KmsKeyring, KmsKeyringBuilder, WrapPolicy,
     envelope::{Keyring, LocalKeyring, MultiKeyring},
-    error_chain,
+    error_chain, partition_of,
 };
 
 use super::credentials;
@@ -84,8 +84,8 @@ impl Keyrings {
         })
     }
 
-    /// Returns a keyring of these keys and the local one, of which `at_least` this many must wrap a
-    /// new data key, or all.
+    /// Returns a keyring of these keys and the local one. The local key must wrap a new data key,
+    /// and `at_least` this many of the others, or all.
     ///
     /// # Errors
     /// There is no key.
@@ -101,7 +101,12 @@ impl Keyrings {
         }
         let policy = at_least.map_or(WrapPolicy::All, |count| WrapPolicy::AtLeast(count.into()));
         let kms = self.kms_builder().keys(keys).wrap_policy(policy).build();
-        Ok(self.with_local(kms.map_err(Failure::usage)?))
+        let kms = kms.map_err(Failure::usage)?;
+        Ok(match self.local.clone() {
+            None => Arc::new(kms),
+            // The wrap policy holds for keys that the KMS part generates.
+            Some(local) => Arc::new(MultiKeyring::new(Arc::new(kms), [local as Arc<dyn Keyring>])),
+        })
     }
 
     /// Returns a keyring to read with: of the named keys and the local one, else of all keys in the
@@ -157,7 +162,7 @@ impl Keyrings {
             (true, _) => self.own_account().await?,
             (false, _) => {
                 let region = self.config.region().map(AsRef::as_ref).unwrap_or_default();
-                DiscoveryFilter::accounts(args.accounts).partition(partition(region))
+                DiscoveryFilter::accounts(args.accounts).partition(partition_of(region))
             }
         };
         let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
@@ -239,38 +244,4 @@ fn is_named(key: &LocalKeyring, name: &str) -> bool {
 fn unknown_account(exit: Exit, why: &str) -> Failure {
     let advice = "name the wrapping keys with --key, or their account with --account";
     Failure::new(exit, format!("cannot determine the caller's account: {why}"), advice)
-}
-
-/// Returns the partition of a Region.
-fn partition(region: &str) -> &'static str {
-    const BY_PREFIX: [(&str, &str); 7] = [
-        ("cn-", "aws-cn"),
-        ("us-gov-", "aws-us-gov"),
-        ("us-iso-", "aws-iso"),
-        ("us-isob-", "aws-iso-b"),
-        ("eu-isoe-", "aws-iso-e"),
-        ("us-isof-", "aws-iso-f"),
-        ("eusc-", "aws-eusc"),
-    ];
-    BY_PREFIX
-        .iter()
-        .find(|(prefix, _)| region.starts_with(prefix))
-        .map_or("aws", |(_, partition)| partition)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn partitions() {
-        for (region, expected) in [
-            ("us-east-1", "aws"),
-            ("us-gov-west-1", "aws-us-gov"),
-            ("us-isob-east-1", "aws-iso-b"),
-            ("cn-north-1", "aws-cn"),
-        ] {
-            assert_eq!(partition(region), expected, "{region}");
-        }
-    }
 }

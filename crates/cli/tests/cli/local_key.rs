@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use crate::support::{Run, Scene, Sealwax, east_key, json_lines};
+use crate::support::{LostRegion, Run, Scene, Sealwax, east_key, endpoint, json_lines, west_key};
 
 fn keygen(scene: &Scene, name: &str) -> String {
     let path = scene.path(name);
@@ -42,6 +42,30 @@ fn objects_under_a_local_key_need_no_kms() {
     assert_eq!(without_kms(&["cat", &copy, "--local-key", &key], b"").exits(0).stdout, b"text");
     let run = without_kms(&["verify", &copy, "--local-key", &key], b"").exits(0);
     assert!(run.stderr.contains("1 opened"), "{}", run.stderr);
+}
+
+/// `--at-least` counts the KMS keys.
+#[test]
+fn beside_a_local_key_a_lost_region_is_tolerated_as_without_one() {
+    let scene = Scene::new("local-at-least");
+    let key = keygen(&scene, "key");
+    let lost = LostRegion::start(&endpoint(), "us-west-2");
+    let put = |more: &[&str]| {
+        let (uri, east, west) = (scene.uri(), east_key(), west_key());
+        let args = ["put", "-", &uri, "--local-key", &key, "--key", &east, "--key", &west];
+        Sealwax::new(args)
+            .args(more)
+            .env("AWS_ENDPOINT_URL", lost.url())
+            .env("AWS_MAX_ATTEMPTS", "1")
+            .input(b"text")
+            .run()
+    };
+    put(&[]).exits(1);
+    put(&["--at-least", "1"]).exits(0);
+    let report = Sealwax::new(["inspect", &scene.uri(), "--json"]).run().exits(0);
+    let report = json_lines(&report).remove(0);
+    assert_eq!(report["keys"].as_array().map(Vec::len), Some(2), "{report}");
+    assert_eq!(without_kms(&["cat", &scene.uri(), "--local-key", &key], b"").stdout, b"text");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod drill;
 mod endpoints;
 mod first_steps;
 mod folders;
+mod hostile_store;
 mod inspect;
 mod interrupts;
 mod local_files;

@@ -196,5 +196,5 @@ fn a_listing_without_a_next_page_fails() {
     let url = paged(|_| ("k".into(), Some("same")));
     Sealwax::new(["uploads", "ls", "s3://bucket", "--endpoint-url", &url])
         .run()
-        .fails(1, "a truncated page");
+        .fails(1, "does not say where the next page begins");
 }

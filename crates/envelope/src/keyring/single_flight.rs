@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{FutureExt as _, future::Shared};
+use futures_util::{
+    FutureExt as _,
+    future::{Shared, WeakShared},
+};
 
 use crate::{BoxFuture, KeyringError};
 
@@ -21,29 +24,59 @@ pub(super) struct Limits {
 }
 
 /// Caches values by key. Concurrent misses for one key share a single request.
+///
+/// The cache itself keeps no request alive: a request ends with its last caller. While requests of
+/// other keys fill the cache, a caller makes a request of its own, whose value is not cached. So
+/// the memory is bounded by the limit on entries and by the callers that still wait.
 pub(super) struct SingleFlightCache<K, V> {
     limits: Limits,
     slots: Mutex<HashMap<K, Slot<V>>>,
 }
 
-type Request<V> = Shared<BoxFuture<'static, Result<Arc<V>, Arc<KeyringError>>>>;
+type RequestFuture<V> = BoxFuture<'static, Result<Arc<Entry<V>>, Arc<KeyringError>>>;
+type Request<V> = Shared<RequestFuture<V>>;
 
-enum Slot<V> {
-    Pending(Request<V>),
-    Ready(Entry<V>),
+/// A request that callers wait for, or its value. The age counts from the request.
+struct Slot<V> {
+    since: Instant,
+    state: State<V>,
 }
 
+enum State<V> {
+    Pending(WeakShared<RequestFuture<V>>),
+    Ready(Arc<Entry<V>>),
+}
+
+/// A value and its uses.
 struct Entry<V> {
     value: Arc<V>,
-    since: Instant,
+    used: Mutex<Used>,
+}
+
+#[derive(Default)]
+struct Used {
     objects: u64,
     bytes: u64,
 }
 
 /// Result of a cache lookup.
-enum Lookup<V> {
+enum Lookup<'a, K: Eq + Hash, V> {
     Hit(Arc<V>),
-    Wait(Request<V>),
+    Wait(Waiter<'a, K, V>),
+}
+
+/// A caller that waits for a request.
+struct Waiter<'a, K: Eq + Hash, V> {
+    request: Request<V>,
+    /// Dropped after the request.
+    place: SlotPlace<'a, K, V>,
+}
+
+/// The place of a slot in its cache. When it is dropped, it takes a slot with it whose request
+/// nobody waits for.
+struct SlotPlace<'a, K: Eq + Hash, V> {
+    cache: &'a SingleFlightCache<K, V>,
+    key: &'a K,
 }
 
 impl<K: Clone + Eq + Hash + Send + Sync, V: Send + Sync + 'static> SingleFlightCache<K, V> {
@@ -62,30 +95,15 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Send + Sync + 'static> SingleFlightC
         loop {
             let found = self.lookup(key, bytes, &request);
             tracing::debug!(hit = matches!(found, Lookup::Hit(_)), "intermediate key");
-            let pending = match found {
+            let waiter = match found {
                 Lookup::Hit(value) => return Ok(value),
-                Lookup::Wait(pending) => pending,
+                Lookup::Wait(waiter) => waiter,
             };
-            // The age counts from before the call to the key service.
-            let started = Instant::now();
-            let outcome = pending.clone().await;
-            let mut slots = self.lock();
-            if matches!(slots.get(key), Some(Slot::Pending(current)) if current.ptr_eq(&pending)) {
-                slots.remove(key);
-                if let Ok(value) = &outcome {
-                    slots.insert(key.clone(), Slot::ready(Arc::clone(value), started));
-                }
-            }
-            match (outcome, slots.get_mut(key)) {
-                (Err(error), _) => return Err(copy_of(&error)),
-                // Callers that waited for the value may use it even if it has expired already.
-                (Ok(value), Some(Slot::Ready(entry))) if Arc::ptr_eq(&entry.value, &value) => {
-                    if entry.take(bytes, &self.limits) {
-                        return Ok(value);
-                    }
-                }
-                // Other callers used it up or replaced it in the meantime: look again.
-                (Ok(_), _) => {}
+            let entry = waiter.answer().await.map_err(|error| copy_of(&error))?;
+            // Callers that waited for the value may use it even if it has expired already. If the
+            // others used it up, look again.
+            if entry.take(bytes, &self.limits) {
+                return Ok(Arc::clone(&entry.value));
             }
         }
     }
@@ -93,70 +111,124 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Send + Sync + 'static> SingleFlightC
     /// Returns the cached value without counting a use.
     #[cfg(test)]
     fn peek(&self, key: &K) -> Option<Arc<V>> {
-        match self.lock().get(key) {
-            Some(Slot::Ready(entry)) => Some(Arc::clone(&entry.value)),
-            _ => None,
+        match self.lock().get(key)?.state {
+            State::Ready(ref entry) => Some(Arc::clone(&entry.value)),
+            State::Pending(_) => None,
         }
     }
 
-    fn lookup(
-        &self,
-        key: &K,
+    fn lookup<'a>(
+        &'a self,
+        key: &'a K,
         bytes: u64,
         request: &impl Fn() -> BoxFuture<'static, Result<V, KeyringError>>,
-    ) -> Lookup<V> {
+    ) -> Lookup<'a, K, V> {
+        let wait =
+            |request| Lookup::Wait(Waiter { request, place: SlotPlace { cache: self, key } });
         let mut slots = self.lock();
-        let expired = |slot: &Slot<V>| matches!(slot, Slot::Ready(entry) if entry.since.elapsed() >= self.limits.age);
-        slots.retain(|_, slot| !expired(slot));
-        let hit = match slots.get_mut(key) {
-            Some(Slot::Pending(pending)) => return Lookup::Wait(pending.clone()),
-            Some(Slot::Ready(entry)) => {
-                entry.take(bytes, &self.limits).then(|| Arc::clone(&entry.value))
+        // An expired request has waiters, but gets no more of them.
+        slots.retain(|_, slot| slot.since.elapsed() < self.limits.age);
+        match slots.get(key).map(|slot| &slot.state) {
+            Some(State::Pending(pending)) => {
+                if let Some(pending) = pending.upgrade() {
+                    return wait(pending);
+                }
             }
-            None => None,
-        };
-        if let Some(value) = hit {
-            return Lookup::Hit(value);
+            Some(State::Ready(entry)) => {
+                if entry.take(bytes, &self.limits) {
+                    return Lookup::Hit(Arc::clone(&entry.value));
+                }
+            }
+            None => {}
         }
-        let future: BoxFuture<'static, _> =
-            Box::pin(request().map(|result| result.map(Arc::new).map_err(Arc::new)));
-        let pending = future.shared();
-        if slots.len() >= self.limits.entries && !slots.contains_key(key) {
-            let ready = slots.iter().filter_map(|(key, slot)| match slot {
-                Slot::Ready(entry) => Some((entry.since, key)),
-                Slot::Pending(_) => None,
-            });
-            if let Some(oldest) = ready.min_by_key(|(since, _)| *since).map(|(_, key)| key.clone())
-            {
-                slots.remove(&oldest);
+        slots.remove(key);
+        // The age counts from before the call to the key service.
+        let since = Instant::now();
+        let future: RequestFuture<V> = Box::pin(
+            request()
+                .map(|result| result.map(|value| Arc::new(Entry::new(value))).map_err(Arc::new)),
+        );
+        let shared = future.shared();
+        if slots.len() >= self.limits.entries {
+            let ready = slots.iter().filter(|(_, slot)| matches!(slot.state, State::Ready(_)));
+            let oldest = ready.min_by_key(|(_, slot)| slot.since).map(|(key, _)| key.clone());
+            match oldest {
+                Some(oldest) => drop(slots.remove(&oldest)),
+                None => return wait(shared),
             }
         }
-        slots.insert(key.clone(), Slot::Pending(pending.clone()));
-        Lookup::Wait(pending)
+        if let Some(pending) = shared.downgrade() {
+            slots.insert(key.clone(), Slot { since, state: State::Pending(pending) });
+        }
+        wait(shared)
     }
+}
 
+impl<K: Eq + Hash, V> SingleFlightCache<K, V> {
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Slot<V>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<V> Entry<V> {
-    /// Counts one more object of `bytes` bytes; returns `true` if the limits allow it.
-    fn take(&mut self, bytes: u64, limits: &Limits) -> bool {
-        let total = self.bytes.saturating_add(bytes);
-        // The first object may exceed the byte limit: the value then serves only that object.
-        let allowed = self.objects == 0 || (self.objects < limits.objects && total <= limits.bytes);
-        if allowed {
-            self.objects += 1;
-            self.bytes = total;
+impl<K: Eq + Hash, V> Waiter<'_, K, V> {
+    /// Waits for the answer. The first waiter that has it puts it into the request's slot, or
+    /// removes the slot if the request failed.
+    async fn answer(self) -> Result<Arc<Entry<V>>, Arc<KeyringError>> {
+        let answer = self.request.clone().await;
+        let SlotPlace { cache, key } = &self.place;
+        let mut slots = cache.lock();
+        if let Some(slot) = slots.get_mut(*key)
+            && slot.is_of(&self.request)
+        {
+            match &answer {
+                Ok(entry) => slot.state = State::Ready(Arc::clone(entry)),
+                Err(_) => drop(slots.remove(*key)),
+            }
         }
-        allowed
+        drop(slots);
+        answer
+    }
+}
+
+impl<K: Eq + Hash, V> Drop for SlotPlace<'_, K, V> {
+    fn drop(&mut self) {
+        let mut slots = self.cache.lock();
+        if slots.get(self.key).is_some_and(Slot::is_abandoned) {
+            slots.remove(self.key);
+        }
     }
 }
 
 impl<V> Slot<V> {
-    fn ready(value: Arc<V>, since: Instant) -> Self {
-        Self::Ready(Entry { value, since, objects: 0, bytes: 0 })
+    /// `true` if `request` is the pending request of this slot.
+    fn is_of(&self, request: &Request<V>) -> bool {
+        match &self.state {
+            State::Pending(pending) => pending.upgrade().is_some_and(|it| it.ptr_eq(request)),
+            State::Ready(_) => false,
+        }
+    }
+
+    /// `true` if nobody waits for the pending request.
+    fn is_abandoned(&self) -> bool {
+        matches!(&self.state, State::Pending(pending) if pending.upgrade().is_none())
+    }
+}
+
+impl<V> Entry<V> {
+    fn new(value: V) -> Self {
+        Self { value: Arc::new(value), used: Mutex::default() }
+    }
+
+    /// Counts one more object of `bytes` bytes; returns `true` if the limits allow it.
+    fn take(&self, bytes: u64, limits: &Limits) -> bool {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = used.bytes.saturating_add(bytes);
+        // The first object may exceed the byte limit: the value then serves only that object.
+        let allowed = used.objects == 0 || (used.objects < limits.objects && total <= limits.bytes);
+        if allowed {
+            *used = Used { objects: used.objects + 1, bytes: total };
+        }
+        allowed
     }
 }
 
@@ -171,7 +243,10 @@ fn copy_of(error: &KeyringError) -> KeyringError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::{
+        sync::atomic::{AtomicU32, Ordering},
+        task::Poll,
+    };
 
     use futures_util::future::join_all;
 
@@ -260,6 +335,94 @@ mod tests {
         let (cache, make) = counting(LIMITS);
         let values = run(join_all((0..3).map(|_| cache.get(&"a", 1, &make))));
         assert!(values.into_iter().all(|value| *value.expect("made") == 1));
+    }
+
+    /// A request that is never answered.
+    fn unanswered() -> BoxFuture<'static, Result<u32, KeyringError>> {
+        Box::pin(futures_util::future::pending())
+    }
+
+    /// Polls `future` once.
+    fn poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+        future.now_or_never()
+    }
+
+    #[test]
+    fn callers_that_go_away_leave_nothing() {
+        let alive = Arc::new(());
+        let cache = SingleFlightCache::<u32, u32>::new(Limits { entries: 10, ..LIMITS });
+        let make = || -> BoxFuture<'static, Result<u32, KeyringError>> {
+            let alive = Arc::clone(&alive);
+            Box::pin(async move {
+                futures_util::future::pending::<()>().await;
+                drop(alive);
+                Ok(0)
+            })
+        };
+        for key in 0..100_000 {
+            let mut call = Box::pin(cache.get(&key, 1, make));
+            assert!(poll(&mut call).is_none(), "it waits");
+            assert_eq!((cache.lock().len(), Arc::strong_count(&alive)), (1, 2), "{key}");
+        }
+        assert_eq!((cache.lock().len(), Arc::strong_count(&alive)), (0, 1));
+    }
+
+    #[test]
+    fn a_request_ends_with_its_last_caller() {
+        let cache = SingleFlightCache::<u32, u32>::new(LIMITS);
+        let mut calls: Vec<_> = (0..3).map(|_| Box::pin(cache.get(&1, 1, unanswered))).collect();
+        assert!(calls.iter_mut().all(|call| poll(call).is_none()));
+        for left in (0..3).rev() {
+            assert_eq!(cache.lock().len(), 1, "{left} callers and this one wait");
+            drop(calls.pop());
+        }
+        assert_eq!(cache.lock().len(), 0);
+    }
+
+    /// A request of its own is as good as any other; only the cache does not keep its value.
+    #[test]
+    fn a_cache_full_of_requests_keeps_its_bound_and_serves_everybody() {
+        let cache = SingleFlightCache::<u32, u32>::new(Limits { entries: 10, ..LIMITS });
+        let keys: Vec<u32> = (0..1000).collect();
+        let mut waiting: Vec<_> =
+            keys.iter().map(|key| Box::pin(cache.get(key, 1, unanswered))).collect();
+        assert!(waiting.iter_mut().all(|call| poll(call).is_none()));
+        assert_eq!(cache.lock().len(), 10);
+        let answered = || -> BoxFuture<'static, _> { Box::pin(async { Ok(7) }) };
+        assert_eq!(*run(cache.get(&2000, 1, answered)).expect("made"), 7);
+        assert_eq!((cache.peek(&2000), cache.lock().len()), (None, 10), "it is not cached");
+        // A place is free again: the next one is cached.
+        drop(waiting.swap_remove(3));
+        assert_eq!(*run(cache.get(&2000, 1, answered)).expect("made"), 7);
+        assert_eq!((cache.peek(&2000).as_deref(), cache.lock().len()), (Some(&7), 10));
+    }
+
+    /// A request that is too old gets no more callers, so that no caller gets an old value.
+    #[test]
+    fn the_age_counts_from_the_request() {
+        let answer = Arc::new(AtomicU32::new(0));
+        let cache = SingleFlightCache::<u32, u32>::new(Limits { age: Duration::ZERO, ..LIMITS });
+        let slow = || -> BoxFuture<'static, _> {
+            let answer = Arc::clone(&answer);
+            Box::pin(futures_util::future::poll_fn(move |_| match answer.load(Ordering::Relaxed) {
+                0 => Poll::Pending,
+                answer => Poll::Ready(Ok(answer)),
+            }))
+        };
+        let mut first = Box::pin(cache.get(&1, 1, slow));
+        assert!(poll(&mut first).is_none());
+        assert_eq!(*run(cache.get(&1, 1, || Box::pin(async { Ok(2) }))).expect("made"), 2);
+        answer.store(1, Ordering::Relaxed);
+        assert_eq!(*run(first).expect("made"), 1, "it waited for that one");
+    }
+
+    /// Callers that share a request share its limits, also if the cache did not keep the value.
+    #[test]
+    fn callers_of_one_request_count_their_uses_together() {
+        let (cache, make) = counting(LIMITS);
+        let values = run(join_all((0..7).map(|_| cache.get(&"a", 1, &make))));
+        let values: Vec<_> = values.into_iter().map(|value| *value.expect("made")).collect();
+        assert_eq!(values, [1, 1, 1, 2, 2, 2, 3]);
     }
 
     #[test]

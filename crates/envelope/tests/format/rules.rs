@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
-    BodySalt, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
-    EncryptionMaterials, Error, Keyring, KeyringErrorKind, LocalKeyring, MultiKeyring,
-    ObjectHeader, Place, Unwrap, WrapContext, metadata,
+    BodySalt, CachingKeyring, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Error,
+    Keyring, KeyringErrorKind, LocalKeyring, MultiKeyring, ObjectHeader, Place, Unwrap,
+    WrapContext, metadata,
 };
 
 use crate::construct::{
@@ -107,32 +107,6 @@ fn generate(keyring: &dyn Keyring, tenant: &str, place: &str) -> EncryptionMater
     let binding = WrapContext::for_data_key(context, Some(place), &salt);
     let materials = keyring.generate(&binding, Some(1)).now_or_never().expect("nothing waits");
     materials.unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// FORMAT.md W5: an intermediate key has one encryption context and one scope.
-#[test]
-fn objects_share_an_intermediate_key_within_context_and_scope() {
-    let limits = CacheLimits::new().with_scope_folders(1);
-    let keyring = CachingKeyring::with_limits(local("first"), limits);
-    let name = |tenant: &str, place: &str| {
-        let materials = generate(&keyring, tenant, place);
-        let key = &materials.encrypted_data_keys()[0];
-        let scope = key.scope().expect("a scope").to_string();
-        (*key.intermediate_id().expect("an intermediate key"), scope)
-    };
-    let (id, scope) = name("acme", "bucket/a/1");
-    assert_eq!(scope, "bucket/a/");
-    assert_eq!(name("acme", "bucket/a/b/2"), (id, scope));
-    for (tenant, place, scope) in [
-        ("other", "bucket/a/1", "bucket/a/"),
-        ("acme", "bucket/b/1", "bucket/b/"),
-        ("acme", "bucket/1", "bucket/"),
-        ("acme", "other/a/1", "other/a/"),
-    ] {
-        let (other, its_scope) = name(tenant, place);
-        assert_eq!(its_scope, scope);
-        assert_ne!(other, id, "{tenant} {place}");
-    }
 }
 
 /// FORMAT.md W6: an intermediate key that was read wraps no new data key.

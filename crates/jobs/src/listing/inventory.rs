@@ -2,6 +2,8 @@
 
 mod csv;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod manifest;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -11,11 +13,14 @@ mod tests;
 use std::fs::File;
 
 use aws_sdk_s3::{Client, primitives::DateTime};
-use sealwax_s3::{Error, ErrorKind, ListedObject};
+use sealwax_s3::{Error, ErrorKind, ListedObject, limits::MAX_KEY_LEN};
 
 use self::{files::Inventory, manifest::Format};
 use super::{ManifestLocation, Output};
 use crate::background::ReceiverClosed;
+
+/// Maximum length in bytes of any other text in a row. (Version ids are the longest.)
+const MAX_TEXT_LEN: usize = 1024;
 
 /// Sends all objects of the inventory.
 pub(super) async fn objects(
@@ -63,6 +68,11 @@ impl From<ReceiverClosed> for ReadError {
     }
 }
 
+/// Returns the beginning of a text, for an error.
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(200)]
+}
+
 /// A row of an inventory. A text is empty where the field does not apply.
 #[derive(Debug, Default)]
 struct Row {
@@ -78,11 +88,28 @@ struct Row {
 }
 
 impl Row {
+    /// Returns the row if S3 allows what it names.
+    fn checked(self) -> Result<Self, String> {
+        if self.bucket.is_empty() {
+            return Err("it has no bucket".into());
+        }
+        if self.key.is_empty() || self.key.len() > MAX_KEY_LEN {
+            return Err(format!(
+                "its key has {} bytes; S3 allows 1 to {MAX_KEY_LEN}",
+                self.key.len()
+            ));
+        }
+        let texts = [&self.version_id, &self.e_tag, &self.storage_class];
+        if let Some(longest) = texts.into_iter().flatten().map(String::len).max()
+            && longest > MAX_TEXT_LEN
+        {
+            return Err(format!("a field has {longest} bytes, more than {MAX_TEXT_LEN}"));
+        }
+        Ok(self)
+    }
+
     /// Sends the object, unless the row is a delete marker.
     fn send(self, output: &Output) -> Result<(), ReadError> {
-        if self.bucket.is_empty() || self.key.is_empty() {
-            return Err(ReadError::Invalid("a row has no bucket or no key".into()));
-        }
         if self.is_delete_marker == Some(true) {
             return Ok(());
         }

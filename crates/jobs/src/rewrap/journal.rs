@@ -3,12 +3,12 @@
 
 use std::{
     fs::{File, TryLockError},
-    io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
+    io::{self, BufRead, BufReader, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
 use sealwax_files::create_or_append;
-use sealwax_s3::{Error, ErrorKind};
+use sealwax_s3::{Error, ErrorKind, envelope::ascii_json};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::mpsc,
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{AppliedObject, RewrapSummary, applied::Entry, completed::Completed};
-use crate::engine::Summary as _;
+use crate::{engine::Summary as _, text_lines::next_line};
 
 /// Most lines that are written at a time.
 const BATCH: usize = 1000;
@@ -135,7 +135,7 @@ fn write(
 }
 
 fn line(of: &impl Serialize) -> String {
-    serde_json::to_string(of).expect("names are strings") + "\n"
+    ascii_json::to_string(of) + "\n"
 }
 
 /// Opens a journal to append to it, and locks it against other processes.
@@ -150,7 +150,7 @@ fn open(path: &Path, job: String) -> Result<(File, Completed), Error> {
         }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
-    let Contents { len, is_begun, completed } = read(path, &file, &job)?;
+    let Contents { len, is_begun, completed } = read(path, BufReader::new(&file), &job)?;
     // A torn last line, after a crash or on a full disk, does not count.
     if file.metadata().map_err(failed)?.len() > len {
         file.set_len(len).map_err(failed)?;
@@ -167,12 +167,12 @@ fn open(path: &Path, job: String) -> Result<(File, Completed), Error> {
 }
 
 /// Contents of a journal.
-struct Contents {
+pub(super) struct Contents {
     /// Length of all whole lines in bytes.
-    len: u64,
+    pub(super) len: u64,
     /// `true` if the job has begun and is not complete.
-    is_begun: bool,
-    completed: Completed,
+    pub(super) is_begun: bool,
+    pub(super) completed: Completed,
 }
 
 /// A line of any kind.
@@ -185,13 +185,11 @@ enum Line {
     Entry(Entry),
 }
 
-fn read(path: &Path, file: &File, job: &str) -> Result<Contents, Error> {
-    let mut reader = BufReader::new(file);
+pub(super) fn read(path: &Path, mut reader: impl BufRead, job: &str) -> Result<Contents, Error> {
     let mut contents = Contents { len: 0, is_begun: false, completed: Completed::default() };
     let mut line = Vec::new();
     for number in 1_u64.. {
-        line.clear();
-        let len = reader.read_until(b'\n', &mut line).map_err(|error| io_error(path, error))?;
+        next_line(&mut reader, &mut line).map_err(|error| io_error(path, error))?;
         if line.last() != Some(&b'\n') {
             break;
         }
@@ -218,7 +216,7 @@ fn read(path: &Path, file: &File, job: &str) -> Result<Contents, Error> {
             }
             _ => return Err(invalid()),
         }
-        contents.len += len as u64;
+        contents.len += line.len() as u64;
     }
     Ok(contents)
 }

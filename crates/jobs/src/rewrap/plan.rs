@@ -7,7 +7,10 @@ use std::{
 
 use futures_core::Stream;
 use futures_util::{future::ready, stream};
-use sealwax_s3::{Error, ErrorKind, Forecast, ForecastAction, Forecaster, ListedObject, Rewrapper};
+use sealwax_s3::{
+    Error, ErrorKind, Forecast, ForecastAction, Forecaster, ListedObject, Rewrapper,
+    envelope::ascii_json,
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -183,7 +186,7 @@ impl<W: Write + Send + 'static> PlanWriter<W> {
     }
 
     fn write(&mut self, line: &impl Serialize) -> Result<(), Error> {
-        let line = serde_json::to_string(line).expect("names are strings") + "\n";
+        let line = ascii_json::to_string(line) + "\n";
         self.writer.write_all(line.as_bytes()).map_err(unwritten)
     }
 }

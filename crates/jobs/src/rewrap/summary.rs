@@ -86,7 +86,8 @@ impl Summary for PlanSummary {
                     MetadataWay::Sidecar | MetadataWay::InstructionFile => self.sidecars += 1,
                 }
                 if !matches!(metadata, MetadataWay::Sidecar | MetadataWay::InstructionFile) {
-                    self.bytes_copied += object.size.unwrap_or_default();
+                    let size = object.size.unwrap_or_default();
+                    self.bytes_copied = self.bytes_copied.saturating_add(size);
                 }
                 for (region, calls) in kms_calls {
                     *self.kms_calls.entry(region.clone()).or_default() += calls;

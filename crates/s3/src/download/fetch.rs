@@ -57,12 +57,16 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    /// Fetches the bytes `span` of the stored body, and resumes after a broken connection.
+    /// Fetches the bytes `span` of the stored body, at most a part, and resumes after a broken
+    /// connection.
     pub(crate) async fn fetch(
         &self,
         span: Range<u64>,
         mut first: Option<FirstResponse>,
     ) -> Result<Vec<u8>, Error> {
+        if span.is_empty() {
+            return Ok(Vec::new());
+        }
         let len = usize::try_from(span.end - span.start)
             .map_err(|_| self.target.envelope_error(EnvelopeError::TooLong))?;
         let mut bytes = Vec::with_capacity(len);

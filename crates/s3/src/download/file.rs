@@ -34,7 +34,7 @@ pub(crate) async fn write(
     let new = PlaintextFile { new, target: download.target().clone() };
     let (file, path) = (new.file()?, new.path());
 
-    stream::iter(download.parts().into_iter().zip(first_then_none(first)))
+    stream::iter(download.parts().zip(first_then_none(first)))
         .map(|(part, first)| {
             let (download, file, path) = (download.clone(), Arc::clone(&file), path.clone());
             let target = download.target().clone();

@@ -1,6 +1,6 @@
 //! Fetches and opens parts of one version of an object, in any order.
 
-use std::{ops::Range, sync::Arc};
+use std::{iter, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use sealwax_envelope::{
@@ -44,14 +44,8 @@ impl Download {
     }
 
     /// Returns the window, cut into parts at chunk boundaries.
-    ///
-    /// An empty object has one empty part, because its only chunk must be verified, too.
-    pub(crate) fn parts(&self) -> Vec<Range<u64>> {
-        let part_len = self.fetcher.store.part_len() as u64;
-        let Range { start, end } = self.window.clone();
-        let aligned = start / CHUNK_LEN as u64 * CHUNK_LEN as u64;
-        let parts = (aligned..end.max(aligned + 1)).step_by(self.fetcher.store.part_len());
-        parts.map(|from| from.max(start)..(from + part_len).min(end)).collect()
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Range<u64>> + Send + use<> {
+        parts(self.window.clone(), self.fetcher.store.part_len())
     }
 
     /// Fetches and opens the range `plain` of the plaintext. `first` is a response that may hold
@@ -141,5 +135,74 @@ impl Download {
             span.body.end = body_len;
         }
         Ok((span.first_chunk, span.body, span.skip))
+    }
+}
+
+/// Cuts `window` into parts of `part_len` bytes, a multiple of the chunk length. All but the first
+/// begin at chunk boundaries.
+///
+/// An empty window has one empty part, because the only chunk of an empty object must be verified,
+/// too. A window can be of any length, since the store claims it: the parts are never collected.
+pub(super) fn parts(
+    window: Range<u64>,
+    part_len: usize,
+) -> impl Iterator<Item = Range<u64>> + Send + use<> {
+    let mut next = Some(window.start);
+    iter::from_fn(move || {
+        let start = next?;
+        let aligned = start - start % CHUNK_LEN as u64;
+        let end = aligned.saturating_add(part_len as u64).min(window.end);
+        next = (end < window.end).then_some(end);
+        Some(start..end)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use sealwax_envelope::geometry::MAX_CHUNKS;
+
+    use super::*;
+
+    const CHUNK: u64 = CHUNK_LEN as u64;
+    const PART: usize = 4 * CHUNK_LEN;
+
+    #[test]
+    fn a_window_is_cut_at_chunk_boundaries() {
+        let cut = |window| parts(window, PART).collect::<Vec<_>>();
+        let (four, eight) = (4 * CHUNK, 8 * CHUNK);
+        assert_eq!(cut(0..four), [0..four]);
+        assert_eq!(cut(0..eight + 1), [0..four, four..eight, eight..eight + 1]);
+        assert_eq!(cut(5..6), [const { 5..6 }]);
+        let within = CHUNK + 1;
+        assert_eq!(
+            cut(within..eight),
+            [within..5 * CHUNK, 5 * CHUNK..eight],
+            "the first part ends at a chunk boundary"
+        );
+    }
+
+    #[test]
+    fn an_empty_window_has_one_empty_part() {
+        for start in [0, 7, CHUNK, u64::MAX] {
+            assert_eq!(parts(start..start, PART).collect::<Vec<_>>(), [start..start]);
+        }
+    }
+
+    /// The number of parts of such a length does not fit into memory; the first ones cost nothing.
+    #[test]
+    fn lengths_that_a_store_claims_are_cut_one_part_at_a_time() {
+        const LARGE: usize = 8 << 20;
+        for len in [CHUNK << 36, CHUNK * MAX_CHUNKS - 1, u64::MAX] {
+            let mut all = parts(0..len, LARGE);
+            let first: Vec<_> = all.by_ref().take(3).collect();
+            assert_eq!(first, [0..8 << 20, 8 << 20..16 << 20, 16 << 20..24 << 20], "{len}");
+        }
+        let last = u64::MAX - 5..u64::MAX;
+        assert_eq!(parts(last.clone(), LARGE).collect::<Vec<_>>(), [last]);
+        let span = u64::MAX - (16 << 20)..u64::MAX;
+        let ends: Vec<_> = parts(span.clone(), LARGE).collect();
+        assert_eq!((ends.first().map(|part| part.start), ends.len()), (Some(span.start), 3));
+        assert!(ends.windows(2).all(|pair| pair[0].end == pair[1].start));
+        assert_eq!(ends.last().map(|part| part.end), Some(u64::MAX));
     }
 }

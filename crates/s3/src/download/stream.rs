@@ -27,7 +27,7 @@ pub struct PlaintextStream(Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Sen
 
 impl PlaintextStream {
     pub(crate) fn new(download: Download, first: Option<FirstResponse>) -> Self {
-        let parts = download.parts().into_iter().zip(first_then_none(first));
+        let parts = download.parts().zip(first_then_none(first));
         let parts = stream::iter(parts).map(move |(part, first)| {
             let (download, target) = (download.clone(), download.target().clone());
             let task =

@@ -1,6 +1,6 @@
 //! Content of the S3 Encryption Client as a whole: one message, with its tag at the very end.
 
-use std::{ops::Range, pin::Pin};
+use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -14,6 +14,7 @@ use super::{
     READ_AHEAD,
     fetch::{Fetcher, FirstResponse, first_then_none},
     file::PlaintextFile,
+    parts::parts,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -118,7 +119,7 @@ impl WholeMessage {
     fn open(self, first: Option<FirstResponse>) -> OpenedPieces {
         let Self { fetcher, opener, stored_len, on_progress, .. } = self;
         let target = fetcher.target.clone();
-        let parts = spans(stored_len, fetcher.store.part_len()).zip(first_then_none(first));
+        let parts = parts(0..stored_len, fetcher.store.part_len()).zip(first_then_none(first));
         let parts = stream::iter(parts).map(move |(span, first)| {
             let (fetcher, target) = (fetcher.clone(), fetcher.target.clone());
             let task =
@@ -152,11 +153,4 @@ impl WholeMessage {
             });
         Box::pin(opened)
     }
-}
-
-/// Returns the ranges of the parts that the stored object is cut into.
-fn spans(stored_len: u64, part_len: usize) -> impl Iterator<Item = Range<u64>> + Send {
-    (0..stored_len)
-        .step_by(part_len)
-        .map(move |start| start..(start + part_len as u64).min(stored_len))
 }

@@ -69,6 +69,37 @@ impl KmsKeyArn {
     }
 }
 
+/// Prefixes of the Regions of each partition; all other Regions are in the partition `aws`.
+const PARTITIONS: [(&str, &str); 7] = [
+    ("cn-", "aws-cn"),
+    ("us-gov-", "aws-us-gov"),
+    ("us-iso-", "aws-iso"),
+    ("us-isob-", "aws-iso-b"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("us-isof-", "aws-iso-f"),
+    ("eusc-", "aws-eusc"),
+];
+
+/// Returns the partition of a Region.
+///
+/// ```
+/// assert_eq!(sealwax_s3::partition_of("us-gov-west-1"), "aws-us-gov");
+/// assert_eq!(sealwax_s3::partition_of("eu-west-1"), "aws");
+/// ```
+#[must_use]
+pub fn partition_of(region: &str) -> &'static str {
+    let known = PARTITIONS.iter().find(|(prefix, _)| region.starts_with(prefix));
+    known.map_or("aws", |(_, partition)| partition)
+}
+
+/// `true` unless the Region is in another partition than this one, as far as both are known.
+fn is_in_partition(region: &str, partition: &str) -> bool {
+    match partition_of(region) {
+        "aws" => !PARTITIONS.iter().any(|(_, known)| *known == partition),
+        known => known == partition,
+    }
+}
+
 impl FromStr for KmsKeyArn {
     type Err = InvalidArn;
 
@@ -83,6 +114,10 @@ impl FromStr for KmsKeyArn {
             !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         };
         if ![partition, region, account, id].into_iter().all(plain) || text.len() > 256 {
+            return Err(invalid());
+        }
+        // The Region decides where a call goes.
+        if !is_in_partition(region, partition) {
             return Err(invalid());
         }
         let region_start = "arn:".len() + partition.len() + ":kms:".len();
@@ -167,6 +202,26 @@ mod tests {
     }
 
     #[test]
+    fn a_region_is_in_its_own_partition() {
+        for (partition, region) in [
+            ("aws", "us-east-1"),
+            ("aws", "mx-central-1"),
+            ("aws-cn", "cn-northwest-1"),
+            ("aws-us-gov", "us-gov-east-1"),
+            ("aws-iso-b", "us-isob-east-1"),
+            ("aws-eusc", "eusc-de-east-1"),
+            ("aws-new", "nw-east-1"),
+        ] {
+            let arn: KmsKeyArn = format!("arn:{partition}:kms:{region}:123456789012:key/mrk-a")
+                .parse()
+                .expect(region);
+            assert_eq!((arn.partition(), arn.region()), (partition, region));
+            let elsewhere = if partition == "aws-cn" { "us-east-1" } else { "cn-north-1" };
+            assert_eq!(arn.in_region(elsewhere), None, "{region}");
+        }
+    }
+
+    #[test]
     fn only_replicas_of_one_multi_region_key_are_related() {
         let arn: KmsKeyArn = MULTI.parse().expect("an ARN");
         let replica = arn.in_region("us-gov-east-1").expect("a multi-Region key");
@@ -192,6 +247,11 @@ mod tests {
             "arn:aws:kms:us-east-1:123456789012:key/x/y",
             "arn:aws:kms:us-east-1:123456789012:key/x:y",
             "arn:aws:kms:us-east-1/evil:123456789012:key/x",
+            "arn:aws:kms:cn-north-1:123456789012:key/x",
+            "arn:aws-cn:kms:us-east-1:123456789012:key/x",
+            "arn:aws:kms:us-gov-west-1:123456789012:key/x",
+            "arn:aws-us-gov:kms:cn-north-1:123456789012:key/x",
+            "arn:aws:kms:us-isob-east-1:123456789012:key/x",
             &long,
         ] {
             assert!(text.parse::<KmsKeyArn>().is_err(), "{text}");

@@ -23,7 +23,12 @@ use crate::{attempts::AttemptEvents, plain_http::RefusePlainHttp};
 /// Time during which a Region that did not answer is tried last.
 const DOWN_FOR: Duration = Duration::from_secs(30);
 
-/// Clients by Region, created on first use.
+/// Maximum number of Regions that have a client. Objects name Regions, and anybody who can write
+/// to the bucket can name any. AWS has fewer.
+const MAX_REGIONS: usize = 128;
+
+/// Clients by Region, created on first use. Of too many, the one that was used last long ago is
+/// forgotten, and with it the Region's rate limit and health.
 #[derive(Debug)]
 pub(super) struct RegionalClients {
     config: aws_sdk_kms::config::Builder,
@@ -39,6 +44,9 @@ struct Regional {
     limiter: Option<RateLimiter>,
     /// Time of the last call, if KMS did not answer it.
     silent_since: Option<Instant>,
+    used: Instant,
+    /// `true` if the application gave the client. It is never forgotten.
+    given: bool,
 }
 
 impl RegionalClients {
@@ -58,7 +66,10 @@ impl RegionalClients {
             .operation_timeout(timeout)
             .build();
         let config = aws_sdk_kms::config::Builder::from(config).timeout_config(timeouts);
-        let regional = |client| Regional::new(client, calls_per_second, allow_http);
+        let regional = |client| Regional {
+            given: true,
+            ..Regional::new(client, calls_per_second, allow_http)
+        };
         let regions =
             given.into_iter().map(|(region, client)| (region, regional(client))).collect();
         Self { config, timeout, calls_per_second, allow_http, regions: Mutex::new(regions) }
@@ -109,7 +120,16 @@ impl RegionalClients {
             );
             Regional::new(client, self.calls_per_second, self.allow_http)
         };
-        self.lock().entry(region.to_owned()).or_insert_with(new).clone()
+        let mut regions = self.lock();
+        if regions.len() >= MAX_REGIONS && !regions.contains_key(region) {
+            let own = regions.iter().filter(|(_, regional)| !regional.given);
+            let oldest =
+                own.min_by_key(|(_, regional)| regional.used).map(|(name, _)| name.clone());
+            oldest.and_then(|name| regions.remove(&name));
+        }
+        let regional = regions.entry(region.to_owned()).or_insert_with(new);
+        regional.used = Instant::now();
+        regional.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Regional>> {
@@ -127,7 +147,13 @@ impl Regional {
         if !allow_http {
             config = config.interceptor(RefusePlainHttp);
         }
-        Self { client: Client::from_conf(config.build()), limiter, silent_since: None }
+        Self {
+            client: Client::from_conf(config.build()),
+            limiter,
+            silent_since: None,
+            used: Instant::now(),
+            given: false,
+        }
     }
 }
 
@@ -192,6 +218,24 @@ mod tests {
             )
             .http_client(kms.clone())
             .build()
+    }
+
+    /// Objects can name any number of Regions.
+    #[test]
+    fn clients_are_bounded_and_those_in_use_stay() {
+        let config = config(&Throttling::default(), 1);
+        let given = HashMap::from([("given-1".to_owned(), Client::new(&config))]);
+        let clients = RegionalClients::new(&config, Duration::from_secs(1), None, false, given);
+        for number in 0..10 * MAX_REGIONS {
+            clients.in_region(&format!("made-up-{number}"));
+            clients.in_region("us-east-1");
+            assert!(clients.lock().len() <= MAX_REGIONS);
+        }
+        let regions = clients.lock();
+        let last = format!("made-up-{}", 10 * MAX_REGIONS - 1);
+        assert_eq!(regions.len(), MAX_REGIONS);
+        assert!(["given-1", "us-east-1", &last].iter().all(|name| regions.contains_key(*name)));
+        assert!(!regions.contains_key("made-up-0"));
     }
 
     fn key() -> KmsKeyArn {

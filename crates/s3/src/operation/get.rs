@@ -455,7 +455,9 @@ impl SealedObject {
             pieces.try_next().await?;
             return Ok(first);
         }
-        let whole = BytesMut::with_capacity(usize::try_from(len).unwrap_or_default().min(64 << 20));
+        // The store claims the length: the first allocation is in proportion to what was verified.
+        let room = usize::try_from(len).unwrap_or_default().min(8 * first.len());
+        let whole = BytesMut::with_capacity(room);
         let append = |mut whole: BytesMut, piece: Bytes| async move {
             whole.extend_from_slice(&piece);
             Ok(whole)

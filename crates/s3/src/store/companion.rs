@@ -7,8 +7,11 @@ use aws_sdk_s3::{
     primitives::ByteStream,
 };
 
-use super::{Store, limits::MAX_KEY_LEN, lost_answer::may_be_stored};
-use crate::error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure};
+use super::{Store, lost_answer::may_be_stored};
+use crate::{
+    error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure},
+    limits::MAX_KEY_LEN,
+};
 
 /// The address of a companion object.
 #[derive(Debug, Clone)]

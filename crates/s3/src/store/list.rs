@@ -1,16 +1,29 @@
-//! Listing a bucket: pages of `ListObjectsV2` and `ListObjectVersions`.
+//! Listing a bucket: pages of `ListObjectsV2`, `ListObjectVersions` and `ListMultipartUploads`.
+//!
+//! Nothing authenticates a list. What a store answers is checked against the request, so that a
+//! consumer can rely on prefix and delimiter, and every listing ends.
+
+mod page_tokens;
 
 use std::{collections::VecDeque, fmt};
 
 use aws_sdk_s3::{
     Client,
     primitives::DateTime,
-    types::{EncodingType, Object, ObjectVersion},
+    types::{EncodingType, MultipartUpload, Object, ObjectVersion},
 };
 use futures_core::Stream;
 use futures_util::stream;
 
-use crate::error::{Error, ErrorKind, ObjectRef};
+pub use self::page_tokens::PageTokens;
+use crate::{
+    error::{Error, ErrorKind, ObjectRef},
+    limits::MAX_KEY_LEN,
+    sdk_limits::with_sdk_limits,
+};
+
+/// Maximum length in bytes of the texts that name the next page. Amazon S3 needs far less.
+const MAX_TOKEN_LEN: usize = 8 * 1024;
 
 /// An object as a listing names it. A field is `None` where the listing does not have it.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,15 +77,27 @@ impl fmt::Display for ListedObject {
     }
 }
 
+/// One page of a listing.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ListedPage {
+    /// The objects or versions whose keys have no delimiter after the prefix.
+    pub objects: Vec<ListedObject>,
+    /// The common prefixes of the other keys, up to the next delimiter and including it.
+    pub folders: Vec<String>,
+}
+
 /// Lists the objects of a bucket, page by page, in the order of their keys' bytes.
 ///
-/// Listing needs no key: the objects of all formats are listed, and delete markers are left out.
+/// Listing needs no key: the objects of all formats are listed, and delete markers are left out. A
+/// page lists only what the request asked for. If the store ignores the prefix or the delimiter, or
+/// its pages have no end, the listing fails.
 ///
 /// ```no_run
 /// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
 /// let mut pages = sealwax_s3::ListPages::objects(client.s3(), "bucket", "2026/");
 /// while let Some(page) = pages.next_page().await? {
-///     for object in page {
+///     for object in page.objects {
 ///         println!("{object}: {:?} bytes", object.size);
 ///     }
 /// }
@@ -84,7 +109,11 @@ pub struct ListPages {
     s3: Client,
     bucket: String,
     prefix: String,
+    delimiter: Option<String>,
+    start_after: Option<String>,
+    max_keys: Option<i32>,
     next: Next,
+    tokens: PageTokens<Next>,
 }
 
 /// Position of the next page.
@@ -110,29 +139,72 @@ impl ListPages {
     }
 
     fn new(s3: &Client, bucket: String, prefix: String, next: Next) -> Self {
-        Self { s3: s3.clone(), bucket, prefix, next }
+        Self {
+            s3: with_sdk_limits(s3),
+            bucket,
+            prefix,
+            delimiter: None,
+            start_after: None,
+            max_keys: None,
+            next,
+            tokens: PageTokens::new(),
+        }
+    }
+
+    /// Lists one level: keys with `delimiter` after the prefix are rolled up into folders.
+    #[must_use]
+    pub fn delimiter(self, delimiter: impl Into<String>) -> Self {
+        Self { delimiter: Some(delimiter.into()), ..self }
+    }
+
+    /// Lists only objects whose keys come after `key`. It has no effect on versions.
+    #[must_use]
+    pub fn start_after(self, key: impl Into<String>) -> Self {
+        Self { start_after: Some(key.into()), ..self }
+    }
+
+    /// Lists at most `count` objects and folders in each page.
+    #[must_use]
+    pub fn max_keys(self, count: i32) -> Self {
+        Self { max_keys: Some(count), ..self }
+    }
+
+    /// Continues a listing of objects at the page with this [`ListPages::token`].
+    #[must_use]
+    pub fn resume_at(self, token: impl Into<String>) -> Self {
+        Self { next: Next::Objects { token: Some(token.into()) }, ..self }
+    }
+
+    /// Returns the token of the next page of objects; `None` before the first page, after the last
+    /// one, and for versions.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        match &self.next {
+            Next::Objects { token } => token.as_deref(),
+            Next::Versions { .. } | Next::End => None,
+        }
     }
 
     /// Fetches the next page, which may be empty; `None` after the last one.
     ///
     /// # Errors
     /// S3 refuses the call, or sends a list that this crate cannot follow
-    /// ([`ErrorKind::InvalidListing`]). After an error, the same page is fetched again.
-    pub async fn next_page(&mut self) -> Result<Option<Vec<ListedObject>>, Error> {
+    /// ([`ErrorKind::Service`]). After an error, the same page is fetched again.
+    pub async fn next_page(&mut self) -> Result<Option<ListedPage>, Error> {
         let target = ObjectRef::of_prefix("list", &self.s3, &self.bucket, &self.prefix)?;
-        let (mut page, next) = match self.next.clone() {
+        let (page, next) = match self.next.clone() {
             Next::Objects { token } => self.page_of_objects(&target, token).await?,
             Next::Versions { key_marker, version_marker } => {
                 self.page_of_versions(&target, key_marker, version_marker).await?
             }
             Next::End => return Ok(None),
         };
-        if next == self.next {
+        self.check(&target, &page)?;
+        next.check(&target)?;
+        if next != Next::End && !self.tokens.advance(&next) {
             return Err(endless(&target));
         }
         self.next = next;
-        // Not every store that speaks S3 heeds the prefix.
-        page.retain(|object| object.key.starts_with(&self.prefix));
         Ok(Some(page))
     }
 
@@ -144,7 +216,7 @@ impl ListPages {
                     return Some((Ok(object), (pages, page)));
                 }
                 match pages.as_mut()?.next_page().await {
-                    Ok(Some(next)) => page = next.into(),
+                    Ok(Some(next)) => page = next.objects.into(),
                     Ok(None) => return None,
                     Err(error) => return Some((Err(error), (None, page))),
                 }
@@ -152,16 +224,41 @@ impl ListPages {
         })
     }
 
+    /// Checks a page against the request.
+    fn check(&self, target: &ObjectRef, page: &ListedPage) -> Result<(), Error> {
+        for ListedObject { key, .. } in &page.objects {
+            let rest = below_prefix(target, key, &self.prefix)?;
+            if self.delimiter.as_ref().is_some_and(|delimiter| rest.contains(delimiter)) {
+                return Err(unasked(target, key, "which has the delimiter after the prefix"));
+            }
+            if self.start_after.as_ref().is_some_and(|start| key <= start) {
+                return Err(unasked(target, key, "which does not come after the requested start"));
+            }
+        }
+        for folder in &page.folders {
+            let rest = below_prefix(target, folder, &self.prefix)?;
+            let delimiter = self.delimiter.as_deref().unwrap_or_default();
+            let name = rest.strip_suffix(delimiter);
+            if delimiter.is_empty() || name.is_none_or(|name| name.contains(delimiter)) {
+                return Err(unasked(target, folder, "which is no folder of the requested level"));
+            }
+        }
+        Ok(())
+    }
+
     async fn page_of_objects(
         &self,
         target: &ObjectRef,
         token: Option<String>,
-    ) -> Result<(Vec<ListedObject>, Next), Error> {
+    ) -> Result<(ListedPage, Next), Error> {
         let request = self
             .s3
             .list_objects_v2()
             .bucket(&self.bucket)
             .set_prefix(self.given_prefix())
+            .set_delimiter(self.delimiter.clone())
+            .set_start_after(self.start_after.clone())
+            .set_max_keys(self.max_keys)
             .encoding_type(EncodingType::Url)
             .set_continuation_token(token);
         let page =
@@ -179,12 +276,15 @@ impl ListPages {
         };
         let objects =
             page.contents.unwrap_or_default().into_iter().map(listed).collect::<Result<_, _>>()?;
+        let folders = page.common_prefixes.unwrap_or_default().into_iter();
+        let folders = folders.map(|folder| key(target, folder.prefix, is_encoded));
+        let folders = folders.collect::<Result<_, _>>()?;
         let next = match (page.is_truncated, page.next_continuation_token) {
             (Some(true), None) => return Err(endless(target)),
             (Some(true), token) => Next::Objects { token },
             _ => Next::End,
         };
-        Ok((objects, next))
+        Ok((ListedPage { objects, folders }, next))
     }
 
     async fn page_of_versions(
@@ -192,12 +292,14 @@ impl ListPages {
         target: &ObjectRef,
         key_marker: Option<String>,
         version_marker: Option<String>,
-    ) -> Result<(Vec<ListedObject>, Next), Error> {
+    ) -> Result<(ListedPage, Next), Error> {
         let request = self
             .s3
             .list_object_versions()
             .bucket(&self.bucket)
             .set_prefix(self.given_prefix())
+            .set_delimiter(self.delimiter.clone())
+            .set_max_keys(self.max_keys)
             .encoding_type(EncodingType::Url)
             .set_key_marker(key_marker)
             .set_version_id_marker(version_marker);
@@ -215,8 +317,11 @@ impl ListPages {
                 ..ListedObject::new(&self.bucket, key(target, version.key, is_encoded)?)
             })
         };
-        let versions =
+        let objects =
             page.versions.unwrap_or_default().into_iter().map(listed).collect::<Result<_, _>>()?;
+        let folders = page.common_prefixes.unwrap_or_default().into_iter();
+        let folders = folders.map(|folder| key(target, folder.prefix, is_encoded));
+        let folders = folders.collect::<Result<_, _>>()?;
         let next = match (page.is_truncated, page.next_key_marker) {
             (Some(true), None) => return Err(endless(target)),
             (Some(true), marker) => Next::Versions {
@@ -225,11 +330,105 @@ impl ListPages {
             },
             _ => Next::End,
         };
-        Ok((versions, next))
+        Ok((ListedPage { objects, folders }, next))
     }
 
     fn given_prefix(&self) -> Option<String> {
         (!self.prefix.is_empty()).then(|| self.prefix.clone())
+    }
+}
+
+impl Next {
+    /// Checks that a request can name this page.
+    fn check(&self, target: &ObjectRef) -> Result<(), Error> {
+        match self {
+            Self::Objects { token } => check_token(target, [token, &None]),
+            Self::Versions { key_marker, version_marker } => {
+                check_token(target, [key_marker, version_marker])
+            }
+            Self::End => Ok(()),
+        }
+    }
+}
+
+/// An incomplete multipart upload, of any program.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ListedUpload {
+    /// The key of the object.
+    pub key: String,
+    /// The upload's id.
+    pub upload_id: String,
+    /// Time at which the upload began.
+    pub initiated: Option<DateTime>,
+}
+
+/// Lists the incomplete multipart uploads of a bucket, page by page.
+///
+/// As [`ListPages`], it fails if the store ignores the prefix, or if its pages have no end.
+#[derive(Debug)]
+pub struct UploadPages {
+    s3: Client,
+    bucket: String,
+    prefix: String,
+    next: Option<UploadMarkers>,
+    tokens: PageTokens<UploadMarkers>,
+}
+
+/// Position of a page of uploads: a key, and an upload's id.
+type UploadMarkers = [Option<String>; 2];
+
+impl UploadPages {
+    /// Lists the uploads to keys that begin with `prefix`.
+    #[must_use]
+    pub fn new(s3: &Client, bucket: impl Into<String>, prefix: impl Into<String>) -> Self {
+        Self {
+            s3: with_sdk_limits(s3),
+            bucket: bucket.into(),
+            prefix: prefix.into(),
+            next: Some([None, None]),
+            tokens: PageTokens::new(),
+        }
+    }
+
+    /// Fetches the next page, which may be empty; `None` after the last one.
+    ///
+    /// # Errors
+    /// As [`ListPages::next_page`].
+    pub async fn next_page(&mut self) -> Result<Option<Vec<ListedUpload>>, Error> {
+        let Some([key_marker, id_marker]) = self.next.clone() else { return Ok(None) };
+        let target =
+            ObjectRef::of_prefix("list the uploads of", &self.s3, &self.bucket, &self.prefix)?;
+        let request = self
+            .s3
+            .list_multipart_uploads()
+            .bucket(&self.bucket)
+            .set_prefix(Some(self.prefix.clone()).filter(|prefix| !prefix.is_empty()))
+            .set_key_marker(key_marker)
+            .set_upload_id_marker(id_marker);
+        let page = request.send().await;
+        let page = page.map_err(|error| target.s3_error("ListMultipartUploads", &error))?;
+        let listed = |upload: MultipartUpload| {
+            let key = key(&target, upload.key, false)?;
+            below_prefix(&target, &key, &self.prefix)?;
+            let upload_id = upload.upload_id.unwrap_or_default();
+            Ok::<_, Error>(ListedUpload { key, upload_id, initiated: upload.initiated })
+        };
+        let uploads = page.uploads.unwrap_or_default().into_iter().map(listed);
+        let uploads = uploads.collect::<Result<_, _>>()?;
+        let next = match (page.is_truncated, page.next_key_marker) {
+            (Some(true), None) => return Err(endless(&target)),
+            (Some(true), key_marker) => Some([key_marker, page.next_upload_id_marker]),
+            _ => None,
+        };
+        if let Some([key_marker, id_marker]) = &next {
+            check_token(&target, [key_marker, id_marker])?;
+        }
+        if next.as_ref().is_some_and(|next| !self.tokens.advance(next)) {
+            return Err(endless(&target));
+        }
+        self.next = next;
+        Ok(Some(uploads))
     }
 }
 
@@ -255,12 +454,32 @@ fn unquoted(e_tag: &str) -> String {
 fn key(target: &ObjectRef, key: Option<String>, is_encoded: bool) -> Result<String, Error> {
     let decoded = key.and_then(|key| if is_encoded { decode_key(&key) } else { Some(key) });
     decoded.ok_or_else(|| {
-        target.error(ErrorKind::InvalidListing, "S3 lists an object without a key in UTF-8")
+        target.error(ErrorKind::Service, "S3 lists an object without a key in UTF-8")
     })
 }
 
+/// Returns the part of a listed key after the requested prefix.
+fn below_prefix<'a>(target: &ObjectRef, key: &'a str, prefix: &str) -> Result<&'a str, Error> {
+    key.strip_prefix(prefix)
+        .ok_or_else(|| unasked(target, key, "which does not begin with the requested prefix"))
+}
+
+fn unasked(target: &ObjectRef, key: &str, why: &str) -> Error {
+    let shown = &key[..key.floor_char_boundary(MAX_KEY_LEN)];
+    target.error(ErrorKind::Service, format!("S3 lists {shown:?}, {why}"))
+}
+
 fn endless(target: &ObjectRef) -> Error {
-    target.error(ErrorKind::InvalidListing, "S3 does not say where the next page begins")
+    target.error(ErrorKind::Service, "S3 does not say where the next page begins")
+}
+
+fn check_token(target: &ObjectRef, texts: [&Option<String>; 2]) -> Result<(), Error> {
+    let len: usize = texts.into_iter().flatten().map(String::len).sum();
+    if len > MAX_TOKEN_LEN {
+        let message = format!("S3 names the next page in {len} bytes, more than {MAX_TOKEN_LEN}");
+        return Err(target.error(ErrorKind::Service, message));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

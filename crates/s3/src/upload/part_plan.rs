@@ -2,7 +2,7 @@
 
 use sealwax_envelope::geometry::CHUNK_LEN;
 
-use crate::store::limits::MAX_PARTS;
+use crate::limits::MAX_PARTS;
 
 /// Number of parts after which the part length doubles, if the plaintext's length is unknown. Parts
 /// of 8 MiB then carry about 8 TiB in all.

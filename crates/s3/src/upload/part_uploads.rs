@@ -18,9 +18,9 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
+    limits::MAX_PARTS,
     object::join_metadata,
     store::{
-        limits::MAX_PARTS,
         lost_answer::Stored,
         multipart::{MultipartUpload, Record, UploadHandle},
     },

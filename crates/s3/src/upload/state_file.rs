@@ -18,7 +18,10 @@ use std::{
 };
 
 use aws_sdk_s3::types::CompletedPart;
-use sealwax_envelope::geometry::{HEADER_LEN, SEALED_CHUNK_LEN, TAG_LEN};
+use sealwax_envelope::{
+    ascii_json,
+    geometry::{HEADER_LEN, SEALED_CHUNK_LEN, TAG_LEN},
+};
 use sealwax_files::{NewFile, open_to_append};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -261,9 +264,8 @@ fn lock(file: &File) -> io::Result<()> {
 
 /// Appends one line and waits until it is on the disk.
 fn append(mut file: &File, line: &impl Serialize) -> io::Result<()> {
-    let mut bytes = serde_json::to_vec(line)?;
-    bytes.push(b'\n');
-    file.write_all(&bytes)?;
+    let line = ascii_json::to_string(line) + "\n";
+    file.write_all(line.as_bytes())?;
     file.sync_data()
 }
 

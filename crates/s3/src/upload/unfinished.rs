@@ -26,13 +26,19 @@ impl UnfinishedUpload {
     /// An I/O error if the file cannot be read, or is not a state file.
     pub async fn from_state_file(path: impl AsRef<Path>) -> io::Result<Option<Self>> {
         match tokio::fs::read_to_string(path).await {
-            Ok(text) => {
-                let contents = Contents::parse(&text)?;
-                Ok(Some(Self::new(&contents.start, stored(&contents.parts))))
-            }
+            Ok(text) => Self::parse(&text).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Parses the content of a state file.
+    ///
+    /// # Errors
+    /// The content is not a state file's.
+    pub fn parse(text: &str) -> io::Result<Self> {
+        let contents = Contents::parse(text)?;
+        Ok(Self::new(&contents.start, stored(&contents.parts)))
     }
 
     pub(crate) fn of(state_file: &StateFile) -> Self {
@@ -48,8 +54,9 @@ impl UnfinishedUpload {
                 u64::try_from(number).unwrap_or(0).saturating_sub(1).saturating_mul(part_len);
             file.len.saturating_sub(begin).min(part_len)
         };
-        let (stored_parts, stored_len) =
-            stored.fold((0, 0), |(parts, len), number| (parts + 1, len + len_of(number)));
+        let (stored_parts, stored_len) = stored.fold((0, 0_u64), |(parts, len), number| {
+            (parts + 1, len.saturating_add(len_of(number)).min(file.len))
+        });
         Self {
             bucket: bucket.clone(),
             key: key.clone(),

@@ -8,6 +8,7 @@ use std::{
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use sealwax_jobs::drill::{BlockedRegions, Lag, ReplicationStatus, Unreplicated};
+use sealwax_s3::envelope::ascii_json;
 use serde::Serialize;
 
 use crate::args::{Age, Prefix};
@@ -143,7 +144,7 @@ impl Source {
 impl Report {
     /// Returns the report as JSON.
     pub(super) fn json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("texts, numbers and lists of them") + "\n"
+        ascii_json::to_string_pretty(self) + "\n"
     }
 
     /// Returns the report as Markdown.

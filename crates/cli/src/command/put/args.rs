@@ -52,8 +52,8 @@ pub(crate) struct PutArgs {
     #[arg(long, value_name = "TYPE")]
     pub(crate) content_type: Option<String>,
 
-    /// Minimum number of wrapping keys that must be available; keys of unavailable Regions are
-    /// recorded as missing, for a later `sealwax rewrap --add` [default: all]
+    /// Minimum number of KMS keys that must be available; keys of unavailable Regions are recorded
+    /// as missing, for a later `sealwax rewrap --add` [default: all]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) at_least: Option<u8>,
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use sealwax_jobs::rewrap::{Action, AppliedObject, PlanSummary, PlannedObject, RewrapSummary};
-use sealwax_s3::error_chain;
+use sealwax_s3::{envelope::ascii_json, error_chain};
 use serde::Serialize;
 use serde_json::json;
 
@@ -135,7 +135,7 @@ impl Output {
 }
 
 fn text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("names are strings") + "\n"
+    ascii_json::to_string(value) + "\n"
 }
 
 /// Prints during a job, which continues if the output is closed.

@@ -8,11 +8,8 @@ use std::{
     time::SystemTime,
 };
 
-use aws_sdk_s3::{
-    primitives::{DateTime, DateTimeFormat},
-    types::MultipartUpload,
-};
-use sealwax_s3::{ErrorKind, UnfinishedUpload};
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+use sealwax_s3::{ErrorKind, ListedUpload, UnfinishedUpload, UploadPages};
 
 use crate::{
     args::{Age, Prefix},
@@ -29,9 +26,9 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    fn new(upload: MultipartUpload) -> Option<Self> {
-        let MultipartUpload { key, upload_id, initiated, .. } = upload;
-        Some(Self { key: key?, id: upload_id?, initiated })
+    fn new(upload: ListedUpload) -> Self {
+        let ListedUpload { key, upload_id: id, initiated, .. } = upload;
+        Self { key, id, initiated }
     }
 
     /// Returns the time at which it was initiated, as in RFC 3339.
@@ -61,30 +58,12 @@ pub(super) async fn find(
 }
 
 async fn list(session: &Session, prefix: &Prefix) -> Result<Vec<Upload>, Failure> {
-    const OPERATION: &str = "list the uploads of";
-    let s3 = session.s3();
+    let mut pages = UploadPages::new(&session.s3(), &prefix.bucket, &prefix.key);
     let mut uploads = Vec::new();
-    let mut markers = (None, None);
-    loop {
-        let call = s3.list_multipart_uploads().bucket(&prefix.bucket);
-        let call = call.set_prefix(Some(prefix.key.clone()).filter(|key| !key.is_empty()));
-        let (key_marker, id_marker) = markers.clone();
-        let page = call.set_key_marker(key_marker).set_upload_id_marker(id_marker).send().await;
-        let page = page.map_err(|error| {
-            session.call_error(OPERATION, prefix, "ListMultipartUploads", &error)
-        })?;
-        let found = page.uploads.unwrap_or_default().into_iter().filter_map(Upload::new);
-        // Some S3-compatible stores ignore the prefix.
-        uploads.extend(found.filter(|upload| upload.key.starts_with(&prefix.key)));
-        let next = (page.next_key_marker, page.next_upload_id_marker);
-        if page.is_truncated != Some(true) {
-            return Ok(uploads);
-        }
-        if next.0.is_none() || next == markers {
-            return Err(Failure::endless_list(&format!("cannot {OPERATION} {prefix}")));
-        }
-        markers = next;
+    while let Some(page) = pages.next_page().await? {
+        uploads.extend(page.into_iter().map(Upload::new));
     }
+    Ok(uploads)
 }
 
 /// Aborts an upload; returns `false` if there is none.

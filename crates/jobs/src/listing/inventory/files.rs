@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::manifest::{InventoryFile, Manifest};
 use crate::{listing::ManifestLocation, s3_error::s3_error};
 
-/// Longest manifest in bytes.
+/// Maximum length of a manifest in bytes.
 const MAX_MANIFEST_LEN: u64 = 64 << 20;
 /// Most attempts to fetch a file.
 const MAX_ATTEMPTS: usize = 3;
@@ -35,7 +35,7 @@ impl<'a> Inventory<'a> {
         let json = match self.location {
             ManifestLocation::File(path) => {
                 let path = path.clone();
-                blocking(move || at_most(File::open(path)?, MAX_MANIFEST_LEN))
+                blocking(move || at_most(File::open(path)?, MAX_MANIFEST_LEN + 1))
                     .await
                     .map_err(|error| self.io(error))?
             }
@@ -43,13 +43,16 @@ impl<'a> Inventory<'a> {
                 let mut json = Vec::new();
                 let body = self.get(uri).await?;
                 let body =
-                    body.into_async_read().take(MAX_MANIFEST_LEN).read_to_end(&mut json).await;
+                    body.into_async_read().take(MAX_MANIFEST_LEN + 1).read_to_end(&mut json).await;
                 body.map_err(|error| {
                     io_error(uri, "the connection was lost while the manifest was read", error)
                 })?;
                 json
             }
         };
+        if json.len() as u64 > MAX_MANIFEST_LEN {
+            return Err(self.invalid(format!("it has more than {MAX_MANIFEST_LEN} bytes")));
+        }
         Manifest::parse(&json).map_err(|why| self.invalid(why))
     }
 
@@ -72,9 +75,9 @@ impl<'a> Inventory<'a> {
                 });
                 open.await.map_err(|error| self.io(error))?
             }
-            (None, ManifestLocation::S3(uri)) => self.download(uri.bucket(), &file.key).await?,
+            (None, ManifestLocation::S3(uri)) => self.download(uri.bucket(), file).await?,
             (None, ManifestLocation::File(_)) => match &manifest.bucket {
-                Some(bucket) => self.download(bucket, &file.key).await?,
+                Some(bucket) => self.download(bucket, file).await?,
                 None => {
                     return Err(self.invalid(format!(
                         "{} is not there, and the manifest names no bucket",
@@ -95,11 +98,11 @@ impl<'a> Inventory<'a> {
     }
 
     /// Fetches a file into a temporary one. Returns its MD5 too.
-    async fn download(&self, bucket: &str, key: &str) -> Result<(File, String), Error> {
-        let uri = S3Uri::new(bucket, key).map_err(|error| self.invalid(error.to_string()))?;
+    async fn download(&self, bucket: &str, file: &InventoryFile) -> Result<(File, String), Error> {
+        let uri = S3Uri::new(bucket, &file.key).map_err(|error| self.invalid(error.to_string()))?;
         let mut attempts = 1;
         loop {
-            match self.attempt_download(&uri).await {
+            match self.attempt_download(&uri, file.size).await {
                 Err(error) if error.kind() == ErrorKind::Unavailable && attempts < MAX_ATTEMPTS => {
                     attempts += 1;
                 }
@@ -108,7 +111,9 @@ impl<'a> Inventory<'a> {
         }
     }
 
-    async fn attempt_download(&self, uri: &S3Uri) -> Result<(File, String), Error> {
+    /// Fetches a file of at most `size` bytes.
+    async fn attempt_download(&self, uri: &S3Uri, size: u64) -> Result<(File, String), Error> {
+        let mut left = size;
         let mut body = self.get(uri).await?;
         let write_error = |error| io_error(uri, "cannot write a temporary file", error);
         let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(write_error)?);
@@ -118,6 +123,9 @@ impl<'a> Inventory<'a> {
                 let message = format!("the connection was lost: {error}");
                 Error::new("read", uri.to_string(), ErrorKind::Unavailable, message)
             })?;
+            left = left
+                .checked_sub(bytes.len() as u64)
+                .ok_or_else(|| self.invalid(format!("{} has more than {size} bytes", uri.key())))?;
             digest.update(&bytes);
             file.write_all(&bytes).await.map_err(write_error)?;
         }

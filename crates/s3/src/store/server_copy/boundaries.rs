@@ -8,10 +8,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
     error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure},
-    store::{
-        Store,
-        limits::{MAX_COPY_LEN, MAX_PARTS, MIN_PART_LEN},
-    },
+    limits::{MAX_COPY_LEN, MAX_PARTS, MIN_PART_LEN},
+    store::Store,
 };
 
 /// Length in bytes of the copied parts, if the object has no parts: 128 MiB.
@@ -28,9 +26,10 @@ pub(super) async fn of_stored(
 ) -> Result<Vec<Range<u64>>, Error> {
     let own = Own { store, target, head };
     if let Some(count) = own.count().await?
-        && count > 1
+        && (2..=MAX_PARTS).contains(&u64::from(count))
     {
-        if let Some(parts) = own.by_attributes().await?.and_then(|lens| ranges(&lens, count, len)) {
+        let listed = own.by_attributes(count).await?;
+        if let Some(parts) = listed.and_then(|lens| ranges(&lens, count, len)) {
             return Ok(parts);
         }
         if let Some(parts) = own.one_by_one(count).await?.and_then(|lens| ranges(&lens, count, len))
@@ -56,8 +55,8 @@ impl Own<'_> {
     }
 
     /// Returns the lengths of the parts in bytes as S3 lists them. It does so only if it keeps a
-    /// checksum of each part.
-    async fn by_attributes(&self) -> Result<Option<Vec<u64>>, Error> {
+    /// checksum of each part. Returns `None` for a list that is longer than `count`.
+    async fn by_attributes(&self, count: u32) -> Result<Option<Vec<u64>>, Error> {
         let mut lens = Vec::new();
         let mut marker = None;
         loop {
@@ -91,7 +90,7 @@ impl Own<'_> {
                 return Ok(Some(lens));
             }
             marker = parts.next_part_number_marker;
-            if marker.is_none() || lens.len() == known {
+            if marker.is_none() || lens.len() == known || lens.len() >= count as usize {
                 return Ok(None);
             }
         }

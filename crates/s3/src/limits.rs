@@ -11,3 +11,6 @@ pub const MIN_PART_LEN: u64 = 5 << 20;
 pub const MAX_COPY_LEN: u64 = 5 << 30;
 /// Maximum length of an object key in bytes of UTF-8.
 pub const MAX_KEY_LEN: usize = 1024;
+/// Maximum length of a bucket's name, or of the ARN of an access point, in bytes. (Names of today
+/// have at most 63, those before March 2018 in us-east-1 at most 255.)
+pub(crate) const MAX_BUCKET_LEN: usize = 255;
