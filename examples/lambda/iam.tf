@@ -12,27 +12,30 @@ resource "aws_iam_role" "function" {
   })
 }
 
+locals {
+  # An object's place is BUCKET/KEY at the time of wrapping. The scope of an intermediate key is a prefix of it.
+  places   = [for bucket in compact([var.bucket, var.replica_of]) : "${bucket}/${var.prefix}*"]
+  bindings = concat([["v1", "place"]], var.intermediate_keys ? [["v1/intermediate", "scope"]] : [])
+}
+
 # Same as examples/policies/iam-disaster-recovery.json. The key policies must allow this role, too.
 resource "aws_iam_role_policy" "function" {
   name = "rewrap"
   role = aws_iam_role.function.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
-      {
-        Sid      = "RewrapKeys"
+    Statement = concat([
+      for index, binding in local.bindings : {
+        Sid      = ["RewrapKeys", "RewrapIntermediateKeys"][index]
         Effect   = "Allow"
         Action   = ["kms:Decrypt", "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
         Resource = var.keys
         Condition = {
-          StringEquals = { "kms:EncryptionContext:sealwax:format" = "v1" }
-          StringLike = {
-            "kms:EncryptionContext:sealwax:place" = [
-              for bucket in compact([var.bucket, var.replica_of]) : "${bucket}/${var.prefix}*"
-            ]
-          }
+          StringEquals = { "kms:EncryptionContext:sealwax:format" = binding[0] }
+          StringLike   = { "kms:EncryptionContext:sealwax:${binding[1]}" = local.places }
         }
-      },
+      }
+      ], [
       {
         Sid    = "CopyOntoItself"
         Effect = "Allow"
@@ -76,7 +79,7 @@ resource "aws_iam_role_policy" "function" {
         Action   = "sqs:SendMessage"
         Resource = aws_sqs_queue.failed.arn
       },
-    ]
+    ])
   })
 }
 

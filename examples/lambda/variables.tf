@@ -31,6 +31,12 @@ variable "add" {
   default     = []
 }
 
+variable "intermediate_keys" {
+  description = "Allow intermediate keys, of objects that a caching keyring sealed, for scopes under the prefix."
+  type        = bool
+  default     = false
+}
+
 variable "on_events" {
   description = "Rewrap new objects as soon as they are stored. Requires `add`."
   type        = bool

@@ -141,17 +141,22 @@ mod tests {
         let key = STANDARD.encode([7; 32]);
         assert!(parse(&format!("{MARK} name {key}")).is_ok());
         assert!(parse(&format!("# text\n\n{MARK} name {key}\n")).is_ok());
-        for text in [
-            String::new(),
-            format!("{MARK} {key}"),
-            format!("{MARK} a b {key}"),
-            format!("{MARK} name {}", STANDARD.encode([7; 31])),
-            format!("{MARK} name {}", STANDARD.encode([7; 33])),
-            format!("{MARK} name {key}\n{MARK} name {key}"),
-            format!("sealwax-local-key-2 name {key}"),
-            format!("{MARK} na\u{e4}me {key}"),
+        let one_line = "it must have exactly one line with a key";
+        let words = format!("the line must be `{MARK} NAME KEY`");
+        let len = "the key must be 32 bytes in Base64";
+        let of_core =
+            LocalKeyring::new("na\u{e4}me", &mut [7; 32]).expect_err("not ASCII").to_string();
+        for (text, reason) in [
+            (String::new(), one_line),
+            (format!("{MARK} {key}"), &words),
+            (format!("{MARK} a b {key}"), &words),
+            (format!("{MARK} name {}", STANDARD.encode([7; 31])), len),
+            (format!("{MARK} name {}", STANDARD.encode([7; 33])), len),
+            (format!("{MARK} name {key}\n{MARK} name {key}"), one_line),
+            (format!("sealwax-local-key-2 name {key}"), &words),
+            (format!("{MARK} na\u{e4}me {key}"), &of_core),
         ] {
-            assert!(parse(&text).is_err(), "{text}");
+            assert_eq!(parse(&text).map(drop), Err(reason.to_owned()), "{text}");
         }
     }
 }

@@ -14,7 +14,7 @@ const RESERVED_PREFIXES: [&str; 3] = ["sealwax:", "aws:", "aws-crypto-"];
 /// unreadable. (AWS KMS Developer Guide, "Encryption context".)
 ///
 /// ```
-/// use sealwax_envelope::EncryptionContext;
+/// use sealwax_envelope::{EncryptionContext, Error};
 ///
 /// let context = EncryptionContext::new().with("tenant", "acme")?.with("class", "invoice")?;
 /// assert_eq!(context.get("tenant"), Some("acme"));
@@ -23,7 +23,7 @@ const RESERVED_PREFIXES: [&str; 3] = ["sealwax:", "aws:", "aws-crypto-"];
 /// assert_eq!(context, same, "the order does not matter");
 ///
 /// let reserved = EncryptionContext::new().with("aws:tenant", "acme");
-/// assert!(reserved.is_err());
+/// assert!(matches!(reserved, Err(Error::InvalidContext(_))));
 /// # Ok::<(), sealwax_envelope::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]

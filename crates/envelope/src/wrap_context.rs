@@ -187,7 +187,7 @@ impl WrapContext {
     }
 
     /// Returns all pairs as canonical bytes, for keyrings that wrap in this process. (FORMAT.md,
-    /// "Wrapped data keys".)
+    /// "Wrapped keys".)
     #[must_use]
     pub fn canonical_bytes(&self) -> Vec<u8> {
         bytes_of(&self.pairs())

@@ -29,6 +29,9 @@ const RESERVE: Duration = Duration::from_secs(5);
 /// `CachingKeyring` keeps a key.
 const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 
+/// Maximum length of a version id in bytes. (Amazon S3 User Guide, "How S3 Versioning works".)
+const MAX_VERSION_ID_LEN: usize = 1024;
+
 /// Rewraps the objects that events name.
 #[derive(Debug)]
 pub(crate) struct Function {
@@ -161,6 +164,10 @@ impl Function {
         object: &ListedObject,
         until: Option<Instant>,
     ) -> ObjectResult {
+        if object.version_id.as_ref().is_some_and(|id| id.len() > MAX_VERSION_ID_LEN) {
+            let why = format!("the version id has more than {MAX_VERSION_ID_LEN} bytes");
+            return ObjectResult::permanent(format!("{}: {why}", ErrorKind::InvalidInput.name()));
+        }
         let (client, rewrapper) = match self.rewrapper(raw, settings).await {
             Ok(pair) => pair,
             Err(error) => return error.into(),
@@ -335,6 +342,31 @@ mod tests {
         let failure = failure.expect_err("no object");
         assert_eq!(failure.kind, "NotRewrapped");
         assert!(failure.message.starts_with("invalid-input: cannot rewrap s3://b/k"), "{failure}");
+    }
+
+    /// The SDK panics on a request whose URI is longer than 64 KiB.
+    #[tokio::test]
+    async fn a_name_beyond_the_limits_is_a_permanent_failure() {
+        let function = function(&[("SEALWAX_REWRAP_ADD", KEY)]);
+        let long = "k".repeat(70_000);
+        for task in [
+            json!({ "taskId": "t", "s3Key": long, "s3Bucket": "b" }),
+            json!({ "taskId": "t", "s3Key": "k", "s3Bucket": long }),
+            json!({ "taskId": "t", "s3Key": "k", "s3VersionId": long, "s3Bucket": "b" }),
+            json!({ "taskId": "t", "s3Key": "k", "s3VersionId": "v".repeat(1025), "s3Bucket": "b" }),
+        ] {
+            let (code, text) = batch(&function, json!({ "id": "j" }), task).await;
+            assert_eq!(code, "PermanentFailure", "{text}");
+            assert!(text.starts_with("invalid-input: ") && text.len() <= 1024, "{text}");
+        }
+        let created = json!({ "Records": [{
+            "eventName": "ObjectCreated:Put",
+            "s3": { "bucket": { "name": "b" }, "object": { "key": long, "versionId": long } },
+        }] });
+        let failure =
+            function.handle(created.to_string().as_bytes(), None).await.expect_err("long");
+        assert_eq!(failure.kind, "NotRewrapped");
+        assert!(failure.message.starts_with("invalid-input: "), "{failure}");
     }
 
     #[tokio::test]

@@ -132,6 +132,7 @@ mod tests {
     #[test]
     fn an_error_names_the_key_that_is_not_a_path() {
         let error = meta(&object("a//b", 72)).expect_err("an empty segment");
+        assert!(matches!(error, object_store::Error::InvalidPath { .. }), "{error:?}");
         assert!(error.to_string().contains("a//b"), "{error}");
     }
 

@@ -100,7 +100,8 @@ mod tests {
             assert_eq!((uri.bucket(), uri.key()), (bucket, key));
         }
         for (bucket, key) in [("", "k"), ("b", ""), ("b/c", "k"), ("/", "k"), ("arn:x", "k")] {
-            assert!(S3Uri::new(bucket, key).is_err(), "{bucket} {key}");
+            let refused = InvalidUri(format!("s3://{bucket}/{key}"));
+            assert_eq!(S3Uri::new(bucket, key), Err(refused));
         }
     }
 
@@ -119,7 +120,7 @@ mod tests {
             "s3://arn:x/k",
             &long,
         ] {
-            assert!(text.parse::<S3Uri>().is_err(), "{text}");
+            assert_eq!(text.parse::<S3Uri>(), Err(InvalidUri(text.to_owned())));
         }
     }
 }

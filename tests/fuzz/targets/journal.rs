@@ -4,6 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sealwax_jobs::fuzzing::journal;
+use sealwax_s3::ErrorKind;
 
 fuzz_target!(|text: &[u8]| {
     let Ok((len, completed)) = journal(text, "job") else { return };
@@ -11,7 +12,8 @@ fuzz_target!(|text: &[u8]| {
     assert!(whole.is_empty() || whole.ends_with(b"\n"));
     assert_eq!(journal(whole, "job").ok(), Some((len, completed)));
     if !whole.is_empty() {
-        assert!(journal(text, "other").is_err());
+        let of_other = journal(text, "other").map_err(|error| error.kind());
+        assert_eq!(of_other, Err(ErrorKind::JobMismatch));
     }
     let lines = whole.iter().filter(|byte| **byte == b'\n').count();
     assert!(completed <= lines as u64);

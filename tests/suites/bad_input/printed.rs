@@ -24,8 +24,8 @@ use sealwax_jobs::{
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{
     Attributes, BodyChecksum, DiscoveryFilter, ErrorKind, InvalidArn, InvalidUri, KeyChanges,
-    KmsKeyArn, KmsKeyring, ListedObject, PlacePolicy, PlaintextSource, S3Uri, SealedClient,
-    UnfinishedUpload, WrapPolicy,
+    KmsKeyArn, KmsKeyring, ListedObject, PlacePolicy, PlainHttp, PlaintextSource, S3Uri,
+    SealedClient, UnfinishedUpload, WrapPolicy,
     envelope::s3ec::{self, Keyring as _},
     envelope::{
         BodyHeader, BodySalt, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
@@ -280,6 +280,7 @@ fn print_names(printed: &mut Printed) {
     printed.both(&"s3://b/k".parse::<S3Uri>().expect("a name"));
     let invalid: InvalidUri = "b/k".parse::<S3Uri>().expect_err("no scheme");
     printed.both(&invalid);
+    printed.both(&PlainHttp::check("KMS", "http://kms.example").expect_err("not this machine"));
     printed.debug(&DiscoveryFilter::keys([arn]));
     printed.debug(&WrapPolicy::All);
     printed.debug(&PlacePolicy::bound());

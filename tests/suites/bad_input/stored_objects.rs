@@ -149,12 +149,7 @@ async fn tampered_objects_are_refused_even_after_a_rewrap() {
             &[Authentication],
             1,
         ),
-        (
-            "another object's metadata",
-            elsewhere_.with_body(good.body.clone()),
-            &[PlaceMismatch, Malformed],
-            0,
-        ),
+        ("another object's metadata", elsewhere_.with_body(good.body.clone()), &[Malformed], 0),
         ("another object", elsewhere_.clone(), &[PlaceMismatch], 0),
         (
             "another object, its place forged",
@@ -163,7 +158,7 @@ async fn tampered_objects_are_refused_even_after_a_rewrap() {
             1,
         ),
         ("chunks 0 and 1 exchanged", reordered(good, &[1, 0, 2]), &[Authentication], 1),
-        ("chunk 1 twice", reordered(good, &[0, 1, 1]), &[Authentication, Malformed, Truncated], 0),
+        ("chunk 1 twice", reordered(good, &[0, 1, 1]), &[Truncated], 0),
         ("chunk 0 twice", reordered(good, &[0, 0, 2]), &[Authentication], 1),
         ("chunk 1 left out", reordered(good, &[0, 2]), &[Truncated], 0),
         ("chunk 1 left out, no length", reordered(&unmeasured, &[0, 2]), &[Authentication], 1),

@@ -127,6 +127,7 @@ mod tests {
                 "{include:?} {exclude:?} {path}"
             );
         }
-        assert!("[".parse::<Pattern>().is_err());
+        let unclosed = "[".parse::<Pattern>().map(drop);
+        assert_eq!(unclosed, Err("unclosed character class; missing ']'".into()));
     }
 }

@@ -97,7 +97,8 @@ mod tests {
             );
         }
         for text in ["", "b", "s3://", "s3:///p", "http://b/p", "s3://arn:x", "s3://arn:x/"] {
-            assert!(text.parse::<Prefix>().is_err(), "{text:?}");
+            let form = "not s3://BUCKET or s3://BUCKET/PREFIX";
+            assert_eq!(text.parse::<Prefix>(), Err(form), "{text:?}");
         }
     }
 }

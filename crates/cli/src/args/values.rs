@@ -123,23 +123,12 @@ mod tests {
         {
             assert_eq!(text.parse(), Ok(Age(Duration::from_secs(seconds))), "{text}");
         }
-        for text in [
-            "",
-            "d",
-            "7",
-            "7 d",
-            "7D",
-            "+7d",
-            "-7d",
-            "1.5h",
-            "0d",
-            "7dd",
-            "1d2h",
-            "é",
-            "99999999999999999w",
-        ] {
-            assert!(text.parse::<Age>().is_err(), "{text:?}");
+        let form = "must be a number with a unit of s, m, h, d or w, such as 12h or 7d";
+        for text in ["", "d", "7", "7 d", "7D", "+7d", "-7d", "1.5h", "7dd", "1d2h", "é"] {
+            assert_eq!(text.parse::<Age>(), Err(form), "{text:?}");
         }
+        assert_eq!("0d".parse::<Age>(), Err("must be greater than 0"));
+        assert_eq!("99999999999999999w".parse::<Age>(), Err("too large"));
     }
 
     #[test]
@@ -148,11 +137,12 @@ mod tests {
         assert_eq!("5-5".parse(), Ok(ByteRange::From(5, Some(5))));
         assert_eq!("100-".parse(), Ok(ByteRange::From(100, None)));
         assert_eq!("-100".parse(), Ok(ByteRange::Last(100)));
-        for text in
-            ["", "-", "5", "a-b", "1-+2", "9-8", "-0", "1-2-3", " 1-2", "99999999999999999999-"]
-        {
-            assert!(text.parse::<ByteRange>().is_err(), "{text:?}");
+        let form = "must be FIRST-LAST, FIRST- or -LENGTH, in bytes";
+        for text in ["", "-", "5", "a-b", "1-+2", "1-2-3", " 1-2", "99999999999999999999-"] {
+            assert_eq!(text.parse::<ByteRange>(), Err(form), "{text:?}");
         }
+        assert_eq!("9-8".parse::<ByteRange>(), Err("the last byte is before the first"));
+        assert_eq!("-0".parse::<ByteRange>(), Err("LENGTH must be greater than 0"));
     }
 
     #[test]
@@ -170,8 +160,13 @@ mod tests {
 
     #[test]
     fn a_pair_needs_a_name_and_an_equals_sign() {
-        for text in ["", "a", "=", "=b"] {
-            assert!(text.parse::<Pair>().is_err(), "{text:?}");
+        for text in ["", "a"] {
+            let reason = "must be NAME=VALUE: there is no '='";
+            assert_eq!(text.parse::<Pair>(), Err(reason), "{text:?}");
+        }
+        for text in ["=", "=b"] {
+            let reason = "must be NAME=VALUE: the name is empty";
+            assert_eq!(text.parse::<Pair>(), Err(reason), "{text:?}");
         }
     }
 
@@ -181,28 +176,33 @@ mod tests {
             encryption_context(texts.iter().map(|text| text.parse().expect("a pair")).collect())
         };
         assert_eq!(context_of(&["a=1", "b=2"]).expect("fine pairs").len(), 2);
-        assert!(context_of(&["a=1", "a=2"]).is_err());
-        assert!(context_of(&["aws:x=1"]).is_err());
+        let reason = |texts: &[&str]| context_of(texts).map_err(|failure| failure.in_one_line());
+        let repeated = "invalid encryption context: the name \"a\" is repeated";
+        assert_eq!(reason(&["a=1", "a=2"]), Err(repeated.into()));
+        let reserved = "invalid encryption context: the name \"aws:x\" starts with the reserved prefix \"aws:\"";
+        assert_eq!(reason(&["aws:x=1"]), Err(reserved.into()));
     }
 
     #[test]
     fn values_are_checked() {
-        assert!(
-            endpoint_url("http://localhost:4566").is_ok()
-                && endpoint_url("https://s3.example.com").is_ok()
-        );
-        assert!(endpoint_url("localhost:4566").is_err() && endpoint_url("http://").is_err());
-        assert!(account_id("000000000000").is_ok() && account_id("12345678901").is_err());
-        assert!(account_id("12345678901x").is_err());
-        assert!(
-            fraction("0.01").is_ok()
-                && fraction("1").is_ok()
-                && fraction("0").is_err()
-                && fraction("1.1").is_err()
-        );
-        assert!(fraction("NaN").is_err() && fraction("x").is_err());
-        assert!(
-            place("bucket/a/key").is_ok() && place("bucket").is_err() && place("/key").is_err()
-        );
+        for text in ["http://localhost:4566", "https://s3.example.com"] {
+            assert_eq!(endpoint_url(text), Ok(text.into()));
+        }
+        for text in ["localhost:4566", "http://", "ftp://host"] {
+            assert_eq!(endpoint_url(text), Err("must be an http:// or https:// URL"), "{text}");
+        }
+        assert_eq!(account_id("000000000000"), Ok("000000000000".into()));
+        for text in ["12345678901", "12345678901x", "1234567890123"] {
+            assert_eq!(account_id(text), Err("must be an AWS account ID of 12 digits"), "{text}");
+        }
+        assert_eq!((fraction("0.01"), fraction("1")), (Ok(0.01), Ok(1.0)));
+        for text in ["0", "1.1", "NaN", "x"] {
+            let reason = "must be greater than 0 and at most 1, such as 0.01";
+            assert_eq!(fraction(text), Err(reason), "{text}");
+        }
+        assert_eq!(place("bucket/a/key"), Ok("bucket/a/key".into()));
+        for text in ["bucket", "/key", "bucket/"] {
+            assert_eq!(place(text), Err("must be BUCKET/KEY"), "{text}");
+        }
     }
 }

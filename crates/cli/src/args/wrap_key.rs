@@ -78,11 +78,16 @@ mod tests {
             assert_eq!((key.to_string().as_str(), key.name()), (typed, name));
             assert_eq!(WrapKey::of_name(name), Ok(key));
         }
-        for typed in
-            ["", "local:", "archive-2026", "alias/key", "arn:aws:kms:us-east-1:1:alias/key"]
-        {
-            assert!(typed.parse::<WrapKey>().is_err(), "{typed}");
+        let no_arn = |text: &str| {
+            text.parse::<KmsKeyArn>().expect_err("not an ARN of a KMS key").to_string()
+        };
+        for typed in ["", "archive-2026", "alias/key", "arn:aws:kms:us-east-1:1:alias/key"] {
+            let reason = format!("{}; a local key is local:NAME", no_arn(typed));
+            assert_eq!(typed.parse::<WrapKey>(), Err(reason));
         }
-        assert!(WrapKey::of_name("arn:aws:s3:::bucket").is_err());
+        let nameless = "the name of the local key is missing";
+        assert_eq!("local:".parse::<WrapKey>(), Err(nameless.into()));
+        let bucket = "arn:aws:s3:::bucket";
+        assert_eq!(WrapKey::of_name(bucket), Err(no_arn(bucket)));
     }
 }

@@ -251,7 +251,8 @@ fn a_plan_is_applied_with_its_own_settings() {
     many.command(&["rewrap", "--plan", &plan, "--apply", "--region", "us-west-2"])
         .run()
         .fails(2, "the plan is for Region us-east-1, not us-west-2");
-    many.command(&["rewrap", "--plan", &plan, "--add", &west]).run().exits(2);
+    let both = many.command(&["rewrap", "--plan", &plan, "--add", &west]).run().exits(2);
+    both.says("'--plan <FILE>' cannot be used with:\n  --add");
     let run = many.command(&["rewrap", "--plan", &plan, "--apply"]).run().exits(0);
     assert_eq!(run.stderr, "3 rewrapped, 0 unchanged\n");
     assert_eq!(many.opened_by(&west), [2; 3]);
@@ -280,16 +281,19 @@ fn exit_codes_tell_all_some_and_none() {
         "{said}"
     );
     assert!(some.stderr.contains("1 of 4 objects were not rewrapped"), "{}", some.stderr);
-    of_names("not-there\n").exits(8);
+    of_names("not-there\n").exits(8).says("1 of 1 object were not rewrapped");
     of_names("{}\n").fails(2, "names neither an object nor a key");
     // No object loses its last key.
-    many.rewrap(&["--remove", &west, "--remove", &east, "--apply"]).run().exits(8);
+    let last = many.rewrap(&["--remove", &west, "--remove", &east, "--apply"]).run().exits(8);
+    let last = String::from_utf8(last.stdout).expect("text");
+    assert_eq!(last.matches("is its last wrapping key").count(), 3, "{last}");
     assert_eq!(many.opened_by(&east), [2; 3]);
     many.rewrap(&["--remove", &west]).run().exits(0);
     many.command(&["rewrap", &format!("s3://{BUCKET}"), "--remove", &west])
         .run()
         .fails(2, "is not s3://BUCKET/KEY");
-    many.rewrap(&["--add", &west, "--accept-place", "b/k"]).run().exits(2);
+    let place = many.rewrap(&["--add", &west, "--accept-place", "b/k"]).run().exits(2);
+    place.says("'--accept-place <BUCKET/KEY>' cannot be used with:\n  --recursive");
     let nothing = format!("s3://{BUCKET}/{}no-such-prefix", many.prefix);
     for more in [&["--apply"][..], &[]] {
         let run = many
@@ -299,7 +303,8 @@ fn exit_codes_tell_all_some_and_none() {
             .exits(4);
         assert!(run.stderr.contains("no objects match"), "{}", run.stderr);
     }
-    many.command(&["rewrap", &many.uris[0].to_string(), "--add", &west, "--apply"]).run().exits(2);
+    let one = many.command(&["rewrap", &many.uris[0].to_string(), "--add", &west, "--apply"]);
+    one.run().exits(2).says("required arguments were not provided:\n  <--recursive");
 }
 
 #[test]

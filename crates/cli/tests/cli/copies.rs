@@ -27,7 +27,7 @@ fn a_copy_has_the_same_keys_for_its_own_place() {
     assert_eq!(keys(&target.uri()), expected);
     assert_eq!(target.get(&[]).exits(0).stdout, b"text");
     assert_eq!(RawS3::new().get(&target).0, RawS3::new().get(&scene).0, "the body is the same");
-    run("cp", &scene.uri(), &target.uri(), &["--no-overwrite"]).fails(6, "");
+    run("cp", &scene.uri(), &target.uri(), &["--no-overwrite"]).fails(6, "exists");
     run("cp", &scene.uri(), &scene.uri(), &[]).fails(2, "the same");
 }
 
@@ -51,9 +51,9 @@ fn a_moved_object_exists_only_at_its_destination() {
     assert_eq!(scene.get(&[]).exits(0).stdout, b"text");
     let said = run("mv", &scene.uri(), &target.uri(), &[]).exits(0).stderr;
     assert!(said.starts_with("moved "), "{said}");
-    scene.get(&[]).fails(4, "");
+    scene.get(&[]).fails(4, "no such object");
     assert_eq!(target.get(&[]).exits(0).stdout, b"text");
-    run("mv", &scene.uri(), &target.uri(), &[]).fails(4, "");
+    run("mv", &scene.uri(), &target.uri(), &[]).fails(4, "no such object");
     assert_eq!(target.get(&[]).exits(0).stdout, b"text", "a failed move changes nothing");
 }
 
@@ -90,7 +90,7 @@ fn deleted() {
     Sealwax::new(["rm", &scene.uri(), "--dry-run"]).run().exits(0);
     let run = Sealwax::new(["rm", &scene.uri()]).run().exits(0);
     assert!(run.stderr.contains("hidden by a delete marker"), "{}", run.stderr);
-    scene.get(&[]).fails(4, "");
+    scene.get(&[]).fails(4, "no such object");
     Sealwax::new(["rm", &scene.uri()]).run().fails(4, "cannot delete");
     Sealwax::new(["rm", &format!("s3://{}", scene.bucket)]).run().fails(2, "name an object");
 }

@@ -51,8 +51,8 @@ fn parent_folders_are_created() {
     for path in ["a/b/file", "c/folders"] {
         assert_eq!(fs::read(scene.path(path)).expect("there"), b"text", "{path}");
     }
-    get("c/folders/").fails(1, "");
-    get("/dev/null").fails(2, "is not a regular file");
+    get("c/folders/").fails(1, "cannot create the folder: c/folders: File exists");
+    get("/dev/null").fails(2, "it is a device, not a regular file");
     // No folder is created for a missing object.
     Sealwax::new(["get", &scene.beside("absent").uri()])
         .args([scene.path("d/file")])
@@ -70,10 +70,10 @@ fn folders_and_globs_have_hints() {
     for command in
         [["get", &scene.uri(), "-"], ["cp", &scene.uri(), &to], ["mv", &scene.uri(), &to]]
     {
-        let run = sealwax(&command).run().fails(4, "");
+        let run = sealwax(&command).run().fails(4, "no such object");
         assert!(run.stderr.contains("a folder requires --recursive"), "{}", run.stderr);
     }
-    let run = sealwax(&["get", &glob, "-"]).run().fails(4, "");
+    let run = sealwax(&["get", &glob, "-"]).run().fails(4, "no such object");
     assert!(run.stderr.contains("--include GLOB"), "{}", run.stderr);
     let run = sealwax(&["ls", &glob]).run().exits(0);
     assert!(run.stderr.contains("--include GLOB"), "{}", run.stderr);
@@ -84,7 +84,7 @@ fn no_overwrite_protects_an_object() {
     let scene = Scene::new("no-overwrite");
     scene.put(b"text", &[]).exits(0);
     for more in [&[][..], &["--format", "s3ec-v3"]] {
-        let run = scene.put(b"other", &[&["--no-overwrite"], more].concat()).fails(6, "");
+        let run = scene.put(b"other", &[&["--no-overwrite"], more].concat()).fails(6, "exists");
         assert!(run.stderr.contains("omit --no-overwrite"), "{}", run.stderr);
     }
     assert_eq!(scene.get(&[]).exits(0).stdout, b"text");

@@ -197,7 +197,8 @@ fn several_files_get_their_names_appended() {
     assert!(run.stderr.contains("another file has the same destination"), "{}", run.stderr);
     let run = Sealwax::new(["cat", &format!("{to}a"), &format!("{to}b")]).run().exits(0);
     assert_eq!(run.stdout, b"onetwo");
-    Sealwax::new(["get", &format!("{to}b"), "new"]).args([&folder]).run().exits(2);
+    let two = Sealwax::new(["get", &format!("{to}b"), "new"]).args([&folder]).run().exits(2);
+    two.says("unexpected argument");
     fs::remove_file(&b).expect("removed");
     Sealwax::new(["get", &format!("{to}b")]).args([&folder]).run().exits(0);
     assert_eq!(fs::read(&b).expect("there"), b"two");

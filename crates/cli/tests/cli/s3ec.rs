@@ -132,6 +132,7 @@ fn raw_keys_and_instruction_files() {
 fn relabelled_content_is_refused() {
     let scene = Scene::new("relabelled");
     let key = scene.file("key", &[7; 32]);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("set");
     let key = ["--aes-key-file", key.to_str().expect("text")];
     let source = scene.file("source", b"plaintext");
     let put = Sealwax::new(["put"]).args([&source]).args([&*scene.uri(), "--format", "s3ec-v2"]);

@@ -54,7 +54,8 @@ fn a_profile_sets_the_endpoints() {
         run.without_env("AWS_ENDPOINT_URL").without_env("AWS_REGION")
     };
     ls().run().exits(0);
-    ls().env("AWS_ENDPOINT_URL", "http://127.0.0.1:1").run().exits(1);
+    let nowhere = ls().env("AWS_ENDPOINT_URL", "http://127.0.0.1:1").run();
+    nowhere.fails(1, "the request could not be sent");
     ls().env("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         .args(["--endpoint-url", &endpoint()])
         .run()

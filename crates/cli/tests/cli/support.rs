@@ -243,11 +243,17 @@ impl Run {
         self
     }
 
+    /// Asserts that standard error contains `text`.
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "{text:?} is not in: {}", self.stderr);
+        self
+    }
+
     /// Asserts the exit code, one error that contains `text`, one hint, and empty standard output.
     #[track_caller]
     pub(crate) fn fails(self, code: i32, text: &str) -> Self {
-        let run = self.exits(code);
-        assert!(run.stderr.contains(text), "{text:?} is not in: {}", run.stderr);
+        let run = self.exits(code).says(text);
         assert!(run.stderr.starts_with("error: "), "{}", run.stderr);
         assert_eq!(run.stderr.matches("  hint: ").count(), 1, "{}", run.stderr);
         assert!(run.stdout.is_empty(), "data on standard output");

@@ -45,7 +45,7 @@ fn the_upload_of_a_killed_put_is_listed_and_aborted() {
     assert!(String::from_utf8_lossy(&shown.stdout).contains(&format!("  {uri}  {id}\n")));
 
     let abort = |more: &[&str]| Sealwax::new(["uploads", "abort", &uri]).args(more).run();
-    abort(&[]).exits(2);
+    abort(&[]).exits(2).says("required arguments were not provided:\n  <--upload-id");
     abort(&["--upload-id", "-no-such-id"]).fails(4, "no upload -no-such-id");
     assert_eq!(s3.unfinished_uploads(&scene), 1, "aborted without being named");
     let run = abort(&["--upload-id", id]).exits(0);

@@ -33,8 +33,8 @@ fn every_depth_opens_what_is_intact() {
     }
     let run = verify(&scene, &[]).exits(0);
     assert_eq!((run.stderr.as_str(), run.stdout.as_slice()), ("2 objects: 2 opened\n", &b""[..]));
-    verify(&scene, &["--keys", "--full"]).exits(2);
-    verify(&scene, &["--sample", "2"]).exits(2);
+    verify(&scene, &["--keys", "--full"]).exits(2).says("'--keys' cannot be used with '--full'");
+    verify(&scene, &["--sample", "2"]).exits(2).says("'2' for '--sample <FRACTION>': must be");
 }
 
 #[test]
@@ -72,8 +72,10 @@ fn failures_are_listed_with_the_reason() {
     let (east, west) = (east_key(), west_key());
     let keys = ["--keys-in", "us-west-2", "--json", "--key", &east, "--key", &west];
     assert_eq!(summary(&verify(&scene, &keys).exits(7))["opened"], 1);
-    Sealwax::new(["verify", &scene.beside("east").uri(), "--keys-in", "us-west-2"]).run().exits(8);
-    Sealwax::new(["verify", &scene.beside("absent").uri()]).run().exits(4);
+    let east = Sealwax::new(["verify", &scene.beside("east").uri(), "--keys-in", "us-west-2"]);
+    east.run().exits(8).says("0 opened, 1 failed (no-matching-key)");
+    let absent = Sealwax::new(["verify", &scene.beside("absent").uri()]).run().exits(4);
+    absent.says("error: no object in s3://");
 }
 
 #[test]

@@ -102,9 +102,9 @@ mod tests {
         assert_eq!(RequestedRange::range(3..5), RequestedRange::From { start: 3, end: Some(5) });
         assert_eq!(RequestedRange::range(..=5), RequestedRange::From { start: 0, end: Some(6) });
         assert_eq!(RequestedRange::range(0..=u64::MAX), RequestedRange::Whole);
-        assert!(RequestedRange::range(5..5).check().is_err());
-        assert!(RequestedRange::Suffix(0).check().is_err());
-        assert!(RequestedRange::range(0..1).check().is_ok());
+        assert_eq!(RequestedRange::range(5..5).check(), Err("the range is empty"));
+        assert_eq!(RequestedRange::Suffix(0).check(), Err("the range is empty"));
+        assert_eq!(RequestedRange::range(0..1).check(), Ok(()));
     }
 
     #[test]

@@ -399,6 +399,7 @@ mod tests {
         for text in ["", "{\"sealwax_upload\":1", "{}\n", "{\"sealwax_upload\":1}\n"] {
             fs::write(&path, text).expect("written");
             let error = StateFile::open(&path).await.expect_err("no state file");
+            assert_eq!(error.kind(), io::ErrorKind::Other);
             assert!(error.to_string().contains("not a state file of an upload"), "{error}");
         }
     }
