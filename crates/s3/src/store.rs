@@ -27,6 +27,9 @@ use tokio_util::task::TaskTracker;
 use self::checksum::BodyChecksum;
 use crate::{attempts::AttemptEvents, sdk_limits::SdkLimits};
 
+/// Maximum number of buckets whose settings are remembered. An inventory or a plan can name any.
+const MAX_BUCKETS: usize = 1024;
+
 /// The SDK's client and the settings that all requests share. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Store(Arc<Inner>);
@@ -103,6 +106,9 @@ impl Store {
 
     fn remember_acls_disabled(&self, bucket: &str, disabled: bool) {
         let mut known = self.0.acls_disabled.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() == MAX_BUCKETS {
+            known.clear();
+        }
         known.insert(bucket.to_owned(), disabled);
     }
 }

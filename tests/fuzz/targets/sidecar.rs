@@ -7,16 +7,17 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use sealwax_envelope::{
-    BodyHeader, EncryptedDataKey, EncryptionContext, ObjectHeader,
+    BodyHeader, EncryptedDataKey, EncryptionContext, ObjectHeader, WrapContext,
     geometry::HEADER_LEN,
     metadata::{MAX_ENCRYPTED_DATA_KEYS, SIDECAR_LIMIT},
 };
 
 static OBJECT: LazyLock<ObjectHeader> = LazyLock::new(|| {
     let context = EncryptionContext::new().with("tenant", "acme").expect("a context");
-    let key = EncryptedDataKey::new("local", "first", None, vec![7; 40]).expect("a key");
-    ObjectHeader::new(context, vec![key], BodyHeader::from_bytes(&[0; HEADER_LEN]), Some(8))
-        .expect("a header")
+    let body = BodyHeader::from_bytes(&[0; HEADER_LEN]);
+    let wrap_context = WrapContext::for_stored_data_key(context.clone(), None, &body);
+    let key = EncryptedDataKey::new("local", "first", vec![7; 40], &wrap_context).expect("a key");
+    ObjectHeader::new(context, vec![key], body, Some(8)).expect("a header")
 });
 
 fuzz_target!(|bytes: &[u8]| {

@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::{Action, AppliedObject, PlannedObject, PriceTable};
 use crate::engine::Summary;
 
+/// Maximum number of Regions that are counted one by one.
+const MAX_REGIONS: usize = 128;
+/// Name of all further Regions.
+const OTHER_REGIONS: &str = "others";
+
 /// Counts of planned objects. Field names are stable JSON output.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -35,7 +40,7 @@ pub struct PlanSummary {
     pub sidecars: u64,
     /// Bytes that S3 copies. They do not pass through this process.
     pub bytes_copied: u64,
-    /// Largest number of KMS calls, by Region.
+    /// Largest number of KMS calls, by Region; beyond 128 Regions, under `others`.
     pub kms_calls: BTreeMap<String, u64>,
     /// Estimate of time and cost.
     pub estimate: Estimate,
@@ -90,7 +95,14 @@ impl Summary for PlanSummary {
                     self.bytes_copied = self.bytes_copied.saturating_add(size);
                 }
                 for (region, calls) in kms_calls {
-                    *self.kms_calls.entry(region.clone()).or_default() += calls;
+                    // Objects can name any number of Regions.
+                    let is_full = self.kms_calls.len() >= MAX_REGIONS;
+                    let region = match is_full && !self.kms_calls.contains_key(region) {
+                        true => OTHER_REGIONS,
+                        false => region,
+                    };
+                    let count = self.kms_calls.entry(region.to_owned()).or_default();
+                    *count = count.saturating_add(*calls);
                 }
             }
         }
@@ -228,5 +240,18 @@ mod tests {
         assert!((estimate.cost - (0.4 + 5.0 + 4.5)).abs() < 1e-9, "{estimate:?}");
         let seconds = summary.estimated(&PriceTable::default()).estimate.seconds;
         assert!((seconds - 1e6 / 3500.0).abs() < 1e-9, "copies are slowest: {seconds}");
+    }
+
+    #[test]
+    fn regions_that_objects_name_are_counted_up_to_a_bound() {
+        let mut summary = PlanSummary::default();
+        for number in 0..MAX_REGIONS + 10 {
+            let line = format!(
+                r#"{{"bucket":"b","key":"k","action":"rewrap","data_key":"re-encrypt","metadata":"copy","kms_calls":{{"made-up-{number}":2}}}}"#
+            );
+            summary.record(&serde_json::from_str(&line).expect("an object"));
+        }
+        assert_eq!(summary.kms_calls.len(), MAX_REGIONS + 1);
+        assert_eq!(summary.kms_calls[OTHER_REGIONS], 20);
     }
 }
