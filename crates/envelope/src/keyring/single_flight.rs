@@ -134,12 +134,10 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Send + Sync + 'static> SingleFlightC
                     return wait(pending);
                 }
             }
-            Some(State::Ready(entry)) => {
-                if entry.take(bytes, &self.limits) {
-                    return Lookup::Hit(Arc::clone(&entry.value));
-                }
+            Some(State::Ready(entry)) if entry.take(bytes, &self.limits) => {
+                return Lookup::Hit(Arc::clone(&entry.value));
             }
-            None => {}
+            Some(State::Ready(_)) | None => {}
         }
         slots.remove(key);
         // The age counts from before the call to the key service.
@@ -170,7 +168,7 @@ impl<K: Eq + Hash, V> SingleFlightCache<K, V> {
     }
 }
 
-impl<K: Eq + Hash, V> Waiter<'_, K, V> {
+impl<K: Eq + Hash + Send + Sync, V: Send + Sync> Waiter<'_, K, V> {
     /// Waits for the answer. The first waiter that has it puts it into the request's slot, or
     /// removes the slot if the request failed.
     async fn answer(self) -> Result<Arc<Entry<V>>, Arc<KeyringError>> {
