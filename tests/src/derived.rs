@@ -41,6 +41,23 @@ impl BodyKey {
     }
 }
 
+/// Derives the content key of an object of the S3 Encryption Client, format V3. (Its
+/// specification, "Key derivation": HKDF with SHA-512.)
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn s3ec_content_key(data_key: &[u8; 32], message_id: &[u8]) -> [u8; 32] {
+    let hmac = |key: &[u8], data: &[u8]| {
+        let mut mac = Hmac::<Sha512>::new_from_slice(key).expect("any length");
+        mac.update(data);
+        mac.finalize().into_bytes()
+    };
+    let prk = hmac(message_id, data_key);
+    let okm = hmac(&prk, b"\x00\x73DERIVEKEY\x01");
+    okm[..32].try_into().expect("32 of 64 bytes")
+}
+
 /// Returns the 15 round keys of AES-256, which a cipher keeps instead of the key. (FIPS 197 §5.2.)
 #[must_use]
 pub fn aes_256_key_schedule(key: &[u8; 32]) -> [[u8; 16]; 15] {

@@ -11,7 +11,7 @@ mod stored;
 mod wire;
 
 pub use self::{
-    derived::{BodyKey, aes_256_key_schedule},
+    derived::{BodyKey, aes_256_key_schedule, s3ec_content_key},
     environment::{Region, east, west},
     expect::{assert_hidden, assert_kind, assert_unreadable, read},
     harness::{PART, PATIENCE, file_names, in_time, plaintext, unique, wait_until},

@@ -25,6 +25,14 @@ impl PlaintextDataKey {
         Ok(key)
     }
 
+    /// Returns a key that `fill` writes in place.
+    #[cfg(feature = "s3ec")]
+    pub(crate) fn filled(fill: impl FnOnce(&mut [u8; DATA_KEY_LEN])) -> Self {
+        let mut key = Self(Box::new([0; DATA_KEY_LEN]));
+        fill(&mut key.0);
+        key
+    }
+
     /// Takes the key from `bytes` and wipes `bytes`, also on failure.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod keyring_error;
 mod rate_limiter;
 mod regional_clients;
 mod s3ec_keyring;
+mod secret_plaintext;
 mod wrap_policy;
 
 pub use self::{

@@ -2,7 +2,7 @@
 //!
 //! It prints the keys that it used, masked so that printing leaves no copy. Then it reads the bytes
 //! to search for from standard input, masked too, and prints the number of occurrences of each.
-//! `tests/suites/memory.rs` runs it.
+//! `tests/suites/memory` runs it.
 
 use std::{
     env,
@@ -12,14 +12,23 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
 use sealwax_s3::{
-    S3Uri, SealedClient,
+    DiscoveryFilter, KmsKeyring, S3Uri, SealedClient,
+    aws_config::SdkConfig,
+    aws_sdk_s3::Client,
     envelope::{
         BodySalt, BoxFuture, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
-        EncryptionMaterials, Keyring, KeyringError, PlaintextDataKey, Sealer, Unwrap, WrapContext,
+        EncryptionMaterials, Keyring, KeyringError, MultiKeyring, PlaintextDataKey, Sealer, Unwrap,
+        WrapContext,
+        s3ec::{self, Admitted},
     },
+    s3ec::{Content, ContentSuite, RawAesKeyring, S3ec, WrapAlgorithm, WrappedKey},
 };
-use sealwax_tests::{LocalStack, SeaweedFs, east, local_keyring, plaintext};
+use sealwax_tests::{LocalStack, PATIENCE, SeaweedFs, east, local_keyring, plaintext, west};
 
 /// Mask of every byte of a secret.
 const MASK: u8 = 0xa5;
@@ -92,15 +101,69 @@ impl<K: Keyring> Keyring for Noting<K> {
     }
 }
 
-/// Puts, gets and rewraps an object of one part and one of several. Returns the headers of their
-/// bodies.
+impl<K: s3ec::Keyring> s3ec::Keyring for Noting<K> {
+    fn accepts(&self, algorithm: WrapAlgorithm) -> bool {
+        self.keyring.accepts(algorithm)
+    }
+
+    fn binds_context(&self) -> bool {
+        self.keyring.binds_context()
+    }
+
+    fn generate<'a>(
+        &'a self,
+        suite: ContentSuite,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<(PlaintextDataKey, WrappedKey), KeyringError>> {
+        Box::pin(async move {
+            let (key, wrapped) = self.keyring.generate(suite, context).await?;
+            note(&self.secrets, self.name, &key);
+            Ok((key, wrapped))
+        })
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        suite: ContentSuite,
+        context: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<WrappedKey, KeyringError>> {
+        self.keyring.wrap(data_key, suite, context)
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        envelope: &'a Admitted,
+    ) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
+        Box::pin(async move {
+            let key = self.keyring.unwrap(envelope).await?;
+            note(&self.secrets, self.name, &key);
+            Ok(key)
+        })
+    }
+}
+
+/// Result of the work in a scenario.
+#[derive(Default)]
+struct Worked {
+    /// Headers of the bodies.
+    headers: Vec<Vec<u8>>,
+    /// Message ids of objects of the S3 Encryption Client.
+    messages: Vec<Vec<u8>>,
+    /// Clients, with their connections, which stay open.
+    clients: Vec<SealedClient>,
+}
+
+/// Puts, gets and rewraps an object of one part and one of several, through a cache that is dropped
+/// with its keys.
 async fn work<K: Keyring + 'static>(
-    s3: sealwax_s3::aws_sdk_s3::Client,
+    worked: &mut Worked,
+    s3: Client,
     keyring: K,
     other: impl Keyring + 'static,
     uris: [S3Uri; 2],
     secrets: &Secrets,
-) -> Vec<Vec<u8>> {
+) {
     let inner = Noting { keyring, name: "intermediate key", secrets: Arc::clone(secrets) };
     let outer = Noting {
         keyring: CachingKeyring::new(inner),
@@ -109,15 +172,108 @@ async fn work<K: Keyring + 'static>(
     };
     let client = SealedClient::builder(s3, outer).part_len(5 << 20).build();
     let other = Arc::new(other);
-    let mut headers = Vec::new();
     for (uri, len) in uris.into_iter().zip([1000, (5 << 20) + 1]) {
         let put = client.put().uri(&uri).body(plaintext(len)).send().await.expect("put");
-        headers.push(put.header.body_header().to_bytes().to_vec());
+        worked.headers.push(put.header.body_header().to_bytes().to_vec());
         client.get().uri(&uri).send().await.expect("get").bytes().await.expect("verified");
         client.rewrap().uri(&uri).add_keys(Arc::clone(&other)).send().await.expect("rewrap");
     }
     client.settle().await;
-    headers
+}
+
+/// Puts, gets and rewraps an object of the S3 Encryption Client.
+async fn s3ec_work(
+    worked: &mut Worked,
+    (s3, uri): (Client, S3Uri),
+    keyring: impl s3ec::Keyring + 'static,
+    reader: impl s3ec::Keyring + 'static,
+    replacement: impl s3ec::Keyring + 'static,
+    secrets: &Secrets,
+) {
+    let client =
+        |settings| SealedClient::builder(s3.clone(), local_keyring("none")).s3ec(settings).build();
+    let keyring = Noting { keyring, name: "S3EC data key", secrets: Arc::clone(secrets) };
+    let (client, reader) =
+        (client(S3ec::new().keyring(keyring)), client(S3ec::new().keyring(reader)));
+    let put = client.put().uri(&uri).body(plaintext(1000)).s3ec().send().await.expect("put");
+    let Content::AesGcmCommitKey { message_id, .. } = put.envelope.content() else {
+        panic!("not V3")
+    };
+    worked.messages.push(message_id.to_vec());
+    for client in [&client, &reader] {
+        client.get().uri(&uri).send().await.expect("get").bytes().await.expect("verified");
+    }
+    let rewrap = client.rewrap().uri(&uri).replace_s3ec_key(replacement);
+    rewrap.send().await.expect("rewrap");
+    worked.clients.extend([client, reader]);
+}
+
+/// Calls every operation of KMS.
+async fn kms_work(worked: &mut Worked, url: &str, secrets: &Secrets) {
+    let mut stack = LocalStack::new(east());
+    // The SDK's own HTTP client: the tests' wire keeps requests.
+    let mut config = stack.config.into_builder();
+    config.set_http_client(None);
+    stack.config = config.build();
+    let kms = kms_config(&stack.config, url);
+    let builder = || KmsKeyring::builder(&kms).timeout(PATIENCE);
+    let keyring = |keys: &[&sealwax_s3::KmsKeyArn]| {
+        builder().keys(keys.iter().copied()).build().expect("parsed ARNs")
+    };
+    let object = || stack.object("memory");
+    let noting = |name, keyring| Noting { keyring, name, secrets: Arc::clone(secrets) };
+    let (home, key_2, away) = (&stack.home.key, &stack.home.key_2, &west().key);
+
+    // GenerateDataKey, and ReEncrypt.
+    let uris = [object(), object()];
+    work(worked, stack.s3(), keyring(&[home]), keyring(&[key_2]), uris, secrets).await;
+
+    // GenerateDataKey and Encrypt; Decrypt by the second key.
+    let (uri, both) = (object(), noting("received key", keyring(&[home, away])));
+    let writer = SealedClient::builder(stack.s3(), both).build();
+    let put = writer.put().uri(&uri).body(plaintext(1000)).send().await.expect("put");
+    worked.headers.push(put.header.body_header().to_bytes().to_vec());
+    let reader = SealedClient::builder(stack.s3(), noting("received key", keyring(&[away])));
+    let reader = reader.build();
+    reader.get().uri(&uri).send().await.expect("get").bytes().await.expect("verified");
+
+    // Decrypt and Encrypt: the new key is in another Region.
+    let uri = object();
+    let one = SealedClient::builder(stack.s3(), noting("received key", keyring(&[home]))).build();
+    let put = one.put().uri(&uri).body(plaintext(1000)).send().await.expect("put");
+    worked.headers.push(put.header.body_header().to_bytes().to_vec());
+    one.rewrap().uri(&uri).add_keys(Arc::new(keyring(&[away]))).send().await.expect("rewrap");
+
+    // Encrypt alone: the key is never in an answer of KMS.
+    let uri = object();
+    let others = [Arc::new(keyring(&[home, away])) as Arc<dyn Keyring>];
+    let multi = MultiKeyring::new(Arc::new(local_keyring("a")), others);
+    let sender = Noting { keyring: multi, name: "sent key", secrets: Arc::clone(secrets) };
+    let sender = SealedClient::builder(stack.s3(), sender).build();
+    let put = sender.put().uri(&uri).body(plaintext(1000)).send().await.expect("put");
+    worked.headers.push(put.header.body_header().to_bytes().to_vec());
+    sender.get().uri(&uri).send().await.expect("get").bytes().await.expect("verified");
+
+    // GenerateDataKey, Decrypt with and without the key's name, and Encrypt.
+    let discovery = DiscoveryFilter::accounts([home.account()]);
+    let finder = builder().discovery(discovery).build().expect("no ARN");
+    let (named, replacement) = (keyring(&[home]), keyring(&[key_2]));
+    s3ec_work(worked, (stack.s3(), object()), named, finder, replacement, secrets).await;
+    worked.clients.extend([writer, reader, one, sender]);
+}
+
+/// Returns the configuration of KMS at `url`. Over `https`, it trusts the tests' authority.
+fn kms_config(config: &SdkConfig, url: &str) -> SdkConfig {
+    let config = config.to_builder().endpoint_url(url);
+    if url.starts_with("http://") {
+        return config.build();
+    }
+    let authority = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tls/ca.pem"));
+    let trust = TrustStore::empty().with_pem_certificate(authority.as_slice());
+    let context = TlsContext::builder().with_trust_store(trust).build().expect("a certificate");
+    let provider = Provider::Rustls(CryptoMode::AwsLc);
+    let client = Builder::new().tls_provider(provider).tls_context(context).build_https();
+    config.http_client(client).build()
 }
 
 /// Returns a live cache that has dropped keys: some for too many objects, some for too many
@@ -155,56 +311,66 @@ fn main() {
     let scenario = env::args().nth(1).expect("a scenario");
     let secrets = Secrets::default();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let mut headers = runtime.block_on(async {
-        match scenario.as_str() {
-            "local" => {
-                let store = SeaweedFs::new().await;
-                let uris = [store.object("memory"), store.object("memory")];
-                work(store.s3(), local_keyring("a"), local_keyring("b"), uris, &secrets).await
-            }
-            _ => {
-                let stack = LocalStack::new(east());
-                let uris = [stack.object("memory"), stack.object("memory")];
-                let (keyring, other) =
-                    (stack.keyring([&stack.home.key]), stack.keyring([&stack.home.key_2]));
-                work(stack.s3(), keyring, other, uris, &secrets).await
-            }
+    let mut worked = Worked::default();
+    runtime.block_on(async {
+        if scenario == "kms" {
+            let url = env::args().nth(2).expect("the URL of KMS");
+            return kms_work(&mut worked, &url, &secrets).await;
         }
+        let store = SeaweedFs::new().await;
+        let uris = [store.object("memory"), store.object("memory")];
+        work(&mut worked, store.s3(), local_keyring("a"), local_keyring("b"), uris, &secrets).await;
+        let raw = |byte| RawAesKeyring::new(&mut [byte; 32]).expect("32 bytes");
+        let object = (store.s3(), store.object("memory"));
+        s3ec_work(&mut worked, object, raw(1), raw(1), raw(2), &secrets).await;
     });
     let cache = runtime.block_on(evict(&secrets));
     // A live key and a live cipher: the search must find both.
     let kept = PlaintextDataKey::generate().expect("random");
     note(&secrets, "kept key", &kept);
     let sealer = Sealer::new(&kept, &EncryptionContext::new().body_context(), salt());
-    headers.push(sealer.header().to_bytes().to_vec());
+    worked.headers.push(sealer.header().to_bytes().to_vec());
+    // Texts of a key too.
+    let texts = (base64(kept.expose_secret()), hex(kept.expose_secret()));
 
     for (name, masked) in secrets.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         println!("{name} {}", hex(masked));
     }
-    for header in headers {
-        println!("header {}", hex(&header));
+    for header in &worked.headers {
+        println!("header {}", hex(header));
+    }
+    for message in &worked.messages {
+        println!("message {}", hex(message));
     }
     println!("end");
 
     // The runtime's threads are alive, and so are their stacks.
-    for line in io::stdin().lock().lines() {
-        let line = line.expect("text");
+    let needle = |line: String| {
         let (name, needle) = line.rsplit_once(' ').expect("a name and what to look for");
-        println!("{name} {}", occurrences(&unhex(needle)));
+        (name.to_owned(), unhex(needle))
+    };
+    let (names, needles): (Vec<_>, Vec<_>) =
+        io::stdin().lock().lines().map(|line| needle(line.expect("text"))).unzip();
+    for (name, count) in names.iter().zip(occurrences(&needles)) {
+        println!("{name} {count}");
     }
-    drop((kept, sealer, cache, runtime));
+    drop((kept, texts, sealer, cache, worked, runtime));
 }
 
-/// Counts the occurrences of the masked `needle` in this process's writable memory.
-fn occurrences(needle: &[u8]) -> usize {
-    assert!(
-        (8..=MAX_NEEDLE).contains(&needle.len()),
-        "too short to be told from chance, or too long"
-    );
+/// Counts the occurrences of each masked needle in this process's writable memory.
+fn occurrences(needles: &[Vec<u8>]) -> Vec<usize> {
+    let mut by_first_byte = vec![Vec::new(); 256];
+    for (number, needle) in needles.iter().enumerate() {
+        assert!(
+            (8..=MAX_NEEDLE).contains(&needle.len()),
+            "too short to be told from chance, or too long"
+        );
+        by_first_byte[usize::from(needle[0] ^ MASK)].push(number);
+    }
     let memory = File::open("/proc/self/mem").expect("its own memory");
     let maps = fs::read_to_string("/proc/self/maps").expect("its own maps");
     let mut window = vec![0; WINDOW + MAX_NEEDLE];
-    let mut count = 0;
+    let mut counts = vec![0; needles.len()];
     for line in maps
         .lines()
         .filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.starts_with("rw")))
@@ -217,27 +383,27 @@ fn occurrences(needle: &[u8]) -> usize {
             let len = usize::try_from(end - at).unwrap_or(usize::MAX).min(window.len());
             // Some pages can't be read, such as the kernel's.
             let Ok(read) = memory.read_at(&mut window[..len], at) else { break };
-            count += masked_occurrences(&window[..read], needle);
+            for (at, byte) in window[..read].iter().take(WINDOW).enumerate() {
+                for number in &by_first_byte[usize::from(*byte)] {
+                    counts[*number] += usize::from(is_at(&window[at..read], &needles[*number]));
+                }
+            }
             at += WINDOW as u64;
         }
         // The search must not find the bytes in its own buffer.
         window.fill(0);
     }
-    count
+    counts
 }
 
-/// Counts the occurrences that begin in the first [`WINDOW`] bytes.
-fn masked_occurrences(bytes: &[u8], needle: &[u8]) -> usize {
-    let first = needle[0] ^ MASK;
-    let begins =
-        bytes.iter().take(WINDOW).enumerate().filter(|(_, byte)| **byte == first).map(|(at, _)| at);
-    let is_there = |at: &usize| {
-        let found = bytes.get(*at..*at + needle.len());
-        found.is_some_and(|found| {
-            found.iter().zip(needle).all(|(byte, masked)| byte ^ MASK == *masked)
-        })
-    };
-    begins.filter(is_there).count()
+/// `true` if the bytes begin with the masked needle.
+fn is_at(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.len() >= needle.len()
+        && bytes.iter().zip(needle).all(|(byte, masked)| byte ^ MASK == *masked)
+}
+
+fn base64(bytes: &[u8]) -> String {
+    aws_smithy_types::base64::encode(bytes)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -33,6 +33,7 @@ use sealwax_s3::{
         PartBuffer, Place, PlaintextDataKey, Scope, Sealer, StreamOpener, Unwrap, WrapContext,
         conformance, geometry,
     },
+    files::{Exposure, FileKind, KeyFile, Refusal, RelativePath},
     s3ec::S3ec,
 };
 use sealwax_tests::{BodyKey, LocalStack, Reaction, SeaweedFs, Stored, Wire, east, read};
@@ -40,8 +41,9 @@ use sealwax_tests::{BodyKey, LocalStack, Reaction, SeaweedFs, Stored, Wire, east
 use crate::secrets::{KEY, PLAINTEXT, assert_absent, keyring};
 
 const DATA_KEY: &[u8; 32] = b"MARKER-OF-A-DATA-KEY-OF-32-BYTES";
-const CRATES: [(&str, &str); 3] = [
+const CRATES: [(&str, &str); 4] = [
     ("sealwax_envelope", "envelope"),
+    ("sealwax_files", "files"),
     ("sealwax_s3", "s3"),
     ("sealwax_object_store", "object-store"),
 ];
@@ -158,7 +160,11 @@ fn printable() -> [BTreeSet<String>; 2] {
         .map(|name| format!("sealwax_envelope {name}"));
     assert_eq!(silent, expected, "the types that hold a data key and cannot be printed");
     // Written by hand, to print less.
-    for name in ["sealwax_s3 IntermediateKeys", "sealwax_object_store SealedUpload"] {
+    for name in [
+        "sealwax_s3 IntermediateKeys",
+        "sealwax_s3 SecretPlaintext",
+        "sealwax_object_store SealedUpload",
+    ] {
         assert!(private.remove(name), "{name}");
     }
     assert_eq!(
@@ -288,6 +294,18 @@ fn print_names(printed: &mut Printed) {
     printed.debug(&Attributes::default());
 }
 
+/// Prints a file with a key, and errors about files.
+fn print_files(printed: &mut Printed) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("key");
+    fs::write(&path, DATA_KEY).expect("written");
+    printed.debug(&KeyFile::read(&path, DATA_KEY.len()).expect("a key file"));
+    printed.both(&Exposure::Readable(0o644));
+    printed.both(&Refusal::NotRegular(FileKind::Pipe));
+    printed.both(&FileKind::Pipe);
+    printed.both(&RelativePath::parse("..").expect_err("it leads out"));
+}
+
 /// Prints the formats of the S3 Encryption Client.
 async fn print_s3ec(printed: &mut Printed) {
     let context = EncryptionContext::new();
@@ -412,6 +430,7 @@ async fn no_public_type_prints_a_secret() {
     let header = print_bodies(&mut printed).to_bytes();
     print_keyrings(&mut printed, &data_key()).await;
     print_names(&mut printed);
+    print_files(&mut printed);
     print_s3ec(&mut printed).await;
     print_operations(&mut printed).await;
 

@@ -1,7 +1,7 @@
 //! RustCrypto: `aes-gcm`, `hmac` and `sha2`, with their `zeroize` features.
 
 use aes_gcm::{Aes256Gcm as Cipher, KeyInit as _, aead::AeadInOut as _};
-use hmac::{Hmac, Mac as _};
+use hmac::{Hmac, Mac as _, digest::FixedOutput as _};
 use sha2::Sha512;
 use zeroize::Zeroizing;
 
@@ -66,7 +66,8 @@ pub(crate) fn hkdf_expand_sha512(prk: &[u8; KEY_LEN], info: &[&[u8]], out: &mut 
             mac.update(part);
         }
         mac.update(&[u8::try_from(index + 1).expect("the output is far below 255 × 64 bytes")]);
-        previous.copy_from_slice(&mac.finalize().into_bytes());
+        // In place: `finalize` returns a copy that is not wiped.
+        mac.finalize_into((&mut *previous).into());
         block.copy_from_slice(&previous[..block.len()]);
     }
 }

@@ -9,7 +9,7 @@ use super::{Admitted, Content, ContentSuite, Error, MAX_PLAINTEXT_LEN, TAG_LEN, 
 use crate::{
     PlaintextDataKey,
     crypto::{
-        self, KEY_LEN, NONCE_LEN,
+        self, NONCE_LEN,
         s3ec_primitives::{CbcOpener, ctr_in_place},
     },
 };
@@ -70,7 +70,7 @@ impl ContentSealer {
                 (key, Content::AesGcmCommitKey { message_id, commitment })
             }
         };
-        Ok((Self(gcm::Sealer::new(&key.key, &key.nonce, key.aad)), content))
+        Ok((Self(gcm::Sealer::new(key.key.expose_secret(), &key.nonce, key.aad)), content))
     }
 
     /// Encrypts the next piece in place.
@@ -129,7 +129,8 @@ impl ContentOpener {
                 if left > MAX_PLAINTEXT_LEN {
                     return Err(Error::TooLong);
                 }
-                (Cipher::Gcm(Box::new(gcm::Opener::new(&key.key, &key.nonce, key.aad))), left)
+                let opener = gcm::Opener::new(key.key.expose_secret(), &key.nonce, key.aad);
+                (Cipher::Gcm(Box::new(opener)), left)
             }
         };
         Ok(Self { cipher, left, tag: Vec::with_capacity(TAG_LEN) })
@@ -252,7 +253,7 @@ impl fmt::Debug for Verified {
 
 /// Decrypts ranges of content, without authentication.
 pub struct RangeOpener {
-    key: Zeroizing<[u8; KEY_LEN]>,
+    key: PlaintextDataKey,
     nonce: [u8; NONCE_LEN],
 }
 
@@ -289,7 +290,7 @@ impl RangeOpener {
         let mut counter = [0; 16];
         counter[..NONCE_LEN].copy_from_slice(&self.nonce);
         counter[NONCE_LEN..].copy_from_slice(&block.to_be_bytes());
-        ctr_in_place(&self.key, counter, bytes);
+        ctr_in_place(self.key.expose_secret(), counter, bytes);
         Ok(())
     }
 }

@@ -1,12 +1,11 @@
 //! Content keys: the data key itself or, in V3, a key derived from it that the object commits to.
 
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
 
 use super::{Content, Error, algorithms::MESSAGE_ID_LEN};
 use crate::{
     PlaintextDataKey,
-    crypto::{KEY_LEN, NONCE_LEN, s3ec_primitives::Prk},
+    crypto::{NONCE_LEN, s3ec_primitives::Prk},
 };
 
 /// The suite's number, 115, big-endian: associated data of the content, and prefix of both labels.
@@ -16,7 +15,8 @@ const FIXED_NONCE: [u8; NONCE_LEN] = [0x01; NONCE_LEN];
 
 /// Key, nonce and associated data for AES-256-GCM.
 pub(super) struct GcmKey {
-    pub(super) key: Zeroizing<[u8; KEY_LEN]>,
+    /// Not an array: moving one leaves copies behind.
+    pub(super) key: PlaintextDataKey,
     pub(super) nonce: [u8; NONCE_LEN],
     pub(super) aad: &'static [u8],
 }
@@ -24,7 +24,8 @@ pub(super) struct GcmKey {
 impl GcmKey {
     /// Returns the key of V2: the data key, with a nonce that must be unused under that key.
     pub(super) fn plain(data_key: &PlaintextDataKey, nonce: [u8; NONCE_LEN]) -> Self {
-        Self { key: Zeroizing::new(*data_key.expose_secret()), nonce, aad: &[] }
+        let key = PlaintextDataKey::filled(|key| key.copy_from_slice(data_key.expose_secret()));
+        Self { key, nonce, aad: &[] }
     }
 
     /// Returns the key of V3 and the commitment to the data key.
@@ -35,8 +36,7 @@ impl GcmKey {
         let prk = Prk::extract(message_id, data_key.expose_secret());
         let mut commitment = [0; MESSAGE_ID_LEN];
         prk.expand(&[&SUITE_ID, b"COMMITKEY"], &mut commitment);
-        let mut key = Zeroizing::new([0; KEY_LEN]);
-        prk.expand(&[&SUITE_ID, b"DERIVEKEY"], key.as_mut());
+        let key = PlaintextDataKey::filled(|key| prk.expand(&[&SUITE_ID, b"DERIVEKEY"], key));
         (Self { key, nonce: FIXED_NONCE, aad: &SUITE_ID }, commitment)
     }
 
@@ -93,7 +93,7 @@ mod tests {
             let message_id = hex::decode(message_id).expect("hex").try_into().expect("28 bytes");
             let (derived, committed) = GcmKey::committing(&data_key, &message_id);
             assert_eq!(
-                (hex::encode(*derived.key), hex::encode(committed)),
+                (hex::encode(derived.key.expose_secret()), hex::encode(committed)),
                 (key.into(), commitment.into())
             );
         }

@@ -140,15 +140,22 @@ impl Keyring for RawRsaKeyring {
     }
 }
 
-/// Returns the bytes of a PEM block (RFC 7468), or `key` itself if it is not PEM.
+/// Returns the bytes of a PEM block (RFC 7468), or `key` itself if it is not PEM. Each buffer has
+/// its final length from the start: one that grows leaves copies of the key behind.
 fn der(key: &[u8], label: &str) -> Zeroizing<Vec<u8>> {
     let block = std::str::from_utf8(key).ok().and_then(|text| {
         let (_, rest) = text.split_once(&format!("-----BEGIN {label}-----"))?;
         let (base64, _) = rest.split_once(&format!("-----END {label}-----"))?;
-        let base64 = Zeroizing::new(base64.split_ascii_whitespace().collect::<String>());
-        STANDARD.decode(base64.as_bytes()).ok()
+        let mut joined = Zeroizing::new(Vec::with_capacity(base64.len()));
+        for line in base64.split_ascii_whitespace() {
+            joined.extend_from_slice(line.as_bytes());
+        }
+        let mut der = Zeroizing::new(vec![0; joined.len().div_ceil(4) * 3]);
+        let len = STANDARD.decode_slice(&*joined, &mut der).ok()?;
+        der.truncate(len);
+        Some(der)
     });
-    Zeroizing::new(block.unwrap_or_else(|| key.to_vec()))
+    block.unwrap_or_else(|| Zeroizing::new(key.to_vec()))
 }
 
 fn failed(kind: KeyringErrorKind) -> KeyringError {

@@ -11,7 +11,9 @@ use sealwax_envelope::{
     WrapContext,
 };
 
-use super::{key_arn::KmsKeyArn, regional_clients::RegionalClients};
+use super::{
+    key_arn::KmsKeyArn, regional_clients::RegionalClients, secret_plaintext::SecretPlaintext,
+};
 
 /// Calls to KMS, each in the Region of its key.
 #[derive(Debug)]
@@ -78,12 +80,16 @@ impl KmsCalls {
         data_key: &PlaintextDataKey,
         context: impl Into<KmsContext>,
     ) -> Result<Vec<u8>, KeyringError> {
+        let (secret, placeholder) =
+            SecretPlaintext::new(data_key).map_err(|error| not_understood(key, error))?;
         let call = self
             .client(key)
             .encrypt()
             .key_id(key.as_str())
-            .plaintext(Blob::new(data_key.expose_secret().as_slice()))
+            .plaintext(placeholder)
             .set_encryption_context(context.into().0)
+            .customize()
+            .interceptor(secret)
             .send();
         let output = self.clients.in_time(key, call).await?;
         expect_key(key, output.key_id.as_deref())?;
@@ -123,9 +129,11 @@ impl KmsCalls {
             .set_encryption_context(context.0)
             .send();
         let output = self.clients.in_time(any, call).await?;
+        // Taken out first, so that it is wiped even if it is not used.
+        let data_key = plaintext(any, output.plaintext);
         let used = output.key_id.unwrap_or_default();
         match used.parse::<KmsKeyArn>() {
-            Ok(key) if allows(&key) => plaintext(&key, output.plaintext),
+            Ok(key) if allows(&key) => data_key,
             _ => {
                 let why = "the keyring's discovery filter does not allow this key";
                 Err(KeyringError::new(KeyringErrorKind::AccessDenied, used).with_source(why))
