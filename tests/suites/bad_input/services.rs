@@ -139,7 +139,7 @@ async fn a_body_that_breaks_off_is_not_taken_as_whole() {
         let (resumed, uri, data) = damaged_on_the_way(once).await;
         assert!(read(&resumed, &uri).await.expect(case) == data, "{case}");
         let then_dead = move |nth| if nth == 0 { Reaction::Edit(edit) } else { Reaction::Refuse };
-        let (broken, uri, data) = damaged_on_the_way(then_dead).await;
+        let (broken, uri, _) = damaged_on_the_way(then_dead).await;
         assert_kind(read(&broken, &uri).await, Unavailable, &uri, case);
     }
 }

@@ -92,7 +92,7 @@ fn buckets_whose_pages_have_no_end_are_an_error() {
     assert!(run.stderr.contains("does not say where the next page begins"), "{run:?}");
 }
 
-/// C1 controls and marks of direction: serde_json alone would print them as they are.
+/// C1 controls and marks of direction: `serde_json` alone would print them as they are.
 #[test]
 fn json_is_ascii_in_every_command() {
     let scene = Scene::new("json");
