@@ -219,7 +219,8 @@ async fn each_call_carries_the_complete_context_and_names_its_key() {
     let client = east.client(keys);
     let context =
         EncryptionContext::try_from_iter([("tenant", "acmé"), ("empty", "")]).expect("a context");
-    client.put().uri(&uri).body("x").encryption_context(context).send().await.expect("put");
+    let put = client.put().uri(&uri).body("x").encryption_context(context).send().await;
+    let metadata = put.expect("put").header.to_metadata();
     read(&client, &uri).await.expect("get");
     client
         .rewrap()
@@ -237,14 +238,29 @@ async fn each_call_carries_the_complete_context_and_names_its_key() {
         .expect("decrypt and encrypt");
 
     let place = format!("{}/{}", uri.bucket(), uri.key());
-    let whole =
-        json!({"tenant": "acmé", "empty": "", "sealwax:format": "v1", "sealwax:place": place});
+    let header = metadata.iter().find(|(name, _)| *name == "sealwax-header").expect("a header");
+    let whole = json!({
+        "tenant": "acmé",
+        "empty": "",
+        "sealwax:format": "v1",
+        "sealwax:place": place,
+        "sealwax:salt": header.1[..32],
+    });
     let calls: Vec<_> = [&east, &west].into_iter().flat_map(|stack| stack.wire.calls()).collect();
     let calls: Vec<_> = calls.into_iter().filter(|call| call.service == "kms").collect();
     let operations: Vec<_> = calls.iter().map(|call| call.operation.as_str()).collect();
     assert_eq!(
         operations,
-        ["GenerateDataKey", "Encrypt", "Decrypt", "ReEncrypt", "Decrypt", "Encrypt"]
+        [
+            // The put, the get, the new key and its proof, and the same without `ReEncrypt`.
+            "GenerateDataKey",
+            "Encrypt",
+            "Decrypt",
+            "ReEncrypt",
+            "Decrypt",
+            "Decrypt",
+            "Encrypt"
+        ]
     );
     for call in calls {
         let (contexts, ids) = match call.operation.as_str() {

@@ -162,17 +162,17 @@ async fn within_a_region_kms_re_encrypts() {
         (stack.object("re-encrypt"), [&stack.home.key, &stack.home.key_2, &stack.home.mrk]);
     let client = stack.client(keys);
     stack.client([keys[0]]).put().uri(&uri).body("x").send().await.expect("put");
-    for (case, replace, key, expected) in
-        [("replace", true, keys[1], vec![keys[1]]), ("add", false, keys[2], vec![keys[1], keys[2]])]
-    {
+    // The new key is proven before another one goes.
+    for (case, replace, key, expected, operations) in [
+        ("replace", true, keys[1], vec![keys[1]], vec!["ReEncrypt", "Decrypt"]),
+        ("add", false, keys[2], vec![keys[1], keys[2]], vec!["ReEncrypt"]),
+    ] {
         stack.wire.forget();
         let keyring = stack.keyring([key]);
         let rewrap = client.rewrap().uri(&uri);
         let rewrap = if replace { rewrap.replace_keys(keyring) } else { rewrap.add_keys(keyring) };
         let rewrap = rewrap.send().await.expect(case);
-        // Before the old key goes, the new one is unwrapped.
-        let calls: &[_] = if replace { &["ReEncrypt", "Decrypt"] } else { &["ReEncrypt"] };
-        let calls = calls.iter().map(|call| ((*call).to_owned(), "us-east-1".to_owned()));
+        let calls = operations.iter().map(|it| ((*it).to_owned(), "us-east-1".to_owned()));
         assert_eq!(stack.wire.kms(), calls.collect::<Vec<_>>(), "{case}");
         assert_eq!(
             wrapping_keys(rewrap.header().expect("sealed")),

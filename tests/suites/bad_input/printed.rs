@@ -31,7 +31,7 @@ use sealwax_s3::{
         BodyHeader, BodySalt, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
         Error, Keyring as _, KeyringError, MissingKey, MultiKeyring, ObjectHeader, Opener,
         PartBuffer, Place, PlaintextDataKey, Scope, Sealer, StreamOpener, Unwrap, WrapContext,
-        geometry,
+        conformance, geometry,
     },
     files::{Exposure, FileKind, KeyFile, Refusal, RelativePath},
     s3ec::S3ec,
@@ -373,6 +373,9 @@ async fn print_operations(printed: &mut Printed) {
     let builder = KmsKeyring::builder(&stack.config).key(stack.home.key.clone());
     printed.debug(&builder);
     printed.debug(&builder.build().expect("a keyring"));
+    let without_keys = KmsKeyring::builder(&stack.config).build().expect("a keyring");
+    let violation = conformance::check(&without_keys).await.expect_err("it wraps nothing");
+    printed.both(&violation);
 
     let store = SeaweedFs::new().await;
     let (client, uri) = (store.client(keyring()), store.object("printed"));

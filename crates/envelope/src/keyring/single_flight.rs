@@ -137,7 +137,7 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Send + Sync + 'static> SingleFlightC
             Some(State::Ready(entry)) if entry.take(bytes, &self.limits) => {
                 return Lookup::Hit(Arc::clone(&entry.value));
             }
-            _ => {}
+            Some(State::Ready(_)) | None => {}
         }
         slots.remove(key);
         // The age counts from before the call to the key service.
