@@ -185,7 +185,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::single_range_in_vec_init, reason = "such a window has one part")]
     fn an_empty_window_has_one_empty_part() {
         for start in [0, 7, CHUNK, u64::MAX] {
             assert_eq!(
