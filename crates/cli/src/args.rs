@@ -32,7 +32,7 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "URL", help_heading = "AWS", value_parser = endpoint_url)]
     pub(crate) endpoint_url: Option<String>,
 
-    /// Endpoint URL for KMS and STS; whoever runs it sees the data keys [env:
+    /// Endpoint URL for KMS and STS; anyone who runs it sees the data keys [env:
     /// `SEALWAX_KMS_ENDPOINT_URL`]
     #[arg(long, global = true, value_name = "URL", help_heading = "AWS", value_parser = endpoint_url)]
     pub(crate) kms_endpoint_url: Option<String>,

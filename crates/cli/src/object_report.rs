@@ -32,7 +32,7 @@ pub(crate) struct ObjectReport {
     keys: Vec<Key>,
     /// Wrapping keys that still have to wrap the data key.
     missing: Vec<String>,
-    /// Why the sidecar can't be used.
+    /// Reason why the sidecar can't be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
     content_type: Option<String>,

@@ -431,7 +431,7 @@ fn a_cache_rewraps_intermediate_keys() {
     assert!(run(cache.refresh(&plain[0])).expect("refreshed").is_some());
 }
 
-/// Nothing proves which of several groups has the object's data key, so each keeps its own.
+/// Each of several groups keeps its own: no proof says which has the object's data key.
 #[test]
 fn a_cache_rewraps_each_group_on_its_own() {
     let (service, wrap_context) = (Service::new(false), bound_to(Some(&place("k")), 0));

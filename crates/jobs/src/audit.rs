@@ -54,7 +54,7 @@ pub struct Audit {
     questions: Questions,
 }
 
-/// What is asked of the key service.
+/// Questions to the key service.
 #[derive(Debug, Clone, Copy, Default)]
 struct Questions {
     key_material: bool,

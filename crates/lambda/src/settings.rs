@@ -13,10 +13,10 @@ use sealwax_s3::{
 /// Prefix of the environment variables; the argument's name follows, in capitals.
 const PREFIX: &str = "SEALWAX_REWRAP_";
 
-/// What a job may do with a setting. It can narrow what the environment allows, and never widen it.
+/// Rights of a job over a setting. It can narrow what the environment allows, and never widen it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JobAccess {
-    /// Nothing: the setting decides which objects and keys are trusted, or which services are
+    /// None: the setting decides which objects and keys are trusted, or which services are
     /// called.
     None,
     /// Sets it if the environment doesn't.

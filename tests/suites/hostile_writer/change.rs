@@ -13,7 +13,7 @@ use crate::{
 /// One change. `held.rs` says what each leaves of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Change {
-    /// Nothing changes: the control.
+    /// No change: the control.
     Nothing,
     /// New is among the keys, genuinely: another control.
     NewGenuine,

@@ -1,4 +1,4 @@
-//! What each change leaves of the object: the truth about every wrapped key, which no metadata
+//! State of the object after each change: the truth about every wrapped key, which no metadata
 //! tells.
 
 use sealwax_s3::ErrorKind;
@@ -21,7 +21,7 @@ pub(crate) enum Truth {
     Rejected,
 }
 
-/// What a wrapping key wraps.
+/// Content of a wrapped key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Wraps {
     /// The data key.
@@ -44,7 +44,7 @@ pub(crate) struct Claim {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sidecar {
     Absent,
-    /// Of another body.
+    /// That of another body.
     Stale,
     Damaged,
     Holds(Vec<Claim>),

@@ -1,4 +1,4 @@
-//! What holds after every combination, whatever the table says.
+//! Invariants that hold after every combination, whatever the table says.
 
 use sealwax_s3::ErrorKind;
 use sealwax_tests::read;
@@ -94,7 +94,7 @@ fn is_reader(operation: Operation) -> bool {
     )
 }
 
-/// Nothing that opened for the operator's keys stops opening, unless the report says so.
+/// Objects that opened for the operator's keys still open, unless the report says so.
 fn check_nothing_is_lost(
     (kind, operation): (Kind, Operation),
     outcome: &Outcome,

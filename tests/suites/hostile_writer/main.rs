@@ -1,4 +1,4 @@
-//! What a writer to the bucket gains from each operation that an operator runs on his objects.
+//! Gains of a writer to the bucket from each operation that an operator runs on his objects.
 //!
 //! Each combination stores an object with one change that a writer can make, runs one operation in
 //! one role, compares the outcome with the table in `expected.rs`, and looks at the bucket again:
@@ -88,7 +88,7 @@ impl Combination {
     }
 }
 
-/// What the writer has for changes of an object.
+/// Material that the writer has for changes of an object.
 enum AnyLoot {
     Sealwax(Box<Loot>),
     S3ec(Box<S3ecLoot>),

@@ -1,4 +1,4 @@
-//! What the key service answers about claims, and what must follow. Nothing here looks at the
+//! Answers of the key service about claims, and what must follow. Nothing here looks at the
 //! library.
 
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ pub(crate) struct Carried {
     pub(crate) missing: Names,
 }
 
-/// What became of the claims of one name.
+/// Results for the claims of one name.
 #[derive(Default)]
 struct Fate {
     carried: Vec<Claim>,

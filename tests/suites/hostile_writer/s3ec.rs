@@ -32,7 +32,7 @@ struct Pair {
     file: Option<Bytes>,
 }
 
-/// What a writer has for changes of such an object.
+/// Material that a writer has for changes of such an object.
 pub(crate) struct S3ecLoot {
     pub(crate) plaintexts: Plaintexts,
     original: Pair,

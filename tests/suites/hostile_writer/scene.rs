@@ -73,7 +73,7 @@ impl Role {
     }
 }
 
-/// How the object's data key is wrapped.
+/// Way in which the object's data key is wrapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     /// Under East and West.

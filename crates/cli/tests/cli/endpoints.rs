@@ -1,4 +1,4 @@
-//! Which endpoint each service is called at, and the refusal of plain HTTP.
+//! Endpoints at which each service is called, and the refusal of plain HTTP.
 
 use crate::support::{Recorder, Run, Scene, Sealwax, json_lines};
 

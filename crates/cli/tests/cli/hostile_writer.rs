@@ -18,7 +18,7 @@ fn new_key() -> String {
 /// One change of the list of wrapped keys; `older` is the list of an older version.
 type Change = fn(keys: &mut Vec<Value>, older: &[Value]);
 
-/// What the commands must do with an object after a change.
+/// Expected behavior of the commands with an object after a change.
 struct Expected {
     /// Exit code of commands that open the object.
     opens: i32,

@@ -73,7 +73,7 @@ struct Waiter<'a, K: Eq + Hash, V> {
 }
 
 /// The place of a slot in its cache. When it is dropped, it takes a slot with it whose request
-/// nobody waits for.
+/// no caller waits for.
 struct SlotPlace<'a, K: Eq + Hash, V> {
     cache: &'a SingleFlightCache<K, V>,
     key: &'a K,
@@ -206,7 +206,7 @@ impl<V> Slot<V> {
         }
     }
 
-    /// `true` if nobody waits for the pending request.
+    /// `true` if no caller waits for the pending request.
     fn is_abandoned(&self) -> bool {
         matches!(&self.state, State::Pending(pending) if pending.upgrade().is_none())
     }

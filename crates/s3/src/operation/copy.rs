@@ -90,7 +90,7 @@ pub struct CopyObjectOutput {
     pub version_id: Option<String>,
     /// Sealwax's metadata of the copy, as stored.
     pub header: ObjectHeader,
-    /// What became of each wrapping key of the source.
+    /// Result for each wrapping key of the source.
     pub report: KeyReport,
     /// Properties of the source.
     pub source: ObjectInfo,

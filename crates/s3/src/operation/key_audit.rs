@@ -1,4 +1,4 @@
-//! What only a key service knows about wrapped keys: whether they open the object, and their key
+//! Knowledge about wrapped keys that only a key service has: whether they open the object, and their key
 //! material.
 
 use std::fmt;

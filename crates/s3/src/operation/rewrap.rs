@@ -82,7 +82,7 @@ pub struct RewrapOutput {
     /// Key of the sidecar that was written instead of the object's metadata.
     /// [`RewrapOutput::header`] returns its content.
     pub sidecar: Option<String>,
-    /// What became of each wrapping key.
+    /// Result for each wrapping key.
     pub report: KeyReport,
 }
 

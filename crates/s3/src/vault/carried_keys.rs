@@ -22,7 +22,7 @@ pub(crate) struct CarriedKeys {
     pub(crate) missing: Vec<MissingKey>,
 }
 
-/// What became of the wrapped keys under one wrapping key.
+/// Results for the wrapped keys under one wrapping key.
 #[derive(Default)]
 struct Carried {
     keys: Vec<EncryptedDataKey>,
@@ -51,7 +51,7 @@ impl CarriedKeys {
     ///
     /// Each new wrapped key is made from one under the same wrapping key, or under a replica of it,
     /// so a name in the metadata gains nothing. Keys that the keyring does not accept, or that are
-    /// bound to a place that is not accepted, stay as they are.
+    /// bound to a place that is not accepted, stay unchanged.
     ///
     /// # Errors
     /// The failure of a wrapping key, if fewer than `policy` requires can be used; the failure of

@@ -1,4 +1,4 @@
-//! What an operation found out about an object's keys.
+//! Findings of an operation about an object's keys.
 
 /// Wrapping keys of an object after an operation that changed its keys, by what became of them.
 ///

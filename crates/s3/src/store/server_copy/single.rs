@@ -61,7 +61,7 @@ async fn check_replaced(copy: &ServerCopy<'_>, stored: &Stored) -> Result<(), Er
     let look = || async {
         let head = store.s3().head_object().bucket(&target.bucket).key(&target.key);
         let head = head.set_version_id(stored.version_id.clone()).send().await;
-        // The copy was made, and nothing says that it kept the metadata: the next one is looked at.
+        // The copy was made, and nothing says that it kept the metadata: the next one is checked.
         let head = head.map_err(|_| None)?;
         if head.metadata() != old {
             return Ok(());
