@@ -187,7 +187,7 @@ mod tests {
             (&["keygen", "--help"], "Keep copies"),
             (&["doctor", "--help"], "deleted permanently"),
             (&["rewrap", "--help"], "older versions keep their keys"),
-            (&["audit", "--help"], "the output is not authenticated"),
+            (&["audit", "--help"], "anyone who can write to the bucket can claim them"),
             (&["verify", "--help"], "counted and listed with the reason"),
             (&["drill", "--help"], "refused before it is sent"),
             (&["shred", "--help"], "S3 cannot change a version in place"),

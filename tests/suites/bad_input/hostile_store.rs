@@ -179,8 +179,6 @@ async fn a_list_of_other_objects_than_the_requested_ones_is_an_error() {
         (level(&["other/>"]), "does not begin with"),
         (level(&["é/a/b/>"]), "is no folder of the requested level"),
         (level(&["é/a>"]), "is no folder of the requested level"),
-        (after(&["é/m"]), "does not come after the requested start"),
-        (after(&["é/z", "é/a"]), "does not come after the requested start"),
         (ListPages::objects(&listing(&["é/a/>"]), "b", "é/"), "is no folder of the requested"),
     ] {
         let mut pages = pages;
@@ -191,6 +189,10 @@ async fn a_list_of_other_objects_than_the_requested_ones_is_an_error() {
     let page = level(&["é/", "é/a", "é/b/>"]).next_page().await.expect("as requested");
     let page = page.expect("a page");
     assert_eq!((page.objects.len(), page.folders), (2, vec!["é/b/".to_owned()]));
+    // Some stores compare names in another order: what comes before the start is left out.
+    let page = after(&["é/m", "é/z", "é/a"]).next_page().await.expect("as requested");
+    let keys: Vec<_> = page.expect("a page").objects.into_iter().map(|it| it.key).collect();
+    assert_eq!(keys, ["é/z"]);
 }
 
 /// Each of these stores would keep a client busy for ever, or let it panic.

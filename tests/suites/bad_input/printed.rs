@@ -156,7 +156,7 @@ fn printable() -> [BTreeSet<String>; 2] {
         }
     }
     let silent: Vec<_> = silent.iter().map(String::as_str).collect();
-    let expected = ["EncryptionMaterials", "PlaintextDataKey", "Unwrap"]
+    let expected = ["EncryptionMaterials", "PlaintextDataKey", "Unwrap", "UnwrappedKey"]
         .map(|name| format!("sealwax_envelope {name}"));
     assert_eq!(silent, expected, "the types that hold a data key and cannot be printed");
     // Written by hand, to print less.

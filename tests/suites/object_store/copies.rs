@@ -106,7 +106,7 @@ async fn a_copy_keeps_the_wrapped_keys_of_other_keyrings() {
         .collect();
     assert_eq!(
         bound,
-        [(keys[1].as_str(), Some(place(&from))), (keys[0].as_str(), Some(place(&to)))]
+        [(keys[0].as_str(), Some(place(&to))), (keys[1].as_str(), Some(place(&from)))]
     );
     assert_eq!(read(&stack.client([keys[0]]), &to).await.expect("by the newly wrapped key"), "x");
     let other = stack.client([keys[1]]);
