@@ -6,6 +6,7 @@ mod environment;
 mod expect;
 mod harness;
 mod localstack;
+mod random;
 mod seaweedfs;
 mod stored;
 mod wire;
@@ -16,6 +17,7 @@ pub use self::{
     expect::{assert_hidden, assert_kind, assert_unreadable, read},
     harness::{PART, PATIENCE, file_names, in_time, plaintext, unique, wait_until},
     localstack::LocalStack,
+    random::Random,
     seaweedfs::{SeaweedFs, local_keyring},
     stored::{Stored, unfinished_uploads},
     wire::{Call, Ending, Reaction, Wire},

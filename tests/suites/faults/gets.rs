@@ -9,12 +9,12 @@ use std::{
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use sealwax_s3::{Error, S3Uri, SealedClient};
-use sealwax_tests::{file_names, wait_until};
+use sealwax_tests::{Random, file_names, wait_until};
 
 use crate::{
     ledger::Ledger,
     orphans::Orphans,
-    plan::{Plan, Random},
+    plan::Plan,
     planned_client::PlannedClient,
     tally::{Outcome, Run},
     world::World,

@@ -20,7 +20,7 @@ mod world;
 use std::{env, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
-use sealwax_tests::PATIENCE;
+use sealwax_tests::{PATIENCE, Random};
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
@@ -28,7 +28,7 @@ use tokio::{
 
 use self::{
     ledger::Ledger,
-    plan::{Fault, Plan, Random},
+    plan::{Fault, Plan},
     tally::{Outcome, Run, Tally},
     world::World,
 };

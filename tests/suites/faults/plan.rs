@@ -2,37 +2,7 @@
 
 use std::time::Duration;
 
-use sealwax_tests::{Call, Ending, Reaction};
-
-/// `SplitMix64`: one seed always gives the same numbers.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    /// Seeds it with several words, such as a seed and a name.
-    pub(crate) fn of(words: impl IntoIterator<Item = u64>) -> Self {
-        words.into_iter().fold(Self(0), |mut all, word| Self(all.next() ^ word))
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let word = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).expect("below a usize")
-    }
-
-    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-
-    pub(crate) fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-}
+use sealwax_tests::{Call, Ending, Random, Reaction};
 
 /// Fault of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -184,7 +154,7 @@ impl Plan {
             .filter(|fault| sends.iter().any(|operation| fault.strikes(operation)));
         let possible: Vec<_> = possible.collect();
         let fault = |random: &mut Random| random.pick(&possible);
-        let mut plan = Self { seed: random.next(), ..Self::calm() };
+        let mut plan = Self { seed: random.word(), ..Self::calm() };
         plan.per_mille = random.pick(&[20, 100, 250, 500]);
         let kinds = if random.one_in(3) { 1 } else { 24 };
         plan.kinds = (0..kinds).map(|_| fault(random)).collect();

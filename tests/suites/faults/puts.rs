@@ -5,11 +5,12 @@ use std::fs;
 use bytes::Bytes;
 use futures_util::stream;
 use sealwax_s3::{PlaintextSource, S3Uri};
+use sealwax_tests::Random;
 
 use crate::{
     ledger::Ledger,
     orphans::assert_no_orphans,
-    plan::{Fault, Plan, Random},
+    plan::{Fault, Plan},
     planned_client::PlannedClient,
     tally::{Outcome, Run},
     world::{BEFORE, World},

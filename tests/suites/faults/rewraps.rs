@@ -2,12 +2,12 @@
 //! deleted.
 
 use sealwax_s3::{ErrorKind, SealedClient};
-use sealwax_tests::{local_keyring, read};
+use sealwax_tests::{Random, local_keyring, read};
 
 use crate::{
     ledger::Ledger,
     orphans::Orphans,
-    plan::{Plan, Random},
+    plan::Plan,
     planned_client::PlannedClient,
     tally::{Outcome, Run},
     world::{BEFORE, World},

@@ -1,12 +1,11 @@
 //! Changes that a writer to the bucket can make to an object.
 
 use bytes::Bytes;
-use sealwax_tests::Stored;
+use sealwax_tests::{Random, Stored};
 
 use crate::{
     key_list::{Group, KeyList},
     loot::{Loot, keys_of, named},
-    random::Random,
     scene::{Kind, Name, Scene},
 };
 

@@ -18,7 +18,6 @@ mod look;
 mod loot;
 mod operation;
 mod outcome;
-mod random;
 mod rules;
 mod s3ec;
 mod scene;
@@ -34,7 +33,7 @@ use std::{
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use sealwax_s3::KmsKeyArn;
-use sealwax_tests::{LocalStack, east, in_time};
+use sealwax_tests::{LocalStack, Random, east, in_time};
 use tokio::time::Instant;
 
 use self::{
@@ -43,7 +42,6 @@ use self::{
     look::Eye,
     loot::{Loot, Plaintexts},
     operation::Operation,
-    random::Random,
     s3ec::S3ecLoot,
     scene::{Kind, Role, Scene},
     tally::Tally,

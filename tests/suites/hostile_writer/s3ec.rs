@@ -12,7 +12,7 @@ use sealwax_s3::{
     aws_sdk_kms::types::DataKeySpec,
     s3ec::{CommitmentPolicy, S3ec},
 };
-use sealwax_tests::{Stored, plaintext};
+use sealwax_tests::{Random, Stored, plaintext};
 use serde_json::Value;
 
 use crate::{
@@ -21,7 +21,6 @@ use crate::{
     loot::Plaintexts,
     operation::Operation,
     outcome::{Names, Outcome, Report, Version},
-    random::Random,
     scene::{Kind, Name, Role, Scene},
 };
 
