@@ -162,6 +162,7 @@ fn printable() -> [BTreeSet<String>; 2] {
     // Written by hand, to print less.
     for name in [
         "sealwax_s3 IntermediateKeys",
+        "sealwax_s3 Proofs",
         "sealwax_s3 SecretPlaintext",
         "sealwax_object_store SealedUpload",
     ] {
