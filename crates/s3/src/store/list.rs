@@ -252,6 +252,8 @@ impl ListPages {
         target: &ObjectRef,
         token: Option<String>,
     ) -> Result<(ListedPage, Next), Error> {
+        // LocalStack compares the start with encoded names, if they are to be encoded.
+        let encoding = self.start_after.is_none().then_some(EncodingType::Url);
         let request = self
             .s3
             .list_objects_v2()
@@ -260,7 +262,7 @@ impl ListPages {
             .set_delimiter(self.delimiter.clone())
             .set_start_after(self.start_after.clone())
             .set_max_keys(self.max_keys)
-            .encoding_type(EncodingType::Url)
+            .set_encoding_type(encoding)
             .set_continuation_token(token);
         let page =
             request.send().await.map_err(|error| target.s3_error("ListObjectsV2", &error))?;
