@@ -25,8 +25,10 @@ fuzz_target!(|text: &str| {
                 assert_eq!(replica.in_region(region).as_ref(), Some(arn));
                 assert!(replica.is_related_to(arn));
             }
-            // The longer name of the Region may make it too long.
-            None => assert!(!arn.is_multi_region() || arn.as_str().len() > 240),
+            // The Region has a partition of its own, and its longer name may make it too long.
+            None => assert!(
+                !arn.is_multi_region() || partition != "aws-us-gov" || arn.as_str().len() > 240
+            ),
         }
     }
     if let [one, other] = &arns[..] {
