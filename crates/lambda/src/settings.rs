@@ -16,7 +16,7 @@ const PREFIX: &str = "SEALWAX_REWRAP_";
 /// Rights of a job over a setting. It can narrow what the environment allows, and never widen it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JobAccess {
-    /// None: the setting decides which objects and keys are trusted, or which services are
+    /// No right: the setting decides which objects and keys are trusted, or which services are
     /// called.
     None,
     /// Sets it if the environment doesn't.

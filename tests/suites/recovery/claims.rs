@@ -64,6 +64,21 @@ async fn a_rewrap_reports_a_name_as_claimed() {
     assert_eq!((again.rewrapped, again.report.proven), (false, vec![second.to_string()]));
 }
 
+/// FORMAT.md W8: the proof of a key that goes in the same rewrap counts for none that stays.
+#[tokio::test]
+async fn a_key_that_goes_is_no_proof() {
+    let stack = LocalStack::new(east());
+    let (first, second) = (&stack.home.key, &stack.home.key_2);
+    let uri = planted(&stack, first, second).await;
+    let client = stack.client([first, second]);
+    let before = Stored::fetch(&stack.s3(), &uri).await;
+    let rewrap = client.rewrap().uri(&uri).add_keys(stack.keyring([first])).prove_present();
+    let refused = rewrap.remove_key(first.as_str()).send().await;
+    assert_kind(refused, ErrorKind::Authentication, &uri, "only the planted key would stay");
+    assert_eq!(Stored::fetch(&stack.s3(), &uri).await, before);
+    assert_eq!(read(&client, &uri).await.expect("it opens"), "new");
+}
+
 /// FORMAT.md W10, W12: a copy drops and names what is disproved, and wraps for no name.
 #[tokio::test]
 async fn a_copy_carries_on_no_name_without_its_own_wrapped_key() {

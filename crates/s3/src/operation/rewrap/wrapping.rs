@@ -167,12 +167,15 @@ impl Wrapping {
                     }
                 }
                 Step::Remove(wrapping_key) => {
+                    // A key that goes is no proof for those that stay.
+                    let is_it = |name: &String| name == wrapping_key;
+                    report.opens &= !report.added.iter().chain(&report.proven).any(is_it);
                     doomed.extend(keys.extract_if(.., |key| key.wrapping_key() == *wrapping_key));
                 }
                 Step::Wrap(new) => {
                     let MadeKeys { keys: made, proven } =
                         new.make(object, &self.intermediate_keys, new.replaces_all).await?;
-                    report.opens |= proven;
+                    report.opens = proven || (report.opens && !new.replaces_all);
                     report
                         .added
                         .extend(new.expected.iter().map(|key| key.wrapping_key().to_owned()));
@@ -241,13 +244,10 @@ impl Wrapping {
     ) -> Result<(), Error> {
         let ObjectKeys { vault, target, info, accepted_places, .. } = object;
         let header = info.sealed_header(target)?;
-        let keys: Vec<_> = vault
-            .places()
-            .acceptable_keys(target, header, accepted_places)?
-            .into_iter()
-            .filter(|key| keys.contains(key))
-            .chain(keys.iter().filter(|key| key.place() == object.place.as_ref()).cloned())
-            .collect();
+        let stored = vault.places().acceptable_keys(target, header, accepted_places)?;
+        let is_here =
+            |key: &&EncryptedDataKey| stored.contains(key) || key.place() == object.place.as_ref();
+        let keys: Vec<_> = keys.iter().filter(is_here).cloned().collect();
         let mut failure: Option<Error> = None;
         let keyrings = std::iter::once(vault.keyring()).chain(self.changes.keyrings());
         for keyring in keyrings {
