@@ -217,7 +217,7 @@ def run(cargo_lambda, program, command, port, scratch, newest, older):
         done, tries = job(url, scratch, lines)
         for found in done[: len(NAMES)]:
             expect(found, "succeeded", "", "rewrapped: generation 2")
-        expect(done[5], "succeeded", "", "unchanged")
+        expect(done[5], "succeeded", "", "claimed")
         expect(done[6], "succeeded", "", "skipped: not-sealed")
         expect(done[7], "failed", "PermanentFailure", "not-found: ")
         expect(done[8], "succeeded", "", "rewrapped: generation 2")
@@ -231,7 +231,7 @@ def run(cargo_lambda, program, command, port, scratch, newest, older):
         before = versions()
         done, _ = job(url, scratch, lines)
         for found in [*done[:6], done[8]]:
-            expect(found, "succeeded", "", "unchanged")
+            expect(found, "succeeded", "", "claimed")
         assert versions() == before
         print("the same job again wrote nothing")
 
@@ -239,7 +239,7 @@ def run(cargo_lambda, program, command, port, scratch, newest, older):
         replicate("plain.txt")
         first, second = batch_operations.invoke(url, replica), batch_operations.invoke(url, replica)
         assert first["results"][0]["result"].startswith("rewrapped"), first
-        assert second["results"][0]["result"].startswith("unchanged"), second
+        assert second["results"][0]["result"].startswith("claimed"), second
         assert opens(command, "plain.txt", WEST_KEY) == b"plain.txt"
         replicate("plain.txt")
         late = record("Replication:OperationReplicatedAfterThreshold", "plain.txt", SOURCE)
