@@ -15,4 +15,5 @@ echo '==> each client reads the objects of the others'
 export SEALWAX_TEST_S3EC_GO=$peers/go-peer
 SEALWAX_TEST_S3EC_JAVA="java -cp $peers/java/classes:$(cat "$peers/java.classpath") dev.sealwax.Peer"
 export SEALWAX_TEST_S3EC_JAVA
-exec localstack/with-servers.sh cargo test --locked -p sealwax-tests --test s3ec -- --ignored
+# The whole workspace, so that shared crates have the features of `make test` and are not built again.
+exec localstack/with-servers.sh cargo test --locked --workspace --test s3ec -- --ignored
