@@ -18,6 +18,7 @@ import java.util.Map;
 import javax.crypto.spec.SecretKeySpec;
 import software.amazon.awssdk.awscore.AwsRequestOverrideConfiguration;
 import software.amazon.awssdk.core.sync.RequestBody;
+import software.amazon.awssdk.http.apache.ApacheHttpClient;
 import software.amazon.awssdk.protocols.jsoncore.JsonNode;
 import software.amazon.awssdk.services.kms.KmsClient;
 import software.amazon.awssdk.services.s3.S3AsyncClient;
@@ -37,7 +38,13 @@ public final class Peer {
 
   private Peer() {
     URI endpoint = URI.create(System.getenv("SEALWAX_PEER_ENDPOINT"));
-    s3 = S3Client.builder().endpointOverride(endpoint).forcePathStyle(true).build();
+    // The encryption client keeps a connection for each instruction file that it reads.
+    s3 =
+        S3Client.builder()
+            .endpointOverride(endpoint)
+            .forcePathStyle(true)
+            .httpClientBuilder(ApacheHttpClient.builder().maxConnections(10_000))
+            .build();
     s3Async = S3AsyncClient.builder().endpointOverride(endpoint).forcePathStyle(true).build();
     kms = KmsClient.builder().endpointOverride(endpoint).build();
   }
