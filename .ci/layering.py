@@ -27,7 +27,7 @@ from pathlib import Path
 FLOORS = [
     ("attempts", "backoff", "blocking", "error", "limits", "plain_http", "progress", "sdk_limits", "single_flight", "uri"),
     ("kms", "store"),
-    ("format", "object", "places", "s3ec"),
+    ("format", "object", "object_state", "places", "s3ec"),
     ("vault",),
     ("download", "upload"),
     ("operation",),

@@ -156,7 +156,21 @@ impl Session {
 
     /// `true` if S3 has an endpoint other than AWS's: buckets seldom have host names there.
     fn has_own_endpoint(&self) -> bool {
-        endpoints::configured(&self.config, Service::S3).is_some()
+        self.s3_endpoint().is_some()
+    }
+
+    /// Returns the endpoint of S3, unless it is AWS's own.
+    pub(crate) fn s3_endpoint(&self) -> Option<String> {
+        endpoints::of_s3(&self.config)
+    }
+
+    /// Returns what tells apart buckets of the same name at the same endpoint: nothing on AWS, where
+    /// names of buckets are unique; elsewhere the account, or else the access key id.
+    pub(crate) async fn bucket_owner(&self) -> Option<String> {
+        match self.has_own_endpoint() {
+            true => credentials::account(&self.config).await,
+            false => None,
+        }
     }
 
     /// Returns where requests to a service go.

@@ -4,11 +4,12 @@
 //! nothing in an object that already has the wanted keys. Two jobs are built on it:
 //!
 //! - [`Plan`] reads objects and writes a plan: what a rewrap would change, how, and at what cost.
-//! - [`Apply`] rewraps the objects of a plan or of a listing and keeps a journal. After a crash at
-//!   any point, run the same job again to do the rest.
+//! - [`Apply`] rewraps the objects of a plan or of a listing and keeps a journal of the state in
+//!   which it left each. After a crash at any point, run the same job again to do the rest, and what
+//!   changed meanwhile.
 //!
-//! Both work in constant memory, but for 16 bytes for each object that earlier runs of a listing's
-//! job completed. A rewrap costs one `HeadObject`, one call of KMS for each new encrypted data key
+//! Both work in constant memory, but for at most 32 bytes for each object that an interrupted run of
+//! the same job completed. A rewrap costs one `HeadObject`, one call of KMS for each new encrypted data key
 //! or each intermediate key, and one copy inside S3.
 //!
 //! ```no_run
@@ -21,7 +22,7 @@
 //!
 //! let rewrapper = client.rewrapper(KeyChanges::new().add_keys(west))?;
 //! let objects = Listing::objects(client.s3(), "bucket", "2026/");
-//! let input = JobInput::listing(objects, "s3://bucket/2026/");
+//! let input = JobInput::listing(objects, "s3://bucket/2026/").live();
 //! let summary = Apply::new(rewrapper).journal("add-west.journal").run(input).finish().await?;
 //! assert!(summary.is_complete());
 //! # Ok(())

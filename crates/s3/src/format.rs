@@ -107,7 +107,8 @@ pub(crate) fn same_format_metadata(
     stored.is_some_and(|stored| of_formats(stored) == of_formats(expected))
 }
 
-fn of_formats(stored: &HashMap<String, String>) -> BTreeMap<String, &str> {
+/// Returns the metadata of formats, by names in lowercase.
+pub(crate) fn of_formats(stored: &HashMap<String, String>) -> BTreeMap<String, &str> {
     let named = stored.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
     named.filter(|(name, _)| metadata::is_reserved(name) || s3ec::is_reserved(name)).collect()
 }

@@ -12,6 +12,7 @@ mod format;
 mod kms;
 pub mod limits;
 mod object;
+mod object_state;
 mod operation;
 mod places;
 mod plain_http;
@@ -39,6 +40,7 @@ pub use self::{
         WrapPolicy, partition_of,
     },
     object::ObjectInfo,
+    object_state::{ObjectState, StateId},
     operation::{
         copy::{CopyObject, CopyObjectOutput},
         delete::{Delete, DeleteOutput},
@@ -50,8 +52,8 @@ pub use self::{
         reencrypt::{Reencrypt, ReencryptOutput, WriteFormat},
         rewrap::{
             DataKeyWay, Forecast, ForecastAction, Forecaster, KeyChange, KeyChanges, KeyStorage,
-            MetadataWay, ObjectState, PlannedRewrap, Rewrap, RewrapCost, RewrapOutcome,
-            RewrapOutput, Rewrapper, Skipped,
+            MetadataWay, PlannedRewrap, Rewrap, RewrapCost, RewrapOutcome, RewrapOutput, Rewrapper,
+            Skipped,
         },
         shred::{KeyHolder, Shred, ShredOutput},
         verify::{Verify, VerifyDepth, VerifyOutput},

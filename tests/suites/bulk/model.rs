@@ -1,8 +1,8 @@
-//! Random sequences of puts, overwrites, deletes, rewraps, lost Regions and crashes, against a
-//! model.
+//! Random sequences of puts, overwrites, deletes, restores, rewraps, lost Regions and crashes, against
+//! a model. Between two runs of a job, other writers change its objects.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,11 +12,10 @@ use std::{
 
 use proptest::{collection::vec, prelude::*, test_runner::Config};
 use sealwax_jobs::{
-    Summary as _,
     listing::Listing,
-    rewrap::{Apply, JobInput},
+    rewrap::{Apply, JobInput, RewrapSummary},
 };
-use sealwax_s3::{ErrorKind, KeyChanges, S3Uri};
+use sealwax_s3::{ErrorKind, KeyChanges, S3Uri, aws_sdk_s3::types::MetadataDirective};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::{sync::Notify, time::sleep};
 
@@ -24,8 +23,9 @@ const OBJECTS: usize = 4;
 /// A local key for each Region.
 const REGIONS: [&str; 3] = ["east", "west", "south"];
 
+/// Change by a writer that is no job.
 #[derive(Debug, Clone)]
-enum Operation {
+enum Write {
     Put {
         at: usize,
         region: usize,
@@ -33,17 +33,33 @@ enum Operation {
     Delete {
         at: usize,
     },
-    /// Runs a job over all objects from a Region. It crashes at each of these calls and resumes.
+    /// Gives an object back the metadata of its put, and with it the keys. Its entity tag stays.
+    Restore {
+        at: usize,
+    },
+}
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Write(Write),
+    /// Runs a job over all objects from a Region several times with one journal.
     Rewrap {
         region: usize,
         edit: Edit,
         key: usize,
-        crashes: Vec<usize>,
+        runs: Vec<Run>,
     },
     /// Reads everything without this Region.
     Lose {
         region: usize,
     },
+}
+
+/// One run of a job, which crashes at a call or tries all objects, and writes after it.
+#[derive(Debug, Clone)]
+struct Run {
+    crash: Option<usize>,
+    then: Vec<Write>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,20 +69,41 @@ enum Edit {
     Remove,
 }
 
-fn any_operation() -> impl Strategy<Value = Operation> {
+fn any_write() -> impl Strategy<Value = Write> {
     let (at, region) = (0..OBJECTS, 0..REGIONS.len());
+    prop_oneof![
+        3 => (at.clone(), region).prop_map(|(at, region)| Write::Put { at, region }),
+        1 => at.clone().prop_map(|at| Write::Delete { at }),
+        2 => at.prop_map(|at| Write::Restore { at }),
+    ]
+}
+
+fn any_run() -> impl Strategy<Value = Run> {
+    (prop_oneof![3 => (0..14_usize).prop_map(Some), 1 => Just(None)], vec(any_write(), 0..3))
+        .prop_map(|(crash, then)| Run { crash, then })
+}
+
+fn any_operation() -> impl Strategy<Value = Operation> {
+    let region = 0..REGIONS.len();
     let edit = prop_oneof![3 => Just(Edit::Add), 1 => Just(Edit::Replace), 2 => Just(Edit::Remove)];
     prop_oneof![
-        3 => (at.clone(), region.clone()).prop_map(|(at, region)| Operation::Put { at, region }),
-        1 => at.prop_map(|at| Operation::Delete { at }),
-        4 => (region.clone(), edit, region.clone(), vec(0..14_usize, 0..3))
-            .prop_map(|(region, edit, key, crashes)| Operation::Rewrap { region, edit, key, crashes }),
+        4 => any_write().prop_map(Operation::Write),
+        4 => (region.clone(), edit, region.clone(), vec(any_run(), 0..3))
+            .prop_map(|(region, edit, key, runs)| Operation::Rewrap { region, edit, key, runs }),
         1 => region.prop_map(|region| Operation::Lose { region }),
     ]
 }
 
-/// Expected state of each object: its plaintext, and the Regions that can open it.
-type Model = BTreeMap<usize, (String, BTreeSet<usize>)>;
+/// Expected state of an object.
+struct Expected {
+    text: String,
+    /// Regions that can open it.
+    regions: BTreeSet<usize>,
+    /// Region of its put, and the metadata that the put stored.
+    put: (usize, HashMap<String, String>),
+}
+
+type Model = BTreeMap<usize, Expected>;
 
 struct World {
     uris: Vec<S3Uri>,
@@ -90,16 +127,29 @@ impl World {
     }
 
     async fn run(&mut self, operation: &Operation) {
-        let store = SeaweedFs::new().await;
         match operation {
-            Operation::Put { at, region } => {
-                self.next += 1;
-                let text = self.next.to_string();
-                let client = store.client(local_keyring(REGIONS[*region]));
-                client.put().uri(&self.uris[*at]).body(text.clone()).send().await.expect("put");
-                self.model.insert(*at, (text, [*region].into()));
+            Operation::Write(write) => self.write(write).await,
+            Operation::Rewrap { region, edit, key, runs } => {
+                self.rewrap(*region, *edit, *key, runs).await;
             }
-            Operation::Delete { at } => {
+            Operation::Lose { region } => self.check(Some(*region)).await,
+        }
+    }
+
+    async fn write(&mut self, write: &Write) {
+        let store = SeaweedFs::new().await;
+        match write {
+            Write::Put { at, region } => {
+                self.next += 1;
+                let (text, uri) = (self.next.to_string(), &self.uris[*at]);
+                let client = store.client(local_keyring(REGIONS[*region]));
+                client.put().uri(uri).body(text.clone()).send().await.expect("put");
+                let head = client.s3().head_object().bucket(uri.bucket()).key(uri.key());
+                let metadata = head.send().await.expect("head").metadata.expect("metadata");
+                let (regions, put) = ([*region].into(), (*region, metadata));
+                self.model.insert(*at, Expected { text, regions, put });
+            }
+            Write::Delete { at } => {
                 store
                     .client(local_keyring("any"))
                     .delete()
@@ -109,10 +159,22 @@ impl World {
                     .expect("delete");
                 self.model.remove(at);
             }
-            Operation::Rewrap { region, edit, key, crashes } => {
-                self.rewrap(*region, *edit, *key, crashes).await;
+            Write::Restore { at } => {
+                let Some(Expected { regions, put: (region, metadata), .. }) =
+                    self.model.get_mut(at)
+                else {
+                    return;
+                };
+                let (client, uri) = (store.client(local_keyring("any")), &self.uris[*at]);
+                let copy = client.s3().copy_object().bucket(uri.bucket()).key(uri.key());
+                copy.copy_source(format!("{}/{}", uri.bucket(), uri.key()))
+                    .metadata_directive(MetadataDirective::Replace)
+                    .set_metadata(Some(metadata.clone()))
+                    .send()
+                    .await
+                    .expect("restored");
+                *regions = [*region].into();
             }
-            Operation::Lose { region } => self.check(Some(*region)).await,
         }
     }
 
@@ -137,7 +199,7 @@ impl World {
         (!after.is_empty() && allowed).then_some(after)
     }
 
-    async fn rewrap(&mut self, region: usize, edit: Edit, key: usize, crashes: &[usize]) {
+    async fn rewrap(&mut self, region: usize, edit: Edit, key: usize, runs: &[Run]) {
         let directory = tempfile::tempdir().expect("a directory");
         let keyring = || local_keyring(REGIONS[key]);
         let edits = || match edit {
@@ -145,16 +207,18 @@ impl World {
             Edit::Replace => KeyChanges::new().replace_keys(keyring()),
             Edit::Remove => KeyChanges::new().remove_key(REGIONS[key]),
         };
-        let bucket = self.uris[0].bucket().to_owned();
-        let attempt = async |wire: Wire| {
-            let client = SeaweedFs::over(wire).await.client(local_keyring(REGIONS[region]));
+        let (bucket, prefix) = (self.uris[0].bucket().to_owned(), self.prefix.clone());
+        let attempt = async |wire: Option<Wire>| {
+            let client = SeaweedFs::over(wire.clone().unwrap_or_default())
+                .await
+                .client(local_keyring(REGIONS[region]));
             let rewrapper = client.rewrapper(edits()).expect("edits");
             loop {
                 let apply = Apply::new(rewrapper.clone())
-                    .concurrency(4)
+                    .concurrency(if wire.is_some() { 1 } else { 4 })
                     .journal(directory.path().join("journal"));
-                let listing = Listing::objects(rewrapper.s3(), &bucket, &self.prefix);
-                match apply.run(JobInput::listing(listing, "all")).finish().await {
+                let listing = Listing::objects(rewrapper.s3(), &bucket, &prefix);
+                match apply.run(JobInput::listing(listing, "all").live()).finish().await {
                     Ok(tally) => return tally,
                     // The thread of a crashed job still writes its last line.
                     Err(error) if error.kind() == ErrorKind::Locked => {
@@ -164,7 +228,15 @@ impl World {
                 }
             }
         };
-        for crash in crashes {
+        for Run { crash, then } in runs {
+            let Some(crash) = crash else {
+                let summary = attempt(None).await;
+                self.check_summary(&summary, region, edit, key);
+                for write in then {
+                    self.write(write).await;
+                }
+                continue;
+            };
             // The process dies at this call, which may or may not arrive.
             let (calls, gone) = (AtomicUsize::new(0), Arc::new(Notify::new()));
             let dies = Arc::clone(&gone);
@@ -186,12 +258,20 @@ impl World {
                 });
             tokio::select! {
                 () = gone.notified() => {}
-                _ = attempt(wire) => {}
+                _ = attempt(Some(wire)) => {}
+            }
+            for write in then {
+                self.write(write).await;
             }
         }
-        let tally = attempt(Wire::default()).await;
+        let summary = attempt(None).await;
+        self.check_summary(&summary, region, edit, key);
+    }
+
+    /// Asserts what a run counts that tried every object, and moves the model on.
+    fn check_summary(&mut self, tally: &RewrapSummary, region: usize, edit: Edit, key: usize) {
         let mut failed = 0;
-        for (_, regions) in self.model.values_mut() {
+        for Expected { regions, .. } in self.model.values_mut() {
             match Self::rewrapped(regions, region, edit, key) {
                 Some(after) => *regions = after,
                 None => failed += 1,
@@ -199,8 +279,8 @@ impl World {
         }
         assert_eq!(tally.errors, failed, "{tally:?}");
         assert_eq!(
-            tally.done() + tally.done_before + tally.failed(),
-            self.model.len() as u64,
+            (tally.all_objects(), tally.stopped),
+            (self.model.len() as u64, false),
             "{tally:?}"
         );
     }
@@ -217,7 +297,9 @@ impl World {
                     .map_err(|error| error.kind());
                 let expected = match self.model.get(&at) {
                     None => Err(ErrorKind::NotFound),
-                    Some((text, regions)) if regions.contains(&region) => Ok(text.clone().into()),
+                    Some(object) if object.regions.contains(&region) => {
+                        Ok(object.text.clone().into())
+                    }
                     Some(_) => Err(ErrorKind::NoMatchingKey),
                 };
                 assert_eq!(found, expected, "object {at} from {name}");

@@ -41,7 +41,7 @@ impl Objects {
     }
 
     pub(crate) fn work(&self, s3: &Client) -> JobInput {
-        JobInput::listing(self.list(s3), &self.prefix)
+        JobInput::listing(self.list(s3), &self.prefix).live()
     }
 
     /// Asserts that all of them open with the local key `name` and hold their plaintext.

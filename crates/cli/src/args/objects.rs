@@ -73,6 +73,11 @@ impl ObjectSource<'_> {
         Box::pin(listing.try_filter(move |object| std::future::ready(wanted(object))))
     }
 
+    /// `true` if S3 lists the objects now, as they are.
+    pub(crate) fn is_live(self) -> bool {
+        matches!(self, Self::Prefix | Self::Versions)
+    }
+
     /// Lists the same objects again, to count them; `None` if they can be read only once.
     pub(crate) fn list_again(self, s3: &Client, prefix: &Prefix) -> Option<Objects> {
         (!matches!(self, Self::Stdin)).then(|| self.list(s3, prefix))

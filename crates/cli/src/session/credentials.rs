@@ -58,6 +58,14 @@ pub(super) async fn prefer_profile(name: &str, config: SdkConfig) -> SdkConfig {
     config.into_builder().credentials_provider(SharedCredentialsProvider::new(chain)).build()
 }
 
+/// Returns the account of the credentials, if they tell it without a call. Otherwise their access
+/// key id, or `None` without credentials.
+pub(super) async fn account(config: &SdkConfig) -> Option<String> {
+    let credentials = config.credentials_provider()?.provide_credentials().await.ok()?;
+    let account = credentials.account_id().map(|account| account.as_str().to_owned());
+    Some(account.unwrap_or_else(|| credentials.access_key_id().to_owned()))
+}
+
 /// Returns why there are no credentials, or `None` if there are some.
 pub(super) async fn missing(config: &SdkConfig) -> Option<Failure> {
     let (error, kind) = match config.credentials_provider() {

@@ -50,6 +50,12 @@ pub(super) fn configured(config: &SdkConfig, service: Service) -> Option<String>
     of_service().or_else(general)
 }
 
+/// Returns the endpoint that flags, variables and files set for S3, without a password; `None` for
+/// AWS's own.
+pub(super) fn of_s3(config: &SdkConfig) -> Option<String> {
+    configured(config, Service::S3).map(|url| without_password(&url))
+}
+
 /// Returns the configuration with `url` as the endpoint of all services, whatever AWS's variables and
 /// files say.
 pub(super) fn at(config: &SdkConfig, url: &str) -> SdkConfig {

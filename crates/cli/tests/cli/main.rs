@@ -20,6 +20,7 @@ mod manual;
 mod reading;
 mod reencrypt;
 mod refusals;
+mod repeated_jobs;
 mod resume;
 mod rewrap;
 mod round_trip;

@@ -1,6 +1,6 @@
 //! Outcomes of rewraps, and their lines in the journal.
 
-use sealwax_s3::{ListedObject, RewrapOutcome, error_chain};
+use sealwax_s3::{ListedObject, ObjectState, RewrapOutcome, error_chain};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// Outcome of the rewrap of one object. Serialized, it is a line of the journal.
@@ -15,6 +15,9 @@ pub struct AppliedObject {
     pub outcome: RewrapOutcome,
     /// `true` if the object changed since planning and was re-evaluated.
     pub replanned: bool,
+    /// State in which the object was left, if nothing is left to do for it as long as it stays in
+    /// that state.
+    pub state: Option<ObjectState>,
 }
 
 impl Serialize for AppliedObject {
@@ -37,6 +40,7 @@ impl Serialize for AppliedObject {
             generation,
             kept,
             replanned: self.replanned,
+            state: self.state.clone(),
             kind: error.map(|error| error.kind().name().to_owned()),
             why: error.map(|error| error_chain(error)),
         };
@@ -49,10 +53,12 @@ impl Serialize for AppliedObject {
 pub(super) struct Entry {
     /// `s3://bucket/key`.
     pub(super) object: String,
+    /// The version id, if the object was listed or planned with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) version_id: Option<String>,
+    version_id: Option<String>,
+    /// Position in the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) line: Option<u64>,
+    line: Option<u64>,
     /// Name of the outcome.
     outcome: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,6 +68,9 @@ pub(super) struct Entry {
     kept: Vec<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     replanned: bool,
+    /// State in which the object was left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) state: Option<ObjectState>,
     /// Name of the error kind, such as `access-denied`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kind: Option<String>,
@@ -112,7 +121,8 @@ mod tests {
         ];
         for (outcome, is_done, expected) in outcomes {
             let object = ListedObject::new("b", "k").version("v");
-            let object = AppliedObject { object, line: Some(7), outcome, replanned: true };
+            let line = Some(7);
+            let object = AppliedObject { object, line, outcome, replanned: true, state: None };
             let text = serde_json::to_string(&object).expect("names are strings");
             let begin = r#"{"object":"s3://b/k","version_id":"v","line":7,"outcome":"#;
             assert_eq!(text, format!("{begin}{expected}}}"));

@@ -1,6 +1,13 @@
 //! Rewraps many objects.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use futures_core::Stream;
 use futures_util::{
@@ -8,7 +15,7 @@ use futures_util::{
     future::ready,
     stream::{self, BoxStream},
 };
-use sealwax_s3::{Error, ErrorKind, ListedObject, ObjectState, Rewrapper};
+use sealwax_s3::{Error, ErrorKind, ListedObject, ObjectState, PlannedRewrap, Rewrapper};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -20,79 +27,88 @@ use super::{
 use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Step};
 
 /// Objects to rewrap: a plan or a listing.
-pub struct JobInput(Input);
+pub struct JobInput {
+    objects: Objects,
+    settings: Map<String, Value>,
+}
 
-enum Input {
+enum Objects {
     Plan(Box<PlanFile>),
     Listing {
         objects: BoxStream<'static, Result<ListedObject, Error>>,
         source: String,
-        settings: Map<String, Value>,
+        is_live: bool,
     },
 }
 
 impl JobInput {
-    /// Takes the objects of a plan. The journal identifies them by line, so a later run needs
-    /// constant memory too.
+    /// Takes the objects of a plan. A later run of an interrupted job looks at each again, because
+    /// a plan does not tell their present state.
     #[must_use]
     pub fn plan(plan: PlanFile) -> Self {
-        Self(Input::Plan(Box::new(plan)))
+        Self { objects: Objects::Plan(Box::new(plan)), settings: Map::new() }
     }
 
     /// Takes the objects of a [`Listing`](crate::listing::Listing), or of a part of one. `source`
-    /// names the listing. A later run remembers 16 bytes for each completed object.
+    /// names the listing. A later run of an interrupted job looks at each again, unless the listing
+    /// is [`live`](Self::live).
     #[must_use]
     pub fn listing(
         objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
         source: impl Into<String>,
     ) -> Self {
         let (objects, source) = (objects.boxed(), source.into());
-        Self(Input::Listing { objects, source, settings: Map::new() })
+        let objects = Objects::Listing { objects, source, is_live: false };
+        Self { objects, settings: Map::new() }
     }
 
-    /// Adds settings that distinguish this job from others of the same listing and edits. The
-    /// settings of a plan are in its header.
+    /// Declares that S3 lists the objects while the job runs, unlike an inventory or lines of text.
+    ///
+    /// Objects that the listing shows in the state in which an earlier run left them are then
+    /// skipped without a request. It has no effect on a plan.
     #[must_use]
-    pub fn settings(mut self, more: Map<String, Value>) -> Self {
-        if let Input::Listing { settings, .. } = &mut self.0 {
-            *settings = more;
+    pub fn live(mut self) -> Self {
+        if let Objects::Listing { is_live, .. } = &mut self.objects {
+            *is_live = true;
         }
         self
+    }
+
+    /// Sets what distinguishes this job from others of the same objects and key changes, beside the
+    /// settings in a plan's header. Include the store's endpoint and the account, if buckets of one
+    /// name can be in several.
+    #[must_use]
+    pub fn settings(self, settings: Map<String, Value>) -> Self {
+        Self { settings, ..self }
     }
 
     /// Returns the identity of the job.
     fn job(&self, rewrapper: &Rewrapper) -> Result<String, Error> {
         let edits = rewrapper.changes().names();
-        let names = match &self.0 {
-            Input::Plan(plan) if plan.header().edits == edits => {
-                return Ok(format!("plan {}", plan.digest()));
-            }
-            Input::Plan(_) => {
+        let (kind, source) = match &self.objects {
+            Objects::Plan(plan) if plan.header().edits == edits => ("plan", plan.digest()),
+            Objects::Plan(_) => {
                 let message = "it is a plan of other changes";
                 return Err(Error::new("apply", "the plan", ErrorKind::JobMismatch, message));
             }
-            Input::Listing { source, settings, .. } => {
-                serde_json::to_vec(&(source, edits, settings)).expect("names are strings")
-            }
+            Objects::Listing { source, .. } => ("listing", source.as_str()),
         };
-        let digest = Sha256::digest(names);
+        let names = serde_json::to_vec(&(source, edits, &self.settings));
+        let digest = Sha256::digest(names.expect("names are strings"));
         let digest: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(format!("listing {digest}"))
+        Ok(format!("{kind} {digest}"))
     }
 
-    /// Returns the objects that are not completed yet.
-    fn items(self, completed: Completed) -> BoxStream<'static, Result<Item, Error>> {
-        match self.0 {
-            Input::Plan(plan) => {
+    /// Returns the objects, without those that a live listing shows as completed.
+    fn items(self, progress: &Arc<EarlierRuns>) -> BoxStream<'static, Result<Item, Error>> {
+        match self.objects {
+            Objects::Plan(plan) => {
                 let objects = plan.objects();
-                let open = objects.try_filter(move |(line, _)| ready(!completed.has_line(*line)));
-                open.map_ok(|(line, planned)| Item::planned(line, &planned)).boxed()
+                objects.map_ok(|(line, planned)| Item::planned(line, planned)).boxed()
             }
-            Input::Listing { objects, .. } => {
-                let is_open = move |object: &ListedObject| {
-                    completed.count() == 0
-                        || !completed.has_name(&object.to_string(), object.version_id.as_deref())
-                };
+            Objects::Listing { objects, is_live, .. } => {
+                let earlier = Arc::clone(progress);
+                let is_open = move |object: &ListedObject| !(is_live && earlier.skips(object));
                 objects
                     .try_filter(move |object| ready(is_open(object)))
                     .map_ok(|object| Item { object, line: None, state: None })
@@ -102,11 +118,37 @@ impl JobInput {
     }
 }
 
+/// Work of earlier runs of the job.
+#[derive(Debug)]
+struct EarlierRuns {
+    completed: Completed,
+    /// Number of objects that this run found as an earlier one left them.
+    found: AtomicU64,
+}
+
+impl EarlierRuns {
+    /// `true` if the object is as an earlier run left it. Counts it.
+    fn has(&self, object: &ListedObject, now: &ObjectState) -> bool {
+        let is_done = self.completed.has(&object.to_string(), now);
+        self.found.fetch_add(is_done.into(), Ordering::Relaxed);
+        is_done
+    }
+
+    /// `true` if a live listing shows that the object is as an earlier run left it.
+    fn skips(&self, object: &ListedObject) -> bool {
+        object.is_latest == Some(true) && self.has(object, &ObjectState::of_listed(object))
+    }
+
+    fn found(&self) -> u64 {
+        self.found.load(Ordering::Relaxed)
+    }
+}
+
 impl fmt::Debug for JobInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Input::Plan(plan) => f.debug_tuple("JobInput").field(plan).finish(),
-            Input::Listing { source, .. } => f.debug_tuple("JobInput").field(source).finish(),
+        match &self.objects {
+            Objects::Plan(plan) => f.debug_tuple("JobInput").field(plan).finish(),
+            Objects::Listing { source, .. } => f.debug_tuple("JobInput").field(source).finish(),
         }
     }
 }
@@ -119,8 +161,8 @@ struct Item {
 }
 
 impl Item {
-    fn planned(line: u64, planned: &PlannedObject) -> Self {
-        Self { object: planned.listed(), line: Some(line), state: Some(planned.state()) }
+    fn planned(line: u64, planned: PlannedObject) -> Self {
+        Self { object: planned.listed(), line: Some(line), state: Some(planned.state) }
     }
 }
 
@@ -155,8 +197,9 @@ impl Apply {
     /// Sets the path of the journal, a file that records the outcome of each object. It holds no key
     /// and no plaintext.
     ///
-    /// With the same journal, the same job skips the objects that are completed and works again on
-    /// those that failed. A journal serves one process at a time.
+    /// With the same journal, the same job skips the objects that are still in the state in which
+    /// an earlier run left them. It works on the others: those that failed, and those that changed
+    /// since. A journal serves one process at a time.
     #[must_use]
     pub fn journal(self, path: impl Into<PathBuf>) -> Self {
         Self { journal: Some(path.into()), ..self }
@@ -171,9 +214,9 @@ impl Apply {
     /// Rewraps the objects of `input`. An object that fails does not end the job: its outcome has
     /// the error.
     ///
-    /// With a journal, an outcome is on disk before the stream yields it. When the stream has been
-    /// read to its end and the job is complete, the journal is closed: the same job then starts
-    /// again from the first object. An `Err` item means that the objects can't be listed, that the
+    /// With a journal, an outcome is on disk before the stream yields it. When every object was
+    /// tried, the journal is closed, whether some failed or not: the same job then starts again from
+    /// the first object. An `Err` item means that the objects can't be listed, that the
     /// plan can't be read, or that the journal belongs to another job, is in use or can't be
     /// written.
     pub fn run(self, input: JobInput) -> Outcomes<RewrapSummary> {
@@ -184,9 +227,9 @@ impl Apply {
 
 /// A job in progress.
 struct Run {
-    pool: Pool<Item, AppliedObject>,
+    pool: Pool<Item, Option<AppliedObject>>,
     journal: Journal,
-    completed_before: u64,
+    earlier: Arc<EarlierRuns>,
     cancellation: CancellationToken,
     failure: Option<Error>,
     /// `true` if the job ended before all objects were in work.
@@ -198,13 +241,14 @@ impl Run {
     async fn start(apply: Apply, input: JobInput) -> Result<Self, Error> {
         let Apply { rewrapper, concurrency, journal, cancellation } = apply;
         let (journal, completed) = Journal::open(journal, input.job(&rewrapper)?).await?;
-        let completed_before = completed.count();
+        let earlier = Arc::new(EarlierRuns { completed, found: AtomicU64::new(0) });
         let engine = Engine::new(concurrency, &cancellation, RetryPolicy::REWRAP);
-        let work = move |item, retry| rewrap(rewrapper.clone(), item, retry);
+        let known = Arc::clone(&earlier);
+        let work = move |item, retry| rewrap(rewrapper.clone(), Arc::clone(&known), item, retry);
         Ok(Self {
-            pool: Pool::new(engine, input.items(completed), work),
+            pool: Pool::new(engine, input.items(&earlier), work),
             journal,
-            completed_before,
+            earlier,
             cancellation,
             failure: None,
             is_stopped: false,
@@ -213,18 +257,13 @@ impl Run {
     }
 
     fn into_steps(self) -> impl Stream<Item = Result<Step<RewrapSummary>, Error>> + Send {
-        let done_before = self.completed_before;
-        let begin = Step::Update(Box::new(move |summary: &mut RewrapSummary| {
-            summary.done_before = done_before;
-        }));
-        let steps = stream::unfold(Some(self), |run| async move {
+        stream::unfold(Some(self), |run| async move {
             let mut run = run?;
             match run.next().await {
                 Some(object) => Some((Ok(Step::Outcome(object)), Some(run))),
                 None => Some((run.close().await, None)),
             }
-        });
-        stream::iter([Ok(begin)]).chain(steps)
+        })
     }
 
     /// Returns the next object whose outcome is on disk.
@@ -234,7 +273,9 @@ impl Run {
                 biased;
                 Some(object) = self.journal.next_written() => return Some(object),
                 result = self.pool.next(), if !self.is_drained => match result {
-                    Some(Ok(object)) => {
+                    // An earlier run told its outcome.
+                    Some(Ok(None)) => {}
+                    Some(Ok(Some(object))) => {
                         if let Err(error) = self.journal.append(object).await {
                             self.pool.fail(error);
                         }
@@ -253,24 +294,31 @@ impl Run {
 
     /// Closes the journal. Its own failure comes first, for it explains the others.
     async fn close(self) -> Result<Step<RewrapSummary>, Error> {
-        let (done_before, stopped) = (self.completed_before, self.is_stopped);
+        let (done_before, stopped) = (self.earlier.found(), self.is_stopped);
         let finish =
             move |summary: RewrapSummary| RewrapSummary { done_before, stopped, ..summary };
         self.journal.close(finish).await?;
         match self.failure {
             Some(error) => Err(error),
-            None => Ok(Step::Update(Box::new(move |summary| summary.stopped = stopped))),
+            None => Ok(Step::Update(Box::new(move |summary| *summary = finish(*summary)))),
         }
     }
 }
 
-async fn rewrap(rewrapper: Rewrapper, item: Item, mut retry: RetryState) -> AppliedObject {
+/// Rewraps one object; `None` if it is as an earlier run left it.
+async fn rewrap(
+    rewrapper: Rewrapper,
+    earlier: Arc<EarlierRuns>,
+    item: Item,
+    mut retry: RetryState,
+) -> Option<AppliedObject> {
     let Item { object, line, state } = item;
+    let is_done = |now: &ObjectState| earlier.has(&object, now);
     loop {
-        let rewrapped = rewrapper.rewrap_planned(&object, state.as_ref()).await;
+        let rewrapped = rewrapper.rewrap_planned(&object, state.as_ref(), &is_done).await?;
         if !retry.should_retry(rewrapped.outcome.error().map(Error::kind)).await {
-            let (outcome, replanned) = (rewrapped.outcome, rewrapped.replanned);
-            return AppliedObject { object, line, outcome, replanned };
+            let PlannedRewrap { outcome, replanned, state, .. } = rewrapped;
+            return Some(AppliedObject { object, line, outcome, replanned, state });
         }
     }
 }

@@ -23,11 +23,11 @@ pub fn plan(text: &[u8]) -> Result<(PlanHeader, Result<Vec<PlannedObject>, Error
 }
 
 /// Parses the journal of `job`. Returns the length of its whole lines in bytes, and the number of
-/// completed objects.
+/// completed states.
 ///
 /// # Errors
 /// The text is not the job's journal.
 pub fn journal(text: &[u8], job: &str) -> Result<(u64, u64), Error> {
     let contents = read(Path::new(NOWHERE), text, job)?;
-    Ok((contents.len, contents.completed.count()))
+    Ok((contents.len, contents.completed.len()))
 }

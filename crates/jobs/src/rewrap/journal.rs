@@ -1,5 +1,5 @@
 //! The journal of a job: JSON lines that are appended and never rewritten. An object counts as
-//! completed when its line is on disk.
+//! completed when its line is on disk, as long as it stays in the state that the line names.
 
 use std::{
     fs::{File, TryLockError},
@@ -29,8 +29,8 @@ struct Begin {
     job: String,
 }
 
-/// The last line of a complete job. If the same job runs again, it starts again behind this line and
-/// ignores earlier entries.
+/// The last line of a run that tried every object. If the same job runs again, it starts again behind
+/// this line and ignores earlier entries.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct End {
@@ -85,8 +85,8 @@ impl Journal {
         self.entries = None;
     }
 
-    /// Waits until all lines are on disk. `finish` completes the summary; if the job is complete by
-    /// that, writes the closing line.
+    /// Waits until all lines are on disk. `finish` completes the summary; if the job was not stopped
+    /// by that, writes the closing line.
     pub(super) async fn close(
         mut self,
         finish: impl FnOnce(RewrapSummary) -> RewrapSummary,
@@ -94,7 +94,7 @@ impl Journal {
         self.end();
         let (summary, file) = self.writer.await.map_err(died)??;
         let summary = finish(summary);
-        let Some((mut file, path)) = file.filter(|_| summary.is_complete()) else { return Ok(()) };
+        let Some((mut file, path)) = file.filter(|_| !summary.stopped) else { return Ok(()) };
         let end = line(&End { ended: summary });
         let ended = spawn_blocking(move || {
             file.write_all(end.as_bytes())
@@ -170,7 +170,7 @@ fn open(path: &Path, job: String) -> Result<(File, Completed), Error> {
 pub(super) struct Contents {
     /// Length of all whole lines in bytes.
     pub(super) len: u64,
-    /// `true` if the job has begun and is not complete.
+    /// `true` if the job has begun and has not tried every object.
     pub(super) is_begun: bool,
     pub(super) completed: Completed,
 }
@@ -206,12 +206,10 @@ pub(super) fn read(path: &Path, mut reader: impl BufRead, job: &str) -> Result<C
                 (contents.is_begun, contents.completed) = (false, Completed::default());
             }
             (true, Ok(Line::Entry(entry))) => {
-                if entry.is_done().ok_or_else(invalid)? {
-                    let version_id = entry.version_id.as_deref();
-                    match entry.line {
-                        Some(line) => contents.completed.add_line(line),
-                        None => contents.completed.add_name(&entry.object, version_id),
-                    }
+                if entry.is_done().ok_or_else(invalid)?
+                    && let Some(state) = &entry.state
+                {
+                    contents.completed.add(&entry.object, state);
                 }
             }
             _ => return Err(invalid()),
@@ -241,13 +239,25 @@ fn died(error: JoinError) -> Error {
 mod tests {
     use std::fs;
 
-    use sealwax_s3::{ListedObject, RewrapOutcome, Skipped};
+    use sealwax_s3::{ListedObject, ObjectState, RewrapOutcome};
 
     use super::*;
 
+    /// State of the object of a line, in a versioned bucket.
+    fn state(line: u64) -> ObjectState {
+        let mut state = ObjectState::default();
+        state.version_id = Some(line.to_string());
+        state
+    }
+
     fn applied(line: u64, outcome: RewrapOutcome) -> AppliedObject {
         let object = ListedObject::new("b", line.to_string());
-        AppliedObject { object, line: Some(line), outcome, replanned: false }
+        let state = outcome.is_done().then(|| state(line));
+        AppliedObject { object, line: Some(line), outcome, replanned: false, state }
+    }
+
+    fn has(completed: &Completed, line: u64) -> bool {
+        completed.has(&format!("s3://b/{line}"), &state(line))
     }
 
     fn rewrapped(line: u64) -> AppliedObject {
@@ -285,11 +295,11 @@ mod tests {
         let objects = [
             rewrapped(1),
             applied(2, RewrapOutcome::Failed(failure())),
-            applied(3, RewrapOutcome::Skipped(Skipped::NotSealed)),
+            applied(3, RewrapOutcome::Claimed),
             applied(4, RewrapOutcome::Unchanged),
         ];
         let (summary, completed) = run(&path, "a", objects).await.expect("a journal");
-        assert_eq!((summary.done(), summary.failed(), completed.count()), (3, 1, 0));
+        assert_eq!((summary.done(), summary.failed(), completed.len()), (3, 1, 0));
         let whole = fs::read(&path).expect("a journal");
         let ends: Vec<_> =
             (0..whole.len()).filter(|at| whole[*at] == b'\n').map(|at| at + 1).collect();
@@ -298,10 +308,10 @@ mod tests {
             let (_, completed) = run(&path, "a", [rewrapped(9)]).await.expect("still a journal");
             let lines = ends.iter().filter(|end| **end <= len).count();
             let expected = [1, 3, 4].map(|line| line < lines);
-            assert_eq!([1, 3, 4].map(|line| completed.has_line(line)), expected, "{len} bytes");
-            assert!(!completed.has_line(2), "a failed object is worked on again");
+            assert_eq!([1, 3, 4].map(|line| has(&completed, line)), expected, "{len} bytes");
+            assert!(!has(&completed, 2), "a failed object is worked on again");
             let (_, completed) = run(&path, "a", []).await.expect("still a journal");
-            assert!(completed.has_line(9), "the line after a torn one is whole, at {len} bytes");
+            assert!(has(&completed, 9), "the line after a torn one is whole, at {len} bytes");
         }
     }
 
@@ -321,18 +331,32 @@ mod tests {
         journal.close(stopped).await.expect("closed");
     }
 
+    /// Failures included: they are tried again with all others, in whatever state these are then.
     #[tokio::test]
-    async fn a_complete_job_starts_again() {
+    async fn a_job_that_tried_every_object_starts_again() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("journal");
         for _ in 0..3 {
             let (journal, completed) =
                 Journal::open(Some(path.clone()), "a".into()).await.expect("a journal");
-            assert_eq!(completed.count(), 0, "earlier entries are ignored");
+            assert_eq!(completed.len(), 0, "earlier entries are ignored");
             journal.append(rewrapped(1)).await.expect("appended");
+            let failed = applied(2, RewrapOutcome::Failed(failure()));
+            journal.append(failed).await.expect("appended");
             journal.close(|summary| summary).await.expect("closed");
         }
-        assert_eq!(fs::read_to_string(&path).expect("a journal").lines().count(), 9);
+        assert_eq!(fs::read_to_string(&path).expect("a journal").lines().count(), 12);
+    }
+
+    /// A line without a state, as of an object whose keys are in a sidecar, completes nothing.
+    #[tokio::test]
+    async fn an_object_without_a_state_is_looked_at_again() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("journal");
+        let unknown = AppliedObject { state: None, ..rewrapped(1) };
+        run(&path, "a", [unknown, rewrapped(2)]).await.expect("a journal");
+        let (_, completed) = run(&path, "a", []).await.expect("a journal");
+        assert_eq!((completed.len(), has(&completed, 2)), (1, true));
     }
 
     #[tokio::test]

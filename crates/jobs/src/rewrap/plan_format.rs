@@ -37,12 +37,9 @@ pub struct PlannedObject {
     pub bucket: String,
     /// The key.
     pub key: String,
-    /// The version id at planning, in a versioned bucket.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version_id: Option<String>,
-    /// The entity tag at planning, without quotes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub e_tag: Option<String>,
+    /// The state of the object at planning.
+    #[serde(flatten)]
+    pub state: ObjectState,
     /// The generation of a sealed object at planning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u32>,
@@ -99,13 +96,12 @@ impl PlannedObject {
     /// Describes a forecast for an object.
     #[must_use]
     pub fn new(object: &ListedObject, forecast: Forecast) -> Self {
-        let Forecast { state, size, action, .. } = forecast;
+        let Forecast { state, generation, size, action, .. } = forecast;
         Self {
             bucket: object.bucket.clone(),
             key: object.key.clone(),
-            version_id: state.version_id,
-            e_tag: state.e_tag,
-            generation: state.generation,
+            state,
+            generation,
             size,
             action: action.into(),
         }
@@ -115,22 +111,12 @@ impl PlannedObject {
     #[must_use]
     pub fn listed(&self) -> ListedObject {
         let mut listed = ListedObject::new(self.bucket.clone(), self.key.clone());
-        listed.version_id = self.version_id.clone();
+        listed.version_id = self.state.version_id.clone();
         // It was the latest version at planning. If there is a newer one, that is rewrapped.
         listed.is_latest = Some(true);
         listed.size = self.size;
-        listed.e_tag = self.e_tag.clone();
+        listed.e_tag = self.state.e_tag.clone();
         listed
-    }
-
-    /// Returns the state of the object at planning.
-    #[must_use]
-    pub fn state(&self) -> ObjectState {
-        let mut state = ObjectState::default();
-        state.e_tag = self.e_tag.clone();
-        state.version_id = self.version_id.clone();
-        state.generation = self.generation;
-        state
     }
 }
 

@@ -171,7 +171,7 @@ pub struct RewrapSummary {
     pub errors: u64,
     /// Objects that changed since planning and were re-evaluated. They count above too.
     pub replanned: u64,
-    /// Objects that earlier runs completed.
+    /// Objects that are still in the state in which earlier runs of the job left them.
     pub done_before: u64,
     /// `true` if the job was cancelled or could not continue: there may be more objects.
     pub stopped: bool,
@@ -182,6 +182,12 @@ impl RewrapSummary {
     #[must_use]
     pub fn done(&self) -> u64 {
         self.rewrapped + self.claimed + self.proven + self.unchanged + self.not_sealed + self.gone
+    }
+
+    /// Returns the number of objects of the whole job, with those that earlier runs did.
+    #[must_use]
+    pub fn all_objects(&self) -> u64 {
+        self.objects() + self.done_before
     }
 
     /// `true` if nothing is left to do for any object.

@@ -13,7 +13,7 @@ pub use self::{
     forecast::{DataKeyWay, Forecast, ForecastAction, Forecaster, MetadataWay, RewrapCost},
     key_changes::{KeyChange, KeyChanges},
     key_storage::KeyStorage,
-    rewrapper::{ObjectState, PlannedRewrap, RewrapOutcome, Rewrapper, Skipped},
+    rewrapper::{PlannedRewrap, RewrapOutcome, Rewrapper, Skipped},
 };
 use self::{
     key_changes::{Change, key_change_setters},
@@ -195,6 +195,6 @@ impl Rewrap {
         let proofs = Proofs::default();
         let wrapping =
             Wrapping { handle, changes, accepted_places, intermediate_keys, proofs, key_storage };
-        wrapping.rewrap(&target, snapshot).await
+        Ok(wrapping.rewrap(&target, snapshot).await?.output)
     }
 }

@@ -66,6 +66,11 @@ impl Snapshot {
         Ok(Self { head, now, is_amazon_s3: clock.is_amazon_s3(), last_modified })
     }
 
+    /// `true` if the object did not change within `age` before the snapshot.
+    pub(crate) fn is_older_than(&self, age: Duration) -> bool {
+        self.now.duration_since(self.last_modified).is_ok_and(|passed| passed >= age)
+    }
+
     /// Returns a snapshot that was taken after the second of the object's last change was over: if
     /// needed, it waits for that and takes another one.
     ///

@@ -171,9 +171,9 @@ pub(crate) struct BulkArgs {
 
     /// Journal file [default: a file in the user's state directory]
     ///
-    /// After a crash or an interrupt, the same command resumes the job. A journal in the state
-    /// directory (`$XDG_STATE_HOME/sealwax`, else `~/.local/state/sealwax`) is deleted when all
-    /// objects are done.
+    /// After a crash or an interrupt, the same command resumes the job: it skips the objects that are
+    /// still as the job left them. A journal in the state directory (`$XDG_STATE_HOME/sealwax`, else
+    /// `~/.local/state/sealwax`) is deleted when every object was tried.
     #[arg(long, value_name = "PATH", requires = "apply")]
     pub(crate) journal: Option<PathBuf>,
 

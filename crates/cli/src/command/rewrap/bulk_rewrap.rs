@@ -85,6 +85,7 @@ async fn apply(
     bulk: &BulkArgs,
 ) -> Result<(), Failure> {
     let total = plan.as_ref().map(|plan| plan.summary().objects);
+    let (source, identity) = (bulk.source(), settings.identity(session).await);
     let (input, name) = match plan {
         Some(plan) => {
             let name = plan.digest().to_owned();
@@ -93,22 +94,20 @@ async fn apply(
         None => {
             let prefix = prefix.as_ref().expect("required without a plan");
             let name = bulk.listing_name(prefix);
-            let objects = bulk.source().list(rewrapper.s3(), prefix);
-            (JobInput::listing(objects, &name).settings(settings.to_json()), name)
+            let input = JobInput::listing(source.list(rewrapper.s3(), prefix), &name);
+            (if source.is_live() { input.live() } else { input }, name)
         }
     };
     let journal = match &bulk.journal {
         Some(path) => path.clone(),
         None => {
-            let job = serde_json::to_vec(&(name, edits, settings)).expect("names are strings");
+            let job = serde_json::to_vec(&(name, edits, &identity)).expect("names are strings");
             state_directory::journal_for(&job)?
         }
     };
     let (progress, cancellation) = (session.job_progress(total), CancellationToken::new());
     let counting = match (total, &prefix) {
-        (None, Some(prefix)) => {
-            Some(progress.count(|| bulk.source().list_again(rewrapper.s3(), prefix)))
-        }
+        (None, Some(prefix)) => Some(progress.count(|| source.list_again(rewrapper.s3(), prefix))),
         _ => None,
     };
     let mut lines = Output::new(bulk.json);
@@ -116,7 +115,7 @@ async fn apply(
         .concurrency(bulk.concurrency.into())
         .journal(&journal)
         .cancellation(cancellation.clone())
-        .run(input);
+        .run(input.settings(identity));
     let work = async {
         while let Some(object) = outcomes.try_next().await? {
             progress.one_more(outcomes.summary().failed());
@@ -146,11 +145,12 @@ async fn apply(
     if let (Some(signal), true) = (signal, summary.stopped) {
         return Err(stopped(signal));
     }
-    if summary.is_complete() && bulk.journal.is_none() {
+    // Every object was tried. The next run tries each again, in the state that it has then.
+    if !summary.stopped && bulk.journal.is_none() {
         state_directory::remove(&journal)?;
     }
-    let (undone, all) = (summary.failed(), summary.objects());
-    check_any(all + summary.done_before)?;
+    let (undone, all) = (summary.failed(), summary.all_objects());
+    check_any(all)?;
     let failed = Failure::of_many(
         undone,
         all,

@@ -22,6 +22,9 @@ use crate::{
 pub(super) struct JobSettings {
     pub(super) bucket: String,
     region: String,
+    /// Endpoint of S3, unless it is AWS's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    endpoint: Option<String>,
     replica_of: Option<String>,
     no_place_binding: bool,
     keys: Vec<String>,
@@ -47,6 +50,7 @@ impl JobSettings {
         Self {
             bucket: bucket.to_owned(),
             region: session.region().to_owned(),
+            endpoint: session.s3_endpoint(),
             replica_of: replica_of.map(str::to_owned),
             no_place_binding,
             keys: reader.keys.iter().map(|key| key.as_str().to_owned()).collect(),
@@ -57,7 +61,7 @@ impl JobSettings {
         }
     }
 
-    /// Returns the settings of a plan, whose Region must be the session's.
+    /// Returns the settings of a plan, whose Region and endpoint must be the session's.
     pub(super) fn of_plan(session: &Session, header: &PlanHeader) -> Result<Self, Failure> {
         let settings: Self = serde_json::from_value(Value::Object(header.settings.clone()))
             .map_err(|error| {
@@ -68,7 +72,25 @@ impl JobSettings {
                 format!("the plan is for Region {}, not {}", settings.region, session.region());
             return Err(Failure::usage(message).advise("pass the plan's Region with --region"));
         }
+        if settings.endpoint != session.s3_endpoint() {
+            let name = |endpoint: Option<String>| endpoint.unwrap_or_else(|| "AWS's own".into());
+            let message = format!(
+                "the plan is for endpoint {}, not {}",
+                name(settings.endpoint),
+                name(session.s3_endpoint())
+            );
+            return Err(Failure::usage(message)
+                .advise("pass the plan's endpoint with --endpoint-url, or make another plan"));
+        }
         Ok(settings)
+    }
+
+    /// Returns what identifies a job beside its objects and key changes: these settings, and the
+    /// bucket's owner where names of buckets are not unique.
+    pub(super) async fn identity(&self, session: &Session) -> Map<String, Value> {
+        let mut identity = self.to_json();
+        identity.insert("owner".into(), session.bucket_owner().await.into());
+        identity
     }
 
     pub(super) fn to_json(&self) -> Map<String, Value> {

@@ -7,7 +7,7 @@ use std::{
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{
-    EncryptedDataKey,
+    EncryptedDataKey, ObjectHeader, metadata,
     s3ec::{Envelope, Storage},
 };
 use serde::{Deserialize, Serialize};
@@ -16,11 +16,12 @@ use sha2::{Digest as _, Sha256};
 use super::{
     KeyChange,
     key_changes::{Step, Steps},
-    rewrapper::{Absence, ObjectState, Rewrapper, Skipped},
+    rewrapper::{Absence, Rewrapper, Skipped},
 };
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
     kms::KmsKeyArn,
+    object_state::ObjectState,
     operation::Handle,
     store::{
         Store,
@@ -50,6 +51,8 @@ pub struct Forecast {
     /// State of the object, for [`Rewrapper::rewrap_planned`]. It is the listed state if the object
     /// was not read.
     pub state: ObjectState,
+    /// Generation of a sealed object.
+    pub generation: Option<u32>,
     /// Length of the stored body in bytes.
     pub size: Option<u64>,
     /// Action that a rewrap would take.
@@ -125,10 +128,11 @@ impl Forecaster {
     /// It takes one `HeadObject`, and one `GetObject` if the object may have a sidecar or an
     /// instruction file.
     pub async fn forecast(&self, object: &ListedObject) -> Forecast {
-        let listed = |action| {
-            let (e_tag, version_id) = (object.e_tag.clone(), object.version_id.clone());
-            let state = ObjectState { e_tag, version_id, generation: None };
-            Forecast { state, size: object.size, action }
+        let listed = |action| Forecast {
+            state: ObjectState::of_listed(object),
+            generation: None,
+            size: object.size,
+            action,
         };
         let target = match self.rewrapper.target(object) {
             Ok(target) => target,
@@ -151,7 +155,14 @@ impl Forecaster {
         };
         let size =
             snapshot.head.content_length().and_then(|len| len.try_into().ok()).or(object.size);
-        Forecast { state: ObjectState::of(&snapshot), size, action }
+        let metadata = snapshot.head.metadata().into_iter().flatten();
+        let header = ObjectHeader::parse(metadata::pairs(metadata)).ok();
+        Forecast {
+            state: ObjectState::of_snapshot(&snapshot),
+            generation: header.map(|header| header.generation()),
+            size,
+            action,
+        }
     }
 
     async fn action(

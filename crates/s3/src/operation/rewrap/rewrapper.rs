@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use sealwax_envelope::{ObjectHeader, metadata};
-
-use super::{KeyChanges, KeyStorage, RewrapOutput, wrapping::Wrapping};
+use super::{
+    KeyChanges, KeyStorage, RewrapOutput,
+    wrapping::{RewrappedTo, Wrapping},
+};
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
+    object_state::ObjectState,
     operation::Handle,
     store::{list::ListedObject, snapshot::Snapshot},
     vault::{intermediate::IntermediateKeys, proofs::Proofs},
@@ -146,30 +148,6 @@ impl RewrapOutcome {
     }
 }
 
-/// State of an object when a plan was made. It shows whether the object changed since then.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ObjectState {
-    /// The entity tag, without quotes.
-    pub e_tag: Option<String>,
-    /// The version id, in a versioned bucket.
-    pub version_id: Option<String>,
-    /// The generation of a sealed object.
-    pub generation: Option<u32>,
-}
-
-impl ObjectState {
-    pub(super) fn of(snapshot: &Snapshot) -> Self {
-        let metadata = snapshot.head.metadata().into_iter().flatten();
-        let header = ObjectHeader::parse(metadata::pairs(metadata));
-        Self {
-            e_tag: snapshot.head.e_tag.as_deref().map(|e_tag| e_tag.trim_matches('"').to_owned()),
-            version_id: snapshot.head.version_id.clone(),
-            generation: header.ok().map(|header| header.generation()),
-        }
-    }
-}
-
 /// Result of the rewrap of a planned object.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -178,6 +156,10 @@ pub struct PlannedRewrap {
     pub outcome: RewrapOutcome,
     /// `true` if the object changed since planning and was re-evaluated.
     pub replanned: bool,
+    /// State in which the object was left, if nothing is left to do for it as long as it stays in
+    /// that state. `None` if its state does not tell that, because its keys, or proof that it has
+    /// none, are in other objects.
+    pub state: Option<ObjectState>,
 }
 
 impl Rewrapper {
@@ -228,23 +210,25 @@ impl Rewrapper {
     /// times. Only the latest version can be rewrapped, because S3 does not change the metadata of
     /// a stored version.
     pub async fn rewrap_one(&self, object: &ListedObject) -> RewrapOutcome {
-        self.rewrap_planned(object, None).await.outcome
+        let rewrapped = self.rewrap_planned(object, None, &|_| false).await;
+        rewrapped.expect("no state counts as done").outcome
     }
 
     /// Rewraps an object as [`Rewrapper::rewrap_one`] does, and reports whether it changed.
     ///
-    /// A change is one since the state `planned`, if there is a plan, or during the rewrap.
+    /// A change is one since the state `planned`, if there is a plan, or during the rewrap. Returns
+    /// `None` if the object is in a state that `is_done` accepts, after one `HeadObject`.
     pub async fn rewrap_planned(
         &self,
         object: &ListedObject,
         planned: Option<&ObjectState>,
-    ) -> PlannedRewrap {
-        let mut replanned = false;
-        let outcome = match self.target(object) {
-            Ok(target) => self.rewrap_at(&target, object, planned, &mut replanned).await,
-            Err(error) => RewrapOutcome::Failed(error),
+        is_done: &(dyn Fn(&ObjectState) -> bool + Send + Sync),
+    ) -> Option<PlannedRewrap> {
+        let target = match self.target(object) {
+            Ok(target) => target,
+            Err(error) => return Some(PlannedRewrap::without_state(RewrapOutcome::Failed(error))),
         };
-        PlannedRewrap { outcome, replanned }
+        self.rewrap_at(&target, object, planned, is_done).await
     }
 
     async fn rewrap_at(
@@ -252,27 +236,38 @@ impl Rewrapper {
         target: &ObjectRef,
         object: &ListedObject,
         planned: Option<&ObjectState>,
-        replanned: &mut bool,
-    ) -> RewrapOutcome {
-        let mut conflict = None;
+        is_done: &(dyn Fn(&ObjectState) -> bool + Send + Sync),
+    ) -> Option<PlannedRewrap> {
+        let (mut conflict, mut replanned) = (None, false);
         for _ in 0..MAX_CONFLICTS {
             let snapshot = match self.snapshot(target, object).await {
                 Ok(snapshot) => snapshot,
-                Err(Absence::Skipped(why)) => return RewrapOutcome::Skipped(why),
-                Err(Absence::Failed(error)) => return RewrapOutcome::Failed(error),
+                Err(absence) => {
+                    let absent = PlannedRewrap::without_state(absence.into());
+                    return Some(PlannedRewrap { replanned, ..absent });
+                }
             };
-            *replanned |= planned.is_some_and(|planned| *planned != ObjectState::of(&snapshot));
-            match self.0.rewrap(target, snapshot).await {
-                Ok(output) => return RewrapOutcome::of(output),
-                Err(error) => match error.kind() {
-                    ErrorKind::NotSealed => return RewrapOutcome::Skipped(Skipped::NotSealed),
-                    ErrorKind::Conflict => conflict = Some(error),
-                    _ => return RewrapOutcome::Failed(error),
-                },
+            let now = ObjectState::of_snapshot(&snapshot);
+            if is_done(&now) {
+                return None;
             }
+            replanned |= planned.is_some_and(|planned| !planned.is_still(&now));
+            let (outcome, state) = match self.0.rewrap(target, snapshot).await {
+                Ok(RewrappedTo { output, state }) => (RewrapOutcome::of(output), state),
+                Err(error) => match error.kind() {
+                    ErrorKind::NotSealed => (RewrapOutcome::Skipped(Skipped::NotSealed), None),
+                    ErrorKind::Conflict => {
+                        conflict = Some(error);
+                        continue;
+                    }
+                    _ => (RewrapOutcome::Failed(error), None),
+                },
+            };
+            let state = state.filter(|_| outcome.is_done());
+            return Some(PlannedRewrap { outcome, replanned, state });
         }
-        *replanned = true;
-        RewrapOutcome::Changed(conflict.expect("a conflict ended the last attempt"))
+        let outcome = RewrapOutcome::Changed(conflict.expect("a conflict ended the last attempt"));
+        Some(PlannedRewrap { replanned: true, ..PlannedRewrap::without_state(outcome) })
     }
 
     pub(super) fn target(&self, object: &ListedObject) -> Result<ObjectRef, Error> {
@@ -322,6 +317,21 @@ impl Rewrapper {
 pub(super) enum Absence {
     Skipped(Skipped),
     Failed(Error),
+}
+
+impl From<Absence> for RewrapOutcome {
+    fn from(absence: Absence) -> Self {
+        match absence {
+            Absence::Skipped(why) => Self::Skipped(why),
+            Absence::Failed(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl PlannedRewrap {
+    fn without_state(outcome: RewrapOutcome) -> Self {
+        Self { outcome, replanned: false, state: None }
+    }
 }
 
 fn older(target: &ObjectRef) -> Error {

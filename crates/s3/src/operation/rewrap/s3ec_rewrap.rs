@@ -5,7 +5,11 @@ use sealwax_envelope::{
     s3ec::{Detected, Envelope, Keyring, Storage, detect},
 };
 
-use super::{RewrapOutput, key_changes::Change, wrapping::Wrapping};
+use super::{
+    RewrapOutput,
+    key_changes::Change,
+    wrapping::{RewrappedTo, Wrapping},
+};
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
     format::ObjectFormat,
@@ -27,7 +31,7 @@ impl Wrapping {
         snapshot: Snapshot,
         info: ObjectInfo,
         envelope: &Envelope,
-    ) -> Result<RewrapOutput, Error> {
+    ) -> Result<RewrappedTo, Error> {
         let vault = &self.handle.vault;
         let keyring = self.s3ec_keyring(target)?;
         snapshot.check_copyable(target)?;
@@ -54,15 +58,19 @@ impl Wrapping {
 
         let (mut e_tag, mut version_id) = (info.e_tag.clone(), info.version_id.clone());
         let format = ObjectFormat::S3ec(rewrapped.clone());
+        let mut state = None;
         match rewrapped.to_instruction_file() {
             Some(file) => self.replace_file(target, envelope, &snapshot, file).await?,
             None => {
-                let stored = self.replace_metadata(target, snapshot, &format, &info).await?;
+                let (stored, now) = self.replace_metadata(target, snapshot, &format, &info).await?;
+                state = Some(now);
                 (e_tag, version_id) = (stored.e_tag, stored.version_id);
             }
         }
         let report = KeyReport::default();
-        Ok(RewrapOutput { rewrapped: true, format, e_tag, version_id, sidecar: None, report })
+        let output =
+            RewrapOutput { rewrapped: true, format, e_tag, version_id, sidecar: None, report };
+        Ok(RewrappedTo { output, state })
     }
 
     /// Replaces the instruction file if it is unchanged.

@@ -14,6 +14,7 @@ use crate::{
     error::{Error, ErrorKind, ObjectRef},
     format::{ObjectFormat, same_format_metadata},
     object::{ObjectInfo, join_metadata},
+    object_state::ObjectState,
     operation::Handle,
     store::{lost_answer::Stored, snapshot::Snapshot},
     vault::{
@@ -42,21 +43,24 @@ impl Wrapping {
         &self,
         target: &ObjectRef,
         snapshot: Snapshot,
-    ) -> Result<RewrapOutput, Error> {
+    ) -> Result<RewrappedTo, Error> {
         let Handle { store, vault, .. } = &self.handle;
         let info = self.info(target, &snapshot).await?;
         if let Some(envelope) = info.envelope().cloned() {
             return self.rewrap_s3ec(target, snapshot, info, &envelope).await;
         }
         let object = self.object_keys(target, info, &snapshot).await?;
+        // A sidecar can change while the object stays as it is.
+        let alone = vault.sidecars().suffix().is_none() && !object.is_sidecar;
+        let seen = alone.then(|| ObjectState::of_snapshot(&snapshot));
         let Steps { steps, claimed } = self.changes.steps(&object)?;
         let report = KeyReport { claimed, ..KeyReport::default() };
         if steps.is_empty() {
-            return Ok(unchanged(object.info, report));
+            return Ok(unchanged(object.info, report, seen));
         }
         let ChangedKeys { keys, mut report } = self.changed_keys(&object, &steps, report).await?;
         if keys == object.info.keys() {
-            return Ok(unchanged(object.info, report));
+            return Ok(unchanged(object.info, report, seen));
         }
         let header = object
             .info
@@ -77,29 +81,32 @@ impl Wrapping {
             let key = sidecar.replace(store, target, suffix, &header).await?;
             let ObjectInfo { e_tag, version_id, .. } = info;
             let format = ObjectFormat::Sealwax(header);
-            return Ok(RewrapOutput {
+            let output = RewrapOutput {
                 rewrapped: true,
                 format,
                 e_tag,
                 version_id,
                 sidecar: Some(key),
                 report,
-            });
+            };
+            return Ok(RewrappedTo { output, state: None });
         }
         let format = ObjectFormat::Sealwax(header);
-        let Stored { e_tag, version_id } =
-            self.replace_metadata(target, snapshot, &format, &info).await?;
-        Ok(RewrapOutput { rewrapped: true, format, e_tag, version_id, sidecar: None, report })
+        let (stored, state) = self.replace_metadata(target, snapshot, &format, &info).await?;
+        let Stored { e_tag, version_id, .. } = stored;
+        let output =
+            RewrapOutput { rewrapped: true, format, e_tag, version_id, sidecar: None, report };
+        Ok(RewrappedTo { output, state: alone.then_some(state) })
     }
 
-    /// Copies the object onto itself with the metadata of `format`.
+    /// Copies the object onto itself with the metadata of `format`. Also returns its new state.
     pub(super) async fn replace_metadata(
         &self,
         target: &ObjectRef,
         snapshot: Snapshot,
         format: &ObjectFormat,
         info: &ObjectInfo,
-    ) -> Result<Stored, Error> {
+    ) -> Result<(Stored, ObjectState), Error> {
         let store = &self.handle.store;
         let snapshot = snapshot.settled(store, target).await?;
         let metadata = join_metadata(format, &info.metadata);
@@ -108,7 +115,9 @@ impl Wrapping {
         // from others.
         let is_ours =
             move |head: &HeadObjectOutput| same_format_metadata(head.metadata(), &expected);
-        store.replace_metadata(target, &snapshot, metadata, &is_ours).await
+        let stored = store.replace_metadata(target, &snapshot, metadata.clone(), &is_ours).await?;
+        let state = ObjectState::of_stored(&stored, &metadata);
+        Ok((stored, state))
     }
 
     /// Reads the format of the object, and returns its properties.
@@ -268,6 +277,13 @@ impl Wrapping {
     }
 }
 
+/// Result of the rewrap of one object.
+pub(crate) struct RewrappedTo {
+    pub(crate) output: RewrapOutput,
+    /// State of the object, if it alone decides what a rewrap does.
+    pub(crate) state: Option<ObjectState>,
+}
+
 /// An object's keys after a rewrap.
 struct ChangedKeys {
     keys: Vec<EncryptedDataKey>,
@@ -348,13 +364,14 @@ fn names(keys: &[EncryptedDataKey]) -> impl Iterator<Item = String> {
     names.into_iter()
 }
 
-fn unchanged(info: ObjectInfo, report: KeyReport) -> RewrapOutput {
-    RewrapOutput {
+fn unchanged(info: ObjectInfo, report: KeyReport, state: Option<ObjectState>) -> RewrappedTo {
+    let output = RewrapOutput {
         rewrapped: false,
         format: info.format().clone(),
         e_tag: info.e_tag,
         version_id: info.version_id,
         sidecar: None,
         report,
-    }
+    };
+    RewrappedTo { output, state }
 }
