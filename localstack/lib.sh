@@ -73,7 +73,7 @@ ensure_venv() {
     stamp=$("$python" -c '
 import hashlib, os, sys
 digest = hashlib.sha256(open(sys.argv[1], "rb").read())
-digest.update(repr((sys.version, os.path.realpath(sys.executable), sys.argv[2])).encode())
+digest.update(repr((sys.version, *map(os.path.realpath, (sys.executable, sys.argv[2])))).encode())
 print(digest.hexdigest())' "$requirements" "$venv")
     if [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ] && "$venv/bin/python" -c '' 2>/dev/null; then
         return
