@@ -1,8 +1,9 @@
 //! Parallel work on many files or objects, each of which can fail independently.
 
-use std::{fmt, pin::pin};
+use std::{collections::BTreeMap, fmt, pin::pin};
 
 use futures_util::{Stream, TryStreamExt as _};
+use sealwax_s3::{ErrorKind, ListedObject, ObjectKind, SealedClient};
 
 use crate::{
     failure::{Exit, Failure},
@@ -21,8 +22,73 @@ pub(crate) enum Outcome {
     Unchanged(String),
     /// Skipped, because it is a symbolic link: message.
     Link(String),
+    /// Skipped, because there is nothing to do for an object of this kind: message.
+    Skipped(Skip, String),
     /// Failed: item and failure.
     Failed(String, Failure),
+}
+
+/// Kind of objects that a command on sealed objects skips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Skip {
+    /// An empty object that represents a folder.
+    FolderMarker,
+    /// The sidecar of another object.
+    Sidecar,
+    /// The instruction file of another object.
+    InstructionFile,
+    /// A shredded object. It is told.
+    Shredded,
+}
+
+impl Skip {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::FolderMarker => "folder marker",
+            Self::Sidecar => "sidecar",
+            Self::InstructionFile => "instruction file",
+            Self::Shredded => "shredded object",
+        }
+    }
+
+    /// Returns the outcome for an object that has nothing to read, by its content, or `failure`.
+    ///
+    /// # Errors
+    /// The object could not be inspected, or its mark is wrong.
+    pub(crate) async fn or_failed(
+        client: &SealedClient,
+        object: &ListedObject,
+        error: sealwax_s3::Error,
+    ) -> Result<Outcome, Failure> {
+        if !matches!(error.kind(), ErrorKind::NotSealed | ErrorKind::Shredded) {
+            return Err(error.into());
+        }
+        let inspected = client.inspect().bucket(&object.bucket).key(&object.key).send().await?;
+        if let Some(problem) = inspected.problem {
+            return Err(problem.into());
+        }
+        let skip = match inspected.kind {
+            ObjectKind::FolderMarker => Self::FolderMarker,
+            ObjectKind::Sidecar => Self::Sidecar,
+            ObjectKind::InstructionFile => Self::InstructionFile,
+            ObjectKind::Shredded => Self::Shredded,
+            _ => return Err(error.into()),
+        };
+        Ok(skip.outcome(match skip {
+            Self::Shredded => format!("skipped {object}: {}", error.message()),
+            _ => format!("skipped {object}: {}", skip.noun()),
+        }))
+    }
+
+    /// Returns the outcome for a folder marker, by its listing.
+    pub(crate) fn folder_marker(object: &ListedObject) -> Option<Outcome> {
+        let text = || format!("skipped {object}: {}", Self::FolderMarker.noun());
+        object.is_folder_marker().then(|| Self::FolderMarker.outcome(text()))
+    }
+
+    fn outcome(self, text: String) -> Outcome {
+        Outcome::Skipped(self, text)
+    }
 }
 
 /// Counts of all outcomes.
@@ -32,6 +98,7 @@ pub(crate) struct Summary {
     pub(crate) bytes: u64,
     unchanged: u64,
     links: u64,
+    skipped: BTreeMap<Skip, u64>,
     failed: u64,
 }
 
@@ -76,6 +143,13 @@ impl Summary {
                     self.links += 1;
                     session.detail(text);
                 }
+                Outcome::Skipped(skip, text) => {
+                    *self.skipped.entry(skip).or_default() += 1;
+                    match skip {
+                        Skip::Shredded => progress.suspend(|| session.say(text)),
+                        _ => session.detail(text),
+                    }
+                }
                 Outcome::Failed(what, failure) => {
                     self.failed += 1;
                     progress.suspend(|| failure.print_about(&what));
@@ -88,7 +162,7 @@ impl Summary {
 
     /// Returns the number of items.
     pub(crate) fn all(&self) -> u64 {
-        self.done + self.unchanged + self.links + self.failed
+        self.done + self.unchanged + self.links + self.skipped.values().sum::<u64>() + self.failed
     }
 
     /// Fails if there was no item, for example because of a mistyped name.
@@ -124,6 +198,9 @@ impl fmt::Display for Summary {
         }
         if self.links > 0 {
             write!(f, "; {} skipped", Counted(self.links, "symbolic link"))?;
+        }
+        for (skip, count) in &self.skipped {
+            write!(f, "; {} skipped", Counted(*count, skip.noun()))?;
         }
         if self.failed > 0 {
             write!(f, "; {} failed", self.failed)?;

@@ -22,7 +22,7 @@ pub(crate) enum Exit {
     Usage,
     /// 3: the object failed verification.
     NotVerified,
-    /// 4: no such object, or the object is not sealed.
+    /// 4: no such object, or the object is not sealed or was shredded.
     NotFound,
     /// 5: access denied, no credentials, or no usable wrapping key.
     Denied,
@@ -68,7 +68,10 @@ impl From<ErrorKind> for Exit {
             | ErrorKind::PlaceMismatch
             | ErrorKind::PolicyRefused
             | ErrorKind::Truncated => Self::NotVerified,
-            ErrorKind::NotFound | ErrorKind::NoSuchBucket | ErrorKind::NotSealed => Self::NotFound,
+            ErrorKind::NotFound
+            | ErrorKind::NoSuchBucket
+            | ErrorKind::NotSealed
+            | ErrorKind::Shredded => Self::NotFound,
             ErrorKind::AccessDenied
             | ErrorKind::Credentials
             | ErrorKind::KeyDisabled
@@ -303,6 +306,7 @@ mod tests {
             (ErrorKind::NotFound, 4),
             (ErrorKind::NoSuchBucket, 4),
             (ErrorKind::NotSealed, 4),
+            (ErrorKind::Shredded, 4),
             (ErrorKind::AccessDenied, 5),
             (ErrorKind::Credentials, 5),
             (ErrorKind::KeyDisabled, 5),

@@ -13,7 +13,7 @@ pub(crate) use self::metadata_names::check_user_defined;
 pub use self::{
     metadata_names::{
         CONTEXT, FORMAT, GENERATION, HEADER, KEYS, MISSING, PLAINTEXT_LEN, RESERVED_PREFIX,
-        is_reserved,
+        is_format_name, is_reserved,
     },
     sidecar::SIDECAR_LIMIT,
 };

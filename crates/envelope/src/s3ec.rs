@@ -39,7 +39,7 @@ pub use self::{
     detect::{Detected, Pending, detect},
     envelope::{Content, Envelope},
     header_names::{INSTRUCTION_FILE_MARKER, is_reserved},
-    instruction_file::{INSTRUCTION_FILE_SUFFIX, MAX_INSTRUCTION_FILE_LEN},
+    instruction_file::{INSTRUCTION_FILE_SUFFIX, MAX_INSTRUCTION_FILE_LEN, is_instruction_file},
     policy::{Admitted, ReadPolicy},
     s3ec_error::Error,
     s3ec_keyring::Keyring,

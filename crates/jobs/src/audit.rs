@@ -280,6 +280,9 @@ async fn audit(
     object: ListedObject,
     mut retry: RetryState,
 ) -> AuditedObject {
+    if object.is_folder_marker() {
+        return AuditedObject::new(object, ObjectKind::FolderMarker);
+    }
     let mut inspect = client.inspect().bucket(&object.bucket).key(&object.key);
     if let Some(version_id) = &object.version_id {
         inspect = inspect.version_id(version_id);

@@ -25,7 +25,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_core::Stream;
 use sealwax_s3::{
-    Error, ErrorKind, ListedObject, ObjectFormat, SealedClient, WriteFormat,
+    Error, ErrorKind, ListedObject, ObjectFormat, ObjectKind, SealedClient, WriteFormat,
     envelope::{EncryptionContext, Keyring},
 };
 use tokio_util::sync::CancellationToken;
@@ -70,6 +70,12 @@ pub enum Migrated {
     /// Skipped: the object is the instruction file of another object and migrates with that, or did
     /// so meanwhile.
     InstructionFile,
+    /// Skipped: the object is the sidecar of another object.
+    Sidecar,
+    /// Skipped: the object is empty and represents a folder.
+    FolderMarker,
+    /// Skipped: the object was shredded.
+    Shredded,
 }
 
 impl Migrate {
@@ -145,17 +151,26 @@ impl Migrate {
     }
 
     async fn attempt(&self, object: &ListedObject) -> Result<Migrated, Error> {
+        if object.is_folder_marker() {
+            return Ok(Migrated::FolderMarker);
+        }
         let head = self.client.head().bucket(&object.bucket).key(&object.key);
         let info = match head.send().await {
-            // An instruction file is not sealed; its object may have taken it along.
-            Err(error)
-                if object.key.ends_with(self.client.s3ec().file_suffix())
-                    && matches!(error.kind(), ErrorKind::NotSealed | ErrorKind::NotFound) =>
-            {
+            Ok(info) => info,
+            Err(error) if error.kind() == ErrorKind::Shredded => return Ok(Migrated::Shredded),
+            Err(error) if self.went_along(object, &error) => {
                 return Ok(Migrated::InstructionFile);
             }
-            info => info?,
+            Err(error) if error.kind() == ErrorKind::NotSealed => {
+                return self.skipped(object).await?.ok_or(error);
+            }
+            Err(error) => return Err(error),
         };
+        if matches!(info.format(), ObjectFormat::Unencrypted)
+            && let Some(skipped) = self.skipped(object).await?
+        {
+            return Ok(skipped);
+        }
         let is_there = match info.format() {
             ObjectFormat::Sealwax(_) => self.to == WriteFormat::Sealwax,
             ObjectFormat::S3ec(envelope) => {
@@ -180,6 +195,30 @@ impl Migrate {
         let output = reencrypt.send().await?;
         Ok(Migrated::Migrated { plaintext_len: output.plaintext_len })
     }
+
+    /// `true` if the object is an instruction file by its name, and its object took it along.
+    fn went_along(&self, object: &ListedObject, error: &Error) -> bool {
+        error.kind() == ErrorKind::NotFound
+            && object.key.ends_with(self.client.s3ec().file_suffix())
+    }
+
+    /// Returns the outcome of an unsealed object that is not to be migrated: a companion or a
+    /// folder marker, by its content.
+    async fn skipped(&self, object: &ListedObject) -> Result<Option<Migrated>, Error> {
+        let inspect = self.client.inspect().bucket(&object.bucket).key(&object.key);
+        let inspected = match inspect.send().await {
+            Err(error) if self.went_along(object, &error) => {
+                return Ok(Some(Migrated::InstructionFile));
+            }
+            inspected => inspected?,
+        };
+        Ok(match inspected.kind {
+            ObjectKind::InstructionFile => Some(Migrated::InstructionFile),
+            ObjectKind::Sidecar => Some(Migrated::Sidecar),
+            ObjectKind::FolderMarker => Some(Migrated::FolderMarker),
+            _ => None,
+        })
+    }
 }
 
 /// Counts of migrated objects.
@@ -194,6 +233,12 @@ pub struct MigrateSummary {
     pub already_there: u64,
     /// Instruction files of other objects.
     pub instruction_files: u64,
+    /// Sidecars of other objects.
+    pub sidecars: u64,
+    /// Empty objects that represent folders.
+    pub folder_markers: u64,
+    /// Objects that were shredded.
+    pub shredded: u64,
     /// Objects that are unchanged because of a failure, by the name of the error kind.
     pub failures: BTreeMap<&'static str, u64>,
 }
@@ -209,11 +254,14 @@ impl Summary for MigrateSummary {
             }
             Ok(Migrated::AlreadyThere) => self.already_there += 1,
             Ok(Migrated::InstructionFile) => self.instruction_files += 1,
+            Ok(Migrated::Sidecar) => self.sidecars += 1,
+            Ok(Migrated::FolderMarker) => self.folder_markers += 1,
+            Ok(Migrated::Shredded) => self.shredded += 1,
             Err(error) => *self.failures.entry(error.kind().name()).or_default() += 1,
         }
     }
 
-    /// Returns the number of objects, without instruction files.
+    /// Returns the number of objects, without companions, folder markers and shredded objects.
     fn objects(&self) -> u64 {
         self.migrated + self.already_there + self.failed()
     }

@@ -12,7 +12,7 @@
 //! let objects = Listing::objects(client.s3(), "invoices-west", "2026/");
 //! let mut outcomes = VerifyAll::new(client).depth(VerifyDepth::FirstLast).run(objects);
 //! while let Some(object) = outcomes.try_next().await? {
-//!     if let Err(error) = &object.result {
+//!     if let Some(error) = object.outcome.error() {
 //!         eprintln!("{error}");
 //!     }
 //! }
@@ -23,11 +23,13 @@
 
 mod sample;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use futures_core::Stream;
 use futures_util::{TryStreamExt as _, future::ready};
-use sealwax_s3::{Error, ErrorKind, ListedObject, SealedClient, VerifyDepth, VerifyOutput};
+use sealwax_s3::{
+    Error, ErrorKind, ListedObject, ObjectKind, SealedClient, VerifyDepth, VerifyOutput,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use self::sample::Sample;
@@ -46,16 +48,63 @@ pub struct VerifyAll {
     sample: Option<Sample>,
 }
 
-/// Outcome of the verification of one object.
+/// Verified object, with the outcome.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct VerifiedObject {
     /// The object, as it was listed.
     pub object: ListedObject,
-    /// Result of the verification: an error if the object doesn't open.
-    pub result: Result<VerifyOutput, Error>,
-    /// `true` if the object is not sealed because it is the sidecar of another object.
-    pub is_sidecar: bool,
+    /// Outcome of the verification.
+    pub outcome: VerifyOutcome,
+}
+
+/// Outcome of the verification of one object. Exhaustive: summaries and reports count every one.
+#[derive(Debug)]
+pub enum VerifyOutcome {
+    /// The object opens.
+    Opened(Box<VerifyOutput>),
+    /// The object is marked as shredded, and no sidecar or instruction file has keys of it. Anyone
+    /// who can write to the bucket can set that mark, as they can delete the object.
+    Shredded(Error),
+    /// The object is empty and its key ends in `/`: it represents a folder.
+    FolderMarker,
+    /// The object is the sidecar of another object, by its content.
+    Sidecar,
+    /// The object is the instruction file of another object, by its content.
+    InstructionFile,
+    /// No client encrypted the object.
+    Unsealed(Error),
+    /// The object doesn't open or could not be read.
+    Failed(Error),
+}
+
+impl VerifyOutcome {
+    /// Returns the error of an object that is not sealed, doesn't open or could not be read.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Unsealed(error) | Self::Failed(error) => Some(error),
+            Self::Opened(_)
+            | Self::Shredded(_)
+            | Self::FolderMarker
+            | Self::Sidecar
+            | Self::InstructionFile => None,
+        }
+    }
+
+    /// Returns the name in reports: `opened`, `shredded`, `folder-marker`, `sidecar`,
+    /// `instruction-file`, or the name of an error kind such as `not-sealed`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Opened(_) => "opened",
+            Self::Shredded(_) => "shredded",
+            Self::FolderMarker => "folder-marker",
+            Self::Sidecar => "sidecar",
+            Self::InstructionFile => "instruction-file",
+            Self::Unsealed(error) | Self::Failed(error) => error.kind().name(),
+        }
+    }
 }
 
 impl VerifyAll {
@@ -110,9 +159,7 @@ impl VerifyAll {
         let objects = objects.try_filter(move |object| {
             ready(sample.as_ref().is_none_or(|sample| sample.contains(object)))
         });
-        let suffix: Option<Arc<str>> = client.sidecars().suffix().map(Into::into);
-        let work =
-            move |object, retry| verify(client.clone(), depth, suffix.clone(), object, retry);
+        let work = move |object, retry| verify(client.clone(), depth, object, retry);
         Pool::new(engine, objects, work).into_outcomes()
     }
 }
@@ -120,18 +167,34 @@ impl VerifyAll {
 async fn verify(
     client: SealedClient,
     depth: VerifyDepth,
-    sidecar_suffix: Option<Arc<str>>,
     object: ListedObject,
     mut retry: RetryState,
 ) -> VerifiedObject {
+    if object.is_folder_marker() {
+        return VerifiedObject { object, outcome: VerifyOutcome::FolderMarker };
+    }
     let mut verify = client.verify().bucket(&object.bucket).key(&object.key).depth(depth);
+    let mut inspect = client.inspect().bucket(&object.bucket).key(&object.key);
     if let Some(version_id) = &object.version_id {
         verify = verify.version_id(version_id);
+        inspect = inspect.version_id(version_id);
     }
-    let result = retry.run(|| verify.clone().send()).await;
-    let is_sidecar = sidecar_suffix.is_some_and(|suffix| object.key.ends_with(&*suffix))
-        && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotSealed);
-    VerifiedObject { object, result, is_sidecar }
+    let outcome = match retry.run(|| verify.clone().send()).await {
+        Ok(verified) => VerifyOutcome::Opened(Box::new(verified)),
+        Err(error) if error.kind() == ErrorKind::Shredded => VerifyOutcome::Shredded(error),
+        // The object's content tells a companion, not its name alone.
+        Err(error) if error.kind() == ErrorKind::NotSealed => {
+            match retry.run(|| inspect.clone().send()).await.map(|inspected| inspected.kind) {
+                Ok(ObjectKind::FolderMarker) => VerifyOutcome::FolderMarker,
+                Ok(ObjectKind::Sidecar) => VerifyOutcome::Sidecar,
+                Ok(ObjectKind::InstructionFile) => VerifyOutcome::InstructionFile,
+                Ok(_) => VerifyOutcome::Unsealed(error),
+                Err(error) => VerifyOutcome::Failed(error),
+            }
+        }
+        Err(error) => VerifyOutcome::Failed(error),
+    };
+    VerifiedObject { object, outcome }
 }
 
 /// Counts of verified objects.
@@ -146,31 +209,51 @@ pub struct VerifySummary {
     pub opened_bytes: u64,
     /// Objects that are not sealed.
     pub unsealed: u64,
+    /// Objects that were shredded.
+    pub shredded: u64,
+    /// Empty objects that represent folders.
+    pub folder_markers: u64,
     /// Sidecars of other objects.
     pub sidecars: u64,
+    /// Instruction files of other objects.
+    pub instruction_files: u64,
     /// Objects that don't open or could not be read, by the name of the error kind.
     pub failures: BTreeMap<&'static str, u64>,
+}
+
+impl VerifySummary {
+    /// Returns the number of objects that have nothing to open: companions, folder markers and
+    /// shredded objects.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.shredded + self.folder_markers + self.sidecars + self.instruction_files
+    }
 }
 
 impl Summary for VerifySummary {
     type Outcome = VerifiedObject;
 
     fn record(&mut self, object: &VerifiedObject) {
-        match &object.result {
-            Ok(verified) => {
+        match &object.outcome {
+            VerifyOutcome::Opened(verified) => {
                 self.opened += 1;
                 let len = verified.info.plaintext_len();
                 self.plaintext_bytes = self.plaintext_bytes.saturating_add(len);
                 self.opened_bytes += verified.opened;
             }
-            Err(_) if object.is_sidecar => self.sidecars += 1,
-            Err(error) if error.kind() == ErrorKind::NotSealed => self.unsealed += 1,
-            Err(error) => *self.failures.entry(error.kind().name()).or_default() += 1,
+            VerifyOutcome::Shredded(_) => self.shredded += 1,
+            VerifyOutcome::FolderMarker => self.folder_markers += 1,
+            VerifyOutcome::Sidecar => self.sidecars += 1,
+            VerifyOutcome::InstructionFile => self.instruction_files += 1,
+            VerifyOutcome::Unsealed(_) => self.unsealed += 1,
+            VerifyOutcome::Failed(error) => {
+                *self.failures.entry(error.kind().name()).or_default() += 1;
+            }
         }
     }
 
     fn objects(&self) -> u64 {
-        self.opened + self.unsealed + self.sidecars + self.failed()
+        self.opened + self.unsealed + self.skipped() + self.failed()
     }
 
     /// Returns the number of sealed objects that don't open or could not be read.

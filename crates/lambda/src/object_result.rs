@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sealwax_s3::{Error, RewrapOutcome, Skipped, error_chain};
+use sealwax_s3::{Error, RewrapOutcome, error_chain};
 
 use crate::batch_operations::Code;
 
@@ -52,9 +52,7 @@ impl From<RewrapOutcome> for ObjectResult {
             }
             RewrapOutcome::Proven => Self::succeeded("proven: it has the wanted keys"),
             RewrapOutcome::Unchanged => Self::succeeded("unchanged: nothing to remove or refresh"),
-            RewrapOutcome::Skipped(why @ (Skipped::NotSealed | Skipped::Gone)) => {
-                Self::succeeded(format!("skipped: {}", why.name()))
-            }
+            RewrapOutcome::Skipped(why) => Self::succeeded(format!("skipped: {}", why.name())),
             RewrapOutcome::Changed(error) => Self::temporary(described(&error)),
             RewrapOutcome::Failed(error) => Self::from(error),
         }
@@ -91,6 +89,8 @@ fn short(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sealwax_s3::Skipped;
+
     use super::*;
 
     #[test]
@@ -104,6 +104,9 @@ mod tests {
             (RewrapOutcome::Claimed, "claimed: it names the wanted keys, and nothing proved them"),
             (RewrapOutcome::Proven, "proven: it has the wanted keys"),
             (RewrapOutcome::Skipped(Skipped::NotSealed), "skipped: not-sealed"),
+            (RewrapOutcome::Skipped(Skipped::Shredded), "skipped: shredded"),
+            (RewrapOutcome::Skipped(Skipped::FolderMarker), "skipped: folder-marker"),
+            (RewrapOutcome::Skipped(Skipped::Companion), "skipped: companion"),
             (RewrapOutcome::Skipped(Skipped::Gone), "skipped: gone"),
         ] {
             let expected = ObjectResult { code: Code::Succeeded, text: expected.into() };

@@ -72,6 +72,8 @@ pub enum ErrorKind {
     PolicyRefused,
     /// The service answered with an error that no other kind covers, or not as its API says.
     Service,
+    /// The object was shredded: its keys are gone for good.
+    Shredded,
     /// The file changed since its upload began.
     SourceChanged,
     /// The state file describes another upload: to another object, with another encryption
@@ -138,6 +140,7 @@ impl ErrorKind {
                  this one there"
             }
             Self::Service => "see the message, and check that the endpoint is one of this service",
+            Self::Shredded => "delete the object when the record of it is no longer needed",
             Self::SourceChanged => {
                 "abort the incomplete upload, delete its state file, and upload the file again"
             }
@@ -183,6 +186,7 @@ impl ErrorKind {
             Self::PlaceMismatch => "place-mismatch",
             Self::PolicyRefused => "policy-refused",
             Self::Service => "service",
+            Self::Shredded => "shredded",
             Self::SourceChanged => "source-changed",
             Self::StateFileMismatch => "state-file-mismatch",
             Self::Throttled => "throttled",

@@ -19,11 +19,12 @@ use std::{collections::HashMap, sync::Arc};
 use sealwax_envelope::{
     EncryptedDataKey, Error as EnvelopeError, Keyring, ObjectHeader, Opener, PlaintextDataKey,
     Unwrap, metadata,
-    s3ec::{Detected, detect},
+    s3ec::{self, Detected, detect},
 };
 
 use self::{
     instruction_file::InstructionFile,
+    object_kind::shredded_at,
     proofs::no_matching_key,
     sidecar::{Sidecar, SidecarPolicy},
 };
@@ -34,6 +35,13 @@ use crate::{
     s3ec::S3ec,
     store::Store,
 };
+
+/// Error about an object with the mark of a shredded one, which anyone who can write to the bucket
+/// can set.
+const MARKED_WITH_KEYS: &str =
+    "it is marked as shredded, but it still has metadata of a sealed object";
+const MARKED_WITH_S3EC_KEYS: &str =
+    "it is marked as shredded, but it still has metadata of the S3 Encryption Client";
 
 /// A keyring and the policies that decide about keys. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -173,10 +181,24 @@ impl Vault {
         let pairs = || metadata::pairs(stored.into_iter().flatten());
         match ObjectHeader::parse(pairs()) {
             Ok(header) => return Ok(ObjectFormat::Sealwax(header)),
-            // An object with reserved names but no format was shredded.
-            Err(EnvelopeError::NotSealed)
-                if !pairs().any(|(name, _)| metadata::is_reserved(name)) => {}
-            Err(error) => return Err(target.envelope_error(error)),
+            Err(EnvelopeError::NotSealed) => {}
+            Err(error) => {
+                let error = target.envelope_error(error);
+                return Err(match shredded_at(pairs()) {
+                    Some(_) => error.with_prefix(MARKED_WITH_KEYS),
+                    None => error,
+                });
+            }
+        }
+        if let Some(time) = shredded_at(pairs()) {
+            if pairs().any(|(name, _)| s3ec::is_reserved(name)) {
+                return Err(target.error(ErrorKind::Malformed, MARKED_WITH_S3EC_KEYS));
+            }
+            let message = format!("it was shredded on {time}: its keys are gone for good");
+            return Err(target.error(ErrorKind::Shredded, message));
+        }
+        if pairs().any(|(name, _)| metadata::is_reserved(name)) {
+            return Err(target.envelope_error(EnvelopeError::NotSealed));
         }
         let refused = self.s3ec().is_refused();
         let pending = match detect(pairs()).map_err(|error| target.s3ec_error(error))? {

@@ -258,7 +258,7 @@ async fn a_listed_key_that_no_object_has_fails_alone() {
     let mut outcomes = Vec::new();
     while let Some(object) = verified.next().await {
         let object = object.expect("the listing goes on");
-        outcomes.push((object.object.key.len(), object.result.err().map(|error| error.kind())));
+        outcomes.push((object.object.key.len(), object.outcome.error().map(|error| error.kind())));
     }
     outcomes.sort_unstable();
     assert_eq!(outcomes.len(), 2);

@@ -9,7 +9,7 @@ use sealwax_jobs::{
     drill::BlockedRegions,
     migrate::Migrate,
     rewrap::{Apply, JobInput},
-    verify::VerifyAll,
+    verify::{VerifyAll, VerifyOutcome},
 };
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{
@@ -235,7 +235,13 @@ impl Operation {
                 kms.config = kms.config.to_builder().http_client(blocked).build();
                 let keyring = kms.keyring([scene.key(Name::West)]);
                 let mut job = VerifyAll::new(scene.client(keyring)).run(stream::iter([Ok(listed)]));
-                job.next().await.expect("one object")?.result.map(|_| Outcome::Done)
+                match job.next().await.expect("one object")?.outcome {
+                    VerifyOutcome::Opened(_) => Ok(Outcome::Done),
+                    VerifyOutcome::Shredded(error)
+                    | VerifyOutcome::Unsealed(error)
+                    | VerifyOutcome::Failed(error) => Err(error),
+                    skipped => panic!("it was skipped: {}", skipped.name()),
+                }
             }
             Self::Shred => {
                 let shred = client.shred().uri(uri).confirm(uri.to_string());

@@ -33,10 +33,14 @@ async fn an_audit_reports_every_object_with_its_keys_or_its_kind() {
         ("v2", &[("x-amz-key-v2", "a"), ("x-amz-iv", "b")]),
         ("v3", &[("x-amz-c", "115"), ("x-amz-d", "a"), ("x-amz-i", "b"), ("x-amz-3", "c")]),
         ("instructed", &[]),
-        ("instructed.instruction", &[("x-amz-crypto-instr-file", "x")]),
+        ("real.instruction", &[("x-amz-crypto-instr-file", "x")]),
         ("shredded", &[("sealwax-shredded", "2026-01-01T00:00:00Z")]),
     ] {
         store_plain(&s3, &folder.object(name), metadata).await;
+    }
+    for (name, body) in [("instructed.instruction", r#"{"x-amz-key-v2":"a"}"#), ("folder/", "")] {
+        let stored = Stored { body: body.into(), metadata: Default::default() };
+        stored.store(&s3, &folder.object(name)).await;
     }
 
     east.wire.forget();
@@ -51,10 +55,12 @@ async fn an_audit_reports_every_object_with_its_keys_or_its_kind() {
         ("both", ObjectKind::Sealwax),
         ("broken", ObjectKind::Unreadable),
         ("east", ObjectKind::Sealwax),
+        ("folder/", ObjectKind::FolderMarker),
         ("instructed", ObjectKind::EncryptionClientInstructed),
         ("instructed.instruction", ObjectKind::InstructionFile),
         ("mrk", ObjectKind::Sealwax),
         ("plain", ObjectKind::Unsealed),
+        ("real.instruction", ObjectKind::Unsealed),
         ("shredded", ObjectKind::Shredded),
         ("v1", ObjectKind::EncryptionClientV1),
         ("v2", ObjectKind::EncryptionClientV2),
@@ -86,8 +92,8 @@ async fn an_audit_reports_every_object_with_its_keys_or_its_kind() {
 
     let mut summary = AuditSummary::default();
     found.iter().for_each(|one| summary.record(one));
-    assert_eq!((summary.objects, summary.failed()), (11, 1));
-    assert_eq!(summary.kinds.values().sum::<u64>(), 11);
+    assert_eq!((summary.objects, summary.failed()), (13, 1));
+    assert_eq!(summary.kinds.values().sum::<u64>(), 13);
     assert_eq!((summary.keys[here.as_str()].objects, summary.keys[here.as_str()].sole), (2, 1));
     assert_eq!(summary.keys[there.as_str()].sole, 0);
     assert_eq!(summary.regions[&vec!["us-east-1".to_owned()]], 2);

@@ -63,7 +63,7 @@ async fn a_drill_counts_only_objects_that_the_replicas_region_opens() {
     let outcomes: Vec<VerifiedObject> =
         VerifyAll::new(client).run(listing).try_collect().await.expect("a listing");
     for outcome in &outcomes {
-        let failure = outcome.result.as_ref().err().map(|error| (error.kind(), error.to_string()));
+        let failure = outcome.outcome.error().map(|error| (error.kind(), error.to_string()));
         match folder.name(&outcome.object.key) {
             "ready" => assert_eq!(failure, None),
             _ => assert_eq!(failure.expect("it needs the East").0, ErrorKind::Unavailable),

@@ -78,7 +78,7 @@ async fn a_shred_reports_versions_and_replicas_that_still_hold_a_key() {
         flags(&shredded.holders),
         [(false, false, false), (false, false, false), (true, false, true)]
     );
-    assert_kind(read(&client, &uri).await, ErrorKind::NotSealed, &uri, "shredded");
+    assert_kind(read(&client, &uri).await, ErrorKind::Shredded, &uri, "shredded");
     let older = client.get().uri(&uri).version_id(&first).send().await.expect("it holds its key");
     assert_eq!(older.bytes().await.expect("bytes"), "first");
     let head =
@@ -116,7 +116,7 @@ async fn a_bucket_without_versioning_holds_no_key_after_a_shred() {
         .expect("shred");
     assert!(shredded.shredded);
     assert_eq!((shredded.deleted_versions, shredded.holders), (0, vec![]));
-    assert_kind(read(&client, &uri).await, ErrorKind::NotSealed, &uri, "shredded");
+    assert_kind(read(&client, &uri).await, ErrorKind::Shredded, &uri, "shredded");
 
     let plain: S3Uri = format!("s3://{bucket}/plain").parse().expect("a name");
     super::store_plain(&stack.s3(), &plain, &[]).await;

@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_jobs::{
     Summary as _,
+    audit::{Audit, Dependence},
     listing::Listing,
-    verify::{Sample, VerifiedObject, VerifyAll, VerifySummary},
+    verify::{Sample, VerifiedObject, VerifyAll, VerifyOutcome, VerifySummary},
 };
-use sealwax_s3::{Error, ErrorKind, ListedObject, SealedClient, SidecarPolicy, VerifyDepth};
+use sealwax_s3::{
+    Error, ErrorKind, KeyStorage, ListedObject, ObjectKind, SealedClient, SidecarPolicy,
+    VerifyDepth,
+    envelope::{ObjectHeader, metadata},
+};
 use sealwax_tests::{
     LocalStack, Reaction, SeaweedFs, Stored, Wire, assert_kind, east, local_keyring, plaintext,
     west,
@@ -96,32 +101,155 @@ async fn every_object_has_an_outcome() {
         .store(ours.s3(), &broken)
         .await;
     store_plain(ours.s3(), &folder.object("plain"), &[]).await;
-    store_plain(ours.s3(), &folder.object("opens-1.sealwax"), &[]).await;
+    // Neither a name nor a mark makes an object a companion, and no instruction file needs a mark.
+    store_plain(ours.s3(), &folder.object("opens-2.sealwax"), &[]).await;
+    store_plain(ours.s3(), &folder.object("real.instruction"), &[("x-amz-crypto-instr-file", "")])
+        .await;
+    let sidecar = Stored::fetch(ours.s3(), &folder.object("opens-1")).await;
+    let sidecar = ObjectHeader::parse(metadata::pairs(&sidecar.metadata)).expect("sealed");
+    let file = r#"{"x-amz-key-v2":"a","x-amz-iv":"b"}"#.to_owned();
+    for (name, body) in [
+        ("opens-1.sealwax", sidecar.to_sidecar().expect("a sidecar")),
+        ("alone.instruction", file),
+        ("dir/", String::new()),
+    ] {
+        let stored = Stored { body: body.into(), metadata: Default::default() };
+        stored.store(ours.s3(), &folder.object(name)).await;
+    }
+    let mark = [("sealwax-shredded", "2026-11-28T08:08:53Z")];
+    store_plain(ours.s3(), &folder.object("shredded"), &mark).await;
 
     let client = store.client_builder(local_keyring("a")).sidecars(SidecarPolicy::read()).build();
     let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
     let (outcomes, summary) = all(VerifyAll::new(client), listing).await;
     let found: BTreeMap<_, _> = outcomes
         .iter()
-        .map(|outcome| {
-            (folder.name(&outcome.object.key), outcome.result.as_ref().err().map(Error::kind))
-        })
+        .map(|outcome| (folder.name(&outcome.object.key), outcome.outcome.name()))
         .collect();
     let expected = [
-        ("malformed", Some(ErrorKind::Malformed)),
-        ("not-mine", Some(ErrorKind::NoMatchingKey)),
-        ("opens-1", None),
-        ("opens-1.sealwax", Some(ErrorKind::NotSealed)),
-        ("opens-2", None),
-        ("plain", Some(ErrorKind::NotSealed)),
+        ("alone.instruction", "instruction-file"),
+        ("dir/", "folder-marker"),
+        ("malformed", "malformed"),
+        ("not-mine", "no-matching-key"),
+        ("opens-1", "opened"),
+        ("opens-1.sealwax", "sidecar"),
+        ("opens-2", "opened"),
+        ("opens-2.sealwax", "not-sealed"),
+        ("plain", "not-sealed"),
+        ("real.instruction", "not-sealed"),
+        ("shredded", "shredded"),
     ];
     assert_eq!(found, expected.into());
-    assert_eq!(
-        (summary.objects(), summary.opened, summary.unsealed, summary.sidecars),
-        (6, 2, 1, 1)
-    );
-    assert_eq!(summary.failures, [("malformed", 1), ("no-matching-key", 1)].into());
-    assert_eq!((summary.failed(), summary.plaintext_bytes), (2, 2));
+    let mut expected = VerifySummary::default();
+    (expected.opened, expected.plaintext_bytes, expected.unsealed) = (2, 2, 3);
+    (expected.shredded, expected.folder_markers) = (1, 1);
+    (expected.sidecars, expected.instruction_files) = (1, 1);
+    expected.failures = [("malformed", 1), ("no-matching-key", 1)].into();
+    assert_eq!(summary, expected);
+    assert_eq!((summary.objects(), summary.skipped(), summary.failed()), (11, 4, 2));
+}
+
+/// Whoever can write to the bucket can mark any object as shredded. One that still has keys does not
+/// pass, wherever the keys are.
+#[tokio::test]
+async fn an_object_with_keys_is_not_shredded_whatever_its_mark_says() {
+    let stack = LocalStack::new(east());
+    let folder = Folder::new(&stack.home.bucket, "marked");
+    let client = stack.client_builder([&stack.home.key]).sidecars(SidecarPolicy::read()).build();
+    let time = "2026-11-28T08:08:53Z";
+    let sealed = folder.put(&client, "metadata", "x").await;
+    let stored = Stored::fetch(client.s3(), &sealed).await;
+    stored.clone().with("sealwax-shredded", time).store(client.s3(), &sealed).await;
+    let mark_alone =
+        Stored { body: stored.body, metadata: [("sealwax-shredded".into(), time.into())].into() };
+
+    let in_sidecar = folder.put(&client, "sidecar", "x").await;
+    let rewrap = client.rewrap().uri(&in_sidecar).key_storage(KeyStorage::Sidecar);
+    let rewrap = rewrap.add_keys(stack.keyring([&stack.home.key_2]));
+    rewrap.send().await.expect("a sidecar");
+    mark_alone.store(client.s3(), &in_sidecar).await;
+
+    let s3ec = folder.object("s3ec");
+    client.put().uri(&s3ec).body("x").s3ec().send().await.expect("put");
+    let stored = Stored::fetch(client.s3(), &s3ec).await;
+    stored.with("sealwax-shredded", time).store(client.s3(), &s3ec).await;
+
+    let in_file = folder.object("file");
+    client.put().uri(&in_file).body("x").s3ec().instruction_file().send().await.expect("put");
+    mark_alone.store(client.s3(), &in_file).await;
+    let plain = folder.object("plain");
+    let undated = Stored {
+        body: "x".into(),
+        metadata: [("sealwax-shredded".to_owned(), "some day".to_owned())].into(),
+    };
+    undated.store(client.s3(), &plain).await;
+
+    let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
+    let (outcomes, summary) = all(VerifyAll::new(client.clone()), listing).await;
+    let found: BTreeMap<_, _> = outcomes
+        .iter()
+        .map(|outcome| (folder.name(&outcome.object.key), outcome.outcome.name()))
+        .collect();
+    let expected = [
+        ("file", "malformed"),
+        ("file.instruction", "instruction-file"),
+        ("metadata", "malformed"),
+        ("plain", "shredded"),
+        ("s3ec", "malformed"),
+        ("sidecar", "malformed"),
+        ("sidecar.sealwax", "sidecar"),
+    ];
+    assert_eq!(found, expected.into());
+    assert_eq!((summary.shredded, summary.failed()), (1, 4));
+    let message = |name: &str| {
+        let outcome = outcomes.iter().find(|one| folder.name(&one.object.key) == name);
+        let error = match &outcome.expect(name).outcome {
+            VerifyOutcome::Shredded(error) | VerifyOutcome::Failed(error) => error,
+            other => panic!("{name}: {other:?}"),
+        };
+        error.message().to_owned()
+    };
+    let at = |name: &str| format!("s3://{}/{}{name}", folder.bucket, folder.prefix);
+    let still = |name: &str| {
+        format!(
+            "it is marked as shredded, but {} still holds keys of it; shred the object again, or \
+             delete that object",
+            at(name)
+        )
+    };
+    for (name, expected) in [
+        (
+            "metadata",
+            "it is marked as shredded, but it still has metadata of a sealed object: malformed \
+             sealed object: unknown metadata name \"sealwax-shredded\""
+                .to_owned(),
+        ),
+        (
+            "s3ec",
+            "it is marked as shredded, but it still has metadata of the S3 Encryption Client"
+                .to_owned(),
+        ),
+        ("sidecar", still("sidecar.sealwax")),
+        ("file", still("file.instruction")),
+        ("plain", "it was shredded on an unknown date: its keys are gone for good".to_owned()),
+    ] {
+        assert_eq!(message(name), expected, "{name}");
+    }
+
+    // An audit says the same, and counts none of them as one without keys.
+    let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
+    let audited: Vec<_> =
+        Audit::new(client).run(listing).try_collect().await.expect("a whole listing");
+    for object in audited {
+        let name = folder.name(&object.object.key);
+        let is_companion = object.kind.is_companion();
+        let is_fine = object.problem.is_none() && object.kind == ObjectKind::Shredded;
+        assert_eq!(is_fine, name == "plain", "{name}: {object:?}");
+        let depends = object.dependence(stack.home.key.as_str());
+        let depends_on_none = depends == Dependence::None;
+        assert_eq!(depends_on_none, name == "plain" || name == "sidecar.sealwax", "{name}");
+        assert_eq!(is_companion, name.contains('.'), "{name}");
+    }
 }
 
 #[tokio::test]

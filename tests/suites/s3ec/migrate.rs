@@ -140,8 +140,7 @@ async fn a_bulk_rewrap_covers_all_formats() {
         .await
         .expect("applied");
     assert!(tally.is_complete(), "{tally:?}");
-    // The instruction file is not a sealed object.
-    assert_eq!((tally.rewrapped, tally.not_sealed), (4, 2), "{tally:?}");
+    assert_eq!((tally.rewrapped, tally.not_sealed, tally.companions), (4, 1, 1), "{tally:?}");
     let (new, old) = (
         stack.client_builder([&stack.home.key_2]).s3ec(everything()).build(),
         stack.client_builder([&stack.home.key]).s3ec(everything()).build(),

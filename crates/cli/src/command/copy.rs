@@ -13,7 +13,7 @@ use self::args::CopyArgs;
 pub(crate) use self::args::{CpArgs, MvArgs};
 use crate::{
     args::{Prefix, name_of},
-    bulk::{Outcome, Summary},
+    bulk::{Outcome, Skip, Summary},
     console::print_json,
     failure::{Exit, Failure, of_one},
     folder_listing::{self, Listed},
@@ -123,6 +123,9 @@ impl Copier {
         let objects = folder_listing::objects(self.client.s3(), &from, self.args.filter.clone());
         let to = &to;
         let copy = |Listed { object, relative }: Listed| async move {
+            if let Some(skipped) = Skip::folder_marker(&object) {
+                return skipped;
+            }
             let name = object.to_string();
             let copied = async {
                 let from: S3Uri = name.parse().map_err(Failure::usage)?;

@@ -117,7 +117,7 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
     let client = beyond.client_of(&args.objects.prefix.bucket, keyring);
     let (mut summary, mut failures, mut more) = (VerifySummary::default(), Vec::new(), 0_u64);
     let mut each = |outcome: &VerifiedObject| {
-        if outcome.result.is_err() && !outcome.is_sidecar {
+        if outcome.outcome.error().is_some() {
             match failures.len() {
                 MAX_FAILURES => more += 1,
                 _ => failures.push(Line::new(outcome)),

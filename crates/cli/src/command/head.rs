@@ -40,6 +40,9 @@ pub(crate) struct HeadArgs {
 struct Told {
     object: String,
     sealed: bool,
+    /// When it was shredded, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shredded: Option<String>,
     /// Plaintext length of a sealed object.
     plaintext_bytes: Option<u64>,
     stored_bytes: Option<u64>,
@@ -68,12 +71,14 @@ pub(super) async fn run(session: &Session, args: HeadArgs) -> Result<(), Failure
     if let Some(version_id) = head.version_id.clone().or(version_id) {
         look = look.version_id(version_id);
     }
-    let info = match look.send().await {
-        Ok(info) => Some(info),
-        Err(error) if error.kind() == ErrorKind::NotSealed => None,
+    let (info, shredded) = match look.send().await {
+        Ok(info) => (Some(info), None),
+        Err(error) if error.kind() == ErrorKind::NotSealed => (None, None),
+        Err(error) if error.kind() == ErrorKind::Shredded => (None, Some(error)),
         Err(error) => return Err(error.into()),
     };
-    let told = Told::new(&uri, head, info);
+    let mut told = Told::new(&uri, head, info);
+    told.shredded = shredded.map(|error| error.message().to_owned());
     let mut lines = Lines::new();
     if json {
         lines.json(&told)?;
@@ -92,6 +97,7 @@ impl Told {
         Self {
             object: uri.to_string(),
             sealed: info.is_some(),
+            shredded: None,
             plaintext_bytes: info.as_ref().map(ObjectInfo::plaintext_len),
             stored_bytes: head.content_length.and_then(|len| len.try_into().ok()),
             content_type: head.content_type,
@@ -115,7 +121,12 @@ impl Told {
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", Printable(&self.object))?;
-        object_report::line(f, "sealed", if self.sealed { "yes" } else { "no" })?;
+        let sealed = match (self.sealed, &self.shredded) {
+            (true, _) => "yes",
+            (false, None) => "no",
+            (false, Some(shredded)) => &format!("no: {shredded}"),
+        };
+        object_report::line(f, "sealed", sealed)?;
         let bytes = |count: Option<u64>| count.map(|count| Counted(count, "byte").to_string());
         for (name, value) in [
             ("plaintext", &bytes(self.plaintext_bytes)),

@@ -88,6 +88,12 @@ struct Line {
     keys: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     encryption_context: Option<BTreeMap<String, String>>,
+    /// When it was shredded, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shredded: Option<String>,
+    /// `true` for an empty object that represents a folder.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_folder_marker: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
 }
@@ -181,6 +187,7 @@ async fn look(client: SealedClient, entry: Entry, long: bool) -> Result<Shown, F
         match client.head().bucket(&object.bucket).key(&object.key).send().await {
             Ok(info) => line.is_sealed(&info),
             Err(error) if error.kind() == ErrorKind::NotSealed => line.is_not_sealed(),
+            Err(error) if error.kind() == ErrorKind::Shredded => line.is_shredded(&error),
             Err(error) => line.failure = Some(Failure::from(error).in_one_line()),
         }
     }
@@ -201,6 +208,8 @@ impl Line {
             format: None,
             keys: None,
             encryption_context: None,
+            shredded: None,
+            is_folder_marker: object.is_folder_marker(),
             failure: None,
         }
     }
@@ -219,6 +228,11 @@ impl Line {
         (self.sealed, self.plaintext_bytes) = (Some(false), None);
     }
 
+    fn is_shredded(&mut self, error: &Error) {
+        self.is_not_sealed();
+        self.shredded = Some(error.message().to_owned());
+    }
+
     fn text(&self, args: &LsArgs) -> String {
         let bytes = match (self.plaintext_bytes.or(self.stored_bytes), args.human_readable) {
             (None, _) => "?".to_owned(),
@@ -231,17 +245,22 @@ impl Line {
             let state = match (self.sealed, &self.failure) {
                 (_, Some(_)) => "failed",
                 (Some(true), _) => "sealed",
+                _ if self.shredded.is_some() => "shredded",
+                _ if self.is_folder_marker => "folder",
                 _ => "plain",
             };
-            text.push_str(&format!("{state:<6}  {:<20}  ", self.where_keys_are()));
+            text.push_str(&format!("{state:<8}  {:<20}  ", self.where_keys_are()));
         }
         text.push_str(&Printable(&self.object).to_string());
         // No sealed object can have this length.
-        if !args.long && self.plaintext_bytes.is_none() {
+        if !args.long && self.plaintext_bytes.is_none() && !self.is_folder_marker {
             text.push_str("  (as stored)");
         }
         for (name, value) in self.encryption_context.iter().flatten() {
             text.push_str(&format!("  {}={}", Printable(name), Printable(value)));
+        }
+        if let Some(shredded) = &self.shredded {
+            text.push_str(&format!("  {shredded}"));
         }
         if let Some(failure) = &self.failure {
             text.push_str(&format!("  {}", Printable(failure)));

@@ -8,7 +8,7 @@ use clap::Args;
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     Summary as _,
-    verify::{Sample, VerifiedObject, VerifyAll, VerifySummary},
+    verify::{Sample, VerifiedObject, VerifyAll, VerifyOutcome, VerifySummary},
 };
 use sealwax_s3::{SealedClient, VerifyDepth};
 
@@ -32,7 +32,8 @@ Examples:
 /// Verify that objects open.
 ///
 /// Objects that are not sealed, cannot be read or do not open are counted and listed with the
-/// reason.
+/// reason. Shredded objects are listed, too, but do not fail. Folder markers, sidecars and
+/// instruction files are counted only; their content shows that they are such files.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct VerifyArgs {
@@ -100,7 +101,7 @@ pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failu
         let line = Line::new(outcome);
         match json {
             true => lines.json(&line),
-            false if line.is_fine(how.allow_unsealed) => Ok(()),
+            false if !is_told(outcome, how.allow_unsealed) => Ok(()),
             false => lines.line(line.text()),
         }
     };
@@ -155,6 +156,18 @@ pub(super) async fn verify(
     Ok(())
 }
 
+/// `true` if the text output lists the object: it does not open, or was shredded.
+fn is_told(object: &VerifiedObject, allow_unsealed: bool) -> bool {
+    match &object.outcome {
+        VerifyOutcome::Failed(_) | VerifyOutcome::Shredded(_) => true,
+        VerifyOutcome::Unsealed(_) => !allow_unsealed,
+        VerifyOutcome::Opened(_)
+        | VerifyOutcome::FolderMarker
+        | VerifyOutcome::Sidecar
+        | VerifyOutcome::InstructionFile => false,
+    }
+}
+
 /// Returns the number of objects that count as failures.
 fn failed(summary: &VerifySummary, allow_unsealed: bool) -> u64 {
     summary.failed() + if allow_unsealed { 0 } else { summary.unsealed }
@@ -178,7 +191,7 @@ pub(super) fn summary_failure(
     let failed = failed(summary, allow_unsealed);
     Failure::of_many(
         failed,
-        all - summary.sidecars,
+        all - summary.skipped(),
         format!("{failed} of {} failed", Counted(all, "object")),
     )
 }

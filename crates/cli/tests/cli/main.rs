@@ -14,6 +14,7 @@ mod hostile_store;
 mod hostile_writer;
 mod inspect;
 mod interrupts;
+mod kinds;
 mod local_files;
 mod local_key;
 mod manual;

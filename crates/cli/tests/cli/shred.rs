@@ -43,7 +43,7 @@ fn versions_and_replicas_are_listed_until_no_key_is_left() {
         run.stderr
     );
     assert!(run.stderr.contains("2 versions with a key of"), "{}", run.stderr);
-    scene.get(&[]).fails(4, "is not sealed");
+    scene.get(&[]).fails(4, ": it was shredded on 20");
 
     let run = shred(&scene, &[&confirmed[..], &["--delete-versions"]].concat()).exits(7);
     assert!(run.stderr.contains("1 version with a key of"), "{}", run.stderr);
@@ -103,7 +103,7 @@ fn on_a_terminal_the_name_is_the_confirmation() {
 
     let run = asked(&scene.uri()).exits(0);
     assert!(run.stderr.contains("1 version deleted"), "{}", run.stderr);
-    scene.get(&[]).fails(4, "is not sealed");
+    scene.get(&[]).fails(4, ": it was shredded on 20");
     // No key is left, so there is no question.
     let run = Terminal::run(Sealwax::new(["shred", &scene.uri()])).ends().exits(0);
     assert!(run.stderr.contains("0 versions with a key"), "{}", run.stderr);

@@ -29,6 +29,12 @@ pub fn is_reserved(name: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(RESERVED_PREFIX))
 }
 
+/// `true` for a name of this format's version, ignoring case: only a sealed object has one.
+#[must_use]
+pub fn is_format_name(name: &str) -> bool {
+    ALL.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 /// Rejects user-defined metadata that S3 would reject or return with another value.
 /// (RFC 9110 §5.1 "Field Names", §5.5 "Field Values".)
 pub(crate) fn check_user_defined(metadata: &[(&str, &str)]) -> Result<(), Error> {
@@ -88,7 +94,7 @@ impl<'a> Fields<'a> {
 
     /// `true` if any name of this version is present.
     pub(super) fn has_any(&self) -> bool {
-        ALL.iter().any(|name| self.get(name).is_some())
+        self.0.iter().any(|(name, _)| is_format_name(name))
     }
 
     pub(super) fn required(&self, name: &str) -> Result<&'a str, Error> {
@@ -97,11 +103,7 @@ impl<'a> Fields<'a> {
 
     /// Rejects unknown names, which could change the meaning of the others.
     pub(super) fn refuse_unknown(&self) -> Result<(), Error> {
-        match self
-            .0
-            .iter()
-            .find(|(name, _)| !ALL.iter().any(|known| known.eq_ignore_ascii_case(name)))
-        {
+        match self.0.iter().find(|(name, _)| !is_format_name(name)) {
             Some((name, _)) => Err(Error::Malformed(format!(
                 "unknown metadata name {:?}",
                 name.chars().take(64).collect::<String>()

@@ -26,14 +26,13 @@ impl ObjectHeader {
         Ok(self.spell())
     }
 
-    /// Parses a sidecar of the object with this header. Returns `None` if the sidecar belongs to
-    /// another body or another encryption context, so that it does not apply to this object.
+    /// Parses a sidecar, of whatever object.
     ///
     /// # Errors
     /// [`Error::NotSealed`], [`Error::UnsupportedFormat`] or [`Error::Malformed`], as in
     /// [`ObjectHeader::parse`], for content that [`ObjectHeader::to_sidecar`] does not write. Each
     /// limit is enforced before the data is processed.
-    pub fn parse_sidecar(&self, sidecar: &[u8]) -> Result<Option<Self>, Error> {
+    pub fn of_sidecar(sidecar: &[u8]) -> Result<Self, Error> {
         let malformed = |what: &str| Error::Malformed(format!("the sidecar {what}"));
         if sidecar.len() > SIDECAR_LIMIT {
             return Err(malformed(&format!("is longer than {SIDECAR_LIMIT} bytes")));
@@ -44,6 +43,16 @@ impl ObjectHeader {
         if header.spell().as_bytes() != sidecar {
             return Err(malformed("is not canonical"));
         }
+        Ok(header)
+    }
+
+    /// Parses a sidecar of the object with this header. Returns `None` if the sidecar belongs to
+    /// another body or another encryption context, so that it does not apply to this object.
+    ///
+    /// # Errors
+    /// As [`ObjectHeader::of_sidecar`].
+    pub fn parse_sidecar(&self, sidecar: &[u8]) -> Result<Option<Self>, Error> {
+        let header = Self::of_sidecar(sidecar)?;
         let same = (&header.context, header.plaintext_len, &header.body_header)
             == (&self.context, self.plaintext_len, &self.body_header);
         Ok(same.then_some(header))

@@ -33,10 +33,17 @@ pub fn detect<'a>(
     metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<Detected, Error> {
     let object = Fields::of_metadata(metadata)?;
+    let wrapped_key = object.any_of(&[names::KEY_V1, names::KEY_V2, names::KEY_V3]);
     if object.has(names::INSTRUCTION_FILE_MARKER) {
-        return Err(Error::InstructionFile);
+        return Err(match wrapped_key.or_else(|| object.any_of(&names::CONTENT_V3)) {
+            // Else anyone who can write to the bucket could make jobs skip an encrypted object.
+            Some(name) => Error::Malformed(format!(
+                "it is marked as an instruction file, but has an envelope of its own: {name}"
+            )),
+            None => Error::InstructionFile,
+        });
     }
-    if object.any_of(&[names::KEY_V1, names::KEY_V2, names::KEY_V3]).is_some() {
+    if wrapped_key.is_some() {
         return Ok(Detected::Complete(Envelope::of_fields(&object, Storage::Metadata)?));
     }
     // An instruction file must not complete an envelope from which the wrapped key was removed.
@@ -55,16 +62,14 @@ impl Format {
     /// Returns the format that an object claims by the names in its metadata, which nothing
     /// authenticates: for reports. Use [`detect`] to read the object.
     ///
-    /// Returns `None` for objects of other kinds, for instruction files, and for objects of V1 and
-    /// V2 whose envelope is in an instruction file.
+    /// Returns `None` for objects of other kinds, and for objects of V1 and V2 whose envelope is in
+    /// an instruction file.
     #[must_use]
     pub fn claimed<'a>(metadata: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Self> {
         let known: Vec<_> =
             metadata.into_iter().filter_map(|(name, _)| names::known(name)).collect();
         let has = |name: &&str| known.contains(name);
-        if has(&names::INSTRUCTION_FILE_MARKER) {
-            None
-        } else if names::CONTENT_V3.iter().all(has) {
+        if names::CONTENT_V3.iter().all(has) {
             // The wrapped key may be in an instruction file; these names are in the object.
             Some(Self::V3)
         } else if has(&names::KEY_V2) {

@@ -22,6 +22,17 @@ enum Value {
     Number(u64),
 }
 
+/// `true` if an object with this content can be an instruction file: it has a wrapped data key, and
+/// no more than [`MAX_INSTRUCTION_FILE_LEN`] bytes. Nothing of it is authenticated.
+///
+/// The content tells, because not every client marks its instruction files, and anyone can mark any
+/// object.
+#[must_use]
+pub fn is_instruction_file(content: &[u8]) -> bool {
+    let wrapped_keys = [names::KEY_V1, names::KEY_V2, names::KEY_V3];
+    parse(content).is_ok_and(|fields| fields.any_of(&wrapped_keys).is_some())
+}
+
 /// Parses an instruction file: a JSON object in UTF-8, optionally after a byte order mark. Ignores
 /// unknown names, but rejects those that start like the format's names.
 pub(super) fn parse(bytes: &[u8]) -> Result<Fields, Error> {

@@ -3,7 +3,10 @@
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
     metadata,
-    s3ec::{Detected, Error, Format, Keyring as _, RangeOpener, ReadPolicy, Storage, detect},
+    s3ec::{
+        Detected, Error, Format, Keyring as _, RangeOpener, ReadPolicy, Storage, detect,
+        is_instruction_file,
+    },
 };
 
 use crate::samples::{Keys, allow_decrypt, entries, everything, raw_keyrings};
@@ -81,12 +84,46 @@ fn detection_without_the_instruction_file() {
 }
 
 #[test]
-fn an_instruction_file_claims_no_format() {
-    for names in [&["x-amz-crypto-instr-file", "x-amz-key-v2"][..], &["x-amz-c", "x-amz-d"], &[]] {
+fn a_format_is_claimed_by_names() {
+    for names in [&["x-amz-crypto-instr-file"][..], &["x-amz-c", "x-amz-d"], &[]] {
         assert_eq!(Format::claimed(names.iter().map(|name| (*name, "x"))), None, "{names:?}");
     }
     let any_case = ["X-Amz-C", "x-amz-D", "x-amz-i", "x-amz-key"].map(|name| (name, ""));
     assert_eq!(Format::claimed(any_case), Some(Format::V3));
+}
+
+/// Whoever can write to the bucket can mark an object. The mark does not hide an envelope.
+#[test]
+fn a_mark_makes_no_object_an_instruction_file() {
+    for entry in entries().iter().filter(|entry| entry.storage == "metadata") {
+        let mut metadata = entry.load().metadata;
+        metadata.insert("x-amz-crypto-instr-file".into(), String::new());
+        let detected = detect(metadata::pairs(&metadata));
+        assert!(matches!(detected, Err(Error::Malformed(_))), "{}: {detected:?}", entry.id);
+        let claimed = Format::claimed(metadata::pairs(&metadata));
+        assert!(claimed.is_some(), "{}", entry.id);
+    }
+    let marked = detect([("x-amz-crypto-instr-file", "")]);
+    assert_eq!(marked.err(), Some(Error::InstructionFile));
+}
+
+/// The content tells an instruction file, with or without a mark.
+#[test]
+fn an_instruction_file_is_recognized_by_its_content() {
+    for (content, expected) in [
+        (r#"{"x-amz-key-v2":"a"}"#, true),
+        ("\u{feff}{\"x-amz-key\":\"a\",\"own\":1}", true),
+        (r#"{"x-amz-3":"a"}"#, true),
+        (r#"{"x-amz-iv":"a"}"#, false),
+        (r#"{"x-amz-key-v2":"a","x-amz-unknown":"b"}"#, false),
+        (r#"["x-amz-key-v2"]"#, false),
+        ("text", false),
+        ("", false),
+    ] {
+        assert_eq!(is_instruction_file(content.as_bytes()), expected, "{content}");
+    }
+    let long = format!(r#"{{"x-amz-key-v2":"a","more":"{}"}}"#, "b".repeat(64 * 1024));
+    assert!(!is_instruction_file(long.as_bytes()));
 }
 
 /// Each policy rejects other objects before any wrapping key is used.

@@ -36,8 +36,10 @@ pub struct PlanSummary {
     pub copies: u64,
     /// Objects that are copied in parts.
     pub multipart_copies: u64,
-    /// Objects that get a sidecar or a new instruction file.
+    /// Objects that get a sidecar.
     pub sidecars: u64,
+    /// Objects that get a new instruction file.
+    pub instruction_files: u64,
     /// Bytes that S3 copies. They do not pass through this process.
     pub bytes_copied: u64,
     /// Largest number of KMS calls, by Region; beyond 128 Regions, under `others`.
@@ -88,7 +90,8 @@ impl Summary for PlanSummary {
                 match metadata {
                     MetadataWay::Copy => self.copies += 1,
                     MetadataWay::MultipartCopy => self.multipart_copies += 1,
-                    MetadataWay::Sidecar | MetadataWay::InstructionFile => self.sidecars += 1,
+                    MetadataWay::Sidecar => self.sidecars += 1,
+                    MetadataWay::InstructionFile => self.instruction_files += 1,
                 }
                 if !matches!(metadata, MetadataWay::Sidecar | MetadataWay::InstructionFile) {
                     let size = object.size.unwrap_or_default();
@@ -124,7 +127,8 @@ impl PlanSummary {
         let kms = self.kms_calls.values().sum::<u64>() as f64;
         let busiest = self.kms_calls.values().copied().max().unwrap_or_default() as f64;
         // A copy in parts counts as one call: only its parts tell how many there are.
-        let copies = (self.copies + self.multipart_copies + self.sidecars) as f64;
+        let copies = self.copies + self.multipart_copies + self.sidecars + self.instruction_files;
+        let copies = copies as f64;
         let heads = self.objects as f64;
         let seconds = [
             busiest / prices.kms_calls_per_second,
@@ -162,6 +166,15 @@ pub struct RewrapSummary {
     pub unchanged: u64,
     /// Objects that no client encrypted.
     pub not_sealed: u64,
+    /// Objects that were shredded.
+    #[serde(default)]
+    pub shredded: u64,
+    /// Empty objects that represent folders.
+    #[serde(default)]
+    pub folder_markers: u64,
+    /// Sidecars and instruction files of other objects.
+    #[serde(default)]
+    pub companions: u64,
     /// Objects that were deleted after they were listed.
     pub gone: u64,
     /// Objects that other writers changed again and again.
@@ -181,7 +194,9 @@ impl RewrapSummary {
     /// Returns the number of objects of this run for which nothing is left to do.
     #[must_use]
     pub fn done(&self) -> u64 {
-        self.rewrapped + self.claimed + self.proven + self.unchanged + self.not_sealed + self.gone
+        let skipped =
+            self.not_sealed + self.shredded + self.folder_markers + self.companions + self.gone;
+        self.rewrapped + self.claimed + self.proven + self.unchanged + skipped
     }
 
     /// Returns the number of objects of the whole job, with those that earlier runs did.
@@ -208,6 +223,9 @@ impl Summary for RewrapSummary {
             RewrapOutcome::Proven => &mut self.proven,
             RewrapOutcome::Unchanged => &mut self.unchanged,
             RewrapOutcome::Skipped(Skipped::NotSealed) => &mut self.not_sealed,
+            RewrapOutcome::Skipped(Skipped::Shredded) => &mut self.shredded,
+            RewrapOutcome::Skipped(Skipped::FolderMarker) => &mut self.folder_markers,
+            RewrapOutcome::Skipped(Skipped::Companion) => &mut self.companions,
             RewrapOutcome::Skipped(Skipped::Gone) => &mut self.gone,
             RewrapOutcome::Changed(_) => &mut self.changed,
             RewrapOutcome::Failed(_) => &mut self.errors,

@@ -5,17 +5,17 @@ use sealwax_envelope::{EncryptedDataKey, ObjectHeader, metadata};
 
 use super::{Handle, object_setters};
 use crate::{
-    error::{Error, ErrorKind, ObjectRef},
+    error::{Error, ObjectRef},
     format::ObjectFormat,
     object::ObjectInfo,
-    store::companion::Companion,
     vault::{object_kind::ObjectKind, sidecar::Sidecar},
 };
 
 /// Reads which keys an object depends on, in its metadata and in its sidecar, without using a key.
 ///
-/// It costs one `HeadObject`, one `GetObject` if the client looks for sidecars, and one more
-/// `HeadObject` for an object that may have an instruction file. The result is not authenticated.
+/// It costs one `HeadObject`, one `GetObject` if the client looks for sidecars, and up to two for an
+/// object without metadata of an encrypting client: it may be a companion, or have an instruction
+/// file. The result is not authenticated.
 ///
 /// ```no_run
 /// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
@@ -53,7 +53,7 @@ pub struct InspectOutput {
     pub may_have_other_keys: bool,
     /// Generation of a sealed object.
     pub generation: Option<u32>,
-    /// Reason why the sidecar cannot be used, if it cannot.
+    /// Reason why the sidecar cannot be used, or why the mark of a shredded object is wrong.
     pub problem: Option<Error>,
     pub(super) target: ObjectRef,
     pub(super) version_id: Option<String>,
@@ -82,7 +82,8 @@ impl Inspect {
 
     object_setters!();
 
-    /// Inspects this version, without looking for an instruction file.
+    /// Inspects this version. If an instruction file was ever stored beside the object, an unsealed
+    /// version counts as encrypted by it; to find out costs one `ListObjectVersions`.
     pub fn version_id(mut self, version_id: impl Into<String>) -> Self {
         self.version_id = Some(version_id.into());
         self
@@ -91,8 +92,8 @@ impl Inspect {
     /// Inspects the object.
     ///
     /// # Errors
-    /// * [`ErrorKind::NotFound`] if the object does not exist;
-    /// * [`ErrorKind::Malformed`] if the object's metadata is damaged;
+    /// * [`NotFound`](crate::ErrorKind::NotFound) if the object does not exist;
+    /// * [`Malformed`](crate::ErrorKind::Malformed) if the object's metadata is damaged;
     /// * the failure of S3.
     ///
     /// A damaged sidecar is not an error: [`InspectOutput::problem`] reports it.
@@ -109,20 +110,26 @@ impl Inspect {
         let request = s3.head_object().bucket(&target.bucket).key(&target.key);
         let head = request.set_version_id(version_id.clone()).send().await;
         let head = head.map_err(|error| target.s3_error("HeadObject", &error))?;
-        let kind = ObjectKind::of(&head);
+        let Handle { store, vault, .. } = &handle;
+        let kind = Box::pin(vault.kind(store, &target, version_id.as_deref(), &head)).await?;
         if kind == ObjectKind::Sealwax {
             let output = inspect_sealed(&handle, target, &head).await?;
             return Ok(InspectOutput { version_id, ..output });
         }
-        let is_instructed = kind == ObjectKind::Unsealed
-            && version_id.is_none()
-            && has_instruction_file(&handle, &target).await?;
-        let kind = if is_instructed { ObjectKind::EncryptionClientInstructed } else { kind };
+        // The metadata of an older version may be that of another object than the companions.
+        let problem = match (kind, &version_id) {
+            (ObjectKind::Shredded, None) => {
+                Box::pin(vault.check_shredded(store, &target)).await.err()
+            }
+            _ => None,
+        };
         let may_have_other_keys = match kind {
             // Its keys are among those of the object that it belongs to.
-            ObjectKind::Sidecar => handle.vault.sidecars().suffix().is_none(),
-            // That of an older version is found by no name.
+            ObjectKind::Sidecar => vault.sidecars().suffix().is_none(),
+            // It may be the only sign of an object's older version, or of its keys under another
+            // suffix.
             ObjectKind::InstructionFile => true,
+            ObjectKind::Shredded => problem.is_some(),
             kind => kind.is_encryption_client(),
         };
         Ok(InspectOutput {
@@ -131,7 +138,7 @@ impl Inspect {
             missing: Vec::new(),
             may_have_other_keys,
             generation: None,
-            problem: None,
+            problem,
             target,
             version_id,
             header: None,
@@ -180,28 +187,4 @@ async fn inspect_sealed(
         version_id: None,
         header: Some(Box::new(header)),
     })
-}
-
-/// `true` if there is an instruction file of the Amazon S3 Encryption Client beside the object.
-async fn has_instruction_file(
-    Handle { store, vault, .. }: &Handle,
-    target: &ObjectRef,
-) -> Result<bool, Error> {
-    let file = Companion::of(target, vault.s3ec().file_suffix());
-    let Some(file) = file else { return Ok(false) };
-    let at = file.object();
-    let head = store.s3().head_object().bucket(&at.bucket).key(&at.key).send().await;
-    match head.map_err(|error| at.s3_error("HeadObject", &error)) {
-        Ok(head) => Ok(ObjectKind::of(&head) == ObjectKind::InstructionFile),
-        // Without the permission to list, S3 answers 403 instead of 404.
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::AccessDenied | ErrorKind::NotFound | ErrorKind::NoSuchBucket
-            ) =>
-        {
-            Ok(false)
-        }
-        Err(error) => Err(error),
-    }
 }

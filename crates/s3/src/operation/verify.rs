@@ -11,7 +11,7 @@ use super::{
     object_setters,
 };
 use crate::{
-    error::{Error, ObjectRef},
+    error::{Error, ErrorKind, ObjectRef},
     object::ObjectInfo,
 };
 
@@ -106,7 +106,8 @@ impl Verify {
     ///
     /// # Errors
     /// As [`crate::Head::send`] and [`crate::Get::send`]: the object does not open, or could not be
-    /// read.
+    /// read. An object that is marked as shredded is [`ErrorKind::Shredded`] only if no sidecar and
+    /// no instruction file has keys of it.
     #[tracing::instrument(
         name = "verify",
         skip_all,
@@ -120,7 +121,16 @@ impl Verify {
         if let Some(version_id) = &self.version_id {
             head = head.version_id(version_id);
         }
-        let info = head.send().await.map_err(|error| error.in_operation(target.operation))?;
+        let info = match head.send().await {
+            Ok(info) => info,
+            Err(error) => {
+                // The mark is a claim: keys in a companion disprove it.
+                if error.kind() == ErrorKind::Shredded && self.version_id.is_none() {
+                    Box::pin(vault.check_shredded(store, &target)).await?;
+                }
+                return Err(error.in_operation(target.operation));
+            }
+        };
         let len = info.plaintext_len();
         if self.depth == VerifyDepth::Keys {
             match info.envelope() {

@@ -51,33 +51,12 @@ impl Companion {
     }
 
     /// Reads up to `limit` bytes, and one byte more if the object is longer.
-    pub(crate) async fn read(&self, store: &Store, limit: usize) -> Result<Found, Error> {
-        let Self(at) = self;
-        let request = store.s3().get_object().bucket(&at.bucket).key(&at.key);
-        let mut output = match request.range(format!("bytes=0-{limit}")).send().await {
-            Ok(output) => output,
-            Err(error) => {
-                let failure = AwsFailure::new(&error);
-                return match failure.status {
-                    Some(404) => Ok(Found::Nothing),
-                    Some(403) => Ok(Found::Denied(at.s3_failure("GetObject", failure))),
-                    // An empty object has no byte of any range.
-                    Some(416) => Ok(Found::Object { bytes: Vec::new(), e_tag: None }),
-                    _ => Err(at.s3_failure("GetObject", failure)),
-                };
-            }
-        };
-        let mut bytes = Vec::new();
-        // A store may ignore the range and send the whole object.
-        while bytes.len() <= limit
-            && let Some(frame) = output.body.try_next().await.map_err(|error| {
-                at.error(ErrorKind::Unavailable, format!("its body broke off: {error}"))
-            })?
-        {
-            let wanted = frame.len().min(limit + 1 - bytes.len());
-            bytes.extend_from_slice(&frame[..wanted]);
-        }
-        Ok(Found::Object { bytes, e_tag: output.e_tag })
+    pub(crate) fn read(
+        &self,
+        store: &Store,
+        limit: usize,
+    ) -> impl Future<Output = Result<Found, Error>> + Send {
+        read_bounded(store, &self.0, None, limit)
     }
 
     /// Writes `body` with the attributes of `request` under the condition `replaces`.
@@ -133,4 +112,39 @@ impl Companion {
         let deleted = store.s3().delete_object().bucket(&at.bucket).key(&at.key).send().await;
         deleted.map(drop).map_err(|error| at.s3_error("DeleteObject", &error))
     }
+}
+
+/// Reads up to `limit` bytes of the object at `at`, and one byte more if it is longer.
+pub(crate) async fn read_bounded(
+    store: &Store,
+    at: &ObjectRef,
+    version_id: Option<&str>,
+    limit: usize,
+) -> Result<Found, Error> {
+    let request = store.s3().get_object().bucket(&at.bucket).key(&at.key);
+    let request = request.set_version_id(version_id.map(str::to_owned));
+    let mut output = match request.range(format!("bytes=0-{limit}")).send().await {
+        Ok(output) => output,
+        Err(error) => {
+            let failure = AwsFailure::new(&error);
+            return match failure.status {
+                Some(404) => Ok(Found::Nothing),
+                Some(403) => Ok(Found::Denied(at.s3_failure("GetObject", failure))),
+                // An empty object has no byte of any range.
+                Some(416) => Ok(Found::Object { bytes: Vec::new(), e_tag: None }),
+                _ => Err(at.s3_failure("GetObject", failure)),
+            };
+        }
+    };
+    let mut bytes = Vec::new();
+    // A store may ignore the range and send the whole object.
+    while bytes.len() <= limit
+        && let Some(frame) = output.body.try_next().await.map_err(|error| {
+            at.error(ErrorKind::Unavailable, format!("its body broke off: {error}"))
+        })?
+    {
+        let wanted = frame.len().min(limit + 1 - bytes.len());
+        bytes.extend_from_slice(&frame[..wanted]);
+    }
+    Ok(Found::Object { bytes, e_tag: output.e_tag })
 }

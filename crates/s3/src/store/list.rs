@@ -68,6 +68,13 @@ impl ListedObject {
     pub fn version(self, version_id: impl Into<String>) -> Self {
         Self { version_id: Some(version_id.into()), ..self }
     }
+
+    /// `true` for an empty object whose key ends in `/`, by its listing: some tools represent a
+    /// folder by it. No sealed object is empty as stored.
+    #[must_use]
+    pub fn is_folder_marker(&self) -> bool {
+        self.size == Some(0) && self.key.ends_with('/')
+    }
 }
 
 /// `s3://bucket/key`, without the version.

@@ -180,7 +180,10 @@ impl Report {
                     if self.unsealed_allowed { " (allowed)" } else { "" }
                 ),
             ),
+            ("shredded", counts.shredded.to_string()),
+            ("folder markers", counts.folder_markers.to_string()),
             ("sidecars", counts.sidecars.to_string()),
+            ("instruction files", counts.instruction_files.to_string()),
             ("failed", counts.failures.values().sum::<u64>().to_string()),
         ] {
             let _ = writeln!(page, "| {name} | {value} |");

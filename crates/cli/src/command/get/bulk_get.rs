@@ -15,7 +15,7 @@ use tokio::{
 use super::args::GetArgs;
 use crate::{
     args::{Prefix, encryption_context},
-    bulk::{Outcome, Summary},
+    bulk::{Outcome, Skip, Summary},
     console::is_standard_stream,
     failure::Failure,
     folder_listing::{self, Listed},
@@ -97,9 +97,8 @@ struct Getter {
 impl Getter {
     async fn get(&self, object: &ListedObject, relative: &str) -> Result<Outcome, Failure> {
         let uri: S3Uri = object.to_string().parse().map_err(Failure::usage)?;
-        // Some tools represent a folder by an empty object.
-        if relative.ends_with('/') && object.size == Some(0) {
-            return Ok(Outcome::Unchanged(format!("skipped {uri}: a folder marker")));
+        if let Some(skipped) = Skip::folder_marker(object) {
+            return Ok(skipped);
         }
         let inside = RelativePath::parse(relative).map_err(Failure::other)?;
         let path = self.args.file.join(inside.as_path());
@@ -116,7 +115,10 @@ impl Getter {
         let units = len.unwrap_or(MAX_OF_ONE).min(MAX_OF_ONE).div_ceil(UNIT).max(1);
         let _room = self.budget.acquire_many(units as u32).await.map_err(Failure::other)?;
         let get = self.client.get().uri(&uri).encryption_context(self.context.clone());
-        let found = get.send().await?;
+        let found = match get.send().await {
+            Ok(found) => found,
+            Err(error) => return Skip::or_failed(&self.client, object, error).await,
+        };
         let modified = mtime::of(&found.info().metadata).or(time(object));
         let folder = self.folder().await?;
         let new = spawn_blocking(move || folder.new_file(&inside)).await.map_err(Failure::other)?;

@@ -87,10 +87,11 @@ impl Output {
                 summary.re_encrypt, summary.decrypt_encrypt
             ));
             said.push_str(&format!(
-                "  copies in S3: {} by CopyObject, {} by UploadPartCopy, {}; {}\n",
+                "  copies in S3: {} by CopyObject, {} by UploadPartCopy, {}, {}; {}\n",
                 summary.copies,
                 summary.multipart_copies,
                 Counted(summary.sidecars, "sidecar"),
+                Counted(summary.instruction_files, "instruction file"),
                 Counted(summary.bytes_copied, "byte"),
             ));
             for (region, calls) in &summary.kms_calls {
@@ -123,6 +124,9 @@ impl Output {
             (summary.claimed, "claimed to have the wanted keys (--prove checks)"),
             (summary.kept, "with keys that stay, because nothing proved the others"),
             (summary.not_sealed, "not sealed"),
+            (summary.shredded, "shredded"),
+            (summary.folder_markers, "folder markers"),
+            (summary.companions, "sidecars or instruction files"),
             (summary.gone, "deleted meanwhile"),
             (summary.changed, "changed repeatedly"),
             (summary.errors, "failed"),

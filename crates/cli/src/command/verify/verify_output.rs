@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use sealwax_jobs::{
     Summary as _,
-    verify::{VerifiedObject, VerifySummary},
+    verify::{VerifiedObject, VerifyOutcome, VerifySummary},
 };
-use sealwax_s3::{ErrorKind, error_chain};
+use sealwax_s3::error_chain;
 use serde::Serialize;
 
 use crate::terminal_text::{Counted, Printable};
@@ -17,7 +17,8 @@ pub(crate) struct Line {
     pub(crate) object: String,
     pub(crate) version_id: Option<String>,
     pub(crate) opens: bool,
-    /// Name of an error kind such as `not-sealed`, or `sidecar`.
+    /// Why it was not opened: an error kind such as `not-sealed`, or `shredded`, `folder-marker`,
+    /// `sidecar` or `instruction-file`.
     pub(crate) reason: Option<&'static str>,
     pub(crate) message: Option<String>,
 }
@@ -28,29 +29,32 @@ pub(crate) struct Counts {
     pub(crate) objects: u64,
     pub(crate) opened: u64,
     pub(crate) unsealed: u64,
+    pub(crate) shredded: u64,
+    pub(crate) folder_markers: u64,
     pub(crate) sidecars: u64,
+    pub(crate) instruction_files: u64,
     pub(crate) failures: BTreeMap<&'static str, u64>,
     pub(crate) plaintext_bytes: u64,
     pub(crate) opened_bytes: u64,
 }
 
 impl Line {
-    pub(crate) fn new(outcome: &VerifiedObject) -> Self {
-        let failure = outcome.result.as_ref().err();
+    pub(crate) fn new(object: &VerifiedObject) -> Self {
+        let VerifiedObject { object, outcome, .. } = object;
+        let message = match outcome {
+            VerifyOutcome::Unsealed(error)
+            | VerifyOutcome::Failed(error)
+            | VerifyOutcome::Shredded(error) => Some(error_chain(error)),
+            _ => None,
+        };
+        let opens = matches!(outcome, VerifyOutcome::Opened(_));
         Self {
-            object: outcome.object.to_string(),
-            version_id: outcome.object.version_id.clone(),
-            opens: failure.is_none(),
-            reason: failure
-                .map(|error| if outcome.is_sidecar { "sidecar" } else { error.kind().name() }),
-            message: failure.map(|error| error_chain(error)),
+            object: object.to_string(),
+            version_id: object.version_id.clone(),
+            opens,
+            reason: (!opens).then(|| outcome.name()),
+            message,
         }
-    }
-
-    /// `true` if the text output omits this object.
-    pub(crate) fn is_fine(&self, allow_unsealed: bool) -> bool {
-        let unsealed = self.reason == Some(ErrorKind::NotSealed.name());
-        self.opens || self.reason == Some("sidecar") || allow_unsealed && unsealed
     }
 
     pub(crate) fn text(&self) -> String {
@@ -71,7 +75,10 @@ impl Counts {
             objects: summary.objects(),
             opened: summary.opened,
             unsealed: summary.unsealed,
+            shredded: summary.shredded,
+            folder_markers: summary.folder_markers,
             sidecars: summary.sidecars,
+            instruction_files: summary.instruction_files,
             failures: summary.failures.clone(),
             plaintext_bytes: summary.plaintext_bytes,
             opened_bytes: summary.opened_bytes,
@@ -80,9 +87,18 @@ impl Counts {
 
     pub(crate) fn text(&self) -> String {
         let mut text = format!("{}: {} opened", Counted(self.objects, "object"), self.opened);
-        for (count, what) in [(self.unsealed, "not sealed"), (self.sidecars, "sidecars")] {
+        for (count, what) in [(self.unsealed, "not sealed"), (self.shredded, "shredded")] {
             if count > 0 {
                 text.push_str(&format!(", {count} {what}"));
+            }
+        }
+        for (count, noun) in [
+            (self.folder_markers, "folder marker"),
+            (self.sidecars, "sidecar"),
+            (self.instruction_files, "instruction file"),
+        ] {
+            if count > 0 {
+                text.push_str(&format!(", {}", Counted(count, noun)));
             }
         }
         for (reason, count) in &self.failures {

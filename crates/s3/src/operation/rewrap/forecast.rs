@@ -145,8 +145,11 @@ impl Forecaster {
         };
         let action = match self.action(&target, &snapshot).await {
             Ok(action) => action,
-            Err(error) if error.kind() == ErrorKind::NotSealed => {
-                ForecastAction::Skip(Skipped::NotSealed)
+            Err(error) if matches!(error.kind(), ErrorKind::NotSealed | ErrorKind::Shredded) => {
+                match Box::pin(self.rewrapper.skipped(&target, &snapshot.head, error)).await {
+                    Ok(why) => ForecastAction::Skip(why),
+                    Err(error) => ForecastAction::Fail(error),
+                }
             }
             Err(error) if error.kind().is_retryable() => {
                 return listed(ForecastAction::Fail(error));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+
 use super::{
     KeyChanges, KeyStorage, RewrapOutput,
     wrapping::{RewrappedTo, Wrapping},
@@ -11,7 +13,7 @@ use crate::{
     object_state::ObjectState,
     operation::Handle,
     store::{list::ListedObject, snapshot::Snapshot},
-    vault::{intermediate::IntermediateKeys, proofs::Proofs},
+    vault::{intermediate::IntermediateKeys, object_kind::ObjectKind, proofs::Proofs},
 };
 
 /// Maximum number of attempts for an object that other writers change meanwhile.
@@ -78,19 +80,29 @@ pub enum RewrapOutcome {
 /// Reason why an object is not eligible for rewrap. Exhaustive: summaries count every reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Skipped {
-    /// No client encrypted the object, or it is the instruction file of another object, whose keys
-    /// change together with that object.
+    /// No client encrypted the object.
     NotSealed,
+    /// The object was shredded.
+    Shredded,
+    /// The object is an empty one that represents a folder.
+    FolderMarker,
+    /// The object is the sidecar or the instruction file of another object, whose keys change
+    /// together with that object.
+    Companion,
     /// The object was deleted after it was listed.
     Gone,
 }
 
 impl Skipped {
-    /// Returns the name in plans and reports: `not-sealed` or `gone`.
+    /// Returns the name in plans and reports: `not-sealed`, `shredded`, `folder-marker`,
+    /// `companion` or `gone`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::NotSealed => "not-sealed",
+            Self::Shredded => "shredded",
+            Self::FolderMarker => "folder-marker",
+            Self::Companion => "companion",
             Self::Gone => "gone",
         }
     }
@@ -132,7 +144,7 @@ impl RewrapOutcome {
     }
 
     /// Returns the name in reports: `rewrapped`, `kept`, `claimed`, `proven`, `unchanged`,
-    /// `not-sealed`, `gone`, `changed` or `failed`.
+    /// `changed`, `failed` or a reason of [`Skipped`].
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -252,10 +264,17 @@ impl Rewrapper {
                 return None;
             }
             replanned |= planned.is_some_and(|planned| !planned.is_still(&now));
-            let (outcome, state) = match self.0.rewrap(target, snapshot).await {
+            let head = snapshot.head.clone();
+            // Boxed, for the compiler gives up on futures that are nested too deeply.
+            let (outcome, state) = match Box::pin(self.0.rewrap(target, snapshot)).await {
                 Ok(RewrappedTo { output, state }) => (RewrapOutcome::of(output), state),
                 Err(error) => match error.kind() {
-                    ErrorKind::NotSealed => (RewrapOutcome::Skipped(Skipped::NotSealed), None),
+                    ErrorKind::NotSealed | ErrorKind::Shredded => {
+                        match Box::pin(self.skipped(target, &head, error)).await {
+                            Ok(why) => (RewrapOutcome::Skipped(why), None),
+                            Err(error) => (RewrapOutcome::Failed(error), None),
+                        }
+                    }
                     ErrorKind::Conflict => {
                         conflict = Some(error);
                         continue;
@@ -268,6 +287,27 @@ impl Rewrapper {
         }
         let outcome = RewrapOutcome::Changed(conflict.expect("a conflict ended the last attempt"));
         Some(PlannedRewrap { replanned: true, ..PlannedRewrap::without_state(outcome) })
+    }
+
+    /// Returns why an object without keys of its own is not eligible, or `error` if its mark is
+    /// wrong.
+    pub(super) async fn skipped(
+        &self,
+        target: &ObjectRef,
+        head: &HeadObjectOutput,
+        error: Error,
+    ) -> Result<Skipped, Error> {
+        let Handle { store, vault, .. } = &self.0.handle;
+        if error.kind() == ErrorKind::Shredded {
+            return vault.check_shredded(store, target).await.map(|()| Skipped::Shredded);
+        }
+        Ok(match vault.kind(store, target, None, head).await? {
+            ObjectKind::FolderMarker => Skipped::FolderMarker,
+            kind if kind.is_companion() => Skipped::Companion,
+            ObjectKind::Unsealed => Skipped::NotSealed,
+            // It changed meanwhile, or its metadata contradicts itself.
+            _ => return Err(error),
+        })
     }
 
     pub(super) fn target(&self, object: &ListedObject) -> Result<ObjectRef, Error> {
