@@ -84,6 +84,10 @@ pub enum Reaction {
     Edit(fn(&mut Vec<u8>)),
     /// Passes it on, and adds this header to the response.
     AddHeader(&'static str, String),
+    /// Passes it on, and repeats this header of the response with another value.
+    RepeatHeader(&'static str),
+    /// Passes it on without this header.
+    DropHeader(&'static str),
     /// Passes it on, and flips a bit of the response's body, in this byte modulo the length.
     Corrupt(usize),
     /// Passes it on, and cuts the response's body before this byte modulo the length.
@@ -95,6 +99,9 @@ pub enum Reaction {
     /// Sends a request for the first name to LocalStack's bucket of the second name. It emulates an
     /// access point, which LocalStack lacks.
     Reroute(String, String),
+    /// Sends it with another path of bucket and key, and another source of a copy, to LocalStack,
+    /// which checks no signature. It emulates a store where objects have several names.
+    Rename(fn(&str) -> String),
     /// Refuses the connection.
     Refuse,
     /// Never responds.
@@ -255,6 +262,15 @@ async fn react(
             answer.headers_mut().insert(name, value);
             Ok(answer)
         }
+        Reaction::RepeatHeader(name) => {
+            let mut answer = next.call(request).await?;
+            answer.headers_mut().append(name, "another value");
+            Ok(answer)
+        }
+        Reaction::DropHeader(name) => {
+            request.headers_mut().remove(name);
+            next.call(request).await
+        }
         Reaction::Corrupt(at) => {
             let invert = |body: &mut Vec<u8>| {
                 if let Some(at) = at.checked_rem(body.len()) {
@@ -300,6 +316,22 @@ async fn react(
             request.set_uri(uri).expect("an address");
             next.call(request).await
         }
+        Reaction::Rename(rename) => {
+            let mut parts = request.uri().splitn(4, '/');
+            let host: Vec<_> = parts.by_ref().take(3).collect();
+            let (path, query) =
+                parts.next().map_or(("", None), |rest| match rest.split_once('?') {
+                    Some((path, query)) => (path, Some(query)),
+                    None => (rest, None),
+                });
+            let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+            let uri = format!("{}/{}{query}", host.join("/"), rename(path));
+            request.set_uri(uri).expect("an address");
+            if let Some(source) = request.headers().get("x-amz-copy-source").map(str::to_owned) {
+                request.headers_mut().insert("x-amz-copy-source", rename(&source));
+            }
+            next.call(request).await
+        }
         Reaction::Refuse => Err(lost()),
         Reaction::Hang => std::future::pending().await,
     }
@@ -326,6 +358,10 @@ async fn edited(
     let mut answer = buffered(answer).await?;
     let mut body = answer.body().bytes().unwrap_or_default().to_vec();
     edit(&mut body);
+    if answer.headers().get("content-length").is_some() {
+        // Otherwise the SDK itself would notice that bytes are missing.
+        answer.headers_mut().insert("content-length", body.len().to_string());
+    }
     *answer.body_mut() = SdkBody::from(body);
     Ok(answer)
 }

@@ -1,6 +1,6 @@
 //! Deleting many objects.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt as _, stream};
@@ -60,8 +60,7 @@ impl SealedStore {
             .iter()
             .map(|path| ObjectIdentifier::builder().key(path.as_ref()).build())
             .collect();
-        let delete =
-            ids.and_then(|ids| Delete::builder().set_objects(Some(ids)).quiet(true).build());
+        let delete = ids.and_then(|ids| Delete::builder().set_objects(Some(ids)).build());
         let delete =
             delete.map_err(|error| Error::Generic { store: STORE, source: error.into() })?;
         let s3 = self.client().s3();
@@ -72,7 +71,7 @@ impl SealedStore {
                 sealwax_s3::Error::from_sdk("delete", target, "DeleteObjects", region, &error);
             of_operation(During::Write, &Path::default())(error)
         })?;
-        let failures = output.errors().iter().filter_map(|error| {
+        let errors = output.errors().iter().filter_map(|error| {
             let path = error.key()?.to_owned();
             let code = error.code().unwrap_or_default();
             let message = format!("{path}: {code}: {}", error.message().unwrap_or_default());
@@ -85,6 +84,16 @@ impl SealedStore {
             };
             Some((path, error))
         });
-        Ok(failures.collect())
+        let mut failures: HashMap<_, _> = errors.collect();
+        // A store that says nothing about an object may not have deleted it.
+        let deleted: HashSet<_> =
+            output.deleted().iter().filter_map(|deleted| deleted.key()).collect();
+        for path in paths.iter().map(Path::as_ref) {
+            if !deleted.contains(path) && !failures.contains_key(path) {
+                let message = format!("{path}: DeleteObjects does not say that it was deleted");
+                failures.insert(path.to_owned(), generic(message));
+            }
+        }
+        Ok(failures)
     }
 }

@@ -10,9 +10,7 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
     RenameTargetMode, Result, path::Path,
 };
-use sealwax_s3::{
-    CopyObjectOutput, ErrorKind, KeyReport, SealedClient, envelope::EncryptionContext,
-};
+use sealwax_s3::{CopyObject, SealedClient, envelope::EncryptionContext};
 
 use crate::error::{During, of_operation};
 
@@ -84,15 +82,8 @@ impl SealedStore {
         &self.0.required_context
     }
 
-    /// Copies inside S3: S3 copies the body, and KMS rewraps the data key for the new place. A copy
-    /// before a deletion is proven to open.
-    async fn copy_object(
-        &self,
-        from: &Path,
-        to: &Path,
-        mode: CopyMode,
-        is_move: bool,
-    ) -> Result<CopyObjectOutput> {
+    /// Copies inside S3: S3 copies the body, and KMS rewraps the data key for the new place.
+    fn copy_object(&self, from: &Path, to: &Path, mode: CopyMode) -> (CopyObject, During) {
         let bucket = self.bucket();
         let copy = self
             .client()
@@ -101,37 +92,10 @@ impl SealedStore {
             .source_key(from.as_ref())
             .bucket(bucket)
             .key(to.as_ref());
-        let copy = if is_move { copy.prove_keys() } else { copy };
-        let (copy, during) = match mode {
+        match mode {
             CopyMode::Overwrite => (copy, During::Write),
             CopyMode::Create => (copy.if_none_match("*"), During::Creation),
-        };
-        copy.send().await.map_err(of_operation(during, to))
-    }
-
-    /// Deletes the source of a copy, unless another object has replaced it since.
-    async fn delete_copied(
-        &self,
-        from: &Path,
-        e_tag: Option<String>,
-    ) -> Result<(), sealwax_s3::Error> {
-        let delete = || self.client().delete().bucket(self.bucket()).key(from.as_ref());
-        if let Some(e_tag) = e_tag {
-            match delete().if_match(&e_tag).send().await {
-                // The server has no conditional deletes: check the entity tag just before.
-                Err(error) if error.kind() == ErrorKind::Unsupported => {
-                    self.client()
-                        .head()
-                        .bucket(self.bucket())
-                        .key(from.as_ref())
-                        .if_match(e_tag)
-                        .send()
-                        .await?;
-                }
-                result => return result.map(|_| ()),
-            }
         }
-        delete().send().await.map(|_| ())
     }
 }
 
@@ -193,7 +157,8 @@ impl ObjectStore for SealedStore {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.copy_object(from, to, options.mode, false).await.map(|_| ())
+        let (copy, during) = self.copy_object(from, to, options.mode);
+        copy.send().await.map(drop).map_err(of_operation(during, to))
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
@@ -201,27 +166,10 @@ impl ObjectStore for SealedStore {
             RenameTargetMode::Overwrite => CopyMode::Overwrite,
             RenameTargetMode::Create => CopyMode::Create,
         };
-        let copied = self.copy_object(from, to, mode, true).await?;
-        check_moved(from, to, &copied.report).map_err(of_operation(During::Write, from))?;
-        self.delete_copied(from, copied.source.e_tag)
-            .await
-            .map_err(of_operation(During::Write, from))
+        let (copy, during) = self.copy_object(from, to, mode);
+        let copied = copy.delete_source().copy().await.map_err(of_operation(during, to))?;
+        copied.delete_source().await.map(drop).map_err(of_operation(During::Write, from))
     }
-}
-
-/// Refuses to delete the source of a copy that lacks some of its keys, or that nothing showed to
-/// open.
-fn check_moved(from: &Path, to: &Path, report: &KeyReport) -> Result<(), sealwax_s3::Error> {
-    let (kind, why) = if !report.disproved.is_empty() {
-        let keys = report.disproved.join(", ");
-        (ErrorKind::Authentication, format!("these wrapping keys do not open it: {keys}"))
-    } else if !report.opens {
-        (ErrorKind::AccessDenied, "no key of the copy could be unwrapped".to_owned())
-    } else {
-        return Ok(());
-    };
-    let message = format!("copied to {to}, and kept the source: {why}");
-    Err(sealwax_s3::Error::new("rename", from.as_ref(), kind, message))
 }
 
 impl fmt::Debug for SealedStore {

@@ -85,6 +85,8 @@ pub enum ErrorKind {
     Truncated,
     /// The service does not answer: network, timeout, or an outage of its Region.
     Unavailable,
+    /// The object was copied, and the copy may lack some of its keys: the source was kept.
+    Unproven,
     /// The operation is not possible with this object.
     Unsupported,
     /// The multipart upload no longer exists in S3: it was aborted, manually or by a lifecycle
@@ -150,6 +152,7 @@ impl ErrorKind {
             Self::Throttled => "retry later, or request a higher quota",
             Self::Truncated => "restore another version of the object",
             Self::Unavailable => "retry, or use a key and a bucket in another Region",
+            Self::Unproven => "rewrap the copy, or allow an unproven move",
             Self::Unsupported => "see the message",
             Self::UploadNotFound => {
                 "delete the upload's state file, if it has one, and upload the file again"
@@ -192,6 +195,7 @@ impl ErrorKind {
             Self::Throttled => "throttled",
             Self::Truncated => "truncated",
             Self::Unavailable => "unavailable",
+            Self::Unproven => "unproven",
             Self::Unsupported => "unsupported",
             Self::UploadNotFound => "upload-not-found",
             Self::WrongRegion => "wrong-region",
@@ -438,6 +442,9 @@ fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind,
         (_, Some(404)) => ErrorKind::NotFound,
         (_, Some(409 | 412)) => ErrorKind::Conflict,
         (_, Some(501)) => ErrorKind::Unsupported,
+        // Both answer with headers alone, as far as the SDK reads: FORMAT.md R1, R3.
+        (_, Some(200..=299)) if matches!(call, "GetObject" | "HeadObject") => ErrorKind::Malformed,
+        (_, Some(200..=299)) if failure.is_cut => ErrorKind::Service,
         (_, None | Some(200..=299 | 500..)) => ErrorKind::Unavailable,
         _ => ErrorKind::Service,
     };
@@ -458,6 +465,10 @@ fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind,
             }
             None => format!("{call} went to the wrong Region: the bucket is in another one"),
         },
+        ErrorKind::Malformed => format!(
+            "{call} returned headers that cannot be read: one is there twice, is not in ASCII, or has \
+             an invalid value"
+        ),
         _ => format!("{call} failed"),
     };
     (kind, message)

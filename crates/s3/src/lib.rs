@@ -26,6 +26,7 @@ pub mod testing;
 mod upload;
 mod uri;
 mod vault;
+mod whole_answers;
 
 pub use {
     aws_config, aws_sdk_kms, aws_sdk_s3, sealwax_envelope as envelope, sealwax_files as files,
@@ -48,6 +49,7 @@ pub use self::{
         head::Head,
         inspect::{Inspect, InspectOutput, InspectedKey},
         key_audit::KeyAudit,
+        move_object::{CopiedObject, MoveObject, MoveObjectOutput},
         put::{Put, PutOutput, PutS3ec, PutS3ecOutput},
         reencrypt::{Reencrypt, ReencryptOutput, WriteFormat},
         rewrap::{

@@ -15,6 +15,7 @@ use sealwax_envelope::{
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
     format::ObjectFormat,
+    store::ranged_get::ContentRange,
 };
 
 /// Description of a stored object.
@@ -157,8 +158,8 @@ impl ObjectInfo {
 }
 
 /// Returns the length of the stored object in bytes.
-pub(crate) fn stored_len(get: &GetObjectOutput) -> Option<u64> {
-    match ContentRange::of(get) {
+fn stored_len(get: &GetObjectOutput) -> Option<u64> {
+    match get.content_range().and_then(ContentRange::parse) {
         Some(range) => Some(range.total),
         None => get.content_length().and_then(|len| len.try_into().ok()),
     }
@@ -171,27 +172,6 @@ fn encryption_context(format: &ObjectFormat) -> EncryptionContext {
         ObjectFormat::Sealwax(header) => header.context().clone(),
         ObjectFormat::S3ec(envelope) => envelope.encryption_context().unwrap_or_default(),
         ObjectFormat::Unencrypted => EncryptionContext::new(),
-    }
-}
-
-/// `Content-Range: bytes START-END/TOTAL` of an answer. (RFC 9110 §14.4.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ContentRange {
-    /// Offset of the first byte.
-    pub(crate) start: u64,
-    /// Length of the whole object in bytes.
-    pub(crate) total: u64,
-}
-
-impl ContentRange {
-    pub(crate) fn of(output: &GetObjectOutput) -> Option<Self> {
-        Self::parse(output.content_range()?)
-    }
-
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
-        let (start, _) = range.split_once('-')?;
-        Some(Self { start: start.parse().ok()?, total: total.parse().ok()? })
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod get;
 pub(crate) mod head;
 pub(crate) mod inspect;
 pub(crate) mod key_audit;
+pub(crate) mod move_object;
 pub(crate) mod put;
 pub(crate) mod reencrypt;
 pub(crate) mod rewrap;

@@ -27,6 +27,8 @@ use aws_sdk_s3::{
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use http_body_util::Limited;
 
+use crate::whole_answers::WholeAnswers;
+
 /// Maximum length in bytes of an answer, unless it is an object's body: 32 MiB. A page of 1,000 keys
 /// takes a few MiB at most.
 const MAX_ANSWER_LEN: usize = 32 << 20;
@@ -39,10 +41,12 @@ const MAX_ADDRESS_LEN: usize = 16 * 1024;
 ///
 /// A request whose address would be too long fails as one that cannot be built: the SDK would panic.
 /// The texts of an address often come from the store: keys, versions, upload ids, and tokens of
-/// pages. An answer of more than 32 MiB is not read to its end, unless it is an object's body.
+/// pages. An answer of more than 32 MiB is not read to its end, unless it is an object's body. An
+/// answer in XML that ends early is an error.
 #[must_use]
 pub fn with_sdk_limits(client: &Client) -> Client {
-    Client::from_conf(client.config().to_builder().interceptor(SdkLimits).build())
+    let config = client.config().to_builder().interceptor(SdkLimits).interceptor(WholeAnswers);
+    Client::from_conf(config.build())
 }
 
 /// The SDK interceptor that enforces the limits.

@@ -7,9 +7,11 @@ pub(crate) mod attributes;
 pub(crate) mod checksum;
 pub(crate) mod companion;
 pub(crate) mod conditions;
+pub(crate) mod deletion;
 pub(crate) mod list;
 pub(crate) mod lost_answer;
 pub(crate) mod multipart;
+pub(crate) mod ranged_get;
 pub(crate) mod server_clock;
 pub(crate) mod server_copy;
 pub(crate) mod snapshot;
@@ -26,7 +28,7 @@ use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
 use self::checksum::BodyChecksum;
-use crate::{attempts::AttemptEvents, sdk_limits::SdkLimits};
+use crate::{attempts::AttemptEvents, sdk_limits::SdkLimits, whole_answers::WholeAnswers};
 
 /// Maximum number of buckets whose settings are remembered. An inventory or a plan can name any.
 const MAX_BUCKETS: usize = 1024;
@@ -40,8 +42,8 @@ struct Inner {
     settings: StoreSettings,
     /// `true` for buckets whose ACLs are disabled, as far as S3 was asked.
     acls_disabled: Mutex<HashMap<String, bool>>,
-    /// Set once a copy showed that the store replaces metadata when it is asked to.
-    replaces_metadata: OnceCell<()>,
+    /// Set once a copy showed that the store makes copies, and replaces metadata if asked to.
+    makes_copies: OnceCell<()>,
     /// Aborts of uploads whose futures were dropped.
     aborts: TaskTracker,
 }
@@ -63,7 +65,7 @@ impl Store {
             s3: with_interceptors(timeouts::with_read_timeout(s3)),
             settings,
             acls_disabled: Mutex::default(),
-            replaces_metadata: OnceCell::new(),
+            makes_copies: OnceCell::new(),
             aborts: TaskTracker::new(),
         }))
     }
@@ -116,6 +118,7 @@ impl Store {
 
 fn with_interceptors(s3: Client) -> Client {
     let config = s3.config().to_builder().interceptor(AttemptEvents).interceptor(SdkLimits);
+    let config = config.interceptor(WholeAnswers);
     Client::from_conf(config.build())
 }
 

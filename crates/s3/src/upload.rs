@@ -179,13 +179,11 @@ impl Upload {
             pause(CONFLICT_PAUSE, retries).await;
             retries += 1;
         };
+        let is_ours = |head: &HeadObjectOutput| self.format.is_same_sealing(head.metadata());
+        let (store, target, call) = (&self.store, &self.target, "PutObject");
         let stored = match sent {
-            Ok(stored) => stored,
-            Err(failure) => {
-                let is_ours =
-                    |head: &HeadObjectOutput| self.format.is_same_sealing(head.metadata());
-                self.store.stored_after_all(&self.target, "PutObject", failure, is_ours).await?
-            }
+            Ok(stored) => store.confirmed(target, call, stored, is_ours).await?,
+            Err(failure) => store.stored_after_all(target, call, failure, is_ours).await?,
         };
         self.progress(body.plaintext_len);
         Ok(Uploaded {

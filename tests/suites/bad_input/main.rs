@@ -13,3 +13,4 @@ mod targets;
 mod truncation;
 mod uploads;
 mod wrapping_keys;
+mod wrong_answers;

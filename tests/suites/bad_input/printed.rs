@@ -392,6 +392,9 @@ async fn print_operations(printed: &mut Printed) {
     printed.debug(&client.reencrypt().uri(&uri).keyring(keyring()));
     printed.debug(&client.copy().uri(&uri).keyring(keyring()));
     printed.debug(&client.put().uri(&uri).body(PLAINTEXT).s3ec());
+    let moved = format!("{uri}-moved").parse().expect("a name");
+    let copied = client.copy().source_uri(&uri).uri(&moved).delete_source().copy().await;
+    printed.debug(&copied.expect("copy"));
     print_jobs(printed, &client);
     let get = client.get().uri(&uri);
     printed.debug(&get);

@@ -4,6 +4,7 @@ mod audit;
 mod claims;
 mod copies;
 mod drill;
+mod moves;
 mod proofs;
 mod shred;
 mod sidecars;

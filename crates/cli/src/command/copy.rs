@@ -4,9 +4,7 @@ mod args;
 
 use std::sync::Arc;
 
-use sealwax_s3::{
-    Error, ErrorKind, ObjectInfo, S3Uri, SealedClient, WrapPolicy, envelope::Keyring,
-};
+use sealwax_s3::{CopyObjectOutput, S3Uri, SealedClient, WrapPolicy, envelope::Keyring};
 use serde::Serialize;
 
 use self::args::CopyArgs;
@@ -73,6 +71,8 @@ struct Copied {
     /// `true` if one of the keys was shown to open the copy.
     proven: bool,
     source_deleted: bool,
+    #[serde(skip)]
+    losses: Option<String>,
 }
 
 /// A copy that was made, or would be.
@@ -84,16 +84,19 @@ struct Done {
 }
 
 impl Copied {
-    /// Describes what the copy lacks, if anything.
-    fn losses(&self) -> Option<String> {
-        let of = |keys: &[String], why: &str| {
-            (!keys.is_empty()).then(|| format!("{why}: {}", keys.join(", ")))
-        };
-        let losses: Vec<_> = of(&self.disproved, "dropped keys that do not open it")
-            .into_iter()
-            .chain(of(&self.missing, "missing keys that could not be used"))
-            .collect();
-        (!losses.is_empty()).then(|| losses.join("; "))
+    fn new(from: &S3Uri, to: &S3Uri, output: &CopyObjectOutput) -> Self {
+        let keys = output.header.keys().iter().map(|key| key.wrapping_key().to_owned());
+        Self {
+            source: from.to_string(),
+            destination: to.to_string(),
+            bytes: output.source.plaintext_len(),
+            keys: keys.collect(),
+            disproved: output.report.disproved.clone(),
+            missing: output.report.missing.clone(),
+            proven: output.report.opens,
+            source_deleted: false,
+            losses: output.lost_keys(),
+        }
     }
 }
 
@@ -186,63 +189,30 @@ impl Copier {
             self.check_absent(to).await?;
             copy = copy.if_none_match("*");
         }
-        if matches!(self.source, Source::Deleted { unproven: false }) {
-            copy = copy.prove_keys();
-        }
         copy = self.args.accept_place.iter().fold(copy, |copy, place| copy.accept_place(place));
-        let output = copy.send().await?;
-        let keys = output.header.keys().iter().map(|key| key.wrapping_key().to_owned()).collect();
-        let mut copied = Copied {
-            source: from.to_string(),
-            destination: to.to_string(),
-            bytes,
-            keys,
-            disproved: output.report.disproved,
-            missing: output.report.missing,
-            proven: output.report.opens,
-            source_deleted: false,
+        let (copied, result) = match self.source {
+            Source::Kept => (Copied::new(from, to, &copy.send().await?), Ok(())),
+            Source::Deleted { unproven } => {
+                let movement = copy.delete_source();
+                let movement = if unproven { movement.allow_unproven() } else { movement };
+                let half = movement.copy().await.map_err(|error| of_one(error, from))?;
+                let mut copied = Copied::new(from, to, half.output());
+                let result = half.delete_source().await;
+                copied.source_deleted = result.is_ok();
+                (copied, result.map(drop))
+            }
         };
-        let losses = copied.losses();
-        let is_loss = losses.is_some();
-        if let Some(losses) = &losses {
+        if let Some(losses) = &copied.losses {
             text.push_str(&format!("; {losses}"));
         }
         if self.under.is_some() {
             text.push_str(&format!("; keys: {}", copied.keys.join(", ")));
         }
-        let result = self.finish(from, &info, &mut copied, losses).await;
         if self.args.json {
             print_json(&copied);
         }
-        result.map(|()| Done { text, bytes, is_loss })
-    }
-
-    /// Deletes the source of a move, unless the copy may have lost something.
-    async fn finish(
-        &self,
-        from: &S3Uri,
-        info: &ObjectInfo,
-        copied: &mut Copied,
-        losses: Option<String>,
-    ) -> Result<(), Failure> {
-        let Source::Deleted { unproven } = self.source else { return Ok(()) };
-        let to = &copied.destination;
-        if !unproven {
-            let loss = losses.or_else(|| {
-                (!copied.proven).then(|| "no key of the copy could be shown to open it".to_owned())
-            });
-            if let Some(loss) = loss {
-                let error = format!("copied {from} to {to}, and kept the source: {loss}");
-                let advice = "rewrap the copy, or pass --unproven to delete the source anyway";
-                return Err(Failure::new(Exit::Failed, error, advice));
-            }
-        }
-        self.delete(from, info).await.map_err(|error| {
-            Failure::from(error)
-                .and(&format!("; it was copied to {to}, and the source still exists"))
-        })?;
-        copied.source_deleted = true;
-        Ok(())
+        result?;
+        Ok(Done { text, bytes, is_loss: copied.losses.is_some() })
     }
 
     /// Fails if the destination exists: some S3-compatible stores ignore this condition of a copy.
@@ -253,24 +223,6 @@ impl Copier {
                 Err(Failure::new(Exit::Conflict, format!("{uri} already exists"), advice))
             }
             Err(_) => Ok(()),
-        }
-    }
-
-    /// Deletes the copied source, unless another object has been stored there since.
-    async fn delete(&self, from: &S3Uri, copied: &ObjectInfo) -> Result<(), Error> {
-        let delete = self.client.delete().uri(from);
-        let Some(e_tag) = &copied.e_tag else { return delete.send().await.map(drop) };
-        match delete.clone().if_match(e_tag).send().await {
-            Ok(_) => Ok(()),
-            // Some stores don't support this condition. Another write between these two calls goes
-            // unnoticed.
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
-                match self.client.head().uri(from).if_match(e_tag).send().await {
-                    Ok(now) if now.e_tag == copied.e_tag => delete.send().await.map(drop),
-                    _ => Err(error),
-                }
-            }
-            Err(error) => Err(error),
         }
     }
 }

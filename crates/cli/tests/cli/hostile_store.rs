@@ -46,8 +46,8 @@ fn against(xml: &'static str, args: &[&str]) -> Run {
 
 #[test]
 fn a_store_that_ignores_the_prefix_is_an_error_of_every_command_that_lists() {
-    const LIST: &str =
-        "<ListBucketResult><Contents><Key>a</Key><Size>78</Size></Contents></ListBucketResult>";
+    const LIST: &str = "<ListBucketResult><IsTruncated>false</IsTruncated>\
+        <Contents><Key>a</Key><Size>78</Size></Contents></ListBucketResult>";
     let folder = Scene::new("ignored");
     let target = folder.path("target");
     let target = target.to_str().expect("text");
@@ -68,16 +68,62 @@ fn a_store_that_ignores_the_prefix_is_an_error_of_every_command_that_lists() {
             "{args:?} {run:?}"
         );
     }
-    const UPLOADS: &str = "<ListMultipartUploadsResult><Upload><Key>a</Key><UploadId>u</UploadId>\
+    const UPLOADS: &str = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated><Upload><Key>a</Key><UploadId>u</UploadId>\
         </Upload></ListMultipartUploadsResult>";
     let run = against(UPLOADS, &["uploads", "ls", prefix]).exits(1);
     assert!(run.stderr.contains("does not begin with the requested prefix"), "{run:?}");
 }
 
+/// A proxy that cuts an answer between two elements leaves XML that a parser takes for the whole.
+#[test]
+fn a_list_that_ends_early_is_an_error_of_every_command_that_lists() {
+    const CUT: &str = "<ListBucketResult><IsTruncated>false</IsTruncated><KeyCount>2</KeyCount>\
+        <Contents><Key>folder/a</Key><Size>78</Size></Contents>";
+    const UNSAID: &str = "<ListBucketResult><Contents><Key>folder/a</Key><Size>78</Size></Contents>\
+        </ListBucketResult>";
+    const FEWER: &str = "<ListBucketResult><IsTruncated>false</IsTruncated><KeyCount>2</KeyCount>\
+        <Contents><Key>folder/a</Key><Size>78</Size></Contents></ListBucketResult>";
+    let folder = Scene::new("cut");
+    let target = folder.path("target");
+    let target = target.to_str().expect("text");
+    let (prefix, east) = ("s3://bucket/folder/", crate::support::east_key());
+    for (list, why) in [
+        (CUT, "the answer ends early"),
+        (UNSAID, "does not say whether its list is complete"),
+        (FEWER, "says that a page lists 2 names, and it lists 1"),
+    ] {
+        for args in [
+            &["ls", prefix][..],
+            &["ls", "-r", prefix],
+            &["get", "-r", prefix, target],
+            &["rm", "-r", "--yes", prefix],
+            &["cp", "-r", prefix, "s3://bucket/other/"],
+            &["mv", "-r", prefix, "s3://bucket/other/"],
+            &["verify", "--account", "111122223333", prefix],
+            &["audit", prefix],
+            &["rewrap", "-r", "--add", &east, prefix],
+            &["rewrap", "-r", "--add", &east, "--apply", prefix],
+            &["reencrypt", "-r", "--to", "native", "--under", &east, prefix],
+        ] {
+            let run = against(list, args).exits(1);
+            assert!(run.stderr.contains(why), "{args:?} {run:?}");
+        }
+    }
+    const VERSIONS: &str = "<ListVersionsResult><IsTruncated>false</IsTruncated>";
+    let run = against(VERSIONS, &["audit", "--versions", prefix]).exits(1);
+    assert!(run.stderr.contains("the answer ends early"), "{run:?}");
+    const UPLOADS: &str = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>";
+    let run = against(UPLOADS, &["uploads", "ls", prefix]).exits(1);
+    assert!(run.stderr.contains("the answer ends early"), "{run:?}");
+    const WHOLE: &str = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>\
+        </ListMultipartUploadsResult>";
+    against(WHOLE, &["uploads", "ls", prefix]).exits(0);
+}
+
 #[test]
 fn a_store_that_ignores_the_delimiter_is_an_error() {
-    const LIST: &str =
-        "<ListBucketResult><Contents><Key>f/a/b</Key><Size>78</Size></Contents></ListBucketResult>";
+    const LIST: &str = "<ListBucketResult><IsTruncated>false</IsTruncated>\
+        <Contents><Key>f/a/b</Key><Size>78</Size></Contents></ListBucketResult>";
     let run = against(LIST, &["ls", "s3://bucket/f/"]).exits(1);
     assert!(run.stderr.contains("has the delimiter after the prefix"), "{run:?}");
     let all = against(LIST, &["ls", "-r", "s3://bucket/f/"]).exits(0);

@@ -162,7 +162,7 @@ fn paged(page: impl Fn(&str) -> (String, Option<&'static str>) + Send + 'static)
             let body = format!(
                 "<ListMultipartUploadsResult>{}<Upload><Key>{key}</Key><UploadId>id</UploadId></Upload>\
                  </ListMultipartUploadsResult>",
-                next.unwrap_or_default(),
+                next.unwrap_or_else(|| "<IsTruncated>false</IsTruncated>".to_owned()),
             );
             let _ = write!(
                 stream,

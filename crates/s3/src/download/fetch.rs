@@ -2,44 +2,28 @@
 
 use std::{ops::Range, time::Duration};
 
-use aws_sdk_s3::{
-    Client, Config, config::ResponseChecksumValidation, operation::get_object::GetObjectOutput,
-    primitives::ByteStream,
-};
+use aws_sdk_s3::primitives::ByteStream;
 use sealwax_envelope::Error as EnvelopeError;
 
 use crate::{
     backoff::pause,
-    error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure},
+    error::{Error, ErrorKind, ObjectRef},
     store::{
         Store,
-        conditions::{ReadConditions, on_request},
+        ranged_get::{Pin, StoredRange, ranged_get},
     },
 };
 
 /// Maximum number of consecutive attempts without a single new byte.
 const MAX_FRUITLESS: u32 = 4;
+/// Maximum number of attempts for one part. A line that brings a few bytes each time would go on for
+/// hours.
+const MAX_INTERRUPTIONS: u32 = 64;
 /// Pause after an interruption. It doubles with each consecutive attempt without a new byte.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A response body that is being received, and the offset of its first byte in the stored body.
 pub(crate) type FirstResponse = (ByteStream, u64);
-
-/// The version of an object that is read. All requests of one read are pinned to it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Pin {
-    pub(crate) version_id: Option<String>,
-    pub(crate) conditions: ReadConditions,
-}
-
-impl Pin {
-    pub(crate) fn new(version_id: Option<String>, e_tag: Option<String>) -> Self {
-        Self {
-            version_id,
-            conditions: ReadConditions { if_match: e_tag, ..ReadConditions::default() },
-        }
-    }
-}
 
 /// Returns the first response for the first part, and `None` for all others.
 pub(crate) fn first_then_none(
@@ -54,6 +38,8 @@ pub(crate) struct Fetcher {
     pub(crate) store: Store,
     pub(crate) target: ObjectRef,
     pub(crate) pin: Pin,
+    /// Length of the stored object in bytes.
+    pub(crate) stored_len: u64,
 }
 
 impl Fetcher {
@@ -70,20 +56,21 @@ impl Fetcher {
         let len = usize::try_from(span.end - span.start)
             .map_err(|_| self.target.envelope_error(EnvelopeError::TooLong))?;
         let mut bytes = Vec::with_capacity(len);
-        let mut fruitless = 0;
+        let (mut fruitless, mut interruptions) = (0, 0);
         loop {
             let have = bytes.len();
             let at = span.start + have as u64;
             let (mut body, body_start) = match first.take() {
                 Some((body, start)) if start <= at => (body, start),
-                _ => (self.request(at..span.end).await?.body, at),
+                _ => self.request(at..span.end).await?,
             };
             let broken = receive(&mut body, at - body_start, len, &mut bytes).await;
             if bytes.len() == len {
                 return Ok(bytes);
             }
             fruitless = if bytes.len() > have { 0 } else { fruitless + 1 };
-            if fruitless == MAX_FRUITLESS {
+            interruptions += 1;
+            if fruitless == MAX_FRUITLESS || interruptions == MAX_INTERRUPTIONS {
                 let message = format!(
                     "the response body was interrupted at byte {}: {broken}",
                     span.start + bytes.len() as u64
@@ -99,16 +86,23 @@ impl Fetcher {
         }
     }
 
-    async fn request(&self, span: Range<u64>) -> Result<GetObjectOutput, Error> {
-        let range = format!("bytes={}-{}", span.start, span.end - 1);
-        ranged_get(self.store.s3(), &self.target, &self.pin, &range).await.map_err(|failure| {
-            match failure.status {
-                Some(412) => {
-                    self.target.error(ErrorKind::Changed, "it was replaced while it was being read")
-                }
-                _ => self.target.s3_failure("GetObject", failure),
+    async fn request(&self, span: Range<u64>) -> Result<FirstResponse, Error> {
+        let Self { store, target, pin, stored_len } = self;
+        let answer = ranged_get(store.s3(), target, pin, &StoredRange::Span(span)).await;
+        let answer = answer.map_err(|failure| match failure.status() {
+            Some(412) => {
+                target.error(ErrorKind::Changed, "it was replaced while it was being read")
             }
-        })
+            _ => failure.into_error(target),
+        })?;
+        if answer.total != *stored_len {
+            let message = format!(
+                "GetObject says that the object has {} bytes, and said {stored_len} before",
+                answer.total
+            );
+            return Err(target.error(ErrorKind::Service, message));
+        }
+        Ok((answer.output.body, answer.start))
     }
 }
 
@@ -129,25 +123,4 @@ async fn receive(body: &mut ByteStream, mut skip: u64, len: usize, bytes: &mut V
         }
     }
     String::new()
-}
-
-/// Sends one `GetObject` for a range of the stored body.
-pub(crate) async fn ranged_get(
-    s3: &Client,
-    target: &ObjectRef,
-    pin: &Pin,
-    range: &str,
-) -> Result<GetObjectOutput, AwsFailure> {
-    // The tags protect every byte of a sealed body: a checksum over the same bytes would detect
-    // nothing more.
-    let no_checksum =
-        Config::builder().response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-    let request = s3.get_object().bucket(&target.bucket).key(&target.key).range(range);
-    let request = on_request!(&pin.conditions, request.set_version_id(pin.version_id.clone()));
-    request
-        .customize()
-        .config_override(no_checksum)
-        .send()
-        .await
-        .map_err(|error| AwsFailure::new(&error))
 }

@@ -4,6 +4,8 @@ use std::ops::{Bound, Range, RangeBounds};
 
 use sealwax_envelope::geometry::{CHUNK_LEN, HEADER_LEN, MAX_CHUNKS, SEALED_CHUNK_LEN};
 
+use crate::store::ranged_get::StoredRange;
+
 /// Range of the plaintext that a caller requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestedRange {
@@ -53,11 +55,11 @@ impl RequestedRange {
         }
     }
 
-    /// Returns the `Range` header of the first request, which asks for at most one part of
-    /// `part_len` plaintext bytes.
+    /// Returns the range of the first request, which asks for at most one part of `part_len`
+    /// plaintext bytes.
     ///
     /// The object's length is not known yet: S3 cuts the range off at the object's end.
-    pub(crate) fn first_request(self, part_len: usize) -> String {
+    pub(crate) fn first_request(self, part_len: usize) -> StoredRange {
         const CHUNK: u64 = CHUNK_LEN as u64;
         const SEALED_CHUNK: u64 = SEALED_CHUNK_LEN as u64;
         let part_chunks = (part_len / CHUNK_LEN) as u64;
@@ -65,24 +67,20 @@ impl RequestedRange {
             |chunk: u64| chunk.saturating_mul(SEALED_CHUNK).saturating_add(HEADER_LEN as u64);
         match self {
             // Includes the header, so that it can be compared with the metadata.
-            Self::Whole => format!("bytes=0-{}", body_offset(part_chunks) - 1),
+            Self::Whole => StoredRange::Span(0..body_offset(part_chunks)),
             Self::From { start, end } => {
                 // Beyond the longest object, all offsets are equal. The limit keeps the header
                 // valid: S3 ignores an invalid one.
                 let first = (start / CHUNK).min(MAX_CHUNKS);
                 let after_part = first + part_chunks;
                 let after_range = end.map_or(after_part, |end| end.div_ceil(CHUNK));
-                format!(
-                    "bytes={}-{}",
-                    body_offset(first),
-                    body_offset(after_part.min(after_range)) - 1
-                )
+                StoredRange::Span(body_offset(first)..body_offset(after_part.min(after_range)))
             }
             // The last chunk may be empty, and the first requested byte may be anywhere in its
             // chunk.
             Self::Suffix(len) => {
                 let chunks = (len / CHUNK + 2).min(MAX_CHUNKS);
-                format!("bytes=-{}", chunks * SEALED_CHUNK)
+                StoredRange::Suffix(chunks * SEALED_CHUNK)
             }
         }
     }
@@ -119,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_first_request_asks_for_whole_chunks_of_at_most_one_part() {
-        let asks = |range: RequestedRange| range.first_request(PART);
+        let asks = |range: RequestedRange| range.first_request(PART).to_string();
         assert_eq!(asks(RequestedRange::Whole), format!("bytes=0-{}", 56 + 4 * 16400 - 1));
         assert_eq!(asks(RequestedRange::range(0..1)), format!("bytes=56-{}", 56 + 16400 - 1));
         assert_eq!(

@@ -12,7 +12,7 @@ use aws_sdk_s3::{
     operation::RequestId,
 };
 
-use crate::plain_http::PlainHttp;
+use crate::{plain_http::PlainHttp, whole_answers::CutAnswer};
 
 /// A failed call, in text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub(crate) struct AwsFailure {
     pub(crate) request_id: Option<String>,
     /// S3's extended request id.
     pub(crate) extended_request_id: Option<String>,
+    /// `true` if the answer ended early.
+    pub(crate) is_cut: bool,
     text: String,
 }
 
@@ -83,7 +85,9 @@ impl AwsFailure {
                 .filter(|code| BAD_CREDENTIALS.contains(code))
                 .map(|_| Problem::Credentials),
         };
+        let is_cut = causes(error).any(|cause| cause.is::<CutAnswer>());
         let text = match error {
+            _ if is_cut => CutAnswer.to_string(),
             SdkError::ServiceError(service) => {
                 let error = service.err();
                 let mut text = format!(
@@ -119,6 +123,7 @@ impl AwsFailure {
             code,
             bucket_region: bucket_region.map(str::to_owned),
             problem,
+            is_cut,
             request_id: header("x-amz-request-id").or_else(|| header("x-amzn-requestid")),
             extended_request_id: header("x-amz-id-2"),
             text: plain_http.map_or(text, ToString::to_string),

@@ -1,6 +1,6 @@
 //! Copies objects inside S3 to another place, without reading their bodies or sealing them again.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{EncryptedDataKey, Keyring, MissingKey, ObjectHeader};
@@ -13,6 +13,7 @@ use crate::{
     kms::WrapPolicy,
     object::{ObjectInfo, join_metadata},
     store::{
+        Store,
         acl::Grants,
         attributes::Attributes,
         conditions::{WriteConditions, write_condition_setters},
@@ -22,8 +23,13 @@ use crate::{
     },
     uri::S3Uri,
     vault::{
-        carried_keys::CarriedKeys, intermediate::IntermediateKeys, key_report::KeyReport,
-        new_keys::NewKeys, object_keys::ObjectKeys, proofs::Proofs,
+        carried_keys::CarriedKeys,
+        intermediate::IntermediateKeys,
+        key_report::KeyReport,
+        new_keys::NewKeys,
+        object_keys::ObjectKeys,
+        proofs::Proofs,
+        sidecar::{self, Sidecar},
     },
 };
 
@@ -65,7 +71,7 @@ type NewHeaderKeys = (Vec<EncryptedDataKey>, Vec<MissingKey>, KeyReport);
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `send`"]
 pub struct CopyObject {
-    handle: Handle,
+    pub(super) handle: Handle,
     source_bucket: Option<String>,
     source_key: Option<String>,
     source_version_id: Option<String>,
@@ -94,6 +100,46 @@ pub struct CopyObjectOutput {
     pub report: KeyReport,
     /// Properties of the source.
     pub source: ObjectInfo,
+}
+
+impl CopyObjectOutput {
+    /// Describes how the copy may be less than its source: it lacks wrapping keys, or was not shown
+    /// to open. `None` if it is not.
+    ///
+    /// Only a copy with [`CopyObject::prove_keys`] can be shown to open.
+    #[must_use]
+    pub fn losses(&self) -> Option<String> {
+        let is_unproven = || {
+            (!self.report.opens).then(|| "no key of the copy could be shown to open it".to_owned())
+        };
+        self.lost_keys().or_else(is_unproven)
+    }
+
+    /// Describes the wrapping keys of the source that the copy lacks, if any.
+    #[must_use]
+    pub fn lost_keys(&self) -> Option<String> {
+        let of = |keys: &[String], why: &str| {
+            (!keys.is_empty()).then(|| format!("{why}: {}", keys.join(", ")))
+        };
+        let lost = [
+            of(&self.report.disproved, "dropped keys that do not open it"),
+            of(&self.report.missing, "missing keys that could not be used"),
+        ];
+        let lost: Vec<_> = lost.into_iter().flatten().collect();
+        (!lost.is_empty()).then(|| lost.join("; "))
+    }
+}
+
+/// A copy that was made, and its source as it was then.
+pub(super) struct MadeCopy {
+    pub(super) output: CopyObjectOutput,
+    pub(super) source: ObjectRef,
+    pub(super) target: ObjectRef,
+    pub(super) snapshot: Snapshot,
+    /// All user metadata of the copy.
+    pub(super) metadata: HashMap<String, String>,
+    /// `true` if no other object has this metadata.
+    pub(super) is_recognizable: bool,
 }
 
 impl CopyObject {
@@ -191,13 +237,15 @@ impl CopyObject {
 
     /// Copies the object with one `HeadObject`, the KMS calls and one `CopyObject`.
     ///
-    /// Above 5 GiB, or above [`crate::SealedClientBuilder::copy_in_parts_above`], the copy takes
+    /// If the names of source and destination are alike, one more `HeadObject` shows whether they
+    /// are two names of one object, as through an access point. Above 5 GiB, or above [`crate::SealedClientBuilder::copy_in_parts_above`], the copy takes
     /// one `UploadPartCopy` for each of the object's parts instead.
     ///
     /// # Errors
     /// As [`crate::Get::send`], and:
     ///
-    /// * [`ErrorKind::InvalidInput`] if the source is the destination and no version is given;
+    /// * [`ErrorKind::InvalidInput`] if the source is the destination and no version is given, or if
+    ///   both are names of one object;
     /// * [`ErrorKind::Changed`] if the source changed meanwhile;
     /// * [`ErrorKind::Conflict`] if a condition does not hold;
     /// * [`ErrorKind::Unsupported`] if the source must be restored from an archive first.
@@ -210,10 +258,22 @@ impl CopyObject {
         err(level = "debug")
     )]
     pub async fn send(self) -> Result<CopyObjectOutput, Error> {
+        Ok(self.make("copy", false).await?.output)
+    }
+
+    /// Makes the copy, as part of `operation`.
+    ///
+    /// If `is_distinct`, the copy can be told from its source: it has other metadata, or was stored
+    /// in a later second.
+    pub(super) async fn make(
+        &self,
+        operation: &'static str,
+        is_distinct: bool,
+    ) -> Result<MadeCopy, Error> {
         let s3 = self.handle.store.s3();
-        let source =
-            ObjectRef::new("copy", s3, self.source_bucket.clone(), self.source_key.clone())?;
-        let target = ObjectRef::new("copy", s3, self.bucket.clone(), self.key.clone())?;
+        let (bucket, key) = (self.source_bucket.clone(), self.source_key.clone());
+        let source = ObjectRef::new(operation, s3, bucket, key)?;
+        let target = ObjectRef::new(operation, s3, self.bucket.clone(), self.key.clone())?;
         let is_onto_itself = (&source.bucket, &source.key) == (&target.bucket, &target.key);
         if is_onto_itself && self.source_version_id.is_none() {
             return Err(source.error(
@@ -224,7 +284,7 @@ impl CopyObject {
 
         let Handle { store, vault, .. } = &self.handle;
         let version_id = self.source_version_id.clone();
-        let snapshot = Snapshot::of_version(store, &source, version_id).await?;
+        let mut snapshot = Snapshot::of_version(store, &source, version_id).await?;
         let format = vault.format_of(store, &source, snapshot.head.metadata()).await?;
         let info = ObjectInfo::of_head(&source, &snapshot.head, format)?;
         let sealed = info.sealed_header(&source)?.clone();
@@ -237,13 +297,17 @@ impl CopyObject {
         let (info, header, report) = self.header_for(&source, &target, info).await?;
         Span::current().record("bytes", info.plaintext_len());
         tracing::debug!(generation = header.generation(), keys = header.keys().len(), "copying");
-        let (attributes, expires) = self.attributes_for(&source, &target, &snapshot).await?;
-        let metadata = join_metadata(&ObjectFormat::Sealwax(header.clone()), &info.metadata);
-        let expected = metadata.clone();
         // Only this copy has the wrapped keys that were made just now.
         let is_recognizable = header != sealed;
-        let is_ours = move |head: &HeadObjectOutput| {
-            is_recognizable && same_format_metadata(head.metadata(), &expected)
+        if is_recognizable {
+            check_two_objects(store, &source, &snapshot, &target).await?;
+        } else if is_distinct {
+            snapshot = snapshot.settled(store, &source).await?;
+        }
+        let (attributes, expires) = self.attributes_for(&source, &target, &snapshot).await?;
+        let metadata = join_metadata(&ObjectFormat::Sealwax(header.clone()), &info.metadata);
+        let is_ours = |head: &HeadObjectOutput| {
+            is_recognizable && same_format_metadata(head.metadata(), &metadata)
         };
         let version_id = self.source_version_id.clone().or_else(|| info.version_id.clone());
         let copy = ServerCopy {
@@ -255,12 +319,13 @@ impl CopyObject {
             conditions: self.conditions.clone(),
             attributes,
             expires,
-            metadata,
+            metadata: metadata.clone(),
             is_ours: &is_ours,
         };
         match copy.send().await {
             Ok(Stored { e_tag, version_id }) => {
-                Ok(CopyObjectOutput { e_tag, version_id, header, report, source: info })
+                let output = CopyObjectOutput { e_tag, version_id, header, report, source: info };
+                Ok(MadeCopy { output, source, target, snapshot, metadata, is_recognizable })
             }
             Err(error)
                 if error.kind() == ErrorKind::Conflict
@@ -380,11 +445,77 @@ impl CopyObject {
         Ok((attributes, head.expires_string.clone()))
     }
 
+    /// Deletes the sidecar at the source, where no object is any more, if its keys are those of the
+    /// body at the destination. Returns its address.
+    pub(super) async fn delete_orphan(
+        &self,
+        operation: &'static str,
+    ) -> Result<Option<String>, Error> {
+        let Handle { store, vault, .. } = &self.handle;
+        let Some(suffix) = vault.sidecars().suffix() else { return Ok(None) };
+        let (bucket, key) = (self.source_bucket.clone(), self.source_key.clone());
+        let source = ObjectRef::new(operation, store.s3(), bucket, key)?;
+        let destination = Head::new(self.handle.clone())
+            .bucket(self.bucket.clone().unwrap_or_default())
+            .key(self.key.clone().unwrap_or_default());
+        let Ok(moved) = destination.send().await else { return Ok(None) };
+        let Some(header) = moved.header() else { return Ok(None) };
+        match Sidecar::find(store, &source, suffix, header).await? {
+            Sidecar::Present { .. } => {
+                sidecar::delete(store, &source, suffix).await?;
+                Ok(Some(format!("s3://{}/{}{suffix}", source.bucket, source.key)))
+            }
+            Sidecar::Absent | Sidecar::Stale { .. } => Ok(None),
+        }
+    }
+
     async fn source_has_changed(&self, source: &ObjectRef, info: &ObjectInfo) -> bool {
         let mut head = Head::new(self.handle.clone()).bucket(&source.bucket).key(&source.key);
         if let Some(version_id) = self.source_version_id.as_ref().or(info.version_id.as_ref()) {
             head = head.version_id(version_id);
         }
         head.send().await.map_or(true, |now| now.e_tag != info.e_tag)
+    }
+}
+
+/// Fails if `target` is another name of the source, as it is through an access point or in a store
+/// that normalizes keys. A copy would bind the only object to that name.
+async fn check_two_objects(
+    store: &Store,
+    source: &ObjectRef,
+    snapshot: &Snapshot,
+    target: &ObjectRef,
+) -> Result<(), Error> {
+    if normalized(&source.key) != normalized(&target.key) {
+        return Ok(());
+    }
+    let head = store.s3().head_object().bucket(&target.bucket).key(&target.key).send().await;
+    // A replica has the same state, but another replication status.
+    let is_same = |head: &HeadObjectOutput| {
+        snapshot.is_of(head) && head.replication_status == snapshot.head.replication_status
+    };
+    if head.as_ref().is_ok_and(is_same) {
+        let message = format!("s3://{}/{} is another name of it", target.bucket, target.key);
+        return Err(source.error(ErrorKind::InvalidInput, message));
+    }
+    Ok(())
+}
+
+/// Returns a key without the differences that some stores ignore.
+fn normalized(key: &str) -> String {
+    let segments = key.split('/').filter(|segment| !matches!(*segment, "" | "."));
+    segments.collect::<Vec<_>>().join("/").to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normalized;
+
+    #[test]
+    fn names_of_one_object_in_some_stores_are_alike() {
+        for key in ["a/b", "a//b", "/a/b", "A/B", "a/./b", "a/b/"] {
+            assert_eq!(normalized(key), "a/b", "{key}");
+        }
+        assert_ne!(normalized("a/b"), normalized("ab"));
     }
 }

@@ -3,6 +3,7 @@
 use super::{Handle, object_setters};
 use crate::{
     error::{Error, ObjectRef},
+    store::deletion::Deleted,
     vault::sidecar,
 };
 
@@ -47,7 +48,8 @@ impl Delete {
         self
     }
 
-    /// Deletes the object. It succeeds even if the object does not exist.
+    /// Deletes the object. It succeeds even if the object does not exist, and if it is gone after a
+    /// call whose answer was lost.
     ///
     /// If the client looks for sidecars and no version is given, two more requests delete the
     /// object's sidecar afterwards.
@@ -69,21 +71,20 @@ impl Delete {
         // deleted.
         let suffix = vault.sidecars().suffix().filter(|_| self.version_id.is_none());
         let deleted = store
-            .s3()
-            .delete_object()
-            .bucket(&target.bucket)
-            .key(&target.key)
-            .set_version_id(self.version_id)
-            .set_if_match(self.if_match)
-            .send()
+            .delete(&target, self.version_id, self.if_match)
             .await
-            .map_err(|error| target.s3_error("DeleteObject", &error))?;
+            .map_err(|failure| failure.into_error(&target))?;
         if let Some(suffix) = suffix {
             sidecar::delete(store, &target, suffix).await.map_err(|error| {
                 error.with_prefix("the object was deleted, but not its sidecar")
             })?;
         }
-        let delete_marker = deleted.delete_marker.unwrap_or_default();
-        Ok(DeleteOutput { version_id: deleted.version_id, delete_marker })
+        Ok(deleted.into())
+    }
+}
+
+impl From<Deleted> for DeleteOutput {
+    fn from(deleted: Deleted) -> Self {
+        Self { version_id: deleted.version_id, delete_marker: deleted.is_delete_marker }
     }
 }

@@ -20,7 +20,7 @@ use super::{ContextSetting, Handle, context_setters, head::Head, object_setters}
 pub use crate::download::stream::PlaintextStream;
 use crate::{
     download::{
-        fetch::{Fetcher, FirstResponse, Pin, ranged_get},
+        fetch::{Fetcher, FirstResponse},
         file::{self, PlaintextFile},
         parts::{Download, Opening},
         requested_range::RequestedRange,
@@ -28,9 +28,12 @@ use crate::{
     },
     error::{Error, ErrorKind, ObjectRef},
     format::ObjectFormat,
-    object::{ContentRange, ObjectInfo, stored_len},
+    object::ObjectInfo,
     progress::OnProgress,
-    store::conditions::{ReadConditions, read_condition_setters},
+    store::{
+        conditions::{ReadConditions, read_condition_setters},
+        ranged_get::{Pin, RangedAnswer, ranged_get},
+    },
 };
 
 /// Reads and opens an object, or a range of it. No byte is released before it is verified.
@@ -178,12 +181,13 @@ impl Get {
         let target = ObjectRef::new("get", store.s3(), self.bucket.clone(), self.key.clone())?;
         let context = self.context.clone().build(&target)?;
         self.requested.check().map_err(|message| target.error(ErrorKind::InvalidInput, message))?;
-        let OpeningResponse { info, stored_len, pin, first } = self.first_response(&target).await?;
+        let OpeningResponse { info, stored_len, pin, first } =
+            Box::pin(self.first_response(&target)).await?;
         let Some(window) = self.requested.window(info.plaintext_len()) else {
             return Err(beyond_the_end(&target, info.plaintext_len()));
         };
         Span::current().record("bytes", window.end - window.start);
-        let fetcher = Fetcher { store: store.clone(), target, pin };
+        let fetcher = Fetcher { store: store.clone(), target, pin, stored_len };
         let opening = ObjectOpening { get: &self, context, fetcher, window };
         let reader = match info.format() {
             ObjectFormat::Sealwax(header) => opening.sealed(header, &info).await?,
@@ -229,18 +233,16 @@ impl Get {
         let pin = Pin { version_id: self.version_id.clone(), conditions: self.conditions.clone() };
         let range = self.requested.first_request(store.part_len());
         match ranged_get(store.s3(), target, &pin, &range).await {
-            Ok(output) => {
+            Ok(RangedAnswer { output, start, total }) => {
                 let format = vault.format_of(store, target, output.metadata()).await?;
                 let info = ObjectInfo::of_get(target, &output, format)?;
-                let stored_len = stored_len(&output).unwrap_or_default();
                 let pin = Pin::new(pin.version_id.or(output.version_id), output.e_tag);
-                let range = output.content_range.as_deref().and_then(ContentRange::parse);
-                let first = Some((output.body, range.map_or(0, |range| range.start)));
-                Ok(OpeningResponse { info, stored_len, pin, first })
+                let first = Some((output.body, start));
+                Ok(OpeningResponse { info, stored_len: total, pin, first })
             }
             // The object has none of these bytes. The error depends on its format: it may not be
             // sealed.
-            Err(failure) if failure.status == Some(416) => {
+            Err(failure) if failure.status() == Some(416) => {
                 let mut head =
                     Head::new(self.handle.clone()).bucket(&target.bucket).key(&target.key);
                 if let Some(version_id) = &self.version_id {
@@ -257,7 +259,7 @@ impl Get {
                 let pin = Pin::new(version_id, info.e_tag.clone());
                 Ok(OpeningResponse { info, stored_len, pin, first: None })
             }
-            Err(failure) => Err(target.s3_failure("GetObject", failure)),
+            Err(failure) => Err(failure.into_error(target)),
         }
     }
 }

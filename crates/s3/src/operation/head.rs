@@ -4,7 +4,10 @@ use super::{Handle, object_setters};
 use crate::{
     error::{Error, ObjectRef},
     object::ObjectInfo,
-    store::conditions::{ReadConditions, on_request, read_condition_setters},
+    store::{
+        conditions::{ReadConditions, on_request, read_condition_setters},
+        ranged_get::check_version,
+    },
 };
 
 /// Reads an object's metadata without any key.
@@ -63,8 +66,10 @@ impl Head {
         let Handle { store, vault, .. } = &self.handle;
         let target = ObjectRef::new("head", store.s3(), self.bucket, self.key)?;
         let request = store.s3().head_object().bucket(&target.bucket).key(&target.key);
-        let request = on_request!(&self.conditions, request.set_version_id(self.version_id));
+        let request =
+            on_request!(&self.conditions, request.set_version_id(self.version_id.clone()));
         let output = request.send().await.map_err(|error| target.s3_error("HeadObject", &error))?;
+        check_version(&target, self.version_id.as_deref(), output.version_id())?;
         let format = vault.format_of(store, &target, output.metadata()).await?;
         ObjectInfo::of_head(&target, &output, format)
     }

@@ -8,6 +8,7 @@ use crate::{
     error::{Error, ObjectRef},
     format::ObjectFormat,
     object::ObjectInfo,
+    store::ranged_get::check_version,
     vault::{object_kind::ObjectKind, sidecar::Sidecar},
 };
 
@@ -110,6 +111,7 @@ impl Inspect {
         let request = s3.head_object().bucket(&target.bucket).key(&target.key);
         let head = request.set_version_id(version_id.clone()).send().await;
         let head = head.map_err(|error| target.s3_error("HeadObject", &error))?;
+        check_version(&target, version_id.as_deref(), head.version_id())?;
         let Handle { store, vault, .. } = &handle;
         let kind = Box::pin(vault.kind(store, &target, version_id.as_deref(), &head)).await?;
         if kind == ObjectKind::Sealwax {

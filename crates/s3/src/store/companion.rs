@@ -7,7 +7,11 @@ use aws_sdk_s3::{
     primitives::ByteStream,
 };
 
-use super::{Store, lost_answer::may_be_stored};
+use super::{
+    Store,
+    lost_answer::{may_be_done, unconfirmed},
+    ranged_get::{Pin, StoredRange, ranged_get},
+};
 use crate::{
     error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure},
     limits::MAX_KEY_LEN,
@@ -77,17 +81,21 @@ impl Companion {
             Replaces::Anything => request,
         };
         let bytes = body.into_bytes();
-        let Err(error) = request.body(ByteStream::from(bytes.clone())).send().await else {
-            return Ok(());
+        let failure = match request.body(ByteStream::from(bytes.clone())).send().await {
+            Ok(output) if output.e_tag.is_some() => return Ok(()),
+            Ok(_) => None,
+            Err(error) => Some(AwsFailure::new(&error)),
         };
-        let failure = AwsFailure::new(&error);
-        if may_be_stored(&failure)
+        if failure.as_ref().is_none_or(may_be_done)
             && let Ok(Found::Object { bytes: stored, .. }) = self.read(store, bytes.len()).await
             && stored == bytes
         {
             return Ok(());
         }
-        Err(at.s3_failure("PutObject", failure))
+        Err(match failure {
+            Some(failure) => at.s3_failure("PutObject", failure),
+            None => unconfirmed(at, "PutObject"),
+        })
     }
 
     /// Deletes the companion if `is_one` recognizes it. Any other object stays.
@@ -109,8 +117,7 @@ impl Companion {
     /// Deletes whatever is at the companion's address.
     pub(crate) async fn delete(&self, store: &Store) -> Result<(), Error> {
         let Self(at) = self;
-        let deleted = store.s3().delete_object().bucket(&at.bucket).key(&at.key).send().await;
-        deleted.map(drop).map_err(|error| at.s3_error("DeleteObject", &error))
+        store.delete(at, None, None).await.map(drop).map_err(|failure| failure.into_error(at))
     }
 }
 
@@ -121,18 +128,17 @@ pub(crate) async fn read_bounded(
     version_id: Option<&str>,
     limit: usize,
 ) -> Result<Found, Error> {
-    let request = store.s3().get_object().bucket(&at.bucket).key(&at.key);
-    let request = request.set_version_id(version_id.map(str::to_owned));
-    let mut output = match request.range(format!("bytes=0-{limit}")).send().await {
-        Ok(output) => output,
-        Err(error) => {
-            let failure = AwsFailure::new(&error);
-            return match failure.status {
+    let pin = Pin::new(version_id.map(str::to_owned), None);
+    let range = StoredRange::Span(0..limit as u64 + 1);
+    let mut output = match ranged_get(store.s3(), at, &pin, &range).await {
+        Ok(answer) => answer.output,
+        Err(failure) => {
+            return match failure.status() {
                 Some(404) => Ok(Found::Nothing),
-                Some(403) => Ok(Found::Denied(at.s3_failure("GetObject", failure))),
+                Some(403) => Ok(Found::Denied(failure.into_error(at))),
                 // An empty object has no byte of any range.
                 Some(416) => Ok(Found::Object { bytes: Vec::new(), e_tag: None }),
-                _ => Err(at.s3_failure("GetObject", failure)),
+                _ => Err(failure.into_error(at)),
             };
         }
     };

@@ -97,8 +97,8 @@ pub struct ListedPage {
 /// Lists the objects of a bucket, page by page, in the order of their keys' bytes.
 ///
 /// Listing needs no key: the objects of all formats are listed, and delete markers are left out. A
-/// page lists only what the request asked for. If the store ignores the prefix or the delimiter, or
-/// its pages have no end, the listing fails.
+/// page lists only what the request asked for. If the store ignores the prefix or the delimiter, if
+/// its pages have no end, or if one ends early, the listing fails.
 ///
 /// ```no_run
 /// # async fn example(client: sealwax_s3::SealedClient) -> Result<(), sealwax_s3::Error> {
@@ -289,12 +289,14 @@ impl ListPages {
         let folders = page.common_prefixes.unwrap_or_default().into_iter();
         let folders = folders.map(|folder| key(target, folder.prefix, is_encoded));
         let folders = folders.collect::<Result<_, _>>()?;
-        let next = match (page.is_truncated, page.next_continuation_token) {
-            (Some(true), None) => return Err(endless(target)),
-            (Some(true), token) => Next::Objects { token },
-            _ => Next::End,
+        let page_of = ListedPage { objects, folders };
+        check_count(target, page.key_count, &page_of)?;
+        let next = match (is_truncated(target, page.is_truncated)?, page.next_continuation_token) {
+            (true, None) => return Err(endless(target)),
+            (true, token) => Next::Objects { token },
+            (false, _) => Next::End,
         };
-        Ok((ListedPage { objects, folders }, next))
+        Ok((page_of, next))
     }
 
     async fn page_of_versions(
@@ -332,13 +334,13 @@ impl ListPages {
         let folders = page.common_prefixes.unwrap_or_default().into_iter();
         let folders = folders.map(|folder| key(target, folder.prefix, is_encoded));
         let folders = folders.collect::<Result<_, _>>()?;
-        let next = match (page.is_truncated, page.next_key_marker) {
-            (Some(true), None) => return Err(endless(target)),
-            (Some(true), marker) => Next::Versions {
+        let next = match (is_truncated(target, page.is_truncated)?, page.next_key_marker) {
+            (true, None) => return Err(endless(target)),
+            (true, marker) => Next::Versions {
                 key_marker: Some(key(target, marker, is_encoded)?),
                 version_marker: page.next_version_id_marker,
             },
-            _ => Next::End,
+            (false, _) => Next::End,
         };
         Ok((ListedPage { objects, folders }, next))
     }
@@ -421,15 +423,17 @@ impl UploadPages {
         let listed = |upload: MultipartUpload| {
             let key = key(&target, upload.key, false)?;
             below_prefix(&target, &key, &self.prefix)?;
-            let upload_id = upload.upload_id.unwrap_or_default();
+            let upload_id = upload.upload_id.filter(|id| !id.is_empty()).ok_or_else(|| {
+                target.error(ErrorKind::Service, "S3 lists an upload without an id")
+            })?;
             Ok::<_, Error>(ListedUpload { key, upload_id, initiated: upload.initiated })
         };
         let uploads = page.uploads.unwrap_or_default().into_iter().map(listed);
         let uploads = uploads.collect::<Result<_, _>>()?;
-        let next = match (page.is_truncated, page.next_key_marker) {
-            (Some(true), None) => return Err(endless(&target)),
-            (Some(true), key_marker) => Some([key_marker, page.next_upload_id_marker]),
-            _ => None,
+        let next = match (is_truncated(&target, page.is_truncated)?, page.next_key_marker) {
+            (true, None) => return Err(endless(&target)),
+            (true, key_marker) => Some([key_marker, page.next_upload_id_marker]),
+            (false, _) => None,
         };
         if let Some([key_marker, id_marker]) = &next {
             check_token(&target, [key_marker, id_marker])?;
@@ -477,6 +481,22 @@ fn below_prefix<'a>(target: &ObjectRef, key: &'a str, prefix: &str) -> Result<&'
 fn unasked(target: &ObjectRef, key: &str, why: &str) -> Error {
     let shown = &key[..key.floor_char_boundary(MAX_KEY_LEN)];
     target.error(ErrorKind::Service, format!("S3 lists {shown:?}, {why}"))
+}
+
+/// `true` if another page follows. A list that does not say so may have been cut.
+fn is_truncated(target: &ObjectRef, is_truncated: Option<bool>) -> Result<bool, Error> {
+    let message = "S3 does not say whether its list is complete";
+    is_truncated.ok_or_else(|| target.error(ErrorKind::Service, message))
+}
+
+/// Fails if a page has fewer entries than it says.
+fn check_count(target: &ObjectRef, said: Option<i32>, page: &ListedPage) -> Result<(), Error> {
+    let (said, listed) = (said.unwrap_or_default(), page.objects.len() + page.folders.len());
+    if usize::try_from(said).is_ok_and(|said| said > listed) {
+        let message = format!("S3 says that a page lists {said} names, and it lists {listed}");
+        return Err(target.error(ErrorKind::Service, message));
+    }
+    Ok(())
 }
 
 fn endless(target: &ObjectRef) -> Error {

@@ -216,12 +216,15 @@ impl<T: Send + 'static, R: Record> MultipartUpload<T, R> {
         request: CompleteMultipartUploadFluentBuilder,
         is_ours: impl FnOnce(&HeadObjectOutput) -> bool,
     ) -> Result<Stored, Error> {
+        const CALL: &str = "CompleteMultipartUpload";
+        let UploadHandle { store, target, .. } = self.handle().clone();
         let stored = match request.send().await {
-            Ok(output) => Ok(Stored { e_tag: output.e_tag, version_id: output.version_id }),
+            Ok(output) => {
+                let stored = Stored { e_tag: output.e_tag, version_id: output.version_id };
+                store.confirmed(&target, CALL, stored, is_ours).await
+            }
             Err(error) => {
-                let UploadHandle { store, target, .. } = self.handle().clone();
-                let failure = AwsFailure::new(&error);
-                store.stored_after_all(&target, "CompleteMultipartUpload", failure, is_ours).await
+                store.stored_after_all(&target, CALL, AwsFailure::new(&error), is_ours).await
             }
         };
         match stored {

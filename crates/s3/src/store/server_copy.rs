@@ -53,10 +53,53 @@ pub(crate) enum SourceGuard {
 impl ServerCopy<'_> {
     /// Copies the object, in one request or in parts.
     pub(crate) async fn send(self) -> Result<Stored, Error> {
-        if self.store.copies_in_parts(&self.snapshot.head) {
-            in_parts::copy(&self).await
+        let stored = if self.store.copies_in_parts(&self.snapshot.head) {
+            in_parts::copy(&self).await?
         } else {
-            single::copy(&self).await
+            single::copy(&self).await?
+        };
+        self.check_made(&stored).await?;
+        Ok(stored)
+    }
+
+    /// Fails if the store did nothing, or if the copy kept the metadata of its source.
+    ///
+    /// Some stores ignore the metadata directive and report success. One look is enough for each store,
+    /// and Amazon S3 needs none.
+    async fn check_made(&self, stored: &Stored) -> Result<(), Error> {
+        let ServerCopy { store, snapshot, target, .. } = self;
+        let old = snapshot.head.metadata();
+        if snapshot.is_amazon_s3 || old == Some(&self.metadata) {
+            return Ok(());
+        }
+        let look = || async {
+            let head = store.s3().head_object().bucket(&target.bucket).key(&target.key);
+            let head = head.set_version_id(stored.version_id.clone()).send().await;
+            let head = match head {
+                Ok(head) => head,
+                Err(error) if AwsFailure::new(&error).status == Some(404) => {
+                    let message = "the store reported a copy, and it is not there";
+                    return Err(Some(target.error(ErrorKind::Service, message)));
+                }
+                // The next copy is checked.
+                Err(_) => return Err(None),
+            };
+            if (self.is_ours)(&head) {
+                return Ok(());
+            }
+            if head.metadata() != old {
+                // Another writer may have stored an object since.
+                let is_older = snapshot.is_newer_than(&head);
+                let message = "the store reported a copy, and an older object is still there";
+                return Err(is_older.then(|| target.error(ErrorKind::Service, message)));
+            }
+            let message = "the store reported a copy with new metadata, and stored the old: it does \
+                           not support the metadata directive of CopyObject";
+            Err(Some(target.error(ErrorKind::Unsupported, message)))
+        };
+        match store.0.makes_copies.get_or_try_init(look).await {
+            Ok(()) | Err(None) => Ok(()),
+            Err(Some(error)) => Err(error),
         }
     }
 

@@ -15,7 +15,7 @@ use aws_sdk_s3::{
 };
 use tokio::time::sleep;
 
-use super::{Store, server_clock::ServerClock};
+use super::{Store, ranged_get::check_version, server_clock::ServerClock};
 use crate::error::{Error, ErrorKind, ObjectRef};
 
 /// Added to `Last-Modified` in the condition: some stores compare it with the unrounded time of
@@ -50,7 +50,7 @@ impl Snapshot {
             .head_object()
             .bucket(&target.bucket)
             .key(&target.key)
-            .set_version_id(version_id);
+            .set_version_id(version_id.clone());
         let head = head
             .checksum_mode(ChecksumMode::Enabled)
             .customize()
@@ -58,6 +58,7 @@ impl Snapshot {
             .send()
             .await;
         let head = head.map_err(|error| target.s3_error("HeadObject", &error))?;
+        check_version(target, version_id.as_deref(), head.version_id())?;
         let last_modified = head.last_modified.and_then(|time| SystemTime::try_from(time).ok());
         let last_modified = last_modified.ok_or_else(|| {
             target.error(ErrorKind::Service, "HeadObject returned no Last-Modified")
@@ -86,21 +87,32 @@ impl Snapshot {
 
     /// Fails if the object changed between `self` and `again`.
     pub(crate) fn check_same(&self, again: &Self, target: &ObjectRef) -> Result<(), Error> {
-        let state = |snapshot: &Self| {
-            let head = &snapshot.head;
-            (
-                snapshot.last_modified,
-                head.e_tag.clone(),
-                head.version_id.clone(),
-                head.metadata.clone(),
-            )
-        };
-        if state(again) != state(self) {
+        if !self.is_of(&again.head) {
             return Err(
                 target.error(ErrorKind::Conflict, "it changed while its new keys were being made")
             );
         }
         Ok(())
+    }
+
+    /// `true` if `head` describes the same object in the same state.
+    pub(crate) fn is_of(&self, head: &HeadObjectOutput) -> bool {
+        let state = |head: &HeadObjectOutput| {
+            (
+                head.last_modified,
+                head.e_tag.clone(),
+                head.version_id.clone(),
+                head.metadata.clone().unwrap_or_default(),
+            )
+        };
+        state(head) == state(&self.head)
+    }
+
+    /// `true` if the object of `head` was stored before this snapshot was taken, by the store's
+    /// clock.
+    pub(crate) fn is_newer_than(&self, head: &HeadObjectOutput) -> bool {
+        let stored = head.last_modified.and_then(|time| SystemTime::try_from(time).ok());
+        stored.is_some_and(|stored| stored + ROUNDING < self.now)
     }
 
     /// Returns the time of the condition that the object was not modified since.

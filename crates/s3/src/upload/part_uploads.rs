@@ -21,7 +21,7 @@ use crate::{
     limits::MAX_PARTS,
     object::join_metadata,
     store::{
-        lost_answer::Stored,
+        lost_answer::{Stored, unconfirmed},
         multipart::{MultipartUpload, Record, UploadHandle},
     },
 };
@@ -250,6 +250,9 @@ async fn send_part(
         .send()
         .await
         .map_err(|error| target.s3_error("UploadPart", &error))?;
+    if output.e_tag.is_none() {
+        return Err(unconfirmed(target, "UploadPart"));
+    }
     let completed = CompletedPart::builder()
         .part_number(number)
         .set_e_tag(output.e_tag)

@@ -13,6 +13,7 @@ use super::{ServerCopy, SourceGuard, Stored, boundaries, kept_checksum};
 use crate::{
     error::{Error, ErrorKind},
     store::{
+        lost_answer::unconfirmed,
         multipart::{MultipartUpload, UploadHandle},
         snapshot::Snapshot,
     },
@@ -121,7 +122,6 @@ async fn copy_part(
         .await
         .map_err(|error| target.s3_error("UploadPartCopy", &error))?;
     let part = output.copy_part_result.filter(|part| part.e_tag.is_some());
-    let part = part
-        .ok_or_else(|| target.error(ErrorKind::Service, "UploadPartCopy returned no entity tag"))?;
+    let part = part.ok_or_else(|| unconfirmed(target, "UploadPartCopy"))?;
     Ok(kept_checksum::completed(part).part_number(number).build())
 }

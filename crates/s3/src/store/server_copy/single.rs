@@ -3,7 +3,7 @@
 use aws_sdk_s3::types::{MetadataDirective, TaggingDirective};
 
 use super::{ServerCopy, SourceGuard, Stored, kept_checksum};
-use crate::error::{Error, ErrorKind, aws_failure::AwsFailure};
+use crate::error::{Error, aws_failure::AwsFailure};
 
 /// Copies the object in one request.
 pub(super) async fn copy(copy: &ServerCopy<'_>) -> Result<Stored, Error> {
@@ -41,37 +41,8 @@ pub(super) async fn copy(copy: &ServerCopy<'_>) -> Result<Stored, Error> {
         Ok(output) => {
             let e_tag = output.copy_object_result.and_then(|result| result.e_tag);
             let stored = Stored { e_tag, version_id: output.version_id };
-            check_replaced(copy, &stored).await?;
-            Ok(stored)
+            store.confirmed(target, "CopyObject", stored, copy.is_ours).await
         }
         Err(error) => copy.stored_after_all("CopyObject", AwsFailure::new(&error)).await,
-    }
-}
-
-/// Fails if the copy kept the metadata of its source, although it should have replaced it.
-///
-/// Some stores ignore the directive and report success. One look is enough for each store, and
-/// Amazon S3 needs none.
-async fn check_replaced(copy: &ServerCopy<'_>, stored: &Stored) -> Result<(), Error> {
-    let ServerCopy { store, snapshot, target, .. } = copy;
-    let old = snapshot.head.metadata();
-    if snapshot.is_amazon_s3 || old == Some(&copy.metadata) {
-        return Ok(());
-    }
-    let look = || async {
-        let head = store.s3().head_object().bucket(&target.bucket).key(&target.key);
-        let head = head.set_version_id(stored.version_id.clone()).send().await;
-        // The copy was made, and nothing says that it kept the metadata: the next one is checked.
-        let head = head.map_err(|_| None)?;
-        if head.metadata() != old {
-            return Ok(());
-        }
-        let message = "the store reported a copy with new metadata, and stored the old: it does \
-                       not support the metadata directive of CopyObject";
-        Err(Some(target.error(ErrorKind::Unsupported, message)))
-    };
-    match store.0.replaces_metadata.get_or_try_init(look).await {
-        Ok(()) | Err(None) => Ok(()),
-        Err(Some(error)) => Err(error),
     }
 }
