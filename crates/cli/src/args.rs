@@ -16,7 +16,7 @@ pub(crate) use self::{
     folders::{FilterArgs, FolderArgs},
     objects::{ObjectSource, ObjectsArgs},
     prefix::{Prefix, name_of},
-    s3_encryption_client::{FormatArg, RawKeyArgs, S3ecArgs},
+    s3_encryption_client::{FormatArg, InstructionFileArgs, RawKeyArgs, S3ecArgs, S3ecPolicyArgs},
     values::{Age, ByteRange, Pair, account_id, encryption_context, endpoint_url, fraction, place},
     wrap_key::WrapKey,
 };

@@ -59,12 +59,24 @@ fn all_in(
     Listing::objects(s3, &folder.bucket, &folder.key).map_ok(listed).map_err(Failure::from)
 }
 
-/// Lists all objects under a prefix.
+/// Versions that a listing has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Versions {
+    Latest,
+    All,
+}
+
+/// Lists all objects under a prefix, or all of their versions.
 pub(crate) fn beginning_with(
     s3: &Client,
     prefix: &Prefix,
+    versions: Versions,
 ) -> impl Stream<Item = Result<ListedObject, Failure>> + Send + use<> {
-    Listing::objects(s3, &prefix.bucket, &prefix.key).map_err(Failure::from)
+    let listing = match versions {
+        Versions::Latest => Listing::objects(s3, &prefix.bucket, &prefix.key),
+        Versions::All => Listing::versions(s3, &prefix.bucket, &prefix.key),
+    };
+    listing.map_err(Failure::from)
 }
 
 /// Entry of one level.
@@ -88,8 +100,13 @@ impl Entry {
 pub(crate) fn level(
     s3: &Client,
     prefix: &Prefix,
+    versions: Versions,
 ) -> impl Stream<Item = Result<Entry, Failure>> + Send + use<> {
-    let pages = ListPages::objects(s3, &prefix.bucket, &prefix.key).delimiter("/");
+    let pages = match versions {
+        Versions::Latest => ListPages::objects(s3, &prefix.bucket, &prefix.key),
+        Versions::All => ListPages::versions(s3, &prefix.bucket, &prefix.key),
+    };
+    let pages = pages.delimiter("/");
     let next = async |mut pages: ListPages| {
         let Some(page) = pages.next_page().await? else { return Ok(None) };
         let folders = page.folders.into_iter().map(Entry::Folder);

@@ -41,7 +41,7 @@ use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary};
 
 /// Default number of objects in work at a time.
 const DEFAULT_CONCURRENCY: usize = 64;
-/// Most wrapping keys, key materials and sets of Regions that a summary tells apart. Without a
+/// Most wrapping keys, intermediate keys, materials and sets of Regions that a summary tells apart. Without a
 /// bound, a writer to the bucket could exhaust memory with invented names.
 const MAX_NAMES: usize = 10_000;
 
@@ -69,11 +69,13 @@ pub struct AuditedObject {
     pub object: ListedObject,
     /// Kind of the object.
     pub kind: ObjectKind,
-    /// Keys that wrap its data key, as its metadata and its sidecar claim.
+    /// Keys that wrap its data key, as its metadata and its sidecar claim; of an object of the S3
+    /// Encryption Client, the one that unwrapped it for a proof.
     pub keys: Vec<AuditedKey>,
     /// `true` if it may have keys that are not in `keys`: it is an object of the S3 Encryption
-    /// Client, which does not name its wrapping key; its sidecar could not be read; or it is itself
-    /// a sidecar or instruction file that was not looked for.
+    /// Client, which does not name its wrapping key, and no proof did; its sidecar could not be
+    /// read; it is itself a sidecar that was not looked for, or an instruction file that serves no
+    /// object as it is now; or it could not be read.
     pub may_have_other_keys: bool,
     /// Result of the proof of its keys: that of the best one. `None` if the audit did not ask, or
     /// if the object has no keys.
@@ -102,6 +104,10 @@ pub struct AuditedKey {
     pub in_sidecar: bool,
     /// Place that it is bound to, as `bucket/key`; `None` if it is bound to none.
     pub place: Option<String>,
+    /// Id of the intermediate key that it wraps, which many objects can share.
+    pub intermediate: Option<String>,
+    /// Prefix of the places that the intermediate key serves.
+    pub scope: Option<String>,
     /// `true` if the client reads the object from this place. Any other key opens nothing for it,
     /// and counts for nothing but [`AuditedObject::dependence`].
     pub is_at_place: bool,
@@ -132,13 +138,19 @@ pub enum AuditedProof {
     Claimed,
     /// The key service rejects it, or it holds another key than the body's.
     Disproved,
-    /// The key service denied the call, did not answer, or can't use the wrapping key; or nothing
-    /// less than the whole body proves the key.
+    /// The key service denied the call, did not answer, or can't use the wrapping key; or the
+    /// client's policy does not read objects of this format.
     Unknown,
+    /// It was unwrapped with the object's encryption context. The format does not commit to the data
+    /// key, so nothing less than the whole body proves that it opens the object.
+    Unwrapped {
+        /// Wrapping key that unwrapped it. `None` for a raw key, which has no name.
+        by: Option<String>,
+    },
     /// It was unwrapped, and met the body's commitment.
     Proven {
-        /// Wrapping key that unwrapped it: the claimed one, or a replica of it. `None` for an
-        /// object that does not name its wrapping key.
+        /// Wrapping key that unwrapped it: the claimed one, or a replica of it. `None` for a raw
+        /// key, which has no name.
         by: Option<String>,
     },
 }
@@ -151,8 +163,22 @@ impl AuditedProof {
             Self::Claimed => "claimed",
             Self::Disproved => "disproved",
             Self::Unknown => "unknown",
+            Self::Unwrapped { .. } => "unwrapped",
             Self::Proven { .. } => "proven",
         }
+    }
+
+    /// Returns the wrapping key that unwrapped the data key.
+    fn by(&self) -> Option<&str> {
+        match self {
+            Self::Proven { by } | Self::Unwrapped { by } => by.as_deref(),
+            Self::Claimed | Self::Disproved | Self::Unknown => None,
+        }
+    }
+
+    /// `true` if the key counts as one that opens the object.
+    fn is_good(&self) -> bool {
+        matches!(self, Self::Proven { .. } | Self::Unwrapped { .. })
     }
 
     /// `true` if the key opens the object.
@@ -222,8 +248,11 @@ impl Audit {
     /// 1,024 intermediate keys stay in memory until the job ends.
     ///
     /// A key that is disproved or stays unknown is a problem of the object; so is a sealed object of
-    /// which no key could be asked about. Of the S3 Encryption Client's formats, only V3 commits to
-    /// its data key: keys of V2 and V1 stay unknown.
+    /// which no key could be asked about.
+    ///
+    /// An object of the S3 Encryption Client does not name its wrapping key. KMS does when it
+    /// unwraps the data key, which then counts as the object's only key. Only V3 commits to its data
+    /// key: keys of V2 and V1 are [`AuditedProof::Unwrapped`], not proven.
     #[must_use]
     pub fn prove(mut self) -> Self {
         self.questions.proof = true;
@@ -319,7 +348,11 @@ async fn audit(
     if questions.proof && found.kind.is_sealed() {
         let proof = if found.kind.is_encryption_client() {
             let ask = || key_audit.prove_unnamed(&inspected);
-            proven(ask, &mut retry, &mut found.problem).await
+            let proof = proven(ask, &mut retry, &mut found.problem).await;
+            // Such an object has one wrapped key, which is known now.
+            found.may_have_other_keys &= !proof.is_good();
+            found.keys.extend(proof.by().map(|by| AuditedKey::unnamed(by, &proof)));
+            proof
         } else {
             let proofs = found.keys.iter().map(|key| key.proof.clone());
             proofs.max().unwrap_or(AuditedProof::Claimed)
@@ -350,6 +383,7 @@ where
     });
     match asked.await.unwrap_or_else(KeyProof::Unknown) {
         KeyProof::Proven { by } => AuditedProof::Proven { by },
+        KeyProof::Unwrapped { by } => AuditedProof::Unwrapped { by },
         KeyProof::Disproved(error) => {
             problem.get_or_insert(error);
             AuditedProof::Disproved
@@ -404,8 +438,28 @@ impl AuditedKey {
             multi_region: arn.is_some_and(|arn| arn.is_multi_region()),
             in_sidecar: inspected.in_sidecar,
             place: key.place().map(|place| place.as_str().to_owned()),
+            intermediate: key.intermediate_id().map(ToString::to_string),
+            scope: key.scope().map(|scope| scope.as_str().to_owned()),
             is_at_place: inspected.is_at_place,
             proof: AuditedProof::Claimed,
+            material: AuditedMaterial::NotAsked,
+        }
+    }
+
+    /// Returns the key of an object that does not name it: `wrapping_key` unwrapped its data key.
+    fn unnamed(wrapping_key: &str, proof: &AuditedProof) -> Self {
+        let arn = wrapping_key.parse::<KmsKeyArn>().ok();
+        Self {
+            provider: KMS_PROVIDER.to_owned(),
+            wrapping_key: wrapping_key.to_owned(),
+            region: arn.as_ref().map(|arn| arn.region().to_owned()),
+            multi_region: arn.is_some_and(|arn| arn.is_multi_region()),
+            in_sidecar: false,
+            place: None,
+            intermediate: None,
+            scope: None,
+            is_at_place: true,
+            proof: proof.clone(),
             material: AuditedMaterial::NotAsked,
         }
     }
@@ -413,11 +467,9 @@ impl AuditedKey {
     /// Returns the Region in which the key can be used: that of the key that proved it, or the
     /// claimed one.
     fn usable_region(&self) -> Option<String> {
-        match &self.proof {
-            AuditedProof::Proven { by: Some(by) } => {
-                by.parse::<KmsKeyArn>().ok().map(|arn| arn.region().to_owned())
-            }
-            _ => self.region.clone(),
+        match self.proof.by() {
+            Some(by) => by.parse::<KmsKeyArn>().ok().map(|arn| arn.region().to_owned()),
+            None => self.region.clone(),
         }
     }
 
@@ -450,7 +502,7 @@ impl AuditedObject {
     /// `true` if `key` counts as a key of the object: it is at its place and, if the audit asked for
     /// proofs, proven.
     fn counts(&self, key: &AuditedKey) -> bool {
-        key.is_at_place && (self.proof.is_none() || key.proof.is_proven())
+        key.is_at_place && (self.proof.is_none() || key.proof.is_good())
     }
 
     fn counting_keys(&self) -> impl Iterator<Item = &AuditedKey> {
@@ -515,15 +567,29 @@ pub struct AuditSummary {
     pub elsewhere: BTreeMap<String, u64>,
     /// Objects by wrapping key and by the key material that wrapped them, if the audit asked.
     pub materials: BTreeMap<(String, AuditedMaterial), u64>,
-    /// Objects in Sealwax's format by the Regions in which they have a KMS key, as
+    /// Objects whose keys are known, by the Regions in which they have a KMS key, as
     /// [`AuditedObject::regions`] counts, in alphabetical order.
     pub regions: BTreeMap<Vec<String>, u64>,
+    /// Objects that share each intermediate key, by its id.
+    pub intermediate_keys: BTreeMap<String, IntermediateKeyUse>,
     /// Objects that still lack each wrapping key.
     pub missing: BTreeMap<String, u64>,
     /// Objects that could not be read or have a fault, by the name of the error kind.
     pub problems: BTreeMap<&'static str, u64>,
-    /// Counts of further wrapping keys, materials and sets of Regions, beyond 10,000 of each.
+    /// Counts of further wrapping keys, intermediate keys, materials and sets of Regions, beyond
+    /// 10,000 of each.
     pub others: u64,
+}
+
+/// Objects that share an intermediate key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IntermediateKeyUse {
+    /// Prefix of the places that it serves, as the first of these objects claims; `None` if places
+    /// are off.
+    pub scope: Option<String>,
+    /// Objects that claim it.
+    pub objects: u64,
 }
 
 /// Objects that claim a wrapping key.
@@ -534,8 +600,10 @@ pub struct KeyUse {
     pub objects: u64,
     /// Objects that depend on this key alone.
     pub sole: u64,
-    /// Objects that it was proven to open. Zero if the audit did not ask, like the next two.
+    /// Objects that it was proven to open. Zero if the audit did not ask, like the next three.
     pub proven: u64,
+    /// Objects whose data key it unwrapped, without a proof that this is their body's.
+    pub unwrapped: u64,
     /// Objects with a wrapped key under it that was disproved.
     pub disproved: u64,
     /// Objects with a wrapped key under it that could not be asked about.
@@ -571,6 +639,9 @@ impl Summary for AuditSummary {
                 uses.sole += u64::from(object.dependence(name) == Dependence::Sole);
                 uses.proven += u64::from(own().any(|key| key.proof.is_proven()));
                 let has = |proof| u64::from(own().any(|key| key.proof == proof));
+                let is_unwrapped =
+                    |key: &AuditedKey| matches!(key.proof, AuditedProof::Unwrapped { .. });
+                uses.unwrapped += u64::from(own().any(is_unwrapped));
                 uses.disproved += has(AuditedProof::Disproved);
                 uses.unknown += has(AuditedProof::Unknown);
             }
@@ -588,12 +659,23 @@ impl Summary for AuditSummary {
                 *count += 1;
             }
         }
+        let shared: BTreeMap<_, _> = object
+            .keys
+            .iter()
+            .filter_map(|key| Some((key.intermediate.clone()?, key.scope.clone())))
+            .collect();
+        for (id, scope) in shared {
+            if let Some(uses) = bounded(&mut self.intermediate_keys, id, &mut self.others) {
+                uses.objects += 1;
+                uses.scope = uses.scope.take().or(scope);
+            }
+        }
         for name in &object.missing {
             if let Some(count) = bounded(&mut self.missing, name.clone(), &mut self.others) {
                 *count += 1;
             }
         }
-        if object.kind == ObjectKind::Sealwax {
+        if object.kind == ObjectKind::Sealwax || !object.keys.is_empty() {
             let regions = object.regions(&[]).into_iter().collect();
             if let Some(count) = bounded(&mut self.regions, regions, &mut self.others) {
                 *count += 1;
@@ -645,6 +727,8 @@ mod tests {
             multi_region: arn.is_some_and(|arn| arn.is_multi_region()),
             in_sidecar: false,
             place: Some("b/k".to_owned()),
+            intermediate: None,
+            scope: None,
             is_at_place: true,
             proof: AuditedProof::Claimed,
             material: AuditedMaterial::NotAsked,
@@ -733,12 +817,46 @@ mod tests {
         }
         let proofs = [("proven", 2), ("disproved", 1), ("unknown", 1)];
         assert_eq!(summary.proofs, proofs.into());
-        let west = KeyUse { objects: 4, sole: 1, proven: 1, disproved: 3, unknown: 1 };
+        let west =
+            KeyUse { objects: 4, sole: 1, proven: 1, unwrapped: 0, disproved: 3, unknown: 1 };
         assert_eq!(summary.keys[WEST], west);
         assert_eq!(
             summary.keys[EAST],
             KeyUse { objects: 2, sole: 1, proven: 2, ..KeyUse::default() }
         );
+    }
+
+    /// An object of the S3 Encryption Client names no key. KMS did, and there is no other.
+    #[test]
+    fn an_unwrapped_key_is_the_only_one() {
+        let proof = AuditedProof::Unwrapped { by: Some(EAST.to_owned()) };
+        let keys = vec![AuditedKey::unnamed(EAST, &proof)];
+        let found = of_kind(ObjectKind::EncryptionClientV2);
+        let found = AuditedObject { keys, proof: Some(proof), may_have_other_keys: false, ..found };
+        assert_eq!(found.dependence(EAST), Dependence::Sole);
+        assert_eq!(found.dependence(WEST), Dependence::None);
+        assert!(!found.lacks("us-east-1", &[]) && found.lacks("us-west-2", &[]));
+    }
+
+    #[test]
+    fn a_summary_counts_the_objects_that_share_an_intermediate_key() {
+        let shared = |name: &str, id: &str| AuditedKey {
+            intermediate: Some(id.to_owned()),
+            scope: Some("b/".to_owned()),
+            ..claimed(name)
+        };
+        let mut summary = AuditSummary::default();
+        for object in [
+            with([shared(EAST, "id-1"), shared(WEST, "id-1")]),
+            with([shared(EAST, "id-1")]),
+            with([shared(EAST, "id-2"), claimed(WEST)]),
+            sealed(&[EAST]),
+        ] {
+            summary.record(&object);
+        }
+        let uses = |objects| IntermediateKeyUse { scope: Some("b/".to_owned()), objects };
+        let expected = [("id-1".to_owned(), uses(2)), ("id-2".to_owned(), uses(1))];
+        assert_eq!(summary.intermediate_keys, expected.into());
     }
 
     /// A multi-Region key whose replica was deleted must not pass for one that is there.

@@ -74,7 +74,8 @@ impl Listing {
 
     /// Lists the objects that the lines of a text in UTF-8 name. A line is a key in `bucket`,
     /// `s3://BUCKET/KEY`, or a JSON object: with `key` and optionally `bucket` and `version_id`, or
-    /// with `object` as `s3://BUCKET/KEY`.
+    /// with `object` as `s3://BUCKET/KEY`. A JSON object with `summary` alone, as at the end of a
+    /// report, is skipped.
     ///
     /// Use a JSON object for a key that begins with `s3://` or `{` or holds a line break.
     #[must_use]

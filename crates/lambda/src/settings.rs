@@ -8,6 +8,7 @@ use sealwax_s3::{
     SealedClient, SidecarPolicy,
     aws_sdk_s3::{Client, config::Builder},
     envelope::CachingKeyring,
+    s3ec::{CommitmentPolicy, S3ec},
 };
 
 /// Prefix of the environment variables; the argument's name follows, in capitals.
@@ -23,14 +24,24 @@ enum JobAccess {
     Set,
     /// Chooses from the environment's `keys` if the environment doesn't set it.
     ChooseKeys,
+    /// Sets it to this value, the narrowest, whatever the environment says.
+    Narrow(&'static str),
 }
 
+/// Commitment policy that reads the fewest formats.
+const STRICT_POLICY: &str = "require-encrypt-require-decrypt";
+
 /// Names of all settings, and what a job may do with each.
-const NAMES: [(&str, JobAccess); 12] = [
+const NAMES: [(&str, JobAccess); 17] = [
     ("accounts", JobAccess::None),
     ("add", JobAccess::ChooseKeys),
+    ("commitment_policy", JobAccess::Narrow(STRICT_POLICY)),
+    ("instruction_file_suffix", JobAccess::None),
     ("keys", JobAccess::None),
     ("kms_calls_per_second", JobAccess::None),
+    ("legacy_unauthenticated_modes", JobAccess::Narrow("false")),
+    ("legacy_wrapping_algorithms", JobAccess::Narrow("false")),
+    ("no_s3ec", JobAccess::Narrow("true")),
     ("partition", JobAccess::None),
     ("refresh", JobAccess::Set),
     ("region", JobAccess::None),
@@ -88,6 +99,16 @@ impl RawSettings {
                     "a job cannot set {argument}: set it in the function's environment"
                 )));
             }
+            if let JobAccess::Narrow(narrowest) = access {
+                if value.trim() != narrowest {
+                    return Err(InvalidSetting(format!(
+                        "a job can set {argument} to {narrowest} only: set it in the function's \
+                         environment"
+                    )));
+                }
+                raw.set(name, value);
+                continue;
+            }
             if self.0.get(name).is_some_and(|set| set != value.trim()) {
                 return Err(InvalidSetting(format!(
                     "{argument} has another value in the function's environment"
@@ -123,6 +144,37 @@ impl RawSettings {
         text.split([' ', ',', '\n']).filter(|item| !item.is_empty())
     }
 
+    fn is_set(&self, name: &'static str) -> Result<bool, InvalidSetting> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(invalid(name, &format!("must be true or false (got {other:?})"))),
+        }
+    }
+
+    /// Returns the settings for objects of the S3 Encryption Client, under KMS keys only.
+    fn s3ec(&self) -> Result<S3ecSettings, InvalidSetting> {
+        let commitment_policy = match self.get("commitment_policy") {
+            None | Some(STRICT_POLICY) => CommitmentPolicy::RequireEncryptRequireDecrypt,
+            Some("require-encrypt-allow-decrypt") => CommitmentPolicy::RequireEncryptAllowDecrypt,
+            Some("forbid-encrypt-allow-decrypt") => CommitmentPolicy::ForbidEncryptAllowDecrypt,
+            Some(other) => {
+                let why = format!(
+                    "must be {STRICT_POLICY}, require-encrypt-allow-decrypt or \
+                     forbid-encrypt-allow-decrypt (got {other:?})"
+                );
+                return Err(invalid("commitment_policy", &why));
+            }
+        };
+        Ok(S3ecSettings {
+            refused: self.is_set("no_s3ec")?,
+            commitment_policy,
+            legacy_wrapping_algorithms: self.is_set("legacy_wrapping_algorithms")?,
+            legacy_unauthenticated_modes: self.is_set("legacy_unauthenticated_modes")?,
+            instruction_file_suffix: self.get("instruction_file_suffix").map(str::to_owned),
+        })
+    }
+
     fn arns(&self, name: &str) -> Result<Vec<KmsKeyArn>, InvalidSetting> {
         self.list(name).map(|arn| arn.parse().map_err(|error| invalid(name, &error))).collect()
     }
@@ -140,6 +192,33 @@ impl RawSettings {
             Ok((replica.to_owned(), source.to_owned()))
         };
         self.list("replicas").map(pair).collect()
+    }
+}
+
+/// Settings for objects of the S3 Encryption Client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct S3ecSettings {
+    refused: bool,
+    commitment_policy: CommitmentPolicy,
+    legacy_wrapping_algorithms: bool,
+    legacy_unauthenticated_modes: bool,
+    instruction_file_suffix: Option<String>,
+}
+
+impl S3ecSettings {
+    /// Returns the client's settings. A rewrap keeps the encryption context, whatever it is.
+    fn to_client(&self) -> S3ec {
+        if self.refused {
+            return S3ec::refused();
+        }
+        let s3ec = S3ec::new()
+            .commitment_policy(self.commitment_policy)
+            .legacy_wrapping_algorithms(self.legacy_wrapping_algorithms)
+            .legacy_unauthenticated_modes(self.legacy_unauthenticated_modes);
+        match &self.instruction_file_suffix {
+            Some(suffix) => s3ec.instruction_file_suffix(suffix),
+            None => s3ec,
+        }
     }
 }
 
@@ -162,6 +241,7 @@ pub(crate) struct Settings {
     calls_per_second: Option<u32>,
     /// The buckets' Region, if it is not the function's.
     region: Option<Region>,
+    s3ec: S3ecSettings,
 }
 
 impl Settings {
@@ -191,13 +271,6 @@ impl Settings {
                 ));
             }
         };
-        let refresh = match raw.get("refresh") {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => {
-                return Err(invalid("refresh", &format!("must be true or false (got {other:?})")));
-            }
-        };
         let calls = raw.get("kms_calls_per_second").map(str::parse).transpose();
         let calls_per_second: Option<u32> =
             calls.map_err(|error| invalid("kms_calls_per_second", &error))?;
@@ -208,7 +281,7 @@ impl Settings {
             add: raw.arns("add")?,
             replace: raw.arns("replace")?,
             remove: raw.arns("remove")?,
-            refresh,
+            refresh: raw.is_set("refresh")?,
             replicas: raw.replicas()?,
             key_storage,
             sidecars: raw
@@ -218,6 +291,7 @@ impl Settings {
             discovery,
             calls_per_second,
             region: raw.get("region").map(|region| Region::new(region.to_owned())),
+            s3ec: raw.s3ec()?,
         })
     }
 
@@ -247,7 +321,8 @@ impl Settings {
         let s3 = Builder::from(&config).force_path_style(config.endpoint_url().is_some()).build();
         // Unwraps an intermediate key once for many objects.
         let client = SealedClient::builder(Client::from_conf(s3), CachingKeyring::new(reading));
-        let client = client.places(places).sidecars(self.sidecars.clone()).build();
+        let client = client.places(places).sidecars(self.sidecars.clone());
+        let client = client.s3ec(self.s3ec.to_client()).build();
         let rewrapper = client.rewrapper(changes)?.key_storage(self.key_storage);
         Ok((client, rewrapper))
     }
@@ -319,6 +394,13 @@ mod tests {
             discovery: None,
             calls_per_second: None,
             region: None,
+            s3ec: S3ecSettings {
+                refused: false,
+                commitment_policy: CommitmentPolicy::RequireEncryptRequireDecrypt,
+                legacy_wrapping_algorithms: false,
+                legacy_unauthenticated_modes: false,
+                instruction_file_suffix: None,
+            },
         };
         assert_eq!(settings, expected);
     }
@@ -391,6 +473,8 @@ mod tests {
         type Expected = Result<Option<&'static str>, &'static str>;
         const FIXED: &str = "has another value in the function's environment";
         const RESERVED: &str = "a job cannot set";
+        const NARROW: &str = " only: set it in the function's environment";
+        const ALLOW: &str = "require-encrypt-allow-decrypt";
         const FOREIGN: &str = "a job can name keys of SEALWAX_REWRAP_KEYS only";
         let table: &[(&str, Option<&str>, &str, Expected)] = &[
             // Reserved for the environment, even to repeat what it says.
@@ -427,6 +511,17 @@ mod tests {
             ("remove", Some(EAST), WEST, Err(FIXED)),
             ("to_sidecar", None, "always", Ok(Some("always"))),
             ("to_sidecar", Some("never"), "always", Err(FIXED)),
+            // Formats of the S3 Encryption Client: a job reads fewer, never more.
+            ("commitment_policy", None, ALLOW, Err(NARROW)),
+            ("commitment_policy", None, STRICT_POLICY, Ok(Some(STRICT_POLICY))),
+            ("commitment_policy", Some(ALLOW), STRICT_POLICY, Ok(Some(STRICT_POLICY))),
+            ("legacy_wrapping_algorithms", None, "true", Err(NARROW)),
+            ("legacy_wrapping_algorithms", Some("true"), "false", Ok(Some("false"))),
+            ("legacy_unauthenticated_modes", None, "true", Err(NARROW)),
+            ("legacy_unauthenticated_modes", Some("true"), "", Err(NARROW)),
+            ("no_s3ec", Some("false"), "true", Ok(Some("true"))),
+            ("no_s3ec", Some("true"), "false", Err(NARROW)),
+            ("instruction_file_suffix", None, ".key", Err(RESERVED)),
             // Not settings.
             ("ADD", None, WEST, Err("there is no argument ADD")),
             ("replica_of", None, "secrets", Err("there is no argument replica_of")),

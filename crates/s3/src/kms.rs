@@ -14,6 +14,6 @@ mod wrap_policy;
 pub use self::{
     candidates::DiscoveryFilter,
     key_arn::{InvalidArn, KMS_PROVIDER, KmsKeyArn, partition_of},
-    keyring::{KmsKeyring, KmsKeyringBuilder},
-    wrap_policy::WrapPolicy,
+    keyring::{InvalidKeyring, KmsKeyring, KmsKeyringBuilder},
+    wrap_policy::{TooFewKeys, WrapPolicy},
 };

@@ -37,8 +37,8 @@ pub use self::{
     error::{Error, ErrorKind, error_chain},
     format::{ObjectFormat, UnencryptedObjects},
     kms::{
-        DiscoveryFilter, InvalidArn, KMS_PROVIDER, KmsKeyArn, KmsKeyring, KmsKeyringBuilder,
-        WrapPolicy, partition_of,
+        DiscoveryFilter, InvalidArn, InvalidKeyring, KMS_PROVIDER, KmsKeyArn, KmsKeyring,
+        KmsKeyringBuilder, TooFewKeys, WrapPolicy, partition_of,
     },
     object::ObjectInfo,
     object_state::{ObjectState, StateId},

@@ -33,7 +33,9 @@ struct Failure(sealwax_s3::Error);
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = match self.0.kind() {
-            ErrorKind::NotFound | ErrorKind::NotSealed => StatusCode::NOT_FOUND,
+            ErrorKind::NotFound | ErrorKind::NotSealed | ErrorKind::Shredded => {
+                StatusCode::NOT_FOUND
+            }
             ErrorKind::Conflict => StatusCode::CONFLICT,
             kind if kind.is_retryable() => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -23,9 +23,9 @@ use sealwax_jobs::{
 };
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{
-    Attributes, BodyChecksum, DiscoveryFilter, ErrorKind, InvalidArn, InvalidUri, KeyChanges,
-    KmsKeyArn, KmsKeyring, ListedObject, PlacePolicy, PlainHttp, PlaintextSource, S3Uri,
-    SealedClient, UnfinishedUpload, WrapPolicy,
+    Attributes, BodyChecksum, DiscoveryFilter, ErrorKind, InvalidArn, InvalidKeyring, InvalidUri,
+    KeyChanges, KmsKeyArn, KmsKeyring, ListedObject, PlacePolicy, PlainHttp, PlaintextSource,
+    S3Uri, SealedClient, UnfinishedUpload, WrapPolicy,
     envelope::s3ec::{self, Keyring as _},
     envelope::{
         BodyHeader, BodySalt, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
@@ -284,6 +284,12 @@ fn print_names(printed: &mut Printed) {
     printed.both(&arn);
     let invalid: InvalidArn = "alias/a".parse::<KmsKeyArn>().expect_err("an alias");
     printed.both(&invalid);
+    let config = sealwax_s3::aws_config::SdkConfig::builder().build();
+    let short = KmsKeyring::builder(&config).key(arn.clone()).wrap_policy(WrapPolicy::AtLeast(2));
+    let short = short.build().expect_err("one key");
+    printed.both(&short);
+    let InvalidKeyring::TooFewKeys(too_few) = short else { panic!("{short:?}") };
+    printed.both(&too_few);
     printed.both(&"s3://b/k".parse::<S3Uri>().expect("a name"));
     let invalid: InvalidUri = "b/k".parse::<S3Uri>().expect_err("no scheme");
     printed.both(&invalid);

@@ -82,10 +82,11 @@ async fn an_audit_reports_every_object_with_its_keys_or_its_kind() {
         ["broken", "east", "instructed", "v1", "v2", "v3"],
         "those that do not tell may lack it"
     );
-    for name in ["broken", "instructed", "instructed.instruction", "v1", "v2", "v3"] {
+    for name in ["broken", "instructed", "v1", "v2", "v3"] {
         assert_eq!(by_name(name).dependence(here.as_str()), Dependence::Unknown, "{name}");
     }
-    for name in ["plain", "shredded"] {
+    // The instruction file holds the key of an object that is listed.
+    for name in ["plain", "shredded", "instructed.instruction"] {
         assert_eq!(by_name(name).dependence(here.as_str()), Dependence::None, "{name}");
     }
     assert!(by_name("broken").problem.is_some());

@@ -369,7 +369,8 @@ async fn a_cached_intermediate_key_is_no_proof_for_a_removal() {
     assert_eq!(read(&west_alone, &uri).await.expect("the new form"), "x");
 }
 
-/// V3 commits to its data key. V2 does not, so no call could prove it.
+/// KMS names the key of an object that does not. V3 commits to its data key. V2 does not, so no call
+/// could prove it; the client's policy says whether it is asked about.
 #[tokio::test]
 async fn objects_of_the_s3_encryption_client_are_proven_if_they_commit() {
     let stack = LocalStack::new(east());
@@ -395,15 +396,28 @@ async fn objects_of_the_s3_encryption_client_are_proven_if_they_commit() {
     let of =
         |name: &str| (found[name].proof.as_ref().expect("asked").name(), problem(&found[name]));
     assert_eq!(of("v3"), ("proven", None));
+    assert_eq!(found["v3"].dependence(key.as_str()), Dependence::Sole);
+    assert_eq!(found["v3"].dependence(stack.home.key_2.as_str()), Dependence::None);
+    assert!(!found["v3"].lacks(EAST, &[]) && found["v3"].lacks("us-west-2", &[]));
     assert_eq!(of("v3-exchanged"), ("disproved", Some(ErrorKind::Authentication)));
     // The object does not name its key: KMS's rejection proves nothing.
     assert_eq!(of("v3-other-key"), ("unknown", Some(ErrorKind::NoMatchingKey)));
-    assert_eq!(of("v2"), ("unknown", Some(ErrorKind::Unsupported)));
+    assert_eq!(of("v2"), ("unknown", Some(ErrorKind::PolicyRefused)));
     assert_eq!(decrypts(&stack.wire), [decrypt(key), decrypt(key), decrypt(key)], "V3 only");
-    for (name, found) in &found {
+    for name in ["v3-exchanged", "v3-other-key", "v2"] {
+        let found = &found[name];
         assert_eq!(found.dependence(key.as_str()), Dependence::Unknown, "{name}");
         assert!(found.lacks(EAST, &[]), "{name}");
     }
+
+    let found = &proofs(&folder, v2).await["v2"];
+    assert_eq!(found.proof, Some(AuditedProof::Unwrapped { by: Some(key.as_str().to_owned()) }));
+    assert_eq!((problem(found), found.dependence(key.as_str())), (None, Dependence::Sole));
+    assert!(!found.lacks(EAST, &[]) && found.lacks("us-west-2", &[]));
+    let mut summary = AuditSummary::default();
+    summary.record(found);
+    let uses = &summary.keys[key.as_str()];
+    assert_eq!((uses.objects, uses.sole, uses.proven, uses.unwrapped), (1, 1, 0, 1));
 }
 
 /// The replica of a multi-Region key in another Region must not vouch for the one that is named.

@@ -66,9 +66,36 @@ pub(crate) struct RawKeyArgs {
     pub(crate) rsa_key_file: Option<PathBuf>,
 }
 
-/// Rules for reading objects of the S3 Encryption Client.
+/// Suffix of instruction files, for commands that use no key.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct InstructionFileArgs {
+    /// Suffix of instruction files [default: .instruction]
+    #[arg(
+        long,
+        value_name = "SUFFIX",
+        value_parser = NonEmptyStringValueParser::new(),
+        help_heading = "S3 Encryption Client"
+    )]
+    instruction_file_suffix: Option<String>,
+}
+
+impl InstructionFileArgs {
+    /// Returns the settings of a client that uses no key.
+    pub(crate) fn settings(&self) -> S3ec {
+        self.onto(S3ec::new())
+    }
+
+    fn onto(&self, s3ec: S3ec) -> S3ec {
+        match &self.instruction_file_suffix {
+            Some(suffix) => s3ec.instruction_file_suffix(suffix),
+            None => s3ec,
+        }
+    }
+}
+
+/// Policy on objects of the S3 Encryption Client: which of them are opened.
 #[derive(Debug, Args)]
-pub(crate) struct S3ecArgs {
+pub(crate) struct S3ecPolicyArgs {
     /// Commitment policy; V2 and V1 have no key commitment, so only the ...-allow-decrypt policies
     /// read them
     #[arg(
@@ -99,36 +126,25 @@ pub(crate) struct S3ecArgs {
     #[arg(long, requires = "legacy_unauthenticated_modes", help_heading = "S3 Encryption Client")]
     dangerous_raw_key_cbc: bool,
 
-    /// Accept any encryption context; without it, -c must name every pair
-    #[arg(long, help_heading = "S3 Encryption Client")]
-    any_context: bool,
-
-    /// Suffix of instruction files [default: .instruction]
-    #[arg(
-        long,
-        value_name = "SUFFIX",
-        value_parser = NonEmptyStringValueParser::new(),
-        help_heading = "S3 Encryption Client"
-    )]
-    instruction_file_suffix: Option<String>,
-
     /// Refuse objects of the S3 Encryption Client: they are not bound to a place
     #[arg(
         long,
         conflicts_with_all = [
             "legacy_wrapping_algorithms", "legacy_unauthenticated_modes", "dangerous_raw_key_cbc",
-            "any_context",
         ],
         help_heading = "S3 Encryption Client"
     )]
     no_s3ec: bool,
 
     #[command(flatten)]
+    file: InstructionFileArgs,
+
+    #[command(flatten)]
     raw: RawKeyArgs,
 }
 
-impl S3ecArgs {
-    /// Returns the settings of a client that reads such objects.
+impl S3ecPolicyArgs {
+    /// Returns the settings of a client that opens such objects, whatever their encryption context.
     ///
     /// # Errors
     /// A key file cannot be read, others have access to it, or it has no valid key.
@@ -147,13 +163,29 @@ impl S3ecArgs {
             .commitment_policy(policy)
             .legacy_wrapping_algorithms(self.legacy_wrapping_algorithms)
             .legacy_unauthenticated_modes(self.legacy_unauthenticated_modes)
-            .dangerous_raw_key_cbc(self.dangerous_raw_key_cbc)
-            .any_encryption_context(self.any_context);
-        let s3ec = match &self.instruction_file_suffix {
-            Some(suffix) => s3ec.instruction_file_suffix(suffix),
-            None => s3ec,
-        };
-        self.raw.onto(s3ec)
+            .dangerous_raw_key_cbc(self.dangerous_raw_key_cbc);
+        self.raw.onto(self.file.onto(s3ec))
+    }
+}
+
+/// Rules for reading objects of the S3 Encryption Client.
+#[derive(Debug, Args)]
+pub(crate) struct S3ecArgs {
+    #[command(flatten)]
+    policy: S3ecPolicyArgs,
+
+    /// Accept any encryption context; without it, -c must name every pair
+    #[arg(long, conflicts_with = "no_s3ec", help_heading = "S3 Encryption Client")]
+    any_context: bool,
+}
+
+impl S3ecArgs {
+    /// Returns the settings of a client that reads such objects.
+    ///
+    /// # Errors
+    /// As [`S3ecPolicyArgs::settings`].
+    pub(crate) fn settings(&self) -> Result<S3ec, Failure> {
+        Ok(self.policy.settings()?.any_encryption_context(self.any_context))
     }
 
     /// Returns the settings of a client that reads with `own` and writes `format` under `under`.
@@ -173,7 +205,7 @@ impl S3ecArgs {
             s3ec
         };
         Ok(match under {
-            Some(under) if self.raw.is_empty() => s3ec.keyring(under).keyring(own),
+            Some(under) if self.policy.raw.is_empty() => s3ec.keyring(under).keyring(own),
             _ => s3ec,
         })
     }

@@ -3,14 +3,17 @@
 mod args;
 mod audit_output;
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    sync::Arc,
+};
 
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     Summary as _,
     audit::{Audit, AuditSummary, AuditedMaterial, AuditedObject, Dependence},
 };
-use sealwax_s3::{KmsKeyArn, ObjectKind, error_chain};
+use sealwax_s3::{KmsKeyArn, ObjectKind, envelope::Keyring, error_chain};
 
 pub(crate) use self::args::AuditArgs;
 use self::audit_output::{Line, Report, table};
@@ -27,16 +30,20 @@ use crate::{
 pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failure> {
     let filter = Filter::new(&args);
     let asks_material = args.key_material || args.stale;
-    let client = match asks_material || args.prove {
+    let keyring: Arc<dyn Keyring> = match asks_material || args.prove {
         true => {
             let kms =
                 session.keyrings().kms(args.reader.clone(), &[], args.kms_calls_per_second).await?;
-            session.client_of(&args.objects.prefix.bucket, session.keyrings().with_local(kms))
+            session.keyrings().with_local(kms)
         }
-        false => session.client_of(&args.objects.prefix.bucket, session.keyrings().empty()),
+        false => Arc::new(session.keyrings().empty()),
     };
+    let client = session.client_builder_of(&args.objects.prefix.bucket, keyring);
+    let client = client.s3ec(args.s3ec.settings()?).build();
     let listing = args.objects.list(client.s3());
     let (mut lines, mut summary) = (Lines::new(), AuditSummary::default());
+    // Objects about which a question has no answer, without those that have a problem.
+    let mut unknown = 0;
     let progress = Cleared(session.job_progress(None));
     let counting = progress.0.count(|| args.objects.list_again(client.s3()));
     let done = unless_stopped(async {
@@ -50,6 +57,7 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
         let mut found = audit.run(listing);
         while let Some(object) = found.try_next().await? {
             summary.record(&object);
+            unknown += u64::from(object.problem.is_none() && filter.has_no_answer(&object));
             let mut told = Ok(());
             progress.0.suspend(|| match (filter.line(&object), &object.problem) {
                 (Some(line), _) if args.json => told = lines.json(&line),
@@ -58,7 +66,7 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
                 (None, None) => {}
             });
             told?;
-            progress.0.one_more(summary.failed());
+            progress.0.one_more(summary.failed() + unknown);
         }
         Ok::<_, Failure>(())
     })
@@ -81,11 +89,20 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
         return Err(Failure::new(Exit::NotFound, error, "check the bucket and the prefix"));
     }
     let failed = summary.failed();
-    let what = format!(
-        "{failed} of {} could not be audited or have a problem",
-        Counted(summary.objects, "object")
-    );
-    Failure::of_many(failed, summary.objects, what)
+    let objects = Counted(summary.objects, "object");
+    let mut what = Vec::new();
+    if failed > 0 {
+        what.push(format!("{failed} of {objects} could not be audited or have a problem"));
+    }
+    if unknown > 0 {
+        what.push(format!("{unknown} of {objects} do not name all of their wrapping keys"));
+    }
+    let done = Failure::of_many(failed + unknown, summary.objects, what.join("; "));
+    done.map_err(|failure| match (unknown, args.prove) {
+        (0, _) => failure,
+        (_, false) => failure.advise("pass --prove: KMS then names the key that opens an object"),
+        (_, true) => failure.advise("each may depend on any key: see the reason for each object"),
+    })
 }
 
 /// Prints the problem of an object that is not listed.
@@ -125,6 +142,14 @@ impl Filter {
             || self.stale
             || !self.lacks.is_empty()
             || !self.depends_on.is_empty()
+    }
+
+    /// `true` if the answer to --lacks or --depends-on is unknown: the object may have other keys.
+    fn has_no_answer(&self, object: &AuditedObject) -> bool {
+        let depends = |key: &KmsKeyArn| object.dependence(key.as_str()) == Dependence::Unknown;
+        let lacks = |region: &String| object.lacks(region, &self.replicated_to);
+        object.may_have_other_keys
+            && (self.depends_on.iter().any(depends) || self.lacks.iter().any(lacks))
     }
 
     /// Returns the line of a matching object. An object that could not be read matches every

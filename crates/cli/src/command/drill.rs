@@ -24,7 +24,7 @@ use super::verify::{
     verify_output::{Counts, Line},
 };
 use crate::{
-    args::{Age, ObjectsArgs, Prefix, ReaderArgs},
+    args::{Age, ObjectsArgs, Prefix, ReaderArgs, S3ecPolicyArgs},
     failure::{Exit, Failure},
     interrupt::unless_stopped,
     progress::Cleared,
@@ -74,6 +74,9 @@ pub(crate) struct DrillArgs {
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecPolicyArgs,
 }
 
 /// Maximum number of failed objects that the report names.
@@ -114,7 +117,8 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
     let probes = 3 * args.block.len();
 
     let keyring = beyond.keyrings().reading(args.reader.clone()).await?;
-    let client = beyond.client_of(&args.objects.prefix.bucket, keyring);
+    let client = beyond.client_builder_of(&args.objects.prefix.bucket, keyring);
+    let client = client.s3ec(args.s3ec.settings()?).build();
     let (mut summary, mut failures, mut more) = (VerifySummary::default(), Vec::new(), 0_u64);
     let mut each = |outcome: &VerifiedObject| {
         if outcome.outcome.error().is_some() {

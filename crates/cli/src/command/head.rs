@@ -11,7 +11,7 @@ use sealwax_s3::{ErrorKind, ObjectInfo, S3Uri};
 use serde::Serialize;
 
 use crate::{
-    args::SingleObjectArgs,
+    args::{InstructionFileArgs, SingleObjectArgs},
     console::Lines,
     failure::Failure,
     object_report,
@@ -33,6 +33,9 @@ Examples:
 pub(crate) struct HeadArgs {
     #[command(flatten)]
     pub(crate) object: SingleObjectArgs,
+
+    #[command(flatten)]
+    pub(crate) file: InstructionFileArgs,
 }
 
 /// S3 metadata of an object. Field names are stable JSON output.
@@ -62,8 +65,9 @@ struct Told {
 
 /// Shows an object's S3 metadata.
 pub(super) async fn run(session: &Session, args: HeadArgs) -> Result<(), Failure> {
-    let SingleObjectArgs { uri, version_id, json } = args.object;
-    let client = session.client(&uri, session.keyrings().empty());
+    let HeadArgs { object: SingleObjectArgs { uri, version_id, json }, file } = args;
+    let client = session.client_builder(&uri, session.keyrings().empty());
+    let client = client.s3ec(file.settings()).build();
     let call = client.s3().head_object().bucket(uri.bucket()).key(uri.key());
     let head = call.set_version_id(version_id.clone()).send().await;
     let head = head.map_err(|error| session.call_error("head", &uri, "HeadObject", &error))?;

@@ -1,10 +1,12 @@
 //! `sealwax inspect`.
 
-use clap::{Args, builder::NonEmptyStringValueParser};
-use sealwax_s3::s3ec::S3ec;
+use clap::Args;
 
 use crate::{
-    args::SingleObjectArgs, console::Lines, failure::Failure, object_report::ObjectReport,
+    args::{InstructionFileArgs, SingleObjectArgs},
+    console::Lines,
+    failure::Failure,
+    object_report::ObjectReport,
     session::Session,
 };
 
@@ -23,21 +25,15 @@ pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) object: SingleObjectArgs,
 
-    /// Suffix of the instruction file that the S3 Encryption Client may have written [default:
-    /// .instruction]
-    #[arg(long, value_name = "SUFFIX", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) instruction_file_suffix: Option<String>,
+    #[command(flatten)]
+    pub(crate) file: InstructionFileArgs,
 }
 
 /// Shows a sealed object's header and metadata.
 pub(super) async fn run(session: &Session, args: InspectArgs) -> Result<(), Failure> {
-    let InspectArgs { object: SingleObjectArgs { uri, version_id, json }, instruction_file_suffix } =
-        args;
-    let mut client = session.client_builder(&uri, session.keyrings().empty());
-    if let Some(suffix) = instruction_file_suffix {
-        client = client.s3ec(S3ec::new().instruction_file_suffix(suffix));
-    }
-    let client = client.build();
+    let InspectArgs { object: SingleObjectArgs { uri, version_id, json }, file } = args;
+    let client = session.client_builder(&uri, session.keyrings().empty());
+    let client = client.s3ec(file.settings()).build();
     let (mut head, mut inspect) = (client.head().uri(&uri), client.inspect().uri(&uri));
     if let Some(version_id) = version_id {
         head = head.version_id(&version_id);

@@ -13,10 +13,10 @@ use sealwax_s3::{
 use serde::Serialize;
 
 use crate::{
-    args::{FilterArgs, Prefix},
+    args::{FilterArgs, InstructionFileArgs, Prefix},
     console::Lines,
     failure::Failure,
-    folder_listing::{self, Entry},
+    folder_listing::{self, Entry, Versions},
     interrupt::unless_stopped,
     object_report,
     session::Session,
@@ -28,6 +28,7 @@ Examples:
   sealwax ls                                   # buckets
   sealwax ls s3://bucket/2026/
   sealwax ls s3://bucket --recursive --long --include '*.pdf'
+  sealwax ls s3://bucket/2026/report.pdf --versions --long
   sealwax ls s3://bucket -r --long --json | jq -r 'select(.sealed == false).object'";
 
 /// List objects with the lengths of their plaintexts.
@@ -56,8 +57,15 @@ pub(crate) struct LsArgs {
     #[arg(short = 'H', long)]
     pub(crate) human_readable: bool,
 
+    /// All versions, not only the latest; delete markers are left out
+    #[arg(long, requires = "prefix")]
+    pub(crate) versions: bool,
+
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+
+    #[command(flatten)]
+    pub(crate) file: InstructionFileArgs,
 
     /// Number of objects in parallel
     #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
@@ -72,6 +80,12 @@ pub(crate) struct LsArgs {
 #[derive(Debug, Serialize)]
 struct Line {
     object: String,
+    /// With --versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version_id: Option<String>,
+    /// With --versions: `true` for the current version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_latest: Option<bool>,
     /// Plaintext length; without --long, under the assumption that the object is sealed.
     plaintext_bytes: Option<u64>,
     stored_bytes: Option<u64>,
@@ -129,12 +143,17 @@ async fn list(
     all: &mut u64,
     failed: &mut u64,
 ) -> Result<(), Failure> {
-    let client = session.client_of(&prefix.bucket, session.keyrings().empty());
+    let client = session.client_builder_of(&prefix.bucket, session.keyrings().empty());
+    let client = client.s3ec(args.file.settings()).build();
     let filter = args.filter.clone();
     let folder = prefix.key[..prefix.key.rfind('/').map_or(0, |slash| slash + 1)].to_owned();
+    let versions = if args.versions { Versions::All } else { Versions::Latest };
     let entries: Pin<Box<dyn Stream<Item = Result<Entry, Failure>> + Send>> = match args.recursive {
-        false => Box::pin(folder_listing::level(client.s3(), prefix)),
-        true => Box::pin(folder_listing::beginning_with(client.s3(), prefix).map_ok(Entry::Object)),
+        false => Box::pin(folder_listing::level(client.s3(), prefix, versions)),
+        true => {
+            let objects = folder_listing::beginning_with(client.s3(), prefix, versions);
+            Box::pin(objects.map_ok(Entry::Object))
+        }
     };
     // Folders are not filtered, so that the listing shows where objects are.
     let is_meant = move |entry: &Entry| match entry {
@@ -184,7 +203,11 @@ async fn look(client: SealedClient, entry: Entry, long: bool) -> Result<Shown, F
     };
     let mut line = Line::new(&object);
     if long {
-        match client.head().bucket(&object.bucket).key(&object.key).send().await {
+        let mut head = client.head().bucket(&object.bucket).key(&object.key);
+        if let Some(version_id) = &object.version_id {
+            head = head.version_id(version_id);
+        }
+        match head.send().await {
             Ok(info) => line.is_sealed(&info),
             Err(error) if error.kind() == ErrorKind::NotSealed => line.is_not_sealed(),
             Err(error) if error.kind() == ErrorKind::Shredded => line.is_shredded(&error),
@@ -199,6 +222,8 @@ impl Line {
         let plaintext_bytes = object.size.and_then(geometry::plaintext_len);
         Self {
             object: object.to_string(),
+            version_id: object.version_id.clone(),
+            is_latest: object.version_id.as_ref().and(object.is_latest),
             plaintext_bytes,
             stored_bytes: object.size,
             last_modified: object.last_modified.as_ref().and_then(time),
@@ -252,6 +277,10 @@ impl Line {
             text.push_str(&format!("{state:<8}  {:<20}  ", self.where_keys_are()));
         }
         text.push_str(&Printable(&self.object).to_string());
+        if let Some(id) = &self.version_id {
+            let latest = if self.is_latest == Some(true) { " (latest)" } else { "" };
+            text.push_str(&format!("  version {}{latest}", Printable(id)));
+        }
         // No sealed object can have this length.
         if !args.long && self.plaintext_bytes.is_none() && !self.is_folder_marker {
             text.push_str("  (as stored)");

@@ -14,7 +14,7 @@ use sealwax_s3::{PlaintextSource, PutS3ecOutput, S3Uri, s3ec::S3ec};
 
 pub(crate) use self::args::PutArgs;
 use self::{
-    put_request::{destination, not_stored, summary, with_metadata},
+    put_request::{destination, not_stored, print_stored, summary, with_metadata},
     resumable_put::{ResumablePut, stored},
 };
 use crate::{
@@ -42,12 +42,16 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         metadata,
         content_type,
         at_least,
+        json,
         no_overwrite,
         resume,
         state_file,
         ..
     } = args;
     let (format, instruction_file, raw) = (args.format, args.instruction_file, args.raw);
+    if format != FormatArg::Native && json {
+        return Err(Failure::usage("--json requires --format native"));
+    }
     if format == FormatArg::Native && (instruction_file || !raw.is_empty()) {
         return Err(Failure::usage(
             "--instruction-file and raw keys require --format s3ec-v3 or s3ec-v2",
@@ -110,6 +114,9 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     let settled = unless_stopped(client.settle()).await;
     match (settled.and(sent), resume) {
         (Ok(Ok(output)), _) => {
+            if json {
+                print_stored(&file, &uri, &output);
+            }
             session.say(summary(&file, &uri, &output));
             Ok(())
         }

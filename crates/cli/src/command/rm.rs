@@ -1,8 +1,13 @@
 //! `sealwax rm`.
 
-use clap::Args;
+mod delete_versions;
+
+use clap::{Args, builder::NonEmptyStringValueParser};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use sealwax_s3::{ErrorKind, S3Uri, SealedClient};
+use sealwax_s3::{
+    ErrorKind, S3Uri, SealedClient,
+    s3ec::{INSTRUCTION_FILE_SUFFIX, S3ec},
+};
 
 use crate::{
     args::{FilterArgs, Prefix},
@@ -19,13 +24,17 @@ const EXAMPLES: &str = "\
 Examples:
   sealwax rm s3://bucket/2026/report.pdf
   sealwax rm s3://bucket/2026/ --recursive --dry-run
-  sealwax rm s3://bucket/2026/ --recursive --exclude '*.pdf' --yes";
+  sealwax rm s3://bucket/2026/ --recursive --exclude '*.pdf' --yes
+  sealwax rm s3://bucket/2026/ --recursive --versions --dry-run      # older versions only
+  sealwax audit s3://bucket --versions --prove --depends-on \"$OLD_KEY\" --solely --json > old.json
+  sealwax rm s3://bucket --stdin --yes < old.json";
 
 /// Delete objects.
 ///
 /// In a versioned bucket, delete markers hide the objects: older versions remain, with their keys.
 /// To make objects permanently unreadable, see `sealwax shred`. With --sidecars, sidecars are
-/// deleted with their objects.
+/// deleted with their objects. --versions and --stdin permanently delete older versions: those that
+/// the retirement of a key leaves behind, for example.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RmArgs {
@@ -46,8 +55,39 @@ pub(crate) struct RmArgs {
     pub(crate) dry_run: bool,
 
     /// Permanently delete this version
-    #[arg(long, value_name = "ID", conflicts_with = "recursive")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["recursive", "versions", "stdin"])]
     pub(crate) version_id: Option<String>,
+
+    /// Permanently delete the older versions of the object, or with --recursive of all objects in
+    /// the folder; current versions stay
+    #[arg(long, help_heading = "Older versions", conflicts_with = "stdin")]
+    pub(crate) versions: bool,
+
+    /// Permanently delete the versions that standard input lists: one JSON object a line with
+    /// `object` and `version_id`, as `audit` and `ls` print them with --versions --json
+    ///
+    /// Each must be below the prefix. Requires --yes or --dry-run.
+    #[arg(long, help_heading = "Older versions", conflicts_with = "recursive")]
+    pub(crate) stdin: bool,
+
+    /// With --versions or --stdin: delete current versions too
+    #[arg(long, help_heading = "Older versions")]
+    pub(crate) current: bool,
+
+    /// Delete the instruction file of the S3 Encryption Client with each object [default suffix:
+    /// .instruction]
+    ///
+    /// Its content must be that of such a file.
+    #[arg(
+        long,
+        value_name = "SUFFIX",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = INSTRUCTION_FILE_SUFFIX,
+        conflicts_with_all = ["version_id", "versions", "stdin"],
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    pub(crate) instruction_files: Option<String>,
 
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -59,7 +99,17 @@ pub(crate) struct RmArgs {
 
 /// Deletes objects.
 pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> {
-    let client = session.client_of(&args.prefix.bucket, session.keyrings().empty());
+    let client = session.client_builder_of(&args.prefix.bucket, session.keyrings().empty());
+    let client = match &args.instruction_files {
+        Some(suffix) => client.s3ec(S3ec::new().instruction_file_suffix(suffix)).build(),
+        None => client.build(),
+    };
+    if args.versions || args.stdin {
+        return delete_versions::run(session, &client, &args).await;
+    }
+    if args.current {
+        return Err(Failure::usage("--current requires --versions or --stdin"));
+    }
     if !args.recursive {
         return one(session, &client, &args).await;
     }
@@ -90,6 +140,10 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
         };
         let delete = |Listed { object, .. }| {
             let delete = client.delete().bucket(&object.bucket).key(&object.key);
+            let delete = match args.instruction_files.is_some() {
+                true => delete.with_instruction_file(),
+                false => delete,
+            };
             async move {
                 match delete.send().await {
                     Ok(_) => Outcome::Done(format!("deleted {object}"), 0),
@@ -128,6 +182,9 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
         return Ok(());
     }
     let mut delete = client.delete().uri(&uri);
+    if args.instruction_files.is_some() {
+        delete = delete.with_instruction_file();
+    }
     if let Some(version_id) = &args.version_id {
         delete = delete.version_id(version_id);
     }
@@ -148,6 +205,15 @@ async fn confirmed(objects: Vec<Listed>, folder: &Prefix) -> Result<Vec<Listed>,
         return Ok(objects);
     }
     let what = format!("{} of {folder}", Counted(objects.len() as u64, "object"));
+    confirm(what).await?;
+    Ok(objects)
+}
+
+/// Asks whether `what` may be deleted.
+///
+/// # Errors
+/// The user does not confirm, or cannot be asked.
+async fn confirm(what: String) -> Result<(), Failure> {
     if !can_prompt() {
         let error = format!("refusing to delete {what} without confirmation: not a terminal");
         return Err(Failure::new(
@@ -157,7 +223,7 @@ async fn confirmed(objects: Vec<Listed>, folder: &Prefix) -> Result<Vec<Listed>,
         ));
     }
     match prompt(format!("delete {what}? [y/N]"), "nothing was deleted").await?.as_str() {
-        "y" | "Y" | "yes" => Ok(objects),
+        "y" | "Y" | "yes" => Ok(()),
         _ => Err(Failure::new(Exit::Failed, "nothing was deleted", "answer y to delete")),
     }
 }

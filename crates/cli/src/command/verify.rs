@@ -14,7 +14,7 @@ use sealwax_s3::{SealedClient, VerifyDepth};
 
 use self::verify_output::{Counts, Line};
 use crate::{
-    args::{ObjectsArgs, ReaderArgs, fraction},
+    args::{ObjectsArgs, ReaderArgs, S3ecPolicyArgs, fraction},
     console::Lines,
     failure::{Exit, Failure},
     interrupt::unless_stopped,
@@ -54,6 +54,9 @@ pub(crate) struct VerifyArgs {
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecPolicyArgs,
 }
 
 /// Depth and extent of a verification.
@@ -93,9 +96,10 @@ pub(crate) struct HowToVerify {
 
 /// Verifies that objects open.
 pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failure> {
-    let VerifyArgs { objects, how, keys_in, json, reader } = args;
+    let VerifyArgs { objects, how, keys_in, json, reader, s3ec } = args;
     let keyring = session.keyrings().reading_in(reader, &keys_in).await?;
-    let client = session.client_of(&objects.prefix.bucket, keyring);
+    let client = session.client_builder_of(&objects.prefix.bucket, keyring);
+    let client = client.s3ec(s3ec.settings()?).build();
     let (mut lines, mut summary) = (Lines::new(), VerifySummary::default());
     let each = |outcome: &VerifiedObject, lines: &mut Lines| {
         let line = Line::new(outcome);

@@ -1,6 +1,6 @@
 //! Keyrings for reading and writing, of KMS keys and the local key.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use sealwax_s3::{
@@ -88,7 +88,7 @@ impl Keyrings {
     /// and `at_least` this many of the others, or all.
     ///
     /// # Errors
-    /// There is no key.
+    /// There is no key, or fewer than `at_least`.
     pub(crate) fn writing(
         &self,
         keys: Vec<KmsKeyArn>,
@@ -98,6 +98,13 @@ impl Keyrings {
             let advice = "pass --key ARN or --local-key FILE, set SEALWAX_KEYS, or set `keys` in a profile of sealwax.toml";
             let none = || Failure::new(Exit::Usage, "no key to wrap the data key under", advice);
             return self.local.clone().map(|local| local as _).ok_or_else(none);
+        }
+        let distinct = keys.iter().collect::<BTreeSet<_>>().len();
+        if let Some(count) = at_least.filter(|count| usize::from(*count) > distinct) {
+            let are = if distinct == 1 { "key is" } else { "keys are" };
+            let error = format!("--at-least {count}, but only {distinct} {are} given");
+            let advice = "pass more keys with --key, or a smaller number";
+            return Err(Failure::new(Exit::Usage, error, advice));
         }
         let policy = at_least.map_or(WrapPolicy::All, |count| WrapPolicy::AtLeast(count.into()));
         let kms = self.kms_builder().keys(keys).wrap_policy(policy).build();

@@ -229,7 +229,8 @@ fn prove_tells_a_planted_key_from_a_genuine_one() {
     let counts = summary["wrapping_keys"].as_array().expect("keys");
     let of_west = counts.iter().find(|count| count["wrapping_key"] == west.as_str());
     let expected = serde_json::json!({
-        "wrapping_key": west, "objects": 2, "sole": 0, "proven": 1, "disproved": 1, "unknown": 0,
+        "wrapping_key": west, "objects": 2, "sole": 0, "proven": 1, "unwrapped": 0,
+        "disproved": 1, "unknown": 0,
     });
     assert_eq!(of_west, Some(&expected));
 
@@ -240,9 +241,9 @@ fn prove_tells_a_planted_key_from_a_genuine_one() {
     let count = |count: u64| format!("{count:>12}");
     for expected in [
         format!("{}  proven\n", count(2)),
-        [2, 0, 1, 1, 0].map(count).join(" ") + &format!("  {west}\n"),
-        [2, 1, 2, 0, 0].map(count).join(" ") + &format!("  {east}\n"),
-        "objects     only key       proven    disproved      unknown  claimed wrapping key".into(),
+        [2, 0, 1, 0, 1, 0].map(count).join(" ") + &format!("  {west}\n"),
+        [2, 1, 2, 0, 0, 0].map(count).join(" ") + &format!("  {east}\n"),
+        "objects     only key       proven    unwrapped    disproved      unknown  claimed wrapping key".into(),
         "Regions of proven KMS keys".into(),
     ] {
         assert!(table.contains(&expected), "{expected}: {table}");

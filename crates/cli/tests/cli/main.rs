@@ -27,6 +27,7 @@ mod rewrap;
 mod round_trip;
 mod runbook;
 mod s3ec;
+mod s3ec_evidence;
 mod settings;
 mod shred;
 mod support;

@@ -170,5 +170,5 @@ fn every_command_of_the_runbook_works() {
     assert!(commands >= 20, "{commands} commands");
     assert_eq!(fs::read(world.source.path("restored.pdf")).expect("restored"), b"report");
     assert!(world.source.path("drill.json").exists() && world.source.path("drill.md").exists());
-    world.source.beside("hurried.pdf").get(&[]).fails(4, "is not sealed");
+    world.source.beside("hurried.pdf").get(&[]).fails(4, ": it was shredded on 20");
 }

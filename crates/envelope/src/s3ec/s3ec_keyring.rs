@@ -43,6 +43,15 @@ pub trait Keyring: fmt::Debug + Send + Sync {
         &'a self,
         envelope: &'a Admitted,
     ) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>>;
+
+    /// Unwraps the data key of an admitted envelope, and names the wrapping key that did it: an ARN
+    /// for AWS KMS, `None` for a raw key, which has no name.
+    fn unwrap_and_name<'a>(
+        &'a self,
+        envelope: &'a Admitted,
+    ) -> BoxFuture<'a, Result<(PlaintextDataKey, Option<String>), KeyringError>> {
+        Box::pin(async move { Ok((self.unwrap(envelope).await?, None)) })
+    }
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -80,5 +89,12 @@ where
         envelope: &'a Admitted,
     ) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
         (**self).unwrap(envelope)
+    }
+
+    fn unwrap_and_name<'a>(
+        &'a self,
+        envelope: &'a Admitted,
+    ) -> BoxFuture<'a, Result<(PlaintextDataKey, Option<String>), KeyringError>> {
+        (**self).unwrap_and_name(envelope)
     }
 }

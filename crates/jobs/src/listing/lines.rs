@@ -1,7 +1,7 @@
 //! Objects that lines of text name.
 
 use sealwax_s3::{Error, ErrorKind, InvalidUri, ListedObject, S3Uri, limits::MAX_KEY_LEN};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
 use super::Output;
@@ -17,6 +17,8 @@ struct Named {
     bucket: Option<String>,
     key: Option<String>,
     version_id: Option<String>,
+    /// The counts at the end of a report, such as an audit's.
+    summary: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -60,19 +62,20 @@ pub(super) async fn objects(
             continue;
         }
         let line = str::from_utf8(line).map_err(|_| invalid("is not UTF-8".into()))?;
-        let object = named(line, bucket.as_deref()).map_err(invalid)?;
-        if let Err(ReceiverClosed) = output.send(object).await {
+        if let Some(object) = named(line, bucket.as_deref()).map_err(invalid)?
+            && let Err(ReceiverClosed) = output.send(object).await
+        {
             return Ok(());
         }
     }
     Ok(())
 }
 
-/// Returns the object that a line names.
-fn named(line: &str, bucket: Option<&str>) -> Result<ListedObject, String> {
+/// Returns the object that a line names; `None` for the counts at the end of a report.
+fn named(line: &str, bucket: Option<&str>) -> Result<Option<ListedObject>, String> {
     if line.starts_with("s3://") {
         let uri: S3Uri = line.parse().map_err(|error: InvalidUri| error.to_string())?;
-        return Ok(ListedObject::new(uri.bucket(), uri.key()));
+        return Ok(Some(ListedObject::new(uri.bucket(), uri.key())));
     }
     let (named_bucket, key, version_id) = if line.starts_with('{') {
         let named: Named = serde_json::from_str(line)
@@ -83,6 +86,7 @@ fn named(line: &str, bucket: Option<&str>) -> Result<ListedObject, String> {
             }
             (None, Some(key)) => (named.bucket, key, named.version_id),
             (Some(_), Some(_)) => return Err("names both an object and a key".into()),
+            (None, None) if named.summary.is_some() => return Ok(None),
             (None, None) => return Err("names neither an object nor a key".into()),
         }
     } else {
@@ -94,10 +98,10 @@ fn named(line: &str, bucket: Option<&str>) -> Result<ListedObject, String> {
         return Err(format!("names a key of {} bytes; S3 allows 1 to {MAX_KEY_LEN}", key.len()));
     }
     let object = ListedObject::new(bucket, key);
-    Ok(match version_id {
+    Ok(Some(match version_id {
         Some(version_id) => object.version(version_id),
         None => object,
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -118,7 +122,7 @@ mod tests {
     #[tokio::test]
     async fn lines_are_keys_addresses_or_json() {
         let text = b"a/b c\r\n\ns3://other/k=%20\n{\"key\":\"{\\n\",\"size\":1}\n\
-            {\"object\":\"s3://x/y\",\"version_id\":\"v\"}\n{\"bucket\":\"z\",\"key\":\"s3://k\"}\nlast";
+            {\"object\":\"s3://x/y\",\"version_id\":\"v\"}\n{\"bucket\":\"z\",\"key\":\"s3://k\"}\n{\"summary\":{\"objects\":2}}\nlast";
         let expected = [
             "s3://b/a/b c",
             "s3://other/k=%20",

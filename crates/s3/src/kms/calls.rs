@@ -114,13 +114,13 @@ impl KmsCalls {
         Ok(data_key)
     }
 
-    /// Lets KMS find the key, and uses its response only if `allows` accepts that key.
+    /// Lets KMS find the key, and uses its response only if `allows` accepts that key. Names it.
     /// `wrapped.key` gives the Region, and stands for all keys there in errors.
     pub(super) async fn decrypt_by_any(
         &self,
         wrapped: KmsCiphertext<'_>,
         allows: impl FnOnce(&KmsKeyArn) -> bool,
-    ) -> Result<PlaintextDataKey, KeyringError> {
+    ) -> Result<(PlaintextDataKey, KmsKeyArn), KeyringError> {
         let KmsCiphertext { key: any, bytes, context } = wrapped;
         let call = self
             .client(any)
@@ -133,7 +133,7 @@ impl KmsCalls {
         let data_key = plaintext(any, output.plaintext);
         let used = output.key_id.unwrap_or_default();
         match used.parse::<KmsKeyArn>() {
-            Ok(key) if allows(&key) => data_key,
+            Ok(key) if allows(&key) => Ok((data_key?, key)),
             _ => {
                 let why = "the keyring's discovery filter does not allow this key";
                 Err(KeyringError::new(KeyringErrorKind::AccessDenied, used).with_source(why))

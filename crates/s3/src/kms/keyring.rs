@@ -15,7 +15,7 @@ use super::{
     candidates::{Candidate, DiscoveryFilter, candidates, in_region},
     key_arn::{InvalidArn, KMS_PROVIDER, KmsKeyArn},
     regional_clients::RegionalClients,
-    wrap_policy::{WrapPolicy, encrypt, encrypted_data_key, generate},
+    wrap_policy::{TooFewKeys, WrapPolicy, encrypt, encrypted_data_key, generate},
 };
 use crate::plain_http::PlainHttp;
 
@@ -319,9 +319,13 @@ impl KmsKeyringBuilder {
     ///
     /// # Errors
     /// The first [`key`](Self::key) that is not the ARN of a KMS key.
-    pub fn build(self) -> Result<KmsKeyring, InvalidArn> {
+    pub fn build(self) -> Result<KmsKeyring, InvalidKeyring> {
         if let Some(error) = self.invalid {
-            return Err(error);
+            return Err(error.into());
+        }
+        // A keyring without keys only reads.
+        if !self.keys.is_empty() {
+            self.wrap_policy.check(self.keys.len())?;
         }
         let home = self.config.region().map(ToString::to_string);
         let new_calls = || {
@@ -341,6 +345,18 @@ impl KmsKeyringBuilder {
             wrap_policy: self.wrap_policy,
         })
     }
+}
+
+/// Reason why a keyring cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidKeyring {
+    /// A key is not given by its ARN.
+    #[error(transparent)]
+    Arn(#[from] InvalidArn),
+    /// The wrap policy asks for more keys than are given.
+    #[error(transparent)]
+    TooFewKeys(#[from] TooFewKeys),
 }
 
 impl Keyring for KmsKeyring {

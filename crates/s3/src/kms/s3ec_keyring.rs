@@ -55,6 +55,13 @@ impl Keyring for KmsKeyring {
         &'a self,
         envelope: &'a Admitted,
     ) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
+        Box::pin(async move { Ok(self.unwrap_and_name(envelope).await?.0) })
+    }
+
+    fn unwrap_and_name<'a>(
+        &'a self,
+        envelope: &'a Admitted,
+    ) -> BoxFuture<'a, Result<(PlaintextDataKey, Option<String>), KeyringError>> {
         Box::pin(async move {
             let wrapped = envelope.envelope().key();
             let home = self.home.as_deref();
@@ -63,7 +70,7 @@ impl Keyring for KmsKeyring {
             let mut failure = None;
             for key in &keys {
                 match self.calls.decrypt(ciphertext_of(key, wrapped)).await {
-                    Ok(data_key) => return Ok(data_key),
+                    Ok(data_key) => return Ok((data_key, Some(key.as_str().to_owned()))),
                     // The object does not say which key wrapped it, so one rejection proves
                     // nothing.
                     Err(error) if error.kind() == KeyringErrorKind::Rejected => {
@@ -73,7 +80,8 @@ impl Keyring for KmsKeyring {
                 }
             }
             if let Some(filter) = &self.discovery {
-                return discover(&self.calls, filter, home, wrapped).await;
+                let (data_key, key) = discover(&self.calls, filter, home, wrapped).await?;
+                return Ok((data_key, Some(key.as_str().to_owned())));
             }
             Err(failure
                 .unwrap_or_else(|| KeyringError::new(KeyringErrorKind::NotFound, "(none given)")))
@@ -104,7 +112,7 @@ async fn discover(
     filter: &DiscoveryFilter,
     home: Option<&str>,
     wrapped: &WrappedKey,
-) -> Result<PlaintextDataKey, KeyringError> {
+) -> Result<(PlaintextDataKey, KmsKeyArn), KeyringError> {
     let Some(any) = home.and_then(|home| filter.any_key_in(home)) else {
         return Err(KeyringError::new(KeyringErrorKind::NotFound, "(none allowed)"));
     };

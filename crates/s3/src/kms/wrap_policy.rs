@@ -33,7 +33,8 @@ pub enum WrapPolicy {
     /// All keys. While one of their Regions is down, writes fail.
     #[default]
     All,
-    /// At least this many keys, and never fewer than one.
+    /// At least this many keys, and never fewer than one. More than there are is an error, of the
+    /// keyring's builder or of the copy.
     ///
     /// Keys of Regions that do not answer, or that throttle, are skipped. The object records that
     /// they are missing, so that a rewrap can add them later. Every other failure of a key fails
@@ -58,9 +59,27 @@ impl WrapPolicy {
     fn required(self, keys: usize) -> usize {
         match self {
             Self::All => keys,
-            Self::AtLeast(count) => count.clamp(1, keys),
+            Self::AtLeast(count) => count.max(1),
         }
     }
+
+    /// Returns the error of a policy that `keys` can't meet even if all of them are available.
+    pub(crate) fn check(self, keys: usize) -> Result<(), TooFewKeys> {
+        match self {
+            Self::AtLeast(at_least) if at_least > keys => Err(TooFewKeys { at_least, keys }),
+            Self::All | Self::AtLeast(_) => Ok(()),
+        }
+    }
+}
+
+/// A [`WrapPolicy::AtLeast`] asks for more keys than there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("at least {at_least} keys must wrap the data key, but there are only {keys}")]
+pub struct TooFewKeys {
+    /// Number of keys that the policy asks for.
+    pub at_least: usize,
+    /// Number of keys that there are.
+    pub keys: usize,
 }
 
 /// Generates a data key with the first key that answers, and wraps it under the others.

@@ -4,7 +4,7 @@ use super::{Handle, object_setters};
 use crate::{
     error::{Error, ObjectRef},
     store::deletion::Deleted,
-    vault::sidecar,
+    vault::{instruction_file, sidecar},
 };
 
 /// Deletes an object, or hides it behind a delete marker in a versioned bucket.
@@ -16,6 +16,7 @@ pub struct Delete {
     key: Option<String>,
     version_id: Option<String>,
     if_match: Option<String>,
+    with_instruction_file: bool,
 }
 
 /// Result of a [`Delete`].
@@ -30,7 +31,14 @@ pub struct DeleteOutput {
 
 impl Delete {
     pub(crate) fn new(handle: Handle) -> Self {
-        Self { handle, bucket: None, key: None, version_id: None, if_match: None }
+        Self {
+            handle,
+            bucket: None,
+            key: None,
+            version_id: None,
+            if_match: None,
+            with_instruction_file: false,
+        }
     }
 
     object_setters!();
@@ -48,6 +56,13 @@ impl Delete {
         self
     }
 
+    /// Deletes the object's instruction file after it, unless a version is given. By its content, no
+    /// other object at that address is deleted. Costs one `GetObject` and one `DeleteObject` more.
+    pub fn with_instruction_file(mut self) -> Self {
+        self.with_instruction_file = true;
+        self
+    }
+
     /// Deletes the object. It succeeds even if the object does not exist, and if it is gone after a
     /// call whose answer was lost.
     ///
@@ -56,8 +71,8 @@ impl Delete {
     ///
     /// # Errors
     /// [`Conflict`](crate::ErrorKind::Conflict) if the object has another entity tag than required,
-    /// or the failure of S3. If only the sidecar could not be deleted, the message says that the
-    /// object was.
+    /// or the failure of S3. If only the sidecar or the instruction file could not be deleted,
+    /// the message says that the object was.
     #[tracing::instrument(
         name = "delete",
         skip_all,
@@ -70,6 +85,7 @@ impl Delete {
         // A sidecar's name does not tell which version it belongs to: it stays if one version is
         // deleted.
         let suffix = vault.sidecars().suffix().filter(|_| self.version_id.is_none());
+        let with_file = self.with_instruction_file && self.version_id.is_none();
         let deleted = store
             .delete(&target, self.version_id, self.if_match)
             .await
@@ -77,6 +93,12 @@ impl Delete {
         if let Some(suffix) = suffix {
             sidecar::delete(store, &target, suffix).await.map_err(|error| {
                 error.with_prefix("the object was deleted, but not its sidecar")
+            })?;
+        }
+        if with_file {
+            let suffix = vault.s3ec().file_suffix();
+            instruction_file::delete(store, &target, suffix).await.map_err(|error| {
+                error.with_prefix("the object was deleted, but not its instruction file")
             })?;
         }
         Ok(deleted.into())

@@ -128,9 +128,11 @@ impl Inspect {
         let may_have_other_keys = match kind {
             // Its keys are among those of the object that it belongs to.
             ObjectKind::Sidecar => vault.sidecars().suffix().is_none(),
-            // It may be the only sign of an object's older version, or of its keys under another
-            // suffix.
-            ObjectKind::InstructionFile => true,
+            // Else it may be the only sign of an object's older version, or of its keys under
+            // another suffix.
+            ObjectKind::InstructionFile => {
+                version_id.is_some() || !Box::pin(vault.serves_its_object(store, &target)).await?
+            }
             ObjectKind::Shredded => problem.is_some(),
             kind => kind.is_encryption_client(),
         };

@@ -13,11 +13,7 @@ use super::{
 use crate::{
     error::Error,
     single_flight::SingleFlightCache,
-    vault::{
-        encryption_client::no_commitment,
-        object_kind::ObjectKind,
-        proofs::{KeyProof, Proofs},
-    },
+    vault::proofs::{KeyProof, Proofs},
 };
 
 /// Asks the key service about the keys of inspected objects: whether they open the object, and
@@ -69,19 +65,16 @@ impl KeyAudit {
     }
 
     /// Proves the key of an object of the Amazon S3 Encryption Client, which does not name its
-    /// wrapping key. V3 only: V2 and V1 have no commitment, so nothing less than the whole body
-    /// proves their keys, and no key service is called.
+    /// wrapping key, and names it. V2 and V1 have no commitment: their keys are
+    /// [`KeyProof::Unwrapped`].
     ///
     /// It costs one more `HeadObject`, one `GetObject` if the key is in an instruction file, and
-    /// the keyring's calls. Objects of other kinds are [`KeyProof::NotAsked`].
+    /// the keyring's calls. The client's settings for these objects decide which formats are read.
+    /// Objects of other kinds are [`KeyProof::NotAsked`].
     pub async fn prove_unnamed(&self, object: &InspectOutput) -> KeyProof {
         let target = &object.target;
-        match object.kind {
-            ObjectKind::EncryptionClientV3 => {}
-            kind if kind.is_encryption_client() => {
-                return KeyProof::Unknown(no_commitment(target));
-            }
-            _ => return KeyProof::NotAsked,
+        if !object.kind.is_encryption_client() {
+            return KeyProof::NotAsked;
         }
         let mut head = Head::new(self.handle.clone()).bucket(&target.bucket).key(&target.key);
         if let Some(version_id) = &object.version_id {

@@ -120,6 +120,10 @@ impl CarriedKeys {
             }
             carried.keys.extend(keys);
         }
+        let wrapping_keys = usable + carried.missing.len() + carried.disproved.len();
+        policy.check(wrapping_keys).map_err(|error| {
+            target.error(ErrorKind::InvalidInput, format!("{error} that the reader may use"))
+        })?;
         if usable == 0 || policy.is_short(usable, carried.missing.len()) {
             return Err(target.keyring_error(failures));
         }

@@ -47,24 +47,23 @@ impl Vault {
         admitted.opener(&data_key, stored_len).map(drop).map_err(|error| target.s3ec_error(error))
     }
 
-    /// Proves the key of an object with `plaintext_len` bytes. No key service is called if only the
-    /// whole body could prove it.
+    /// Proves the key of an object with `plaintext_len` bytes, and names it.
+    ///
+    /// V2 and V1 do not commit to the data key: that it is unwrapped is all that can be told without
+    /// the whole body.
     pub(crate) async fn prove_s3ec(
         &self,
         target: &ObjectRef,
         envelope: &Envelope,
         plaintext_len: u64,
     ) -> KeyProof {
-        if envelope.content().suite() != ContentSuite::AesGcmCommitKey {
-            return KeyProof::Unknown(no_commitment(target));
-        }
         let admitted = self.admit(target, envelope.clone(), &EncryptionContext::new(), true);
         let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(error) => return KeyProof::Unknown(error),
         };
-        let data_key = match self.unwrap_s3ec(target, &admitted).await {
-            Ok(data_key) => data_key,
+        let (data_key, by) = match self.unwrap_s3ec_and_name(target, &admitted).await {
+            Ok(unwrapped) => unwrapped,
             Err(error) if error.kind() == ErrorKind::NoMatchingKey => return KeyProof::NotAsked,
             Err(error) if error.kind() == ErrorKind::Authentication => {
                 let message = "none of the keyring's keys unwraps its data key, and the object \
@@ -73,11 +72,14 @@ impl Vault {
             }
             Err(error) => return KeyProof::Unknown(error),
         };
+        if envelope.content().suite() != ContentSuite::AesGcmCommitKey {
+            return KeyProof::Unwrapped { by };
+        }
         let Some(stored_len) = envelope.stored_len(plaintext_len) else {
             return KeyProof::Unknown(target.s3ec_error(FormatError::TooLong));
         };
         match admitted.opener(&data_key, stored_len) {
-            Ok(_) => KeyProof::Proven { by: None },
+            Ok(_) => KeyProof::Proven { by },
             Err(FormatError::Authentication) => {
                 let message = "its wrapped key does not open it";
                 KeyProof::Disproved(target.error(ErrorKind::Authentication, message))
@@ -92,11 +94,20 @@ impl Vault {
         target: &ObjectRef,
         envelope: &Admitted,
     ) -> Result<PlaintextDataKey, Error> {
+        self.unwrap_s3ec_and_name(target, envelope).await.map(|(data_key, _)| data_key)
+    }
+
+    /// Unwraps the data key of an admitted envelope, and names the wrapping key if it has a name.
+    async fn unwrap_s3ec_and_name(
+        &self,
+        target: &ObjectRef,
+        envelope: &Admitted,
+    ) -> Result<(PlaintextDataKey, Option<String>), Error> {
         let algorithm = envelope.envelope().key().algorithm();
         let mut failures: Vec<KeyringError> = Vec::new();
         for keyring in self.s3ec_keyrings().filter(|keyring| keyring.accepts(algorithm)) {
-            match keyring.unwrap(envelope).await {
-                Ok(data_key) => return Ok(data_key),
+            match keyring.unwrap_and_name(envelope).await {
+                Ok(unwrapped) => return Ok(unwrapped),
                 Err(error) => failures.push(error),
             }
         }
@@ -107,10 +118,4 @@ impl Vault {
         }
         Err(target.keyring_error(failures))
     }
-}
-
-/// Describes that nothing less than the whole body proves a key.
-pub(crate) fn no_commitment(target: &ObjectRef) -> Error {
-    let message = "its format does not commit to the data key, so only the whole body proves it";
-    target.error(ErrorKind::Unsupported, message)
 }

@@ -1,6 +1,8 @@
 //! Instruction files of the S3 Encryption Client: a wrapped data key in a companion object.
 
-use sealwax_envelope::s3ec::{INSTRUCTION_FILE_MARKER, MAX_INSTRUCTION_FILE_LEN};
+use sealwax_envelope::s3ec::{
+    INSTRUCTION_FILE_MARKER, MAX_INSTRUCTION_FILE_LEN, is_instruction_file,
+};
 
 use crate::{
     error::{Error, ErrorKind, ObjectRef, error_chain},
@@ -54,6 +56,16 @@ pub(crate) async fn write(
     let request = attributes.on_put(store.s3().put_object());
     let request = request.metadata(INSTRUCTION_FILE_MARKER, "");
     address(target, suffix)?.write(store, request, file, replaces).await
+}
+
+/// Deletes the object's instruction file, if it has one. Any other object at that address stays.
+pub(crate) async fn delete(store: &Store, target: &ObjectRef, suffix: &str) -> Result<(), Error> {
+    let Some(file) = Companion::of(target, suffix) else { return Ok(()) };
+    match file.read(store, MAX_INSTRUCTION_FILE_LEN).await? {
+        Found::Object { bytes, .. } if is_instruction_file(&bytes) => file.delete(store).await,
+        Found::Object { .. } | Found::Nothing => Ok(()),
+        Found::Denied(error) => Err(error),
+    }
 }
 
 /// Deletes an instruction file that no object needs. A failure is logged: the file does no harm.

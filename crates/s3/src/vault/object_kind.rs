@@ -9,7 +9,10 @@ use futures_util::TryStreamExt as _;
 use sealwax_envelope::{
     ObjectHeader,
     metadata::{self, SIDECAR_LIMIT},
-    s3ec::{Format, INSTRUCTION_FILE_MARKER, MAX_INSTRUCTION_FILE_LEN, is_instruction_file},
+    s3ec::{
+        Detected, Format, INSTRUCTION_FILE_MARKER, MAX_INSTRUCTION_FILE_LEN, detect,
+        is_instruction_file,
+    },
 };
 
 use super::{Vault, sidecar};
@@ -235,6 +238,36 @@ impl Vault {
             }
         }
         Ok(false)
+    }
+
+    /// `true` if the instruction file at `target` holds the key of the object beside it, as that
+    /// object is now.
+    pub(crate) async fn serves_its_object(
+        &self,
+        store: &Store,
+        target: &ObjectRef,
+    ) -> Result<bool, Error> {
+        let Some(key) = target.key.strip_suffix(self.s3ec().file_suffix()) else {
+            return Ok(false);
+        };
+        if key.is_empty() {
+            return Ok(false);
+        }
+        let head = store.s3().head_object().bucket(&target.bucket).key(key).send().await;
+        match head.map_err(|error| target.s3_error("HeadObject", &error)) {
+            Ok(head) => {
+                let stored = || metadata::pairs(head.metadata().into_iter().flatten());
+                Ok(match ObjectKind::of(key, &head) {
+                    ObjectKind::Unsealed => true,
+                    ObjectKind::EncryptionClientV3 => {
+                        matches!(detect(stored()), Ok(Detected::Pending(_)))
+                    }
+                    _ => false,
+                })
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Checks that an object with the mark of a shredded one has no keys in a companion.

@@ -22,15 +22,22 @@ pub enum KeyProof {
     NotAsked,
     /// The key opens the object.
     Proven {
-        /// Wrapping key that unwrapped it: the named one, or a replica of it. `None` if the object
-        /// does not name its wrapping key.
+        /// Wrapping key that unwrapped it: the named one, or a replica of it. `None` for a raw key,
+        /// which has no name.
+        by: Option<String>,
+    },
+    /// The key service unwrapped it with this object's encryption context. The object's format does
+    /// not commit to its data key, so nothing less than the whole body proves that it is this
+    /// body's: V2 and V1 of the Amazon S3 Encryption Client.
+    Unwrapped {
+        /// Wrapping key that unwrapped it. `None` for a raw key, which has no name.
         by: Option<String>,
     },
     /// The key does not open the object: the key service rejects it, or it holds another key than
     /// the body's.
     Disproved(Error),
-    /// The key service denied the call, did not answer, or can't use the wrapping key; or nothing
-    /// less than the whole body proves the key.
+    /// The key service denied the call, did not answer, or can't use the wrapping key; or the
+    /// client's policy does not read objects of this format.
     Unknown(Error),
 }
 
@@ -112,7 +119,7 @@ impl Proofs {
                 KeyProof::Disproved(error) | KeyProof::Unknown(error) => {
                     failure = telling(failure, error);
                 }
-                KeyProof::NotAsked => {}
+                KeyProof::NotAsked | KeyProof::Unwrapped { .. } => {}
             }
         }
         if failure.kind() == ErrorKind::NoMatchingKey {

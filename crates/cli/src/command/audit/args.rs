@@ -3,7 +3,7 @@
 use clap::Args;
 use sealwax_s3::KmsKeyArn;
 
-use crate::args::{ObjectsArgs, ReaderArgs};
+use crate::args::{ObjectsArgs, ReaderArgs, S3ecPolicyArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,7 +28,8 @@ pub(crate) struct AuditArgs {
     /// List sealed objects without a KMS key in this Region, or without a proven one with --prove;
     /// repeatable: without one in any of them
     ///
-    /// Objects of the S3 Encryption Client don't name their wrapping key, so they are listed too.
+    /// Objects of the S3 Encryption Client don't name their wrapping key. They are listed as unknown,
+    /// and the exit code is 7 or 8, unless --prove finds the key.
     #[arg(long, value_name = "REGION", help_heading = "Objects to list")]
     pub(crate) lacks: Vec<String>,
 
@@ -36,8 +37,9 @@ pub(crate) struct AuditArgs {
     /// repeatable
     ///
     /// An object may also claim it for another place. Objects of the S3 Encryption Client don't name
-    /// their wrapping key; they are listed as unknown. With --prove, a disproved key doesn't count,
-    /// and no other key counts unless it is proven.
+    /// their wrapping key. They are listed as unknown, and the exit code is 7 or 8, unless --prove
+    /// finds the key. With --prove, a disproved key doesn't count, and no other key counts unless it
+    /// was proven or unwrapped.
     #[arg(long, value_name = "ARN", help_heading = "Objects to list")]
     pub(crate) depends_on: Vec<KmsKeyArn>,
 
@@ -63,7 +65,9 @@ pub(crate) struct AuditArgs {
     /// Costs one `Decrypt` call per wrapped key; objects that share an intermediate key share one
     /// call. Only keys in the caller's own account are used, unless --key or --account is given. A
     /// key that doesn't open its object fails the audit, as does one that KMS can't be asked about.
-    /// Of the S3 Encryption Client's objects, only those of V3 can be proven.
+    /// KMS also names the key of an object of the S3 Encryption Client. V2 and V1 don't commit to the
+    /// data key, so their keys are reported as unwrapped, not proven; --commitment-policy and the
+    /// legacy options say which of these objects are read.
     #[arg(long, help_heading = "Calls to KMS")]
     pub(crate) prove: bool,
 
@@ -82,6 +86,9 @@ pub(crate) struct AuditArgs {
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    #[command(flatten)]
+    pub(crate) s3ec: S3ecPolicyArgs,
 
     /// Assume that multi-Region keys have a replica in this Region; repeatable
     #[arg(long, value_name = "REGION")]

@@ -1,14 +1,15 @@
 //! Output of `sealwax audit`: lines of objects, and counts.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use sealwax_jobs::audit::{
-    AuditSummary, AuditedKey, AuditedMaterial, AuditedObject, AuditedProof, KeyUse,
+    AuditSummary, AuditedKey, AuditedMaterial, AuditedObject, AuditedProof, IntermediateKeyUse,
+    KeyUse,
 };
 use sealwax_s3::error_chain;
 use serde::Serialize;
 
-use crate::terminal_text::Printable;
+use crate::terminal_text::{Counted, Printable};
 
 /// Line of one object. Field names are stable JSON output.
 #[derive(Debug, Serialize)]
@@ -27,6 +28,9 @@ pub(super) struct Line {
     /// Dependence on the keys of `--depends-on`: `sole`, `unknown`, `shared` or absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     depends: Option<&'static str>,
+    /// `true` if it may have keys that are not listed: the answer to --lacks or --depends-on is
+    /// unknown.
+    may_have_other_keys: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
@@ -40,11 +44,17 @@ struct Key {
     in_sidecar: bool,
     /// Place that it is bound to; null if it is bound to none.
     place: Option<String>,
+    /// Id of the intermediate key that it wraps, which many objects can share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intermediate: Option<String>,
+    /// Prefix of the places that the intermediate key serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
     /// `true` if the object is read from this place. Other keys count for nothing.
     is_at_place: bool,
-    /// `claimed`, `proven`, `disproved` or `unknown`.
+    /// `claimed`, `proven`, `unwrapped`, `disproved` or `unknown`.
     proof: &'static str,
-    /// Wrapping key that proved it: the claimed one, or a replica of it.
+    /// Wrapping key that unwrapped it: the claimed one, or a replica of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     proven_by: Option<String>,
     /// Absent if it was not requested; null if unknown.
@@ -78,10 +88,12 @@ impl Line {
             multi_region: key.multi_region,
             in_sidecar: key.in_sidecar,
             place: key.place.clone(),
+            intermediate: key.intermediate.clone(),
+            scope: key.scope.clone(),
             is_at_place: key.is_at_place,
             proof: key.proof.name(),
             proven_by: match &key.proof {
-                AuditedProof::Proven { by } => by.clone(),
+                AuditedProof::Proven { by } | AuditedProof::Unwrapped { by } => by.clone(),
                 _ => None,
             },
             material: material(&key.material),
@@ -96,6 +108,7 @@ impl Line {
             missing: found.missing.clone(),
             generation: found.generation,
             depends,
+            may_have_other_keys: found.may_have_other_keys,
             problem: found.problem.as_ref().map(|error| error_chain(error)),
         }
     }
@@ -106,15 +119,19 @@ impl Line {
             text.push_str(&format!(" version {}", Printable(id)));
         }
         text.push_str(&format!(": {}", self.format));
-        if let Some(depends) = self.depends {
-            text.push_str(&format!(", {depends}"));
+        match self.depends {
+            Some(depends) => text.push_str(&format!(", {depends}")),
+            None if self.may_have_other_keys => text.push_str(", unknown"),
+            None => {}
         }
         if let (true, Some(proof)) = (self.wrapping_keys.is_empty(), self.proof) {
             text.push_str(&format!(", key {proof}"));
         }
         let (here, elsewhere): (Vec<_>, Vec<_>) =
             self.wrapping_keys.iter().partition(|key| key.is_at_place);
-        for (what, keys) in [("claims", here), ("bound to another place:", elsewhere)] {
+        // An object of the S3 Encryption Client claims nothing.
+        let named = if self.format.starts_with("s3ec") { "under" } else { "claims" };
+        for (what, keys) in [(named, here), ("bound to another place:", elsewhere)] {
             let keys: Vec<_> = keys.into_iter().map(Key::text).collect();
             if !keys.is_empty() {
                 text.push_str(&format!(", {what} {}", keys.join(" ")));
@@ -139,7 +156,9 @@ impl Key {
             Some(Material { is_newest: true, .. }) => "current material".into(),
             Some(Material { id, .. }) => format!("older material {}", Printable(id)),
         });
-        let notes: Vec<_> = [place, proof, material].into_iter().flatten().collect();
+        let shared = self.intermediate.as_ref();
+        let shared = shared.map(|id| format!("intermediate key {}", Printable(id)));
+        let notes: Vec<_> = [place, shared, proof, material].into_iter().flatten().collect();
         let name = Printable(&self.wrapping_key);
         if notes.is_empty() { name.to_string() } else { format!("{name} ({})", notes.join(", ")) }
     }
@@ -161,6 +180,7 @@ pub(super) struct Report {
     /// Key materials of the wrapping keys, if requested.
     materials: Vec<MaterialCount>,
     regions: Vec<RegionsCount>,
+    intermediate_keys: Vec<IntermediateKeyCount>,
     missing: BTreeMap<String, u64>,
     problems: BTreeMap<&'static str, u64>,
     /// Counts that the lists have no room for.
@@ -180,6 +200,7 @@ struct KeyCount {
 #[derive(Debug, Serialize)]
 struct ProofCounts {
     proven: u64,
+    unwrapped: u64,
     disproved: u64,
     unknown: u64,
 }
@@ -189,6 +210,14 @@ struct MaterialCount {
     wrapping_key: String,
     /// Null if unknown.
     material: Option<Material>,
+    objects: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct IntermediateKeyCount {
+    id: String,
+    /// Null if it serves any place.
+    scope: Option<String>,
     objects: u64,
 }
 
@@ -206,6 +235,7 @@ impl Report {
             sole: uses.sole,
             proofs: (!summary.proofs.is_empty()).then_some(ProofCounts {
                 proven: uses.proven,
+                unwrapped: uses.unwrapped,
                 disproved: uses.disproved,
                 unknown: uses.unknown,
             }),
@@ -216,6 +246,11 @@ impl Report {
                 material: material(found).flatten(),
                 objects: *count,
             };
+        let intermediate = |(id, uses): (&String, &IntermediateKeyUse)| IntermediateKeyCount {
+            id: id.clone(),
+            scope: uses.scope.clone(),
+            objects: uses.objects,
+        };
         let regions = |(regions, count): (&Vec<String>, &u64)| RegionsCount {
             regions: regions.clone(),
             objects: *count,
@@ -229,6 +264,7 @@ impl Report {
             elsewhere: summary.elsewhere.clone(),
             materials: summary.materials.iter().map(materials).collect(),
             regions: summary.regions.iter().map(regions).collect(),
+            intermediate_keys: summary.intermediate_keys.iter().map(intermediate).collect(),
             missing: summary.missing.clone(),
             problems: summary.problems.clone(),
             others: summary.others,
@@ -237,7 +273,28 @@ impl Report {
 }
 
 /// Titles of the counts of proofs.
-const PROOF_COLUMNS: &str = "       proven    disproved      unknown";
+const PROOF_COLUMNS: &str = "       proven    unwrapped    disproved      unknown";
+
+/// Number of intermediate keys that the table lists; JSON has all.
+const LISTED_KEYS: usize = 10;
+
+/// Returns the part of the table about intermediate keys: those that most objects share.
+fn intermediate_keys(summary: &AuditSummary) -> String {
+    let mut keys: Vec<_> = summary.intermediate_keys.iter().collect();
+    if keys.is_empty() {
+        return String::new();
+    }
+    keys.sort_by_key(|(_, uses)| Reverse(uses.objects));
+    let mut text = format!("\n{:>12}  intermediate key and its scope\n", "objects");
+    for (id, IntermediateKeyUse { scope, objects, .. }) in keys.iter().take(LISTED_KEYS) {
+        let scope = Printable(scope.as_deref().unwrap_or("(any)"));
+        text.push_str(&format!("{objects:>12}  {} {scope}\n", Printable(id)));
+    }
+    if let more @ 1.. = keys.len().saturating_sub(LISTED_KEYS) {
+        text.push_str(&format!("{:>12}  {} more\n", "", Counted(more as u64, "intermediate key")));
+    }
+    text
+}
 
 /// Returns the counts as a table.
 pub(super) fn table(summary: &AuditSummary) -> String {
@@ -259,9 +316,9 @@ pub(super) fn table(summary: &AuditSummary) -> String {
         text.push_str(&format!("\n{:>12} {:>12}{proofs}  {title}\n", "objects", "only key"));
     }
     for (key, uses) in &summary.keys {
-        let KeyUse { proven, disproved, unknown, .. } = uses;
+        let KeyUse { proven, unwrapped, disproved, unknown, .. } = uses;
         let proofs = match is_proof {
-            true => format!(" {proven:>12} {disproved:>12} {unknown:>12}"),
+            true => format!(" {proven:>12} {unwrapped:>12} {disproved:>12} {unknown:>12}"),
             false => String::new(),
         };
         let key = Printable(key);
@@ -286,6 +343,7 @@ pub(super) fn table(summary: &AuditSummary) -> String {
         let names = if regions.is_empty() { "(none)".into() } else { regions.join(", ") };
         text.push_str(&format!("{count:>12}  {}\n", Printable(&names)));
     }
+    text.push_str(&intermediate_keys(summary));
     for (title, counts) in [
         ("wrapping key claimed for another place", &summary.elsewhere),
         ("wrapping key recorded as missing", &summary.missing),

@@ -57,6 +57,10 @@ pub(crate) struct PutArgs {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) at_least: Option<u8>,
 
+    /// Print one line of JSON for each stored object, with the keys that it lacks
+    #[arg(long)]
+    pub(crate) json: bool,
+
     /// Fail if the object already exists
     #[arg(long)]
     pub(crate) no_overwrite: bool,

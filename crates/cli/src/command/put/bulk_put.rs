@@ -1,9 +1,9 @@
 //! `sealwax put` of folders and of several files.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
@@ -15,7 +15,9 @@ use sealwax_s3::{
 
 use super::{
     args::PutArgs,
-    put_request::{destination, is_a_folder, not_stored, summary, with_metadata},
+    put_request::{
+        destination, is_a_folder, missing, not_stored, print_stored, summary, with_metadata,
+    },
 };
 use crate::{
     args::{FormatArg, encryption_context},
@@ -40,6 +42,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         context: encryption_context(args.context.clone())?,
         keyring,
         args,
+        lacking: Mutex::default(),
     });
     // One client, so that all files share one memory budget.
     let args = &putter.args;
@@ -97,6 +100,10 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     if counts.all() > 0 {
         session.say(format!("{verb} {files} under {to} ({bytes}){counts}"));
     }
+    for (key, count) in &*putter.lacking.lock().unwrap_or_else(PoisonError::into_inner) {
+        session
+            .say(format!("{count} of them lack {key}: add it later with `sealwax rewrap --add`"));
+    }
     let stopped = |signal| {
         Failure::stopped(
             signal,
@@ -139,6 +146,8 @@ struct Putter {
     keyring: Arc<dyn Keyring>,
     context: EncryptionContext,
     args: PutArgs,
+    /// Objects that lack each of the wrapping keys.
+    lacking: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Putter {
@@ -185,6 +194,13 @@ impl Putter {
             put = put.state_file(self.state_file(path, uri)?);
         }
         let output = put.send().await.map_err(|error| not_stored(error, self.args.no_overwrite))?;
+        if self.args.json {
+            print_stored(path, uri, &output);
+        }
+        let mut lacking = self.lacking.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in missing(&output) {
+            *lacking.entry(name).or_default() += 1;
+        }
         Ok(Outcome::Done(summary(path, uri, &output), output.plaintext_len))
     }
 
@@ -205,6 +221,7 @@ impl Putter {
                 return match error.kind() {
                     ErrorKind::NotFound
                     | ErrorKind::NotSealed
+                    | ErrorKind::Shredded
                     | ErrorKind::Malformed
                     | ErrorKind::Truncated => Ok(false),
                     _ => Err(error.into()),

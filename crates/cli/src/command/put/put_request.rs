@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use sealwax_s3::{Error, ErrorKind, Put, PutOutput, S3Uri, envelope::MissingKey};
+use sealwax_s3::{Error, ErrorKind, Put, PutOutput, S3Uri};
+use serde::Serialize;
 
 use super::args::PutArgs;
 use crate::{
     args::Pair,
-    console::is_standard_stream,
+    console::{is_standard_stream, print_json},
     failure::{Exit, Failure},
     terminal_text::Counted,
 };
@@ -49,12 +50,42 @@ pub(super) fn with_metadata(mut put: Put, pairs: Vec<Pair>) -> Result<Put, Failu
     Ok(put)
 }
 
+/// A stored object. Field names are stable JSON output.
+#[derive(Debug, Serialize)]
+struct Stored {
+    file: String,
+    object: String,
+    version_id: Option<String>,
+    bytes: u64,
+    /// Wrapping keys of the object.
+    keys: Vec<String>,
+    /// Wrapping keys that were not available: `rewrap --add` adds them.
+    missing: Vec<String>,
+}
+
+/// Prints a stored object as one line of JSON.
+pub(super) fn print_stored(file: &Path, uri: &S3Uri, output: &PutOutput) {
+    print_json(&Stored {
+        file: file.to_string_lossy().into_owned(),
+        object: uri.to_string(),
+        version_id: output.version_id.clone(),
+        bytes: output.plaintext_len,
+        keys: output.header.keys().iter().map(|key| key.wrapping_key().to_owned()).collect(),
+        missing: missing(output),
+    });
+}
+
+/// Returns the wrapping keys that were not available.
+pub(super) fn missing(output: &PutOutput) -> Vec<String> {
+    output.header.missing().iter().map(|key| key.wrapping_key().to_owned()).collect()
+}
+
 pub(super) fn summary(file: &Path, uri: &S3Uri, output: &PutOutput) -> String {
     let what =
         if is_standard_stream(file) { "standard input".into() } else { file.to_string_lossy() };
     let bytes = Counted(output.plaintext_len, "byte");
     let keys = Counted(output.header.keys().len() as u64, "key");
-    let missing: Vec<_> = output.header.missing().iter().map(MissingKey::wrapping_key).collect();
+    let missing = missing(output);
     let missing = if missing.is_empty() {
         String::new()
     } else {

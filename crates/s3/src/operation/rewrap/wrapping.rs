@@ -325,7 +325,8 @@ impl Presence<'_> {
                         report.disproved.push(name.clone());
                     }
                     KeyProof::Unknown(error) => return Err(error),
-                    KeyProof::NotAsked => {
+                    // Sealwax's own format commits, so a proof says more than "unwrapped".
+                    KeyProof::NotAsked | KeyProof::Unwrapped { .. } => {
                         return Err(no_matching_key(target, std::slice::from_ref(key)));
                     }
                 }
