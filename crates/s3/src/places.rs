@@ -78,6 +78,16 @@ impl PlacePolicy {
         Ok(self.off || is_acceptable(key, &self.acceptable_places(target)?, accepted))
     }
 
+    /// `true` if `key` is bound to the place of the object at `target`, or to its place in a source.
+    /// Nothing is, where places are off.
+    pub(crate) fn is_bound_here(
+        &self,
+        target: &ObjectRef,
+        key: &EncryptedDataKey,
+    ) -> Result<bool, Error> {
+        Ok(!self.off && is_acceptable(key, &self.acceptable_places(target)?, &[]))
+    }
+
     /// Returns the place of the object at `target`, then those of its sources.
     fn acceptable_places(&self, target: &ObjectRef) -> Result<Vec<Place>, Error> {
         let sources = self.sources.get(&target.bucket).map(Vec::as_slice).unwrap_or_default();

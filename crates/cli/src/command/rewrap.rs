@@ -29,7 +29,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         to_sidecar,
         remove,
         accept_place,
-        proof,
+        options,
         bulk: _,
         mut reader,
         s3ec,
@@ -52,7 +52,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
     for key in remove {
         rewrap = rewrap.remove_key(key.name());
     }
-    rewrap = rewrap.changes(proof.on(KeyChanges::new()));
+    rewrap = rewrap.changes(options.on(KeyChanges::new()));
     for place in accept_place {
         rewrap = rewrap.accept_place(place);
     }

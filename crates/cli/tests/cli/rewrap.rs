@@ -114,6 +114,36 @@ fn a_replica_needs_its_source_named() {
     assert_eq!(replica.get(&["--region", "us-west-2"]).exits(0).stdout, b"text");
 }
 
+/// S3 replicated the keys of a rewrap of the source, so a rewrap of the replica would only cost.
+#[test]
+fn a_key_at_the_sources_place_counts_in_a_replica_unless_it_is_to_be_rebound() {
+    let west = west_key();
+    let source = sealed("rebind", &["--key", &west]);
+    let mut replica = Scene::new("rebind");
+    (replica.bucket, replica.key) = (server_env("SEALWAX_WEST_BUCKET"), source.key.clone());
+    RawS3::new().copy(&source, &replica);
+    let there = ["--add", &west, "--replica-of", &source.bucket, "--region", "us-west-2"];
+    let summary = |run: Run| run.stderr.lines().next().map(str::to_owned).expect("a line");
+
+    let claimed = "claimed (--prove checks the keys):";
+    let run = rewrap(&replica, &there).exits(0);
+    assert!(summary(run).starts_with(&format!("{claimed} {}: generation 1,", replica.uri())));
+    let run = rewrap(&replica, &[&there[..], &["--prove"]].concat()).exits(0);
+    assert!(summary(run).starts_with(&format!("proven: {}: generation 1,", replica.uri())));
+    let bulk = ["rewrap", &replica.uri(), "--recursive", "--apply"];
+    let run = Sealwax::new(bulk).args(there).env("XDG_STATE_HOME", replica.path("")).run().exits(0);
+    let expected = "0 rewrapped, 0 unchanged, 1 claimed to have the wanted keys (--prove checks)\n";
+    assert_eq!(run.stderr, expected);
+    let alone = ["--region", "us-west-2", "--key", &west];
+    replica.get(&alone).fails(3, "bound to");
+
+    let run = rewrap(&replica, &[&there[..], &["--rebind"]].concat()).exits(0);
+    assert!(summary(run).starts_with(&format!("rewrapped {}: generation 2,", replica.uri())));
+    assert_eq!(replica.get(&alone).exits(0).stdout, b"text");
+    let run = rewrap(&replica, &[&there[..], &["--rebind"]].concat()).exits(0);
+    assert!(summary(run).starts_with(claimed), "it is at its own place now");
+}
+
 #[test]
 fn a_moved_object_needs_its_old_place_accepted() {
     let old = sealed("old-place", &[]);

@@ -391,7 +391,7 @@ impl CopyObject {
         keyring: &dyn Keyring,
     ) -> Result<NewHeaderKeys, Error> {
         let mut keys = object.info.keys().to_vec();
-        let new = NewKeys::of(0, keyring, true, object)?;
+        let new = NewKeys::of(0, keyring, (true, true), object)?;
         let mut report = KeyReport::default();
         if new.plan(object, &mut keys)? {
             let made = new.make(object, &IntermediateKeys::default(), true).await?;
@@ -399,7 +399,7 @@ impl CopyObject {
             report.opens = made.proven;
             report.added = keys.iter().map(|key| key.wrapping_key().to_owned()).collect();
         } else {
-            report.claimed = new.present(&keys);
+            report.claimed = new.present(&object, &keys)?;
         }
         Ok((keys, Vec::new(), report))
     }

@@ -151,6 +151,12 @@ impl Rewrap {
         self
     }
 
+    /// Binds the wanted keys of a replica to its own place, as [`KeyChanges::rebind`] does.
+    pub fn rebind(mut self) -> Self {
+        self.changes = self.changes.rebind();
+        self
+    }
+
     /// Accepts wrapped keys that are bound to `place` (`bucket/key`), for an object that was moved
     /// on purpose. The new wrapped keys are bound to its current place.
     pub fn accept_place(mut self, place: impl Into<String>) -> Self {

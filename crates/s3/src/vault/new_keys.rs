@@ -18,6 +18,8 @@ pub(crate) struct NewKeys<'a> {
     pub(crate) expected: Vec<EncryptedDataKey>,
     /// `true` if no other key stays beside them.
     pub(crate) replaces_all: bool,
+    /// `true` if a key that is bound to the object's place in a source does not count.
+    pub(crate) rebinds: bool,
 }
 
 impl<'a> NewKeys<'a> {
@@ -25,17 +27,41 @@ impl<'a> NewKeys<'a> {
     pub(crate) fn of(
         at: usize,
         keyring: &'a dyn Keyring,
-        replaces_all: bool,
+        (replaces_all, rebinds): (bool, bool),
         object: &ObjectKeys<'_>,
     ) -> Result<Self, Error> {
         let expected = keyring.expected_keys(&object.wrap_context()?);
-        Ok(Self { at, keyring, expected, replaces_all })
+        Ok(Self { at, keyring, expected, replaces_all, rebinds })
     }
 
-    /// Returns the names of the wrapping keys that `keys` claims already, at the object's place.
-    pub(crate) fn present(&self, keys: &[EncryptedDataKey]) -> Vec<String> {
-        let is_present = |new: &&EncryptedDataKey| keys.iter().any(|key| is_same(new, key));
-        self.expected.iter().filter(is_present).map(|key| key.wrapping_key().to_owned()).collect()
+    /// Returns the names of the wrapping keys that `keys` claims already, where they open the object.
+    pub(crate) fn present(
+        &self,
+        object: &ObjectKeys<'_>,
+        keys: &[EncryptedDataKey],
+    ) -> Result<Vec<String>, Error> {
+        let mut present = Vec::new();
+        for new in &self.expected {
+            if self.is_present(object, new, keys)? {
+                present.push(new.wrapping_key().to_owned());
+            }
+        }
+        Ok(present)
+    }
+
+    /// `true` if `keys` has one under the wrapping key of `new` that opens the object.
+    fn is_present(
+        &self,
+        object: &ObjectKeys<'_>,
+        new: &EncryptedDataKey,
+        keys: &[EncryptedDataKey],
+    ) -> Result<bool, Error> {
+        for key in keys {
+            if new.has_same_wrapping_key(key) && object.opens_here(key, self.rebinds)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Plans these keys for an object that will have `keys`, and adds them to `keys`.
@@ -46,9 +72,9 @@ impl<'a> NewKeys<'a> {
         object: &ObjectKeys<'_>,
         keys: &mut Vec<EncryptedDataKey>,
     ) -> Result<bool, Error> {
-        let is_present = |new: &EncryptedDataKey| keys.iter().any(|key| is_same(new, key));
         let others = keys.iter().filter(|key| self.keeps(key)).count();
-        if self.expected.iter().all(is_present) && others + self.expected.len() == keys.len() {
+        let present = self.present(object, keys)?.len();
+        if present == self.expected.len() && others + self.expected.len() == keys.len() {
             return Ok(false);
         }
         keys.retain(|key| self.keeps(key));
@@ -120,9 +146,4 @@ impl<'a> NewKeys<'a> {
             }
         }
     }
-}
-
-/// `true` if both name the same wrapping key and the same place.
-fn is_same(a: &EncryptedDataKey, b: &EncryptedDataKey) -> bool {
-    a.has_same_wrapping_key(b) && a.place() == b.place()
 }

@@ -75,6 +75,13 @@ impl<'a> ObjectKeys<'a> {
         Ok(is_here && self.vault.keyring().accepts(key))
     }
 
+    /// `true` if `key` needs no new wrapped key to open the object where it is: it is bound to the
+    /// place that new ones are bound to, or, unless `rebinds`, to the object's place in a source.
+    pub(crate) fn opens_here(&self, key: &EncryptedDataKey, rebinds: bool) -> Result<bool, Error> {
+        let is_at_place = key.place() == self.place.as_ref();
+        Ok(is_at_place || (!rebinds && self.vault.places().is_bound_here(self.target, key)?))
+    }
+
     /// Refuses a header that does not fit where it is to be stored.
     pub(crate) fn check_fits(&self, header: &ObjectHeader) -> Result<(), Error> {
         let fits = if self.is_sidecar {

@@ -74,7 +74,7 @@ pub(crate) struct RewrapArgs {
     pub(crate) accept_place: Vec<String>,
 
     #[command(flatten)]
-    pub(crate) proof: ProofArgs,
+    pub(crate) options: KeyOptionArgs,
 
     #[command(flatten)]
     pub(crate) bulk: BulkArgs,
@@ -86,9 +86,9 @@ pub(crate) struct RewrapArgs {
     pub(crate) s3ec: S3ecArgs,
 }
 
-/// Arguments about the proof of keys.
+/// Options of key changes.
 #[derive(Debug, Clone, Copy, Default, Args, Serialize, Deserialize)]
-pub(crate) struct ProofArgs {
+pub(crate) struct KeyOptionArgs {
     /// Remove keys even if no key that stays could be shown to open the object, for a role that may
     /// not decrypt. Without it, such an object keeps its old keys
     #[arg(long, conflicts_with = "plan")]
@@ -99,9 +99,15 @@ pub(crate) struct ProofArgs {
     #[arg(long, requires = "add", conflicts_with = "plan")]
     #[serde(default)]
     pub(crate) prove: bool,
+
+    /// With --replica-of: bind the requested keys to the replica's own place, even if the object has
+    /// them bound to its place in the source
+    #[arg(long, conflicts_with = "plan")]
+    #[serde(default)]
+    pub(crate) rebind: bool,
 }
 
-impl ProofArgs {
+impl KeyOptionArgs {
     /// Sets these options of `changes`.
     pub(crate) fn on(self, mut changes: KeyChanges) -> KeyChanges {
         if self.unproven {
@@ -109,6 +115,9 @@ impl ProofArgs {
         }
         if self.prove {
             changes = changes.prove_present();
+        }
+        if self.rebind {
+            changes = changes.rebind();
         }
         changes
     }

@@ -25,7 +25,7 @@ use crate::{
 /// Rewraps many objects, or prints what that would do.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
     let edits = edits(&args);
-    let RewrapArgs { prefix, bulk, to_sidecar, proof, reader, s3ec, .. } = args;
+    let RewrapArgs { prefix, bulk, to_sidecar, options, reader, s3ec, .. } = args;
     let plan = match &bulk.plan {
         Some(path) => Some(PlanFile::open(path).await?),
         None => None,
@@ -34,7 +34,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         Some(plan) => (JobSettings::of_plan(session, plan.header())?, plan.header().edits.clone()),
         None => {
             let bucket = &prefix.as_ref().expect("required").bucket;
-            (JobSettings::new(session, bucket, &reader, to_sidecar, proof), edits)
+            (JobSettings::new(session, bucket, &reader, to_sidecar, options), edits)
         }
     };
     match (plan, bulk.apply) {

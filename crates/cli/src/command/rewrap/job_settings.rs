@@ -10,7 +10,7 @@ use sealwax_s3::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::args::{ProofArgs, SidecarWhen};
+use super::args::{KeyOptionArgs, SidecarWhen};
 use crate::{
     args::{ReaderArgs, S3ecArgs, WrapKey},
     failure::Failure,
@@ -34,7 +34,7 @@ pub(super) struct JobSettings {
     #[serde(default)]
     to_sidecar: SidecarWhen,
     #[serde(flatten)]
-    proof: ProofArgs,
+    options: KeyOptionArgs,
 }
 
 impl JobSettings {
@@ -44,7 +44,7 @@ impl JobSettings {
         bucket: &str,
         reader: &ReaderArgs,
         to_sidecar: SidecarWhen,
-        proof: ProofArgs,
+        options: KeyOptionArgs,
     ) -> Self {
         let (replica_of, no_place_binding) = session.places();
         Self {
@@ -57,7 +57,7 @@ impl JobSettings {
             accounts: reader.accounts.clone(),
             sidecars: session.sidecars().map(str::to_owned),
             to_sidecar,
-            proof,
+            options,
         }
     }
 
@@ -135,7 +135,7 @@ pub(super) async fn rewrapper(
             }
         };
     }
-    let made = settings.proof.on(made);
+    let made = settings.options.on(made);
     // The cache unwraps an intermediate key once for many objects.
     let client = session
         .client_builder_of(

@@ -21,6 +21,7 @@ pub struct KeyChanges {
     changes: Vec<Change>,
     allows_unproven: bool,
     proves_present: bool,
+    rebinds: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -117,6 +118,17 @@ impl KeyChanges {
         self
     }
 
+    /// Binds the wanted keys of a replica to its own place, even if the object has them bound to its
+    /// place in the source.
+    ///
+    /// Without it, such keys count as present: readers that know the source accept them
+    /// ([`crate::PlacePolicy::replica_of`]).
+    #[must_use]
+    pub fn rebind(mut self) -> Self {
+        self.rebinds = true;
+        self
+    }
+
     /// `true` if there are no key changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -154,6 +166,7 @@ impl KeyChanges {
         self.changes.extend(others.changes);
         self.allows_unproven |= others.allows_unproven;
         self.proves_present |= others.proves_present;
+        self.rebinds |= others.rebinds;
         self
     }
 
@@ -209,12 +222,13 @@ impl KeyChanges {
                 }
                 Change::Add(keyring) | Change::Replace(keyring) => {
                     let replaces_all = matches!(change, Change::Replace(_));
-                    let new = NewKeys::of(at, &**keyring, replaces_all, object)?;
-                    let present = new.present(&keys);
+                    let new = NewKeys::of(at, &**keyring, (replaces_all, self.rebinds), object)?;
+                    let present = new.present(object, &keys)?;
                     let proves = self.proves_present && !present.is_empty();
                     if proves {
                         let wanted = present.clone();
-                        steps.push(Step::Prove { keyring, at, wanted });
+                        let rebinds = self.rebinds;
+                        steps.push(Step::Prove { keyring, at, wanted, rebinds });
                     }
                     if new.plan(object, &mut keys)? {
                         steps.push(Step::Wrap(new));
@@ -270,6 +284,8 @@ pub(super) enum Step<'a> {
         at: usize,
         /// Names of the wrapping keys.
         wanted: Vec<String>,
+        /// `true` if keys that are bound to a source's place do not count.
+        rebinds: bool,
     },
     /// Refreshes the wrapped keys under older material of the client's wrapping keys.
     Refresh {

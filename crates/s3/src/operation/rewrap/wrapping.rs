@@ -160,8 +160,9 @@ impl Wrapping {
         for step in steps {
             let ChangedKeys { keys, report } = &mut changed;
             match step {
-                Step::Prove { keyring, at, wanted } => {
-                    let presence = Presence { proofs: &self.proofs, keyring, at: *at, wanted };
+                Step::Prove { keyring, at, wanted, rebinds } => {
+                    let (proofs, rebinds) = (&self.proofs, *rebinds);
+                    let presence = Presence { proofs, keyring, at: *at, wanted, rebinds };
                     presence.prove(object, keys, report).await?;
                 }
                 Step::Refresh { at } => {
@@ -296,6 +297,7 @@ struct Presence<'a> {
     keyring: &'a Arc<dyn Keyring>,
     at: usize,
     wanted: &'a [String],
+    rebinds: bool,
 }
 
 impl Presence<'_> {
@@ -315,7 +317,7 @@ impl Presence<'_> {
             let mut proven = false;
             for at in (0..keys.len()).rev() {
                 let key = &keys[at];
-                if key.wrapping_key() != name || key.place() != object.place.as_ref() {
+                if key.wrapping_key() != name || !object.opens_here(key, self.rebinds)? {
                     continue;
                 }
                 match self.proofs.prove(&vault, target, header, key).await {
@@ -338,7 +340,7 @@ impl Presence<'_> {
             lost |= !proven;
         }
         if lost {
-            let new = NewKeys::of(self.at, &**self.keyring, false, object)?;
+            let new = NewKeys::of(self.at, &**self.keyring, (false, self.rebinds), object)?;
             let made = new.wrapped_again(object).await?;
             report.opens = true;
             let is_lost = |key: &EncryptedDataKey| {
