@@ -39,6 +39,7 @@ mod plan;
 mod plan_file;
 mod plan_format;
 mod prices;
+mod storage;
 mod summary;
 
 pub use self::{
@@ -48,5 +49,6 @@ pub use self::{
     plan_file::PlanFile,
     plan_format::{Action, PlanHeader, PlannedObject},
     prices::PriceTable,
+    storage::StorageEstimate,
     summary::{Estimate, PlanSummary, RewrapSummary},
 };

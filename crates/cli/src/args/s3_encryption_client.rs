@@ -10,6 +10,7 @@ use sealwax_s3::{
     KmsKeyring, WriteFormat,
     s3ec::{CommitmentPolicy, RawAesKeyring, RawRsaKeyring, S3ec},
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{failure::Failure, key_file};
 
@@ -41,16 +42,19 @@ impl FormatArg {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[expect(clippy::enum_variant_names, reason = "names of the official clients")]
 enum PolicyArg {
     ForbidEncryptAllowDecrypt,
     RequireEncryptAllowDecrypt,
+    #[default]
     RequireEncryptRequireDecrypt,
 }
 
 /// Raw wrapping keys in files.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct RawKeyArgs {
     /// Raw AES wrapping key: a file of 16, 24 or 32 bytes that only its owner has access to
     #[arg(long, value_name = "PATH", help_heading = "S3 Encryption Client")]
@@ -67,7 +71,8 @@ pub(crate) struct RawKeyArgs {
 }
 
 /// Suffix of instruction files, for commands that use no key.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct InstructionFileArgs {
     /// Suffix of instruction files [default: .instruction]
     #[arg(
@@ -94,7 +99,8 @@ impl InstructionFileArgs {
 }
 
 /// Policy on objects of the S3 Encryption Client: which of them are opened.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct S3ecPolicyArgs {
     /// Commitment policy; V2 and V1 have no key commitment, so only the ...-allow-decrypt policies
     /// read them
@@ -169,7 +175,8 @@ impl S3ecPolicyArgs {
 }
 
 /// Rules for reading objects of the S3 Encryption Client.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct S3ecArgs {
     #[command(flatten)]
     policy: S3ecPolicyArgs,

@@ -7,6 +7,7 @@ mod copies;
 mod doctor;
 mod documents;
 mod drill;
+mod dry_runs;
 mod endpoints;
 mod first_steps;
 mod folders;

@@ -15,6 +15,17 @@ pub trait Keyring: fmt::Debug + Send + Sync {
     /// `true` if the keyring binds an encryption context: AWS KMS does, a raw key doesn't.
     fn binds_context(&self) -> bool;
 
+    /// Returns the Region of the first call to a key service that an unwrap makes; `None` if it makes
+    /// none.
+    fn unwrap_region(&self) -> Option<String> {
+        None
+    }
+
+    /// Returns the Region of the call to a key service that a wrap makes; `None` if it makes none.
+    fn wrap_region(&self) -> Option<String> {
+        None
+    }
+
     /// Generates a data key for content encrypted with `suite`, and wraps it.
     fn generate<'a>(
         &'a self,
@@ -65,6 +76,14 @@ where
 
     fn binds_context(&self) -> bool {
         (**self).binds_context()
+    }
+
+    fn unwrap_region(&self) -> Option<String> {
+        (**self).unwrap_region()
+    }
+
+    fn wrap_region(&self) -> Option<String> {
+        (**self).wrap_region()
     }
 
     fn generate<'a>(

@@ -16,7 +16,8 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PlanHeader, PlanSummary, PlannedObject, PriceTable, plan_format::VERSION, summary::PlanEnd,
+    PlanHeader, PlanSummary, PlannedObject, PriceTable, plan_format::VERSION,
+    storage::StorageEstimator, summary::PlanEnd,
 };
 use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Step, Summary as _};
 
@@ -134,6 +135,7 @@ struct PlanWriter<W> {
     plan: Plan,
     writer: W,
     summary: PlanSummary,
+    storage: StorageEstimator,
 }
 
 impl<W: Write + Send + 'static> PlanWriter<W> {
@@ -147,8 +149,9 @@ impl<W: Write + Send + 'static> PlanWriter<W> {
             begun,
             settings: std::mem::take(&mut plan.settings),
         };
-        let mut this = Self { plan, writer, summary: PlanSummary::default() };
-        this.write(&header)?;
+        let storage = StorageEstimator::new(plan.rewrapper.s3());
+        let mut this = Self { plan, writer, summary: PlanSummary::default(), storage };
+        write(&mut this.writer, &header)?;
         Ok(this)
     }
 
@@ -160,7 +163,11 @@ impl<W: Write + Send + 'static> PlanWriter<W> {
         stream::unfold(Some((self, pool)), |state| async move {
             let (mut this, mut pool) = state?;
             let step = match pool.next().await {
-                Some(next) => next.and_then(|object| this.object(object)),
+                Some(Ok(object)) => {
+                    this.storage.count(&object).await;
+                    this.object(object)
+                }
+                Some(Err(error)) => Err(error),
                 None => return Some((this.end(), None)),
             };
             let state = step.is_ok().then_some((this, pool));
@@ -169,26 +176,29 @@ impl<W: Write + Send + 'static> PlanWriter<W> {
     }
 
     fn object(&mut self, object: PlannedObject) -> Result<Step<PlanSummary>, Error> {
-        self.write(&object)?;
+        write(&mut self.writer, &object)?;
         self.summary.record(&object);
         Ok(Step::Outcome(object))
     }
 
     /// Completes the plan, unless the job was cancelled.
     fn end(mut self) -> Result<Step<PlanSummary>, Error> {
-        let summary = std::mem::take(&mut self.summary).estimated(&self.plan.prices);
-        let estimate = summary.estimate.clone();
+        let mut summary = std::mem::take(&mut self.summary).estimated(&self.plan.prices);
+        summary.storage = self.storage.into_estimates();
+        let (estimate, storage) = (summary.estimate.clone(), summary.storage.clone());
         if !self.plan.cancellation.is_cancelled() {
-            self.write(&PlanEnd { summary })?;
+            write(&mut self.writer, &PlanEnd { summary })?;
         }
         self.writer.flush().map_err(unwritten)?;
-        Ok(Step::Update(Box::new(|summary| summary.estimate = estimate)))
+        Ok(Step::Update(Box::new(|summary| {
+            (summary.estimate, summary.storage) = (estimate, storage);
+        })))
     }
+}
 
-    fn write(&mut self, line: &impl Serialize) -> Result<(), Error> {
-        let line = ascii_json::to_string(line) + "\n";
-        self.writer.write_all(line.as_bytes()).map_err(unwritten)
-    }
+fn write(writer: &mut impl Write, line: &impl Serialize) -> Result<(), Error> {
+    let line = ascii_json::to_string(line) + "\n";
+    writer.write_all(line.as_bytes()).map_err(unwritten)
 }
 
 fn unwritten(error: std::io::Error) -> Error {

@@ -39,7 +39,7 @@ impl Default for PriceTable {
         Self {
             note:
                 "estimate: list prices and least default quotas in us-east-1, noted in November 2026 and not checked \
-                   since; requests only, without storage, early deletion or retrieval"
+                   since; without storage, transfer, early deletion or retrieval"
                     .into(),
             currency: "USD".into(),
             heads_per_1000: 0.0004,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sealwax_s3::{DataKeyWay, MetadataWay, RewrapOutcome, Skipped};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, AppliedObject, PlannedObject, PriceTable};
+use super::{Action, AppliedObject, PlannedObject, PriceTable, StorageEstimate};
 use crate::engine::Summary;
 
 /// Maximum number of Regions that are counted one by one.
@@ -44,6 +44,8 @@ pub struct PlanSummary {
     pub bytes_copied: u64,
     /// Largest number of KMS calls, by Region; beyond 128 Regions, under `others`.
     pub kms_calls: BTreeMap<String, u64>,
+    /// Storage that the copies take, by bucket; beyond 128 buckets, under `others`.
+    pub storage: BTreeMap<String, StorageEstimate>,
     /// Estimate of time and cost.
     pub estimate: Estimate,
 }

@@ -24,6 +24,17 @@ impl Keyring for KmsKeyring {
         true
     }
 
+    fn unwrap_region(&self) -> Option<String> {
+        match self.nearest_keys().first() {
+            Some(key) => Some(key.region().to_owned()),
+            None => self.discovery.as_ref().and(self.home.clone()),
+        }
+    }
+
+    fn wrap_region(&self) -> Option<String> {
+        only_key(&self.keys).ok().map(|key| key.region().to_owned())
+    }
+
     fn generate<'a>(
         &'a self,
         suite: ContentSuite,
@@ -65,10 +76,8 @@ impl Keyring for KmsKeyring {
         Box::pin(async move {
             let wrapped = envelope.envelope().key();
             let home = self.home.as_deref();
-            let mut keys: Vec<_> = self.keys.iter().map(|key| nearest(key, home)).collect();
-            keys.sort_by_key(|key| (self.calls.is_down(key.region()), Some(key.region()) != home));
             let mut failure = None;
-            for key in &keys {
+            for key in &self.nearest_keys() {
                 match self.calls.decrypt(ciphertext_of(key, wrapped)).await {
                     Ok(data_key) => return Ok((data_key, Some(key.as_str().to_owned()))),
                     // The object does not say which key wrapped it, so one rejection proves
@@ -86,6 +95,16 @@ impl Keyring for KmsKeyring {
             Err(failure
                 .unwrap_or_else(|| KeyringError::new(KeyringErrorKind::NotFound, "(none given)")))
         })
+    }
+}
+
+impl KmsKeyring {
+    /// Returns the keys in the order in which an unwrap asks them: those of its own Region first.
+    fn nearest_keys(&self) -> Vec<KmsKeyArn> {
+        let home = self.home.as_deref();
+        let mut keys: Vec<_> = self.keys.iter().map(|key| nearest(key, home)).collect();
+        keys.sort_by_key(|key| (self.calls.is_down(key.region()), Some(key.region()) != home));
+        keys
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sealwax_envelope::{
     EncryptionContext, KeyringError, PlaintextDataKey,
-    s3ec::{Admitted, ContentSuite, Envelope, Error as FormatError, Keyring},
+    s3ec::{Admitted, ContentSuite, Envelope, Error as FormatError, Keyring, WrapAlgorithm},
 };
 
 use super::{Vault, proofs::KeyProof};
@@ -88,6 +88,20 @@ impl Vault {
         }
     }
 
+    /// Refuses a wrapping algorithm that no keyring unwraps.
+    pub(crate) fn check_s3ec_keyring(
+        &self,
+        target: &ObjectRef,
+        algorithm: WrapAlgorithm,
+    ) -> Result<(), Error> {
+        if self.s3ec_keyrings().any(|keyring| keyring.accepts(algorithm)) {
+            return Ok(());
+        }
+        let message =
+            format!("its data key is wrapped by {algorithm}, and there is no keyring for that");
+        Err(target.error(ErrorKind::NoMatchingKey, message))
+    }
+
     /// Unwraps the data key of an admitted envelope.
     pub(crate) async fn unwrap_s3ec(
         &self,
@@ -104,17 +118,13 @@ impl Vault {
         envelope: &Admitted,
     ) -> Result<(PlaintextDataKey, Option<String>), Error> {
         let algorithm = envelope.envelope().key().algorithm();
+        self.check_s3ec_keyring(target, algorithm)?;
         let mut failures: Vec<KeyringError> = Vec::new();
         for keyring in self.s3ec_keyrings().filter(|keyring| keyring.accepts(algorithm)) {
             match keyring.unwrap_and_name(envelope).await {
                 Ok(unwrapped) => return Ok(unwrapped),
                 Err(error) => failures.push(error),
             }
-        }
-        if failures.is_empty() {
-            let message =
-                format!("its data key is wrapped by {algorithm}, and there is no keyring for that");
-            return Err(target.error(ErrorKind::NoMatchingKey, message));
         }
         Err(target.keyring_error(failures))
     }

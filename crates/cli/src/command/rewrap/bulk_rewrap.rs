@@ -14,7 +14,7 @@ use super::{
     rewrap_output::{Output, check_any},
 };
 use crate::{
-    args::{Prefix, WrapKey},
+    args::{Prefix, S3ecArgs, WrapKey},
     failure::Failure,
     interrupt::asked_to_stop,
     session::Session,
@@ -31,10 +31,15 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         None => None,
     };
     let (settings, edits) = match &plan {
+        Some(_) if s3ec != S3ecArgs::default() => {
+            let message = "the plan has its own options for the S3 Encryption Client";
+            return Err(Failure::usage(message)
+                .advise("leave them out, or make another plan with --save-plan"));
+        }
         Some(plan) => (JobSettings::of_plan(session, plan.header())?, plan.header().edits.clone()),
         None => {
             let bucket = &prefix.as_ref().expect("required").bucket;
-            (JobSettings::new(session, bucket, &reader, to_sidecar, options), edits)
+            (JobSettings::new(session, bucket, &reader, to_sidecar, options, s3ec), edits)
         }
     };
     match (plan, bulk.apply) {
@@ -45,7 +50,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         }
         (plan, apply) => {
             let rewrapper =
-                rewrapper(session, &settings, &edits, bulk.kms_calls_per_second, &s3ec).await?;
+                rewrapper(session, &settings, &edits, bulk.kms_calls_per_second).await?;
             match apply {
                 true => {
                     self::apply(session, &rewrapper, &settings, &edits, (plan, prefix), &bulk).await

@@ -35,6 +35,9 @@ pub(super) struct JobSettings {
     to_sidecar: SidecarWhen,
     #[serde(flatten)]
     options: KeyOptionArgs,
+    /// Rules for objects of the S3 Encryption Client. Of keys, it holds the names of their files.
+    #[serde(default)]
+    s3ec: S3ecArgs,
 }
 
 impl JobSettings {
@@ -45,6 +48,7 @@ impl JobSettings {
         reader: &ReaderArgs,
         to_sidecar: SidecarWhen,
         options: KeyOptionArgs,
+        s3ec: S3ecArgs,
     ) -> Self {
         let (replica_of, no_place_binding) = session.places();
         Self {
@@ -58,6 +62,7 @@ impl JobSettings {
             sidecars: session.sidecars().map(str::to_owned),
             to_sidecar,
             options,
+            s3ec,
         }
     }
 
@@ -116,7 +121,6 @@ pub(super) async fn rewrapper(
     settings: &JobSettings,
     edits: &[KeyChange],
     calls_per_second: Option<u32>,
-    s3ec: &S3ecArgs,
 ) -> Result<Rewrapper, Failure> {
     let (session, mut reader) = settings.applied(session)?;
     reader.besides_local = edits.iter().any(adds_local);
@@ -142,7 +146,7 @@ pub(super) async fn rewrapper(
             &settings.bucket,
             CachingKeyring::new(session.keyrings().with_local(reading)),
         )
-        .s3ec(s3ec.settings()?)
+        .s3ec(settings.s3ec.settings()?)
         .build();
     Ok(client.rewrapper(made)?.key_storage(settings.to_sidecar.into()))
 }

@@ -2,7 +2,10 @@
 
 use std::io::{self, Write as _};
 
-use sealwax_jobs::rewrap::{Action, AppliedObject, PlanSummary, PlannedObject, RewrapSummary};
+use indicatif::HumanBytes;
+use sealwax_jobs::rewrap::{
+    Action, AppliedObject, Estimate, PlanSummary, PlannedObject, RewrapSummary, StorageEstimate,
+};
 use sealwax_s3::{RewrapOutcome, envelope::ascii_json, error_chain};
 use serde::Serialize;
 use serde_json::json;
@@ -100,12 +103,16 @@ impl Output {
         }
         let estimate = &summary.estimate;
         said.push_str(&format!(
-            "  estimate: {:.0} s at the quotas, {:.2} {} ({})\n",
+            "  estimate: {:.0} s at the quotas, {} for requests ({})\n",
             estimate.seconds.ceil(),
-            estimate.cost,
-            estimate.currency,
+            price(estimate),
             estimate.note
         ));
+        for (bucket, storage) in &summary.storage {
+            for line in stored(storage) {
+                said.push_str(&format!("  storage in {}: {line}\n", Printable(bucket)));
+            }
+        }
         write(&said)
     }
 
@@ -139,6 +146,45 @@ impl Output {
         session.say(said);
         Ok(())
     }
+}
+
+/// Returns the price of all requests. A small one is not said to be none.
+fn price(estimate: &Estimate) -> String {
+    let Estimate { cost, currency, .. } = estimate;
+    match *cost {
+        cost if cost < 0.01 => format!("under 0.01 {currency}"),
+        cost => format!("{cost:.2} {currency}"),
+    }
+}
+
+/// Returns what the copies of a bucket's objects take.
+fn stored(storage: &StorageEstimate) -> Vec<String> {
+    let copied = HumanBytes(storage.bytes_copied);
+    let mut lines = Vec::new();
+    match storage.new_version_bytes {
+        Some(0) => return lines,
+        Some(bytes) => {
+            lines.push(format!("{} more until noncurrent versions are deleted", HumanBytes(bytes)))
+        }
+        None => lines.push(format!(
+            "unknown (s3:GetBucketVersioning); if the bucket is versioned, {copied} more until \
+             noncurrent versions are deleted"
+        )),
+    }
+    match &storage.replicated_bytes {
+        Some(replicas) => lines.extend(replicas.iter().map(|(replica, bytes)| {
+            let replica = Printable(replica).to_string();
+            format!(
+                "replication sends {} again to {replica}, and stores them there",
+                HumanBytes(*bytes)
+            )
+        })),
+        None => lines.push(format!(
+            "unknown (s3:GetReplicationConfiguration) whether replication sends {copied} again to \
+             each replica"
+        )),
+    }
+    lines
 }
 
 fn text(value: &impl Serialize) -> String {

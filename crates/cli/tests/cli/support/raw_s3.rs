@@ -7,7 +7,11 @@ use aws_sdk_s3::{
     Client,
     error::ProvideErrorMetadata as _,
     operation::head_object::HeadObjectOutput,
-    types::{BucketVersioningStatus, Part, VersioningConfiguration},
+    types::{
+        BucketVersioningStatus, DeleteMarkerReplication, DeleteMarkerReplicationStatus,
+        Destination, Part, ReplicationConfiguration, ReplicationRule, ReplicationRuleFilter,
+        ReplicationRuleStatus, VersioningConfiguration,
+    },
 };
 use tokio::runtime::Runtime;
 
@@ -51,6 +55,27 @@ impl RawS3 {
         let put =
             self.client.put_bucket_versioning().bucket(bucket).versioning_configuration(enabled);
         self.runtime.block_on(put.send()).expect("versioned");
+    }
+
+    /// Replicates the objects under a prefix to another bucket. Both must be versioned.
+    pub(crate) fn replicate(&self, bucket: &str, prefix: &str, to: &str) {
+        let destination = Destination::builder().bucket(format!("arn:aws:s3:::{to}")).build();
+        let rule = ReplicationRule::builder()
+            .status(ReplicationRuleStatus::Enabled)
+            .priority(1)
+            .filter(ReplicationRuleFilter::builder().prefix(prefix).build())
+            .delete_marker_replication(
+                DeleteMarkerReplication::builder()
+                    .status(DeleteMarkerReplicationStatus::Disabled)
+                    .build(),
+            )
+            .destination(destination.expect("an ARN"));
+        let configuration = ReplicationConfiguration::builder()
+            .role("arn:aws:iam::000000000000:role/replication")
+            .rules(rule.build().expect("a rule"));
+        let put = self.client.put_bucket_replication().bucket(bucket);
+        let put = put.replication_configuration(configuration.build().expect("a configuration"));
+        self.runtime.block_on(put.send()).expect("replicated");
     }
 
     /// Stores an object without encryption.

@@ -17,10 +17,12 @@ use super::{
     KeyChange,
     key_changes::{Step, Steps},
     rewrapper::{Absence, Rewrapper, Skipped},
+    s3ec_rewrap::S3ecPlan,
 };
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
     kms::KmsKeyArn,
+    object::ObjectInfo,
     object_state::ObjectState,
     operation::Handle,
     store::{
@@ -177,7 +179,7 @@ impl Forecaster {
         let Handle { store, .. } = &wrapping.handle;
         let info = wrapping.info(target, snapshot).await?;
         if let Some(envelope) = info.envelope() {
-            return self.action_s3ec(target, snapshot, envelope);
+            return self.action_s3ec(target, snapshot, &info, envelope);
         }
         let object = wrapping.object_keys(target, info, snapshot).await?;
         let Steps { steps, .. } = wrapping.changes.steps(&object)?;
@@ -249,12 +251,12 @@ impl Forecaster {
         &self,
         target: &ObjectRef,
         snapshot: &Snapshot,
+        info: &ObjectInfo,
         envelope: &Envelope,
     ) -> Result<ForecastAction, Error> {
         let wrapping = &*self.rewrapper.0;
-        let store = &wrapping.handle.store;
-        wrapping.s3ec_keyring(target)?;
-        snapshot.check_copyable(target)?;
+        let Handle { store, vault, .. } = &wrapping.handle;
+        let S3ecPlan { keyring, .. } = wrapping.plan_s3ec(target, snapshot, info, envelope)?;
         let in_file = envelope.storage() == Storage::InstructionFile;
         if !in_file {
             check_not_archived(target, &snapshot.head)?;
@@ -268,14 +270,12 @@ impl Forecaster {
                 _ => Vec::new(),
             })
             .collect();
-        // The old wrapped key does not name its key. The client's Region is assumed.
-        let home = store.s3().config().region().map(|region| region.as_ref().to_owned());
+        // The old wrapped key does not name its key. The first one that is asked counts.
+        let algorithm = envelope.key().algorithm();
+        let asked = vault.s3ec_keyrings().find(|keyring| keyring.accepts(algorithm));
+        let regions = [asked.and_then(|keyring| keyring.unwrap_region()), keyring.wrap_region()];
         let mut kms_calls = BTreeMap::new();
-        let wrapped_in = add
-            .iter()
-            .filter_map(|name| name.parse::<KmsKeyArn>().ok())
-            .map(|arn| arn.region().to_owned());
-        for region in home.into_iter().chain(wrapped_in) {
+        for region in regions.into_iter().flatten() {
             *kms_calls.entry(region).or_default() += 1;
         }
         Ok(ForecastAction::Rewrap(RewrapCost {

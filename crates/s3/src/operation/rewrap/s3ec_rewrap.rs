@@ -1,8 +1,8 @@
 //! Rewrap of S3 Encryption Client objects: their only wrapping key is replaced.
 
 use sealwax_envelope::{
-    metadata,
-    s3ec::{Detected, Envelope, Keyring, Storage, detect},
+    EncryptionContext, metadata,
+    s3ec::{Admitted, Detected, Envelope, Keyring, Storage, WrapAlgorithm, WrappedKey, detect},
 };
 
 use super::{
@@ -22,6 +22,15 @@ use crate::{
     },
 };
 
+/// A rewrap that nothing refuses before keys are used.
+pub(super) struct S3ecPlan<'a> {
+    /// Keyring that wraps the new key.
+    pub(super) keyring: &'a dyn Keyring,
+    pub(super) admitted: Admitted,
+    /// Encryption context of the object.
+    pub(super) context: EncryptionContext,
+}
+
 impl Wrapping {
     /// Wraps the data key under the key of the only key change, and stores it in place of the old
     /// wrapped key.
@@ -33,11 +42,8 @@ impl Wrapping {
         envelope: &Envelope,
     ) -> Result<RewrappedTo, Error> {
         let vault = &self.handle.vault;
-        let keyring = self.s3ec_keyring(target)?;
-        snapshot.check_copyable(target)?;
-        let admitted = vault.admit(target, envelope.clone(), &Default::default(), true)?;
-        let context =
-            envelope.encryption_context().map_err(|error| target.envelope_error(error))?;
+        let S3ecPlan { keyring, admitted, context } =
+            self.plan_s3ec(target, &snapshot, &info, envelope)?;
         let data_key = vault.unwrap_s3ec(target, &admitted).await?;
         let stored_len = snapshot.head.content_length().and_then(|len| u64::try_from(len).ok());
         // For V3, this proves that the data key is the content's: a wrapped key of any other key
@@ -71,6 +77,36 @@ impl Wrapping {
         let output =
             RewrapOutput { rewrapped: true, format, e_tag, version_id, sidecar: None, report };
         Ok(RewrappedTo { output, state })
+    }
+
+    /// Checks everything that no key is needed for.
+    pub(super) fn plan_s3ec(
+        &self,
+        target: &ObjectRef,
+        snapshot: &Snapshot,
+        info: &ObjectInfo,
+        envelope: &Envelope,
+    ) -> Result<S3ecPlan<'_>, Error> {
+        let vault = &self.handle.vault;
+        let keyring = self.s3ec_keyring(target)?;
+        snapshot.check_copyable(target)?;
+        let admitted = vault.admit(target, envelope.clone(), &Default::default(), true)?;
+        let context =
+            envelope.encryption_context().map_err(|error| target.envelope_error(error))?;
+        vault.check_s3ec_keyring(target, envelope.key().algorithm())?;
+        // The new wrapped key is about as long as the old one.
+        let like_old = WrappedKey::new(
+            WrapAlgorithm::KmsContext,
+            envelope.key().encrypted_data_key().to_vec(),
+            WrappedKey::kms_context(envelope.content().suite(), &context),
+        );
+        let expected = envelope.rewrapped(like_old).map_err(|error| target.s3ec_error(error))?;
+        if envelope.key().algorithm().is_kms() {
+            expected
+                .check_fits(metadata::pairs(&info.metadata))
+                .map_err(|error| target.envelope_error(error))?;
+        }
+        Ok(S3ecPlan { keyring, admitted, context })
     }
 
     /// Replaces the instruction file if it is unchanged.
