@@ -1,6 +1,12 @@
 //! Plans predict jobs, and a job rewraps each object once.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use futures_util::{TryStreamExt as _, stream};
 use sealwax_jobs::{
@@ -12,7 +18,7 @@ use sealwax_s3::{
     Rewrapper, Skipped,
     envelope::{CachingKeyring, EncryptionContext},
 };
-use sealwax_tests::{LocalStack, Wire, east, local_keyring, read, west};
+use sealwax_tests::{LocalStack, Reaction, Wire, east, local_keyring, read, west};
 
 use crate::objects::{Objects, add_b, rewrapper, run};
 
@@ -148,6 +154,49 @@ async fn a_stopped_job_resumes_where_it_was() {
     assert!(runs > 3, "it was stopped {runs} times");
     assert_eq!(seen, 60, "each object in one run alone");
     assert_eq!(objects.generations().await, [2; 60]);
+    objects.assert_open("b").await;
+}
+
+/// Credentials that expire fail the job, and no object. The next run does what is left.
+#[tokio::test]
+async fn a_job_whose_credentials_expire_stops_and_resumes() {
+    let (objects, directory) =
+        (Objects::new("expire", 12, true).await, tempfile::tempdir().expect("a directory"));
+    let journal = directory.path().join("journal");
+    let (heads, gets) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (seen_heads, seen_gets) = (Arc::clone(&heads), Arc::clone(&gets));
+    // Answers to HEAD have no body.
+    let wire = Wire::new(move |call| {
+        let expired = "<Error><Code>ExpiredToken</Code><Message>by this test</Message></Error>";
+        match &*call.operation {
+            "HeadObject" if seen_heads.fetch_add(1, Ordering::Relaxed) >= 7 => {
+                Reaction::Answer(400, String::new())
+            }
+            "GetObject" => {
+                seen_gets.fetch_add(1, Ordering::Relaxed);
+                Reaction::Answer(400, expired.to_owned())
+            }
+            _ => Reaction::Pass,
+        }
+    });
+    let expiring = rewrapper(&wire, add_b()).await;
+    let apply = Apply::new(expiring.clone()).concurrency(1).journal(&journal);
+    let (reports, ended) = run(apply, objects.work(expiring.s3())).await;
+    let error = ended.expect_err("the credentials expired");
+    assert_eq!(error.kind(), ErrorKind::Credentials);
+    let expected = "cannot continue the job: AWS does not accept the credentials, or no longer: what \
+                    is left was not tried";
+    assert_eq!(error.to_string(), expected);
+    assert!((5..7).contains(&reports.len()), "{reports:?}");
+    assert!(reports.iter().all(|report| report.outcome.is_done()), "{reports:?}");
+    assert_eq!(gets.load(Ordering::Relaxed), 1, "no further object was tried");
+
+    let signed_in = rewrapper(&Wire::default(), add_b()).await;
+    let apply = Apply::new(signed_in.clone()).journal(&journal);
+    let (_, summary) = run(apply, objects.work(signed_in.s3())).await;
+    let summary = summary.expect("a run");
+    assert_eq!((summary.done_before, summary.all_objects()), (reports.len() as u64, 12));
+    assert!(summary.is_complete());
     objects.assert_open("b").await;
 }
 

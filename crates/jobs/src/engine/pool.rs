@@ -1,6 +1,6 @@
 //! Work on many objects at a time.
 
-use std::fmt;
+use std::{fmt, sync::atomic::Ordering};
 
 use futures_core::Stream;
 use futures_util::{
@@ -18,7 +18,8 @@ pub(crate) struct Pool<I, T> {
     engine: Engine,
     inputs: BoxStream<'static, Result<I, Error>>,
     work: Box<dyn Fn(I, RetryState) -> BoxFuture<'static, T> + Send>,
-    tasks: JoinSet<T>,
+    /// Each returns its result, unless AWS did not accept the credentials.
+    tasks: JoinSet<Option<T>>,
     is_exhausted: bool,
     failure: Option<Error>,
 }
@@ -42,7 +43,7 @@ impl<I: Send + 'static, T: Send + 'static> Pool<I, T> {
 
     /// Returns the next result, in the order in which the tasks end.
     ///
-    /// A failed input, a task that panics and [`Pool::fail`] stop the pool from starting more
+    /// A failed input, credentials that AWS does not accept, a task that panics and [`Pool::fail`] stop the pool from starting more
     /// tasks. The error is returned after the results of all tasks in flight, and then `None`.
     pub(crate) async fn next(&mut self) -> Option<Result<T, Error>> {
         loop {
@@ -52,7 +53,8 @@ impl<I: Send + 'static, T: Send + 'static> Pool<I, T> {
             tokio::select! {
                 biased;
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => match ended {
-                    Ok(result) => return Some(Ok(result)),
+                    Ok(Some(result)) => return Some(Ok(result)),
+                    Ok(None) => self.fail(no_credentials()),
                     Err(panic) => {
                         let why = format!("a task died: {panic}");
                         self.fail(Error::new("continue", "the job", ErrorKind::Io, why));
@@ -64,7 +66,12 @@ impl<I: Send + 'static, T: Send + 'static> Pool<I, T> {
                     match input {
                         Some(Ok(input)) => {
                             let retry = RetryState::new(self.engine.clone());
-                            self.tasks.spawn((self.work)(input, retry));
+                            let lacks_credentials = retry.lacks_credentials();
+                            let work = (self.work)(input, retry);
+                            self.tasks.spawn(async move {
+                                let result = work.await;
+                                (!lacks_credentials.load(Ordering::Relaxed)).then_some(result)
+                            });
                         }
                         Some(Err(error)) => self.fail(error),
                         None => self.is_exhausted = true,
@@ -92,6 +99,12 @@ impl<I: Send + 'static, T: Send + 'static> Pool<I, T> {
             Some((next.map(Step::Outcome), pool))
         }))
     }
+}
+
+/// Failure of a job, and of no object: the next run does what is left.
+fn no_credentials() -> Error {
+    let message = "AWS does not accept the credentials, or no longer: what is left was not tried";
+    Error::new("continue", "the job", ErrorKind::Credentials, message)
 }
 
 impl<I, T> fmt::Debug for Pool<I, T> {
@@ -180,6 +193,30 @@ mod tests {
             results += 1;
         }
         assert_eq!((results, most.load(Ordering::SeqCst)), (50, 3));
+    }
+
+    /// Objects that only the credentials failed have no result: nothing is known of them.
+    #[tokio::test]
+    async fn a_job_that_needs_credentials_ends_without_them() {
+        for (policy, expected) in [(RetryPolicy::REWRAP, 1), (RetryPolicy::READ, 4)] {
+            let engine = Engine::new(1, &CancellationToken::new(), policy);
+            let work = |input: u32, mut retry: RetryState| async move {
+                let failure = (input > 0).then_some(ErrorKind::Credentials);
+                assert!(!retry.should_retry(failure).await);
+                input
+            };
+            let mut pool = Pool::new(engine, stream::iter((0..4).map(Ok)), work);
+            let mut results = Vec::new();
+            let mut failure = None;
+            while let Some(result) = pool.next().await {
+                match result {
+                    Ok(input) => results.push(input),
+                    Err(error) => failure = Some(error.kind()),
+                }
+            }
+            assert_eq!(results, (0..expected).collect::<Vec<_>>());
+            assert_eq!(failure, (expected == 1).then_some(ErrorKind::Credentials));
+        }
     }
 
     #[tokio::test]

@@ -2,6 +2,10 @@
 
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,6 +24,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 pub(crate) struct RetryPolicy {
     /// Most attempts at one object, beyond the retries of the SDK.
     pub(crate) max_attempts: u32,
+    /// `true` if the job ends when AWS does not accept the credentials: every further object would
+    /// fail.
+    pub(crate) needs_credentials: bool,
     /// `true` if services that do not answer limit the concurrency, as throttling services do.
     pub(crate) slows_when_unavailable: bool,
 }
@@ -27,12 +34,15 @@ pub(crate) struct RetryPolicy {
 impl RetryPolicy {
     /// Policy of jobs that rewrap objects or plan that: patient, for an object that fails must be
     /// worked on again.
-    pub(crate) const REWRAP: Self = Self { max_attempts: 8, slows_when_unavailable: true };
+    pub(crate) const REWRAP: Self =
+        Self { max_attempts: 8, needs_credentials: true, slows_when_unavailable: true };
     /// Policy of jobs that store objects.
-    pub(crate) const MIGRATE: Self = Self { max_attempts: 5, slows_when_unavailable: true };
+    pub(crate) const MIGRATE: Self =
+        Self { max_attempts: 5, needs_credentials: true, slows_when_unavailable: true };
     /// Policy of jobs that only read. Where a Region is down, as in a drill, a slower job would not
-    /// get more answers.
-    pub(crate) const READ: Self = Self { max_attempts: 5, slows_when_unavailable: false };
+    /// get more answers, and credentials that come from there are part of what is rehearsed.
+    pub(crate) const READ: Self =
+        Self { max_attempts: 5, needs_credentials: false, slows_when_unavailable: false };
 }
 
 /// Attempts at one object. They report to the limiter of the job.
@@ -40,17 +50,28 @@ impl RetryPolicy {
 pub(crate) struct RetryState {
     engine: Engine,
     attempts: u32,
+    lacks_credentials: Arc<AtomicBool>,
 }
 
 impl RetryState {
     pub(crate) fn new(engine: Engine) -> Self {
-        Self { engine, attempts: 0 }
+        Self { engine, attempts: 0, lacks_credentials: Arc::default() }
+    }
+
+    /// Returns a flag that is set if the work ends because AWS does not accept the credentials. Its
+    /// result then says nothing about the object.
+    pub(crate) fn lacks_credentials(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.lacks_credentials)
     }
 
     /// `true` if the attempt that ended in `failure`, or in a success, is to be repeated. Pauses
     /// before that.
     pub(crate) async fn should_retry(&mut self, failure: Option<ErrorKind>) -> bool {
         let Engine { limiter, cancellation, retries } = &self.engine;
+        if retries.needs_credentials && failure == Some(ErrorKind::Credentials) {
+            self.lacks_credentials.store(true, Ordering::Relaxed);
+            return false;
+        }
         let is_slow = match failure {
             Some(ErrorKind::Throttled) => true,
             Some(ErrorKind::Unavailable) => retries.slows_when_unavailable,
@@ -102,7 +123,7 @@ fn bound(attempts: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use tokio_util::sync::CancellationToken;
 

@@ -16,7 +16,7 @@ use aws_sdk_s3::{
 use tokio::time::sleep;
 
 use super::{Store, ranged_get::check_version, server_clock::ServerClock};
-use crate::error::{Error, ErrorKind, ObjectRef};
+use crate::error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure};
 
 /// Added to `Last-Modified` in the condition: some stores compare it with the unrounded time of
 /// the change.
@@ -57,7 +57,13 @@ impl Snapshot {
             .interceptor(clock.clone())
             .send()
             .await;
-        let head = head.map_err(|error| target.s3_error("HeadObject", &error))?;
+        let head = match head {
+            Ok(head) => head,
+            Err(error) => {
+                let failure = AwsFailure::new(&error);
+                return Err(store.head_failure(target, failure).await);
+            }
+        };
         check_version(target, version_id.as_deref(), head.version_id())?;
         let last_modified = head.last_modified.and_then(|time| SystemTime::try_from(time).ok());
         let last_modified = last_modified.ok_or_else(|| {
@@ -118,6 +124,28 @@ impl Snapshot {
     /// Returns the time of the condition that the object was not modified since.
     pub(crate) fn unmodified_since(&self) -> DateTime {
         (self.last_modified + ROUNDING).into()
+    }
+}
+
+impl Store {
+    /// Returns the error for a failed `HeadObject`.
+    ///
+    /// Answers to HEAD have no body, so a 400 tells no reason. Expired credentials are the common one:
+    /// a `GetObject` of one byte tells it.
+    async fn head_failure(&self, target: &ObjectRef, failure: AwsFailure) -> Error {
+        let is_untold = failure.status == Some(400)
+            && failure.bucket_region.is_none()
+            && failure.problem.is_none();
+        if is_untold {
+            let get = self.s3().get_object().bucket(&target.bucket).key(&target.key);
+            if let Err(error) = get.range("bytes=0-0").send().await {
+                let told = AwsFailure::new(&error);
+                if told.problem.is_some() {
+                    return target.s3_failure("HeadObject", told);
+                }
+            }
+        }
+        target.s3_failure("HeadObject", failure)
     }
 }
 

@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     CancellationToken, Summary as _,
-    rewrap::{Apply, JobInput, PlanFile, RewrapSummary},
+    rewrap::{Apply, JobInput, PlanFile},
 };
 use sealwax_s3::{Error, KeyChange, Rewrapper};
 
@@ -126,7 +126,7 @@ async fn apply(
             progress.one_more(outcomes.summary().failed());
             progress.suspend(|| lines.applied(&object));
         }
-        Ok::<RewrapSummary, Error>(*outcomes.summary())
+        Ok::<(), Error>(())
     };
     let ask = || {
         cancellation.cancel();
@@ -143,9 +143,17 @@ async fn apply(
         );
         Failure::stopped(signal, consequence).step("to resume", this_command_line())
     };
-    let (summary, signal) = done.map_err(stopped)?;
-    let summary =
-        summary.map_err(|error| Failure::from(error).step("to resume", this_command_line()))?;
+    let (ended, signal) = done.map_err(stopped)?;
+    let summary = *outcomes.summary();
+    if let Err(error) = ended {
+        let failure = Failure::from(error).step("to resume", this_command_line());
+        if summary.all_objects() > 0 {
+            let mut summary = summary;
+            summary.stopped = true;
+            Output::new(bulk.json).rewrap_summary(session, &summary)?;
+        }
+        return Err(failure);
+    }
     Output::new(bulk.json).rewrap_summary(session, &summary)?;
     if let (Some(signal), true) = (signal, summary.stopped) {
         return Err(stopped(signal));
