@@ -399,7 +399,7 @@ impl CopyObject {
             report.opens = made.proven;
             report.added = keys.iter().map(|key| key.wrapping_key().to_owned()).collect();
         } else {
-            report.claimed = new.present(&object, &keys)?;
+            report.claimed = new.present(object, &keys)?;
         }
         Ok((keys, Vec::new(), report))
     }

@@ -164,7 +164,7 @@ fn stored(storage: &StorageEstimate) -> Vec<String> {
     match storage.new_version_bytes {
         Some(0) => return lines,
         Some(bytes) => {
-            lines.push(format!("{} more until noncurrent versions are deleted", HumanBytes(bytes)))
+            lines.push(format!("{} more until noncurrent versions are deleted", HumanBytes(bytes)));
         }
         None => lines.push(format!(
             "unknown (s3:GetBucketVersioning); if the bucket is versioned, {copied} more until \
