@@ -106,6 +106,39 @@ fn verify_and_drill_read_what_get_reads() {
     RawS3::new().put(&scene.beside("raw"), Vec::new(), HashMap::new());
 }
 
+/// The samples of V1, V2 and V3 under raw keys, as other clients wrote them.
+#[test]
+fn each_format_is_verified_by_the_options_that_read_it() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/s3ec");
+    let (scene, s3) = (Scene::new("s3ec-formats"), RawS3::new());
+    let metadata = |id: &str, name: &str| -> HashMap<String, String> {
+        let json = fs::read(samples.join(id).join(name)).expect("a sample");
+        serde_json::from_slice(&json).expect("metadata")
+    };
+    for id in ["v1-rsa-cbc", "v2-rsa", "v2-rsa-instruction", "v3-rsa", "v3-rsa-instruction"] {
+        let body = |name: &str| fs::read(samples.join(id).join(name)).expect("a sample");
+        let object = scene.beside(id);
+        s3.put(&object, body("ciphertext.bin"), metadata(id, "metadata.json"));
+        if id.ends_with("-instruction") {
+            let file = scene.beside(&format!("{id}.instruction"));
+            s3.put(&file, body("instruction.json"), metadata(id, "instruction-metadata.json"));
+        }
+    }
+    let pem = fs::read(samples.join("_keys/rsa2048-private-pkcs8.pem")).expect("a key");
+    let pem = scene.file("key.pem", &pem);
+    fs::set_permissions(&pem, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");
+    let key = ["--rsa-key-file", pem.to_str().expect("text")];
+    let legacy = ["--legacy-wrapping-algorithms", "--legacy-unauthenticated-modes"];
+    for command in [&["verify", "--full"][..], &["audit", "--prove"]] {
+        let run = |options: &[&[&str]]| of(command[0], &scene, &[&command[1..], &options.concat()]);
+        run(&[&key]).exits(7).says("3 of 7 ");
+        run(&[&key, &ALLOW]).exits(7).says("1 of 7 ");
+        run(&[&key, &ALLOW, &legacy]).exits(0);
+    }
+    let all = [&key[..], &ALLOW, &legacy].concat();
+    of("verify", &scene, &[&all]).exits(0).says("7 objects: 5 opened, 2 instruction files");
+}
+
 #[test]
 fn an_instruction_file_may_have_any_suffix() {
     let (scene, s3) = (Scene::new("s3ec-suffix"), RawS3::new());
