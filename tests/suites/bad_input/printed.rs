@@ -24,8 +24,8 @@ use sealwax_jobs::{
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{
     Attributes, BodyChecksum, DiscoveryFilter, ErrorKind, InvalidArn, InvalidKeyring, InvalidUri,
-    KeyChanges, KmsKeyArn, KmsKeyring, ListedObject, PlacePolicy, PlainHttp, PlaintextSource,
-    S3Uri, SealedClient, UnfinishedUpload, WrapPolicy,
+    KeyChanges, KmsKeyArn, KmsKeyring, ListedObject, ObjectState, PlacePolicy, PlainHttp,
+    PlaintextSource, S3Uri, SealedClient, UnfinishedUpload, WrapPolicy,
     envelope::s3ec::{self, Keyring as _},
     envelope::{
         BodyHeader, BodySalt, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
@@ -372,6 +372,8 @@ fn print_jobs(printed: &mut Printed, client: &SealedClient) {
     printed.debug(&Migrate::new(client.clone()).keyring(keyring()));
     printed.debug(&BlockedRegions::new(["us-east-1"]));
     printed.both(&ListedObject::new("bucket", "key"));
+    let version = ObjectState::of_listed(&ListedObject::new("bucket", "key").version("v"));
+    printed.debug(&version.id().expect("a version"));
     printed.both(&"s3://bucket/manifest".parse::<ManifestLocation>().expect("a place"));
 }
 
