@@ -241,8 +241,9 @@ async fn check_refuses(
     let mut forged: Vec<_> =
         others.iter().map(|(what, other)| (*what, key.claiming(other.clone()))).collect();
     let mut ciphertext = key.ciphertext().to_vec();
-    let middle = ciphertext.len() / 2;
-    ciphertext[middle] ^= 1;
+    if let Some(last) = ciphertext.last_mut() {
+        *last ^= 1;
+    }
     let changed =
         EncryptedDataKey::new(key.provider(), key.wrapping_key(), ciphertext, key.wrap_context());
     match (changed, key.intermediate_id()) {

@@ -232,7 +232,7 @@ mod tests {
             );
         }
         let twice = EncryptionContext::try_from_iter([("a", "1"), ("a", "2")]);
-        assert!(matches!(twice, Err(Error::InvalidContext(_))));
+        assert_eq!(twice, Err(Error::InvalidContext(r#"the name "a" is repeated"#.into())));
         let many = (0..=EncryptionContext::MAX_PAIRS).map(|n| (format!("n{n}"), "v"));
         assert!(matches!(EncryptionContext::try_from_iter(many), Err(Error::InvalidContext(_))));
     }

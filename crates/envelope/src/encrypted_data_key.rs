@@ -150,7 +150,7 @@ impl EncryptedDataKey {
     #[must_use]
     pub fn wrap_context_for(&self, target: &WrapContext) -> Option<WrapContext> {
         match &self.content {
-            Content::Key if self.wrap_context.is_for_intermediate_key() => None,
+            // An intermediate key is no body's key.
             Content::Key => self.wrap_context.is_same_body(target).then(|| target.clone()),
             Content::Intermediate(_) => {
                 (self.wrap_context == *target).then(|| self.wrap_context.clone())
@@ -494,6 +494,17 @@ mod tests {
         );
         assert_eq!(keys[0].with_intermediate(form("c", &intermediate_in(None, 1))), None);
         assert_eq!(form("a", &target).with_intermediate(other), None);
+    }
+
+    #[test]
+    fn a_wrapping_key_is_named_with_its_provider() {
+        let (one, context) = (form("a", &data_key_at("k", 1)), data_key_at("other", 2));
+        let named = |provider, name| {
+            EncryptedDataKey::new(provider, name, vec![2; 2], &context).expect("a key")
+        };
+        assert!(one.has_same_wrapping_key(&named("p", "a")));
+        assert!(!one.has_same_wrapping_key(&named("p", "b")));
+        assert!(!one.has_same_wrapping_key(&named("q", "a")));
     }
 
     #[test]

@@ -19,11 +19,16 @@ enum Fault {
     IgnoresAll,
     /// It takes what it decrypts for the data key, without a look at the id.
     ReturnsWhatItDecrypts,
+    /// It takes the id of an intermediate key on trust.
+    IgnoresIds,
     UnwrapsAny,
     ProvesAny,
+    ProvesAnother,
     ProvesNone,
     RewrapsAny,
+    RewrapsInPlace,
     CarriesAny,
+    CarriesAnother,
     RefreshesAny,
     ReportsAny,
     ExpectsOthers,
@@ -113,7 +118,11 @@ impl Keyring for Faulty {
     ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
         Box::pin(async move {
             let is_own = self.0 == Fault::RewrapsAny || keys[0].is_key_of(wrap_context);
-            Ok(self.again(&keys[0], wrap_context).filter(|_| is_own).map(|key| vec![key]))
+            let target = match self.0 {
+                Fault::RewrapsInPlace => keys[0].wrap_context(),
+                _ => wrap_context,
+            };
+            Ok(self.again(&keys[0], target).filter(|_| is_own).map(|key| vec![key]))
         })
     }
 
@@ -124,7 +133,13 @@ impl Keyring for Faulty {
     ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
         Box::pin(async move {
             let is_own = self.0 == Fault::CarriesAny || key.is_key_of(wrap_context);
-            Ok(self.again(key, wrap_context).filter(|_| is_own))
+            let carried = match self.0 {
+                Fault::CarriesAnother if self.open(key).is_ok() => {
+                    Some(self.seal(&any_key(), wrap_context))
+                }
+                _ => self.again(key, wrap_context),
+            };
+            Ok(carried.filter(|_| is_own))
         })
     }
 
@@ -152,7 +167,8 @@ impl Keyring for Faulty {
         Box::pin(async {
             let opened = match self.0 {
                 Fault::UnwrapsAny => Ok(self.open(&keys[0]).unwrap_or_else(|_| any_key())),
-                Fault::ReturnsWhatItDecrypts => self
+                Fault::IgnoresIds if keys[0].intermediate().is_some() => self.open(&keys[0]),
+                Fault::ReturnsWhatItDecrypts | Fault::IgnoresIds => self
                     .decrypt(&keys[0])
                     .map_err(|_| KeyringError::new(KeyringErrorKind::Rejected, "k")),
                 _ => self.open(&keys[0]),
@@ -168,6 +184,7 @@ impl Keyring for Faulty {
         Box::pin(async {
             let opened = match self.0 {
                 Fault::ProvesNone => return Ok(None),
+                Fault::ProvesAnother => Ok(any_key()),
                 Fault::ProvesAny => Ok(self.open(key).unwrap_or_else(|_| any_key())),
                 _ => self.open(key),
             };
@@ -281,7 +298,11 @@ fn each_method_is_checked() {
         (Fault::UnwrapsAny, "`unwrap` accepts a wrapped key with another place"),
         (Fault::ProvesAny, "`unwrap_one` accepts a wrapped key with another place"),
         (Fault::ProvesNone, "`unwrap_one` does not open the result of `generate` of a data key"),
+        (Fault::ProvesAnother, "`unwrap_one` does not open the result of `generate` of a data key"),
         (Fault::ReturnsWhatItDecrypts, "a data key under an intermediate key opens as another key"),
+        (Fault::IgnoresIds, "`unwrap` accepts an intermediate key with the id of another one"),
+        (Fault::RewrapsInPlace, "a re-encrypted key has another binding than asked for"),
+        (Fault::CarriesAnother, "a re-encrypted key opens as another key"),
         (Fault::RewrapsAny, "`rewrap` makes a data key the key of another body"),
         (Fault::CarriesAny, "`carry` makes a data key the key of another body"),
         (Fault::RefreshesAny, "`refresh` accepts a wrapped key with another place"),

@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use sealwax_envelope::{
     BodyHeader, BoxFuture, CachingKeyring, EncryptedDataKey, EncryptionContext,
     EncryptionMaterials, KeyMaterial, Keyring, KeyringError, KeyringErrorKind, LocalKeyring,
-    MissingKey, MultiKeyring, ObjectHeader, Place, PlaintextDataKey, Unwrap, WrapContext,
+    MissingKey, MultiKeyring, ObjectHeader, Place, PlaintextDataKey, Unwrap, WrapContext, s3ec,
 };
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -192,6 +192,36 @@ impl Keyring for Service {
     fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
         self.from.expected_keys(wrap_context)
     }
+
+    fn s3ec(&self) -> Option<&dyn s3ec::Keyring> {
+        Some(self)
+    }
+}
+
+impl s3ec::Keyring for Service {
+    fn accepts(&self, _: s3ec::WrapAlgorithm) -> bool {
+        !self.down
+    }
+
+    fn binds_context(&self) -> bool {
+        true
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        _: &'a PlaintextDataKey,
+        _: s3ec::ContentSuite,
+        _: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<s3ec::WrappedKey, KeyringError>> {
+        unreachable!("no test wraps")
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        _: &'a s3ec::Admitted,
+    ) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
+        unreachable!("no test unwraps")
+    }
 }
 
 #[test]
@@ -270,6 +300,32 @@ fn a_pointer_to_a_keyring_is_a_keyring() {
         Some(vec!["to"])
     );
     assert!(run(shared.refresh(&keys[0])).expect("called").is_some());
+    let proven = run(shared.unwrap_one(&keys[0])).unwrap_or_else(|_| panic!("called"));
+    let proven = proven.expect("its key");
+    assert_eq!(proven.key().expose_secret(), data_key.expose_secret());
+    assert_eq!(proven.wrapping_key(), "from");
+}
+
+/// The keyring for objects of the S3 Encryption Client is found in any other keyring around it.
+#[test]
+fn a_keyring_of_keyrings_has_the_s3ec_keyring_of_the_first() {
+    let service = |down| Service::new(down) as Arc<dyn Keyring>;
+    let first = MultiKeyring::new(Arc::new(local("b")), [service(true), service(false)]);
+    let keyrings: [&dyn Keyring; 4] =
+        [&service(true), &Box::new(service(true)), &CachingKeyring::new(service(true)), &first];
+    for keyring in keyrings {
+        let s3ec = keyring.s3ec().expect("the service has one");
+        assert!(s3ec.binds_context(), "{keyring:?}");
+        assert!(!s3ec.accepts(s3ec::WrapAlgorithm::Kms), "the first: {keyring:?}");
+    }
+    assert!(local("b").s3ec().is_none());
+}
+
+#[test]
+fn materials_name_the_wrapping_keys_that_are_missing() {
+    let materials = run(Service::new(false).generate(&bound_to(None, 0), None));
+    let materials = materials.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(materials.missing(), [MissingKey::new("local", "lacking").expect("a name")]);
 }
 
 /// A keyring with the default method unwraps the key and wraps it under the same wrapping key.
