@@ -84,8 +84,14 @@ const OF_OTHERS: &[&str] = &[
     "s3:GetObjectVersionAcl",
     "s3:GetObjectVersionForReplication",
     "s3:GetReplicationConfiguration",
+    "s3:PutBucketAcl",
+    "s3:PutBucketObjectLockConfiguration",
+    "s3:PutBucketOwnershipControls",
     "s3:PutBucketPolicy",
+    "s3:PutBucketPublicAccessBlock",
     "s3:PutBucketVersioning",
+    "s3:PutEncryptionConfiguration",
+    "s3:PutIntelligentTieringConfiguration",
     "s3:PutLifecycleConfiguration",
     "s3:PutReplicationConfiguration",
     "s3:ReplicateObject",
@@ -222,6 +228,46 @@ fn roles_may_do_exactly_what_security_md_lists() {
         for action in &listed {
             assert!(OF_SEALWAX.contains(&action.as_str()), "{file}: Sealwax does not use {action}");
         }
+    }
+}
+
+/// Returns the actions in the first column of SECURITY.md's table of protected settings.
+fn protected_settings() -> BTreeSet<String> {
+    let security = text("SECURITY.md");
+    let section = security.split("\n## ").find(|section| section.starts_with("Protected settings\n"));
+    let rows = section.expect("the section").lines().filter(|line| line.starts_with("| `"));
+    let first = |row: &str| row.split('|').nth(1).map(str::to_owned).expect("a cell");
+    let quoted = |cell: String| -> Vec<String> {
+        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    rows.map(first).flat_map(quoted).collect()
+}
+
+/// No role changes the settings of a bucket, whatever else its policies allow.
+#[test]
+fn bucket_policies_keep_the_settings_from_every_role() {
+    let listed = protected_settings();
+    assert!(listed.contains("s3:PutBucketObjectLockConfiguration"), "{listed:?}");
+    let (policies, mut buckets) = (policies(), 0);
+    for (file, policy) in policies.iter().filter(|(file, _)| file.starts_with("bucket-policy-")) {
+        let covers = |sid: &str| {
+            let found = statements(policy).iter().find(|statement| statement["Sid"] == sid);
+            found.unwrap_or_else(|| panic!("{file} has no {sid}"))
+        };
+        let (settings, all) = (covers("ProtectSettings"), covers("RequireTls"));
+        assert_eq!(settings["Effect"], "Deny", "{file}");
+        assert_eq!(settings["Principal"], "*", "{file}");
+        assert_eq!(settings["Resource"], all["Resource"][0], "{file}: the bucket");
+        let administrator = "arn:aws:iam::111122223333:role/bucket-administrator";
+        let condition = serde_json::json!({"ArnNotEquals": {"aws:PrincipalArn": [administrator]}});
+        assert_eq!(settings["Condition"], condition, "{file}");
+        let denied: BTreeSet<_> = actions(settings).into_iter().map(str::to_owned).collect();
+        assert_eq!(denied, listed, "actions in {file} (left) and in SECURITY.md (right)");
+        buckets += 1;
+    }
+    assert_eq!(buckets, 3);
+    for (file, policy) in policies.iter().filter(|(file, _)| file.starts_with("iam-")) {
+        assert!(allowed(policy).is_disjoint(&listed), "{file}");
     }
 }
 

@@ -608,6 +608,22 @@ locals {
     }
   }
 
+  # Whoever may change these settings can expose, lock or expire objects.
+  setting_actions = [
+    "s3:DeleteBucket",
+    "s3:DeleteBucketPolicy",
+    "s3:PutBucketAcl",
+    "s3:PutBucketObjectLockConfiguration",
+    "s3:PutBucketOwnershipControls",
+    "s3:PutBucketPolicy",
+    "s3:PutBucketPublicAccessBlock",
+    "s3:PutBucketVersioning",
+    "s3:PutEncryptionConfiguration",
+    "s3:PutIntelligentTieringConfiguration",
+    "s3:PutLifecycleConfiguration",
+    "s3:PutReplicationConfiguration",
+  ]
+
   bucket_policies = {
     for side, bucket in local.buckets : side => {
       Version = "2012-10-17"
@@ -647,14 +663,7 @@ locals {
             Sid       = "ProtectSettings"
             Effect    = "Deny"
             Principal = "*"
-            Action = [
-              "s3:DeleteBucket",
-              "s3:DeleteBucketPolicy",
-              "s3:PutBucketPolicy",
-              "s3:PutBucketVersioning",
-              "s3:PutLifecycleConfiguration",
-              "s3:PutReplicationConfiguration",
-            ]
+            Action    = local.setting_actions
             Resource  = "${local.arn}:s3:::${bucket}"
             Condition = { ArnNotEquals = { "aws:PrincipalArn" = var.bucket_administrators } }
           },
@@ -705,6 +714,16 @@ locals {
           Principal = "*"
           Action    = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
           Resource  = "${local.arn}:s3:::${var.trail_bucket}/AWSLogs/*"
+        },
+      ],
+      [
+        {
+          Sid       = "ProtectSettings"
+          Effect    = "Deny"
+          Principal = "*"
+          Action    = local.setting_actions
+          Resource  = "${local.arn}:s3:::${var.trail_bucket}"
+          Condition = { ArnNotEquals = { "aws:PrincipalArn" = var.bucket_administrators } }
         },
       ],
     ])
