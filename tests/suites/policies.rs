@@ -234,7 +234,8 @@ fn roles_may_do_exactly_what_security_md_lists() {
 /// Returns the actions in the first column of SECURITY.md's table of protected settings.
 fn protected_settings() -> BTreeSet<String> {
     let security = text("SECURITY.md");
-    let section = security.split("\n## ").find(|section| section.starts_with("Protected settings\n"));
+    let section =
+        security.split("\n## ").find(|section| section.starts_with("Protected settings\n"));
     let rows = section.expect("the section").lines().filter(|line| line.starts_with("| `"));
     let first = |row: &str| row.split('|').nth(1).map(str::to_owned).expect("a cell");
     let quoted = |cell: String| -> Vec<String> {
