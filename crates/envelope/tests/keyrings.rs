@@ -1,13 +1,16 @@
 //! Multi-keyrings, shared keyrings, and the cache over a key service that re-encrypts.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
-    BodyHeader, BoxFuture, CachingKeyring, EncryptedDataKey, EncryptionContext,
+    BodyHeader, BoxFuture, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
     EncryptionMaterials, KeyMaterial, Keyring, KeyringError, KeyringErrorKind, LocalKeyring,
     MissingKey, MultiKeyring, ObjectHeader, Place, PlaintextDataKey, Unwrap, WrapContext, s3ec,
 };
@@ -319,6 +322,20 @@ fn a_keyring_of_keyrings_has_the_s3ec_keyring_of_the_first() {
         assert!(!s3ec.accepts(s3ec::WrapAlgorithm::Kms), "the first: {keyring:?}");
     }
     assert!(local("b").s3ec().is_none());
+}
+
+#[test]
+fn settings_are_as_they_were_set() {
+    assert_eq!(local("b").name(), "b");
+    let limits = CacheLimits::new()
+        .with_max_age(Duration::from_secs(7))
+        .with_max_objects(8)
+        .with_max_bytes(9)
+        .with_max_entries(10)
+        .with_scope_folders(11);
+    assert_eq!(limits.max_age(), Duration::from_secs(7));
+    assert_eq!((limits.max_objects(), limits.max_bytes()), (8, 9));
+    assert_eq!((limits.max_entries(), limits.scope_folders()), (10, 11));
 }
 
 #[test]

@@ -12,7 +12,11 @@ pub(crate) mod new_keys;
 pub(crate) mod object_keys;
 pub(crate) mod object_kind;
 pub(crate) mod proofs;
+#[cfg(test)]
+pub(crate) mod samples;
 pub(crate) mod sidecar;
+#[cfg(test)]
+mod vault_tests;
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -142,7 +142,8 @@ impl IntermediateKeys {
     ) -> Result<Option<Vec<EncryptedDataKey>>, Error> {
         let wrap_context = object.wrap_context()?;
         let wraps: Vec<_> = group.iter().filter_map(EncryptedDataKey::intermediate).collect();
-        if wraps.is_empty() || !group[0].may_serve(&wrap_context) {
+        // No key that is wrapped directly may.
+        if !group[0].may_serve(&wrap_context) {
             return Ok(None);
         }
         let id = Id { change: usize::MAX, opened: true, wraps };

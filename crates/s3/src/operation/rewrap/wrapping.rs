@@ -268,7 +268,6 @@ impl Wrapping {
                 Err(error) => {
                     failure = match failure {
                         Some(known) if known.kind() != ErrorKind::NoMatchingKey => Some(known),
-                        Some(known) if error.kind() == ErrorKind::NoMatchingKey => Some(known),
                         _ => Some(error),
                     };
                 }
@@ -378,3 +377,6 @@ fn unchanged(info: ObjectInfo, report: KeyReport, state: Option<ObjectState>) ->
     };
     RewrappedTo { output, state }
 }
+
+#[cfg(test)]
+mod wrapping_tests;

@@ -1,0 +1,183 @@
+//! Which keys an object has after its key changes, without a server.
+
+use sealwax_envelope::{Keyring, KeyringErrorKind, MissingKey};
+
+use super::*;
+use crate::{
+    upload::budget::UploadBudget,
+    vault::{
+        Vault,
+        samples::{self, Answer, Sample, Service, both, local, vault},
+    },
+};
+
+const DENIED: KeyringErrorKind = KeyringErrorKind::AccessDenied;
+const DOWN: KeyringErrorKind = KeyringErrorKind::Unavailable;
+
+fn wrapping(vault: &Vault, changes: KeyChanges) -> Wrapping {
+    let (store, vault) = (Answer::new(500, Vec::new()).store(), vault.clone());
+    Wrapping {
+        handle: Handle { store, vault, budget: UploadBudget::new(1) },
+        changes,
+        accepted_places: Vec::new(),
+        intermediate_keys: IntermediateKeys::default(),
+        proofs: Proofs::default(),
+        key_storage: KeyStorage::Metadata,
+    }
+}
+
+/// Changes the keys of `object`. Returns the names of its keys then, and the report.
+async fn changed(
+    object: &ObjectKeys<'_>,
+    changes: KeyChanges,
+) -> Result<(Vec<String>, KeyReport), ErrorKind> {
+    let wrapping = wrapping(object.vault, changes);
+    let Steps { steps, claimed } = wrapping.changes.steps(object).expect("steps");
+    let report = KeyReport { claimed, ..KeyReport::default() };
+    let changed = wrapping.changed_keys(object, &steps, report).await;
+    let ChangedKeys { keys, report } = changed.map_err(|error| error.kind())?;
+    Ok((samples::names(&keys).into_iter().map(str::to_owned).collect(), report))
+}
+
+async fn keys_of(sample: &Sample, names: &[&str]) -> Vec<EncryptedDataKey> {
+    let mut keys = Vec::new();
+    for name in names {
+        keys.extend(sample.wrapped(&local(name)).await);
+    }
+    keys
+}
+
+/// The proof of a key that goes in the same rewrap counts for none that stays.
+#[tokio::test]
+async fn a_proof_before_a_replacement_does_not_prove_the_new_key() {
+    let sample = Sample::new("here");
+    let vault = vault(local("a"));
+    let object = sample.object(&vault, keys_of(&sample, &["a", "b"]).await, "here");
+    let new = || Service::new("c").re_encrypts_from("a");
+    let replaced = |new: Service| {
+        let changes = KeyChanges::new().add_keys(local("b")).replace_keys(new).prove_present();
+        changed(&object, changes)
+    };
+    let (keys, report) = replaced(new().fails("unwrap", DENIED)).await.expect("possible");
+    assert_eq!(keys, ["a", "b", "c"], "nothing proves the new key");
+    assert_eq!((report.kept, report.opens), (vec!["a".to_owned(), "b".to_owned()], false));
+    assert_eq!((report.proven, report.added), (vec!["b".to_owned()], vec!["c".to_owned()]));
+
+    let (keys, report) = replaced(new()).await.expect("possible");
+    assert_eq!(keys, ["c"]);
+    assert_eq!((report.kept.as_slice(), report.opens), (&[][..], true));
+    let failed = replaced(new().fails("unwrap", DOWN)).await.expect_err("nothing is proven");
+    assert_eq!(failed, ErrorKind::Unavailable);
+}
+
+/// A wrapped key under the name of a new one goes only if the new one was made from it.
+#[tokio::test]
+async fn an_unproven_new_key_leaves_others_of_its_name() {
+    let sample = Sample::new("here");
+    let old = ["bucket/old".to_owned()];
+    let at_old = local("b").wrap(&sample.data_key, &sample.binding("old")).await.expect("wrapped");
+    let (one, two) = (vault(local("a")), vault(both(local("a"), local("b"))));
+    let a = keys_of(&sample, &["a"]).await;
+    let twice = keys_of(&sample, &["a", "b", "b"]).await;
+    let once = [a, at_old].concat();
+    for (vault, keys, expected) in [
+        (&two, &once, &["a", "b"][..]),
+        // The client doesn't read with it.
+        (&one, &once, &["a", "b", "b"]),
+        (&two, &twice, &["a", "b", "b", "b"]),
+    ] {
+        let object =
+            ObjectKeys { accepted_places: &old, ..sample.object(vault, keys.clone(), "here") };
+        let new = Service::new("b").re_encrypts_from("a").fails("unwrap", DENIED);
+        let (names, report) =
+            changed(&object, KeyChanges::new().add_keys(new)).await.expect("possible");
+        assert_eq!(names, expected);
+        assert_eq!((report.added, report.opens), (vec!["b".to_owned()], false));
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_says_more_is_reported() {
+    let sample = Sample::new("here");
+    let keys = keys_of(&sample, &["a"]).await;
+    for (client, change, expected) in [
+        (Service::new("a").fails("unwrap", DOWN), Service::new("b"), ErrorKind::Unavailable),
+        (Service::new("b"), Service::new("a").fails("unwrap", DENIED), ErrorKind::AccessDenied),
+        (
+            Service::new("a").fails("unwrap", KeyringErrorKind::Rejected),
+            Service::new("a").fails("unwrap", DENIED),
+            ErrorKind::Authentication,
+        ),
+        (Service::new("b"), Service::new("c"), ErrorKind::NoMatchingKey),
+    ] {
+        let vault = vault(client);
+        let object = sample.object(&vault, keys.clone(), "here");
+        let wrapping = wrapping(&vault, KeyChanges::new().add_keys(change));
+        let failed = wrapping.prove_any(&object, &keys).await.expect_err("no key is usable");
+        assert_eq!(failed.kind(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_there_takes_no_step_to_remove() {
+    let sample = Sample::new("here");
+    let vault = vault(local("a"));
+    let object = sample.object(&vault, keys_of(&sample, &["a", "b"]).await, "here");
+    for (name, expected) in [("b", 1), ("c", 0)] {
+        let changes = KeyChanges::new().remove_key(name);
+        assert_eq!(changes.steps(&object).expect("steps").steps.len(), expected, "{name}");
+    }
+}
+
+#[test]
+fn changes_are_joined_with_their_options() {
+    let plain = || KeyChanges::new().remove_key("a");
+    let unproven = || plain().dangerous_allow_unproven();
+    for (joined, expected) in [
+        (plain().and_all(plain()), false),
+        (plain().and_all(unproven()), true),
+        (unproven().and_all(plain()), true),
+        (unproven().and_all(unproven()), true),
+    ] {
+        assert_eq!((joined.allows_unproven(), joined.all().len()), (expected, 2));
+    }
+}
+
+#[test]
+fn a_missing_key_stays_wanted_unless_it_is_removed_or_replaced() {
+    let missing = MissingKey::new("local", "a").expect("a name");
+    for (changes, expected) in [
+        (KeyChanges::new(), true),
+        (KeyChanges::new().add_keys(local("b")).refresh_keys(), true),
+        (KeyChanges::new().remove_key("b"), true),
+        (KeyChanges::new().remove_key("a"), false),
+        (KeyChanges::new().remove_key("b").remove_key("a"), false),
+        (KeyChanges::new().replace_keys(local("b")), false),
+    ] {
+        assert_eq!(changes.leave_wanted(&missing), expected, "{:?}", changes.names());
+    }
+}
+
+/// A sidecar needs no copy of its object.
+#[tokio::test]
+async fn an_object_that_cannot_be_copied_gets_its_keys_in_a_sidecar_only() {
+    // So long that it has no sidecar yet, and none is looked for.
+    let sample = Sample::new(&"k".repeat(1020));
+    let vault = vault(local("a"));
+    let head = Answer::new(200, Vec::new())
+        .with("last-modified", "Sat, 28 Nov 2026 12:00:00 GMT")
+        .with("x-amz-storage-class", "GLACIER")
+        .with("x-amz-missing-meta", "1");
+    let snapshot = Snapshot::take(&head.store(), &sample.target).await.expect("a snapshot");
+    for (key_storage, expected) in [
+        (KeyStorage::Metadata, Err(ErrorKind::Unsupported)),
+        (KeyStorage::SidecarWhereNeeded, Ok(true)),
+        (KeyStorage::Sidecar, Ok(true)),
+    ] {
+        let info = sample.object(&vault, keys_of(&sample, &["a"]).await, "here").info;
+        let wrapping = Wrapping { key_storage, ..wrapping(&vault, KeyChanges::new()) };
+        let object = wrapping.object_keys(&sample.target, info, &snapshot).await;
+        let found = object.map(|object| object.is_sidecar).map_err(|error| error.kind());
+        assert_eq!(found, expected, "{key_storage:?}");
+    }
+}

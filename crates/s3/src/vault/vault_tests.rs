@@ -1,0 +1,319 @@
+//! Decisions about keys whose cases no server can be brought to.
+
+use futures_util::FutureExt as _;
+use sealwax_envelope::{
+    BoxFuture, EncryptedDataKey, EncryptionContext, Keyring, KeyringError, KeyringErrorKind,
+    PlaintextDataKey,
+    metadata::SIDECAR_LIMIT,
+    s3ec::{self, MAX_INSTRUCTION_FILE_LEN},
+};
+
+use super::{
+    Vault, VaultSettings,
+    carried_keys::CarriedKeys,
+    instruction_file::InstructionFile,
+    intermediate::IntermediateKeys,
+    object_keys::ObjectKeys,
+    proofs::{KeyProof, Proofs},
+    samples::{Answer, Sample, Service, both, local, names, vault},
+    sidecar::Sidecar,
+};
+use crate::{
+    error::{Error, ErrorKind},
+    format::UnencryptedObjects,
+    kms::WrapPolicy,
+    s3ec::S3ec,
+};
+
+const DENIED: KeyringErrorKind = KeyringErrorKind::AccessDenied;
+const DOWN: KeyringErrorKind = KeyringErrorKind::Unavailable;
+
+fn another_key() -> PlaintextDataKey {
+    PlaintextDataKey::generate().expect("random")
+}
+
+async fn carried(object: &ObjectKeys<'_>, policy: WrapPolicy) -> Result<CarriedKeys, Error> {
+    CarriedKeys::of(object, &IntermediateKeys::default(), policy).await
+}
+
+/// A genuine intermediate key, with a data key of another body under it.
+#[tokio::test]
+async fn a_copy_leaves_out_a_planted_key_under_a_genuine_intermediate_key() {
+    let sample = Sample::new("here");
+    let planted = sample.shared("a", &another_key(), 0).await;
+    let keys = [planted, sample.wrapped(&local("b")).await].concat();
+    let vault = vault(both(local("a"), local("b")));
+    let object = sample.object(&vault, keys, "there");
+    let carried = carried(&object, WrapPolicy::AtLeast(1)).await.expect("one key is genuine");
+    assert_eq!(names(&carried.keys), ["b"]);
+    assert_eq!((carried.disproved.as_slice(), carried.missing.len()), (&["a".to_owned()][..], 0));
+}
+
+#[tokio::test]
+async fn a_copy_records_a_key_as_missing_while_its_service_is_down() {
+    let sample = Sample::new("here");
+    let shared = sample.shared("a", &sample.data_key, 0).await;
+    let keys = [shared, sample.wrapped(&local("b")).await].concat();
+    for (kind, expected) in [(DOWN, Some("a")), (DENIED, Some("a"))] {
+        let vault = vault(both(Service::new("a").fails("unwrap", kind), local("b")));
+        let object = sample.object(&vault, keys.clone(), "there");
+        let at_least_one = carried(&object, WrapPolicy::AtLeast(1)).await;
+        let at_least_one = at_least_one.expect("one key is genuine");
+        assert_eq!(names(&at_least_one.keys), ["b"]);
+        assert_eq!(at_least_one.missing.first().map(|key| key.wrapping_key()), expected);
+        assert_eq!(at_least_one.disproved, [""; 0]);
+        let all = carried(&object, WrapPolicy::All).await;
+        let failed = all.expect_err("one key is missing").kind();
+        let expected = if kind == DOWN { ErrorKind::Unavailable } else { ErrorKind::AccessDenied };
+        assert_eq!(failed, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_intermediate_key_stays_in_its_scope() {
+    let sample = Sample::new("folder/here");
+    let keys = sample.shared("a", &sample.data_key, 1).await;
+    let vault = vault(local("a"));
+    let cases = [("folder/there", true), ("elsewhere/there", false)];
+    for (to, stays) in cases {
+        let object = sample.object(&vault, keys.clone(), to);
+        let moved = IntermediateKeys::default().moved(&object, &keys).await.expect("possible");
+        assert_eq!(moved.is_some(), stays, "{to}");
+        let carried = carried(&object, WrapPolicy::All).await.expect("carried").keys;
+        assert_eq!(names(&carried), ["a"]);
+        assert_eq!(carried[0].intermediate_id().is_some(), stays, "{to}");
+        assert_eq!(*carried[0].data_key_context(), sample.binding(to));
+    }
+}
+
+/// Makes new keys of `keyring` for an object with `keys`. Returns their names, if they were proven,
+/// and if they are under an intermediate key.
+async fn made(
+    sample: &Sample,
+    keys: &[EncryptedDataKey],
+    keyring: &Service,
+    proves: bool,
+) -> Result<Option<(Vec<String>, bool)>, ErrorKind> {
+    let vault = vault(local("a"));
+    let object = sample.object(&vault, keys.to_vec(), &sample.target.key);
+    let expected = keyring.expected_keys(&sample.binding(&sample.target.key));
+    let intermediate_keys = IntermediateKeys::default();
+    let made = intermediate_keys.wrapped(&object, 0, (keyring, &expected), keys, proves).await;
+    let made = made.map_err(|error| error.kind())?;
+    Ok(made.map(|made| {
+        assert!(made.keys.iter().all(|key| key.intermediate_id().is_some()));
+        (names(&made.keys).into_iter().map(str::to_owned).collect(), made.proven)
+    }))
+}
+
+#[tokio::test]
+async fn new_keys_of_an_intermediate_key_are_proven_if_it_is_opened() {
+    let sample = Sample::new("here");
+    let keys = sample.shared("a", &sample.data_key, 0).await;
+    let expected = |proven| Ok(Some((vec!["b".to_owned()], proven)));
+    let plain = Service::new("b");
+    assert_eq!(made(&sample, &keys, &plain, false).await, expected(true), "it must be opened");
+    let service = || Service::new("b").re_encrypts_from("a");
+    assert_eq!(made(&sample, &keys, &service(), false).await, expected(false));
+    assert_eq!(made(&sample, &keys, &service(), true).await, expected(true));
+    // A role that may re-encrypt only.
+    let denied = service().fails("wrap", DENIED);
+    assert_eq!(made(&sample, &keys, &denied, true).await, expected(false));
+    let down = service().fails("wrap", DOWN);
+    assert_eq!(made(&sample, &keys, &down, true).await, Err(ErrorKind::Unavailable));
+    // Re-encryption that fails is replaced by opening, unless the service asks to wait.
+    let fails = |kind| service().fails("rewrap", kind);
+    assert_eq!(made(&sample, &keys, &fails(DOWN), false).await, expected(false));
+    let throttled = fails(KeyringErrorKind::Throttled);
+    assert_eq!(made(&sample, &keys, &throttled, false).await, Err(ErrorKind::Throttled));
+    let neither = fails(DOWN).fails("wrap", DENIED);
+    assert_eq!(made(&sample, &keys, &neither, false).await, Err(ErrorKind::AccessDenied));
+}
+
+#[tokio::test]
+async fn new_keys_are_made_from_the_group_that_opens_the_body() {
+    let sample = Sample::new("here");
+    let planted = sample.shared("a", &another_key(), 0).await;
+    let genuine = sample.shared("a", &sample.data_key, 0).await;
+    let keys = [planted.clone(), genuine].concat();
+    let expected = Ok(Some((vec!["b".to_owned()], true)));
+    assert_eq!(made(&sample, &keys, &Service::new("b"), true).await, expected);
+    assert_eq!(made(&sample, &planted, &Service::new("b"), true).await, Ok(None));
+}
+
+#[tokio::test]
+async fn companions_are_read_within_bounds() {
+    let sample = Sample::new("here");
+    let header = sample.header(sample.wrapped(&local("a")).await);
+    let find = async |status, len| {
+        let store = Answer::new(status, vec![b'x'; len]).store();
+        let found = Sidecar::find(&store, &sample.target, ".sealwax", &header).await;
+        found.expect_err("no sidecar").message().to_owned()
+    };
+    let malformed = find(200, 1).await;
+    assert_eq!(find(200, SIDECAR_LIMIT).await, malformed);
+    for longer in [SIDECAR_LIMIT + 1, 2 * SIDECAR_LIMIT] {
+        let expected = format!("the sidecar is longer than {SIDECAR_LIMIT} bytes");
+        assert_eq!(find(200, longer).await, expected);
+    }
+    // S3 has no byte of an empty object's range.
+    let empty = find(416, 0).await;
+    assert_eq!(find(200, 0).await, empty);
+    assert!(empty.contains("the sidecar is empty"), "{empty}");
+
+    let find = async |len| {
+        let store = Answer::new(200, vec![b'x'; len]).store();
+        match InstructionFile::find(&store, &sample.target, ".instruction").await {
+            Ok(InstructionFile::Present { bytes, .. }) => Ok(bytes.len()),
+            Ok(_) => panic!("there is one"),
+            Err(error) => Err((error.kind(), error.message().to_owned())),
+        }
+    };
+    assert_eq!(find(MAX_INSTRUCTION_FILE_LEN).await, Ok(MAX_INSTRUCTION_FILE_LEN));
+    let expected = "it is longer than the 64 KiB of an instruction file".to_owned();
+    for longer in [MAX_INSTRUCTION_FILE_LEN + 1, 2 * MAX_INSTRUCTION_FILE_LEN] {
+        assert_eq!(find(longer).await, Err((ErrorKind::Malformed, expected.clone())));
+    }
+}
+
+/// An object whose envelope may be in an instruction file that S3 does not show.
+#[tokio::test]
+async fn an_object_is_unencrypted_only_if_that_is_known() {
+    let sample = Sample::new("here");
+    let of = |s3ec: &S3ec, unencrypted| {
+        let VaultSettings { keyring, places, sidecars, .. } =
+            VaultSettings::clone(&vault(local("a")).0);
+        Vault::new(VaultSettings { keyring, places, sidecars, s3ec: s3ec.clone(), unencrypted })
+    };
+    let v3 = ["x-amz-c", "x-amz-d", "x-amz-i"];
+    let certain = v3.map(|name| (name.to_owned(), String::new())).into();
+    let (uncertain, denied) = ([].into(), ErrorKind::AccessDenied);
+    let (refuse, pass) = (UnencryptedObjects::Refuse, UnencryptedObjects::PassThrough);
+    let (reads, refuses) = (S3ec::new(), S3ec::refused());
+    let (not_sealed, policy) = (ErrorKind::NotSealed, ErrorKind::PolicyRefused);
+    for (status, stored, s3ec, unencrypted, expected) in [
+        (403, &certain, &reads, refuse, Some(denied)),
+        (403, &certain, &reads, pass, Some(denied)),
+        (403, &uncertain, &reads, refuse, Some(not_sealed)),
+        (403, &uncertain, &reads, pass, Some(denied)),
+        (404, &certain, &reads, refuse, Some(ErrorKind::Malformed)),
+        (404, &certain, &reads, pass, Some(ErrorKind::Malformed)),
+        (404, &uncertain, &reads, refuse, Some(not_sealed)),
+        (404, &uncertain, &reads, pass, None),
+        (500, &certain, &refuses, refuse, Some(policy)),
+        (500, &certain, &refuses, pass, Some(policy)),
+        (500, &uncertain, &refuses, refuse, Some(not_sealed)),
+        (500, &uncertain, &refuses, pass, None),
+    ] {
+        let store = Answer::new(status, Vec::new()).store();
+        let format = of(s3ec, unencrypted).format_of(&store, &sample.target, Some(stored)).await;
+        let kind = format.err().map(|error| error.kind());
+        assert_eq!(kind, expected, "{status} {stored:?} {s3ec:?} {unencrypted:?}");
+    }
+}
+
+/// What could not be asked says more than what was disproved, in either order.
+#[tokio::test]
+async fn the_failure_that_says_more_is_reported() {
+    let sample = Sample::new("here");
+    let planted = sample.shared("a", &another_key(), 0).await;
+    let genuine = sample.shared("b", &sample.data_key, 0).await;
+    let strange = sample.shared("c", &sample.data_key, 0).await;
+    let failing = |kind| vault(both(local("a"), Service::new("b").fails("unwrap", kind)));
+    for (vault, keys, expected) in [
+        (failing(DOWN), [planted.clone(), genuine.clone()].concat(), ErrorKind::Unavailable),
+        (failing(DOWN), [genuine.clone(), planted.clone()].concat(), ErrorKind::Unavailable),
+        (failing(DOWN), [planted.clone(), strange.clone()].concat(), ErrorKind::Authentication),
+        (failing(DENIED), [strange.clone(), genuine].concat(), ErrorKind::AccessDenied),
+        (failing(DOWN), strange, ErrorKind::NoMatchingKey),
+    ] {
+        let header = sample.header(keys.clone());
+        let proofs = Proofs::default();
+        let failed = proofs.prove_any(&vault, &sample.target, &header, &keys).await;
+        assert_eq!(failed.expect_err("none opens it").kind(), expected);
+    }
+}
+
+/// A keyring whose key service does not answer.
+#[derive(Debug)]
+struct Down;
+
+impl s3ec::Keyring for Down {
+    fn accepts(&self, _: s3ec::WrapAlgorithm) -> bool {
+        true
+    }
+
+    fn binds_context(&self) -> bool {
+        false
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        _: &'a PlaintextDataKey,
+        _: s3ec::ContentSuite,
+        _: &'a EncryptionContext,
+    ) -> BoxFuture<'a, Result<s3ec::WrappedKey, KeyringError>> {
+        Box::pin(async { Err(KeyringError::new(DOWN, "service")) })
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        _: &'a s3ec::Admitted,
+    ) -> BoxFuture<'a, Result<PlaintextDataKey, KeyringError>> {
+        Box::pin(async { Err(KeyringError::new(DOWN, "service")) })
+    }
+}
+
+#[tokio::test]
+async fn the_key_of_an_encryption_clients_object_is_checked_and_proven() {
+    let raw = |byte| s3ec::RawAesKeyring::new(&mut [byte; 32]).expect("a key");
+    let suite = s3ec::ContentSuite::AesGcmCommitKey;
+    let wrapped = |key: &PlaintextDataKey| {
+        let context = EncryptionContext::new();
+        let wrapped = s3ec::Keyring::wrap(&raw(1), key, suite, &context).now_or_never();
+        wrapped.expect("nothing waits").expect("wrapped")
+    };
+    let key = another_key();
+    let content = s3ec::ContentSealer::new(suite, &key).expect("a sealer").1;
+    let envelope = |wrapped| {
+        s3ec::Envelope::new(content.clone(), wrapped, s3ec::Storage::Metadata).expect("an envelope")
+    };
+    let (genuine, planted) = (envelope(wrapped(&key)), envelope(wrapped(&another_key())));
+    let target = &Sample::new("here").target;
+    let reads = |keyring| S3ec::new().keyring(keyring);
+    for (s3ec, envelope, checked, proof) in [
+        (reads(raw(1)), &genuine, Ok(()), Ok("proven")),
+        (
+            reads(raw(1)),
+            &planted,
+            Err(ErrorKind::Authentication),
+            Err(("disproved", ErrorKind::Authentication)),
+        ),
+        (
+            reads(raw(2)),
+            &genuine,
+            Err(ErrorKind::Authentication),
+            Err(("unknown", ErrorKind::NoMatchingKey)),
+        ),
+        (
+            S3ec::new().keyring(Down),
+            &genuine,
+            Err(ErrorKind::Unavailable),
+            Err(("unknown", ErrorKind::Unavailable)),
+        ),
+        (S3ec::new(), &genuine, Err(ErrorKind::NoMatchingKey), Ok("not asked")),
+    ] {
+        let vault =
+            Vault::new(VaultSettings { s3ec, ..VaultSettings::clone(&vault(local("a")).0) });
+        let found = vault.check_s3ec_key(target, envelope, 0).await;
+        assert_eq!(found.map_err(|error| error.kind()), checked);
+        let found = match vault.prove_s3ec(target, envelope, 0).await {
+            KeyProof::Proven { by: None } => Ok("proven"),
+            KeyProof::Proven { by } => panic!("it names no key: {by:?}"),
+            KeyProof::NotAsked => Ok("not asked"),
+            KeyProof::Disproved(error) => Err(("disproved", error.kind())),
+            KeyProof::Unknown(error) => Err(("unknown", error.kind())),
+        };
+        assert_eq!(found, proof);
+    }
+}
