@@ -186,7 +186,7 @@ async fn an_object_is_unencrypted_only_if_that_is_known() {
         Vault::new(VaultSettings { keyring, places, sidecars, s3ec: s3ec.clone(), unencrypted })
     };
     let v3 = ["x-amz-c", "x-amz-d", "x-amz-i"];
-    let certain = v3.map(|name| (name.to_owned(), String::new())).into();
+    let certain = v3.map(|name| (name.to_owned(), "x".to_owned())).into();
     let (uncertain, denied) = ([].into(), ErrorKind::AccessDenied);
     let (refuse, pass) = (UnencryptedObjects::Refuse, UnencryptedObjects::PassThrough);
     let (reads, refuses) = (S3ec::new(), S3ec::refused());
