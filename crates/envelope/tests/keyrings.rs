@@ -325,6 +325,17 @@ fn a_keyring_of_keyrings_has_the_s3ec_keyring_of_the_first() {
 }
 
 #[test]
+fn only_an_intermediate_key_serves_data_keys() {
+    let unplaced = bound_to(None, 0);
+    let direct = &local("a").expected_keys(&unplaced)[0];
+    let cached = &CachingKeyring::new(local("a")).expected_keys(&unplaced)[0];
+    assert!(!direct.may_serve(&unplaced), "the data key itself");
+    assert!(cached.may_serve(&unplaced) && cached.may_serve(&bound_to(None, 1)));
+    assert!(!cached.may_serve(&bound_to(Some(&place("k")), 0)), "it has no scope");
+    assert!(!cached.may_serve(cached.wrap_context()), "an intermediate key");
+}
+
+#[test]
 fn settings_are_as_they_were_set() {
     assert_eq!(local("b").name(), "b");
     let limits = CacheLimits::new()
