@@ -1,6 +1,6 @@
 //! Which keys an object has after its key changes, without a server.
 
-use sealwax_envelope::{Keyring, KeyringErrorKind, MissingKey};
+use sealwax_envelope::{Keyring, KeyringErrorKind, MissingKey, PlaintextDataKey, Unwrap};
 
 use super::*;
 use crate::{
@@ -68,6 +68,49 @@ async fn a_proof_before_a_replacement_does_not_prove_the_new_key() {
     assert_eq!((report.kept.as_slice(), report.opens), (&[][..], true));
     let failed = replaced(new().fails("unwrap", DOWN)).await.expect_err("nothing is proven");
     assert_eq!(failed, ErrorKind::Unavailable);
+}
+
+/// A role that may re-encrypt, and not decrypt.
+#[tokio::test]
+async fn an_unproven_replacement_keeps_the_old_keys_unless_that_is_allowed() {
+    let sample = Sample::new("here");
+    let at_old = local("c").wrap(&sample.data_key, &sample.binding("old")).await.expect("wrapped");
+    let keys = [keys_of(&sample, &["a"]).await, at_old].concat();
+    let vault = vault(local("a"));
+    let object = sample.object(&vault, keys, "here");
+    let changes = || {
+        let new = Service::new("c").re_encrypts_from("a").fails("unwrap", DENIED);
+        KeyChanges::new().replace_keys(new)
+    };
+    let (keys, report) = changed(&object, changes()).await.expect("possible");
+    assert_eq!(keys, ["a", "c", "c"]);
+    // The name that is new is not among those that stay against the wish.
+    assert_eq!((report.kept, report.opens), (vec!["a".to_owned()], false));
+    let allowed = changes().dangerous_allow_unproven();
+    let (keys, report) = changed(&object, allowed).await.expect("possible");
+    assert_eq!((keys, report.opens), (vec!["c".to_owned()], false));
+    assert_eq!((report.kept, report.added), (Vec::new(), vec!["c".to_owned()]));
+}
+
+/// KMS re-encrypts a planted key as well as a genuine one.
+#[tokio::test]
+async fn new_keys_of_a_planted_one_are_made_again() {
+    let sample = Sample::new("here");
+    let other = PlaintextDataKey::generate().expect("random");
+    let planted = local("a").wrap(&other, &sample.binding("here")).await.expect("wrapped");
+    let keys = [planted, keys_of(&sample, &["b"]).await].concat();
+    let vault = vault(both(local("a"), local("b")));
+    let object = sample.object(&vault, keys, "here");
+    let new = Service::new("c").re_encrypts_from("a");
+    let wrapping = wrapping(&vault, KeyChanges::new().replace_keys(new));
+    let steps = wrapping.changes.steps(&object).expect("steps").steps;
+    let changed = wrapping.changed_keys(&object, &steps, KeyReport::default()).await;
+    let ChangedKeys { keys, report } = changed.expect("one key is genuine");
+    assert_eq!((samples::names(&keys), report.opens), (vec!["c"], true));
+    let Unwrap::Unwrapped(opened) = local("c").unwrap(&keys).await else {
+        panic!("it has that key");
+    };
+    assert_eq!(opened.expose_secret(), sample.data_key.expose_secret());
 }
 
 /// A wrapped key under the name of a new one goes only if the new one was made from it.
