@@ -232,6 +232,37 @@ async fn the_failure_that_says_more_is_reported() {
         let failed = proofs.prove_any(&vault, &sample.target, &header, &keys).await;
         assert_eq!(failed.expect_err("none opens it").kind(), expected);
     }
+    // Of equal ones, the first.
+    let second = sample.shared("b", &another_key(), 0).await;
+    let keys = [planted, second].concat();
+    let (vault, header) = (vault(both(local("a"), local("b"))), sample.header(keys.clone()));
+    let failed = Proofs::default().prove_any(&vault, &sample.target, &header, &keys).await;
+    let failed = failed.expect_err("none opens it");
+    assert!(failed.message().contains("its wrapped key under a does not open it"), "{failed}");
+}
+
+/// A key service vouches for a wrapped key of anybody who may use the wrapping key.
+#[tokio::test]
+async fn a_body_is_proven_by_any_of_its_keys() {
+    let sample = Sample::new("here");
+    let binding = sample.binding("here");
+    let planted = local("a").wrap(&another_key(), &binding).await.expect("wrapped");
+    let genuine = sample.wrapped(&local("b")).await;
+    let vault = vault(both(local("a"), local("b")));
+    for (keys, expected) in [
+        ([planted.clone(), genuine.clone()].concat(), Ok(())),
+        ([genuine.clone(), planted.clone()].concat(), Ok(())),
+        ([planted.clone(), planted.clone(), genuine].concat(), Ok(())),
+        ([planted.clone(), planted.clone()].concat(), Err(ErrorKind::Authentication)),
+        (planted, Err(ErrorKind::Authentication)),
+    ] {
+        let header = sample.header(keys.clone());
+        let proven = vault.prove(&sample.target, &header, &keys).await;
+        let opened = proven.map(|(data_key, _)| {
+            assert_eq!(data_key.expose_secret(), sample.data_key.expose_secret());
+        });
+        assert_eq!(opened.map_err(|error| error.kind()), expected);
+    }
 }
 
 /// A keyring whose key service does not answer.
@@ -309,7 +340,7 @@ async fn the_key_of_an_encryption_clients_object_is_checked_and_proven() {
         assert_eq!(found.map_err(|error| error.kind()), checked);
         let found = match vault.prove_s3ec(target, envelope, 0).await {
             KeyProof::Proven { by: None } => Ok("proven"),
-            KeyProof::Proven { by } => panic!("it names no key: {by:?}"),
+            KeyProof::Proven { .. } | KeyProof::Unwrapped { .. } => panic!("V3 names no key"),
             KeyProof::NotAsked => Ok("not asked"),
             KeyProof::Disproved(error) => Err(("disproved", error.kind())),
             KeyProof::Unknown(error) => Err(("unknown", error.kind())),

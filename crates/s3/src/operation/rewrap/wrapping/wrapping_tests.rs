@@ -92,6 +92,51 @@ async fn an_unproven_replacement_keeps_the_old_keys_unless_that_is_allowed() {
     assert_eq!((report.kept, report.added), (Vec::new(), vec!["c".to_owned()]));
 }
 
+#[tokio::test]
+async fn an_unproven_new_key_lets_no_other_go() {
+    let sample = Sample::new("here");
+    let vault = vault(Service::new("a").fails("unwrap", DENIED));
+    let object = sample.object(&vault, keys_of(&sample, &["a", "b"]).await, "here");
+    let new = Service::new("c").re_encrypts_from("a").fails("unwrap", DENIED);
+    let changes = KeyChanges::new().add_keys(new).remove_key("b");
+    let (keys, report) = changed(&object, changes).await.expect("possible");
+    assert_eq!(keys, ["b", "a", "c"]);
+    assert_eq!((report.kept, report.opens), (vec!["b".to_owned()], false));
+}
+
+/// A key service that can't re-encrypt now is asked later if it says so; otherwise the data key is
+/// unwrapped.
+#[tokio::test]
+async fn re_encryption_that_fails_is_replaced_by_unwrapping() {
+    let sample = Sample::new("here");
+    let vault = vault(local("a"));
+    let object = sample.object(&vault, keys_of(&sample, &["a"]).await, "here");
+    let added = |kind| {
+        let new = Service::new("c").re_encrypts_from("a").fails("rewrap", kind);
+        changed(&object, KeyChanges::new().add_keys(new))
+    };
+    let (keys, report) = added(DENIED).await.expect("by unwrapping");
+    assert_eq!((keys, report.opens), (vec!["a".to_owned(), "c".to_owned()], true));
+    let failed = added(KeyringErrorKind::Throttled).await.expect_err("later");
+    assert_eq!(failed, ErrorKind::Throttled);
+}
+
+#[tokio::test]
+async fn only_the_disproved_of_several_keys_are_made_again() {
+    let sample = Sample::new("here");
+    let other = PlaintextDataKey::generate().expect("random");
+    let planted = local("b").wrap(&other, &sample.binding("here")).await.expect("wrapped");
+    let keys = [keys_of(&sample, &["a"]).await, planted, keys_of(&sample, &["c"]).await].concat();
+    let vault = vault(local("a"));
+    let object = sample.object(&vault, keys, "here");
+    let changes = KeyChanges::new().add_keys(both(local("b"), local("c"))).prove_present();
+    let (keys, report) = changed(&object, changes).await.expect("possible");
+    assert_eq!(keys, ["a", "c", "b"]);
+    let [b, c] = ["b", "c"].map(|name| vec![name.to_owned()]);
+    assert_eq!((report.disproved, report.proven, report.added), (b.clone(), c, b));
+    assert!(report.opens);
+}
+
 /// KMS re-encrypts a planted key as well as a genuine one.
 #[tokio::test]
 async fn new_keys_of_a_planted_one_are_made_again() {
