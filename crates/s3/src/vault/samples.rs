@@ -49,6 +49,7 @@ impl HttpConnector for Answer {
     fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
         let status = StatusCode::try_from(self.0).expect("an HTTP status");
         let mut answer = HttpResponse::new(status, SdkBody::from(self.2.clone()));
+        answer.headers_mut().insert("content-length", self.2.len().to_string());
         for (name, value) in &self.1 {
             answer.headers_mut().insert(*name, *value);
         }
