@@ -100,7 +100,7 @@ impl Sample {
         let target = ObjectRef::new("rewrap", store.s3(), bucket, key).expect("an object");
         let data_key = PlaintextDataKey::generate().expect("random");
         let salt = BodySalt::generate().expect("random");
-        let body = Sealer::new(&data_key, &context.body_context(), salt).header().clone();
+        let body = *Sealer::new(&data_key, &context.body_context(), salt).header();
         Self { target, data_key, context, body }
     }
 
@@ -130,7 +130,7 @@ impl Sample {
     }
 
     pub(crate) fn header(&self, keys: Vec<EncryptedDataKey>) -> ObjectHeader {
-        let header = ObjectHeader::new(self.context.clone(), keys, self.body.clone(), Some(0));
+        let header = ObjectHeader::new(self.context.clone(), keys, self.body, Some(0));
         header.expect("a header")
     }
 

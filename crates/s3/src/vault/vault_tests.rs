@@ -307,7 +307,7 @@ async fn the_key_of_an_encryption_clients_object_is_checked_and_proven() {
     let key = another_key();
     let content = s3ec::ContentSealer::new(suite, &key).expect("a sealer").1;
     let envelope = |wrapped| {
-        s3ec::Envelope::new(content.clone(), wrapped, s3ec::Storage::Metadata).expect("an envelope")
+        s3ec::Envelope::new(content, wrapped, s3ec::Storage::Metadata).expect("an envelope")
     };
     let (genuine, planted) = (envelope(wrapped(&key)), envelope(wrapped(&another_key())));
     let target = &Sample::new("here").target;
