@@ -125,9 +125,10 @@ impl Case {
     // Reports, which use no key.
 
     fn inspected(&self) -> Result<(Names, Option<ErrorKind>), ErrorKind> {
-        // An inspection tells formats apart, and admits all of them.
+        // An inspection tells formats apart, and admits all of them. What has other names of the
+        // format is a damaged sealed object.
         match self.change {
-            Change::NoFormat | Change::S3ecObject => return Ok((Names::new(), None)),
+            Change::S3ecObject => return Ok((Names::new(), None)),
             _ => self.parsed()?,
         }
         let problem = (self.held.sidecar == Sidecar::Damaged).then_some(ErrorKind::Malformed);
