@@ -9,8 +9,8 @@ mod wrap_key;
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, builder::NonEmptyStringValueParser};
-use sealwax_s3::{KmsKeyArn, S3Uri};
+use clap::{ArgAction, Args, ValueEnum, builder::NonEmptyStringValueParser};
+use sealwax_s3::{AclPolicy, KmsKeyArn, S3Uri};
 
 pub(crate) use self::{
     folders::{FilterArgs, FolderArgs},
@@ -89,6 +89,19 @@ pub(crate) struct GlobalArgs {
     )]
     pub(crate) sidecars: Option<String>,
 
+    /// Treatment of an object's access control list in copies (`cp`, `mv`, `rewrap`, `reencrypt`,
+    /// `shred`): keep it, or ignore it on a store that can't tell it
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHAT",
+        default_value = "keep",
+        hide_default_value = true,
+        help_heading = "Settings"
+    )]
+    pub(crate) acl: AclArg,
+
     /// Print errors only
     #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
@@ -96,6 +109,23 @@ pub(crate) struct GlobalArgs {
     /// Print more; repeat for debug logs
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
+}
+
+/// Treatment of access control lists.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AclArg {
+    #[default]
+    Keep,
+    Ignore,
+}
+
+impl From<AclArg> for AclPolicy {
+    fn from(acl: AclArg) -> Self {
+        match acl {
+            AclArg::Keep => Self::Keep,
+            AclArg::Ignore => Self::Ignore,
+        }
+    }
 }
 
 impl GlobalArgs {

@@ -236,6 +236,9 @@ pub(crate) fn advice(kind: ErrorKind) -> &'static str {
         ErrorKind::NoMatchingKey => {
             "name one of its wrapping keys with --key, a key's account with --account, or a local key's file with --local-key"
         }
+        ErrorKind::AclUnreadable => {
+            "retry, or pass --acl=ignore if the objects have no access control lists of their own"
+        }
         ErrorKind::Unproven => "rewrap the copy, or pass --unproven to delete the source anyway",
         ErrorKind::WrongRegion => "pass the bucket's Region with --region or AWS_REGION",
         ErrorKind::PlaceMismatch => {
@@ -293,6 +296,7 @@ mod tests {
             (ErrorKind::Unavailable, 1),
             (ErrorKind::Throttled, 1),
             (ErrorKind::Io, 1),
+            (ErrorKind::AclUnreadable, 1),
             (ErrorKind::Unproven, 1),
             (ErrorKind::Unsupported, 1),
             (ErrorKind::InsecureEndpoint, 2),

@@ -142,7 +142,8 @@ impl Session {
         };
         let sidecars =
             self.args.sidecars.as_ref().map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix);
-        SealedClient::builder(self.s3(), keyring).places(places).sidecars(sidecars)
+        let acls = self.args.acl.into();
+        SealedClient::builder(self.s3(), keyring).places(places).sidecars(sidecars).acls(acls)
     }
 
     /// Returns a plain S3 client.
@@ -257,6 +258,19 @@ impl Session {
         command_line(
             [program.as_os_str()].into_iter().chain(words.iter().copied()).chain(connection),
         )
+    }
+
+    /// Prints how to abort each upload that `client` may have begun without being told its id.
+    pub(crate) fn report_unclaimed(&self, client: &SealedClient) {
+        for upload in client.unclaimed_uploads() {
+            let object = format!("s3://{}/{}", upload.bucket, upload.key);
+            let words = ["uploads", "abort", &object, "--upload-id", &upload.upload_id];
+            let command = self.command_line(&words.map(OsStr::new));
+            self.say(format!(
+                "warning: an upload to {object} began during a call whose answer was lost, and is \
+                 incomplete; unless another program began it, abort it: {command}"
+            ));
+        }
     }
 
     /// Shows the progress of a transfer.

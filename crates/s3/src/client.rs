@@ -25,7 +25,9 @@ use crate::{
     },
     places::PlacePolicy,
     s3ec::S3ec,
-    store::{Store, StoreSettings, checksum::BodyChecksum},
+    store::{
+        Store, StoreSettings, acl::AclPolicy, checksum::BodyChecksum, unclaimed::UnclaimedUpload,
+    },
     upload::budget::UploadBudget,
     vault::{Vault, VaultSettings, sidecar::SidecarPolicy},
 };
@@ -75,6 +77,7 @@ impl SealedClient {
                 part_len: DEFAULT_PART_LEN,
                 copy_in_parts_above: MAX_COPY_LEN,
                 checksum: BodyChecksum::default(),
+                acls: AclPolicy::default(),
             },
             vault: VaultSettings {
                 keyring: Arc::new(keyring),
@@ -187,6 +190,15 @@ impl SealedClient {
     pub async fn settle(&self) {
         self.0.store.settle().await;
     }
+
+    /// Returns incomplete multipart uploads that this client may have begun without being told their
+    /// ids, because the answers were lost: uploads to the same objects that began during those calls.
+    ///
+    /// Another program may have begun them, so none of them is aborted. At most 1,000 are kept.
+    #[must_use]
+    pub fn unclaimed_uploads(&self) -> Vec<UnclaimedUpload> {
+        self.0.store.unclaimed_uploads()
+    }
 }
 
 impl fmt::Debug for SealedClient {
@@ -254,6 +266,13 @@ impl SealedClientBuilder {
     #[must_use]
     pub fn copy_in_parts_above(mut self, bytes: u64) -> Self {
         self.store.copy_in_parts_above = bytes.min(MAX_COPY_LEN);
+        self
+    }
+
+    /// Sets whether copies keep the object's access control list: [`AclPolicy::Keep`] by default.
+    #[must_use]
+    pub fn acls(mut self, acls: AclPolicy) -> Self {
+        self.store.acls = acls;
         self
     }
 

@@ -23,6 +23,8 @@ use crate::limits::{MAX_BUCKET_LEN, MAX_KEY_LEN};
 pub enum ErrorKind {
     /// S3 or KMS denied the call.
     AccessDenied,
+    /// The store does not tell the object's access control list (ACL), which a copy would lose.
+    AclUnreadable,
     /// The key, the encryption context or the stored bytes are not the original ones. Which of
     /// them is wrong can't be told.
     Authentication,
@@ -104,6 +106,9 @@ impl ErrorKind {
             Self::AccessDenied => {
                 "check the caller's IAM policy, the bucket policy and the KMS key policy"
             }
+            Self::AclUnreadable => {
+                "retry, or ignore ACLs if the store's objects have none of their own"
+            }
             Self::Authentication => {
                 "do not use this object: restore another version, or check whether it was changed \
                  or swapped"
@@ -166,6 +171,7 @@ impl ErrorKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::AccessDenied => "access-denied",
+            Self::AclUnreadable => "acl-unreadable",
             Self::Authentication => "authentication",
             Self::Changed => "changed",
             Self::Conflict => "conflict",
@@ -205,7 +211,14 @@ impl ErrorKind {
     /// `true` if the same call may succeed later although nothing else changes.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Changed | Self::Locked | Self::Throttled | Self::Unavailable)
+        matches!(
+            self,
+            Self::AclUnreadable
+                | Self::Changed
+                | Self::Locked
+                | Self::Throttled
+                | Self::Unavailable
+        )
     }
 }
 
@@ -355,6 +368,11 @@ impl Error {
         });
         error.0.source = Some(failure.into());
         error
+    }
+
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
     }
 
     /// Prefixes the message: `prefix: message`.

@@ -64,12 +64,14 @@ pub use self::{
     plain_http::PlainHttp,
     sdk_limits::with_sdk_limits,
     store::{
+        acl::AclPolicy,
         attributes::Attributes,
         checksum::BodyChecksum,
         list::{
             ListPages, ListedObject, ListedPage, ListedUpload, PageTokens, UploadPages, decode_key,
         },
         server_clock::ServerClock,
+        unclaimed::UnclaimedUpload,
     },
     upload::{
         into_source::IntoPlaintextSource, source::PlaintextSource, unfinished::UnfinishedUpload,

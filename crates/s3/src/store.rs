@@ -17,6 +17,7 @@ pub(crate) mod server_copy;
 pub(crate) mod snapshot;
 pub(crate) mod tags;
 pub(crate) mod timeouts;
+pub(crate) mod unclaimed;
 
 use std::{
     collections::HashMap,
@@ -27,7 +28,11 @@ use aws_sdk_s3::Client;
 use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
-use self::checksum::BodyChecksum;
+use self::{
+    acl::AclPolicy,
+    checksum::BodyChecksum,
+    unclaimed::{UnclaimedUpload, UnclaimedUploads},
+};
 use crate::{attempts::AttemptEvents, sdk_limits::SdkLimits, whole_answers::WholeAnswers};
 
 /// Maximum number of buckets whose settings are remembered. An inventory or a plan can name any.
@@ -46,6 +51,7 @@ struct Inner {
     makes_copies: OnceCell<()>,
     /// Aborts of uploads whose futures were dropped.
     aborts: TaskTracker,
+    unclaimed: UnclaimedUploads,
 }
 
 /// Settings of a [`Store`].
@@ -56,6 +62,7 @@ pub(crate) struct StoreSettings {
     /// Objects above this many stored bytes are copied in parts.
     pub(crate) copy_in_parts_above: u64,
     pub(crate) checksum: BodyChecksum,
+    pub(crate) acls: AclPolicy,
 }
 
 impl Store {
@@ -67,6 +74,7 @@ impl Store {
             acls_disabled: Mutex::default(),
             makes_copies: OnceCell::new(),
             aborts: TaskTracker::new(),
+            unclaimed: UnclaimedUploads::default(),
         }))
     }
 
@@ -82,6 +90,10 @@ impl Store {
         self.0.settings.copy_in_parts_above
     }
 
+    pub(crate) fn acl_policy(&self) -> AclPolicy {
+        self.0.settings.acls
+    }
+
     pub(crate) fn checksum(&self) -> BodyChecksum {
         self.0.settings.checksum
     }
@@ -89,6 +101,11 @@ impl Store {
     /// The tracker of background aborts.
     pub(crate) fn aborts(&self) -> &TaskTracker {
         &self.0.aborts
+    }
+
+    /// Incomplete uploads that may be this client's, which does not know their ids.
+    pub(crate) fn unclaimed_uploads(&self) -> Vec<UnclaimedUpload> {
+        self.0.unclaimed.all()
     }
 
     /// Waits until all background aborts have ended.

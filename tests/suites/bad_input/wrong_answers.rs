@@ -60,11 +60,10 @@ async fn a_store_that_ignores_ranges_is_read_from_the_right_place() {
 async fn wrong_bytes_are_the_stores_fault_and_no_tampering() {
     let (uri, _) = long_object("wrong").await;
     type Answer = fn() -> Reaction;
-    let answers: [(&str, Answer); 5] = [
+    let answers: [(&str, Answer); 4] = [
         ("other bytes", || Reaction::AddHeader("content-range", "bytes 7-8/9".into())),
         ("no bytes", || Reaction::AddHeader("content-range", "bytes */9".into())),
         ("nothing", || Reaction::AddHeader("content-range", String::new())),
-        ("more bytes", || Reaction::AddHeader("content-length", "7".into())),
         ("another version", || Reaction::AddHeader("x-amz-version-id", "other".into())),
     ];
     for (case, answer) in answers {

@@ -1,5 +1,6 @@
 //! Disaster recovery: every way to store new keys, and every report about existing objects.
 
+mod acls;
 mod audit;
 mod claims;
 mod copies;
@@ -8,6 +9,7 @@ mod moves;
 mod proofs;
 mod shred;
 mod sidecars;
+mod unclaimed;
 mod verify;
 
 use sealwax_s3::{S3Uri, SealedClient, aws_sdk_s3::Client};

@@ -4,7 +4,7 @@ mod args;
 
 use std::sync::Arc;
 
-use sealwax_s3::{CopyObjectOutput, S3Uri, SealedClient, WrapPolicy, envelope::Keyring};
+use sealwax_s3::{CopyObjectOutput, ErrorKind, S3Uri, SealedClient, WrapPolicy, envelope::Keyring};
 use serde::Serialize;
 
 use self::args::CopyArgs;
@@ -39,10 +39,12 @@ pub(super) async fn run(session: &Session, args: CopyArgs, source: Source) -> Re
         false => Some(session.keyrings().writing(args.under.clone(), None)?),
     };
     let copier = Copier { client, under, args, source };
-    match copier.args.recursive {
+    let done = match copier.args.recursive {
         true => copier.folder(session).await,
         false => copier.one(session).await,
-    }
+    };
+    session.report_unclaimed(&copier.client);
+    done
 }
 
 /// Copies objects with one client.
@@ -168,13 +170,24 @@ impl Copier {
 
     /// Copies one object, and deletes the source of a move.
     async fn copy(&self, from: &S3Uri, to: &S3Uri) -> Result<Done, Failure> {
-        let info =
-            self.client.head().uri(from).send().await.map_err(|error| of_one(error, from))?;
-        let bytes = info.plaintext_len();
-        let mut text = format!("{} {from} to {to} ({})", self.verb(), Counted(bytes, "byte"));
-        if self.args.dry_run {
-            return Ok(Done { text, bytes, is_loss: false });
-        }
+        let described =
+            |bytes| format!("{} {from} to {to} ({})", self.verb(), Counted(bytes, "byte"));
+        let e_tag = match self.client.head().uri(from).send().await {
+            Ok(info) if self.args.dry_run => {
+                let bytes = info.plaintext_len();
+                return Ok(Done { text: described(bytes), bytes, is_loss: false });
+            }
+            Ok(info) => info.e_tag,
+            // A move that was interrupted may have left a sidecar: the next run deletes it.
+            Err(error)
+                if error.kind() == ErrorKind::NotFound
+                    && self.source != Source::Kept
+                    && !self.args.dry_run =>
+            {
+                None
+            }
+            Err(error) => return Err(of_one(error, from)),
+        };
         let mut copy = self.client.copy().source_uri(from).uri(to);
         if let Some(keyring) = &self.under {
             copy = copy.keyring(Arc::clone(keyring));
@@ -182,7 +195,7 @@ impl Copier {
         if let Some(count) = self.args.at_least {
             copy = copy.wrap_policy(WrapPolicy::AtLeast(count.into()));
         }
-        if let Some(e_tag) = &info.e_tag {
+        if let Some(e_tag) = e_tag {
             copy = copy.source_if_match(e_tag);
         }
         if self.args.no_overwrite {
@@ -202,6 +215,8 @@ impl Copier {
                 (copied, result.map(drop))
             }
         };
+        let bytes = copied.bytes;
+        let mut text = described(bytes);
         if let Some(losses) = &copied.losses {
             text.push_str(&format!("; {losses}"));
         }

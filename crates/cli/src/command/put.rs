@@ -93,6 +93,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         let sent = unless_stopped(put.send()).await;
         drop(progress);
         let settled = unless_stopped(client.settle()).await;
+        session.report_unclaimed(&client);
         let stopped = |signal| Failure::stopped(signal, given_up(&uri));
         let output =
             settled.and(sent).map_err(stopped)?.map_err(|error| not_stored(error, no_overwrite))?;
@@ -112,6 +113,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     drop(progress);
     // A second signal ends the wait until the upload is aborted.
     let settled = unless_stopped(client.settle()).await;
+    session.report_unclaimed(&client);
     match (settled.and(sent), resume) {
         (Ok(Ok(output)), _) => {
             if json {

@@ -188,6 +188,7 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     let done = unless_stopped(reencrypt.send()).await;
     drop(progress);
     unless_stopped(client.settle()).await.map_err(stopped)?;
+    session.report_unclaimed(&client);
     session.say(summary(&uri, &done.map_err(stopped)??));
     Ok(())
 }
@@ -220,6 +221,7 @@ async fn migrate_all(
         )
     };
     unless_stopped(client.settle()).await.map_err(stopped)?;
+    session.report_unclaimed(client);
     if summary.objects() > 0 {
         session.say(format!(
             "{} re-encrypted, {} skipped (already in the target format), {} failed",

@@ -5,7 +5,7 @@ mod delete_versions;
 use clap::{Args, builder::NonEmptyStringValueParser};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_s3::{
-    ErrorKind, S3Uri, SealedClient,
+    ErrorKind, ObjectKind, S3Uri, SealedClient,
     s3ec::{INSTRUCTION_FILE_SUFFIX, S3ec},
 };
 
@@ -173,6 +173,9 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
     if let Err(error) = head.set_version_id(args.version_id.clone()).send().await {
         let error = session.call_error("delete", &uri, "HeadObject", &error);
         if error.kind() == ErrorKind::NotFound {
+            if let Some(sidecar) = orphan(session, client, args).await {
+                return delete_orphan(session, client, &sidecar, args.dry_run).await;
+            }
             let advice = "check the bucket and the key; a folder is deleted with --recursive";
             return Err(Failure::from(error).advise(advice));
         }
@@ -196,6 +199,31 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
         _ => "",
     };
     session.say(format!("deleted {uri}{how}"));
+    Ok(())
+}
+
+/// Returns the sidecar of an object that is gone: an interrupted deletion left it.
+async fn orphan(session: &Session, client: &SealedClient, args: &RmArgs) -> Option<S3Uri> {
+    let suffix = session.sidecars().filter(|_| args.version_id.is_none())?;
+    let sidecar: S3Uri = format!("{}{suffix}", args.prefix).parse().ok()?;
+    let found = client.inspect().uri(&sidecar).send().await.ok()?;
+    (found.kind == ObjectKind::Sidecar).then_some(sidecar)
+}
+
+async fn delete_orphan(
+    session: &Session,
+    client: &SealedClient,
+    sidecar: &S3Uri,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let verb = if dry_run { "would delete" } else { "deleted" };
+    if !dry_run {
+        let done = unless_stopped(client.delete().uri(sidecar).send()).await;
+        done.map_err(|signal| {
+            Failure::stopped(signal, format!("{sidecar} may have been deleted"))
+        })??;
+    }
+    session.say(format!("{verb} {sidecar}: its object is gone already"));
     Ok(())
 }
 

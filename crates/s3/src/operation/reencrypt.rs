@@ -19,7 +19,7 @@ use crate::{
     progress::OnProgress,
     store::{attributes::Attributes, snapshot::Snapshot},
     upload::source::PlaintextSource,
-    vault::instruction_file,
+    vault::{instruction_file, sidecar},
 };
 
 /// Seals an object again in its place, under a new data key. Use it if the old data key may have
@@ -260,6 +260,12 @@ impl Reencrypt {
             info.envelope().is_some_and(|envelope| envelope.storage() == Storage::InstructionFile);
         if had_file && output.version_id.is_none() {
             instruction_file::remove(store, &target, suffix).await;
+        }
+        // No key of the old body opens the new one. Older versions may need theirs.
+        if let Some(suffix) = vault.sidecars().suffix()
+            && output.version_id.is_none()
+        {
+            sidecar::remove(store, &target, suffix).await;
         }
         Ok(output)
     }

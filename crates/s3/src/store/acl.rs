@@ -3,7 +3,19 @@
 use aws_sdk_s3::types::{Grant, ObjectOwnership, Permission, Type};
 
 use super::{Store, attributes::Attributes};
-use crate::error::{Error, ObjectRef, aws_failure::AwsFailure};
+use crate::error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure};
+
+/// Treatment of access control lists (ACLs), which S3 resets in a copy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AclPolicy {
+    /// A copy keeps the object's ACL, or fails with
+    /// [`AclUnreadable`](crate::ErrorKind::AclUnreadable) if the store does not tell it.
+    #[default]
+    Keep,
+    /// A copy gets the default ACL, "private". For a store whose objects have no ACLs of their own.
+    Ignore,
+}
 
 /// Grants in the form of S3's request headers. If all are empty, the owner alone has access, which
 /// a copy grants anyway.
@@ -55,7 +67,7 @@ impl Store {
         target: &ObjectRef,
         version_id: Option<&str>,
     ) -> Result<Grants, Error> {
-        if self.acls_are_disabled(&target.bucket).await {
+        if self.acl_policy() == AclPolicy::Ignore || self.acls_are_disabled(&target.bucket).await {
             return Ok(Grants::default());
         }
         let request = self.s3().get_object_acl().bucket(&target.bucket).key(&target.key);
@@ -67,7 +79,7 @@ impl Store {
                 if matches!(failure.status, Some(405 | 501)) {
                     return Ok(Grants::default());
                 }
-                Err(target.s3_failure("GetObjectAcl", failure))
+                Err(unreadable(target.s3_failure("GetObjectAcl", failure)))
             }
         }
     }
@@ -96,6 +108,16 @@ impl Store {
             .any(|rule| *rule.object_ownership() == ObjectOwnership::BucketOwnerEnforced);
         self.remember_acls_disabled(bucket, disabled);
         disabled
+    }
+}
+
+/// Names the cause if the store answered, and neither permission nor load is the reason.
+fn unreadable(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Unavailable | ErrorKind::Service if error.status().is_some() => error
+            .with_kind(ErrorKind::AclUnreadable)
+            .with_suffix("the store does not tell the object's ACL, which a copy would lose"),
+        _ => error,
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tracing::{Instrument as _, field::Empty};
 
-use super::{Store, lost_answer::Stored};
+use super::{Store, lost_answer::Stored, unclaimed::BeginCall};
 use crate::error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure};
 
 /// The `CreateMultipartUpload` request that begins an upload.
@@ -111,7 +111,11 @@ impl<R: Record> UploadHandle<R> {
     where
         F: Future<Output = Result<Option<Arc<R>>, Error>>,
     {
+        let call = BeginCall::now();
+        let request = request.interceptor(call.clone()).interceptor(call.clock.clone());
         let output = request.send().await;
+        let ours = output.as_ref().ok().and_then(|output| output.upload_id());
+        store.find_unclaimed(&target, &call, ours).await;
         let output = output.map_err(|error| target.s3_error("CreateMultipartUpload", &error))?;
         let Some(upload_id) = output.upload_id.filter(|id| !id.is_empty()) else {
             let message = "CreateMultipartUpload returned no upload id";

@@ -109,7 +109,8 @@ impl StoredRange {
         let Some(ContentRange { bytes, total }) = ContentRange::parse(text) else {
             return Err(format!("an invalid Content-Range, {text:?}"));
         };
-        if content_length.is_some_and(|len| len != bytes.end - bytes.start) {
+        // A shorter answer was cut, and is resumed.
+        if content_length.is_some_and(|len| len > bytes.end - bytes.start) {
             let len = content_length.unwrap_or_default();
             return Err(format!("{len} bytes that are said to be {text:?}"));
         }
@@ -282,6 +283,7 @@ mod tests {
         assert_eq!(is(span(), 206, Some("bytes 10-19/100"), Some(10)), place(10, 100));
         assert_eq!(is(span(), 206, Some("bytes 10-14/100"), Some(5)), place(10, 100));
         assert_eq!(is(span(), 206, Some("bytes 0-99/100"), None), place(0, 100));
+        assert_eq!(is(span(), 206, Some("bytes 10-19/100"), Some(5)), place(10, 100));
         assert_eq!(is(span(), 206, Some("bytes 10-11/12"), Some(2)), place(10, 12));
         assert_eq!(is(span(), 200, None, Some(100)), place(0, 100));
         let suffix = || StoredRange::Suffix(10);

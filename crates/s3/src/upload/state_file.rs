@@ -285,8 +285,13 @@ impl Contents {
     pub(super) fn parse(text: &str) -> io::Result<Self> {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let mut lines = text[..whole].lines();
-        let start: UploadStart = serde_json::from_str(lines.next().unwrap_or_default())
-            .map_err(|error| io::Error::other(format!("not a state file of an upload: {error}")))?;
+        let start: UploadStart =
+            serde_json::from_str(lines.next().unwrap_or_default()).map_err(|error| {
+                io::Error::other(format!(
+                    "not a state file of an upload, or one that was cut before its upload began: \
+                     delete it to start again: {error}"
+                ))
+            })?;
         if start.sealwax_upload != 1 {
             return Err(io::Error::other("a newer version of Sealwax wrote this state file"));
         }

@@ -5,7 +5,7 @@ use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{Error as EnvelopeError, ObjectHeader, metadata::SIDECAR_LIMIT};
 
 use crate::{
-    error::{Error, ErrorKind, ObjectRef},
+    error::{Error, ErrorKind, ObjectRef, error_chain},
     store::{
         Store,
         companion::{Companion, Found, Replaces},
@@ -149,6 +149,14 @@ pub(crate) async fn delete(store: &Store, target: &ObjectRef, suffix: &str) -> R
     let Some(sidecar) = Companion::of(target, suffix) else { return Ok(()) };
     let is_sidecar = |head: &HeadObjectOutput| head.content_type() == Some(CONTENT_TYPE);
     sidecar.delete_if(store, is_sidecar).await.map_err(hinted)
+}
+
+/// Deletes a sidecar that opens nothing. A failure is logged: the sidecar does no harm.
+pub(crate) async fn remove(store: &Store, target: &ObjectRef, suffix: &str) {
+    if let Err(error) = delete(store, target, suffix).await {
+        let failure = error_chain(&error);
+        tracing::warn!(%failure, "a sidecar without an object is left");
+    }
 }
 
 /// Adds a hint to S3's denial of a lookup.

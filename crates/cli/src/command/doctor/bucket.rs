@@ -57,7 +57,11 @@ pub(super) async fn check(
         ),
         Err(error) => {
             let error = session.call_error("read the settings of", format!("s3://{bucket}"), "GetBucketVersioning", &error);
-            Check::unknown("versioning", error_chain(&error), "allow s3:GetBucketVersioning to check it")
+            let hint = match error.kind() {
+                ErrorKind::AccessDenied => "allow s3:GetBucketVersioning to check it",
+                _ => "ask the store's operator whether it keeps versions: its answer cannot be used",
+            };
+            Check::unknown("versioning", error_chain(&error), hint)
         }
     })?;
     checks.add(replication(session, &s3, bucket).await)?;

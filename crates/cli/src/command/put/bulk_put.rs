@@ -95,6 +95,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         unless_stopped(counts.run(session, files, args.folders.concurrency.into(), put)).await;
     // A second signal ends the wait until the uploads are aborted.
     let settled = unless_stopped(putter.client.settle()).await;
+    session.report_unclaimed(&putter.client);
     let verb = if args.folders.dry_run { "would seal" } else { "sealed" };
     let (files, bytes) = (Counted(counts.done, "file"), Counted(counts.bytes, "byte"));
     if counts.all() > 0 {
