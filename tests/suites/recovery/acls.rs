@@ -53,9 +53,8 @@ async fn an_acl_that_the_store_does_not_tell_is_an_error_or_ignored() {
                 assert!(error.is_none(), "{operation}: {error:?}");
             } else if operation != "rewrap of many" {
                 let error = error.expect(operation);
-                let object = if operation == "copy" || operation == "move" { &from } else { &from };
                 let error =
-                    assert_kind(Err::<(), _>(error), ErrorKind::AclUnreadable, object, operation);
+                    assert_kind(Err::<(), _>(error), ErrorKind::AclUnreadable, &from, operation);
                 assert_eq!(
                     error.message(),
                     "GetObjectAcl failed; the store does not tell the object's ACL, which a copy \

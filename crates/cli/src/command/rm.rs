@@ -173,8 +173,8 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
     if let Err(error) = head.set_version_id(args.version_id.clone()).send().await {
         let error = session.call_error("delete", &uri, "HeadObject", &error);
         if error.kind() == ErrorKind::NotFound {
-            if let Some(sidecar) = orphan(session, client, args).await {
-                return delete_orphan(session, client, &sidecar, args.dry_run).await;
+            if let Some(companion) = orphan(session, client, args).await {
+                return delete_orphan(session, client, &companion, args.dry_run).await;
             }
             let advice = "check the bucket and the key; a folder is deleted with --recursive";
             return Err(Failure::from(error).advise(advice));
@@ -202,28 +202,39 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
     Ok(())
 }
 
-/// Returns the sidecar of an object that is gone: an interrupted deletion left it.
+/// Returns a companion of an object that is gone: an interrupted deletion left it. Only companions
+/// that the command was asked to delete count.
 async fn orphan(session: &Session, client: &SealedClient, args: &RmArgs) -> Option<S3Uri> {
-    let suffix = session.sidecars().filter(|_| args.version_id.is_none())?;
-    let sidecar: S3Uri = format!("{}{suffix}", args.prefix).parse().ok()?;
-    let found = client.inspect().uri(&sidecar).send().await.ok()?;
-    (found.kind == ObjectKind::Sidecar).then_some(sidecar)
+    if args.version_id.is_some() {
+        return None;
+    }
+    let suffixes = [session.sidecars(), args.instruction_files.as_deref()];
+    for suffix in suffixes.into_iter().flatten() {
+        let companion: S3Uri = format!("{}{suffix}", args.prefix).parse().ok()?;
+        let found = client.inspect().uri(&companion).send().await;
+        if found.is_ok_and(|found| {
+            matches!(found.kind, ObjectKind::Sidecar | ObjectKind::InstructionFile)
+        }) {
+            return Some(companion);
+        }
+    }
+    None
 }
 
 async fn delete_orphan(
     session: &Session,
     client: &SealedClient,
-    sidecar: &S3Uri,
+    companion: &S3Uri,
     dry_run: bool,
 ) -> Result<(), Failure> {
     let verb = if dry_run { "would delete" } else { "deleted" };
     if !dry_run {
-        let done = unless_stopped(client.delete().uri(sidecar).send()).await;
+        let done = unless_stopped(client.delete().uri(companion).send()).await;
         done.map_err(|signal| {
-            Failure::stopped(signal, format!("{sidecar} may have been deleted"))
+            Failure::stopped(signal, format!("{companion} may have been deleted"))
         })??;
     }
-    session.say(format!("{verb} {sidecar}: its object is gone already"));
+    session.say(format!("{verb} {companion}: its object is gone already"));
     Ok(())
 }
 

@@ -131,3 +131,37 @@ fn a_folder_is_deleted_only_after_confirmation() {
     assert_eq!(json_lines(&run).len(), 1, "a folder ends at its slash");
     assert_eq!(other.get(&[]).exits(0).stdout, b"text");
 }
+
+/// As if a deletion had been killed between the object and its sidecar.
+#[test]
+fn an_orphaned_sidecar_is_deleted_by_the_next_run() {
+    let (scene, target) = (Scene::new("orphan"), Scene::new("orphan-to"));
+    let sidecars = || {
+        scene.put(b"text", &[]).exits(0);
+        let to_sidecar = ["--add", &west_key(), "--to-sidecar", "--sidecars"];
+        Sealwax::new(["rewrap", &scene.uri()]).args(to_sidecar).run().exits(0);
+    };
+    let sidecar = format!("{}.sealwax", scene.uri());
+    let is_there = || Sealwax::new(["ls", &sidecar]).run().code == Some(0);
+    let remove = |args: &[&str]| Sealwax::new(["rm", &scene.uri()]).args(args).run();
+
+    sidecars();
+    remove(&[]).exits(0);
+    assert!(is_there(), "without --sidecars, it stays");
+    remove(&[]).fails(4, "cannot delete");
+    let said = remove(&["--sidecars", "--dry-run"]).exits(0).stderr;
+    assert_eq!(said, format!("would delete {sidecar}: its object is gone already\n"));
+    let said = remove(&["--sidecars"]).exits(0).stderr;
+    assert_eq!(said, format!("deleted {sidecar}: its object is gone already\n"));
+    remove(&["--sidecars"]).fails(4, "cannot delete");
+
+    sidecars();
+    run("cp", &scene.uri(), &target.uri(), &["--sidecars"]).exits(0);
+    let keys: Vec<_> = keys(&target.uri()).into_iter().map(|(key, _)| key).collect();
+    assert!(keys.contains(&west_key()), "{keys:?}");
+    remove(&[]).exits(0);
+    let moved = run("mv", &scene.uri(), &target.uri(), &["--sidecars"]);
+    let expected = format!("the sidecar that it left was deleted: {sidecar}");
+    moved.fails(4, "an earlier move was interrupted").says(&expected);
+    assert_eq!(target.get(&["--key", &west_key()]).exits(0).stdout, b"text");
+}
