@@ -59,6 +59,8 @@ else
     SEALWAX_TEST_LOCALSTACK_URL=http://127.0.0.1:${SEALWAX_LOCALSTACK_PORT:-4566}
 fi
 export SEALWAX_TEST_LOCALSTACK_URL
+# The AWS CLI, which the runbook's test uses; it is in LocalStack's environment.
+export SEALWAX_TEST_AWS_CLI="$servers_dir/localstack/venv/bin/aws"
 
 if [ "$with_seaweedfs" = yes ]; then
     if [ -z "${SEALWAX_TEST_SEAWEEDFS_URL:-}" ]; then

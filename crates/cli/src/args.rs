@@ -14,7 +14,7 @@ use sealwax_s3::{AclPolicy, KmsKeyArn, S3Uri};
 
 pub(crate) use self::{
     folders::{FilterArgs, FolderArgs},
-    objects::{ObjectSource, ObjectsArgs},
+    objects::{ObjectSource, Objects, ObjectsArgs},
     prefix::{Prefix, name_of},
     s3_encryption_client::{FormatArg, InstructionFileArgs, RawKeyArgs, S3ecArgs, S3ecPolicyArgs},
     values::{Age, ByteRange, Pair, account_id, encryption_context, endpoint_url, fraction, place},

@@ -1,6 +1,7 @@
 //! Failures of the command: error with causes, advice, next steps and exit code.
 
 use std::{
+    borrow::Cow,
     error::Error,
     io::{self, Write as _},
     process::ExitCode,
@@ -90,7 +91,7 @@ impl From<ErrorKind> for Exit {
 pub(crate) struct Failure {
     exit: Exit,
     error: Box<dyn Error + Send + Sync>,
-    advice: Option<&'static str>,
+    advice: Option<Cow<'static, str>>,
     /// Next steps: a label and a command line each.
     steps: Vec<(&'static str, String)>,
 }
@@ -100,9 +101,9 @@ impl Failure {
     pub(crate) fn new(
         exit: Exit,
         error: impl Into<Box<dyn Error + Send + Sync>>,
-        advice: &'static str,
+        advice: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { exit, error: error.into(), advice: Some(advice), steps: Vec::new() }
+        Self { exit, error: error.into(), advice: Some(advice.into()), steps: Vec::new() }
     }
 
     /// Returns the failure for an invalid argument.
@@ -127,8 +128,8 @@ impl Failure {
     }
 
     /// Replaces the advice.
-    pub(crate) fn advise(self, advice: &'static str) -> Self {
-        Self { advice: Some(advice), ..self }
+    pub(crate) fn advise(self, advice: impl Into<Cow<'static, str>>) -> Self {
+        Self { advice: Some(advice.into()), ..self }
     }
 
     /// Adds a next step.
@@ -180,6 +181,12 @@ impl Failure {
         let _ = io::stderr().lock().write_all(line.as_bytes());
     }
 
+    /// Returns the text that [`Failure::print`] prints, without colours.
+    #[cfg(test)]
+    pub(crate) fn text_for_tests(&self) -> String {
+        self.text(Colors::none())
+    }
+
     fn text(&self, colors: Colors) -> String {
         let mut said = self.error.to_string();
         let mut text = format!("{} {}\n", colors.red("error:"), Printable(&said));
@@ -192,8 +199,8 @@ impl Failure {
             }
             next = cause.source();
         }
-        if let Some(advice) = self.advice {
-            text.push_str(&format!("  {} {advice}\n", colors.bold("hint:")));
+        if let Some(advice) = &self.advice {
+            text.push_str(&format!("  {} {}\n", colors.bold("hint:"), Printable(advice)));
         }
         for (what, command) in &self.steps {
             text.push_str(&format!("  {what}: {}\n", Printable(command)));

@@ -13,6 +13,7 @@ mod local_key;
 mod mtime;
 mod object_report;
 mod progress;
+mod report;
 mod session;
 mod settings;
 mod state_directory;

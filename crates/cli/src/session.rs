@@ -36,6 +36,13 @@ use crate::{
     terminal_text::{Printable, command_line},
 };
 
+/// Caller of AWS, as STS tells it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Caller {
+    pub(crate) arn: String,
+    pub(crate) account: String,
+}
+
 /// State that all subcommands share.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
@@ -220,6 +227,20 @@ impl Session {
         E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
     {
         Error::from_sdk(operation, object.to_string(), call, Some(self.region()), error)
+    }
+
+    /// Asks STS who the caller is. (AWS STS API Reference, "GetCallerIdentity": it needs no
+    /// permission.)
+    ///
+    /// # Errors
+    /// STS does not tell.
+    pub(crate) async fn caller(&self) -> Result<Caller, Error> {
+        let client = aws_sdk_sts::Client::new(&self.kms_config);
+        let told = client.get_caller_identity().send().await;
+        let told =
+            told.map_err(|error| self.call_error("call", "STS", "GetCallerIdentity", &error))?;
+        let text = |text: Option<&str>| text.unwrap_or("?").to_owned();
+        Ok(Caller { arn: text(told.arn()), account: text(told.account()) })
     }
 
     /// Returns the name and origin of the profile of `sealwax.toml` in use.

@@ -35,7 +35,18 @@ pub struct NewFile {
     temporary: Temporary,
     file: File,
     modified: Option<SystemTime>,
-    may_replace: bool,
+    kind: Kind,
+}
+
+/// Relation of a new file to one of the same name, and the mode that it gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Replaces the other one and has its mode, or the usual one.
+    Replacing,
+    /// Must be the first of its name, with the usual mode.
+    First,
+    /// Must be the first of its name, and stays private.
+    Private,
 }
 
 impl NewFile {
@@ -54,10 +65,23 @@ impl NewFile {
     /// [`io::ErrorKind::AlreadyExists`] if anything has this name, a link included; any other if
     /// there is no such folder or it cannot be written.
     pub fn create_private(path: impl AsRef<Path>) -> io::Result<Self> {
-        let target = Target::unresolved(path.as_ref())?;
+        Self::first(path.as_ref(), Kind::Private)
+    }
+
+    /// Creates a file that replaces none: `path` must not exist, neither now nor when the file is
+    /// complete.
+    ///
+    /// # Errors
+    /// As [`NewFile::create_private`].
+    pub fn create_new(path: impl AsRef<Path>) -> io::Result<Self> {
+        Self::first(path.as_ref(), Kind::First)
+    }
+
+    fn first(path: &Path, kind: Kind) -> io::Result<Self> {
+        let target = Target::unresolved(path)?;
         match target.stat()? {
             Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
-            None => Self::with(target, false),
+            None => Self::with(target, kind),
         }
     }
 
@@ -82,12 +106,12 @@ impl NewFile {
             let (_probe, file) = Temporary::create(&target.folder, Mode::empty())?;
             keep_owner(&file, &existing)?;
         }
-        Self::with(target, true)
+        Self::with(target, Kind::Replacing)
     }
 
-    fn with(target: Target, may_replace: bool) -> io::Result<Self> {
+    fn with(target: Target, kind: Kind) -> io::Result<Self> {
         let (temporary, file) = Temporary::create(&target.folder, Mode::RUSR | Mode::WUSR)?;
-        Ok(Self { target, temporary, file, modified: None, may_replace })
+        Ok(Self { target, temporary, file, modified: None, kind })
     }
 
     /// Returns the file to write to.
@@ -114,24 +138,29 @@ impl NewFile {
     /// An error with a [`Refusal`] if the target cannot be replaced any more; any other if the
     /// file cannot be written or renamed. The target is then what it was before.
     pub fn complete(self) -> io::Result<File> {
-        let Self { target, temporary, file, modified, may_replace } = self;
+        let Self { target, temporary, file, modified, kind } = self;
         if let Some(modified) = modified {
             file.set_modified(modified)?;
         }
-        if may_replace {
-            // Its kind may have changed since the file was created.
-            let mode = match target.replaceable()? {
-                Some(existing) => {
-                    keep_owner(&file, &existing)?;
-                    keep_access_list(&target, &file)?;
-                    existing.st_mode & PERMISSIONS
-                }
-                None => target.mode_of_new_files()?,
-            };
+        // Its kind may have changed since the file was created.
+        let existing = match kind {
+            Kind::Replacing => target.replaceable()?,
+            Kind::First | Kind::Private => None,
+        };
+        let mode = match &existing {
+            Some(existing) => {
+                keep_owner(&file, existing)?;
+                keep_access_list(&target, &file)?;
+                Some(existing.st_mode & PERMISSIONS)
+            }
+            None if kind == Kind::Private => None,
+            None => Some(target.mode_of_new_files()?),
+        };
+        if let Some(mode) = mode {
             fchmod(&file, Mode::from_raw_mode(mode))?;
         }
         file.sync_all()?;
-        if may_replace {
+        if kind == Kind::Replacing {
             temporary.rename(&target.name)?;
         } else {
             temporary.rename_to_free(&target.name)?;

@@ -51,6 +51,16 @@ fn a_new_file_has_the_umasks_mode_and_an_existing_one_keeps_its_own() {
         assert_eq!(mode(&at("root/a")), folder, "umask {mask:03o}");
         assert_eq!(mode(&at("root/a/b/c")), new, "umask {mask:03o}");
 
+        NewFile::create_new(at("first")).expect("created").complete().expect("complete");
+        assert_eq!(mode(&at("first")), new);
+        let again = NewFile::create_new(at("first")).expect_err("it exists");
+        assert_eq!(again.kind(), std::io::ErrorKind::AlreadyExists);
+        let late = NewFile::create_new(at("late")).expect("created");
+        fs::write(at("late"), "of another").expect("written");
+        let late = late.complete().expect_err("it exists by now");
+        assert_eq!(late.kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(at("late")).expect("there"), b"of another");
+
         // State files, journals and keys are private whatever the umask.
         NewFile::create_private(at("key")).expect("created").complete().expect("complete");
         create_or_append(at("journal")).expect("created");

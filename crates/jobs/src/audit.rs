@@ -296,18 +296,29 @@ impl Audit {
         let Self { client, concurrency, cancellation, questions } = self;
         let engine = Engine::new(concurrency, &cancellation, RetryPolicy::READ);
         let keys = Arc::new(client.key_audit());
-        let work =
-            move |object, retry| audit(client.clone(), Arc::clone(&keys), questions, object, retry);
+        let work = move |object, mut retry: RetryState| {
+            let (client, keys) = (client.clone(), Arc::clone(&keys));
+            async move { audit(&client, &keys, questions, object, &mut retry).await }
+        };
         Pool::new(engine, objects, work).into_outcomes()
     }
 }
 
+/// Reads which keys an object claims, and asks the key service nothing.
+pub(crate) async fn claims(
+    client: &SealedClient,
+    object: ListedObject,
+    retry: &mut RetryState,
+) -> AuditedObject {
+    audit(client, &client.key_audit(), Questions::default(), object, retry).await
+}
+
 async fn audit(
-    client: SealedClient,
-    key_audit: Arc<KeyAudit>,
+    client: &SealedClient,
+    key_audit: &KeyAudit,
     questions: Questions,
     object: ListedObject,
-    mut retry: RetryState,
+    retry: &mut RetryState,
 ) -> AuditedObject {
     if object.is_folder_marker() {
         return AuditedObject::new(object, ObjectKind::FolderMarker);
@@ -333,7 +344,7 @@ async fn audit(
     for inspected_key in &inspected.keys {
         let mut key = AuditedKey::new(inspected_key);
         if questions.key_material {
-            let material = material(&key_audit, &inspected, inspected_key, &mut retry).await;
+            let material = material(key_audit, &inspected, inspected_key, retry).await;
             key.material = material.unwrap_or_else(|error| {
                 found.problem.get_or_insert(error);
                 AuditedMaterial::Unknown
@@ -341,14 +352,14 @@ async fn audit(
         }
         if questions.proof {
             let ask = || key_audit.prove(&inspected, inspected_key);
-            key.proof = proven(ask, &mut retry, &mut found.problem).await;
+            key.proof = proven(ask, retry, &mut found.problem).await;
         }
         found.keys.push(key);
     }
     if questions.proof && found.kind.is_sealed() {
         let proof = if found.kind.is_encryption_client() {
             let ask = || key_audit.prove_unnamed(&inspected);
-            let proof = proven(ask, &mut retry, &mut found.problem).await;
+            let proof = proven(ask, retry, &mut found.problem).await;
             // Such an object has one wrapped key, which is known now.
             found.may_have_other_keys &= !proof.is_good();
             found.keys.extend(proof.by().map(|by| AuditedKey::unnamed(by, &proof)));
@@ -707,18 +718,18 @@ fn bounded<'a, K: Ord, V: Default>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    const EAST: &str =
+    pub(crate) const EAST: &str =
         "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-    const WEST: &str =
+    pub(crate) const WEST: &str =
         "arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321";
     const MRK: &str = "arn:aws:kms:us-east-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
     const MRK_WEST: &str =
         "arn:aws:kms:us-west-2:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
 
-    fn claimed(name: &str) -> AuditedKey {
+    pub(crate) fn claimed(name: &str) -> AuditedKey {
         let arn = name.parse::<KmsKeyArn>().ok();
         AuditedKey {
             provider: KMS_PROVIDER.to_owned(),
@@ -735,7 +746,7 @@ mod tests {
         }
     }
 
-    fn elsewhere(name: &str) -> AuditedKey {
+    pub(crate) fn elsewhere(name: &str) -> AuditedKey {
         AuditedKey { place: Some("b/other".to_owned()), is_at_place: false, ..claimed(name) }
     }
 
@@ -751,7 +762,7 @@ mod tests {
         AuditedKey { proof: AuditedProof::Unknown, ..claimed(name) }
     }
 
-    fn with(keys: impl Into<Vec<AuditedKey>>) -> AuditedObject {
+    pub(crate) fn with(keys: impl Into<Vec<AuditedKey>>) -> AuditedObject {
         let found = AuditedObject::new(ListedObject::new("b", "k"), ObjectKind::Sealwax);
         AuditedObject { keys: keys.into(), ..found }
     }
@@ -766,7 +777,7 @@ mod tests {
         with(keys.iter().map(|name| claimed(name)).collect::<Vec<_>>())
     }
 
-    fn of_kind(kind: ObjectKind) -> AuditedObject {
+    pub(crate) fn of_kind(kind: ObjectKind) -> AuditedObject {
         let may_have_other_keys = kind.is_encryption_client();
         AuditedObject {
             may_have_other_keys,

@@ -29,7 +29,10 @@
 //! # }
 //! ```
 
+mod key_regions;
 mod lag;
+mod opening_times;
+mod regions;
 mod request;
 mod status;
 
@@ -55,7 +58,10 @@ use aws_smithy_runtime_api::client::{
 };
 
 pub use self::{
+    key_regions::{KeyRegions, RegionUse},
     lag::{Lag, Unreplicated},
+    opening_times::OpeningTimes,
+    regions::{is_known_region, is_region_name},
     status::ReplicationStatus,
 };
 
@@ -73,7 +79,12 @@ struct Inner {
     regions: BTreeSet<String>,
     next: SharedHttpClient,
     refused: Mutex<BTreeMap<RefusedCalls, u64>>,
+    /// Answered `Decrypt` calls by the ARN of the KMS key.
+    decrypts: Mutex<BTreeMap<String, u64>>,
 }
+
+/// Most KMS keys that are counted one by one. Object metadata names them.
+const MAX_KEYS: usize = 10_000;
 
 /// Refused requests to one service in one Region.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +125,7 @@ impl BlockedRegions {
             regions,
             next: SharedHttpClient::new(next),
             refused: Mutex::default(),
+            decrypts: Mutex::default(),
         }))
     }
 
@@ -126,6 +138,22 @@ impl BlockedRegions {
     #[must_use]
     pub fn refused(&self) -> BTreeMap<RefusedCalls, u64> {
         self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the KMS keys that were asked to decrypt outside of the blocked Regions and did, with
+    /// the number of calls. One call can serve many objects that share an intermediate key. Calls
+    /// are not counted if no Region is blocked.
+    #[must_use]
+    pub fn decrypts(&self) -> BTreeMap<String, u64> {
+        self.0.decrypts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Counts a `Decrypt` call that KMS answered.
+    fn decrypted(&self, key: String) {
+        let mut decrypts = self.0.decrypts.lock().unwrap_or_else(PoisonError::into_inner);
+        if decrypts.len() < MAX_KEYS || decrypts.contains_key(&key) {
+            *decrypts.entry(key).or_default() += 1;
+        }
     }
 
     /// Counts a request if it must be refused.
@@ -175,7 +203,22 @@ impl HttpConnector for Blocking {
                 format!("a request to {service} of {region} was refused: that Region is blocked in this process")
                     .into(),
             ))),
-            None => self.next.call(request),
+            None => {
+                let key = match self.blocked.0.regions.is_empty() {
+                    true => None,
+                    false => request::key_to_decrypt_with(&request),
+                };
+                let answer = self.next.call(request);
+                let Some(key) = key else { return answer };
+                let blocked = self.blocked.clone();
+                HttpConnectorFuture::new(async move {
+                    let answer = answer.await?;
+                    if answer.status().is_success() {
+                        blocked.decrypted(key);
+                    }
+                    Ok(answer)
+                })
+            }
         }
     }
 }

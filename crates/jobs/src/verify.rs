@@ -23,17 +23,21 @@
 
 mod sample;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_core::Stream;
 use futures_util::{TryStreamExt as _, future::ready};
 use sealwax_s3::{
     Error, ErrorKind, ListedObject, ObjectKind, SealedClient, VerifyDepth, VerifyOutput,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::sample::Sample;
-use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary};
+use crate::{
+    audit::{self, AuditedObject},
+    engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary},
+};
 
 /// Default number of objects in work at a time.
 const DEFAULT_CONCURRENCY: usize = 64;
@@ -46,6 +50,7 @@ pub struct VerifyAll {
     concurrency: usize,
     cancellation: CancellationToken,
     sample: Option<Sample>,
+    claims: bool,
 }
 
 /// Verified object, with the outcome.
@@ -56,6 +61,10 @@ pub struct VerifiedObject {
     pub object: ListedObject,
     /// Outcome of the verification.
     pub outcome: VerifyOutcome,
+    /// Time from the first request to the outcome, retries included. By tokio's clock.
+    pub elapsed: Duration,
+    /// Keys that the object claims, if [`VerifyAll::claims`] is set.
+    pub claims: Option<AuditedObject>,
 }
 
 /// Outcome of the verification of one object. Exhaustive: summaries and reports count every one.
@@ -118,6 +127,7 @@ impl VerifyAll {
             concurrency: DEFAULT_CONCURRENCY,
             cancellation: CancellationToken::new(),
             sample: None,
+            claims: false,
         }
     }
 
@@ -132,6 +142,14 @@ impl VerifyAll {
     #[must_use]
     pub fn sample(mut self, sample: Sample) -> Self {
         self.sample = Some(sample);
+        self
+    }
+
+    /// Also reads which keys each object claims, of objects that don't open too: one more
+    /// `HeadObject` for each, and one `GetObject` if the client looks for sidecars.
+    #[must_use]
+    pub fn claims(mut self) -> Self {
+        self.claims = true;
         self
     }
 
@@ -154,12 +172,23 @@ impl VerifyAll {
         self,
         objects: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
     ) -> Outcomes<VerifySummary> {
-        let Self { client, depth, concurrency, cancellation, sample } = self;
+        let Self { client, depth, concurrency, cancellation, sample, claims } = self;
         let engine = Engine::new(concurrency, &cancellation, RetryPolicy::READ);
         let objects = objects.try_filter(move |object| {
             ready(sample.as_ref().is_none_or(|sample| sample.contains(object)))
         });
-        let work = move |object, retry| verify(client.clone(), depth, object, retry);
+        let work = move |object: ListedObject, mut retry: RetryState| {
+            let client = client.clone();
+            async move {
+                let claims = match claims && !object.is_folder_marker() {
+                    true => Some(audit::claims(&client, object.clone(), &mut retry).await),
+                    false => None,
+                };
+                let started = Instant::now();
+                let outcome = verify(client, depth, &object, retry).await;
+                VerifiedObject { object, outcome, elapsed: started.elapsed(), claims }
+            }
+        };
         Pool::new(engine, objects, work).into_outcomes()
     }
 }
@@ -167,11 +196,11 @@ impl VerifyAll {
 async fn verify(
     client: SealedClient,
     depth: VerifyDepth,
-    object: ListedObject,
+    object: &ListedObject,
     mut retry: RetryState,
-) -> VerifiedObject {
+) -> VerifyOutcome {
     if object.is_folder_marker() {
-        return VerifiedObject { object, outcome: VerifyOutcome::FolderMarker };
+        return VerifyOutcome::FolderMarker;
     }
     let mut verify = client.verify().bucket(&object.bucket).key(&object.key).depth(depth);
     let mut inspect = client.inspect().bucket(&object.bucket).key(&object.key);
@@ -179,7 +208,7 @@ async fn verify(
         verify = verify.version_id(version_id);
         inspect = inspect.version_id(version_id);
     }
-    let outcome = match retry.run(|| verify.clone().send()).await {
+    match retry.run(|| verify.clone().send()).await {
         Ok(verified) => VerifyOutcome::Opened(Box::new(verified)),
         Err(error) if error.kind() == ErrorKind::Shredded => VerifyOutcome::Shredded(error),
         // The object's content tells a companion, not its name alone.
@@ -193,8 +222,7 @@ async fn verify(
             }
         }
         Err(error) => VerifyOutcome::Failed(error),
-    };
-    VerifiedObject { object, outcome }
+    }
 }
 
 /// Counts of verified objects.

@@ -2,10 +2,12 @@
 
 mod args;
 mod audit_output;
+mod audit_report;
 
 use std::{
     io::{self, Write as _},
     sync::Arc,
+    time::SystemTime,
 };
 
 use futures_util::TryStreamExt as _;
@@ -16,19 +18,26 @@ use sealwax_jobs::{
 use sealwax_s3::{KmsKeyArn, ObjectKind, envelope::Keyring, error_chain};
 
 pub(crate) use self::args::AuditArgs;
-use self::audit_output::{Line, Report, table};
+use self::{
+    audit_output::{Counts, Line, table},
+    audit_report::{Collected, KIND, Report},
+};
 use crate::{
     console::Lines,
     failure::{Exit, Failure},
     interrupt::unless_stopped,
     progress::Cleared,
+    report::{Provenance, ReportFiles},
     session::Session,
     terminal_text::{Counted, Printable},
 };
 
 /// Lists or counts objects by the keys they depend on.
 pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failure> {
-    let filter = Filter::new(&args);
+    let (filter, started) = (Filter::new(&args), SystemTime::now());
+    let choose = |path| ReportFiles::choose(Some(path), KIND, started);
+    let files = args.report.as_deref().map(choose).transpose()?;
+    let mut collected = Collected::default();
     let asks_material = args.key_material || args.stale;
     let keyring: Arc<dyn Keyring> = match asks_material || args.prove {
         true => {
@@ -58,6 +67,9 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
         while let Some(object) = found.try_next().await? {
             summary.record(&object);
             unknown += u64::from(object.problem.is_none() && filter.has_no_answer(&object));
+            if files.is_some() {
+                collected.record(&object, filter.line(&object));
+            }
             let mut told = Ok(());
             progress.0.suspend(|| match (filter.line(&object), &object.problem) {
                 (Some(line), _) if args.json => told = lines.json(&line),
@@ -73,7 +85,7 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
     .await;
     drop((counting, progress));
     match (args.json, filter.lists_any()) {
-        (true, _) => lines.json(&serde_json::json!({ "summary": Report::new(&summary) }))?,
+        (true, _) => lines.json(&serde_json::json!({ "summary": Counts::new(&summary) }))?,
         (false, false) => lines.line(table(&summary).trim_end())?,
         (false, true) => session.say(format!("{} audited", Counted(summary.objects, "object"))),
     }
@@ -87,6 +99,12 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
     if summary.objects == 0 {
         let error = format!("no objects in {}", args.objects.prefix);
         return Err(Failure::new(Exit::NotFound, error, "check the bucket and the prefix"));
+    }
+    if let Some(files) = files {
+        let provenance = Provenance::of(session, started).await;
+        let report = Report::new(session, &args, provenance, &summary, unknown, collected);
+        let written = files.write(&report, report.page(&summary))?;
+        session.say(format!("report: {}", written.text()));
     }
     let failed = summary.failed();
     let objects = Counted(summary.objects, "object");

@@ -1,33 +1,44 @@
 //! `sealwax drill`.
 
+mod blocked;
+mod drill_page;
 mod drill_report;
+mod previous;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-    time::SystemTime,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Instant, SystemTime},
 };
 
 use clap::Args;
 use futures_util::TryStreamExt as _;
-use sealwax_files::NewFile;
 use sealwax_jobs::{
+    Summary as _,
     drill::{BlockedRegions, Lag},
     listing::Listing,
     verify::{VerifiedObject, VerifySummary},
 };
 use sealwax_s3::aws_sdk_kms;
 
-use self::drill_report::{Report, Source, time};
+use self::{
+    drill_report::{Blocked, Examination, RecoveryTime, Report, Source},
+    previous::{KIND, Previous, Subject},
+};
 use super::verify::{
-    HowToVerify, summary_failure, verify,
-    verify_output::{Counts, Line},
+    HowToVerify, failed as failed_objects, summary_failure, verify, verify_output::Counts,
 };
 use crate::{
-    args::{Age, ObjectsArgs, Prefix, ReaderArgs, S3ecPolicyArgs},
+    args::{Age, Objects, ObjectsArgs, Prefix, ReaderArgs, S3ecPolicyArgs},
     failure::{Exit, Failure},
     interrupt::unless_stopped,
     progress::Cleared,
+    report::{Provenance, ReportFiles, text_of},
     session::Session,
     terminal_text::Counted,
 };
@@ -36,7 +47,7 @@ const EXAMPLES: &str = "\
 Examples:
   sealwax drill s3://bucket-west --replica-of bucket-east --region us-west-2 --block us-east-1
   sealwax drill s3://bucket-west --replica-of bucket-east --region us-west-2 --block us-east-1 \\
-      --source s3://bucket-east --first-last --report drill-2026-11";
+      --source s3://bucket-east --first-last --report drills/";
 
 /// Rehearse the loss of a Region: prove that a replica opens without it.
 ///
@@ -49,7 +60,7 @@ pub(crate) struct DrillArgs {
     pub(crate) objects: ObjectsArgs,
 
     /// Region whose loss is rehearsed; repeatable
-    #[arg(long, required = true, value_name = "REGION")]
+    #[arg(long, required = true, value_name = "REGION", value_parser = blocked::region_name)]
     pub(crate) block: Vec<String>,
 
     /// First compare the replica with this source, to find objects that were never replicated and
@@ -58,16 +69,24 @@ pub(crate) struct DrillArgs {
     pub(crate) source: Option<Prefix>,
 
     /// Region of the source [default: the first blocked Region]
-    #[arg(long, value_name = "REGION", requires = "source")]
+    #[arg(long, value_name = "REGION", requires = "source", value_parser = blocked::region_name)]
     pub(crate) source_region: Option<String>,
 
     /// Maximum age of a source object that is not in the replica yet
     #[arg(long, value_name = "AGE", requires = "source", default_value = "15m")]
     pub(crate) lag: Age,
 
-    /// Write the report to PATH.json and PATH.md
-    #[arg(long, value_name = "PATH", default_value = "sealwax-drill")]
-    pub(crate) report: PathBuf,
+    /// Write the report to PATH.json, PATH.md and PATH.html, or to files with the time in their names
+    /// if PATH is a folder [default: the current folder]
+    ///
+    /// A report never replaces an earlier one.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Compare with the drill of this JSON report [default: the latest one of the same replica and
+    /// Regions in the report's folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) previous: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) how: HowToVerify,
@@ -79,27 +98,33 @@ pub(crate) struct DrillArgs {
     pub(crate) s3ec: S3ecPolicyArgs,
 }
 
-/// Maximum number of failed objects that the report names.
-const MAX_FAILURES: usize = 1000;
-
 /// Rehearses the loss of Regions.
 pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failure> {
     if args.block.iter().any(|region| region == session.region()) {
         let error = format!("cannot block {}: it is the replica's Region", session.region());
         return Err(Failure::usage(error));
     }
-    let (json, page) = (beside(&args.report, "json"), beside(&args.report, "md"));
-    for path in [&json, &page] {
-        NewFile::check(path).map_err(|error| unwritten(path, error))?;
-    }
     let started = SystemTime::now();
+    let files = ReportFiles::choose(args.report.as_deref(), KIND, started)?;
+    let replica = args.objects.prefix.to_string();
+    let mut blocked_regions = args.block.clone();
+    blocked_regions.sort_unstable();
+    blocked_regions.dedup();
+    let previous = match &args.previous {
+        Some(path) => Some(Previous::named(path)?),
+        None => {
+            let (replica, region) = (replica.clone(), session.region().to_owned());
+            let subject = Subject { replica, region, blocked: blocked_regions.clone() };
+            Previous::beside(files.folder(), &subject)
+        }
+    };
     let stopped =
         |signal| Failure::stopped(signal, "the drill is incomplete, and no report was written");
     let source = unless_stopped(compare(session, &args)).await.map_err(stopped)??;
 
-    let blocked = BlockedRegions::new(args.block.iter().cloned());
+    let blocked = BlockedRegions::new(blocked_regions.iter().cloned());
     let beyond = session.without(&blocked).await?;
-    for region in &args.block {
+    for region in &blocked_regions {
         let reached =
             unless_stopped(reached_services(&beyond, region, &blocked)).await.map_err(stopped)?;
         if !reached.is_empty() {
@@ -114,74 +139,187 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
             ));
         }
     }
-    let probes = 3 * args.block.len();
+    let probes_refused = 3 * blocked_regions.len();
 
     let keyring = beyond.keyrings().reading(args.reader.clone()).await?;
     let client = beyond.client_builder_of(&args.objects.prefix.bucket, keyring);
     let client = client.s3ec(args.s3ec.settings()?).build();
-    let (mut summary, mut failures, mut more) = (VerifySummary::default(), Vec::new(), 0_u64);
+    let (mut summary, mut examination) = (VerifySummary::default(), Examination::default());
+    let allow_unsealed = args.how.allow_unsealed;
     let mut each = |outcome: &VerifiedObject| {
-        if outcome.outcome.error().is_some() {
-            match failures.len() {
-                MAX_FAILURES => more += 1,
-                _ => failures.push(Line::new(outcome)),
-            }
-        }
+        examination.record(outcome, allow_unsealed);
         Ok(())
     };
-    let done =
-        unless_stopped(verify(&beyond, client, &args.objects, &args.how, &mut summary, &mut each))
-            .await;
+    let (objects, listed) = counted(args.objects.list(client.s3()));
+    let job = args.how.job(client.clone()).claims();
+    let verification = Instant::now();
+    let done = unless_stopped(verify(
+        &beyond,
+        (job, objects),
+        client.s3(),
+        &args.objects,
+        &args.how,
+        &mut summary,
+        &mut each,
+    ))
+    .await;
     done.map_err(stopped)??;
+    let verification = verification.elapsed();
 
-    let verdict =
-        summary_failure(&args.objects, &summary, args.how.allow_unsealed).and_then(|()| {
-            match &source {
-                Some(source) if source.is_behind => {
-                    let error = format!(
-                        "{} of the source not replicated in time",
-                        Counted(source.unreplicated(), "object")
-                    );
-                    Err(Failure::new(
-                        Exit::SomeFailed,
-                        error,
-                        "check the oldest one in the report, and the replication rule",
-                    ))
-                }
-                _ => Ok(()),
-            }
-        });
-    let report = Report {
-        tool: concat!("sealwax ", env!("CARGO_PKG_VERSION")),
+    let failed_count = failed_objects(&summary, allow_unsealed);
+    if summary.objects() > 0 && summary.opened == 0 && failed_count == 0 {
+        let error = format!("no sealed object in {replica}: nothing was rehearsed");
+        return Err(Failure::new(Exit::NotFound, error, "check the bucket and the prefix"));
+    }
+    let source_region = source.as_ref().map(|source| source.region.as_str());
+    let warnings = blocked::check_rehearsed(
+        &args.objects.prefix,
+        session.region(),
+        &blocked_regions,
+        source_region,
+        &examination.key_regions,
+    )?;
+    warnings.iter().for_each(|warning| session.say(format!("warning: {warning}")));
+    let verdict = verdict(&args, &summary, source.as_ref());
+
+    let counts = Counts::new(&summary);
+    let Examination { key_regions, times, reasons, failed, more_failed, objects, more_objects } =
+        examination;
+    let uses = |region: &String| {
+        let uses = key_regions.with_key_in(region);
+        Blocked {
+            region: region.clone(),
+            objects_with_key: uses.objects,
+            objects_with_no_other_key: uses.sole,
+            is_source_region: source_region == Some(region),
+        }
+    };
+    let pace = (verification, args.objects.concurrency);
+    let mut report = Report {
+        kind: KIND,
+        schema: 1,
         passed: verdict.is_ok(),
-        started: time(started),
-        ended: time(SystemTime::now()),
-        seconds: started.elapsed().map(|elapsed| elapsed.as_secs_f64()).unwrap_or_default(),
-        replica: args.objects.prefix.to_string(),
+        conclusion: String::new(),
+        provenance: Provenance::of(&beyond, started).await,
+        replica,
         region: session.region().to_owned(),
-        blocked_regions: args.block.clone(),
-        probes_refused: probes,
+        replica_of: session.places().0.map(str::to_owned),
+        blocked: blocked_regions.iter().map(uses).collect(),
+        blocked_regions,
+        probes_refused,
         refused_requests: drill_report::refused(&blocked),
         depth: args.how.depth_name(),
-        sample: args.how.sample().map(|sample| drill_report::Sample {
-            fraction: sample.fraction(),
-            seed: sample.seed(),
-        }),
-        unsealed_allowed: args.how.allow_unsealed,
-        counts: Counts::new(&summary),
-        failed_objects: failures,
-        more_failed_objects: more,
+        sample: args.how.sample().as_ref().map(drill_report::Sample::new),
+        unsealed_allowed: allow_unsealed,
+        not_examined: limits(&args),
+        failed: failed_count,
+        key_regions: drill_report::key_sets(&key_regions),
+        unnamed_keys: key_regions.unnamed,
+        kms_keys: drill_report::kms_keys(&blocked),
+        recovery_time: RecoveryTime::new(&times, pace, counts.objects, listed.so_far()),
+        counts,
+        failures: reasons.into_values().collect(),
+        failed_objects: failed,
+        more_failed_objects: more_failed,
+        objects,
+        more_objects,
         source,
+        previous,
+        warnings,
     };
-    write(&json, &report.json())?;
-    write(&page, &report.markdown())?;
+    report.conclusion = text_of(&report.conclusion());
+    let written = files.write(&report, report.page())?;
+    let behind = report.source.as_ref().filter(|source| source.unreplicated() > 0);
+    let behind = behind.map(|source| format!("; {}", source.unreplicated_text()));
     session.say(format!(
-        "{}; report: {}, {}",
+        "{}{}; report: {}",
         report.counts.text(),
-        json.display(),
-        page.display()
+        behind.unwrap_or_default(),
+        written.text()
     ));
     verdict
+}
+
+/// Returns why the drill failed, if it did.
+fn verdict(
+    args: &DrillArgs,
+    summary: &VerifySummary,
+    source: Option<&Source>,
+) -> Result<(), Failure> {
+    summary_failure(&args.objects, summary, args.how.allow_unsealed)?;
+    match source {
+        Some(source) if source.is_behind => {
+            let error = format!(
+                "{} of the source not replicated in time",
+                Counted(source.unreplicated(), "object")
+            );
+            Err(Failure::new(
+                Exit::SomeFailed,
+                error,
+                "check the oldest one in the report, and the replication rule",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns what this drill does not show, in full sentences.
+fn limits(args: &DrillArgs) -> Vec<String> {
+    let ObjectsArgs { prefix, exact, versions, inventory, stdin, .. } = &args.objects;
+    let mut limits = Vec::new();
+    let mut add = |text: &str| limits.push(text.to_owned());
+    if !versions && inventory.is_none() && !stdin {
+        add("Older versions of the objects: --versions examines them.");
+    }
+    if inventory.is_some() {
+        add("Objects that were stored after the inventory, and objects of other prefixes.");
+    } else if *stdin {
+        add("Objects that the list on standard input does not name.");
+    } else if *exact {
+        add("Other objects of the bucket.");
+    } else if !prefix.key.is_empty() {
+        add("Objects outside of the prefix.");
+    }
+    if args.how.sample.is_some() {
+        add("Objects that are not in the sample.");
+    }
+    match args.how.depth_name() {
+        "keys" => add("The bodies: a body that was damaged or replaced would not have been found."),
+        "first-last" => add("The middle of each body."),
+        _ => {}
+    }
+    if args.source.is_none() {
+        add("Objects that were never replicated: the replica was not compared with its source.");
+    }
+    add(
+        "Sidecars, instruction files, folder markers and shredded objects: they are counted, and hold nothing to open.",
+    );
+    add(
+        "The application: its configuration, credentials, DNS and network, and the time that people take to switch it.",
+    );
+    add("Requests of other processes: only those of this process were blocked.");
+    limits
+}
+
+/// Objects and stored bytes of a listing, while it is read.
+#[derive(Debug, Clone, Default)]
+struct Listed(Arc<(AtomicU64, AtomicU64)>);
+
+impl Listed {
+    fn so_far(&self) -> (u64, u64) {
+        (self.0.0.load(Ordering::Relaxed), self.0.1.load(Ordering::Relaxed))
+    }
+}
+
+/// Counts the objects of a listing.
+fn counted(objects: Objects) -> (Objects, Listed) {
+    let listed = Listed::default();
+    let count = listed.clone();
+    let objects = objects.inspect_ok(move |object| {
+        count.0.0.fetch_add(1, Ordering::Relaxed);
+        count.0.1.fetch_add(object.size.unwrap_or_default(), Ordering::Relaxed);
+    });
+    (Box::pin(objects), listed)
 }
 
 /// Returns the services in `region` whose requests are not refused before they leave this process.
@@ -230,30 +368,12 @@ async fn compare(session: &Session, args: &DrillArgs) -> Result<Option<Source>, 
     }
     let region =
         args.source_region.as_ref().or(args.block.first()).map(String::as_str).unwrap_or_default();
+    blocked::check_source_region(session, source, region).await?;
     let list = |session: &Session, Prefix { bucket, key }: &Prefix| {
         Listing::objects(&session.s3(), bucket, key)
     };
     let (there, progress) = (session.in_region(region), Cleared(session.job_progress(None)));
     let objects = list(&there, source).inspect_ok(|_| progress.0.one_more(0));
     let lag = Lag::with_status(&there.s3(), objects, list(session, replica)).await?;
-    Ok(Some(Source::new(source, region, &lag, args.lag)))
-}
-
-fn beside(path: &Path, extension: &str) -> PathBuf {
-    let mut path = path.as_os_str().to_owned();
-    path.push(".");
-    path.push(extension);
-    path.into()
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let written = NewFile::create(path).and_then(|new| {
-        new.file().write_all(text.as_bytes())?;
-        new.complete()
-    });
-    written.map(drop).map_err(|error| unwritten(path, error))
-}
-
-fn unwritten(path: &Path, error: io::Error) -> Failure {
-    Failure::io(&format!("cannot write {}", path.display()), error)
+    Ok(Some(Source::new(source, region, &lag, args.lag, SystemTime::now())))
 }

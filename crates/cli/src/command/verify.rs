@@ -4,6 +4,7 @@ pub(crate) mod verify_output;
 
 use std::future::ready;
 
+use aws_sdk_s3::Client;
 use clap::Args;
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
@@ -14,7 +15,7 @@ use sealwax_s3::{SealedClient, VerifyDepth};
 
 use self::verify_output::{Counts, Line};
 use crate::{
-    args::{ObjectsArgs, ReaderArgs, S3ecPolicyArgs, fraction},
+    args::{Objects, ObjectsArgs, ReaderArgs, S3ecPolicyArgs, fraction},
     console::Lines,
     failure::{Exit, Failure},
     interrupt::unless_stopped,
@@ -110,8 +111,16 @@ pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failu
         }
     };
     let mut each = |outcome: &VerifiedObject| each(outcome, &mut lines);
-    let done =
-        unless_stopped(verify(session, client, &objects, &how, &mut summary, &mut each)).await;
+    let done = unless_stopped(verify(
+        session,
+        (how.job(client.clone()), objects.list(client.s3())),
+        client.s3(),
+        &objects,
+        &how,
+        &mut summary,
+        &mut each,
+    ))
+    .await;
     let counts = Counts::new(&summary);
     if json {
         lines.json(&serde_json::json!({ "summary": &counts }))?;
@@ -127,29 +136,24 @@ pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failu
     summary_failure(&objects, &summary, how.allow_unsealed)
 }
 
-/// Verifies the objects, and counts them in `summary`.
+/// Verifies the objects of a listing by a job, and counts them in `summary`.
 pub(super) async fn verify(
     session: &Session,
-    client: SealedClient,
+    (job, listing): (VerifyAll, Objects),
+    s3: &Client,
     objects: &ObjectsArgs,
     how: &HowToVerify,
     summary: &mut VerifySummary,
     each: &mut (impl FnMut(&VerifiedObject) -> Result<(), Failure> + Send),
 ) -> Result<(), Failure> {
-    let listing = objects.list(client.s3());
     let progress = Cleared(session.job_progress(None));
     let _counting = progress.0.count(|| {
-        let (all, sample) = (objects.list_again(client.s3())?, how.sample());
+        let (all, sample) = (objects.list_again(s3)?, how.sample());
         Some(all.try_filter(move |object| {
             ready(sample.as_ref().is_none_or(|sample| sample.contains(object)))
         }))
     });
-    let mut verify =
-        VerifyAll::new(client).depth(how.depth()).concurrency(objects.concurrency.into());
-    if let Some(sample) = how.sample() {
-        verify = verify.sample(sample);
-    }
-    let mut outcomes = verify.run(listing);
+    let mut outcomes = job.concurrency(objects.concurrency.into()).run(listing);
     while let Some(outcome) = outcomes.try_next().await? {
         summary.record(&outcome);
         let mut told = Ok(());
@@ -173,7 +177,7 @@ fn is_told(object: &VerifiedObject, allow_unsealed: bool) -> bool {
 }
 
 /// Returns the number of objects that count as failures.
-fn failed(summary: &VerifySummary, allow_unsealed: bool) -> u64 {
+pub(super) fn failed(summary: &VerifySummary, allow_unsealed: bool) -> u64 {
     summary.failed() + if allow_unsealed { 0 } else { summary.unsealed }
 }
 
@@ -201,6 +205,15 @@ pub(super) fn summary_failure(
 }
 
 impl HowToVerify {
+    /// Returns the job that verifies with `client`.
+    pub(super) fn job(&self, client: SealedClient) -> VerifyAll {
+        let job = VerifyAll::new(client).depth(self.depth());
+        match self.sample() {
+            Some(sample) => job.sample(sample),
+            None => job,
+        }
+    }
+
     /// Returns the verification depth.
     pub(super) fn depth(&self) -> VerifyDepth {
         match (self.first_last, self.full) {

@@ -301,3 +301,35 @@ fn a_progress_bar_shows_the_total_number() {
     }
     assert_eq!(audit(&scene, &[]).exits(0).stderr, "", "a bar, and no terminal");
 }
+
+/// The report says what standard output says, in three forms, and replaces no other.
+#[test]
+fn an_audit_writes_a_report() {
+    let scene = Scene::new("audit-report");
+    scene.beside("both").put(b"text", &["--key", &west_key()]).exits(0);
+    scene.beside("east").put(b"text", &[]).exits(0);
+    let folder = format!("{}/", scene.uri());
+    let audit = || {
+        let audit = Sealwax::new(["audit", &folder, "--lacks", "us-west-2", "--report"]);
+        audit.args([scene.path("report")]).run()
+    };
+    let run = audit().exits(0);
+    assert!(run.stderr.contains("2 objects audited\nreport: "), "{}", run.stderr);
+    let text = |name: &str| std::fs::read_to_string(scene.path(name)).expect("a report");
+    let json: serde_json::Value = serde_json::from_str(&text("report.json")).expect("JSON");
+    assert_eq!(json["kind"], "sealwax-audit");
+    assert_eq!((&json["passed"], &json["proven"]), (&true.into(), &false.into()));
+    assert_eq!((&json["matching"], &json["failed"]), (&1.into(), &0.into()));
+    assert_eq!(json["matching_objects"][0]["object"], scene.beside("east").uri());
+    assert_eq!(json["summary"]["objects"], 2);
+    assert_eq!(json["questions"]["lacks"], serde_json::json!(["us-west-2"]));
+    assert_eq!(json["caller"]["account"], "000000000000");
+    let conclusion = format!(
+        "2 objects of {folder} were audited; their keys are what their metadata claims, and were not used. 1 object matches --lacks us-west-2."
+    );
+    assert_eq!(json["conclusion"], conclusion);
+    for page in ["report.md", "report.html"] {
+        assert!(text(page).contains(&scene.beside("east").uri()), "{page}");
+    }
+    audit().exits(2).says("a report never replaces an earlier one");
+}

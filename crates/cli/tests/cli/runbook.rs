@@ -1,8 +1,9 @@
 //! docs/DISASTER-RECOVERY.md: every command, in order.
 
-use std::{collections::BTreeMap, env, fs, path::Path};
+use std::{collections::BTreeMap, env, fs, path::Path, time::SystemTime};
 
 use aws_config::{BehaviorVersion, Region};
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use sealwax_s3::aws_sdk_kms;
 use tokio::runtime::Runtime;
 
@@ -20,8 +21,11 @@ fn steps() -> Vec<Step> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/DISASTER-RECOVERY.md");
     let document = fs::read_to_string(path).expect("the document");
     let (mut steps, mut block): (Vec<Step>, Option<String>) = (Vec::new(), None);
+    let mut is_setting = false;
     for line in document.lines() {
         match (&mut block, line) {
+            (None, "```" | "```cron" | "```ini" | "```json") => is_setting = line != "```",
+            (None, _) if is_setting => {}
             (None, "```sh") => block = Some(String::new()),
             (None, _) => {
                 assert!(!line.starts_with("```"), "a block that is not run: {line}");
@@ -48,6 +52,8 @@ struct World {
     s3: RawS3,
     /// Proxy without the East, once it is lost.
     lost: Option<LostRegion>,
+    /// Time of its loss.
+    lost_at: String,
 }
 
 impl World {
@@ -61,10 +67,13 @@ impl World {
             created.key_metadata.and_then(|key| key.arn).expect("an ARN")
         };
         let east_keys = [new_key(), new_key()];
-        let source = Scene::new("runbook");
-        let mut replica = Scene::new("runbook");
-        (replica.bucket, replica.key) = (server_env("SEALWAX_WEST_BUCKET"), source.key.clone());
-        Self { source, replica, east_keys, s3: RawS3::new(), lost: None }
+        // The document creates the buckets.
+        let (mut source, mut replica) = (Scene::new("runbook"), Scene::new("runbook"));
+        let name = source.path("").file_name().expect("a name").to_string_lossy().to_lowercase();
+        let name = format!("runbook-{}-{}", std::process::id(), name.replace(['_', '.'], "-"));
+        (source.bucket, source.key) = (name.clone(), "2026".into());
+        (replica.bucket, replica.key) = (format!("{name}-west"), "2026".into());
+        Self { source, replica, east_keys, s3: RawS3::new(), lost: None, lost_at: String::new() }
     }
 
     /// Returns the document's variables with this test's values.
@@ -78,6 +87,8 @@ impl World {
             ("WEST_KEY", west_key()),
             ("NEW_KEY", self.east_keys[1].clone()),
             ("FOLDER", format!("{}/", self.source.key)),
+            ("REPLICATION_ROLE", "arn:aws:iam::000000000000:role/sealwax-replication".into()),
+            ("LOST_AT", self.lost_at.clone()),
         ]
         .into()
     }
@@ -99,7 +110,11 @@ impl World {
                 let name = "meanwhile.pdf";
                 self.s3.copy(&self.replica.beside(name), &self.source.beside(name));
             }
-            "the East is lost" => self.lost = Some(LostRegion::start(&endpoint(), "us-east-1")),
+            "the East is lost" => {
+                let now = DateTime::from(SystemTime::now());
+                self.lost_at = now.fmt(DateTimeFormat::DateTime).expect("a time");
+                self.lost = Some(LostRegion::start(&endpoint(), "us-east-1"));
+            }
             "the East is back" => self.lost = None,
             _ => panic!("nothing is known of {what:?}"),
         }
@@ -110,8 +125,10 @@ impl World {
         let directory = self.source.path("");
         let bin =
             Path::new(env!("CARGO_BIN_EXE_sealwax")).parent().expect("a directory").to_owned();
+        let aws = server_env("SEALWAX_TEST_AWS_CLI");
+        let aws = Path::new(&aws).parent().expect("a directory").to_owned();
         let path = env::join_paths(
-            [bin].into_iter().chain(env::split_paths(&env::var_os("PATH").expect("a path"))),
+            [bin, aws].into_iter().chain(env::split_paths(&env::var_os("PATH").expect("a path"))),
         );
         // The document's values are examples; use this test's.
         let commands: Vec<_> =
@@ -157,6 +174,19 @@ fn every_command_of_the_runbook_works() {
                             .contains("summary")
                     );
                 }
+                if text.contains("written-meanwhile.json") && text.starts_with("aws ") {
+                    let keys = fs::read_to_string(world.source.path("written-meanwhile.json"));
+                    let keys: Vec<String> =
+                        serde_json::from_str(&keys.expect("a manifest")).expect("keys");
+                    assert_eq!(keys, ["2026/meanwhile.pdf"]);
+                }
+                if text.contains("before-failing-back") {
+                    let report = fs::read_to_string(world.source.path("before-failing-back.json"));
+                    let report: serde_json::Value =
+                        serde_json::from_str(&report.expect("a report")).expect("JSON");
+                    assert_eq!(report["source"]["surplus"], 1, "what was written meanwhile");
+                    assert_eq!(report["source"]["unreplicated_objects"], serde_json::json!([]));
+                }
                 if text.contains("--lacks") && text.contains("add-west") {
                     let listed = String::from_utf8_lossy(&run.stdout).into_owned();
                     assert!(
@@ -169,6 +199,13 @@ fn every_command_of_the_runbook_works() {
     }
     assert!(commands >= 20, "{commands} commands");
     assert_eq!(fs::read(world.source.path("restored.pdf")).expect("restored"), b"report");
-    assert!(world.source.path("drill.json").exists() && world.source.path("drill.md").exists());
+    let written = |extension: &str| {
+        let files = fs::read_dir(world.source.path("drills")).expect("reports");
+        files.filter_map(Result::ok).any(|file| {
+            let name = file.file_name().to_string_lossy().into_owned();
+            name.starts_with("sealwax-drill-") && name.ends_with(extension)
+        })
+    };
+    assert!(written(".json") && written(".md") && written(".html"));
     world.source.beside("hurried.pdf").get(&[]).fails(4, ": it was shredded on 20");
 }

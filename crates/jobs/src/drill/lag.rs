@@ -54,6 +54,14 @@ pub struct Unreplicated {
     pub status: Option<ReplicationStatus>,
 }
 
+impl Unreplicated {
+    /// Describes an object that is absent, or outdated.
+    #[must_use]
+    pub fn new(object: ListedObject, is_outdated: bool, status: Option<ReplicationStatus>) -> Self {
+        Self { object, is_outdated, status }
+    }
+}
+
 impl Lag {
     /// Compares two listings of latest versions in constant memory. Both must be in the order of
     /// their keys' bytes, and the keys of an object must be equal in both.

@@ -3,6 +3,22 @@
 use std::collections::BTreeSet;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use serde::Deserialize;
+
+/// Returns the key that a request asks KMS to decrypt with; `None` for other requests.
+pub(super) fn key_to_decrypt_with(request: &HttpRequest) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Decrypt {
+        #[serde(rename = "KeyId")]
+        key_id: String,
+    }
+    let target = request.headers().get("x-amz-target")?;
+    if target != "TrentService.Decrypt" {
+        return None;
+    }
+    let decrypt: Decrypt = serde_json::from_slice(request.body().bytes()?).ok()?;
+    Some(decrypt.key_id)
+}
 
 /// Region of the global endpoints of AWS. (AWS General Reference, "AWS service endpoints".)
 const GLOBAL: &str = "us-east-1";
@@ -117,6 +133,20 @@ mod tests {
 
     fn blocked(host: &str, credential: Option<&str>, region_set: Option<&str>) -> Option<String> {
         Destination::new(host, credential, region_set).blocked_by(&["us-east-1".to_owned()].into())
+    }
+
+    #[test]
+    fn only_a_decrypt_names_the_key_to_decrypt_with() {
+        let request = |target: &'static str, body: &'static str| {
+            let mut request = HttpRequest::new(body.into());
+            request.headers_mut().insert("x-amz-target", target);
+            key_to_decrypt_with(&request)
+        };
+        let body = r#"{"CiphertextBlob":"AAAA","KeyId":"arn:k"}"#;
+        assert_eq!(request("TrentService.Decrypt", body).as_deref(), Some("arn:k"));
+        assert_eq!(request("TrentService.Decrypt", r#"{"CiphertextBlob":"AAAA"}"#), None);
+        assert_eq!(request("TrentService.Encrypt", body), None);
+        assert_eq!(key_to_decrypt_with(&HttpRequest::new(body.into())), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `sealwax audit`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use sealwax_s3::KmsKeyArn;
 
@@ -10,6 +12,7 @@ Examples:
   sealwax audit s3://bucket
   sealwax audit s3://bucket/2026/ --lacks us-west-2
   sealwax audit s3://bucket --versions --prove --depends-on \"$OLD_KEY\"     # before it is deleted
+  sealwax audit s3://bucket --prove --lacks us-west-2 --report audits/
   sealwax audit s3://bucket --stale --json | jq -r .object       # candidates for `rewrap --refresh`
   sealwax audit s3://bucket --inventory s3://inventories/bucket/daily/2026-11-23T00-00Z/manifest.json";
 
@@ -97,4 +100,11 @@ pub(crate) struct AuditArgs {
     /// Print one JSON object per line, the counts last
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Also write a report to PATH.json, PATH.md and PATH.html, or to files with the time in their
+    /// names if PATH is a folder
+    ///
+    /// A report never replaces an earlier one.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) report: Option<PathBuf>,
 }

@@ -144,6 +144,21 @@ impl Line {
     }
 }
 
+impl Line {
+    /// Returns the cells of a table: object, version, format, dependence, and the keys that count.
+    pub(super) fn row(&self) -> [String; 5] {
+        let keys = self.wrapping_keys.iter().filter(|key| key.is_at_place);
+        let keys: Vec<_> = keys.map(|key| key.wrapping_key.clone()).collect();
+        [
+            self.object.clone(),
+            self.version_id.clone().unwrap_or_default(),
+            self.format.to_owned(),
+            self.depends.unwrap_or_default().to_owned(),
+            keys.join(" "),
+        ]
+    }
+}
+
 impl Key {
     fn text(&self) -> String {
         let place = (!self.is_at_place).then(|| match &self.place {
@@ -166,7 +181,7 @@ impl Key {
 
 /// Counts. Field names are stable JSON output.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct Counts {
     objects: u64,
     stored_bytes: u64,
     formats: BTreeMap<&'static str, u64>,
@@ -227,7 +242,7 @@ struct RegionsCount {
     objects: u64,
 }
 
-impl Report {
+impl Counts {
     pub(super) fn new(summary: &AuditSummary) -> Self {
         let key = |(name, uses): (&String, &KeyUse)| KeyCount {
             wrapping_key: name.clone(),
@@ -269,6 +284,24 @@ impl Report {
             problems: summary.problems.clone(),
             others: summary.others,
         }
+    }
+}
+
+/// Returns the key materials as rows: wrapping key, material, age and number of objects.
+pub(super) fn materials(summary: &AuditSummary) -> Vec<[String; 4]> {
+    let row = |((key, found), count): (&(String, AuditedMaterial), &u64)| {
+        let (age, id) = age(found);
+        [key.clone(), id, age.to_owned(), count.to_string()]
+    };
+    summary.materials.iter().map(row).collect()
+}
+
+/// Returns the age and the id of a key material.
+fn age(found: &AuditedMaterial) -> (&'static str, String) {
+    match material(found).flatten() {
+        Some(Material { id, is_newest: true }) => ("current", id),
+        Some(Material { id, .. }) => ("older", id),
+        None => ("unknown", "-".into()),
     }
 }
 
@@ -328,11 +361,7 @@ pub(super) fn table(summary: &AuditSummary) -> String {
         text.push_str(&format!("\n{:>12}  {:8}  key material and wrapping key\n", "objects", ""));
     }
     for ((key, found), count) in &summary.materials {
-        let (age, id) = match material(found).flatten() {
-            Some(Material { id, is_newest: true }) => ("current", id),
-            Some(Material { id, .. }) => ("older", id),
-            None => ("unknown", "-".into()),
-        };
+        let (age, id) = age(found);
         text.push_str(&format!("{count:>12}  {age:8}  {}  {}\n", Printable(&id), Printable(key)));
     }
     if !summary.regions.is_empty() {

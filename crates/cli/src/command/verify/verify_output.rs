@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::terminal_text::{Counted, Printable};
 
 /// Line of one object. Field names are stable JSON output.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Line {
     pub(crate) object: String,
     pub(crate) version_id: Option<String>,
@@ -24,7 +24,7 @@ pub(crate) struct Line {
 }
 
 /// Counts. Field names are stable JSON output.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Counts {
     pub(crate) objects: u64,
     pub(crate) opened: u64,
@@ -70,6 +70,17 @@ impl Line {
 }
 
 impl Counts {
+    /// Returns the counts of objects that neither opened nor failed to, with their names.
+    pub(crate) fn others(&self) -> [(u64, &'static str); 5] {
+        [
+            (self.unsealed, "not sealed"),
+            (self.shredded, "shredded"),
+            (self.folder_markers, "folder markers"),
+            (self.sidecars, "sidecars"),
+            (self.instruction_files, "instruction files"),
+        ]
+    }
+
     pub(crate) fn new(summary: &VerifySummary) -> Self {
         Self {
             objects: summary.objects(),
