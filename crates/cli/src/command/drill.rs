@@ -24,7 +24,7 @@ use super::verify::{
     verify_output::{Counts, Line},
 };
 use crate::{
-    args::{Age, ObjectsArgs, Prefix, ReaderArgs, S3ecPolicyArgs},
+    args::{ObjectsArgs, Prefix, ReaderArgs, S3ecPolicyArgs, TimeSpan},
     failure::{Exit, Failure},
     interrupt::unless_stopped,
     progress::Cleared,
@@ -63,7 +63,7 @@ pub(crate) struct DrillArgs {
 
     /// Maximum age of a source object that is not in the replica yet
     #[arg(long, value_name = "AGE", requires = "source", default_value = "15m")]
-    pub(crate) lag: Age,
+    pub(crate) lag: TimeSpan,
 
     /// Write the report to PATH.json and PATH.md
     #[arg(long, value_name = "PATH", default_value = "sealwax-drill")]

@@ -11,7 +11,7 @@ use sealwax_jobs::drill::{BlockedRegions, Lag, ReplicationStatus, Unreplicated};
 use sealwax_s3::envelope::ascii_json;
 use serde::Serialize;
 
-use crate::args::{Age, Prefix};
+use crate::args::{Prefix, TimeSpan};
 use crate::command::verify::verify_output::{Counts, Line};
 
 /// Report of a drill. Field names are stable JSON output.
@@ -107,7 +107,12 @@ pub(super) fn time(time: SystemTime) -> String {
 
 impl Source {
     /// Returns the differences in `lag`; objects younger than `tolerated` are no failure.
-    pub(super) fn new(source: &Prefix, region: &str, lag: &Lag, Age(tolerated): Age) -> Self {
+    pub(super) fn new(
+        source: &Prefix,
+        region: &str,
+        lag: &Lag,
+        TimeSpan(tolerated): TimeSpan,
+    ) -> Self {
         let since = SystemTime::now() - tolerated;
         let is_behind = lag.oldest.as_ref().is_some_and(|oldest| {
             oldest.object.last_modified.is_none_or(|modified| {
