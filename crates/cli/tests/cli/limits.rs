@@ -238,7 +238,7 @@ fn few_descriptors_are_enough() {
     let (scene, key) = (in_second_s3("descriptors"), east_key());
     let folder = scene.path("folder");
     fs::create_dir(&folder).expect("a folder");
-    for number in 0..60 {
+    for number in 0..24 {
         fs::write(folder.join(number.to_string()), b"text").expect("written");
     }
     let sealwax = env!("CARGO_BIN_EXE_sealwax");
@@ -246,15 +246,15 @@ fn few_descriptors_are_enough() {
     let back = scene.path("back");
     let to = back.to_str().expect("text");
     // A soft limit is raised, and within a hard one the command works on fewer objects at a time.
-    for (limit, concurrency) in [("-Sn", "16"), ("-n", "64")] {
+    for (limit, concurrency) in [("-Sn", "16"), ("-n", "24")] {
         let run = |words: &str| {
             let line =
                 format!("ulimit {limit} 40; exec {sealwax} {words} --concurrency {concurrency}");
             Sealwax::by_shell(&line).env("AWS_ENDPOINT_URL_S3", second_s3()).run()
         };
-        run(&format!("put -r {folder} {uri} --key {key}")).exits(0).says("sealed 60 files");
+        run(&format!("put -r {folder} {uri} --key {key}")).exits(0).says("sealed 24 files");
         run(&format!("verify {uri} --key {key}")).exits(0);
-        run(&format!("get -r {uri} {to} --key {key}")).exits(0).says("opened 60 objects");
+        run(&format!("get -r {uri} {to} --key {key}")).exits(0).says("opened 24 objects");
     }
 }
 

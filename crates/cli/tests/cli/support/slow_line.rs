@@ -11,13 +11,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::relay::relay;
+use tokio::{net::TcpSocket, runtime::Runtime};
+
+use super::relay::relay_at;
 
 /// Starts a relay whose connections share a line of this many bytes a second towards the server, and
 /// returns its address.
 pub(crate) fn slow_line(server: &str, bytes_per_second: u32) -> String {
     let free = Arc::new(Mutex::new(Instant::now()));
-    relay(server, move |mut client: TcpStream, mut server: TcpStream| {
+    relay_at(with_small_buffers(), server, move |mut client: TcpStream, mut server: TcpStream| {
         let mut buffer = vec![0; 16 << 10];
         while let Ok(len @ 1..) = client.read(&mut buffer) {
             let turn = {
@@ -33,6 +35,20 @@ pub(crate) fn slow_line(server: &str, bytes_per_second: u32) -> String {
         }
         let _ = server.shutdown(Shutdown::Write);
     })
+}
+
+/// Returns a listener whose connections hold few bytes that were not read: those of a real line are
+/// behind it.
+fn with_small_buffers() -> TcpListener {
+    let listen = async {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(64 << 10)?;
+        socket.bind("127.0.0.1:0".parse().expect("an address"))?;
+        socket.listen(128)?.into_std()
+    };
+    let listener = Runtime::new().expect("a runtime").block_on(listen).expect("a free port");
+    listener.set_nonblocking(false).expect("it blocks");
+    listener
 }
 
 /// A server that throttles half of all requests, and passes the others on.
