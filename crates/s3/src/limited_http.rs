@@ -157,7 +157,7 @@ struct AnswerLimits {
     /// `true` for a request to KMS.
     is_kms: bool,
     /// `true` if the service sends blanks while it copies or assembles an object. (Amazon S3 API
-    /// Reference, "CopyObject", "CompleteMultipartUpload".)
+    /// Reference, `CopyObject` and `CompleteMultipartUpload`.)
     is_server_work: bool,
 }
 

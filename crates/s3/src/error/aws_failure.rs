@@ -171,7 +171,7 @@ impl AwsFailure {
 }
 
 /// Clock skew that S3 accepts, in seconds. (Amazon S3 API Reference, "Error responses":
-/// RequestTimeTooSkewed.)
+/// `RequestTimeTooSkewed`.)
 const MAX_CLOCK_SKEW_SECS: u64 = 15 * 60;
 
 /// Returns how many seconds this machine's clock is ahead of the answer's `Date`.

@@ -169,7 +169,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
             Some((Ok::<_, BoxError>(Frame::data(Bytes::from_static(b" "))), ()))
         });
-        let blanks = SdkBody::from_body_1_x(StreamBody::new(blanks.boxed()));
+        let blanks = SdkBody::from_body_1_x(StreamBody::new(Box::pin(blanks)));
         let pace = Pace::any_byte(Duration::from_secs(3600));
         let last = Instant::now() + Duration::from_millis(50);
         let body = AnswerBody::new(blanks, pace, Some(last), None);
