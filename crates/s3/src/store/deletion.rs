@@ -59,9 +59,8 @@ impl Store {
     ) -> Result<Deleted, DeleteFailure> {
         let request = self.s3().delete_object().bucket(&target.bucket).key(&target.key);
         let request = request.set_version_id(version_id.clone()).set_if_match(if_match);
-        let send = || async {
-            request.clone().send().await.map_err(|error| AwsFailure::new(&error))
-        };
+        let send =
+            || async { request.clone().send().await.map_err(|error| AwsFailure::new(&error)) };
         let failure = match unthrottled(send).await {
             Ok(output) => {
                 return Ok(Deleted {
