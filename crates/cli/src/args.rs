@@ -7,17 +7,19 @@ mod s3_encryption_client;
 mod values;
 mod wrap_key;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, ValueEnum, builder::NonEmptyStringValueParser};
-use sealwax_s3::{AclPolicy, KmsKeyArn, S3Uri};
+use sealwax_s3::{AclPolicy, KmsKeyArn, LimitedHttp, S3Uri};
 
 pub(crate) use self::{
     folders::{FilterArgs, FolderArgs},
     objects::{ObjectSource, Objects, ObjectsArgs},
     prefix::{Prefix, name_of},
     s3_encryption_client::{FormatArg, InstructionFileArgs, RawKeyArgs, S3ecArgs, S3ecPolicyArgs},
-    values::{Age, ByteRange, Pair, account_id, encryption_context, endpoint_url, fraction, place},
+    values::{
+        ByteRange, Pair, TimeSpan, account_id, encryption_context, endpoint_url, fraction, place,
+    },
     wrap_key::WrapKey,
 };
 
@@ -89,6 +91,18 @@ pub(crate) struct GlobalArgs {
     )]
     pub(crate) sidecars: Option<String>,
 
+    /// Time after which a call without progress ends, such as 60s or 5m; such a call is tried three
+    /// times [env: `SEALWAX_TIMEOUT`] [default: 60s]
+    ///
+    /// A transfer makes progress while at least 1 KiB a second is sent or received. Raise it for a
+    /// store that takes longer to answer, for example to copy a large object.
+    #[arg(long, global = true, value_name = "TIME", help_heading = "Time limits")]
+    pub(crate) timeout: Option<TimeSpan>,
+
+    /// Time after which the command ends with exit code 124, as if it were interrupted, such as 30m
+    /// or 2h; without it, there is no limit
+    #[arg(long, global = true, value_name = "TIME", help_heading = "Time limits")]
+    pub(crate) deadline: Option<TimeSpan>,
     /// Treatment of an object's access control list in copies (`cp`, `mv`, `rewrap`, `reencrypt`,
     /// `shred`): keep it, or ignore it on a store that can't tell it
     #[arg(
@@ -129,6 +143,11 @@ impl From<AclArg> for AclPolicy {
 }
 
 impl GlobalArgs {
+    /// Returns the time after which a call without progress ends.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout.map_or(LimitedHttp::DEFAULT_TIMEOUT, |TimeSpan(timeout)| timeout)
+    }
+
     /// Returns the options that say where the services are and who calls them, as they were given.
     pub(crate) fn connection(&self) -> Vec<String> {
         let options = [

@@ -1,12 +1,19 @@
 //! Parallel work on many files or objects, each of which can fail independently.
 
-use std::{collections::BTreeMap, fmt, pin::pin};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    pin::pin,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
-use futures_util::{Stream, TryStreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream::FuturesUnordered};
+use sealwax_jobs::{CancellationToken, Engine, RetryPolicy, RetryState};
 use sealwax_s3::{ErrorKind, ListedObject, ObjectKind, SealedClient};
 
 use crate::{
     failure::{Exit, Failure},
+    progress::JobProgress,
     session::Session,
     terminal_text::Counted,
 };
@@ -102,9 +109,16 @@ pub(crate) struct Summary {
     failed: u64,
 }
 
+/// Returns the engine of a command that works on at most `concurrency` items at a time, and on fewer
+/// while a service throttles.
+pub(crate) fn engine(concurrency: impl Into<usize>) -> Engine {
+    Engine::new(concurrency.into(), &CancellationToken::new(), RetryPolicy::TRANSFER)
+}
+
 impl Summary {
-    /// Runs `work` on each item, with this concurrency. A failed item is printed and counted; an
-    /// error of the list ends the run.
+    /// Runs `work` on each item, on as many at a time as `engine` allows, and again if it failed in a
+    /// way that may pass. A failed item is printed and counted; an error of the list ends the run,
+    /// after the items in work.
     ///
     /// # Errors
     /// The list failed.
@@ -112,52 +126,66 @@ impl Summary {
         &mut self,
         session: &Session,
         items: impl Stream<Item = Result<T, Failure>> + Send,
-        concurrency: usize,
+        engine: &Engine,
         work: impl Fn(T) -> F + Send + Sync,
     ) -> Result<(), Failure>
     where
-        T: Send,
+        T: Clone + Send + Sync,
         F: Future<Output = Outcome> + Send,
     {
         let progress = session.job_progress(None);
-        let work = |item| {
-            let done = work(item);
-            async move { Ok(done.await) }
-        };
-        let mut outcomes = pin!(items.map_ok(work).try_buffer_unordered(concurrency));
-        while let Some(outcome) = outcomes.try_next().await? {
-            match outcome {
-                Outcome::Done(text, bytes) => {
-                    (self.done, self.bytes) = (self.done + 1, self.bytes + bytes);
-                    session.detail(text);
+        let succeeded = AtomicU64::new(0);
+        let (mut items, mut in_work) = (pin!(items), FuturesUnordered::new());
+        let mut list = Some(Ok(()));
+        loop {
+            tokio::select! {
+                biased;
+                Some(outcome) = in_work.next(), if !in_work.is_empty() => {
+                    self.record(session, &progress, outcome);
                 }
-                Outcome::Noted(text, bytes) => {
-                    (self.done, self.bytes) = (self.done + 1, self.bytes + bytes);
-                    progress.suspend(|| session.say(text));
-                }
-                Outcome::Unchanged(text) => {
-                    self.unchanged += 1;
-                    session.detail(text);
-                }
-                Outcome::Link(text) => {
-                    self.links += 1;
-                    session.detail(text);
-                }
-                Outcome::Skipped(skip, text) => {
-                    *self.skipped.entry(skip).or_default() += 1;
-                    match skip {
-                        Skip::Shredded => progress.suspend(|| session.say(text)),
-                        _ => session.detail(text),
-                    }
-                }
-                Outcome::Failed(what, failure) => {
-                    self.failed += 1;
-                    progress.suspend(|| failure.print_about(&what));
+                item = items.try_next(),
+                    if matches!(list, Some(Ok(()))) && in_work.len() < engine.limit() => match item
+                {
+                    Ok(Some(item)) => in_work.push(with_retries(engine, &succeeded, item, &work)),
+                    Ok(None) => list = None,
+                    Err(failure) => list = Some(Err(failure)),
+                },
+                else => return list.unwrap_or(Ok(())),
+            }
+        }
+    }
+
+    fn record(&mut self, session: &Session, progress: &JobProgress, outcome: Outcome) {
+        match outcome {
+            Outcome::Done(text, bytes) => {
+                (self.done, self.bytes) = (self.done + 1, self.bytes + bytes);
+                session.detail(text);
+            }
+            Outcome::Noted(text, bytes) => {
+                (self.done, self.bytes) = (self.done + 1, self.bytes + bytes);
+                progress.suspend(|| session.say(text));
+            }
+            Outcome::Unchanged(text) => {
+                self.unchanged += 1;
+                session.detail(text);
+            }
+            Outcome::Link(text) => {
+                self.links += 1;
+                session.detail(text);
+            }
+            Outcome::Skipped(skip, text) => {
+                *self.skipped.entry(skip).or_default() += 1;
+                match skip {
+                    Skip::Shredded => progress.suspend(|| session.say(text)),
+                    _ => session.detail(text),
                 }
             }
-            progress.one_more(self.failed);
+            Outcome::Failed(what, failure) => {
+                self.failed += 1;
+                progress.suspend(|| failure.print_about(&what));
+            }
         }
-        Ok(())
+        progress.one_more(self.failed);
     }
 
     /// Returns the number of items.
@@ -187,6 +215,37 @@ impl Summary {
             self.all(),
             format!("{} of {} failed", self.failed, Counted(self.all(), noun)),
         )
+    }
+}
+
+/// Works on an item until it succeeds, or fails in a way that does not pass.
+///
+/// If a service does not answer, that may pass while other items succeed. If nothing succeeds, the
+/// service is down, and each item would only take longer to fail.
+async fn with_retries<T: Clone + Send + Sync, F: Future<Output = Outcome> + Send>(
+    engine: &Engine,
+    succeeded: &AtomicU64,
+    item: T,
+    work: &(impl Fn(T) -> F + Send + Sync),
+) -> Outcome {
+    let mut retry = RetryState::new(engine.clone());
+    loop {
+        let before = succeeded.load(Ordering::Relaxed);
+        let outcome = work(item.clone()).await;
+        let Outcome::Failed(_, failure) = &outcome else {
+            succeeded.fetch_add(1, Ordering::Relaxed);
+            retry.should_retry(None).await;
+            return outcome;
+        };
+        let may_pass = match failure.kind() {
+            // Another process uses the file or object.
+            Some(ErrorKind::Locked) => false,
+            Some(ErrorKind::Unavailable) => before < succeeded.load(Ordering::Relaxed),
+            _ => true,
+        };
+        if !may_pass || !retry.should_retry(failure.kind()).await {
+            return outcome;
+        }
     }
 }
 

@@ -57,6 +57,7 @@ Exit codes:
        during the operation
   7    some of the objects failed: the output lists each with the reason
   8    all of the objects failed
+  124  the time of --deadline is over
   130  interrupted (143: terminated)
 
 Credentials, Region and endpoints come from the AWS environment variables and files, as for every
@@ -65,7 +66,7 @@ level.
 
 Keys, Region and other defaults can be set in profiles of ~/.config/sealwax/sealwax.toml, or in
 SEALWAX_KEYS, SEALWAX_ACCOUNTS, SEALWAX_CONTEXT (comma-separated lists), SEALWAX_REPLICA_OF,
-SEALWAX_LOCAL_KEY, SEALWAX_KMS_ENDPOINT_URL and SEALWAX_ALLOW_HTTP_KMS. Flags take precedence over variables, and variables over the file.";
+SEALWAX_LOCAL_KEY, SEALWAX_KMS_ENDPOINT_URL, SEALWAX_ALLOW_HTTP_KMS and SEALWAX_TIMEOUT. Flags take precedence over variables, and variables over the file.";
 
 /// Client-side envelope encryption for Amazon S3.
 ///

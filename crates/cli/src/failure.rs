@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use sealwax_s3::{ErrorKind, S3Uri, error_chain};
+use sealwax_s3::{ErrorKind, S3Uri, error_chain, has_too_many_files};
 
 use crate::{
     interrupt::Signal,
@@ -33,7 +33,7 @@ pub(crate) enum Exit {
     SomeFailed,
     /// 8: all of the objects failed.
     AllFailed,
-    /// 128 plus the signal number: 130 interrupted, 143 terminated.
+    /// 128 plus the signal number: 130 interrupted, 143 terminated; 124 for the deadline.
     Stopped(Signal),
 }
 
@@ -74,6 +74,7 @@ impl From<ErrorKind> for Exit {
             | ErrorKind::NotSealed
             | ErrorKind::Shredded => Self::NotFound,
             ErrorKind::AccessDenied
+            | ErrorKind::ClockSkew
             | ErrorKind::Credentials
             | ErrorKind::KeyDisabled
             | ErrorKind::KeyNotFound
@@ -90,6 +91,8 @@ impl From<ErrorKind> for Exit {
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
+    /// Kind of the error, unless it stands for more than one call.
+    kind: Option<ErrorKind>,
     error: Box<dyn Error + Send + Sync>,
     advice: Option<Cow<'static, str>>,
     /// Next steps: a label and a command line each.
@@ -103,7 +106,8 @@ impl Failure {
         error: impl Into<Box<dyn Error + Send + Sync>>,
         advice: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { exit, error: error.into(), advice: Some(advice.into()), steps: Vec::new() }
+        let advice = Some(advice.into());
+        Self { exit, kind: None, error: error.into(), advice, steps: Vec::new() }
     }
 
     /// Returns the failure for an invalid argument.
@@ -113,7 +117,12 @@ impl Failure {
 
     /// Returns the failure for an I/O error; `what` names the failed action.
     pub(crate) fn io(what: &str, error: io::Error) -> Self {
-        Self::new(Exit::Failed, format!("{what}: {error}"), ErrorKind::Io.advice())
+        let kind = match has_too_many_files(&error) {
+            true => ErrorKind::TooManyFiles,
+            false => ErrorKind::Io,
+        };
+        let failure = Self::new(Exit::Failed, format!("{what}: {error}"), kind.advice());
+        Self { kind: Some(kind), ..failure }
     }
 
     /// Returns the failure for any other error.
@@ -124,7 +133,7 @@ impl Failure {
     /// Returns the failure for a signal; `consequence` says what it means for the object.
     pub(crate) fn stopped(signal: Signal, consequence: impl AsRef<str>) -> Self {
         let error = format!("{signal}: {}", consequence.as_ref()).into();
-        Self { exit: Exit::Stopped(signal), error, advice: None, steps: Vec::new() }
+        Self { exit: Exit::Stopped(signal), kind: None, error, advice: None, steps: Vec::new() }
     }
 
     /// Replaces the advice.
@@ -148,9 +157,14 @@ impl Failure {
         Err(Self::new(exit, what, "see the reason for each object"))
     }
 
-    /// Appends to the message.
+    /// Appends to the message what was done before. The same work is not to be repeated as a whole.
     pub(crate) fn and(self, more: &str) -> Self {
-        Self { error: format!("{}{more}", self.in_one_line()).into(), ..self }
+        Self { kind: None, error: format!("{}{more}", self.in_one_line()).into(), ..self }
+    }
+
+    /// Returns the kind of the error, if repeating the work may help.
+    pub(crate) fn kind(&self) -> Option<ErrorKind> {
+        self.kind
     }
 
     /// Returns the exit code.
@@ -212,7 +226,7 @@ impl Failure {
 impl From<sealwax_s3::Error> for Failure {
     fn from(error: sealwax_s3::Error) -> Self {
         let kind = error.kind();
-        Self::new(kind.into(), error, advice(kind))
+        Self { kind: Some(kind), ..Self::new(kind.into(), error, advice(kind)) }
     }
 }
 
@@ -250,6 +264,9 @@ pub(crate) fn advice(kind: ErrorKind) -> &'static str {
         ErrorKind::WrongRegion => "pass the bucket's Region with --region or AWS_REGION",
         ErrorKind::PlaceMismatch => {
             "read a replica with --replica-of SOURCE-BUCKET; rewrap a moved object with --accept-place OLD-BUCKET/OLD-KEY"
+        }
+        ErrorKind::Unavailable => {
+            "retry, raise --timeout if the store is slow, or use a key and a bucket in another Region"
         }
         kind => kind.advice(),
     }
@@ -302,6 +319,7 @@ mod tests {
             (ErrorKind::Service, 1),
             (ErrorKind::Unavailable, 1),
             (ErrorKind::Throttled, 1),
+            (ErrorKind::TooManyFiles, 1),
             (ErrorKind::Io, 1),
             (ErrorKind::AclUnreadable, 1),
             (ErrorKind::Unproven, 1),
@@ -321,6 +339,7 @@ mod tests {
             (ErrorKind::NotSealed, 4),
             (ErrorKind::Shredded, 4),
             (ErrorKind::AccessDenied, 5),
+            (ErrorKind::ClockSkew, 5),
             (ErrorKind::Credentials, 5),
             (ErrorKind::KeyDisabled, 5),
             (ErrorKind::KeyNotFound, 5),
@@ -334,6 +353,7 @@ mod tests {
             assert_eq!(Exit::from(kind).code(), code, "{kind:?}");
         }
         assert_eq!(Exit::Stopped(Signal::Interrupt).code(), 130);
+        assert_eq!(Exit::Stopped(Signal::Deadline).code(), 124);
         assert!(
             Failure::of_many(0, 0, "none".into()).is_ok()
                 && Failure::of_many(0, 2, "none".into()).is_ok()

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Object in a folder.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Listed {
     pub(crate) object: ListedObject,
     /// Key, relative to the folder.

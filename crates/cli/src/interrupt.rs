@@ -1,12 +1,25 @@
-//! Signals that stop the command.
+//! Signals that stop the command, and its deadline, which acts as one.
 
-use std::{fmt, future::Future};
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, sleep_until},
+};
 
 /// Signal that stops the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
+    /// The time of `--deadline` is over.
+    Deadline,
     /// `SIGINT`, for example by Ctrl-C.
     Interrupt,
     /// `SIGTERM`.
@@ -14,9 +27,10 @@ pub(crate) enum Signal {
 }
 
 impl Signal {
-    /// Returns 128 plus the signal number, as shells do.
+    /// Returns 128 plus the signal number, as shells do, or 124 for the deadline, as timeout(1) does.
     pub(crate) fn exit_code(self) -> u8 {
         match self {
+            Self::Deadline => 124,
             Self::Interrupt => 130,
             Self::Terminate => 143,
         }
@@ -26,6 +40,7 @@ impl Signal {
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Deadline => "the deadline passed",
             Self::Interrupt => "interrupted",
             Self::Terminate => "terminated",
         })
@@ -75,5 +90,61 @@ async fn received() -> Signal {
     tokio::select! {
         _ = interrupt.recv() => Signal::Interrupt,
         _ = terminate.recv() => Signal::Terminate,
+        () = deadline_passed() => Signal::Deadline,
+    }
+}
+
+/// The deadline of the process.
+#[derive(Debug)]
+struct Deadline {
+    /// Times at which it acts as a signal. As with signals, the first one lets the command end its
+    /// work, and the second one ends that.
+    at: [Instant; 2],
+    /// Number of signals so far.
+    signals: AtomicUsize,
+}
+
+static DEADLINE: OnceLock<Deadline> = OnceLock::new();
+
+/// Runs `command` until `deadline`, if there is one.
+///
+/// Work that handles signals receives the deadline as one. It has `grace` to end, or to abort
+/// uploads. Other work is dropped.
+pub(crate) async fn until_deadline<T>(
+    deadline: Option<Duration>,
+    grace: Duration,
+    command: impl Future<Output = T>,
+) -> Result<T, Signal> {
+    if let Some(deadline) = deadline {
+        // A time that the clock can't hold never comes.
+        let at = Instant::now().checked_add(deadline);
+        if let Some(at) = at.and_then(|at| Some([at, at.checked_add(grace)?])) {
+            DEADLINE.get_or_init(|| Deadline { at, signals: AtomicUsize::new(0) });
+        }
+    }
+    tokio::select! {
+        // The command comes first, so that a handler in it takes the signal.
+        biased;
+        done = command => Ok(done),
+        () = deadline_passed() => Err(Signal::Deadline),
+    }
+}
+
+/// Waits for the deadline's next signal, and takes it. Nobody else receives the same one.
+async fn deadline_passed() {
+    let Some(deadline) = DEADLINE.get() else { return std::future::pending().await };
+    loop {
+        let signals = deadline.signals.load(Ordering::Relaxed);
+        let Some(at) = deadline.at.get(signals) else { return std::future::pending().await };
+        sleep_until(*at).await;
+        let taken = deadline.signals.compare_exchange(
+            signals,
+            signals + 1,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if taken.is_ok() {
+            return;
+        }
     }
 }

@@ -18,7 +18,7 @@ use crate::{args::FilterArgs, failure::Failure};
 const AHEAD: usize = 1000;
 
 /// File to upload.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct LocalFile {
     pub(crate) path: PathBuf,
     /// Path in its folder, with `/`.
@@ -41,7 +41,7 @@ impl LocalFile {
 }
 
 /// Entry of a walk: all but folders.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Found {
     File(LocalFile),
     /// A symbolic link that is not followed.
@@ -61,7 +61,7 @@ impl Found {
 }
 
 /// Entry that is not uploaded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Unfit {
     pub(crate) path: PathBuf,
     /// Path in its folder; parts that are not UTF-8 are replaced.

@@ -26,16 +26,23 @@ use clap::{
     error::{ContextKind, ContextValue},
     parser::ValueSource,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tracing_subscriber::{
     EnvFilter, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
 use crate::{
-    args::GlobalArgs, command::Cli, failure::Failure, session::Session, settings::Settings,
+    args::{GlobalArgs, TimeSpan},
+    command::Cli,
+    failure::Failure,
+    interrupt::until_deadline,
+    session::Session,
+    settings::Settings,
 };
 
 fn main() -> ExitCode {
+    raise_limit_of_files();
     match parse().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -43,6 +50,14 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Raises the soft limit of open files and connections to the hard one. Shells set a low soft limit
+/// for programs that use `select`.
+fn raise_limit_of_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // If it cannot be raised, fewer objects are worked on at a time.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Parses the command line, with defaults from the user's settings.
@@ -80,13 +95,16 @@ fn run(cli: Cli) -> Result<(), Failure> {
     };
     let runtime = Runtime::new().map_err(|error| Failure::io("cannot start", error))?;
     let grace = cli.command.grace();
-    let done = runtime.block_on(async {
+    let deadline = cli.global.deadline.map(|TimeSpan(deadline)| deadline);
+    let last = cli.global.timeout();
+    let command = async {
         let session = Session::open(&cli.global).await?;
         cli.command.run(&session).await
-    });
+    };
+    let done = runtime.block_on(until_deadline(deadline, last, command));
     // A thread blocked on standard input or output must not keep the process alive.
     runtime.shutdown_timeout(grace);
-    done
+    done.unwrap_or_else(|signal| Err(Failure::stopped(signal, "the command did not end in time")))
 }
 
 /// Starts logging, with the filter of `RUST_LOG`, else of `-v`.

@@ -13,14 +13,18 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::{
-    config::http::HttpResponse,
+    config::{
+        SharedHttpClient,
+        http::HttpResponse,
+        retry::{RetryPartition, TokenBucket},
+    },
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
 use sealwax_jobs::drill::BlockedRegions;
 use sealwax_s3::{
-    Error, PlacePolicy, S3Uri, SealedClient, SealedClientBuilder, SidecarPolicy, envelope::Keyring,
-    with_sdk_limits,
+    Error, LimitedHttp, PlacePolicy, S3Uri, SealedClient, SealedClientBuilder, SidecarPolicy,
+    envelope::Keyring, with_sdk_limits,
 };
 
 pub(crate) use self::endpoints::{Endpoint, Service};
@@ -82,11 +86,12 @@ impl Session {
     }
 
     async fn load(args: &GlobalArgs, http: &BlockedRegions) -> Result<Self, Failure> {
-        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
-        let mut loader = match args.allow_http_kms {
-            true => loader.http_client(http.clone()),
-            false => loader.http_client(RefusePlainHttp::over(http.clone())),
+        let http = match args.allow_http_kms {
+            true => SharedHttpClient::new(http.clone()),
+            false => SharedHttpClient::new(RefusePlainHttp::over(http.clone())),
         };
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(LimitedHttp::over(http.clone()).timeout(args.timeout()));
         if let Some(region) = &args.region {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -113,6 +118,8 @@ impl Session {
         if let Some(url) = &args.endpoint_url {
             config = endpoints::at(&config, url);
         }
+        // Clients for S3 get their limits in `Session::s3`.
+        let config = config.into_builder().http_client(http).build();
         let keyrings = Keyrings::new(kms_config.clone(), local, args.allow_http_kms);
         Ok(Self { config, kms_config, region, args: args.clone(), keyrings })
     }
@@ -158,8 +165,12 @@ impl Session {
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
         let config = aws_sdk_s3::config::Builder::from(&self.config)
             .timeout_config(timeouts)
+            // A throttled command slows down. It must not run out of retries too.
+            .retry_partition(
+                RetryPartition::custom("sealwax").token_bucket(TokenBucket::unlimited()).build(),
+            )
             .force_path_style(self.has_own_endpoint());
-        with_sdk_limits(&aws_sdk_s3::Client::from_conf(config.build()))
+        with_sdk_limits(&aws_sdk_s3::Client::from_conf(config.build()), self.args.timeout())
     }
 
     /// `true` if S3 has an endpoint other than AWS's: buckets seldom have host names there.

@@ -18,13 +18,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    args::{Pair, account_id, endpoint_url},
+    args::{Pair, TimeSpan, account_id, endpoint_url},
     failure::{Exit, Failure},
 };
 
 const ADVICE: &str = "correct the file; docs/CLI.md describes its settings";
-
-const KMS_ENDPOINT_URL: &str = "SEALWAX_KMS_ENDPOINT_URL";
 
 /// Separators of several values in a variable.
 const SEPARATORS: [char; 4] = [',', ' ', '\n', '\t'];
@@ -99,11 +97,14 @@ impl Settings {
                 self.values.insert(id, vec![value]);
             }
         }
-        if let Some(value) = variable(KMS_ENDPOINT_URL) {
-            let text =
-                value.to_str().ok_or_else(|| unusable(KMS_ENDPOINT_URL, "it is not UTF-8"))?;
-            endpoint_url(text).map_err(|reason| unusable(KMS_ENDPOINT_URL, reason))?;
-            self.values.insert("kms_endpoint_url", vec![value]);
+        for (id, name, check) in [
+            ("kms_endpoint_url", "SEALWAX_KMS_ENDPOINT_URL", is_endpoint_url as Check),
+            ("timeout", "SEALWAX_TIMEOUT", is_time),
+        ] {
+            let Some(value) = variable(name) else { continue };
+            let text = value.to_str().ok_or_else(|| unusable(name, "it is not UTF-8"))?;
+            check(text).map_err(|reason| unusable(name, &reason))?;
+            self.values.insert(id, vec![value]);
         }
         if let Some(value) = variable(PlainHttp::VARIABLE) {
             match value.to_str() {
@@ -270,6 +271,7 @@ struct Profile {
     replica_of: Option<String>,
     local_key: Option<PathBuf>,
     at_least: Option<u8>,
+    timeout: Option<Spanned<String>>,
 }
 
 impl Profile {
@@ -280,7 +282,8 @@ impl Profile {
         let urls = urls.map(|value| (value, is_endpoint_url as Check));
         let keys = self.keys.iter().map(|value| (value, is_key as Check));
         let accounts = self.accounts.iter().map(|value| (value, is_account as Check));
-        for (value, check) in urls.chain(keys).chain(accounts) {
+        let timeout = self.timeout.iter().map(|value| (value, is_time as Check));
+        for (value, check) in urls.chain(keys).chain(accounts).chain(timeout) {
             check(value.get_ref()).map_err(|reason| (value.span(), reason))?;
         }
         Ok(())
@@ -316,6 +319,7 @@ impl Profile {
             ("replica_of", one(self.replica_of)),
             ("local_key", self.local_key.map(PathBuf::into_os_string).into_iter().collect()),
             ("at_least", one(self.at_least.map(|count| count.to_string()))),
+            ("timeout", one(self.timeout.map(Spanned::into_inner))),
         ];
         values.into_iter().filter(|(_, values)| !values.is_empty()).collect()
     }
@@ -333,6 +337,10 @@ fn is_account(text: &str) -> Result<(), String> {
 
 fn is_endpoint_url(text: &str) -> Result<(), String> {
     endpoint_url(text).map(drop).map_err(str::to_owned)
+}
+
+fn is_time(text: &str) -> Result<(), String> {
+    text.parse::<TimeSpan>().map(drop).map_err(str::to_owned)
 }
 
 fn is_pair(text: &str) -> Result<(), String> {
@@ -414,6 +422,7 @@ mod tests {
             ("[profiles.default]\naccounts = [\"1\"]", 2, "12 digits"),
             ("[profiles.default]\nendpoint_url = \"x\"", 2, "http"),
             ("[profiles.default]\n\nregion = 7", 3, "string"),
+            ("[profiles.default]\ntimeout = \"60\"", 2, "a unit of s, m, h, d or w"),
             ("region = \"r\"", 1, "region"),
             ("[profiles.default\n", 1, ""),
         ] {

@@ -42,11 +42,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use aws_smithy_http_client::{
-    Connector,
-    proxy::ProxyConfig,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
 use aws_smithy_runtime_api::client::{
     http::{
         HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
@@ -56,6 +51,7 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
     runtime_components::RuntimeComponents,
 };
+use sealwax_s3::default_http_client;
 
 pub use self::{
     key_regions::{KeyRegions, RegionUse},
@@ -100,18 +96,7 @@ impl BlockedRegions {
     /// Creates a client that refuses requests to `regions` and sends all others as the SDK does.
     #[must_use]
     pub fn new(regions: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        // As the SDK's default client, which honours HTTPS_PROXY and the like.
-        let next = aws_smithy_http_client::Builder::new().build_with_connector_fn(
-            |settings, components| {
-                let mut connector = Connector::builder()
-                    .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-                    .proxy_config(ProxyConfig::from_env());
-                connector.set_connector_settings(settings.cloned());
-                connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-                connector.build()
-            },
-        );
-        Self::over(regions, next)
+        Self::over(regions, default_http_client())
     }
 
     /// Creates a client that refuses requests to `regions` and sends all others with `next`.

@@ -10,17 +10,16 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-pub use self::outcomes::{Outcomes, Summary};
-pub(crate) use self::{
-    limiter::ConcurrencyLimiter,
-    outcomes::Step,
-    pool::Pool,
+pub(crate) use self::{limiter::ConcurrencyLimiter, outcomes::Step, pool::Pool};
+pub use self::{
+    outcomes::{Outcomes, Summary},
     retry::{RetryPolicy, RetryState},
 };
 
-/// Settings that the tasks of one job share. Clones share the limiter.
+/// Settings that the tasks of one job share: how many objects it works on at a time, when it ends, and
+/// which failures are retried. Clones share the adaptive limit.
 #[derive(Debug, Clone)]
-pub(crate) struct Engine {
+pub struct Engine {
     pub(crate) limiter: Arc<ConcurrencyLimiter>,
     pub(crate) cancellation: CancellationToken,
     pub(crate) retries: RetryPolicy,
@@ -28,12 +27,16 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Creates the engine of a job that works on at most `concurrency` objects at a time.
-    pub(crate) fn new(
-        concurrency: usize,
-        cancellation: &CancellationToken,
-        retries: RetryPolicy,
-    ) -> Self {
+    #[must_use]
+    pub fn new(concurrency: usize, cancellation: &CancellationToken, retries: RetryPolicy) -> Self {
         let limiter = Arc::new(ConcurrencyLimiter::new(concurrency));
         Self { limiter, cancellation: cancellation.clone(), retries }
+    }
+
+    /// Returns the number of objects that the job may work on now, at least 1. It is halved while
+    /// services throttle, and grows while they don't.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limiter.limit()
     }
 }

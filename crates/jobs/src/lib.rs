@@ -19,4 +19,4 @@ pub mod verify;
 pub use sealwax_s3;
 pub use tokio_util::sync::CancellationToken;
 
-pub use self::engine::{Outcomes, Summary};
+pub use self::engine::{Engine, Outcomes, RetryPolicy, RetryState, Summary};

@@ -1,6 +1,6 @@
 //! The client: the object that an application holds.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use aws_sdk_s3::Client;
 use sealwax_envelope::{Keyring, geometry::CHUNK_LEN};
@@ -8,6 +8,7 @@ use sealwax_envelope::{Keyring, geometry::CHUNK_LEN};
 use crate::{
     error::Error,
     format::UnencryptedObjects,
+    limited_http::LimitedHttp,
     limits::{MAX_COPY_LEN, MIN_PART_LEN},
     operation::{
         Handle,
@@ -77,6 +78,7 @@ impl SealedClient {
                 part_len: DEFAULT_PART_LEN,
                 copy_in_parts_above: MAX_COPY_LEN,
                 checksum: BodyChecksum::default(),
+                timeout: LimitedHttp::DEFAULT_TIMEOUT,
                 acls: AclPolicy::default(),
             },
             vault: VaultSettings {
@@ -90,8 +92,8 @@ impl SealedClient {
         }
     }
 
-    /// Returns the wrapped client, for everything that is not sealed. If it had no time limit, it
-    /// has a read timeout now.
+    /// Returns the wrapped client, for everything that is not sealed. Its calls have the limits of
+    /// [`LimitedHttp`].
     #[must_use]
     pub fn s3(&self) -> &Client {
         self.0.store.s3()
@@ -280,6 +282,18 @@ impl SealedClientBuilder {
     #[must_use]
     pub fn checksum(mut self, checksum: BodyChecksum) -> Self {
         self.store.checksum = checksum;
+        self
+    }
+
+    /// Sets the time after which a call to S3 without progress ends: 60 seconds by default. See
+    /// [`LimitedHttp`] for what counts as progress.
+    ///
+    /// The SDK tries such a call three times, unless the client's retry settings differ, so it fails
+    /// after three times this time with [`Unavailable`](crate::ErrorKind::Unavailable). No limit
+    /// bounds the duration of a transfer that makes progress.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.store.timeout = timeout;
         self
     }
 

@@ -32,6 +32,8 @@ pub enum ErrorKind {
     Changed,
     /// A precondition of the call does not hold: the object changed, or exists already.
     Conflict,
+    /// This machine's clock is more than 15 minutes off, so S3 rejects the signatures of requests.
+    ClockSkew,
     /// The stored encryption context is not the required one.
     ContextMismatch,
     /// There are no AWS credentials, they have expired, or AWS does not know them.
@@ -46,6 +48,8 @@ pub enum ErrorKind {
     InvalidListing,
     /// A local file could not be read or written.
     Io,
+    /// This process has as many open files and connections as the system allows.
+    TooManyFiles,
     /// The wrapping key is disabled or pending deletion.
     KeyDisabled,
     /// The wrapping key does not exist.
@@ -114,6 +118,9 @@ impl ErrorKind {
                  or swapped"
             }
             Self::Changed => "read the object again from the start",
+            Self::ClockSkew => {
+                "set the clock, for example by NTP: request signatures contain the time"
+            }
             Self::Conflict => "read the object again before you retry",
             Self::ContextMismatch => {
                 "inspect the object, and require its encryption context if it is the right one"
@@ -155,6 +162,9 @@ impl ErrorKind {
                 "use the arguments that the upload began with, or another state file"
             }
             Self::Throttled => "retry later, or request a higher quota",
+            Self::TooManyFiles => {
+                "raise the limit of open files (ulimit -n), or work on fewer objects at a time"
+            }
             Self::Truncated => "restore another version of the object",
             Self::Unavailable => "retry, or use a key and a bucket in another Region",
             Self::Unproven => "rewrap the copy, or allow an unproven move",
@@ -174,6 +184,7 @@ impl ErrorKind {
             Self::AclUnreadable => "acl-unreadable",
             Self::Authentication => "authentication",
             Self::Changed => "changed",
+            Self::ClockSkew => "clock-skew",
             Self::Conflict => "conflict",
             Self::ContextMismatch => "context-mismatch",
             Self::Credentials => "credentials",
@@ -199,6 +210,7 @@ impl ErrorKind {
             Self::SourceChanged => "source-changed",
             Self::StateFileMismatch => "state-file-mismatch",
             Self::Throttled => "throttled",
+            Self::TooManyFiles => "too-many-files",
             Self::Truncated => "truncated",
             Self::Unavailable => "unavailable",
             Self::Unproven => "unproven",
@@ -217,6 +229,7 @@ impl ErrorKind {
                 | Self::Changed
                 | Self::Locked
                 | Self::Throttled
+                | Self::TooManyFiles
                 | Self::Unavailable
         )
     }
@@ -427,6 +440,18 @@ impl std::error::Error for Error {
     }
 }
 
+/// `true` if the system refused another open file or connection, to this process or to all. The
+/// error may be a cause of `error`.
+pub fn has_too_many_files(error: &(dyn std::error::Error + 'static)) -> bool {
+    // Linux's and macOS's ENFILE and EMFILE, which the standard library has no kind for.
+    const CODES: [i32; 2] = [23, 24];
+    let mut chain = std::iter::successors(Some(error), |error| error.source());
+    chain.any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.and_then(std::io::Error::raw_os_error).is_some_and(|code| CODES.contains(&code))
+    })
+}
+
 /// `true` if the caller's credentials failed, and not a key.
 fn is_credentials_failure(failure: &KeyringError) -> bool {
     let source =
@@ -441,9 +466,10 @@ fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind,
         _ if failure.problem == Some(Problem::Credentials) => ErrorKind::Credentials,
         _ if failure.problem == Some(Problem::PlainHttp) => ErrorKind::InsecureEndpoint,
         _ if failure.problem == Some(Problem::NotBuilt) => ErrorKind::InvalidInput,
-        (Some("SlowDown" | "ThrottlingException" | "RequestLimitExceeded"), _) | (_, Some(429)) => {
-            ErrorKind::Throttled
-        }
+        _ if failure.problem == Some(Problem::TooManyFiles) => ErrorKind::TooManyFiles,
+        (Some("RequestTimeTooSkewed"), _) => ErrorKind::ClockSkew,
+        (None, Some(403)) if failure.is_clock_off() => ErrorKind::ClockSkew,
+        _ if failure.is_throttled() => ErrorKind::Throttled,
         (Some("InvalidObjectState" | "ObjectNotInActiveTierError"), _) => ErrorKind::Unsupported,
         (Some("NoSuchUpload"), _) => ErrorKind::UploadNotFound,
         (Some("MetadataTooLarge"), _) => ErrorKind::MetadataTooLarge,
@@ -477,6 +503,14 @@ fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind,
         }
         ErrorKind::NotModified => format!("{call} found the object unmodified"),
         ErrorKind::AccessDenied => format!("{call} was denied"),
+        ErrorKind::ClockSkew => match failure.clock_ahead_secs {
+            Some(ahead) => format!(
+                "{call} was denied: this machine's clock is {} seconds {} the service's",
+                ahead.unsigned_abs(),
+                if ahead < 0 { "behind" } else { "ahead of" },
+            ),
+            None => format!("{call} was denied: this machine's clock is not the service's"),
+        },
         ErrorKind::WrongRegion => match &failure.bucket_region {
             Some(region) => {
                 format!("{call} went to the wrong Region: the bucket is in {region}")
@@ -563,7 +597,11 @@ impl ObjectRef {
     }
 
     pub(crate) fn io(&self, what: impl Into<String>, source: std::io::Error) -> Error {
-        self.caused(ErrorKind::Io, what, source)
+        let kind = match has_too_many_files(&source) {
+            true => ErrorKind::TooManyFiles,
+            false => ErrorKind::Io,
+        };
+        self.caused(kind, what, source)
     }
 
     /// Describes a failed S3 call. `call` is the API's name, such as `GetObject`.

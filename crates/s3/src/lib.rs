@@ -10,6 +10,7 @@ mod download;
 mod error;
 mod format;
 mod kms;
+mod limited_http;
 pub mod limits;
 mod object;
 mod object_state;
@@ -34,12 +35,13 @@ pub use {
 
 pub use self::{
     client::{SealedClient, SealedClientBuilder},
-    error::{Error, ErrorKind, error_chain},
+    error::{Error, ErrorKind, error_chain, has_too_many_files},
     format::{ObjectFormat, UnencryptedObjects},
     kms::{
         DiscoveryFilter, InvalidArn, InvalidKeyring, KMS_PROVIDER, KmsKeyArn, KmsKeyring,
         KmsKeyringBuilder, TooFewKeys, WrapPolicy, partition_of,
     },
+    limited_http::{LimitedHttp, default_http_client},
     object::ObjectInfo,
     object_state::{ObjectState, StateId},
     operation::{

@@ -1,14 +1,13 @@
-//! Limits that the SDK lacks: on the address of a request, and on an answer that it keeps in memory.
+//! Limits that the SDK lacks: on the address of a request, on the time without progress, and on an
+//! answer that it keeps in memory.
 
-use std::mem;
+use std::time::Duration;
 
 use aws_sdk_s3::{
     Client,
     config::{
-        ConfigBag, Intercept, RuntimeComponents,
-        interceptors::{
-            BeforeDeserializationInterceptorContextMut, BeforeSerializationInterceptorContextRef,
-        },
+        ConfigBag, Intercept, RuntimeComponents, SharedHttpClient, StalledStreamProtectionConfig,
+        interceptors::BeforeSerializationInterceptorContextRef,
     },
     error::BoxError,
     operation::{
@@ -22,55 +21,55 @@ use aws_sdk_s3::{
         put_object::PutObjectInput, upload_part::UploadPartInput,
         upload_part_copy::UploadPartCopyInput,
     },
-    primitives::SdkBody,
 };
-use aws_smithy_runtime_api::client::orchestrator::Metadata;
-use http_body_util::Limited;
 
-use crate::whole_answers::WholeAnswers;
+use crate::{
+    limited_http::{LimitedHttp, default_http_client},
+    whole_answers::WholeAnswers,
+};
 
-/// Maximum length in bytes of an answer, unless it is an object's body: 32 MiB. A page of 1,000 keys
-/// takes a few MiB at most.
-const MAX_ANSWER_LEN: usize = 32 << 20;
 /// Maximum length in bytes of all texts in an address, before they are encoded. Encoded, each byte
 /// takes at most three, and HTTP's implementation allows 65,534. Amazon S3 needs far less.
 const MAX_ADDRESS_LEN: usize = 16 * 1024;
 
 /// Returns `client` with limits for a store that is not trusted. The clients inside
-/// [`SealedClient`](crate::SealedClient) have them already.
+/// [`SealedClient`](crate::SealedClient) have them already, and are returned unchanged.
+///
+/// A call that makes no progress for `timeout`, or whose answer is too long, ends: see
+/// [`LimitedHttp`]. It replaces the SDK's stalled-stream protection. Other time limits of the client
+/// stay in force.
 ///
 /// A request whose address would be too long fails as one that cannot be built: the SDK would panic.
 /// The texts of an address often come from the store: keys, versions, upload ids, and tokens of
-/// pages. An answer of more than 32 MiB is not read to its end, unless it is an object's body. An
-/// answer in XML that ends early is an error.
+/// pages. An answer in XML that ends early is an error.
 #[must_use]
-pub fn with_sdk_limits(client: &Client) -> Client {
-    let config = client.config().to_builder().interceptor(SdkLimits).interceptor(WholeAnswers);
+pub fn with_sdk_limits(client: &Client, timeout: Duration) -> Client {
+    let config = client.config();
+    if config.interceptors().any(|it| it.name() == SdkLimits.name()) {
+        return client.clone();
+    }
+    let http = limited(config.http_client(), timeout);
+    let config = config
+        .to_builder()
+        .http_client(http)
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .interceptor(SdkLimits)
+        .interceptor(WholeAnswers);
     Client::from_conf(config.build())
 }
 
-/// The SDK interceptor that enforces the limits.
+/// Returns an SDK client's HTTP client, or the SDK's default, with limits.
+pub(crate) fn limited(http: Option<SharedHttpClient>, timeout: Duration) -> LimitedHttp {
+    LimitedHttp::over(http.unwrap_or_else(default_http_client)).timeout(timeout)
+}
+
+/// The SDK interceptor that enforces the limit of addresses. It marks a client that has all limits.
 #[derive(Debug)]
-pub(crate) struct SdkLimits;
+struct SdkLimits;
 
 impl Intercept for SdkLimits {
     fn name(&self) -> &'static str {
         "SdkLimits"
-    }
-
-    fn modify_before_deserialization(
-        &self,
-        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let is_get = config.load::<Metadata>().is_some_and(|it| it.name() == "GetObject");
-        let response = context.response_mut();
-        if !is_get || !response.status().is_success() {
-            let body = mem::replace(response.body_mut(), SdkBody::taken());
-            *response.body_mut() = SdkBody::from_body_1_x(Limited::new(body, MAX_ANSWER_LEN));
-        }
-        Ok(())
     }
 
     fn read_before_serialization(

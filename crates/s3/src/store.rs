@@ -11,17 +11,18 @@ pub(crate) mod deletion;
 pub(crate) mod list;
 pub(crate) mod lost_answer;
 pub(crate) mod multipart;
+pub(crate) mod part_limiter;
 pub(crate) mod ranged_get;
 pub(crate) mod server_clock;
 pub(crate) mod server_copy;
 pub(crate) mod snapshot;
 pub(crate) mod tags;
-pub(crate) mod timeouts;
 pub(crate) mod unclaimed;
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use aws_sdk_s3::Client;
@@ -31,12 +32,17 @@ use tokio_util::task::TaskTracker;
 use self::{
     acl::AclPolicy,
     checksum::BodyChecksum,
+    part_limiter::PartLimiter,
     unclaimed::{UnclaimedUpload, UnclaimedUploads},
 };
-use crate::{attempts::AttemptEvents, sdk_limits::SdkLimits, whole_answers::WholeAnswers};
+use crate::{attempts::AttemptEvents, sdk_limits::with_sdk_limits};
 
 /// Maximum number of buckets whose settings are remembered. An inventory or a plan can name any.
 const MAX_BUCKETS: usize = 1024;
+/// Number of bodies that are sent at a time, before it is known how fast the line is.
+const UPLOADS_AT_FIRST: usize = 4;
+/// Number of bodies that are received at a time at first.
+const DOWNLOADS_AT_FIRST: usize = 16;
 
 /// The SDK's client and the settings that all requests share. Cloning is cheap.
 #[derive(Clone)]
@@ -49,6 +55,8 @@ struct Inner {
     acls_disabled: Mutex<HashMap<String, bool>>,
     /// Set once a copy showed that the store makes copies, and replaces metadata if asked to.
     makes_copies: OnceCell<()>,
+    uploads: PartLimiter,
+    downloads: PartLimiter,
     /// Aborts of uploads whose futures were dropped.
     aborts: TaskTracker,
     unclaimed: UnclaimedUploads,
@@ -62,14 +70,18 @@ pub(crate) struct StoreSettings {
     /// Objects above this many stored bytes are copied in parts.
     pub(crate) copy_in_parts_above: u64,
     pub(crate) checksum: BodyChecksum,
+    /// Time after which a call without progress ends.
+    pub(crate) timeout: Duration,
     pub(crate) acls: AclPolicy,
 }
 
 impl Store {
-    /// Creates a store over `s3`, which gets a read timeout if it has no time limit.
+    /// Creates a store over `s3`, which gets limits of its calls.
     pub(crate) fn new(s3: Client, settings: StoreSettings) -> Self {
         Self(Arc::new(Inner {
-            s3: with_interceptors(timeouts::with_read_timeout(s3)),
+            uploads: PartLimiter::new(UPLOADS_AT_FIRST, settings.timeout),
+            downloads: PartLimiter::new(DOWNLOADS_AT_FIRST, settings.timeout),
+            s3: with_interceptors(&with_sdk_limits(&s3, settings.timeout)),
             settings,
             acls_disabled: Mutex::default(),
             makes_copies: OnceCell::new(),
@@ -98,6 +110,16 @@ impl Store {
         self.0.settings.checksum
     }
 
+    /// The limit of bodies that are sent at a time.
+    pub(crate) fn uploads(&self) -> &PartLimiter {
+        &self.0.uploads
+    }
+
+    /// The limit of bodies that are received at a time.
+    pub(crate) fn downloads(&self) -> &PartLimiter {
+        &self.0.downloads
+    }
+
     /// The tracker of background aborts.
     pub(crate) fn aborts(&self) -> &TaskTracker {
         &self.0.aborts
@@ -115,9 +137,9 @@ impl Store {
         self.0.aborts.reopen();
     }
 
-    /// Settings for a request whose body has `len` bytes.
-    pub(crate) fn config_for_body(&self, len: usize) -> aws_sdk_s3::config::Builder {
-        self.checksum().onto(timeouts::for_body(&self.0.s3, len))
+    /// Settings for a request with a body.
+    pub(crate) fn config_for_body(&self) -> aws_sdk_s3::config::Builder {
+        self.checksum().onto(aws_sdk_s3::Config::builder())
     }
 
     fn known_acls_disabled(&self, bucket: &str) -> Option<bool> {
@@ -133,9 +155,8 @@ impl Store {
     }
 }
 
-fn with_interceptors(s3: Client) -> Client {
-    let config = s3.config().to_builder().interceptor(AttemptEvents).interceptor(SdkLimits);
-    let config = config.interceptor(WholeAnswers);
+fn with_interceptors(s3: &Client) -> Client {
+    let config = s3.config().to_builder().interceptor(AttemptEvents);
     Client::from_conf(config.build())
 }
 

@@ -169,7 +169,7 @@ impl Upload {
     async fn put_object(self, body: SealedPart) -> Result<Uploaded, Error> {
         let mut retries = 0;
         let sent = loop {
-            let sent = self.try_put_object(&body).await;
+            let sent = self.store.uploads().run(|| self.try_put_object(&body)).await;
             let met_another_write =
                 sent.as_ref().is_err_and(AwsFailure::is_conditional_request_conflict);
             if !met_another_write || retries == MAX_CONFLICTS {
@@ -209,7 +209,7 @@ impl Upload {
         // the encryption.
         let request = self.attributes.clone().on_put(request).customize().disable_payload_signing();
         request
-            .config_override(self.store.config_for_body(body.bytes.len()))
+            .config_override(self.store.config_for_body())
             .send()
             .await
             .map(|output| Stored { e_tag: output.e_tag, version_id: output.version_id })

@@ -6,11 +6,11 @@ use sealwax_s3::envelope::EncryptionContext;
 
 use crate::failure::Failure;
 
-/// Minimum age: a whole number of seconds, minutes, hours, days or weeks.
+/// Span of time: a whole number of seconds, minutes, hours, days or weeks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Age(pub(crate) Duration);
+pub(crate) struct TimeSpan(pub(crate) Duration);
 
-impl FromStr for Age {
+impl FromStr for TimeSpan {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -121,14 +121,14 @@ mod tests {
         for (text, seconds) in
             [("1s", 1), ("90m", 5400), ("12h", 43_200), ("7d", 604_800), ("2w", 1_209_600)]
         {
-            assert_eq!(text.parse(), Ok(Age(Duration::from_secs(seconds))), "{text}");
+            assert_eq!(text.parse(), Ok(TimeSpan(Duration::from_secs(seconds))), "{text}");
         }
         let form = "must be a number with a unit of s, m, h, d or w, such as 12h or 7d";
         for text in ["", "d", "7", "7 d", "7D", "+7d", "-7d", "1.5h", "7dd", "1d2h", "é"] {
-            assert_eq!(text.parse::<Age>(), Err(form), "{text:?}");
+            assert_eq!(text.parse::<TimeSpan>(), Err(form), "{text:?}");
         }
-        assert_eq!("0d".parse::<Age>(), Err("must be greater than 0"));
-        assert_eq!("99999999999999999w".parse::<Age>(), Err("too large"));
+        assert_eq!("0d".parse::<TimeSpan>(), Err("must be greater than 0"));
+        assert_eq!("99999999999999999w".parse::<TimeSpan>(), Err("too large"));
     }
 
     #[test]

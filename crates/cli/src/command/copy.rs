@@ -4,6 +4,7 @@ mod args;
 
 use std::sync::Arc;
 
+use sealwax_jobs::Engine;
 use sealwax_s3::{CopyObjectOutput, ErrorKind, S3Uri, SealedClient, WrapPolicy, envelope::Keyring};
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use self::args::CopyArgs;
 pub(crate) use self::args::{CpArgs, MvArgs};
 use crate::{
     args::{Prefix, name_of},
-    bulk::{Outcome, Skip, Summary},
+    bulk::{Outcome, Skip, Summary, engine},
     console::print_json,
     failure::{Exit, Failure, of_one},
     folder_listing::{self, Listed},
@@ -38,7 +39,8 @@ pub(super) async fn run(session: &Session, args: CopyArgs, source: Source) -> Re
         true => None,
         false => Some(session.keyrings().writing(args.under.clone(), None)?),
     };
-    let copier = Copier { client, under, args, source };
+    let engine = engine(args.concurrency);
+    let copier = Copier { client, under, args, source, engine };
     let done = match copier.args.recursive {
         true => copier.folder(session).await,
         false => copier.one(session).await,
@@ -54,6 +56,7 @@ struct Copier {
     under: Option<Arc<dyn Keyring>>,
     args: CopyArgs,
     source: Source,
+    engine: Engine,
 }
 
 /// One copied object. Field names are stable JSON output.
@@ -142,8 +145,7 @@ impl Copier {
                 Err(failure) => Outcome::Failed(name, failure),
             }
         };
-        let done =
-            unless_stopped(summary.run(session, objects, self.args.concurrency.into(), copy)).await;
+        let done = unless_stopped(summary.run(session, objects, &self.engine, copy)).await;
         let (objects, bytes) = (Counted(summary.done, "object"), Counted(summary.bytes, "byte"));
         if summary.all() > 0 {
             session.say(format!("{} {objects} of {from} to {to} ({bytes}){summary}", self.verb()));

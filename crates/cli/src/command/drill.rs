@@ -34,7 +34,7 @@ use super::verify::{
     HowToVerify, failed as failed_objects, summary_failure, verify, verify_output::Counts,
 };
 use crate::{
-    args::{Age, Objects, ObjectsArgs, Prefix, ReaderArgs, S3ecPolicyArgs},
+    args::{Objects, ObjectsArgs, Prefix, ReaderArgs, S3ecPolicyArgs, TimeSpan},
     failure::{Exit, Failure},
     interrupt::unless_stopped,
     progress::Cleared,
@@ -74,7 +74,7 @@ pub(crate) struct DrillArgs {
 
     /// Maximum age of a source object that is not in the replica yet
     #[arg(long, value_name = "AGE", requires = "source", default_value = "15m")]
-    pub(crate) lag: Age,
+    pub(crate) lag: TimeSpan,
 
     /// Write the report to PATH.json, PATH.md and PATH.html, or to files with the time in their names
     /// if PATH is a folder [default: the current folder]

@@ -11,7 +11,7 @@ use sealwax_s3::{
 
 use crate::{
     args::{FilterArgs, Prefix},
-    bulk::{Outcome, Summary},
+    bulk::{Outcome, Summary, engine},
     console::{Lines, can_prompt, prompt},
     failure::{Exit, Failure},
     folder_listing::{self, Listed},
@@ -151,7 +151,7 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
                 }
             }
         };
-        summary.run(session, objects, args.concurrency.into(), delete).await
+        summary.run(session, objects, &engine(args.concurrency), delete).await
     };
     let done = unless_stopped(work).await;
     if summary.all() > 0 || matches!(done, Ok(Ok(()))) {

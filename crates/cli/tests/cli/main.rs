@@ -16,6 +16,7 @@ mod hostile_writer;
 mod inspect;
 mod interrupts;
 mod kinds;
+mod limits;
 mod local_files;
 mod local_key;
 mod manual;

@@ -1,5 +1,6 @@
 //! Runs the command, and manipulates objects in ways that the command cannot.
 
+mod bad_server;
 mod held_heads;
 mod lost_region;
 mod proxy;
@@ -7,6 +8,7 @@ mod raw_s3;
 mod recorder;
 mod relay;
 mod rotated_kms;
+mod slow_line;
 mod terminal;
 
 use std::{
@@ -23,8 +25,15 @@ use std::{
 use tempfile::TempDir;
 
 pub(crate) use self::{
-    held_heads::HeldHeads, lost_region::LostRegion, proxy::PartsProxy, raw_s3::RawS3,
-    recorder::Recorder, rotated_kms::RotatedKms, terminal::Terminal,
+    bad_server::{BadServer, Fault},
+    held_heads::HeldHeads,
+    lost_region::LostRegion,
+    proxy::PartsProxy,
+    raw_s3::RawS3,
+    recorder::Recorder,
+    rotated_kms::RotatedKms,
+    slow_line::{Throttling, slow_line},
+    terminal::Terminal,
 };
 
 /// Returns a variable that `localstack/with-servers.sh` exports.

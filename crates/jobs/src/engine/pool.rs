@@ -61,7 +61,7 @@ impl<I: Send + 'static, T: Send + 'static> Pool<I, T> {
                     }
                 },
                 input = self.inputs.next(),
-                    if is_open && self.tasks.len() < self.engine.limiter.limit() =>
+                    if is_open && self.tasks.len() < self.engine.limit() =>
                 {
                     match input {
                         Some(Ok(input)) => {

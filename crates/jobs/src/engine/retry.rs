@@ -18,10 +18,13 @@ use super::Engine;
 const BASE_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause before a retry.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// Time after an object's first failure during which it is tried again although a service does not
+/// answer. Each attempt may take three timeouts.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Number of attempts, and which failures limit the concurrency of the job.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RetryPolicy {
+pub struct RetryPolicy {
     /// Most attempts at one object, beyond the retries of the SDK.
     pub(crate) max_attempts: u32,
     /// `true` if the job ends when AWS does not accept the credentials: every further object would
@@ -39,6 +42,10 @@ impl RetryPolicy {
     /// Policy of jobs that store objects.
     pub(crate) const MIGRATE: Self =
         Self { max_attempts: 5, needs_credentials: true, slows_when_unavailable: true };
+    /// Policy of jobs that send, fetch, copy or delete whole objects: an object takes several calls,
+    /// each of which can be throttled.
+    pub const TRANSFER: Self =
+        Self { max_attempts: 16, needs_credentials: false, slows_when_unavailable: true };
     /// Policy of jobs that only read. Where a Region is down, as in a drill, a slower job would not
     /// get more answers, and credentials that come from there are part of what is rehearsed.
     pub(crate) const READ: Self =
@@ -47,15 +54,18 @@ impl RetryPolicy {
 
 /// Attempts at one object. They report to the limiter of the job.
 #[derive(Debug)]
-pub(crate) struct RetryState {
+pub struct RetryState {
     engine: Engine,
     attempts: u32,
+    first_failed: Option<Instant>,
     lacks_credentials: Arc<AtomicBool>,
 }
 
 impl RetryState {
-    pub(crate) fn new(engine: Engine) -> Self {
-        Self { engine, attempts: 0, lacks_credentials: Arc::default() }
+    /// Begins the attempts at one object of a job.
+    #[must_use]
+    pub fn new(engine: Engine) -> Self {
+        Self { engine, attempts: 0, first_failed: None, lacks_credentials: Arc::default() }
     }
 
     /// Returns a flag that is set if the work ends because AWS does not accept the credentials. Its
@@ -66,26 +76,32 @@ impl RetryState {
 
     /// `true` if the attempt that ended in `failure`, or in a success, is to be repeated. Pauses
     /// before that.
-    pub(crate) async fn should_retry(&mut self, failure: Option<ErrorKind>) -> bool {
+    ///
+    /// A failure that does not pass, and the last attempt, are not repeated. Nor is a call without
+    /// an answer more than three minutes after the object's first failure.
+    pub async fn should_retry(&mut self, failure: Option<ErrorKind>) -> bool {
+        let now = Instant::now();
         let Engine { limiter, cancellation, retries } = &self.engine;
         if retries.needs_credentials && failure == Some(ErrorKind::Credentials) {
             self.lacks_credentials.store(true, Ordering::Relaxed);
             return false;
         }
         let is_slow = match failure {
-            Some(ErrorKind::Throttled) => true,
+            Some(ErrorKind::Throttled | ErrorKind::TooManyFiles) => true,
             Some(ErrorKind::Unavailable) => retries.slows_when_unavailable,
             _ => false,
         };
         if is_slow {
-            limiter.decrease(Instant::now());
+            limiter.decrease(now);
         }
         if !failure.is_some_and(ErrorKind::is_retryable) {
             limiter.increase();
             return false;
         }
         self.attempts += 1;
-        if self.attempts >= retries.max_attempts || cancellation.is_cancelled() {
+        let first_failed = *self.first_failed.get_or_insert(now);
+        let is_over = failure == Some(ErrorKind::Unavailable) && is_over(first_failed, now);
+        if is_over || self.attempts >= retries.max_attempts || cancellation.is_cancelled() {
             return false;
         }
         sleep(pause(self.attempts)).await;
@@ -94,12 +110,15 @@ impl RetryState {
 
     /// Runs `attempt`, and repeats it while it fails in a way that may pass. Each call has all
     /// attempts of the policy.
-    pub(crate) async fn run<T, F>(&mut self, attempt: impl Fn() -> F + Send) -> Result<T, Error>
+    ///
+    /// # Errors
+    /// The last attempt failed, or a failure does not pass.
+    pub async fn run<T, F>(&mut self, attempt: impl Fn() -> F + Send) -> Result<T, Error>
     where
         T: Send,
         F: Future<Output = Result<T, Error>> + Send,
     {
-        self.attempts = 0;
+        (self.attempts, self.first_failed) = (0, None);
         loop {
             let result = attempt().await;
             if !self.should_retry(result.as_ref().err().map(Error::kind)).await {
@@ -107,6 +126,11 @@ impl RetryState {
             }
         }
     }
+}
+
+/// `true` if services that do not answer had enough time.
+fn is_over(first_failed: Instant, now: Instant) -> bool {
+    now.duration_since(first_failed) >= PATIENCE
 }
 
 /// Returns the pause after a number of attempts, from 1: a random time below a bound that doubles.
@@ -143,6 +167,27 @@ mod tests {
             let bound = bound(attempts);
             assert!((bound / 2..=bound).contains(&pause(attempts)), "{attempts}");
         }
+    }
+
+    #[test]
+    fn patience_has_an_end() {
+        let start = Instant::now();
+        assert!(!is_over(start, start + PATIENCE - Duration::from_secs(1)));
+        assert!(is_over(start, start + PATIENCE));
+    }
+
+    #[tokio::test]
+    async fn a_service_that_never_answers_is_asked_no_more_after_three_minutes() {
+        let attempts = |kind, first_failed| async move {
+            let mut retry = RetryState::new(engine(RetryPolicy::REWRAP));
+            retry.first_failed = first_failed;
+            retry.should_retry(Some(kind)).await
+        };
+        let long_ago = Instant::now().checked_sub(PATIENCE);
+        assert!(long_ago.is_some(), "the clock began earlier");
+        assert!(!attempts(ErrorKind::Unavailable, long_ago).await);
+        assert!(attempts(ErrorKind::Throttled, long_ago).await, "it does answer");
+        assert!(attempts(ErrorKind::Unavailable, None).await);
     }
 
     #[tokio::test]

@@ -7,9 +7,10 @@ use sealwax_envelope::Error as EnvelopeError;
 
 use crate::{
     backoff::pause,
-    error::{Error, ErrorKind, ObjectRef},
+    error::{Error, ErrorKind, ObjectRef, error_chain},
     store::{
         Store,
+        part_limiter::Attempt,
         ranged_get::{Pin, StoredRange, ranged_get},
     },
 };
@@ -48,13 +49,30 @@ impl Fetcher {
     pub(crate) async fn fetch(
         &self,
         span: Range<u64>,
-        mut first: Option<FirstResponse>,
+        first: Option<FirstResponse>,
     ) -> Result<Vec<u8>, Error> {
         if span.is_empty() {
             return Ok(Vec::new());
         }
         let len = usize::try_from(span.end - span.start)
             .map_err(|_| self.target.envelope_error(EnvelopeError::TooLong))?;
+        let downloads = self.store.downloads();
+        let turn = match &first {
+            // Its body is arriving already.
+            Some(_) => downloads.begun(),
+            None => downloads.turn().await,
+        };
+        let fetched = self.fetch_now(span, len, first).await;
+        turn.end(if fetched.is_ok() { Attempt::Succeeded } else { Attempt::Failed }, 1);
+        fetched
+    }
+
+    async fn fetch_now(
+        &self,
+        span: Range<u64>,
+        len: usize,
+        mut first: Option<FirstResponse>,
+    ) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::with_capacity(len);
         let (mut fruitless, mut interruptions) = (0, 0);
         loop {
@@ -119,7 +137,7 @@ async fn receive(body: &mut ByteStream, mut skip: u64, len: usize, bytes: &mut V
             }
             Ok(None) => return "it ended early".into(),
             // The text describes the transport only. It holds none of the bytes.
-            Err(error) => return error.to_string(),
+            Err(error) => return error_chain(&error),
         }
     }
     String::new()

@@ -3,16 +3,18 @@
 //! The SDK's error values can hold a whole response, and a KMS response holds a data key, so none of
 //! them is kept.
 
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
+    primitives::{DateTime, DateTimeFormat},
 };
 
-use crate::{plain_http::PlainHttp, whole_answers::CutAnswer};
+use super::has_too_many_files;
+use crate::{limited_http::LimitExceeded, plain_http::PlainHttp, whole_answers::CutAnswer};
 
 /// A failed call, in text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +25,9 @@ pub(crate) struct AwsFailure {
     pub(crate) code: Option<String>,
     /// The bucket's Region, if S3 says that the request should have gone there.
     pub(crate) bucket_region: Option<String>,
-    /// The caller's problem, if it is one that no retry solves.
+    /// Seconds by which this machine's clock is ahead of the service's, by the answer's `Date`.
+    pub(crate) clock_ahead_secs: Option<i64>,
+    /// The caller's problem, if it is one.
     pub(crate) problem: Option<Problem>,
     /// Request id, for the service's own logs.
     pub(crate) request_id: Option<String>,
@@ -43,6 +47,8 @@ pub(crate) enum Problem {
     NotBuilt,
     /// The request would have crossed the network over plain HTTP, and was not sent.
     PlainHttp,
+    /// The system refused this process another connection.
+    TooManyFiles,
 }
 
 /// Error codes for unknown or expired credentials. (Amazon S3 API Reference, "Error responses"; AWS KMS API Reference, "Common Errors".)
@@ -68,13 +74,16 @@ impl AwsFailure {
             redirected.and_then(|response| response.headers().get("x-amz-bucket-region"));
         let header = |name| {
             let response = error.raw_response()?;
-            response.headers().get(name).map(str::to_owned)
+            response.headers().get(name).map(shortened)
         };
-        let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(shortened);
         let plain_http = PlainHttp::among_causes(error);
         let problem = match error {
             _ if plain_http.is_some() => Some(Problem::PlainHttp),
             SdkError::ConstructionFailure(_) => Some(Problem::NotBuilt),
+            SdkError::DispatchFailure(_) if has_too_many_files(error) => {
+                Some(Problem::TooManyFiles)
+            }
             SdkError::DispatchFailure(_)
                 if causes(error).any(|cause| cause.is::<CredentialsError>()) =>
             {
@@ -86,8 +95,10 @@ impl AwsFailure {
                 .map(|_| Problem::Credentials),
         };
         let is_cut = causes(error).any(|cause| cause.is::<CutAnswer>());
+        let exceeded = LimitExceeded::among_causes(error);
         let text = match error {
             _ if is_cut => CutAnswer.to_string(),
+            _ if let Some(exceeded) = exceeded => exceeded.to_string(),
             SdkError::ServiceError(service) => {
                 let error = service.err();
                 let mut text = format!(
@@ -96,10 +107,10 @@ impl AwsFailure {
                     code.as_deref().unwrap_or("without an error code"),
                 );
                 if let Some(message) = error.message() {
-                    text.push_str(&format!(": {message}"));
+                    text.push_str(&format!(": {}", shortened(message)));
                 }
                 if let Some(id) = error.request_id() {
-                    text.push_str(&format!(" (request {id})"));
+                    text.push_str(&format!(" (request {})", shortened(id)));
                 }
                 text
             }
@@ -121,7 +132,8 @@ impl AwsFailure {
         Self {
             status,
             code,
-            bucket_region: bucket_region.map(str::to_owned),
+            bucket_region: bucket_region.map(shortened),
+            clock_ahead_secs: error.raw_response().and_then(clock_ahead_secs),
             problem,
             is_cut,
             request_id: header("x-amz-request-id").or_else(|| header("x-amzn-requestid")),
@@ -136,11 +148,47 @@ impl AwsFailure {
         self.status == Some(409) && self.code.as_deref() == Some("ConditionalRequestConflict")
     }
 
+    /// `true` if the service asks for fewer requests. An answer to HEAD has no body and so no code.
+    pub(crate) fn is_throttled(&self) -> bool {
+        const CODES: [&str; 3] = ["SlowDown", "ThrottlingException", "RequestLimitExceeded"];
+        match &self.code {
+            Some(code) => self.status == Some(429) || CODES.contains(&code.as_str()),
+            None => matches!(self.status, Some(429 | 503)),
+        }
+    }
+
+    /// `true` if this machine's clock is further from the service's than S3 accepts.
+    pub(crate) fn is_clock_off(&self) -> bool {
+        self.clock_ahead_secs.is_some_and(|ahead| ahead.unsigned_abs() > MAX_CLOCK_SKEW_SECS)
+    }
+
     /// `true` if the request may have been carried out: there was no answer, or one that does not
     /// tell the outcome. A success with a failure is an answer whose body broke off or was invalid.
     pub(crate) fn is_ambiguous(&self) -> bool {
         self.problem.is_none()
             && self.status.is_none_or(|status| matches!(status, 200..300 | 500..))
+    }
+}
+
+/// Clock skew that S3 accepts, in seconds. (Amazon S3 API Reference, "Error responses":
+/// `RequestTimeTooSkewed`.)
+const MAX_CLOCK_SKEW_SECS: u64 = 15 * 60;
+
+/// Returns how many seconds this machine's clock is ahead of the answer's `Date`.
+fn clock_ahead_secs(response: &HttpResponse) -> Option<i64> {
+    let date = response.headers().get("date")?;
+    let server = DateTime::from_str(date, DateTimeFormat::HttpDate).ok()?;
+    Some(DateTime::from(SystemTime::now()).secs() - server.secs())
+}
+
+/// Longest text of an answer that is kept, in bytes.
+const MAX_TEXT_LEN: usize = 1000;
+
+/// Returns a text of an answer, or its beginning: the service chose its length.
+fn shortened(text: &str) -> String {
+    match text.get(..text.floor_char_boundary(MAX_TEXT_LEN)) {
+        Some(start) if start.len() < text.len() => format!("{start}…"),
+        _ => text.to_owned(),
     }
 }
 
@@ -187,6 +235,13 @@ impl std::error::Error for AwsFailure {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_texts_are_cut() {
+        assert_eq!(shortened("SlowDown"), "SlowDown");
+        let long = "é".repeat(501);
+        assert_eq!(shortened(&long), format!("{}…", "é".repeat(500)));
+    }
 
     #[test]
     fn lists_are_said_in_one_line() {

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::{key_arn::KmsKeyArn, keyring_error::keyring_error, rate_limiter::RateLimiter};
-use crate::{attempts::AttemptEvents, plain_http::RefusePlainHttp};
+use crate::{attempts::AttemptEvents, plain_http::RefusePlainHttp, sdk_limits::limited};
 
 /// Time during which a Region that did not answer is tried last.
 const DOWN_FOR: Duration = Duration::from_secs(30);
@@ -68,7 +68,7 @@ impl RegionalClients {
         let config = aws_sdk_kms::config::Builder::from(config).timeout_config(timeouts);
         let regional = |client| Regional {
             given: true,
-            ..Regional::new(client, calls_per_second, allow_http)
+            ..Regional::new(client, timeout, calls_per_second, allow_http)
         };
         let regions =
             given.into_iter().map(|(region, client)| (region, regional(client))).collect();
@@ -118,7 +118,7 @@ impl RegionalClients {
             let client = Client::from_conf(
                 self.config.clone().region(Region::new(region.to_owned())).build(),
             );
-            Regional::new(client, self.calls_per_second, self.allow_http)
+            Regional::new(client, self.timeout, self.calls_per_second, self.allow_http)
         };
         let mut regions = self.lock();
         if regions.len() >= MAX_REGIONS && !regions.contains_key(region) {
@@ -138,9 +138,15 @@ impl RegionalClients {
 }
 
 impl Regional {
-    fn new(client: Client, calls_per_second: Option<u32>, allow_http: bool) -> Self {
+    fn new(
+        client: Client,
+        timeout: Duration,
+        calls_per_second: Option<u32>,
+        allow_http: bool,
+    ) -> Self {
         let limiter = calls_per_second.map(RateLimiter::per_second);
-        let mut config = client.config().to_builder().interceptor(AttemptEvents);
+        let http = limited(client.config().http_client(), timeout);
+        let mut config = client.config().to_builder().http_client(http).interceptor(AttemptEvents);
         if let Some(limiter) = &limiter {
             config = config.interceptor(limiter.clone());
         }

@@ -13,7 +13,7 @@ use super::{
     ranged_get::{Pin, StoredRange, ranged_get},
 };
 use crate::{
-    error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure},
+    error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure, error_chain},
     limits::MAX_KEY_LEN,
 };
 
@@ -146,7 +146,7 @@ pub(crate) async fn read_bounded(
     // A store may ignore the range and send the whole object.
     while bytes.len() <= limit
         && let Some(frame) = output.body.try_next().await.map_err(|error| {
-            at.error(ErrorKind::Unavailable, format!("its body broke off: {error}"))
+            at.error(ErrorKind::Unavailable, format!("its body broke off: {}", error_chain(&error)))
         })?
     {
         let wanted = frame.len().min(limit + 1 - bytes.len());

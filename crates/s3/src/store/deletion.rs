@@ -6,7 +6,10 @@
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 
 use super::{Store, lost_answer::may_be_done};
-use crate::error::{Error, ObjectRef, aws_failure::AwsFailure};
+use crate::{
+    backoff::unthrottled,
+    error::{Error, ObjectRef, aws_failure::AwsFailure},
+};
 
 /// S3's answer to a delete.
 #[derive(Debug, Default)]
@@ -56,14 +59,16 @@ impl Store {
     ) -> Result<Deleted, DeleteFailure> {
         let request = self.s3().delete_object().bucket(&target.bucket).key(&target.key);
         let request = request.set_version_id(version_id.clone()).set_if_match(if_match);
-        let failure = match request.send().await {
+        let send =
+            || async { request.clone().send().await.map_err(|error| AwsFailure::new(&error)) };
+        let failure = match unthrottled(send).await {
             Ok(output) => {
                 return Ok(Deleted {
                     version_id: output.version_id,
                     is_delete_marker: output.delete_marker.unwrap_or_default(),
                 });
             }
-            Err(error) => AwsFailure::new(&error),
+            Err(failure) => failure,
         };
         if !may_be_done(&failure) || failure.code.as_deref() == Some("NoSuchBucket") {
             return Err(DeleteFailure { failure, afterwards: Afterwards::Untouched });

@@ -17,7 +17,9 @@ use futures_util::stream;
 
 pub use self::page_tokens::PageTokens;
 use crate::{
-    error::{Error, ErrorKind, ObjectRef},
+    backoff::unthrottled,
+    error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure},
+    limited_http::LimitedHttp,
     limits::MAX_KEY_LEN,
     sdk_limits::with_sdk_limits,
 };
@@ -147,7 +149,7 @@ impl ListPages {
 
     fn new(s3: &Client, bucket: String, prefix: String, next: Next) -> Self {
         Self {
-            s3: with_sdk_limits(s3),
+            s3: with_sdk_limits(s3, LimitedHttp::DEFAULT_TIMEOUT),
             bucket,
             prefix,
             delimiter: None,
@@ -271,8 +273,10 @@ impl ListPages {
             .set_max_keys(self.max_keys)
             .set_encoding_type(encoding)
             .set_continuation_token(token);
-        let page =
-            request.send().await.map_err(|error| target.s3_error("ListObjectsV2", &error))?;
+        let send =
+            || async { request.clone().send().await.map_err(|error| AwsFailure::new(&error)) };
+        let page = unthrottled(send).await;
+        let page = page.map_err(|failure| target.s3_failure("ListObjectsV2", failure))?;
         let is_encoded = page.encoding_type == Some(EncodingType::Url);
         let listed = |object: Object| {
             Ok::<_, Error>(ListedObject {
@@ -315,8 +319,10 @@ impl ListPages {
             .encoding_type(EncodingType::Url)
             .set_key_marker(key_marker)
             .set_version_id_marker(version_marker);
-        let page =
-            request.send().await.map_err(|error| target.s3_error("ListObjectVersions", &error))?;
+        let send =
+            || async { request.clone().send().await.map_err(|error| AwsFailure::new(&error)) };
+        let page = unthrottled(send).await;
+        let page = page.map_err(|failure| target.s3_failure("ListObjectVersions", failure))?;
         let is_encoded = page.encoding_type == Some(EncodingType::Url);
         let listed = |version: ObjectVersion| {
             Ok::<_, Error>(ListedObject {
@@ -395,7 +401,7 @@ impl UploadPages {
     #[must_use]
     pub fn new(s3: &Client, bucket: impl Into<String>, prefix: impl Into<String>) -> Self {
         Self {
-            s3: with_sdk_limits(s3),
+            s3: with_sdk_limits(s3, LimitedHttp::DEFAULT_TIMEOUT),
             bucket: bucket.into(),
             prefix: prefix.into(),
             next: Some([None, None]),

@@ -26,7 +26,10 @@ use aws_sdk_s3::{
 use futures_util::{FutureExt as _, future::BoxFuture};
 
 use super::conditions::{ReadConditions, on_request};
-use crate::error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure};
+use crate::{
+    backoff::unthrottled,
+    error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure},
+};
 
 /// The version of an object that is read. All requests of one read are pinned to it.
 #[derive(Debug, Clone, Default)]
@@ -191,13 +194,12 @@ async fn get(
     let request = s3.get_object().bucket(&target.bucket).key(&target.key).range(range.to_string());
     let request = on_request!(&pin.conditions, request.set_version_id(pin.version_id.clone()));
     let status = AnswerStatus::default();
-    let output = request
-        .customize()
-        .config_override(no_checksum)
-        .interceptor(status.clone())
-        .send()
-        .await
-        .map_err(|error| GetFailure::Call(AwsFailure::new(&error)))?;
+    let send = || async {
+        let request = request.clone().customize().config_override(no_checksum.clone());
+        let sent = request.interceptor(status.clone()).send().await;
+        sent.map_err(|error| AwsFailure::new(&error))
+    };
+    let output = unthrottled(send).await.map_err(GetFailure::Call)?;
     check_version(target, pin.version_id.as_deref(), output.version_id())
         .map_err(GetFailure::WrongAnswer)?;
     if is_other_e_tag(pin.conditions.if_match.as_deref(), output.e_tag()) {

@@ -17,7 +17,7 @@ use super::{
     state_file::{Decision, FileIdentity, StateFile, UploadStart, state_file_failed},
 };
 use crate::{
-    error::{Error, ErrorKind, ObjectRef},
+    error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure},
     limits::MAX_PARTS,
     object::join_metadata,
     store::{
@@ -233,23 +233,24 @@ async fn send_part(
             }
         }
     }
-    let config = store.config_for_body(sealed.bytes.len());
     Span::current().record("bytes", sealed.bytes.len());
-    let output = store
-        .s3()
-        .upload_part()
-        .bucket(&target.bucket)
-        .key(&target.key)
-        .upload_id(upload_id)
-        .part_number(number)
-        .set_checksum_algorithm(store.checksum().algorithm())
-        .body(ByteStream::from(sealed.bytes))
-        .customize()
-        .config_override(config)
-        .disable_payload_signing()
-        .send()
-        .await
-        .map_err(|error| target.s3_error("UploadPart", &error))?;
+    let send = || async {
+        let request = store
+            .s3()
+            .upload_part()
+            .bucket(&target.bucket)
+            .key(&target.key)
+            .upload_id(upload_id)
+            .part_number(number)
+            .set_checksum_algorithm(store.checksum().algorithm())
+            .body(ByteStream::from(sealed.bytes.clone()))
+            .customize()
+            .config_override(store.config_for_body())
+            .disable_payload_signing();
+        request.send().await.map_err(|error| AwsFailure::new(&error))
+    };
+    let output = store.uploads().run(send).await;
+    let output = output.map_err(|failure| target.s3_failure("UploadPart", failure))?;
     if output.e_tag.is_none() {
         return Err(unconfirmed(target, "UploadPart"));
     }

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::previous::Previous;
 use crate::{
-    args::{Age, Prefix},
+    args::{Prefix, TimeSpan},
     command::verify::verify_output::{Counts, Line},
     report::Provenance,
 };
@@ -364,7 +364,7 @@ impl Source {
         source: &Prefix,
         region: &str,
         lag: &Lag,
-        Age(tolerated): Age,
+        TimeSpan(tolerated): TimeSpan,
         now: SystemTime,
     ) -> Self {
         const LIMITS: [u64; 8] = [60, 300, 900, 3600, 21_600, 86_400, 604_800, 2_592_000];

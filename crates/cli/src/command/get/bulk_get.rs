@@ -15,7 +15,7 @@ use tokio::{
 use super::args::GetArgs;
 use crate::{
     args::{Prefix, encryption_context},
-    bulk::{Outcome, Skip, Summary},
+    bulk::{Outcome, Skip, Summary, engine},
     console::is_standard_stream,
     failure::Failure,
     folder_listing::{self, Listed},
@@ -62,8 +62,8 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         got.unwrap_or_else(|failure| Outcome::Failed(object.to_string(), failure))
     };
     let mut summary = Summary::default();
-    let concurrency = getter.args.folders.concurrency.into();
-    let done = unless_stopped(summary.run(session, objects, concurrency, get)).await;
+    let concurrency = getter.args.folders.concurrency;
+    let done = unless_stopped(summary.run(session, objects, &engine(concurrency), get)).await;
     if summary.all() > 0 {
         session.say(text_of(&from, &getter.args, &summary));
     }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     args::{FormatArg, encryption_context},
-    bulk::{Outcome, Summary},
+    bulk::{Outcome, Summary, engine},
     console::is_standard_stream,
     failure::Failure,
     interrupt::unless_stopped,
@@ -92,7 +92,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     };
     let mut counts = Summary::default();
     let done =
-        unless_stopped(counts.run(session, files, args.folders.concurrency.into(), put)).await;
+        unless_stopped(counts.run(session, files, &engine(args.folders.concurrency), put)).await;
     // A second signal ends the wait until the uploads are aborted.
     let settled = unless_stopped(putter.client.settle()).await;
     session.report_unclaimed(&putter.client);

@@ -9,7 +9,7 @@ use sealwax_s3::{ErrorKind, ListedObject, SealedClient};
 use super::{RmArgs, confirm};
 use crate::{
     args::Prefix,
-    bulk::{Outcome, Summary},
+    bulk::{Outcome, Summary, engine},
     console::Lines,
     failure::{Exit, Failure},
     folder_listing::{self, Versions},
@@ -58,7 +58,7 @@ pub(super) async fn run(
                 Err(failure) => Outcome::Failed(name, failure),
             }
         };
-        summary.run(session, versions, args.concurrency.into(), delete).await
+        summary.run(session, versions, &engine(args.concurrency), delete).await
     };
     let done = unless_stopped(work).await;
     if summary.all() > 0 || matches!(done, Ok(Ok(()))) {

@@ -9,7 +9,7 @@ use super::{
     incomplete_uploads::{self, find, state_file_of},
 };
 use crate::{
-    args::{Age, Prefix},
+    args::{Prefix, TimeSpan},
     failure::{Exit, Failure},
     interrupt::unless_stopped,
     session::Session,
@@ -93,7 +93,7 @@ async fn abort_one(
 async fn abort_older(
     session: &Session,
     prefix: &Prefix,
-    age: Option<Age>,
+    age: Option<TimeSpan>,
     dry_run: bool,
 ) -> Result<(), Failure> {
     let found = find(session, prefix, age).await?;

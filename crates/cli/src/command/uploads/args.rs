@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, builder::NonEmptyStringValueParser};
 
-use crate::args::{Age, Prefix};
+use crate::args::{Prefix, TimeSpan};
 
 const LS_EXAMPLES: &str = "\
 Examples:
@@ -41,7 +41,7 @@ pub(crate) struct UploadsLsArgs {
 
     /// Only uploads of at least this age, such as 12h or 7d
     #[arg(long, value_name = "AGE")]
-    pub(crate) older_than: Option<Age>,
+    pub(crate) older_than: Option<TimeSpan>,
 
     /// Print one JSON object per line
     #[arg(long)]
@@ -74,7 +74,7 @@ pub(crate) struct UploadsAbortArgs {
 
     /// All uploads of at least this age, such as 12h or 7d
     #[arg(long, value_name = "AGE")]
-    pub(crate) older_than: Option<Age>,
+    pub(crate) older_than: Option<TimeSpan>,
 
     /// Print what would be aborted, and abort nothing
     #[arg(long, conflicts_with_all = ["upload_id", "state_file"])]

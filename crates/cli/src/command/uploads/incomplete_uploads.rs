@@ -12,7 +12,7 @@ use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use sealwax_s3::{ErrorKind, ListedUpload, UnfinishedUpload, UploadPages};
 
 use crate::{
-    args::{Age, Prefix},
+    args::{Prefix, TimeSpan},
     failure::Failure,
     session::Session,
 };
@@ -46,10 +46,10 @@ impl Upload {
 pub(super) async fn find(
     session: &Session,
     prefix: &Prefix,
-    age: Option<Age>,
+    age: Option<TimeSpan>,
 ) -> Result<Vec<Upload>, Failure> {
     let mut uploads = list(session, prefix).await?;
-    if let Some(Age(age)) = age {
+    if let Some(TimeSpan(age)) = age {
         // An age that reaches back beyond 1970 matches no upload.
         let limit = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
         uploads.retain(|upload| upload.began_before(limit));

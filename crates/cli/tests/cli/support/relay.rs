@@ -12,7 +12,15 @@ pub(super) fn relay(
     server: &str,
     pass: impl Fn(TcpStream, TcpStream) + Clone + Send + 'static,
 ) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    relay_at(TcpListener::bind("127.0.0.1:0").expect("a free port"), server, pass)
+}
+
+/// Starts a relay at this listener.
+pub(super) fn relay_at(
+    listener: TcpListener,
+    server: &str,
+    pass: impl Fn(TcpStream, TcpStream) + Clone + Send + 'static,
+) -> String {
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let upstream = server.strip_prefix("http://").expect("an http URL").to_owned();
     thread::spawn(move || {
