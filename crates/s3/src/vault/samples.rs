@@ -27,8 +27,9 @@ use super::{Vault, VaultSettings, object_keys::ObjectKeys, sidecar::Sidecar};
 use crate::{
     error::ObjectRef,
     format::{ObjectFormat, UnencryptedObjects},
+    limited_http::LimitedHttp,
     object::ObjectInfo,
-    store::{Store, StoreSettings, checksum::BodyChecksum},
+    store::{Store, StoreSettings, acl::AclPolicy, checksum::BodyChecksum},
 };
 
 /// A store that gives one answer to all requests: status, headers and body.
@@ -78,6 +79,8 @@ impl Answer {
             part_len: geometry::CHUNK_LEN,
             copy_in_parts_above: u64::MAX,
             checksum: BodyChecksum::None,
+            acls: AclPolicy::default(),
+            timeout: LimitedHttp::DEFAULT_TIMEOUT,
         };
         Store::new(aws_sdk_s3::Client::from_conf(config.build()), settings)
     }

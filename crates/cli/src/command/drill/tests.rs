@@ -13,7 +13,7 @@ use super::{
     previous::{KIND, Previous},
 };
 use crate::{
-    args::Age,
+    args::TimeSpan,
     command::verify::verify_output::{Counts, Line},
     report::{self, Provenance, tests::check_golden_report, text_of},
 };
@@ -58,7 +58,7 @@ fn source(ages: &[(&str, u64)]) -> Source {
     lag.named = named;
     let prefix = "s3://invoices/2026/".parse().expect("a prefix");
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
-    Source::new(&prefix, "us-east-1", &lag, Age(Duration::from_secs(900)), now)
+    Source::new(&prefix, "us-east-1", &lag, TimeSpan(Duration::from_secs(900)), now)
 }
 
 fn examined(n: usize, outcome: &'static str) -> Examined {
