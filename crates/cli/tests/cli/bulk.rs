@@ -21,7 +21,8 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::support::{
-    HeldHeads, Run, Scene, Sealwax, east_key, endpoint, second_s3, send, wait_until, west_key,
+    HeldHeads, Random, Run, Scene, Sealwax, east_key, endpoint, second_s3, send, wait_until,
+    west_key,
 };
 
 /// One bucket for all tests, because each bucket takes seven volumes of SeaweedFS.
@@ -138,19 +139,6 @@ impl Many {
     }
 }
 
-/// `SplitMix64`.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (word ^ (word >> 31)) % bound
-    }
-}
-
 /// Returns how often each object is done according to a journal.
 fn done(journal: &Path) -> BTreeMap<String, usize> {
     let mut done = BTreeMap::new();
@@ -197,7 +185,7 @@ fn a_repeatedly_killed_job_does_each_object_once_and_again_if_it_changed() {
     };
     let (kills, seed) = (variable("SEALWAX_KILLS", 50), variable("SEALWAX_KILLS_SEED", 1));
     let (many, mut random, mut killed, mut jobs) =
-        (Many::new("kills", 100), Random(seed), 0, 0_u32);
+        (Many::new("kills", 100), Random::new(seed), 0, 0_u32);
     let (east, west) = (east_key(), west_key());
     let mut generations = vec![1; many.uris.len()];
     while killed < kills {
@@ -220,14 +208,14 @@ fn a_repeatedly_killed_job_does_each_object_once_and_again_if_it_changed() {
             false => many.rewrap(&edits).args(apply),
         };
         loop {
-            let after = if killed < kills { random.below(600) } else { 600_000 };
+            let after = if killed < kills { random.below(600) as u64 } else { 600_000 };
             match kill_after(command().spawn(), Duration::from_millis(after)) {
                 None => {
                     killed += 1;
                     if has_ended(Path::new(&journal)) {
                         break;
                     }
-                    let at = random.below(last as u64) as usize;
+                    let at = random.below(last);
                     // An object is rewrapped when its second is over, so a job of many writes never ends.
                     match random.below(4) {
                         _ if touched.len() + deleted.len() > 2 => {}

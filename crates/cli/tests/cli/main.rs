@@ -9,6 +9,7 @@ mod documents;
 mod drill;
 mod dry_runs;
 mod endpoints;
+mod evidence;
 mod first_steps;
 mod folders;
 mod hostile_store;

@@ -4,6 +4,7 @@ mod bad_server;
 mod held_heads;
 mod lost_region;
 mod proxy;
+mod random;
 mod raw_s3;
 mod recorder;
 mod relay;
@@ -29,6 +30,7 @@ pub(crate) use self::{
     held_heads::HeldHeads,
     lost_region::LostRegion,
     proxy::PartsProxy,
+    random::Random,
     raw_s3::RawS3,
     recorder::Recorder,
     rotated_kms::RotatedKms,
