@@ -190,11 +190,8 @@ impl Case {
             Err(ErrorKind::NoMatchingKey | ErrorKind::AccessDenied) => false,
             Err(error) => return Err(error),
         };
-        if !disproved.is_empty() {
-            return Ok(Outcome::CopiedOnly(ErrorKind::Authentication));
-        }
-        if !opens {
-            return Ok(Outcome::CopiedOnly(ErrorKind::AccessDenied));
+        if !disproved.is_empty() || !missing.is_empty() || !opens {
+            return Ok(Outcome::CopiedOnly(ErrorKind::Unproven));
         }
         Ok(Outcome::Keys(Report { missing, opens, stored: true, ..Report::default() }))
     }

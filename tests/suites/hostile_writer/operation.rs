@@ -275,21 +275,16 @@ impl Operation {
         let copy = match self {
             Self::CopyAtLeastOne => copy.wrap_policy(WrapPolicy::AtLeast(1)),
             Self::CopyUnderNew => copy.keyring(Arc::new(scene.keyring(&[Name::New]))),
-            Self::Move => copy.prove_keys(),
             _ => copy,
         };
-        let output = copy.send().await?;
-        let report = Report::new(scene, output.report, true);
-        if self == Self::Move {
-            if !report.disproved.is_empty() {
-                return Ok(Outcome::CopiedOnly(ErrorKind::Authentication));
-            }
-            if !report.opens || !report.missing.is_empty() {
-                return Ok(Outcome::CopiedOnly(ErrorKind::AccessDenied));
-            }
-            client.delete().uri(&scene.object).send().await?;
-        }
-        Ok(Outcome::Keys(report))
+        let output = match self {
+            Self::Move => match copy.delete_source().copy().await?.delete_source().await {
+                Ok(moved) => moved.copy,
+                Err(error) => return Ok(Outcome::CopiedOnly(error.kind())),
+            },
+            _ => copy.send().await?,
+        };
+        Ok(Outcome::Keys(Report::new(scene, output.report, true)))
     }
 
     async fn by_adapter(
