@@ -98,6 +98,15 @@ impl JobSettings {
         identity
     }
 
+    /// Refuses other options for the S3 Encryption Client than those of the plan.
+    pub(super) fn check_s3ec(&self, given: &S3ecArgs) -> Result<(), Failure> {
+        if *given == S3ecArgs::default() || *given == self.s3ec {
+            return Ok(());
+        }
+        let message = "the plan has other options for the S3 Encryption Client";
+        Err(Failure::usage(message).advise("leave them out, or make another plan with --save-plan"))
+    }
+
     pub(super) fn to_json(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {
             Ok(Value::Object(map)) => map,
