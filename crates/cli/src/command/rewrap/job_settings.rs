@@ -118,7 +118,7 @@ impl JobSettings {
     pub(super) fn applied(&self, session: &Session) -> Result<(Session, ReaderArgs), Failure> {
         let keys: Result<Vec<KmsKeyArn>, _> = self.keys.iter().map(|key| key.parse()).collect();
         let (keys, accounts) = (keys.map_err(Failure::usage)?, self.accounts.clone());
-        let reader = ReaderArgs { keys, accounts, besides_local: false };
+        let reader = ReaderArgs { keys, accounts, besides_local: false, source_region: None };
         let (replica_of, sidecars) = (self.replica_of.clone(), self.sidecars.clone());
         Ok((session.with_places(replica_of, self.no_place_binding, sidecars), reader))
     }
@@ -133,6 +133,7 @@ pub(super) async fn rewrapper(
 ) -> Result<Rewrapper, Failure> {
     let (session, mut reader) = settings.applied(session)?;
     reader.besides_local = edits.iter().any(adds_local);
+    reader.source_region = session.source_region().await;
     let reading = Arc::new(session.keyrings().kms(reader, &[], calls_per_second).await?);
     let mut made = KeyChanges::new();
     for edit in edits {
