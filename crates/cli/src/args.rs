@@ -186,6 +186,10 @@ pub(crate) struct ReaderArgs {
     /// `true` if KMS keys are used beside the local key, to read what the local key is to wrap.
     #[arg(skip)]
     pub(crate) besides_local: bool,
+
+    /// Region of the source of a replica, where KMS is asked for keys that objects do not name.
+    #[arg(skip)]
+    pub(crate) source_region: Option<String>,
 }
 
 /// Object of a command that shows one object.

@@ -264,6 +264,21 @@ impl Session {
         (self.args.replica_of.as_deref(), self.args.no_place_binding)
     }
 
+    /// Returns the Region of the replica's source, if there is one, it is in another Region, and S3
+    /// tells it.
+    pub(crate) async fn source_region(&self) -> Option<String> {
+        let source = self.args.replica_of.as_deref()?;
+        let region = match self.s3().head_bucket().bucket(source).send().await {
+            Ok(bucket) => bucket.bucket_region,
+            // From another Region, S3 redirects.
+            Err(error) => error
+                .raw_response()
+                .and_then(|response| response.headers().get("x-amz-bucket-region"))
+                .map(str::to_owned),
+        };
+        region.filter(|region| region != self.region())
+    }
+
     /// Returns the suffix of sidecars, if they are in use.
     pub(crate) fn sidecars(&self) -> Option<&str> {
         self.args.sidecars.as_deref()

@@ -58,6 +58,12 @@ impl KeyringError {
         Self { kind, wrapping_key: wrapping_key.into(), source: None }
     }
 
+    /// Replaces the name of the wrapping key that failed.
+    #[must_use]
+    pub fn with_wrapping_key(self, wrapping_key: impl Into<String>) -> Self {
+        Self { wrapping_key: wrapping_key.into(), ..self }
+    }
+
     /// Adds the cause, which must contain no secret.
     #[must_use]
     pub fn with_source(

@@ -42,7 +42,7 @@ pub use self::{
     instruction_file::{INSTRUCTION_FILE_SUFFIX, MAX_INSTRUCTION_FILE_LEN, is_instruction_file},
     policy::{Admitted, ReadPolicy},
     s3ec_error::Error,
-    s3ec_keyring::Keyring,
+    s3ec_keyring::{Keyring, Rewrapped},
     wrapped_key::WrappedKey,
 };
 #[cfg(feature = "s3ec")]

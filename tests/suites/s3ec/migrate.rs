@@ -1,5 +1,8 @@
 //! Rewraps of S3 Encryption Client objects, and migration between formats.
 
+use std::collections::HashMap;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     Summary as _,
@@ -8,6 +11,7 @@ use sealwax_jobs::{
 };
 use sealwax_s3::{
     ErrorKind, KeyChanges, MetadataWay, ObjectFormat, UnencryptedObjects, WriteFormat,
+    aws_sdk_kms::primitives::Blob,
     aws_sdk_s3::{error::SdkError, operation::head_object::HeadObjectError},
     s3ec::{Format, S3ec},
 };
@@ -388,4 +392,75 @@ async fn a_client_without_s3ec_settings_refuses_its_objects() {
     Stored::fetch(&stack.s3(), &other).await.store(&stack.s3(), &uri).await;
     let careful = client(&stack, S3ec::refused());
     assert_unreadable(&careful, &uri, &[ErrorKind::PolicyRefused], b"", "planted").await;
+}
+
+/// Stores a mail as Amazon SES does: its data key is wrapped by the algorithm `kms`, under an
+/// encryption context whose names AWS reserves. (Amazon SES Developer Guide, "Deliver to S3 bucket
+/// action".)
+async fn store_mail(stack: &LocalStack, uri: &sealwax_s3::S3Uri) -> Vec<u8> {
+    let data = plaintext(500);
+    client(stack, v2()).put().uri(uri).body(data.clone()).s3ec().send().await.expect("V2");
+    let Stored { body, mut metadata } = Stored::fetch(&stack.s3(), uri).await;
+    let blob = |text: &str| Blob::new(BASE64_STANDARD.decode(text).expect("base64"));
+    let pairs =
+        |text: &str| -> HashMap<String, String> { serde_json::from_str(text).expect("JSON") };
+    let kms = stack.kms();
+    let decrypt = kms.decrypt().ciphertext_blob(blob(&metadata["x-amz-key-v2"]));
+    let decrypt = decrypt.set_encryption_context(Some(pairs(&metadata["x-amz-matdesc"])));
+    let data_key = decrypt.send().await.expect("decrypted").plaintext.expect("a data key");
+    let key = stack.home.key.as_str();
+    let description = serde_json::json!({
+        "aws:ses:message-id": "0000014a", "aws:ses:rule-name": "store", "kms_cmk_id": key,
+    });
+    let description = description.to_string();
+    let encrypt = kms.encrypt().key_id(key).plaintext(data_key);
+    let encrypt = encrypt.set_encryption_context(Some(pairs(&description)));
+    let wrapped = encrypt.send().await.expect("encrypted").ciphertext_blob.expect("a ciphertext");
+    metadata.insert("x-amz-key-v2".into(), BASE64_STANDARD.encode(wrapped));
+    metadata.insert("x-amz-matdesc".into(), description);
+    metadata.insert("x-amz-wrap-alg".into(), "kms".into());
+    Stored { body, metadata }.store(&stack.s3(), uri).await;
+    data.to_vec()
+}
+
+#[tokio::test]
+async fn mail_of_amazon_ses_is_rewrapped_and_migrated() {
+    let stack = LocalStack::new(east());
+    for reader in [
+        stack.keyring([&stack.home.key]),
+        stack
+            .keyring_builder()
+            .discovery(sealwax_s3::DiscoveryFilter::accounts([stack.home.key.account()]))
+            .build()
+            .expect("a keyring"),
+    ] {
+        let reader = std::sync::Arc::new(reader);
+        let builder =
+            || sealwax_s3::SealedClient::builder(stack.s3(), std::sync::Arc::clone(&reader));
+        let client = builder().s3ec(everything()).build();
+        let (mail, other) = (stack.object("mail"), stack.object("mail"));
+        let (data, other_data) =
+            (store_mail(&stack, &mail).await, store_mail(&stack, &other).await);
+        assert_eq!(read(&client, &mail).await.expect("SES's own"), data);
+
+        let rewrapper = client
+            .rewrapper(KeyChanges::new().replace_keys(stack.keyring([&stack.home.key_2])))
+            .expect("edits");
+        let listed = sealwax_s3::ListedObject::new(mail.bucket(), mail.key());
+        let planned = plan_one(&rewrapper, &listed).await.action;
+        assert!(matches!(planned, Action::Rewrap { .. }), "{planned:?}");
+        let outcome = rewrapper.rewrap_one(&listed).await;
+        assert_eq!(outcome.name(), "rewrapped", "{outcome:?}");
+        assert_eq!(rewrapper.rewrap_one(&listed).await.name(), "unchanged");
+        // AWS's names cannot be given as a required context.
+        let any = everything().any_encryption_context(true);
+        let by_new = stack.client_builder([&stack.home.key_2]).s3ec(any).build();
+        assert_eq!(read(&by_new, &mail).await.expect("by the new key"), data);
+
+        let keyring = stack.keyring([&stack.home.key_2]);
+        let migrated = client.reencrypt().uri(&other).to(WriteFormat::Sealwax).keyring(keyring);
+        migrated.send().await.expect("migrated");
+        let native = stack.client([&stack.home.key_2]);
+        assert_eq!(read(&native, &other).await.expect("Sealwax's"), other_data);
+    }
 }

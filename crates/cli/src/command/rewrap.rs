@@ -36,6 +36,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
     } = args;
     reader.besides_local = add.iter().chain(&replace).any(WrapKey::is_local);
     let uri = single_object(prefix.expect("required without a plan"))?;
+    reader.source_region = session.source_region().await;
     let keyring = session.keyrings().reading(reader).await?;
     let client = session.client_builder(&uri, keyring).s3ec(s3ec.settings()?).build();
     let mut rewrap = client.rewrap().uri(&uri).key_storage(to_sidecar.into());

@@ -173,6 +173,10 @@ impl Keyrings {
             }
         };
         let filter = if regions.is_empty() { filter } else { filter.regions(regions) };
+        let builder = match args.source_region {
+            Some(region) => builder.discovery_region(region),
+            None => builder,
+        };
         builder.discovery(filter).build().map_err(Failure::usage)
     }
 

@@ -31,6 +31,7 @@ mod round_trip;
 mod runbook;
 mod s3ec;
 mod s3ec_evidence;
+mod s3ec_rewraps;
 mod settings;
 mod shred;
 mod support;

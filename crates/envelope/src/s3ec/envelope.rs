@@ -143,6 +143,25 @@ impl Envelope {
         EncryptionContext::try_from_iter(self.context_pairs())
     }
 
+    /// Returns the caller's encryption context without the names that AWS reserves, as
+    /// [`Envelope::encryption_context`] does otherwise.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidContext`] for other names and values that Sealwax's format does not have.
+    pub fn unreserved_context(&self) -> Result<EncryptionContext, crate::Error> {
+        let pairs = self.context_pairs().filter(|(name, _)| !name.starts_with("aws:"));
+        EncryptionContext::try_from_iter(pairs)
+    }
+
+    /// Returns the full encryption context that a new wrapped form of the data key is bound to by AWS
+    /// KMS: the caller's pairs, those of AWS services such as Amazon SES included, and the suite's.
+    #[must_use]
+    pub fn new_kms_context(&self) -> BTreeMap<String, String> {
+        let pairs = self.context_pairs().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let suite = self.content.suite().binding().to_owned();
+        pairs.chain([(SUITE_PAIR.to_owned(), suite)]).collect()
+    }
+
     /// Returns the length of the plaintext in bytes, given that of the stored object. For AES-CBC
     /// the plaintext is 1 to 16 bytes shorter than the result.
     ///

@@ -2,8 +2,18 @@
 
 use std::{fmt, ops::Deref};
 
-use super::{Admitted, ContentSuite, WrapAlgorithm, WrappedKey};
+use super::{Admitted, ContentSuite, Envelope, WrapAlgorithm, WrappedKey};
 use crate::{BoxFuture, EncryptionContext, KeyringError, KeyringErrorKind, PlaintextDataKey};
+
+/// Result of [`Keyring::rewrap`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Rewrapped {
+    /// The data key is wrapped under the new wrapping key already.
+    Already,
+    /// The new wrapped key.
+    As(WrappedKey),
+}
 
 /// Wraps and unwraps data keys as the S3 Encryption Client does: one wrapped key for each object.
 ///
@@ -21,8 +31,9 @@ pub trait Keyring: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Returns the Region of the call to a key service that a wrap makes; `None` if it makes none.
-    fn wrap_region(&self) -> Option<String> {
+    /// Returns the name of the wrapping key that a wrap uses at a key service, for AWS KMS its ARN;
+    /// `None` without a service.
+    fn wrapping_key(&self) -> Option<String> {
         None
     }
 
@@ -48,6 +59,39 @@ pub trait Keyring: fmt::Debug + Send + Sync {
         suite: ContentSuite,
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, KeyringError>>;
+
+    /// Wraps the data key of an object again, for the same content and encryption context.
+    fn wrap_again<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        envelope: &'a Envelope,
+    ) -> BoxFuture<'a, Result<WrappedKey, KeyringError>> {
+        Box::pin(async move {
+            let context = match envelope.encryption_context() {
+                Ok(context) => context,
+                Err(_) if !self.binds_context() => EncryptionContext::new(),
+                Err(error) => {
+                    let failed = KeyringError::new(KeyringErrorKind::Other, "(none yet)");
+                    return Err(failed.with_source(error));
+                }
+            };
+            self.wrap(data_key, envelope.content().suite(), &context).await
+        })
+    }
+
+    /// Wraps the data key of an admitted envelope under the wrapping key `to` inside the key service,
+    /// if one of this keyring's keys wrapped it. `None` if that is impossible or failed: unwrap it.
+    ///
+    /// If `refreshes`, a key that `to` wrapped under older key material is wrapped again.
+    fn rewrap<'a>(
+        &'a self,
+        envelope: &'a Admitted,
+        to: &'a str,
+        refreshes: bool,
+    ) -> BoxFuture<'a, Result<Option<Rewrapped>, KeyringError>> {
+        let _ = (envelope, to, refreshes);
+        Box::pin(async { Ok(None) })
+    }
 
     /// Unwraps the data key of an admitted envelope.
     fn unwrap<'a>(
@@ -82,8 +126,8 @@ where
         (**self).unwrap_region()
     }
 
-    fn wrap_region(&self) -> Option<String> {
-        (**self).wrap_region()
+    fn wrapping_key(&self) -> Option<String> {
+        (**self).wrapping_key()
     }
 
     fn generate<'a>(
@@ -101,6 +145,23 @@ where
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<WrappedKey, KeyringError>> {
         (**self).wrap(data_key, suite, context)
+    }
+
+    fn wrap_again<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        envelope: &'a Envelope,
+    ) -> BoxFuture<'a, Result<WrappedKey, KeyringError>> {
+        (**self).wrap_again(data_key, envelope)
+    }
+
+    fn rewrap<'a>(
+        &'a self,
+        envelope: &'a Admitted,
+        to: &'a str,
+        refreshes: bool,
+    ) -> BoxFuture<'a, Result<Option<Rewrapped>, KeyringError>> {
+        (**self).rewrap(envelope, to, refreshes)
     }
 
     fn unwrap<'a>(

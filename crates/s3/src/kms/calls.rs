@@ -3,7 +3,10 @@
 //! Each call passes an encryption context and names its KMS key; a response counts only if KMS used
 //! that key. `decrypt_by_any` names none, and checks afterwards whether the used key is allowed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use aws_sdk_kms::{Client, primitives::Blob, types::DataKeySpec};
 use sealwax_envelope::{
@@ -19,6 +22,8 @@ use super::{
 #[derive(Debug)]
 pub(super) struct KmsCalls {
     clients: RegionalClients,
+    /// `true` if the service's `ReEncrypt` does not find the source's key by itself, as Amazon's does.
+    needs_source_key: AtomicBool,
 }
 
 /// An encryption context in the form that KMS takes it. `None` if it is empty: some implementations
@@ -48,7 +53,7 @@ pub(super) struct ReEncrypted {
 
 impl KmsCalls {
     pub(super) fn new(clients: RegionalClients) -> Self {
-        Self { clients }
+        Self { clients, needs_source_key: AtomicBool::new(false) }
     }
 
     /// `true` if the Region recently failed to answer.
@@ -134,10 +139,7 @@ impl KmsCalls {
         let used = output.key_id.unwrap_or_default();
         match used.parse::<KmsKeyArn>() {
             Ok(key) if allows(&key) => Ok((data_key?, key)),
-            _ => {
-                let why = "the keyring's discovery filter does not allow this key";
-                Err(KeyringError::new(KeyringErrorKind::AccessDenied, used).with_source(why))
-            }
+            _ => Err(not_allowed(used)),
         }
     }
 
@@ -164,6 +166,47 @@ impl KmsCalls {
         let source_material = materials
             .map(|(source, destination)| KeyMaterial::new(&*source, source == destination));
         Ok(ReEncrypted { ciphertext: into_bytes(output.ciphertext_blob), source_material })
+    }
+
+    /// `ReEncrypt` in the Region of `to`, from a key there that KMS finds. Its answer counts only if
+    /// `allows` accepts that key. `None` if the service does not find keys by itself.
+    pub(super) async fn re_encrypt_from_any(
+        &self,
+        from: KmsCiphertext<'_>,
+        to: &KmsKeyArn,
+        context: impl Into<KmsContext>,
+        allows: impl FnOnce(&KmsKeyArn) -> bool,
+    ) -> Result<Option<(ReEncrypted, KmsKeyArn)>, KeyringError> {
+        if self.needs_source_key.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let call = self
+            .client(to)
+            .re_encrypt()
+            .ciphertext_blob(Blob::new(from.bytes))
+            .set_source_encryption_context(from.context.0)
+            .destination_key_id(to.as_str())
+            .set_destination_encryption_context(context.into().0)
+            .send();
+        let output = match self.clients.in_time(to, call).await {
+            Ok(output) => output,
+            Err(error) => {
+                let is_its_own =
+                    matches!(error.kind(), KeyringErrorKind::Other | KeyringErrorKind::Unavailable);
+                self.needs_source_key.fetch_or(is_its_own, Ordering::Relaxed);
+                return Err(error);
+            }
+        };
+        expect_key(to, output.key_id.as_deref())?;
+        let used = output.source_key_id.unwrap_or_default();
+        let materials = output.source_key_material_id.zip(output.destination_key_material_id);
+        let source_material = materials
+            .map(|(source, destination)| KeyMaterial::new(&*source, source == destination));
+        let ciphertext = into_bytes(output.ciphertext_blob);
+        match used.parse::<KmsKeyArn>() {
+            Ok(key) if allows(&key) => Ok(Some((ReEncrypted { ciphertext, source_material }, key))),
+            _ => Err(not_allowed(used)),
+        }
     }
 
     fn client(&self, key: &KmsKeyArn) -> Client {
@@ -193,6 +236,12 @@ impl FromIterator<(String, String)> for KmsContext {
 /// Error for a response that makes no sense.
 pub(super) fn not_understood(key: &KmsKeyArn, error: EnvelopeError) -> KeyringError {
     KeyringError::new(KeyringErrorKind::Other, key.as_str()).with_source(error)
+}
+
+/// Error for a key that KMS found and that the keyring must not use.
+fn not_allowed(used: String) -> KeyringError {
+    let why = "the keyring's discovery filter does not allow this key";
+    KeyringError::new(KeyringErrorKind::AccessDenied, used).with_source(why)
 }
 
 /// Takes the data key out of a response, and wipes the response's own buffer if it has no other

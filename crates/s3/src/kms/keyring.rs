@@ -64,6 +64,8 @@ pub struct KmsKeyring {
     pub(super) discovery: Option<DiscoveryFilter>,
     /// The keyring's own Region.
     pub(super) home: Option<String>,
+    /// Regions where KMS is asked first for the key of an object that does not name it.
+    pub(super) other_regions: Vec<String>,
     pub(super) calls: Arc<KmsCalls>,
     wrap_policy: WrapPolicy,
 }
@@ -76,6 +78,7 @@ pub struct KmsKeyringBuilder {
     /// The first key that is not an ARN.
     invalid: Option<InvalidArn>,
     discovery: Option<DiscoveryFilter>,
+    other_regions: Vec<String>,
     clients: HashMap<String, Client>,
     timeout: Duration,
     calls_per_second: Option<u32>,
@@ -94,6 +97,7 @@ impl KmsKeyring {
             keys: Vec::new(),
             invalid: None,
             discovery: None,
+            other_regions: Vec::new(),
             clients: HashMap::new(),
             timeout: Duration::from_secs(10),
             calls_per_second: None,
@@ -262,6 +266,15 @@ impl KmsKeyringBuilder {
         self
     }
 
+    /// Asks KMS in `region` first for the key of an object that does not name it, as those of the S3
+    /// Encryption Client, and then in the keyring's own Region. It takes effect with
+    /// [`discovery`](Self::discovery): for replicas, whose source is in `region`.
+    #[must_use]
+    pub fn discovery_region(mut self, region: impl Into<String>) -> Self {
+        self.other_regions.push(region.into());
+        self
+    }
+
     /// Uses `client` for `region`, with the client's own settings. Rate limit and timeout of the
     /// keyring apply to it too, and so does the refusal of plain HTTP.
     #[must_use]
@@ -342,6 +355,7 @@ impl KmsKeyringBuilder {
             keys: self.keys,
             discovery: self.discovery,
             home,
+            other_regions: self.other_regions,
             wrap_policy: self.wrap_policy,
         })
     }

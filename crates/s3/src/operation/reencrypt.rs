@@ -135,7 +135,8 @@ impl Reencrypt {
         /// Requires these pairs, as [`Get::encryption_context`] does, before anything is stored.
     );
 
-    /// Sets the encryption context of the new object. Default: the object's own.
+    /// Sets the encryption context of the new object. Default: the object's own, without names that
+    /// AWS reserves, as in objects of Amazon SES.
     pub fn new_encryption_context(mut self, context: EncryptionContext) -> Self {
         self.new_context = Some(context);
         self
@@ -204,7 +205,7 @@ impl Reencrypt {
             PlaintextSource::stream(object.release_unverified().map_err(io::Error::other));
         let context = match (self.new_context, info.envelope()) {
             (Some(context), _) => context,
-            (None, Some(envelope)) => envelope.encryption_context().map_err(|error| {
+            (None, Some(envelope)) => envelope.unreserved_context().map_err(|error| {
                 let message = format!(
                     "its encryption context cannot be kept, so another one is required: {error}"
                 );

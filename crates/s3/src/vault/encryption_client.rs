@@ -112,7 +112,7 @@ impl Vault {
     }
 
     /// Unwraps the data key of an admitted envelope, and names the wrapping key if it has a name.
-    async fn unwrap_s3ec_and_name(
+    pub(crate) async fn unwrap_s3ec_and_name(
         &self,
         target: &ObjectRef,
         envelope: &Admitted,

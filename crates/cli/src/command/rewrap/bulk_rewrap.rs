@@ -14,7 +14,7 @@ use super::{
     rewrap_output::{Output, check_any},
 };
 use crate::{
-    args::{Prefix, S3ecArgs, WrapKey},
+    args::{Prefix, WrapKey},
     failure::Failure,
     interrupt::asked_to_stop,
     session::Session,
@@ -31,12 +31,11 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         None => None,
     };
     let (settings, edits) = match &plan {
-        Some(_) if s3ec != S3ecArgs::default() => {
-            let message = "the plan has its own options for the S3 Encryption Client";
-            return Err(Failure::usage(message)
-                .advise("leave them out, or make another plan with --save-plan"));
+        Some(plan) => {
+            let settings = JobSettings::of_plan(session, plan.header())?;
+            settings.check_s3ec(&s3ec)?;
+            (settings, plan.header().edits.clone())
         }
-        Some(plan) => (JobSettings::of_plan(session, plan.header())?, plan.header().edits.clone()),
         None => {
             let bucket = &prefix.as_ref().expect("required").bucket;
             (JobSettings::new(session, bucket, &reader, to_sidecar, options, s3ec), edits)

@@ -98,6 +98,15 @@ impl JobSettings {
         identity
     }
 
+    /// Refuses other options for the S3 Encryption Client than those of the plan.
+    pub(super) fn check_s3ec(&self, given: &S3ecArgs) -> Result<(), Failure> {
+        if *given == S3ecArgs::default() || *given == self.s3ec {
+            return Ok(());
+        }
+        let message = "the plan has other options for the S3 Encryption Client";
+        Err(Failure::usage(message).advise("leave them out, or make another plan with --save-plan"))
+    }
+
     pub(super) fn to_json(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {
             Ok(Value::Object(map)) => map,
@@ -109,7 +118,7 @@ impl JobSettings {
     pub(super) fn applied(&self, session: &Session) -> Result<(Session, ReaderArgs), Failure> {
         let keys: Result<Vec<KmsKeyArn>, _> = self.keys.iter().map(|key| key.parse()).collect();
         let (keys, accounts) = (keys.map_err(Failure::usage)?, self.accounts.clone());
-        let reader = ReaderArgs { keys, accounts, besides_local: false };
+        let reader = ReaderArgs { keys, accounts, besides_local: false, source_region: None };
         let (replica_of, sidecars) = (self.replica_of.clone(), self.sidecars.clone());
         Ok((session.with_places(replica_of, self.no_place_binding, sidecars), reader))
     }
@@ -124,6 +133,7 @@ pub(super) async fn rewrapper(
 ) -> Result<Rewrapper, Failure> {
     let (session, mut reader) = settings.applied(session)?;
     reader.besides_local = edits.iter().any(adds_local);
+    reader.source_region = session.source_region().await;
     let reading = Arc::new(session.keyrings().kms(reader, &[], calls_per_second).await?);
     let mut made = KeyChanges::new();
     for edit in edits {

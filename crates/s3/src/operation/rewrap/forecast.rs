@@ -273,7 +273,12 @@ impl Forecaster {
         // The old wrapped key does not name its key. The first one that is asked counts.
         let algorithm = envelope.key().algorithm();
         let asked = vault.s3ec_keyrings().find(|keyring| keyring.accepts(algorithm));
-        let regions = [asked.and_then(|keyring| keyring.unwrap_region()), keyring.wrap_region()];
+        let regions = [
+            asked.and_then(|keyring| keyring.unwrap_region()),
+            keyring
+                .wrapping_key()
+                .and_then(|name| Some(name.parse::<KmsKeyArn>().ok()?.region().to_owned())),
+        ];
         let mut kms_calls = BTreeMap::new();
         for region in regions.into_iter().flatten() {
             *kms_calls.entry(region).or_default() += 1;

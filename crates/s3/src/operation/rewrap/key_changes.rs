@@ -135,6 +135,10 @@ impl KeyChanges {
         self.changes.is_empty()
     }
 
+    pub(super) fn refreshes(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::Refresh))
+    }
+
     pub(super) fn allows_unproven(&self) -> bool {
         self.allows_unproven
     }

@@ -1,19 +1,23 @@
 //! Rewrap of S3 Encryption Client objects: their only wrapping key is replaced.
 
 use sealwax_envelope::{
-    EncryptionContext, metadata,
-    s3ec::{Admitted, Detected, Envelope, Keyring, Storage, WrapAlgorithm, WrappedKey, detect},
+    metadata,
+    s3ec::{
+        Admitted, ContentSuite, Detected, Envelope, Keyring, Rewrapped, Storage, WrapAlgorithm,
+        WrappedKey, detect,
+    },
 };
 
 use super::{
     RewrapOutput,
     key_changes::Change,
-    wrapping::{RewrappedTo, Wrapping},
+    wrapping::{RewrappedTo, Wrapping, unchanged},
 };
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
     format::ObjectFormat,
     object::ObjectInfo,
+    object_state::ObjectState,
     operation::Handle,
     store::{attributes::Attributes, companion::Replaces, snapshot::Snapshot},
     vault::{
@@ -27,8 +31,6 @@ pub(super) struct S3ecPlan<'a> {
     /// Keyring that wraps the new key.
     pub(super) keyring: &'a dyn Keyring,
     pub(super) admitted: Admitted,
-    /// Encryption context of the object.
-    pub(super) context: EncryptionContext,
 }
 
 impl Wrapping {
@@ -41,22 +43,16 @@ impl Wrapping {
         info: ObjectInfo,
         envelope: &Envelope,
     ) -> Result<RewrappedTo, Error> {
-        let vault = &self.handle.vault;
-        let S3ecPlan { keyring, admitted, context } =
-            self.plan_s3ec(target, &snapshot, &info, envelope)?;
-        let data_key = vault.unwrap_s3ec(target, &admitted).await?;
-        let stored_len = snapshot.head.content_length().and_then(|len| u64::try_from(len).ok());
-        // For V3, this proves that the data key is the content's: a wrapped key of any other key
-        // would lose the object.
-        admitted
-            .opener(&data_key, stored_len.unwrap_or_default())
-            .map_err(|error| target.s3ec_error(error))?;
-        let suite = envelope.content().suite();
-        let wrapped = keyring
-            .wrap(&data_key, suite, &context)
-            .await
-            .map_err(|error| target.keyring_error(vec![error]))?;
-        drop(data_key);
+        let S3ecPlan { keyring, admitted } = self.plan_s3ec(target, &snapshot, &info, envelope)?;
+        let in_file = envelope.storage() == Storage::InstructionFile;
+        let seen = (!in_file).then(|| ObjectState::of_snapshot(&snapshot));
+        let wrapped = match self.wrapped_s3ec(target, keyring, &admitted, &snapshot).await? {
+            (Some(wrapped), _) => wrapped,
+            (None, proven) => {
+                let report = KeyReport { proven, ..KeyReport::default() };
+                return Ok(unchanged(info, report, seen));
+            }
+        };
         let rewrapped = envelope.rewrapped(wrapped).map_err(|error| target.s3ec_error(error))?;
         rewrapped
             .check_fits(metadata::pairs(&info.metadata))
@@ -79,6 +75,53 @@ impl Wrapping {
         Ok(RewrappedTo { output, state })
     }
 
+    /// Returns the new wrapped key; or `None` if the object has it already, with the names of wrapping
+    /// keys that were proven.
+    ///
+    /// For V3, the data key is unwrapped and proven to be the content's: a wrapped key of any other
+    /// key would lose the object. V2 and V1 commit to no data key, so KMS wraps it again without
+    /// showing it, if both keys are in one Region.
+    async fn wrapped_s3ec(
+        &self,
+        target: &ObjectRef,
+        keyring: &dyn Keyring,
+        admitted: &Admitted,
+        snapshot: &Snapshot,
+    ) -> Result<(Option<WrappedKey>, Vec<String>), Error> {
+        let vault = &self.handle.vault;
+        let envelope = admitted.envelope();
+        let (to, refreshes) = (keyring.wrapping_key(), self.changes.refreshes());
+        let failed = |error| target.keyring_error(vec![error]);
+        let commits = envelope.content().suite() == ContentSuite::AesGcmCommitKey;
+        if let Some(to) = to.as_deref().filter(|_| !commits || self.changes.allows_unproven()) {
+            for source in vault.s3ec_keyrings() {
+                match source.rewrap(admitted, to, refreshes).await.map_err(failed)? {
+                    Some(Rewrapped::Already) => return Ok((None, Vec::new())),
+                    Some(Rewrapped::As(wrapped)) => return Ok((Some(wrapped), Vec::new())),
+                    _ => {}
+                }
+            }
+        }
+        let (data_key, by) = match vault.unwrap_s3ec_and_name(target, admitted).await {
+            Ok(unwrapped) => unwrapped,
+            // The new key may have wrapped it already.
+            Err(error) if keyring.accepts(envelope.key().algorithm()) => {
+                let unwrapped = keyring.unwrap_and_name(admitted).await;
+                unwrapped.map_err(|_| error)?
+            }
+            Err(error) => return Err(error),
+        };
+        let stored_len = snapshot.head.content_length().and_then(|len| u64::try_from(len).ok());
+        admitted
+            .opener(&data_key, stored_len.unwrap_or_default())
+            .map_err(|error| target.s3ec_error(error))?;
+        if let Some(by) = by.filter(|by| to.as_ref() == Some(by) && !refreshes) {
+            return Ok((None, if commits { vec![by] } else { Vec::new() }));
+        }
+        let wrapped = keyring.wrap_again(&data_key, envelope).await.map_err(failed)?;
+        Ok((Some(wrapped), Vec::new()))
+    }
+
     /// Checks everything that no key is needed for.
     pub(super) fn plan_s3ec(
         &self,
@@ -91,14 +134,12 @@ impl Wrapping {
         let keyring = self.s3ec_keyring(target)?;
         snapshot.check_copyable(target)?;
         let admitted = vault.admit(target, envelope.clone(), &Default::default(), true)?;
-        let context =
-            envelope.encryption_context().map_err(|error| target.envelope_error(error))?;
         vault.check_s3ec_keyring(target, envelope.key().algorithm())?;
         // The new wrapped key is about as long as the old one.
         let like_old = WrappedKey::new(
             WrapAlgorithm::KmsContext,
             envelope.key().encrypted_data_key().to_vec(),
-            WrappedKey::kms_context(envelope.content().suite(), &context),
+            envelope.new_kms_context(),
         );
         let expected = envelope.rewrapped(like_old).map_err(|error| target.s3ec_error(error))?;
         if envelope.key().algorithm().is_kms() {
@@ -106,7 +147,7 @@ impl Wrapping {
                 .check_fits(metadata::pairs(&info.metadata))
                 .map_err(|error| target.envelope_error(error))?;
         }
-        Ok(S3ecPlan { keyring, admitted, context })
+        Ok(S3ecPlan { keyring, admitted })
     }
 
     /// Replaces the instruction file if it is unchanged.

@@ -366,7 +366,11 @@ fn names(keys: &[EncryptedDataKey]) -> impl Iterator<Item = String> {
     names.into_iter()
 }
 
-fn unchanged(info: ObjectInfo, report: KeyReport, state: Option<ObjectState>) -> RewrappedTo {
+pub(super) fn unchanged(
+    info: ObjectInfo,
+    report: KeyReport,
+    state: Option<ObjectState>,
+) -> RewrappedTo {
     let output = RewrapOutput {
         rewrapped: false,
         format: info.format().clone(),
