@@ -198,7 +198,10 @@ fn sources(directory: &Path, found: &mut Vec<String>) {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        // `samples.rs` is part of the unit tests.
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && !path.ends_with("samples.rs")
+        {
             found.push(fs::read_to_string(path).expect("a source"));
         }
     }

@@ -173,7 +173,7 @@ fn a_sidecar_is_found_only_with_the_option() {
         .fails(5, "none of this object's wrapping keys");
     let verify = ["verify", &scene.uri(), "--keys-in", "us-west-2", "--sidecars"];
     let run = Sealwax::new(verify).run().exits(0);
-    assert_eq!(run.stderr, "2 objects: 1 opened, 1 sidecars\n");
+    assert_eq!(run.stderr, "2 objects: 1 opened, 1 sidecar\n");
     // Neither locked nor archived, so the object is copied.
     rewrap(&scene, &["--add", &west, "--to-sidecar=needed"]).exits(0);
     assert_eq!(header(&scene).0, 2);
