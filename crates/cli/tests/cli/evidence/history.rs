@@ -146,10 +146,10 @@ pub(super) struct History {
     events: Vec<Event>,
 }
 
-/// Returns all kinds that a suite of histories must have seen.
-pub(super) fn all_kinds() -> impl Iterator<Item = String> {
-    let disturbed = |job| Kind::ALL.map(move |kind| format!("{job:?} with {kind:?}"));
-    Job::ALL.into_iter().flat_map(disturbed)
+/// Returns what a suite of histories must have seen: each command disturbed, and each disturbance.
+pub(super) fn all_parts() -> impl Iterator<Item = String> {
+    let jobs = Job::ALL.into_iter().map(|job| format!("{job:?} with"));
+    jobs.chain(Kind::ALL.into_iter().map(|kind| format!("with {kind:?}")))
 }
 
 impl History {

@@ -68,6 +68,11 @@ impl Seen {
     pub(super) fn is_sealed(&self) -> bool {
         !self.is_shredded
     }
+
+    /// `true` unless the S3 Encryption Client wrote it, whose objects don't name their key.
+    pub(super) fn names_its_keys(&self) -> bool {
+        !self.is_of_encryption_client
+    }
 }
 
 impl fmt::Display for Seen {

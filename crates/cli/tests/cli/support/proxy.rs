@@ -26,7 +26,8 @@ impl PartsProxy {
         Self::holding_after(server, i32::MAX)
     }
 
-    /// Starts to listen, and holds back all parts above this number: the upload can't end.
+    /// Starts to listen, and holds back all parts above this number: the upload can't end. Until the
+    /// others have come, it is too busy for these.
     pub(crate) fn holding_after(server: &str, last: i32) -> Self {
         let parts = Arc::new(Mutex::new(BTreeSet::new()));
         let last = Arc::new(AtomicI32::new(last));
@@ -63,8 +64,22 @@ fn pass(
     while let Ok(len @ 1..) = client.read(&mut buffer) {
         tail.extend_from_slice(&buffer[..len]);
         let parts = part_numbers(&tail);
-        seen.lock().expect("no panic").extend(&parts);
-        if parts.iter().any(|part| *part > last.load(Ordering::Relaxed)) {
+        let last = last.load(Ordering::Relaxed);
+        let is_held = parts.iter().any(|part| *part > last);
+        // A client that sends few parts at a time would never send these.
+        let is_early = {
+            let mut seen = seen.lock().expect("no panic");
+            let is_early = is_held && !(1..=last).all(|part| seen.contains(&part));
+            if !is_early {
+                seen.extend(&parts);
+            }
+            is_early
+        };
+        if is_early {
+            let busy = b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let _ = client.write_all(busy).and_then(|()| client.shutdown(Shutdown::Write));
+        }
+        if is_held {
             // The server sees the beginning of the request at most, until the client is gone.
             let _ = std::io::copy(&mut client, &mut std::io::sink());
             break;
