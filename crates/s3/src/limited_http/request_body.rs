@@ -21,8 +21,7 @@ use super::{
 /// this bounds the bytes that it has taken and the network has not.
 const PIECE_LEN: usize = 16 << 10;
 
-/// A body that is handed over in pieces.
-#[derive(Debug)]
+/// A body that is handed over in pieces. It may hold a data key for KMS, so it cannot be printed.
 struct RequestBody {
     body: SdkBody,
     /// Rest of a frame.
