@@ -80,6 +80,8 @@ pub enum Reaction {
     TimeOutAnswer,
     /// Responds in place of the server with this status and body.
     Answer(u16, String),
+    /// Responds in place of S3 that an object was stored.
+    Stored,
     /// Passes it on, and changes the body of the response.
     Edit(fn(&mut Vec<u8>)),
     /// Passes it on, and adds this header to the response.
@@ -255,6 +257,12 @@ async fn react(
         Reaction::Answer(status, body) => {
             let status = StatusCode::try_from(status).expect("an HTTP status");
             Ok(HttpResponse::new(status, SdkBody::from(body)))
+        }
+        Reaction::Stored => {
+            let mut answer =
+                HttpResponse::new(StatusCode::try_from(200).expect("OK"), SdkBody::empty());
+            answer.headers_mut().insert("etag", "\"00000000000000000000000000000000\"");
+            Ok(answer)
         }
         Reaction::Edit(edit) => edited(next.call(request).await?, edit).await,
         Reaction::AddHeader(name, value) => {
