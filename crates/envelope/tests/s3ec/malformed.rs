@@ -101,8 +101,8 @@ fn nothing() -> Edit {
 
 fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
     use Expect::{
-        Authentication, Context, InstructionFile, LegacyContent, LegacyWrap, Malformed, Opens,
-        Policy, Truncated, Unsupported,
+        Authentication, Context, LegacyContent, LegacyWrap, Malformed, Opens, Policy, Truncated,
+        Unsupported,
     };
     let strict = ReadPolicy::new();
     let allow = allow_decrypt();
@@ -209,13 +209,7 @@ fn cases() -> Vec<(&'static str, &'static str, Edit, ReadPolicy, Expect)> {
             Opens,
         ),
         ("a name in both cases", v3, set("X-Amz-C", "115"), allow, Malformed),
-        (
-            "the marker on the object",
-            v3,
-            set("x-amz-crypto-instr-file", ""),
-            allow,
-            InstructionFile,
-        ),
+        ("the marker on the object", v3, set("x-amz-crypto-instr-file", ""), allow, Malformed),
         ("ciphertext flipped", v3, body(|it| it[5] ^= 1), allow, Authentication),
         ("tag flipped", v3, body(|it| *it.last_mut().expect("a tag") ^= 1), allow, Authentication),
         ("1 byte less", v3, body(|it| it.truncate(it.len() - 1)), allow, Authentication),
