@@ -36,9 +36,9 @@ pub(crate) struct Page {
 /// Verdict of a report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// What was to be shown was shown.
+    /// Proven: the claim that was to be shown.
     Passed,
-    /// It was not.
+    /// Not proven.
     Failed,
     /// The report only says what there is.
     #[default]

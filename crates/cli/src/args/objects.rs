@@ -40,6 +40,30 @@ pub(crate) struct ObjectsArgs {
     pub(crate) concurrency: u16,
 }
 
+impl ObjectsArgs {
+    /// Returns the objects that a report does not show because of these arguments, in full
+    /// sentences. `verb` is what `--versions` does to older versions.
+    pub(crate) fn left_out(&self, verb: &str) -> Vec<String> {
+        let mut left_out = Vec::new();
+        if !self.versions && self.inventory.is_none() && !self.stdin {
+            left_out.push(format!("Older versions of the objects: --versions {verb} them."));
+        }
+        let others = if self.inventory.is_some() {
+            "Objects that were stored after the inventory, and objects of other prefixes."
+        } else if self.stdin {
+            "Objects that the list on standard input does not name."
+        } else if self.exact {
+            "Other objects of the bucket."
+        } else if !self.prefix.key.is_empty() {
+            "Objects outside of the prefix."
+        } else {
+            return left_out;
+        };
+        left_out.push(others.to_owned());
+        left_out
+    }
+}
+
 /// Objects of a listing.
 pub(crate) type Objects = Pin<Box<dyn Stream<Item = Result<ListedObject, Error>> + Send>>;
 

@@ -265,21 +265,8 @@ fn verdict(
 
 /// Returns what this drill does not show, in full sentences.
 fn limits(args: &DrillArgs) -> Vec<String> {
-    let ObjectsArgs { prefix, exact, versions, inventory, stdin, .. } = &args.objects;
-    let mut limits = Vec::new();
+    let mut limits = args.objects.left_out("examines");
     let mut add = |text: &str| limits.push(text.to_owned());
-    if !versions && inventory.is_none() && !stdin {
-        add("Older versions of the objects: --versions examines them.");
-    }
-    if inventory.is_some() {
-        add("Objects that were stored after the inventory, and objects of other prefixes.");
-    } else if *stdin {
-        add("Objects that the list on standard input does not name.");
-    } else if *exact {
-        add("Other objects of the bucket.");
-    } else if !prefix.key.is_empty() {
-        add("Objects outside of the prefix.");
-    }
     if args.how.sample.is_some() {
         add("Objects that are not in the sample.");
     }

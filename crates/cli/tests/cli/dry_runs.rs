@@ -20,8 +20,8 @@ fn summary(run: &Run) -> Value {
     json_lines(run).pop().expect("a summary")["summary"].clone()
 }
 
-/// What an apply refuses, its dry run does too; and a plan is applied under the policy that it was
-/// made with.
+/// A dry run refuses the same objects as its apply, and a plan is applied under the policy that it
+/// was made with.
 #[test]
 fn a_dry_run_and_its_plan_keep_the_s3_encryption_clients_policy() {
     let scene = Scene::new("policy");

@@ -1,4 +1,4 @@
-//! What audits, verifications and lists say of objects of the S3 Encryption Client, and the guide of
+//! Reports of audits, verifications and lists on objects of the S3 Encryption Client, and the guide of
 //! docs/S3-ENCRYPTION-CLIENT.md on objects that the official client for Python wrote.
 
 use std::{

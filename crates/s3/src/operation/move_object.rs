@@ -1,6 +1,6 @@
 //! Moves objects inside S3: copies that end with the deletion of their source.
 //!
-//! Nothing is deleted before the copy was seen at its destination and the source was seen unchanged
+//! Before a source is deleted, the copy was seen at its destination and the source was seen unchanged
 //! at its own place. Two names can lead to one object: through an access point, or in a store that
 //! normalizes keys. Then the source shows the metadata that was just written, and stays.
 

@@ -12,7 +12,6 @@ use super::{
     audit_output::{Counts, Line, materials},
 };
 use crate::{
-    args::ObjectsArgs,
     report::{
         Bar, Bars, Block, Figure, Page, Provenance, Section, Table, Text, Tone, Verdict, number,
         size, text_of,
@@ -79,7 +78,7 @@ pub(super) struct Problem {
     pub(super) message: String,
 }
 
-/// What an audit collects for its report.
+/// Counts and objects that an audit collects for its report.
 #[derive(Debug, Default)]
 pub(super) struct Collected {
     matching: u64,
@@ -462,21 +461,8 @@ fn table(
 
 /// Returns what this audit does not show, in full sentences.
 fn limits(args: &AuditArgs, sidecars: bool) -> Vec<String> {
-    let ObjectsArgs { prefix, exact, versions, inventory, stdin, .. } = &args.objects;
-    let mut limits = Vec::new();
+    let mut limits = args.objects.left_out("audits");
     let mut add = |text: &str| limits.push(text.to_owned());
-    if !versions && inventory.is_none() && !stdin {
-        add("Older versions of the objects: --versions audits them.");
-    }
-    if inventory.is_some() {
-        add("Objects that were stored after the inventory, and objects of other prefixes.");
-    } else if *stdin {
-        add("Objects that the list on standard input does not name.");
-    } else if *exact {
-        add("Other objects of the bucket.");
-    } else if !prefix.key.is_empty() {
-        add("Objects outside of the prefix.");
-    }
     if !sidecars {
         add("Keys in sidecars: --sidecars reads them.");
     }

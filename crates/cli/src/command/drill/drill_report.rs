@@ -212,7 +212,7 @@ pub(super) struct AgeCount {
     pub(super) objects: u64,
 }
 
-/// What a drill collects of each object.
+/// Findings of a drill, collected from each object.
 #[derive(Debug, Default)]
 pub(super) struct Examination {
     pub(super) key_regions: KeyRegions,

@@ -66,7 +66,7 @@ struct ReadSource {
     outdated: u64,
 }
 
-/// What a drill is about: two of the same can be compared.
+/// Subject of a drill: two drills of the same one can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Subject {
     pub(super) replica: String,

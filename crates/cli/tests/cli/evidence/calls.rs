@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-/// What happens at a call.
+/// Disturbance at a call.
 pub(super) enum Disturbance {
     /// The process is killed: before the call, or after the server has carried it out.
     Kill { arrives: bool },

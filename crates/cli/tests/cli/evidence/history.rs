@@ -140,7 +140,7 @@ enum Event {
     Change(Change, String),
 }
 
-/// What happened.
+/// Runs and changes, in their order.
 #[derive(Default)]
 pub(super) struct History {
     events: Vec<Event>,

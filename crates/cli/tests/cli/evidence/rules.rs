@@ -1,4 +1,4 @@
-//! What an exit code and a report promise, in terms of a fresh look at the bucket.
+//! Promises of an exit code and a report, in terms of a fresh look at the bucket.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,7 +81,7 @@ fn nothing_is_lost(done: &Done) -> Result<(), String> {
     Ok(())
 }
 
-/// What exit code 0 promises.
+/// Checks the promise of exit code 0.
 fn kept(done: &Done) -> Result<(), String> {
     let all = |what: &str, holds: &dyn Fn(&Seen) -> bool| {
         let broken =

@@ -1,4 +1,4 @@
-//! Which keys an object has after its key changes, without a server.
+//! Keys of an object after its key changes, without a server.
 
 use sealwax_envelope::{Keyring, KeyringErrorKind, MissingKey, PlaintextDataKey, Unwrap};
 
