@@ -96,9 +96,9 @@ impl Upload {
         State::read(&self.state_file().expect("a state file"))
     }
 
-    /// Starts the upload, and returns when the first `parts` parts are stored. No other part arrives.
+    /// Starts the upload, and returns when `parts` parts are stored. No other part arrives.
     fn begun(&self, parts: usize) -> Child {
-        self.held.hold_after(i32::try_from(parts).expect("few"));
+        self.held.hold_after(parts);
         let child = self.held_command().spawn();
         wait_until("parts are stored", || {
             self.state_file().is_some_and(|path| {
@@ -319,16 +319,16 @@ fn a_repeatedly_killed_put_completes() {
         }
         random =
             random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let word = i32::try_from(random >> 33).expect("31 bits");
+        let word = usize::try_from(random >> 33).expect("31 bits");
         // At most three parts more arrive this time, so it is killed at least four times.
-        last += 1 + word.rem_euclid(3);
+        last += 1 + word % 3;
         it.held.hold_after(last);
         let child = it.held_command().spawn();
         let noted = || it.state_file().map_or(0, |path| State::read(&path).stored.len());
         wait_until("a part more is stored", || {
             noted() > stored.len() || it.s3.head(&it.scene).is_some()
         });
-        thread::sleep(Duration::from_millis(u64::from(word.unsigned_abs() % 150)));
+        thread::sleep(Duration::from_millis((word % 150) as u64));
         kill(child);
         kills += 1;
         let Some(path) = it.state_file() else {

@@ -1,6 +1,6 @@
 //! Outcomes of rewraps, and their lines in the journal.
 
-use sealwax_s3::{ListedObject, ObjectState, RewrapOutcome, error_chain};
+use sealwax_s3::{ListedObject, ObjectState, RewrapOutcome, Skipped, error_chain};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// Outcome of the rewrap of one object. Serialized, it is a line of the journal.
@@ -83,16 +83,16 @@ impl Entry {
     /// `true` if nothing is left to do for the object; `None` for an unknown outcome.
     pub(super) fn is_done(&self) -> Option<bool> {
         match self.outcome.as_str() {
-            "rewrapped" | "claimed" | "proven" | "unchanged" | "not-sealed" | "gone" => Some(true),
+            "rewrapped" | "claimed" | "proven" | "unchanged" => Some(true),
             "kept" | "changed" | "failed" => Some(false),
-            _ => None,
+            name => Skipped::ALL.iter().any(|why| why.name() == name).then_some(true),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use sealwax_s3::{Error, ErrorKind, Skipped};
+    use sealwax_s3::{Error, ErrorKind};
 
     use super::*;
 
@@ -106,7 +106,21 @@ mod tests {
         let outcomes = [
             (rewrapped, true, r#""rewrapped","generation":2,"replanned":true"#),
             (RewrapOutcome::Unchanged, true, r#""unchanged","replanned":true"#),
+            (RewrapOutcome::Claimed, true, r#""claimed","replanned":true"#),
+            (RewrapOutcome::Proven, true, r#""proven","replanned":true"#),
+            (
+                RewrapOutcome::Kept { generation: 3, wrapping_keys: vec!["old".into()] },
+                false,
+                r#""kept","generation":3,"kept":["old"],"replanned":true"#,
+            ),
             (RewrapOutcome::Skipped(Skipped::NotSealed), true, r#""not-sealed","replanned":true"#),
+            (RewrapOutcome::Skipped(Skipped::Shredded), true, r#""shredded","replanned":true"#),
+            (
+                RewrapOutcome::Skipped(Skipped::FolderMarker),
+                true,
+                r#""folder-marker","replanned":true"#,
+            ),
+            (RewrapOutcome::Skipped(Skipped::Companion), true, r#""companion","replanned":true"#),
             (RewrapOutcome::Skipped(Skipped::Gone), true, r#""gone","replanned":true"#),
             (
                 RewrapOutcome::Changed(failure()),

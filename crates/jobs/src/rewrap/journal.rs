@@ -239,7 +239,7 @@ fn died(error: JoinError) -> Error {
 mod tests {
     use std::fs;
 
-    use sealwax_s3::{ListedObject, ObjectState, RewrapOutcome};
+    use sealwax_s3::{ListedObject, ObjectState, RewrapOutcome, Skipped};
 
     use super::*;
 
@@ -297,9 +297,10 @@ mod tests {
             applied(2, RewrapOutcome::Failed(failure())),
             applied(3, RewrapOutcome::Claimed),
             applied(4, RewrapOutcome::Unchanged),
+            applied(5, RewrapOutcome::Skipped(Skipped::Shredded)),
         ];
         let (summary, completed) = run(&path, "a", objects).await.expect("a journal");
-        assert_eq!((summary.done(), summary.failed(), completed.len()), (3, 1, 0));
+        assert_eq!((summary.done(), summary.failed(), completed.len()), (4, 1, 0));
         let whole = fs::read(&path).expect("a journal");
         let ends: Vec<_> =
             (0..whole.len()).filter(|at| whole[*at] == b'\n').map(|at| at + 1).collect();
@@ -307,8 +308,8 @@ mod tests {
             fs::write(&path, &whole[..len]).expect("cut off");
             let (_, completed) = run(&path, "a", [rewrapped(9)]).await.expect("still a journal");
             let lines = ends.iter().filter(|end| **end <= len).count();
-            let expected = [1, 3, 4].map(|line| line < lines);
-            assert_eq!([1, 3, 4].map(|line| has(&completed, line)), expected, "{len} bytes");
+            let expected = [1, 3, 4, 5].map(|line| line < lines);
+            assert_eq!([1, 3, 4, 5].map(|line| has(&completed, line)), expected, "{len} bytes");
             assert!(!has(&completed, 2), "a failed object is worked on again");
             let (_, completed) = run(&path, "a", []).await.expect("still a journal");
             assert!(has(&completed, 9), "the line after a torn one is whole, at {len} bytes");

@@ -4,41 +4,55 @@ use std::{
     collections::BTreeSet,
     io::{Read as _, Write as _},
     net::{Shutdown, TcpStream},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicI32, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use super::relay::relay;
 
 /// Passes everything on to a server except held parts, and records the numbers of the parts that
-/// it sees.
+/// it passes on.
 pub(crate) struct PartsProxy {
     url: String,
-    parts: Arc<Mutex<BTreeSet<i32>>>,
-    last: Arc<AtomicI32>,
+    gate: Arc<Mutex<Gate>>,
+}
+
+/// Decides which parts pass.
+struct Gate {
+    passed: BTreeSet<i32>,
+    most: usize,
+}
+
+impl Gate {
+    /// Lets the parts pass if they passed before, or if there is room for them.
+    fn lets_pass(&mut self, parts: &[i32]) -> bool {
+        let mut passed = self.passed.clone();
+        passed.extend(parts);
+        let lets_pass = passed.len() <= self.most || passed == self.passed;
+        if lets_pass {
+            self.passed = passed;
+        }
+        lets_pass
+    }
 }
 
 impl PartsProxy {
     /// Starts to listen, and passes everything on.
     pub(crate) fn start(server: &str) -> Self {
-        Self::holding_after(server, i32::MAX)
+        Self::holding_after(server, usize::MAX)
     }
 
-    /// Starts to listen, and holds back all parts above this number: the upload can't end. Until the
-    /// others have come, it is too busy for these.
-    pub(crate) fn holding_after(server: &str, last: i32) -> Self {
-        let parts = Arc::new(Mutex::new(BTreeSet::new()));
-        let last = Arc::new(AtomicI32::new(last));
-        let (seen, limit) = (Arc::clone(&parts), Arc::clone(&last));
-        let url = relay(server, move |client, server| pass(client, server, &seen, &limit));
-        Self { url, parts, last }
+    /// Starts to listen, and passes on the first parts that come, up to this number of parts. All
+    /// others are held back: the upload can't end.
+    pub(crate) fn holding_after(server: &str, most: usize) -> Self {
+        let gate = Arc::new(Mutex::new(Gate { passed: BTreeSet::new(), most }));
+        let of_relay = Arc::clone(&gate);
+        let url = relay(server, move |client, server| pass(client, server, &of_relay));
+        Self { url, gate }
     }
 
-    /// Holds back all later parts above this number. Parts that are held already stay held.
-    pub(crate) fn hold_after(&self, last: i32) {
-        self.last.store(last, Ordering::Relaxed);
+    /// Passes on parts up to this number of parts. Parts that are held already stay held.
+    pub(crate) fn hold_after(&self, most: usize) {
+        self.gate.lock().expect("no panic").most = most;
     }
 
     /// Returns its address.
@@ -48,38 +62,17 @@ impl PartsProxy {
 
     /// Returns the numbers of the forwarded parts.
     pub(crate) fn parts(&self) -> BTreeSet<i32> {
-        self.parts.lock().expect("no panic").clone()
+        self.gate.lock().expect("no panic").passed.clone()
     }
 }
 
-fn pass(
-    mut client: TcpStream,
-    mut server: TcpStream,
-    seen: &Mutex<BTreeSet<i32>>,
-    last: &AtomicI32,
-) {
+fn pass(mut client: TcpStream, mut server: TcpStream, gate: &Mutex<Gate>) {
     let mut buffer = vec![0; 64 * 1024];
     // The end of the last read, because a parameter may be cut in two.
     let mut tail = Vec::new();
     while let Ok(len @ 1..) = client.read(&mut buffer) {
         tail.extend_from_slice(&buffer[..len]);
-        let parts = part_numbers(&tail);
-        let last = last.load(Ordering::Relaxed);
-        let is_held = parts.iter().any(|part| *part > last);
-        // A client that sends few parts at a time would never send these.
-        let is_early = {
-            let mut seen = seen.lock().expect("no panic");
-            let is_early = is_held && !(1..=last).all(|part| seen.contains(&part));
-            if !is_early {
-                seen.extend(&parts);
-            }
-            is_early
-        };
-        if is_early {
-            let busy = b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-            let _ = client.write_all(busy).and_then(|()| client.shutdown(Shutdown::Write));
-        }
-        if is_held {
+        if !gate.lock().expect("no panic").lets_pass(&part_numbers(&tail)) {
             // The server sees the beginning of the request at most, until the client is gone.
             let _ = std::io::copy(&mut client, &mut std::io::sink());
             break;

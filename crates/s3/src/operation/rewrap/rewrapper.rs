@@ -94,6 +94,10 @@ pub enum Skipped {
 }
 
 impl Skipped {
+    /// All reasons.
+    pub const ALL: [Self; 5] =
+        [Self::NotSealed, Self::Shredded, Self::FolderMarker, Self::Companion, Self::Gone];
+
     /// Returns the name in plans and reports: `not-sealed`, `shredded`, `folder-marker`,
     /// `companion` or `gone`.
     #[must_use]
