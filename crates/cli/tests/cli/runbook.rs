@@ -1,6 +1,11 @@
 //! docs/DISASTER-RECOVERY.md: every command, in order.
 
-use std::{collections::BTreeMap, env, fs, path::Path, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
@@ -111,8 +116,11 @@ impl World {
                 self.s3.copy(&self.replica.beside(name), &self.source.beside(name));
             }
             "the East is lost" => {
-                let now = DateTime::from(SystemTime::now());
-                self.lost_at = now.fmt(DateTimeFormat::DateTime).expect("a time");
+                let now =
+                    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+                let now = DateTime::from_secs(now.cast_signed());
+                let now = now.fmt(DateTimeFormat::DateTime).expect("a time");
+                self.lost_at = now.strip_suffix('Z').expect("UTC").to_owned();
                 self.lost = Some(LostRegion::start(&endpoint(), "us-east-1"));
             }
             "the East is back" => self.lost = None,
