@@ -322,6 +322,7 @@ mod tests {
             (ErrorKind::TooManyFiles, 1),
             (ErrorKind::Io, 1),
             (ErrorKind::AclUnreadable, 1),
+            (ErrorKind::Archived, 1),
             (ErrorKind::Unproven, 1),
             (ErrorKind::Unsupported, 1),
             (ErrorKind::InsecureEndpoint, 2),

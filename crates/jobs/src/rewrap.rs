@@ -35,6 +35,7 @@ mod completed;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod journal;
+mod permissions;
 mod plan;
 mod plan_file;
 mod plan_format;
@@ -45,6 +46,7 @@ mod summary;
 pub use self::{
     applied::AppliedObject,
     apply::{Apply, JobInput},
+    permissions::PermissionNeed,
     plan::{Plan, plan_one},
     plan_file::PlanFile,
     plan_format::{Action, PlanHeader, PlannedObject},

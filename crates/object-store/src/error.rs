@@ -35,7 +35,7 @@ pub(crate) fn of_operation(
             ErrorKind::NotModified => Error::NotModified { path, source },
             ErrorKind::AccessDenied => Error::PermissionDenied { path, source },
             ErrorKind::Credentials => Error::Unauthenticated { path, source },
-            ErrorKind::Unsupported => Error::NotSupported { source },
+            ErrorKind::Unsupported | ErrorKind::Archived => Error::NotSupported { source },
             _ => Error::Generic { store: STORE, source },
         }
     }

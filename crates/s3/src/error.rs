@@ -25,6 +25,8 @@ pub enum ErrorKind {
     AccessDenied,
     /// The store does not tell the object's access control list (ACL), which a copy would lose.
     AclUnreadable,
+    /// The object is in an archive, such as S3 Glacier Deep Archive, and must be restored first.
+    Archived,
     /// The key, the encryption context or the stored bytes are not the original ones. Which of
     /// them is wrong can't be told.
     Authentication,
@@ -113,6 +115,7 @@ impl ErrorKind {
             Self::AclUnreadable => {
                 "retry, or ignore ACLs if the store's objects have none of their own"
             }
+            Self::Archived => "restore the object, and wait until it is restored",
             Self::Authentication => {
                 "do not use this object: restore another version, or check whether it was changed \
                  or swapped"
@@ -182,6 +185,7 @@ impl ErrorKind {
         match self {
             Self::AccessDenied => "access-denied",
             Self::AclUnreadable => "acl-unreadable",
+            Self::Archived => "archived",
             Self::Authentication => "authentication",
             Self::Changed => "changed",
             Self::ClockSkew => "clock-skew",
@@ -470,7 +474,7 @@ fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind,
         (Some("RequestTimeTooSkewed"), _) => ErrorKind::ClockSkew,
         (None, Some(403)) if failure.is_clock_off() => ErrorKind::ClockSkew,
         _ if failure.is_throttled() => ErrorKind::Throttled,
-        (Some("InvalidObjectState" | "ObjectNotInActiveTierError"), _) => ErrorKind::Unsupported,
+        (Some("InvalidObjectState" | "ObjectNotInActiveTierError"), _) => ErrorKind::Archived,
         (Some("NoSuchUpload"), _) => ErrorKind::UploadNotFound,
         (Some("MetadataTooLarge"), _) => ErrorKind::MetadataTooLarge,
         (_, Some(401 | 403)) => ErrorKind::AccessDenied,

@@ -56,8 +56,8 @@ pub use self::{
         reencrypt::{Reencrypt, ReencryptOutput, WriteFormat},
         rewrap::{
             DataKeyWay, Forecast, ForecastAction, Forecaster, KeyChange, KeyChanges, KeyStorage,
-            MetadataWay, PlannedRewrap, Rewrap, RewrapCost, RewrapOutcome, RewrapOutput, Rewrapper,
-            Skipped,
+            MetadataWay, Permission, PlannedRewrap, Rewrap, RewrapCost, RewrapOutcome,
+            RewrapOutput, Rewrapper, Skipped,
         },
         shred::{KeyHolder, Shred, ShredOutput},
         verify::{Verify, VerifyDepth, VerifyOutput},

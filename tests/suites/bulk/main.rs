@@ -1,5 +1,6 @@
 //! Bulk rewraps: listings, plans and jobs; faults, crashes and concurrent writers.
 
+mod dry_runs;
 mod faults;
 mod jobs;
 mod listings;

@@ -62,7 +62,23 @@ fn kms_calls_are_counted_in_the_regions_where_they_are_made() {
         let run = rewrap(&scene, &args).args(["--region", region]).run().exits(0);
         let expected = json!({ "us-east-1": 2, "us-west-2": 2 });
         assert_eq!(summary(&run)["kms_calls"], expected, "from {region}");
+        let expected = json!([
+            { "action": "kms:Decrypt", "resource": east, "objects": 2, "denied": false },
+            { "action": "kms:Encrypt", "resource": west, "objects": 2, "denied": false },
+            {
+                "action": "s3:PutObject", "resource": format!("{}/*", scene.bucket), "objects": 2,
+                "denied": false,
+            },
+        ]);
+        assert_eq!(summary(&run)["permissions"], expected, "from {region}");
     }
+    let said = text(&rewrap(&scene, &args[..4]).run().exits(0));
+    let expected = format!(
+        "  permissions needed and not tried: kms:Decrypt on {east}\n  permissions needed and not tried: \
+         kms:Encrypt on {west}\n  permissions needed and not tried: s3:PutObject on {}/*\n",
+        scene.bucket
+    );
+    assert!(said.contains(&expected), "{said}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Plans of rewraps: computed without changing an object and without calling KMS.
 
 use std::{
+    collections::BTreeSet,
     io::Write,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -8,7 +9,7 @@ use std::{
 use futures_core::Stream;
 use futures_util::{future::ready, stream};
 use sealwax_s3::{
-    Error, ErrorKind, Forecast, ForecastAction, Forecaster, ListedObject, Rewrapper,
+    Error, ErrorKind, Forecast, ForecastAction, Forecaster, ListedObject, Permission, Rewrapper,
     envelope::ascii_json,
 };
 use serde::Serialize;
@@ -16,8 +17,11 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PlanHeader, PlanSummary, PlannedObject, PriceTable, plan_format::VERSION,
-    storage::StorageEstimator, summary::PlanEnd,
+    PlanHeader, PlanSummary, PlannedObject, PriceTable,
+    permissions::Permissions,
+    plan_format::VERSION,
+    storage::{BucketSettings, CopiedObject, StorageEstimator},
+    summary::PlanEnd,
 };
 use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Step, Summary as _};
 
@@ -96,8 +100,11 @@ impl Plan {
         plan: impl Write + Send + 'static,
     ) -> Outcomes<PlanSummary> {
         let engine = Engine::new(self.concurrency, &self.cancellation, RetryPolicy::REWRAP);
-        let forecaster = Forecaster::new(&self.rewrapper);
-        let work = move |object, retry| forecast(forecaster.clone(), object, retry);
+        let examiner = Examiner {
+            forecaster: Forecaster::new(&self.rewrapper),
+            buckets: BucketSettings::new(self.rewrapper.s3()),
+        };
+        let work = move |object, retry| examiner.clone().examine(object, retry);
         match PlanWriter::begin(self, source.into(), plan) {
             Ok(writer) => Outcomes::new(writer.write_all(Pool::new(engine, objects, work))),
             Err(error) => Outcomes::new(stream::once(ready(Err(error)))),
@@ -110,15 +117,35 @@ pub async fn plan_one(rewrapper: &Rewrapper, object: &ListedObject) -> PlannedOb
     PlannedObject::new(object, Forecaster::new(rewrapper).forecast(object).await)
 }
 
-async fn forecast(
+/// Examines the objects of a plan. Cloning is cheap.
+#[derive(Debug, Clone)]
+struct Examiner {
     forecaster: Forecaster,
-    object: ListedObject,
-    mut retry: RetryState,
-) -> PlannedObject {
-    loop {
-        let forecast = forecaster.forecast(&object).await;
-        if !retry.should_retry(failure(&forecast)).await {
-            return PlannedObject::new(&object, forecast);
+    buckets: BucketSettings,
+}
+
+/// A line of a plan, and what its summary counts besides.
+struct Examined {
+    line: PlannedObject,
+    permissions: BTreeSet<Permission>,
+    /// The copy that a rewrap would make, if any.
+    copied: Option<CopiedObject>,
+}
+
+impl Examiner {
+    async fn examine(self, object: ListedObject, mut retry: RetryState) -> Examined {
+        loop {
+            let mut forecast = self.forecaster.forecast(&object).await;
+            if retry.should_retry(failure(&forecast)).await {
+                continue;
+            }
+            let permissions = match &mut forecast.action {
+                ForecastAction::Rewrap(cost) => std::mem::take(&mut cost.permissions),
+                _ => BTreeSet::new(),
+            };
+            let line = PlannedObject::new(&object, forecast);
+            let copied = self.buckets.copied(&line).await;
+            return Examined { line, permissions, copied };
         }
     }
 }
@@ -135,6 +162,7 @@ struct PlanWriter<W> {
     plan: Plan,
     writer: W,
     summary: PlanSummary,
+    permissions: Permissions,
     storage: StorageEstimator,
 }
 
@@ -149,8 +177,13 @@ impl<W: Write + Send + 'static> PlanWriter<W> {
             begun,
             settings: std::mem::take(&mut plan.settings),
         };
-        let storage = StorageEstimator::new(plan.rewrapper.s3());
-        let mut this = Self { plan, writer, summary: PlanSummary::default(), storage };
+        let mut this = Self {
+            plan,
+            writer,
+            summary: PlanSummary::default(),
+            permissions: Permissions::default(),
+            storage: StorageEstimator::default(),
+        };
         write(&mut this.writer, &header)?;
         Ok(this)
     }
@@ -158,15 +191,12 @@ impl<W: Write + Send + 'static> PlanWriter<W> {
     /// Writes a line for each object, and the last line.
     fn write_all(
         self,
-        pool: Pool<ListedObject, PlannedObject>,
+        pool: Pool<ListedObject, Examined>,
     ) -> impl Stream<Item = Result<Step<PlanSummary>, Error>> + Send {
         stream::unfold(Some((self, pool)), |state| async move {
             let (mut this, mut pool) = state?;
             let step = match pool.next().await {
-                Some(Ok(object)) => {
-                    this.storage.count(&object).await;
-                    this.object(object)
-                }
+                Some(Ok(examined)) => this.object(examined),
                 Some(Err(error)) => Err(error),
                 None => return Some((this.end(), None)),
             };
@@ -175,23 +205,34 @@ impl<W: Write + Send + 'static> PlanWriter<W> {
         })
     }
 
-    fn object(&mut self, object: PlannedObject) -> Result<Step<PlanSummary>, Error> {
-        write(&mut self.writer, &object)?;
-        self.summary.record(&object);
-        Ok(Step::Outcome(object))
+    fn object(&mut self, examined: Examined) -> Result<Step<PlanSummary>, Error> {
+        let Examined { line, permissions, copied } = examined;
+        write(&mut self.writer, &line)?;
+        self.summary.record(&line);
+        self.permissions.count(permissions);
+        if let Some(copied) = copied {
+            if copied.tags_denied {
+                self.permissions.denied("s3:GetObjectTagging", format!("{}/*", line.bucket));
+            }
+            self.storage.count(&line, &copied);
+        }
+        Ok(Step::Outcome(line))
     }
 
     /// Completes the plan, unless the job was cancelled.
     fn end(mut self) -> Result<Step<PlanSummary>, Error> {
         let mut summary = std::mem::take(&mut self.summary).estimated(&self.plan.prices);
         summary.storage = self.storage.into_estimates();
+        summary.permissions = self.permissions.into_needs();
         let (estimate, storage) = (summary.estimate.clone(), summary.storage.clone());
+        let permissions = summary.permissions.clone();
         if !self.plan.cancellation.is_cancelled() {
             write(&mut self.writer, &PlanEnd { summary })?;
         }
         self.writer.flush().map_err(unwritten)?;
         Ok(Step::Update(Box::new(|summary| {
             (summary.estimate, summary.storage) = (estimate, storage);
+            summary.permissions = permissions;
         })))
     }
 }

@@ -77,10 +77,13 @@ pub enum Action {
         /// first of its objects.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         kms_calls: BTreeMap<String, u64>,
+        /// `true` if the copy is one more locked version: it keeps the object's Object Lock settings.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        locked: bool,
     },
     /// Skipped: not eligible for rewrap.
     Skip {
-        /// The reason: `not-sealed` or `gone`.
+        /// The reason: a name of [`Skipped`](sealwax_s3::Skipped), such as `not-sealed`.
         why: String,
     },
     /// The rewrap would fail.
@@ -131,6 +134,7 @@ impl From<ForecastAction> for Action {
                 data_key: cost.data_key,
                 metadata: cost.metadata,
                 kms_calls: cost.kms_calls,
+                locked: cost.is_locked,
             },
             ForecastAction::Skip(why) => Self::Skip { why: why.name().to_owned() },
             ForecastAction::Fail(error) => {

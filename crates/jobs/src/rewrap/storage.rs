@@ -1,6 +1,12 @@
 //! Storage that the copies of a rewrap take: new versions, and what replication sends again.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use aws_sdk_s3::{
     Client,
@@ -8,6 +14,7 @@ use aws_sdk_s3::{
 };
 use sealwax_s3::MetadataWay;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 
 use super::{Action, PlannedObject};
 
@@ -29,47 +36,86 @@ pub struct StorageEstimate {
     /// Maximum number of bytes that S3 Replication sends again, by destination bucket. `None` if S3
     /// does not tell the rules.
     pub replicated_bytes: Option<BTreeMap<String, u64>>,
+    /// Objects whose tags S3 did not tell. They count for replication rules that ask for tags.
+    pub tags_unknown: u64,
 }
 
-/// Estimates storage from the settings of buckets, which it asks for once each.
-#[derive(Debug)]
-pub(super) struct StorageEstimator {
+/// Settings of buckets, which are asked for once each. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub(super) struct BucketSettings {
     s3: Client,
-    buckets: BTreeMap<String, (Bucket, StorageEstimate)>,
+    buckets: Arc<Mutex<BTreeMap<String, Lookup>>>,
 }
 
-impl StorageEstimator {
+/// The copy that a rewrap would make of an object.
+#[derive(Debug)]
+pub(super) struct CopiedObject {
+    bucket: Arc<Bucket>,
+    /// Tags, if a replication rule asks for them and S3 tells them.
+    tags: Option<Tags>,
+    /// `true` if S3 denies to tell tags in the bucket. A copy of an object with tags would fail.
+    pub(super) tags_denied: bool,
+}
+
+type Lookup = Arc<OnceCell<Arc<Bucket>>>;
+type Tags = BTreeMap<String, String>;
+
+impl BucketSettings {
     pub(super) fn new(s3: &Client) -> Self {
-        Self { s3: s3.clone(), buckets: BTreeMap::new() }
+        Self { s3: s3.clone(), buckets: Arc::default() }
     }
 
-    /// Counts an object.
-    pub(super) async fn count(&mut self, object: &PlannedObject) {
+    /// Returns what is needed to count the copy of an object, if a rewrap would copy it.
+    pub(super) async fn copied(&self, object: &PlannedObject) -> Option<CopiedObject> {
         let Action::Rewrap { metadata: MetadataWay::Copy | MetadataWay::MultipartCopy, .. } =
             object.action
         else {
-            return;
+            return None;
         };
-        let is_full = self.buckets.len() >= MAX_BUCKETS;
-        if !self.buckets.contains_key(&object.bucket) {
-            let (name, bucket) = match is_full {
-                true => (OTHER_BUCKETS, Bucket::default()),
-                false => (object.bucket.as_str(), Bucket::look(&self.s3, &object.bucket).await),
-            };
-            let estimate = bucket.nothing_yet();
-            self.buckets.entry(name.to_owned()).or_insert((bucket, estimate));
+        let bucket = self.of(object).await;
+        let tags_denied = || bucket.tags_denied.load(Ordering::Relaxed);
+        let mut tags = None;
+        if bucket.asks_for_tags(&object.key) && !tags_denied() {
+            tags = bucket.tags(&self.s3, object).await;
         }
-        let name = match self.buckets.contains_key(&object.bucket) {
-            true => &object.bucket,
-            false => OTHER_BUCKETS,
+        Some(CopiedObject { tags_denied: tags_denied(), tags, bucket })
+    }
+
+    /// Returns the settings of an object's bucket.
+    async fn of(&self, object: &PlannedObject) -> Arc<Bucket> {
+        let cell = {
+            let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_full = buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&object.bucket);
+            if is_full {
+                return Arc::default();
+            }
+            Arc::clone(buckets.entry(object.bucket.clone()).or_default())
         };
-        let (bucket, estimate) = self.buckets.get_mut(name).expect("it is there");
-        bucket.count(estimate, &object.key, object.size.unwrap_or_default());
+        let look = async || Arc::new(Bucket::look(&self.s3, object).await);
+        Arc::clone(cell.get_or_init(look).await)
+    }
+}
+
+/// Sums of storage by bucket.
+#[derive(Debug, Default)]
+pub(super) struct StorageEstimator(BTreeMap<String, StorageEstimate>);
+
+impl StorageEstimator {
+    /// Counts the copy of an object.
+    pub(super) fn count(&mut self, object: &PlannedObject, copied: &CopiedObject) {
+        let is_full = self.0.len() >= MAX_BUCKETS && !self.0.contains_key(&object.bucket);
+        let (name, bucket) = match is_full {
+            true => (OTHER_BUCKETS, &Bucket::default()),
+            false => (object.bucket.as_str(), &*copied.bucket),
+        };
+        let estimate = self.0.entry(name.to_owned()).or_insert_with(|| bucket.nothing_yet());
+        let size = object.size.unwrap_or_default();
+        bucket.count(estimate, &object.key, copied.tags.as_ref(), size);
     }
 
     /// Returns the estimates by bucket.
     pub(super) fn into_estimates(self) -> BTreeMap<String, StorageEstimate> {
-        self.buckets.into_iter().map(|(name, (_, estimate))| (name, estimate)).collect()
+        self.0
     }
 }
 
@@ -78,26 +124,34 @@ impl StorageEstimator {
 struct Bucket {
     is_versioned: Option<bool>,
     rules: Option<Vec<Rule>>,
+    tags_denied: AtomicBool,
 }
 
 /// An enabled replication rule.
 #[derive(Debug, PartialEq)]
 struct Rule {
     prefix: String,
+    /// Tags that an object must have, all of them.
+    tags: Tags,
     destination: String,
 }
 
 impl Bucket {
-    async fn look(s3: &Client, name: &str) -> Self {
+    /// Asks for the settings of the bucket of `object`, and whether S3 tells the object's tags.
+    async fn look(s3: &Client, object: &PlannedObject) -> Self {
+        let mut bucket = Self::default();
+        let _ = bucket.tags(s3, object).await;
+        let name = &object.bucket;
         let versioning = s3.get_bucket_versioning().bucket(name).send().await;
-        let is_versioned = match versioning {
+        bucket.is_versioned = match versioning {
             Ok(versioning) => Some(versioning.status == Some(BucketVersioningStatus::Enabled)),
             Err(error) => is_unknown_to_the_store(error.raw_response()).then_some(false),
         };
-        if is_versioned == Some(false) {
-            return Self { is_versioned, rules: Some(Vec::new()) };
+        if bucket.is_versioned == Some(false) {
+            bucket.rules = Some(Vec::new());
+            return bucket;
         }
-        let rules = match s3.get_bucket_replication().bucket(name).send().await {
+        bucket.rules = match s3.get_bucket_replication().bucket(name).send().await {
             Ok(replication) => {
                 let rules =
                     replication.replication_configuration.map(|configuration| configuration.rules);
@@ -105,18 +159,42 @@ impl Bucket {
             }
             Err(error) => is_unknown_to_the_store(error.raw_response()).then(Vec::new),
         };
-        Self { is_versioned, rules }
+        bucket
+    }
+
+    /// `true` if a rule for objects with this key asks for tags.
+    fn asks_for_tags(&self, key: &str) -> bool {
+        let mut rules = self.rules.iter().flatten();
+        rules.any(|rule| key.starts_with(&rule.prefix) && !rule.tags.is_empty())
+    }
+
+    /// Returns the object's tags, if S3 tells them. Notes a denial, for S3 is not asked again.
+    async fn tags(&self, s3: &Client, object: &PlannedObject) -> Option<Tags> {
+        let tagging = s3.get_object_tagging().bucket(&object.bucket).key(&object.key).send().await;
+        match tagging {
+            Ok(tagging) => {
+                Some(tagging.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect())
+            }
+            Err(error) => {
+                let status = error.raw_response().map(|response| response.status().as_u16());
+                if status == Some(403) {
+                    self.tags_denied.store(true, Ordering::Relaxed);
+                }
+                // A store without tags.
+                matches!(status, Some(405 | 501)).then(Tags::new)
+            }
+        }
     }
 
     fn nothing_yet(&self) -> StorageEstimate {
         StorageEstimate {
-            bytes_copied: 0,
             new_version_bytes: self.is_versioned.map(|_| 0),
             replicated_bytes: self.rules.as_ref().map(|_| BTreeMap::new()),
+            ..StorageEstimate::default()
         }
     }
 
-    fn count(&self, estimate: &mut StorageEstimate, key: &str, size: u64) {
+    fn count(&self, estimate: &mut StorageEstimate, key: &str, tags: Option<&Tags>, size: u64) {
         let add = |sum: &mut u64| *sum = sum.saturating_add(size);
         add(&mut estimate.bytes_copied);
         if self.is_versioned == Some(true)
@@ -124,14 +202,15 @@ impl Bucket {
         {
             add(bytes);
         }
-        let Some((rules, replicated)) = self.rules.as_ref().zip(estimate.replicated_bytes.as_mut())
-        else {
+        if tags.is_none() && self.asks_for_tags(key) {
+            estimate.tags_unknown += 1;
+        }
+        let (Some(rules), Some(replicated)) = (&self.rules, &mut estimate.replicated_bytes) else {
             return;
         };
         // Of several rules with one destination, S3 follows one.
-        let matching = rules.iter().filter(|rule| key.starts_with(&rule.prefix));
-        let destinations: std::collections::BTreeSet<_> =
-            matching.map(|rule| &rule.destination).collect();
+        let matching = rules.iter().filter(|rule| rule.matches(key, tags));
+        let destinations: BTreeSet<_> = matching.map(|rule| &rule.destination).collect();
         for destination in destinations {
             add(replicated.entry(destination.clone()).or_default());
         }
@@ -139,7 +218,13 @@ impl Bucket {
 }
 
 impl Rule {
-    /// Reads a rule; `None` if it is disabled. Tags are not compared, so it may match fewer objects.
+    /// `true` if the rule is for this object, or may be for it if its tags are unknown.
+    fn matches(&self, key: &str, tags: Option<&Tags>) -> bool {
+        let has = |tags: &Tags| self.tags.iter().all(|(key, value)| tags.get(key) == Some(value));
+        key.starts_with(&self.prefix) && tags.is_none_or(has)
+    }
+
+    /// Reads a rule; `None` if it is disabled.
     fn enabled(rule: ReplicationRule) -> Option<Self> {
         if rule.status != ReplicationRuleStatus::Enabled {
             return None;
@@ -147,10 +232,18 @@ impl Rule {
         let arn = rule.destination?.bucket;
         let destination = arn.rsplit(':').next().unwrap_or_default().to_owned();
         #[expect(deprecated, reason = "rules of the first version have no filter")]
-        let of_rule = rule.prefix;
-        let of_filter =
-            rule.filter.and_then(|filter| filter.prefix.or(filter.and.and_then(|and| and.prefix)));
-        Some(Self { prefix: of_filter.or(of_rule).unwrap_or_default(), destination })
+        let mut prefix = rule.prefix;
+        let mut tags = Vec::new();
+        if let Some(filter) = rule.filter {
+            prefix = filter.prefix.or(prefix);
+            tags.extend(filter.tag);
+            if let Some(and) = filter.and {
+                prefix = and.prefix.or(prefix);
+                tags.extend(and.tags.into_iter().flatten());
+            }
+        }
+        let tags = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
+        Some(Self { prefix: prefix.unwrap_or_default(), tags, destination })
     }
 }
 
@@ -178,13 +271,16 @@ mod tests {
     #[test]
     fn rules_are_read_by_prefix_and_destination() {
         let tag = Tag::builder().key("k").value("v").build().expect("a tag");
-        let and = ReplicationRuleAndOperator::builder().prefix("2026/").tags(tag).build();
-        for (filter, prefix) in [
-            (None, ""),
-            (Some(ReplicationRuleFilter::builder().prefix("2026/").build()), "2026/"),
-            (Some(ReplicationRuleFilter::builder().and(and).build()), "2026/"),
+        let and = ReplicationRuleAndOperator::builder().prefix("2026/").tags(tag.clone()).build();
+        let tagged = [("k".to_owned(), "v".to_owned())];
+        for (filter, prefix, tags) in [
+            (None, "", None),
+            (Some(ReplicationRuleFilter::builder().prefix("2026/").build()), "2026/", None),
+            (Some(ReplicationRuleFilter::builder().tag(tag).build()), "", Some(tagged.clone())),
+            (Some(ReplicationRuleFilter::builder().and(and).build()), "2026/", Some(tagged)),
         ] {
-            let expected = Rule { prefix: prefix.into(), destination: "west".into() };
+            let tags = tags.into_iter().flatten().collect();
+            let expected = Rule { prefix: prefix.into(), tags, destination: "west".into() };
             assert_eq!(Rule::enabled(rule(ReplicationRuleStatus::Enabled, filter)), Some(expected));
         }
         assert_eq!(Rule::enabled(rule(ReplicationRuleStatus::Disabled, None)), None);
@@ -194,27 +290,58 @@ mod tests {
     fn each_destination_gets_an_object_once() {
         let rule = |prefix: &str, destination: &str| Rule {
             prefix: prefix.into(),
+            tags: Tags::new(),
             destination: destination.into(),
         };
         let rules = vec![rule("", "west"), rule("a/", "west"), rule("a/", "south")];
-        let bucket = Bucket { is_versioned: Some(true), rules: Some(rules) };
+        let bucket = Bucket { is_versioned: Some(true), rules: Some(rules), ..Bucket::default() };
         let mut estimate = bucket.nothing_yet();
-        bucket.count(&mut estimate, "a/1", 10);
-        bucket.count(&mut estimate, "b/1", 5);
+        bucket.count(&mut estimate, "a/1", None, 10);
+        bucket.count(&mut estimate, "b/1", None, 5);
         assert_eq!((estimate.bytes_copied, estimate.new_version_bytes), (15, Some(15)));
         let expected = [("south".to_owned(), 10), ("west".to_owned(), 15)];
         assert_eq!(estimate.replicated_bytes, Some(expected.into()));
+        assert_eq!(estimate.tags_unknown, 0);
+    }
+
+    #[test]
+    fn a_rule_with_tags_counts_objects_that_have_them_or_may_have_them() {
+        let tags = |pairs: &[(&str, &str)]| -> Tags {
+            pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+        };
+        let rule = Rule {
+            prefix: "a/".into(),
+            tags: tags(&[("x", "1"), ("y", "2")]),
+            destination: "west".into(),
+        };
+        let bucket =
+            Bucket { is_versioned: Some(true), rules: Some(vec![rule]), ..Bucket::default() };
+        let mut estimate = bucket.nothing_yet();
+        for (key, of_object, size) in [
+            ("a/all", Some(tags(&[("x", "1"), ("y", "2"), ("z", "3")])), 1),
+            ("a/one", Some(tags(&[("x", "1")])), 10),
+            ("a/other", Some(tags(&[("x", "1"), ("y", "3")])), 100),
+            ("a/none", Some(Tags::new()), 1_000),
+            ("a/unknown", None, 10_000),
+            ("b/unknown", None, 100_000),
+        ] {
+            bucket.count(&mut estimate, key, of_object.as_ref(), size);
+        }
+        assert_eq!(estimate.replicated_bytes, Some([("west".to_owned(), 10_001)].into()));
+        assert_eq!(estimate.tags_unknown, 1);
     }
 
     #[test]
     fn what_s3_does_not_tell_stays_unknown() {
-        let (unversioned, untold) =
-            (Bucket { is_versioned: Some(false), rules: Some(Vec::new()) }, Bucket::default());
+        let (unversioned, untold) = (
+            Bucket { is_versioned: Some(false), rules: Some(Vec::new()), ..Bucket::default() },
+            Bucket::default(),
+        );
         for (bucket, expected) in
             [(unversioned, (Some(0), Some(BTreeMap::new()))), (untold, (None, None))]
         {
             let mut estimate = bucket.nothing_yet();
-            bucket.count(&mut estimate, "k", 10);
+            bucket.count(&mut estimate, "k", None, 10);
             assert_eq!((estimate.new_version_bytes, estimate.replicated_bytes), expected);
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sealwax_s3::{DataKeyWay, MetadataWay, RewrapOutcome, Skipped};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, AppliedObject, PlannedObject, PriceTable, StorageEstimate};
+use super::{Action, AppliedObject, PermissionNeed, PlannedObject, PriceTable, StorageEstimate};
 use crate::engine::Summary;
 
 /// Maximum number of Regions that are counted one by one.
@@ -40,10 +40,15 @@ pub struct PlanSummary {
     pub sidecars: u64,
     /// Objects that get a new instruction file.
     pub instruction_files: u64,
+    /// Objects under Object Lock that are copied. Each copy is one more locked version, under the same
+    /// settings.
+    pub locked: u64,
     /// Bytes that S3 copies. They do not pass through this process.
     pub bytes_copied: u64,
     /// Largest number of KMS calls, by Region; beyond 128 Regions, under `others`.
     pub kms_calls: BTreeMap<String, u64>,
+    /// Permissions that an apply needs beyond those that the plan used.
+    pub permissions: Vec<PermissionNeed>,
     /// Storage that the copies take, by bucket; beyond 128 buckets, under `others`.
     pub storage: BTreeMap<String, StorageEstimate>,
     /// Estimate of time and cost.
@@ -82,8 +87,9 @@ impl Summary for PlanSummary {
             Action::Impossible { kind, .. } => {
                 *self.impossible.entry(kind.clone()).or_default() += 1;
             }
-            Action::Rewrap { data_key, metadata, kms_calls, .. } => {
+            Action::Rewrap { data_key, metadata, kms_calls, locked, .. } => {
                 self.rewrap += 1;
+                self.locked += u64::from(*locked);
                 match data_key {
                     DataKeyWay::Proof => {}
                     DataKeyWay::ReEncrypt => self.re_encrypt += 1,

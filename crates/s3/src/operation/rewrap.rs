@@ -3,17 +3,21 @@
 mod forecast;
 mod key_changes;
 mod key_storage;
+mod permission;
 mod rewrapper;
 mod s3ec_rewrap;
+mod store_forecast;
 mod wrapping;
 
 use sealwax_envelope::{EncryptedDataKey, ObjectHeader};
 
 pub use self::{
-    forecast::{DataKeyWay, Forecast, ForecastAction, Forecaster, MetadataWay, RewrapCost},
+    forecast::{DataKeyWay, Forecast, ForecastAction, Forecaster, RewrapCost},
     key_changes::{KeyChange, KeyChanges},
     key_storage::KeyStorage,
+    permission::Permission,
     rewrapper::{PlannedRewrap, RewrapOutcome, Rewrapper, Skipped},
+    store_forecast::MetadataWay,
 };
 use self::{
     key_changes::{Change, key_change_setters},

@@ -1,10 +1,14 @@
 //! Output of a bulk rewrap.
 
-use std::io::{self, Write as _};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+};
 
 use indicatif::HumanBytes;
 use sealwax_jobs::rewrap::{
-    Action, AppliedObject, Estimate, PlanSummary, PlannedObject, RewrapSummary, StorageEstimate,
+    Action, AppliedObject, Estimate, PermissionNeed, PlanSummary, PlannedObject, RewrapSummary,
+    StorageEstimate,
 };
 use sealwax_s3::{RewrapOutcome, envelope::ascii_json, error_chain};
 use serde::Serialize;
@@ -100,6 +104,14 @@ impl Output {
             for (region, calls) in &summary.kms_calls {
                 said.push_str(&format!("  KMS in {region}: at most {}\n", Counted(*calls, "call")));
             }
+            said.push_str(&permissions(&summary.permissions));
+            if summary.locked > 0 {
+                said.push_str(&format!(
+                    "  Object Lock: {}; each copy is one more version under the same lock \
+                     (--to-sidecar=needed leaves them as they are)\n",
+                    Counted(summary.locked, "locked object")
+                ));
+            }
         }
         let estimate = &summary.estimate;
         said.push_str(&format!(
@@ -157,6 +169,27 @@ fn price(estimate: &Estimate) -> String {
     }
 }
 
+/// Returns the permissions that an apply needs, a line for each resource.
+fn permissions(needs: &[PermissionNeed]) -> String {
+    let (mut said, mut untried) = (String::new(), BTreeMap::<_, Vec<_>>::new());
+    for PermissionNeed { action, resource, objects, denied, .. } in needs {
+        if *denied {
+            said.push_str(&format!(
+                "  denied: {action} on {}: the copy of an object with tags fails ({} to copy)\n",
+                Printable(resource),
+                Counted(*objects, "object")
+            ));
+        } else {
+            untried.entry(resource).or_default().push(action.as_str());
+        }
+    }
+    for (resource, actions) in untried {
+        let (resource, actions) = (Printable(resource), actions.join(", "));
+        said.push_str(&format!("  permissions needed and not tried: {actions} on {resource}\n"));
+    }
+    said
+}
+
 /// Returns what the copies of a bucket's objects take.
 fn stored(storage: &StorageEstimate) -> Vec<String> {
     let copied = HumanBytes(storage.bytes_copied);
@@ -171,11 +204,12 @@ fn stored(storage: &StorageEstimate) -> Vec<String> {
              noncurrent versions are deleted"
         )),
     }
+    let at_most = if storage.tags_unknown > 0 { "at most " } else { "" };
     match &storage.replicated_bytes {
         Some(replicas) => lines.extend(replicas.iter().map(|(replica, bytes)| {
             let replica = Printable(replica).to_string();
             format!(
-                "replication sends {} again to {replica}, and stores them there",
+                "replication sends {at_most}{} again to {replica}, and stores them there",
                 HumanBytes(*bytes)
             )
         })),

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use sealwax_envelope::{
     EncryptedDataKey, ObjectHeader, metadata,
     s3ec::{Envelope, Storage},
@@ -16,8 +15,10 @@ use sha2::{Digest as _, Sha256};
 use super::{
     KeyChange,
     key_changes::{Step, Steps},
+    permission::{Permission, Permissions},
     rewrapper::{Absence, Rewrapper, Skipped},
     s3ec_rewrap::S3ecPlan,
+    store_forecast::{MetadataWay, StoreForecast},
 };
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
@@ -25,11 +26,7 @@ use crate::{
     object::ObjectInfo,
     object_state::ObjectState,
     operation::Handle,
-    store::{
-        Store,
-        list::ListedObject,
-        snapshot::{Snapshot, is_archived},
-    },
+    store::{list::ListedObject, snapshot::Snapshot},
     vault::{new_keys::NewKeys, object_keys::ObjectKeys},
 };
 
@@ -90,6 +87,10 @@ pub struct RewrapCost {
     pub metadata: MetadataWay,
     /// Maximum number of KMS calls, by Region.
     pub kms_calls: BTreeMap<String, u64>,
+    /// `true` if the copy is one more locked version: it keeps the object's Object Lock settings.
+    pub is_locked: bool,
+    /// Permissions that the rewrap needs and the forecast did not use.
+    pub permissions: BTreeSet<Permission>,
 }
 
 /// Way of wrapping a data key under new keys. Exhaustive: summaries count every way.
@@ -104,20 +105,6 @@ pub enum DataKeyWay {
     DecryptEncrypt,
 }
 
-/// Way of storing new metadata. Exhaustive: summaries count every way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MetadataWay {
-    /// One `CopyObject` of the object onto itself.
-    Copy,
-    /// `UploadPartCopy` of each of its parts.
-    MultipartCopy,
-    /// A sidecar beside the object.
-    Sidecar,
-    /// The instruction file of an object of the S3 Encryption Client.
-    InstructionFile,
-}
-
 impl Forecaster {
     /// Creates a forecaster that has not counted any call.
     #[must_use]
@@ -128,7 +115,8 @@ impl Forecaster {
     /// Forecasts the rewrap of an object, without calling KMS.
     ///
     /// It takes one `HeadObject`, and one `GetObject` if the object may have a sidecar or an
-    /// instruction file.
+    /// instruction file. Like the rewrap itself, it reads the ACL of an object that is to be copied,
+    /// unless the bucket has ACLs disabled, and the tags of one that is to be copied in parts.
     pub async fn forecast(&self, object: &ListedObject) -> Forecast {
         let listed = |action| Forecast {
             state: ObjectState::of_listed(object),
@@ -179,25 +167,30 @@ impl Forecaster {
         let Handle { store, .. } = &wrapping.handle;
         let info = wrapping.info(target, snapshot).await?;
         if let Some(envelope) = info.envelope() {
-            return self.action_s3ec(target, snapshot, &info, envelope);
+            return self.action_s3ec(target, snapshot, &info, envelope).await;
         }
         let object = wrapping.object_keys(target, info, snapshot).await?;
         let Steps { steps, .. } = wrapping.changes.steps(&object)?;
         if steps.is_empty() {
             return Ok(ForecastAction::Unchanged);
         }
-        if !object.is_sidecar {
-            check_not_archived(target, &snapshot.head)?;
-        }
-        let mut costs =
-            Costs { object: &object, counted: &self.counted, kms_calls: BTreeMap::new() };
+        let stored = match object.is_sidecar {
+            true => StoreForecast::companion(MetadataWay::Sidecar, target),
+            false => StoreForecast::copy(store, target, snapshot).await?,
+        };
+        let mut costs = Costs {
+            object: &object,
+            counted: &self.counted,
+            kms_calls: BTreeMap::new(),
+            permissions: stored.permissions,
+        };
         let (mut add, mut refresh) = (Vec::new(), Vec::new());
         let mut left = object.info.keys().to_vec();
         let mut way = None;
         for step in &steps {
             match step {
                 Step::Prove { wanted, .. } => {
-                    wanted.iter().for_each(|name| costs.call(Some(name)));
+                    wanted.iter().for_each(|name| costs.call(DECRYPT, Some(name)));
                 }
                 Step::Refresh { at } => {
                     for key in &left {
@@ -229,25 +222,23 @@ impl Forecaster {
             costs.prove(&left)?;
         } else if !remove.is_empty() && way == Some(DataKeyWay::ReEncrypt) {
             // One key that stays is unwrapped before others go.
-            costs.call(left.first().map(EncryptedDataKey::wrapping_key));
+            costs.call(DECRYPT, left.first().map(EncryptedDataKey::wrapping_key));
         }
         Ok(ForecastAction::Rewrap(RewrapCost {
             add,
             remove,
             refresh,
             data_key: way.unwrap_or(DataKeyWay::Proof),
-            metadata: if object.is_sidecar {
-                MetadataWay::Sidecar
-            } else {
-                metadata_way(store, snapshot)
-            },
+            metadata: stored.metadata,
             kms_calls: costs.kms_calls,
+            is_locked: stored.is_locked,
+            permissions: costs.permissions.into_set(),
         }))
     }
 
     /// Forecasts the rewrap of an object of the S3 Encryption Client, whose only wrapped key is
     /// replaced.
-    fn action_s3ec(
+    async fn action_s3ec(
         &self,
         target: &ObjectRef,
         snapshot: &Snapshot,
@@ -258,9 +249,10 @@ impl Forecaster {
         let Handle { store, vault, .. } = &wrapping.handle;
         let S3ecPlan { keyring, .. } = wrapping.plan_s3ec(target, snapshot, info, envelope)?;
         let in_file = envelope.storage() == Storage::InstructionFile;
-        if !in_file {
-            check_not_archived(target, &snapshot.head)?;
-        }
+        let StoreForecast { metadata, is_locked, mut permissions } = match in_file {
+            true => StoreForecast::companion(MetadataWay::InstructionFile, target),
+            false => StoreForecast::copy(store, target, snapshot).await?,
+        };
         let add: Vec<_> = wrapping
             .changes
             .names()
@@ -273,36 +265,53 @@ impl Forecaster {
         // The old wrapped key does not name its key. The first one that is asked counts.
         let algorithm = envelope.key().algorithm();
         let asked = vault.s3ec_keyrings().find(|keyring| keyring.accepts(algorithm));
+        let arn = |name: Option<String>| name.and_then(|name| name.parse::<KmsKeyArn>().ok());
+        let (from, to) =
+            (arn(asked.and_then(|keyring| keyring.wrapping_key())), arn(keyring.wrapping_key()));
         let regions = [
             asked.and_then(|keyring| keyring.unwrap_region()),
-            keyring
-                .wrapping_key()
-                .and_then(|name| Some(name.parse::<KmsKeyArn>().ok()?.region().to_owned())),
+            to.as_ref().map(|arn| arn.region().to_owned()),
         ];
         let mut kms_calls = BTreeMap::new();
         for region in regions.into_iter().flatten() {
             *kms_calls.entry(region).or_default() += 1;
+        }
+        let is_inside = !wrapping.proves_s3ec(envelope)
+            && matches!((&from, &to), (Some(from), Some(to)) if from.region() == to.region());
+        let (from_actions, to_actions) = match is_inside {
+            true => (RE_ENCRYPT_FROM, RE_ENCRYPT_TO),
+            false => (DECRYPT, ENCRYPT),
+        };
+        for (actions, arn) in [(from_actions, from), (to_actions, to)] {
+            if let Some(arn) = arn {
+                permissions.on_key(actions, arn.as_str());
+            }
         }
         Ok(ForecastAction::Rewrap(RewrapCost {
             add,
             remove: Vec::new(),
             refresh: Vec::new(),
             data_key: DataKeyWay::DecryptEncrypt,
-            metadata: if in_file {
-                MetadataWay::InstructionFile
-            } else {
-                metadata_way(store, snapshot)
-            },
+            metadata,
             kms_calls,
+            is_locked,
+            permissions: permissions.into_set(),
         }))
     }
 }
+
+/// Permissions of the KMS calls that unwrap, wrap, and wrap again inside KMS.
+const DECRYPT: &[&str] = &["kms:Decrypt"];
+const ENCRYPT: &[&str] = &["kms:Encrypt"];
+const RE_ENCRYPT_FROM: &[&str] = &["kms:ReEncryptFrom"];
+const RE_ENCRYPT_TO: &[&str] = &["kms:ReEncryptTo"];
 
 /// KMS calls for one object.
 struct Costs<'a> {
     object: &'a ObjectKeys<'a>,
     counted: &'a Counted,
     kms_calls: BTreeMap<String, u64>,
+    permissions: Permissions,
 }
 
 impl Costs<'_> {
@@ -340,12 +349,19 @@ impl Costs<'_> {
                 (DataKeyWay::DecryptEncrypt, trusted, true)
             }
         };
-        if counts {
-            if way == DataKeyWay::DecryptEncrypt {
-                self.call(object.vault.keyring().first_choice(&keys).as_deref());
-            }
-            for key in &new.expected {
-                self.call(Some(key.wrapping_key()));
+        let source = object.vault.keyring().first_choice(&keys);
+        let (from, to) = match way {
+            DataKeyWay::DecryptEncrypt => (DECRYPT, ENCRYPT),
+            DataKeyWay::ReEncrypt | DataKeyWay::Proof => (RE_ENCRYPT_FROM, RE_ENCRYPT_TO),
+        };
+        self.permit(from, source.as_deref());
+        if counts && way == DataKeyWay::DecryptEncrypt {
+            self.count(source.as_deref());
+        }
+        for key in &new.expected {
+            self.permit(to, Some(key.wrapping_key()));
+            if counts {
+                self.count(Some(key.wrapping_key()));
             }
         }
         Ok(way)
@@ -353,8 +369,10 @@ impl Costs<'_> {
 
     fn refresh(&mut self, at: usize, key: &EncryptedDataKey) {
         let first = key.intermediate().is_none_or(|shared| self.counted.is_first(at, &[shared]));
+        self.permit(RE_ENCRYPT_FROM, Some(key.wrapping_key()));
+        self.permit(RE_ENCRYPT_TO, Some(key.wrapping_key()));
         if first {
-            self.call(Some(key.wrapping_key()));
+            self.count(Some(key.wrapping_key()));
         }
     }
 
@@ -366,11 +384,24 @@ impl Costs<'_> {
             let message = "no key is removed, because none of the remaining keys could be used";
             return Err(self.object.target.error(ErrorKind::NoMatchingKey, message));
         }
-        self.call(self.object.vault.keyring().first_choice(&usable).as_deref());
+        self.call(DECRYPT, self.object.vault.keyring().first_choice(&usable).as_deref());
         Ok(())
     }
 
-    fn call(&mut self, wrapping_key: Option<&str>) {
+    fn call(&mut self, actions: &[&'static str], wrapping_key: Option<&str>) {
+        self.permit(actions, wrapping_key);
+        self.count(wrapping_key);
+    }
+
+    /// Notes permissions on a key, if KMS has it.
+    fn permit(&mut self, actions: &[&'static str], wrapping_key: Option<&str>) {
+        if let Some(arn) = wrapping_key.and_then(|name| name.parse::<KmsKeyArn>().ok()) {
+            self.permissions.on_key(actions, arn.as_str());
+        }
+    }
+
+    /// Counts a call in the Region of a key, if KMS has it.
+    fn count(&mut self, wrapping_key: Option<&str>) {
         if let Some(arn) = wrapping_key.and_then(|name| name.parse::<KmsKeyArn>().ok()) {
             *self.kms_calls.entry(arn.region().to_owned()).or_default() += 1;
         }
@@ -394,26 +425,6 @@ impl Counted {
             counted.clear();
         }
         counted.insert(digest.finalize()[..16].try_into().expect("32 bytes"))
-    }
-}
-
-/// Refuses an archived object: S3 copies it only after a restore. (Amazon S3 User Guide, "Restoring
-/// an archived object".)
-fn check_not_archived(target: &ObjectRef, head: &HeadObjectOutput) -> Result<(), Error> {
-    if is_archived(head) {
-        return Err(target.error(
-            ErrorKind::Unsupported,
-            "it is archived: restore it first, or store its new keys in a sidecar",
-        ));
-    }
-    Ok(())
-}
-
-fn metadata_way(store: &Store, snapshot: &Snapshot) -> MetadataWay {
-    if store.copies_in_parts(&snapshot.head) {
-        MetadataWay::MultipartCopy
-    } else {
-        MetadataWay::Copy
     }
 }
 

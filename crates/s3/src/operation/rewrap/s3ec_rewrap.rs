@@ -75,6 +75,12 @@ impl Wrapping {
         Ok(RewrappedTo { output, state })
     }
 
+    /// `true` if the data key is unwrapped and proven to be the content's.
+    pub(super) fn proves_s3ec(&self, envelope: &Envelope) -> bool {
+        envelope.content().suite() == ContentSuite::AesGcmCommitKey
+            && !self.changes.allows_unproven()
+    }
+
     /// Returns the new wrapped key; or `None` if the object has it already, with the names of wrapping
     /// keys that were proven.
     ///
@@ -93,7 +99,7 @@ impl Wrapping {
         let (to, refreshes) = (keyring.wrapping_key(), self.changes.refreshes());
         let failed = |error| target.keyring_error(vec![error]);
         let commits = envelope.content().suite() == ContentSuite::AesGcmCommitKey;
-        if let Some(to) = to.as_deref().filter(|_| !commits || self.changes.allows_unproven()) {
+        if let Some(to) = to.as_deref().filter(|_| !self.proves_s3ec(envelope)) {
             for source in vault.s3ec_keyrings() {
                 match source.rewrap(admitted, to, refreshes).await.map_err(failed)? {
                     Some(Rewrapped::Already) => return Ok((None, Vec::new())),
