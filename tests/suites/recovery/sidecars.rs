@@ -207,7 +207,8 @@ async fn a_rewrap_to_a_sidecar_leaves_the_object_unchanged() {
 
     store.wire.forget();
     let rewrap = add("b").send().await.expect("rewrap");
-    assert_eq!(store.wire.operations("s3"), ["HeadObject", "GetObject", "PutObject"]);
+    // The second look shows that the object is still the one whose keys were stored.
+    assert_eq!(store.wire.operations("s3"), ["HeadObject", "GetObject", "PutObject", "HeadObject"]);
     assert_eq!((names(rewrap.header().expect("ours")), rewrap.generation()), (vec!["a", "b"], 2));
     assert_eq!(rewrap.sidecar.as_deref(), Some(beside(&uri).key()));
     assert_eq!(Stored::fetch(client.s3(), &uri).await, before);
@@ -238,6 +239,69 @@ async fn a_rewrap_to_a_sidecar_leaves_the_object_unchanged() {
         read(&reader(&store, "b", SidecarPolicy::read()), &uri).await.expect("by the sidecar"),
         "newer"
     );
+}
+
+/// What others do to an object while new keys of it are written to a sidecar.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Meanwhile {
+    Shredded,
+    Deleted,
+    Replaced,
+}
+
+/// Keys beside an object that was shredded would undo that, and keys of an older body are none of the
+/// new object: nothing of either is reported as done.
+#[tokio::test]
+async fn an_object_that_changes_meanwhile_keeps_no_sidecar_of_what_it_was() {
+    for (meanwhile, extends) in [
+        (Meanwhile::Shredded, false),
+        (Meanwhile::Deleted, false),
+        (Meanwhile::Replaced, false),
+        (Meanwhile::Shredded, true),
+        (Meanwhile::Replaced, true),
+    ] {
+        let case = format!("{meanwhile:?}, of a sidecar: {extends}");
+        let rival = SeaweedFs::new().await;
+        let (other, uri) = (rival.client(local_keyring("a")), rival.object("meanwhile"));
+        let act = {
+            let (other, uri) = (other.clone(), uri.clone());
+            move || {
+                let (other, uri) = (other.clone(), uri.clone());
+                async move {
+                    match meanwhile {
+                        Meanwhile::Shredded => {
+                            let shred = other.shred().uri(&uri).confirm(uri.to_string());
+                            shred.send().await.map(drop).expect("shredded");
+                        }
+                        Meanwhile::Deleted => {
+                            other.delete().uri(&uri).send().await.map(drop).expect("deleted");
+                        }
+                        Meanwhile::Replaced => {
+                            let put = other.put().uri(&uri).body("newer");
+                            put.send().await.map(drop).expect("put");
+                        }
+                    }
+                }
+            }
+        };
+        let wire = Wire::new(move |call| match call.operation.as_str() {
+            "PutObject" if call.nth == 0 => Reaction::Await(act().boxed()),
+            _ => Reaction::Pass,
+        });
+        let store = SeaweedFs::over(wire).await;
+        other.put().uri(&uri).body("x").send().await.expect("put");
+        if extends {
+            let rewrap = other.rewrap().uri(&uri).add_keys(local_keyring("c"));
+            rewrap.key_storage(KeyStorage::Sidecar).send().await.expect("a sidecar");
+        }
+        let client = store.client(local_keyring("a"));
+        let rewrap = client.rewrap().uri(&uri).add_keys(local_keyring("b"));
+        let rewrapped = rewrap.key_storage(KeyStorage::Sidecar).send().await;
+        assert_kind(rewrapped, ErrorKind::Conflict, &uri, &case);
+        // Without versions, keys that were there before stay.
+        let is_left = extends && meanwhile == Meanwhile::Replaced;
+        assert_eq!(exists(&rival.s3(), &beside(&uri)).await, is_left, "{case}");
+    }
 }
 
 #[tokio::test]

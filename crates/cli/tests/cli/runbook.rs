@@ -12,7 +12,9 @@ use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use sealwax_s3::aws_sdk_kms;
 use tokio::runtime::Runtime;
 
-use crate::support::{LostRegion, RawS3, Run, Scene, Sealwax, endpoint, server_env, west_key};
+use crate::support::{
+    LostRegion, RawS3, Run, Scene, Sealwax, endpoint, server_env, wait_until, west_key,
+};
 
 /// Step of the document.
 enum Step {
@@ -116,9 +118,14 @@ impl World {
                 self.s3.copy(&self.replica.beside(name), &self.source.beside(name));
             }
             "the East is lost" => {
-                let now =
-                    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-                let now = DateTime::from_secs(now.cast_signed());
+                let seconds = || {
+                    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+                    now.expect("after 1970").as_secs()
+                };
+                // Everything so far is of an earlier second.
+                let last = seconds();
+                wait_until("its second ends", || seconds() > last);
+                let now = DateTime::from_secs(seconds().cast_signed());
                 let now = now.fmt(DateTimeFormat::DateTime).expect("a time");
                 self.lost_at = now.strip_suffix('Z').expect("UTC").to_owned();
                 self.lost = Some(LostRegion::start(&endpoint(), "us-east-1"));

@@ -72,7 +72,7 @@ impl Companion {
         request: PutObjectFluentBuilder,
         body: String,
         replaces: Replaces,
-    ) -> Result<(), Error> {
+    ) -> Result<WrittenCompanion, Error> {
         let Self(at) = self;
         let request = request.bucket(&at.bucket).key(&at.key);
         let request = match replaces.clone() {
@@ -82,15 +82,19 @@ impl Companion {
         };
         let bytes = body.into_bytes();
         let failure = match request.body(ByteStream::from(bytes.clone())).send().await {
-            Ok(output) if output.e_tag.is_some() => return Ok(()),
+            Ok(output) if output.e_tag.is_some() => {
+                let (e_tag, version_id) = (output.e_tag, output.version_id);
+                return Ok(WrittenCompanion { companion: self.clone(), e_tag, version_id });
+            }
             Ok(_) => None,
             Err(error) => Some(AwsFailure::new(&error)),
         };
         if failure.as_ref().is_none_or(may_be_done)
-            && let Ok(Found::Object { bytes: stored, .. }) = self.read(store, bytes.len()).await
+            && let Ok(Found::Object { bytes: stored, e_tag }) = self.read(store, bytes.len()).await
             && stored == bytes
         {
-            return Ok(());
+            let companion = self.clone();
+            return Ok(WrittenCompanion { companion, e_tag, version_id: None });
         }
         Err(match failure {
             Some(failure) => at.s3_failure("PutObject", failure),
@@ -118,6 +122,40 @@ impl Companion {
     pub(crate) async fn delete(&self, store: &Store) -> Result<(), Error> {
         let Self(at) = self;
         store.delete(at, None, None).await.map(drop).map_err(|failure| failure.into_error(at))
+    }
+}
+
+/// A companion that was just written.
+#[derive(Debug)]
+pub(crate) struct WrittenCompanion {
+    companion: Companion,
+    e_tag: Option<String>,
+    version_id: Option<String>,
+}
+
+impl WrittenCompanion {
+    pub(crate) fn object(&self) -> &ObjectRef {
+        self.companion.object()
+    }
+
+    /// `true` if S3 keeps what it replaced as an older version.
+    pub(crate) fn is_version(&self) -> bool {
+        self.version_id.as_deref().is_some_and(|id| id != "null")
+    }
+
+    /// Deletes what was written, unless somebody replaced it since: its version, where there are
+    /// versions. A failure is logged.
+    pub(crate) async fn take_back(self, store: &Store) {
+        let at = self.companion.object();
+        let deleted = match (self.is_version(), self.e_tag) {
+            (true, _) => store.delete(at, self.version_id, None).await,
+            (false, Some(e_tag)) => store.delete(at, None, Some(e_tag)).await,
+            (false, None) => return,
+        };
+        if let Err(failure) = deleted {
+            let failure = error_chain(&failure.into_error(at));
+            tracing::warn!(%failure, "a companion of an object that changed is left");
+        }
     }
 }
 

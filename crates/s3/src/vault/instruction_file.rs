@@ -55,7 +55,7 @@ pub(crate) async fn write(
 ) -> Result<(), Error> {
     let request = attributes.on_put(store.s3().put_object());
     let request = request.metadata(INSTRUCTION_FILE_MARKER, "");
-    address(target, suffix)?.write(store, request, file, replaces).await
+    address(target, suffix)?.write(store, request, file, replaces).await.map(drop)
 }
 
 /// Deletes the object's instruction file, if it has one. Any other object at that address stays.

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, ErrorKind, ObjectRef, error_chain},
     store::{
         Store,
-        companion::{Companion, Found, Replaces},
+        companion::{Companion, Found, Replaces, WrittenCompanion},
     },
 };
 
@@ -117,14 +117,14 @@ impl Sidecar {
         }
     }
 
-    /// Stores `header` in the sidecar's place, if the sidecar is unchanged. Returns its key.
+    /// Stores `header` in the sidecar's place, if the sidecar is unchanged.
     pub(crate) async fn replace(
         &self,
         store: &Store,
         target: &ObjectRef,
         suffix: &str,
         header: &ObjectHeader,
-    ) -> Result<String, Error> {
+    ) -> Result<WrittenSidecar, Error> {
         let sidecar = Companion::of(target, suffix).ok_or_else(|| {
             target.error(ErrorKind::InvalidInput, "its key is too long for a sidecar")
         })?;
@@ -139,8 +139,30 @@ impl Sidecar {
             }
         };
         let request = store.s3().put_object().content_type(CONTENT_TYPE);
-        sidecar.write(store, request, body, replaces).await?;
-        Ok(sidecar.object().key.clone())
+        let written = sidecar.write(store, request, body, replaces).await?;
+        let holds_older_keys = matches!(self, Self::Present { .. });
+        Ok(WrittenSidecar { written, holds_older_keys })
+    }
+}
+
+/// A sidecar that was just written.
+#[derive(Debug)]
+pub(crate) struct WrittenSidecar {
+    written: WrittenCompanion,
+    /// `true` if it replaced a sidecar with keys of the object.
+    holds_older_keys: bool,
+}
+
+impl WrittenSidecar {
+    pub(crate) fn key(&self) -> &str {
+        &self.written.object().key
+    }
+
+    /// Takes the new keys back, unless older keys would be lost with them.
+    pub(crate) async fn take_back(self, store: &Store) {
+        if !self.holds_older_keys || self.written.is_version() {
+            self.written.take_back(store).await;
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use super::{
     calls::Disturbance,
     rules,
-    world::{Change, Look, World},
+    world::{Change, Look, Place, Versions, World},
 };
 use crate::support::{Random, Run, east_key, west_key};
 
@@ -18,6 +18,8 @@ use crate::support::{Random, Run, east_key, west_key};
 pub(super) enum Job {
     /// `rewrap --add` the key in us-west-2.
     Add,
+    /// The same, into sidecars.
+    AddBeside,
     /// The same by a plan that was saved before.
     Plan,
     /// `rewrap --replace` by the key in us-west-2.
@@ -27,6 +29,8 @@ pub(super) enum Job {
     Copy,
     Move,
     Delete,
+    /// `rm --versions`: older versions.
+    Purge,
     /// `audit --lacks us-west-2`.
     Audit,
     Verify,
@@ -35,30 +39,45 @@ pub(super) enum Job {
 }
 
 impl Job {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Add,
+        Self::AddBeside,
         Self::Plan,
         Self::Replace,
         Self::Migrate,
         Self::Copy,
         Self::Move,
         Self::Delete,
+        Self::Purge,
         Self::Audit,
         Self::Verify,
         Self::Drill,
     ];
 
-    fn arguments(self, from: &str, to: &str, report: usize) -> Vec<String> {
+    /// Returns a job that makes sense there.
+    fn at(self, place: Place) -> Self {
+        match self {
+            Self::AddBeside if !place.has_sidecars => Self::Add,
+            Self::Purge if !place.is_versioned => Self::Verify,
+            job => job,
+        }
+    }
+
+    fn arguments(self, (from, to): (&str, &str), place: Place, report: usize) -> Vec<String> {
         let (east, west) = (east_key(), west_key());
         let report = format!("report-{report}");
         let words: &[&str] = match self {
             Self::Add => &["rewrap", from, "-r", "--add", &west, "--apply", "--json"],
+            Self::AddBeside => {
+                &["rewrap", from, "-r", "--add", &west, "--to-sidecar=always", "--apply", "--json"]
+            }
             Self::Plan => &["rewrap", "--plan", "plan", "--apply", "--json"],
             Self::Replace => &["rewrap", from, "-r", "--replace", &west, "--apply", "--json"],
             Self::Migrate => &["reencrypt", from, "-r", "--to", "native", "--under", &west],
             Self::Copy => &["cp", "-r", from, to],
             Self::Move => &["mv", "-r", from, to],
             Self::Delete => &["rm", "-r", "--yes", from],
+            Self::Purge => &["rm", "-r", "--versions", "--yes", from],
             Self::Audit => &["audit", from, "--lacks", "us-west-2", "--json"],
             // Objects of the S3 Encryption Client don't name their key.
             Self::Verify => &["verify", from, "--key", &east, "--key", &west, "--json"],
@@ -73,7 +92,8 @@ impl Job {
                 &report,
             ],
         };
-        words.iter().map(|word| (*word).to_owned()).collect()
+        let sidecars = place.has_sidecars.then_some("--sidecars");
+        words.iter().copied().chain(sidecars).map(str::to_owned).collect()
     }
 }
 
@@ -100,6 +120,10 @@ pub(super) struct Done {
     pub(super) after: Look,
     /// The destination before and after a copy or a move.
     pub(super) target: Option<(Look, Look)>,
+    /// Versions before and after it, in a versioned bucket.
+    pub(super) versions: (Versions, Versions),
+    /// Objects whose sidecars are there after it.
+    pub(super) with_sidecars: BTreeSet<String>,
     /// Objects that somebody else may have changed meanwhile.
     pub(super) touched: Vec<String>,
     /// Objects that the job is about, if not all.
@@ -108,7 +132,7 @@ pub(super) struct Done {
 
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { job, disturbed, run, before, after, target, touched, planned: _ } = self;
+        let Self { job, disturbed, run, before, after, target, touched, .. } = self;
         writeln!(f, "{job:?} with {disturbed:?}, which touched {touched:?}: {:?}", run.code)?;
         writeln!(f, "{}{}", String::from_utf8_lossy(&run.stdout), run.stderr)?;
         let mut looks = vec![("before", before), ("after", after)];
@@ -118,6 +142,15 @@ impl fmt::Display for Done {
         for (when, look) in looks {
             writeln!(f, "{when}:")?;
             look.iter().try_for_each(|(name, seen)| writeln!(f, "  {name}: {seen}"))?;
+        }
+        if !self.with_sidecars.is_empty() {
+            writeln!(f, "with sidecars after: {:?}", self.with_sidecars)?;
+        }
+        let (before, after) = &self.versions;
+        for (when, versions) in [("before", before), ("after", after)] {
+            versions
+                .iter()
+                .try_for_each(|(name, ids)| writeln!(f, "versions {when}: {name}: {ids:?}"))?;
         }
         Ok(())
     }
@@ -179,13 +212,14 @@ impl History {
             if world.names(&folder).is_empty() {
                 break;
             }
-            let job = random.pick(&Job::ALL);
+            let job = random.pick(&Job::ALL).at(world.place);
             let to = step.to_string();
             let planned = (job == Job::Plan).then(|| {
                 let planned = world.look(&folder);
                 let address = world.address(&folder);
                 let plan = ["rewrap", &address, "-r", "--add", &west_key(), "--save-plan", "plan"];
-                let plan = plan.map(str::to_owned);
+                let sidecars = world.place.has_sidecars.then_some("--sidecars");
+                let plan: Vec<_> = plan.into_iter().chain(sidecars).map(str::to_owned).collect();
                 world.calls.disturb(None);
                 let code = world.command(&plan).run().code;
                 // Some objects of a plan can't be rewrapped.
@@ -272,8 +306,9 @@ impl History {
             }
         });
         world.calls.disturb(disturbance.map(|(_, at)| at).zip(prepared));
-        let arguments =
-            job.arguments(&world.address(folder), &world.address(to), self.runs().count());
+        let versions_before = world.versions(folder);
+        let addresses = (&*world.address(folder), &*world.address(to));
+        let arguments = job.arguments(addresses, world.place, self.runs().count());
         let child = world.command(&arguments).spawn();
         world.calls.are_of(child.id());
         let run = Run::new(child.wait_with_output().expect("it ends"));
@@ -283,7 +318,20 @@ impl History {
         let after = world.look(folder);
         let target = target_before.map(|before| (before, world.look(to)));
         let planned = planned_names.clone();
-        let done = Done { job, disturbed, run, before, after, target, touched, planned };
+        let versions = (versions_before, world.versions(folder));
+        let with_sidecars = world.with_sidecars(folder);
+        let done = Done {
+            job,
+            disturbed,
+            run,
+            before,
+            after,
+            target,
+            versions,
+            with_sidecars,
+            touched,
+            planned,
+        };
         self.events.push(Event::Run(Box::new(done)));
         self.runs().last().expect("pushed just now")
     }

@@ -78,6 +78,14 @@ fn nothing_is_lost(done: &Done) -> Result<(), String> {
             return Err(format!("{name} has lost a key"));
         }
     }
+    if done.job != Job::Purge {
+        let (before, after) = &done.versions;
+        for (name, before) in before {
+            if !after.get(name).is_some_and(|after| before.is_subset(after)) {
+                return Err(format!("older versions of {name} are gone"));
+            }
+        }
+    }
     Ok(())
 }
 
@@ -90,7 +98,9 @@ fn kept(done: &Done) -> Result<(), String> {
     };
     match done.job {
         // An object of the S3 Encryption Client has one key.
-        Job::Add | Job::Plan => all("lacks the key", &|seen| seen.west && seen.names_its_keys()),
+        Job::Add | Job::AddBeside | Job::Plan => {
+            all("lacks the key", &|seen| seen.west && seen.names_its_keys())
+        }
         Job::Replace => all("has another key", &|seen| seen.west && !seen.east),
         Job::Migrate => all("is not migrated", &|seen| !seen.is_of_encryption_client),
         Job::Verify => all("does not open", &|seen| seen.text.is_some()),
@@ -99,11 +109,26 @@ fn kept(done: &Done) -> Result<(), String> {
         Job::Delete | Job::Move => {
             match untouched(done, &done.after).find(|(_, seen)| seen.is_sealed()) {
                 Some((name, _)) => Err(format!("{name} is still there")),
-                None => arrived(done),
+                None => sidecars_went_along(done).and_then(|()| arrived(done)),
             }
+        }
+        Job::Purge => {
+            let (_, after) = &done.versions;
+            let many = after.iter().find(|(name, ids)| {
+                !done.touched.contains(name)
+                    && (ids.len() > usize::from(done.after.contains_key(*name)))
+            });
+            many.map_or(Ok(()), |(name, _)| Err(format!("{name} still has older versions")))
         }
         Job::Copy => arrived(done),
     }
+}
+
+fn sidecars_went_along(done: &Done) -> Result<(), String> {
+    let left = done.with_sidecars.iter().find(|name| {
+        !done.touched.contains(name) && done.after.get(*name).is_none_or(|seen| !seen.is_shredded)
+    });
+    left.map_or(Ok(()), |name| Err(format!("the sidecar of {name} is still there")))
 }
 
 /// Each object that opened is at the destination, with the keys that it had.
@@ -145,7 +170,7 @@ fn report(done: &Done, code: i32) -> Result<(), String> {
             }
             Ok(())
         }
-        Job::Add | Job::Plan | Job::Replace => {
+        Job::Add | Job::AddBeside | Job::Plan | Job::Replace => {
             // 7: some failed; 8: all did.
             let failed = |seen: &&Seen| match done.job {
                 Job::Replace => !seen.west || seen.east,

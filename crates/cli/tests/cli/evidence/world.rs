@@ -1,7 +1,7 @@
 //! Objects of a history, what others do to them, and the fresh look at them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     sync::{
         Arc,
@@ -13,15 +13,43 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::{
     Client,
     config::{Credentials, SharedCredentialsProvider},
+    types::{BucketVersioningStatus, VersioningConfiguration},
 };
-use sealwax_s3::{KmsKeyring, SealedClient};
+use sealwax_s3::{KmsKeyring, SealedClient, SidecarPolicy};
 use tokio::runtime::Runtime;
 
 use super::calls::Calls;
 use crate::support::{Scene, Sealwax, east_key, endpoint, second_s3, west_key};
 
-/// One bucket for all tests, because each bucket takes seven volumes of SeaweedFS.
+/// Few buckets for all tests, because each bucket takes seven volumes of SeaweedFS.
 const BUCKET: &str = "sealwax-tests";
+const VERSIONED_BUCKET: &str = "sealwax-tests-versioned";
+
+/// Where the objects are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// In a versioned bucket.
+    pub(super) is_versioned: bool,
+    /// Everybody looks for sidecars.
+    pub(super) has_sidecars: bool,
+}
+
+impl Place {
+    /// Every third history is in a versioned bucket, and every fourth one has sidecars.
+    pub(super) fn of(number: u64) -> Self {
+        Self { is_versioned: number % 3 == 1, has_sidecars: number % 4 == 2 }
+    }
+
+    fn bucket(self) -> &'static str {
+        if self.is_versioned { VERSIONED_BUCKET } else { BUCKET }
+    }
+
+    fn sidecars(self) -> SidecarPolicy {
+        if self.has_sidecars { SidecarPolicy::read() } else { SidecarPolicy::off() }
+    }
+}
+
+const SUFFIX: &str = ".sealwax";
 
 /// A change that somebody else makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,12 +121,16 @@ impl fmt::Display for Seen {
 /// All objects of a folder by their names below it.
 pub(super) type Look = BTreeMap<String, Seen>;
 
+/// The version ids of a folder's objects, without delete markers.
+pub(super) type Versions = BTreeMap<String, BTreeSet<String>>;
+
 type Stored = (Vec<u8>, HashMap<String, String>);
 
 /// A bucket, and the clients of somebody else.
 pub(super) struct World {
     /// The calls of the commands.
     pub(super) calls: Calls,
+    pub(super) place: Place,
     scene: Scene,
     runtime: Runtime,
     s3: Client,
@@ -126,11 +158,20 @@ impl World {
             .enable_all()
             .build()
             .expect("a runtime");
-        // It may already exist.
-        let _ = runtime.block_on(s3.create_bucket().bucket(BUCKET).send());
+        let place = Place::of(number);
+        runtime.block_on(async {
+            // It may already exist.
+            let _ = s3.create_bucket().bucket(place.bucket()).send().await;
+            if place.is_versioned {
+                let enabled = VersioningConfiguration::builder();
+                let enabled = enabled.status(BucketVersioningStatus::Enabled).build();
+                let put = s3.put_bucket_versioning().bucket(place.bucket());
+                put.versioning_configuration(enabled).send().await.expect("versioned");
+            }
+        });
         let (backup, texts) = (BTreeMap::new(), AtomicUsize::new(0));
         let calls = Calls::new(&second_s3(), &endpoint());
-        Arc::new(Self { calls, scene, runtime, s3, config, backup, texts })
+        Arc::new(Self { calls, place, scene, runtime, s3, config, backup, texts })
     }
 
     /// Remembers the folder's objects, for [`Change::Restore`].
@@ -156,7 +197,11 @@ impl World {
     }
 
     pub(super) fn address(&self, folder: &str) -> String {
-        format!("s3://{BUCKET}/{}/{folder}/", self.scene.key)
+        format!("s3://{}/{}/{folder}/", self.bucket(), self.scene.key)
+    }
+
+    fn bucket(&self) -> &'static str {
+        self.place.bucket()
     }
 
     fn key(&self, folder: &str, name: &str) -> String {
@@ -165,7 +210,8 @@ impl World {
 
     fn client(&self, key: &str) -> SealedClient {
         let keyring = KmsKeyring::builder(&self.config).key(key).build().expect("an ARN");
-        SealedClient::builder(self.s3.clone(), keyring).build()
+        let client = SealedClient::builder(self.s3.clone(), keyring);
+        client.sidecars(self.place.sidecars()).build()
     }
 
     fn next_text(&self) -> String {
@@ -183,7 +229,8 @@ impl World {
     ) {
         let builder = KmsKeyring::builder(&self.config).keys(keys);
         let client = SealedClient::builder(self.s3.clone(), builder.build().expect("ARNs")).build();
-        let put = client.put().bucket(BUCKET).key(self.key(folder, name)).body(self.next_text());
+        let put =
+            client.put().bucket(self.bucket()).key(self.key(folder, name)).body(self.next_text());
         self.runtime.block_on(async {
             if by_encryption_client {
                 put.s3ec().send().await.expect("put");
@@ -195,14 +242,14 @@ impl World {
 
     fn fetch(&self, key: &str) -> Option<Stored> {
         self.runtime.block_on(async {
-            let output = self.s3.get_object().bucket(BUCKET).key(key).send().await.ok()?;
+            let output = self.s3.get_object().bucket(self.bucket()).key(key).send().await.ok()?;
             let metadata = output.metadata.clone().unwrap_or_default();
             Some((output.body.collect().await.expect("all of it").to_vec(), metadata))
         })
     }
 
     fn store(&self, key: &str, (body, metadata): Stored) {
-        let put = self.s3.put_object().bucket(BUCKET).key(key).set_metadata(Some(metadata));
+        let put = self.s3.put_object().bucket(self.bucket()).key(key).set_metadata(Some(metadata));
         self.runtime.block_on(put.body(body.into()).send()).expect("stored");
     }
 
@@ -213,7 +260,7 @@ impl World {
             Change::Overwrite => self.put(folder, name, &[east_key()], false),
             Change::OverwriteByEncryptionClient => self.put(folder, name, &[east_key()], true),
             Change::Delete => {
-                let delete = self.s3.delete_object().bucket(BUCKET).key(key);
+                let delete = self.s3.delete_object().bucket(self.bucket()).key(key);
                 self.runtime.block_on(delete.send()).expect("deleted");
             }
             Change::Add => {
@@ -222,8 +269,9 @@ impl World {
                 return vec![name];
             }
             Change::Shred => {
-                let uri = format!("s3://{BUCKET}/{key}");
-                let shred = self.client(&east_key()).shred().bucket(BUCKET).key(key).confirm(uri);
+                let uri = format!("s3://{}/{key}", self.bucket());
+                let shred =
+                    self.client(&east_key()).shred().bucket(self.bucket()).key(key).confirm(uri);
                 // An object of the S3 Encryption Client, or none, can't be shredded.
                 let _ = self.runtime.block_on(shred.send());
             }
@@ -242,11 +290,15 @@ impl World {
             Change::Move => {
                 let to = format!("moved-{name}");
                 let client = self.client(&east_key());
-                let copy = client.copy().source_bucket(BUCKET).source_key(&key).bucket(BUCKET);
+                let copy = client
+                    .copy()
+                    .source_bucket(self.bucket())
+                    .source_key(&key)
+                    .bucket(self.bucket());
                 // An object that the East's key does not open stays.
                 let copy = copy.key(self.key(folder, &to)).prove_keys().send();
                 if self.runtime.block_on(copy).is_ok_and(|copy| copy.report.opens) {
-                    let delete = self.s3.delete_object().bucket(BUCKET).key(key);
+                    let delete = self.s3.delete_object().bucket(self.bucket()).key(key);
                     self.runtime.block_on(delete.send()).expect("deleted");
                 }
                 return vec![name.to_owned(), to];
@@ -255,24 +307,58 @@ impl World {
         vec![name.to_owned()]
     }
 
-    /// Returns the names of the folder's objects.
+    /// Returns the names of the folder's objects, without sidecars.
     pub(super) fn names(&self, folder: &str) -> Vec<String> {
+        self.listed(folder).into_iter().filter(|name| !self.is_sidecar(name)).collect()
+    }
+
+    /// Returns the names of the objects whose sidecars are in the folder.
+    pub(super) fn with_sidecars(&self, folder: &str) -> BTreeSet<String> {
+        let sidecars = self.listed(folder).into_iter().filter(|name| self.is_sidecar(name));
+        sidecars.map(|name| name.strip_suffix(SUFFIX).expect("a sidecar").to_owned()).collect()
+    }
+
+    fn is_sidecar(&self, name: &str) -> bool {
+        self.place.has_sidecars && name.ends_with(SUFFIX)
+    }
+
+    fn listed(&self, folder: &str) -> Vec<String> {
         let prefix = self.key(folder, "");
-        let list = self.s3.list_objects_v2().bucket(BUCKET).prefix(&prefix);
+        let list = self.s3.list_objects_v2().bucket(self.bucket()).prefix(&prefix);
         let listed = self.runtime.block_on(list.send()).expect("listed").contents;
         let names = listed.unwrap_or_default().into_iter().filter_map(|object| object.key);
         names.map(|key| key.strip_prefix(&prefix).expect("in the folder").to_owned()).collect()
     }
 
+    /// Returns all versions of the folder's objects, if the bucket is versioned.
+    pub(super) fn versions(&self, folder: &str) -> Versions {
+        let mut versions = Versions::new();
+        if !self.place.is_versioned {
+            return versions;
+        }
+        let prefix = self.key(folder, "");
+        let list = self.s3.list_object_versions().bucket(self.bucket()).prefix(&prefix);
+        let listed = self.runtime.block_on(list.send()).expect("listed");
+        for version in listed.versions.unwrap_or_default() {
+            let (key, id) = (version.key.expect("a key"), version.version_id.expect("an id"));
+            let name = key.strip_prefix(&prefix).expect("in the folder");
+            if !self.is_sidecar(name) {
+                versions.entry(name.to_owned()).or_default().insert(id);
+            }
+        }
+        versions
+    }
+
     /// Opens each object with each key alone.
     pub(super) fn look(&self, folder: &str) -> Look {
         let clients = [east_key(), west_key()].map(|key| self.client(&key));
+        let with_sidecars = self.with_sidecars(folder);
         let see = |name: String| {
             let key = self.key(folder, &name);
             let (_, metadata) = self.fetch(&key)?;
             let texts = clients.each_ref().map(|client| {
                 self.runtime.block_on(async {
-                    let object = client.get().bucket(BUCKET).key(&key).send().await.ok()?;
+                    let object = client.get().bucket(self.bucket()).key(&key).send().await.ok()?;
                     let bytes = object.bytes().await.ok()?;
                     Some(String::from_utf8(bytes.to_vec()).expect("our text"))
                 })
@@ -283,7 +369,9 @@ impl World {
                 east,
                 west,
                 is_of_encryption_client: metadata.contains_key("x-amz-i"),
-                is_shredded: metadata.contains_key("sealwax-shredded"),
+                // A sidecar that stays makes the mark untrue.
+                is_shredded: metadata.contains_key("sealwax-shredded")
+                    && !with_sidecars.contains(&name),
             };
             Some((name, seen))
         };

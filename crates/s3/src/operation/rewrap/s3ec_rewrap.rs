@@ -62,7 +62,10 @@ impl Wrapping {
         let format = ObjectFormat::S3ec(rewrapped.clone());
         let mut state = None;
         match rewrapped.to_instruction_file() {
-            Some(file) => self.replace_file(target, envelope, &snapshot, file).await?,
+            Some(file) => {
+                self.replace_file(target, envelope, &snapshot, file).await?;
+                self.check_still(target, &snapshot).await?;
+            }
             None => {
                 let (stored, now) = self.replace_metadata(target, snapshot, &format, &info).await?;
                 state = Some(now);

@@ -78,7 +78,12 @@ impl Wrapping {
         tracing::debug!(generation, keys, is_sidecar, "storing the new keys");
         if is_sidecar {
             let suffix = vault.sidecars().suffix_to_write();
-            let key = sidecar.replace(store, target, suffix, &header).await?;
+            let written = sidecar.replace(store, target, suffix, &header).await?;
+            let key = written.key().to_owned();
+            if let Err(error) = self.check_still(target, &snapshot).await {
+                written.take_back(store).await;
+                return Err(error);
+            }
             let ObjectInfo { e_tag, version_id, .. } = info;
             let format = ObjectFormat::Sealwax(header);
             let output = RewrapOutput {
@@ -97,6 +102,22 @@ impl Wrapping {
         let output =
             RewrapOutput { rewrapped: true, format, e_tag, version_id, sidecar: None, report };
         Ok(RewrappedTo { output, state: alone.then_some(state) })
+    }
+
+    /// Fails if the object changed since `snapshot`. S3 writes a companion whatever became of its
+    /// object.
+    pub(super) async fn check_still(
+        &self,
+        target: &ObjectRef,
+        snapshot: &Snapshot,
+    ) -> Result<(), Error> {
+        match Snapshot::take(&self.handle.store, target).await {
+            Ok(again) => snapshot.check_same(&again, target),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(target.error(ErrorKind::Conflict, "it was deleted meanwhile"))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Copies the object onto itself with the metadata of `format`. Also returns its new state.
