@@ -138,3 +138,103 @@ fn is_acceptable(key: &EncryptedDataKey, places: &[Place], accepted: &[String]) 
     };
     key.place().is_some_and(is_accepted)
 }
+
+#[cfg(test)]
+mod tests {
+    use sealwax_envelope::Keyring as _;
+
+    use super::*;
+    use crate::vault::samples::{Sample, local};
+
+    /// Which of the keys a policy accepts, by the buckets that they are bound to; the last is bound
+    /// to no place.
+    #[tokio::test]
+    async fn a_policy_accepts_the_places_that_it_names() {
+        let sample = Sample::new("here");
+        let mut keys = Vec::new();
+        let buckets = ["bucket", "origin", "name", "other"];
+        let mut places: Vec<_> =
+            buckets.iter().map(|it| Some(Place::new(it, "here").expect("a place"))).collect();
+        places.push(Some(Place::new("bucket", "there").expect("a place")));
+        places.push(None);
+        for place in places {
+            let binding = sample.binding_to(place);
+            keys.extend(local("a").wrap(&sample.data_key, &binding).await.expect("wrapped"));
+        }
+        let bound = PlacePolicy::bound;
+        for (policy, to_bind, expected) in [
+            (bound(), Some("bucket/here"), "bucket"),
+            (PlacePolicy::default(), Some("bucket/here"), "bucket"),
+            (bound().replica_of("bucket", "origin"), Some("bucket/here"), "bucket origin"),
+            (
+                bound().replica_of("bucket", "other").replica_of("bucket", "origin"),
+                Some("bucket/here"),
+                "bucket origin other",
+            ),
+            (bound().replica_of("elsewhere", "origin"), Some("bucket/here"), "bucket"),
+            (bound().bucket_name("bucket", "name"), Some("name/here"), "name"),
+            (bound().bucket_name("elsewhere", "name"), Some("bucket/here"), "bucket"),
+            (
+                bound().replica_of("bucket", "origin").bucket_name("origin", "name"),
+                Some("bucket/here"),
+                "bucket name",
+            ),
+        ] {
+            let place = policy.to_bind(&sample.target).expect("a place");
+            assert_eq!(place.as_ref().map(Place::as_str), to_bind, "{policy:?}");
+            let expected: Vec<_> = expected.split(' ').map(|it| format!("{it}/here")).collect();
+            let mut accepted = Vec::new();
+            for key in &keys {
+                let place = key.place().map_or("", Place::as_str);
+                let is_expected = expected.iter().any(|expected| expected == place);
+                let accepts = policy.accepts(&sample.target, key, &[]).expect("valid");
+                assert_eq!(accepts, is_expected, "{policy:?} {place}");
+                let here = policy.is_bound_here(&sample.target, key).expect("valid");
+                assert_eq!(here, is_expected, "{policy:?} {place}");
+                // A place that is accepted on request is not the object's.
+                let there = ["bucket/there".to_owned()];
+                let accepts = policy.accepts(&sample.target, key, &there).expect("valid");
+                assert_eq!(accepts, is_expected || place == "bucket/there", "{policy:?} {place}");
+                accepted.extend(is_expected.then(|| key.clone()));
+            }
+            let header = sample.header(keys.clone());
+            let found = policy.acceptable_keys(&sample.target, &header, &[]).expect("some");
+            assert_eq!(found, accepted, "{policy:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_places_every_key_is_accepted_and_none_is_bound_here() {
+        let sample = Sample::new("here");
+        let policy = PlacePolicy::off();
+        assert_eq!(policy.to_bind(&sample.target).expect("none"), None);
+        let bound = sample.binding("here");
+        for binding in [bound, sample.binding("there"), sample.binding_to(None)] {
+            let keys = local("a").wrap(&sample.data_key, &binding).await.expect("wrapped");
+            assert!(policy.accepts(&sample.target, &keys[0], &[]).expect("valid"));
+            assert!(!policy.is_bound_here(&sample.target, &keys[0]).expect("valid"));
+            let header = sample.header(keys.clone());
+            let found = policy.acceptable_keys(&sample.target, &header, &[]);
+            assert_eq!(found.expect("all"), keys);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_object_whose_keys_are_elsewhere_names_both_places() {
+        let sample = Sample::new("here");
+        let mut keys = Vec::new();
+        for binding in [sample.binding("there"), sample.binding_to(None)] {
+            keys.extend(local("a").wrap(&sample.data_key, &binding).await.expect("wrapped"));
+        }
+        let header = sample.header(keys);
+        let failed = PlacePolicy::bound().acceptable_keys(&sample.target, &header, &[]);
+        let failed = failed.expect_err("no key is bound here");
+        assert_eq!(failed.kind(), ErrorKind::PlaceMismatch);
+        assert_eq!(
+            failed.message(),
+            "its keys are bound to bucket/there and no place, not to bucket/here: declare bucket a \
+             replica of that bucket; or, if the object was moved on purpose, rewrap it with that \
+             place accepted"
+        );
+    }
+}

@@ -3,6 +3,8 @@
 //! The meaning of an object's metadata is decided on the floors above.
 
 pub(crate) mod acl;
+#[cfg(test)]
+pub(crate) mod answers;
 pub(crate) mod attributes;
 pub(crate) mod checksum;
 pub(crate) mod companion;

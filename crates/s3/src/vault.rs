@@ -4,10 +4,14 @@
 //! finds an object's format and keys, wherever these are stored.
 
 pub(crate) mod carried_keys;
+#[cfg(test)]
+mod companion_tests;
 pub(crate) mod encryption_client;
 pub(crate) mod instruction_file;
 pub(crate) mod intermediate;
 pub(crate) mod key_report;
+#[cfg(test)]
+mod kind_tests;
 pub(crate) mod new_keys;
 pub(crate) mod object_keys;
 pub(crate) mod object_kind;

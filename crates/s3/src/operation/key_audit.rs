@@ -127,3 +127,90 @@ impl fmt::Debug for KeyAudit {
         f.debug_struct("KeyAudit").field("handle", &self.handle).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        error::ErrorKind,
+        store::answers::{Answer, answering},
+        upload::budget::UploadBudget,
+        vault::{
+            object_kind::ObjectKind,
+            samples::{Sample, Service, local, vault},
+        },
+    };
+
+    fn inspected(sample: &Sample, key: &EncryptedDataKey, kind: ObjectKind) -> InspectOutput {
+        InspectOutput {
+            kind,
+            keys: Vec::new(),
+            missing: Vec::new(),
+            may_have_other_keys: false,
+            generation: None,
+            problem: None,
+            target: sample.target.clone(),
+            version_id: None,
+            header: Some(Box::new(sample.header(vec![key.clone()]))),
+        }
+    }
+
+    /// No name in metadata brings a call to a key service that the client does not read with.
+    #[tokio::test]
+    async fn a_key_service_is_asked_about_keys_that_the_client_reads_with() {
+        let sample = Sample::new("here");
+        let own = sample.wrapped(&local("a")).await;
+        let shared = sample.shared("a", &sample.data_key, 0).await;
+        for (keyring, key, is_at_place, expected) in [
+            ("a", &own[0], true, &["unwrap", "key_material", "key_material"][..]),
+            ("a", &shared[0], true, &["unwrap", "key_material"]),
+            ("a", &own[0], false, &[]),
+            ("b", &own[0], true, &[]),
+            ("b", &own[0], false, &[]),
+        ] {
+            let service = Service::new(keyring);
+            let calls = service.calls();
+            let (store, requests) = answering(|_| Answer::new(500, ""));
+            let budget = UploadBudget::new(1);
+            let audit = KeyAudit::new(Handle { store, vault: vault(service), budget });
+            let object = inspected(&sample, key, ObjectKind::Sealwax);
+            let key = InspectedKey { key: key.clone(), is_at_place, in_sidecar: false };
+            let is_asked = !expected.is_empty();
+            let proof = audit.prove(&object, &key).await;
+            assert_eq!(matches!(&proof, KeyProof::Proven { by: Some(by) } if by == "a"), is_asked);
+            assert_eq!(matches!(proof, KeyProof::NotAsked), !is_asked);
+            for _ in 0..2 {
+                let material = audit.material(&object, &key).await.expect("reported");
+                let reported = is_asked.then(|| KeyMaterial::new("m1", true));
+                assert_eq!(material, reported, "{keyring} {is_at_place}");
+            }
+            assert_eq!(calls.take(), expected, "{keyring} {is_at_place}");
+            assert_eq!(requests.take(), [""; 0]);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_an_object_of_the_encryption_client_is_read_again() {
+        let sample = Sample::new("here");
+        let keys = sample.wrapped(&local("a")).await;
+        let is_asked = [
+            (ObjectKind::Sealwax, false),
+            (ObjectKind::Unsealed, false),
+            (ObjectKind::EncryptionClientV1, true),
+            (ObjectKind::EncryptionClientV3, true),
+            (ObjectKind::EncryptionClientInstructed, true),
+        ];
+        for (kind, is_asked) in is_asked {
+            let (store, requests) = answering(|_| Answer::new(500, ""));
+            let budget = UploadBudget::new(1);
+            let audit = KeyAudit::new(Handle { store, vault: vault(local("a")), budget });
+            let unknown = match audit.prove_unnamed(&inspected(&sample, &keys[0], kind)).await {
+                KeyProof::NotAsked => None,
+                KeyProof::Unknown(error) => Some(error.kind()),
+                proof => panic!("{proof:?}"),
+            };
+            assert_eq!(unknown, is_asked.then_some(ErrorKind::Unavailable), "{kind:?}");
+            assert_eq!(requests.take(), Vec::from_iter(is_asked.then_some("HEAD /here")));
+        }
+    }
+}

@@ -187,8 +187,132 @@ pub(crate) async fn read_bounded(
             at.error(ErrorKind::Unavailable, format!("its body broke off: {}", error_chain(&error)))
         })?
     {
-        let wanted = frame.len().min(limit + 1 - bytes.len());
-        bytes.extend_from_slice(&frame[..wanted]);
+        bytes.extend_from_slice(&frame);
     }
+    bytes.truncate(limit + 1);
     Ok(Found::Object { bytes, e_tag: output.e_tag })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::answers::{Answer, answering};
+
+    fn companion() -> (Companion, ObjectRef) {
+        let (store, _) = answering(|_| Answer::new(500, ""));
+        let (bucket, key) = (Some("bucket".into()), Some("here".into()));
+        let target = ObjectRef::new("put", store.s3(), bucket, key).expect("an object");
+        (Companion::of(&target, ".x").expect("short"), target)
+    }
+
+    #[test]
+    fn a_companion_has_a_key_that_s3_allows() {
+        let (_, target) = companion();
+        for (len, expected) in [(MAX_KEY_LEN - 2, Some(MAX_KEY_LEN)), (MAX_KEY_LEN - 1, None)] {
+            let target = target.with_key("k".repeat(len));
+            let companion = Companion::of(&target, ".x");
+            assert_eq!(companion.map(|companion| companion.object().key.len()), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_companion_is_read_up_to_one_byte_behind_the_limit() {
+        let (companion, _) = companion();
+        for (status, len, expected) in [
+            (206, 0, Ok(Some(0))),
+            (206, 9, Ok(Some(9))),
+            (206, 10, Ok(Some(10))),
+            (206, 11, Ok(Some(11))),
+            (200, 1000, Ok(Some(11))),
+            (404, 0, Ok(None)),
+            (416, 0, Ok(Some(0))),
+            (500, 0, Err(ErrorKind::Unavailable)),
+        ] {
+            let (store, requests) = answering(move |_| {
+                let answer = Answer::new(status, "x".repeat(len));
+                let range = format!("bytes 0-{}/1000", len.saturating_sub(1));
+                if status == 206 { answer.with("content-range", range) } else { answer }
+            });
+            let found = match companion.read(&store, 10).await {
+                Ok(Found::Object { bytes, .. }) => Ok(Some(bytes.len())),
+                Ok(Found::Nothing) => Ok(None),
+                Ok(Found::Denied(error)) => panic!("{error}"),
+                Err(error) => Err(error.kind()),
+            };
+            assert_eq!(found, expected, "{status} {len}");
+            assert_eq!(requests.take(), ["GET /here.x range:bytes=0-10"]);
+        }
+        let store = Answer::new(403, "").store();
+        let Ok(Found::Denied(error)) = companion.read(&store, 10).await else {
+            panic!("S3 denied it");
+        };
+        assert_eq!(error.kind(), ErrorKind::AccessDenied);
+    }
+
+    /// A write is believed if S3 names the entity tag, or if the companion has its bytes then.
+    #[tokio::test]
+    async fn a_write_whose_answer_proves_nothing_is_looked_at() {
+        let (companion, _) = companion();
+        let put = "PUT /here.x if-none-match:*";
+        let both = [put, "GET /here.x range:bytes=0-4"];
+        for (status, e_tag, stored, expected, requests) in [
+            (200, Some("\"e\""), "", Ok(()), &both[..1]),
+            (200, None, "body", Ok(()), &both),
+            (200, None, "else", Err(ErrorKind::Service), &both),
+            (200, None, "body2", Err(ErrorKind::Service), &both),
+            (500, None, "body", Ok(()), &both),
+            (500, None, "else", Err(ErrorKind::Unavailable), &both),
+            (412, None, "body", Ok(()), &both),
+            (412, None, "else", Err(ErrorKind::Conflict), &both),
+            (403, None, "body", Err(ErrorKind::AccessDenied), &both[..1]),
+        ] {
+            let (store, got) = answering(move |request| {
+                if request.starts_with("GET") {
+                    return Answer::new(200, stored);
+                }
+                let answer = Answer::new(status, "");
+                e_tag.into_iter().fold(answer, |answer, e_tag| answer.with("etag", e_tag))
+            });
+            let request = store.s3().put_object();
+            let written = companion.write(&store, request, "body".into(), Replaces::Nothing).await;
+            assert_eq!(written.map_err(|error| error.kind()), expected, "{status} {stored}");
+            assert_eq!(got.take(), requests, "{status} {stored}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_has_its_condition() {
+        let (companion, _) = companion();
+        let (store, requests) = answering(|_| Answer::new(200, "").with("etag", "\"e\""));
+        for (replaces, expected) in [
+            (Replaces::Nothing, "PUT /here.x if-none-match:*"),
+            (Replaces::ETag("\"old\"".into()), "PUT /here.x if-match:\"old\""),
+            (Replaces::Anything, "PUT /here.x"),
+        ] {
+            let request = store.s3().put_object();
+            companion.write(&store, request, "body".into(), replaces).await.expect("written");
+            assert_eq!(requests.take(), [expected]);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_is_recognized_is_deleted() {
+        let (companion, _) = companion();
+        let (head, deletion) = ("HEAD /here.x", "DELETE /here.x");
+        for (status, is_one, expected, requests) in [
+            (200, true, Ok(()), &[head, deletion][..]),
+            (200, false, Ok(()), &[head]),
+            (404, true, Ok(()), &[head]),
+            (403, true, Err(ErrorKind::AccessDenied), &[head]),
+            (500, true, Err(ErrorKind::Unavailable), &[head]),
+        ] {
+            let (store, got) = answering(move |request| match request.starts_with("HEAD") {
+                true => Answer::new(status, ""),
+                false => Answer::new(204, ""),
+            });
+            let deleted = companion.delete_if(&store, |_| is_one).await;
+            assert_eq!(deleted.map_err(|error| error.kind()), expected, "{status} {is_one}");
+            assert_eq!(got.take()[..requests.len()], *requests, "{status} {is_one}");
+        }
+    }
 }

@@ -24,3 +24,12 @@ pub struct KeyReport {
     /// body's commitment.
     pub opens: bool,
 }
+
+/// Adds those of `new` that `names` lacks: a report names each wrapping key once.
+pub(crate) fn add_names(names: &mut Vec<String>, new: impl IntoIterator<Item = String>) {
+    for name in new {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+}

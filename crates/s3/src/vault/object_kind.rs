@@ -206,11 +206,9 @@ impl Vault {
         any_version: bool,
     ) -> Result<bool, Error> {
         let Some(file) = Companion::of(target, self.s3ec().file_suffix()) else { return Ok(false) };
-        match file.read(store, MAX_INSTRUCTION_FILE_LEN).await {
-            Ok(Found::Object { bytes, .. }) if is_instruction_file(&bytes) => return Ok(true),
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NoSuchBucket => {}
-            Err(error) => return Err(error),
+        let found = file.read(store, MAX_INSTRUCTION_FILE_LEN).await?;
+        if matches!(found, Found::Object { bytes, .. } if is_instruction_file(&bytes)) {
+            return Ok(true);
         }
         if !any_version {
             return Ok(false);

@@ -1,90 +1,22 @@
-//! Sealed objects, keyrings and a store for tests without a server.
+//! Sealed objects and keyrings for tests without a server.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
-use aws_credential_types::Credentials;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_smithy_runtime_api::{
-    client::{
-        http::{
-            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
-            SharedHttpConnector,
-        },
-        orchestrator::{HttpRequest, HttpResponse},
-        runtime_components::RuntimeComponents,
-    },
-    http::StatusCode,
-};
-use aws_smithy_types::body::SdkBody;
 use sealwax_envelope::{
     BodyHeader, BodySalt, BoxFuture, CacheLimits, CachingKeyring, EncryptedDataKey,
-    EncryptionContext, EncryptionMaterials, Keyring, KeyringError, KeyringErrorKind, LocalKeyring,
-    MultiKeyring, ObjectHeader, Place, PlaintextDataKey, Sealer, Unwrap, WrapContext, geometry,
+    EncryptionContext, EncryptionMaterials, KeyMaterial, Keyring, KeyringError, KeyringErrorKind,
+    LocalKeyring, MultiKeyring, ObjectHeader, Place, PlaintextDataKey, Sealer, Unwrap, WrapContext,
+    geometry,
 };
 
 use super::{Vault, VaultSettings, object_keys::ObjectKeys, sidecar::Sidecar};
 use crate::{
     error::ObjectRef,
     format::{ObjectFormat, UnencryptedObjects},
-    limited_http::LimitedHttp,
     object::ObjectInfo,
-    store::{Store, StoreSettings, acl::AclPolicy, checksum::BodyChecksum},
+    store::answers::Answer,
 };
-
-/// A store that gives one answer to all requests: status, headers and body.
-#[derive(Debug, Clone)]
-pub(crate) struct Answer(u16, Vec<(&'static str, &'static str)>, Vec<u8>);
-
-impl HttpClient for Answer {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-impl HttpConnector for Answer {
-    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-        let status = StatusCode::try_from(self.0).expect("an HTTP status");
-        let mut answer = HttpResponse::new(status, SdkBody::from(self.2.clone()));
-        answer.headers_mut().insert("content-length", self.2.len().to_string());
-        for (name, value) in &self.1 {
-            answer.headers_mut().insert(*name, *value);
-        }
-        HttpConnectorFuture::ready(Ok(answer))
-    }
-}
-
-impl Answer {
-    pub(crate) fn new(status: u16, body: Vec<u8>) -> Self {
-        Self(status, Vec::new(), body)
-    }
-
-    pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
-        self.1.push((name, value));
-        self
-    }
-
-    pub(crate) fn store(self) -> Store {
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .retry_config(RetryConfig::disabled())
-            .http_client(self);
-        let settings = StoreSettings {
-            part_len: geometry::CHUNK_LEN,
-            copy_in_parts_above: u64::MAX,
-            checksum: BodyChecksum::None,
-            acls: AclPolicy::default(),
-            timeout: LimitedHttp::DEFAULT_TIMEOUT,
-        };
-        Store::new(aws_sdk_s3::Client::from_conf(config.build()), settings)
-    }
-}
 
 /// A body, its place and its data key.
 pub(crate) struct Sample {
@@ -109,8 +41,11 @@ impl Sample {
 
     /// Returns the binding of the data key at `bucket/key`.
     pub(crate) fn binding(&self, key: &str) -> WrapContext {
-        let place = Place::new("bucket", key).expect("a place");
-        WrapContext::for_stored_data_key(self.context.clone(), Some(place), &self.body)
+        self.binding_to(Some(Place::new("bucket", key).expect("a place")))
+    }
+
+    pub(crate) fn binding_to(&self, place: Option<Place>) -> WrapContext {
+        WrapContext::for_stored_data_key(self.context.clone(), place, &self.body)
     }
 
     /// Wraps the data key for the object's own place.
@@ -171,23 +106,46 @@ pub(crate) fn both(first: impl Keyring + 'static, second: impl Keyring + 'static
 }
 
 pub(crate) fn vault(keyring: impl Keyring + 'static) -> Vault {
-    Vault::new(VaultSettings {
+    vault_with(keyring, |_| {})
+}
+
+/// Returns a vault whose settings, after the defaults, `change` makes.
+pub(crate) fn vault_with(
+    keyring: impl Keyring + 'static,
+    change: impl FnOnce(&mut VaultSettings),
+) -> Vault {
+    let mut settings = VaultSettings {
         keyring: Arc::new(keyring),
         places: Default::default(),
         sidecars: Default::default(),
         s3ec: Default::default(),
         unencrypted: UnencryptedObjects::Refuse,
-    })
+    };
+    change(&mut settings);
+    Vault::new(settings)
 }
 
 pub(crate) fn names(keys: &[EncryptedDataKey]) -> Vec<&str> {
     keys.iter().map(EncryptedDataKey::wrapping_key).collect()
 }
 
-/// A key service with one wrapping key. Each method named in `fails` fails.
+/// Methods of a [`Service`] that were called.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Calls(Arc<Mutex<Vec<String>>>);
+
+impl Calls {
+    /// Returns the calls since the last call of this function.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A key service with one wrapping key, which reports key material and refreshes each wrapped key.
+/// Each method named in `fails` fails.
 #[derive(Debug)]
 pub(crate) struct Service {
     key: LocalKeyring,
+    calls: Calls,
     /// It re-encrypts from this key.
     from: Option<LocalKeyring>,
     fails: Vec<(&'static str, KeyringErrorKind)>,
@@ -195,7 +153,7 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(name: &str) -> Self {
-        Self { key: local(name), from: None, fails: Vec::new() }
+        Self { key: local(name), calls: Calls::default(), from: None, fails: Vec::new() }
     }
 
     pub(crate) fn re_encrypts_from(self, name: &str) -> Self {
@@ -207,7 +165,12 @@ impl Service {
         self
     }
 
+    pub(crate) fn calls(&self) -> Calls {
+        self.calls.clone()
+    }
+
     fn check(&self, method: &str) -> Result<(), KeyringError> {
+        self.calls.0.lock().unwrap_or_else(PoisonError::into_inner).push(method.to_owned());
         match self.fails.iter().find(|(failing, _)| *failing == method) {
             Some((_, kind)) => Err(KeyringError::new(*kind, "service")),
             None => Ok(()),
@@ -262,6 +225,32 @@ impl Keyring for Service {
             };
             self.key.wrap(&opened, &binding).await.map(Some)
         })
+    }
+
+    fn refresh<'a>(
+        &'a self,
+        key: &'a EncryptedDataKey,
+    ) -> BoxFuture<'a, Result<Option<EncryptedDataKey>, KeyringError>> {
+        Box::pin(async move {
+            self.check("refresh")?;
+            let form = key.intermediate().unwrap_or_else(|| key.clone());
+            let Unwrap::Unwrapped(opened) = self.key.unwrap(std::slice::from_ref(&form)).await
+            else {
+                return Ok(None);
+            };
+            let refreshed = self.key.wrap(&opened, form.wrap_context()).await?.swap_remove(0);
+            Ok(match key.intermediate() {
+                Some(_) => key.with_intermediate(refreshed),
+                None => Some(refreshed),
+            })
+        })
+    }
+
+    fn key_material<'a>(
+        &'a self,
+        _: &'a EncryptedDataKey,
+    ) -> BoxFuture<'a, Result<Option<KeyMaterial>, KeyringError>> {
+        Box::pin(async { self.check("key_material").map(|()| Some(KeyMaterial::new("m1", true))) })
     }
 
     fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap> {

@@ -2,27 +2,27 @@
 
 use futures_util::FutureExt as _;
 use sealwax_envelope::{
-    BoxFuture, EncryptedDataKey, EncryptionContext, Keyring, KeyringError, KeyringErrorKind,
-    PlaintextDataKey,
+    BoxFuture, EncryptedDataKey, EncryptionContext, EncryptionMaterials, Keyring, KeyringError,
+    KeyringErrorKind, LocalKeyring, PlaintextDataKey, Unwrap, WrapContext,
     metadata::SIDECAR_LIMIT,
     s3ec::{self, MAX_INSTRUCTION_FILE_LEN},
 };
 
 use super::{
-    Vault, VaultSettings,
     carried_keys::CarriedKeys,
     instruction_file::InstructionFile,
     intermediate::IntermediateKeys,
     object_keys::ObjectKeys,
     proofs::{KeyProof, Proofs},
-    samples::{Answer, Sample, Service, both, local, names, vault},
+    samples::{Sample, Service, both, local, names, vault, vault_with},
     sidecar::Sidecar,
 };
 use crate::{
     error::{Error, ErrorKind},
-    format::UnencryptedObjects,
+    format::{ObjectFormat, UnencryptedObjects},
     kms::WrapPolicy,
     s3ec::S3ec,
+    store::answers::Answer,
 };
 
 const DENIED: KeyringErrorKind = KeyringErrorKind::AccessDenied;
@@ -86,6 +86,92 @@ async fn an_intermediate_key_stays_in_its_scope() {
     }
 }
 
+#[tokio::test]
+async fn a_copy_without_a_usable_key_fails_with_the_reason() {
+    let sample = Sample::new("here");
+    let planted = sample.shared("a", &another_key(), 0).await;
+    let genuine = sample.wrapped(&local("b")).await;
+    let at_least = WrapPolicy::AtLeast;
+    let too_few = (
+        ErrorKind::InvalidInput,
+        "at least 3 keys must wrap the data key, but there are only 2 that the reader may use",
+    );
+    let rejected = (ErrorKind::Authentication, "the object failed authentication");
+    for (keys, policy, expected) in [
+        (planted.clone(), at_least(1), rejected),
+        (planted.clone(), WrapPolicy::All, rejected),
+        ([planted.clone(), genuine.clone()].concat(), at_least(2), rejected),
+        ([planted, genuine].concat(), at_least(3), too_few),
+    ] {
+        let vault = vault(both(local("a"), local("b")));
+        let failed = carried(&sample.object(&vault, keys, "there"), policy).await;
+        let failed = failed.expect_err("no key, or too few");
+        assert_eq!(failed.kind(), expected.0);
+        assert!(failed.message().contains(expected.1), "{failed}");
+    }
+}
+
+/// Of two wrapped keys under one wrapping key, one can be carried, and one not be asked about.
+#[tokio::test]
+async fn a_copy_names_a_key_of_which_it_could_ask_only_once() {
+    let sample = Sample::new("here");
+    let shared = sample.shared("a", &sample.data_key, 0).await;
+    let keys = [sample.wrapped(&local("a")).await, shared].concat();
+    let fails = |key: &EncryptedDataKey| key.intermediate_id().is_some();
+    let vault = vault(Sometimes(local("a"), fails));
+    let object = sample.object(&vault, keys, "there");
+    let made = carried(&object, WrapPolicy::AtLeast(1)).await.map_err(|error| error.kind());
+    assert_eq!(made.map(drop), Err(ErrorKind::Unavailable));
+    let all = carried(&object, WrapPolicy::All).await.expect_err("one key is missing");
+    assert_eq!(all.kind(), ErrorKind::Unavailable);
+}
+
+/// A keyring whose key service does not answer about some keys.
+#[derive(Debug)]
+struct Sometimes(LocalKeyring, fn(&EncryptedDataKey) -> bool);
+
+impl Keyring for Sometimes {
+    fn generate<'a>(
+        &'a self,
+        wrap_context: &'a WrapContext,
+        len: Option<u64>,
+    ) -> BoxFuture<'a, Result<EncryptionMaterials, KeyringError>> {
+        self.0.generate(wrap_context, len)
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        data_key: &'a PlaintextDataKey,
+        wrap_context: &'a WrapContext,
+    ) -> BoxFuture<'a, Result<Vec<EncryptedDataKey>, KeyringError>> {
+        self.0.wrap(data_key, wrap_context)
+    }
+
+    fn rewrap<'a>(
+        &'a self,
+        keys: &'a [EncryptedDataKey],
+        wrap_context: &'a WrapContext,
+    ) -> BoxFuture<'a, Result<Option<Vec<EncryptedDataKey>>, KeyringError>> {
+        self.0.rewrap(keys, wrap_context)
+    }
+
+    fn unwrap<'a>(&'a self, keys: &'a [EncryptedDataKey]) -> BoxFuture<'a, Unwrap> {
+        if keys.iter().any(self.1) {
+            let failure = KeyringError::new(DOWN, "service");
+            return Box::pin(async { Unwrap::Failed(vec![failure]) });
+        }
+        self.0.unwrap(keys)
+    }
+
+    fn accepts(&self, key: &EncryptedDataKey) -> bool {
+        self.0.accepts(key)
+    }
+
+    fn expected_keys(&self, wrap_context: &WrapContext) -> Vec<EncryptedDataKey> {
+        self.0.expected_keys(wrap_context)
+    }
+}
+
 /// Makes new keys of `keyring` for an object with `keys`. Returns their names, if they were proven,
 /// and if they are under an intermediate key.
 async fn made(
@@ -94,14 +180,25 @@ async fn made(
     keyring: &Service,
     proves: bool,
 ) -> Result<Option<(Vec<String>, bool)>, ErrorKind> {
+    made_for(sample, &sample.target.key, keys, keyring, proves).await
+}
+
+async fn made_for(
+    sample: &Sample,
+    to: &str,
+    keys: &[EncryptedDataKey],
+    keyring: &Service,
+    proves: bool,
+) -> Result<Option<(Vec<String>, bool)>, ErrorKind> {
     let vault = vault(local("a"));
-    let object = sample.object(&vault, keys.to_vec(), &sample.target.key);
-    let expected = keyring.expected_keys(&sample.binding(&sample.target.key));
+    let object = sample.object(&vault, keys.to_vec(), to);
+    let expected = keyring.expected_keys(&sample.binding(to));
     let intermediate_keys = IntermediateKeys::default();
     let made = intermediate_keys.wrapped(&object, 0, (keyring, &expected), keys, proves).await;
     let made = made.map_err(|error| error.kind())?;
     Ok(made.map(|made| {
         assert!(made.keys.iter().all(|key| key.intermediate_id().is_some()));
+        assert!(made.keys.iter().all(|key| *key.data_key_context() == sample.binding(to)));
         (names(&made.keys).into_iter().map(str::to_owned).collect(), made.proven)
     }))
 }
@@ -128,6 +225,48 @@ async fn new_keys_of_an_intermediate_key_are_proven_if_it_is_opened() {
     assert_eq!(made(&sample, &keys, &throttled, false).await, Err(ErrorKind::Throttled));
     let neither = fails(DOWN).fails("wrap", DENIED);
     assert_eq!(made(&sample, &keys, &neither, false).await, Err(ErrorKind::AccessDenied));
+}
+
+/// An object that was moved, with its old place accepted.
+#[tokio::test]
+async fn new_keys_of_a_moved_object_stay_under_an_intermediate_key_in_its_scope() {
+    let sample = Sample::new("folder/here");
+    let keys = sample.shared("a", &sample.data_key, 1).await;
+    let service = Service::new("b").re_encrypts_from("a");
+    for (to, expected) in
+        [("folder/there", Some((vec!["b".to_owned()], true))), ("elsewhere/there", None)]
+    {
+        for proves in [false, true] {
+            let made = made_for(&sample, to, &keys, &service, proves).await;
+            assert_eq!(made, Ok(expected.clone()), "{to} {proves}");
+        }
+    }
+}
+
+/// The form of an intermediate key is refreshed once, and another key for itself.
+#[tokio::test]
+async fn a_key_is_refreshed_under_its_own_wrapping_key() {
+    let sample = Sample::new("here");
+    let shared = sample.shared("a", &sample.data_key, 0).await;
+    let own = sample.wrapped(&local("a")).await;
+    for (key, calls) in [(&shared[0], 1), (&own[0], 2)] {
+        let service = Service::new("a");
+        let asked = service.calls();
+        let vault = vault(service);
+        let object = sample.object(&vault, vec![key.clone()], "here");
+        let intermediate_keys = IntermediateKeys::default();
+        for _ in 0..2 {
+            let refreshed = intermediate_keys.refresh(&object, 0, key).await.expect("possible");
+            let refreshed = refreshed.expect("under newer material");
+            assert_ne!(refreshed, *key);
+            assert_eq!(refreshed.intermediate_id(), key.intermediate_id());
+            let Unwrap::Unwrapped(opened) = local("a").unwrap(&[refreshed]).await else {
+                panic!("it has that key");
+            };
+            assert_eq!(opened.expose_secret(), sample.data_key.expose_secret());
+        }
+        assert_eq!(asked.take(), vec!["refresh"; calls]);
+    }
 }
 
 #[tokio::test]
@@ -181,9 +320,9 @@ async fn companions_are_read_within_bounds() {
 async fn an_object_is_unencrypted_only_if_that_is_known() {
     let sample = Sample::new("here");
     let of = |s3ec: &S3ec, unencrypted| {
-        let VaultSettings { keyring, places, sidecars, .. } =
-            VaultSettings::clone(&vault(local("a")).0);
-        Vault::new(VaultSettings { keyring, places, sidecars, s3ec: s3ec.clone(), unencrypted })
+        vault_with(local("a"), |settings| {
+            (settings.s3ec, settings.unencrypted) = (s3ec.clone(), unencrypted);
+        })
     };
     let v3 = ["x-amz-c", "x-amz-d", "x-amz-i"];
     let certain = v3.map(|name| (name.to_owned(), "x".to_owned())).into();
@@ -209,6 +348,34 @@ async fn an_object_is_unencrypted_only_if_that_is_known() {
         let format = of(s3ec, unencrypted).format_of(&store, &sample.target, Some(stored)).await;
         let kind = format.err().map(|error| error.kind());
         assert_eq!(kind, expected, "{status} {stored:?} {s3ec:?} {unencrypted:?}");
+    }
+}
+
+/// The client's policy decides about an envelope that is complete.
+#[tokio::test]
+async fn a_complete_envelope_is_read_unless_that_is_refused() {
+    let suite = s3ec::ContentSuite::AesGcmCommitKey;
+    let key = another_key();
+    let content = s3ec::ContentSealer::new(suite, &key).expect("a sealer").1;
+    let raw = s3ec::RawAesKeyring::new(&mut [1; 32]).expect("a key");
+    let wrapped = s3ec::Keyring::wrap(&raw, &key, suite, &EncryptionContext::new()).await;
+    let wrapped = wrapped.expect("wrapped");
+    let envelope = s3ec::Envelope::new(content, wrapped, s3ec::Storage::Metadata);
+    let stored = envelope.expect("an envelope").to_metadata();
+    let stored = stored.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let target = &Sample::new("here").target;
+    let refused = "it is an object of the S3 Encryption Client, and this client refuses those";
+    for (s3ec, expected) in [
+        (S3ec::new(), None),
+        (S3ec::refused(), Some((ErrorKind::PolicyRefused, refused.to_owned()))),
+    ] {
+        let vault = vault_with(local("a"), |settings| settings.s3ec = s3ec);
+        let store = Answer::new(500, Vec::new()).store();
+        let format = vault.format_of(&store, target, Some(&stored)).await;
+        let is_s3ec = matches!(format, Ok(ObjectFormat::S3ec(_)));
+        assert_eq!(is_s3ec, expected.is_none());
+        let failed = format.err().map(|error| (error.kind(), error.message().to_owned()));
+        assert_eq!(failed, expected);
     }
 }
 
@@ -262,6 +429,45 @@ async fn a_body_is_proven_by_any_of_its_keys() {
             assert_eq!(data_key.expose_secret(), sample.data_key.expose_secret());
         });
         assert_eq!(opened.map_err(|error| error.kind()), expected);
+    }
+}
+
+#[tokio::test]
+async fn the_only_key_is_asked_about_once() {
+    let sample = Sample::new("here");
+    let planted = local("a").wrap(&another_key(), &sample.binding("here")).await.expect("wrapped");
+    for (keys, calls) in [(planted.clone(), 1), ([planted.clone(), planted].concat(), 3)] {
+        let service = Service::new("a");
+        let asked = service.calls();
+        let header = sample.header(keys.clone());
+        let proven = vault(service).prove(&sample.target, &header, &keys).await;
+        assert_eq!(proven.map(drop).expect_err("planted").kind(), ErrorKind::Authentication);
+        assert_eq!(asked.take(), vec!["unwrap"; calls]);
+    }
+}
+
+/// What a key service rejects is disproved; what it cannot be asked about, unknown.
+#[tokio::test]
+async fn a_rejected_key_is_disproved() {
+    let sample = Sample::new("here");
+    let shared = sample.shared("a", &sample.data_key, 0).await;
+    let own = sample.wrapped(&local("a")).await;
+    let header = sample.header(own.clone());
+    for key in [&shared[0], &own[0]] {
+        for (kind, expected) in [
+            (KeyringErrorKind::Rejected, Err(ErrorKind::Authentication)),
+            (DENIED, Ok(ErrorKind::AccessDenied)),
+            (DOWN, Ok(ErrorKind::Unavailable)),
+        ] {
+            let vault = vault(Service::new("a").fails("unwrap", kind));
+            let proof = Proofs::default().prove(&vault, &sample.target, &header, key).await;
+            let found = match proof {
+                KeyProof::Disproved(error) => Err(error.kind()),
+                KeyProof::Unknown(error) => Ok(error.kind()),
+                _ => panic!("it fails"),
+            };
+            assert_eq!(found, expected);
+        }
     }
 }
 
@@ -334,8 +540,7 @@ async fn the_key_of_an_encryption_clients_object_is_checked_and_proven() {
         ),
         (S3ec::new(), &genuine, Err(ErrorKind::NoMatchingKey), Ok("not asked")),
     ] {
-        let vault =
-            Vault::new(VaultSettings { s3ec, ..VaultSettings::clone(&vault(local("a")).0) });
+        let vault = vault_with(local("a"), |settings| settings.s3ec = s3ec);
         let found = vault.check_s3ec_key(target, envelope, 0).await;
         assert_eq!(found.map_err(|error| error.kind()), checked);
         let found = match vault.prove_s3ec(target, envelope, 0).await {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, ErrorKind},
-    vault::{new_keys::NewKeys, object_keys::ObjectKeys},
+    vault::{key_report::add_names, new_keys::NewKeys, object_keys::ObjectKeys},
 };
 
 /// Changes of an object's keys, applied in the given order.
@@ -237,7 +237,7 @@ impl KeyChanges {
                     if new.plan(object, &mut keys)? {
                         steps.push(Step::Wrap(new));
                     } else if !proves {
-                        claimed.extend(present);
+                        add_names(&mut claimed, present);
                     }
                 }
             }

@@ -19,7 +19,7 @@ use crate::{
     store::{lost_answer::Stored, snapshot::Snapshot},
     vault::{
         intermediate::{IntermediateKeys, MadeKeys},
-        key_report::KeyReport,
+        key_report::{KeyReport, add_names},
         new_keys::NewKeys,
         object_keys::ObjectKeys,
         proofs::{KeyProof, Proofs, no_matching_key},
@@ -207,9 +207,7 @@ impl Wrapping {
                     let MadeKeys { keys: made, proven } =
                         new.make(object, &self.intermediate_keys, new.replaces_all).await?;
                     report.opens = proven || (report.opens && !new.replaces_all);
-                    report
-                        .added
-                        .extend(new.expected.iter().map(|key| key.wrapping_key().to_owned()));
+                    add_names(&mut report.added, names(&new.expected));
                     let mut others: Vec<_> = keys.extract_if(.., |key| !new.keeps(key)).collect();
                     if !new.replaces_all && !proven {
                         // The new keys were made from these, or these were rejected.
@@ -246,8 +244,9 @@ impl Wrapping {
         let unable = matches!(error.kind(), ErrorKind::NoMatchingKey | ErrorKind::AccessDenied);
         if is_new && unable {
             // A role that can't decrypt: ReEncrypt proves enough to add, not to remove.
-            let names = names(&doomed).filter(|name| !changed.report.added.contains(name));
-            changed.report.kept.extend(names);
+            let added = &changed.report.added;
+            let old = names(&doomed).filter(|name| !added.contains(name));
+            add_names(&mut changed.report.kept, old);
             changed.keys.splice(0..0, doomed);
             return Ok(changed);
         }
@@ -344,7 +343,7 @@ impl Presence<'_> {
                     KeyProof::Proven { .. } => proven = true,
                     KeyProof::Disproved(_) => {
                         keys.remove(at);
-                        report.disproved.push(name.clone());
+                        add_names(&mut report.disproved, [name.clone()]);
                     }
                     KeyProof::Unknown(error) => return Err(error),
                     // Sealwax's own format commits, so a proof says more than "unwrapped".
@@ -355,7 +354,7 @@ impl Presence<'_> {
             }
             if proven {
                 report.opens = true;
-                report.proven.push(name.clone());
+                add_names(&mut report.proven, [name.clone()]);
             }
             lost |= !proven;
         }
@@ -368,7 +367,7 @@ impl Presence<'_> {
                     && !report.proven.iter().any(|name| key.wrapping_key() == name)
             };
             let made: Vec<_> = made.keys.into_iter().filter(is_lost).collect();
-            report.added.extend(names(&made));
+            add_names(&mut report.added, names(&made));
             keys.extend(made);
         }
         Ok(())
@@ -382,9 +381,7 @@ fn is_single(object: &ObjectKeys<'_>, key: &EncryptedDataKey) -> bool {
 }
 
 fn names(keys: &[EncryptedDataKey]) -> impl Iterator<Item = String> {
-    let mut names: Vec<_> = keys.iter().map(|key| key.wrapping_key().to_owned()).collect();
-    names.dedup();
-    names.into_iter()
+    keys.iter().map(|key| key.wrapping_key().to_owned())
 }
 
 pub(super) fn unchanged(

@@ -1,13 +1,17 @@
 //! Keys of an object after its key changes, without a server.
 
-use sealwax_envelope::{Keyring, KeyringErrorKind, MissingKey, PlaintextDataKey, Unwrap};
+use sealwax_envelope::{
+    Keyring, KeyringErrorKind, MissingKey, Place, PlaintextDataKey, Unwrap, geometry,
+};
 
-use super::*;
+use super::{super::KeyChange, *};
 use crate::{
+    store::answers::{Answer, answering},
     upload::budget::UploadBudget,
     vault::{
         Vault,
-        samples::{self, Answer, Sample, Service, both, local, vault},
+        samples::{self, Sample, Service, both, local, vault, vault_with},
+        sidecar::SidecarPolicy,
     },
 };
 
@@ -267,5 +271,239 @@ async fn an_object_that_cannot_be_copied_gets_its_keys_in_a_sidecar_only() {
         let object = wrapping.object_keys(&sample.target, info, &snapshot).await;
         let found = object.map(|object| object.is_sidecar).map_err(|error| error.kind());
         assert_eq!(found, expected, "{key_storage:?}");
+    }
+}
+
+/// A proof of a key that goes counts for none that stays.
+#[tokio::test]
+async fn a_removal_after_a_proof_needs_another_proof() {
+    let sample = Sample::new("here");
+    let keys = keys_of(&sample, &["a", "b"]).await;
+    let changes = || KeyChanges::new().add_keys(local("b")).prove_present();
+    let denied = vault(Service::new("a").fails("unwrap", DENIED));
+    let object = sample.object(&denied, keys.clone(), "here");
+    let failed = changed(&object, changes().remove_key("b")).await;
+    assert_eq!(failed.expect_err("nothing proves the other"), ErrorKind::AccessDenied);
+    let (left, report) = changed(&object, changes().remove_key("a")).await.expect("b is proven");
+    assert_eq!((left, report.opens), (vec!["b".to_owned()], true));
+    let vault = vault(local("a"));
+    let object = sample.object(&vault, keys, "here");
+    let (left, report) = changed(&object, changes().remove_key("b")).await.expect("a opens it");
+    assert_eq!((left, report.opens), (vec!["a".to_owned()], true));
+}
+
+#[tokio::test]
+async fn only_the_clients_own_keys_are_refreshed() {
+    let sample = Sample::new("here");
+    let keys = keys_of(&sample, &["a", "b"]).await;
+    let vault = vault(Service::new("a"));
+    let object = sample.object(&vault, keys.clone(), "here");
+    let wrapping = wrapping(&vault, KeyChanges::new().refresh_keys());
+    let steps = wrapping.changes.steps(&object).expect("steps").steps;
+    let changed = wrapping.changed_keys(&object, &steps, KeyReport::default()).await;
+    let refreshed = changed.expect("refreshed").keys;
+    assert_eq!(samples::names(&refreshed), ["a", "b"]);
+    assert_ne!(refreshed[0], keys[0]);
+    assert_eq!(refreshed[1], keys[1]);
+}
+
+#[tokio::test]
+async fn a_refresh_needs_a_key_of_the_client() {
+    let sample = Sample::new("here");
+    let keys = keys_of(&sample, &["a", "b"]).await;
+    let changes = KeyChanges::new().refresh_keys();
+    for (name, expected) in [("a", Ok(1)), ("b", Ok(1)), ("c", Err(ErrorKind::NoMatchingKey))] {
+        let vault = vault(local(name));
+        let steps = changes.steps(&sample.object(&vault, keys.clone(), "here"));
+        let steps = steps.map(|steps| steps.steps.len()).map_err(|error| error.kind());
+        assert_eq!(steps, expected, "{name}");
+    }
+}
+
+/// Only the disproved of the wanted keys are made again, and nothing is wrapped without need.
+#[tokio::test]
+async fn proven_keys_are_not_made_again() {
+    let sample = Sample::new("here");
+    let other = PlaintextDataKey::generate().expect("random");
+    let planted = local("b").wrap(&other, &sample.binding("here")).await.expect("wrapped");
+    let (a, b) = (keys_of(&sample, &["a"]).await, keys_of(&sample, &["b"]).await);
+    let names = |names: &[&str]| Vec::from_iter(names.iter().map(|name| (*name).to_owned()));
+    for (keys, new, left, added, calls) in [
+        ([a.clone(), b].concat(), Service::new("b"), &["a", "b"][..], &[][..], &["unwrap"][..]),
+        (
+            [a.clone(), planted.clone()].concat(),
+            Service::new("b"),
+            &["a", "b"],
+            &["b"],
+            &["unwrap", "wrap"],
+        ),
+    ] {
+        let asked = new.calls();
+        let vault = vault(local("a"));
+        let object = sample.object(&vault, keys, "here");
+        let changes = KeyChanges::new().add_keys(new).prove_present();
+        let (keys, report) = changed(&object, changes).await.expect("possible");
+        assert_eq!((keys, report.added), (names(left), names(added)));
+        assert_eq!(asked.take(), calls);
+    }
+    // A keyring whose other key is not there yet: each is made and named once.
+    let vault = vault(local("a"));
+    let object = sample.object(&vault, [a, planted].concat(), "here");
+    let changes = KeyChanges::new().add_keys(both(local("b"), local("c"))).prove_present();
+    let (keys, report) = changed(&object, changes).await.expect("possible");
+    assert_eq!((keys, report.disproved), (names(&["a", "b", "c"]), names(&["b"])));
+    assert_eq!(report.added, names(&["b", "c"]));
+}
+
+#[tokio::test]
+async fn a_claim_counts_only_while_its_key_stays() {
+    let sample = Sample::new("here");
+    let vault = vault(local("a"));
+    let object = sample.object(&vault, keys_of(&sample, &["a", "b", "c"]).await, "here");
+    let adds = || KeyChanges::new().add_keys(both(local("b"), local("c")));
+    for (changes, steps, claimed) in [
+        (adds(), 0, &["b", "c"][..]),
+        (adds().remove_key("b"), 1, &["c"]),
+        (adds().prove_present(), 1, &[]),
+        (KeyChanges::new().add_keys(local("d")).prove_present(), 1, &[]),
+        (KeyChanges::new().add_keys(local("d")), 1, &[]),
+    ] {
+        let planned = changes.steps(&object).expect("steps");
+        assert_eq!(planned.steps.len(), steps, "{changes:?}");
+        assert_eq!(planned.claimed, claimed, "{changes:?}");
+    }
+}
+
+/// The keys in the object's metadata stay there.
+#[tokio::test]
+async fn a_sidecar_removes_only_a_key_of_its_own() {
+    let sample = Sample::new("here");
+    let vault = vault(local("a"));
+    let keys = keys_of(&sample, &["a", "b"]).await;
+    let own_keys = vec![keys[0].clone()];
+    for (is_sidecar, name, expected) in [
+        (true, "a", Err(ErrorKind::Unsupported)),
+        (true, "b", Ok(1)),
+        (false, "a", Ok(1)),
+        (false, "b", Ok(1)),
+    ] {
+        let object = sample.object(&vault, keys.clone(), "here");
+        let object = ObjectKeys { own_keys: own_keys.clone(), is_sidecar, ..object };
+        let changes = KeyChanges::new().remove_key(name);
+        let steps = changes.steps(&object).map(|steps| steps.steps.len());
+        assert_eq!(steps.map_err(|error| error.kind()), expected, "{is_sidecar} {name}");
+    }
+}
+
+#[test]
+fn changes_have_names() {
+    let raw = crate::s3ec::RawAesKeyring::new(&mut [1; 32]).expect("a key");
+    let changes = KeyChanges::new()
+        .add_keys(both(local("a"), local("b")))
+        .replace_keys(local("c"))
+        .remove_key("d")
+        .replace_s3ec_key(raw);
+    assert!(!changes.is_empty() && KeyChanges::new().is_empty());
+    assert!(!changes.refreshes());
+    let changes = changes.refresh_keys();
+    assert!(changes.refreshes());
+    let names = |names: &[&str]| Vec::from_iter(names.iter().map(|name| (*name).to_owned()));
+    assert_eq!(
+        changes.names(),
+        [
+            KeyChange::Add(names(&["a", "b"])),
+            KeyChange::Replace(names(&["c"])),
+            KeyChange::Remove("d".into()),
+            KeyChange::ReplaceS3ec,
+            KeyChange::Refresh,
+        ]
+    );
+}
+
+/// A key at the place of a source is present, unless the changes rebind, also when they are joined.
+#[tokio::test]
+async fn options_of_joined_changes_count() {
+    let sample = Sample::new("here");
+    let places = crate::PlacePolicy::bound().replica_of("bucket", "origin");
+    let vault = vault_with(local("a"), |settings| settings.places = places);
+    let origin = Place::new("origin", "here").expect("a place");
+    let binding = sample.binding_to(Some(origin));
+    let keys = local("a").wrap(&sample.data_key, &binding).await.expect("wrapped");
+    let object = sample.object(&vault, keys, "here");
+    let add = || KeyChanges::new().add_keys(local("a"));
+    let (plain, none) = (add, KeyChanges::new);
+    for (changes, expected) in [
+        (plain(), &["claims"][..]),
+        (plain().rebind(), &["wraps"]),
+        (plain().and_all(none().rebind()), &["wraps"]),
+        (plain().rebind().and_all(none()), &["wraps"]),
+        (plain().prove_present(), &["proves"]),
+        (plain().and_all(none().prove_present()), &["proves"]),
+        (plain().prove_present().and_all(none()), &["proves"]),
+    ] {
+        let Steps { steps, claimed } = changes.steps(&object).expect("steps");
+        let step = |step: &Step<'_>| match step {
+            Step::Prove { .. } => "proves",
+            Step::Wrap(_) => "wraps",
+            Step::Refresh { .. } | Step::Remove(_) => "else",
+        };
+        let mut found: Vec<_> = steps.iter().map(step).collect();
+        found.extend(claimed.iter().map(|_| "claims"));
+        assert_eq!(found, expected, "{changes:?}");
+    }
+}
+
+/// Rewraps the object, whose sidecar's address is empty. Returns if it was rewrapped, the report,
+/// and if its state alone tells that.
+async fn rewrapped(
+    sidecars: SidecarPolicy,
+    key_storage: KeyStorage,
+    changes: KeyChanges,
+) -> (bool, KeyReport, bool) {
+    let sample = Sample::new("here");
+    let keys = keys_of(&sample, &["a"]).await;
+    let vault = vault_with(local("a"), |settings| settings.sidecars = sidecars);
+    let stored = sample.header(keys).to_metadata();
+    let (store, _) = answering(move |request| {
+        if !request.starts_with("HEAD") {
+            return Answer::new(404, "");
+        }
+        let len = geometry::body_len(0).expect("a length");
+        let head = Answer::new(200, vec![0; usize::try_from(len).expect("short")])
+            .with("last-modified", "Sat, 28 Nov 2026 12:00:00 GMT")
+            .with("etag", "\"e\"");
+        stored
+            .iter()
+            .fold(head, |head, (name, value)| head.with(format!("x-amz-meta-{name}"), value))
+    });
+    let snapshot = Snapshot::take(&store, &sample.target).await.expect("a snapshot");
+    let wrapping = wrapping(&vault, changes);
+    let handle = Handle { store, ..wrapping.handle.clone() };
+    let wrapping = Wrapping { handle, key_storage, ..wrapping };
+    let RewrappedTo { output, state } =
+        wrapping.rewrap(&sample.target, snapshot).await.expect("nothing to do");
+    (output.rewrapped, output.report, state.is_some())
+}
+
+/// A sidecar can change while the object stays as it is.
+#[tokio::test]
+async fn an_objects_state_tells_that_it_is_done_unless_it_may_have_a_sidecar() {
+    let (off, read) = (SidecarPolicy::off, SidecarPolicy::read);
+    let (metadata, sidecar) = (KeyStorage::Metadata, KeyStorage::Sidecar);
+    for (sidecars, storage, alone) in [
+        (off(), metadata, true),
+        (off(), sidecar, false),
+        (read(), metadata, false),
+        (read(), sidecar, false),
+    ] {
+        let claimed = vec!["a".to_owned()];
+        let claims = KeyReport { claimed, ..KeyReport::default() };
+        let adds = KeyChanges::new().add_keys(local("a"));
+        let found = rewrapped(sidecars.clone(), storage, adds).await;
+        assert_eq!(found, (false, claims, alone), "{sidecars:?} {storage:?}");
+        // A local key has no newer material.
+        let refreshes = KeyChanges::new().refresh_keys();
+        let found = rewrapped(sidecars.clone(), storage, refreshes).await;
+        assert_eq!(found, (false, KeyReport::default(), alone), "{sidecars:?} {storage:?}");
     }
 }
