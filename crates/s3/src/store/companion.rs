@@ -275,7 +275,8 @@ mod tests {
             });
             let request = store.s3().put_object();
             let written = companion.write(&store, request, "body".into(), Replaces::Nothing).await;
-            assert_eq!(written.map_err(|error| error.kind()), expected, "{status} {stored}");
+            let written = written.map(drop).map_err(|error| error.kind());
+            assert_eq!(written, expected, "{status} {stored}");
             assert_eq!(got.take(), requests, "{status} {stored}");
         }
     }
@@ -292,6 +293,29 @@ mod tests {
             let request = store.s3().put_object();
             companion.write(&store, request, "body".into(), replaces).await.expect("written");
             assert_eq!(requests.take(), [expected]);
+        }
+    }
+
+    /// Somebody may have replaced it since.
+    #[tokio::test]
+    async fn only_what_was_written_is_taken_back() {
+        let (companion, _) = companion();
+        for (version_id, e_tag, is_version, expected) in [
+            (Some("v1"), Some("\"e\""), true, &["DELETE /here.x?versionId=v1"][..]),
+            (Some("v1"), None, true, &["DELETE /here.x?versionId=v1"]),
+            (Some("null"), Some("\"e\""), false, &["DELETE /here.x if-match:\"e\""]),
+            (None, Some("\"e\""), false, &["DELETE /here.x if-match:\"e\""]),
+            (None, None, false, &[]),
+        ] {
+            let written = WrittenCompanion {
+                companion: companion.clone(),
+                e_tag: e_tag.map(str::to_owned),
+                version_id: version_id.map(str::to_owned),
+            };
+            let (store, requests) = answering(|_| Answer::new(204, ""));
+            assert_eq!(written.is_version(), is_version, "{version_id:?}");
+            written.take_back(&store).await;
+            assert_eq!(requests.take(), expected, "{version_id:?} {e_tag:?}");
         }
     }
 

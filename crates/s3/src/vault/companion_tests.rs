@@ -52,7 +52,7 @@ async fn a_sidecar_is_replaced_if_it_is_unchanged() {
         let requests = requests.take();
         match expected {
             Ok(request) => {
-                assert_eq!(replaced.expect("replaced"), "here.keys");
+                assert_eq!(replaced.expect("replaced").key(), "here.keys");
                 assert_eq!(requests, [request]);
             }
             Err(kind) => {
@@ -73,6 +73,32 @@ async fn a_sidecar_is_replaced_if_it_is_unchanged() {
 
 fn names_of(header: &ObjectHeader) -> Vec<&str> {
     names(header.keys())
+}
+
+/// Older keys stay, and with them the new ones that the same file holds.
+#[tokio::test]
+async fn new_keys_are_taken_back_unless_older_ones_are_lost_with_them() {
+    let sample = Sample::new("here");
+    let header = sample.header(sample.wrapped(&local("a")).await);
+    let e_tag = || Some("\"old\"".to_owned());
+    let present = || Sidecar::Present { header: Box::new(header.clone()), e_tag: e_tag() };
+    for (sidecar, version, expected) in [
+        (Sidecar::Absent, None, Some("DELETE /here.keys if-match:\"e\"")),
+        (Sidecar::Stale { e_tag: e_tag() }, None, Some("DELETE /here.keys if-match:\"e\"")),
+        (present(), None, None),
+        (present(), Some("v1"), Some("DELETE /here.keys?versionId=v1")),
+        (Sidecar::Absent, Some("v1"), Some("DELETE /here.keys?versionId=v1")),
+    ] {
+        let (store, requests) = answering(move |_| {
+            let answer = Answer::new(200, "").with("etag", "\"e\"");
+            version.into_iter().fold(answer, |answer, id| answer.with("x-amz-version-id", id))
+        });
+        let written = sidecar.replace(&store, &sample.target, ".keys", &header).await;
+        let written = written.expect("replaced");
+        requests.take();
+        written.take_back(&store).await;
+        assert_eq!(requests.take(), Vec::from_iter(expected), "{sidecar:?} {version:?}");
+    }
 }
 
 #[tokio::test]

@@ -129,11 +129,15 @@ pub(crate) fn names(keys: &[EncryptedDataKey]) -> Vec<&str> {
     keys.iter().map(EncryptedDataKey::wrapping_key).collect()
 }
 
-/// Methods of a [`Service`] that were called.
+/// Methods of a key service that were called.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Calls(Arc<Mutex<Vec<String>>>);
 
 impl Calls {
+    pub(crate) fn note(&self, call: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(call.to_owned());
+    }
+
     /// Returns the calls since the last call of this function.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
@@ -170,7 +174,7 @@ impl Service {
     }
 
     fn check(&self, method: &str) -> Result<(), KeyringError> {
-        self.calls.0.lock().unwrap_or_else(PoisonError::into_inner).push(method.to_owned());
+        self.calls.note(method);
         match self.fails.iter().find(|(failing, _)| *failing == method) {
             Some((_, kind)) => Err(KeyringError::new(*kind, "service")),
             None => Ok(()),

@@ -180,7 +180,7 @@ impl Wrapping {
             Detected::Pending(pending) => pending.complete(&bytes),
             Detected::Complete(envelope) => Ok(envelope),
         };
-        if now.as_ref() != Ok(envelope) || envelope.storage() != Storage::InstructionFile {
+        if now.as_ref() != Ok(envelope) {
             return Err(changed());
         }
         let attributes = Attributes::of_stored(&snapshot.head, snapshot.now.into()).of_companion();
@@ -212,3 +212,6 @@ impl Wrapping {
         }
     }
 }
+
+#[cfg(test)]
+mod s3ec_rewrap_tests;

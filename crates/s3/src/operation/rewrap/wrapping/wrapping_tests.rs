@@ -507,3 +507,29 @@ async fn an_objects_state_tells_that_it_is_done_unless_it_may_have_a_sidecar() {
         assert_eq!(found, (false, KeyReport::default(), alone), "{sidecars:?} {storage:?}");
     }
 }
+
+/// S3 writes a companion whatever became of its object.
+#[tokio::test]
+async fn an_object_is_looked_at_again_after_its_companion_was_written() {
+    let sample = Sample::new("here");
+    let time = "Sat, 28 Nov 2026 12:00:00 GMT";
+    let head = |e_tag: &str| {
+        Answer::new(200, "x").with("last-modified", time).with("etag", format!("\"{e_tag}\""))
+    };
+    let conflict = |message: &str| Err((ErrorKind::Conflict, message.to_owned()));
+    let snapshot = Snapshot::take(&head("e").store(), &sample.target).await.expect("a snapshot");
+    for (answer, expected) in [
+        (head("e"), Ok(())),
+        (head("f"), conflict("it changed while its new keys were being made")),
+        (Answer::new(404, ""), conflict("it was deleted meanwhile")),
+    ] {
+        let wrapping = wrapping(&vault(local("a")), KeyChanges::new());
+        let handle = Handle { store: answer.store(), ..wrapping.handle.clone() };
+        let wrapping = Wrapping { handle, ..wrapping };
+        let still = wrapping.check_still(&sample.target, &snapshot).await;
+        assert_eq!(still.map_err(|error| (error.kind(), error.message().to_owned())), expected);
+    }
+    let wrapping = wrapping(&vault(local("a")), KeyChanges::new());
+    let failed = wrapping.check_still(&sample.target, &snapshot).await.expect_err("S3 fails");
+    assert_eq!(failed.kind(), ErrorKind::Unavailable);
+}
