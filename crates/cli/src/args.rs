@@ -15,7 +15,7 @@ use sealwax_s3::{AclPolicy, KmsKeyArn, LimitedHttp, S3Uri};
 pub(crate) use self::{
     folders::{FilterArgs, FolderArgs},
     objects::{ObjectSource, Objects, ObjectsArgs},
-    prefix::{Prefix, name_of},
+    prefix::{Prefix, is_in_s3, name_of},
     s3_encryption_client::{FormatArg, InstructionFileArgs, RawKeyArgs, S3ecArgs, S3ecPolicyArgs},
     values::{
         ByteRange, Pair, TimeSpan, account_id, encryption_context, endpoint_url, fraction, place,

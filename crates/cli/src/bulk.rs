@@ -35,7 +35,7 @@ pub(crate) enum Outcome {
     Failed(String, Failure),
 }
 
-/// Kind of objects that a command on sealed objects skips.
+/// Kind of objects that a command on sealed objects skips, or of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Skip {
     /// An empty object that represents a folder.
@@ -46,6 +46,8 @@ pub(crate) enum Skip {
     InstructionFile,
     /// A shredded object. It is told.
     Shredded,
+    /// A local file that a download has not completed. It is told.
+    IncompleteDownload,
 }
 
 impl Skip {
@@ -55,6 +57,7 @@ impl Skip {
             Self::Sidecar => "sidecar",
             Self::InstructionFile => "instruction file",
             Self::Shredded => "shredded object",
+            Self::IncompleteDownload => "incomplete download",
         }
     }
 
@@ -91,6 +94,11 @@ impl Skip {
     pub(crate) fn folder_marker(object: &ListedObject) -> Option<Outcome> {
         let text = || format!("skipped {object}: {}", Self::FolderMarker.noun());
         object.is_folder_marker().then(|| Self::FolderMarker.outcome(text()))
+    }
+
+    /// Returns the outcome for an item of this kind.
+    pub(crate) fn of(self, item: &impl fmt::Display) -> Outcome {
+        self.outcome(format!("skipped {item}: {}", self.noun()))
     }
 
     fn outcome(self, text: String) -> Outcome {

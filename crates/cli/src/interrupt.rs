@@ -20,6 +20,8 @@ use tokio::{
 pub(crate) enum Signal {
     /// The time of `--deadline` is over.
     Deadline,
+    /// `SIGHUP`: the terminal was closed, or its connection was lost.
+    Hangup,
     /// `SIGINT`, for example by Ctrl-C.
     Interrupt,
     /// `SIGTERM`.
@@ -31,6 +33,7 @@ impl Signal {
     pub(crate) fn exit_code(self) -> u8 {
         match self {
             Self::Deadline => 124,
+            Self::Hangup => 129,
             Self::Interrupt => 130,
             Self::Terminate => 143,
         }
@@ -41,6 +44,7 @@ impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Deadline => "the deadline passed",
+            Self::Hangup => "the terminal is gone",
             Self::Interrupt => "interrupted",
             Self::Terminate => "terminated",
         })
@@ -90,8 +94,41 @@ async fn received() -> Signal {
     tokio::select! {
         _ = interrupt.recv() => Signal::Interrupt,
         _ = terminate.recv() => Signal::Terminate,
+        () = hung_up() => Signal::Hangup,
         () = deadline_passed() => Signal::Deadline,
     }
+}
+
+/// Waits for `SIGHUP`; forever if the process ignores it, as nohup(1) arranges.
+async fn hung_up() {
+    let never = std::future::pending();
+    if is_ignored(SignalKind::hangup()).unwrap_or(true) {
+        return never.await;
+    }
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangup) => drop(hangup.recv().await),
+        Err(_) => never.await,
+    }
+}
+
+/// `true` if the process ignores a signal; `None` if the system does not tell that.
+fn is_ignored(kind: SignalKind) -> Option<bool> {
+    static IGNORED: OnceLock<Option<u64>> = OnceLock::new();
+    // Once, because a handler changes it.
+    let ignored = IGNORED.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    });
+    let bit = u32::try_from(kind.as_raw_value()).ok()?.checked_sub(1)?;
+    Some((*ignored)?.checked_shr(bit)? & 1 == 1)
+}
+
+/// Makes a write beyond the limit on file sizes (`ulimit -f`) an error of that write, which cleans
+/// up, instead of a signal that kills the process.
+pub(crate) fn outlive_file_size_limit() {
+    // Without a handler, the process is killed as before.
+    let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
 }
 
 /// The deadline of the process.

@@ -8,9 +8,9 @@ use std::{
 };
 
 use futures_util::{Stream, stream};
-use sealwax_files::{Folder, RelativePath};
+use sealwax_files::{Folder, RelativePath, is_incomplete_name};
 use tokio::sync::mpsc;
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::{args::FilterArgs, failure::Failure};
 
@@ -46,6 +46,8 @@ pub(crate) enum Found {
     File(LocalFile),
     /// A symbolic link that is not followed.
     Link(Unfit),
+    /// A file that a download has not completed, or left behind.
+    Incomplete(Unfit),
     /// An entry that cannot be uploaded or read.
     Unfit(Unfit),
 }
@@ -55,7 +57,9 @@ impl Found {
     pub(crate) fn is_meant(&self, filter: &FilterArgs) -> bool {
         match self {
             Self::File(file) => filter.takes(&file.relative),
-            Self::Link(unfit) | Self::Unfit(unfit) => unfit.is_meant(filter),
+            Self::Link(unfit) | Self::Incomplete(unfit) | Self::Unfit(unfit) => {
+                unfit.is_meant(filter)
+            }
         }
     }
 }
@@ -91,15 +95,17 @@ impl Unfit {
 /// Lists all files in these files and folders, with paths relative to their folder.
 ///
 /// An entry that is neither a file nor a folder, or cannot be read, is unsuitable. Symbolic links
-/// below these folders are followed, or listed as links.
+/// below these folders are followed, or listed as links. Folders that the filter excludes are not
+/// opened.
 pub(crate) fn files(
     roots: Vec<PathBuf>,
     follow_links: bool,
+    filter: FilterArgs,
 ) -> Pin<Box<dyn Stream<Item = Result<Found, Failure>> + Send>> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::task::spawn_blocking(move || {
         for root in roots {
-            for found in walk(&root, follow_links) {
+            for found in walk(&root, follow_links, &filter) {
                 if sender.blocking_send(Ok(found)).is_err() {
                     return;
                 }
@@ -111,11 +117,20 @@ pub(crate) fn files(
     Box::pin(stream::unfold(receiver, next))
 }
 
-fn walk(root: &Path, follow_links: bool) -> impl Iterator<Item = Found> + use<'_> {
+fn walk<'a>(
+    root: &'a Path,
+    follow_links: bool,
+    filter: &'a FilterArgs,
+) -> impl Iterator<Item = Found> + use<'a> {
     let entries = WalkDir::new(root).follow_links(follow_links).sort_by_file_name();
+    let is_open = move |entry: &DirEntry| {
+        entry.depth() == 0
+            || !entry.file_type().is_dir()
+            || !filter.excludes_folder(&inside_of(root, entry.path()).to_string_lossy())
+    };
     // A root that is a file is opened by the path that the user gave.
     let folder = if follow_links { None } else { Folder::open(root).ok() };
-    entries.into_iter().filter_map(move |entry| {
+    entries.into_iter().filter_entry(is_open).filter_map(move |entry| {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => return Some(Found::Unfit(unreadable(root, &error))),
@@ -134,6 +149,9 @@ fn walk(root: &Path, follow_links: bool) -> impl Iterator<Item = Found> + use<'_
             }
             () if !kind.is_file() => {
                 Found::Unfit(Unfit::new(root, path, false, "not a file or folder".into()))
+            }
+            () if path.file_name().is_some_and(is_incomplete_name) && path != root => {
+                Found::Incomplete(Unfit::new(root, path, false, "an incomplete download".into()))
             }
             () => file(root, path, folder.as_ref()),
         })
@@ -185,6 +203,14 @@ pub(crate) async fn create_parent(path: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::io("cannot create the folder", error))
 }
 
+/// Removes what killed downloads left beside this file. Returns the number of files.
+pub(crate) async fn remove_leftovers(path: &Path) -> u64 {
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let removed = tokio::task::spawn_blocking(move || sealwax_files::remove_leftovers(folder));
+    // A folder that cannot be listed can be written all the same.
+    removed.await.ok().and_then(Result::ok).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -212,13 +238,14 @@ mod tests {
 
         let found = |follow_links| {
             let (mut files, mut links, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-            for found in walk(&root, follow_links) {
+            for found in walk(&root, follow_links, &FilterArgs::default()) {
                 match found {
                     Found::File(file) => {
                         assert!(file.open().is_ok_and(|file| file.metadata().is_ok()));
                         files.push(file.relative);
                     }
                     Found::Link(unfit) => links.push(unfit.relative),
+                    Found::Incomplete(unfit) => panic!("{unfit:?}"),
                     Found::Unfit(unfit) => failed.push(unfit.relative),
                 }
             }
@@ -236,7 +263,8 @@ mod tests {
 
         for follow_links in [true, false] {
             let root = folder.path().join("sub/c");
-            let one = walk(&root, follow_links).map(|found| match found {
+            let filter = FilterArgs::default();
+            let one = walk(&root, follow_links, &filter).map(|found| match found {
                 Found::File(file) => file.open().map(|_| file.relative).expect("opened"),
                 other => panic!("{other:?}"),
             });
@@ -252,7 +280,7 @@ mod tests {
             fs::create_dir(&folder).expect("made");
             fs::write(folder.join("file"), "text").expect("written");
         }
-        let found: Vec<_> = walk(folder.path(), false).collect();
+        let found: Vec<_> = walk(folder.path(), false, &FilterArgs::default()).collect();
         let [Found::File(file)] = &found[..] else { panic!("{found:?}") };
         file.open().expect("opened");
         let (sub, moved) = (folder.path().join("sub"), folder.path().join("moved"));

@@ -36,7 +36,7 @@ use crate::{
     args::{GlobalArgs, TimeSpan},
     command::Cli,
     failure::Failure,
-    interrupt::until_deadline,
+    interrupt::{outlive_file_size_limit, until_deadline},
     session::Session,
     settings::Settings,
 };
@@ -98,6 +98,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let deadline = cli.global.deadline.map(|TimeSpan(deadline)| deadline);
     let last = cli.global.timeout();
     let command = async {
+        outlive_file_size_limit();
         let session = Session::open(&cli.global).await?;
         cli.command.run(&session).await
     };

@@ -37,7 +37,7 @@ use crate::{
     failure::{Exit, Failure},
     local_key,
     progress::{JobProgress, Progress},
-    terminal_text::{Printable, command_line},
+    terminal_text::{Counted, Printable, command_line},
 };
 
 /// Caller of AWS, as STS tells it.
@@ -317,6 +317,14 @@ impl Session {
                 "warning: an upload to {object} began during a call whose answer was lost, and is \
                  incomplete; unless another program began it, abort it: {command}"
             ));
+        }
+    }
+
+    /// Prints the number of incomplete files that were removed, if there were any.
+    pub(crate) fn report_leftovers(&self, removed: u64) {
+        if removed > 0 {
+            let files = Counted(removed, "incomplete file");
+            self.say(format!("removed {files} of downloads that were killed"));
         }
     }
 

@@ -1,12 +1,16 @@
 //! Folders whose files are reached without following a link.
 
 use std::{
+    collections::VecDeque,
     ffi::OsStr,
     fs::{self, File},
     io,
     os::fd::OwnedFd,
     path::{Component, Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rustix::{
@@ -17,7 +21,11 @@ use rustix::{
 use crate::{
     new_file::{FOLDER, NewFile, Target},
     refusal::{FileKind, Refusal},
+    temporary::remove_leftovers_in,
 };
+
+/// Most folders that are remembered as tidy. Downloads come in the order of their folders.
+const MAX_TIDY: usize = 64;
 
 /// A relative path that stays below its folder: no empty name, no `.` and no `..`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +94,33 @@ impl RelativePath {
 pub struct Folder {
     root: Arc<OwnedFd>,
     path: PathBuf,
+    tidied: Arc<Tidied>,
+}
+
+/// Folders without leftovers of killed processes.
+#[derive(Debug, Default)]
+struct Tidied {
+    last: Mutex<VecDeque<PathBuf>>,
+    removed: AtomicU64,
+}
+
+impl Tidied {
+    /// Removes what killed processes left in the folder at `path`, once.
+    fn tidy(&self, folder: &OwnedFd, path: &Path) {
+        {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.iter().any(|tidy| tidy == path) {
+                return;
+            }
+            if last.len() == MAX_TIDY {
+                last.pop_front();
+            }
+            last.push_back(path.to_owned());
+        }
+        // A folder that cannot be listed can be written all the same.
+        let removed = remove_leftovers_in(folder, Path::new(".")).unwrap_or_default();
+        self.removed.fetch_add(removed, Ordering::Relaxed);
+    }
 }
 
 impl Folder {
@@ -108,18 +143,26 @@ impl Folder {
             path => path,
         };
         let root = Arc::new(openat(rustix::fs::CWD, path, FOLDER, Mode::empty())?);
-        Ok(Self { root, path: path.to_owned() })
+        Ok(Self { root, path: path.to_owned(), tidied: Arc::default() })
     }
 
     /// Creates a file that will replace the one at `path` in this folder, or appear there. Creates
-    /// the folders between.
+    /// the folders between, and removes what killed processes left beside it, as
+    /// [`remove_leftovers`](crate::remove_leftovers) does.
     ///
     /// # Errors
     /// As [`NewFile::create`]; and an error with [`Refusal::LinkInside`] for a link on the way.
     pub fn new_file(&self, path: &RelativePath) -> io::Result<NewFile> {
         let (parent, name) = path.split();
         let folder = self.enter(parent, true)?;
+        self.tidied.tidy(&folder, parent);
         NewFile::of(Target::inside(folder, name, self.path.join(&path.0)))
+    }
+
+    /// Returns the number of incomplete files that were removed so far.
+    #[must_use]
+    pub fn leftovers_removed(&self) -> u64 {
+        self.tidied.removed.load(Ordering::Relaxed)
     }
 
     /// Opens a regular file in this folder to read it.

@@ -15,4 +15,5 @@ pub use self::{
     new_file::NewFile,
     read_at::ReadAt,
     refusal::{FileKind, Refusal},
+    temporary::{is_incomplete_name, remove_leftovers},
 };

@@ -166,6 +166,8 @@ impl NewFile {
             temporary.rename_to_free(&target.name)?;
             target.sync_folder()?;
         }
+        // It is no longer incomplete. Without locks there is nothing to end.
+        let _ = file.unlock();
         Ok(file)
     }
 }

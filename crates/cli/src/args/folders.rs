@@ -47,6 +47,9 @@ pub(crate) struct FilterArgs {
 
     /// Exclude matches, even included ones; repeatable. The order of the two options does not
     /// matter
+    ///
+    /// A folder that matches is excluded with all that it contains, and a local one is not opened:
+    /// `node_modules` matches such folders anywhere, `lost+found/**` the contents of one.
     #[arg(long, value_name = "GLOB", help_heading = "Folders")]
     exclude: Vec<Pattern>,
 }
@@ -57,9 +60,17 @@ impl FilterArgs {
         self.include.is_empty() && self.exclude.is_empty()
     }
 
-    /// `true` if an `--exclude` pattern matches this path in the folder.
+    /// `true` if an `--exclude` pattern matches this path in the folder, or a folder on the way to
+    /// it.
     pub(crate) fn excludes(&self, path: &str) -> bool {
-        self.exclude.iter().any(|pattern| pattern.matches(path))
+        let folders = path.match_indices('/').map(|(end, _)| &path[..end]);
+        let matches = |path: &str| self.exclude.iter().any(|pattern| pattern.matches(path));
+        matches(path) || folders.into_iter().any(matches)
+    }
+
+    /// `true` if an `--exclude` pattern matches this folder or everything in it.
+    pub(crate) fn excludes_folder(&self, path: &str) -> bool {
+        self.excludes(path) || self.exclude.iter().any(|pattern| pattern.matches_contents(path))
     }
 
     /// `true` if the filter accepts this path in the folder.
@@ -74,6 +85,8 @@ impl FilterArgs {
 struct Pattern {
     matcher: GlobMatcher,
     of_path: bool,
+    /// Matches folders of which the pattern matches all contents, if it ends in `/**`.
+    contents: Option<GlobMatcher>,
 }
 
 impl Pattern {
@@ -81,17 +94,27 @@ impl Pattern {
         let name = path.rsplit('/').next().unwrap_or(path);
         self.matcher.is_match(if self.of_path { path } else { name })
     }
+
+    fn matches_contents(&self, folder: &str) -> bool {
+        self.contents.as_ref().is_some_and(|contents| contents.is_match(folder))
+    }
 }
 
 impl FromStr for Pattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let glob = GlobBuilder::new(text.strip_prefix('/').unwrap_or(text))
-            .literal_separator(true)
-            .build();
-        let glob = glob.map_err(|error| error.kind().to_string())?;
-        Ok(Self { matcher: glob.compile_matcher(), of_path: text.contains('/') })
+        let compile = |text: &str| {
+            let glob = GlobBuilder::new(text).literal_separator(true).build();
+            glob.map(|glob| glob.compile_matcher()).map_err(|error| error.kind().to_string())
+        };
+        let path = text.strip_prefix('/').unwrap_or(text);
+        let contents = path.strip_suffix("/**").filter(|folder| !folder.is_empty());
+        Ok(Self {
+            matcher: compile(path)?,
+            of_path: text.contains('/'),
+            contents: contents.map(compile).transpose()?,
+        })
     }
 }
 
@@ -126,6 +149,21 @@ mod tests {
                 is_taken,
                 "{include:?} {exclude:?} {path}"
             );
+        }
+        let excluded = filter(&[], &["node_modules", "lost+found/**", "**/cache/**", "a/b"]);
+        for (folder, is_excluded) in [
+            ("node_modules", true),
+            ("deep/node_modules", true),
+            ("node_modules/inside", true),
+            ("lost+found", true),
+            ("deep/lost+found", false),
+            ("cache", true),
+            ("deep/cache", true),
+            ("a/b", true),
+            ("a", false),
+        ] {
+            assert_eq!(excluded.excludes_folder(folder), is_excluded, "{folder}");
+            assert_eq!(!excluded.takes(&format!("{folder}/file")), is_excluded, "{folder}/file");
         }
         let unclosed = "[".parse::<Pattern>().map(drop);
         assert_eq!(unclosed, Err("unclosed character class; missing ']'".into()));

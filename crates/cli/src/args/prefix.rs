@@ -1,6 +1,6 @@
 //! `s3://bucket` and `s3://bucket/prefix`.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 
 use sealwax_s3::S3Uri;
 
@@ -44,6 +44,11 @@ impl Prefix {
     pub(crate) fn below(&self, relative: &str) -> Result<S3Uri, Failure> {
         format!("{self}{relative}").parse().map_err(Failure::usage)
     }
+}
+
+/// `true` for a path that was meant as the address of an object.
+pub(crate) fn is_in_s3(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().starts_with(b"s3://")
 }
 
 /// Returns the last name of a key.

@@ -12,11 +12,11 @@ use tokio::io::{AsyncWriteExt as _, BufWriter};
 
 pub(crate) use self::args::GetArgs;
 use crate::{
-    args::{encryption_context, name_of},
+    args::{encryption_context, is_in_s3, name_of},
     console::is_standard_stream,
     failure::{Failure, of_one},
     interrupt::unless_stopped,
-    local_files::create_parent,
+    local_files::{create_parent, remove_leftovers},
     progress::Progress,
     session::Session,
     terminal_text::Counted,
@@ -27,6 +27,10 @@ const OUTPUT_BUFFER_LEN: usize = 256 * 1024;
 
 /// Downloads and decrypts an object, or a folder of objects.
 pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure> {
+    if is_in_s3(&args.file) {
+        let error = format!("{} is in S3, and get writes local files", args.file.display());
+        return Err(Failure::usage(error).advise("copy inside S3 with `sealwax cp`"));
+    }
     if args.folders.recursive {
         return bulk_get::run(session, args).await;
     }
@@ -95,6 +99,7 @@ async fn to_file(
     let object = get.send().await.map_err(|error| of_one(error, uri))?;
     progress.expect(object.info().plaintext_len());
     create_parent(file).await?;
+    session.report_leftovers(remove_leftovers(file).await);
     let info = object.to_file(file).await?;
     drop(progress);
     session.say(format!(

@@ -18,7 +18,7 @@ use self::{
     resumable_put::{ResumablePut, stored},
 };
 use crate::{
-    args::{FormatArg, encryption_context},
+    args::{FormatArg, encryption_context, is_in_s3},
     console::is_standard_stream,
     failure::{Exit, Failure},
     interrupt::unless_stopped,
@@ -28,6 +28,11 @@ use crate::{
 
 /// Encrypts and uploads a file, standard input or a folder.
 pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure> {
+    if let Some(object) = args.files.iter().find(|file| is_in_s3(file)) {
+        let error = format!("{} is in S3, and put reads local files", object.display());
+        return Err(Failure::usage(error)
+            .advise("copy inside S3 with `sealwax cp`, or download with `sealwax get`"));
+    }
     if args.folders.recursive
         || args.folders.skip_unchanged
         || args.folders.dry_run

@@ -97,6 +97,39 @@ fn a_folder_round_trip() {
 }
 
 #[test]
+fn an_excluded_folder_is_excluded_with_its_contents() {
+    let scene = Scene::new("excluded");
+    let files =
+        [("a", "1"), ("node_modules/b", "2"), ("sub/node_modules/deep/c", "3"), ("lost/d", "4")];
+    let files = files.map(|(name, content)| (name, content.as_bytes()));
+    let source = folder(&scene, &files);
+    let exclude = ["--exclude", "node_modules", "--exclude", "lost/**"];
+    let run = put(&source, &scene, &exclude).exits(0);
+    assert!(run.stderr.starts_with("sealed 1 file under"), "{}", run.stderr);
+    put(&source, &scene, &[]).exits(0);
+    let target = scene.path("target");
+    let run = get(&scene, &target, &exclude).exits(0);
+    assert!(run.stderr.starts_with("opened 1 object of"), "{}", run.stderr);
+    assert_eq!(tree(&target), HashMap::from([("a".to_owned(), b"1".to_vec())]));
+}
+
+#[test]
+fn modification_times_before_1970_are_kept() {
+    let scene = Scene::new("before-1970");
+    let source = folder(&scene, &[("old", b"one")]);
+    let time = SystemTime::UNIX_EPOCH - Duration::from_millis(315_619_200_500);
+    let set = fs::File::options().write(true).open(source.join("old"));
+    set.and_then(|file| file.set_modified(time)).expect("set");
+    put(&source, &scene, &[]).exits(0);
+    let target = scene.path("target");
+    get(&scene, &target, &[]).exits(0);
+    let modified = fs::metadata(target.join("old")).and_then(|it| it.modified());
+    assert_eq!(modified.expect("a time"), time);
+    let run = put(&source, &scene, &["-u"]).exits(0);
+    assert!(run.stderr.contains("1 unchanged"), "{}", run.stderr);
+}
+
+#[test]
 fn unchanged_files_are_skipped() {
     let scene = Scene::new("unchanged");
     let source = folder(&scene, &[("a", b"one"), ("b", b"two")]);

@@ -41,6 +41,95 @@ fn a_terminated_put_leaves_no_upload() {
 }
 
 #[test]
+fn a_put_whose_terminal_is_gone_leaves_no_upload() {
+    stop_a_put("HUP", 129);
+}
+
+/// As under nohup(1).
+#[test]
+fn a_put_that_ignores_the_loss_of_its_terminal_goes_on() {
+    let scene = Scene::new("nohup");
+    let s3 = RawS3::new();
+    let line = format!(
+        "trap '' HUP; exec {} put - {} --key {}",
+        env!("CARGO_BIN_EXE_sealwax"),
+        scene.uri(),
+        east_key()
+    );
+    let mut child = Sealwax::by_shell(&line).spawn();
+    let mut stdin = child.stdin.take().expect("piped");
+    let sent = bytes(24 * 1024 * 1024);
+    stdin.write_all(&sent).expect("the command reads");
+    wait_until("a multipart upload begins", || s3.unfinished_uploads(&scene) == 1);
+    send("HUP", &child);
+    stdin.write_all(b"more").expect("the command reads");
+    drop(stdin);
+    Run::new(child.wait_with_output().expect("it ends")).exits(0);
+    assert!(scene.get(&[]).exits(0).stdout == [&sent[..], b"more"].concat(), "other bytes");
+}
+
+#[test]
+fn a_get_beyond_the_limit_on_file_sizes_leaves_no_file() {
+    let scene = Scene::new("file-size");
+    scene.put(&bytes(8 * 1024 * 1024), &[]).exits(0);
+    let target = scene.file("target", b"what was here before");
+    let bin = env!("CARGO_BIN_EXE_sealwax");
+    let line = format!("ulimit -f 2048; exec {bin} get {} {}", scene.uri(), target.display());
+    Sealwax::by_shell(&line).run().fails(1, "File too large");
+    assert_eq!(scene.files(), ["target"]);
+    assert_eq!(std::fs::read(target).expect("there"), b"what was here before");
+}
+
+/// What a killed get leaves is neither uploaded nor kept; what a running one has is.
+#[test]
+fn the_file_of_a_killed_get_is_removed_by_the_next_one() {
+    let scene = Scene::new("killed-get");
+    scene.put(&bytes(8 * 1024 * 1024), &[]).exits(0);
+    let target = scene.file("target", b"what was here before");
+    let proxy = stalling_proxy(4 * 1024 * 1024);
+    let stalled = || {
+        let files = scene.files();
+        let child = Sealwax::new(["get", &scene.uri()])
+            .args([&target])
+            .args(["--endpoint-url", &proxy])
+            .spawn();
+        wait_until("a new temporary file is there", || {
+            scene.files().iter().any(|name| !files.contains(name))
+        });
+        child
+    };
+    let kill = |mut child: std::process::Child| {
+        child.kill().expect("killed");
+        child.wait().expect("it ends");
+    };
+    kill(stalled());
+    let left = scene.files();
+    assert_eq!(left.len(), 2, "{left:?}");
+    let running = stalled();
+    // The running get has removed the other file when it created its own.
+    let files = scene.files();
+    assert!(files.len() == 2 && files != left, "{left:?}, then {files:?}");
+
+    let folder = scene.path("");
+    let put = |more: &[&str]| {
+        let put = Sealwax::new(["put"]).args([&folder]);
+        put.args([&format!("{}-folder/", scene.uri()), "-r", "--key", &east_key()]).args(more).run()
+    };
+    let run = put(&[]).exits(0);
+    assert!(run.stderr.contains("sealed 1 file under"), "{}", run.stderr);
+    assert!(run.stderr.contains("1 incomplete download"), "{}", run.stderr);
+
+    let get = || Sealwax::new(["get", &scene.uri()]).args([&scene.path("another")]).run();
+    let run = get().exits(0);
+    assert!(!run.stderr.contains("removed"), "{}", run.stderr);
+    kill(running);
+    let run = get().exits(0);
+    let removed = "removed 1 incomplete file of downloads that were killed";
+    assert!(run.stderr.contains(removed), "{}", run.stderr);
+    assert_eq!(scene.files(), ["another", "target"]);
+}
+
+#[test]
 fn an_interrupted_get_leaves_no_file() {
     let scene = Scene::new("get");
     scene.put(&bytes(8 * 1024 * 1024), &[]).exits(0);

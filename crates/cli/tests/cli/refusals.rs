@@ -88,6 +88,42 @@ fn a_key_that_does_not_exist() {
     assert!(RawS3::new().head(&scene).is_none());
 }
 
+/// Nothing is stored or written under a name that nobody meant.
+#[test]
+fn destinations_that_name_no_file_and_no_object() {
+    let key = east_key();
+    for (args, error, hint) in [
+        (
+            &["put", "-", "s3://bucket/dumps/", "--key", &key][..],
+            "standard input has no name, and s3://bucket/dumps/ is a folder",
+            "append the object's name: s3://bucket/dumps/NAME",
+        ),
+        (
+            &["put", "s3://bucket/a", "s3://bucket/b", "--key", &key],
+            "s3://bucket/a is in S3, and put reads local files",
+            "`sealwax cp`",
+        ),
+        (
+            &["put", "a", "s3://bucket/a", "s3://bucket/b/", "--key", &key],
+            "s3://bucket/a is in S3, and put reads local files",
+            "`sealwax get`",
+        ),
+        (
+            &["get", "s3://bucket/a", "s3://bucket/b"],
+            "s3://bucket/b is in S3, and get writes local files",
+            "`sealwax cp`",
+        ),
+        (
+            &["get", "s3://bucket/a/", "s3://bucket/b/", "-r"],
+            "s3://bucket/b/ is in S3, and get writes local files",
+            "`sealwax cp`",
+        ),
+    ] {
+        let run = Sealwax::new(args).input(b"text").run().fails(2, error);
+        assert!(run.stderr.contains(hint), "{}", run.stderr);
+    }
+}
+
 #[test]
 fn wrong_usage() {
     let key = east_key();

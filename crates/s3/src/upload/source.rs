@@ -26,6 +26,10 @@ use self::{
 use super::buffers::PartBuffers;
 use crate::blocking::blocking;
 
+/// Longest file, in bytes, that is read to see whether its length is true. A page is the length of
+/// most files in /sys.
+const MAX_PROBED_LEN: u64 = 64 * 1024;
+
 /// Source of the plaintext to seal. Bytes and strings convert into it.
 pub struct PlaintextSource(Kind);
 
@@ -167,10 +171,10 @@ impl Parts {
             return Err(io::Error::from(io::ErrorKind::IsADirectory));
         }
         // A pipe or a device, whose reported length means nothing; or a file whose content the
-        // system generates on read, such as those in /proc.
-        let is_regular = metadata.is_file()
-            && (metadata.len() > 0 || ReadAt::new(&file, 0).read(&mut [0])? == 0);
-        if !is_regular {
+        // system generates on read, such as those in /proc (length 0) and /sys (a page).
+        let has_length = metadata.is_file()
+            && (metadata.len() > MAX_PROBED_LEN || is_all(&file, metadata.len())?);
+        if !has_length {
             return Ok(Self::Blocking(BlockingReader::new(Box::new(file))));
         }
         let (len, modified) = (metadata.len(), metadata.modified().ok());
@@ -237,6 +241,12 @@ impl Parts {
             Self::Bytes(_) | Self::Sequential(_) | Self::Blocking(_) => None,
         }
     }
+}
+
+/// `true` if the file ends after `len` bytes. It is read.
+fn is_all(file: &File, len: u64) -> io::Result<bool> {
+    let read = io::copy(&mut ReadAt::new(file, 0).take(len + 1), &mut io::sink())?;
+    Ok(read == len)
 }
 
 impl SourceFile {

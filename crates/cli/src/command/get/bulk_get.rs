@@ -64,6 +64,9 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
     let mut summary = Summary::default();
     let concurrency = getter.args.folders.concurrency;
     let done = unless_stopped(summary.run(session, objects, &engine(concurrency), get)).await;
+    if let Some(folder) = getter.folder.get() {
+        session.report_leftovers(folder.leftovers_removed());
+    }
     if summary.all() > 0 {
         session.say(text_of(&from, &getter.args, &summary));
     }

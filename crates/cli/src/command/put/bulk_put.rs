@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     args::{FormatArg, encryption_context},
-    bulk::{Outcome, Summary, engine},
+    bulk::{Outcome, Skip, Summary, engine},
     console::is_standard_stream,
     failure::Failure,
     interrupt::unless_stopped,
@@ -47,8 +47,9 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     // One client, so that all files share one memory budget.
     let args = &putter.args;
     let mut seen = (args.files.len() > 1).then(HashSet::new);
-    let files = local_files::files(args.files.clone(), !args.no_follow_symlinks)
-        .try_filter(|found: &Found| std::future::ready(found.is_meant(&args.folders.filter)));
+    let filter = &args.folders.filter;
+    let files = local_files::files(args.files.clone(), !args.no_follow_symlinks, filter.clone())
+        .try_filter(|found: &Found| std::future::ready(found.is_meant(filter)));
     let files = files.and_then(|found: Found| {
         // Two files with the same name must not overwrite each other's object.
         let mut is_new =
@@ -69,6 +70,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
                 Found::Link(unfit) => {
                     Outcome::Link(format!("skipped {}: {}", unfit.path.display(), unfit.reason))
                 }
+                Found::Incomplete(unfit) => Skip::IncompleteDownload.of(&unfit.path.display()),
                 Found::Unfit(unfit) => {
                     Outcome::Failed(unfit.path.display().to_string(), Failure::other(unfit.reason))
                 }
@@ -182,7 +184,7 @@ impl Putter {
             .encryption_context(self.context.clone());
         let mut put = with_metadata(put, self.args.metadata.clone())?;
         let has_own = self.args.metadata.iter().any(|pair| pair.name == mtime::NAME);
-        if let Some(modified) = modified.filter(|_| !has_own).and_then(mtime::text) {
+        if let Some(modified) = modified.filter(|_| !has_own).map(mtime::text) {
             put = put.metadata(mtime::NAME, modified);
         }
         if let Some(content_type) = &self.args.content_type {

@@ -30,6 +30,14 @@ pub(super) fn destination(args: &PutArgs) -> Result<S3Uri, Failure> {
     }
     match file.file_name().and_then(|name| name.to_str()).filter(|_| !is_standard_stream(file)) {
         Some(name) => args.to.object(name),
+        None if args.to.is_folder() => {
+            let what = match is_standard_stream(file) {
+                true => "standard input has no name".to_owned(),
+                false => format!("{} has no name that a key can have", file.display()),
+            };
+            let failure = Failure::usage(format!("{what}, and {} is a folder", args.to));
+            Err(failure.advise(format!("append the object's name: {}NAME", args.to)))
+        }
         None => args.to.to_string().parse().map_err(Failure::usage),
     }
 }

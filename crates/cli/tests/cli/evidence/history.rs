@@ -230,7 +230,9 @@ impl History {
                 history.change(&world, &folder, &mut random);
             }
             let kind = random.pick(&Kind::ALL);
-            let at = random.below(3 + 6 * world.names(&folder).len());
+            // It lists, and deletes all versions at once.
+            let calls = if job == Job::Purge { 3 } else { 3 + 6 * world.names(&folder).len() };
+            let at = random.below(calls);
             let done = history.command(
                 &world,
                 (job, &planned),

@@ -35,9 +35,9 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Every third history is in a versioned bucket, and every fourth one has sidecars.
+    /// Half of the histories are in a versioned bucket, and every third one has sidecars.
     pub(super) fn of(number: u64) -> Self {
-        Self { is_versioned: number % 3 == 1, has_sidecars: number % 4 == 2 }
+        Self { is_versioned: number % 2 == 1, has_sidecars: number % 3 == 1 }
     }
 
     fn bucket(self) -> &'static str {
