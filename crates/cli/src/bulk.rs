@@ -126,10 +126,11 @@ pub(crate) fn engine(concurrency: impl Into<usize>) -> Engine {
 impl Summary {
     /// Runs `work` on each item, on as many at a time as `engine` allows, and again if it failed in a
     /// way that may pass. A failed item is printed and counted; an error of the list ends the run,
-    /// after the items in work.
+    /// after the items in work. So do credentials that AWS does not accept; items that only those
+    /// failed are not counted.
     ///
     /// # Errors
-    /// The list failed.
+    /// The list failed, or AWS does not accept the credentials.
     pub(crate) async fn run<T, F>(
         &mut self,
         session: &Session,
@@ -149,7 +150,12 @@ impl Summary {
             tokio::select! {
                 biased;
                 Some(outcome) = in_work.next(), if !in_work.is_empty() => {
-                    self.record(session, &progress, outcome);
+                    match outcome {
+                        Ok(outcome) => self.record(session, &progress, outcome),
+                        // The first failure tells the reason.
+                        Err(failure) if !matches!(list, Some(Err(_))) => list = Some(Err(failure)),
+                        Err(_) => {}
+                    }
                 }
                 item = items.try_next(),
                     if matches!(list, Some(Ok(()))) && in_work.len() < engine.limit() => match item
@@ -196,6 +202,12 @@ impl Summary {
         progress.one_more(self.failed);
     }
 
+    /// Counts an item as failed that was counted as done.
+    pub(crate) fn undone(&mut self, what: &str, failure: &Failure) {
+        (self.done, self.failed) = (self.done - 1, self.failed + 1);
+        failure.print_about(what);
+    }
+
     /// Returns the number of items.
     pub(crate) fn all(&self) -> u64 {
         self.done + self.unchanged + self.links + self.skipped.values().sum::<u64>() + self.failed
@@ -230,12 +242,15 @@ impl Summary {
 ///
 /// If a service does not answer, that may pass while other items succeed. If nothing succeeds, the
 /// service is down, and each item would only take longer to fail.
+///
+/// # Errors
+/// The failure ends the whole job, and says nothing about the item.
 async fn with_retries<T: Clone + Send + Sync, F: Future<Output = Outcome> + Send>(
     engine: &Engine,
     succeeded: &AtomicU64,
     item: T,
     work: &(impl Fn(T) -> F + Send + Sync),
-) -> Outcome {
+) -> Result<Outcome, Failure> {
     let mut retry = RetryState::new(engine.clone());
     loop {
         let before = succeeded.load(Ordering::Relaxed);
@@ -243,7 +258,7 @@ async fn with_retries<T: Clone + Send + Sync, F: Future<Output = Outcome> + Send
         let Outcome::Failed(_, failure) = &outcome else {
             succeeded.fetch_add(1, Ordering::Relaxed);
             retry.should_retry(None).await;
-            return outcome;
+            return Ok(outcome);
         };
         let may_pass = match failure.kind() {
             // Another process uses the file or object.
@@ -252,7 +267,7 @@ async fn with_retries<T: Clone + Send + Sync, F: Future<Output = Outcome> + Send
             _ => true,
         };
         if !may_pass || !retry.should_retry(failure.kind()).await {
-            return outcome;
+            return retry.failure_of_job().map_or(Ok(outcome), |failure| Err(failure.into()));
         }
     }
 }

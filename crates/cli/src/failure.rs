@@ -53,6 +53,12 @@ impl Exit {
     }
 }
 
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
 impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Self {
         match kind {
@@ -167,6 +173,11 @@ impl Failure {
         self.kind
     }
 
+    /// `true` if the same command may succeed later, or with new credentials.
+    fn may_pass(&self) -> bool {
+        self.kind.is_some_and(|kind| kind == ErrorKind::Credentials || kind.is_retryable())
+    }
+
     /// Returns the exit code.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
@@ -174,7 +185,7 @@ impl Failure {
 
     /// Returns the process's exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        self.exit.code().into()
+        self.exit.into()
     }
 
     /// Prints the failure on standard error.
@@ -220,6 +231,35 @@ impl Failure {
             text.push_str(&format!("  {what}: {}\n", Printable(command)));
         }
         text
+    }
+}
+
+/// How a command on many objects goes on after it ended before the last one.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    /// Meaning of a signal for the objects that are left.
+    consequence: &'static str,
+    /// Label and command line of the next step.
+    step: (&'static str, String),
+}
+
+impl Unfinished {
+    /// Describes the end of a command by `consequence`, and the command line that goes on.
+    pub(crate) fn new(consequence: &'static str, label: &'static str, command: String) -> Self {
+        Self { consequence, step: (label, command) }
+    }
+
+    /// Returns the result of work that may have ended early.
+    ///
+    /// # Errors
+    /// A signal stopped the work, or it failed. If the failure may pass, it names the next step.
+    pub(crate) fn check<T>(self, done: Result<Result<T, Failure>, Signal>) -> Result<T, Failure> {
+        let Self { consequence, step: (label, command) } = self;
+        match done {
+            Ok(Err(failure)) if failure.may_pass() => Err(failure.step(label, command)),
+            Ok(done) => done,
+            Err(signal) => Err(Failure::stopped(signal, consequence)),
+        }
     }
 }
 

@@ -111,6 +111,12 @@ pub(crate) fn this_command_line() -> String {
     command_line(env::args_os())
 }
 
+/// Returns the command line of this process, with `flag` if it has not been given.
+pub(crate) fn this_command_line_with(flag: &str) -> String {
+    let has_it = env::args_os().any(|word| word == flag);
+    command_line(env::args_os().chain((!has_it).then(|| flag.into())))
+}
+
 fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {

@@ -356,8 +356,10 @@ async fn audit(
         }
         found.keys.push(key);
     }
-    if questions.proof && found.kind.is_sealed() {
-        let proof = if found.kind.is_encryption_client() {
+    // An instruction file whose object is gone, or has another format now, is the only sign of its key.
+    let is_left = found.kind == ObjectKind::InstructionFile && found.may_have_other_keys;
+    if questions.proof && (found.kind.is_sealed() || is_left) {
+        let proof = if found.kind.is_encryption_client() || is_left {
             let ask = || key_audit.prove_unnamed(&inspected);
             let proof = proven(ask, retry, &mut found.problem).await;
             // Such an object has one wrapped key, which is known now.
@@ -371,7 +373,7 @@ async fn audit(
         if proof == AuditedProof::Claimed {
             found.problem.get_or_insert_with(|| unasked(&found.object, &found.keys));
         }
-        found.proof = Some(proof);
+        found.proof = (!is_left).then_some(proof);
     }
     found
 }
@@ -388,7 +390,7 @@ where
 {
     let asked = retry.run(|| async {
         match ask().await {
-            KeyProof::Unknown(error) if error.kind() == ErrorKind::Throttled => Err(error),
+            KeyProof::Unknown(error) if is_repeated_or_fatal(error.kind()) => Err(error),
             proof => Ok(proof),
         }
     });
@@ -405,6 +407,11 @@ where
         }
         _ => AuditedProof::Claimed,
     }
+}
+
+/// `true` if a failed call is repeated, or ends the job.
+fn is_repeated_or_fatal(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Throttled | ErrorKind::Credentials)
 }
 
 /// Describes that no key of an object could be proven, because the client reads with none.
@@ -428,7 +435,7 @@ async fn material(
 ) -> Result<AuditedMaterial, Error> {
     let material = retry.run(|| async {
         match key_audit.material(object, key).await {
-            Err(error) if error.kind() == ErrorKind::Throttled => Err(error),
+            Err(error) if is_repeated_or_fatal(error.kind()) => Err(error),
             other => Ok(other),
         }
     });

@@ -2,11 +2,13 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use aws_sdk_s3::Client;
+use aws_sdk_s3::{
+    Client, config::http::HttpResponse, error::SdkError, operation::head_object::HeadObjectError,
+};
 use sealwax_envelope::{Keyring, geometry::CHUNK_LEN};
 
 use crate::{
-    error::Error,
+    error::{Error, ObjectRef, aws_failure::AwsFailure},
     format::UnencryptedObjects,
     limited_http::LimitedHttp,
     limits::{MAX_COPY_LEN, MIN_PART_LEN},
@@ -30,6 +32,7 @@ use crate::{
         Store, StoreSettings, acl::AclPolicy, checksum::BodyChecksum, unclaimed::UnclaimedUpload,
     },
     upload::budget::UploadBudget,
+    uri::S3Uri,
     vault::{Vault, VaultSettings, sidecar::SidecarPolicy},
 };
 
@@ -191,6 +194,24 @@ impl SealedClient {
     /// A lifecycle rule of the bucket removes these: `AbortIncompleteMultipartUpload`.
     pub async fn settle(&self) {
         self.0.store.settle().await;
+    }
+
+    /// Describes a failed `HeadObject` that the application made itself with [`SealedClient::s3`].
+    ///
+    /// As [`Error::from_sdk`]. But an answer to HEAD has no body, so a 400 tells no reason: then a
+    /// `GetObject` of one byte shows whether the credentials are the reason, which may have expired.
+    pub async fn head_error(
+        &self,
+        operation: &'static str,
+        uri: &S3Uri,
+        error: &SdkError<HeadObjectError, HttpResponse>,
+    ) -> Error {
+        let store = &self.0.store;
+        let (bucket, key) = (uri.bucket().to_owned(), uri.key().to_owned());
+        match ObjectRef::new(operation, store.s3(), Some(bucket), Some(key)) {
+            Ok(target) => store.head_failure(&target, AwsFailure::new(error)).await,
+            Err(error) => error,
+        }
     }
 
     /// Returns incomplete multipart uploads that this client may have begun without being told their

@@ -24,12 +24,12 @@ use self::{
 };
 use crate::{
     console::Lines,
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, Unfinished},
     interrupt::unless_stopped,
     progress::Cleared,
     report::{Provenance, ReportFiles},
     session::Session,
-    terminal_text::{Counted, Printable},
+    terminal_text::{Counted, Printable, this_command_line},
 };
 
 /// Lists or counts objects by the keys they depend on.
@@ -90,12 +90,12 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
         (false, true) => session.say(format!("{} audited", Counted(summary.objects, "object"))),
     }
     lines.finish()?;
-    done.map_err(|signal| {
-        Failure::stopped(
-            signal,
-            "the other objects were not audited; rerun the command to audit all of them",
-        )
-    })??;
+    let unfinished = Unfinished::new(
+        "the other objects were not audited; rerun the command to audit all of them",
+        "to audit all of them",
+        this_command_line(),
+    );
+    unfinished.check(done)?;
     if summary.objects == 0 {
         let error = format!("no objects in {}", args.objects.prefix);
         return Err(Failure::new(Exit::NotFound, error, "check the bucket and the prefix"));

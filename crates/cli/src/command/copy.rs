@@ -14,11 +14,11 @@ use crate::{
     args::{Prefix, name_of},
     bulk::{Outcome, Skip, Summary, engine},
     console::print_json,
-    failure::{Exit, Failure, of_one},
+    failure::{Exit, Failure, Unfinished, of_one},
     folder_listing::{self, Listed},
     interrupt::unless_stopped,
     session::Session,
-    terminal_text::Counted,
+    terminal_text::{Counted, this_command_line},
 };
 
 /// Treatment of the source after its copy.
@@ -150,13 +150,12 @@ impl Copier {
         if summary.all() > 0 {
             session.say(format!("{} {objects} of {from} to {to} ({bytes}){summary}", self.verb()));
         }
-        let stopped = |signal| {
-            Failure::stopped(
-                signal,
-                "the remaining objects are unchanged; rerun the command to continue",
-            )
-        };
-        done.map_err(stopped)??;
+        let unfinished = Unfinished::new(
+            "the remaining objects are unchanged; rerun the command to continue",
+            "to continue",
+            this_command_line(),
+        );
+        unfinished.check(done)?;
         summary.some("object", &from)?;
         summary.result("object")
     }

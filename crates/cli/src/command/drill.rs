@@ -35,12 +35,12 @@ use super::verify::{
 };
 use crate::{
     args::{Objects, ObjectsArgs, Prefix, ReaderArgs, S3ecPolicyArgs, TimeSpan},
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, Unfinished},
     interrupt::unless_stopped,
     progress::Cleared,
     report::{Provenance, ReportFiles, text_of},
     session::Session,
-    terminal_text::Counted,
+    terminal_text::{Counted, this_command_line},
 };
 
 const EXAMPLES: &str = "\
@@ -118,15 +118,17 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
             Previous::beside(files.folder(), &subject)
         }
     };
-    let stopped =
-        |signal| Failure::stopped(signal, "the drill is incomplete, and no report was written");
-    let source = unless_stopped(compare(session, &args)).await.map_err(stopped)??;
+    let unfinished = || {
+        let consequence = "the drill is incomplete, and no report was written";
+        Unfinished::new(consequence, "to run the drill again", this_command_line())
+    };
+    let source = unfinished().check(unless_stopped(compare(session, &args)).await)?;
 
     let blocked = BlockedRegions::new(blocked_regions.iter().cloned());
     let beyond = session.without(&blocked).await?;
     for region in &blocked_regions {
-        let reached =
-            unless_stopped(reached_services(&beyond, region, &blocked)).await.map_err(stopped)?;
+        let reached = unless_stopped(reached_services(&beyond, region, &blocked)).await;
+        let reached = unfinished().check(reached.map(Ok))?;
         if !reached.is_empty() {
             let error = format!(
                 "cannot run the drill: requests to {} in {region} are not blocked",
@@ -163,7 +165,10 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
         &mut each,
     ))
     .await;
-    done.map_err(stopped)??;
+    if let Ok(Err(_)) = &done {
+        session.say(format!("{}; no report was written", Counts::new(&summary).text()));
+    }
+    unfinished().check(done)?;
     let verification = verification.elapsed();
 
     let failed_count = failed_objects(&summary, allow_unsealed);

@@ -17,11 +17,11 @@ use self::verify_output::{Counts, Line};
 use crate::{
     args::{Objects, ObjectsArgs, ReaderArgs, S3ecPolicyArgs, fraction},
     console::Lines,
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, Unfinished},
     interrupt::unless_stopped,
     progress::Cleared,
     session::Session,
-    terminal_text::Counted,
+    terminal_text::{Counted, this_command_line},
 };
 
 const EXAMPLES: &str = "\
@@ -127,12 +127,12 @@ pub(super) async fn run(session: &Session, args: VerifyArgs) -> Result<(), Failu
     }
     lines.finish()?;
     session.say(counts.text());
-    done.map_err(|signal| {
-        Failure::stopped(
-            signal,
-            "the remaining objects were not verified; rerun the command to verify all of them",
-        )
-    })??;
+    let unfinished = Unfinished::new(
+        "the remaining objects were not verified; rerun the command to verify all of them",
+        "to verify all of them",
+        this_command_line(),
+    );
+    unfinished.check(done)?;
     summary_failure(&objects, &summary, how.allow_unsealed)
 }
 

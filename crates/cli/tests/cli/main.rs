@@ -4,6 +4,7 @@ mod audit;
 mod aws_settings;
 mod bulk;
 mod copies;
+mod credentials;
 mod doctor;
 mod documents;
 mod drill;

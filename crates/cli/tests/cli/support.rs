@@ -7,6 +7,7 @@ mod proxy;
 mod random;
 mod raw_s3;
 mod recorder;
+mod refusing;
 mod relay;
 mod rotated_kms;
 mod slow_line;
@@ -33,8 +34,9 @@ pub(crate) use self::{
     random::Random,
     raw_s3::RawS3,
     recorder::Recorder,
+    refusing::Refusing,
     rotated_kms::RotatedKms,
-    slow_line::{Throttling, slow_line},
+    slow_line::slow_line,
     terminal::Terminal,
 };
 

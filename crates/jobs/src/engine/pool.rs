@@ -1,6 +1,6 @@
 //! Work on many objects at a time.
 
-use std::{fmt, sync::atomic::Ordering};
+use std::fmt;
 
 use futures_core::Stream;
 use futures_util::{
@@ -18,8 +18,8 @@ pub(crate) struct Pool<I, T> {
     engine: Engine,
     inputs: BoxStream<'static, Result<I, Error>>,
     work: Box<dyn Fn(I, RetryState) -> BoxFuture<'static, T> + Send>,
-    /// Each returns its result, unless AWS did not accept the credentials.
-    tasks: JoinSet<Option<T>>,
+    /// Each returns its result, or the failure of the job, after which the result says nothing.
+    tasks: JoinSet<Result<T, Error>>,
     is_exhausted: bool,
     failure: Option<Error>,
 }
@@ -43,8 +43,8 @@ impl<I: Send + 'static, T: Send + 'static> Pool<I, T> {
 
     /// Returns the next result, in the order in which the tasks end.
     ///
-    /// A failed input, credentials that AWS does not accept, a task that panics and [`Pool::fail`] stop the pool from starting more
-    /// tasks. The error is returned after the results of all tasks in flight, and then `None`.
+    /// A failed input, credentials that AWS does not accept, a task that panics and [`Pool::fail`]
+    /// stop the pool from starting more tasks. The error is returned after the results of all tasks in flight, and then `None`.
     pub(crate) async fn next(&mut self) -> Option<Result<T, Error>> {
         loop {
             let is_open = !self.is_exhausted
@@ -53,8 +53,8 @@ impl<I: Send + 'static, T: Send + 'static> Pool<I, T> {
             tokio::select! {
                 biased;
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => match ended {
-                    Ok(Some(result)) => return Some(Ok(result)),
-                    Ok(None) => self.fail(no_credentials()),
+                    Ok(Ok(result)) => return Some(Ok(result)),
+                    Ok(Err(failure)) => self.fail(failure),
                     Err(panic) => {
                         let why = format!("a task died: {panic}");
                         self.fail(Error::new("continue", "the job", ErrorKind::Io, why));
@@ -66,11 +66,11 @@ impl<I: Send + 'static, T: Send + 'static> Pool<I, T> {
                     match input {
                         Some(Ok(input)) => {
                             let retry = RetryState::new(self.engine.clone());
-                            let lacks_credentials = retry.lacks_credentials();
+                            let judgement = retry.judgement();
                             let work = (self.work)(input, retry);
                             self.tasks.spawn(async move {
                                 let result = work.await;
-                                (!lacks_credentials.load(Ordering::Relaxed)).then_some(result)
+                                judgement.failure_of_job().map_or(Ok(result), Err)
                             });
                         }
                         Some(Err(error)) => self.fail(error),
@@ -99,12 +99,6 @@ impl<I: Send + 'static, T: Send + 'static> Pool<I, T> {
             Some((next.map(Step::Outcome), pool))
         }))
     }
-}
-
-/// Failure of a job, and of no object: the next run does what is left.
-fn no_credentials() -> Error {
-    let message = "AWS does not accept the credentials, or no longer: what is left was not tried";
-    Error::new("continue", "the job", ErrorKind::Credentials, message)
 }
 
 impl<I, T> fmt::Debug for Pool<I, T> {
@@ -197,8 +191,8 @@ mod tests {
 
     /// Objects that only the credentials failed have no result: nothing is known of them.
     #[tokio::test]
-    async fn a_job_that_needs_credentials_ends_without_them() {
-        for (policy, expected) in [(RetryPolicy::REWRAP, 1), (RetryPolicy::READ, 4)] {
+    async fn every_job_ends_without_credentials() {
+        for policy in [RetryPolicy::REWRAP, RetryPolicy::MIGRATE, RetryPolicy::READ] {
             let engine = Engine::new(1, &CancellationToken::new(), policy);
             let work = |input: u32, mut retry: RetryState| async move {
                 let failure = (input > 0).then_some(ErrorKind::Credentials);
@@ -214,8 +208,7 @@ mod tests {
                     Err(error) => failure = Some(error.kind()),
                 }
             }
-            assert_eq!(results, (0..expected).collect::<Vec<_>>());
-            assert_eq!(failure, (expected == 1).then_some(ErrorKind::Credentials));
+            assert_eq!((results, failure), (vec![0], Some(ErrorKind::Credentials)));
         }
     }
 

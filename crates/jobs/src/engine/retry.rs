@@ -27,9 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub struct RetryPolicy {
     /// Most attempts at one object, beyond the retries of the SDK.
     pub(crate) max_attempts: u32,
-    /// `true` if the job ends when AWS does not accept the credentials: every further object would
-    /// fail.
-    pub(crate) needs_credentials: bool,
     /// `true` if services that do not answer limit the concurrency, as throttling services do.
     pub(crate) slows_when_unavailable: bool,
 }
@@ -37,19 +34,15 @@ pub struct RetryPolicy {
 impl RetryPolicy {
     /// Policy of jobs that rewrap objects or plan that: patient, for an object that fails must be
     /// worked on again.
-    pub(crate) const REWRAP: Self =
-        Self { max_attempts: 8, needs_credentials: true, slows_when_unavailable: true };
+    pub(crate) const REWRAP: Self = Self { max_attempts: 8, slows_when_unavailable: true };
     /// Policy of jobs that store objects.
-    pub(crate) const MIGRATE: Self =
-        Self { max_attempts: 5, needs_credentials: true, slows_when_unavailable: true };
+    pub(crate) const MIGRATE: Self = Self { max_attempts: 5, slows_when_unavailable: true };
     /// Policy of jobs that send, fetch, copy or delete whole objects: an object takes several calls,
     /// each of which can be throttled.
-    pub const TRANSFER: Self =
-        Self { max_attempts: 16, needs_credentials: false, slows_when_unavailable: true };
+    pub const TRANSFER: Self = Self { max_attempts: 16, slows_when_unavailable: true };
     /// Policy of jobs that only read. Where a Region is down, as in a drill, a slower job would not
-    /// get more answers, and credentials that come from there are part of what is rehearsed.
-    pub(crate) const READ: Self =
-        Self { max_attempts: 5, needs_credentials: false, slows_when_unavailable: false };
+    /// get more answers.
+    pub(crate) const READ: Self = Self { max_attempts: 5, slows_when_unavailable: false };
 }
 
 /// Attempts at one object. They report to the limiter of the job.
@@ -58,20 +51,44 @@ pub struct RetryState {
     engine: Engine,
     attempts: u32,
     first_failed: Option<Instant>,
+    judgement: Judgement,
+}
+
+/// A failure of the work on one object that ends the whole job, if there is one. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Judgement {
     lacks_credentials: Arc<AtomicBool>,
+}
+
+impl Judgement {
+    /// Returns the failure of the job, if it is one.
+    pub(crate) fn failure_of_job(&self) -> Option<Error> {
+        self.lacks_credentials.load(Ordering::Relaxed).then(|| {
+            let message =
+                "AWS does not accept the credentials, or no longer: what is left was not tried";
+            Error::new("continue", "the job", ErrorKind::Credentials, message)
+        })
+    }
 }
 
 impl RetryState {
     /// Begins the attempts at one object of a job.
     #[must_use]
     pub fn new(engine: Engine) -> Self {
-        Self { engine, attempts: 0, first_failed: None, lacks_credentials: Arc::default() }
+        Self { engine, attempts: 0, first_failed: None, judgement: Judgement::default() }
     }
 
-    /// Returns a flag that is set if the work ends because AWS does not accept the credentials. Its
-    /// result then says nothing about the object.
-    pub(crate) fn lacks_credentials(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.lacks_credentials)
+    /// Returns the judgement of the work on this object, which stays up to date.
+    pub(crate) fn judgement(&self) -> Judgement {
+        self.judgement.clone()
+    }
+
+    /// Returns the failure of the whole job, if the work ended because AWS does not accept the
+    /// credentials. Its result then says nothing about the object, and every further object would
+    /// fail in the same way.
+    #[must_use]
+    pub fn failure_of_job(&self) -> Option<Error> {
+        self.judgement.failure_of_job()
     }
 
     /// `true` if the attempt that ended in `failure`, or in a success, is to be repeated. Pauses
@@ -82,8 +99,8 @@ impl RetryState {
     pub async fn should_retry(&mut self, failure: Option<ErrorKind>) -> bool {
         let now = Instant::now();
         let Engine { limiter, cancellation, retries } = &self.engine;
-        if retries.needs_credentials && failure == Some(ErrorKind::Credentials) {
-            self.lacks_credentials.store(true, Ordering::Relaxed);
+        if failure == Some(ErrorKind::Credentials) {
+            self.judgement.lacks_credentials.store(true, Ordering::Relaxed);
             return false;
         }
         let is_slow = match failure {

@@ -2,7 +2,7 @@
 
 use super::{Handle, object_setters};
 use crate::{
-    error::{Error, ObjectRef},
+    error::{Error, ObjectRef, aws_failure::AwsFailure},
     object::ObjectInfo,
     store::{
         conditions::{ReadConditions, on_request, read_condition_setters},
@@ -68,7 +68,10 @@ impl Head {
         let request = store.s3().head_object().bucket(&target.bucket).key(&target.key);
         let request =
             on_request!(&self.conditions, request.set_version_id(self.version_id.clone()));
-        let output = request.send().await.map_err(|error| target.s3_error("HeadObject", &error))?;
+        let output = match request.send().await {
+            Ok(output) => output,
+            Err(error) => return Err(store.head_failure(&target, AwsFailure::new(&error)).await),
+        };
         check_version(&target, self.version_id.as_deref(), output.version_id())?;
         let format = vault.format_of(store, &target, output.metadata()).await?;
         ObjectInfo::of_head(&target, &output, format)

@@ -5,7 +5,7 @@ use sealwax_envelope::{EncryptedDataKey, ObjectHeader, metadata};
 
 use super::{Handle, object_setters};
 use crate::{
-    error::{Error, ObjectRef},
+    error::{Error, ObjectRef, aws_failure::AwsFailure},
     format::ObjectFormat,
     object::ObjectInfo,
     store::ranged_get::check_version,
@@ -110,7 +110,12 @@ impl Inspect {
         let target = ObjectRef::new("inspect", s3, bucket, key)?;
         let request = s3.head_object().bucket(&target.bucket).key(&target.key);
         let head = request.set_version_id(version_id.clone()).send().await;
-        let head = head.map_err(|error| target.s3_error("HeadObject", &error))?;
+        let head = match head {
+            Ok(head) => head,
+            Err(error) => {
+                return Err(handle.store.head_failure(&target, AwsFailure::new(&error)).await);
+            }
+        };
         check_version(&target, version_id.as_deref(), head.version_id())?;
         let Handle { store, vault, .. } = &handle;
         let kind = Box::pin(vault.kind(store, &target, version_id.as_deref(), &head)).await?;

@@ -17,12 +17,12 @@ use crate::{
     args::{Prefix, encryption_context},
     bulk::{Outcome, Skip, Summary, engine},
     console::is_standard_stream,
-    failure::Failure,
+    failure::{Failure, Unfinished},
     folder_listing::{self, Listed},
     interrupt::unless_stopped,
     mtime,
     session::Session,
-    terminal_text::Counted,
+    terminal_text::{Counted, this_command_line_with},
 };
 
 /// Memory budget for parts of all objects, in bytes; the same as for uploads.
@@ -70,13 +70,12 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
     if summary.all() > 0 {
         session.say(text_of(&from, &getter.args, &summary));
     }
-    let stopped = |signal| {
-        Failure::stopped(
-            signal,
-            "the remaining files were not written; rerun with --skip-unchanged to continue",
-        )
-    };
-    done.map_err(stopped)??;
+    let unfinished = Unfinished::new(
+        "the remaining files were not written; rerun with --skip-unchanged to continue",
+        "to continue",
+        this_command_line_with("--skip-unchanged"),
+    );
+    unfinished.check(done)?;
     summary.some("object", &from)?;
     summary.result("object")
 }

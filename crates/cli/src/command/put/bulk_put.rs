@@ -23,13 +23,13 @@ use crate::{
     args::{FormatArg, encryption_context},
     bulk::{Outcome, Skip, Summary, engine},
     console::is_standard_stream,
-    failure::Failure,
+    failure::{Failure, Unfinished},
     interrupt::unless_stopped,
     local_files::{self, Found, LocalFile, Unfit},
     mtime,
     session::Session,
     state_directory,
-    terminal_text::Counted,
+    terminal_text::{Counted, this_command_line_with},
 };
 
 /// Encrypts and uploads files under the prefix.
@@ -107,13 +107,12 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         session
             .say(format!("{count} of them lack {key}: add it later with `sealwax rewrap --add`"));
     }
-    let stopped = |signal| {
-        Failure::stopped(
-            signal,
-            "the remaining files were not uploaded; rerun with --skip-unchanged to continue",
-        )
-    };
-    settled.and(done).map_err(stopped)??;
+    let unfinished = Unfinished::new(
+        "the remaining files were not uploaded; rerun with --skip-unchanged to continue",
+        "to continue",
+        this_command_line_with("--skip-unchanged"),
+    );
+    unfinished.check(settled.and(done))?;
     counts.some("file", args.files[0].display())?;
     counts.result("file")
 }

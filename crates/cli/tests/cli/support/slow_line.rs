@@ -1,12 +1,9 @@
-//! Lines and servers that are slower than a command would like.
+//! Lines that are slower than a command would like.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -49,79 +46,4 @@ fn with_small_buffers() -> TcpListener {
     let listener = Runtime::new().expect("a runtime").block_on(listen).expect("a free port");
     listener.set_nonblocking(false).expect("it blocks");
     listener
-}
-
-/// A server that throttles half of all requests, and passes the others on.
-pub(crate) struct Throttling {
-    pub(crate) url: String,
-    throttled: Arc<AtomicU64>,
-}
-
-impl Throttling {
-    pub(crate) fn start(server: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let upstream = server.strip_prefix("http://").expect("an http URL").to_owned();
-        let (requests, throttled) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let counted = Arc::clone(&throttled);
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let (upstream, requests) = (upstream.clone(), Arc::clone(&requests));
-                let throttled = Arc::clone(&counted);
-                thread::spawn(move || {
-                    let refuse = is_in_half(requests.fetch_add(1, Ordering::Relaxed));
-                    throttled.fetch_add(u64::from(refuse), Ordering::Relaxed);
-                    // The client may close the connection at any time.
-                    drop(serve(&client, &upstream, refuse));
-                    drop(client.shutdown(Shutdown::Both));
-                });
-            }
-        });
-        Self { url, throttled }
-    }
-
-    /// Returns the number of throttled requests.
-    pub(crate) fn throttled(&self) -> u64 {
-        self.throttled.load(Ordering::Relaxed)
-    }
-}
-
-/// `true` for half of all numbers, without a pattern.
-fn is_in_half(number: u64) -> bool {
-    let mixed = (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed ^ (mixed >> 31)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 63 == 1
-}
-
-/// Serves one request, and ends the connection.
-fn serve(mut client: &TcpStream, upstream: &str, refuse: bool) -> std::io::Result<()> {
-    let mut reader = BufReader::new(client);
-    let (mut head, mut body_len, mut is_head) = (String::new(), 0, false);
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        is_head |= line.starts_with("HEAD ");
-        if let Some(len) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            body_len = len.trim().parse().expect("a length");
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-        head.push_str(&line);
-    }
-    let mut body = reader.by_ref().take(body_len);
-    if refuse {
-        std::io::copy(&mut body, &mut std::io::sink())?;
-        let error = if is_head { "" } else { "<Error><Code>SlowDown</Code></Error>" };
-        let len = error.len();
-        return write!(
-            client,
-            "HTTP/1.1 503 x\r\nconnection: close\r\ncontent-length: {len}\r\n\r\n{error}"
-        );
-    }
-    let mut server = TcpStream::connect(upstream)?;
-    write!(server, "{head}connection: close\r\n\r\n")?;
-    std::io::copy(&mut body, &mut server)?;
-    std::io::copy(&mut server, &mut client).map(drop)
 }
