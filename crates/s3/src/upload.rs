@@ -167,9 +167,9 @@ impl Upload {
     }
 
     async fn put_object(self, body: SealedPart) -> Result<Uploaded, Error> {
-        let mut retries = 0;
+        let (mut retries, queued) = (0, self.store.uploads().join());
         let sent = loop {
-            let sent = self.store.uploads().run(|| self.try_put_object(&body)).await;
+            let sent = queued.run(|| self.try_put_object(&body)).await;
             let met_another_write =
                 sent.as_ref().is_err_and(AwsFailure::is_conditional_request_conflict);
             if !met_another_write || retries == MAX_CONFLICTS {

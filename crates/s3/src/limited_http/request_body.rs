@@ -214,6 +214,31 @@ mod tests {
         assert_eq!(later(&sending), Some(LimitExceeded::Waiting(LIMIT)));
     }
 
+    /// A part of 8 MiB that shares a line of 120 KB/s with three others takes 280 seconds. The answer
+    /// comes once the last 4 MiB have left the buffers.
+    #[test]
+    fn a_slow_body_never_stalls() {
+        const RATE: u64 = 30_000;
+        const LEN: u64 = 8 << 20;
+        let (_, sending) = observed(SdkBody::from("x"), LIMIT);
+        let (mut state, start) = (sending.lock(), Instant::now());
+        let mut sent = 0;
+        while sent < LEN {
+            let piece = (LEN - sent).min(PIECE_LEN as u64);
+            sent += piece;
+            // The first 4 MiB are taken at once.
+            let seconds = sent.saturating_sub(4 << 20) as f64 / RATE as f64;
+            let now = start + Duration::from_secs_f64(seconds);
+            assert_eq!(state.stalled(now), None, "after {seconds} s");
+            state.advance(piece as usize, now);
+        }
+        let all_taken = start + Duration::from_secs_f64((4 << 20) as f64 / RATE as f64);
+        state.end(all_taken);
+        let answered = start + Duration::from_secs_f64(LEN as f64 / RATE as f64);
+        assert_eq!(state.stalled(answered), None);
+        assert_eq!(state.stalled(answered + LIMIT * 5), Some(LimitExceeded::Waiting(LIMIT)));
+    }
+
     #[test]
     fn a_source_that_has_nothing_ready_is_not_the_services_fault() {
         let never = http_body_util::StreamBody::new(futures_util::stream::pending::<

@@ -3,8 +3,13 @@
 //! Parts in parallel share one line. On a slow one, few of them end soon, and all of them would take
 //! too long. So the number of parts grows while parts end within half the timeout, and is halved when
 //! a part takes longer than the timeout, makes no progress, or is throttled.
+//!
+//! Parts take turns in the order in which they joined the queue, which is their order in the object. A
+//! part that is repeated keeps its place. So on a slow line the object's beginning is stored first,
+//! and no part waits for the repetitions of a later one.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -27,8 +32,8 @@ pub(crate) struct PartLimiter(Arc<Inner>);
 struct Inner {
     timeout: Duration,
     state: Mutex<State>,
-    /// Signals that a part ended.
-    ended: Notify,
+    /// Signals that a part ended, or left the queue.
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -41,7 +46,21 @@ struct State {
     in_flight: usize,
     /// Number of parts that succeeded.
     succeeded: u64,
+    /// Number of parts that joined the queue.
+    joined: u64,
+    /// Numbers of the parts that wait for their turn.
+    waiting: BTreeSet<u64>,
 }
+
+/// A part's number in the queue. It is kept for all attempts at the part.
+#[derive(Debug)]
+pub(crate) struct QueueNumber {
+    limiter: PartLimiter,
+    number: u64,
+}
+
+/// A part that waits for its turn. Dropping it leaves the queue.
+struct Waiting<'a>(&'a QueueNumber);
 
 /// One part in flight. Dropping it makes room for another one.
 #[derive(Debug)]
@@ -83,32 +102,52 @@ impl PartLimiter {
             decreased_at: None,
             in_flight: 0,
             succeeded: 0,
+            joined: 0,
+            waiting: BTreeSet::new(),
         };
-        Self(Arc::new(Inner { timeout, state: Mutex::new(state), ended: Notify::new() }))
+        Self(Arc::new(Inner { timeout, state: Mutex::new(state), changed: Notify::new() }))
     }
 
-    /// Waits until one more part may be in flight.
-    pub(crate) async fn turn(&self) -> PartTurn {
-        loop {
-            let ended = self.0.ended.notified();
-            if self.state().has_room() {
-                return self.begun();
-            }
-            ended.await;
-        }
+    /// Joins the queue at its end. Parts of one object join in their order.
+    pub(crate) fn join(&self) -> QueueNumber {
+        let mut state = self.state();
+        state.joined += 1;
+        QueueNumber { limiter: self.clone(), number: state.joined }
     }
 
     /// Counts a part whose response is arriving already.
     pub(crate) fn begun(&self) -> PartTurn {
-        let mut state = self.state();
-        state.in_flight += 1;
-        let succeeded = state.succeeded;
-        drop(state);
+        let succeeded = self.state().begin();
         PartTurn { limiter: self.clone(), started: Instant::now(), succeeded }
     }
 
-    /// Sends a part once there is room, and again if it was throttled, or made no progress while
-    /// others did.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl QueueNumber {
+    /// Waits until no earlier part waits and one more may be in flight.
+    pub(crate) async fn turn(&self) -> PartTurn {
+        let Self { limiter, number } = self;
+        limiter.state().waiting.insert(*number);
+        let _waiting = Waiting(self);
+        loop {
+            let changed = limiter.0.changed.notified();
+            let begun = {
+                let mut state = limiter.state();
+                let is_first = state.waiting.first() == Some(number);
+                (is_first && state.has_room()).then(|| state.begin())
+            };
+            if let Some(succeeded) = begun {
+                return PartTurn { limiter: limiter.clone(), started: Instant::now(), succeeded };
+            }
+            changed.await;
+        }
+    }
+
+    /// Sends the part at its turn, and again if it was throttled, or made no progress while others
+    /// did.
     pub(crate) async fn run<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, AwsFailure>
     where
         F: Future<Output = Result<T, AwsFailure>>,
@@ -123,9 +162,13 @@ impl PartLimiter {
         }
         unreachable!("the attempts have an end")
     }
+}
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let QueueNumber { limiter, number } = self.0;
+        limiter.state().waiting.remove(number);
+        limiter.0.changed.notify_waiters();
     }
 }
 
@@ -147,13 +190,19 @@ impl PartTurn {
 impl Drop for PartTurn {
     fn drop(&mut self) {
         self.limiter.state().in_flight -= 1;
-        self.limiter.0.ended.notify_waiters();
+        self.limiter.0.changed.notify_waiters();
     }
 }
 
 impl State {
     fn has_room(&self) -> bool {
         self.in_flight < self.limit as usize
+    }
+
+    /// Counts a part that is in flight from now on. Returns the number of parts that had succeeded.
+    fn begin(&mut self) -> u64 {
+        self.in_flight += 1;
+        self.succeeded
     }
 
     fn end(&mut self, attempt: Attempt, started: Instant, now: Instant, timeout: Duration) {
@@ -184,6 +233,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -229,8 +280,9 @@ mod tests {
     #[tokio::test]
     async fn no_more_parts_than_the_limit_are_in_flight() {
         let limiter = PartLimiter::new(2, MINUTE);
-        let (first, second) = (limiter.turn().await, limiter.turn().await);
-        let third = limiter.turn();
+        let (first, second) = (limiter.join().turn().await, limiter.join().turn().await);
+        let third = limiter.join();
+        let third = third.turn();
         tokio::pin!(third);
         assert!(futures_util::poll!(&mut third).is_pending());
         let beyond = limiter.begun();
@@ -238,5 +290,109 @@ mod tests {
         assert!(futures_util::poll!(&mut third).is_pending());
         drop((beyond, second));
         assert!(futures_util::poll!(&mut third).is_ready());
+    }
+
+    #[tokio::test]
+    async fn parts_take_turns_in_their_order() {
+        let limiter = PartLimiter::new(1, MINUTE);
+        let in_flight = limiter.begun();
+        let numbers = [(); 4].map(|()| limiter.join());
+        let [mut first, mut second, mut third, mut fourth] =
+            [0, 1, 2, 3].map(|at: usize| Box::pin(numbers[at].turn()));
+        // The later ones ask first.
+        for turn in [&mut fourth, &mut third, &mut second, &mut first] {
+            assert!(futures_util::poll!(turn).is_pending());
+        }
+        drop(in_flight);
+        for turn in [&mut fourth, &mut third, &mut second] {
+            assert!(futures_util::poll!(turn).is_pending());
+        }
+        let turn = first.await;
+        assert!(futures_util::poll!(&mut third).is_pending());
+        // One that is given up holds up none behind it.
+        drop((second, turn));
+        assert!(futures_util::poll!(&mut fourth).is_pending());
+        drop(third.await);
+        drop(fourth.await);
+        assert!(limiter.state().waiting.is_empty());
+    }
+
+    /// The parts that are ready first are throttled again and again; the earlier ones come before each
+    /// repetition.
+    #[tokio::test]
+    async fn no_part_waits_for_the_repetitions_of_a_later_one() {
+        let limiter = PartLimiter::new(1, MINUTE);
+        let numbers = [(); 4].map(|()| limiter.join());
+        // The later ones were ready first, and one of them has its turn.
+        let mut in_flight = Some((3, numbers[3].turn().await));
+        let mut waiting: Vec<_> =
+            [2, 1, 0].map(|part: usize| (part, Box::pin(numbers[part].turn()))).into();
+        for (_, turn) in &mut waiting {
+            assert!(futures_util::poll!(turn).is_pending());
+        }
+        let (mut sent, mut attempts) = (Vec::new(), [1; 4]);
+        while let Some((part, turn)) = in_flight.take() {
+            sent.push(part);
+            let attempt = match (part, attempts[part]) {
+                (2.., 1..=2) => Attempt::Throttled,
+                _ => Attempt::Failed,
+            };
+            if turn.end(attempt, attempts[part]) {
+                attempts[part] += 1;
+                waiting.push((part, Box::pin(numbers[part].turn())));
+            }
+            // Each wakes up, in any order.
+            for at in (0..waiting.len()).rev() {
+                if let Poll::Ready(turn) = futures_util::poll!(&mut waiting[at].1) {
+                    assert!(in_flight.is_none(), "one at a time");
+                    in_flight = Some((waiting[at].0, turn));
+                }
+            }
+            waiting.retain(|(part, _)| in_flight.as_ref().is_none_or(|(begun, _)| begun != part));
+        }
+        assert_eq!(sent, [3, 0, 1, 2, 2, 2, 3, 3]);
+        assert!(limiter.state().waiting.is_empty());
+    }
+
+    /// 140 MB at 120 KB/s, which sixteen parts at once never sent in time: by the clock of the
+    /// arithmetic, the line is never idle, no part is sent twice, and the beginning is stored first.
+    #[test]
+    fn a_slow_line_carries_fewer_parts_at_once_and_never_rests() {
+        const LEN: u64 = 140_000_000;
+        const PART: u64 = 8 << 20;
+        const RATE: f64 = 120_000.0;
+        let (limiter, start) = (PartLimiter::new(4, MINUTE), Instant::now());
+        let mut state = limiter.state();
+        let mut unsent = (0..LEN.div_ceil(PART))
+            .map(|part| (part, PART.min(LEN - part * PART) as f64))
+            .collect::<std::collections::VecDeque<_>>();
+        let (mut now, mut in_flight, mut stored) = (start, Vec::new(), Vec::new());
+        let mut at_once = Vec::new();
+        while !unsent.is_empty() || !in_flight.is_empty() {
+            while state.has_room()
+                && let Some((part, len)) = unsent.pop_front()
+            {
+                state.begin();
+                in_flight.push((part, len, now));
+            }
+            at_once.push(in_flight.len());
+            // All parts in flight share the line until the first of them ends.
+            let share = RATE / in_flight.len() as f64;
+            assert!(share >= 1024.0, "progress, as LimitedHttp counts it");
+            let shortest = in_flight.iter().map(|part| part.1).fold(f64::MAX, f64::min);
+            now += Duration::from_secs_f64(shortest / share);
+            in_flight.iter_mut().for_each(|part| part.1 -= shortest);
+            let ended: Vec<_> = in_flight.extract_if(.., |part| part.1 < 0.5).collect();
+            for (part, _, started) in ended {
+                state.in_flight -= 1;
+                state.end(Attempt::Succeeded, started, now, MINUTE);
+                stored.push(part);
+            }
+        }
+        let took = now.duration_since(start).as_secs_f64();
+        assert!((took - LEN as f64 / RATE).abs() < 1.0, "{took} s");
+        assert_eq!(stored, (0..17).collect::<Vec<_>>());
+        assert_eq!(at_once.first_chunk(), Some(&[4, 2, 1]), "{at_once:?}");
+        assert!(at_once[2..].iter().all(|count| *count == 1), "{at_once:?}");
     }
 }

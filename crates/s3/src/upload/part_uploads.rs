@@ -23,6 +23,7 @@ use crate::{
     store::{
         lost_answer::{Stored, unconfirmed},
         multipart::{MultipartUpload, Record, UploadHandle},
+        part_limiter::QueueNumber,
     },
 };
 
@@ -158,8 +159,9 @@ impl<'a> PartUploads<'a> {
     /// Seals and sends a part in the background.
     pub(super) fn spawn(&mut self, number: usize, part: UnsentPart, room: PartRoom) {
         let (handle, buffers) = (self.multipart.handle().clone(), Arc::clone(&self.buffers));
+        let queued = self.upload.store.uploads().join();
         let send = async move {
-            let result = send_part(&handle, number, part, buffers).await;
+            let result = send_part(&handle, number, part, buffers, queued).await;
             SentPart { result, room }
         };
         self.multipart.spawn(number, send);
@@ -212,6 +214,7 @@ async fn send_part(
     number: usize,
     part: UnsentPart,
     buffers: Arc<PartBuffers>,
+    queued: QueueNumber,
 ) -> Result<Part, Error> {
     let UploadHandle { store, target, upload_id, record: state_file } = handle;
     if number as u64 > MAX_PARTS {
@@ -249,7 +252,7 @@ async fn send_part(
             .disable_payload_signing();
         request.send().await.map_err(|error| AwsFailure::new(&error))
     };
-    let output = store.uploads().run(send).await;
+    let output = queued.run(send).await;
     let output = output.map_err(|failure| target.s3_failure("UploadPart", failure))?;
     if output.e_tag.is_none() {
         return Err(unconfirmed(target, "UploadPart"));
