@@ -2,8 +2,10 @@
 
 mod acls;
 mod audit;
+mod carried_keys;
 mod claims;
 mod copies;
+mod deletions;
 mod drill;
 mod moves;
 mod proofs;

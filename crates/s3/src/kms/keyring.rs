@@ -206,7 +206,9 @@ impl KmsKeyring {
     }
 
     /// Wraps the data key in `from` under the key that opens it, bound to `wrap_context`: by
-    /// `ReEncrypt`, or through this process if that is not allowed or not possible.
+    /// `ReEncrypt`, or through this process if that is not allowed or the service does not have it.
+    ///
+    /// Both ways use `from` alone, and name its key as the only one that may open it.
     async fn carry_from(
         &self,
         from: &Candidate<'_>,
@@ -215,7 +217,14 @@ impl KmsKeyring {
         if let Some(binding) = from.key.wrap_context_for(wrap_context) {
             match self.re_encrypt(from, &from.arn, &binding).await {
                 Ok((wrapped, _)) => return Ok(wrapped),
-                Err(error) if error.kind() == KeyringErrorKind::AccessDenied => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        KeyringErrorKind::AccessDenied | KeyringErrorKind::Other
+                    ) =>
+                {
+                    tracing::debug!(%error, "not re-encrypted inside KMS: unwrapping");
+                }
                 Err(error) => return Err(error),
             }
         }

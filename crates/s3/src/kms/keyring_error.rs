@@ -32,11 +32,12 @@ where
             KeyringErrorKind::Rejected
         }
         (Some("ThrottlingException" | "LimitExceededException"), _) => KeyringErrorKind::Throttled,
+        // Services that are like KMS may lack an operation, which is no outage.
         (
             Some("KeyUnavailableException" | "DependencyTimeoutException" | "KMSInternalException"),
             _,
         )
-        | (_, None | Some(500..)) => KeyringErrorKind::Unavailable,
+        | (_, None | Some(500 | 502..)) => KeyringErrorKind::Unavailable,
         _ => KeyringErrorKind::Other,
     };
     KeyringError::new(kind, key.as_str()).with_source(failure)

@@ -8,7 +8,7 @@ use tracing::{Span, field::Empty};
 
 use super::{Handle, head::Head, object_setters};
 use crate::{
-    error::{Error, ErrorKind, ObjectRef},
+    error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure},
     format::{ObjectFormat, same_format_metadata},
     kms::WrapPolicy,
     object::{ObjectInfo, join_metadata},
@@ -140,6 +140,38 @@ pub(super) struct MadeCopy {
     pub(super) metadata: HashMap<String, String>,
     /// `true` if no other object has this metadata.
     pub(super) is_recognizable: bool,
+    /// `true` if source and destination were known to be two objects before the copy.
+    is_known_apart: bool,
+}
+
+impl MadeCopy {
+    /// `true` if `head` describes the copy, and no other object.
+    pub(super) fn is_copy(&self, head: &HeadObjectOutput) -> bool {
+        let Self { output, snapshot, metadata, is_recognizable, .. } = self;
+        let is_this_version = output.version_id.is_none() || head.version_id == output.version_id;
+        let is_later = *is_recognizable || head.last_modified > snapshot.head.last_modified;
+        is_this_version && is_later && same_format_metadata(head.metadata(), metadata)
+    }
+
+    /// Describes that the copy has replaced its source.
+    pub(super) fn two_names(&self) -> Error {
+        let message = "source and destination are two names of one object, which now opens under \
+                       the destination's name";
+        self.source.error(ErrorKind::InvalidInput, message)
+    }
+
+    /// Fails if the source is the copy. A source that can't be looked at is none, as far as the store
+    /// tells.
+    async fn check_source_is_no_copy(&self, store: &Store) -> Result<(), Error> {
+        let Self { source, target, .. } = self;
+        match Snapshot::take(store, source).await {
+            Ok(now) if self.is_copy(&now.head) => {
+                let copied = format!("copied to s3://{}/{}", target.bucket, target.key);
+                Err(self.two_names().with_prefix(&copied))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl CopyObject {
@@ -237,9 +269,11 @@ impl CopyObject {
 
     /// Copies the object with one `HeadObject`, the KMS calls and one `CopyObject`.
     ///
-    /// If the names of source and destination are alike, one more `HeadObject` shows whether they
-    /// are two names of one object, as through an access point. Above 5 GiB, or above [`crate::SealedClientBuilder::copy_in_parts_above`], the copy takes
-    /// one `UploadPartCopy` for each of the object's parts instead.
+    /// One more `HeadObject` shows whether source and destination are two names of one object, as
+    /// through an access point or in a store that normalizes keys. Amazon S3 is asked only where the
+    /// keys are alike. If the store does not tell, the source is looked at after the copy. Above
+    /// 5 GiB, or above [`crate::SealedClientBuilder::copy_in_parts_above`], the copy takes one
+    /// `UploadPartCopy` for each of the object's parts instead.
     ///
     /// # Errors
     /// As [`crate::Get::send`], and:
@@ -250,7 +284,9 @@ impl CopyObject {
     /// * [`ErrorKind::Conflict`] if a condition does not hold;
     /// * [`ErrorKind::Unsupported`] if the source must be restored from an archive first.
     ///
-    /// On these errors, nothing was stored.
+    /// On these errors, nothing was stored. There is one exception: if the store did not tell before
+    /// the copy that both are names of one object, the message says that the object now opens under
+    /// the destination's name.
     #[tracing::instrument(
         name = "copy",
         skip_all,
@@ -258,7 +294,12 @@ impl CopyObject {
         err(level = "debug")
     )]
     pub async fn send(self) -> Result<CopyObjectOutput, Error> {
-        Ok(self.make("copy", false).await?.output)
+        let store = self.handle.store.clone();
+        let made = self.make("copy", false).await?;
+        if !made.is_known_apart {
+            made.check_source_is_no_copy(&store).await?;
+        }
+        Ok(made.output)
     }
 
     /// Makes the copy, as part of `operation`.
@@ -299,8 +340,9 @@ impl CopyObject {
         tracing::debug!(generation = header.generation(), keys = header.keys().len(), "copying");
         // Only this copy has the wrapped keys that were made just now.
         let is_recognizable = header != sealed;
+        let mut is_known_apart = true;
         if is_recognizable {
-            check_two_objects(store, &source, &snapshot, &target).await?;
+            is_known_apart = are_two_objects(store, &source, &snapshot, &target).await?;
         } else if is_distinct {
             snapshot = snapshot.settled(store, &source).await?;
         }
@@ -325,7 +367,15 @@ impl CopyObject {
         match copy.send().await {
             Ok(Stored { e_tag, version_id }) => {
                 let output = CopyObjectOutput { e_tag, version_id, header, report, source: info };
-                Ok(MadeCopy { output, source, target, snapshot, metadata, is_recognizable })
+                Ok(MadeCopy {
+                    output,
+                    source,
+                    target,
+                    snapshot,
+                    metadata,
+                    is_recognizable,
+                    is_known_apart,
+                })
             }
             Err(error)
                 if error.kind() == ErrorKind::Conflict
@@ -480,25 +530,31 @@ impl CopyObject {
 
 /// Fails if `target` is another name of the source, as it is through an access point or in a store
 /// that normalizes keys. A copy would bind the only object to that name.
-async fn check_two_objects(
+///
+/// Returns `false` if the store does not tell. Amazon S3 has two names for one object only with the
+/// same key, through an access point.
+async fn are_two_objects(
     store: &Store,
     source: &ObjectRef,
     snapshot: &Snapshot,
     target: &ObjectRef,
-) -> Result<(), Error> {
-    if normalized(&source.key) != normalized(&target.key) {
-        return Ok(());
+) -> Result<bool, Error> {
+    if snapshot.is_amazon_s3 && normalized(&source.key) != normalized(&target.key) {
+        return Ok(true);
     }
     let head = store.s3().head_object().bucket(&target.bucket).key(&target.key).send().await;
     // A replica has the same state, but another replication status.
     let is_same = |head: &HeadObjectOutput| {
         snapshot.is_of(head) && head.replication_status == snapshot.head.replication_status
     };
-    if head.as_ref().is_ok_and(is_same) {
-        let message = format!("s3://{}/{} is another name of it", target.bucket, target.key);
-        return Err(source.error(ErrorKind::InvalidInput, message));
+    match head {
+        Ok(head) if is_same(&head) => {
+            let message = format!("s3://{}/{} is another name of it", target.bucket, target.key);
+            Err(source.error(ErrorKind::InvalidInput, message))
+        }
+        Ok(_) => Ok(true),
+        Err(error) => Ok(AwsFailure::new(&error).status == Some(404)),
     }
-    Ok(())
 }
 
 /// Returns a key without the differences that some stores ignore.

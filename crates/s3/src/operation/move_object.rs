@@ -15,8 +15,10 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, aws_failure::AwsFailure},
-    format::same_format_metadata,
-    store::{deletion::Afterwards, snapshot::Snapshot},
+    store::{
+        deletion::{Afterwards, Before, DeleteFailure, Look},
+        snapshot::Snapshot,
+    },
     vault::sidecar,
 };
 
@@ -185,12 +187,12 @@ impl CopiedObject {
                 let failure = AwsFailure::new(&error);
                 return Err(match failure.status {
                     Some(404) => source.error(ErrorKind::Service, "the copy is not there"),
-                    _ => target.s3_failure("HeadObject", failure),
+                    _ => self.handle.store.head_failure(target, failure).await,
                 });
             }
         };
         let is_as_long = head.content_length() == snapshot.head.content_length();
-        if is_as_long && self.is_copy(&head) {
+        if is_as_long && self.made.is_copy(&head) {
             return Ok(());
         }
         let message = "the object at the destination is not the copy: the store did not make it, \
@@ -212,52 +214,42 @@ impl CopiedObject {
         if snapshot.is_of(&now) {
             return Ok(());
         }
-        Err(match self.is_copy(&now) {
-            true => {
-                let message = "source and destination are two names of one object, which now opens \
-                               under the destination's name";
-                source.error(ErrorKind::InvalidInput, message)
-            }
+        Err(match self.made.is_copy(&now) {
+            true => self.made.two_names(),
             false => source.error(ErrorKind::Conflict, "it was replaced while it was being copied"),
         })
-    }
-
-    /// `true` if `head` describes the copy, and no other object.
-    fn is_copy(&self, head: &HeadObjectOutput) -> bool {
-        let MadeCopy { output, snapshot, metadata, is_recognizable, .. } = &self.made;
-        let is_this_version = output.version_id.is_none() || head.version_id == output.version_id;
-        let is_later = *is_recognizable || head.last_modified > snapshot.head.last_modified;
-        is_this_version && is_later && same_format_metadata(head.metadata(), metadata)
     }
 
     /// Deletes the source on the condition that its body is unchanged.
     async fn delete(&self) -> Result<DeleteOutput, Error> {
         let (store, source) = (&self.handle.store, &self.made.source);
+        let seen = Before::from(&self.made.snapshot);
         let e_tag = self.made.snapshot.head.e_tag.clone();
-        let failed = match store.delete(source, None, e_tag).await {
+        let failed = match store.delete(source, None, e_tag, Look::Once(Some(&seen))).await {
             Ok(deleted) => return Ok(deleted.into()),
             // The store has no conditional deletes: one more look comes right before the other one.
-            Err(failed) if failed.failure.status == Some(501) => {
+            Err(failed) if failed.status() == Some(501) => {
                 self.check_source().await.map_err(|error| error.with_prefix(&self.kept()))?;
-                match store.delete(source, None, None).await {
+                match store.delete(source, None, None, Look::Once(Some(&seen))).await {
                     Ok(deleted) => return Ok(deleted.into()),
                     Err(failed) => failed,
                 }
             }
             Err(failed) => failed,
         };
-        Err(match failed.afterwards {
-            Afterwards::Present(head) if !self.made.snapshot.is_of(&head) => {
+        let is_another = |head: &HeadObjectOutput| !self.made.snapshot.is_of(head);
+        Err(match &failed {
+            DeleteFailure::Failed { afterwards: Afterwards::Present(head), .. }
+                if is_another(head) =>
+            {
                 let message = "another object was stored there meanwhile";
                 source.error(ErrorKind::Conflict, message).with_prefix(&self.kept())
             }
-            Afterwards::Present(_) | Afterwards::Untouched => {
-                source.s3_failure("DeleteObject", failed.failure).with_prefix(&self.kept())
-            }
-            Afterwards::Unknown => {
+            DeleteFailure::Failed { afterwards: Afterwards::Unknown, failure } => {
                 let what = format!("{}, and the source may be deleted", self.copied());
-                source.s3_failure("DeleteObject", failed.failure).with_prefix(&what)
+                source.s3_failure("DeleteObject", failure.clone()).with_prefix(&what)
             }
+            _ => failed.into_error(source).with_prefix(&self.kept()),
         })
     }
 

@@ -28,7 +28,7 @@ pub(crate) struct Snapshot {
     /// Time of the answer by S3's clock, or by the local one if S3 did not tell it.
     pub(crate) now: SystemTime,
     /// `true` if Amazon S3 itself answered, by its own word.
-    pub(super) is_amazon_s3: bool,
+    pub(crate) is_amazon_s3: bool,
     last_modified: SystemTime,
 }
 
@@ -103,15 +103,7 @@ impl Snapshot {
 
     /// `true` if `head` describes the same object in the same state.
     pub(crate) fn is_of(&self, head: &HeadObjectOutput) -> bool {
-        let state = |head: &HeadObjectOutput| {
-            (
-                head.last_modified,
-                head.e_tag.clone(),
-                head.version_id.clone(),
-                head.metadata.clone().unwrap_or_default(),
-            )
-        };
-        state(head) == state(&self.head)
+        is_same_state(&self.head, head)
     }
 
     /// `true` if the object of `head` was stored before this snapshot was taken, by the store's
@@ -132,7 +124,7 @@ impl Store {
     ///
     /// Answers to HEAD have no body, so a 400 tells no reason. Expired credentials are the common one:
     /// a `GetObject` of one byte tells it.
-    async fn head_failure(&self, target: &ObjectRef, failure: AwsFailure) -> Error {
+    pub(crate) async fn head_failure(&self, target: &ObjectRef, failure: AwsFailure) -> Error {
         let is_untold = failure.status == Some(400)
             && failure.bucket_region.is_none()
             && failure.problem.is_none();
@@ -147,6 +139,19 @@ impl Store {
         }
         target.s3_failure("HeadObject", failure)
     }
+}
+
+/// `true` if both answers describe the same object in the same state.
+pub(crate) fn is_same_state(one: &HeadObjectOutput, other: &HeadObjectOutput) -> bool {
+    let state = |head: &HeadObjectOutput| {
+        (
+            head.last_modified,
+            head.e_tag.clone(),
+            head.version_id.clone(),
+            head.metadata.clone().unwrap_or_default(),
+        )
+    };
+    state(one) == state(other)
 }
 
 /// `true` if S3 must restore the object before it can be read or copied. (Amazon S3 User Guide,
