@@ -2,10 +2,16 @@
 
 mod delete_versions;
 
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher as _, RandomState},
+    sync::{Mutex, PoisonError},
+};
+
 use clap::{Args, builder::NonEmptyStringValueParser};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use sealwax_s3::{
-    ErrorKind, ObjectKind, S3Uri, SealedClient,
+    ErrorKind, ListedObject, ObjectKind, S3Uri, SealedClient,
     s3ec::{INSTRUCTION_FILE_SUFFIX, S3ec},
 };
 
@@ -13,11 +19,11 @@ use crate::{
     args::{FilterArgs, Prefix},
     bulk::{Outcome, Summary, engine},
     console::{Lines, can_prompt, prompt},
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, Unfinished},
     folder_listing::{self, Listed},
     interrupt::unless_stopped,
     session::Session,
-    terminal_text::{Counted, Printable},
+    terminal_text::{Counted, Printable, this_command_line},
 };
 
 const EXAMPLES: &str = "\
@@ -29,9 +35,13 @@ Examples:
   sealwax audit s3://bucket --versions --prove --depends-on \"$OLD_KEY\" --solely --json > old.json
   sealwax rm s3://bucket --stdin --yes < old.json";
 
+/// Number of deleted objects that are looked for in the listing afterwards.
+const MAX_REMEMBERED: usize = 1 << 20;
+
 /// Delete objects.
 ///
 /// In a versioned bucket, delete markers hide the objects: older versions remain, with their keys.
+/// A last listing shows whether the folder's objects are gone.
 /// To make objects permanently unreadable, see `sealwax shred`. With --sidecars, sidecars are
 /// deleted with their objects. --versions and --stdin permanently delete older versions: those that
 /// the retirement of a key leaves behind, for example.
@@ -129,7 +139,7 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
         session.say(format!("would delete {} of {folder}", Counted(all, "object")));
         return Ok(());
     }
-    let mut summary = Summary::default();
+    let (mut summary, deleted) = (Summary::default(), Deleted::default());
     let work = async {
         let objects = match args.yes {
             true => objects,
@@ -144,21 +154,67 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
                 true => delete.with_instruction_file(),
                 false => delete,
             };
+            let deleted = &deleted;
             async move {
                 match delete.send().await {
-                    Ok(_) => Outcome::Done(format!("deleted {object}"), 0),
+                    Ok(_) => {
+                        deleted.remember(&object);
+                        Outcome::Done(format!("deleted {object}"), 0)
+                    }
                     Err(error) => Outcome::Failed(object.to_string(), error.into()),
                 }
             }
         };
-        summary.run(session, objects, &engine(args.concurrency), delete).await
+        summary.run(session, objects, &engine(args.concurrency), delete).await?;
+        let again = folder_listing::objects_and_folder(client.s3(), &folder, args.filter.clone());
+        deleted.look_for(again, &mut summary).await
     };
     let done = unless_stopped(work).await;
     if summary.all() > 0 || matches!(done, Ok(Ok(()))) {
         session.say(format!("deleted {} of {folder}{summary}", Counted(summary.done, "object")));
     }
-    done.map_err(|signal| Failure::stopped(signal, "the remaining objects were not deleted"))??;
+    let consequence = "the remaining objects were not deleted";
+    Unfinished::new(consequence, "to continue", this_command_line()).check(done)?;
     summary.result("object")
+}
+
+/// Objects that the store reported as deleted, by fingerprints of their listed states.
+#[derive(Debug, Default)]
+struct Deleted {
+    fingerprints: Mutex<HashSet<u64>>,
+    hasher: RandomState,
+}
+
+impl Deleted {
+    fn remember(&self, object: &ListedObject) {
+        let mut all = self.fingerprints.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < MAX_REMEMBERED {
+            all.insert(self.fingerprint(object));
+        }
+    }
+
+    /// Counts those as failed that are still in `listing`. A new object under an old name is none.
+    async fn look_for(
+        &self,
+        listing: impl Stream<Item = Result<Listed, Failure>> + Send,
+        summary: &mut Summary,
+    ) -> Result<(), Failure> {
+        let mut listing = std::pin::pin!(listing);
+        while let Some(Listed { object, .. }) = listing.try_next().await? {
+            let fingerprint = self.fingerprint(&object);
+            let all = || self.fingerprints.lock().unwrap_or_else(PoisonError::into_inner);
+            if all().contains(&fingerprint) {
+                let error = "the store reported a deletion, and the object is still there";
+                summary.undone(&object.to_string(), &Failure::other(error));
+            }
+        }
+        Ok(())
+    }
+
+    fn fingerprint(&self, object: &ListedObject) -> u64 {
+        let time = object.last_modified.map(|time| (time.secs(), time.subsec_nanos()));
+        self.hasher.hash_one((&object.key, &object.e_tag, time, object.size))
+    }
 }
 
 async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<(), Failure> {
@@ -171,13 +227,18 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
     // S3 reports success for a missing object, which would hide a mistyped key.
     let head = client.s3().head_object().bucket(uri.bucket()).key(uri.key());
     if let Err(error) = head.set_version_id(args.version_id.clone()).send().await {
-        let error = session.call_error("delete", &uri, "HeadObject", &error);
+        let error = client.head_error("delete", &uri, &error).await;
         if error.kind() == ErrorKind::NotFound {
             if let Some(companion) = orphan(session, client, args).await {
                 return delete_orphan(session, client, &companion, args.dry_run).await;
             }
             let advice = "check the bucket and the key; a folder is deleted with --recursive";
             return Err(Failure::from(error).advise(advice));
+        }
+        // One who may not look, or an object that can't be read, is no reason to stop.
+        let ends = matches!(error.kind(), ErrorKind::ClockSkew | ErrorKind::Credentials);
+        if ends || error.kind().is_retryable() {
+            return Err(error.into());
         }
     }
     if args.dry_run {

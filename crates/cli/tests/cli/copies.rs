@@ -1,6 +1,11 @@
 //! `sealwax cp`, `mv` and `rm`.
 
-use crate::support::{RawS3, Run, Scene, Sealwax, Terminal, json_lines, server_env, west_key};
+use crate::{
+    bulk::Many,
+    support::{
+        RawS3, Refusing, Run, Scene, Sealwax, Terminal, json_lines, second_s3, server_env, west_key,
+    },
+};
 
 fn run(command: &str, from: &str, to: &str, args: &[&str]) -> Run {
     Sealwax::new([command, from, to]).args(args).run()
@@ -164,4 +169,25 @@ fn an_orphaned_sidecar_is_deleted_by_the_next_run() {
     let expected = format!("the sidecar that it left was deleted: {sidecar}");
     moved.fails(4, "an earlier move was interrupted").says(&expected);
     assert_eq!(target.get(&["--key", &west_key()]).exits(0).stdout, b"text");
+}
+
+/// A store that keeps some objects is caught by the last listing, or by the first look.
+#[test]
+fn an_object_that_the_store_keeps_was_not_deleted() {
+    const OBJECTS: usize = 12;
+    let text = "the store reported a deletion, and the object is still there";
+    for (suffix, failed, code, said) in
+        [("/0007", 1, 7, "deleted 11 objects"), ("", OBJECTS, 8, "deleted 0 objects")]
+    {
+        let many = Many::new("keeping", OBJECTS);
+        let server = Refusing::keeping(suffix, &second_s3());
+        let rm = many.command(&["rm", "-r", "--yes", &many.address(), "--concurrency", "1"]);
+        let run = rm.env("AWS_ENDPOINT_URL_S3", &server.url).run();
+        let run = run.exits(code).says(said).says(&format!("; {failed} failed"));
+        assert_eq!(run.stderr.matches(text).count(), failed, "{run:?}");
+        let kept = many.uris.iter().filter(|uri| uri.key().ends_with(suffix));
+        for uri in kept {
+            assert!(run.stderr.contains(&format!("failed: {uri}")), "{run:?}");
+        }
+    }
 }

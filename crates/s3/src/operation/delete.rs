@@ -3,7 +3,7 @@
 use super::{Handle, object_setters};
 use crate::{
     error::{Error, ObjectRef},
-    store::deletion::Deleted,
+    store::deletion::{Deleted, Look},
     vault::{instruction_file, sidecar},
 };
 
@@ -66,11 +66,16 @@ impl Delete {
     /// Deletes the object. It succeeds even if the object does not exist, and if it is gone after a
     /// call whose answer was lost.
     ///
+    /// A store that answers with success may still keep the object. The client looks before and after
+    /// its first deletion in a bucket, and its first deletion of a version there, which costs two
+    /// `HeadObject`. Amazon S3 is taken at its word.
+    ///
     /// If the client looks for sidecars and no version is given, two more requests delete the
     /// object's sidecar afterwards.
     ///
     /// # Errors
     /// [`Conflict`](crate::ErrorKind::Conflict) if the object has another entity tag than required,
+    /// [`Service`](crate::ErrorKind::Service) if the store reported a deletion that it did not make,
     /// or the failure of S3. If only the sidecar or the instruction file could not be deleted,
     /// the message says that the object was.
     #[tracing::instrument(
@@ -87,7 +92,7 @@ impl Delete {
         let suffix = vault.sidecars().suffix().filter(|_| self.version_id.is_none());
         let with_file = self.with_instruction_file && self.version_id.is_none();
         let deleted = store
-            .delete(&target, self.version_id, self.if_match)
+            .delete(&target, self.version_id, self.if_match, Look::Once(None))
             .await
             .map_err(|failure| failure.into_error(&target))?;
         if let Some(suffix) = suffix {

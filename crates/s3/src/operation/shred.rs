@@ -23,6 +23,7 @@ use crate::{
     format::{SHREDDED, same_format_metadata},
     store::{
         companion::Companion,
+        deletion::Look,
         list::ListPages,
         snapshot::{Snapshot, is_locked},
     },
@@ -238,15 +239,11 @@ impl Shred {
     }
 
     async fn delete(&self, target: &ObjectRef, holder: &KeyHolder) -> Result<(), Error> {
-        let s3 = self.handle.store.s3();
-        s3.delete_object()
-            .bucket(&holder.bucket)
-            .key(&holder.key)
-            .version_id(&holder.version_id)
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| target.with_key(holder.key.clone()).s3_error("DeleteObject", &error))
+        // Each one is looked at: a version that stays holds a key that opens the object.
+        let (store, target) = (&self.handle.store, target.with_key(holder.key.clone()));
+        let version_id = Some(holder.version_id.clone());
+        let deleted = store.delete(&target, version_id, None, Look::Always).await;
+        deleted.map(drop).map_err(|failure| failure.into_error(&target))
     }
 
     async fn holders(&self, target: &ObjectRef) -> Result<Vec<KeyHolder>, Error> {

@@ -9,6 +9,7 @@ use aws_sdk_s3::{
 
 use super::{
     Store,
+    deletion::Look,
     lost_answer::{may_be_done, unconfirmed},
     ranged_get::{Pin, StoredRange, ranged_get},
 };
@@ -114,14 +115,15 @@ impl Companion {
             Ok(head) if is_one(&head) => self.delete(store).await,
             Ok(_) => Ok(()),
             Err(failure) if failure.status == Some(404) => Ok(()),
-            Err(failure) => Err(at.s3_failure("HeadObject", failure)),
+            Err(failure) => Err(store.head_failure(at, failure).await),
         }
     }
 
     /// Deletes whatever is at the companion's address.
     pub(crate) async fn delete(&self, store: &Store) -> Result<(), Error> {
         let Self(at) = self;
-        store.delete(at, None, None).await.map(drop).map_err(|failure| failure.into_error(at))
+        let deleted = store.delete(at, None, None, Look::Once(None)).await;
+        deleted.map(drop).map_err(|failure| failure.into_error(at))
     }
 }
 

@@ -1,14 +1,23 @@
-//! Deletions, and what became of one whose answer was lost.
+//! Deletions, and what became of one whose answer was lost, or was a lie.
 //!
 //! The SDK's own retry of a conditional delete meets its own deletion, and S3 answers 404 or 412.
 //! So a failed delete is judged by what is there afterwards.
+//!
+//! A success is not taken on trust either: some stores, and proxies in front of them, answer a delete
+//! with success and keep the object. One look is enough for each bucket, and one more for deletions of
+//! versions. Amazon S3 needs none.
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 
-use super::{Store, lost_answer::may_be_done};
+use super::{
+    Store,
+    lost_answer::may_be_done,
+    server_clock::ServerClock,
+    snapshot::{Snapshot, is_same_state},
+};
 use crate::{
     backoff::unthrottled,
-    error::{Error, ObjectRef, aws_failure::AwsFailure},
+    error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure},
 };
 
 /// S3's answer to a delete.
@@ -18,11 +27,13 @@ pub(crate) struct Deleted {
     pub(crate) is_delete_marker: bool,
 }
 
-/// A failed delete.
+/// A delete that did not delete the object, as far as the store tells.
 #[derive(Debug)]
-pub(crate) struct DeleteFailure {
-    pub(crate) failure: AwsFailure,
-    pub(crate) afterwards: Afterwards,
+pub(crate) enum DeleteFailure {
+    /// The call failed.
+    Failed { failure: AwsFailure, afterwards: Afterwards },
+    /// The store reported success, and the object is still there.
+    Ignored,
 }
 
 /// The object after a failed delete.
@@ -36,13 +47,61 @@ pub(crate) enum Afterwards {
     Unknown,
 }
 
+/// The object before a delete.
+#[derive(Debug)]
+pub(crate) struct Before {
+    head: HeadObjectOutput,
+    is_amazon_s3: bool,
+}
+
+/// When to look whether the store deleted the object.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Look<'a> {
+    /// If it is not known that the bucket's store deletes objects. A caller may know how the object
+    /// was before.
+    Once(Option<&'a Before>),
+    /// After each delete.
+    Always,
+}
+
+/// What the store says about an object.
+enum Seen {
+    There(Box<Before>),
+    Gone,
+    /// The caller may not look.
+    Denied,
+    Unknown,
+}
+
+impl From<&Snapshot> for Before {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self { head: snapshot.head.clone(), is_amazon_s3: snapshot.is_amazon_s3 }
+    }
+}
+
 impl DeleteFailure {
+    /// Returns the HTTP status of a failed call.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Failed { failure, .. } => failure.status,
+            Self::Ignored => None,
+        }
+    }
+
     /// Describes the failure.
     pub(crate) fn into_error(self, target: &ObjectRef) -> Error {
-        let error = target.s3_failure("DeleteObject", self.failure);
-        match self.afterwards {
-            Afterwards::Untouched | Afterwards::Present(_) => error,
-            Afterwards::Unknown => error.with_suffix("it may be deleted: S3 did not tell"),
+        match self {
+            Self::Failed { failure, afterwards } => {
+                let error = target.s3_failure("DeleteObject", failure);
+                match afterwards {
+                    Afterwards::Untouched | Afterwards::Present(_) => error,
+                    Afterwards::Unknown => error.with_suffix("it may be deleted: S3 did not tell"),
+                }
+            }
+            Self::Ignored => {
+                let message = "the store reported a deletion, and the object is still there";
+                target.error(ErrorKind::Service, message)
+            }
         }
     }
 }
@@ -50,19 +109,56 @@ impl DeleteFailure {
 impl Store {
     /// Deletes the object, or one version of it, if it has the entity tag `if_match`.
     ///
-    /// It succeeds if the object is gone, although the answer was lost.
+    /// It succeeds if the object is gone, although the answer was lost. If `look` asks for it, a
+    /// success counts only if the object is not there any more, in the state that it had before.
     pub(crate) async fn delete(
         &self,
         target: &ObjectRef,
         version_id: Option<String>,
         if_match: Option<String>,
+        look: Look<'_>,
     ) -> Result<Deleted, DeleteFailure> {
+        let bucket = (target.bucket.as_str(), version_id.is_some());
+        let seen;
+        let before = match look {
+            Look::Once(_) if self.is_known_to_delete(bucket) => None,
+            Look::Once(Some(before)) => Some(before),
+            Look::Once(None) | Look::Always => {
+                seen = self.seen(target, version_id.as_deref()).await;
+                match &seen {
+                    Seen::There(before) => Some(&**before),
+                    // To look again would show no more.
+                    Seen::Denied => {
+                        self.remember_to_delete(bucket);
+                        None
+                    }
+                    Seen::Gone | Seen::Unknown => None,
+                }
+            }
+        };
+        let before = match before {
+            Some(before) if before.is_amazon_s3 => {
+                self.remember_to_delete(bucket);
+                None
+            }
+            before => before,
+        };
         let request = self.s3().delete_object().bucket(&target.bucket).key(&target.key);
         let request = request.set_version_id(version_id.clone()).set_if_match(if_match);
         let send =
             || async { request.clone().send().await.map_err(|error| AwsFailure::new(&error)) };
         let failure = match unthrottled(send).await {
             Ok(output) => {
+                if let Some(before) = before {
+                    match self.seen(target, version_id.as_deref()).await {
+                        Seen::There(after) if is_same_state(&before.head, &after.head) => {
+                            return Err(DeleteFailure::Ignored);
+                        }
+                        Seen::Gone => self.remember_to_delete(bucket),
+                        // Another writer has stored an object since, or the store does not tell.
+                        Seen::There(_) | Seen::Denied | Seen::Unknown => {}
+                    }
+                }
                 return Ok(Deleted {
                     version_id: output.version_id,
                     is_delete_marker: output.delete_marker.unwrap_or_default(),
@@ -71,16 +167,28 @@ impl Store {
             Err(failure) => failure,
         };
         if !may_be_done(&failure) || failure.code.as_deref() == Some("NoSuchBucket") {
-            return Err(DeleteFailure { failure, afterwards: Afterwards::Untouched });
+            return Err(DeleteFailure::Failed { failure, afterwards: Afterwards::Untouched });
         }
-        let head = self.s3().head_object().bucket(&target.bucket).key(&target.key);
-        let afterwards = match head.set_version_id(version_id).send().await {
-            Ok(head) => Afterwards::Present(Box::new(head)),
-            Err(error) if AwsFailure::new(&error).status == Some(404) => {
-                return Ok(Deleted::default());
-            }
-            Err(_) => Afterwards::Unknown,
+        let afterwards = match self.seen(target, version_id.as_deref()).await {
+            Seen::There(after) => Afterwards::Present(Box::new(after.head)),
+            Seen::Gone => return Ok(Deleted::default()),
+            Seen::Denied | Seen::Unknown => Afterwards::Unknown,
         };
-        Err(DeleteFailure { failure, afterwards })
+        Err(DeleteFailure::Failed { failure, afterwards })
+    }
+
+    /// Looks at the object, or at one version of it.
+    async fn seen(&self, target: &ObjectRef, version_id: Option<&str>) -> Seen {
+        let clock = ServerClock::default();
+        let head = self.s3().head_object().bucket(&target.bucket).key(&target.key);
+        let head = head.set_version_id(version_id.map(str::to_owned));
+        match head.customize().interceptor(clock.clone()).send().await {
+            Ok(head) => Seen::There(Box::new(Before { head, is_amazon_s3: clock.is_amazon_s3() })),
+            Err(error) => match AwsFailure::new(&error).status {
+                Some(404) => Seen::Gone,
+                Some(403) => Seen::Denied,
+                _ => Seen::Unknown,
+            },
+        }
     }
 }

@@ -4,18 +4,18 @@ use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use sealwax_jobs::listing::Listing;
-use sealwax_s3::{ErrorKind, ListedObject, SealedClient};
+use sealwax_s3::{ErrorKind, ListedObject, S3Uri, SealedClient};
 
 use super::{RmArgs, confirm};
 use crate::{
     args::Prefix,
     bulk::{Outcome, Summary, engine},
     console::Lines,
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, Unfinished},
     folder_listing::{self, Versions},
     interrupt::unless_stopped,
     session::Session,
-    terminal_text::{Counted, Printable},
+    terminal_text::{Counted, Printable, this_command_line},
 };
 
 type Listed = Pin<Box<dyn Stream<Item = Result<ListedObject, Failure>> + Send>>;
@@ -64,7 +64,9 @@ pub(super) async fn run(
     if summary.all() > 0 || matches!(done, Ok(Ok(()))) {
         session.say(format!("deleted {} of {prefix}{summary}", Counted(summary.done, "version")));
     }
-    done.map_err(|signal| Failure::stopped(signal, "the remaining versions were not deleted"))??;
+    let label = if args.stdin { "to continue, with the same list" } else { "to continue" };
+    let consequence = "the remaining versions were not deleted";
+    Unfinished::new(consequence, label, this_command_line()).check(done)?;
     summary.result("version")
 }
 
@@ -171,13 +173,8 @@ async fn check(
         }
         Ok(_) => Ok(()),
         Err(error) => {
-            let error = sealwax_s3::Error::from_sdk(
-                "delete",
-                version.to_string(),
-                "HeadObject",
-                None,
-                &error,
-            );
+            let uri = S3Uri::new(&version.bucket, &version.key).map_err(Failure::usage)?;
+            let error = client.head_error("delete", &uri, &error).await;
             // A delete marker is current, or nothing.
             if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error.into()) }
         }
