@@ -14,6 +14,7 @@ mod mtime;
 mod object_report;
 mod progress;
 mod report;
+mod runtime;
 mod session;
 mod settings;
 mod state_directory;
@@ -27,7 +28,6 @@ use clap::{
     parser::ValueSource,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::runtime::Runtime;
 use tracing_subscriber::{
     EnvFilter, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
@@ -43,13 +43,13 @@ use crate::{
 
 fn main() -> ExitCode {
     raise_limit_of_files();
-    match parse().and_then(run) {
+    runtime::or_panicked(|| match parse().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print();
             failure.exit_code()
         }
-    }
+    })
 }
 
 /// Raises the soft limit of open files and connections to the hard one. Shells set a low soft limit
@@ -93,7 +93,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Ok(done) => return done,
         Err(command) => Cli { command: *command, ..cli },
     };
-    let runtime = Runtime::new().map_err(|error| Failure::io("cannot start", error))?;
+    let runtime = runtime::start()?;
     let grace = cli.command.grace();
     let deadline = cli.global.deadline.map(|TimeSpan(deadline)| deadline);
     let last = cli.global.timeout();

@@ -12,6 +12,7 @@ mod format;
 mod kms;
 mod limited_http;
 pub mod limits;
+mod memory;
 mod object;
 mod object_state;
 mod operation;

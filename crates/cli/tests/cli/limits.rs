@@ -3,7 +3,7 @@
 use std::{fs, thread};
 
 use crate::support::{
-    BadServer, Fault, RawS3, Run, Scene, Sealwax, Throttling, bytes, east_key, second_s3, slow_line,
+    BadServer, Fault, RawS3, Refusing, Run, Scene, Sealwax, bytes, east_key, second_s3, slow_line,
 };
 
 /// Runs the command against this S3 server, with a short timeout.
@@ -49,12 +49,8 @@ fn a_silent_server_ends_every_command() {
                 assert_eq!(run.code, Some(1), "{args:?}: {run:?}");
                 assert!(run.stderr.contains("no answer within 1s"), "{args:?}: {run:?}");
                 // The SDK tries each call three times. After a put without an answer, the command looks
-                // for the object; before and after a delete, too.
-                let expected = match args.as_slice() {
-                    ["put", ..] => 6,
-                    ["rm", OBJECT] => 9,
-                    _ => 3,
-                };
+                // for the object.
+                let expected = if args[0] == "put" { 6 } else { 3 };
                 assert_eq!(server.requests(), expected, "{args:?}: {run:?}");
             });
         }
@@ -209,7 +205,7 @@ fn half_of_all_requests_throttled() {
         fs::write(folder.join(number.to_string()), bytes(1000 + number)).expect("written");
     }
     fs::write(folder.join("parts"), bytes(20 << 20)).expect("written");
-    let server = Throttling::start(&second_s3());
+    let server = Refusing::half_throttled(&second_s3());
     let run = |args: &[&str], text: &str| {
         Sealwax::new(args).env("AWS_ENDPOINT_URL_S3", &server.url).run().exits(0).says(text)
     };
@@ -228,7 +224,7 @@ fn half_of_all_requests_throttled() {
     assert!(fs::read(back.join("parts")).expect("a file") == bytes(20 << 20));
     run(&["rm", "-r", "--yes", &copies], &format!("deleted {all} objects"));
     run(&["rm", "-r", "--yes", &moved], &format!("deleted {all} objects"));
-    assert!(server.throttled() > 100, "{} were throttled", server.throttled());
+    assert!(server.refused() > 100, "{} were throttled", server.refused());
     let left = format!("{}/", scene.uri());
     let left =
         Sealwax::new(["ls", "-r", &left]).env("AWS_ENDPOINT_URL_S3", second_s3()).run().exits(0);
@@ -258,6 +254,57 @@ fn few_descriptors_are_enough() {
         run(&format!("verify {uri} --key {key}")).exits(0);
         run(&format!("get -r {uri} {to} --key {key}")).exits(0).says("opened 24 objects");
     }
+}
+
+#[test]
+fn a_system_without_threads_is_named() {
+    let run = Sealwax::new(["ls"]).env("RUST_MIN_STACK", (1_u64 << 50).to_string()).run();
+    run.fails(1, "cannot start: ").says("hint: raise the limits of threads and memory (ulimit -u");
+}
+
+/// Whatever runs out, and whenever: the command ends, and says why.
+#[test]
+fn a_command_that_lacks_something_ends_with_a_message() {
+    let (scene, key) = (in_second_s3("lacking"), east_key());
+    let (file, uri) = (scene.file("file", &bytes(20 << 20)), scene.uri());
+    let (sealwax, file) = (env!("CARGO_BIN_EXE_sealwax"), file.to_str().expect("text").to_owned());
+    let put =
+        Sealwax::new(["put", &file, &uri, "--key", &key]).env("AWS_ENDPOINT_URL_S3", second_s3());
+    put.run().exits(0);
+    let commands = [
+        format!("{sealwax} put {file} {uri} --key {key}"),
+        format!("{sealwax} get {uri} {} --key {key}", scene.path("back").display()),
+    ];
+    let descriptors = (4..24).step_by(2).map(|count| format!("ulimit -n {count}"));
+    // In KiB, from too little to start to enough. Each thread takes 64 MiB of it.
+    let memory = (1..=24).map(|count| format!("ulimit -v {}", count * (64 << 10)));
+    let limits: Vec<_> = descriptors.chain(memory).collect();
+    let (mut done, mut failed) = (0, 0);
+    for limit in &limits {
+        for command in &commands {
+            let line = format!("{limit}; exec {command}");
+            let run = Sealwax::by_shell(&line)
+                .env("AWS_ENDPOINT_URL_S3", second_s3())
+                .env("RUST_MIN_STACK", (64_u64 << 20).to_string())
+                .run();
+            match run.code {
+                Some(0) => done += 1,
+                Some(1) => {
+                    assert!(run.stderr.contains("error: "), "{limit}: {run:?}");
+                    failed += 1;
+                }
+                // The loader or the shell could not start the command at all.
+                Some(126 | 127) => assert!(!run.stderr.is_empty(), "{limit}: {run:?}"),
+                // Rust's allocator ends the process when a few bytes are refused.
+                None => {
+                    assert!(run.stderr.contains("memory allocation of"), "{limit}: {run:?}");
+                    failed += 1;
+                }
+                code => panic!("{limit}: {code:?}: {run:?}"),
+            }
+        }
+    }
+    assert!(done > 0 && failed > 0, "{done} runs succeeded, {failed} failed");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use sealwax_envelope::Error as EnvelopeError;
 use crate::{
     backoff::pause,
     error::{Error, ErrorKind, ObjectRef, error_chain},
+    memory::with_memory,
     store::{
         Store,
         part_limiter::Attempt,
@@ -60,7 +61,7 @@ impl Fetcher {
         let turn = match &first {
             // Its body is arriving already.
             Some(_) => downloads.begun(),
-            None => downloads.turn().await,
+            None => downloads.join().turn().await,
         };
         let fetched = self.fetch_now(span, len, first).await;
         turn.end(if fetched.is_ok() { Attempt::Succeeded } else { Attempt::Failed }, 1);
@@ -73,7 +74,8 @@ impl Fetcher {
         len: usize,
         mut first: Option<FirstResponse>,
     ) -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::with_capacity(len);
+        let memory = with_memory(len);
+        let mut bytes = memory.map_err(|error| self.target.io("a part cannot be held", error))?;
         let (mut fruitless, mut interruptions) = (0, 0);
         loop {
             let have = bytes.len();

@@ -4,12 +4,14 @@
 //! keep much of what other threads free: the process would hold far more memory than its budget.
 
 use std::{
-    mem,
+    io, mem,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
 use sealwax_envelope::{BodyHeader, PartBuffer};
+
+use crate::memory::with_memory;
 
 /// Minimum length in bytes of buffers that are kept: shorter ones are cheap.
 const MIN_LEN: usize = 1 << 20;
@@ -20,10 +22,21 @@ pub(crate) struct PartBuffers(Mutex<Vec<Vec<u8>>>);
 
 impl PartBuffers {
     /// Returns a buffer for `chunks` chunks.
-    pub(crate) fn take(&self, header: Option<&BodyHeader>, chunks: usize) -> PartBuffer {
+    ///
+    /// # Errors
+    /// The system has no memory for it.
+    pub(crate) fn take(
+        &self,
+        header: Option<&BodyHeader>,
+        chunks: usize,
+    ) -> io::Result<PartBuffer> {
         let len = PartBuffer::stored_len(header, chunks);
         let idle = if len >= MIN_LEN { self.take_idle(len) } else { None };
-        PartBuffer::reusing(idle.unwrap_or_default(), header, chunks)
+        if idle.is_none() && len >= MIN_LEN {
+            // A failed allocation would end the process.
+            with_memory(len)?;
+        }
+        Ok(PartBuffer::reusing(idle.unwrap_or_default(), header, chunks))
     }
 
     fn take_idle(&self, len: usize) -> Option<Vec<u8>> {
@@ -77,9 +90,16 @@ mod tests {
     }
 
     fn filled(buffers: &PartBuffers, chunks: usize) -> Vec<u8> {
-        let mut buffer = buffers.take(None, chunks);
+        let mut buffer = buffers.take(None, chunks).expect("memory");
         assert_eq!(buffer.put_slice(&vec![7; buffer.capacity()]), buffer.capacity());
         vec![7; PartBuffer::stored_len(None, chunks)]
+    }
+
+    #[test]
+    fn memory_that_the_system_lacks_is_an_error() {
+        let error = PartBuffers::default().take(None, 1 << 48).err().expect("no such memory");
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+        assert!(error.to_string().starts_with("no memory for "), "{error}");
     }
 
     #[test]

@@ -223,12 +223,12 @@ impl Parts {
                 Ok((part, len == left))
             }
             Self::Sequential(source) => {
-                let mut buffer = buffers.take(header, chunks);
+                let mut buffer = buffers.take(header, chunks)?;
                 let ended = source.fill(&mut buffer).await?;
                 Ok((PartSource::Read(buffer), ended))
             }
             Self::Blocking(source) => {
-                let (buffer, ended) = source.fill(buffers.take(header, chunks)).await?;
+                let (buffer, ended) = source.fill(buffers.take(header, chunks)?).await?;
                 Ok((PartSource::Read(buffer), ended))
             }
         }
@@ -274,12 +274,12 @@ impl PartSource {
         match self {
             Self::Read(buffer) => Ok(buffer),
             Self::Bytes(bytes) => {
-                let mut buffer = buffers.take(header, bytes.len().div_ceil(CHUNK_LEN));
+                let mut buffer = buffers.take(header, bytes.len().div_ceil(CHUNK_LEN))?;
                 buffer.put_slice(&bytes);
                 Ok(buffer)
             }
             Self::File { file, offset, len } => {
-                let mut buffer = buffers.take(header, len.div_ceil(CHUNK_LEN));
+                let mut buffer = buffers.take(header, len.div_ceil(CHUNK_LEN))?;
                 let mut source = ReadAt::new(&file.file, offset);
                 if read_up_to(&mut source, &mut buffer, len)? < len {
                     return Err(file.changed());
