@@ -22,7 +22,7 @@ pub(crate) mod tags;
 pub(crate) mod unclaimed;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -57,6 +57,8 @@ struct Inner {
     acls_disabled: Mutex<HashMap<String, bool>>,
     /// Set once a copy showed that the store makes copies, and replaces metadata if asked to.
     makes_copies: OnceCell<()>,
+    /// Buckets in which the store deletes objects, or versions of them (`true`), as it says.
+    deletes: Mutex<HashSet<(String, bool)>>,
     uploads: PartLimiter,
     downloads: PartLimiter,
     /// Aborts of uploads whose futures were dropped.
@@ -87,6 +89,7 @@ impl Store {
             settings,
             acls_disabled: Mutex::default(),
             makes_copies: OnceCell::new(),
+            deletes: Mutex::default(),
             aborts: TaskTracker::new(),
             unclaimed: UnclaimedUploads::default(),
         }))
@@ -146,6 +149,19 @@ impl Store {
 
     fn known_acls_disabled(&self, bucket: &str) -> Option<bool> {
         self.0.acls_disabled.lock().unwrap_or_else(PoisonError::into_inner).get(bucket).copied()
+    }
+
+    fn is_known_to_delete(&self, (bucket, of_versions): (&str, bool)) -> bool {
+        let known = self.0.deletes.lock().unwrap_or_else(PoisonError::into_inner);
+        known.contains(&(bucket.to_owned(), of_versions))
+    }
+
+    fn remember_to_delete(&self, (bucket, of_versions): (&str, bool)) {
+        let mut known = self.0.deletes.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() == MAX_BUCKETS {
+            known.clear();
+        }
+        known.insert((bucket.to_owned(), of_versions));
     }
 
     fn remember_acls_disabled(&self, bucket: &str, disabled: bool) {

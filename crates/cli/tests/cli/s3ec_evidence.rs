@@ -210,6 +210,11 @@ fn older_versions_with_instruction_files_are_found() {
     assert_eq!(found, expected);
     let gate = ["--versions", "--depends-on", &east, "--solely"];
     of("audit", &scene, &[&gate]).exits(7).says("2 of 3 objects do not name all");
+    // KMS names the key in the file that was left, too.
+    let proven = of("audit", &scene, &[&gate, &["--prove", "--json"], &ALLOW]).exits(0);
+    let lines = json_lines(&proven);
+    let depending = lines.iter().filter(|line| line["depends"] == "sole").count();
+    assert_eq!(depending, 3, "{lines:?}");
 }
 
 #[test]

@@ -82,6 +82,18 @@ impl Format {
     }
 }
 
+impl Envelope {
+    /// Parses the envelope of V1 or V2 in an instruction file, without its object. That of V3 has a
+    /// part in the object's metadata.
+    ///
+    /// # Errors
+    /// As [`detect`].
+    pub fn of_instruction_file(content: &[u8]) -> Result<Self, Error> {
+        let fields = instruction_file::parse(content)?;
+        Self::of_fields(&fields, Storage::InstructionFile)
+    }
+}
+
 impl Pending {
     /// `true` if the object certainly has a format of the S3 Encryption Client: V3. An object of V1
     /// or V2 with its envelope in an instruction file looks like any other object.

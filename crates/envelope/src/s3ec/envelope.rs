@@ -149,8 +149,12 @@ impl Envelope {
     /// # Errors
     /// [`crate::Error::InvalidContext`] for other names and values that Sealwax's format does not have.
     pub fn unreserved_context(&self) -> Result<EncryptionContext, crate::Error> {
-        let pairs = self.context_pairs().filter(|(name, _)| !name.starts_with("aws:"));
-        EncryptionContext::try_from_iter(pairs)
+        EncryptionContext::try_from_iter(self.unreserved_pairs())
+    }
+
+    /// Returns the caller's pairs without those whose names AWS reserves for its services.
+    pub(crate) fn unreserved_pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.context_pairs().filter(|(name, _)| !name.starts_with("aws:"))
     }
 
     /// Returns the full encryption context that a new wrapped form of the data key is bound to by AWS

@@ -68,6 +68,7 @@ impl ReadPolicy {
 
     /// Accepts an encryption context with more pairs than the reader requires. Unless set, the
     /// reader must give all pairs, because only they distinguish objects under one wrapping key.
+    /// Pairs whose names AWS reserves do not count: no caller can give them.
     #[must_use]
     pub fn any_encryption_context(mut self, allow: bool) -> Self {
         self.any_encryption_context = allow;
@@ -140,7 +141,8 @@ impl Envelope {
         policy: &ReadPolicy,
         required: &EncryptionContext,
     ) -> Result<(), Error> {
-        let stored: BTreeMap<_, _> = self.context_pairs().collect();
+        // No reader can require a name that AWS reserves, as those of mail that Amazon SES stored.
+        let stored: BTreeMap<_, _> = self.unreserved_pairs().collect();
         let has_required = required.iter().all(|(name, value)| stored.get(name) == Some(&value));
         let matches = match self.key().algorithm() {
             WrapAlgorithm::KmsContext => {

@@ -3,7 +3,10 @@
 
 use std::fmt;
 
-use sealwax_envelope::{EncryptedDataKey, KeyMaterial, Keyring as _};
+use sealwax_envelope::{
+    EncryptedDataKey, KeyMaterial, Keyring as _,
+    s3ec::{Envelope, MAX_INSTRUCTION_FILE_LEN},
+};
 
 use super::{
     Handle,
@@ -11,9 +14,13 @@ use super::{
     inspect::{InspectOutput, InspectedKey},
 };
 use crate::{
-    error::Error,
+    error::{Error, ErrorKind},
     single_flight::SingleFlightCache,
-    vault::proofs::{KeyProof, Proofs},
+    store::companion::{Found, read_bounded},
+    vault::{
+        object_kind::ObjectKind,
+        proofs::{KeyProof, Proofs},
+    },
 };
 
 /// Asks the key service about the keys of inspected objects: whether they open the object, and
@@ -66,13 +73,17 @@ impl KeyAudit {
 
     /// Proves the key of an object of the Amazon S3 Encryption Client, which does not name its
     /// wrapping key, and names it. V2 and V1 have no commitment: their keys are
-    /// [`KeyProof::Unwrapped`].
+    /// [`KeyProof::Unwrapped`]. So is the key of V2 or V1 in an instruction file whose object is gone or
+    /// has another format now.
     ///
     /// It costs one more `HeadObject`, one `GetObject` if the key is in an instruction file, and
     /// the keyring's calls. The client's settings for these objects decide which formats are read.
     /// Objects of other kinds are [`KeyProof::NotAsked`].
     pub async fn prove_unnamed(&self, object: &InspectOutput) -> KeyProof {
         let target = &object.target;
+        if object.kind == ObjectKind::InstructionFile {
+            return self.prove_file(object).await;
+        }
         if !object.kind.is_encryption_client() {
             return KeyProof::NotAsked;
         }
@@ -88,6 +99,29 @@ impl KeyAudit {
                 None => KeyProof::NotAsked,
             },
             Err(error) => KeyProof::Unknown(error.in_operation(target.operation)),
+        }
+    }
+
+    /// Unwraps the key in an instruction file, and names its wrapping key.
+    async fn prove_file(&self, file: &InspectOutput) -> KeyProof {
+        let Handle { store, vault, .. } = &self.handle;
+        let (target, version_id) = (&file.target, file.version_id.as_deref());
+        let read = read_bounded(store, target, version_id, MAX_INSTRUCTION_FILE_LEN).await;
+        let bytes = match read {
+            Ok(Found::Object { bytes, .. }) => bytes,
+            Ok(Found::Nothing) => {
+                let message = "it was deleted meanwhile";
+                return KeyProof::Unknown(target.error(ErrorKind::NotFound, message));
+            }
+            Ok(Found::Denied(error)) | Err(error) => return KeyProof::Unknown(error),
+        };
+        match Envelope::of_instruction_file(&bytes) {
+            Ok(envelope) => match vault.prove_s3ec(target, &envelope, 0).await {
+                // Without its object there is nothing that it could be proven to open.
+                KeyProof::Proven { by } => KeyProof::Unwrapped { by },
+                proof => proof,
+            },
+            Err(error) => KeyProof::Unknown(target.s3ec_error(error)),
         }
     }
 
