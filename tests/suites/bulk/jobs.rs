@@ -185,7 +185,7 @@ async fn a_job_whose_credentials_expire_stops_and_resumes() {
     let error = ended.expect_err("the credentials expired");
     assert_eq!(error.kind(), ErrorKind::Credentials);
     let expected = "cannot continue the job: AWS does not accept the credentials, or no longer: what \
-                    is left was not tried";
+                    is left was not done";
     assert_eq!(error.to_string(), expected);
     assert!((5..7).contains(&reports.len()), "{reports:?}");
     assert!(reports.iter().all(|report| report.outcome.is_done()), "{reports:?}");

@@ -12,7 +12,7 @@ fn wrapping_keys(header: &ObjectHeader) -> Vec<&str> {
 
 /// An object under the first key, among whose keys an attacker planted the wrapped key of an older
 /// version under the second.
-async fn planted(stack: &LocalStack, first: &KmsKeyArn, second: &KmsKeyArn) -> S3Uri {
+pub(crate) async fn planted(stack: &LocalStack, first: &KmsKeyArn, second: &KmsKeyArn) -> S3Uri {
     let uri = stack.object("planted");
     stack.client([first, second]).put().uri(&uri).body("old").send().await.expect("put");
     let old = Stored::fetch(&stack.s3(), &uri).await.metadata["sealwax-keys"].clone();

@@ -14,7 +14,7 @@ const OBJECTS: usize = 12;
 /// list and at most seven for each object.
 const FIRST: u64 = 20;
 const EXPIRED: &str = "error: cannot continue the job: AWS does not accept the credentials, or no \
-                       longer: what is left was not tried\n  hint: sign in, or configure credentials";
+                       longer: what is left was not done\n  hint: sign in, or configure credentials";
 
 /// Runs the command with credentials that expire.
 fn expiring(many: &Many, first: u64, args: &[&str]) -> Run {

@@ -275,9 +275,9 @@ fn a_command_that_lacks_something_ends_with_a_message() {
         format!("{sealwax} put {file} {uri} --key {key}"),
         format!("{sealwax} get {uri} {} --key {key}", scene.path("back").display()),
     ];
-    let descriptors = (4..24).step_by(2).map(|count| format!("ulimit -n {count}"));
+    let descriptors = (4..24).step_by(4).map(|count| format!("ulimit -n {count}"));
     // In KiB, from too little to start to enough. Each thread takes 64 MiB of it.
-    let memory = (1..=24).map(|count| format!("ulimit -v {}", count * (64 << 10)));
+    let memory = (1..=12).map(|count| format!("ulimit -v {}", count * (128 << 10)));
     let limits: Vec<_> = descriptors.chain(memory).collect();
     let (mut done, mut failed) = (0, 0);
     for limit in &limits {

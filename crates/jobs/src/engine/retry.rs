@@ -65,7 +65,7 @@ impl Judgement {
     pub(crate) fn failure_of_job(&self) -> Option<Error> {
         self.lacks_credentials.load(Ordering::Relaxed).then(|| {
             let message =
-                "AWS does not accept the credentials, or no longer: what is left was not tried";
+                "AWS does not accept the credentials, or no longer: what is left was not done";
             Error::new("continue", "the job", ErrorKind::Credentials, message)
         })
     }

@@ -150,8 +150,8 @@ impl WrittenCompanion {
     pub(crate) async fn take_back(self, store: &Store) {
         let at = self.companion.object();
         let deleted = match (self.is_version(), self.e_tag) {
-            (true, _) => store.delete(at, self.version_id, None).await,
-            (false, Some(e_tag)) => store.delete(at, None, Some(e_tag)).await,
+            (true, _) => store.delete(at, self.version_id, None, Look::Once(None)).await,
+            (false, Some(e_tag)) => store.delete(at, None, Some(e_tag), Look::Once(None)).await,
             (false, None) => return,
         };
         if let Err(failure) = deleted {

@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn memory_that_the_system_lacks_is_an_error() {
-        let error = PartBuffers::default().take(None, 1 << 48).err().expect("no such memory");
+        let error = PartBuffers::default().take(None, 1 << 48).expect_err("no such memory");
         assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
         assert!(error.to_string().starts_with("no memory for "), "{error}");
     }
