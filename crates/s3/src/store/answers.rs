@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
@@ -86,6 +89,21 @@ pub(crate) fn answering(
         timeout: LimitedHttp::DEFAULT_TIMEOUT,
     };
     (Store::new(aws_sdk_s3::Client::from_conf(config.build()), settings), requests)
+}
+
+/// Returns a store as [`answering`], except for deletions: the first look after one finds nothing.
+pub(crate) fn deleting(
+    answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
+) -> (Store, Requests) {
+    let is_gone = AtomicBool::new(false);
+    answering(move |request| match request.starts_with("DELETE") {
+        true => {
+            is_gone.store(true, Ordering::Relaxed);
+            Answer::new(204, "")
+        }
+        false if is_gone.swap(false, Ordering::Relaxed) => Answer::new(404, ""),
+        false => answer(request),
+    })
 }
 
 /// Returns a request as text: method, path, query, and the headers that make it conditional or

@@ -112,7 +112,7 @@ impl Companion {
         let Self(at) = self;
         let head = store.s3().head_object().bucket(&at.bucket).key(&at.key).send().await;
         match head.map_err(|error| AwsFailure::new(&error)) {
-            Ok(head) if is_one(&head) => self.delete(store).await,
+            Ok(head) if is_one(&head) => self.delete(store, Look::Once(Some(&head.into()))).await,
             Ok(_) => Ok(()),
             Err(failure) if failure.status == Some(404) => Ok(()),
             Err(failure) => Err(store.head_failure(at, failure).await),
@@ -120,9 +120,9 @@ impl Companion {
     }
 
     /// Deletes whatever is at the companion's address.
-    pub(crate) async fn delete(&self, store: &Store) -> Result<(), Error> {
+    pub(crate) async fn delete(&self, store: &Store, look: Look<'_>) -> Result<(), Error> {
         let Self(at) = self;
-        let deleted = store.delete(at, None, None, Look::Once(None)).await;
+        let deleted = store.delete(at, None, None, look).await;
         deleted.map(drop).map_err(|failure| failure.into_error(at))
     }
 }
@@ -150,8 +150,8 @@ impl WrittenCompanion {
     pub(crate) async fn take_back(self, store: &Store) {
         let at = self.companion.object();
         let deleted = match (self.is_version(), self.e_tag) {
-            (true, _) => store.delete(at, self.version_id, None, Look::Once(None)).await,
-            (false, Some(e_tag)) => store.delete(at, None, Some(e_tag), Look::Once(None)).await,
+            (true, _) => store.delete(at, self.version_id, None, Look::Never).await,
+            (false, Some(e_tag)) => store.delete(at, None, Some(e_tag), Look::Never).await,
             (false, None) => return,
         };
         if let Err(failure) = deleted {
@@ -198,7 +198,7 @@ pub(crate) async fn read_bounded(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::answers::{Answer, answering};
+    use crate::store::answers::{Answer, answering, deleting};
 
     fn companion() -> (Companion, ObjectRef) {
         let (store, _) = answering(|_| Answer::new(500, ""));
@@ -326,16 +326,13 @@ mod tests {
         let (companion, _) = companion();
         let (head, deletion) = ("HEAD /here.x", "DELETE /here.x");
         for (status, is_one, expected, requests) in [
-            (200, true, Ok(()), &[head, deletion][..]),
+            (200, true, Ok(()), &[head, deletion, head][..]),
             (200, false, Ok(()), &[head]),
             (404, true, Ok(()), &[head]),
             (403, true, Err(ErrorKind::AccessDenied), &[head]),
             (500, true, Err(ErrorKind::Unavailable), &[head]),
         ] {
-            let (store, got) = answering(move |request| match request.starts_with("HEAD") {
-                true => Answer::new(status, ""),
-                false => Answer::new(204, ""),
-            });
+            let (store, got) = deleting(move |_| Answer::new(status, ""));
             let deleted = companion.delete_if(&store, |_| is_one).await;
             assert_eq!(deleted.map_err(|error| error.kind()), expected, "{status} {is_one}");
             assert_eq!(got.take()[..requests.len()], *requests, "{status} {is_one}");

@@ -62,6 +62,8 @@ pub(crate) enum Look<'a> {
     Once(Option<&'a Before>),
     /// After each delete.
     Always,
+    /// Not at all: what stays does no harm.
+    Never,
 }
 
 /// What the store says about an object.
@@ -71,6 +73,13 @@ enum Seen {
     /// The caller may not look.
     Denied,
     Unknown,
+}
+
+impl From<HeadObjectOutput> for Before {
+    /// It is not known whether Amazon S3 answered.
+    fn from(head: HeadObjectOutput) -> Self {
+        Self { head, is_amazon_s3: false }
+    }
 }
 
 impl From<&Snapshot> for Before {
@@ -121,6 +130,7 @@ impl Store {
         let bucket = (target.bucket.as_str(), version_id.is_some());
         let seen;
         let before = match look {
+            Look::Never => None,
             Look::Once(_) if self.is_known_to_delete(bucket) => None,
             Look::Once(Some(before)) => Some(before),
             Look::Once(None) | Look::Always => {

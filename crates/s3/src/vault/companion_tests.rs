@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::ErrorKind,
     store::{
-        answers::{Answer, answering},
+        answers::{Answer, answering, deleting},
         attributes::Attributes,
         companion::Replaces,
     },
@@ -113,10 +113,7 @@ async fn only_a_sidecar_is_deleted_as_one() {
         (Answer::new(500, ""), Err(ErrorKind::Unavailable), false),
     ] {
         let expects = head.clone();
-        let (store, requests) = answering(move |request| match request.starts_with("HEAD") {
-            true => head.clone(),
-            false => Answer::new(204, ""),
-        });
+        let (store, requests) = deleting(move |_| head.clone());
         let deleted = sidecar::delete(&store, &target, ".sealwax").await;
         let hint = "allow s3:ListBucket on the bucket too";
         if let Err(error) = &deleted {
@@ -174,10 +171,7 @@ async fn only_an_instruction_file_is_deleted_as_one() {
         (Answer::new(403, ""), Err(ErrorKind::AccessDenied), false),
     ] {
         let expects = read.clone();
-        let (store, requests) = answering(move |request| match request.starts_with("DELETE") {
-            true => Answer::new(204, ""),
-            false => read.clone(),
-        });
+        let (store, requests) = deleting(move |_| read.clone());
         let deleted = instruction_file::delete(&store, &target, ".instruction").await;
         assert_eq!(deleted.map_err(|error| error.kind()), expected, "{expects:?}");
         let deletion = "DELETE /here.instruction".to_owned();

@@ -10,6 +10,7 @@ use crate::{
         Store,
         attributes::Attributes,
         companion::{Companion, Found, Replaces},
+        deletion::Look,
     },
 };
 
@@ -62,7 +63,9 @@ pub(crate) async fn write(
 pub(crate) async fn delete(store: &Store, target: &ObjectRef, suffix: &str) -> Result<(), Error> {
     let Some(file) = Companion::of(target, suffix) else { return Ok(()) };
     match file.read(store, MAX_INSTRUCTION_FILE_LEN).await? {
-        Found::Object { bytes, .. } if is_instruction_file(&bytes) => file.delete(store).await,
+        Found::Object { bytes, .. } if is_instruction_file(&bytes) => {
+            file.delete(store, Look::Once(None)).await
+        }
         Found::Object { .. } | Found::Nothing => Ok(()),
         Found::Denied(error) => Err(error),
     }
@@ -71,7 +74,7 @@ pub(crate) async fn delete(store: &Store, target: &ObjectRef, suffix: &str) -> R
 /// Deletes an instruction file that no object needs. A failure is logged: the file does no harm.
 pub(crate) async fn remove(store: &Store, target: &ObjectRef, suffix: &str) {
     let removed = match address(target, suffix) {
-        Ok(file) => file.delete(store).await,
+        Ok(file) => file.delete(store, Look::Never).await,
         Err(error) => Err(error),
     };
     if let Err(error) = removed {
