@@ -105,7 +105,7 @@ async fn each_refusal_of_s3_has_its_kind() {
         (503, "ServiceUnavailable", Unavailable),
         (500, "InternalError", Unavailable),
         (403, "AccessDenied", AccessDenied),
-        (403, "InvalidObjectState", Unsupported),
+        (403, "InvalidObjectState", Archived),
         (301, "PermanentRedirect", WrongRegion),
         (400, "AuthorizationHeaderMalformed", Service),
     ] {
