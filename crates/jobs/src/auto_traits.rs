@@ -1,6 +1,6 @@
 //! Compile-time checks: public types can be used in tasks and threads.
 
-use sealwax_s3::SealedClient;
+use sealwax_s3::{Rewrapper, SealedClient};
 
 use crate::{
     CancellationToken, Outcomes, audit, drill, listing, migrate,
@@ -19,7 +19,7 @@ fn public_types() {
     #[cfg(feature = "inventory")]
     cloned::<listing::ManifestLocation>();
     shared::<(audit::AuditedObject, migrate::MigratedObject, verify::VerifiedObject)>();
-    shared::<(AppliedObject, Apply, Plan, PlanFile)>();
+    shared::<(AppliedObject, Apply<Rewrapper>, Plan<Rewrapper>, PlanFile)>();
     // A stream needs one owner at a time.
     sent::<(listing::Listing, JobInput)>();
     sent::<(Outcomes<audit::AuditSummary>, Outcomes<migrate::MigrateSummary>)>();

@@ -189,7 +189,7 @@ impl Operation {
                 let forecaster = Forecaster::new(&client.rewrapper(changes)?);
                 match forecaster.forecast(&listed).await.action {
                     ForecastAction::Unchanged => Ok(Outcome::Job("unchanged")),
-                    ForecastAction::Rewrap(_) => Ok(Outcome::Job("rewrap")),
+                    ForecastAction::Change(_) => Ok(Outcome::Job("rewrap")),
                     ForecastAction::Skip(why) => Ok(Outcome::Job(why.name())),
                     ForecastAction::Fail(error) => Err(error),
                 }

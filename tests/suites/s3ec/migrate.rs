@@ -6,6 +6,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     Summary as _,
+    job::JobSummary as _,
     listing::Listing,
     rewrap::{Action, Apply, JobInput, plan_one},
 };
@@ -144,7 +145,11 @@ async fn a_bulk_rewrap_covers_all_formats() {
         .await
         .expect("applied");
     assert!(tally.is_complete(), "{tally:?}");
-    assert_eq!((tally.rewrapped, tally.not_sealed, tally.companions), (4, 1, 1), "{tally:?}");
+    assert_eq!(
+        (tally.rewrapped, tally.counts.not_sealed, tally.counts.companions),
+        (4, 1, 1),
+        "{tally:?}"
+    );
     let (new, old) = (
         stack.client_builder([&stack.home.key_2]).s3ec(everything()).build(),
         stack.client_builder([&stack.home.key]).s3ec(everything()).build(),

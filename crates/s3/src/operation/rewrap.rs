@@ -12,11 +12,11 @@ mod wrapping;
 use sealwax_envelope::{EncryptedDataKey, ObjectHeader};
 
 pub use self::{
-    forecast::{DataKeyWay, Forecast, ForecastAction, Forecaster, RewrapCost},
+    forecast::{DataKeyWay, Forecaster, RewrapCost},
     key_changes::{KeyChange, KeyChanges},
     key_storage::KeyStorage,
     permission::Permission,
-    rewrapper::{PlannedRewrap, RewrapOutcome, Rewrapper, Skipped},
+    rewrapper::{RewrapOutcome, Rewrapper},
     store_forecast::MetadataWay,
 };
 use self::{

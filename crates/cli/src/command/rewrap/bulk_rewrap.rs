@@ -3,7 +3,8 @@
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     CancellationToken, Summary as _,
-    rewrap::{Apply, JobInput, PlanFile},
+    job::JobSummary as _,
+    rewrap::{Apply, JobInput, PlanFile, PlannedJob},
 };
 use sealwax_s3::{Error, KeyChange, Rewrapper};
 
@@ -34,7 +35,10 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         Some(plan) => {
             let settings = JobSettings::of_plan(session, plan.header())?;
             settings.check_s3ec(&s3ec)?;
-            (settings, plan.header().edits.clone())
+            let PlannedJob::Rewrap { edits } = &plan.header().job else {
+                return Err(Failure::usage("it is no plan of a rewrap"));
+            };
+            (settings, edits.clone())
         }
         None => {
             let bucket = &prefix.as_ref().expect("required").bucket;
@@ -148,17 +152,17 @@ async fn apply(
         let failure = Failure::from(error).step("to resume", this_command_line());
         if summary.all_objects() > 0 {
             let mut summary = summary;
-            summary.stopped = true;
+            summary.counts.stopped = true;
             Output::new(bulk.json).rewrap_summary(session, &summary)?;
         }
         return Err(failure);
     }
     Output::new(bulk.json).rewrap_summary(session, &summary)?;
-    if let (Some(signal), true) = (signal, summary.stopped) {
+    if let (Some(signal), true) = (signal, summary.counts.stopped) {
         return Err(stopped(signal));
     }
     // Every object was tried. The next run tries each again, in the state that it has then.
-    if !summary.stopped && bulk.journal.is_none() {
+    if !summary.counts.stopped && bulk.journal.is_none() {
         state_directory::remove(&journal)?;
     }
     let (undone, all) = (summary.failed(), summary.all_objects());

@@ -1,11 +1,11 @@
-//! Summaries of plans and rewraps.
+//! Summaries of plans.
 
 use std::collections::BTreeMap;
 
-use sealwax_s3::{DataKeyWay, MetadataWay, RewrapOutcome, Skipped};
+use sealwax_s3::{DataKeyWay, MetadataWay};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, AppliedObject, PermissionNeed, PlannedObject, PriceTable, StorageEstimate};
+use super::{Action, PermissionNeed, PlannedObject, PriceTable, StorageEstimate};
 use crate::engine::Summary;
 
 /// Maximum number of Regions that are counted one by one.
@@ -152,104 +152,6 @@ impl PlanSummary {
             note: prices.note.clone(),
         };
         self
-    }
-}
-
-/// Counts of rewrapped objects. Field names are stable JSON output.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct RewrapSummary {
-    /// Objects that have new keys.
-    pub rewrapped: u64,
-    /// Objects with new keys that still have old ones: nothing proved that the others open them.
-    #[serde(default)]
-    pub kept: u64,
-    /// Objects that already name the wanted keys. Nothing proved these.
-    #[serde(default)]
-    pub claimed: u64,
-    /// Objects that already had the wanted keys, and whose keys were proven.
-    #[serde(default)]
-    pub proven: u64,
-    /// Objects with nothing to remove or to refresh.
-    pub unchanged: u64,
-    /// Objects that no client encrypted.
-    pub not_sealed: u64,
-    /// Objects that were shredded.
-    #[serde(default)]
-    pub shredded: u64,
-    /// Empty objects that represent folders.
-    #[serde(default)]
-    pub folder_markers: u64,
-    /// Sidecars and instruction files of other objects.
-    #[serde(default)]
-    pub companions: u64,
-    /// Objects that were deleted after they were listed.
-    pub gone: u64,
-    /// Objects that other writers changed again and again.
-    pub changed: u64,
-    /// Objects whose rewrap failed.
-    #[serde(rename = "failed")]
-    pub errors: u64,
-    /// Objects that changed since planning and were re-evaluated. They count above too.
-    pub replanned: u64,
-    /// Objects that are still in the state in which earlier runs of the job left them.
-    pub done_before: u64,
-    /// `true` if the job was cancelled or could not continue: there may be more objects.
-    pub stopped: bool,
-}
-
-impl RewrapSummary {
-    /// Returns the number of objects of this run for which nothing is left to do.
-    #[must_use]
-    pub fn done(&self) -> u64 {
-        let skipped =
-            self.not_sealed + self.shredded + self.folder_markers + self.companions + self.gone;
-        self.rewrapped + self.claimed + self.proven + self.unchanged + skipped
-    }
-
-    /// Returns the number of objects of the whole job, with those that earlier runs did.
-    #[must_use]
-    pub fn all_objects(&self) -> u64 {
-        self.objects() + self.done_before
-    }
-
-    /// `true` if nothing is left to do for any object.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.failed() == 0 && !self.stopped
-    }
-}
-
-impl Summary for RewrapSummary {
-    type Outcome = AppliedObject;
-
-    fn record(&mut self, object: &AppliedObject) {
-        let count = match object.outcome {
-            RewrapOutcome::Rewrapped { .. } => &mut self.rewrapped,
-            RewrapOutcome::Kept { .. } => &mut self.kept,
-            RewrapOutcome::Claimed => &mut self.claimed,
-            RewrapOutcome::Proven => &mut self.proven,
-            RewrapOutcome::Unchanged => &mut self.unchanged,
-            RewrapOutcome::Skipped(Skipped::NotSealed) => &mut self.not_sealed,
-            RewrapOutcome::Skipped(Skipped::Shredded) => &mut self.shredded,
-            RewrapOutcome::Skipped(Skipped::FolderMarker) => &mut self.folder_markers,
-            RewrapOutcome::Skipped(Skipped::Companion) => &mut self.companions,
-            RewrapOutcome::Skipped(Skipped::Gone) => &mut self.gone,
-            RewrapOutcome::Changed(_) => &mut self.changed,
-            RewrapOutcome::Failed(_) => &mut self.errors,
-        };
-        *count += 1;
-        self.replanned += u64::from(object.replanned);
-    }
-
-    /// Returns the number of objects of this run.
-    fn objects(&self) -> u64 {
-        self.done() + self.failed()
-    }
-
-    /// Returns the number of objects of this run that do not have exactly the wanted keys.
-    fn failed(&self) -> u64 {
-        self.kept + self.changed + self.errors
     }
 }
 

@@ -1,4 +1,4 @@
-//! Storage that the copies of a rewrap take: new versions, and what replication sends again.
+//! Storage that a job takes: new versions, and what replication sends again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sealwax_s3::{
     DataKeyWay, Forecast, ForecastAction, KeyChange, ListedObject, MetadataWay, ObjectState,
+    RewrapCost,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -20,7 +21,8 @@ pub struct PlanHeader {
     /// Name of the listing, such as `s3://bucket/prefix`.
     pub source: String,
     /// The changes to make.
-    pub edits: Vec<KeyChange>,
+    #[serde(flatten)]
+    pub job: PlannedJob,
     /// Start of the planning, in seconds since 1970.
     pub begun: u64,
     /// Settings of the program that made the plan. They are not secret.
@@ -28,7 +30,29 @@ pub struct PlanHeader {
     pub settings: Map<String, Value>,
 }
 
-/// A line of a plan: one object, and what a rewrap would do to it. Field names are stable JSON
+/// Changes that a job makes, by names. Field names are stable JSON output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum PlannedJob {
+    /// A rewrap.
+    Rewrap {
+        /// The key changes, in their order.
+        edits: Vec<KeyChange>,
+    },
+}
+
+impl PlannedJob {
+    /// Returns the changes as a part of a job's identity.
+    pub(super) fn changes(&self) -> Value {
+        let changes = match self {
+            Self::Rewrap { edits } => serde_json::to_value(edits),
+        };
+        changes.expect("names are strings")
+    }
+}
+
+/// A line of a plan: one object, and what the job would do to it. Field names are stable JSON
 /// output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -46,17 +70,17 @@ pub struct PlannedObject {
     /// Length of the stored body in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// Action of a rewrap.
+    /// Action of the job.
     #[serde(flatten)]
     pub action: Action,
 }
 
-/// Action of a rewrap.
+/// Action of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Action {
-    /// The object already has the wanted keys.
+    /// Nothing is left to do for the object.
     Nothing,
     /// The object gets new keys.
     Rewrap {
@@ -81,12 +105,12 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         locked: bool,
     },
-    /// Skipped: not eligible for rewrap.
+    /// Skipped: not eligible.
     Skip {
         /// The reason: a name of [`Skipped`](sealwax_s3::Skipped), such as `not-sealed`.
         why: String,
     },
-    /// The rewrap would fail.
+    /// The work would fail.
     Impossible {
         /// Name of the error kind, such as `no-matching-key`.
         kind: String,
@@ -98,7 +122,10 @@ pub enum Action {
 impl PlannedObject {
     /// Describes a forecast for an object.
     #[must_use]
-    pub fn new(object: &ListedObject, forecast: Forecast) -> Self {
+    pub fn new<C>(object: &ListedObject, forecast: Forecast<C>) -> Self
+    where
+        Action: From<ForecastAction<C>>,
+    {
         let Forecast { state, generation, size, action, .. } = forecast;
         Self {
             bucket: object.bucket.clone(),
@@ -115,7 +142,7 @@ impl PlannedObject {
     pub fn listed(&self) -> ListedObject {
         let mut listed = ListedObject::new(self.bucket.clone(), self.key.clone());
         listed.version_id = self.state.version_id.clone();
-        // It was the latest version at planning. If there is a newer one, that is rewrapped.
+        // It was the latest version at planning. If there is a newer one, the job works on that.
         listed.is_latest = Some(true);
         listed.size = self.size;
         listed.e_tag = self.state.e_tag.clone();
@@ -123,23 +150,32 @@ impl PlannedObject {
     }
 }
 
-impl From<ForecastAction> for Action {
-    fn from(action: ForecastAction) -> Self {
+impl<C> From<ForecastAction<C>> for Action
+where
+    Self: From<C>,
+{
+    fn from(action: ForecastAction<C>) -> Self {
         match action {
             ForecastAction::Unchanged => Self::Nothing,
-            ForecastAction::Rewrap(cost) => Self::Rewrap {
-                add: cost.add,
-                remove: cost.remove,
-                refresh: cost.refresh,
-                data_key: cost.data_key,
-                metadata: cost.metadata,
-                kms_calls: cost.kms_calls,
-                locked: cost.is_locked,
-            },
+            ForecastAction::Change(cost) => cost.into(),
             ForecastAction::Skip(why) => Self::Skip { why: why.name().to_owned() },
             ForecastAction::Fail(error) => {
                 Self::Impossible { kind: error.kind().name().to_owned(), why: error.to_string() }
             }
+        }
+    }
+}
+
+impl From<RewrapCost> for Action {
+    fn from(cost: RewrapCost) -> Self {
+        Self::Rewrap {
+            add: cost.add,
+            remove: cost.remove,
+            refresh: cost.refresh,
+            data_key: cost.data_key,
+            metadata: cost.metadata,
+            kms_calls: cost.kms_calls,
+            locked: cost.is_locked,
         }
     }
 }
