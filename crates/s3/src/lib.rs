@@ -54,11 +54,15 @@ pub use self::{
         key_audit::KeyAudit,
         listed::Processed,
         move_object::{CopiedObject, MoveObject, MoveObjectOutput},
+        permission::Permission,
         put::{Put, PutOutput, PutS3ec, PutS3ecOutput},
-        reencrypt::{Reencrypt, ReencryptOutput, WriteFormat},
+        reencrypt::{
+            MigrateOutcome, Migration, MigrationFormat, Migrator, Reencrypt, ReencryptCost,
+            ReencryptOutput, WriteFormat,
+        },
         rewrap::{
-            DataKeyWay, Forecaster, KeyChange, KeyChanges, KeyStorage, MetadataWay, Permission,
-            Rewrap, RewrapCost, RewrapOutcome, RewrapOutput, Rewrapper,
+            DataKeyWay, Forecaster, KeyChange, KeyChanges, KeyStorage, MetadataWay, Rewrap,
+            RewrapCost, RewrapOutcome, RewrapOutput, Rewrapper,
         },
         shred::{KeyHolder, Shred, ShredOutput},
         skipped::Skipped,

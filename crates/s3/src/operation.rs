@@ -9,6 +9,7 @@ pub(crate) mod inspect;
 pub(crate) mod key_audit;
 pub(crate) mod listed;
 pub(crate) mod move_object;
+pub(crate) mod permission;
 pub(crate) mod put;
 pub(crate) mod reencrypt;
 pub(crate) mod rewrap;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use sealwax_s3::{
-    DataKeyWay, Forecast, ForecastAction, KeyChange, ListedObject, MetadataWay, ObjectState,
-    RewrapCost,
+    DataKeyWay, Forecast, ForecastAction, KeyChange, ListedObject, MetadataWay, Migration,
+    ObjectState, ReencryptCost, RewrapCost,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -40,15 +40,23 @@ pub enum PlannedJob {
         /// The key changes, in their order.
         edits: Vec<KeyChange>,
     },
+    /// A migration.
+    Migrate {
+        /// The wanted format and keys.
+        migration: Migration,
+    },
 }
 
 impl PlannedJob {
     /// Returns the changes as a part of a job's identity.
-    pub(super) fn changes(&self) -> Value {
+    #[must_use]
+    pub fn changes(&self) -> Value {
         let changes = match self {
             Self::Rewrap { edits } => serde_json::to_value(edits),
+            Self::Migrate { migration } => serde_json::to_value(migration),
         };
-        changes.expect("names are strings")
+        // Names are strings.
+        changes.unwrap_or_default()
     }
 }
 
@@ -104,6 +112,22 @@ pub enum Action {
         /// `true` if the copy is one more locked version: it keeps the object's Object Lock settings.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         locked: bool,
+    },
+    /// The object is sealed again.
+    Reencrypt {
+        /// Present format: a name of [`ObjectKind`](sealwax_s3::ObjectKind), such as `s3ec-v2`.
+        from: String,
+        /// Bytes that are downloaded.
+        downloaded: u64,
+        /// Bytes that are uploaded.
+        uploaded: u64,
+        /// Requests that read.
+        gets: u64,
+        /// Requests that write.
+        puts: u64,
+        /// Largest number of KMS calls, by Region.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        kms_calls: BTreeMap<String, u64>,
     },
     /// Skipped: not eligible.
     Skip {
@@ -176,6 +200,19 @@ impl From<RewrapCost> for Action {
             metadata: cost.metadata,
             kms_calls: cost.kms_calls,
             locked: cost.is_locked,
+        }
+    }
+}
+
+impl From<ReencryptCost> for Action {
+    fn from(cost: ReencryptCost) -> Self {
+        Self::Reencrypt {
+            from: cost.from.to_owned(),
+            downloaded: cost.downloaded,
+            uploaded: cost.uploaded,
+            gets: cost.gets,
+            puts: cost.puts,
+            kms_calls: cost.kms_calls,
         }
     }
 }

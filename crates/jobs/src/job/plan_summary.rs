@@ -22,11 +22,11 @@ pub struct PlanSummary {
     pub objects: u64,
     /// Objects that get new keys.
     pub rewrap: u64,
-    /// Objects that already have the wanted keys.
+    /// Objects for which nothing is left to do.
     pub nothing: u64,
-    /// Objects that are not eligible for rewrap, by reason.
+    /// Objects that are not eligible, by reason.
     pub skip: BTreeMap<String, u64>,
-    /// Objects that can't be rewrapped, by the name of the error kind.
+    /// Objects on which the work would fail, by the name of the error kind.
     pub impossible: BTreeMap<String, u64>,
     /// Data keys that are re-encrypted inside the key service.
     pub re_encrypt: u64,
@@ -45,6 +45,21 @@ pub struct PlanSummary {
     pub locked: u64,
     /// Bytes that S3 copies. They do not pass through this process.
     pub bytes_copied: u64,
+    /// Objects that are sealed again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reencrypt: u64,
+    /// Bytes that are downloaded.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes_downloaded: u64,
+    /// Bytes that are uploaded.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes_uploaded: u64,
+    /// Requests that read objects, their ACLs and tags, beside `HeadObject`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gets: u64,
+    /// Requests that write objects.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub puts: u64,
     /// Largest number of KMS calls, by Region; beyond 128 Regions, under `others`.
     pub kms_calls: BTreeMap<String, u64>,
     /// Permissions that an apply needs beyond those that the plan used.
@@ -76,6 +91,11 @@ pub struct Estimate {
     pub note: String,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl Summary for PlanSummary {
     type Outcome = PlannedObject;
 
@@ -105,16 +125,19 @@ impl Summary for PlanSummary {
                     let size = object.size.unwrap_or_default();
                     self.bytes_copied = self.bytes_copied.saturating_add(size);
                 }
-                for (region, calls) in kms_calls {
-                    // Objects can name any number of Regions.
-                    let is_full = self.kms_calls.len() >= MAX_REGIONS;
-                    let region = match is_full && !self.kms_calls.contains_key(region) {
-                        true => OTHER_REGIONS,
-                        false => region,
-                    };
-                    let count = self.kms_calls.entry(region.to_owned()).or_default();
-                    *count = count.saturating_add(*calls);
+                self.count_kms_calls(kms_calls);
+            }
+            Action::Reencrypt { downloaded, uploaded, gets, puts, kms_calls, .. } => {
+                self.reencrypt += 1;
+                for (sum, more) in [
+                    (&mut self.bytes_downloaded, downloaded),
+                    (&mut self.bytes_uploaded, uploaded),
+                    (&mut self.gets, gets),
+                    (&mut self.puts, puts),
+                ] {
+                    *sum = sum.saturating_add(*more);
                 }
+                self.count_kms_calls(kms_calls);
             }
         }
     }
@@ -123,13 +146,32 @@ impl Summary for PlanSummary {
         self.objects
     }
 
-    /// Returns the number of objects that can't be rewrapped.
+    /// Returns the number of objects on which the work would fail.
     fn failed(&self) -> u64 {
         self.impossible.values().sum()
     }
 }
 
 impl PlanSummary {
+    /// Returns the number of objects that the job would change.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.rewrap + self.reencrypt
+    }
+
+    fn count_kms_calls(&mut self, kms_calls: &BTreeMap<String, u64>) {
+        for (region, calls) in kms_calls {
+            // Objects can name any number of Regions.
+            let is_full = self.kms_calls.len() >= MAX_REGIONS;
+            let region = match is_full && !self.kms_calls.contains_key(region) {
+                true => OTHER_REGIONS,
+                false => region,
+            };
+            let count = self.kms_calls.entry(region.to_owned()).or_default();
+            *count = count.saturating_add(*calls);
+        }
+    }
+
     /// Adds the estimate.
     pub(super) fn estimated(mut self, prices: &PriceTable) -> Self {
         let kms = self.kms_calls.values().sum::<u64>() as f64;
@@ -138,7 +180,10 @@ impl PlanSummary {
         let copies = self.copies + self.multipart_copies + self.sidecars + self.instruction_files;
         let copies = copies as f64;
         let heads = self.objects as f64;
+        let (gets, puts) = (self.gets as f64, self.puts as f64);
         let seconds = [
+            puts / prices.puts_per_second,
+            gets / prices.gets_per_second,
             busiest / prices.kms_calls_per_second,
             copies / prices.copies_per_second,
             heads / prices.heads_per_second,
@@ -147,6 +192,8 @@ impl PlanSummary {
             seconds: seconds.into_iter().fold(0.0, f64::max),
             cost: heads / 1e3 * prices.heads_per_1000
                 + copies / 1e3 * prices.copies_per_1000
+                + gets / 1e3 * prices.gets_per_1000
+                + puts / 1e3 * prices.puts_per_1000
                 + kms / 1e4 * prices.kms_per_10000,
             currency: prices.currency.clone(),
             note: prices.note.clone(),

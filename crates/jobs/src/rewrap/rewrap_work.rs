@@ -128,7 +128,10 @@ mod tests {
             let text = serde_json::to_string(&object).expect("names are strings");
             let begin = r#"{"object":"s3://b/k","version_id":"v","line":7,"outcome":"#;
             assert_eq!(text, format!("{begin}{expected}}}"));
-            assert_eq!(RewrapOutcome::is_done(object.outcome.name()), Some(is_done));
+            assert_eq!(
+                <RewrapOutcome as WorkOutcome>::is_done(object.outcome.name()),
+                Some(is_done)
+            );
         }
     }
 }

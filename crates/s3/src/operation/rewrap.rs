@@ -3,7 +3,6 @@
 mod forecast;
 mod key_changes;
 mod key_storage;
-mod permission;
 mod rewrapper;
 mod s3ec_rewrap;
 mod store_forecast;
@@ -15,7 +14,6 @@ pub use self::{
     forecast::{DataKeyWay, Forecaster, RewrapCost},
     key_changes::{KeyChange, KeyChanges},
     key_storage::KeyStorage,
-    permission::Permission,
     rewrapper::{RewrapOutcome, Rewrapper},
     store_forecast::MetadataWay,
 };

@@ -15,7 +15,6 @@ use sha2::{Digest as _, Sha256};
 use super::{
     KeyChange,
     key_changes::{Step, Steps},
-    permission::{Permission, Permissions},
     rewrapper::Rewrapper,
     s3ec_rewrap::S3ecPlan,
     store_forecast::{MetadataWay, StoreForecast},
@@ -28,6 +27,7 @@ use crate::{
         Handle,
         forecast::{Forecast, ForecastAction},
         listed::Listed,
+        permission::{Permission, Permissions},
     },
     store::{list::ListedObject, snapshot::Snapshot},
     vault::{new_keys::NewKeys, object_keys::ObjectKeys},
