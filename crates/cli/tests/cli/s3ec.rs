@@ -182,7 +182,10 @@ fn a_prefix() {
     let run = migrate(&[]).exits(0);
     assert!(run.stderr.starts_with("nothing was changed; pass --apply to reencrypt\n"), "{run:?}");
     let plan = String::from_utf8(run.stdout).expect("text");
-    assert!(plan.starts_with("1 object: 1 to reencrypt, 0 already in the target format\n"), "{plan}");
+    assert!(
+        plan.starts_with("1 object: 1 to reencrypt, 0 already in the target format\n"),
+        "{plan}"
+    );
     assert_eq!(RawS3::new().get(&scene).0, body, "a dry run changes nothing");
     let run = migrate(&["--apply"]).exits(0);
     assert_eq!(run.stderr, "1 re-encrypted, 0 already in the target format\n");
