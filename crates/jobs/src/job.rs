@@ -9,6 +9,7 @@ mod completed;
 pub(crate) mod fuzzing;
 mod job_counts;
 mod journal;
+mod outcome;
 mod permissions;
 mod plan;
 mod plan_file;
@@ -20,9 +21,10 @@ mod work;
 
 pub(crate) use self::work::Sealed;
 pub use self::{
-    applied::{AppliedObject, OutcomeDetails},
+    applied::AppliedObject,
     apply::{Apply, JobInput},
     job_counts::{JobCounts, JobSummary},
+    outcome::{OutcomeDetails, WorkOutcome},
     permissions::PermissionNeed,
     plan::{Plan, plan_one},
     plan_file::PlanFile,
@@ -30,5 +32,5 @@ pub use self::{
     plan_summary::{Estimate, PlanSummary},
     prices::PriceTable,
     storage::StorageEstimate,
-    work::{Foreseen, Work, WorkOutcome},
+    work::{Foreseen, Work},
 };

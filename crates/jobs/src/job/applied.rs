@@ -3,7 +3,7 @@
 use sealwax_s3::{ListedObject, ObjectState, error_chain};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::WorkOutcome;
+use super::{OutcomeDetails, WorkOutcome};
 
 /// Outcome of the work on one object. Serialized, it is a line of the journal.
 #[derive(Debug)]
@@ -20,22 +20,6 @@ pub struct AppliedObject<O> {
     /// State in which the object was left, if nothing is left to do for it as long as it stays in
     /// that state.
     pub state: Option<ObjectState>,
-}
-
-/// Details of an outcome. Field names are stable JSON output.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct OutcomeDetails {
-    /// New generation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub generation: Option<u32>,
-    /// Wrapping keys that were to be removed, and stay.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub kept: Vec<String>,
-    /// Length of the re-encrypted plaintext in bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub plaintext_bytes: Option<u64>,
 }
 
 impl<O: WorkOutcome> Serialize for AppliedObject<O> {

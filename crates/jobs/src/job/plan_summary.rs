@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sealwax_s3::{DataKeyWay, MetadataWay};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, PermissionNeed, PlannedObject, PriceTable, StorageEstimate};
+use super::{Action, PermissionNeed, PlannedObject, PriceTable, StorageEstimate, storage::is_zero};
 use crate::engine::Summary;
 
 /// Maximum number of Regions that are counted one by one.
@@ -89,11 +89,6 @@ pub struct Estimate {
     pub currency: String,
     /// Source of the prices.
     pub note: String,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-pub(super) fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 impl Summary for PlanSummary {

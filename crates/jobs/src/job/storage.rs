@@ -16,7 +16,7 @@ use sealwax_s3::MetadataWay;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-use super::{Action, PlannedObject, plan_summary::is_zero};
+use super::{Action, PlannedObject};
 
 /// Maximum number of buckets that are counted one by one. A list can name any number of them.
 const MAX_BUCKETS: usize = 128;
@@ -41,6 +41,11 @@ pub struct StorageEstimate {
     pub replicated_bytes: Option<BTreeMap<String, u64>>,
     /// Objects whose tags S3 did not tell. They count for replication rules that ask for tags.
     pub tags_unknown: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Settings of buckets, which are asked for once each. Cloning is cheap.

@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, fmt};
 
 use aws_sdk_s3::Client;
 use sealwax_s3::{
-    Error, ErrorKind, Forecast, ForecastAction, ListedObject, ObjectState, Permission, Processed,
+    ErrorKind, Forecast, ForecastAction, ListedObject, ObjectState, Permission, Processed,
 };
 
-use super::{Action, AppliedObject, JobSummary, OutcomeDetails, PlannedJob, PlannedObject};
+use super::{Action, AppliedObject, JobSummary, PlannedJob, PlannedObject, WorkOutcome};
 use crate::engine::RetryPolicy;
 
 /// Work of a job that changes many objects: what the job plans and does for each.
@@ -57,22 +57,6 @@ pub trait Work: Sealed + Clone + fmt::Debug + Send + Sync + 'static {
 
 /// Keeps [`Work`] closed: a job relies on what its work promises.
 pub trait Sealed {}
-
-/// Result of the work on one object.
-pub trait WorkOutcome: fmt::Debug + Send + Sync + 'static {
-    /// Returns the name in journals and JSON output.
-    fn name(&self) -> &'static str;
-
-    /// Returns the failure, if any.
-    fn error(&self) -> Option<&Error>;
-
-    /// Returns what else a journal says about it.
-    fn details(&self) -> OutcomeDetails;
-
-    /// `true` if nothing is left to do for an object with the outcome of this name; `None` for an
-    /// unknown name.
-    fn is_done(name: &str) -> Option<bool>;
-}
 
 /// Forecast for one object.
 #[derive(Debug)]
