@@ -1,6 +1,7 @@
 //! Arguments that several commands share.
 
 mod folders;
+mod job;
 mod objects;
 mod prefix;
 mod s3_encryption_client;
@@ -14,6 +15,7 @@ use sealwax_s3::{AclPolicy, KmsKeyArn, LimitedHttp, S3Uri};
 
 pub(crate) use self::{
     folders::{FilterArgs, FolderArgs},
+    job::JobArgs,
     objects::{ObjectSource, Objects, ObjectsArgs},
     prefix::{Prefix, is_in_s3, name_of},
     s3_encryption_client::{FormatArg, InstructionFileArgs, RawKeyArgs, S3ecArgs, S3ecPolicyArgs},

@@ -7,6 +7,7 @@ mod console;
 mod failure;
 mod folder_listing;
 mod interrupt;
+mod job;
 mod key_file;
 mod local_files;
 mod local_key;

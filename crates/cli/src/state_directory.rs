@@ -1,4 +1,4 @@
-//! The user's state directory: state files of interrupted uploads and journals of bulk rewraps.
+//! The user's state directory: state files of interrupted uploads and journals of jobs.
 
 use std::{
     env,
@@ -28,13 +28,14 @@ pub(crate) fn path_for(file: &Path, uri: &S3Uri) -> Result<PathBuf, Failure> {
     Ok(directory.join(name(&file, uri)))
 }
 
-/// Returns the journal for the rewrap that `job` describes, and creates the state directory.
+/// Returns the journal for the job that `job` describes, and creates the state directory. `verb` is
+/// for the error message.
 ///
 /// # Errors
 /// The directory cannot be determined or created.
-pub(crate) fn journal_for(job: &[u8]) -> Result<PathBuf, Failure> {
-    let directory = made_directory("journal of the rewrap", "--journal")?;
-    Ok(directory.join(format!("{}.rewrap", short_digest(job))))
+pub(crate) fn journal_for(job: &[u8], extension: &str, verb: &str) -> Result<PathBuf, Failure> {
+    let directory = made_directory(&format!("journal of the {verb}"), "--journal")?;
+    Ok(directory.join(format!("{}.{extension}", short_digest(job))))
 }
 
 /// Returns the state directory and creates it. `what` and `option` are for the error message.

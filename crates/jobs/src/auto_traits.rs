@@ -1,6 +1,6 @@
 //! Compile-time checks: public types can be used in tasks and threads.
 
-use sealwax_s3::SealedClient;
+use sealwax_s3::{Migrator, Rewrapper, SealedClient};
 
 use crate::{
     CancellationToken, Outcomes, audit, drill, listing, migrate,
@@ -14,12 +14,12 @@ fn cloned<T: Clone + Send + Sync + 'static>() {}
 
 #[test]
 fn public_types() {
-    cloned::<(audit::Audit, migrate::Migrate, verify::VerifyAll, drill::BlockedRegions)>();
+    cloned::<(audit::Audit, Migrator, verify::VerifyAll, drill::BlockedRegions)>();
     cloned::<(rewrap::PlannedObject, rewrap::PriceTable, verify::Sample, CancellationToken)>();
     #[cfg(feature = "inventory")]
     cloned::<listing::ManifestLocation>();
     shared::<(audit::AuditedObject, migrate::MigratedObject, verify::VerifiedObject)>();
-    shared::<(AppliedObject, Apply, Plan, PlanFile)>();
+    shared::<(AppliedObject, Apply<Rewrapper>, Plan<Rewrapper>, PlanFile)>();
     // A stream needs one owner at a time.
     sent::<(listing::Listing, JobInput)>();
     sent::<(Outcomes<audit::AuditSummary>, Outcomes<migrate::MigrateSummary>)>();
@@ -32,7 +32,10 @@ fn futures() {
 
     let list = |client: &SealedClient| listing::Listing::objects(client.s3(), "bucket", "");
     task(move |client| audit::Audit::new(client.clone()).run(list(&client)).finish());
-    task(move |client| migrate::Migrate::new(client.clone()).run(list(&client)).finish());
+    task(move |client| {
+        let work = client.migrator(sealwax_s3::WriteFormat::Sealwax);
+        Apply::new(work).run(JobInput::listing(list(&client), "all")).finish()
+    });
     task(move |client| verify::VerifyAll::new(client.clone()).run(list(&client)).finish());
     task(move |client| drill::Lag::between(list(&client), list(&client)));
     task(|_| PlanFile::open("plan"));

@@ -9,6 +9,7 @@ mod engine;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod job;
 pub mod listing;
 pub mod migrate;
 pub mod rewrap;

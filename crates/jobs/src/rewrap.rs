@@ -17,7 +17,7 @@
 //! #     client: sealwax_s3::SealedClient,
 //! #     west: sealwax_s3::KmsKeyring,
 //! # ) -> Result<(), sealwax_s3::Error> {
-//! use sealwax_jobs::{listing::Listing, rewrap::{Apply, JobInput}};
+//! use sealwax_jobs::{listing::Listing, rewrap::{Apply, JobInput, JobSummary as _}};
 //! use sealwax_s3::KeyChanges;
 //!
 //! let rewrapper = client.rewrapper(KeyChanges::new().add_keys(west))?;
@@ -29,28 +29,15 @@
 //! # }
 //! ```
 
-mod applied;
-mod apply;
-mod completed;
-#[cfg(feature = "fuzzing")]
-pub(crate) mod fuzzing;
-mod journal;
-mod permissions;
-mod plan;
-mod plan_file;
-mod plan_format;
-mod prices;
-mod storage;
-mod summary;
+mod rewrap_summary;
+mod rewrap_work;
 
-pub use self::{
-    applied::AppliedObject,
-    apply::{Apply, JobInput},
-    permissions::PermissionNeed,
-    plan::{Plan, plan_one},
-    plan_file::PlanFile,
-    plan_format::{Action, PlanHeader, PlannedObject},
-    prices::PriceTable,
-    storage::StorageEstimate,
-    summary::{Estimate, PlanSummary, RewrapSummary},
+pub use self::rewrap_summary::RewrapSummary;
+#[doc(no_inline)]
+pub use crate::job::{
+    Action, Apply, Estimate, JobInput, JobSummary, PermissionNeed, Plan, PlanFile, PlanHeader,
+    PlanSummary, PlannedJob, PlannedObject, PriceTable, StorageEstimate, plan_one,
 };
+
+/// Outcome of the rewrap of one object.
+pub type AppliedObject = crate::job::AppliedObject<sealwax_s3::RewrapOutcome>;

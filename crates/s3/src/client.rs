@@ -21,7 +21,7 @@ use crate::{
         inspect::Inspect,
         key_audit::KeyAudit,
         put::Put,
-        reencrypt::Reencrypt,
+        reencrypt::{Migrator, Reencrypt, WriteFormat},
         rewrap::{KeyChanges, Rewrap, Rewrapper},
         shred::Shred,
         verify::Verify,
@@ -162,6 +162,11 @@ impl SealedClient {
     /// Seals an object again, under a new data key.
     pub fn reencrypt(&self) -> Reencrypt {
         Reencrypt::new(self.0.clone())
+    }
+
+    /// Creates a migrator that re-encrypts objects that this client reads in another format.
+    pub fn migrator(&self, to: WriteFormat) -> Migrator {
+        Migrator::new(self.0.clone(), to)
     }
 
     /// Removes an object's last keys, permanently.

@@ -18,7 +18,8 @@ const RESOLUTION: Duration = Duration::from_secs(2);
 ///
 /// A state is recognized by its version id. An object without one is recognized by its entity tag
 /// and its metadata; or, in a listing, by entity tag and `Last-Modified`, because a change of the
-/// metadata alone keeps the entity tag. `Last-Modified` counts whole seconds, so it says nothing
+/// metadata alone keeps the entity tag. Where only the body matters, the entity tag suffices.
+/// `Last-Modified` counts whole seconds, so it says nothing
 /// about a state that was seen within its second.
 ///
 /// ```
@@ -50,6 +51,9 @@ pub struct ObjectState {
     /// Digest of the metadata of Sealwax and of the S3 Encryption Client; unknown in a listing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata_digest: Option<String>,
+    /// `true` if the entity tag alone tells the state, because only another body would matter.
+    #[serde(default, rename = "by_body", skip_serializing_if = "std::ops::Not::not")]
+    pub is_by_body: bool,
 }
 
 /// Short identity of a state, as one kind of look at the object shows it.
@@ -83,7 +87,15 @@ impl ObjectState {
             last_modified: object.last_modified.as_ref().map(DateTime::secs),
             is_settled: false,
             metadata_digest: None,
+            is_by_body: false,
         }
+    }
+
+    /// Returns the state of an object that a body like this one would leave in the same state,
+    /// whatever its metadata is; `None` without an entity tag.
+    pub(crate) fn of_body(e_tag: Option<&str>) -> Option<Self> {
+        let e_tag = Some(unquoted(e_tag?));
+        Some(Self { e_tag, is_by_body: true, ..Self::default() })
     }
 
     /// Returns the state of a snapshot.
@@ -95,6 +107,7 @@ impl ObjectState {
             last_modified: head.last_modified().map(DateTime::secs),
             is_settled: snapshot.is_older_than(RESOLUTION),
             metadata_digest: Some(digest(head.metadata())),
+            is_by_body: false,
         }
     }
 
@@ -106,13 +119,19 @@ impl ObjectState {
             last_modified: None,
             is_settled: false,
             metadata_digest: Some(digest(Some(metadata))),
+            is_by_body: false,
         }
     }
 
     /// `true` if the object that is `now` in another state was not changed since it was in this one.
     #[must_use]
     pub fn is_still(&self, now: &Self) -> bool {
-        now.id().is_some_and(|now| self.recognized_by().any(|id| id == now))
+        now.shown().any(|now| self.recognized_by().any(|id| id == now))
+    }
+
+    /// Returns all identities of states that this sighting shows.
+    pub fn shown(&self) -> impl Iterator<Item = StateId> {
+        self.id().into_iter().chain(self.by_body())
     }
 
     /// Returns the identity by which this sighting tells the state; `None` if it tells too little.
@@ -123,7 +142,8 @@ impl ObjectState {
 
     /// Returns the identities of later sightings that show the same state.
     pub fn recognized_by(&self) -> impl Iterator<Item = StateId> {
-        let read = self.by_version().or_else(|| self.by_metadata());
+        let body = self.by_body().filter(|_| self.is_by_body);
+        let read = body.or_else(|| self.by_version()).or_else(|| self.by_metadata());
         read.into_iter().chain(self.by_time().filter(|_| self.is_settled))
     }
 
@@ -134,6 +154,10 @@ impl ObjectState {
     fn by_metadata(&self) -> Option<StateId> {
         let (e_tag, metadata) = (self.e_tag.as_deref()?, self.metadata_digest.as_deref()?);
         Some(StateId::of(b'm', [e_tag, metadata]))
+    }
+
+    fn by_body(&self) -> Option<StateId> {
+        Some(StateId::of(b'b', [self.e_tag.as_deref()?, ""]))
     }
 
     fn by_time(&self) -> Option<StateId> {
@@ -173,6 +197,7 @@ mod tests {
             last_modified: (seconds > 0).then_some(seconds),
             is_settled: true,
             metadata_digest: known(metadata),
+            is_by_body: false,
         }
     }
 
@@ -202,6 +227,18 @@ mod tests {
         assert!(fresh.is_still(&state("", "e", 7, "m")));
         let fresh = ObjectState { is_settled: false, ..state("v", "e", 7, "m") };
         assert!(fresh.is_still(&state("v", "e", 7, "")) && !fresh.is_still(&state("", "e", 7, "")));
+    }
+
+    #[test]
+    fn a_body_is_recognized_by_every_sighting_until_another_one_is_stored() {
+        let stored = ObjectState::of_body(Some("\"e\"")).expect("an entity tag");
+        for now in [state("v", "e", 7, "m"), state("", "e", 8, ""), state("", "e", 0, "n")] {
+            assert!(stored.is_still(&now), "{now:?}");
+            assert!(!stored.is_still(&ObjectState { e_tag: Some("f".into()), ..now }));
+        }
+        assert!(!state("v", "e", 7, "m").is_still(&stored), "its metadata is unknown");
+        assert_eq!(stored.recognized_by().count(), 1);
+        assert_eq!(ObjectState::of_body(None), None);
     }
 
     #[test]

@@ -2,15 +2,19 @@
 
 pub(crate) mod copy;
 pub(crate) mod delete;
+pub(crate) mod forecast;
 pub(crate) mod get;
 pub(crate) mod head;
 pub(crate) mod inspect;
 pub(crate) mod key_audit;
+pub(crate) mod listed;
 pub(crate) mod move_object;
+pub(crate) mod permission;
 pub(crate) mod put;
 pub(crate) mod reencrypt;
 pub(crate) mod rewrap;
 pub(crate) mod shred;
+pub(crate) mod skipped;
 pub(crate) mod verify;
 
 use sealwax_envelope::EncryptionContext;

@@ -18,7 +18,6 @@ use std::{
 use sealwax_jobs::{
     drill::BlockedRegions,
     listing::ManifestLocation,
-    migrate::Migrate,
     rewrap::{Apply, JobInput, Plan},
 };
 use sealwax_object_store::SealedStore;
@@ -376,7 +375,7 @@ fn print_jobs(printed: &mut Printed, client: &SealedClient) {
     printed.debug(&Plan::new(rewrapper.clone()));
     printed.debug(&Apply::new(rewrapper.clone()));
     printed.debug(&JobInput::listing(futures_util::stream::empty(), "none"));
-    printed.debug(&Migrate::new(client.clone()).keyring(keyring()));
+    printed.debug(&client.migrator(sealwax_s3::WriteFormat::Sealwax).keyring(keyring()));
     printed.debug(&BlockedRegions::new(["us-east-1"]));
     printed.both(&ListedObject::new("bucket", "key"));
     let version = ObjectState::of_listed(&ListedObject::new("bucket", "key").version("v"));

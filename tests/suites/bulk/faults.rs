@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use sealwax_jobs::rewrap::Apply;
+use sealwax_jobs::{job::JobSummary as _, rewrap::Apply};
 use sealwax_s3::{ErrorKind, KeyChanges, RewrapOutcome};
 use sealwax_tests::{Reaction, SeaweedFs, Wire, local_keyring, read};
 use tokio::time::sleep;

@@ -11,6 +11,7 @@ use std::{
 use futures_util::{TryStreamExt as _, stream};
 use sealwax_jobs::{
     CancellationToken,
+    job::JobSummary as _,
     rewrap::{Action, Apply, JobInput, Plan, PlanFile, PlannedObject, plan_one},
 };
 use sealwax_s3::{
@@ -62,7 +63,7 @@ async fn a_job_costs_one_head_and_one_copy_an_object_and_no_body() {
     let (reports, tally) = run(Apply::new(rewrapper.clone()), JobInput::plan(plan)).await;
     let tally = tally.expect("done");
     assert!(tally.is_complete());
-    assert_eq!((reports.len(), tally.rewrapped, tally.replanned), (20, 20, 0));
+    assert_eq!((reports.len(), tally.rewrapped, tally.counts.replanned), (20, 20, 0));
     let calls = calls(&wire);
     // After its first copy, the job looks whether this store replaces metadata.
     assert_eq!((calls["HeadObject"], calls["CopyObject"]), (21, 20));
@@ -144,9 +145,9 @@ async fn a_stopped_job_resumes_where_it_was() {
             }
         }
         let tally = outcomes.summary();
-        assert_eq!(tally.done_before, seen);
+        assert_eq!(tally.counts.done_before, seen);
         seen += tally.done();
-        if !tally.stopped {
+        if !tally.counts.stopped {
             assert!(tally.is_complete());
             break;
         }
@@ -195,7 +196,7 @@ async fn a_job_whose_credentials_expire_stops_and_resumes() {
     let apply = Apply::new(signed_in.clone()).journal(&journal);
     let (_, summary) = run(apply, objects.work(signed_in.s3())).await;
     let summary = summary.expect("a run");
-    assert_eq!((summary.done_before, summary.all_objects()), (reports.len() as u64, 12));
+    assert_eq!((summary.counts.done_before, summary.all_objects()), (reports.len() as u64, 12));
     assert!(summary.is_complete());
     objects.assert_open("b").await;
 }
@@ -220,7 +221,7 @@ async fn failures_are_reported_and_the_rest_is_done() {
         let tally = tally.expect("a run");
         let expected = if run_of_two == 0 { (4, 2, 0) } else { (0, 2, 4) };
         assert_eq!(
-            (tally.rewrapped, tally.errors, tally.claimed, tally.done_before),
+            (tally.rewrapped, tally.counts.errors, tally.claimed, tally.counts.done_before),
             (expected.0, expected.1, expected.2, 0),
             "a run that tried every object is followed by one that tries each again"
         );
@@ -253,7 +254,10 @@ async fn older_versions_are_reported_and_left() {
         .expect("edits");
     let (reports, tally) =
         run(Apply::new(rewrapper.clone()), JobInput::listing(listing, "versions")).await;
-    assert_eq!((tally.as_ref().expect("done").rewrapped, tally.expect("done").errors), (1, 1));
+    assert_eq!(
+        (tally.as_ref().expect("done").rewrapped, tally.expect("done").counts.errors),
+        (1, 1)
+    );
     let failed = reports
         .iter()
         .find(|report| matches!(report.outcome, RewrapOutcome::Failed(_)))

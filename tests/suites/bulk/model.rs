@@ -12,6 +12,7 @@ use std::{
 
 use proptest::{collection::vec, prelude::*, test_runner::Config};
 use sealwax_jobs::{
+    job::JobSummary as _,
     listing::Listing,
     rewrap::{Apply, JobInput, RewrapSummary},
 };
@@ -277,9 +278,9 @@ impl World {
                 None => failed += 1,
             }
         }
-        assert_eq!(tally.errors, failed, "{tally:?}");
+        assert_eq!(tally.counts.errors, failed, "{tally:?}");
         assert_eq!(
-            (tally.all_objects(), tally.stopped),
+            (tally.all_objects(), tally.counts.stopped),
             (self.model.len() as u64, false),
             "{tally:?}"
         );

@@ -76,7 +76,7 @@ pub(crate) fn add_b() -> KeyChanges {
 
 /// Runs a job to its end; returns the outcomes of its objects, and its summary.
 pub(crate) async fn run(
-    apply: Apply,
+    apply: Apply<Rewrapper>,
     input: JobInput,
 ) -> (Vec<AppliedObject>, Result<RewrapSummary, Error>) {
     let (mut outcomes, mut applied) = (apply.run(input), Vec::new());

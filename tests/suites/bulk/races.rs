@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use sealwax_jobs::rewrap::Apply;
+use sealwax_jobs::{job::JobSummary as _, rewrap::Apply};
 use sealwax_s3::{
     ErrorKind, KeyChanges, RewrapOutcome,
     envelope::{Keyring, MultiKeyring},

@@ -7,14 +7,14 @@ use object_store::{ObjectStoreExt as _, path::Path};
 use sealwax_jobs::{
     audit::Audit,
     drill::BlockedRegions,
-    migrate::Migrate,
     rewrap::{Apply, JobInput},
     verify::{VerifyAll, VerifyOutcome},
 };
 use sealwax_object_store::SealedStore;
 use sealwax_s3::{
-    Error, ErrorKind, ForecastAction, Forecaster, KeyChanges, KeyStorage, ListedObject, Rewrap,
-    RewrapOutcome, S3Uri, SealedClient, VerifyDepth, WrapPolicy, envelope::CachingKeyring,
+    Error, ErrorKind, ForecastAction, Forecaster, KeyChanges, KeyStorage, ListedObject,
+    MigrateOutcome, Rewrap, RewrapOutcome, S3Uri, SealedClient, VerifyDepth, WrapPolicy,
+    WriteFormat, envelope::CachingKeyring,
 };
 
 use crate::{
@@ -189,7 +189,7 @@ impl Operation {
                 let forecaster = Forecaster::new(&client.rewrapper(changes)?);
                 match forecaster.forecast(&listed).await.action {
                     ForecastAction::Unchanged => Ok(Outcome::Job("unchanged")),
-                    ForecastAction::Rewrap(_) => Ok(Outcome::Job("rewrap")),
+                    ForecastAction::Change(_) => Ok(Outcome::Job("rewrap")),
                     ForecastAction::Skip(why) => Ok(Outcome::Job(why.name())),
                     ForecastAction::Fail(error) => Err(error),
                 }
@@ -212,9 +212,12 @@ impl Operation {
                 reencrypt.send().await.map(|_| Outcome::Done)
             }
             Self::Migrate => {
-                let migrate = Migrate::new(client).encryption_context(Scene::context());
-                let mut job = migrate.run(stream::iter([Ok(listed)]));
-                job.next().await.expect("one object")?.result.map(|_| Outcome::Done)
+                let migrator = client.migrator(WriteFormat::Sealwax);
+                let migrator = migrator.encryption_context(Scene::context());
+                match migrator.migrate_one(&listed).await {
+                    MigrateOutcome::Changed(error) | MigrateOutcome::Failed(error) => Err(error),
+                    _ => Ok(Outcome::Done),
+                }
             }
             Self::Audit | Self::AuditKeyMaterial => {
                 let audit = Audit::new(client);

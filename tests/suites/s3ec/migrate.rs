@@ -6,11 +6,12 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::TryStreamExt as _;
 use sealwax_jobs::{
     Summary as _,
+    job::JobSummary as _,
     listing::Listing,
     rewrap::{Action, Apply, JobInput, plan_one},
 };
 use sealwax_s3::{
-    ErrorKind, KeyChanges, MetadataWay, ObjectFormat, UnencryptedObjects, WriteFormat,
+    ErrorKind, KeyChanges, MetadataWay, Migrator, ObjectFormat, UnencryptedObjects, WriteFormat,
     aws_sdk_kms::primitives::Blob,
     aws_sdk_s3::{error::SdkError, operation::head_object::HeadObjectError},
     s3ec::{Format, S3ec},
@@ -144,7 +145,11 @@ async fn a_bulk_rewrap_covers_all_formats() {
         .await
         .expect("applied");
     assert!(tally.is_complete(), "{tally:?}");
-    assert_eq!((tally.rewrapped, tally.not_sealed, tally.companions), (4, 1, 1), "{tally:?}");
+    assert_eq!(
+        (tally.rewrapped, tally.counts.not_sealed, tally.counts.companions),
+        (4, 1, 1),
+        "{tally:?}"
+    );
     let (new, old) = (
         stack.client_builder([&stack.home.key_2]).s3ec(everything()).build(),
         stack.client_builder([&stack.home.key]).s3ec(everything()).build(),
@@ -283,8 +288,6 @@ async fn old_objects_are_migrated() {
 /// Failed objects stay unchanged, migrated ones are skipped, and another run resumes the job.
 #[tokio::test]
 async fn a_prefix_is_migrated_and_back() {
-    use sealwax_jobs::migrate::{Migrate, MigrateSummary};
-
     let weed = SeaweedFs::new().await;
     let settings = || S3ec::new().keyring(aes_key());
     let client = weed.client_builder(local_keyring("local")).s3ec(settings()).build();
@@ -303,24 +306,20 @@ async fn a_prefix_is_migrated_and_back() {
         .store(&weed.s3(), &uri("plain"))
         .await;
 
-    let run = async |migrate: Migrate| {
-        let mut outcomes =
-            migrate.run(Listing::objects(&weed.s3(), root.bucket(), format!("{}/", root.key())));
-        let mut summary = MigrateSummary::default();
-        while let Some(outcome) = outcomes.try_next().await.expect("the listing") {
-            summary.record(&outcome);
-        }
-        summary
+    let run = async |migrator: Migrator| {
+        let listing = Listing::objects(&weed.s3(), root.bucket(), format!("{}/", root.key()));
+        let job = Apply::new(migrator).run(JobInput::listing(listing, "prefix"));
+        job.finish().await.expect("the listing")
     };
-    let summary = run(Migrate::new(client.clone())).await;
+    let summary = run(client.migrator(WriteFormat::Sealwax)).await;
     assert_eq!(
-        (summary.migrated, summary.already_there, summary.failed()),
+        (summary.reencrypted, summary.unchanged, summary.failed()),
         (8, 4, 2),
         "{summary:?}"
     );
-    let summary = run(Migrate::new(client.clone())).await;
+    let summary = run(client.migrator(WriteFormat::Sealwax)).await;
     assert_eq!(
-        (summary.migrated, summary.already_there, summary.instruction_files),
+        (summary.reencrypted, summary.unchanged, summary.counts.companions),
         (0, 12, 0),
         "{summary:?}"
     );
@@ -332,9 +331,9 @@ async fn a_prefix_is_migrated_and_back() {
 
     let back = weed.client_builder(local_keyring("local")).s3ec(everything().keyring(aes_key()));
     let back = back.unencrypted(UnencryptedObjects::PassThrough).build();
-    let summary = run(Migrate::new(back.clone()).to(WriteFormat::S3ec)).await;
+    let summary = run(back.migrator(WriteFormat::S3ec)).await;
     assert_eq!(
-        (summary.migrated, summary.already_there, summary.failed()),
+        (summary.reencrypted, summary.unchanged, summary.failed()),
         (14, 0, 0),
         "{summary:?}"
     );

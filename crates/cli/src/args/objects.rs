@@ -97,6 +97,16 @@ impl ObjectSource<'_> {
         Box::pin(listing.try_filter(move |object| std::future::ready(wanted(object))))
     }
 
+    /// Returns the listing's name. It is part of a job's identity, so it must stay the same.
+    pub(crate) fn name(self, prefix: &Prefix) -> String {
+        match self {
+            Self::Inventory(manifest) => format!("the inventory {manifest} of {prefix}"),
+            Self::Stdin => format!("standard input, of {prefix}"),
+            Self::Versions => format!("all versions of {prefix}"),
+            Self::Prefix => prefix.to_string(),
+        }
+    }
+
     /// `true` if S3 lists the objects now, as they are.
     pub(crate) fn is_live(self) -> bool {
         matches!(self, Self::Prefix | Self::Versions)

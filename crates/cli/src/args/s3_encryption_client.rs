@@ -1,13 +1,10 @@
 //! Arguments about objects of the Amazon S3 Encryption Client.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use sealwax_s3::{
-    KmsKeyring, WriteFormat,
+    MigrationFormat, WriteFormat,
     s3ec::{CommitmentPolicy, RawAesKeyring, RawRsaKeyring, S3ec},
 };
 use serde::{Deserialize, Serialize};
@@ -30,6 +27,16 @@ impl FormatArg {
         match self {
             Self::Native => WriteFormat::Sealwax,
             Self::S3ecV3 | Self::S3ecV2 => WriteFormat::S3ec,
+        }
+    }
+
+    /// Returns the format of a plan.
+    pub(crate) fn of_migration(format: MigrationFormat) -> Option<Self> {
+        match format {
+            MigrationFormat::Sealwax => Some(Self::Native),
+            MigrationFormat::S3ecV2 => Some(Self::S3ecV2),
+            MigrationFormat::S3ecV3 => Some(Self::S3ecV3),
+            _ => None,
         }
     }
 
@@ -195,26 +202,18 @@ impl S3ecArgs {
         Ok(self.policy.settings()?.any_encryption_context(self.any_context))
     }
 
-    /// Returns the settings of a client that reads with `own` and writes `format` under `under`.
+    /// Returns the settings of a client that writes `format`.
     ///
     /// # Errors
     /// As [`S3ecArgs::settings`].
-    pub(crate) fn settings_to_write(
-        &self,
-        format: FormatArg,
-        under: Option<Arc<KmsKeyring>>,
-        own: Arc<KmsKeyring>,
-    ) -> Result<S3ec, Failure> {
+    pub(crate) fn settings_to_write(&self, format: FormatArg) -> Result<S3ec, Failure> {
         let s3ec = self.settings()?;
-        let s3ec = if format == FormatArg::S3ecV2 {
-            s3ec.commitment_policy(format.policy())
-        } else {
-            s3ec
-        };
-        Ok(match under {
-            Some(under) if self.policy.raw.is_empty() => s3ec.keyring(under).keyring(own),
-            _ => s3ec,
-        })
+        Ok(if format == FormatArg::S3ecV2 { s3ec.commitment_policy(format.policy()) } else { s3ec })
+    }
+
+    /// `true` if raw wrapping keys are given.
+    pub(crate) fn has_raw_key(&self) -> bool {
+        !self.policy.raw.is_empty()
     }
 }
 

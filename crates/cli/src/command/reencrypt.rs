@@ -1,23 +1,18 @@
 //! `sealwax reencrypt`.
 
-use std::sync::Arc;
+mod bulk_reencrypt;
+mod sealing;
 
 use clap::{ArgGroup, Args};
-use futures_util::TryStreamExt as _;
-use sealwax_jobs::{
-    Summary as _,
-    listing::Listing,
-    migrate::{Migrate, MigrateSummary},
-};
-use sealwax_s3::{
-    ReencryptOutput, S3Uri, SealedClient, UnencryptedObjects, envelope::Keyring, error_chain,
-};
+use sealwax_s3::{ReencryptOutput, S3Uri};
 
+use self::sealing::Sealing;
 use crate::{
-    args::{FormatArg, Pair, Prefix, ReaderArgs, S3ecArgs, WrapKey, encryption_context, place},
+    args::{
+        FormatArg, JobArgs, Pair, Prefix, ReaderArgs, S3ecArgs, WrapKey, encryption_context, place,
+    },
     failure::{Exit, Failure},
     interrupt::unless_stopped,
-    progress::Cleared,
     session::Session,
     terminal_text::Counted,
 };
@@ -27,58 +22,45 @@ Examples:
   sealwax reencrypt s3://bucket/2026/report.pdf --key \"$KEY\" -c tenant=acme
   sealwax reencrypt s3://bucket/2026/report.pdf --under \"$EAST_KEY\" --under \"$WEST_KEY\"
   sealwax reencrypt s3://bucket/written/by/java --to native --under \"$KEY\"
-  sealwax reencrypt s3://bucket/written/ --recursive --to native --under \"$KEY\"";
+
+Many objects; without --apply, this prints what would be done and changes nothing:
+  sealwax reencrypt s3://bucket/written/ --recursive --to native --under \"$KEY\"
+  sealwax reencrypt s3://bucket/written/ --recursive --to native --under \"$KEY\" --apply
+  sealwax reencrypt s3://bucket/written/ --recursive --to native --under \"$KEY\" --save-plan migrate.plan
+  sealwax reencrypt --plan migrate.plan --apply --kms-calls-per-second 2000";
 
 /// Re-encrypt objects under new data keys or in another format.
 ///
 /// Downloads, verifies and uploads the object again under the same key. In a versioned bucket,
 /// older versions keep their bodies and data keys until they are deleted.
+///
+/// A single object is re-encrypted immediately. For many objects, the command prints what would be
+/// done until --apply is given. Objects already in the target format stay as they are.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
     group = ArgGroup::new("under_or_raw").args(["under", "aes_key_file", "rsa_key_file"]).multiple(true),
+    group = ArgGroup::new("listed").args(["recursive", "inventory", "stdin"]).multiple(true).requires_all(["to", "under_or_raw"]),
+    group = ArgGroup::new("bulk").args(["recursive", "inventory", "stdin", "plan"]).multiple(true),
 )]
 pub(crate) struct ReencryptArgs {
-    /// Object; with --recursive, prefix of the keys
-    #[arg(value_name = "s3://BUCKET/KEY")]
-    pub(crate) prefix: Prefix,
-
-    /// Re-encrypt all objects under the prefix that are not in the target format yet
-    ///
-    /// Objects already in the target format are skipped, so rerun the same command to resume an
-    /// interrupted job. An object that fails stays unchanged and does not end the job.
-    #[arg(
-        short,
-        long,
-        requires = "under_or_raw",
-        conflicts_with = "accept_place",
-        help_heading = "Many objects"
-    )]
-    pub(crate) recursive: bool,
-
-    /// Number of objects in parallel
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 8,
-        value_parser = clap::value_parser!(u16).range(1..),
-        help_heading = "Many objects"
-    )]
-    pub(crate) concurrency: u16,
+    /// Object; with an option for many objects, prefix of the keys
+    #[arg(value_name = "s3://BUCKET/KEY|/PREFIX", required_unless_present = "plan")]
+    pub(crate) prefix: Option<Prefix>,
 
     /// KMS key or local key to wrap the new data key under; repeatable [default: the keys named by
     /// --key and --local-key]
-    #[arg(long, value_name = "ARN|local:NAME")]
+    #[arg(long, value_name = "ARN|local:NAME", conflicts_with = "plan")]
     pub(crate) under: Vec<WrapKey>,
 
     /// Require this pair in the encryption context, as a reader would; repeatable. The new object
     /// is genuine whatever the old one was
-    #[arg(short = 'c', long = "context", value_name = "NAME=VALUE")]
+    #[arg(short = 'c', long = "context", value_name = "NAME=VALUE", conflicts_with = "plan")]
     pub(crate) context: Vec<Pair>,
 
     /// Accept wrapped keys bound to this place, from which the object was moved deliberately;
     /// repeatable
-    #[arg(long, value_name = "BUCKET/KEY", value_parser = place)]
+    #[arg(long, value_name = "BUCKET/KEY", value_parser = place, conflicts_with = "bulk")]
     pub(crate) accept_place: Vec<String>,
 
     #[command(flatten)]
@@ -90,79 +72,38 @@ pub(crate) struct ReencryptArgs {
         long,
         value_enum,
         value_name = "FORMAT",
-        required_if_eq("recursive", "true"),
+        conflicts_with = "plan",
         help_heading = "S3 Encryption Client"
     )]
     pub(crate) to: Option<FormatArg>,
 
     /// Also seal objects without client-side encryption
-    #[arg(long)]
+    #[arg(long, conflicts_with = "plan")]
     pub(crate) seal_unencrypted: bool,
+
+    #[command(flatten)]
+    pub(crate) bulk: JobArgs,
 
     #[command(flatten)]
     pub(crate) s3ec: S3ecArgs,
 }
 
-/// Re-encrypts one object, or all under a prefix.
+/// Re-encrypts one object or many.
 pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Failure> {
-    let ReencryptArgs {
-        prefix,
-        recursive,
-        concurrency,
-        under,
-        context,
-        accept_place,
-        mut reader,
-        to,
-        seal_unencrypted,
-        s3ec,
-    } = args;
-    reader.besides_local = under.iter().any(WrapKey::is_local);
+    if args.bulk.is_meant() {
+        return bulk_reencrypt::run(session, args).await;
+    }
+    let ReencryptArgs { prefix, under, context, accept_place, reader, to, s3ec, .. } = args;
+    let prefix = prefix.expect("required without a plan");
+    let uri = prefix.to_string().parse::<S3Uri>().map_err(|error| {
+        Failure::usage(error)
+            .advise("name one object, or pass --recursive for all objects under the prefix")
+    })?;
     let context = encryption_context(context)?;
-    let keeps_format = to.is_none();
-    let to = to.unwrap_or(FormatArg::Native);
-    let kms = Arc::new(session.keyrings().kms(reader, &[], None).await?);
-    let keyring = session.keyrings().with_local(Arc::clone(&kms));
-    let of_kms = under.iter().filter_map(|key| match key {
-        WrapKey::Kms(arn) => Some(arn.clone()),
-        WrapKey::Local(_) => None,
-    });
-    let of_kms: Vec<_> = of_kms.collect();
-    if to != FormatArg::Native && of_kms.len() < under.len() {
-        return Err(Failure::usage("a local key requires --to native"));
-    }
-    let uri = match recursive {
-        true => None,
-        false => Some(prefix.to_string().parse::<S3Uri>().map_err(Failure::usage)?),
-    };
-    let new_keys: Option<Arc<dyn Keyring>> = match to {
-        // Names in the object's metadata are no reason to wrap a new data key for anyone.
-        FormatArg::Native if under.is_empty() => Some(session.keyrings().named(&kms)?),
-        _ if under.is_empty() => None,
-        _ => Some(session.keyrings().of(&under, kms.sibling())?),
-    };
-
-    let of_kms = (!of_kms.is_empty())
-        .then(|| kms.sibling().keys(of_kms).build().map(Arc::new).map_err(Failure::usage))
-        .transpose()?;
-    let s3ec_settings = s3ec.settings_to_write(to, of_kms, kms)?;
-    let mut client = session.client_builder_of(&prefix.bucket, keyring).s3ec(s3ec_settings);
-    if seal_unencrypted {
-        client = client.unencrypted(UnencryptedObjects::PassThrough);
-    }
-    let client = client.build();
-    let Some(uri) = uri else {
-        let mut migrate = Migrate::new(client.clone())
-            .to(to.to_write())
-            .encryption_context(context)
-            .concurrency(concurrency.into());
-        if let Some(keys) = new_keys {
-            migrate = migrate.keyring(keys);
-        }
-        return migrate_all(session, &client, migrate, &prefix).await;
-    };
-
-    if keeps_format {
+    let format = to.unwrap_or(FormatArg::Native);
+    let sealing = Sealing { to: format, under, seal_unencrypted: args.seal_unencrypted };
+    let (client, new_keys) = sealing.client(session, &prefix.bucket, reader, &s3ec, None).await?;
+    if to.is_none() {
         let info = client.head().uri(&uri).send().await?;
         if info.envelope().is_some() {
             let error = format!("{uri} is an object of the S3 Encryption Client");
@@ -174,7 +115,7 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     let mut reencrypt = client
         .reencrypt()
         .uri(&uri)
-        .to(to.to_write())
+        .to(format.to_write())
         .encryption_context(context)
         .on_progress(progress.counter());
     if let Some(keys) = new_keys {
@@ -191,52 +132,6 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     session.report_unclaimed(&client);
     session.say(summary(&uri, &done.map_err(stopped)??));
     Ok(())
-}
-
-/// Migrates all objects under `prefix`.
-async fn migrate_all(
-    session: &Session,
-    client: &SealedClient,
-    migrate: Migrate,
-    prefix: &Prefix,
-) -> Result<(), Failure> {
-    let mut summary = MigrateSummary::default();
-    let work = async {
-        let mut outcomes = migrate.run(Listing::objects(client.s3(), &prefix.bucket, &prefix.key));
-        let progress = Cleared(session.job_progress(None));
-        while let Some(outcome) = outcomes.try_next().await? {
-            summary.record(&outcome);
-            if let Err(error) = &outcome.result {
-                progress.0.suspend(|| session.say(error_chain(error)));
-            }
-            progress.0.one_more(summary.failed());
-        }
-        Ok::<_, Failure>(())
-    };
-    let done = unless_stopped(work).await;
-    let stopped = |signal| {
-        Failure::stopped(
-            signal,
-            "each object is either unchanged or re-encrypted; rerun the command to continue",
-        )
-    };
-    unless_stopped(client.settle()).await.map_err(stopped)?;
-    session.report_unclaimed(client);
-    if summary.objects() > 0 {
-        session.say(format!(
-            "{} re-encrypted, {} skipped (already in the target format), {} failed",
-            Counted(summary.migrated, "object"),
-            summary.already_there,
-            summary.failed(),
-        ));
-    }
-    done.map_err(stopped)??;
-    if summary.objects() == 0 {
-        let advice = "check the bucket and the prefix";
-        return Err(Failure::new(Exit::NotFound, format!("no objects in {prefix}"), advice));
-    }
-    let failed = format!("{} of {} failed", summary.failed(), Counted(summary.objects(), "object"));
-    Failure::of_many(summary.failed(), summary.objects(), failed)
 }
 
 fn summary(uri: &S3Uri, output: &ReencryptOutput) -> String {

@@ -2,9 +2,6 @@
 
 mod args;
 mod bulk_rewrap;
-mod dry_run;
-mod job_settings;
-mod rewrap_output;
 
 use sealwax_s3::{KeyChanges, RewrapOutput, S3Uri, envelope::EncryptedDataKey};
 
@@ -18,7 +15,7 @@ use crate::{
 
 /// Changes the wrapping keys of one object or of many.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
-    if args.bulk.is_meant() {
+    if args.is_bulk() {
         return bulk_rewrap::run(session, args).await;
     }
     let RewrapArgs {
@@ -30,6 +27,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         remove,
         accept_place,
         options,
+        versions: _,
         bulk: _,
         mut reader,
         s3ec,

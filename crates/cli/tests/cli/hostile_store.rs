@@ -104,6 +104,7 @@ fn a_list_that_ends_early_is_an_error_of_every_command_that_lists() {
             &["rewrap", "-r", "--add", &east, prefix],
             &["rewrap", "-r", "--add", &east, "--apply", prefix],
             &["reencrypt", "-r", "--to", "native", "--under", &east, prefix],
+            &["reencrypt", "-r", "--to", "native", "--under", &east, "--apply", prefix],
         ] {
             let run = against(list, args).exits(1);
             assert!(run.stderr.contains(why), "{args:?} {run:?}");

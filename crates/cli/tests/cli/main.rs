@@ -22,6 +22,7 @@ mod limits;
 mod local_files;
 mod local_key;
 mod manual;
+mod migrations;
 mod reading;
 mod reencrypt;
 mod refusals;

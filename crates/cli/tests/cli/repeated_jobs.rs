@@ -15,8 +15,8 @@ use crate::{
 
 /// Runs a job over `held`, which passes the first requests on, and interrupts it when `done`
 /// objects are in its journal.
-fn interrupt(many: &Many, held: &HeldHeads, args: &[&str], journal: &str, done: usize) -> Run {
-    let mut child = many.rewrap(args).env("AWS_ENDPOINT_URL_S3", held.url()).spawn();
+pub(crate) fn interrupt(command: Sealwax, held: &HeldHeads, journal: &str, done: usize) -> Run {
+    let mut child = command.env("AWS_ENDPOINT_URL_S3", held.url()).spawn();
     let lines = || fs::read_to_string(journal).map_or(0, |text| text.lines().count());
     wait_until("some objects are done", || lines() > done);
     send("INT", &child);
@@ -32,7 +32,7 @@ fn interrupt(many: &Many, held: &HeldHeads, args: &[&str], journal: &str, done: 
 }
 
 /// Returns the indices of the objects in a journal.
-fn in_journal(many: &Many, journal: &str) -> Vec<usize> {
+pub(crate) fn in_journal(many: &Many, journal: &str) -> Vec<usize> {
     let text = fs::read_to_string(journal).expect("a journal");
     let is_in = |uri: String| text.contains(&format!("\"object\":\"{uri}\""));
     let found = many.uris.iter().enumerate().filter(|(_, uri)| is_in(uri.to_string()));
@@ -46,7 +46,7 @@ fn an_object_that_was_replaced_after_an_interrupt_is_rewrapped() {
     let journal = many.path("journal");
     let args = ["--add", &west, "--apply", "--concurrency", "2", "--journal", &journal];
     let held = HeldHeads::after(12, &second_s3());
-    interrupt(&many, &held, &args, &journal, 4);
+    interrupt(many.rewrap(&args), &held, &journal, 4);
     let done = in_journal(&many, &journal);
     assert!(done.len() >= 4 && done.len() < 20, "{done:?}");
     many.overwrite(done[0], &east);
@@ -70,7 +70,7 @@ fn a_job_at_another_endpoint_is_another_job() {
     let args = ["--add", &west, "--apply", "--concurrency", "2"];
     let held = HeldHeads::after(12, &second_s3());
     let with_journal = [&args[..], &["--journal", &journal]].concat();
-    interrupt(&many, &held, &with_journal, &journal, 4);
+    interrupt(many.rewrap(&with_journal), &held, &journal, 4);
 
     // LocalStack has objects of the same names.
     let s3 = RawS3::new();

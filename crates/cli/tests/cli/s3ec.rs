@@ -173,17 +173,25 @@ fn a_prefix() {
     };
     let run = migrate(&[]).exits(2);
     assert!(run.stderr.contains("--under"), "{}", run.stderr);
-    let run = migrate(&["--under", &east_key()]).exits(0);
-    assert_eq!(
-        run.stderr,
-        "1 object re-encrypted, 0 skipped (already in the target format), 0 failed\n"
+    let (key, state) = (east_key(), scene.path(""));
+    let migrate = |more: &[&str]| {
+        let args = ["reencrypt", &scene.uri(), "--recursive", "--to", "native", "--under", &key];
+        Sealwax::new(args).args(more).env("XDG_STATE_HOME", &state).run()
+    };
+    let (body, _) = RawS3::new().get(&scene);
+    let run = migrate(&[]).exits(0);
+    assert!(run.stderr.starts_with("nothing was changed; pass --apply to reencrypt\n"), "{run:?}");
+    let plan = String::from_utf8(run.stdout).expect("text");
+    assert!(
+        plan.starts_with("1 object: 1 to reencrypt, 0 already in the target format\n"),
+        "{plan}"
     );
+    assert_eq!(RawS3::new().get(&scene).0, body, "a dry run changes nothing");
+    let run = migrate(&["--apply"]).exits(0);
+    assert_eq!(run.stderr, "1 re-encrypted, 0 already in the target format\n");
     assert_eq!(scene.get(&["--no-s3ec"]).exits(0).stdout, b"text");
-    let run = migrate(&["--under", &east_key()]).exits(0);
-    assert_eq!(
-        run.stderr,
-        "0 objects re-encrypted, 1 skipped (already in the target format), 0 failed\n"
-    );
+    let run = migrate(&["--apply"]).exits(0);
+    assert_eq!(run.stderr, "0 re-encrypted, 1 already in the target format\n");
     Sealwax::new([
         "reencrypt",
         &format!("{}-nothing", scene.uri()),
@@ -194,5 +202,6 @@ fn a_prefix() {
         &east_key(),
     ])
     .run()
-    .fails(4, "no objects in");
+    .exits(4)
+    .says("no objects match");
 }

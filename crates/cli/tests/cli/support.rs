@@ -1,6 +1,7 @@
 //! Runs the command, and manipulates objects in ways that the command cannot.
 
 mod bad_server;
+mod call_counter;
 mod held_heads;
 mod lost_region;
 mod proxy;
@@ -28,6 +29,7 @@ use tempfile::TempDir;
 
 pub(crate) use self::{
     bad_server::{BadServer, Fault},
+    call_counter::CallCounter,
     held_heads::HeldHeads,
     lost_region::LostRegion,
     proxy::PartsProxy,

@@ -285,12 +285,7 @@ impl ObjectOpening<'_> {
     /// Opens an object in Sealwax's own format.
     async fn sealed(self, header: &ObjectHeader, info: &ObjectInfo) -> Result<Reader, Error> {
         let (get, target) = (self.get, &self.fetcher.target);
-        let stored = header.context();
-        let lacks = |(name, value): &(&str, &str)| stored.get(name) != Some(value);
-        if let Some((name, _)) = self.context.iter().find(lacks) {
-            let message = format!("its encryption context does not have the required {name:?}");
-            return Err(target.error(ErrorKind::ContextMismatch, message));
-        }
+        check_context(target, header.context(), &self.context)?;
         let Handle { store, vault, .. } = &get.handle;
         let opener = vault.opener(store, target, header, &get.accepted_places).await?;
         tracing::debug!(
@@ -342,10 +337,7 @@ impl ObjectOpening<'_> {
 
     /// Reads an object that is not encrypted, and that the client's policy passes through.
     fn unencrypted(self, info: &ObjectInfo) -> Result<Reader, Error> {
-        if !self.context.is_empty() {
-            let message = "an encryption context is required, and the object is not encrypted";
-            return Err(self.fetcher.target.error(ErrorKind::ContextMismatch, message));
-        }
+        check_no_context(&self.fetcher.target, &self.context)?;
         Ok(self.parts(info, Opening::Unencrypted))
     }
 
@@ -358,6 +350,34 @@ impl ObjectOpening<'_> {
             on_progress: self.get.on_progress.clone(),
         }))
     }
+}
+
+/// Requires pairs of an object's encryption context.
+pub(super) fn check_context(
+    target: &ObjectRef,
+    stored: &EncryptionContext,
+    required: &EncryptionContext,
+) -> Result<(), Error> {
+    let lacks = |(name, value): &(&str, &str)| stored.get(name) != Some(value);
+    match required.iter().find(lacks) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let message = format!("its encryption context does not have the required {name:?}");
+            Err(target.error(ErrorKind::ContextMismatch, message))
+        }
+    }
+}
+
+/// Refuses an object that is not encrypted if pairs are required.
+pub(super) fn check_no_context(
+    target: &ObjectRef,
+    required: &EncryptionContext,
+) -> Result<(), Error> {
+    if required.is_empty() {
+        return Ok(());
+    }
+    let message = "an encryption context is required, and the object is not encrypted";
+    Err(target.error(ErrorKind::ContextMismatch, message))
 }
 
 fn beyond_the_end(target: &ObjectRef, plaintext_len: u64) -> Error {

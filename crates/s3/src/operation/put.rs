@@ -11,10 +11,12 @@ use std::{
 };
 
 use sealwax_envelope::{
-    BodyHeader, BodySalt, EncryptionContext, Keyring, ObjectHeader, Sealer, WrapContext, metadata,
+    BodyHeader, BodySalt, EncryptedDataKey, EncryptionContext, Keyring, ObjectHeader, Sealer,
+    WrapContext, metadata,
 };
 
 use self::resumption::Resumption;
+pub(super) use self::s3ec_put::writing_keyring;
 pub use self::s3ec_put::{PutS3ec, PutS3ecOutput};
 use tracing::{Span, field::Empty};
 
@@ -34,6 +36,7 @@ use crate::{
         state_file::{StateFile, state_file_failed},
         unfinished::UnfinishedUpload,
     },
+    vault::Vault,
 };
 
 /// Seals and stores an object: with one `PutObject`, or with a multipart upload that seals and
@@ -253,14 +256,8 @@ impl Put {
         let place = vault.places().to_bind(&target)?;
         let salt = BodySalt::generate().map_err(|error| target.envelope_error(error))?;
         let wrap_context = WrapContext::for_data_key(context.clone(), place, &salt);
-        let expected = vault.keyring().expected_keys(&wrap_context);
-        if !expected.is_empty() {
-            // Checked before KMS generates a key that could not be stored.
-            let header = BodyHeader::expected(&salt);
-            ObjectHeader::new(context.clone(), expected, header, plaintext_len)
-                .and_then(|expected| expected.check_fits(pairs()))
-                .map_err(|error| target.envelope_error(error))?;
-        }
+        let sealing = Sealing { context: &context, salt: &salt, wrap_context: &wrap_context };
+        sealing.check_fits(&vault, &target, plaintext_len, &self.metadata)?;
 
         let materials = vault
             .keyring()
@@ -287,6 +284,34 @@ impl Put {
             state_file: self.state_file,
         };
         Ok(PutOutput::new(upload.run(parts, sealer.into()).await?, header))
+    }
+}
+
+/// A body to be sealed, before it has a data key.
+pub(super) struct Sealing<'a> {
+    pub(super) context: &'a EncryptionContext,
+    pub(super) salt: &'a BodySalt,
+    pub(super) wrap_context: &'a WrapContext,
+}
+
+impl Sealing<'_> {
+    /// Refuses an object whose metadata would not fit, before KMS generates a key that could not be
+    /// stored. Returns the expected wrapped keys; none if the keyring can't tell.
+    pub(super) fn check_fits(
+        &self,
+        vault: &Vault,
+        target: &ObjectRef,
+        plaintext_len: Option<u64>,
+        user_metadata: &HashMap<String, String>,
+    ) -> Result<Vec<EncryptedDataKey>, Error> {
+        let expected = vault.keyring().expected_keys(self.wrap_context);
+        if !expected.is_empty() {
+            let header = BodyHeader::expected(self.salt);
+            ObjectHeader::new(self.context.clone(), expected.clone(), header, plaintext_len)
+                .and_then(|expected| expected.check_fits(metadata::pairs(user_metadata)))
+                .map_err(|error| target.envelope_error(error))?;
+        }
+        Ok(expected)
     }
 }
 

@@ -1,26 +1,28 @@
 //! Seals objects again under a new data key, from any format to any.
 
-use std::{fmt, io, sync::Arc};
+mod forecast;
+mod migrator;
+mod resealing;
 
-use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
-use futures_util::TryStreamExt as _;
-use sealwax_envelope::{EncryptionContext, Keyring, ObjectHeader, s3ec::Storage};
+use std::{fmt, sync::Arc};
+
+use sealwax_envelope::{EncryptionContext, Keyring, ObjectHeader};
 use tracing::{Span, field::Empty};
 
-use super::{
-    ContextSetting, Handle, context_setters,
-    get::Get,
-    object_setters,
-    put::{Put, PutOutput, PutS3ecOutput},
+use self::resealing::Resealing;
+pub use self::{
+    forecast::ReencryptCost,
+    migrator::{MigrateOutcome, Migration, MigrationFormat, Migrator},
 };
+use super::{ContextSetting, Handle, context_setters, object_setters};
 use crate::{
-    error::{Error, ErrorKind, ObjectRef},
+    error::{Error, ObjectRef},
     format::ObjectFormat,
-    progress::OnProgress,
-    store::{attributes::Attributes, snapshot::Snapshot},
-    upload::source::PlaintextSource,
-    vault::{instruction_file, sidecar},
+    store::snapshot::Snapshot,
 };
+
+/// Name of the operation in errors.
+const OPERATION: &str = "reencrypt";
 
 /// Seals an object again in its place, under a new data key. Use it if the old data key may have
 /// become known.
@@ -54,15 +56,10 @@ use crate::{
 #[derive(Clone)]
 #[must_use = "nothing happens before `send`"]
 pub struct Reencrypt {
-    handle: Handle,
     bucket: Option<String>,
     key: Option<String>,
-    accepted_places: Vec<String>,
-    keyring: Option<Arc<dyn Keyring>>,
-    to: Option<WriteFormat>,
     context: ContextSetting,
-    new_context: Option<EncryptionContext>,
-    on_progress: Option<OnProgress>,
+    settings: Resealing,
 }
 
 /// Format that a [`Reencrypt`] writes.
@@ -104,15 +101,10 @@ impl ReencryptOutput {
 impl Reencrypt {
     pub(crate) fn new(handle: Handle) -> Self {
         Self {
-            handle,
             bucket: None,
             key: None,
-            accepted_places: Vec::new(),
-            keyring: None,
-            to: None,
             context: ContextSetting::default(),
-            new_context: None,
-            on_progress: None,
+            settings: Resealing::new(handle),
         }
     }
 
@@ -120,14 +112,14 @@ impl Reencrypt {
 
     /// Wraps the new data key under the wrapping keys of `keyring` instead of the client's.
     pub fn keyring(mut self, keyring: impl Keyring + 'static) -> Self {
-        self.keyring = Some(Arc::new(keyring));
+        self.settings.keyring = Some(Arc::new(keyring));
         self
     }
 
     /// Sets the format to write. Default: the object's own, and Sealwax's for an object that no
     /// client encrypted.
     pub fn to(mut self, format: WriteFormat) -> Self {
-        self.to = Some(format);
+        self.settings.to = Some(format);
         self
     }
 
@@ -138,20 +130,20 @@ impl Reencrypt {
     /// Sets the encryption context of the new object. Default: the object's own, without names that
     /// AWS reserves, as in objects of Amazon SES.
     pub fn new_encryption_context(mut self, context: EncryptionContext) -> Self {
-        self.new_context = Some(context);
+        self.settings.new_context = Some(context);
         self
     }
 
     /// Accepts wrapped keys that are bound to `place` (`bucket/key`), for an object that was moved
     /// on purpose.
     pub fn accept_place(mut self, place: impl Into<String>) -> Self {
-        self.accepted_places.push(place.into());
+        self.settings.accepted_places.push(place.into());
         self
     }
 
     /// Calls `on_progress` with the number of plaintext bytes stored since its last call.
     pub fn on_progress(mut self, on_progress: impl Fn(u64) + Send + Sync + 'static) -> Self {
-        self.on_progress = Some(Arc::new(on_progress));
+        self.settings.on_progress = Some(Arc::new(on_progress));
         self
     }
 
@@ -171,132 +163,14 @@ impl Reencrypt {
         err(level = "debug")
     )]
     pub async fn send(self) -> Result<ReencryptOutput, Error> {
-        let target = ObjectRef::new(
-            "reencrypt",
-            self.handle.store.s3(),
-            self.bucket.clone(),
-            self.key.clone(),
-        )?;
-        let Handle { store, vault, .. } = &self.handle;
+        let Self { bucket, key, context, mut settings } = self;
+        let store = &settings.handle.store;
+        let target = ObjectRef::new(OPERATION, store.s3(), bucket, key)?;
         let snapshot = Snapshot::take(store, &target).await?;
-        let attributes = self.attributes(&target, &snapshot).await?;
-        let e_tag = snapshot
-            .head
-            .e_tag()
-            .ok_or_else(|| target.error(ErrorKind::Service, "HeadObject returned no entity tag"))?;
-
-        let get = Get::new(self.handle.clone()).bucket(&target.bucket).key(&target.key);
-        let context = self.context.build(&target)?;
-        let mut get = get.if_match(e_tag).encryption_context(context);
-        for place in &self.accepted_places {
-            get = get.accept_place(place);
-        }
-        let object = get.send().await.map_err(|error| error.in_operation(target.operation))?;
-        let info = object.info().clone();
-        let suffix = vault.s3ec().file_suffix();
-        if matches!(info.format(), ObjectFormat::Unencrypted) && target.key.ends_with(suffix) {
-            let message = "its name is that of another object's instruction file, and that object \
-                           would be lost without it";
-            return Err(target.error(ErrorKind::Unsupported, message));
-        }
-        // A plaintext that is not genuine ends with an error, which also ends the upload: nothing
-        // of it becomes visible.
-        let plaintext =
-            PlaintextSource::stream(object.release_unverified().map_err(io::Error::other));
-        let context = match (self.new_context, info.envelope()) {
-            (Some(context), _) => context,
-            (None, Some(envelope)) => envelope.unreserved_context().map_err(|error| {
-                let message = format!(
-                    "its encryption context cannot be kept, so another one is required: {error}"
-                );
-                target.error(ErrorKind::InvalidInput, message)
-            })?,
-            (None, None) => info.encryption_context().clone(),
-        };
-
-        let mut put = Put::new(self.handle.clone())
-            .bucket(&target.bucket)
-            .key(&target.key)
-            .body(plaintext)
-            .if_match(e_tag);
-        put = put.encryption_context(context).attributes(attributes);
-        for (name, value) in info.metadata.clone() {
-            put = put.metadata(name, value);
-        }
-        if let Some(keyring) = self.keyring {
-            put = put.keyring(keyring);
-        }
-        if let Some(on_progress) = self.on_progress {
-            put = put.on_progress(move |bytes| on_progress(bytes));
-        }
-        let failed = |error: Error| error.or_from_source().in_operation(target.operation);
-        let format = self.to.unwrap_or(match info.format() {
-            ObjectFormat::S3ec(_) => WriteFormat::S3ec,
-            ObjectFormat::Sealwax(_) | ObjectFormat::Unencrypted => WriteFormat::Sealwax,
-        });
-        let output = match format {
-            WriteFormat::Sealwax => {
-                let PutOutput { e_tag, version_id, plaintext_len, header } =
-                    put.send().await.map_err(failed)?;
-                ReencryptOutput {
-                    format: ObjectFormat::Sealwax(header),
-                    e_tag,
-                    version_id,
-                    plaintext_len,
-                }
-            }
-            WriteFormat::S3ec => {
-                let PutS3ecOutput { e_tag, version_id, plaintext_len, envelope } =
-                    put.s3ec().send().await.map_err(failed)?;
-                ReencryptOutput {
-                    format: ObjectFormat::S3ec(envelope),
-                    e_tag,
-                    version_id,
-                    plaintext_len,
-                }
-            }
-        };
+        settings.context = context.build(&target)?;
+        let output = settings.reseal(&target, &snapshot).await?;
         Span::current().record("bytes", output.plaintext_len);
-        let had_file =
-            info.envelope().is_some_and(|envelope| envelope.storage() == Storage::InstructionFile);
-        if had_file && output.version_id.is_none() {
-            instruction_file::remove(store, &target, suffix).await;
-        }
-        // No key of the old body opens the new one. Older versions may need theirs.
-        if let Some(suffix) = vault.sidecars().suffix()
-            && output.version_id.is_none()
-        {
-            sidecar::remove(store, &target, suffix).await;
-        }
         Ok(output)
-    }
-
-    /// Returns all attributes of the object, or refuses one with attributes that would be lost.
-    async fn attributes(
-        &self,
-        target: &ObjectRef,
-        snapshot: &Snapshot,
-    ) -> Result<Attributes, Error> {
-        let head = &snapshot.head;
-        if head.missing_meta().is_some_and(|count| count > 0) {
-            let message =
-                "it has metadata that S3 does not return in headers and that would be lost";
-            return Err(target.error(ErrorKind::Unsupported, message));
-        }
-        let store = &self.handle.store;
-        let grants = store.grants_to_keep(target, head.version_id()).await?;
-        let mut attributes = grants.onto(Attributes::of_stored(head, snapshot.now.into()));
-        attributes.tagging = store.tags_to_keep(target, head).await?;
-        if let Some(expires) = &head.expires_string {
-            let date = DateTime::from_str(expires, DateTimeFormat::HttpDate).map_err(|_| {
-                target.error(
-                    ErrorKind::Unsupported,
-                    "its Expires header is not a date, which S3 accepts only in a copy",
-                )
-            })?;
-            attributes.expires = Some(date);
-        }
-        Ok(attributes)
     }
 }
 

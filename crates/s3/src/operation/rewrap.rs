@@ -3,7 +3,6 @@
 mod forecast;
 mod key_changes;
 mod key_storage;
-mod permission;
 mod rewrapper;
 mod s3ec_rewrap;
 mod store_forecast;
@@ -12,11 +11,10 @@ mod wrapping;
 use sealwax_envelope::{EncryptedDataKey, ObjectHeader};
 
 pub use self::{
-    forecast::{DataKeyWay, Forecast, ForecastAction, Forecaster, RewrapCost},
+    forecast::{DataKeyWay, Forecaster, RewrapCost},
     key_changes::{KeyChange, KeyChanges},
     key_storage::KeyStorage,
-    permission::Permission,
-    rewrapper::{PlannedRewrap, RewrapOutcome, Rewrapper, Skipped},
+    rewrapper::{RewrapOutcome, Rewrapper},
     store_forecast::MetadataWay,
 };
 use self::{

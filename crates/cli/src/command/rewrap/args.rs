@@ -1,13 +1,10 @@
 //! `sealwax rewrap`.
 
-use std::path::PathBuf;
-
 use clap::{ArgGroup, Args, ValueEnum};
-use sealwax_jobs::listing::ManifestLocation;
 use sealwax_s3::{KeyChanges, KeyStorage};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{ObjectSource, Prefix, ReaderArgs, S3ecArgs, WrapKey, place};
+use crate::args::{JobArgs, ObjectSource, Prefix, ReaderArgs, S3ecArgs, WrapKey, place};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,7 +32,7 @@ Many objects; without --apply, this prints what would be done and changes nothin
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
-    group = ArgGroup::new("edit").args(["add", "replace", "remove", "refresh"]).multiple(true),
+    group = ArgGroup::new("edit").args(["add", "replace", "remove", "refresh"]).multiple(true).conflicts_with("plan"),
     group = ArgGroup::new("what").args(["add", "replace", "remove", "refresh", "plan"]).required(true).multiple(true),
     group = ArgGroup::new("bulk").args(["recursive", "versions", "inventory", "stdin", "plan"]).multiple(true),
 )]
@@ -76,8 +73,13 @@ pub(crate) struct RewrapArgs {
     #[command(flatten)]
     pub(crate) options: KeyOptionArgs,
 
+    /// All versions under the prefix; older versions are only reported, because S3 cannot change
+    /// them
+    #[arg(long, conflicts_with_all = ["inventory", "stdin", "plan"], help_heading = "Many objects")]
+    pub(crate) versions: bool,
+
     #[command(flatten)]
-    pub(crate) bulk: BulkArgs,
+    pub(crate) bulk: JobArgs,
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
@@ -143,93 +145,14 @@ impl From<SidecarWhen> for KeyStorage {
     }
 }
 
-/// Arguments of a bulk rewrap.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Many objects")]
-pub(crate) struct BulkArgs {
-    /// All objects under the prefix
-    #[arg(short, long, conflicts_with_all = ["inventory", "stdin", "plan"])]
-    pub(crate) recursive: bool,
-
-    /// All versions under the prefix; older versions are only reported, because S3 cannot change
-    /// them
-    #[arg(long, conflicts_with_all = ["inventory", "stdin", "plan"])]
-    pub(crate) versions: bool,
-
-    /// Objects of an S3 Inventory: its `manifest.json`, in S3 or a local directory; objects with
-    /// another prefix are skipped
-    #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["stdin", "plan"])]
-    pub(crate) inventory: Option<ManifestLocation>,
-
-    /// Objects that standard input lists, one a line: a key, `s3://BUCKET/KEY`, or JSON with `key`
-    /// and optionally `version_id`
-    #[arg(long, conflicts_with = "plan")]
-    pub(crate) stdin: bool,
-
-    /// Objects of a plan, which also contains the key changes and the keys to read with
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["prefix", "edit", "keys", "accounts", "save_plan"])]
-    pub(crate) plan: Option<PathBuf>,
-
-    /// Write the plan to this file
-    #[arg(long, value_name = "FILE", requires = "bulk", conflicts_with = "apply")]
-    pub(crate) save_plan: Option<PathBuf>,
-
-    /// Rewrap the objects
-    #[arg(long, requires = "bulk")]
-    pub(crate) apply: bool,
-
-    /// Journal file [default: a file in the user's state directory]
-    ///
-    /// After a crash or an interrupt, the same command resumes the job: it skips the objects that are
-    /// still as the job left them. A journal in the state directory (`$XDG_STATE_HOME/sealwax`, else
-    /// `~/.local/state/sealwax`) is deleted when every object was tried.
-    #[arg(long, value_name = "PATH", requires = "apply")]
-    pub(crate) journal: Option<PathBuf>,
-
-    /// Maximum number of objects in parallel; it starts lower, and drops when S3 or KMS throttles
-    #[arg(long, value_name = "NUMBER", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=4096))]
-    pub(crate) concurrency: u16,
-
-    /// Maximum KMS calls per second in each Region
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) kms_calls_per_second: Option<u32>,
-
-    /// JSON file with prices and quotas, for the estimate of time and cost
-    #[arg(long, value_name = "FILE", requires = "bulk", conflicts_with = "apply")]
-    pub(crate) prices: Option<PathBuf>,
-
-    /// Print one JSON object per line, the counts last
-    #[arg(long, requires = "bulk")]
-    pub(crate) json: bool,
-}
-
-impl BulkArgs {
+impl RewrapArgs {
     /// `true` if the command works on many objects.
-    pub(crate) fn is_meant(&self) -> bool {
-        self.recursive
-            || self.versions
-            || self.inventory.is_some()
-            || self.stdin
-            || self.plan.is_some()
+    pub(super) fn is_bulk(&self) -> bool {
+        self.versions || self.bulk.is_meant()
     }
 
     /// Returns where the objects are listed, unless a plan names them.
     pub(super) fn source(&self) -> ObjectSource<'_> {
-        match &self.inventory {
-            Some(manifest) => ObjectSource::Inventory(manifest),
-            None if self.stdin => ObjectSource::Stdin,
-            None if self.versions => ObjectSource::Versions,
-            None => ObjectSource::Prefix,
-        }
-    }
-
-    /// Returns the listing's name. It is part of the job's identity, so it must stay the same.
-    pub(super) fn listing_name(&self, prefix: &Prefix) -> String {
-        match self.source() {
-            ObjectSource::Inventory(manifest) => format!("the inventory {manifest} of {prefix}"),
-            ObjectSource::Stdin => format!("standard input, of {prefix}"),
-            ObjectSource::Versions => format!("all versions of {prefix}"),
-            ObjectSource::Prefix => prefix.to_string(),
-        }
+        if self.versions { ObjectSource::Versions } else { self.bulk.source() }
     }
 }

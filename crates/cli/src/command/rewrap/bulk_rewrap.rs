@@ -1,64 +1,103 @@
 //! `sealwax rewrap` of many objects: by a plan, or by a listing.
 
-use futures_util::TryStreamExt as _;
-use sealwax_jobs::{
-    CancellationToken, Summary as _,
-    rewrap::{Apply, JobInput, PlanFile},
-};
-use sealwax_s3::{Error, KeyChange, Rewrapper};
+use std::sync::Arc;
 
-use super::{
-    args::{BulkArgs, RewrapArgs},
-    dry_run::dry_run,
-    job_settings::{JobSettings, rewrapper},
-    rewrap_output::{Output, check_any},
+use sealwax_jobs::{
+    job::{PlanSummary, PlannedJob},
+    rewrap::RewrapSummary,
 };
+use sealwax_s3::{
+    KeyChange, KeyChanges, KmsKeyring, RewrapOutcome, Rewrapper, SealedClient,
+    envelope::{CachingKeyring, Keyring},
+};
+use serde::{Deserialize, Serialize};
+
+use super::args::{KeyOptionArgs, RewrapArgs, SidecarWhen};
 use crate::{
-    args::{Prefix, WrapKey},
+    args::WrapKey,
     failure::Failure,
-    interrupt::asked_to_stop,
+    job::{Job, JobKind, JobSettings, open_plan, show_plan},
     session::Session,
-    state_directory,
-    terminal_text::{Counted, this_command_line},
+    terminal_text::Counted,
 };
+
+/// Settings of a rewrap beside its key changes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct RewrapSettings {
+    #[serde(default)]
+    to_sidecar: SidecarWhen,
+    #[serde(flatten)]
+    options: KeyOptionArgs,
+}
 
 /// Rewraps many objects, or prints what that would do.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
-    let edits = edits(&args);
-    let RewrapArgs { prefix, bulk, to_sidecar, options, reader, s3ec, .. } = args;
-    let plan = match &bulk.plan {
-        Some(path) => Some(PlanFile::open(path).await?),
-        None => None,
-    };
+    let plan = open_plan(&args.bulk).await?;
     let (settings, edits) = match &plan {
         Some(plan) => {
+            let PlannedJob::Rewrap { edits } = &plan.header().job else {
+                return Err(other_kind());
+            };
             let settings = JobSettings::of_plan(session, plan.header())?;
-            settings.check_s3ec(&s3ec)?;
-            (settings, plan.header().edits.clone())
+            settings.check_s3ec(&args.s3ec)?;
+            (settings, edits.clone())
         }
         None => {
-            let bucket = &prefix.as_ref().expect("required").bucket;
-            (JobSettings::new(session, bucket, &reader, to_sidecar, options, s3ec), edits)
+            let bucket = &args.prefix.as_ref().expect("required").bucket;
+            let kind = RewrapSettings { to_sidecar: args.to_sidecar, options: args.options };
+            let s3ec = args.s3ec.clone();
+            (JobSettings::new(session, bucket, &args.reader, kind, s3ec), edits(&args))
         }
     };
-    match (plan, bulk.apply) {
-        (Some(plan), false) => {
-            Output::new(bulk.json).summary(plan.summary(), &[])?;
-            session.say("nothing was changed; pass --apply to rewrap");
-            Ok(())
-        }
-        (plan, apply) => {
-            let rewrapper =
-                rewrapper(session, &settings, &edits, bulk.kms_calls_per_second).await?;
-            match apply {
-                true => {
-                    self::apply(session, &rewrapper, &settings, &edits, (plan, prefix), &bulk).await
-                }
-                false => {
-                    dry_run(session, &rewrapper, &settings, &prefix.expect("required"), &bulk).await
-                }
-            }
-        }
+    if let Some(plan) = plan.as_ref().filter(|_| !args.bulk.apply) {
+        return show_plan::<Rewrapper>(session, plan, args.bulk.json);
+    }
+    let calls_per_second = args.bulk.kms_calls_per_second;
+    let (client, work) = rewrapper(session, &settings, &edits, calls_per_second).await?;
+    let (source, prefix, args) = (args.source(), args.prefix.as_ref(), &args.bulk);
+    Job { session, client, work, settings: &settings, source, prefix, args }.run(plan).await
+}
+
+fn other_kind() -> Failure {
+    Failure::usage("the plan is one of `sealwax reencrypt`")
+        .advise("apply it with `sealwax reencrypt --plan`")
+}
+
+impl JobKind for Rewrapper {
+    const VERB: &str = "rewrap";
+    const DONE: &str = "rewrapped";
+    const NOTHING: &str = "already have the requested keys";
+    const EXTENSION: &str = "rewrap";
+
+    fn note(outcome: &RewrapOutcome) -> Option<String> {
+        let RewrapOutcome::Kept { wrapping_keys, .. } = outcome else { return None };
+        Some(wrapping_keys.join(", "))
+    }
+
+    fn plan_text(summary: &PlanSummary) -> String {
+        let mut said = format!(
+            "  data keys: {} re-encrypted in KMS, {} decrypted and encrypted by this process\n",
+            summary.re_encrypt, summary.decrypt_encrypt
+        );
+        said.push_str(&format!(
+            "  copies in S3: {} by CopyObject, {} by UploadPartCopy, {}, {}; {}\n",
+            summary.copies,
+            summary.multipart_copies,
+            Counted(summary.sidecars, "sidecar"),
+            Counted(summary.instruction_files, "instruction file"),
+            Counted(summary.bytes_copied, "byte"),
+        ));
+        said
+    }
+
+    fn counts(summary: &RewrapSummary) -> Vec<(u64, &'static str)> {
+        vec![
+            (summary.rewrapped, "rewrapped"),
+            (summary.unchanged, "unchanged"),
+            (summary.proven, "proven to have the wanted keys"),
+            (summary.claimed, "claimed to have the wanted keys (--prove checks)"),
+            (summary.kept, "with keys that stay, because nothing proved the others"),
+        ]
     }
 }
 
@@ -79,94 +118,55 @@ fn edits(args: &RewrapArgs) -> Vec<KeyChange> {
     edits
 }
 
-/// Rewraps the objects.
-async fn apply(
+/// Returns a rewrapper for these key changes, with a limit on the rate of KMS calls.
+async fn rewrapper(
     session: &Session,
-    rewrapper: &Rewrapper,
-    settings: &JobSettings,
+    settings: &JobSettings<RewrapSettings>,
     edits: &[KeyChange],
-    (plan, prefix): (Option<PlanFile>, Option<Prefix>),
-    bulk: &BulkArgs,
-) -> Result<(), Failure> {
-    let total = plan.as_ref().map(|plan| plan.summary().objects);
-    let (source, identity) = (bulk.source(), settings.identity(session).await);
-    let (input, name) = match plan {
-        Some(plan) => {
-            let name = plan.digest().to_owned();
-            (JobInput::plan(plan), name)
-        }
-        None => {
-            let prefix = prefix.as_ref().expect("required without a plan");
-            let name = bulk.listing_name(prefix);
-            let input = JobInput::listing(source.list(rewrapper.s3(), prefix), &name);
-            (if source.is_live() { input.live() } else { input }, name)
-        }
-    };
-    let journal = match &bulk.journal {
-        Some(path) => path.clone(),
-        None => {
-            let job = serde_json::to_vec(&(name, edits, &identity)).expect("names are strings");
-            state_directory::journal_for(&job)?
-        }
-    };
-    let (progress, cancellation) = (session.job_progress(total), CancellationToken::new());
-    let counting = match (total, &prefix) {
-        (None, Some(prefix)) => Some(progress.count(|| source.list_again(rewrapper.s3(), prefix))),
-        _ => None,
-    };
-    let mut lines = Output::new(bulk.json);
-    let mut outcomes = Apply::new(rewrapper.clone())
-        .concurrency(bulk.concurrency.into())
-        .journal(&journal)
-        .cancellation(cancellation.clone())
-        .run(input.settings(identity));
-    let work = async {
-        while let Some(object) = outcomes.try_next().await? {
-            progress.one_more(outcomes.summary().failed());
-            progress.suspend(|| lines.applied(&object));
-        }
-        Ok::<(), Error>(())
-    };
-    let ask = || {
-        cancellation.cancel();
-        session.say("stopping after the objects in flight; a second signal stops now, and leaves each of them unchanged or rewrapped");
-    };
-    let done = asked_to_stop(work, ask).await;
-    drop(counting);
-    progress.end();
-    // A second signal takes precedence.
-    let stopped = |signal| {
-        let consequence = format!(
-            "each object is either unchanged or completely rewrapped; the journal is {}",
-            journal.display()
-        );
-        Failure::stopped(signal, consequence).step("to resume", this_command_line())
-    };
-    let (ended, signal) = done.map_err(stopped)?;
-    let summary = *outcomes.summary();
-    if let Err(error) = ended {
-        let failure = Failure::from(error).step("to resume", this_command_line());
-        if summary.all_objects() > 0 {
-            let mut summary = summary;
-            summary.stopped = true;
-            Output::new(bulk.json).rewrap_summary(session, &summary)?;
-        }
-        return Err(failure);
+    calls_per_second: Option<u32>,
+) -> Result<(SealedClient, Rewrapper), Failure> {
+    let (session, mut reader) = settings.applied(session)?;
+    reader.besides_local = edits.iter().any(adds_local);
+    reader.source_region = session.source_region().await;
+    let reading = Arc::new(session.keyrings().kms(reader, &[], calls_per_second).await?);
+    let mut made = KeyChanges::new();
+    for edit in edits {
+        made = match edit {
+            KeyChange::Add(keys) => made.add_keys(keyring(&session, &reading, keys)?),
+            KeyChange::Replace(keys) => made.replace_keys(keyring(&session, &reading, keys)?),
+            KeyChange::Remove(key) => made.remove_key(key),
+            KeyChange::Refresh => made.refresh_keys(),
+            other => {
+                return Err(Failure::usage(format!(
+                    "this command does not support the key change {other:?}"
+                )));
+            }
+        };
     }
-    Output::new(bulk.json).rewrap_summary(session, &summary)?;
-    if let (Some(signal), true) = (signal, summary.stopped) {
-        return Err(stopped(signal));
-    }
-    // Every object was tried. The next run tries each again, in the state that it has then.
-    if !summary.stopped && bulk.journal.is_none() {
-        state_directory::remove(&journal)?;
-    }
-    let (undone, all) = (summary.failed(), summary.all_objects());
-    check_any(all)?;
-    let failed = Failure::of_many(
-        undone,
-        all,
-        format!("{undone} of {} were not rewrapped", Counted(all, "object")),
-    );
-    failed.map_err(|failure| failure.step("to retry those", this_command_line()))
+    let made = settings.kind.options.on(made);
+    // The cache unwraps an intermediate key once for many objects.
+    let client = session
+        .client_builder_of(
+            &settings.bucket,
+            CachingKeyring::new(session.keyrings().with_local(reading)),
+        )
+        .s3ec(settings.s3ec.settings()?)
+        .build();
+    let rewrapper = client.rewrapper(made)?.key_storage(settings.kind.to_sidecar.into());
+    Ok((client, rewrapper))
+}
+
+/// `true` if the change wraps data keys under the local key, so that objects may have other keys.
+fn adds_local(edit: &KeyChange) -> bool {
+    let (KeyChange::Add(keys) | KeyChange::Replace(keys)) = edit else { return false };
+    keys.iter().any(|name| matches!(WrapKey::of_name(name), Ok(WrapKey::Local(_))))
+}
+
+fn keyring(
+    session: &Session,
+    reading: &KmsKeyring,
+    keys: &[String],
+) -> Result<Arc<dyn Keyring>, Failure> {
+    let keys: Result<Vec<_>, _> = keys.iter().map(|name| WrapKey::of_name(name)).collect();
+    session.keyrings().of(&keys.map_err(Failure::usage)?, reading.sibling())
 }

@@ -73,7 +73,9 @@ impl Job {
             }
             Self::Plan => &["rewrap", "--plan", "plan", "--apply", "--json"],
             Self::Replace => &["rewrap", from, "-r", "--replace", &west, "--apply", "--json"],
-            Self::Migrate => &["reencrypt", from, "-r", "--to", "native", "--under", &west],
+            Self::Migrate => {
+                &["reencrypt", from, "-r", "--to", "native", "--under", &west, "--apply", "--json"]
+            }
             Self::Copy => &["cp", "-r", from, to],
             Self::Move => &["mv", "-r", from, to],
             Self::Delete => &["rm", "-r", "--yes", from],

@@ -1,10 +1,10 @@
 //! Stores objects in the formats of the Amazon S3 Encryption Client.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use sealwax_envelope::{
-    metadata,
-    s3ec::{ContentSealer, Envelope, Error as FormatError, MAX_PLAINTEXT_LEN, Storage},
+    EncryptionContext, metadata,
+    s3ec::{ContentSealer, Envelope, Error as FormatError, Keyring, MAX_PLAINTEXT_LEN, Storage},
 };
 use tracing::{Span, field::Empty};
 
@@ -15,7 +15,7 @@ use crate::{
     operation::Handle,
     store::companion::Replaces,
     upload::{Upload, Uploaded, source::Parts},
-    vault::instruction_file,
+    vault::{Vault, instruction_file},
 };
 
 /// Encrypts and stores an object in a format that the official S3 Encryption Clients read.
@@ -111,14 +111,7 @@ impl PutS3ec {
             return Err(target.s3ec_error(FormatError::TooLong));
         }
 
-        let keyring = vault.s3ec_keyrings().next().ok_or_else(|| {
-            invalid("the client has no keyring for the formats of the S3 Encryption Client")
-        })?;
-        if !keyring.binds_context() && !context.is_empty() {
-            return Err(invalid(
-                "a raw key cannot bind an encryption context: leave it out, or use AWS KMS",
-            ));
-        }
+        let keyring = writing_keyring(&vault, &target, put.keyring.as_ref(), &context)?;
         let suite = vault.s3ec().policy().suite();
         let (data_key, key) = keyring
             .generate(suite, &context)
@@ -174,6 +167,29 @@ impl PutS3ec {
             }
         }
     }
+}
+
+/// Returns the keyring that wraps the new data key: `given`, or else the client's first one.
+pub(in crate::operation) fn writing_keyring<'a>(
+    vault: &'a Vault,
+    target: &ObjectRef,
+    given: Option<&'a Arc<dyn sealwax_envelope::Keyring>>,
+    context: &EncryptionContext,
+) -> Result<&'a dyn Keyring, Error> {
+    let invalid = |message: &str| target.error(ErrorKind::InvalidInput, message);
+    let keyring = match given {
+        Some(keyring) => keyring.s3ec(),
+        None => vault.s3ec_keyrings().next(),
+    };
+    let keyring = keyring.ok_or_else(|| {
+        invalid("there is no keyring for the formats of the S3 Encryption Client")
+    })?;
+    if !keyring.binds_context() && !context.is_empty() {
+        return Err(invalid(
+            "a raw key cannot bind an encryption context: leave it out, or use AWS KMS",
+        ));
+    }
+    Ok(keyring)
 }
 
 impl fmt::Debug for PutS3ec {

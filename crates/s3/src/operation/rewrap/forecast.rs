@@ -6,7 +6,7 @@ use std::{
 };
 
 use sealwax_envelope::{
-    EncryptedDataKey, ObjectHeader, metadata,
+    EncryptedDataKey,
     s3ec::{Envelope, Storage},
 };
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     KeyChange,
     key_changes::{Step, Steps},
-    permission::{Permission, Permissions},
-    rewrapper::{Absence, Rewrapper, Skipped},
+    rewrapper::Rewrapper,
     s3ec_rewrap::S3ecPlan,
     store_forecast::{MetadataWay, StoreForecast},
 };
@@ -24,8 +23,12 @@ use crate::{
     error::{Error, ErrorKind, ObjectRef},
     kms::KmsKeyArn,
     object::ObjectInfo,
-    object_state::ObjectState,
-    operation::Handle,
+    operation::{
+        Handle,
+        forecast::{Forecast, ForecastAction},
+        listed::Listed,
+        permission::{Permission, Permissions},
+    },
     store::{list::ListedObject, snapshot::Snapshot},
     vault::{new_keys::NewKeys, object_keys::ObjectKeys},
 };
@@ -41,34 +44,6 @@ const MAX_INTERMEDIATE_KEYS: usize = 1 << 16;
 pub struct Forecaster {
     rewrapper: Rewrapper,
     counted: Arc<Counted>,
-}
-
-/// Forecast of the rewrap of one object.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Forecast {
-    /// State of the object, for [`Rewrapper::rewrap_planned`]. It is the listed state if the object
-    /// was not read.
-    pub state: ObjectState,
-    /// Generation of a sealed object.
-    pub generation: Option<u32>,
-    /// Length of the stored body in bytes.
-    pub size: Option<u64>,
-    /// Action that a rewrap would take.
-    pub action: ForecastAction,
-}
-
-/// Action that a rewrap would take. Exhaustive: a plan describes every action.
-#[derive(Debug)]
-pub enum ForecastAction {
-    /// The object already has the wanted keys.
-    Unchanged,
-    /// The object gets new keys.
-    Rewrap(RewrapCost),
-    /// Skipped: not eligible for rewrap.
-    Skip(Skipped),
-    /// The rewrap would fail.
-    Fail(Error),
 }
 
 /// Changes of an object's keys, and the calls that they need.
@@ -117,52 +92,21 @@ impl Forecaster {
     /// It takes one `HeadObject`, and one `GetObject` if the object may have a sidecar or an
     /// instruction file. Like the rewrap itself, it reads the ACL of an object that is to be copied,
     /// unless the bucket has ACLs disabled, and the tags of one that is to be copied in parts.
-    pub async fn forecast(&self, object: &ListedObject) -> Forecast {
-        let listed = |action| Forecast {
-            state: ObjectState::of_listed(object),
-            generation: None,
-            size: object.size,
-            action,
+    pub async fn forecast(&self, object: &ListedObject) -> Forecast<RewrapCost> {
+        let examined = Listed::examine("rewrap", &self.rewrapper.0.handle, object).await;
+        let (listed, snapshot) = match examined {
+            Ok(examined) => examined,
+            Err(forecast) => return forecast,
         };
-        let target = match self.rewrapper.target(object) {
-            Ok(target) => target,
-            Err(error) => return listed(ForecastAction::Fail(error)),
-        };
-        let snapshot = match self.rewrapper.snapshot(&target, object).await {
-            Ok(snapshot) => snapshot,
-            Err(Absence::Skipped(why)) => return listed(ForecastAction::Skip(why)),
-            Err(Absence::Failed(error)) => return listed(ForecastAction::Fail(error)),
-        };
-        let action = match self.action(&target, &snapshot).await {
-            Ok(action) => action,
-            Err(error) if matches!(error.kind(), ErrorKind::NotSealed | ErrorKind::Shredded) => {
-                match Box::pin(self.rewrapper.skipped(&target, &snapshot.head, error)).await {
-                    Ok(why) => ForecastAction::Skip(why),
-                    Err(error) => ForecastAction::Fail(error),
-                }
-            }
-            Err(error) if error.kind().is_retryable() => {
-                return listed(ForecastAction::Fail(error));
-            }
-            Err(error) => ForecastAction::Fail(error),
-        };
-        let size =
-            snapshot.head.content_length().and_then(|len| len.try_into().ok()).or(object.size);
-        let metadata = snapshot.head.metadata().into_iter().flatten();
-        let header = ObjectHeader::parse(metadata::pairs(metadata)).ok();
-        Forecast {
-            state: ObjectState::of_snapshot(&snapshot),
-            generation: header.map(|header| header.generation()),
-            size,
-            action,
-        }
+        let action = self.action(listed.target(), &snapshot).await;
+        listed.forecast(&snapshot, action).await
     }
 
     async fn action(
         &self,
         target: &ObjectRef,
         snapshot: &Snapshot,
-    ) -> Result<ForecastAction, Error> {
+    ) -> Result<ForecastAction<RewrapCost>, Error> {
         let wrapping = &*self.rewrapper.0;
         let Handle { store, .. } = &wrapping.handle;
         let info = wrapping.info(target, snapshot).await?;
@@ -224,7 +168,7 @@ impl Forecaster {
             // One key that stays is unwrapped before others go.
             costs.call(DECRYPT, left.first().map(EncryptedDataKey::wrapping_key));
         }
-        Ok(ForecastAction::Rewrap(RewrapCost {
+        Ok(ForecastAction::Change(RewrapCost {
             add,
             remove,
             refresh,
@@ -244,7 +188,7 @@ impl Forecaster {
         snapshot: &Snapshot,
         info: &ObjectInfo,
         envelope: &Envelope,
-    ) -> Result<ForecastAction, Error> {
+    ) -> Result<ForecastAction<RewrapCost>, Error> {
         let wrapping = &*self.rewrapper.0;
         let Handle { store, vault, .. } = &wrapping.handle;
         let S3ecPlan { keyring, .. } = wrapping.plan_s3ec(target, snapshot, info, envelope)?;
@@ -287,7 +231,7 @@ impl Forecaster {
                 permissions.on_key(actions, arn.as_str());
             }
         }
-        Ok(ForecastAction::Rewrap(RewrapCost {
+        Ok(ForecastAction::Change(RewrapCost {
             add,
             remove: Vec::new(),
             refresh: Vec::new(),

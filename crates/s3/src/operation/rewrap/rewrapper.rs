@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use futures_util::TryFutureExt as _;
 
 use super::{
     KeyChanges, KeyStorage, RewrapOutput,
     wrapping::{RewrappedTo, Wrapping},
 };
 use crate::{
-    error::{Error, ErrorKind, ObjectRef},
+    error::{Error, ErrorKind},
     object_state::ObjectState,
-    operation::Handle,
-    store::{list::ListedObject, snapshot::Snapshot},
-    vault::{intermediate::IntermediateKeys, object_kind::ObjectKind, proofs::Proofs},
+    operation::{
+        Handle,
+        listed::{Attempt, Listed, Processed},
+        skipped::Skipped,
+    },
+    store::list::ListedObject,
+    vault::{intermediate::IntermediateKeys, proofs::Proofs},
 };
-
-/// Maximum number of attempts for an object that other writers change meanwhile.
-const MAX_CONFLICTS: usize = 4;
 
 /// Rewraps any number of objects with the same key changes, one at a time. Cloning is cheap.
 ///
@@ -77,41 +78,6 @@ pub enum RewrapOutcome {
     Failed(Error),
 }
 
-/// Reason why an object is not eligible for rewrap. Exhaustive: summaries count every reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Skipped {
-    /// No client encrypted the object.
-    NotSealed,
-    /// The object was shredded.
-    Shredded,
-    /// The object is an empty one that represents a folder.
-    FolderMarker,
-    /// The object is the sidecar or the instruction file of another object, whose keys change
-    /// together with that object.
-    Companion,
-    /// The object was deleted after it was listed.
-    Gone,
-}
-
-impl Skipped {
-    /// All reasons.
-    pub const ALL: [Self; 5] =
-        [Self::NotSealed, Self::Shredded, Self::FolderMarker, Self::Companion, Self::Gone];
-
-    /// Returns the name in plans and reports: `not-sealed`, `shredded`, `folder-marker`,
-    /// `companion` or `gone`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NotSealed => "not-sealed",
-            Self::Shredded => "shredded",
-            Self::FolderMarker => "folder-marker",
-            Self::Companion => "companion",
-            Self::Gone => "gone",
-        }
-    }
-}
-
 impl RewrapOutcome {
     fn of(output: RewrapOutput) -> Self {
         let generation = output.generation();
@@ -162,20 +128,6 @@ impl RewrapOutcome {
             Self::Failed(_) => "failed",
         }
     }
-}
-
-/// Result of the rewrap of a planned object.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct PlannedRewrap {
-    /// Result of the rewrap.
-    pub outcome: RewrapOutcome,
-    /// `true` if the object changed since planning and was re-evaluated.
-    pub replanned: bool,
-    /// State in which the object was left, if nothing is left to do for it as long as it stays in
-    /// that state. `None` if its state does not tell that, because its keys, or proof that it has
-    /// none, are in other objects.
-    pub state: Option<ObjectState>,
 }
 
 impl Rewrapper {
@@ -239,147 +191,26 @@ impl Rewrapper {
         object: &ListedObject,
         planned: Option<&ObjectState>,
         is_done: &(dyn Fn(&ObjectState) -> bool + Send + Sync),
-    ) -> Option<PlannedRewrap> {
-        let target = match self.target(object) {
-            Ok(target) => target,
-            Err(error) => return Some(PlannedRewrap::without_state(RewrapOutcome::Failed(error))),
+    ) -> Option<Processed<RewrapOutcome>> {
+        let listed = match Listed::new("rewrap", &self.0.handle, object) {
+            Ok(listed) => listed,
+            Err(error) => return Some(Processed::without_state(RewrapOutcome::Failed(error))),
         };
-        self.rewrap_at(&target, object, planned, is_done).await
-    }
-
-    async fn rewrap_at(
-        &self,
-        target: &ObjectRef,
-        object: &ListedObject,
-        planned: Option<&ObjectState>,
-        is_done: &(dyn Fn(&ObjectState) -> bool + Send + Sync),
-    ) -> Option<PlannedRewrap> {
-        let (mut conflict, mut replanned) = (None, false);
-        for _ in 0..MAX_CONFLICTS {
-            let snapshot = match self.snapshot(target, object).await {
-                Ok(snapshot) => snapshot,
-                Err(absence) => {
-                    let absent = PlannedRewrap::without_state(absence.into());
-                    return Some(PlannedRewrap { replanned, ..absent });
-                }
-            };
-            let now = ObjectState::of_snapshot(&snapshot);
-            if is_done(&now) {
-                return None;
-            }
-            replanned |= planned.is_some_and(|planned| !planned.is_still(&now));
-            let head = snapshot.head.clone();
-            // Boxed, for the compiler gives up on futures that are nested too deeply.
-            let (outcome, state) = match Box::pin(self.0.rewrap(target, snapshot)).await {
-                Ok(RewrappedTo { output, state }) => (RewrapOutcome::of(output), state),
-                Err(error) => match error.kind() {
-                    ErrorKind::NotSealed | ErrorKind::Shredded => {
-                        match Box::pin(self.skipped(target, &head, error)).await {
-                            Ok(why) => (RewrapOutcome::Skipped(why), None),
-                            Err(error) => (RewrapOutcome::Failed(error), None),
-                        }
-                    }
-                    ErrorKind::Conflict => {
-                        conflict = Some(error);
-                        continue;
-                    }
-                    _ => (RewrapOutcome::Failed(error), None),
-                },
-            };
-            let state = state.filter(|_| outcome.is_done());
-            return Some(PlannedRewrap { outcome, replanned, state });
-        }
-        let outcome = RewrapOutcome::Changed(conflict.expect("a conflict ended the last attempt"));
-        Some(PlannedRewrap { replanned: true, ..PlannedRewrap::without_state(outcome) })
-    }
-
-    /// Returns why an object without keys of its own is not eligible, or `error` if its mark is
-    /// wrong.
-    pub(super) async fn skipped(
-        &self,
-        target: &ObjectRef,
-        head: &HeadObjectOutput,
-        error: Error,
-    ) -> Result<Skipped, Error> {
-        let Handle { store, vault, .. } = &self.0.handle;
-        if error.kind() == ErrorKind::Shredded {
-            return vault.check_shredded(store, target).await.map(|()| Skipped::Shredded);
-        }
-        Ok(match vault.kind(store, target, None, head).await? {
-            ObjectKind::FolderMarker => Skipped::FolderMarker,
-            kind if kind.is_companion() => Skipped::Companion,
-            ObjectKind::Unsealed => Skipped::NotSealed,
-            // It changed meanwhile, or its metadata contradicts itself.
-            _ => return Err(error),
-        })
-    }
-
-    pub(super) fn target(&self, object: &ListedObject) -> Result<ObjectRef, Error> {
-        let target = ObjectRef::new(
-            "rewrap",
-            self.0.handle.store.s3(),
-            Some(object.bucket.clone()),
-            Some(object.key.clone()),
-        )?;
-        if object.is_latest == Some(false) {
-            return Err(older(&target));
-        }
-        Ok(target)
-    }
-
-    /// Takes a snapshot of an object, unless it is gone or not the listed version.
-    pub(super) async fn snapshot(
-        &self,
-        target: &ObjectRef,
-        object: &ListedObject,
-    ) -> Result<Snapshot, Absence> {
-        match Snapshot::take(&self.0.handle.store, target).await {
-            Ok(snapshot) => {
-                let of_version = |id: &Option<String>| {
-                    id.as_deref().filter(|id| *id != "null").map(str::to_owned)
-                };
-                let named = of_version(&object.version_id);
-                // The version that was the latest when it was listed stands for the latest one now.
-                if object.version_id.is_some()
-                    && object.is_latest.is_none()
-                    && named != of_version(&snapshot.head.version_id)
-                {
-                    return Err(Absence::Failed(older(target)));
-                }
-                Ok(snapshot)
-            }
-            // An object that was named but not listed may never have existed.
-            Err(error) if error.kind() == ErrorKind::NotFound && object.size.is_some() => {
-                Err(Absence::Skipped(Skipped::Gone))
-            }
-            Err(error) => Err(Absence::Failed(error)),
-        }
+        let of = |RewrappedTo { output, state }| (RewrapOutcome::of(output), state);
+        // Boxed, for the compiler gives up on futures that are nested too deeply.
+        let work = |snapshot| Box::pin(self.0.rewrap(listed.target(), snapshot)).map_ok(of);
+        let processed = listed.process(planned, is_done, work).await?.map(RewrapOutcome::from);
+        Some(processed.with_state_if(RewrapOutcome::is_done))
     }
 }
 
-/// Reason why there is no object to work on.
-pub(super) enum Absence {
-    Skipped(Skipped),
-    Failed(Error),
-}
-
-impl From<Absence> for RewrapOutcome {
-    fn from(absence: Absence) -> Self {
-        match absence {
-            Absence::Skipped(why) => Self::Skipped(why),
-            Absence::Failed(error) => Self::Failed(error),
+impl From<Attempt<RewrapOutcome>> for RewrapOutcome {
+    fn from(attempt: Attempt<RewrapOutcome>) -> Self {
+        match attempt {
+            Attempt::Done(outcome) => outcome,
+            Attempt::Skipped(why) => Self::Skipped(why),
+            Attempt::Changed(error) => Self::Changed(error),
+            Attempt::Failed(error) => Self::Failed(error),
         }
     }
-}
-
-impl PlannedRewrap {
-    fn without_state(outcome: RewrapOutcome) -> Self {
-        Self { outcome, replanned: false, state: None }
-    }
-}
-
-fn older(target: &ObjectRef) -> Error {
-    let message = "it is not the object's newest version, and S3 does not change the metadata of \
-                   an older one";
-    target.error(ErrorKind::Unsupported, message)
 }

@@ -3,9 +3,9 @@
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use serde::{Deserialize, Serialize};
 
-use super::permission::Permissions;
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
+    operation::permission::Permissions,
     store::{
         Store,
         snapshot::{Snapshot, is_archived, is_locked},

@@ -20,7 +20,7 @@ impl Completed {
 
     /// `true` if the job left the object in the state that it is in `now`.
     pub(super) fn has(&self, object: &str, now: &ObjectState) -> bool {
-        !self.0.is_empty() && now.id().is_some_and(|id| self.0.contains(&digest(object, id)))
+        !self.0.is_empty() && now.shown().any(|id| self.0.contains(&digest(object, id)))
     }
 
     /// Returns the number of states.

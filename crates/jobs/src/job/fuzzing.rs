@@ -4,7 +4,7 @@ use std::{convert::Infallible, path::Path};
 
 use sealwax_s3::Error;
 
-use super::{PlanHeader, PlannedObject, journal::read, plan_file::PlanLines};
+use super::{PlanHeader, PlannedObject, Work, journal::read, plan_file::PlanLines};
 
 const NOWHERE: &str = "fuzz";
 
@@ -27,7 +27,7 @@ pub fn plan(text: &[u8]) -> Result<(PlanHeader, Result<Vec<PlannedObject>, Error
 ///
 /// # Errors
 /// The text is not the job's journal.
-pub fn journal(text: &[u8], job: &str) -> Result<(u64, u64), Error> {
-    let contents = read(Path::new(NOWHERE), text, job)?;
+pub fn journal<W: Work>(text: &[u8], job: &str) -> Result<(u64, u64), Error> {
+    let contents = read::<W>(Path::new(NOWHERE), text, job)?;
     Ok((contents.len, contents.completed.len()))
 }

@@ -1,4 +1,4 @@
-//! Rewraps many objects.
+//! Works on many objects, and keeps a journal.
 
 use std::{
     fmt,
@@ -15,18 +15,18 @@ use futures_util::{
     future::ready,
     stream::{self, BoxStream},
 };
-use sealwax_s3::{Error, ErrorKind, ListedObject, ObjectState, PlannedRewrap, Rewrapper};
+use sealwax_s3::{Error, ErrorKind, ListedObject, ObjectState, Processed};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AppliedObject, PlanFile, PlannedObject, RewrapSummary, completed::Completed, journal::Journal,
-    plan::DEFAULT_CONCURRENCY,
+    AppliedObject, JobSummary as _, PlanFile, PlannedObject, Work, WorkOutcome as _,
+    completed::Completed, journal::Journal,
 };
-use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Step};
+use crate::engine::{Engine, Outcomes, Pool, RetryState, Step};
 
-/// Objects to rewrap: a plan or a listing.
+/// Objects to work on: a plan or a listing.
 pub struct JobInput {
     objects: Objects,
     settings: Map<String, Value>,
@@ -83,17 +83,17 @@ impl JobInput {
     }
 
     /// Returns the identity of the job.
-    fn job(&self, rewrapper: &Rewrapper) -> Result<String, Error> {
-        let edits = rewrapper.changes().names();
+    fn job(&self, work: &impl Work) -> Result<String, Error> {
+        let job = work.job();
         let (kind, source) = match &self.objects {
-            Objects::Plan(plan) if plan.header().edits == edits => ("plan", plan.digest()),
+            Objects::Plan(plan) if plan.header().job == job => ("plan", plan.digest()),
             Objects::Plan(_) => {
                 let message = "it is a plan of other changes";
                 return Err(Error::new("apply", "the plan", ErrorKind::JobMismatch, message));
             }
             Objects::Listing { source, .. } => ("listing", source.as_str()),
         };
-        let names = serde_json::to_vec(&(source, edits, &self.settings));
+        let names = serde_json::to_vec(&(source, job.changes(), &self.settings));
         let digest = Sha256::digest(names.expect("names are strings"));
         let digest: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(format!("{kind} {digest}"))
@@ -153,7 +153,7 @@ impl fmt::Debug for JobInput {
     }
 }
 
-/// An object to rewrap.
+/// An object to work on.
 struct Item {
     object: ListedObject,
     line: Option<u64>,
@@ -166,29 +166,25 @@ impl Item {
     }
 }
 
-/// Rewraps many objects and keeps a journal.
+/// Works on many objects and keeps a journal.
 #[derive(Debug)]
-pub struct Apply {
-    rewrapper: Rewrapper,
+pub struct Apply<W> {
+    work: W,
     concurrency: usize,
     journal: Option<PathBuf>,
     cancellation: CancellationToken,
 }
 
-impl Apply {
-    /// Creates a job that rewraps with `rewrapper`, without a journal.
+impl<W: Work> Apply<W> {
+    /// Creates a job that does `work`, without a journal.
     #[must_use]
-    pub fn new(rewrapper: Rewrapper) -> Self {
-        Self {
-            rewrapper,
-            concurrency: DEFAULT_CONCURRENCY,
-            journal: None,
-            cancellation: CancellationToken::new(),
-        }
+    pub fn new(work: W) -> Self {
+        let (concurrency, cancellation) = (W::CONCURRENCY, CancellationToken::new());
+        Self { work, concurrency, journal: None, cancellation }
     }
 
-    /// Sets the largest number of objects in work at a time: 128 unless set, and at least 1. The
-    /// job starts with fewer, and slows down when S3 or KMS throttles.
+    /// Sets the largest number of objects in work at a time, at least 1: 128 for a rewrap and 64 for
+    /// a migration unless set. The job starts with fewer, and slows down when S3 or KMS throttles.
     #[must_use]
     pub fn concurrency(self, objects: usize) -> Self {
         Self { concurrency: objects, ..self }
@@ -211,7 +207,7 @@ impl Apply {
         Self { cancellation: token, ..self }
     }
 
-    /// Rewraps the objects of `input`. An object that fails does not end the job: its outcome has
+    /// Works on the objects of `input`. An object that fails does not end the job: its outcome has
     /// the error.
     ///
     /// With a journal, an outcome is on disk before the stream yields it. When every object was
@@ -219,16 +215,16 @@ impl Apply {
     /// the first object. An `Err` item means that the objects can't be listed, that the
     /// plan can't be read, or that the journal belongs to another job, is in use or can't be
     /// written.
-    pub fn run(self, input: JobInput) -> Outcomes<RewrapSummary> {
+    pub fn run(self, input: JobInput) -> Outcomes<W::Summary> {
         let steps = stream::once(Run::start(self, input));
         Outcomes::new(steps.map_ok(Run::into_steps).try_flatten())
     }
 }
 
 /// A job in progress.
-struct Run {
-    pool: Pool<Item, Option<AppliedObject>>,
-    journal: Journal,
+struct Run<W: Work> {
+    pool: Pool<Item, Option<AppliedObject<W::Outcome>>>,
+    journal: Journal<W>,
     earlier: Arc<EarlierRuns>,
     cancellation: CancellationToken,
     failure: Option<Error>,
@@ -237,16 +233,16 @@ struct Run {
     is_drained: bool,
 }
 
-impl Run {
-    async fn start(apply: Apply, input: JobInput) -> Result<Self, Error> {
-        let Apply { rewrapper, concurrency, journal, cancellation } = apply;
-        let (journal, completed) = Journal::open(journal, input.job(&rewrapper)?).await?;
+impl<W: Work> Run<W> {
+    async fn start(apply: Apply<W>, input: JobInput) -> Result<Self, Error> {
+        let Apply { work, concurrency, journal, cancellation } = apply;
+        let (journal, completed) = Journal::open(journal, input.job(&work)?).await?;
         let earlier = Arc::new(EarlierRuns { completed, found: AtomicU64::new(0) });
-        let engine = Engine::new(concurrency, &cancellation, RetryPolicy::REWRAP);
+        let engine = Engine::new(concurrency, &cancellation, W::RETRIES);
         let known = Arc::clone(&earlier);
-        let work = move |item, retry| rewrap(rewrapper.clone(), Arc::clone(&known), item, retry);
+        let of_item = move |item, retry| process(work.clone(), Arc::clone(&known), item, retry);
         Ok(Self {
-            pool: Pool::new(engine, input.items(&earlier), work),
+            pool: Pool::new(engine, input.items(&earlier), of_item),
             journal,
             earlier,
             cancellation,
@@ -256,7 +252,7 @@ impl Run {
         })
     }
 
-    fn into_steps(self) -> impl Stream<Item = Result<Step<RewrapSummary>, Error>> + Send {
+    fn into_steps(self) -> impl Stream<Item = Result<Step<W::Summary>, Error>> + Send {
         stream::unfold(Some(self), |run| async move {
             let mut run = run?;
             match run.next().await {
@@ -267,7 +263,7 @@ impl Run {
     }
 
     /// Returns the next object whose outcome is on disk.
-    async fn next(&mut self) -> Option<AppliedObject> {
+    async fn next(&mut self) -> Option<AppliedObject<W::Outcome>> {
         loop {
             tokio::select! {
                 biased;
@@ -293,31 +289,33 @@ impl Run {
     }
 
     /// Closes the journal. Its own failure comes first, for it explains the others.
-    async fn close(self) -> Result<Step<RewrapSummary>, Error> {
+    async fn close(self) -> Result<Step<W::Summary>, Error> {
         let (done_before, stopped) = (self.earlier.found(), self.is_stopped);
-        let finish =
-            move |summary: RewrapSummary| RewrapSummary { done_before, stopped, ..summary };
+        let finish = move |summary: &mut W::Summary| {
+            let counts = summary.counts_mut();
+            (counts.done_before, counts.stopped) = (done_before, stopped);
+        };
         self.journal.close(finish).await?;
         match self.failure {
             Some(error) => Err(error),
-            None => Ok(Step::Update(Box::new(move |summary| *summary = finish(*summary)))),
+            None => Ok(Step::Update(Box::new(finish))),
         }
     }
 }
 
-/// Rewraps one object; `None` if it is as an earlier run left it.
-async fn rewrap(
-    rewrapper: Rewrapper,
+/// Works on one object; `None` if it is as an earlier run left it.
+async fn process<W: Work>(
+    work: W,
     earlier: Arc<EarlierRuns>,
     item: Item,
     mut retry: RetryState,
-) -> Option<AppliedObject> {
+) -> Option<AppliedObject<W::Outcome>> {
     let Item { object, line, state } = item;
     let is_done = |now: &ObjectState| earlier.has(&object, now);
     loop {
-        let rewrapped = rewrapper.rewrap_planned(&object, state.as_ref(), &is_done).await?;
-        if !retry.should_retry(rewrapped.outcome.error().map(Error::kind)).await {
-            let PlannedRewrap { outcome, replanned, state, .. } = rewrapped;
+        let processed = work.process(&object, state.as_ref(), &is_done).await?;
+        if !retry.should_retry(processed.outcome.error().map(Error::kind)).await {
+            let Processed { outcome, replanned, state, .. } = processed;
             return Some(AppliedObject { object, line, outcome, replanned, state });
         }
     }

@@ -1,26 +1,21 @@
-//! Settings of a bulk rewrap, from the command line or from a plan.
+//! Settings of a job, from the command line or from a plan.
 
-use std::sync::Arc;
-
-use sealwax_jobs::rewrap::PlanHeader;
-use sealwax_s3::{
-    KeyChange, KeyChanges, KmsKeyArn, KmsKeyring, Rewrapper,
-    envelope::{CachingKeyring, Keyring},
-};
-use serde::{Deserialize, Serialize};
+use sealwax_jobs::job::PlanHeader;
+use sealwax_s3::KmsKeyArn;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::args::{KeyOptionArgs, SidecarWhen};
 use crate::{
-    args::{ReaderArgs, S3ecArgs, WrapKey},
+    args::{ReaderArgs, S3ecArgs},
     failure::Failure,
     session::Session,
 };
 
-/// Settings that a plan stores beside the key changes, so that it defines the same job.
+/// Settings that a plan stores beside the changes, so that it defines the same job. `K` are those of
+/// one kind of job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct JobSettings {
-    pub(super) bucket: String,
+pub(crate) struct JobSettings<K> {
+    pub(crate) bucket: String,
     region: String,
     /// Endpoint of S3, unless it is AWS's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,23 +26,20 @@ pub(super) struct JobSettings {
     accounts: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sidecars: Option<String>,
-    #[serde(default)]
-    to_sidecar: SidecarWhen,
     #[serde(flatten)]
-    options: KeyOptionArgs,
+    pub(crate) kind: K,
     /// Rules for objects of the S3 Encryption Client. Of keys, it holds the names of their files.
     #[serde(default)]
-    s3ec: S3ecArgs,
+    pub(crate) s3ec: S3ecArgs,
 }
 
-impl JobSettings {
+impl<K: Serialize + DeserializeOwned> JobSettings<K> {
     /// Returns the settings of the command line.
-    pub(super) fn new(
+    pub(crate) fn new(
         session: &Session,
         bucket: &str,
         reader: &ReaderArgs,
-        to_sidecar: SidecarWhen,
-        options: KeyOptionArgs,
+        kind: K,
         s3ec: S3ecArgs,
     ) -> Self {
         let (replica_of, no_place_binding) = session.places();
@@ -60,14 +52,13 @@ impl JobSettings {
             keys: reader.keys.iter().map(|key| key.as_str().to_owned()).collect(),
             accounts: reader.accounts.clone(),
             sidecars: session.sidecars().map(str::to_owned),
-            to_sidecar,
-            options,
+            kind,
             s3ec,
         }
     }
 
     /// Returns the settings of a plan, whose Region and endpoint must be the session's.
-    pub(super) fn of_plan(session: &Session, header: &PlanHeader) -> Result<Self, Failure> {
+    pub(crate) fn of_plan(session: &Session, header: &PlanHeader) -> Result<Self, Failure> {
         let settings: Self = serde_json::from_value(Value::Object(header.settings.clone()))
             .map_err(|error| {
                 Failure::usage(format!("this command did not make the plan: {error}"))
@@ -90,16 +81,16 @@ impl JobSettings {
         Ok(settings)
     }
 
-    /// Returns what identifies a job beside its objects and key changes: these settings, and the
+    /// Returns what identifies a job beside its objects and changes: these settings, and the
     /// bucket's owner where names of buckets are not unique.
-    pub(super) async fn identity(&self, session: &Session) -> Map<String, Value> {
+    pub(crate) async fn identity(&self, session: &Session) -> Map<String, Value> {
         let mut identity = self.to_json();
         identity.insert("owner".into(), session.bucket_owner().await.into());
         identity
     }
 
     /// Refuses other options for the S3 Encryption Client than those of the plan.
-    pub(super) fn check_s3ec(&self, given: &S3ecArgs) -> Result<(), Failure> {
+    pub(crate) fn check_s3ec(&self, given: &S3ecArgs) -> Result<(), Failure> {
         if *given == S3ecArgs::default() || *given == self.s3ec {
             return Ok(());
         }
@@ -107,7 +98,7 @@ impl JobSettings {
         Err(Failure::usage(message).advise("leave them out, or make another plan with --save-plan"))
     }
 
-    pub(super) fn to_json(&self) -> Map<String, Value> {
+    pub(crate) fn to_json(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {
             Ok(Value::Object(map)) => map,
             _ => unreachable!("a struct is an object"),
@@ -115,63 +106,11 @@ impl JobSettings {
     }
 
     /// Returns the session with these settings, and the keys to read with.
-    pub(super) fn applied(&self, session: &Session) -> Result<(Session, ReaderArgs), Failure> {
+    pub(crate) fn applied(&self, session: &Session) -> Result<(Session, ReaderArgs), Failure> {
         let keys: Result<Vec<KmsKeyArn>, _> = self.keys.iter().map(|key| key.parse()).collect();
         let (keys, accounts) = (keys.map_err(Failure::usage)?, self.accounts.clone());
         let reader = ReaderArgs { keys, accounts, besides_local: false, source_region: None };
         let (replica_of, sidecars) = (self.replica_of.clone(), self.sidecars.clone());
         Ok((session.with_places(replica_of, self.no_place_binding, sidecars), reader))
     }
-}
-
-/// Returns a rewrapper for these key changes, with a limit on the rate of KMS calls.
-pub(super) async fn rewrapper(
-    session: &Session,
-    settings: &JobSettings,
-    edits: &[KeyChange],
-    calls_per_second: Option<u32>,
-) -> Result<Rewrapper, Failure> {
-    let (session, mut reader) = settings.applied(session)?;
-    reader.besides_local = edits.iter().any(adds_local);
-    reader.source_region = session.source_region().await;
-    let reading = Arc::new(session.keyrings().kms(reader, &[], calls_per_second).await?);
-    let mut made = KeyChanges::new();
-    for edit in edits {
-        made = match edit {
-            KeyChange::Add(keys) => made.add_keys(keyring(&session, &reading, keys)?),
-            KeyChange::Replace(keys) => made.replace_keys(keyring(&session, &reading, keys)?),
-            KeyChange::Remove(key) => made.remove_key(key),
-            KeyChange::Refresh => made.refresh_keys(),
-            other => {
-                return Err(Failure::usage(format!(
-                    "this command does not support the key change {other:?}"
-                )));
-            }
-        };
-    }
-    let made = settings.options.on(made);
-    // The cache unwraps an intermediate key once for many objects.
-    let client = session
-        .client_builder_of(
-            &settings.bucket,
-            CachingKeyring::new(session.keyrings().with_local(reading)),
-        )
-        .s3ec(settings.s3ec.settings()?)
-        .build();
-    Ok(client.rewrapper(made)?.key_storage(settings.to_sidecar.into()))
-}
-
-/// `true` if the change wraps data keys under the local key, so that objects may have other keys.
-fn adds_local(edit: &KeyChange) -> bool {
-    let (KeyChange::Add(keys) | KeyChange::Replace(keys)) = edit else { return false };
-    keys.iter().any(|name| matches!(WrapKey::of_name(name), Ok(WrapKey::Local(_))))
-}
-
-fn keyring(
-    session: &Session,
-    reading: &KmsKeyring,
-    keys: &[String],
-) -> Result<Arc<dyn Keyring>, Failure> {
-    let keys: Result<Vec<_>, _> = keys.iter().map(|name| WrapKey::of_name(name)).collect();
-    session.keyrings().of(&keys.map_err(Failure::usage)?, reading.sibling())
 }

@@ -1,11 +1,11 @@
-//! Summaries of plans and rewraps.
+//! Summaries of plans.
 
 use std::collections::BTreeMap;
 
-use sealwax_s3::{DataKeyWay, MetadataWay, RewrapOutcome, Skipped};
+use sealwax_s3::{DataKeyWay, MetadataWay};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, AppliedObject, PermissionNeed, PlannedObject, PriceTable, StorageEstimate};
+use super::{Action, PermissionNeed, PlannedObject, PriceTable, StorageEstimate, storage::is_zero};
 use crate::engine::Summary;
 
 /// Maximum number of Regions that are counted one by one.
@@ -22,11 +22,11 @@ pub struct PlanSummary {
     pub objects: u64,
     /// Objects that get new keys.
     pub rewrap: u64,
-    /// Objects that already have the wanted keys.
+    /// Objects for which nothing is left to do.
     pub nothing: u64,
-    /// Objects that are not eligible for rewrap, by reason.
+    /// Objects that are not eligible, by reason.
     pub skip: BTreeMap<String, u64>,
-    /// Objects that can't be rewrapped, by the name of the error kind.
+    /// Objects on which the work would fail, by the name of the error kind.
     pub impossible: BTreeMap<String, u64>,
     /// Data keys that are re-encrypted inside the key service.
     pub re_encrypt: u64,
@@ -45,6 +45,21 @@ pub struct PlanSummary {
     pub locked: u64,
     /// Bytes that S3 copies. They do not pass through this process.
     pub bytes_copied: u64,
+    /// Objects that are sealed again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reencrypt: u64,
+    /// Bytes that are downloaded.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes_downloaded: u64,
+    /// Bytes that are uploaded.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes_uploaded: u64,
+    /// Requests that read objects, their ACLs and tags, beside `HeadObject`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gets: u64,
+    /// Requests that write objects.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub puts: u64,
     /// Largest number of KMS calls, by Region; beyond 128 Regions, under `others`.
     pub kms_calls: BTreeMap<String, u64>,
     /// Permissions that an apply needs beyond those that the plan used.
@@ -105,16 +120,19 @@ impl Summary for PlanSummary {
                     let size = object.size.unwrap_or_default();
                     self.bytes_copied = self.bytes_copied.saturating_add(size);
                 }
-                for (region, calls) in kms_calls {
-                    // Objects can name any number of Regions.
-                    let is_full = self.kms_calls.len() >= MAX_REGIONS;
-                    let region = match is_full && !self.kms_calls.contains_key(region) {
-                        true => OTHER_REGIONS,
-                        false => region,
-                    };
-                    let count = self.kms_calls.entry(region.to_owned()).or_default();
-                    *count = count.saturating_add(*calls);
+                self.count_kms_calls(kms_calls);
+            }
+            Action::Reencrypt { downloaded, uploaded, gets, puts, kms_calls, .. } => {
+                self.reencrypt += 1;
+                for (sum, more) in [
+                    (&mut self.bytes_downloaded, downloaded),
+                    (&mut self.bytes_uploaded, uploaded),
+                    (&mut self.gets, gets),
+                    (&mut self.puts, puts),
+                ] {
+                    *sum = sum.saturating_add(*more);
                 }
+                self.count_kms_calls(kms_calls);
             }
         }
     }
@@ -123,13 +141,32 @@ impl Summary for PlanSummary {
         self.objects
     }
 
-    /// Returns the number of objects that can't be rewrapped.
+    /// Returns the number of objects on which the work would fail.
     fn failed(&self) -> u64 {
         self.impossible.values().sum()
     }
 }
 
 impl PlanSummary {
+    /// Returns the number of objects that the job would change.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.rewrap + self.reencrypt
+    }
+
+    fn count_kms_calls(&mut self, kms_calls: &BTreeMap<String, u64>) {
+        for (region, calls) in kms_calls {
+            // Objects can name any number of Regions.
+            let is_full = self.kms_calls.len() >= MAX_REGIONS;
+            let region = match is_full && !self.kms_calls.contains_key(region) {
+                true => OTHER_REGIONS,
+                false => region,
+            };
+            let count = self.kms_calls.entry(region.to_owned()).or_default();
+            *count = count.saturating_add(*calls);
+        }
+    }
+
     /// Adds the estimate.
     pub(super) fn estimated(mut self, prices: &PriceTable) -> Self {
         let kms = self.kms_calls.values().sum::<u64>() as f64;
@@ -138,7 +175,10 @@ impl PlanSummary {
         let copies = self.copies + self.multipart_copies + self.sidecars + self.instruction_files;
         let copies = copies as f64;
         let heads = self.objects as f64;
+        let (gets, puts) = (self.gets as f64, self.puts as f64);
         let seconds = [
+            puts / prices.puts_per_second,
+            gets / prices.gets_per_second,
             busiest / prices.kms_calls_per_second,
             copies / prices.copies_per_second,
             heads / prices.heads_per_second,
@@ -147,109 +187,13 @@ impl PlanSummary {
             seconds: seconds.into_iter().fold(0.0, f64::max),
             cost: heads / 1e3 * prices.heads_per_1000
                 + copies / 1e3 * prices.copies_per_1000
+                + gets / 1e3 * prices.gets_per_1000
+                + puts / 1e3 * prices.puts_per_1000
                 + kms / 1e4 * prices.kms_per_10000,
             currency: prices.currency.clone(),
             note: prices.note.clone(),
         };
         self
-    }
-}
-
-/// Counts of rewrapped objects. Field names are stable JSON output.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct RewrapSummary {
-    /// Objects that have new keys.
-    pub rewrapped: u64,
-    /// Objects with new keys that still have old ones: nothing proved that the others open them.
-    #[serde(default)]
-    pub kept: u64,
-    /// Objects that already name the wanted keys. Nothing proved these.
-    #[serde(default)]
-    pub claimed: u64,
-    /// Objects that already had the wanted keys, and whose keys were proven.
-    #[serde(default)]
-    pub proven: u64,
-    /// Objects with nothing to remove or to refresh.
-    pub unchanged: u64,
-    /// Objects that no client encrypted.
-    pub not_sealed: u64,
-    /// Objects that were shredded.
-    #[serde(default)]
-    pub shredded: u64,
-    /// Empty objects that represent folders.
-    #[serde(default)]
-    pub folder_markers: u64,
-    /// Sidecars and instruction files of other objects.
-    #[serde(default)]
-    pub companions: u64,
-    /// Objects that were deleted after they were listed.
-    pub gone: u64,
-    /// Objects that other writers changed again and again.
-    pub changed: u64,
-    /// Objects whose rewrap failed.
-    #[serde(rename = "failed")]
-    pub errors: u64,
-    /// Objects that changed since planning and were re-evaluated. They count above too.
-    pub replanned: u64,
-    /// Objects that are still in the state in which earlier runs of the job left them.
-    pub done_before: u64,
-    /// `true` if the job was cancelled or could not continue: there may be more objects.
-    pub stopped: bool,
-}
-
-impl RewrapSummary {
-    /// Returns the number of objects of this run for which nothing is left to do.
-    #[must_use]
-    pub fn done(&self) -> u64 {
-        let skipped =
-            self.not_sealed + self.shredded + self.folder_markers + self.companions + self.gone;
-        self.rewrapped + self.claimed + self.proven + self.unchanged + skipped
-    }
-
-    /// Returns the number of objects of the whole job, with those that earlier runs did.
-    #[must_use]
-    pub fn all_objects(&self) -> u64 {
-        self.objects() + self.done_before
-    }
-
-    /// `true` if nothing is left to do for any object.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.failed() == 0 && !self.stopped
-    }
-}
-
-impl Summary for RewrapSummary {
-    type Outcome = AppliedObject;
-
-    fn record(&mut self, object: &AppliedObject) {
-        let count = match object.outcome {
-            RewrapOutcome::Rewrapped { .. } => &mut self.rewrapped,
-            RewrapOutcome::Kept { .. } => &mut self.kept,
-            RewrapOutcome::Claimed => &mut self.claimed,
-            RewrapOutcome::Proven => &mut self.proven,
-            RewrapOutcome::Unchanged => &mut self.unchanged,
-            RewrapOutcome::Skipped(Skipped::NotSealed) => &mut self.not_sealed,
-            RewrapOutcome::Skipped(Skipped::Shredded) => &mut self.shredded,
-            RewrapOutcome::Skipped(Skipped::FolderMarker) => &mut self.folder_markers,
-            RewrapOutcome::Skipped(Skipped::Companion) => &mut self.companions,
-            RewrapOutcome::Skipped(Skipped::Gone) => &mut self.gone,
-            RewrapOutcome::Changed(_) => &mut self.changed,
-            RewrapOutcome::Failed(_) => &mut self.errors,
-        };
-        *count += 1;
-        self.replanned += u64::from(object.replanned);
-    }
-
-    /// Returns the number of objects of this run.
-    fn objects(&self) -> u64 {
-        self.done() + self.failed()
-    }
-
-    /// Returns the number of objects of this run that do not have exactly the wanted keys.
-    fn failed(&self) -> u64 {
-        self.kept + self.changed + self.errors
     }
 }
 

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 
-use super::{PlanHeader, PlanSummary, PlannedObject, plan_format::VERSION, summary::PlanEnd};
+use super::{PlanHeader, PlanSummary, PlannedObject, plan_format::VERSION, plan_summary::PlanEnd};
 use crate::{
     background::{Background, ReceiverClosed},
     text_lines::next_line,

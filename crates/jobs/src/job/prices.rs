@@ -24,6 +24,10 @@ pub struct PriceTable {
     pub heads_per_1000: f64,
     /// Price of 1,000 `CopyObject` or `UploadPartCopy`.
     pub copies_per_1000: f64,
+    /// Price of 1,000 `GetObject`.
+    pub gets_per_1000: f64,
+    /// Price of 1,000 `PutObject`, or requests of a multipart upload.
+    pub puts_per_1000: f64,
     /// Price of 10,000 calls of KMS.
     pub kms_per_10000: f64,
     /// Calls of KMS per second and Region.
@@ -32,6 +36,10 @@ pub struct PriceTable {
     pub copies_per_second: f64,
     /// `HeadObject` calls per second and prefix.
     pub heads_per_second: f64,
+    /// `GetObject` calls per second and prefix.
+    pub gets_per_second: f64,
+    /// `PutObject` calls per second and prefix.
+    pub puts_per_second: f64,
 }
 
 impl Default for PriceTable {
@@ -44,10 +52,14 @@ impl Default for PriceTable {
             currency: "USD".into(),
             heads_per_1000: 0.0004,
             copies_per_1000: 0.005,
+            gets_per_1000: 0.0004,
+            puts_per_1000: 0.005,
             kms_per_10000: 0.03,
             kms_calls_per_second: 20_000.0,
             copies_per_second: 3500.0,
             heads_per_second: 5500.0,
+            gets_per_second: 5500.0,
+            puts_per_second: 3500.0,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `sealwax rewrap` of many objects without `--apply`: what it would do, and its plan.
+//! A job without `--apply`: what it would do, and its plan.
 
 use std::{
     fs,
@@ -10,34 +10,29 @@ use futures_util::TryStreamExt as _;
 use sealwax_files::NewFile;
 use sealwax_jobs::{
     CancellationToken, Summary as _,
-    rewrap::{Action, Plan, PlanSummary, PriceTable},
+    job::{Action, Plan, PlanSummary, PriceTable},
 };
-use sealwax_s3::{Error, Rewrapper};
+use sealwax_s3::Error;
 
 use super::{
-    args::BulkArgs,
-    job_settings::JobSettings,
-    rewrap_output::{Output, SHOWN, check_any},
+    Job, JobKind, KindSettings,
+    output::{Output, SHOWN, check_any},
 };
 use crate::{
-    args::Prefix,
     failure::{Exit, Failure},
     interrupt::asked_to_stop,
-    session::Session,
     terminal_text::Counted,
 };
 
 /// Prints what would be done, and writes the plan if one is requested.
-pub(super) async fn dry_run(
-    session: &Session,
-    rewrapper: &Rewrapper,
-    settings: &JobSettings,
-    prefix: &Prefix,
-    bulk: &BulkArgs,
+pub(super) async fn dry_run<W: JobKind, K: KindSettings>(
+    job: Job<'_, W, K>,
 ) -> Result<(), Failure> {
-    let prices = prices(bulk.prices.as_deref())?;
+    let Job { session, work, settings, source, prefix, args, .. } = job;
+    let prefix = prefix.expect("required without a plan");
+    let prices = prices(args.prices.as_deref())?;
     // It gets its name when it is complete.
-    let plan = match &bulk.save_plan {
+    let plan = match &args.save_plan {
         Some(path) => Some(NewFile::create(path).map_err(|error| plan_failed(path, error))?),
         None => None,
     };
@@ -48,18 +43,19 @@ pub(super) async fn dry_run(
         }
         None => Box::new(io::sink()),
     };
-    let (source, name) = (bulk.source(), bulk.listing_name(prefix));
+    let name = source.name(prefix);
     let progress = session.job_progress(None);
-    let counting = progress.count(|| source.list_again(rewrapper.s3(), prefix));
-    let (mut impossible, mut lines) = (Vec::new(), Output::new(bulk.json));
+    let counting = progress.count(|| source.list_again(work.s3(), prefix));
+    let (mut impossible, mut lines) = (Vec::new(), Output::new(args.json));
     let cancellation = CancellationToken::new();
-    let planning = Plan::new(rewrapper.clone())
-        .concurrency(bulk.concurrency.into())
-        .prices(prices)
-        .settings(settings.to_json())
-        .cancellation(cancellation.clone());
-    let mut outcomes = planning.run(source.list(rewrapper.s3(), prefix), name, output);
-    let work = async {
+    let mut planning = Plan::new(work.clone());
+    if let Some(objects) = args.concurrency {
+        planning = planning.concurrency(objects.into());
+    }
+    let planning =
+        planning.prices(prices).settings(settings.to_json()).cancellation(cancellation.clone());
+    let mut outcomes = planning.run(source.list(work.s3(), prefix), name, output);
+    let working = async {
         while let Some(object) = outcomes.try_next().await? {
             progress.one_more(outcomes.summary().failed());
             progress.suspend(|| lines.planned(&object));
@@ -69,7 +65,7 @@ pub(super) async fn dry_run(
         }
         Ok::<PlanSummary, Error>(outcomes.summary().clone())
     };
-    let planned = asked_to_stop(work, || cancellation.cancel()).await;
+    let planned = asked_to_stop(working, || cancellation.cancel()).await;
     drop(counting);
     progress.end();
     let consequence = "nothing was changed, and no plan was written";
@@ -83,15 +79,15 @@ pub(super) async fn dry_run(
         plan.complete().map_err(|error| plan_failed(&path, error))?;
         session.say(format!("wrote the plan to {}; nothing was changed", path.display()));
     } else {
-        session.say("nothing was changed; pass --apply to rewrap");
+        session.say(format!("nothing was changed; pass --apply to {}", W::VERB));
     }
-    Output::new(bulk.json).summary(&summary, &impossible)?;
+    Output::new(args.json).plan_summary::<W>(&summary, &impossible)?;
     let (failed, all) = (summary.failed(), summary.objects());
     check_any(all)?;
     Failure::of_many(
         failed,
         all,
-        format!("{failed} of {} cannot be rewrapped", Counted(all, "object")),
+        format!("{failed} of {} cannot be {}", Counted(all, "object"), W::DONE),
     )
 }
 

@@ -1,34 +1,31 @@
-//! Plans of rewraps: computed without changing an object and without calling KMS.
+//! Plans of jobs: computed without changing an object and without calling KMS.
 
 use std::{
-    collections::BTreeSet,
     io::Write,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use futures_core::Stream;
 use futures_util::{future::ready, stream};
-use sealwax_s3::{
-    Error, ErrorKind, Forecast, ForecastAction, Forecaster, ListedObject, Permission, Rewrapper,
-    envelope::ascii_json,
-};
+use sealwax_s3::{Error, ErrorKind, ListedObject, envelope::ascii_json};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PlanHeader, PlanSummary, PlannedObject, PriceTable,
+    PlanHeader, PlanSummary, PlannedObject, PriceTable, Work,
     permissions::Permissions,
     plan_format::VERSION,
+    plan_summary::PlanEnd,
     storage::{BucketSettings, CopiedObject, StorageEstimator},
-    summary::PlanEnd,
+    work::Foreseen,
 };
-use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Step, Summary as _};
+use crate::engine::{Engine, Outcomes, Pool, RetryState, Step, Summary as _};
 
-/// Default number of objects in work at a time, of plans and rewraps.
-pub(super) const DEFAULT_CONCURRENCY: usize = 128;
+/// Default number of objects in work at a time.
+const DEFAULT_CONCURRENCY: usize = 128;
 
-/// Reads objects and writes a plan of their rewraps.
+/// Reads objects and writes a plan of the work on them.
 ///
 /// ```no_run
 /// # async fn example(rewrapper: sealwax_s3::Rewrapper) -> Result<(), Box<dyn std::error::Error>> {
@@ -42,20 +39,20 @@ pub(super) const DEFAULT_CONCURRENCY: usize = 128;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Plan {
-    rewrapper: Rewrapper,
+pub struct Plan<W> {
+    work: W,
     concurrency: usize,
     cancellation: CancellationToken,
     prices: PriceTable,
     settings: Map<String, Value>,
 }
 
-impl Plan {
-    /// Creates a job that plans what `rewrapper` would do.
+impl<W: Work> Plan<W> {
+    /// Creates a job that plans `work`.
     #[must_use]
-    pub fn new(rewrapper: Rewrapper) -> Self {
+    pub fn new(work: W) -> Self {
         Self {
-            rewrapper,
+            work,
             concurrency: DEFAULT_CONCURRENCY,
             cancellation: CancellationToken::new(),
             prices: PriceTable::default(),
@@ -87,7 +84,7 @@ impl Plan {
         Self { settings, ..self }
     }
 
-    /// Plans the rewrap of `objects`, a listing that `source` names, and writes the plan to `plan`.
+    /// Plans the work on `objects`, a listing that `source` names, and writes the plan to `plan`.
     ///
     /// The plan consists of JSON lines: a [`PlanHeader`], a [`PlannedObject`] for each object in the
     /// order of the outcomes, and a last line that makes it complete. The last line is written when
@@ -99,10 +96,10 @@ impl Plan {
         source: impl Into<String>,
         plan: impl Write + Send + 'static,
     ) -> Outcomes<PlanSummary> {
-        let engine = Engine::new(self.concurrency, &self.cancellation, RetryPolicy::REWRAP);
-        let examiner = Examiner {
-            forecaster: Forecaster::new(&self.rewrapper),
-            buckets: BucketSettings::new(self.rewrapper.s3()),
+        let engine = Engine::new(self.concurrency, &self.cancellation, W::RETRIES);
+        let examiner = Examiner::<W> {
+            forecaster: self.work.forecaster(),
+            buckets: BucketSettings::new(self.work.s3()),
         };
         let work = move |object, retry| examiner.clone().examine(object, retry);
         match PlanWriter::begin(self, source.into(), plan) {
@@ -112,68 +109,60 @@ impl Plan {
     }
 }
 
-/// Forecasts the rewrap of one object, as a line of a plan.
-pub async fn plan_one(rewrapper: &Rewrapper, object: &ListedObject) -> PlannedObject {
-    PlannedObject::new(object, Forecaster::new(rewrapper).forecast(object).await)
+/// Forecasts the work on one object, as a line of a plan.
+pub async fn plan_one<W: Work>(work: &W, object: &ListedObject) -> PlannedObject {
+    W::forecast(&work.forecaster(), object).await.object
 }
 
 /// Examines the objects of a plan. Cloning is cheap.
-#[derive(Debug, Clone)]
-struct Examiner {
-    forecaster: Forecaster,
+struct Examiner<W: Work> {
+    forecaster: W::Forecaster,
     buckets: BucketSettings,
 }
 
 /// A line of a plan, and what its summary counts besides.
 struct Examined {
-    line: PlannedObject,
-    permissions: BTreeSet<Permission>,
-    /// The copy that a rewrap would make, if any.
+    foreseen: Foreseen,
+    /// The copy or upload that the job would make, if any.
     copied: Option<CopiedObject>,
 }
 
-impl Examiner {
+impl<W: Work> Clone for Examiner<W> {
+    fn clone(&self) -> Self {
+        Self { forecaster: self.forecaster.clone(), buckets: self.buckets.clone() }
+    }
+}
+
+impl<W: Work> Examiner<W> {
     async fn examine(self, object: ListedObject, mut retry: RetryState) -> Examined {
         loop {
-            let mut forecast = self.forecaster.forecast(&object).await;
-            if retry.should_retry(failure(&forecast)).await {
+            let foreseen = W::forecast(&self.forecaster, &object).await;
+            if retry.should_retry(foreseen.failure).await {
                 continue;
             }
-            let permissions = match &mut forecast.action {
-                ForecastAction::Rewrap(cost) => std::mem::take(&mut cost.permissions),
-                _ => BTreeSet::new(),
-            };
-            let line = PlannedObject::new(&object, forecast);
-            let copied = self.buckets.copied(&line).await;
-            return Examined { line, permissions, copied };
+            let copied = self.buckets.copied(&foreseen.object).await;
+            return Examined { foreseen, copied };
         }
     }
 }
 
-fn failure(forecast: &Forecast) -> Option<ErrorKind> {
-    match &forecast.action {
-        ForecastAction::Fail(error) => Some(error.kind()),
-        ForecastAction::Unchanged | ForecastAction::Rewrap(_) | ForecastAction::Skip(_) => None,
-    }
-}
-
 /// A plan in progress.
-struct PlanWriter<W> {
-    plan: Plan,
-    writer: W,
+struct PlanWriter<W, F> {
+    plan: Plan<W>,
+    writer: F,
     summary: PlanSummary,
     permissions: Permissions,
     storage: StorageEstimator,
 }
 
-impl<W: Write + Send + 'static> PlanWriter<W> {
+impl<W: Work, F: Write + Send + 'static> PlanWriter<W, F> {
     /// Writes the header.
-    fn begin(mut plan: Plan, source: String, writer: W) -> Result<Self, Error> {
+    fn begin(mut plan: Plan<W>, source: String, writer: F) -> Result<Self, Error> {
         let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let header = PlanHeader {
             sealwax_plan: VERSION,
             source,
-            edits: plan.rewrapper.changes().names(),
+            job: plan.work.job(),
             begun,
             settings: std::mem::take(&mut plan.settings),
         };
@@ -206,7 +195,7 @@ impl<W: Write + Send + 'static> PlanWriter<W> {
     }
 
     fn object(&mut self, examined: Examined) -> Result<Step<PlanSummary>, Error> {
-        let Examined { line, permissions, copied } = examined;
+        let Examined { foreseen: Foreseen { object: line, permissions, .. }, copied } = examined;
         write(&mut self.writer, &line)?;
         self.summary.record(&line);
         self.permissions.count(permissions);

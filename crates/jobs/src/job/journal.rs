@@ -15,7 +15,7 @@ use tokio::{
     task::{JoinError, JoinHandle, spawn_blocking},
 };
 
-use super::{AppliedObject, RewrapSummary, applied::Entry, completed::Completed};
+use super::{AppliedObject, JobSummary, Work, WorkOutcome, applied::Entry, completed::Completed};
 use crate::{engine::Summary as _, text_lines::next_line};
 
 /// Most lines that are written at a time.
@@ -33,23 +33,25 @@ struct Begin {
 /// this line and ignores earlier entries.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct End {
-    ended: RewrapSummary,
+struct End<S> {
+    ended: S,
 }
 
 /// A journal that a thread of its own writes.
-pub(super) struct Journal {
-    entries: Option<mpsc::Sender<AppliedObject>>,
+pub(super) struct Journal<W: Work> {
+    entries: Option<mpsc::Sender<Applied<W>>>,
     /// Objects whose lines are on disk. Unbounded, but never longer than two batches: the job reads
     /// it before it appends more.
-    written: mpsc::UnboundedReceiver<AppliedObject>,
-    writer: JoinHandle<Result<Written, Error>>,
+    written: mpsc::UnboundedReceiver<Applied<W>>,
+    writer: JoinHandle<Result<Written<W>, Error>>,
 }
 
-/// Summary of all lines of this run, and the file.
-type Written = (RewrapSummary, Option<(File, PathBuf)>);
+type Applied<W> = AppliedObject<<W as Work>::Outcome>;
 
-impl Journal {
+/// Summary of all lines of this run, and the file.
+type Written<W> = (<W as Work>::Summary, Option<(File, PathBuf)>);
+
+impl<W: Work> Journal<W> {
     /// Opens or creates the journal of `job`, and returns the objects that it lists as completed.
     /// Without a path, outcomes pass through and nothing is stored.
     pub(super) async fn open(
@@ -57,18 +59,20 @@ impl Journal {
         job: String,
     ) -> Result<(Self, Completed), Error> {
         let opened = spawn_blocking(move || match path {
-            Some(path) => open(&path, job).map(|(file, completed)| (Some((file, path)), completed)),
+            Some(path) => {
+                open::<W>(&path, job).map(|(file, completed)| (Some((file, path)), completed))
+            }
             None => Ok((None, Completed::default())),
         });
         let (file, completed) = opened.await.map_err(died)??;
         let (entries, received) = mpsc::channel(BATCH);
         let (sender, written) = mpsc::unbounded_channel();
-        let writer = spawn_blocking(move || write(file, received, &sender));
+        let writer = spawn_blocking(move || write::<W>(file, received, &sender));
         Ok((Self { entries: Some(entries), written, writer }, completed))
     }
 
     /// Appends a line. Fails when the journal can no longer be written.
-    pub(super) async fn append(&self, object: AppliedObject) -> Result<(), Error> {
+    pub(super) async fn append(&self, object: Applied<W>) -> Result<(), Error> {
         let refused = || unusable(Path::new("?"), "it can no longer be written");
         let entries = self.entries.as_ref().ok_or_else(refused)?;
         entries.send(object).await.map_err(|_| refused())
@@ -76,7 +80,7 @@ impl Journal {
 
     /// Returns the next object whose line is on disk; `None` after [`Journal::end`] when there are
     /// no more, and when the journal can no longer be written.
-    pub(super) async fn next_written(&mut self) -> Option<AppliedObject> {
+    pub(super) async fn next_written(&mut self) -> Option<Applied<W>> {
         self.written.recv().await
     }
 
@@ -87,14 +91,12 @@ impl Journal {
 
     /// Waits until all lines are on disk. `finish` completes the summary; if the job was not stopped
     /// by that, writes the closing line.
-    pub(super) async fn close(
-        mut self,
-        finish: impl FnOnce(RewrapSummary) -> RewrapSummary,
-    ) -> Result<(), Error> {
+    pub(super) async fn close(mut self, finish: impl FnOnce(&mut W::Summary)) -> Result<(), Error> {
         self.end();
-        let (summary, file) = self.writer.await.map_err(died)??;
-        let summary = finish(summary);
-        let Some((mut file, path)) = file.filter(|_| !summary.stopped) else { return Ok(()) };
+        let (mut summary, file) = self.writer.await.map_err(died)??;
+        finish(&mut summary);
+        let is_stopped = summary.counts().stopped;
+        let Some((mut file, path)) = file.filter(|_| !is_stopped) else { return Ok(()) };
         let end = line(&End { ended: summary });
         let ended = spawn_blocking(move || {
             file.write_all(end.as_bytes())
@@ -106,12 +108,12 @@ impl Journal {
 }
 
 /// Writes lines in batches, and passes objects on when their lines are on disk.
-fn write(
+fn write<W: Work>(
     mut file: Option<(File, PathBuf)>,
-    mut received: mpsc::Receiver<AppliedObject>,
-    written: &mpsc::UnboundedSender<AppliedObject>,
-) -> Result<Written, Error> {
-    let mut summary = RewrapSummary::default();
+    mut received: mpsc::Receiver<Applied<W>>,
+    written: &mpsc::UnboundedSender<Applied<W>>,
+) -> Result<Written<W>, Error> {
+    let mut summary = W::Summary::default();
     let mut batch = Vec::new();
     while let Some(object) = received.blocking_recv() {
         batch.push(object);
@@ -139,7 +141,7 @@ fn line(of: &impl Serialize) -> String {
 }
 
 /// Opens a journal to append to it, and locks it against other processes.
-fn open(path: &Path, job: String) -> Result<(File, Completed), Error> {
+fn open<W: Work>(path: &Path, job: String) -> Result<(File, Completed), Error> {
     let failed = |error| io_error(path, error);
     let mut file = create_or_append(path).map_err(failed)?;
     match file.try_lock() {
@@ -150,7 +152,7 @@ fn open(path: &Path, job: String) -> Result<(File, Completed), Error> {
         }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
-    let Contents { len, is_begun, completed } = read(path, BufReader::new(&file), &job)?;
+    let Contents { len, is_begun, completed } = read::<W>(path, BufReader::new(&file), &job)?;
     // A torn last line, after a crash or on a full disk, does not count.
     if file.metadata().map_err(failed)?.len() > len {
         file.set_len(len).map_err(failed)?;
@@ -178,14 +180,18 @@ pub(super) struct Contents {
 /// A line of any kind.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Line {
+enum Line<S> {
     Begin(Begin),
     /// Its summary is for people.
-    End(#[expect(dead_code, reason = "it must be there")] End),
+    End(#[allow(dead_code, reason = "it must be there")] End<S>),
     Entry(Entry),
 }
 
-pub(super) fn read(path: &Path, mut reader: impl BufRead, job: &str) -> Result<Contents, Error> {
+pub(super) fn read<W: Work>(
+    path: &Path,
+    mut reader: impl BufRead,
+    job: &str,
+) -> Result<Contents, Error> {
     let mut contents = Contents { len: 0, is_begun: false, completed: Completed::default() };
     let mut line = Vec::new();
     for number in 1_u64.. {
@@ -194,7 +200,7 @@ pub(super) fn read(path: &Path, mut reader: impl BufRead, job: &str) -> Result<C
             break;
         }
         let invalid = || unusable(path, format!("line {number} is not a valid journal entry"));
-        match (contents.is_begun, serde_json::from_slice(&line)) {
+        match (contents.is_begun, serde_json::from_slice::<Line<W::Summary>>(&line)) {
             (false, Ok(Line::Begin(begin))) if begin.sealwax_journal == 1 => {
                 if begin.job != job {
                     let why = "it is of another job: other objects, keys or settings";
@@ -206,7 +212,7 @@ pub(super) fn read(path: &Path, mut reader: impl BufRead, job: &str) -> Result<C
                 (contents.is_begun, contents.completed) = (false, Completed::default());
             }
             (true, Ok(Line::Entry(entry))) => {
-                if entry.is_done().ok_or_else(invalid)?
+                if W::Outcome::is_done(&entry.outcome).ok_or_else(invalid)?
                     && let Some(state) = &entry.state
                 {
                     contents.completed.add(&entry.object, state);
@@ -239,9 +245,13 @@ fn died(error: JoinError) -> Error {
 mod tests {
     use std::fs;
 
-    use sealwax_s3::{ListedObject, ObjectState, RewrapOutcome, Skipped};
+    use sealwax_s3::{ListedObject, ObjectState, RewrapOutcome, Rewrapper, Skipped};
 
     use super::*;
+    use crate::rewrap::RewrapSummary;
+
+    type Applied = AppliedObject<RewrapOutcome>;
+    type Journal = super::Journal<Rewrapper>;
 
     /// State of the object of a line, in a versioned bucket.
     fn state(line: u64) -> ObjectState {
@@ -250,17 +260,17 @@ mod tests {
         state
     }
 
-    fn applied(line: u64, outcome: RewrapOutcome) -> AppliedObject {
+    fn applied(line: u64, outcome: RewrapOutcome) -> Applied {
         let object = ListedObject::new("b", line.to_string());
         let state = outcome.is_done().then(|| state(line));
-        AppliedObject { object, line: Some(line), outcome, replanned: false, state }
+        Applied { object, line: Some(line), outcome, replanned: false, state }
     }
 
     fn has(completed: &Completed, line: u64) -> bool {
         completed.has(&format!("s3://b/{line}"), &state(line))
     }
 
-    fn rewrapped(line: u64) -> AppliedObject {
+    fn rewrapped(line: u64) -> Applied {
         applied(line, RewrapOutcome::Rewrapped { generation: 2, version_id: None })
     }
 
@@ -268,15 +278,15 @@ mod tests {
         Error::new("rewrap", "s3://b/k", ErrorKind::AccessDenied, "by this test")
     }
 
-    fn stopped(summary: RewrapSummary) -> RewrapSummary {
-        RewrapSummary { stopped: true, ..summary }
+    fn stopped(summary: &mut RewrapSummary) {
+        summary.counts.stopped = true;
     }
 
     /// Runs a job that is stopped after `objects`.
     async fn run(
         path: &Path,
         job: &str,
-        objects: impl IntoIterator<Item = AppliedObject>,
+        objects: impl IntoIterator<Item = Applied>,
     ) -> Result<(RewrapSummary, Completed), Error> {
         let (mut journal, completed) = Journal::open(Some(path.to_owned()), job.to_owned()).await?;
         let mut summary = RewrapSummary::default();
@@ -344,7 +354,7 @@ mod tests {
             journal.append(rewrapped(1)).await.expect("appended");
             let failed = applied(2, RewrapOutcome::Failed(failure()));
             journal.append(failed).await.expect("appended");
-            journal.close(|summary| summary).await.expect("closed");
+            journal.close(|_| {}).await.expect("closed");
         }
         assert_eq!(fs::read_to_string(&path).expect("a journal").lines().count(), 12);
     }
@@ -354,7 +364,7 @@ mod tests {
     async fn an_object_without_a_state_is_looked_at_again() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("journal");
-        let unknown = AppliedObject { state: None, ..rewrapped(1) };
+        let unknown = Applied { state: None, ..rewrapped(1) };
         run(&path, "a", [unknown, rewrapped(2)]).await.expect("a journal");
         let (_, completed) = run(&path, "a", []).await.expect("a journal");
         assert_eq!((completed.len(), has(&completed, 2)), (1, true));
@@ -368,7 +378,7 @@ mod tests {
         assert_eq!(run(&path, "b", []).await.expect_err("of a").kind(), ErrorKind::JobMismatch);
         let (open, _) = Journal::open(Some(path.clone()), "a".into()).await.expect("a journal");
         assert_eq!(run(&path, "a", []).await.expect_err("in use").kind(), ErrorKind::Locked);
-        open.close(|summary| summary).await.expect("closed");
+        open.close(|_| {}).await.expect("closed");
         for text in [
             "something else\n",
             "{\"sealwax_journal\":1,\"job\":\"a\"}\n{\"object\":\"s3://b/k\",\"outcome\":\"lost\"}\n",

@@ -1,4 +1,4 @@
-//! Output of a bulk rewrap.
+//! Output of a job.
 
 use std::{
     collections::BTreeMap,
@@ -6,14 +6,15 @@ use std::{
 };
 
 use indicatif::HumanBytes;
-use sealwax_jobs::rewrap::{
-    Action, AppliedObject, Estimate, PermissionNeed, PlanSummary, PlannedObject, RewrapSummary,
-    StorageEstimate,
+use sealwax_jobs::job::{
+    Action, AppliedObject, Estimate, JobSummary as _, PermissionNeed, PlanSummary, PlannedObject,
+    StorageEstimate, WorkOutcome as _,
 };
-use sealwax_s3::{RewrapOutcome, envelope::ascii_json, error_chain};
+use sealwax_s3::{envelope::ascii_json, error_chain};
 use serde::Serialize;
 use serde_json::json;
 
+use super::JobKind;
 use crate::{
     console::Lines,
     failure::{Exit, Failure},
@@ -21,7 +22,7 @@ use crate::{
     terminal_text::{Counted, Printable},
 };
 
-/// Maximum number of objects that cannot be rewrapped in a dry run's text; the plan and the JSON
+/// Maximum number of impossible objects in a dry run's text; the plan and the JSON
 /// contain all of them.
 pub(super) const SHOWN: usize = 20;
 
@@ -43,22 +44,22 @@ impl Output {
         }
     }
 
-    /// Prints an object's outcome; as text, only if it failed or kept keys.
-    pub(super) fn applied(&mut self, applied: &AppliedObject) {
+    /// Prints an object's outcome; as text, only if it failed or there is something to note.
+    pub(super) fn applied<W: JobKind>(&mut self, applied: &AppliedObject<W::Outcome>) {
         if self.json {
             print(&text(applied));
         } else if let Some(error) = applied.outcome.error() {
             let (what, object) = (applied.outcome.name(), applied.object.to_string());
             let why = error_chain(error);
             print(&format!("{what} {}: {}\n", Printable(&object), Printable(&why)));
-        } else if let RewrapOutcome::Kept { wrapping_keys, .. } = &applied.outcome {
-            let (object, keys) = (applied.object.to_string(), wrapping_keys.join(", "));
-            print(&format!("kept {}: {}\n", Printable(&object), Printable(&keys)));
+        } else if let Some(note) = W::note(&applied.outcome) {
+            let (what, object) = (applied.outcome.name(), applied.object.to_string());
+            print(&format!("{what} {}: {}\n", Printable(&object), Printable(&note)));
         }
     }
 
     /// Prints the summary of a plan.
-    pub(super) fn summary(
+    pub(super) fn plan_summary<W: JobKind>(
         self,
         summary: &PlanSummary,
         impossible: &[PlannedObject],
@@ -67,16 +68,18 @@ impl Output {
             return write(&text(&json!({ "summary": summary })));
         }
         let mut said = format!(
-            "{}: {} to rewrap, {} already have the requested keys\n",
+            "{}: {} to {}, {} {}\n",
             Counted(summary.objects, "object"),
-            summary.rewrap,
-            summary.nothing
+            summary.changes(),
+            W::VERB,
+            summary.nothing,
+            W::NOTHING,
         );
         for (why, count) in &summary.skip {
             said.push_str(&format!("  {count} skipped: {why}\n"));
         }
         for (kind, count) in &summary.impossible {
-            said.push_str(&format!("  {count} cannot be rewrapped: {kind}\n"));
+            said.push_str(&format!("  {count} cannot be {}: {kind}\n", W::DONE));
         }
         for object in impossible {
             if let Action::Impossible { why, .. } = &object.action {
@@ -88,19 +91,8 @@ impl Output {
                 ));
             }
         }
-        if summary.rewrap > 0 {
-            said.push_str(&format!(
-                "  data keys: {} re-encrypted in KMS, {} decrypted and encrypted by this process\n",
-                summary.re_encrypt, summary.decrypt_encrypt
-            ));
-            said.push_str(&format!(
-                "  copies in S3: {} by CopyObject, {} by UploadPartCopy, {}, {}; {}\n",
-                summary.copies,
-                summary.multipart_copies,
-                Counted(summary.sidecars, "sidecar"),
-                Counted(summary.instruction_files, "instruction file"),
-                Counted(summary.bytes_copied, "byte"),
-            ));
+        if summary.changes() > 0 {
+            said.push_str(&W::plan_text(summary));
             for (region, calls) in &summary.kms_calls {
                 said.push_str(&format!("  KMS in {region}: at most {}\n", Counted(*calls, "call")));
             }
@@ -129,32 +121,31 @@ impl Output {
     }
 
     /// Prints the summary of a job.
-    pub(super) fn rewrap_summary(
+    pub(super) fn job_summary<W: JobKind>(
         self,
         session: &Session,
-        summary: &RewrapSummary,
+        summary: &W::Summary,
     ) -> Result<(), Failure> {
         if self.json {
             write(&text(&json!({ "summary": summary })))?;
         }
-        let mut said = format!("{} rewrapped, {} unchanged", summary.rewrapped, summary.unchanged);
-        let more = [
-            (summary.proven, "proven to have the wanted keys"),
-            (summary.claimed, "claimed to have the wanted keys (--prove checks)"),
-            (summary.kept, "with keys that stay, because nothing proved the others"),
-            (summary.not_sealed, "not sealed"),
-            (summary.shredded, "shredded"),
-            (summary.folder_markers, "folder markers"),
-            (summary.companions, "sidecars or instruction files"),
-            (summary.gone, "deleted meanwhile"),
-            (summary.changed, "changed repeatedly"),
-            (summary.errors, "failed"),
-            (summary.replanned, "changed since planning and re-evaluated"),
-            (summary.done_before, "completed by earlier runs"),
+        let counts = summary.counts();
+        let all = [
+            (counts.not_sealed, "not sealed"),
+            (counts.shredded, "shredded"),
+            (counts.folder_markers, "folder markers"),
+            (counts.companions, "sidecars or instruction files"),
+            (counts.gone, "deleted meanwhile"),
+            (counts.changed, "changed repeatedly"),
+            (counts.errors, "failed"),
+            (counts.replanned, "changed since planning and re-evaluated"),
+            (counts.done_before, "completed by earlier runs"),
         ];
-        for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {
-            said.push_str(&format!(", {count} {what}"));
-        }
+        // The first two are always told.
+        let all = W::counts(summary).into_iter().chain(all).enumerate();
+        let told = all.filter(|(at, (count, _))| *at < 2 || *count > 0);
+        let told: Vec<_> = told.map(|(_, (count, what))| format!("{count} {what}")).collect();
+        let said = told.join(", ");
         session.say(said);
         Ok(())
     }
@@ -192,7 +183,7 @@ fn permissions(needs: &[PermissionNeed]) -> String {
 
 /// Returns what the copies of a bucket's objects take.
 fn stored(storage: &StorageEstimate) -> Vec<String> {
-    let copied = HumanBytes(storage.bytes_copied);
+    let copied = HumanBytes(storage.bytes_stored());
     let mut lines = Vec::new();
     match storage.new_version_bytes {
         Some(0) => return lines,

@@ -1,8 +1,8 @@
-//! Permissions that a rewrap needs and a forecast does not use.
+//! Permissions that work on an object needs and its forecast does not use.
 
 use std::collections::BTreeSet;
 
-/// A permission that a rewrap needs, and that its forecast does not use.
+/// A permission that work on an object needs, and that its forecast does not use.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Permission {
@@ -12,18 +12,18 @@ pub struct Permission {
     pub resource: String,
 }
 
-/// Permissions of one object's rewrap.
+/// Permissions of the work on one object.
 #[derive(Debug, Default)]
-pub(super) struct Permissions(BTreeSet<Permission>);
+pub(crate) struct Permissions(BTreeSet<Permission>);
 
 impl Permissions {
     /// Adds permissions on a KMS key.
-    pub(super) fn on_key(&mut self, actions: &[&'static str], arn: &str) {
+    pub(crate) fn on_key(&mut self, actions: &[&'static str], arn: &str) {
         self.add(actions, arn);
     }
 
     /// Adds permissions on a bucket's objects.
-    pub(super) fn on_objects(&mut self, actions: &[&'static str], bucket: &str) {
+    pub(crate) fn on_objects(&mut self, actions: &[&'static str], bucket: &str) {
         self.add(actions, &format!("{bucket}/*"));
     }
 
@@ -32,7 +32,7 @@ impl Permissions {
         self.0.extend(actions.iter().map(permission));
     }
 
-    pub(super) fn into_set(self) -> BTreeSet<Permission> {
+    pub(crate) fn into_set(self) -> BTreeSet<Permission> {
         self.0
     }
 }

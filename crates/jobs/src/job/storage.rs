@@ -1,4 +1,4 @@
-//! Storage that the copies of a rewrap take: new versions, and what replication sends again.
+//! Storage that a job takes: new versions, and what replication sends again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,13 +23,16 @@ const MAX_BUCKETS: usize = 128;
 /// Name of all further buckets.
 const OTHER_BUCKETS: &str = "others";
 
-/// Storage that copies of a bucket's objects onto themselves take. Field names are stable JSON output.
+/// Storage that copies of a bucket's objects onto themselves take, or new objects in their place. Field names are stable JSON output.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct StorageEstimate {
     /// Bytes that S3 copies.
     pub bytes_copied: u64,
+    /// Bytes that are uploaded.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes_uploaded: u64,
     /// Bytes of new versions, stored in addition until the noncurrent ones are deleted. 0 without
     /// versioning; `None` if S3 does not tell whether the bucket has versioning.
     pub new_version_bytes: Option<u64>,
@@ -40,6 +43,11 @@ pub struct StorageEstimate {
     pub tags_unknown: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// Settings of buckets, which are asked for once each. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub(super) struct BucketSettings {
@@ -47,7 +55,7 @@ pub(super) struct BucketSettings {
     buckets: Arc<Mutex<BTreeMap<String, Lookup>>>,
 }
 
-/// The copy that a rewrap would make of an object.
+/// The copy or upload that the job would make of an object.
 #[derive(Debug)]
 pub(super) struct CopiedObject {
     bucket: Arc<Bucket>,
@@ -65,13 +73,9 @@ impl BucketSettings {
         Self { s3: s3.clone(), buckets: Arc::default() }
     }
 
-    /// Returns what is needed to count the copy of an object, if a rewrap would copy it.
+    /// Returns what is needed to count the new object, if the job would copy or upload one.
     pub(super) async fn copied(&self, object: &PlannedObject) -> Option<CopiedObject> {
-        let Action::Rewrap { metadata: MetadataWay::Copy | MetadataWay::MultipartCopy, .. } =
-            object.action
-        else {
-            return None;
-        };
+        Stored::of(object)?;
         let bucket = self.of(object).await;
         let tags_denied = || bucket.tags_denied.load(Ordering::Relaxed);
         let mut tags = None;
@@ -96,6 +100,34 @@ impl BucketSettings {
     }
 }
 
+/// A new object in the place of the old one, and its length in bytes.
+#[derive(Debug, Clone, Copy)]
+enum Stored {
+    Copied(u64),
+    Uploaded(u64),
+}
+
+impl Stored {
+    /// Returns the new object; `None` if the job would store none, or only a companion.
+    fn of(object: &PlannedObject) -> Option<Self> {
+        match object.action {
+            Action::Rewrap { metadata: MetadataWay::Copy | MetadataWay::MultipartCopy, .. } => {
+                Some(Self::Copied(object.size.unwrap_or_default()))
+            }
+            Action::Reencrypt { uploaded, .. } => Some(Self::Uploaded(uploaded)),
+            _ => None,
+        }
+    }
+}
+
+impl StorageEstimate {
+    /// Returns the number of bytes that are stored again.
+    #[must_use]
+    pub fn bytes_stored(&self) -> u64 {
+        self.bytes_copied.saturating_add(self.bytes_uploaded)
+    }
+}
+
 /// Sums of storage by bucket.
 #[derive(Debug, Default)]
 pub(super) struct StorageEstimator(BTreeMap<String, StorageEstimate>);
@@ -109,8 +141,9 @@ impl StorageEstimator {
             false => (object.bucket.as_str(), &*copied.bucket),
         };
         let estimate = self.0.entry(name.to_owned()).or_insert_with(|| bucket.nothing_yet());
-        let size = object.size.unwrap_or_default();
-        bucket.count(estimate, &object.key, copied.tags.as_ref(), size);
+        if let Some(stored) = Stored::of(object) {
+            bucket.count(estimate, &object.key, copied.tags.as_ref(), stored);
+        }
     }
 
     /// Returns the estimates by bucket.
@@ -194,9 +227,19 @@ impl Bucket {
         }
     }
 
-    fn count(&self, estimate: &mut StorageEstimate, key: &str, tags: Option<&Tags>, size: u64) {
-        let add = |sum: &mut u64| *sum = sum.saturating_add(size);
-        add(&mut estimate.bytes_copied);
+    fn count(
+        &self,
+        estimate: &mut StorageEstimate,
+        key: &str,
+        tags: Option<&Tags>,
+        stored: Stored,
+    ) {
+        let (Stored::Copied(len) | Stored::Uploaded(len)) = stored;
+        let add = |sum: &mut u64| *sum = sum.saturating_add(len);
+        match stored {
+            Stored::Copied(_) => add(&mut estimate.bytes_copied),
+            Stored::Uploaded(_) => add(&mut estimate.bytes_uploaded),
+        }
         if self.is_versioned == Some(true)
             && let Some(bytes) = &mut estimate.new_version_bytes
         {
@@ -296,8 +339,8 @@ mod tests {
         let rules = vec![rule("", "west"), rule("a/", "west"), rule("a/", "south")];
         let bucket = Bucket { is_versioned: Some(true), rules: Some(rules), ..Bucket::default() };
         let mut estimate = bucket.nothing_yet();
-        bucket.count(&mut estimate, "a/1", None, 10);
-        bucket.count(&mut estimate, "b/1", None, 5);
+        bucket.count(&mut estimate, "a/1", None, Stored::Copied(10));
+        bucket.count(&mut estimate, "b/1", None, Stored::Copied(5));
         assert_eq!((estimate.bytes_copied, estimate.new_version_bytes), (15, Some(15)));
         let expected = [("south".to_owned(), 10), ("west".to_owned(), 15)];
         assert_eq!(estimate.replicated_bytes, Some(expected.into()));
@@ -325,7 +368,7 @@ mod tests {
             ("a/unknown", None, 10_000),
             ("b/unknown", None, 100_000),
         ] {
-            bucket.count(&mut estimate, key, of_object.as_ref(), size);
+            bucket.count(&mut estimate, key, of_object.as_ref(), Stored::Copied(size));
         }
         assert_eq!(estimate.replicated_bytes, Some([("west".to_owned(), 10_001)].into()));
         assert_eq!(estimate.tags_unknown, 1);
@@ -341,7 +384,7 @@ mod tests {
             [(unversioned, (Some(0), Some(BTreeMap::new()))), (untold, (None, None))]
         {
             let mut estimate = bucket.nothing_yet();
-            bucket.count(&mut estimate, "k", None, 10);
+            bucket.count(&mut estimate, "k", None, Stored::Copied(10));
             assert_eq!((estimate.new_version_bytes, estimate.replicated_bytes), expected);
         }
     }
