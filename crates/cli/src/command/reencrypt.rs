@@ -14,7 +14,9 @@ use sealwax_s3::{
 };
 
 use crate::{
-    args::{FormatArg, Pair, Prefix, ReaderArgs, S3ecArgs, WrapKey, encryption_context, place},
+    args::{
+        AclArgs, FormatArg, Pair, Prefix, ReaderArgs, S3ecArgs, WrapKey, encryption_context, place,
+    },
     failure::{Exit, Failure},
     interrupt::unless_stopped,
     progress::Cleared,
@@ -101,6 +103,9 @@ pub(crate) struct ReencryptArgs {
 
     #[command(flatten)]
     pub(crate) s3ec: S3ecArgs,
+
+    #[command(flatten)]
+    pub(crate) acl: AclArgs,
 }
 
 /// Re-encrypts one object, or all under a prefix.
@@ -116,7 +121,9 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
         to,
         seal_unencrypted,
         s3ec,
+        acl,
     } = args;
+    let session = &session.with_acls(acl.acl);
     reader.besides_local = under.iter().any(WrapKey::is_local);
     let context = encryption_context(context)?;
     let keeps_format = to.is_none();

@@ -7,7 +7,7 @@ use sealwax_jobs::listing::ManifestLocation;
 use sealwax_s3::{KeyChanges, KeyStorage};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{ObjectSource, Prefix, ReaderArgs, S3ecArgs, WrapKey, place};
+use crate::args::{AclArgs, ObjectSource, Prefix, ReaderArgs, S3ecArgs, WrapKey, place};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,6 +84,9 @@ pub(crate) struct RewrapArgs {
 
     #[command(flatten)]
     pub(crate) s3ec: S3ecArgs,
+
+    #[command(flatten)]
+    pub(crate) acl: AclArgs,
 }
 
 /// Options of key changes.
@@ -167,7 +170,7 @@ pub(crate) struct BulkArgs {
     pub(crate) stdin: bool,
 
     /// Objects of a plan, which also contains the key changes and the keys to read with
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["prefix", "edit", "keys", "accounts", "save_plan"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prefix", "edit", "keys", "accounts", "acl", "save_plan"])]
     pub(crate) plan: Option<PathBuf>,
 
     /// Write the plan to this file

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::args::{KeyOptionArgs, SidecarWhen};
 use crate::{
-    args::{ReaderArgs, S3ecArgs, WrapKey},
+    args::{AclArg, ReaderArgs, S3ecArgs, WrapKey},
     failure::Failure,
     session::Session,
 };
@@ -38,6 +38,8 @@ pub(super) struct JobSettings {
     /// Rules for objects of the S3 Encryption Client. Of keys, it holds the names of their files.
     #[serde(default)]
     s3ec: S3ecArgs,
+    #[serde(default)]
+    acl: AclArg,
 }
 
 impl JobSettings {
@@ -63,6 +65,7 @@ impl JobSettings {
             to_sidecar,
             options,
             s3ec,
+            acl: session.acls(),
         }
     }
 
@@ -120,7 +123,8 @@ impl JobSettings {
         let (keys, accounts) = (keys.map_err(Failure::usage)?, self.accounts.clone());
         let reader = ReaderArgs { keys, accounts, besides_local: false, source_region: None };
         let (replica_of, sidecars) = (self.replica_of.clone(), self.sidecars.clone());
-        Ok((session.with_places(replica_of, self.no_place_binding, sidecars), reader))
+        let session = session.with_places(replica_of, self.no_place_binding, sidecars);
+        Ok((session.with_acls(self.acl), reader))
     }
 }
 
