@@ -12,6 +12,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, ValueEnum, builder::NonEmptyStringValueParser};
 use sealwax_s3::{AclPolicy, KmsKeyArn, LimitedHttp, S3Uri};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     folders::{FilterArgs, FolderArgs},
@@ -20,7 +21,8 @@ pub(crate) use self::{
     prefix::{Prefix, is_in_s3, name_of},
     s3_encryption_client::{FormatArg, InstructionFileArgs, RawKeyArgs, S3ecArgs, S3ecPolicyArgs},
     values::{
-        ByteRange, Pair, TimeSpan, account_id, encryption_context, endpoint_url, fraction, place,
+        ByteRange, Pair, TimeSpan, Timestamp, account_id, encryption_context, endpoint_url,
+        fraction, place, time_text,
     },
     wrap_key::WrapKey,
 };
@@ -105,18 +107,6 @@ pub(crate) struct GlobalArgs {
     /// or 2h; without it, there is no limit
     #[arg(long, global = true, value_name = "TIME", help_heading = "Time limits")]
     pub(crate) deadline: Option<TimeSpan>,
-    /// Treatment of an object's access control list in copies (`cp`, `mv`, `rewrap`, `reencrypt`,
-    /// `shred`): keep it, or ignore it on a store that can't tell it
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        value_name = "WHAT",
-        default_value = "keep",
-        hide_default_value = true,
-        help_heading = "Settings"
-    )]
-    pub(crate) acl: AclArg,
 
     /// Print errors only
     #[arg(short, long, global = true, help_heading = "Output")]
@@ -127,8 +117,25 @@ pub(crate) struct GlobalArgs {
     pub(crate) verbose: u8,
 }
 
+/// Option of commands that copy an object onto itself or elsewhere.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct AclArgs {
+    /// Treatment of an object's access control list in its copy: keep it, or ignore it on a store
+    /// that can't tell it
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value = "keep",
+        hide_default_value = true,
+        help_heading = "Settings"
+    )]
+    pub(crate) acl: AclArg,
+}
+
 /// Treatment of access control lists.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum AclArg {
     #[default]
     Keep,

@@ -2,6 +2,7 @@
 
 mod audit;
 mod cat;
+mod compare;
 mod copy;
 mod doctor;
 mod documents;
@@ -26,6 +27,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use self::{
     audit::AuditArgs,
     cat::CatArgs,
+    compare::CompareArgs,
     copy::{CpArgs, MvArgs},
     doctor::DoctorArgs,
     documents::{CompletionsArgs, ManArgs},
@@ -57,6 +59,7 @@ Exit codes:
        during the operation
   7    some of the objects failed: the output lists each with the reason
   8    all of the objects failed
+  9    found what was looked for (audit --fail-if-any), or conflicts (compare)
   124  the time of --deadline is over
   130  interrupted (143: terminated)
 
@@ -100,6 +103,7 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     Verify(VerifyArgs),
     Drill(DrillArgs),
+    Compare(CompareArgs),
     Shred(ShredArgs),
     #[command(subcommand)]
     Uploads(UploadsCommand),
@@ -144,6 +148,7 @@ impl Command {
             Self::Audit(args) => audit::run(session, args).await,
             Self::Verify(args) => verify::run(session, args).await,
             Self::Drill(args) => drill::run(session, args).await,
+            Self::Compare(args) => compare::run(session, args).await,
             Self::Shred(args) => shred::run(session, args).await,
             Self::Uploads(UploadsCommand::Ls(args)) => uploads::list(session, args).await,
             Self::Uploads(UploadsCommand::Abort(args)) => uploads::abort(session, args).await,
@@ -191,6 +196,7 @@ mod tests {
             (&["audit", "--help"], "anyone who can write to the bucket can claim them"),
             (&["verify", "--help"], "counted and listed with the reason"),
             (&["drill", "--help"], "refused before it is sent"),
+            (&["compare", "--help"], "a conflict for people to decide"),
             (&["shred", "--help"], "S3 cannot change a version in place"),
             (&["uploads", "--help"], "cost storage until"),
             (&["uploads", "ls", "--help"], "uploads of all programs are listed"),

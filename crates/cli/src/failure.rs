@@ -33,6 +33,8 @@ pub(crate) enum Exit {
     SomeFailed,
     /// 8: all of the objects failed.
     AllFailed,
+    /// 9: the command found what it looked for, and a monitor is to know.
+    Found,
     /// 128 plus the signal number: 130 interrupted, 143 terminated; 124 for the deadline.
     Stopped(Signal),
 }
@@ -48,6 +50,7 @@ impl Exit {
             Self::Conflict => 6,
             Self::SomeFailed => 7,
             Self::AllFailed => 8,
+            Self::Found => 9,
             Self::Stopped(signal) => signal.exit_code(),
         }
     }
@@ -393,6 +396,7 @@ mod tests {
         ] {
             assert_eq!(Exit::from(kind).code(), code, "{kind:?}");
         }
+        assert_eq!(Exit::Found.code(), 9);
         assert_eq!(Exit::Stopped(Signal::Interrupt).code(), 130);
         assert_eq!(Exit::Stopped(Signal::Deadline).code(), 124);
         assert!(

@@ -33,7 +33,7 @@ use self::{
     refuse_plain_http::RefusePlainHttp,
 };
 use crate::{
-    args::GlobalArgs,
+    args::{AclArg, GlobalArgs},
     failure::{Exit, Failure},
     local_key,
     progress::{JobProgress, Progress},
@@ -56,6 +56,8 @@ pub(crate) struct Session {
     kms_config: SdkConfig,
     region: Region,
     args: GlobalArgs,
+    /// Treatment of access control lists in copies.
+    acls: AclArg,
     keyrings: Keyrings,
 }
 
@@ -82,7 +84,7 @@ impl Session {
         let there = |config: &SdkConfig| config.to_builder().region(region.clone()).build();
         let (config, kms_config) = (there(&self.config), there(&self.kms_config));
         let keyrings = self.keyrings.with_config(kms_config.clone());
-        Self { config, kms_config, region, keyrings, args: self.args.clone() }
+        Self { config, kms_config, region, keyrings, acls: self.acls, args: self.args.clone() }
     }
 
     async fn load(args: &GlobalArgs, http: &BlockedRegions) -> Result<Self, Failure> {
@@ -121,7 +123,8 @@ impl Session {
         // Clients for S3 get their limits in `Session::s3`.
         let config = config.into_builder().http_client(http).build();
         let keyrings = Keyrings::new(kms_config.clone(), local, args.allow_http_kms);
-        Ok(Self { config, kms_config, region, args: args.clone(), keyrings })
+        let acls = AclArg::default();
+        Ok(Self { config, kms_config, region, args: args.clone(), acls, keyrings })
     }
 
     /// Returns a client for the object at `uri`.
@@ -156,8 +159,8 @@ impl Session {
         };
         let sidecars =
             self.args.sidecars.as_ref().map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix);
-        let acls = self.args.acl.into();
-        SealedClient::builder(self.s3(), keyring).places(places).sidecars(sidecars).acls(acls)
+        let builder = SealedClient::builder(self.s3(), keyring).places(places);
+        builder.sidecars(sidecars).acls(self.acls.into())
     }
 
     /// Returns a plain S3 client.
@@ -295,6 +298,16 @@ impl Session {
             args: GlobalArgs { replica_of, no_place_binding, sidecars, ..self.args.clone() },
             ..self.clone()
         }
+    }
+
+    /// Returns the same session with another treatment of access control lists in copies.
+    pub(crate) fn with_acls(&self, acls: AclArg) -> Self {
+        Self { acls, ..self.clone() }
+    }
+
+    /// Returns the treatment of access control lists in copies.
+    pub(crate) fn acls(&self) -> AclArg {
+        self.acls
     }
 
     /// Returns a command line with these words that reaches the same services.

@@ -304,13 +304,17 @@ impl Audit {
     }
 }
 
-/// Reads which keys an object claims, and asks the key service nothing.
-pub(crate) async fn claims(
+/// Inspects an object.
+pub(crate) async fn inspect(
     client: &SealedClient,
-    object: ListedObject,
+    object: &ListedObject,
     retry: &mut RetryState,
-) -> AuditedObject {
-    audit(client, &client.key_audit(), Questions::default(), object, retry).await
+) -> Result<InspectOutput, Error> {
+    let mut inspect = client.inspect().bucket(&object.bucket).key(&object.key);
+    if let Some(version_id) = &object.version_id {
+        inspect = inspect.version_id(version_id);
+    }
+    retry.run(|| inspect.clone().send()).await
 }
 
 async fn audit(
@@ -323,26 +327,12 @@ async fn audit(
     if object.is_folder_marker() {
         return AuditedObject::new(object, ObjectKind::FolderMarker);
     }
-    let mut inspect = client.inspect().bucket(&object.bucket).key(&object.key);
-    if let Some(version_id) = &object.version_id {
-        inspect = inspect.version_id(version_id);
-    }
-    let mut inspected = match retry.run(|| inspect.clone().send()).await {
+    let mut inspected = match inspect(client, &object, retry).await {
         Ok(inspected) => inspected,
-        Err(problem) => {
-            let unreadable = AuditedObject::new(object, ObjectKind::Unreadable);
-            return AuditedObject { problem: Some(problem), ..unreadable };
-        }
+        Err(problem) => return AuditedObject::unreadable(object, problem),
     };
-    let mut found = AuditedObject {
-        missing: std::mem::take(&mut inspected.missing),
-        may_have_other_keys: inspected.may_have_other_keys,
-        generation: inspected.generation,
-        problem: inspected.problem.take(),
-        ..AuditedObject::new(object, inspected.kind)
-    };
-    for inspected_key in &inspected.keys {
-        let mut key = AuditedKey::new(inspected_key);
+    let mut found = AuditedObject::claims(object, &mut inspected);
+    for (key, inspected_key) in found.keys.iter_mut().zip(&inspected.keys) {
         if questions.key_material {
             let material = material(key_audit, &inspected, inspected_key, retry).await;
             key.material = material.unwrap_or_else(|error| {
@@ -354,7 +344,6 @@ async fn audit(
             let ask = || key_audit.prove(&inspected, inspected_key);
             key.proof = proven(ask, retry, &mut found.problem).await;
         }
-        found.keys.push(key);
     }
     // An instruction file whose object is gone, or has another format now, is the only sign of its key.
     let is_left = found.kind == ObjectKind::InstructionFile && found.may_have_other_keys;
@@ -514,6 +503,23 @@ impl AuditedObject {
             missing: Vec::new(),
             generation: None,
             problem: None,
+        }
+    }
+
+    /// Describes an object that could not be read.
+    pub(crate) fn unreadable(object: ListedObject, problem: Error) -> Self {
+        Self { problem: Some(problem), ..Self::new(object, ObjectKind::Unreadable) }
+    }
+
+    /// Describes an object by its claims. The problem of the inspection becomes the object's.
+    pub(crate) fn claims(object: ListedObject, inspected: &mut InspectOutput) -> Self {
+        Self {
+            keys: inspected.keys.iter().map(AuditedKey::new).collect(),
+            missing: std::mem::take(&mut inspected.missing),
+            may_have_other_keys: inspected.may_have_other_keys,
+            generation: inspected.generation,
+            problem: inspected.problem.take(),
+            ..Self::new(object, inspected.kind)
         }
     }
 

@@ -3,7 +3,7 @@
 use sealwax_s3::{Migrator, Rewrapper, SealedClient};
 
 use crate::{
-    CancellationToken, Outcomes, audit, drill, listing, migrate,
+    CancellationToken, Outcomes, audit, compare, drill, listing, migrate,
     rewrap::{self, AppliedObject, Apply, JobInput, Plan, PlanFile, PlanSummary, RewrapSummary},
     verify,
 };
@@ -14,11 +14,13 @@ fn cloned<T: Clone + Send + Sync + 'static>() {}
 
 #[test]
 fn public_types() {
-    cloned::<(audit::Audit, Migrator, verify::VerifyAll, drill::BlockedRegions)>();
-    cloned::<(rewrap::PlannedObject, rewrap::PriceTable, verify::Sample, CancellationToken)>();
+    cloned::<(audit::Audit, compare::Compare, Migrator, verify::VerifyAll)>();
+    cloned::<(drill::BlockedRegions, verify::Sample, CancellationToken)>();
+    cloned::<(rewrap::PlannedObject, rewrap::PriceTable)>();
     #[cfg(feature = "inventory")]
     cloned::<listing::ManifestLocation>();
-    shared::<(audit::AuditedObject, migrate::MigratedObject, verify::VerifiedObject)>();
+    shared::<(audit::AuditedObject, compare::ComparedObject)>();
+    shared::<(migrate::MigratedObject, verify::VerifiedObject)>();
     shared::<(AppliedObject, Apply<Rewrapper>, Plan<Rewrapper>, PlanFile)>();
     // A stream needs one owner at a time.
     sent::<(listing::Listing, JobInput)>();

@@ -29,6 +29,7 @@
 //! # }
 //! ```
 
+mod ages;
 mod key_regions;
 mod lag;
 mod opening_times;
@@ -54,6 +55,7 @@ use aws_smithy_runtime_api::client::{
 use sealwax_s3::default_http_client;
 
 pub use self::{
+    ages::Ages,
     key_regions::{KeyRegions, RegionUse},
     lag::{Lag, Unreplicated},
     opening_times::OpeningTimes,

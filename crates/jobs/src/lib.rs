@@ -4,6 +4,7 @@ pub mod audit;
 #[cfg(test)]
 mod auto_traits;
 mod background;
+pub mod compare;
 pub mod drill;
 mod engine;
 #[cfg(feature = "fuzzing")]

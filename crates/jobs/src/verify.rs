@@ -23,12 +23,20 @@
 
 mod sample;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_core::Stream;
 use futures_util::{TryStreamExt as _, future::ready};
 use sealwax_s3::{
-    Error, ErrorKind, ListedObject, ObjectKind, SealedClient, VerifyDepth, VerifyOutput,
+    Error, ErrorKind, InspectOutput, ListedObject, ObjectKind, SealedClient, VerifyDepth,
+    VerifyOutput,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -145,8 +153,8 @@ impl VerifyAll {
         self
     }
 
-    /// Also reads which keys each object claims, of objects that don't open too: one more
-    /// `HeadObject` for each, and one `GetObject` if the client looks for sidecars.
+    /// Also reports which keys each object claims, of objects that don't open too. It costs nothing
+    /// unless the client looks for sidecars: then one `GetObject` for each object.
     #[must_use]
     pub fn claims(mut self) -> Self {
         self.claims = true;
@@ -180,13 +188,20 @@ impl VerifyAll {
         let work = move |object: ListedObject, mut retry: RetryState| {
             let client = client.clone();
             async move {
-                let claims = match claims && !object.is_folder_marker() {
-                    true => Some(audit::claims(&client, object.clone(), &mut retry).await),
-                    false => None,
-                };
                 let started = Instant::now();
-                let outcome = verify(client, depth, &object, retry).await;
-                VerifiedObject { object, outcome, elapsed: started.elapsed(), claims }
+                let (mut inspected, mut claimed) = (None, None);
+                if claims && !object.is_folder_marker() {
+                    claimed = Some(match audit::inspect(&client, &object, &mut retry).await {
+                        Ok(mut found) => {
+                            let claimed = AuditedObject::claims(object.clone(), &mut found);
+                            inspected = Some(Arc::new(found));
+                            claimed
+                        }
+                        Err(problem) => AuditedObject::unreadable(object.clone(), problem),
+                    });
+                }
+                let outcome = verify(client, depth, &object, inspected, retry).await;
+                VerifiedObject { object, outcome, elapsed: started.elapsed(), claims: claimed }
             }
         };
         Pool::new(engine, objects, work).into_outcomes()
@@ -197,23 +212,34 @@ async fn verify(
     client: SealedClient,
     depth: VerifyDepth,
     object: &ListedObject,
+    inspected: Option<Arc<InspectOutput>>,
     mut retry: RetryState,
 ) -> VerifyOutcome {
     if object.is_folder_marker() {
         return VerifyOutcome::FolderMarker;
     }
     let mut verify = client.verify().bucket(&object.bucket).key(&object.key).depth(depth);
-    let mut inspect = client.inspect().bucket(&object.bucket).key(&object.key);
     if let Some(version_id) = &object.version_id {
         verify = verify.version_id(version_id);
-        inspect = inspect.version_id(version_id);
     }
-    match retry.run(|| verify.clone().send()).await {
+    // Only the first attempt uses the inspection: the object may have changed since.
+    let first = AtomicBool::new(true);
+    let attempt = || match &inspected {
+        Some(inspected) if first.swap(false, Ordering::Relaxed) => {
+            verify.clone().inspected(Arc::clone(inspected)).send()
+        }
+        _ => verify.clone().send(),
+    };
+    match retry.run(attempt).await {
         Ok(verified) => VerifyOutcome::Opened(Box::new(verified)),
         Err(error) if error.kind() == ErrorKind::Shredded => VerifyOutcome::Shredded(error),
         // The object's content tells a companion, not its name alone.
         Err(error) if error.kind() == ErrorKind::NotSealed => {
-            match retry.run(|| inspect.clone().send()).await.map(|inspected| inspected.kind) {
+            let kind = match &inspected {
+                Some(inspected) => Ok(inspected.kind),
+                None => audit::inspect(&client, object, &mut retry).await.map(|found| found.kind),
+            };
+            match kind {
                 Ok(ObjectKind::FolderMarker) => VerifyOutcome::FolderMarker,
                 Ok(ObjectKind::Sidecar) => VerifyOutcome::Sidecar,
                 Ok(ObjectKind::InstructionFile) => VerifyOutcome::InstructionFile,

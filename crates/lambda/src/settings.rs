@@ -32,7 +32,7 @@ enum JobAccess {
 const STRICT_POLICY: &str = "require-encrypt-require-decrypt";
 
 /// Names of all settings, and what a job may do with each.
-const NAMES: [(&str, JobAccess); 17] = [
+const NAMES: [(&str, JobAccess); 18] = [
     ("accounts", JobAccess::None),
     ("add", JobAccess::ChooseKeys),
     ("commitment_policy", JobAccess::Narrow(STRICT_POLICY)),
@@ -43,6 +43,7 @@ const NAMES: [(&str, JobAccess); 17] = [
     ("legacy_wrapping_algorithms", JobAccess::Narrow("false")),
     ("no_s3ec", JobAccess::Narrow("true")),
     ("partition", JobAccess::None),
+    ("rebind", JobAccess::Narrow("false")),
     ("refresh", JobAccess::Set),
     ("region", JobAccess::None),
     ("remove", JobAccess::Set),
@@ -230,6 +231,9 @@ pub(crate) struct Settings {
     remove: Vec<KmsKeyArn>,
     /// `true` to rewrap keys that are wrapped under older key material.
     pub(crate) refresh: bool,
+    /// `true` to bind the requested keys to a replica's own place, even if the object has them bound to
+    /// its place in the source.
+    rebind: bool,
     /// Buckets that are replicas, each with its source.
     replicas: Vec<(String, String)>,
     key_storage: KeyStorage,
@@ -282,6 +286,7 @@ impl Settings {
             replace: raw.arns("replace")?,
             remove: raw.arns("remove")?,
             refresh: raw.is_set("refresh")?,
+            rebind: raw.is_set("rebind")?,
             replicas: raw.replicas()?,
             key_storage,
             sidecars: raw
@@ -341,6 +346,9 @@ impl Settings {
         if self.refresh {
             changes = changes.refresh_keys();
         }
+        if self.rebind {
+            changes = changes.rebind();
+        }
         self.remove.iter().fold(changes, |changes, key| changes.remove_key(key.as_str()))
     }
 }
@@ -384,6 +392,7 @@ mod tests {
             replace: Vec::new(),
             remove: vec![east],
             refresh: false,
+            rebind: false,
             replicas: vec![
                 ("invoices-west".into(), "invoices".into()),
                 ("orders-west".into(), "orders".into()),
@@ -505,6 +514,9 @@ mod tests {
             ("replace", Some(WEST), EAST, Err(FIXED)),
             ("replace", Some(WEST), "", Err(FIXED)),
             // Changes that add no reader.
+            ("rebind", None, "true", Err(NARROW)),
+            ("rebind", Some("false"), "true", Err(NARROW)),
+            ("rebind", Some("true"), "false", Ok(Some("false"))),
             ("refresh", None, "true", Ok(Some("true"))),
             ("refresh", Some("false"), "true", Err(FIXED)),
             ("remove", None, OTHER, Ok(Some(OTHER))),

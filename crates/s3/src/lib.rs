@@ -43,7 +43,7 @@ pub use self::{
         KmsKeyringBuilder, TooFewKeys, WrapPolicy, partition_of,
     },
     limited_http::{LimitedHttp, default_http_client},
-    object::ObjectInfo,
+    object::{ContentId, ObjectInfo},
     object_state::{ObjectState, StateId},
     operation::{
         copy::{CopyObject, CopyObjectOutput},
@@ -87,6 +87,9 @@ pub use self::{
     },
     uri::{InvalidUri, S3Uri},
     vault::{
-        key_report::KeyReport, object_kind::ObjectKind, proofs::KeyProof, sidecar::SidecarPolicy,
+        key_report::{KeyReport, Opening},
+        object_kind::ObjectKind,
+        proofs::KeyProof,
+        sidecar::SidecarPolicy,
     },
 };

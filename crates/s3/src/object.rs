@@ -9,14 +9,22 @@ use aws_sdk_s3::{
 };
 use sealwax_envelope::{
     EncryptedDataKey, EncryptionContext, Error as EnvelopeError, ObjectHeader, geometry,
-    s3ec::Envelope,
+    s3ec::{Content, Envelope},
 };
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     error::{Error, ErrorKind, ObjectRef},
     format::ObjectFormat,
     store::ranged_get::ContentRange,
 };
+
+/// Identity of an object's content, by what its metadata claims.
+///
+/// Each sealing makes a new one, and copies and rewraps keep it. Only an object that was opened, or
+/// whose keys were verified, is shown to have the content that it claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContentId([u8; 32]);
 
 /// Description of a stored object.
 ///
@@ -124,6 +132,27 @@ impl ObjectInfo {
     #[must_use]
     pub fn generation(&self) -> u32 {
         self.header().map(ObjectHeader::generation).unwrap_or_default()
+    }
+
+    /// Returns the identity of the content, by its claims; `None` if no client encrypted the object.
+    #[must_use]
+    pub fn content_id(&self) -> Option<ContentId> {
+        let mut digest = Sha256::new_with_prefix(self.plaintext_len.to_be_bytes());
+        match &self.format {
+            // Its salt is new for each body.
+            ObjectFormat::Sealwax(header) => digest.update(header.body_header().to_bytes()),
+            // So are the nonce, the message id and the initialisation vector.
+            ObjectFormat::S3ec(envelope) => match envelope.content() {
+                Content::AesCbc { iv } => digest.update(iv),
+                Content::AesGcm { iv } => digest.update(iv),
+                Content::AesGcmCommitKey { message_id, commitment } => {
+                    digest.update(message_id);
+                    digest.update(commitment);
+                }
+            },
+            ObjectFormat::Unencrypted => return None,
+        }
+        Some(ContentId(digest.finalize().into()))
     }
 
     /// Returns Sealwax's metadata; `None` for other formats.

@@ -65,7 +65,7 @@ impl Report {
             disproved: names(report.disproved),
             kept: names(report.kept),
             missing: names(report.missing),
-            opens: report.opens,
+            opens: report.opens.is_proven(),
             stored,
         }
     }

@@ -52,6 +52,37 @@ async fn each_depth_has_its_documented_cost() {
     }
 }
 
+/// A look at an object's claims and the proof that one of its keys opens it share one `HeadObject`.
+#[tokio::test]
+async fn claims_cost_no_further_request() {
+    let stack = LocalStack::new(east());
+    let client = stack.client([&stack.home.key]);
+    let folder = Folder::new(&stack.home.bucket, "claims");
+    for name in ["a", "b"] {
+        folder.put(&client, name, "text").await;
+    }
+    store_plain(&stack.s3(), &folder.object("plain"), &[]).await;
+    for (depth, gets) in [(VerifyDepth::Keys, 0), (VerifyDepth::Full, 2)] {
+        stack.wire.forget();
+        let job = VerifyAll::new(client.clone()).depth(depth).claims();
+        let listing = Listing::objects(client.s3(), &folder.bucket, &folder.prefix);
+        let (outcomes, summary) = all(job, listing).await;
+        assert_eq!((summary.opened, summary.unsealed), (2, 1), "{outcomes:?}");
+        for VerifiedObject { object, claims, .. } in &outcomes {
+            let keys = claims.as_ref().expect("claims").keys.len();
+            assert_eq!(keys, usize::from(folder.name(&object.key) != "plain"), "{object}");
+        }
+        let calls = stack.wire.operations("s3");
+        let count = |operation: &str| calls.iter().filter(|call| *call == operation).count();
+        assert_eq!((count("HeadObject"), stack.wire.kms().len()), (3, 2), "{calls:?}");
+        // Whether the plain object has an instruction file is asked besides.
+        let of_objects = stack.wire.calls();
+        let of_objects = of_objects.iter().filter(|call| call.operation == "GetObject");
+        let of_sealed = of_objects.filter(|call| !call.uri.contains("plain")).count();
+        assert_eq!(of_sealed, gets, "{depth:?}");
+    }
+}
+
 #[tokio::test]
 async fn each_depth_finds_the_damage_in_the_parts_that_it_reads() {
     use ErrorKind::{Authentication, Truncated};

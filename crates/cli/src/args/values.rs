@@ -1,7 +1,11 @@
 //! Values of arguments, checked when the command line is parsed.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
 
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use sealwax_s3::envelope::EncryptionContext;
 
 use crate::failure::Failure;
@@ -31,6 +35,26 @@ impl FromStr for TimeSpan {
             Some(seconds) => Ok(Self(Duration::from_secs(seconds))),
         }
     }
+}
+
+/// Time in UTC, as in RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timestamp(pub(crate) SystemTime);
+
+impl FromStr for Timestamp {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let time = DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset).ok();
+        time.and_then(|time| SystemTime::try_from(time).ok())
+            .map(Self)
+            .ok_or("must be a time such as 2026-11-28T08:00:00Z")
+    }
+}
+
+/// Returns a time in the form of RFC 3339.
+pub(crate) fn time_text(time: &DateTime) -> Option<String> {
+    time.fmt(DateTimeFormat::DateTime).ok()
 }
 
 /// Range of plaintext bytes, with both ends inclusive. (RFC 9110 §14.1.2.)
@@ -129,6 +153,18 @@ mod tests {
         }
         assert_eq!("0d".parse::<TimeSpan>(), Err("must be greater than 0"));
         assert_eq!("99999999999999999w".parse::<TimeSpan>(), Err("too large"));
+    }
+
+    #[test]
+    fn a_time_has_a_date_and_a_zone() {
+        let time = |text: &str| text.parse::<Timestamp>().map(|Timestamp(time)| time);
+        let expected = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_852_800);
+        for text in ["2026-11-28T08:00:00Z", "2026-11-28T09:00:00+01:00"] {
+            assert_eq!(time(text), Ok(expected), "{text}");
+        }
+        for text in ["", "2026-11-28", "2026-11-28T08:00:00", "yesterday", "1795852800"] {
+            assert_eq!(time(text), Err("must be a time such as 2026-11-28T08:00:00Z"), "{text}");
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
     let listing = args.objects.list(client.s3());
     let (mut lines, mut summary) = (Lines::new(), AuditSummary::default());
     // Objects about which a question has no answer, without those that have a problem.
-    let mut unknown = 0;
+    let (mut unknown, mut listed) = (0, 0);
     let progress = Cleared(session.job_progress(None));
     let counting = progress.0.count(|| args.objects.list_again(client.s3()));
     let done = unless_stopped(async {
@@ -71,7 +71,9 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
                 collected.record(&object, filter.line(&object));
             }
             let mut told = Ok(());
-            progress.0.suspend(|| match (filter.line(&object), &object.problem) {
+            let line = filter.line(&object);
+            listed += u64::from(line.is_some());
+            progress.0.suspend(|| match (line, &object.problem) {
                 (Some(line), _) if args.json => told = lines.json(&line),
                 (Some(line), _) => told = lines.line(line.text()),
                 (None, Some(problem)) => print_problem(&object, problem),
@@ -120,7 +122,15 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<(), Failur
         (0, _) => failure,
         (_, false) => failure.advise("pass --prove: KMS then names the key that opens an object"),
         (_, true) => failure.advise("each may depend on any key: see the reason for each object"),
-    })
+    })?;
+    match args.fail_if_any && listed > 0 {
+        false => Ok(()),
+        true => Err(Failure::new(
+            Exit::Found,
+            format!("{listed} of {objects} found"),
+            "see the list; without --fail-if-any, the exit code is 0",
+        )),
+    }
 }
 
 /// Prints the problem of an object that is not listed.

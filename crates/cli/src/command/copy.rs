@@ -33,6 +33,7 @@ pub(super) enum Source {
 
 /// Copies or moves objects.
 pub(super) async fn run(session: &Session, args: CopyArgs, source: Source) -> Result<(), Failure> {
+    let session = &session.with_acls(args.acl.acl);
     let reading = session.keyrings().reading(args.reader.clone()).await?;
     let client = session.client_of(&args.from.bucket, reading);
     let under = match args.under.is_empty() {
@@ -98,7 +99,7 @@ impl Copied {
             keys: keys.collect(),
             disproved: output.report.disproved.clone(),
             missing: output.report.missing.clone(),
-            proven: output.report.opens,
+            proven: output.report.opens.is_proven(),
             source_deleted: false,
             losses: output.lost_keys(),
         }

@@ -234,7 +234,7 @@ pub(super) async fn run(session: &Session, args: DrillArgs) -> Result<(), Failur
     };
     report.conclusion = text_of(&report.conclusion());
     let written = files.write(&report, report.page())?;
-    let behind = report.source.as_ref().filter(|source| source.unreplicated() > 0);
+    let behind = report.source.as_ref().filter(|source| source.unreplicated > 0);
     let behind = behind.map(|source| format!("; {}", source.unreplicated_text()));
     session.say(format!(
         "{}{}; report: {}",
@@ -256,7 +256,7 @@ fn verdict(
         Some(source) if source.is_behind => {
             let error = format!(
                 "{} of the source not replicated in time",
-                Counted(source.unreplicated(), "object")
+                Counted(source.unreplicated, "object")
             );
             Err(Failure::new(
                 Exit::SomeFailed,

@@ -9,7 +9,8 @@ use sealwax_s3::{ReencryptOutput, S3Uri};
 use self::sealing::Sealing;
 use crate::{
     args::{
-        FormatArg, JobArgs, Pair, Prefix, ReaderArgs, S3ecArgs, WrapKey, encryption_context, place,
+        AclArgs, FormatArg, JobArgs, Pair, Prefix, ReaderArgs, S3ecArgs, WrapKey,
+        encryption_context, place,
     },
     failure::{Exit, Failure},
     interrupt::unless_stopped,
@@ -86,10 +87,14 @@ pub(crate) struct ReencryptArgs {
 
     #[command(flatten)]
     pub(crate) s3ec: S3ecArgs,
+
+    #[command(flatten)]
+    pub(crate) acl: AclArgs,
 }
 
 /// Re-encrypts one object or many.
 pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Failure> {
+    let session = &session.with_acls(args.acl.acl);
     if args.bulk.is_meant() {
         return bulk_reencrypt::run(session, args).await;
     }

@@ -15,6 +15,7 @@ use crate::{
 
 /// Changes the wrapping keys of one object or of many.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
+    let session = &session.with_acls(args.acl.acl);
     if args.is_bulk() {
         return bulk_rewrap::run(session, args).await;
     }
@@ -31,6 +32,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         bulk: _,
         mut reader,
         s3ec,
+        acl: _,
     } = args;
     reader.besides_local = add.iter().chain(&replace).any(WrapKey::is_local);
     let uri = single_object(prefix.expect("required without a plan"))?;

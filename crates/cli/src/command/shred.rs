@@ -5,7 +5,7 @@ use sealwax_s3::{KeyHolder, S3Uri, Shred};
 use serde::Serialize;
 
 use crate::{
-    args::Pair,
+    args::{AclArgs, Pair},
     console::{Lines, can_prompt, prompt},
     failure::{Exit, Failure},
     interrupt::unless_stopped,
@@ -48,6 +48,9 @@ pub(crate) struct ShredArgs {
     /// Print one JSON object per version with keys
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) acl: AclArgs,
 }
 
 /// Version with keys. Field names are stable JSON output.
@@ -66,7 +69,8 @@ struct Line {
 
 /// Removes an object's last keys, or lists the versions with keys.
 pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failure> {
-    let ShredArgs { uri, confirm, delete_versions, replica, json } = args;
+    let ShredArgs { uri, confirm, delete_versions, replica, json, acl } = args;
+    let session = &session.with_acls(acl.acl);
     let client = session.client(&uri, session.keyrings().empty());
     let mut shred = client.shred().uri(&uri);
     for pair in replica {

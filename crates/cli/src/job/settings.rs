@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    args::{ReaderArgs, S3ecArgs},
+    args::{AclArg, ReaderArgs, S3ecArgs},
     failure::Failure,
     session::Session,
 };
@@ -31,6 +31,8 @@ pub(crate) struct JobSettings<K> {
     /// Rules for objects of the S3 Encryption Client. Of keys, it holds the names of their files.
     #[serde(default)]
     pub(crate) s3ec: S3ecArgs,
+    #[serde(default)]
+    acl: AclArg,
 }
 
 impl<K: Serialize + DeserializeOwned> JobSettings<K> {
@@ -54,6 +56,7 @@ impl<K: Serialize + DeserializeOwned> JobSettings<K> {
             sidecars: session.sidecars().map(str::to_owned),
             kind,
             s3ec,
+            acl: session.acls(),
         }
     }
 
@@ -111,6 +114,7 @@ impl<K: Serialize + DeserializeOwned> JobSettings<K> {
         let (keys, accounts) = (keys.map_err(Failure::usage)?, self.accounts.clone());
         let reader = ReaderArgs { keys, accounts, besides_local: false, source_region: None };
         let (replica_of, sidecars) = (self.replica_of.clone(), self.sidecars.clone());
-        Ok((session.with_places(replica_of, self.no_place_binding, sidecars), reader))
+        let session = session.with_places(replica_of, self.no_place_binding, sidecars);
+        Ok((session.with_acls(self.acl), reader))
     }
 }

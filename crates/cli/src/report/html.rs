@@ -170,8 +170,9 @@ fn write_table(text: &mut String, Table { title, columns, rows, more, is_filtera
         text.push_str("<tr>");
         for (cell, column) in row.iter().zip(columns) {
             // The column's name is shown beside the cell on a narrow screen.
+            let short = if is_short(cell) { " class=\"short\"" } else { "" };
             let cell = Inline(std::slice::from_ref(cell));
-            let _ = write!(text, "<td data-name=\"{}\">{cell}</td>", Html(column));
+            let _ = write!(text, "<td{short} data-name=\"{}\">{cell}</td>", Html(column));
         }
         text.push_str("</tr>\n");
     }
@@ -183,6 +184,13 @@ fn write_table(text: &mut String, Table { title, columns, rows, more, is_filtera
             number(*more)
         );
     }
+}
+
+/// `true` for text that stays on one line, such as a Region or a time: names that are long break
+/// instead.
+fn is_short(text: &Text) -> bool {
+    const MAX_SHORT: usize = 20;
+    matches!(text, Text::Plain(text) if text.chars().count() <= MAX_SHORT)
 }
 
 fn class(tone: Tone) -> &'static str {

@@ -1,7 +1,7 @@
 "use strict";
 for (const table of document.querySelectorAll("table[data-filter]")) {
   const rows = Array.from(table.tBodies[0].rows);
-  const box = document.createElement("p");
+  const box = document.createElement("span");
   const label = document.createElement("label");
   const input = document.createElement("input");
   const shown = document.createElement("span");
@@ -21,6 +21,6 @@ for (const table of document.querySelectorAll("table[data-filter]")) {
     shown.textContent = count + " of " + rows.length + " rows";
   };
   input.addEventListener("input", filter);
-  table.parentElement.before(box);
+  table.caption.append(box);
   filter();
 }

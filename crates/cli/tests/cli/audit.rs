@@ -333,3 +333,29 @@ fn an_audit_writes_a_report() {
     }
     audit().exits(2).says("a report never replaces an earlier one");
 }
+
+/// A monitor learns from the exit code whether any object is listed, and whether all were examined.
+#[test]
+fn the_exit_code_tells_a_monitor_what_was_found() {
+    let scene = folder("audit-monitor");
+    let monitored = |args: &[&str]| audit(&scene, &[args, &["--fail-if-any"]].concat());
+    let run = monitored(&["--lacks", "us-west-2"]).exits(9);
+    assert!(
+        run.stderr.ends_with(
+            "error: 1 of 3 objects found\n  hint: see the list; without --fail-if-any, the exit code is 0\n"
+        ),
+        "{}",
+        run.stderr
+    );
+    audit(&scene, &["--lacks", "us-west-2"]).exits(0);
+    monitored(&["--unsealed"]).exits(9).says("1 of 3 objects found");
+    monitored(&["--depends-on", &east_key()]).exits(9).says("2 of 3 objects found");
+    monitored(&["--depends-on", &east_key(), "--solely"]).exits(9).says("1 of 3 objects found");
+    let other = server_env("SEALWAX_EAST_KEY_2");
+    monitored(&["--depends-on", &other]).exits(0);
+    // What is unknown outweighs what was found.
+    scene.beside("unnamed").put(b"text", &["--format", "s3ec-v3"]).exits(0);
+    monitored(&["--lacks", "us-west-2"]).exits(7).says("1 of 4 objects do not name all");
+    let run = monitored(&["--list"]).exits(2);
+    run.says("required arguments were not provided");
+}

@@ -3,6 +3,7 @@
 mod audit;
 mod aws_settings;
 mod bulk;
+mod compare;
 mod copies;
 mod credentials;
 mod doctor;

@@ -338,6 +338,57 @@ fn python_writes(bucket: &str, names: impl Iterator<Item = String>) {
     peer.wait().expect("it ends");
 }
 
+/// Objects of the official client in a replica, of which one still needs the Region of the source.
+#[test]
+fn a_drill_shows_which_objects_of_the_official_client_need_the_lost_region() {
+    let (source, west) = (Scene::new("s3ec-drill"), west_key());
+    python_writes(&source.bucket, ["a", "b"].map(|name| source.beside(name).key).into_iter());
+    let mut replica = Scene::new("s3ec-drill");
+    (replica.bucket, replica.key) = (server_env("SEALWAX_WEST_BUCKET"), source.key.clone());
+    for name in ["a", "b"] {
+        RawS3::new().copy(&source.beside(name), &replica.beside(name));
+    }
+    let rewrap = |object: &Scene| {
+        let uri = object.uri();
+        let rewrap = ["rewrap", &uri, "--replace", &west, "--key", &east_key()];
+        Sealwax::new(rewrap).args(["--region", "us-west-2"]).args(ALLOW).run().exits(0);
+    };
+    rewrap(&replica.beside("a"));
+    let from = format!("{}/", source.uri());
+    let reported = |name: &str, more: &[&str], code: i32| -> serde_json::Value {
+        let path = replica.path(name);
+        let path = path.to_str().expect("ASCII");
+        let fixed = ["--region", "us-west-2", "--block", "us-east-1", "--first-last"];
+        let files = ["--source", &from, "--report", path];
+        of("drill", &replica, &[&fixed, &files, more]).exits(code);
+        let json = fs::read(format!("{path}.json")).expect("a report");
+        serde_json::from_slice(&json).expect("JSON")
+    };
+    let strict = reported("strict", &[], 8);
+    assert_eq!(strict["failures"][0]["reason"], "policy-refused");
+    assert_eq!(strict["failures"][0]["objects"], 2);
+
+    let keys = ["--key", &west, "--key", &east_key()];
+    let one = reported("one", &[&ALLOW[..], &keys].concat(), 7);
+    assert_eq!((&one["counts"]["opened"], &one["failed"]), (&1.into(), &1.into()));
+    assert_eq!(one["failed_objects"][0]["object"], replica.beside("b").uri());
+    assert_eq!(one["failed_objects"][0]["reason"], "unavailable");
+    assert_eq!(
+        (&one["unnamed_keys"], &one["blocked"][0]["objects_with_key"]),
+        (&2.into(), &0.into())
+    );
+
+    rewrap(&replica.beside("b"));
+    let all = reported("all", &[&ALLOW[..], &keys].concat(), 0);
+    assert_eq!((&all["counts"]["opened"], &all["passed"]), (&2.into(), &true.into()));
+    let decrypted = all["kms_keys"].as_array().expect("keys");
+    assert!(decrypted.iter().all(|key| key["wrapping_key"] == *west), "{decrypted:?}");
+    let plain = replica
+        .beside("b")
+        .get(&[&["--region", "us-west-2", "-c", "dept=research"], &ALLOW[..]].concat());
+    assert_eq!(plain.exits(0).stdout, b"plaintext");
+}
+
 /// Runs each command of the guide on 200 objects of V2.
 #[test]
 fn the_guide_works_on_objects_of_the_official_client() {

@@ -1,6 +1,6 @@
 //! Comparison of a replica with its source.
 
-use std::{cmp::Ordering, collections::BTreeMap, pin::pin};
+use std::{cmp::Ordering, collections::BTreeMap, pin::pin, time::SystemTime};
 
 use aws_sdk_s3::{Client, primitives::DateTime};
 use futures_core::Stream;
@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_s3::{Error, ErrorKind, ListedObject};
 use tokio_util::sync::CancellationToken;
 
-use super::ReplicationStatus;
+use super::{Ages, ReplicationStatus};
 use crate::engine::{Engine, Pool, RetryPolicy};
 
 /// Most unreplicated objects that are named.
@@ -40,6 +40,8 @@ pub struct Lag {
     pub named: Vec<Unreplicated>,
     /// All unreplicated objects by their replication status, if S3 was asked.
     pub statuses: BTreeMap<ReplicationStatus, u64>,
+    /// All unreplicated objects by their ages when the comparison began.
+    pub ages: Ages,
 }
 
 /// An object of the source that is absent or outdated in the replica.
@@ -94,7 +96,8 @@ impl Lag {
         source: impl Stream<Item = Result<ListedObject, Error>> + Send,
         replica: impl Stream<Item = Result<ListedObject, Error>> + Send,
     ) -> Result<Self, Error> {
-        let engine = Engine::new(BATCH, &CancellationToken::new(), RetryPolicy::READ);
+        let (engine, now) =
+            (Engine::new(BATCH, &CancellationToken::new(), RetryPolicy::READ), SystemTime::now());
         let (mut source, mut replica) = (pin!(in_order(source)), pin!(in_order(replica)));
         let (mut lag, mut behind) = (Self::default(), Vec::new());
         let (mut ours, mut theirs) = (source.try_next().await?, replica.try_next().await?);
@@ -104,7 +107,7 @@ impl Lag {
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
                 (None, None) => {
-                    lag.record(&engine, s3, &mut behind).await?;
+                    lag.record(&engine, s3, &mut behind, now).await?;
                     return Ok(lag);
                 }
             };
@@ -120,7 +123,7 @@ impl Lag {
                     behind.push(Unreplicated { object, is_outdated: true, status: None });
                 }
                 if behind.len() == BATCH {
-                    lag.record(&engine, s3, &mut behind).await?;
+                    lag.record(&engine, s3, &mut behind, now).await?;
                 }
                 ours = source.try_next().await?;
             }
@@ -144,6 +147,7 @@ impl Lag {
         engine: &Engine,
         s3: Option<&Client>,
         behind: &mut Vec<Unreplicated>,
+        now: SystemTime,
     ) -> Result<(), Error> {
         if let Some(s3) = s3 {
             let objects: Vec<_> = behind.iter().map(|it| it.object.clone()).enumerate().collect();
@@ -163,6 +167,7 @@ impl Lag {
         let seconds =
             |it: &Unreplicated| it.object.last_modified.as_ref().map_or(i64::MAX, DateTime::secs);
         for it in behind.drain(..) {
+            self.ages.record(it.object.last_modified, now);
             if self.oldest.as_ref().is_none_or(|oldest| seconds(&it) < seconds(oldest)) {
                 self.oldest = Some(it.clone());
             }
@@ -249,6 +254,7 @@ mod tests {
         let lag = Lag::between(source, stream::iter([])).await.expect("a comparison");
         assert_eq!((lag.absent, lag.named.len()), (names.len() as u64, MAX_NAMED));
         assert_eq!(lag.oldest.map(|oldest| oldest.object.key).as_ref(), names.last());
+        assert_eq!(lag.ages.objects(), names.len() as u64);
     }
 
     #[tokio::test]

@@ -25,7 +25,7 @@ use crate::{
     vault::{
         carried_keys::CarriedKeys,
         intermediate::IntermediateKeys,
-        key_report::KeyReport,
+        key_report::{KeyReport, Opening},
         new_keys::NewKeys,
         object_keys::ObjectKeys,
         proofs::Proofs,
@@ -110,7 +110,8 @@ impl CopyObjectOutput {
     #[must_use]
     pub fn losses(&self) -> Option<String> {
         let is_unproven = || {
-            (!self.report.opens).then(|| "no key of the copy could be shown to open it".to_owned())
+            (!self.report.opens.is_proven())
+                .then(|| "no key of the copy could be shown to open it".to_owned())
         };
         self.lost_keys().or_else(is_unproven)
     }
@@ -411,8 +412,8 @@ impl CopyObject {
         };
         let header = header.with_missing(missing);
         object.check_fits(&header)?;
-        if self.proves && !report.opens {
-            report.opens = self.opens(target, &header).await?;
+        if self.proves && !report.opens.is_proven() {
+            report.opens = Opening::of(self.opens(target, &header).await?);
         }
         Ok((object.info, header, report))
     }
@@ -446,7 +447,7 @@ impl CopyObject {
         if new.plan(object, &mut keys)? {
             let made = new.make(object, &IntermediateKeys::default(), true).await?;
             keys = made.keys;
-            report.opens = made.proven;
+            report.opens = Opening::of(made.proven);
             report.added = keys.iter().map(|key| key.wrapping_key().to_owned()).collect();
         } else {
             report.claimed = new.present(object, &keys)?;

@@ -57,6 +57,8 @@ pub struct InspectOutput {
     /// Reason why the sidecar cannot be used, or why the mark of a shredded object is wrong.
     pub problem: Option<Error>,
     pub(super) target: ObjectRef,
+    /// Answer of S3 that was inspected.
+    pub(super) head: Box<HeadObjectOutput>,
     pub(super) version_id: Option<String>,
     /// Header in the object's metadata, if it is sealed.
     pub(super) header: Option<Box<ObjectHeader>>,
@@ -120,7 +122,7 @@ impl Inspect {
         let Handle { store, vault, .. } = &handle;
         let kind = Box::pin(vault.kind(store, &target, version_id.as_deref(), &head)).await?;
         if kind == ObjectKind::Sealwax {
-            let output = inspect_sealed(&handle, target, &head).await?;
+            let output = inspect_sealed(&handle, target, head).await?;
             return Ok(InspectOutput { version_id, ..output });
         }
         // The metadata of an older version may be that of another object than the companions.
@@ -149,6 +151,7 @@ impl Inspect {
             generation: None,
             problem,
             target,
+            head: Box::new(head),
             version_id,
             header: None,
         })
@@ -158,12 +161,12 @@ impl Inspect {
 async fn inspect_sealed(
     Handle { store, vault, .. }: &Handle,
     target: ObjectRef,
-    head: &HeadObjectOutput,
+    head: HeadObjectOutput,
 ) -> Result<InspectOutput, Error> {
     let metadata = metadata::pairs(head.metadata().into_iter().flatten());
     let header = ObjectHeader::parse(metadata).map_err(|error| target.envelope_error(error))?;
     // Its length must be that of a sealed object.
-    ObjectInfo::of_head(&target, head, ObjectFormat::Sealwax(header.clone()))?;
+    ObjectInfo::of_head(&target, &head, ObjectFormat::Sealwax(header.clone()))?;
     let (mut joined, mut problem) = (header.clone(), None);
     if let Some(suffix) = vault.sidecars().suffix() {
         let sidecar = Sidecar::find(store, &target, suffix, &header).await;
@@ -193,6 +196,7 @@ async fn inspect_sealed(
         generation: Some(joined.generation()),
         problem,
         target,
+        head: Box::new(head),
         version_id: None,
         header: Some(Box::new(header)),
     })

@@ -164,6 +164,8 @@ impl fmt::Debug for KeyAudit {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+
     use super::*;
     use crate::{
         error::ErrorKind,
@@ -184,6 +186,7 @@ mod tests {
             generation: None,
             problem: None,
             target: sample.target.clone(),
+            head: Box::new(HeadObjectOutput::builder().build()),
             version_id: None,
             header: Some(Box::new(sample.header(vec![key.clone()]))),
         }

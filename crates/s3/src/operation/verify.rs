@@ -1,5 +1,7 @@
 //! Proves that objects open.
 
+use std::sync::Arc;
+
 use futures_util::TryStreamExt as _;
 use sealwax_envelope::geometry::CHUNK_LEN;
 use tracing::{Span, field::Empty};
@@ -8,6 +10,7 @@ use super::{
     Handle,
     get::{Get, PlaintextStream},
     head::Head,
+    inspect::InspectOutput,
     object_setters,
 };
 use crate::{
@@ -37,6 +40,7 @@ pub struct Verify {
     version_id: Option<String>,
     depth: VerifyDepth,
     accepted_places: Vec<String>,
+    inspected: Option<Arc<InspectOutput>>,
 }
 
 /// Part of an object that is opened to verify it.
@@ -79,10 +83,18 @@ impl Verify {
             version_id: None,
             depth: VerifyDepth::default(),
             accepted_places: Vec::new(),
+            inspected: None,
         }
     }
 
     object_setters!();
+
+    /// Verifies the object as it was inspected, without another `HeadObject`. An inspection of another
+    /// object, or of another version, is not used.
+    pub fn inspected(mut self, inspected: Arc<InspectOutput>) -> Self {
+        self.inspected = Some(inspected);
+        self
+    }
 
     /// Verifies this version.
     pub fn version_id(mut self, version_id: impl Into<String>) -> Self {
@@ -117,11 +129,26 @@ impl Verify {
     pub async fn send(self) -> Result<VerifyOutput, Error> {
         let target = ObjectRef::new("verify", self.handle.store.s3(), self.bucket, self.key)?;
         let Handle { store, vault, .. } = &self.handle;
-        let mut head = Head::new(self.handle.clone()).bucket(&target.bucket).key(&target.key);
-        if let Some(version_id) = &self.version_id {
-            head = head.version_id(version_id);
-        }
-        let info = match head.send().await {
+        let is_meant = |inspected: &&Arc<InspectOutput>| {
+            let InspectOutput { target: of, version_id, .. } = &***inspected;
+            (&of.bucket, &of.key, version_id) == (&target.bucket, &target.key, &self.version_id)
+        };
+        let info = match self.inspected.as_ref().filter(is_meant) {
+            Some(inspected) => {
+                let head = &inspected.head;
+                let format = vault.format_of(store, &target, head.metadata()).await;
+                format.and_then(|format| ObjectInfo::of_head(&target, head, format))
+            }
+            None => {
+                let head = Head::new(self.handle.clone()).bucket(&target.bucket).key(&target.key);
+                let head = match &self.version_id {
+                    Some(version_id) => head.version_id(version_id),
+                    None => head,
+                };
+                head.send().await
+            }
+        };
+        let info = match info {
             Ok(info) => info,
             Err(error) => {
                 // The mark is a claim: keys in a companion disprove it.

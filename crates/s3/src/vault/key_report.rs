@@ -20,9 +20,31 @@ pub struct KeyReport {
     pub kept: Vec<String>,
     /// Wrapping keys that could not be used, and are recorded as missing.
     pub missing: Vec<String>,
-    /// `true` if a wrapped key that the object now has was unwrapped in this operation, and met the
-    /// body's commitment.
-    pub opens: bool,
+    /// Evidence that the object opens by the keys that it has now.
+    pub opens: Opening,
+}
+
+/// Evidence that an object opens by the keys that it has after an operation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Opening {
+    /// None: the operation unwrapped none of them, or may not.
+    #[default]
+    Unproven,
+    /// One of them was unwrapped in this operation, and met the body's commitment.
+    Proven,
+}
+
+impl Opening {
+    pub(crate) fn of(proven: bool) -> Self {
+        if proven { Self::Proven } else { Self::Unproven }
+    }
+
+    /// `true` if one of the keys was shown to open the object.
+    #[must_use]
+    pub fn is_proven(self) -> bool {
+        self == Self::Proven
+    }
 }
 
 /// Adds those of `new` that `names` lacks: a report names each wrapping key once.

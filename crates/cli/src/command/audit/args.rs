@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use sealwax_s3::KmsKeyArn;
 
 use crate::args::{ObjectsArgs, ReaderArgs, S3ecPolicyArgs};
@@ -12,7 +12,7 @@ Examples:
   sealwax audit s3://bucket
   sealwax audit s3://bucket/2026/ --lacks us-west-2
   sealwax audit s3://bucket --versions --prove --depends-on \"$OLD_KEY\"     # before it is deleted
-  sealwax audit s3://bucket --prove --lacks us-west-2 --report audits/
+  sealwax audit s3://bucket --prove --lacks us-west-2 --fail-if-any --report audits/     # each night
   sealwax audit s3://bucket --stale --json | jq -r .object       # candidates for `rewrap --refresh`
   sealwax audit s3://bucket --inventory s3://inventories/bucket/daily/2026-11-23T00-00Z/manifest.json";
 
@@ -23,7 +23,10 @@ Examples:
 /// keys are what the metadata claims, and anyone who can write to the bucket can claim them. A key
 /// counts only if it is bound to the object's place, or with --replica-of to the source's.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    group = ArgGroup::new("question").args(["lacks", "depends_on", "unsealed", "stale"]).multiple(true),
+)]
 pub(crate) struct AuditArgs {
     #[command(flatten)]
     pub(crate) objects: ObjectsArgs,
@@ -62,6 +65,13 @@ pub(crate) struct AuditArgs {
     /// List all objects
     #[arg(long, help_heading = "Objects to list")]
     pub(crate) list: bool,
+
+    /// Exit with code 9 if an object is listed and none failed, for monitoring
+    ///
+    /// Code 0 then says that every object was examined, and none matches. Codes 7 and 8 say that some
+    /// or all could not be examined, or do not name their keys, whatever is listed.
+    #[arg(long, requires = "question", help_heading = "Objects to list")]
+    pub(crate) fail_if_any: bool,
 
     /// Unwrap each claimed key, and check that it opens the object
     ///

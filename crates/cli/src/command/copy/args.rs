@@ -3,7 +3,7 @@
 use clap::Args;
 use sealwax_s3::KmsKeyArn;
 
-use crate::args::{FilterArgs, Prefix, ReaderArgs, place};
+use crate::args::{AclArgs, FilterArgs, Prefix, ReaderArgs, place};
 
 const CP_EXAMPLES: &str = "\
 Examples:
@@ -98,6 +98,9 @@ pub(crate) struct CopyArgs {
 
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    #[command(flatten)]
+    pub(crate) acl: AclArgs,
 }
 
 fn inside_s3(text: &str) -> Result<Prefix, String> {

@@ -74,7 +74,7 @@ impl Report {
             texts.push(Text::plain(" The replica was not compared with its source."));
             return texts;
         };
-        let sentence = match source.unreplicated() {
+        let sentence = match source.unreplicated {
             0 => {
                 format!(" The replica has all {} of the source.", objects(source.objects))
             }
@@ -124,7 +124,7 @@ impl Report {
             },
             Some(source) => Figure {
                 name: "Not replicated yet",
-                value: number(source.unreplicated()),
+                value: number(source.unreplicated),
                 note: match source.oldest_age() {
                     Some(age) => format!("oldest {age}"),
                     None => "of the source's objects".to_owned(),
@@ -218,12 +218,10 @@ impl Report {
             ("failed", Text::plain(number(self.failed))),
             ("opened plaintext", Text::plain(opened)),
         ];
-        facts.extend(counts.others().into_iter().filter(|(count, _)| *count > 0).map(
-            |(count, what)| {
-                let allowed = if what == "not sealed" { allowed } else { "" };
-                (what, Text::plain(format!("{}{allowed}", number(count))))
-            },
-        ));
+        facts.extend(counts.others().map(|others| {
+            let allowed = if others.is_unsealed() { allowed } else { "" };
+            (others.name(), Text::plain(format!("{}{allowed}", number(others.count))))
+        }));
         let bars = self.key_regions.iter().map(|set| self.bar(set));
         let unnamed = (self.unnamed_keys > 0).then(|| Bar {
             label: "keys that the objects do not name".to_owned(),
@@ -390,7 +388,7 @@ impl Report {
         let seconds = |seconds: Option<f64>| seconds.map_or("none".to_owned(), time);
         let unreplicated = |count: Option<u64>| count.map_or("not compared".to_owned(), number);
         let times = &self.recovery_time;
-        let source = self.source.as_ref().map(Source::unreplicated);
+        let source = self.source.as_ref().map(|source| source.unreplicated);
         let rows = [
             ("started", self.provenance.started.clone(), previous.started.clone()),
             ("verdict", verdict(self.passed), verdict(previous.passed)),
@@ -437,7 +435,7 @@ impl Source {
 
     /// Returns what is not replicated, in words.
     pub(super) fn unreplicated_text(&self) -> String {
-        let count = self.unreplicated();
+        let count = self.unreplicated;
         let are = if count == 1 { "is" } else { "are" };
         let oldest = self.oldest_age().unwrap_or_default();
         let count = objects(count);

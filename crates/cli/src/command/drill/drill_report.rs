@@ -178,6 +178,8 @@ pub(super) struct Source {
     pub(super) absent: u64,
     pub(super) outdated: u64,
     pub(super) surplus: u64,
+    /// Absent and outdated objects together.
+    pub(super) unreplicated: u64,
     pub(super) oldest_unreplicated: Option<Late>,
     /// Absent and outdated objects by replication status: S3's value, or a name such as `not-told`.
     pub(super) replication_statuses: BTreeMap<&'static str, u64>,
@@ -185,7 +187,7 @@ pub(super) struct Source {
     pub(super) unreplicated_objects: Vec<Late>,
     /// Number of unreplicated objects that are not named.
     pub(super) more_unreplicated_objects: u64,
-    /// Ages of the named objects.
+    /// All unreplicated objects by age.
     pub(super) ages: Vec<AgeCount>,
     pub(super) tolerated_seconds: u64,
     /// `true` if an older object is not replicated.
@@ -367,18 +369,12 @@ impl Source {
         TimeSpan(tolerated): TimeSpan,
         now: SystemTime,
     ) -> Self {
-        const LIMITS: [u64; 8] = [60, 300, 900, 3600, 21_600, 86_400, 604_800, 2_592_000];
         let named: Vec<_> = lag.named.iter().map(|it| Late::new(it, now)).collect();
-        let mut counts = [0_u64; LIMITS.len() + 1];
-        for late in &named {
-            let place = late.age_seconds.and_then(|age| LIMITS.iter().position(|it| age <= *it));
-            counts[place.unwrap_or(LIMITS.len())] += 1;
-        }
-        let limits = LIMITS.into_iter().map(Some).chain([None]);
-        let ages = limits
-            .zip(counts)
-            .map(|(up_to_seconds, objects)| AgeCount { up_to_seconds, objects })
-            .collect();
+        let age = |(limit, objects): (Option<Duration>, u64)| AgeCount {
+            up_to_seconds: limit.map(|limit| limit.as_secs()),
+            objects,
+        };
+        let ages: Vec<_> = lag.ages.histogram().map(age).collect();
         let oldest = lag.oldest.as_ref().map(|oldest| Late::new(oldest, now));
         let too_old = |late: &Late| late.age_seconds.is_none_or(|age| age > tolerated.as_secs());
         Self {
@@ -389,6 +385,7 @@ impl Source {
             absent: lag.absent,
             outdated: lag.outdated,
             surplus: lag.surplus,
+            unreplicated: lag.unreplicated(),
             is_behind: oldest.as_ref().is_some_and(too_old),
             oldest_unreplicated: oldest,
             replication_statuses: lag
@@ -401,11 +398,6 @@ impl Source {
             ages: trimmed(ages, |count: &AgeCount| count.objects),
             tolerated_seconds: tolerated.as_secs(),
         }
-    }
-
-    /// Returns the number of source objects that are absent from or outdated in the replica.
-    pub(super) fn unreplicated(&self) -> u64 {
-        self.absent + self.outdated
     }
 }
 

@@ -55,9 +55,10 @@ fn source(ages: &[(&str, u64)]) -> Source {
     for it in &named {
         *lag.statuses.entry(it.status.expect("asked")).or_default() += 1;
     }
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+    named.iter().for_each(|it| lag.ages.record(it.object.last_modified, now));
     lag.named = named;
     let prefix = "s3://invoices/2026/".parse().expect("a prefix");
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
     Source::new(&prefix, "us-east-1", &lag, TimeSpan(Duration::from_secs(900)), now)
 }
 

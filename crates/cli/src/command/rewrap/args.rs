@@ -4,7 +4,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use sealwax_s3::{KeyChanges, KeyStorage};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{JobArgs, ObjectSource, Prefix, ReaderArgs, S3ecArgs, WrapKey, place};
+use crate::args::{AclArgs, JobArgs, ObjectSource, Prefix, ReaderArgs, S3ecArgs, WrapKey, place};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,6 +86,9 @@ pub(crate) struct RewrapArgs {
 
     #[command(flatten)]
     pub(crate) s3ec: S3ecArgs,
+
+    #[command(flatten)]
+    pub(crate) acl: AclArgs,
 }
 
 /// Options of key changes.

@@ -1,6 +1,6 @@
 //! Output of `sealwax verify` and part of a drill's report: lines of objects, and counts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use sealwax_jobs::{
     Summary as _,
@@ -69,16 +69,59 @@ impl Line {
     }
 }
 
+/// Objects that neither opened nor failed to, of one kind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Others {
+    pub(crate) count: u64,
+    kind: OtherKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OtherKind {
+    Unsealed,
+    Shredded,
+    /// Other objects, by their name in the plural.
+    Named(&'static str),
+}
+
+impl Others {
+    /// Returns the name of the kind, such as `not sealed` or `sidecars`.
+    pub(crate) fn name(self) -> &'static str {
+        match self.kind {
+            OtherKind::Unsealed => "not sealed",
+            OtherKind::Shredded => "shredded",
+            OtherKind::Named(nouns) => nouns,
+        }
+    }
+
+    /// `true` for objects that no client encrypted.
+    pub(crate) fn is_unsealed(self) -> bool {
+        self.kind == OtherKind::Unsealed
+    }
+}
+
+/// The count and its kind, such as `2 not sealed` or `1 sidecar`.
+impl fmt::Display for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            OtherKind::Named(nouns) => Counted(self.count, nouns.trim_end_matches('s')).fmt(f),
+            _ => write!(f, "{} {}", self.count, self.name()),
+        }
+    }
+}
+
 impl Counts {
-    /// Returns the counts of objects that neither opened nor failed to, with their names.
-    pub(crate) fn others(&self) -> [(u64, &'static str); 5] {
-        [
-            (self.unsealed, "not sealed"),
-            (self.shredded, "shredded"),
-            (self.folder_markers, "folder markers"),
-            (self.sidecars, "sidecars"),
-            (self.instruction_files, "instruction files"),
-        ]
+    /// Returns the objects that neither opened nor failed to, by kind, as far as there are any.
+    pub(crate) fn others(&self) -> impl Iterator<Item = Others> {
+        let all = [
+            (self.unsealed, OtherKind::Unsealed),
+            (self.shredded, OtherKind::Shredded),
+            (self.folder_markers, OtherKind::Named("folder markers")),
+            (self.sidecars, OtherKind::Named("sidecars")),
+            (self.instruction_files, OtherKind::Named("instruction files")),
+        ];
+        let others = all.into_iter().map(|(count, kind)| Others { count, kind });
+        others.filter(|others| others.count > 0)
     }
 
     pub(crate) fn new(summary: &VerifySummary) -> Self {
@@ -98,19 +141,8 @@ impl Counts {
 
     pub(crate) fn text(&self) -> String {
         let mut text = format!("{}: {} opened", Counted(self.objects, "object"), self.opened);
-        for (count, what) in [(self.unsealed, "not sealed"), (self.shredded, "shredded")] {
-            if count > 0 {
-                text.push_str(&format!(", {count} {what}"));
-            }
-        }
-        for (count, noun) in [
-            (self.folder_markers, "folder marker"),
-            (self.sidecars, "sidecar"),
-            (self.instruction_files, "instruction file"),
-        ] {
-            if count > 0 {
-                text.push_str(&format!(", {}", Counted(count, noun)));
-            }
+        for others in self.others() {
+            text.push_str(&format!(", {others}"));
         }
         for (reason, count) in &self.failures {
             text.push_str(&format!(", {count} failed ({reason})"));

@@ -297,7 +297,7 @@ impl World {
                     .bucket(self.bucket());
                 // An object that the East's key does not open stays.
                 let copy = copy.key(self.key(folder, &to)).prove_keys().send();
-                if self.runtime.block_on(copy).is_ok_and(|copy| copy.report.opens) {
+                if self.runtime.block_on(copy).is_ok_and(|copy| copy.report.opens.is_proven()) {
                     let delete = self.s3.delete_object().bucket(self.bucket()).key(key);
                     self.runtime.block_on(delete.send()).expect("deleted");
                 }

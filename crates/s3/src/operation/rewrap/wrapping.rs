@@ -19,7 +19,7 @@ use crate::{
     store::{lost_answer::Stored, snapshot::Snapshot},
     vault::{
         intermediate::{IntermediateKeys, MadeKeys},
-        key_report::{KeyReport, add_names},
+        key_report::{KeyReport, Opening, add_names},
         new_keys::NewKeys,
         object_keys::ObjectKeys,
         proofs::{KeyProof, Proofs, no_matching_key},
@@ -200,13 +200,17 @@ impl Wrapping {
                 Step::Remove(wrapping_key) => {
                     // A key that goes is no proof for those that stay.
                     let is_it = |name: &String| name == wrapping_key;
-                    report.opens &= !report.added.iter().chain(&report.proven).any(is_it);
+                    if report.added.iter().chain(&report.proven).any(is_it) {
+                        report.opens = Opening::Unproven;
+                    }
                     doomed.extend(keys.extract_if(.., |key| key.wrapping_key() == *wrapping_key));
                 }
                 Step::Wrap(new) => {
                     let MadeKeys { keys: made, proven } =
                         new.make(object, &self.intermediate_keys, new.replaces_all).await?;
-                    report.opens = proven || (report.opens && !new.replaces_all);
+                    if proven || new.replaces_all {
+                        report.opens = Opening::of(proven);
+                    }
                     add_names(&mut report.added, names(&new.expected));
                     let mut others: Vec<_> = keys.extract_if(.., |key| !new.keeps(key)).collect();
                     if !new.replaces_all && !proven {
@@ -230,12 +234,12 @@ impl Wrapping {
         doomed: Vec<EncryptedDataKey>,
         steps: &[Step<'_>],
     ) -> Result<ChangedKeys, Error> {
-        if doomed.is_empty() || changed.report.opens || self.changes.allows_unproven() {
+        if doomed.is_empty() || changed.report.opens.is_proven() || self.changes.allows_unproven() {
             return Ok(changed);
         }
         let error = match self.prove_any(object, &changed.keys).await {
             Ok(()) => {
-                changed.report.opens = true;
+                changed.report.opens = Opening::Proven;
                 return Ok(changed);
             }
             Err(error) => error,
@@ -259,7 +263,7 @@ impl Wrapping {
                     keys.extend(new.wrapped_again(object).await?.keys);
                 }
             }
-            changed.report.opens = true;
+            changed.report.opens = Opening::Proven;
             return Ok(ChangedKeys { keys, ..changed });
         }
         Err(error
@@ -353,7 +357,7 @@ impl Presence<'_> {
                 }
             }
             if proven {
-                report.opens = true;
+                report.opens = Opening::Proven;
                 add_names(&mut report.proven, [name.clone()]);
             }
             lost |= !proven;
@@ -361,7 +365,7 @@ impl Presence<'_> {
         if lost {
             let new = NewKeys::of(self.at, &**self.keyring, (false, self.rebinds), object)?;
             let made = new.wrapped_again(object).await?;
-            report.opens = true;
+            report.opens = Opening::Proven;
             let is_lost = |key: &EncryptedDataKey| {
                 self.wanted.iter().any(|name| key.wrapping_key() == name)
                     && !report.proven.iter().any(|name| key.wrapping_key() == name)

@@ -64,12 +64,15 @@ async fn a_proof_before_a_replacement_does_not_prove_the_new_key() {
     };
     let (keys, report) = replaced(new().fails("unwrap", DENIED)).await.expect("possible");
     assert_eq!(keys, ["a", "b", "c"], "nothing proves the new key");
-    assert_eq!((report.kept, report.opens), (vec!["a".to_owned(), "b".to_owned()], false));
+    assert_eq!(
+        (report.kept, report.opens.is_proven()),
+        (vec!["a".to_owned(), "b".to_owned()], false)
+    );
     assert_eq!((report.proven, report.added), (vec!["b".to_owned()], vec!["c".to_owned()]));
 
     let (keys, report) = replaced(new()).await.expect("possible");
     assert_eq!(keys, ["c"]);
-    assert_eq!((report.kept.as_slice(), report.opens), (&[][..], true));
+    assert_eq!((report.kept.as_slice(), report.opens.is_proven()), (&[][..], true));
     let failed = replaced(new().fails("unwrap", DOWN)).await.expect_err("nothing is proven");
     assert_eq!(failed, ErrorKind::Unavailable);
 }
@@ -89,10 +92,10 @@ async fn an_unproven_replacement_keeps_the_old_keys_unless_that_is_allowed() {
     let (keys, report) = changed(&object, changes()).await.expect("possible");
     assert_eq!(keys, ["a", "c", "c"]);
     // The name that is new is not among those that stay against the wish.
-    assert_eq!((report.kept, report.opens), (vec!["a".to_owned()], false));
+    assert_eq!((report.kept, report.opens.is_proven()), (vec!["a".to_owned()], false));
     let allowed = changes().dangerous_allow_unproven();
     let (keys, report) = changed(&object, allowed).await.expect("possible");
-    assert_eq!((keys, report.opens), (vec!["c".to_owned()], false));
+    assert_eq!((keys, report.opens.is_proven()), (vec!["c".to_owned()], false));
     assert_eq!((report.kept, report.added), (Vec::new(), vec!["c".to_owned()]));
 }
 
@@ -105,7 +108,7 @@ async fn an_unproven_new_key_lets_no_other_go() {
     let changes = KeyChanges::new().add_keys(new).remove_key("b");
     let (keys, report) = changed(&object, changes).await.expect("possible");
     assert_eq!(keys, ["b", "a", "c"]);
-    assert_eq!((report.kept, report.opens), (vec!["b".to_owned()], false));
+    assert_eq!((report.kept, report.opens.is_proven()), (vec!["b".to_owned()], false));
 }
 
 /// A key service that can't re-encrypt now is asked later if it says so; otherwise the data key is
@@ -120,7 +123,7 @@ async fn re_encryption_that_fails_is_replaced_by_unwrapping() {
         changed(&object, KeyChanges::new().add_keys(new))
     };
     let (keys, report) = added(DENIED).await.expect("by unwrapping");
-    assert_eq!((keys, report.opens), (vec!["a".to_owned(), "c".to_owned()], true));
+    assert_eq!((keys, report.opens.is_proven()), (vec!["a".to_owned(), "c".to_owned()], true));
     let failed = added(KeyringErrorKind::Throttled).await.expect_err("later");
     assert_eq!(failed, ErrorKind::Throttled);
 }
@@ -138,7 +141,7 @@ async fn only_the_disproved_of_several_keys_are_made_again() {
     assert_eq!(keys, ["a", "c", "b"]);
     let [b, c] = ["b", "c"].map(|name| vec![name.to_owned()]);
     assert_eq!((report.disproved, report.proven, report.added), (b.clone(), c, b));
-    assert!(report.opens);
+    assert!(report.opens.is_proven());
 }
 
 /// KMS re-encrypts a planted key as well as a genuine one.
@@ -155,7 +158,7 @@ async fn new_keys_of_a_planted_one_are_made_again() {
     let steps = wrapping.changes.steps(&object).expect("steps").steps;
     let changed = wrapping.changed_keys(&object, &steps, KeyReport::default()).await;
     let ChangedKeys { keys, report } = changed.expect("one key is genuine");
-    assert_eq!((samples::names(&keys), report.opens), (vec!["c"], true));
+    assert_eq!((samples::names(&keys), report.opens.is_proven()), (vec!["c"], true));
     let Unwrap::Unwrapped(opened) = local("c").unwrap(&keys).await else {
         panic!("it has that key");
     };
@@ -184,7 +187,7 @@ async fn an_unproven_new_key_leaves_others_of_its_name() {
         let (names, report) =
             changed(&object, KeyChanges::new().add_keys(new)).await.expect("possible");
         assert_eq!(names, expected);
-        assert_eq!((report.added, report.opens), (vec!["b".to_owned()], false));
+        assert_eq!((report.added, report.opens.is_proven()), (vec!["b".to_owned()], false));
     }
 }
 
@@ -285,11 +288,11 @@ async fn a_removal_after_a_proof_needs_another_proof() {
     let failed = changed(&object, changes().remove_key("b")).await;
     assert_eq!(failed.expect_err("nothing proves the other"), ErrorKind::AccessDenied);
     let (left, report) = changed(&object, changes().remove_key("a")).await.expect("b is proven");
-    assert_eq!((left, report.opens), (vec!["b".to_owned()], true));
+    assert_eq!((left, report.opens.is_proven()), (vec!["b".to_owned()], true));
     let vault = vault(local("a"));
     let object = sample.object(&vault, keys, "here");
     let (left, report) = changed(&object, changes().remove_key("b")).await.expect("a opens it");
-    assert_eq!((left, report.opens), (vec!["a".to_owned()], true));
+    assert_eq!((left, report.opens.is_proven()), (vec!["a".to_owned()], true));
 }
 
 #[tokio::test]
