@@ -165,6 +165,7 @@ impl SealedClient {
     }
 
     /// Creates a migrator that re-encrypts objects that this client reads in another format.
+    #[must_use]
     pub fn migrator(&self, to: WriteFormat) -> Migrator {
         Migrator::new(self.0.clone(), to)
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use futures_util::TryFutureExt as _;
+use futures_util::future::BoxFuture;
 use sealwax_envelope::{EncryptionContext, Keyring, WrapContext, s3ec::ContentSuite};
 use serde::{Deserialize, Serialize};
 
@@ -163,11 +163,7 @@ impl Migrator {
             Err(error) => return Some(Processed::without_state(MigrateOutcome::Failed(error))),
         };
         // Boxed, for the compiler gives up on futures that are nested too deeply.
-        let work = |snapshot| {
-            let migrated: futures_util::future::BoxFuture<'_, _> =
-                Box::pin(self.migrate(listed.target(), snapshot));
-            migrated.map_ok(|done| done)
-        };
+        let work = |snapshot| Box::pin(self.migrate(listed.target(), snapshot)) as BoxFuture<'_, _>;
         let processed = listed.process(planned, is_done, work).await?;
         let went_along = listed.target().key.ends_with(self.0.handle.vault.s3ec().file_suffix());
         Some(processed.map(|attempt| match attempt {

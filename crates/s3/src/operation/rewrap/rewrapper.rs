@@ -204,8 +204,8 @@ impl Rewrapper {
     }
 }
 
-impl From<Attempt<RewrapOutcome>> for RewrapOutcome {
-    fn from(attempt: Attempt<RewrapOutcome>) -> Self {
+impl From<Attempt<Self>> for RewrapOutcome {
+    fn from(attempt: Attempt<Self>) -> Self {
         match attempt {
             Attempt::Done(outcome) => outcome,
             Attempt::Skipped(why) => Self::Skipped(why),
