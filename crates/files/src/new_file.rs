@@ -132,7 +132,8 @@ impl NewFile {
         Self { modified, ..self }
     }
 
-    /// Gives the file its mode and its name, after its content is on disk.
+    /// Gives the file its mode and its name, after its content is on disk. A private file stays locked
+    /// until the returned one is closed.
     ///
     /// # Errors
     /// An error with a [`Refusal`] if the target cannot be replaced any more; any other if the
@@ -166,8 +167,11 @@ impl NewFile {
             temporary.rename_to_free(&target.name)?;
             target.sync_folder()?;
         }
-        // It is no longer incomplete. Without locks there is nothing to end.
-        let _ = file.unlock();
+        // It is no longer incomplete. A private file stays locked for its writer, who may have locked
+        // it before it has its name. Without locks there is nothing to end.
+        if kind != Kind::Private {
+            let _ = file.unlock();
+        }
         Ok(file)
     }
 }
