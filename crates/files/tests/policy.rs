@@ -304,6 +304,22 @@ fn only_one_of_many_creates_a_private_file() {
     }
 }
 
+/// Another process must not use a private file before its creator is done with it.
+#[test]
+fn only_a_private_file_stays_locked_when_it_is_complete() {
+    let scratch = scratch();
+    let creators: [fn(PathBuf) -> io::Result<NewFile>; 3] =
+        [NewFile::create, NewFile::create_new, NewFile::create_private];
+    for (name, create) in ["replaced", "first", "private"].into_iter().zip(creators) {
+        let path = scratch.path().join(name);
+        let complete = create(path.clone()).and_then(NewFile::complete).expect("complete");
+        let is_locked = || File::open(&path).expect("it exists").try_lock().is_err();
+        assert_eq!(is_locked(), name == "private", "{name}");
+        drop(complete);
+        assert!(!is_locked(), "{name}");
+    }
+}
+
 #[test]
 fn planted_names_are_not_used() {
     let scratch = scratch();
