@@ -35,7 +35,7 @@ pub(crate) struct JobSettings<K> {
     acl: AclArg,
 }
 
-impl<K: Serialize + DeserializeOwned> JobSettings<K> {
+impl<K: Serialize + DeserializeOwned + Send + Sync> JobSettings<K> {
     /// Returns the settings of the command line.
     pub(crate) fn new(
         session: &Session,

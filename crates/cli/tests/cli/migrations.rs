@@ -232,8 +232,11 @@ fn a_plan_is_applied_with_its_settings_and_sees_what_changed_since() {
     lines.sort_unstable_by_key(|line| line["object"].to_string());
     for (line, name) in lines.iter().zip(["a", "b", "c"]) {
         assert!(line["state"]["e_tag"].is_string(), "{line}");
+        // The bucket is versioned.
+        assert!(line["version_id"].is_string(), "{line}");
         let mut expected = json!({
-            "object": scene.beside(name).uri(), "line": line["line"], "outcome": "reencrypted",
+            "object": scene.beside(name).uri(), "version_id": line["version_id"],
+            "line": line["line"], "outcome": "reencrypted",
             "plaintext_bytes": if name == "b" { 3 } else { 1 },
             "state": { "e_tag": line["state"]["e_tag"], "by_body": true },
         });

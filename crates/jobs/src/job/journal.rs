@@ -184,7 +184,7 @@ enum Line<S> {
     Begin(Begin),
     /// Its summary is for people.
     End(#[allow(dead_code, reason = "it must be there")] End<S>),
-    Entry(Entry),
+    Entry(Box<Entry>),
 }
 
 pub(super) fn read<W: Work>(

@@ -124,7 +124,7 @@ impl Reencrypt {
     }
 
     context_setters!(
-        /// Requires these pairs, as [`Get::encryption_context`] does, before anything is stored.
+        /// Requires these pairs, as [`crate::Get::encryption_context`] does, before anything is stored.
     );
 
     /// Sets the encryption context of the new object. Default: the object's own, without names that
@@ -152,8 +152,8 @@ impl Reencrypt {
     /// # Errors
     /// As [`crate::Get::send`] and [`crate::Put::send`], and:
     ///
-    /// * [`ErrorKind::Conflict`] if the object changed meanwhile;
-    /// * [`ErrorKind::Unsupported`] if some of the object's attributes cannot be kept.
+    /// * [`Conflict`](crate::ErrorKind::Conflict) if the object changed meanwhile;
+    /// * [`Unsupported`](crate::ErrorKind::Unsupported) if some of the object's attributes cannot be kept.
     ///
     /// On these errors, the object is unchanged.
     #[tracing::instrument(
