@@ -166,6 +166,7 @@ fn printable() -> [BTreeSet<String>; 2] {
         "sealwax_s3 AnswerBody",
         "sealwax_s3 IntermediateKeys",
         "sealwax_s3 Proofs",
+        "sealwax_s3 Resealing",
         "sealwax_s3 SecretPlaintext",
         "sealwax_object_store SealedUpload",
     ] {
@@ -414,6 +415,7 @@ async fn print_operations(printed: &mut Printed) {
     printed.debug(&get);
     let object = get.send().await.expect("get");
     printed.debug(object.info());
+    printed.debug(&object.info().content_id().expect("it is sealed"));
     printed.debug(&object);
     printed.debug(&object.into_stream());
     let rewrap = client.rewrap().uri(&uri).add_keys(keyring());

@@ -115,14 +115,14 @@ fn a_drill_stops_without_a_report() {
         source.beside(&name).put(b"text", &["--key", &west_key()]).exits(0);
         s3.copy(&source.beside(&name), &replica.beside(&name));
     }
-    let server = Refusing::expired_from(4, &endpoint());
+    let server = Refusing::expired_from(3, &endpoint());
     let (folder, report) = (format!("{}/", replica.uri()), replica.path("report"));
     let run = Sealwax::new(["drill", &folder, "--replica-of", &source.bucket])
         .args(["--region", "us-west-2", "--block", "us-east-1", "--concurrency", "1", "--report"])
         .args([&report])
         .env("AWS_ENDPOINT_URL_S3", &server.url)
         .run();
-    // Two lists, and one request for each object.
+    // A list, and one request for each object.
     let run = run.exits(5).says("2 objects: 2 opened; no report was written\n").says(EXPIRED);
     assert!(run.stderr.contains("\n  to run the drill again: "), "{run:?}");
     assert!(replica.files().iter().all(|name| !name.starts_with("report")), "{run:?}");
