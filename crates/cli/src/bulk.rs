@@ -84,25 +84,22 @@ impl Skip {
             ObjectKind::Shredded => Self::Shredded,
             _ => return Err(error.into()),
         };
-        Ok(skip.outcome(match skip {
-            Self::Shredded => format!("skipped {object}: {}", error.message()),
-            _ => format!("skipped {object}: {}", skip.noun()),
-        }))
+        Ok(match skip {
+            Self::Shredded => {
+                Outcome::Skipped(skip, format!("skipped {object}: {}", error.message()))
+            }
+            _ => skip.of(object),
+        })
     }
 
     /// Returns the outcome for a folder marker, by its listing.
     pub(crate) fn folder_marker(object: &ListedObject) -> Option<Outcome> {
-        let text = || format!("skipped {object}: {}", Self::FolderMarker.noun());
-        object.is_folder_marker().then(|| Self::FolderMarker.outcome(text()))
+        object.is_folder_marker().then(|| Self::FolderMarker.of(object))
     }
 
     /// Returns the outcome for an item of this kind.
     pub(crate) fn of(self, item: &impl fmt::Display) -> Outcome {
-        self.outcome(format!("skipped {item}: {}", self.noun()))
-    }
-
-    fn outcome(self, text: String) -> Outcome {
-        Outcome::Skipped(self, text)
+        Outcome::Skipped(self, format!("skipped {item}: {}", self.noun()))
     }
 }
 

@@ -237,7 +237,7 @@ impl Failure {
     }
 }
 
-/// How a command on many objects goes on after it ended before the last one.
+/// Next step of a command on many objects that ended before the last one.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     /// Meaning of a signal for the objects that are left.

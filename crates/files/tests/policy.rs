@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsStr,
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::unix::{
         fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink},
@@ -313,7 +313,11 @@ fn only_a_private_file_stays_locked_when_it_is_complete() {
     for (name, create) in ["replaced", "first", "private"].into_iter().zip(creators) {
         let path = scratch.path().join(name);
         let complete = create(path.clone()).and_then(NewFile::complete).expect("complete");
-        let is_locked = || File::open(&path).expect("it exists").try_lock().is_err();
+        let is_locked = || match File::open(&path).expect("it exists").try_lock() {
+            Ok(()) => false,
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(error)) => panic!("{name}: {error}"),
+        };
         assert_eq!(is_locked(), name == "private", "{name}");
         drop(complete);
         assert!(!is_locked(), "{name}");

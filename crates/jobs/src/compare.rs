@@ -286,9 +286,9 @@ impl Compare {
 /// Content of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Content {
-    /// Of a sealed object.
+    /// Identity of a sealed content.
     Sealed(ContentId),
-    /// Of an object that no client encrypted: entity tag and length.
+    /// Entity tag and length, for an object that no client encrypted.
     Plain(Option<String>, Option<u64>),
     Shredded,
     Companion,

@@ -146,7 +146,7 @@ mod tests {
     use super::*;
     use crate::vault::samples::{Sample, local};
 
-    /// Which of the keys a policy accepts, by the buckets that they are bound to; the last is bound
+    /// Keys that a policy accepts, by the buckets that they are bound to. The last one is bound
     /// to no place.
     #[tokio::test]
     async fn a_policy_accepts_the_places_that_it_names() {

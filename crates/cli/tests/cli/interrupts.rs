@@ -80,7 +80,8 @@ fn a_get_beyond_the_limit_on_file_sizes_leaves_no_file() {
     assert_eq!(std::fs::read(target).expect("there"), b"what was here before");
 }
 
-/// What a killed get leaves is neither uploaded nor kept; what a running one has is.
+/// The next get removes the file of a killed one, and keeps that of a running one. A put uploads
+/// neither.
 #[test]
 fn the_file_of_a_killed_get_is_removed_by_the_next_one() {
     let scene = Scene::new("killed-get");

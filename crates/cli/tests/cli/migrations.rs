@@ -144,7 +144,7 @@ fn a_nightly_migration_with_a_permanent_failure_migrates_what_was_overwritten() 
     assert_eq!(scene.beside("a").get(&["--no-s3ec"]).exits(0).stdout, b"a");
 }
 
-/// What an apply refuses, its dry run counts as impossible, for the same reason.
+/// The dry run counts as impossible what the apply refuses, for the same reason.
 #[test]
 fn a_dry_run_applies_the_policy_of_the_apply() {
     let scene = Scene::new("policy");

@@ -88,7 +88,7 @@ fn a_key_that_does_not_exist() {
     assert!(RawS3::new().head(&scene).is_none());
 }
 
-/// Nothing is stored or written under a name that nobody meant.
+/// No object and no file gets a name that nobody meant.
 #[test]
 fn destinations_that_name_no_file_and_no_object() {
     let key = east_key();

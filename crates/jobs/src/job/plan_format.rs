@@ -88,7 +88,7 @@ pub struct PlannedObject {
 #[serde(tag = "action", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Action {
-    /// Nothing is left to do for the object.
+    /// No work: nothing is left to do for the object.
     Nothing,
     /// The object gets new keys.
     Rewrap {

@@ -21,7 +21,7 @@ pub struct Forecast<C> {
 /// Action that the work on an object would take. Exhaustive: a plan describes every action.
 #[derive(Debug)]
 pub enum ForecastAction<C> {
-    /// Nothing is left to do for the object.
+    /// No work: nothing is left to do for the object.
     Unchanged,
     /// The object is changed, at this cost.
     Change(C),

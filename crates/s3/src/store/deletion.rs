@@ -66,7 +66,7 @@ pub(crate) enum Look<'a> {
     Never,
 }
 
-/// What the store says about an object.
+/// Answer of the store about an object.
 enum Seen {
     There(Box<Before>),
     Gone,

@@ -28,7 +28,7 @@ pub struct KeyReport {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Opening {
-    /// None: the operation unwrapped none of them, or may not.
+    /// No proof: the operation unwrapped none of them, or may not.
     #[default]
     Unproven,
     /// One of them was unwrapped in this operation, and met the body's commitment.

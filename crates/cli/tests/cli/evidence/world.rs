@@ -25,7 +25,7 @@ use crate::support::{Scene, Sealwax, east_key, endpoint, second_s3, west_key};
 const BUCKET: &str = "sealwax-tests";
 const VERSIONED_BUCKET: &str = "sealwax-tests-versioned";
 
-/// Where the objects are.
+/// Place of the objects of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     /// In a versioned bucket.
