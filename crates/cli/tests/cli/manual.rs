@@ -3,13 +3,16 @@
 //! All `console` blocks run in one shell. A line with `$ ` is a command, `> ` continues it, `? 2`
 //! is an exit code other than 0, and the rest is output. There, `...` stands for any lines, `[..]`
 //! for any text in a line. HTML comments are actions of the test: `<!-- replicate -->`, `<!-- begin
-//! an upload of KEY -->`.
+//! an upload of KEY -->`, `<!-- a second passes -->`: listings tell times in whole seconds, so what
+//! is written later is seen to be newer.
 
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -238,6 +241,8 @@ impl Stage {
             }
         } else if let Some(key) = action.strip_prefix("begin an upload of ") {
             self.s3.begin_upload(&self.unique, key);
+        } else if action == "a second passes" {
+            thread::sleep(Duration::from_secs(1));
         } else {
             panic!("the test does not know how to {action}");
         }
