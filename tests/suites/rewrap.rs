@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use sealwax_s3::{
-    Attributes, ErrorKind, PlacePolicy, S3Uri, SealedClient,
+    Attributes, ErrorKind, KeyStorage, PlacePolicy, RequestHeaders, S3Uri, SealedClient,
+    SidecarPolicy,
     aws_sdk_s3::{
         Client,
         primitives::DateTime,
@@ -503,6 +504,101 @@ async fn a_rewrap_keeps_object_lock_settings() {
         } else {
             assert_eq!(lock().await, before, "{case}");
         }
+    }
+}
+
+/// LocalStack has no event holds, so the wire tells of one.
+#[tokio::test]
+async fn event_holds_are_kept_and_count_as_locks() {
+    const HOLD: &str = "x-amz-object-lock-event-hold";
+    let wire = Wire::new(|call| match call.operation.as_str() {
+        "HeadObject" | "GetObject" => Reaction::AddHeader(HOLD, "ON".into()),
+        _ => Reaction::Pass,
+    });
+    let stack = LocalStack::over(wire, east());
+    let keys = || stack.keyring([&stack.home.key_2]);
+    let stored_with = || {
+        let stores = ["CopyObject", "CreateMultipartUpload", "PutObject"];
+        let mut calls = stack.wire.calls().into_iter();
+        let last = calls.rfind(|call| stores.contains(&call.operation.as_str()));
+        let last = last.expect("stored");
+        (last.operation.clone(), last.headers.get(HOLD).cloned())
+    };
+    let on = |operation: &str| (operation.to_owned(), Some("ON".to_owned()));
+    for (in_parts_above, copies_by) in [(WHOLE, "CopyObject"), (IN_PARTS, "CreateMultipartUpload")]
+    {
+        let client = stack.client_builder([&stack.home.key]);
+        let client = client.copy_in_parts_above(in_parts_above).build();
+        let uri = stack.object("held");
+        client.put().uri(&uri).body("x").send().await.expect("put");
+        assert_eq!(stored_with(), ("PutObject".to_owned(), None));
+        client.rewrap().uri(&uri).add_keys(keys()).send().await.expect("rewrap");
+        assert_eq!(stored_with(), on(copies_by));
+        let copy = client.copy().source_uri(&uri).uri(&stack.object("copy"));
+        copy.send().await.expect("copy");
+        assert_eq!(stored_with(), on(copies_by));
+        client.reencrypt().uri(&uri).send().await.expect("reencrypt");
+        assert_eq!(stored_with(), on("PutObject"));
+    }
+    let client = stack.client_builder([&stack.home.key]).sidecars(SidecarPolicy::read()).build();
+    let uri = stack.object("held");
+    client.put().uri(&uri).body("x").send().await.expect("put");
+    let rewrap = client.rewrap().uri(&uri).add_keys(keys());
+    let rewrapped = rewrap.key_storage(KeyStorage::SidecarWhereNeeded).send().await.expect("done");
+    assert!(rewrapped.sidecar.is_some(), "a held object was copied");
+}
+
+/// Whatever the operation sends: background requests, parts and looks at the bucket included.
+#[tokio::test]
+async fn headers_go_with_every_request_to_a_bucket() {
+    let stack = LocalStack::new(east());
+    let headers = RequestHeaders::new().expected_bucket_owner("000000000000").requester_pays();
+    for in_parts_above in [WHOLE, IN_PARTS] {
+        let client = stack.client_builder([&stack.home.key]).request_headers(headers.clone());
+        let client = client.part_len(PART).copy_in_parts_above(in_parts_above).build();
+        for len in [10, PART + 10] {
+            let (uri, copy, moved) =
+                (stack.object("headers"), stack.object("copy"), stack.object("moved"));
+            client.put().uri(&uri).body(plaintext(len)).send().await.expect("put");
+            client.get().uri(&uri).send().await.expect("get").bytes().await.expect("read");
+            client.inspect().uri(&uri).send().await.expect("inspect");
+            client.verify().uri(&uri).send().await.expect("verify");
+            let add = client.rewrap().uri(&uri).add_keys(stack.keyring([&stack.home.key_2]));
+            add.send().await.expect("rewrap");
+            client.copy().source_uri(&uri).uri(&copy).send().await.expect("copy");
+            let mv = client.copy().source_uri(&copy).uri(&moved).delete_source();
+            mv.send().await.expect("move");
+            client.reencrypt().uri(&moved).send().await.expect("reencrypt");
+            let survey = client.shred().uri(&moved).survey().await.expect("survey");
+            assert!(!survey.is_empty());
+            client.delete().uri(&moved).send().await.expect("delete");
+        }
+    }
+    let calls = stack.wire.calls().into_iter().filter(|call| call.service == "s3");
+    let mut operations = std::collections::BTreeSet::new();
+    for call in calls {
+        let header = |name: &str| call.headers.get(name).map(String::as_str);
+        assert_eq!(header("x-amz-expected-bucket-owner"), Some("000000000000"), "{call:?}");
+        assert_eq!(header("x-amz-request-payer"), Some("requester"), "{call:?}");
+        let of_source = header("x-amz-copy-source").map(|_| "000000000000");
+        assert_eq!(header("x-amz-source-expected-bucket-owner"), of_source, "{call:?}");
+        operations.insert(call.operation);
+    }
+    for operation in [
+        "CompleteMultipartUpload",
+        "CopyObject",
+        "CreateMultipartUpload",
+        "DeleteObject",
+        "GetBucketOwnershipControls",
+        "GetObject",
+        "GetObjectTagging",
+        "HeadObject",
+        "ListObjectVersions",
+        "PutObject",
+        "UploadPart",
+        "UploadPartCopy",
+    ] {
+        assert!(operations.contains(operation), "no {operation}: {operations:?}");
     }
 }
 

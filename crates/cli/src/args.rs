@@ -1,5 +1,7 @@
 //! Arguments that several commands share.
 
+mod attributes;
+mod content_type;
 mod folders;
 mod job;
 mod objects;
@@ -11,10 +13,11 @@ mod wrap_key;
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, ValueEnum, builder::NonEmptyStringValueParser};
-use sealwax_s3::{AclPolicy, KmsKeyArn, LimitedHttp, S3Uri};
+use sealwax_s3::{AclPolicy, KmsKeyArn, LimitedHttp, RequestHeaders, S3Uri};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
+    attributes::{CopiedObjectArgs, NewObjectArgs},
     folders::{FilterArgs, FolderArgs},
     job::JobArgs,
     objects::{ObjectSource, Objects, ObjectsArgs},
@@ -108,6 +111,14 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "TIME", help_heading = "Time limits")]
     pub(crate) deadline: Option<TimeSpan>,
 
+    /// Account that must own the bucket: S3 denies access to a bucket of any other account
+    #[arg(long, global = true, value_name = "ID", help_heading = "AWS", value_parser = account_id)]
+    pub(crate) expected_bucket_owner: Option<String>,
+
+    /// Confirm that you pay for requests to a Requester Pays bucket
+    #[arg(long, global = true, value_name = "requester", help_heading = "AWS", value_parser = ["requester"], hide_possible_values = true)]
+    pub(crate) request_payer: Option<String>,
+
     /// Print errors only
     #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
@@ -117,7 +128,7 @@ pub(crate) struct GlobalArgs {
     pub(crate) verbose: u8,
 }
 
-/// Option of commands that copy an object onto itself or elsewhere.
+/// Option of commands that copy an object onto itself.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct AclArgs {
     /// Treatment of an object's access control list in its copy: keep it, or ignore it on a store
@@ -152,6 +163,16 @@ impl From<AclArg> for AclPolicy {
 }
 
 impl GlobalArgs {
+    /// Returns the headers of every request to a bucket.
+    pub(crate) fn request_headers(&self) -> RequestHeaders {
+        let headers = RequestHeaders::new();
+        let headers = match &self.expected_bucket_owner {
+            Some(account) => headers.expected_bucket_owner(account),
+            None => headers,
+        };
+        if self.request_payer.is_some() { headers.requester_pays() } else { headers }
+    }
+
     /// Returns the time after which a call without progress ends.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout.map_or(LimitedHttp::DEFAULT_TIMEOUT, |TimeSpan(timeout)| timeout)
@@ -164,6 +185,8 @@ impl GlobalArgs {
             ("--endpoint-url", &self.endpoint_url),
             ("--kms-endpoint-url", &self.kms_endpoint_url),
             ("--profile", &self.profile),
+            ("--expected-bucket-owner", &self.expected_bucket_owner),
+            ("--request-payer", &self.request_payer),
         ];
         let given =
             options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value.clone()?]));

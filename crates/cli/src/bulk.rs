@@ -35,6 +35,16 @@ pub(crate) enum Outcome {
     Failed(String, Failure),
 }
 
+impl Outcome {
+    /// Returns the outcome of a single item, which is told if it is done.
+    pub(crate) fn noted(self) -> Self {
+        match self {
+            Self::Done(text, bytes) => Self::Noted(text, bytes),
+            other => other,
+        }
+    }
+}
+
 /// Kind of objects that a command on sealed objects skips, or of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Skip {

@@ -135,7 +135,10 @@ impl Command {
             Self::Cat(args) => cat::run(session, args).await,
             Self::Ls(args) => ls::run(session, args).await,
             Self::Head(args) => head::run(session, args).await,
-            Self::Cp(args) => copy::run(session, args.copy, copy::Source::Kept).await,
+            Self::Cp(args) => {
+                let source = copy::Source::Kept { version_id: args.version_id };
+                copy::run(session, args.copy, source).await
+            }
             Self::Mv(args) => {
                 let source = copy::Source::Deleted { unproven: args.unproven };
                 copy::run(session, args.copy, source).await

@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use crate::{failure::Failure, interrupt::unless_stopped, terminal_text::Printable};
 
-/// Prints a line of JSON during a job, which continues if the output is closed.
+/// Prints a line of JSON in ASCII during a job, which continues if the output is closed.
 pub(crate) fn print_json(value: &impl Serialize) {
-    let text = serde_json::to_string(value).expect("texts, numbers and lists of them");
+    let text = ascii_json::to_string(value);
     let _ = io::stdout().lock().write_all(format!("{text}\n").as_bytes());
 }
 

@@ -105,7 +105,12 @@ impl ObjectReport {
 
 /// Returns the name of the object's format.
 pub(crate) fn format(info: &ObjectInfo) -> String {
-    match info.format() {
+    format_name(info.format())
+}
+
+/// Returns the name of a format.
+pub(crate) fn format_name(format: &ObjectFormat) -> String {
+    match format {
         ObjectFormat::Sealwax(header) => header.format().to_owned(),
         ObjectFormat::S3ec(envelope) => {
             format!("Amazon S3 Encryption Client {}", envelope.format())

@@ -173,7 +173,8 @@ impl Session {
                 RetryPartition::custom("sealwax").token_bucket(TokenBucket::unlimited()).build(),
             )
             .force_path_style(self.has_own_endpoint());
-        with_sdk_limits(&aws_sdk_s3::Client::from_conf(config.build()), self.args.timeout())
+        let client = aws_sdk_s3::Client::from_conf(config.build());
+        with_sdk_limits(&self.args.request_headers().onto(&client), self.args.timeout())
     }
 
     /// `true` if S3 has an endpoint other than AWS's: buckets seldom have host names there.

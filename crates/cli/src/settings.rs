@@ -272,6 +272,8 @@ struct Profile {
     local_key: Option<PathBuf>,
     at_least: Option<u8>,
     timeout: Option<Spanned<String>>,
+    expected_bucket_owner: Option<Spanned<String>>,
+    request_payer: Option<Spanned<String>>,
 }
 
 impl Profile {
@@ -283,7 +285,10 @@ impl Profile {
         let keys = self.keys.iter().map(|value| (value, is_key as Check));
         let accounts = self.accounts.iter().map(|value| (value, is_account as Check));
         let timeout = self.timeout.iter().map(|value| (value, is_time as Check));
-        for (value, check) in urls.chain(keys).chain(accounts).chain(timeout) {
+        let owner = self.expected_bucket_owner.iter().map(|value| (value, is_account as Check));
+        let payer = self.request_payer.iter().map(|value| (value, is_payer as Check));
+        let all = urls.chain(keys).chain(accounts).chain(timeout).chain(owner).chain(payer);
+        for (value, check) in all {
             check(value.get_ref()).map_err(|reason| (value.span(), reason))?;
         }
         Ok(())
@@ -320,6 +325,8 @@ impl Profile {
             ("local_key", self.local_key.map(PathBuf::into_os_string).into_iter().collect()),
             ("at_least", one(self.at_least.map(|count| count.to_string()))),
             ("timeout", one(self.timeout.map(Spanned::into_inner))),
+            ("expected_bucket_owner", one(self.expected_bucket_owner.map(Spanned::into_inner))),
+            ("request_payer", one(self.request_payer.map(Spanned::into_inner))),
         ];
         values.into_iter().filter(|(_, values)| !values.is_empty()).collect()
     }
@@ -333,6 +340,10 @@ fn is_key(text: &str) -> Result<(), String> {
 
 fn is_account(text: &str) -> Result<(), String> {
     account_id(text).map(drop).map_err(str::to_owned)
+}
+
+fn is_payer(text: &str) -> Result<(), String> {
+    (text == "requester").then_some(()).ok_or_else(|| "must be requester".to_owned())
 }
 
 fn is_endpoint_url(text: &str) -> Result<(), String> {
@@ -423,6 +434,8 @@ mod tests {
             ("[profiles.default]\nendpoint_url = \"x\"", 2, "http"),
             ("[profiles.default]\n\nregion = 7", 3, "string"),
             ("[profiles.default]\ntimeout = \"60\"", 2, "a unit of s, m, h, d or w"),
+            ("[profiles.default]\nexpected_bucket_owner = \"1\"", 2, "12 digits"),
+            ("[profiles.default]\nrequest_payer = \"me\"", 2, "must be requester"),
             ("region = \"r\"", 1, "region"),
             ("[profiles.default\n", 1, ""),
         ] {

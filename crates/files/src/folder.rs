@@ -153,10 +153,23 @@ impl Folder {
     /// # Errors
     /// As [`NewFile::create`]; and an error with [`Refusal::LinkInside`] for a link on the way.
     pub fn new_file(&self, path: &RelativePath) -> io::Result<NewFile> {
+        NewFile::of(self.target(path)?)
+    }
+
+    /// Creates a file that replaces none, as [`Folder::new_file`] otherwise.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if anything has this name; and as [`Folder::new_file`].
+    pub fn create_new_file(&self, path: &RelativePath) -> io::Result<NewFile> {
+        NewFile::first_of(self.target(path)?)
+    }
+
+    /// Returns the target of a new file, in a folder that exists now.
+    fn target(&self, path: &RelativePath) -> io::Result<Target> {
         let (parent, name) = path.split();
         let folder = self.enter(parent, true)?;
         self.tidied.tidy(&folder, parent);
-        NewFile::of(Target::inside(folder, name, self.path.join(&path.0)))
+        Ok(Target::inside(folder, name, self.path.join(&path.0)))
     }
 
     /// Returns the number of incomplete files that were removed so far.

@@ -65,7 +65,7 @@ impl NewFile {
     /// [`io::ErrorKind::AlreadyExists`] if anything has this name, a link included; any other if
     /// there is no such folder or it cannot be written.
     pub fn create_private(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::first(path.as_ref(), Kind::Private)
+        Self::first(Target::unresolved(path.as_ref())?, Kind::Private)
     }
 
     /// Creates a file that replaces none: `path` must not exist, neither now nor when the file is
@@ -74,11 +74,15 @@ impl NewFile {
     /// # Errors
     /// As [`NewFile::create_private`].
     pub fn create_new(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::first(path.as_ref(), Kind::First)
+        Self::first_of(Target::unresolved(path.as_ref())?)
     }
 
-    fn first(path: &Path, kind: Kind) -> io::Result<Self> {
-        let target = Target::unresolved(path)?;
+    /// Creates a file for this target, which must not exist.
+    pub(crate) fn first_of(target: Target) -> io::Result<Self> {
+        Self::first(target, Kind::First)
+    }
+
+    fn first(target: Target, kind: Kind) -> io::Result<Self> {
         match target.stat()? {
             Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
             None => Self::with(target, kind),

@@ -27,6 +27,7 @@ use crate::{
         verify::Verify,
     },
     places::PlacePolicy,
+    request_headers::RequestHeaders,
     s3ec::S3ec,
     store::{
         Store, StoreSettings, acl::AclPolicy, checksum::BodyChecksum, unclaimed::UnclaimedUpload,
@@ -83,6 +84,7 @@ impl SealedClient {
                 checksum: BodyChecksum::default(),
                 timeout: LimitedHttp::DEFAULT_TIMEOUT,
                 acls: AclPolicy::default(),
+                headers: RequestHeaders::default(),
             },
             vault: VaultSettings {
                 keyring: Arc::new(keyring),
@@ -302,6 +304,13 @@ impl SealedClientBuilder {
     #[must_use]
     pub fn acls(mut self, acls: AclPolicy) -> Self {
         self.store.acls = acls;
+        self
+    }
+
+    /// Sets headers of every request to a bucket: none by default.
+    #[must_use]
+    pub fn request_headers(mut self, headers: RequestHeaders) -> Self {
+        self.store.headers = headers;
         self
     }
 

@@ -19,6 +19,7 @@ mod operation;
 mod places;
 mod plain_http;
 mod progress;
+mod request_headers;
 pub mod s3ec;
 mod sdk_limits;
 mod single_flight;
@@ -71,6 +72,7 @@ pub use self::{
     },
     places::PlacePolicy,
     plain_http::PlainHttp,
+    request_headers::RequestHeaders,
     sdk_limits::with_sdk_limits,
     store::{
         acl::AclPolicy,

@@ -37,7 +37,9 @@ use self::{
     part_limiter::PartLimiter,
     unclaimed::{UnclaimedUpload, UnclaimedUploads},
 };
-use crate::{attempts::AttemptEvents, sdk_limits::with_sdk_limits};
+use crate::{
+    attempts::AttemptEvents, request_headers::RequestHeaders, sdk_limits::with_sdk_limits,
+};
 
 /// Maximum number of buckets whose settings are remembered. An inventory or a plan can name any.
 const MAX_BUCKETS: usize = 1024;
@@ -77,6 +79,8 @@ pub(crate) struct StoreSettings {
     /// Time after which a call without progress ends.
     pub(crate) timeout: Duration,
     pub(crate) acls: AclPolicy,
+    /// Headers of every request to a bucket.
+    pub(crate) headers: RequestHeaders,
 }
 
 impl Store {
@@ -85,7 +89,7 @@ impl Store {
         Self(Arc::new(Inner {
             uploads: PartLimiter::new(UPLOADS_AT_FIRST, settings.timeout),
             downloads: PartLimiter::new(DOWNLOADS_AT_FIRST, settings.timeout),
-            s3: with_interceptors(&with_sdk_limits(&s3, settings.timeout)),
+            s3: with_interceptors(&settings.headers.onto(&with_sdk_limits(&s3, settings.timeout))),
             settings,
             acls_disabled: Mutex::default(),
             makes_copies: OnceCell::new(),

@@ -39,6 +39,10 @@ pub(crate) struct JobArgs {
     #[arg(long, requires = "bulk")]
     pub(crate) apply: bool,
 
+    /// Print what would be done, and change nothing; for many objects, this is the default
+    #[arg(short = 'n', long, conflicts_with = "apply")]
+    pub(crate) dry_run: bool,
+
     /// Journal file [default: a file in the user's state directory]
     ///
     /// After a crash or an interrupt, the same command resumes the job: it skips the objects that are
@@ -60,15 +64,19 @@ pub(crate) struct JobArgs {
     #[arg(long, value_name = "FILE", requires = "bulk", conflicts_with = "apply")]
     pub(crate) prices: Option<PathBuf>,
 
-    /// Print one JSON object per line, the counts last
-    #[arg(long, requires = "bulk")]
+    /// Print one JSON object per line; for many objects, the counts last
+    #[arg(long)]
     pub(crate) json: bool,
 }
 
 impl JobArgs {
-    /// `true` if the command works on many objects.
+    /// `true` if the command works on many objects, or tells what it would do to one.
     pub(crate) fn is_meant(&self) -> bool {
-        self.recursive || self.inventory.is_some() || self.stdin || self.plan.is_some()
+        self.dry_run
+            || self.recursive
+            || self.inventory.is_some()
+            || self.stdin
+            || self.plan.is_some()
     }
 
     /// Returns where the objects are listed, unless a plan names them.
@@ -76,7 +84,8 @@ impl JobArgs {
         match &self.inventory {
             Some(manifest) => ObjectSource::Inventory(manifest),
             None if self.stdin => ObjectSource::Stdin,
-            None => ObjectSource::Prefix,
+            None if self.recursive => ObjectSource::Prefix,
+            None => ObjectSource::Single,
         }
     }
 }

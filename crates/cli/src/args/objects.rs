@@ -72,6 +72,8 @@ pub(crate) type Objects = Pin<Box<dyn Stream<Item = Result<ListedObject, Error>>
 pub(crate) enum ObjectSource<'a> {
     /// The bucket: the latest versions of keys that begin with the prefix.
     Prefix,
+    /// The bucket: the latest version of the object with exactly this key.
+    Single,
     /// The bucket: all versions of keys that begin with the prefix.
     Versions,
     /// An S3 Inventory.
@@ -85,14 +87,15 @@ impl ObjectSource<'_> {
     pub(crate) fn list(self, s3: &Client, prefix: &Prefix) -> Objects {
         let Prefix { bucket, key } = prefix.clone();
         let listing = match self {
-            Self::Prefix => Listing::objects(s3, &bucket, &key),
+            Self::Prefix | Self::Single => Listing::objects(s3, &bucket, &key),
             Self::Versions => Listing::versions(s3, &bucket, &key),
             Self::Inventory(manifest) => Listing::inventory(s3, manifest.clone()),
             Self::Stdin => Listing::lines(tokio::io::stdin(), Some(bucket.clone())),
         };
-        let all = matches!(self, Self::Stdin);
+        let (all, single) = (matches!(self, Self::Stdin), matches!(self, Self::Single));
         let wanted = move |object: &ListedObject| {
-            all || object.bucket == bucket && object.key.starts_with(&key)
+            let is_named = if single { object.key == key } else { object.key.starts_with(&key) };
+            all || object.bucket == bucket && is_named
         };
         Box::pin(listing.try_filter(move |object| std::future::ready(wanted(object))))
     }
@@ -104,12 +107,13 @@ impl ObjectSource<'_> {
             Self::Stdin => format!("standard input, of {prefix}"),
             Self::Versions => format!("all versions of {prefix}"),
             Self::Prefix => prefix.to_string(),
+            Self::Single => format!("the object {prefix}"),
         }
     }
 
     /// `true` if S3 lists the objects now, as they are.
     pub(crate) fn is_live(self) -> bool {
-        matches!(self, Self::Prefix | Self::Versions)
+        matches!(self, Self::Prefix | Self::Single | Self::Versions)
     }
 
     /// Lists the same objects again, to count them; `None` if they can be read only once.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
-use sealwax_s3::S3Uri;
+use sealwax_s3::{S3Uri, UnencryptedObjects};
 
 use super::get::to_stdout;
 use crate::{
@@ -44,8 +44,19 @@ pub(crate) struct CatArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) version_id: Option<String>,
 
+    /// Accept an object without client-side encryption, and copy it unchanged
+    #[arg(long, conflicts_with = "context")]
+    pub(crate) pass_unencrypted: bool,
+
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
+
+    /// Write an object of the S3 Encryption Client before it is verified
+    ///
+    /// Its only authentication tag is at its end. Without this option, up to 64 MiB are held back
+    /// until it is verified. With it, don't use the output before the command has exited with 0.
+    #[arg(long, help_heading = "S3 Encryption Client")]
+    pub(crate) release_unverified: bool,
 
     #[command(flatten)]
     pub(crate) s3ec: S3ecArgs,
@@ -53,15 +64,27 @@ pub(crate) struct CatArgs {
 
 /// Writes the plaintext of objects to standard output.
 pub(super) async fn run(session: &Session, args: CatArgs) -> Result<(), Failure> {
-    let CatArgs { uris, range, context, version_id, reader, s3ec } = args;
+    let CatArgs {
+        uris,
+        range,
+        context,
+        version_id,
+        pass_unencrypted,
+        reader,
+        release_unverified,
+        s3ec,
+    } = args;
     if version_id.is_some() && uris.len() > 1 {
         return Err(Failure::usage("--version-id requires a single object"));
     }
     let context = encryption_context(context)?;
     let keyring = session.keyrings().reading(reader).await?;
     for uri in uris {
-        let client =
-            session.client_builder(&uri, Arc::clone(&keyring)).s3ec(s3ec.settings()?).build();
+        let mut client = session.client_builder(&uri, Arc::clone(&keyring)).s3ec(s3ec.settings()?);
+        if pass_unencrypted {
+            client = client.unencrypted(UnencryptedObjects::PassThrough);
+        }
+        let client = client.build();
         let mut get = client.get().uri(&uri).encryption_context(context.clone());
         if let Some(version_id) = &version_id {
             get = get.version_id(version_id);
@@ -72,7 +95,9 @@ pub(super) async fn run(session: &Session, args: CatArgs) -> Result<(), Failure>
             Some(ByteRange::From(first, Some(last))) => get.range(first..=last),
             Some(ByteRange::Last(length)) => get.suffix(length),
         };
-        let done = unless_stopped(to_stdout(get, &Progress::hidden(), false, Failure::from)).await;
+        let done =
+            unless_stopped(to_stdout(get, &Progress::hidden(), release_unverified, Failure::from))
+                .await;
         done.map_err(|signal| {
             Failure::stopped(signal, format!("the output of {uri} is incomplete"))
         })??;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use self::args::CopyArgs;
 pub(crate) use self::args::{CpArgs, MvArgs};
 use crate::{
-    args::{Prefix, name_of},
+    args::{Pair, Prefix, name_of},
     bulk::{Outcome, Skip, Summary, engine},
     console::print_json,
     failure::{Exit, Failure, Unfinished, of_one},
@@ -22,18 +22,17 @@ use crate::{
 };
 
 /// Treatment of the source after its copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
-    Kept,
+    /// Kept; copied in this version, if one is named.
+    Kept { version_id: Option<String> },
     /// Deleted if the copy has all of its keys and one was proven; or, if `unproven`, in any case.
-    Deleted {
-        unproven: bool,
-    },
+    Deleted { unproven: bool },
 }
 
 /// Copies or moves objects.
 pub(super) async fn run(session: &Session, args: CopyArgs, source: Source) -> Result<(), Failure> {
-    let session = &session.with_acls(args.acl.acl);
+    let session = &session.with_acls(args.stored.acls());
     let reading = session.keyrings().reading(args.reader.clone()).await?;
     let client = session.client_of(&args.from.bucket, reading);
     let under = match args.under.is_empty() {
@@ -65,6 +64,8 @@ struct Copier {
 struct Copied {
     source: String,
     destination: String,
+    version_id: Option<String>,
+    e_tag: Option<String>,
     bytes: u64,
     /// Wrapping keys of the copy.
     keys: Vec<String>,
@@ -95,6 +96,8 @@ impl Copied {
         Self {
             source: from.to_string(),
             destination: to.to_string(),
+            version_id: output.version_id.clone(),
+            e_tag: output.e_tag.clone(),
             bytes: output.source.plaintext_len(),
             keys: keys.collect(),
             disproved: output.report.disproved.clone(),
@@ -162,10 +165,10 @@ impl Copier {
     }
 
     fn verb(&self) -> &'static str {
-        match (self.args.dry_run, self.source) {
-            (true, Source::Kept) => "would copy",
+        match (self.args.dry_run, &self.source) {
+            (true, Source::Kept { .. }) => "would copy",
             (true, Source::Deleted { .. }) => "would move",
-            (false, Source::Kept) => "copied",
+            (false, Source::Kept { .. }) => "copied",
             (false, Source::Deleted { .. }) => "moved",
         }
     }
@@ -174,7 +177,15 @@ impl Copier {
     async fn copy(&self, from: &S3Uri, to: &S3Uri) -> Result<Done, Failure> {
         let described =
             |bytes| format!("{} {from} to {to} ({})", self.verb(), Counted(bytes, "byte"));
-        let e_tag = match self.client.head().uri(from).send().await {
+        let version_id = match &self.source {
+            Source::Kept { version_id } => version_id.as_deref(),
+            Source::Deleted { .. } => None,
+        };
+        let mut head = self.client.head().uri(from);
+        if let Some(version_id) = version_id {
+            head = head.version_id(version_id);
+        }
+        let e_tag = match head.send().await {
             Ok(info) if self.args.dry_run => {
                 let bytes = info.plaintext_len();
                 return Ok(Done { text: described(bytes), bytes, is_loss: false });
@@ -183,19 +194,28 @@ impl Copier {
             // A move that was interrupted may have left a sidecar: the next run deletes it.
             Err(error)
                 if error.kind() == ErrorKind::NotFound
-                    && self.source != Source::Kept
+                    && matches!(self.source, Source::Deleted { .. })
                     && !self.args.dry_run =>
             {
                 None
             }
             Err(error) => return Err(of_one(error, from)),
         };
-        let mut copy = self.client.copy().source_uri(from).uri(to);
+        let stored = &self.args.stored;
+        let copy = self.client.copy().source_uri(from).uri(to);
+        let copy = copy.override_attributes(stored.attributes());
+        let mut copy = stored
+            .metadata()?
+            .iter()
+            .fold(copy, |copy, Pair { name, value }| copy.metadata(name, value));
         if let Some(keyring) = &self.under {
             copy = copy.keyring(Arc::clone(keyring));
         }
         if let Some(count) = self.args.at_least {
             copy = copy.wrap_policy(WrapPolicy::AtLeast(count.into()));
+        }
+        if let Some(version_id) = version_id {
+            copy = copy.source_version_id(version_id);
         }
         if let Some(e_tag) = e_tag {
             copy = copy.source_if_match(e_tag);
@@ -206,7 +226,7 @@ impl Copier {
         }
         copy = self.args.accept_place.iter().fold(copy, |copy, place| copy.accept_place(place));
         let (copied, result) = match self.source {
-            Source::Kept => (Copied::new(from, to, &copy.send().await?), Ok(())),
+            Source::Kept { .. } => (Copied::new(from, to, &copy.send().await?), Ok(())),
             Source::Deleted { unproven } => {
                 let movement = copy.delete_source();
                 let movement = if unproven { movement.allow_unproven() } else { movement };

@@ -7,14 +7,18 @@ use std::{io, os::unix::ffi::OsStrExt as _, path::Path};
 
 use futures_util::TryStreamExt as _;
 use sealwax_files::{NewFile, RelativePath};
-use sealwax_s3::{Error, Get, S3Uri, UnencryptedObjects};
-use tokio::io::{AsyncWriteExt as _, BufWriter};
+use sealwax_s3::{Error, Get, ObjectInfo, S3Uri, UnencryptedObjects};
+use serde::Serialize;
+use tokio::{
+    io::{AsyncWriteExt as _, BufWriter},
+    task::spawn_blocking,
+};
 
 pub(crate) use self::args::GetArgs;
 use crate::{
     args::{encryption_context, is_in_s3, name_of},
-    console::is_standard_stream,
-    failure::{Failure, of_one},
+    console::{is_standard_stream, print_json},
+    failure::{Exit, Failure, of_one},
     interrupt::unless_stopped,
     local_files::{create_parent, remove_leftovers},
     progress::Progress,
@@ -34,8 +38,11 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
     if args.folders.recursive {
         return bulk_get::run(session, args).await;
     }
-    if args.folders.skip_unchanged || args.folders.dry_run {
-        return Err(Failure::usage("--skip-unchanged and --dry-run require --recursive"));
+    if args.folders.skip_unchanged {
+        return Err(Failure::usage("--skip-unchanged requires --recursive"));
+    }
+    if is_standard_stream(&args.file) && (args.json || args.no_overwrite) {
+        return Err(Failure::usage("--json and --no-overwrite require a file, not `-`"));
     }
     let GetArgs {
         from,
@@ -46,7 +53,9 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         reader,
         release_unverified,
         s3ec,
-        ..
+        no_overwrite,
+        json,
+        folders,
     } = args;
     if from.is_folder() {
         return Err(Failure::usage(format!("{from} is a folder: --recursive is required")));
@@ -62,6 +71,9 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         let failure = Failure::usage(format!("cannot write {}: {error}", file.display()));
         return Err(failure.advise("pass a file, or `-` for standard output"));
     }
+    if no_overwrite {
+        check_absent(&file)?;
+    }
     let context = encryption_context(context)?;
     let mut client = session
         .client_builder(&uri, session.keyrings().reading(reader).await?)
@@ -70,6 +82,16 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         client = client.unencrypted(UnencryptedObjects::PassThrough);
     }
     let client = client.build();
+    if folders.dry_run {
+        let mut head = client.head().uri(&uri);
+        if let Some(version_id) = &version_id {
+            head = head.version_id(version_id);
+        }
+        let info = head.send().await.map_err(|error| of_one(error, &uri))?;
+        let bytes = Counted(info.plaintext_len(), "byte");
+        session.say(format!("would open {uri} as {} ({bytes})", file.display()));
+        return Ok(());
+    }
     let progress = session.progress(None);
     let mut get =
         client.get().uri(&uri).encryption_context(context).on_progress(progress.counter());
@@ -85,8 +107,50 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
             Failure::stopped(signal, format!("the output of {uri} is incomplete"))
         })?;
     }
-    let done = unless_stopped(to_file(session, get, progress, &uri, &file)).await;
+    let done =
+        unless_stopped(to_file(session, get, progress, &uri, (&file, no_overwrite, json))).await;
     done.map_err(|signal| Failure::stopped(signal, format!("{} was not written", file.display())))?
+}
+
+/// A written file. Field names are stable JSON output.
+#[derive(Debug, Serialize)]
+struct Opened {
+    object: String,
+    file: String,
+    version_id: Option<String>,
+    e_tag: Option<String>,
+    bytes: u64,
+}
+
+impl Opened {
+    fn new(uri: &S3Uri, file: &Path, info: &ObjectInfo) -> Self {
+        Self {
+            object: uri.to_string(),
+            file: file.to_string_lossy().into_owned(),
+            version_id: info.version_id.clone(),
+            e_tag: info.e_tag.clone(),
+            bytes: info.plaintext_len(),
+        }
+    }
+}
+
+/// Fails if the file exists, before anything is downloaded.
+fn check_absent(file: &Path) -> Result<(), Failure> {
+    match file.symlink_metadata() {
+        Ok(_) => Err(unwritten(file, io::ErrorKind::AlreadyExists.into())),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Returns the failure of a file that cannot be written, or that must not be replaced.
+fn unwritten(path: &Path, error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            let advice = "omit --no-overwrite to replace it, or choose another file";
+            Failure::new(Exit::Conflict, format!("{} already exists", path.display()), advice)
+        }
+        _ => Failure::io(&format!("cannot write {}", path.display()), error),
+    }
 }
 
 async fn to_file(
@@ -94,14 +158,25 @@ async fn to_file(
     get: Get,
     progress: Progress,
     uri: &S3Uri,
-    file: &Path,
+    (file, no_overwrite, json): (&Path, bool, bool),
 ) -> Result<(), Failure> {
     let object = get.send().await.map_err(|error| of_one(error, uri))?;
     progress.expect(object.info().plaintext_len());
     create_parent(file).await?;
     session.report_leftovers(remove_leftovers(file).await);
-    let info = object.to_file(file).await?;
+    let info = match no_overwrite {
+        true => {
+            let path = file.to_owned();
+            let new = spawn_blocking(move || NewFile::create_new(path)).await;
+            let new = new.map_err(Failure::other)?.map_err(|error| unwritten(file, error))?;
+            object.to_new_file(new).await?
+        }
+        false => object.to_file(file).await?,
+    };
     drop(progress);
+    if json {
+        print_json(&Opened::new(uri, file, &info));
+    }
     session.say(format!(
         "opened {uri} as {} ({})",
         file.display(),

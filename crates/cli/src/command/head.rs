@@ -51,9 +51,17 @@ struct Told {
     stored_bytes: Option<u64>,
     content_type: Option<String>,
     content_encoding: Option<String>,
+    content_disposition: Option<String>,
+    content_language: Option<String>,
     cache_control: Option<String>,
+    expires: Option<String>,
+    website_redirect: Option<String>,
     storage_class: Option<String>,
     server_side_encryption: Option<String>,
+    sse_kms_key_id: Option<String>,
+    bucket_key_enabled: Option<bool>,
+    #[serde(flatten)]
+    lock: ObjectLock,
     version_id: Option<String>,
     e_tag: Option<String>,
     /// As in RFC 3339.
@@ -61,6 +69,55 @@ struct Told {
     replication_status: Option<String>,
     /// User-defined metadata.
     metadata: BTreeMap<String, String>,
+}
+
+/// Object Lock of a version, as far as the caller may see it.
+#[derive(Debug, Serialize)]
+struct ObjectLock {
+    object_lock_mode: Option<String>,
+    /// As in RFC 3339.
+    object_lock_retain_until_date: Option<String>,
+    object_lock_legal_hold_status: Option<String>,
+    object_lock_event_hold: Option<String>,
+    object_lock_event_hold_duration_days: Option<i32>,
+    object_lock_event_hold_duration_years: Option<i32>,
+}
+
+impl ObjectLock {
+    fn of(head: &HeadObjectOutput) -> Self {
+        Self {
+            object_lock_mode: head.object_lock_mode().map(|mode| mode.as_str().to_owned()),
+            object_lock_retain_until_date: head
+                .object_lock_retain_until_date()
+                .and_then(|time| time.fmt(DateTimeFormat::DateTime).ok()),
+            object_lock_legal_hold_status: head
+                .object_lock_legal_hold_status()
+                .map(|status| status.as_str().to_owned()),
+            object_lock_event_hold: head
+                .object_lock_event_hold()
+                .map(|status| status.as_str().to_owned()),
+            object_lock_event_hold_duration_days: head.object_lock_event_hold_duration_days,
+            object_lock_event_hold_duration_years: head.object_lock_event_hold_duration_years,
+        }
+    }
+
+    fn retention(&self) -> Option<String> {
+        let until = self.object_lock_retain_until_date.as_deref()?;
+        Some(format!("{} until {until}", self.object_lock_mode.as_deref().unwrap_or("locked")))
+    }
+
+    fn event_hold(&self) -> Option<String> {
+        let status = self.object_lock_event_hold.as_deref()?;
+        let days = self.object_lock_event_hold_duration_days.map(|count| (count, "day"));
+        let years = self.object_lock_event_hold_duration_years.map(|count| (count, "year"));
+        Some(match days.or(years) {
+            Some((count, unit)) => {
+                let count = Counted(count.unsigned_abs().into(), unit);
+                format!("{status}; {count} of retention after its release")
+            }
+            None => status.to_owned(),
+        })
+    }
 }
 
 /// Shows an object's S3 metadata.
@@ -96,7 +153,7 @@ impl Told {
     fn new(uri: &S3Uri, head: HeadObjectOutput, info: Option<ObjectInfo>) -> Self {
         let own: HashMap<_, _> = match &info {
             Some(info) => info.metadata.clone(),
-            None => head.metadata.unwrap_or_default(),
+            None => head.metadata.clone().unwrap_or_default(),
         };
         Self {
             object: uri.to_string(),
@@ -104,13 +161,20 @@ impl Told {
             shredded: None,
             plaintext_bytes: info.as_ref().map(ObjectInfo::plaintext_len),
             stored_bytes: head.content_length.and_then(|len| len.try_into().ok()),
+            lock: ObjectLock::of(&head),
             content_type: head.content_type,
             content_encoding: head.content_encoding,
+            content_disposition: head.content_disposition,
+            content_language: head.content_language,
             cache_control: head.cache_control,
+            expires: head.expires_string,
+            website_redirect: head.website_redirect_location,
             storage_class: head.storage_class.map(|class| class.as_str().to_owned()),
             server_side_encryption: head
                 .server_side_encryption
                 .map(|algorithm| algorithm.as_str().to_owned()),
+            sse_kms_key_id: head.ssekms_key_id,
+            bucket_key_enabled: head.bucket_key_enabled,
             version_id: head.version_id,
             e_tag: head.e_tag,
             last_modified: head
@@ -137,9 +201,17 @@ impl fmt::Display for Told {
             ("stored", &bytes(self.stored_bytes)),
             ("content type", &self.content_type),
             ("encoding", &self.content_encoding),
+            ("disposition", &self.content_disposition),
+            ("language", &self.content_language),
             ("cache control", &self.cache_control),
+            ("expires", &self.expires),
+            ("redirect", &self.website_redirect),
             ("storage class", &self.storage_class),
             ("SSE", &self.server_side_encryption),
+            ("SSE key", &self.sse_kms_key_id),
+            ("retention", &self.lock.retention()),
+            ("legal hold", &self.lock.object_lock_legal_hold_status),
+            ("event hold", &self.lock.event_hold()),
             ("version", &self.version_id),
             ("e-tag", &self.e_tag),
             ("last modified", &self.last_modified),
@@ -150,5 +222,26 @@ impl fmt::Display for Told {
             }
         }
         object_report::section(f, "user-defined metadata", &self.metadata)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::types::ObjectLockEventHold;
+
+    use super::*;
+
+    #[test]
+    fn an_event_hold_is_told_with_its_duration() {
+        let hold = || HeadObjectOutput::builder().object_lock_event_hold(ObjectLockEventHold::On);
+        let told = |head: HeadObjectOutput| ObjectLock::of(&head).event_hold();
+        assert_eq!(told(hold().build()).as_deref(), Some("ON"));
+        let days = hold().object_lock_event_hold_duration_days(1).build();
+        let expected = "ON; 1 day of retention after its release";
+        assert_eq!(told(days).as_deref(), Some(expected));
+        let years = hold().object_lock_event_hold_duration_years(7).build();
+        let expected = "ON; 7 years of retention after its release";
+        assert_eq!(told(years).as_deref(), Some(expected));
+        assert_eq!(told(HeadObjectOutput::builder().build()), None);
     }
 }

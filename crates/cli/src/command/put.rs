@@ -14,8 +14,8 @@ use sealwax_s3::{PlaintextSource, PutS3ecOutput, S3Uri, s3ec::S3ec};
 
 pub(crate) use self::args::PutArgs;
 use self::{
-    put_request::{destination, not_stored, print_stored, summary, with_metadata},
-    resumable_put::{ResumablePut, stored},
+    put_request::{destination, not_stored, print_stored, print_stored_s3ec, summary, with_stored},
+    resumable_put::{ResumablePut, progress_text},
 };
 use crate::{
     args::{FormatArg, encryption_context, is_in_s3},
@@ -33,30 +33,15 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         return Err(Failure::usage(error)
             .advise("copy inside S3 with `sealwax cp`, or download with `sealwax get`"));
     }
-    if args.folders.recursive
-        || args.folders.skip_unchanged
-        || args.folders.dry_run
-        || args.files.len() > 1
+    let is_dry_file = args.folders.dry_run && !is_standard_stream(&args.files[0]);
+    if args.folders.recursive || args.folders.skip_unchanged || is_dry_file || args.files.len() > 1
     {
         return bulk_put::run(session, args).await;
     }
     let (file, uri) = (args.files[0].clone(), destination(&args)?);
-    let PutArgs {
-        keys,
-        context,
-        metadata,
-        content_type,
-        at_least,
-        json,
-        no_overwrite,
-        resume,
-        state_file,
-        ..
-    } = args;
+    let PutArgs { keys, context, at_least, json, no_overwrite, resume, state_file, stored, .. } =
+        args;
     let (format, instruction_file, raw) = (args.format, args.instruction_file, args.raw);
-    if format != FormatArg::Native && json {
-        return Err(Failure::usage("--json requires --format native"));
-    }
     if format == FormatArg::Native && (instruction_file || !raw.is_empty()) {
         return Err(Failure::usage(
             "--instruction-file and raw keys require --format s3ec-v3 or s3ec-v2",
@@ -77,6 +62,10 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         true => Arc::new(session.keyrings().empty()),
         false => session.keyrings().writing(keys, at_least)?,
     };
+    if args.folders.dry_run {
+        session.say(format!("would seal standard input as {uri}"));
+        return Ok(());
+    }
     let client = session.client_builder(&uri, keyring).s3ec(s3ec).build();
     let progress = session.progress(len(&file).await);
     let mut put = client
@@ -85,10 +74,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         .body(source(&file))
         .encryption_context(context)
         .on_progress(progress.counter());
-    put = with_metadata(put, metadata)?;
-    if let Some(content_type) = content_type {
-        put = put.content_type(content_type);
-    }
+    put = with_stored(put, &stored, &file, &uri)?;
     if no_overwrite {
         put = put.if_none_match("*");
     }
@@ -102,6 +88,9 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         let stopped = |signal| Failure::stopped(signal, given_up(&uri));
         let output =
             settled.and(sent).map_err(stopped)?.map_err(|error| not_stored(error, no_overwrite))?;
+        if json {
+            print_stored_s3ec(&file, &uri, &output);
+        }
         session.say(summary_of_s3ec(&file, &uri, &output));
         return Ok(());
     }
@@ -110,7 +99,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         let (session, uri) = (session.clone(), uri.clone());
         put = put.state_file(resume.state_file());
         put = put.on_resume(move |upload| {
-            session.say(format!("resuming the upload to {uri}: {}", stored(upload)));
+            session.say(format!("resuming the upload to {uri}: {}", progress_text(upload)));
         });
     }
 

@@ -4,7 +4,8 @@ mod bulk_reencrypt;
 mod sealing;
 
 use clap::{ArgGroup, Args};
-use sealwax_s3::{ReencryptOutput, S3Uri};
+use sealwax_s3::{ReencryptOutput, S3Uri, envelope::ObjectHeader};
+use serde::Serialize;
 
 use self::sealing::Sealing;
 use crate::{
@@ -12,8 +13,10 @@ use crate::{
         AclArgs, FormatArg, JobArgs, Pair, Prefix, ReaderArgs, S3ecArgs, WrapKey,
         encryption_context, place,
     },
+    console::print_json,
     failure::{Exit, Failure},
     interrupt::unless_stopped,
+    object_report,
     session::Session,
     terminal_text::Counted,
 };
@@ -61,7 +64,7 @@ pub(crate) struct ReencryptArgs {
 
     /// Accept wrapped keys bound to this place, from which the object was moved deliberately;
     /// repeatable
-    #[arg(long, value_name = "BUCKET/KEY", value_parser = place, conflicts_with = "bulk")]
+    #[arg(long, value_name = "BUCKET/KEY", value_parser = place, conflicts_with_all = ["bulk", "dry_run"])]
     pub(crate) accept_place: Vec<String>,
 
     #[command(flatten)]
@@ -98,6 +101,7 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     if args.bulk.is_meant() {
         return bulk_reencrypt::run(session, args).await;
     }
+    let json = args.bulk.json;
     let ReencryptArgs { prefix, under, context, accept_place, reader, to, s3ec, .. } = args;
     let prefix = prefix.expect("required without a plan");
     let uri = prefix.to_string().parse::<S3Uri>().map_err(|error| {
@@ -135,8 +139,38 @@ pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Fa
     drop(progress);
     unless_stopped(client.settle()).await.map_err(stopped)?;
     session.report_unclaimed(&client);
-    session.say(summary(&uri, &done.map_err(stopped)??));
+    let output = done.map_err(stopped)??;
+    if json {
+        print_json(&Reencrypted::new(&uri, &output));
+    }
+    session.say(summary(&uri, &output));
     Ok(())
+}
+
+/// A re-encrypted object. Field names are stable JSON output.
+#[derive(Debug, Serialize)]
+struct Reencrypted {
+    object: String,
+    version_id: Option<String>,
+    e_tag: Option<String>,
+    bytes: u64,
+    format: String,
+    /// Wrapping keys of the object; empty for formats that do not name them.
+    keys: Vec<String>,
+}
+
+impl Reencrypted {
+    fn new(uri: &S3Uri, output: &ReencryptOutput) -> Self {
+        let keys = output.header().map(ObjectHeader::keys).unwrap_or_default();
+        Self {
+            object: uri.to_string(),
+            version_id: output.version_id.clone(),
+            e_tag: output.e_tag.clone(),
+            bytes: output.plaintext_len,
+            format: object_report::format_name(&output.format),
+            keys: keys.iter().map(|key| key.wrapping_key().to_owned()).collect(),
+        }
+    }
 }
 
 fn summary(uri: &S3Uri, output: &ReencryptOutput) -> String {

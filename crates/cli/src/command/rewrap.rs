@@ -4,10 +4,12 @@ mod args;
 mod bulk_rewrap;
 
 use sealwax_s3::{KeyChanges, RewrapOutput, S3Uri, envelope::EncryptedDataKey};
+use serde::Serialize;
 
 pub(crate) use self::args::RewrapArgs;
 use crate::{
     args::{Prefix, WrapKey},
+    console::print_json,
     failure::{Exit, Failure},
     interrupt::unless_stopped,
     session::Session,
@@ -29,7 +31,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         accept_place,
         options,
         versions: _,
-        bulk: _,
+        bulk,
         mut reader,
         s3ec,
         acl: _,
@@ -62,6 +64,9 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         Failure::stopped(signal, format!("{uri} is either unchanged or completely rewrapped"))
     };
     let output = done.map_err(stopped)??;
+    if bulk.json {
+        print_json(&Rewrapped::new(&uri, &output));
+    }
     session.say(summary(&uri, &output));
     if output.report.kept.is_empty() {
         return Ok(());
@@ -80,6 +85,40 @@ fn single_object(prefix: Prefix) -> Result<S3Uri, Failure> {
         Failure::usage(error)
             .advise("name one object, or pass --recursive for all objects under the prefix")
     })
+}
+
+/// An object after its rewrap. Field names are stable JSON output.
+#[derive(Debug, Serialize)]
+struct Rewrapped {
+    object: String,
+    /// `false` if it had exactly the wanted keys already.
+    rewrapped: bool,
+    version_id: Option<String>,
+    e_tag: Option<String>,
+    /// Address of the sidecar with the keys, if they are in one.
+    sidecar: Option<String>,
+    generation: u32,
+    keys: Vec<String>,
+    /// Keys that were to be removed and stay, because no other key could be shown to open it.
+    kept: Vec<String>,
+    /// Keys that were dropped, because they do not open it.
+    disproved: Vec<String>,
+}
+
+impl Rewrapped {
+    fn new(uri: &S3Uri, output: &RewrapOutput) -> Self {
+        Self {
+            object: uri.to_string(),
+            rewrapped: output.rewrapped,
+            version_id: output.version_id.clone(),
+            e_tag: output.e_tag.clone(),
+            sidecar: output.sidecar.as_ref().map(|key| format!("s3://{}/{key}", uri.bucket())),
+            generation: output.generation(),
+            keys: output.keys().iter().map(|key| key.wrapping_key().to_owned()).collect(),
+            kept: output.report.kept.clone(),
+            disproved: output.report.disproved.clone(),
+        }
+    }
 }
 
 fn summary(uri: &S3Uri, output: &RewrapOutput) -> String {

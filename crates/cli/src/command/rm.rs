@@ -11,14 +11,15 @@ use std::{
 use clap::{Args, builder::NonEmptyStringValueParser};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use sealwax_s3::{
-    ErrorKind, ListedObject, ObjectKind, S3Uri, SealedClient,
+    DeleteOutput, ErrorKind, ListedObject, ObjectKind, S3Uri, SealedClient,
     s3ec::{INSTRUCTION_FILE_SUFFIX, S3ec},
 };
+use serde::Serialize;
 
 use crate::{
     args::{FilterArgs, Prefix},
     bulk::{Outcome, Summary, engine},
-    console::{Lines, can_prompt, prompt},
+    console::{Lines, can_prompt, print_json, prompt},
     failure::{Exit, Failure, Unfinished},
     folder_listing::{self, Listed},
     interrupt::unless_stopped,
@@ -64,6 +65,10 @@ pub(crate) struct RmArgs {
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
 
+    /// Print one line of JSON for each deleted object or version
+    #[arg(long)]
+    pub(crate) json: bool,
+
     /// Permanently delete this version
     #[arg(long, value_name = "ID", conflicts_with_all = ["recursive", "versions", "stdin"])]
     pub(crate) version_id: Option<String>,
@@ -107,6 +112,29 @@ pub(crate) struct RmArgs {
     pub(crate) concurrency: u16,
 }
 
+/// A deleted object or version, or one that would be. Field names are stable JSON output.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    object: String,
+    /// The deleted version, or the version id of the delete marker.
+    version_id: Option<&'a str>,
+    /// `false` with --dry-run.
+    deleted: bool,
+    /// `true` if a delete marker hides the object now.
+    delete_marker: bool,
+}
+
+impl<'a> Line<'a> {
+    fn planned(object: String, version_id: Option<&'a str>) -> Self {
+        Self { object, version_id, deleted: false, delete_marker: false }
+    }
+
+    fn deleted(object: String, output: &'a DeleteOutput) -> Self {
+        let version_id = output.version_id.as_deref();
+        Self { object, version_id, deleted: true, delete_marker: output.delete_marker }
+    }
+}
+
 /// Deletes objects.
 pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> {
     let client = session.client_builder_of(&args.prefix.bucket, session.keyrings().empty());
@@ -129,9 +157,11 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
         let (mut lines, mut all) = (Lines::new(), 0);
         let listed = unless_stopped(objects.try_for_each(|listed| {
             all += 1;
-            std::future::ready(
-                lines.line(format!("would delete {}", Printable(&listed.object.to_string()))),
-            )
+            let object = listed.object.to_string();
+            std::future::ready(match args.json {
+                true => lines.json(&Line::planned(object, None)),
+                false => lines.line(format!("would delete {}", Printable(&object))),
+            })
         }))
         .await;
         lines.finish()?;
@@ -157,8 +187,11 @@ pub(super) async fn run(session: &Session, args: RmArgs) -> Result<(), Failure> 
             let deleted = &deleted;
             async move {
                 match delete.send().await {
-                    Ok(_) => {
+                    Ok(output) => {
                         deleted.remember(&object);
+                        if args.json {
+                            print_json(&Line::deleted(object.to_string(), &output));
+                        }
                         Outcome::Done(format!("deleted {object}"), 0)
                     }
                     Err(error) => Outcome::Failed(object.to_string(), error.into()),
@@ -230,7 +263,7 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
         let error = client.head_error("delete", &uri, &error).await;
         if error.kind() == ErrorKind::NotFound {
             if let Some(companion) = orphan(session, client, args).await {
-                return delete_orphan(session, client, &companion, args.dry_run).await;
+                return delete_orphan(session, client, &companion, args).await;
             }
             let advice = "check the bucket and the key; a folder is deleted with --recursive";
             return Err(Failure::from(error).advise(advice));
@@ -242,6 +275,9 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
         }
     }
     if args.dry_run {
+        if args.json {
+            print_json(&Line::planned(uri.to_string(), args.version_id.as_deref()));
+        }
         session.say(format!("would delete {uri}"));
         return Ok(());
     }
@@ -255,6 +291,9 @@ async fn one(session: &Session, client: &SealedClient, args: &RmArgs) -> Result<
     let done = unless_stopped(delete.send()).await;
     let deleted =
         done.map_err(|signal| Failure::stopped(signal, format!("{uri} may have been deleted")))??;
+    if args.json {
+        print_json(&Line::deleted(uri.to_string(), &deleted));
+    }
     let how = match (deleted.delete_marker, &args.version_id) {
         (true, None) => " (hidden by a delete marker: older versions remain)",
         _ => "",
@@ -286,14 +325,19 @@ async fn delete_orphan(
     session: &Session,
     client: &SealedClient,
     companion: &S3Uri,
-    dry_run: bool,
+    args: &RmArgs,
 ) -> Result<(), Failure> {
-    let verb = if dry_run { "would delete" } else { "deleted" };
-    if !dry_run {
+    let verb = if args.dry_run { "would delete" } else { "deleted" };
+    if !args.dry_run {
         let done = unless_stopped(client.delete().uri(companion).send()).await;
-        done.map_err(|signal| {
+        let output = done.map_err(|signal| {
             Failure::stopped(signal, format!("{companion} may have been deleted"))
         })??;
+        if args.json {
+            print_json(&Line::deleted(companion.to_string(), &output));
+        }
+    } else if args.json {
+        print_json(&Line::planned(companion.to_string(), None));
     }
     session.say(format!("{verb} {companion}: its object is gone already"));
     Ok(())

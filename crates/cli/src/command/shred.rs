@@ -1,14 +1,15 @@
 //! `sealwax shred`.
 
 use clap::Args;
-use sealwax_s3::{KeyHolder, S3Uri, Shred};
+use sealwax_s3::{ErrorKind, KeyHolder, S3Uri, SealedClient, Shred};
 use serde::Serialize;
 
 use crate::{
     args::{AclArgs, Pair},
     console::{Lines, can_prompt, prompt},
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, of_one},
     interrupt::unless_stopped,
+    object_report,
     session::Session,
     terminal_text::{Counted, Printable},
 };
@@ -33,7 +34,7 @@ pub(crate) struct ShredArgs {
     pub(crate) uri: S3Uri,
 
     /// The same object again, as confirmation
-    #[arg(long, value_name = "s3://BUCKET/KEY")]
+    #[arg(long, value_name = "s3://BUCKET/KEY", conflicts_with = "dry_run")]
     pub(crate) confirm: Option<String>,
 
     /// Delete all versions with keys, of the object and of its sidecar
@@ -44,6 +45,10 @@ pub(crate) struct ShredArgs {
     /// repeatable
     #[arg(long, value_name = "BUCKET=REGION")]
     pub(crate) replica: Vec<Pair>,
+
+    /// List the versions with keys, and change nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
 
     /// Print one JSON object per version with keys
     #[arg(long)]
@@ -69,7 +74,7 @@ struct Line {
 
 /// Removes an object's last keys, or lists the versions with keys.
 pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failure> {
-    let ShredArgs { uri, confirm, delete_versions, replica, json, acl } = args;
+    let ShredArgs { uri, confirm, delete_versions, replica, dry_run, json, acl } = args;
     let session = &session.with_acls(acl.acl);
     let client = session.client(&uri, session.keyrings().empty());
     let mut shred = client.shred().uri(&uri);
@@ -83,7 +88,7 @@ pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failur
     }
     let confirm = match confirm {
         Some(confirm) => confirm,
-        None => match asked(session, &shred, &uri, json).await? {
+        None => match asked(session, &client, (&shred, &uri), dry_run, json).await? {
             Some(confirm) => confirm,
             None => return Ok(()),
         },
@@ -111,18 +116,22 @@ pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failur
 /// it is empty.
 async fn asked(
     session: &Session,
-    shred: &Shred,
-    uri: &S3Uri,
+    client: &SealedClient,
+    (shred, uri): (&Shred, &S3Uri),
+    dry_run: bool,
     json: bool,
 ) -> Result<Option<String>, Failure> {
     const UNCHANGED: &str = "nothing was changed";
     let holders = unless_stopped(shred.survey())
         .await
         .map_err(|signal| Failure::stopped(signal, UNCHANGED))??;
+    if holders.is_empty() {
+        return nothing_to_shred(session, client, uri).await.map(|()| None);
+    }
     list(&holders, json)?;
     let count = Counted(holders.len() as u64, "version");
     // JSON output is for programs, which cannot answer.
-    if can_prompt() && !json && !holders.is_empty() {
+    if can_prompt() && !dry_run && !json {
         session.say(format!("{count} with a key of {uri}. Shredding is permanent: the object cannot be opened afterwards"));
         let answer =
             prompt(format!("type {uri} to shred it, or press Enter to cancel:"), UNCHANGED).await?;
@@ -135,6 +144,29 @@ async fn asked(
         "{count} with a key of {uri}; {UNCHANGED}. To shred the object, rerun with --confirm {uri}"
     ));
     Ok(None)
+}
+
+/// Says that the object was shredded before.
+///
+/// # Errors
+/// There is no such object, or it has no keys of Sealwax.
+async fn nothing_to_shred(
+    session: &Session,
+    client: &SealedClient,
+    uri: &S3Uri,
+) -> Result<(), Failure> {
+    match client.head().uri(uri).send().await {
+        Err(error) if error.kind() == ErrorKind::Shredded => {
+            session.say(format!("no version has a key of {uri}: {}", error.message()));
+            Ok(())
+        }
+        Err(error) => Err(of_one(error, uri)),
+        Ok(info) => {
+            let what = object_report::format(&info);
+            let error = format!("{uri} has no wrapped keys of Sealwax to shred: {what}");
+            Err(Failure::new(Exit::NotFound, error, "delete the object and its older versions"))
+        }
+    }
 }
 
 fn summary(uri: &S3Uri, shredded: bool, deleted_versions: u64) -> String {

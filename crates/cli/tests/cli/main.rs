@@ -1,5 +1,6 @@
 //! The command against LocalStack, as a user runs it. `make test` starts the server.
 
+mod attributes;
 mod audit;
 mod aws_settings;
 mod bulk;
@@ -37,6 +38,7 @@ mod s3ec_evidence;
 mod s3ec_rewraps;
 mod settings;
 mod shred;
+mod single_objects;
 mod support;
 mod terminal;
 mod uploads;

@@ -106,5 +106,5 @@ fn on_a_terminal_the_name_is_the_confirmation() {
     scene.get(&[]).fails(4, ": it was shredded on 20");
     // No key is left, so there is no question.
     let run = Terminal::run(Sealwax::new(["shred", &scene.uri()])).ends().exits(0);
-    assert!(run.stderr.contains("0 versions with a key"), "{}", run.stderr);
+    assert!(run.stderr.contains("no version has a key of"), "{}", run.stderr);
 }

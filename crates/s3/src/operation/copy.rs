@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use sealwax_envelope::{EncryptedDataKey, Keyring, MissingKey, ObjectHeader};
+use sealwax_envelope::{EncryptedDataKey, Keyring, MissingKey, ObjectHeader, metadata};
 use tracing::{Span, field::Empty};
 
 use super::{Handle, head::Head, object_setters};
@@ -83,7 +83,17 @@ pub struct CopyObject {
     keyring: Option<Arc<dyn Keyring>>,
     wrap_policy: WrapPolicy,
     proves: bool,
-    attributes: Option<Attributes>,
+    attributes: CopyAttributes,
+    metadata: HashMap<String, String>,
+}
+
+/// Attributes of a copy.
+#[derive(Debug, Clone)]
+enum CopyAttributes {
+    /// Those of the source, except these.
+    Over(Attributes),
+    /// These alone.
+    Only(Attributes),
 }
 
 /// Result of a [`CopyObject`].
@@ -190,7 +200,8 @@ impl CopyObject {
             keyring: None,
             wrap_policy: WrapPolicy::All,
             proves: false,
-            attributes: None,
+            attributes: CopyAttributes::Over(Attributes::default()),
+            metadata: HashMap::new(),
         }
     }
 
@@ -264,7 +275,23 @@ impl CopyObject {
     /// Sets the copy's attributes. They replace all of the source's, except its tags unless tags
     /// are set.
     pub fn attributes(mut self, attributes: Attributes) -> Self {
-        self.attributes = Some(attributes);
+        self.attributes = CopyAttributes::Only(attributes);
+        self
+    }
+
+    /// Sets some of the copy's attributes. The others are the source's.
+    ///
+    /// Attributes that belong together are not mixed: if these say who has access, how S3 encrypts
+    /// the copy, until when it is retained or how it is held, the source's settings of that kind are
+    /// left out.
+    pub fn override_attributes(mut self, attributes: Attributes) -> Self {
+        self.attributes = CopyAttributes::Over(attributes);
+        self
+    }
+
+    /// Adds user-defined metadata to the source's, or replaces what the source has under this name.
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(name.into(), value.into());
         self
     }
 
@@ -348,7 +375,9 @@ impl CopyObject {
             snapshot = snapshot.settled(store, &source).await?;
         }
         let (attributes, expires) = self.attributes_for(&source, &target, &snapshot).await?;
-        let metadata = join_metadata(&ObjectFormat::Sealwax(header.clone()), &info.metadata);
+        let own = self.own_metadata(&info);
+        header.check_fits(metadata::pairs(&own)).map_err(|error| target.envelope_error(error))?;
+        let metadata = join_metadata(&ObjectFormat::Sealwax(header.clone()), &own);
         let is_ours = |head: &HeadObjectOutput| {
             is_recognizable && same_format_metadata(head.metadata(), &metadata)
         };
@@ -386,6 +415,14 @@ impl CopyObject {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns the copy's user-defined metadata. S3 stores names in lower case.
+    fn own_metadata(&self, source: &ObjectInfo) -> HashMap<String, String> {
+        let mut own = source.metadata.clone();
+        own.retain(|name, _| !self.metadata.keys().any(|given| given.eq_ignore_ascii_case(name)));
+        own.extend(self.metadata.clone());
+        own
     }
 
     /// Returns the source with the keys of its sidecar, and the copy's metadata: the source's data
@@ -483,17 +520,19 @@ impl CopyObject {
         target: &ObjectRef,
         snapshot: &Snapshot,
     ) -> Result<(Attributes, Option<String>), Error> {
-        if let Some(attributes) = &self.attributes {
-            return Ok((attributes.clone(), None));
-        }
+        let given = match &self.attributes {
+            CopyAttributes::Only(attributes) => return Ok((attributes.clone(), None)),
+            CopyAttributes::Over(attributes) => attributes.clone(),
+        };
         let (store, head) = (&self.handle.store, &snapshot.head);
-        let grants = if store.acls_are_disabled(&target.bucket).await {
+        let grants = if given.has_acl() || store.acls_are_disabled(&target.bucket).await {
             Grants::default()
         } else {
             store.grants_to_keep(source, head.version_id()).await?
         };
-        let attributes = grants.onto(Attributes::of_stored(head, snapshot.now.into()));
-        Ok((attributes, head.expires_string.clone()))
+        let kept = grants.onto(Attributes::of_stored(head, snapshot.now.into()));
+        let expires = head.expires_string.clone().filter(|_| given.expires.is_none());
+        Ok((given.over(kept), expires))
     }
 
     /// Deletes the sidecar at the source, where no object is any more, if its keys are those of the

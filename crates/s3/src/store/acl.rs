@@ -28,11 +28,6 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
-    /// `true` if others than the owner have access.
-    pub(crate) fn is_any(&self) -> bool {
-        *self != Self::default()
-    }
-
     /// Adds the grants to the attributes of a copy.
     pub(crate) fn onto(self, attributes: Attributes) -> Attributes {
         let join = |grantees: Vec<String>| (!grantees.is_empty()).then(|| grantees.join(", "));

@@ -25,7 +25,7 @@ use aws_smithy_types::body::SdkBody;
 use sealwax_envelope::geometry;
 
 use super::{Store, StoreSettings, acl::AclPolicy, checksum::BodyChecksum};
-use crate::limited_http::LimitedHttp;
+use crate::{limited_http::LimitedHttp, request_headers::RequestHeaders};
 
 /// An answer of S3: status, headers and body.
 #[derive(Debug, Clone)]
@@ -86,6 +86,7 @@ pub(crate) fn answering(
         copy_in_parts_above: u64::MAX,
         checksum: BodyChecksum::None,
         acls: AclPolicy::default(),
+        headers: RequestHeaders::default(),
         timeout: LimitedHttp::DEFAULT_TIMEOUT,
     };
     (Store::new(aws_sdk_s3::Client::from_conf(config.build()), settings), requests)

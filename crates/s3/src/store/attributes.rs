@@ -8,7 +8,7 @@ use aws_sdk_s3::{
     },
     primitives::DateTime,
     types::{
-        ObjectCannedAcl, ObjectLockLegalHoldStatus, ObjectLockMode, RequestPayer,
+        ObjectCannedAcl, ObjectLockEventHold, ObjectLockLegalHoldStatus, ObjectLockMode,
         ServerSideEncryption, StorageClass,
     },
 };
@@ -45,6 +45,11 @@ macro_rules! attributes {
             pub(crate) fn on_copy(self, request: CopyObjectFluentBuilder) -> CopyObjectFluentBuilder {
                 request$(.$setter(self.$name))*
             }
+
+            /// Returns these attributes, and those of `base` that they lack.
+            fn or(self, base: Self) -> Self {
+                Self { $($name: self.$name.or(base.$name),)* }
+            }
         }
     };
 }
@@ -64,8 +69,6 @@ attributes! {
     content_language set_content_language: String,
     /// `Content-Type` of the plaintext.
     content_type set_content_type: String,
-    /// Account that must own the bucket.
-    expected_bucket_owner set_expected_bucket_owner: String,
     /// `Expires`.
     expires set_expires: DateTime,
     /// Grantees with full control.
@@ -76,14 +79,18 @@ attributes! {
     grant_read_acp set_grant_read_acp: String,
     /// Grantees that may write the ACL.
     grant_write_acp set_grant_write_acp: String,
+    /// Object Lock: event hold, which protects the object until it is released.
+    object_lock_event_hold set_object_lock_event_hold: ObjectLockEventHold,
+    /// Object Lock: days of protection after the event hold is released.
+    object_lock_event_hold_duration_days set_object_lock_event_hold_duration_days: i32,
+    /// Object Lock: years of protection after the event hold is released.
+    object_lock_event_hold_duration_years set_object_lock_event_hold_duration_years: i32,
     /// Object Lock: legal hold.
     object_lock_legal_hold_status set_object_lock_legal_hold_status: ObjectLockLegalHoldStatus,
     /// Object Lock: retention mode.
     object_lock_mode set_object_lock_mode: ObjectLockMode,
     /// Object Lock: end of the retention period.
     object_lock_retain_until_date set_object_lock_retain_until_date: DateTime,
-    /// Payer of the request.
-    request_payer set_request_payer: RequestPayer,
     /// Server-side encryption, in addition to Sealwax's.
     server_side_encryption set_server_side_encryption: ServerSideEncryption,
     /// KMS key of SSE-KMS.
@@ -97,6 +104,64 @@ attributes! {
 }
 
 impl Attributes {
+    /// `true` if they say who has access to the object.
+    pub(crate) fn has_acl(&self) -> bool {
+        let grants = [
+            &self.grant_full_control,
+            &self.grant_read,
+            &self.grant_read_acp,
+            &self.grant_write_acp,
+        ];
+        self.acl.is_some() || grants.into_iter().any(Option::is_some)
+    }
+
+    /// Returns the attributes of a copy: these, and those of its `source` that they leave open.
+    ///
+    /// Attributes that belong together are taken from one of the two: those of access, of
+    /// server-side encryption, of the retention period and of the event hold.
+    pub(crate) fn over(self, mut source: Self) -> Self {
+        if self.has_acl() {
+            source.acl = None;
+            source.grant_full_control = None;
+            source.grant_read = None;
+            source.grant_read_acp = None;
+            source.grant_write_acp = None;
+        }
+        if self.server_side_encryption.is_some() {
+            source.ssekms_key_id = None;
+            source.bucket_key_enabled = None;
+        }
+        if self.object_lock_mode.is_some() && self.object_lock_retain_until_date.is_some() {
+            source.object_lock_mode = None;
+            source.object_lock_retain_until_date = None;
+        }
+        let has_duration = self.object_lock_event_hold_duration_days.is_some()
+            || self.object_lock_event_hold_duration_years.is_some();
+        if self.object_lock_event_hold.is_some() || has_duration {
+            source.object_lock_event_hold_duration_days = None;
+            source.object_lock_event_hold_duration_years = None;
+        }
+        self.or(source)
+    }
+
+    /// Returns the permissions that an object with these attributes is stored by, besides
+    /// `s3:PutObject`.
+    pub(crate) fn permissions(&self) -> Vec<&'static str> {
+        let is_retained = self.object_lock_mode.is_some()
+            || self.object_lock_retain_until_date.is_some()
+            // S3 counts the event hold among the retention settings.
+            || self.object_lock_event_hold.is_some();
+        [
+            (self.has_acl(), "s3:PutObjectAcl"),
+            (self.tagging.is_some(), "s3:PutObjectTagging"),
+            (is_retained, "s3:PutObjectRetention"),
+            (self.object_lock_legal_hold_status.is_some(), "s3:PutObjectLegalHold"),
+        ]
+        .into_iter()
+        .filter_map(|(is_set, permission)| is_set.then_some(permission))
+        .collect()
+    }
+
     /// Returns the attributes that a companion object shares: who may read it, and how S3 stores it.
     pub(crate) fn of_companion(&self) -> Self {
         let own = self.clone();
@@ -123,6 +188,9 @@ impl Attributes {
             content_encoding: head.content_encoding.clone(),
             content_language: head.content_language.clone(),
             content_type: head.content_type.clone(),
+            object_lock_event_hold: head.object_lock_event_hold.clone(),
+            object_lock_event_hold_duration_days: head.object_lock_event_hold_duration_days,
+            object_lock_event_hold_duration_years: head.object_lock_event_hold_duration_years,
             object_lock_legal_hold_status: head.object_lock_legal_hold_status.clone(),
             object_lock_mode: head.object_lock_mode.clone().filter(|_| retained),
             object_lock_retain_until_date: head.object_lock_retain_until_date.filter(|_| retained),
@@ -132,5 +200,48 @@ impl Attributes {
             website_redirect_location: head.website_redirect_location.clone(),
             ..Self::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_that_belong_together_are_of_one_object() {
+        let source = Attributes::default()
+            .content_type("text/plain")
+            .grant_read("id=\"you\"")
+            .server_side_encryption(ServerSideEncryption::AwsKms)
+            .ssekms_key_id("old")
+            .bucket_key_enabled(true)
+            .object_lock_event_hold(ObjectLockEventHold::On)
+            .object_lock_event_hold_duration_years(7);
+        let given = Attributes::default()
+            .acl(ObjectCannedAcl::BucketOwnerFullControl)
+            .server_side_encryption(ServerSideEncryption::Aes256)
+            .object_lock_event_hold_duration_days(30);
+        let expected = Attributes::default()
+            .content_type("text/plain")
+            .acl(ObjectCannedAcl::BucketOwnerFullControl)
+            .server_side_encryption(ServerSideEncryption::Aes256)
+            .object_lock_event_hold(ObjectLockEventHold::On)
+            .object_lock_event_hold_duration_days(30);
+        assert_eq!(given.over(source.clone()), expected);
+        assert_eq!(Attributes::default().over(source.clone()), source);
+    }
+
+    #[test]
+    fn a_copy_keeps_the_event_hold() {
+        let head = HeadObjectOutput::builder()
+            .object_lock_event_hold(ObjectLockEventHold::On)
+            .object_lock_event_hold_duration_days(90)
+            .build();
+        let now = DateTime::from_secs(0);
+        let kept = Attributes::default()
+            .object_lock_event_hold(ObjectLockEventHold::On)
+            .object_lock_event_hold_duration_days(90);
+        assert_eq!(Attributes::of_stored(&head, now), kept);
+        assert_eq!(kept.permissions(), ["s3:PutObjectRetention"]);
     }
 }

@@ -166,5 +166,6 @@ pub(crate) fn is_archived(head: &HeadObjectOutput) -> bool {
 /// `true` if Object Lock keeps this version from being deleted.
 pub(crate) fn is_locked(head: &HeadObjectOutput, now: DateTime) -> bool {
     head.object_lock_legal_hold_status().is_some_and(|hold| hold.as_str() == "ON")
+        || head.object_lock_event_hold().is_some_and(|hold| hold.as_str() == "ON")
         || head.object_lock_retain_until_date().is_some_and(|until| *until > now)
 }

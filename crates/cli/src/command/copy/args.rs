@@ -1,15 +1,16 @@
 //! `sealwax cp` and `sealwax mv`.
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use sealwax_s3::KmsKeyArn;
 
-use crate::args::{AclArgs, FilterArgs, Prefix, ReaderArgs, place};
+use crate::args::{CopiedObjectArgs, FilterArgs, Prefix, ReaderArgs, place};
 
 const CP_EXAMPLES: &str = "\
 Examples:
   sealwax cp s3://bucket/2026/report.pdf s3://archive/2026/report.pdf
   sealwax cp s3://bucket/2026/ s3://archive/2026/ --recursive --include '*.pdf'
-  sealwax cp s3://bucket/report.pdf s3://archive/ --under \"$ARCHIVE_KEY\"";
+  sealwax cp s3://bucket/report.pdf s3://archive/ --under \"$ARCHIVE_KEY\"
+  sealwax cp s3://bucket/report.pdf s3://bucket/report.pdf --version-id \"$OLD\"";
 
 const MV_EXAMPLES: &str = "\
 Examples:
@@ -26,6 +27,11 @@ Examples:
 pub(crate) struct CpArgs {
     #[command(flatten)]
     pub(crate) copy: CopyArgs,
+
+    /// Copy this version of the source; onto the source itself, it makes this version the current
+    /// one again
+    #[arg(long, value_name = "ID", conflicts_with = "recursive", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) version_id: Option<String>,
 }
 
 /// Move sealed objects within S3.
@@ -100,7 +106,7 @@ pub(crate) struct CopyArgs {
     pub(crate) reader: ReaderArgs,
 
     #[command(flatten)]
-    pub(crate) acl: AclArgs,
+    pub(crate) stored: CopiedObjectArgs,
 }
 
 fn inside_s3(text: &str) -> Result<Prefix, String> {

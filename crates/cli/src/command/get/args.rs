@@ -42,6 +42,14 @@ pub(crate) struct GetArgs {
     #[arg(long, conflicts_with = "context")]
     pub(crate) pass_unencrypted: bool,
 
+    /// Fail if the file already exists
+    #[arg(long)]
+    pub(crate) no_overwrite: bool,
+
+    /// Print one line of JSON for each written file
+    #[arg(long)]
+    pub(crate) json: bool,
+
     #[command(flatten)]
     pub(crate) reader: ReaderArgs,
 

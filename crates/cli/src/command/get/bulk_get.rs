@@ -1,6 +1,6 @@
 //! `sealwax get` of folders.
 
-use std::{io, path::Path, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
 use sealwax_files::{Folder, RelativePath};
 use sealwax_s3::{
@@ -12,11 +12,11 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use super::args::GetArgs;
+use super::{Opened, args::GetArgs, check_absent, unwritten};
 use crate::{
     args::{Prefix, encryption_context},
     bulk::{Outcome, Skip, Summary, engine},
-    console::is_standard_stream,
+    console::{is_standard_stream, print_json},
     failure::{Failure, Unfinished},
     folder_listing::{self, Listed},
     interrupt::unless_stopped,
@@ -108,6 +108,9 @@ impl Getter {
         if self.args.folders.skip_unchanged && self.is_there(&uri, object, len, &inside).await? {
             return Ok(Outcome::Unchanged(format!("skipped {}: unchanged", path.display())));
         }
+        if self.args.no_overwrite {
+            check_absent(&path)?;
+        }
         if self.args.folders.dry_run {
             return Ok(Outcome::Done(
                 format!("would open {uri} as {}", path.display()),
@@ -123,9 +126,17 @@ impl Getter {
         };
         let modified = mtime::of(&found.info().metadata).or(time(object));
         let folder = self.folder().await?;
-        let new = spawn_blocking(move || folder.new_file(&inside)).await.map_err(Failure::other)?;
+        let no_overwrite = self.args.no_overwrite;
+        let new = spawn_blocking(move || match no_overwrite {
+            true => folder.create_new_file(&inside),
+            false => folder.new_file(&inside),
+        });
+        let new = new.await.map_err(Failure::other)?;
         let new = new.map_err(|error| unwritten(&path, error))?;
         let info = found.to_new_file(new.modified(modified)).await?;
+        if self.args.json {
+            print_json(&Opened::new(&uri, &path, &info));
+        }
         let text = format!(
             "opened {uri} as {} ({})",
             path.display(),
@@ -166,10 +177,6 @@ impl Getter {
             && modified.is_some()
             && modified == metadata.modified().ok())
     }
-}
-
-fn unwritten(path: &Path, error: io::Error) -> Failure {
-    Failure::io(&format!("cannot write {}", path.display()), error)
 }
 
 /// Returns the object's `Last-Modified` time, for objects without `mtime`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use sealwax_s3::KmsKeyArn;
 
-use crate::args::{FolderArgs, FormatArg, Pair, Prefix, RawKeyArgs};
+use crate::args::{FolderArgs, FormatArg, NewObjectArgs, Pair, Prefix, RawKeyArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,14 +44,6 @@ pub(crate) struct PutArgs {
     #[arg(short = 'c', long = "context", value_name = "NAME=VALUE")]
     pub(crate) context: Vec<Pair>,
 
-    /// Pair of user-defined metadata, stored in clear; repeatable
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub(crate) metadata: Vec<Pair>,
-
-    /// Content-Type of the plaintext
-    #[arg(long, value_name = "TYPE")]
-    pub(crate) content_type: Option<String>,
-
     /// Minimum number of KMS keys that must be available; keys of unavailable Regions are recorded
     /// as missing, for a later `sealwax rewrap --add` [default: all]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..))]
@@ -80,8 +72,8 @@ pub(crate) struct PutArgs {
     /// Keep an interrupted upload, so that the same command resumes it
     ///
     /// The state file contains no plaintext and no plaintext key. Source, destination, encryption
-    /// context and wrapping keys must be the same, and the file must not have changed. Metadata and
-    /// Content-Type are those of the first run. To resume, the caller needs kms:Decrypt on one of
+    /// context and wrapping keys must be the same, and the file must not have changed. All stored
+    /// attributes are those of the first run. To resume, the caller needs kms:Decrypt on one of
     /// the keys. An interrupted upload costs storage until it is resumed, or aborted by
     /// `sealwax uploads abort`.
     #[arg(long, help_heading = "Interrupted uploads")]
@@ -92,6 +84,9 @@ pub(crate) struct PutArgs {
     /// The state directory is `$XDG_STATE_HOME/sealwax`, else `~/.local/state/sealwax`.
     #[arg(long, value_name = "PATH", requires = "resume", help_heading = "Interrupted uploads")]
     pub(crate) state_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) stored: NewObjectArgs,
 
     #[command(flatten)]
     pub(crate) folders: FolderArgs,

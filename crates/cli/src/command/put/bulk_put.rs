@@ -16,7 +16,7 @@ use sealwax_s3::{
 use super::{
     args::PutArgs,
     put_request::{
-        destination, is_a_folder, missing, not_stored, print_stored, summary, with_metadata,
+        destination, is_a_folder, missing, not_stored, print_stored, summary, with_stored,
     },
 };
 use crate::{
@@ -63,6 +63,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
             found => found,
         }))
     });
+    let is_single = args.files.len() == 1 && !args.folders.recursive;
     let put = |found: Found| {
         let (putter, to) = (Arc::clone(&putter), &to);
         async move {
@@ -79,11 +80,13 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
                     let put = async {
                         // A single file can have any destination.
                         let args = &putter.args;
-                        let uri = match args.files.len() == 1 && !args.folders.recursive {
-                            true => destination(args)?,
-                            false => to.below(&file.relative)?,
-                        };
-                        putter.put(file, &uri).await
+                        match is_single {
+                            true => Ok(putter.put(file, &destination(args)?).await?.noted()),
+                            false => {
+                                let uri = to.below(&file.relative)?;
+                                putter.put(file, &uri).await
+                            }
+                        }
                     };
                     put.await.unwrap_or_else(|failure| {
                         Outcome::Failed(path.display().to_string(), failure)
@@ -100,7 +103,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     session.report_unclaimed(&putter.client);
     let verb = if args.folders.dry_run { "would seal" } else { "sealed" };
     let (files, bytes) = (Counted(counts.done, "file"), Counted(counts.bytes, "byte"));
-    if counts.all() > 0 {
+    if counts.all() > 0 && !(is_single && counts.done == 1) {
         session.say(format!("{verb} {files} under {to} ({bytes}){counts}"));
     }
     for (key, count) in &*putter.lacking.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -171,7 +174,11 @@ impl Putter {
         }
         if folders.dry_run {
             return Ok(Outcome::Done(
-                format!("would seal {} as {uri}", path.display()),
+                format!(
+                    "would seal {} as {uri} ({})",
+                    path.display(),
+                    Counted(metadata.len(), "byte")
+                ),
                 metadata.len(),
             ));
         }
@@ -181,13 +188,10 @@ impl Putter {
             .uri(uri)
             .body(PlaintextSource::open_file(file, path))
             .encryption_context(self.context.clone());
-        let mut put = with_metadata(put, self.args.metadata.clone())?;
-        let has_own = self.args.metadata.iter().any(|pair| pair.name == mtime::NAME);
+        let mut put = with_stored(put, &self.args.stored, path, uri)?;
+        let has_own = self.args.stored.metadata()?.iter().any(|pair| pair.name == mtime::NAME);
         if let Some(modified) = modified.filter(|_| !has_own).map(mtime::text) {
             put = put.metadata(mtime::NAME, modified);
-        }
-        if let Some(content_type) = &self.args.content_type {
-            put = put.content_type(content_type);
         }
         if self.args.no_overwrite {
             put = put.if_none_match("*");

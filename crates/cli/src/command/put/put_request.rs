@@ -1,15 +1,16 @@
 //! Request of a put: destination, metadata and result, for one file or many.
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
-use sealwax_s3::{Error, ErrorKind, Put, PutOutput, S3Uri};
+use sealwax_s3::{Error, ErrorKind, ObjectFormat, Put, PutOutput, PutS3ecOutput, S3Uri};
 use serde::Serialize;
 
 use super::args::PutArgs;
 use crate::{
-    args::Pair,
+    args::{NewObjectArgs, Pair},
     console::{is_standard_stream, print_json},
     failure::{Exit, Failure},
+    object_report,
     terminal_text::Counted,
 };
 
@@ -47,15 +48,18 @@ pub(super) fn is_a_folder(file: &Path) -> Failure {
     Failure::new(Exit::Failed, error, "pass --recursive to upload its contents")
 }
 
-pub(super) fn with_metadata(mut put: Put, pairs: Vec<Pair>) -> Result<Put, Failure> {
-    let mut names = BTreeSet::new();
-    for Pair { name, value } in pairs {
-        if !names.insert(name.clone()) {
-            return Err(Failure::usage(format!("duplicate metadata name {name:?}")));
-        }
-        put = put.metadata(name, value);
-    }
-    Ok(put)
+/// Sets what S3 stores with the object at `uri` that is made of `file`.
+///
+/// # Errors
+/// A name of metadata is given twice.
+pub(super) fn with_stored(
+    put: Put,
+    stored: &NewObjectArgs,
+    file: &Path,
+    uri: &S3Uri,
+) -> Result<Put, Failure> {
+    let put = put.attributes(stored.of(file, uri));
+    Ok(stored.metadata()?.iter().fold(put, |put, Pair { name, value }| put.metadata(name, value)))
 }
 
 /// A stored object. Field names are stable JSON output.
@@ -64,8 +68,10 @@ struct Stored {
     file: String,
     object: String,
     version_id: Option<String>,
+    e_tag: Option<String>,
     bytes: u64,
-    /// Wrapping keys of the object.
+    format: String,
+    /// Wrapping keys of the object; empty for formats that do not name them.
     keys: Vec<String>,
     /// Wrapping keys that were not available: `rewrap --add` adds them.
     missing: Vec<String>,
@@ -77,9 +83,25 @@ pub(super) fn print_stored(file: &Path, uri: &S3Uri, output: &PutOutput) {
         file: file.to_string_lossy().into_owned(),
         object: uri.to_string(),
         version_id: output.version_id.clone(),
+        e_tag: output.e_tag.clone(),
         bytes: output.plaintext_len,
+        format: output.header.format().to_owned(),
         keys: output.header.keys().iter().map(|key| key.wrapping_key().to_owned()).collect(),
         missing: missing(output),
+    });
+}
+
+/// Prints a stored object of the S3 Encryption Client as one line of JSON.
+pub(super) fn print_stored_s3ec(file: &Path, uri: &S3Uri, output: &PutS3ecOutput) {
+    print_json(&Stored {
+        file: file.to_string_lossy().into_owned(),
+        object: uri.to_string(),
+        version_id: output.version_id.clone(),
+        e_tag: output.e_tag.clone(),
+        bytes: output.plaintext_len,
+        format: object_report::format_name(&ObjectFormat::S3ec(output.envelope.clone())),
+        keys: Vec::new(),
+        missing: Vec::new(),
     });
 }
 

@@ -47,7 +47,7 @@ impl ResumablePut {
             Some(upload) => {
                 let failure = Failure::stopped(
                     signal,
-                    format!("the upload to {uri} can be resumed: {}", stored(&upload)),
+                    format!("the upload to {uri} can be resumed: {}", progress_text(&upload)),
                 );
                 self.with_give_up(session, failure.step("to resume", this_command_line()), &upload)
             }
@@ -115,7 +115,7 @@ impl ResumablePut {
 }
 
 /// Returns the stored share of an upload, in words.
-pub(super) fn stored(upload: &UnfinishedUpload) -> String {
+pub(super) fn progress_text(upload: &UnfinishedUpload) -> String {
     let (parts, all) = (upload.stored_parts(), Counted(upload.parts(), "part"));
     format!(
         "{parts} of {all} stored ({} of {})",

@@ -67,7 +67,7 @@ pub(crate) struct RewrapArgs {
 
     /// Accept wrapped keys bound to this place, from which the object was moved deliberately;
     /// repeatable
-    #[arg(long, value_name = "BUCKET/KEY", value_parser = place, conflicts_with = "bulk")]
+    #[arg(long, value_name = "BUCKET/KEY", value_parser = place, conflicts_with_all = ["bulk", "dry_run"])]
     pub(crate) accept_place: Vec<String>,
 
     #[command(flatten)]

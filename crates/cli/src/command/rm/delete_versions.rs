@@ -4,13 +4,13 @@ use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use sealwax_jobs::listing::Listing;
-use sealwax_s3::{ErrorKind, ListedObject, S3Uri, SealedClient};
+use sealwax_s3::{DeleteOutput, ErrorKind, ListedObject, S3Uri, SealedClient};
 
-use super::{RmArgs, confirm};
+use super::{Line, RmArgs, confirm};
 use crate::{
     args::Prefix,
     bulk::{Outcome, Summary, engine},
-    console::Lines,
+    console::{Lines, print_json},
     failure::{Exit, Failure, Unfinished},
     folder_listing::{self, Versions},
     interrupt::unless_stopped,
@@ -54,7 +54,12 @@ pub(super) async fn run(
         let delete = |version: ListedObject| async move {
             let name = name_of(&version);
             match delete(client, args, prefix, &version).await {
-                Ok(()) => Outcome::Done(format!("deleted {name}"), 0),
+                Ok(output) => {
+                    if args.json {
+                        print_json(&Line::deleted(version.to_string(), &output));
+                    }
+                    Outcome::Done(format!("deleted {name}"), 0)
+                }
                 Err(failure) => Outcome::Failed(name, failure),
             }
         };
@@ -120,6 +125,10 @@ async fn dry_run(
             all += 1;
             let name = name_of(&version);
             match checked {
+                Ok(()) if args.json => {
+                    let id = version.version_id.as_deref();
+                    lines.json(&Line::planned(version.to_string(), id))?;
+                }
                 Ok(()) => lines.line(format!("would delete {}", Printable(&name)))?,
                 Err(failure) => {
                     refused += 1;
@@ -141,11 +150,11 @@ async fn delete(
     args: &RmArgs,
     prefix: &Prefix,
     version: &ListedObject,
-) -> Result<(), Failure> {
+) -> Result<DeleteOutput, Failure> {
     check(client, args, prefix, version).await?;
     let delete = client.delete().bucket(&version.bucket).key(&version.key);
     let id = version.version_id.as_deref().unwrap_or_default();
-    delete.version_id(id).send().await.map(drop).map_err(Failure::from)
+    delete.version_id(id).send().await.map_err(Failure::from)
 }
 
 /// Refuses what is no version, is elsewhere, or is current. A version that was an older one when it

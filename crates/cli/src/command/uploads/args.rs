@@ -77,6 +77,10 @@ pub(crate) struct UploadsAbortArgs {
     pub(crate) older_than: Option<TimeSpan>,
 
     /// Print what would be aborted, and abort nothing
-    #[arg(long, conflicts_with_all = ["upload_id", "state_file"])]
+    #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+
+    /// Print one JSON object for each upload
+    #[arg(long)]
+    pub(crate) json: bool,
 }

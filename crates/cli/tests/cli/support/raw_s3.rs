@@ -9,8 +9,8 @@ use aws_sdk_s3::{
     operation::head_object::HeadObjectOutput,
     types::{
         BucketVersioningStatus, DeleteMarkerReplication, DeleteMarkerReplicationStatus,
-        Destination, Part, ReplicationConfiguration, ReplicationRule, ReplicationRuleFilter,
-        ReplicationRuleStatus, VersioningConfiguration,
+        Destination, Grant, ObjectOwnership, Part, ReplicationConfiguration, ReplicationRule,
+        ReplicationRuleFilter, ReplicationRuleStatus, Type, VersioningConfiguration,
     },
 };
 use tokio::runtime::Runtime;
@@ -110,6 +110,37 @@ impl RawS3 {
         self.runtime
             .block_on(self.client.head_object().bucket(&scene.bucket).key(&scene.key).send())
             .ok()
+    }
+
+    /// Returns an object's tags.
+    pub(crate) fn tags(&self, scene: &Scene) -> Vec<(String, String)> {
+        let get = self.client.get_object_tagging().bucket(&scene.bucket).key(&scene.key);
+        let tags = self.runtime.block_on(get.send()).expect("there").tag_set;
+        tags.into_iter().map(|tag| (tag.key, tag.value)).collect()
+    }
+
+    /// Returns the permissions that an object's access control list grants to groups.
+    pub(crate) fn grants_to_groups(&self, scene: &Scene) -> Vec<String> {
+        let get = self.client.get_object_acl().bucket(&scene.bucket).key(&scene.key);
+        let grants = self.runtime.block_on(get.send()).expect("there").grants.unwrap_or_default();
+        let is_group =
+            |grant: &Grant| grant.grantee().is_some_and(|grantee| *grantee.r#type() == Type::Group);
+        let of_groups = grants.iter().filter(|grant| is_group(grant));
+        of_groups.filter_map(|grant| Some(grant.permission()?.as_str().to_owned())).collect()
+    }
+
+    /// Creates a bucket whose objects have access control lists.
+    pub(crate) fn make_bucket_with_acls(&self, bucket: &str) {
+        let create = self.client.create_bucket().bucket(bucket);
+        let created = create.object_ownership(ObjectOwnership::ObjectWriter).send();
+        self.runtime.block_on(created).expect("created");
+    }
+
+    /// Creates a bucket with Object Lock.
+    pub(crate) fn make_locked_bucket(&self, bucket: &str) {
+        let create = self.client.create_bucket().bucket(bucket);
+        let created = create.object_lock_enabled_for_bucket(true).send();
+        self.runtime.block_on(created).expect("created");
     }
 
     /// Copies an object with its metadata, as replication does.

@@ -12,6 +12,8 @@ use std::{
 pub(crate) struct Recorder {
     url: String,
     called: mpsc::Receiver<String>,
+    /// The heads of the requests, in lower case.
+    heads: mpsc::Receiver<String>,
 }
 
 impl Recorder {
@@ -20,11 +22,14 @@ impl Recorder {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (sender, called) = mpsc::channel();
+        let (to_heads, heads) = mpsc::channel();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let mut client = BufReader::new(client);
                 let (mut service, mut len, mut line) = (None, 0, String::new());
+                let mut head = String::new();
                 while client.read_line(&mut line).is_ok_and(|read| read > "\r\n".len()) {
+                    head.push_str(&line.to_ascii_lowercase());
                     let (name, value) = line.trim_end().split_once(": ").unwrap_or_default();
                     match name.to_ascii_lowercase().as_str() {
                         // Credential=ID/DATE/REGION/SERVICE/aws4_request
@@ -36,6 +41,7 @@ impl Recorder {
                     }
                     line.clear();
                 }
+                let _ = to_heads.send(head);
                 let mut body = vec![0; len];
                 client.read_exact(&mut body).expect("a body");
                 let unsigned = || format!("unsigned {}", String::from_utf8_lossy(&body));
@@ -44,12 +50,17 @@ impl Recorder {
                 let _ = client.get_mut().write_all(answer.as_bytes());
             }
         });
-        Self { url, called }
+        Self { url, called, heads }
     }
 
     /// Returns its address.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Returns the heads of the requests since the last time, in lower case.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.heads.try_iter().collect()
     }
 
     /// Returns the services that were called since the last time.

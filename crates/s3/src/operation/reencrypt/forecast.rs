@@ -184,15 +184,7 @@ impl Migrator {
 /// Returns the permissions that an object with these attributes is stored by.
 fn puts(attributes: &Attributes) -> Vec<&'static str> {
     let mut actions = vec!["s3:PutObject"];
-    if attributes.tagging.is_some() {
-        actions.push("s3:PutObjectTagging");
-    }
-    if attributes.object_lock_retain_until_date.is_some() {
-        actions.push("s3:PutObjectRetention");
-    }
-    if attributes.object_lock_legal_hold_status.is_some() {
-        actions.push("s3:PutObjectLegalHold");
-    }
+    actions.extend(attributes.permissions());
     actions
 }
 

@@ -8,6 +8,7 @@ use crate::{
     operation::permission::Permissions,
     store::{
         Store,
+        attributes::Attributes,
         snapshot::{Snapshot, is_archived, is_locked},
     },
 };
@@ -47,9 +48,9 @@ impl StoreForecast {
         let mut needs = |actions: &[&'static str]| {
             forecast.permissions.on_objects(actions, &target.bucket);
         };
-        if store.grants_to_keep(target, head.version_id()).await?.is_any() {
-            needs(&["s3:PutObjectAcl"]);
-        }
+        let grants = store.grants_to_keep(target, head.version_id()).await?;
+        let kept = grants.onto(Attributes::of_stored(head, (*now).into()));
+        needs(&kept.permissions());
         let mut has_tags = head.tag_count().is_some_and(|count| count > 0);
         if store.copies_in_parts(head) {
             forecast.metadata = MetadataWay::MultipartCopy;
@@ -59,17 +60,7 @@ impl StoreForecast {
         if has_tags {
             needs(&["s3:PutObjectTagging"]);
         }
-        if is_locked(head, (*now).into()) {
-            forecast.is_locked = true;
-            let is_retained = head.object_lock_retain_until_date().is_some();
-            let is_held = head.object_lock_legal_hold_status().is_some();
-            if is_retained {
-                needs(&["s3:PutObjectRetention"]);
-            }
-            if is_held {
-                needs(&["s3:PutObjectLegalHold"]);
-            }
-        }
+        forecast.is_locked = is_locked(head, (*now).into());
         Ok(forecast)
     }
 

@@ -1,0 +1,191 @@
+//! Options of commands on single objects: dry runs, JSON, files that must not be replaced.
+
+use std::{collections::HashMap, fs};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    RawS3, Run, Scene, Sealwax, bytes, east_key, json_lines, server_env, west_key,
+};
+
+fn one(run: Run) -> Value {
+    let lines = json_lines(&run.exits(0));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    lines.into_iter().next().expect("a line")
+}
+
+#[test]
+fn get_replaces_no_file_if_told_so() {
+    let scene = Scene::new("no-overwrite");
+    scene.put(b"new", &[]).exits(0);
+    let file = scene.file("file", b"old");
+    let get = |target: &std::path::Path, more: &[&str]| {
+        Sealwax::new(["get", &scene.uri()]).args([target]).args(more).run()
+    };
+    get(&file, &["--no-overwrite"]).fails(6, "file already exists");
+    assert_eq!(fs::read(&file).expect("there"), b"old");
+    // A link has the name, wherever it leads.
+    let link = scene.path("link");
+    std::os::unix::fs::symlink("nowhere", &link).expect("linked");
+    get(&link, &["--no-overwrite"]).exits(2);
+    let fresh = scene.path("fresh");
+    let doc = one(get(&fresh, &["--no-overwrite", "--json"]));
+    assert_eq!(fs::read(&fresh).expect("there"), b"new");
+    let head = RawS3::new().head(&scene).expect("stored");
+    let expected = json!({
+        "object": scene.uri(), "file": fresh, "bytes": 3,
+        "version_id": head.version_id(), "e_tag": head.e_tag(),
+    });
+    assert_eq!(doc, expected);
+    scene.get(&["--no-overwrite"]).fails(2, "require a file");
+}
+
+#[test]
+fn a_folder_keeps_the_files_that_are_there() {
+    let scene = Scene::new("keep");
+    for name in ["a", "b"] {
+        scene.beside(name).put(b"new", &[]).exits(0);
+    }
+    let folder = scene.path("f");
+    fs::create_dir(&folder).expect("made");
+    fs::write(folder.join("a"), "old").expect("written");
+    let uri = scene.uri();
+    let run = Sealwax::new(["get", &uri]).args([&folder]).args(["-r", "--no-overwrite", "--json"]);
+    let run = run.run().exits(7).says("a already exists");
+    assert_eq!(fs::read(folder.join("a")).expect("there"), b"old");
+    assert_eq!(fs::read(folder.join("b")).expect("there"), b"new");
+    let lines = json_lines(&run);
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["object"], scene.beside("b").uri());
+}
+
+/// Nothing is changed by any of them, and each says what would be done.
+#[test]
+fn every_change_has_a_dry_run() {
+    let (s3, scene) = (RawS3::new(), Scene::new("dry"));
+    scene.put(b"text", &[]).exits(0);
+    let before = s3.head(&scene).expect("stored");
+    let file = scene.file("file", b"local");
+    let file = file.to_str().expect("ASCII");
+    let (uri, other, west) = (scene.uri(), scene.beside("other").uri(), west_key());
+    let target = scene.path("target");
+    let target = target.to_str().expect("ASCII");
+    let east = east_key();
+    for (command, said) in [
+        (&["put", file, &other, "--key", &east][..], format!("would seal {file} as {other}")),
+        (&["put", "-", &other, "--key", &east], format!("would seal standard input as {other}")),
+        (&["get", &uri, target], format!("would open {uri} as {target} (4 bytes)")),
+        (&["cp", &uri, &other], format!("would copy {uri} to {other} (4 bytes)")),
+        (&["mv", &uri, &other], format!("would move {uri} to {other} (4 bytes)")),
+        (&["rm", &uri], format!("would delete {uri}")),
+        (&["shred", &uri], "nothing was changed".to_owned()),
+        (&["rewrap", &uri, "--add", &west], "nothing was changed".to_owned()),
+        (
+            &["reencrypt", &uri, "--to", "native", "--under", &west],
+            "nothing was changed".to_owned(),
+        ),
+    ] {
+        let run = Sealwax::new(command).args(["-n", "-v"]).run().exits(0);
+        let all = format!("{}{}", run.stderr, String::from_utf8_lossy(&run.stdout));
+        assert!(all.contains(&said), "{command:?}: {all}");
+        let now = s3.head(&scene).expect("still there");
+        assert_eq!((now.e_tag(), now.metadata()), (before.e_tag(), before.metadata()));
+        assert!(s3.head(&scene.beside("other")).is_none(), "{command:?}");
+        assert!(!scene.path("target").exists());
+    }
+    // A neighbour whose name only begins like it is not meant.
+    scene.beside("neighbour").put(b"x", &[]).exits(0);
+    let plan = Sealwax::new(["rewrap", &uri, "--add", &west, "-n", "--json"]).run().exits(0);
+    let objects: Vec<_> =
+        json_lines(&plan).into_iter().filter(|it| it["summary"].is_null()).collect();
+    assert_eq!(objects.len(), 1, "{objects:?}");
+    let missing = scene.beside("none").uri();
+    Sealwax::new(["get", &missing, target, "-n"]).run().fails(4, "no such object");
+    Sealwax::new(["rewrap", &missing, "--add", &west, "-n"]).run().exits(4);
+}
+
+#[test]
+fn every_change_of_one_object_has_a_json_document() {
+    let (s3, mut scene) = (RawS3::new(), Scene::new("json"));
+    scene.bucket = format!("json-{}", std::process::id());
+    s3.make_bucket(&scene.bucket);
+    s3.version(&scene.bucket);
+    let uri = scene.uri();
+    scene.put(b"text", &[]).exits(0);
+    let now = || {
+        let head = s3.head(&scene).expect("stored");
+        (Value::from(head.version_id), Value::from(head.e_tag))
+    };
+    let run = |args: &[&str]| one(Sealwax::new(args).args(["--json"]).run());
+    let (second, west) = (server_env("SEALWAX_EAST_KEY_2"), west_key());
+    let doc = run(&["rewrap", &uri, "--add", &second]);
+    assert_eq!((doc["version_id"].clone(), doc["e_tag"].clone()), now());
+    assert_eq!((&doc["rewrapped"], &doc["generation"]), (&true.into(), &2.into()));
+    assert_eq!(doc["keys"], json!([east_key(), second]));
+    let doc = run(&["reencrypt", &uri, "--under", &west]);
+    assert_eq!((doc["version_id"].clone(), doc["e_tag"].clone()), now());
+    assert_eq!((&doc["bytes"], &doc["keys"]), (&4.into(), &json!([west])));
+    let doc = one(scene.put(b"four", &["--format", "s3ec-v3", "--json"]));
+    assert_eq!((doc["version_id"].clone(), doc["e_tag"].clone()), now());
+    assert_eq!(doc["format"], "Amazon S3 Encryption Client V3");
+    let (version_id, _) = now();
+    let doc = run(&["rm", &uri, "--version-id", version_id.as_str().expect("an id")]);
+    assert_eq!((&doc["object"], &doc["version_id"]), (&uri.clone().into(), &version_id));
+    assert_eq!((&doc["deleted"], &doc["delete_marker"]), (&true.into(), &false.into()));
+    let doc = run(&["rm", &uri, "-n"]);
+    assert_eq!((&doc["deleted"], &doc["version_id"]), (&false.into(), &Value::Null));
+    let doc = run(&["rm", &uri]);
+    assert_eq!((&doc["deleted"], &doc["delete_marker"]), (&true.into(), &true.into()));
+}
+
+#[test]
+fn uploads_are_aborted_one_by_one_with_a_dry_run() {
+    let (s3, scene) = (RawS3::new(), Scene::new("abort"));
+    let id = s3.begin_upload(&scene.bucket, &scene.key);
+    let uri = scene.uri();
+    let abort = |more: &[&str]| {
+        Sealwax::new(["uploads", "abort", &uri, "--upload-id", &id, "--json"]).args(more).run()
+    };
+    let dry = abort(&["-n"]).exits(0).says(&format!("would abort upload {id} to {uri}"));
+    let line =
+        |aborted| json!({ "object": uri, "upload_id": id, "aborted": aborted, "state_file": null });
+    assert_eq!(json_lines(&dry), [line(false)]);
+    assert_eq!(s3.unfinished_uploads(&scene), 1);
+    assert_eq!(json_lines(&abort(&[]).exits(0)), [line(true)]);
+    assert_eq!(s3.unfinished_uploads(&scene), 0);
+    abort(&["-n"]).fails(4, "no upload");
+}
+
+#[test]
+fn cat_passes_on_what_is_allowed() {
+    let scene = Scene::new("cat");
+    let plain = scene.beside("plain");
+    RawS3::new().put(&plain, b"plain".to_vec(), HashMap::new());
+    let cat = |uri: &str, more: &[&str]| Sealwax::new(["cat", uri]).args(more).run();
+    cat(&plain.uri(), &[]).fails(4, "the object is not sealed");
+    assert_eq!(cat(&plain.uri(), &["--pass-unencrypted"]).exits(0).stdout, b"plain");
+    // More than is held back until it is verified.
+    let long = bytes((64 << 20) + 1);
+    scene.put(&long, &["--format", "s3ec-v3"]).exits(0);
+    let refused = cat(&scene.uri(), &[]).exits(1);
+    assert!(refused.stdout.is_empty(), "{}", refused.stderr);
+    assert!(cat(&scene.uri(), &["--release-unverified"]).exits(0).stdout == long);
+}
+
+/// Only names of things that exist can be shredded.
+#[test]
+fn there_must_be_something_to_shred() {
+    let scene = Scene::new("shred-nothing");
+    let shred = |scene: &Scene| Sealwax::new(["shred", &scene.uri()]).run();
+    shred(&scene).fails(4, "no such object");
+    let plain = scene.beside("plain");
+    RawS3::new().put(&plain, b"plain".to_vec(), HashMap::new());
+    shred(&plain).exits(4);
+    let theirs = scene.beside("theirs");
+    theirs.put(b"x", &["--format", "s3ec-v3"]).exits(0);
+    shred(&theirs).fails(4, "no wrapped keys of Sealwax to shred: Amazon S3 Encryption Client V3");
+    scene.put(b"x", &[]).exits(0);
+    let confirmed = ["--delete-versions", "--confirm", &scene.uri()].map(str::to_owned);
+    Sealwax::new(["shred", &scene.uri()]).args(confirmed).run().exits(0);
+    shred(&scene).exits(0).says("it was shredded on 20");
+}
