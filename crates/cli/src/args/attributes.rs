@@ -106,7 +106,7 @@ pub(crate) struct AttributeArgs {
 }
 
 impl AttributeArgs {
-    /// Returns the attributes, as far as they are given.
+    /// Returns the given attributes.
     pub(crate) fn attributes(&self) -> Attributes {
         let time = |time: Option<Timestamp>| time.map(|Timestamp(time)| DateTime::from(time));
         let mut attributes = Attributes::default();

@@ -1,7 +1,6 @@
 //! Content types by the extensions of names.
 
-/// Content types by extension, in lower case. (IANA media types; text without a charset, as nobody
-/// knows it.)
+/// Content types by extension, in lower case. (IANA media types; text without a charset, which is unknown.)
 const TYPES: &[(&str, &str)] = &[
     ("7z", "application/x-7z-compressed"),
     ("aac", "audio/aac"),
