@@ -1,6 +1,8 @@
 //! Local folders: files to upload.
 
 use std::{
+    cmp::Ordering,
+    collections::HashMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -8,11 +10,16 @@ use std::{
 };
 
 use futures_util::{Stream, stream};
-use sealwax_files::{Folder, RelativePath, is_incomplete_name};
+use sealwax_files::{FileState, Folder, RelativePath, is_incomplete_name};
+use sealwax_jobs::merge::Keyed;
 use tokio::sync::mpsc;
 use walkdir::{DirEntry, WalkDir};
 
-use crate::{args::FilterArgs, failure::Failure};
+use crate::{
+    args::FilterArgs,
+    bulk::{Outcome, Skip},
+    failure::Failure,
+};
 
 /// Maximum number of files that a walk is ahead of its reader.
 const AHEAD: usize = 1000;
@@ -23,6 +30,8 @@ pub(crate) struct LocalFile {
     pub(crate) path: PathBuf,
     /// Path in its folder, with `/`.
     pub(crate) relative: String,
+    /// State that the walk saw; `None` if it cannot be told.
+    pub(crate) state: Option<FileState>,
     /// Folder, if no link in it is followed, and the path there.
     inside: Option<(Folder, RelativePath)>,
 }
@@ -37,6 +46,20 @@ impl LocalFile {
             Some((folder, path)) => folder.open_file(path),
             None => File::open(&self.path),
         }
+    }
+
+    /// Returns the file's state now. Blocks.
+    ///
+    /// # Errors
+    /// As [`LocalFile::open`].
+    pub(crate) fn state_now(&self) -> io::Result<FileState> {
+        self.open()?.metadata().map(|metadata| FileState::from(&metadata))
+    }
+}
+
+impl Keyed for LocalFile {
+    fn key(&self) -> &str {
+        &self.relative
     }
 }
 
@@ -53,6 +76,23 @@ pub(crate) enum Found {
 }
 
 impl Found {
+    /// Returns the outcome for an entry that is no file.
+    pub(crate) fn left_out(self) -> Outcome {
+        match self {
+            Self::Link(unfit) => {
+                Outcome::Link(format!("skipped {}: {}", unfit.path.display(), unfit.reason))
+            }
+            Self::Incomplete(unfit) => Skip::IncompleteDownload.of(&unfit.path.display()),
+            Self::Unfit(unfit) => {
+                Outcome::Failed(unfit.path.display().to_string(), Failure::other(unfit.reason))
+            }
+            Self::File(file) => {
+                let reason = Failure::other("it is a file, which was not asked for");
+                Outcome::Failed(file.path.display().to_string(), reason)
+            }
+        }
+    }
+
     /// `true` if the filter selects the entry.
     pub(crate) fn is_meant(&self, filter: &FilterArgs) -> bool {
         match self {
@@ -69,7 +109,7 @@ impl Found {
 pub(crate) struct Unfit {
     pub(crate) path: PathBuf,
     /// Path in its folder; parts that are not UTF-8 are replaced.
-    relative: String,
+    pub(crate) relative: String,
     /// `true` for what may contain files: an unreadable folder, or a link to a folder.
     may_hide: bool,
     pub(crate) reason: String,
@@ -92,7 +132,8 @@ impl Unfit {
     }
 }
 
-/// Lists all files in these files and folders, with paths relative to their folder.
+/// Lists all files in these files and folders, with paths relative to their folder: the files of each
+/// in the order of the paths' bytes, as S3 lists keys.
 ///
 /// An entry that is neither a file nor a folder, or cannot be read, is unsuitable. Symbolic links
 /// below these folders are followed, or listed as links. Folders that the filter excludes are not
@@ -122,7 +163,7 @@ fn walk<'a>(
     follow_links: bool,
     filter: &'a FilterArgs,
 ) -> impl Iterator<Item = Found> + use<'a> {
-    let entries = WalkDir::new(root).follow_links(follow_links).sort_by_file_name();
+    let entries = WalkDir::new(root).follow_links(follow_links).sort_by(by_key(follow_links));
     let is_open = move |entry: &DirEntry| {
         entry.depth() == 0
             || !entry.file_type().is_dir()
@@ -140,6 +181,7 @@ fn walk<'a>(
             return None;
         }
         let kind = entry.file_type();
+        let state = entry.metadata().ok().as_ref().map(FileState::from);
         let path = entry.into_path();
         Some(match () {
             () if kind.is_dir() => return None,
@@ -153,9 +195,33 @@ fn walk<'a>(
             () if path.file_name().is_some_and(is_incomplete_name) && path != root => {
                 Found::Incomplete(Unfit::new(root, path, false, "an incomplete download".into()))
             }
-            () => file(root, path, folder.as_ref()),
+            () => file(root, path, state, folder.as_ref()),
         })
     })
+}
+
+/// Returns the order of a folder's entries in which their keys are ordered: a folder is where its name
+/// with a slash belongs.
+fn by_key(follow_links: bool) -> impl FnMut(&DirEntry, &DirEntry) -> Ordering + Send + Sync {
+    // Links to folders, found once: an order that changes while a folder is sorted is none.
+    let mut links: HashMap<PathBuf, bool> = HashMap::new();
+    let mut is_folder = move |entry: &DirEntry| match entry.file_type() {
+        kind if kind.is_symlink() && follow_links => {
+            if let Some(is_folder) = links.get(entry.path()) {
+                return *is_folder;
+            }
+            let is_folder = entry.path().is_dir();
+            links.insert(entry.path().to_owned(), is_folder);
+            is_folder
+        }
+        kind => kind.is_dir(),
+    };
+    move |one, other| {
+        let slash = |is_folder| if is_folder { &b"/"[..] } else { &b""[..] };
+        let (of_one, of_other) = (slash(is_folder(one)), slash(is_folder(other)));
+        let bytes = [one, other].map(|entry| entry.file_name().as_encoded_bytes());
+        bytes[0].iter().chain(of_one).cmp(bytes[1].iter().chain(of_other))
+    }
 }
 
 fn unreadable(root: &Path, error: &walkdir::Error) -> Unfit {
@@ -168,12 +234,12 @@ fn unreadable(root: &Path, error: &walkdir::Error) -> Unfit {
     Unfit::new(root, path, true, reason)
 }
 
-fn file(root: &Path, path: PathBuf, folder: Option<&Folder>) -> Found {
+fn file(root: &Path, path: PathBuf, state: Option<FileState>, folder: Option<&Folder>) -> Found {
     let inside = folder.and_then(|folder| {
         RelativePath::below(root, &path).map(|relative| (folder.clone(), relative))
     });
     match inside_of(root, &path).to_str().map(str::to_owned) {
-        Some(relative) => Found::File(LocalFile { relative, path, inside }),
+        Some(relative) => Found::File(LocalFile { relative, path, state, inside }),
         None => {
             let reason = "the name is not UTF-8, which object keys require".into();
             Found::Unfit(Unfit::new(root, path, false, reason))
@@ -270,6 +336,25 @@ mod tests {
             });
             assert_eq!(one.collect::<Vec<_>>(), ["c"]);
         }
+    }
+
+    #[test]
+    fn files_come_in_the_order_of_keys() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for sub in ["a", "a-", "b"] {
+            fs::create_dir(folder.path().join(sub)).expect("made");
+        }
+        for name in ["a/1", "a-/1", "a.txt", "a0", "b/1"] {
+            fs::write(folder.path().join(name), name).expect("written");
+        }
+        symlink("b", folder.path().join("a+")).expect("linked");
+        let found = walk(folder.path(), true, &FilterArgs::default()).map(|found| match found {
+            Found::File(file) => file.relative,
+            other => panic!("{other:?}"),
+        });
+        let found: Vec<_> = found.collect();
+        assert_eq!(found, ["a+/1", "a-/1", "a.txt", "a/1", "a0", "b/1"]);
+        assert!(found.is_sorted());
     }
 
     #[test]

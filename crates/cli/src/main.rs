@@ -3,6 +3,7 @@
 mod args;
 mod bulk;
 mod command;
+mod comparison;
 mod console;
 mod failure;
 mod folder_listing;

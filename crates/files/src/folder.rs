@@ -14,11 +14,12 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, mkdirat, openat, statat},
+    fs::{AtFlags, FileType, Mode, OFlags, mkdirat, openat, statat, unlinkat},
     io::Errno,
 };
 
 use crate::{
+    file_state::FileState,
     new_file::{FOLDER, NewFile, Target},
     refusal::{FileKind, Refusal},
     temporary::remove_leftovers_in,
@@ -208,6 +209,62 @@ impl Folder {
         }
     }
 
+    /// Returns the state of the regular file at `path`; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// As [`Folder::open_file`], except that a missing file is none.
+    pub fn state(&self, path: &RelativePath) -> io::Result<Option<FileState>> {
+        let (parent, name) = path.split();
+        let stat = match self.enter(parent, false) {
+            Ok(folder) => statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match stat {
+            Ok(stat) => match FileKind::of(FileType::from_raw_mode(stat.st_mode)) {
+                None => Ok(Some(FileState::of_stat(&stat))),
+                Some(FileKind::Link) => Err(Refusal::LinkInside(self.path.join(&path.0)).into()),
+                Some(kind) => Err(Refusal::NotRegular(kind).into()),
+            },
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes the regular file at `path` if it is in this state, and the folders above it that are
+    /// empty then. The root stays. A missing file is no error.
+    ///
+    /// Returns `false` if the file is in another state, and stays. A change in the instant between
+    /// the look and the deletion goes unnoticed.
+    ///
+    /// # Errors
+    /// It cannot be deleted; or an error with a [`Refusal`] for a link on the way or as the last
+    /// name, or anything else that is not a regular file.
+    pub fn remove_file(&self, path: &RelativePath, state: &FileState) -> io::Result<bool> {
+        match self.state(path)? {
+            None => return Ok(true),
+            Some(now) if now != *state => return Ok(false),
+            Some(_) => {}
+        }
+        let (parent, name) = path.split();
+        match unlinkat(self.enter(parent, false)?, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut empty = parent;
+        while let (Some(above), Some(name)) = (empty.parent(), empty.file_name()) {
+            // A folder that is not empty stays, whatever the system's reason.
+            let removed = self
+                .enter(above, false)
+                .map(|above| unlinkat(above, name, AtFlags::REMOVEDIR).is_ok());
+            if !removed.unwrap_or(false) {
+                break;
+            }
+            empty = above;
+        }
+        Ok(true)
+    }
+
     /// Opens a folder below the root.
     fn enter(&self, path: &Path, create: bool) -> io::Result<Arc<OwnedFd>> {
         if path.as_os_str().is_empty() {
@@ -307,6 +364,49 @@ mod tests {
         for (root, path) in [("r", "r"), ("r", "s/a"), ("r", "r/../a"), ("r/a", "r")] {
             assert_eq!(below(root, path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn only_the_file_that_was_seen_is_deleted_and_no_link_is_followed() {
+        let (scratch, outside) = (tempfile::tempdir(), tempfile::tempdir());
+        let (scratch, outside) = (scratch.expect("a folder"), outside.expect("a folder"));
+        let root = scratch.path();
+        fs::create_dir_all(root.join("a/b/c")).expect("made");
+        for path in [root.join("a/b/c/file"), root.join("a/other"), outside.path().join("file")] {
+            fs::write(path, "text").expect("written");
+        }
+        let folder = Folder::open(root).expect("opened");
+        let path = |text: &str| RelativePath::parse(text).expect("a path");
+        let state = |text: &str| folder.state(&path(text)).expect("a state").expect("a file");
+        let seen = state("a/b/c/file");
+        assert_eq!(seen.len, 4);
+        assert_eq!(folder.state(&path("a/none/file")).expect("nothing"), None);
+        assert_eq!(folder.state(&path("a/none")).expect("nothing"), None);
+
+        // Another file of the same name, length and modification time.
+        let modified = fs::metadata(root.join("a/b/c/file")).and_then(|it| it.modified());
+        fs::write(root.join("new"), "else").expect("written");
+        let new = File::options().write(true).open(root.join("new")).expect("opened");
+        new.set_modified(modified.expect("a time")).expect("set");
+        fs::rename(root.join("new"), root.join("a/b/c/file")).expect("replaced");
+        assert!(!folder.remove_file(&path("a/b/c/file"), &seen).expect("it stays"));
+        assert_eq!(fs::read(root.join("a/b/c/file")).expect("there"), b"else");
+
+        let seen = state("a/b/c/file");
+        assert!(folder.remove_file(&path("a/b/c/file"), &seen).expect("deleted"));
+        assert!(folder.remove_file(&path("a/b/c/file"), &seen).expect("gone already"));
+        assert!(root.join("a/other").exists() && !root.join("a/b").exists(), "empty folders go");
+
+        let seen = FileState::from(&fs::metadata(outside.path().join("file")).expect("there"));
+        std::os::unix::fs::symlink(outside.path(), root.join("a/b")).expect("linked");
+        let link = Refusal::LinkInside(root.join("a/b"));
+        let refused = folder.remove_file(&path("a/b/file"), &seen).expect_err("a link");
+        assert_eq!(Refusal::of(&refused), Some(&link));
+        let refused = folder.remove_file(&path("a/b"), &seen).expect_err("a link");
+        assert_eq!(Refusal::of(&refused), Some(&link));
+        let refused = folder.remove_file(&path("a"), &seen).expect_err("a folder");
+        assert_eq!(Refusal::of(&refused), Some(&Refusal::NotRegular(FileKind::Folder)));
+        assert!(outside.path().join("file").exists());
     }
 
     /// Both ways into a folder give the same result, so that kernels without `openat2` have a test

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod append;
+mod file_state;
 mod folder;
 mod key_file;
 mod new_file;
@@ -10,6 +11,7 @@ mod temporary;
 
 pub use self::{
     append::{create_or_append, open_to_append},
+    file_state::FileState,
     folder::{Folder, InvalidRelativePath, RelativePath},
     key_file::{Exposure, KeyFile},
     new_file::NewFile,

@@ -29,15 +29,18 @@
 
 mod versions;
 
-use std::{cmp::Ordering, pin::Pin, time::SystemTime};
+use std::time::SystemTime;
 
 use futures_core::Stream;
-use futures_util::{TryStreamExt as _, stream};
+use futures_util::TryStreamExt as _;
 use sealwax_s3::{ContentId, Error, ErrorKind, ListedObject, SealedClient};
 use tokio_util::sync::CancellationToken;
 
 use self::versions::{Versions, by_key};
-use crate::engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary};
+use crate::{
+    engine::{Engine, Outcomes, Pool, RetryPolicy, RetryState, Summary},
+    merge::{Joined, Keyed, join},
+};
 
 /// Default number of keys in work at a time.
 const DEFAULT_CONCURRENCY: usize = 64;
@@ -216,7 +219,8 @@ impl Compare {
         replica: impl Stream<Item = Result<ListedObject, Error>> + Send + 'static,
     ) -> Outcomes<CompareSummary> {
         let engine = Engine::new(self.concurrency, &self.cancellation, RetryPolicy::READ);
-        let pairs = pairs(by_key(source, self.since), by_key(replica, self.since));
+        let pairs =
+            join(by_key(source, self.since), by_key(replica, self.since)).map_ok(Pair::from);
         let work = move |pair: Pair, mut retry: RetryState| {
             let this = self.clone();
             async move {
@@ -378,40 +382,20 @@ struct Pair {
     replica: Option<Versions>,
 }
 
-/// Keys of one side, in order.
-type KeyList = Pin<Box<dyn Stream<Item = Result<Versions, Error>> + Send>>;
-
-/// Joins two lists by their keys.
-fn pairs(source: KeyList, replica: KeyList) -> impl Stream<Item = Result<Pair, Error>> + Send {
-    struct State {
-        source: KeyList,
-        replica: KeyList,
-        ours: Option<Versions>,
-        theirs: Option<Versions>,
-        is_begun: bool,
+impl Keyed for Versions {
+    fn key(&self) -> &str {
+        &self.key
     }
-    let state = State { source, replica, ours: None, theirs: None, is_begun: false };
-    stream::try_unfold(state, |mut state| async move {
-        if !state.is_begun {
-            state.is_begun = true;
-            state.ours = state.source.try_next().await?;
-            state.theirs = state.replica.try_next().await?;
-        }
-        let order = match (&state.ours, &state.theirs) {
-            (None, None) => return Ok(None),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(ours), Some(theirs)) => ours.key.as_bytes().cmp(theirs.key.as_bytes()),
+}
+
+impl From<Joined<Versions, Versions>> for Pair {
+    fn from(joined: Joined<Versions, Versions>) -> Self {
+        let (source, replica) = match joined {
+            Joined::Left(ours) => (Some(ours), None),
+            Joined::Right(theirs) => (None, Some(theirs)),
+            Joined::Both(ours, theirs) => (Some(ours), Some(theirs)),
         };
-        let source = if order.is_le() { state.ours.take() } else { None };
-        let replica = if order.is_ge() { state.theirs.take() } else { None };
-        if source.is_some() {
-            state.ours = state.source.try_next().await?;
-        }
-        if replica.is_some() {
-            state.theirs = state.replica.try_next().await?;
-        }
         let key = source.as_ref().or(replica.as_ref()).map(|versions| versions.key.clone());
-        Ok(Some((Pair { key: key.unwrap_or_default(), source, replica }, state)))
-    })
+        Self { key: key.unwrap_or_default(), source, replica }
+    }
 }

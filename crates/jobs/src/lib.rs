@@ -12,6 +12,7 @@ mod engine;
 pub mod fuzzing;
 pub mod job;
 pub mod listing;
+pub mod merge;
 pub mod migrate;
 pub mod rewrap;
 mod s3_error;

@@ -2,6 +2,7 @@
 
 mod args;
 mod bulk_get;
+mod getter;
 
 use std::{io, os::unix::ffi::OsStrExt as _, path::Path};
 

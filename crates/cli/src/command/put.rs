@@ -3,6 +3,7 @@
 mod args;
 mod bulk_put;
 mod put_request;
+mod putter;
 mod resumable_put;
 
 use std::{

@@ -106,7 +106,7 @@ pub(super) fn print_stored_s3ec(file: &Path, uri: &S3Uri, output: &PutS3ecOutput
 }
 
 /// Returns the wrapping keys that were not available.
-pub(super) fn missing(output: &PutOutput) -> Vec<String> {
+pub(in crate::command) fn missing(output: &PutOutput) -> Vec<String> {
     output.header.missing().iter().map(|key| key.wrapping_key().to_owned()).collect()
 }
 

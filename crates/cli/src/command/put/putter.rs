@@ -1,0 +1,192 @@
+//! Uploads of many files with one client.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use sealwax_files::FileState;
+use sealwax_s3::{
+    ErrorKind, PlaintextSource, PutOutput, S3Uri, SealedClient,
+    envelope::{EncryptedDataKey, EncryptionContext, Keyring, WrapContext},
+};
+
+use super::put_request::{missing, not_stored, with_stored};
+use crate::{
+    args::NewObjectArgs,
+    comparison::{Comparison, has_content},
+    failure::Failure,
+    local_files::LocalFile,
+    mtime,
+    session::Session,
+    state_directory,
+};
+
+/// Uploads files with one client, which has one memory budget and one keyring.
+pub(in crate::command) struct Putter {
+    pub(in crate::command) client: SealedClient,
+    pub(in crate::command) keyring: Arc<dyn Keyring>,
+    pub(in crate::command) context: EncryptionContext,
+    pub(in crate::command) settings: PutSettings,
+    /// Objects that lack each of the wrapping keys.
+    lacking: Mutex<BTreeMap<String, u64>>,
+}
+
+/// Settings of all uploads.
+#[derive(Debug, Clone)]
+pub(in crate::command) struct PutSettings {
+    pub(in crate::command) stored: NewObjectArgs,
+    /// Keep interrupted uploads, to resume them.
+    pub(in crate::command) resume: bool,
+    pub(in crate::command) dry_run: bool,
+}
+
+/// State that the destination must have, so that it is replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::command) enum Expected {
+    Any,
+    /// No object, as `--no-overwrite` demands it.
+    NoObject,
+    /// Nothing was listed there.
+    Absent,
+    /// The object with this entity tag was listed there.
+    ETag(String),
+}
+
+/// Result of one upload.
+pub(in crate::command) enum PutDone {
+    /// The object is what this upload would store, by the comparison.
+    Unchanged,
+    /// Nothing was stored: a dry run. Length in bytes.
+    Planned(u64),
+    Stored(Box<PutOutput>),
+}
+
+impl Putter {
+    pub(in crate::command) fn new(
+        client: SealedClient,
+        keyring: Arc<dyn Keyring>,
+        context: EncryptionContext,
+        settings: PutSettings,
+    ) -> Self {
+        Self { client, keyring, context, settings, lacking: Mutex::default() }
+    }
+
+    /// Uploads a file, unless the comparison shows that this is not needed.
+    pub(in crate::command) async fn put(
+        &self,
+        file: LocalFile,
+        uri: &S3Uri,
+        comparison: Comparison,
+        expected: Expected,
+    ) -> Result<PutDone, Failure> {
+        let path = &file.path.clone();
+        // All that follows is about this open file, whatever takes its name.
+        let opened = tokio::task::spawn_blocking(move || {
+            let file = file.open()?;
+            Ok((file.metadata()?, file))
+        });
+        let (metadata, file) = opened
+            .await
+            .map_err(Failure::other)?
+            .map_err(|error| Failure::io("cannot read the file", error))?;
+        let state = FileState::from(&metadata);
+        let modified = metadata.modified().ok();
+        let is_same = match comparison {
+            Comparison::None => false,
+            Comparison::Metadata => self.is_there(uri, metadata.len(), modified).await?,
+            Comparison::Content => {
+                let get = self.client.get().uri(uri).encryption_context(self.context.clone());
+                let read = file.try_clone();
+                let read = read.map_err(|error| Failure::io("cannot read the file", error))?;
+                has_content(get, Arc::new(read), state).await?
+            }
+        };
+        if is_same {
+            return Ok(PutDone::Unchanged);
+        }
+        if self.settings.dry_run {
+            return Ok(PutDone::Planned(metadata.len()));
+        }
+        let put = self
+            .client
+            .put()
+            .uri(uri)
+            .body(PlaintextSource::open_file(file, path))
+            .encryption_context(self.context.clone());
+        let mut put = with_stored(put, &self.settings.stored, path, uri)?;
+        let has_own = self.settings.stored.metadata()?.iter().any(|pair| pair.name == mtime::NAME);
+        if let Some(modified) = modified.filter(|_| !has_own).map(mtime::text) {
+            put = put.metadata(mtime::NAME, modified);
+        }
+        put = match &expected {
+            Expected::Any => put,
+            Expected::NoObject | Expected::Absent => put.if_none_match("*"),
+            Expected::ETag(e_tag) => put.if_match(e_tag),
+        };
+        if self.settings.resume {
+            put = put.state_file(self.state_file(path, uri)?);
+        }
+        let output = put.send().await.map_err(|error| match expected {
+            Expected::Absent | Expected::ETag(_) if error.kind() == ErrorKind::Conflict => {
+                let advice = "another program stored it: rerun the command to compare it again";
+                Failure::from(error)
+                    .and(&format!(": {uri} changed since it was listed"))
+                    .advise(advice)
+            }
+            expected => not_stored(error, expected == Expected::NoObject),
+        })?;
+        let mut lacking = self.lacking.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in missing(&output) {
+            *lacking.entry(name).or_default() += 1;
+        }
+        drop(lacking);
+        Ok(PutDone::Stored(Box::new(output)))
+    }
+
+    fn state_file(&self, path: &Path, uri: &S3Uri) -> Result<PathBuf, Failure> {
+        state_directory::path_for(path, uri)
+    }
+
+    /// Says how many objects lack which wrapping keys.
+    pub(in crate::command) fn report_lacking(&self, session: &Session) {
+        for (key, count) in &*self.lacking.lock().unwrap_or_else(PoisonError::into_inner) {
+            session.say(format!(
+                "{count} of them lack {key}: add it later with `sealwax rewrap --add`"
+            ));
+        }
+    }
+
+    /// `true` if metadata says that the object is identical to what this put would store.
+    async fn is_there(
+        &self,
+        uri: &S3Uri,
+        len: u64,
+        modified: Option<SystemTime>,
+    ) -> Result<bool, Failure> {
+        let info = match self.client.head().uri(uri).send().await {
+            Ok(info) => info,
+            Err(error) => {
+                return match error.kind() {
+                    ErrorKind::NotFound
+                    | ErrorKind::NotSealed
+                    | ErrorKind::Shredded
+                    | ErrorKind::Malformed
+                    | ErrorKind::Truncated => Ok(false),
+                    _ => Err(error.into()),
+                };
+            }
+        };
+        let names =
+            |key: &EncryptedDataKey| (key.provider().to_owned(), key.wrapping_key().to_owned());
+        let has: HashSet<_> = info.keys().iter().map(names).collect();
+        let expected = self.keyring.expected_keys(&WrapContext::for_names());
+        Ok(info.plaintext_len() == len
+            && modified.is_some()
+            && mtime::of(&info.metadata) == modified
+            && *info.encryption_context() == self.context
+            && expected.iter().map(names).all(|key| has.contains(&key)))
+    }
+}
