@@ -118,10 +118,10 @@ impl Skip {
 pub(crate) struct Summary {
     pub(crate) done: u64,
     pub(crate) bytes: u64,
-    unchanged: u64,
+    pub(crate) unchanged: u64,
     links: u64,
     skipped: BTreeMap<Skip, u64>,
-    failed: u64,
+    pub(crate) failed: u64,
 }
 
 /// Returns the engine of a command that works on at most `concurrency` items at a time, and on fewer
@@ -149,6 +149,25 @@ impl Summary {
         T: Clone + Send + Sync,
         F: Future<Output = Outcome> + Send,
     {
+        self.run_watched(session, items, engine, work, |_| {}).await
+    }
+
+    /// Runs `work` as [`Summary::run`] does, and calls `watch` with each outcome.
+    ///
+    /// # Errors
+    /// As [`Summary::run`].
+    pub(crate) async fn run_watched<T, F>(
+        &mut self,
+        session: &Session,
+        items: impl Stream<Item = Result<T, Failure>> + Send,
+        engine: &Engine,
+        work: impl Fn(T) -> F + Send + Sync,
+        watch: impl Fn(&Outcome) + Send + Sync,
+    ) -> Result<(), Failure>
+    where
+        T: Clone + Send + Sync,
+        F: Future<Output = Outcome> + Send,
+    {
         let progress = session.job_progress(None);
         let succeeded = AtomicU64::new(0);
         let (mut items, mut in_work) = (pin!(items), FuturesUnordered::new());
@@ -158,7 +177,10 @@ impl Summary {
                 biased;
                 Some(outcome) = in_work.next(), if !in_work.is_empty() => {
                     match outcome {
-                        Ok(outcome) => self.record(session, &progress, outcome),
+                        Ok(outcome) => {
+                            watch(&outcome);
+                            self.record(session, &progress, outcome);
+                        }
                         // The first failure tells the reason.
                         Err(failure) if !matches!(list, Some(Err(_))) => list = Some(Err(failure)),
                         Err(_) => {}
@@ -209,15 +231,25 @@ impl Summary {
         progress.one_more(self.failed);
     }
 
+    /// Counts an item as skipped.
+    pub(crate) fn count(&mut self, skip: Skip) {
+        *self.skipped.entry(skip).or_default() += 1;
+    }
+
     /// Counts an item as failed that was counted as done.
     pub(crate) fn undone(&mut self, what: &str, failure: &Failure) {
         (self.done, self.failed) = (self.done - 1, self.failed + 1);
         failure.print_about(what);
     }
 
+    /// Returns the number of items that were skipped.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.links + self.skipped.values().sum::<u64>()
+    }
+
     /// Returns the number of items.
     pub(crate) fn all(&self) -> u64 {
-        self.done + self.unchanged + self.links + self.skipped.values().sum::<u64>() + self.failed
+        self.done + self.unchanged + self.skipped() + self.failed
     }
 
     /// Fails if there was no item, for example because of a mistyped name.

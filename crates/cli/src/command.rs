@@ -17,6 +17,7 @@ mod reencrypt;
 mod rewrap;
 mod rm;
 mod shred;
+mod sync;
 mod uploads;
 mod verify;
 
@@ -42,6 +43,7 @@ use self::{
     rewrap::RewrapArgs,
     rm::RmArgs,
     shred::ShredArgs,
+    sync::SyncArgs,
     uploads::UploadsCommand,
     verify::VerifyArgs,
 };
@@ -98,6 +100,7 @@ pub(crate) enum Command {
     Cp(CpArgs),
     Mv(MvArgs),
     Rm(RmArgs),
+    Sync(SyncArgs),
     Rewrap(RewrapArgs),
     Reencrypt(ReencryptArgs),
     Audit(AuditArgs),
@@ -144,6 +147,7 @@ impl Command {
                 copy::run(session, args.copy, source).await
             }
             Self::Rm(args) => rm::run(session, args).await,
+            Self::Sync(args) => sync::run(session, args).await,
             Self::Doctor(args) => doctor::run(session, args).await,
             Self::Inspect(args) => inspect::run(session, args).await,
             Self::Rewrap(args) => rewrap::run(session, args).await,
@@ -165,6 +169,7 @@ impl Command {
     pub(crate) fn grace(&self) -> Duration {
         match self {
             Self::Get(args) if !is_standard_stream(&args.file) => FILE_GRACE,
+            Self::Sync(_) => FILE_GRACE,
             _ => Duration::ZERO,
         }
     }
@@ -193,6 +198,7 @@ mod tests {
             (&["cp", "--help"], "nothing is downloaded or encrypted again"),
             (&["mv", "--help"], "unless it has changed since"),
             (&["rm", "--help"], "older versions remain"),
+            (&["sync", "--help"], "None of this is authenticated"),
             (&["keygen", "--help"], "Keep copies"),
             (&["doctor", "--help"], "deleted permanently"),
             (&["rewrap", "--help"], "older versions keep their keys"),

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_util::{Stream, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 use sealwax_files::{FileState, ReadAt};
 use sealwax_s3::{Error, ErrorKind, Get, ListedObject, envelope::geometry};
 use tokio::task::spawn_blocking;
@@ -50,8 +50,8 @@ pub(crate) struct StoreTimes {
 impl StoreTimes {
     /// Compares a file with the object that was made from it.
     ///
-    /// A file of the same length, which nobody wrote, renamed or gave another time or mode since the
-    /// object was stored, is what was stored.
+    /// A file of the same length, which was not written, renamed or given another time or mode since
+    /// the object was stored, is what was stored.
     pub(crate) fn file_with_its_object(self, file: &FileState, object: &ListedObject) -> ByListing {
         self.compare(file, object, |stored| file.changed().max(file.modified()) + MARGIN < stored)
     }
@@ -59,7 +59,7 @@ impl StoreTimes {
     /// Compares an object with the file that was made from it.
     ///
     /// A file of the same length that was made after the object was stored, and has a modification time
-    /// from before, is its content, as far as nobody put another file of that age in its place.
+    /// from before, is its content, unless another file of that age was put in its place.
     pub(crate) fn object_with_its_file(self, object: &ListedObject, file: &FileState) -> ByListing {
         // Listings tell whole seconds: what was stored in the same second may be newer.
         self.compare(file, object, |stored| {
@@ -166,61 +166,9 @@ fn starts_with(source: &mut impl Read, expected: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-/// `true` if two streams have the same bytes, however they are cut into pieces.
-///
-/// # Errors
-/// Either stream fails.
-pub(crate) async fn are_same<B: AsRef<[u8]> + Send>(
-    one: impl Stream<Item = Result<B, Error>> + Send,
-    other: impl Stream<Item = Result<B, Error>> + Send,
-) -> Result<bool, Error> {
-    let (mut one, mut other) = (std::pin::pin!(one), std::pin::pin!(other));
-    let (mut left, mut right) = (Rest::default(), Rest::default());
-    loop {
-        while left.rest().is_empty()
-            && let Some(piece) = one.try_next().await?
-        {
-            left = Rest { piece: Some(piece), used: 0 };
-        }
-        while right.rest().is_empty()
-            && let Some(piece) = other.try_next().await?
-        {
-            right = Rest { piece: Some(piece), used: 0 };
-        }
-        let len = left.rest().len().min(right.rest().len());
-        if len == 0 {
-            return Ok(left.rest().is_empty() && right.rest().is_empty());
-        }
-        if left.rest()[..len] != right.rest()[..len] {
-            return Ok(false);
-        }
-        (left.used, right.used) = (left.used + len, right.used + len);
-    }
-}
-
-/// A piece of a stream, of which some bytes were compared.
-struct Rest<B> {
-    piece: Option<B>,
-    used: usize,
-}
-
-impl<B> Default for Rest<B> {
-    fn default() -> Self {
-        Self { piece: None, used: 0 }
-    }
-}
-
-impl<B: AsRef<[u8]>> Rest<B> {
-    fn rest(&self) -> &[u8] {
-        self.piece.as_ref().map_or(&[], |piece| &piece.as_ref()[self.used..])
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{fs, io::Write as _};
-
-    use futures_util::{FutureExt as _, stream};
 
     use super::*;
 
@@ -271,19 +219,6 @@ mod tests {
         let up = |stored| times.file_with_its_object(&state, &object(four, stored));
         assert_eq!(up(changed + hour), ByListing::Unknown);
         assert_eq!(up(changed + 3 * hour), ByListing::Unchanged);
-    }
-
-    #[test]
-    fn streams_are_compared_however_they_are_cut() {
-        let is = |one: &[&'static str], other: &[&'static str]| {
-            let stream = |pieces: &[&'static str]| {
-                stream::iter(pieces.iter().map(|it| Ok(it.as_bytes())).collect::<Vec<_>>())
-            };
-            let same = are_same(stream(one), stream(other)).now_or_never();
-            same.expect("nothing waits").expect("no error")
-        };
-        assert!(is(&[], &[""]) && is(&["ab", "c"], &["a", "", "bc"]) && is(&["a"], &["a"]));
-        assert!(!is(&["a"], &[]) && !is(&["a", "b"], &["a"]) && !is(&["ab"], &["ac"]));
     }
 
     #[test]

@@ -16,6 +16,11 @@ pub(crate) fn print_json(value: &impl Serialize) {
     let _ = io::stdout().lock().write_all(format!("{text}\n").as_bytes());
 }
 
+/// Prints a line during a job, which continues if the output is closed.
+pub(crate) fn print_line(text: &str) {
+    let _ = io::stdout().lock().write_all(format!("{}\n", Printable(text)).as_bytes());
+}
+
 /// Standard output, written line by line. A closed pipe is no error.
 #[derive(Debug)]
 pub(crate) struct Lines {

@@ -7,6 +7,7 @@ use std::{
     process::ExitCode,
 };
 
+use sealwax_jobs::merge::OutOfOrder;
 use sealwax_s3::{ErrorKind, S3Uri, error_chain, has_too_many_files};
 
 use crate::{
@@ -263,6 +264,13 @@ impl Unfinished {
             Ok(done) => done,
             Err(signal) => Err(Failure::stopped(signal, consequence)),
         }
+    }
+}
+
+impl From<OutOfOrder> for Failure {
+    fn from(error: OutOfOrder) -> Self {
+        let advice = "the store does not list keys as S3 does: name smaller folders";
+        Self::new(Exit::Failed, error, advice)
     }
 }
 

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use aws_sdk_s3::Client;
 use futures_util::{Stream, TryStreamExt as _, stream};
-use sealwax_jobs::listing::Listing;
+use sealwax_jobs::{listing::Listing, merge::Keyed};
 use sealwax_s3::{ListPages, ListedObject};
 
 use crate::{
@@ -18,6 +18,12 @@ pub(crate) struct Listed {
     pub(crate) object: ListedObject,
     /// Key, relative to the folder.
     pub(crate) relative: String,
+}
+
+impl Keyed for Listed {
+    fn key(&self) -> &str {
+        &self.relative
+    }
 }
 
 /// Lists the objects in a folder and its subfolders that the filter accepts.

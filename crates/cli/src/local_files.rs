@@ -348,7 +348,8 @@ mod tests {
             fs::write(folder.path().join(name), name).expect("written");
         }
         symlink("b", folder.path().join("a+")).expect("linked");
-        let found = walk(folder.path(), true, &FilterArgs::default()).map(|found| match found {
+        let all = FilterArgs::default();
+        let found = walk(folder.path(), true, &all).map(|found| match found {
             Found::File(file) => file.relative,
             other => panic!("{other:?}"),
         });

@@ -121,7 +121,8 @@ impl Settings {
         let has = |command: &clap::Command, id: &str| {
             command.get_arguments().any(|arg| arg.get_id() == id)
         };
-        let has_accounts = has(&command, "accounts");
+        // A command that writes under the same keys reads with accounts besides.
+        let has_accounts = has(&command, "accounts") && !has(&command, "key_cache");
         for (&id, values) in &self.values {
             // Readers take either keys or accounts.
             let other = match id {

@@ -7,7 +7,7 @@ use rustix::fs::Stat;
 /// State of a regular file: which file it is, its length, and the times of its last changes.
 ///
 /// A file whose content was written, or that another one replaced, has another state. The change time
-/// also moves with the name and the permissions, and nobody can set it.
+/// also moves with the name and the permissions, and no program can set it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileState {
     /// Length in bytes.
@@ -98,7 +98,7 @@ mod tests {
             let metadata = fs::metadata(&path).expect("there");
             let state = FileState::from(&metadata);
             assert_eq!((state.len, state.modified()), (4, time));
-            assert!(state.changed() > time, "nobody sets it");
+            assert!(state.changed() > time, "no program sets it");
             let stat = rustix::fs::stat(&path).expect("there");
             assert_eq!(FileState::of_stat(&stat), state);
         }

@@ -58,25 +58,25 @@ impl fmt::Display for OutOfOrder {
 
 impl std::error::Error for OutOfOrder {}
 
-type Entries<T, E> = Pin<Box<dyn Stream<Item = Result<T, E>> + Send>>;
+type Entries<'a, T, E> = Pin<Box<dyn Stream<Item = Result<T, E>> + Send + 'a>>;
 
 /// Joins two listings, each in the order of the keys' bytes and without repetition, in constant
 /// memory. An error of either listing ends the stream.
 ///
 /// Use [`in_order`] for a listing whose order is not known for sure: with a wrong order, a key of both
 /// listings seems to be of only one.
-pub fn join<L, R, E>(
-    left: impl Stream<Item = Result<L, E>> + Send + 'static,
-    right: impl Stream<Item = Result<R, E>> + Send + 'static,
-) -> impl Stream<Item = Result<Joined<L, R>, E>> + Send
+pub fn join<'a, L, R, E>(
+    left: impl Stream<Item = Result<L, E>> + Send + 'a,
+    right: impl Stream<Item = Result<R, E>> + Send + 'a,
+) -> impl Stream<Item = Result<Joined<L, R>, E>> + Send + 'a
 where
-    L: Keyed + Send + 'static,
-    R: Keyed + Send + 'static,
-    E: Send + 'static,
+    L: Keyed + Send + 'a,
+    R: Keyed + Send + 'a,
+    E: Send + 'a,
 {
-    struct State<L, R, E> {
-        left: Entries<L, E>,
-        right: Entries<R, E>,
+    struct State<'a, L, R, E> {
+        left: Entries<'a, L, E>,
+        right: Entries<'a, R, E>,
         /// Heads of the listings; `None` before the first entry.
         heads: Option<(Option<L>, Option<R>)>,
     }
@@ -134,16 +134,16 @@ impl<T: Keyed> Ord for Ordered<T> {
 /// S3 lists keys in this order; some stores list a folder's contents where its name belongs, without
 /// the slash. Of a listing with up to `window` entries, any order will do. In a longer one, an entry
 /// may come up to `window` positions late; later, or twice, it is an error.
-pub fn in_order<T, E>(
-    entries: impl Stream<Item = Result<T, E>> + Send + 'static,
+pub fn in_order<'a, T, E>(
+    entries: impl Stream<Item = Result<T, E>> + Send + 'a,
     window: usize,
-) -> impl Stream<Item = Result<T, E>> + Send
+) -> impl Stream<Item = Result<T, E>> + Send + 'a
 where
-    T: Keyed + Send + 'static,
-    E: From<OutOfOrder> + Send + 'static,
+    T: Keyed + Send + 'a,
+    E: From<OutOfOrder> + Send + 'a,
 {
-    struct State<T, E> {
-        entries: Entries<T, E>,
+    struct State<'a, T, E> {
+        entries: Entries<'a, T, E>,
         heap: BinaryHeap<Reverse<Ordered<T>>>,
         is_exhausted: bool,
         last: Option<String>,

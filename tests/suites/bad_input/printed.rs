@@ -18,6 +18,7 @@ use std::{
 use sealwax_jobs::{
     drill::BlockedRegions,
     listing::ManifestLocation,
+    merge::{Joined, OutOfOrder},
     rewrap::{Apply, JobInput, Plan},
 };
 use sealwax_object_store::SealedStore;
@@ -379,6 +380,8 @@ fn print_jobs(printed: &mut Printed, client: &SealedClient) {
     printed.debug(&client.migrator(sealwax_s3::WriteFormat::Sealwax).keyring(keyring()));
     printed.debug(&BlockedRegions::new(["us-east-1"]));
     printed.both(&ListedObject::new("bucket", "key"));
+    printed.both(&OutOfOrder { key: "key".into(), is_repeated: true });
+    printed.debug(&Joined::<u8, u8>::Both(1, 2));
     let version = ObjectState::of_listed(&ListedObject::new("bucket", "key").version("v"));
     printed.debug(&version.id().expect("a version"));
     printed.both(&"s3://bucket/manifest".parse::<ManifestLocation>().expect("a place"));

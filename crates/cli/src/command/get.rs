@@ -16,6 +16,7 @@ use tokio::{
 };
 
 pub(crate) use self::args::GetArgs;
+pub(super) use self::getter::{ExpectedFile, GetDone, Getter};
 use crate::{
     args::{encryption_context, is_in_s3, name_of},
     console::{is_standard_stream, print_json},

@@ -357,7 +357,7 @@ async fn confirmed(objects: Vec<Listed>, folder: &Prefix) -> Result<Vec<Listed>,
 ///
 /// # Errors
 /// The user does not confirm, or cannot be asked.
-async fn confirm(what: String) -> Result<(), Failure> {
+pub(super) async fn confirm(what: String) -> Result<(), Failure> {
     if !can_prompt() {
         let error = format!("refusing to delete {what} without confirmation: not a terminal");
         return Err(Failure::new(

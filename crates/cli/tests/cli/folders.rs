@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 /// Creates a folder with files.
-fn folder(scene: &Scene, files: &[(&str, &[u8])]) -> std::path::PathBuf {
+pub(crate) fn folder(scene: &Scene, files: &[(&str, &[u8])]) -> std::path::PathBuf {
     let folder = scene.path("folder");
     for (name, content) in files {
         let path = folder.join(name);
@@ -32,7 +32,7 @@ fn get(scene: &Scene, folder: &Path, args: &[&str]) -> Run {
 }
 
 /// Returns all files of a folder by relative path.
-fn tree(folder: &Path) -> HashMap<String, Vec<u8>> {
+pub(crate) fn tree(folder: &Path) -> HashMap<String, Vec<u8>> {
     let mut found = HashMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {

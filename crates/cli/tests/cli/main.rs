@@ -40,6 +40,7 @@ mod settings;
 mod shred;
 mod single_objects;
 mod support;
+mod sync;
 mod terminal;
 mod uploads;
 mod verify;

@@ -76,7 +76,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
                 let bytes = Counted(len, "byte");
                 Outcome::Done(format!("would seal {} as {uri} ({bytes})", path.display()), len)
             }
-            PutDone::Stored(output) => {
+            PutDone::Stored(output, _) => {
                 if args.json {
                     print_stored(&path, &uri, &output);
                 }

@@ -61,7 +61,8 @@ pub(in crate::command) enum PutDone {
     Unchanged,
     /// Nothing was stored: a dry run. Length in bytes.
     Planned(u64),
-    Stored(Box<PutOutput>),
+    /// Stored, and the file's state when it was opened.
+    Stored(Box<PutOutput>, FileState),
 }
 
 impl Putter {
@@ -143,7 +144,7 @@ impl Putter {
             *lacking.entry(name).or_default() += 1;
         }
         drop(lacking);
-        Ok(PutDone::Stored(Box::new(output)))
+        Ok(PutDone::Stored(Box::new(output), state))
     }
 
     fn state_file(&self, path: &Path, uri: &S3Uri) -> Result<PathBuf, Failure> {

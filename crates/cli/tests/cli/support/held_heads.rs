@@ -16,6 +16,7 @@ use super::relay::relay;
 pub(crate) struct HeldHeads {
     url: String,
     let_go: Arc<(Mutex<bool>, Condvar)>,
+    held: Arc<AtomicUsize>,
 }
 
 impl HeldHeads {
@@ -28,14 +29,25 @@ impl HeldHeads {
     pub(crate) fn after(count: usize, server: &str) -> Self {
         let let_go = Arc::<(Mutex<bool>, Condvar)>::default();
         let (gate, seen) = (Arc::clone(&let_go), Arc::new(AtomicUsize::new(0)));
-        let is_held = move || seen.fetch_add(1, Ordering::Relaxed) >= count;
+        let held = Arc::<AtomicUsize>::default();
+        let holding = Arc::clone(&held);
+        let is_held = move || {
+            let is_held = seen.fetch_add(1, Ordering::Relaxed) >= count;
+            holding.fetch_add(usize::from(is_held), Ordering::Relaxed);
+            is_held
+        };
         let url = relay(server, move |client, server| pass(client, server, &gate, &is_held));
-        Self { url, let_go }
+        Self { url, let_go, held }
     }
 
     /// Returns its address.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// `true` once a request was held back.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.held.load(Ordering::Relaxed) > 0
     }
 
     /// Passes the held requests on, and all later ones.

@@ -1,0 +1,470 @@
+//! `sealwax sync`.
+
+use std::{collections::HashMap, fs, os::unix::fs::symlink, path::Path, time::SystemTime};
+
+use crate::{
+    folders::{folder, tree},
+    support::{
+        CallCounter, HeldHeads, PartsProxy, RawS3, Refusing, Run, Scene, Sealwax, Terminal, bytes,
+        east_key, endpoint, json_lines, wait_until,
+    },
+};
+
+fn up(folder: &Path, scene: &Scene, args: &[&str]) -> Sealwax {
+    let key = east_key();
+    Sealwax::new(["sync"]).args([folder]).args([&*scene.uri(), "--key", &key]).args(args)
+}
+
+fn down(scene: &Scene, folder: &Path, args: &[&str]) -> Sealwax {
+    Sealwax::new(["sync", &scene.uri()]).args([folder]).args(args)
+}
+
+/// Returns the keys below the scene's, without its own.
+fn keys(scene: &Scene) -> Vec<String> {
+    let below = format!("{}/", scene.key);
+    let keys = RawS3::new().keys(&scene.bucket, &below);
+    keys.iter().map(|key| key[below.len()..].to_owned()).collect()
+}
+
+/// Waits until listings tell that what exists is older than what is stored from now on.
+fn seconds_pass() {
+    let now = SystemTime::now();
+    wait_until("some seconds pass", || now.elapsed().is_ok_and(|it| it.as_secs() >= 4));
+}
+
+#[test]
+fn a_prefix_and_a_folder_become_equal_to_their_source() {
+    let scene = Scene::new("equal");
+    let long = bytes(9 * 1024 * 1024);
+    let files = [("a.txt", &b"one"[..]), ("a/b", b"two"), ("a/empty", b""), ("long", &long)];
+    let source = folder(&scene, &files);
+    let run = up(&source, &scene, &[]).run().exits(0);
+    let all = long.len() + 6;
+    let expected =
+        format!("sealed 4 files of {} under {}/ ({all} bytes)\n", source.display(), scene.uri());
+    assert_eq!(run.stderr, expected);
+    let run = up(&source, &scene, &[]).run().exits(0);
+    assert!(run.stderr.ends_with("(0 bytes); 4 unchanged\n"), "{}", run.stderr);
+
+    let target = scene.path("target");
+    let run = down(&scene, &target, &[]).run().exits(0);
+    let expected =
+        format!("opened 4 objects of {}/ in {} ({all} bytes)\n", scene.uri(), target.display());
+    assert_eq!(run.stderr, expected);
+    assert!(tree(&target) == tree(&source), "{:?}", tree(&target).keys());
+    let time = |path: &Path| fs::metadata(path).and_then(|it| it.modified()).expect("a time");
+    assert_eq!(time(&target.join("a/b")), time(&source.join("a/b")));
+    let run = down(&scene, &target, &[]).run().exits(0);
+    assert!(run.stderr.ends_with("(0 bytes); 4 unchanged\n"), "{}", run.stderr);
+
+    // Of the same length, but written later.
+    fs::write(source.join("a.txt"), "1 1").expect("written");
+    fs::write(source.join("new"), "new").expect("written");
+    fs::remove_file(source.join("a/b")).expect("removed");
+    let run = up(&source, &scene, &["--delete", "-n"]).run().exits(0);
+    let planned = String::from_utf8(run.stdout).expect("text");
+    let (from, to) = (source.display(), scene.uri());
+    let expected = [
+        format!("would seal {from}/a.txt as {to}/a.txt"),
+        format!("would seal {from}/new as {to}/new"),
+        format!("would delete {to}/a/b"),
+    ];
+    let mut planned: Vec<_> = planned.lines().collect();
+    planned[..2].sort_unstable();
+    assert_eq!(planned, expected);
+    assert_eq!(keys(&scene), ["a.txt", "a/b", "a/empty", "long"], "nothing is changed");
+    up(&source, &scene, &[]).run().exits(0);
+    assert_eq!(keys(&scene), ["a.txt", "a/b", "a/empty", "long", "new"]);
+    let run = up(&source, &scene, &["--delete", "--yes"]).run().exits(0);
+    let deleted = format!("deleted 1 object of {to}/\n");
+    assert!(run.stderr.ends_with(&deleted), "{}", run.stderr);
+    assert_eq!(keys(&scene), ["a.txt", "a/empty", "long", "new"]);
+
+    fs::create_dir_all(target.join("extra/deep")).expect("made");
+    fs::write(target.join("extra/deep/file"), "x").expect("written");
+    let run = down(&scene, &target, &["--delete", "--yes"]).run().exits(0);
+    let deleted = format!("deleted 2 files of {}\n", target.display());
+    assert!(run.stderr.ends_with(&deleted), "{}", run.stderr);
+    assert!(tree(&target) == tree(&source), "{:?}", tree(&target).keys());
+    assert!(!target.join("extra").exists(), "empty folders go with their files");
+}
+
+#[test]
+fn what_is_up_to_date_costs_one_listing() {
+    let scene = Scene::new("listing");
+    // Files that were not changed in the last seconds.
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/args");
+    let count = tree(&source).len();
+    up(&source, &scene, &[]).run().exits(0);
+    let counter = CallCounter::start(&endpoint());
+    let run = up(&source, &scene, &[]).env("AWS_ENDPOINT_URL", counter.url()).run().exits(0);
+    assert!(run.stderr.ends_with(&format!("(0 bytes); {count} unchanged\n")), "{}", run.stderr);
+    assert_eq!(counter.take().into_iter().collect::<Vec<_>>(), [("GET".to_owned(), 1)]);
+
+    seconds_pass();
+    let target = scene.path("target");
+    down(&scene, &target, &[]).run().exits(0);
+    let again = |args: &[&str]| {
+        let key = east_key();
+        let args = [&["--key", &*key], args].concat();
+        let run = down(&scene, &target, &args).env("AWS_ENDPOINT_URL", counter.url()).run();
+        (run.exits(0).stderr, counter.take().into_iter().collect::<Vec<_>>())
+    };
+    let (said, calls) = again(&[]);
+    assert!(said.ends_with(&format!("(0 bytes); {count} unchanged\n")), "{said}");
+    assert_eq!(calls, [("GET".to_owned(), 1)]);
+    // An edited file is newer than its object, whatever its length: one more look at it.
+    let path = target.join("prefix.rs");
+    let modified = fs::metadata(&path).and_then(|it| it.modified()).expect("a time");
+    let mut text = fs::read(&path).expect("there");
+    text[0] ^= 1;
+    fs::write(&path, text).expect("written");
+    let (said, calls) = again(&["-n"]);
+    assert!(said.contains(&format!("; {} unchanged", count - 1)), "{said}");
+    assert_eq!(calls, [("GET".to_owned(), 1), ("HEAD".to_owned(), 1)]);
+    // One with the time of the old one is found by its content alone.
+    let file = fs::File::options().write(true).open(&path).expect("opened");
+    file.set_modified(modified).expect("set");
+    let (said, _) = again(&[]);
+    assert!(said.ends_with(&format!("(0 bytes); {count} unchanged\n")), "{said}");
+    let (said, _) = again(&["--check"]);
+    assert!(said.starts_with("opened 1 object of "), "{said}");
+    assert!(said.ends_with(&format!("; {} unchanged\n", count - 1)), "{said}");
+    assert_eq!(tree(&target), tree(&source));
+}
+
+#[test]
+fn a_check_compares_contents() {
+    let scene = Scene::new("contents");
+    let long = bytes(9 * 1024 * 1024);
+    let source = folder(&scene, &[("a", b"one"), ("long", &long), ("empty", b"")]);
+    up(&source, &scene, &[]).run().exits(0);
+    let modified = fs::metadata(source.join("long")).and_then(|it| it.modified());
+    let mut other = long;
+    *other.last_mut().expect("not empty") ^= 1;
+    fs::write(source.join("long"), other).expect("written");
+    let file = fs::File::options().write(true).open(source.join("long")).expect("opened");
+    file.set_modified(modified.expect("a time")).expect("set");
+    let run = up(&source, &scene, &[]).run().exits(0);
+    assert!(run.stderr.ends_with("; 3 unchanged\n"), "by its times: {}", run.stderr);
+    let run = up(&source, &scene, &["--check"]).run().exits(0);
+    assert!(run.stderr.starts_with("sealed 1 file of "), "{}", run.stderr);
+    assert!(run.stderr.ends_with("; 2 unchanged\n"), "{}", run.stderr);
+    let run = up(&source, &scene, &["--check"]).run().exits(0);
+    assert!(run.stderr.ends_with("; 3 unchanged\n"), "{}", run.stderr);
+    // A damaged object is stored again; one that cannot be opened for another reason is not.
+    let s3 = RawS3::new();
+    let at = scene.beside("a");
+    let (mut body, metadata) = s3.get(&at);
+    *body.last_mut().expect("not empty") ^= 1;
+    s3.put(&at, body, metadata);
+    let run = up(&source, &scene, &["--check"]).run().exits(0);
+    assert!(run.stderr.starts_with("sealed 1 file of "), "{}", run.stderr);
+    assert_eq!(at.get(&[]).exits(0).stdout, b"one");
+}
+
+#[test]
+fn nothing_is_deleted_unless_everything_else_succeeded() {
+    let scene = Scene::new("safe");
+    let source = folder(&scene, &[("a", b"one"), ("b", b"two")]);
+    up(&source, &scene, &[]).run().exits(0);
+    let yes = ["--delete", "--yes"];
+
+    fs::remove_file(source.join("b")).expect("removed");
+    symlink("nowhere", source.join("dangling")).expect("linked");
+    let run = up(&source, &scene, &yes).run().exits(7);
+    run.says("error: 1 of 2 files failed; nothing was deleted\n");
+    assert_eq!(keys(&scene), ["a", "b"]);
+    fs::remove_file(source.join("dangling")).expect("removed");
+
+    // The second page of requests fails: the listing, or the transfers.
+    fs::write(source.join("c"), "three").expect("written");
+    for first in 0..=1 {
+        let refusing = Refusing::expired_from(first, &endpoint());
+        let run = up(&source, &scene, &yes).env("AWS_ENDPOINT_URL", &refusing.url).run().exits(5);
+        run.says("nothing was deleted");
+        assert_eq!(keys(&scene)[..2], ["a", "b"]);
+    }
+
+    let empty = scene.path("empty");
+    fs::create_dir(&empty).expect("made");
+    let run = up(&empty, &scene, &yes).run().fails(4, "has no files, so nothing was deleted");
+    assert!(run.stderr.contains("objects of"), "{}", run.stderr);
+    up(&source, &scene, &[&yes[..], &["--include", "none"]].concat()).run().exits(0);
+    up(&scene.path("absent"), &scene, &yes).run().fails(1, "cannot read");
+    let target = scene.path("target");
+    fs::create_dir(&target).expect("made");
+    fs::write(target.join("mine"), "mine").expect("written");
+    let nothing = scene.beside("nothing");
+    down(&nothing, &target, &yes).run().fails(4, "has no objects, so nothing was deleted");
+    assert_eq!(tree(&target).len(), 1);
+    // Without --delete, an empty source is no failure.
+    down(&nothing, &target, &[]).run().exits(0);
+    assert!(keys(&scene).starts_with(&["a".into(), "b".into()]));
+}
+
+#[test]
+fn deletions_are_asked_for() {
+    let scene = Scene::new("asked");
+    let source = folder(&scene, &[("a", b"one"), ("b", b"two"), ("c", b"three")]);
+    up(&source, &scene, &[]).run().exits(0);
+    for name in ["b", "c"] {
+        fs::remove_file(source.join(name)).expect("removed");
+    }
+    fs::write(source.join("new"), "new").expect("written");
+    // Before anything is stored.
+    up(&source, &scene, &["--delete"])
+        .run()
+        .fails(2, "refusing --delete without confirmation: not a terminal");
+    assert_eq!(keys(&scene), ["a", "b", "c"]);
+    up(&source, &scene, &["--delete", "--watch", "1s"])
+        .run()
+        .fails(2, "--delete with --watch cannot ask before each deletion");
+
+    let (from, to) = (source.display().to_string(), scene.uri());
+    let question = format!("delete 2 objects of {to}/ that {from} does not have? [y/N]");
+    let mut terminal = Terminal::run(up(&source, &scene, &["--delete"]));
+    terminal.shows("[y/N]");
+    terminal.types("n");
+    let run = terminal.ends().exits(1);
+    assert!(run.stderr.replace("\r\n", "").contains(&question), "{:?}", run.stderr);
+    assert_eq!(keys(&scene), ["a", "b", "c", "new"], "transfers come first");
+    let mut terminal = Terminal::run(up(&source, &scene, &["--delete"]));
+    terminal.shows("[y/N]");
+    terminal.types("y");
+    terminal.ends().exits(0);
+    assert_eq!(keys(&scene), ["a", "new"]);
+}
+
+#[test]
+fn hostile_names_stay_outside_and_end_deletions() {
+    let scene = Scene::new("hostile");
+    let names = ["good", "../escaped", "/escaped", "a/../../escaped", "a//escaped", "./escaped"];
+    for name in names {
+        let uri = format!("{}/{name}", scene.uri());
+        Sealwax::new(["put", "-", &uri, "--key", &east_key()]).input(b"text").run().exits(0);
+    }
+    let target = scene.path("inside");
+    fs::create_dir(&target).expect("made");
+    fs::write(target.join("mine"), "mine").expect("written");
+    let run = down(&scene, &target, &["--delete", "--yes"]).run().exits(7);
+    assert_eq!(run.stderr.matches("failed: ").count(), 5, "{}", run.stderr);
+    let run = run.says("5 of 6 objects failed; nothing was deleted");
+    assert!(!run.stderr.contains("deleted 1"), "{}", run.stderr);
+    let mut found: Vec<_> = tree(&target).into_keys().collect();
+    found.sort();
+    assert_eq!(found, ["good", "mine"]);
+    assert_eq!(scene.files(), ["inside"]);
+    assert!(!Path::new("/escaped").exists());
+}
+
+#[test]
+fn links_lead_nowhere() {
+    let scene = Scene::new("links");
+    let source = folder(&scene, &[("kept/a", b"one"), ("b", b"two")]);
+    up(&source, &scene, &[]).run().exits(0);
+    let (target, outside) = (scene.path("target"), scene.path("outside"));
+    down(&scene, &target, &[]).run().exits(0);
+    fs::create_dir(&outside).expect("made");
+    fs::write(outside.join("precious"), "mine").expect("written");
+    symlink(&outside, target.join("link")).expect("linked");
+    let yes = ["--delete", "--yes"];
+    let run = down(&scene, &target, &yes).run().exits(0);
+    assert!(run.stderr.ends_with("; 1 symbolic link skipped\n"), "{}", run.stderr);
+    assert_eq!(fs::read(outside.join("precious")).expect("there"), b"mine");
+    assert!(target.join("link").symlink_metadata().is_ok());
+
+    // A folder of the destination became a link to the outside.
+    fs::remove_dir_all(target.join("kept")).expect("removed");
+    symlink(&outside, target.join("kept")).expect("linked");
+    let run = down(&scene, &target, &yes).run().exits(7);
+    assert!(run.stderr.contains("nothing was deleted"), "{}", run.stderr);
+    assert_eq!(tree(&outside).len(), 1);
+
+    // The source's link is skipped: what it stands for is unknown, and not deleted.
+    fs::rename(source.join("kept"), scene.path("moved")).expect("moved");
+    symlink(scene.path("moved"), source.join("kept")).expect("linked");
+    fs::remove_file(source.join("b")).expect("removed");
+    fs::write(source.join("c"), "three").expect("written");
+    let run = up(&source, &scene, &[&yes[..], &["--no-follow-symlinks"]].concat()).run().exits(0);
+    assert!(run.stderr.contains("; 1 symbolic link skipped"), "{}", run.stderr);
+    assert_eq!(keys(&scene), ["c", "kept/a"]);
+}
+
+#[test]
+fn excluded_and_companion_objects_stay() {
+    let scene = Scene::new("kept");
+    let source = folder(&scene, &[("a", b"one"), ("cache/b", b"two"), ("c.tmp", b"three")]);
+    up(&source, &scene, &[]).run().exits(0);
+    let s3 = RawS3::new();
+    s3.put(&scene.beside("folder/"), Vec::new(), HashMap::new());
+    let sealed = scene.beside("a");
+    let uri = sealed.uri();
+    Sealwax::new(["rewrap", &uri, "--add", &crate::support::west_key(), "--to-sidecar"])
+        .run()
+        .exits(0);
+    s3.put(&scene.beside("plain.sealwax"), b"no sidecar".to_vec(), HashMap::new());
+    for name in ["cache/b", "c.tmp"] {
+        fs::remove_file(source.join(name)).expect("removed");
+    }
+    let exclude = ["--delete", "--yes", "--exclude", "cache", "--exclude", "*.tmp"];
+    let run = up(&source, &scene, &exclude).run().exits(0);
+    run.says("deleted 1 object of").says("1 folder marker skipped").says("1 sidecar skipped");
+    assert_eq!(keys(&scene), ["a", "a.sealwax", "c.tmp", "cache/b", "folder/"]);
+}
+
+#[test]
+fn what_changed_since_the_listing_is_not_overwritten() {
+    let scene = Scene::new("meanwhile");
+    let source = folder(&scene, &[("a", b"one")]);
+    up(&source, &scene, &[]).run().exits(0);
+    // Of the same length and newer than the object: a look decides.
+    fs::write(source.join("a"), "two").expect("written");
+    let held = HeldHeads::start(&endpoint());
+    let child = up(&source, &scene, &[]).env("AWS_ENDPOINT_URL", held.url()).spawn();
+    wait_until("it looks", || held.is_holding());
+    let there = scene.beside("a");
+    there.put(b"by another program", &[]).exits(0);
+    held.let_go();
+    let run = Run::new(child.wait_with_output().expect("it ends")).exits(8);
+    run.says("changed since it was listed");
+    assert_eq!(there.get(&[]).exits(0).stdout, b"by another program");
+    up(&source, &scene, &[]).run().exits(0);
+    assert_eq!(there.get(&[]).exits(0).stdout, b"two");
+
+    // The same with a file.
+    let target = scene.path("target");
+    down(&scene, &target, &[]).run().exits(0);
+    fs::write(target.join("a"), "old").expect("written");
+    let held = HeldHeads::start(&endpoint());
+    let child = down(&scene, &target, &[]).env("AWS_ENDPOINT_URL", held.url()).spawn();
+    wait_until("it looks", || held.is_holding());
+    fs::write(target.join("a"), "edited meanwhile").expect("written");
+    held.let_go();
+    let run = Run::new(child.wait_with_output().expect("it ends")).exits(8);
+    run.says("changed since it was listed");
+    assert_eq!(fs::read(target.join("a")).expect("there"), b"edited meanwhile");
+}
+
+#[test]
+fn a_killed_run_is_continued() {
+    let scene = Scene::new("killed");
+    let long = bytes(24 * 1024 * 1024);
+    let source = folder(&scene, &[("a", b"one"), ("long", &long)]);
+    let (s3, held) = (RawS3::new(), PartsProxy::holding_after(&endpoint(), 0));
+    let mut child = up(&source, &scene, &[]).env("AWS_ENDPOINT_URL_S3", held.url()).spawn();
+    wait_until("one file is stored", || keys(&scene) == ["a"]);
+    wait_until("the other one begins", || s3.unfinished_uploads(&scene.beside("long")) == 1);
+    child.kill().expect("killed");
+    child.wait().expect("it ends");
+    let run = up(&source, &scene, &[]).run().exits(0);
+    assert!(run.stderr.starts_with("sealed 1 file of "), "{}", run.stderr);
+    assert!(run.stderr.ends_with("; 1 unchanged\n"), "{}", run.stderr);
+    let target = scene.path("target");
+    down(&scene, &target, &[]).run().exits(0);
+    assert!(tree(&target) == tree(&source));
+}
+
+#[test]
+fn one_kms_call_serves_many_files() {
+    let scene = Scene::new("key-cache");
+    let source = folder(&scene, &[("a", b"1"), ("b", b"2"), ("c", b"3"), ("d", b"4")]);
+    let counter = CallCounter::start(&endpoint());
+    let url = counter.url().to_owned();
+    up(&source, &scene, &["--key-cache"]).env("AWS_ENDPOINT_URL", &url).run().exits(0);
+    assert_eq!(counter.take().get("GenerateDataKey us-east-1"), Some(&1));
+    let target = scene.path("target");
+    let key = east_key();
+    down(&scene, &target, &["--key", &key]).env("AWS_ENDPOINT_URL", &url).run().exits(0);
+    assert_eq!(counter.take().get("Decrypt us-east-1"), Some(&1));
+    assert_eq!(tree(&target), tree(&source));
+}
+
+#[test]
+fn a_watch_repeats_and_its_journal_is_evidence() {
+    let scene = Scene::new("watch");
+    let source = folder(&scene, &[("a", b"one"), ("b", b"two")]);
+    let journal = scene.path("journal");
+    let journal_text = journal.to_str().expect("text");
+    let watch = [
+        "--watch",
+        "1s",
+        "--passes",
+        "3",
+        "--delete",
+        "--yes",
+        "--json",
+        "--journal",
+        journal_text,
+    ];
+    let child = up(&source, &scene, &watch).spawn();
+    wait_until("the first pass ends", || {
+        fs::read_to_string(&journal).is_ok_and(|text| text.contains("summary"))
+    });
+    up(&source, &scene, &["--journal", journal_text])
+        .run()
+        .fails(1, "another process writes the journal");
+    symlink("nowhere", source.join("dangling")).expect("linked");
+    wait_until("the second pass fails", || {
+        fs::read_to_string(&journal).is_ok_and(|text| text.contains("failed\":1"))
+    });
+    fs::remove_file(source.join("dangling")).expect("removed");
+    fs::remove_file(source.join("b")).expect("removed");
+    let run = Run::new(child.wait_with_output().expect("it ends")).exits(0);
+    assert!(
+        run.stderr.contains("error: 1 of 3 files failed; nothing was deleted"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(keys(&scene), ["a"]);
+
+    let lines = json_lines(&run);
+    let key = east_key();
+    let (source, scene_uri) = (source.display().to_string(), scene.uri());
+    let sealed: Vec<_> = lines.iter().filter(|line| line["action"] == "seal").collect();
+    assert_eq!(sealed.len(), 3, "{lines:?}");
+    for name in ["a", "b"] {
+        let line = sealed.iter().find(|line| line["destination"] == format!("{scene_uri}/{name}"));
+        let line = line.expect("its line");
+        assert_eq!(line["result"], "done");
+        assert_eq!(line["source"], format!("{source}/{name}"));
+        assert_eq!((&line["bytes"], &line["keys"][0]), (&3.into(), &key.as_str().into()));
+        assert!(line["e_tag"].is_string());
+    }
+    let failed = sealed.iter().find(|line| line["result"] == "failed").expect("a failure");
+    assert!(failed["source"].as_str().is_some_and(|it| it.ends_with("dangling")), "{failed}");
+    let deleted = lines.iter().find(|line| line["action"] == "delete").expect("a deletion");
+    assert_eq!(deleted["destination"], format!("{scene_uri}/b"));
+    let summaries: Vec<_> = lines.iter().filter_map(|line| line.get("summary")).collect();
+    let counts = |at: usize, name: &str| summaries[at][name].as_u64().expect("a number");
+    assert_eq!(summaries.len(), 3);
+    assert_eq!((counts(0, "transferred"), counts(0, "bytes"), counts(0, "pass")), (2, 6, 1));
+    assert_eq!((counts(1, "unchanged"), counts(1, "failed"), counts(1, "deleted")), (2, 1, 0));
+    assert_eq!((counts(2, "unchanged"), counts(2, "deleted")), (1, 1));
+    let message = summaries[1]["message"].as_str().expect("a reason");
+    assert_eq!(message, "1 of 3 files failed; nothing was deleted");
+
+    let text = fs::read_to_string(&journal).expect("the journal");
+    let mut entries: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(entries.len(), lines.len() + 1);
+    let begin = entries.remove(0);
+    assert_eq!((&begin["source"], &begin["sealwax_sync"]), (&source.into(), &1.into()));
+    for (entry, line) in entries.iter_mut().zip(&lines) {
+        let time = entry.as_object_mut().and_then(|entry| entry.remove("time")).expect("a time");
+        assert!(time.as_str().is_some_and(|time| time.ends_with('Z')), "{time}");
+        assert_eq!(entry, line);
+    }
+}
+
+#[test]
+fn a_watch_ends_at_once_if_it_cannot_begin() {
+    let scene = Scene::new("watch-nothing");
+    let watch = ["--watch", "1h"];
+    let absent = Scene::at("sealwax-absent-bucket", "x");
+    down(&absent, &scene.path("target"), &watch).run().exits(4);
+    let run = Sealwax::new(["sync", "a", "b"]).run();
+    run.fails(2, "neither side is in S3");
+    let run = Sealwax::new(["sync", "-", "s3://b"]).run().exits(2);
+    run.says("standard streams cannot be synchronized");
+}
