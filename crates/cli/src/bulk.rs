@@ -7,7 +7,10 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream::FuturesUnordered};
+use futures_util::{
+    Stream, StreamExt as _, TryStreamExt as _,
+    stream::{BoxStream, FuturesUnordered},
+};
 use sealwax_jobs::{CancellationToken, Engine, RetryPolicy, RetryState};
 use sealwax_s3::{ErrorKind, ListedObject, ObjectKind, SealedClient};
 
@@ -122,6 +125,20 @@ pub(crate) struct Summary {
     links: u64,
     skipped: BTreeMap<Skip, u64>,
     pub(crate) failed: u64,
+    census: Census,
+}
+
+/// Lists the lengths of all items once more, so that a progress bar has a total.
+#[derive(Default)]
+struct Census(Option<Box<dyn FnOnce() -> Lengths + Send + Sync>>);
+
+/// Lengths of all items in bytes.
+type Lengths = BoxStream<'static, Result<u64, Failure>>;
+
+impl fmt::Debug for Census {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Census")
+    }
 }
 
 /// Returns the engine of a command that works on at most `concurrency` items at a time, and on fewer
@@ -131,6 +148,19 @@ pub(crate) fn engine(concurrency: impl Into<usize>) -> Engine {
 }
 
 impl Summary {
+    /// Sets a second listing of all items, with their lengths in bytes, for the totals that a
+    /// progress bar shows. It is read only if there is one.
+    pub(crate) fn measured_by<S>(
+        mut self,
+        lengths: impl FnOnce() -> S + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: Stream<Item = Result<u64, Failure>> + Send + 'static,
+    {
+        self.census = Census(Some(Box::new(move || lengths().boxed())));
+        self
+    }
+
     /// Runs `work` on each item, on as many at a time as `engine` allows, and again if it failed in a
     /// way that may pass. A failed item is printed and counted; an error of the list ends the run,
     /// after the items in work. So do credentials that AWS does not accept; items that only those
@@ -169,6 +199,7 @@ impl Summary {
         F: Future<Output = Outcome> + Send,
     {
         let progress = session.job_progress(None);
+        let _counting = progress.measure(|| Some(self.census.0.take()?()));
         let succeeded = AtomicU64::new(0);
         let (mut items, mut in_work) = (pin!(items), FuturesUnordered::new());
         let mut list = Some(Ok(()));
@@ -202,10 +233,12 @@ impl Summary {
         match outcome {
             Outcome::Done(text, bytes) => {
                 (self.done, self.bytes) = (self.done + 1, self.bytes + bytes);
+                progress.counter()(bytes);
                 session.detail(text);
             }
             Outcome::Noted(text, bytes) => {
                 (self.done, self.bytes) = (self.done + 1, self.bytes + bytes);
+                progress.counter()(bytes);
                 progress.suspend(|| session.say(text));
             }
             Outcome::Unchanged(text) => {

@@ -49,29 +49,42 @@ use self::{
 };
 use crate::{args::GlobalArgs, console::is_standard_stream, failure::Failure, session::Session};
 
+const START: &str = "\
+Start here:
+  sealwax doctor s3://BUCKET --key ARN     check the settings, keys and bucket
+  sealwax put FILE s3://BUCKET/KEY --key ARN
+  sealwax get s3://BUCKET/KEY FILE
+
+Options of a command: sealwax COMMAND -h. All options, with explanations, exit
+codes and settings: sealwax --help, sealwax COMMAND --help.";
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    success
-  1    other failure: service, network, local file, or unsupported operation
+  1    other failure: service, network, local file, unsupported operation; or
+       the answer to a question was no
   2    invalid usage or configuration
   3    the object failed verification and must not be used
   4    no such object, or the object is not sealed
   5    access denied, no credentials, or no usable wrapping key
-  6    conflict: the object or key file already exists, or the object, file or upload changed
-       during the operation
+  6    conflict: the object or key file already exists, or the object, file or
+       upload changed during the operation
   7    some of the objects failed: the output lists each with the reason
   8    all of the objects failed
   9    found what was looked for (audit --fail-if-any), or conflicts (compare)
   124  the time of --deadline is over
   130  interrupted (143: terminated)
 
-Credentials, Region and endpoints come from the AWS environment variables and files, as for every
-AWS tool. Data goes to standard output, everything else to standard error. RUST_LOG sets the log
-level.
+Credentials, Region and endpoints come from the AWS environment variables and
+files, as for every AWS tool. Data goes to standard output, everything else to
+standard error. RUST_LOG sets the log level.
 
-Keys, Region and other defaults can be set in profiles of ~/.config/sealwax/sealwax.toml, or in
-SEALWAX_KEYS, SEALWAX_ACCOUNTS, SEALWAX_CONTEXT (comma-separated lists), SEALWAX_REPLICA_OF,
-SEALWAX_LOCAL_KEY, SEALWAX_KMS_ENDPOINT_URL, SEALWAX_ALLOW_HTTP_KMS and SEALWAX_TIMEOUT. Flags take precedence over variables, and variables over the file.";
+Keys, Region and other defaults can be set in profiles of
+~/.config/sealwax/sealwax.toml, or in SEALWAX_KEYS, SEALWAX_ACCOUNTS,
+SEALWAX_CONTEXT (comma-separated lists), SEALWAX_REPLICA_OF,
+SEALWAX_LOCAL_KEY, SEALWAX_KMS_ENDPOINT_URL, SEALWAX_ALLOW_HTTP_KMS and
+SEALWAX_TIMEOUT. Flags take precedence over variables, and variables over the
+file.";
 
 /// Client-side envelope encryption for Amazon S3.
 ///
@@ -79,7 +92,7 @@ SEALWAX_LOCAL_KEY, SEALWAX_KMS_ENDPOINT_URL, SEALWAX_ALLOW_HTTP_KMS and SEALWAX_
 /// encryption context are stored in the object's metadata, so a replica in another Region can be
 /// rewrapped for disaster recovery without moving its body.
 #[derive(Debug, Parser)]
-#[command(name = "sealwax", version, after_help = EXIT_CODES, max_term_width = 110)]
+#[command(name = "sealwax", version, after_help = START, after_long_help = EXIT_CODES, max_term_width = 110)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -127,6 +140,17 @@ impl Command {
             Self::Completions(args) => Ok(documents::completions(&args, Cli::command())),
             Self::Man(args) => Ok(documents::man(&args, Cli::command())),
             other => Err(Box::new(other)),
+        }
+    }
+
+    /// Loads the settings of a command that needs AWS settings.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub(crate) async fn session(&self, global: &GlobalArgs) -> Result<Session, Failure> {
+        match self {
+            Self::Doctor(args) => doctor::session(global, args).await,
+            _ => Session::open(global).await,
         }
     }
 

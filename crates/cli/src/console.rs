@@ -99,8 +99,20 @@ pub(crate) fn can_prompt() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// Says what will happen, asks whether it may, and waits for the answer. `otherwise` says what no
+/// answer, any answer but yes, or a signal leads to.
+///
+/// # Errors
+/// The user declines, or the question can't be asked.
+pub(crate) async fn confirm(what: &str, otherwise: &'static str) -> Result<(), Failure> {
+    match prompt(format!("{what}. Continue? [y/N]"), otherwise).await?.as_str() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Failure::declined(otherwise)),
+    }
+}
+
 /// Asks `question` and returns the trimmed answer. `consequence` says what a signal leads to.
-pub(crate) async fn prompt(question: String, consequence: &'static str) -> Result<String, Failure> {
+async fn prompt(question: String, consequence: &'static str) -> Result<String, Failure> {
     // In a separate thread, so that a signal does not wait for the answer.
     let asked = tokio::task::spawn_blocking(move || {
         let mut answer = String::new();

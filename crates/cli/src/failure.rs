@@ -20,6 +20,8 @@ use crate::{
 pub(crate) enum Exit {
     /// 1: other failure, such as service, network, local file or unsupported operation.
     Failed,
+    /// 1: the user answered a question with no.
+    Declined,
     /// 2: invalid usage or configuration.
     Usage,
     /// 3: the object failed verification.
@@ -43,7 +45,7 @@ pub(crate) enum Exit {
 impl Exit {
     fn code(self) -> u8 {
         match self {
-            Self::Failed => 1,
+            Self::Failed | Self::Declined => 1,
             Self::Usage => 2,
             Self::NotVerified => 3,
             Self::NotFound => 4,
@@ -146,6 +148,13 @@ impl Failure {
         Self { exit: Exit::Stopped(signal), kind: None, error, advice: None, steps: Vec::new() }
     }
 
+    /// Returns the result of a question that the user answered with no; `consequence` says what it
+    /// means. That is no error: it is printed as a message.
+    pub(crate) fn declined(consequence: &str) -> Self {
+        let error = consequence.into();
+        Self { exit: Exit::Declined, kind: None, error, advice: None, steps: Vec::new() }
+    }
+
     /// Replaces the advice.
     pub(crate) fn advise(self, advice: impl Into<Cow<'static, str>>) -> Self {
         Self { advice: Some(advice.into()), ..self }
@@ -218,6 +227,9 @@ impl Failure {
 
     fn text(&self, colors: Colors) -> String {
         let mut said = self.error.to_string();
+        if self.exit == Exit::Declined {
+            return format!("{}\n", Printable(&said));
+        }
         let mut text = format!("{} {}\n", colors.red("error:"), Printable(&said));
         let mut next = self.error.source();
         while let Some(cause) = next {

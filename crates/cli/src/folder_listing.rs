@@ -51,6 +51,20 @@ pub(crate) fn objects_and_folder(
     Box::pin(all_in(s3, folder))
 }
 
+/// Lists the stored lengths of the objects that [`objects`] lists, in bytes.
+pub(crate) fn lengths(
+    s3: &Client,
+    folder: &Prefix,
+    filter: &FilterArgs,
+) -> impl FnOnce() -> Pin<Box<dyn Stream<Item = Result<u64, Failure>> + Send>> + Send + Sync + use<>
+{
+    let (s3, folder, filter) = (s3.clone(), folder.clone(), filter.clone());
+    move || {
+        let objects = objects(&s3, &folder, filter);
+        Box::pin(objects.map_ok(|listed| listed.object.size.unwrap_or_default()))
+    }
+}
+
 /// Lists all objects whose keys begin with the folder's.
 fn all_in(
     s3: &Client,

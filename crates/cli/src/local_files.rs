@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
 };
 
-use futures_util::{Stream, stream};
+use futures_util::{Stream, TryStreamExt as _, stream};
 use sealwax_files::{FileState, Folder, RelativePath, is_incomplete_name};
 use sealwax_jobs::merge::Keyed;
 use tokio::sync::mpsc;
@@ -156,6 +156,28 @@ pub(crate) fn files(
     let next =
         |mut receiver: mpsc::Receiver<_>| async move { Some((receiver.recv().await?, receiver)) };
     Box::pin(stream::unfold(receiver, next))
+}
+
+/// Lists the lengths in bytes of what [`files`] lists and the filter selects; 0 for all but files.
+pub(crate) fn lengths(
+    roots: Vec<PathBuf>,
+    follow_links: bool,
+    filter: FilterArgs,
+) -> impl Stream<Item = Result<u64, Failure>> + Send {
+    let meant = filter.clone();
+    files(roots, follow_links, filter).try_filter_map(move |found| {
+        let is_meant = found.is_meant(&meant);
+        async move {
+            Ok(match found {
+                _ if !is_meant => None,
+                // The upload itself reports a file that can't be read.
+                Found::File(file) => {
+                    Some(tokio::fs::metadata(file.path).await.map_or(0, |metadata| metadata.len()))
+                }
+                _ => Some(0),
+            })
+        }
+    })
 }
 
 fn walk<'a>(

@@ -6,7 +6,9 @@ mod command;
 mod comparison;
 mod console;
 mod failure;
+mod figures;
 mod folder_listing;
+mod help;
 mod interrupt;
 mod job;
 mod key_file;
@@ -24,11 +26,7 @@ mod terminal_text;
 
 use std::{io, process::ExitCode};
 
-use clap::{
-    CommandFactory as _, FromArgMatches as _,
-    error::{ContextKind, ContextValue},
-    parser::ValueSource,
-};
+use clap::{CommandFactory as _, FromArgMatches as _, parser::ValueSource};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing_subscriber::{
     EnvFilter, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
@@ -39,7 +37,6 @@ use crate::{
     command::Cli,
     failure::Failure,
     interrupt::{outlive_file_size_limit, until_deadline},
-    session::Session,
     settings::Settings,
 };
 
@@ -65,7 +62,7 @@ fn raise_limit_of_files() {
 /// Parses the command line, with defaults from the user's settings.
 fn parse() -> Result<Cli, Failure> {
     let words: Vec<_> = std::env::args_os().collect();
-    let command = Cli::command();
+    let command = help::arranged(Cli::command());
     let settings = match Settings::load(&words) {
         Ok(settings) => settings,
         Err(failure) => {
@@ -77,7 +74,7 @@ fn parse() -> Result<Cli, Failure> {
         }
     };
     let matches = settings.onto(command).try_get_matches_from(words);
-    let mut matches = matches.unwrap_or_else(|error| by_our_name(error).exit());
+    let mut matches = matches.unwrap_or_else(|error| help::by_our_name(error).exit());
     let is_typed = matches.value_source("profile") == Some(ValueSource::CommandLine);
     let mut cli = Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
     cli.global.profile_in_use = settings.profile_in_use;
@@ -101,7 +98,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let last = cli.global.timeout();
     let command = async {
         outlive_file_size_limit();
-        let session = Session::open(&cli.global).await?;
+        let session = cli.command.session(&cli.global).await?;
         cli.command.run(&session).await
     };
     let done = runtime.block_on(until_deadline(deadline, last, command));
@@ -128,35 +125,4 @@ fn init_logging(args: &GlobalArgs) {
         .with(LevelFilter::DEBUG)
         .with(lines)
         .init();
-}
-
-/// Names of commands in other tools, and their equivalents here.
-const ELSEWHERE: [(&str, &str); 12] = [
-    ("sync", "put --recursive --skip-unchanged"),
-    ("upload", "put"),
-    ("encrypt", "put"),
-    ("download", "get"),
-    ("decrypt", "get"),
-    ("list", "ls"),
-    ("copy", "cp"),
-    ("move", "mv"),
-    ("delete", "rm"),
-    ("stat", "head"),
-    ("rotate", "rewrap --refresh"),
-    ("check", "doctor"),
-];
-
-/// Adds the equivalent command to the error for another tool's command name.
-fn by_our_name(mut error: clap::Error) -> clap::Error {
-    let ours = match error.get(ContextKind::InvalidSubcommand) {
-        Some(ContextValue::String(typed)) => ELSEWHERE.iter().find(|(theirs, _)| theirs == typed),
-        _ => None,
-    };
-    if let Some((_, ours)) = ours {
-        error.insert(
-            ContextKind::SuggestedSubcommand,
-            ContextValue::Strings(vec![(*ours).to_owned()]),
-        );
-    }
-    error
 }

@@ -4,7 +4,6 @@
 //! page counts as hostile, for object keys and messages of stores are, and is escaped where it is
 //! written.
 
-mod figures;
 mod html;
 mod markdown;
 mod provenance;
@@ -12,7 +11,6 @@ mod report_files;
 mod visible;
 
 pub(crate) use self::{
-    figures::{elapsed, number, percent, size, span},
     html::html,
     markdown::markdown,
     provenance::{Provenance, rfc3339},

@@ -36,9 +36,12 @@ use crate::{
     args::{AclArg, GlobalArgs},
     failure::{Exit, Failure},
     local_key,
-    progress::{JobProgress, Progress},
+    progress::{JobProgress, Progress, ProgressArg},
     terminal_text::{Counted, Printable, command_line},
 };
+
+/// What to do without a Region.
+pub(crate) const NO_REGION: &str = "pass --region, set AWS_REGION, or set `region` in a profile of sealwax.toml or of the AWS files";
 
 /// Caller of AWS, as STS tells it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -55,6 +58,8 @@ pub(crate) struct Session {
     /// The same for KMS and STS.
     kms_config: SdkConfig,
     region: Region,
+    /// `true` if no Region is set, and the command's own choice is used.
+    region_is_assumed: bool,
     args: GlobalArgs,
     /// Treatment of access control lists in copies.
     acls: AclArg,
@@ -67,7 +72,15 @@ impl Session {
     /// # Errors
     /// No Region is set, the AWS files lack the profile, or the local key cannot be read.
     pub(crate) async fn open(args: &GlobalArgs) -> Result<Self, Failure> {
-        Self::load(args, &BlockedRegions::new([""; 0])).await
+        Self::load(args, &BlockedRegions::new([""; 0]), None).await
+    }
+
+    /// Loads the user's AWS settings; without a Region, `region` is used.
+    ///
+    /// # Errors
+    /// As [`Session::open`], except for the Region.
+    pub(crate) async fn open_or_in(args: &GlobalArgs, region: &str) -> Result<Self, Failure> {
+        Self::load(args, &BlockedRegions::new([""; 0]), Some(region)).await
     }
 
     /// Returns the same session with all requests to the Regions in `blocked` refused.
@@ -75,7 +88,7 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub(crate) async fn without(&self, blocked: &BlockedRegions) -> Result<Self, Failure> {
-        Self::load(&self.args, blocked).await
+        Self::load(&self.args, blocked, None).await
     }
 
     /// Returns the same session in another Region.
@@ -84,10 +97,14 @@ impl Session {
         let there = |config: &SdkConfig| config.to_builder().region(region.clone()).build();
         let (config, kms_config) = (there(&self.config), there(&self.kms_config));
         let keyrings = self.keyrings.with_config(kms_config.clone());
-        Self { config, kms_config, region, keyrings, acls: self.acls, args: self.args.clone() }
+        Self { config, kms_config, region, keyrings, ..self.clone() }
     }
 
-    async fn load(args: &GlobalArgs, http: &BlockedRegions) -> Result<Self, Failure> {
+    async fn load(
+        args: &GlobalArgs,
+        http: &BlockedRegions,
+        assumed: Option<&str>,
+    ) -> Result<Self, Failure> {
         let http = match args.allow_http_kms {
             true => SharedHttpClient::new(http.clone()),
             false => SharedHttpClient::new(RefusePlainHttp::over(http.clone())),
@@ -108,11 +125,12 @@ impl Session {
                 config = credentials::prefer_profile(name, config).await;
             }
         }
-        let Some(region) = config.region().filter(|region| !region.as_ref().is_empty()).cloned()
-        else {
-            let advice = "pass --region, set AWS_REGION, or set `region` in a profile of sealwax.toml or of the AWS files";
-            return Err(Failure::new(Exit::Usage, "no AWS Region is set", advice));
+        let set = config.region().filter(|region| !region.as_ref().is_empty()).cloned();
+        let region_is_assumed = set.is_none();
+        let Some(region) = set.or_else(|| Some(Region::new(assumed?.to_owned()))) else {
+            return Err(Failure::new(Exit::Usage, "no AWS Region is set", NO_REGION));
         };
+        config = config.into_builder().region(region.clone()).build();
         let kms_config = match &args.kms_endpoint_url {
             Some(url) => endpoints::at(&config, url),
             None => config.clone(),
@@ -124,7 +142,13 @@ impl Session {
         let config = config.into_builder().http_client(http).build();
         let keyrings = Keyrings::new(kms_config.clone(), local, args.allow_http_kms);
         let acls = AclArg::default();
-        Ok(Self { config, kms_config, region, args: args.clone(), acls, keyrings })
+        let args = args.clone();
+        Ok(Self { config, kms_config, region, region_is_assumed, args, acls, keyrings })
+    }
+
+    /// `true` if no Region is set, and the command's own choice is used.
+    pub(crate) fn region_is_assumed(&self) -> bool {
+        self.region_is_assumed
     }
 
     /// Returns a client for the object at `uri`.
@@ -344,16 +368,20 @@ impl Session {
 
     /// Shows the progress of a transfer.
     pub(crate) fn progress(&self, total: Option<u64>) -> Progress {
-        if self.shows_progress() { Progress::new(total) } else { Progress::hidden() }
+        Progress::new(self.how_to_progress(), total)
     }
 
     /// Shows the progress of a job on objects, of `total` if that is known.
     pub(crate) fn job_progress(&self, total: Option<u64>) -> JobProgress {
-        if self.shows_progress() { JobProgress::new(total) } else { JobProgress::hidden() }
+        JobProgress::new(self.how_to_progress(), total)
     }
 
-    fn shows_progress(&self) -> bool {
-        !self.args.quiet && self.args.verbose == 0
+    fn how_to_progress(&self) -> ProgressArg {
+        match self.args.progress {
+            // A bar and messages would disturb each other.
+            ProgressArg::Auto if self.args.quiet || self.args.verbose > 0 => ProgressArg::None,
+            how => how,
+        }
     }
 
     /// Prints a message on standard error, unless `--quiet` is given.

@@ -17,8 +17,10 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   sealwax cat s3://bucket/shop.dump | psql shop
-  sealwax cat s3://bucket/events.log --range -1000     # the last 1000 bytes
-  sealwax cat s3://bucket/table.parquet --range 4-1003 # 1000 bytes from the fifth";
+
+The last 1000 bytes, and 1000 bytes from the fifth:
+  sealwax cat s3://bucket/events.log --range -1000
+  sealwax cat s3://bucket/table.parquet --range 4-1003";
 
 /// Decrypt objects to standard output, one after the other.
 ///

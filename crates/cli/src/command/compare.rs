@@ -30,16 +30,18 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  sealwax compare s3://bucket-east/2026/ --region us-east-1 --replica bucket-west=us-west-2 \\
-      --since 2026-11-28T08:00:00Z
-  sealwax compare s3://bucket-east/2026/ --region us-east-1 --replica bucket-west=us-west-2 \\
-      --since 2026-11-28T08:00:00Z --manifest copy-back.csv --json | jq -r 'select(.difference == \"conflict\")'";
+  sealwax compare s3://bucket-east/2026/ --region us-east-1 \\
+      --replica bucket-west=us-west-2 --since 2026-11-28T08:00:00Z
+  sealwax compare s3://bucket-east/2026/ --region us-east-1 \\
+      --replica bucket-west=us-west-2 --since 2026-11-28T08:00:00Z \\
+      --manifest copy-back.csv --json |
+      jq -r 'select(.difference == \"conflict\")'";
 
 /// Characters that stay as they are in a manifest of S3 Batch Operations.
 const IN_MANIFEST: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-/// Find what differs between a source and its replica after a fail-over.
+/// Find what differs between source and replica after a fail-over.
 ///
 /// Lists the keys that were written since a time, by where: in the replica only (to be copied back), in
 /// the source only, or on both sides, which is a conflict for people to decide. A rewrap is no write: the

@@ -131,7 +131,8 @@ impl Copier {
     async fn folder(&self, session: &Session) -> Result<(), Failure> {
         let (from, to) = (self.args.from.clone().into_folder(), self.args.to.clone().into_folder());
         check_apart(&from, &to)?;
-        let mut summary = Summary::default();
+        let lengths = folder_listing::lengths(self.client.s3(), &from, &self.args.filter);
+        let mut summary = Summary::default().measured_by(lengths);
         let objects = folder_listing::objects(self.client.s3(), &from, self.args.filter.clone());
         let to = &to;
         let copy = |Listed { object, relative }: Listed| async move {

@@ -14,10 +14,10 @@ use sealwax_s3::{KmsKeyArn, envelope::EncryptionContext};
 
 use self::check::{Check, Checks};
 use crate::{
-    args::{Pair, Prefix, encryption_context},
+    args::{GlobalArgs, Pair, Prefix, encryption_context},
     failure::{Exit, Failure},
     interrupt::unless_stopped,
-    session::Session,
+    session::{NO_REGION, Session},
     terminal_text::{Colors, Counted},
 };
 
@@ -27,9 +27,9 @@ Examples:
   sealwax doctor s3://bucket/2026/ --sealwax-profile prod -c tenant=acme
   sealwax doctor s3://bucket --read-only --json | jq 'select(.status != \"ok\")'";
 
-/// Check credentials, endpoints, Regions, keys, bucket and clock, with a hint for each problem.
+/// Check credentials, endpoints, Regions, keys, bucket and clock.
 ///
-/// With a bucket, a small object is stored under `.sealwax-doctor/` and deleted permanently. This
+/// Each problem comes with a hint. /// With a bucket, a small object is stored under `.sealwax-doctor/` and deleted permanently. This
 /// shows which conditional requests the store supports, and that an object sealed under the keys
 /// opens again; --read-only skips it. Exits with 1 if a check fails.
 #[derive(Debug, Args)]
@@ -54,6 +54,13 @@ pub(crate) struct DoctorArgs {
     /// Print one JSON object per check
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Loads the settings. A missing Region is a finding, so the checks go on in the Region of the first
+/// key, or in us-east-1.
+pub(super) async fn session(global: &GlobalArgs, args: &DoctorArgs) -> Result<Session, Failure> {
+    let region = args.keys.first().map_or("us-east-1", KmsKeyArn::region);
+    Session::open_or_in(global, region).await
 }
 
 /// Runs all checks.
@@ -124,5 +131,13 @@ fn settings(session: &Session, checks: &mut Checks) -> Result<(), Failure> {
         Some(profile) => profile.to_owned(),
         None => "flags and variables, no profile of sealwax.toml".to_owned(),
     };
-    checks.add(Check::ok("settings", format!("Region {}; {from}", session.region())))
+    let region = session.region();
+    checks.add(match session.region_is_assumed() {
+        false => Check::ok("settings", format!("Region {region}; {from}")),
+        true => Check::failed(
+            "settings",
+            format!("no AWS Region is set, so {region} is assumed; {from}"),
+            NO_REGION,
+        ),
+    })
 }

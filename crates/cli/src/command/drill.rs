@@ -45,11 +45,13 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  sealwax drill s3://bucket-west --replica-of bucket-east --region us-west-2 --block us-east-1
-  sealwax drill s3://bucket-west --replica-of bucket-east --region us-west-2 --block us-east-1 \\
+  sealwax drill s3://bucket-west --replica-of bucket-east \\
+      --region us-west-2 --block us-east-1
+  sealwax drill s3://bucket-west --replica-of bucket-east \\
+      --region us-west-2 --block us-east-1 \\
       --source s3://bucket-east --first-last --report drills/";
 
-/// Rehearse the loss of a Region: prove that a replica opens without it.
+/// Rehearse the loss of a Region on a replica of its objects.
 ///
 /// Every request of this process to S3, KMS or STS in the blocked Regions is refused before it is
 /// sent, and counted. An object that opens in the drill opens without these Regions.

@@ -13,11 +13,12 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   sealwax inspect s3://bucket/2026/report.pdf
-  sealwax inspect s3://bucket/2026/report.pdf --json | jq -r '.keys[].wrapping_key'";
+  sealwax inspect s3://bucket/2026/report.pdf --json |
+      jq -r '.keys[].wrapping_key'";
 
-/// Show a sealed object's header and metadata, and the keys it claims, without using a key.
+/// Show a sealed object's header, metadata and claimed keys.
 ///
-/// Makes no KMS call, so the output is not authenticated. With --sidecars, the keys of the object's
+/// No key is used: there is no KMS call, so the output is not authenticated. With --sidecars, the keys of the object's
 /// sidecar are shown too.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

@@ -11,9 +11,9 @@ Examples:
   sealwax keygen archive.key
   sealwax put report.pdf s3://bucket/report.pdf --local-key archive.key";
 
-/// Create a local wrapping key, for use with --local-key beside or instead of KMS keys.
+/// Create a local wrapping key, beside or instead of KMS keys.
 ///
-/// The file contains a 256-bit key and is readable by its owner only. Keep copies: if the key is
+/// It is used with --local-key. The file contains a 256-bit key and is readable by its owner only. Keep copies: if the key is
 /// lost, so are all objects that no other key wraps. Use of the key is not logged, and the key
 /// cannot be disabled.
 #[derive(Debug, Args)]

@@ -25,11 +25,12 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  sealwax ls                                   # buckets
+  sealwax ls
   sealwax ls s3://bucket/2026/
   sealwax ls s3://bucket --recursive --long --include '*.pdf'
   sealwax ls s3://bucket/2026/report.pdf --versions --long
-  sealwax ls s3://bucket -r --long --json | jq -r 'select(.sealed == false).object'";
+  sealwax ls s3://bucket -r --long --json |
+      jq -r 'select(.sealed == false).object'";
 
 /// List objects with the lengths of their plaintexts.
 ///

@@ -24,13 +24,15 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   sealwax reencrypt s3://bucket/2026/report.pdf --key \"$KEY\" -c tenant=acme
-  sealwax reencrypt s3://bucket/2026/report.pdf --under \"$EAST_KEY\" --under \"$WEST_KEY\"
+  sealwax reencrypt s3://bucket/2026/report.pdf --under \"$EAST_KEY\" \\
+      --under \"$WEST_KEY\"
   sealwax reencrypt s3://bucket/written/by/java --to native --under \"$KEY\"
 
-Many objects; without --apply, this prints what would be done and changes nothing:
-  sealwax reencrypt s3://bucket/written/ --recursive --to native --under \"$KEY\"
-  sealwax reencrypt s3://bucket/written/ --recursive --to native --under \"$KEY\" --apply
-  sealwax reencrypt s3://bucket/written/ --recursive --to native --under \"$KEY\" --save-plan migrate.plan
+Many objects; without --apply, this prints what would be done:
+  sealwax reencrypt s3://bucket/written/ -r --to native --under \"$KEY\"
+  sealwax reencrypt s3://bucket/written/ -r --to native --under \"$KEY\" --apply
+  sealwax reencrypt s3://bucket/written/ -r --to native --under \"$KEY\" \\
+      --save-plan migrate.plan
   sealwax reencrypt --plan migrate.plan --apply --kms-calls-per-second 2000";
 
 /// Re-encrypt objects under new data keys or in another format.

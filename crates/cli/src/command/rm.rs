@@ -19,8 +19,9 @@ use serde::Serialize;
 use crate::{
     args::{FilterArgs, Prefix},
     bulk::{Outcome, Summary, engine},
-    console::{Lines, can_prompt, print_json, prompt},
+    console::{self, Lines, can_prompt, print_json},
     failure::{Exit, Failure, Unfinished},
+    figures::size,
     folder_listing::{self, Listed},
     interrupt::unless_stopped,
     session::Session,
@@ -32,8 +33,13 @@ Examples:
   sealwax rm s3://bucket/2026/report.pdf
   sealwax rm s3://bucket/2026/ --recursive --dry-run
   sealwax rm s3://bucket/2026/ --recursive --exclude '*.pdf' --yes
-  sealwax rm s3://bucket/2026/ --recursive --versions --dry-run      # older versions only
-  sealwax audit s3://bucket --versions --prove --depends-on \"$OLD_KEY\" --solely --json > old.json
+
+Older versions only:
+  sealwax rm s3://bucket/2026/ --recursive --versions --dry-run
+
+What only an old key opens:
+  sealwax audit s3://bucket --versions --prove --depends-on \"$OLD_KEY\" \\
+      --solely --json > old.json
   sealwax rm s3://bucket --stdin --yes < old.json";
 
 /// Number of deleted objects that are looked for in the listing afterwards.
@@ -348,8 +354,9 @@ async fn confirmed(objects: Vec<Listed>, folder: &Prefix) -> Result<Vec<Listed>,
     if objects.is_empty() {
         return Ok(objects);
     }
-    let what = format!("{} of {folder}", Counted(objects.len() as u64, "object"));
-    confirm(what).await?;
+    let bytes = objects.iter().filter_map(|listed| listed.object.size).sum();
+    let count = Counted(objects.len() as u64, "object");
+    confirm(format!("{count} of {folder} ({})", size(bytes))).await?;
     Ok(objects)
 }
 
@@ -366,8 +373,5 @@ pub(super) async fn confirm(what: String) -> Result<(), Failure> {
             "check the objects with --dry-run, then pass --yes",
         ));
     }
-    match prompt(format!("delete {what}? [y/N]"), "nothing was deleted").await?.as_str() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Failure::new(Exit::Failed, "nothing was deleted", "answer y to delete")),
-    }
+    console::confirm(&format!("This deletes {what}"), "nothing was deleted").await
 }

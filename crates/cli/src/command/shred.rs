@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     args::{AclArgs, Pair},
-    console::{Lines, can_prompt, prompt},
+    console::{Lines, can_prompt, confirm},
     failure::{Exit, Failure, of_one},
     interrupt::unless_stopped,
     object_report,
@@ -16,16 +16,18 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  sealwax shred s3://bucket/2026/report.pdf                  # lists versions with keys, changes nothing
-  sealwax shred s3://bucket/2026/report.pdf --delete-versions --replica bucket-west=us-west-2 \\
-      --confirm s3://bucket/2026/report.pdf";
+  sealwax shred s3://bucket/2026/report.pdf
 
-/// Permanently remove an object's last keys: afterwards it cannot be opened.
+Without a question, with older versions and in a replica:
+  sealwax shred s3://bucket/2026/report.pdf --delete-versions \\
+      --replica bucket-west=us-west-2 --confirm s3://bucket/2026/report.pdf";
+
+/// Permanently remove an object's last keys.
 ///
-/// S3 cannot change a version in place. The command stores a new latest version without keys. Older
+/// Afterwards no one can open the object. S3 cannot change a version in place. The command stores a new latest version without keys. Older
 /// versions keep their keys until they are deleted (--delete-versions), replicas until they are
 /// shredded separately. Without --confirm, versions with keys are listed. On a terminal, the
-/// command then asks for the object's name; without a terminal, nothing is changed.
+/// command then asks; without a terminal, nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ShredArgs {
@@ -112,8 +114,8 @@ pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failur
     Err(Failure::new(Exit::SomeFailed, format!("{still} with a key of {uri} left"), advice))
 }
 
-/// Lists the versions with keys, and asks for confirmation on a terminal; returns the answer unless
-/// it is empty.
+/// Lists the versions with keys, and asks for confirmation on a terminal; returns the object's name
+/// if it was given.
 async fn asked(
     session: &Session,
     client: &SealedClient,
@@ -132,13 +134,10 @@ async fn asked(
     let count = Counted(holders.len() as u64, "version");
     // JSON output is for programs, which cannot answer.
     if can_prompt() && !dry_run && !json {
-        session.say(format!("{count} with a key of {uri}. Shredding is permanent: the object cannot be opened afterwards"));
-        let answer =
-            prompt(format!("type {uri} to shred it, or press Enter to cancel:"), UNCHANGED).await?;
-        if answer.is_empty() {
-            session.say(UNCHANGED);
-        }
-        return Ok(Some(answer).filter(|answer| !answer.is_empty()));
+        let what =
+            format!("This removes the last keys of {uri} ({count}): no one can open it afterwards");
+        confirm(&what, UNCHANGED).await?;
+        return Ok(Some(uri.to_string()));
     }
     session.say(format!(
         "{count} with a key of {uri}; {UNCHANGED}. To shred the object, rerun with --confirm {uri}"

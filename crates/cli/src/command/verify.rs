@@ -26,9 +26,11 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  sealwax verify s3://bucket-west --replica-of bucket-east --region us-west-2 --keys-in us-west-2
+  sealwax verify s3://bucket-west --replica-of bucket-east \\
+      --region us-west-2 --keys-in us-west-2
   sealwax verify s3://bucket/2026/ --first-last
-  sealwax verify s3://bucket --full --sample 0.01 --seed 7 --json | jq -r 'select(.opens == false).object'";
+  sealwax verify s3://bucket --full --sample 0.01 --seed 7 --json |
+      jq -r 'select(.opens == false).object'";
 
 /// Verify that objects open.
 ///

@@ -9,11 +9,8 @@ use std::fmt::{self, Write as _};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    Bars, Block, Figure, Page, Section, Table, Text, Tone, Verdict,
-    figures::{number, percent},
-    visible::visible,
-};
+use super::{Bars, Block, Figure, Page, Section, Table, Text, Tone, Verdict, visible::visible};
+use crate::figures::{number, percent};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");

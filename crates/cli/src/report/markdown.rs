@@ -1,6 +1,7 @@
 //! A report as Markdown (GitHub Flavored Markdown).
 
-use super::{Block, Page, Table, Text, figures::number, visible::visible};
+use super::{Block, Page, Table, Text, visible::visible};
+use crate::figures::number;
 
 /// Returns the page as Markdown.
 pub(crate) fn markdown(page: &Page) -> String {

@@ -9,7 +9,8 @@ use std::{
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use serde::Serialize;
 
-use super::{Block, Section, Text, elapsed};
+use super::{Block, Section, Text};
+use crate::figures::elapsed;
 use crate::{
     session::{Caller, Session},
     terminal_text::command_line,

@@ -119,9 +119,12 @@ fn a_folder_is_deleted_only_after_confirmation() {
         run.stderr
     );
     let mut terminal = Terminal::run(Sealwax::new(["rm", &scene.uri(), "-r"]));
-    terminal.shows("3 objects of");
+    terminal.shows(&format!("This deletes 3 objects of {}/ (", scene.uri()));
+    terminal.shows("). Continue? [y/N]");
     terminal.types("");
-    assert!(terminal.ends().exits(1).stderr.contains("nothing was deleted"));
+    let run = terminal.ends().exits(1);
+    assert!(run.stderr.ends_with("nothing was deleted\r\n"), "{:?}", run.stderr);
+    assert!(!run.stderr.contains("error"), "{:?}", run.stderr);
     let terminal = Terminal::run(Sealwax::new(["rm", &scene.uri(), "-r"]));
     terminal.shows("[y/N]");
     terminal.interrupts();
@@ -129,7 +132,7 @@ fn a_folder_is_deleted_only_after_confirmation() {
     let run = rm(&["--yes", "--exclude", "*.pdf"]).exits(0);
     assert!(run.stderr.starts_with("deleted 2 objects of"), "{}", run.stderr);
     let mut terminal = Terminal::run(Sealwax::new(["rm", &scene.uri(), "-r"]));
-    terminal.shows("delete 1 object of");
+    terminal.shows("This deletes 1 object of");
     terminal.types("y");
     terminal.ends().exits(0);
     let run = Sealwax::new(["ls", &scene.uri(), "-r", "--json"]).run().exits(0);

@@ -181,3 +181,21 @@ fn key_policies_are_checked_by_dry_runs() {
         }
     }
 }
+
+#[test]
+fn without_a_region_the_other_checks_run() {
+    let scene = Scene::new("doctor-no-region");
+    let run = Sealwax::new(["doctor", &scene.uri(), "--json", "--key", &east_key()])
+        .without_env("AWS_REGION")
+        .run()
+        .exits(1);
+    let lines = json_lines(&run);
+    let settings = lines.iter().find(|line| line["check"] == "settings").expect("a check");
+    assert_eq!(settings["status"], "failed");
+    let message = settings["message"].as_str().expect("text");
+    assert!(message.starts_with("no AWS Region is set, so us-east-1 is assumed"), "{message}");
+    assert!(settings["hint"].as_str().is_some_and(|hint| hint.contains("--region")), "{settings}");
+    for check in ["credentials", "bucket", "round trip"] {
+        assert_eq!(found(&run, check), "ok", "{check}: {run:?}");
+    }
+}

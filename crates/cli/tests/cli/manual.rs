@@ -17,7 +17,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{RawS3, Scene, east_key, endpoint, west_key};
+use crate::support::{RawS3, Scene, Sealwax, east_key, endpoint, west_key};
 
 /// Prefix of the bucket names in the manual; the test replaces it by a unique one.
 const BUCKET: &str = "acme-invoices";
@@ -72,16 +72,7 @@ fn the_manual_is_true() {
 fn every_command_is_in_the_manual() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let manual = fs::read_to_string(root.join("docs/CLI.md")).expect("the manual");
-    let help = crate::support::Sealwax::new(["--help"]).run().exits(0).stdout;
-    let help = String::from_utf8(help).expect("text");
-    let commands = help
-        .lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .take_while(|line| !line.is_empty());
-    let commands: Vec<_> =
-        commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
-    for command in commands.into_iter().filter(|name| !name.is_empty() && *name != "help") {
+    for command in Sealwax::commands() {
         assert!(
             manual.contains(&format!("\n$ sealwax {command} ")),
             "docs/CLI.md runs no `sealwax {command}`"

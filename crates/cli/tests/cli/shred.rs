@@ -75,33 +75,35 @@ fn an_unsealed_object_is_not_touched() {
 }
 
 #[test]
-fn on_a_terminal_the_name_is_the_confirmation() {
+fn on_a_terminal_the_command_asks() {
     let scene = Scene::new("shred-asked");
     scene.put(b"text", &[]).exits(0);
     let asked = |answer: &str| {
         let mut terminal =
             Terminal::run(Sealwax::new(["shred", &scene.uri(), "--delete-versions"]));
-        terminal.shows(&format!("type {} to shred it", scene.uri()));
+        terminal.shows(&format!(
+            "This removes the last keys of {} (1 version): no one can open it afterwards. Continue? [y/N]",
+            scene.uri()
+        ));
         terminal.types(answer);
         terminal.ends()
     };
-    let run = asked("").exits(0);
+    let run = asked("").exits(1);
     let holders = String::from_utf8(run.stdout).expect("text");
     assert!(
         holders.contains(&east_key()) && run.stderr.contains("nothing was changed"),
         "{holders}{}",
         run.stderr
     );
-    let run = asked("yes").exits(2);
-    assert!(run.stderr.contains("it is shredded only if"), "{}", run.stderr);
+    asked("no").exits(1);
     let terminal = Terminal::run(Sealwax::new(["shred", &scene.uri()]));
-    terminal.shows("to shred it");
+    terminal.shows("[y/N]");
     terminal.interrupts();
     let run = terminal.ends().exits(130);
     assert!(run.stderr.contains("nothing was changed"), "{}", run.stderr);
     assert_eq!(scene.get(&[]).exits(0).stdout, b"text");
 
-    let run = asked(&scene.uri()).exits(0);
+    let run = asked("y").exits(0);
     assert!(run.stderr.contains("1 version deleted"), "{}", run.stderr);
     scene.get(&[]).fails(4, ": it was shredded on 20");
     // No key is left, so there is no question.

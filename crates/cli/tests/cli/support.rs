@@ -169,6 +169,14 @@ impl Sealwax {
         Self { command, input: Vec::new() }
     }
 
+    /// Returns the names of all commands, as the help lists them.
+    pub(crate) fn commands() -> Vec<String> {
+        let help = String::from_utf8(Self::new(["-h"]).run().exits(0).stdout).expect("text");
+        let lists = help.lines().take_while(|line| *line != "Options:");
+        let names = lists.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+        names.map(str::to_owned).collect()
+    }
+
     /// Returns a shell command line with the same settings.
     pub(crate) fn by_shell(line: &str) -> Self {
         let mut this = Self::new([""; 0]);

@@ -11,12 +11,16 @@ const EXAMPLES: &str = "\
 Examples:
   sealwax audit s3://bucket
   sealwax audit s3://bucket/2026/ --lacks us-west-2
-  sealwax audit s3://bucket --versions --prove --depends-on \"$OLD_KEY\"     # before it is deleted
-  sealwax audit s3://bucket --prove --lacks us-west-2 --fail-if-any --report audits/     # each night
-  sealwax audit s3://bucket --stale --json | jq -r .object       # candidates for `rewrap --refresh`
-  sealwax audit s3://bucket --inventory s3://inventories/bucket/daily/2026-11-23T00-00Z/manifest.json";
+  sealwax audit s3://bucket \\
+      --inventory s3://inventories/bucket/2026-11-23T00-00Z/manifest.json
 
-/// Count or list objects by the keys they claim, and find unsealed objects.
+Before a key is deleted, for a monitor, and for `rewrap --refresh`:
+  sealwax audit s3://bucket --versions --prove --depends-on \"$OLD_KEY\"
+  sealwax audit s3://bucket --prove --lacks us-west-2 --fail-if-any \\
+      --report audits/
+  sealwax audit s3://bucket --stale --json | jq -r .object";
+
+/// Count or list objects by the keys they claim.
 ///
 /// Without --lacks, --depends-on, --unsealed, --stale or --list, prints counts by format, wrapping
 /// key and Region. With any of them, prints one line for each matching object. Without --prove,

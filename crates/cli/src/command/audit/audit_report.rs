@@ -12,9 +12,9 @@ use super::{
     audit_output::{Counts, Line, materials},
 };
 use crate::{
+    figures::{number, size},
     report::{
-        Bar, Bars, Block, Figure, Page, Provenance, Section, Table, Text, Tone, Verdict, number,
-        size, text_of,
+        Bar, Bars, Block, Figure, Page, Provenance, Section, Table, Text, Tone, Verdict, text_of,
     },
     session::Session,
 };

@@ -8,7 +8,7 @@ use crate::args::{CopiedObjectArgs, FilterArgs, Prefix, ReaderArgs, place};
 const CP_EXAMPLES: &str = "\
 Examples:
   sealwax cp s3://bucket/2026/report.pdf s3://archive/2026/report.pdf
-  sealwax cp s3://bucket/2026/ s3://archive/2026/ --recursive --include '*.pdf'
+  sealwax cp s3://bucket/2026/ s3://archive/2026/ -r --include '*.pdf'
   sealwax cp s3://bucket/report.pdf s3://archive/ --under \"$ARCHIVE_KEY\"
   sealwax cp s3://bucket/report.pdf s3://bucket/report.pdf --version-id \"$OLD\"";
 

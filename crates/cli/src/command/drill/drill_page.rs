@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::drill_report::{AgeCount, KeySet, Late, Report, Source, TimeCount};
-use crate::report::{
-    Bar, Bars, Block, Figure, Page, Section, Table, Text, Tone, Verdict, elapsed, number, percent,
-    size, span,
+use crate::{
+    figures::{elapsed, number, percent, size, span},
+    report::{Bar, Bars, Block, Figure, Page, Section, Table, Text, Tone, Verdict},
 };
 
 impl Report {

@@ -37,13 +37,14 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
     }
     let client = client.build();
     let objects = folder_listing::objects(client.s3(), &from, args.folders.filter.clone());
+    let lengths = folder_listing::lengths(client.s3(), &from, &args.folders.filter);
     let (args, context) = (&args, encryption_context(args.context.clone())?);
     let getter = &Getter::new(client, context, args.file.clone(), args.folders.dry_run);
     let get = |Listed { object, relative }| async move {
         let got = get(getter, args, &object, &relative).await;
         got.unwrap_or_else(|failure| Outcome::Failed(object.to_string(), failure))
     };
-    let mut summary = Summary::default();
+    let mut summary = Summary::default().measured_by(lengths);
     let concurrency = args.folders.concurrency;
     let done = unless_stopped(summary.run(session, objects, &engine(concurrency), get)).await;
     session.report_leftovers(getter.leftovers_removed());

@@ -10,12 +10,16 @@ use crate::args::{FolderArgs, FormatArg, NewObjectArgs, Pair, Prefix, RawKeyArgs
 const EXAMPLES: &str = "\
 Examples:
   sealwax put report.pdf s3://bucket/2026/report.pdf \\
-      --key arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab \\
-      --key arn:aws:kms:us-west-2:111122223333:key/0987dcba-09fe-87dc-65ba-ab0987654321 \\
-      -c tenant=acme
+      --key \"$EAST_KEY\" --key \"$WEST_KEY\" -c tenant=acme
   pg_dump shop | sealwax put - s3://bucket/shop.dump --key \"$KEY\"
-  sealwax put folder s3://bucket/backup/ --recursive --skip-unchanged --exclude '*.tmp' --key \"$KEY\"
-  sealwax put disk.img s3://bucket/disk.img --key \"$KEY\" --resume   # rerun it after a crash";
+  sealwax put folder s3://bucket/backup/ --recursive --skip-unchanged \\
+      --exclude '*.tmp' --key \"$KEY\"
+
+The same command again resumes an upload that was interrupted:
+  sealwax put disk.img s3://bucket/disk.img --key \"$KEY\" --resume
+
+A wrapping key is named by its ARN, such as
+arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab.";
 
 /// Encrypt and upload a file, standard input or a folder.
 ///

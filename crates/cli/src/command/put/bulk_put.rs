@@ -94,7 +94,10 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
             found => found.left_out(),
         }
     };
-    let mut counts = Summary::default();
+    let (roots, follows) = (args.files.clone(), !args.no_follow_symlinks);
+    let meant = filter.clone();
+    let mut counts =
+        Summary::default().measured_by(move || local_files::lengths(roots, follows, meant));
     let done =
         unless_stopped(counts.run(session, files, &engine(args.folders.concurrency), put)).await;
     // A second signal ends the wait until the uploads are aborted.

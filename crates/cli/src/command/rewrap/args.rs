@@ -11,17 +11,20 @@ Examples:
   sealwax rewrap s3://bucket/2026/report.pdf --add \"$WEST_KEY\"
   sealwax rewrap s3://bucket-west/2026/report.pdf --replace \"$WEST_KEY\" \\
       --region us-west-2 --replica-of bucket-east
-  sealwax rewrap s3://bucket/new/name --add \"$KEY\" --accept-place bucket/old/name
-  sealwax rewrap s3://bucket/2026/report.pdf --local-key archive.key --add local:archive-2026
+  sealwax rewrap s3://bucket/new/name --add \"$KEY\" \\
+      --accept-place bucket/old/name
+  sealwax rewrap s3://bucket/2026/report.pdf --local-key archive.key \\
+      --add local:archive-2026
 
-Many objects; without --apply, this prints what would be done and changes nothing:
+Many objects; without --apply, this prints what would be done:
   sealwax rewrap s3://bucket/2026/ --recursive --add \"$WEST_KEY\"
   sealwax rewrap s3://bucket/2026/ --recursive --add \"$WEST_KEY\" --apply
-  sealwax rewrap s3://bucket --inventory s3://inventories/bucket/daily/2026-11-23T00-00Z/manifest.json \\
+  sealwax rewrap s3://bucket \\
+      --inventory s3://inventories/bucket/2026-11-23T00-00Z/manifest.json \\
       --add \"$NEW_KEY\" --remove \"$OLD_KEY\" --save-plan retire.plan
   sealwax rewrap --plan retire.plan --apply --kms-calls-per-second 2000";
 
-/// Change the wrapping keys of objects, without changing their bodies.
+/// Change the wrapping keys of objects; their bodies stay.
 ///
 /// S3 copies the object onto itself with the new metadata, on condition that it has not changed
 /// since. In a versioned bucket, older versions keep their keys. An object of the S3 Encryption

@@ -9,7 +9,8 @@ use crate::args::{Prefix, TimeSpan};
 const LS_EXAMPLES: &str = "\
 Examples:
   sealwax uploads ls s3://bucket
-  sealwax uploads ls s3://bucket/2026/ --older-than 1d --json | jq -r .upload_id";
+  sealwax uploads ls s3://bucket/2026/ --older-than 1d --json |
+      jq -r .upload_id";
 
 const ABORT_EXAMPLES: &str = "\
 Examples:

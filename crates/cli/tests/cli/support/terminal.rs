@@ -14,16 +14,33 @@ use super::{Run, Sealwax, wait_until};
 
 /// Command whose standard input and standard error are a terminal, but not standard output.
 pub(crate) struct Terminal {
-    child: Child,
+    child: Killed,
     keyboard: File,
     shown: Arc<Mutex<String>>,
     screen: JoinHandle<()>,
 }
 
+/// Process that a failed test ends: it may wait for an answer.
+struct Killed(Option<Child>);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 impl Terminal {
-    /// Runs a command.
-    pub(crate) fn run(mut command: Sealwax) -> Self {
-        let size = Winsize { ws_row: 24, ws_col: 200, ws_xpixel: 0, ws_ypixel: 0 };
+    /// Runs a command, on a terminal of 200 columns.
+    pub(crate) fn run(command: Sealwax) -> Self {
+        Self::run_in(command, 200)
+    }
+
+    /// Runs a command, on a terminal of so many columns.
+    pub(crate) fn run_in(mut command: Sealwax, columns: u16) -> Self {
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).expect("a terminal");
         let mut master = File::from(pty.master);
         command.command.stdin(pty.slave.try_clone().expect("cloned")).stderr(pty.slave);
@@ -48,7 +65,7 @@ impl Terminal {
                 }
             }
         });
-        Self { child, keyboard, shown, screen }
+        Self { child: Killed(Some(child)), keyboard, shown, screen }
     }
 
     /// Waits for this text.
@@ -64,12 +81,13 @@ impl Terminal {
 
     /// Sends a signal, as Ctrl-C does.
     pub(crate) fn interrupts(&self) {
-        super::send("INT", &self.child);
+        super::send("INT", self.child.0.as_ref().expect("it runs"));
     }
 
     /// Waits for its exit. Standard error is the terminal's text, with the input.
-    pub(crate) fn ends(self) -> Run {
-        let output = self.child.wait_with_output().expect("it ends");
+    pub(crate) fn ends(mut self) -> Run {
+        let child = self.child.0.take().expect("it runs");
+        let output = child.wait_with_output().expect("it ends");
         self.screen.join().expect("no panic");
         let run = Run::new(output);
         Run { stderr: self.shown.lock().expect("no panic").clone(), ..run }

@@ -72,7 +72,7 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
 }
 
 /// Returns a number below 1024 with three digits.
-fn three_digits(number: f64) -> String {
+pub(crate) fn three_digits(number: f64) -> String {
     match number {
         ..9.995 => format!("{number:.2}"),
         ..99.95 => format!("{number:.1}"),
