@@ -144,11 +144,11 @@ pub(crate) struct GlobalArgs {
     pub(crate) deadline: Option<TimeSpan>,
 
     /// Account that must own the bucket: S3 denies access to a bucket of any other account
-    #[arg(long, global = true, value_name = "ID", help_heading = "AWS", value_parser = account_id)]
+    #[arg(long, global = true, hide_short_help = true, value_name = "ID", help_heading = "AWS", value_parser = account_id)]
     pub(crate) expected_bucket_owner: Option<String>,
 
     /// Confirm that you pay for requests to a Requester Pays bucket
-    #[arg(long, global = true, value_name = "requester", help_heading = "AWS", value_parser = ["requester"], hide_possible_values = true)]
+    #[arg(long, global = true, hide_short_help = true, value_name = "requester", help_heading = "AWS", value_parser = ["requester"], hide_possible_values = true)]
     pub(crate) request_payer: Option<String>,
 
     /// Print errors only
