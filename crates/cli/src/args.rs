@@ -26,10 +26,10 @@ pub(crate) use self::{
     prefix::{Prefix, is_in_s3, name_of},
     s3_encryption_client::{FormatArg, InstructionFileArgs, RawKeyArgs, S3ecArgs, S3ecPolicyArgs},
     values::{
-        ByteRange, Pair, TimeSpan, Timestamp, account_id, encryption_context, endpoint_url,
-        fraction, place, time_text,
+        BucketName, ByteRange, LimitRate, Pair, TimeSpan, Timestamp, account_id,
+        encryption_context, endpoint_url, fraction, is_access_point, place, time_text,
     },
-    wrap_key::WrapKey,
+    wrap_key::{TypedKey, WrapKey, key_arn},
 };
 
 /// Options of every subcommand.
@@ -97,6 +97,11 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, hide_short_help = true, value_name = "SOURCE-BUCKET", help_heading = "Place", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) replica_of: Option<String>,
 
+    /// Name of the bucket behind an access point, which objects are bound to, so that they also open
+    /// by the bucket's own name; repeatable as ACCESS-POINT=NAME
+    #[arg(long = "bucket-name", global = true, value_name = "NAME", help_heading = "Place")]
+    pub(crate) bucket_names: Vec<BucketName>,
+
     /// Don't bind wrapped keys to the object's place (`bucket/key`), and accept any place
     ///
     /// Anyone who can write to the bucket can then swap two objects of the same encryption context
@@ -143,6 +148,10 @@ pub(crate) struct GlobalArgs {
     )]
     pub(crate) deadline: Option<TimeSpan>,
 
+    /// Token of a KMS grant that was created a moment ago; repeatable
+    #[arg(long = "grant-token", global = true, value_name = "TOKEN", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) grant_tokens: Vec<String>,
+
     /// Account that must own the bucket: S3 denies access to a bucket of any other account
     #[arg(long, global = true, hide_short_help = true, value_name = "ID", help_heading = "AWS", value_parser = account_id)]
     pub(crate) expected_bucket_owner: Option<String>,
@@ -150,6 +159,11 @@ pub(crate) struct GlobalArgs {
     /// Confirm that you pay for requests to a Requester Pays bucket
     #[arg(long, global = true, hide_short_help = true, value_name = "requester", help_heading = "AWS", value_parser = ["requester"], hide_possible_values = true)]
     pub(crate) request_payer: Option<String>,
+
+    /// Bytes that this process sends and receives per second at most, such as 500K or 10M (units of
+    /// 1,024)
+    #[arg(long, global = true, value_name = "RATE", help_heading = "Time limits")]
+    pub(crate) limit_rate: Option<LimitRate>,
 
     /// Print errors only
     #[arg(short, long, global = true, hide_short_help = true, help_heading = "Output")]
@@ -251,6 +265,7 @@ pub(crate) struct ReaderArgs {
     #[arg(
         long = "key",
         value_name = "ARN",
+        value_parser = key_arn,
         conflicts_with = "accounts",
         help_heading = "Wrapping keys to read with"
     )]

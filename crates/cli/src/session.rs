@@ -23,8 +23,8 @@ use aws_sdk_s3::{
 };
 use sealwax_jobs::drill::BlockedRegions;
 use sealwax_s3::{
-    Error, LimitedHttp, PlacePolicy, S3Uri, SealedClient, SealedClientBuilder, SidecarPolicy,
-    envelope::Keyring, with_sdk_limits,
+    Error, ErrorKind, KmsKeyArn, KmsKeyName, LimitedHttp, PlacePolicy, RateLimitedHttp, S3Uri,
+    SealedClient, SealedClientBuilder, SidecarPolicy, envelope::Keyring, with_sdk_limits,
 };
 
 pub(crate) use self::endpoints::{Endpoint, Service};
@@ -33,7 +33,7 @@ use self::{
     refuse_plain_http::RefusePlainHttp,
 };
 use crate::{
-    args::{AclArg, GlobalArgs},
+    args::{AclArg, BucketName, GlobalArgs, LimitRate, TypedKey, WrapKey, is_access_point},
     failure::{Exit, Failure},
     local_key,
     progress::{JobProgress, Progress, ProgressArg},
@@ -109,6 +109,12 @@ impl Session {
             true => SharedHttpClient::new(http.clone()),
             false => SharedHttpClient::new(RefusePlainHttp::over(http.clone())),
         };
+        let http = match &args.limit_rate {
+            Some(LimitRate(rate)) => {
+                SharedHttpClient::new(RateLimitedHttp::over(http, rate.clone()))
+            }
+            None => http,
+        };
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(LimitedHttp::over(http.clone()).timeout(args.timeout()));
         if let Some(region) = &args.region {
@@ -140,7 +146,7 @@ impl Session {
         }
         // Clients for S3 get their limits in `Session::s3`.
         let config = config.into_builder().http_client(http).build();
-        let keyrings = Keyrings::new(kms_config.clone(), local, args.allow_http_kms);
+        let keyrings = Keyrings::new(kms_config.clone(), local, args);
         let acls = AclArg::default();
         let args = args.clone();
         Ok(Self { config, kms_config, region, region_is_assumed, args, acls, keyrings })
@@ -181,10 +187,30 @@ impl Session {
             Some(source) => PlacePolicy::bound().replica_of(bucket, source),
             None => PlacePolicy::bound(),
         };
+        let places = match BucketName::behind(&self.args.bucket_names, bucket) {
+            Some(name) => places.bucket_name(bucket, name),
+            None => places,
+        };
         let sidecars =
             self.args.sidecars.as_ref().map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix);
         let builder = SealedClient::builder(self.s3(), keyring).places(places);
         builder.sidecars(sidecars).acls(self.acls.into())
+    }
+
+    /// Refuses to bind objects to the name of an access point: they would not open by their bucket's.
+    ///
+    /// # Errors
+    /// `bucket` is an access point, and its bucket is not named.
+    pub(crate) fn check_bucket_named(&self, bucket: &str) -> Result<(), Failure> {
+        let is_named = BucketName::behind(&self.args.bucket_names, bucket).is_some();
+        if self.args.no_place_binding || is_named || !is_access_point(bucket) {
+            return Ok(());
+        }
+        let error = format!(
+            "{bucket} is an access point, and objects that are bound to its name do not open by \
+             the name of their bucket"
+        );
+        Err(Failure::usage(error).advise("name the bucket behind it with --bucket-name"))
     }
 
     /// Returns a plain S3 client.
@@ -247,6 +273,50 @@ impl Session {
     /// Returns the source of this session's keyrings.
     pub(crate) fn keyrings(&self) -> &Keyrings {
         &self.keyrings
+    }
+
+    /// Returns the ARNs of the keys that the caller named to wrap under, and prints those that were
+    /// resolved. An object records the ARN.
+    ///
+    /// # Errors
+    /// KMS does not tell.
+    pub(crate) async fn resolve_kms(
+        &self,
+        names: &[KmsKeyName],
+    ) -> Result<Vec<KmsKeyArn>, Failure> {
+        let mut arns = Vec::with_capacity(names.len());
+        for name in names {
+            let arn = self.keyrings.kms_builder().resolve(name).await.map_err(|error| {
+                let advice = "allow kms:DescribeKey on the key, or pass its ARN";
+                match error.kind() {
+                    ErrorKind::AccessDenied => Failure::from(error).advise(advice),
+                    _ => error.into(),
+                }
+            })?;
+            if name.arn().is_none() {
+                self.say(format!("{name} is {arn}"));
+            }
+            arns.push(arn);
+        }
+        Ok(arns)
+    }
+
+    /// Returns the keys that the caller named to wrap under, as [`Session::resolve_kms`].
+    ///
+    /// # Errors
+    /// As [`Session::resolve_kms`].
+    pub(crate) async fn resolve(&self, keys: &[TypedKey]) -> Result<Vec<WrapKey>, Failure> {
+        let mut resolved = Vec::with_capacity(keys.len());
+        for key in keys {
+            match key {
+                TypedKey::Kms(name) => {
+                    let arns = self.resolve_kms(std::slice::from_ref(name)).await?;
+                    resolved.extend(arns.into_iter().map(WrapKey::Kms));
+                }
+                TypedKey::Local(name) => resolved.push(WrapKey::Local(name.clone())),
+            }
+        }
+        Ok(resolved)
     }
 
     /// Returns why there are no credentials, or `None` if there are some.

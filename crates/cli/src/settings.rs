@@ -13,12 +13,12 @@ use std::{
 };
 
 use clap::builder::ArgPredicate;
-use sealwax_s3::{KmsKeyArn, PlainHttp};
+use sealwax_s3::PlainHttp;
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    args::{Pair, TimeSpan, account_id, endpoint_url},
+    args::{LimitRate, Pair, TimeSpan, account_id, endpoint_url, key_arn},
     failure::{Exit, Failure},
 };
 
@@ -275,6 +275,7 @@ struct Profile {
     timeout: Option<Spanned<String>>,
     expected_bucket_owner: Option<Spanned<String>>,
     request_payer: Option<Spanned<String>>,
+    limit_rate: Option<Spanned<String>>,
 }
 
 impl Profile {
@@ -288,6 +289,8 @@ impl Profile {
         let timeout = self.timeout.iter().map(|value| (value, is_time as Check));
         let owner = self.expected_bucket_owner.iter().map(|value| (value, is_account as Check));
         let payer = self.request_payer.iter().map(|value| (value, is_payer as Check));
+        let rate = self.limit_rate.iter().map(|value| (value, is_rate as Check));
+        let payer = payer.chain(rate);
         let all = urls.chain(keys).chain(accounts).chain(timeout).chain(owner).chain(payer);
         for (value, check) in all {
             check(value.get_ref()).map_err(|reason| (value.span(), reason))?;
@@ -328,6 +331,7 @@ impl Profile {
             ("timeout", one(self.timeout.map(Spanned::into_inner))),
             ("expected_bucket_owner", one(self.expected_bucket_owner.map(Spanned::into_inner))),
             ("request_payer", one(self.request_payer.map(Spanned::into_inner))),
+            ("limit_rate", one(self.limit_rate.map(Spanned::into_inner))),
         ];
         values.into_iter().filter(|(_, values)| !values.is_empty()).collect()
     }
@@ -336,11 +340,15 @@ impl Profile {
 type Check = fn(&str) -> Result<(), String>;
 
 fn is_key(text: &str) -> Result<(), String> {
-    text.parse::<KmsKeyArn>().map(drop).map_err(|error| error.to_string())
+    key_arn(text).map(drop)
 }
 
 fn is_account(text: &str) -> Result<(), String> {
     account_id(text).map(drop).map_err(str::to_owned)
+}
+
+fn is_rate(text: &str) -> Result<(), String> {
+    text.parse::<LimitRate>().map(drop).map_err(str::to_owned)
 }
 
 fn is_payer(text: &str) -> Result<(), String> {
@@ -362,6 +370,8 @@ fn is_pair(text: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory as _, FromArgMatches as _};
+
+    use sealwax_s3::KmsKeyName;
 
     use super::*;
     use crate::command::{Cli, Command};
@@ -401,7 +411,7 @@ mod tests {
         let cli = command(profile(), &words);
         assert_eq!(cli.global.region.as_deref(), Some("r-2"));
         let Command::Put(put) = cli.command else { panic!("it is a put") };
-        assert_eq!(put.keys.iter().map(KmsKeyArn::as_str).collect::<Vec<_>>(), [other]);
+        assert_eq!(put.keys.iter().map(KmsKeyName::as_str).collect::<Vec<_>>(), [other]);
         assert_eq!(put.context, ["a=b".parse().expect("a pair")]);
         assert!(
             command(profile(), &["sealwax", "--no-place-binding", "ls"]).global.no_place_binding

@@ -478,6 +478,9 @@ fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind,
         (Some("NoSuchUpload"), _) => ErrorKind::UploadNotFound,
         (Some("MetadataTooLarge"), _) => ErrorKind::MetadataTooLarge,
         (_, Some(401 | 403)) => ErrorKind::AccessDenied,
+        // KMS answers with 400 to all.
+        (Some("AccessDeniedException"), Some(400)) => ErrorKind::AccessDenied,
+        (Some("NotFoundException"), Some(400)) => ErrorKind::KeyNotFound,
         // (Amazon S3 API Reference, "Error responses": PermanentRedirect, AuthorizationHeaderMalformed.)
         (_, Some(301)) => ErrorKind::WrongRegion,
         (_, Some(400))
@@ -506,6 +509,7 @@ fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind,
             format!("{call} failed a precondition: the object changed or exists already")
         }
         ErrorKind::NotModified => format!("{call} found the object unmodified"),
+        ErrorKind::KeyNotFound => format!("{call} found no such key"),
         ErrorKind::AccessDenied => format!("{call} was denied"),
         ErrorKind::ClockSkew => match failure.clock_ahead_secs {
             Some(ahead) => format!(

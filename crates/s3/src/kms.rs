@@ -3,6 +3,7 @@
 mod calls;
 mod candidates;
 mod key_arn;
+mod key_name;
 mod keyring;
 mod keyring_error;
 mod rate_limiter;
@@ -14,6 +15,7 @@ mod wrap_policy;
 pub use self::{
     candidates::DiscoveryFilter,
     key_arn::{InvalidArn, KMS_PROVIDER, KmsKeyArn, partition_of},
+    key_name::{InvalidKeyName, KmsKeyName},
     keyring::{InvalidKeyring, KmsKeyring, KmsKeyringBuilder},
     wrap_policy::{TooFewKeys, WrapPolicy},
 };

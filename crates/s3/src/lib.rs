@@ -19,6 +19,7 @@ mod operation;
 mod places;
 mod plain_http;
 mod progress;
+mod rate_limited_http;
 mod request_headers;
 pub mod s3ec;
 mod sdk_limits;
@@ -40,8 +41,8 @@ pub use self::{
     error::{Error, ErrorKind, error_chain, has_too_many_files},
     format::{ObjectFormat, UnencryptedObjects},
     kms::{
-        DiscoveryFilter, InvalidArn, InvalidKeyring, KMS_PROVIDER, KmsKeyArn, KmsKeyring,
-        KmsKeyringBuilder, TooFewKeys, WrapPolicy, partition_of,
+        DiscoveryFilter, InvalidArn, InvalidKeyName, InvalidKeyring, KMS_PROVIDER, KmsKeyArn,
+        KmsKeyName, KmsKeyring, KmsKeyringBuilder, TooFewKeys, WrapPolicy, partition_of,
     },
     limited_http::{LimitedHttp, default_http_client},
     object::{ContentId, ObjectInfo},
@@ -72,6 +73,7 @@ pub use self::{
     },
     places::PlacePolicy,
     plain_http::PlainHttp,
+    rate_limited_http::{ByteRate, RateLimitedHttp},
     request_headers::RequestHeaders,
     sdk_limits::with_sdk_limits,
     store::{

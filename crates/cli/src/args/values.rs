@@ -1,12 +1,13 @@
 //! Values of arguments, checked when the command line is parsed.
 
 use std::{
+    num::NonZeroU64,
     str::FromStr,
     time::{Duration, SystemTime},
 };
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
-use sealwax_s3::envelope::EncryptionContext;
+use sealwax_s3::{ByteRate, envelope::EncryptionContext};
 
 use crate::failure::Failure;
 
@@ -34,6 +35,32 @@ impl FromStr for TimeSpan {
             Some(0) => Err("must be greater than 0"),
             Some(seconds) => Ok(Self(Duration::from_secs(seconds))),
         }
+    }
+}
+
+/// Number of bytes per second, with a unit of 1,024: K, M or G.
+#[derive(Debug, Clone)]
+pub(crate) struct LimitRate(pub(crate) ByteRate);
+
+impl FromStr for LimitRate {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const FORM: &str = "must be a number of bytes per second, such as 500K or 10M";
+        let upper = text.to_ascii_uppercase();
+        let units = [("K", 10), ("M", 20), ("G", 30)];
+        let (number, shift) = units
+            .iter()
+            .find_map(|(unit, shift)| Some((upper.strip_suffix(unit)?, *shift)))
+            .unwrap_or((&upper, 0));
+        if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(FORM);
+        }
+        let number: u64 = number.parse().map_err(|_| FORM)?;
+        let bytes = number.checked_mul(1 << shift).ok_or("too large")?;
+        // A transfer makes progress at 1 KiB a second.
+        let bytes = NonZeroU64::new(bytes).filter(|bytes| bytes.get() >= 1024);
+        bytes.map(ByteRate::per_second).map(Self).ok_or("must be at least 1K")
     }
 }
 
@@ -108,6 +135,49 @@ impl FromStr for Pair {
     }
 }
 
+/// Name of the bucket behind an access point, or behind every access point of the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BucketName {
+    access_point: Option<String>,
+    name: String,
+}
+
+impl BucketName {
+    /// Returns the name of the bucket behind `bucket`, if that is an access point that one of `names`
+    /// is for.
+    pub(crate) fn behind<'a>(names: &'a [Self], bucket: &str) -> Option<&'a str> {
+        let is_meant = |it: &&Self| it.access_point.as_ref().is_none_or(|point| point == bucket);
+        let name = names.iter().rfind(is_meant).filter(|_| is_access_point(bucket));
+        name.map(|it| it.name.as_str())
+    }
+}
+
+impl FromStr for BucketName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (access_point, name) = match text.rsplit_once('=') {
+            Some((point, name)) => (Some(point.to_owned()), name),
+            None => (None, text),
+        };
+        if access_point.as_deref().is_some_and(|point| !is_access_point(point)) {
+            return Err(
+                "must be NAME, or ACCESS-POINT=NAME with the ARN or alias of an access point",
+            );
+        }
+        if name.is_empty() || name.contains(['/', ':']) || is_access_point(name) {
+            return Err("the name of a bucket is needed");
+        }
+        Ok(Self { access_point, name: name.to_owned() })
+    }
+}
+
+/// `true` for the ARN or the alias of an access point. (Amazon S3 User Guide, "Access points
+/// aliases".)
+pub(crate) fn is_access_point(bucket: &str) -> bool {
+    bucket.starts_with("arn:") || bucket.ends_with("-s3alias")
+}
+
 /// Returns the encryption context with these pairs.
 pub(crate) fn encryption_context(pairs: Vec<Pair>) -> Result<EncryptionContext, Failure> {
     EncryptionContext::try_from_iter(pairs.into_iter().map(|pair| (pair.name, pair.value)))
@@ -156,6 +226,28 @@ mod tests {
     }
 
     #[test]
+    fn rates_have_units_of_1024() {
+        let rate = |text: &str| {
+            text.parse::<LimitRate>().map(|LimitRate(rate)| rate.bytes_per_second().get())
+        };
+        for (text, expected) in [
+            ("1024", 1024),
+            ("500K", 512_000),
+            ("500k", 512_000),
+            ("10M", 10 << 20),
+            ("1G", 1 << 30),
+        ] {
+            assert_eq!(rate(text), Ok(expected), "{text}");
+        }
+        for text in ["", "K", "1.5M", "-1K", "10MB", "10 M", "fast"] {
+            let form = "must be a number of bytes per second, such as 500K or 10M";
+            assert_eq!(rate(text), Err(form), "{text:?}");
+        }
+        assert_eq!(rate("1023"), Err("must be at least 1K"));
+        assert_eq!(rate("99999999999G"), Err("too large"));
+    }
+
+    #[test]
     fn a_time_has_a_date_and_a_zone() {
         let time = |text: &str| text.parse::<Timestamp>().map(|Timestamp(time)| time);
         let expected = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_852_800);
@@ -179,6 +271,25 @@ mod tests {
         }
         assert_eq!("9-8".parse::<ByteRange>(), Err("the last byte is before the first"));
         assert_eq!("-0".parse::<ByteRange>(), Err("LENGTH must be greater than 0"));
+    }
+
+    #[test]
+    fn a_bucket_is_named_for_access_points_alone() {
+        let arn = "arn:aws:s3:us-east-1:111122223333:accesspoint/ap";
+        let names = |texts: &[&str]| -> Vec<BucketName> {
+            texts.iter().map(|text| text.parse().expect(text)).collect()
+        };
+        let of_all = names(&["invoices"]);
+        assert_eq!(BucketName::behind(&of_all, arn), Some("invoices"));
+        assert_eq!(BucketName::behind(&of_all, "ap-1234-s3alias"), Some("invoices"));
+        assert_eq!(BucketName::behind(&of_all, "other"), None);
+        let of_two = names(&[&format!("{arn}=one"), "ap-1234-s3alias=two"]);
+        assert_eq!(BucketName::behind(&of_two, arn), Some("one"));
+        assert_eq!(BucketName::behind(&of_two, "ap-1234-s3alias"), Some("two"));
+        assert_eq!(BucketName::behind(&of_two, "ap-5678-s3alias"), None);
+        for text in ["", "a/b", "bucket=name", arn, "ap-1234-s3alias="] {
+            text.parse::<BucketName>().expect_err(text);
+        }
     }
 
     #[test]

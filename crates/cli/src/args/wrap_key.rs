@@ -2,10 +2,53 @@
 
 use std::{fmt, str::FromStr};
 
-use sealwax_s3::KmsKeyArn;
+use sealwax_s3::{InvalidArn, InvalidKeyName, KmsKeyArn, KmsKeyName};
 
 /// Prefix of a local key's name.
 const LOCAL: &str = "local:";
+
+/// Key to wrap under, as it is typed. [`Session::resolve`] turns it into a [`WrapKey`].
+///
+/// [`Session::resolve`]: crate::session::Session::resolve
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TypedKey {
+    Kms(KmsKeyName),
+    Local(String),
+}
+
+impl FromStr for TypedKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match local_name(text)? {
+            Some(name) => Ok(Self::Local(name.to_owned())),
+            None => text
+                .parse()
+                .map(Self::Kms)
+                .map_err(|error: InvalidKeyName| format!("{error}; a local key is {LOCAL}NAME")),
+        }
+    }
+}
+
+/// Returns the name of a local key.
+fn local_name(text: &str) -> Result<Option<&str>, String> {
+    match text.strip_prefix(LOCAL) {
+        Some("") => Err("the name of the local key is missing".into()),
+        name => Ok(name),
+    }
+}
+
+/// Parses the ARN of a key that an object names, or is to be read with.
+pub(crate) fn key_arn(text: &str) -> Result<KmsKeyArn, String> {
+    text.parse().map_err(|error: InvalidArn| match text.parse::<KmsKeyName>() {
+        // An alias can be moved to another key, and objects name keys by ARN.
+        Ok(_) => format!(
+            "the ARN is needed here; `aws kms describe-key --key-id {text} --query \
+             KeyMetadata.Arn --output text` prints it"
+        ),
+        Err(_) => error.to_string(),
+    })
+}
 
 /// KMS key, or the local key with this name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +64,7 @@ impl WrapKey {
     /// The name looks like an ARN but is not valid.
     pub(crate) fn of_name(name: &str) -> Result<Self, String> {
         match name.starts_with("arn:") {
-            true => name
-                .parse()
-                .map(Self::Kms)
-                .map_err(|error: sealwax_s3::InvalidArn| error.to_string()),
+            true => name.parse().map(Self::Kms).map_err(|error: InvalidArn| error.to_string()),
             false => Ok(Self::Local(name.to_owned())),
         }
     }
@@ -47,12 +87,11 @@ impl FromStr for WrapKey {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix(LOCAL) {
-            Some("") => Err("the name of the local key is missing".into()),
+        match local_name(text)? {
             Some(name) => Ok(Self::Local(name.to_owned())),
-            None => text.parse().map(Self::Kms).map_err(|error: sealwax_s3::InvalidArn| {
-                format!("{error}; a local key is {LOCAL}NAME")
-            }),
+            None => key_arn(text)
+                .map(Self::Kms)
+                .map_err(|error| format!("{error}; a local key is {LOCAL}NAME")),
         }
     }
 }
@@ -81,10 +120,20 @@ mod tests {
         let no_arn = |text: &str| {
             text.parse::<KmsKeyArn>().expect_err("not an ARN of a KMS key").to_string()
         };
-        for typed in ["", "archive-2026", "alias/key", "arn:aws:kms:us-east-1:1:alias/key"] {
+        for typed in ["", "archive-2026"] {
             let reason = format!("{}; a local key is local:NAME", no_arn(typed));
             assert_eq!(typed.parse::<WrapKey>(), Err(reason));
+            let error = typed.parse::<TypedKey>().expect_err("no key");
+            assert!(error.ends_with("; a local key is local:NAME"), "{error}");
         }
+        for typed in ["alias/key", "arn:aws:kms:us-east-1:1:alias/key"] {
+            let error = typed.parse::<WrapKey>().expect_err("it is no ARN");
+            let expected =
+                format!("the ARN is needed here; `aws kms describe-key --key-id {typed} ");
+            assert!(error.starts_with(&expected), "{error}");
+            assert_eq!(typed.parse(), Ok(TypedKey::Kms(typed.parse().expect("a name"))));
+        }
+        assert_eq!("local:a".parse(), Ok(TypedKey::Local("a".into())));
         let nameless = "the name of the local key is missing";
         assert_eq!("local:".parse::<WrapKey>(), Err(nameless.into()));
         let bucket = "arn:aws:s3:::bucket";

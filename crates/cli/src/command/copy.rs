@@ -32,12 +32,13 @@ pub(super) enum Source {
 
 /// Copies or moves objects.
 pub(super) async fn run(session: &Session, args: CopyArgs, source: Source) -> Result<(), Failure> {
+    session.check_bucket_named(&args.to.bucket)?;
     let session = &session.with_acls(args.stored.acls());
     let reading = session.keyrings().reading(args.reader.clone()).await?;
     let client = session.client_of(&args.from.bucket, reading);
     let under = match args.under.is_empty() {
         true => None,
-        false => Some(session.keyrings().writing(args.under.clone(), None)?),
+        false => Some(session.keyrings().writing(session.resolve_kms(&args.under).await?, None)?),
     };
     let engine = engine(args.concurrency);
     let copier = Copier { client, under, args, source, engine };

@@ -38,6 +38,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
         return Err(Failure::usage(error)
             .advise("copy inside S3 with `sealwax cp`, or download with `sealwax get`"));
     }
+    session.check_bucket_named(&args.to.bucket)?;
     let is_dry_file = args.folders.dry_run && !is_standard_stream(&args.files[0]);
     if args.folders.recursive || args.folders.skip_unchanged || is_dry_file || args.files.len() > 1
     {
@@ -65,7 +66,7 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     let s3ec = raw.onto(S3ec::new().commitment_policy(format.policy()))?;
     let keyring = match keys.is_empty() && !raw.is_empty() {
         true => Arc::new(session.keyrings().empty()),
-        false => session.keyrings().writing(keys, at_least)?,
+        false => session.keyrings().writing(session.resolve_kms(&keys).await?, at_least)?,
     };
     if args.folders.dry_run {
         session.say(format!("would seal standard input as {uri}"));

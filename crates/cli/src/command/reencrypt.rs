@@ -10,7 +10,7 @@ use serde::Serialize;
 use self::sealing::Sealing;
 use crate::{
     args::{
-        AclArgs, FormatArg, JobArgs, Pair, Prefix, ReaderArgs, S3ecArgs, WrapKey,
+        AclArgs, FormatArg, JobArgs, Pair, Prefix, ReaderArgs, S3ecArgs, TypedKey,
         encryption_context, place,
     },
     console::print_json,
@@ -56,8 +56,8 @@ pub(crate) struct ReencryptArgs {
 
     /// KMS key or local key to wrap the new data key under; repeatable [default: the keys named by
     /// --key and --local-key]
-    #[arg(long, value_name = "ARN|local:NAME", conflicts_with = "plan")]
-    pub(crate) under: Vec<WrapKey>,
+    #[arg(long, value_name = "KEY|local:NAME", conflicts_with = "plan")]
+    pub(crate) under: Vec<TypedKey>,
 
     /// Require this pair in the encryption context, as a reader would; repeatable. The new object
     /// is genuine whatever the old one was
@@ -99,12 +99,16 @@ pub(crate) struct ReencryptArgs {
 
 /// Re-encrypts one object or many.
 pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Failure> {
+    if let Some(prefix) = &args.prefix {
+        session.check_bucket_named(&prefix.bucket)?;
+    }
     let session = &session.with_acls(args.acl.acl);
+    let under = session.resolve(&args.under).await?;
     if args.bulk.is_meant() {
-        return bulk_reencrypt::run(session, args).await;
+        return bulk_reencrypt::run(session, args, under).await;
     }
     let json = args.bulk.json;
-    let ReencryptArgs { prefix, under, context, accept_place, reader, to, s3ec, .. } = args;
+    let ReencryptArgs { prefix, context, accept_place, reader, to, s3ec, .. } = args;
     let prefix = prefix.expect("required without a plan");
     let uri = prefix.to_string().parse::<S3Uri>().map_err(|error| {
         Failure::usage(error)

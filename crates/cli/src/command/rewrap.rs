@@ -15,16 +15,28 @@ use crate::{
     session::Session,
 };
 
+/// Keys to wrap under.
+struct NewKeys {
+    add: Vec<WrapKey>,
+    replace: Vec<WrapKey>,
+}
+
 /// Changes the wrapping keys of one object or of many.
 pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
-    let session = &session.with_acls(args.acl.acl);
-    if args.is_bulk() {
-        return bulk_rewrap::run(session, args).await;
+    if let Some(prefix) = &args.prefix {
+        session.check_bucket_named(&prefix.bucket)?;
     }
+    let session = &session.with_acls(args.acl.acl);
+    let new = NewKeys {
+        add: session.resolve(&args.add).await?,
+        replace: session.resolve(&args.replace).await?,
+    };
+    if args.is_bulk() {
+        return bulk_rewrap::run(session, args, &new).await;
+    }
+    let NewKeys { add, replace } = new;
     let RewrapArgs {
         prefix,
-        add,
-        replace,
         refresh,
         to_sidecar,
         remove,
@@ -35,6 +47,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
         mut reader,
         s3ec,
         acl: _,
+        ..
     } = args;
     reader.besides_local = add.iter().chain(&replace).any(WrapKey::is_local);
     let uri = single_object(prefix.expect("required without a plan"))?;

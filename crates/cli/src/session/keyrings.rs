@@ -11,7 +11,7 @@ use sealwax_s3::{
 
 use super::credentials;
 use crate::{
-    args::{ReaderArgs, WrapKey},
+    args::{GlobalArgs, ReaderArgs, WrapKey},
     failure::{Exit, Failure},
 };
 
@@ -26,11 +26,17 @@ pub(crate) struct Keyrings {
     config: SdkConfig,
     local: Option<Arc<LocalKeyring>>,
     allow_http: bool,
+    grant_tokens: Vec<String>,
 }
 
 impl Keyrings {
-    pub(super) fn new(config: SdkConfig, local: Option<LocalKeyring>, allow_http: bool) -> Self {
-        Self { config, local: local.map(Arc::new), allow_http }
+    pub(super) fn new(config: SdkConfig, local: Option<LocalKeyring>, args: &GlobalArgs) -> Self {
+        Self {
+            config,
+            local: local.map(Arc::new),
+            allow_http: args.allow_http_kms,
+            grant_tokens: args.grant_tokens.clone(),
+        }
     }
 
     pub(super) fn with_config(&self, config: SdkConfig) -> Self {
@@ -44,7 +50,8 @@ impl Keyrings {
 
     /// Returns a builder of a keyring of KMS keys.
     pub(crate) fn kms_builder(&self) -> KmsKeyringBuilder {
-        KmsKeyring::builder(&self.config).allow_http(self.allow_http)
+        let builder = KmsKeyring::builder(&self.config).allow_http(self.allow_http);
+        self.grant_tokens.iter().fold(builder, |builder, token| builder.grant_token(token))
     }
 
     /// Returns a keyring without keys, for work on metadata alone.

@@ -279,9 +279,9 @@ fn every_request_names_the_buckets_owner_and_who_pays() {
         let run = Sealwax::new(command).args(options).args(["--endpoint-url", recorder.url()]);
         let run = run.env("SEALWAX_KMS_ENDPOINT_URL", endpoint()).run();
         assert_ne!(run.code, Some(0), "{command:?}");
-        let heads = recorder.heads();
-        assert!(!heads.is_empty(), "{command:?}: {}", run.stderr);
-        for head in heads {
+        let requests = recorder.requests();
+        assert!(!requests.is_empty(), "{command:?}: {}", run.stderr);
+        for head in requests {
             assert!(head.contains("x-amz-expected-bucket-owner: 111122223333\r"), "{head}");
             assert!(head.contains("x-amz-request-payer: requester\r"), "{head}");
         }
@@ -289,7 +289,7 @@ fn every_request_names_the_buckets_owner_and_who_pays() {
     // The list of all buckets has no owner.
     let ls = Sealwax::new(["ls", "--endpoint-url", recorder.url()]).args(options).run();
     assert_ne!(ls.code, Some(0));
-    assert!(recorder.heads().iter().all(|head| !head.contains("x-amz-expected-bucket-owner")));
+    assert!(recorder.requests().iter().all(|head| !head.contains("x-amz-expected-bucket-owner")));
     scene.put(b"text", &["--expected-bucket-owner", "1"]).exits(2).says("12 digits");
 }
 

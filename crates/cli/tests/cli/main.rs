@@ -19,6 +19,7 @@ mod hostile_store;
 mod hostile_writer;
 mod inspect;
 mod interrupts;
+mod key_names;
 mod kinds;
 mod limits;
 mod local_files;

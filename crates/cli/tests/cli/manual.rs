@@ -17,7 +17,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{RawS3, Scene, Sealwax, east_key, endpoint, west_key};
+use crate::support::{RawS3, Scene, Sealwax, east_key, endpoint, make_alias, west_key};
 
 /// Prefix of the bucket names in the manual; the test replaces it by a unique one.
 const BUCKET: &str = "acme-invoices";
@@ -232,6 +232,8 @@ impl Stage {
             }
         } else if let Some(key) = action.strip_prefix("begin an upload of ") {
             self.s3.begin_upload(&self.unique, key);
+        } else if let Some(alias) = action.strip_prefix("give the first key the alias ") {
+            make_alias(&self.to_test(alias));
         } else if action == "a second passes" {
             thread::sleep(Duration::from_secs(1));
         } else {

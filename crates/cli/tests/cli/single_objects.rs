@@ -189,3 +189,13 @@ fn there_must_be_something_to_shred() {
     Sealwax::new(["shred", &scene.uri()]).args(confirmed).run().exits(0);
     shred(&scene).exits(0).says("it was shredded on 20");
 }
+
+/// The rate itself is tested with a clock of its own; here, bodies pass in both directions.
+#[test]
+fn bodies_pass_at_a_limited_rate() {
+    let scene = Scene::new("rate");
+    let plaintext = bytes(9 << 20);
+    scene.put(&plaintext, &["--limit-rate", "100M"]).exits(0);
+    assert!(scene.get(&["--limit-rate", "100M"]).exits(0).stdout == plaintext);
+    scene.put(b"x", &["--limit-rate", "fast"]).exits(2).says("such as 500K or 10M");
+}

@@ -25,7 +25,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aws_config::{BehaviorVersion, Region};
+use sealwax_s3::aws_sdk_kms::Client;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 pub(crate) use self::{
     bad_server::{BadServer, Fault},
@@ -67,6 +70,17 @@ pub(crate) fn east_key() -> String {
 /// Returns the key in us-west-2.
 pub(crate) fn west_key() -> String {
     server_env("SEALWAX_WEST_KEY")
+}
+
+/// Gives the key in us-east-1 another name.
+pub(crate) fn make_alias(alias: &str) {
+    Runtime::new().expect("a runtime").block_on(async {
+        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        let region = Region::from_static("us-east-1");
+        let config = loader.region(region).endpoint_url(endpoint()).load().await;
+        let create = Client::new(&config).create_alias().alias_name(alias);
+        create.target_key_id(east_key()).send().await.expect("an alias");
+    });
 }
 
 /// Objects and files of one test.

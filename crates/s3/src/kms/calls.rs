@@ -14,6 +14,8 @@ use sealwax_envelope::{
     WrapContext,
 };
 
+use crate::error::{Error, ErrorKind};
+
 use super::{
     key_arn::KmsKeyArn, regional_clients::RegionalClients, secret_plaintext::SecretPlaintext,
 };
@@ -22,6 +24,7 @@ use super::{
 #[derive(Debug)]
 pub(super) struct KmsCalls {
     clients: RegionalClients,
+    grant_tokens: Option<Vec<String>>,
     /// `true` if the service's `ReEncrypt` does not find the source's key by itself, as Amazon's does.
     needs_source_key: AtomicBool,
 }
@@ -52,8 +55,10 @@ pub(super) struct ReEncrypted {
 }
 
 impl KmsCalls {
-    pub(super) fn new(clients: RegionalClients) -> Self {
-        Self { clients, needs_source_key: AtomicBool::new(false) }
+    /// Creates calls with these grant tokens, if there are any.
+    pub(super) fn new(clients: RegionalClients, grant_tokens: Vec<String>) -> Self {
+        let grant_tokens = Some(grant_tokens).filter(|tokens| !tokens.is_empty());
+        Self { clients, grant_tokens, needs_source_key: AtomicBool::new(false) }
     }
 
     /// `true` if the Region recently failed to answer.
@@ -72,6 +77,7 @@ impl KmsCalls {
             .key_id(key.as_str())
             .key_spec(DataKeySpec::Aes256)
             .set_encryption_context(context.into().0)
+            .set_grant_tokens(self.grant_tokens.clone())
             .send();
         let output = self.clients.in_time(key, call).await?;
         let data_key = plaintext(key, output.plaintext)?;
@@ -93,6 +99,7 @@ impl KmsCalls {
             .key_id(key.as_str())
             .plaintext(placeholder)
             .set_encryption_context(context.into().0)
+            .set_grant_tokens(self.grant_tokens.clone())
             .customize()
             .interceptor(secret)
             .send();
@@ -112,6 +119,7 @@ impl KmsCalls {
             .key_id(key.as_str())
             .ciphertext_blob(Blob::new(bytes))
             .set_encryption_context(context.0)
+            .set_grant_tokens(self.grant_tokens.clone())
             .send();
         let output = self.clients.in_time(key, call).await?;
         let data_key = plaintext(key, output.plaintext)?;
@@ -132,6 +140,7 @@ impl KmsCalls {
             .decrypt()
             .ciphertext_blob(Blob::new(bytes))
             .set_encryption_context(context.0)
+            .set_grant_tokens(self.grant_tokens.clone())
             .send();
         let output = self.clients.in_time(any, call).await?;
         // Taken out first, so that it is wiped even if it is not used.
@@ -158,6 +167,7 @@ impl KmsCalls {
             .set_source_encryption_context(from.context.0)
             .destination_key_id(to.as_str())
             .set_destination_encryption_context(context.into().0)
+            .set_grant_tokens(self.grant_tokens.clone())
             .send();
         let output = self.clients.in_time(to, call).await?;
         expect_key(from.key, output.source_key_id.as_deref())?;
@@ -187,6 +197,7 @@ impl KmsCalls {
             .set_source_encryption_context(from.context.0)
             .destination_key_id(to.as_str())
             .set_destination_encryption_context(context.into().0)
+            .set_grant_tokens(self.grant_tokens.clone())
             .send();
         let output = match self.clients.in_time(to, call).await {
             Ok(output) => output,
@@ -207,6 +218,28 @@ impl KmsCalls {
             Ok(key) if allows(&key) => Ok(Some((ReEncrypted { ciphertext, source_material }, key))),
             _ => Err(not_allowed(used)),
         }
+    }
+
+    /// Returns the ARN of the key that a name in this Region means now.
+    pub(super) async fn describe_key(&self, region: &str, name: &str) -> Result<KmsKeyArn, Error> {
+        let client = self.clients.in_region(region);
+        let call =
+            client.describe_key().key_id(name).set_grant_tokens(self.grant_tokens.clone()).send();
+        let output = call.await.map_err(|error| {
+            Error::from_sdk(
+                "resolve",
+                format!("KMS key {name}"),
+                "DescribeKey",
+                Some(region),
+                &error,
+            )
+        })?;
+        let arn = output.key_metadata.and_then(|key| key.arn).unwrap_or_default();
+        // A wrapped key of another Region would be made, and asked for, there.
+        arn.parse().ok().filter(|arn: &KmsKeyArn| arn.region() == region).ok_or_else(|| {
+            let message = format!("KMS in {region} answered with {arn:?}, which is no key there");
+            Error::new("resolve", format!("KMS key {name}"), ErrorKind::Service, message)
+        })
     }
 
     fn client(&self, key: &KmsKeyArn) -> Client {

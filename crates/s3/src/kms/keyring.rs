@@ -14,10 +14,14 @@ use super::{
     calls::{KmsCalls, KmsCiphertext},
     candidates::{Candidate, DiscoveryFilter, candidates, in_region},
     key_arn::{InvalidArn, KMS_PROVIDER, KmsKeyArn},
+    key_name::KmsKeyName,
     regional_clients::RegionalClients,
     wrap_policy::{TooFewKeys, WrapPolicy, encrypt, encrypted_data_key, generate},
 };
-use crate::plain_http::PlainHttp;
+use crate::{
+    error::{Error, ErrorKind},
+    plain_http::PlainHttp,
+};
 
 /// Length of the ciphertext that KMS returns for a 256-bit data key, in bytes.
 const TYPICAL_CIPHERTEXT_LEN: usize = 184;
@@ -84,6 +88,7 @@ pub struct KmsKeyringBuilder {
     calls_per_second: Option<u32>,
     allow_http: bool,
     wrap_policy: WrapPolicy,
+    grant_tokens: Vec<String>,
     shared: Option<Arc<KmsCalls>>,
 }
 
@@ -103,14 +108,15 @@ impl KmsKeyring {
             calls_per_second: None,
             allow_http: PlainHttp::is_allowed_by_environment(),
             wrap_policy: WrapPolicy::All,
+            grant_tokens: Vec::new(),
             shared: None,
         }
     }
 
     /// Starts building a keyring without keys that shares this keyring's clients.
     ///
-    /// Rate limit, timeout and the memory of Regions that are down belong to the clients: calls of
-    /// both keyrings count together.
+    /// Rate limit, timeout, grant tokens and the memory of Regions that are down belong to the clients:
+    /// calls of both keyrings count together.
     #[must_use]
     pub fn sibling(&self) -> KmsKeyringBuilder {
         let config = SdkConfig::builder().region(self.home.clone().map(Region::new)).build();
@@ -327,6 +333,45 @@ impl KmsKeyringBuilder {
         self
     }
 
+    /// Passes this grant token with each call, so that a grant that was created a moment ago is in
+    /// effect. (AWS KMS Developer Guide, "Using a grant token".) It is no secret.
+    #[must_use]
+    pub fn grant_token(mut self, token: impl Into<String>) -> Self {
+        self.grant_tokens.push(token.into());
+        self
+    }
+
+    /// Returns the ARN of the key that `name` means now, by one `DescribeKey` call; none for an ARN.
+    ///
+    /// An alias, or the id of a key, is one of the configuration's Region. An alias can be moved to
+    /// another key, so do this for writing only: a reader names keys by ARN.
+    ///
+    /// # Errors
+    /// * [`ErrorKind::InvalidInput`] if the name tells no Region and the configuration has none;
+    /// * the failure of KMS, such as a missing permission for `kms:DescribeKey`.
+    pub async fn resolve(&self, name: &KmsKeyName) -> Result<KmsKeyArn, Error> {
+        if let Some(arn) = name.arn() {
+            return Ok(arn.clone());
+        }
+        let own = self.config.region().map(ToString::to_string);
+        let region = name.region().map(str::to_owned).or(own).ok_or_else(|| {
+            let message = "it tells no Region, and the configuration has none";
+            Error::new("resolve", format!("KMS key {name}"), ErrorKind::InvalidInput, message)
+        })?;
+        self.new_calls().describe_key(&region, name.as_str()).await
+    }
+
+    fn new_calls(&self) -> KmsCalls {
+        let clients = RegionalClients::new(
+            &self.config,
+            self.timeout,
+            self.calls_per_second,
+            self.allow_http,
+            self.clients.clone(),
+        );
+        KmsCalls::new(clients, self.grant_tokens.clone())
+    }
+
     /// Sets how long one call, including its retries, may take. Default: 10 seconds.
     ///
     /// After that the next key is tried. For 30 seconds, keys of other Regions come before those of
@@ -350,17 +395,9 @@ impl KmsKeyringBuilder {
             self.wrap_policy.check(self.keys.len())?;
         }
         let home = self.config.region().map(ToString::to_string);
-        let new_calls = || {
-            Arc::new(KmsCalls::new(RegionalClients::new(
-                &self.config,
-                self.timeout,
-                self.calls_per_second,
-                self.allow_http,
-                self.clients,
-            )))
-        };
+        let calls = self.shared.clone().unwrap_or_else(|| Arc::new(self.new_calls()));
         Ok(KmsKeyring {
-            calls: self.shared.unwrap_or_else(new_calls),
+            calls,
             keys: self.keys,
             discovery: self.discovery,
             home,

@@ -1,7 +1,7 @@
 //! `sealwax cp` and `sealwax mv`.
 
 use clap::{Args, builder::NonEmptyStringValueParser};
-use sealwax_s3::KmsKeyArn;
+use sealwax_s3::KmsKeyName;
 
 use crate::args::{CopiedObjectArgs, FilterArgs, Prefix, ReaderArgs, place};
 
@@ -76,10 +76,10 @@ pub(crate) struct CopyArgs {
     #[arg(long)]
     pub(crate) no_overwrite: bool,
 
-    /// KMS key to wrap the data key under, instead of the source's wrapping keys; repeatable
+    /// KMS key to wrap the data key under, by ARN, key ID or alias, instead of the source's wrapping keys; repeatable
     /// [default: the source's wrapping keys that the reader may use]
-    #[arg(long, value_name = "ARN")]
-    pub(crate) under: Vec<KmsKeyArn>,
+    #[arg(long, value_name = "KEY")]
+    pub(crate) under: Vec<KmsKeyName>,
 
     /// Copy an object if at least this many of its wrapping keys can be used; the others are
     /// recorded as missing [default: all]

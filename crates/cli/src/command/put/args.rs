@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use sealwax_s3::KmsKeyArn;
+use sealwax_s3::KmsKeyName;
 
 use crate::args::{FolderArgs, FormatArg, NewObjectArgs, Pair, Prefix, RawKeyArgs};
 
@@ -36,10 +36,12 @@ pub(crate) struct PutArgs {
     #[arg(value_name = "s3://BUCKET/KEY|PREFIX", required = true)]
     pub(crate) to: Prefix,
 
-    /// KMS key to wrap the data key under; repeatable, for keys in several Regions. The first one
-    /// generates the data key
-    #[arg(long = "key", value_name = "ARN")]
-    pub(crate) keys: Vec<KmsKeyArn>,
+    /// KMS key to wrap the data key under, by ARN, key ID or alias; repeatable, for keys in several
+    /// Regions. The first one generates the data key
+    ///
+    /// A key ID or an alias is one of --region. It is resolved once, and the object records the ARN.
+    #[arg(long = "key", value_name = "KEY")]
+    pub(crate) keys: Vec<KmsKeyName>,
 
     /// Pair of the encryption context that the object is bound to; repeatable
     ///

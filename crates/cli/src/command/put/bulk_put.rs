@@ -24,7 +24,8 @@ use crate::{
 /// Encrypts and uploads files under the prefix.
 pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure> {
     check(&args)?;
-    let keyring = session.keyrings().writing(args.keys.clone(), args.at_least)?;
+    let keys = session.resolve_kms(&args.keys).await?;
+    let keyring = session.keyrings().writing(keys, args.at_least)?;
     let to = args.to.clone().into_folder();
     // One client, so that all files share one memory budget.
     let putter = &Putter::new(

@@ -25,9 +25,12 @@ struct MigrateSettings {
 }
 
 /// Re-encrypts many objects, or prints what that would do.
-pub(super) async fn run(session: &Session, args: ReencryptArgs) -> Result<(), Failure> {
-    let ReencryptArgs { prefix, under, context, reader, to, seal_unencrypted, bulk, s3ec, .. } =
-        args;
+pub(super) async fn run(
+    session: &Session,
+    args: ReencryptArgs,
+    under: Vec<WrapKey>,
+) -> Result<(), Failure> {
+    let ReencryptArgs { prefix, context, reader, to, seal_unencrypted, bulk, s3ec, .. } = args;
     let plan = open_plan(&bulk).await?;
     let (settings, sealing, context) = match &plan {
         Some(plan) => {

@@ -4,7 +4,9 @@ use clap::{ArgGroup, Args, ValueEnum};
 use sealwax_s3::{KeyChanges, KeyStorage};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{AclArgs, JobArgs, ObjectSource, Prefix, ReaderArgs, S3ecArgs, WrapKey, place};
+use crate::args::{
+    AclArgs, JobArgs, ObjectSource, Prefix, ReaderArgs, S3ecArgs, TypedKey, WrapKey, place,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,13 +46,13 @@ pub(crate) struct RewrapArgs {
     #[arg(value_name = "s3://BUCKET/KEY|/PREFIX", required_unless_present = "plan")]
     pub(crate) prefix: Option<Prefix>,
 
-    /// Add this KMS key or local key; repeatable
-    #[arg(long, value_name = "ARN|local:NAME")]
-    pub(crate) add: Vec<WrapKey>,
+    /// Add this KMS key, by ARN, key ID or alias, or this local key; repeatable
+    #[arg(long, value_name = "KEY|local:NAME")]
+    pub(crate) add: Vec<TypedKey>,
 
     /// Use this key, and remove all keys that are not named by --replace; repeatable
-    #[arg(long, value_name = "ARN|local:NAME", conflicts_with_all = ["add", "remove", "refresh"])]
-    pub(crate) replace: Vec<WrapKey>,
+    #[arg(long, value_name = "KEY|local:NAME", conflicts_with_all = ["add", "remove", "refresh"])]
+    pub(crate) replace: Vec<TypedKey>,
 
     /// Rewrap under the current key material of the same KMS keys, after a rotation
     #[arg(long)]

@@ -12,7 +12,10 @@ use sealwax_s3::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::args::{KeyOptionArgs, RewrapArgs, SidecarWhen};
+use super::{
+    NewKeys,
+    args::{KeyOptionArgs, RewrapArgs, SidecarWhen},
+};
 use crate::{
     args::WrapKey,
     failure::Failure,
@@ -31,7 +34,7 @@ struct RewrapSettings {
 }
 
 /// Rewraps many objects, or prints what that would do.
-pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failure> {
+pub(super) async fn run(session: &Session, args: RewrapArgs, new: &NewKeys) -> Result<(), Failure> {
     let plan = open_plan(&args.bulk).await?;
     let (settings, edits) = match &plan {
         Some(plan) => {
@@ -46,7 +49,7 @@ pub(super) async fn run(session: &Session, args: RewrapArgs) -> Result<(), Failu
             let bucket = &args.prefix.as_ref().expect("required").bucket;
             let kind = RewrapSettings { to_sidecar: args.to_sidecar, options: args.options };
             let s3ec = args.s3ec.clone();
-            (JobSettings::new(session, bucket, &args.reader, kind, s3ec), edits(&args))
+            (JobSettings::new(session, bucket, &args.reader, kind, s3ec), edits(&args, new))
         }
     };
     if let Some(plan) = plan.as_ref().filter(|_| !args.bulk.apply) {
@@ -102,14 +105,14 @@ impl JobKind for Rewrapper {
 }
 
 /// Returns the key changes of the arguments, in the order of execution.
-fn edits(args: &RewrapArgs) -> Vec<KeyChange> {
+fn edits(args: &RewrapArgs, new: &NewKeys) -> Vec<KeyChange> {
     let names = |keys: &[WrapKey]| keys.iter().map(|key| key.name().to_owned()).collect::<Vec<_>>();
     let mut edits = Vec::new();
-    if !args.replace.is_empty() {
-        edits.push(KeyChange::Replace(names(&args.replace)));
+    if !new.replace.is_empty() {
+        edits.push(KeyChange::Replace(names(&new.replace)));
     }
-    if !args.add.is_empty() {
-        edits.push(KeyChange::Add(names(&args.add)));
+    if !new.add.is_empty() {
+        edits.push(KeyChange::Add(names(&new.add)));
     }
     if args.refresh {
         edits.push(KeyChange::Refresh);

@@ -12,8 +12,8 @@ use std::{
 pub(crate) struct Recorder {
     url: String,
     called: mpsc::Receiver<String>,
-    /// The heads of the requests, in lower case.
-    heads: mpsc::Receiver<String>,
+    /// The requests: their heads in lower case, and their bodies.
+    requests: mpsc::Receiver<String>,
 }
 
 impl Recorder {
@@ -22,7 +22,7 @@ impl Recorder {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (sender, called) = mpsc::channel();
-        let (to_heads, heads) = mpsc::channel();
+        let (to_requests, requests) = mpsc::channel();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let mut client = BufReader::new(client);
@@ -41,16 +41,16 @@ impl Recorder {
                     }
                     line.clear();
                 }
-                let _ = to_heads.send(head);
                 let mut body = vec![0; len];
                 client.read_exact(&mut body).expect("a body");
+                let _ = to_requests.send(format!("{head}{}", String::from_utf8_lossy(&body)));
                 let unsigned = || format!("unsigned {}", String::from_utf8_lossy(&body));
                 let _ = sender.send(service.unwrap_or_else(unsigned));
                 let answer = "HTTP/1.1 403 -\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
                 let _ = client.get_mut().write_all(answer.as_bytes());
             }
         });
-        Self { url, called, heads }
+        Self { url, called, requests }
     }
 
     /// Returns its address.
@@ -58,9 +58,9 @@ impl Recorder {
         &self.url
     }
 
-    /// Returns the heads of the requests since the last time, in lower case.
-    pub(crate) fn heads(&self) -> Vec<String> {
-        self.heads.try_iter().collect()
+    /// Returns the requests since the last time: their heads in lower case, and their bodies.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.try_iter().collect()
     }
 
     /// Returns the services that were called since the last time.
