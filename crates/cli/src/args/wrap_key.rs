@@ -7,7 +7,7 @@ use sealwax_s3::{InvalidArn, InvalidKeyName, KmsKeyArn, KmsKeyName};
 /// Prefix of a local key's name.
 const LOCAL: &str = "local:";
 
-/// Key to wrap under, as it is typed. [`Session::resolve`] turns it into a [`WrapKey`].
+/// Key to wrap under, as typed. [`Session::resolve`] turns it into a [`WrapKey`].
 ///
 /// [`Session::resolve`]: crate::session::Session::resolve
 #[derive(Debug, Clone, PartialEq, Eq)]
