@@ -99,7 +99,13 @@ pub(crate) struct GlobalArgs {
 
     /// Name of the bucket behind an access point, which objects are bound to, so that they also open
     /// by the bucket's own name; repeatable as ACCESS-POINT=NAME
-    #[arg(long = "bucket-name", global = true, value_name = "NAME", help_heading = "Place")]
+    #[arg(
+        long = "bucket-name",
+        global = true,
+        hide_short_help = true,
+        value_name = "NAME",
+        help_heading = "Place"
+    )]
     pub(crate) bucket_names: Vec<BucketName>,
 
     /// Don't bind wrapped keys to the object's place (`bucket/key`), and accept any place
@@ -149,7 +155,7 @@ pub(crate) struct GlobalArgs {
     pub(crate) deadline: Option<TimeSpan>,
 
     /// Token of a KMS grant that was created a moment ago; repeatable
-    #[arg(long = "grant-token", global = true, value_name = "TOKEN", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long = "grant-token", global = true, hide_short_help = true, value_name = "TOKEN", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) grant_tokens: Vec<String>,
 
     /// Account that must own the bucket: S3 denies access to a bucket of any other account
@@ -162,7 +168,13 @@ pub(crate) struct GlobalArgs {
 
     /// Bytes that this process sends and receives per second at most, such as 500K or 10M (units of
     /// 1,024)
-    #[arg(long, global = true, value_name = "RATE", help_heading = "Time limits")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_name = "RATE",
+        help_heading = "Time limits"
+    )]
     pub(crate) limit_rate: Option<LimitRate>,
 
     /// Print errors only
