@@ -233,6 +233,30 @@ impl From<AclArg> for AclPolicy {
     }
 }
 
+/// Place of a destination that is not where the source is.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct DestinationArgs {
+    /// Region of the destination's bucket [default: the source's]
+    #[arg(long, value_name = "REGION", help_heading = "Another destination", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) to_region: Option<String>,
+
+    /// Endpoint URL of the destination's S3 [default: the source's; with --to-profile, the
+    /// profile's]
+    #[arg(long, value_name = "URL", help_heading = "Another destination", value_parser = endpoint_url)]
+    pub(crate) to_endpoint_url: Option<String>,
+
+    /// Profile in the AWS configuration files, for the destination's bucket and its keys
+    #[arg(long, value_name = "NAME", help_heading = "Another destination", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) to_profile: Option<String>,
+}
+
+impl DestinationArgs {
+    /// `true` if the destination is where the source is.
+    pub(crate) fn is_here(&self) -> bool {
+        self.to_region.is_none() && self.to_endpoint_url.is_none() && self.to_profile.is_none()
+    }
+}
+
 impl GlobalArgs {
     /// Returns the headers of every request to a bucket.
     pub(crate) fn request_headers(&self) -> RequestHeaders {

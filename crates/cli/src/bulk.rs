@@ -12,7 +12,9 @@ use futures_util::{
     stream::{BoxStream, FuturesUnordered},
 };
 use sealwax_jobs::{CancellationToken, Engine, RetryPolicy, RetryState};
-use sealwax_s3::{ErrorKind, ListedObject, ObjectKind, SealedClient};
+use sealwax_s3::{
+    ErrorKind, ListedObject, ObjectKind, SealedClient, s3ec::INSTRUCTION_FILE_SUFFIX,
+};
 
 use crate::{
     failure::{Exit, Failure},
@@ -103,6 +105,34 @@ impl Skip {
             }
             _ => skip.of(object),
         })
+    }
+
+    /// Returns what an object without a counterpart is, if it is a folder marker or, by its name and its
+    /// content, a companion of another object.
+    ///
+    /// # Errors
+    /// An object with such a name could not be inspected.
+    pub(crate) async fn companion(
+        client: &SealedClient,
+        sidecar_suffix: &str,
+        object: &ListedObject,
+    ) -> Result<Option<Self>, Failure> {
+        let key = &object.key;
+        if object.is_folder_marker() || key.ends_with('/') {
+            return Ok(Some(Self::FolderMarker));
+        }
+        if !key.ends_with(sidecar_suffix) && !key.ends_with(INSTRUCTION_FILE_SUFFIX) {
+            return Ok(None);
+        }
+        match client.inspect().bucket(&object.bucket).key(key).send().await {
+            Ok(inspected) => Ok(match inspected.kind {
+                ObjectKind::Sidecar => Some(Self::Sidecar),
+                ObjectKind::InstructionFile => Some(Self::InstructionFile),
+                _ => None,
+            }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Returns the outcome for a folder marker, by its listing.

@@ -2,6 +2,7 @@
 
 mod audit;
 mod cat;
+mod check;
 mod compare;
 mod copy;
 mod doctor;
@@ -28,6 +29,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use self::{
     audit::AuditArgs,
     cat::CatArgs,
+    check::CheckArgs,
     compare::CompareArgs,
     copy::{CpArgs, MvArgs},
     doctor::DoctorArgs,
@@ -71,7 +73,8 @@ Exit codes:
        upload changed during the operation
   7    some of the objects failed: the output lists each with the reason
   8    all of the objects failed
-  9    found what was looked for (audit --fail-if-any), or conflicts (compare)
+  9    found what was looked for (audit --fail-if-any), differences (check), or conflicts
+       (compare)
   124  the time of --deadline is over
   130  interrupted (143: terminated)
 
@@ -114,6 +117,7 @@ pub(crate) enum Command {
     Mv(MvArgs),
     Rm(RmArgs),
     Sync(SyncArgs),
+    Check(CheckArgs),
     Rewrap(RewrapArgs),
     Reencrypt(ReencryptArgs),
     Audit(AuditArgs),
@@ -172,6 +176,7 @@ impl Command {
             }
             Self::Rm(args) => rm::run(session, args).await,
             Self::Sync(args) => sync::run(session, args).await,
+            Self::Check(args) => check::run(session, args).await,
             Self::Doctor(args) => doctor::run(session, args).await,
             Self::Inspect(args) => inspect::run(session, args).await,
             Self::Rewrap(args) => rewrap::run(session, args).await,
@@ -223,6 +228,7 @@ mod tests {
             (&["mv", "--help"], "unless it has changed since"),
             (&["rm", "--help"], "older versions remain"),
             (&["sync", "--help"], "None of this is authenticated"),
+            (&["check", "--help"], "no digest of a plaintext is stored"),
             (&["keygen", "--help"], "Keep copies"),
             (&["doctor", "--help"], "deleted permanently"),
             (&["rewrap", "--help"], "older versions keep their keys"),

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_util::TryStreamExt as _;
+use futures_util::{Stream, TryStreamExt as _};
 use sealwax_files::{FileState, ReadAt};
 use sealwax_s3::{Error, ErrorKind, Get, ListedObject, envelope::geometry};
 use tokio::task::spawn_blocking;
@@ -111,20 +111,27 @@ pub(crate) async fn has_content(
     file: Arc<File>,
     state: FileState,
 ) -> Result<bool, Failure> {
-    let object = match get.send().await {
-        Ok(object) if object.info().plaintext_len() != state.len => return Ok(false),
-        Ok(object) => object,
-        Err(error) if is_other(&error) => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
+    match content_is(get, file, state).await {
+        Err(failure) if failure.kind().is_some_and(is_other_kind) => Ok(false),
+        is_same => is_same,
+    }
+}
+
+/// `true` if the object's plaintext is the content of `file`, whose state was `state`.
+///
+/// # Errors
+/// The object does not open, or the file cannot be read.
+pub(crate) async fn content_is(
+    get: Get,
+    file: Arc<File>,
+    state: FileState,
+) -> Result<bool, Failure> {
+    let object = get.send().await?;
+    if object.info().plaintext_len() != state.len {
+        return Ok(false);
+    }
     let (mut pieces, mut offset) = (object.into_stream(), 0);
-    loop {
-        let piece = match pieces.try_next().await {
-            Ok(Some(piece)) => piece,
-            Ok(None) => return Ok(offset == state.len),
-            Err(error) if is_other(&error) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        };
+    while let Some(piece) = pieces.try_next().await? {
         let (file, len) = (Arc::clone(&file), piece.len() as u64);
         let compared =
             spawn_blocking(move || starts_with(&mut ReadAt::new(&file, offset), &piece)).await;
@@ -134,12 +141,17 @@ pub(crate) async fn has_content(
         }
         offset += len;
     }
+    Ok(offset == state.len)
 }
 
 /// `true` if the failure shows that an object has not the wanted content.
 pub(crate) fn is_other(error: &Error) -> bool {
+    is_other_kind(error.kind())
+}
+
+fn is_other_kind(kind: ErrorKind) -> bool {
     matches!(
-        error.kind(),
+        kind,
         ErrorKind::Authentication
             | ErrorKind::ContextMismatch
             | ErrorKind::Malformed
@@ -166,9 +178,61 @@ fn starts_with(source: &mut impl Read, expected: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
+/// `true` if two streams have the same bytes, however they are cut into pieces.
+///
+/// # Errors
+/// Either stream fails.
+pub(crate) async fn are_same<B: AsRef<[u8]> + Send>(
+    one: impl Stream<Item = Result<B, Error>> + Send,
+    other: impl Stream<Item = Result<B, Error>> + Send,
+) -> Result<bool, Error> {
+    let (mut one, mut other) = (std::pin::pin!(one), std::pin::pin!(other));
+    let (mut left, mut right) = (Rest::default(), Rest::default());
+    loop {
+        while left.rest().is_empty()
+            && let Some(piece) = one.try_next().await?
+        {
+            left = Rest { piece: Some(piece), used: 0 };
+        }
+        while right.rest().is_empty()
+            && let Some(piece) = other.try_next().await?
+        {
+            right = Rest { piece: Some(piece), used: 0 };
+        }
+        let len = left.rest().len().min(right.rest().len());
+        if len == 0 {
+            return Ok(left.rest().is_empty() && right.rest().is_empty());
+        }
+        if left.rest()[..len] != right.rest()[..len] {
+            return Ok(false);
+        }
+        (left.used, right.used) = (left.used + len, right.used + len);
+    }
+}
+
+/// A piece of a stream, of which some bytes were compared.
+struct Rest<B> {
+    piece: Option<B>,
+    used: usize,
+}
+
+impl<B> Default for Rest<B> {
+    fn default() -> Self {
+        Self { piece: None, used: 0 }
+    }
+}
+
+impl<B: AsRef<[u8]>> Rest<B> {
+    fn rest(&self) -> &[u8] {
+        self.piece.as_ref().map_or(&[], |piece| &piece.as_ref()[self.used..])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, io::Write as _};
+
+    use futures_util::{FutureExt as _, stream};
 
     use super::*;
 
@@ -219,6 +283,19 @@ mod tests {
         let up = |stored| times.file_with_its_object(&state, &object(four, stored));
         assert_eq!(up(changed + hour), ByListing::Unknown);
         assert_eq!(up(changed + 3 * hour), ByListing::Unchanged);
+    }
+
+    #[test]
+    fn streams_are_compared_however_they_are_cut() {
+        let is = |one: &[&'static str], other: &[&'static str]| {
+            let stream = |pieces: &[&'static str]| {
+                stream::iter(pieces.iter().map(|it| Ok(it.as_bytes())).collect::<Vec<_>>())
+            };
+            let same = are_same(stream(one), stream(other)).now_or_never();
+            same.expect("nothing waits").expect("no error")
+        };
+        assert!(is(&[], &[""]) && is(&["ab", "c"], &["a", "", "bc"]) && is(&["a"], &["a"]));
+        assert!(!is(&["a"], &[]) && !is(&["a", "b"], &["a"]) && !is(&["ab"], &["ac"]));
     }
 
     #[test]

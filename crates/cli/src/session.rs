@@ -33,7 +33,7 @@ use self::{
     refuse_plain_http::RefusePlainHttp,
 };
 use crate::{
-    args::{AclArg, BucketName, GlobalArgs, LimitRate, TypedKey, WrapKey, is_access_point},
+    args::{AclArg, BucketName, DestinationArgs, GlobalArgs, LimitRate, TypedKey, WrapKey, is_access_point},
     failure::{Exit, Failure},
     local_key,
     progress::{JobProgress, Progress, ProgressArg},
@@ -98,6 +98,32 @@ impl Session {
         let (config, kms_config) = (there(&self.config), there(&self.kms_config));
         let keyrings = self.keyrings.with_config(kms_config.clone());
         Self { config, kms_config, region, keyrings, ..self.clone() }
+    }
+
+    /// Returns the session of a copy's destination: the same, except for what is given.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub(crate) async fn elsewhere(&self, there: &DestinationArgs) -> Result<Self, Failure> {
+        let DestinationArgs { to_region, to_endpoint_url, to_profile } = there.clone();
+        let is_other_caller = to_profile.is_some();
+        let here = || (!is_other_caller).then(|| self.region.to_string());
+        let args = GlobalArgs {
+            region: to_region.or_else(here),
+            endpoint_url: to_endpoint_url
+                .or_else(|| self.args.endpoint_url.clone().filter(|_| !is_other_caller)),
+            profile_is_typed: is_other_caller || self.args.profile_is_typed,
+            profile: to_profile.or_else(|| self.args.profile.clone()),
+            expected_bucket_owner: self
+                .args
+                .expected_bucket_owner
+                .clone()
+                .filter(|_| !is_other_caller),
+            replica_of: None,
+            ..self.args.clone()
+        };
+        let there = Self::load(&args, &BlockedRegions::new([""; 0]), None).await?;
+        Ok(there.with_acls(self.acls))
     }
 
     async fn load(
@@ -380,6 +406,11 @@ impl Session {
     /// Returns the suffix of sidecars, if they are in use.
     pub(crate) fn sidecars(&self) -> Option<&str> {
         self.args.sidecars.as_deref()
+    }
+
+    /// Returns the suffix that sidecars would have.
+    pub(crate) fn sidecar_suffix(&self) -> &str {
+        self.sidecars().unwrap_or(".sealwax")
     }
 
     /// Returns the same session with other settings for places and sidecars.

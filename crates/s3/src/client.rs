@@ -187,6 +187,17 @@ impl SealedClient {
         CopyObject::new(self.0.clone())
     }
 
+    /// Copies an object to the store of another client, with its keys wrapped for the new place.
+    ///
+    /// The stored bytes pass through this process, and are not opened: [`SealedClient::copy`] is for
+    /// two places of one store. The copy keeps content headers, user-defined metadata and tags.
+    /// Access, server-side encryption, storage class and Object Lock are those that the other bucket
+    /// gives, unless [`CopyObject::override_attributes`] sets them. The source's keys are used by this
+    /// client; use [`CopyObject::keyring`] for keys of the other client.
+    pub fn copy_to(&self, other: &Self) -> CopyObject {
+        CopyObject::new(self.0.clone()).there(other.0.clone())
+    }
+
     /// Deletes an object.
     pub fn delete(&self) -> Delete {
         Delete::new(self.0.clone())

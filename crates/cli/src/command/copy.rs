@@ -267,7 +267,7 @@ impl Copier {
 }
 
 /// Fails if a folder would be copied into itself, which would never end.
-fn check_apart(from: &Prefix, to: &Prefix) -> Result<(), Failure> {
+pub(super) fn check_apart(from: &Prefix, to: &Prefix) -> Result<(), Failure> {
     if from.bucket == to.bucket && to.key.starts_with(&from.key) {
         return Err(Failure::usage(format!("cannot copy {from} into itself: {to} is inside it")));
     }

@@ -16,7 +16,7 @@ use sealwax_s3::{PlaintextSource, PutS3ecOutput, S3Uri, s3ec::S3ec};
 pub(crate) use self::args::PutArgs;
 pub(super) use self::{
     put_request::missing,
-    putter::{Expected, PutDone, PutSettings, Putter},
+    putter::{Expected, PutDone, PutSettings, Putter, changed_since},
 };
 use self::{
     put_request::{destination, not_stored, print_stored, print_stored_s3ec, summary, with_stored},

@@ -5,13 +5,15 @@ mod deletions;
 mod download;
 mod pass;
 mod record;
+mod replicate;
+mod there;
 mod upload;
 
 use tokio::time::sleep;
 
+pub(super) use self::args::Side;
 pub(crate) use self::args::SyncArgs;
 use self::{
-    args::Side,
     pass::{Pass, Sides},
     record::{Counts, Record},
 };
@@ -34,6 +36,7 @@ pub(super) async fn run(session: &Session, args: SyncArgs) -> Result<(), Failure
         let done = match &ends {
             Ends::Upload(upload) => run_pass(&pass, &**upload).await,
             Ends::Download(download) => run_pass(&pass, &**download).await,
+            Ends::Copy(copy) => run_pass(&pass, &**copy).await,
         };
         let Some(TimeSpan(pause)) = args.watch else { return done };
         match &done {
@@ -74,6 +77,7 @@ async fn run_pass<T: Sides>(pass: &Pass<'_>, sides: &T) -> Result<(), Failure> {
 enum Ends {
     Upload(Box<upload::Upload>),
     Download(Box<download::Download>),
+    Copy(Box<replicate::Replication>),
 }
 
 impl Ends {
@@ -90,12 +94,20 @@ impl Ends {
                 let failure = Failure::usage("neither side is in S3");
                 Err(failure.advise("name one side as s3://BUCKET/PREFIX"))
             }
-            (Side::Bucket(_), Side::Bucket(_)) => Err(Failure::usage("not between buckets")),
+            (Side::Bucket(from), Side::Bucket(to)) => {
+                let copy = replicate::Replication::new(session, args, from, to).await?;
+                Ok(Self::Copy(Box::new(copy)))
+            }
         }
     }
 }
 
 fn check(args: &SyncArgs) -> Result<(), Failure> {
+    let is_copy = matches!((&args.from, &args.to), (Side::Bucket(_), Side::Bucket(_)));
+    if !is_copy && (!args.there.is_here() || !args.under.is_empty()) {
+        let failure = Failure::usage("--under and --to-… require two sides in S3");
+        return Err(failure.advise("use --key for an upload, and --region and --endpoint-url"));
+    }
     // A job that ran for hours must not end with a question that no one can answer.
     if args.delete && !args.yes && !args.dry_run {
         if args.watch.is_some() {

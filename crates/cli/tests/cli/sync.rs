@@ -6,7 +6,7 @@ use crate::{
     folders::{folder, tree},
     support::{
         CallCounter, HeldHeads, PartsProxy, RawS3, Refusing, Run, Scene, Sealwax, Terminal, bytes,
-        east_key, endpoint, json_lines, wait_until,
+        east_key, endpoint, json_lines, second_s3, wait_until, west_key,
     },
 };
 
@@ -300,9 +300,7 @@ fn excluded_and_companion_objects_stay() {
     s3.put(&scene.beside("folder/"), Vec::new(), HashMap::new());
     let sealed = scene.beside("a");
     let uri = sealed.uri();
-    Sealwax::new(["rewrap", &uri, "--add", &crate::support::west_key(), "--to-sidecar"])
-        .run()
-        .exits(0);
+    Sealwax::new(["rewrap", &uri, "--add", &west_key(), "--to-sidecar"]).run().exits(0);
     s3.put(&scene.beside("plain.sealwax"), b"no sidecar".to_vec(), HashMap::new());
     for name in ["cache/b", "c.tmp"] {
         fs::remove_file(source.join(name)).expect("removed");
@@ -467,4 +465,216 @@ fn a_watch_ends_at_once_if_it_cannot_begin() {
     run.fails(2, "neither side is in S3");
     let run = Sealwax::new(["sync", "-", "s3://b"]).run().exits(2);
     run.says("standard streams cannot be synchronized");
+}
+
+/// Stores objects below the scene's, and returns their names and contents.
+fn objects(scene: &Scene) -> Vec<(&'static str, Vec<u8>)> {
+    let objects = vec![
+        ("a", b"one".to_vec()),
+        ("b/c", b"two".to_vec()),
+        ("empty", Vec::new()),
+        ("long", bytes(20 << 20)),
+    ];
+    for (name, content) in &objects {
+        scene.beside(name).put(content, &["-c", "tenant=acme"]).exits(0);
+    }
+    objects
+}
+
+#[test]
+fn two_prefixes_of_one_store_become_equal() {
+    let (here, there) = (Scene::new("here"), Scene::new("there"));
+    let objects = objects(&here);
+    RawS3::new().put(&here.beside("plain"), b"plain".to_vec(), HashMap::new());
+    RawS3::new().put(&here.beside("marker/"), Vec::new(), HashMap::new());
+    let sync = |args: &[&str]| {
+        let key = east_key();
+        Sealwax::new(["sync", &here.uri(), &there.uri(), "--key", &key]).args(args)
+    };
+    let run = sync(&["--dry-run"]).run().exits(0);
+    assert!(run.stderr.starts_with("would copy 5 objects of "), "{}", run.stderr);
+    let run = sync(&[]).run().exits(7).says("plain: ").says("is not sealed");
+    assert!(run.stderr.contains("copied 4 objects of "), "{}", run.stderr);
+    for (name, content) in &objects {
+        let opened = there.beside(name).get(&["-c", "tenant=acme"]).exits(0);
+        assert!(opened.stdout == *content, "{name}");
+    }
+    let exclude = ["--exclude", "plain"];
+    let counter = CallCounter::start(&endpoint());
+    let run = sync(&exclude).env("AWS_ENDPOINT_URL", counter.url()).run().exits(0);
+    let unchanged = "(0 bytes); 4 unchanged; 1 folder marker skipped\n";
+    assert!(run.stderr.ends_with(unchanged), "{}", run.stderr);
+    // Two listings; and the long one, which was stored in parts, has another entity tag in its copy.
+    let calls: Vec<_> = counter.take().into_iter().collect();
+    assert_eq!(calls, [("GET".to_owned(), 2), ("HEAD".to_owned(), 2)]);
+
+    // A rewrap makes the source newer, and keeps its content: metadata tells that.
+    seconds_pass();
+    let rewrap = ["rewrap", &here.beside("a").uri(), "--add", &west_key()].map(str::to_owned);
+    Sealwax::new(rewrap).run().exits(0);
+    let run = sync(&exclude).env("AWS_ENDPOINT_URL", counter.url()).run().exits(0);
+    assert!(run.stderr.ends_with(unchanged), "{}", run.stderr);
+    assert_eq!(counter.take().get("HEAD"), Some(&4));
+
+    // New content of the same length, a deleted object, and one that only the destination has.
+    here.beside("a").put(b"1 1", &["-c", "tenant=acme"]).exits(0);
+    there.beside("extra").put(b"extra", &[]).exits(0);
+    let run = sync(&["--exclude", "plain", "--delete", "--yes", "--json"]).run().exits(0);
+    let lines = json_lines(&run);
+    let [copied, deleted, summary] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((&copied["action"], &copied["result"]), (&"copy".into(), &"done".into()));
+    assert_eq!(copied["keys"], serde_json::json!([east_key()]));
+    assert_eq!(deleted["destination"], there.beside("extra").uri());
+    assert_eq!(summary["summary"]["transferred"], 1);
+    assert_eq!(there.beside("a").get(&["-c", "tenant=acme"]).exits(0).stdout, b"1 1");
+    assert_eq!(keys(&there), ["a", "b/c", "empty", "long"]);
+    let run = sync(&["--exclude", "plain", "--check"]).run().exits(0);
+    assert!(run.stderr.ends_with(unchanged), "{}", run.stderr);
+
+    let nested = here.beside("b");
+    for (from, to) in [(&here, &nested), (&nested, &here)] {
+        let run = Sealwax::new(["sync", &from.uri(), &to.uri(), "--delete", "--yes"]).run();
+        run.fails(2, "into itself");
+    }
+    assert_eq!(keys(&here).len(), 6);
+}
+
+#[test]
+fn copies_to_another_store_pass_through_sealed() {
+    let here = Scene::new("pass-through");
+    let objects = objects(&here);
+    let other = RawS3::at(&second_s3());
+    other.make_bucket(&here.bucket);
+    let there = Scene::at(&here.bucket, &format!("{}-there", here.key));
+    let url = second_s3();
+    let (east, west) = (east_key(), west_key());
+    let sync = |args: &[&str]| {
+        let to = ["--to-endpoint-url", &url, "--key", &east, "--under", &west];
+        Sealwax::new(["sync", &here.uri(), &there.uri()]).args(to).args(args)
+    };
+    let counter = CallCounter::start(&endpoint());
+    let run = sync(&["--json"]).env("AWS_ENDPOINT_URL", counter.url()).run().exits(0);
+    assert!(run.stderr.starts_with("copied 4 objects of "), "{}", run.stderr);
+    // The data keys stay inside KMS, or are opened to be wrapped in another Region; no body is.
+    let calls = counter.take();
+    assert!(!calls.keys().any(|call| call.starts_with("GenerateDataKey")), "{calls:?}");
+    for line in json_lines(&run).iter().filter(|line| line["action"] == "copy") {
+        assert_eq!(line["keys"], serde_json::json!([west]));
+    }
+    for (name, content) in &objects {
+        let (stored, metadata) = RawS3::new().get(&here.beside(name));
+        let at = Scene::at(&there.bucket, &format!("{}/{name}", there.key));
+        let (copied, of_copy) = other.get(&at);
+        assert!(stored == copied, "{name}: the sealed bytes are the same");
+        assert_eq!(metadata["sealwax-header"], of_copy["sealwax-header"]);
+        let get = ["get", &at.uri(), "-", "--key", &west, "-c", "tenant=acme"];
+        let opened = Sealwax::new(get).env("AWS_ENDPOINT_URL_S3", &url).run().exits(0);
+        assert!(opened.stdout == *content, "{name}");
+    }
+    let run = sync(&[]).run().exits(0);
+    assert!(run.stderr.ends_with("(0 bytes); 4 unchanged\n"), "{}", run.stderr);
+    // New content, by a line that throttles half of all requests.
+    here.beside("b/c").put(b"2 2", &["-c", "tenant=acme"]).exits(0);
+    let refusing = Refusing::half_throttled(&endpoint());
+    let run = sync(&[]).env("AWS_ENDPOINT_URL", &refusing.url).run().exits(0);
+    assert!(run.stderr.contains("copied 1 object of "), "{}", run.stderr);
+    assert!(refusing.refused() > 0);
+    let run = sync(&["--check", "--key", &west]).run().exits(0);
+    assert!(run.stderr.ends_with("(0 bytes); 4 unchanged\n"), "{}", run.stderr);
+    let run = Sealwax::new(["check", &here.uri(), &there.uri(), "--to-endpoint-url", &url]).run();
+    run.exits(0).says("4 same; 0 different;");
+
+    // Back to the place of the source: the two are one object.
+    let back = ["--to-endpoint-url", &endpoint()].map(str::to_owned);
+    let run = Sealwax::new(["sync", &here.uri(), &here.uri(), "--check"]).args(back).run();
+    run.exits(0).says("; 4 unchanged");
+}
+
+#[test]
+fn a_killed_replication_is_continued() {
+    let here = Scene::new("killed-replication");
+    objects(&here);
+    let url = second_s3();
+    let other = RawS3::at(&url);
+    other.make_bucket(&here.bucket);
+    let there = Scene::at(&here.bucket, &format!("{}-there", here.key));
+    let sync = |to: &str| {
+        let args = ["--to-endpoint-url", to, "--key", &east_key()].map(str::to_owned);
+        Sealwax::new(["sync", &here.uri(), &there.uri()]).args(args)
+    };
+    let held = PartsProxy::holding_after(&url, 0);
+    let mut child = sync(held.url()).spawn();
+    let below = format!("{}/", there.key);
+    wait_until("the short objects are stored", || other.keys(&there.bucket, &below).len() == 3);
+    child.kill().expect("killed");
+    child.wait().expect("it ends");
+    let run = sync(&url).run().exits(0);
+    assert!(run.stderr.starts_with("copied 1 object of "), "{}", run.stderr);
+    assert!(run.stderr.ends_with("; 3 unchanged\n"), "{}", run.stderr);
+}
+
+#[test]
+fn a_check_finds_every_difference() {
+    let scene = Scene::new("check");
+    let long = bytes(9 * 1024 * 1024);
+    let files = [("a", &b"one"[..]), ("b", b"two"), ("d", b"four"), ("long", &long), ("z", b"")];
+    let source = folder(&scene, &files);
+    up(&source, &scene, &[]).run().exits(0);
+    let uri = scene.uri();
+    let check = |args: &[&str], is_turned: bool| {
+        let key = east_key();
+        let mut sides = [source.as_os_str(), uri.as_ref()];
+        if is_turned {
+            sides.reverse();
+        }
+        Sealwax::new(["check"]).args(sides).args(["--key", &key]).args(args).run()
+    };
+    for is_turned in [false, true] {
+        check(&[], is_turned).exits(0).says("5 same; 0 different; 0 only in");
+    }
+    // The same length and time, a new file, an object without a file, one that is not sealed.
+    let time = fs::metadata(source.join("a")).and_then(|it| it.modified()).expect("a time");
+    fs::write(source.join("a"), "1 1").expect("written");
+    let file = fs::File::options().write(true).open(source.join("a")).expect("opened");
+    file.set_modified(time).expect("set");
+    fs::write(source.join("c"), "three").expect("written");
+    fs::remove_file(source.join("d")).expect("removed");
+    let s3 = RawS3::new();
+    s3.put(&scene.beside("b"), b"two".to_vec(), HashMap::new());
+    s3.put(&scene.beside("folder/"), Vec::new(), HashMap::new());
+    let run = check(&[], false).exits(9).says("error: 4 differences found");
+    let mut lines: Vec<_> = std::str::from_utf8(&run.stdout).expect("text").lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["different: a", "missing-here: d", "missing-there: c", "not-sealed: b"]);
+    let expected = format!(
+        "2 same; 1 different; 1 only in {from}; 1 only in {uri}/; 1 not sealed; 1 skipped; 0 failed\n",
+        from = source.display()
+    );
+    assert!(run.stderr.starts_with(&expected), "{}", run.stderr);
+    let run = check(&["--json"], true).exits(9);
+    let lines = json_lines(&run);
+    let of = |path: &str| lines.iter().find(|line| line["path"] == path).expect("a line");
+    assert_eq!(
+        (&of("c")["result"], &of("d")["result"]),
+        (&"missing-here".into(), &"missing-there".into())
+    );
+    let summary = lines.last().expect("a summary")["summary"].clone();
+    let expected = serde_json::json!({
+        "same": 2, "different": 1, "missing_here": 1, "missing_there": 1, "not_sealed": 1,
+        "skipped": 1, "failed": 0
+    });
+    assert_eq!(summary, expected);
+    check(&["--include", "z", "--include", "long"], false).exits(0);
+    check(&["--include", "nothing"], false).fails(4, "no file or objects in");
+
+    // A damaged object is neither the same nor different: it does not open.
+    let at = scene.beside("long");
+    let (mut body, metadata) = s3.get(&at);
+    *body.last_mut().expect("not empty") ^= 1;
+    s3.put(&at, body, metadata);
+    check(&[], false).exits(7).says("failed: long: ");
+    Sealwax::new(["check", "a", "b"]).run().fails(2, "neither side is in S3");
+    let absent = scene.path("absent");
+    let run = Sealwax::new(["check"]).args([&absent]).args([&uri]).run();
+    run.fails(1, "cannot read");
 }

@@ -1,5 +1,7 @@
 //! Copies objects inside S3 to another place, without reading their bodies or sealing them again.
 
+mod streamed;
+
 use std::{collections::HashMap, sync::Arc};
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
@@ -84,6 +86,8 @@ pub struct CopyObject {
     wrap_policy: WrapPolicy,
     proves: bool,
     attributes: CopyAttributes,
+    /// Client of another store, to which the bytes are sent.
+    there: Option<Handle>,
     metadata: HashMap<String, String>,
 }
 
@@ -201,6 +205,7 @@ impl CopyObject {
             wrap_policy: WrapPolicy::All,
             proves: false,
             attributes: CopyAttributes::Over(Attributes::default()),
+            there: None,
             metadata: HashMap::new(),
         }
     }
@@ -295,6 +300,12 @@ impl CopyObject {
         self
     }
 
+    /// Sends the stored bytes through this process to the store of another client.
+    pub(crate) fn there(mut self, there: Handle) -> Self {
+        self.there = Some(there);
+        self
+    }
+
     /// Copies the object with one `HeadObject`, the KMS calls and one `CopyObject`.
     ///
     /// One more `HeadObject` shows whether source and destination are two names of one object, as
@@ -322,6 +333,9 @@ impl CopyObject {
         err(level = "debug")
     )]
     pub async fn send(self) -> Result<CopyObjectOutput, Error> {
+        if let Some(there) = self.there.clone() {
+            return Box::pin(self.send_to(there)).await;
+        }
         let store = self.handle.store.clone();
         let made = self.make("copy", false).await?;
         if !made.is_known_apart {
@@ -358,10 +372,7 @@ impl CopyObject {
         let info = ObjectInfo::of_head(&source, &snapshot.head, format)?;
         let sealed = info.sealed_header(&source)?.clone();
         snapshot.check_copyable(&source)?;
-        if self.source_if_match.is_some() && self.source_if_match != info.e_tag {
-            let message = "its entity tag is not the required one";
-            return Err(source.error(ErrorKind::Conflict, message));
-        }
+        self.check_source(&source, &info)?;
 
         let (info, header, report) = self.header_for(&source, &target, info).await?;
         Span::current().record("bytes", info.plaintext_len());
@@ -415,6 +426,15 @@ impl CopyObject {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Fails if the source is not the required one.
+    fn check_source(&self, source: &ObjectRef, info: &ObjectInfo) -> Result<(), Error> {
+        if self.source_if_match.is_some() && self.source_if_match != info.e_tag {
+            let message = "its entity tag is not the required one";
+            return Err(source.error(ErrorKind::Conflict, message));
+        }
+        Ok(())
     }
 
     /// Returns the copy's user-defined metadata. S3 stores names in lower case.
@@ -583,18 +603,25 @@ async fn are_two_objects(
         return Ok(true);
     }
     let head = store.s3().head_object().bucket(&target.bucket).key(&target.key).send().await;
-    // A replica has the same state, but another replication status.
-    let is_same = |head: &HeadObjectOutput| {
-        snapshot.is_of(head) && head.replication_status == snapshot.head.replication_status
-    };
     match head {
-        Ok(head) if is_same(&head) => {
+        Ok(head) if is_same(snapshot, &head) => {
             let message = format!("s3://{}/{} is another name of it", target.bucket, target.key);
             Err(source.error(ErrorKind::InvalidInput, message))
         }
         Ok(_) => Ok(true),
         Err(error) => Ok(AwsFailure::new(&error).status == Some(404)),
     }
+}
+
+/// `true` if `target` shows the very object of the snapshot. A replica has the same state, but another
+/// replication status.
+async fn is_another_name(store: &Store, snapshot: &Snapshot, target: &ObjectRef) -> bool {
+    let head = store.s3().head_object().bucket(&target.bucket).key(&target.key).send().await;
+    head.is_ok_and(|head| is_same(snapshot, &head))
+}
+
+fn is_same(snapshot: &Snapshot, head: &HeadObjectOutput) -> bool {
+    snapshot.is_of(head) && head.replication_status == snapshot.head.replication_status
 }
 
 /// Returns a key without the differences that some stores ignore.

@@ -19,6 +19,8 @@ pub(crate) enum BodySealer {
     Chunks { sealer: Sealer, header: Option<BodyHeader> },
     /// Format of the S3 Encryption Client: one message, whose parts are sealed in order.
     Content(Box<ContentSealer>),
+    /// A body that is sealed already: its bytes are stored unchanged.
+    Stored,
 }
 
 /// A part that was not sent yet.
@@ -29,6 +31,8 @@ pub(super) enum UnsentPart {
         header: Option<BodyHeader>,
         sealer: PartSealer,
     },
+    /// Sealed before.
+    Stored(PartSource),
     Sealed(SealedPart),
 }
 
@@ -56,7 +60,7 @@ impl BodySealer {
     pub(super) fn header(&self) -> Option<&BodyHeader> {
         match self {
             Self::Chunks { header, .. } => header.as_ref(),
-            Self::Content(_) => None,
+            Self::Content(_) | Self::Stored => None,
         }
     }
 
@@ -82,6 +86,7 @@ impl BodySealer {
                 let (sealer, part) = seal_in_order(target, source, buffers, seal).await?;
                 Ok((Self::Content(sealer), UnsentPart::Sealed(part)))
             }
+            Self::Stored => Ok((Self::Stored, UnsentPart::Stored(source))),
         }
     }
 
@@ -105,6 +110,7 @@ impl BodySealer {
                 let ((), part) = seal_in_order(target, source, buffers, seal).await?;
                 Ok(UnsentPart::Sealed(part))
             }
+            Self::Stored => Ok(UnsentPart::Stored(source)),
         }
     }
 }
@@ -118,6 +124,10 @@ impl UnsentPart {
     ) -> Result<SealedPart, Error> {
         match self {
             Self::Sealed(part) => Ok(part),
+            Self::Stored(source) => {
+                let unchanged = |_: &mut Vec<u8>| Ok(());
+                Ok(seal_in_order(target, source, &buffers, unchanged).await?.1)
+            }
             Self::ToSeal { source, header, sealer } => {
                 seal(target, source, header, sealer, buffers).await
             }

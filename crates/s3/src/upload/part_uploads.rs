@@ -45,6 +45,7 @@ pub(super) struct PartUploads<'a> {
     buffers: Arc<PartBuffers>,
     completed: Vec<CompletedPart>,
     plaintext_len: u64,
+    stored_len: u64,
 }
 
 /// A state file that is created once the upload has its id.
@@ -71,6 +72,7 @@ impl StateFileToCreate {
 struct Part {
     completed: CompletedPart,
     plaintext_len: u64,
+    stored_len: u64,
 }
 
 /// Result of one part. Its room is returned once the result is known, so a failure is seen before
@@ -127,7 +129,7 @@ impl<'a> PartUploads<'a> {
 
     fn new(upload: &'a Upload, handle: Handle, buffers: Arc<PartBuffers>) -> Self {
         let multipart = MultipartUpload::new(handle);
-        Self { upload, multipart, buffers, completed: Vec::new(), plaintext_len: 0 }
+        Self { upload, multipart, buffers, completed: Vec::new(), plaintext_len: 0, stored_len: 0 }
     }
 
     /// Returns the buffers that parts are read into.
@@ -179,6 +181,7 @@ impl<'a> PartUploads<'a> {
         drop(room);
         let part = result?;
         self.plaintext_len += part.plaintext_len;
+        self.stored_len += part.stored_len;
         self.upload.progress(part.plaintext_len);
         self.completed.push(part.completed);
         Ok(())
@@ -186,12 +189,11 @@ impl<'a> PartUploads<'a> {
 
     /// Completes the upload, which makes the object visible.
     pub(super) async fn complete(self) -> Result<Uploaded, Error> {
-        let Self { upload, multipart, completed, plaintext_len, .. } = self;
-        let body_len = upload.format.stored_len(plaintext_len);
+        let Self { upload, multipart, completed, plaintext_len, stored_len, .. } = self;
         let request = multipart
             .completion(completed)
             .set_checksum_type(upload.store.checksum().of_whole())
-            .set_mpu_object_size(body_len.and_then(|len| i64::try_from(len).ok()))
+            .set_mpu_object_size(i64::try_from(stored_len).ok())
             .set_if_match(upload.conditions.if_match.clone())
             .set_if_none_match(upload.conditions.if_none_match.clone());
         let state_file = multipart.handle().record.clone();
@@ -222,13 +224,13 @@ async fn send_part(
     }
     let number = i32::try_from(number).expect("at most 10,000");
     let sealed = part.sealed(target, buffers).await?;
-    let plaintext_len = sealed.plaintext_len;
+    let (plaintext_len, stored_len) = (sealed.plaintext_len, sealed.bytes.len() as u64);
     if let Some(state_file) = state_file {
         let decision = state_file.decide(number, &sealed.bytes).await;
         match decision.map_err(state_file_failed(target))? {
             Decision::Send => {}
             Decision::Stored(completed) => {
-                return Ok(Part { completed: *completed, plaintext_len });
+                return Ok(Part { completed: *completed, plaintext_len, stored_len });
             }
             Decision::Changed => {
                 let message = format!("part {number} of the file changed since its upload began");
@@ -265,5 +267,5 @@ async fn send_part(
     if let Some(state_file) = state_file {
         state_file.stored(&completed).await.map_err(state_file_failed(target))?;
     }
-    Ok(Part { completed, plaintext_len })
+    Ok(Part { completed, plaintext_len, stored_len })
 }

@@ -65,6 +65,12 @@ pub(in crate::command) enum PutDone {
     Stored(Box<PutOutput>, FileState),
 }
 
+/// Returns the failure of a write whose destination is not what was listed.
+pub(in crate::command) fn changed_since(failure: Failure, uri: &S3Uri) -> Failure {
+    let advice = "another program stored it: rerun the command to compare it again";
+    failure.and(&format!(": {uri} changed since it was listed")).advise(advice)
+}
+
 impl Putter {
     pub(in crate::command) fn new(
         client: SealedClient,
@@ -132,10 +138,7 @@ impl Putter {
         }
         let output = put.send().await.map_err(|error| match expected {
             Expected::Absent | Expected::ETag(_) if error.kind() == ErrorKind::Conflict => {
-                let advice = "another program stored it: rerun the command to compare it again";
-                Failure::from(error)
-                    .and(&format!(": {uri} changed since it was listed"))
-                    .advise(advice)
+                changed_since(error.into(), uri)
             }
             expected => not_stored(error, expected == Expected::NoObject),
         })?;

@@ -6,7 +6,8 @@ use clap::Args;
 use sealwax_s3::KmsKeyArn;
 
 use crate::args::{
-    FilterArgs, NewObjectArgs, Pair, Prefix, ReaderArgs, S3ecArgs, TimeSpan, account_id, is_in_s3,
+    DestinationArgs, FilterArgs, NewObjectArgs, Pair, Prefix, ReaderArgs, S3ecArgs, TimeSpan,
+    account_id, is_in_s3,
 };
 
 const EXAMPLES: &str = "\
@@ -14,18 +15,26 @@ Examples:
   sealwax sync folder s3://bucket/backup/ --key \"$KEY\"
   sealwax sync folder s3://bucket/backup/ --key \"$KEY\" --delete --dry-run
   sealwax sync s3://bucket/backup/ folder --delete --exclude '*.tmp'
-  sealwax sync s3://bucket/backup/ folder --check";
+  sealwax sync s3://bucket/backup/ folder --check
+  sealwax sync s3://bucket/ s3://replica/ --under \"$WEST_KEY\" \\
+      --to-region us-west-2 --watch 60s --journal sync.journal";
 
 /// Make a folder or prefix equal to another one.
 ///
-/// Stores what is new or has changed: from a folder to S3, or from S3 to a folder. With --delete, what
-/// the source does not have is deleted at the destination, after all transfers have succeeded.
+/// Stores what is new or has changed: from a folder to S3, from S3 to a folder, or between two places
+/// in S3. With --delete, what the source does not have is deleted at the destination, after all
+/// transfers have succeeded.
 ///
-/// Something is unchanged if the lengths are the same, and times show that neither side was changed
-/// since the other one was made from it. Most of that is in the listing; otherwise the modification
+/// Between two places in S3, objects are copied as they are sealed: nothing is decrypted, and the data
+/// keys are wrapped for the new place as `sealwax cp` does it. S3 copies the bodies; to another Region,
+/// endpoint or profile they pass through this process.
+///
+/// A file or object is unchanged if the lengths are the same, and times show that neither side was
+/// changed since the other one was made from it. Most of that is in the listing; otherwise the modification
 /// time in the object's metadata decides, for a file also the encryption context and the wrapping
 /// keys. None of this is authenticated: anyone who can write to the bucket can make an object look
-/// unchanged. --check opens each object and compares contents instead.
+/// unchanged. Copies are compared by length, entity tag and time, or by what metadata says of the
+/// content. --check opens each object and compares contents instead.
 ///
 /// What other programs change at the destination after it was listed is not overwritten: it fails, and
 /// the next run compares it again.
@@ -106,6 +115,14 @@ pub(crate) struct SyncArgs {
     /// secrets.
     #[arg(short = 'c', long = "context", value_name = "NAME=VALUE")]
     pub(crate) context: Vec<Pair>,
+
+    /// KMS key to wrap the data keys of copies under, instead of the source's wrapping keys; repeatable
+    /// [default: the source's wrapping keys that the reader may use]
+    #[arg(long, value_name = "ARN", help_heading = "Wrapping keys")]
+    pub(crate) under: Vec<KmsKeyArn>,
+
+    #[command(flatten)]
+    pub(crate) there: DestinationArgs,
 
     /// Download objects without client-side encryption too, unchanged
     #[arg(long, conflicts_with = "context")]

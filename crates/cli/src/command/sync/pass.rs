@@ -33,6 +33,7 @@ const WINDOW: usize = 100_000;
 pub(super) enum Direction {
     Upload,
     Download,
+    Copy,
 }
 
 impl Direction {
@@ -41,6 +42,7 @@ impl Direction {
         match self {
             Self::Upload => "seal",
             Self::Download => "open",
+            Self::Copy => "copy",
         }
     }
 
@@ -50,6 +52,8 @@ impl Direction {
             (Self::Upload, true) => "would seal",
             (Self::Download, false) => "opened",
             (Self::Download, true) => "would open",
+            (Self::Copy, false) => "copied",
+            (Self::Copy, true) => "would copy",
         }
     }
 
@@ -57,6 +61,7 @@ impl Direction {
         match self {
             Self::Upload => "under",
             Self::Download => "in",
+            Self::Copy => "to",
         }
     }
 
@@ -64,14 +69,14 @@ impl Direction {
     fn noun(self) -> &'static str {
         match self {
             Self::Upload => "file",
-            Self::Download => "object",
+            Self::Download | Self::Copy => "object",
         }
     }
 
     /// Returns the noun for an entry of the destination.
     pub(super) fn noun_there(self) -> &'static str {
         match self {
-            Self::Upload => "object",
+            Self::Upload | Self::Copy => "object",
             Self::Download => "file",
         }
     }

@@ -3,32 +3,26 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use futures_util::Stream;
-use sealwax_s3::{
-    ErrorKind, ListedObject, SealedClient, ServerClock, envelope::CachingKeyring,
-    s3ec::INSTRUCTION_FILE_SUFFIX,
-};
+use sealwax_s3::envelope::CachingKeyring;
 use tokio::task::spawn_blocking;
 
 use super::{
     args::SyncArgs,
     pass::{Direction, Pass, Sides},
     record::Change,
+    there::ObjectsThere,
 };
 use crate::{
     args::{Prefix, encryption_context},
     bulk::{Outcome, Skip},
     command::put::{Expected, PutDone, PutSettings, Putter, missing},
-    comparison::{ByListing, Comparison, StoreTimes},
+    comparison::{ByListing, Comparison},
     failure::{Exit, Failure},
     folder_listing::{self, Listed},
-    interrupt::unless_stopped,
     local_files::LocalFile,
     session::Session,
     terminal_text::Counted,
@@ -42,19 +36,6 @@ pub(super) struct Upload {
     from: PathBuf,
     to: ObjectsThere,
     putter: Putter,
-}
-
-/// The objects of a destination in S3.
-pub(super) struct ObjectsThere {
-    pub(super) prefix: Prefix,
-    pub(super) client: SealedClient,
-    /// Lists the objects, and reads the store's clock from the answers.
-    pub(super) listing: aws_sdk_s3::Client,
-    clock: ServerClock,
-    /// Suffix of sidecars.
-    sidecars: String,
-    /// `true` once the store refused the condition of a write.
-    has_no_conditions: AtomicBool,
 }
 
 impl Upload {
@@ -208,106 +189,4 @@ impl Sides for Upload {
         self.putter.report_lacking(session);
         result
     }
-}
-
-impl ObjectsThere {
-    pub(super) fn new(session: &Session, prefix: Prefix, client: SealedClient) -> Self {
-        let clock = ServerClock::default();
-        let config = session.s3().config().to_builder().interceptor(clock.clone()).build();
-        Self {
-            prefix,
-            client,
-            listing: aws_sdk_s3::Client::from_conf(config),
-            clock,
-            sidecars: session.sidecars().unwrap_or(".sealwax").to_owned(),
-            has_no_conditions: AtomicBool::new(false),
-        }
-    }
-
-    /// Returns the times of the listing, by the local clock.
-    pub(super) fn times(&self) -> StoreTimes {
-        StoreTimes { local_ahead: self.clock.local_ahead_secs().unwrap_or_default() }
-    }
-
-    /// Returns the state of the destination of a write, as it was listed.
-    pub(super) fn expected(&self, object: Option<&ListedObject>) -> Expected {
-        if self.has_no_conditions.load(Ordering::Relaxed) {
-            return Expected::Any;
-        }
-        match object {
-            None => Expected::Absent,
-            Some(object) => quoted(object).map_or(Expected::Any, Expected::ETag),
-        }
-    }
-
-    /// `true` if the store does not know the condition of a write, which is then made without.
-    pub(super) fn refused_condition(
-        &self,
-        session: &Session,
-        failure: &Failure,
-        expected: &Expected,
-    ) -> bool {
-        if failure.kind() != Some(ErrorKind::Unsupported) || *expected == Expected::Any {
-            return false;
-        }
-        if !self.has_no_conditions.swap(true, Ordering::Relaxed) {
-            session.say(
-                "warning: the store knows no conditional writes: what other programs store \
-                 meanwhile is overwritten",
-            );
-        }
-        true
-    }
-
-    /// Returns why an object that only the destination has is not to be deleted.
-    pub(super) async fn kept(&self, object: &ListedObject) -> Result<Option<Skip>, Failure> {
-        if object.is_folder_marker() || object.key.ends_with('/') {
-            return Ok(Some(Skip::FolderMarker));
-        }
-        let key = &object.key;
-        if !key.ends_with(&self.sidecars) && !key.ends_with(INSTRUCTION_FILE_SUFFIX) {
-            return Ok(None);
-        }
-        match self.client.inspect().bucket(&object.bucket).key(key).send().await {
-            Ok(inspected) => Ok(match inspected.kind {
-                sealwax_s3::ObjectKind::Sidecar => Some(Skip::Sidecar),
-                sealwax_s3::ObjectKind::InstructionFile => Some(Skip::InstructionFile),
-                _ => None,
-            }),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Deletes an object that has not changed since it was listed.
-    pub(super) async fn delete(&self, object: &ListedObject) -> Result<(), Failure> {
-        let delete = || self.client.delete().bucket(&object.bucket).key(&object.key);
-        let conditional = match quoted(object) {
-            Some(e_tag) if !self.has_no_conditions.load(Ordering::Relaxed) => {
-                delete().if_match(e_tag)
-            }
-            _ => delete(),
-        };
-        match conditional.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
-                delete().send().await?;
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Waits until uploads that were given up are aborted, and reports those that may be left.
-    pub(super) async fn settle(&self, session: &Session) -> Result<(), Failure> {
-        let settled = unless_stopped(self.client.settle()).await;
-        session.report_unclaimed(&self.client);
-        settled.map_err(|signal| Failure::stopped(signal, "incomplete uploads may be left"))
-    }
-}
-
-/// Returns the object's entity tag as a header has it.
-fn quoted(object: &ListedObject) -> Option<String> {
-    let e_tag = object.e_tag.as_deref()?.trim_matches('"');
-    Some(format!("\"{e_tag}\""))
 }
