@@ -25,7 +25,7 @@ Examples:
 /// in S3. With --delete, what the source does not have is deleted at the destination, after all
 /// transfers have succeeded.
 ///
-/// Between two places in S3, objects are copied as they are sealed: nothing is decrypted, and the data
+/// Between two places in S3, the sealed objects are copied: nothing is decrypted, and the data
 /// keys are wrapped for the new place as `sealwax cp` does it. S3 copies the bodies; to another Region,
 /// endpoint or profile they pass through this process.
 ///
