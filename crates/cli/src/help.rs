@@ -9,7 +9,7 @@ use clap::{
 
 /// Headings of the list of commands, with the commands in their order.
 const GROUPS: [(&str, &[&str]); 3] = [
-    ("Every day", &["put", "get", "cat", "ls", "head", "cp", "mv", "rm", "sync"]),
+    ("Every day", &["put", "get", "cat", "ls", "head", "cp", "mv", "rm", "sync", "check"]),
     (
         "Keys and recovery",
         &["inspect", "rewrap", "reencrypt", "audit", "verify", "drill", "compare", "shred"],
@@ -22,7 +22,7 @@ const ALONE: [&str; 3] = ["keygen", "completions", "man"];
 const OF_AWS: [&str; 4] = ["AWS", "Settings", "Place", "Time limits"];
 
 /// Names of commands in other tools, and their equivalents here.
-const ELSEWHERE: [(&str, &str); 13] = [
+const ELSEWHERE: [(&str, &str); 12] = [
     ("upload", "put"),
     ("encrypt", "put"),
     ("download", "get"),
@@ -35,7 +35,6 @@ const ELSEWHERE: [(&str, &str); 13] = [
     ("rotate", "rewrap --refresh"),
     ("rekey", "rewrap"),
     ("updatekeys", "rewrap"),
-    ("check", "doctor"),
 ];
 
 /// Commands of other tools that are no command here, each with the answer.

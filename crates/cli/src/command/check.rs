@@ -161,7 +161,7 @@ impl Keyed for Entry {
 /// Work: entries of the same path, or an entry of a folder that is no file.
 #[derive(Debug, Clone)]
 enum Work {
-    Pair(Joined<Entry, Entry>),
+    Pair(Box<Joined<Entry, Entry>>),
     Other(Found),
 }
 
@@ -232,7 +232,8 @@ struct Checker<'a> {
 impl Checker<'_> {
     async fn run(&self, session: &Session) -> Result<(), Failure> {
         let (one, other) = (self.entries(&self.one), self.entries(&self.other));
-        let pairs = join(in_order(one, WINDOW), in_order(other, WINDOW)).map_ok(Work::Pair);
+        let pairs = join(in_order(one, WINDOW), in_order(other, WINDOW))
+            .map_ok(|pair| Work::Pair(Box::new(pair)));
         let others = stream::once(async {
             std::mem::take(&mut *self.others.lock().unwrap_or_else(PoisonError::into_inner))
         });
@@ -240,7 +241,7 @@ impl Checker<'_> {
         let mut summary = Summary::default();
         let work = |work: Work| async move {
             match work {
-                Work::Pair(pair) => self.outcome(pair).await,
+                Work::Pair(pair) => self.outcome(*pair).await,
                 Work::Other(found) => found.left_out(),
             }
         };

@@ -91,15 +91,17 @@ impl CopyObject {
         let given = match &self.attributes {
             CopyAttributes::Only(attributes) => attributes.clone(),
             CopyAttributes::Over(attributes) => {
-                let mut kept = Attributes::default();
-                kept.cache_control = head.cache_control.clone();
-                kept.content_disposition = head.content_disposition.clone();
-                kept.content_encoding = head.content_encoding.clone();
-                kept.content_language = head.content_language.clone();
-                kept.content_type = head.content_type.clone();
-                kept.website_redirect_location = head.website_redirect_location.clone();
                 let date = |text: &String| DateTime::from_str(text, DateTimeFormat::HttpDate).ok();
-                kept.expires = head.expires_string.as_ref().and_then(date);
+                let kept = Attributes {
+                    cache_control: head.cache_control.clone(),
+                    content_disposition: head.content_disposition.clone(),
+                    content_encoding: head.content_encoding.clone(),
+                    content_language: head.content_language.clone(),
+                    content_type: head.content_type.clone(),
+                    website_redirect_location: head.website_redirect_location.clone(),
+                    expires: head.expires_string.as_ref().and_then(date),
+                    ..Attributes::default()
+                };
                 attributes.clone().over(kept)
             }
         };
