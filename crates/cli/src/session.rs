@@ -33,7 +33,10 @@ use self::{
     refuse_plain_http::RefusePlainHttp,
 };
 use crate::{
-    args::{AclArg, BucketName, DestinationArgs, GlobalArgs, LimitRate, TypedKey, WrapKey, is_access_point},
+    args::{
+        AclArg, BucketName, DestinationArgs, GlobalArgs, LimitRate, TypedKey, WrapKey,
+        is_access_point,
+    },
     failure::{Exit, Failure},
     local_key,
     progress::{JobProgress, Progress, ProgressArg},

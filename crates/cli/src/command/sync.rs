@@ -84,7 +84,8 @@ impl Ends {
     async fn of(session: &Session, args: &SyncArgs) -> Result<Self, Failure> {
         match (&args.from, &args.to) {
             (Side::Folder(from), Side::Bucket(to)) => {
-                Ok(Self::Upload(Box::new(upload::Upload::new(session, args, from, to)?)))
+                let upload = upload::Upload::new(session, args, from, to).await?;
+                Ok(Self::Upload(Box::new(upload)))
             }
             (Side::Bucket(from), Side::Folder(to)) => {
                 let download = download::Download::new(session, args, from, to).await?;

@@ -3,12 +3,13 @@
 use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
 
 use clap::Args;
-use sealwax_s3::KmsKeyArn;
+use sealwax_s3::KmsKeyName;
 
 use crate::args::{
     DestinationArgs, FilterArgs, NewObjectArgs, Pair, Prefix, ReaderArgs, S3ecArgs, TimeSpan,
     account_id, is_in_s3,
 };
+use crate::failure::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -88,9 +89,10 @@ pub(crate) struct SyncArgs {
     #[arg(long, value_name = "NUMBER", requires = "watch", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Continuous replication")]
     pub(crate) passes: Option<u64>,
 
-    /// KMS key to wrap data keys under in an upload; to read only with, in a download. Repeatable
-    #[arg(long = "key", value_name = "ARN", help_heading = "Wrapping keys")]
-    pub(crate) keys: Vec<KmsKeyArn>,
+    /// KMS key to wrap data keys under in an upload, by ARN, key ID or alias; to read only with, by ARN.
+    /// Repeatable
+    #[arg(long = "key", value_name = "KEY", help_heading = "Wrapping keys")]
+    pub(crate) keys: Vec<KmsKeyName>,
 
     /// Read with the objects' wrapping keys in this account, instead of the caller's own;
     /// repeatable
@@ -116,10 +118,10 @@ pub(crate) struct SyncArgs {
     #[arg(short = 'c', long = "context", value_name = "NAME=VALUE")]
     pub(crate) context: Vec<Pair>,
 
-    /// KMS key to wrap the data keys of copies under, instead of the source's wrapping keys; repeatable
-    /// [default: the source's wrapping keys that the reader may use]
-    #[arg(long, value_name = "ARN", help_heading = "Wrapping keys")]
-    pub(crate) under: Vec<KmsKeyArn>,
+    /// KMS key to wrap the data keys of copies under, by ARN, key ID or alias, instead of the source's
+    /// wrapping keys; repeatable [default: the source's wrapping keys that the reader may use]
+    #[arg(long, value_name = "KEY", help_heading = "Wrapping keys")]
+    pub(crate) under: Vec<KmsKeyName>,
 
     #[command(flatten)]
     pub(crate) there: DestinationArgs,
@@ -150,14 +152,23 @@ pub(crate) struct SyncArgs {
 
 impl SyncArgs {
     /// Returns the arguments of a reader: the named accounts, else the named keys.
-    pub(super) fn reader(&self) -> ReaderArgs {
-        let keys = if self.accounts.is_empty() { self.keys.clone() } else { Vec::new() };
-        ReaderArgs {
-            keys,
+    ///
+    /// # Errors
+    /// A key is not named by its ARN. An alias may be of another key tomorrow.
+    pub(super) fn reader(&self) -> Result<ReaderArgs, Failure> {
+        let names = if self.accounts.is_empty() { &self.keys[..] } else { &[] };
+        let arn = |name: &KmsKeyName| {
+            name.arn().cloned().ok_or_else(|| {
+                let failure = Failure::usage(format!("{name} is not the ARN of a KMS key"));
+                failure.advise("name the keys to read with by their ARNs")
+            })
+        };
+        Ok(ReaderArgs {
+            keys: names.iter().map(arn).collect::<Result<_, _>>()?,
             accounts: self.accounts.clone(),
             besides_local: false,
             source_region: None,
-        }
+        })
     }
 }
 

@@ -44,7 +44,7 @@ impl Download {
             return Err(Failure::usage("--key-cache and --at-least require an upload"));
         }
         // Objects under one intermediate key cost one call.
-        let keyring = CachingKeyring::new(session.keyrings().reading(args.reader()).await?);
+        let keyring = CachingKeyring::new(session.keyrings().reading(args.reader()?).await?);
         let mut client =
             session.client_builder_of(&from.bucket, keyring).s3ec(args.s3ec.settings()?);
         if args.pass_unencrypted {

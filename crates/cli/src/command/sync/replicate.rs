@@ -64,6 +64,7 @@ impl Replication {
                 return Err(Failure::usage(format!("{option} requires a folder as one side")));
             }
         }
+        session.check_bucket_named(&to.bucket)?;
         let is_one_store = args.there.is_here();
         if is_one_store {
             check_apart(from, to)?;
@@ -74,17 +75,20 @@ impl Replication {
             true => session.clone(),
             false => session.elsewhere(&args.there).await?,
         };
-        let reading = session.keyrings().reading(args.reader()).await?;
+        let reading = session.keyrings().reading(args.reader()?).await?;
         let client = session.client_of(&from.bucket, CachingKeyring::new(reading));
         // Another account's or provider's credentials may open nothing.
         let reading_there = match args.check {
-            true => elsewhere.keyrings().reading(args.reader()).await?,
+            true => elsewhere.keyrings().reading(args.reader()?).await?,
             false => Arc::new(elsewhere.keyrings().empty()),
         };
         let there = elsewhere.client_of(&to.bucket, reading_there);
         let under = match args.under.is_empty() {
             true => None,
-            false => Some(elsewhere.keyrings().writing(args.under.clone(), args.at_least)?),
+            false => {
+                let keys = elsewhere.resolve_kms(&args.under).await?;
+                Some(elsewhere.keyrings().writing(keys, args.at_least)?)
+            }
         };
         Ok(Self {
             from: from.clone(),

@@ -39,7 +39,7 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    pub(super) fn new(
+    pub(super) async fn new(
         session: &Session,
         args: &SyncArgs,
         from: &Path,
@@ -58,7 +58,9 @@ impl Upload {
         if args.pass_unencrypted {
             return Err(Failure::usage("--pass-unencrypted requires a download"));
         }
-        let keyring = session.keyrings().writing(args.keys.clone(), args.at_least)?;
+        session.check_bucket_named(&to.bucket)?;
+        let keys = session.resolve_kms(&args.keys).await?;
+        let keyring = session.keyrings().writing(keys, args.at_least)?;
         let client = match args.key_cache {
             true => session.client_of(&to.bucket, CachingKeyring::new(Arc::clone(&keyring))),
             false => session.client_of(&to.bucket, Arc::clone(&keyring)),
