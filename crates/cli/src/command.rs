@@ -8,6 +8,7 @@ mod copy;
 mod doctor;
 mod documents;
 mod drill;
+mod du;
 mod get;
 mod head;
 mod inspect;
@@ -35,6 +36,7 @@ use self::{
     doctor::DoctorArgs,
     documents::{CompletionsArgs, ManArgs},
     drill::DrillArgs,
+    du::DuArgs,
     get::GetArgs,
     head::HeadArgs,
     inspect::InspectArgs,
@@ -111,6 +113,7 @@ pub(crate) enum Command {
     Get(GetArgs),
     Cat(CatArgs),
     Ls(LsArgs),
+    Du(DuArgs),
     Head(HeadArgs),
     Inspect(InspectArgs),
     Cp(CpArgs),
@@ -165,6 +168,7 @@ impl Command {
             Self::Get(args) => get::run(session, args).await,
             Self::Cat(args) => cat::run(session, args).await,
             Self::Ls(args) => ls::run(session, args).await,
+            Self::Du(args) => du::run(session, args).await,
             Self::Head(args) => head::run(session, args).await,
             Self::Cp(args) => {
                 let source = copy::Source::Kept { version_id: args.version_id };
@@ -222,6 +226,7 @@ mod tests {
             (&["get", "--help"], "only after the whole object has been verified"),
             (&["inspect", "--help"], "the output is not authenticated"),
             (&["ls", "--help"], "the stored length is shown instead, marked (as stored)"),
+            (&["du", "--help"], "A listing does not say which objects are sealed"),
             (&["cat", "--help"], "Each piece is written after it has been verified"),
             (&["head", "--help"], "sealed or not"),
             (&["cp", "--help"], "nothing is downloaded or encrypted again"),

@@ -9,7 +9,7 @@ use clap::{
 
 /// Headings of the list of commands, with the commands in their order.
 const GROUPS: [(&str, &[&str]); 3] = [
-    ("Every day", &["put", "get", "cat", "ls", "head", "cp", "mv", "rm", "sync", "check"]),
+    ("Every day", &["put", "get", "cat", "ls", "du", "head", "cp", "mv", "rm", "sync", "check"]),
     (
         "Keys and recovery",
         &["inspect", "rewrap", "reencrypt", "audit", "verify", "drill", "compare", "shred"],

@@ -21,6 +21,8 @@ pub enum KeyringErrorKind {
     Unavailable,
     /// The connection to the key service would not be encrypted. It was not called.
     InsecureEndpoint,
+    /// The keyring cannot do this for the object. The key service was not called.
+    Unsuitable,
     /// Any other failure.
     Other,
 }
@@ -35,6 +37,7 @@ impl fmt::Display for KeyringErrorKind {
             Self::Throttled => "the key service throttles",
             Self::Unavailable => "the key service is unreachable",
             Self::InsecureEndpoint => "the key service was not called",
+            Self::Unsuitable => "it cannot be used here",
             Self::Other => "the key service refused",
         })
     }

@@ -646,13 +646,14 @@ impl ObjectRef {
     /// Describes the failures of wrapping keys, at least one.
     pub(crate) fn keyring_error(&self, failures: Vec<KeyringError>) -> Error {
         // What the caller can act upon comes first; a cryptographic failure counts only where nothing else failed.
-        const ORDER: [(KeyringErrorKind, ErrorKind); 7] = [
+        const ORDER: [(KeyringErrorKind, ErrorKind); 8] = [
             (KeyringErrorKind::InsecureEndpoint, ErrorKind::InsecureEndpoint),
             (KeyringErrorKind::AccessDenied, ErrorKind::AccessDenied),
             (KeyringErrorKind::Disabled, ErrorKind::KeyDisabled),
             (KeyringErrorKind::Unavailable, ErrorKind::Unavailable),
             (KeyringErrorKind::Throttled, ErrorKind::Throttled),
             (KeyringErrorKind::NotFound, ErrorKind::KeyNotFound),
+            (KeyringErrorKind::Unsuitable, ErrorKind::InvalidInput),
             (KeyringErrorKind::Other, ErrorKind::Service),
         ];
         let kind =

@@ -57,21 +57,33 @@ pub(crate) fn name_of(key: &str) -> &str {
 }
 
 impl FromStr for Prefix {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let form = "not s3://BUCKET or s3://BUCKET/PREFIX";
-        let rest = text.strip_prefix("s3://").ok_or(form)?;
+        let form = || "not s3://BUCKET or s3://BUCKET/PREFIX".to_owned();
+        let rest = text.strip_prefix("s3://").ok_or_else(|| without_scheme(text, form()))?;
         // An access point ARN has one slash of its own: arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME.
-        let skip = if rest.starts_with("arn:") { rest.find('/').ok_or(form)? + 1 } else { 0 };
+        let skip = if rest.starts_with("arn:") { rest.find('/').ok_or_else(form)? + 1 } else { 0 };
         let (bucket, key) = match rest[skip..].find('/') {
             Some(slash) => (&rest[..skip + slash], &rest[skip + slash + 1..]),
             None => (rest, ""),
         };
         if bucket.is_empty() || bucket.ends_with('/') {
-            return Err(form);
+            return Err(form());
         }
         Ok(Self { bucket: bucket.to_owned(), key: key.to_owned() })
+    }
+}
+
+/// Returns the error for a text that lacks `s3://`, with a guess if the rest may be a bucket.
+fn without_scheme(text: &str, form: String) -> String {
+    let is_plain = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+    };
+    let bucket = text.split('/').next().unwrap_or_default();
+    match (3..=63).contains(&bucket.len()) && bucket.bytes().all(is_plain) {
+        true => format!("{form}: did you mean s3://{text}?"),
+        false => form,
     }
 }
 
@@ -103,7 +115,9 @@ mod tests {
         }
         for text in ["", "b", "s3://", "s3:///p", "http://b/p", "s3://arn:x", "s3://arn:x/"] {
             let form = "not s3://BUCKET or s3://BUCKET/PREFIX";
-            assert_eq!(text.parse::<Prefix>(), Err(form), "{text:?}");
+            assert_eq!(text.parse::<Prefix>(), Err(form.to_owned()), "{text:?}");
         }
+        let error = "bucket/key".parse::<Prefix>().expect_err("no scheme");
+        assert!(error.ends_with(": did you mean s3://bucket/key?"), "{error}");
     }
 }

@@ -114,7 +114,8 @@ impl Copier {
     async fn one(&self, session: &Session) -> Result<(), Failure> {
         let CopyArgs { from, to, .. } = &self.args;
         if from.is_folder() {
-            return Err(Failure::usage(format!("{from} is a folder: --recursive is required")));
+            let failure = Failure::usage(format!("{from} is a folder: --recursive is required"));
+            return Err(failure.advise("pass --recursive for its objects, or name one object"));
         }
         let from: S3Uri = from.to_string().parse().map_err(Failure::usage)?;
         let to = to.object(name_of(from.key()))?;
@@ -188,6 +189,13 @@ impl Copier {
             head = head.version_id(version_id);
         }
         let e_tag = match head.send().await {
+            // No key of such an object is bound to a place, so a plain copy is as good.
+            Ok(info) if info.envelope().is_some() => {
+                let error = format!("{from} is an object of the S3 Encryption Client");
+                let advice =
+                    "copy it with any S3 tool, or migrate it with `sealwax reencrypt --to native`";
+                return Err(Failure::new(Exit::Failed, error, advice));
+            }
             Ok(info) if self.args.dry_run => {
                 let bytes = info.plaintext_len();
                 return Ok(Done { text: described(bytes), bytes, is_loss: false });

@@ -60,7 +60,8 @@ pub(super) async fn run(session: &Session, args: GetArgs) -> Result<(), Failure>
         folders,
     } = args;
     if from.is_folder() {
-        return Err(Failure::usage(format!("{from} is a folder: --recursive is required")));
+        let failure = Failure::usage(format!("{from} is a folder: --recursive is required"));
+        return Err(failure.advise("pass --recursive to download its objects, or name one object"));
     }
     let uri: S3Uri = from.to_string().parse().map_err(Failure::usage)?;
     if file.is_dir() || file.as_os_str().as_bytes().ends_with(b"/") {

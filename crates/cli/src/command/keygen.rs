@@ -4,7 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::{args::GlobalArgs, console::is_standard_stream, failure::Failure, local_key};
+use crate::{
+    args::GlobalArgs,
+    console::{is_standard_stream, print_json},
+    failure::Failure,
+    local_key,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,15 +31,23 @@ pub(crate) struct KeygenArgs {
     /// Name of the key, stored with each object: one word [default: a random name]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+
+    /// Print one JSON object, with the key's name
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Creates a local wrapping key.
 pub(super) fn run(global: &GlobalArgs, args: KeygenArgs) -> Result<(), Failure> {
-    let KeygenArgs { file, name } = args;
+    let KeygenArgs { file, name, json } = args;
     if is_standard_stream(&file) {
         return Err(Failure::usage("cannot write a key to standard output: pass a new file"));
     }
     let name = local_key::make(&file, name)?;
+    if json {
+        let file = file.to_string_lossy();
+        print_json(&serde_json::json!({ "file": file, "name": name }));
+    }
     if !global.quiet {
         eprintln!(
             "created local key {name} in {}: keep a copy, because objects that only it wraps are lost without it",

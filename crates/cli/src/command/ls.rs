@@ -12,6 +12,7 @@ use sealwax_s3::{
 };
 use serde::Serialize;
 
+use super::du::Size;
 use crate::{
     args::{FilterArgs, InstructionFileArgs, Prefix},
     console::Lines,
@@ -57,6 +58,10 @@ pub(crate) struct LsArgs {
     /// Print sizes in human-readable units
     #[arg(short = 'H', long)]
     pub(crate) human_readable: bool,
+
+    /// Print the number of objects and their lengths at the end
+    #[arg(long, requires = "prefix")]
+    pub(crate) summarize: bool,
 
     /// All versions, not only the latest; delete markers are left out
     #[arg(long, requires = "prefix")]
@@ -120,9 +125,22 @@ pub(super) async fn run(session: &Session, args: LsArgs) -> Result<(), Failure> 
         buckets(session, &args, &mut lines).await?;
         return lines.finish();
     };
-    let (mut all, mut failed) = (0, 0);
-    let listed =
-        unless_stopped(list(session, &prefix, &args, &mut lines, &mut all, &mut failed)).await;
+    let (mut all, mut failed, mut size) = (0, 0, Size::default());
+    let listed = unless_stopped(list(
+        session,
+        &prefix,
+        &args,
+        &mut lines,
+        (&mut all, &mut failed, &mut size),
+    ))
+    .await;
+    let is_whole = matches!(listed, Ok(Ok(())));
+    if args.summarize && is_whole {
+        match args.json {
+            true => lines.json(&serde_json::json!({ "summary": size }))?,
+            false => lines.line(format!("total: {}", size.total(args.human_readable)))?,
+        }
+    }
     lines.finish()?;
     listed.map_err(|signal| Failure::stopped(signal, "the listing is incomplete"))??;
     if all == 0 {
@@ -141,8 +159,7 @@ async fn list(
     prefix: &Prefix,
     args: &LsArgs,
     lines: &mut Lines,
-    all: &mut u64,
-    failed: &mut u64,
+    (all, failed, size): (&mut u64, &mut u64, &mut Size),
 ) -> Result<(), Failure> {
     let client = session.client_builder_of(&prefix.bucket, session.keyrings().empty());
     let client = client.s3ec(args.file.settings()).build();
@@ -182,6 +199,7 @@ async fn list(
             }
             Shown::Object(line) => {
                 *failed += u64::from(line.failure.is_some());
+                size.add(line.stored_bytes, line.plaintext_bytes);
                 if args.json { lines.json(&line)? } else { lines.line(line.text(args))? }
             }
         }

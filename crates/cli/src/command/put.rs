@@ -64,9 +64,14 @@ pub(super) async fn run(session: &Session, args: PutArgs) -> Result<(), Failure>
     let resume = resume.then(|| resumable(&file, &uri, state_file)).transpose()?;
     let context = encryption_context(context)?;
     let s3ec = raw.onto(S3ec::new().commitment_policy(format.policy()))?;
-    let keyring = match keys.is_empty() && !raw.is_empty() {
-        true => Arc::new(session.keyrings().empty()),
-        false => session.keyrings().writing(session.resolve_kms(&keys).await?, at_least)?,
+    if format != FormatArg::Native && keys.len() > 1 && raw.is_empty() {
+        let error = "an object of the S3 Encryption Client has exactly one wrapping key";
+        return Err(Failure::usage(error).advise("pass --key once"));
+    }
+    // A raw key wraps alone: keys of the settings are those of other objects.
+    let keyring = match raw.is_empty() {
+        false => Arc::new(session.keyrings().empty()),
+        true => session.keyrings().writing(session.resolve_kms(&keys).await?, at_least)?,
     };
     if args.folders.dry_run {
         session.say(format!("would seal standard input as {uri}"));

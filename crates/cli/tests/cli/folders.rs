@@ -225,7 +225,7 @@ fn several_files_get_their_names_appended() {
     put(&[&a, &b], &scene.uri()).fails(2, "several files require a folder as destination");
     put(&[&a], &to).exits(0);
     let folder = scene.path("");
-    put(&[&folder], &to).fails(1, "is a directory");
+    put(&[&folder], &to).fails(2, "is a directory").says("pass --recursive");
     let run = put(&[&a, &a], &to).exits(7);
     assert!(run.stderr.contains("another file has the same destination"), "{}", run.stderr);
     let run = Sealwax::new(["cat", &format!("{to}a"), &format!("{to}b")]).run().exits(0);

@@ -199,3 +199,78 @@ fn bodies_pass_at_a_limited_rate() {
     assert!(scene.get(&["--limit-rate", "100M"]).exits(0).stdout == plaintext);
     scene.put(b"x", &["--limit-rate", "fast"]).exits(2).says("such as 500K or 10M");
 }
+
+#[test]
+fn lengths_are_summed_up_by_folder() {
+    let scene = Scene::new("du");
+    for (name, len) in [("a/1", 10), ("a/2", 20), ("b/c/3", 30), ("top", 5)] {
+        scene.beside(name).put(&bytes(len), &[]).exits(0);
+    }
+    let folder = format!("{}/", scene.uri());
+    let du = |more: &[&str]| Sealwax::new(["du", &folder]).args(more).run();
+    let lines = json_lines(&du(&["--json"]).exits(0));
+    let line = |name: Option<&str>, objects: u64, plaintext: u64| {
+        let stored = plaintext + 72 * objects;
+        let mut line = json!({
+            "objects": objects, "stored_bytes": stored, "plaintext_bytes": plaintext,
+        });
+        match name {
+            Some(name) => line["folder"] = format!("{folder}{name}").into(),
+            None => line["prefix"] = folder.clone().into(),
+        }
+        line
+    };
+    let expected = [line(Some("a/"), 2, 30), line(Some("b/"), 1, 30), line(None, 4, 65)];
+    assert_eq!(lines, expected);
+    assert_eq!(json_lines(&du(&["--json", "-s"]).exits(0)), [line(None, 4, 65)]);
+    let filtered = json_lines(&du(&["--json", "-s", "--include", "a/**"]).exits(0));
+    assert_eq!(filtered, [line(None, 2, 30)]);
+    let text = String::from_utf8(du(&["-s"]).exits(0).stdout).expect("text");
+    assert_eq!(text, format!("{:>14} {:>14} {:>10}  {folder}\n", 65 + 4 * 72, 65, 4));
+    Sealwax::new(["du", &format!("{folder}none/")]).run().fails(4, "no objects in");
+    let listed = Sealwax::new(["ls", &folder, "-r", "--summarize"]).run().exits(0);
+    let listed = String::from_utf8(listed.stdout).expect("text");
+    let total = format!("total: 4 objects, {} bytes stored, 65 bytes of plaintext\n", 65 + 4 * 72);
+    assert!(listed.ends_with(&total), "{listed}");
+}
+
+#[test]
+fn mistyped_arguments_are_answered_with_the_right_ones() {
+    let scene = Scene::new("typed");
+    let (key, uri) = (east_key(), scene.uri());
+    let file = scene.file("file", b"text");
+    let file = file.to_str().expect("ASCII");
+    let bare = uri.strip_prefix("s3://").expect("a scheme");
+    let put = |to: &str, more: &[&str]| Sealwax::new(["put", file, to]).args(more).run();
+    put(bare, &["--key", &key]).exits(2).says(&format!("did you mean {uri}?"));
+    let folder = format!("{uri}/");
+    Sealwax::new(["get", &folder, "f"]).run().fails(2, "is a folder").says("name one object");
+    let keygen = scene.path("local.key");
+    let keygen = Sealwax::new(["keygen", keygen.to_str().expect("ASCII"), "--name", "n", "--json"]);
+    assert_eq!(one(keygen.run())["name"], "n");
+}
+
+#[test]
+fn objects_of_the_s3_encryption_client_have_one_key_and_no_place() {
+    let scene = Scene::new("s3ec-keys");
+    let (key, second) = (east_key(), server_env("SEALWAX_EAST_KEY_2"));
+    let raw = scene.file("aes.key", &[7; 32]);
+    fs::set_permissions(&raw, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");
+    let raw = raw.to_str().expect("ASCII");
+    let v3 = ["--format", "s3ec-v3"];
+    let put = |more: &[&str]| {
+        Sealwax::new(["put", "-", &scene.uri()]).args(v3).args(more).input(b"text").run()
+    };
+    put(&["--key", &key, "--key", &second]).fails(2, "exactly one wrapping key");
+    put(&["--key", &key, "--aes-key-file", raw]).exits(2).says("cannot be used with");
+    put(&["--aes-key-file", raw]).exits(0);
+    let cat = Sealwax::new(["cat", &scene.uri(), "--aes-key-file", raw, "-c", "a=b"]).run();
+    cat.fails(3, "the object has no encryption context, and one is required");
+    put(&["--key", &key]).exits(0);
+    let (uri, copy) = (scene.uri(), scene.beside("copy").uri());
+    Sealwax::new(["rewrap", &uri, "--refresh"]).run().fails(2, "does not name its wrapping key");
+    for under in [&[][..], &["--under", &key]] {
+        let cp = Sealwax::new(["cp", &uri, &copy]).args(under).run();
+        cp.fails(1, "is an object of the S3 Encryption Client").says("copy it with any S3 tool");
+    }
+}

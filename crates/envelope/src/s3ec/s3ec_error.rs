@@ -55,7 +55,7 @@ pub enum Error {
     )]
     RawKeyCbc(WrapAlgorithm),
     /// The object's encryption context differs from the one that the reader requires.
-    #[error("the encryption context is {0}, which is not the required one")]
+    #[error("{}", context_mismatch(.0))]
     ContextMismatch(String),
     /// The plaintext exceeds the length of one AES-GCM message.
     #[error("the plaintext exceeds the 68,719,476,704 bytes (64 GiB - 32) of this format")]
@@ -80,5 +80,13 @@ impl From<crate::crypto::Unauthentic> for Error {
 impl From<crate::crypto::RandomUnavailable> for Error {
     fn from(_: crate::crypto::RandomUnavailable) -> Self {
         Self::RandomUnavailable
+    }
+}
+
+fn context_mismatch(stored: &str) -> String {
+    match stored {
+        // A raw key binds none.
+        "{}" => "the object has no encryption context, and one is required".to_owned(),
+        _ => format!("the encryption context is {stored}, which is not the required one"),
     }
 }

@@ -185,8 +185,10 @@ fn only_key(keys: &[KmsKeyArn]) -> Result<&KmsKeyArn, KeyringError> {
         [key] => Ok(key),
         keys => {
             let names: Vec<_> = keys.iter().map(KmsKeyArn::as_str).collect();
-            let why = "an object of the S3 Encryption Client has exactly one wrapping key: use a keyring with one key";
-            Err(KeyringError::new(KeyringErrorKind::Other, names.join(", ")).with_source(why))
+            let names = if names.is_empty() { "(none)".to_owned() } else { names.join(", ") };
+            let why = "an object of the S3 Encryption Client does not name its wrapping key and has \
+                       exactly one: name it";
+            Err(KeyringError::new(KeyringErrorKind::Unsuitable, names).with_source(why))
         }
     }
 }

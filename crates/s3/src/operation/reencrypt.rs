@@ -30,7 +30,7 @@ const OPERATION: &str = "reencrypt";
 /// The object is read, verified and stored in parts through this process. The new object takes the
 /// old one's place only when all of it is stored, and only if the body is still the one that was
 /// read. Encryption context, content headers, user-defined metadata, tags, storage class,
-/// server-side encryption, Object Lock settings, website redirect and ACL are kept. A concurrent
+/// server-side encryption, Object Lock settings, website redirect and ACL are kept; annotations are not. A concurrent
 /// change of these alone is lost.
 ///
 /// It reads every format that the client reads, and keeps the object's format unless

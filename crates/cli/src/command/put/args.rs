@@ -33,14 +33,14 @@ pub(crate) struct PutArgs {
     pub(crate) files: Vec<PathBuf>,
 
     /// Destination; if it ends with a slash, the file's name is appended
-    #[arg(value_name = "s3://BUCKET/KEY|PREFIX", required = true)]
+    #[arg(value_name = "s3://BUCKET/KEY|PREFIX", required = true, value_parser = in_s3)]
     pub(crate) to: Prefix,
 
     /// KMS key to wrap the data key under, by ARN, key ID or alias; repeatable, for keys in several
     /// Regions. The first one generates the data key
     ///
     /// A key ID or an alias is one of --region. It is resolved once, and the object records the ARN.
-    #[arg(long = "key", value_name = "KEY")]
+    #[arg(long = "key", value_name = "KEY", conflicts_with_all = ["aes_key_file", "rsa_key_file"])]
     pub(crate) keys: Vec<KmsKeyName>,
 
     /// Pair of the encryption context that the object is bound to; repeatable
@@ -101,4 +101,8 @@ pub(crate) struct PutArgs {
     /// out of the folder
     #[arg(long, requires = "recursive", help_heading = "Folders")]
     pub(crate) no_follow_symlinks: bool,
+}
+
+fn in_s3(text: &str) -> Result<Prefix, String> {
+    text.parse().map_err(|form| format!("{form} (`sealwax get` downloads to files)"))
 }

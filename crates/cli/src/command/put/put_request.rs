@@ -9,7 +9,7 @@ use super::args::PutArgs;
 use crate::{
     args::{NewObjectArgs, Pair},
     console::{is_standard_stream, print_json},
-    failure::{Exit, Failure},
+    failure::Failure,
     object_report,
     terminal_text::Counted,
 };
@@ -45,7 +45,7 @@ pub(super) fn destination(args: &PutArgs) -> Result<S3Uri, Failure> {
 
 pub(super) fn is_a_folder(file: &Path) -> Failure {
     let error = format!("{} is a directory", file.display());
-    Failure::new(Exit::Failed, error, "pass --recursive to upload its contents")
+    Failure::usage(error).advise("pass --recursive to upload its contents")
 }
 
 /// Sets what S3 stores with the object at `uri` that is made of `file`.

@@ -94,7 +94,7 @@ impl JobKind for Migrator {
 
     fn plan_text(summary: &PlanSummary) -> String {
         format!(
-            "  bodies: {} downloaded, {} uploaded\n  requests: {}, {} that read, {} that write\n",
+            "  bodies: {} downloaded, {} uploaded\n  requests: {}, {} that read, {} that write\n  object annotations are not kept\n",
             HumanBytes(summary.bytes_downloaded),
             HumanBytes(summary.bytes_uploaded),
             Counted(summary.objects, "HeadObject call"),

@@ -90,6 +90,9 @@ impl JobKind for Rewrapper {
             Counted(summary.instruction_files, "instruction file"),
             Counted(summary.bytes_copied, "byte"),
         ));
+        if summary.multipart_copies > 0 {
+            said.push_str("  object annotations are not copied by UploadPartCopy\n");
+        }
         said
     }
 

@@ -180,14 +180,14 @@ pub(crate) enum Side {
 }
 
 impl FromStr for Side {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let path: PathBuf = text.parse().unwrap_or_else(|error: Infallible| match error {});
         match is_in_s3(&path) {
             true => text.parse().map(|prefix: Prefix| Self::Bucket(prefix.into_folder())),
-            false if text.is_empty() => Err("must be a folder or s3://BUCKET/PREFIX"),
-            false if text == "-" => Err("standard streams cannot be synchronized"),
+            false if text.is_empty() => Err("must be a folder or s3://BUCKET/PREFIX".into()),
+            false if text == "-" => Err("standard streams cannot be synchronized".into()),
             false => Ok(Self::Folder(path)),
         }
     }
