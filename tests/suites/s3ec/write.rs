@@ -90,8 +90,8 @@ async fn unwritable_objects_are_refused_before_any_kms_call() {
     assert_eq!(stack.wire.kms(), []);
     let two = stack.client([&stack.home.key, &west().key]);
     let put = two.put().uri(&uri).body("x").s3ec().send().await;
-    let error = assert_kind(put, ErrorKind::Service, &uri, "two keys");
-    assert!(format!("{error:?}").contains("one wrapping key"), "{error:?}");
+    let error = assert_kind(put, ErrorKind::InvalidInput, &uri, "two keys");
+    assert!(format!("{error:?}").contains("exactly one: name it"), "{error:?}");
     assert_eq!(stack.wire.kms(), []);
     let reserved = kms.put().uri(&uri).body("x").metadata("X-Amz-Iv", "x").s3ec();
     assert_kind(reserved.send().await, ErrorKind::InvalidInput, &uri, "a reserved name");

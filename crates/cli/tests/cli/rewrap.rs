@@ -90,7 +90,7 @@ fn one_key_is_exchanged_for_another_at_once() {
 fn contradictory_changes_are_refused() {
     let (scene, key) = (Scene::new("edits"), east_key());
     rewrap(&scene, &[]).exits(2).says("required arguments were not provided:\n  <--add");
-    let with = |other: &str| format!("'--replace <ARN|local:NAME>' cannot be used with '{other}");
+    let with = |other: &str| format!("'--replace <KEY|local:NAME>' cannot be used with '{other}");
     rewrap(&scene, &["--replace", &key, "--add", &key]).exits(2).says(&with("--add"));
     rewrap(&scene, &["--replace", &key, "--remove", &key]).exits(2).says(&with("--remove"));
 }
