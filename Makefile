@@ -6,6 +6,7 @@ MAKEFLAGS += --no-print-directory
 servers := localstack/with-servers.sh
 target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 datafusion_target := $(target)/datafusion
+slatedb_target := $(target)/slatedb
 libraries := sealwax-aws-lc sealwax-envelope sealwax-files sealwax-s3 sealwax-jobs sealwax-object-store
 published := $(libraries) sealwax-cli
 rustcrypto := -p sealwax-envelope --no-default-features --features rustcrypto
@@ -45,6 +46,14 @@ example-datafusion: ## SQL over sealed Parquet, beside plain Parquet, on LocalSt
 	cd examples/datafusion && CARGO_TARGET_DIR="$(datafusion_target)" cargo build --locked
 	@echo '==> SQL over sealed Parquet, on LocalStack'
 	$(servers) --localstack-only sh -c 'exec "$(datafusion_target)/debug/sealwax-example-datafusion" \
+		"$$SEALWAX_TEST_LOCALSTACK_URL" "$$SEALWAX_EAST_BUCKET" "$$SEALWAX_EAST_KEY"'
+
+.PHONY: example-slatedb
+example-slatedb: ## a SlateDB database of sealed files, on LocalStack (5 minutes to build)
+	@echo '==> build the example'
+	cd examples/slatedb && CARGO_TARGET_DIR="$(slatedb_target)" cargo build --locked
+	@echo '==> a database of sealed files, on LocalStack'
+	$(servers) --localstack-only sh -c 'exec "$(slatedb_target)/debug/sealwax-example-slatedb" \
 		"$$SEALWAX_TEST_LOCALSTACK_URL" "$$SEALWAX_EAST_BUCKET" "$$SEALWAX_EAST_KEY"'
 
 .PHONY: lambda-test
@@ -91,7 +100,7 @@ fmt-check: ## check the format
 .PHONY: locks
 locks: ## check that the lock files of the other workspaces are up to date
 	@echo '==> lock files'
-	@for workspace in examples/datafusion tests/fuzz; do \
+	@for workspace in examples/datafusion examples/slatedb tests/fuzz; do \
 		cargo update --quiet --workspace --locked --manifest-path "$$workspace/Cargo.toml"; done
 
 .PHONY: clippy

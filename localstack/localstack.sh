@@ -69,12 +69,13 @@ stop() {
     if running_pid "$state" >/dev/null; then
         say "stopping"
         stop_server "$state" 10
+        rm -rf "$state/tmp"
         say "stopped"
     else
+        # The objects may be those of a server that another checkout started.
         rm -f "$state/pid" "$state/port"
         say "not running"
     fi
-    rm -rf "$state/tmp"
 }
 
 command=${1:-}

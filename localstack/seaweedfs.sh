@@ -73,12 +73,13 @@ stop() {
         say "stopping"
         # A clean stop takes 15 seconds, to save data that is deleted anyway.
         stop_server "$state" 1
+        forget_data
         say "stopped"
     else
+        # The data may be that of a server that another checkout started.
         rm -f "$state/pid" "$state/port"
         say "not running"
     fi
-    forget_data
 }
 
 command=${1:-}

@@ -5,7 +5,9 @@ use std::{collections::HashSet, sync::Arc};
 use futures_util::{StreamExt as _, stream};
 use sealwax_s3::{
     ErrorKind, KmsKeyArn, PlacePolicy, S3Uri, SealedClient,
-    envelope::{CachingKeyring, EncryptedDataKey, EncryptionContext, ObjectHeader, Place},
+    envelope::{
+        CacheCounts, CachingKeyring, EncryptedDataKey, EncryptionContext, ObjectHeader, Place,
+    },
 };
 use sealwax_tests::{LocalStack, Reaction, Wire, assert_kind, east, read, west};
 use serde_json::json;
@@ -99,6 +101,27 @@ async fn concurrent_writes_and_later_reads_cost_one_call_each_way() {
         "sealwax:scope": format!("{}/", uris[7].bucket()),
     });
     assert_eq!(call.json["EncryptionContext"], whole);
+}
+
+#[tokio::test]
+async fn a_cache_counts_its_lookups() {
+    let stack = LocalStack::new(east());
+    let keyring = Arc::new(CachingKeyring::new(stack.keyring([&stack.home.key])));
+    let client = SealedClient::builder(stack.s3(), Arc::clone(&keyring)).build();
+    let uris: Vec<S3Uri> = (0..3).map(|_| stack.object("counted")).collect();
+    for uri in &uris {
+        client.put().uri(uri).body("text").send().await.expect("put");
+    }
+    for uri in &uris {
+        read(&client, uri).await.expect("get");
+    }
+    let stats = keyring.stats();
+    for counts in [stats.writing, stats.reading] {
+        assert_eq!((counts.requests, counts.hits, counts.joined), (1, 2, 0), "{stats:?}");
+        assert_eq!(counts.entries, 1, "{stats:?}");
+    }
+    assert_eq!(stats.rewrapping, CacheCounts::default());
+    assert_eq!(calls(&stack), ["GenerateDataKey", "Decrypt"]);
 }
 
 #[tokio::test]

@@ -429,3 +429,15 @@ async fn objects_with_unusual_names_round_trip() {
         }
     }
 }
+
+#[tokio::test]
+async fn text_is_returned_as_text() {
+    let stack = LocalStack::new(east());
+    let (client, uri) = (stack.client([&stack.home.key]), stack.object("text"));
+    client.put().uri(&uri).body("größer").send().await.expect("put");
+    let get = || client.get().uri(&uri);
+    let text = get().send().await.expect("get").text().await.expect("text");
+    assert_eq!(text, "größer");
+    let half = get().range(..3).send().await.expect("get").text().await;
+    assert_kind(half, ErrorKind::InvalidInput, &uri, "the range ends inside of a character");
+}

@@ -194,7 +194,7 @@ pub(crate) struct GlobalArgs {
     )]
     pub(crate) progress: ProgressArg,
 
-    /// Print more; repeat for debug logs
+    /// Print a line for each object; -vv for the library's debug logs, -vvv for the SDK's too
     #[arg(short, long, global = true, hide_short_help = true, action = ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
 }

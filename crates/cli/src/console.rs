@@ -8,7 +8,11 @@ use std::{
 use sealwax_s3::envelope::ascii_json;
 use serde::Serialize;
 
-use crate::{failure::Failure, interrupt::unless_stopped, terminal_text::Printable};
+use crate::{
+    failure::Failure,
+    interrupt::unless_stopped,
+    terminal_text::{Printable, Width},
+};
 
 /// Prints a line of JSON in ASCII during a job, which continues if the output is closed.
 pub(crate) fn print_json(value: &impl Serialize) {
@@ -105,18 +109,23 @@ pub(crate) fn can_prompt() -> bool {
 /// # Errors
 /// The user declines, or the question can't be asked.
 pub(crate) async fn confirm(what: &str, otherwise: &'static str) -> Result<(), Failure> {
-    match prompt(format!("{what}. Continue? [y/N]"), otherwise).await?.as_str() {
+    match prompt(what, "Continue? [y/N]", otherwise).await?.as_str() {
         "y" | "Y" | "yes" => Ok(()),
         _ => Err(Failure::declined(otherwise)),
     }
 }
 
 /// Asks `question` and returns the trimmed answer. `consequence` says what a signal leads to.
-async fn prompt(question: String, consequence: &'static str) -> Result<String, Failure> {
+async fn prompt(
+    what: &str,
+    question: &'static str,
+    consequence: &'static str,
+) -> Result<String, Failure> {
+    let what = Width::of(&io::stderr()).fill(&format!("{}.", Printable(what)), 0);
     // In a separate thread, so that a signal does not wait for the answer.
     let asked = tokio::task::spawn_blocking(move || {
         let mut answer = String::new();
-        write!(io::stderr(), "{} ", Printable(&question))?;
+        write!(io::stderr(), "{what}\n{question} ")?;
         io::stdin().lock().read_line(&mut answer).map(|_| answer.trim().to_owned())
     });
     let answer =

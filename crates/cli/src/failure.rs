@@ -12,7 +12,7 @@ use sealwax_s3::{ErrorKind, S3Uri, error_chain, has_too_many_files};
 
 use crate::{
     interrupt::Signal,
-    terminal_text::{Colors, Printable},
+    terminal_text::{Colors, Printable, Width},
 };
 
 /// Exit code of a failed command.
@@ -203,7 +203,7 @@ impl Failure {
 
     /// Prints the failure on standard error.
     pub(crate) fn print(&self) {
-        let text = self.text(Colors::of(&io::stderr()));
+        let text = self.text(Colors::of(&io::stderr()), Width::of(&io::stderr()));
         // If standard error is closed, only the exit code remains.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
@@ -222,26 +222,27 @@ impl Failure {
     /// Returns the text that [`Failure::print`] prints, without colours.
     #[cfg(test)]
     pub(crate) fn text_for_tests(&self) -> String {
-        self.text(Colors::none())
+        self.text(Colors::none(), Width::none())
     }
 
-    fn text(&self, colors: Colors) -> String {
+    fn text(&self, colors: Colors, width: Width) -> String {
         let mut said = self.error.to_string();
         if self.exit == Exit::Declined {
             return format!("{}\n", Printable(&said));
         }
-        let mut text = format!("{} {}\n", colors.red("error:"), Printable(&said));
+        let fill = |text: &str, indent| width.fill(&Printable(text).to_string(), indent);
+        let mut text = format!("{} {}\n", colors.red("error:"), fill(&said, 7));
         let mut next = self.error.source();
         while let Some(cause) = next {
             let cause_said = cause.to_string();
             if !said.contains(&cause_said) {
-                text.push_str(&format!("  caused by: {}\n", Printable(&cause_said)));
+                text.push_str(&format!("  caused by: {}\n", fill(&cause_said, 13)));
                 said = cause_said;
             }
             next = cause.source();
         }
         if let Some(advice) = &self.advice {
-            text.push_str(&format!("  {} {}\n", colors.bold("hint:"), Printable(advice)));
+            text.push_str(&format!("  {} {}\n", colors.bold("hint:"), fill(advice, 8)));
         }
         for (what, command) in &self.steps {
             text.push_str(&format!("  {what}: {}\n", Printable(command)));
@@ -367,11 +368,11 @@ mod tests {
             "make room",
         );
         let expected = "error: cannot\\u{1b} put\n  caused by: write failed: the disk is full\n  hint: make room\n";
-        assert_eq!(failure.text(Colors::none()), expected);
+        assert_eq!(failure.text(Colors::none(), Width::none()), expected);
         let failure =
             failure.step("to resume", "sealwax put".into()).step("to give up", "rm \u{7}".into());
         assert_eq!(
-            failure.text(Colors::none()),
+            failure.text(Colors::none(), Width::none()),
             format!("{expected}  to resume: sealwax put\n  to give up: rm \\u{{7}}\n")
         );
     }

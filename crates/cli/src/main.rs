@@ -111,8 +111,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
 fn init_logging(args: &GlobalArgs) {
     let default = match (args.quiet, args.verbose) {
         (true, _) => "error",
-        (false, 0) => "error,sealwax_s3=warn,sealwax_envelope=warn",
-        (false, 1) => "warn,sealwax_s3=debug,sealwax_s3::attempts=warn,sealwax_envelope=debug",
+        // `-v` prints messages about each object, which are not logs.
+        (false, 0 | 1) => "error,sealwax_s3=warn,sealwax_envelope=warn",
+        (false, 2) => "warn,sealwax_s3=debug,sealwax_s3::attempts=warn,sealwax_envelope=debug",
         (false, _) => "debug,hyper_util=info,rustls=info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

@@ -13,19 +13,19 @@ use std::{
 use clap::ValueEnum;
 use futures_util::{Stream, TryStreamExt as _};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use rustix::termios::tcgetwinsize;
 use sealwax_s3::{Error, ListedObject};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
-use crate::figures::{number, size, span, three_digits};
+use crate::{
+    figures::{number, size, span, three_digits},
+    terminal_text::Width,
+};
 
 /// Time between two lines of JSON.
 const JSON_INTERVAL: Duration = Duration::from_secs(1);
 /// Time between two drawings of a bar.
 const TICK: Duration = Duration::from_millis(200);
-/// Columns of a terminal that doesn't tell its width.
-const DEFAULT_WIDTH: usize = 80;
 /// Columns of the drawn part of a bar.
 const BAR: usize = 20;
 /// A total that is not known.
@@ -226,7 +226,8 @@ impl Display {
                 let line = move |state: &ProgressState, text: &mut dyn fmt::Write| {
                     let shown = Shown::of(&meter, state.per_sec(), state.eta());
                     // Write errors don't matter here.
-                    let _ = text.write_str(&shown.line(terminal_width().saturating_sub(3)));
+                    let _ = text
+                        .write_str(&shown.line(Width::of(&stderr()).columns().saturating_sub(3)));
                 };
                 let style = ProgressStyle::with_template("{spinner} {line}");
                 bar.set_style(style.expect("a constant template").with_key("line", line));
@@ -246,14 +247,6 @@ impl Drop for Display {
             lines.abort();
             self.meter.print_json();
         }
-    }
-}
-
-/// Returns the width of the terminal in columns.
-fn terminal_width() -> usize {
-    match tcgetwinsize(stderr()) {
-        Ok(window) if window.ws_col > 0 => window.ws_col.into(),
-        _ => DEFAULT_WIDTH,
     }
 }
 

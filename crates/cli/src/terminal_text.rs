@@ -5,9 +5,11 @@ use std::{
     ffi::OsStr,
     fmt::{self, Write as _},
     io::IsTerminal,
+    os::fd::AsFd,
 };
 
 use clap::builder::styling::{AnsiColor, Style};
+use rustix::termios::tcgetwinsize;
 
 /// Shows text with its control characters escaped, so that text from S3 cannot control the
 /// terminal.
@@ -84,6 +86,55 @@ impl Colors {
     }
 }
 
+/// Width of a terminal, at which text for people is broken. Other output is not broken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Width(Option<usize>);
+
+impl Width {
+    /// Columns of a terminal that doesn't tell its width.
+    const DEFAULT: usize = 80;
+
+    /// Returns the width of a stream.
+    pub(crate) fn of(stream: &(impl IsTerminal + AsFd)) -> Self {
+        Self(stream.is_terminal().then(|| match tcgetwinsize(stream) {
+            Ok(window) if window.ws_col > 0 => window.ws_col.into(),
+            _ => Self::DEFAULT,
+        }))
+    }
+
+    /// Returns the width of what is no terminal.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    /// Returns the number of columns.
+    pub(crate) fn columns(self) -> usize {
+        self.0.unwrap_or(Self::DEFAULT)
+    }
+
+    /// Breaks a line of text between words. Its first word stands at the column `indent`, and so do
+    /// those of all further lines. A word that is longer than a line is not broken, so that it can
+    /// be copied.
+    pub(crate) fn fill(self, text: &str, indent: usize) -> String {
+        let Some(width) = self.0 else { return text.to_owned() };
+        let (mut filled, mut column) = (String::new(), indent);
+        for word in text.split(' ') {
+            let len = word.chars().count();
+            if column > indent && column + 1 + len > width {
+                filled.push_str(&format!("\n{:indent$}", ""));
+                column = indent;
+            } else if !filled.is_empty() {
+                filled.push(' ');
+                column += 1;
+            }
+            filled.push_str(word);
+            column += len;
+        }
+        filled
+    }
+}
+
 /// Coloured text.
 #[derive(Debug)]
 pub(crate) struct Painted<'a> {
@@ -128,6 +179,19 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_broken_between_words() {
+        let width = Width(Some(20));
+        assert_eq!(
+            width.fill("a check of the key policy", 8),
+            "a check of\n        the key\n        policy"
+        );
+        let arn = "arn:aws:kms:us-east-1:111122223333:key/1234";
+        assert_eq!(width.fill(&format!("see {arn} now"), 2), format!("see\n  {arn}\n  now"));
+        assert_eq!(width.fill(arn, 2), arn, "no empty line");
+        assert_eq!(Width::none().fill("a check of the key policy", 8), "a check of the key policy");
+    }
 
     #[test]
     fn control_characters_are_escaped() {

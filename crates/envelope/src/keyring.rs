@@ -8,7 +8,7 @@ mod single_flight;
 use std::{fmt, ops::Deref};
 
 pub use self::{
-    caching_keyring::{CacheLimits, CachingKeyring},
+    caching_keyring::{CacheCounts, CacheLimits, CacheStats, CachingKeyring},
     local_keyring::{LOCAL_PROVIDER, LocalKeyring},
     multi_keyring::MultiKeyring,
 };

@@ -32,8 +32,8 @@ pub use self::{
     intermediate_key::IntermediateKeyId,
     key_schedule::{BodyHeader, BodySalt},
     keyring::{
-        CacheLimits, CachingKeyring, EncryptionMaterials, KeyMaterial, Keyring, LOCAL_PROVIDER,
-        LocalKeyring, MultiKeyring, Unwrap, UnwrappedKey,
+        CacheCounts, CacheLimits, CacheStats, CachingKeyring, EncryptionMaterials, KeyMaterial,
+        Keyring, LOCAL_PROVIDER, LocalKeyring, MultiKeyring, Unwrap, UnwrappedKey,
     },
     keyring_error::{KeyringError, KeyringErrorKind},
     metadata::ObjectHeader,

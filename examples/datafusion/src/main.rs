@@ -11,7 +11,7 @@ use std::{env, error::Error, sync::Arc};
 
 use datafusion::{dataframe::DataFrameWriteOptions, prelude::*};
 use object_store::{ObjectStore, aws::AmazonS3Builder};
-use sealwax_object_store::SealedStore;
+use sealwax_object_store::v0_13::SealedStore;
 use sealwax_s3::{
     KmsKeyring, SealedClient,
     aws_config::{self, BehaviorVersion},

@@ -21,7 +21,7 @@ use sealwax_jobs::{
     merge::{Joined, OutOfOrder},
     rewrap::{Apply, JobInput, Plan},
 };
-use sealwax_object_store::SealedStore;
+use sealwax_object_store::v0_14::SealedStore;
 use sealwax_s3::{
     Attributes, BodyChecksum, DiscoveryFilter, ErrorKind, InvalidArn, InvalidKeyring, InvalidUri,
     KeyChanges, KmsKeyArn, KmsKeyring, ListedObject, ObjectState, PlacePolicy, PlainHttp,

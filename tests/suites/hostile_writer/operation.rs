@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
-use object_store::{ObjectStoreExt as _, path::Path};
 use sealwax_jobs::{
     audit::Audit,
     drill::BlockedRegions,
     rewrap::{Apply, JobInput},
     verify::{VerifyAll, VerifyOutcome},
 };
-use sealwax_object_store::SealedStore;
+use sealwax_object_store::v0_14::{
+    SealedStore,
+    object_store::{self, ObjectStoreExt as _, path::Path},
+};
 use sealwax_s3::{
     Error, ErrorKind, ForecastAction, Forecaster, KeyChanges, KeyStorage, ListedObject,
     MigrateOutcome, Rewrap, RewrapOutcome, S3Uri, SealedClient, VerifyDepth, WrapPolicy,

@@ -7,8 +7,6 @@ mod endpoints;
 mod keys;
 mod store;
 
-use std::io;
-
 use clap::Args;
 use sealwax_s3::{KmsKeyArn, envelope::EncryptionContext};
 
@@ -18,7 +16,7 @@ use crate::{
     failure::{Exit, Failure},
     interrupt::unless_stopped,
     session::{NO_REGION, Session},
-    terminal_text::{Colors, Counted},
+    terminal_text::Counted,
 };
 
 const EXAMPLES: &str = "\
@@ -67,7 +65,7 @@ pub(super) async fn session(global: &GlobalArgs, args: &DoctorArgs) -> Result<Se
 pub(super) async fn run(session: &Session, args: DoctorArgs) -> Result<(), Failure> {
     let DoctorArgs { prefix, keys, context, read_only, json } = args;
     let context: EncryptionContext = encryption_context(context)?;
-    let mut checks = Checks::new(json, Colors::of(&io::stdout()));
+    let mut checks = Checks::new(json);
     let scratch = prefix.as_ref().map(|prefix| store::Scratch::new(session, prefix)).transpose()?;
     let work = async {
         settings(session, &mut checks)?;

@@ -120,7 +120,7 @@ fn a_folder_is_deleted_only_after_confirmation() {
     );
     let mut terminal = Terminal::run(Sealwax::new(["rm", &scene.uri(), "-r"]));
     terminal.shows(&format!("This deletes 3 objects of {}/ (", scene.uri()));
-    terminal.shows("). Continue? [y/N]");
+    terminal.shows("Continue? [y/N]");
     terminal.types("");
     let run = terminal.ends().exits(1);
     assert!(run.stderr.ends_with("nothing was deleted\r\n"), "{:?}", run.stderr);

@@ -82,7 +82,7 @@ fn on_a_terminal_the_command_asks() {
         let mut terminal =
             Terminal::run(Sealwax::new(["shred", &scene.uri(), "--delete-versions"]));
         terminal.shows(&format!(
-            "This removes the last keys of {} (1 version): no one can open it afterwards. Continue? [y/N]",
+            "This removes the last keys of {} (1 version): no one can open it afterwards.",
             scene.uri()
         ));
         terminal.types(answer);

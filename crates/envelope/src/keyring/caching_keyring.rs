@@ -168,6 +168,43 @@ pub struct CachingKeyring {
     refreshing: SingleFlightCache<EncryptedDataKey, Option<EncryptedDataKey>>,
 }
 
+/// Counts of a [`CachingKeyring`], by what the intermediate keys were asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// Intermediate keys for new objects.
+    pub writing: CacheCounts,
+    /// Intermediate keys of stored objects.
+    pub reading: CacheCounts,
+    /// Intermediate keys that were rewrapped, or refreshed after a rotation.
+    pub rewrapping: CacheCounts,
+}
+
+/// Counts of one cache. `hits + joined + requests` is the number of lookups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheCounts {
+    /// Lookups that the cache answered.
+    pub hits: u64,
+    /// Lookups that waited for the request of another one.
+    pub joined: u64,
+    /// Lookups that asked the inner keyring.
+    pub requests: u64,
+    /// Keys in the cache now, and requests in flight.
+    pub entries: usize,
+}
+
+impl CacheCounts {
+    fn and(self, other: Self) -> Self {
+        Self {
+            hits: self.hits + other.hits,
+            joined: self.joined + other.joined,
+            requests: self.requests + other.requests,
+            entries: self.entries + other.entries,
+        }
+    }
+}
+
 /// An intermediate key that this process generated, with its encrypted forms.
 struct NewIntermediateKey {
     key: PlaintextDataKey,
@@ -196,6 +233,19 @@ impl CachingKeyring {
             reading: SingleFlightCache::new(limits.for_reading()),
             rewrapping: SingleFlightCache::new(limits.for_reading()),
             refreshing: SingleFlightCache::new(limits.for_reading()),
+        }
+    }
+
+    /// Returns how often the cache had what was asked of it, since it was made.
+    ///
+    /// To keep a handle on a keyring that a client owns, give the client an [`Arc`] of it.
+    #[must_use]
+    pub fn stats(&self) -> CacheStats {
+        let (rewrapping, refreshing) = (self.rewrapping.counts(), self.refreshing.counts());
+        CacheStats {
+            writing: self.writing.counts(),
+            reading: self.reading.counts(),
+            rewrapping: rewrapping.and(refreshing),
         }
     }
 

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -12,6 +15,7 @@ use futures_util::{
     future::{Shared, WeakShared},
 };
 
+use super::CacheCounts;
 use crate::{BoxFuture, KeyringError};
 
 /// Cache limits: age, number of objects and bytes for each value, and number of values.
@@ -31,6 +35,15 @@ pub(super) struct Limits {
 pub(super) struct SingleFlightCache<K, V> {
     limits: Limits,
     slots: Mutex<HashMap<K, Slot<V>>>,
+    lookups: Lookups,
+}
+
+/// Numbers of lookups by their results.
+#[derive(Default)]
+struct Lookups {
+    hits: AtomicU64,
+    joined: AtomicU64,
+    requests: AtomicU64,
 }
 
 type RequestFuture<V> = BoxFuture<'static, Result<Arc<Entry<V>>, Arc<KeyringError>>>;
@@ -81,7 +94,7 @@ struct SlotPlace<'a, K: Eq + Hash, V> {
 
 impl<K: Clone + Eq + Hash + Send + Sync, V: Send + Sync + 'static> SingleFlightCache<K, V> {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, slots: Mutex::default() }
+        Self { limits, slots: Mutex::default(), lookups: Lookups::default() }
     }
 
     /// Returns the value of `key` for one more object of `bytes` bytes: the cached one if its
@@ -108,6 +121,17 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Send + Sync + 'static> SingleFlightC
         }
     }
 
+    /// Returns the counts of all lookups so far.
+    pub(super) fn counts(&self) -> CacheCounts {
+        let Lookups { hits, joined, requests } = &self.lookups;
+        CacheCounts {
+            hits: hits.load(Ordering::Relaxed),
+            joined: joined.load(Ordering::Relaxed),
+            requests: requests.load(Ordering::Relaxed),
+            entries: self.lock().len(),
+        }
+    }
+
     /// Returns the cached value without counting a use.
     #[cfg(test)]
     fn peek(&self, key: &K) -> Option<Arc<V>> {
@@ -131,14 +155,17 @@ impl<K: Clone + Eq + Hash + Send + Sync, V: Send + Sync + 'static> SingleFlightC
         match slots.get(key).map(|slot| &slot.state) {
             Some(State::Pending(pending)) => {
                 if let Some(pending) = pending.upgrade() {
+                    self.lookups.joined.fetch_add(1, Ordering::Relaxed);
                     return wait(pending);
                 }
             }
             Some(State::Ready(entry)) if entry.take(bytes, &self.limits) => {
+                self.lookups.hits.fetch_add(1, Ordering::Relaxed);
                 return Lookup::Hit(Arc::clone(&entry.value));
             }
             Some(State::Ready(_)) | None => {}
         }
+        self.lookups.requests.fetch_add(1, Ordering::Relaxed);
         slots.remove(key);
         // The age counts from before the call to the key service.
         let since = Instant::now();
@@ -241,10 +268,7 @@ fn copy_of(error: &KeyringError) -> KeyringError {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::atomic::{AtomicU32, Ordering},
-        task::Poll,
-    };
+    use std::{sync::atomic::AtomicU32, task::Poll};
 
     use futures_util::future::join_all;
 
@@ -281,6 +305,8 @@ mod tests {
         let (cache, make) = counting(LIMITS);
         let get = |bytes| *run(cache.get(&"a", bytes, &make)).expect("made");
         assert_eq!([get(1), get(1), get(1), get(1)], [1, 1, 1, 2], "three objects");
+        let counts = CacheCounts { hits: 2, joined: 0, requests: 2, entries: 1 };
+        assert_eq!(cache.counts(), counts);
         assert_eq!(
             [get(99), get(1), get(500), get(1)],
             [2, 3, 4, 5],
@@ -333,6 +359,8 @@ mod tests {
         let (cache, make) = counting(LIMITS);
         let values = run(join_all((0..3).map(|_| cache.get(&"a", 1, &make))));
         assert!(values.into_iter().all(|value| *value.expect("made") == 1));
+        let counts = CacheCounts { hits: 2, joined: 0, requests: 1, entries: 1 };
+        assert_eq!(cache.counts(), counts);
     }
 
     /// A request that is never answered.
@@ -370,6 +398,8 @@ mod tests {
         let cache = SingleFlightCache::<u32, u32>::new(LIMITS);
         let mut calls: Vec<_> = (0..3).map(|_| Box::pin(cache.get(&1, 1, unanswered))).collect();
         assert!(calls.iter_mut().all(|call| poll(call).is_none()));
+        let counts = CacheCounts { hits: 0, joined: 2, requests: 1, entries: 1 };
+        assert_eq!(cache.counts(), counts);
         for left in (0..3).rev() {
             assert_eq!(cache.lock().len(), 1, "{left} callers and this one wait");
             drop(calls.pop());

@@ -397,6 +397,25 @@ impl fmt::Debug for Get {
 }
 
 /// An object whose data key is unwrapped and whose plaintext is ready to be read.
+///
+/// ```no_run
+/// use futures_util::TryStreamExt as _;
+/// use sealwax_s3::{Error, SealedClient};
+///
+/// # async fn example(client: &SealedClient) -> Result<(), Error> {
+/// let object = client.get().bucket("invoices").key("2026/1.json").send().await?;
+/// assert_eq!(object.info().content_type.as_deref(), Some("application/json"));
+/// let text = object.text().await?;
+///
+/// // A large object, piece by piece: each piece was verified before it is returned.
+/// let object = client.get().bucket("invoices").key("2026.tar").send().await?;
+/// let mut pieces = object.into_stream();
+/// while let Some(piece) = pieces.try_next().await? {
+///     println!("{} bytes", piece.len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct SealedObject {
     info: ObjectInfo,
     reader: Reader,
@@ -485,6 +504,16 @@ impl SealedObject {
             Ok(whole)
         };
         Ok(pieces.try_fold(append(whole, first).await?, append).await?.freeze())
+    }
+
+    /// Returns the whole plaintext, or the whole requested range, as text.
+    ///
+    /// # Errors
+    /// As [`SealedObject::bytes`]; [`ErrorKind::InvalidInput`] if the plaintext is not UTF-8.
+    pub async fn text(self) -> Result<String, Error> {
+        let target = self.target().clone();
+        String::from_utf8(self.bytes().await?.into())
+            .map_err(|_| target.error(ErrorKind::InvalidInput, "the plaintext is not UTF-8"))
     }
 
     /// Writes the plaintext to a file, as [`Get::to_file`] does.

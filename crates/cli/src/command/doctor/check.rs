@@ -1,11 +1,13 @@
 //! Checks and their results.
 
+use std::io;
+
 use serde::Serialize;
 
 use crate::{
     console::Lines,
     failure::Failure,
-    terminal_text::{Colors, Printable},
+    terminal_text::{Colors, Printable, Width},
 };
 
 /// Result of a check.
@@ -69,7 +71,7 @@ impl Check {
         Self { status: Status::Skipped, ..Self::warning(check, message, hint) }
     }
 
-    fn text(&self, colors: Colors) -> String {
+    fn text(&self, colors: Colors, width: Width) -> String {
         let status = match self.status {
             Status::Ok => colors.green("ok     "),
             Status::Warning => colors.yellow("warning"),
@@ -77,13 +79,14 @@ impl Check {
             Status::Unknown => colors.yellow("unknown"),
             Status::Skipped => colors.bold("skipped"),
         };
-        let mut text = format!("{status}  {:<12} {}", self.check, Printable(&self.message));
+        let fill = |text: &str, indent| width.fill(&Printable(text).to_string(), indent);
+        let mut text = format!("{status}  {:<12} {}", self.check, fill(&self.message, 22));
         if let Some(hint) = &self.hint {
             text.push_str(&format!(
                 "\n         {:<12} {} {}",
                 "",
                 colors.bold("hint:"),
-                Printable(hint)
+                fill(hint, 28)
             ));
         }
         text
@@ -96,14 +99,17 @@ pub(super) struct Checks {
     lines: Lines,
     json: bool,
     colors: Colors,
+    width: Width,
     all: u64,
     failed: u64,
     doubtful: u64,
 }
 
 impl Checks {
-    pub(super) fn new(json: bool, colors: Colors) -> Self {
-        Self { lines: Lines::new(), json, colors, all: 0, failed: 0, doubtful: 0 }
+    /// Returns no check yet, for standard output.
+    pub(super) fn new(json: bool) -> Self {
+        let (colors, width) = (Colors::of(&io::stdout()), Width::of(&io::stdout()));
+        Self { lines: Lines::new(), json, colors, width, all: 0, failed: 0, doubtful: 0 }
     }
 
     pub(super) fn add(&mut self, check: Check) -> Result<(), Failure> {
@@ -116,7 +122,7 @@ impl Checks {
         if self.json {
             self.lines.json(&check)?;
         } else {
-            self.lines.line(check.text(self.colors))?;
+            self.lines.line(check.text(self.colors, self.width))?;
         }
         // Some checks take a while.
         self.lines.finish()

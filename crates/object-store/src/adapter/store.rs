@@ -2,22 +2,22 @@
 
 use std::{fmt, ops::Range, sync::Arc};
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use futures_core::stream::BoxStream;
-use object_store::{
+use super::super::object_store::{
     CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
     RenameTargetMode, Result, path::Path,
 };
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::stream::BoxStream;
 use sealwax_s3::{CopyObject, SealedClient, envelope::EncryptionContext};
 
-use crate::error::{During, of_operation};
+use super::error::{During, of_operation};
 
 /// One bucket of sealed objects, as an [`ObjectStore`].
 ///
 /// Clones are cheap and share the client. For one prefix of a bucket, wrap the store in
-/// [`object_store::prefix::PrefixStore`].
+/// [`PrefixStore`](super::super::object_store::prefix::PrefixStore).
 #[derive(Clone)]
 pub struct SealedStore(Arc<Inner>);
 

@@ -6,14 +6,17 @@
 
 use std::{fmt, io, pin::Pin, sync::Arc};
 
+use super::super::{
+    object_store::{
+        Error, MultipartUpload, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart,
+        path::Path,
+    },
+    results,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{FutureExt as _, stream};
-use object_store::{
-    Error, MultipartUpload, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart,
-    path::Path,
-};
 use sealwax_s3::{PlaintextSource, PutOutput};
 use tokio::{
     sync::{
@@ -24,7 +27,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{
+use super::{
     SealedStore, attributes,
     error::{During, STORE, generic, of_operation},
 };
@@ -164,7 +167,7 @@ impl MultipartUpload for SealedUpload {
         let output = Self::end(&self.task, &self.location).await;
         self.parts = None;
         let output = output?;
-        Ok(PutResult { e_tag: output.e_tag, version: output.version_id })
+        Ok(results::of_put(output.e_tag, output.version_id))
     }
 
     async fn abort(&mut self) -> Result<()> {

@@ -1,12 +1,15 @@
 //! Reading objects and their metadata.
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use object_store::{
-    GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, Result, path::Path,
+use super::super::{
+    object_store::{
+        GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, Result, path::Path,
+    },
+    results,
 };
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sealwax_s3::{ObjectInfo, envelope::EncryptionContext};
 
-use crate::{
+use super::{
     SealedStore, attributes,
     error::{During, of_operation},
     time,
@@ -65,7 +68,7 @@ impl SealedStore {
         let (meta, attributes, range) =
             (meta(location, object.info()), attributes::of_object(object.info()), object.range());
         let plaintext = object.into_stream().map_err(of_operation(During::Read, location)).boxed();
-        Ok(GetResult { payload: GetResultPayload::Stream(plaintext), meta, range, attributes })
+        Ok(results::of_get(GetResultPayload::Stream(plaintext), meta, range, attributes))
     }
 
     pub(crate) async fn head_object(
@@ -78,12 +81,12 @@ impl SealedStore {
             .send()
             .await
             .map_err(of_operation(During::Read, location))?;
-        Ok(GetResult {
-            payload: GetResultPayload::Stream(stream::empty().boxed()),
-            meta: meta(location, &info),
-            range: 0..info.plaintext_len(),
-            attributes: attributes::of_object(&info),
-        })
+        Ok(results::of_get(
+            GetResultPayload::Stream(stream::empty().boxed()),
+            meta(location, &info),
+            0..info.plaintext_len(),
+            attributes::of_object(&info),
+        ))
     }
 }
 

@@ -4,8 +4,8 @@
 //! holder of the upload ID stores parts of any length in any order. A sealed part comes from the
 //! one process that holds the data key, and its chunks are numbered before it is sent.
 
-use object_store::{ObjectStore, integration as suite};
-use sealwax_object_store::SealedStore;
+use super::super::SealedStore;
+use super::super::object_store::{ObjectStore, integration as suite};
 use sealwax_tests::{LocalStack, east, unique};
 
 use super::{localstack, part_of, seaweedfs};
@@ -68,7 +68,7 @@ async fn get_nonexistent_object() {
     let error = suite::get_nonexistent_object(part_of(store).as_ref(), None)
         .await
         .expect_err("nothing is there");
-    assert!(matches!(error, object_store::Error::NotFound { .. }), "{error:?}");
+    assert!(matches!(error, super::super::object_store::Error::NotFound { .. }), "{error:?}");
 }
 
 /// The function needs an empty bucket.

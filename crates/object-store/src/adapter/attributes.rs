@@ -1,6 +1,6 @@
 //! Conversion of attributes and tags between `object_store` and S3.
 
-use object_store::{Attribute, Attributes, Error, Result, TagSet};
+use super::super::object_store::{Attribute, Attributes, Error, Result, TagSet};
 use sealwax_s3::{ObjectInfo, Put, aws_sdk_s3::types::StorageClass};
 
 /// Sets attributes and tags on a put.

@@ -1,16 +1,19 @@
 //! Listing of objects, with plaintext lengths.
 
+use super::super::{
+    object_store::{
+        ListResult, ObjectMeta, Result,
+        list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore},
+        path::{DELIMITER, Path},
+    },
+    results,
+};
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _, future::ready};
-use object_store::{
-    ListResult, ObjectMeta, Result,
-    list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore},
-    path::{DELIMITER, Path},
-};
 use sealwax_s3::{ListPages, ListedObject, ListedPage, envelope::geometry};
 
-use crate::{
+use super::{
     SealedStore,
     error::{During, of_operation},
     time,
@@ -36,9 +39,9 @@ impl SealedStore {
     pub(crate) async fn list_folder(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let mut pages = self.pages(folder(prefix)).delimiter(DELIMITER);
         let failed = of_operation(During::Read, prefix.unwrap_or(&Path::default()));
-        let mut result = ListResult { common_prefixes: Vec::new(), objects: Vec::new() };
+        let mut result = results::of_list(Vec::new(), Vec::new());
         while let Some(page) = pages.next_page().await.map_err(&failed)? {
-            let ListResult { common_prefixes, objects } = listed(&page)?;
+            let ListResult { common_prefixes, objects, .. } = listed(&page)?;
             result.common_prefixes.extend(common_prefixes);
             result.objects.extend(objects);
         }
@@ -84,10 +87,10 @@ fn folder(path: Option<&Path>) -> Option<String> {
 
 fn listed(page: &ListedPage) -> Result<ListResult> {
     let folders = page.folders.iter().map(|folder| Ok(Path::parse(folder)?));
-    Ok(ListResult {
-        common_prefixes: folders.collect::<Result<_>>()?,
-        objects: page.objects.iter().map(meta).collect::<Result<_>>()?,
-    })
+    Ok(results::of_list(
+        folders.collect::<Result<_>>()?,
+        page.objects.iter().map(meta).collect::<Result<_>>()?,
+    ))
 }
 
 fn meta(object: &ListedObject) -> Result<ObjectMeta> {
@@ -132,7 +135,10 @@ mod tests {
     #[test]
     fn an_error_names_the_key_that_is_not_a_path() {
         let error = meta(&object("a//b", 72)).expect_err("an empty segment");
-        assert!(matches!(error, object_store::Error::InvalidPath { .. }), "{error:?}");
+        assert!(
+            matches!(error, super::super::super::object_store::Error::InvalidPath { .. }),
+            "{error:?}"
+        );
         assert!(error.to_string().contains("a//b"), "{error}");
     }
 

@@ -1,6 +1,6 @@
 //! Mapping of failures to `object_store`'s errors.
 
-use object_store::{Error, path::Path};
+use super::super::object_store::{Error, path::Path};
 use sealwax_s3::ErrorKind;
 
 pub(crate) const STORE: &str = "Sealwax";

@@ -1,10 +1,13 @@
 //! Puts of whole objects.
 
+use super::super::{
+    object_store::{Extensions, PutMode, PutOptions, PutPayload, PutResult, Result, path::Path},
+    results,
+};
 use bytes::Bytes;
-use object_store::{Extensions, PutMode, PutOptions, PutPayload, PutResult, Result, path::Path};
 use sealwax_s3::{Put, envelope::EncryptionContext};
 
-use crate::{
+use super::{
     SealedStore, attributes,
     error::{During, generic, of_operation},
 };
@@ -30,7 +33,7 @@ impl SealedStore {
             }
         };
         let output = put.send().await.map_err(of_operation(during, location))?;
-        Ok(PutResult { e_tag: output.e_tag, version: output.version_id })
+        Ok(results::of_put(output.e_tag, output.version_id))
     }
 
     /// Starts a put with its encryption context.

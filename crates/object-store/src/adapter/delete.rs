@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::super::object_store::{Error, Result, path::Path};
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt as _, stream};
-use object_store::{Error, Result, path::Path};
 use sealwax_s3::aws_sdk_s3::types::{Delete, ObjectIdentifier};
 
-use crate::{
+use super::{
     SealedStore,
     error::{During, STORE, generic, of_operation},
 };

@@ -1,12 +1,12 @@
 //! Properties of a sealed store beyond the suite of `object_store`.
 
-use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all};
-use object_store::{
+use super::super::SealedStore;
+use super::super::object_store::{
     Error, Extensions, GetOptions, ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions,
     PutPayload, WriteMultipart, path::Path,
 };
-use sealwax_object_store::SealedStore;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all};
 use sealwax_s3::{ErrorKind, S3Uri, envelope::EncryptionContext};
 use sealwax_tests::{
     PART, Stored, assert_hidden, plaintext, unfinished_uploads, unique, wait_until,
@@ -271,7 +271,8 @@ async fn a_failed_upload_reports_its_error() {
 #[tokio::test]
 async fn an_update_requires_an_entity_tag() {
     let (stack, store) = localstack();
-    let version = object_store::UpdateVersion { e_tag: None, version: Some("1".into()) };
+    let version =
+        super::super::object_store::UpdateVersion { e_tag: None, version: Some("1".into()) };
     let options = PutMode::Update(version).into();
     let error = store
         .put_opts(&path(&stack.object("update")), "x".into(), options)
