@@ -23,9 +23,10 @@ use sealwax_jobs::{
 };
 use sealwax_object_store::v0_14::SealedStore;
 use sealwax_s3::{
-    Attributes, BodyChecksum, DiscoveryFilter, ErrorKind, InvalidArn, InvalidKeyring, InvalidUri,
-    KeyChanges, KmsKeyArn, KmsKeyring, ListedObject, ObjectState, PlacePolicy, PlainHttp,
-    PlaintextSource, S3Uri, SealedClient, UnfinishedUpload, WrapPolicy,
+    Attributes, BodyChecksum, DiscoveryFilter, ErrorKind, InvalidArn, InvalidKeyName,
+    InvalidKeyring, InvalidUri, KeyChanges, KmsKeyArn, KmsKeyName, KmsKeyring, ListedObject,
+    ObjectState, PlacePolicy, PlainHttp, PlaintextSource, S3Uri, SealedClient, UnfinishedUpload,
+    WrapPolicy,
     envelope::s3ec::{self, Keyring as _},
     envelope::{
         BodyHeader, BodySalt, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
@@ -291,6 +292,10 @@ fn print_names(printed: &mut Printed) {
     let arn: KmsKeyArn = "arn:aws:kms:us-east-1:111122223333:key/a".parse().expect("an ARN");
     printed.both(&arn);
     let invalid: InvalidArn = "alias/a".parse::<KmsKeyArn>().expect_err("an alias");
+    printed.both(&invalid);
+    let name: KmsKeyName = "alias/a".parse().expect("a name");
+    printed.both(&name);
+    let invalid: InvalidKeyName = "a".parse::<KmsKeyName>().expect_err("no name");
     printed.both(&invalid);
     let config = sealwax_s3::aws_config::SdkConfig::builder().build();
     let short = KmsKeyring::builder(&config).key(arn.clone()).wrap_policy(WrapPolicy::AtLeast(2));
