@@ -33,6 +33,13 @@ test: ## run all tests, against LocalStack and SeaweedFS, which it starts
 interop: ## exchange objects with the S3 Encryption Clients for Go and Java (needs go, java and mvn)
 	@tests/interop/run.sh
 
+.PHONY: matrix
+matrix: ## run the main commands against other S3 stores, into docs/STORES.md; STORES="moto": only print (needs go, java, mvn)
+	@echo '==> build the command'
+	cargo build --locked --workspace --bin sealwax
+	@echo '==> stores that are not AWS'
+	@$(servers) tests/stores/run.sh "$(target)/debug/sealwax" $(STORES)
+
 .PHONY: demo
 demo: ## disaster recovery between two Regions of a LocalStack
 	@echo '==> build the demonstration'

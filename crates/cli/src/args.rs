@@ -10,10 +10,12 @@ mod s3_encryption_client;
 mod values;
 mod wrap_key;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, ValueEnum, builder::NonEmptyStringValueParser};
-use sealwax_s3::{AclPolicy, KmsKeyArn, LimitedHttp, RequestHeaders, S3Uri};
+use sealwax_s3::{
+    AclPolicy, BodyChecksum, ConditionPolicy, KmsKeyArn, LimitedHttp, RequestHeaders, S3Uri,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::progress::ProgressArg;
@@ -89,9 +91,40 @@ pub(crate) struct GlobalArgs {
     #[arg(skip)]
     pub(crate) profile_in_use: Option<String>,
 
+    /// Origins of default values that a failure may have to name, by argument id.
+    #[arg(skip)]
+    pub(crate) origins: BTreeMap<&'static str, String>,
+
     /// `true` if `--profile` is on the command line rather than in the settings file.
     #[arg(skip)]
     pub(crate) profile_is_typed: bool,
+
+    /// Ignore the encryption context that the settings file or `SEALWAX_CONTEXT` sets
+    #[arg(long, global = true, help_heading = "Settings")]
+    pub(crate) no_context: bool,
+
+    /// Checksum sent with bodies: auto sends a CRC-64/NVME, except to a store that refuses it [env:
+    /// `SEALWAX_BODY_CHECKSUM`] [default: auto]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHAT",
+        help_heading = "Stores other than AWS"
+    )]
+    pub(crate) body_checksum: Option<BodyChecksumArg>,
+
+    /// How to treat conditions, as of --no-overwrite: prove on a small test object that the store
+    /// honours them, and fail if not; or look at the target right before; or trust the store [env:
+    /// `SEALWAX_CONDITIONS`] [default: prove]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "HOW",
+        help_heading = "Stores other than AWS"
+    )]
+    pub(crate) conditions: Option<ConditionsArg>,
 
     /// Source bucket of this replica: accept objects sealed for the same key there
     #[arg(long, global = true, hide_short_help = true, value_name = "SOURCE-BUCKET", help_heading = "Place", value_parser = NonEmptyStringValueParser::new())]
@@ -199,6 +232,45 @@ pub(crate) struct GlobalArgs {
     pub(crate) verbose: u8,
 }
 
+/// Checksum sent with bodies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BodyChecksumArg {
+    #[default]
+    Auto,
+    #[value(name = "crc64nvme")]
+    Crc64Nvme,
+    None,
+}
+
+impl From<BodyChecksumArg> for BodyChecksum {
+    fn from(checksum: BodyChecksumArg) -> Self {
+        match checksum {
+            BodyChecksumArg::Auto => Self::IfSupported,
+            BodyChecksumArg::Crc64Nvme => Self::Crc64Nvme,
+            BodyChecksumArg::None => Self::None,
+        }
+    }
+}
+
+/// Treatment of conditions at stores other than AWS.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConditionsArg {
+    #[default]
+    Prove,
+    Look,
+    Trust,
+}
+
+impl From<ConditionsArg> for ConditionPolicy {
+    fn from(conditions: ConditionsArg) -> Self {
+        match conditions {
+            ConditionsArg::Prove => Self::Prove,
+            ConditionsArg::Look => Self::Look,
+            ConditionsArg::Trust => Self::Trust,
+        }
+    }
+}
+
 /// Option of commands that copy an object onto itself.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct AclArgs {
@@ -286,7 +358,15 @@ impl GlobalArgs {
         let given =
             options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value.clone()?]));
         let allowed = self.allow_http_kms.then(|| "--allow-http-kms".to_owned());
-        given.flatten().chain(allowed).collect()
+        let of_store = [
+            self.body_checksum.map(|it| ("--body-checksum", it.to_possible_value())),
+            self.conditions.map(|it| ("--conditions", it.to_possible_value())),
+        ];
+        let of_store = of_store
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some([name.to_owned(), value?.get_name().to_owned()]));
+        given.flatten().chain(allowed).chain(of_store.flatten()).collect()
     }
 }
 

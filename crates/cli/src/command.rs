@@ -87,9 +87,10 @@ standard error. RUST_LOG sets the log level.
 Keys, Region and other defaults can be set in profiles of
 ~/.config/sealwax/sealwax.toml, or in SEALWAX_KEYS, SEALWAX_ACCOUNTS,
 SEALWAX_CONTEXT (comma-separated lists), SEALWAX_REPLICA_OF,
-SEALWAX_LOCAL_KEY, SEALWAX_KMS_ENDPOINT_URL, SEALWAX_ALLOW_HTTP_KMS and
-SEALWAX_TIMEOUT. Flags take precedence over variables, and variables over the
-file.";
+SEALWAX_LOCAL_KEY, SEALWAX_KMS_ENDPOINT_URL, SEALWAX_ALLOW_HTTP_KMS,
+SEALWAX_TIMEOUT, SEALWAX_BODY_CHECKSUM and SEALWAX_CONDITIONS; `sealwax doctor
+--print settings` shows a file with all settings. Flags take precedence over
+variables, and variables over the file.";
 
 /// Client-side envelope encryption for Amazon S3.
 ///
@@ -146,6 +147,9 @@ impl Command {
             Self::Keygen(args) => Ok(keygen::run(global, args)),
             Self::Completions(args) => Ok(documents::completions(&args, Cli::command())),
             Self::Man(args) => Ok(documents::man(&args, Cli::command())),
+            Self::Doctor(DoctorArgs { print: Some(document), .. }) => {
+                Ok(doctor::printed::print(document))
+            }
             other => Err(Box::new(other)),
         }
     }
@@ -196,6 +200,11 @@ impl Command {
                 unreachable!("run_alone runs these")
             }
         }
+    }
+
+    /// `true` if the command prints one of its own documents.
+    pub(crate) fn prints_document(&self) -> bool {
+        matches!(self, Self::Doctor(DoctorArgs { print: Some(_), .. }))
     }
 
     /// Time limit for background work at the end.

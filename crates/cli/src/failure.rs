@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     error::Error,
     io::{self, Write as _},
     process::ExitCode,
@@ -91,9 +92,10 @@ impl From<ErrorKind> for Exit {
             | ErrorKind::KeyDisabled
             | ErrorKind::KeyNotFound
             | ErrorKind::NoMatchingKey => Self::Denied,
-            ErrorKind::Conflict | ErrorKind::SourceChanged | ErrorKind::UploadNotFound => {
-                Self::Conflict
-            }
+            ErrorKind::ConcurrentWrite
+            | ErrorKind::Conflict
+            | ErrorKind::SourceChanged
+            | ErrorKind::UploadNotFound => Self::Conflict,
             _ => Self::Failed,
         }
     }
@@ -158,6 +160,25 @@ impl Failure {
     /// Replaces the advice.
     pub(crate) fn advise(self, advice: impl Into<Cow<'static, str>>) -> Self {
         Self { advice: Some(advice.into()), ..self }
+    }
+
+    /// Names the origin of a setting that the failure is about, in the advice. `origins` has those
+    /// that were not on the command line, by argument id.
+    pub(crate) fn with_origins(self, origins: &BTreeMap<&'static str, String>) -> Self {
+        let origin = |id: &str| origins.get(id);
+        let named = match self.kind {
+            Some(ErrorKind::ContextMismatch) => origin("context").map(|origin| {
+                format!("{origin} demands it: pass --no-context to do without, or -c with the object's own")
+            }),
+            Some(ErrorKind::NoMatchingKey) => origin("keys").or(origin("accounts")).map(|origin| {
+                format!("{origin} says which keys may be used: name one of the object's with --key, or a key's account with --account")
+            }),
+            _ => None,
+        };
+        match named {
+            Some(advice) => self.advise(advice),
+            None => self,
+        }
     }
 
     /// Adds a next step.
@@ -324,10 +345,34 @@ pub(crate) fn advice(kind: ErrorKind) -> &'static str {
         ErrorKind::AclUnreadable => {
             "retry, or pass --acl=ignore if the objects have no access control lists of their own"
         }
+        ErrorKind::ConditionIgnored => {
+            "pass --conditions=look to look at the target right before instead: only a write of someone else in that moment is not noticed"
+        }
         ErrorKind::Unproven => "rewrap the copy, or pass --unproven to delete the source anyway",
         ErrorKind::WrongRegion => "pass the bucket's Region with --region or AWS_REGION",
         ErrorKind::PlaceMismatch => {
             "read a replica with --replica-of SOURCE-BUCKET; rewrap a moved object with --accept-place OLD-BUCKET/OLD-KEY"
+        }
+        ErrorKind::ConcurrentWrite => {
+            "rerun the command: the whole object is uploaded again, and the other write decides whether --no-overwrite holds"
+        }
+        ErrorKind::UnknownHost => {
+            "check --endpoint-url (or AWS_ENDPOINT_URL), the Region's name, and the network"
+        }
+        ErrorKind::UntrustedHost => {
+            "check --endpoint-url (or AWS_ENDPOINT_URL); to trust a certificate authority of your own, set SSL_CERT_FILE to its file"
+        }
+        ErrorKind::ContextMismatch => {
+            "see the object's encryption context with `sealwax inspect`, and pass it with -c if it is the right one"
+        }
+        ErrorKind::TooManyFiles => {
+            "raise the limit of open files (ulimit -n), or pass a smaller --concurrency"
+        }
+        ErrorKind::JobMismatch => {
+            "make a new plan with --save-plan, or pass the journal of this job with --journal"
+        }
+        ErrorKind::Archived => {
+            "restore the object (aws s3api restore-object), wait until it is restored, and rerun the command; a rewrap can store new keys with --to-sidecar instead"
         }
         ErrorKind::Unavailable => {
             "retry, raise --timeout if the store is slow, or use a key and a bucket in another Region"
@@ -387,6 +432,7 @@ mod tests {
             (ErrorKind::Io, 1),
             (ErrorKind::AclUnreadable, 1),
             (ErrorKind::Archived, 1),
+            (ErrorKind::ConditionIgnored, 1),
             (ErrorKind::Unproven, 1),
             (ErrorKind::Unsupported, 1),
             (ErrorKind::InsecureEndpoint, 2),
@@ -410,6 +456,9 @@ mod tests {
             (ErrorKind::KeyNotFound, 5),
             (ErrorKind::NoMatchingKey, 5),
             (ErrorKind::Conflict, 6),
+            (ErrorKind::ConcurrentWrite, 6),
+            (ErrorKind::UnknownHost, 1),
+            (ErrorKind::UntrustedHost, 1),
             (ErrorKind::SourceChanged, 6),
             (ErrorKind::UploadNotFound, 6),
             (ErrorKind::StateFileMismatch, 2),

@@ -33,7 +33,11 @@ const HEADING: &str = "\
 pub(crate) fn make(path: &Path, name: Option<String>) -> Result<String, Failure> {
     let name = name.map_or_else(random_name, Ok)?;
     let key = random()?;
-    keyring(&name, &mut key.expose_secret().to_vec()).map_err(Failure::usage)?;
+    keyring(&name, &mut key.expose_secret().to_vec()).map_err(|_| {
+        let rule = "must be one word of printable ASCII characters, without quotes and backslashes";
+        Failure::usage(format!("the key cannot be named {name:?}: a name {rule}"))
+            .advise("pass another --name, or none for a random name")
+    })?;
     let mut encoded = Zeroizing::new([0; ENCODED_LEN]);
     let len = STANDARD.encode_slice(key.expose_secret(), &mut encoded[..]);
     assert_eq!(len, Ok(ENCODED_LEN), "the length of a key is constant");

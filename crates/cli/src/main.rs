@@ -69,17 +69,32 @@ fn parse() -> Result<Cli, Failure> {
             // Help works even with an invalid settings file.
             return match command.try_get_matches_from(words) {
                 Err(error) if !error.use_stderr() => error.exit(),
-                _ => Err(failure),
+                Ok(mut matches) => match Cli::from_arg_matches_mut(&mut matches) {
+                    // The failure refers to what this prints.
+                    Ok(cli) if cli.command.prints_document() => Ok(cli),
+                    _ => Err(failure),
+                },
+                Err(_) => Err(failure),
             };
         }
     };
     let matches = settings.onto(command).try_get_matches_from(words);
-    let mut matches = matches.unwrap_or_else(|error| help::by_our_name(error).exit());
+    let matches = matches.unwrap_or_else(|error| help::by_our_name(error).exit());
     let is_typed = matches.value_source("profile") == Some(ValueSource::CommandLine);
-    let mut cli = Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
+    let mut cli =
+        Cli::from_arg_matches_mut(&mut matches.clone()).unwrap_or_else(|error| error.exit());
     cli.global.profile_in_use = settings.profile_in_use;
     cli.global.profile_is_typed = is_typed;
+    cli.global.origins = settings.origins;
+    cli.global.origins.retain(|id, _| is_default(&matches, id));
     Ok(cli)
+}
+
+/// `true` if the subcommand's argument has its default value, which the settings may have set.
+fn is_default(matches: &clap::ArgMatches, id: &str) -> bool {
+    let Some((_, matches)) = matches.subcommand() else { return false };
+    let own = matches.ids().any(|known| known == id).then(|| matches.value_source(id)).flatten();
+    own == Some(ValueSource::DefaultValue) || is_default(matches, id)
 }
 
 /// Runs the command.
@@ -93,7 +108,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Err(command) => Cli { command: *command, ..cli },
     };
     let runtime = runtime::start()?;
-    let grace = cli.command.grace();
+    let (grace, origins) = (cli.command.grace(), cli.global.origins.clone());
     let deadline = cli.global.deadline.map(|TimeSpan(deadline)| deadline);
     let last = cli.global.timeout();
     let command = async {
@@ -104,7 +119,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let done = runtime.block_on(until_deadline(deadline, last, command));
     // A thread blocked on standard input or output must not keep the process alive.
     runtime.shutdown_timeout(grace);
-    done.unwrap_or_else(|signal| Err(Failure::stopped(signal, "the command did not end in time")))
+    let done = done
+        .unwrap_or_else(|signal| Err(Failure::stopped(signal, "the command did not end in time")));
+    done.map_err(|failure| failure.with_origins(&origins))
 }
 
 /// Starts logging, with the filter of `RUST_LOG`, else of `-v`.

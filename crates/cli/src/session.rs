@@ -23,8 +23,9 @@ use aws_sdk_s3::{
 };
 use sealwax_jobs::drill::BlockedRegions;
 use sealwax_s3::{
-    Error, ErrorKind, KmsKeyArn, KmsKeyName, LimitedHttp, PlacePolicy, RateLimitedHttp, S3Uri,
-    SealedClient, SealedClientBuilder, SidecarPolicy, envelope::Keyring, with_sdk_limits,
+    Error, ErrorKind, KmsKeyArn, KmsKeyName, KnownStore, LimitedHttp, PlacePolicy, RateLimitedHttp,
+    S3Uri, SealedClient, SealedClientBuilder, SidecarPolicy, StoreTrait, envelope::Keyring,
+    with_sdk_limits,
 };
 
 pub(crate) use self::endpoints::{Endpoint, Service};
@@ -67,6 +68,8 @@ pub(crate) struct Session {
     /// Treatment of access control lists in copies.
     acls: AclArg,
     keyrings: Keyrings,
+    /// What is known about the store, for all of the run's clients.
+    known_store: KnownStore,
 }
 
 impl Session {
@@ -153,12 +156,10 @@ impl Session {
             loader = loader.profile_name(profile);
         }
         let local = args.local_key.as_deref().map(local_key::read).transpose()?;
+        credentials::check_profile(args.profile.as_deref()).await?;
         let mut config = loader.load().await;
-        if let Some(name) = &args.profile {
-            credentials::check_profile(name).await?;
-            if args.profile_is_typed {
-                config = credentials::prefer_profile(name, config).await;
-            }
+        if let Some(name) = args.profile.as_deref().filter(|_| args.profile_is_typed) {
+            config = credentials::prefer_profile(name, config).await;
         }
         let set = config.region().filter(|region| !region.as_ref().is_empty()).cloned();
         let region_is_assumed = set.is_none();
@@ -173,12 +174,27 @@ impl Session {
         if let Some(url) = &args.endpoint_url {
             config = endpoints::at(&config, url);
         }
+        for (config, service) in
+            [(&config, Service::S3), (&kms_config, Service::Kms), (&kms_config, Service::Sts)]
+        {
+            endpoints::check(config, service)?;
+        }
+        config = endpoints::with_slash(config);
         // Clients for S3 get their limits in `Session::s3`.
         let config = config.into_builder().http_client(http).build();
         let keyrings = Keyrings::new(kms_config.clone(), local, args);
         let acls = AclArg::default();
-        let args = args.clone();
-        Ok(Self { config, kms_config, region, region_is_assumed, args, acls, keyrings })
+        let (known_store, args) = (known_store(args.quiet), args.clone());
+        Ok(Self {
+            config,
+            kms_config,
+            region,
+            region_is_assumed,
+            args,
+            acls,
+            keyrings,
+            known_store,
+        })
     }
 
     /// `true` if no Region is set, and the command's own choice is used.
@@ -223,7 +239,13 @@ impl Session {
         let sidecars =
             self.args.sidecars.as_ref().map_or_else(SidecarPolicy::off, SidecarPolicy::with_suffix);
         let builder = SealedClient::builder(self.s3(), keyring).places(places);
-        builder.sidecars(sidecars).acls(self.acls.into())
+        let (checksum, conditions) = (self.args.body_checksum, self.args.conditions);
+        builder
+            .sidecars(sidecars)
+            .acls(self.acls.into())
+            .checksum(checksum.unwrap_or_default().into())
+            .conditions(conditions.unwrap_or_default().into())
+            .known_store(self.known_store.clone())
     }
 
     /// Refuses to bind objects to the name of an access point: they would not open by their bucket's.
@@ -502,4 +524,20 @@ impl Session {
             self.say(text);
         }
     }
+}
+
+/// Returns the record of what is found out about the store. It prints a note when a client does
+/// without something.
+fn known_store(is_quiet: bool) -> KnownStore {
+    KnownStore::telling(move |found| {
+        let more = match found {
+            StoreTrait::RefusesBodyChecksums => "; --body-checksum=none spares the attempt",
+            StoreTrait::IgnoresConditions => "",
+            _ => return,
+        };
+        if !is_quiet {
+            // A closed standard error is no failure.
+            let _ = writeln!(io::stderr(), "note: {found}{more}");
+        }
+    })
 }

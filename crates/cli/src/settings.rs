@@ -12,17 +12,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::builder::ArgPredicate;
+use clap::{ValueEnum, builder::ArgPredicate};
 use sealwax_s3::PlainHttp;
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    args::{LimitRate, Pair, TimeSpan, account_id, endpoint_url, key_arn},
+    args::{
+        BodyChecksumArg, ConditionsArg, LimitRate, Pair, TimeSpan, account_id, endpoint_url,
+        key_arn,
+    },
     failure::{Exit, Failure},
 };
 
-const ADVICE: &str = "correct the file; docs/CLI.md describes its settings";
+const ADVICE: &str = "correct the file; `sealwax doctor --print settings` shows all settings";
 
 /// Separators of several values in a variable.
 const SEPARATORS: [char; 4] = [',', ' ', '\n', '\t'];
@@ -33,6 +36,8 @@ pub(crate) struct Settings {
     values: BTreeMap<&'static str, Vec<OsString>>,
     /// Name and file of the profile in use.
     pub(crate) profile_in_use: Option<String>,
+    /// Origins of values that a failure may have to name, by argument id.
+    pub(crate) origins: BTreeMap<&'static str, String>,
 }
 
 impl Settings {
@@ -47,9 +52,14 @@ impl Settings {
             option(words, "--config").or_else(|| variable("SEALWAX_CONFIG")).map(PathBuf::from);
         if let Some((profile, origin)) = profile(named, file)? {
             settings.values = profile.values();
+            let origins = settings.values.keys().map(|id| (*id, origin.clone()));
+            settings.origins = origins.collect();
             settings.profile_in_use = Some(origin);
         }
         settings.apply_variables()?;
+        if is_given(words, "--no-context") {
+            settings.values.remove("context");
+        }
         Ok(settings)
     }
 
@@ -58,6 +68,9 @@ impl Settings {
     fn apply_variables(&mut self) -> Result<(), Failure> {
         let ignores_endpoints = variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
             .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        if !ignores_endpoints {
+            check_endpoint_variables()?;
+        }
         for (id, names) in [
             ("region", &["AWS_REGION", "AWS_DEFAULT_REGION"][..]),
             ("endpoint_url", &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]),
@@ -89,6 +102,7 @@ impl Settings {
             if id == "keys" {
                 self.values.remove("accounts");
             }
+            self.origins.insert(id, name.to_owned());
             self.values.insert(id, values.into_iter().map(OsString::from).collect());
         }
         for (id, name) in [("replica_of", "SEALWAX_REPLICA_OF"), ("local_key", "SEALWAX_LOCAL_KEY")]
@@ -100,6 +114,8 @@ impl Settings {
         for (id, name, check) in [
             ("kms_endpoint_url", "SEALWAX_KMS_ENDPOINT_URL", is_endpoint_url as Check),
             ("timeout", "SEALWAX_TIMEOUT", is_time),
+            ("body_checksum", "SEALWAX_BODY_CHECKSUM", is_one::<BodyChecksumArg>),
+            ("conditions", "SEALWAX_CONDITIONS", is_one::<ConditionsArg>),
         ] {
             let Some(value) = variable(name) else { continue };
             let text = value.to_str().ok_or_else(|| unusable(name, "it is not UTF-8"))?;
@@ -166,9 +182,27 @@ fn option(words: &[OsString], name: &str) -> Option<OsString> {
     None
 }
 
+/// `true` if the flag is on the command line. It is needed before that is parsed.
+fn is_given(words: &[OsString], name: &str) -> bool {
+    words.iter().skip(1).take_while(|word| *word != "--").any(|word| word == name)
+}
+
 /// Returns an environment variable that is set and not empty.
 fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Checks the variables that the SDK reads: it would report their faults as network failures.
+fn check_endpoint_variables() -> Result<(), Failure> {
+    for name in
+        ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL_STS"]
+    {
+        let Some(value) = env::var_os(name) else { continue };
+        let text = value.to_str().ok_or_else(|| unusable(name, "it is not UTF-8"))?;
+        is_endpoint_url(text)
+            .map_err(|reason| unusable(name, &format!("{reason} (got {text:?})")))?;
+    }
+    Ok(())
 }
 
 fn unusable(name: &str, reason: &str) -> Failure {
@@ -276,6 +310,8 @@ struct Profile {
     expected_bucket_owner: Option<Spanned<String>>,
     request_payer: Option<Spanned<String>>,
     limit_rate: Option<Spanned<String>>,
+    body_checksum: Option<Spanned<String>>,
+    conditions: Option<Spanned<String>>,
 }
 
 impl Profile {
@@ -291,8 +327,13 @@ impl Profile {
         let payer = self.request_payer.iter().map(|value| (value, is_payer as Check));
         let rate = self.limit_rate.iter().map(|value| (value, is_rate as Check));
         let payer = payer.chain(rate);
+        let checksum =
+            self.body_checksum.iter().map(|value| (value, is_one::<BodyChecksumArg> as Check));
+        let conditions =
+            self.conditions.iter().map(|value| (value, is_one::<ConditionsArg> as Check));
+        let of_store = checksum.chain(conditions);
         let all = urls.chain(keys).chain(accounts).chain(timeout).chain(owner).chain(payer);
-        for (value, check) in all {
+        for (value, check) in all.chain(of_store) {
             check(value.get_ref()).map_err(|reason| (value.span(), reason))?;
         }
         Ok(())
@@ -332,6 +373,8 @@ impl Profile {
             ("expected_bucket_owner", one(self.expected_bucket_owner.map(Spanned::into_inner))),
             ("request_payer", one(self.request_payer.map(Spanned::into_inner))),
             ("limit_rate", one(self.limit_rate.map(Spanned::into_inner))),
+            ("body_checksum", one(self.body_checksum.map(Spanned::into_inner))),
+            ("conditions", one(self.conditions.map(Spanned::into_inner))),
         ];
         values.into_iter().filter(|(_, values)| !values.is_empty()).collect()
     }
@@ -363,6 +406,16 @@ fn is_time(text: &str) -> Result<(), String> {
     text.parse::<TimeSpan>().map(drop).map_err(str::to_owned)
 }
 
+/// Checks one of a few values.
+fn is_one<T: ValueEnum>(text: &str) -> Result<(), String> {
+    let names = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let names: Vec<_> = names.map(|value| value.get_name().to_owned()).collect();
+    match names.iter().any(|name| name == text) {
+        true => Ok(()),
+        false => Err(format!("must be one of {} (got {text:?})", names.join(", "))),
+    }
+}
+
 fn is_pair(text: &str) -> Result<(), String> {
     text.parse::<Pair>().map(drop).map_err(str::to_owned)
 }
@@ -385,7 +438,7 @@ mod tests {
     }
 
     fn command(profile: Profile, words: &[&str]) -> Cli {
-        let settings = Settings { values: profile.values(), profile_in_use: None };
+        let settings = Settings { values: profile.values(), ..Settings::default() };
         let matches =
             settings.onto(Cli::command()).try_get_matches_from(words).expect("it is right");
         Cli::from_arg_matches(&matches).expect("it is right")
@@ -447,6 +500,12 @@ mod tests {
             ("[profiles.default]\ntimeout = \"60\"", 2, "a unit of s, m, h, d or w"),
             ("[profiles.default]\nexpected_bucket_owner = \"1\"", 2, "12 digits"),
             ("[profiles.default]\nrequest_payer = \"me\"", 2, "must be requester"),
+            (
+                "[profiles.default]\nbody_checksum = \"x\"",
+                2,
+                "one of auto, crc64nvme, none (got \"x\")",
+            ),
+            ("[profiles.default]\nconditions = \"x\"", 2, "one of prove, look, trust (got \"x\")"),
             ("region = \"r\"", 1, "region"),
             ("[profiles.default\n", 1, ""),
         ] {
@@ -457,6 +516,20 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn the_printed_settings_file_has_all_settings() {
+        let text = include_str!("../documents/settings.toml");
+        let values = parse(text).expect("it is right").values();
+        let unknown = parse("[profiles.default]\nunknown = 1").expect_err("unknown");
+        let known = unknown.split("expected one of ").nth(1).expect("the known ones");
+        let known: Vec<_> = known.split(", ").map(|name| name.trim_matches('`')).collect();
+        for name in &known {
+            assert!(text.contains(&format!("\n{name} = ")), "{name}");
+        }
+        // The one that is off.
+        assert_eq!(values.len(), known.len() - 1);
     }
 
     #[test]

@@ -53,7 +53,10 @@ fn made_directory(what: &str, option: &str) -> Result<PathBuf, Failure> {
     };
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
     made.map_err(|error| {
-        Failure::io(&format!("cannot create directory {}", directory.display()), error)
+        let what = format!("cannot create directory {} for the {what}", directory.display());
+        Failure::io(&what, error).advise(format!(
+            "set XDG_STATE_HOME to a directory that you can write to, or pass {option} FILE"
+        ))
     })?;
     Ok(directory)
 }

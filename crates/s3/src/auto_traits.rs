@@ -5,10 +5,10 @@ use sealwax_envelope::Keyring;
 use crate::{
     Attributes, CopyObject, CopyObjectOutput, Delete, DiscoveryFilter, Error, Get, Head, Inspect,
     InspectOutput, InvalidArn, InvalidUri, KeyAudit, KeyChanges, KeyHolder, KmsKeyArn, KmsKeyring,
-    KmsKeyringBuilder, ListPages, ListedObject, ListedPage, ListedUpload, ObjectInfo, PageTokens,
-    PlacePolicy, PlaintextSource, PlaintextStream, Put, PutOutput, PutS3ec, Reencrypt, Rewrap,
-    RewrapOutcome, RewrapOutput, Rewrapper, S3Uri, SealedClient, SealedClientBuilder, SealedObject,
-    Shred, ShredOutput, UploadPages, Verify, VerifyOutput, s3ec,
+    KmsKeyringBuilder, KnownStore, ListPages, ListedObject, ListedPage, ListedUpload, ObjectInfo,
+    PageTokens, PlacePolicy, PlaintextSource, PlaintextStream, Put, PutOutput, PutS3ec, Reencrypt,
+    Rewrap, RewrapOutcome, RewrapOutput, Rewrapper, S3Uri, SealedClient, SealedClientBuilder,
+    SealedObject, Shred, ShredOutput, UploadPages, Verify, VerifyOutput, s3ec,
 };
 
 fn sent<T: Send + 'static>() {}
@@ -28,6 +28,7 @@ fn public_types() {
         KmsKeyArn,
         S3Uri,
         KeyHolder,
+        KnownStore,
     )>();
     cloned::<(CopyObject, Delete, Head, Rewrap, Shred, Verify)>();
     cloned::<(CopyObjectOutput, PutOutput, RewrapOutput, ShredOutput, VerifyOutput)>();

@@ -30,7 +30,8 @@ use crate::{
     request_headers::RequestHeaders,
     s3ec::S3ec,
     store::{
-        Store, StoreSettings, acl::AclPolicy, checksum::BodyChecksum, unclaimed::UnclaimedUpload,
+        Store, StoreSettings, acl::AclPolicy, checksum::BodyChecksum,
+        condition_proof::ConditionPolicy, known_store::KnownStore, unclaimed::UnclaimedUpload,
     },
     upload::budget::UploadBudget,
     uri::S3Uri,
@@ -82,6 +83,8 @@ impl SealedClient {
                 part_len: DEFAULT_PART_LEN,
                 copy_in_parts_above: MAX_COPY_LEN,
                 checksum: BodyChecksum::default(),
+                conditions: ConditionPolicy::default(),
+                known: KnownStore::default(),
                 timeout: LimitedHttp::DEFAULT_TIMEOUT,
                 acls: AclPolicy::default(),
                 headers: RequestHeaders::default(),
@@ -325,10 +328,25 @@ impl SealedClientBuilder {
         self
     }
 
-    /// Sets the checksum that is sent with bodies: CRC-64/NVME by default.
+    /// Sets the checksum that is sent with bodies: [`BodyChecksum::IfSupported`] by default.
     #[must_use]
     pub fn checksum(mut self, checksum: BodyChecksum) -> Self {
         self.store.checksum = checksum;
+        self
+    }
+
+    /// Sets how the conditions of writes are treated at stores other than AWS:
+    /// [`ConditionPolicy::Prove`] by default.
+    #[must_use]
+    pub fn conditions(mut self, policy: ConditionPolicy) -> Self {
+        self.store.conditions = policy;
+        self
+    }
+
+    /// Shares what is known about the store with other clients of the same endpoint.
+    #[must_use]
+    pub fn known_store(mut self, known: KnownStore) -> Self {
+        self.store.known = known;
         self
     }
 

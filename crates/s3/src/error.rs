@@ -36,6 +36,11 @@ pub enum ErrorKind {
     Conflict,
     /// This machine's clock is more than 15 minutes off, so S3 rejects the signatures of requests.
     ClockSkew,
+    /// Another write of the object was in progress, and S3 decided neither way.
+    ConcurrentWrite,
+    /// The store ignores the condition of a write, so the write could replace an object that the
+    /// condition protects.
+    ConditionIgnored,
     /// The stored encryption context is not the required one.
     ContextMismatch,
     /// There are no AWS credentials, they have expired, or AWS does not know them.
@@ -93,10 +98,14 @@ pub enum ErrorKind {
     Truncated,
     /// The service does not answer: network, timeout, or an outage of its Region.
     Unavailable,
+    /// The name of the service's host is unknown, or cannot be looked up.
+    UnknownHost,
     /// The object was copied, and the copy may lack some of its keys: the source was kept.
     Unproven,
     /// The operation is not possible with this object.
     Unsupported,
+    /// The certificate of the service's host is not trusted.
+    UntrustedHost,
     /// The multipart upload no longer exists in S3: it was aborted, manually or by a lifecycle
     /// rule, or completed.
     UploadNotFound,
@@ -123,6 +132,11 @@ impl ErrorKind {
             Self::Changed => "read the object again from the start",
             Self::ClockSkew => {
                 "set the clock, for example by NTP: request signatures contain the time"
+            }
+            Self::ConcurrentWrite => "store the object again, from the start",
+            Self::ConditionIgnored => {
+                "use a store that honours conditional writes, or have one writer at a time look at \
+                 the object and write it without a condition"
             }
             Self::Conflict => "read the object again before you retry",
             Self::ContextMismatch => {
@@ -170,8 +184,12 @@ impl ErrorKind {
             }
             Self::Truncated => "restore another version of the object",
             Self::Unavailable => "retry, or use a key and a bucket in another Region",
+            Self::UnknownHost => "check the endpoint's host, the Region's name and the network",
             Self::Unproven => "rewrap the copy, or allow an unproven move",
             Self::Unsupported => "see the message",
+            Self::UntrustedHost => {
+                "check the endpoint's host, or trust its certificate authority (SSL_CERT_FILE)"
+            }
             Self::UploadNotFound => {
                 "delete the upload's state file, if it has one, and upload the file again"
             }
@@ -189,6 +207,8 @@ impl ErrorKind {
             Self::Authentication => "authentication",
             Self::Changed => "changed",
             Self::ClockSkew => "clock-skew",
+            Self::ConcurrentWrite => "concurrent-write",
+            Self::ConditionIgnored => "condition-ignored",
             Self::Conflict => "conflict",
             Self::ContextMismatch => "context-mismatch",
             Self::Credentials => "credentials",
@@ -217,8 +237,10 @@ impl ErrorKind {
             Self::TooManyFiles => "too-many-files",
             Self::Truncated => "truncated",
             Self::Unavailable => "unavailable",
+            Self::UnknownHost => "unknown-host",
             Self::Unproven => "unproven",
             Self::Unsupported => "unsupported",
+            Self::UntrustedHost => "untrusted-host",
             Self::UploadNotFound => "upload-not-found",
             Self::WrongRegion => "wrong-region",
         }
@@ -231,10 +253,12 @@ impl ErrorKind {
             self,
             Self::AclUnreadable
                 | Self::Changed
+                | Self::ConcurrentWrite
                 | Self::Locked
                 | Self::Throttled
                 | Self::TooManyFiles
                 | Self::Unavailable
+                | Self::UnknownHost
         )
     }
 }
@@ -392,6 +416,12 @@ impl Error {
         self
     }
 
+    /// Replaces the message.
+    pub(crate) fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// Prefixes the message: `prefix: message`.
     pub(crate) fn with_prefix(mut self, prefix: &str) -> Self {
         self.0.message = format!("{prefix}: {}", self.0.message);
@@ -456,18 +486,36 @@ pub fn has_too_many_files(error: &(dyn std::error::Error + 'static)) -> bool {
     })
 }
 
+/// Says what is wrong with the credentials that KMS got.
+fn credentials_message(failures: &[KeyringError]) -> String {
+    let is_missing = failures.iter().any(|failure| {
+        let source = std::error::Error::source(failure);
+        let failure = source.and_then(|source| source.downcast_ref::<AwsFailure>());
+        failure.is_some_and(|failure| failure.problem == Some(Problem::NoCredentials))
+    });
+    match is_missing {
+        true => NO_CREDENTIALS.to_owned(),
+        false => "the AWS credentials have expired, or KMS does not know them".to_owned(),
+    }
+}
+
 /// `true` if the caller's credentials failed, and not a key.
 fn is_credentials_failure(failure: &KeyringError) -> bool {
     let source =
         std::error::Error::source(failure).and_then(|source| source.downcast_ref::<AwsFailure>());
-    source.is_some_and(|failure| failure.problem == Some(Problem::Credentials))
+    source.is_some_and(AwsFailure::is_credentials_problem)
 }
+
+/// Message of a call that had no credentials to be signed with.
+const NO_CREDENTIALS: &str = "there are no AWS credentials";
 
 /// Kind and message of a failed call by a client of `region`.
 fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind, String) {
     // HEAD has no body, so its status is all there is to go by.
     let kind = match (failure.code.as_deref(), failure.status) {
-        _ if failure.problem == Some(Problem::Credentials) => ErrorKind::Credentials,
+        _ if failure.is_credentials_problem() => ErrorKind::Credentials,
+        _ if failure.problem == Some(Problem::UnknownHost) => ErrorKind::UnknownHost,
+        _ if failure.problem == Some(Problem::UntrustedHost) => ErrorKind::UntrustedHost,
         _ if failure.problem == Some(Problem::PlainHttp) => ErrorKind::InsecureEndpoint,
         _ if failure.problem == Some(Problem::NotBuilt) => ErrorKind::InvalidInput,
         _ if failure.problem == Some(Problem::TooManyFiles) => ErrorKind::TooManyFiles,
@@ -491,6 +539,10 @@ fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind,
         (_, Some(304)) => ErrorKind::NotModified,
         (Some("NoSuchBucket"), _) => ErrorKind::NoSuchBucket,
         (_, Some(404)) => ErrorKind::NotFound,
+        // (Amazon S3 User Guide, "Conditional write behavior".)
+        _ if call == "CompleteMultipartUpload" && failure.is_conditional_request_conflict() => {
+            ErrorKind::ConcurrentWrite
+        }
         (_, Some(409 | 412)) => ErrorKind::Conflict,
         (_, Some(501)) => ErrorKind::Unsupported,
         // Both answer with headers alone, as far as the SDK reads: FORMAT.md R1, R3.
@@ -507,6 +559,22 @@ fn judged(call: &str, failure: &AwsFailure, region: Option<&str>) -> (ErrorKind,
         }
         ErrorKind::Conflict => {
             format!("{call} failed a precondition: the object changed or exists already")
+        }
+        ErrorKind::ConcurrentWrite => format!(
+            "{call} met another write of the object, which was in progress: nothing was stored"
+        ),
+        ErrorKind::Archived => format!("{call} found the object in an archive"),
+        ErrorKind::Credentials if failure.problem == Some(Problem::NoCredentials) => {
+            NO_CREDENTIALS.to_owned()
+        }
+        ErrorKind::Credentials => {
+            format!(
+                "{call} was denied: the AWS credentials have expired, or AWS does not know them"
+            )
+        }
+        ErrorKind::UnknownHost => format!("{call} found no host of that name"),
+        ErrorKind::UntrustedHost => {
+            format!("{call} was not sent: the certificate of the host is not trusted")
         }
         ErrorKind::NotModified => format!("{call} found the object unmodified"),
         ErrorKind::KeyNotFound => format!("{call} found no such key"),
@@ -663,7 +731,7 @@ impl ObjectRef {
         };
         // No policy is to blame where KMS could not know who asks.
         let (kind, message) = match failures.iter().any(is_credentials_failure) {
-            true => (&ErrorKind::Credentials, "no credentials that KMS knows".to_owned()),
+            true => (&ErrorKind::Credentials, credentials_message(&failures)),
             false => {
                 (kind, failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
             }

@@ -3,6 +3,7 @@
 mod attempts;
 #[cfg(test)]
 mod auto_traits;
+mod aws_hosts;
 mod backoff;
 mod blocking;
 mod client;
@@ -37,6 +38,7 @@ pub use {
 };
 
 pub use self::{
+    aws_hosts::is_aws_url,
     client::{SealedClient, SealedClientBuilder},
     error::{Error, ErrorKind, error_chain, has_too_many_files},
     format::{ObjectFormat, UnencryptedObjects},
@@ -80,6 +82,8 @@ pub use self::{
         acl::AclPolicy,
         attributes::Attributes,
         checksum::BodyChecksum,
+        condition_proof::ConditionPolicy,
+        known_store::{KnownStore, StoreTrait},
         list::{
             ListPages, ListedObject, ListedPage, ListedUpload, PageTokens, UploadPages, decode_key,
         },

@@ -8,8 +8,11 @@ pub(crate) mod answers;
 pub(crate) mod attributes;
 pub(crate) mod checksum;
 pub(crate) mod companion;
+pub(crate) mod condition_proof;
 pub(crate) mod conditions;
+mod copy_source;
 pub(crate) mod deletion;
+pub(crate) mod known_store;
 pub(crate) mod list;
 pub(crate) mod lost_answer;
 pub(crate) mod multipart;
@@ -34,6 +37,8 @@ use tokio_util::task::TaskTracker;
 use self::{
     acl::AclPolicy,
     checksum::BodyChecksum,
+    condition_proof::ConditionPolicy,
+    known_store::KnownStore,
     part_limiter::PartLimiter,
     unclaimed::{UnclaimedUpload, UnclaimedUploads},
 };
@@ -76,6 +81,8 @@ pub(crate) struct StoreSettings {
     /// Objects above this many stored bytes are copied in parts.
     pub(crate) copy_in_parts_above: u64,
     pub(crate) checksum: BodyChecksum,
+    pub(crate) conditions: ConditionPolicy,
+    pub(crate) known: KnownStore,
     /// Time after which a call without progress ends.
     pub(crate) timeout: Duration,
     pub(crate) acls: AclPolicy,
@@ -115,10 +122,6 @@ impl Store {
         self.0.settings.acls
     }
 
-    pub(crate) fn checksum(&self) -> BodyChecksum {
-        self.0.settings.checksum
-    }
-
     /// The limit of bodies that are sent at a time.
     pub(crate) fn uploads(&self) -> &PartLimiter {
         &self.0.uploads
@@ -144,11 +147,6 @@ impl Store {
         self.0.aborts.close();
         self.0.aborts.wait().await;
         self.0.aborts.reopen();
-    }
-
-    /// Settings for a request with a body.
-    pub(crate) fn config_for_body(&self) -> aws_sdk_s3::config::Builder {
-        self.checksum().onto(aws_sdk_s3::Config::builder())
     }
 
     fn known_acls_disabled(&self, bucket: &str) -> Option<bool> {

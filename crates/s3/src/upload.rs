@@ -13,6 +13,7 @@ pub(crate) mod unfinished;
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use aws_sdk_s3::{operation::head_object::HeadObjectOutput, primitives::ByteStream};
+use futures_util::{FutureExt as _, future::BoxFuture};
 use sealwax_envelope::{BodyHeader, geometry::CHUNK_LEN};
 
 pub(crate) use self::body::BodySealer;
@@ -32,7 +33,12 @@ use crate::{
     format::ObjectFormat,
     object::join_metadata,
     progress::OnProgress,
-    store::{Store, attributes::Attributes, conditions::WriteConditions, lost_answer::Stored},
+    store::{
+        Store,
+        attributes::Attributes,
+        conditions::{WriteCall, WriteConditions},
+        lost_answer::Stored,
+    },
 };
 
 /// Maximum number of retries of a conditional `PutObject` that meets another write.
@@ -64,7 +70,17 @@ pub(crate) struct Uploaded {
 impl Upload {
     /// Seals the parts and stores them. The object becomes visible only when all of them are
     /// stored.
-    pub(crate) async fn run(self, mut parts: Parts, sealer: BodySealer) -> Result<Uploaded, Error> {
+    ///
+    /// Boxed, as the futures of uploads nest deeply.
+    pub(crate) fn run(
+        self,
+        parts: Parts,
+        sealer: BodySealer,
+    ) -> BoxFuture<'static, Result<Uploaded, Error>> {
+        self.send(parts, sealer).boxed()
+    }
+
+    async fn send(self, mut parts: Parts, sealer: BodySealer) -> Result<Uploaded, Error> {
         let plan = PartPlan::new(self.store.part_len() / CHUNK_LEN, parts.len());
         self.ready(&mut parts, plan.chunks(1)).await?;
         let room = self.budget.room(&self.target, plan.chunks(1)).await?;
@@ -77,17 +93,28 @@ impl Upload {
             return self.put_object(body).await;
         }
 
+        self.prove_conditions(WriteCall::Complete).await?;
         let upload = PartUploads::create(&self, parts.file(), plan, buffers).await?;
         self.send_parts(upload, parts, sealer, plan, Some((room, source))).await
     }
 
-    /// Resumes an interrupted upload. `sealer` has that upload's header.
-    pub(crate) async fn resume(
+    /// Resumes an interrupted upload. `sealer` has that upload's header. Boxed, as [`Upload::run`].
+    pub(crate) fn resume(
+        self,
+        parts: Parts,
+        sealer: BodySealer,
+        state_file: Arc<StateFile>,
+    ) -> BoxFuture<'static, Result<Uploaded, Error>> {
+        self.send_rest(parts, sealer, state_file).boxed()
+    }
+
+    async fn send_rest(
         self,
         parts: Parts,
         sealer: BodySealer,
         state_file: Arc<StateFile>,
     ) -> Result<Uploaded, Error> {
+        self.prove_conditions(WriteCall::Complete).await?;
         let plan = PartPlan::fixed(state_file.start().part_chunks);
         let upload = PartUploads::resume(&self, state_file);
         self.send_parts(upload, parts, sealer, plan, None).await
@@ -138,6 +165,11 @@ impl Upload {
         }
     }
 
+    /// Fails unless the store honours the conditions of `call`, where the caller relies on them.
+    async fn prove_conditions(&self, call: WriteCall) -> Result<(), Error> {
+        self.store.prove_conditions(&self.target, call, &self.conditions).await
+    }
+
     /// Waits until a part of `chunks` chunks can be read.
     async fn ready(&self, parts: &mut Parts, chunks: usize) -> Result<(), Error> {
         parts
@@ -167,6 +199,8 @@ impl Upload {
     }
 
     async fn put_object(self, body: SealedPart) -> Result<Uploaded, Error> {
+        self.prove_conditions(WriteCall::Put).await?;
+        self.store.look_before(&self.target, WriteCall::Put, &self.conditions).await?;
         let (mut retries, queued) = (0, self.store.uploads().join());
         let sent = loop {
             let sent = queued.run(|| self.try_put_object(&body)).await;
@@ -182,9 +216,10 @@ impl Upload {
         let is_ours = |head: &HeadObjectOutput| self.format.is_same_sealing(head.metadata());
         let (store, target, call) = (&self.store, &self.target, "PutObject");
         let stored = match sent {
-            Ok(stored) => store.confirmed(target, call, stored, is_ours).await?,
-            Err(failure) => store.stored_after_all(target, call, failure, is_ours).await?,
+            Ok(stored) => store.confirmed(target, call, stored, is_ours).await,
+            Err(failure) => store.stored_after_all(target, call, failure, is_ours).await,
         };
+        let stored = stored.map_err(|error| self.conditions.explain(error))?;
         self.progress(body.plaintext_len);
         Ok(Uploaded {
             e_tag: stored.e_tag,
@@ -194,26 +229,17 @@ impl Upload {
     }
 
     async fn try_put_object(&self, body: &SealedPart) -> Result<Stored, AwsFailure> {
-        let request = self
-            .store
-            .s3()
-            .put_object()
-            .bucket(&self.target.bucket)
-            .key(&self.target.key)
-            .set_metadata(Some(join_metadata(&self.format, &self.user_metadata)))
-            .set_if_match(self.conditions.if_match.clone())
-            .set_if_none_match(self.conditions.if_none_match.clone())
-            .set_checksum_algorithm(self.store.checksum().algorithm())
-            .body(ByteStream::from(body.bytes.clone()));
-        // The tags and the checksum protect the body: a second hash over it would cost more than
-        // the encryption.
-        let request = self.attributes.clone().on_put(request).customize().disable_payload_signing();
-        request
-            .config_override(self.store.config_for_body())
-            .send()
-            .await
-            .map(|output| Stored { e_tag: output.e_tag, version_id: output.version_id })
-            .map_err(|error| AwsFailure::new(&error))
+        let request = || {
+            let request = self.store.s3().put_object().key(&self.target.key);
+            let request = request
+                .set_metadata(Some(join_metadata(&self.format, &self.user_metadata)))
+                .set_if_match(self.conditions.if_match.clone())
+                .set_if_none_match(self.conditions.if_none_match.clone())
+                .body(ByteStream::from(body.bytes.clone()));
+            self.attributes.clone().on_put(request)
+        };
+        let output = self.store.put_object(&self.target.bucket, request).await?;
+        Ok(Stored { e_tag: output.e_tag, version_id: output.version_id })
     }
 
     fn progress(&self, plaintext_len: u64) {

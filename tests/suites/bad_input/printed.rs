@@ -23,10 +23,10 @@ use sealwax_jobs::{
 };
 use sealwax_object_store::v0_14::SealedStore;
 use sealwax_s3::{
-    Attributes, BodyChecksum, DiscoveryFilter, ErrorKind, InvalidArn, InvalidKeyName,
-    InvalidKeyring, InvalidUri, KeyChanges, KmsKeyArn, KmsKeyName, KmsKeyring, ListedObject,
-    ObjectState, PlacePolicy, PlainHttp, PlaintextSource, S3Uri, SealedClient, UnfinishedUpload,
-    WrapPolicy,
+    Attributes, BodyChecksum, ConditionPolicy, DiscoveryFilter, ErrorKind, InvalidArn,
+    InvalidKeyName, InvalidKeyring, InvalidUri, KeyChanges, KmsKeyArn, KmsKeyName, KmsKeyring,
+    KnownStore, ListedObject, ObjectState, PlacePolicy, PlainHttp, PlaintextSource, S3Uri,
+    SealedClient, StoreTrait, UnfinishedUpload, WrapPolicy,
     envelope::s3ec::{self, Keyring as _},
     envelope::{
         BodyHeader, BodySalt, CacheLimits, CachingKeyring, EncryptedDataKey, EncryptionContext,
@@ -311,6 +311,9 @@ fn print_names(printed: &mut Printed) {
     printed.debug(&WrapPolicy::All);
     printed.debug(&PlacePolicy::bound());
     printed.debug(&BodyChecksum::default());
+    printed.debug(&ConditionPolicy::default());
+    printed.debug(&KnownStore::default());
+    printed.both(&StoreTrait::RefusesBodyChecksums);
     printed.debug(&Attributes::default());
 }
 

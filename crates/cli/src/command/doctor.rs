@@ -5,12 +5,16 @@ mod caller;
 mod check;
 mod endpoints;
 mod keys;
+pub(crate) mod printed;
 mod store;
 
 use clap::Args;
 use sealwax_s3::{KmsKeyArn, envelope::EncryptionContext};
 
-use self::check::{Check, Checks};
+use self::{
+    check::{Check, Checks},
+    printed::Document,
+};
 use crate::{
     args::{GlobalArgs, Pair, Prefix, encryption_context},
     failure::{Exit, Failure},
@@ -23,7 +27,8 @@ const EXAMPLES: &str = "\
 Examples:
   sealwax doctor s3://bucket --key \"$EAST_KEY\" --key \"$WEST_KEY\"
   sealwax doctor s3://bucket/2026/ --sealwax-profile prod -c tenant=acme
-  sealwax doctor s3://bucket --read-only --json | jq 'select(.status != \"ok\")'";
+  sealwax doctor s3://bucket --read-only --json | jq 'select(.status != \"ok\")'
+  sealwax doctor --print lifecycle >lifecycle.json";
 
 /// Check credentials, endpoints, Regions, keys, bucket and clock.
 ///
@@ -52,6 +57,13 @@ pub(crate) struct DoctorArgs {
     /// Print one JSON object per check
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Print a document that hints refer to, such as a policy, and check nothing
+    ///
+    /// The policies are for the example of the manual: the buckets `invoices` and `invoices-west`,
+    /// the prefix `2026/` and the account 111122223333.
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["prefix", "keys", "context", "read_only", "json"])]
+    pub(crate) print: Option<Document>,
 }
 
 /// Loads the settings. A missing Region is a finding, so the checks go on in the Region of the first
@@ -63,7 +75,7 @@ pub(super) async fn session(global: &GlobalArgs, args: &DoctorArgs) -> Result<Se
 
 /// Runs all checks.
 pub(super) async fn run(session: &Session, args: DoctorArgs) -> Result<(), Failure> {
-    let DoctorArgs { prefix, keys, context, read_only, json } = args;
+    let DoctorArgs { prefix, keys, context, read_only, json, print: _ } = args;
     let context: EncryptionContext = encryption_context(context)?;
     let mut checks = Checks::new(json);
     let scratch = prefix.as_ref().map(|prefix| store::Scratch::new(session, prefix)).transpose()?;

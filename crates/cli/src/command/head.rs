@@ -127,7 +127,10 @@ pub(super) async fn run(session: &Session, args: HeadArgs) -> Result<(), Failure
     let client = client.s3ec(file.settings()).build();
     let call = client.s3().head_object().bucket(uri.bucket()).key(uri.key());
     let head = call.set_version_id(version_id.clone()).send().await;
-    let head = head.map_err(|error| session.call_error("head", &uri, "HeadObject", &error))?;
+    let head = match head {
+        Ok(head) => head,
+        Err(error) => return Err(client.head_error("head", &uri, &error).await.into()),
+    };
     let mut look = client.head().uri(&uri);
     if let Some(version_id) = head.version_id.clone().or(version_id) {
         look = look.version_id(version_id);

@@ -5,7 +5,7 @@ use sealwax_jobs::{
     CancellationToken, Summary as _,
     job::{Apply, JobInput, JobSummary as _, PlanFile},
 };
-use sealwax_s3::Error;
+use sealwax_s3::{Error, ErrorKind};
 
 use super::{
     Job, JobKind,
@@ -90,7 +90,14 @@ pub(super) async fn apply<W: JobKind, K: super::KindSettings>(
     let (ended, signal) = done.map_err(stopped)?;
     let summary = outcomes.summary().clone();
     if let Err(error) = ended {
-        let failure = Failure::from(error).step("to resume", this_command_line());
+        let is_about_journal = error.object().starts_with("the journal");
+        let failure = match (is_about_journal, error.kind()) {
+            (true, ErrorKind::Io) => Failure::from(error).advise(
+                "check its directory and the free space, or pass another file with --journal",
+            ),
+            _ => Failure::from(error),
+        };
+        let failure = failure.step("to resume", this_command_line());
         if summary.all_objects() > 0 {
             let mut summary = summary;
             summary.counts_mut().stopped = true;
@@ -111,7 +118,12 @@ pub(super) async fn apply<W: JobKind, K: super::KindSettings>(
     let failed = Failure::of_many(
         undone,
         all,
-        format!("{undone} of {} were not {}", Counted(all, "object"), W::DONE),
+        format!(
+            "{undone} of {} {} not {}",
+            Counted(all, "object"),
+            if all == 1 { "was" } else { "were" },
+            W::DONE
+        ),
     );
     failed.map_err(|failure| failure.step("to retry those", this_command_line()))
 }

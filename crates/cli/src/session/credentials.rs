@@ -14,11 +14,12 @@ use sealwax_s3::{ErrorKind, PlainHttp, error_chain};
 
 use crate::failure::{Exit, Failure, advice};
 
-/// Fails if the profile does not exist: the SDK would continue with other credentials.
+/// Fails if the AWS files cannot be read, or lack the profile that is `typed` or in `AWS_PROFILE`: the
+/// SDK would continue with other settings, and without a Region.
 ///
 /// # Errors
 /// The profile does not exist, or the files cannot be read.
-pub(super) async fn check_profile(name: &str) -> Result<(), Failure> {
+pub(super) async fn check_profile(typed: Option<&str>) -> Result<(), Failure> {
     let found = profile::load(&Fs::real(), &Env::real(), &EnvConfigFiles::default(), None).await;
     let found = found.map_err(|error| {
         Failure::new(
@@ -27,7 +28,14 @@ pub(super) async fn check_profile(name: &str) -> Result<(), Failure> {
             "correct the AWS files (by default ~/.aws/config and ~/.aws/credentials)",
         )
     })?;
-    if found.get_profile(name).is_some() {
+    let variable = std::env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty());
+    let (name, origin) = match (typed, &variable) {
+        (Some(name), _) => (name, "--profile"),
+        (None, Some(name)) => (name.as_str(), "AWS_PROFILE"),
+        (None, None) => return Ok(()),
+    };
+    // Every AWS tool has a default profile, which may be empty.
+    if found.get_profile(name).is_some() || (typed.is_none() && name == "default") {
         return Ok(());
     }
     let mut names: Vec<_> = found.profiles().collect();
@@ -37,7 +45,7 @@ pub(super) async fn check_profile(name: &str) -> Result<(), Failure> {
     Err(Failure::new(
         Exit::Usage,
         error,
-        "check --profile; for a profile of sealwax.toml, use --sealwax-profile",
+        format!("check {origin}; for a profile of sealwax.toml, use --sealwax-profile"),
     ))
 }
 

@@ -4,7 +4,12 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::config::endpoint as s3_endpoint;
 use aws_sdk_sts::config::endpoint as sts_endpoint;
 use aws_types::{origin::Origin, service_config::ServiceConfigKey};
-use sealwax_s3::aws_sdk_kms::config::endpoint as kms_endpoint;
+use sealwax_s3::{aws_sdk_kms::config::endpoint as kms_endpoint, is_aws_url};
+
+use crate::{
+    args::endpoint_url,
+    failure::{Exit, Failure},
+};
 
 /// A service that the command calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +55,30 @@ pub(super) fn configured(config: &SdkConfig, service: Service) -> Option<String>
     of_service().or_else(general)
 }
 
+/// Fails if the endpoint that the AWS files set for a service is no URL: flags and variables were
+/// checked before.
+pub(super) fn check(config: &SdkConfig, service: Service) -> Result<(), Failure> {
+    let Some(url) = configured(config, service) else { return Ok(()) };
+    endpoint_url(&url).map(drop).map_err(|reason| {
+        let what = format!("the endpoint_url of {} {reason} (got {url:?})", service.name());
+        let advice = "correct the AWS files (by default ~/.aws/config), or pass --endpoint-url";
+        Failure::new(Exit::Usage, what, advice)
+    })
+}
+
+/// Returns the configuration for S3 with a slash at the end of its endpoint's path. Without one, the
+/// SDK appends the bucket's name to the last word of the path.
+pub(super) fn with_slash(config: SdkConfig) -> SdkConfig {
+    let has_path = |url: &str| {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        rest.contains('/') && !rest.contains(['?', '#'])
+    };
+    match configured(&config, Service::S3) {
+        Some(url) if has_path(&url) && !url.ends_with('/') => at(&config, &format!("{url}/")),
+        _ => config,
+    }
+}
+
 /// Returns the endpoint that flags, variables and files set for S3, without a password; `None` for
 /// AWS's own.
 pub(super) fn of_s3(config: &SdkConfig) -> Option<String> {
@@ -67,7 +96,7 @@ pub(super) fn at(config: &SdkConfig, url: &str) -> SdkConfig {
 /// Returns where clients of `config` send requests to `service`.
 pub(super) async fn endpoint(config: &SdkConfig, service: Service) -> Endpoint {
     match configured(config, service) {
-        Some(url) => Endpoint { is_aws: is_aws(&url), url: without_password(&url) },
+        Some(url) => Endpoint { is_aws: is_aws_url(&url), url: without_password(&url) },
         None => {
             let url = of_aws(config, service).await;
             Endpoint { is_aws: url.is_ok(), url: url.unwrap_or_else(|error| error.to_string()) }
@@ -107,51 +136,25 @@ fn without_password(url: &str) -> String {
     format!("{scheme}://{}", &rest[user..])
 }
 
-/// `true` if the URL's host is in a domain of AWS. (AWS General Reference, "Service endpoints and
-/// quotas".)
-fn is_aws(url: &str) -> bool {
-    const DOMAINS: [&str; 10] = [
-        ".amazonaws.com",
-        ".amazonaws.com.cn",
-        ".api.aws",
-        ".api.amazonwebservices.com.cn",
-        ".amazonaws.eu",
-        ".api.amazonwebservices.eu",
-        ".c2s.ic.gov",
-        ".sc2s.sgov.gov",
-        ".csp.hci.ic.gov",
-        ".cloud.adc-e.uk",
-    ];
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
-    DOMAINS.iter().any(|domain| host.ends_with(domain))
-}
-
 #[cfg(test)]
 mod tests {
     use aws_config::BehaviorVersion;
 
     use super::*;
 
+    /// The SDK appends a bucket's name to the last word of a path without one.
     #[test]
-    fn hosts_of_aws() {
-        for url in [
-            "https://kms.us-east-1.amazonaws.com",
-            "https://vpce-0123-abcd.kms.us-east-1.vpce.amazonaws.com/",
-            "https://KMS.cn-north-1.amazonaws.com.cn:443",
+    fn a_path_ends_with_a_slash() {
+        for (url, expected) in [
+            ("http://host", "http://host"),
+            ("http://host/", "http://host/"),
+            ("http://host/storage/v1/s3", "http://host/storage/v1/s3/"),
+            ("http://host/storage/v1/s3/", "http://host/storage/v1/s3/"),
+            ("http://host/s3?x=y", "http://host/s3?x=y"),
         ] {
-            assert!(is_aws(url), "{url}");
-        }
-        for url in [
-            "http://127.0.0.1:4566",
-            "https://amazonaws.com.example",
-            "https://kms.example/?.amazonaws.com",
-            "https://kms.amazonaws.com@example",
-            "https://notamazonaws.com",
-        ] {
-            assert!(!is_aws(url), "{url}");
+            let config = SdkConfig::builder().behavior_version(BehaviorVersion::v2026_01_12());
+            let config = with_slash(config.endpoint_url(url).build());
+            assert_eq!(configured(&config, Service::S3).as_deref(), Some(expected), "{url}");
         }
     }
 

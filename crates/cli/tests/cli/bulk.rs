@@ -332,7 +332,7 @@ fn exit_codes_tell_all_some_and_none() {
         "{said}"
     );
     assert!(some.stderr.contains("1 of 4 objects were not rewrapped"), "{}", some.stderr);
-    of_names("not-there\n").exits(8).says("1 of 1 object were not rewrapped");
+    of_names("not-there\n").exits(8).says("1 of 1 object was not rewrapped");
     of_names("{}\n").fails(2, "names neither an object nor a key");
     // No object loses its last key.
     let last = many.rewrap(&["--remove", &west, "--remove", &east, "--apply"]).run().exits(8);

@@ -25,6 +25,7 @@ mod limits;
 mod local_files;
 mod local_key;
 mod manual;
+mod messages;
 mod migrations;
 mod reading;
 mod reencrypt;

@@ -186,10 +186,10 @@ fn too_much_metadata() {
 fn an_existing_object_is_not_overwritten() {
     let scene = Scene::new("overwrite");
     scene.put(b"first", &["--no-overwrite"]).exits(0);
-    scene.put(b"second", &["--no-overwrite"]).fails(6, "the object changed or exists already");
+    scene.put(b"second", &["--no-overwrite"]).fails(6, "an object exists there already");
     scene
         .put(&bytes(9 * 1024 * 1024), &["--no-overwrite"])
-        .fails(6, "the object changed or exists already");
+        .fails(6, "an object exists there already");
     assert_eq!(RawS3::new().unfinished_uploads(&scene), 0);
     assert_eq!(scene.get(&[]).exits(0).stdout, b"first");
     scene.put(b"third", &[]).exits(0);

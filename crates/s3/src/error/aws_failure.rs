@@ -41,8 +41,14 @@ pub(crate) struct AwsFailure {
 /// A problem of the caller rather than of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// The caller's credentials are missing, expired, or unknown to AWS.
+    /// The caller's credentials are expired, or unknown to AWS.
     Credentials,
+    /// The caller has no credentials.
+    NoCredentials,
+    /// The host's name is unknown.
+    UnknownHost,
+    /// The host's certificate is not trusted.
+    UntrustedHost,
     /// The request could not be built from its arguments, and was not sent.
     NotBuilt,
     /// The request would have crossed the network over plain HTTP, and was not sent.
@@ -87,7 +93,10 @@ impl AwsFailure {
             SdkError::DispatchFailure(_)
                 if causes(error).any(|cause| cause.is::<CredentialsError>()) =>
             {
-                Some(Problem::Credentials)
+                Some(Problem::NoCredentials)
+            }
+            SdkError::DispatchFailure(failure) => {
+                failure.as_connector_error().and_then(|error| unreachable_host(error))
             }
             _ => code
                 .as_deref()
@@ -142,6 +151,11 @@ impl AwsFailure {
         }
     }
 
+    /// `true` if the caller's credentials are missing, expired, or unknown.
+    pub(crate) fn is_credentials_problem(&self) -> bool {
+        matches!(self.problem, Some(Problem::Credentials | Problem::NoCredentials))
+    }
+
     /// `true` if a conditional write met a concurrent write of the same object. (Amazon S3 User
     /// Guide, "Conditional write behavior".)
     pub(crate) fn is_conditional_request_conflict(&self) -> bool {
@@ -167,6 +181,17 @@ impl AwsFailure {
     pub(crate) fn is_ambiguous(&self) -> bool {
         self.problem.is_none()
             && self.status.is_none_or(|status| matches!(status, 200..300 | 500..))
+    }
+}
+
+/// Says why a host could not be reached, if another host or another setting may help. The causes are
+/// of no public types.
+fn unreachable_host(error: &(dyn std::error::Error + 'static)) -> Option<Problem> {
+    let text = error_chain(error);
+    match () {
+        () if text.contains("dns error") => Some(Problem::UnknownHost),
+        () if text.contains("invalid peer certificate") => Some(Problem::UntrustedHost),
+        () => None,
     }
 }
 
@@ -241,6 +266,17 @@ mod tests {
         assert_eq!(shortened("SlowDown"), "SlowDown");
         let long = "é".repeat(501);
         assert_eq!(shortened(&long), format!("{}…", "é".repeat(500)));
+    }
+
+    #[test]
+    fn hosts_that_cannot_be_reached_are_told_apart() {
+        for (text, expected) in [
+            ("client error (Connect): dns error: failed to lookup", Some(Problem::UnknownHost)),
+            ("invalid peer certificate: UnknownIssuer", Some(Problem::UntrustedHost)),
+            ("client error (Connect): Connection refused", None),
+        ] {
+            assert_eq!(unreachable_host(&std::io::Error::other(text)), expected, "{text}");
+        }
     }
 
     #[test]

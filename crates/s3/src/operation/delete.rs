@@ -3,7 +3,10 @@
 use super::{Handle, object_setters};
 use crate::{
     error::{Error, ObjectRef},
-    store::deletion::{Deleted, Look},
+    store::{
+        conditions::{WriteCall, WriteConditions},
+        deletion::{Deleted, Look},
+    },
     vault::{instruction_file, sidecar},
 };
 
@@ -91,8 +94,11 @@ impl Delete {
         // deleted.
         let suffix = vault.sidecars().suffix().filter(|_| self.version_id.is_none());
         let with_file = self.with_instruction_file && self.version_id.is_none();
+        let conditions = WriteConditions { if_match: self.if_match, ..WriteConditions::default() };
+        store.prove_conditions(&target, WriteCall::Delete, &conditions).await?;
+        store.look_before(&target, WriteCall::Delete, &conditions).await?;
         let deleted = store
-            .delete(&target, self.version_id, self.if_match, Look::Once(None))
+            .delete(&target, self.version_id, conditions.if_match, Look::Once(None))
             .await
             .map_err(|failure| failure.into_error(&target))?;
         if let Some(suffix) = suffix {

@@ -27,7 +27,7 @@ use crate::{
     progress::OnProgress,
     store::{
         attributes::Attributes,
-        conditions::{WriteConditions, write_condition_setters},
+        conditions::{Enforcement, WriteConditions, write_condition_setters},
     },
     upload::{
         Upload, Uploaded,
@@ -151,6 +151,15 @@ impl Put {
     }
 
     write_condition_setters!();
+
+    /// Stores only over the object with this entity tag, which was read before. Where the
+    /// store ignores conditions, it is checked once more, right before the object is stored.
+    pub(super) fn over(mut self, e_tag: impl Into<String>) -> Self {
+        let if_match = Some(e_tag.into());
+        self.conditions =
+            WriteConditions { if_match, enforcement: Enforcement::Looked, ..Default::default() };
+        self
+    }
 
     /// Calls `on_progress` with the number of plaintext bytes stored since its last call.
     pub fn on_progress(mut self, on_progress: impl Fn(u64) + Send + Sync + 'static) -> Self {

@@ -19,12 +19,12 @@ use sealwax_envelope::{
 
 use super::{Handle, object_setters};
 use crate::{
-    error::{Error, ErrorKind, ObjectRef},
+    error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure},
     format::{SHREDDED, same_format_metadata},
     store::{
         companion::Companion,
         deletion::Look,
-        list::ListPages,
+        list::{ListPages, ListedObject},
         snapshot::{Snapshot, is_locked},
     },
     vault::sidecar,
@@ -80,6 +80,8 @@ pub struct KeyHolder {
     pub e_tag: Option<String>,
     /// `true` if it is the newest version.
     pub is_latest: bool,
+    /// `false` if the store knows no version id of it: it keeps none in this bucket.
+    pub(crate) has_version_id: bool,
     /// `true` if it is a version of a sidecar.
     pub is_sidecar: bool,
     /// `true` if it is in a replica bucket.
@@ -241,7 +243,7 @@ impl Shred {
     async fn delete(&self, target: &ObjectRef, holder: &KeyHolder) -> Result<(), Error> {
         // Each one is looked at: a version that stays holds a key that opens the object.
         let (store, target) = (&self.handle.store, target.with_key(holder.key.clone()));
-        let version_id = Some(holder.version_id.clone());
+        let version_id = holder.has_version_id.then(|| holder.version_id.clone());
         let deleted = store.delete(&target, version_id, None, Look::Always).await;
         deleted.map(drop).map_err(|failure| failure.into_error(&target))
     }
@@ -272,15 +274,26 @@ async fn holders_by_key(
 ) -> Result<Vec<KeyHolder>, Error> {
     let target = ObjectRef::new("shred", s3, Some(bucket.to_owned()), Some(key.to_owned()))?;
     let mut holders = Vec::new();
-    let mut versions = pin!(ListPages::versions(s3, bucket, key).into_stream());
-    while let Some(version) = versions.try_next().await? {
-        if version.key != key {
-            // Listings are in the order of keys: the versions of the key itself come first.
-            break;
-        }
+    for version in versions_of(s3, bucket, key).await? {
         let version_id = version.version_id.unwrap_or_else(|| "null".into());
-        let request = s3.head_object().bucket(bucket).key(key).version_id(&version_id);
-        let head = request.send().await.map_err(|error| target.s3_error("HeadObject", &error))?;
+        let is_latest = version.is_latest.unwrap_or(true);
+        let head = |version_id: Option<String>| {
+            let request = s3.head_object().bucket(bucket).key(key).set_version_id(version_id);
+            async move { request.send().await.map_err(|error| AwsFailure::new(&error)) }
+        };
+        let (mut head_of_version, mut has_version_id) =
+            (head(Some(version_id.clone())).await, true);
+        let is_missing = |failure: &AwsFailure| matches!(failure.status, Some(400 | 404 | 501));
+        if is_latest && version_id == "null" && head_of_version.as_ref().is_err_and(is_missing) {
+            // The bucket keeps no versions, and the store knows no name of the only one.
+            (head_of_version, has_version_id) = (head(None).await, false);
+        }
+        let head = match head_of_version {
+            Ok(head) => head,
+            // A store without versions was not asked whether there is an object.
+            Err(failure) if !has_version_id && failure.status == Some(404) => continue,
+            Err(failure) => return Err(target.s3_failure("HeadObject", failure)),
+        };
         let holds = if is_sidecar {
             head.content_type() == Some(sidecar::CONTENT_TYPE)
         } else {
@@ -292,7 +305,8 @@ async fn holders_by_key(
                 key: key.to_owned(),
                 version_id,
                 e_tag: version.e_tag,
-                is_latest: version.is_latest.unwrap_or(true),
+                is_latest,
+                has_version_id,
                 is_sidecar,
                 is_replica,
                 is_locked: is_locked(&head, SystemTime::now().into()),
@@ -302,6 +316,23 @@ async fn holders_by_key(
         }
     }
     Ok(holders)
+}
+
+/// Lists the versions of exactly this key. A store that knows no versions has one, if any.
+async fn versions_of(s3: &Client, bucket: &str, key: &str) -> Result<Vec<ListedObject>, Error> {
+    let mut listed = pin!(ListPages::versions(s3, bucket, key).into_stream());
+    let mut versions = Vec::new();
+    loop {
+        match listed.try_next().await {
+            // Listings are in the order of keys: the versions of the key itself come first.
+            Ok(Some(version)) if version.key == key => versions.push(version),
+            Ok(_) => return Ok(versions),
+            Err(error) if error.kind() == ErrorKind::Unsupported && versions.is_empty() => {
+                return Ok(vec![ListedObject::new(bucket, key)]);
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// `true` if the metadata has wrapped keys, or claims to have them.

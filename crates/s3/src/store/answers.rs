@@ -24,7 +24,10 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::body::SdkBody;
 use sealwax_envelope::geometry;
 
-use super::{Store, StoreSettings, acl::AclPolicy, checksum::BodyChecksum};
+use super::{
+    Store, StoreSettings, acl::AclPolicy, checksum::BodyChecksum, condition_proof::ConditionPolicy,
+    known_store::KnownStore,
+};
 use crate::{limited_http::LimitedHttp, request_headers::RequestHeaders};
 
 /// An answer of S3: status, headers and body.
@@ -74,6 +77,21 @@ impl Requests {
 pub(crate) fn answering(
     answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
 ) -> (Store, Requests) {
+    answering_as(KnownStore::default(), BodyChecksum::None, answer)
+}
+
+/// Returns a store as [`answering`] that is not AWS, to which checksums are sent if it takes them.
+pub(crate) fn answering_elsewhere(
+    answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
+) -> (Store, Requests) {
+    answering_as(KnownStore::elsewhere(), BodyChecksum::IfSupported, answer)
+}
+
+fn answering_as(
+    known: KnownStore,
+    checksum: BodyChecksum,
+    answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
+) -> (Store, Requests) {
     let requests = Requests::default();
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -84,7 +102,9 @@ pub(crate) fn answering(
     let settings = StoreSettings {
         part_len: geometry::CHUNK_LEN,
         copy_in_parts_above: u64::MAX,
-        checksum: BodyChecksum::None,
+        checksum,
+        conditions: ConditionPolicy::default(),
+        known,
         acls: AclPolicy::default(),
         headers: RequestHeaders::default(),
         timeout: LimitedHttp::DEFAULT_TIMEOUT,
@@ -107,6 +127,14 @@ pub(crate) fn deleting(
     })
 }
 
+/// Headers that not every store supports, and the words for them in descriptions.
+const NOT_EVERYWHERE: [(&str, &str); 4] = [
+    ("x-amz-sdk-checksum-algorithm", "checksum"),
+    ("x-amz-checksum-algorithm", "checksum"),
+    ("x-amz-mp-object-size", "size"),
+    ("x-amz-tagging-directive", "tagging"),
+];
+
 /// Returns a request as text: method, path, query, and the headers that make it conditional or
 /// partial. For example, `GET /key?versionId=1 range:bytes=0-9`.
 fn described(request: &HttpRequest) -> String {
@@ -120,6 +148,11 @@ fn described(request: &HttpRequest) -> String {
     for name in ["range", "if-match", "if-none-match"] {
         if let Some(value) = request.headers().get(name) {
             text.push_str(&format!(" {name}:{value}"));
+        }
+    }
+    for (name, word) in NOT_EVERYWHERE {
+        if request.headers().get(name).is_some() {
+            text.push_str(&format!(" +{word}"));
         }
     }
     text

@@ -2,8 +2,14 @@
 
 use aws_sdk_s3::{
     config::{Builder, RequestChecksumCalculation},
+    operation::put_object::{PutObjectOutput, builders::PutObjectFluentBuilder},
     types::{ChecksumAlgorithm, ChecksumType},
 };
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+
+use super::{Store, known_store::StoreTrait};
+use crate::error::aws_failure::AwsFailure;
 
 /// Checksum that is sent with a body, which S3 verifies on arrival and keeps.
 ///
@@ -13,18 +19,28 @@ use aws_sdk_s3::{
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BodyChecksum {
-    /// CRC-64/NVME of each part. S3 computes the checksum of the whole object from them.
+    /// As [`BodyChecksum::Crc64Nvme`], but a store that refuses a request for its checksum gets the
+    /// request again without one, and no checksum from then on. AWS always gets one.
     #[default]
+    IfSupported,
+    /// CRC-64/NVME of each part. S3 computes the checksum of the whole object from them.
     Crc64Nvme,
     /// No checksum, for stores that do not support it.
     None,
 }
 
-impl BodyChecksum {
+/// Checksum of one request or upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SentChecksum {
+    Crc64Nvme,
+    Nothing,
+}
+
+impl SentChecksum {
     pub(crate) fn algorithm(self) -> Option<ChecksumAlgorithm> {
         match self {
             Self::Crc64Nvme => Some(ChecksumAlgorithm::Crc64Nvme),
-            Self::None => None,
+            Self::Nothing => None,
         }
     }
 
@@ -33,13 +49,106 @@ impl BodyChecksum {
         self.algorithm().map(|_| ChecksumType::FullObject)
     }
 
-    /// Adapts a request's settings. Without this, the SDK would add its own checksum.
-    pub(crate) fn onto(self, config: Builder) -> Builder {
+    /// Returns the settings of a request with a body. Without them, the SDK would add a checksum of
+    /// its own.
+    pub(crate) fn config(self) -> Builder {
+        let config = aws_sdk_s3::Config::builder();
         match self {
             Self::Crc64Nvme => config,
-            Self::None => {
+            Self::Nothing => {
                 config.request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             }
         }
+    }
+}
+
+impl Store {
+    /// Sends a request with a checksum, and once more without one if the store refuses the first
+    /// because of it.
+    pub(crate) fn with_checksum<'a, T: Send + 'a>(
+        &'a self,
+        bucket: &'a str,
+        send: impl Fn(SentChecksum) -> BoxFuture<'a, Result<T, AwsFailure>> + Send + Sync + 'a,
+    ) -> BoxFuture<'a, Result<(T, SentChecksum), AwsFailure>> {
+        async move {
+            let sent = |checksum| {
+                let sending = send(checksum);
+                async move { sending.await.map(|output| (output, checksum)) }.boxed()
+            };
+            match self.0.settings.checksum {
+                BodyChecksum::IfSupported => {
+                    let send = |is_with| match is_with {
+                        true => sent(SentChecksum::Crc64Nvme),
+                        false => sent(SentChecksum::Nothing),
+                    };
+                    self.if_supported(bucket, StoreTrait::RefusesBodyChecksums, send).await
+                }
+                BodyChecksum::Crc64Nvme => sent(SentChecksum::Crc64Nvme).await,
+                BodyChecksum::None => sent(SentChecksum::Nothing).await,
+            }
+        }
+        .boxed()
+    }
+
+    /// Sends a `PutObject` with its checksum. `request` makes the request for each attempt.
+    pub(crate) fn put_object<'a>(
+        &'a self,
+        bucket: &'a str,
+        request: impl Fn() -> PutObjectFluentBuilder + Send + Sync + 'a,
+    ) -> BoxFuture<'a, Result<PutObjectOutput, AwsFailure>> {
+        let send = move |checksum: SentChecksum| {
+            let request = request().bucket(bucket).set_checksum_algorithm(checksum.algorithm());
+            // The tags and the checksum protect the body: a second hash over it would cost more than
+            // the encryption.
+            let request = request.customize().disable_payload_signing();
+            let request = request.config_override(checksum.config());
+            async move { request.send().await.map_err(|error| AwsFailure::new(&error)) }.boxed()
+        };
+        async move { self.with_checksum(bucket, send).await.map(|(output, _)| output) }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::answers::{Answer, answering_elsewhere};
+
+    /// Sends a `PutObject` twice, and returns the results, and the requests without their paths.
+    async fn put_twice(answer: fn(&str) -> Answer) -> (Vec<bool>, Vec<bool>) {
+        let (store, requests) = answering_elsewhere(answer);
+        let mut results = Vec::new();
+        for _ in 0..2 {
+            let put = store.put_object("bucket", || store.s3().put_object().key("key"));
+            results.push(put.await.is_ok());
+        }
+        let with = requests.take().iter().map(|request| request.contains("+checksum")).collect();
+        (results, with)
+    }
+
+    #[tokio::test]
+    async fn a_store_that_refuses_checksums_gets_none() {
+        fn error(status: u16, code: &str) -> Answer {
+            Answer::new(status, format!("<Error><Code>{code}</Code></Error>"))
+        }
+        let (taken, refused) = (vec![true, true], vec![false, false]);
+        let fine = put_twice(|_| Answer::new(200, "")).await;
+        assert_eq!(fine, (taken.clone(), vec![true, true]));
+        let learned = put_twice(|request| match request.contains("+checksum") {
+            true => error(501, "NotImplemented"),
+            false => Answer::new(200, ""),
+        });
+        assert_eq!(learned.await, (taken.clone(), vec![true, false, false]));
+        let invalid = put_twice(|request| match request.contains("+checksum") {
+            true => error(400, "InvalidArgument"),
+            false => Answer::new(200, ""),
+        });
+        assert_eq!(invalid.await, (taken, vec![true, false, false]));
+        // The checksum is not to blame.
+        let broken = put_twice(|_| error(501, "NotImplemented")).await;
+        assert_eq!(broken, (refused.clone(), vec![true, false, true, false]));
+        // The store says that the body arrived damaged.
+        let damaged = put_twice(|_| error(400, "BadDigest")).await;
+        assert_eq!(damaged, (refused.clone(), vec![true, true]));
+        let denied = put_twice(|_| error(403, "AccessDenied")).await;
+        assert_eq!(denied, (refused, vec![true, true]));
     }
 }

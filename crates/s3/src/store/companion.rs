@@ -70,25 +70,27 @@ impl Companion {
     pub(crate) async fn write(
         &self,
         store: &Store,
-        request: PutObjectFluentBuilder,
+        request: impl Fn() -> PutObjectFluentBuilder + Send + Sync,
         body: String,
         replaces: Replaces,
     ) -> Result<WrittenCompanion, Error> {
         let Self(at) = self;
-        let request = request.bucket(&at.bucket).key(&at.key);
-        let request = match replaces.clone() {
-            Replaces::Nothing => request.if_none_match("*"),
-            Replaces::ETag(e_tag) => request.if_match(e_tag),
-            Replaces::Anything => request,
-        };
         let bytes = body.into_bytes();
-        let failure = match request.body(ByteStream::from(bytes.clone())).send().await {
+        let request = || {
+            let request = request().key(&at.key).body(ByteStream::from(bytes.clone()));
+            match replaces.clone() {
+                Replaces::Nothing => request.if_none_match("*"),
+                Replaces::ETag(e_tag) => request.if_match(e_tag),
+                Replaces::Anything => request,
+            }
+        };
+        let failure = match store.put_object(&at.bucket, request).await {
             Ok(output) if output.e_tag.is_some() => {
                 let (e_tag, version_id) = (output.e_tag, output.version_id);
                 return Ok(WrittenCompanion { companion: self.clone(), e_tag, version_id });
             }
             Ok(_) => None,
-            Err(error) => Some(AwsFailure::new(&error)),
+            Err(failure) => Some(failure),
         };
         if failure.as_ref().is_none_or(may_be_done)
             && let Ok(Found::Object { bytes: stored, e_tag }) = self.read(store, bytes.len()).await
@@ -275,7 +277,7 @@ mod tests {
                 let answer = Answer::new(status, "");
                 e_tag.into_iter().fold(answer, |answer, e_tag| answer.with("etag", e_tag))
             });
-            let request = store.s3().put_object();
+            let request = || store.s3().put_object();
             let written = companion.write(&store, request, "body".into(), Replaces::Nothing).await;
             let written = written.map(drop).map_err(|error| error.kind());
             assert_eq!(written, expected, "{status} {stored}");
@@ -292,7 +294,7 @@ mod tests {
             (Replaces::ETag("\"old\"".into()), "PUT /here.x if-match:\"old\""),
             (Replaces::Anything, "PUT /here.x"),
         ] {
-            let request = store.s3().put_object();
+            let request = || store.s3().put_object();
             companion.write(&store, request, "body".into(), replaces).await.expect("written");
             assert_eq!(requests.take(), [expected]);
         }

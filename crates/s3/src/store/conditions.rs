@@ -2,6 +2,8 @@
 
 use aws_sdk_s3::primitives::DateTime;
 
+use crate::error::{Error, ErrorKind};
+
 /// Conditional headers of `GetObject` and `HeadObject`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ReadConditions {
@@ -16,6 +18,91 @@ pub(crate) struct ReadConditions {
 pub(crate) struct WriteConditions {
     pub(crate) if_match: Option<String>,
     pub(crate) if_none_match: Option<String>,
+    pub(crate) enforcement: Enforcement,
+}
+
+impl WriteConditions {
+    /// Says which condition did not hold, if the write may store only where nothing is.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Conflict if self.if_none_match.is_some() => {
+                error.with_message("an object exists there already")
+            }
+            _ => error,
+        }
+    }
+}
+
+/// What makes up for a store that ignores conditions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Enforcement {
+    /// A caller relies on the condition: the client's policy decides.
+    #[default]
+    ByPolicy,
+    /// The target is checked once more, right before the call.
+    Looked,
+    /// The condition is one guard of several.
+    Guarded,
+}
+
+/// Call that writes or deletes an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum WriteCall {
+    Put,
+    Complete,
+    Copy,
+    Delete,
+}
+
+impl WriteCall {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Put => "PutObject",
+            Self::Complete => "CompleteMultipartUpload",
+            Self::Copy => "CopyObject",
+            Self::Delete => "DeleteObject",
+        }
+    }
+}
+
+/// Entity tag that no object has.
+const NO_E_TAG: &str = "\"00000000000000000000000000000000\"";
+
+/// Header that makes a write conditional.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ConditionHeader {
+    IfMatch,
+    IfNoneMatch,
+}
+
+impl ConditionHeader {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::IfMatch => "If-Match",
+            Self::IfNoneMatch => "If-None-Match",
+        }
+    }
+
+    /// Returns the values of `If-Match` and `If-None-Match` for a condition that an object fails.
+    pub(super) fn failing(self) -> (Option<String>, Option<String>) {
+        match self {
+            Self::IfMatch => (Some(NO_E_TAG.to_owned()), None),
+            Self::IfNoneMatch => (None, Some("*".to_owned())),
+        }
+    }
+}
+
+/// A conditional call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ProvenCondition(pub(super) WriteCall, pub(super) ConditionHeader);
+
+/// What a store does with a condition that does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// It refuses the call: because of the condition, or because it knows no conditions.
+    Refuses,
+    /// It carries out the call.
+    Ignores,
 }
 
 /// Adds the setters of [`ReadConditions`] to a fluent builder.

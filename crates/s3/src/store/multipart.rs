@@ -16,6 +16,7 @@ use aws_sdk_s3::{
     },
     types::{CompletedMultipartUpload, CompletedPart},
 };
+use futures_util::FutureExt as _;
 use tokio::{
     runtime::Handle,
     sync::oneshot,
@@ -23,7 +24,10 @@ use tokio::{
 };
 use tracing::{Instrument as _, field::Empty};
 
-use super::{Store, lost_answer::Stored, unclaimed::BeginCall};
+use super::{
+    Store, checksum::SentChecksum, known_store::StoreTrait, lost_answer::Stored,
+    unclaimed::BeginCall,
+};
 use crate::error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure};
 
 /// The `CreateMultipartUpload` request that begins an upload.
@@ -53,6 +57,8 @@ pub(crate) struct UploadHandle<R = NoRecord> {
     pub(crate) store: Store,
     pub(crate) target: ObjectRef,
     pub(crate) upload_id: String,
+    /// Checksum that the upload began with, which its parts have too.
+    pub(crate) checksum: SentChecksum,
     pub(crate) record: Option<Arc<R>>,
 }
 
@@ -62,18 +68,20 @@ impl<R> Clone for UploadHandle<R> {
             store: self.store.clone(),
             target: self.target.clone(),
             upload_id: self.upload_id.clone(),
+            checksum: self.checksum,
             record: self.record.clone(),
         }
     }
 }
 
 impl<R: Record> UploadHandle<R> {
-    /// Begins an upload. `record` makes its record, if it gets one, from the upload's id.
+    /// Begins an upload by `request`, which gets the checksum to send. `record` makes its record, if
+    /// it gets one, from the upload's id and checksum.
     pub(crate) async fn begin<F>(
         store: &Store,
         target: &ObjectRef,
-        request: CreateRequest,
-        record: impl FnOnce(String) -> F + Send + 'static,
+        request: impl Fn(SentChecksum) -> CreateRequest + Send + Sync + 'static,
+        record: impl FnOnce(String, SentChecksum) -> F + Send + 'static,
     ) -> Result<Self, Error>
     where
         F: Future<Output = Result<Option<Arc<R>>, Error>> + Send + 'static,
@@ -105,24 +113,34 @@ impl<R: Record> UploadHandle<R> {
     async fn create<F>(
         store: Store,
         target: ObjectRef,
-        request: CreateRequest,
-        record: impl FnOnce(String) -> F,
+        request: impl Fn(SentChecksum) -> CreateRequest + Send + Sync,
+        record: impl FnOnce(String, SentChecksum) -> F,
     ) -> Result<Self, Error>
     where
         F: Future<Output = Result<Option<Arc<R>>, Error>>,
     {
-        let call = BeginCall::now();
-        let request = request.interceptor(call.clone()).interceptor(call.clock.clone());
-        let output = request.send().await;
-        let ours = output.as_ref().ok().and_then(|output| output.upload_id());
-        store.find_unclaimed(&target, &call, ours).await;
-        let output = output.map_err(|error| target.s3_error("CreateMultipartUpload", &error))?;
+        let send = |checksum| {
+            let call = BeginCall::now();
+            let request = request(checksum).interceptor(call.clone());
+            let request = request.interceptor(call.clock.clone());
+            let (store, target) = (&store, &target);
+            async move {
+                let output = request.send().await;
+                let ours = output.as_ref().ok().and_then(|output| output.upload_id());
+                store.find_unclaimed(target, &call, ours).await;
+                output.map_err(|error| AwsFailure::new(&error))
+            }
+            .boxed()
+        };
+        let begun = store.with_checksum(&target.bucket, send).await;
+        let (output, checksum) =
+            begun.map_err(|failure| target.s3_failure("CreateMultipartUpload", failure))?;
         let Some(upload_id) = output.upload_id.filter(|id| !id.is_empty()) else {
             let message = "CreateMultipartUpload returned no upload id";
             return Err(target.error(ErrorKind::Service, message));
         };
-        let mut this = Self { store, target, upload_id, record: None };
-        match record(this.upload_id.clone()).await {
+        let mut this = Self { store, target, upload_id, checksum, record: None };
+        match record(this.upload_id.clone(), checksum).await {
             Ok(record) => this.record = record,
             Err(error) => {
                 this.abort().await;
@@ -222,14 +240,20 @@ impl<T: Send + 'static, R: Record> MultipartUpload<T, R> {
     ) -> Result<Stored, Error> {
         const CALL: &str = "CompleteMultipartUpload";
         let UploadHandle { store, target, .. } = self.handle().clone();
-        let stored = match request.send().await {
+        let send = |is_size_told: bool| {
+            let request = match is_size_told {
+                true => request.clone(),
+                false => request.clone().set_mpu_object_size(None),
+            };
+            async move { request.send().await.map_err(|error| AwsFailure::new(&error)) }.boxed()
+        };
+        let sent = store.if_supported(&target.bucket, StoreTrait::RefusesObjectSize, send).await;
+        let stored = match sent {
             Ok(output) => {
                 let stored = Stored { e_tag: output.e_tag, version_id: output.version_id };
                 store.confirmed(&target, CALL, stored, is_ours).await
             }
-            Err(error) => {
-                store.stored_after_all(&target, CALL, AwsFailure::new(&error), is_ours).await
-            }
+            Err(failure) => store.stored_after_all(&target, CALL, failure, is_ours).await,
         };
         match stored {
             Ok(stored) => {

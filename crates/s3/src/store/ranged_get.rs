@@ -16,7 +16,7 @@ use std::{
 use aws_sdk_s3::{
     Client, Config,
     config::{
-        ConfigBag, Intercept, ResponseChecksumValidation, RuntimeComponents,
+        Builder, ConfigBag, Intercept, ResponseChecksumValidation, RuntimeComponents,
         interceptors::BeforeDeserializationInterceptorContextRef,
     },
     error::BoxError,
@@ -187,10 +187,7 @@ async fn get(
     pin: &Pin,
     range: &StoredRange,
 ) -> Result<RangedAnswer, GetFailure> {
-    // The tags protect every byte of a sealed body: a checksum over the same bytes would detect
-    // nothing more.
-    let no_checksum =
-        Config::builder().response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    let no_checksum = without_checksum();
     let request = s3.get_object().bucket(&target.bucket).key(&target.key).range(range.to_string());
     let request = on_request!(&pin.conditions, request.set_version_id(pin.version_id.clone()));
     let status = AnswerStatus::default();
@@ -216,6 +213,12 @@ async fn get(
             Err(GetFailure::WrongAnswer(target.error(ErrorKind::Service, message)))
         }
     }
+}
+
+/// Settings of a read that asks for no checksum. The tags protect every byte of a sealed body: a
+/// checksum over the same bytes would detect nothing more.
+pub(super) fn without_checksum() -> Builder {
+    Config::builder().response_checksum_validation(ResponseChecksumValidation::WhenRequired)
 }
 
 /// Fails if S3 answers for another version than the requested one.

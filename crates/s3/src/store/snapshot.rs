@@ -13,9 +13,15 @@ use aws_sdk_s3::{
     primitives::DateTime,
     types::{ChecksumMode, StorageClass},
 };
+use futures_util::FutureExt as _;
 use tokio::time::sleep;
 
-use super::{Store, ranged_get::check_version, server_clock::ServerClock};
+use super::{
+    Store,
+    known_store::StoreTrait,
+    ranged_get::{check_version, without_checksum},
+    server_clock::ServerClock,
+};
 use crate::error::{Error, ErrorKind, ObjectRef, aws_failure::AwsFailure};
 
 /// Added to `Last-Modified` in the condition: some stores compare it with the unrounded time of
@@ -45,24 +51,9 @@ impl Snapshot {
         version_id: Option<String>,
     ) -> Result<Self, Error> {
         let clock = ServerClock::default();
-        let head = store
-            .s3()
-            .head_object()
-            .bucket(&target.bucket)
-            .key(&target.key)
-            .set_version_id(version_id.clone());
-        let head = head
-            .checksum_mode(ChecksumMode::Enabled)
-            .customize()
-            .interceptor(clock.clone())
-            .send()
-            .await;
-        let head = match head {
+        let head = match store.head_with_checksums(target, version_id.clone(), &clock).await {
             Ok(head) => head,
-            Err(error) => {
-                let failure = AwsFailure::new(&error);
-                return Err(store.head_failure(target, failure).await);
-            }
+            Err(failure) => return Err(store.head_failure(target, failure).await),
         };
         check_version(target, version_id.as_deref(), head.version_id())?;
         let last_modified = head.last_modified.and_then(|time| SystemTime::try_from(time).ok());
@@ -120,20 +111,45 @@ impl Snapshot {
 }
 
 impl Store {
+    /// Sends a `HeadObject` that asks for the object's checksum, and once more without that if the
+    /// store refuses the first because of it.
+    async fn head_with_checksums(
+        &self,
+        target: &ObjectRef,
+        version_id: Option<String>,
+        clock: &ServerClock,
+    ) -> Result<HeadObjectOutput, AwsFailure> {
+        let head = self.s3().head_object().bucket(&target.bucket).key(&target.key);
+        let head = head.set_version_id(version_id);
+        let send = |is_asked: bool| {
+            let head = head.clone().set_checksum_mode(is_asked.then_some(ChecksumMode::Enabled));
+            let head = head.customize().interceptor(clock.clone());
+            async move { head.send().await.map_err(|error| AwsFailure::new(&error)) }.boxed()
+        };
+        self.if_supported(&target.bucket, StoreTrait::RefusesChecksumMode, send).await
+    }
+
     /// Returns the error for a failed `HeadObject`.
     ///
-    /// Answers to HEAD have no body, so a 400 tells no reason. Expired credentials are the common one:
-    /// a `GetObject` of one byte tells it.
+    /// Answers to HEAD have no body, so a 400 or 403 tells no reason. Credentials are a common one: a
+    /// `GetObject` of one byte tells it. If it shows that the credentials are known, no other 403 is
+    /// asked about.
     pub(crate) async fn head_failure(&self, target: &ObjectRef, failure: AwsFailure) -> Error {
-        let is_untold = failure.status == Some(400)
-            && failure.bucket_region.is_none()
-            && failure.problem.is_none();
-        if is_untold {
+        let is_untold = match failure.status {
+            Some(400) => failure.bucket_region.is_none(),
+            Some(403) => !failure.is_clock_off() && !self.known().has_known_credentials(),
+            _ => false,
+        };
+        if is_untold && failure.problem.is_none() {
             let get = self.s3().get_object().bucket(&target.bucket).key(&target.key);
-            if let Err(error) = get.range("bytes=0-0").send().await {
+            let get = get.range("bytes=0-0").customize().config_override(without_checksum());
+            if let Err(error) = get.send().boxed().await {
                 let told = AwsFailure::new(&error);
-                if told.problem.is_some() {
+                if told.problem.is_some() || told.code.as_deref() == Some("RequestTimeTooSkewed") {
                     return target.s3_failure("HeadObject", told);
+                }
+                if told.code.as_deref() == Some("AccessDenied") {
+                    self.known().credentials_are_known();
                 }
             }
         }
@@ -168,4 +184,39 @@ pub(crate) fn is_locked(head: &HeadObjectOutput, now: DateTime) -> bool {
     head.object_lock_legal_hold_status().is_some_and(|hold| hold.as_str() == "ON")
         || head.object_lock_event_hold().is_some_and(|hold| hold.as_str() == "ON")
         || head.object_lock_retain_until_date().is_some_and(|until| *until > now)
+}
+
+#[cfg(test)]
+mod checksum_mode_tests {
+    use crate::{
+        error::{ErrorKind, ObjectRef},
+        store::{
+            answers::{Answer, answering_elsewhere},
+            snapshot::Snapshot,
+        },
+    };
+
+    #[tokio::test]
+    async fn a_store_that_tells_no_checksums_is_asked_without() {
+        let is_first = std::sync::atomic::AtomicBool::new(true);
+        let (store, requests) = answering_elsewhere(move |_| {
+            match is_first.swap(false, std::sync::atomic::Ordering::Relaxed) {
+                true => Answer::new(501, ""),
+                false => {
+                    let date = "Sat, 28 Nov 2026 12:00:00 GMT";
+                    Answer::new(200, "").with("last-modified", date)
+                }
+            }
+        });
+        let (bucket, key) = (Some("bucket".into()), Some("key".into()));
+        let target = ObjectRef::new("rewrap", store.s3(), bucket, key).expect("an object");
+        Snapshot::take(&store, &target).await.expect("without");
+        assert_eq!(requests.take(), ["HEAD /key", "HEAD /key"]);
+        Snapshot::take(&store, &target).await.expect("known");
+        assert_eq!(requests.take(), ["HEAD /key"]);
+        let (store, requests) = answering_elsewhere(|_| Answer::new(501, ""));
+        let failed = Snapshot::take(&store, &target).await;
+        assert_eq!(failed.map(drop).map_err(|error| error.kind()), Err(ErrorKind::Unsupported));
+        assert_eq!(requests.take(), ["HEAD /key", "HEAD /key"]);
+    }
 }

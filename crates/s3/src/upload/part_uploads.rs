@@ -21,6 +21,8 @@ use crate::{
     limits::MAX_PARTS,
     object::join_metadata,
     store::{
+        checksum::SentChecksum,
+        conditions::WriteCall,
         lost_answer::{Stored, unconfirmed},
         multipart::{MultipartUpload, Record, UploadHandle},
         part_limiter::QueueNumber,
@@ -57,13 +59,19 @@ struct StateFileToCreate {
 }
 
 impl StateFileToCreate {
-    async fn create(self, target: &ObjectRef, upload_id: &str) -> Result<Arc<StateFile>, Error> {
+    async fn create(
+        self,
+        target: &ObjectRef,
+        upload_id: &str,
+        checksum: SentChecksum,
+    ) -> Result<Arc<StateFile>, Error> {
         let start = UploadStart::new(
             (&target.bucket, &target.key),
             upload_id,
             FileIdentity::of(&self.file),
             self.part_chunks,
             self.metadata,
+            checksum,
         );
         StateFile::create(&self.path, start).await.map_err(state_file_failed(target))
     }
@@ -95,10 +103,12 @@ impl<'a> PartUploads<'a> {
             .create_multipart_upload()
             .bucket(&target.bucket)
             .key(&target.key)
-            .set_metadata(Some(join_metadata(&upload.format, &upload.user_metadata)))
-            .set_checksum_algorithm(store.checksum().algorithm())
-            .set_checksum_type(store.checksum().of_whole());
-        let request = upload.attributes.clone().on_create(request).customize();
+            .set_metadata(Some(join_metadata(&upload.format, &upload.user_metadata)));
+        let request = upload.attributes.clone().on_create(request);
+        let request = move |checksum: SentChecksum| {
+            let request = request.clone().set_checksum_algorithm(checksum.algorithm());
+            request.set_checksum_type(checksum.of_whole()).customize()
+        };
 
         let state_file = upload.state_file.clone().zip(file).map(|(path, file)| {
             let metadata = upload.format.to_metadata().into_iter();
@@ -106,9 +116,11 @@ impl<'a> PartUploads<'a> {
             StateFileToCreate { path, file, part_chunks: plan.chunks(1), metadata }
         });
         let for_record = target.clone();
-        let record = |upload_id: String| async move {
+        let record = |upload_id: String, checksum| async move {
             match state_file {
-                Some(state_file) => state_file.create(&for_record, &upload_id).await.map(Some),
+                Some(state_file) => {
+                    state_file.create(&for_record, &upload_id, checksum).await.map(Some)
+                }
                 None => Ok(None),
             }
         };
@@ -122,6 +134,7 @@ impl<'a> PartUploads<'a> {
             store: upload.store.clone(),
             target: upload.target.clone(),
             upload_id: state_file.start().upload_id.clone(),
+            checksum: state_file.start().checksum(),
             record: Some(state_file),
         };
         Self::new(upload, handle, upload.budget.buffers())
@@ -190,15 +203,22 @@ impl<'a> PartUploads<'a> {
     /// Completes the upload, which makes the object visible.
     pub(super) async fn complete(self) -> Result<Uploaded, Error> {
         let Self { upload, multipart, completed, plaintext_len, stored_len, .. } = self;
+        let Upload { store, target, conditions, .. } = upload;
+        if let Err(error) = store.look_before(target, WriteCall::Complete, conditions).await {
+            multipart.give_up().await;
+            return Err(error);
+        }
+        let checksum = multipart.handle().checksum;
         let request = multipart
             .completion(completed)
-            .set_checksum_type(upload.store.checksum().of_whole())
+            .set_checksum_type(checksum.of_whole())
             .set_mpu_object_size(i64::try_from(stored_len).ok())
             .set_if_match(upload.conditions.if_match.clone())
             .set_if_none_match(upload.conditions.if_none_match.clone());
         let state_file = multipart.handle().record.clone();
         let is_ours = |head: &HeadObjectOutput| upload.format.is_same_sealing(head.metadata());
-        let Stored { e_tag, version_id } = multipart.complete(request, is_ours).await?;
+        let stored = multipart.complete(request, is_ours).await;
+        let Stored { e_tag, version_id } = stored.map_err(|error| conditions.explain(error))?;
         if let Some(state_file) = state_file {
             state_file.remove().await.map_err(state_file_failed(&upload.target))?;
         }
@@ -218,7 +238,7 @@ async fn send_part(
     buffers: Arc<PartBuffers>,
     queued: QueueNumber,
 ) -> Result<Part, Error> {
-    let UploadHandle { store, target, upload_id, record: state_file } = handle;
+    let UploadHandle { store, target, upload_id, checksum, record: state_file } = handle;
     if number as u64 > MAX_PARTS {
         return Err(target.error(ErrorKind::InvalidInput, "the plaintext has too many parts"));
     }
@@ -247,10 +267,10 @@ async fn send_part(
             .key(&target.key)
             .upload_id(upload_id)
             .part_number(number)
-            .set_checksum_algorithm(store.checksum().algorithm())
+            .set_checksum_algorithm(checksum.algorithm())
             .body(ByteStream::from(sealed.bytes.clone()))
             .customize()
-            .config_override(store.config_for_body())
+            .config_override(checksum.config())
             .disable_payload_signing();
         request.send().await.map_err(|error| AwsFailure::new(&error))
     };

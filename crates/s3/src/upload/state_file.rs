@@ -31,6 +31,7 @@ use super::source::SourceFile;
 use crate::{
     blocking::blocking,
     error::{Error, ErrorKind, ObjectRef},
+    store::checksum::SentChecksum,
 };
 
 const NOTE: &str =
@@ -49,6 +50,9 @@ pub(crate) struct UploadStart {
     pub(crate) part_chunks: usize,
     /// Sealwax's metadata of the object.
     pub(crate) metadata: BTreeMap<String, String>,
+    /// `true` if the store got no checksums of parts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    without_checksum: bool,
 }
 
 impl UploadStart {
@@ -58,6 +62,7 @@ impl UploadStart {
         file: FileIdentity,
         part_chunks: usize,
         metadata: BTreeMap<String, String>,
+        checksum: SentChecksum,
     ) -> Self {
         Self {
             sealwax_upload: 1,
@@ -68,6 +73,15 @@ impl UploadStart {
             file,
             part_chunks,
             metadata,
+            without_checksum: checksum == SentChecksum::Nothing,
+        }
+    }
+
+    /// Returns the checksum that the upload began with.
+    pub(crate) fn checksum(&self) -> SentChecksum {
+        match self.without_checksum {
+            true => SentChecksum::Nothing,
+            false => SentChecksum::Crc64Nvme,
         }
     }
 }
@@ -341,7 +355,7 @@ mod tests {
 
     fn start() -> UploadStart {
         let file = FileIdentity { len: 3, modified_nanos: Some(1) };
-        UploadStart::new(("b", "k"), "id", file, 512, BTreeMap::new())
+        UploadStart::new(("b", "k"), "id", file, 512, BTreeMap::new(), SentChecksum::Crc64Nvme)
     }
 
     #[tokio::test]

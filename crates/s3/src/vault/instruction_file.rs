@@ -54,8 +54,10 @@ pub(crate) async fn write(
     attributes: Attributes,
     replaces: Replaces,
 ) -> Result<(), Error> {
-    let request = attributes.on_put(store.s3().put_object());
-    let request = request.metadata(INSTRUCTION_FILE_MARKER, "");
+    let request = || {
+        let request = attributes.clone().on_put(store.s3().put_object());
+        request.metadata(INSTRUCTION_FILE_MARKER, "")
+    };
     address(target, suffix)?.write(store, request, file, replaces).await.map(drop)
 }
 

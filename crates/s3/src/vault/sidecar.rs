@@ -138,7 +138,7 @@ impl Sidecar {
                 })?)
             }
         };
-        let request = store.s3().put_object().content_type(CONTENT_TYPE);
+        let request = || store.s3().put_object().content_type(CONTENT_TYPE);
         let written = sidecar.write(store, request, body, replaces).await?;
         let holds_older_keys = matches!(self, Self::Present { .. });
         Ok(WrittenSidecar { written, holds_older_keys })

@@ -71,7 +71,7 @@ pub(super) async fn check(
 
 async fn replication(session: &Session, s3: &aws_sdk_s3::Client, bucket: &str) -> Check {
     let none = |message: &str| {
-        let hint = "for disaster recovery, replicate it to another Region: see examples/policies/config/replication.json";
+        let hint = "for disaster recovery, replicate it to another Region: `sealwax doctor --print replication` shows how";
         Check::warning("replication", message, hint)
     };
     let answer = s3.get_bucket_replication().bucket(bucket).send().await;
@@ -85,11 +85,13 @@ async fn replication(session: &Session, s3: &aws_sdk_s3::Client, bucket: &str) -
                 "GetBucketReplication",
                 &error,
             );
-            return Check::unknown(
-                "replication",
-                error_chain(&error),
-                "allow s3:GetReplicationConfiguration to check it",
-            );
+            let hint = match error.kind() {
+                ErrorKind::Unsupported => {
+                    "ask the store's operator whether it replicates: it has no such settings"
+                }
+                _ => "allow s3:GetReplicationConfiguration to check it",
+            };
+            return Check::unknown("replication", error_chain(&error), hint);
         }
     };
     let rules = configuration.map(|it| it.rules).unwrap_or_default();
@@ -115,7 +117,12 @@ async fn lifecycle(session: &Session, s3: &aws_sdk_s3::Client, bucket: &str) -> 
                 "GetBucketLifecycleConfiguration",
                 &error,
             );
-            let hint = "allow s3:GetLifecycleConfiguration to check it";
+            let hint = match error.kind() {
+                ErrorKind::Unsupported => {
+                    "abort incomplete uploads with `sealwax uploads abort`: the store has no lifecycle rules"
+                }
+                _ => "allow s3:GetLifecycleConfiguration to check it",
+            };
             return Check::unknown("lifecycle", error_chain(&error), hint);
         }
     };
@@ -131,7 +138,7 @@ async fn lifecycle(session: &Session, s3: &aws_sdk_s3::Client, bucket: &str) -> 
         None => Check::warning(
             "lifecycle",
             "incomplete uploads are kept, and cost storage",
-            "add a rule with AbortIncompleteMultipartUpload: see examples/policies/config/lifecycle.json",
+            "add a rule with AbortIncompleteMultipartUpload: `sealwax doctor --print lifecycle` shows one",
         ),
     }
 }

@@ -209,7 +209,7 @@ impl Caller<'_> {
             Err(error) if error.code() == Some("AccessDeniedException") => Check::warning(
                 "key policy",
                 format!("kms:ReEncrypt is denied in {}: {}", self.region(), reason(&error)),
-                "for rewraps, allow kms:ReEncryptFrom and kms:ReEncryptTo, as in examples/policies; nothing else needs them",
+                "for rewraps, allow kms:ReEncryptFrom and kms:ReEncryptTo, as `sealwax doctor --print key-policy` does; nothing else needs them",
             ),
             Err(error) => self.judged("ReEncrypt", &error),
         }
@@ -238,7 +238,7 @@ impl Caller<'_> {
                 "key policy",
                 format!("kms:{call} is denied in {}: {}", self.region(), reason(error)),
                 format!(
-                    "allow kms:{call} in the key's and the caller's policies; see SECURITY.md and examples/policies"
+                    "allow kms:{call} in the key's and the caller's policies, as `sealwax doctor --print key-policy` does"
                 ),
             ),
             _ => {

@@ -3,11 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_s3::{
-    Client,
-    config::http::HttpResponse,
+    Client, Config,
+    config::{Builder, RequestChecksumCalculation, http::HttpResponse},
     error::{ProvideErrorMetadata, SdkError},
-    operation::RequestId,
+    operation::{
+        RequestId,
+        put_object::{PutObjectError, PutObjectOutput, builders::PutObjectFluentBuilder},
+    },
     primitives::ByteStream,
+    types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart},
 };
 use sealwax_s3::{
     Error, KmsKeyArn, S3Uri,
@@ -20,6 +24,12 @@ use crate::{args::Prefix, failure::Failure, local_key, session::Session};
 
 /// Entity tag that no object has.
 const OTHER_E_TAG: &str = "\"00000000000000000000000000000000\"";
+
+/// Content of the test object.
+const TEXT: &[u8] = b"test object of sealwax doctor; safe to delete";
+
+/// Meaning of a condition that the store does not honour.
+const NOT_KEPT: &str = "--no-overwrite fails on this store before anything is stored, unless --conditions=look is given: it then looks right before";
 
 /// Temporary test object.
 #[derive(Debug)]
@@ -55,35 +65,31 @@ impl Scratch {
         session: &Session,
         checks: &mut Checks,
     ) -> Result<(), Failure> {
-        let put = || {
-            let put = self.s3.put_object().bucket(self.uri.bucket()).key(self.uri.key());
-            put.body(ByteStream::from_static(b"test object of sealwax doctor; safe to delete"))
-        };
         self.is_used.store(true, Ordering::Relaxed);
-        if let Err(error) = put().if_none_match("*").send().await {
+        let mut checksum = Some(ChecksumAlgorithm::Crc64Nvme);
+        let mut stored = self.put(checksum.clone(), |put| put).await;
+        if may_be_refused(&stored) {
+            let without = self.put(None, |put| put).await;
+            if without.is_ok() {
+                (stored, checksum) = (without, None);
+                checks.add(without_checksums("puts"))?;
+            }
+        }
+        if let Err(error) = stored {
             let status = error.raw_response().map(|response| response.status().as_u16());
             let error = session.call_error("put", &self.uri, "PutObject", &error);
             let hint = match status {
                 Some(403) => "allow s3:PutObject there, in the caller's and the bucket's policies",
-                Some(501 | 400) => {
-                    "do not use --no-overwrite: this store does not support If-None-Match"
-                }
                 _ => "check the bucket's policy, the endpoint and the network",
             };
             return checks.add(Check::failed("store", error_chain(&error), hint));
         }
-        let again = put().if_none_match("*").send().await;
-        checks.add(honoured(
-            "If-None-Match on puts",
-            "do not rely on --no-overwrite: it can replace an object on this store",
-            &again,
-        ))?;
-        let other = put().if_match(OTHER_E_TAG).send().await;
-        checks.add(honoured(
-            "If-Match on puts",
-            "do not rely on conditional puts: they can replace another object",
-            &other,
-        ))?;
+        let again = self.put(checksum.clone(), |put| put.if_none_match("*")).await;
+        checks.add(honoured("If-None-Match on puts", NOT_KEPT, &again))?;
+        let other = self.put(checksum.clone(), |put| put.if_match(OTHER_E_TAG)).await;
+        let lost = "stop writers before `sealwax reencrypt`: right before it stores an object, it looks whether that was replaced, and no later";
+        checks.add(honoured("If-Match on puts", lost, &other))?;
+        self.check_multipart(session, checksum, checks).await?;
 
         let copy = || {
             let source = format!("{}/{}", self.uri.bucket(), self.uri.key());
@@ -106,6 +112,79 @@ impl Scratch {
         let deleted = delete.if_match(OTHER_E_TAG).send().await;
         let lost = "stop writers before `sealwax mv`: it can delete an object stored at the source meanwhile";
         checks.add(honoured("If-Match on deletes", lost, &deleted))?;
+        Ok(())
+    }
+
+    /// Stores the test object, with the checksum that bodies of sealed objects get.
+    async fn put(
+        &self,
+        checksum: Option<ChecksumAlgorithm>,
+        on: impl FnOnce(PutObjectFluentBuilder) -> PutObjectFluentBuilder,
+    ) -> Result<PutObjectOutput, SdkError<PutObjectError, HttpResponse>> {
+        let put = self.s3.put_object().bucket(self.uri.bucket()).key(self.uri.key());
+        let put = put.body(ByteStream::from_static(TEXT)).set_checksum_algorithm(checksum.clone());
+        let put = on(put).customize().disable_payload_signing();
+        put.config_override(config(checksum.as_ref())).send().await
+    }
+
+    /// Checks a multipart upload, and the condition of its completion.
+    async fn check_multipart(
+        &self,
+        session: &Session,
+        checksum: Option<ChecksumAlgorithm>,
+        checks: &mut Checks,
+    ) -> Result<(), Failure> {
+        let (bucket, key) = (self.uri.bucket(), self.uri.key());
+        let begin = |checksum: Option<ChecksumAlgorithm>| {
+            let kind = checksum.is_some().then_some(ChecksumType::FullObject);
+            let begin = self.s3.create_multipart_upload().bucket(bucket).key(key);
+            begin.set_checksum_algorithm(checksum).set_checksum_type(kind).send()
+        };
+        let mut sent = checksum.clone();
+        let mut begun = begin(checksum).await;
+        if sent.is_some() && may_be_refused(&begun) {
+            let without = begin(None).await;
+            if without.is_ok() {
+                (begun, sent) = (without, None);
+                checks.add(without_checksums("multipart uploads"))?;
+            }
+        }
+        let failed = |error: Error| {
+            Check::failed(
+                "multipart",
+                error_chain(&error),
+                "store only objects up to 8 MiB, or use another store",
+            )
+        };
+        let id = match begun {
+            Ok(begun) => begun.upload_id.unwrap_or_default(),
+            Err(error) => {
+                let call = "CreateMultipartUpload";
+                return checks.add(failed(session.call_error("put", &self.uri, call, &error)));
+            }
+        };
+        let part = self.s3.upload_part().bucket(bucket).key(key).upload_id(&id).part_number(1);
+        let part = part.body(ByteStream::from_static(TEXT)).set_checksum_algorithm(sent.clone());
+        let part = part.customize().disable_payload_signing();
+        match part.config_override(config(sent.as_ref())).send().await {
+            Ok(part) => {
+                let part = CompletedPart::builder()
+                    .part_number(1)
+                    .set_e_tag(part.e_tag)
+                    .set_checksum_crc64_nvme(part.checksum_crc64_nvme);
+                let parts = CompletedMultipartUpload::builder().parts(part.build()).build();
+                let complete = self.s3.complete_multipart_upload().bucket(bucket).key(key);
+                let complete = complete.upload_id(&id).multipart_upload(parts).if_none_match("*");
+                let completed = complete.send().await;
+                checks.add(honoured("If-None-Match on multipart uploads", NOT_KEPT, &completed))?;
+            }
+            Err(error) => {
+                checks.add(failed(session.call_error("put", &self.uri, "UploadPart", &error)))?;
+            }
+        }
+        // It is gone already if it was completed.
+        let abort = self.s3.abort_multipart_upload().bucket(bucket).key(key);
+        let _ = abort.upload_id(&id).send().await;
         Ok(())
     }
 
@@ -205,6 +284,31 @@ impl Scratch {
         }
         Ok(())
     }
+}
+
+/// Settings of a request with this checksum, or with none.
+fn config(checksum: Option<&ChecksumAlgorithm>) -> Builder {
+    let calculation = match checksum {
+        Some(_) => RequestChecksumCalculation::WhenSupported,
+        None => RequestChecksumCalculation::WhenRequired,
+    };
+    Config::builder().request_checksum_calculation(calculation)
+}
+
+/// `true` if the answer may be a refusal of the checksum.
+fn may_be_refused<T, E>(answer: &Result<T, SdkError<E, HttpResponse>>) -> bool {
+    let error = answer.as_ref().err();
+    let status = error.and_then(SdkError::raw_response).map(|answer| answer.status().as_u16());
+    matches!(status, Some(400 | 501))
+}
+
+/// Describes a store that refuses checksums.
+fn without_checksums(of: &str) -> Check {
+    Check::warning(
+        "checksums",
+        format!("checksums of {of} are refused: bodies are stored without one"),
+        "nothing needs to be done: the objects' own authentication tags protect them; --body-checksum=none spares the attempt",
+    )
 }
 
 /// Returns the check of a conditional request that the store must refuse.

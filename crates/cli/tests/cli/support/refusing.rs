@@ -31,6 +31,14 @@ impl Refusing {
         Self::start(server, move |number, _| (number >= first).then_some((400, "ExpiredToken")))
     }
 
+    /// Gives the answer of `refuses` to requests, by their first line.
+    pub(crate) fn by_line(
+        server: &str,
+        refuses: impl Fn(&str) -> Option<Refusal> + Clone + Send + 'static,
+    ) -> Self {
+        Self::start(server, move |_, line| refuses(line))
+    }
+
     /// Answers deletions of keys that end in `suffix` with success, and does not make them.
     pub(crate) fn keeping(suffix: &'static str, server: &str) -> Self {
         Self::start(server, move |_, line| {

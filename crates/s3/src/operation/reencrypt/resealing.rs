@@ -83,7 +83,7 @@ impl Resealing {
             .bucket(&target.bucket)
             .key(&target.key)
             .body(plaintext)
-            .if_match(e_tag);
+            .over(e_tag);
         put = put.encryption_context(self.context_to_write(target, &info)?).attributes(attributes);
         for (name, value) in info.metadata.clone() {
             put = put.metadata(name, value);

@@ -45,13 +45,17 @@ pub(super) async fn copy(copy: &ServerCopy<'_>) -> Result<Stored, Error> {
         .set_checksum_algorithm(kept_checksum::algorithm(head))
         .set_checksum_type(kept_checksum::of_upload(head))
         .set_metadata(Some(copy.metadata.clone()));
-    let mut request = attributes.on_create(request).customize();
-    if let Some(expires) = copy.expires.clone() {
-        request = request.mutate_request(move |request| {
+    let request = attributes.on_create(request);
+    let expires = copy.expires.clone();
+    // A store that tells an object's checksum accepts it, too.
+    let request = move |_| {
+        let request = request.clone().customize();
+        let Some(expires) = expires.clone() else { return request };
+        request.mutate_request(move |request| {
             let _ = request.headers_mut().try_insert("expires", expires.clone());
-        });
-    }
-    let handle = UploadHandle::begin(store, target, request, |_| ready(Ok(None))).await?;
+        })
+    };
+    let handle = UploadHandle::begin(store, target, request, |_, _| ready(Ok(None))).await?;
     let mut upload = MultipartCopy::new(handle);
     let done = async {
         let completed = copy_all(&mut upload, &copy.source_of_part(), head.e_tag(), &parts).await?;

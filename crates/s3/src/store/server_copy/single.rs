@@ -1,9 +1,13 @@
 //! A copy by one `CopyObject`.
 
 use aws_sdk_s3::types::{MetadataDirective, TaggingDirective};
+use futures_util::FutureExt as _;
 
 use super::{ServerCopy, SourceGuard, Stored, kept_checksum};
-use crate::error::{Error, aws_failure::AwsFailure};
+use crate::{
+    error::{Error, aws_failure::AwsFailure},
+    store::known_store::StoreTrait,
+};
 
 /// Copies the object in one request.
 pub(super) async fn copy(copy: &ServerCopy<'_>) -> Result<Stored, Error> {
@@ -18,11 +22,6 @@ pub(super) async fn copy(copy: &ServerCopy<'_>) -> Result<Stored, Error> {
         .set_if_match(copy.conditions.if_match.clone())
         .set_if_none_match(copy.conditions.if_none_match.clone())
         .metadata_directive(MetadataDirective::Replace)
-        .tagging_directive(if attributes.tagging.is_some() {
-            TaggingDirective::Replace
-        } else {
-            TaggingDirective::Copy
-        })
         .set_checksum_algorithm(kept_checksum::algorithm(head))
         .set_metadata(Some(copy.metadata.clone()));
     let request = match copy.guard {
@@ -31,18 +30,29 @@ pub(super) async fn copy(copy: &ServerCopy<'_>) -> Result<Stored, Error> {
         }
         SourceGuard::Version(_) => request.set_copy_source_if_match(head.e_tag.clone()),
     };
-    let mut request = attributes.clone().on_copy(request).customize();
-    if let Some(expires) = copy.expires.clone() {
-        request = request.mutate_request(move |request| {
-            let _ = request.headers_mut().try_insert("expires", expires.clone());
-        });
-    }
-    match request.send().await {
+    let request = attributes.clone().on_copy(request);
+    let send = |is_directive_sent: bool| {
+        let directive = match (attributes.tagging.is_some(), is_directive_sent) {
+            (true, _) => Some(TaggingDirective::Replace),
+            // The default.
+            (false, true) => Some(TaggingDirective::Copy),
+            (false, false) => None,
+        };
+        let mut request = request.clone().set_tagging_directive(directive).customize();
+        if let Some(expires) = copy.expires.clone() {
+            request = request.mutate_request(move |request| {
+                let _ = request.headers_mut().try_insert("expires", expires.clone());
+            });
+        }
+        async move { request.send().await.map_err(|error| AwsFailure::new(&error)) }.boxed()
+    };
+    let refusal = StoreTrait::RefusesTaggingDirective;
+    match store.if_supported(&target.bucket, refusal, send).await {
         Ok(output) => {
             let e_tag = output.copy_object_result.and_then(|result| result.e_tag);
             let stored = Stored { e_tag, version_id: output.version_id };
             store.confirmed(target, "CopyObject", stored, copy.is_ours).await
         }
-        Err(error) => copy.stored_after_all("CopyObject", AwsFailure::new(&error)).await,
+        Err(failure) => copy.stored_after_all("CopyObject", failure).await,
     }
 }
