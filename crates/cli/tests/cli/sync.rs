@@ -350,8 +350,9 @@ fn a_killed_run_is_continued() {
     let scene = Scene::new("killed");
     let long = bytes(24 * 1024 * 1024);
     let source = folder(&scene, &[("a", b"one"), ("long", &long)]);
-    let (s3, held) = (RawS3::new(), PartsProxy::holding_after(&endpoint(), 0));
+    let (s3, held) = (RawS3::new(), PartsProxy::holding_after(&endpoint(), 1));
     let mut child = up(&source, &scene, &[]).env("AWS_ENDPOINT_URL_S3", held.url()).spawn();
+    // One part proves that the store honours the condition of an upload.
     wait_until("one file is stored", || keys(&scene) == ["a"]);
     wait_until("the other one begins", || s3.unfinished_uploads(&scene.beside("long")) == 1);
     child.kill().expect("killed");

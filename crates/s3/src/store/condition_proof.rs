@@ -147,15 +147,19 @@ impl Store {
 
     /// Returns what the store does with a condition in the bucket, which is tried once.
     async fn proof(&self, target: &ObjectRef, condition: ProvenCondition) -> Result<Proof, Error> {
-        let mut proofs = self.known().proofs().lock().await;
-        let at = (target.bucket.clone(), condition);
-        if let Some(proof) = proofs.get(&at) {
-            return Ok(*proof);
-        }
+        let place = self.known().proof(&target.bucket, condition);
+        place.get_or_try_init(|| self.try_condition(target, condition)).await.copied()
+    }
+
+    async fn try_condition(
+        &self,
+        target: &ObjectRef,
+        condition: ProvenCondition,
+    ) -> Result<Proof, Error> {
         let scratch = Scratch::beside(self, target);
         let proof = scratch.prove(condition).await;
         scratch.delete().await;
-        let proof = proof.map_err(|failure| {
+        proof.map_err(|failure| {
             let what = format!(
                 "it could not be tried on s3://{}/{} whether the store honours {} of {}",
                 target.bucket,
@@ -164,12 +168,7 @@ impl Store {
                 condition.0.name(),
             );
             target.s3_failure(condition.0.name(), failure).with_prefix(&what)
-        })?;
-        if proofs.len() == super::MAX_BUCKETS {
-            proofs.clear();
-        }
-        proofs.insert(at, proof);
-        Ok(proof)
+        })
     }
 }
 

@@ -17,6 +17,7 @@ use aws_sdk_s3::{
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
+use tokio::sync::OnceCell;
 
 use super::{
     Store,
@@ -88,8 +89,8 @@ struct Inner {
     on_trait: Option<Box<dyn Fn(StoreTrait) + Send + Sync>>,
     is_aws: OnceLock<bool>,
     has_known_credentials: AtomicBool,
-    /// What was proven, by bucket. Locked during a proof, so that each is made once.
-    pub(super) proofs: tokio::sync::Mutex<HashMap<(String, ProvenCondition), Proof>>,
+    /// What was proven, by bucket. Each proof is made once.
+    proofs: Mutex<HashMap<(String, ProvenCondition), Arc<OnceCell<Proof>>>>,
 }
 
 impl KnownStore {
@@ -128,8 +129,13 @@ impl KnownStore {
         self.0.has_known_credentials.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn proofs(&self) -> &tokio::sync::Mutex<HashMap<(String, ProvenCondition), Proof>> {
-        &self.0.proofs
+    /// Returns the place of a proof, which is empty until it is made.
+    pub(super) fn proof(&self, bucket: &str, condition: ProvenCondition) -> Arc<OnceCell<Proof>> {
+        let mut proofs = self.0.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        if proofs.len() == super::MAX_BUCKETS {
+            proofs.clear();
+        }
+        Arc::clone(proofs.entry((bucket.to_owned(), condition)).or_default())
     }
 }
 
