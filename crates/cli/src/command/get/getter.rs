@@ -124,7 +124,10 @@ impl Getter {
             ExpectedFile::NoFile => folder.create_new_file(&inside).map(Some),
             ExpectedFile::Found(expected) if folder.state(&inside)? != expected => Ok(None),
             ExpectedFile::Found(Some(_)) => folder.new_file(&inside).map(Some),
-            ExpectedFile::Found(None) => folder.create_new_file(&inside).map(Some),
+            ExpectedFile::Found(None) => match folder.create_new_file(&inside) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+                new => new.map(Some),
+            },
         });
         let new = new.await.map_err(Failure::other)?.map_err(|error| unwritten(&path, error))?;
         let Some(new) = new else {
