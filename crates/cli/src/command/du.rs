@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, pin::pin};
 
 use clap::Args;
 use futures_util::TryStreamExt as _;
-use indicatif::HumanBytes;
 use sealwax_s3::{ListedObject, envelope::geometry};
 use serde::Serialize;
 
@@ -12,6 +11,7 @@ use crate::{
     args::{FilterArgs, Prefix},
     console::Lines,
     failure::{Exit, Failure},
+    figures::size,
     folder_listing::{self, Versions},
     interrupt::unless_stopped,
     session::Session,
@@ -79,7 +79,7 @@ impl Size {
     /// Returns the sum as text.
     pub(super) fn total(self, human_readable: bool) -> String {
         let bytes = |count| match human_readable {
-            true => HumanBytes(count).to_string(),
+            true => size(count),
             false => Counted(count, "byte").to_string(),
         };
         format!(
@@ -92,7 +92,7 @@ impl Size {
 
     fn line(self, name: &str, human_readable: bool) -> String {
         let bytes = |count| match human_readable {
-            true => HumanBytes(count).to_string(),
+            true => size(count),
             false => format!("{count}"),
         };
         let (stored, plaintext) = (bytes(self.stored_bytes), bytes(self.plaintext_bytes));

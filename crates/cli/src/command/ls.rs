@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, pin::Pin};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use clap::Args;
 use futures_util::{Stream, TryStreamExt as _};
-use indicatif::HumanBytes;
 use sealwax_s3::{
     Error, ErrorKind, KmsKeyArn, ListedObject, ObjectInfo, PageTokens, SealedClient,
     envelope::geometry,
@@ -17,6 +16,7 @@ use crate::{
     args::{FilterArgs, InstructionFileArgs, Prefix},
     console::Lines,
     failure::Failure,
+    figures::size,
     folder_listing::{self, Entry, Versions},
     interrupt::unless_stopped,
     object_report,
@@ -280,7 +280,7 @@ impl Line {
     fn text(&self, args: &LsArgs) -> String {
         let bytes = match (self.plaintext_bytes.or(self.stored_bytes), args.human_readable) {
             (None, _) => "?".to_owned(),
-            (Some(bytes), true) => HumanBytes(bytes).to_string(),
+            (Some(bytes), true) => size(bytes),
             (Some(bytes), false) => bytes.to_string(),
         };
         let modified = self.last_modified.as_deref().unwrap_or("(unknown)");

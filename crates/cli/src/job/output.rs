@@ -5,7 +5,6 @@ use std::{
     io::{self, Write as _},
 };
 
-use indicatif::HumanBytes;
 use sealwax_jobs::job::{
     Action, AppliedObject, Estimate, JobSummary as _, PermissionNeed, PlanSummary, PlannedObject,
     StorageEstimate, WorkOutcome as _,
@@ -18,6 +17,7 @@ use super::JobKind;
 use crate::{
     console::Lines,
     failure::{Exit, Failure},
+    figures::size,
     session::Session,
     terminal_text::{Counted, Printable},
 };
@@ -183,12 +183,12 @@ fn permissions(needs: &[PermissionNeed]) -> String {
 
 /// Returns what the copies of a bucket's objects take.
 fn stored(storage: &StorageEstimate) -> Vec<String> {
-    let copied = HumanBytes(storage.bytes_stored());
+    let copied = size(storage.bytes_stored());
     let mut lines = Vec::new();
     match storage.new_version_bytes {
         Some(0) => return lines,
         Some(bytes) => {
-            lines.push(format!("{} more until noncurrent versions are deleted", HumanBytes(bytes)));
+            lines.push(format!("{} more until noncurrent versions are deleted", size(bytes)));
         }
         None => lines.push(format!(
             "unknown (s3:GetBucketVersioning); if the bucket is versioned, {copied} more until \
@@ -201,7 +201,7 @@ fn stored(storage: &StorageEstimate) -> Vec<String> {
             let replica = Printable(replica).to_string();
             format!(
                 "replication sends {at_most}{} again to {replica}, and stores them there",
-                HumanBytes(*bytes)
+                size(*bytes)
             )
         })),
         None => lines.push(format!(

@@ -106,8 +106,8 @@ fn a_dry_run_states_the_storage_of_new_versions_and_of_replicas() {
 
     let said = text(&rewrap(&scene, &add).run().exits(0));
     let expected = format!(
-        "  storage in {bucket}: 146.77 KiB more until noncurrent versions are deleted\n  storage in \
-         {bucket}: replication sends 48.95 KiB again to sealwax-storage-replica, and stores them there\n"
+        "  storage in {bucket}: 147 KiB more until noncurrent versions are deleted\n  storage in \
+         {bucket}: replication sends 48.9 KiB again to sealwax-storage-replica, and stores them there\n"
     );
     assert!(said.ends_with(&expected), "{said}");
 }

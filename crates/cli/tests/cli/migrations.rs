@@ -199,7 +199,7 @@ fn a_plan_is_applied_with_its_settings_and_sees_what_changed_since() {
     let said = text(&run);
     assert!(said.starts_with("3 objects: 3 to reencrypt, 0 already in the target"), "{said}");
     for line in [
-        "  bodies: 51 B downloaded, ",
+        "  bodies: 51 bytes downloaded, ",
         "  requests: 3 HeadObject calls, 9 that read, 3 that write\n",
         "  KMS in us-east-1: at most 3 calls\n",
         "  KMS in us-west-2: at most 3 calls\n",

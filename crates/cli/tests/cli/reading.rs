@@ -62,7 +62,7 @@ fn long_shows_sealed_objects_and_their_keys() {
     let run = Sealwax::new(["ls", &scene.uri(), "-rl", "--include", "sealed", "-H"]).run().exits(0);
     let text = String::from_utf8(run.stdout).expect("text");
     assert!(
-        text.contains("11 B  sealed    us-east-1,us-west-2") && text.contains("tenant=acme"),
+        text.contains("11 bytes  sealed    us-east-1,us-west-2") && text.contains("tenant=acme"),
         "{text}"
     );
     let run = Sealwax::new(["ls", &scene.uri(), "-r", "--json"]).run().exits(0);

@@ -1,6 +1,5 @@
 //! `sealwax reencrypt` of many objects: by a plan, or by a listing.
 
-use indicatif::HumanBytes;
 use sealwax_jobs::{
     job::{PlanSummary, PlannedJob},
     migrate::MigrateSummary,
@@ -12,6 +11,7 @@ use super::{ReencryptArgs, Sealing};
 use crate::{
     args::{FormatArg, WrapKey, encryption_context},
     failure::Failure,
+    figures::size,
     job::{Job, JobKind, JobSettings, open_plan, show_plan},
     session::Session,
     terminal_text::Counted,
@@ -95,8 +95,8 @@ impl JobKind for Migrator {
     fn plan_text(summary: &PlanSummary) -> String {
         format!(
             "  bodies: {} downloaded, {} uploaded\n  requests: {}, {} that read, {} that write\n  object annotations are not kept\n",
-            HumanBytes(summary.bytes_downloaded),
-            HumanBytes(summary.bytes_uploaded),
+            size(summary.bytes_downloaded),
+            size(summary.bytes_uploaded),
             Counted(summary.objects, "HeadObject call"),
             summary.gets,
             summary.puts,
