@@ -222,8 +222,7 @@ fn deletions_are_asked_for() {
         .fails(2, "--delete with --watch cannot ask before each deletion");
 
     let (from, to) = (source.display().to_string(), scene.uri());
-    let question =
-        format!("This deletes 2 objects of {to}/ that {from} does not have. Continue? [y/N]");
+    let question = format!("This deletes 2 objects of {to}/ that {from} does not have.");
     let mut terminal = Terminal::run(up(&source, &scene, &["--delete"]));
     terminal.shows("[y/N]");
     terminal.types("n");

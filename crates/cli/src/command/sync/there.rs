@@ -5,8 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sealwax_s3::{ErrorKind, ListedObject, SealedClient, ServerClock};
 
 use crate::{
-    args::Prefix, bulk::Skip, command::put::Expected, comparison::StoreTimes, failure::Failure,
-    interrupt::unless_stopped, session::Session,
+    args::Prefix,
+    bulk::Skip,
+    command::put::Expected,
+    comparison::StoreTimes,
+    failure::{Exit, Failure},
+    interrupt::unless_stopped,
+    session::Session,
 };
 
 /// The objects of a destination in S3.
@@ -59,7 +64,7 @@ impl ObjectsThere {
         failure: &Failure,
         expected: &Expected,
     ) -> bool {
-        if failure.kind() != Some(ErrorKind::Unsupported) || *expected == Expected::Any {
+        if !failure.kind().is_some_and(is_no_condition) || *expected == Expected::Any {
             return false;
         }
         if !self.has_no_conditions.swap(true, Ordering::Relaxed) {
@@ -87,7 +92,16 @@ impl ObjectsThere {
         };
         match conditional.send().await {
             Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
+            Err(error) if is_no_condition(error.kind()) => {
+                // The look that is left. Only a write in the moment after it is not noticed.
+                let head = self.client.s3().head_object().bucket(&object.bucket).key(&object.key);
+                let now = head.send().await.ok();
+                let now = now.as_ref().and_then(|head| head.e_tag());
+                if now.is_some_and(|now| Some(now.trim_matches('"')) != object.e_tag.as_deref()) {
+                    let advice = "another program stored it: rerun the command to compare it again";
+                    let error = "it changed since it was listed";
+                    return Err(Failure::new(Exit::Conflict, error, advice));
+                }
                 delete().send().await?;
                 Ok(())
             }
@@ -101,6 +115,11 @@ impl ObjectsThere {
         session.report_unclaimed(&self.client);
         settled.map_err(|signal| Failure::stopped(signal, "incomplete uploads may be left"))
     }
+}
+
+/// `true` if the store does not know the condition of a call, or ignores it.
+fn is_no_condition(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Unsupported | ErrorKind::ConditionIgnored)
 }
 
 /// Returns the object's entity tag as a header has it.
