@@ -38,53 +38,41 @@ pub(crate) use self::{
 #[derive(Debug, Clone, Args)]
 pub(crate) struct GlobalArgs {
     /// Region of the bucket; its wrapping keys are tried first
-    #[arg(long, global = true, hide_short_help = true, value_name = "REGION", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, global = true, value_name = "REGION", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) region: Option<String>,
 
     /// Endpoint URL for S3, for example of an S3-compatible store
-    #[arg(long, global = true, hide_short_help = true, value_name = "URL", help_heading = "AWS", value_parser = endpoint_url)]
+    #[arg(long, global = true, value_name = "URL", help_heading = "AWS", value_parser = endpoint_url)]
     pub(crate) endpoint_url: Option<String>,
 
     /// Endpoint URL for KMS and STS; anyone who runs it sees the data keys [env:
     /// `SEALWAX_KMS_ENDPOINT_URL`]
-    #[arg(long, global = true, hide_short_help = true, value_name = "URL", help_heading = "AWS", value_parser = endpoint_url)]
+    #[arg(long, global = true, value_name = "URL", help_heading = "AWS", value_parser = endpoint_url)]
     pub(crate) kms_endpoint_url: Option<String>,
 
     /// Allow plain http:// to KMS and STS on other machines, for tests [env: `SEALWAX_ALLOW_HTTP_KMS`]
     ///
     /// Everyone on the way then sees the data keys, and can choose them. Plain HTTP to this machine
     /// is always allowed.
-    #[arg(long, global = true, hide_short_help = true, help_heading = "AWS")]
+    #[arg(long, global = true, help_heading = "AWS")]
     pub(crate) allow_http_kms: bool,
 
     /// Profile in the AWS configuration files; its credentials take precedence over environment
     /// variables
-    #[arg(long, global = true, hide_short_help = true, value_name = "NAME", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) profile: Option<String>,
 
     /// Settings file [env: `SEALWAX_CONFIG`] [default: `~/.config/sealwax/sealwax.toml`]
-    #[arg(
-        long,
-        global = true,
-        hide_short_help = true,
-        value_name = "FILE",
-        help_heading = "Settings"
-    )]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     pub(crate) config: Option<PathBuf>,
 
     /// Profile in the settings file [env: `SEALWAX_PROFILE`] [default: `default`]
-    #[arg(long, global = true, hide_short_help = true, value_name = "NAME", help_heading = "Settings", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Settings", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) sealwax_profile: Option<String>,
 
     /// File of a local wrapping key, made by `sealwax keygen`; it wraps new data keys and opens
     /// objects [env: `SEALWAX_LOCAL_KEY`]
-    #[arg(
-        long,
-        global = true,
-        hide_short_help = true,
-        value_name = "FILE",
-        help_heading = "Settings"
-    )]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     pub(crate) local_key: Option<PathBuf>,
 
     /// Name and file of the settings profile in use.
@@ -127,37 +115,25 @@ pub(crate) struct GlobalArgs {
     pub(crate) conditions: Option<ConditionsArg>,
 
     /// Source bucket of this replica: accept objects sealed for the same key there
-    #[arg(long, global = true, hide_short_help = true, value_name = "SOURCE-BUCKET", help_heading = "Place", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, global = true, value_name = "SOURCE-BUCKET", help_heading = "Place", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) replica_of: Option<String>,
 
     /// Name of the bucket behind an access point, which objects are bound to, so that they also open
     /// by the bucket's own name; repeatable as ACCESS-POINT=NAME
-    #[arg(
-        long = "bucket-name",
-        global = true,
-        hide_short_help = true,
-        value_name = "NAME",
-        help_heading = "Place"
-    )]
+    #[arg(long = "bucket-name", global = true, value_name = "NAME", help_heading = "Place")]
     pub(crate) bucket_names: Vec<BucketName>,
 
     /// Don't bind wrapped keys to the object's place (`bucket/key`), and accept any place
     ///
     /// Anyone who can write to the bucket can then swap two objects of the same encryption context
     /// unnoticed.
-    #[arg(
-        long,
-        global = true,
-        hide_short_help = true,
-        conflicts_with = "replica_of",
-        help_heading = "Place"
-    )]
+    #[arg(long, global = true, conflicts_with = "replica_of", help_heading = "Place")]
     pub(crate) no_place_binding: bool,
 
     /// If an object's own keys don't open it, look for its sidecar, the object KEY with this suffix
     /// [default suffix: `.sealwax`]
     #[arg(
-        long, global = true, hide_short_help = true, value_name = "SUFFIX", num_args = 0..=1, require_equals = true,
+        long, global = true, value_name = "SUFFIX", num_args = 0..=1, require_equals = true,
         default_missing_value = ".sealwax", help_heading = "Place", value_parser = NonEmptyStringValueParser::new(),
     )]
     pub(crate) sidecars: Option<String>,
@@ -167,58 +143,39 @@ pub(crate) struct GlobalArgs {
     ///
     /// A transfer makes progress while at least 1 KiB a second is sent or received. Raise it for a
     /// store that takes longer to answer, for example to copy a large object.
-    #[arg(
-        long,
-        global = true,
-        hide_short_help = true,
-        value_name = "TIME",
-        help_heading = "Time limits"
-    )]
+    #[arg(long, global = true, value_name = "TIME", help_heading = "Time limits")]
     pub(crate) timeout: Option<TimeSpan>,
 
     /// Time after which the command ends with exit code 124, as if it were interrupted, such as 30m
     /// or 2h; without it, there is no limit
-    #[arg(
-        long,
-        global = true,
-        hide_short_help = true,
-        value_name = "TIME",
-        help_heading = "Time limits"
-    )]
+    #[arg(long, global = true, value_name = "TIME", help_heading = "Time limits")]
     pub(crate) deadline: Option<TimeSpan>,
 
     /// Token of a KMS grant that was created a moment ago; repeatable
-    #[arg(long = "grant-token", global = true, hide_short_help = true, value_name = "TOKEN", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long = "grant-token", global = true, value_name = "TOKEN", help_heading = "AWS", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) grant_tokens: Vec<String>,
 
     /// Account that must own the bucket: S3 denies access to a bucket of any other account
-    #[arg(long, global = true, hide_short_help = true, value_name = "ID", help_heading = "AWS", value_parser = account_id)]
+    #[arg(long, global = true, value_name = "ID", help_heading = "AWS", value_parser = account_id)]
     pub(crate) expected_bucket_owner: Option<String>,
 
     /// Confirm that you pay for requests to a Requester Pays bucket
-    #[arg(long, global = true, hide_short_help = true, value_name = "requester", help_heading = "AWS", value_parser = ["requester"], hide_possible_values = true)]
+    #[arg(long, global = true, value_name = "requester", help_heading = "AWS", value_parser = ["requester"], hide_possible_values = true)]
     pub(crate) request_payer: Option<String>,
 
     /// Bytes that this process sends and receives per second at most, such as 500K or 10M (units of
     /// 1,024)
-    #[arg(
-        long,
-        global = true,
-        hide_short_help = true,
-        value_name = "RATE",
-        help_heading = "Time limits"
-    )]
+    #[arg(long, global = true, value_name = "RATE", help_heading = "Time limits")]
     pub(crate) limit_rate: Option<LimitRate>,
 
     /// Print errors only
-    #[arg(short, long, global = true, hide_short_help = true, help_heading = "Output")]
+    #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
 
     /// Progress on standard error: a bar on a terminal, one line of JSON a second, or none
     #[arg(
         long,
         global = true,
-        hide_short_help = true,
         value_enum,
         value_name = "HOW",
         default_value = "auto",
@@ -228,7 +185,7 @@ pub(crate) struct GlobalArgs {
     pub(crate) progress: ProgressArg,
 
     /// Print a line for each object; -vv for the library's debug logs, -vvv for the SDK's too
-    #[arg(short, long, global = true, hide_short_help = true, action = ArgAction::Count, help_heading = "Output")]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
 }
 

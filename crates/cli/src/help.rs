@@ -56,6 +56,7 @@ pub(crate) fn arranged(command: Command) -> Command {
         .collect();
     let list = list(&command);
     command
+        .mut_args(|arg| if arg.is_global_set() { arg.hide_short_help(true) } else { arg })
         .mut_subcommands(|sub| {
             let name = sub.get_name().to_owned();
             match ALONE.contains(&&*name) {
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(too_wide(&help), [""; 0]);
         assert!(help.contains("\nEvery day:\n  put          Encrypt and upload"), "{help}");
         assert!(help.contains("Usage: sealwax [OPTIONS] <COMMAND>"), "{help}");
-        assert!(help.lines().count() < 48, "{help}");
+        assert!(help.lines().count() < 54, "{help}");
     }
 
     #[test]

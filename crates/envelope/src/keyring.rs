@@ -1,5 +1,6 @@
 //! Keyrings: wrap and unwrap data keys.
 
+mod cache_stats;
 mod caching_keyring;
 mod local_keyring;
 mod multi_keyring;
@@ -8,7 +9,8 @@ mod single_flight;
 use std::{fmt, ops::Deref};
 
 pub use self::{
-    caching_keyring::{CacheCounts, CacheLimits, CacheStats, CachingKeyring},
+    cache_stats::{CacheCounts, CacheStats},
+    caching_keyring::{CacheLimits, CachingKeyring},
     local_keyring::{LOCAL_PROVIDER, LocalKeyring},
     multi_keyring::MultiKeyring,
 };

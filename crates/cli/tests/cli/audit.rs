@@ -293,9 +293,8 @@ fn a_progress_bar_shows_the_total_number() {
         let command =
             Sealwax::new(command).env("AWS_ENDPOINT_URL", held.url()).env("XDG_STATE_HOME", &state);
         let terminal = Terminal::run(command);
-        // Before the first object is done.
-        terminal.shows("0 of 3 objects [");
-        terminal.shows("0/s, ? left");
+        // Before the first object is done: there is no rate yet, and no time left.
+        terminal.shows("0 of 3 objects  [--------------------]");
         held.let_go();
         terminal.ends().exits(0);
     }

@@ -16,9 +16,7 @@ fn sealwax(args: &[&str]) -> Sealwax {
 
 #[test]
 fn names_of_other_tools_are_suggested() {
-    for (theirs, ours) in
-        [("sync", "'put --recursive --skip-unchanged'"), ("download", "'get'"), ("pu", "'put'")]
-    {
+    for (theirs, ours) in [("rekey", "'rewrap'"), ("download", "'get'"), ("pu", "'put'")] {
         let run = sealwax(&[theirs, "a", "s3://b/k"]).run().exits(2);
         assert!(
             run.stderr.contains(&format!("tip: a similar subcommand exists: {ours}")),

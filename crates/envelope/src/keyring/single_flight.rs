@@ -15,7 +15,7 @@ use futures_util::{
     future::{Shared, WeakShared},
 };
 
-use super::CacheCounts;
+use super::cache_stats::CacheCounts;
 use crate::{BoxFuture, KeyringError};
 
 /// Cache limits: age, number of objects and bytes for each value, and number of values.
