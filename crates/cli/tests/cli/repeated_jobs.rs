@@ -45,7 +45,7 @@ fn an_object_that_was_replaced_after_an_interrupt_is_rewrapped() {
     let (east, west) = (east_key(), west_key());
     let journal = many.path("journal");
     let args = ["--add", &west, "--apply", "--concurrency", "2", "--journal", &journal];
-    let held = HeldHeads::after(12, &second_s3());
+    let held = HeldHeads::after(24, &second_s3());
     interrupt(many.rewrap(&args), &held, &journal, 4);
     let done = in_journal(&many, &journal);
     assert!(done.len() >= 4 && done.len() < 20, "{done:?}");
@@ -68,7 +68,7 @@ fn a_job_at_another_endpoint_is_another_job() {
     let west = west_key();
     let journal = many.path("journal");
     let args = ["--add", &west, "--apply", "--concurrency", "2"];
-    let held = HeldHeads::after(12, &second_s3());
+    let held = HeldHeads::after(24, &second_s3());
     let with_journal = [&args[..], &["--journal", &journal]].concat();
     interrupt(many.rewrap(&with_journal), &held, &journal, 4);
 

@@ -90,8 +90,11 @@ struct Inner {
     is_aws: OnceLock<bool>,
     has_known_credentials: AtomicBool,
     /// What was proven, by bucket. Each proof is made once.
-    proofs: Mutex<HashMap<(String, ProvenCondition), Arc<OnceCell<Proof>>>>,
+    proofs: Mutex<Proofs>,
 }
+
+/// Proofs by bucket and condition, made or in the making.
+type Proofs = HashMap<(String, ProvenCondition), Arc<OnceCell<Proof>>>;
 
 impl KnownStore {
     /// Knows nothing yet, and calls `on_trait` once for each trait that a client finds.
