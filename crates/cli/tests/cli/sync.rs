@@ -603,7 +603,8 @@ fn a_killed_replication_is_continued() {
         let args = ["--to-endpoint-url", to, "--key", &east_key()].map(str::to_owned);
         Sealwax::new(["sync", &here.uri(), &there.uri()]).args(args)
     };
-    let held = PartsProxy::holding_after(&url, 0);
+    // One part proves that the store honours the condition of an upload.
+    let held = PartsProxy::holding_after(&url, 1);
     let mut child = sync(held.url()).spawn();
     let below = format!("{}/", there.key);
     wait_until("the short objects are stored", || other.keys(&there.bucket, &below).len() == 3);
