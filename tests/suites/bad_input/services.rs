@@ -47,7 +47,7 @@ async fn a_wrong_secret_is_denied() {
         &denied.client(local_keyring("a")),
         &uri,
         Credentials,
-        AccessDenied,
+        Credentials,
         "a wrong secret",
     )
     .await;

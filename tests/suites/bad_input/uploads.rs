@@ -7,16 +7,17 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::stream;
-use sealwax_s3::{ErrorKind, ErrorKind::*, PlaintextSource, S3Uri, SealedClient};
+use sealwax_s3::{ConditionPolicy, ErrorKind, ErrorKind::*, PlaintextSource, S3Uri, SealedClient};
 use sealwax_tests::{
     Call, Ending, LocalStack, PART, Reaction, Wire, assert_kind, east, local_keyring, plaintext,
     read, unfinished_uploads,
 };
 
 /// Returns a client with memory for one part, so that it reads a part only after sending the
-/// previous one.
+/// previous one. It trusts the store, so that faults meet the requests of the upload itself.
 fn client(stack: &LocalStack) -> SealedClient {
-    SealedClient::builder(stack.s3(), local_keyring("a")).part_len(PART).memory_budget(PART).build()
+    let builder = SealedClient::builder(stack.s3(), local_keyring("a"));
+    builder.part_len(PART).memory_budget(PART).conditions(ConditionPolicy::Trust).build()
 }
 
 async fn assert_nothing_left(uri: &S3Uri, case: &str) {
