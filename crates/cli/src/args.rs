@@ -102,7 +102,7 @@ pub(crate) struct GlobalArgs {
     )]
     pub(crate) body_checksum: Option<BodyChecksumArg>,
 
-    /// How to treat conditions, as of --no-overwrite: prove on a small test object that the store
+    /// Treatment of conditions, as of --no-overwrite: prove on a small test object that the store
     /// honours them, and fail if not; or look at the target right before; or trust the store [env:
     /// `SEALWAX_CONDITIONS`] [default: prove]
     #[arg(

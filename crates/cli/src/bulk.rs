@@ -263,12 +263,12 @@ impl Summary {
         match outcome {
             Outcome::Done(text, bytes) => {
                 (self.done, self.bytes) = (self.done + 1, self.bytes + bytes);
-                progress.counter()(bytes);
+                progress.transferred(bytes);
                 session.detail(text);
             }
             Outcome::Noted(text, bytes) => {
                 (self.done, self.bytes) = (self.done + 1, self.bytes + bytes);
-                progress.counter()(bytes);
+                progress.transferred(bytes);
                 progress.suspend(|| session.say(text));
             }
             Outcome::Unchanged(text) => {

@@ -109,29 +109,21 @@ pub(crate) fn can_prompt() -> bool {
 /// # Errors
 /// The user declines, or the question can't be asked.
 pub(crate) async fn confirm(what: &str, otherwise: &'static str) -> Result<(), Failure> {
-    match prompt(what, "Continue? [y/N]", otherwise).await?.as_str() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Failure::declined(otherwise)),
-    }
-}
-
-/// Asks `question` and returns the trimmed answer. `consequence` says what a signal leads to.
-async fn prompt(
-    what: &str,
-    question: &'static str,
-    consequence: &'static str,
-) -> Result<String, Failure> {
     let what = Width::of(&io::stderr()).fill(&format!("{}.", Printable(what)), 0);
     // In a separate thread, so that a signal does not wait for the answer.
     let asked = tokio::task::spawn_blocking(move || {
         let mut answer = String::new();
-        write!(io::stderr(), "{what}\n{question} ")?;
-        io::stdin().lock().read_line(&mut answer).map(|_| answer.trim().to_owned())
+        write!(io::stderr(), "{what}\nContinue? [y/N] ")?;
+        io::stdin().lock().read_line(&mut answer).map(|_| answer)
     });
     let answer =
-        unless_stopped(asked).await.map_err(|signal| Failure::stopped(signal, consequence))?;
-    answer
+        unless_stopped(asked).await.map_err(|signal| Failure::stopped(signal, otherwise))?;
+    let answer = answer
         .map_err(io::Error::other)
         .flatten()
-        .map_err(|error| Failure::io("cannot read the answer", error))
+        .map_err(|error| Failure::io("cannot read the answer", error))?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Failure::declined(otherwise)),
+    }
 }

@@ -158,6 +158,28 @@ pub(crate) fn files(
     Box::pin(stream::unfold(receiver, next))
 }
 
+/// Lists the files in a folder that the filter selects, as [`files`] does. Other selected entries go
+/// to `other`.
+pub(crate) fn selected<'a>(
+    root: &Path,
+    follow_links: bool,
+    filter: &FilterArgs,
+    mut other: impl FnMut(Found) + Send + 'a,
+) -> impl Stream<Item = Result<LocalFile, Failure>> + Send + 'a {
+    let filter = filter.clone();
+    let found = files(vec![root.to_owned()], follow_links, filter.clone());
+    found.try_filter_map(move |found| {
+        std::future::ready(Ok(match found {
+            found if !found.is_meant(&filter) => None,
+            Found::File(file) => Some(file),
+            found => {
+                other(found);
+                None
+            }
+        }))
+    })
+}
+
 /// Lists the lengths in bytes of what [`files`] lists and the filter selects; 0 for all but files.
 pub(crate) fn lengths(
     roots: Vec<PathBuf>,

@@ -31,7 +31,7 @@ const BAR: usize = 20;
 /// A total that is not known.
 const UNKNOWN: u64 = u64::MAX;
 
-/// How progress is shown.
+/// Form of the progress that is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressArg {
     /// As a bar, if standard error is a terminal.
@@ -125,7 +125,7 @@ impl JobProgress {
         S: Stream<Item = Result<u64, E>> + Send + 'static,
         E: Send + 'static,
     {
-        let lengths = if self.0.is_shown { lengths() } else { None };
+        let lengths = if self.0.is_shown() { lengths() } else { None };
         let this = self.clone();
         Counting(lengths.map(|lengths| {
             tokio::spawn(async move {
@@ -140,12 +140,9 @@ impl JobProgress {
         }))
     }
 
-    /// Returns a function that counts transferred bytes.
-    pub(crate) fn counter(&self) -> impl Fn(u64) + Send + Sync + 'static {
-        let meter = Arc::clone(&self.0.meter);
-        move |bytes| {
-            meter.bytes.fetch_add(bytes, Relaxed);
-        }
+    /// Counts bytes as transferred.
+    pub(crate) fn transferred(&self, bytes: u64) {
+        self.0.meter.bytes.fetch_add(bytes, Relaxed);
     }
 
     /// Counts one object as done; `failed` is the number of failures so far.
@@ -188,7 +185,7 @@ impl Drop for Cleared {
     }
 }
 
-/// What the length of a bar stands for.
+/// Unit of a bar's length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Bytes,
@@ -201,8 +198,6 @@ struct Display {
     meter: Arc<Meter>,
     bar: ProgressBar,
     lines: Option<JoinHandle<()>>,
-    /// `false` if nothing is shown.
-    is_shown: bool,
 }
 
 impl Display {
@@ -235,8 +230,12 @@ impl Display {
             }
             ProgressArg::Auto => {}
         }
-        let is_shown = lines.is_some() || !bar.is_hidden();
-        Self { meter, bar, lines, is_shown }
+        Self { meter, bar, lines }
+    }
+
+    /// `false` if nothing is shown.
+    fn is_shown(&self) -> bool {
+        self.lines.is_some() || !self.bar.is_hidden()
     }
 }
 

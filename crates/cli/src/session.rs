@@ -44,7 +44,7 @@ use crate::{
     terminal_text::{Counted, Printable, command_line},
 };
 
-/// What to do without a Region.
+/// Advice for a run without a Region.
 pub(crate) const NO_REGION: &str = "pass --region, set AWS_REGION, or set `region` in a profile of sealwax.toml or of the AWS files";
 
 /// Caller of AWS, as STS tells it.
@@ -68,7 +68,7 @@ pub(crate) struct Session {
     /// Treatment of access control lists in copies.
     acls: AclArg,
     keyrings: Keyrings,
-    /// What is known about the store, for all of the run's clients.
+    /// Knowledge of the store, for all of the run's clients.
     known_store: KnownStore,
 }
 

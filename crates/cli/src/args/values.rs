@@ -287,9 +287,13 @@ mod tests {
         assert_eq!(BucketName::behind(&of_two, arn), Some("one"));
         assert_eq!(BucketName::behind(&of_two, "ap-1234-s3alias"), Some("two"));
         assert_eq!(BucketName::behind(&of_two, "ap-5678-s3alias"), None);
-        for text in ["", "a/b", "bucket=name", arn, "ap-1234-s3alias="] {
-            text.parse::<BucketName>().expect_err(text);
+        let no_name = "the name of a bucket is needed";
+        for text in ["", "a/b", arn, "ap-1234-s3alias="] {
+            assert_eq!(text.parse::<BucketName>(), Err(no_name), "{text}");
         }
+        let no_access_point =
+            "must be NAME, or ACCESS-POINT=NAME with the ARN or alias of an access point";
+        assert_eq!("bucket=name".parse::<BucketName>(), Err(no_access_point));
     }
 
     #[test]

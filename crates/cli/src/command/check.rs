@@ -308,19 +308,10 @@ impl Checker<'_> {
         match (end.side, &end.client) {
             (Side::Folder(path), _) => {
                 let follows = !self.args.no_follow_symlinks;
-                let found = local_files::files(vec![path.clone()], follows, filter.clone());
-                Box::pin(found.try_filter_map(move |found| {
-                    std::future::ready(Ok(match found {
-                        found if !found.is_meant(&filter) => None,
-                        Found::File(file) => Some(Entry::File(file)),
-                        other => {
-                            let mut others =
-                                self.others.lock().unwrap_or_else(PoisonError::into_inner);
-                            others.push(other);
-                            None
-                        }
-                    }))
-                }))
+                let files = local_files::selected(path, follows, &filter, |other| {
+                    self.others.lock().unwrap_or_else(PoisonError::into_inner).push(other);
+                });
+                Box::pin(files.map_ok(Entry::File))
             }
             (Side::Bucket(prefix), Some(client)) => {
                 Box::pin(folder_listing::objects(client.s3(), prefix, filter).map_ok(Entry::Object))

@@ -90,10 +90,8 @@ pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failur
     }
     let confirm = match confirm {
         Some(confirm) => confirm,
-        None => match asked(session, &client, (&shred, &uri), dry_run, json).await? {
-            Some(confirm) => confirm,
-            None => return Ok(()),
-        },
+        None if asked(session, &client, (&shred, &uri), dry_run, json).await? => uri.to_string(),
+        None => return Ok(()),
     };
     let done = unless_stopped(shred.confirm(confirm).send()).await;
     let stopped = |signal| {
@@ -114,21 +112,21 @@ pub(super) async fn run(session: &Session, args: ShredArgs) -> Result<(), Failur
     Err(Failure::new(Exit::SomeFailed, format!("{still} with a key of {uri} left"), advice))
 }
 
-/// Lists the versions with keys, and asks for confirmation on a terminal; returns the object's name
-/// if it was given.
+/// Lists the versions with keys, and asks for confirmation on a terminal; returns `true` if it was
+/// given.
 async fn asked(
     session: &Session,
     client: &SealedClient,
     (shred, uri): (&Shred, &S3Uri),
     dry_run: bool,
     json: bool,
-) -> Result<Option<String>, Failure> {
+) -> Result<bool, Failure> {
     const UNCHANGED: &str = "nothing was changed";
     let holders = unless_stopped(shred.survey())
         .await
         .map_err(|signal| Failure::stopped(signal, UNCHANGED))??;
     if holders.is_empty() {
-        return nothing_to_shred(session, client, uri).await.map(|()| None);
+        return nothing_to_shred(session, client, uri).await.map(|()| false);
     }
     list(&holders, json)?;
     let count = Counted(holders.len() as u64, "version");
@@ -137,12 +135,12 @@ async fn asked(
         let what =
             format!("This removes the last keys of {uri} ({count}): no one can open it afterwards");
         confirm(&what, UNCHANGED).await?;
-        return Ok(Some(uri.to_string()));
+        return Ok(true);
     }
     session.say(format!(
         "{count} with a key of {uri}; {UNCHANGED}. To shred the object, rerun with --confirm {uri}"
     ));
-    Ok(None)
+    Ok(false)
 }
 
 /// Says that the object was shredded before.

@@ -1,4 +1,4 @@
-//! What S3 stores with objects: content headers, tags, storage class, encryption, Object Lock.
+//! Attributes that S3 stores with objects: content headers, tags, storage class, encryption, Object Lock.
 
 use std::fs;
 

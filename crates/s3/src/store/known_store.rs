@@ -75,7 +75,7 @@ impl fmt::Display for StoreTrait {
     }
 }
 
-/// What is known about the store at one endpoint, found out once.
+/// Knowledge of the store at one endpoint, found out once.
 ///
 /// A client has its own. Clients of one endpoint can share it:
 /// [`SealedClientBuilder::known_store`](crate::SealedClientBuilder::known_store). Cloning is cheap,
@@ -149,7 +149,7 @@ impl fmt::Debug for KnownStore {
 }
 
 impl Store {
-    /// What is known about the store.
+    /// Returns what is known about the store.
     pub(super) fn known(&self) -> &KnownStore {
         &self.0.settings.known
     }

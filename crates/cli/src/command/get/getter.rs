@@ -54,7 +54,7 @@ pub(in crate::command) enum GetDone {
     Unchanged,
     /// The object has nothing to read.
     Skipped(Outcome),
-    /// Nothing was written: a dry run. Length in bytes, if the listing tells it.
+    /// Length in bytes of what a dry run would write, if the listing tells it.
     Planned(Option<u64>),
     Opened(Box<ObjectInfo>),
 }

@@ -49,7 +49,7 @@ pub(in crate::command) enum Expected {
     Any,
     /// No object, as `--no-overwrite` demands it.
     NoObject,
-    /// Nothing was listed there.
+    /// No object was listed there.
     Absent,
     /// The object with this entity tag was listed there.
     ETag(String),
@@ -59,7 +59,7 @@ pub(in crate::command) enum Expected {
 pub(in crate::command) enum PutDone {
     /// The object is what this upload would store, by the comparison.
     Unchanged,
-    /// Nothing was stored: a dry run. Length in bytes.
+    /// Length in bytes of what a dry run would store.
     Planned(u64),
     /// Stored, and the file's state when it was opened.
     Stored(Box<PutOutput>, FileState),

@@ -177,20 +177,11 @@ impl<'a> Pass<'a> {
         root: &Path,
         follow_links: bool,
     ) -> impl Stream<Item = Result<LocalFile, Failure>> + Send {
-        let filter = &self.args.filter;
-        let found = local_files::files(vec![root.to_owned()], follow_links, filter.clone());
-        found.try_filter_map(move |found| {
-            std::future::ready(Ok(match found {
-                found if !found.is_meant(filter) => None,
-                Found::File(file) => Some(file),
-                other => {
-                    if let Found::Link(link) = &other {
-                        lock(&self.hidden).push(link.relative.clone());
-                    }
-                    lock(&self.others).push(other);
-                    None
-                }
-            }))
+        local_files::selected(root, follow_links, &self.args.filter, |other| {
+            if let Found::Link(link) = &other {
+                lock(&self.hidden).push(link.relative.clone());
+            }
+            lock(&self.others).push(other);
         })
     }
 

@@ -1,4 +1,4 @@
-//! What a pass did: lines for people, for programs and in the journal.
+//! Records of a pass: lines for people, for programs and in the journal.
 
 use std::{
     fs::{File, TryLockError},

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::Stream;
 use sealwax_s3::{
-    CopyObjectOutput, ErrorKind, ObjectInfo, SealedClient, WrapPolicy,
+    CopyObjectOutput, Error, ErrorKind, ListedObject, ObjectInfo, SealedClient, WrapPolicy,
     envelope::{CachingKeyring, Keyring},
 };
 use tokio::sync::Semaphore;
@@ -193,48 +193,50 @@ impl Replication {
     async fn is_unchanged(
         &self,
         pass: &Pass<'_>,
-        (here, there): (&sealwax_s3::ListedObject, &sealwax_s3::ListedObject),
+        (here, there): (&ListedObject, &ListedObject),
     ) -> Result<bool, Failure> {
         if here.size.is_none() || here.size != there.size {
             return Ok(false);
         }
-        if pass.args.check {
-            let open = |client: &SealedClient, object: &sealwax_s3::ListedObject| {
-                client.get().bucket(&object.bucket).key(&object.key).send()
-            };
-            let there = match open(&self.to.client, there).await {
-                Ok(there) => there.into_stream(),
-                Err(error) if is_other(&error) => return Ok(false),
-                Err(error) => return Err(error.into()),
-            };
-            return match open(&self.client, here).await {
-                Ok(here) => match are_same(here.into_stream(), there).await {
-                    Err(error) if is_other(&error) => Ok(false),
-                    same => Ok(same?),
-                },
-                // The copy says what is wrong with the source.
-                Err(error) if is_other(&error) => Ok(false),
-                Err(error) => Err(error.into()),
-            };
-        }
-        let is_later = stored_at(here) <= stored_at(there);
-        if is_later && here.e_tag.is_some() && here.e_tag == there.e_tag {
+        let compared = if pass.args.check {
+            self.have_same_plaintext(here, there).await
+        } else if stored_at(here) <= stored_at(there)
+            && here.e_tag.is_some()
+            && here.e_tag == there.e_tag
+        {
             return Ok(true);
+        } else {
+            self.have_same_metadata(here, there).await
+        };
+        match compared {
+            // The copy says what is wrong with the source.
+            Err(error) if is_other(&error) => Ok(false),
+            same => Ok(same?),
         }
-        let head = |client: &SealedClient, object: &sealwax_s3::ListedObject| {
+    }
+
+    async fn have_same_plaintext(
+        &self,
+        here: &ListedObject,
+        there: &ListedObject,
+    ) -> Result<bool, Error> {
+        let get = |client: &SealedClient, object: &ListedObject| {
+            client.get().bucket(&object.bucket).key(&object.key).send()
+        };
+        let there = get(&self.to.client, there).await?.into_stream();
+        are_same(get(&self.client, here).await?.into_stream(), there).await
+    }
+
+    async fn have_same_metadata(
+        &self,
+        here: &ListedObject,
+        there: &ListedObject,
+    ) -> Result<bool, Error> {
+        let head = |client: &SealedClient, object: &ListedObject| {
             client.head().bucket(&object.bucket).key(&object.key).send()
         };
-        let of_there = match head(&self.to.client, there).await {
-            Ok(info) => info,
-            Err(error) if is_other(&error) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        };
-        let of_here = match head(&self.client, here).await {
-            Ok(info) => info,
-            Err(error) if is_other(&error) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(is_same_content(&of_here, &of_there))
+        let there = head(&self.to.client, there).await?;
+        Ok(is_same_content(&head(&self.client, here).await?, &there))
     }
 }
 
@@ -261,8 +263,7 @@ impl Sides for Replication {
         &'a self,
         pass: &'a Pass<'_>,
     ) -> impl Stream<Item = Result<Listed, Failure>> + Send + 'a {
-        let filter = pass.args.filter.clone();
-        folder_listing::objects(&self.to.listing, &self.to.prefix, filter)
+        self.to.objects(&pass.args.filter)
     }
 
     async fn transfer(&self, pass: &Pass<'_>, object: Listed, there: Option<Listed>) -> Outcome {

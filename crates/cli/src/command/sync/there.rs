@@ -2,14 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::Stream;
 use sealwax_s3::{ErrorKind, ListedObject, SealedClient, ServerClock};
 
 use crate::{
-    args::Prefix,
+    args::{FilterArgs, Prefix},
     bulk::Skip,
     command::put::Expected,
     comparison::StoreTimes,
     failure::{Exit, Failure},
+    folder_listing::{self, Listed},
     interrupt::unless_stopped,
     session::Session,
 };
@@ -19,7 +21,7 @@ pub(super) struct ObjectsThere {
     pub(super) prefix: Prefix,
     pub(super) client: SealedClient,
     /// Lists the objects, and reads the store's clock from the answers.
-    pub(super) listing: aws_sdk_s3::Client,
+    listing: aws_sdk_s3::Client,
     clock: ServerClock,
     /// Suffix of sidecars.
     sidecars: String,
@@ -39,6 +41,14 @@ impl ObjectsThere {
             sidecars: session.sidecar_suffix().to_owned(),
             has_no_conditions: AtomicBool::new(false),
         }
+    }
+
+    /// Lists the objects that the filter selects.
+    pub(super) fn objects(
+        &self,
+        filter: &FilterArgs,
+    ) -> impl Stream<Item = Result<Listed, Failure>> + Send + use<> {
+        folder_listing::objects(&self.listing, &self.prefix, filter.clone())
     }
 
     /// Returns the times of the listing, by the local clock.

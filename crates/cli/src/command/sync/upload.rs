@@ -22,7 +22,7 @@ use crate::{
     command::put::{Expected, PutDone, PutSettings, Putter, missing},
     comparison::{ByListing, Comparison},
     failure::{Exit, Failure},
-    folder_listing::{self, Listed},
+    folder_listing::Listed,
     local_files::LocalFile,
     session::Session,
     terminal_text::Counted,
@@ -164,8 +164,7 @@ impl Sides for Upload {
         &'a self,
         pass: &'a Pass<'_>,
     ) -> impl Stream<Item = Result<Listed, Failure>> + Send + 'a {
-        let filter = pass.args.filter.clone();
-        folder_listing::objects(&self.to.listing, &self.to.prefix, filter)
+        self.to.objects(&pass.args.filter)
     }
 
     async fn transfer(&self, pass: &Pass<'_>, file: LocalFile, object: Option<Listed>) -> Outcome {
