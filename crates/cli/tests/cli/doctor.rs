@@ -82,10 +82,16 @@ fn conditional_requests_of_a_store() {
     assert_eq!(second.keys(&scene.bucket, &scene.key).len(), 0, "something is left behind");
 }
 
+/// Returns the ARN of a key that does not exist, in the Region and account of `key`.
+fn another_key_than(key: &str) -> String {
+    let (start, last) = key.split_at(key.len() - 1);
+    format!("{start}{}", if last == "0" { "1" } else { "0" })
+}
+
 #[test]
 fn failed_checks_have_hints() {
     let scene = Scene::new("doctor-wrong");
-    let absent = format!("{}0", &east_key()[..east_key().len() - 1]);
+    let absent = another_key_than(&east_key());
     let run =
         Sealwax::new(["doctor", "s3://no-such-bucket-of-sealwax", "--json", "--key", &absent])
             .run()
